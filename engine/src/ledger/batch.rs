@@ -1,0 +1,360 @@
+//! A settlement batch: the legs that settle closed windows in one asset on one rail.
+//!
+//! Owns which legs there are, what is carried, the batch id and the legs' keys. Knows a rail only as
+//! a policy (unit, least, most, clearing account); never what its files look like.
+
+use super::event::{BatchComputed, Request};
+use super::net;
+use super::refusal::Refusal;
+use super::window::{Obligation, Position, SealedWindow};
+use crate::limits::BATCH_LEGS_MAX;
+use crate::types::{
+    AssetDef, BatchHasher, BatchId, LegKeys, PartyId, SettlementModel, Timestamp, Total,
+    WindowNumber,
+};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// An outside network that executes legs. The discriminants are in the journal for ever.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum Rail {
+    /// Bank files, ISO 20022 pain.001.
+    Iso20022 = 1,
+}
+
+impl Rail {
+    /// Every rail that this engine can settle on.
+    pub const ALL: [Self; 1] = [Self::Iso20022];
+
+    /// Its name in calls, accounts and files.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Iso20022 => "iso20022",
+        }
+    }
+
+    /// The rail of that name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|rail| rail.name() == name)
+    }
+
+    /// The rail of that journal number.
+    #[must_use]
+    pub fn from_byte(byte: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|rail| *rail as u8 == byte)
+    }
+}
+
+/// What a rail can do with an asset, fixed when the batch is computed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Policy {
+    /// Which rail.
+    pub rail: Rail,
+    /// Smallest step that it can express, in asset units.
+    pub unit: Total,
+    /// Smallest payment, in asset units.
+    pub least: Total,
+    /// Largest payment, in asset units.
+    pub most: Total,
+    /// Fields of the clearing account, ordered by name.
+    pub clearing: Vec<(String, String)>,
+}
+
+/// Where a party's money goes to or comes from on the batch's rail, as it was when the batch was
+/// computed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Account {
+    /// The party's name.
+    pub name: String,
+    /// The account's fields, ordered by name.
+    pub fields: Vec<(String, String)>,
+}
+
+impl Account {
+    /// The value of one field.
+    #[must_use]
+    pub fn field(&self, name: &str) -> Option<&str> {
+        field(&self.fields, name)
+    }
+}
+
+/// The value of one field in an ordered list of fields.
+#[must_use]
+pub fn field<'a>(fields: &'a [(String, String)], name: &str) -> Option<&'a str> {
+    fields.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+}
+
+/// One movement of money, before it has a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Payment {
+    /// Who pays; all zero is the clearing account.
+    pub from: PartyId,
+    /// Who is paid; all zero is the clearing account.
+    pub to: PartyId,
+    /// How much, in asset units; a multiple of the policy's unit.
+    pub amount: Total,
+    /// Tells the parts of a payment apart that exceeds the rail's largest.
+    pub part: u32,
+}
+
+/// One leg of a batch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Leg {
+    /// Idempotency key on the rail; never reused.
+    pub key: String,
+    /// What moves.
+    pub payment: Payment,
+}
+
+/// A computed batch. Immutable: its id is the hash of all of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BatchContent {
+    /// Hash of the content.
+    pub id: BatchId,
+    /// The windows it settles, ascending.
+    pub windows: Vec<WindowNumber>,
+    /// When the last of them was closed; dates in files derive from it.
+    pub cut_at: Timestamp,
+    /// The asset it settles.
+    pub asset: AssetDef,
+    /// What the rail can do.
+    pub policy: Policy,
+    /// Pay-ins (to the clearing account) first, then the rest, each ordered by (from, to, part).
+    pub legs: Vec<Leg>,
+    /// What the rail cannot express or pay: owed in the window that is open at approval.
+    pub carries: Vec<Obligation>,
+    /// The accounts that the legs need.
+    pub accounts: BTreeMap<PartyId, Account>,
+    /// What creditors are paid: the sum of the legs that are not pay-ins.
+    pub total: Total,
+    /// What creditors are still owed: total + carried is what the windows owed them, net.
+    pub carried: Total,
+}
+
+impl Payment {
+    /// Whether money goes to the clearing account.
+    #[must_use]
+    pub fn is_pay_in(&self) -> bool {
+        self.to == PartyId::CLEARING
+    }
+}
+
+impl BatchContent {
+    /// Computes the batch that settles `windows` (ascending, sealed) in `asset`. `account` gives a
+    /// party's account on the rail.
+    ///
+    /// # Errors
+    /// `Refusal` when there is nothing to settle, too much for one batch, or an account is missing.
+    pub fn compute(
+        windows: &[Arc<SealedWindow>],
+        asset: &AssetDef,
+        policy: &Policy,
+        account: impl Fn(PartyId) -> Option<Account>,
+    ) -> Result<Self, Refusal> {
+        let last = windows.last().expect("a batch settles at least one window");
+        let owed = || {
+            let sealed = windows.iter().filter_map(|window| window.assets.get(&asset.number));
+            sealed.flat_map(|sealed| &sealed.net)
+        };
+        let mut split = Split { policy, payments: Vec::new(), carries: Vec::new() };
+        match asset.model {
+            SettlementModel::Bilateral => {
+                for o in net::net_pairs(owed()) {
+                    split.pay(o.payer, o.payee, o.amount)?;
+                }
+            }
+            SettlementModel::Multilateral => split.through_clearing(&net::positions(owed()))?,
+        }
+        let Split { payments, mut carries, .. } = split;
+        if payments.is_empty() && carries.is_empty() {
+            return Err(Refusal::NothingToSettle(asset.number));
+        }
+        carries.sort_unstable();
+        let accounts = accounts(policy.rail, &payments, account)?;
+        let (total, carried) = (paid(&payments), owed_to_parties(&carries));
+        let id = batch_id(windows, asset, policy, &payments, &carries, &accounts);
+        let keys = LegKeys::new(id);
+        let leg = |payment: Payment| Leg {
+            key: keys.key(payment.from, payment.to, payment.part),
+            payment,
+        };
+        Ok(Self {
+            id,
+            windows: windows.iter().map(|window| window.number).collect(),
+            cut_at: last.cut_at,
+            asset: asset.clone(),
+            policy: policy.clone(),
+            legs: payments.into_iter().map(leg).collect(),
+            carries,
+            accounts,
+            total,
+            carried,
+        })
+    }
+
+    /// The event that records this batch.
+    #[must_use]
+    pub fn event(&self, request: Request) -> BatchComputed {
+        BatchComputed {
+            request,
+            batch: self.id,
+            windows: self.windows.clone(),
+            asset: self.asset.number,
+            rail: self.policy.rail as u8,
+            unit: self.policy.unit,
+            least: self.policy.least,
+            most: self.policy.most,
+            clearing: self.policy.clearing.clone(),
+        }
+    }
+}
+
+/// Turns sums into payments that the rail can express, and carries the rest.
+struct Split<'a> {
+    policy: &'a Policy,
+    payments: Vec<Payment>,
+    carries: Vec<Obligation>,
+}
+
+impl Split<'_> {
+    /// One leg per party against the clearing account; pay-ins first.
+    fn through_clearing(&mut self, positions: &[Position]) -> Result<(), Refusal> {
+        // The clearing account's own position mirrors the dust of earlier batches. It has no leg: the
+        // dust is carried pair by pair below, and with it the clearing account's side.
+        let parties = || positions.iter().filter(|position| position.party != PartyId::CLEARING);
+        for debtor in parties().filter(|position| position.net.0 < 0) {
+            self.pay(debtor.party, PartyId::CLEARING, debtor.net.size())?;
+        }
+        for creditor in parties().filter(|position| position.net.0 > 0) {
+            self.pay(PartyId::CLEARING, creditor.party, creditor.net.size())?;
+        }
+        Ok(())
+    }
+
+    fn pay(&mut self, from: PartyId, to: PartyId, owed: Total) -> Result<(), Refusal> {
+        let Policy { unit, least, most, .. } = *self.policy;
+        let (mut whole, mut rest) = owed.split(unit);
+        for part in 0.. {
+            if whole == Total::ZERO {
+                break;
+            }
+            if whole < least {
+                rest = rest.plus(whole);
+                break;
+            }
+            if self.payments.len() == BATCH_LEGS_MAX {
+                return Err(Refusal::TooManyLegs(BATCH_LEGS_MAX));
+            }
+            let amount = whole.min(most);
+            self.payments.push(Payment { from, to, amount, part });
+            whole = whole.checked_minus(amount).expect("a part is at most the whole");
+        }
+        if rest > Total::ZERO {
+            self.carries.push(Obligation { payer: from, payee: to, amount: rest });
+        }
+        Ok(())
+    }
+}
+
+/// The accounts without which the payments cannot be made: everyone's but the clearing account's and,
+/// for pay-ins, which a credit transfer cannot collect, the debtor's.
+fn accounts(
+    rail: Rail,
+    payments: &[Payment],
+    account: impl Fn(PartyId) -> Option<Account>,
+) -> Result<BTreeMap<PartyId, Account>, Refusal> {
+    let mut found = BTreeMap::new();
+    let mut missing = std::collections::BTreeSet::new();
+    for payment in payments.iter().filter(|payment| !payment.is_pay_in()) {
+        for party in [payment.from, payment.to] {
+            if party == PartyId::CLEARING || found.contains_key(&party) {
+                continue;
+            }
+            match account(party) {
+                Some(account) => {
+                    found.insert(party, account);
+                }
+                None => {
+                    missing.insert(party);
+                }
+            }
+        }
+    }
+    if missing.is_empty() {
+        return Ok(found);
+    }
+    let first: Vec<String> = missing.iter().take(3).map(PartyId::to_string).collect();
+    let more = if missing.len() > 3 { ", ..." } else { "" };
+    Err(Refusal::AccountsMissing {
+        rail: rail.name(),
+        count: missing.len(),
+        first: format!("{}{more}", first.join(", ")),
+    })
+}
+
+fn paid(payments: &[Payment]) -> Total {
+    let outgoing = payments.iter().filter(|payment| !payment.is_pay_in());
+    outgoing.fold(Total::ZERO, |sum, payment| sum.plus(payment.amount))
+}
+
+fn owed_to_parties(carries: &[Obligation]) -> Total {
+    let to_parties = carries.iter().filter(|carry| carry.payee != PartyId::CLEARING);
+    to_parties.fold(Total::ZERO, |sum, carry| sum.plus(carry.amount))
+}
+
+/// Hash of everything that determines what the rail is told: windows with their roots (which cover
+/// obligations and carry-in), asset, policy, payments, carry-out and accounts.
+fn batch_id(
+    windows: &[Arc<SealedWindow>],
+    asset: &AssetDef,
+    policy: &Policy,
+    payments: &[Payment],
+    carries: &[Obligation],
+    accounts: &BTreeMap<PartyId, Account>,
+) -> BatchId {
+    let length = |n: usize| u64::try_from(n).expect("a length fits 64 bits");
+    let mut hasher = BatchHasher::default();
+    hasher.number(length(windows.len()));
+    for window in windows {
+        hasher.number(window.number.0);
+        hasher.fixed(&window.root.0);
+    }
+    hasher.number(u64::from(asset.number.0));
+    hasher.text(&asset.code);
+    hasher.number(u64::from(asset.scale));
+    hasher.number(asset.model as u64);
+    hasher.text(policy.rail.name());
+    for sum in [policy.unit, policy.least, policy.most] {
+        hasher.fixed(&sum.0.to_le_bytes());
+    }
+    let fields = |hasher: &mut BatchHasher, fields: &[(String, String)]| {
+        hasher.number(length(fields.len()));
+        for (name, value) in fields {
+            hasher.text(name);
+            hasher.text(value);
+        }
+    };
+    fields(&mut hasher, &policy.clearing);
+    hasher.number(length(payments.len()));
+    for payment in payments {
+        hasher.fixed(&payment.from.0);
+        hasher.fixed(&payment.to.0);
+        hasher.fixed(&payment.amount.0.to_le_bytes());
+    }
+    hasher.number(length(carries.len()));
+    for carry in carries {
+        hasher.fixed(&carry.payer.0);
+        hasher.fixed(&carry.payee.0);
+        hasher.fixed(&carry.amount.0.to_le_bytes());
+    }
+    hasher.number(length(accounts.len()));
+    for (party, account) in accounts {
+        hasher.fixed(&party.0);
+        hasher.text(&account.name);
+        fields(&mut hasher, &account.fields);
+    }
+    hasher.finish()
+}

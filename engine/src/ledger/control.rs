@@ -1,0 +1,612 @@
+//! The control state: everything that operators make, and which windows and batches there are.
+//!
+//! Owns what may be done (`decide`) and what it changes (`apply`), event by event. Knows nothing of
+//! vouchers, channels or exposure (the shards do). Kept apart from them so that frames never touch it.
+
+use super::batch::{Account, BatchContent, Policy, Rail};
+use super::event::{
+    BatchComputed, Cap, Event, Genesis, RailAccount, Request, WindowCut, WindowSealed,
+};
+use super::refusal::Refusal;
+use super::seal::Cut;
+use super::window::{Obligation, SealedWindow};
+use crate::limits;
+use crate::types::{
+    AssetDef, AssetNumber, BatchId, Digest, Lsn, MONEY_MAX, PartyId, SignerKey, Timestamp, Total,
+    WindowNumber, content_digest,
+};
+use foldhash::fast::RandomState;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+/// What may be asked of the control state.
+#[derive(Debug, Clone)]
+pub enum Command {
+    /// An event as it is: assets, parties, signers, limits, deposits, approvals, aborts.
+    Record(Event),
+    /// Close the open window, whichever it is.
+    CloseWindow(Request),
+    /// The engine's own: a cut window was sealed.
+    SealWindow(Arc<SealedWindow>),
+    /// Make a computed batch the one that settles its windows.
+    CreateBatch(CreateBatch),
+}
+
+/// A batch that was computed outside the control state, from what it was at `directory_version`.
+#[derive(Debug, Clone)]
+pub struct CreateBatch {
+    /// Who asked.
+    pub request: Request,
+    /// The batch.
+    pub content: Arc<BatchContent>,
+    /// Version of the accounts that it was computed from.
+    pub directory_version: u64,
+}
+
+/// What to do about a command.
+#[derive(Debug, Clone)]
+pub enum Decision {
+    /// Journal this event, then apply it, with what comes with it.
+    New(Event, Made),
+    /// The same request was answered before: by the record at this position.
+    Repeat(Lsn),
+}
+
+/// What an event's record does not hold because it follows from the journal.
+#[derive(Debug, Clone)]
+pub enum Made {
+    /// Nothing.
+    Nothing,
+    /// The sealed window of a `WindowSealed`.
+    Window(Arc<SealedWindow>),
+    /// The content of a `BatchComputed`.
+    Batch(Arc<BatchContent>),
+}
+
+/// A registered party.
+#[derive(Debug, Clone)]
+pub struct PartyEntry {
+    /// Its name.
+    pub name: String,
+    /// Whether it may pay and be paid.
+    pub suspended: bool,
+    /// Its settlement accounts, ordered by rail.
+    pub accounts: Vec<RailAccount>,
+}
+
+/// A registered signer.
+#[derive(Debug, Clone)]
+pub struct SignerEntry {
+    /// For whom it signs.
+    pub party: PartyId,
+    /// Whether it was revoked.
+    pub revoked: bool,
+    /// Its caps, ordered by asset.
+    pub caps: Vec<Cap>,
+}
+
+/// Where a window stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WindowState {
+    /// Vouchers are credited in it.
+    Open,
+    /// Cut; nothing of it changes any more.
+    Closed,
+    /// Closed, and in at least one live batch.
+    Batched,
+}
+
+/// One window.
+#[derive(Debug, Clone)]
+pub struct WindowEntry {
+    /// Its number.
+    pub number: WindowNumber,
+    /// The first record that belongs to it.
+    pub first_lsn: Lsn,
+    /// When it was cut, and by which record; `None` while open.
+    pub cut: Option<(Lsn, Timestamp)>,
+    /// What was owed in it; `None` while open and for the moment that sealing takes.
+    pub sealed: Option<Arc<SealedWindow>>,
+    /// What earlier batches left for it.
+    pub carried: Vec<(AssetNumber, Obligation)>,
+    /// The live batch per asset.
+    pub live: BTreeMap<AssetNumber, BatchId>,
+}
+
+impl WindowEntry {
+    fn open(number: WindowNumber, first_lsn: Lsn) -> Self {
+        let (cut, sealed) = (None, None);
+        Self { number, first_lsn, cut, sealed, carried: Vec::new(), live: BTreeMap::new() }
+    }
+
+    /// Where it stands.
+    #[must_use]
+    pub fn state(&self) -> WindowState {
+        match (self.cut, self.live.is_empty()) {
+            (None, _) => WindowState::Open,
+            (Some(_), true) => WindowState::Closed,
+            (Some(_), false) => WindowState::Batched,
+        }
+    }
+}
+
+/// Where a batch stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BatchState {
+    /// Computed; waits for approval.
+    Computed,
+    /// Approved; its dust is owed in the window that was open then.
+    Approved,
+    /// Aborted; its windows can be batched anew.
+    Aborted,
+}
+
+impl BatchState {
+    /// The word for it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Computed => "COMPUTED",
+            Self::Approved => "APPROVED",
+            Self::Aborted => "ABORTED",
+        }
+    }
+}
+
+/// One batch.
+#[derive(Debug, Clone)]
+pub struct BatchEntry {
+    /// Where it stands.
+    pub state: BatchState,
+    /// What it consists of.
+    pub content: Arc<BatchContent>,
+    /// The record that made it last; orders the batches.
+    pub computed_lsn: Lsn,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Answered {
+    content: Digest,
+    lsn: Lsn,
+}
+
+/// The control state.
+pub struct Control {
+    genesis: Genesis,
+    applied: Lsn,
+    assets: BTreeMap<AssetNumber, AssetDef>,
+    parties: HashMap<PartyId, PartyEntry, RandomState>,
+    signers: HashMap<SignerKey, SignerEntry, RandomState>,
+    directory_version: u64,
+    /// Everything that was ever deposited, so that no sum can outgrow its type.
+    deposits: HashMap<(PartyId, AssetNumber), Total, RandomState>,
+    requests: HashMap<Digest, Answered, RandomState>,
+    windows: Vec<WindowEntry>,
+    batches: BTreeMap<BatchId, BatchEntry>,
+}
+
+impl Control {
+    /// The state after the genesis record: no parties, window 1 open.
+    #[must_use]
+    pub fn new(genesis: Genesis, lsn: Lsn) -> Self {
+        Self {
+            genesis,
+            applied: lsn,
+            assets: BTreeMap::new(),
+            parties: HashMap::default(),
+            signers: HashMap::default(),
+            directory_version: 0,
+            deposits: HashMap::default(),
+            requests: HashMap::default(),
+            windows: vec![WindowEntry::open(WindowNumber(1), lsn.next())],
+            batches: BTreeMap::new(),
+        }
+    }
+
+    /// Whether a command may be done, and as which event. Changes nothing.
+    ///
+    /// # Errors
+    /// `Refusal` that says which rule stands against it.
+    pub fn decide(&self, command: Command) -> Result<Decision, Refusal> {
+        let request = match &command {
+            Command::Record(event) => event.request(),
+            Command::CloseWindow(request) => Some(request),
+            Command::SealWindow(_) => None,
+            Command::CreateBatch(create) => Some(&create.request),
+        };
+        if let Some(request) = request {
+            if let Some(lsn) = self.answered(request)? {
+                return Ok(Decision::Repeat(lsn));
+            }
+            if self.requests.len() >= limits::REQUESTS_MAX {
+                return Err(Refusal::RequestsFull(limits::REQUESTS_MAX));
+            }
+        }
+        match command {
+            Command::Record(event) => {
+                self.check(&event)?;
+                Ok(Decision::New(event, Made::Nothing))
+            }
+            Command::CloseWindow(request) => {
+                let window = self.open_window().number;
+                let event = Event::WindowCut(WindowCut { request, window });
+                Ok(Decision::New(event, Made::Nothing))
+            }
+            Command::SealWindow(sealed) => {
+                let event = Event::WindowSealed(WindowSealed {
+                    window: sealed.number,
+                    root: sealed.root,
+                    credited: sealed.credited,
+                });
+                Ok(Decision::New(event, Made::Window(sealed)))
+            }
+            Command::CreateBatch(create) => {
+                if create.directory_version != self.directory_version {
+                    return Err(Refusal::AccountsMoved);
+                }
+                self.settleable(&create.content.windows, create.content.asset.number)?;
+                let event = Event::BatchComputed(create.content.event(create.request));
+                Ok(Decision::New(event, Made::Batch(create.content)))
+            }
+        }
+    }
+
+    /// The record that answered a request before.
+    ///
+    /// # Errors
+    /// `RequestReused` when the id was used for something else.
+    pub fn answered(&self, request: &Request) -> Result<Option<Lsn>, Refusal> {
+        match self.requests.get(&request_key(&request.id)) {
+            None => Ok(None),
+            Some(answered) if answered.content == request.content => Ok(Some(answered.lsn)),
+            Some(_) => Err(Refusal::RequestReused(request.id.clone())),
+        }
+    }
+
+    fn check(&self, event: &Event) -> Result<(), Refusal> {
+        match event {
+            Event::AssetCreated(e) => match self.assets.get(&e.asset.number) {
+                Some(held) if *held != e.asset => Err(Refusal::AssetDiffers(e.asset.number)),
+                Some(_) => Ok(()),
+                None => room("the table of assets", self.assets.len(), limits::ASSETS_MAX),
+            },
+            Event::PartyUpserted(e) if self.parties.contains_key(&e.party) => Ok(()),
+            Event::PartyUpserted(_) => {
+                room("the table of parties", self.parties.len(), limits::PARTIES_MAX)
+            }
+            Event::SignerAdded(e) => {
+                self.known_party(e.party)?;
+                e.caps.iter().try_for_each(|cap| self.known_asset(cap.asset))?;
+                match self.signers.get(&e.signer) {
+                    Some(held) if held.revoked => Err(Refusal::SignerRevoked(e.signer)),
+                    Some(held) if held.party != e.party || held.caps != e.caps => {
+                        Err(Refusal::SignerDiffers(e.signer))
+                    }
+                    Some(_) => Ok(()),
+                    None => room("the table of signers", self.signers.len(), limits::SIGNERS_MAX),
+                }
+            }
+            Event::SignerRevoked(e) => match self.signers.get(&e.signer) {
+                Some(_) => Ok(()),
+                None => Err(Refusal::UnknownSigner(e.signer)),
+            },
+            Event::CreditLimitSet(e) => {
+                self.known_party(e.party)?;
+                self.known_asset(e.asset)
+            }
+            Event::DepositRecorded(e) => {
+                self.known_party(e.party)?;
+                self.known_asset(e.asset)?;
+                match self.deposited(e.party, e.asset).plus(e.amount) {
+                    sum if sum.0 <= MONEY_MAX => Ok(()),
+                    _ => Err(Refusal::DepositsTooLarge(e.party, e.asset)),
+                }
+            }
+            Event::BatchApproved(e) => match self.batch(e.batch)?.state {
+                BatchState::Computed => Ok(()),
+                state @ (BatchState::Approved | BatchState::Aborted) => Err(Refusal::BatchState {
+                    batch: e.batch,
+                    state: state.name(),
+                    allowed: "only a COMPUTED batch can be approved",
+                }),
+            },
+            Event::BatchAborted(e) => match self.batch(e.batch)?.state {
+                BatchState::Computed | BatchState::Approved => Ok(()),
+                state @ BatchState::Aborted => Err(Refusal::BatchState {
+                    batch: e.batch,
+                    state: state.name(),
+                    allowed: "only a COMPUTED or APPROVED batch can be aborted",
+                }),
+            },
+            // These are made by `decide` itself, from state that it has checked.
+            Event::WindowCut(_) | Event::WindowSealed(_) | Event::BatchComputed(_) => Ok(()),
+        }
+    }
+
+    /// Applies an event that `decide` allowed, or that the journal holds.
+    pub fn apply(&mut self, lsn: Lsn, at: Timestamp, event: &Event, made: Made) {
+        assert!(lsn > self.applied, "record {lsn} applied after {}", self.applied);
+        self.applied = lsn;
+        if let Some(request) = event.request() {
+            let answered = Answered { content: request.content, lsn };
+            self.requests.insert(request_key(&request.id), answered);
+        }
+        match event {
+            Event::AssetCreated(e) => {
+                self.assets.insert(e.asset.number, e.asset.clone());
+            }
+            Event::PartyUpserted(e) => {
+                let (name, suspended, accounts) = (e.name.clone(), e.suspended, e.accounts.clone());
+                self.parties.insert(e.party, PartyEntry { name, suspended, accounts });
+                self.directory_version += 1;
+            }
+            Event::SignerAdded(e) => {
+                let (party, caps) = (e.party, e.caps.clone());
+                self.signers.entry(e.signer).or_insert(SignerEntry { party, revoked: false, caps });
+            }
+            Event::SignerRevoked(e) => {
+                if let Some(signer) = self.signers.get_mut(&e.signer) {
+                    signer.revoked = true;
+                }
+            }
+            Event::CreditLimitSet(_) => {}
+            Event::DepositRecorded(e) => {
+                let sum = self.deposited(e.party, e.asset).plus(e.amount);
+                self.deposits.insert((e.party, e.asset), sum);
+            }
+            Event::WindowCut(e) => {
+                let open = self.windows.last_mut().expect("one window is always open");
+                assert_eq!(open.number, e.window, "the cut closes the open window");
+                open.cut = Some((lsn, at));
+                self.windows.push(WindowEntry::open(e.window.next(), lsn.next()));
+            }
+            Event::WindowSealed(e) => {
+                let Made::Window(sealed) = made else { panic!("a sealed window comes with it") };
+                assert_eq!((sealed.number, sealed.root), (e.window, e.root), "another window");
+                let window = self.window_mut(e.window);
+                assert!(window.sealed.is_none(), "window {} was sealed before", e.window);
+                window.sealed = Some(sealed);
+            }
+            Event::BatchComputed(e) => {
+                let Made::Batch(content) = made else { panic!("a computed batch comes with it") };
+                assert_eq!(content.id, e.batch, "another batch");
+                for &number in &e.windows {
+                    let before = self.window_mut(number).live.insert(e.asset, e.batch);
+                    assert!(before.is_none(), "window {number} is in two live batches");
+                }
+                let state = BatchState::Computed;
+                self.batches.insert(e.batch, BatchEntry { state, content, computed_lsn: lsn });
+            }
+            Event::BatchApproved(e) => {
+                let carries = self.batch_mut(e.batch, BatchState::Approved).carries.clone();
+                self.carry(e.batch, &carries);
+            }
+            Event::BatchAborted(e) => self.abort(e.batch),
+        }
+    }
+
+    fn abort(&mut self, id: BatchId) {
+        let approved = self.batches.get(&id).is_some_and(|b| b.state == BatchState::Approved);
+        let content = self.batch_mut(id, BatchState::Aborted);
+        for number in &content.windows {
+            self.window_mut(*number).live.remove(&content.asset.number);
+        }
+        if approved {
+            // The dust is back in the aborted batch's windows: take it out of where it was carried to.
+            let back = |c: &Obligation| Obligation { payer: c.payee, payee: c.payer, ..*c };
+            self.carry(id, &content.carries.iter().map(back).collect::<Vec<_>>());
+        }
+    }
+
+    /// Posts a batch's dust into the open window.
+    fn carry(&mut self, batch: BatchId, carries: &[Obligation]) {
+        let asset = self.batches[&batch].content.asset.number;
+        let open = self.windows.last_mut().expect("one window is always open");
+        open.carried.extend(carries.iter().map(|&carry| (asset, carry)));
+    }
+
+    fn batch_mut(&mut self, id: BatchId, state: BatchState) -> Arc<BatchContent> {
+        let entry = self.batches.get_mut(&id).expect("the batch was found when it was decided");
+        entry.state = state;
+        entry.content.clone()
+    }
+
+    fn window_mut(&mut self, number: WindowNumber) -> &mut WindowEntry {
+        let index = usize::try_from(number.0 - 1).expect("window numbers fit memory");
+        &mut self.windows[index]
+    }
+
+    /// The sealed windows that a new batch in `asset` would settle.
+    ///
+    /// # Errors
+    /// `Refusal` when one is unknown, open, unsealed, or in a live batch for the asset.
+    pub fn settleable(
+        &self,
+        windows: &[WindowNumber],
+        asset: AssetNumber,
+    ) -> Result<Vec<Arc<SealedWindow>>, Refusal> {
+        self.known_asset(asset)?;
+        let one = |&number: &WindowNumber| {
+            let window = self.window(number)?;
+            if window.cut.is_none() {
+                return Err(Refusal::WindowOpen(number));
+            }
+            if let Some(&batch) = window.live.get(&asset) {
+                return Err(Refusal::WindowInBatch { window: number, batch });
+            }
+            window.sealed.clone().ok_or(Refusal::WindowUnsealed(number))
+        };
+        windows.iter().map(one).collect()
+    }
+
+    /// Computes a journaled batch again.
+    ///
+    /// # Errors
+    /// A text that says why it cannot be the one that was journaled.
+    pub fn recompute(&self, event: &BatchComputed) -> Result<BatchContent, String> {
+        let rail = Rail::from_byte(event.rail).ok_or_else(|| format!("no rail {}", event.rail))?;
+        let policy = Policy {
+            rail,
+            unit: event.unit,
+            least: event.least,
+            most: event.most,
+            clearing: event.clearing.clone(),
+        };
+        let compute = || {
+            let windows = self.settleable(&event.windows, event.asset)?;
+            let asset = self.asset(event.asset)?;
+            BatchContent::compute(&windows, asset, &policy, |party| self.account(party, rail))
+        };
+        let content = compute().map_err(|refusal: Refusal| refusal.to_string())?;
+        if content.id == event.batch {
+            Ok(content)
+        } else {
+            Err(format!("it now has the id {}", content.id))
+        }
+    }
+
+    /// A window that was cut, as sealing needs it.
+    #[must_use]
+    pub fn cut(&self, number: WindowNumber) -> Option<Cut> {
+        let window = self.window(number).ok()?;
+        let (cut_lsn, cut_at) = window.cut?;
+        let (first_lsn, carried) = (window.first_lsn, window.carried.clone());
+        Some(Cut { number, first_lsn, cut_lsn, cut_at, carried })
+    }
+
+    /// A party's account on a rail.
+    #[must_use]
+    pub fn account(&self, party: PartyId, rail: Rail) -> Option<Account> {
+        let entry = self.parties.get(&party)?;
+        let on_rail = entry.accounts.iter().find(|account| account.rail == rail.name())?;
+        Some(Account { name: entry.name.clone(), fields: on_rail.fields.clone() })
+    }
+
+    fn deposited(&self, party: PartyId, asset: AssetNumber) -> Total {
+        self.deposits.get(&(party, asset)).copied().unwrap_or_default()
+    }
+
+    fn known_party(&self, party: PartyId) -> Result<(), Refusal> {
+        self.party(party).map(|_| ())
+    }
+
+    fn known_asset(&self, asset: AssetNumber) -> Result<(), Refusal> {
+        self.asset(asset).map(|_| ())
+    }
+}
+
+/// What can be read.
+impl Control {
+    /// What holds for the whole life of the deployment.
+    #[must_use]
+    pub fn genesis(&self) -> &Genesis {
+        &self.genesis
+    }
+
+    /// The last event applied.
+    #[must_use]
+    pub fn applied(&self) -> Lsn {
+        self.applied
+    }
+
+    /// Changes whenever a party's name or accounts do.
+    #[must_use]
+    pub fn directory_version(&self) -> u64 {
+        self.directory_version
+    }
+
+    /// All assets, by number.
+    pub fn assets(&self) -> impl Iterator<Item = &AssetDef> {
+        self.assets.values()
+    }
+
+    /// One asset.
+    ///
+    /// # Errors
+    /// `UnknownAsset`.
+    pub fn asset(&self, asset: AssetNumber) -> Result<&AssetDef, Refusal> {
+        self.assets.get(&asset).ok_or(Refusal::UnknownAsset(asset))
+    }
+
+    /// One party.
+    ///
+    /// # Errors
+    /// `UnknownParty`.
+    pub fn party(&self, party: PartyId) -> Result<&PartyEntry, Refusal> {
+        self.parties.get(&party).ok_or(Refusal::UnknownParty(party))
+    }
+
+    /// One signer.
+    ///
+    /// # Errors
+    /// `UnknownSigner`.
+    pub fn signer(&self, signer: SignerKey) -> Result<&SignerEntry, Refusal> {
+        self.signers.get(&signer).ok_or(Refusal::UnknownSigner(signer))
+    }
+
+    /// How many parties and signers are registered.
+    #[must_use]
+    pub fn counts(&self) -> (usize, usize) {
+        (self.parties.len(), self.signers.len())
+    }
+
+    /// One window.
+    ///
+    /// # Errors
+    /// `UnknownWindow`.
+    pub fn window(&self, number: WindowNumber) -> Result<&WindowEntry, Refusal> {
+        let index = number.0.checked_sub(1).and_then(|n| usize::try_from(n).ok());
+        let window = index.and_then(|index| self.windows.get(index));
+        window.ok_or(Refusal::UnknownWindow(number))
+    }
+
+    /// The window that the record at `cut` closed.
+    #[must_use]
+    pub fn window_cut_by(&self, cut: Lsn) -> Option<&WindowEntry> {
+        self.windows.iter().rev().find(|window| window.cut.is_some_and(|(lsn, _)| lsn == cut))
+    }
+
+    /// All windows, oldest first; the last one is open.
+    #[must_use]
+    pub fn windows(&self) -> &[WindowEntry] {
+        &self.windows
+    }
+
+    /// The window in which vouchers are credited.
+    #[must_use]
+    pub fn open_window(&self) -> &WindowEntry {
+        self.windows.last().expect("one window is always open")
+    }
+
+    /// One batch.
+    ///
+    /// # Errors
+    /// `UnknownBatch`.
+    pub fn batch(&self, batch: BatchId) -> Result<&BatchEntry, Refusal> {
+        self.batches.get(&batch).ok_or(Refusal::UnknownBatch(batch))
+    }
+
+    /// All batches, in the order in which they were made.
+    #[must_use]
+    pub fn batches(&self) -> Vec<&BatchEntry> {
+        let mut batches: Vec<&BatchEntry> = self.batches.values().collect();
+        batches.sort_unstable_by_key(|entry| entry.computed_lsn);
+        batches
+    }
+
+    /// The sum of what a batch leaves for the open window, per asset: for tests and reports.
+    #[must_use]
+    pub fn carried_into_open(&self, asset: AssetNumber) -> Total {
+        let carried = self.open_window().carried.iter().filter(|(number, _)| *number == asset);
+        carried.fold(Total::ZERO, |sum, (_, carry)| sum.plus(carry.amount))
+    }
+}
+
+fn room(what: &'static str, held: usize, limit: usize) -> Result<(), Refusal> {
+    if held < limit { Ok(()) } else { Err(Refusal::TableFull { what, limit }) }
+}
+
+/// Request ids are remembered by digest: 32 bytes whatever the caller chose.
+fn request_key(id: &str) -> Digest {
+    content_digest("request id", id.as_bytes())
+}

@@ -1,0 +1,219 @@
+//! What happened: the events that, besides frames of vouchers, change state. Plain data, one struct
+//! a kind, persisted for ever (the journal gives each a record kind). No rule is held here.
+
+use crate::types::{
+    Amount, AssetDef, AssetNumber, BatchId, Digest, NetworkId, PartyId, SignerKey, Total,
+    WindowNumber,
+};
+use rkyv::{Archive, Deserialize, Serialize};
+
+/// The first record of a journal: what holds for the whole life of a deployment.
+#[derive(Debug, Clone, PartialEq, Eq, Archive, Serialize, Deserialize)]
+pub struct Genesis {
+    /// Names the deployment.
+    pub network: NetworkId,
+    /// Vouchers that expire later than this many seconds after their record are refused.
+    pub lifetime_seconds_max: i64,
+}
+
+/// Who asked: what makes a call idempotent.
+#[derive(Debug, Clone, PartialEq, Eq, Archive, Serialize, Deserialize)]
+pub struct Request {
+    /// Chosen by the caller.
+    pub id: String,
+    /// Digest of what the call asks for, without the id.
+    pub content: Digest,
+}
+
+/// An asset was created.
+#[derive(Debug, Clone, PartialEq, Eq, Archive, Serialize, Deserialize)]
+pub struct AssetCreated {
+    /// Who asked.
+    pub request: Request,
+    /// Its definition, immutable from now on.
+    pub asset: AssetDef,
+}
+
+/// A party was created, or its name, suspension and accounts replaced.
+#[derive(Debug, Clone, PartialEq, Eq, Archive, Serialize, Deserialize)]
+pub struct PartyUpserted {
+    /// Who asked.
+    pub request: Request,
+    /// The party.
+    pub party: PartyId,
+    /// Its name, for people and rails.
+    pub name: String,
+    /// Whether it may pay and be paid.
+    pub suspended: bool,
+    /// Per rail, the fields of its settlement account; both levels ordered by name.
+    pub accounts: Vec<RailAccount>,
+}
+
+/// A party's settlement account on one rail.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Archive, Serialize, Deserialize)]
+pub struct RailAccount {
+    /// The rail's name.
+    pub rail: String,
+    /// Field name and value, ordered by name.
+    pub fields: Vec<(String, String)>,
+}
+
+/// A signer's own spending cap in one asset.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Archive, Serialize, Deserialize)]
+pub struct Cap {
+    /// In which asset.
+    pub asset: AssetNumber,
+    /// Most that the key may ever credit.
+    pub amount: Amount,
+}
+
+/// A key may sign for a party.
+#[derive(Debug, Clone, PartialEq, Eq, Archive, Serialize, Deserialize)]
+pub struct SignerAdded {
+    /// Who asked.
+    pub request: Request,
+    /// The key: canonical, not of small order, torsion-free (checked before).
+    pub signer: SignerKey,
+    /// For whom it signs, for ever.
+    pub party: PartyId,
+    /// Its caps, ordered by asset.
+    pub caps: Vec<Cap>,
+}
+
+/// A key may not sign any more.
+#[derive(Debug, Clone, PartialEq, Eq, Archive, Serialize, Deserialize)]
+pub struct SignerRevoked {
+    /// Who asked.
+    pub request: Request,
+    /// The key.
+    pub signer: SignerKey,
+}
+
+/// A party's credit limit was replaced.
+#[derive(Debug, Clone, PartialEq, Eq, Archive, Serialize, Deserialize)]
+pub struct CreditLimitSet {
+    /// Who asked.
+    pub request: Request,
+    /// Whose limit.
+    pub party: PartyId,
+    /// In which asset.
+    pub asset: AssetNumber,
+    /// The new limit.
+    pub limit: Total,
+}
+
+/// A party deposited money.
+#[derive(Debug, Clone, PartialEq, Eq, Archive, Serialize, Deserialize)]
+pub struct DepositRecorded {
+    /// Who asked.
+    pub request: Request,
+    /// Whose money.
+    pub party: PartyId,
+    /// In which asset.
+    pub asset: AssetNumber,
+    /// How much; added to the prefund.
+    pub amount: Total,
+    /// The bank's or chain's own reference.
+    pub reference: String,
+}
+
+/// The open window was closed and the next opened: the cut.
+#[derive(Debug, Clone, PartialEq, Eq, Archive, Serialize, Deserialize)]
+pub struct WindowCut {
+    /// Who asked.
+    pub request: Request,
+    /// The window that closes.
+    pub window: WindowNumber,
+}
+
+/// A closed window's obligations were sealed under one root. Re-sealing must give the same.
+#[derive(Debug, Clone, PartialEq, Eq, Archive, Serialize, Deserialize)]
+pub struct WindowSealed {
+    /// The window.
+    pub window: WindowNumber,
+    /// Root of its obligations.
+    pub root: Digest,
+    /// Vouchers credited in it.
+    pub credited: u64,
+}
+
+/// A settlement batch was computed. Its legs follow from the windows, the policy and the accounts at
+/// this point of the journal, and must give the id again.
+#[derive(Debug, Clone, PartialEq, Eq, Archive, Serialize, Deserialize)]
+pub struct BatchComputed {
+    /// Who asked.
+    pub request: Request,
+    /// Hash of the content.
+    pub batch: BatchId,
+    /// The windows it settles, ascending.
+    pub windows: Vec<WindowNumber>,
+    /// The asset it settles.
+    pub asset: AssetNumber,
+    /// Number of the rail (`Rail`).
+    pub rail: u8,
+    /// Smallest step that the rail can express, in asset units.
+    pub unit: Total,
+    /// Smallest payment, in asset units.
+    pub least: Total,
+    /// Largest payment, in asset units.
+    pub most: Total,
+    /// Fields of the clearing account on the rail, ordered by name.
+    pub clearing: Vec<(String, String)>,
+}
+
+/// An operator approved a batch. Its dust is owed in the window that is open now.
+#[derive(Debug, Clone, PartialEq, Eq, Archive, Serialize, Deserialize)]
+pub struct BatchApproved {
+    /// Who asked.
+    pub request: Request,
+    /// Which batch.
+    pub batch: BatchId,
+}
+
+/// An operator aborted a batch; its windows can be batched anew.
+#[derive(Debug, Clone, PartialEq, Eq, Archive, Serialize, Deserialize)]
+pub struct BatchAborted {
+    /// Who asked.
+    pub request: Request,
+    /// Which batch.
+    pub batch: BatchId,
+    /// Why.
+    pub reason: String,
+}
+
+/// Everything but frames that changes state.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum Event {
+    AssetCreated(AssetCreated),
+    PartyUpserted(PartyUpserted),
+    SignerAdded(SignerAdded),
+    SignerRevoked(SignerRevoked),
+    CreditLimitSet(CreditLimitSet),
+    DepositRecorded(DepositRecorded),
+    WindowCut(WindowCut),
+    WindowSealed(WindowSealed),
+    BatchComputed(BatchComputed),
+    BatchApproved(BatchApproved),
+    BatchAborted(BatchAborted),
+}
+
+impl Event {
+    /// Who asked for it; `None` for what the engine does on its own.
+    #[must_use]
+    pub fn request(&self) -> Option<&Request> {
+        match self {
+            Self::AssetCreated(e) => Some(&e.request),
+            Self::PartyUpserted(e) => Some(&e.request),
+            Self::SignerAdded(e) => Some(&e.request),
+            Self::SignerRevoked(e) => Some(&e.request),
+            Self::CreditLimitSet(e) => Some(&e.request),
+            Self::DepositRecorded(e) => Some(&e.request),
+            Self::WindowCut(e) => Some(&e.request),
+            Self::WindowSealed(_) => None,
+            Self::BatchComputed(e) => Some(&e.request),
+            Self::BatchApproved(e) => Some(&e.request),
+            Self::BatchAborted(e) => Some(&e.request),
+        }
+    }
+}

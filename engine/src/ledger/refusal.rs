@@ -1,0 +1,59 @@
+//! Why the ledger does not do what an operator asked. Values, not failures: nothing has changed.
+
+use crate::types::{AssetNumber, BatchId, PartyId, SignerKey, WindowNumber};
+
+/// A call that the rules refuse. Says what is wrong and what to do.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[allow(missing_docs)]
+pub enum Refusal {
+    #[error("request_id {0:?} was used before with other content; use a new id for a new request")]
+    RequestReused(String),
+    #[error("the engine remembers {0} request ids and can take no more")]
+    RequestsFull(usize),
+    #[error("party {0} is not registered; register it with UpsertParty")]
+    UnknownParty(PartyId),
+    #[error("signer {0} is not registered; register it with AddSigner")]
+    UnknownSigner(SignerKey),
+    #[error("asset {0} is not registered; create it with CreateAsset")]
+    UnknownAsset(AssetNumber),
+    #[error("window {0} does not exist")]
+    UnknownWindow(WindowNumber),
+    #[error("batch {0} does not exist")]
+    UnknownBatch(BatchId),
+    #[error(
+        "asset {0} exists with another definition; an asset never changes, choose another number"
+    )]
+    AssetDiffers(AssetNumber),
+    #[error(
+        "signer {0} is registered with another party or other caps; revoke it and use a new key"
+    )]
+    SignerDiffers(SignerKey),
+    #[error("signer {0} was revoked; a revoked key stays revoked, use a new one")]
+    SignerRevoked(SignerKey),
+    #[error("the deposits of party {0} in asset {1} would exceed 10^36 asset units")]
+    DepositsTooLarge(PartyId, AssetNumber),
+    #[error("{what} is full: the limit is {limit}")]
+    TableFull { what: &'static str, limit: usize },
+    #[error("window {0} is still open; close it first")]
+    WindowOpen(WindowNumber),
+    #[error("window {0} is closed and being sealed; try again in a moment")]
+    WindowUnsealed(WindowNumber),
+    #[error("window {window} is in batch {batch} for this asset; abort that batch first")]
+    WindowInBatch { window: WindowNumber, batch: BatchId },
+    #[error("the windows hold nothing to settle in asset {0}")]
+    NothingToSettle(AssetNumber),
+    #[error("batch {batch} is {state}; {allowed}")]
+    BatchState { batch: BatchId, state: &'static str, allowed: &'static str },
+    #[error(
+        "{count} parties of the batch have no {rail} account, so money cannot reach them: {first}; \
+         register their accounts with UpsertParty"
+    )]
+    AccountsMissing { rail: &'static str, count: usize, first: String },
+    #[error("the batch would have more than {0} legs; settle fewer windows at once")]
+    TooManyLegs(usize),
+    #[error("rail {rail} cannot settle asset {asset}: {why}")]
+    RailUnfit { rail: &'static str, asset: AssetNumber, why: String },
+    /// Parties' accounts changed while the batch was computed: compute it again.
+    #[error("accounts changed while the batch was computed; try again")]
+    AccountsMoved,
+}

@@ -1,0 +1,5 @@
+//! Tallystick: the clearing house for machine payments. `docs/ARCHITECTURE.md` is the map.
+
+pub mod ledger;
+pub mod limits;
+pub mod types;

@@ -1,0 +1,92 @@
+//! Every limit of the engine, with its reason. Full means that the client is told; nothing grows
+//! without a bound and nothing is dropped in silence.
+
+use crate::types::VOUCHER_BYTES;
+
+/// Vouchers in one frame. 4,096 x 160 B = 640 KiB: large enough that the cost per frame vanishes,
+/// small enough that one frame is checked in a tenth of a second on one core.
+pub const FRAME_VOUCHERS_MAX: usize = 4_096;
+
+/// Bytes of one gRPC message. A full frame of structured vouchers is at most ~850 KiB; the rest is
+/// room for unknown fields.
+pub const MESSAGE_BYTES_MAX: usize = 4 << 20;
+const _: () = assert!(MESSAGE_BYTES_MAX > 2 * FRAME_VOUCHERS_MAX * VOUCHER_BYTES);
+
+/// HTTP/2 flow-control window of a stream and of a connection: a few full frames under way, so that
+/// a client on a long line is not held up by round trips.
+pub const HTTP2_WINDOW_BYTES: u32 = 4 << 20;
+
+/// Vouchers under way between ingress and ack, over all clients: about 20 s of work for one core that
+/// checks 30 k signatures a second, and 128 MB with what is kept beside each. Ingress waits beyond it.
+pub const INFLIGHT_VOUCHERS_MAX: usize = 1 << 19;
+const _: () = assert!(INFLIGHT_VOUCHERS_MAX >= 16 * FRAME_VOUCHERS_MAX);
+
+/// Frames under way, over all clients: what bounds small frames (an empty-handed frame still costs
+/// about a kilobyte of state).
+pub const INFLIGHT_FRAMES_MAX: usize = 1 << 16;
+
+/// Frames that one stream may have under way before its reading stops (HTTP/2 flow control then holds
+/// the client): deep enough to keep every core busy from one stream, and a client that stops reading
+/// acks holds no more than this.
+pub const STREAM_FRAMES_MAX: usize = 64;
+
+/// Vouchers that a verify worker takes at once: 8 groups of 8 lanes, and about 2 ms of work for the
+/// slowest backend, so that a small frame never waits long behind a large one.
+pub const VERIFY_CHUNK: usize = 64;
+const _: () = assert!(FRAME_VOUCHERS_MAX.is_multiple_of(VERIFY_CHUNK));
+
+/// Chunks in the queue to the verify workers: every voucher and every frame under way may be in it,
+/// so that a send never blocks a network thread.
+pub const VERIFY_QUEUE: usize = INFLIGHT_FRAMES_MAX + INFLIGHT_VOUCHERS_MAX / VERIFY_CHUNK;
+
+/// Operator calls waiting for the sequencer; beyond it a caller is told RESOURCE_EXHAUSTED.
+pub const COMMAND_QUEUE: usize = 1 << 12;
+
+/// Bytes of records made durable by one fsync: some 100 full frames, 20 ms of disk.
+pub const GROUP_BYTES_MAX: usize = 64 << 20;
+/// Records made durable by one fsync: bounds what a group of small records costs in memory.
+pub const GROUP_RECORDS_MAX: usize = 1 << 14;
+
+/// Groups between the sequencer and the journal, and between it and each shard: one is worked on,
+/// one waits; more would only add latency.
+pub const GROUP_QUEUE: usize = 2;
+
+/// Largest body of one record: a full frame is 640 KiB, an event with its texts far less.
+pub const RECORD_BYTES_MAX: usize = 1 << 20;
+const _: () = assert!(RECORD_BYTES_MAX >= FRAME_VOUCHERS_MAX * VOUCHER_BYTES);
+
+/// Most shards: their number goes into a u16 and more than this many threads help on no machine.
+pub const SHARDS_MAX: u16 = 64;
+
+/// Registered parties: an entry costs about 200 bytes and one in every shard; 16 M is 4 GB.
+pub const PARTIES_MAX: usize = 1 << 24;
+/// Registered signers, for the same reason.
+pub const SIGNERS_MAX: usize = 1 << 24;
+/// Assets: every lookup searches them; no deployment clears thousands.
+pub const ASSETS_MAX: usize = 1 << 10;
+/// Caps of one signer: one for each asset that an agent may spend.
+pub const CAPS_MAX: usize = 16;
+/// Request ids remembered, 72 bytes each: 32 M is 2.3 GB.
+pub const REQUESTS_MAX: usize = 1 << 25;
+/// Bytes of a request id: any UUID, ULID or hash with a prefix.
+pub const REQUEST_ID_BYTES_MAX: usize = 128;
+/// Bytes of a party's name, reason or reference; ISO 20022 carries 70 and 140 characters of them.
+pub const TEXT_BYTES_MAX: usize = 256;
+/// Rails for which one party has an account: more than exist.
+pub const ACCOUNTS_MAX: usize = 8;
+/// Fields of one settlement account.
+pub const ACCOUNT_FIELDS_MAX: usize = 16;
+
+/// Windows in one batch: a month of hours.
+pub const BATCH_WINDOWS_MAX: usize = 744;
+/// Legs in one batch: ten times the largest that was measured.
+pub const BATCH_LEGS_MAX: usize = 10_000_000;
+
+/// Failures that Import lists; the rest is counted only.
+pub const IMPORT_FAILURES_MAX: usize = 1_000;
+/// Import items handed to the sequencer at once.
+pub const IMPORT_CHUNK: usize = 512;
+
+/// Longest life of a voucher unless the deployment is created with another: five years. Longer lives
+/// mean channels that can never be forgotten.
+pub const LIFETIME_SECONDS_DEFAULT: i64 = 5 * 366 * 24 * 3_600;

@@ -1,0 +1,87 @@
+//! What became of one voucher: the bytes of an ack. The numbers are those of `Outcome` in the proto.
+
+/// Answer to one voucher. The discriminants are on the wire for ever.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum Outcome {
+    /// Raised the channel's total; the difference is now owed.
+    Credited = 1,
+    /// Valid or not, it changes nothing: the total is already at or above it.
+    Stale = 2,
+    /// Reserved bytes are not zero, or a field of a structured voucher has the wrong length.
+    Malformed = 16,
+    /// The signature is not valid under RFC 8032, strictly.
+    BadSignature = 17,
+    /// The key is not registered.
+    UnknownSigner = 18,
+    /// The key was revoked.
+    RevokedSigner = 19,
+    /// The payee is not registered.
+    UnknownPayee = 20,
+    /// The asset is not registered.
+    UnknownAsset = 21,
+    /// The signer's party is the payee.
+    SelfPayment = 22,
+    /// `expires_at` is not after the record's timestamp.
+    Expired = 23,
+    /// `expires_at` is further away than the network allows.
+    LifetimeTooLong = 24,
+    /// The key would credit more than its own cap.
+    OverSignerCap = 25,
+    /// The party would owe more than its credit limit and prefund.
+    OverLimit = 26,
+    /// The payer or the payee is suspended.
+    SuspendedParty = 27,
+}
+
+impl Outcome {
+    /// Every outcome, in the order of their numbers.
+    pub const ALL: [Self; 14] = [
+        Self::Credited,
+        Self::Stale,
+        Self::Malformed,
+        Self::BadSignature,
+        Self::UnknownSigner,
+        Self::RevokedSigner,
+        Self::UnknownPayee,
+        Self::UnknownAsset,
+        Self::SelfPayment,
+        Self::Expired,
+        Self::LifetimeTooLong,
+        Self::OverSignerCap,
+        Self::OverLimit,
+        Self::SuspendedParty,
+    ];
+
+    /// The byte in an ack.
+    #[must_use]
+    pub fn byte(self) -> u8 {
+        self as u8
+    }
+
+    /// Reads the byte of an ack; `None` when no outcome has it.
+    #[must_use]
+    pub fn from_byte(byte: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|outcome| outcome.byte() == byte)
+    }
+
+    /// Whether this is a reject (neither credited nor stale).
+    #[must_use]
+    pub fn is_reject(self) -> bool {
+        self.byte() >= Self::Malformed.byte()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn outcome_bytes_are_read_back() {
+        for outcome in Outcome::ALL {
+            assert_eq!(Outcome::from_byte(outcome.byte()), Some(outcome));
+        }
+        assert_eq!(Outcome::from_byte(0), None);
+        assert_eq!(Outcome::from_byte(28), None);
+    }
+}

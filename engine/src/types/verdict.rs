@@ -1,0 +1,14 @@
+//! What is known of a voucher before the ledger sees it.
+
+/// The verdict on one voucher's bytes and signature, taken once, before the journal, never again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// The signature is valid: RFC 8032, exactly `verify_strict`. Only these reach the journal.
+    Valid,
+    /// The signature is not valid.
+    BadSignature,
+    /// The key was not registered when the voucher was checked.
+    UnknownKey,
+    /// The bytes are no voucher.
+    Malformed,
+}
