@@ -1,5 +1,6 @@
 //! Tallystick: the clearing house for machine payments. `docs/ARCHITECTURE.md` is the map.
 
+pub mod journal;
 pub mod ledger;
 pub mod limits;
 pub mod types;

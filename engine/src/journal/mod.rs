@@ -1,0 +1,80 @@
+//! The journal: the totally ordered, durable log of everything that changed state.
+//!
+//! Owns the framing of records (`record`), how events become bytes (`codec`) and where the bytes are
+//! kept (`rocks`; `memory` for tests). Never knows what an event means, what a shard or a thread is.
+
+mod codec;
+mod error;
+pub mod memory;
+mod record;
+pub mod rocks;
+
+pub use codec::Entry;
+pub use error::JournalError;
+pub use record::{Chain, FORMAT_VERSION, Framed, HEADER_BYTES, Record};
+
+use crate::types::{Digest, Lsn};
+
+/// The end of a journal: the last record's position and digest, to which the next one links.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Tail {
+    /// Position of the last record; 0 in an empty journal.
+    pub lsn: Lsn,
+    /// Its digest; `LINK_START` in an empty journal.
+    pub link: Digest,
+}
+
+/// Where records are kept. Framing, checks, grouping and meaning live above it, so that this boundary
+/// can be met by an embedded store and by a replicated log alike.
+pub trait Journal {
+    /// Makes the records durable, in order, in one write. When it returns, they are; when it fails,
+    /// their fate is unknown and the process must stop: it is never called again.
+    ///
+    /// # Errors
+    /// `JournalError` of the storage below.
+    fn append(&mut self, group: &[Framed]) -> Result<(), JournalError>;
+
+    /// Visits the bytes of every record from `from` on, in order. What the bytes hold is for the
+    /// caller to check. Stops at the first error of the visitor or of the storage.
+    ///
+    /// # Errors
+    /// `JournalError` of the visitor, or `Damaged` with the position that could not be read.
+    fn read(
+        &self,
+        from: Lsn,
+        visit: &mut dyn FnMut(Lsn, &[u8]) -> Result<(), JournalError>,
+    ) -> Result<(), JournalError>;
+
+    /// Remembers, durably, that the journal reached `tail`: a later start that finds less refuses.
+    ///
+    /// # Errors
+    /// `JournalError` of the storage below.
+    fn remember(&mut self, tail: Tail) -> Result<(), JournalError>;
+
+    /// What `remember` was told last.
+    ///
+    /// # Errors
+    /// `JournalError` of the storage below.
+    fn remembered(&self) -> Result<Option<Tail>, JournalError>;
+}
+
+/// Reads and checks the whole journal: framing, order, links and digests. Hands each record to
+/// `visit` and returns the tail.
+///
+/// # Errors
+/// `Damaged` names the record; the visitor's errors pass through.
+pub fn replay(
+    journal: &dyn Journal,
+    visit: &mut dyn FnMut(Record<'_>) -> Result<(), JournalError>,
+) -> Result<Tail, JournalError> {
+    let mut chain = Chain::start();
+    journal.read(Lsn(1), &mut |lsn, bytes| visit(chain.follow(lsn, bytes)?))?;
+    let tail = chain.tail();
+    match journal.remembered()? {
+        Some(known) if known.lsn > tail.lsn => {
+            let why = format!("the journal is known to reach record {} but ends before", known.lsn);
+            Err(JournalError::Damaged { lsn: tail.lsn.next(), why })
+        }
+        Some(_) | None => Ok(tail),
+    }
+}
