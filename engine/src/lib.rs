@@ -3,4 +3,6 @@
 pub mod journal;
 pub mod ledger;
 pub mod limits;
+pub mod pipeline;
 pub mod types;
+pub mod verify;

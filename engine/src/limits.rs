@@ -25,6 +25,9 @@ const _: () = assert!(INFLIGHT_VOUCHERS_MAX >= 16 * FRAME_VOUCHERS_MAX);
 /// about a kilobyte of state).
 pub const INFLIGHT_FRAMES_MAX: usize = 1 << 16;
 
+/// Calls and streams that one connection may have open at once.
+pub const CONNECTION_STREAMS_MAX: u32 = 1_024;
+
 /// Frames that one stream may have under way before its reading stops (HTTP/2 flow control then holds
 /// the client): deep enough to keep every core busy from one stream, and a client that stops reading
 /// acks holds no more than this.
@@ -39,7 +42,7 @@ const _: () = assert!(FRAME_VOUCHERS_MAX.is_multiple_of(VERIFY_CHUNK));
 /// so that a send never blocks a network thread.
 pub const VERIFY_QUEUE: usize = INFLIGHT_FRAMES_MAX + INFLIGHT_VOUCHERS_MAX / VERIFY_CHUNK;
 
-/// Operator calls waiting for the sequencer; beyond it a caller is told RESOURCE_EXHAUSTED.
+/// Operator calls and reads waiting for the sequencer; beyond it a caller is told RESOURCE_EXHAUSTED.
 pub const COMMAND_QUEUE: usize = 1 << 12;
 
 /// Bytes of records made durable by one fsync: some 100 full frames, 20 ms of disk.
@@ -86,6 +89,17 @@ pub const BATCH_LEGS_MAX: usize = 10_000_000;
 pub const IMPORT_FAILURES_MAX: usize = 1_000;
 /// Import items handed to the sequencer at once.
 pub const IMPORT_CHUNK: usize = 512;
+
+/// Closed windows that may wait for their seal; beyond it CloseWindow is refused for the moment. What a
+/// shard handed out at a cut is held until then, so this bounds memory.
+pub const UNSEALED_WINDOWS_MAX: usize = 16;
+
+/// How long a unary Submit waits for room among the vouchers under way before it is told
+/// RESOURCE_EXHAUSTED. A Stream waits as long as it takes: flow control holds its client.
+pub const SUBMIT_WAIT_MILLIS: u64 = 1_000;
+
+/// How long a stop waits for streams to end before it closes their connections.
+pub const STOP_WAIT_MILLIS: u64 = 10_000;
 
 /// Longest life of a voucher unless the deployment is created with another: five years. Longer lives
 /// mean channels that can never be forgotten.

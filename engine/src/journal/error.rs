@@ -20,7 +20,9 @@ pub enum JournalError {
         .dir.display()
     )]
     OtherNetwork { dir: PathBuf, found: NetworkId, wanted: NetworkId },
-    #[error("the journal has format {found}, this engine reads {wanted}; use the engine that wrote it")]
+    #[error(
+        "the journal has format {found}, this engine reads {wanted}; use the engine that wrote it"
+    )]
     OtherFormat { found: String, wanted: u16 },
     #[error(
         "record {lsn} of the journal is damaged: {why}. Nothing was changed. Restore the data \

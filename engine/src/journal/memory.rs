@@ -26,9 +26,8 @@ impl MemoryJournal {
 impl Journal for MemoryJournal {
     fn append(&mut self, group: &[Framed]) -> Result<(), JournalError> {
         if let Some(left) = &mut self.appends_left {
-            *left = left
-                .checked_sub(1)
-                .ok_or_else(|| JournalError::Storage("told to fail".into()))?;
+            *left =
+                left.checked_sub(1).ok_or_else(|| JournalError::Storage("told to fail".into()))?;
         }
         let record = |framed: &Framed| (framed.lsn, framed.bytes.clone());
         self.records.extend(group.iter().map(record));

@@ -58,23 +58,23 @@ pub trait Journal {
     fn remembered(&self) -> Result<Option<Tail>, JournalError>;
 }
 
-/// Reads and checks the whole journal: framing, order, links and digests. Hands each record to
-/// `visit` and returns the tail.
+/// Reads and checks the whole journal: framing, order, links and digests. `chain`, at its start before,
+/// stands at the journal's end after it. Hands each record to `visit`.
 ///
 /// # Errors
 /// `Damaged` names the record; the visitor's errors pass through.
 pub fn replay(
     journal: &dyn Journal,
+    chain: &mut Chain,
     visit: &mut dyn FnMut(Record<'_>) -> Result<(), JournalError>,
-) -> Result<Tail, JournalError> {
-    let mut chain = Chain::start();
-    journal.read(Lsn(1), &mut |lsn, bytes| visit(chain.follow(lsn, bytes)?))?;
+) -> Result<(), JournalError> {
+    journal.read(chain.tail().lsn.next(), &mut |lsn, bytes| visit(chain.follow(lsn, bytes)?))?;
     let tail = chain.tail();
     match journal.remembered()? {
         Some(known) if known.lsn > tail.lsn => {
             let why = format!("the journal is known to reach record {} but ends before", known.lsn);
             Err(JournalError::Damaged { lsn: tail.lsn.next(), why })
         }
-        Some(_) | None => Ok(tail),
+        Some(_) | None => Ok(()),
     }
 }

@@ -196,7 +196,10 @@ mod tests {
             let mut bytes = first.bytes.clone();
             bytes[bit / 8] ^= 1 << (bit % 8);
             let error = Chain::start().follow(Lsn(1), &bytes).unwrap_err();
-            assert!(matches!(error, JournalError::Damaged { lsn: Lsn(1), .. }), "bit {bit}: {error}");
+            assert!(
+                matches!(error, JournalError::Damaged { lsn: Lsn(1), .. }),
+                "bit {bit}: {error}"
+            );
         }
         for length in 0..first.bytes.len() {
             assert!(Chain::start().follow(Lsn(1), &first.bytes[..length]).is_err());

@@ -192,7 +192,8 @@ fn check_directory(dir: &Path) -> Result<(), JournalError> {
 /// far the records can still be read, so that the refusal can name the record.
 fn explain(dir: &Path, error: &rocksdb::Error) -> JournalError {
     let text = error.to_string();
-    if text.contains("LOCK") && (text.contains("No locks") || text.contains("temporarily unavailable"))
+    if text.contains("LOCK")
+        && (text.contains("No locks") || text.contains("temporarily unavailable"))
     {
         return JournalError::Locked { dir: dir.to_owned() };
     }
@@ -234,11 +235,13 @@ mod tests {
         let journal = RocksJournal::open(dir.path()).unwrap();
         assert_eq!(journal.epoch(), 2);
         let mut bodies = Vec::new();
-        let tail = replay(&journal, &mut |record| {
+        let mut again = Chain::start();
+        replay(&journal, &mut again, &mut |record| {
             bodies.push(record.body.to_vec());
             Ok(())
-        });
-        assert_eq!(tail.unwrap(), chain.tail());
+        })
+        .unwrap();
+        assert_eq!(again.tail(), chain.tail());
         assert_eq!(bodies, [vec![0; 100], vec![1; 100], vec![2; 100]]);
     }
 
@@ -266,7 +269,7 @@ mod tests {
         journal.append(&three_records(&mut chain, 1)).unwrap();
         let tail = Tail { lsn: Lsn(4), ..chain.tail() };
         journal.remember(tail).unwrap();
-        let error = replay(&journal, &mut |_| Ok(())).unwrap_err();
+        let error = replay(&journal, &mut Chain::start(), &mut |_| Ok(())).unwrap_err();
         assert!(matches!(error, JournalError::Damaged { lsn: Lsn(4), .. }), "{error}");
     }
 }

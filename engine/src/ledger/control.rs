@@ -183,6 +183,8 @@ pub struct Control {
     requests: HashMap<Digest, Answered, RandomState>,
     windows: Vec<WindowEntry>,
     batches: BTreeMap<BatchId, BatchEntry>,
+    /// Which batch the record at a position computed: the first result, for whoever retries the call.
+    computed: BTreeMap<Lsn, BatchId>,
 }
 
 impl Control {
@@ -200,6 +202,7 @@ impl Control {
             requests: HashMap::default(),
             windows: vec![WindowEntry::open(WindowNumber(1), lsn.next())],
             batches: BTreeMap::new(),
+            computed: BTreeMap::new(),
         }
     }
 
@@ -228,6 +231,10 @@ impl Control {
                 Ok(Decision::New(event, Made::Nothing))
             }
             Command::CloseWindow(request) => {
+                let unsealed = self.windows.iter().rev().skip(1).take_while(|w| w.sealed.is_none());
+                if unsealed.count() >= limits::UNSEALED_WINDOWS_MAX {
+                    return Err(Refusal::SealingBehind(limits::UNSEALED_WINDOWS_MAX));
+                }
                 let window = self.open_window().number;
                 let event = Event::WindowCut(WindowCut { request, window });
                 Ok(Decision::New(event, Made::Nothing))
@@ -375,6 +382,7 @@ impl Control {
                     assert!(before.is_none(), "window {number} is in two live batches");
                 }
                 let state = BatchState::Computed;
+                self.computed.insert(lsn, e.batch);
                 self.batches.insert(e.batch, BatchEntry { state, content, computed_lsn: lsn });
             }
             Event::BatchApproved(e) => {
@@ -550,6 +558,12 @@ impl Control {
         (self.parties.len(), self.signers.len())
     }
 
+    /// How many batches were ever made.
+    #[must_use]
+    pub fn batch_count(&self) -> usize {
+        self.batches.len()
+    }
+
     /// One window.
     ///
     /// # Errors
@@ -584,6 +598,12 @@ impl Control {
     /// `UnknownBatch`.
     pub fn batch(&self, batch: BatchId) -> Result<&BatchEntry, Refusal> {
         self.batches.get(&batch).ok_or(Refusal::UnknownBatch(batch))
+    }
+
+    /// The batch that the record at `lsn` computed.
+    #[must_use]
+    pub fn batch_computed_by(&self, lsn: Lsn) -> Option<BatchId> {
+        self.computed.get(&lsn).copied()
     }
 
     /// All batches, in the order in which they were made.

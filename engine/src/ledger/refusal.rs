@@ -38,6 +38,8 @@ pub enum Refusal {
     WindowOpen(WindowNumber),
     #[error("window {0} is closed and being sealed; try again in a moment")]
     WindowUnsealed(WindowNumber),
+    #[error("{0} closed windows wait for their seal; try again in a moment")]
+    SealingBehind(usize),
     #[error("window {window} is in batch {batch} for this asset; abort that batch first")]
     WindowInBatch { window: WindowNumber, batch: BatchId },
     #[error("the windows hold nothing to settle in asset {0}")]

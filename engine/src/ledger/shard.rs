@@ -265,6 +265,12 @@ impl Shard {
         self.channels.len()
     }
 
+    /// How many vouchers it credited in the open window.
+    #[must_use]
+    pub fn credited(&self) -> u64 {
+        self.credited
+    }
+
     fn owns(&self, party: &PartyId) -> bool {
         party.shard(self.count) == self.index
     }

@@ -1,0 +1,42 @@
+//! The journal thread: makes groups durable, one fsync each, and says how far it got.
+
+use super::group::Item;
+use super::sequence::Group;
+use crate::journal::{Journal, JournalError, Tail};
+use crate::types::Lsn;
+use crossbeam::channel::Receiver;
+use tokio::sync::watch;
+
+/// Works until the sequencer is gone. A failed write is never retried: its fate is unknown, so the
+/// process stops at once, and the next start finds out what is durable.
+pub(super) fn run<J: Journal>(
+    mut journal: J,
+    groups: &Receiver<Group>,
+    durable: &watch::Sender<Lsn>,
+) -> J {
+    for group in groups {
+        if !group.records.is_empty() {
+            journal.append(&group.records).unwrap_or_else(|error| stop(&error));
+        }
+        assert!(group.last >= *durable.borrow(), "positions only rise");
+        durable.send_replace(group.last);
+        for item in group.items.iter() {
+            match item {
+                Item::Frame(frame) => frame.stage_done(),
+                Item::Event(..) | Item::Question(_) => {}
+            }
+        }
+    }
+    journal
+}
+
+/// Remembers where the journal ends, at a clean stop.
+pub(super) fn close<J: Journal>(mut journal: J, tail: Tail) -> Result<J, JournalError> {
+    journal.remember(tail)?;
+    Ok(journal)
+}
+
+fn stop(error: &JournalError) -> ! {
+    tracing::error!(%error, "stopping at once: nothing more is acked");
+    std::process::exit(1)
+}

@@ -1,0 +1,198 @@
+//! One frame on its way through the pipeline: its vouchers, what each stage found, and who waits for it.
+//!
+//! Owns the hand-over between stages: verify workers fill in the chunks, the sequencer its position,
+//! journal and shards count down, and the last of them answers. Holds no rule.
+
+use crate::limits::VERIFY_CHUNK;
+use crate::types::{ChannelId, Lsn, Outcome, Packed, Timestamp, VOUCHER_BYTES, Verdict};
+use bytes::Bytes;
+use std::sync::atomic::{AtomicU8, AtomicU16, AtomicUsize, Ordering};
+use std::sync::{Mutex, OnceLock, PoisonError};
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
+
+/// The answer to a frame.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    /// The record that holds the frame; 0 when nothing of it was journaled.
+    pub lsn: Lsn,
+    /// One byte a voucher, in frame order.
+    pub outcomes: Vec<u8>,
+    /// How many were credited, stale, rejected.
+    pub counts: Counts,
+}
+
+/// Vouchers by what became of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Counts {
+    /// Raised a total.
+    pub credited: u32,
+    /// Changed nothing.
+    pub stale: u32,
+    /// Refused, for whatever reason.
+    pub rejected: u32,
+}
+
+/// What is known of a voucher before the ledger sees it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Checked {
+    /// Its channel; zero where the verdict leaves none to look at.
+    pub channel: ChannelId,
+    /// Verdict on bytes and signature.
+    pub verdict: Verdict,
+    /// The shard that owns its payer; 0 where the payer is unknown.
+    pub shard: u16,
+}
+
+/// Where the sequencer put a frame.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Place {
+    /// The record that holds it; `None` when nothing of it was journaled.
+    pub lsn: Option<Lsn>,
+    /// The record's timestamp, or that of the moment.
+    pub at: Timestamp,
+}
+
+/// What keeps the number of vouchers and frames under way bounded: given back when the frame is dropped.
+pub(super) struct Permits {
+    pub _vouchers: OwnedSemaphorePermit,
+    pub _frame: OwnedSemaphorePermit,
+}
+
+/// A frame under way.
+pub(super) struct Frame {
+    /// Frames are sequenced in ticket order, which keeps the order of each stream.
+    pub ticket: u64,
+    vouchers: Bytes,
+    chunks: Box<[OnceLock<Box<[Checked]>>]>,
+    unchecked: AtomicU16,
+    place: OnceLock<Place>,
+    outcomes: Box<[AtomicU8]>,
+    /// Journal and shards that are not done with it.
+    waiting: AtomicUsize,
+    reply: Mutex<Option<oneshot::Sender<Answer>>>,
+    _permits: Permits,
+}
+
+impl Frame {
+    /// A frame of at least one voucher, and where its answer will arrive. `stages` is how many parties
+    /// (journal and shards) must be done with it.
+    pub fn new(
+        ticket: u64,
+        vouchers: Bytes,
+        stages: usize,
+        permits: Permits,
+    ) -> (Self, oneshot::Receiver<Answer>) {
+        let count = vouchers.len() / VOUCHER_BYTES;
+        assert!(count > 0 && vouchers.len().is_multiple_of(VOUCHER_BYTES), "whole vouchers");
+        let chunks: Box<[_]> = (0..count.div_ceil(VERIFY_CHUNK)).map(|_| OnceLock::new()).collect();
+        let unchecked = u16::try_from(chunks.len()).expect("a frame is bounded");
+        let (reply, answer) = oneshot::channel();
+        let frame = Self {
+            ticket,
+            vouchers,
+            chunks,
+            unchecked: AtomicU16::new(unchecked),
+            place: OnceLock::new(),
+            outcomes: (0..count).map(|_| AtomicU8::new(0)).collect(),
+            waiting: AtomicUsize::new(stages),
+            reply: Mutex::new(Some(reply)),
+            _permits: permits,
+        };
+        (frame, answer)
+    }
+
+    /// How many chunks it has for the verify workers.
+    pub fn chunk_count(&self) -> u16 {
+        u16::try_from(self.chunks.len()).expect("a frame is bounded")
+    }
+
+    /// The vouchers of one chunk.
+    pub fn chunk(&self, index: u16) -> &[[u8; VOUCHER_BYTES]] {
+        let (vouchers, _) = self.vouchers.as_chunks::<VOUCHER_BYTES>();
+        let start = usize::from(index) * VERIFY_CHUNK;
+        &vouchers[start..vouchers.len().min(start + VERIFY_CHUNK)]
+    }
+
+    /// Notes what was found of one chunk. True for the last one.
+    pub fn chunk_checked(&self, index: u16, checked: Box<[Checked]>) -> bool {
+        assert_eq!(checked.len(), self.chunk(index).len(), "one finding a voucher");
+        let first = self.chunks[usize::from(index)].set(checked).is_ok();
+        assert!(first, "a chunk is checked once");
+        self.unchecked.fetch_sub(1, Ordering::AcqRel) == 1
+    }
+
+    /// Every voucher with its number in the frame and what was found of it, once all were checked.
+    pub fn checked(&self) -> impl Iterator<Item = (usize, Packed<'_>, &Checked)> {
+        let found = self.chunks.iter().flat_map(|chunk| chunk.get().expect("all were checked"));
+        let vouchers = self.vouchers.as_chunks::<VOUCHER_BYTES>().0.iter().map(Packed);
+        vouchers.zip(found).enumerate().map(|(i, (voucher, checked))| (i, voucher, checked))
+    }
+
+    /// The bytes of the vouchers with valid signatures, in as few parts as possible: the whole frame,
+    /// uncopied, when all are valid.
+    pub fn valid_parts(&self) -> Vec<&[u8]> {
+        let mut parts: Vec<&[u8]> = Vec::new();
+        let mut start = None;
+        for (i, _, checked) in self.checked() {
+            match (checked.verdict, start) {
+                (Verdict::Valid, None) => start = Some(i),
+                (Verdict::Valid, Some(_)) => {}
+                (Verdict::BadSignature | Verdict::UnknownKey | Verdict::Malformed, Some(from)) => {
+                    parts.push(&self.vouchers[from * VOUCHER_BYTES..i * VOUCHER_BYTES]);
+                    start = None;
+                }
+                (Verdict::BadSignature | Verdict::UnknownKey | Verdict::Malformed, None) => {}
+            }
+        }
+        if let Some(from) = start {
+            parts.push(&self.vouchers[from * VOUCHER_BYTES..]);
+        }
+        parts
+    }
+
+    /// Notes where the frame stands in the one order.
+    pub fn sequenced(&self, place: Place) {
+        let first = self.place.set(place).is_ok();
+        assert!(first, "a frame is sequenced once");
+    }
+
+    /// Where the frame stands.
+    pub fn place(&self) -> Place {
+        *self.place.get().expect("the frame was sequenced before it was handed on")
+    }
+
+    /// Notes what became of one voucher.
+    pub fn decided(&self, index: usize, outcome: Outcome) {
+        self.outcomes[index].store(outcome.byte(), Ordering::Relaxed);
+    }
+
+    /// One stage (the journal or a shard) is done with the frame. The last one answers.
+    pub fn stage_done(&self) {
+        // Release makes this stage's outcomes visible to the last one, acquire makes it see them.
+        if self.waiting.fetch_sub(1, Ordering::AcqRel) != 1 {
+            return;
+        }
+        let outcomes: Vec<u8> = self.outcomes.iter().map(|o| o.load(Ordering::Relaxed)).collect();
+        let counts = count(&outcomes);
+        let lsn = self.place().lsn.unwrap_or(Lsn(0));
+        let reply = self.reply.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let reply = reply.expect("a frame is answered once");
+        // A client that went away is not an error: what was journaled stays.
+        let _ = reply.send(Answer { lsn, outcomes, counts });
+    }
+}
+
+fn count(outcomes: &[u8]) -> Counts {
+    let mut counts = Counts::default();
+    for &byte in outcomes {
+        assert_ne!(byte, 0, "a voucher was left undecided");
+        if byte == Outcome::Credited.byte() {
+            counts.credited += 1;
+        } else if byte == Outcome::Stale.byte() {
+            counts.stale += 1;
+        } else {
+            counts.rejected += 1;
+        }
+    }
+    counts
+}

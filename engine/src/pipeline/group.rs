@@ -1,0 +1,97 @@
+//! What the sequencer hands on: the records of one fsync, and what the shards do with each.
+
+use super::frame::Frame;
+use crate::ledger::{ChannelState, Event, Exposure, Refusal, control::Command};
+use crate::types::{AssetNumber, ChannelId, Lsn, PartyId};
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio::sync::oneshot;
+
+/// One entry of a group, in order. The shards and the journal all walk the same list.
+pub(super) enum Item {
+    /// A frame: the shards credit its vouchers.
+    Frame(Arc<Frame>),
+    /// An event: every shard applies it.
+    Event(Lsn, Arc<Event>),
+    /// A question to one shard, answered from the state at this point of the order.
+    Question(Question),
+}
+
+/// A question to the shard that owns a party or channel.
+pub(super) struct Question {
+    /// Which shard.
+    pub shard: u16,
+    /// What is asked.
+    pub what: What,
+    reply: Mutex<Option<oneshot::Sender<(Reply, Lsn)>>>,
+}
+
+/// What a shard can be asked.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum What {
+    /// What it holds for a channel.
+    Channel(ChannelId),
+    /// A party's exposure now.
+    Exposure(PartyId, AssetNumber),
+    /// The exposure that the limit or deposit at this record gave.
+    ExposureAt(Lsn),
+    /// Its figures.
+    Figures,
+}
+
+/// A shard's answer.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Reply {
+    Channel(ChannelState),
+    Exposure(Exposure),
+    Figures(Figures),
+}
+
+/// Figures of one shard, or the sum over all.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Figures {
+    /// Channels held.
+    pub channels: u64,
+    /// Vouchers credited in the open window.
+    pub credited: u64,
+}
+
+impl Question {
+    pub fn new(shard: u16, what: What) -> (Self, oneshot::Receiver<(Reply, Lsn)>) {
+        let (reply, answer) = oneshot::channel();
+        (Self { shard, what, reply: Mutex::new(Some(reply)) }, answer)
+    }
+
+    /// Answers from the state after the record `applied`.
+    pub fn answer(&self, reply: Reply, applied: Lsn) {
+        let sender = self.reply.lock().unwrap_or_else(PoisonError::into_inner).take();
+        // Whoever asked may have gone away.
+        let _ = sender.expect("a question is answered once").send((reply, applied));
+    }
+}
+
+/// What the sequencer is asked besides frames.
+pub(super) enum Ask {
+    /// Do these, in order; each is decided on its own.
+    Commands(Vec<Command>, oneshot::Sender<Vec<Result<Done, Refusal>>>),
+    /// Put this question to its shard.
+    Question(Question),
+}
+
+/// What became of a command that was not refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Done {
+    /// It is this record.
+    Now(Lsn),
+    /// The same request was answered before, by this record.
+    Before(Lsn),
+}
+
+impl Done {
+    /// The record that did it.
+    #[must_use]
+    pub fn lsn(self) -> Lsn {
+        match self {
+            Self::Now(lsn) | Self::Before(lsn) => lsn,
+        }
+    }
+}

@@ -1,0 +1,293 @@
+//! The way in: what services hold to send frames, do commands, ask questions and wait for durability.
+//!
+//! Owns the bounds on what is under way. Nothing it returns is not durable yet.
+
+use super::check::Chunk;
+use super::frame::{Answer, Frame, Permits};
+use super::group::{Ask, Done, Figures, Question, Reply, What};
+use super::meters::Meters;
+use crate::ledger::control::{Command, Control};
+use crate::ledger::{ChannelState, Exposure, Refusal};
+use crate::limits::{FRAME_VOUCHERS_MAX, INFLIGHT_FRAMES_MAX, INFLIGHT_VOUCHERS_MAX};
+use crate::types::{AssetNumber, ChannelHasher, ChannelId, Lsn, PartyId, VOUCHER_BYTES};
+use crate::verify::{Backend, Keys};
+use bytes::Bytes;
+use crossbeam::channel::{Sender, TrySendError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+use tokio::sync::{Semaphore, oneshot, watch};
+
+/// Why the pipeline does not take something.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Busy {
+    /// A queue is full.
+    #[error("the engine has more to do than it may hold; slow down and try again")]
+    Full,
+    /// The engine stops.
+    #[error("the engine is stopping; try again when it is back")]
+    Stopping,
+}
+
+/// Why a command was not done.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NotDone {
+    /// The rules refuse it.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// The pipeline does not take it.
+    #[error(transparent)]
+    Busy(#[from] Busy),
+}
+
+/// The way in. Cheap to clone; the pipeline stops when the last clone is gone.
+#[derive(Clone)]
+pub struct Intake(Arc<Inner>);
+
+pub(super) struct Inner {
+    pub chunks: Sender<Chunk>,
+    pub asks: Sender<Ask>,
+    pub control: Arc<RwLock<Control>>,
+    pub keys: Arc<Keys>,
+    pub hasher: ChannelHasher,
+    pub backend: Backend,
+    pub verify_threads: usize,
+    pub shards: u16,
+    pub meters: Arc<Meters>,
+    pub tickets: AtomicU64,
+    pub vouchers: Arc<Semaphore>,
+    pub frames: Arc<Semaphore>,
+    pub durable: watch::Receiver<Lsn>,
+    pub changed: watch::Receiver<Lsn>,
+}
+
+impl Intake {
+    pub(super) fn new(inner: Inner) -> Self {
+        Self(Arc::new(inner))
+    }
+
+    /// Takes a frame of 1..=4,096 packed vouchers and says where its answer will arrive. Waits while
+    /// too much is under way. Frames of one caller are processed in the order of its calls.
+    ///
+    /// # Errors
+    /// `Stopping`.
+    pub async fn submit(&self, vouchers: Bytes) -> Result<oneshot::Receiver<Answer>, Busy> {
+        let inner = &*self.0;
+        let count = vouchers.len() / VOUCHER_BYTES;
+        assert!((1..=FRAME_VOUCHERS_MAX).contains(&count), "a frame of {count} vouchers");
+        let count = u32::try_from(count).expect("a frame is bounded");
+        let permits = Permits {
+            _frame: inner.frames.clone().acquire_owned().await.map_err(|_| Busy::Stopping)?,
+            _vouchers: inner
+                .vouchers
+                .clone()
+                .acquire_many_owned(count)
+                .await
+                .map_err(|_| Busy::Stopping)?,
+        };
+        // From here to the last send nothing waits or fails, so that every ticket is used.
+        let ticket = inner.tickets.fetch_add(1, Ordering::Relaxed);
+        let stages = usize::from(inner.shards) + 1;
+        let (frame, answer) = Frame::new(ticket, vouchers, stages, permits);
+        let frame = Arc::new(frame);
+        for index in 0..frame.chunk_count() {
+            inner.chunks.send((frame.clone(), index)).map_err(|_| Busy::Stopping)?;
+        }
+        Ok(answer)
+    }
+
+    /// Does one command. When it returns, its record is durable and every shard was told.
+    ///
+    /// # Errors
+    /// `Refused` by a rule, or `Busy`.
+    pub async fn command(&self, command: Command) -> Result<Done, NotDone> {
+        let mut done = self.commands(vec![command]).await?;
+        Ok(done.pop().expect("one answer a command")?)
+    }
+
+    /// Does commands in order, each on its own: one that is refused does not stop the next.
+    ///
+    /// # Errors
+    /// `Busy`: then it is not known which of them were done.
+    pub async fn commands(
+        &self,
+        commands: Vec<Command>,
+    ) -> Result<Vec<Result<Done, Refusal>>, Busy> {
+        let (reply, answer) = oneshot::channel();
+        self.ask(Ask::Commands(commands, reply))?;
+        let done = answer.await.map_err(|_| Busy::Stopping)?;
+        let last = done.iter().filter_map(|d| d.as_ref().ok()).map(|d| d.lsn()).max();
+        self.durable(last.unwrap_or(Lsn(0))).await?;
+        Ok(done)
+    }
+
+    /// Does one command for a thread of the engine's own: waits for room, not for durability.
+    ///
+    /// # Errors
+    /// `Refused` by a rule, or `Stopping`.
+    pub(crate) fn command_here(&self, command: Command) -> Result<Done, NotDone> {
+        let (reply, answer) = oneshot::channel();
+        let ask = Ask::Commands(vec![command], reply);
+        self.0.asks.send(ask).map_err(|_| Busy::Stopping)?;
+        let mut done = answer.blocking_recv().map_err(|_| Busy::Stopping)?;
+        Ok(done.pop().expect("one answer a command")?)
+    }
+
+    /// Reads the control state. Returns when everything that was read is durable.
+    ///
+    /// # Errors
+    /// `Stopping`.
+    pub async fn read<T>(&self, read: impl FnOnce(&Control) -> T) -> Result<T, Busy> {
+        let (found, applied) = {
+            let control = self.control();
+            (read(&control), control.applied())
+        };
+        self.durable(applied).await?;
+        Ok(found)
+    }
+
+    /// Reads the control state, as soon as `read` finds what it looks for, and it is durable.
+    ///
+    /// # Errors
+    /// `Stopping`.
+    pub async fn read_when<T>(
+        &self,
+        mut read: impl FnMut(&Control) -> Option<T>,
+    ) -> Result<T, Busy> {
+        let mut changed = self.0.changed.clone();
+        loop {
+            changed.borrow_and_update();
+            if let Some(found) = self.read(&mut read).await? {
+                return Ok(found);
+            }
+            changed.changed().await.map_err(|_| Busy::Stopping)?;
+        }
+    }
+
+    /// What the ledger holds for a channel of `payer`, durably.
+    ///
+    /// # Errors
+    /// `Busy`.
+    pub async fn channel(&self, payer: PartyId, channel: ChannelId) -> Result<ChannelState, Busy> {
+        match self.question(payer.shard(self.0.shards), What::Channel(channel)).await? {
+            Reply::Channel(state) => Ok(state),
+            reply @ (Reply::Exposure(_) | Reply::Figures(_)) => panic!("{reply:?} to a channel"),
+        }
+    }
+
+    /// A party's exposure now, durably.
+    ///
+    /// # Errors
+    /// `Busy`.
+    pub async fn exposure(&self, party: PartyId, asset: AssetNumber) -> Result<Exposure, Busy> {
+        self.ask_exposure(party, What::Exposure(party, asset)).await
+    }
+
+    /// The exposure that the limit or deposit of `party` at `lsn` gave.
+    ///
+    /// # Errors
+    /// `Busy`.
+    pub async fn exposure_at(&self, party: PartyId, lsn: Lsn) -> Result<Exposure, Busy> {
+        self.ask_exposure(party, What::ExposureAt(lsn)).await
+    }
+
+    /// Figures over all shards.
+    ///
+    /// # Errors
+    /// `Busy`.
+    pub async fn figures(&self) -> Result<Figures, Busy> {
+        let mut sum = Figures::default();
+        for shard in 0..self.0.shards {
+            match self.question(shard, What::Figures).await? {
+                Reply::Figures(figures) => {
+                    sum.channels += figures.channels;
+                    sum.credited += figures.credited;
+                }
+                reply @ (Reply::Exposure(_) | Reply::Channel(_)) => panic!("{reply:?} to figures"),
+            }
+        }
+        Ok(sum)
+    }
+
+    async fn ask_exposure(&self, party: PartyId, what: What) -> Result<Exposure, Busy> {
+        match self.question(party.shard(self.0.shards), what).await? {
+            Reply::Exposure(exposure) => Ok(exposure),
+            reply @ (Reply::Channel(_) | Reply::Figures(_)) => panic!("{reply:?} to an exposure"),
+        }
+    }
+
+    async fn question(&self, shard: u16, what: What) -> Result<Reply, Busy> {
+        let (question, answer) = Question::new(shard, what);
+        self.ask(Ask::Question(question))?;
+        let (reply, applied) = answer.await.map_err(|_| Busy::Stopping)?;
+        self.durable(applied).await?;
+        Ok(reply)
+    }
+
+    fn ask(&self, ask: Ask) -> Result<(), Busy> {
+        self.0.asks.try_send(ask).map_err(|error| match error {
+            TrySendError::Full(_) => Busy::Full,
+            TrySendError::Disconnected(_) => Busy::Stopping,
+        })
+    }
+
+    async fn durable(&self, lsn: Lsn) -> Result<(), Busy> {
+        let mut durable = self.0.durable.clone();
+        durable.wait_for(|reached| *reached >= lsn).await.map_err(|_| Busy::Stopping)?;
+        Ok(())
+    }
+
+    /// The control state now, durable or not: for the engine's own threads, never for an answer.
+    pub(crate) fn control(&self) -> std::sync::RwLockReadGuard<'_, Control> {
+        self.0.control.read().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What can be said without waiting.
+impl Intake {
+    /// Derives the channel ids of this network.
+    #[must_use]
+    pub fn hasher(&self) -> &ChannelHasher {
+        &self.0.hasher
+    }
+
+    /// For whom a key signs, if it is registered.
+    #[must_use]
+    pub fn payer_of(&self, signer: crate::types::SignerKey) -> Option<PartyId> {
+        self.0.keys.view().get(&signer).map(crate::verify::Key::party)
+    }
+
+    /// The last durable record.
+    #[must_use]
+    pub fn durable_lsn(&self) -> Lsn {
+        *self.0.durable.borrow()
+    }
+
+    /// Vouchers received and not yet answered.
+    #[must_use]
+    pub fn inflight_vouchers(&self) -> u64 {
+        let free = self.0.vouchers.available_permits();
+        u64::try_from(INFLIGHT_VOUCHERS_MAX.saturating_sub(free)).expect("a count fits 64 bits")
+    }
+
+    /// Counters since the start.
+    #[must_use]
+    pub fn meters(&self) -> &Meters {
+        &self.0.meters
+    }
+
+    /// How signatures are checked, and on how many threads.
+    #[must_use]
+    pub fn verifying(&self) -> (Backend, usize) {
+        (self.0.backend, self.0.verify_threads)
+    }
+
+    /// How many shards there are.
+    #[must_use]
+    pub fn shards(&self) -> u16 {
+        self.0.shards
+    }
+}
+
+pub(super) fn semaphores() -> (Arc<Semaphore>, Arc<Semaphore>) {
+    (Arc::new(Semaphore::new(INFLIGHT_VOUCHERS_MAX)), Arc::new(Semaphore::new(INFLIGHT_FRAMES_MAX)))
+}

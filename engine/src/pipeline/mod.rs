@@ -1,0 +1,172 @@
+//! The pipeline, on one page: every thread, every queue, every depth.
+//!
+//! | queue | from -> to | holds | bound |
+//! |---|---|---|---|
+//! | `chunks` | ingress -> verify workers | 64 vouchers of a frame | `VERIFY_QUEUE`; never full, since vouchers and frames under way are bounded |
+//! | `frames` | verify workers -> sequencer | a frame whose chunks are all checked | `INFLIGHT_FRAMES_MAX`; never full, for the same reason |
+//! | `asks` | operators, readers -> sequencer | commands, questions | `COMMAND_QUEUE`; full: the caller is told |
+//! | `groups` | sequencer -> journal | the records of one fsync | `GROUP_QUEUE`; full: the sequencer waits, and groups grow |
+//! | `items` | sequencer -> each shard | the same list of items | `GROUP_QUEUE`; full: the sequencer waits |
+//! | `parts` | shards -> sealer (in `settle`) | a cut window's obligations | `UNSEALED_WINDOWS_MAX` x shards; never full, since cuts are refused before |
+//!
+//! | thread | how many | does |
+//! |---|---|---|
+//! | `verify-N` | `verify_threads` | channel, payer's shard and verdict of each voucher (`check`) |
+//! | `sequence` | 1 | the one order: lsn, time, link; the control state (`sequence`) |
+//! | `journal` | 1 | one write with fsync a group (`commit`) |
+//! | `shard-N` | `shards` | the credit rule (`apply`) |
+//!
+//! A frame is answered by whoever is done with it last: journal or shard (`frame`). The way in is
+//! `intake`, the way back after a start `recover`. tokio lends its channels to the edge; no thread
+//! here runs a task. The pipeline stops when the last `Intake` is dropped: each stage drains its queue
+//! and ends, and so the next.
+
+mod apply;
+mod check;
+mod commit;
+mod frame;
+mod group;
+mod intake;
+mod meters;
+mod recover;
+mod sequence;
+
+pub use frame::{Answer, Counts};
+pub use group::{Done, Figures};
+pub use intake::{Busy, Intake, NotDone};
+pub use meters::Meters;
+pub use recover::{Recovered, recover};
+
+use crate::journal::{Journal, JournalError};
+use crate::ledger::SealedPart;
+use crate::limits::{
+    COMMAND_QUEUE, GROUP_QUEUE, INFLIGHT_FRAMES_MAX, UNSEALED_WINDOWS_MAX, VERIFY_QUEUE,
+};
+use crate::types::Timestamp;
+use crate::verify::Backend;
+use check::Worker;
+use crossbeam::channel::{Receiver, bounded};
+use intake::Inner;
+use sequence::Sequencer;
+use std::collections::BTreeMap;
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, RwLock};
+use std::thread::JoinHandle;
+use tokio::sync::watch;
+
+/// The running threads.
+pub struct Pipeline<J> {
+    workers: Vec<JoinHandle<()>>,
+    journal: JoinHandle<J>,
+    sequencer: JoinHandle<crate::journal::Tail>,
+}
+
+/// Starts the pipeline on a recovered state: its threads, the way in, and the parts of windows that
+/// wait to be sealed.
+pub fn start<J: Journal + Send + 'static>(
+    recovered: Recovered,
+    journal: J,
+    epoch: u32,
+    verify_threads: usize,
+) -> (Pipeline<J>, Intake, Receiver<SealedPart>) {
+    let Recovered { control, shards, keys, hasher, chain, unsealed, vouchers: _ } = recovered;
+    let count = u16::try_from(shards.len()).expect("shards are bounded");
+    let (control, keys) = (Arc::new(RwLock::new(control)), Arc::new(keys));
+    let (chunks_in, chunks) = bounded(VERIFY_QUEUE);
+    let (frames_in, frames) = bounded(INFLIGHT_FRAMES_MAX);
+    let (asks_in, asks) = bounded(COMMAND_QUEUE);
+    let (groups_in, groups) = bounded(GROUP_QUEUE);
+    let (parts_in, parts) = bounded((UNSEALED_WINDOWS_MAX + 1) * usize::from(count));
+    let (durable_in, durable) = watch::channel(chain.tail().lsn);
+    let (changed_in, changed) = watch::channel(chain.tail().lsn);
+    let (backend, meters) = (Backend::detect(), Arc::new(Meters::default()));
+    unsealed.into_iter().for_each(|part| parts_in.send(part).expect("there is room for all"));
+
+    let mut workers = Vec::new();
+    for n in 0..verify_threads {
+        let worker = Worker {
+            chunks: chunks.clone(),
+            checked: frames_in.clone(),
+            keys: keys.clone(),
+            hasher: hasher.clone(),
+            backend,
+            shards: count,
+            meters: meters.clone(),
+        };
+        workers.push(spawn(format!("verify-{n}"), move || worker.run()));
+    }
+    let mut to_shards = Vec::new();
+    for shard in shards {
+        let (items_in, items) = bounded(GROUP_QUEUE);
+        let parts_in = parts_in.clone();
+        to_shards.push(items_in);
+        let name = format!("shard-{}", shard.index());
+        workers.push(spawn(name, move || apply::run(shard, &items, &parts_in)));
+    }
+    let journal = spawn("journal".to_owned(), move || commit::run(journal, &groups, &durable_in));
+    let sequencer = Sequencer {
+        chain,
+        epoch,
+        control: control.clone(),
+        keys: keys.clone(),
+        frames,
+        asks,
+        journal: groups_in,
+        shards: to_shards,
+        changed: changed_in,
+        early: BTreeMap::new(),
+        next_ticket: 0,
+    };
+    let sequencer = spawn("sequence".to_owned(), move || sequencer.run());
+    let (vouchers, frames) = intake::semaphores();
+    let intake = Intake::new(Inner {
+        chunks: chunks_in,
+        asks: asks_in,
+        control,
+        keys,
+        hasher,
+        backend,
+        verify_threads,
+        shards: count,
+        meters,
+        tickets: AtomicU64::new(0),
+        vouchers,
+        frames,
+        durable,
+        changed,
+    });
+    (Pipeline { workers, journal, sequencer }, intake, parts)
+}
+
+impl<J: Journal> Pipeline<J> {
+    /// Waits until every stage has drained its queue, then remembers where the journal ends, and gives
+    /// the journal back. Call it after the last `Intake` was dropped.
+    ///
+    /// # Errors
+    /// The storage's failure to remember.
+    pub fn stop(self) -> Result<J, JournalError> {
+        for worker in self.workers {
+            join(worker);
+        }
+        let tail = join(self.sequencer);
+        commit::close(join(self.journal), tail)
+    }
+}
+
+/// The time now, for the first record.
+#[must_use]
+pub fn now() -> Timestamp {
+    sequence::wall_clock()
+}
+
+fn spawn<T: Send + 'static>(
+    name: String,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> JoinHandle<T> {
+    let thread = std::thread::Builder::new().name(name);
+    thread.spawn(work).expect("the system can start a thread")
+}
+
+fn join<T>(thread: JoinHandle<T>) -> T {
+    thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+}
