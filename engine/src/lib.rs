@@ -4,5 +4,6 @@ pub mod journal;
 pub mod ledger;
 pub mod limits;
 pub mod pipeline;
+pub mod rails;
 pub mod types;
 pub mod verify;

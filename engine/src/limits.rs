@@ -84,6 +84,9 @@ pub const ACCOUNT_FIELDS_MAX: usize = 16;
 pub const BATCH_WINDOWS_MAX: usize = 744;
 /// Legs in one batch: ten times the largest that was measured.
 pub const BATCH_LEGS_MAX: usize = 10_000_000;
+/// Bytes of one piece of an exported file: a few thousand legs a piece, far below a gRPC message.
+pub const EXPORT_CHUNK_BYTES: usize = 256 << 10;
+const _: () = assert!(EXPORT_CHUNK_BYTES < MESSAGE_BYTES_MAX);
 
 /// Failures that Import lists; the rest is counted only.
 pub const IMPORT_FAILURES_MAX: usize = 1_000;

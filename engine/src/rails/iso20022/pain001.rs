@@ -1,0 +1,210 @@
+//! The file: pain.001.001.09, customer credit transfer initiation.
+//!
+//! Owns its structure. Every leg that is not a pay-in becomes one transaction whose EndToEndId is the
+//! leg's key; the transactions of one debtor are one payment information block. Written from front to
+//! back, never held in memory. `docs/RAIL-ISO20022.md` says why each field is what it is.
+
+use super::calendar;
+use super::currency::Amounts;
+use super::text;
+use crate::ledger::batch::field;
+use crate::ledger::{BatchContent, Leg};
+use crate::types::{PartyId, Total};
+use quick_xml::Writer;
+use quick_xml::events::{BytesDecl, BytesText, Event};
+use std::io::{self, Write};
+
+const NAMESPACE: &str = "urn:iso:std:iso:20022:tech:xsd:pain.001.001.09";
+
+/// Digits that a control sum may have (type DecimalNumber).
+const CONTROL_SUM_DIGITS_MAX: usize = 18;
+
+type Xml<'a> = Writer<&'a mut dyn Write>;
+
+/// Writes the file of a batch that pays somebody.
+///
+/// Panics when the batch contradicts itself: a file that does not say what is owed must not exist.
+pub fn render(content: &BatchContent, out: &mut dyn Write) -> io::Result<()> {
+    let file = File::new(content);
+    let mut xml = Writer::new_with_indent(out, b' ', 1);
+    xml.write_event(Event::Decl(BytesDecl::new("1.0", Some("UTF-8"), None)))?;
+    let document = xml.create_element("Document").with_attribute(("xmlns", NAMESPACE));
+    document.write_inner_content(|xml| {
+        group(xml, "CstmrCdtTrfInitn", |xml| {
+            file.group_header(xml)?;
+            let by_debtor = file.payouts.chunk_by(|a, b| a.payment.from == b.payment.from);
+            for (index, legs) in by_debtor.enumerate() {
+                file.payment_information(xml, index + 1, legs)?;
+            }
+            Ok(())
+        })
+    })?;
+    xml.get_mut().write_all(b"\n")
+}
+
+/// What is the same in the whole file.
+struct File<'a> {
+    content: &'a BatchContent,
+    /// The legs that are transactions, ordered by debtor.
+    payouts: &'a [Leg],
+    amounts: Amounts,
+    currency: &'a str,
+    /// The batch's id in hexadecimal digits.
+    id: String,
+    execution_date: String,
+    /// What creditors read.
+    remittance: String,
+}
+
+impl<'a> File<'a> {
+    fn new(content: &'a BatchContent) -> Self {
+        let first = content.legs.partition_point(|leg| leg.payment.is_pay_in());
+        let payouts = &content.legs[first..];
+        assert!(!payouts.is_empty(), "the schema knows no file without a transaction");
+        assert!(payouts.iter().all(|leg| !leg.payment.is_pay_in()), "pay-ins come first");
+        assert_eq!(sum(payouts), content.total, "the legs pay the batch's total");
+        let currency =
+            content.asset.currency().expect("policy() lets only currencies into a batch");
+        let date = calendar::execution_date(content.cut_at, currency == "EUR");
+        Self {
+            content,
+            payouts,
+            amounts: super::amounts(content),
+            currency,
+            id: content.id.to_string(),
+            execution_date: date.to_string(),
+            remittance: remittance(content),
+        }
+    }
+
+    fn group_header(&self, xml: &mut Xml<'_>) -> io::Result<()> {
+        group(xml, "GrpHdr", |xml| {
+            leaf(xml, "MsgId", &self.id[..32])?;
+            leaf(xml, "CreDtTm", &calendar::instant_text(self.content.cut_at))?;
+            self.control(xml, self.payouts)?;
+            let (name, _) = self.party(PartyId::CLEARING);
+            group(xml, "InitgPty", |xml| leaf(xml, "Nm", &text::name(name)))
+        })
+    }
+
+    /// Number and sum of the transactions, which banks compare with what they find.
+    fn control(&self, xml: &mut Xml<'_>, legs: &[Leg]) -> io::Result<()> {
+        leaf(xml, "NbOfTxs", &legs.len().to_string())?;
+        let sum = self.amounts.text(sum(legs));
+        // Beyond it only in 10^15 units of a currency with 3 or 4 digits; the element may be absent.
+        if sum.bytes().filter(u8::is_ascii_digit).count() <= CONTROL_SUM_DIGITS_MAX {
+            leaf(xml, "CtrlSum", &sum)?;
+        }
+        Ok(())
+    }
+
+    /// The transactions of one debtor.
+    fn payment_information(
+        &self,
+        xml: &mut Xml<'_>,
+        number: usize,
+        legs: &[Leg],
+    ) -> io::Result<()> {
+        let euro = self.currency == "EUR";
+        let (name, fields) = self.party(legs[0].payment.from);
+        group(xml, "PmtInf", |xml| {
+            leaf(xml, "PmtInfId", &format!("{}-{number}", &self.id[..24]))?;
+            leaf(xml, "PmtMtd", "TRF")?;
+            // One entry a transaction on the debtor's statement: each leg's own proof of payment.
+            leaf(xml, "BtchBookg", "false")?;
+            self.control(xml, legs)?;
+            if euro {
+                group(xml, "PmtTpInf", |xml| group(xml, "SvcLvl", |xml| leaf(xml, "Cd", "SEPA")))?;
+            }
+            group(xml, "ReqdExctnDt", |xml| leaf(xml, "Dt", &self.execution_date))?;
+            group(xml, "Dbtr", |xml| leaf(xml, "Nm", &text::name(name)))?;
+            account(xml, "DbtrAcct", fields)?;
+            group(xml, "DbtrAgt", |xml| match field(fields, "bic") {
+                Some(bic) => institution(xml, bic),
+                None => group(xml, "FinInstnId", |xml| {
+                    group(xml, "Othr", |xml| leaf(xml, "Id", text::NOT_PROVIDED))
+                }),
+            })?;
+            leaf(xml, "ChrgBr", if euro { "SLEV" } else { "SHAR" })?;
+            legs.iter().try_for_each(|leg| self.transaction(xml, leg))
+        })
+    }
+
+    fn transaction(&self, xml: &mut Xml<'_>, leg: &Leg) -> io::Result<()> {
+        let (name, fields) = self.party(leg.payment.to);
+        group(xml, "CdtTrfTxInf", |xml| {
+            group(xml, "PmtId", |xml| leaf(xml, "EndToEndId", &leg.key))?;
+            group(xml, "Amt", |xml| {
+                let amount = self.amounts.text(leg.payment.amount);
+                xml.create_element("InstdAmt")
+                    .with_attribute(("Ccy", self.currency))
+                    .write_text_content(BytesText::new(&amount))?;
+                Ok(())
+            })?;
+            if let Some(bic) = field(fields, "bic") {
+                group(xml, "CdtrAgt", |xml| institution(xml, bic))?;
+            }
+            group(xml, "Cdtr", |xml| leaf(xml, "Nm", &text::name(name)))?;
+            account(xml, "CdtrAcct", fields)?;
+            group(xml, "RmtInf", |xml| leaf(xml, "Ustrd", &self.remittance))
+        })
+    }
+
+    /// A party's name and the fields of its account.
+    fn party(&self, party: PartyId) -> (&'a str, &'a [(String, String)]) {
+        if party == PartyId::CLEARING {
+            let fields = &self.content.policy.clearing;
+            let name =
+                field(fields, "name").expect("policy() asks for the clearing account's name");
+            return (name, fields);
+        }
+        let account = self.content.accounts.get(&party);
+        let account = account.expect("a batch holds the account of everyone in its payments");
+        (&account.name, &account.fields)
+    }
+}
+
+fn sum(legs: &[Leg]) -> Total {
+    legs.iter().fold(Total::ZERO, |sum, leg| sum.plus(leg.payment.amount))
+}
+
+/// "Tallystick windows 1-3 asset 978 batch 0123456789abcdef": at most 140 characters, and of the set.
+fn remittance(content: &BatchContent) -> String {
+    let (first, last) = match content.windows.as_slice() {
+        [first, .., last] => (first, last),
+        [one] => (one, one),
+        [] => panic!("a batch settles at least one window"),
+    };
+    let count = content.windows.len();
+    let run = last.0 - first.0 + 1 == u64::try_from(count).expect("a length fits 64 bits");
+    let windows = match (count, run) {
+        (1, _) => format!("window {first}"),
+        (_, true) => format!("windows {first}-{last}"),
+        (_, false) => format!("{count} windows {first}-{last}"),
+    };
+    let (asset, batch) = (content.asset.number, super::super::short_id(content));
+    format!("Tallystick {windows} asset {asset} batch {batch}")
+}
+
+fn account(xml: &mut Xml<'_>, name: &str, fields: &[(String, String)]) -> io::Result<()> {
+    let iban = field(fields, "iban").expect("check_account() asks for the IBAN");
+    group(xml, name, |xml| group(xml, "Id", |xml| leaf(xml, "IBAN", iban)))
+}
+
+fn institution(xml: &mut Xml<'_>, bic: &str) -> io::Result<()> {
+    group(xml, "FinInstnId", |xml| leaf(xml, "BICFI", bic))
+}
+
+fn group<'w>(
+    xml: &mut Xml<'w>,
+    name: &str,
+    inner: impl FnOnce(&mut Xml<'w>) -> io::Result<()>,
+) -> io::Result<()> {
+    xml.create_element(name).write_inner_content(inner)?;
+    Ok(())
+}
+
+fn leaf(xml: &mut Xml<'_>, name: &str, value: &str) -> io::Result<()> {
+    xml.create_element(name).write_text_content(BytesText::new(value))?;
+    Ok(())
+}
