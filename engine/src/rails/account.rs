@@ -1,8 +1,8 @@
-//! What makes an account's fields acceptable: their number and size, IBAN, BIC, and that none of them
-//! is a payment card number.
+//! What makes an account's fields acceptable: their number and size, IBAN, BIC, and that none of
+//! them is a payment card number.
 //!
-//! Owns the forms and the errors. Never asks a bank whether an account exists, and never puts a value
-//! into an error text: it may be somebody's account or card.
+//! Owns the forms and the errors. Never asks a bank whether an account exists, and never puts a
+//! value into an error text: it may be somebody's account or card.
 
 use super::RAILS;
 use crate::limits::{ACCOUNT_FIELDS_MAX, TEXT_BYTES_MAX};
@@ -17,7 +17,8 @@ pub enum AccountError {
     #[error("the account has {count} fields, the most is {ACCOUNT_FIELDS_MAX}; give fewer")]
     TooManyFields { count: usize },
     #[error(
-        "field {field:?} has a name or value of {bytes} bytes, the most is {TEXT_BYTES_MAX}; shorten it"
+        "field {field:?} has a name or value of {bytes} bytes, the most is {TEXT_BYTES_MAX}; \
+         shorten it"
     )]
     TooLong { field: String, bytes: usize },
     #[error("rail {rail} knows no field {field:?}; it knows {known}")]
@@ -30,8 +31,8 @@ pub enum AccountError {
     )]
     CardNumber { field: String },
     #[error(
-        "the IBAN has something else than letters and digits, or does not begin with two letters and \
-         two digits; give it as on a bank statement, with or without spaces"
+        "the IBAN has something else than letters and digits, or does not begin with two letters \
+         and two digits; give it as on a bank statement, with or without spaces"
     )]
     IbanForm,
     #[error("no IBAN begins with {country}; check the first two letters (SWIFT IBAN registry)")]
@@ -43,8 +44,8 @@ pub enum AccountError {
     #[error("the IBAN's check digits do not match the rest; check it for typing errors")]
     IbanCheck,
     #[error(
-        "the BIC does not have the form of one: 8 or 11 letters and digits, the fifth and sixth of them \
-         the letters of a country; correct it or leave it out"
+        "the BIC does not have the form of one: 8 or 11 letters and digits, the fifth and sixth \
+         of them the letters of a country; correct it or leave it out"
     )]
     BicForm,
     #[error("the name has no letter or digit that a bank file can carry; give it in Latin letters")]
@@ -197,7 +198,8 @@ const IBAN_LENGTHS: [(&str, usize); 89] = [
     ("YE", 30),
 ];
 
-/// Reads an IBAN: spaces out, letters capital, country, length and check digits (ISO 7064 MOD 97-10).
+/// Reads an IBAN: spaces out, letters capital, country, length and check digits (ISO 7064 MOD
+/// 97-10).
 pub(super) fn iban(text: &str) -> Result<String, AccountError> {
     let iban = compact(text);
     let bytes = iban.as_bytes();

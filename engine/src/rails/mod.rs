@@ -1,8 +1,8 @@
 //! Rails: the outside networks that execute legs.
 //!
-//! Owns which accounts a rail takes, what it can do with an asset and what its files look like. Never
-//! decides who owes what (`ledger::batch` does), never sends anything, reads no clock and no file: the
-//! same batch gives the same bytes for ever.
+//! Owns which accounts a rail takes, what it can do with an asset and what its files look like.
+//! Never decides who owes what (`ledger::batch` does), never sends anything, reads no clock and no
+//! file: the same batch gives the same bytes for ever.
 //!
 //! An account is checked once, when it is registered; files are made from checked accounts only.
 
@@ -13,14 +13,15 @@ mod table;
 
 pub use account::AccountError;
 pub use iso20022::{CLEARING_PLACEHOLDER, is_placeholder};
+pub use sink::Taker;
 
 use crate::ledger::event::RailAccount;
 use crate::ledger::{BatchContent, Policy, Rail, Refusal};
 use crate::types::AssetDef;
 use std::collections::BTreeMap;
 
-/// Every rail for which a party may register an account. The engine settles on those of `Rail::ALL`;
-/// accounts for the others are stored as they are, for the day it does.
+/// Every rail for which a party may register an account. The engine settles on those of
+/// `Rail::ALL`; accounts for the others are stored as they are, for the day it does.
 pub const RAILS: [&str; 4] = ["iso20022", "nacha", "card", "evm"];
 
 /// Checks and normalises a party's account on the rail named by the caller.
@@ -81,15 +82,12 @@ pub fn policy(
 }
 
 /// Hands the files of a batch to `write`, one after the other, each in pieces of at most
-/// `EXPORT_CHUNK_BYTES`: the rail's own file (none if there is nothing to pay out), then all legs as
-/// CSV and as JSON. The same batch gives the same bytes.
+/// `EXPORT_CHUNK_BYTES`: the rail's own file (none if there is nothing to pay out), then all legs
+/// as CSV and as JSON. The same batch gives the same bytes.
 ///
 /// # Errors
 /// What `write` fails with; it is not called again.
-pub fn export<E>(
-    content: &BatchContent,
-    write: &mut dyn FnMut(&str, &[u8]) -> Result<(), E>,
-) -> Result<(), E> {
+pub fn export<E>(content: &BatchContent, write: Taker<'_, E>) -> Result<(), E> {
     let short = short_id(content);
     let amount = match content.policy.rail {
         Rail::Iso20022 => {
@@ -105,7 +103,8 @@ pub fn export<E>(
     sink::file(&format!("{short}.legs.json"), write, |out| table::json(content, &amount, out))
 }
 
-/// The first 16 hexadecimal digits of the batch's id: names its files, and the batch towards people.
+/// The first 16 hexadecimal digits of the batch's id: names its files, and the batch towards
+/// people.
 fn short_id(content: &BatchContent) -> String {
     let mut id = content.id.to_string();
     id.truncate(16);

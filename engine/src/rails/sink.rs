@@ -1,11 +1,12 @@
 //! Where a file's bytes go: pieces of bounded size, handed to the caller as they are made.
 //!
-//! Owns the buffer of one piece. Never holds a whole file: a batch of ten million legs is gigabytes.
+//! Owns the buffer of one piece. Never holds a whole file: a batch of ten million legs is
+//! gigabytes.
 
 use crate::limits::EXPORT_CHUNK_BYTES;
 use std::io::{self, Write};
 
-/// Takes one piece of the file of that name.
+/// Takes one piece of the file of that name; the files come one after the other.
 pub type Taker<'a, E> = &'a mut dyn FnMut(&str, &[u8]) -> Result<(), E>;
 
 /// Hands what `render` writes to `take`, as pieces of the file `name`.
@@ -60,8 +61,8 @@ impl<E> Write for Sink<'_, E> {
         Ok(taken)
     }
 
-    /// Does nothing: a piece leaves when it is full or the file ends, so that pieces do not depend on
-    /// how often a renderer flushes.
+    /// Does nothing: a piece leaves when it is full or the file ends, so that pieces do not depend
+    /// on how often a renderer flushes.
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }

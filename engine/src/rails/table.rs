@@ -1,7 +1,7 @@
 //! The legs of a batch as CSV and as JSON: all of them, pay-ins too, for people and their programs.
 //!
-//! Owns the columns and members. Knows rails only by the fields of their accounts. Written from front
-//! to back; only the JSON head (the batch without its legs) is ever held in memory.
+//! Owns the columns and members. Knows rails only by the fields of their accounts. Written from
+//! front to back; only the JSON head (the batch without its legs) is ever held in memory.
 
 use crate::ledger::batch::field;
 use crate::ledger::{BatchContent, Leg, Obligation, Payment};
@@ -114,8 +114,8 @@ impl Money {
     }
 }
 
-/// One end of a leg. Name and account are absent where the batch does not hold them: for a party that
-/// pays in, which needs no account on the rail.
+/// One end of a leg. Name and account are absent where the batch does not hold them: for a party
+/// that pays in, which needs no account on the rail.
 #[derive(Serialize)]
 struct Side<'a> {
     #[serde(serialize_with = "as_text")]

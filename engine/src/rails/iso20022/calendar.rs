@@ -1,7 +1,7 @@
 //! When banks work: the day on which a file asks to be executed.
 //!
-//! Owns weekends and, for euro, the closing days of TARGET. Knows no other country's holidays: a bank
-//! moves such a day to its next one. Never asks what day it is.
+//! Owns weekends and, for euro, the closing days of TARGET. Knows no other country's holidays: a
+//! bank moves such a day to its next one. Never asks what day it is.
 
 use crate::types::Timestamp;
 use jiff::civil::{Date, Weekday, date};
@@ -30,7 +30,7 @@ fn instant(at: Timestamp) -> jiff::Timestamp {
 
 fn is_business_day(day: Date, euro: bool) -> bool {
     let weekend = matches!(day.weekday(), Weekday::Saturday | Weekday::Sunday);
-    !weekend && !(euro && is_target_holiday(day))
+    !(weekend || euro && is_target_holiday(day))
 }
 
 /// Closing days of TARGET besides weekends: 1 January, Good Friday, Easter Monday, 1 May, 25 and 26

@@ -1,5 +1,5 @@
-//! Currencies: how many digits they have after the point, and what follows for an asset: the smallest
-//! step, the smallest and the largest payment, and how an amount is written.
+//! Currencies: how many digits they have after the point, and what follows for an asset: the
+//! smallest step, the smallest and the largest payment, and how an amount is written.
 //!
 //! Owns the table. Never rounds: what a step cannot express is for the ledger to carry.
 
@@ -8,18 +8,20 @@ use crate::ledger::batch::field;
 use crate::ledger::{Policy, Rail, Refusal};
 use crate::types::{AssetDef, Total};
 
-/// Digits before the point of the largest payment: 999,999,999.99 in the SEPA Credit Transfer Scheme
-/// (EPC132-08, AT-T002). Other currencies keep the same number of digits before the point.
+/// Digits before the point of the largest payment: 999,999,999.99 in the SEPA Credit Transfer
+/// Scheme (EPC132-08, AT-T002). Other currencies keep the same number of digits before the point.
 const WHOLE_DIGITS: u32 = 9;
 
-/// Minor-unit digits of the currencies that have another number than 2: ISO 4217 list one, 2026-01-01.
+/// Minor-unit digits of the currencies that have another number than 2: ISO 4217 list one,
+/// 2026-01-01.
 const ZERO_DIGITS: [&str; 17] = [
     "BIF", "CLP", "DJF", "GNF", "ISK", "JPY", "KMF", "KRW", "PYG", "RWF", "UGX", "UYI", "VND",
     "VUV", "XAF", "XOF", "XPF",
 ];
 const THREE_DIGITS: [&str; 7] = ["BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"];
 const FOUR_DIGITS: [&str; 2] = ["CLF", "UYW"];
-/// Codes of the same list without a minor unit: metals, bond units, the test code and "no currency".
+/// Codes of the same list without a minor unit: metals, bond units, the test code and "no
+/// currency".
 const NO_MONEY: [&str; 13] =
     ["XAG", "XAU", "XBA", "XBB", "XBC", "XBD", "XDR", "XPD", "XPT", "XSU", "XTS", "XUA", "XXX"];
 
@@ -66,7 +68,8 @@ pub fn policy(asset: &AssetDef, clearing: &[(String, String)]) -> Result<Policy,
     })
 }
 
-/// Writes amounts of one batch as the file does: with exactly the currency's digits after the point.
+/// Writes amounts of one batch as the file does: with exactly the currency's digits after the
+/// point.
 pub struct Amounts {
     unit: Total,
     /// Minor units in one step.

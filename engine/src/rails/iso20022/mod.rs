@@ -1,9 +1,9 @@
 //! The rail `iso20022`: bank files, pain.001.001.09.
 //!
-//! Owns the fields of an account (iban, bic) and of the clearing account (name, iban, bic), what can
-//! be expressed in which currency, and the file. Never reads a bank's answer, and never collects
-//! money: a credit transfer only pays, so pay-ins are not in the file. `docs/RAIL-ISO20022.md` tells
-//! operators all of it.
+//! Owns the fields of an account (iban, bic) and of the clearing account (name, iban, bic), what
+//! can be expressed in which currency, and the file. Never reads a bank's answer, and never
+//! collects money: a credit transfer only pays, so pay-ins are not in the file.
+//! `docs/RAIL-ISO20022.md` tells operators all of it.
 
 mod calendar;
 mod currency;
@@ -19,8 +19,8 @@ use std::collections::BTreeMap;
 
 const RAIL: &str = "iso20022";
 
-/// The clearing account while none is configured, so that a first try-out has files: fields ordered by
-/// name. The IBAN has valid check digits and cannot exist: no German bank code begins with 0.
+/// The clearing account while none is configured, so that a first try-out has files: fields ordered
+/// by name. The IBAN has valid check digits and cannot exist: no German bank code begins with 0.
 pub const CLEARING_PLACEHOLDER: [(&str, &str); 2] =
     [("iban", "DE36000000000000000000"), ("name", "TALLYSTICK PLACEHOLDER, CONFIGURE (CLEARING)")];
 

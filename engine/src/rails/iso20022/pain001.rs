@@ -1,8 +1,8 @@
 //! The file: pain.001.001.09, customer credit transfer initiation.
 //!
-//! Owns its structure. Every leg that is not a pay-in becomes one transaction whose EndToEndId is the
-//! leg's key; the transactions of one debtor are one payment information block. Written from front to
-//! back, never held in memory. `docs/RAIL-ISO20022.md` says why each field is what it is.
+//! Owns its structure. Every leg that is not a pay-in becomes one transaction whose EndToEndId is
+//! the leg's key; the transactions of one debtor are one payment information block. Written from
+//! front to back, never held in memory. `docs/RAIL-ISO20022.md` says why each field is what it is.
 
 use super::calendar;
 use super::currency::Amounts;
@@ -91,7 +91,8 @@ impl<'a> File<'a> {
     fn control(&self, xml: &mut Xml<'_>, legs: &[Leg]) -> io::Result<()> {
         leaf(xml, "NbOfTxs", &legs.len().to_string())?;
         let sum = self.amounts.text(sum(legs));
-        // Beyond it only in 10^15 units of a currency with 3 or 4 digits; the element may be absent.
+        // Beyond it only in 10^15 units of a currency with 3 or 4 digits; the element may be
+        // absent.
         if sum.bytes().filter(u8::is_ascii_digit).count() <= CONTROL_SUM_DIGITS_MAX {
             leaf(xml, "CtrlSum", &sum)?;
         }
@@ -168,7 +169,8 @@ fn sum(legs: &[Leg]) -> Total {
     legs.iter().fold(Total::ZERO, |sum, leg| sum.plus(leg.payment.amount))
 }
 
-/// "Tallystick windows 1-3 asset 978 batch 0123456789abcdef": at most 140 characters, and of the set.
+/// "Tallystick windows 1-3 asset 978 batch 0123456789abcdef": at most 140 characters, and of the
+/// set.
 fn remittance(content: &BatchContent) -> String {
     let (first, last) = match content.windows.as_slice() {
         [first, .., last] => (first, last),

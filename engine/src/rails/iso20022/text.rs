@@ -1,8 +1,8 @@
 //! Text that every bank takes: the character set of the SEPA implementation guidelines
 //! (EPC217-08: a-z A-Z 0-9 / - ? : ( ) . , ' + and space).
 //!
-//! Owns how other characters are replaced. Never fails: a name may look worse in a bank file than in
-//! the ledger, but it never keeps a payment back. CSV and JSON keep it as it is.
+//! Owns how other characters are replaced. Never fails: a name may look worse in a bank file than
+//! in the ledger, but it never keeps a payment back. CSV and JSON keep it as it is.
 
 /// What stands where a text is needed and nothing is left of it.
 pub const NOT_PROVIDED: &str = "NOTPROVIDED";
