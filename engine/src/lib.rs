@@ -1,9 +1,11 @@
 //! Tallystick: the clearing house for machine payments. `docs/ARCHITECTURE.md` is the map.
 
+pub mod api;
 pub mod journal;
 pub mod ledger;
 pub mod limits;
 pub mod pipeline;
 pub mod rails;
+pub mod settle;
 pub mod types;
 pub mod verify;

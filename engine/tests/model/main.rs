@@ -1,0 +1,352 @@
+//! The real pipeline, with all its threads, against a ledger of fifty lines: random vouchers in random
+//! frames, between random events, give equal outcomes and obligations. The journal that comes out is
+//! then replayed on other numbers of shards, and must give the same roots and the same files.
+
+mod ledger;
+
+use ed25519_dalek::{Signer as _, SigningKey};
+use ledger::ModelLedger;
+use proptest::prelude::*;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use tallystick::journal::memory::MemoryJournal;
+use tallystick::ledger::control::Command;
+use tallystick::ledger::event::{
+    AssetCreated, Cap, CreditLimitSet, DepositRecorded, PartyUpserted, SignerAdded, SignerRevoked,
+};
+use tallystick::ledger::{BatchContent, Event, Genesis, Rail, Request, SealedWindow};
+use tallystick::pipeline::{self, Intake, Pipeline, recover};
+use tallystick::settle::{Clearing, CreateBatch, Sealer, create_batch};
+use tallystick::types::{
+    Amount, AssetDef, AssetNumber, ChannelHasher, Digest, NetworkId, PartyId, SettlementModel,
+    SignerKey, Timestamp, Total, Voucher, WindowNumber, message,
+};
+use tallystick::{limits, rails};
+
+const NETWORK: NetworkId = NetworkId([9; 32]);
+const EUR: AssetNumber = AssetNumber(978);
+const USD: AssetNumber = AssetNumber(840);
+const CAP: u64 = 9_000_000;
+const LIMIT: u128 = 40_000_000;
+/// Far from both edges, so that the run of the clock during the test changes no outcome.
+const GOOD_EXPIRY: i64 = 3_000_000_000;
+
+/// One voucher, by small numbers: index 4 of signers and parties is not registered.
+#[derive(Debug, Clone)]
+struct Draw {
+    signer: u8,
+    payee: u8,
+    asset: u32,
+    lane: u64,
+    expires_at: i64,
+    cumulative: u64,
+    reserved: bool,
+    good: bool,
+}
+
+#[derive(Debug, Clone)]
+enum Step {
+    /// Frames sent one after the other without waiting for their acks.
+    Frames(Vec<Vec<Draw>>),
+    Deposit(u8, u128),
+    Suspend(u8, bool),
+    Revoke(u8),
+    Close,
+}
+
+fn signing(signer: u8) -> SigningKey {
+    SigningKey::from_bytes(&[signer + 1; 32])
+}
+
+fn key(signer: u8) -> SignerKey {
+    SignerKey(signing(signer).verifying_key().to_bytes())
+}
+
+fn party(n: u8) -> PartyId {
+    PartyId([0x10 + n; 32])
+}
+
+/// Signers 0 and 1 sign for party 0, signer 2 for party 1, signer 3 for party 2.
+fn party_of(signer: u8) -> PartyId {
+    party(signer.saturating_sub(1))
+}
+
+fn draws() -> impl Strategy<Value = Draw> {
+    let cumulative = prop_oneof![
+        1 => Just(0u64),
+        20 => 1u64..12_000_000,
+        1 => Just(u64::MAX),
+    ];
+    let expires_at = prop_oneof![
+        30 => Just(GOOD_EXPIRY),
+        3 => Just(GOOD_EXPIRY + 1),
+        1 => Just(1_000_000_000i64),
+        1 => Just(i64::MIN),
+        1 => Just(i64::MAX),
+    ];
+    let signer = prop_oneof![20 => 0u8..4, 1 => Just(4u8)];
+    let payee = prop_oneof![20 => 0u8..4, 1 => Just(4u8)];
+    let asset = prop_oneof![12 => Just(978u32), 6 => Just(840u32), 1 => Just(1u32)];
+    let marks = (prop::bool::weighted(0.02), prop::bool::weighted(0.95));
+    (signer, payee, asset, 0u64..2, expires_at, cumulative, marks).prop_map(
+        |(signer, payee, asset, lane, expires_at, cumulative, (reserved, good))| Draw {
+            signer,
+            payee,
+            asset,
+            lane,
+            expires_at,
+            cumulative,
+            reserved,
+            good,
+        },
+    )
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let frame = prop::collection::vec(draws(), 1..90);
+    let step = prop_oneof![
+        8 => prop::collection::vec(frame, 1..4).prop_map(Step::Frames),
+        1 => (0u8..3, 1u128..30_000_000).prop_map(|(p, amount)| Step::Deposit(p, amount)),
+        1 => (0u8..4, prop::bool::ANY).prop_map(|(p, suspended)| Step::Suspend(p, suspended)),
+        1 => (0u8..4).prop_map(Step::Revoke),
+        1 => Just(Step::Close),
+    ];
+    prop::collection::vec(step, 1..10)
+}
+
+fn voucher(hasher: &ChannelHasher, draw: &Draw) -> (Voucher, [u8; 160]) {
+    let mut voucher = Voucher {
+        signer: key(draw.signer),
+        payee: party(draw.payee),
+        asset: AssetNumber(draw.asset),
+        lane: draw.lane,
+        expires_at: draw.expires_at,
+        cumulative: Amount(draw.cumulative),
+        signature: [0; 64],
+    };
+    let Voucher { signer, payee, asset, lane, expires_at, .. } = voucher;
+    let channel = hasher.channel_of(signer, payee, asset, lane, expires_at);
+    let signed = message(channel, voucher.cumulative, expires_at);
+    voucher.signature = signing(draw.signer).sign(&signed).to_bytes();
+    voucher.signature[7] ^= u8::from(!draw.good);
+    let mut packed = voucher.pack();
+    packed[69] = u8::from(draw.reserved);
+    (voucher, packed)
+}
+
+/// An engine without the edge.
+struct Engine {
+    pipeline: Pipeline<MemoryJournal>,
+    intake: Intake,
+    sealer: Sealer,
+}
+
+impl Engine {
+    fn start(mut journal: MemoryJournal, shards: u16) -> Self {
+        let genesis = || {
+            let lifetime_seconds_max = 100 * limits::LIFETIME_SECONDS_DEFAULT;
+            (Genesis { network: NETWORK, lifetime_seconds_max }, Timestamp(1))
+        };
+        let recovered = recover(&mut journal, 1, shards, genesis).expect("the journal is whole");
+        let (pipeline, intake, parts) = pipeline::start(recovered, journal, 1, 2);
+        let sealer = Sealer::start(intake.clone(), parts);
+        Self { pipeline, intake, sealer }
+    }
+
+    fn stop(self) -> MemoryJournal {
+        let Self { pipeline, intake, sealer } = self;
+        sealer.stop();
+        drop(intake);
+        pipeline.stop().expect("memory does not fail")
+    }
+}
+
+/// The engine and the model, and what both are told.
+struct Run {
+    engine: Engine,
+    model: ModelLedger,
+    requests: u32,
+    owed: Vec<BTreeMap<(AssetNumber, PartyId, PartyId), u128>>,
+}
+
+impl Run {
+    fn request(&mut self) -> Request {
+        self.requests += 1;
+        Request { id: format!("r{}", self.requests), content: Digest([1; 32]) }
+    }
+
+    async fn tell(&mut self, event: Event) {
+        self.engine.intake.command(Command::Record(event)).await.expect("the rules allow it");
+    }
+
+    async fn tell_party(&mut self, n: u8, suspended: bool) {
+        let request = self.request();
+        let iban = [("iban".to_owned(), "DE02120300000000202051".to_owned())].into();
+        let accounts = vec![rails::check_account("iso20022", &iban).expect("a valid account")];
+        let (party, name) = (party(n), format!("party {n}"));
+        let event = PartyUpserted { request, party, name, suspended, accounts };
+        self.tell(Event::PartyUpserted(event)).await;
+        self.model.parties.insert(party, suspended);
+    }
+
+    async fn set_up(shards: u16) -> Self {
+        let engine = Engine::start(MemoryJournal::default(), shards);
+        let lifetime = 100 * limits::LIFETIME_SECONDS_DEFAULT;
+        let model = ModelLedger { lifetime, ..ModelLedger::default() };
+        let mut run = Self { engine, model, requests: 0, owed: Vec::new() };
+        for (number, code, model) in
+            [(EUR, "EUR", SettlementModel::Multilateral), (USD, "USD", SettlementModel::Bilateral)]
+        {
+            let asset = AssetDef { number, code: code.into(), scale: 6, model };
+            let request = run.request();
+            run.tell(Event::AssetCreated(AssetCreated { request, asset })).await;
+            run.model.assets.insert(number);
+        }
+        for n in 0..4 {
+            run.tell_party(n, false).await;
+            for asset in [EUR, USD] {
+                let (request, limit) = (run.request(), Total(LIMIT));
+                let event = CreditLimitSet { request, party: party(n), asset, limit };
+                run.tell(Event::CreditLimitSet(event)).await;
+                run.model.room.insert((party(n), asset), LIMIT);
+            }
+        }
+        for signer in 0..4 {
+            let caps =
+                if signer == 1 { vec![Cap { asset: EUR, amount: Amount(CAP) }] } else { vec![] };
+            let (request, party) = (run.request(), party_of(signer));
+            let event = SignerAdded { request, signer: key(signer), party, caps };
+            run.tell(Event::SignerAdded(event)).await;
+            run.model.signers.insert(key(signer), party);
+        }
+        run.model.caps.insert((key(1), EUR), u128::from(CAP));
+        run
+    }
+
+    async fn frames(&mut self, frames: &[Vec<Draw>]) {
+        let hasher = ChannelHasher::new(NETWORK);
+        let (mut expected, mut answers) = (Vec::new(), Vec::new());
+        for frame in frames {
+            let mut packed = Vec::new();
+            for draw in frame {
+                let (voucher, bytes) = voucher(&hasher, draw);
+                packed.extend_from_slice(&bytes);
+                let now = pipeline::now().seconds();
+                let outcome = self.model.credit(&voucher, draw.reserved, draw.good, now);
+                expected.push(outcome.byte());
+            }
+            answers.push(self.engine.intake.submit(packed.into()).await.expect("there is room"));
+        }
+        let mut outcomes = Vec::new();
+        for answer in answers {
+            outcomes.extend(answer.await.expect("every frame is answered").outcomes);
+        }
+        assert_eq!(outcomes, expected);
+    }
+
+    async fn step(&mut self, step: &Step) {
+        match step {
+            Step::Frames(frames) => self.frames(frames).await,
+            Step::Deposit(n, amount) => {
+                let (request, reference) = (self.request(), String::new());
+                let (party, asset, amount) = (party(*n), EUR, Total(*amount));
+                let event = DepositRecorded { request, party, asset, amount, reference };
+                self.tell(Event::DepositRecorded(event)).await;
+                *self.model.room.entry((party, asset)).or_default() += amount.0;
+            }
+            Step::Suspend(n, suspended) => self.tell_party(*n, *suspended).await,
+            Step::Revoke(signer) => {
+                let (request, signer) = (self.request(), key(*signer));
+                self.tell(Event::SignerRevoked(SignerRevoked { request, signer })).await;
+                self.model.revoked.insert(signer);
+            }
+            Step::Close => self.close().await,
+        }
+    }
+
+    async fn close(&mut self) {
+        let request = self.request();
+        let close = self.engine.intake.command(Command::CloseWindow(request));
+        close.await.expect("the open window can be closed");
+        self.owed.push(std::mem::take(&mut self.model.owed));
+    }
+}
+
+async fn sealed(intake: &Intake) -> Vec<Arc<SealedWindow>> {
+    let all = intake.read_when(|control| {
+        let closed = control.windows().iter().filter(|window| window.cut.is_some());
+        closed.map(|window| window.sealed.clone()).collect::<Option<Vec<_>>>()
+    });
+    all.await.expect("the engine runs")
+}
+
+fn obligations(window: &SealedWindow) -> BTreeMap<(AssetNumber, PartyId, PartyId), u128> {
+    let of = |(&asset, sealed): (&AssetNumber, &tallystick::ledger::SealedAsset)| {
+        let owed = sealed.obligations.iter();
+        owed.map(move |o| ((asset, o.payer, o.payee), o.amount.0)).collect::<Vec<_>>()
+    };
+    window.assets.iter().flat_map(of).collect()
+}
+
+/// Every file of a batch, byte for byte.
+fn files(content: &BatchContent) -> BTreeMap<String, Vec<u8>> {
+    let mut files: BTreeMap<String, Vec<u8>> = BTreeMap::new();
+    let written = rails::export(content, &mut |name, bytes| {
+        files.entry(name.to_owned()).or_default().extend_from_slice(bytes);
+        Ok::<(), ()>(())
+    });
+    written.expect("memory does not fail");
+    files
+}
+
+type Files = BTreeMap<String, Vec<u8>>;
+
+/// Batches all closed windows in each asset; the files of each batch that has something to settle.
+async fn settle(run: &mut Run) -> Vec<Files> {
+    let clearing = Clearing::from([(Rail::Iso20022, rails::placeholder(Rail::Iso20022))]);
+    let windows: Vec<WindowNumber> =
+        sealed(&run.engine.intake).await.iter().map(|window| window.number).collect();
+    let mut batches = Vec::new();
+    for asset in [EUR, USD] {
+        let (request, windows) = (run.request(), windows.clone());
+        let ask = CreateBatch { request, windows, asset, rail: Rail::Iso20022 };
+        let made = create_batch(&run.engine.intake, &clearing, &ask).await;
+        batches.extend(made.ok().map(|content| files(&content)));
+    }
+    batches
+}
+
+async fn check(steps: &[Step], shards: u16) {
+    let mut run = Run::set_up(shards).await;
+    for step in steps {
+        run.step(step).await;
+    }
+    run.close().await;
+    let windows = sealed(&run.engine.intake).await;
+    let owed: Vec<_> = windows.iter().map(|window| obligations(window)).collect();
+    assert_eq!(owed, run.owed, "obligations per window");
+    let batches = settle(&mut run).await;
+    let journal = run.engine.stop();
+
+    for shards in [1, 2, 4, 16] {
+        let again = Engine::start(journal.clone(), shards);
+        assert_eq!(sealed(&again.intake).await, windows, "{shards} shards");
+        let read = again.intake.read(|control| {
+            control.batches().iter().map(|batch| files(&batch.content)).collect::<Vec<_>>()
+        });
+        assert_eq!(read.await.expect("the engine runs"), batches, "{shards} shards");
+        again.stop();
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+    #[test]
+    fn pipeline_and_model_agree_on_any_number_of_shards(
+        steps in steps(),
+        shards in prop::sample::select(vec![1u16, 2, 3, 16]),
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(check(&steps, shards));
+    }
+}
