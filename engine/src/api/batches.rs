@@ -1,0 +1,154 @@
+//! Batches: computed, approved, aborted, listed and exported.
+
+use super::messages::{batch_message, id, leg_message, request, text};
+use super::read::{Streamed, streamed};
+use super::status::{busy, invalid, not_done, refused};
+use crate::ledger::control::{BatchEntry, Command};
+use crate::ledger::event::{BatchAborted, BatchApproved};
+use crate::ledger::{BatchContent, BatchState, Event, Rail, Refusal};
+use crate::limits::BATCH_WINDOWS_MAX;
+use crate::pipeline::Intake;
+use crate::rails;
+use crate::settle::{Clearing, CreateBatch, create_batch};
+use crate::types::{AssetNumber, BatchId, WindowNumber};
+use bytes::Bytes;
+use std::sync::Arc;
+use tallystick_proto::v1;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::Status;
+
+/// Chunks of an export that may wait for the client.
+const EXPORT_CHUNKS: usize = 4;
+
+pub(super) async fn create(
+    intake: &Intake,
+    clearing: &Clearing,
+    mut message: v1::CreateBatchRequest,
+) -> Result<v1::Batch, Status> {
+    let request_id = std::mem::take(&mut message.request_id);
+    let request = request(request_id, "CreateBatch", &message)?;
+    let ask = CreateBatch {
+        request,
+        windows: windows(message.windows)?,
+        asset: AssetNumber(message.asset),
+        rail: rail(&message.rail)?,
+    };
+    let content = create_batch(intake, clearing, &ask).await.map_err(|r| not_done(&r))?;
+    Ok(batch_message(&content, v1::BatchState::Computed))
+}
+
+/// The windows of a batch, ascending, each once.
+fn windows(mut asked: Vec<u64>) -> Result<Vec<WindowNumber>, Status> {
+    if asked.is_empty() || asked.len() > BATCH_WINDOWS_MAX {
+        let count = asked.len();
+        return Err(invalid(format!(
+            "a batch settles 1 to {BATCH_WINDOWS_MAX} windows, {count} were named"
+        )));
+    }
+    asked.sort_unstable();
+    if asked.windows(2).any(|pair| pair[0] == pair[1]) {
+        return Err(invalid("a window is named twice"));
+    }
+    Ok(asked.into_iter().map(WindowNumber).collect())
+}
+
+fn rail(name: &str) -> Result<Rail, Status> {
+    let available = || Rail::ALL.map(Rail::name).join(", ");
+    Rail::from_name(name).ok_or_else(|| {
+        invalid(format!("rail {name:?} is not available; there is: {}", available()))
+    })
+}
+
+/// Approves a batch. The answer is that of the first time, also to a retry.
+pub(super) async fn approve(
+    intake: &Intake,
+    mut message: v1::ApproveBatchRequest,
+) -> Result<v1::Batch, Status> {
+    let request_id = std::mem::take(&mut message.request_id);
+    let request = request(request_id, "ApproveBatch", &message)?;
+    let batch: BatchId = id(&message.batch_id, "batch_id")?;
+    let event = Event::BatchApproved(BatchApproved { request, batch });
+    transition(intake, batch, event, v1::BatchState::Approved).await
+}
+
+/// Aborts a batch. The answer is that of the first time, also to a retry.
+pub(super) async fn abort(
+    intake: &Intake,
+    mut message: v1::AbortBatchRequest,
+) -> Result<v1::Batch, Status> {
+    let request_id = std::mem::take(&mut message.request_id);
+    let request = request(request_id, "AbortBatch", &message)?;
+    let batch: BatchId = id(&message.batch_id, "batch_id")?;
+    let reason = text(message.reason, "reason")?;
+    let event = Event::BatchAborted(BatchAborted { request, batch, reason });
+    transition(intake, batch, event, v1::BatchState::Aborted).await
+}
+
+async fn transition(
+    intake: &Intake,
+    batch: BatchId,
+    event: Event,
+    state: v1::BatchState,
+) -> Result<v1::Batch, Status> {
+    intake.command(Command::Record(event)).await.map_err(|r| not_done(&r))?;
+    let content = content(intake, batch).await?;
+    Ok(batch_message(&content, state))
+}
+
+pub(super) async fn get(intake: &Intake, batch: BatchId) -> Result<v1::Batch, Status> {
+    let found = intake.read(|control| control.batch(batch).map(as_it_stands));
+    found.await.map_err(|b| busy(&b))?.map_err(|r| refused(&r))
+}
+
+pub(super) async fn list(intake: &Intake) -> Result<Vec<v1::Batch>, Status> {
+    let found = intake.read(|control| control.batches().into_iter().map(as_it_stands).collect());
+    found.await.map_err(|b| busy(&b))
+}
+
+fn as_it_stands(entry: &BatchEntry) -> v1::Batch {
+    let state = match entry.state {
+        BatchState::Computed => v1::BatchState::Computed,
+        BatchState::Approved => v1::BatchState::Approved,
+        BatchState::Aborted => v1::BatchState::Aborted,
+    };
+    batch_message(&entry.content, state)
+}
+
+async fn content(intake: &Intake, batch: BatchId) -> Result<Arc<BatchContent>, Status> {
+    let found = intake.read(|control| control.batch(batch).map(|entry| entry.content.clone()));
+    found.await.map_err(|b| busy(&b))?.map_err(|r| refused(&r))
+}
+
+pub(super) async fn legs(intake: &Intake, batch: BatchId) -> Result<Streamed<v1::Leg>, Status> {
+    let content = content(intake, batch).await?;
+    Ok(streamed((0..content.legs.len()).map(move |i| leg_message(&content.legs[i]))))
+}
+
+/// The rail's files. Written by a thread of their own, chunk by chunk as the client takes them.
+pub(super) async fn export(
+    intake: &Intake,
+    batch: BatchId,
+) -> Result<Streamed<v1::ExportChunk>, Status> {
+    let found = intake.read(|control| {
+        let entry = control.batch(batch)?;
+        match entry.state {
+            BatchState::Computed | BatchState::Approved => Ok(entry.content.clone()),
+            BatchState::Aborted => Err(Refusal::BatchState {
+                batch,
+                state: entry.state.name(),
+                allowed: "its files must not reach a bank; create a new batch",
+            }),
+        }
+    });
+    let content = found.await.map_err(|b| busy(&b))?.map_err(|r| refused(&r))?;
+    let (chunks_in, chunks) = mpsc::channel(EXPORT_CHUNKS);
+    tokio::task::spawn_blocking(move || {
+        // An error means that the client went away: the rest is not made.
+        let _ = rails::export(&content, &mut |file_name, bytes| {
+            let (file_name, content) = (file_name.to_owned(), Bytes::copy_from_slice(bytes));
+            chunks_in.blocking_send(Ok(v1::ExportChunk { file_name, content }))
+        });
+    });
+    Ok(Box::pin(ReceiverStream::new(chunks)))
+}

@@ -1,0 +1,213 @@
+//! The engine's words as messages, and the fields of messages as the engine's words.
+
+use super::status::invalid;
+use crate::ledger::control::SignerEntry;
+use crate::ledger::{
+    BatchContent, Exposure, Leg, Obligation, Position, Request, SealedAsset, WindowEntry,
+    WindowState, control::PartyEntry,
+};
+use crate::limits::{REQUEST_ID_BYTES_MAX, TEXT_BYTES_MAX};
+use crate::settle::SCHEDULE_PREFIX;
+use crate::types::{
+    AssetDef, AssetNumber, BatchId, PartyId, SettlementModel, SignerKey, Total, content_digest,
+};
+use bytes::Bytes;
+use prost::Message;
+use tallystick_proto::v1;
+use tonic::Status;
+
+/// An id of 32 bytes.
+pub(super) trait Id32: Sized {
+    fn read(bytes: &[u8]) -> Option<Self>;
+}
+
+macro_rules! id32 {
+    ($($name:ident),*) => {
+        $(impl Id32 for $name {
+            fn read(bytes: &[u8]) -> Option<Self> {
+                Self::from_slice(bytes)
+            }
+        })*
+    };
+}
+id32!(PartyId, SignerKey, BatchId);
+
+/// Reads an id; INVALID_ARGUMENT names the field when it is not 32 bytes.
+pub(super) fn id<T: Id32>(bytes: &[u8], field: &str) -> Result<T, Status> {
+    let length = bytes.len();
+    T::read(bytes).ok_or_else(|| invalid(format!("{field} has {length} bytes, it must have 32")))
+}
+
+/// Reads a limit or deposit.
+pub(super) fn money(text: &str, field: &str) -> Result<Total, Status> {
+    text.parse().map_err(|error| invalid(format!("{field}: {error}")))
+}
+
+/// Checks a text's length.
+pub(super) fn text(text: String, field: &str) -> Result<String, Status> {
+    if text.len() <= TEXT_BYTES_MAX {
+        return Ok(text);
+    }
+    let length = text.len();
+    Err(invalid(format!("{field} has {length} bytes, the limit is {TEXT_BYTES_MAX}")))
+}
+
+/// Who asks: the request's id and the digest of the rest of its content. `message` comes with its
+/// `request_id` taken out.
+pub(super) fn request(id: String, kind: &str, message: &impl Message) -> Result<Request, Status> {
+    if id.is_empty() {
+        return Err(invalid(
+            "request_id is missing: choose a new one for each request, and send it again with every \
+             retry of it",
+        ));
+    }
+    if id.len() > REQUEST_ID_BYTES_MAX {
+        let length = id.len();
+        let limit = REQUEST_ID_BYTES_MAX;
+        return Err(invalid(format!("request_id has {length} bytes, the limit is {limit}")));
+    }
+    if id.starts_with(SCHEDULE_PREFIX) {
+        return Err(invalid(format!(
+            "request_id starts with {SCHEDULE_PREFIX:?}, which is kept for the engine itself"
+        )));
+    }
+    let content = content_digest(kind, &message.encode_to_vec());
+    Ok(Request { id, content })
+}
+
+fn bytes(id: &[u8; 32]) -> Bytes {
+    Bytes::copy_from_slice(id)
+}
+
+pub(super) fn asset_message(asset: &AssetDef) -> v1::Asset {
+    v1::Asset { number: asset.number.0, code: asset.code.clone(), scale: asset.scale }
+}
+
+pub(super) fn model(value: i32) -> Result<SettlementModel, Status> {
+    match v1::SettlementModel::try_from(value) {
+        Ok(v1::SettlementModel::Bilateral) => Ok(SettlementModel::Bilateral),
+        Ok(v1::SettlementModel::Multilateral) => Ok(SettlementModel::Multilateral),
+        Ok(v1::SettlementModel::Unspecified) | Err(_) => Err(invalid(format!(
+            "model {value} is not known; say BILATERAL (1) or MULTILATERAL (2)"
+        ))),
+    }
+}
+
+pub(super) fn party_message(party: PartyId, entry: &PartyEntry) -> v1::Party {
+    let account = |fields: &[(String, String)]| v1::SettlementAccount {
+        fields: fields.iter().cloned().collect(),
+    };
+    let accounts = entry.accounts.iter();
+    v1::Party {
+        party_id: bytes(&party.0),
+        name: entry.name.clone(),
+        suspended: entry.suspended,
+        accounts: accounts.map(|on| (on.rail.clone(), account(&on.fields))).collect(),
+    }
+}
+
+pub(super) fn signer_message(signer: SignerKey, entry: &SignerEntry) -> v1::Signer {
+    let cap =
+        |cap: &crate::ledger::event::Cap| v1::Cap { asset: cap.asset.0, amount: cap.amount.0 };
+    v1::Signer {
+        signer: bytes(&signer.0),
+        party_id: bytes(&entry.party.0),
+        revoked: entry.revoked,
+        caps: entry.caps.iter().map(cap).collect(),
+    }
+}
+
+pub(super) fn exposure_message(
+    party: PartyId,
+    asset: AssetNumber,
+    exposure: Exposure,
+) -> v1::Exposure {
+    v1::Exposure {
+        party_id: bytes(&party.0),
+        asset: asset.0,
+        credit_limit: exposure.limit.to_string(),
+        prefund: exposure.prefund.to_string(),
+        unsettled: exposure.unsettled.to_string(),
+    }
+}
+
+/// A window as it stands. `credited` is only known to the shards while it is open.
+pub(super) fn window_message(window: &WindowEntry, credited_if_open: u64) -> v1::Window {
+    let state = match window.state() {
+        WindowState::Open => v1::WindowState::Open,
+        WindowState::Closed => v1::WindowState::Closed,
+        WindowState::Batched => v1::WindowState::Batched,
+    };
+    let (cut_lsn, cut_at) = window.cut.map_or((0, 0), |(lsn, at)| (lsn.0, at.0));
+    let sealed = window.sealed.as_deref();
+    v1::Window {
+        number: window.number.0,
+        state: state.into(),
+        first_lsn: window.first_lsn.0,
+        cut_lsn,
+        root: sealed.map_or(Bytes::new(), |sealed| bytes(&sealed.root.0)),
+        vouchers_credited: sealed.map_or(credited_if_open, |sealed| sealed.credited),
+        totals: sealed.map_or(Vec::new(), |sealed| {
+            sealed.assets.iter().map(|(&asset, sealed)| totals_message(asset, sealed)).collect()
+        }),
+        cut_at_us: cut_at,
+    }
+}
+
+fn totals_message(asset: AssetNumber, sealed: &SealedAsset) -> v1::WindowTotals {
+    let carried = sealed.carried.iter().fold(Total::ZERO, |sum, carry| sum.plus(carry.amount));
+    v1::WindowTotals {
+        asset: asset.0,
+        pairs: sealed.totals.pairs,
+        gross: sealed.totals.gross.to_string(),
+        net_pairs: sealed.totals.net_pairs,
+        net_bilateral: sealed.totals.net_bilateral.to_string(),
+        positions: sealed.totals.positions,
+        net_multilateral: sealed.totals.net_multilateral.to_string(),
+        carried_in: carried.to_string(),
+    }
+}
+
+pub(super) fn obligation_message(asset: AssetNumber, owed: &Obligation) -> v1::Obligation {
+    v1::Obligation {
+        payer: bytes(&owed.payer.0),
+        payee: bytes(&owed.payee.0),
+        asset: asset.0,
+        amount: owed.amount.to_string(),
+    }
+}
+
+pub(super) fn position_message(asset: AssetNumber, position: &Position) -> v1::NetPosition {
+    let party_id = bytes(&position.party.0);
+    v1::NetPosition { party_id, asset: asset.0, amount: position.net.to_string() }
+}
+
+pub(super) fn batch_message(content: &BatchContent, state: v1::BatchState) -> v1::Batch {
+    let count = |n: usize| u64::try_from(n).expect("a count fits 64 bits");
+    let pay_ins = || content.legs.iter().filter(|leg| leg.payment.is_pay_in());
+    let pay_in_total = pay_ins().fold(Total::ZERO, |sum, leg| sum.plus(leg.payment.amount));
+    v1::Batch {
+        batch_id: bytes(&content.id.0),
+        state: state.into(),
+        windows: content.windows.iter().map(|window| window.0).collect(),
+        asset: content.asset.number.0,
+        rail: content.policy.rail.name().to_owned(),
+        legs: count(content.legs.len()),
+        total: content.total.to_string(),
+        carried: content.carried.to_string(),
+        pay_in_legs: count(pay_ins().count()),
+        pay_in_total: pay_in_total.to_string(),
+    }
+}
+
+pub(super) fn leg_message(leg: &Leg) -> v1::Leg {
+    v1::Leg {
+        key: leg.key.clone(),
+        from: bytes(&leg.payment.from.0),
+        to: bytes(&leg.payment.to.0),
+        amount: leg.payment.amount.to_string(),
+        state: v1::LegState::Ready.into(),
+        rail_reference: String::new(),
+        reason: String::new(),
+    }
+}

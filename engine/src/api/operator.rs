@@ -1,0 +1,290 @@
+//! The `Operator` service: each call, and where it is done.
+
+use super::messages::{
+    asset_message, exposure_message, id, party_message, request, signer_message, window_message,
+};
+use super::read::{Streamed, batch_id, sealed, streamed, window, windows};
+use super::status::{busy, not_done, refused};
+use super::{batches, registration};
+use crate::ledger::control::Command;
+use crate::ledger::{Event, Exposure, Refusal};
+use crate::pipeline::{Done, Intake};
+use crate::settle::Clearing;
+use crate::types::{AssetNumber, PartyId, Timestamp, WindowNumber};
+use bytes::Bytes;
+use std::time::Duration;
+use tallystick_proto::v1;
+use tonic::{Request, Response, Status, Streaming};
+
+/// The service.
+pub struct OperatorApi {
+    intake: Intake,
+    clearing: Clearing,
+    started_at: Timestamp,
+    window_every: Option<Duration>,
+}
+
+type Answer<T> = Result<Response<T>, Status>;
+
+impl OperatorApi {
+    /// The service on this pipeline. `started_at` and `window_every` are only reported.
+    #[must_use]
+    pub fn new(
+        intake: Intake,
+        clearing: Clearing,
+        started_at: Timestamp,
+        window_every: Option<Duration>,
+    ) -> Self {
+        Self { intake, clearing, started_at, window_every }
+    }
+
+    async fn record(&self, event: Event) -> Result<Done, Status> {
+        self.intake.command(Command::Record(event)).await.map_err(|r| not_done(&r))
+    }
+
+    async fn read<T>(
+        &self,
+        read: impl FnOnce(&crate::ledger::Control) -> Result<T, Refusal>,
+    ) -> Result<T, Status> {
+        let found = self.intake.read(read).await.map_err(|b| busy(&b))?;
+        found.map_err(|r| refused(&r))
+    }
+
+    /// Does what changes an exposure; answers with the exposure that it gave, also to a retry.
+    async fn expose(
+        &self,
+        event: Event,
+        party: PartyId,
+        asset: AssetNumber,
+    ) -> Answer<v1::Exposure> {
+        let lsn = self.record(event).await?.lsn();
+        let exposure = self.intake.exposure_at(party, lsn).await.map_err(|b| busy(&b))?;
+        Ok(Response::new(exposure_message(party, asset, exposure)))
+    }
+}
+
+#[tonic::async_trait]
+impl v1::operator_server::Operator for OperatorApi {
+    async fn create_asset(&self, request: Request<v1::CreateAssetRequest>) -> Answer<v1::Asset> {
+        let event = registration::asset_event(request.into_inner())?;
+        let Event::AssetCreated(created) = &event else { unreachable!("an asset event") };
+        let message = asset_message(&created.asset);
+        self.record(event).await?;
+        Ok(Response::new(message))
+    }
+
+    async fn upsert_party(&self, request: Request<v1::UpsertPartyRequest>) -> Answer<v1::Party> {
+        let event = registration::party_event(request.into_inner())?;
+        let Event::PartyUpserted(party) = &event else { unreachable!("a party event") };
+        let (name, suspended) = (party.name.clone(), party.suspended);
+        let entry = crate::ledger::control::PartyEntry {
+            name,
+            suspended,
+            accounts: party.accounts.clone(),
+        };
+        let message = party_message(party.party, &entry);
+        self.record(event).await?;
+        Ok(Response::new(message))
+    }
+
+    async fn get_party(&self, request: Request<v1::GetPartyRequest>) -> Answer<v1::Party> {
+        let party: PartyId = id(&request.into_inner().party_id, "party_id")?;
+        let read = self.read(|control| Ok(party_message(party, control.party(party)?)));
+        read.await.map(Response::new)
+    }
+
+    async fn add_signer(&self, request: Request<v1::AddSignerRequest>) -> Answer<v1::Signer> {
+        let message = request.into_inner();
+        // Checking a key takes tens of microseconds: not on a network thread.
+        let check = tokio::task::spawn_blocking(move || registration::signer_event(message));
+        let event = check.await.expect("checking a key does not panic")?;
+        let Event::SignerAdded(added) = &event else { unreachable!("a signer event") };
+        let entry = crate::ledger::control::SignerEntry {
+            party: added.party,
+            revoked: false,
+            caps: added.caps.clone(),
+        };
+        let message = signer_message(added.signer, &entry);
+        self.record(event).await?;
+        Ok(Response::new(message))
+    }
+
+    async fn revoke_signer(&self, request: Request<v1::RevokeSignerRequest>) -> Answer<v1::Signer> {
+        let event = registration::revocation_event(request.into_inner())?;
+        let Event::SignerRevoked(revoked) = &event else { unreachable!("a revocation event") };
+        let signer = revoked.signer;
+        self.record(event).await?;
+        let read = self.read(|control| Ok(signer_message(signer, control.signer(signer)?)));
+        read.await.map(Response::new)
+    }
+
+    async fn set_credit_limit(
+        &self,
+        request: Request<v1::SetCreditLimitRequest>,
+    ) -> Answer<v1::Exposure> {
+        let event = registration::limit_event(request.into_inner())?;
+        let Event::CreditLimitSet(limit) = &event else { unreachable!("a limit event") };
+        let (party, asset) = (limit.party, limit.asset);
+        self.expose(event, party, asset).await
+    }
+
+    async fn record_deposit(
+        &self,
+        request: Request<v1::RecordDepositRequest>,
+    ) -> Answer<v1::Exposure> {
+        let event = registration::deposit_event(request.into_inner())?;
+        let Event::DepositRecorded(deposit) = &event else { unreachable!("a deposit event") };
+        let (party, asset) = (deposit.party, deposit.asset);
+        self.expose(event, party, asset).await
+    }
+
+    async fn get_exposure(&self, request: Request<v1::GetExposureRequest>) -> Answer<v1::Exposure> {
+        let asked = request.into_inner();
+        let (party, asset) =
+            (id::<PartyId>(&asked.party_id, "party_id")?, AssetNumber(asked.asset));
+        self.read(|control| {
+            control.party(party)?;
+            control.asset(asset).map(|_| ())
+        })
+        .await?;
+        let exposure: Exposure = self.intake.exposure(party, asset).await.map_err(|b| busy(&b))?;
+        Ok(Response::new(exposure_message(party, asset, exposure)))
+    }
+
+    async fn import(
+        &self,
+        request: Request<Streaming<v1::ImportRequest>>,
+    ) -> Answer<v1::ImportResponse> {
+        registration::import(&self.intake, request.into_inner()).await.map(Response::new)
+    }
+
+    async fn close_window(&self, message: Request<v1::CloseWindowRequest>) -> Answer<v1::Window> {
+        let mut message = message.into_inner();
+        let request_id = std::mem::take(&mut message.request_id);
+        let command = Command::CloseWindow(request(request_id, "CloseWindow", &message)?);
+        let cut = self.intake.command(command).await.map_err(|r| not_done(&r))?.lsn();
+        // The root is part of the answer, so the answer waits for the seal.
+        let sealed = self.intake.read_when(|control| {
+            let window = control.window_cut_by(cut).expect("the record closed a window");
+            window.sealed.as_ref().map(|_| window_message(window, 0))
+        });
+        let mut window = sealed.await.map_err(|b| busy(&b))?;
+        window.state = v1::WindowState::Closed.into();
+        Ok(Response::new(window))
+    }
+
+    async fn get_window(&self, request: Request<v1::GetWindowRequest>) -> Answer<v1::Window> {
+        let number = WindowNumber(request.into_inner().number);
+        window(&self.intake, number).await.map(Response::new)
+    }
+
+    type ListWindowsStream = Streamed<v1::Window>;
+    async fn list_windows(
+        &self,
+        _: Request<v1::ListWindowsRequest>,
+    ) -> Answer<Self::ListWindowsStream> {
+        Ok(Response::new(streamed(windows(&self.intake).await?.into_iter())))
+    }
+
+    type ListObligationsStream = Streamed<v1::Obligation>;
+    async fn list_obligations(
+        &self,
+        request: Request<v1::WindowAssetRequest>,
+    ) -> Answer<Self::ListObligationsStream> {
+        Ok(Response::new(sealed(&self.intake, request.get_ref()).await?.obligations()))
+    }
+
+    type ListNetObligationsStream = Streamed<v1::Obligation>;
+    async fn list_net_obligations(
+        &self,
+        request: Request<v1::WindowAssetRequest>,
+    ) -> Answer<Self::ListNetObligationsStream> {
+        Ok(Response::new(sealed(&self.intake, request.get_ref()).await?.net_obligations()))
+    }
+
+    type ListNetPositionsStream = Streamed<v1::NetPosition>;
+    async fn list_net_positions(
+        &self,
+        request: Request<v1::WindowAssetRequest>,
+    ) -> Answer<Self::ListNetPositionsStream> {
+        Ok(Response::new(sealed(&self.intake, request.get_ref()).await?.net_positions()))
+    }
+
+    async fn create_batch(&self, request: Request<v1::CreateBatchRequest>) -> Answer<v1::Batch> {
+        let batch = batches::create(&self.intake, &self.clearing, request.into_inner());
+        batch.await.map(Response::new)
+    }
+
+    async fn get_batch(&self, request: Request<v1::GetBatchRequest>) -> Answer<v1::Batch> {
+        let batch = batch_id(request.get_ref())?;
+        batches::get(&self.intake, batch).await.map(Response::new)
+    }
+
+    type ListBatchesStream = Streamed<v1::Batch>;
+    async fn list_batches(
+        &self,
+        _: Request<v1::ListBatchesRequest>,
+    ) -> Answer<Self::ListBatchesStream> {
+        Ok(Response::new(streamed(batches::list(&self.intake).await?.into_iter())))
+    }
+
+    type ListLegsStream = Streamed<v1::Leg>;
+    async fn list_legs(
+        &self,
+        request: Request<v1::GetBatchRequest>,
+    ) -> Answer<Self::ListLegsStream> {
+        let batch = batch_id(request.get_ref())?;
+        batches::legs(&self.intake, batch).await.map(Response::new)
+    }
+
+    async fn approve_batch(&self, request: Request<v1::ApproveBatchRequest>) -> Answer<v1::Batch> {
+        batches::approve(&self.intake, request.into_inner()).await.map(Response::new)
+    }
+
+    async fn abort_batch(&self, request: Request<v1::AbortBatchRequest>) -> Answer<v1::Batch> {
+        batches::abort(&self.intake, request.into_inner()).await.map(Response::new)
+    }
+
+    type ExportBatchStream = Streamed<v1::ExportChunk>;
+    async fn export_batch(
+        &self,
+        request: Request<v1::GetBatchRequest>,
+    ) -> Answer<Self::ExportBatchStream> {
+        let batch = batch_id(request.get_ref())?;
+        batches::export(&self.intake, batch).await.map(Response::new)
+    }
+
+    async fn get_status(&self, _: Request<v1::GetStatusRequest>) -> Answer<v1::Status> {
+        let count = |n: usize| u64::try_from(n).expect("a count fits 64 bits");
+        let figures = self.intake.figures().await.map_err(|b| busy(&b))?;
+        let (network, window, (parties, signers), batches) = self
+            .read(|control| {
+                let (network, window) = (control.genesis().network, control.open_window().number);
+                Ok((network, window, control.counts(), control.batch_count()))
+            })
+            .await?;
+        let (backend, threads) = self.intake.verifying();
+        let meters = self.intake.meters();
+        let every = self.window_every.map_or(0, |every| every.as_millis());
+        Ok(Response::new(v1::Status {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            network_id: Bytes::copy_from_slice(&network.0),
+            durable_lsn: self.intake.durable_lsn().0,
+            open_window: window.0,
+            window_vouchers: figures.credited,
+            verify_backend: backend.name().to_owned(),
+            verify_threads: u32::try_from(threads).expect("threads are few"),
+            shards: u32::from(self.intake.shards()),
+            parties: count(parties),
+            signers: count(signers),
+            channels: figures.channels,
+            batches: count(batches),
+            started_at_us: self.started_at.0,
+            inflight_vouchers: self.intake.inflight_vouchers(),
+            vouchers_verified: meters.verified(),
+            cpu_total_us: meters.cpu_total_us(),
+            cpu_verify_us: meters.cpu_verify_us(),
+            window_every_ms: u64::try_from(every).unwrap_or(u64::MAX),
+        }))
+    }
+}

@@ -1,0 +1,100 @@
+//! Reading sealed windows and batches: lists that are streamed from what never changes.
+
+use super::messages::{id, obligation_message, position_message, window_message};
+use super::status::{busy, refused};
+use crate::ledger::{Refusal, SealedAsset, SealedWindow};
+use crate::pipeline::Intake;
+use crate::types::{AssetNumber, BatchId, WindowNumber};
+use std::pin::Pin;
+use std::sync::Arc;
+use tallystick_proto::v1;
+use tokio_stream::Stream;
+use tonic::Status;
+
+/// A streamed answer.
+pub(super) type Streamed<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
+
+/// Streams `items`, each made when it is asked for.
+pub(super) fn streamed<T: 'static>(items: impl Iterator<Item = T> + Send + 'static) -> Streamed<T> {
+    Box::pin(tokio_stream::iter(items.map(Ok)))
+}
+
+/// A window of one asset, sealed.
+pub(super) struct SealedPage {
+    window: Arc<SealedWindow>,
+    asset: AssetNumber,
+}
+
+/// Finds a sealed window; FAILED_PRECONDITION while it is open.
+pub(super) async fn sealed(
+    intake: &Intake,
+    asked: &v1::WindowAssetRequest,
+) -> Result<SealedPage, Status> {
+    let (number, asset) = (WindowNumber(asked.window), AssetNumber(asked.asset));
+    let found = intake.read(|control| {
+        control.asset(asset)?;
+        let window = control.window(number)?;
+        match (window.cut, &window.sealed) {
+            (None, _) => Err(Refusal::WindowOpen(number)),
+            (Some(_), None) => Err(Refusal::WindowUnsealed(number)),
+            (Some(_), Some(sealed)) => Ok(sealed.clone()),
+        }
+    });
+    let window = found.await.map_err(|b| busy(&b))?.map_err(|r| refused(&r))?;
+    Ok(SealedPage { window, asset })
+}
+
+impl SealedPage {
+    fn list<T: 'static, E: Copy + 'static>(
+        self,
+        part: fn(&SealedAsset) -> &[E],
+        message: fn(AssetNumber, &E) -> T,
+    ) -> Streamed<T> {
+        let SealedPage { window, asset } = self;
+        let length = window.assets.get(&asset).map_or(0, |sealed| part(sealed).len());
+        streamed((0..length).map(move |i| message(asset, &part(&window.assets[&asset])[i])))
+    }
+
+    /// Gross per pair.
+    pub fn obligations(self) -> Streamed<v1::Obligation> {
+        self.list(|sealed| &sealed.obligations, obligation_message)
+    }
+
+    /// Set off per pair.
+    pub fn net_obligations(self) -> Streamed<v1::Obligation> {
+        self.list(|sealed| &sealed.net, obligation_message)
+    }
+
+    /// Per party.
+    pub fn net_positions(self) -> Streamed<v1::NetPosition> {
+        self.list(|sealed| &sealed.positions, position_message)
+    }
+}
+
+/// One window as it stands.
+pub(super) async fn window(intake: &Intake, number: WindowNumber) -> Result<v1::Window, Status> {
+    let credited = intake.figures().await.map_err(|b| busy(&b))?.credited;
+    let found = intake.read(|control| {
+        let window = control.window(number)?;
+        Ok(window_message(window, if window.cut.is_none() { credited } else { 0 }))
+    });
+    found.await.map_err(|b| busy(&b))?.map_err(|r: Refusal| refused(&r))
+}
+
+/// All windows as they stand, oldest first.
+pub(super) async fn windows(intake: &Intake) -> Result<Vec<v1::Window>, Status> {
+    let credited = intake.figures().await.map_err(|b| busy(&b))?.credited;
+    let found = intake.read(|control| {
+        let windows = control.windows().iter();
+        let message = |w: &crate::ledger::WindowEntry| {
+            window_message(w, if w.cut.is_none() { credited } else { 0 })
+        };
+        windows.map(message).collect()
+    });
+    found.await.map_err(|b| busy(&b))
+}
+
+/// The id in a batch request.
+pub(super) fn batch_id(asked: &v1::GetBatchRequest) -> Result<BatchId, Status> {
+    id(&asked.batch_id, "batch_id")
+}

@@ -1,0 +1,55 @@
+//! Which refusal gets which gRPC status code.
+
+use crate::ledger::Refusal;
+use crate::pipeline::{Busy, NotDone};
+use tonic::{Code, Status};
+
+/// The status of a refusal: its text says what is wrong and what to do.
+pub(super) fn refused(refusal: &Refusal) -> Status {
+    let code = match refusal {
+        Refusal::RequestReused(_) | Refusal::AssetDiffers(_) | Refusal::SignerDiffers(_) => {
+            Code::AlreadyExists
+        }
+        Refusal::UnknownParty(_)
+        | Refusal::UnknownSigner(_)
+        | Refusal::UnknownAsset(_)
+        | Refusal::UnknownWindow(_)
+        | Refusal::UnknownBatch(_) => Code::NotFound,
+        Refusal::RequestsFull(_)
+        | Refusal::TableFull { .. }
+        | Refusal::TooManyLegs(_)
+        | Refusal::SealingBehind(_) => Code::ResourceExhausted,
+        Refusal::SignerRevoked(_)
+        | Refusal::WindowOpen(_)
+        | Refusal::WindowInBatch { .. }
+        | Refusal::NothingToSettle(_)
+        | Refusal::BatchState { .. }
+        | Refusal::AccountsMissing { .. } => Code::FailedPrecondition,
+        Refusal::DepositsTooLarge(..) | Refusal::RailUnfit { .. } => Code::InvalidArgument,
+        Refusal::WindowUnsealed(_) => Code::Unavailable,
+        Refusal::AccountsMoved => Code::Aborted,
+    };
+    Status::new(code, refusal.to_string())
+}
+
+/// The status of a pipeline that does not take something.
+pub(super) fn busy(busy: &Busy) -> Status {
+    let code = match busy {
+        Busy::Full => Code::ResourceExhausted,
+        Busy::Stopping => Code::Unavailable,
+    };
+    Status::new(code, busy.to_string())
+}
+
+/// The status of a command that was not done.
+pub(super) fn not_done(reason: &NotDone) -> Status {
+    match reason {
+        NotDone::Refused(refusal) => refused(refusal),
+        NotDone::Busy(reason) => busy(reason),
+    }
+}
+
+/// INVALID_ARGUMENT with a text.
+pub(super) fn invalid(text: impl Into<String>) -> Status {
+    Status::invalid_argument(text)
+}

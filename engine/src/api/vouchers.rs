@@ -1,0 +1,251 @@
+//! The `Vouchers` service: frames in, acks out.
+//!
+//! Owns what makes a frame acceptable as a whole. A stream's frames go into the pipeline in order and
+//! its acks come out in order; how far it may run ahead is bounded per stream and over all.
+
+use super::messages::{asset_message, id};
+use super::status::{busy, invalid};
+use crate::limits::{FRAME_VOUCHERS_MAX, STREAM_FRAMES_MAX, SUBMIT_WAIT_MILLIS};
+use crate::pipeline::{Answer, Busy, Intake};
+use crate::types::{
+    Amount, AssetNumber, PartyId, SIGNATURE_BYTES, SignerKey, VOUCHER_BYTES, Voucher,
+};
+use bytes::{BufMut as _, Bytes, BytesMut};
+use std::pin::Pin;
+use std::time::Duration;
+use tallystick_proto::v1;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio_stream::wrappers::ReceiverStream;
+use tokio_stream::{Stream, StreamExt as _};
+use tonic::{Request, Response, Status, Streaming};
+
+/// The service.
+pub struct VouchersApi {
+    intake: Intake,
+    /// True once the engine stops: streams are read no further.
+    stopping: watch::Receiver<bool>,
+}
+
+/// What a stream's next ack will come from.
+enum Pending {
+    Known(Result<v1::Ack, Status>),
+    Awaited(u64, oneshot::Receiver<Answer>),
+}
+
+impl VouchersApi {
+    /// The service on this pipeline; `stopping` turns true when the engine stops.
+    #[must_use]
+    pub fn new(intake: Intake, stopping: watch::Receiver<bool>) -> Self {
+        Self { intake, stopping }
+    }
+}
+
+#[tonic::async_trait]
+impl v1::vouchers_server::Vouchers for VouchersApi {
+    type StreamStream = Pin<Box<dyn Stream<Item = Result<v1::Ack, Status>> + Send>>;
+
+    async fn stream(
+        &self,
+        request: Request<Streaming<v1::Frame>>,
+    ) -> Result<Response<Self::StreamStream>, Status> {
+        let (acks_in, acks) = mpsc::channel(STREAM_FRAMES_MAX);
+        let (intake, stopping) = (self.intake.clone(), self.stopping.clone());
+        tokio::spawn(read_frames(intake, request.into_inner(), acks_in, stopping));
+        let acks = ReceiverStream::new(acks).then(Pending::ack);
+        Ok(Response::new(Box::pin(acks)))
+    }
+
+    async fn submit(&self, request: Request<v1::Frame>) -> Result<Response<v1::Ack>, Status> {
+        let wait = Duration::from_millis(SUBMIT_WAIT_MILLIS);
+        let pending = tokio::time::timeout(wait, take(&self.intake, request.into_inner())).await;
+        let pending = pending.map_err(|_| busy(&Busy::Full))??;
+        pending.ack().await.map(Response::new)
+    }
+
+    async fn get_channel(
+        &self,
+        request: Request<v1::GetChannelRequest>,
+    ) -> Result<Response<v1::Channel>, Status> {
+        let asked = request.into_inner();
+        let signer: SignerKey = id(&asked.signer, "signer")?;
+        let payee: PartyId = id(&asked.payee, "payee")?;
+        let asset = AssetNumber(asked.asset);
+        let hasher = self.intake.hasher();
+        let channel = hasher.channel_of(signer, payee, asset, asked.lane, asked.expires_at);
+        // A key that is not registered has no channel with a total.
+        let state = match self.intake.payer_of(signer) {
+            Some(payer) => self.intake.channel(payer, channel).await.map_err(|b| busy(&b))?,
+            None => crate::ledger::ChannelState::default(),
+        };
+        Ok(Response::new(v1::Channel {
+            channel_id: Bytes::copy_from_slice(&channel.0),
+            cumulative: state.total.0,
+            lsn: state.lsn,
+        }))
+    }
+
+    async fn get_network(
+        &self,
+        _: Request<v1::GetNetworkRequest>,
+    ) -> Result<Response<v1::Network>, Status> {
+        let network = self.intake.read(|control| v1::Network {
+            network_id: Bytes::copy_from_slice(&control.genesis().network.0),
+            frame_vouchers_max: u32::try_from(FRAME_VOUCHERS_MAX).expect("a small number"),
+            voucher_lifetime_seconds_max: control.genesis().lifetime_seconds_max,
+            assets: control.assets().map(asset_message).collect(),
+        });
+        network.await.map(Response::new).map_err(|b| busy(&b))
+    }
+}
+
+/// Reads a stream's frames until it ends, fails, is refused, or the engine stops.
+async fn read_frames(
+    intake: Intake,
+    mut frames: Streaming<v1::Frame>,
+    acks: mpsc::Sender<Pending>,
+    mut stopping: watch::Receiver<bool>,
+) {
+    loop {
+        // Room for the ack first: a client that does not read its acks is not read either.
+        let Ok(room) = acks.reserve().await else { return };
+        let frame = tokio::select! {
+            frame = frames.message() => frame,
+            _ = stopping.wait_for(|stopping| *stopping) => return,
+        };
+        let pending = match frame {
+            Ok(Some(frame)) => take(&intake, frame).await,
+            Ok(None) => return,
+            Err(status) => Err(status),
+        };
+        match pending {
+            Ok(pending) => room.send(pending),
+            Err(status) => {
+                room.send(Pending::Known(Err(status)));
+                return;
+            }
+        }
+    }
+}
+
+/// Hands a frame to the pipeline.
+async fn take(intake: &Intake, frame: v1::Frame) -> Result<Pending, Status> {
+    let frame_id = frame.frame_id;
+    let vouchers = packed(frame)?;
+    if vouchers.is_empty() {
+        return Ok(Pending::Known(Ok(v1::Ack { frame_id, ..v1::Ack::default() })));
+    }
+    let answer = intake.submit(vouchers).await.map_err(|b| busy(&b))?;
+    Ok(Pending::Awaited(frame_id, answer))
+}
+
+impl Pending {
+    async fn ack(self) -> Result<v1::Ack, Status> {
+        match self {
+            Self::Known(ack) => ack,
+            Self::Awaited(frame_id, answer) => {
+                let answer = answer.await.map_err(|_| busy(&Busy::Stopping))?;
+                Ok(v1::Ack {
+                    frame_id,
+                    lsn: answer.lsn.0,
+                    outcomes: answer.outcomes.into(),
+                    credited: answer.counts.credited,
+                    stale: answer.counts.stale,
+                    rejected: answer.counts.rejected,
+                })
+            }
+        }
+    }
+}
+
+/// A frame's vouchers in packed form: the received bytes themselves, when there are no others.
+fn packed(frame: v1::Frame) -> Result<Bytes, Status> {
+    let (v1::Frame { frame_id, packed, vouchers }, size) = (frame, VOUCHER_BYTES);
+    if !packed.len().is_multiple_of(size) {
+        let length = packed.len();
+        return Err(invalid(format!(
+            "frame {frame_id}: packed holds {length} bytes, which is not a multiple of {size}, the \
+             size of a voucher; nothing of the frame was taken"
+        )));
+    }
+    let count = packed.len() / size + vouchers.len();
+    if count > FRAME_VOUCHERS_MAX {
+        return Err(invalid(format!(
+            "frame {frame_id} holds {count} vouchers; the limit is {FRAME_VOUCHERS_MAX} a frame: send \
+             them in several; nothing of the frame was taken"
+        )));
+    }
+    if vouchers.is_empty() {
+        return Ok(packed);
+    }
+    let mut all = BytesMut::with_capacity(count * size);
+    all.put(packed);
+    for voucher in &vouchers {
+        all.put_slice(&structured(voucher).unwrap_or(MALFORMED));
+    }
+    Ok(all.freeze())
+}
+
+/// What stands for a structured voucher with a field of the wrong length: reserved bytes that are not
+/// zero, which no well-formed voucher has.
+const MALFORMED: [u8; VOUCHER_BYTES] = [0xff; VOUCHER_BYTES];
+
+fn structured(voucher: &v1::Voucher) -> Option<[u8; VOUCHER_BYTES]> {
+    let signature: [u8; SIGNATURE_BYTES] = (&*voucher.signature).try_into().ok()?;
+    let voucher = Voucher {
+        signer: SignerKey::from_slice(&voucher.signer)?,
+        payee: PartyId::from_slice(&voucher.payee)?,
+        asset: AssetNumber(voucher.asset),
+        lane: voucher.lane,
+        expires_at: voucher.expires_at,
+        cumulative: Amount(voucher.cumulative),
+        signature,
+    };
+    Some(voucher.pack())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn frame(packed: usize, structured: usize) -> v1::Frame {
+        let vouchers = vec![v1::Voucher::default(); structured];
+        v1::Frame { frame_id: 7, packed: vec![0; packed].into(), vouchers }
+    }
+
+    #[test]
+    fn frames_are_bounded_and_aligned() {
+        assert_eq!(packed(frame(4_096 * 160, 0)).unwrap().len(), 4_096 * 160);
+        assert_eq!(packed(frame(160, 4_095)).unwrap().len(), 4_096 * 160);
+        assert_eq!(packed(frame(0, 0)).unwrap().len(), 0);
+        let refused = packed(frame(160, 4_096)).unwrap_err();
+        assert!(refused.message().contains("the limit is 4096"), "{refused}");
+        let refused = packed(frame(161, 0)).unwrap_err();
+        assert!(refused.message().contains("not a multiple of 160"), "{refused}");
+    }
+
+    #[test]
+    fn packed_vouchers_are_not_copied() {
+        let frame = frame(320, 0);
+        let before = frame.packed.as_ptr();
+        assert_eq!(packed(frame).unwrap().as_ptr(), before);
+    }
+
+    #[test]
+    fn a_structured_voucher_with_a_wrong_length_is_malformed() {
+        let whole = v1::Voucher {
+            signer: vec![1; 32].into(),
+            payee: vec![2; 32].into(),
+            signature: vec![3; 64].into(),
+            ..v1::Voucher::default()
+        };
+        assert_eq!(structured(&whole).unwrap()[96..], [3; 64]);
+        for bad in [
+            v1::Voucher { signer: vec![1; 31].into(), ..whole.clone() },
+            v1::Voucher { payee: vec![1; 33].into(), ..whole.clone() },
+            v1::Voucher { signature: vec![1; 63].into(), ..whole.clone() },
+        ] {
+            assert_eq!(structured(&bad), None);
+        }
+        assert!(!crate::types::Packed(&MALFORMED).reserved_is_zero());
+    }
+}
