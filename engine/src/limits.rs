@@ -2,6 +2,7 @@
 //! without a bound and nothing is dropped in silence.
 
 use crate::types::VOUCHER_BYTES;
+use std::time::Duration;
 
 /// Vouchers in one frame. 4,096 x 160 B = 640 KiB: large enough that the cost per frame vanishes,
 /// small enough that one frame is checked in a tenth of a second on one core.
@@ -61,6 +62,15 @@ const _: () = assert!(RECORD_BYTES_MAX >= FRAME_VOUCHERS_MAX * VOUCHER_BYTES);
 /// Most shards: their number goes into a u16 and more than this many threads help on no machine.
 pub const SHARDS_MAX: u16 = 64;
 
+/// Most threads that check signatures: more than any machine has cores.
+pub const VERIFY_THREADS_MAX: u16 = 1_024;
+
+/// Shortest time between two scheduled cuts: each costs two records and a walk over all obligations,
+/// and a window should hold more than it costs.
+pub const WINDOW_EVERY_MIN: Duration = Duration::from_millis(100);
+/// Longest time between two scheduled cuts: a month. Beyond it a schedule is surely a mistake.
+pub const WINDOW_EVERY_MAX: Duration = Duration::from_hours(31 * 24);
+
 /// Registered parties: an entry costs about 200 bytes and one in every shard; 16 M is 4 GB.
 pub const PARTIES_MAX: usize = 1 << 24;
 /// Registered signers, for the same reason.
@@ -107,3 +117,7 @@ pub const STOP_WAIT_MILLIS: u64 = 10_000;
 /// Longest life of a voucher unless the deployment is created with another: five years. Longer lives
 /// mean channels that can never be forgotten.
 pub const LIFETIME_SECONDS_DEFAULT: i64 = 5 * 366 * 24 * 3_600;
+/// Longest life of a voucher that a deployment may be created with: a century, far below where
+/// seconds in microseconds leave 64 bits.
+pub const LIFETIME_SECONDS_MAX: i64 = 100 * 366 * 24 * 3_600;
+const _: () = assert!(LIFETIME_SECONDS_DEFAULT <= LIFETIME_SECONDS_MAX);
