@@ -1,6 +1,8 @@
 //! Tallystick: the clearing house for machine payments. `docs/ARCHITECTURE.md` is the map.
 
 pub mod api;
+pub mod cli;
+pub mod config;
 pub mod journal;
 pub mod ledger;
 pub mod limits;

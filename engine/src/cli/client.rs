@@ -1,0 +1,261 @@
+//! The connection to the engine: where it is, what a failed call means, and request ids.
+//!
+//! Never decides what is printed on standard output.
+
+use super::output::{AssetText, AssetTexts, Output, Record};
+use super::{CliError, Target};
+use crate::limits;
+use std::time::Duration;
+use tallystick_proto::v1::operator_client::OperatorClient;
+use tallystick_proto::v1::vouchers_client::VouchersClient;
+use tallystick_proto::v1::{GetNetworkRequest, Network};
+use tonic::transport::{Channel, Endpoint};
+use tonic::{Code, Status, Streaming};
+
+/// Longest wait for a connection: an engine on this machine answers at once, so this is what tells a
+/// wrong address from a slow one.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// What a command works with: the engine and standard output.
+pub struct Session {
+    channel: Channel,
+    url: String,
+    assets: Option<AssetTexts>,
+    /// Where results go.
+    pub out: Output,
+}
+
+impl Session {
+    /// Connects.
+    ///
+    /// # Errors
+    /// `CliError::Unreachable` when no engine answers; `Input` when the address is none.
+    pub async fn connect(target: &Target) -> Result<Self, CliError> {
+        let url = server_url(&target.server);
+        let endpoint = Endpoint::from_shared(url.clone())
+            .ok()
+            .filter(|endpoint| endpoint.uri().port().is_some())
+            .ok_or_else(|| {
+                CliError::Input(format!(
+                    "--server expects HOST:PORT like 127.0.0.1:7450, got {:?}",
+                    target.server
+                ))
+            })?;
+        let connected = endpoint.connect_timeout(CONNECT_TIMEOUT).connect().await;
+        let channel = connected.map_err(|error| unreachable(&url, &error))?;
+        Ok(Self { channel, url, assets: None, out: Output::new(target.json) })
+    }
+
+    /// The operators' service.
+    #[must_use]
+    pub fn operator(&self) -> OperatorClient<Channel> {
+        OperatorClient::new(self.channel.clone())
+            .max_decoding_message_size(limits::MESSAGE_BYTES_MAX)
+            .max_encoding_message_size(limits::MESSAGE_BYTES_MAX)
+    }
+
+    /// The facilitators' service.
+    #[must_use]
+    pub fn vouchers(&self) -> VouchersClient<Channel> {
+        VouchersClient::new(self.channel.clone())
+            .max_decoding_message_size(limits::MESSAGE_BYTES_MAX)
+    }
+
+    /// What the engine says of its network.
+    ///
+    /// # Errors
+    /// When the call fails.
+    pub async fn network(&self) -> Result<Network, CliError> {
+        let answer = self.vouchers().get_network(GetNetworkRequest {}).await;
+        Ok(answer.map_err(|status| self.failed(status))?.into_inner())
+    }
+
+    /// The assets' codes and scales, asked for once.
+    ///
+    /// # Errors
+    /// When the call fails.
+    pub async fn assets(&mut self) -> Result<&AssetTexts, CliError> {
+        if self.assets.is_none() {
+            let assets = self.network().await?.assets.into_iter();
+            let text = |asset: tallystick_proto::v1::Asset| {
+                (asset.number, AssetText { code: asset.code, scale: asset.scale })
+            };
+            self.assets = Some(assets.map(text).collect());
+        }
+        Ok(self.assets.get_or_insert_default())
+    }
+
+    /// Prints one record.
+    ///
+    /// # Errors
+    /// When the assets cannot be asked for or standard output cannot be written.
+    pub async fn print(&mut self, record: &Record) -> Result<(), CliError> {
+        if record.has_money() && !self.out.is_json() {
+            self.assets().await?;
+        }
+        let none = AssetTexts::new();
+        self.out.record(record, self.assets.as_ref().unwrap_or(&none))
+    }
+
+    /// Prints a list as it arrives.
+    ///
+    /// # Errors
+    /// When the call fails or standard output cannot be written.
+    pub async fn print_stream<T>(
+        &mut self,
+        mut rows: Streaming<T>,
+        columns: &[&'static str],
+        view: impl Fn(T) -> Record,
+    ) -> Result<(), CliError> {
+        while let Some(row) = rows.message().await.map_err(|status| self.failed(status))? {
+            let record = view(row);
+            if record.has_money() && !self.out.is_json() {
+                self.assets().await?;
+            }
+            let none = AssetTexts::new();
+            self.out.row(&record, columns, self.assets.as_ref().unwrap_or(&none))?;
+        }
+        Ok(())
+    }
+
+    /// What a failed read means.
+    #[must_use]
+    pub fn failed(&self, status: Status) -> CliError {
+        CliError::Call { status: Box::new(status), url: self.url.clone(), request_id: None }
+    }
+
+    /// What a failed change means: with the id under which it can be asked for again.
+    #[must_use]
+    pub fn failed_change(&self, status: Status, request_id: &str) -> CliError {
+        let request_id = Some(request_id.to_owned());
+        CliError::Call { status: Box::new(status), url: self.url.clone(), request_id }
+    }
+}
+
+/// HOST:PORT as a URL; a URL stays as it is.
+fn server_url(server: &str) -> String {
+    if server.starts_with("http://") { server.to_owned() } else { format!("http://{server}") }
+}
+
+fn unreachable(url: &str, error: &tonic::transport::Error) -> CliError {
+    // The outermost texts say "transport error"; the innermost says what happened.
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(inner) = cause.source() {
+        cause = inner;
+    }
+    CliError::Unreachable { url: url.to_owned(), cause: cause.to_string() }
+}
+
+/// Whether the connection failed, rather than the engine having answered: only then is there a cause
+/// below the status.
+#[must_use]
+pub fn is_lost(status: &Status) -> bool {
+    std::error::Error::source(status).is_some()
+}
+
+/// Whether a change that failed like this may have happened all the same.
+#[must_use]
+pub fn is_unclear(status: &Status) -> bool {
+    is_lost(status)
+        || match status.code() {
+            Code::Unavailable
+            | Code::DeadlineExceeded
+            | Code::Cancelled
+            | Code::Unknown
+            | Code::Internal
+            | Code::DataLoss => true,
+            Code::Ok
+            | Code::InvalidArgument
+            | Code::NotFound
+            | Code::AlreadyExists
+            | Code::PermissionDenied
+            | Code::ResourceExhausted
+            | Code::FailedPrecondition
+            | Code::Aborted
+            | Code::OutOfRange
+            | Code::Unimplemented
+            | Code::Unauthenticated => false,
+        }
+}
+
+/// What the operator can do about an error, in the words of this program.
+#[must_use]
+pub fn hint(status: &Status) -> Option<&'static str> {
+    const CALLS: [(&str, &str); 4] = [
+        ("UpsertParty", "`tallystick party add --id ID --name NAME` registers a party"),
+        ("AddSigner", "`tallystick signer add --party ID --key KEY` registers a signer"),
+        ("CreateAsset", "`tallystick asset add` creates an asset, `asset list` shows them"),
+        ("close it first", "`tallystick window close` closes the open window"),
+    ];
+    let calls = || CALLS.iter().find(|(call, _)| status.message().contains(call));
+    if status.code() == Code::Unimplemented {
+        Some("the engine is older than this program")
+    } else if status.code() == Code::ResourceExhausted {
+        Some("the engine is at a limit; if it is a full queue, try again")
+    } else {
+        calls().map(|(_, hint)| *hint)
+    }
+}
+
+/// The id given, or a fresh random one in the form of a UUID.
+///
+/// # Errors
+/// When the system gives no randomness, or the id given is too long.
+pub fn request_id(given: Option<&String>) -> Result<String, CliError> {
+    match given {
+        Some(id) if id.is_empty() || id.len() > limits::REQUEST_ID_BYTES_MAX => {
+            let most = limits::REQUEST_ID_BYTES_MAX;
+            Err(CliError::Input(format!("--request-id expects 1 to {most} bytes")))
+        }
+        Some(id) => Ok(id.clone()),
+        None => Ok(uuid(random()?)),
+    }
+}
+
+/// Random bytes from the system.
+///
+/// # Errors
+/// When it gives none.
+pub fn random<const N: usize>() -> Result<[u8; N], CliError> {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes)
+        .map_err(|error| CliError::Failed(format!("the system gives no randomness: {error}")))?;
+    Ok(bytes)
+}
+
+/// A version 4 UUID of these bytes.
+fn uuid(mut bytes: [u8; 16]) -> String {
+    bytes[6] = bytes[6] & 0x0f | 0x40;
+    bytes[8] = bytes[8] & 0x3f | 0x80;
+    let hex = super::output::hex(&bytes);
+    let parts = [&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]];
+    parts.join("-")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fresh_request_ids_are_uuids_and_differ() {
+        assert_eq!(uuid([0xff; 16]), "ffffffff-ffff-4fff-bfff-ffffffffffff");
+        assert_ne!(request_id(None).unwrap(), request_id(None).unwrap());
+        assert_eq!(request_id(Some(&"mine".into())).unwrap(), "mine");
+        assert!(request_id(Some(&"x".repeat(129))).is_err());
+    }
+
+    #[test]
+    fn servers_are_named_with_or_without_a_scheme() {
+        assert_eq!(server_url("h:1"), "http://h:1");
+        assert_eq!(server_url("http://h:1"), "http://h:1");
+    }
+
+    #[test]
+    fn refusals_are_clear_and_lost_answers_are_not() {
+        let status = |code| Status::new(code, "");
+        assert!(is_unclear(&status(Code::Unavailable)));
+        assert!(!is_unclear(&status(Code::FailedPrecondition)));
+        let lost = Status::from_error("connection reset".into());
+        assert!(is_lost(&lost) && is_unclear(&lost) && !is_lost(&status(Code::Unavailable)));
+    }
+}

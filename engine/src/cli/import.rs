@@ -1,0 +1,404 @@
+//! `import`: parties, signers, limits and deposits in bulk, from JSON Lines.
+//!
+//! Owns the form of a line (docs/CLI.md describes it) and the request id that a line gets from its
+//! content, so that a file can be imported again. A line that is wrong never stops the others.
+
+use super::CliError;
+use super::client::Session;
+use super::output::{Cell, Record};
+use crate::limits;
+use crate::types::{Amount, PartyId, SignerKey, Total};
+use clap::Args;
+use serde::Deserialize;
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read};
+use std::path::PathBuf;
+use tallystick_proto::v1::import_request::Item;
+use tallystick_proto::v1::{
+    AddSignerRequest, Cap, ImportRequest, Party, RecordDepositRequest, SetCreditLimitRequest,
+    SettlementAccount, Signer, UpsertPartyRequest,
+};
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+
+/// Domain of the request ids that are made from lines.
+const LINE_CONTEXT: &str = "tallystick 2026-11 import line v1";
+
+/// Longest line: no valid one comes near it, and a file without line ends must not fill the memory.
+const LINE_BYTES_MAX: usize = 64 << 10;
+
+/// Help after that of clap.
+pub const HELP: &str = r#"Example:
+  tallystick import parties.jsonl
+
+Each line is one of:
+  {"party":{"id":"HEX","name":"Example GmbH","accounts":{"iso20022":{"iban":"DE89..."}}}}
+  {"signer":{"key":"HEX","party":"HEX","caps":{"978":5000000}}}
+  {"limit":{"party":"HEX","asset":978,"limit":"100000000"}}
+  {"deposit":{"party":"HEX","asset":978,"amount":"2500000","reference":"statement 41, entry 7"}}
+and may hold a "request_id"; without one it is made from the line's text, so that importing a file
+again changes nothing more. Amounts are in asset units."#;
+
+/// `tallystick import`
+#[derive(Debug, Args)]
+pub struct ImportArgs {
+    /// The file; - for standard input
+    file: PathBuf,
+}
+
+/// A line as it is written.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Line {
+    request_id: Option<String>,
+    party: Option<PartyLine>,
+    signer: Option<SignerLine>,
+    limit: Option<LimitLine>,
+    deposit: Option<DepositLine>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PartyLine {
+    id: String,
+    name: String,
+    #[serde(default)]
+    suspended: bool,
+    #[serde(default)]
+    accounts: BTreeMap<String, BTreeMap<String, String>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SignerLine {
+    key: String,
+    party: String,
+    #[serde(default)]
+    caps: BTreeMap<String, Units>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct LimitLine {
+    party: String,
+    asset: u32,
+    limit: Units,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct DepositLine {
+    party: String,
+    asset: u32,
+    amount: Units,
+    reference: String,
+}
+
+/// An amount in asset units: a number, or a string where it may not fit one.
+#[derive(Debug, Deserialize)]
+#[serde(untagged, expecting = "expected an amount in asset units: 5 or \"5\", no decimal point")]
+enum Units {
+    Number(u64),
+    Text(String),
+}
+
+impl Units {
+    fn total(self) -> Result<Total, String> {
+        match self {
+            Self::Number(number) => Ok(Total(number.into())),
+            Self::Text(text) => Total::parse_bounded(&text).map_err(|error| error.to_string()),
+        }
+    }
+
+    fn amount(self) -> Result<Amount, String> {
+        let total = self.total()?;
+        u64::try_from(total.0).map(Amount).map_err(|_| format!("{total} does not fit 64 bits"))
+    }
+}
+
+/// Reads one line.
+fn parse_line(text: &str) -> Result<Item, String> {
+    let line: Line = serde_json::from_str(text).map_err(|error| error.to_string())?;
+    let request_id = match line.request_id {
+        Some(id) if id.is_empty() || id.len() > limits::REQUEST_ID_BYTES_MAX => {
+            return Err(format!("request_id must be 1 to {} bytes", limits::REQUEST_ID_BYTES_MAX));
+        }
+        Some(id) => id,
+        None => line_id(text),
+    };
+    match (line.party, line.signer, line.limit, line.deposit) {
+        (Some(party), None, None, None) => party_item(party, request_id),
+        (None, Some(signer), None, None) => signer_item(signer, request_id),
+        (None, None, Some(LimitLine { party, asset, limit }), None) => {
+            Ok(Item::Limit(SetCreditLimitRequest {
+                request_id,
+                party_id: party_bytes(&party)?,
+                asset,
+                limit: limit.total()?.to_string(),
+            }))
+        }
+        (None, None, None, Some(DepositLine { party, asset, amount, reference })) => {
+            Ok(Item::Deposit(RecordDepositRequest {
+                request_id,
+                party_id: party_bytes(&party)?,
+                asset,
+                amount: amount.total()?.to_string(),
+                reference,
+            }))
+        }
+        (_, _, _, _) => Err("expected exactly one of party, signer, limit, deposit".into()),
+    }
+}
+
+fn party_item(line: PartyLine, request_id: String) -> Result<Item, String> {
+    let accounts = line.accounts.into_iter();
+    let accounts = accounts.map(|(rail, fields)| (rail, SettlementAccount { fields })).collect();
+    let party_id = party_bytes(&line.id)?;
+    let party = Party { party_id, name: line.name, suspended: line.suspended, accounts };
+    Ok(Item::Party(UpsertPartyRequest { request_id, party: Some(party) }))
+}
+
+fn signer_item(line: SignerLine, request_id: String) -> Result<Item, String> {
+    let key: SignerKey = line.key.parse().map_err(|error| format!("key: {error}"))?;
+    let mut caps = Vec::new();
+    for (asset, amount) in line.caps {
+        let asset = asset.parse().map_err(|_| format!("caps: {asset:?} is no asset number"))?;
+        caps.push(Cap { asset, amount: amount.amount()?.0 });
+    }
+    let signer = Signer {
+        signer: key.0.to_vec().into(),
+        party_id: party_bytes(&line.party)?,
+        revoked: false,
+        caps,
+    };
+    Ok(Item::Signer(AddSignerRequest { request_id, signer: Some(signer) }))
+}
+
+fn party_bytes(text: &str) -> Result<bytes::Bytes, String> {
+    let id: PartyId = text.parse().map_err(|error| format!("party: {error}"))?;
+    Ok(id.0.to_vec().into())
+}
+
+/// The request id of a line that gives none: the same text, the same id.
+fn line_id(text: &str) -> String {
+    let digest = blake3::derive_key(LINE_CONTEXT, text.trim().as_bytes());
+    format!("import-{}", super::output::hex(&digest[..16]))
+}
+
+/// What became of the reading, beside what was sent.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Reading {
+    /// Items sent.
+    sent: u64,
+    /// Lines that were not sent; only the first are listed.
+    skipped: u64,
+    failures: Vec<(u64, String)>,
+    /// Where the distance between item and line changes: (item index, its line).
+    jumps: Vec<(u64, u64)>,
+}
+
+impl Reading {
+    fn skip(&mut self, line: u64, why: String) {
+        self.skipped += 1;
+        if self.failures.len() < limits::IMPORT_FAILURES_MAX {
+            self.failures.push((line, why));
+        }
+    }
+
+    fn note(&mut self, line: u64) {
+        if self.line_of(self.sent) != line {
+            self.jumps.push((self.sent, line));
+        }
+        self.sent += 1;
+    }
+
+    /// The line of an item; lines count from 1, items from 0.
+    fn line_of(&self, index: u64) -> u64 {
+        let after = self.jumps.partition_point(|&(item, _)| item <= index);
+        let (item, line) = after.checked_sub(1).map_or((0, 1), |at| self.jumps[at]);
+        line + (index - item)
+    }
+}
+
+/// Reads the lines and hands over their items until the end, or until nobody takes them any more.
+fn read_lines(mut input: impl BufRead, mut take: impl FnMut(Item) -> bool) -> io::Result<Reading> {
+    let mut reading = Reading::default();
+    let mut text = Vec::new();
+    let limit = u64::try_from(LINE_BYTES_MAX).expect("a limit fits 64 bits");
+    for line in 1.. {
+        text.clear();
+        if input.by_ref().take(limit).read_until(b'\n', &mut text)? == 0 {
+            break;
+        }
+        if text.len() == LINE_BYTES_MAX && text.last() != Some(&b'\n') {
+            reading.skip(line, format!("the line is longer than {LINE_BYTES_MAX} bytes"));
+            input.skip_until(b'\n')?;
+            continue;
+        }
+        let item = match std::str::from_utf8(&text) {
+            Ok(text) if text.trim().is_empty() => continue,
+            Ok(text) => parse_line(text.trim()),
+            Err(_) => Err("the line is no UTF-8".into()),
+        };
+        match item {
+            Err(why) => reading.skip(line, why),
+            Ok(item) => {
+                reading.note(line);
+                if !take(item) {
+                    break;
+                }
+            }
+        }
+    }
+    Ok(reading)
+}
+
+/// Runs `tallystick import`.
+///
+/// # Errors
+/// When the file cannot be read, the call fails, or any line does.
+pub async fn run(session: &mut Session, args: ImportArgs) -> Result<(), CliError> {
+    let path = args.file;
+    let input: Box<dyn Read + Send> = if path.as_os_str() == "-" {
+        Box::new(io::stdin())
+    } else {
+        Box::new(File::open(&path).map_err(CliError::file(&path))?)
+    };
+    let (items, receiver) = mpsc::channel(limits::IMPORT_CHUNK);
+    // Files block; the thread ends with the file or with the call, whose end closes the channel.
+    let reader = tokio::task::spawn_blocking(move || {
+        let send = |item| items.blocking_send(ImportRequest { item: Some(item) }).is_ok();
+        read_lines(BufReader::new(input), send)
+    });
+    let answer = session.operator().import(ReceiverStream::new(receiver)).await;
+    let answer = answer.map_err(|status| session.failed(status))?.into_inner();
+    let reading = reader.await.map_err(|error| CliError::Failed(error.to_string()))?;
+    let mut reading = reading.map_err(CliError::file(&path))?;
+
+    let failed = reading.sent.saturating_sub(answer.applied) + reading.skipped;
+    let refused = answer.failures.into_iter();
+    let refused: Vec<_> = refused.map(|f| (reading.line_of(f.index), f.reason)).collect();
+    reading.failures.extend(refused);
+    reading.failures.sort();
+    let failures = reading.failures.into_iter().map(|(line, reason)| {
+        Record(vec![("line", Cell::Count(line)), ("reason", Cell::Text(reason))])
+    });
+    let record = Record(vec![
+        ("applied", Cell::Count(answer.applied)),
+        ("failed", Cell::Count(failed)),
+        ("failures", Cell::Records(failures.collect())),
+    ]);
+    session.print(&record).await?;
+    match failed {
+        0 => Ok(()),
+        failed => Err(CliError::Failed(format!(
+            "{failed} of {} lines failed; correct them and import the file again: lines that were \
+             applied change nothing more",
+            answer.applied + failed
+        ))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(byte: &str) -> String {
+        byte.repeat(32)
+    }
+
+    #[test]
+    fn every_kind_of_line_is_read() {
+        let party = format!(
+            r#"{{"party":{{"id":"{}","name":"N","accounts":{{"iso20022":{{"iban":"DE"}}}}}}}}"#,
+            id("01")
+        );
+        let Item::Party(request) = parse_line(&party).unwrap() else { panic!("not a party") };
+        let read = request.party.unwrap();
+        assert_eq!(read.accounts["iso20022"].fields["iban"], "DE");
+        assert_eq!((read.name.as_str(), read.suspended), ("N", false));
+
+        let signer = format!(
+            r#"{{"signer":{{"key":"{}","party":"{}","caps":{{"978":123,"1":"4"}}}}}}"#,
+            id("02"),
+            id("01")
+        );
+        let Item::Signer(request) = parse_line(&signer).unwrap() else { panic!("not a signer") };
+        let caps = [Cap { asset: 1, amount: 4 }, Cap { asset: 978, amount: 123 }];
+        assert_eq!(request.signer.unwrap().caps, caps);
+
+        let big = u128::from(u64::MAX) + 1;
+        let limit = format!(r#"{{"limit":{{"party":"{}","asset":1,"limit":"{big}"}}}}"#, id("01"));
+        let Item::Limit(request) = parse_line(&limit).unwrap() else { panic!("not a limit") };
+        assert_eq!(request.limit, big.to_string());
+
+        let deposit = format!(
+            r#"{{"request_id":"r","deposit":{{"party":"{}","asset":1,"amount":5,"reference":"x"}}}}"#,
+            id("01")
+        );
+        let Item::Deposit(request) = parse_line(&deposit).unwrap() else { panic!("no deposit") };
+        assert_eq!((request.amount.as_str(), request.request_id.as_str()), ("5", "r"));
+    }
+
+    #[test]
+    fn wrong_lines_say_what_is_wrong() {
+        for (line, part) in [
+            ("{}".to_owned(), "exactly one of"),
+            ("[".into(), "EOF"),
+            (r#"{"partie":{}}"#.into(), "unknown field"),
+            (r#"{"party":{"id":"ab","name":""}}"#.into(), "party: expected 64 hexadecimal"),
+            (r#"{"limit":{"party":"","asset":1,"limit":1.5}}"#.into(), "no decimal point"),
+            (
+                format!(r#"{{"limit":{{"party":"{}","asset":1,"limit":"1.5"}}}}"#, id("01")),
+                "whole number of asset units",
+            ),
+            (
+                format!(
+                    r#"{{"signer":{{"key":"{0}","party":"{0}","caps":{{"EUR":1}}}}}}"#,
+                    id("01")
+                ),
+                "no asset number",
+            ),
+            (format!(r#"{{"request_id":"","party":{{"id":"{}","name":""}}}}"#, id("1a")), "bytes"),
+        ] {
+            let error = parse_line(&line).unwrap_err();
+            assert!(error.contains(part), "{line}: {error}");
+        }
+    }
+
+    #[test]
+    fn the_same_line_has_the_same_request_id() {
+        assert_eq!(line_id("{\"a\":1}"), line_id(" {\"a\":1}\r\n"));
+        assert_ne!(line_id("{\"a\":1}"), line_id("{\"a\":2}"));
+        assert!(line_id("x").len() <= limits::REQUEST_ID_BYTES_MAX);
+    }
+
+    #[test]
+    fn refused_items_are_found_again_by_their_line() {
+        let limit =
+            |n: u32| format!(r#"{{"limit":{{"party":"{}","asset":{n},"limit":1}}}}"#, id("01"));
+        let long = "x".repeat(LINE_BYTES_MAX + 10);
+        let lines = [String::new(), limit(1), limit(2), "bad".into(), limit(3), long, limit(4)];
+        let text = lines.join("\n");
+        let mut assets = Vec::new();
+        let take = |item| {
+            let Item::Limit(request) = item else { panic!("only limits were given") };
+            assets.push(request.asset);
+            true
+        };
+        let reading = read_lines(text.as_bytes(), take).unwrap();
+        assert_eq!(assets, [1, 2, 3, 4]);
+        let line_numbers: Vec<u64> = (0..4).map(|index| reading.line_of(index)).collect();
+        assert_eq!(line_numbers, [2, 3, 5, 7]);
+        assert_eq!((reading.sent, reading.skipped, reading.jumps.len()), (4, 2, 3));
+        assert_eq!((reading.failures[0].0, reading.failures[1].0), (4, 6));
+    }
+
+    #[test]
+    fn reading_ends_when_nobody_takes_the_items() {
+        let line = format!(r#"{{"limit":{{"party":"{}","asset":1,"limit":1}}}}"#, id("01"));
+        let reading = read_lines(format!("{line}\n{line}\n").as_bytes(), |_| false).unwrap();
+        assert_eq!(reading.sent, 1);
+    }
+}

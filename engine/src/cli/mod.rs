@@ -1,0 +1,321 @@
+//! The operators' commands: every one of them talks gRPC like any other client.
+//!
+//! Owns the tree of commands and the exit codes. Knows the contract, the types and the limits, and
+//! nothing of the engine's inside; `serve` is `main`'s.
+
+mod asset;
+mod batch;
+mod client;
+mod export;
+mod import;
+mod money;
+mod output;
+mod party;
+mod status;
+mod voucher;
+mod window;
+
+use crate::config::ServeArgs;
+use clap::{Args, Parser, Subcommand};
+use client::Session;
+use std::io;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use tonic::Status;
+
+/// The engine refused or failed.
+pub const EXIT_FAILED: u8 = 1;
+/// Wrong usage or configuration; clap's own code.
+pub const EXIT_USAGE: u8 = 2;
+/// No engine answers.
+pub const EXIT_UNREACHABLE: u8 = 3;
+
+const EXAMPLES: &str = "\
+Examples:
+  tallystick serve --data-dir ./data
+  tallystick asset add --number 978 --code EUR --scale 6 --model bilateral
+  tallystick party add --name 'Example GmbH'
+  tallystick status --json
+
+Exit codes: 0 done; 1 the engine refused or failed; 2 wrong usage or configuration; 3 no engine
+answers at --server.";
+
+/// The clearing house for machine payments.
+#[derive(Debug, Parser)]
+#[command(name = "tallystick", version, after_help = EXAMPLES, max_term_width = 100)]
+pub struct Cli {
+    /// Where the engine is and how results are printed.
+    #[command(flatten)]
+    pub target: Target,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Where the engine is and how results are printed.
+#[derive(Debug, Clone, Args)]
+pub struct Target {
+    /// The engine's address
+    #[arg(
+        long,
+        global = true,
+        env = "TALLYSTICK_SERVER",
+        value_name = "HOST:PORT",
+        default_value = "127.0.0.1:7450"
+    )]
+    pub server: String,
+    /// Print JSON Lines: one object per line; amounts are strings in asset units
+    #[arg(long, global = true)]
+    pub json: bool,
+}
+
+/// The id that makes a change safe to repeat.
+#[derive(Debug, Clone, Args)]
+pub struct RequestArgs {
+    /// Id of this change: repeating it with the same id and content changes nothing more [default:
+    /// a random one]
+    #[arg(long, value_name = "ID")]
+    request_id: Option<String>,
+}
+
+impl RequestArgs {
+    fn id(&self) -> Result<String, CliError> {
+        client::request_id(self.request_id.as_ref())
+    }
+}
+
+/// What the program can be told to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the engine until SIGTERM or SIGINT
+    #[command(after_help = "Example:\n  tallystick serve --data-dir ./data --window-every 60s")]
+    Serve(Box<ServeArgs>),
+    /// Every other command.
+    #[command(flatten)]
+    Operate(Operate),
+}
+
+/// The commands that talk to an engine.
+#[derive(Debug, Subcommand)]
+pub enum Operate {
+    /// Register, show and suspend parties
+    #[command(subcommand)]
+    Party(party::PartyCommand),
+    /// Register and revoke the keys that sign for a party
+    #[command(subcommand)]
+    Signer(party::SignerCommand),
+    /// Create and list assets
+    #[command(subcommand)]
+    Asset(asset::AssetCommand),
+    /// Set and show how far a party may owe
+    #[command(subcommand)]
+    Limit(money::LimitCommand),
+    /// Record money that a party has deposited
+    #[command(subcommand)]
+    Deposit(money::DepositCommand),
+    /// Register parties, signers, limits and deposits in bulk, from JSON Lines
+    #[command(after_help = import::HELP)]
+    Import(import::ImportArgs),
+    /// Close windows and show what is owed in them
+    #[command(subcommand)]
+    Window(window::WindowCommand),
+    /// Compute, approve, abort and export settlement batches
+    #[command(subcommand)]
+    Batch(batch::BatchCommand),
+    /// Show the legs of a batch
+    #[command(subcommand)]
+    Leg(batch::LegCommand),
+    /// Make keys and vouchers by hand, to try things out
+    #[command(subcommand)]
+    Voucher(voucher::VoucherCommand),
+    /// Show what the ledger holds for a channel
+    #[command(subcommand)]
+    Channel(voucher::ChannelCommand),
+    /// Show what the engine is and does right now
+    #[command(after_help = "Example:\n  tallystick status --json")]
+    Status,
+}
+
+/// Why a command failed.
+#[derive(Debug, thiserror::Error)]
+pub enum CliError {
+    /// No engine answers.
+    #[error(
+        "no engine at {url} ({cause}); start one with 'tallystick serve' or name it with --server"
+    )]
+    Unreachable {
+        /// Where it was looked for.
+        url: String,
+        /// What the system says.
+        cause: String,
+    },
+    /// The engine refused or failed, or its answer was lost.
+    #[error("{}", output::printable(status_text(status)))]
+    Call {
+        /// What it answered.
+        status: Box<Status>,
+        /// Where it is.
+        url: String,
+        /// The id of the change that was asked for.
+        request_id: Option<String>,
+    },
+    /// What was typed makes no sense.
+    #[error("{0}")]
+    Input(String),
+    /// The command did what it could; this is what is wrong.
+    #[error("{0}")]
+    Failed(String),
+    /// A file cannot be read or written.
+    #[error("{}: {source}", path.display())]
+    File {
+        /// Which file.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// Standard output cannot be written.
+    #[error("cannot write to standard output: {0}")]
+    Output(io::Error),
+}
+
+/// A state's name in lower case, without its enum's prefix.
+fn state_name(full: &str, prefix: &str) -> String {
+    full.strip_prefix(prefix).unwrap_or(full).to_ascii_lowercase()
+}
+
+fn status_text(status: &Status) -> &str {
+    match status.message() {
+        "" => status.code().description(),
+        message => message,
+    }
+}
+
+impl CliError {
+    /// A file that cannot be read or written.
+    fn file(path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
+        let path = path.into();
+        move |source| Self::File { path, source }
+    }
+
+    fn exit_code(&self) -> u8 {
+        match self {
+            Self::Unreachable { .. } => EXIT_UNREACHABLE,
+            Self::Call { status, .. } if client::is_lost(status) => EXIT_UNREACHABLE,
+            Self::Call { .. } | Self::Failed(_) | Self::File { .. } => EXIT_FAILED,
+            Self::Input(_) => EXIT_USAGE,
+            // Whoever read our output has seen enough of it.
+            Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => 0,
+            Self::Output(_) => EXIT_FAILED,
+        }
+    }
+
+    /// Says on standard error what is wrong and what to do.
+    fn report(&self) {
+        if self.exit_code() == 0 {
+            return;
+        }
+        note(&format!("error: {self}"));
+        let Self::Call { status, url, request_id } = self else { return };
+        if let Some(hint) = client::hint(status) {
+            note(&format!("hint: {hint}"));
+        }
+        if client::is_lost(status) {
+            note(&format!("hint: the connection to {url} was lost; is the engine still running?"));
+        }
+        if let Some(id) = request_id
+            && client::is_unclear(status)
+        {
+            note(&format!(
+                "note: should it have taken effect all the same, the same command with --request-id \
+                 {id} does not do it twice"
+            ));
+        }
+    }
+}
+
+/// A line on standard error; a closed one is no reason to fail.
+fn note(text: &str) {
+    use io::Write as _;
+    let _closed = writeln!(io::stderr(), "{text}");
+}
+
+/// Runs a command and says how it ended.
+#[must_use]
+pub fn run(target: &Target, command: Operate) -> ExitCode {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let result = match runtime {
+        Ok(runtime) => runtime.block_on(dispatch(target, command)),
+        Err(error) => Err(CliError::Failed(format!("cannot start: {error}"))),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            error.report();
+            ExitCode::from(error.exit_code())
+        }
+    }
+}
+
+async fn dispatch(target: &Target, command: Operate) -> Result<(), CliError> {
+    // Making a key needs no engine.
+    if let Operate::Voucher(voucher::VoucherCommand::Keygen(args)) = &command {
+        return voucher::keygen(args, target.json);
+    }
+    let mut session = Session::connect(target).await?;
+    let done = match command {
+        Operate::Party(command) => party::run_party(&mut session, command).await,
+        Operate::Signer(command) => party::run_signer(&mut session, command).await,
+        Operate::Asset(command) => asset::run(&mut session, command).await,
+        Operate::Limit(command) => money::run_limit(&mut session, command).await,
+        Operate::Deposit(command) => money::run_deposit(&mut session, command).await,
+        Operate::Import(args) => import::run(&mut session, args).await,
+        Operate::Window(command) => window::run(&mut session, command).await,
+        Operate::Batch(command) => batch::run_batch(&mut session, command).await,
+        Operate::Leg(command) => batch::run_leg(&mut session, command).await,
+        Operate::Voucher(command) => voucher::run_voucher(&mut session, command).await,
+        Operate::Channel(command) => voucher::run_channel(&mut session, command).await,
+        Operate::Status => status::run(&mut session).await,
+    };
+    // What was printed before a failure is still wanted.
+    done.and(session.out.finish())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_tree_of_commands_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_has_an_example() {
+        fn walk(command: &clap::Command, path: &str, without: &mut Vec<String>) {
+            let path = format!("{path} {}", command.get_name());
+            if command.has_subcommands() {
+                command.get_subcommands().for_each(|inner| walk(inner, &path, without));
+            } else if command.get_after_help().is_none() {
+                without.push(path);
+            }
+        }
+        let mut without = Vec::new();
+        walk(&Cli::command(), "", &mut without);
+        assert_eq!(without, Vec::<String>::new());
+    }
+
+    #[test]
+    fn exit_codes_tell_refusal_usage_and_no_engine_apart() {
+        let call = |status| CliError::Call {
+            status: Box::new(status),
+            url: String::new(),
+            request_id: None,
+        };
+        assert_eq!(call(Status::not_found("x")).exit_code(), EXIT_FAILED);
+        assert_eq!(call(Status::unavailable("stopping")).exit_code(), EXIT_FAILED);
+        assert_eq!(call(Status::from_error("reset".into())).exit_code(), EXIT_UNREACHABLE);
+        assert_eq!(CliError::Input(String::new()).exit_code(), EXIT_USAGE);
+        assert_eq!(CliError::Output(io::ErrorKind::BrokenPipe.into()).exit_code(), 0);
+    }
+}

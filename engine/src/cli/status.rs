@@ -1,0 +1,106 @@
+//! `status`: what the engine is and does right now.
+
+use super::CliError;
+use super::client::Session;
+use super::output::{Cell, Record};
+use crate::config::show_duration;
+use std::time::Duration;
+use tallystick_proto::v1::{GetStatusRequest, Network, Status};
+
+/// Runs `tallystick status`.
+///
+/// # Errors
+/// When the call fails.
+pub async fn run(session: &mut Session) -> Result<(), CliError> {
+    let answer = session.operator().get_status(GetStatusRequest {}).await;
+    let status = answer.map_err(|status| session.failed(status))?.into_inner();
+    let network = session.network().await?;
+    let record = if session.out.is_json() { json(status, network) } else { text(status, network) };
+    session.print(&record).await
+}
+
+/// The contract's own names and units.
+fn json(status: Status, network: Network) -> Record {
+    let lifetime = network.voucher_lifetime_seconds_max;
+    Record(vec![
+        ("version", Cell::Text(status.version)),
+        ("network_id", Cell::Hex(status.network_id)),
+        ("started_at_us", Cell::Micros(status.started_at_us)),
+        ("durable_lsn", Cell::Count(status.durable_lsn)),
+        ("open_window", Cell::Count(status.open_window)),
+        ("window_vouchers", Cell::Count(status.window_vouchers)),
+        ("window_every_ms", Cell::Count(status.window_every_ms)),
+        ("inflight_vouchers", Cell::Count(status.inflight_vouchers)),
+        ("vouchers_verified", Cell::Count(status.vouchers_verified)),
+        ("parties", Cell::Count(status.parties)),
+        ("signers", Cell::Count(status.signers)),
+        ("channels", Cell::Count(status.channels)),
+        ("batches", Cell::Count(status.batches)),
+        ("shards", Cell::Count(status.shards.into())),
+        ("verify_threads", Cell::Count(status.verify_threads.into())),
+        ("verify_backend", Cell::Text(status.verify_backend)),
+        ("cpu_total_us", Cell::Count(status.cpu_total_us)),
+        ("cpu_verify_us", Cell::Count(status.cpu_verify_us)),
+        ("frame_vouchers_max", Cell::Count(network.frame_vouchers_max.into())),
+        ("voucher_lifetime_seconds_max", Cell::Seconds(lifetime)),
+        ("assets", Cell::Count(count(network.assets.len()))),
+    ])
+}
+
+/// The same, in the units of people.
+fn text(status: Status, network: Network) -> Record {
+    let every = match status.window_every_ms {
+        0 => "by hand only".into(),
+        millis => show_duration(Duration::from_millis(millis)),
+    };
+    let lifetime = u64::try_from(network.voucher_lifetime_seconds_max).unwrap_or(0);
+    let verify = format!("{} threads, {}", status.verify_threads, status.verify_backend);
+    let cpu = format!(
+        "{}, of it {} checking signatures",
+        seconds(status.cpu_total_us),
+        seconds(status.cpu_verify_us)
+    );
+    Record(vec![
+        ("version", Cell::Text(status.version)),
+        ("network_id", Cell::Hex(status.network_id)),
+        ("started_at_us", Cell::Micros(status.started_at_us)),
+        ("durable_lsn", Cell::Count(status.durable_lsn)),
+        ("open_window", Cell::Count(status.open_window)),
+        ("window_vouchers", Cell::Count(status.window_vouchers)),
+        ("window_every", Cell::Text(every)),
+        ("inflight_vouchers", Cell::Count(status.inflight_vouchers)),
+        ("vouchers_verified", Cell::Count(status.vouchers_verified)),
+        ("parties", Cell::Count(status.parties)),
+        ("signers", Cell::Count(status.signers)),
+        ("assets", Cell::Count(count(network.assets.len()))),
+        ("channels", Cell::Count(status.channels)),
+        ("batches", Cell::Count(status.batches)),
+        ("shards", Cell::Count(status.shards.into())),
+        ("verify", Cell::Text(verify)),
+        ("cpu", Cell::Text(cpu)),
+        ("frame_vouchers_max", Cell::Count(network.frame_vouchers_max.into())),
+        ("voucher_lifetime_max", Cell::Text(show_duration(Duration::from_secs(lifetime)))),
+    ])
+}
+
+fn count(length: usize) -> u64 {
+    u64::try_from(length).expect("a length fits 64 bits")
+}
+
+/// Microseconds as seconds with two places.
+fn seconds(micros: u64) -> String {
+    let hundredths = micros / 10_000;
+    format!("{}.{:02} s", hundredths / 100, hundredths % 100)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn people_see_seconds_and_programs_microseconds() {
+        assert_eq!(seconds(12_345_678), "12.34 s");
+        let status = Status { cpu_total_us: 12_345_678, ..Default::default() };
+        assert_eq!(json(status, Network::default()).json()["cpu_total_us"], 12_345_678);
+    }
+}

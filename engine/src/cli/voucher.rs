@@ -1,0 +1,340 @@
+//! `voucher` and `channel`: making vouchers by hand and looking up what the ledger holds.
+//!
+//! The keys made here are for trying things out: their secret lies in a plain file. Real signers
+//! keep theirs elsewhere.
+
+use super::CliError;
+use super::client::{self, Session};
+use super::output::{Cell, Record, hex};
+use crate::config::parse_duration;
+use crate::types::{
+    Amount, AssetNumber, ChannelHasher, NetworkId, Outcome, Packed, PartyId, SignerKey,
+    VOUCHER_BYTES, Voucher, message,
+};
+use clap::{Args, Subcommand};
+use ed25519_dalek::{Signer as _, SigningKey};
+use std::fs::{self, OpenOptions};
+use std::io::Write as _;
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use tallystick_proto::v1::{Ack, Channel, Frame, GetChannelRequest};
+
+/// `tallystick voucher ...`
+#[derive(Debug, Subcommand)]
+pub enum VoucherCommand {
+    /// Make a test key: the secret goes to a file, the public key is printed
+    #[command(
+        after_help = "Example:\n  tallystick voucher keygen --out agent.key\n\nFor tests: the \
+        secret is in plain text, readable by its owner only."
+    )]
+    Keygen(KeygenArgs),
+    /// Sign a voucher with a test key, and submit it if asked to
+    #[command(after_help = SIGN_HELP)]
+    Sign(SignArgs),
+}
+
+const SIGN_HELP: &str = "\
+Example:
+  tallystick voucher sign --key-file agent.key --payee 7b..00 --asset 978 --ttl 1h \\
+    --cumulative 1500 --submit
+
+Prints the packed voucher in hexadecimal, or with --submit what became of it. A channel is named by
+signer, payee, asset, lane and expiry: to raise its total later, give the same --expires-at (which
+is printed), not --ttl.";
+
+/// `tallystick channel ...`
+#[derive(Debug, Subcommand)]
+pub enum ChannelCommand {
+    /// Show the durable total of a channel
+    #[command(after_help = "Example:\n  tallystick channel show --signer 8f..31 --payee 7b..00 \
+        --asset 978 --lane 0 --expires-at 1795000000")]
+    Show(ChannelArgs),
+}
+
+/// `tallystick voucher keygen`
+#[derive(Debug, Args)]
+pub struct KeygenArgs {
+    /// File to write the secret to; must not exist
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+}
+
+/// `tallystick voucher sign`
+#[derive(Debug, Args)]
+pub struct SignArgs {
+    /// File with the secret, as `voucher keygen` writes it
+    #[arg(long, value_name = "FILE")]
+    key_file: PathBuf,
+    #[command(flatten)]
+    to: ToArgs,
+    /// When the channel expires: Unix seconds or RFC 3339
+    #[arg(long, value_name = "TIME", value_parser = parse_time, required_unless_present = "ttl")]
+    expires_at: Option<i64>,
+    /// Let the channel expire this long from now, e.g. 1h
+    #[arg(long, value_name = "TIME", value_parser = parse_duration, conflicts_with = "expires_at")]
+    ttl: Option<Duration>,
+    /// The channel's new total, in asset units
+    #[arg(long, value_name = "UNITS")]
+    cumulative: u64,
+    /// Submit it to the engine
+    #[arg(long)]
+    submit: bool,
+}
+
+/// `tallystick channel show`
+#[derive(Debug, Args)]
+pub struct ChannelArgs {
+    /// The key that signs, 64 hexadecimal digits
+    #[arg(long, value_name = "KEY")]
+    signer: SignerKey,
+    #[command(flatten)]
+    to: ToArgs,
+    /// When the channel expires: Unix seconds or RFC 3339
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    expires_at: i64,
+}
+
+/// Who is paid, in what, in which lane.
+#[derive(Debug, Clone, Copy, Args)]
+pub struct ToArgs {
+    /// The party that is paid, 64 hexadecimal digits
+    #[arg(long, value_name = "ID")]
+    payee: PartyId,
+    /// The asset's number
+    #[arg(long, value_name = "N")]
+    asset: u32,
+    /// Which of the signer's parallel channels to this payee
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    lane: u64,
+}
+
+/// Reads Unix seconds or RFC 3339.
+fn parse_time(text: &str) -> Result<i64, String> {
+    if let Ok(seconds) = text.parse() {
+        return Ok(seconds);
+    }
+    let time: Result<jiff::Timestamp, _> = text.parse();
+    time.map(jiff::Timestamp::as_second).map_err(|_| {
+        format!("expected Unix seconds or a time like 2026-12-31T23:59:59Z, got {text:?}")
+    })
+}
+
+/// Runs `tallystick voucher keygen`.
+///
+/// # Errors
+/// When the file exists or cannot be written.
+pub fn keygen(args: &KeygenArgs, json: bool) -> Result<(), CliError> {
+    let public = make_key(&args.out)?.verifying_key();
+    let record = Record(vec![
+        ("signer", Cell::Hex(public.to_bytes().to_vec().into())),
+        ("key_file", Cell::Text(args.out.display().to_string())),
+    ]);
+    let mut out = super::output::Output::new(json);
+    out.record(&record, &Default::default())?;
+    out.finish()
+}
+
+/// Makes a key and writes its secret to a file that only its owner can read.
+fn make_key(path: &Path) -> Result<SigningKey, CliError> {
+    let seed = client::random::<32>()?;
+    let mut options = OpenOptions::new();
+    let created = options.write(true).create_new(true).mode(0o600).open(path);
+    let mut file = created.map_err(CliError::file(path))?;
+    writeln!(file, "{}", hex(&seed)).map_err(CliError::file(path))?;
+    Ok(SigningKey::from_bytes(&seed))
+}
+
+/// Reads a key file: 64 hexadecimal digits.
+fn read_key(path: &Path) -> Result<SigningKey, CliError> {
+    let text = fs::read_to_string(path).map_err(CliError::file(path))?;
+    let mode = fs::metadata(path).map_err(CliError::file(path))?.permissions().mode();
+    if mode & 0o077 != 0 {
+        let path = path.display();
+        super::note(&format!("warning: others may read {path}; chmod 600 {path}"));
+    }
+    let seed = data_encoding::HEXLOWER_PERMISSIVE.decode(text.trim().as_bytes()).ok();
+    let seed: Option<[u8; 32]> = seed.and_then(|seed| seed.try_into().ok());
+    seed.map(|seed| SigningKey::from_bytes(&seed)).ok_or_else(|| {
+        CliError::Input(format!(
+            "{} is no key file: expected 64 hexadecimal digits, as `voucher keygen` writes them",
+            path.display()
+        ))
+    })
+}
+
+/// Makes a signed voucher.
+fn sign(
+    key: &SigningKey,
+    network: NetworkId,
+    to: ToArgs,
+    expires_at: i64,
+    cumulative: Amount,
+) -> Voucher {
+    let signer = SignerKey(key.verifying_key().to_bytes());
+    let ToArgs { payee, asset, lane } = to;
+    let asset = AssetNumber(asset);
+    let channel = ChannelHasher::new(network).channel_of(signer, payee, asset, lane, expires_at);
+    let signature = key.sign(&message(channel, cumulative, expires_at)).to_bytes();
+    Voucher { signer, payee, asset, lane, expires_at, cumulative, signature }
+}
+
+/// Runs `tallystick voucher sign`.
+///
+/// # Errors
+/// When the key cannot be read, the call fails, or the voucher is rejected.
+pub async fn run_voucher(session: &mut Session, command: VoucherCommand) -> Result<(), CliError> {
+    let args = match command {
+        VoucherCommand::Keygen(args) => return keygen(&args, session.out.is_json()),
+        VoucherCommand::Sign(args) => args,
+    };
+    let key = read_key(&args.key_file)?;
+    let expires_at = match (args.expires_at, args.ttl) {
+        (Some(time), _) => time,
+        (None, ttl) => after_now(ttl.unwrap_or_default())?,
+    };
+    let network_bytes = session.network().await?.network_id;
+    let network = NetworkId::from_slice(&network_bytes)
+        .ok_or_else(|| CliError::Failed("the engine names no network of 32 bytes".into()))?;
+    let voucher = sign(&key, network, args.to, expires_at, Amount(args.cumulative));
+    let packed = voucher.pack();
+    let mut record = voucher_record(&voucher, &packed, network);
+    if !args.submit {
+        if session.out.is_json() {
+            return session.print(&record).await;
+        }
+        super::note(&format!("signer {}, expires_at {expires_at}", voucher.signer));
+        return session.out.line(&hex(&packed));
+    }
+    let frame = Frame { frame_id: 1, packed: packed.to_vec().into(), vouchers: Vec::new() };
+    let answer = session.vouchers().submit(frame).await;
+    let ack = answer.map_err(|status| session.failed(status))?.into_inner();
+    let outcome = outcome_of(&ack)?;
+    let word = outcome_name(outcome);
+    record.0.insert(0, ("outcome", Cell::Text(word.clone())));
+    record.0.insert(1, ("lsn", Cell::Count(ack.lsn)));
+    session.print(&record).await?;
+    if outcome.is_reject() {
+        return Err(CliError::Failed(format!("the voucher was rejected: {word}")));
+    }
+    Ok(())
+}
+
+/// Unix seconds, `ttl` from now.
+fn after_now(ttl: Duration) -> Result<i64, CliError> {
+    let ttl = i64::try_from(ttl.as_secs()).ok();
+    ttl.and_then(|ttl| jiff::Timestamp::now().as_second().checked_add(ttl))
+        .ok_or_else(|| CliError::Input("--ttl is too long".into()))
+}
+
+/// The outcome of the only voucher of the frame.
+fn outcome_of(ack: &Ack) -> Result<Outcome, CliError> {
+    let outcome = match ack.outcomes.as_ref() {
+        &[byte] => Outcome::from_byte(byte),
+        _other_length => None,
+    };
+    outcome.ok_or_else(|| {
+        CliError::Failed(format!(
+            "the engine's ack has the outcomes {:?}, which this program does not know",
+            hex(&ack.outcomes)
+        ))
+    })
+}
+
+/// The outcome's name in the contract, in lower case.
+fn outcome_name(outcome: Outcome) -> String {
+    let wire = tallystick_proto::v1::Outcome::try_from(i32::from(outcome.byte()));
+    let wire = wire.expect("outcomes have the numbers of the contract");
+    super::state_name(wire.as_str_name(), "OUTCOME_")
+}
+
+fn voucher_record(voucher: &Voucher, packed: &[u8; VOUCHER_BYTES], network: NetworkId) -> Record {
+    let channel = ChannelHasher::new(network).channel(Packed(packed));
+    let asset = voucher.asset.0;
+    Record(vec![
+        ("channel_id", Cell::Hex(channel.0.to_vec().into())),
+        ("signer", Cell::Hex(voucher.signer.0.to_vec().into())),
+        ("payee", Cell::Hex(voucher.payee.0.to_vec().into())),
+        ("asset", Cell::Count(asset.into())),
+        ("lane", Cell::Label(voucher.lane)),
+        ("expires_at", Cell::Count(u64::try_from(voucher.expires_at).unwrap_or(0))),
+        ("cumulative", Cell::Money(voucher.cumulative.to_string(), asset)),
+        ("packed", Cell::Hex(packed.to_vec().into())),
+    ])
+}
+
+/// Runs `tallystick channel ...`.
+///
+/// # Errors
+/// When the call fails.
+pub async fn run_channel(session: &mut Session, command: ChannelCommand) -> Result<(), CliError> {
+    let ChannelCommand::Show(ChannelArgs { signer, to, expires_at }) = command;
+    let request = GetChannelRequest {
+        signer: signer.0.to_vec().into(),
+        payee: to.payee.0.to_vec().into(),
+        asset: to.asset,
+        lane: to.lane,
+        expires_at,
+    };
+    let answer = session.vouchers().get_channel(request).await;
+    let channel = answer.map_err(|status| session.failed(status))?.into_inner();
+    session.print(&channel_record(channel, to.asset)).await
+}
+
+fn channel_record(channel: Channel, asset: u32) -> Record {
+    Record(vec![
+        ("channel_id", Cell::Hex(channel.channel_id)),
+        ("cumulative", Cell::Money(channel.cumulative.to_string(), asset)),
+        ("lsn", Cell::Count(channel.lsn)),
+    ])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn signed_vouchers_are_valid_under_strict_rules() {
+        let key = SigningKey::from_bytes(&[7; 32]);
+        let to = ToArgs { payee: PartyId([2; 32]), asset: 978, lane: 3 };
+        let network = NetworkId([1; 32]);
+        let voucher = sign(&key, network, to, 1_800_000_000, Amount(5));
+        let packed = voucher.pack();
+        let channel = ChannelHasher::new(network).channel(Packed(&packed));
+        let signed = message(channel, Amount(5), 1_800_000_000);
+        let signature = ed25519_dalek::Signature::from_bytes(&voucher.signature);
+        key.verifying_key().verify_strict(&signed, &signature).unwrap();
+        let json = voucher_record(&voucher, &packed, network).json();
+        assert_eq!(json["packed"], hex(&packed));
+        assert_eq!((&json["cumulative"], &json["lane"]), (&"5".into(), &"3".into()));
+        assert_eq!(json["expires_at"], 1_800_000_000);
+    }
+
+    #[test]
+    fn a_key_file_is_private_read_back_and_never_overwritten() {
+        let dir = tempfile::tempdir().unwrap();
+        let out = dir.path().join("agent.key");
+        let made = make_key(&out).unwrap();
+        assert_eq!(fs::metadata(&out).unwrap().permissions().mode() & 0o777, 0o600);
+        assert!(make_key(&out).is_err());
+        assert_eq!(read_key(&out).unwrap().to_bytes(), made.to_bytes());
+        fs::write(&out, "abc").unwrap();
+        assert!(read_key(&out).unwrap_err().to_string().contains("no key file"));
+    }
+
+    #[test]
+    fn times_are_seconds_or_rfc_3339() {
+        assert_eq!(parse_time("1795000000"), Ok(1_795_000_000));
+        assert_eq!(parse_time("1970-01-01T00:01:00Z"), Ok(60));
+        assert!(parse_time("tomorrow").is_err());
+    }
+
+    #[test]
+    fn every_outcome_has_its_word() {
+        let words: Vec<String> = Outcome::ALL.into_iter().map(outcome_name).collect();
+        assert_eq!((words[0].as_str(), words[3].as_str()), ("credited", "bad_signature"));
+        assert!(outcome_of(&Ack { outcomes: vec![99].into(), ..Ack::default() }).is_err());
+        let ack = Ack { outcomes: vec![2].into(), ..Ack::default() };
+        assert_eq!(outcome_of(&ack).unwrap(), Outcome::Stale);
+    }
+}

@@ -1,0 +1,179 @@
+//! `window`: closing windows and showing what is owed in them.
+
+use super::client::Session;
+use super::output::{Cell, Record};
+use super::{CliError, RequestArgs};
+use clap::{Args, Subcommand};
+use tallystick_proto::v1::{
+    CloseWindowRequest, GetWindowRequest, ListWindowsRequest, NetPosition, Obligation, Window,
+    WindowAssetRequest, WindowTotals,
+};
+
+/// `tallystick window ...`
+#[derive(Debug, Subcommand)]
+pub enum WindowCommand {
+    /// Close the open window; the next one opens at once
+    #[command(after_help = "Example:\n  tallystick window close")]
+    Close {
+        #[command(flatten)]
+        request: RequestArgs,
+    },
+    /// List all windows
+    #[command(after_help = "Example:\n  tallystick window list --json")]
+    List,
+    /// Show one window with its totals per asset
+    #[command(after_help = "Example:\n  tallystick window show 3")]
+    Show {
+        /// The window's number
+        #[arg(value_name = "N")]
+        window: u64,
+    },
+    /// List what each payer owes each payee
+    #[command(after_help = "Example:\n  tallystick window obligations 3 --asset 978 --net")]
+    Obligations {
+        #[command(flatten)]
+        of: OfWindow,
+        /// Set off per pair: one direction, one amount
+        #[arg(long)]
+        net: bool,
+    },
+    /// List each party's net position: received minus sent
+    #[command(after_help = "Example:\n  tallystick window positions 3 --asset 978")]
+    Positions {
+        #[command(flatten)]
+        of: OfWindow,
+    },
+}
+
+/// Which window, in which asset.
+#[derive(Debug, Clone, Copy, Args)]
+pub struct OfWindow {
+    /// The window's number
+    #[arg(value_name = "N")]
+    window: u64,
+    /// The asset's number
+    #[arg(long, value_name = "N")]
+    asset: u32,
+}
+
+impl OfWindow {
+    fn request(self) -> WindowAssetRequest {
+        WindowAssetRequest { window: self.window, asset: self.asset }
+    }
+}
+
+/// Columns of a list of windows; the totals are in `show`.
+const LIST_COLUMNS: [&str; 6] =
+    ["number", "state", "cut_at_us", "first_lsn", "cut_lsn", "vouchers_credited"];
+
+/// Runs `tallystick window ...`.
+///
+/// # Errors
+/// When the call fails.
+pub async fn run(session: &mut Session, command: WindowCommand) -> Result<(), CliError> {
+    let mut operator = session.operator();
+    match command {
+        WindowCommand::Close { request } => {
+            let request_id = request.id()?;
+            let request = CloseWindowRequest { request_id: request_id.clone() };
+            let answer = operator.close_window(request).await;
+            let window = answer.map_err(|status| session.failed_change(status, &request_id))?;
+            session.print(&window_record(window.into_inner())).await
+        }
+        WindowCommand::List => {
+            let answer = operator.list_windows(ListWindowsRequest {}).await;
+            let rows = answer.map_err(|status| session.failed(status))?.into_inner();
+            session.print_stream(rows, &LIST_COLUMNS, window_record).await
+        }
+        WindowCommand::Show { window } => {
+            let answer = operator.get_window(GetWindowRequest { number: window }).await;
+            let window = answer.map_err(|status| session.failed(status))?.into_inner();
+            session.print(&window_record(window)).await
+        }
+        WindowCommand::Obligations { of, net } => {
+            let answer = if net {
+                operator.list_net_obligations(of.request()).await
+            } else {
+                operator.list_obligations(of.request()).await
+            };
+            let rows = answer.map_err(|status| session.failed(status))?.into_inner();
+            session.print_stream(rows, &["payer", "payee", "amount"], obligation_record).await
+        }
+        WindowCommand::Positions { of } => {
+            let answer = operator.list_net_positions(of.request()).await;
+            let rows = answer.map_err(|status| session.failed(status))?.into_inner();
+            session.print_stream(rows, &["party_id", "amount"], position_record).await
+        }
+    }
+}
+
+fn window_record(window: Window) -> Record {
+    let state = super::state_name(window.state().as_str_name(), "WINDOW_STATE_");
+    Record(vec![
+        ("number", Cell::Count(window.number)),
+        ("state", Cell::Text(state)),
+        ("cut_at_us", Cell::Micros(window.cut_at_us)),
+        ("first_lsn", Cell::Count(window.first_lsn)),
+        ("cut_lsn", Cell::Count(window.cut_lsn)),
+        ("vouchers_credited", Cell::Count(window.vouchers_credited)),
+        ("root", Cell::Hex(window.root)),
+        ("totals", Cell::Records(window.totals.into_iter().map(totals_record).collect())),
+    ])
+}
+
+fn totals_record(totals: WindowTotals) -> Record {
+    let asset = totals.asset;
+    Record(vec![
+        ("asset", Cell::Count(asset.into())),
+        ("pairs", Cell::Count(totals.pairs)),
+        ("gross", Cell::Money(totals.gross, asset)),
+        ("carried_in", Cell::Money(totals.carried_in, asset)),
+        ("net_pairs", Cell::Count(totals.net_pairs)),
+        ("net_bilateral", Cell::Money(totals.net_bilateral, asset)),
+        ("positions", Cell::Count(totals.positions)),
+        ("net_multilateral", Cell::Money(totals.net_multilateral, asset)),
+    ])
+}
+
+fn obligation_record(obligation: Obligation) -> Record {
+    let asset = obligation.asset;
+    Record(vec![
+        ("payer", Cell::Party(obligation.payer)),
+        ("payee", Cell::Party(obligation.payee)),
+        ("asset", Cell::Count(asset.into())),
+        ("amount", Cell::Money(obligation.amount, asset)),
+    ])
+}
+
+fn position_record(position: NetPosition) -> Record {
+    let asset = position.asset;
+    Record(vec![
+        ("party_id", Cell::Party(position.party_id)),
+        ("asset", Cell::Count(asset.into())),
+        ("amount", Cell::Money(position.amount, asset)),
+    ])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tallystick_proto::v1::WindowState;
+
+    #[test]
+    fn a_window_in_json_has_its_state_in_words_and_its_sums_as_strings() {
+        let totals = WindowTotals { asset: 978, pairs: 2, gross: "9".into(), ..Default::default() };
+        let window = Window {
+            number: 3,
+            state: WindowState::Closed.into(),
+            cut_at_us: 5,
+            root: vec![0xaa; 2].into(),
+            totals: vec![totals],
+            ..Default::default()
+        };
+        let json = window_record(window).json();
+        assert_eq!((&json["state"], &json["root"]), (&"closed".into(), &"aaaa".into()));
+        assert_eq!((&json["cut_at_us"], &json["number"]), (&5.into(), &3.into()));
+        assert_eq!(json["totals"][0]["gross"], "9");
+        assert_eq!(json["totals"][0]["pairs"], 2);
+    }
+}
