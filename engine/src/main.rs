@@ -1,0 +1,55 @@
+//! The program `tallystick`: reads its arguments, then runs the engine or one operator command.
+//!
+//! Owns the set-up of logging and the exit code of `serve`; everything else is the library's.
+
+use clap::Parser as _;
+use std::io::{IsTerminal as _, Write as _};
+use std::process::ExitCode;
+use tallystick::cli::{self, Cli, Command};
+use tallystick::config::{Config, ServeArgs};
+use tracing_subscriber::EnvFilter;
+
+fn main() -> ExitCode {
+    let Cli { target, command } = Cli::parse();
+    match command {
+        Command::Serve(args) => serve(&args),
+        Command::Operate(command) => cli::run(&target, command),
+    }
+}
+
+fn serve(args: &ServeArgs) -> ExitCode {
+    let config = match Config::load(args) {
+        Ok(config) => config,
+        Err(error) => return fail(cli::EXIT_USAGE, &error),
+    };
+    if args.print_config {
+        // Whoever reads our output may have seen enough of it.
+        let _closed = std::io::stdout().write_all(config.to_toml().as_bytes());
+        return ExitCode::SUCCESS;
+    }
+    tracing_subscriber::fmt()
+        .with_env_filter(EnvFilter::new(&config.log))
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .init();
+    match tallystick::serve::run(&config) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(cli::EXIT_FAILED, &error),
+    }
+}
+
+/// Says what is wrong, with its causes where the text does not hold them already.
+fn fail(code: u8, error: &dyn std::error::Error) -> ExitCode {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        let inner_text = inner.to_string();
+        if !text.contains(inner_text.trim()) {
+            text.push_str(": ");
+            text.push_str(&inner_text);
+        }
+        cause = inner.source();
+    }
+    let _closed = writeln!(std::io::stderr(), "error: {}", text.trim_end());
+    ExitCode::from(code)
+}
