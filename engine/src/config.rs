@@ -50,7 +50,7 @@ pub type Clearing = BTreeMap<String, BTreeMap<String, String>>;
 #[derive(Debug, Clone, Default, Args)]
 pub struct ServeArgs {
     /// TOML file with settings; flags and environment win over it
-    #[arg(long, env = "TALLYSTICK_CONFIG", value_name = "FILE")]
+    #[arg(long, env = "TALLYSTICK_CONFIG", hide_env_values = true, value_name = "FILE")]
     pub config: Option<PathBuf>,
 
     /// Print the settings in force as TOML and exit
@@ -67,43 +67,43 @@ pub struct ServeArgs {
 #[serde(deny_unknown_fields, default)]
 pub struct Settings {
     /// Directory of the journal; created if it does not exist [default: ./tallystick-data]
-    #[arg(long, env = "TALLYSTICK_DATA_DIR", value_name = "DIR")]
+    #[arg(long, env = "TALLYSTICK_DATA_DIR", hide_env_values = true, value_name = "DIR")]
     data_dir: Option<PathBuf>,
 
     /// Loopback address and port to serve; port 0 takes any free one [default: 127.0.0.1:7450]
-    #[arg(long, env = "TALLYSTICK_LISTEN", value_name = "IP:PORT")]
+    #[arg(long, env = "TALLYSTICK_LISTEN", hide_env_values = true, value_name = "IP:PORT")]
     listen: Option<Listen>,
 
     /// File that is written once the engine serves: JSON with the address, the network and the pid
-    #[arg(long, env = "TALLYSTICK_READY_FILE", value_name = "FILE")]
+    #[arg(long, env = "TALLYSTICK_READY_FILE", hide_env_values = true, value_name = "FILE")]
     ready_file: Option<PathBuf>,
 
     /// Id of the deployment, 64 hexadecimal digits: must match an existing directory; a new one gets
     /// it instead of a random one
-    #[arg(long, env = "TALLYSTICK_NETWORK_ID", value_name = "HEX")]
+    #[arg(long, env = "TALLYSTICK_NETWORK_ID", hide_env_values = true, value_name = "HEX")]
     network_id: Option<Network>,
 
     /// Ledger threads [default: half of the cores]
-    #[arg(long, env = "TALLYSTICK_SHARDS", value_name = "N",
+    #[arg(long, env = "TALLYSTICK_SHARDS", hide_env_values = true, value_name = "N",
         value_parser = clap::value_parser!(u16).range(1..=i64::from(limits::SHARDS_MAX)))]
     shards: Option<u16>,
 
     /// Threads that check signatures [default: the cores]
-    #[arg(long, env = "TALLYSTICK_VERIFY_THREADS", value_name = "N",
+    #[arg(long, env = "TALLYSTICK_VERIFY_THREADS", hide_env_values = true, value_name = "N",
         value_parser = clap::value_parser!(u16).range(1..=i64::from(limits::VERIFY_THREADS_MAX)))]
     verify_threads: Option<u16>,
 
     /// Close the open window this often, e.g. 500ms, 60s, 5m, 1h; "off": by hand only [default: off]
-    #[arg(long, env = "TALLYSTICK_WINDOW_EVERY", value_name = "TIME")]
+    #[arg(long, env = "TALLYSTICK_WINDOW_EVERY", hide_env_values = true, value_name = "TIME")]
     window_every: Option<Every>,
 
     /// Longest life of a voucher; counts only when the data directory is created [default: 5 years]
-    #[arg(long, env = "TALLYSTICK_VOUCHER_LIFETIME_MAX_SECONDS", value_name = "SECONDS",
+    #[arg(long, env = "TALLYSTICK_VOUCHER_LIFETIME_MAX_SECONDS", hide_env_values = true, value_name = "SECONDS",
         value_parser = clap::value_parser!(i64).range(1..=limits::LIFETIME_SECONDS_MAX))]
     voucher_lifetime_max_seconds: Option<i64>,
 
     /// Which messages are logged to stderr, e.g. "warn" or "info,tallystick=debug" [default: info]
-    #[arg(long, env = "TALLYSTICK_LOG", value_name = "FILTER")]
+    #[arg(long, env = "TALLYSTICK_LOG", hide_env_values = true, value_name = "FILTER")]
     log: Option<LogFilter>,
 
     /// The operator's own accounts: in the file only.
@@ -179,7 +179,9 @@ impl Config {
             log: Some(LogFilter(self.log.clone())),
             clearing: self.clearing.clone(),
         };
-        toml::to_string(&settings).expect("settings are plain tables of text and numbers")
+        let text =
+            toml::to_string(&settings).expect("settings are plain tables of text and numbers");
+        format!("{}\n", text.trim_end())
     }
 }
 

@@ -61,11 +61,13 @@ pub struct Target {
         global = true,
         env = "TALLYSTICK_SERVER",
         value_name = "HOST:PORT",
-        default_value = "127.0.0.1:7450"
+        default_value = "127.0.0.1:7450",
+        hide_env_values = true,
+        help_heading = "Common options"
     )]
     pub server: String,
-    /// Print JSON Lines: one object per line; amounts are strings in asset units
-    #[arg(long, global = true)]
+    /// Print JSON Lines: one object a line, amounts as strings of asset units
+    #[arg(long, global = true, help_heading = "Common options")]
     pub json: bool,
 }
 
