@@ -78,8 +78,8 @@ pub struct Settings {
     #[arg(long, env = "TALLYSTICK_READY_FILE", hide_env_values = true, value_name = "FILE")]
     ready_file: Option<PathBuf>,
 
-    /// Id of the deployment, 64 hexadecimal digits: must match an existing directory; a new one gets
-    /// it instead of a random one
+    /// Id of the deployment, 64 hexadecimal digits: must match an existing directory; a new one
+    /// gets it instead of a random one
     #[arg(long, env = "TALLYSTICK_NETWORK_ID", hide_env_values = true, value_name = "HEX")]
     network_id: Option<Network>,
 
@@ -93,12 +93,13 @@ pub struct Settings {
         value_parser = clap::value_parser!(u16).range(1..=i64::from(limits::VERIFY_THREADS_MAX)))]
     verify_threads: Option<u16>,
 
-    /// Close the open window this often, e.g. 500ms, 60s, 5m, 1h; "off": by hand only [default: off]
+    /// Close the open window this often: 500ms, 60s, 5m, 1h; "off": by hand only [default: off]
     #[arg(long, env = "TALLYSTICK_WINDOW_EVERY", hide_env_values = true, value_name = "TIME")]
     window_every: Option<Every>,
 
     /// Longest life of a voucher; counts only when the data directory is created [default: 5 years]
-    #[arg(long, env = "TALLYSTICK_VOUCHER_LIFETIME_MAX_SECONDS", hide_env_values = true, value_name = "SECONDS",
+    #[arg(long, env = "TALLYSTICK_VOUCHER_LIFETIME_MAX_SECONDS", hide_env_values = true,
+        value_name = "SECONDS",
         value_parser = clap::value_parser!(i64).range(1..=limits::LIFETIME_SECONDS_MAX))]
     voucher_lifetime_max_seconds: Option<i64>,
 
@@ -146,8 +147,8 @@ pub enum ConfigError {
 }
 
 impl Config {
-    /// The settings in force: those of the flags and the environment (which clap has read), then the
-    /// file's, then the defaults.
+    /// The settings in force: those of the flags and the environment (which clap has read), then
+    /// the file's, then the defaults.
     ///
     /// # Errors
     /// `ConfigError` that names the file, the key and what is expected.
@@ -322,8 +323,8 @@ impl FromStr for Listen {
         })?;
         if !address.ip().is_loopback() {
             return Err(BadValue(format!(
-                "{address} can be reached from other machines, and the engine does not authenticate \
-                 its callers yet; use a loopback address like 127.0.0.1:{}",
+                "{address} can be reached from other machines, and the engine does not \
+                 authenticate its callers yet; use a loopback address like 127.0.0.1:{}",
                 address.port()
             )));
         }

@@ -3,6 +3,7 @@
 use super::client::Session;
 use super::output::{Cell, Record};
 use super::{CliError, RequestArgs};
+use crate::types::SCALE_MAX;
 use clap::{Args, Subcommand, ValueEnum};
 use tallystick_proto::v1::{Asset, CreateAssetRequest, SettlementModel};
 
@@ -36,7 +37,7 @@ pub struct AssetAdd {
     #[arg(long)]
     code: String,
     /// How many decimal places one unit lies below one whole
-    #[arg(long, value_parser = clap::value_parser!(u32).range(0..=i64::from(crate::types::SCALE_MAX)))]
+    #[arg(long, value_parser = clap::value_parser!(u32).range(0..=i64::from(SCALE_MAX)))]
     scale: u32,
     /// Which legs settle it
     #[arg(long)]

@@ -12,8 +12,8 @@ use tallystick_proto::v1::{GetNetworkRequest, Network};
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Status, Streaming};
 
-/// Longest wait for a connection: an engine on this machine answers at once, so this is what tells a
-/// wrong address from a slow one.
+/// Longest wait for a connection: an engine on this machine answers at once, so this is what tells
+/// a wrong address from a slow one.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What a command works with: the engine and standard output.
@@ -146,8 +146,8 @@ fn unreachable(url: &str, error: &tonic::transport::Error) -> CliError {
     CliError::Unreachable { url: url.to_owned(), cause: cause.to_string() }
 }
 
-/// Whether the connection failed, rather than the engine having answered: only then is there a cause
-/// below the status.
+/// Whether the connection failed, rather than the engine having answered: only then is there a
+/// cause below the status.
 #[must_use]
 pub fn is_lost(status: &Status) -> bool {
     std::error::Error::source(status).is_some()

@@ -1,5 +1,5 @@
-//! Writing a batch's files: under the names that the engine gives, never outside the directory, never
-//! half, never over other content unless told to.
+//! Writing a batch's files: under the names that the engine gives, never outside the directory,
+//! never half, never over other content unless told to.
 
 use super::CliError;
 use super::client::Session;

@@ -333,10 +333,9 @@ mod tests {
         let Item::Limit(request) = parse_line(&limit).unwrap() else { panic!("not a limit") };
         assert_eq!(request.limit, big.to_string());
 
-        let deposit = format!(
-            r#"{{"request_id":"r","deposit":{{"party":"{}","asset":1,"amount":5,"reference":"x"}}}}"#,
-            id("01")
-        );
+        let deposit =
+            r#"{"request_id":"r","deposit":{"party":"ID","asset":1,"amount":5,"reference":"x"}}"#;
+        let deposit = deposit.replace("ID", &id("01"));
         let Item::Deposit(request) = parse_line(&deposit).unwrap() else { panic!("no deposit") };
         assert_eq!((request.amount.as_str(), request.request_id.as_str()), ("5", "r"));
     }

@@ -228,8 +228,8 @@ impl CliError {
             && client::is_unclear(status)
         {
             note(&format!(
-                "note: should it have taken effect all the same, the same command with --request-id \
-                 {id} does not do it twice"
+                "note: should it have taken effect all the same, the same command with \
+                 --request-id {id} does not do it twice"
             ));
         }
     }

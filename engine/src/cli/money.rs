@@ -116,8 +116,8 @@ pub async fn run_deposit(session: &mut Session, command: DepositCommand) -> Resu
     session.print(&exposure_record(exposure.into_inner())).await
 }
 
-/// The amount as the contract wants it. One with a decimal point is refused: whether units or wholes
-/// were meant is not for a program to guess.
+/// The amount as the contract wants it. One with a decimal point is refused: whether units or
+/// wholes were meant is not for a program to guess.
 async fn units(session: &mut Session, text: &str, asset: u32) -> Result<String, CliError> {
     match Total::parse_bounded(text) {
         Ok(total) => Ok(total.to_string()),

@@ -259,7 +259,7 @@ impl Output {
         self.write(&text)
     }
 
-    /// Prints one row of a list; `finish` ends it. `columns` are those that people see, all if empty.
+    /// Prints one row of a list; `finish` ends it. People see the `columns`, all of them if empty.
     ///
     /// # Errors
     /// When standard output cannot be written.
