@@ -4,7 +4,7 @@
 //! content, so that a file can be imported again. A line that is wrong never stops the others.
 
 use super::CliError;
-use super::client::Session;
+use super::client::{self, Session};
 use super::output::{Cell, Record};
 use crate::limits;
 use crate::types::{Amount, PartyId, SignerKey, Total};
@@ -97,7 +97,7 @@ struct DepositLine {
 
 /// An amount in asset units: a number, or a string where it may not fit one.
 #[derive(Debug, Deserialize)]
-#[serde(untagged, expecting = "expected an amount in asset units: 5 or \"5\", no decimal point")]
+#[serde(untagged, expecting = "expected an amount in asset units like 5 or \"5\", no decimals")]
 enum Units {
     Number(u64),
     Text(String),
@@ -119,7 +119,7 @@ impl Units {
 
 /// Reads one line.
 fn parse_line(text: &str) -> Result<Item, String> {
-    let line: Line = serde_json::from_str(text).map_err(|error| error.to_string())?;
+    let line: Line = serde_json::from_str(text).map_err(|error| json_error(&error))?;
     let request_id = match line.request_id {
         Some(id) if id.is_empty() || id.len() > limits::REQUEST_ID_BYTES_MAX => {
             return Err(format!("request_id must be 1 to {} bytes", limits::REQUEST_ID_BYTES_MAX));
@@ -148,6 +148,15 @@ fn parse_line(text: &str) -> Result<Item, String> {
             }))
         }
         (_, _, _, _) => Err("expected exactly one of party, signer, limit, deposit".into()),
+    }
+}
+
+/// What serde_json says; its line number would only confuse, since it sees one line at a time.
+fn json_error(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    match text.rsplit_once(" at line ") {
+        Some((what, _)) => format!("{what} (column {})", error.column()),
+        None => text,
     }
 }
 
@@ -272,7 +281,16 @@ pub async fn run(session: &mut Session, args: ImportArgs) -> Result<(), CliError
         read_lines(BufReader::new(input), send)
     });
     let answer = session.operator().import(ReceiverStream::new(receiver)).await;
-    let answer = answer.map_err(|status| session.failed(status))?.into_inner();
+    let answer = answer.map_err(|status| {
+        if client::is_unclear(&status) {
+            super::note(
+                "note: it is not known how many lines were applied; import the file again: those \
+                 that were change nothing more",
+            );
+        }
+        session.failed(status)
+    })?;
+    let answer = answer.into_inner();
     let reading = reader.await.map_err(|error| CliError::Failed(error.to_string()))?;
     let mut reading = reading.map_err(CliError::file(&path))?;
 
@@ -347,7 +365,7 @@ mod tests {
             ("[".into(), "EOF"),
             (r#"{"partie":{}}"#.into(), "unknown field"),
             (r#"{"party":{"id":"ab","name":""}}"#.into(), "party: expected 64 hexadecimal"),
-            (r#"{"limit":{"party":"","asset":1,"limit":1.5}}"#.into(), "no decimal point"),
+            (r#"{"limit":{"party":"","asset":1,"limit":1.5}}"#.into(), "no decimals"),
             (
                 format!(r#"{{"limit":{{"party":"{}","asset":1,"limit":"1.5"}}}}"#, id("01")),
                 "whole number of asset units",

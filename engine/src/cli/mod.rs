@@ -152,7 +152,7 @@ pub enum CliError {
         cause: String,
     },
     /// The engine refused or failed, or its answer was lost.
-    #[error("{}", output::printable(status_text(status)))]
+    #[error("{}", call_text(status, url))]
     Call {
         /// What it answered.
         status: Box<Status>,
@@ -185,11 +185,15 @@ fn state_name(full: &str, prefix: &str) -> String {
     full.strip_prefix(prefix).unwrap_or(full).to_ascii_lowercase()
 }
 
-fn status_text(status: &Status) -> &str {
-    match status.message() {
-        "" => status.code().description(),
-        message => message,
+fn call_text(status: &Status, url: &str) -> String {
+    let text = match status.message() {
+        "" => status.code().description().to_owned(),
+        message => output::printable(message),
+    };
+    if client::is_lost(status) {
+        return format!("the connection to {url} was lost ({text}); is the engine still running?");
     }
+    text
 }
 
 impl CliError {
@@ -217,12 +221,9 @@ impl CliError {
             return;
         }
         note(&format!("error: {self}"));
-        let Self::Call { status, url, request_id } = self else { return };
+        let Self::Call { status, request_id, .. } = self else { return };
         if let Some(hint) = client::hint(status) {
             note(&format!("hint: {hint}"));
-        }
-        if client::is_lost(status) {
-            note(&format!("hint: the connection to {url} was lost; is the engine still running?"));
         }
         if let Some(id) = request_id
             && client::is_unclear(status)
@@ -246,7 +247,12 @@ fn note(text: &str) {
 pub fn run(target: &Target, command: Operate) -> ExitCode {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let result = match runtime {
-        Ok(runtime) => runtime.block_on(dispatch(target, command)),
+        Ok(runtime) => {
+            let result = runtime.block_on(dispatch(target, command));
+            // A thread that waits for standard input must not hold up the end.
+            runtime.shutdown_background();
+            result
+        }
         Err(error) => Err(CliError::Failed(format!("cannot start: {error}"))),
     };
     match result {

@@ -48,7 +48,7 @@ pub struct OfParty {
 pub struct LimitSet {
     #[command(flatten)]
     of: OfParty,
-    #[arg(help = AMOUNT_HELP)]
+    #[arg(help = AMOUNT_HELP, allow_negative_numbers = true)]
     amount: String,
     #[command(flatten)]
     request: RequestArgs,
@@ -59,7 +59,7 @@ pub struct LimitSet {
 pub struct DepositRecord {
     #[command(flatten)]
     of: OfParty,
-    #[arg(help = AMOUNT_HELP)]
+    #[arg(help = AMOUNT_HELP, allow_negative_numbers = true)]
     amount: String,
     /// The bank's or chain's own reference
     #[arg(long, value_name = "TEXT")]

@@ -14,7 +14,7 @@ use crate::types::{
 use clap::{Args, Subcommand};
 use ed25519_dalek::{Signer as _, SigningKey};
 use std::fs::{self, OpenOptions};
-use std::io::Write as _;
+use std::io::{self, Write as _};
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -140,7 +140,15 @@ fn make_key(path: &Path) -> Result<SigningKey, CliError> {
     let seed = client::random::<32>()?;
     let mut options = OpenOptions::new();
     let created = options.write(true).create_new(true).mode(0o600).open(path);
-    let mut file = created.map_err(CliError::file(path))?;
+    let mut file = created.map_err(|error| {
+        if error.kind() != io::ErrorKind::AlreadyExists {
+            return CliError::file(path)(error);
+        }
+        let path = path.display();
+        CliError::Failed(format!(
+            "{path} exists, and a secret is never overwritten; choose another name"
+        ))
+    })?;
     writeln!(file, "{}", hex(&seed)).map_err(CliError::file(path))?;
     Ok(SigningKey::from_bytes(&seed))
 }
@@ -213,9 +221,14 @@ pub async fn run_voucher(session: &mut Session, command: VoucherCommand) -> Resu
     let word = outcome_name(outcome);
     record.0.insert(0, ("outcome", Cell::Text(word.clone())));
     record.0.insert(1, ("lsn", Cell::Count(ack.lsn)));
+    if !session.out.is_json() {
+        // People have seen enough of it; programs may want to keep it.
+        record.0.retain(|(name, _)| *name != "packed");
+    }
     session.print(&record).await?;
     if outcome.is_reject() {
-        return Err(CliError::Failed(format!("the voucher was rejected: {word}")));
+        let why = explanation(outcome);
+        return Err(CliError::Failed(format!("the voucher was rejected: {word}: {why}")));
     }
     Ok(())
 }
@@ -246,6 +259,29 @@ fn outcome_name(outcome: Outcome) -> String {
     let wire = tallystick_proto::v1::Outcome::try_from(i32::from(outcome.byte()));
     let wire = wire.expect("outcomes have the numbers of the contract");
     super::state_name(wire.as_str_name(), "OUTCOME_")
+}
+
+/// What an outcome means and what to do.
+fn explanation(outcome: Outcome) -> &'static str {
+    match outcome {
+        Outcome::Credited => "the difference is now owed",
+        Outcome::Stale => "the channel's total is already at or above it",
+        Outcome::Malformed => "its bytes are no voucher",
+        Outcome::BadSignature => "the signature is not of this key, network and content",
+        Outcome::UnknownSigner => "register the key with `tallystick signer add`",
+        Outcome::RevokedSigner => "the key was revoked; make a new one",
+        Outcome::UnknownPayee => "register the payee with `tallystick party add`",
+        Outcome::UnknownAsset => "create the asset with `tallystick asset add`",
+        Outcome::SelfPayment => "the signer's party is the payee",
+        Outcome::Expired => "the expiry is not in the future",
+        Outcome::LifetimeTooLong => "the expiry is further away than the network allows",
+        Outcome::OverSignerCap => "the key would spend more than its own cap",
+        Outcome::OverLimit => {
+            "the party would owe more than its limit and prefund; see \
+                               `tallystick limit show`"
+        }
+        Outcome::SuspendedParty => "the payer or the payee is suspended",
+    }
 }
 
 fn voucher_record(voucher: &Voucher, packed: &[u8; VOUCHER_BYTES], network: NetworkId) -> Record {
