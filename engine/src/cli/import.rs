@@ -28,6 +28,9 @@ const LINE_CONTEXT: &str = "tallystick 2026-11 import line v1";
 /// Longest line: no valid one comes near it, and a file without line ends must not fill the memory.
 const LINE_BYTES_MAX: usize = 64 << 10;
 
+/// Failures that people are shown: the first tell what is wrong with the rest.
+const FAILURES_SHOWN: usize = 20;
+
 /// Help after that of clap.
 pub const HELP: &str = r#"Example:
   tallystick import parties.jsonl
@@ -299,6 +302,10 @@ pub async fn run(session: &mut Session, args: ImportArgs) -> Result<(), CliError
     let refused: Vec<_> = refused.map(|f| (reading.line_of(f.index), f.reason)).collect();
     reading.failures.extend(refused);
     reading.failures.sort();
+    let listed = reading.failures.len();
+    if !session.out.is_json() {
+        reading.failures.truncate(FAILURES_SHOWN);
+    }
     let failures = reading.failures.into_iter().map(|(line, reason)| {
         Record(vec![("line", Cell::Count(line)), ("reason", Cell::Text(reason))])
     });
@@ -308,6 +315,11 @@ pub async fn run(session: &mut Session, args: ImportArgs) -> Result<(), CliError
         ("failures", Cell::Records(failures.collect())),
     ]);
     session.print(&record).await?;
+    if !session.out.is_json() && listed > FAILURES_SHOWN {
+        super::note(&format!(
+            "note: these are the first {FAILURES_SHOWN}; --json lists {listed} of {failed}"
+        ));
+    }
     match failed {
         0 => Ok(()),
         failed => Err(CliError::Failed(format!(
