@@ -8,6 +8,7 @@ pub mod ledger;
 pub mod limits;
 pub mod pipeline;
 pub mod rails;
+pub mod serve;
 pub mod settle;
 pub mod types;
 pub mod verify;

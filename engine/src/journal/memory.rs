@@ -1,6 +1,6 @@
 //! A journal in memory, for tests: keeps what was appended, loses or damages what it is told to.
 
-use super::{Framed, Journal, JournalError, Tail};
+use super::{Framed, Journal, JournalError, Tail, Visit};
 use crate::types::Lsn;
 
 /// Records in memory.
@@ -34,11 +34,7 @@ impl Journal for MemoryJournal {
         Ok(())
     }
 
-    fn read(
-        &self,
-        from: Lsn,
-        visit: &mut dyn FnMut(Lsn, &[u8]) -> Result<(), JournalError>,
-    ) -> Result<(), JournalError> {
+    fn read(&self, from: Lsn, visit: &mut Visit<'_>) -> Result<(), JournalError> {
         let wanted = self.records.iter().filter(|(lsn, _)| *lsn >= from);
         wanted.into_iter().try_for_each(|(lsn, bytes)| visit(*lsn, bytes))
     }

@@ -24,6 +24,9 @@ pub struct Tail {
     pub link: Digest,
 }
 
+/// Takes the bytes of the record at a position.
+pub type Visit<'a> = dyn FnMut(Lsn, &[u8]) -> Result<(), JournalError> + 'a;
+
 /// Where records are kept. Framing, checks, grouping and meaning live above it, so that this boundary
 /// can be met by an embedded store and by a replicated log alike.
 pub trait Journal {
@@ -39,11 +42,7 @@ pub trait Journal {
     ///
     /// # Errors
     /// `JournalError` of the visitor, or `Damaged` with the position that could not be read.
-    fn read(
-        &self,
-        from: Lsn,
-        visit: &mut dyn FnMut(Lsn, &[u8]) -> Result<(), JournalError>,
-    ) -> Result<(), JournalError>;
+    fn read(&self, from: Lsn, visit: &mut Visit<'_>) -> Result<(), JournalError>;
 
     /// Remembers, durably, that the journal reached `tail`: a later start that finds less refuses.
     ///

@@ -2,7 +2,7 @@
 //!
 //! Owns the directory's lock and marker, and every RocksDB option. Never looks into a record.
 
-use super::{FORMAT_VERSION, Framed, Journal, JournalError, Tail};
+use super::{FORMAT_VERSION, Framed, Journal, JournalError, Tail, Visit};
 use crate::types::{Digest, Lsn};
 use rocksdb::{
     ColumnFamilyDescriptor, DB, DBCompressionType, DBRecoveryMode, Direction, IteratorMode,
@@ -97,11 +97,7 @@ impl Journal for RocksJournal {
         Ok(self.db.write_opt(&batch, &synced())?)
     }
 
-    fn read(
-        &self,
-        from: Lsn,
-        visit: &mut dyn FnMut(Lsn, &[u8]) -> Result<(), JournalError>,
-    ) -> Result<(), JournalError> {
+    fn read(&self, from: Lsn, visit: &mut Visit<'_>) -> Result<(), JournalError> {
         let mut options = ReadOptions::default();
         options.set_verify_checksums(true);
         options.set_readahead_size(8 << 20);

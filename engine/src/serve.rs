@@ -1,0 +1,261 @@
+//! The engine as a process: opens the data directory, replays it, starts every thread, serves, stops.
+//!
+//! Owns the order of start and stop and what is said about them. Knows every other part; no part
+//! knows it.
+
+use crate::api::{OperatorApi, VouchersApi};
+use crate::config::Config;
+use crate::journal::JournalError;
+use crate::journal::rocks::RocksJournal;
+use crate::ledger::{Genesis, Rail};
+use crate::limits::{
+    CONNECTION_STREAMS_MAX, HTTP2_WINDOW_BYTES, LIFETIME_SECONDS_DEFAULT, MESSAGE_BYTES_MAX,
+    STOP_WAIT_MILLIS,
+};
+use crate::pipeline::{self, Intake, recover};
+use crate::rails;
+use crate::settle::{Clearing, Sealer, close_every};
+use crate::types::{NetworkId, Timestamp};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+use tallystick_proto::v1::operator_server::OperatorServer;
+use tallystick_proto::v1::vouchers_server::VouchersServer;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::watch;
+use tonic::transport::server::TcpIncoming;
+
+/// Why the engine did not start, or stopped on its own.
+#[derive(Debug, thiserror::Error)]
+#[allow(missing_docs)]
+pub enum ServeError {
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    #[error(
+        "clearing account of rail {rail}: {why}; correct [clearing.{rail}] in the configuration"
+    )]
+    Clearing { rail: String, why: String },
+    #[error(
+        "the data directory was created with a longest voucher life of {found} s, not {wanted} s; it \
+         holds for the whole life of a network: leave the setting out, or start a new directory"
+    )]
+    OtherLifetime { found: i64, wanted: i64 },
+    #[error(
+        "cannot listen on {addr}: {why}; is another engine there? Choose another with --listen"
+    )]
+    Listen { addr: SocketAddr, why: std::io::Error },
+    #[error("cannot write the ready file {}: {why}", .path.display())]
+    ReadyFile { path: PathBuf, why: std::io::Error },
+    #[error("the system gives no {what}: {why}")]
+    System { what: &'static str, why: String },
+}
+
+/// Runs the engine until SIGTERM or SIGINT, then drains and returns.
+///
+/// # Errors
+/// `ServeError` when it cannot start. A failure of the journal later on ends the process at once.
+pub fn run(config: &Config) -> Result<(), ServeError> {
+    stop_on_bugs();
+    let started_at = pipeline::now();
+    let clearing = clearing(config)?;
+    let mut journal = RocksJournal::open(&config.data_dir)?;
+    let epoch = journal.epoch();
+    let network = match config.network_id {
+        Some(network) => network,
+        None => random_network()?,
+    };
+    let lifetime = config.voucher_lifetime_max_seconds.unwrap_or(LIFETIME_SECONDS_DEFAULT);
+    let clock = Instant::now();
+    let recovered = recover(&mut journal, epoch, config.shards, || {
+        let genesis = Genesis { network, lifetime_seconds_max: lifetime };
+        (genesis, started_at)
+    })?;
+    let genesis = check_genesis(config, recovered.genesis())?;
+    tracing::info!(
+        dir = %config.data_dir.display(), network = %genesis.network, epoch,
+        lsn = recovered.tail().lsn.0, vouchers = recovered.vouchers, took = ?clock.elapsed(),
+        "journal replayed"
+    );
+    let (pipeline, intake, parts) =
+        pipeline::start(recovered, journal, epoch, config.verify_threads);
+    let sealer = Sealer::start(intake.clone(), parts);
+    let (backend, threads) = intake.verifying();
+    tracing::info!(backend = backend.name(), threads, shards = config.shards, "pipeline started");
+    let served = serve_grpc(config, intake, clearing, started_at, genesis.network);
+    // Whatever happened to the edge, what was taken in is drained and the journal closed.
+    sealer.stop();
+    pipeline.stop()?;
+    served?;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// A bug is a panic, and a panic on any thread stops the process: no state that a bug touched is acked.
+fn stop_on_bugs() {
+    let report = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        report(panic);
+        std::process::abort();
+    }));
+}
+
+fn clearing(config: &Config) -> Result<Clearing, ServeError> {
+    let mut clearing = Clearing::new();
+    for (name, fields) in &config.clearing {
+        let wrong = |why: String| ServeError::Clearing { rail: name.clone(), why };
+        let rail = Rail::from_name(name)
+            .ok_or_else(|| wrong(format!("there is: {}", Rail::ALL.map(Rail::name).join(", "))))?;
+        let fields = rails::check_clearing(rail, fields).map_err(|e| wrong(e.to_string()))?;
+        clearing.insert(rail, fields);
+    }
+    for rail in Rail::ALL {
+        clearing.entry(rail).or_insert_with(|| {
+            tracing::warn!(
+                rail = rail.name(),
+                "no clearing account is configured: batches get a placeholder that no bank has; set \
+                 [clearing.{}] before you pay anyone",
+                rail.name()
+            );
+            rails::placeholder(rail)
+        });
+    }
+    Ok(clearing)
+}
+
+fn random_network() -> Result<NetworkId, ServeError> {
+    let mut id = [0; 32];
+    let failed =
+        |e: getrandom::Error| ServeError::System { what: "randomness", why: e.to_string() };
+    getrandom::fill(&mut id).map_err(failed)?;
+    Ok(NetworkId(id))
+}
+
+fn check_genesis<'a>(config: &Config, genesis: &'a Genesis) -> Result<Genesis, ServeError> {
+    let found: &'a Genesis = genesis;
+    if let Some(wanted) = config.network_id
+        && wanted != found.network
+    {
+        let (dir, found) = (config.data_dir.clone(), found.network);
+        return Err(JournalError::OtherNetwork { dir, found, wanted }.into());
+    }
+    match config.voucher_lifetime_max_seconds {
+        Some(wanted) if wanted != found.lifetime_seconds_max => {
+            Err(ServeError::OtherLifetime { found: found.lifetime_seconds_max, wanted })
+        }
+        Some(_) | None => Ok(found.clone()),
+    }
+}
+
+/// Serves until a signal comes, then lets streams end and closes the connections.
+fn serve_grpc(
+    config: &Config,
+    intake: Intake,
+    clearing: Clearing,
+    started_at: Timestamp,
+    network: NetworkId,
+) -> Result<(), ServeError> {
+    let system = |what| move |e: std::io::Error| ServeError::System { what, why: e.to_string() };
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .thread_name("edge")
+        .enable_all()
+        .build()
+        .map_err(system("threads"))?;
+    let served = runtime.block_on(async {
+        let mut signals = Signals::new().map_err(system("signals"))?;
+        let listener = tokio::net::TcpListener::bind(config.listen).await;
+        let listener = listener.map_err(|why| ServeError::Listen { addr: config.listen, why })?;
+        let addr = listener.local_addr().map_err(system("address"))?;
+        let schedule =
+            config.window_every.map(|every| tokio::spawn(close_every(intake.clone(), every)));
+        let (stop, stopping) = watch::channel(false);
+        let vouchers = VouchersApi::new(intake.clone(), stopping.clone());
+        let operator = OperatorApi::new(intake, clearing, started_at, config.window_every);
+        let serving = tokio::spawn(grpc(listener, vouchers, operator, stopping));
+        if let Some(path) = &config.ready_file {
+            write_ready_file(path, addr, network)?;
+        }
+        tracing::info!(%addr, "serving gRPC");
+        signals.next().await;
+        tracing::info!("stopping: streams end, what was taken in is finished");
+        stop.send_replace(true);
+        let patience = Duration::from_millis(STOP_WAIT_MILLIS);
+        tokio::select! {
+            _ = tokio::time::timeout(patience, serving) => {}
+            () = signals.next() => tracing::warn!("second signal: connections are cut"),
+        }
+        if let Some(schedule) = schedule {
+            schedule.abort();
+        }
+        Ok(())
+    });
+    // Tasks hold the way in to the pipeline; it can drain only when they are gone.
+    runtime.shutdown_timeout(Duration::from_millis(STOP_WAIT_MILLIS));
+    served
+}
+
+async fn grpc(
+    listener: tokio::net::TcpListener,
+    vouchers: VouchersApi,
+    operator: OperatorApi,
+    mut stopping: watch::Receiver<bool>,
+) -> Result<(), tonic::transport::Error> {
+    let (health, health_service) = tonic_health::server::health_reporter();
+    health.set_serving::<VouchersServer<VouchersApi>>().await;
+    health.set_serving::<OperatorServer<OperatorApi>>().await;
+    let reflection = || {
+        tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(tallystick_proto::FILE_DESCRIPTORS)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+    };
+    let vouchers = VouchersServer::new(vouchers).max_decoding_message_size(MESSAGE_BYTES_MAX);
+    let operator = OperatorServer::new(operator).max_decoding_message_size(MESSAGE_BYTES_MAX);
+    let stopped = async move {
+        // An error means that the sender is gone, and so is the engine.
+        let _ = stopping.wait_for(|stopping| *stopping).await;
+    };
+    tonic::transport::Server::builder()
+        .initial_stream_window_size(HTTP2_WINDOW_BYTES)
+        .initial_connection_window_size(HTTP2_WINDOW_BYTES)
+        .max_concurrent_streams(CONNECTION_STREAMS_MAX)
+        .http2_keepalive_interval(Some(Duration::from_secs(30)))
+        .add_service(health_service)
+        .add_service(reflection().build_v1().expect("the descriptors were made by the build"))
+        .add_service(reflection().build_v1alpha().expect("the descriptors were made by the build"))
+        .add_service(vouchers)
+        .add_service(operator)
+        .serve_with_incoming_shutdown(TcpIncoming::from(listener).with_nodelay(Some(true)), stopped)
+        .await
+}
+
+/// Written whole under another name first, so that whoever waits for it never reads half of it.
+fn write_ready_file(path: &Path, addr: SocketAddr, network: NetworkId) -> Result<(), ServeError> {
+    let ready = serde_json::json!({
+        "grpc": addr.to_string(),
+        "network_id": network.to_string(),
+        "pid": std::process::id(),
+    });
+    let failed = |why| ServeError::ReadyFile { path: path.to_owned(), why };
+    let mut unfinished = path.as_os_str().to_owned();
+    unfinished.push(".tmp");
+    std::fs::write(&unfinished, format!("{ready}\n")).map_err(failed)?;
+    std::fs::rename(&unfinished, path).map_err(failed)
+}
+
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new() -> std::io::Result<Self> {
+        let terminate = signal(SignalKind::terminate())?;
+        Ok(Self { terminate, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
