@@ -1,0 +1,254 @@
+//! The demo: an engine of its own, a load, a closed window, a settlement batch, and every figure
+//! checked. Whatever happens, the engine does not outlive it.
+
+use crate::args::{Cli, Command, DemoArgs, RunArgs};
+use crate::engine::Engine;
+use crate::error::Error;
+use crate::report::Report;
+use crate::run;
+use crate::settle::{self, ExportedFile, Settled};
+use crate::text::{self, Lines};
+use clap::Parser as _;
+use serde::Serialize;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+/// The file by which a demo knows a folder that it made itself.
+const MARKER: &str = ".tallystick-demo";
+
+/// The JSON object of the demo: that of the run and what was settled.
+#[derive(Debug, Serialize)]
+struct DemoReport {
+    #[serde(flatten)]
+    run: Report,
+    window: u64,
+    window_root: String,
+    batch_id: String,
+    batch_rail: String,
+    batch_legs: u64,
+    batch_total: String,
+    batch_carried: String,
+    pay_in_legs: u64,
+    pay_in_total: String,
+    nb_of_txs: u64,
+    ctrl_sum: String,
+    export_dir: PathBuf,
+    files: Vec<ExportedFile>,
+    checks: Vec<String>,
+    demo_seconds: f64,
+}
+
+/// Runs the demo; the answer says whether everything was as it must be.
+///
+/// # Errors
+/// When it cannot be carried through or a check does not hold.
+pub async fn demo(args: &DemoArgs) -> Result<bool, Error> {
+    let started = Instant::now();
+    let binary = engine_binary(args)?;
+    prepare(&args.dir)?;
+    eprintln!("Starting {} with its data in {}", binary.display(), args.dir.display());
+    let engine = Engine::start(&binary, &args.dir).await?;
+    let run_args = run_args(args, &engine.grpc);
+    let mut run = run::execute(&run_args).await?;
+    let report = Report::new(&run_args, &run);
+    if !report.good() {
+        write_json(&args.dir.join("report.json"), &report)?;
+        crate::show(&report.text());
+        return Ok(false);
+    }
+    let export = args.dir.join("export");
+    let settled = settle::settle(&run_args, &mut run, &export).await?;
+    drop(run);
+    engine.stop().await?;
+    let report = DemoReport::new(report, settled, export, started.elapsed().as_secs_f64());
+    write_json(&args.dir.join("report.json"), &report)?;
+    crate::show(&report.text(&args.dir));
+    Ok(true)
+}
+
+/// The engine beside our own executable, unless another is named.
+fn engine_binary(args: &DemoArgs) -> Result<PathBuf, Error> {
+    let beside = || {
+        let own = std::env::current_exe().ok()?;
+        Some(own.with_file_name("tallystick"))
+    };
+    let binary = args.engine.clone().or_else(beside);
+    match binary {
+        Some(binary) if binary.is_file() => Ok(binary),
+        Some(binary) => Err(Error::Usage(format!(
+            "there is no engine at {}; build it with `cargo build --release -p tallystick` or name \
+             it with --engine",
+            binary.display()
+        ))),
+        None => Err(Error::Usage("name the engine's binary with --engine".into())),
+    }
+}
+
+/// The options of the load: the demo's own numbers, everything else as `run` has it.
+fn run_args(args: &DemoArgs, target: &str) -> RunArgs {
+    let vouchers = args.vouchers.to_string();
+    let seed = args.seed.to_string();
+    let words = [
+        "tallystick-loadgen",
+        "run",
+        "--target",
+        target,
+        "--vouchers",
+        &vouchers,
+        "--seed",
+        &seed,
+        "--baseline",
+    ];
+    match Cli::parse_from(words).command {
+        Command::Run(args) => *args,
+        Command::Demo(_) => unreachable!("the words say run"),
+    }
+}
+
+/// Makes an empty folder with our marker. Removes what stood there only if a demo made it.
+fn prepare(dir: &Path) -> Result<(), Error> {
+    let failed = |doing, source| Error::File { doing, path: dir.to_owned(), source };
+    let marker = dir.join(MARKER);
+    match fs::symlink_metadata(dir) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+        Err(error) => return Err(failed("cannot look at", error)),
+        Ok(meta) if meta.is_dir() && marker.is_file() => {
+            fs::remove_dir_all(dir).map_err(|error| failed("cannot remove", error))?;
+        }
+        Ok(meta) => {
+            let empty = || fs::read_dir(dir).map(|mut entries| entries.next().is_none());
+            if !meta.is_dir() || !empty().map_err(|error| failed("cannot read", error))? {
+                return Err(Error::Usage(format!(
+                    "{} was not made by a demo, so it stays as it is; name another --dir",
+                    dir.display()
+                )));
+            }
+        }
+    }
+    fs::create_dir_all(dir).map_err(|error| failed("cannot make", error))?;
+    let note = "Made by `tallystick-loadgen demo`, which removes this folder when it runs again.\n";
+    fs::write(&marker, note).map_err(|error| failed("cannot write to", error))
+}
+
+/// Writes a report as JSON.
+///
+/// # Errors
+/// When the file cannot be written.
+pub fn write_json(path: &Path, report: &impl Serialize) -> Result<(), Error> {
+    let mut text = serde_json::to_string_pretty(report).expect("a report is plain data");
+    text.push('\n');
+    let failed = |source| Error::File { doing: "cannot write", path: path.to_owned(), source };
+    fs::write(path, text).map_err(failed)
+}
+
+impl DemoReport {
+    fn new(run: Report, settled: Settled, export_dir: PathBuf, demo_seconds: f64) -> Self {
+        let Settled { batch, files, payments, cents, mut checks } = settled;
+        checks.push("the engine ended with exit code 0 when asked to".into());
+        Self {
+            window: run.windows.last().copied().unwrap_or(0),
+            window_root: run.window_roots.last().cloned().unwrap_or_default(),
+            run,
+            batch_id: crate::books::hex(&batch.batch_id),
+            batch_rail: batch.rail,
+            batch_legs: batch.legs,
+            batch_total: batch.total,
+            batch_carried: batch.carried,
+            pay_in_legs: batch.pay_in_legs,
+            pay_in_total: batch.pay_in_total,
+            nb_of_txs: payments,
+            ctrl_sum: format!("{}.{:02}", cents / 100, cents % 100),
+            export_dir,
+            files,
+            checks,
+            demo_seconds,
+        }
+    }
+
+    fn text(&self, dir: &Path) -> String {
+        let mut lines = Lines::default();
+        lines.title("Load");
+        self.run.load(&mut lines);
+        lines.title(&format!("Netting of window {}", self.window));
+        self.run.netting(&mut lines);
+        self.settlement(&mut lines);
+        lines.title("Checked");
+        self.run.verdict(&mut lines);
+        for check in &self.checks {
+            lines.check(true, check);
+        }
+        lines.title("Next");
+        let dir = dir.display();
+        lines.plain(&format!("  everything is in {dir}: export/, report.json, engine.log, data/"));
+        lines.plain(&format!(
+            "  try `tallystick serve --data-dir {dir}/data --window-every 60s`: a window closes every \
+             minute"
+        ));
+        lines.plain("  and `tallystick-loadgen run --no-setup --run 1 --rate 20000`: an open loop");
+        lines.finish()
+    }
+
+    fn settlement(&self, lines: &mut Lines) {
+        let scale = u32::from(self.run.scale);
+        let code = &self.run.asset_code;
+        let money = |sum: &str| match sum.parse() {
+            Ok(units) => format!("{} {code}", text::money(units, scale)),
+            Err(_) => sum.to_owned(),
+        };
+        lines.title("Settlement");
+        lines.line("window root", &self.window_root);
+        lines.line("batch", &self.batch_id);
+        lines.line(
+            "pay-ins",
+            &format!("{} legs, {}", text::count(self.pay_in_legs), money(&self.pay_in_total)),
+        );
+        lines.line(
+            "pay-outs",
+            &format!(
+                "{} legs, {} by {}",
+                text::count(self.nb_of_txs),
+                money(&self.batch_total),
+                self.batch_rail
+            ),
+        );
+        lines.line("carried", &format!("{}, to the next window", money(&self.batch_carried)));
+        for file in &self.files {
+            let path = self.export_dir.join(&file.name);
+            let bytes = u64::try_from(file.bytes).unwrap_or(u64::MAX);
+            lines.line("file", &format!("{} ({} bytes)", path.display(), text::count(bytes)));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_of_somebody_else_is_left_alone() {
+        let outer = tempfile::tempdir().unwrap();
+        let dir = outer.path().join("target/demo");
+        prepare(&dir).unwrap();
+        fs::write(dir.join("engine.log"), "old").unwrap();
+        prepare(&dir).unwrap();
+        assert!(!dir.join("engine.log").exists());
+        fs::remove_file(dir.join(MARKER)).unwrap();
+        prepare(&dir).expect("an empty folder can be taken");
+        fs::remove_file(dir.join(MARKER)).unwrap();
+        fs::write(dir.join("precious"), "mine").unwrap();
+        assert!(prepare(&dir).is_err());
+        assert!(prepare(&dir.join("precious")).is_err());
+        assert_eq!(fs::read_to_string(dir.join("precious")).unwrap(), "mine");
+    }
+
+    #[test]
+    fn the_demo_loads_with_the_defaults_of_run() {
+        let args = DemoArgs { engine: None, dir: "d".into(), vouchers: 5, seed: 9 };
+        let run = run_args(&args, "127.0.0.1:1");
+        assert_eq!((run.traffic.vouchers, run.crowd.seed), (5, 9));
+        assert_eq!((run.crowd.payers, run.crowd.payees), (10_000, 1_000));
+        assert_eq!((run.asset, run.asset_code.as_str(), run.scale), (978, "EUR", 6));
+        assert!(run.close && run.baseline && run.check().is_ok());
+    }
+}

@@ -1,0 +1,130 @@
+//! The engine as a child process: started, awaited, stopped, and never left behind.
+
+use crate::error::Error;
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+/// How long the engine may take to come up, and to go down.
+const START_MAX: Duration = Duration::from_secs(60);
+const STOP_MAX: Duration = Duration::from_secs(60);
+/// How often we look.
+const LOOK: Duration = Duration::from_millis(20);
+/// Lines of the log that are shown when the engine fails.
+const LOG_LINES: usize = 20;
+
+/// A running engine. Dropped, it is killed and reaped.
+pub struct Engine {
+    child: Child,
+    log: PathBuf,
+    /// Where it listens for gRPC.
+    pub grpc: String,
+}
+
+impl Engine {
+    /// Starts `binary` with its data in `dir/data` and its log in `dir/engine.log`, and waits until it
+    /// is ready.
+    ///
+    /// # Errors
+    /// When it cannot be started, exits early or does not get ready in time.
+    pub async fn start(binary: &Path, dir: &Path) -> Result<Self, Error> {
+        let (log, ready) = (dir.join("engine.log"), dir.join("ready.json"));
+        let file = |source| Error::File { doing: "cannot write", path: log.clone(), source };
+        let stderr = File::create(&log).map_err(file)?;
+        let stdout = stderr.try_clone().map_err(file)?;
+        let mut command = Command::new(binary);
+        command.arg("serve").arg("--data-dir").arg(dir.join("data"));
+        command.args(["--listen", "127.0.0.1:0"]).arg("--ready-file").arg(&ready);
+        command.stdin(Stdio::null()).stdout(stdout).stderr(stderr);
+        // A group of its own: Ctrl-C is for us, and we decide what becomes of the engine.
+        std::os::unix::process::CommandExt::process_group(&mut command, 0);
+        let child = command.spawn().map_err(|source| {
+            Error::Engine(format!(
+                "cannot start {}: {source}; build it with `cargo build --release -p tallystick` or \
+                 name it with --engine",
+                binary.display()
+            ))
+        })?;
+        let mut engine = Self { child, log, grpc: String::new() };
+        engine.grpc = engine.wait_until_ready(&ready).await?;
+        Ok(engine)
+    }
+
+    async fn wait_until_ready(&mut self, ready: &Path) -> Result<String, Error> {
+        let started = Instant::now();
+        loop {
+            if let Some(status) = self.exited()? {
+                return Err(self.failed(&format!("the engine ended at start-up ({status})")));
+            }
+            // Until it is complete, the file is not there or not JSON.
+            if let Ok(text) = std::fs::read_to_string(ready)
+                && let Ok(Value::Object(fields)) = serde_json::from_str(&text)
+            {
+                return match fields.get("grpc").and_then(Value::as_str) {
+                    Some(grpc) => Ok(grpc.to_owned()),
+                    None => Err(self.failed("the engine's ready file names no grpc address")),
+                };
+            }
+            if started.elapsed() > START_MAX {
+                let seconds = START_MAX.as_secs();
+                return Err(self.failed(&format!("the engine was not ready after {seconds} s")));
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+
+    /// Asks the engine to end, waits for it and checks that it ended well.
+    ///
+    /// # Errors
+    /// When it does not end in time, or with an exit code other than 0.
+    pub async fn stop(mut self) -> Result<(), Error> {
+        let pid = Pid::from_child(&self.child);
+        let signalled = kill_process(pid, Signal::TERM);
+        signalled.map_err(|errno| self.failed(&format!("cannot stop the engine ({errno})")))?;
+        let started = Instant::now();
+        loop {
+            match self.exited()? {
+                Some(status) if status.success() => return Ok(()),
+                Some(status) => {
+                    return Err(self.failed(&format!("the engine did not end well ({status})")));
+                }
+                None if started.elapsed() > STOP_MAX => {
+                    let seconds = STOP_MAX.as_secs();
+                    let what = format!("the engine did not end within {seconds} s of SIGTERM");
+                    return Err(self.failed(&what));
+                }
+                None => tokio::time::sleep(LOOK).await,
+            }
+        }
+    }
+
+    fn exited(&mut self) -> Result<Option<ExitStatus>, Error> {
+        let status = self.child.try_wait();
+        status.map_err(|error| Error::Engine(format!("cannot see the engine: {error}")))
+    }
+
+    /// An error that shows the end of the log.
+    fn failed(&self, what: &str) -> Error {
+        let text = std::fs::read(&self.log).unwrap_or_default();
+        let text = String::from_utf8_lossy(&text);
+        let lines: Vec<&str> = text.lines().collect();
+        let last = &lines[lines.len().saturating_sub(LOG_LINES)..];
+        let log = self.log.display();
+        let shown = match last.is_empty() {
+            true => format!("{log} is empty"),
+            false => format!("the end of {log}:\n    {}", last.join("\n    ")),
+        };
+        Error::Engine(format!("{what}; {shown}"))
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        // Both fail only when the engine has ended and was waited for, which is what is wanted.
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}

@@ -1,0 +1,103 @@
+//! `tallystick-loadgen`: makes, signs and streams real vouchers, keeps its own books and compares them
+//! with the engine's.
+//!
+//! An independent client: it knows the engine only by its contract (`proto/`) and the voucher's bytes.
+//! It never depends on the engine's crate, so that a mistake there cannot hide behind the same mistake
+//! here.
+
+mod args;
+mod baseline;
+mod books;
+mod crowd;
+mod demo;
+mod engine;
+mod error;
+mod pain;
+mod plan;
+mod progress;
+mod report;
+mod run;
+mod settle;
+mod setup;
+mod sign;
+mod stream;
+mod text;
+mod voucher;
+mod window;
+
+use args::{Cli, Command, RunArgs};
+use clap::Parser as _;
+use error::Error;
+use report::Report;
+use std::io::Write as _;
+use std::process::ExitCode;
+use tokio::signal::unix::{SignalKind, signal};
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("error: cannot start the runtime: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let ended = runtime.block_on(async {
+        tokio::select! {
+            ended = command(cli.command) => ended,
+            error = interrupted() => Err(error),
+        }
+    });
+    // Signing may still be going on when we are interrupted: nobody waits for it.
+    runtime.shutdown_background();
+    match ended {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn command(command: Command) -> Result<bool, Error> {
+    match command {
+        Command::Run(args) => run_command(&args).await,
+        Command::Demo(args) => demo::demo(&args).await,
+    }
+}
+
+async fn run_command(args: &RunArgs) -> Result<bool, Error> {
+    let run = run::execute(args).await?;
+    let report = Report::new(args, &run);
+    if let Some(path) = &args.report {
+        demo::write_json(path, &report)?;
+    }
+    match args.json {
+        true => {
+            let text = serde_json::to_string(&report).expect("a report is plain data");
+            show(&format!("{text}\n"));
+        }
+        false => show(&report.text()),
+    }
+    Ok(report.good())
+}
+
+/// Ends when somebody wants us to end.
+async fn interrupted() -> Error {
+    let (Ok(mut interrupt), Ok(mut terminate)) =
+        (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
+    else {
+        return Error::Engine("cannot listen for signals".into());
+    };
+    tokio::select! {
+        _ = interrupt.recv() => Error::Interrupted,
+        _ = terminate.recv() => Error::Interrupted,
+    }
+}
+
+/// Prints to standard output.
+fn show(text: &str) {
+    // Whoever closed standard output does not want to read it; the exit code still tells.
+    drop(std::io::stdout().write_all(text.as_bytes()));
+}

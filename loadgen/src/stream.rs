@@ -1,0 +1,373 @@
+//! Sends the signed vouchers and reads the acks, on many streams at once.
+//!
+//! Owns pacing, latency and the comparison of every outcome byte with the expected one. Closed loop:
+//! each ack makes room for the next frame, and latency counts from the send. Open loop: a schedule says
+//! when each frame is due, and latency counts from there, sent late or not, so that a stall of the
+//! engine is seen by every frame that it held up (no coordinated omission).
+
+use crate::error::{Error, status_text};
+use crate::progress::Progress;
+use crate::sign::Signed;
+use crate::voucher::{Fields, VOUCHER_BYTES, outcome};
+use hdrhistogram::Histogram;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tallystick_proto::v1::vouchers_client::VouchersClient;
+use tallystick_proto::v1::{Ack, Frame};
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::transport::Channel;
+
+/// How long a stream waits for an ack before it calls the engine dead. Longer than any stall that is
+/// worth measuring.
+const PATIENCE: Duration = Duration::from_secs(120);
+/// Largest latency that the histogram tells apart, in microseconds: what patience allows.
+const LATENCY_MAX_US: u64 = 120_000_000;
+
+/// How to send.
+#[derive(Debug, Clone, Copy)]
+pub struct Sending {
+    /// Vouchers in one frame.
+    pub frame: usize,
+    /// Frames under way on one stream.
+    pub depth: usize,
+    /// Vouchers a second over all streams; `None` is the closed loop.
+    pub rate: Option<u64>,
+}
+
+/// What came back.
+#[derive(Debug, Clone)]
+pub struct Answers {
+    /// Frames acked.
+    pub frames: u64,
+    /// From the first send to the last ack.
+    pub elapsed: Duration,
+    /// Latency of frames, in microseconds.
+    pub latency: Histogram<u64>,
+    /// Vouchers by outcome byte.
+    pub outcomes: BTreeMap<u8, u64>,
+    /// Vouchers whose outcome was not the expected one.
+    pub unexpected: u64,
+    /// The first of them, in full.
+    pub first_unexpected: Option<String>,
+}
+
+impl Answers {
+    fn new() -> Self {
+        let latency = Histogram::new_with_bounds(1, LATENCY_MAX_US, 3);
+        Self {
+            frames: 0,
+            elapsed: Duration::ZERO,
+            latency: latency.expect("the bounds are sound"),
+            outcomes: BTreeMap::new(),
+            unexpected: 0,
+            first_unexpected: None,
+        }
+    }
+
+    fn merge(&mut self, other: Self) {
+        self.frames += other.frames;
+        self.elapsed = self.elapsed.max(other.elapsed);
+        self.latency.add(&other.latency).expect("histograms have the same bounds");
+        for (byte, count) in other.outcomes {
+            *self.outcomes.entry(byte).or_default() += count;
+        }
+        self.unexpected += other.unexpected;
+        self.first_unexpected = self.first_unexpected.take().or(other.first_unexpected);
+    }
+
+    /// A frame that was due at `due` was acked `now`.
+    fn record_latency(&mut self, due: Instant, now: Instant) {
+        let micros = now.saturating_duration_since(due).as_micros();
+        self.latency.saturating_record(u64::try_from(micros).unwrap_or(u64::MAX).max(1));
+    }
+}
+
+/// Sends everything; ends when every frame is acked.
+///
+/// # Errors
+/// When a stream breaks or the engine breaks the contract of acks.
+pub async fn send_all(
+    clients: &[VouchersClient<Channel>],
+    signed: &[Signed],
+    sending: Sending,
+    progress: Arc<Progress>,
+) -> Result<Answers, Error> {
+    let lengths: Vec<usize> = signed.iter().map(|stream| stream.expected.len()).collect();
+    let mut dues = Vec::new();
+    let start = Instant::now();
+    match sending.rate {
+        None => dues.extend(signed.iter().map(|_| Due::AtOnce)),
+        Some(rate) => dues.extend(pace(schedule(&lengths, sending.frame, rate), &lengths, start)),
+    }
+    let mut streams = tokio::task::JoinSet::new();
+    for (index, (signed, due)) in signed.iter().zip(dues).enumerate() {
+        let stream = Stream {
+            index,
+            signed: signed.clone(),
+            sending,
+            start,
+            client: clients[index % clients.len()].clone(),
+            progress: progress.clone(),
+        };
+        streams.spawn(stream.run(due));
+    }
+    let mut answers = Answers::new();
+    while let Some(ended) = streams.join_next().await {
+        answers.merge(ended.expect("a stream's task does not panic")?);
+    }
+    Ok(answers)
+}
+
+/// When the frames of one stream are due.
+enum Due {
+    /// Whenever there is room.
+    AtOnce,
+    /// At the instants that the pacer sends.
+    Paced(mpsc::Receiver<Instant>),
+}
+
+impl Due {
+    async fn next(&mut self) -> Instant {
+        match self {
+            Self::AtOnce => Instant::now(),
+            Self::Paced(due) => due.recv().await.expect("the pacer knows every frame"),
+        }
+    }
+}
+
+/// When every frame is due, after the start, in order of time. Each stream gets the part of the rate
+/// that is its part of the vouchers, so that all end together; and streams take turns.
+fn schedule(lengths: &[usize], frame: usize, rate: u64) -> Vec<(Duration, usize)> {
+    let wide = |n: usize| u128::try_from(n).expect("a count fits 128 bits");
+    let all: u128 = lengths.iter().map(|&length| wide(length)).sum();
+    let mut due = Vec::new();
+    for (stream, &length) in lengths.iter().enumerate().filter(|&(_, &length)| length > 0) {
+        let after = |vouchers: u128| {
+            let nanos = vouchers * all * 1_000_000_000 / (u128::from(rate) * wide(length));
+            Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
+        };
+        let turn = wide(stream) * wide(frame) / wide(lengths.len());
+        let frames = (0..length).step_by(frame);
+        due.extend(frames.map(|vouchers| (after(wide(vouchers) + turn), stream)));
+    }
+    due.sort_unstable();
+    due
+}
+
+/// Starts the thread that wakes the streams when their frames are due: the runtime's own timers are a
+/// millisecond coarse, as long as a whole ack may take.
+fn pace(schedule: Vec<(Duration, usize)>, lengths: &[usize], start: Instant) -> Vec<Due> {
+    // Room for every frame, so that a slow stream never delays the others.
+    let (wakers, dues): (Vec<_>, Vec<_>) =
+        lengths.iter().map(|&length| mpsc::channel(length.max(1))).unzip();
+    std::thread::spawn(move || {
+        for (after, stream) in schedule {
+            let due = start + after;
+            std::thread::sleep(due.saturating_duration_since(Instant::now()));
+            if wakers[stream].try_send(due).is_err() {
+                // The stream broke; the run ends with its error.
+                break;
+            }
+        }
+    });
+    dues.into_iter().map(Due::Paced).collect()
+}
+
+/// How many frames of `size` vouchers a stream has.
+fn frames(signed: &Signed, size: usize) -> usize {
+    signed.expected.len().div_ceil(size)
+}
+
+/// One of them; its id is its number.
+fn frame(signed: &Signed, size: usize, number: usize) -> Frame {
+    let to = signed.expected.len().min((number + 1) * size);
+    Frame {
+        frame_id: u64::try_from(number).expect("frames are counted in 64 bits"),
+        packed: signed.packed.slice(number * size * VOUCHER_BYTES..to * VOUCHER_BYTES),
+        vouchers: Vec::new(),
+    }
+}
+
+struct Stream {
+    index: usize,
+    signed: Signed,
+    sending: Sending,
+    start: Instant,
+    client: VouchersClient<Channel>,
+    progress: Arc<Progress>,
+}
+
+impl Stream {
+    fn frames(&self) -> usize {
+        frames(&self.signed, self.sending.frame)
+    }
+
+    fn frame(&self, number: usize) -> Frame {
+        frame(&self.signed, self.sending.frame, number)
+    }
+
+    async fn run(mut self, mut due: Due) -> Result<Answers, Error> {
+        let (frames, depth) = (self.frames(), self.sending.depth);
+        let mut answers = Answers::new();
+        if frames == 0 {
+            return Ok(answers);
+        }
+        let (tx, rx) = mpsc::channel(depth);
+        let mut under_way = VecDeque::with_capacity(depth);
+        under_way.push_back(due.next().await);
+        tx.send(self.frame(0)).await.expect("the receiver is at hand");
+        let opened = self.client.stream(ReceiverStream::new(rx)).await;
+        let mut acks = opened.map_err(|status| self.lost(0, status_text(&status)))?.into_inner();
+        let (mut sent, mut acked) = (1, 0);
+        while acked < frames {
+            let room = sent < frames && under_way.len() < depth && !tx.is_closed();
+            tokio::select! {
+                biased;
+                due = due.next(), if room => {
+                    under_way.push_back(due);
+                    // A closed channel means a broken stream: the next read of an ack says why.
+                    drop(tx.send(self.frame(sent)).await);
+                    sent += 1;
+                }
+                ack = tokio::time::timeout(PATIENCE, acks.message()) => {
+                    let ack = match ack {
+                        Ok(Ok(Some(ack))) => ack,
+                        Ok(Ok(None)) => return Err(self.lost(acked, "the engine ended it".into())),
+                        Ok(Err(status)) => return Err(self.lost(acked, status_text(&status))),
+                        Err(_) => {
+                            let why = format!("no ack for {} s", PATIENCE.as_secs());
+                            return Err(self.lost(acked, why));
+                        }
+                    };
+                    let due = under_way.pop_front();
+                    let due = due.ok_or_else(|| self.broken("an ack without a frame".into()))?;
+                    answers.record_latency(due, Instant::now());
+                    self.compare(acked, &ack, &mut answers)?;
+                    acked += 1;
+                }
+            }
+        }
+        answers.elapsed = self.start.elapsed();
+        drop(tx);
+        match acks.message().await {
+            Ok(None) => Ok(answers),
+            Ok(Some(_)) => Err(self.broken("an ack without a frame".into())),
+            Err(status) => Err(self.lost(acked, status_text(&status))),
+        }
+    }
+
+    /// Compares one ack with what was expected of its frame.
+    fn compare(&self, number: usize, ack: &Ack, answers: &mut Answers) -> Result<(), Error> {
+        let size = self.sending.frame;
+        let expected = &self.signed.expected[number * size..];
+        let expected = &expected[..size.min(expected.len())];
+        if usize::try_from(ack.frame_id) != Ok(number) {
+            return Err(self.broken(format!("the ack of frame {number} names {}", ack.frame_id)));
+        }
+        if ack.outcomes.len() != expected.len() {
+            let (got, sent) = (ack.outcomes.len(), expected.len());
+            return Err(
+                self.broken(format!("{got} outcomes for the {sent} vouchers of frame {number}"))
+            );
+        }
+        let (mut credited, mut stale, mut rejected) = (0, 0, 0);
+        for (place, (&got, &expected)) in ack.outcomes.iter().zip(expected).enumerate() {
+            *answers.outcomes.entry(got).or_default() += 1;
+            match got {
+                outcome::CREDITED => credited += 1,
+                outcome::STALE => stale += 1,
+                _ => rejected += 1,
+            }
+            if got != expected {
+                answers.unexpected += 1;
+                let voucher = number * size + place;
+                let tell = || self.describe(voucher, ack, expected, got);
+                answers.first_unexpected.get_or_insert_with(tell);
+            }
+        }
+        if (credited, stale, rejected) != (ack.credited, ack.stale, ack.rejected) {
+            return Err(self.broken(format!("the counts of ack {number} are not its outcomes'")));
+        }
+        if credited > 0 && ack.lsn == 0 {
+            return Err(self.broken(format!("ack {number} credits vouchers but names no lsn")));
+        }
+        self.progress.add(u64::try_from(expected.len()).expect("a frame is small"));
+        answers.frames += 1;
+        Ok(())
+    }
+
+    fn describe(&self, voucher: usize, ack: &Ack, expected: u8, got: u8) -> String {
+        let (fields, _) = Fields::unpack(&self.signed.packed.as_chunks().0[voucher]);
+        format!(
+            "stream {}, frame {}, lsn {}, voucher {} of the stream: expected {}, got {}; {}",
+            self.index,
+            ack.frame_id,
+            ack.lsn,
+            voucher,
+            outcome::name(expected),
+            outcome::name(got),
+            fields
+        )
+    }
+
+    fn lost(&self, acked: usize, why: String) -> Error {
+        Error::Lost { stream: self.index, acked, frames: self.frames(), why }
+    }
+
+    fn broken(&self, what: String) -> Error {
+        Error::Contract { stream: self.index, what }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn open_loop_latency_counts_from_the_intended_time() {
+        let start = Instant::now();
+        let due = |ms| start + Duration::from_millis(ms);
+        let mut answers = Answers::new();
+        // Frames are due every 10 ms; the engine stalls for a second and then acks all at once.
+        for frame in 0..100 {
+            answers.record_latency(due(frame * 10), due(1_000));
+        }
+        // Measured from late sends this would be one slow frame; it is all of them.
+        let p50 = answers.latency.value_at_quantile(0.5);
+        assert!((500_000..=512_000).contains(&p50), "p50 {p50}");
+        assert!(answers.latency.max() >= 1_000_000);
+        // An ack cannot come before its frame; a clock that says so gives the smallest latency.
+        answers.record_latency(due(5), due(1));
+        assert_eq!(answers.latency.min(), 1);
+    }
+
+    #[test]
+    fn streams_share_the_rate_by_their_length_and_take_turns() {
+        let due = schedule(&[3_000, 1_000, 0], 100, 4_000);
+        assert_eq!(due.len(), 40);
+        assert!(due.is_sorted());
+        let of = |stream| -> Vec<u128> {
+            due.iter().filter(|(_, s)| *s == stream).map(|(at, _)| at.as_millis()).collect()
+        };
+        // 3,000 vouchers a second on the first, 1,000 on the second: one second each.
+        assert_eq!(of(0)[..4], [0, 33, 66, 100]);
+        assert_eq!(of(0).last(), Some(&966));
+        assert_eq!(of(1)[..3], [33, 133, 233]);
+        assert_eq!(of(1).last(), Some(&933));
+        assert!(of(2).is_empty());
+    }
+
+    #[test]
+    fn frames_cover_every_voucher_once() {
+        let bytes: Vec<u8> =
+            (0..10 * VOUCHER_BYTES).map(|i| u8::try_from(i % 251).unwrap()).collect();
+        let signed = Signed { packed: bytes.clone().into(), expected: vec![1; 10] };
+        for size in [1, 3, 5, 10, 11] {
+            let numbers = 0..frames(&signed, size);
+            let sent: Vec<u8> = numbers.flat_map(|n| frame(&signed, size, n).packed).collect();
+            assert_eq!(sent, bytes, "frames of {size}");
+        }
+    }
+}

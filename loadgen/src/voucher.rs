@@ -1,0 +1,206 @@
+//! The voucher's bytes as a client sees them: packing, channel id, signed message.
+//!
+//! Written from the published format alone and checked against `tests/vectors/vouchers.json`. Never
+//! shares code with the engine: a mistake there must show up as a difference here.
+
+/// Bytes of one packed voucher.
+pub const VOUCHER_BYTES: usize = 160;
+/// Where the signature starts.
+pub const SIGNATURE_AT: usize = 96;
+/// Bytes of the message that is signed.
+pub const MESSAGE_BYTES: usize = 50;
+
+const CHANNEL_CONTEXT: &str = "tallystick 2026-11 channel v1";
+
+/// What a voucher says; the signature stands beside it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fields {
+    /// Key that signs.
+    pub signer: [u8; 32],
+    /// Who is paid.
+    pub payee: [u8; 32],
+    /// Number of the asset.
+    pub asset: u32,
+    /// Which of the parallel channels of signer and payee.
+    pub lane: u64,
+    /// Unix seconds; part of the channel.
+    pub expires_at: i64,
+    /// The channel's running total, in asset units.
+    pub cumulative: u64,
+}
+
+impl Fields {
+    /// Writes the packed form.
+    pub fn pack(&self, signature: &[u8; 64], out: &mut [u8; VOUCHER_BYTES]) {
+        out[..32].copy_from_slice(&self.signer);
+        out[32..64].copy_from_slice(&self.payee);
+        out[64..68].copy_from_slice(&self.asset.to_le_bytes());
+        out[68..72].fill(0);
+        out[72..80].copy_from_slice(&self.lane.to_le_bytes());
+        out[80..88].copy_from_slice(&self.expires_at.to_le_bytes());
+        out[88..96].copy_from_slice(&self.cumulative.to_le_bytes());
+        out[96..].copy_from_slice(signature);
+    }
+
+    /// Reads the packed form; the signature is the last 64 bytes.
+    #[must_use]
+    pub fn unpack(packed: &[u8; VOUCHER_BYTES]) -> (Self, [u8; 64]) {
+        fn at<const N: usize>(packed: &[u8; VOUCHER_BYTES], from: usize) -> [u8; N] {
+            *packed[from..].first_chunk().expect("every field lies within the 160 bytes")
+        }
+        let fields = Self {
+            signer: at(packed, 0),
+            payee: at(packed, 32),
+            asset: u32::from_le_bytes(at(packed, 64)),
+            lane: u64::from_le_bytes(at(packed, 72)),
+            expires_at: i64::from_le_bytes(at(packed, 80)),
+            cumulative: u64::from_le_bytes(at(packed, 88)),
+        };
+        (fields, at(packed, SIGNATURE_AT))
+    }
+}
+
+impl std::fmt::Display for Fields {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let hex = |bytes: &[u8]| data_encoding::HEXLOWER.encode(bytes);
+        write!(
+            f,
+            "signer {}, payee {}, asset {}, lane {}, expires_at {}, cumulative {}",
+            hex(&self.signer),
+            hex(&self.payee),
+            self.asset,
+            self.lane,
+            self.expires_at,
+            self.cumulative
+        )
+    }
+}
+
+/// One network, whose id is part of every channel.
+#[derive(Clone)]
+pub struct Network {
+    /// A hasher that has read the context and the network id.
+    start: blake3::Hasher,
+}
+
+impl Network {
+    /// The network of that id.
+    #[must_use]
+    pub fn new(id: [u8; 32]) -> Self {
+        let mut start = blake3::Hasher::new_derive_key(CHANNEL_CONTEXT);
+        start.update(&id);
+        Self { start }
+    }
+
+    /// Id of the voucher's channel.
+    #[must_use]
+    pub fn channel(&self, voucher: &Fields) -> [u8; 32] {
+        let mut tail = [0; 84];
+        tail[..32].copy_from_slice(&voucher.signer);
+        tail[32..64].copy_from_slice(&voucher.payee);
+        tail[64..68].copy_from_slice(&voucher.asset.to_le_bytes());
+        tail[68..76].copy_from_slice(&voucher.lane.to_le_bytes());
+        tail[76..].copy_from_slice(&voucher.expires_at.to_le_bytes());
+        *self.start.clone().update(&tail).finalize().as_bytes()
+    }
+
+    /// What the signer signs.
+    #[must_use]
+    pub fn message(&self, voucher: &Fields) -> [u8; MESSAGE_BYTES] {
+        let mut message = [0; MESSAGE_BYTES];
+        message[..2].copy_from_slice(&[0x56, 0x01]);
+        message[2..34].copy_from_slice(&self.channel(voucher));
+        message[34..42].copy_from_slice(&voucher.cumulative.to_le_bytes());
+        message[42..].copy_from_slice(&voucher.expires_at.to_le_bytes());
+        message
+    }
+}
+
+/// What became of a voucher: the bytes of an ack that a plan can foresee.
+pub mod outcome {
+    /// Raised the channel's total.
+    pub const CREDITED: u8 = 1;
+    /// The channel's total was already there.
+    pub const STALE: u8 = 2;
+    /// The signature is not valid.
+    pub const BAD_SIGNATURE: u8 = 17;
+    /// The payer would owe more than its limit.
+    pub const OVER_LIMIT: u8 = 26;
+
+    /// The contract's word for an outcome byte.
+    #[must_use]
+    pub fn name(byte: u8) -> String {
+        use tallystick_proto::v1::Outcome;
+        match Outcome::try_from(i32::from(byte)) {
+            Ok(known) => {
+                known.as_str_name().trim_start_matches("OUTCOME_").to_lowercase().replace('_', " ")
+            }
+            Err(_) => format!("unknown outcome {byte}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use data_encoding::HEXLOWER;
+    use ed25519_dalek::{Signer as _, SigningKey};
+    use serde_json::Value;
+
+    fn bytes<const N: usize>(value: &Value) -> [u8; N] {
+        HEXLOWER.decode(value.as_str().unwrap().as_bytes()).unwrap().try_into().unwrap()
+    }
+
+    fn number<T: std::str::FromStr>(value: &Value) -> T
+    where
+        T::Err: std::fmt::Debug,
+    {
+        value.as_str().unwrap().parse().unwrap()
+    }
+
+    #[test]
+    fn every_vector_is_packed_hashed_and_signed_alike() {
+        let text = include_str!("../../tests/vectors/vouchers.json");
+        let file: Value = serde_json::from_str(text).unwrap();
+        assert_eq!(file["context"], CHANNEL_CONTEXT);
+        let network = Network::new(bytes(&file["network_id"]));
+        let cases = file["vouchers"].as_array().unwrap();
+        assert!(!cases.is_empty());
+        for case in cases {
+            let fields = Fields {
+                signer: bytes(&case["signer"]),
+                payee: bytes(&case["payee"]),
+                asset: case["asset"].as_u64().unwrap().try_into().unwrap(),
+                lane: number(&case["lane"]),
+                expires_at: number(&case["expires_at"]),
+                cumulative: number(&case["cumulative"]),
+            };
+            assert_eq!(network.channel(&fields), bytes(&case["channel_id"]));
+            let message = network.message(&fields);
+            assert_eq!(message, bytes(&case["message"]));
+            let key = SigningKey::from_bytes(&bytes(&case["signer_secret"]));
+            let signature = key.sign(&message).to_bytes();
+            assert_eq!(signature, bytes(&case["signature"]));
+            let mut packed = [0xff; VOUCHER_BYTES];
+            fields.pack(&signature, &mut packed);
+            assert_eq!(packed, bytes(&case["packed"]));
+            assert_eq!(Fields::unpack(&packed), (fields, signature));
+        }
+    }
+
+    #[test]
+    fn outcomes_have_the_numbers_of_the_contract() {
+        use tallystick_proto::v1::Outcome;
+        let pairs = [
+            (outcome::CREDITED, Outcome::Credited),
+            (outcome::STALE, Outcome::Stale),
+            (outcome::BAD_SIGNATURE, Outcome::BadSignature),
+            (outcome::OVER_LIMIT, Outcome::OverLimit),
+        ];
+        for (byte, known) in pairs {
+            assert_eq!(i32::from(byte), known as i32);
+        }
+        assert_eq!(outcome::name(17), "bad signature");
+        assert_eq!(outcome::name(99), "unknown outcome 99");
+    }
+}
