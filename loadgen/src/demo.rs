@@ -48,23 +48,40 @@ pub async fn demo(args: &DemoArgs) -> Result<bool, Error> {
     let binary = engine_binary(args)?;
     prepare(&args.dir)?;
     eprintln!("Starting {} with its data in {}", binary.display(), args.dir.display());
-    let engine = Engine::start(&binary, &args.dir).await?;
-    let run_args = run_args(args, &engine.grpc);
+    let mut engine = Engine::start(&binary, &args.dir).await?;
+    let found = load_and_settle(args, &engine.grpc).await;
+    let (report, settled) = found.map_err(|error| engine.explain(error))?;
+    let json = args.dir.join("report.json");
+    let Some(settled) = settled else {
+        write_json(&json, &report)?;
+        crate::show(&report.text());
+        return Ok(false);
+    };
+    engine.stop().await?;
+    let report = DemoReport::new(report, settled, &args.dir, started.elapsed().as_secs_f64());
+    write_json(&json, &report)?;
+    crate::show(&report.text(&args.dir));
+    Ok(true)
+}
+
+/// Loads the engine and, if the books match, settles the window.
+async fn load_and_settle(
+    args: &DemoArgs,
+    target: &str,
+) -> Result<(Report, Option<Settled>), Error> {
+    let run_args = run_args(args, target);
     let mut run = run::execute(&run_args).await?;
     let report = Report::new(&run_args, &run);
     if !report.good() {
-        write_json(&args.dir.join("report.json"), &report)?;
-        crate::show(&report.text());
-        return Ok(false);
+        return Ok((report, None));
     }
-    let export = args.dir.join("export");
-    let settled = settle::settle(&run_args, &mut run, &export).await?;
-    drop(run);
-    engine.stop().await?;
-    let report = DemoReport::new(report, settled, export, started.elapsed().as_secs_f64());
-    write_json(&args.dir.join("report.json"), &report)?;
-    crate::show(&report.text(&args.dir));
-    Ok(true)
+    let settled = settle::settle(&run_args, &mut run, &export_dir(&args.dir)).await?;
+    Ok((report, Some(settled)))
+}
+
+/// Where the bank's files go.
+fn export_dir(dir: &Path) -> PathBuf {
+    dir.join("export")
 }
 
 /// The engine beside our own executable, unless another is named.
@@ -143,7 +160,7 @@ pub fn write_json(path: &Path, report: &impl Serialize) -> Result<(), Error> {
 }
 
 impl DemoReport {
-    fn new(run: Report, settled: Settled, export_dir: PathBuf, demo_seconds: f64) -> Self {
+    fn new(run: Report, settled: Settled, dir: &Path, demo_seconds: f64) -> Self {
         let Settled { batch, files, payments, cents, mut checks } = settled;
         checks.push("the engine ended with exit code 0 when asked to".into());
         Self {
@@ -159,7 +176,7 @@ impl DemoReport {
             pay_in_total: batch.pay_in_total,
             nb_of_txs: payments,
             ctrl_sum: format!("{}.{:02}", cents / 100, cents % 100),
-            export_dir,
+            export_dir: export_dir(dir),
             files,
             checks,
             demo_seconds,

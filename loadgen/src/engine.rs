@@ -101,6 +101,14 @@ impl Engine {
         }
     }
 
+    /// An error of the run, and if the engine is gone, why.
+    pub fn explain(&mut self, error: Error) -> Error {
+        match self.exited() {
+            Ok(Some(status)) => self.failed(&format!("{error}: the engine ended ({status})")),
+            Ok(None) | Err(_) => error,
+        }
+    }
+
     fn exited(&mut self) -> Result<Option<ExitStatus>, Error> {
         let status = self.child.try_wait();
         status.map_err(|error| Error::Engine(format!("cannot see the engine: {error}")))

@@ -95,12 +95,12 @@ pub async fn send_all(
     progress: Arc<Progress>,
 ) -> Result<Answers, Error> {
     let lengths: Vec<usize> = signed.iter().map(|stream| stream.expected.len()).collect();
-    let mut dues = Vec::new();
+    let schedule = sending.rate.map(|rate| schedule(&lengths, sending.frame, rate));
     let start = Instant::now();
-    match sending.rate {
-        None => dues.extend(signed.iter().map(|_| Due::AtOnce)),
-        Some(rate) => dues.extend(pace(schedule(&lengths, sending.frame, rate), &lengths, start)),
-    }
+    let dues = match schedule {
+        None => signed.iter().map(|_| Due::AtOnce).collect(),
+        Some(schedule) => pace(schedule, &lengths, start),
+    };
     let mut streams = tokio::task::JoinSet::new();
     for (index, (signed, due)) in signed.iter().zip(dues).enumerate() {
         let stream = Stream {
@@ -119,6 +119,9 @@ pub async fn send_all(
     }
     Ok(answers)
 }
+
+/// The answers on one stream.
+type Acks = tonic::Streaming<Ack>;
 
 /// When the frames of one stream are due.
 enum Due {
@@ -231,16 +234,9 @@ impl Stream {
                     drop(tx.send(self.frame(sent)).await);
                     sent += 1;
                 }
-                ack = tokio::time::timeout(PATIENCE, acks.message()) => {
-                    let ack = match ack {
-                        Ok(Ok(Some(ack))) => ack,
-                        Ok(Ok(None)) => return Err(self.lost(acked, "the engine ended it".into())),
-                        Ok(Err(status)) => return Err(self.lost(acked, status_text(&status))),
-                        Err(_) => {
-                            let why = format!("no ack for {} s", PATIENCE.as_secs());
-                            return Err(self.lost(acked, why));
-                        }
-                    };
+                ack = self.next_ack(&mut acks, acked) => {
+                    let ended = || self.lost(acked, "the engine ended it".into());
+                    let ack = ack?.ok_or_else(ended)?;
                     let due = under_way.pop_front();
                     let due = due.ok_or_else(|| self.broken("an ack without a frame".into()))?;
                     answers.record_latency(due, Instant::now());
@@ -251,10 +247,18 @@ impl Stream {
         }
         answers.elapsed = self.start.elapsed();
         drop(tx);
-        match acks.message().await {
-            Ok(None) => Ok(answers),
-            Ok(Some(_)) => Err(self.broken("an ack without a frame".into())),
-            Err(status) => Err(self.lost(acked, status_text(&status))),
+        match self.next_ack(&mut acks, acked).await? {
+            None => Ok(answers),
+            Some(_) => Err(self.broken("an ack without a frame".into())),
+        }
+    }
+
+    /// The next ack; `None` when the engine ended the stream.
+    async fn next_ack(&self, acks: &mut Acks, acked: usize) -> Result<Option<Ack>, Error> {
+        match tokio::time::timeout(PATIENCE, acks.message()).await {
+            Ok(Ok(ack)) => Ok(ack),
+            Ok(Err(status)) => Err(self.lost(acked, status_text(&status))),
+            Err(_) => Err(self.lost(acked, format!("no ack for {} s", PATIENCE.as_secs()))),
         }
     }
 
