@@ -14,8 +14,8 @@ pub const PARTIES_MAX: u32 = 1 << 24;
 /// Frames under way on one stream when the loop is open and nothing is said: as many as an engine
 /// reads ahead, so that a stall shows up as latency and not as a slower client.
 pub const OPEN_LOOP_DEPTH: usize = 64;
-/// The same for the closed loop: enough to keep an engine busy, few enough to keep latency honest.
-pub const CLOSED_LOOP_DEPTH: usize = 8;
+/// The same for the closed loop: enough to keep an engine busy; more only makes frames wait longer.
+pub const CLOSED_LOOP_DEPTH: usize = 4;
 
 /// Makes, signs and streams vouchers, keeps its own books and compares them with the engine's.
 #[derive(Debug, Parser)]
@@ -98,7 +98,7 @@ pub struct RunArgs {
     /// Streams on each connection.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=256))]
     pub streams_per_connection: u16,
-    /// Frames under way on one stream [default: 8, with --rate 64].
+    /// Frames under way on one stream [default: 4, with --rate 64].
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..=4096))]
     pub depth: Option<u16>,
     /// Vouchers a second over all streams (open loop). Without it each ack sends the next frame

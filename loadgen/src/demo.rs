@@ -116,6 +116,9 @@ fn run_args(args: &DemoArgs, target: &str) -> RunArgs {
         "--seed",
         &seed,
         "--baseline",
+        // Two frames on each stream keep every core busy; more would only wait.
+        "--depth",
+        "2",
     ];
     match Cli::parse_from(words).command {
         Command::Run(args) => *args,
@@ -229,7 +232,16 @@ impl DemoReport {
                 self.batch_rail
             ),
         );
-        lines.line("carried", &format!("{}, to the next window", money(&self.batch_carried)));
+        let units = |sum: &str| sum.parse().unwrap_or(0u128);
+        let advance = units(&self.batch_total).saturating_sub(units(&self.pay_in_total));
+        lines.line(
+            "clearing",
+            &format!("advances {} of debtors' dust", money(&advance.to_string())),
+        );
+        lines.line(
+            "carried",
+            &format!("{} still owed to creditors, in the next window", money(&self.batch_carried)),
+        );
         for file in &self.files {
             let path = self.export_dir.join(&file.name);
             let bytes = u64::try_from(file.bytes).unwrap_or(u64::MAX);

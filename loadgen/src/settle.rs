@@ -230,9 +230,10 @@ fn check_files(
     }
     none(&differences)?;
     checks.push(format!(
-        "pain.001 pays {} creditors {} in all: counts, sums, ids and accounts agree",
+        "pain.001 makes {} payments of {} {} in all: counts, sums, ids and accounts agree",
         crate::text::count(found.count),
-        crate::text::money(found.cents, 2)
+        crate::text::money(found.cents, 2),
+        args.asset_code
     ));
     Ok(found)
 }

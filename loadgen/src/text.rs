@@ -64,7 +64,7 @@ impl Lines {
 
     /// A line on its own.
     pub fn plain(&mut self, text: &str) {
-        self.out.push_str(text);
+        self.out.push_str(text.trim_end());
         self.out.push('\n');
     }
 

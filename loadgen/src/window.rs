@@ -145,21 +145,27 @@ impl Sealed {
     /// # Errors
     /// When a figure of the engine is not a number.
     pub fn compare(&self, books: &Books, asset: u32) -> Result<Differences, Error> {
+        // The few figures first: they tell what kind of difference it is, before the many pairs.
         let mut differences = Differences::default();
-        differences.sums(&books.pairs, &self.obligations, pair_name);
         let credited = self.windows.iter().map(|window| window.vouchers_credited).sum();
         differences.figure("vouchers credited in the window", books.credited, credited);
         differences.figure("sum of the net positions", 0, self.positions_sum());
-        if self.carried_in(asset) {
+        let carried_in = self.carried_in(asset);
+        if let [window] = self.windows.as_slice()
+            && !carried_in
+        {
+            self.compare_totals(&books.totals(), window, asset, &mut differences)?;
+        }
+        differences.sums(&books.pairs, &self.obligations, pair_name);
+        if carried_in {
             return Ok(differences);
         }
         let position_name = |party: &PartyId| format!("position {}", hex(party));
         differences.sums(&books.positions(), &self.positions, position_name);
-        if let [window] = self.windows.as_slice() {
+        if self.windows.len() == 1 {
             // Nets of several windows do not add up to the net of all.
             let net_name = |pair: &Pair| format!("net {}", pair_name(pair));
             differences.sums(&books.net_pairs(), &self.net_obligations, net_name);
-            self.compare_totals(&books.totals(), window, asset, &mut differences)?;
         }
         Ok(differences)
     }
