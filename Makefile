@@ -1,0 +1,48 @@
+# What a person types. Every target starts with `setup`, so that a fresh clone on a fresh machine
+# works; every target uses the one release profile, so that RocksDB is compiled once.
+
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test bench lint clean-demo
+
+CARGO ?= cargo
+# Where cargo builds. Set CARGO_TARGET_DIR to keep builds outside the clone.
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+ENGINE := $(TARGET)/release/tallystick
+LOADGEN := $(TARGET)/release/tallystick-loadgen
+# Vouchers that the demo signs and clears.
+DEMO_VOUCHERS ?= 1000000
+DEMO_DIR ?= target/demo
+
+help: ## Show this help
+	@echo 'make TARGET, where TARGET is one of:'
+	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  \1|\2/p' $(MAKEFILE_LIST) \
+	  | while IFS='|' read -r name what; do printf '  %-12s %s\n' "$$name" "$$what"; done
+	@echo 'Variables: DEMO_VOUCHERS=$(DEMO_VOUCHERS) DEMO_DIR=$(DEMO_DIR) CARGO_TARGET_DIR=$(TARGET)'
+
+setup: ## Install what the build and the tests need (apt-get, when allowed)
+	@.ci/setup
+
+demo: setup binaries ## Sign, stream, net and settle DEMO_VOUCHERS vouchers, and check every sum
+	@$(LOADGEN) demo --engine $(ENGINE) --dir $(DEMO_DIR) --vouchers $(DEMO_VOUCHERS)
+
+test: setup binaries ## All tests: Rust (unit, end to end, crash) and the Python client
+	$(CARGO) test --release --locked --workspace
+	TALLYSTICK_BIN=$(abspath $(ENGINE)) tests/python/run.sh
+
+bench: setup ## Benchmarks of the parts
+	$(CARGO) bench --profile release --locked -p tallystick-bench
+
+lint: setup ## Format, layers and clippy, as CI checks them
+	$(CARGO) fmt --all --check
+	.ci/layers
+	$(CARGO) clippy --release --workspace --all-targets --locked -- -D warnings
+
+clean-demo: ## Remove what the demo left
+	rm -rf -- $(DEMO_DIR)
+
+.PHONY: binaries
+binaries:
+	@test -x $(ENGINE) \
+	  || echo 'The first build compiles RocksDB: about 15 minutes on two cores. Later ones are short.'
+	$(CARGO) build --release --locked -p tallystick -p tallystick-loadgen
