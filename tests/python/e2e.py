@@ -1,0 +1,326 @@
+"""One deployment from the first party to the bank's file, seen from outside: registers, signs, pays,
+closes a window, nets on its own books, settles, and compares every figure with the engine's."""
+import argparse
+import json
+import pathlib
+import subprocess
+import sys
+import time
+import xml.etree.ElementTree as xml
+from collections import defaultdict
+from decimal import Decimal
+
+import grpc
+from tallystick.v1 import operator_pb2 as op
+from tallystick.v1 import operator_pb2_grpc, vouchers_pb2_grpc
+from tallystick.v1 import vouchers_pb2 as vo
+
+import wire
+
+CLEARING = bytes(32)
+THROUGH_CLEARING, PAIR_BY_PAIR = 1, 2  # two assets, one per settlement model
+SCALE = 6
+CENT = 10 ** (SCALE - 2)
+DEADLINE = 60  # seconds; a bound, not an expectation
+
+
+class Engine:
+    """The real binary on a port of its own choice."""
+
+    def __init__(self, binary, work):
+        ready, self.log = work / "ready", (work / "engine.log")
+        # sys.argv of the engine: everything on loopback, nothing outside the work folder.
+        self.process = subprocess.Popen(
+            [binary, "serve", "--data-dir", work / "data", "--listen", "127.0.0.1:0",
+             "--ready-file", ready, *SERVE_ARGS],
+            stderr=self.log.open("wb"), stdout=subprocess.DEVNULL)
+        until = time.monotonic() + DEADLINE
+        while not (ready.exists() and ready.read_text().strip()):
+            try:
+                code = self.process.wait(timeout=0.02)
+                sys.exit(f"the engine ended with {code}:\n{self.log.read_text()}")
+            except subprocess.TimeoutExpired:
+                if time.monotonic() > until:
+                    self.process.kill()
+                    sys.exit(f"the engine was not ready in {DEADLINE} s:\n{self.log.read_text()}")
+        self.address = ready.read_text().split()[0]
+
+    def stop(self):
+        """Asks it to end, as an operator would."""
+        self.process.terminate()
+        code = self.process.wait(timeout=DEADLINE)
+        assert code == 0, f"the engine ended with {code}:\n{self.log.read_text()}"
+
+
+# The clearing account of the deployment, from which multilateral pay-outs leave.
+SERVE_ARGS = []
+
+
+class World:
+    """Who there is, and this test's own books."""
+
+    def __init__(self, operator, vouchers):
+        self.operator, self.vouchers = operator, vouchers
+        self.requests = 0
+        network = vouchers.GetNetwork(vo.GetNetworkRequest())
+        self.network = network.network_id
+        assert len(self.network) == 32 and network.frame_vouchers_max == 4096, network
+        self.parties = {name: wire.seed(f"party {name}") for name in "abcdefg"}
+        # a, b, c pay; d, e, f are paid; g does both, and so do a and d, so that netting nets.
+        self.agents = {name: wire.Agent(f"agent {name}") for name in "abcdg"}
+        self.expires_at = int(time.time()) + 86_400
+        self.owed = defaultdict(int)  # (asset, payer, payee) -> units
+
+    def request(self, what):
+        """A new request id."""
+        self.requests += 1
+        return f"python-{what}-{self.requests}"
+
+    def register(self):
+        """Assets, parties, signers, limits."""
+        models = {THROUGH_CLEARING: op.SETTLEMENT_MODEL_MULTILATERAL,
+                  PAIR_BY_PAIR: op.SETTLEMENT_MODEL_BILATERAL}
+        for number, model in models.items():
+            asset = vo.Asset(number=number, code="EUR", scale=SCALE)
+            request = op.CreateAssetRequest(
+                request_id=self.request("asset"), asset=asset, model=model)
+            assert self.operator.CreateAsset(request) == asset
+        for place, (name, party_id) in enumerate(self.parties.items()):
+            account = op.SettlementAccount(fields={"iban": wire.iban(1_000 + place)})
+            party = op.Party(party_id=party_id, name=f"Party {name.upper()} GmbH",
+                             accounts={"iso20022": account})
+            request = op.UpsertPartyRequest(request_id=self.request("party"), party=party)
+            assert self.operator.UpsertParty(request) == party
+        for name, agent in self.agents.items():
+            signer = op.Signer(signer=agent.key, party_id=self.parties[name])
+            request = op.AddSignerRequest(request_id=self.request("signer"), signer=signer)
+            assert self.operator.AddSigner(request) == signer
+            for asset in models:
+                request = op.SetCreditLimitRequest(
+                    request_id=self.request("limit"), party_id=self.parties[name], asset=asset,
+                    limit=str(10 ** 15))
+                assert self.operator.SetCreditLimit(request).credit_limit == str(10 ** 15)
+
+    def sign(self, payer, payee, asset, lane, cumulative):
+        """A voucher of `payer`'s agent."""
+        return self.agents[payer].voucher(
+            self.network, self.parties[payee], asset, lane, self.expires_at, cumulative)
+
+    def owe(self, asset, payer, payee, units):
+        """Notes what must be owed."""
+        self.owed[asset, self.parties[payer], self.parties[payee]] += units
+
+
+def outcomes(ack):
+    """The outcomes by name, after checking the counts."""
+    names = [vo.Outcome.Name(byte).removeprefix("OUTCOME_") for byte in ack.outcomes]
+    assert ack.credited == names.count("CREDITED") and ack.stale == names.count("STALE"), ack
+    assert ack.rejected == len(names) - ack.credited - ack.stale, ack
+    return names
+
+
+def pay(world):
+    """Vouchers in every way the contract offers; fills the books."""
+    submit = world.vouchers.Submit
+    one = world.sign("a", "d", THROUGH_CLEARING, 0, 1_234_567)
+    ack = submit(vo.Frame(frame_id=7, packed=wire.pack(one)))
+    assert (ack.frame_id, outcomes(ack)) == (7, ["CREDITED"]) and ack.lsn > 0
+    world.owe(THROUGH_CLEARING, "a", "d", 1_234_567)
+    assert outcomes(submit(vo.Frame(vouchers=[vo.Voucher(**one)]))) == ["STALE"]
+
+    forged = world.sign("a", "d", THROUGH_CLEARING, 0, 2_000_000)
+    forged["signature"] = one["signature"]
+    stranger = wire.Agent("nobody").voucher(
+        world.network, world.parties["d"], THROUGH_CLEARING, 0, world.expires_at, 1)
+    itself = world.sign("a", "a", THROUGH_CLEARING, 0, 1)
+    late = world.agents["a"].voucher(
+        world.network, world.parties["d"], THROUGH_CLEARING, 0, 1_000_000_000, 1)
+    above = world.sign("b", "d", THROUGH_CLEARING, 0, 10 ** 15 + 1)
+    good = world.sign("b", "d", THROUGH_CLEARING, 0, 5)
+    # Packed first, then structured, in the order given.
+    frame = vo.Frame(packed=b"".join(map(wire.pack, [forged, stranger, itself])),
+                     vouchers=[vo.Voucher(**v) for v in (late, above, good)])
+    assert outcomes(submit(frame)) == [
+        "BAD_SIGNATURE", "UNKNOWN_SIGNER", "SELF_PAYMENT", "EXPIRED", "OVER_LIMIT", "CREDITED"]
+    world.owe(THROUGH_CLEARING, "b", "d", 5)
+
+    channel = world.vouchers.GetChannel(vo.GetChannelRequest(
+        **{k: one[k] for k in ("signer", "payee", "asset", "lane", "expires_at")}))
+    expected = wire.channel_id(world.network, one["signer"], one["payee"], one["asset"],
+                               one["lane"], one["expires_at"])
+    assert channel == vo.Channel(channel_id=expected, cumulative=1_234_567, lsn=ack.lsn), channel
+    stream(world)
+
+
+def stream(world):
+    """Many frames without waiting for acks; exactly one ack a frame, in order."""
+    pairs = [("a", "e"), ("b", "e"), ("c", "f"), ("d", "a"), ("g", "a"), ("a", "g"), ("b", "g"),
+             ("g", "b"), ("c", "d"), ("d", "c")]
+    frames, totals = [], defaultdict(int)
+    for number in range(60):
+        payer, payee = pairs[number % len(pairs)]
+        asset = (THROUGH_CLEARING, PAIR_BY_PAIR)[number // len(pairs) % 2]
+        batch = []
+        for step in range(20):
+            lane = step % 4
+            totals[payer, payee, asset, lane] += 3_331 * (number + 1) + step
+            batch.append(world.sign(payer, payee, asset, lane, totals[payer, payee, asset, lane]))
+        frames.append(vo.Frame(frame_id=1_000 + number,
+                               packed=b"".join(map(wire.pack, batch[:10])),
+                               vouchers=[vo.Voucher(**v) for v in batch[10:]]))
+    acks = list(world.vouchers.Stream(iter(frames), timeout=DEADLINE))
+    assert [ack.frame_id for ack in acks] == [frame.frame_id for frame in frames]
+    assert all(outcomes(ack) == ["CREDITED"] * 20 for ack in acks)
+    assert all(first.lsn < then.lsn for first, then in zip(acks, acks[1:]))
+    for (payer, payee, asset, _), total in totals.items():
+        world.owe(asset, payer, payee, total)
+
+
+def read_window(world):
+    """Closes the window and compares obligations, nets, positions and root with the books."""
+    request = op.CloseWindowRequest(request_id=world.request("close"))
+    window = world.operator.CloseWindow(request, timeout=DEADLINE)
+    assert world.operator.CloseWindow(request).number == window.number == 1, "a retry is no new cut"
+    window = world.operator.GetWindow(op.GetWindowRequest(number=1))
+    assert window.state == op.WINDOW_STATE_CLOSED and window.cut_lsn > 0
+    assert window.vouchers_credited == 1_202, window
+    per_asset, nets = {}, {}
+    for asset in (THROUGH_CLEARING, PAIR_BY_PAIR):
+        ask = op.WindowAssetRequest(window=1, asset=asset)
+        gross = {(f, t): n for (a, f, t), n in world.owed.items() if a == asset}
+        got = [(o.payer, o.payee, int(o.amount)) for o in world.operator.ListObligations(ask)]
+        assert got == sorted((f, t, n) for (f, t), n in gross.items()), "obligations"
+        per_asset[asset] = got
+
+        net = [(f, t, n - gross.get((t, f), 0)) for (f, t), n in gross.items()]
+        net = sorted(item for item in net if item[2] > 0)
+        listed = world.operator.ListNetObligations(ask)
+        assert [(o.payer, o.payee, int(o.amount)) for o in listed] == net, "net obligations"
+
+        positions = defaultdict(int)
+        for payer, payee, amount in net:
+            positions[payer] -= amount
+            positions[payee] += amount
+        assert sum(positions.values()) == 0
+        listed = world.operator.ListNetPositions(ask)
+        assert {p.party_id: int(p.amount) for p in listed} == {
+            party: amount for party, amount in positions.items() if amount}, "net positions"
+        nets[asset] = (net, dict(positions))
+
+        total = next(t for t in window.totals if t.asset == asset)
+        assert int(total.gross) == sum(gross.values()) and total.pairs == len(gross)
+        assert int(total.net_bilateral) == sum(n for _, _, n in net)
+        assert int(total.net_multilateral) == sum(map(abs, positions.values())) // 2
+    assert window.root == wire.window_root(1, per_asset, {}), "the root is not that of the leaves"
+    return nets
+
+
+def expected_legs(asset, net, positions):
+    """What must be paid, and what is carried because it is less than a cent."""
+    if asset == PAIR_BY_PAIR:
+        wanted = net
+    else:
+        wanted = [(p, CLEARING, -n) for p, n in sorted(positions.items()) if n < 0]
+        wanted += [(CLEARING, p, n) for p, n in sorted(positions.items()) if n > 0]
+    legs = [(f, t, n - n % CENT) for f, t, n in wanted if n >= CENT]
+    carried = sum(n % CENT for f, t, n in wanted if t != CLEARING)
+    return legs, carried
+
+
+def settle(world, nets, work, schema):
+    """A batch per asset: legs, states, file; the file against the schema and the sums."""
+    for asset, (net, positions) in nets.items():
+        batch = world.operator.CreateBatch(op.CreateBatchRequest(
+            request_id=world.request("batch"), windows=[1], asset=asset, rail="iso20022"))
+        assert batch.state == op.BATCH_STATE_COMPUTED and len(batch.batch_id) == 32, batch
+        legs = list(world.operator.ListLegs(op.GetBatchRequest(batch_id=batch.batch_id)))
+        wanted, carried = expected_legs(asset, net, positions)
+        assert [(getattr(leg, "from"), leg.to, int(leg.amount)) for leg in legs] == wanted, "legs"
+        pay_outs = {leg.key: int(leg.amount) for leg in legs if leg.to != CLEARING}
+        assert batch.legs == len(legs) and batch.pay_in_legs == len(legs) - len(pay_outs)
+        assert int(batch.total) == sum(pay_outs.values()) and int(batch.carried) == carried
+        assert carried > 0, "this test's amounts leave dust"
+
+        approve = op.ApproveBatchRequest(
+            request_id=world.request("approve"), batch_id=batch.batch_id)
+        assert world.operator.ApproveBatch(approve).state == op.BATCH_STATE_APPROVED
+        files = defaultdict(bytes)
+        for chunk in world.operator.ExportBatch(op.GetBatchRequest(batch_id=batch.batch_id)):
+            files[chunk.file_name] += chunk.content
+        assert files, "the batch has a file"
+        paid = {}
+        for name, content in files.items():
+            path = work / pathlib.PurePath(name).name
+            path.write_bytes(content)
+            paid |= read_pain_001(path, schema)
+        assert paid == pay_outs, "the file pays other sums than the legs"
+
+
+def read_pain_001(path, schema):
+    """Validates one file and gives {EndToEndId: units}, after adding up every control sum."""
+    check = ["xmllint", "--noout", "--nonet", "--schema", schema, path]
+    done = subprocess.run(check, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    name = "{urn:iso:std:iso:20022:tech:xsd:pain.001.001.09}"
+    document = xml.parse(path).getroot()
+    header = document.find(f".//{name}GrpHdr")
+    transfers, sums = {}, Decimal(0)
+    for block in document.iter(f"{name}PmtInf"):
+        inside = Decimal(0)
+        found = list(block.iter(f"{name}CdtTrfTxInf"))
+        for transfer in found:
+            amount = transfer.find(f".//{name}InstdAmt")
+            assert amount.get("Ccy") == "EUR"
+            inside += Decimal(amount.text)
+            key = transfer.findtext(f".//{name}EndToEndId")
+            assert key not in transfers, f"{key} is paid twice"
+            transfers[key] = int(Decimal(amount.text).scaleb(SCALE))
+            # An IBAN's digits, its first four moved behind, leave 1 when divided by 97.
+            target = transfer.findtext(f"./{name}CdtrAcct//{name}IBAN")
+            assert int("".join(str(int(c, 36)) for c in target[4:] + target[:4])) % 97 == 1
+        assert Decimal(block.findtext(f"{name}CtrlSum")) == inside
+        assert int(block.findtext(f"{name}NbOfTxs")) == len(found)
+        sums += inside
+    assert Decimal(header.findtext(f"{name}CtrlSum")) == sums
+    assert int(header.findtext(f"{name}NbOfTxs")) == len(transfers)
+    return transfers
+
+
+def check_vectors(path):
+    """This client makes the very bytes of the published vectors."""
+    file = json.loads(path.read_text())
+    for case in file["vouchers"]:
+        agent = wire.Agent(None, bytes.fromhex(case["signer_secret"]))
+        voucher = agent.voucher(
+            bytes.fromhex(file["network_id"]), bytes.fromhex(case["payee"]), case["asset"],
+            int(case["lane"]), int(case["expires_at"]), int(case["cumulative"]))
+        assert wire.pack(voucher).hex() == case["packed"], case["name"]
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--engine", required=True)
+    parser.add_argument("--work", required=True, type=pathlib.Path)
+    parser.add_argument("--schema", required=True, type=pathlib.Path)
+    args = parser.parse_args()
+    assert args.schema.exists(), f"{args.schema} is missing"
+    check_vectors(pathlib.Path(__file__).parent.parent / "vectors" / "vouchers.json")
+    engine = Engine(args.engine, args.work)
+    try:
+        with grpc.insecure_channel(engine.address) as channel:
+            world = World(operator_pb2_grpc.OperatorStub(channel),
+                          vouchers_pb2_grpc.VouchersStub(channel))
+            world.register()
+            pay(world)
+            nets = read_window(world)
+            settle(world, nets, args.work, args.schema)
+    except BaseException:
+        engine.process.kill()
+        print(engine.log.read_text(), file=sys.stderr)
+        raise
+    engine.stop()
+    print("python: registered, paid, netted and settled; every figure is the same on both sides")
+
+
+if __name__ == "__main__":
+    main()
