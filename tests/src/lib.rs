@@ -1,0 +1,21 @@
+//! Proves the product from outside: runs the real binary, talks to it over gRPC and the command line,
+//! kills it, damages its files, and compares what it says with books kept here.
+//!
+//! Owns the harness that the tests in `tests/` share. Uses the engine's library for plain words
+//! (ids, voucher bytes) only, never to reach into a running engine. Never sleeps as a means of
+//! waiting: it polls with a deadline. Every engine listens on a loopback port of its own choice.
+
+mod client;
+mod damage;
+mod engine;
+mod world;
+
+pub use client::{Client, check_money_sums, frame, outcomes, refused, request_id};
+pub use damage::{copy_dir, files_ending, flip_bit};
+pub use engine::{Engine, Exit, Launch, binary, run_cli, until};
+pub use world::{
+    Signer, World, iban, in_a_day, limit_request, party_id, party_request, seed, signer_request,
+};
+
+/// The wire contract.
+pub use tallystick_proto::v1 as wire;
