@@ -169,7 +169,10 @@ pub fn refused<T: std::fmt::Debug>(result: Result<T, Status>, code: Code, part: 
     let status = result.expect_err("the call should be refused");
     let text = status.message();
     assert_eq!(status.code(), code, "{text}");
-    assert!(text.to_lowercase().contains(&part.to_lowercase()), "{text:?} says nothing of {part:?}");
+    assert!(
+        text.to_lowercase().contains(&part.to_lowercase()),
+        "{text:?} says nothing of {part:?}"
+    );
     // An error says what to do as well; a bare word does not.
     assert!(text.len() > 12, "{text:?} is too short to help anybody");
 }

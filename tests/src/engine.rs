@@ -133,7 +133,8 @@ impl Launch {
     /// Starts it. Panics with what it wrote when it does not come to serve.
     #[must_use]
     pub fn start(&self) -> Engine {
-        self.try_start().unwrap_or_else(|exit| panic!("the engine {}\n{}", exit.status, exit.stderr))
+        self.try_start()
+            .unwrap_or_else(|exit| panic!("the engine {}\n{}", exit.status, exit.stderr))
     }
 
     /// Starts it, and expects it to refuse. Returns what it wrote to stderr.
@@ -144,7 +145,11 @@ impl Launch {
             Err(exit) => {
                 let code = exit.status.code();
                 assert!(code.is_some_and(|code| code != 0), "{}: {}", exit.status, exit.stderr);
-                assert!(!exit.stderr.contains("panicked at"), "a panic is no text:\n{}", exit.stderr);
+                assert!(
+                    !exit.stderr.contains("panicked at"),
+                    "a panic is no text:\n{}",
+                    exit.stderr
+                );
                 exit.stderr
             }
         }
@@ -186,7 +191,8 @@ impl Engine {
     pub fn terminate(mut self) {
         let id = i32::try_from(self.child.id()).expect("process ids are positive i32");
         let id = rustix::process::Pid::from_raw(id).expect("process ids are positive");
-        rustix::process::kill_process(id, rustix::process::Signal::TERM).expect("the child is ours");
+        rustix::process::kill_process(id, rustix::process::Signal::TERM)
+            .expect("the child is ours");
         let status = until("the engine ends", || self.child.try_wait().expect("the child is ours"));
         assert!(status.success(), "the engine {status} after SIGTERM\n{}", self.stderr());
     }

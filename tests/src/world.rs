@@ -2,17 +2,20 @@
 //!
 //! Owns the keys, all made from seeds. Knows nothing of the engine's rules.
 
+use crate::Engine;
 use crate::client::{Client, request_id};
+use crate::wire::{AddSignerRequest, Cap, Signer as WireSigner};
 use crate::wire::{
     Asset, CreateAssetRequest, ImportRequest, Party, SetCreditLimitRequest, SettlementAccount,
     SettlementModel, UpsertPartyRequest, import_request::Item,
 };
-use crate::wire::{AddSignerRequest, Cap, Signer as WireSigner};
 use ed25519_dalek::{Signer as _, SigningKey};
+use std::path::PathBuf;
 use std::time::SystemTime;
 use tallystick::types::{
     Amount, AssetNumber, ChannelHasher, NetworkId, Packed, PartyId, SignerKey, Voucher, message,
 };
+use tempfile::TempDir;
 
 /// 32 bytes that follow from a text.
 #[must_use]
@@ -115,7 +118,11 @@ impl World {
         for payer in &world.payers {
             items.push(Item::Signer(signer_request(payer, &[])));
             for (asset, _) in models {
-                items.push(Item::Limit(limit_request(payer.party, asset, &Self::LIMIT.to_string())));
+                items.push(Item::Limit(limit_request(
+                    payer.party,
+                    asset,
+                    &Self::LIMIT.to_string(),
+                )));
             }
         }
         let count = u64::try_from(items.len()).expect("bounded");
@@ -184,6 +191,45 @@ impl World {
             cumulative: Amount(cumulative),
             signature: [0; 64],
         }
+    }
+}
+
+/// An engine of its own for one test, with a world registered.
+pub struct Deployment {
+    /// A client of it.
+    pub client: Client,
+    /// Who there is.
+    pub world: World,
+    /// The process.
+    pub engine: Engine,
+    /// Its folder; the data directory is `data` in it.
+    pub dir: TempDir,
+}
+
+impl Deployment {
+    /// Starts an engine with a new data directory and registers `payers` payers and `payees` payees.
+    pub async fn new(payers: usize, payees: usize) -> Self {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let engine = Engine::start(&dir.path().join("data"), &[]);
+        let mut client = Client::connect(&engine).await;
+        let world = World::register(&mut client, payers, payees).await;
+        Self { client, world, engine, dir }
+    }
+
+    /// The data directory.
+    #[must_use]
+    pub fn data(&self) -> PathBuf {
+        self.dir.path().join("data")
+    }
+
+    /// Ends the engine with SIGTERM and starts another on the same data directory.
+    pub async fn restart(self, args: &[&str]) -> Self {
+        let Self { client, world, engine, dir } = self;
+        drop(client);
+        engine.terminate();
+        let engine = Engine::start(&dir.path().join("data"), args);
+        let client = Client::connect(&engine).await;
+        Self { client, world, engine, dir }
     }
 }
 
