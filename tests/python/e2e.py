@@ -1,6 +1,7 @@
 """One deployment from the first party to the bank's file, seen from outside: registers, signs, pays,
 closes a window, nets on its own books, settles, and compares every figure with the engine's."""
 import argparse
+import csv
 import json
 import pathlib
 import subprocess
@@ -22,20 +23,25 @@ THROUGH_CLEARING, PAIR_BY_PAIR = 1, 2  # two assets, one per settlement model
 SCALE = 6
 CENT = 10 ** (SCALE - 2)
 DEADLINE = 60  # seconds; a bound, not an expectation
+# The operator's own account, from which multilateral pay-outs leave.
+CONFIG = """[clearing.iso20022]
+name = "Clearing House AG"
+iban = "DE89370400440532013000"
+"""
 
 
 class Engine:
     """The real binary on a port of its own choice."""
 
     def __init__(self, binary, work):
-        ready, self.log = work / "ready", (work / "engine.log")
-        # sys.argv of the engine: everything on loopback, nothing outside the work folder.
+        ready, self.log = work / "ready.json", work / "engine.log"
+        (work / "config.toml").write_text(CONFIG)
         self.process = subprocess.Popen(
             [binary, "serve", "--data-dir", work / "data", "--listen", "127.0.0.1:0",
-             "--ready-file", ready, *SERVE_ARGS],
+             "--ready-file", ready, "--config", work / "config.toml"],
             stderr=self.log.open("wb"), stdout=subprocess.DEVNULL)
         until = time.monotonic() + DEADLINE
-        while not (ready.exists() and ready.read_text().strip()):
+        while not ready.exists():
             try:
                 code = self.process.wait(timeout=0.02)
                 sys.exit(f"the engine ended with {code}:\n{self.log.read_text()}")
@@ -43,17 +49,13 @@ class Engine:
                 if time.monotonic() > until:
                     self.process.kill()
                     sys.exit(f"the engine was not ready in {DEADLINE} s:\n{self.log.read_text()}")
-        self.address = ready.read_text().split()[0]
+        self.address = json.loads(ready.read_text())["grpc"]
 
     def stop(self):
         """Asks it to end, as an operator would."""
         self.process.terminate()
         code = self.process.wait(timeout=DEADLINE)
         assert code == 0, f"the engine ended with {code}:\n{self.log.read_text()}"
-
-
-# The clearing account of the deployment, from which multilateral pay-outs leave.
-SERVE_ARGS = []
 
 
 class World:
@@ -247,13 +249,17 @@ def settle(world, nets, work, schema):
         files = defaultdict(bytes)
         for chunk in world.operator.ExportBatch(op.GetBatchRequest(batch_id=batch.batch_id)):
             files[chunk.file_name] += chunk.content
-        assert files, "the batch has a file"
-        paid = {}
         for name, content in files.items():
-            path = work / pathlib.PurePath(name).name
-            path.write_bytes(content)
-            paid |= read_pain_001(path, schema)
-        assert paid == pay_outs, "the file pays other sums than the legs"
+            (work / pathlib.PurePath(name).name).write_bytes(content)
+        stem = batch.batch_id.hex()[:16]
+        paid = read_pain_001(work / f"{stem}.pain.001.xml", schema)
+        assert paid == pay_outs, "the bank file pays other sums than the legs"
+        told = json.loads((work / f"{stem}.legs.json").read_text())
+        every = {leg.key: int(leg.amount) for leg in legs}
+        assert {leg["key"]: int(leg["amount_units"]) for leg in told["legs"]} == every
+        with (work / f"{stem}.legs.csv").open(newline="") as file:
+            rows = {row["key"]: int(row["amount_units"]) for row in csv.DictReader(file)}
+        assert rows == every, "CSV, JSON and legs differ"
 
 
 def read_pain_001(path, schema):

@@ -116,9 +116,10 @@ impl Launch {
             // The order matters: an engine that ends right after it was ready has been ready.
             let ended = child.try_wait().expect("the child is ours");
             let text = std::fs::read_to_string(&ready).unwrap_or_default();
-            match text.strip_suffix('\n') {
-                Some(address) => Some(Ok(address.trim().to_owned())),
-                None => ended.map(Err),
+            // Until it is complete, it is not there or no JSON.
+            match serde_json::from_str::<serde_json::Value>(&text) {
+                Ok(ready) => Some(Ok(ready["grpc"].as_str().expect("an address").to_owned())),
+                Err(_) => ended.map(Err),
             }
         });
         match address {
@@ -223,4 +224,11 @@ fn tallystick() -> Command {
 #[must_use]
 pub fn run_cli(args: &[&str]) -> Output {
     tallystick().args(args).stdin(Stdio::null()).output().expect("the binary can be run")
+}
+
+/// Runs the load generator with `args` to its end.
+#[must_use]
+pub fn run_loadgen(args: &[&str]) -> Output {
+    let mut command = Command::new(binary("TALLYSTICK_LOADGEN_BIN", "tallystick-loadgen"));
+    command.args(args).stdin(Stdio::null()).output().expect("the binary can be run")
 }
