@@ -1,5 +1,7 @@
 //! What becomes of vouchers: acks, their order, every outcome, the limits of a frame.
 
+use rand::{RngExt as _, SeedableRng as _};
+use rand_chacha::ChaCha8Rng;
 use tallystick::types::Outcome::{
     BadSignature, Credited, Expired, LifetimeTooLong, Malformed, OverLimit, OverSignerCap,
     RevokedSigner, SelfPayment, Stale, SuspendedParty, UnknownAsset, UnknownPayee, UnknownSigner,
@@ -297,4 +299,27 @@ async fn a_signer_is_known_only_by_its_own_key() {
         key
     });
     assert_eq!(d.client.pay(&[voucher]).await, [UnknownSigner]);
+}
+
+#[tokio::test]
+async fn bytes_that_mean_nothing_are_answered_voucher_by_voucher() {
+    let mut d = Deployment::new(1, 1).await;
+    let mut rng = ChaCha8Rng::seed_from_u64(4);
+    let good = d.world.voucher(0, 0, 0, 1_000).pack();
+    for round in 0..40 {
+        let mut packed = vec![0; rng.random_range(1..64) * VOUCHER_BYTES];
+        rng.fill(&mut packed[..]);
+        for voucher in packed.chunks_mut(VOUCHER_BYTES) {
+            // Half of them begin as a real voucher with some bytes overwritten.
+            if rng.random_bool(0.5) {
+                let from = rng.random_range(0..VOUCHER_BYTES);
+                voucher[..from].copy_from_slice(&good[..from]);
+            }
+        }
+        let count = packed.len() / VOUCHER_BYTES;
+        let frame = Frame { frame_id: round, packed: packed.into(), vouchers: Vec::new() };
+        let ack = d.client.vouchers.submit(frame).await.unwrap().into_inner();
+        assert_eq!((outcomes(&ack).len(), ack.credited), (count, 0));
+        assert_eq!(ack.lsn, 0, "nothing without a valid signature is journaled");
+    }
 }
