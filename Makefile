@@ -45,4 +45,4 @@ clean-demo: ## Remove what the demo left
 binaries:
 	@test -x $(ENGINE) \
 	  || echo 'The first build compiles RocksDB: about 15 minutes on two cores. Later ones are short.'
-	$(CARGO) build --release --locked -p tallystick -p tallystick-loadgen
+	$(CARGO) build --release --locked --workspace --bins

@@ -94,7 +94,7 @@ impl Journal for RocksJournal {
         for framed in group {
             batch.put_cf(records, framed.lsn.0.to_be_bytes(), &framed.bytes);
         }
-        Ok(self.db.write_opt(&batch, &synced())?)
+        Ok(self.db.write_opt(batch, &synced())?)
     }
 
     fn read(&self, from: Lsn, visit: &mut Visit<'_>) -> Result<(), JournalError> {
