@@ -54,13 +54,13 @@ pub async fn demo(args: &DemoArgs) -> Result<bool, Error> {
     let json = args.dir.join("report.json");
     let Some(settled) = settled else {
         write_json(&json, &report)?;
-        crate::show(&report.text());
+        crate::print(&report.text());
         return Ok(false);
     };
     engine.stop().await?;
     let report = DemoReport::new(report, settled, &args.dir, started.elapsed().as_secs_f64());
     write_json(&json, &report)?;
-    crate::show(&report.text(&args.dir));
+    crate::print(&report.text(&args.dir));
     Ok(true)
 }
 
@@ -167,8 +167,8 @@ impl DemoReport {
         let Settled { batch, files, payments, cents, mut checks } = settled;
         checks.push("the engine ended with exit code 0 when asked to".into());
         Self {
-            window: run.windows.last().copied().unwrap_or(0),
-            window_root: run.window_roots.last().cloned().unwrap_or_default(),
+            window: run.owed.windows.last().copied().unwrap_or(0),
+            window_root: run.owed.window_roots.last().cloned().unwrap_or_default(),
             run,
             batch_id: crate::books::hex(&batch.batch_id),
             batch_rail: batch.rail,
@@ -191,61 +191,58 @@ impl DemoReport {
         lines.title("Load");
         self.run.load(&mut lines);
         lines.title(&format!("Netting of window {}", self.window));
-        self.run.netting(&mut lines);
+        self.run.owed.show(&self.run.asked, &mut lines);
         self.settlement(&mut lines);
         lines.title("Checked");
-        self.run.verdict(&mut lines);
+        self.run.checks(&mut lines);
         for check in &self.checks {
             lines.check(true, check);
         }
         lines.title("Next");
         let dir = dir.display();
-        lines.plain(&format!("  everything is in {dir}: export/, report.json, engine.log, data/"));
-        lines.plain(&format!(
-            "  try `tallystick serve --data-dir {dir}/data --window-every 60s`: a window closes every \
-             minute"
-        ));
-        lines.plain("  and `tallystick-loadgen run --no-setup --run 1 --rate 20000`: an open loop");
+        lines.line("look", format!("{dir} has export/, report.json, engine.log and data/"));
+        lines.line(
+            "try",
+            format!(
+                "tallystick serve --data-dir {dir}/data --window-every 60s  (windows that close)"
+            ),
+        );
+        lines.line(
+            "and",
+            "tallystick-loadgen run --no-setup --run 1 --rate 10000  (latency at a given load)",
+        );
         lines.finish()
     }
 
     fn settlement(&self, lines: &mut Lines) {
-        let scale = u32::from(self.run.scale);
-        let code = &self.run.asset_code;
-        let money = |sum: &str| match sum.parse() {
-            Ok(units) => format!("{} {code}", text::money(units, scale)),
-            Err(_) => sum.to_owned(),
-        };
+        let (code, scale) = (&self.run.asked.asset_code, u32::from(self.run.asked.scale));
+        let units = |sum: &str| sum.parse().unwrap_or(0u128);
+        let money = |units: u128| format!("{} {code}", text::money(units, scale));
+        let (paid_in, paid_out) = (units(&self.pay_in_total), units(&self.batch_total));
+        let (pay_ins, pay_outs) = (text::count(self.pay_in_legs), text::count(self.nb_of_txs));
         lines.title("Settlement");
         lines.line("window root", &self.window_root);
         lines.line("batch", &self.batch_id);
-        lines.line(
-            "pay-ins",
-            &format!("{} legs, {}", text::count(self.pay_in_legs), money(&self.pay_in_total)),
-        );
+        lines.line("pay-ins", format!("{pay_ins} legs, {}", money(paid_in)));
         lines.line(
             "pay-outs",
-            &format!(
-                "{} legs, {} by {}",
-                text::count(self.nb_of_txs),
-                money(&self.batch_total),
-                self.batch_rail
-            ),
+            format!("{pay_outs} legs, {} by {}", money(paid_out), self.batch_rail),
         );
-        let units = |sum: &str| sum.parse().unwrap_or(0u128);
-        let advance = units(&self.batch_total).saturating_sub(units(&self.pay_in_total));
         lines.line(
             "clearing",
-            &format!("advances {} of debtors' dust", money(&advance.to_string())),
+            format!("advances {} of debtors' dust", money(paid_out.saturating_sub(paid_in))),
         );
         lines.line(
             "carried",
-            &format!("{} still owed to creditors, in the next window", money(&self.batch_carried)),
+            format!(
+                "{} is owed to creditors in the next window",
+                money(units(&self.batch_carried))
+            ),
         );
         for file in &self.files {
             let path = self.export_dir.join(&file.name);
-            let bytes = u64::try_from(file.bytes).unwrap_or(u64::MAX);
-            lines.line("file", &format!("{} ({} bytes)", path.display(), text::count(bytes)));
+            let bytes = text::count(u64::try_from(file.bytes).unwrap_or(u64::MAX));
+            lines.line("file", format!("{} ({bytes} bytes)", path.display()));
         }
     }
 }

@@ -19,6 +19,7 @@ mod report;
 mod run;
 mod settle;
 mod setup;
+mod show;
 mod sign;
 mod stream;
 mod text;
@@ -76,9 +77,9 @@ async fn run_command(args: &RunArgs) -> Result<bool, Error> {
     match args.json {
         true => {
             let text = serde_json::to_string(&report).expect("a report is plain data");
-            show(&format!("{text}\n"));
+            print(&format!("{text}\n"));
         }
-        false => show(&report.text()),
+        false => print(&report.text()),
     }
     Ok(report.good())
 }
@@ -97,7 +98,7 @@ async fn interrupted() -> Error {
 }
 
 /// Prints to standard output.
-fn show(text: &str) {
+fn print(text: &str) {
     // Whoever closed standard output does not want to read it; the exit code still tells.
     drop(std::io::stdout().write_all(text.as_bytes()));
 }

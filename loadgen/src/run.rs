@@ -9,7 +9,7 @@ use crate::crowd::Crowd;
 use crate::error::Error;
 use crate::plan;
 use crate::progress::Progress;
-use crate::setup::{self, Clients, per_second};
+use crate::setup::{self, Clients};
 use crate::sign::{self, Signed, Terms};
 use crate::stream::{self, Answers, Sending};
 use crate::voucher::Network;
@@ -73,28 +73,19 @@ pub async fn execute(args: &RunArgs) -> Result<Run, Error> {
         true => Some(measure_baseline(terms.clone(), signed.clone()).await),
     };
     let tag = format!("{}-{}-{}", crowd.tag(), args.traffic.run, terms.expires_at);
-    let before = clients.status().await?;
-    let first_window = match args.close && before.window_vouchers > 0 {
-        false => before.open_window,
-        true => {
-            // What others left in the open window would stand in the way of the comparison.
-            let tag = format!("{tag}-before");
-            clients.close_window(&tag, before.open_window).await?.number + 1
-        }
-    };
+    let first_window = first_window(args, &mut clients, &tag).await?;
     let before = clients.status().await?;
     let answers = send(args, &clients, &signed).await?;
     let after = clients.status().await?;
     let mut differences = Differences::default();
-    unexpected(&answers, &mut differences);
+    if let Some(first) = &answers.first_unexpected {
+        differences.add(|| format!("{} unexpected outcomes; {first}", answers.unexpected));
+    }
     let mut sealed = None;
     if args.close {
-        let open = clients.status().await?.open_window;
-        let last = clients.close_window(&tag, open).await?.number;
+        let last = clients.close_window(&tag, after.open_window).await?.number;
         let found = clients.sealed(first_window, last, args.asset).await?;
-        let compared = found.compare(&books, args.asset)?;
-        differences.count += compared.count;
-        differences.first.extend(compared.first);
+        found.compare(&books, args.asset, &mut differences)?;
         sealed = Some(found);
     }
     Ok(Run {
@@ -183,17 +174,17 @@ async fn send(args: &RunArgs, clients: &Clients, signed: &[Signed]) -> Result<An
     answers
 }
 
-/// Outcomes that were not the expected ones are differences like any other.
-fn unexpected(answers: &Answers, differences: &mut Differences) {
-    if let Some(first) = &answers.first_unexpected {
-        differences.add(|| format!("{} unexpected outcomes; {first}", answers.unexpected));
+/// The first window that holds vouchers of this run. What others left in the open window would stand in
+/// the way of the comparison, so such a window is closed first.
+async fn first_window(args: &RunArgs, clients: &mut Clients, tag: &str) -> Result<u64, Error> {
+    let status = clients.status().await?;
+    match args.close && status.window_vouchers > 0 {
+        false => Ok(status.open_window),
+        true => {
+            let tag = format!("{tag}-before");
+            Ok(clients.close_window(&tag, status.open_window).await?.number + 1)
+        }
     }
-}
-
-/// Vouchers signed a second.
-#[must_use]
-pub fn signing_rate(run: &Run) -> u64 {
-    per_second(run.vouchers, run.signing)
 }
 
 #[cfg(test)]

@@ -69,13 +69,14 @@ impl Lines {
     }
 
     /// A label and what it says.
-    pub fn line(&mut self, label: &str, text: &str) {
-        self.plain(&format!("  {label:<16}{text}"));
+    pub fn line(&mut self, label: &str, text: impl AsRef<str>) {
+        self.plain(&format!("  {label:<16}{}", text.as_ref()));
     }
 
     /// Something that was checked.
-    pub fn check(&mut self, holds: bool, text: &str) {
-        self.plain(&format!("  {} {text}", if holds { '\u{2713}' } else { '\u{2717}' }));
+    pub fn check(&mut self, holds: bool, text: impl AsRef<str>) {
+        let mark = if holds { '\u{2713}' } else { '\u{2717}' };
+        self.plain(&format!("  {mark} {}", text.as_ref()));
     }
 
     /// All of it.
