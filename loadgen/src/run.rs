@@ -62,7 +62,8 @@ pub async fn execute(args: &RunArgs) -> Result<Run, Error> {
             Some(clients.import(&crowd, args.asset).await?)
         }
     };
-    if let Some(first) = planned.iter().flatten().next() {
+    let credited = |voucher: &&plan::Planned| voucher.kind == plan::Kind::Credited;
+    if let Some(first) = planned.iter().flatten().find(credited) {
         clients.check_unused(&terms.fields(&crowd, first)).await?;
     }
     let started = Instant::now();

@@ -25,11 +25,12 @@ impl Report {
     pub fn load(&self, lines: &mut Lines) {
         let engine = &self.engine;
         let (version, backend) = (&engine.engine_version, &engine.verify_backend);
-        let (threads, shards, cores) = (engine.verify_threads, engine.shards, engine.cpus);
-        lines.line(
-            "engine",
-            format!("{version}, {threads} x {backend}, {shards} shards, {cores} cores"),
-        );
+        let (threads, cores) = (engine.verify_threads, engine.cpus);
+        let shards = match engine.shards {
+            1 => "1 shard".to_owned(),
+            count => format!("{count} shards"),
+        };
+        lines.line("engine", format!("{version}, {threads} x {backend}, {shards}, {cores} cores"));
         self.asked.show(lines);
         self.sent.show(&self.asked, lines);
         self.cost.show(lines);
