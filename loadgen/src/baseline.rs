@@ -1,5 +1,5 @@
-//! The named baseline: how many signatures a second plain ed25519-dalek `verify_strict` checks on this
-//! machine, on the very vouchers that are sent. Measured before anything is sent.
+//! The named baseline: how many signatures a second plain ed25519-dalek `verify_strict` checks on
+//! this machine, on the very vouchers that are sent. Measured before anything is sent.
 
 use crate::crowd::cores;
 use crate::sign::{Signed, Terms};
@@ -29,8 +29,8 @@ struct Case {
     signature: Signature,
 }
 
-/// Measures both for a second each. Keys are decompressed and messages made beforehand: only the check
-/// itself is counted.
+/// Measures both for a second each. Keys are decompressed and messages made beforehand: only the
+/// check itself is counted.
 #[must_use]
 pub fn measure(terms: &Terms, signed: &[Signed]) -> Baseline {
     let per_stream = SAMPLE.div_ceil(signed.len().max(1));

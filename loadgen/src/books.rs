@@ -1,7 +1,7 @@
 //! Our own books: what must be owed after the run, and how it differs from what the engine says.
 //!
-//! Made from the plan alone: a channel is worth its highest honest total, whatever order or path its
-//! vouchers took. Never reads an ack.
+//! Made from the plan alone: a channel is worth its highest honest total, whatever order or path
+//! its vouchers took. Never reads an ack.
 
 use crate::crowd::{Crowd, Party};
 use crate::plan::{Kind, Planned};

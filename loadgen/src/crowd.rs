@@ -64,8 +64,8 @@ impl Crowd {
         payers.shuffle(&mut rng);
         let mut payees: Vec<Party> = payers[..index(both)].to_vec();
         payees.extend(args.payers..count);
-        // The order of payees is their rank under the Zipf law: who both pays and is paid may be large
-        // on one side and small on the other.
+        // The order of payees is their rank under the Zipf law: who both pays and is paid may be
+        // large on one side and small on the other.
         payees.shuffle(&mut rng);
         let mut is_paid = vec![false; index(count)];
         for &payee in &payees {

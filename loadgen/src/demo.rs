@@ -1,5 +1,5 @@
 //! The demo: an engine of its own, a load, a closed window, a settlement batch, and every figure
-//! checked. Whatever happens, the engine does not outlive it.
+//! checked. The engine does not outlive it, unless the demo is killed by SIGKILL.
 
 use crate::args::{Cli, Command, DemoArgs, RunArgs};
 use crate::engine::Engine;

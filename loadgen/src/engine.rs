@@ -25,8 +25,8 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// Starts `binary` with its data in `dir/data` and its log in `dir/engine.log`, and waits until it
-    /// is ready.
+    /// Starts `binary` with its data in `dir/data` and its log in `dir/engine.log`, and waits until
+    /// it is ready.
     ///
     /// # Errors
     /// When it cannot be started, exits early or does not get ready in time.

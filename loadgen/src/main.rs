@@ -1,9 +1,9 @@
-//! `tallystick-loadgen`: makes, signs and streams real vouchers, keeps its own books and compares them
-//! with the engine's.
+//! `tallystick-loadgen`: makes, signs and streams real vouchers, keeps its own books and compares
+//! them with the engine's.
 //!
-//! An independent client: it knows the engine only by its contract (`proto/`) and the voucher's bytes.
-//! It never depends on the engine's crate, so that a mistake there cannot hide behind the same mistake
-//! here.
+//! An independent client: it knows the engine only by its contract (`proto/`) and the voucher's
+//! bytes. It never depends on the engine's crate, so that a mistake there cannot hide behind the
+//! same mistake here.
 
 mod args;
 mod baseline;

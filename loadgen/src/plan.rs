@@ -1,8 +1,8 @@
 //! What is sent and what must become of it: every voucher with its expected outcome, in order.
 //!
-//! Owns the choice of payers, payees and amounts, and which voucher goes on which stream. All of one
-//! payer's vouchers go on one stream, in their order, so that every outcome can be foreseen exactly.
-//! Knows nothing of signatures or of the network.
+//! Owns the choice of payers, payees and amounts, and which voucher goes on which stream. All of
+//! one payer's vouchers go on one stream, in their order, so that every outcome can be foreseen
+//! exactly. Knows nothing of signatures or of the network.
 
 use crate::args::{Share, TrafficArgs, VOUCHERS_MAX};
 use crate::crowd::{Crowd, Party, index};
@@ -159,7 +159,8 @@ impl<'a> Draw<'a> {
         if payees[place] != payer {
             return (payer, payees[place]);
         }
-        // Nobody pays itself: the next payee takes its place or, where there is but one, the next payer.
+        // Nobody pays itself: the next payee takes its place or, where there is but one, the next
+        // payer.
         match payees.len() {
             1 => ((payer + 1) % self.crowd.payers(), payees[place]),
             count => (payer, payees[(place + 1) % count]),
@@ -174,8 +175,9 @@ fn rank(drawn: f64) -> u32 {
     drawn as u32 - 1
 }
 
-/// Deals the vouchers to streams: each payer to one stream, the largest first to the emptiest stream,
-/// so that the streams are about equally long. Order within a stream is the order of promise.
+/// Deals the vouchers to streams: each payer to one stream, the largest first to the emptiest
+/// stream, so that the streams are about equally long. Order within a stream is the order of
+/// promise.
 #[must_use]
 pub fn deal(vouchers: &[Planned], payers: u32, streams: usize) -> Vec<Vec<Planned>> {
     let mut counts: Vec<(usize, Party)> = (0..payers).map(|payer| (0, payer)).collect();

@@ -1,5 +1,5 @@
-//! What a run found, as one JSON object. Computes nothing but rates and quotients; how people read it is
-//! `show`'s business.
+//! What a run found, as one JSON object. Computes nothing but rates and quotients; how people read
+//! it is `show`'s business.
 
 use crate::args::RunArgs;
 use crate::books::hex;

@@ -175,8 +175,8 @@ async fn send(args: &RunArgs, clients: &Clients, signed: &[Signed]) -> Result<An
     answers
 }
 
-/// The first window that holds vouchers of this run. What others left in the open window would stand in
-/// the way of the comparison, so such a window is closed first.
+/// The first window that holds vouchers of this run. What others left in the open window would
+/// stand in the way of the comparison, so such a window is closed first.
 async fn first_window(args: &RunArgs, clients: &mut Clients, tag: &str) -> Result<u64, Error> {
     let status = clients.status().await?;
     match args.close && status.window_vouchers > 0 {

@@ -86,7 +86,8 @@ impl Clients {
         Ok(answer.map_err(|status| Error::call("GetStatus", &status))?.into_inner())
     }
 
-    /// Makes sure that the voucher's channel is a new one: a second sending would be stale throughout.
+    /// Makes sure that the voucher's channel is a new one: a second sending would be stale
+    /// throughout.
     ///
     /// # Errors
     /// When the channel has a total, or the call fails.

@@ -1,9 +1,9 @@
 //! Sends the signed vouchers and reads the acks, on many streams at once.
 //!
-//! Owns pacing, latency and the comparison of every outcome byte with the expected one. Closed loop:
-//! each ack makes room for the next frame, and latency counts from the send. Open loop: a schedule says
-//! when each frame is due, and latency counts from there, sent late or not, so that a stall of the
-//! engine is seen by every frame that it held up (no coordinated omission).
+//! Owns pacing, latency and the comparison of every outcome byte with the expected one. Closed
+//! loop: each ack makes room for the next frame, and latency counts from the send. Open loop: a
+//! schedule says when each frame is due, and latency counts from there, sent late or not, so that a
+//! stall of the engine is seen by every frame that it held up (no coordinated omission).
 
 use crate::error::{Error, status_text};
 use crate::progress::Progress;
@@ -19,8 +19,8 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::Channel;
 
-/// How long a stream waits for an ack before it calls the engine dead. Longer than any stall that is
-/// worth measuring.
+/// How long a stream waits for an ack before it calls the engine dead. Longer than any stall that
+/// is worth measuring.
 const PATIENCE: Duration = Duration::from_secs(120);
 /// Largest latency that the histogram tells apart, in microseconds: what patience allows.
 const LATENCY_MAX_US: u64 = 120_000_000;
@@ -140,8 +140,8 @@ impl Due {
     }
 }
 
-/// When every frame is due, after the start, in order of time. Each stream gets the part of the rate
-/// that is its part of the vouchers, so that all end together; and streams take turns.
+/// When every frame is due, after the start, in order of time. Each stream gets the part of the
+/// rate that is its part of the vouchers, so that all end together; and streams take turns.
 fn schedule(lengths: &[usize], frame: usize, rate: u64) -> Vec<(Duration, usize)> {
     let wide = |n: usize| u128::try_from(n).expect("a count fits 128 bits");
     let all: u128 = lengths.iter().map(|&length| wide(length)).sum();
@@ -159,8 +159,8 @@ fn schedule(lengths: &[usize], frame: usize, rate: u64) -> Vec<(Duration, usize)
     due
 }
 
-/// Starts the thread that wakes the streams when their frames are due: the runtime's own timers are a
-/// millisecond coarse, as long as a whole ack may take.
+/// Starts the thread that wakes the streams when their frames are due: the runtime's own timers are
+/// a millisecond coarse, as long as a whole ack may take.
 fn pace(schedule: Vec<(Duration, usize)>, lengths: &[usize], start: Instant) -> Vec<Due> {
     // Room for every frame, so that a slow stream never delays the others.
     let (wakers, dues): (Vec<_>, Vec<_>) =

@@ -1,5 +1,5 @@
-//! Figures as people read them: thousands apart, money with its scale, times with their unit. Integers
-//! only; knows nothing of what the figures mean.
+//! Figures as people read them: thousands apart, money with its scale, times with their unit.
+//! Integers only; knows nothing of what the figures mean.
 
 /// `1234567` as `1,234,567`.
 #[must_use]

@@ -1,4 +1,5 @@
-//! After the vouchers: closes the window, reads what the engine sealed and compares it with our books.
+//! After the vouchers: closes the window, reads what the engine sealed and compares it with our
+//! books.
 
 use crate::books::{Books, Differences, Pair, PartyId, Totals, hex, pair_name};
 use crate::error::Error;
@@ -49,7 +50,7 @@ impl Clients {
             if started.elapsed() > SEALING_MAX {
                 let seconds = SEALING_MAX.as_secs();
                 return Err(Error::Engine(format!(
-                    "window {number} has no root {seconds} s after it was closed; see the engine's log"
+                    "window {number} has no root {seconds} s after its close; see the engine's log"
                 )));
             }
             tokio::time::sleep(SEALING_LOOK).await;
