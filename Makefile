@@ -31,7 +31,7 @@ test: setup binaries ## All tests: Rust (unit, end to end, crash) and the Python
 	TALLYSTICK_BIN=$(abspath $(ENGINE)) tests/python/run.sh
 
 bench: setup ## Benchmarks of the parts
-	$(CARGO) bench --profile release --locked -p tallystick-bench
+	$(CARGO) bench --profile release --locked --workspace --bench stages
 
 lint: setup ## Format, layers and clippy, as CI checks them
 	$(CARGO) fmt --all --check

@@ -9,6 +9,7 @@ use prost::Message as _;
 use std::hint::black_box;
 use tallystick::journal::rocks::RocksJournal;
 use tallystick::journal::{Chain, Journal as _};
+use tallystick::ledger::shard::Checked;
 use tallystick::ledger::{Event, Shard};
 use tallystick::types::{
     Lsn, MESSAGE_BYTES, Outcome, Packed, SIGNATURE_BYTES, Timestamp, Verdict, message,
@@ -145,7 +146,7 @@ fn apply(c: &mut Criterion, world: &World) {
     let mut group = c.benchmark_group("shard apply");
     group.throughput(VOUCHERS);
     // Every pass raises every total again, by a cumulative that only this pass has.
-    let mut pass = 10u64;
+    let (mut pass, mut outcomes) = (10u64, Vec::new());
     group.bench_function("credit", |b| {
         b.iter_batched(
             || {
@@ -158,11 +159,14 @@ fn apply(c: &mut Criterion, world: &World) {
                 (frame, round)
             },
             |(frame, round)| {
-                let credit = |(voucher, channel): (Packed<'_>, &_)| {
-                    shard.credit(Lsn(1), Timestamp(NOW_US), voucher, *channel, Verdict::Valid)
+                let checked = |(voucher, channel): (_, &_)| Checked {
+                    voucher,
+                    channel: *channel,
+                    verdict: Verdict::Valid,
                 };
-                let outcomes = vouchers(&frame).zip(&channels[round]).map(credit);
-                outcomes.filter(|outcome| *outcome == Outcome::Credited).count()
+                let checked: Vec<_> = vouchers(&frame).zip(&channels[round]).map(checked).collect();
+                shard.credit(Lsn(1), Timestamp(NOW_US), &checked, &mut outcomes);
+                outcomes.iter().filter(|outcome| **outcome == Outcome::Credited).count()
             },
             BatchSize::SmallInput,
         );

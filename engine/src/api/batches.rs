@@ -47,8 +47,8 @@ fn windows(mut asked: Vec<u64>) -> Result<Vec<WindowNumber>, Status> {
         )));
     }
     asked.sort_unstable();
-    if asked.windows(2).any(|pair| pair[0] == pair[1]) {
-        return Err(invalid("a window is named twice"));
+    if let Some(twice) = asked.windows(2).find(|pair| pair[0] == pair[1]) {
+        return Err(invalid(format!("window {} is named twice", twice[0])));
     }
     Ok(asked.into_iter().map(WindowNumber).collect())
 }

@@ -35,7 +35,8 @@ id32!(PartyId, SignerKey, BatchId);
 /// Reads an id; INVALID_ARGUMENT names the field when it is not 32 bytes.
 pub(super) fn id<T: Id32>(bytes: &[u8], field: &str) -> Result<T, Status> {
     let length = bytes.len();
-    T::read(bytes).ok_or_else(|| invalid(format!("{field} has {length} bytes, it must have 32")))
+    T::read(bytes)
+        .ok_or_else(|| invalid(format!("{field} has {length} bytes, it must have 32 bytes")))
 }
 
 /// Reads a limit or deposit.

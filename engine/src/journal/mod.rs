@@ -44,7 +44,8 @@ pub trait Journal {
     /// `JournalError` of the visitor, or `Damaged` with the position that could not be read.
     fn read(&self, from: Lsn, visit: &mut Visit<'_>) -> Result<(), JournalError>;
 
-    /// Remembers, durably, that the journal reached `tail`: a later start that finds less refuses.
+    /// Remembers, durably and apart from the records, that the journal reached `tail`: a later start that
+    /// finds less refuses.
     ///
     /// # Errors
     /// `JournalError` of the storage below.

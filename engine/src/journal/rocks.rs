@@ -18,6 +18,8 @@ const META_TAIL: &[u8] = b"tail";
 
 /// A memtable holds this much before it is written out as a file: long runs of records, few files.
 const MEMTABLE_BYTES: usize = 64 << 20;
+/// What a write batch holds of a record besides its bytes: tag, column, lengths, key; and its header.
+const RECORD_OVERHEAD_BYTES: usize = 64;
 /// Memtables that may wait to be written out before appends are slowed down.
 const MEMTABLES: i32 = 4;
 
@@ -90,7 +92,9 @@ impl RocksJournal {
 impl Journal for RocksJournal {
     fn append(&mut self, group: &[Framed]) -> Result<(), JournalError> {
         let records = self.column(RECORDS);
-        let mut batch = WriteBatch::default();
+        // Room for all of it at once: growing would copy every record several times.
+        let bytes = group.iter().map(|framed| framed.bytes.len() + RECORD_OVERHEAD_BYTES).sum();
+        let mut batch = WriteBatch::with_capacity_bytes(bytes);
         for framed in group {
             batch.put_cf(records, framed.lsn.0.to_be_bytes(), &framed.bytes);
         }
@@ -121,7 +125,13 @@ impl Journal for RocksJournal {
         let mut value = [0; 40];
         value[..8].copy_from_slice(&tail.lsn.0.to_le_bytes());
         value[8..].copy_from_slice(&tail.link.0);
-        self.put_meta(META_TAIL, &value)
+        self.put_meta(META_TAIL, &value)?;
+        // Out of the write-ahead log and into files: what is at the end of a log may look like a write
+        // that was never finished, and would be cut off without a word.
+        for column in [RECORDS, META] {
+            self.db.flush_cf(self.column(column))?;
+        }
+        Ok(())
     }
 
     fn remembered(&self) -> Result<Option<Tail>, JournalError> {

@@ -1,20 +1,21 @@
 //! A shard thread: applies what the sequencer ordered to the shard's state, while the journal syncs it.
 
-use super::frame::Frame;
+use super::frame::{Finding, Frame};
 use super::group::{Figures, Item, Question, Reply, What};
+use crate::ledger::shard::Checked;
 use crate::ledger::{SealedPart, Shard};
-use crate::types::Lsn;
+use crate::types::{Lsn, Outcome};
 use crossbeam::channel::{Receiver, Sender};
 use std::sync::Arc;
 
 /// Works until the sequencer is gone.
 pub(super) fn run(mut shard: Shard, groups: &Receiver<Arc<[Item]>>, parts: &Sender<SealedPart>) {
-    let mut applied = Lsn(0);
+    let (mut applied, mut outcomes) = (Lsn(0), Vec::new());
     for items in groups {
         for item in items.iter() {
             match item {
                 Item::Frame(frame) => {
-                    credit(&mut shard, frame);
+                    credit(&mut shard, frame, &mut outcomes);
                     applied = frame.place().lsn.unwrap_or(applied);
                 }
                 Item::Event(lsn, event) => {
@@ -34,15 +35,21 @@ pub(super) fn run(mut shard: Shard, groups: &Receiver<Arc<[Item]>>, parts: &Send
     }
 }
 
-fn credit(shard: &mut Shard, frame: &Frame) {
+fn credit(shard: &mut Shard, frame: &Frame, outcomes: &mut Vec<Outcome>) {
     let place = frame.place();
     // A frame without a record holds no valid voucher, so nothing of it is credited at any position.
     let lsn = place.lsn.unwrap_or(Lsn(0));
-    for (i, voucher, checked) in frame.checked() {
-        if checked.shard == shard.index() {
-            let outcome = shard.credit(lsn, place.at, voucher, checked.channel, checked.verdict);
-            frame.decided(i, outcome);
+    let (mut places, mut own) = (Vec::new(), Vec::new());
+    for (i, voucher, finding) in frame.findings() {
+        if finding.shard == shard.index() {
+            let Finding { channel, verdict, .. } = *finding;
+            places.push(i);
+            own.push(Checked { voucher, channel, verdict });
         }
+    }
+    shard.credit(lsn, place.at, &own, outcomes);
+    for (i, outcome) in places.into_iter().zip(outcomes) {
+        frame.decided(i, *outcome);
     }
     frame.stage_done();
 }

@@ -2,11 +2,11 @@
 //!
 //! Takes the verdict on every signature, once, before the journal. Knows no rule of credit.
 
-use super::frame::{Checked, Frame};
+use super::frame::{Finding, Frame};
 use super::meters::Meters;
 use crate::limits::VERIFY_CHUNK;
-use crate::types::{ChannelHasher, ChannelId, Packed, Verdict, message};
-use crate::verify::{Backend, Check, Keys};
+use crate::types::{ChannelHasher, ChannelId, Packed, VOUCHER_BYTES, Verdict, message};
+use crate::verify::{Backend, Check, Key, Keys};
 use crossbeam::channel::{Receiver, Sender};
 use std::sync::Arc;
 
@@ -24,8 +24,8 @@ pub(super) struct Worker {
     pub meters: Arc<Meters>,
 }
 
-const UNCHECKED: Checked =
-    Checked { channel: ChannelId::ZERO, verdict: Verdict::Malformed, shard: 0 };
+const UNCHECKED: Finding =
+    Finding { channel: ChannelId::ZERO, verdict: Verdict::Malformed, shard: 0 };
 
 impl Worker {
     /// Works until ingress is gone.
@@ -39,17 +39,21 @@ impl Worker {
         }
     }
 
-    fn check(&self, frame: &Frame, index: u16, verdicts: &mut Vec<Verdict>) -> Box<[Checked]> {
+    fn check(&self, frame: &Frame, index: u16, verdicts: &mut Vec<Verdict>) -> Box<[Finding]> {
         let vouchers = frame.chunk(index);
         let mut checked = vec![UNCHECKED; vouchers.len()].into_boxed_slice();
         let view = self.keys.view();
+        // First all keys, then the rest: a key is a cache miss, and misses that do not wait for each
+        // other's hashing overlap.
+        let look = |voucher: &[u8; VOUCHER_BYTES]| view.get(&Packed(voucher).signer());
+        let keys: Vec<Option<&Key>> = vouchers.iter().map(look).collect();
         let mut checks = Vec::with_capacity(vouchers.len());
         let mut places = Vec::with_capacity(vouchers.len());
-        for (place, voucher) in vouchers.iter().map(Packed).enumerate() {
+        for (place, (voucher, key)) in vouchers.iter().map(Packed).zip(keys).enumerate() {
             if !voucher.reserved_is_zero() {
                 continue;
             }
-            let Some(key) = view.get(&voucher.signer()) else {
+            let Some(key) = key else {
                 checked[place].verdict = Verdict::UnknownKey;
                 continue;
             };

@@ -34,7 +34,7 @@ pub struct Counts {
 
 /// What is known of a voucher before the ledger sees it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Checked {
+pub(super) struct Finding {
     /// Its channel; zero where the verdict leaves none to look at.
     pub channel: ChannelId,
     /// Verdict on bytes and signature.
@@ -63,7 +63,7 @@ pub(super) struct Frame {
     /// Frames are sequenced in ticket order, which keeps the order of each stream.
     pub ticket: u64,
     vouchers: Bytes,
-    chunks: Box<[OnceLock<Box<[Checked]>>]>,
+    chunks: Box<[OnceLock<Box<[Finding]>>]>,
     unchecked: AtomicU16,
     place: OnceLock<Place>,
     outcomes: Box<[AtomicU8]>,
@@ -114,7 +114,7 @@ impl Frame {
     }
 
     /// Notes what was found of one chunk. True for the last one.
-    pub fn chunk_checked(&self, index: u16, checked: Box<[Checked]>) -> bool {
+    pub fn chunk_checked(&self, index: u16, checked: Box<[Finding]>) -> bool {
         assert_eq!(checked.len(), self.chunk(index).len(), "one finding a voucher");
         let first = self.chunks[usize::from(index)].set(checked).is_ok();
         assert!(first, "a chunk is checked once");
@@ -122,7 +122,7 @@ impl Frame {
     }
 
     /// Every voucher with its number in the frame and what was found of it, once all were checked.
-    pub fn checked(&self) -> impl Iterator<Item = (usize, Packed<'_>, &Checked)> {
+    pub fn findings(&self) -> impl Iterator<Item = (usize, Packed<'_>, &Finding)> {
         let found = self.chunks.iter().flat_map(|chunk| chunk.get().expect("all were checked"));
         let vouchers = self.vouchers.as_chunks::<VOUCHER_BYTES>().0.iter().map(Packed);
         vouchers.zip(found).enumerate().map(|(i, (voucher, checked))| (i, voucher, checked))
@@ -133,7 +133,7 @@ impl Frame {
     pub fn valid_parts(&self) -> Vec<&[u8]> {
         let mut parts: Vec<&[u8]> = Vec::new();
         let mut start = None;
-        for (i, _, checked) in self.checked() {
+        for (i, _, checked) in self.findings() {
             match (checked.verdict, start) {
                 (Verdict::Valid, None) => start = Some(i),
                 (Verdict::Valid, Some(_)) => {}

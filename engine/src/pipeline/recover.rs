@@ -5,8 +5,11 @@
 
 use crate::journal::{Chain, Entry, Journal, JournalError, Record, Tail, replay};
 use crate::ledger::control::{Control, Made};
+use crate::ledger::shard::Checked;
 use crate::ledger::{Event, Genesis, SealedPart, Shard, seal};
-use crate::types::{ChannelHasher, Lsn, Packed, Timestamp, Verdict, WindowNumber};
+use crate::types::{
+    ChannelHasher, Lsn, Outcome, Packed, Timestamp, VOUCHER_BYTES, Verdict, WindowNumber,
+};
 use crate::verify::Keys;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -70,7 +73,7 @@ pub fn recover(
         }
     };
     journal.remember(chain.tail())?;
-    let Replaying { control, shards, keys, hasher, parts, vouchers } = replaying;
+    let Replaying { control, shards, keys, hasher, parts, vouchers, outcomes: _ } = replaying;
     let unsealed = parts.into_values().flatten().collect();
     Ok(Recovered { control, shards, keys, hasher, chain, unsealed, vouchers })
 }
@@ -86,6 +89,8 @@ struct Replaying {
     hasher: ChannelHasher,
     parts: BTreeMap<WindowNumber, Vec<SealedPart>>,
     vouchers: u64,
+    /// What became of a record's vouchers: known already to whoever was acked.
+    outcomes: Vec<Outcome>,
 }
 
 impl Replaying {
@@ -98,6 +103,7 @@ impl Replaying {
             hasher: ChannelHasher::new(network),
             parts: BTreeMap::new(),
             vouchers: 0,
+            outcomes: Vec::new(),
         }
     }
 
@@ -106,22 +112,31 @@ impl Replaying {
             Entry::Genesis(_) => Err(damaged(record.lsn, "a genesis record can only be the first")),
             Entry::Frame(vouchers) => {
                 self.vouchers += u64::from(record.count);
-                let mut all = vouchers.iter().map(Packed);
-                all.try_for_each(|voucher| self.credit(record, voucher))
+                self.credit(record, vouchers)
             }
             Entry::Event(event) => self.event(record, &event),
         }
     }
 
-    fn credit(&mut self, record: &Record<'_>, voucher: Packed<'_>) -> Result<(), JournalError> {
-        let payer = self.keys.view().get(&voucher.signer()).map(crate::verify::Key::party);
-        let Some(payer) = payer else {
-            return Err(damaged(record.lsn, "it holds a voucher of a key that was not registered"));
-        };
-        let shard = payer.shard(u16::try_from(self.shards.len()).expect("shards fit 16 bits"));
-        let channel = self.hasher.channel(voucher);
-        let shard = &mut self.shards[usize::from(shard)];
-        shard.credit(record.lsn, record.at, voucher, channel, Verdict::Valid);
+    fn credit(
+        &mut self,
+        record: &Record<'_>,
+        vouchers: &[[u8; VOUCHER_BYTES]],
+    ) -> Result<(), JournalError> {
+        let count = u16::try_from(self.shards.len()).expect("shards fit 16 bits");
+        let mut by_shard: Vec<Vec<Checked<'_>>> = self.shards.iter().map(|_| Vec::new()).collect();
+        let view = self.keys.view();
+        for voucher in vouchers.iter().map(Packed) {
+            let Some(key) = view.get(&voucher.signer()) else {
+                return Err(damaged(record.lsn, "it holds a voucher of an unregistered key"));
+            };
+            let (channel, verdict) = (self.hasher.channel(voucher), Verdict::Valid);
+            let shard = usize::from(key.party().shard(count));
+            by_shard[shard].push(Checked { voucher, channel, verdict });
+        }
+        for (shard, vouchers) in self.shards.iter_mut().zip(&by_shard) {
+            shard.credit(record.lsn, record.at, vouchers, &mut self.outcomes);
+        }
         Ok(())
     }
 
