@@ -188,6 +188,13 @@ impl Engine {
         self.child.wait().expect("the child is ours");
     }
 
+    /// As `terminate`, while this task's connections go on being served: an engine that stops waits
+    /// for its clients to hang up.
+    pub async fn stop(self) {
+        let ended = tokio::task::spawn_blocking(move || self.terminate()).await;
+        ended.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()));
+    }
+
     /// Asks it to end, and expects that it does so with success.
     pub fn terminate(mut self) {
         let id = i32::try_from(self.child.id()).expect("process ids are positive i32");

@@ -226,7 +226,7 @@ impl Deployment {
     pub async fn restart(self, args: &[&str]) -> Self {
         let Self { client, world, engine, dir } = self;
         drop(client);
-        engine.terminate();
+        engine.stop().await;
         let engine = Engine::start(&dir.path().join("data"), args);
         let client = Client::connect(&engine).await;
         Self { client, world, engine, dir }

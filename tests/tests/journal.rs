@@ -93,7 +93,7 @@ async fn stopped() -> (tempfile::TempDir, World, Seen) {
     let seen = Seen::of(&mut d.client, &d.world).await;
     let Deployment { client, world, engine, dir } = d;
     drop(client);
-    engine.terminate();
+    engine.stop().await;
     (dir, world, seen)
 }
 
@@ -109,7 +109,7 @@ async fn any_number_of_shards_gives_the_same_windows_batches_and_files() {
             let mut client = Client::connect(&engine).await;
             let again = Seen::of(&mut client, &world).await;
             assert_eq!(again, seen, "{shards} shards, start {start}");
-            engine.terminate();
+            engine.stop().await;
         }
     }
 }
@@ -143,11 +143,11 @@ async fn another_networks_directory_is_refused() {
     let network = d.world.network.to_string();
     let data = d.data();
     let Deployment { engine, dir, .. } = d;
-    engine.terminate();
+    engine.stop().await;
     let other = "ab".repeat(32);
     let text = Launch::new(&data).args(&["--network-id", &other]).refusal();
     assert!(text.contains(&network) && text.contains(&other), "{text}");
-    Engine::start(&data, &["--network-id", &network]).terminate();
+    Engine::start(&data, &["--network-id", &network]).stop().await;
     drop(dir);
 }
 
@@ -289,6 +289,6 @@ async fn an_unfinished_last_write_is_cut_off_and_can_be_sent_again() {
     let exposure = client.operator.get_exposure(ask).await.unwrap().into_inner();
     assert_eq!(exposure.prefund, "9");
     assert_eq!(client.submit(&[world.voucher(0, 0, 0, 42)]).await.credited, 1);
-    engine.terminate();
+    engine.stop().await;
     drop(dir);
 }

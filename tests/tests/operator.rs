@@ -220,10 +220,10 @@ async fn parties_have_whole_ids_and_reachable_accounts() {
     let o = &mut d.client.operator;
     for id in [vec![], vec![1; 31], vec![1; 33]] {
         let ask = GetPartyRequest { party_id: id.clone().into() };
-        refused(o.get_party(ask).await, InvalidArgument, "32 bytes");
+        refused(o.get_party(ask).await, InvalidArgument, "32");
         let mut request = party_request(party_id("x"), 1);
         request.party.as_mut().unwrap().party_id = id.into();
-        refused(o.upsert_party(request).await, InvalidArgument, "32 bytes");
+        refused(o.upsert_party(request).await, InvalidArgument, "32");
     }
     let clearing = party_request(PartyId::CLEARING, 1);
     refused(o.upsert_party(clearing).await, InvalidArgument, "zero");
@@ -295,7 +295,7 @@ async fn keys_that_do_not_prove_who_signed_are_refused() {
     }
     let mut short = of([1; 32]);
     short.signer.as_mut().unwrap().signer = vec![1; 31].into();
-    refused(d.client.operator.add_signer(short).await, InvalidArgument, "32 bytes");
+    refused(d.client.operator.add_signer(short).await, InvalidArgument, "32");
     d.client.operator.add_signer(of(good.key().0)).await.unwrap();
 }
 

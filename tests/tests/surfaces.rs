@@ -30,7 +30,7 @@ async fn health_is_told_for_the_server_and_for_each_service() {
     let unknown = health.check(HealthCheckRequest { service: "nonsense".into() }).await;
     assert_eq!(unknown.unwrap_err().code(), tonic::Code::NotFound);
     drop(health);
-    engine.terminate();
+    engine.stop().await;
 }
 
 async fn reflect(engine: &Engine, ask: MessageRequest) -> MessageResponse {

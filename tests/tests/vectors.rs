@@ -90,5 +90,5 @@ async fn every_vector_gets_the_channel_and_the_outcome_that_the_rules_give() {
         let total = if wanted == Outcome::Credited { total } else { 0 };
         assert_eq!(channel.cumulative, total, "{}", case["name"]);
     }
-    engine.terminate();
+    engine.stop().await;
 }
