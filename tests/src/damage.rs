@@ -16,16 +16,15 @@ pub fn copy_dir(from: &Path, to: &Path) {
     }
 }
 
-/// The files in `dir` whose names end in one of `ends`, that are not empty, by name.
+/// The files in `dir` whose names satisfy `wanted`, that are not empty, by name.
 #[must_use]
-pub fn files_ending(dir: &Path, ends: &[&str]) -> Vec<PathBuf> {
+pub fn files(dir: &Path, wanted: impl Fn(&str) -> bool) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(dir).expect("the folder exists");
     let mut paths: Vec<PathBuf> =
         entries.map(|entry| entry.expect("the folder can be read").path()).collect();
     paths.retain(|path| {
-        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let length = path.metadata().map_or(0, |metadata| metadata.len());
-        length > 0 && ends.iter().any(|end| name.ends_with(end))
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        path.metadata().is_ok_and(|metadata| metadata.len() > 0) && wanted(&name)
     });
     paths.sort();
     paths

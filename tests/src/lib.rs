@@ -11,7 +11,7 @@ mod engine;
 mod world;
 
 pub use client::{Client, check_money_sums, frame, outcomes, refused, request_id};
-pub use damage::{copy_dir, files_ending, flip_bit};
+pub use damage::{copy_dir, files, flip_bit};
 pub use engine::{Engine, Exit, Launch, binary, run_cli, run_loadgen, until};
 pub use world::{
     Deployment, Signer, World, iban, in_a_day, limit_request, party_id, party_request, seed,
