@@ -262,8 +262,8 @@ async fn a_flipped_bit_in_the_log_of_a_killed_engine_is_refused() {
 }
 
 /// Flips a bit of a file; in logs one of a record's content or checksum. The three bytes of length and
-/// kind that RocksDB keeps beside each record are left out: its checksum covers the kind only, and a
-/// length beyond the end of the file looks like the unfinished write of a crash.
+/// kind that RocksDB 11.8 keeps beside each record are left out: it takes a length beyond the end of
+/// the file for the unfinished write of a crash, and some kinds keep it reading for ever.
 fn flip_somewhere(path: &Path, rng: &mut ChaCha8Rng) -> String {
     const BLOCK: usize = 32_768;
     let bytes = std::fs::read(path).unwrap();
