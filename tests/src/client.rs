@@ -2,16 +2,15 @@
 //!
 //! Owns connecting, request ids and reading streams to their end. Knows nothing of what is paid.
 
-use crate::Engine;
 use crate::wire::operator_client::OperatorClient;
 use crate::wire::vouchers_client::VouchersClient;
 use crate::wire::{
     Ack, Batch, CloseWindowRequest, CreateBatchRequest, ExportChunk, Frame, GetBatchRequest,
     GetWindowRequest, Leg, NetPosition, Obligation, Window, WindowAssetRequest,
 };
+use crate::{Engine, Outcome, Voucher};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use tallystick::types::{Outcome, Voucher};
 use tokio_stream::StreamExt as _;
 use tonic::transport::Channel;
 use tonic::{Code, Response, Status, Streaming};
@@ -143,8 +142,9 @@ pub fn frame(frame_id: u64, vouchers: &[Voucher]) -> Frame {
 /// An ack's outcomes, after checking its counts and that every byte is an outcome.
 #[must_use]
 pub fn outcomes(ack: &Ack) -> Vec<Outcome> {
-    let read = |byte: &u8| {
-        Outcome::from_byte(*byte).unwrap_or_else(|| panic!("byte {byte} is no outcome: {ack:?}"))
+    let read = |byte: &u8| match Outcome::try_from(i32::from(*byte)) {
+        Ok(Outcome::Unspecified) | Err(_) => panic!("byte {byte} is no outcome: {ack:?}"),
+        Ok(outcome) => outcome,
     };
     let outcomes: Vec<Outcome> = ack.outcomes.iter().map(read).collect();
     let count = |wanted: fn(&Outcome) -> bool| {
@@ -152,7 +152,7 @@ pub fn outcomes(ack: &Ack) -> Vec<Outcome> {
     };
     assert_eq!(ack.credited, count(|outcome| *outcome == Outcome::Credited));
     assert_eq!(ack.stale, count(|outcome| *outcome == Outcome::Stale));
-    assert_eq!(ack.rejected, count(|outcome| outcome.is_reject()));
+    assert_eq!(ack.rejected, count(|outcome| *outcome >= Outcome::Malformed));
     outcomes
 }
 

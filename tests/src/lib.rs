@@ -1,13 +1,14 @@
 //! Proves the product from outside: runs the real binary, talks to it over gRPC and the command line,
 //! kills it, damages its files, and compares what it says with books kept here.
 //!
-//! Owns the harness that the tests in `tests/` share. Uses the engine's library for plain words
-//! (ids, voucher bytes) only, never to reach into a running engine. Never sleeps as a means of
-//! waiting: it polls with a deadline. Every engine listens on a loopback port of its own choice.
+//! Owns the harness that the tests in `tests/` share. Never uses the engine's library: what it knows
+//! are the contract and the documents. Never sleeps as a means of waiting: it polls with a deadline.
+//! Every engine listens on a loopback port of its own choice.
 
 mod client;
 mod damage;
 mod engine;
+mod voucher;
 mod world;
 
 pub use client::{Client, check_money_sums, frame, outcomes, refused, request_id};
@@ -18,5 +19,8 @@ pub use world::{
     signer_request,
 };
 
+pub use voucher::{NetworkId, PartyId, SignerKey, VOUCHER_BYTES, Voucher};
+
 /// The wire contract.
 pub use tallystick_proto::v1 as wire;
+pub use wire::Outcome;

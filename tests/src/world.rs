@@ -2,26 +2,22 @@
 //!
 //! Owns the keys, all made from seeds. Knows nothing of the engine's rules.
 
-use crate::Engine;
 use crate::client::{Client, request_id};
 use crate::wire::{AddSignerRequest, Cap, Signer as WireSigner};
 use crate::wire::{
     Asset, CreateAssetRequest, ImportRequest, Party, SetCreditLimitRequest, SettlementAccount,
     SettlementModel, UpsertPartyRequest, import_request::Item,
 };
+use crate::{Engine, NetworkId, PartyId, SignerKey, Voucher};
 use ed25519_dalek::{Signer as _, SigningKey};
 use std::path::PathBuf;
 use std::time::SystemTime;
-use tallystick::types::{
-    Amount, AssetNumber, ChannelHasher, NetworkId, Packed, PartyId, SignerKey, Voucher, message,
-};
 use tempfile::TempDir;
 
 /// 32 bytes that follow from a text.
 #[must_use]
 pub fn seed(text: &str) -> [u8; 32] {
-    let digest = tallystick::types::content_digest("test seed", text.as_bytes());
-    digest.0
+    *blake3::hash(text.as_bytes()).as_bytes()
 }
 
 /// The party of that name.
@@ -72,9 +68,7 @@ impl Signer {
     #[must_use]
     pub fn sign(&self, network: NetworkId, mut voucher: Voucher) -> Voucher {
         voucher.signer = self.key();
-        let channel = ChannelHasher::new(network).channel(Packed(&voucher.pack()));
-        let message = message(channel, voucher.cumulative, voucher.expires_at);
-        voucher.signature = self.secret.sign(&message).to_bytes();
+        voucher.signature = self.secret.sign(&voucher.message(network)).to_bytes();
         voucher
     }
 }
@@ -143,7 +137,7 @@ impl World {
             Signer::new(&name, party_id(&name))
         };
         Self {
-            network: NetworkId::from_slice(&network).expect("a network id has 32 bytes"),
+            network: NetworkId(network[..].try_into().expect("a network id has 32 bytes")),
             payers: (0..payers).map(payer).collect(),
             payees: (0..payees).map(|i| party_id(&format!("payee {i}"))).collect(),
             expires_at: in_a_day(),
@@ -183,12 +177,12 @@ impl World {
     #[must_use]
     pub fn unsigned(&self, payee: PartyId, asset: u32, lane: u64, cumulative: u64) -> Voucher {
         Voucher {
-            signer: SignerKey::ZERO,
+            signer: SignerKey([0; 32]),
             payee,
-            asset: AssetNumber(asset),
+            asset,
             lane,
             expires_at: self.expires_at,
-            cumulative: Amount(cumulative),
+            cumulative,
             signature: [0; 64],
         }
     }

@@ -3,16 +3,15 @@
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 use std::collections::BTreeMap;
-use tallystick::types::Outcome::Credited;
-use tallystick::types::Voucher;
+use tallystick_tests::Outcome::Credited;
 use tallystick_tests::wire::{
     AbortBatchRequest, ApproveBatchRequest, Batch, BatchState, CloseWindowRequest,
     CreateBatchRequest, GetBatchRequest, GetStatusRequest, LegState, WindowAssetRequest,
     WindowState,
 };
 use tallystick_tests::{
-    Client, Deployment, Engine, Launch, Signer, World, check_money_sums, limit_request, party_id,
-    party_request, refused, request_id, signer_request,
+    Client, Deployment, Engine, Launch, Signer, Voucher, World, check_money_sums, limit_request,
+    party_id, party_request, refused, request_id, signer_request,
 };
 use tonic::Code::{AlreadyExists, FailedPrecondition, InvalidArgument};
 use tonic::Status;
@@ -331,7 +330,7 @@ async fn a_signer_registered_mid_window_pays_into_that_window() {
     let voucher = signer.sign(d.world.network, d.world.unsigned(d.world.payees[0], 1, 0, 9));
     assert_eq!(
         d.client.pay(std::slice::from_ref(&voucher)).await,
-        [tallystick::types::Outcome::OverLimit],
+        [tallystick_tests::Outcome::OverLimit],
         "without a limit nothing may be owed"
     );
     d.client.operator.set_credit_limit(limit_request(party, World::PAIRS, "9")).await.unwrap();

@@ -3,13 +3,12 @@
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 use std::collections::{BTreeMap, VecDeque};
-use tallystick::types::Outcome::{Credited, Stale};
-use tallystick::types::Voucher;
+use tallystick_tests::Outcome::{Credited, Stale};
 use tallystick_tests::wire::{
     Ack, CloseWindowRequest, Frame, GetChannelRequest, GetExposureRequest, RecordDepositRequest,
 };
 use tallystick_tests::{
-    Client, Deployment, Engine, World, check_money_sums, frame, outcomes, request_id,
+    Client, Deployment, Engine, Voucher, World, check_money_sums, frame, outcomes, request_id,
 };
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;

@@ -4,13 +4,12 @@ use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 use std::collections::BTreeMap;
 use std::path::Path;
-use tallystick::types::Voucher;
 use tallystick_tests::wire::{
     ApproveBatchRequest, Batch, GetExposureRequest, Leg, NetPosition, Obligation,
     RecordDepositRequest, Window,
 };
 use tallystick_tests::{
-    Client, Deployment, Engine, Launch, World, copy_dir, files, flip_bit, request_id,
+    Client, Deployment, Engine, Launch, Voucher, World, copy_dir, files, flip_bit, request_id,
 };
 
 const SHARDS: [&str; 4] = ["1", "2", "4", "16"];

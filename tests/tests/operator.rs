@@ -2,10 +2,9 @@
 
 use curve25519_dalek::constants::EIGHT_TORSION;
 use curve25519_dalek::edwards::CompressedEdwardsY;
-use tallystick::types::Outcome::{
+use tallystick_tests::Outcome::{
     Credited, OverLimit, OverSignerCap, RevokedSigner, Stale, SuspendedParty,
 };
-use tallystick::types::PartyId;
 use tallystick_tests::wire::{
     AddSignerRequest, Asset, Cap, CreateAssetRequest, CreateBatchRequest, GetBatchRequest,
     GetExposureRequest, GetPartyRequest, GetStatusRequest, GetWindowRequest, ImportRequest,
@@ -13,8 +12,8 @@ use tallystick_tests::wire::{
     UpsertPartyRequest, WindowAssetRequest, import_request::Item,
 };
 use tallystick_tests::{
-    Deployment, Signer, World, iban, limit_request, party_id, party_request, refused, request_id,
-    signer_request,
+    Deployment, PartyId, Signer, World, iban, limit_request, party_id, party_request, refused,
+    request_id, signer_request,
 };
 use tonic::Code::{AlreadyExists, InvalidArgument, NotFound};
 
@@ -225,7 +224,7 @@ async fn parties_have_whole_ids_and_reachable_accounts() {
         request.party.as_mut().unwrap().party_id = id.into();
         refused(o.upsert_party(request).await, InvalidArgument, "32");
     }
-    let clearing = party_request(PartyId::CLEARING, 1);
+    let clearing = party_request(PartyId([0; 32]), 1);
     refused(o.upsert_party(clearing).await, InvalidArgument, "zero");
     let missing = UpsertPartyRequest { request_id: request_id("p"), party: None };
     refused(o.upsert_party(missing).await, InvalidArgument, "party");

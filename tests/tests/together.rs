@@ -4,9 +4,9 @@ use rand::seq::SliceRandom as _;
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 use std::collections::{BTreeMap, BTreeSet};
-use tallystick::types::{Outcome, Voucher};
 use tallystick_tests::{
-    Client, Engine, Signer, World, check_money_sums, frame, limit_request, outcomes, signer_request,
+    Client, Engine, Outcome, Signer, Voucher, World, check_money_sums, frame, limit_request,
+    outcomes, signer_request,
 };
 
 const NETWORK: &str = "5ca1ab1e5ca1ab1e5ca1ab1e5ca1ab1e5ca1ab1e5ca1ab1e5ca1ab1e5ca1ab1e";

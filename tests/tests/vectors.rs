@@ -2,13 +2,12 @@
 
 use serde_json::Value;
 use std::collections::BTreeSet;
-use tallystick::types::{Outcome, PartyId};
 use tallystick_tests::wire::{
     Asset, CreateAssetRequest, Frame, GetChannelRequest, GetNetworkRequest, SettlementModel,
 };
 use tallystick_tests::{
-    Client, Engine, Signer, limit_request, outcomes, party_id, party_request, request_id,
-    signer_request,
+    Client, Engine, Outcome, PartyId, Signer, limit_request, outcomes, party_id, party_request,
+    request_id, signer_request,
 };
 
 fn hex(value: &Value) -> Vec<u8> {
@@ -33,7 +32,7 @@ async fn register(client: &mut Client, cases: &[Value]) {
     }
     let payees: BTreeSet<Vec<u8>> = cases.iter().map(|case| hex(&case["payee"])).collect();
     for payee in payees {
-        let party = PartyId::from_slice(&payee).unwrap();
+        let party = PartyId(payee.try_into().unwrap());
         client.operator.upsert_party(party_request(party, 1)).await.unwrap();
     }
     let secrets: BTreeSet<Vec<u8>> = cases.iter().map(|case| hex(&case["signer_secret"])).collect();
