@@ -26,11 +26,6 @@ const _: () = assert!(INFLIGHT_VOUCHERS_MAX >= 16 * FRAME_VOUCHERS_MAX);
 /// about a kilobyte of state).
 pub const INFLIGHT_FRAMES_MAX: usize = 1 << 16;
 
-/// Largest HTTP/2 frame that a client may send: a full frame of vouchers crosses in one piece instead
-/// of in forty of 16 KiB, with a wake-up less for each.
-pub const HTTP2_FRAME_BYTES: u32 = 1 << 20;
-const _: () = assert!(HTTP2_FRAME_BYTES <= HTTP2_WINDOW_BYTES);
-
 /// Calls and streams that one connection may have open at once.
 pub const CONNECTION_STREAMS_MAX: u32 = 1_024;
 

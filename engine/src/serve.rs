@@ -9,8 +9,8 @@ use crate::journal::JournalError;
 use crate::journal::rocks::RocksJournal;
 use crate::ledger::{Genesis, Rail};
 use crate::limits::{
-    CONNECTION_STREAMS_MAX, HTTP2_FRAME_BYTES, HTTP2_WINDOW_BYTES, LIFETIME_SECONDS_DEFAULT,
-    MESSAGE_BYTES_MAX, STOP_WAIT_MILLIS,
+    CONNECTION_STREAMS_MAX, HTTP2_WINDOW_BYTES, LIFETIME_SECONDS_DEFAULT, MESSAGE_BYTES_MAX,
+    STOP_WAIT_MILLIS,
 };
 use crate::pipeline::{self, Intake, recover};
 use crate::rails;
@@ -216,7 +216,6 @@ async fn grpc(
     tonic::transport::Server::builder()
         .initial_stream_window_size(HTTP2_WINDOW_BYTES)
         .initial_connection_window_size(HTTP2_WINDOW_BYTES)
-        .max_frame_size(HTTP2_FRAME_BYTES)
         .max_concurrent_streams(CONNECTION_STREAMS_MAX)
         .http2_keepalive_interval(Some(Duration::from_secs(30)))
         .add_service(health_service)
