@@ -8,6 +8,7 @@ mod error;
 pub mod memory;
 mod record;
 pub mod rocks;
+mod wal;
 
 pub use codec::Entry;
 pub use error::JournalError;

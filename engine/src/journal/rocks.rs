@@ -2,14 +2,16 @@
 //!
 //! Owns the directory's lock and marker, and every RocksDB option. Never looks into a record.
 
-use super::{FORMAT_VERSION, Framed, Journal, JournalError, Tail, Visit};
+use super::{FORMAT_VERSION, Framed, Journal, JournalError, Tail, Visit, wal};
 use crate::types::{Digest, Lsn};
 use rocksdb::{
     ColumnFamilyDescriptor, DB, DBCompressionType, DBRecoveryMode, Direction, IteratorMode,
     Options, ReadOptions, WriteBatch, WriteOptions,
 };
+use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 
+const LOCK_FILE: &str = "tallystick.lock";
 const RECORDS: &str = "records";
 const META: &str = "meta";
 const META_FORMAT: &[u8] = b"format";
@@ -28,6 +30,9 @@ pub struct RocksJournal {
     db: DB,
     dir: PathBuf,
     epoch: u32,
+    /// RocksDB has a lock of its own, but takes it only when it opens, and the logs are looked through,
+    /// and perhaps cut, before that.
+    _lock: File,
 }
 
 impl RocksJournal {
@@ -37,10 +42,12 @@ impl RocksJournal {
     /// `Locked`, `NotAJournal`, `OtherFormat`, `Damaged`, or the storage's own failure.
     pub fn open(dir: &Path) -> Result<Self, JournalError> {
         check_directory(dir)?;
+        let lock = lock(dir)?;
+        wal::check(dir)?;
         let column = |name| ColumnFamilyDescriptor::new(name, options());
         let columns = [column("default"), column(RECORDS), column(META)];
         let db = DB::open_cf_descriptors(&options(), dir, columns).map_err(|e| explain(dir, &e))?;
-        let mut journal = Self { db, dir: dir.to_owned(), epoch: 0 };
+        let mut journal = Self { db, dir: dir.to_owned(), epoch: 0, _lock: lock };
         journal.check_format()?;
         let epoch = journal.meta(META_EPOCH)?.map_or(0, |bytes: [u8; 4]| u32::from_le_bytes(bytes));
         journal.epoch = epoch.checked_add(1).ok_or_else(|| {
@@ -168,6 +175,20 @@ fn synced() -> WriteOptions {
     options
 }
 
+/// Keeps other engines out for as long as the file is held.
+fn lock(dir: &Path) -> Result<File, JournalError> {
+    let path = dir.join(LOCK_FILE);
+    let failed = |error: std::io::Error| {
+        JournalError::Storage(format!("lock file {}: {error}", path.display()))
+    };
+    let file = File::create(&path).map_err(failed)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(JournalError::Locked { dir: dir.to_owned() }),
+        Err(TryLockError::Error(error)) => Err(failed(error)),
+    }
+}
+
 /// A directory is a journal's (RocksDB's `CURRENT` names it), or new, or empty.
 fn check_directory(dir: &Path) -> Result<(), JournalError> {
     let failed = |error: std::io::Error| {
@@ -179,7 +200,7 @@ fn check_directory(dir: &Path) -> Result<(), JournalError> {
     }
     // What RocksDB itself makes before it writes CURRENT may be left by a start that was cut off.
     let known = |name: &str| {
-        ["LOCK", "LOG", "IDENTITY"].contains(&name)
+        [LOCK_FILE, "LOCK", "LOG", "IDENTITY"].contains(&name)
             || name.starts_with("LOG.old")
             || name.starts_with("MANIFEST-")
             || name.starts_with("OPTIONS-")

@@ -1,0 +1,274 @@
+//! Looks through RocksDB's write-ahead logs before RocksDB does.
+//!
+//! RocksDB cannot tell a write that was never finished, at the very end, from damage to one that was: some
+//! flipped bits make it drop, without a word, everything behind them, and some make it search for ever
+//! (`log::Reader`, 11.8). So the question is settled here: a log is good up to some byte, and what is
+//! behind that byte either ends too early, as the write that was under way does when the power goes (it
+//! was never acked and is cut off), or it does not, and then the journal is damaged. Reads the framing
+//! only, and the position of the record that each write begins with; writes nothing but the cut.
+
+use super::JournalError;
+use crate::types::Lsn;
+use std::fs::{self, OpenOptions};
+use std::io;
+use std::path::{Path, PathBuf};
+
+// Framing of RocksDB's log files, `db/log_format.h`: blocks, each of whole physical records.
+const BLOCK: usize = 32 << 10;
+const HEADER: usize = 7;
+const FULL: u8 = 1;
+const FIRST: u8 = 2;
+const MIDDLE: u8 = 3;
+/// Middle, last, and the three kinds of record that describe the log itself.
+const OTHERS: [u8; 5] = [MIDDLE, 4, 9, 10, 130];
+/// `util/crc32c.h`.
+const MASK_DELTA: u32 = 0xa282_ead8;
+
+/// What is wrong with a log behind its good part.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Flaw {
+    /// The file ends before the write does.
+    Torn,
+    /// What was written there has changed, at this byte or a little behind it.
+    Damaged(usize),
+}
+
+/// A log, looked through.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Look {
+    /// Up to here all is good.
+    good: usize,
+    /// What follows, if anything does.
+    flaw: Option<Flaw>,
+    /// The last position in the journal that the good part names.
+    last: Option<Lsn>,
+}
+
+/// Checks all logs of a data directory, oldest first. Cuts off the remains of an unfinished write at the
+/// end of the newest, after a copy of them to `<log>.<offset>.cut` beside it.
+///
+/// # Errors
+/// `Damaged`, or `Storage` when a file cannot be read or cut.
+pub(super) fn check(dir: &Path) -> Result<(), JournalError> {
+    let failed = |path: &Path, error: io::Error| {
+        JournalError::Storage(format!("{}: {error}", path.display()))
+    };
+    let logs = logs(dir).map_err(|error| failed(dir, error))?;
+    let mut last = Lsn(0);
+    for (i, path) in logs.iter().enumerate() {
+        let bytes = fs::read(path).map_err(|error| failed(path, error))?;
+        let look = look(&bytes);
+        last = look.last.unwrap_or(last);
+        let at = match look.flaw {
+            None => continue,
+            Some(Flaw::Torn) if i + 1 == logs.len() => {
+                cut(path, &bytes, look.good).map_err(|error| failed(path, error))?;
+                continue;
+            }
+            // A log that is not the newest was whole before the next was begun.
+            Some(Flaw::Torn) => look.good,
+            Some(Flaw::Damaged(at)) => at,
+        };
+        let why = format!("the write-ahead log {} has changed at byte {at}", path.display());
+        return Err(JournalError::Damaged { lsn: last.next(), why });
+    }
+    Ok(())
+}
+
+/// The log files of the directory, oldest first; none if it does not exist yet.
+fn logs(dir: &Path) -> io::Result<Vec<PathBuf>> {
+    if !dir.exists() {
+        return Ok(Vec::new());
+    }
+    let mut logs: Vec<PathBuf> =
+        fs::read_dir(dir)?.map(|entry| Ok(entry?.path())).collect::<io::Result<_>>()?;
+    logs.retain(|path| path.extension().is_some_and(|extension| extension == "log"));
+    // Their names are numbers with leading zeros: `000123.log`.
+    logs.sort();
+    Ok(logs)
+}
+
+fn cut(path: &Path, bytes: &[u8], good: usize) -> io::Result<()> {
+    let rest = &bytes[good..];
+    tracing::warn!(
+        log = %path.display(), offset = good, bytes = rest.len(),
+        "cutting off a write that was never finished, and so never acked"
+    );
+    let mut kept = path.as_os_str().to_owned();
+    kept.push(format!(".{good}.cut"));
+    fs::write(kept, rest)?;
+    let file = OpenOptions::new().write(true).open(path)?;
+    file.set_len(u64::try_from(good).expect("a length fits 64 bits"))?;
+    file.sync_all()
+}
+
+/// Looks through one log.
+fn look(log: &[u8]) -> Look {
+    let (mut at, mut good, mut last, mut begun) = (0, 0, None, None::<Option<Lsn>>);
+    while at < log.len() {
+        let room = BLOCK - at % BLOCK;
+        if room < HEADER {
+            at += room;
+            continue;
+        }
+        let Some((kind, payload)) = physical(log, at) else { break };
+        if kind == FULL || kind == FIRST {
+            begun = Some(first_lsn(payload));
+        }
+        at += HEADER + payload.len();
+        // A write is whole with its last piece.
+        if kind != FIRST && kind != MIDDLE {
+            (good, last) = (at, begun.take().flatten().or(last));
+        }
+    }
+    let flaw = match log.get(at..) {
+        None | Some([]) => (good < log.len() && begun.is_some()).then_some(Flaw::Torn),
+        Some(rest) if ends_too_early(rest, BLOCK - at % BLOCK) => Some(Flaw::Torn),
+        Some(_) => Some(Flaw::Damaged(at)),
+    };
+    Look { good, flaw, last }
+}
+
+/// Whether what stands where a physical record should begin is the beginning of one, and the file ends
+/// before it does. `room` is what is left of the block.
+fn ends_too_early(rest: &[u8], room: usize) -> bool {
+    // Space that was set aside for the log and never written is zero.
+    if rest.iter().all(|byte| *byte == 0) {
+        return true;
+    }
+    let Some((header, payload)) = rest.split_first_chunk::<HEADER>() else { return true };
+    let length = usize::from(u16::from_le_bytes([header[4], header[5]]));
+    let beyond_the_file = HEADER + length > rest.len();
+    // If the checksum fits what is there, the record is whole and its length has changed.
+    beyond_the_file && HEADER + length <= room && !fits(header, payload)
+}
+
+/// The physical record at `at`, if one is whole there: its kind and payload.
+fn physical(log: &[u8], at: usize) -> Option<(u8, &[u8])> {
+    let (header, rest) = log.get(at..)?.split_first_chunk::<HEADER>()?;
+    let length = usize::from(u16::from_le_bytes([header[4], header[5]]));
+    let kind = header[6];
+    let known = kind == FULL || kind == FIRST || OTHERS.contains(&kind);
+    if !known || HEADER + length > BLOCK - at % BLOCK {
+        return None;
+    }
+    let payload = rest.get(..length)?;
+    fits(header, payload).then_some((kind, payload))
+}
+
+/// Whether a header's checksum is that of its kind and this payload.
+fn fits(header: &[u8; HEADER], payload: &[u8]) -> bool {
+    let [c0, c1, c2, c3, _, _, kind] = *header;
+    let crc = crc32c::crc32c_append(crc32c::crc32c(&[kind]), payload);
+    crc.rotate_right(15).wrapping_add(MASK_DELTA) == u32::from_le_bytes([c0, c1, c2, c3])
+}
+
+/// The position that a write's last record has, if it is one of records: `db/write_batch.cc`: sequence
+/// u64, count u32, then per entry tag 5, column (1: records), key length (8), key.
+fn first_lsn(batch: &[u8]) -> Option<Lsn> {
+    let count = u32::from_le_bytes(*batch.get(8..)?.first_chunk()?);
+    let (head, key) = batch.get(12..)?.split_first_chunk::<3>()?;
+    let first = u64::from_be_bytes(*key.first_chunk()?);
+    (*head == [5, 1, 8]).then(|| Lsn(first + u64::from(count.saturating_sub(1))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::rocks::RocksJournal;
+    use super::super::{Chain, Journal as _, replay};
+    use super::*;
+    use crate::types::Timestamp;
+
+    const GROUPS: u64 = 6;
+
+    /// A directory as a killed engine leaves it: six groups of two records, in the log only; the sixth
+    /// larger than a block.
+    fn killed() -> (tempfile::TempDir, PathBuf) {
+        let dir = tempfile::tempdir().unwrap();
+        let mut journal = RocksJournal::open(&dir.path().join("live")).unwrap();
+        let mut chain = Chain::start();
+        for group in 0..GROUPS {
+            let body = vec![7; if group == GROUPS - 1 { 40_000 } else { 100 }];
+            let record = |_| chain.frame(1, Timestamp(7), 2, 1, &[&body]);
+            journal.append(&(0..2).map(record).collect::<Vec<_>>()).unwrap();
+        }
+        let dead = dir.path().join("dead");
+        copy(&dir.path().join("live"), &dead);
+        (dir, dead)
+    }
+
+    fn copy(from: &Path, to: &Path) {
+        let _ = fs::remove_dir_all(to);
+        fs::create_dir(to).unwrap();
+        for entry in fs::read_dir(from).unwrap() {
+            let entry = entry.unwrap();
+            fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
+        }
+    }
+
+    fn records(dir: &Path) -> Result<u64, JournalError> {
+        let journal = RocksJournal::open(dir)?;
+        let mut chain = Chain::start();
+        replay(&journal, &mut chain, &mut |_| Ok(()))?;
+        Ok(chain.tail().lsn.0)
+    }
+
+    #[test]
+    fn a_whole_log_is_left_alone() {
+        let (_dir, dead) = killed();
+        let log = logs(&dead).unwrap().pop().unwrap();
+        let bytes = fs::read(&log).unwrap();
+        let whole = Look { good: bytes.len(), flaw: None, last: Some(Lsn(2 * GROUPS)) };
+        assert_eq!(look(&bytes), whole);
+        assert_eq!(records(&dead).unwrap(), 2 * GROUPS);
+    }
+
+    #[test]
+    fn a_log_cut_anywhere_keeps_every_whole_write() {
+        let (dir, dead) = killed();
+        let log = logs(&dead).unwrap().pop().unwrap();
+        let bytes = fs::read(&log).unwrap();
+        for length in 1..bytes.len() {
+            assert!(!matches!(look(&bytes[..length]).flaw, Some(Flaw::Damaged(_))), "{length}");
+        }
+        let copied = dir.path().join("copy");
+        for length in (1..bytes.len()).step_by(bytes.len() / 40).chain([bytes.len() - 1]) {
+            copy(&dead, &copied);
+            fs::write(copied.join(log.file_name().unwrap()), &bytes[..length]).unwrap();
+            let whole = look(&bytes[..length]).last.map_or(0, |lsn| lsn.0);
+            assert_eq!(records(&copied).unwrap(), whole, "{length} bytes");
+        }
+    }
+
+    /// RocksDB alone searches for ever for some of these bits and drops records for others.
+    #[test]
+    fn every_flipped_bit_is_seen() {
+        let (_dir, dead) = killed();
+        let log = logs(&dead).unwrap().pop().unwrap();
+        let mut bytes = fs::read(&log).unwrap();
+        for bit in 0..bytes.len() * 8 {
+            // In the large write, one bit in 61 is enough.
+            if bit > 20_000 && !bit.is_multiple_of(61) && (bytes.len() * 8 - bit) > 800 {
+                continue;
+            }
+            bytes[bit / 8] ^= 1 << (bit % 8);
+            assert!(matches!(look(&bytes).flaw, Some(Flaw::Damaged(_))), "bit {bit}");
+            bytes[bit / 8] ^= 1 << (bit % 8);
+        }
+    }
+
+    #[test]
+    fn damage_names_the_record_and_the_byte() {
+        let (_dir, dead) = killed();
+        let log = logs(&dead).unwrap().pop().unwrap();
+        let mut bytes = fs::read(&log).unwrap();
+        let third = (0..bytes.len())
+            .filter(|&at| matches!(physical(&bytes, at), Some((FULL, p)) if first_lsn(p).is_some()))
+            .nth(2)
+            .unwrap();
+        bytes[third + 6] ^= 4;
+        fs::write(&log, &bytes).unwrap();
+        let text = records(&dead).unwrap_err().to_string();
+        assert!(text.contains("record 5 ") && text.contains(&format!("byte {third}.")), "{text}");
+    }
+}
