@@ -178,6 +178,20 @@ def stream(world):
         world.owe(asset, payer, payee, total)
 
 
+def run_the_readmes_example(world, address):
+    """The README's client is the file in docs/examples, and works as it stands."""
+    root = pathlib.Path(__file__).resolve().parent.parent.parent
+    example = root / "docs" / "examples" / "send_one_voucher.py"
+    assert example.read_text().strip() in (root / "README.md").read_text(), "the README differs"
+    units = 7 * CENT
+    done = subprocess.run(
+        [sys.executable, example, address, wire.seed("agent a").hex(), world.parties["d"].hex(),
+         str(PAIR_BY_PAIR), str(units)],
+        capture_output=True, text=True, timeout=DEADLINE, check=False)
+    assert done.stdout.startswith("OUTCOME_CREDITED at lsn "), (done.stdout, done.stderr)
+    world.owe(PAIR_BY_PAIR, "a", "d", units)
+
+
 def read_window(world):
     """Closes the window and compares obligations, nets, positions and root with the books."""
     request = op.CloseWindowRequest(request_id=world.request("close"))
@@ -185,7 +199,7 @@ def read_window(world):
     assert world.operator.CloseWindow(request).number == window.number == 1, "a retry is no new cut"
     window = world.operator.GetWindow(op.GetWindowRequest(number=1))
     assert window.state == op.WINDOW_STATE_CLOSED and window.cut_lsn > 0
-    assert window.vouchers_credited == 1_202, window
+    assert window.vouchers_credited == 1_203, window
     per_asset, nets = {}, {}
     for asset in (THROUGH_CLEARING, PAIR_BY_PAIR):
         ask = op.WindowAssetRequest(window=1, asset=asset)
@@ -318,6 +332,7 @@ def main():
                           vouchers_pb2_grpc.VouchersStub(channel))
             world.register()
             pay(world)
+            run_the_readmes_example(world, engine.address)
             nets = read_window(world)
             settle(world, nets, args.work, args.schema)
     except BaseException:
