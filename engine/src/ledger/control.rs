@@ -3,6 +3,8 @@
 //! Owns what may be done (`decide`) and what it changes (`apply`), event by event. Knows nothing of
 //! vouchers, channels or exposure (the shards do). Kept apart from them so that frames never touch it.
 
+mod read;
+
 use super::batch::{Account, BatchContent, Policy, Rail};
 use super::event::{
     BatchComputed, Cap, Event, Genesis, RailAccount, Request, WindowCut, WindowSealed,
@@ -500,125 +502,6 @@ impl Control {
 
     fn known_asset(&self, asset: AssetNumber) -> Result<(), Refusal> {
         self.asset(asset).map(|_| ())
-    }
-}
-
-/// What can be read.
-impl Control {
-    /// What holds for the whole life of the deployment.
-    #[must_use]
-    pub fn genesis(&self) -> &Genesis {
-        &self.genesis
-    }
-
-    /// The last event applied.
-    #[must_use]
-    pub fn applied(&self) -> Lsn {
-        self.applied
-    }
-
-    /// Changes whenever a party's name or accounts do.
-    #[must_use]
-    pub fn directory_version(&self) -> u64 {
-        self.directory_version
-    }
-
-    /// All assets, by number.
-    pub fn assets(&self) -> impl Iterator<Item = &AssetDef> {
-        self.assets.values()
-    }
-
-    /// One asset.
-    ///
-    /// # Errors
-    /// `UnknownAsset`.
-    pub fn asset(&self, asset: AssetNumber) -> Result<&AssetDef, Refusal> {
-        self.assets.get(&asset).ok_or(Refusal::UnknownAsset(asset))
-    }
-
-    /// One party.
-    ///
-    /// # Errors
-    /// `UnknownParty`.
-    pub fn party(&self, party: PartyId) -> Result<&PartyEntry, Refusal> {
-        self.parties.get(&party).ok_or(Refusal::UnknownParty(party))
-    }
-
-    /// One signer.
-    ///
-    /// # Errors
-    /// `UnknownSigner`.
-    pub fn signer(&self, signer: SignerKey) -> Result<&SignerEntry, Refusal> {
-        self.signers.get(&signer).ok_or(Refusal::UnknownSigner(signer))
-    }
-
-    /// How many parties and signers are registered.
-    #[must_use]
-    pub fn counts(&self) -> (usize, usize) {
-        (self.parties.len(), self.signers.len())
-    }
-
-    /// How many batches were ever made.
-    #[must_use]
-    pub fn batch_count(&self) -> usize {
-        self.batches.len()
-    }
-
-    /// One window.
-    ///
-    /// # Errors
-    /// `UnknownWindow`.
-    pub fn window(&self, number: WindowNumber) -> Result<&WindowEntry, Refusal> {
-        let index = number.0.checked_sub(1).and_then(|n| usize::try_from(n).ok());
-        let window = index.and_then(|index| self.windows.get(index));
-        window.ok_or(Refusal::UnknownWindow(number))
-    }
-
-    /// The window that the record at `cut` closed.
-    #[must_use]
-    pub fn window_cut_by(&self, cut: Lsn) -> Option<&WindowEntry> {
-        self.windows.iter().rev().find(|window| window.cut.is_some_and(|(lsn, _)| lsn == cut))
-    }
-
-    /// All windows, oldest first; the last one is open.
-    #[must_use]
-    pub fn windows(&self) -> &[WindowEntry] {
-        &self.windows
-    }
-
-    /// The window in which vouchers are credited.
-    #[must_use]
-    pub fn open_window(&self) -> &WindowEntry {
-        self.windows.last().expect("one window is always open")
-    }
-
-    /// One batch.
-    ///
-    /// # Errors
-    /// `UnknownBatch`.
-    pub fn batch(&self, batch: BatchId) -> Result<&BatchEntry, Refusal> {
-        self.batches.get(&batch).ok_or(Refusal::UnknownBatch(batch))
-    }
-
-    /// The batch that the record at `lsn` computed.
-    #[must_use]
-    pub fn batch_computed_by(&self, lsn: Lsn) -> Option<BatchId> {
-        self.computed.get(&lsn).copied()
-    }
-
-    /// All batches, in the order in which they were made.
-    #[must_use]
-    pub fn batches(&self) -> Vec<&BatchEntry> {
-        let mut batches: Vec<&BatchEntry> = self.batches.values().collect();
-        batches.sort_unstable_by_key(|entry| entry.computed_lsn);
-        batches
-    }
-
-    /// The sum of what a batch leaves for the open window, per asset: for tests and reports.
-    #[must_use]
-    pub fn carried_into_open(&self, asset: AssetNumber) -> Total {
-        let carried = self.open_window().carried.iter().filter(|(number, _)| *number == asset);
-        carried.fold(Total::ZERO, |sum, (_, carry)| sum.plus(carry.amount))
     }
 }
 
