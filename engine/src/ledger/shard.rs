@@ -215,8 +215,12 @@ impl Shard {
         let touch = |touched: u64, (checked, found): (&Checked<'_>, &Found)| {
             let (Some(signer), Some(payee)) = (found.signer, found.payee) else { return touched };
             let payer = self.signers[signer as usize].payer;
-            let pair = Pair { payer, payee, asset: checked.voucher.asset() };
-            touched + u64::from(self.owed.contains_key(&pair))
+            let asset = checked.voucher.asset();
+            let mut exposures = self.parties[payer as usize].exposures.iter();
+            touched
+                + u64::from(exposures.any(|(of, _)| *of == asset))
+                + u64::from(self.parties[payee as usize].suspended)
+                + u64::from(self.owed.contains_key(&Pair { payer, payee, asset }))
         };
         std::hint::black_box(block.iter().zip(&found).fold(0, touch));
         found
