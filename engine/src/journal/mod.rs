@@ -5,6 +5,7 @@
 
 mod codec;
 mod error;
+mod mark;
 pub mod memory;
 mod record;
 pub mod rocks;
@@ -69,9 +70,19 @@ pub fn replay(
     chain: &mut Chain,
     visit: &mut dyn FnMut(Record<'_>) -> Result<(), JournalError>,
 ) -> Result<(), JournalError> {
-    journal.read(chain.tail().lsn.next(), &mut |lsn, bytes| visit(chain.follow(lsn, bytes)?))?;
+    let known = journal.remembered()?;
+    journal.read(chain.tail().lsn.next(), &mut |lsn, bytes| {
+        let record = chain.follow(lsn, bytes)?;
+        match known {
+            Some(known) if known.lsn == lsn && known.link != chain.tail().link => {
+                let why = "it is not the record that was written there".into();
+                Err(JournalError::Damaged { lsn, why })
+            }
+            Some(_) | None => visit(record),
+        }
+    })?;
     let tail = chain.tail();
-    match journal.remembered()? {
+    match known {
         Some(known) if known.lsn > tail.lsn => {
             let why = format!("the journal is known to reach record {} but ends before", known.lsn);
             Err(JournalError::Damaged { lsn: tail.lsn.next(), why })

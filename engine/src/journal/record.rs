@@ -50,6 +50,15 @@ pub struct Framed {
     pub bytes: Vec<u8>,
 }
 
+impl Framed {
+    /// The journal's end once this record is its last.
+    #[must_use]
+    pub fn tail(&self) -> Tail {
+        let digest = self.bytes[HASHED_BYTES..].first_chunk().expect("a record has a header");
+        Tail { lsn: self.lsn, link: Digest(*digest) }
+    }
+}
+
 /// The chain of records: frames the next one, or checks that the next one follows.
 pub struct Chain {
     hasher: RecordHasher,

@@ -2,8 +2,9 @@
 //!
 //! Owns the directory's lock and marker, and every RocksDB option. Never looks into a record.
 
+use super::mark::{self, Mark};
 use super::{FORMAT_VERSION, Framed, Journal, JournalError, Tail, Visit, wal};
-use crate::types::{Digest, Lsn};
+use crate::types::Lsn;
 use rocksdb::{
     ColumnFamilyDescriptor, DB, DBCompressionType, DBRecoveryMode, Direction, IteratorMode,
     Options, ReadOptions, WriteBatch, WriteOptions,
@@ -16,7 +17,6 @@ const RECORDS: &str = "records";
 const META: &str = "meta";
 const META_FORMAT: &[u8] = b"format";
 const META_EPOCH: &[u8] = b"epoch";
-const META_TAIL: &[u8] = b"tail";
 
 /// A memtable holds this much before it is written out as a file: long runs of records, few files.
 const MEMTABLE_BYTES: usize = 64 << 20;
@@ -33,6 +33,7 @@ pub struct RocksJournal {
     /// RocksDB has a lock of its own, but takes it only when it opens, and the logs are looked through,
     /// and perhaps cut, before that.
     _lock: File,
+    mark: Mark,
 }
 
 impl RocksJournal {
@@ -47,7 +48,8 @@ impl RocksJournal {
         let column = |name| ColumnFamilyDescriptor::new(name, options());
         let columns = [column("default"), column(RECORDS), column(META)];
         let db = DB::open_cf_descriptors(&options(), dir, columns).map_err(|e| explain(dir, &e))?;
-        let mut journal = Self { db, dir: dir.to_owned(), epoch: 0, _lock: lock };
+        let mark = Mark::open(dir).map_err(|error| mark_failed(dir, &error))?;
+        let mut journal = Self { db, dir: dir.to_owned(), epoch: 0, _lock: lock, mark };
         journal.check_format()?;
         let epoch = journal.meta(META_EPOCH)?.map_or(0, |bytes: [u8; 4]| u32::from_le_bytes(bytes));
         journal.epoch = epoch.checked_add(1).ok_or_else(|| {
@@ -105,7 +107,13 @@ impl Journal for RocksJournal {
         for framed in group {
             batch.put_cf(records, framed.lsn.0.to_be_bytes(), &framed.bytes);
         }
-        Ok(self.db.write_opt(batch, &synced())?)
+        self.db.write_opt(batch, &synced())?;
+        match group.last() {
+            None => Ok(()),
+            Some(last) => {
+                self.mark.write(last.tail()).map_err(|error| mark_failed(&self.dir, &error))
+            }
+        }
     }
 
     fn read(&self, from: Lsn, visit: &mut Visit<'_>) -> Result<(), JournalError> {
@@ -129,12 +137,8 @@ impl Journal for RocksJournal {
     }
 
     fn remember(&mut self, tail: Tail) -> Result<(), JournalError> {
-        let mut value = [0; 40];
-        value[..8].copy_from_slice(&tail.lsn.0.to_le_bytes());
-        value[8..].copy_from_slice(&tail.link.0);
-        self.put_meta(META_TAIL, &value)?;
-        // Out of the write-ahead log and into files: what is at the end of a log may look like a write
-        // that was never finished, and would be cut off without a word.
+        self.mark.write_durably(tail).map_err(|error| mark_failed(&self.dir, &error))?;
+        // Out of the write-ahead log and into table files, where every bit is under a checksum.
         for column in [RECORDS, META] {
             self.db.flush_cf(self.column(column))?;
         }
@@ -142,13 +146,12 @@ impl Journal for RocksJournal {
     }
 
     fn remembered(&self) -> Result<Option<Tail>, JournalError> {
-        let tail = |value: [u8; 40]| {
-            let (lsn, link) = value.split_first_chunk::<8>().expect("40 bytes");
-            let link = Digest(link.try_into().expect("40 - 8 = 32 bytes"));
-            Tail { lsn: Lsn(u64::from_le_bytes(*lsn)), link }
-        };
-        Ok(self.meta(META_TAIL)?.map(tail))
+        self.mark.read().map_err(|error| mark_failed(&self.dir, &error))
     }
+}
+
+fn mark_failed(dir: &Path, error: &std::io::Error) -> JournalError {
+    JournalError::Storage(format!("{}: {error}", dir.join(mark::FILE).display()))
 }
 
 fn options() -> Options {
@@ -200,7 +203,7 @@ fn check_directory(dir: &Path) -> Result<(), JournalError> {
     }
     // What RocksDB itself makes before it writes CURRENT may be left by a start that was cut off.
     let known = |name: &str| {
-        [LOCK_FILE, "LOCK", "LOG", "IDENTITY"].contains(&name)
+        [LOCK_FILE, mark::FILE, "LOCK", "LOG", "IDENTITY"].contains(&name)
             || name.starts_with("LOG.old")
             || name.starts_with("MANIFEST-")
             || name.starts_with("OPTIONS-")

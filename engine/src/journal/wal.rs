@@ -1,4 +1,4 @@
-//! Looks through RocksDB's write-ahead logs before RocksDB does.
+//! Looks through RocksDB's write-ahead logs, and its MANIFEST, before RocksDB does.
 //!
 //! RocksDB cannot tell a write that was never finished, at the very end, from damage to one that was: some
 //! flipped bits make it drop, without a word, everything behind them, and some make it search for ever
@@ -53,6 +53,7 @@ pub(super) fn check(dir: &Path) -> Result<(), JournalError> {
     let failed = |path: &Path, error: io::Error| {
         JournalError::Storage(format!("{}: {error}", path.display()))
     };
+    check_manifest(dir)?;
     let logs = logs(dir).map_err(|error| failed(dir, error))?;
     let mut last = Lsn(0);
     for (i, path) in logs.iter().enumerate() {
@@ -73,6 +74,22 @@ pub(super) fn check(dir: &Path) -> Result<(), JournalError> {
         return Err(JournalError::Damaged { lsn: last.next(), why });
     }
     Ok(())
+}
+
+/// The MANIFEST, RocksDB's list of its files, has the same framing, and the same bits make RocksDB search
+/// for ever. One that ends too early is RocksDB's business; what that makes it forget, the mark misses.
+fn check_manifest(dir: &Path) -> Result<(), JournalError> {
+    // Where one of the two is missing or unreadable, RocksDB has the right words.
+    let Ok(current) = fs::read_to_string(dir.join("CURRENT")) else { return Ok(()) };
+    let path = dir.join(current.trim_end());
+    let Ok(bytes) = fs::read(&path) else { return Ok(()) };
+    match look(&bytes).flaw {
+        None | Some(Flaw::Torn) => Ok(()),
+        Some(Flaw::Damaged(at)) => Err(JournalError::Storage(format!(
+            "{} is damaged at byte {at}; restore the data directory from a copy",
+            path.display()
+        ))),
+    }
 }
 
 /// The log files of the directory, oldest first; none if it does not exist yet.
@@ -181,7 +198,7 @@ mod tests {
 
     const GROUPS: u64 = 6;
 
-    /// A directory as a killed engine leaves it: six groups of two records, in the log only; the sixth
+    /// A directory as a power cut leaves it, the last marks not written: six groups of two records, in the log only; the sixth
     /// larger than a block.
     fn killed() -> (tempfile::TempDir, PathBuf) {
         let dir = tempfile::tempdir().unwrap();
@@ -194,6 +211,7 @@ mod tests {
         }
         let dead = dir.path().join("dead");
         copy(&dir.path().join("live"), &dead);
+        fs::remove_file(dead.join(super::super::mark::FILE)).unwrap();
         (dir, dead)
     }
 
