@@ -339,5 +339,10 @@ async fn a_killed_engines_log_that_lost_acked_records_is_refused() {
     std::fs::write(&log, &bytes[..bytes.len() - 5]).unwrap();
     let text = Launch::new(&data).refusal();
     assert!(text.contains(&format!("known to reach record {}", ack.lsn)), "{text}");
+    assert_eq!(
+        std::fs::read(&log).unwrap(),
+        &bytes[..bytes.len() - 5],
+        "what is left is left alone"
+    );
     drop(dir);
 }

@@ -25,12 +25,20 @@ pub enum JournalError {
     )]
     OtherFormat { found: String, wanted: u16 },
     #[error(
-        "record {lsn} of the journal is damaged: {why}. Nothing was changed. Restore the data \
+        "record {lsn} of the journal is damaged: {why}. The engine does not start. Restore the data \
          directory from a copy; do not delete records: what comes after would no longer be proved"
     )]
     Damaged { lsn: Lsn, why: String },
     #[error("the storage failed: {0}. The engine stops; what was acked is durable")]
     Storage(String),
+}
+
+impl JournalError {
+    /// The journal ends with record `last` but was known to reach `known`.
+    pub(super) fn ends_before(known: Lsn, last: Lsn) -> Self {
+        let why = format!("the journal is known to reach record {known} but ends before");
+        Self::Damaged { lsn: last.next(), why }
+    }
 }
 
 impl From<rocksdb::Error> for JournalError {

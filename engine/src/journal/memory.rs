@@ -1,4 +1,4 @@
-//! A journal in memory, for tests: keeps what was appended, loses or damages what it is told to.
+//! A journal in memory, for tests: keeps what was appended, until it is dropped.
 
 use super::{Framed, Journal, JournalError, Tail, Visit};
 use crate::types::Lsn;
@@ -8,27 +8,10 @@ use crate::types::Lsn;
 pub struct MemoryJournal {
     records: Vec<(Lsn, Vec<u8>)>,
     remembered: Option<Tail>,
-    appends_left: Option<usize>,
-}
-
-impl MemoryJournal {
-    /// Fails every append after the next `appends`.
-    pub fn fail_after(&mut self, appends: usize) {
-        self.appends_left = Some(appends);
-    }
-
-    /// The bytes of the records, for a test to damage.
-    pub fn records_mut(&mut self) -> &mut Vec<(Lsn, Vec<u8>)> {
-        &mut self.records
-    }
 }
 
 impl Journal for MemoryJournal {
     fn append(&mut self, group: &[Framed]) -> Result<(), JournalError> {
-        if let Some(left) = &mut self.appends_left {
-            *left =
-                left.checked_sub(1).ok_or_else(|| JournalError::Storage("told to fail".into()))?;
-        }
         let record = |framed: &Framed| (framed.lsn, framed.bytes.clone());
         self.records.extend(group.iter().map(record));
         Ok(())

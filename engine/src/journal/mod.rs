@@ -83,10 +83,7 @@ pub fn replay(
     })?;
     let tail = chain.tail();
     match known {
-        Some(known) if known.lsn > tail.lsn => {
-            let why = format!("the journal is known to reach record {} but ends before", known.lsn);
-            Err(JournalError::Damaged { lsn: tail.lsn.next(), why })
-        }
+        Some(known) if known.lsn > tail.lsn => Err(JournalError::ends_before(known.lsn, tail.lsn)),
         Some(_) | None => Ok(()),
     }
 }

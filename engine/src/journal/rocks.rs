@@ -44,11 +44,12 @@ impl RocksJournal {
     pub fn open(dir: &Path) -> Result<Self, JournalError> {
         check_directory(dir)?;
         let lock = lock(dir)?;
-        wal::check(dir)?;
+        let mark = Mark::open(dir).map_err(|error| mark_failed(dir, &error))?;
+        let known = mark.read().map_err(|error| mark_failed(dir, &error))?;
+        wal::check(dir, known.map(|tail| tail.lsn))?;
         let column = |name| ColumnFamilyDescriptor::new(name, options());
         let columns = [column("default"), column(RECORDS), column(META)];
         let db = DB::open_cf_descriptors(&options(), dir, columns).map_err(|e| explain(dir, &e))?;
-        let mark = Mark::open(dir).map_err(|error| mark_failed(dir, &error))?;
         let mut journal = Self { db, dir: dir.to_owned(), epoch: 0, _lock: lock, mark };
         journal.check_format()?;
         let epoch = journal.meta(META_EPOCH)?.map_or(0, |bytes: [u8; 4]| u32::from_le_bytes(bytes));
@@ -63,12 +64,6 @@ impl RocksJournal {
     #[must_use]
     pub fn epoch(&self) -> u32 {
         self.epoch
-    }
-
-    /// The data directory.
-    #[must_use]
-    pub fn dir(&self) -> &Path {
-        &self.dir
     }
 
     fn check_format(&mut self) -> Result<(), JournalError> {

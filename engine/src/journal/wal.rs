@@ -45,11 +45,12 @@ struct Look {
 }
 
 /// Checks all logs of a data directory, oldest first. Cuts off the remains of an unfinished write at the
-/// end of the newest, after a copy of them to `<log>.<offset>.cut` beside it.
+/// end of the newest, after a copy of them to `<log>.<offset>.cut` beside it; but not if the journal is
+/// `known` to reach further, for then the write was finished.
 ///
 /// # Errors
 /// `Damaged`, or `Storage` when a file cannot be read or cut.
-pub(super) fn check(dir: &Path) -> Result<(), JournalError> {
+pub(super) fn check(dir: &Path, known: Option<Lsn>) -> Result<(), JournalError> {
     let failed = |path: &Path, error: io::Error| {
         JournalError::Storage(format!("{}: {error}", path.display()))
     };
@@ -63,6 +64,10 @@ pub(super) fn check(dir: &Path) -> Result<(), JournalError> {
         let at = match look.flaw {
             None => continue,
             Some(Flaw::Torn) if i + 1 == logs.len() => {
+                // Where the logs hold no record at all, only the replay can tell.
+                if let Some(known) = known.filter(|known| last > Lsn(0) && *known > last) {
+                    return Err(JournalError::ends_before(known, last));
+                }
                 cut(path, &bytes, look.good).map_err(|error| failed(path, error))?;
                 continue;
             }
