@@ -1,0 +1,259 @@
+//! Where the tables of keys live: two tiers of slots within a byte budget, read by every thread without
+//! a lock. Owns who gets a slot and who loses it; never builds a table and never looks into one.
+//!
+//! A key only remembers the slot where its table was put. The table says whose it is, so a slot can be
+//! given away without telling its old owner, who finds another's name there and is a key without a
+//! table again.
+//!
+//! Who loses a slot is found by a second-chance sweep: the hand passes over slots that were used since
+//! it last came by. `verifier.rs` sells slots of a full tier so slowly that one round of the hand
+//! outlasts many thousands of signatures: whoever signs more often than that keeps its table, however
+//! many other keys come and go.
+
+use crate::key::{KEY_BYTES, Key};
+use crate::table::{Table, Tier};
+use crossbeam::epoch::{self, Atomic, Guard, Owned, Shared};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// Slots that a sweep looks at before it gives up: a table is not worth a long search.
+const SWEEP_MAX: usize = 64;
+
+/// Both tiers.
+#[derive(Debug)]
+pub(crate) struct Tables {
+    small: Slots,
+    large: Slots,
+}
+
+/// What has happened in one tier.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct TierStatus {
+    /// Tables that fit.
+    pub capacity: u64,
+    /// Tables that are there.
+    pub tables: u64,
+    /// Tables built since the start.
+    pub built: u64,
+    /// Tables that had to go for others since the start.
+    pub evicted: u64,
+}
+
+#[derive(Debug)]
+struct Slots {
+    slots: Box<[Slot]>,
+    owners: Mutex<Owners>,
+    built: AtomicU64,
+    evicted: AtomicU64,
+}
+
+#[derive(Debug)]
+struct Slot {
+    table: Atomic<Table>,
+    /// Used since the hand last came by.
+    used: AtomicBool,
+}
+
+#[derive(Debug)]
+struct Owners {
+    free: Vec<u32>,
+    hand: usize,
+}
+
+/// A slot that was taken for a table that is being built.
+#[derive(Debug)]
+pub(crate) struct Place {
+    tier: Tier,
+    slot: u32,
+}
+
+const LARGE_BIT: u32 = 1 << 31;
+
+impl Place {
+    /// Never 0, which is "nowhere".
+    fn to_bits(&self) -> u32 {
+        let large = if self.tier == Tier::Large { LARGE_BIT } else { 0 };
+        large | (self.slot + 1)
+    }
+
+    fn from_bits(bits: u32) -> Option<Self> {
+        let tier = if bits & LARGE_BIT == 0 { Tier::Small } else { Tier::Large };
+        Some(Self { tier, slot: (bits & !LARGE_BIT).checked_sub(1)? })
+    }
+}
+
+impl Tables {
+    /// Empty, within `bytes`: two thirds for small tables, one third for large ones.
+    pub fn new(bytes: usize) -> Self {
+        let large = bytes / 3;
+        Self {
+            small: Slots::new(Tier::Small, bytes - large),
+            large: Slots::new(Tier::Large, large),
+        }
+    }
+
+    fn tier(&self, tier: Tier) -> &Slots {
+        match tier {
+            Tier::Small => &self.small,
+            Tier::Large => &self.large,
+        }
+    }
+
+    /// The key's table, if it has one now.
+    pub fn find<'g>(&self, key: &Key, guard: &'g Guard) -> Option<&'g Table> {
+        let place = Place::from_bits(key.place.load(Ordering::Acquire))?;
+        let found = self.tier(place.tier).get(place.slot, guard);
+        let own = found.filter(|table| table.owner == *key.bytes());
+        if own.is_none() {
+            key.place.store(0, Ordering::Relaxed);
+        }
+        own
+    }
+
+    /// Remembers that the key's table was of use.
+    pub fn used(&self, key: &Key) {
+        if let Some(place) = Place::from_bits(key.place.load(Ordering::Relaxed)) {
+            let used = &self.tier(place.tier).slots[place.slot as usize].used;
+            // Mostly set already: reading leaves the line shared between cores.
+            if !used.load(Ordering::Relaxed) {
+                used.store(true, Ordering::Relaxed);
+            }
+        }
+    }
+
+    /// Whether a slot can be had without taking it from anyone.
+    pub fn has_room(&self, tier: Tier) -> bool {
+        !self.tier(tier).owners().free.is_empty()
+    }
+
+    /// Takes a slot: a free one, else one that was not used of late. `None`: all are busy.
+    pub fn reserve(&self, tier: Tier) -> Option<Place> {
+        self.tier(tier).reserve().map(|slot| Place { tier, slot })
+    }
+
+    /// Puts the key's table where room was taken for it. Its table of the other tier, if it had one,
+    /// makes room for others.
+    pub fn put(
+        &self,
+        place: &Place,
+        key: &Key,
+        entries: Box<[crate::table::Entry]>,
+        guard: &Guard,
+    ) {
+        let table = Table::new(*key.bytes(), place.tier, entries);
+        self.tier(place.tier).replace(place.slot, Some(table), guard);
+        let before = key.place.swap(place.to_bits(), Ordering::AcqRel);
+        if let Some(old) = Place::from_bits(before).filter(|old| old.tier != place.tier) {
+            self.tier(old.tier).give_back(old.slot, key.bytes(), guard);
+        }
+        guard.flush();
+    }
+
+    /// What has happened in a tier since the start.
+    pub fn status(&self, tier: Tier) -> TierStatus {
+        self.tier(tier).status()
+    }
+
+    /// Flips one bit of the key's table: for the tests of the alarm.
+    #[cfg(test)]
+    pub fn corrupt(&self, key: &Key) {
+        let guard = epoch::pin();
+        let table = self.find(key, &guard).expect("the key has a table");
+        let place = Place::from_bits(key.place.load(Ordering::Acquire)).unwrap();
+        let damaged = table.damaged();
+        self.tier(place.tier).replace(place.slot, Some(damaged), &guard);
+    }
+}
+
+impl Slots {
+    fn new(tier: Tier, bytes: usize) -> Self {
+        let count = u32::try_from(bytes / tier.bytes()).unwrap_or(LARGE_BIT).min(LARGE_BIT - 1);
+        let slot = |_| Slot { table: Atomic::null(), used: AtomicBool::new(false) };
+        Self {
+            slots: (0..count).map(slot).collect(),
+            owners: Mutex::new(Owners { free: (0..count).rev().collect(), hand: 0 }),
+            built: AtomicU64::new(0),
+            evicted: AtomicU64::new(0),
+        }
+    }
+
+    fn owners(&self) -> MutexGuard<'_, Owners> {
+        // Whole whenever the lock is free: no step under it panics half-way.
+        self.owners.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn get<'g>(&self, slot: u32, guard: &'g Guard) -> Option<&'g Table> {
+        let table = self.slots[slot as usize].table.load(Ordering::Acquire, guard);
+        // SAFETY: what is in a slot was made by `Owned::new` and published by `replace` with release
+        // ordering, which the acquire load above meets. It is destroyed only through
+        // `defer_destroy` after it left the slot, so not before every guard that could have loaded it
+        // is dropped; the reference cannot outlive `guard`.
+        #[allow(unsafe_code)]
+        unsafe {
+            table.as_ref()
+        }
+    }
+
+    /// Puts a table (or nothing) into a slot; whether there was one before.
+    fn replace(&self, slot: u32, table: Option<Table>, guard: &Guard) -> bool {
+        let slot = &self.slots[slot as usize];
+        self.built.fetch_add(u64::from(table.is_some()), Ordering::Relaxed);
+        slot.used.store(table.is_some(), Ordering::Relaxed);
+        let new = table.map_or(Shared::null(), |table| Owned::new(table).into_shared(guard));
+        let old = slot.table.swap(new, Ordering::AcqRel, guard);
+        if old.is_null() {
+            return false;
+        }
+        // SAFETY: the swap took `old` out of its only home, so it is handed to `defer_destroy` once and
+        // no thread that pins from now on can reach it; those pinned already keep it alive.
+        #[allow(unsafe_code)]
+        unsafe {
+            guard.defer_destroy(old);
+        }
+        true
+    }
+
+    fn reserve(&self) -> Option<u32> {
+        let mut owners = self.owners();
+        if let Some(slot) = owners.free.pop() {
+            return Some(slot);
+        }
+        for _ in 0..self.slots.len().min(SWEEP_MAX) {
+            let slot = owners.hand;
+            owners.hand = (slot + 1) % self.slots.len();
+            if !self.slots[slot].used.swap(false, Ordering::Relaxed) {
+                self.evicted.fetch_add(1, Ordering::Relaxed);
+                return Some(u32::try_from(slot).expect("slots are counted in 31 bits"));
+            }
+        }
+        None
+    }
+
+    /// Empties a slot if it still is this owner's.
+    fn give_back(&self, slot: u32, owner: &[u8; KEY_BYTES], guard: &Guard) {
+        let mut owners = self.owners();
+        if self.get(slot, guard).is_some_and(|table| table.owner == *owner) {
+            self.replace(slot, None, guard);
+            owners.free.push(slot);
+        }
+    }
+
+    fn status(&self) -> TierStatus {
+        let capacity = self.slots.len() as u64;
+        TierStatus {
+            capacity,
+            tables: capacity - self.owners().free.len() as u64,
+            built: self.built.load(Ordering::Relaxed),
+            evicted: self.evicted.load(Ordering::Relaxed),
+        }
+    }
+}
+
+impl Drop for Slots {
+    fn drop(&mut self) {
+        let guard = epoch::pin();
+        for slot in 0..self.slots.len() {
+            self.replace(u32::try_from(slot).expect("slots are counted in 31 bits"), None, &guard);
+        }
+    }
+}
