@@ -15,6 +15,8 @@ mod confirm;
 mod key;
 #[cfg(target_arch = "x86_64")]
 mod lanes;
+#[cfg(test)]
+mod model;
 mod portable;
 mod reference;
 mod scalar;

@@ -74,8 +74,8 @@ const _: () = {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(C, align(32))]
 pub(crate) struct Entry {
-    pub y_plus_x: [u64; 4],
-    pub y_minus_x: [u64; 4],
+    /// y + x, then y - x.
+    sums: [[u64; 4]; 2],
     pub xy2d: [u64; 4],
 }
 
@@ -83,7 +83,25 @@ const _: () = assert!(size_of::<Entry>() == 96);
 
 impl Entry {
     /// Room for an entry that is yet to be computed.
-    pub const ZERO: Self = Self { y_plus_x: [0; 4], y_minus_x: [0; 4], xy2d: [0; 4] };
+    pub const ZERO: Self = Self { sums: [[0; 4]; 2], xy2d: [0; 4] };
+
+    pub const fn new(y_plus_x: [u64; 4], y_minus_x: [u64; 4], xy2d: [u64; 4]) -> Self {
+        Self { sums: [y_plus_x, y_minus_x], xy2d }
+    }
+
+    pub const fn y_plus_x(&self) -> &[u64; 4] {
+        &self.sums[0]
+    }
+
+    pub const fn y_minus_x(&self) -> &[u64; 4] {
+        &self.sums[1]
+    }
+
+    /// y + x and y - x as one row of eight words.
+    #[inline(always)]
+    pub fn sums(&self) -> &[u64; 8] {
+        self.sums.as_flattened().try_into().expect("2 times 4 words")
+    }
 }
 
 /// How much a key has earned.
@@ -142,7 +160,7 @@ impl Table {
 fn checksum(entries: &[Entry]) -> u64 {
     let mut sum = 0x7461_6c6c_7973_7469_u64;
     for entry in entries {
-        for word in entry.y_plus_x.iter().chain(&entry.y_minus_x).chain(&entry.xy2d) {
+        for word in entry.sums().iter().chain(&entry.xy2d) {
             sum = (sum ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29);
         }
     }

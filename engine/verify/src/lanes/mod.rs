@@ -1,25 +1,185 @@
-//! The lanes backend. (Being written.)
+//! The lanes backend: eight signatures side by side in AVX-512 IFMA registers, tables per key.
+//!
+//! Owns how checks are put into groups of eight whose keys' tables have the same shape, and what groups
+//! share: the tables of keys that have none, one inversion, the comparison with R. A group that is not
+//! full repeats a check, so nothing waits for company. No result depends on another: lanes never mix,
+//! and what a lane shares over several groups, the inversion, stands even a Z of 0.
+
+mod field;
+mod group;
+mod point;
+mod scalar;
+mod sha512;
+mod vector;
+
+use crate::Verdict;
 use crate::key::Key;
-use crate::table::{Entry, Shape};
+use crate::table::{Entry, Shape, Tier};
 use crate::verifier::Job;
-use crate::{Verdict, reference};
+use field::{Field, from_lanes};
+use group::{Buffers, Computed, Group};
+use point::{Point, encode, entry_words, invert_all, multiples};
+use vector::{Cpu, LANES, Mask};
 
+/// What one thread keeps between its calls.
 #[derive(Debug, Default)]
-pub(crate) struct Scratch {}
-
-pub(crate) fn is_available() -> bool {
-    is_x86_feature_detected!("avx512ifma") && is_x86_feature_detected!("avx512vbmi2")
+pub(crate) struct Scratch {
+    buffers: Buffers,
 }
 
+/// Whether this machine can run it.
+pub(crate) fn is_available() -> bool {
+    Cpu::detect().is_some()
+}
+
+/// One verdict for each job, appended in order.
 pub(crate) fn check(
-    _scratch: &mut Scratch,
+    scratch: &mut Scratch,
     jobs: &[Job<'_>],
-    _base: &[Entry],
+    base: &[Entry],
     verdicts: &mut Vec<Verdict>,
 ) {
-    verdicts.extend(jobs.iter().map(|job| reference::check(job.check)));
+    let cpu = Cpu::detect().expect("the verifier refuses this backend where it cannot run");
+    // SAFETY: a `Cpu` exists only where the instructions do.
+    #[allow(unsafe_code)]
+    unsafe {
+        check_on(cpu, scratch, jobs, base, verdicts);
+    }
 }
 
+/// The tables of the negatives of up to eight keys; `None` for a key that is no point.
 pub(crate) fn build(keys: &[&Key], shape: Shape) -> Vec<Option<Box<[Entry]>>> {
-    keys.iter().map(|_| Some(vec![Entry::ZERO; shape.entries()].into())).collect()
+    let cpu = Cpu::detect().expect("the verifier refuses this backend where it cannot run");
+    let padded = std::array::from_fn(|lane| keys[lane.min(keys.len() - 1)]);
+    // SAFETY: a `Cpu` exists only where the instructions do.
+    #[allow(unsafe_code)]
+    let (tables, is_point) = unsafe { build_on(cpu, padded, shape) };
+    let tables = tables.into_iter().take(keys.len()).enumerate();
+    tables.map(|(lane, table)| (is_point >> lane & 1 == 1).then_some(table)).collect()
 }
+
+/// The jobs of one tier, in groups.
+fn groups_of<'j>(jobs: &'j [Job<'j>], tier: Option<Tier>) -> Vec<([usize; LANES], usize)> {
+    let own =
+        |(i, job): (usize, &Job<'_>)| (job.table.map(|table| table.tier) == tier).then_some(i);
+    let members: Vec<usize> = jobs.iter().enumerate().filter_map(own).collect();
+    let group = |chunk: &[usize]| {
+        (std::array::from_fn(|lane| chunk[lane.min(chunk.len() - 1)]), chunk.len())
+    };
+    members.chunks(LANES).map(group).collect()
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512ifma,avx512vbmi2")]
+fn check_on(
+    cpu: Cpu,
+    scratch: &mut Scratch,
+    jobs: &[Job<'_>],
+    base: &[Entry],
+    verdicts: &mut Vec<Verdict>,
+) {
+    let cold = groups_of(jobs, None);
+    let (tiny, points) = tiny_tables(cpu, jobs, &cold);
+    let mut groups = Vec::with_capacity(jobs.len() / LANES + 3);
+    let mut computed: Vec<Computed> = Vec::with_capacity(jobs.len() / LANES + 3);
+    for (g, (members, own)) in cold.into_iter().enumerate() {
+        let tables = std::array::from_fn(|lane| &tiny[g * LANES + lane][..]);
+        let checks = members.map(|i| jobs[i].check);
+        let group = Group { checks, tables, shape: Shape::TINY };
+        computed.push(group::compute(cpu, &group, points[g], base, &mut scratch.buffers));
+        groups.push((members, own));
+    }
+    for tier in [Tier::Small, Tier::Large] {
+        for (members, own) in groups_of(jobs, Some(tier)) {
+            let tables = members.map(|i| &jobs[i].table.expect("it is of a tier").entries[..]);
+            let checks = members.map(|i| jobs[i].check);
+            let group = Group { checks, tables, shape: tier.shape() };
+            computed.push(group::compute(cpu, &group, !0, base, &mut scratch.buffers));
+            groups.push((members, own));
+        }
+    }
+    let mut inverses: Vec<Field> = computed.iter().map(|group| group.z).collect();
+    invert_all(cpu, &mut inverses);
+    let first = verdicts.len();
+    verdicts.resize(first + jobs.len(), Verdict::Bad);
+    for ((group, inverse), (members, own)) in computed.iter().zip(inverses).zip(groups) {
+        let encoded = encode(group.x, group.y, inverse);
+        let valid = field::equal(encoded, group.r) & group.well_formed;
+        for (lane, i) in members.into_iter().take(own).enumerate() {
+            if valid >> lane & 1 == 1 {
+                verdicts[first + i] = Verdict::Valid;
+            }
+        }
+    }
+}
+
+/// Tables of the smallest shape for keys that have none, and which of them are points, group by group.
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512ifma,avx512vbmi2")]
+fn tiny_tables(
+    cpu: Cpu,
+    jobs: &[Job<'_>],
+    cold: &[([usize; LANES], usize)],
+) -> (Vec<Box<[Entry]>>, Vec<Mask>) {
+    let mut points = Vec::with_capacity(cold.len() * Shape::TINY.entries());
+    let mut masks = Vec::with_capacity(cold.len());
+    for (members, _) in cold {
+        let (key, is_point) = minus_keys(cpu, members.map(|i| jobs[i].check.key));
+        multiples(key, Shape::TINY, &mut points);
+        masks.push(is_point);
+    }
+    let mut tables = Vec::with_capacity(cold.len() * LANES);
+    if !points.is_empty() {
+        let inverses = inverses_of(cpu, &points);
+        let entries = Shape::TINY.entries();
+        for (points, inverses) in points.chunks(entries).zip(inverses.chunks(entries)) {
+            tables.extend(entries_of(points, inverses));
+        }
+    }
+    (tables, masks)
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512ifma,avx512vbmi2")]
+fn build_on(cpu: Cpu, keys: [&Key; LANES], shape: Shape) -> ([Box<[Entry]>; LANES], Mask) {
+    let (key, is_point) = minus_keys(cpu, keys);
+    let mut points = Vec::with_capacity(shape.entries());
+    multiples(key, shape, &mut points);
+    let inverses = inverses_of(cpu, &points);
+    (entries_of(&points, &inverses), is_point)
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512ifma,avx512vbmi2")]
+fn minus_keys(cpu: Cpu, keys: [&Key; LANES]) -> (Point, Mask) {
+    let words = from_lanes(cpu, keys.map(|key| crate::scalar::words(key.bytes())));
+    let (point, is_point) = Point::decompress(words);
+    (point.negate(), is_point)
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512ifma,avx512vbmi2")]
+fn inverses_of(cpu: Cpu, points: &[Point]) -> Vec<Field> {
+    let mut zs = Vec::with_capacity(points.len());
+    for point in points {
+        zs.push(point.coordinates().2);
+    }
+    invert_all(cpu, &mut zs);
+    zs
+}
+
+/// The points as the entries of eight tables.
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512ifma,avx512vbmi2")]
+fn entries_of(points: &[Point], inverses: &[Field]) -> [Box<[Entry]>; LANES] {
+    let mut tables: [Box<[Entry]>; LANES] =
+        std::array::from_fn(|_| vec![Entry::ZERO; points.len()].into_boxed_slice());
+    for (i, (point, inverse)) in points.iter().zip(inverses).enumerate() {
+        let mut words = [[0; LANES]; 12];
+        for (word, vector) in words.iter_mut().zip(entry_words(point, *inverse).as_flattened()) {
+            *word = vector.lanes();
+        }
+        for (lane, table) in tables.iter_mut().enumerate() {
+            let four = |first: usize| [0, 1, 2, 3].map(|i| words[first + i][lane]);
+            table[i] = Entry::new(four(0), four(4), four(8));
+        }
+    }
+    tables
+}
+
+#[cfg(test)]
+mod tests;

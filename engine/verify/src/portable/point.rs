@@ -80,7 +80,7 @@ impl Niels {
     /// guess of the CPU would be wrong.
     #[inline(always)]
     pub fn unpack(entry: &Entry, negative: bool) -> Self {
-        let sums = [&entry.y_plus_x, &entry.y_minus_x];
+        let sums = [entry.y_plus_x(), entry.y_minus_x()];
         Self {
             y_plus_x: Field::unpack(sums[usize::from(negative)]),
             y_minus_x: Field::unpack(sums[usize::from(!negative)]),
@@ -91,16 +91,13 @@ impl Niels {
     /// Reads a word of each of the two cache lines in which an entry lies.
     #[inline(always)]
     pub fn touch(entry: &Entry) -> u64 {
-        entry.y_plus_x[0] ^ entry.xy2d[3]
+        entry.y_plus_x()[0] ^ entry.xy2d[3]
     }
 
     /// The entry of an affine point.
     pub fn pack(x: Field, y: Field) -> Entry {
-        Entry {
-            y_plus_x: (y + x).carry().pack(),
-            y_minus_x: (y - x).carry().pack(),
-            xy2d: (x * y * TWICE_D).pack(),
-        }
+        let xy2d = (x * y * TWICE_D).pack();
+        Entry::new((y + x).carry().pack(), (y - x).carry().pack(), xy2d)
     }
 }
 

@@ -1,0 +1,532 @@
+//! Arithmetic modulo p = 2^255 - 19 on eight elements at once: 5 limbs of 51 bits, one vector a limb.
+//!
+//! Owns the bounds that make the 52-bit multiply-add exact. There are two kinds of elements, and only
+//! functions that keep the bounds make either:
+//!
+//! * `Field` is *carried*: limb 0 at most 2^52 - 38, the others at most 2^52 - 2. All 52 bits of each
+//!   limb count in a multiplication, so it may be an operand.
+//! * `Sum` is a raw result: limbs below 2^63, so that no addition wrapped. It must be carried before
+//!   it is multiplied.
+//!
+//! Both are checked in debug builds, by assertions, at each construction. `docs/VERIFY.md` has the sums.
+
+use super::vector::{Cpu, LANES, Mask, Vector};
+
+/// The low 51 bits.
+const MASK: u64 = (1 << 51) - 1;
+/// p in limbs: this one, then four times `MASK`.
+const P0: u64 = MASK - 18;
+
+/// Eight carried elements.
+#[derive(Clone, Copy)]
+pub(super) struct Field([Vector; 5]);
+
+/// Eight sums of products.
+#[derive(Clone, Copy)]
+pub(super) struct Sum([Vector; 5]);
+
+/// Eight elements as right-hand operands: what a product needs of 19 b, so that it needs no folding.
+///
+/// With 19 b_j = u_j + 2^51 v_j: a_i b_j at weight 51 (i + j) >= 255 is a_i u_j at weight
+/// 51 (i + j - 5) plus a_i v_j at weight 51 (i + j - 4).
+#[derive(Clone, Copy)]
+pub(super) struct Prepared {
+    b: [Vector; 5],
+    /// b_0 + v_4.
+    b0v4: Vector,
+    /// u_1 to u_4.
+    u: [Vector; 4],
+    /// u_2 + v_1, u_3 + v_2, u_4 + v_3.
+    w: [Vector; 3],
+}
+
+impl Sum {
+    #[inline(always)]
+    fn new(limbs: [Vector; 5]) -> Self {
+        debug_assert!(at_most(&limbs, (1 << 63) - 1));
+        Self(limbs)
+    }
+
+    /// The same elements, carried: each limb gives its bits from 51 up (fewer than 2^12 of them) to the
+    /// next, the last one 19 times to the first. Limbs below 2^51 + 19 * 2^12.
+    #[inline(always)]
+    pub fn carry(self) -> Field {
+        let [a, b, c, d, e] = self.0;
+        let cpu = a.cpu();
+        let mask = cpu.splat(MASK);
+        Field::new([
+            a.and(mask).add_low(e.shr::<51>(), cpu.splat(19)),
+            b.and(mask).add(a.shr::<51>()),
+            c.and(mask).add(b.shr::<51>()),
+            d.and(mask).add(c.shr::<51>()),
+            e.and(mask).add(d.shr::<51>()),
+        ])
+    }
+
+    /// a + b.
+    #[inline(always)]
+    pub fn plus(self, b: Self) -> Self {
+        let (a, b) = (self.0, b.0);
+        Self::new([a[0].add(b[0]), a[1].add(b[1]), a[2].add(b[2]), a[3].add(b[3]), a[4].add(b[4])])
+    }
+
+    /// a - b, as a + 2^10 p - b: limbs of b at most 2^61 - 19456 (products are below 2^60.1, sums of
+    /// two below 2^61.1 never stand here), those of a below 2^62.
+    #[inline(always)]
+    pub fn minus(self, b: Self) -> Self {
+        let (a, b) = (self.0, b.0);
+        debug_assert!(at_most(&b, P0 << 10));
+        let cpu = a[0].cpu();
+        let (first, other) = (cpu.splat(P0 << 10), cpu.splat(MASK << 10));
+        Self::new([
+            a[0].add(first).sub(b[0]),
+            a[1].add(other).sub(b[1]),
+            a[2].add(other).sub(b[2]),
+            a[3].add(other).sub(b[3]),
+            a[4].add(other).sub(b[4]),
+        ])
+    }
+
+    /// 2 a.
+    #[inline(always)]
+    pub fn twice(self) -> Self {
+        self.plus(self)
+    }
+}
+
+/// Whether no lane of any limb is more. Not inlined: assertions would be most of the code.
+#[inline(never)]
+pub(super) fn at_most(limbs: &[Vector], bound: u64) -> bool {
+    limbs.iter().all(|limb| limb.lanes().iter().all(|lane| *lane <= bound))
+}
+
+/// 19 x, for x below 2^59.
+#[inline(always)]
+fn times_19(x: Vector) -> Vector {
+    x.add(x.shl::<1>()).add(x.shl::<4>())
+}
+
+/// sum + the low halves of a_0 b_0 + ... + a_4 b_4.
+#[inline(always)]
+fn low(sum: Vector, a: &[Vector; 5], b: [Vector; 5]) -> Vector {
+    sum.add_low(a[0], b[0])
+        .add_low(a[1], b[1])
+        .add_low(a[2], b[2])
+        .add_low(a[3], b[3])
+        .add_low(a[4], b[4])
+}
+
+/// The high halves of a_0 b_0 + ... + a_4 b_4.
+#[inline(always)]
+fn high(a: &[Vector; 5], b: [Vector; 5]) -> Vector {
+    let zero = a[0].cpu().splat(0);
+    zero.add_high(a[0], b[0])
+        .add_high(a[1], b[1])
+        .add_high(a[2], b[2])
+        .add_high(a[3], b[3])
+        .add_high(a[4], b[4])
+}
+
+impl Field {
+    #[inline(always)]
+    fn new(limbs: [Vector; 5]) -> Self {
+        debug_assert!(at_most(&limbs[..1], (1 << 52) - 38) && at_most(&limbs, (1 << 52) - 2));
+        Self(limbs)
+    }
+
+    /// The same element in all lanes.
+    #[inline(always)]
+    pub fn splat(cpu: Cpu, limbs: [u64; 5]) -> Self {
+        Self::new([
+            cpu.splat(limbs[0]),
+            cpu.splat(limbs[1]),
+            cpu.splat(limbs[2]),
+            cpu.splat(limbs[3]),
+            cpu.splat(limbs[4]),
+        ])
+    }
+
+    /// The CPU that made it.
+    #[inline(always)]
+    pub fn cpu(self) -> Cpu {
+        self.0[0].cpu()
+    }
+
+    #[inline(always)]
+    pub fn zero(cpu: Cpu) -> Self {
+        Self::splat(cpu, [0; 5])
+    }
+
+    #[inline(always)]
+    pub fn one(cpu: Cpu) -> Self {
+        Self::splat(cpu, [1, 0, 0, 0, 0])
+    }
+
+    #[inline(always)]
+    pub fn sum(self) -> Sum {
+        Sum(self.0)
+    }
+
+    /// Ready to be multiplied by, more than once. v_j is at most 37, so b_0 + v_4 is below 2^52.
+    #[inline(always)]
+    pub fn prepare(self) -> Prepared {
+        let b = self.0;
+        let cpu = b[0].cpu();
+        let (zero, mask, c19, c38) = (cpu.splat(0), cpu.splat(MASK), cpu.splat(19), cpu.splat(38));
+        let u1 = zero.add_low(b[1], c19).and(mask);
+        let u2 = zero.add_low(b[2], c19).and(mask);
+        let u3 = zero.add_low(b[3], c19).and(mask);
+        let u4 = zero.add_low(b[4], c19).and(mask);
+        // v_j = floor(19 b_j / 2^51) = floor(38 b_j / 2^52).
+        let prepared = Prepared {
+            b,
+            b0v4: b[0].add_high(b[4], c38),
+            u: [u1, u2, u3, u4],
+            w: [u2.add_high(b[1], c38), u3.add_high(b[2], c38), u4.add_high(b[3], c38)],
+        };
+        debug_assert!(at_most(&[prepared.b0v4], (1 << 52) - 1));
+        prepared
+    }
+
+    /// a b. A product of limbs splits at bit 52, one above the radix, so high halves count twice in the
+    /// next limb. Limbs below 195 * 2^52 < 2^59.7.
+    #[inline(always)]
+    pub fn times(self, b: &Prepared) -> Sum {
+        let a = &self.0;
+        let Prepared { b, b0v4, u: [u1, u2, u3, u4], w: [w2, w3, w4] } = *b;
+        let c0 = [b[0], u4, u3, u2, u1];
+        let c1 = [b[1], b0v4, w4, w3, w2];
+        let c2 = [b[2], b[1], b0v4, w4, w3];
+        let c3 = [b[3], b[2], b[1], b0v4, w4];
+        let c4 = [b[4], b[3], b[2], b[1], b0v4];
+        let (h0, h1, h2, h3) = (high(a, c0), high(a, c1), high(a, c2), high(a, c3));
+        let h4 = times_19(high(a, c4));
+        Sum::new([
+            low(h4.add(h4), a, c0),
+            low(h0.add(h0), a, c1),
+            low(h1.add(h1), a, c2),
+            low(h2.add(h2), a, c3),
+            low(h3.add(h3), a, c4),
+        ])
+    }
+
+    /// a b.
+    #[inline(always)]
+    pub fn mul(self, b: Self) -> Sum {
+        self.times(&b.prepare())
+    }
+
+    /// a b, carried.
+    #[inline(always)]
+    pub fn mul_carry(self, b: Self) -> Self {
+        self.mul(b).carry()
+    }
+
+    /// a^2. Column k is diagonal products plus twice the sum of crossed ones; columns 5 to 9 fold 19
+    /// times into 0 to 4. Limbs below 267 * 2^52 < 2^60.1.
+    #[inline(always)]
+    pub fn square(self) -> Sum {
+        let a = self.0;
+        let zero = a[0].cpu().splat(0);
+        let twice = |x: Vector| x.add(x);
+        let h1 = zero.add_high(a[0], a[1]);
+        let h2 = zero.add_high(a[0], a[2]);
+        let h3 = zero.add_high(a[0], a[3]).add_high(a[1], a[2]);
+        let h4 = zero.add_high(a[0], a[4]).add_high(a[1], a[3]);
+        let h5 = zero.add_high(a[1], a[4]).add_high(a[2], a[3]);
+        let h6 = zero.add_high(a[2], a[4]);
+        let h7 = zero.add_high(a[3], a[4]);
+        let z0 = zero.add_low(a[0], a[0]);
+        let z1 = twice(zero.add_high(a[0], a[0]).add_low(a[0], a[1]));
+        let z2 = twice(twice(h1).add_low(a[0], a[2])).add_low(a[1], a[1]);
+        let z3 = twice(h2);
+        let z3 = twice(z3.add_high(a[1], a[1]).add_low(a[0], a[3]).add_low(a[1], a[2]));
+        let z4 = twice(twice(h3).add_low(a[0], a[4]).add_low(a[1], a[3])).add_low(a[2], a[2]);
+        let z5 = twice(h4);
+        let z5 = twice(z5.add_high(a[2], a[2]).add_low(a[1], a[4]).add_low(a[2], a[3]));
+        let z6 = twice(twice(h5).add_low(a[2], a[4])).add_low(a[3], a[3]);
+        let z7 = twice(twice(h6).add_high(a[3], a[3]).add_low(a[3], a[4]));
+        let z8 = twice(twice(h7)).add_low(a[4], a[4]);
+        let z9 = twice(zero.add_high(a[4], a[4]));
+        Sum::new([
+            z0.add(times_19(z5)),
+            z1.add(times_19(z6)),
+            z2.add(times_19(z7)),
+            z3.add(times_19(z8)),
+            z4.add(times_19(z9)),
+        ])
+    }
+
+    /// a^(2^n).
+    #[inline(always)]
+    fn squared(self, n: usize) -> Self {
+        let mut a = self;
+        for _ in 0..n {
+            a = a.square().carry();
+        }
+        a
+    }
+
+    #[inline(always)]
+    pub fn plus(self, b: Self) -> Self {
+        self.sum().plus(b.sum()).carry()
+    }
+
+    #[inline(always)]
+    pub fn minus(self, b: Self) -> Self {
+        self.sum().minus(b.sum()).carry()
+    }
+
+    #[inline(always)]
+    pub fn negate(self) -> Self {
+        Self::zero(self.0[0].cpu()).minus(self)
+    }
+
+    /// -a where the mask is set, for a canonical a: 2p - a needs no carry.
+    #[inline(always)]
+    pub fn negate_canonical(self, mask: Mask) -> Self {
+        let a = self.0;
+        let cpu = a[0].cpu();
+        let (first, other) = (cpu.splat(2 * P0), cpu.splat(2 * MASK));
+        Self::new([
+            a[0].blend(mask, first.sub(a[0])),
+            a[1].blend(mask, other.sub(a[1])),
+            a[2].blend(mask, other.sub(a[2])),
+            a[3].blend(mask, other.sub(a[3])),
+            a[4].blend(mask, other.sub(a[4])),
+        ])
+    }
+
+    /// b where the mask is set, else a.
+    #[inline(always)]
+    pub fn select(self, mask: Mask, b: Self) -> Self {
+        let (a, b) = (self.0, b.0);
+        Self::new([
+            a[0].blend(mask, b[0]),
+            a[1].blend(mask, b[1]),
+            a[2].blend(mask, b[2]),
+            a[3].blend(mask, b[3]),
+            a[4].blend(mask, b[4]),
+        ])
+    }
+
+    /// a^(2^250 - 1) and a^11: the addition chain of Bernstein's curve25519 (2006), 249 squarings.
+    #[inline(always)]
+    fn power_2_250(self) -> (Self, Self) {
+        let a2 = self.squared(1);
+        let a9 = a2.squared(2).mul_carry(self);
+        let a11 = a9.mul_carry(a2);
+        let e5 = a11.squared(1).mul_carry(a9);
+        let e10 = e5.squared(5).mul_carry(e5);
+        let e20 = e10.squared(10).mul_carry(e10);
+        let e40 = e20.squared(20).mul_carry(e20);
+        let e50 = e40.squared(10).mul_carry(e10);
+        let e100 = e50.squared(50).mul_carry(e50);
+        let e200 = e100.squared(100).mul_carry(e100);
+        (e200.squared(50).mul_carry(e50), a11)
+    }
+
+    /// 1 / a = a^(p - 2); 0 for 0.
+    #[inline(always)]
+    pub fn invert(self) -> Self {
+        let (e250, a11) = self.power_2_250();
+        e250.squared(5).mul_carry(a11)
+    }
+
+    /// a^((p - 5) / 8).
+    #[inline(always)]
+    pub fn power_p58(self) -> Self {
+        let (e250, _) = self.power_2_250();
+        e250.squared(2).mul_carry(self)
+    }
+
+    /// The canonical form, 255 bits in four words.
+    #[inline(always)]
+    pub fn pack(self) -> [Vector; 4] {
+        let [mut a, mut b, mut c, mut d, mut e] = self.0;
+        let cpu = a.cpu();
+        let (mask, c19) = (cpu.splat(MASK), cpu.splat(19));
+        // After one pass limbs 1 to 4 are below 2^51 and limb 0 below 2^51 + 38; the second ripples what is
+        // left of that, after which a carry out of limb 4 finds limb 0 small. So all are below 2^51.
+        for _ in 0..2 {
+            b = b.add(a.shr::<51>());
+            c = c.add(b.shr::<51>());
+            d = d.add(c.shr::<51>());
+            e = e.add(d.shr::<51>());
+            a = a.and(mask).add_low(e.shr::<51>(), c19);
+            (b, c, d, e) = (b.and(mask), c.and(mask), d.and(mask), e.and(mask));
+        }
+        // 1 if the value is p or more: then adding 19 carries out of bit 255.
+        let q = a.add(c19).shr::<51>().add(b).shr::<51>().add(c).shr::<51>();
+        let q = q.add(d).shr::<51>().add(e).shr::<51>();
+        a = a.add_low(q, c19);
+        b = b.add(a.shr::<51>());
+        c = c.add(b.shr::<51>());
+        d = d.add(c.shr::<51>());
+        e = e.add(d.shr::<51>());
+        let (a, b, c, d, e) = (a.and(mask), b.and(mask), c.and(mask), d.and(mask), e.and(mask));
+        [
+            a.or(b.shl::<51>()),
+            b.shr::<13>().or(c.shl::<38>()),
+            c.shr::<26>().or(d.shl::<25>()),
+            d.shr::<39>().or(e.shl::<12>()),
+        ]
+    }
+
+    /// Four words as an element; bit 255 is left out.
+    #[inline(always)]
+    pub fn unpack(words: [Vector; 4]) -> Self {
+        let [w0, w1, w2, w3] = words;
+        let mask = w0.cpu().splat(MASK);
+        Self::new([
+            w0.and(mask),
+            w0.shr_with::<51>(w1).and(mask),
+            w1.shr_with::<38>(w2).and(mask),
+            w2.shr_with::<25>(w3).and(mask),
+            w3.shr::<12>().and(mask),
+        ])
+    }
+}
+
+/// Where two packed numbers are equal.
+#[inline(always)]
+pub(super) fn equal(a: [Vector; 4], b: [Vector; 4]) -> Mask {
+    a[0].equal(b[0]) & a[1].equal(b[1]) & a[2].equal(b[2]) & a[3].equal(b[3])
+}
+
+/// Words lane by lane, as words side by side.
+#[inline(always)]
+pub(super) fn from_lanes(cpu: Cpu, rows: [[u64; 4]; LANES]) -> [Vector; 4] {
+    let mut words = [[0; LANES]; 4];
+    for (lane, row) in rows.iter().enumerate() {
+        for (word, value) in words.iter_mut().zip(row) {
+            word[lane] = *value;
+        }
+    }
+    [cpu.load(&words[0]), cpu.load(&words[1]), cpu.load(&words[2]), cpu.load(&words[3])]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model;
+
+    /// Every combination of what a carried limb can be: nothing, one, full, just over, the most.
+    fn extremes() -> Vec<[u64; 5]> {
+        let mut all =
+            model::extreme_limbs(&[0, 1, MASK, (1 << 51) + 19 * (1 << 12), (1 << 52) - 2]);
+        all.iter_mut().for_each(|limbs| limbs[0] = limbs[0].min((1 << 52) - 38));
+        let mut random = model::random(51);
+        all.extend((0..1_000).map(|_| [(); 5].map(|()| random() & MASK)));
+        all.resize(all.len().next_multiple_of(LANES), [0; 5]);
+        all
+    }
+
+    fn load(cpu: Cpu, elements: &[[u64; 5]]) -> Field {
+        let limb = |i: usize| cpu.load(&std::array::from_fn(|lane| elements[lane][i]));
+        Field::new([limb(0), limb(1), limb(2), limb(3), limb(4)])
+    }
+
+    fn limbs(vectors: [Vector; 5]) -> [[u64; 5]; LANES] {
+        let rows = vectors.map(Vector::lanes);
+        std::array::from_fn(|lane| rows.map(|row| row[lane]))
+    }
+
+    fn packed(field: Field) -> [[u64; 4]; LANES] {
+        let rows = field.pack().map(Vector::lanes);
+        std::array::from_fn(|lane| rows.map(|row| row[lane]))
+    }
+
+    fn assert_same(field: Field, expected: impl Fn(usize) -> [u64; 4], what: &str) {
+        for (lane, got) in packed(field).into_iter().enumerate() {
+            assert_eq!(got, expected(lane), "{what}, lane {lane}");
+        }
+    }
+
+    #[test]
+    fn products_and_sums_are_the_model_s_up_to_the_largest_limbs() {
+        let Some(cpu) = Cpu::detect() else { return };
+        let all = extremes();
+        let turned: Vec<_> = all.iter().cycle().skip(1_567).take(all.len()).copied().collect();
+        for (a, b) in all.chunks(LANES).zip(turned.chunks(LANES)) {
+            let (x, y) = (load(cpu, a), load(cpu, b));
+            let value = |limbs: &[[u64; 5]], lane: usize| model::from_limbs(limbs[lane]);
+            assert_same(x, |i| value(a, i), "packed");
+            assert_same(x.mul_carry(y), |i| model::mul(value(a, i), value(b, i)), "product");
+            assert_same(x.square().carry(), |i| model::mul(value(a, i), value(a, i)), "square");
+            assert_same(x.plus(y), |i| model::add(value(a, i), value(b, i)), "sum");
+            let minus = |i| model::add(value(a, i), model::negate(value(b, i)));
+            assert_same(x.minus(y), minus, "difference");
+            assert_same(x.negate(), |i| model::negate(value(a, i)), "negative");
+            let chosen = |i| if i % 2 == 0 { value(b, i) } else { value(a, i) };
+            assert_same(x.select(0b0101_0101, y), chosen, "selected");
+        }
+    }
+
+    #[test]
+    fn results_stay_within_the_bounds_that_are_stated() {
+        let Some(cpu) = Cpu::detect() else { return };
+        let most = |limbs: [Vector; 5]| {
+            limbs.iter().flat_map(|v| v.lanes()).max().expect("there are limbs")
+        };
+        for a in extremes().chunks(LANES) {
+            let x = load(cpu, a);
+            let product = x.mul(load(cpu, &[[(1 << 52) - 38; 5]; LANES]));
+            assert!(most(product.0) < 195 << 52);
+            assert!(most(x.square().0) < 267 << 52);
+            assert!(most(product.carry().0) < (1 << 51) + 19 * (1 << 12));
+        }
+        let full = Sum::new([cpu.splat(u64::MAX >> 1); 5]);
+        let [first, others @ ..] = limbs(full.carry().0)[0];
+        assert_eq!(first, MASK + 19 * 4_095);
+        assert_eq!(others, [MASK + 4_095; 4]);
+        // What doubling subtracts from: the sum of two squares.
+        let least = Field::zero(cpu).sum().minus(Sum::new([cpu.splat(267 << 52); 5]));
+        assert!(most(least.0) < 1 << 61);
+        let largest = Sum::new([cpu.splat(534 << 52); 5]).minus(Field::zero(cpu).sum());
+        assert!(most(largest.0) < 1 << 63);
+    }
+
+    #[test]
+    fn packing_is_canonical_around_p_and_unpacking_undoes_it() {
+        let Some(cpu) = Cpu::detect() else { return };
+        let near = |low: u64| [low, MASK, MASK, MASK, MASK];
+        let cases = [
+            near(P0 - 1),
+            near(P0),
+            near(P0 + 1),
+            near(MASK),
+            near(MASK + 1),
+            near((1 << 52) - 38),
+            [0; 5],
+            [1 << 51; 5],
+        ];
+        let x = load(cpu, &cases);
+        assert_same(x, |lane| model::from_limbs(cases[lane]), "packed");
+        assert_eq!(packed(Field::unpack(x.pack())), packed(x));
+    }
+
+    #[test]
+    fn negating_a_canonical_element_needs_no_carry() {
+        let Some(cpu) = Cpu::detect() else { return };
+        let mut random = model::random(7);
+        for _ in 0..100 {
+            let rows = [(); LANES].map(|()| model::reduce([(); 4].map(|()| random())));
+            let x = Field::unpack(from_lanes(cpu, rows)).negate_canonical(0b1111_0000);
+            assert_same(x, |i| if i < 4 { rows[i] } else { model::negate(rows[i]) }, "negative");
+        }
+    }
+
+    #[test]
+    fn powers_are_the_model_s() {
+        let Some(cpu) = Cpu::detect() else { return };
+        let elements: Vec<_> = extremes().into_iter().step_by(531).take(LANES).collect();
+        let x = load(cpu, &elements);
+        let value = |lane: usize| model::from_limbs(elements[lane]);
+        // p - 2, and (p - 5) / 8 = 2^252 - 3.
+        let inverse = [model::P[0] - 2, model::P[1], model::P[2], model::P[3]];
+        let p58 = [u64::MAX - 2, u64::MAX, u64::MAX, u64::MAX >> 4];
+        assert_same(x.invert(), |lane| model::power(value(lane), inverse), "inverse");
+        assert_same(x.power_p58(), |lane| model::power(value(lane), p58), "power");
+    }
+}
