@@ -13,10 +13,11 @@
 use crate::key::{KEY_BYTES, Key};
 use crate::table::{Table, Tier};
 use crossbeam::epoch::{self, Atomic, Guard, Owned, Shared};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// Slots that a sweep looks at before it gives up: a table is not worth a long search.
+/// Slots that the hand passes in one round of building, and never more than half of a tier: whoever is
+/// in use gets the time to show it before the hand comes by again.
 const SWEEP_MAX: usize = 64;
 
 /// Both tiers.
@@ -50,9 +51,23 @@ struct Slots {
 #[derive(Debug)]
 struct Slot {
     table: Atomic<Table>,
-    /// Used since the hand last came by.
-    used: AtomicBool,
+    /// `IDLE`, `USED` or `RESERVED`.
+    state: AtomicU8,
 }
+
+impl Slot {
+    /// Whether there is a table in it; one that is not is among the free ones.
+    fn is_taken(&self) -> bool {
+        !self.table.load(Ordering::Relaxed, &epoch::pin()).is_null()
+    }
+}
+
+/// Not used since the hand last came by.
+const IDLE: u8 = 0;
+/// Used since.
+const USED: u8 = 1;
+/// A table is being built for it: the hand passes over it.
+const RESERVED: u8 = 2;
 
 #[derive(Debug)]
 struct Owners {
@@ -113,10 +128,10 @@ impl Tables {
     /// Remembers that the key's table was of use.
     pub fn used(&self, key: &Key) {
         if let Some(place) = Place::from_bits(key.place.load(Ordering::Relaxed)) {
-            let used = &self.tier(place.tier).slots[place.slot as usize].used;
+            let state = &self.tier(place.tier).slots[place.slot as usize].state;
             // Mostly set already: reading leaves the line shared between cores.
-            if !used.load(Ordering::Relaxed) {
-                used.store(true, Ordering::Relaxed);
+            if state.load(Ordering::Relaxed) == IDLE {
+                let _ = state.compare_exchange(IDLE, USED, Ordering::Relaxed, Ordering::Relaxed);
             }
         }
     }
@@ -126,9 +141,11 @@ impl Tables {
         !self.tier(tier).owners().free.is_empty()
     }
 
-    /// Takes a slot: a free one, else one that was not used of late. `None`: all are busy.
-    pub fn reserve(&self, tier: Tier) -> Option<Place> {
-        self.tier(tier).reserve().map(|slot| Place { tier, slot })
+    /// Takes up to `count` slots: free ones, then such as were not used of late. Each must be `put` to
+    /// use.
+    pub fn reserve(&self, tier: Tier, count: usize) -> Vec<Place> {
+        let slots = self.tier(tier).reserve(count);
+        slots.into_iter().map(|slot| Place { tier, slot }).collect()
     }
 
     /// Puts the key's table where room was taken for it. Its table of the other tier, if it had one,
@@ -168,7 +185,7 @@ impl Tables {
 impl Slots {
     fn new(tier: Tier, bytes: usize) -> Self {
         let count = u32::try_from(bytes / tier.bytes()).unwrap_or(LARGE_BIT).min(LARGE_BIT - 1);
-        let slot = |_| Slot { table: Atomic::null(), used: AtomicBool::new(false) };
+        let slot = |_| Slot { table: Atomic::null(), state: AtomicU8::new(IDLE) };
         Self {
             slots: (0..count).map(slot).collect(),
             owners: Mutex::new(Owners { free: (0..count).rev().collect(), hand: 0 }),
@@ -198,7 +215,7 @@ impl Slots {
     fn replace(&self, slot: u32, table: Option<Table>, guard: &Guard) -> bool {
         let slot = &self.slots[slot as usize];
         self.built.fetch_add(u64::from(table.is_some()), Ordering::Relaxed);
-        slot.used.store(table.is_some(), Ordering::Relaxed);
+        slot.state.store(if table.is_some() { USED } else { IDLE }, Ordering::Relaxed);
         let new = table.map_or(Shared::null(), |table| Owned::new(table).into_shared(guard));
         let old = slot.table.swap(new, Ordering::AcqRel, guard);
         if old.is_null() {
@@ -213,20 +230,29 @@ impl Slots {
         true
     }
 
-    fn reserve(&self) -> Option<u32> {
+    fn reserve(&self, count: usize) -> Vec<u32> {
         let mut owners = self.owners();
-        if let Some(slot) = owners.free.pop() {
-            return Some(slot);
-        }
-        for _ in 0..self.slots.len().min(SWEEP_MAX) {
+        let left = owners.free.len().saturating_sub(count);
+        let mut taken = owners.free.split_off(left);
+        for _ in 0..self.slots.len().div_ceil(2).min(SWEEP_MAX) {
+            if taken.len() == count {
+                break;
+            }
             let slot = owners.hand;
             owners.hand = (slot + 1) % self.slots.len();
-            if !self.slots[slot].used.swap(false, Ordering::Relaxed) {
+            let found = &self.slots[slot];
+            let state = found.state.load(Ordering::Relaxed);
+            if state == USED {
+                found.state.store(IDLE, Ordering::Relaxed);
+            } else if state == IDLE && found.is_taken() {
                 self.evicted.fetch_add(1, Ordering::Relaxed);
-                return Some(u32::try_from(slot).expect("slots are counted in 31 bits"));
+                taken.push(u32::try_from(slot).expect("slots are counted in 31 bits"));
             }
         }
-        None
+        for slot in &taken {
+            self.slots[*slot as usize].state.store(RESERVED, Ordering::Relaxed);
+        }
+        taken
     }
 
     /// Empties a slot if it still is this owner's.

@@ -263,7 +263,7 @@ impl Verifier {
     }
 
     fn build(&self, backend: Backend, tier: Tier, keys: &[&Key], guard: &Guard) {
-        let places: Vec<_> = keys.iter().map_while(|_| self.tables.reserve(tier)).collect();
+        let places = self.tables.reserve(tier, keys.len());
         let keys = &keys[..places.len()];
         if keys.is_empty() {
             return;
@@ -294,3 +294,6 @@ fn base() -> &'static [Entry] {
         portable::build(&minus, Shape::BASE).expect("it is a point").into()
     })
 }
+
+#[cfg(test)]
+mod tests;
