@@ -18,6 +18,10 @@ const CARRIED: u64 = (1 << 51) + (1 << 13);
 /// What the limbs of a `Sum` are below.
 const SUMMED: u64 = 1 << 54;
 
+/// What goes out of the highest limb of a product at most: its sum has no folded term, so it is below
+/// 5 * 2^108 + 2^64.
+const HIGHEST_CARRY: u64 = (5 << 57) + (1 << 13);
+
 /// 4p, limb by limb: more than any limb of a `Field` or of the sum of two.
 const FOUR_P: [u64; 5] =
     [(1 << 53) - 76, (1 << 53) - 4, (1 << 53) - 4, (1 << 53) - 4, (1 << 53) - 4];
@@ -58,19 +62,16 @@ fn wide(a: u64, b: u64) -> u128 {
     u128::from(a).wrapping_mul(u128::from(b))
 }
 
-/// The sum of the products of limbs: see `Field::carried` for its bound.
+/// One limb of a product, before it is folded, and what goes on to the next: a carry and a sum of
+/// products of limbs below 2^54, four of them folded (times 19) at most. With the carry, which is below
+/// 2^64, that is below (1 + 4 * 19) * 2^108 + 2^64 < 2^115.
 #[inline(always)]
-fn dot<const N: usize>(a: [u64; N], b: [u64; N]) -> u128 {
-    let mut sum = wide(a[0], b[0]);
-    for i in 1..N {
+fn dot<const N: usize>(carry: u64, a: [u64; N], b: [u64; N]) -> (u64, u64) {
+    let mut sum = u128::from(carry);
+    for i in 0..N {
         sum = sum.wrapping_add(wide(a[i], b[i]));
     }
-    sum
-}
-
-/// The low limb of a sum below 2^115, and what goes on to the next.
-#[inline(always)]
-fn split(sum: u128) -> (u64, u64) {
+    debug_assert!(sum >> 115 == 0, "{sum:x}");
     (low(sum) & MASK, low(sum >> BITS))
 }
 
@@ -89,7 +90,13 @@ impl Sum {
     /// The same number, carried.
     #[inline(always)]
     pub fn carry(self) -> Field {
-        Field::carried(self.0.map(u128::from))
+        let mut carry = 0;
+        let limbs = self.0.map(|limb| {
+            let sum = limb.wrapping_add(carry);
+            carry = sum >> BITS;
+            sum & MASK
+        });
+        Field::fold(limbs, carry)
     }
 
     /// The square.
@@ -136,21 +143,11 @@ impl Field {
         [a | b << 51, b >> 13 | c << 38, c >> 26 | d << 25, d >> 39 | e << 12]
     }
 
-    /// From sums of products as `multiply` and `square` make them of limbs below 2^54: each below
-    /// (1 + 4 * 19) * 2^108, the highest below 5 * 2^108 as nothing is folded into it.
+    /// From five limbs below 2^51 and what is carried out of the highest: 2^255 = 19.
     #[inline(always)]
-    fn carried(sums: [u128; 5]) -> Self {
-        debug_assert!(sums.iter().all(|sum| *sum < 77 << 108), "{sums:x?}");
-        debug_assert!(sums[4] < 5 << 108, "{sums:x?}");
-        // With its carry (below 2^64) each sum is below 2^115, the highest below 5 * 2^108 + 2^64.
-        let [a, b, c, d, e] = sums;
-        let (a, carry) = split(a);
-        let (b, carry) = split(b.wrapping_add(u128::from(carry)));
-        let (c, carry) = split(c.wrapping_add(u128::from(carry)));
-        let (d, carry) = split(d.wrapping_add(u128::from(carry)));
-        let (e, carry) = split(e.wrapping_add(u128::from(carry)));
-        // 2^255 = 19. The last carry is at most 5 * 2^57 + 2^13, so `a` stays below 2^64 and sends less
-        // than 2^13 on.
+    fn fold([a, b, c, d, e]: [u64; 5], carry: u64) -> Self {
+        debug_assert!(carry <= HIGHEST_CARRY, "{carry:x}");
+        // 95 * 2^57 + 19 * 2^13 + 2^51 < 2^64, so less than 2^13 goes on.
         let a = a.wrapping_add(carry.wrapping_mul(19));
         Self::new([a & MASK, b.wrapping_add(a >> BITS), c, d, e])
     }
@@ -245,13 +242,12 @@ fn multiply(a: [u64; 5], b: [u64; 5]) -> Field {
     debug_assert!(all_below(a, SUMMED) && all_below(b, SUMMED), "{a:x?} {b:x?}");
     let [b0, b1, b2, b3, b4] = b;
     let [_, f1, f2, f3, f4] = b.map(|limb| limb.wrapping_mul(19)); // below 2^58.3
-    Field::carried([
-        dot(a, [b0, f4, f3, f2, f1]),
-        dot(a, [b1, b0, f4, f3, f2]),
-        dot(a, [b2, b1, b0, f4, f3]),
-        dot(a, [b3, b2, b1, b0, f4]),
-        dot(a, [b4, b3, b2, b1, b0]),
-    ])
+    let (r0, carry) = dot(0, a, [b0, f4, f3, f2, f1]);
+    let (r1, carry) = dot(carry, a, [b1, b0, f4, f3, f2]);
+    let (r2, carry) = dot(carry, a, [b2, b1, b0, f4, f3]);
+    let (r3, carry) = dot(carry, a, [b3, b2, b1, b0, f4]);
+    let (r4, carry) = dot(carry, a, [b4, b3, b2, b1, b0]);
+    Field::fold([r0, r1, r2, r3, r4], carry)
 }
 
 /// As `multiply`, equal products taken once.
@@ -261,13 +257,12 @@ fn square(a: [u64; 5]) -> Field {
     let [a0, a1, a2, a3, a4] = a;
     let [d0, d1, d2, _, _] = a.map(|limb| limb.wrapping_mul(2)); // below 2^55
     let [_, _, _, f3, f4] = a.map(|limb| limb.wrapping_mul(19)); // below 2^58.3
-    Field::carried([
-        dot([a0, d1, d2], [a0, f4, f3]),
-        dot([d0, d2, a3], [a1, f4, f3]),
-        dot([d0, a1, f4], [a2, a1, a3.wrapping_mul(2)]),
-        dot([d0, d1, a4], [a3, a2, f4]),
-        dot([d0, d1, a2], [a4, a3, a2]),
-    ])
+    let (r0, carry) = dot(0, [a0, d1, d2], [a0, f4, f3]);
+    let (r1, carry) = dot(carry, [d0, d2, a3], [a1, f4, f3]);
+    let (r2, carry) = dot(carry, [d0, a1, f4], [a2, a1, a3.wrapping_mul(2)]);
+    let (r3, carry) = dot(carry, [d0, d1, a4], [a3, a2, f4]);
+    let (r4, carry) = dot(carry, [d0, d1, a2], [a4, a3, a2]);
+    Field::fold([r0, r1, r2, r3, r4], carry)
 }
 
 impl<T: Limbs> Mul<T> for Field {

@@ -110,13 +110,13 @@ impl Completed {
     #[inline(always)]
     pub fn point(self) -> Point {
         let Self { e, f, g, h } = self;
-        Point { x: e * f, y: g * h, z: f * g, t: e * h }
+        Point { x: e * f, y: g * h, z: g * f, t: e * h }
     }
 
     #[inline(always)]
     pub fn projective(self) -> Projective {
         let Self { e, f, g, h } = self;
-        Projective { x: e * f, y: g * h, z: f * g }
+        Projective { x: e * f, y: g * h, z: g * f }
     }
 }
 
