@@ -3,7 +3,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test bench lint clean-demo
+.PHONY: help setup demo test bench lint clean-demo check-verify
 
 CARGO ?= cargo
 # Where cargo builds. Set CARGO_TARGET_DIR to keep builds outside the clone.
@@ -13,12 +13,16 @@ LOADGEN := $(TARGET)/release/tallystick-loadgen
 # Vouchers that the demo signs and clears.
 DEMO_VOUCHERS ?= 1000000
 DEMO_DIR ?= target/demo
+# Signatures that check-verify compares, and where its random numbers start.
+CASES ?= 1000000
+SEED ?= 1
 
 help: ## Show this help
 	@echo 'make TARGET, where TARGET is one of:'
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  \1|\2/p' $(MAKEFILE_LIST) \
 	  | while IFS='|' read -r name what; do printf '  %-12s %s\n' "$$name" "$$what"; done
-	@echo 'Variables: DEMO_VOUCHERS=$(DEMO_VOUCHERS) DEMO_DIR=$(DEMO_DIR) CARGO_TARGET_DIR=$(TARGET)'
+	@echo 'Variables: DEMO_VOUCHERS=$(DEMO_VOUCHERS) DEMO_DIR=$(DEMO_DIR) CASES=$(CASES) SEED=$(SEED)'
+	@echo '  CARGO_TARGET_DIR=$(TARGET)'
 
 setup: ## Install what the build and the tests need (apt-get, when allowed)
 	@.ci/setup
@@ -37,6 +41,10 @@ lint: setup ## Format, layers and clippy, as CI checks them
 	$(CARGO) fmt --all --check
 	.ci/layers
 	$(CARGO) clippy --release --workspace --all-targets --locked -- -D warnings
+
+check-verify: ## Compare CASES signatures, random and forged, with dalek's verify_strict
+	$(CARGO) run --release --locked -p tallystick-verify --example check -- \
+	  --cases $(CASES) --seed $(SEED)
 
 clean-demo: ## Remove what the demo left
 	rm -rf -- $(DEMO_DIR)

@@ -142,15 +142,25 @@ impl Bank {
         self.keys.values().filter(|key| key.warmth == warmth).count() as u64
     }
 
-    /// What it says of these cases, as one batch. It must have found that out itself: a backend whose
-    /// rejects the reference had to correct has failed, though the verdicts are right.
-    pub fn verdicts(&self, scratch: &mut Scratch, cases: &[Case]) -> Vec<Verdict> {
+    /// What it says of these cases, as one batch.
+    pub fn ask(&self, scratch: &mut Scratch, cases: &[Case]) -> Vec<Verdict> {
         let checks: Vec<Check<'_>> = cases.iter().map(|case| self.as_check(case)).collect();
         let mut verdicts = Vec::new();
         self.verifier.check(scratch, &checks, &mut verdicts);
         assert_eq!(verdicts.len(), cases.len(), "{self}: one verdict each");
-        assert_eq!(self.status().alarms, 0, "{self}: a valid signature was rejected");
-        assert_eq!(self.verifier.backend(), self.backend, "{self}: it was stopped");
+        verdicts
+    }
+
+    /// Whether it found its verdicts out itself: a backend whose rejects the reference had to correct
+    /// has failed, though the verdicts are right.
+    pub fn is_sound(&self) -> bool {
+        self.status().alarms == 0 && self.verifier.backend() == self.backend
+    }
+
+    /// `ask`, of a backend that must be sound.
+    pub fn verdicts(&self, scratch: &mut Scratch, cases: &[Case]) -> Vec<Verdict> {
+        let verdicts = self.ask(scratch, cases);
+        assert!(self.is_sound(), "{self}: a valid signature was rejected");
         verdicts
     }
 
