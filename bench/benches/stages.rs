@@ -11,10 +11,9 @@ use tallystick::journal::rocks::RocksJournal;
 use tallystick::journal::{Chain, Journal as _};
 use tallystick::ledger::shard::Checked;
 use tallystick::ledger::{Event, Shard};
-use tallystick::types::{
-    Lsn, MESSAGE_BYTES, Outcome, Packed, SIGNATURE_BYTES, Timestamp, Verdict, message,
-};
-use tallystick::verify::{Backend, Check, Keys};
+use tallystick::limits::VERIFY_BATCH;
+use tallystick::types::{Lsn, MESSAGE_BYTES, Outcome, Packed, Timestamp, Verdict, message};
+use tallystick::verify::{Check, Keys, Options, Scratch, SignatureVerdict, Verifier};
 use tallystick_bench::{EXPIRES_AT, FRAME, NOW_US, World};
 use tallystick_proto::v1;
 use tokio_stream::StreamExt as _;
@@ -53,7 +52,7 @@ fn verify(c: &mut Criterion, world: &World) {
     let keys = Keys::default();
     for event in world.events() {
         if let Event::SignerAdded(added) = event {
-            keys.insert(added.signer, added.party);
+            keys.insert([(added.signer, added.party)]);
         }
     }
     let frame = world.frame(0);
@@ -77,22 +76,23 @@ fn verify(c: &mut Criterion, world: &World) {
             vouchers(&frame).map(route).fold(0u32, |sum, (shard, _)| sum + u32::from(shard))
         });
     });
-    group.bench_function("backend", |b| {
+    let verifier = Verifier::new(Options::default()).expect("some backend always runs");
+    let name = format!("backend {}", verifier.backend());
+    group.bench_function(name, |b| {
         let view = keys.view();
-        let check = |voucher: Packed<'_>| {
-            let (_, message) = route(world, &view, voucher);
-            (view.get(&voucher.signer()).expect("registered"), message, *voucher.signature())
-        };
-        let routed: Vec<(_, _, [u8; SIGNATURE_BYTES])> = vouchers(&frame).map(check).collect();
-        let checks = routed.iter().map(|(key, message, signature)| {
-            let (key, message) = (*key, *message);
-            Check { key, message, signature }
-        });
-        let checks: Vec<Check<'_>> = checks.collect();
-        let mut verdicts = Vec::new();
+        let messages: Vec<_> = vouchers(&frame).map(|v| route(world, &view, v).1).collect();
+        let keys = vouchers(&frame).map(|v| view.get(&v.signer()).expect("registered").key());
+        let signed = vouchers(&frame).zip(keys).zip(&messages);
+        let checks: Vec<Check<'_>> = signed
+            .map(|((v, key), message)| Check { key, message, signature: v.signature() })
+            .collect();
+        let (mut scratch, mut verdicts) = (Scratch::default(), Vec::new());
         b.iter(|| {
-            Backend::detect().check(&checks, &mut verdicts);
-            assert!(verdicts.iter().all(|verdict| *verdict == Verdict::Valid));
+            for batch in checks.chunks(VERIFY_BATCH) {
+                verifier.check(&mut scratch, batch, &mut verdicts);
+                assert!(verdicts.iter().all(|verdict| *verdict == SignatureVerdict::Valid));
+                verifier.learn(&mut scratch, batch, &verdicts);
+            }
         });
     });
     group.finish();

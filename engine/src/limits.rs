@@ -34,10 +34,16 @@ pub const CONNECTION_STREAMS_MAX: u32 = 1_024;
 /// acks holds no more than this.
 pub const STREAM_FRAMES_MAX: usize = 64;
 
-/// Vouchers that a verify worker takes at once: 8 groups of 8 lanes, and about 2 ms of work for the
-/// slowest backend, so that a small frame never waits long behind a large one.
+/// Vouchers of one frame that go to a verify worker together: 8 groups of 8 lanes, and about 2 ms of
+/// work for the slowest backend, so that a small frame never waits long behind a large one.
 pub const VERIFY_CHUNK: usize = 64;
 const _: () = assert!(FRAME_VOUCHERS_MAX.is_multiple_of(VERIFY_CHUNK));
+
+/// Vouchers that a verify worker checks at once when so many are queued: 32 groups of 8 lanes, where
+/// what a call costs beside its signatures has vanished, and about 0.3 ms of work for `lanes` (10 ms for
+/// the slowest backend), which is how long the first of them may wait for the last.
+pub const VERIFY_BATCH: usize = 256;
+const _: () = assert!(VERIFY_BATCH >= VERIFY_CHUNK);
 
 /// Chunks in the queue to the verify workers: every voucher and every frame under way may be in it,
 /// so that a send never blocks a network thread.
@@ -64,6 +70,10 @@ pub const SHARDS_MAX: u16 = 64;
 
 /// Most threads that check signatures: more than any machine has cores.
 pub const VERIFY_THREADS_MAX: u16 = 1_024;
+
+/// Most memory for the tables of keys: 64 GiB hold a small one for 3.7 million keys. Who asks for more
+/// has surely mistyped.
+pub const VERIFY_TABLE_BYTES_MAX: u64 = 64 << 30;
 
 /// Shortest time between two scheduled cuts: each costs two records and a walk over all obligations,
 /// and a window should hold more than it costs.

@@ -16,6 +16,7 @@ use crate::pipeline::{self, Intake, recover};
 use crate::rails;
 use crate::settle::{Clearing, Sealer, close_every};
 use crate::types::{NetworkId, Timestamp};
+use crate::verify::{Options, Unavailable, Verifier};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -31,6 +32,8 @@ use tonic::transport::server::TcpIncoming;
 pub enum ServeError {
     #[error(transparent)]
     Journal(#[from] JournalError),
+    #[error(transparent)]
+    Verify(#[from] Unavailable),
     #[error(
         "clearing account of rail {rail}: {why}; correct [clearing.{rail}] in the configuration"
     )]
@@ -58,6 +61,10 @@ pub fn run(config: &Config) -> Result<(), ServeError> {
     stop_on_bugs();
     let started_at = pipeline::now();
     let clearing = clearing(config)?;
+    let verifier = Verifier::new(Options {
+        backend: config.verify_backend,
+        table_bytes: config.verify_table_bytes,
+    })?;
     let mut journal = RocksJournal::open(&config.data_dir)?;
     let epoch = journal.epoch();
     let network = match config.network_id {
@@ -77,10 +84,17 @@ pub fn run(config: &Config) -> Result<(), ServeError> {
         "journal replayed"
     );
     let (pipeline, intake, parts) =
-        pipeline::start(recovered, journal, epoch, config.verify_threads);
+        pipeline::start(recovered, journal, epoch, verifier, config.verify_threads);
     let sealer = Sealer::start(intake.clone(), parts);
-    let (backend, threads) = intake.verifying();
-    tracing::info!(backend = backend.name(), threads, shards = config.shards, "pipeline started");
+    let (verify, threads) = intake.verifying();
+    tracing::info!(
+        verify = verify.backend.description(),
+        threads,
+        small_tables = verify.small.capacity,
+        large_tables = verify.large.capacity,
+        shards = config.shards,
+        "pipeline started"
+    );
     let served = serve_grpc(config, intake, clearing, started_at, genesis.network);
     // Whatever happened to the edge, what was taken in is drained and the journal closed.
     sealer.stop();

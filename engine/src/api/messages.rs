@@ -11,6 +11,7 @@ use crate::settle::SCHEDULE_PREFIX;
 use crate::types::{
     AssetDef, AssetNumber, BatchId, PartyId, SettlementModel, SignerKey, Total, content_digest,
 };
+use crate::verify::TierStatus;
 use bytes::Bytes;
 use prost::Message;
 use tallystick_proto::v1;
@@ -211,4 +212,9 @@ pub(super) fn leg_message(leg: &Leg) -> v1::Leg {
         rail_reference: String::new(),
         reason: String::new(),
     }
+}
+
+pub(super) fn key_tables_message(tier: &str, status: TierStatus) -> v1::KeyTables {
+    let TierStatus { capacity, tables, built, evicted } = status;
+    v1::KeyTables { tier: tier.to_owned(), capacity, tables, built, evicted }
 }

@@ -1,7 +1,8 @@
 //! The `Operator` service: each call, and where it is done.
 
 use super::messages::{
-    asset_message, exposure_message, id, party_message, request, signer_message, window_message,
+    asset_message, exposure_message, id, key_tables_message, party_message, request,
+    signer_message, window_message,
 };
 use super::read::{Streamed, batch_id, sealed, streamed, window, windows};
 use super::status::{busy, not_done, refused};
@@ -263,7 +264,7 @@ impl v1::operator_server::Operator for OperatorApi {
                 Ok((network, window, control.counts(), control.batch_count()))
             })
             .await?;
-        let (backend, threads) = self.intake.verifying();
+        let (verify, threads) = self.intake.verifying();
         let meters = self.intake.meters();
         let every = self.window_every.map_or(0, |every| every.as_millis());
         Ok(Response::new(v1::Status {
@@ -272,7 +273,7 @@ impl v1::operator_server::Operator for OperatorApi {
             durable_lsn: self.intake.durable_lsn().0,
             open_window: window.0,
             window_vouchers: figures.credited,
-            verify_backend: backend.name().to_owned(),
+            verify_backend: verify.backend.name().to_owned(),
             verify_threads: u32::try_from(threads).expect("threads are few"),
             shards: u32::from(self.intake.shards()),
             parties: count(parties),
@@ -285,6 +286,13 @@ impl v1::operator_server::Operator for OperatorApi {
             cpu_total_us: meters.cpu_total_us(),
             cpu_verify_us: meters.cpu_verify_us(),
             window_every_ms: u64::try_from(every).unwrap_or(u64::MAX),
+            verify_backend_text: verify.backend.description().to_owned(),
+            verify_tables: vec![
+                key_tables_message("small", verify.small),
+                key_tables_message("large", verify.large),
+            ],
+            verify_rejects_confirmed: verify.confirmed,
+            verify_alarms: verify.alarms,
         }))
     }
 }

@@ -5,7 +5,7 @@ use super::client::Session;
 use super::output::{Cell, Record};
 use crate::config::show_duration;
 use std::time::Duration;
-use tallystick_proto::v1::{GetStatusRequest, Network, Status};
+use tallystick_proto::v1::{GetStatusRequest, KeyTables, Network, Status};
 
 /// Runs `tallystick status`.
 ///
@@ -39,6 +39,10 @@ fn json(status: Status, network: Network) -> Record {
         ("shards", Cell::Count(status.shards.into())),
         ("verify_threads", Cell::Count(status.verify_threads.into())),
         ("verify_backend", Cell::Text(status.verify_backend)),
+        ("verify_backend_text", Cell::Text(status.verify_backend_text)),
+        ("verify_tables", tables(status.verify_tables)),
+        ("verify_rejects_confirmed", Cell::Count(status.verify_rejects_confirmed)),
+        ("verify_alarms", Cell::Count(status.verify_alarms)),
         ("cpu_total_us", Cell::Count(status.cpu_total_us)),
         ("cpu_verify_us", Cell::Count(status.cpu_verify_us)),
         ("frame_vouchers_max", Cell::Count(network.frame_vouchers_max.into())),
@@ -54,13 +58,14 @@ fn text(status: Status, network: Network) -> Record {
         millis => show_duration(Duration::from_millis(millis)),
     };
     let lifetime = u64::try_from(network.voucher_lifetime_seconds_max).unwrap_or(0);
-    let verify = format!("{} threads, {}", status.verify_threads, status.verify_backend);
+    let verify = format!("{} threads, {}", status.verify_threads, status.verify_backend_text);
     let cpu = format!(
         "{}, of it {} checking signatures",
         seconds(status.cpu_total_us),
         seconds(status.cpu_verify_us)
     );
-    Record(vec![
+    let mut cells = alarm(&status);
+    cells.extend([
         ("version", Cell::Text(status.version)),
         ("network_id", Cell::Hex(status.network_id)),
         ("started_at_us", Cell::Micros(status.started_at_us)),
@@ -77,10 +82,41 @@ fn text(status: Status, network: Network) -> Record {
         ("batches", Cell::Count(status.batches)),
         ("shards", Cell::Count(status.shards.into())),
         ("verify", Cell::Text(verify)),
+        ("verify_tables", tables(status.verify_tables)),
+        ("verify_rejects_confirmed", Cell::Count(status.verify_rejects_confirmed)),
         ("cpu", Cell::Text(cpu)),
         ("frame_vouchers_max", Cell::Count(network.frame_vouchers_max.into())),
         ("voucher_lifetime_max", Cell::Text(show_duration(Duration::from_secs(lifetime)))),
-    ])
+    ]);
+    Record(cells)
+}
+
+/// What must be seen first, if there is any of it.
+fn alarm(status: &Status) -> Vec<(&'static str, Cell)> {
+    match status.verify_alarms {
+        0 => Vec::new(),
+        alarms => {
+            let text = format!(
+                "{alarms} VALID SIGNATURES WERE REJECTED AND CORRECTED: this machine or the engine is \
+                 broken. Only the slow reference decides now; see the engine's log, and check this \
+                 machine before you restart"
+            );
+            vec![("ALARM", Cell::Text(text))]
+        }
+    }
+}
+
+fn tables(tiers: Vec<KeyTables>) -> Cell {
+    let record = |tier: KeyTables| {
+        Record(vec![
+            ("tier", Cell::Text(tier.tier)),
+            ("capacity", Cell::Count(tier.capacity)),
+            ("tables", Cell::Count(tier.tables)),
+            ("built", Cell::Count(tier.built)),
+            ("evicted", Cell::Count(tier.evicted)),
+        ])
+    };
+    Cell::Records(tiers.into_iter().map(record).collect())
 }
 
 fn count(length: usize) -> u64 {
@@ -96,6 +132,17 @@ fn seconds(micros: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_alarm_is_the_first_that_people_see_and_nothing_without_one() {
+        let first = |verify_alarms| {
+            let status = Status { verify_alarms, ..Default::default() };
+            text(status, Network::default()).0[0].0
+        };
+        assert_eq!((first(0), first(1)), ("version", "ALARM"));
+        let status = Status { verify_alarms: 3, ..Default::default() };
+        assert_eq!(json(status, Network::default()).json()["verify_alarms"], 3);
+    }
 
     #[test]
     fn people_see_seconds_and_programs_microseconds() {

@@ -1,12 +1,14 @@
 //! The verify workers: take chunks of vouchers, find channel, payer's shard and verdict of each.
 //!
-//! Takes the verdict on every signature, once, before the journal. Knows no rule of credit.
+//! Takes the verdict on every signature, once, before the journal. Knows no rule of credit. Chunks of
+//! different frames are checked together when they are queued together; no voucher ever waits for
+//! company.
 
 use super::frame::{Finding, Frame};
 use super::meters::Meters;
-use crate::limits::VERIFY_CHUNK;
-use crate::types::{ChannelHasher, ChannelId, Packed, VOUCHER_BYTES, Verdict, message};
-use crate::verify::{Backend, Check, Key, Keys};
+use crate::limits::{VERIFY_BATCH, VERIFY_CHUNK};
+use crate::types::{ChannelHasher, ChannelId, MESSAGE_BYTES, Packed, Verdict, message};
+use crate::verify::{Check, Key, Keys, KeysView, Scratch, SignatureVerdict, Verifier};
 use crossbeam::channel::{Receiver, Sender};
 use std::sync::Arc;
 
@@ -19,9 +21,37 @@ pub(super) struct Worker {
     pub checked: Sender<Arc<Frame>>,
     pub keys: Arc<Keys>,
     pub hasher: ChannelHasher,
-    pub backend: Backend,
+    pub verifier: Arc<Verifier>,
+    /// How many workers share the queue of chunks.
+    pub workers: usize,
     pub shards: u16,
     pub meters: Arc<Meters>,
+}
+
+/// The chunks that are checked together, and what is kept from one batch to the next.
+#[derive(Default)]
+struct Batch {
+    chunks: Vec<Chunk>,
+    /// One for each voucher of all chunks, in their order.
+    findings: Vec<Finding>,
+    /// What was signed, where there is a signature to check.
+    messages: Vec<[u8; MESSAGE_BYTES]>,
+    verdicts: Vec<SignatureVerdict>,
+    scratch: Scratch,
+}
+
+/// A voucher whose signature is to be checked.
+struct Signed<'a> {
+    /// Which of the batch's findings is its own.
+    place: usize,
+    voucher: Packed<'a>,
+    key: &'a Key,
+}
+
+impl<'a> Signed<'a> {
+    fn check(&self, message: &'a [u8]) -> Check<'a> {
+        Check { key: self.key.key(), message, signature: self.voucher.signature() }
+    }
 }
 
 const UNCHECKED: Finding =
@@ -30,44 +60,257 @@ const UNCHECKED: Finding =
 impl Worker {
     /// Works until ingress is gone.
     pub fn run(self) {
-        let mut verdicts = Vec::with_capacity(VERIFY_CHUNK);
-        for (frame, index) in &self.chunks {
-            let checked = self.check(&frame, index, &mut verdicts);
-            if frame.chunk_checked(index, checked) && self.checked.send(frame).is_err() {
+        let mut batch = Batch::default();
+        for first in &self.chunks {
+            self.take(first, &mut batch.chunks);
+            let open = self.check(&mut batch);
+            batch.chunks.clear();
+            if !open {
                 return;
             }
         }
     }
 
-    fn check(&self, frame: &Frame, index: u16, verdicts: &mut Vec<Verdict>) -> Box<[Finding]> {
-        let vouchers = frame.chunk(index);
-        let mut checked = vec![UNCHECKED; vouchers.len()].into_boxed_slice();
+    /// Adds to the first chunk what is queued behind it, without ever waiting: this worker's share, so
+    /// that the others find work as well, as long as whole chunks fit.
+    fn take(&self, first: Chunk, chunks: &mut Vec<Chunk>) {
+        let share = 1 + self.chunks.len() / self.workers;
+        let mut vouchers = first.0.chunk(first.1).len();
+        chunks.push(first);
+        while chunks.len() < share && vouchers + VERIFY_CHUNK <= VERIFY_BATCH {
+            // Another worker may have been quicker.
+            let Ok((frame, index)) = self.chunks.try_recv() else { return };
+            vouchers += frame.chunk(index).len();
+            chunks.push((frame, index));
+        }
+    }
+
+    /// Checks a batch and hands each chunk's findings to its frame. False when the sequencer is gone.
+    fn check(&self, batch: &mut Batch) -> bool {
+        let Batch { chunks, findings, messages, verdicts, scratch } = batch;
         let view = self.keys.view();
+        let signed = self.find(&view, chunks, findings, messages);
+        let checks: Vec<Check<'_>> =
+            signed.iter().zip(&*messages).map(|(signed, message)| signed.check(message)).collect();
+        self.meters.verifying(checks.len(), || self.verifier.check(scratch, &checks, verdicts));
+        for (signed, verdict) in signed.iter().zip(&*verdicts) {
+            findings[signed.place].verdict = Verdict::from(*verdict);
+        }
+        let open = self.hand_out(chunks, findings);
+        // Last, so that no verdict waits for the building of a table.
+        self.meters.learning(|| self.verifier.learn(scratch, &checks, verdicts));
+        open
+    }
+
+    /// Finds what can be known of the batch's vouchers without their signatures; gives those whose
+    /// signatures are to be checked.
+    fn find<'a>(
+        &self,
+        view: &'a KeysView<'_>,
+        chunks: &'a [Chunk],
+        findings: &mut Vec<Finding>,
+        messages: &mut Vec<[u8; MESSAGE_BYTES]>,
+    ) -> Vec<Signed<'a>> {
+        let vouchers = || chunks.iter().flat_map(|(frame, index)| frame.chunk(*index)).map(Packed);
         // First all keys, then the rest: a key is a cache miss, and misses that do not wait for each
         // other's hashing overlap.
-        let look = |voucher: &[u8; VOUCHER_BYTES]| view.get(&Packed(voucher).signer());
-        let keys: Vec<Option<&Key>> = vouchers.iter().map(look).collect();
-        let mut checks = Vec::with_capacity(vouchers.len());
-        let mut places = Vec::with_capacity(vouchers.len());
-        for (place, (voucher, key)) in vouchers.iter().map(Packed).zip(keys).enumerate() {
+        let mut keys = Vec::with_capacity(VERIFY_BATCH);
+        keys.extend(vouchers().map(|voucher| view.get(&voucher.signer())));
+        findings.clear();
+        findings.resize(keys.len(), UNCHECKED);
+        messages.clear();
+        let mut signed = Vec::with_capacity(keys.len());
+        for (place, (voucher, key)) in vouchers().zip(keys).enumerate() {
             if !voucher.reserved_is_zero() {
                 continue;
             }
+            let finding = &mut findings[place];
             let Some(key) = key else {
-                checked[place].verdict = Verdict::UnknownKey;
+                finding.verdict = Verdict::UnknownKey;
                 continue;
             };
-            let channel = self.hasher.channel(voucher);
-            checked[place].channel = channel;
-            checked[place].shard = key.party().shard(self.shards);
-            let message = message(channel, voucher.cumulative(), voucher.expires_at());
-            checks.push(Check { key, message, signature: voucher.signature() });
-            places.push(place);
+            finding.channel = self.hasher.channel(voucher);
+            finding.shard = key.party().shard(self.shards);
+            messages.push(message(finding.channel, voucher.cumulative(), voucher.expires_at()));
+            signed.push(Signed { place, voucher, key });
         }
-        self.meters.verifying(checks.len(), || self.backend.check(&checks, verdicts));
-        for (place, verdict) in places.into_iter().zip(verdicts) {
-            checked[place].verdict = *verdict;
+        signed
+    }
+
+    /// Gives each chunk its findings, and the sequencer each frame that this made complete. False when
+    /// the sequencer is gone.
+    fn hand_out(&self, chunks: &[Chunk], mut findings: &[Finding]) -> bool {
+        for (frame, index) in chunks {
+            let (own, others) = findings.split_at(frame.chunk(*index).len());
+            findings = others;
+            if frame.chunk_checked(*index, own.into()) && self.checked.send(frame.clone()).is_err()
+            {
+                return false;
+            }
         }
-        checked
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::frame::Permits;
+    use super::*;
+    use crate::types::{
+        Amount, AssetNumber, NetworkId, PartyId, SignerKey, VOUCHER_BYTES, Voucher,
+    };
+    use crate::verify::Options;
+    use bytes::Bytes;
+    use crossbeam::channel::unbounded;
+    use ed25519_dalek::{Signer as _, SigningKey};
+    use tokio::sync::Semaphore;
+
+    const NETWORK: NetworkId = NetworkId([7; 32]);
+    const SHARDS: u16 = 4;
+
+    fn payer(number: u8) -> PartyId {
+        PartyId([number; 32])
+    }
+
+    fn secret(number: u8) -> SigningKey {
+        SigningKey::from_bytes(&[number; 32])
+    }
+
+    /// A worker of several, the queue to it and the one from it. Keys 1 to 4 are registered.
+    fn worker(workers: usize) -> (Worker, Sender<Chunk>, Receiver<Arc<Frame>>) {
+        let ((chunks_in, chunks), (checked, frames)) = (unbounded(), unbounded());
+        let keys = Arc::new(Keys::default());
+        keys.insert((1..=4).map(|n| (SignerKey(secret(n).verifying_key().to_bytes()), payer(n))));
+        let worker = Worker {
+            chunks,
+            checked,
+            keys,
+            hasher: ChannelHasher::new(NETWORK),
+            verifier: Arc::new(Verifier::new(Options::default()).unwrap()),
+            workers,
+            shards: SHARDS,
+            meters: Arc::default(),
+        };
+        (worker, chunks_in, frames)
+    }
+
+    /// A voucher and what a worker should find of it; every kind in turn.
+    fn voucher(number: u64) -> ([u8; VOUCHER_BYTES], Finding) {
+        let verdicts =
+            [Verdict::Valid, Verdict::BadSignature, Verdict::UnknownKey, Verdict::Malformed];
+        let verdict = verdicts[usize::try_from(number % 5).unwrap() % 4];
+        let signer = u8::try_from(number % 4).unwrap() + 1;
+        let secret = secret(if verdict == Verdict::UnknownKey { 99 } else { signer });
+        let mut voucher = Voucher {
+            signer: SignerKey(secret.verifying_key().to_bytes()),
+            payee: payer(77),
+            asset: AssetNumber(1),
+            lane: number,
+            expires_at: 5,
+            cumulative: Amount(number),
+            signature: [0; 64],
+        };
+        let hasher = ChannelHasher::new(NETWORK);
+        let channel = hasher.channel(Packed(&voucher.pack()));
+        voucher.signature = secret.sign(&message(channel, voucher.cumulative, 5)).to_bytes();
+        voucher.signature[5] ^= u8::from(verdict == Verdict::BadSignature);
+        let mut packed = voucher.pack();
+        packed[69] = u8::from(verdict == Verdict::Malformed);
+        match verdict {
+            Verdict::Valid | Verdict::BadSignature => {
+                (packed, Finding { channel, verdict, shard: payer(signer).shard(SHARDS) })
+            }
+            Verdict::UnknownKey | Verdict::Malformed => (packed, Finding { verdict, ..UNCHECKED }),
+        }
+    }
+
+    /// A frame of such vouchers.
+    fn frame(ticket: u64, vouchers: impl Iterator<Item = u64>) -> (Arc<Frame>, Vec<Finding>) {
+        let (vouchers, findings): (Vec<_>, Vec<Finding>) = vouchers.map(voucher).unzip();
+        let permit = || Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap();
+        let permits = Permits { _vouchers: permit(), _frame: permit() };
+        let (frame, _) = Frame::new(ticket, Bytes::from(vouchers.concat()), 1, permits);
+        (Arc::new(frame), findings)
+    }
+
+    fn found(frame: &Frame) -> Vec<Finding> {
+        frame.findings().map(|(_, _, finding)| *finding).collect()
+    }
+
+    fn queue(chunks: &Sender<Chunk>, frame: &Arc<Frame>) {
+        (0..frame.chunk_count()).for_each(|index| chunks.send((frame.clone(), index)).unwrap());
+    }
+
+    #[test]
+    fn small_frames_are_checked_together_and_each_gets_its_own_verdicts() {
+        let (worker, chunks, done) = worker(1);
+        // Frames of one voucher, and some of several and of more than one chunk between them.
+        let sizes = [1, 1, 1, 7, 1, 70, 1, 1, 1, 1, 3, 1];
+        let mut next = 0;
+        let mut frames = Vec::new();
+        for (ticket, size) in (0..).zip(sizes) {
+            frames.push(frame(ticket, next..next + size));
+            queue(&chunks, &frames.last().unwrap().0);
+            next += size;
+        }
+        let findings = || frames.iter().flat_map(|(_, findings)| findings);
+        let checked = [Verdict::Valid, Verdict::BadSignature];
+        let signatures = findings().filter(|found| checked.contains(&found.verdict)).count();
+        let mut batch = Batch::default();
+        worker.take(worker.chunks.recv().unwrap(), &mut batch.chunks);
+        assert_eq!(batch.chunks.len(), sizes.len() + 1, "one frame has two chunks");
+        assert!(worker.check(&mut batch));
+        assert_eq!(worker.meters.verified(), u64::try_from(signatures).unwrap());
+        // In their order, each complete.
+        for (frame, findings) in frames {
+            assert!(Arc::ptr_eq(&done.try_recv().unwrap(), &frame));
+            assert_eq!(found(&frame), findings);
+        }
+        assert!(done.is_empty());
+    }
+
+    #[test]
+    fn every_frame_is_answered_once_whatever_the_batches_were() {
+        let (worker, chunks, done) = worker(3);
+        let sizes = (0..40).map(|n| [1, 200, 64, 5][n % 4]);
+        let frames: Vec<_> = (0..).zip(sizes).map(|(t, size)| frame(t, t..t + size)).collect();
+        frames.iter().for_each(|(frame, _)| queue(&chunks, frame));
+        drop(chunks);
+        worker.run();
+        let tickets: Vec<u64> = done.iter().map(|frame| frame.ticket).collect();
+        assert_eq!(tickets, (0..40).collect::<Vec<_>>());
+        for (frame, findings) in frames {
+            assert_eq!(found(&frame), findings);
+        }
+    }
+
+    #[test]
+    fn a_worker_takes_its_share_of_whole_chunks_and_waits_for_none() {
+        // Frames of so many vouchers, so many of them queued, so many workers: chunks taken at once.
+        for (size, queued, workers, taken) in [
+            (1, 1, 1, 1),
+            (1, 10, 1, 10),
+            (1, 10, 4, 3),
+            (1, 4, 4, 1),
+            (1, 1_000, 1, VERIFY_BATCH - VERIFY_CHUNK + 1),
+            (64, 100, 2, VERIFY_BATCH / VERIFY_CHUNK),
+            (64, 2, 2, 1),
+        ] {
+            let (worker, chunks, _done) = worker(workers);
+            let (frame, _) = frame(0, 0..size);
+            (0..queued).for_each(|_| chunks.send((frame.clone(), 0)).unwrap());
+            let mut batch = Vec::new();
+            worker.take(worker.chunks.recv().unwrap(), &mut batch);
+            assert_eq!(batch.len(), taken, "{queued} frames of {size} for {workers} workers");
+        }
+    }
+
+    #[test]
+    fn a_worker_ends_when_the_sequencer_is_gone() {
+        let (worker, chunks, done) = worker(1);
+        drop(done);
+        queue(&chunks, &frame(0, 0..1).0);
+        // The queue stays open: only the sequencer's end can end it.
+        worker.run();
     }
 }

@@ -10,7 +10,7 @@ use crate::ledger::control::{Command, Control};
 use crate::ledger::{ChannelState, Exposure, Refusal};
 use crate::limits::{FRAME_VOUCHERS_MAX, INFLIGHT_FRAMES_MAX, INFLIGHT_VOUCHERS_MAX};
 use crate::types::{AssetNumber, ChannelHasher, ChannelId, Lsn, PartyId, VOUCHER_BYTES};
-use crate::verify::{Backend, Keys};
+use crate::verify::{self, Keys, Verifier};
 use bytes::Bytes;
 use crossbeam::channel::{Sender, TrySendError};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -49,7 +49,7 @@ pub(super) struct Inner {
     pub control: Arc<RwLock<Control>>,
     pub keys: Arc<Keys>,
     pub hasher: ChannelHasher,
-    pub backend: Backend,
+    pub verifier: Arc<Verifier>,
     pub verify_threads: usize,
     pub shards: u16,
     pub meters: Arc<Meters>,
@@ -253,7 +253,7 @@ impl Intake {
     /// For whom a key signs, if it is registered.
     #[must_use]
     pub fn payer_of(&self, signer: crate::types::SignerKey) -> Option<PartyId> {
-        self.0.keys.view().get(&signer).map(crate::verify::Key::party)
+        self.0.keys.view().get(&signer).map(verify::Key::party)
     }
 
     /// The last durable record.
@@ -275,10 +275,10 @@ impl Intake {
         &self.0.meters
     }
 
-    /// How signatures are checked, and on how many threads.
+    /// How signatures are checked and what that has led to, and on how many threads.
     #[must_use]
-    pub fn verifying(&self) -> (Backend, usize) {
-        (self.0.backend, self.0.verify_threads)
+    pub fn verifying(&self) -> (verify::Status, usize) {
+        (self.0.verifier.status(), self.0.verify_threads)
     }
 
     /// How many shards there are.

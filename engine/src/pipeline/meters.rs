@@ -1,4 +1,5 @@
-//! What the pipeline counts about itself: signatures checked and the CPU time that took.
+//! What the pipeline counts about itself: signatures checked and the CPU time that took, with what the
+//! verifier learnt from them.
 //!
 //! Reads the CPU clocks of threads and process; nothing it measures ever decides anything.
 
@@ -15,11 +16,16 @@ pub struct Meters {
 impl Meters {
     /// Runs `work`, which checks `signatures`, and counts its CPU time.
     pub(super) fn verifying(&self, signatures: usize, work: impl FnOnce()) {
+        self.learning(work);
+        let signatures = u64::try_from(signatures).expect("a count fits 64 bits");
+        self.verified.fetch_add(signatures, Ordering::Relaxed);
+    }
+
+    /// Runs `work`, which prepares for further signatures, and counts its CPU time with theirs.
+    pub(super) fn learning(&self, work: impl FnOnce()) {
         let start = cpu_nanos(ClockId::ThreadCPUTime);
         work();
         let spent = cpu_nanos(ClockId::ThreadCPUTime).saturating_sub(start);
-        let signatures = u64::try_from(signatures).expect("a count fits 64 bits");
-        self.verified.fetch_add(signatures, Ordering::Relaxed);
         self.verify_nanos.fetch_add(spent, Ordering::Relaxed);
     }
 
@@ -29,7 +35,7 @@ impl Meters {
         self.verified.load(Ordering::Relaxed)
     }
 
-    /// CPU time of checking signatures, in microseconds.
+    /// CPU time of checking signatures and of building tables for it, in microseconds.
     #[must_use]
     pub fn cpu_verify_us(&self) -> u64 {
         self.verify_nanos.load(Ordering::Relaxed) / 1_000

@@ -2,7 +2,7 @@
 //!
 //! | queue | from -> to | holds | bound |
 //! |---|---|---|---|
-//! | `chunks` | ingress -> verify workers | 64 vouchers of a frame | `VERIFY_QUEUE`; never full, since vouchers and frames under way are bounded |
+//! | `chunks` | ingress -> verify workers | up to 64 vouchers of a frame | `VERIFY_QUEUE`; never full, since vouchers and frames under way are bounded |
 //! | `frames` | verify workers -> sequencer | a frame whose chunks are all checked | `INFLIGHT_FRAMES_MAX`; never full, for the same reason |
 //! | `asks` | operators, readers -> sequencer | commands, questions | `COMMAND_QUEUE`; full: the caller is told |
 //! | `groups` | sequencer -> journal | the records of one fsync | `GROUP_QUEUE`; full: the sequencer waits, and groups grow |
@@ -11,7 +11,7 @@
 //!
 //! | thread | how many | does |
 //! |---|---|---|
-//! | `verify-N` | `verify_threads` | channel, payer's shard and verdict of each voucher (`check`) |
+//! | `verify-N` | `verify_threads` | channel, payer's shard and verdict of each voucher, of all chunks together that are its share of the queue (`check`) |
 //! | `sequence` | 1 | the one order: lsn, time, link; the control state (`sequence`) |
 //! | `journal` | 1 | one write with fsync a group (`commit`) |
 //! | `shard-N` | `shards` | the credit rule (`apply`) |
@@ -43,7 +43,7 @@ use crate::limits::{
     COMMAND_QUEUE, GROUP_QUEUE, INFLIGHT_FRAMES_MAX, UNSEALED_WINDOWS_MAX, VERIFY_QUEUE,
 };
 use crate::types::Timestamp;
-use crate::verify::Backend;
+use crate::verify::Verifier;
 use check::Worker;
 use crossbeam::channel::{Receiver, bounded};
 use intake::Inner;
@@ -67,6 +67,7 @@ pub fn start<J: Journal + Send + 'static>(
     recovered: Recovered,
     journal: J,
     epoch: u32,
+    verifier: Verifier,
     verify_threads: usize,
 ) -> (Pipeline<J>, Intake, Receiver<SealedPart>) {
     let Recovered { control, shards, keys, hasher, chain, unsealed, vouchers: _ } = recovered;
@@ -79,7 +80,7 @@ pub fn start<J: Journal + Send + 'static>(
     let (parts_in, parts) = bounded((UNSEALED_WINDOWS_MAX + 1) * usize::from(count));
     let (durable_in, durable) = watch::channel(chain.tail().lsn);
     let (changed_in, changed) = watch::channel(chain.tail().lsn);
-    let (backend, meters) = (Backend::detect(), Arc::new(Meters::default()));
+    let (verifier, meters) = (Arc::new(verifier), Arc::new(Meters::default()));
     unsealed.into_iter().for_each(|part| parts_in.send(part).expect("there is room for all"));
 
     let mut workers = Vec::new();
@@ -89,7 +90,8 @@ pub fn start<J: Journal + Send + 'static>(
             checked: frames_in.clone(),
             keys: keys.clone(),
             hasher: hasher.clone(),
-            backend,
+            verifier: verifier.clone(),
+            workers: verify_threads,
             shards: count,
             meters: meters.clone(),
         };
@@ -125,7 +127,7 @@ pub fn start<J: Journal + Send + 'static>(
         control,
         keys,
         hasher,
-        backend,
+        verifier,
         verify_threads,
         shards: count,
         meters,

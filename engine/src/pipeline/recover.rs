@@ -151,7 +151,7 @@ impl Replaying {
                 Made::Batch(Arc::new(content))
             }
             Event::SignerAdded(added) => {
-                self.keys.insert(added.signer, added.party);
+                self.keys.insert([(added.signer, added.party)]);
                 Made::Nothing
             }
             Event::AssetCreated(_)

@@ -9,7 +9,7 @@ use crate::journal::{Chain, Framed, Tail};
 use crate::ledger::control::{Command, Control};
 use crate::ledger::{Decision, Event, Refusal};
 use crate::limits::{GROUP_BYTES_MAX, GROUP_RECORDS_MAX};
-use crate::types::{Lsn, Timestamp};
+use crate::types::{Lsn, PartyId, SignerKey, Timestamp};
 use crate::verify::Keys;
 use crossbeam::channel::{Receiver, Sender, never};
 use crossbeam::select;
@@ -48,6 +48,8 @@ struct Draft {
     records: Vec<Framed>,
     bytes: usize,
     items: Vec<Item>,
+    /// Keys that were registered.
+    signers: Vec<(SignerKey, PartyId)>,
 }
 
 impl Sequencer {
@@ -87,6 +89,11 @@ impl Sequencer {
     fn hand_on(&self, draft: Draft) -> bool {
         if draft.items.is_empty() {
             return true;
+        }
+        if !draft.signers.is_empty() {
+            // Before the caller hears of it, which waits for the journal, so that its next voucher finds
+            // the key; and all at once, so that the verify workers are held up once a group.
+            self.keys.insert(draft.signers);
         }
         let items: Arc<[Item]> = draft.items.into();
         let last = self.chain.tail().lsn;
@@ -132,8 +139,7 @@ impl Sequencer {
         control.apply(lsn, at, &event, made);
         drop(control);
         if let Event::SignerAdded(added) = &event {
-            // Before the caller hears of it, so that its next voucher finds the key.
-            self.keys.insert(added.signer, added.party);
+            draft.signers.push((added.signer, added.party));
         }
         draft.items.push(Item::Event(lsn, Arc::new(event)));
         self.changed.send_replace(lsn);

@@ -21,6 +21,7 @@ use tallystick::types::{
     Amount, AssetDef, AssetNumber, ChannelHasher, Digest, NetworkId, PartyId, SettlementModel,
     SignerKey, Timestamp, Total, Voucher, WindowNumber, message,
 };
+use tallystick::verify::{Options, Verifier};
 use tallystick::{limits, rails};
 
 const NETWORK: NetworkId = NetworkId([9; 32]);
@@ -148,7 +149,8 @@ impl Engine {
             (Genesis { network: NETWORK, lifetime_seconds_max }, Timestamp(1))
         };
         let recovered = recover(&mut journal, 1, shards, genesis).expect("the journal is whole");
-        let (pipeline, intake, parts) = pipeline::start(recovered, journal, 1, 2);
+        let verifier = Verifier::new(Options::default()).expect("some backend always runs");
+        let (pipeline, intake, parts) = pipeline::start(recovered, journal, 1, verifier, 2);
         let sealer = Sealer::start(intake.clone(), parts);
         Self { pipeline, intake, sealer }
     }

@@ -1,0 +1,159 @@
+//! What the engine is told at its start: one `Config`, from flags, environment, file and defaults.
+//!
+//! Owns the names of the settings, their defaults, what each accepts and which source wins
+//! (flag > `TALLYSTICK_*` > file > default). Never opens anything but the file that `--config`
+//! names, and holds no secret.
+
+mod settings;
+mod values;
+
+pub use settings::Settings;
+pub use values::{BadValue, parse_bytes, parse_duration, show_bytes, show_duration};
+
+use crate::limits;
+use crate::types::NetworkId;
+use crate::verify::Backend;
+use clap::Args;
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+use values::{Every, Listen, LogFilter, Network, TableBytes, VerifyBackend};
+
+/// Port that the engine listens on, and clients look for it at, unless told otherwise.
+pub const PORT_DEFAULT: u16 = 7_450;
+
+/// The settings in force.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// Where the journal lives.
+    pub data_dir: PathBuf,
+    /// Where clients connect; a loopback address. Port 0 takes any free port.
+    pub listen: SocketAddr,
+    /// File that is written once the engine serves: JSON with the address, the network and the pid.
+    pub ready_file: Option<PathBuf>,
+    /// The deployment's id: must match an existing directory, is chosen for a new one.
+    pub network_id: Option<NetworkId>,
+    /// Ledger threads.
+    pub shards: u16,
+    /// Threads that check signatures.
+    pub verify_threads: usize,
+    /// What checks signatures; `None`: the fastest that the machine can run.
+    pub verify_backend: Option<Backend>,
+    /// Memory for the tables that make known keys cheap, in bytes; 0: none.
+    pub verify_table_bytes: usize,
+    /// Time between two scheduled cuts; `None`: windows close by hand only.
+    pub window_every: Option<Duration>,
+    /// Longest life of a voucher; counts only when a directory is created.
+    pub voucher_lifetime_max_seconds: Option<i64>,
+    /// The operator's own settlement account per rail.
+    pub clearing: Clearing,
+    /// Which messages are logged.
+    pub log: String,
+}
+
+/// Rail name to the fields of the operator's account there.
+pub type Clearing = BTreeMap<String, BTreeMap<String, String>>;
+
+/// `serve`'s arguments.
+#[derive(Debug, Clone, Default, Args)]
+pub struct ServeArgs {
+    /// TOML file with settings; flags and environment win over it
+    #[arg(long, env = "TALLYSTICK_CONFIG", hide_env_values = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+
+    /// Print the settings in force as TOML and exit
+    #[arg(long)]
+    pub print_config: bool,
+
+    /// The settings that flags or environment give.
+    #[command(flatten)]
+    pub settings: Settings,
+}
+/// Why the settings cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("cannot read the configuration file {}: {source}", path.display())]
+    Unreadable {
+        /// Which file.
+        path: PathBuf,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// The file is no TOML, has an unknown key, or a value of the wrong form.
+    #[error("in the configuration file {}: {source}", path.display())]
+    Malformed {
+        /// Which file.
+        path: PathBuf,
+        /// Where and what.
+        source: Box<toml::de::Error>,
+    },
+    /// A value is not in its range.
+    #[error("in the configuration file {}: {key} is {got}; expected {expected}", path.display())]
+    OutOfRange {
+        /// Which file.
+        path: PathBuf,
+        /// Which key.
+        key: String,
+        /// Its value.
+        got: String,
+        /// What it should be.
+        expected: String,
+    },
+}
+
+impl Config {
+    /// The settings in force: those of the flags and the environment (which clap has read), then
+    /// the file's, then the defaults.
+    ///
+    /// # Errors
+    /// `ConfigError` that names the file, the key and what is expected.
+    pub fn load(args: &ServeArgs) -> Result<Self, ConfigError> {
+        let file = match &args.config {
+            None => Settings::default(),
+            Some(path) => {
+                let text = std::fs::read_to_string(path)
+                    .map_err(|source| ConfigError::Unreadable { path: path.clone(), source })?;
+                Settings::from_toml(&text, path)?
+            }
+        };
+        Ok(args.settings.clone().or(file).resolve(cores()))
+    }
+
+    /// These settings as a TOML file that gives the same ones again.
+    #[must_use]
+    pub fn to_toml(&self) -> String {
+        let threads = u16::try_from(self.verify_threads).expect("the range was checked");
+        let settings = Settings {
+            data_dir: Some(self.data_dir.clone()),
+            listen: Some(Listen(self.listen)),
+            ready_file: self.ready_file.clone(),
+            network_id: self.network_id.map(Network),
+            shards: Some(self.shards),
+            verify_threads: Some(threads),
+            verify_backend: Some(VerifyBackend(self.verify_backend)),
+            verify_table_bytes: Some(TableBytes(self.verify_table_bytes)),
+            window_every: Some(Every(self.window_every)),
+            voucher_lifetime_max_seconds: self.voucher_lifetime_max_seconds,
+            log: Some(LogFilter(self.log.clone())),
+            clearing: self.clearing.clone(),
+        };
+        let text =
+            toml::to_string(&settings).expect("settings are plain tables of text and numbers");
+        format!("{}\n", text.trim_end())
+    }
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Settings::default().resolve(cores())
+    }
+}
+
+/// Cores that this process may use; 1 when the system does not say.
+fn cores() -> u16 {
+    std::thread::available_parallelism()
+        .map_or(1, |n| u16::try_from(n.get()).unwrap_or(limits::VERIFY_THREADS_MAX))
+        .min(limits::VERIFY_THREADS_MAX)
+}

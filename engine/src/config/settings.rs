@@ -1,0 +1,252 @@
+//! The settings as one source gives them: their names, what is put together from several sources, and
+//! the defaults.
+
+use super::values::{Every, Listen, LogFilter, Network, TableBytes, VerifyBackend};
+use super::{Clearing, Config, ConfigError, PORT_DEFAULT};
+use crate::limits;
+use crate::verify::Options;
+use clap::Args;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+/// What one source says; what it leaves out, the next one decides.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Args, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Settings {
+    /// Directory of the journal; created if it does not exist [default: ./tallystick-data]
+    #[arg(long, env = "TALLYSTICK_DATA_DIR", hide_env_values = true, value_name = "DIR")]
+    pub(super) data_dir: Option<PathBuf>,
+
+    /// Loopback address and port to serve; port 0 takes any free one [default: 127.0.0.1:7450]
+    #[arg(long, env = "TALLYSTICK_LISTEN", hide_env_values = true, value_name = "IP:PORT")]
+    pub(super) listen: Option<Listen>,
+
+    /// File that is written once the engine serves: JSON with the address, the network and the pid
+    #[arg(long, env = "TALLYSTICK_READY_FILE", hide_env_values = true, value_name = "FILE")]
+    pub(super) ready_file: Option<PathBuf>,
+
+    /// Id of the deployment, 64 hexadecimal digits: must match an existing directory; a new one
+    /// gets it instead of a random one
+    #[arg(long, env = "TALLYSTICK_NETWORK_ID", hide_env_values = true, value_name = "HEX")]
+    pub(super) network_id: Option<Network>,
+
+    /// Ledger threads [default: half of the cores]
+    #[arg(long, env = "TALLYSTICK_SHARDS", hide_env_values = true, value_name = "N",
+        value_parser = clap::value_parser!(u16).range(1..=i64::from(limits::SHARDS_MAX)))]
+    pub(super) shards: Option<u16>,
+
+    /// Threads that check signatures [default: the cores]
+    #[arg(long, env = "TALLYSTICK_VERIFY_THREADS", hide_env_values = true, value_name = "N",
+        value_parser = clap::value_parser!(u16).range(1..=i64::from(limits::VERIFY_THREADS_MAX)))]
+    pub(super) verify_threads: Option<u16>,
+
+    /// What checks signatures: auto (the fastest that this machine can run), lanes, portable or
+    /// reference [default: auto]
+    #[arg(long, env = "TALLYSTICK_VERIFY_BACKEND", hide_env_values = true, value_name = "NAME")]
+    pub(super) verify_backend: Option<VerifyBackend>,
+
+    /// Memory for the tables that make known keys cheap, e.g. 192MiB or 1GiB; 0: none
+    /// [default: 192MiB]
+    #[arg(
+        long,
+        env = "TALLYSTICK_VERIFY_TABLE_BYTES",
+        hide_env_values = true,
+        value_name = "SIZE"
+    )]
+    pub(super) verify_table_bytes: Option<TableBytes>,
+
+    /// Close the open window this often: 500ms, 60s, 5m, 1h; "off": by hand only [default: off]
+    #[arg(long, env = "TALLYSTICK_WINDOW_EVERY", hide_env_values = true, value_name = "TIME")]
+    pub(super) window_every: Option<Every>,
+
+    /// Longest life of a voucher; counts only when the data directory is created [default: 5 years]
+    #[arg(long, env = "TALLYSTICK_VOUCHER_LIFETIME_MAX_SECONDS", hide_env_values = true,
+        value_name = "SECONDS",
+        value_parser = clap::value_parser!(i64).range(1..=limits::LIFETIME_SECONDS_MAX))]
+    pub(super) voucher_lifetime_max_seconds: Option<i64>,
+
+    /// Which messages are logged to stderr, e.g. "warn" or "info,tallystick=debug" [default: info]
+    #[arg(long, env = "TALLYSTICK_LOG", hide_env_values = true, value_name = "FILTER")]
+    pub(super) log: Option<LogFilter>,
+
+    /// The operator's own accounts: in the file only.
+    #[arg(skip)]
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub(super) clearing: Clearing,
+}
+
+impl Settings {
+    /// Reads a file's text; `path` only names it in errors.
+    pub(super) fn from_toml(text: &str, path: &Path) -> Result<Self, ConfigError> {
+        let settings: Self = toml::from_str(text).map_err(|source| ConfigError::Malformed {
+            path: path.to_owned(),
+            source: Box::new(source),
+        })?;
+        settings.check().map_err(|(key, got, expected)| ConfigError::OutOfRange {
+            path: path.to_owned(),
+            key,
+            got,
+            expected,
+        })?;
+        Ok(settings)
+    }
+
+    /// Checks what the values' types do not: (key, value, what is expected). Flags are checked by
+    /// clap, with the same limits.
+    fn check(&self) -> Result<(), (String, String, String)> {
+        let range = |key: &str, value: Option<i64>, most: i64| match value {
+            Some(n) if !(1..=most).contains(&n) => {
+                Err((key.to_owned(), n.to_string(), format!("1 to {most}")))
+            }
+            Some(_) | None => Ok(()),
+        };
+        range("shards", self.shards.map(i64::from), i64::from(limits::SHARDS_MAX))?;
+        let threads = self.verify_threads.map(i64::from);
+        range("verify_threads", threads, i64::from(limits::VERIFY_THREADS_MAX))?;
+        let lifetime = self.voucher_lifetime_max_seconds;
+        range("voucher_lifetime_max_seconds", lifetime, limits::LIFETIME_SECONDS_MAX)?;
+
+        let at_most = |key: String, count: usize, most: usize, what: &str| match count {
+            n if n > most => Err((key, format!("{n} {what}"), format!("at most {most}"))),
+            _ => Ok(()),
+        };
+        at_most("clearing".into(), self.clearing.len(), limits::ACCOUNTS_MAX, "rails")?;
+        for (rail, fields) in &self.clearing {
+            let key = format!("clearing.{rail}");
+            at_most(key.clone(), fields.len(), limits::ACCOUNT_FIELDS_MAX, "fields")?;
+            for (field, value) in fields {
+                let most = limits::TEXT_BYTES_MAX;
+                at_most(format!("{key}.{field}"), value.len(), most, "bytes long")?;
+            }
+        }
+        Ok(())
+    }
+
+    /// These settings, and those of `other` where these say nothing.
+    pub(super) fn or(self, other: Self) -> Self {
+        Self {
+            data_dir: self.data_dir.or(other.data_dir),
+            listen: self.listen.or(other.listen),
+            ready_file: self.ready_file.or(other.ready_file),
+            network_id: self.network_id.or(other.network_id),
+            shards: self.shards.or(other.shards),
+            verify_threads: self.verify_threads.or(other.verify_threads),
+            verify_backend: self.verify_backend.or(other.verify_backend),
+            verify_table_bytes: self.verify_table_bytes.or(other.verify_table_bytes),
+            window_every: self.window_every.or(other.window_every),
+            voucher_lifetime_max_seconds: self
+                .voucher_lifetime_max_seconds
+                .or(other.voucher_lifetime_max_seconds),
+            log: self.log.or(other.log),
+            clearing: if self.clearing.is_empty() { other.clearing } else { self.clearing },
+        }
+    }
+
+    /// These settings, and the defaults where they say nothing.
+    pub(super) fn resolve(self, cores: u16) -> Config {
+        let listen = Listen(SocketAddr::from((Ipv4Addr::LOCALHOST, PORT_DEFAULT)));
+        Config {
+            data_dir: self.data_dir.unwrap_or_else(|| "./tallystick-data".into()),
+            listen: self.listen.unwrap_or(listen).0,
+            ready_file: self.ready_file,
+            network_id: self.network_id.map(|network| network.0),
+            shards: self.shards.unwrap_or((cores / 2).clamp(1, limits::SHARDS_MAX)),
+            verify_threads: usize::from(self.verify_threads.unwrap_or(cores)),
+            verify_backend: self.verify_backend.and_then(|backend| backend.0),
+            verify_table_bytes: self
+                .verify_table_bytes
+                .map_or(Options::TABLE_BYTES_DEFAULT, |bytes| bytes.0),
+            window_every: self.window_every.and_then(|every| every.0),
+            voucher_lifetime_max_seconds: self.voucher_lifetime_max_seconds,
+            clearing: self.clearing,
+            log: self.log.map_or_else(|| "info".into(), |filter| filter.0),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(text: &str) -> Result<Settings, String> {
+        Settings::from_toml(text, Path::new("t.toml")).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn nothing_given_gives_the_defaults() {
+        let config = Settings::default().resolve(8);
+        assert_eq!(config.data_dir, Path::new("./tallystick-data"));
+        assert_eq!(config.listen.to_string(), "127.0.0.1:7450");
+        assert_eq!((config.shards, config.verify_threads), (4, 8));
+        assert_eq!((config.verify_backend, config.verify_table_bytes), (None, 192 << 20));
+        assert_eq!((config.window_every, config.log.as_str()), (None, "info"));
+        assert_eq!(Settings::default().resolve(1).shards, 1);
+        assert_eq!(Settings::default().resolve(1_000).shards, limits::SHARDS_MAX);
+    }
+
+    #[test]
+    fn flags_win_over_the_file_and_the_file_over_defaults() {
+        let flags =
+            Settings { shards: Some(2), window_every: Some(Every(None)), ..Settings::default() };
+        let text = "shards = 3\nlog = \"warn\"\nwindow_every = \"60s\"\nverify_threads = 5\n";
+        let config = flags.or(file(text).unwrap()).resolve(8);
+        assert_eq!((config.shards, config.verify_threads), (2, 5));
+        assert_eq!((config.log.as_str(), config.window_every), ("warn", None));
+    }
+
+    #[test]
+    fn errors_name_the_file_the_key_and_what_is_expected() {
+        for (text, parts) in [
+            ("shards = 65", &["t.toml", "shards", "1 to 64"][..]),
+            ("shards = \"two\"", &["t.toml", "shards", "expected u16"]),
+            ("verify_threads = 0", &["t.toml", "verify_threads", "1 to 1024"]),
+            ("verify_backend = \"fast\"", &["verify_backend", "auto, lanes, portable, reference"]),
+            ("verify_table_bytes = \"1 MB\"", &["verify_table_bytes", "like 192MiB"]),
+            ("verify_table_bytes = \"65GiB\"", &["verify_table_bytes", "at most 64GiB"]),
+            ("voucher_lifetime_max_seconds = -1", &["voucher_lifetime_max_seconds", "1 to"]),
+            ("shard = 1", &["t.toml", "unknown field `shard`", "`shards`"]),
+            ("listen = \"0.0.0.0:7450\"", &["t.toml", "listen", "use a loopback address"]),
+            ("listen = \"localhost:7450\"", &["listen", "like 127.0.0.1:7450"]),
+            ("network_id = \"ab\"", &["network_id", "expected 64 hexadecimal digits"]),
+            ("window_every = \"1\"", &["window_every", "like 500ms, 60s, 5m or 1h"]),
+            ("window_every = \"1ms\"", &["window_every", "between 100ms and 31d"]),
+            ("log = \"loud,=\"", &["log", "expected a level"]),
+            ("[clearing.iso20022]\niban = 7", &["iban", "expected a string"]),
+            ("shards = ", &["t.toml", "line 1"]),
+        ] {
+            let error = file(text).unwrap_err();
+            for part in parts {
+                assert!(error.contains(part), "{text:?} gives {error:?} without {part:?}");
+            }
+        }
+        let long = format!("[clearing.iso20022]\nname = \"{}\"", "x".repeat(257));
+        assert!(file(&long).unwrap_err().contains("clearing.iso20022.name is 257 bytes long"));
+    }
+
+    #[test]
+    fn printed_settings_are_read_back_as_the_same() {
+        let text = "data_dir = \"/d\"\nlisten = \"[::1]:0\"\nready_file = \"r\"\nshards = 7\n\
+            verify_threads = 9\nverify_backend = \"portable\"\nverify_table_bytes = \"0\"\n\
+            window_every = \"90s\"\nvoucher_lifetime_max_seconds = 60\n\
+            log = \"warn\"\n[clearing.iso20022]\nname = \"N\"\niban = \"I\"\n";
+        let network = format!("network_id = \"{}\"\n", "ab".repeat(32));
+        for text in [String::new(), network + text] {
+            let config = file(&text).unwrap().resolve(4);
+            let again = file(&config.to_toml()).unwrap().resolve(1);
+            assert_eq!(again, config);
+        }
+    }
+
+    #[test]
+    fn the_example_file_is_valid_with_and_without_its_comments() {
+        let example = include_str!("../../../docs/tallystick.example.toml");
+        file(example).unwrap();
+        // Lines of the form `#key = value` are settings that are off by default.
+        let all = example.lines().map(|line| line.strip_prefix('#').unwrap_or(line));
+        let all: Vec<&str> = all.filter(|line| !line.starts_with(' ')).collect();
+        let settings = file(&all.join("\n")).unwrap();
+        assert!(settings.network_id.is_some() && settings.clearing.contains_key("iso20022"));
+    }
+}

@@ -1,0 +1,252 @@
+//! What a setting's text may be: each kind of value, how it is read, checked and shown.
+
+use crate::limits;
+use crate::types::NetworkId;
+use crate::verify::Backend;
+use serde::{Deserialize, Serialize};
+use std::net::SocketAddr;
+use std::str::FromStr;
+use std::time::Duration;
+use tracing_subscriber::EnvFilter;
+
+/// Why a text is no value of a setting: what is wrong and what is expected.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct BadValue(String);
+
+/// A setting written as text, the same in a flag and in the file.
+macro_rules! text_setting {
+    ($name:ident($inner:ty), $show:expr) => {
+        #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+        #[serde(try_from = "String", into = "String")]
+        pub(super) struct $name(pub $inner);
+
+        impl TryFrom<String> for $name {
+            type Error = BadValue;
+            fn try_from(text: String) -> Result<Self, BadValue> {
+                text.parse()
+            }
+        }
+
+        impl From<$name> for String {
+            fn from(value: $name) -> Self {
+                let show: fn($inner) -> Self = $show;
+                show(value.0)
+            }
+        }
+    };
+}
+
+text_setting!(Listen(SocketAddr), |address| address.to_string());
+text_setting!(Network(NetworkId), |network| network.to_string());
+text_setting!(VerifyBackend(Option<Backend>), |backend| {
+    backend.map_or("auto", Backend::name).to_owned()
+});
+text_setting!(TableBytes(usize), |bytes| {
+    show_bytes(u64::try_from(bytes).expect("a size fits 64 bits"))
+});
+text_setting!(Every(Option<Duration>), |every| every.map_or_else(|| "off".into(), show_duration));
+text_setting!(LogFilter(String), |filter| filter);
+
+impl FromStr for Listen {
+    type Err = BadValue;
+    fn from_str(text: &str) -> Result<Self, BadValue> {
+        let address: SocketAddr = text.parse().map_err(|_| {
+            BadValue(format!("expected an IP address and a port like 127.0.0.1:7450, got {text:?}"))
+        })?;
+        if !address.ip().is_loopback() {
+            return Err(BadValue(format!(
+                "{address} can be reached from other machines, and the engine does not \
+                 authenticate its callers yet; use a loopback address like 127.0.0.1:{}",
+                address.port()
+            )));
+        }
+        Ok(Self(address))
+    }
+}
+
+impl FromStr for Network {
+    type Err = BadValue;
+    fn from_str(text: &str) -> Result<Self, BadValue> {
+        text.parse().map(Self).map_err(|error: crate::types::HexError| BadValue(error.to_string()))
+    }
+}
+
+impl FromStr for VerifyBackend {
+    type Err = BadValue;
+    fn from_str(text: &str) -> Result<Self, BadValue> {
+        if text == "auto" {
+            return Ok(Self(None));
+        }
+        let names = || Backend::ALL.map(Backend::name).join(", ");
+        let backend = text.parse().map_err(|_: String| {
+            BadValue(format!("expected one of auto, {}, got {text:?}", names()))
+        })?;
+        Ok(Self(Some(backend)))
+    }
+}
+
+impl FromStr for TableBytes {
+    type Err = BadValue;
+    fn from_str(text: &str) -> Result<Self, BadValue> {
+        let bytes = parse_bytes(text)?;
+        let most = limits::VERIFY_TABLE_BYTES_MAX;
+        let fits = usize::try_from(bytes).ok().filter(|_| bytes <= most);
+        let too_many = || BadValue(format!("{text} is too much; at most {}", show_bytes(most)));
+        fits.map(Self).ok_or_else(too_many)
+    }
+}
+
+impl FromStr for Every {
+    type Err = BadValue;
+    fn from_str(text: &str) -> Result<Self, BadValue> {
+        if text == "off" {
+            return Ok(Self(None));
+        }
+        let every = parse_duration(text)
+            .map_err(|error| BadValue(format!("{error}, or \"off\" for by hand only")))?;
+        let (least, most) = (limits::WINDOW_EVERY_MIN, limits::WINDOW_EVERY_MAX);
+        if !(least..=most).contains(&every) {
+            let (least, most) = (show_duration(least), show_duration(most));
+            return Err(BadValue(format!("{text} is not between {least} and {most}")));
+        }
+        Ok(Self(Some(every)))
+    }
+}
+
+impl FromStr for LogFilter {
+    type Err = BadValue;
+    fn from_str(text: &str) -> Result<Self, BadValue> {
+        let bad = |why: String| {
+            BadValue(format!(
+                "{why}; expected a level (error, warn, info, debug, trace, off) or \
+                 target=level pairs with commas, like \"info,tallystick=debug\""
+            ))
+        };
+        if text.trim().is_empty() {
+            return Err(bad("the filter is empty".into()));
+        }
+        EnvFilter::try_new(text).map_err(|error| bad(error.to_string()))?;
+        Ok(Self(text.to_owned()))
+    }
+}
+
+/// The units of a duration, in milliseconds, largest first.
+const DURATION_UNITS: [(&str, u64); 5] =
+    [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)];
+
+/// Reads "500ms", "60s", "5m", "1h" or "2d": a whole number and a unit.
+///
+/// # Errors
+/// `BadValue` that says what is expected.
+pub fn parse_duration(text: &str) -> Result<Duration, BadValue> {
+    let bad = || {
+        BadValue(format!(
+            "expected a whole number with a unit ms, s, m, h or d, like 500ms, 60s, 5m or 1h, \
+             got {text:?}"
+        ))
+    };
+    scaled(text, &DURATION_UNITS).map(Duration::from_millis).ok_or_else(bad)
+}
+
+/// A whole number, times what its unit stands for.
+fn scaled(text: &str, units: &[(&str, u64)]) -> Option<u64> {
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = text.split_at(digits);
+    let (_, size) = units.iter().find(|(name, _)| *name == unit)?;
+    number.parse::<u64>().ok()?.checked_mul(*size)
+}
+
+/// The shortest text that `parse_duration` reads as `duration` (which has no part below 1 ms).
+#[must_use]
+pub fn show_duration(duration: Duration) -> String {
+    let millis = duration.as_millis();
+    let (unit, size) = DURATION_UNITS
+        .iter()
+        .find(|&&(_, size)| millis.is_multiple_of(u128::from(size)))
+        .expect("every whole number is a multiple of one");
+    format!("{}{unit}", millis / u128::from(*size))
+}
+
+/// The units of a size, in bytes, largest first.
+const SIZE_UNITS: [(&str, u64); 4] =
+    [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10), ("", 1)];
+
+/// Reads "192MiB", "1GiB", "512KiB" or "4096": a whole number and perhaps a unit.
+///
+/// # Errors
+/// `BadValue` that says what is expected.
+pub fn parse_bytes(text: &str) -> Result<u64, BadValue> {
+    let bad = || {
+        BadValue(format!(
+            "expected a whole number of bytes, perhaps with a unit KiB, MiB or GiB, like 192MiB, \
+             got {text:?}"
+        ))
+    };
+    scaled(text, &SIZE_UNITS).ok_or_else(bad)
+}
+
+/// The shortest text that `parse_bytes` reads as `bytes`.
+#[must_use]
+pub fn show_bytes(bytes: u64) -> String {
+    let fits = |&&(_, size): &&(&str, u64)| bytes != 0 && bytes.is_multiple_of(size);
+    let (unit, size) = SIZE_UNITS.iter().find(fits).unwrap_or(&("", 1));
+    format!("{}{unit}", bytes / size)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_loopback_addresses_are_served() {
+        for good in ["127.0.0.1:0", "127.8.8.8:1", "[::1]:7450"] {
+            assert!(good.parse::<Listen>().is_ok(), "{good}");
+        }
+        for bad in ["0.0.0.0:1", "[::]:1", "10.0.0.1:1", "127.0.0.1", ":7450", ""] {
+            assert!(bad.parse::<Listen>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn durations_are_a_number_and_a_unit() {
+        for (text, millis) in
+            [("500ms", 500), ("60s", 60_000), ("5m", 300_000), ("1h", 3_600_000), ("0s", 0)]
+        {
+            assert_eq!(parse_duration(text), Ok(Duration::from_millis(millis)), "{text}");
+        }
+        for bad in ["", "5", "s", "-5s", "5 s", "1.5h", "1h30m", "5min", "99999999999999999999d"] {
+            assert!(parse_duration(bad).is_err(), "{bad}");
+        }
+        for text in ["500ms", "61s", "5m", "25h", "2d"] {
+            assert_eq!(show_duration(parse_duration(text).unwrap()), text);
+        }
+    }
+
+    #[test]
+    fn sizes_are_a_number_and_perhaps_a_unit() {
+        for (text, bytes) in [
+            ("0", 0),
+            ("4097", 4_097),
+            ("512KiB", 512 << 10),
+            ("192MiB", 192 << 20),
+            ("3GiB", 3 << 30),
+        ] {
+            assert_eq!(parse_bytes(text), Ok(bytes), "{text}");
+            assert_eq!(show_bytes(bytes), text);
+        }
+        for bad in ["", "MiB", "-1", "1 MiB", "1.5GiB", "1MB", "1mib", "99999999999GiB"] {
+            assert!(parse_bytes(bad).is_err(), "{bad}");
+        }
+        assert_eq!("64GiB".parse(), Ok(TableBytes(64 << 30)));
+        assert!("65GiB".parse::<TableBytes>().is_err());
+    }
+
+    #[test]
+    fn every_backend_can_be_asked_for_by_its_name() {
+        for backend in Backend::ALL {
+            assert_eq!(backend.name().parse(), Ok(VerifyBackend(Some(backend))));
+        }
+        assert_eq!("auto".parse(), Ok(VerifyBackend(None)));
+    }
+}
