@@ -95,18 +95,24 @@ pub(crate) struct Job<'a> {
     pub table: Option<&'a Table>,
 }
 
-/// Valid signatures that earn a small table: building one costs about as much as two of them.
+/// Valid signatures that earn a small table: building one costs as much as two to six of them.
 const SMALL_AFTER: u32 = 4;
 /// Valid signatures with a small table that earn a large one.
 const LARGE_AFTER: u32 = 64;
 /// A key whose table is being decided on by one thread: the others leave it alone.
 const CLAIMED: u32 = 1 << 31;
-/// Tables that are built together: one in each lane.
-const BUILT_TOGETHER: usize = 8;
+
+/// Tables that are built in one round: one in each lane; half as many where each costs its own time.
+const fn built_together(backend: Backend) -> usize {
+    match backend {
+        Backend::Lanes => 8,
+        Backend::Portable | Backend::Reference => 4,
+    }
+}
 
 /// Signatures that a thread must have checked for each round of building, so that building takes a
-/// small share of its time: at most a fifth while there is room, one part in thirty when a table has to
-/// go for the new one. The second also bounds how fast strangers can push known keys out.
+/// small share of its time: at most a third while there is room, a twentieth when a table has to go for
+/// the new one. The second also bounds how fast strangers can push known keys out.
 const fn price(tier: Tier, has_room: bool) -> usize {
     match (tier, has_room) {
         (Tier::Small, true) => 128,
@@ -232,7 +238,7 @@ impl Verifier {
         for (check, _) in checks.iter().zip(verdicts).filter(|(_, v)| **v == Verdict::Valid) {
             let Some(tier) = self.earns(check.key, &guard) else { continue };
             let wanted = &mut earned[tier as usize];
-            if scratch.credit >= price[tier as usize] && wanted.len() < BUILT_TOGETHER {
+            if scratch.credit >= price[tier as usize] && wanted.len() < built_together(backend) {
                 let before = check.key.heat.fetch_or(CLAIMED, Ordering::Relaxed);
                 if before & CLAIMED == 0 {
                     wanted.push(check.key);

@@ -130,6 +130,7 @@ fn pick_in_order(cpu: Cpu, digits: &Digits, shape: Shape, picks: &mut Vec<Pick>)
 
 /// The entries that are added at one place of the order: of the keys' tables, then of the base point's.
 #[inline(always)]
+#[allow(clippy::cast_possible_truncation, reason = "indices of entries are far below 2^31")]
 fn entries_at<'a>(
     group: &Group<'a>,
     base: &'a [Entry],
