@@ -33,14 +33,24 @@ fn free_address() -> String {
 fn flags_win_over_the_environment_and_it_over_the_file() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("t.toml");
-    std::fs::write(&file, "shards = 3\nverify_threads = 3\nlog = \"warn\"\n").unwrap();
+    std::fs::write(
+        &file,
+        "shards = 3\nverify_threads = 3\nlog = \"warn\"\nverify_table_bytes = \"1MiB\"\n",
+    )
+    .unwrap();
     let args = ["serve", "--print-config", "--shards", "1", "--config", file.to_str().unwrap()];
     let mut command = tallystick(&args);
     command.env("TALLYSTICK_SHARDS", "2").env("TALLYSTICK_VERIFY_THREADS", "2");
+    command.env("TALLYSTICK_VERIFY_TABLE_BYTES", "3072KiB");
     let printed = stdout(&command.output().unwrap());
-    for line in
-        ["shards = 1", "verify_threads = 2", "log = \"warn\"", "listen = \"127.0.0.1:7450\""]
-    {
+    for line in [
+        "shards = 1",
+        "verify_threads = 2",
+        "verify_backend = \"auto\"",
+        "verify_table_bytes = \"3MiB\"",
+        "log = \"warn\"",
+        "listen = \"127.0.0.1:7450\"",
+    ] {
         assert!(printed.lines().any(|printed| printed == line), "{line}: {printed}");
     }
 }
