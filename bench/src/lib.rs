@@ -1,5 +1,7 @@
 //! What the benchmarks share: a small deployment, and frames of real signed vouchers for it.
 
+#![forbid(unsafe_code)]
+
 use ed25519_dalek::{Signer as _, SigningKey};
 use tallystick::ledger::event::{AssetCreated, CreditLimitSet, PartyUpserted, SignerAdded};
 use tallystick::ledger::{Event, Request};

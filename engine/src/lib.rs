@@ -1,5 +1,7 @@
 //! Tallystick: the clearing house for machine payments. `docs/ARCHITECTURE.md` is the map.
 
+#![forbid(unsafe_code)]
+
 pub mod api;
 pub mod cli;
 pub mod config;

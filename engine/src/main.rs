@@ -2,6 +2,8 @@
 //!
 //! Owns the set-up of logging and the exit code of `serve`; everything else is the library's.
 
+#![forbid(unsafe_code)]
+
 use clap::Parser as _;
 use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;

@@ -5,6 +5,8 @@
 //! bytes. It never depends on the engine's crate, so that a mistake there cannot hide behind the
 //! same mistake here.
 
+#![forbid(unsafe_code)]
+
 mod args;
 mod baseline;
 mod books;

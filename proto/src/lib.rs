@@ -1,5 +1,7 @@
 //! The wire contract as Rust code, generated from the `.proto` files beside it. Nothing else.
 
+#![forbid(unsafe_code)]
+
 /// Package `tallystick.v1`: the services `Vouchers` and `Operator` and their messages.
 #[allow(missing_docs, clippy::all, clippy::pedantic, unused_qualifications)]
 #[rustfmt::skip]

@@ -5,6 +5,8 @@
 //! are the contract and the documents. Never sleeps as a means of waiting: it polls with a deadline.
 //! Every engine listens on a loopback port of its own choice.
 
+#![forbid(unsafe_code)]
+
 mod client;
 mod damage;
 mod engine;
