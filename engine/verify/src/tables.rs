@@ -13,7 +13,7 @@
 use crate::key::{KEY_BYTES, Key};
 use crate::table::{Table, Tier};
 use crossbeam::epoch::{self, Atomic, Guard, Owned, Shared};
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Slots that the hand passes in one round of building, and never more than half of a tier: whoever is
@@ -44,6 +44,8 @@ pub struct TierStatus {
 struct Slots {
     slots: Box<[Slot]>,
     owners: Mutex<Owners>,
+    /// How many are free, for those who only want to know that.
+    room: AtomicUsize,
     built: AtomicU64,
     evicted: AtomicU64,
 }
@@ -138,7 +140,7 @@ impl Tables {
 
     /// Whether a slot can be had without taking it from anyone.
     pub fn has_room(&self, tier: Tier) -> bool {
-        !self.tier(tier).owners().free.is_empty()
+        self.tier(tier).room.load(Ordering::Relaxed) > 0
     }
 
     /// Takes up to `count` slots: free ones, then such as were not used of late. Each must be `put` to
@@ -189,6 +191,7 @@ impl Slots {
         Self {
             slots: (0..count).map(slot).collect(),
             owners: Mutex::new(Owners { free: (0..count).rev().collect(), hand: 0 }),
+            room: AtomicUsize::new(count as usize),
             built: AtomicU64::new(0),
             evicted: AtomicU64::new(0),
         }
@@ -234,6 +237,7 @@ impl Slots {
         let mut owners = self.owners();
         let left = owners.free.len().saturating_sub(count);
         let mut taken = owners.free.split_off(left);
+        self.room.store(left, Ordering::Relaxed);
         for _ in 0..self.slots.len().div_ceil(2).min(SWEEP_MAX) {
             if taken.len() == count {
                 break;
@@ -261,6 +265,7 @@ impl Slots {
         if self.get(slot, guard).is_some_and(|table| table.owner == *owner) {
             self.replace(slot, None, guard);
             owners.free.push(slot);
+            self.room.store(owners.free.len(), Ordering::Relaxed);
         }
     }
 

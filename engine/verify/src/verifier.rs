@@ -44,7 +44,7 @@ pub struct Options {
 }
 
 impl Options {
-    /// Room for 10,922 keys with a small table and 1,452 with a large one.
+    /// Room for 10,866 keys with a small table and 1,454 with a large one.
     pub const TABLE_BYTES_DEFAULT: usize = 192 << 20;
 }
 
@@ -99,6 +99,8 @@ pub(crate) struct Job<'a> {
 const SMALL_AFTER: u32 = 4;
 /// Valid signatures with a small table that earn a large one.
 const LARGE_AFTER: u32 = 64;
+/// Rejects that are confirmed in one call: more would hold up the other verdicts of the call.
+const CONFIRMED_AT_ONCE: u32 = 16;
 /// A key whose table is being decided on by one thread: the others leave it alone.
 const CLAIMED: u32 = 1 << 31;
 
@@ -107,18 +109,6 @@ const fn built_together(backend: Backend) -> usize {
     match backend {
         Backend::Lanes => 8,
         Backend::Portable | Backend::Reference => 4,
-    }
-}
-
-/// Signatures that a thread must have checked for each round of building, so that building takes a
-/// small share of its time: at most a third while there is room, a twentieth when a table has to go for
-/// the new one. The second also bounds how fast strangers can push known keys out.
-const fn price(tier: Tier, has_room: bool) -> usize {
-    match (tier, has_room) {
-        (Tier::Small, true) => 128,
-        (Tier::Large, true) => 1_024,
-        (Tier::Small, false) => 2_048,
-        (Tier::Large, false) => 8_192,
     }
 }
 
@@ -135,7 +125,14 @@ impl Verifier {
         if !backend.is_available() {
             return Err(Unavailable(backend));
         }
-        let table_bytes = if backend == Backend::Reference { 0 } else { options.table_bytes };
+        let table_bytes = match backend {
+            Backend::Lanes | Backend::Portable => {
+                // Made now (10 ms), so that the first voucher does not wait for it.
+                base();
+                options.table_bytes
+            }
+            Backend::Reference => 0,
+        };
         Ok(Self {
             backend: AtomicU8::new(backend as u8),
             tables: Tables::new(table_bytes),
@@ -195,10 +192,12 @@ impl Verifier {
     /// the backend is stopped for good and the reference decides all rejects of this call.
     fn confirm(&self, checks: &[Check<'_>], verdicts: &mut [Verdict], guard: &Guard) {
         let mut alarmed = false;
+        let mut left = CONFIRMED_AT_ONCE;
         for (check, verdict) in checks.iter().zip(verdicts) {
-            if *verdict == Verdict::Valid || !(alarmed || self.allowance.take()) {
+            if *verdict == Verdict::Valid || !(alarmed || left > 0 && self.allowance.take()) {
                 continue;
             }
+            left = left.saturating_sub(1);
             self.confirmed.fetch_add(1, Ordering::Relaxed);
             if reference::check(check) == Verdict::Valid {
                 *verdict = Verdict::Valid;
@@ -234,11 +233,10 @@ impl Verifier {
         }
         let guard = epoch::pin();
         let mut earned: [Vec<&Key>; 2] = [Vec::new(), Vec::new()];
-        let price = [Tier::Small, Tier::Large].map(|t| price(t, self.tables.has_room(t)));
         for (check, _) in checks.iter().zip(verdicts).filter(|(_, v)| **v == Verdict::Valid) {
             let Some(tier) = self.earns(check.key, &guard) else { continue };
             let wanted = &mut earned[tier as usize];
-            if scratch.credit >= price[tier as usize] && wanted.len() < built_together(backend) {
+            if wanted.len() < built_together(backend) && scratch.credit >= self.price(tier) {
                 let before = check.key.heat.fetch_or(CLAIMED, Ordering::Relaxed);
                 if before & CLAIMED == 0 {
                     wanted.push(check.key);
@@ -247,7 +245,7 @@ impl Verifier {
         }
         for (tier, keys) in [Tier::Small, Tier::Large].into_iter().zip(&earned) {
             if !keys.is_empty() {
-                scratch.credit = scratch.credit.saturating_sub(price[tier as usize]);
+                scratch.credit = scratch.credit.saturating_sub(self.price(tier));
                 self.build(backend, tier, keys, &guard);
                 keys.iter().for_each(|key| key.heat.store(0, Ordering::Relaxed));
             }
@@ -266,6 +264,18 @@ impl Verifier {
         };
         self.tables.used(key);
         (key.warm() + 1 >= after).then_some(tier)
+    }
+
+    /// Signatures that a thread must have checked for each round of building, so that building takes a
+    /// small share of its time: at most a third while there is room, a twentieth when a table has to go
+    /// for the new one. The second also bounds how fast strangers can push known keys out.
+    fn price(&self, tier: Tier) -> usize {
+        match (tier, self.tables.has_room(tier)) {
+            (Tier::Small, true) => 128,
+            (Tier::Large, true) => 1_024,
+            (Tier::Small, false) => 2_048,
+            (Tier::Large, false) => 8_192,
+        }
     }
 
     fn build(&self, backend: Backend, tier: Tier, keys: &[&Key], guard: &Guard) {
