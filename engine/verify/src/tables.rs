@@ -288,3 +288,80 @@ impl Drop for Slots {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::table::Entry;
+
+    fn key(number: u8) -> Key {
+        Key::new([number; KEY_BYTES])
+    }
+
+    /// A table that says whose it is in each entry.
+    fn entries(key: &Key, tier: Tier) -> Box<[Entry]> {
+        let word = u64::from(key.bytes()[0]);
+        vec![Entry::new([word; 4], [word; 4], [word; 4]); tier.shape().entries()].into()
+    }
+
+    fn give(tables: &Tables, tier: Tier, key: &Key, guard: &Guard) -> bool {
+        let places = tables.reserve(tier, 1);
+        for place in &places {
+            tables.put(place, key, entries(key, tier), guard);
+        }
+        !places.is_empty()
+    }
+
+    #[test]
+    fn a_large_table_gives_the_small_one_s_slot_back() {
+        let tables = Tables::new(3 * Tier::Large.bytes());
+        let (key, guard) = (key(1), epoch::pin());
+        assert!(give(&tables, Tier::Small, &key, &guard));
+        assert_eq!(tables.status(Tier::Small).tables, 1);
+        assert!(give(&tables, Tier::Large, &key, &guard));
+        assert_eq!(tables.find(&key, &guard).map(|table| table.tier), Some(Tier::Large));
+        assert_eq!((tables.status(Tier::Small).tables, tables.status(Tier::Large).tables), (0, 1));
+        assert!(tables.has_room(Tier::Small) && !tables.has_room(Tier::Large));
+    }
+
+    #[test]
+    fn whoever_is_used_between_two_sweeps_stays() {
+        let tables = Tables::new(6 * Tier::Small.bytes());
+        let (keys, guard) = ([1, 2, 3, 4].map(key), epoch::pin());
+        assert!(keys.iter().all(|key| give(&tables, Tier::Small, key, &guard)));
+        for number in 5..60 {
+            tables.used(&keys[2]);
+            give(&tables, Tier::Small, &key(number), &guard);
+            assert!(tables.find(&keys[2], &guard).is_some());
+        }
+        assert!(tables.status(Tier::Small).evicted > 10);
+        assert!(tables.find(&keys[0], &guard).is_none());
+    }
+
+    /// Readers hold on to tables while writers replace them: what is read is whole and one's own. This
+    /// is what miri is for.
+    #[test]
+    fn readers_see_whole_tables_of_their_own_while_others_replace_them() {
+        let rounds = if cfg!(miri) { 12 } else { 3_000 };
+        let tables = Tables::new(5 * Tier::Small.bytes());
+        let keys: Vec<Key> = (1..=9).map(key).collect();
+        std::thread::scope(|scope| {
+            for thread in 0..3 {
+                let (tables, keys) = (&tables, &keys);
+                scope.spawn(move || {
+                    for round in 0..rounds {
+                        let guard = epoch::pin();
+                        for key in keys {
+                            let Some(table) = tables.find(key, &guard) else { continue };
+                            assert_eq!(table.owner, *key.bytes());
+                            let expected = [u64::from(key.bytes()[0]); 4];
+                            assert_eq!(table.entries[round % 128].xy2d, expected);
+                        }
+                        give(tables, Tier::Small, &keys[(3 * round + thread) % 9], &guard);
+                    }
+                });
+            }
+        });
+        assert!(tables.status(Tier::Small).built > tables.status(Tier::Small).capacity);
+    }
+}
