@@ -5,7 +5,7 @@
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test bench lint clean-demo check-verify \
-  check-bounds fuzz-verify miri-verify
+  check-bounds bench-verify fuzz-verify miri-verify
 
 CARGO ?= cargo
 # Where cargo builds. Set CARGO_TARGET_DIR to keep builds outside the clone.
@@ -59,6 +59,12 @@ check-verify: ## Compare CASES signatures, random and forged, with dalek's verif
 
 check-bounds: ## The verifier's unit tests with all bounds of its arithmetic asserted
 	$(CARGO) test --profile checked --locked -p tallystick-verify --lib
+
+bench-verify: ## Signatures per second of every method in one run; writes target/bench/verify.json
+	$(CARGO) bench --profile release --locked -p tallystick-verify --features dalek-batch \
+	  --bench verify_parts -- --noplot
+	$(CARGO) bench --profile release --locked -p tallystick-verify --features dalek-batch \
+	  --bench verify
 
 fuzz-verify: ## Fuzz the verifier against dalek for SECONDS_MAX seconds (nightly, cargo-fuzz)
 	@$(CARGO) +nightly --version >/dev/null 2>&1 \
