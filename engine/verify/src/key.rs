@@ -70,9 +70,14 @@ impl Key {
         &self.bytes
     }
 
-    /// One more valid signature; gives how many it had before.
+    /// One more valid signature; gives how many it has now. Counts no further than anyone asks.
     pub(crate) fn warm(&self) -> u32 {
-        self.heat.fetch_add(1, Ordering::Relaxed)
+        const ENOUGH: u32 = 1 << 16;
+        let before = self.heat.load(Ordering::Relaxed);
+        if before >= ENOUGH {
+            return before;
+        }
+        self.heat.fetch_add(1, Ordering::Relaxed) + 1
     }
 }
 

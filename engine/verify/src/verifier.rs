@@ -263,7 +263,7 @@ impl Verifier {
             }
         };
         self.tables.used(key);
-        (key.warm() + 1 >= after).then_some(tier)
+        (key.warm() >= after).then_some(tier)
     }
 
     /// Signatures that a thread must have checked for each round of building, so that building takes a
