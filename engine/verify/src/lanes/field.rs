@@ -346,16 +346,13 @@ impl Field {
         let [mut a, mut b, mut c, mut d, mut e] = self.0;
         let cpu = a.cpu();
         let (mask, c19) = (cpu.splat(MASK), cpu.splat(19));
-        // After one pass limbs 1 to 4 are below 2^51 and limb 0 below 2^51 + 38; the second ripples what is
-        // left of that, after which a carry out of limb 4 finds limb 0 small. So all are below 2^51.
-        for _ in 0..2 {
-            b = b.add(a.shr::<51>());
-            c = c.add(b.shr::<51>());
-            d = d.add(c.shr::<51>());
-            e = e.add(d.shr::<51>());
-            a = a.and(mask).add_low(e.shr::<51>(), c19);
-            (b, c, d, e) = (b.and(mask), c.and(mask), d.and(mask), e.and(mask));
-        }
+        // Limbs 1 to 4 are below 2^51 then, limb 0 below 2^51 + 38: a value below 2^255 + 38 < 2 p.
+        b = b.add(a.shr::<51>());
+        c = c.add(b.shr::<51>());
+        d = d.add(c.shr::<51>());
+        e = e.add(d.shr::<51>());
+        a = a.and(mask).add_low(e.shr::<51>(), c19);
+        (b, c, d, e) = (b.and(mask), c.and(mask), d.and(mask), e.and(mask));
         // 1 if the value is p or more: then adding 19 carries out of bit 255.
         let q = a.add(c19).shr::<51>().add(b).shr::<51>().add(c).shr::<51>();
         let q = q.add(d).shr::<51>().add(e).shr::<51>();
