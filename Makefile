@@ -27,7 +27,8 @@ SECONDS_MAX ?= 60
 # tables.rs, all the `unsafe` that miri can see, are among them.
 MIRIFLAGS ?= -Zmiri-tree-borrows -Zmiri-ignore-leaks -Zmiri-permissive-provenance \
   -Zmiri-disable-isolation
-MIRI_TESTS ?= tables:: key:: scalar:: confirm:: backend:: portable::point::tests::any
+MIRI_TESTS ?= tables:: key:: confirm:: backend:: scalar::tests::s_is scalar::tests::the_constants \
+  portable::point::tests::any
 MIRI_CASES ?= 2
 
 help: ## Show this help
