@@ -118,11 +118,13 @@ impl Tables {
 
     /// The key's table, if it has one now.
     pub fn find<'g>(&self, key: &Key, guard: &'g Guard) -> Option<&'g Table> {
-        let place = Place::from_bits(key.place.load(Ordering::Acquire))?;
+        let bits = key.place.load(Ordering::Acquire);
+        let place = Place::from_bits(bits)?;
         let found = self.tier(place.tier).get(place.slot, guard);
         let own = found.filter(|table| table.owner == *key.bytes());
         if own.is_none() {
-            key.place.store(0, Ordering::Relaxed);
+            // Not if another thread has put a new table somewhere else meanwhile.
+            let _ = key.place.compare_exchange(bits, 0, Ordering::Relaxed, Ordering::Relaxed);
         }
         own
     }

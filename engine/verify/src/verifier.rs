@@ -8,8 +8,8 @@ use crate::table::{Entry, Shape, Table, Tier};
 use crate::tables::{Tables, TierStatus};
 use crate::{portable, reference};
 use crossbeam::epoch::{self, Guard};
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
 
 /// Length of a signature: R, then s.
 pub const SIGNATURE_BYTES: usize = 64;
@@ -303,11 +303,11 @@ impl Verifier {
 
 /// The multiples of the base point, made at the first use.
 fn base() -> &'static [Entry] {
-    static BASE: OnceLock<Arc<[Entry]>> = OnceLock::new();
+    static BASE: OnceLock<Box<[Entry]>> = OnceLock::new();
     BASE.get_or_init(|| {
         let point = curve25519_dalek::constants::ED25519_BASEPOINT_COMPRESSED;
         let minus = portable::negated(point.to_bytes());
-        portable::build(&minus, Shape::BASE).expect("it is a point").into()
+        portable::build(&minus, Shape::BASE).expect("it is a point")
     })
 }
 
