@@ -1,36 +1,39 @@
 //! Digests: how records are linked, how windows get a root, how requests and batches are identified.
 //!
-//! Owns every BLAKE3 context string but the channel's (which `voucher` holds). Each use has its own
-//! context, so that no digest of one kind can ever be taken for another.
+//! Owns the BLAKE3 context strings but the channel's (which `voucher` holds), those of the trees
+//! (`merkle`) and of what the engine signs (`statement`). Each use has its own context, so that no
+//! digest of one kind can ever be taken for another.
 
-use super::{BatchId, Digest, PartyId};
+use super::{AssetNumber, BatchId, Digest, PartyId, WindowNumber};
+use std::sync::LazyLock;
 
 /// What the first record links to.
 pub const LINK_START: Digest = Digest::ZERO;
 
-const RECORD_CONTEXT: &str = "tallystick 2026-11 journal record v1";
+const RECORD_CONTEXT: &str = "tallystick 2026-11 journal record v2";
 const CONTENT_CONTEXT: &str = "tallystick 2026-11 request content v1";
 const BATCH_CONTEXT: &str = "tallystick 2026-11 batch id v1";
 const LEG_CONTEXT: &str = "tallystick 2026-11 leg key v1";
-const LEAF_CONTEXT: &str = "tallystick 2026-11 merkle leaf v1";
-const NODE_CONTEXT: &str = "tallystick 2026-11 merkle node v1";
-const EMPTY_CONTEXT: &str = "tallystick 2026-11 merkle empty v1";
+const WINDOW_CONTEXT: &str = "tallystick 2026-11 window root v1";
+const SECTION_CONTEXT: &str = "tallystick 2026-11 export section v1";
+const EVIDENCE_CONTEXT: &str = "tallystick 2026-11 evidence v1";
+const CHECKPOINT_CONTEXT: &str = "tallystick 2026-11 checkpoint page v1";
 
 /// A context whose key was derived once.
 #[derive(Clone)]
-struct Context(blake3::hazmat::ContextKey);
+pub(super) struct Context(blake3::hazmat::ContextKey);
 
 impl Context {
-    fn new(context: &str) -> Self {
+    pub fn new(context: &str) -> Self {
         Self(blake3::hazmat::hash_derive_key_context(context))
     }
 
-    fn hasher(&self) -> blake3::Hasher {
+    pub fn hasher(&self) -> blake3::Hasher {
         use blake3::hazmat::HasherExt as _;
         blake3::Hasher::new_from_context_key(&self.0)
     }
 
-    fn hash(&self, parts: &[&[u8]]) -> Digest {
+    pub fn hash(&self, parts: &[&[u8]]) -> Digest {
         let mut hasher = self.hasher();
         for part in parts {
             hasher.update(part);
@@ -98,6 +101,68 @@ impl BatchHasher {
     }
 }
 
+/// Digest of parts of a checkpoint, so that a changed one is noticed.
+#[must_use]
+pub fn checkpoint_digest(parts: &[&[u8]]) -> Digest {
+    static CONTEXT: LazyLock<Context> = LazyLock::new(|| Context::new(CHECKPOINT_CONTEXT));
+    CONTEXT.hash(parts)
+}
+
+/// Digest of the evidence of one obligation.
+#[derive(Clone)]
+pub struct EvidenceHasher(Context);
+
+impl Default for EvidenceHasher {
+    fn default() -> Self {
+        Self(Context::new(EVIDENCE_CONTEXT))
+    }
+}
+
+impl EvidenceHasher {
+    /// Digest of pieces of evidence in their order.
+    #[must_use]
+    pub fn digest<const N: usize>(&self, pieces: impl Iterator<Item = [u8; N]>) -> Digest {
+        let mut hasher = self.0.hasher();
+        pieces.for_each(|piece| {
+            hasher.update(&piece);
+        });
+        Digest(*hasher.finalize().as_bytes())
+    }
+}
+
+/// Digests of the sections of an evidence export: each covers the one before it, so that the last one
+/// speaks for the whole file.
+#[derive(Clone)]
+pub struct SectionHasher(Context);
+
+impl Default for SectionHasher {
+    fn default() -> Self {
+        Self(Context::new(SECTION_CONTEXT))
+    }
+}
+
+impl SectionHasher {
+    /// Digest of a section's head and body after the section with the digest `before`.
+    #[must_use]
+    pub fn digest(&self, before: Digest, head: &[u8], body: &[u8]) -> Digest {
+        self.0.hash(&[&before.0, head, body])
+    }
+}
+
+/// A window's root: of each asset, in ascending order, the root of its obligations and that of its
+/// positions.
+#[must_use]
+pub fn window_root(window: WindowNumber, assets: &[(AssetNumber, Digest, Digest)]) -> Digest {
+    let mut hasher = Context::new(WINDOW_CONTEXT).hasher();
+    hasher.update(&window.0.to_le_bytes());
+    let count = u64::try_from(assets.len()).expect("a length fits 64 bits");
+    hasher.update(&count.to_le_bytes());
+    for (asset, obligations, positions) in assets {
+        hasher.update(&asset.0.to_le_bytes()).update(&obligations.0).update(&positions.0);
+    }
+    Digest(*hasher.finalize().as_bytes())
+}
+
 /// Makes the idempotency keys of one batch's legs: 32 characters A-Z2-7 (base32 of 160 bits), which
 /// every rail can carry.
 pub struct LegKeys {
@@ -120,79 +185,9 @@ impl LegKeys {
     }
 }
 
-/// A binary Merkle tree over leaves in a given order. An odd node moves up unchanged, so that the
-/// shape is that of RFC 6962 (the largest power of two to the left).
-#[derive(Default)]
-pub struct MerkleTree {
-    /// Roots of perfect subtrees, largest first, with their heights.
-    spine: Vec<(u32, Digest)>,
-    contexts: MerkleContexts,
-}
-
-struct MerkleContexts {
-    leaf: Context,
-    node: Context,
-}
-
-impl Default for MerkleContexts {
-    fn default() -> Self {
-        Self { leaf: Context::new(LEAF_CONTEXT), node: Context::new(NODE_CONTEXT) }
-    }
-}
-
-impl MerkleTree {
-    /// Adds the next leaf.
-    pub fn push(&mut self, leaf: &[u8]) {
-        let mut height = 0;
-        let mut digest = self.contexts.leaf.hash(&[leaf]);
-        while let Some(&(top, left)) = self.spine.last() {
-            if top != height {
-                break;
-            }
-            self.spine.pop();
-            digest = self.contexts.node.hash(&[&left.0, &digest.0]);
-            height += 1;
-        }
-        self.spine.push((height, digest));
-    }
-
-    /// The root of all leaves added; a fixed digest of its own when there are none.
-    #[must_use]
-    pub fn root(&self) -> Digest {
-        let mut from_right = self.spine.iter().rev().map(|&(_, digest)| digest);
-        let Some(last) = from_right.next() else {
-            return Context::new(EMPTY_CONTEXT).hash(&[]);
-        };
-        from_right.fold(last, |right, left| self.contexts.node.hash(&[&left.0, &right.0]))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    /// The obvious form of RFC 6962, section 2.1: split at the largest power of two below the count.
-    fn slow_root(leaves: &[Vec<u8>]) -> Digest {
-        match leaves {
-            [] => Context::new(EMPTY_CONTEXT).hash(&[]),
-            [leaf] => Context::new(LEAF_CONTEXT).hash(&[leaf]),
-            many => {
-                let (left, right) = many.split_at(many.len().next_power_of_two() / 2);
-                let (left, right) = (slow_root(left), slow_root(right));
-                Context::new(NODE_CONTEXT).hash(&[&left.0, &right.0])
-            }
-        }
-    }
-
-    #[test]
-    fn merkle_root_is_that_of_the_recursive_definition() {
-        let leaves: Vec<Vec<u8>> = (0..70u8).map(|i| vec![i; usize::from(i)]).collect();
-        for count in 0..=leaves.len() {
-            let mut tree = MerkleTree::default();
-            leaves[..count].iter().for_each(|leaf| tree.push(leaf));
-            assert_eq!(tree.root(), slow_root(&leaves[..count]), "{count} leaves");
-        }
-    }
 
     #[test]
     fn content_digest_tells_kind_from_content() {

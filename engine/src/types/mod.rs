@@ -6,20 +6,29 @@
 mod asset;
 mod digest;
 mod ids;
+mod merkle;
 mod money;
 mod outcome;
+mod statement;
 mod time;
 mod verdict;
 mod voucher;
 
 pub use asset::{AssetDef, AssetError, CODE_BYTES_MAX, SCALE_MAX, SettlementModel};
-pub use digest::{BatchHasher, LINK_START, LegKeys, MerkleTree, RecordHasher, content_digest};
+pub use digest::{
+    BatchHasher, EvidenceHasher, LINK_START, LegKeys, RecordHasher, SectionHasher,
+    checkpoint_digest, content_digest, window_root,
+};
 pub use ids::{
     AssetNumber, BatchId, ChannelId, Digest, HexError, Lsn, NetworkId, PartyId, SignerKey,
     WindowNumber,
 };
+pub use merkle::{MerklePath, MerkleTree, PathTree, Sibling};
 pub use money::{Amount, MONEY_MAX, MoneyError, Net, Total};
 pub use outcome::Outcome;
+pub use statement::{
+    Statement, batch_statement, key_statement, receipt_statement, window_statement,
+};
 pub use time::Timestamp;
 pub use verdict::Verdict;
 pub use voucher::{
