@@ -61,6 +61,28 @@ pub const GROUP_RECORDS_MAX: usize = 1 << 14;
 /// one waits; more would only add latency.
 pub const GROUP_QUEUE: usize = 2;
 
+/// Pages of a checkpoint between the shards and the keeper, each of up to `COPY_CHANNELS` channels.
+pub const PAGE_QUEUE: usize = 64;
+/// Channels that a shard copies at once for a checkpoint or a sealed window, between two frames: some
+/// 100 us, far below what a frame waits for the disk.
+pub const COPY_CHANNELS: usize = 1_024;
+/// How long a shard without work waits when the keeper has no room for its pages.
+pub const COPY_WAIT_MILLIS: u64 = 1;
+
+/// Bytes of records after which a checkpoint is made, unless configured: the tail that a start replays,
+/// half a second of work, and far more than what a checkpoint of a hundred thousand channels writes.
+pub const CHECKPOINT_BYTES_DEFAULT: u64 = 256 << 20;
+/// Fewest bytes between two checkpoints that can be configured: each costs a few files.
+pub const CHECKPOINT_BYTES_MIN: u64 = 1 << 10;
+
+/// Records between the reader of a replay and each shard: enough that neither waits for the other's
+/// single frame, and at most some 20 MB.
+pub const REPLAY_QUEUE: usize = 32;
+
+/// Sealed windows that stay in memory after they were read: one that is looked at and one that is
+/// batched. Each holds all its obligations.
+pub const ARCHIVE_WINDOWS: usize = 2;
+
 /// Largest body of one record: a full frame is 640 KiB, an event with its texts far less.
 pub const RECORD_BYTES_MAX: usize = 1 << 20;
 const _: () = assert!(RECORD_BYTES_MAX >= FRAME_VOUCHERS_MAX * VOUCHER_BYTES);
@@ -131,3 +153,24 @@ pub const LIFETIME_SECONDS_DEFAULT: i64 = 5 * 366 * 24 * 3_600;
 /// seconds in microseconds leave 64 bits.
 pub const LIFETIME_SECONDS_MAX: i64 = 100 * 366 * 24 * 3_600;
 const _: () = assert!(LIFETIME_SECONDS_DEFAULT <= LIFETIME_SECONDS_MAX);
+
+/// How far timestamps follow a wall clock that was set ahead, beyond what the monotonic clock has counted
+/// since the start: more than any correction of a clock that somebody looks after, and what a wrong one
+/// expires too early is an hour of channels, not all of them for ever.
+pub const CLOCK_AHEAD_MAX: Duration = Duration::from_hours(1);
+/// How far the wall clock may be before the last record at a start: more than a wrong time zone does;
+/// beyond it, some clock was surely wrong, then or now.
+pub const CLOCK_START_BEHIND_MAX: Duration = Duration::from_hours(24);
+/// How long after the last record a start may come without the operator's word that the clock is right:
+/// an engine that was stopped for a year is rarer than a clock in a wrong year, which would expire every
+/// channel for ever.
+pub const CLOCK_START_AHEAD_MAX: Duration = Duration::from_hours(366 * 24);
+/// Steps of the wall clock up to this are not worth a word: NTP makes them, and so does a thread that was
+/// held up between reading one clock and the other.
+pub const CLOCK_STEP_TOLD: Duration = Duration::from_secs(1);
+/// Shortest time between two words about the clocks, so that one that is set all the time fills no disk.
+pub const CLOCK_NOTE_EVERY: Duration = Duration::from_secs(10);
+/// How often it is said again that the wall clock is not followed.
+pub const CLOCK_REMINDER_EVERY: Duration = Duration::from_hours(1);
+const _: () = assert!(CLOCK_NOTE_EVERY.as_secs() < CLOCK_REMINDER_EVERY.as_secs());
+const _: () = assert!(CLOCK_AHEAD_MAX.as_secs() < CLOCK_START_BEHIND_MAX.as_secs());

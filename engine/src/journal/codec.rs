@@ -2,7 +2,7 @@
 //! (little endian, unaligned, 32-bit offsets). Kinds are for ever: a changed struct is a new kind.
 
 use super::JournalError;
-use super::record::{Chain, Framed, Record};
+use super::record::{Chain, FRAME, Framed, Record};
 use crate::ledger::Event;
 use crate::ledger::event::Genesis;
 use crate::types::{Lsn, Timestamp, VOUCHER_BYTES};
@@ -16,11 +16,10 @@ pub enum Entry<'a> {
     /// Vouchers with valid signatures, packed, in the order in which they are credited.
     Frame(&'a [[u8; VOUCHER_BYTES]]),
     /// Everything else.
-    Event(Event),
+    Event(Box<Event>),
 }
 
 const GENESIS: u8 = 1;
-const FRAME: u8 = 2;
 
 macro_rules! events {
     ($($number:literal $name:ident),* $(,)?) => {
@@ -53,9 +52,10 @@ events! {
     19 SignerRevoked,
     20 CreditLimitSet,
     21 DepositRecorded,
+    22 EngineKeySet,
     32 WindowCut,
-    33 WindowSealed,
-    48 BatchComputed,
+    34 WindowSealed,
+    51 BatchComputed,
     49 BatchApproved,
     50 BatchAborted,
 }
@@ -104,7 +104,7 @@ impl<'a> Record<'a> {
                 Ok(Entry::Frame(vouchers))
             }
             kind => match event_of(kind, self.body) {
-                Some(Ok(event)) => Ok(Entry::Event(event)),
+                Some(Ok(event)) => Ok(Entry::Event(Box::new(event))),
                 Some(Err(error)) => Err(damaged(self.lsn, error.to_string())),
                 None => Err(damaged(self.lsn, format!("kind {kind} is unknown to this engine"))),
             },
@@ -144,7 +144,7 @@ mod tests {
         for event in events {
             let framed = writer.frame_event(1, Timestamp(5), &event);
             let record = reader.follow(framed.lsn, &framed.bytes).unwrap();
-            assert_eq!(record.entry().unwrap(), Entry::Event(event));
+            assert_eq!(record.entry().unwrap(), Entry::Event(Box::new(event)));
         }
         let vouchers = [[3u8; VOUCHER_BYTES], [4u8; VOUCHER_BYTES]];
         let framed = writer.frame_vouchers(1, Timestamp(6), &[&vouchers[0], &vouchers[1]]);

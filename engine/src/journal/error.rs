@@ -29,8 +29,31 @@ pub enum JournalError {
          directory from a copy; do not delete records: what comes after would no longer be proved"
     )]
     Damaged { lsn: Lsn, why: String },
-    #[error("the storage failed: {0}. The engine stops; what was acked is durable")]
+    #[error("the storage failed: {0}. What was acked is durable. {advice}", advice = advice(.0))]
     Storage(String),
+}
+
+/// What to do about a failure of the storage, told by the words of the system's errors: those are all
+/// that RocksDB passes on.
+fn advice(text: &str) -> &'static str {
+    let says = |words: &str| text.contains(words);
+    if says("No space left") || says("quota exceeded") {
+        "Make room on the disk of the data directory, then start the engine again"
+    } else if says("Read-only file system") {
+        "Make the file system writable again (a failing disk is often made read-only: see the \
+         system's log), then start the engine again"
+    } else if says("Input/output error") {
+        "See the system's log for what the disk says; copy the data directory to a sound disk, then \
+         start the engine on that"
+    } else if says("File too large") {
+        "Raise the limit on the size of files (ulimit -f), then start the engine again"
+    } else if says("Too many open files") {
+        "Raise the limit on open files (ulimit -n), then start the engine again"
+    } else if says("Permission denied") {
+        "Let the engine's user write the data directory and all in it, then start the engine again"
+    } else {
+        "Remove the cause, then start the engine again"
+    }
 }
 
 impl JournalError {

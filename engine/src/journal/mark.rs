@@ -13,9 +13,10 @@ use std::path::Path;
 
 /// Name of the file in the data directory.
 pub(super) const FILE: &str = "tallystick.mark";
-/// lsn u64, digest of that record, and the first 8 bytes of BLAKE3 over both: one disk sector, so that it
-/// is written whole or not at all.
-const BYTES: usize = 48;
+/// lsn u64, digest of that record, digest of the last event, and the first 8 bytes of BLAKE3 over them:
+/// one disk sector, so that it is written whole or not at all.
+const BYTES: usize = 80;
+const FIELDS: usize = BYTES - 8;
 
 /// The open file.
 pub(super) struct Mark(File);
@@ -36,9 +37,11 @@ impl Mark {
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
             Err(error) => return Err(error),
         }
-        let (lsn, rest) = bytes.split_first_chunk::<8>().expect("48 bytes");
-        let (link, _) = rest.split_first_chunk::<32>().expect("40 bytes");
-        let tail = Tail { lsn: Lsn(u64::from_le_bytes(*lsn)), link: Digest(*link) };
+        let (lsn, rest) = bytes.split_first_chunk::<8>().expect("80 bytes");
+        let (link, rest) = rest.split_first_chunk::<32>().expect("72 bytes");
+        let (event_link, _) = rest.split_first_chunk::<32>().expect("40 bytes");
+        let (link, event_link) = (Digest(*link), Digest(*event_link));
+        let tail = Tail { lsn: Lsn(u64::from_le_bytes(*lsn)), link, event_link };
         Ok((encode(tail) == bytes).then_some(tail))
     }
 
@@ -58,8 +61,9 @@ fn encode(tail: Tail) -> [u8; BYTES] {
     let mut bytes = [0; BYTES];
     bytes[..8].copy_from_slice(&tail.lsn.0.to_le_bytes());
     bytes[8..40].copy_from_slice(&tail.link.0);
-    let check = blake3::hash(&bytes[..40]);
-    bytes[40..].copy_from_slice(&check.as_bytes()[..8]);
+    bytes[40..FIELDS].copy_from_slice(&tail.event_link.0);
+    let check = blake3::hash(&bytes[..FIELDS]);
+    bytes[FIELDS..].copy_from_slice(&check.as_bytes()[..8]);
     bytes
 }
 
@@ -72,7 +76,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let mark = Mark::open(dir.path()).unwrap();
         assert_eq!(mark.read().unwrap(), None);
-        let tail = Tail { lsn: Lsn(7), link: Digest([9; 32]) };
+        let tail = Tail { lsn: Lsn(7), link: Digest([9; 32]), event_link: Digest([8; 32]) };
         mark.write(tail).unwrap();
         assert_eq!(Mark::open(dir.path()).unwrap().read().unwrap(), Some(tail));
         mark.0.write_all_at(&[1], 3).unwrap();

@@ -1,21 +1,26 @@
 //! The journal: the totally ordered, durable log of everything that changed state.
 //!
-//! Owns the framing of records (`record`), how events become bytes (`codec`) and where the bytes are
-//! kept (`rocks`; `memory` for tests). Never knows what an event means, what a shard or a thread is.
+//! Owns the framing of records (`record`), how events become bytes (`codec`), where the bytes are kept
+//! (`rocks`; `memory` for tests), and what is kept beside them (`store`). Never knows what an event means, what a shard or a thread is.
 
+pub mod checkpoint;
 mod codec;
 mod error;
+pub mod kept;
 mod mark;
 pub mod memory;
 mod record;
 pub mod rocks;
+pub mod store;
 mod wal;
 
 pub use codec::Entry;
 pub use error::JournalError;
 pub use record::{Chain, FORMAT_VERSION, Framed, HEADER_BYTES, Record};
+pub use store::{Store, Table};
 
-use crate::types::{Digest, Lsn};
+use crate::types::{Digest, LINK_START, Lsn};
+use std::sync::Arc;
 
 /// The end of a journal: the last record's position and digest, to which the next one links.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,6 +29,13 @@ pub struct Tail {
     pub lsn: Lsn,
     /// Its digest; `LINK_START` in an empty journal.
     pub link: Digest,
+    /// The digest of the last record that is no frame.
+    pub event_link: Digest,
+}
+
+impl Tail {
+    /// Before the first record.
+    pub const START: Self = Self { lsn: Lsn(0), link: LINK_START, event_link: LINK_START };
 }
 
 /// Takes the bytes of the record at a position.
@@ -46,6 +58,16 @@ pub trait Journal {
     /// `JournalError` of the visitor, or `Damaged` with the position that could not be read.
     fn read(&self, from: Lsn, visit: &mut Visit<'_>) -> Result<(), JournalError>;
 
+    /// Visits the bytes of every event (record that is no frame) up to and with `to`, in order. Events
+    /// are kept for ever.
+    ///
+    /// # Errors
+    /// As for `read`.
+    fn read_events(&self, to: Lsn, visit: &mut Visit<'_>) -> Result<(), JournalError>;
+
+    /// The tables beside the journal.
+    fn store(&self) -> Arc<dyn Store>;
+
     /// Remembers, durably and apart from the records, that the journal reached `tail`: a later start that
     /// finds less refuses.
     ///
@@ -60,8 +82,8 @@ pub trait Journal {
     fn remembered(&self) -> Result<Option<Tail>, JournalError>;
 }
 
-/// Reads and checks the whole journal: framing, order, links and digests. `chain`, at its start before,
-/// stands at the journal's end after it. Hands each record to `visit`.
+/// Reads and checks the journal from where `chain` stands: framing, order, links and digests. Then
+/// `chain` stands at the journal's end. Hands each record to `visit`.
 ///
 /// # Errors
 /// `Damaged` names the record; the visitor's errors pass through.

@@ -3,18 +3,25 @@
 //! Owns the directory's lock and marker, and every RocksDB option. Never looks into a record.
 
 use super::mark::{self, Mark};
-use super::{FORMAT_VERSION, Framed, Journal, JournalError, Tail, Visit, wal};
+use super::record::FRAME;
+use super::store::VisitPage;
+use super::{FORMAT_VERSION, Framed, Journal, JournalError, Store, Table, Tail, Visit, wal};
 use crate::types::Lsn;
 use rocksdb::{
-    ColumnFamilyDescriptor, DB, DBCompressionType, DBRecoveryMode, Direction, IteratorMode,
-    Options, ReadOptions, WriteBatch, WriteOptions,
+    ColumnFamily, ColumnFamilyDescriptor, DB, DBCompressionType, DBRawIterator, DBRecoveryMode,
+    IteratorMode, Options, ReadOptions, WriteBatch, WriteOptions,
 };
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 const LOCK_FILE: &str = "tallystick.lock";
-const RECORDS: &str = "records";
-const META: &str = "meta";
+/// Records that hold vouchers; those below the last checkpoint are dropped.
+const FRAMES: &str = "frames";
+/// All other records, kept for ever.
+const EVENTS: &str = "events";
+/// Where format 1 kept all records.
+const RECORDS_OF_FORMAT_1: &str = "records";
 const META_FORMAT: &[u8] = b"format";
 const META_EPOCH: &[u8] = b"epoch";
 
@@ -27,7 +34,7 @@ const MEMTABLES: i32 = 4;
 
 /// The journal of one data directory, locked for this process.
 pub struct RocksJournal {
-    db: DB,
+    store: RocksStore,
     dir: PathBuf,
     epoch: u32,
     /// RocksDB has a lock of its own, but takes it only when it opens, and the logs are looked through,
@@ -44,20 +51,47 @@ impl RocksJournal {
     pub fn open(dir: &Path) -> Result<Self, JournalError> {
         check_directory(dir)?;
         let lock = lock(dir)?;
+        wal::check_manifest(dir)?;
+        check_columns(dir)?;
         let mark = Mark::open(dir).map_err(|error| mark_failed(dir, &error))?;
         let known = mark.read().map_err(|error| mark_failed(dir, &error))?;
         wal::check(dir, known.map(|tail| tail.lsn))?;
-        let column = |name| ColumnFamilyDescriptor::new(name, options());
-        let columns = [column("default"), column(RECORDS), column(META)];
+        let columns = columns().map(|name| ColumnFamilyDescriptor::new(name, options()));
         let db = DB::open_cf_descriptors(&options(), dir, columns).map_err(|e| explain(dir, &e))?;
-        let mut journal = Self { db, dir: dir.to_owned(), epoch: 0, _lock: lock, mark };
+        let store = RocksStore { db: Arc::new(db) };
+        let mut journal = Self { store, dir: dir.to_owned(), epoch: 0, _lock: lock, mark };
         journal.check_format()?;
         let epoch = journal.meta(META_EPOCH)?.map_or(0, |bytes: [u8; 4]| u32::from_le_bytes(bytes));
         journal.epoch = epoch.checked_add(1).ok_or_else(|| {
             JournalError::Storage("the engine was started 2^32 times on this directory".into())
         })?;
-        journal.put_meta(META_EPOCH, &journal.epoch.to_le_bytes())?;
+        journal.store.commit(META_EPOCH, &journal.epoch.to_le_bytes())?;
         Ok(journal)
+    }
+
+    /// Opens the journal in `dir` to read it; changes nothing, and keeps engines out meanwhile.
+    ///
+    /// # Errors
+    /// `Locked`, `NotAJournal`, `OtherFormat`, `Damaged`, or the storage's own failure.
+    pub fn open_read_only(dir: &Path) -> Result<Self, JournalError> {
+        if !dir.join("CURRENT").exists() {
+            return Err(JournalError::NotAJournal { dir: dir.to_owned() });
+        }
+        let lock = lock(dir)?;
+        wal::check_manifest(dir)?;
+        check_columns(dir)?;
+        let mark = Mark::open(dir).map_err(|error| mark_failed(dir, &error))?;
+        let mut options = options();
+        options.create_if_missing(false);
+        let db = DB::open_cf_for_read_only(&options, dir, columns(), false)
+            .map_err(|error| explain(dir, &error))?;
+        let store = RocksStore { db: Arc::new(db) };
+        let journal = Self { store, dir: dir.to_owned(), epoch: 0, _lock: lock, mark };
+        match journal.meta::<2>(META_FORMAT)?.map(u16::from_le_bytes) {
+            Some(FORMAT_VERSION) => Ok(journal),
+            Some(found) => Err(other_format(found)),
+            None => Err(JournalError::NotAJournal { dir: dir.to_owned() }),
+        }
     }
 
     /// The how-manieth start on this directory this is; the first is 1.
@@ -68,41 +102,33 @@ impl RocksJournal {
 
     fn check_format(&mut self) -> Result<(), JournalError> {
         match self.meta::<2>(META_FORMAT)?.map(u16::from_le_bytes) {
-            None => self.put_meta(META_FORMAT, &FORMAT_VERSION.to_le_bytes()),
+            None => self.store.commit(META_FORMAT, &FORMAT_VERSION.to_le_bytes()),
             Some(FORMAT_VERSION) => Ok(()),
-            Some(found) => {
-                let (found, wanted) = (found.to_string(), FORMAT_VERSION);
-                Err(JournalError::OtherFormat { found, wanted })
-            }
+            Some(found) => Err(other_format(found)),
         }
     }
 
     fn meta<const N: usize>(&self, key: &[u8]) -> Result<Option<[u8; N]>, JournalError> {
-        let Some(bytes) = self.db.get_cf(self.column(META), key)? else { return Ok(None) };
+        let Some(bytes) = super::store::get(&self.store, Table::Meta, key)? else {
+            return Ok(None);
+        };
         let length = bytes.len();
         let wrong = |_| JournalError::Storage(format!("entry {key:?} has {length} bytes, not {N}"));
         bytes.try_into().map(Some).map_err(wrong)
-    }
-
-    fn put_meta(&mut self, key: &[u8], value: &[u8]) -> Result<(), JournalError> {
-        Ok(self.db.put_cf_opt(self.column(META), key, value, &synced())?)
-    }
-
-    fn column(&self, name: &str) -> &rocksdb::ColumnFamily {
-        self.db.cf_handle(name).expect("both column families were opened")
     }
 }
 
 impl Journal for RocksJournal {
     fn append(&mut self, group: &[Framed]) -> Result<(), JournalError> {
-        let records = self.column(RECORDS);
+        let (frames, events) = (self.store.column(FRAMES), self.store.column(EVENTS));
         // Room for all of it at once: growing would copy every record several times.
         let bytes = group.iter().map(|framed| framed.bytes.len() + RECORD_OVERHEAD_BYTES).sum();
         let mut batch = WriteBatch::with_capacity_bytes(bytes);
         for framed in group {
-            batch.put_cf(records, framed.lsn.0.to_be_bytes(), &framed.bytes);
+            let column = if framed.kind() == FRAME { frames } else { events };
+            batch.put_cf(column, framed.lsn.0.to_be_bytes(), &framed.bytes);
         }
-        self.db.write_opt(batch, &synced())?;
+        self.store.db.write_opt(batch, &synced())?;
         match group.last() {
             None => Ok(()),
             Some(last) => {
@@ -112,30 +138,33 @@ impl Journal for RocksJournal {
     }
 
     fn read(&self, from: Lsn, visit: &mut Visit<'_>) -> Result<(), JournalError> {
-        let mut options = ReadOptions::default();
-        options.set_verify_checksums(true);
-        options.set_readahead_size(8 << 20);
-        options.fill_cache(false);
         let start = from.0.to_be_bytes();
-        let mode = IteratorMode::From(&start, Direction::Forward);
-        let mut next = from;
-        for item in self.db.iterator_cf_opt(self.column(RECORDS), options, mode) {
-            let damaged = |why: String| JournalError::Damaged { lsn: next, why };
-            let (key, value) = item.map_err(|e| damaged(e.into_string()))?;
-            let lsn = <[u8; 8]>::try_from(&*key)
-                .map_err(|_| damaged(format!("its key has {} bytes", key.len())))?;
-            let lsn = Lsn(u64::from_be_bytes(lsn));
-            visit(lsn, &value)?;
-            next = lsn.next();
+        let mut frames = Records::start(&self.store, FRAMES, &start)?;
+        let mut events = Records::start(&self.store, EVENTS, &start)?;
+        loop {
+            let next = match (frames.lsn, events.lsn) {
+                (None, None) => return Ok(()),
+                (Some(frame), Some(event)) if frame < event => &mut frames,
+                (Some(_), None) => &mut frames,
+                (_, Some(_)) => &mut events,
+            };
+            next.hand_out(visit)?;
         }
-        Ok(())
+    }
+
+    fn read_events(&self, to: Lsn, visit: &mut Visit<'_>) -> Result<(), JournalError> {
+        self.store.read_events(to, visit)
+    }
+
+    fn store(&self) -> Arc<dyn Store> {
+        Arc::new(self.store.clone())
     }
 
     fn remember(&mut self, tail: Tail) -> Result<(), JournalError> {
         self.mark.write_durably(tail).map_err(|error| mark_failed(&self.dir, &error))?;
         // Out of the write-ahead log and into table files, where every bit is under a checksum.
-        for column in [RECORDS, META] {
-            self.db.flush_cf(self.column(column))?;
+        for column in [FRAMES, EVENTS, Table::Meta.name()] {
+            self.store.db.flush_cf(self.store.column(column))?;
         }
         Ok(())
     }
@@ -143,6 +172,144 @@ impl Journal for RocksJournal {
     fn remembered(&self) -> Result<Option<Tail>, JournalError> {
         self.mark.read().map_err(|error| mark_failed(&self.dir, &error))
     }
+}
+
+/// The records of one column, one after the other.
+struct Records<'a> {
+    iterator: DBRawIterator<'a>,
+    /// Where it stands.
+    lsn: Option<Lsn>,
+}
+
+impl<'a> Records<'a> {
+    fn start(store: &'a RocksStore, column: &str, from: &[u8]) -> Result<Self, JournalError> {
+        let mut iterator = store.db.raw_iterator_cf_opt(store.column(column), reading());
+        iterator.seek(from);
+        let mut records = Self { iterator, lsn: None };
+        records.look(Lsn(0))?;
+        Ok(records)
+    }
+
+    fn hand_out(&mut self, visit: &mut Visit<'_>) -> Result<(), JournalError> {
+        let lsn = self.lsn.expect("called where a record is");
+        visit(lsn, self.iterator.value().expect("a valid iterator has a value"))?;
+        self.iterator.next();
+        self.look(lsn)
+    }
+
+    fn look(&mut self, last: Lsn) -> Result<(), JournalError> {
+        let damaged = |why: String| JournalError::Damaged { lsn: last.next(), why };
+        self.iterator.status().map_err(|error| damaged(error.into_string()))?;
+        self.lsn = match self.iterator.key() {
+            None => None,
+            Some(key) => {
+                let lsn = <[u8; 8]>::try_from(key)
+                    .map_err(|_| damaged(format!("its key has {} bytes", key.len())))?;
+                Some(Lsn(u64::from_be_bytes(lsn)))
+            }
+        };
+        Ok(())
+    }
+}
+
+/// The tables of one data directory.
+#[derive(Clone)]
+struct RocksStore {
+    db: Arc<DB>,
+}
+
+impl RocksStore {
+    fn column(&self, name: &str) -> &ColumnFamily {
+        self.db.cf_handle(name).expect("all column families were opened")
+    }
+}
+
+impl Store for RocksStore {
+    fn put(&self, table: Table, key: &[u8], page: &[u8]) -> Result<(), JournalError> {
+        // Past the write-ahead log: a page is written once, with its table.
+        let mut options = WriteOptions::default();
+        options.disable_wal(true);
+        Ok(self.db.put_cf_opt(self.column(table.name()), key, page, &options)?)
+    }
+
+    fn sync(&self, table: Table) -> Result<(), JournalError> {
+        Ok(self.db.flush_cf(self.column(table.name()))?)
+    }
+
+    fn commit(&self, key: &[u8], entry: &[u8]) -> Result<(), JournalError> {
+        Ok(self.db.put_cf_opt(self.column(Table::Meta.name()), key, entry, &synced())?)
+    }
+
+    fn scan(
+        &self,
+        table: Table,
+        from: &[u8],
+        to: &[u8],
+        visit: &mut VisitPage<'_>,
+    ) -> Result<(), JournalError> {
+        let mut iterator = self.db.raw_iterator_cf_opt(self.column(table.name()), reading());
+        iterator.seek(from);
+        while let Some((key, page)) = iterator.item() {
+            if key >= to {
+                break;
+            }
+            visit(key, page)?;
+            iterator.next();
+        }
+        let failed = |error: rocksdb::Error| {
+            JournalError::Storage(format!("table {} cannot be read: {error}", table.name()))
+        };
+        iterator.status().map_err(failed)
+    }
+
+    fn remove(&self, table: Table, from: &[u8], to: &[u8]) -> Result<(), JournalError> {
+        let column = self.column(table.name());
+        // Whole files first, so that hardly anything is left for the tombstone to cover.
+        self.db.delete_file_in_range_cf(column, from, to)?;
+        Ok(self.db.delete_range_cf(column, from, to)?)
+    }
+
+    fn read_events(&self, to: Lsn, visit: &mut Visit<'_>) -> Result<(), JournalError> {
+        let mut events = Records::start(self, EVENTS, &[])?;
+        while events.lsn.is_some_and(|lsn| lsn <= to) {
+            events.hand_out(visit)?;
+        }
+        Ok(())
+    }
+
+    fn trim(&self, lsn: Lsn) -> Result<(), JournalError> {
+        // Files that hold nothing above it; what shares a file with a later frame goes with that.
+        let to = lsn.0.to_be_bytes();
+        Ok(self.db.delete_file_in_range_cf(self.column(FRAMES), [0; 8], to)?)
+    }
+}
+
+fn columns() -> impl Iterator<Item = &'static str> {
+    ["default", FRAMES, EVENTS].into_iter().chain(Table::ALL.map(Table::name))
+}
+
+fn other_format(found: u16) -> JournalError {
+    JournalError::OtherFormat { found: found.to_string(), wanted: FORMAT_VERSION }
+}
+
+/// Refuses a directory of format 1 before anything in it is touched.
+fn check_columns(dir: &Path) -> Result<(), JournalError> {
+    if !dir.join("CURRENT").exists() {
+        return Ok(());
+    }
+    match DB::list_cf(&options(), dir) {
+        Ok(names) if names.iter().any(|name| name == RECORDS_OF_FORMAT_1) => Err(other_format(1)),
+        // Where it cannot be listed, it cannot be opened, and then RocksDB says why.
+        Ok(_) | Err(_) => Ok(()),
+    }
+}
+
+fn reading() -> ReadOptions {
+    let mut options = ReadOptions::default();
+    options.set_verify_checksums(true);
+    options.set_readahead_size(8 << 20);
+    options.fill_cache(false);
+    options
 }
 
 fn mark_failed(dir: &Path, error: &std::io::Error) -> JournalError {
@@ -227,12 +394,15 @@ fn explain(dir: &Path, error: &rocksdb::Error) -> JournalError {
     }
     let mut readable = options();
     readable.set_wal_recovery_mode(DBRecoveryMode::PointInTime);
-    let last = DB::open_cf_for_read_only(&readable, dir, [RECORDS], false)
+    let last = DB::open_cf_for_read_only(&readable, dir, [FRAMES, EVENTS], false)
         .ok()
         .and_then(|db| {
-            let records = db.cf_handle(RECORDS)?;
-            let (key, _) = db.iterator_cf(records, IteratorMode::End).next()?.ok()?;
-            Some(u64::from_be_bytes(<[u8; 8]>::try_from(&*key).ok()?))
+            let last = |column| {
+                let records = db.cf_handle(column)?;
+                let (key, _) = db.iterator_cf(records, IteratorMode::End).next()?.ok()?;
+                Some(u64::from_be_bytes(<[u8; 8]>::try_from(&*key).ok()?))
+            };
+            last(FRAMES).max(last(EVENTS))
         })
         .unwrap_or(0);
     JournalError::Damaged { lsn: Lsn(last).next(), why: text }

@@ -54,7 +54,6 @@ pub(super) fn check(dir: &Path, known: Option<Lsn>) -> Result<(), JournalError> 
     let failed = |path: &Path, error: io::Error| {
         JournalError::Storage(format!("{}: {error}", path.display()))
     };
-    check_manifest(dir)?;
     let logs = logs(dir).map_err(|error| failed(dir, error))?;
     let mut last = Lsn(0);
     for (i, path) in logs.iter().enumerate() {
@@ -83,7 +82,7 @@ pub(super) fn check(dir: &Path, known: Option<Lsn>) -> Result<(), JournalError> 
 
 /// The MANIFEST, RocksDB's list of its files, has the same framing, and the same bits make RocksDB search
 /// for ever. One that ends too early is RocksDB's business; what that makes it forget, the mark misses.
-fn check_manifest(dir: &Path) -> Result<(), JournalError> {
+pub(super) fn check_manifest(dir: &Path) -> Result<(), JournalError> {
     // Where one of the two is missing or unreadable, RocksDB has the right words.
     let Ok(current) = fs::read_to_string(dir.join("CURRENT")) else { return Ok(()) };
     let path = dir.join(current.trim_end());
@@ -186,12 +185,12 @@ fn fits(header: &[u8; HEADER], payload: &[u8]) -> bool {
 }
 
 /// The position that a write's last record has, if it is one of records: `db/write_batch.cc`: sequence
-/// u64, count u32, then per entry tag 5, column (1: records), key length (8), key.
+/// u64, count u32, then per entry tag 5, column (1: frames, 2: events), key length (8), key.
 fn first_lsn(batch: &[u8]) -> Option<Lsn> {
     let count = u32::from_le_bytes(*batch.get(8..)?.first_chunk()?);
     let (head, key) = batch.get(12..)?.split_first_chunk::<3>()?;
     let first = u64::from_be_bytes(*key.first_chunk()?);
-    (*head == [5, 1, 8]).then(|| Lsn(first + u64::from(count.saturating_sub(1))))
+    matches!(*head, [5, 1 | 2, 8]).then(|| Lsn(first + u64::from(count.saturating_sub(1))))
 }
 
 #[cfg(test)]
