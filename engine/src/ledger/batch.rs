@@ -9,14 +9,15 @@ use super::refusal::Refusal;
 use super::window::{Obligation, Position, SealedWindow};
 use crate::limits::BATCH_LEGS_MAX;
 use crate::types::{
-    AssetDef, BatchHasher, BatchId, LegKeys, PartyId, SettlementModel, Timestamp, Total,
-    WindowNumber,
+    AssetDef, BatchHasher, BatchId, LegKeys, PartyId, SIGNATURE_BYTES, SettlementModel, SignerKey,
+    Timestamp, Total, WindowNumber,
 };
+use rkyv::{Archive, Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// An outside network that executes legs. The discriminants are in the journal for ever.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Archive, Serialize, Deserialize)]
 #[repr(u8)]
 pub enum Rail {
     /// Bank files, ISO 20022 pain.001.
@@ -49,7 +50,7 @@ impl Rail {
 }
 
 /// What a rail can do with an asset, fixed when the batch is computed.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Archive, Serialize, Deserialize)]
 pub struct Policy {
     /// Which rail.
     pub rail: Rail,
@@ -65,7 +66,7 @@ pub struct Policy {
 
 /// Where a party's money goes to or comes from on the batch's rail, as it was when the batch was
 /// computed.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Archive, Serialize, Deserialize)]
 pub struct Account {
     /// The party's name.
     pub name: String,
@@ -109,9 +110,9 @@ pub struct Leg {
     pub payment: Payment,
 }
 
-/// A computed batch. Immutable: its id is the hash of all of it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct BatchContent {
+/// What a batch is, without its legs, which follow from the windows. Immutable.
+#[derive(Debug, Clone, PartialEq, Eq, Archive, Serialize, Deserialize)]
+pub struct BatchHead {
     /// Hash of the content.
     pub id: BatchId,
     /// The windows it settles, ascending.
@@ -122,16 +123,29 @@ pub struct BatchContent {
     pub asset: AssetDef,
     /// What the rail can do.
     pub policy: Policy,
-    /// Pay-ins (to the clearing account) first, then the rest, each ordered by (from, to, part).
-    pub legs: Vec<Leg>,
-    /// What the rail cannot express or pay: owed in the window that is open at approval.
-    pub carries: Vec<Obligation>,
-    /// The accounts that the legs need.
-    pub accounts: BTreeMap<PartyId, Account>,
+    /// How many legs there are.
+    pub leg_count: u64,
+    /// How many of them are pay-ins.
+    pub pay_in_count: u64,
+    /// What the pay-ins sum to.
+    pub pay_in_total: Total,
     /// What creditors are paid: the sum of the legs that are not pay-ins.
     pub total: Total,
     /// What creditors are still owed: total + carried is what the windows owed them, net.
     pub carried: Total,
+    /// What the rail cannot express or pay: owed in the window that is open at approval.
+    pub carries: Vec<Obligation>,
+}
+
+/// A computed batch. Immutable: its id is the hash of all of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BatchContent {
+    /// All but the legs.
+    pub head: Arc<BatchHead>,
+    /// Pay-ins (to the clearing account) first, then the rest, each ordered by (from, to, part).
+    pub legs: Vec<Leg>,
+    /// The accounts that the legs need.
+    pub accounts: BTreeMap<PartyId, Account>,
 }
 
 impl Payment {
@@ -174,30 +188,40 @@ impl BatchContent {
         }
         carries.sort_unstable();
         let accounts = accounts(policy.rail, &payments, account)?;
-        let (total, carried) = (paid(&payments), owed_to_parties(&carries));
         let id = batch_id(windows, asset, policy, &payments, &carries, &accounts);
         let keys = LegKeys::new(id);
-        let leg = |payment: Payment| Leg {
-            key: keys.key(payment.from, payment.to, payment.part),
-            payment,
-        };
-        Ok(Self {
+        let pay_ins = || payments.iter().filter(|payment| payment.is_pay_in());
+        let head = BatchHead {
             id,
             windows: windows.iter().map(|window| window.number).collect(),
             cut_at: last.cut_at,
             asset: asset.clone(),
             policy: policy.clone(),
-            legs: payments.into_iter().map(leg).collect(),
+            leg_count: count(payments.len()),
+            pay_in_count: count(pay_ins().count()),
+            pay_in_total: pay_ins().fold(Total::ZERO, |sum, payment| sum.plus(payment.amount)),
+            total: paid(&payments),
+            carried: owed_to_parties(&carries),
             carries,
-            accounts,
-            total,
-            carried,
-        })
+        };
+        let leg = |payment: Payment| Leg {
+            key: keys.key(payment.from, payment.to, payment.part),
+            payment,
+        };
+        let legs = payments.into_iter().map(leg).collect();
+        Ok(Self { head: Arc::new(head), legs, accounts })
     }
+}
 
+impl BatchHead {
     /// The event that records this batch.
     #[must_use]
-    pub fn event(&self, request: Request) -> BatchComputed {
+    pub fn event(
+        &self,
+        request: Request,
+        key: SignerKey,
+        signature: [u8; SIGNATURE_BYTES],
+    ) -> BatchComputed {
         BatchComputed {
             request,
             batch: self.id,
@@ -208,6 +232,8 @@ impl BatchContent {
             least: self.policy.least,
             most: self.policy.most,
             clearing: self.policy.clearing.clone(),
+            key,
+            signature,
         }
     }
 }
@@ -315,7 +341,7 @@ fn batch_id(
     carries: &[Obligation],
     accounts: &BTreeMap<PartyId, Account>,
 ) -> BatchId {
-    let length = |n: usize| u64::try_from(n).expect("a length fits 64 bits");
+    let length = count;
     let mut hasher = BatchHasher::default();
     hasher.number(length(windows.len()));
     for window in windows {
@@ -357,4 +383,8 @@ fn batch_id(
         fields(&mut hasher, &account.fields);
     }
     hasher.finish()
+}
+
+fn count(length: usize) -> u64 {
+    u64::try_from(length).expect("a length fits 64 bits")
 }

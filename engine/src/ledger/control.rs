@@ -5,17 +5,18 @@
 
 mod read;
 
-use super::batch::{Account, BatchContent, Policy, Rail};
+use super::batch::{Account, BatchContent, BatchHead, Policy, Rail};
+use super::engine_key::EngineKeys;
 use super::event::{
     BatchComputed, Cap, Event, Genesis, RailAccount, Request, WindowCut, WindowSealed,
 };
 use super::refusal::Refusal;
-use super::seal::Cut;
+use super::seal::{Cut, Head};
 use super::window::{Obligation, SealedWindow};
 use crate::limits;
 use crate::types::{
-    AssetDef, AssetNumber, BatchId, Digest, Lsn, MONEY_MAX, PartyId, SignerKey, Timestamp, Total,
-    WindowNumber, content_digest,
+    AssetDef, AssetNumber, BatchId, Digest, Lsn, MONEY_MAX, PartyId, SIGNATURE_BYTES, SignerKey,
+    Timestamp, Total, WindowNumber, content_digest,
 };
 use foldhash::fast::RandomState;
 use std::collections::{BTreeMap, HashMap};
@@ -28,8 +29,8 @@ pub enum Command {
     Record(Event),
     /// Close the open window, whichever it is.
     CloseWindow(Request),
-    /// The engine's own: a cut window was sealed.
-    SealWindow(Arc<SealedWindow>),
+    /// The engine's own: a cut window was sealed, and what was owed in it is kept.
+    SealWindow(WindowSealed),
     /// Make a computed batch the one that settles its windows.
     CreateBatch(CreateBatch),
 }
@@ -39,8 +40,12 @@ pub enum Command {
 pub struct CreateBatch {
     /// Who asked.
     pub request: Request,
-    /// The batch.
-    pub content: Arc<BatchContent>,
+    /// The batch; what it was computed from is kept.
+    pub head: Arc<BatchHead>,
+    /// The engine's key that signed it.
+    pub key: SignerKey,
+    /// Its signature.
+    pub signature: [u8; SIGNATURE_BYTES],
     /// Version of the accounts that it was computed from.
     pub directory_version: u64,
 }
@@ -49,7 +54,7 @@ pub struct CreateBatch {
 #[derive(Debug, Clone)]
 pub enum Decision {
     /// Journal this event, then apply it, with what comes with it.
-    New(Event, Made),
+    New(Box<Event>, Made),
     /// The same request was answered before: by the record at this position.
     Repeat(Lsn),
 }
@@ -59,10 +64,8 @@ pub enum Decision {
 pub enum Made {
     /// Nothing.
     Nothing,
-    /// The sealed window of a `WindowSealed`.
-    Window(Arc<SealedWindow>),
-    /// The content of a `BatchComputed`.
-    Batch(Arc<BatchContent>),
+    /// The head of a `BatchComputed`.
+    Batch(Arc<BatchHead>),
 }
 
 /// A registered party.
@@ -107,9 +110,9 @@ pub struct WindowEntry {
     pub first_lsn: Lsn,
     /// When it was cut, and by which record; `None` while open.
     pub cut: Option<(Lsn, Timestamp)>,
-    /// What was owed in it; `None` while open and for the moment that sealing takes.
-    pub sealed: Option<Arc<SealedWindow>>,
-    /// What earlier batches left for it.
+    /// Its seal; `None` while open and for the moment that sealing takes.
+    pub sealed: Option<Arc<WindowSealed>>,
+    /// What earlier batches left for it, until it is sealed.
     pub carried: Vec<(AssetNumber, Obligation)>,
     /// The live batch per asset.
     pub live: BTreeMap<AssetNumber, BatchId>,
@@ -121,6 +124,23 @@ impl WindowEntry {
         Self { number, first_lsn, cut, sealed, carried: Vec::new(), live: BTreeMap::new() }
     }
 
+    /// What a sealed window is loaded by.
+    ///
+    /// # Errors
+    /// `WindowOpen`, or `WindowUnsealed`.
+    pub fn sealed_head(&self) -> Result<SealedHead, Refusal> {
+        let (number, first_lsn) = (self.number, self.first_lsn);
+        match (self.cut, &self.sealed) {
+            (None, _) => Err(Refusal::WindowOpen(number)),
+            (Some(_), None) => Err(Refusal::WindowUnsealed(number)),
+            (Some((cut_lsn, cut_at)), Some(sealed)) => {
+                let credited = sealed.credited;
+                let head = Head { number, first_lsn, cut_lsn, cut_at, credited };
+                Ok(SealedHead { head, seal: sealed.clone() })
+            }
+        }
+    }
+
     /// Where it stands.
     #[must_use]
     pub fn state(&self) -> WindowState {
@@ -130,6 +150,15 @@ impl WindowEntry {
             (Some(_), false) => WindowState::Batched,
         }
     }
+}
+
+/// What is known of a sealed window without what was owed in it.
+#[derive(Debug, Clone)]
+pub struct SealedHead {
+    /// Number, records and time.
+    pub head: Head,
+    /// Roots and figures.
+    pub seal: Arc<WindowSealed>,
 }
 
 /// Where a batch stands.
@@ -160,8 +189,8 @@ impl BatchState {
 pub struct BatchEntry {
     /// Where it stands.
     pub state: BatchState,
-    /// What it consists of.
-    pub content: Arc<BatchContent>,
+    /// What it is, without its legs.
+    pub head: Arc<BatchHead>,
     /// The record that made it last; orders the batches.
     pub computed_lsn: Lsn,
 }
@@ -183,6 +212,7 @@ pub struct Control {
     /// Everything that was ever deposited, so that no sum can outgrow its type.
     deposits: HashMap<(PartyId, AssetNumber), Total, RandomState>,
     requests: HashMap<Digest, Answered, RandomState>,
+    engine_keys: EngineKeys,
     windows: Vec<WindowEntry>,
     batches: BTreeMap<BatchId, BatchEntry>,
     /// Which batch the record at a position computed: the first result, for whoever retries the call.
@@ -202,6 +232,7 @@ impl Control {
             directory_version: 0,
             deposits: HashMap::default(),
             requests: HashMap::default(),
+            engine_keys: EngineKeys::default(),
             windows: vec![WindowEntry::open(WindowNumber(1), lsn.next())],
             batches: BTreeMap::new(),
             computed: BTreeMap::new(),
@@ -230,7 +261,7 @@ impl Control {
         match command {
             Command::Record(event) => {
                 self.check(&event)?;
-                Ok(Decision::New(event, Made::Nothing))
+                Ok(Decision::New(Box::new(event), Made::Nothing))
             }
             Command::CloseWindow(request) => {
                 let unsealed = self.windows.iter().rev().skip(1).take_while(|w| w.sealed.is_none());
@@ -239,25 +270,27 @@ impl Control {
                 }
                 let window = self.open_window().number;
                 let event = Event::WindowCut(WindowCut { request, window });
-                Ok(Decision::New(event, Made::Nothing))
+                Ok(Decision::New(Box::new(event), Made::Nothing))
             }
             Command::SealWindow(sealed) => {
-                let event = Event::WindowSealed(WindowSealed {
-                    window: sealed.number,
-                    root: sealed.root,
-                    credited: sealed.credited,
-                });
-                Ok(Decision::New(event, Made::Window(sealed)))
+                self.current_key(sealed.key)?;
+                Ok(Decision::New(Box::new(Event::WindowSealed(sealed)), Made::Nothing))
             }
             Command::CreateBatch(create) => {
                 if create.directory_version != self.directory_version {
                     return Err(Refusal::AccountsMoved);
                 }
-                self.settleable(&create.content.windows, create.content.asset.number)?;
-                let event = Event::BatchComputed(create.content.event(create.request));
-                Ok(Decision::New(event, Made::Batch(create.content)))
+                self.current_key(create.key)?;
+                self.settleable(&create.head.windows, create.head.asset.number)?;
+                let event = create.head.event(create.request, create.key, create.signature);
+                Ok(Decision::New(Box::new(Event::BatchComputed(event)), Made::Batch(create.head)))
             }
         }
+    }
+
+    fn current_key(&self, key: SignerKey) -> Result<(), Refusal> {
+        let current = self.engine_keys.current().unwrap_or(SignerKey::ZERO);
+        if current == key { Ok(()) } else { Err(Refusal::EngineKeyMoved) }
     }
 
     /// The record that answered a request before.
@@ -327,6 +360,7 @@ impl Control {
                     allowed: "only a COMPUTED or APPROVED batch can be aborted",
                 }),
             },
+            Event::EngineKeySet(e) => self.engine_keys.check_set(e).map_err(Refusal::EngineKey),
             // These are made by `decide` itself, from state that it has checked.
             Event::WindowCut(_) | Event::WindowSealed(_) | Event::BatchComputed(_) => Ok(()),
         }
@@ -369,23 +403,23 @@ impl Control {
                 open.cut = Some((lsn, at));
                 self.windows.push(WindowEntry::open(e.window.next(), lsn.next()));
             }
+            Event::EngineKeySet(e) => self.engine_keys.set(lsn, e.key),
             Event::WindowSealed(e) => {
-                let Made::Window(sealed) = made else { panic!("a sealed window comes with it") };
-                assert_eq!((sealed.number, sealed.root), (e.window, e.root), "another window");
                 let window = self.window_mut(e.window);
                 assert!(window.sealed.is_none(), "window {} was sealed before", e.window);
-                window.sealed = Some(sealed);
+                window.sealed = Some(Arc::new(e.clone()));
+                window.carried = Vec::new();
             }
             Event::BatchComputed(e) => {
-                let Made::Batch(content) = made else { panic!("a computed batch comes with it") };
-                assert_eq!(content.id, e.batch, "another batch");
+                let Made::Batch(head) = made else { panic!("a computed batch comes with it") };
+                assert_eq!(head.id, e.batch, "another batch");
                 for &number in &e.windows {
                     let before = self.window_mut(number).live.insert(e.asset, e.batch);
                     assert!(before.is_none(), "window {number} is in two live batches");
                 }
                 let state = BatchState::Computed;
                 self.computed.insert(lsn, e.batch);
-                self.batches.insert(e.batch, BatchEntry { state, content, computed_lsn: lsn });
+                self.batches.insert(e.batch, BatchEntry { state, head, computed_lsn: lsn });
             }
             Event::BatchApproved(e) => {
                 let carries = self.batch_mut(e.batch, BatchState::Approved).carries.clone();
@@ -397,28 +431,28 @@ impl Control {
 
     fn abort(&mut self, id: BatchId) {
         let approved = self.batches.get(&id).is_some_and(|b| b.state == BatchState::Approved);
-        let content = self.batch_mut(id, BatchState::Aborted);
-        for number in &content.windows {
-            self.window_mut(*number).live.remove(&content.asset.number);
+        let head = self.batch_mut(id, BatchState::Aborted);
+        for number in &head.windows {
+            self.window_mut(*number).live.remove(&head.asset.number);
         }
         if approved {
             // The dust is back in the aborted batch's windows: take it out of where it was carried to.
             let back = |c: &Obligation| Obligation { payer: c.payee, payee: c.payer, ..*c };
-            self.carry(id, &content.carries.iter().map(back).collect::<Vec<_>>());
+            self.carry(id, &head.carries.iter().map(back).collect::<Vec<_>>());
         }
     }
 
     /// Posts a batch's dust into the open window.
     fn carry(&mut self, batch: BatchId, carries: &[Obligation]) {
-        let asset = self.batches[&batch].content.asset.number;
+        let asset = self.batches[&batch].head.asset.number;
         let open = self.windows.last_mut().expect("one window is always open");
         open.carried.extend(carries.iter().map(|&carry| (asset, carry)));
     }
 
-    fn batch_mut(&mut self, id: BatchId, state: BatchState) -> Arc<BatchContent> {
+    fn batch_mut(&mut self, id: BatchId, state: BatchState) -> Arc<BatchHead> {
         let entry = self.batches.get_mut(&id).expect("the batch was found when it was decided");
         entry.state = state;
-        entry.content.clone()
+        entry.head.clone()
     }
 
     fn window_mut(&mut self, number: WindowNumber) -> &mut WindowEntry {
@@ -426,7 +460,7 @@ impl Control {
         &mut self.windows[index]
     }
 
-    /// The sealed windows that a new batch in `asset` would settle.
+    /// The sealed windows that a new batch in `asset` would settle, as they are loaded.
     ///
     /// # Errors
     /// `Refusal` when one is unknown, open, unsealed, or in a live batch for the asset.
@@ -434,26 +468,27 @@ impl Control {
         &self,
         windows: &[WindowNumber],
         asset: AssetNumber,
-    ) -> Result<Vec<Arc<SealedWindow>>, Refusal> {
+    ) -> Result<Vec<SealedHead>, Refusal> {
         self.known_asset(asset)?;
         let one = |&number: &WindowNumber| {
             let window = self.window(number)?;
-            if window.cut.is_none() {
-                return Err(Refusal::WindowOpen(number));
-            }
             if let Some(&batch) = window.live.get(&asset) {
                 return Err(Refusal::WindowInBatch { window: number, batch });
             }
-            window.sealed.clone().ok_or(Refusal::WindowUnsealed(number))
+            window.sealed_head()
         };
         windows.iter().map(one).collect()
     }
 
-    /// Computes a journaled batch again.
+    /// Computes a journaled batch again, from the windows that it names.
     ///
     /// # Errors
     /// A text that says why it cannot be the one that was journaled.
-    pub fn recompute(&self, event: &BatchComputed) -> Result<BatchContent, String> {
+    pub fn recompute(
+        &self,
+        event: &BatchComputed,
+        windows: &[Arc<SealedWindow>],
+    ) -> Result<BatchContent, String> {
         let rail = Rail::from_byte(event.rail).ok_or_else(|| format!("no rail {}", event.rail))?;
         let policy = Policy {
             rail,
@@ -463,15 +498,15 @@ impl Control {
             clearing: event.clearing.clone(),
         };
         let compute = || {
-            let windows = self.settleable(&event.windows, event.asset)?;
+            self.settleable(&event.windows, event.asset)?;
             let asset = self.asset(event.asset)?;
-            BatchContent::compute(&windows, asset, &policy, |party| self.account(party, rail))
+            BatchContent::compute(windows, asset, &policy, |party| self.account(party, rail))
         };
         let content = compute().map_err(|refusal: Refusal| refusal.to_string())?;
-        if content.id == event.batch {
+        if content.head.id == event.batch {
             Ok(content)
         } else {
-            Err(format!("it now has the id {}", content.id))
+            Err(format!("it now has the id {}", content.head.id))
         }
     }
 

@@ -1,6 +1,7 @@
 //! What happened: the events that, besides frames of vouchers, change state. Plain data, one struct
 //! a kind, persisted for ever (the journal gives each a record kind). No rule is held here.
 
+use super::window::AssetSeal;
 use crate::types::{
     Amount, AssetDef, AssetNumber, BatchId, Digest, NetworkId, PartyId, SignerKey, Total,
     WindowNumber,
@@ -126,15 +127,32 @@ pub struct WindowCut {
     pub window: WindowNumber,
 }
 
+/// The engine has a signing key from now on: the first, or one that follows another.
+#[derive(Debug, Clone, PartialEq, Eq, Archive, Serialize, Deserialize)]
+pub struct EngineKeySet {
+    /// Who asked; none for the first key, which the engine makes on its own.
+    pub request: Option<Request>,
+    /// The key that signs from now on.
+    pub key: SignerKey,
+    /// Signature of the key before it over the statement of the new one; zero for the first.
+    pub proof: [u8; 64],
+}
+
 /// A closed window's obligations were sealed under one root. Re-sealing must give the same.
 #[derive(Debug, Clone, PartialEq, Eq, Archive, Serialize, Deserialize)]
 pub struct WindowSealed {
     /// The window.
     pub window: WindowNumber,
-    /// Root of its obligations.
+    /// Digest over the roots of all assets.
     pub root: Digest,
     /// Vouchers credited in it.
     pub credited: u64,
+    /// Roots and figures per asset, by asset.
+    pub assets: Vec<AssetSeal>,
+    /// The engine's key that signed.
+    pub key: SignerKey,
+    /// Its signature over the window's statement.
+    pub signature: [u8; 64],
 }
 
 /// A settlement batch was computed. Its legs follow from the windows, the policy and the accounts at
@@ -159,6 +177,10 @@ pub struct BatchComputed {
     pub most: Total,
     /// Fields of the clearing account on the rail, ordered by name.
     pub clearing: Vec<(String, String)>,
+    /// The engine's key that signed.
+    pub key: SignerKey,
+    /// Its signature over the batch's statement.
+    pub signature: [u8; 64],
 }
 
 /// An operator approved a batch. Its dust is owed in the window that is open now.
@@ -191,6 +213,7 @@ pub enum Event {
     SignerRevoked(SignerRevoked),
     CreditLimitSet(CreditLimitSet),
     DepositRecorded(DepositRecorded),
+    EngineKeySet(EngineKeySet),
     WindowCut(WindowCut),
     WindowSealed(WindowSealed),
     BatchComputed(BatchComputed),
@@ -209,6 +232,7 @@ impl Event {
             Self::SignerRevoked(e) => Some(&e.request),
             Self::CreditLimitSet(e) => Some(&e.request),
             Self::DepositRecorded(e) => Some(&e.request),
+            Self::EngineKeySet(e) => e.request.as_ref(),
             Self::WindowCut(e) => Some(&e.request),
             Self::WindowSealed(_) => None,
             Self::BatchComputed(e) => Some(&e.request),

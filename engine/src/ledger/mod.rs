@@ -7,17 +7,25 @@
 
 pub mod batch;
 pub mod control;
+pub mod engine_key;
 pub mod event;
-mod net;
+pub mod evidence;
+pub mod net;
 pub mod refusal;
-mod seal;
+pub mod seal;
 pub mod shard;
 pub mod window;
 
-pub use batch::{Account, BatchContent, Leg, Payment, Policy, Rail};
-pub use control::{BatchEntry, BatchState, Command, Control, Decision, WindowEntry, WindowState};
+pub use batch::{Account, BatchContent, BatchHead, Leg, Payment, Policy, Rail};
+pub use control::{
+    BatchEntry, BatchState, Command, Control, Decision, SealedHead, WindowEntry, WindowState,
+};
+pub use engine_key::{EngineKeys, KeyMisfit};
 pub use event::{Event, Genesis, Request};
+pub use evidence::{EVIDENCE_BYTES, Evidence};
 pub use refusal::Refusal;
-pub use seal::{SealedPart, seal};
-pub use shard::{ChannelState, Exposure, Shard};
-pub use window::{Obligation, Position, SealedAsset, SealedWindow, WindowTotals};
+pub use seal::{Sealed, SealedPart, seal};
+pub use shard::{ChannelState, Exposure, Held, Shard, ShardPage};
+pub use window::{
+    AssetSeal, EvidenceDigest, Obligation, Position, SealedAsset, SealedWindow, WindowTotals,
+};

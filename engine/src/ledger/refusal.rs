@@ -1,5 +1,6 @@
 //! Why the ledger does not do what an operator asked. Values, not failures: nothing has changed.
 
+use super::engine_key::KeyMisfit;
 use crate::types::{AssetNumber, BatchId, PartyId, SignerKey, WindowNumber};
 
 /// A call that the rules refuse. Says what is wrong and what to do.
@@ -42,6 +43,10 @@ pub enum Refusal {
     SealingBehind(usize),
     #[error("window {window} is in batch {batch} for this asset; abort that batch first")]
     WindowInBatch { window: WindowNumber, batch: BatchId },
+    #[error("the engine's key cannot be set: {0}")]
+    EngineKey(KeyMisfit),
+    #[error("the engine's signing key was rotated at the same moment; try again")]
+    EngineKeyMoved,
     #[error("the windows hold nothing to settle in asset {0}")]
     NothingToSettle(AssetNumber),
     #[error("batch {batch} is {state}; {allowed}")]

@@ -1,27 +1,31 @@
 //! Sealing: the parts that the shards hand out at a cut become one immutable window with one root.
 //!
-//! Owns the order of obligations and the leaf's bytes. Knows nothing of shards but their parts.
+//! Owns the order of obligations and the leaves' bytes. Knows nothing of shards but their parts.
 
+use super::evidence::{self, Evidence};
 use super::net;
-use super::window::{Obligation, SealedAsset, SealedWindow, WindowTotals};
-use crate::types::{AssetNumber, Digest, Lsn, MerkleTree, PartyId, Timestamp, Total, WindowNumber};
+use super::window::{
+    AssetSeal, EvidenceDigest, Obligation, Position, SealedAsset, SealedWindow, WindowTotals,
+};
+use crate::types::{
+    AssetNumber, Digest, EvidenceHasher, Lsn, MerkleTree, Timestamp, Total, WindowNumber,
+    window_root,
+};
 use std::collections::BTreeMap;
 
-/// What one shard hands out at a cut: its payers' obligations, in no order.
+/// What one shard hands out at a cut: the evidence of its payers' obligations, in no order.
 #[derive(Debug)]
 pub struct SealedPart {
     window: WindowNumber,
     credited: u64,
-    obligations: Vec<(AssetNumber, PartyId, PartyId, Total)>,
+    evidence: Vec<Evidence>,
 }
 
 impl SealedPart {
-    pub(super) fn new(
-        window: WindowNumber,
-        credited: u64,
-        obligations: Vec<(AssetNumber, PartyId, PartyId, Total)>,
-    ) -> Self {
-        Self { window, credited, obligations }
+    /// The part of one shard.
+    #[must_use]
+    pub fn new(window: WindowNumber, credited: u64, evidence: Vec<Evidence>) -> Self {
+        Self { window, credited, evidence }
     }
 
     /// The window that was cut.
@@ -46,72 +50,159 @@ pub struct Cut {
     pub carried: Vec<(AssetNumber, Obligation)>,
 }
 
+/// A window with everything that proves it.
+#[derive(Debug)]
+pub struct Sealed {
+    /// The window.
+    pub window: SealedWindow,
+    /// The evidence of its obligations, in their order.
+    pub evidence: Vec<Evidence>,
+}
+
 /// Seals a window from the parts of all shards. The result does not depend on how many there were.
 #[must_use]
-pub fn seal(cut: Cut, parts: Vec<SealedPart>) -> SealedWindow {
-    let mut assets: BTreeMap<AssetNumber, SealedAsset> = BTreeMap::new();
-    let mut credited = 0;
+pub fn seal(cut: Cut, parts: Vec<SealedPart>) -> Sealed {
+    let (mut credited, mut evidence) = (0, Vec::new());
     for part in parts {
         assert_eq!(part.window, cut.number, "a shard cut another window");
         credited += part.credited;
-        for (asset, payer, payee, amount) in part.obligations {
-            let sealed = assets.entry(asset).or_default();
-            sealed.obligations.push(Obligation { payer, payee, amount });
+        if evidence.is_empty() {
+            evidence = part.evidence;
+        } else {
+            evidence.extend(part.evidence);
         }
     }
+    evidence::sort(&mut evidence);
+    let mut owed: BTreeMap<AssetNumber, Owed> = BTreeMap::new();
+    let hasher = EvidenceHasher::default();
+    for pair in evidence.chunk_by(|a, b| a.pair() == b.pair()) {
+        let (asset, payer, payee) = pair[0].pair();
+        let rises = pair.iter().map(|piece| piece.owed().expect("what was credited is a rise"));
+        let amount = rises.fold(Total::ZERO, Total::plus);
+        let owed = owed.entry(AssetNumber(asset)).or_default();
+        owed.obligations.push(Obligation { payer, payee, amount });
+        owed.evidence.push(EvidenceDigest {
+            count: u32::try_from(pair.len()).expect("channels are limited by memory"),
+            digest: hasher.digest(pair.iter().map(Evidence::encode)),
+        });
+    }
     for (asset, carry) in cut.carried {
-        assets.entry(asset).or_default().carried.push(carry);
+        owed.entry(asset).or_default().carried.push(carry);
     }
-    for sealed in assets.values_mut() {
-        sealed.obligations.sort_unstable_by_key(|o| (o.payer, o.payee));
-        sealed.carried.sort_unstable();
-        let owed = || sealed.obligations.iter().chain(&sealed.carried);
-        let nets = net::net_pairs(owed());
-        let positions = net::positions(nets.iter());
-        sealed.totals = WindowTotals {
-            pairs: count(sealed.obligations.len()),
-            gross: net::gross(&sealed.obligations),
-            net_pairs: count(nets.len()),
-            net_bilateral: net::gross(&nets),
-            positions: count(positions.len()),
-            net_multilateral: net::value_moved(&positions),
-        };
-        sealed.net = nets;
-        sealed.positions = positions;
-    }
-    let root = root(cut.number, &assets);
-    SealedWindow {
+    let head = Head {
         number: cut.number,
         first_lsn: cut.first_lsn,
         cut_lsn: cut.cut_lsn,
         cut_at: cut.cut_at,
         credited,
-        assets,
-        root,
-    }
+    };
+    Sealed { window: close(head, owed), evidence }
 }
 
-/// Merkle root over all obligations in (asset, payer, payee) order, each asset's carry after its
-/// obligations. Leaf: window u64, asset u32, kind u8 (0 obligation, 1 carry), payer, payee,
-/// amount u128; little endian.
-fn root(window: WindowNumber, assets: &BTreeMap<AssetNumber, SealedAsset>) -> Digest {
+/// What is owed in one asset, before it is netted.
+#[derive(Debug, Default)]
+pub struct Owed {
+    /// Gross per pair, ordered by (payer, payee).
+    pub obligations: Vec<Obligation>,
+    /// What proves each.
+    pub evidence: Vec<EvidenceDigest>,
+    /// What earlier batches left for this window, in any order.
+    pub carried: Vec<Obligation>,
+}
+
+/// What is known of a window besides what is owed in it.
+#[derive(Debug, Clone, Copy)]
+pub struct Head {
+    /// Its number.
+    pub number: WindowNumber,
+    /// Its first record.
+    pub first_lsn: Lsn,
+    /// The record that closed it.
+    pub cut_lsn: Lsn,
+    /// When.
+    pub cut_at: Timestamp,
+    /// Vouchers credited in it.
+    pub credited: u64,
+}
+
+/// Nets what is owed and takes the roots: the same window again from the same obligations.
+#[must_use]
+pub fn close(head: Head, owed: BTreeMap<AssetNumber, Owed>) -> SealedWindow {
+    let assets: BTreeMap<AssetNumber, SealedAsset> = owed
+        .into_iter()
+        .map(|(asset, owed)| (asset, close_asset(head.number, asset, owed)))
+        .collect();
+    let roots = assets.values().map(|sealed| {
+        (sealed.seal.asset, sealed.seal.obligations_root, sealed.seal.positions_root)
+    });
+    let root = window_root(head.number, &roots.collect::<Vec<_>>());
+    let Head { number, first_lsn, cut_lsn, cut_at, credited } = head;
+    SealedWindow { number, first_lsn, cut_lsn, cut_at, credited, assets, root }
+}
+
+fn close_asset(window: WindowNumber, asset: AssetNumber, owed: Owed) -> SealedAsset {
+    let Owed { obligations, evidence, mut carried } = owed;
+    carried.sort_unstable();
+    assert_eq!(obligations.len(), evidence.len(), "every obligation has its evidence");
+    let nets = net::net_pairs(obligations.iter().chain(&carried));
+    let positions = net::positions(nets.iter());
     let mut tree = MerkleTree::default();
-    for (asset, sealed) in assets {
-        let kinds = [(0u8, &sealed.obligations), (1u8, &sealed.carried)];
-        for (kind, obligations) in kinds {
-            for o in obligations {
-                let mut leaf = [0u8; 93];
-                leaf[..8].copy_from_slice(&window.0.to_le_bytes());
-                leaf[8..12].copy_from_slice(&asset.0.to_le_bytes());
-                leaf[12] = kind;
-                leaf[13..45].copy_from_slice(&o.payer.0);
-                leaf[45..77].copy_from_slice(&o.payee.0);
-                leaf[77..].copy_from_slice(&o.amount.0.to_le_bytes());
-                tree.push(&leaf);
-            }
-        }
+    for (o, evidence) in obligations.iter().zip(&evidence) {
+        tree.push(&obligation_leaf(window, asset, 0, o, evidence.digest));
     }
-    tree.root()
+    for carry in &carried {
+        tree.push(&obligation_leaf(window, asset, 1, carry, Digest::ZERO));
+    }
+    let mut positions_tree = MerkleTree::default();
+    positions.iter().for_each(|p| positions_tree.push(&position_leaf(window, asset, p)));
+    let seal = AssetSeal {
+        asset,
+        obligations_root: tree.root(),
+        positions_root: positions_tree.root(),
+        carried_in: net::gross(&carried),
+        totals: WindowTotals {
+            pairs: count(obligations.len()),
+            gross: net::gross(&obligations),
+            net_pairs: count(nets.len()),
+            net_bilateral: net::gross(&nets),
+            positions: count(positions.len()),
+            net_multilateral: net::value_moved(&positions),
+        },
+    };
+    SealedAsset { obligations, evidence, carried, net: nets, positions, seal }
+}
+
+/// Leaf of an obligation: window u64, asset u32, kind u8 (0 obligation, 1 carry), payer, payee,
+/// amount u128, digest of the evidence (zero for a carry); little endian.
+#[must_use]
+pub fn obligation_leaf(
+    window: WindowNumber,
+    asset: AssetNumber,
+    kind: u8,
+    o: &Obligation,
+    evidence: Digest,
+) -> [u8; 125] {
+    let mut leaf = [0u8; 125];
+    leaf[..8].copy_from_slice(&window.0.to_le_bytes());
+    leaf[8..12].copy_from_slice(&asset.0.to_le_bytes());
+    leaf[12] = kind;
+    leaf[13..45].copy_from_slice(&o.payer.0);
+    leaf[45..77].copy_from_slice(&o.payee.0);
+    leaf[77..93].copy_from_slice(&o.amount.0.to_le_bytes());
+    leaf[93..].copy_from_slice(&evidence.0);
+    leaf
+}
+
+/// Leaf of a position: window u64, asset u32, kind u8 (2), party, net i128; little endian.
+#[must_use]
+pub fn position_leaf(window: WindowNumber, asset: AssetNumber, p: &Position) -> [u8; 61] {
+    let mut leaf = [0u8; 61];
+    leaf[..8].copy_from_slice(&window.0.to_le_bytes());
+    leaf[8..12].copy_from_slice(&asset.0.to_le_bytes());
+    leaf[12] = 2;
+    leaf[13..45].copy_from_slice(&p.party.0);
+    leaf[45..].copy_from_slice(&p.net.0.to_le_bytes());
+    leaf
 }
 
 fn count(length: usize) -> u64 {

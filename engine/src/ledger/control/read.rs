@@ -18,6 +18,26 @@ impl Control {
         self.applied
     }
 
+    /// The engine's key that signs now; `None` before the first.
+    #[must_use]
+    pub fn engine_key(&self) -> Option<SignerKey> {
+        self.engine_keys.current()
+    }
+
+    /// The engine's key that the record at `lsn` put in force.
+    #[must_use]
+    pub fn engine_key_set_by(&self, lsn: Lsn) -> Option<SignerKey> {
+        self.engine_keys.set_by(lsn)
+    }
+
+    /// Whether a closed window waits for its seal.
+    #[must_use]
+    pub fn is_sealing(&self) -> bool {
+        // Windows are sealed in order.
+        let closed = self.windows.len() - 1;
+        closed > 0 && self.windows[closed - 1].sealed.is_none()
+    }
+
     /// Changes whenever a party's name or accounts do.
     #[must_use]
     pub fn directory_version(&self) -> u64 {

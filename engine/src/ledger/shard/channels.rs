@@ -1,0 +1,362 @@
+//! The channels of one shard: what each holds, and the two lists by which what changed leaves it: the
+//! evidence of a window that was cut, and the channels of a checkpoint.
+//!
+//! Both are pictures of one moment, taken without stopping: the list is set aside, a few entries are
+//! copied at a time, and a channel that changes before its turn is copied first. Knows no rule of
+//! credit; parties and signers are numbers here.
+
+use super::Map;
+use crate::types::{Amount, AssetNumber, ChannelId, Lsn, SIGNATURE_BYTES, Timestamp, WindowNumber};
+
+/// Where a channel stands in the tables of its shard.
+pub(super) type ChannelIndex = u32;
+
+/// What one channel holds: one cache line. Its signature lies apart, for only evidence needs it.
+#[derive(Debug, Clone, Copy)]
+#[repr(align(64))]
+pub(super) struct Channel {
+    /// The running total that was credited last.
+    pub total: Amount,
+    /// The total when `window` opened.
+    pub before: Amount,
+    /// The record that credited it last.
+    pub lsn: Lsn,
+    /// The window in which it was credited last.
+    pub window: WindowNumber,
+    pub lane: u64,
+    pub expires_at: i64,
+    pub signer: u32,
+    pub payee: u32,
+    pub asset: AssetNumber,
+    /// Which list of changes it is on; `CLEAN` for none.
+    pub changed: u8,
+    /// Its evidence of `window` was not copied yet.
+    pub due: bool,
+}
+
+const _: () = assert!(size_of::<Channel>() == 64);
+
+/// A channel as it was at a moment, with the signature of its newest voucher.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Picture {
+    pub channel: Channel,
+    pub signature: [u8; SIGNATURE_BYTES],
+}
+
+/// A credited voucher, as its channel takes it.
+pub(super) struct Credit<'a> {
+    pub total: Amount,
+    pub lsn: Lsn,
+    pub signature: &'a [u8; SIGNATURE_BYTES],
+}
+
+/// A new channel's fixed fields.
+pub(super) struct Stream {
+    pub lane: u64,
+    pub expires_at: i64,
+    pub signer: u32,
+    pub payee: u32,
+    pub asset: AssetNumber,
+}
+
+/// On no list of changes.
+pub(super) const CLEAN: u8 = 0;
+
+/// Evidence of a closed window that is being copied.
+struct Leaving {
+    window: WindowNumber,
+    list: Vec<ChannelIndex>,
+    next: usize,
+    out: Vec<Picture>,
+}
+
+/// Channels of a checkpoint that are being copied.
+struct Saving {
+    /// The list of changes that is set aside.
+    mark: u8,
+    list: SavingList,
+    next: u32,
+    out: Vec<Picture>,
+    /// Channels that had expired by then, and were credited last before the window that was open then,
+    /// are forgotten.
+    at: Timestamp,
+    open: WindowNumber,
+    forgotten: Vec<ChannelIndex>,
+}
+
+enum SavingList {
+    Changed(Vec<ChannelIndex>),
+    /// Every channel below this index.
+    All(u32),
+}
+
+/// All channels of a shard.
+pub(super) struct Channels {
+    index: Map<ChannelId, ChannelIndex>,
+    held: Vec<Channel>,
+    signatures: Vec<[u8; SIGNATURE_BYTES]>,
+    free: Vec<ChannelIndex>,
+    /// The window that is open.
+    window: WindowNumber,
+    /// Channels that were credited in it.
+    due: Vec<ChannelIndex>,
+    leaving: Option<Leaving>,
+    /// The list of changes that is written to now: 1 or 2, in turn.
+    mark: u8,
+    changed: Vec<ChannelIndex>,
+    saving: Option<Saving>,
+}
+
+impl Channels {
+    pub fn new() -> Self {
+        Self {
+            index: Map::default(),
+            held: Vec::new(),
+            signatures: Vec::new(),
+            free: Vec::new(),
+            window: WindowNumber(1),
+            due: Vec::new(),
+            leaving: None,
+            mark: 1,
+            changed: Vec::new(),
+            saving: None,
+        }
+    }
+
+    pub fn len(&self) -> usize {
+        self.index.len()
+    }
+
+    pub fn window(&self) -> WindowNumber {
+        self.window
+    }
+
+    pub fn find(&self, id: &ChannelId) -> Option<ChannelIndex> {
+        self.index.get(id).copied()
+    }
+
+    pub fn get(&self, index: ChannelIndex) -> &Channel {
+        &self.held[index as usize]
+    }
+
+    /// What a channel holds, as a picture of now.
+    pub fn picture(&self, index: ChannelIndex) -> Picture {
+        let signature = self.signatures[index as usize];
+        Picture { channel: self.held[index as usize], signature }
+    }
+
+    /// Raises the total of a channel.
+    pub fn raise(&mut self, index: ChannelIndex, credit: &Credit<'_>) {
+        let place = index as usize;
+        let channel = self.held[place];
+        // Whoever still waits for the channel as it was gets it first.
+        if channel.due && channel.window != self.window {
+            let signature = self.signatures[place];
+            let leaving = self.leaving.as_mut().expect("evidence that is due is on a list");
+            assert_eq!(leaving.window, channel.window, "evidence is due for the closed window");
+            leaving.out.push(Picture { channel, signature });
+        }
+        if channel.changed != self.mark {
+            if let Some(saving) = &mut self.saving
+                && saving.waits_for(index, channel.changed)
+            {
+                let signature = self.signatures[place];
+                saving.out.push(Picture { channel, signature });
+            }
+            self.changed.push(index);
+        }
+        let first_in_window = !channel.due || channel.window != self.window;
+        let channel = &mut self.held[place];
+        if first_in_window {
+            (channel.window, channel.due) = (self.window, true);
+            channel.before = channel.total;
+            self.due.push(index);
+        }
+        channel.changed = self.mark;
+        (channel.total, channel.lsn) = (credit.total, credit.lsn);
+        self.signatures[place] = *credit.signature;
+    }
+
+    /// Adds a channel with its first voucher.
+    pub fn open(&mut self, id: ChannelId, stream: &Stream, credit: &Credit<'_>) {
+        let channel = Channel {
+            total: credit.total,
+            before: Amount(0),
+            lsn: credit.lsn,
+            window: self.window,
+            lane: stream.lane,
+            expires_at: stream.expires_at,
+            signer: stream.signer,
+            payee: stream.payee,
+            asset: stream.asset,
+            changed: self.mark,
+            due: true,
+        };
+        let index = self.place(channel, *credit.signature);
+        self.due.push(index);
+        self.changed.push(index);
+        let before = self.index.insert(id, index);
+        assert!(before.is_none(), "a channel is opened once");
+    }
+
+    fn place(&mut self, channel: Channel, signature: [u8; SIGNATURE_BYTES]) -> ChannelIndex {
+        if let Some(index) = self.free.pop() {
+            self.held[index as usize] = channel;
+            self.signatures[index as usize] = signature;
+            return index;
+        }
+        let index = ChannelIndex::try_from(self.held.len()).expect("channels fit 32 bits");
+        self.held.push(channel);
+        self.signatures.push(signature);
+        index
+    }
+
+    /// Puts back a channel of a checkpoint.
+    pub fn restore(&mut self, id: ChannelId, picture: &Picture) {
+        let mut channel = picture.channel;
+        channel.changed = CLEAN;
+        channel.due = channel.window == self.window;
+        match self.index.get(&id) {
+            // A later part of the checkpoint holds the channel as it was later.
+            Some(&index) => {
+                let was_due = self.held[index as usize].due;
+                self.held[index as usize] = channel;
+                self.signatures[index as usize] = picture.signature;
+                if channel.due && !was_due {
+                    self.due.push(index);
+                }
+            }
+            None => {
+                let index = self.place(channel, picture.signature);
+                self.index.insert(id, index);
+                if channel.due {
+                    self.due.push(index);
+                }
+            }
+        }
+    }
+
+    /// Room for so many channels more.
+    pub fn reserve(&mut self, channels: usize) {
+        self.index.reserve(channels);
+        self.held.reserve(channels);
+        self.signatures.reserve(channels);
+    }
+
+    /// The open window was cut: its evidence begins to leave. Returns the pictures of the window before
+    /// it, if some of them were still to be copied.
+    pub fn cut(&mut self, window: WindowNumber) -> Option<(WindowNumber, Vec<Picture>)> {
+        assert_eq!(window, self.window, "the cut closes the open window");
+        let earlier = self.leave(usize::MAX);
+        let list = std::mem::take(&mut self.due);
+        let out = Vec::with_capacity(list.len());
+        self.leaving = Some(Leaving { window, list, next: 0, out });
+        self.window = window.next();
+        earlier
+    }
+
+    /// Copies up to `limit` more channels of the closed window. With the last of them returns all.
+    pub fn leave(&mut self, limit: usize) -> Option<(WindowNumber, Vec<Picture>)> {
+        let leaving = self.leaving.as_mut()?;
+        let end = leaving.list.len().min(leaving.next.saturating_add(limit));
+        for &index in &leaving.list[leaving.next..end] {
+            let channel = &mut self.held[index as usize];
+            if channel.due && channel.window == leaving.window {
+                let signature = self.signatures[index as usize];
+                leaving.out.push(Picture { channel: *channel, signature });
+                channel.due = false;
+            }
+        }
+        leaving.next = end;
+        if end < leaving.list.len() {
+            return None;
+        }
+        self.leaving.take().map(|leaving| (leaving.window, leaving.out))
+    }
+
+    /// Begins a checkpoint of what changed since the last one, or of everything. What expired before
+    /// `at` and is sealed is forgotten on the way, if everything is looked at.
+    pub fn save(&mut self, everything: bool, at: Timestamp) {
+        assert!(self.saving.is_none(), "one checkpoint at a time");
+        let changed = std::mem::take(&mut self.changed);
+        let list = if everything {
+            SavingList::All(u32::try_from(self.held.len()).expect("channels fit 32 bits"))
+        } else {
+            SavingList::Changed(changed)
+        };
+        let (mark, out, forgotten) = (self.mark, Vec::new(), Vec::new());
+        let open = self.window;
+        self.saving = Some(Saving { mark, list, next: 0, out, at, open, forgotten });
+        self.mark = 3 - self.mark;
+    }
+
+    /// Whether channels of a checkpoint or a closed window are still to be copied.
+    pub fn is_copying(&self) -> bool {
+        self.saving.is_some() || self.leaving.is_some()
+    }
+
+    /// Copies up to `limit` more channels of the checkpoint. `None` when there is no checkpoint;
+    /// otherwise what was copied, and whether it was the last. `id` gives a channel's id.
+    pub fn saved(
+        &mut self,
+        limit: usize,
+        id: impl Fn(&Channel) -> ChannelId,
+    ) -> Option<(Vec<Picture>, bool)> {
+        let mut saving = self.saving.take()?;
+        let length = match &saving.list {
+            SavingList::Changed(list) => u32::try_from(list.len()).expect("channels fit 32 bits"),
+            SavingList::All(end) => *end,
+        };
+        let end = length.min(saving.next.saturating_add(u32::try_from(limit).unwrap_or(u32::MAX)));
+        for place in saving.next..end {
+            let index = match &saving.list {
+                SavingList::Changed(list) => list[place as usize],
+                SavingList::All(_) => place,
+            };
+            let channel = &mut self.held[index as usize];
+            let waits = match &saving.list {
+                SavingList::Changed(_) => channel.changed == saving.mark,
+                // Changed since then: it was copied when it changed, or came later.
+                SavingList::All(_) => channel.changed != self.mark,
+            };
+            if !waits || channel.signer == FREE {
+                continue;
+            }
+            channel.changed = CLEAN;
+            if matches!(saving.list, SavingList::All(_))
+                && channel.window < saving.open
+                && channel.expires_at <= saving.at.seconds()
+            {
+                saving.forgotten.push(index);
+                continue;
+            }
+            let signature = self.signatures[index as usize];
+            saving.out.push(Picture { channel: *channel, signature });
+        }
+        for index in saving.forgotten.drain(..) {
+            self.index.remove(&id(&self.held[index as usize]));
+            self.held[index as usize].signer = FREE;
+            self.free.push(index);
+        }
+        saving.next = end;
+        let out = std::mem::take(&mut saving.out);
+        let last = end == length;
+        if !last {
+            self.saving = Some(saving);
+        }
+        Some((out, last))
+    }
+}
+
+/// The signer of a place that holds no channel.
+const FREE: u32 = u32::MAX;
+
+impl Saving {
+    /// Whether the checkpoint still has to copy the channel, which is about to change.
+    fn waits_for(&self, index: ChannelIndex, changed: u8) -> bool {
+        match &self.list {
+            SavingList::Changed(_) => changed == self.mark,
+            SavingList::All(end) => (self.next..*end).contains(&index),
+        }
+    }
+}

@@ -1,0 +1,331 @@
+//! One shard: the parties that it owns as payers, their signers, channels, exposure and obligations.
+//!
+//! Owns the credit rule. Every shard sees every event in journal order, and of a frame those vouchers
+//! whose payer it owns. What it holds depends on nothing else, so any number of shards gives the same
+//! outcomes and obligations.
+
+mod channels;
+mod checkpoint;
+mod credit;
+
+pub use checkpoint::{Held, ShardPage};
+
+use super::event::{Cap, Event};
+use super::evidence::Evidence;
+use super::seal::SealedPart;
+use crate::types::{
+    Amount, AssetNumber, ChannelHasher, ChannelId, Lsn, NetworkId, Packed, PartyId, SignerKey,
+    Total, Verdict, Voucher, WindowNumber,
+};
+use channels::{Channels, Picture};
+use foldhash::fast::RandomState;
+use std::collections::HashMap;
+
+type Map<K, V> = HashMap<K, V, RandomState>;
+
+/// A party's number within the shards; the same in all of them.
+type PartyIndex = u32;
+
+/// What one channel holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ChannelState {
+    /// The running total that was credited last.
+    pub total: Amount,
+    /// The record that credited it; 0 for none.
+    pub lsn: Lsn,
+}
+
+impl ChannelState {
+    /// Of a channel never seen.
+    pub const NONE: Self = Self { total: Amount(0), lsn: Lsn(0) };
+}
+
+/// How far a party may owe in one asset, and how far it does.
+/// A voucher is refused when `unsettled + delta > limit + prefund`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Exposure {
+    /// How far it may owe unsettled.
+    pub limit: Total,
+    /// What it has deposited.
+    pub prefund: Total,
+    /// What it owes and has not settled, gross.
+    pub unsettled: Total,
+}
+
+struct Party {
+    id: PartyId,
+    suspended: bool,
+    /// What it owes has changed since the last checkpoint.
+    changed: bool,
+    /// Per asset in which a limit or deposit was ever set; a handful at most. Only the shard that owns
+    /// the party holds any.
+    exposures: Vec<(AssetNumber, Exposure)>,
+}
+
+/// A signer's number within the shard.
+type SignerIndex = u32;
+
+struct Signer {
+    key: SignerKey,
+    payer: PartyIndex,
+    revoked: bool,
+    /// The use of a cap has changed since the last checkpoint.
+    changed: bool,
+    caps: Box<[CapUse]>,
+}
+
+struct CapUse {
+    cap: Cap,
+    used: Amount,
+}
+
+/// A voucher with what was found of it before the ledger saw it.
+#[derive(Clone, Copy)]
+pub struct Checked<'a> {
+    /// The voucher.
+    pub voucher: Packed<'a>,
+    /// Its channel.
+    pub channel: ChannelId,
+    /// The verdict on its bytes and signature.
+    pub verdict: Verdict,
+}
+
+/// The state of one shard.
+pub struct Shard {
+    index: u16,
+    count: u16,
+    lifetime_seconds_max: i64,
+    party_index: Map<PartyId, PartyIndex>,
+    parties: Vec<Party>,
+    assets: Vec<AssetNumber>,
+    signer_index: Map<SignerKey, SignerIndex>,
+    signers: Vec<Signer>,
+    channels: Channels,
+    /// Exposure right after each limit or deposit: the first result, for whoever retries the call.
+    answered: Map<Lsn, Exposure>,
+    /// Vouchers credited in the open window.
+    credited: u64,
+    /// The closed window whose evidence is leaving, and how many vouchers were credited in it.
+    closing: Option<(WindowNumber, u64)>,
+    /// What has changed since the last checkpoint.
+    parties_changed: Vec<PartyIndex>,
+    signers_changed: Vec<SignerIndex>,
+    answers_new: Vec<(Lsn, Exposure)>,
+    hasher: ChannelHasher,
+}
+
+impl Shard {
+    /// An empty shard, number `index` of `count`.
+    #[must_use]
+    pub fn new(index: u16, count: u16, network: NetworkId, lifetime_seconds_max: i64) -> Self {
+        assert!(index < count, "shard {index} of {count}");
+        Self {
+            index,
+            count,
+            lifetime_seconds_max,
+            party_index: Map::default(),
+            parties: Vec::new(),
+            assets: Vec::new(),
+            signer_index: Map::default(),
+            signers: Vec::new(),
+            channels: Channels::new(),
+            answered: Map::default(),
+            credited: 0,
+            closing: None,
+            parties_changed: Vec::new(),
+            signers_changed: Vec::new(),
+            answers_new: Vec::new(),
+            hasher: ChannelHasher::new(network),
+        }
+    }
+
+    /// Which shard this is.
+    #[must_use]
+    pub fn index(&self) -> u16 {
+        self.index
+    }
+
+    /// Applies one event. At a cut the shard starts the next window at once; the evidence of the closed
+    /// one is handed out by `leave`, or here, if the next cut comes before it has left.
+    pub fn apply(&mut self, lsn: Lsn, event: &Event) -> Option<SealedPart> {
+        match event {
+            Event::AssetCreated(e) => {
+                if let Err(place) = self.assets.binary_search(&e.asset.number) {
+                    self.assets.insert(place, e.asset.number);
+                }
+            }
+            Event::PartyUpserted(e) => self.upsert_party(e.party, e.suspended),
+            Event::SignerAdded(e) if self.owns(&e.party) => {
+                self.add_signer(e.signer, e.party, &e.caps)
+            }
+            Event::SignerAdded(_) => {}
+            Event::SignerRevoked(e) => {
+                if let Some(&index) = self.signer_index.get(&e.signer) {
+                    self.signers[index as usize].revoked = true;
+                }
+            }
+            Event::CreditLimitSet(e) => {
+                self.change_exposure(lsn, e.party, e.asset, |exposure| exposure.limit = e.limit);
+            }
+            Event::DepositRecorded(e) => self.change_exposure(lsn, e.party, e.asset, |exposure| {
+                exposure.prefund = exposure.prefund.plus(e.amount);
+            }),
+            Event::WindowCut(e) => {
+                let earlier = self.channels.cut(e.window).map(|left| self.part(left));
+                self.closing = Some((e.window, std::mem::take(&mut self.credited)));
+                return earlier;
+            }
+            Event::EngineKeySet(_)
+            | Event::WindowSealed(_)
+            | Event::BatchComputed(_)
+            | Event::BatchApproved(_)
+            | Event::BatchAborted(_) => {}
+        }
+        None
+    }
+
+    /// Copies the evidence of up to `limit` more channels of the closed window. The last call hands out
+    /// the window's part.
+    pub fn leave(&mut self, limit: usize) -> Option<SealedPart> {
+        self.channels.leave(limit).map(|left| self.part(left))
+    }
+
+    /// Whether evidence or a checkpoint is still being copied.
+    #[must_use]
+    pub fn is_copying(&self) -> bool {
+        self.channels.is_copying()
+    }
+
+    fn part(&mut self, (window, pictures): (WindowNumber, Vec<Picture>)) -> SealedPart {
+        let (closing, credited) = self.closing.take().expect("a window is closing");
+        assert_eq!(closing, window, "the evidence is that of the closing window");
+        let evidence = pictures.iter().map(|picture| self.evidence(picture)).collect();
+        SealedPart::new(window, credited, evidence)
+    }
+
+    /// The newest voucher of a channel, as it was signed.
+    fn evidence(&self, Picture { channel, signature }: &Picture) -> Evidence {
+        let signer = &self.signers[channel.signer as usize];
+        let voucher = Voucher {
+            signer: signer.key,
+            payee: self.party_id(channel.payee),
+            asset: channel.asset,
+            lane: channel.lane,
+            expires_at: channel.expires_at,
+            cumulative: channel.total,
+            signature: *signature,
+        };
+        Evidence {
+            payer: self.party_id(signer.payer),
+            before: channel.before,
+            lsn: channel.lsn,
+            voucher: voucher.pack(),
+        }
+    }
+
+    /// What the shard holds for a channel; zero for one never seen, or expired and forgotten.
+    #[must_use]
+    pub fn channel(&self, channel: ChannelId) -> ChannelState {
+        let held = self.channels.find(&channel).map(|index| self.channels.get(index));
+        held.map_or(ChannelState::NONE, |channel| ChannelState {
+            total: channel.total,
+            lsn: channel.lsn,
+        })
+    }
+
+    /// The newest voucher that was credited on a channel, with its record.
+    #[must_use]
+    pub fn newest(&self, channel: ChannelId) -> Option<Evidence> {
+        let index = self.channels.find(&channel)?;
+        Some(self.evidence(&self.channels.picture(index)))
+    }
+
+    /// A party's exposure now; zero where nothing was ever set.
+    #[must_use]
+    pub fn exposure(&self, party: PartyId, asset: AssetNumber) -> Exposure {
+        let Some(&index) = self.party_index.get(&party) else { return Exposure::default() };
+        let mut exposures = self.parties[index as usize].exposures.iter();
+        let held = exposures.find(|(of, _)| *of == asset);
+        held.map(|(_, exposure)| *exposure).unwrap_or_default()
+    }
+
+    /// The exposure that the limit or deposit at `lsn` gave.
+    #[must_use]
+    pub fn exposure_at(&self, lsn: Lsn) -> Option<Exposure> {
+        self.answered.get(&lsn).copied()
+    }
+
+    /// How many channels the shard holds.
+    #[must_use]
+    pub fn channels(&self) -> usize {
+        self.channels.len()
+    }
+
+    /// How many vouchers it credited in the open window.
+    #[must_use]
+    pub fn credited(&self) -> u64 {
+        self.credited
+    }
+
+    fn owns(&self, party: &PartyId) -> bool {
+        party.shard(self.count) == self.index
+    }
+
+    fn party_id(&self, index: PartyIndex) -> PartyId {
+        self.parties[index as usize].id
+    }
+
+    fn upsert_party(&mut self, id: PartyId, suspended: bool) {
+        if let Some(&index) = self.party_index.get(&id) {
+            self.parties[index as usize].suspended = suspended;
+            return;
+        }
+        let index = PartyIndex::try_from(self.parties.len()).expect("parties are limited");
+        let (changed, exposures) = (false, Vec::new());
+        self.parties.push(Party { id, suspended, changed, exposures });
+        self.party_index.insert(id, index);
+    }
+
+    fn add_signer(&mut self, key: SignerKey, party: PartyId, caps: &[Cap]) {
+        let payer =
+            *self.party_index.get(&party).expect("a signer's party was registered before it");
+        if self.signer_index.contains_key(&key) {
+            return;
+        }
+        let index = SignerIndex::try_from(self.signers.len()).expect("signers are limited");
+        self.signer_index.insert(key, index);
+        let caps = caps.iter().map(|&cap| CapUse { cap, used: Amount(0) }).collect();
+        let (revoked, changed) = (false, false);
+        self.signers.push(Signer { key, payer, revoked, changed, caps });
+    }
+
+    fn change_exposure(
+        &mut self,
+        lsn: Lsn,
+        party: PartyId,
+        asset: AssetNumber,
+        change: impl FnOnce(&mut Exposure),
+    ) {
+        if !self.owns(&party) {
+            return;
+        }
+        let index = *self.party_index.get(&party).expect("limits are for registered parties");
+        let exposures = &mut self.parties[index as usize].exposures;
+        let place = exposures.iter().position(|(of, _)| *of == asset).unwrap_or_else(|| {
+            exposures.push((asset, Exposure::default()));
+            exposures.len() - 1
+        });
+        let (_, exposure) = &mut exposures[place];
+        change(exposure);
+        self.answered.insert(lsn, *exposure);
+        self.answers_new.push((lsn, *exposure));
+        mark(&mut self.parties[index as usize].changed, &mut self.parties_changed, index);
+    }
+}
+
+/// Puts what has changed on its list, once.
+fn mark(changed: &mut bool, list: &mut Vec<u32>, index: u32) {
+    if !std::mem::replace(changed, true) {
+        list.push(index);
+    }
+}
