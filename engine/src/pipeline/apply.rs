@@ -1,36 +1,121 @@
-//! A shard thread: applies what the sequencer ordered to the shard's state, while the journal syncs it.
+//! A shard at work: applies what the sequencer ordered to the shard's state, while the journal syncs
+//! it, and hands out evidence and checkpoints piece by piece between the items.
 
 use super::frame::{Finding, Frame};
 use super::group::{Figures, Item, Question, Reply, What};
+use super::keep::Saved;
+use crate::journal::checkpoint::Mark;
 use crate::ledger::shard::Checked;
 use crate::ledger::{SealedPart, Shard};
+use crate::limits::{COPY_CHANNELS, COPY_WAIT_MILLIS};
 use crate::types::{Lsn, Outcome};
-use crossbeam::channel::{Receiver, Sender};
+use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, TryRecvError};
 use std::sync::Arc;
+use std::time::Duration;
 
-/// Works until the sequencer is gone.
-pub(super) fn run(mut shard: Shard, groups: &Receiver<Arc<[Item]>>, parts: &Sender<SealedPart>) {
-    let (mut applied, mut outcomes) = (Lsn(0), Vec::new());
-    for items in groups {
-        for item in items.iter() {
-            match item {
-                Item::Frame(frame) => {
-                    credit(&mut shard, frame, &mut outcomes);
-                    applied = frame.place().lsn.unwrap_or(applied);
+/// A shard and what is known of its work; no thread.
+pub(super) struct Applier {
+    shard: Shard,
+    applied: Lsn,
+    outcomes: Vec<Outcome>,
+    /// The checkpoint that is being copied.
+    saving: Option<Mark>,
+}
+
+/// What an item led to besides answers.
+#[derive(Default)]
+pub(super) struct Out {
+    pub part: Option<SealedPart>,
+    pub saved: Option<Saved>,
+}
+
+impl Applier {
+    pub fn new(shard: Shard) -> Self {
+        Self { shard, applied: Lsn(0), outcomes: Vec::new(), saving: None }
+    }
+
+    pub fn is_copying(&self) -> bool {
+        self.shard.is_copying()
+    }
+
+    /// Applies one item.
+    pub fn item(&mut self, item: &Item) -> Out {
+        match item {
+            Item::Frame(frame) => {
+                credit(&mut self.shard, frame, &mut self.outcomes);
+                self.applied = frame.place().lsn.unwrap_or(self.applied);
+            }
+            Item::Event(lsn, event) => {
+                self.applied = *lsn;
+                return Out { part: self.shard.apply(*lsn, event), saved: None };
+            }
+            Item::Question(question) if question.shard == self.shard.index() => {
+                answer(&self.shard, self.applied, question);
+            }
+            Item::Question(_) => {}
+            Item::Checkpoint(mark) => {
+                let page = self.shard.save(mark.everything, mark.at);
+                self.saving = Some(*mark);
+                return Out { part: None, saved: Some(Saved { mark: *mark, page, last: false }) };
+            }
+        }
+        Out::default()
+    }
+
+    /// Copies a little more of what is leaving; of a checkpoint only while there is `room` for it.
+    pub fn copy(&mut self, limit: usize, room: bool) -> Out {
+        let part = self.shard.leave(limit);
+        let saved = match self.saving {
+            Some(mark) if room => self.shard.saved(limit).map(|(page, last)| {
+                if last {
+                    self.saving = None;
                 }
-                Item::Event(lsn, event) => {
-                    applied = *lsn;
-                    if let Some(part) = shard.apply(*lsn, event) {
-                        // The queue has room for every window that may be unsealed; the sealer goes
-                        // away only at a stop, and the next start seals what is left.
-                        let _ = parts.send(part);
+                Saved { mark, page, last }
+            }),
+            Some(_) | None => None,
+        };
+        Out { part, saved }
+    }
+}
+
+/// The thread of one shard: works until the sequencer is gone.
+pub(super) fn run(
+    mut applier: Applier,
+    groups: &Receiver<Arc<[Item]>>,
+    parts: &Sender<SealedPart>,
+    pages: &Sender<Saved>,
+) {
+    let hand_on = |out: Out| {
+        // The queue of parts has room for every window that may be unsealed; its reader goes away
+        // only at a stop, and then the next start does what is left.
+        out.part.into_iter().for_each(|part| drop(parts.send(part)));
+        out.saved.into_iter().for_each(|saved| drop(pages.send(saved)));
+    };
+    loop {
+        let room = !pages.is_full();
+        let items = if !applier.is_copying() {
+            groups.recv().map_err(|_| RecvTimeoutError::Disconnected)
+        } else if room {
+            groups.try_recv().map_err(|error| match error {
+                TryRecvError::Empty => RecvTimeoutError::Timeout,
+                TryRecvError::Disconnected => RecvTimeoutError::Disconnected,
+            })
+        } else {
+            groups.recv_timeout(Duration::from_millis(COPY_WAIT_MILLIS))
+        };
+        match items {
+            Ok(items) => {
+                for item in items.iter() {
+                    hand_on(applier.item(item));
+                    if applier.is_copying() {
+                        hand_on(applier.copy(COPY_CHANNELS, !pages.is_full()));
                     }
                 }
-                Item::Question(question) if question.shard == shard.index() => {
-                    answer(&shard, applied, question);
-                }
-                Item::Question(_) => {}
             }
+            Err(RecvTimeoutError::Timeout) => {
+                hand_on(applier.copy(COPY_CHANNELS, !pages.is_full()));
+            }
+            Err(RecvTimeoutError::Disconnected) => return,
         }
     }
 }
@@ -57,6 +142,7 @@ fn credit(shard: &mut Shard, frame: &Frame, outcomes: &mut Vec<Outcome>) {
 fn answer(shard: &Shard, applied: Lsn, question: &Question) {
     let reply = match question.what {
         What::Channel(channel) => Reply::Channel(shard.channel(channel)),
+        What::Newest(channel) => Reply::Newest(shard.newest(channel)),
         What::Exposure(party, asset) => Reply::Exposure(shard.exposure(party, asset)),
         What::ExposureAt(lsn) => Reply::Exposure(
             shard.exposure_at(lsn).expect("asked only for records that set a limit or deposit"),

@@ -1,8 +1,9 @@
 //! The journal thread: makes groups durable, one fsync each, and says how far it got.
 
 use super::group::Item;
-use super::sequence::Group;
-use crate::journal::{Journal, JournalError, Tail};
+use super::order::Group;
+use crate::faults;
+use crate::journal::{Framed, Journal, JournalError, Tail};
 use crate::types::Lsn;
 use crossbeam::channel::Receiver;
 use tokio::sync::watch;
@@ -16,14 +17,14 @@ pub(super) fn run<J: Journal>(
 ) -> J {
     for group in groups {
         if !group.records.is_empty() {
-            journal.append(&group.records).unwrap_or_else(|error| stop(&error));
+            append(&mut journal, &group.records).unwrap_or_else(|error| stop(&error));
         }
         assert!(group.last >= *durable.borrow(), "positions only rise");
         durable.send_replace(group.last);
         for item in group.items.iter() {
             match item {
                 Item::Frame(frame) => frame.stage_done(),
-                Item::Event(..) | Item::Question(_) => {}
+                Item::Event(..) | Item::Question(_) | Item::Checkpoint(_) => {}
             }
         }
     }
@@ -36,7 +37,26 @@ pub(super) fn close<J: Journal>(mut journal: J, tail: Tail) -> Result<J, Journal
     Ok(journal)
 }
 
-fn stop(error: &JournalError) -> ! {
-    tracing::error!(%error, "stopping at once: nothing more is acked");
+/// Makes the records durable, between two fail points for each of them.
+pub(super) fn append(
+    journal: &mut (impl Journal + ?Sized),
+    records: &[Framed],
+) -> Result<(), JournalError> {
+    points(records, "before");
+    journal.append(records)?;
+    points(records, "after");
+    Ok(())
+}
+
+/// A fail point for each record, named by its kind.
+fn points(records: &[Framed], when: &str) {
+    for record in records {
+        faults::point(|| format!("append-{}-{when}", record.kind()));
+    }
+}
+
+/// Ends the process at once: what is durable is found out by the next start.
+pub(super) fn stop(error: &JournalError) -> ! {
+    tracing::error!("stopping at once, nothing more is acked: {error}");
     std::process::exit(1)
 }

@@ -1,7 +1,8 @@
 //! What the sequencer hands on: the records of one fsync, and what the shards do with each.
 
 use super::frame::Frame;
-use crate::ledger::{ChannelState, Event, Exposure, Refusal, control::Command};
+use crate::journal::checkpoint::Mark;
+use crate::ledger::{ChannelState, Event, Evidence, Exposure, Refusal, control::Command};
 use crate::types::{AssetNumber, ChannelId, Lsn, PartyId};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::oneshot;
@@ -14,6 +15,8 @@ pub(super) enum Item {
     Event(Lsn, Arc<Event>),
     /// A question to one shard, answered from the state at this point of the order.
     Question(Question),
+    /// A checkpoint of the state at this point of the order.
+    Checkpoint(Mark),
 }
 
 /// A question to the shard that owns a party or channel.
@@ -30,6 +33,8 @@ pub(super) struct Question {
 pub(super) enum What {
     /// What it holds for a channel.
     Channel(ChannelId),
+    /// The newest voucher credited on a channel.
+    Newest(ChannelId),
     /// A party's exposure now.
     Exposure(PartyId, AssetNumber),
     /// The exposure that the limit or deposit at this record gave.
@@ -39,9 +44,10 @@ pub(super) enum What {
 }
 
 /// A shard's answer.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) enum Reply {
     Channel(ChannelState),
+    Newest(Option<Evidence>),
     Exposure(Exposure),
     Figures(Figures),
 }
@@ -75,6 +81,8 @@ pub(super) enum Ask {
     Commands(Vec<Command>, oneshot::Sender<Vec<Result<Done, Refusal>>>),
     /// Put this question to its shard.
     Question(Question),
+    /// Begin a checkpoint as soon as one can be made.
+    Checkpoint,
 }
 
 /// What became of a command that was not refused.

@@ -5,9 +5,11 @@
 use super::check::Chunk;
 use super::frame::{Answer, Frame, Permits};
 use super::group::{Ask, Done, Figures, Question, Reply, What};
+use super::keep::Progress;
 use super::meters::Meters;
+use crate::journal::Store;
 use crate::ledger::control::{Command, Control};
-use crate::ledger::{ChannelState, Exposure, Refusal};
+use crate::ledger::{ChannelState, Evidence, Exposure, Refusal};
 use crate::limits::{FRAME_VOUCHERS_MAX, INFLIGHT_FRAMES_MAX, INFLIGHT_VOUCHERS_MAX};
 use crate::types::{AssetNumber, ChannelHasher, ChannelId, Lsn, PartyId, VOUCHER_BYTES};
 use crate::verify::{self, Keys, Verifier};
@@ -53,6 +55,8 @@ pub(super) struct Inner {
     pub verify_threads: usize,
     pub shards: u16,
     pub meters: Arc<Meters>,
+    pub store: Arc<dyn Store>,
+    pub progress: Arc<Progress>,
     pub tickets: AtomicU64,
     pub vouchers: Arc<Semaphore>,
     pub frames: Arc<Semaphore>,
@@ -170,8 +174,35 @@ impl Intake {
     pub async fn channel(&self, payer: PartyId, channel: ChannelId) -> Result<ChannelState, Busy> {
         match self.question(payer.shard(self.0.shards), What::Channel(channel)).await? {
             Reply::Channel(state) => Ok(state),
-            reply @ (Reply::Exposure(_) | Reply::Figures(_)) => panic!("{reply:?} to a channel"),
+            reply @ (Reply::Newest(_) | Reply::Exposure(_) | Reply::Figures(_)) => {
+                panic!("{reply:?} to a channel")
+            }
         }
+    }
+
+    /// The newest voucher that was credited on a channel of `payer`, durably.
+    ///
+    /// # Errors
+    /// `Busy`.
+    pub async fn newest(
+        &self,
+        payer: PartyId,
+        channel: ChannelId,
+    ) -> Result<Option<Evidence>, Busy> {
+        match self.question(payer.shard(self.0.shards), What::Newest(channel)).await? {
+            Reply::Newest(evidence) => Ok(evidence),
+            reply @ (Reply::Channel(_) | Reply::Exposure(_) | Reply::Figures(_)) => {
+                panic!("{reply:?} to the newest voucher")
+            }
+        }
+    }
+
+    /// Asks for a checkpoint, as soon as one can be made.
+    ///
+    /// # Errors
+    /// `Busy`.
+    pub fn ask_checkpoint(&self) -> Result<(), Busy> {
+        self.ask(Ask::Checkpoint)
     }
 
     /// A party's exposure now, durably.
@@ -202,7 +233,9 @@ impl Intake {
                     sum.channels += figures.channels;
                     sum.credited += figures.credited;
                 }
-                reply @ (Reply::Exposure(_) | Reply::Channel(_)) => panic!("{reply:?} to figures"),
+                reply @ (Reply::Newest(_) | Reply::Exposure(_) | Reply::Channel(_)) => {
+                    panic!("{reply:?} to figures")
+                }
             }
         }
         Ok(sum)
@@ -211,7 +244,9 @@ impl Intake {
     async fn ask_exposure(&self, party: PartyId, what: What) -> Result<Exposure, Busy> {
         match self.question(party.shard(self.0.shards), what).await? {
             Reply::Exposure(exposure) => Ok(exposure),
-            reply @ (Reply::Channel(_) | Reply::Figures(_)) => panic!("{reply:?} to an exposure"),
+            reply @ (Reply::Newest(_) | Reply::Channel(_) | Reply::Figures(_)) => {
+                panic!("{reply:?} to an exposure")
+            }
         }
     }
 
@@ -279,6 +314,18 @@ impl Intake {
     #[must_use]
     pub fn verifying(&self) -> (verify::Status, usize) {
         (self.0.verifier.status(), self.0.verify_threads)
+    }
+
+    /// What is kept beside the journal.
+    #[must_use]
+    pub fn store(&self) -> &Arc<dyn Store> {
+        &self.0.store
+    }
+
+    /// Where checkpoints stand.
+    #[must_use]
+    pub fn checkpoints(&self) -> &Progress {
+        &self.0.progress
     }
 
     /// How many shards there are.

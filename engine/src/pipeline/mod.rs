@@ -5,6 +5,7 @@
 //! | `chunks` | ingress -> verify workers | up to 64 vouchers of a frame | `VERIFY_QUEUE`; never full, since vouchers and frames under way are bounded |
 //! | `frames` | verify workers -> sequencer | a frame whose chunks are all checked | `INFLIGHT_FRAMES_MAX`; never full, for the same reason |
 //! | `asks` | operators, readers -> sequencer | commands, questions | `COMMAND_QUEUE`; full: the caller is told |
+//! | `pages` | shards -> keeper | pages of a checkpoint | `PAGE_QUEUE`; full: the shard copies no more of it for a while |
 //! | `groups` | sequencer -> journal | the records of one fsync | `GROUP_QUEUE`; full: the sequencer waits, and groups grow |
 //! | `items` | sequencer -> each shard | the same list of items | `GROUP_QUEUE`; full: the sequencer waits |
 //! | `parts` | shards -> sealer (in `settle`) | a cut window's obligations | `UNSEALED_WINDOWS_MAX` x shards; never full, since cuts are refused before |
@@ -12,9 +13,10 @@
 //! | thread | how many | does |
 //! |---|---|---|
 //! | `verify-N` | `verify_threads` | channel, payer's shard and verdict of each voucher, of all chunks together that are its share of the queue (`check`) |
-//! | `sequence` | 1 | the one order: lsn, time, link; the control state (`sequence`) |
+//! | `sequence` | 1 | the one order: lsn, time, links; the control state (`order`, on the thread of `sequence`) |
 //! | `journal` | 1 | one write with fsync a group (`commit`) |
 //! | `shard-N` | `shards` | the credit rule (`apply`) |
+//! | `keeper` | 1 | writes checkpoints (`keep`) |
 //!
 //! A frame is answered by whoever is done with it last: journal or shard (`frame`). The way in is
 //! `intake`, the way back after a start `recover`. tokio lends its channels to the edge; no thread
@@ -23,32 +25,40 @@
 
 mod apply;
 mod check;
+mod clock;
 mod commit;
 mod frame;
 mod group;
 mod intake;
+mod keep;
 mod meters;
+mod order;
 mod recover;
+mod replay;
 mod sequence;
 
+pub use clock::{Clock, ClockRefused};
 pub use frame::{Answer, Counts};
 pub use group::{Done, Figures};
 pub use intake::{Busy, Intake, NotDone};
+pub use keep::Progress;
 pub use meters::Meters;
 pub use recover::{Recovered, recover};
 
 use crate::journal::{Journal, JournalError};
 use crate::ledger::SealedPart;
 use crate::limits::{
-    COMMAND_QUEUE, GROUP_QUEUE, INFLIGHT_FRAMES_MAX, UNSEALED_WINDOWS_MAX, VERIFY_QUEUE,
+    COMMAND_QUEUE, GROUP_QUEUE, INFLIGHT_FRAMES_MAX, PAGE_QUEUE, UNSEALED_WINDOWS_MAX, VERIFY_QUEUE,
 };
 use crate::types::Timestamp;
 use crate::verify::Verifier;
+use apply::Applier;
 use check::Worker;
 use crossbeam::channel::{Receiver, bounded};
 use intake::Inner;
+use keep::Keeper;
+use order::Order;
 use sequence::Sequencer;
-use std::collections::BTreeMap;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, RwLock};
 use std::thread::JoinHandle;
@@ -61,16 +71,29 @@ pub struct Pipeline<J> {
     sequencer: JoinHandle<crate::journal::Tail>,
 }
 
+/// How the pipeline works.
+#[derive(Debug, Clone, Copy)]
+pub struct PipelineOptions {
+    /// Threads that check signatures.
+    pub verify_threads: usize,
+    /// Bytes of records after which the next checkpoint is made.
+    pub checkpoint_bytes: u64,
+}
+
 /// Starts the pipeline on a recovered state: its threads, the way in, and the parts of windows that
 /// wait to be sealed.
 pub fn start<J: Journal + Send + 'static>(
     recovered: Recovered,
+    clock: Clock,
     journal: J,
     epoch: u32,
     verifier: Verifier,
-    verify_threads: usize,
+    options: &PipelineOptions,
 ) -> (Pipeline<J>, Intake, Receiver<SealedPart>) {
-    let Recovered { control, shards, keys, hasher, chain, unsealed, vouchers: _ } = recovered;
+    let PipelineOptions { verify_threads, checkpoint_bytes } = *options;
+    let Recovered { control, shards, keys, hasher, chain, unsealed, checkpoint, .. } = recovered;
+    let store = journal.store();
+    let progress = Arc::new(Progress::new(checkpoint));
     let count = u16::try_from(shards.len()).expect("shards are bounded");
     let (control, keys) = (Arc::new(RwLock::new(control)), Arc::new(keys));
     let (chunks_in, chunks) = bounded(VERIFY_QUEUE);
@@ -98,26 +121,29 @@ pub fn start<J: Journal + Send + 'static>(
         workers.push(spawn(format!("verify-{n}"), move || worker.run()));
     }
     let mut to_shards = Vec::new();
+    let (pages_in, pages) = bounded(PAGE_QUEUE);
     for shard in shards {
         let (items_in, items) = bounded(GROUP_QUEUE);
-        let parts_in = parts_in.clone();
+        let (parts_in, pages_in) = (parts_in.clone(), pages_in.clone());
         to_shards.push(items_in);
         let name = format!("shard-{}", shard.index());
-        workers.push(spawn(name, move || apply::run(shard, &items, &parts_in)));
+        let applier = Applier::new(shard);
+        workers.push(spawn(name, move || apply::run(applier, &items, &parts_in, &pages_in)));
     }
+    drop(pages_in);
+    let keeper = Keeper::new(store.clone(), progress.clone(), usize::from(count));
+    let reached = durable.clone();
+    workers.push(spawn("keeper".to_owned(), move || keep::run(keeper, &pages, &reached)));
     let journal = spawn("journal".to_owned(), move || commit::run(journal, &groups, &durable_in));
     let sequencer = Sequencer {
-        chain,
-        epoch,
-        control: control.clone(),
+        clock,
+        order: Order::new(chain, epoch, control.clone(), progress.clone(), checkpoint_bytes),
         keys: keys.clone(),
         frames,
         asks,
         journal: groups_in,
         shards: to_shards,
         changed: changed_in,
-        early: BTreeMap::new(),
-        next_ticket: 0,
     };
     let sequencer = spawn("sequence".to_owned(), move || sequencer.run());
     let (vouchers, frames) = intake::semaphores();
@@ -131,6 +157,8 @@ pub fn start<J: Journal + Send + 'static>(
         verify_threads,
         shards: count,
         meters,
+        store,
+        progress,
         tickets: AtomicU64::new(0),
         vouchers,
         frames,
@@ -155,10 +183,15 @@ impl<J: Journal> Pipeline<J> {
     }
 }
 
+/// Ends the process for a thread outside the pipeline whose write failed: its fate is unknown.
+pub fn stop_at_once(error: &JournalError) -> ! {
+    commit::stop(error)
+}
+
 /// The time now, for the first record.
 #[must_use]
 pub fn now() -> Timestamp {
-    sequence::wall_clock()
+    sequence::clocks().wall
 }
 
 fn spawn<T: Send + 'static>(

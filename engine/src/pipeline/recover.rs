@@ -1,18 +1,18 @@
-//! The way back: the whole journal, applied again. Gives the state that the last start had, on any
-//! number of shards, or refuses.
+//! The way back: the last checkpoint, then the records behind it, applied again. Gives the state that
+//! the last start had, on any number of shards, or refuses.
 //!
 //! Verdicts are not taken again: only vouchers with valid signatures were journaled.
 
-use crate::journal::{Chain, Entry, Journal, JournalError, Record, Tail, replay};
+use super::clock::{Clock, ClockRefused};
+use super::commit;
+use super::replay::Replaying;
+use super::sequence::{clocks, tell};
+use crate::journal::checkpoint::{self, Commit};
+use crate::journal::{Chain, Entry, Journal, JournalError, Store, Tail, kept, replay};
 use crate::ledger::control::{Control, Made};
-use crate::ledger::shard::Checked;
-use crate::ledger::{Event, Genesis, SealedPart, Shard, seal};
-use crate::types::{
-    ChannelHasher, Lsn, Outcome, Packed, Timestamp, VOUCHER_BYTES, Verdict, WindowNumber,
-};
+use crate::ledger::{Event, Genesis, SealedPart, Shard, ShardPage};
+use crate::types::{ChannelHasher, Lsn, SignerKey, Timestamp};
 use crate::verify::Keys;
-use std::collections::BTreeMap;
-use std::sync::Arc;
 
 /// What a journal's records add up to.
 pub struct Recovered {
@@ -23,7 +23,9 @@ pub struct Recovered {
     pub(super) chain: Chain,
     /// Windows that were cut and not sealed when the last start ended.
     pub(super) unsealed: Vec<SealedPart>,
-    /// Vouchers that the records held.
+    /// The checkpoint that it began with.
+    pub(super) checkpoint: Option<Commit>,
+    /// Vouchers that the records behind it held.
     pub vouchers: u64,
 }
 
@@ -34,14 +36,61 @@ impl Recovered {
         self.control.genesis()
     }
 
+    /// The clock that goes on from the last record. `accepted`: the operator says that the wall clock is
+    /// right, however far it is from that record.
+    ///
+    /// # Errors
+    /// `ClockRefused` when the wall clock cannot be right, judged by the last record.
+    pub fn clock(&self, accepted: bool) -> Result<Clock, ClockRefused> {
+        let (clock, note) = Clock::start(self.chain.at(), clocks(), accepted)?;
+        note.iter().for_each(tell);
+        Ok(clock)
+    }
+
+    /// The engine's key that the journal names as the one in force.
+    #[must_use]
+    pub fn engine_key(&self) -> Option<SignerKey> {
+        self.control.engine_key()
+    }
+
     /// The end of the journal.
     #[must_use]
     pub fn tail(&self) -> Tail {
         self.chain.tail()
     }
+
+    /// The last record that the checkpoint held; 0 when there was none.
+    #[must_use]
+    pub fn checkpoint_lsn(&self) -> Lsn {
+        self.checkpoint.map_or(Lsn(0), |commit| commit.tail.lsn)
+    }
+
+    /// Channels held.
+    #[must_use]
+    pub fn channels(&self) -> usize {
+        self.shards.iter().map(Shard::channels).sum()
+    }
 }
 
-/// Replays `journal` on `shards` shards. An empty journal gets its genesis record first.
+/// State without the records behind it.
+pub(super) struct State {
+    pub control: Control,
+    pub shards: Vec<Shard>,
+    pub keys: Keys,
+}
+
+impl State {
+    fn new(genesis: Genesis, lsn: Lsn, count: u16) -> Self {
+        let (network, lifetime) = (genesis.network, genesis.lifetime_seconds_max);
+        Self {
+            control: Control::new(genesis, lsn),
+            shards: (0..count).map(|i| Shard::new(i, count, network, lifetime)).collect(),
+            keys: Keys::default(),
+        }
+    }
+}
+
+/// Recovers from `journal` on `shards` shards. An empty journal gets its genesis record first.
 ///
 /// # Errors
 /// `Damaged` names the record that is wrong; the storage's own failures pass through.
@@ -51,140 +100,141 @@ pub fn recover(
     shards: u16,
     genesis: impl FnOnce() -> (Genesis, Timestamp),
 ) -> Result<Recovered, JournalError> {
-    let mut chain = Chain::start();
-    let mut replaying: Option<Replaying> = None;
-    replay(journal, &mut chain, &mut |record| match &mut replaying {
-        None => {
-            let Entry::Genesis(genesis) = record.entry()? else {
-                return Err(damaged(record.lsn, "the first record is not the genesis record"));
-            };
-            replaying = Some(Replaying::new(genesis, record.lsn, shards));
-            Ok(())
+    let store = journal.store();
+    let checkpoint = checkpoint::committed(&*store)?;
+    let (mut chain, state) = match &checkpoint {
+        Some(commit) => {
+            let state = restore(journal, &*store, commit, shards)?;
+            (Chain::after(commit.tail, commit.at), state)
         }
-        Some(replaying) => replaying.apply(&record),
-    })?;
-    let replaying = match replaying {
-        Some(replaying) => replaying,
-        None => {
-            let (genesis, at) = genesis();
-            let framed = chain.frame_genesis(epoch, at, &genesis);
-            journal.append(&[framed])?;
-            Replaying::new(genesis, chain.tail().lsn, shards)
-        }
+        None => match first_record(journal)? {
+            Some((chain, genesis)) => {
+                let state = State::new(genesis, chain.tail().lsn, shards);
+                (chain, state)
+            }
+            None => {
+                let ((genesis, at), mut chain) = (genesis(), Chain::start());
+                let framed = chain.frame_genesis(epoch, at, &genesis);
+                commit::append(journal, &[framed])?;
+                let state = State::new(genesis, chain.tail().lsn, shards);
+                (chain, state)
+            }
+        },
     };
+    let hasher = ChannelHasher::new(state.control.genesis().network);
+    let replayed = Replaying::run(state, &*store, &hasher, |replaying| {
+        replay(journal, &mut chain, &mut |record| replaying.apply(&record))
+    })?;
     journal.remember(chain.tail())?;
-    let Replaying { control, shards, keys, hasher, parts, vouchers, outcomes: _ } = replaying;
-    let unsealed = parts.into_values().flatten().collect();
-    Ok(Recovered { control, shards, keys, hasher, chain, unsealed, vouchers })
+    let (State { control, shards, keys }, unsealed, vouchers) = replayed;
+    Ok(Recovered { control, shards, keys, hasher, chain, unsealed, checkpoint, vouchers })
 }
 
-fn damaged(lsn: Lsn, why: impl Into<String>) -> JournalError {
+pub(super) fn damaged(lsn: Lsn, why: impl Into<String>) -> JournalError {
     JournalError::Damaged { lsn, why: why.into() }
 }
 
-struct Replaying {
-    control: Control,
-    shards: Vec<Shard>,
-    keys: Keys,
-    hasher: ChannelHasher,
-    parts: BTreeMap<WindowNumber, Vec<SealedPart>>,
-    vouchers: u64,
-    /// What became of a record's vouchers: known already to whoever was acked.
-    outcomes: Vec<Outcome>,
+/// The genesis record of a journal that was never checkpointed, with the chain behind it.
+fn first_record(journal: &dyn Journal) -> Result<Option<(Chain, Genesis)>, JournalError> {
+    let (mut chain, mut first) = (Chain::start(), None);
+    journal.read_events(Lsn(1), &mut |lsn, bytes| {
+        let record = chain.follow(lsn, bytes)?;
+        let Entry::Genesis(genesis) = record.entry()? else {
+            return Err(damaged(lsn, "the first record is not the genesis record"));
+        };
+        first = Some(genesis);
+        Ok(())
+    })?;
+    Ok(first.map(|genesis| (chain, genesis)))
 }
 
-impl Replaying {
-    fn new(genesis: Genesis, lsn: Lsn, count: u16) -> Self {
-        let (network, lifetime) = (genesis.network, genesis.lifetime_seconds_max);
-        Self {
-            control: Control::new(genesis, lsn),
-            shards: (0..count).map(|index| Shard::new(index, count, lifetime)).collect(),
-            keys: Keys::default(),
-            hasher: ChannelHasher::new(network),
-            parts: BTreeMap::new(),
-            vouchers: 0,
-            outcomes: Vec::new(),
-        }
-    }
-
-    fn apply(&mut self, record: &Record<'_>) -> Result<(), JournalError> {
-        match record.entry()? {
-            Entry::Genesis(_) => Err(damaged(record.lsn, "a genesis record can only be the first")),
-            Entry::Frame(vouchers) => {
-                self.vouchers += u64::from(record.count);
-                self.credit(record, vouchers)
+/// The state at a checkpoint: all events up to it, and its pages.
+fn restore(
+    journal: &dyn Journal,
+    store: &dyn Store,
+    commit: &Commit,
+    shards: u16,
+) -> Result<State, JournalError> {
+    let (mut chain, mut state) = (Chain::start(), None::<State>);
+    journal.read_events(commit.tail.lsn, &mut |lsn, bytes| {
+        let record = chain.follow_event(lsn, bytes)?;
+        match (record.entry()?, &mut state) {
+            (Entry::Genesis(genesis), None) => {
+                state = Some(State::new(genesis, lsn, shards));
+                Ok(())
             }
-            Entry::Event(event) => self.event(record, &event),
-        }
-    }
-
-    fn credit(
-        &mut self,
-        record: &Record<'_>,
-        vouchers: &[[u8; VOUCHER_BYTES]],
-    ) -> Result<(), JournalError> {
-        let count = u16::try_from(self.shards.len()).expect("shards fit 16 bits");
-        let mut by_shard: Vec<Vec<Checked<'_>>> = self.shards.iter().map(|_| Vec::new()).collect();
-        let view = self.keys.view();
-        for voucher in vouchers.iter().map(Packed) {
-            let Some(key) = view.get(&voucher.signer()) else {
-                return Err(damaged(record.lsn, "it holds a voucher of an unregistered key"));
-            };
-            let (channel, verdict) = (self.hasher.channel(voucher), Verdict::Valid);
-            let shard = usize::from(key.party().shard(count));
-            by_shard[shard].push(Checked { voucher, channel, verdict });
-        }
-        for (shard, vouchers) in self.shards.iter_mut().zip(&by_shard) {
-            shard.credit(record.lsn, record.at, vouchers, &mut self.outcomes);
-        }
-        Ok(())
-    }
-
-    fn event(&mut self, record: &Record<'_>, event: &Event) -> Result<(), JournalError> {
-        let made = match event {
-            Event::WindowSealed(sealed) => self.reseal(record.lsn, sealed.window)?,
-            Event::BatchComputed(batch) => {
-                let content = self.control.recompute(batch).map_err(|why| {
-                    let why = format!("batch {} cannot be computed again: {why}", batch.batch);
-                    damaged(record.lsn, why)
-                })?;
-                Made::Batch(Arc::new(content))
-            }
-            Event::SignerAdded(added) => {
-                self.keys.insert([(added.signer, added.party)]);
-                Made::Nothing
-            }
-            Event::AssetCreated(_)
-            | Event::PartyUpserted(_)
-            | Event::SignerRevoked(_)
-            | Event::CreditLimitSet(_)
-            | Event::DepositRecorded(_)
-            | Event::WindowCut(_)
-            | Event::BatchApproved(_)
-            | Event::BatchAborted(_) => Made::Nothing,
-        };
-        if let (Event::WindowSealed(sealed), Made::Window(again)) = (event, &made)
-            && (again.root, again.credited) != (sealed.root, sealed.credited)
-        {
-            let why = format!(
-                "window {} was sealed under root {} and now has {}",
-                sealed.window, sealed.root, again.root
-            );
-            return Err(damaged(record.lsn, why));
-        }
-        self.control.apply(record.lsn, record.at, event, made);
-        for shard in &mut self.shards {
-            if let Some(part) = shard.apply(record.lsn, event) {
-                self.parts.entry(part.window()).or_default().push(part);
+            (Entry::Event(event), Some(state)) => past_event(state, store, lsn, record.at, &event),
+            (Entry::Genesis(_) | Entry::Frame(_), Some(_))
+            | (Entry::Frame(_) | Entry::Event(_), None) => {
+                Err(damaged(lsn, "the genesis record must be the first, and only the first"))
             }
         }
-        Ok(())
+    })?;
+    let Some(mut state) = state else {
+        return Err(damaged(Lsn(1), "it is missing"));
+    };
+    let (found, wanted) = (chain.tail(), commit.tail);
+    if found.event_link != wanted.event_link {
+        return Err(damaged(found.lsn.next(), "an event before the last checkpoint is missing"));
     }
+    let open = state.control.open_window().number;
+    if open != commit.window {
+        let why = format!("window {open} is open there, the checkpoint holds {}", commit.window);
+        return Err(damaged(wanted.lsn, why));
+    }
+    let spread = usize::from(shards).max(1);
+    let channels = usize::try_from(commit.channels_first).unwrap_or(0) / spread;
+    state.shards.iter_mut().for_each(|shard| shard.reserve(channels + channels / 8));
+    load_pages(store, commit, &mut state)?;
+    state.shards.iter_mut().for_each(|shard| shard.restored(open, commit.credited));
+    Ok(state)
+}
 
-    fn reseal(&mut self, lsn: Lsn, window: WindowNumber) -> Result<Made, JournalError> {
-        match (self.control.cut(window), self.parts.remove(&window)) {
-            (Some(cut), Some(parts)) => Ok(Made::Window(Arc::new(seal(cut, parts)))),
-            _ => Err(damaged(lsn, format!("window {window} is sealed but was not cut"))),
+fn load_pages(store: &dyn Store, commit: &Commit, state: &mut State) -> Result<(), JournalError> {
+    let State { shards, keys, .. } = state;
+    let view = keys.view();
+    let payer = |signer| view.get(&signer).map(crate::verify::Key::party);
+    let open = commit.window;
+    checkpoint::load(store, commit, &payer, &mut |mut page: ShardPage| {
+        // What had expired and was settled is forgotten, also where it still stands in a segment.
+        let now = commit.at.seconds();
+        page.channels
+            .retain(|held| held.window == open || held.evidence.voucher().expires_at() > now);
+        let wrong = |why| damaged(commit.tail.lsn, format!("the checkpoint there is wrong: {why}"));
+        shards.iter_mut().try_for_each(|shard| shard.restore(&page).map_err(wrong))
+    })
+}
+
+/// Applies an event that the checkpoint covers. What it once led to is kept, and not made again.
+fn past_event(
+    state: &mut State,
+    store: &dyn Store,
+    lsn: Lsn,
+    at: Timestamp,
+    event: &Event,
+) -> Result<(), JournalError> {
+    let made = match event {
+        Event::BatchComputed(batch) => Made::Batch(kept::load_batch_head(store, batch.batch)?),
+        Event::SignerAdded(added) => {
+            state.keys.insert([(added.signer, added.party)]);
+            Made::Nothing
         }
+        Event::AssetCreated(_)
+        | Event::PartyUpserted(_)
+        | Event::SignerRevoked(_)
+        | Event::CreditLimitSet(_)
+        | Event::DepositRecorded(_)
+        | Event::EngineKeySet(_)
+        | Event::WindowCut(_)
+        | Event::WindowSealed(_)
+        | Event::BatchApproved(_)
+        | Event::BatchAborted(_) => Made::Nothing,
+    };
+    state.control.apply(lsn, at, event, made);
+    for shard in &mut state.shards {
+        // No channel is held yet, so what leaves at a cut is empty.
+        drop(shard.apply(lsn, event));
+        drop(shard.leave(usize::MAX));
     }
+    Ok(())
 }

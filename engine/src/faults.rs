@@ -1,0 +1,118 @@
+//! Faults on demand, for tests: points at which the process kills itself, a clock that stands, a canary.
+//!
+//! Compiled in only with the cargo feature `faults`, that is, into the binary `tallystick-faults`, never
+//! into `tallystick`: without the feature every function here is empty and its callers compile to what
+//! they would be without it. Decides nothing else, and nothing outside tests may depend on it.
+//!
+//! | variable | does |
+//! |---|---|
+//! | `TALLYSTICK_FAULT=NAME:N` | at the N-th passage of the point NAME (the first is 1) the process gets SIGKILL |
+//! | `TALLYSTICK_FAULT_LOG=FILE` | the name of every point that is passed is written to FILE, a line each |
+//! | `TALLYSTICK_FAULT_CLOCK=MICROS` | both clocks stand, and the wall clock says this |
+//! | `TALLYSTICK_CANARY` | `canary()` is true: whoever asks plants a bug, which the tests must catch |
+//!
+//! | point | where |
+//! |---|---|
+//! | `append-KIND-before` | the journal thread, before the group that holds a record of this kind is written |
+//! | `append-KIND-after` | the same, once the group is durable and before anyone hears of it |
+//! | `start-opened` | at a start, the journal is open and not yet read |
+//! | `start-recovered` | at a start, the journal is read and nobody is served yet |
+
+use std::fs::{File, OpenOptions};
+use std::io::Write as _;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, OnceLock, PoisonError};
+use std::time::Duration;
+
+/// Whether faults are compiled in.
+const ON: bool = cfg!(feature = "faults");
+
+/// Much longer than an answer takes to its client.
+const MOMENT: Duration = Duration::from_millis(30);
+
+/// A point at which the process may be killed. `name` is made only when faults are compiled in.
+#[inline]
+pub fn point<N: AsRef<str>>(name: impl FnOnce() -> N) {
+    if ON {
+        passage(name().as_ref());
+    }
+}
+
+/// What the wall clock says, in microseconds since 1970, when a test has stopped the clocks.
+#[inline]
+#[must_use]
+pub fn stopped_clock() -> Option<i64> {
+    static SET: OnceLock<Option<i64>> = OnceLock::new();
+    if !ON {
+        return None;
+    }
+    *SET.get_or_init(|| {
+        let text = std::env::var("TALLYSTICK_FAULT_CLOCK").ok()?;
+        Some(text.parse().expect("TALLYSTICK_FAULT_CLOCK is a number of microseconds"))
+    })
+}
+
+/// Whether a bug is to be planted.
+#[inline]
+#[must_use]
+pub fn canary() -> bool {
+    static SET: OnceLock<bool> = OnceLock::new();
+    ON && *SET.get_or_init(|| std::env::var_os("TALLYSTICK_CANARY").is_some())
+}
+
+/// Kills the process at the passage that was asked for.
+fn passage(name: &str) {
+    static ARMED: OnceLock<Option<(String, u64)>> = OnceLock::new();
+    static PASSED: AtomicU64 = AtomicU64::new(0);
+    let armed = ARMED.get_or_init(|| {
+        let text = std::env::var("TALLYSTICK_FAULT").ok()?;
+        let (name, count) = text.rsplit_once(':').expect("TALLYSTICK_FAULT is NAME:N");
+        Some((name.to_owned(), count.parse().expect("TALLYSTICK_FAULT ends with a number")))
+    });
+    log(name);
+    let Some((wanted, count)) = armed else { return };
+    if wanted == name && PASSED.fetch_add(1, Ordering::Relaxed) + 1 == *count {
+        kill();
+    }
+}
+
+/// So that a test can find out which points there are.
+fn log(name: &str) {
+    static FILE: OnceLock<Option<Mutex<File>>> = OnceLock::new();
+    let file = FILE.get_or_init(|| {
+        let path = std::env::var_os("TALLYSTICK_FAULT_LOG")?;
+        let file = OpenOptions::new().create(true).append(true).open(path);
+        Some(Mutex::new(file.expect("TALLYSTICK_FAULT_LOG can be written")))
+    });
+    if let Some(file) = file {
+        let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);
+        writeln!(file, "{name}").expect("TALLYSTICK_FAULT_LOG can be written");
+    }
+}
+
+/// As `kill -9`: nothing is flushed, no destructor runs. The other threads get a moment before, so that
+/// what they would wrongly say by then (an ack of what is not written) is said, and found out.
+fn kill() -> ! {
+    std::thread::sleep(MOMENT);
+    let this = rustix::process::getpid();
+    rustix::process::kill_process(this, rustix::process::Signal::KILL)
+        .expect("a process may kill itself");
+    // The signal may take a moment; nothing more happens on this thread until then.
+    loop {
+        std::thread::park();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_the_feature_nothing_is_armed_and_no_name_is_made() {
+        if !ON {
+            point(|| -> &str { panic!("a name was made") });
+            assert!(!canary());
+            assert_eq!(stopped_clock(), None);
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! The one order: gives every frame and command its lsn and timestamp, decides commands, and says when
+//! a checkpoint is due. No thread, no clock: the sequencer's thread and the simulator both drive it.
+
+use super::frame::{Frame, Place};
+use super::group::{Ask, Done, Item};
+use super::keep::Progress;
+use crate::journal::checkpoint::Mark;
+use crate::journal::{Chain, Framed, Tail};
+use crate::ledger::control::{Command, Control};
+use crate::ledger::{Decision, Event, Refusal};
+use crate::limits::{GROUP_BYTES_MAX, GROUP_RECORDS_MAX};
+use crate::types::{Lsn, PartyId, SignerKey, Timestamp};
+use std::collections::BTreeMap;
+use std::sync::{Arc, PoisonError, RwLock};
+
+/// Records to be made durable by one fsync, and everything that waits for it.
+pub(super) struct Group {
+    pub records: Vec<Framed>,
+    pub items: Arc<[Item]>,
+    /// Keys that were registered.
+    pub signers: Vec<(SignerKey, PartyId)>,
+    /// The chain's end after this group.
+    pub last: Lsn,
+    /// The last event that the control state holds, if the group holds one.
+    pub changed: Option<Lsn>,
+}
+
+/// The order's state.
+pub(super) struct Order {
+    chain: Chain,
+    epoch: u32,
+    control: Arc<RwLock<Control>>,
+    /// Frames that were checked before one with a lower ticket.
+    early: BTreeMap<u64, Arc<Frame>>,
+    next_ticket: u64,
+    checkpoints: Arc<Progress>,
+    /// Bytes of records since the last checkpoint began, and how many make the next one due.
+    bytes: u64,
+    checkpoint_bytes: u64,
+    draft: Draft,
+}
+
+#[derive(Default)]
+struct Draft {
+    records: Vec<Framed>,
+    bytes: usize,
+    items: Vec<Item>,
+    signers: Vec<(SignerKey, PartyId)>,
+    changed: Option<Lsn>,
+}
+
+impl Order {
+    pub fn new(
+        chain: Chain,
+        epoch: u32,
+        control: Arc<RwLock<Control>>,
+        checkpoints: Arc<Progress>,
+        checkpoint_bytes: u64,
+    ) -> Self {
+        Self {
+            chain,
+            epoch,
+            control,
+            early: BTreeMap::new(),
+            next_ticket: 0,
+            checkpoints,
+            bytes: 0,
+            checkpoint_bytes,
+            draft: Draft::default(),
+        }
+    }
+
+    pub fn tail(&self) -> Tail {
+        self.chain.tail()
+    }
+
+    /// Puts a frame in its place: frames come out in ticket order.
+    pub fn frame(&mut self, frame: Arc<Frame>, clock: Timestamp) {
+        self.early.insert(frame.ticket, frame);
+        while let Some(frame) = self.early.remove(&self.next_ticket) {
+            self.next_ticket += 1;
+            let at = self.at(clock);
+            let parts = frame.valid_parts();
+            // What no signature vouches for is answered, but never journaled.
+            let lsn = (!parts.is_empty())
+                .then(|| self.draft.record(self.chain.frame_vouchers(self.epoch, at, &parts)));
+            frame.sequenced(Place { lsn, at });
+            self.draft.items.push(Item::Frame(frame));
+        }
+    }
+
+    /// Does what is asked.
+    pub fn ask(&mut self, ask: Ask, clock: Timestamp) {
+        match ask {
+            Ask::Question(question) => self.draft.items.push(Item::Question(question)),
+            Ask::Commands(commands, reply) => {
+                let done = commands.into_iter().map(|command| self.command(command, clock));
+                // Whoever asked may have gone away; what was decided stands.
+                let _ = reply.send(done.collect());
+            }
+            Ask::Checkpoint => self.bytes = self.bytes.max(self.checkpoint_bytes),
+        }
+    }
+
+    fn command(&mut self, command: Command, clock: Timestamp) -> Result<Done, Refusal> {
+        let at = self.at(clock);
+        // The lock is free of half-done changes unless a bug panicked, and then the process stops.
+        let mut control = self.control.write().unwrap_or_else(PoisonError::into_inner);
+        let (event, made) = match control.decide(command)? {
+            Decision::Repeat(lsn) => return Ok(Done::Before(lsn)),
+            Decision::New(event, made) => (event, made),
+        };
+        let lsn = self.draft.record(self.chain.frame_event(self.epoch, at, &event));
+        control.apply(lsn, at, &event, made);
+        drop(control);
+        if let Event::SignerAdded(added) = &*event {
+            self.draft.signers.push((added.signer, added.party));
+        }
+        self.draft.items.push(Item::Event(lsn, Arc::from(event)));
+        self.draft.changed = Some(lsn);
+        Ok(Done::Now(lsn))
+    }
+
+    /// Whether no more should go into the group.
+    pub fn is_full(&self) -> bool {
+        self.draft.bytes >= GROUP_BYTES_MAX || self.draft.items.len() >= GROUP_RECORDS_MAX
+    }
+
+    /// The group so far; `None` when there is nothing in it.
+    pub fn group(&mut self) -> Option<Group> {
+        self.bytes += u64::try_from(self.draft.bytes).expect("a group is bounded");
+        self.checkpoint();
+        let Draft { records, items, signers, changed, bytes: _ } = std::mem::take(&mut self.draft);
+        let last = self.chain.tail().lsn;
+        (!items.is_empty()).then(|| Group { records, items: items.into(), signers, last, changed })
+    }
+
+    /// Begins a checkpoint at the end of the group, if one is due, the last one is done, and no window
+    /// waits for its seal: what a shard hands out at a cut is in no checkpoint.
+    fn checkpoint(&mut self) {
+        let ends_with_record = !self.draft.records.is_empty();
+        if self.bytes < self.checkpoint_bytes || !ends_with_record {
+            return;
+        }
+        let (sealing, window) = {
+            let control = self.control.read().unwrap_or_else(PoisonError::into_inner);
+            (control.is_sealing(), control.open_window().number)
+        };
+        if sealing {
+            return;
+        }
+        let Some(everything) = self.checkpoints.begin() else { return };
+        let (tail, at) = (self.chain.tail(), self.chain.at());
+        self.bytes = 0;
+        self.draft.items.push(Item::Checkpoint(Mark { everything, tail, at, window }));
+    }
+
+    /// The clock, but never before the last record.
+    fn at(&self, clock: Timestamp) -> Timestamp {
+        self.chain.at().max(clock)
+    }
+}
+
+impl Draft {
+    fn record(&mut self, framed: Framed) -> Lsn {
+        let lsn = framed.lsn;
+        self.bytes += framed.bytes.len();
+        self.records.push(framed);
+        lsn
+    }
+}

@@ -1,0 +1,239 @@
+//! Replaying the records behind a checkpoint: one thread reads, checks and derives channels, one thread
+//! a shard credits. A window that was sealed is sealed again, a batch that was computed is computed
+//! again, and both must be what was journaled.
+
+use super::recover::{State, damaged};
+use crate::journal::{Entry, JournalError, Record, Store, kept};
+use crate::ledger::control::{Control, Made};
+use crate::ledger::event::{BatchComputed, WindowSealed};
+use crate::ledger::shard::Checked;
+use crate::ledger::{Event, SealedPart, Shard, seal};
+use crate::limits::REPLAY_QUEUE;
+use crate::types::{
+    ChannelHasher, ChannelId, Lsn, Outcome, Packed, PartyId, Timestamp, VOUCHER_BYTES, Verdict,
+    WindowNumber,
+};
+use crate::verify::Keys;
+use crossbeam::channel::{Receiver, Sender, bounded, unbounded};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::thread::ScopedJoinHandle;
+
+/// What the shards are told.
+enum Work {
+    Frame(Arc<Frame>),
+    Event(Lsn, Arc<Event>),
+}
+
+/// A frame as it was journaled.
+struct Frame {
+    lsn: Lsn,
+    at: Timestamp,
+    vouchers: Vec<u8>,
+    /// Of each voucher: its channel, and the shard of its payer.
+    places: Vec<(ChannelId, u16)>,
+}
+
+/// A replay under way.
+pub(super) struct Replaying<'a> {
+    control: Control,
+    keys: Keys,
+    store: &'a dyn Store,
+    hasher: &'a ChannelHasher,
+    to_shards: Vec<Sender<Work>>,
+    parts_out: Receiver<SealedPart>,
+    parts: BTreeMap<WindowNumber, Vec<SealedPart>>,
+    vouchers: u64,
+    /// The party of the signer seen last: agents send runs of vouchers.
+    last: Option<([u8; 32], PartyId)>,
+}
+
+type Replayed = (State, Vec<SealedPart>, u64);
+
+impl<'a> Replaying<'a> {
+    /// Starts the shards' threads, has `feed` apply the records, and waits for the shards.
+    pub fn run(
+        state: State,
+        store: &'a dyn Store,
+        hasher: &'a ChannelHasher,
+        feed: impl FnOnce(&mut Self) -> Result<(), JournalError>,
+    ) -> Result<Replayed, JournalError> {
+        let State { control, shards, keys } = state;
+        let (parts_in, parts_out) = unbounded();
+        std::thread::scope(|scope| {
+            let (mut to_shards, mut threads) = (Vec::new(), Vec::new());
+            for shard in shards {
+                let (works_in, works) = bounded(REPLAY_QUEUE);
+                let parts_in = parts_in.clone();
+                to_shards.push(works_in);
+                threads.push(scope.spawn(move || work(shard, &works, &parts_in)));
+            }
+            drop(parts_in);
+            let mut replaying = Self {
+                control,
+                keys,
+                store,
+                hasher,
+                to_shards,
+                parts_out,
+                parts: BTreeMap::new(),
+                vouchers: 0,
+                last: None,
+            };
+            let fed = feed(&mut replaying);
+            replaying.finish(threads, fed)
+        })
+    }
+
+    fn finish(
+        mut self,
+        threads: Vec<ScopedJoinHandle<'_, Shard>>,
+        fed: Result<(), JournalError>,
+    ) -> Result<Replayed, JournalError> {
+        self.to_shards.clear();
+        let join = |thread: ScopedJoinHandle<'_, Shard>| {
+            thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        };
+        let shards = threads.into_iter().map(join).collect();
+        fed?;
+        let late = std::mem::take(&mut self.parts).into_values().flatten();
+        let unsealed = late.chain(self.parts_out.iter()).collect();
+        let state = State { control: self.control, shards, keys: self.keys };
+        Ok((state, unsealed, self.vouchers))
+    }
+
+    /// Applies one record.
+    pub fn apply(&mut self, record: &Record<'_>) -> Result<(), JournalError> {
+        match record.entry()? {
+            Entry::Genesis(_) => Err(damaged(record.lsn, "a genesis record can only be the first")),
+            Entry::Frame(vouchers) => {
+                self.vouchers += u64::from(record.count);
+                self.frame(record, vouchers)
+            }
+            Entry::Event(event) => self.event(record, *event),
+        }
+    }
+
+    fn frame(
+        &mut self,
+        record: &Record<'_>,
+        vouchers: &[[u8; VOUCHER_BYTES]],
+    ) -> Result<(), JournalError> {
+        let count = u16::try_from(self.to_shards.len()).expect("shards fit 16 bits");
+        let mut places = Vec::with_capacity(vouchers.len());
+        let view = self.keys.view();
+        for voucher in vouchers.iter().map(Packed) {
+            let signer = voucher.signer();
+            let party = match self.last {
+                Some((key, party)) if key == signer.0 => party,
+                Some(_) | None => {
+                    let Some(key) = view.get(&signer) else {
+                        let why = "it holds a voucher of an unregistered key";
+                        return Err(damaged(record.lsn, why));
+                    };
+                    self.last = Some((signer.0, key.party()));
+                    key.party()
+                }
+            };
+            places.push((self.hasher.channel(voucher), party.shard(count)));
+        }
+        drop(view);
+        let (lsn, at, vouchers) = (record.lsn, record.at, record.body.to_vec());
+        let frame = Arc::new(Frame { lsn, at, vouchers, places });
+        self.tell(|| Work::Frame(frame.clone()));
+        Ok(())
+    }
+
+    fn event(&mut self, record: &Record<'_>, event: Event) -> Result<(), JournalError> {
+        let made = match &event {
+            Event::WindowSealed(sealed) => {
+                self.reseal(record.lsn, sealed)?;
+                Made::Nothing
+            }
+            Event::BatchComputed(batch) => self.recompute(record.lsn, batch)?,
+            Event::SignerAdded(added) => {
+                self.keys.insert([(added.signer, added.party)]);
+                Made::Nothing
+            }
+            Event::AssetCreated(_)
+            | Event::PartyUpserted(_)
+            | Event::SignerRevoked(_)
+            | Event::CreditLimitSet(_)
+            | Event::DepositRecorded(_)
+            | Event::EngineKeySet(_)
+            | Event::WindowCut(_)
+            | Event::BatchApproved(_)
+            | Event::BatchAborted(_) => Made::Nothing,
+        };
+        self.control.apply(record.lsn, record.at, &event, made);
+        let event = Arc::new(event);
+        self.tell(|| Work::Event(record.lsn, event.clone()));
+        Ok(())
+    }
+
+    fn tell(&self, work: impl Fn() -> Work) {
+        for shard in &self.to_shards {
+            shard.send(work()).expect("a shard works until it is told no more");
+        }
+    }
+
+    fn reseal(&mut self, lsn: Lsn, sealed: &WindowSealed) -> Result<(), JournalError> {
+        let window = sealed.window;
+        let not_cut = || damaged(lsn, format!("window {window} is sealed but was not cut"));
+        let cut = self.control.cut(window).ok_or_else(not_cut)?;
+        if self.control.window(window).is_ok_and(|entry| entry.sealed.is_some()) {
+            return Err(damaged(lsn, format!("window {window} is sealed a second time")));
+        }
+        while self.parts.get(&window).map_or(0, Vec::len) < self.to_shards.len() {
+            let part = self.parts_out.recv().expect("the shards work until they are told no more");
+            self.parts.entry(part.window()).or_default().push(part);
+        }
+        let again = seal(cut, self.parts.remove(&window).unwrap_or_default()).window;
+        if (again.root, again.credited) == (sealed.root, sealed.credited)
+            && again.seals().eq(&sealed.assets)
+        {
+            return Ok(());
+        }
+        let (root, now) = (sealed.root, again.root);
+        Err(damaged(lsn, format!("window {window} was sealed under root {root} and now has {now}")))
+    }
+
+    fn recompute(&self, lsn: Lsn, batch: &BatchComputed) -> Result<Made, JournalError> {
+        let wrong = |why: String| {
+            damaged(lsn, format!("batch {} cannot be computed again: {why}", batch.batch))
+        };
+        let heads = self.control.settleable(&batch.windows, batch.asset);
+        let heads = heads.map_err(|refusal| wrong(refusal.to_string()))?;
+        let load = |head| kept::load_window(self.store, head).map(Arc::new);
+        let windows = heads.iter().map(load).collect::<Result<Vec<_>, _>>()?;
+        let content = self.control.recompute(batch, &windows).map_err(wrong)?;
+        Ok(Made::Batch(content.head))
+    }
+}
+
+/// One shard's thread: works until it is told no more, then gives the shard back.
+fn work(mut shard: Shard, works: &Receiver<Work>, parts: &Sender<SealedPart>) -> Shard {
+    let mut outcomes: Vec<Outcome> = Vec::new();
+    for work in works {
+        match work {
+            Work::Frame(frame) => credit(&mut shard, &frame, &mut outcomes),
+            Work::Event(lsn, event) => {
+                let earlier = shard.apply(lsn, &event);
+                // Nothing waits for a replay, so a closed window leaves at once.
+                let left = shard.leave(usize::MAX);
+                earlier.into_iter().chain(left).for_each(|part| drop(parts.send(part)));
+            }
+        }
+    }
+    shard
+}
+
+fn credit(shard: &mut Shard, frame: &Frame, outcomes: &mut Vec<Outcome>) {
+    let vouchers = frame.vouchers.as_chunks::<VOUCHER_BYTES>().0.iter().map(Packed);
+    let own: Vec<Checked<'_>> = vouchers
+        .zip(&frame.places)
+        .filter(|(_, (_, of))| *of == shard.index())
+        .map(|(voucher, &(channel, _))| Checked { voucher, channel, verdict: Verdict::Valid })
+        .collect();
+    shard.credit(frame.lsn, frame.at, &own, outcomes);
+}
