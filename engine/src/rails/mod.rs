@@ -89,7 +89,7 @@ pub fn policy(
 /// What `write` fails with; it is not called again.
 pub fn export<E>(content: &BatchContent, write: Taker<'_, E>) -> Result<(), E> {
     let short = short_id(content);
-    let amount = match content.policy.rail {
+    let amount = match content.head.policy.rail {
         Rail::Iso20022 => {
             if content.legs.iter().any(|leg| !leg.payment.is_pay_in()) {
                 let name = format!("{short}.pain.001.xml");
@@ -106,7 +106,7 @@ pub fn export<E>(content: &BatchContent, write: Taker<'_, E>) -> Result<(), E> {
 /// The first 16 hexadecimal digits of the batch's id: names its files, and the batch towards
 /// people.
 fn short_id(content: &BatchContent) -> String {
-    let mut id = content.id.to_string();
+    let mut id = content.head.id.to_string();
     id.truncate(16);
     id
 }

@@ -4,7 +4,7 @@
 //! front to back; only the JSON head (the batch without its legs) is ever held in memory.
 
 use crate::ledger::batch::field;
-use crate::ledger::{BatchContent, Leg, Obligation, Payment};
+use crate::ledger::{BatchContent, BatchHead, Leg, Obligation, Payment};
 use crate::types::{BatchId, PartyId, SettlementModel, Total};
 use serde::{Serialize, Serializer};
 use std::fmt::Display;
@@ -43,7 +43,7 @@ pub fn csv(content: &BatchContent, amount: AmountText<'_>, out: &mut dyn Write) 
             &part.to_string(),
             &units.to_string(),
             &amount(units),
-            &content.asset.code,
+            &content.head.asset.code,
             &from.party.to_string(),
             &cell(from.name),
             from.field("iban"),
@@ -75,13 +75,13 @@ fn kind(payment: &Payment) -> &'static str {
 /// Writes the batch as one JSON object, one line a leg and a carry.
 pub fn json(content: &BatchContent, amount: AmountText<'_>, out: &mut dyn Write) -> io::Result<()> {
     // What is carried is mostly less than the rail can write: all digits of the asset.
-    let full = |sum: Total| sum.decimal(content.asset.scale);
+    let full = |sum: Total| sum.decimal(content.head.asset.scale);
     let head = serde_json::to_string(&Head::of(content, amount, &full))?;
     let open = head.strip_suffix('}').expect("an object ends in a brace");
     out.write_all(open.as_bytes())?;
     let legs = content.legs.iter().map(|leg| LegLine::of(content, leg, amount));
     list(out, "legs", legs)?;
-    let carries = content.carries.iter().map(|carry| CarryLine::of(carry, &full));
+    let carries = content.head.carries.iter().map(|carry| CarryLine::of(carry, &full));
     list(out, "carries", carries)?;
     out.write_all(b"}\n")
 }
@@ -129,7 +129,7 @@ struct Side<'a> {
 impl<'a> Side<'a> {
     fn of(content: &'a BatchContent, party: PartyId) -> Self {
         if party == PartyId::CLEARING {
-            let account = content.policy.clearing.as_slice();
+            let account = content.head.policy.clearing.as_slice();
             return Self { party, name: field(account, "name"), account };
         }
         let known = content.accounts.get(&party);
@@ -222,13 +222,13 @@ struct Head<'a> {
 
 impl<'a> Head<'a> {
     fn of(content: &'a BatchContent, amount: AmountText<'_>, full: AmountText<'_>) -> Self {
-        let BatchContent { asset, policy, .. } = content;
+        let BatchHead { asset, policy, .. } = &*content.head;
         let pay_ins = || content.legs.iter().filter(|leg| leg.payment.is_pay_in());
         let pay_in_total = pay_ins().fold(Total::ZERO, |sum, leg| sum.plus(leg.payment.amount));
-        let cut_at = jiff::Timestamp::from_microsecond(content.cut_at.0);
+        let cut_at = jiff::Timestamp::from_microsecond(content.head.cut_at.0);
         Self {
-            batch_id: content.id,
-            windows: content.windows.iter().map(|window| window.0).collect(),
+            batch_id: content.head.id,
+            windows: content.head.windows.iter().map(|window| window.0).collect(),
             cut_at: cut_at.expect("the clock of a record is before the year 9999").to_string(),
             asset: Asset {
                 number: asset.number.0,
@@ -244,13 +244,13 @@ impl<'a> Head<'a> {
             unit: Money::of(policy.unit, amount),
             least: Money::of(policy.least, amount),
             most: Money::of(policy.most, amount),
-            total: Money::of(content.total, amount),
-            carried: Money::of(content.carried, full),
+            total: Money::of(content.head.total, amount),
+            carried: Money::of(content.head.carried, full),
             pay_in_legs: pay_ins().count(),
             pay_in_total: Money::of(pay_in_total, amount),
             control: Control {
                 legs: content.legs.len(),
-                sum: Money::of(content.total.plus(pay_in_total), amount),
+                sum: Money::of(content.head.total.plus(pay_in_total), amount),
             },
         }
     }

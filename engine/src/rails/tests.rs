@@ -4,7 +4,7 @@
 //! `xmllint` is the independent reader; the schema and its source are in `tests/schemas`.
 
 use super::*;
-use crate::ledger::{Account, Obligation, SealedAsset, SealedWindow};
+use crate::ledger::{Account, AssetSeal, Obligation, SealedAsset, SealedWindow, WindowTotals};
 use crate::types::{
     AssetNumber, Digest, Lsn, PartyId, SettlementModel, Timestamp, Total, WindowNumber,
 };
@@ -63,7 +63,16 @@ fn batch(
         payee: party(payee),
         amount: Total(amount),
     });
-    let sealed = SealedAsset { net: net.collect(), ..SealedAsset::default() };
+    let seal = AssetSeal {
+        asset: asset.number,
+        obligations_root: Digest::ZERO,
+        positions_root: Digest::ZERO,
+        carried_in: Total::ZERO,
+        totals: WindowTotals::default(),
+    };
+    let (net, positions) = (net.collect(), Vec::new());
+    let (obligations, evidence, carried) = (Vec::new(), Vec::new(), Vec::new());
+    let sealed = SealedAsset { obligations, evidence, carried, net, positions, seal };
     let window = SealedWindow {
         number: WindowNumber(7),
         first_lsn: Lsn(1),
@@ -160,10 +169,10 @@ fn assert_sound(content: &BatchContent) {
     let digits = |text: &str| text.replace('.', "").parse::<u128>().unwrap();
     let written: u128 = values("InstdAmt").iter().map(|text| digits(text)).sum();
     assert_eq!(written, digits(values("CtrlSum")[0]));
-    let policy = &content.policy;
+    let policy = &content.head.policy;
     let point = |text: &str| text.split_once('.').map_or(0, |(_, part)| part.len());
     let scale = u32::try_from(point(values("CtrlSum")[0])).unwrap();
-    assert_eq!(written * content.asset.whole().0, content.total.0 * 10u128.pow(scale));
+    assert_eq!(written * content.head.asset.whole().0, content.head.total.0 * 10u128.pow(scale));
     assert!(policy.unit <= policy.least && policy.least <= policy.most);
 }
 
@@ -207,7 +216,7 @@ fn small_batches_are_the_golden_files_byte_for_byte() {
     for (name, model) in [("bilateral", BILATERAL), ("multilateral", MULTILATERAL)] {
         let content = batch(&asset("EUR", 6, model), &OWED, &plain);
         let written = files(&content);
-        let short = &content.id.to_string()[..16];
+        let short = &content.head.id.to_string()[..16];
         let ends = ["legs.csv", "legs.json", "pain.001.xml"];
         let expected: Vec<String> = ends.iter().map(|end| format!("{short}.{end}")).collect();
         assert_eq!(written.keys().cloned().collect::<Vec<_>>(), expected);
@@ -255,10 +264,10 @@ fn a_control_sum_that_the_schema_cannot_hold_is_left_out() {
     let asset = asset("KWD", 3, BILATERAL);
     let mut content = batch(&asset, &[(1, 2, 1)], &plain);
     let mut leg = content.legs.remove(0);
-    leg.payment.amount = content.policy.most;
+    leg.payment.amount = content.head.policy.most;
     // A million legs of the largest amount are 10^18 thousandths: 19 digits.
     content.legs = vec![leg; 1_000_001];
-    content.total = Total(content.policy.most.0 * 1_000_001);
+    Arc::make_mut(&mut content.head).total = Total(content.head.policy.most.0 * 1_000_001);
     let mut start = Vec::new();
     let stopped = export(&content, &mut |_, piece: &[u8]| {
         start.extend_from_slice(piece);
@@ -272,7 +281,7 @@ fn a_control_sum_that_the_schema_cannot_hold_is_left_out() {
 #[test]
 fn a_batch_that_pays_nobody_has_no_bank_file_and_says_so_in_the_others() {
     let content = batch(&asset("EUR", 6, BILATERAL), &[(1, 2, 9_999)], &plain);
-    assert_eq!((content.legs.len(), content.carries.len()), (0, 1));
+    assert_eq!((content.legs.len(), content.head.carries.len()), (0, 1));
     let written = files(&content);
     assert_eq!(written.len(), 2);
     let json: serde_json::Value =
@@ -311,9 +320,9 @@ fn json_holds_every_leg_and_names_as_they_are() {
     let json: serde_json::Value = serde_json::from_str(&text).unwrap();
     let legs = json["legs"].as_array().unwrap();
     assert_eq!(legs.len(), content.legs.len());
-    assert_eq!(json["carries"].as_array().unwrap().len(), content.carries.len());
-    assert_eq!(json["batch_id"], content.id.to_string());
-    assert_eq!(json["total"]["amount_units"], content.total.to_string());
+    assert_eq!(json["carries"].as_array().unwrap().len(), content.head.carries.len());
+    assert_eq!(json["batch_id"], content.head.id.to_string());
+    assert_eq!(json["total"]["amount_units"], content.head.total.to_string());
     for (line, leg) in legs.iter().zip(&content.legs) {
         assert_eq!(line["key"], leg.key);
         assert_eq!(line["amount_units"], leg.payment.amount.to_string());
@@ -397,9 +406,9 @@ proptest! {
         let content = batch(&asset, &owed, &plain);
         if multilateral {
             let due: i128 = net.values().filter(|&&net| net > 0).sum();
-            prop_assert_eq!(content.total.0 + content.carried.0, due.unsigned_abs());
+            prop_assert_eq!(content.head.total.0 + content.head.carried.0, due.unsigned_abs());
         }
-        if content.total > Total::ZERO {
+        if content.head.total > Total::ZERO {
             assert_sound(&content);
         }
     }

@@ -1,10 +1,14 @@
 //! Computing a batch: beside the pipeline, from sealed windows, which never change.
 
+use super::archive::{Archive, NotLoaded};
+use super::signing::signed;
+use crate::journal::kept;
 use crate::ledger::control::{self, Command};
-use crate::ledger::{BatchContent, Rail, Refusal, Request};
+use crate::ledger::{BatchContent, BatchHead, Rail, Refusal, Request};
 use crate::pipeline::{Intake, NotDone};
 use crate::rails;
-use crate::types::{AssetNumber, BatchId, WindowNumber};
+use crate::sign::{EngineKey, Signed};
+use crate::types::{AssetNumber, BatchId, WindowNumber, batch_statement};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -30,18 +34,22 @@ const ATTEMPTS: usize = 8;
 /// Computes a batch and has it journaled.
 ///
 /// # Errors
-/// `Refused` by a rule, or `Busy`.
+/// `Refused` by a rule, `Busy`, or `Storage`.
 pub async fn create_batch(
     intake: &Intake,
+    archive: &Archive,
+    engine_key: &EngineKey,
     clearing: &Clearing,
     ask: &CreateBatch,
-) -> Result<Arc<BatchContent>, NotDone> {
+) -> Result<Arc<BatchHead>, NotLoaded> {
     for _ in 0..ATTEMPTS {
         if let Some(first) = intake.read(|control| first_result(control, &ask.request)).await?? {
             return Ok(first);
         }
-        match compute(intake, clearing, ask).await {
-            Err(NotDone::Refused(Refusal::AccountsMoved)) => {}
+        match compute(intake, archive, engine_key, clearing, ask).await {
+            Err(NotLoaded::NotDone(NotDone::Refused(
+                Refusal::AccountsMoved | Refusal::EngineKeyMoved,
+            ))) => {}
             done => return done,
         }
     }
@@ -51,17 +59,19 @@ pub async fn create_batch(
 fn first_result(
     control: &control::Control,
     request: &Request,
-) -> Result<Option<Arc<BatchContent>>, Refusal> {
+) -> Result<Option<Arc<BatchHead>>, Refusal> {
     let Some(lsn) = control.answered(request)? else { return Ok(None) };
     let batch: BatchId = control.batch_computed_by(lsn).expect("the request computed a batch");
-    Ok(Some(control.batch(batch)?.content.clone()))
+    Ok(Some(control.batch(batch)?.head.clone()))
 }
 
 async fn compute(
     intake: &Intake,
+    archive: &Archive,
+    engine_key: &EngineKey,
     clearing: &Clearing,
     ask: &CreateBatch,
-) -> Result<Arc<BatchContent>, NotDone> {
+) -> Result<Arc<BatchHead>, NotLoaded> {
     let (windows, asset, directory_version) = intake
         .read(|control| {
             let windows = control.settleable(&ask.windows, ask.asset)?;
@@ -74,20 +84,29 @@ async fn compute(
         .await??;
     let account = clearing.get(&ask.rail).map_or(&[][..], Vec::as_slice);
     let policy = rails::policy(ask.rail, &asset, account)?;
-    let (accounts, rail) = (intake.clone(), ask.rail);
+    let (accounts, rail, archive) = (intake.clone(), ask.rail, archive.clone());
     let content = tokio::task::spawn_blocking(move || {
+        let load = |sealed| archive.window(sealed);
+        let windows = windows.iter().map(load).collect::<Result<Vec<_>, _>>()?;
         // The lock is taken anew for each account, so that the sequencer never waits for a batch. If
         // an account changes meanwhile, its version does, and the batch is refused and made again.
-        BatchContent::compute(&windows, &asset, &policy, |party| {
+        let content = BatchContent::compute(&windows, &asset, &policy, |party| {
             accounts.control().account(party, rail)
-        })
+        })?;
+        // What it was computed from is durable before the record that speaks of it.
+        kept::put_batch(archive.store(), &content)?;
+        Ok::<_, NotLoaded>(content.head)
     });
-    let content = Arc::new(content.await.expect("computing a batch does not panic")?);
+    let head = content.await.expect("computing a batch does not panic")?;
+    let statement = batch_statement(intake.hasher().network(), head.id);
+    let Signed { key, signature } = signed(intake, engine_key, &statement);
     let create = control::CreateBatch {
         request: ask.request.clone(),
-        content: content.clone(),
+        head: head.clone(),
+        key,
+        signature,
         directory_version,
     };
     intake.command(Command::CreateBatch(create)).await?;
-    Ok(content)
+    Ok(head)
 }

@@ -1,12 +1,17 @@
 //! Settlement: from the cut to the batch.
 //!
-//! Owns the sealer (cut windows get their root), the schedule (windows close by themselves) and how a
+//! Owns the sealer (cut windows get their root), the archive (what is kept of them), the schedule (windows close by themselves) and how a
 //! batch is computed beside the pipeline. Decides nothing: every transition is a command to it.
 
+mod archive;
 mod batches;
+mod evidence;
 mod schedule;
 mod sealer;
+mod signing;
 
+pub use archive::{Archive, NotLoaded};
 pub use batches::{Clearing, CreateBatch, create_batch};
+pub use evidence::{NotProved, Request as EvidenceRequest, export, prove};
 pub use schedule::{SCHEDULE_PREFIX, close_every};
 pub use sealer::Sealer;

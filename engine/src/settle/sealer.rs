@@ -1,11 +1,18 @@
-//! The sealer: collects a cut window's parts from all shards, nets them, and has the root journaled.
+//! The sealer: collects a cut window's parts from all shards, nets them, keeps what was owed with its
+//! evidence, and then has the root journaled.
 //!
 //! One thread, beside the pipeline, so that ingest does not wait for sorting and hashing.
 
+use super::archive::NotLoaded;
+use super::signing::signed;
+use crate::journal::kept;
 use crate::ledger::control::Command;
-use crate::ledger::{SealedPart, seal};
-use crate::pipeline::{Busy, Intake, NotDone};
-use crate::types::WindowNumber;
+use crate::ledger::event::WindowSealed;
+use crate::ledger::seal::Cut;
+use crate::ledger::{AssetSeal, Refusal, Sealed, SealedPart, SealedWindow, seal};
+use crate::pipeline::{self, Busy, Intake, NotDone};
+use crate::sign::{EngineKey, Signed};
+use crate::types::{WindowNumber, window_statement};
 use crossbeam::channel::{Receiver, Sender, bounded};
 use crossbeam::select;
 use std::collections::BTreeMap;
@@ -21,10 +28,10 @@ pub struct Sealer {
 impl Sealer {
     /// Starts it.
     #[must_use]
-    pub fn start(intake: Intake, parts: Receiver<SealedPart>) -> Self {
+    pub fn start(intake: Intake, parts: Receiver<SealedPart>, engine_key: Arc<EngineKey>) -> Self {
         let (stop, stopped) = bounded(0);
         let thread = std::thread::Builder::new().name("sealer".to_owned());
-        let thread = thread.spawn(move || run(&intake, &parts, &stopped));
+        let thread = thread.spawn(move || run(&intake, &parts, &stopped, &engine_key));
         Self { stop, thread: thread.expect("the system can start a thread") }
     }
 
@@ -36,7 +43,12 @@ impl Sealer {
     }
 }
 
-fn run(intake: &Intake, parts: &Receiver<SealedPart>, stopped: &Receiver<()>) {
+fn run(
+    intake: &Intake,
+    parts: &Receiver<SealedPart>,
+    stopped: &Receiver<()>,
+    engine_key: &EngineKey,
+) {
     let mut waiting: BTreeMap<WindowNumber, Vec<SealedPart>> = BTreeMap::new();
     loop {
         let part = select! {
@@ -52,11 +64,40 @@ fn run(intake: &Intake, parts: &Receiver<SealedPart>, stopped: &Receiver<()>) {
         }
         let parts = waiting.remove(&window).expect("it was just there");
         let cut = intake.control().cut(window).expect("a window is cut before its parts arrive");
-        let sealed = Arc::new(seal(cut, parts));
-        match intake.command_here(Command::SealWindow(sealed)) {
-            Ok(_) => {}
-            Err(NotDone::Busy(Busy::Stopping | Busy::Full)) => return,
-            Err(NotDone::Refused(refusal)) => panic!("a cut window can be sealed: {refusal}"),
+        match seal_window(intake, engine_key, cut, parts) {
+            Ok(()) => {}
+            Err(NotLoaded::NotDone(NotDone::Busy(Busy::Stopping | Busy::Full))) => return,
+            Err(NotLoaded::NotDone(NotDone::Refused(refusal))) => {
+                panic!("a cut window can be sealed: {refusal}")
+            }
+            Err(NotLoaded::Storage(error)) => pipeline::stop_at_once(&error),
+        }
+    }
+}
+
+/// Evidence is durable before the record that speaks of it.
+fn seal_window(
+    intake: &Intake,
+    engine_key: &EngineKey,
+    cut: Cut,
+    parts: Vec<SealedPart>,
+) -> Result<(), NotLoaded> {
+    let sealed = seal(cut, parts);
+    kept::put_window(&**intake.store(), &sealed)?;
+    let Sealed { window, evidence } = sealed;
+    drop(evidence);
+    let network = intake.hasher().network();
+    let SealedWindow { number, root, cut_lsn, cut_at, credited, .. } = window;
+    let statement = window_statement(network, number, root, cut_lsn, cut_at, credited);
+    let assets: Vec<AssetSeal> = window.seals().copied().collect();
+    loop {
+        let Signed { key, signature } = signed(intake, engine_key, &statement);
+        let assets = assets.clone();
+        let event = WindowSealed { window: number, root, credited, assets, key, signature };
+        match intake.command_here(Command::SealWindow(event)) {
+            // The engine's key was rotated at this very moment: once more, with the new one.
+            Err(NotDone::Refused(Refusal::EngineKeyMoved)) => {}
+            done => return Ok(done.map(|_| ())?),
         }
     }
 }

@@ -6,11 +6,16 @@
 //! voucher means.
 
 mod keys;
+mod single;
 
 pub use keys::{Key, Keys, KeysView, check_key};
+pub use single::is_signed;
 pub use tallystick_verify::{
     Backend, Check, KeyError, Options, Scratch, Status, TierStatus, Unavailable, Verifier,
 };
+
+/// A key as the crate sees it, without whose it is.
+pub type SignatureKey = tallystick_verify::Key;
 
 /// What the crate says of a signature; `types::Verdict` is what is known of a voucher.
 pub type SignatureVerdict = tallystick_verify::Verdict;

@@ -84,6 +84,6 @@ fn check_name(name: &str) -> Result<String, AccountError> {
 
 /// How the amounts of a batch are written.
 pub fn amounts(content: &BatchContent) -> Amounts {
-    assert_eq!(content.policy.rail, Rail::Iso20022, "a batch is exported by its own rail");
-    Amounts::new(&content.asset, content.policy.unit)
+    assert_eq!(content.head.policy.rail, Rail::Iso20022, "a batch is exported by its own rail");
+    Amounts::new(&content.head.asset, content.head.policy.unit)
 }

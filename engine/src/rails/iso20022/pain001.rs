@@ -62,16 +62,16 @@ impl<'a> File<'a> {
         let payouts = &content.legs[first..];
         assert!(!payouts.is_empty(), "the schema knows no file without a transaction");
         assert!(payouts.iter().all(|leg| !leg.payment.is_pay_in()), "pay-ins come first");
-        assert_eq!(sum(payouts), content.total, "the legs pay the batch's total");
+        assert_eq!(sum(payouts), content.head.total, "the legs pay the batch's total");
         let currency =
-            content.asset.currency().expect("policy() lets only currencies into a batch");
-        let date = calendar::execution_date(content.cut_at, currency == "EUR");
+            content.head.asset.currency().expect("policy() lets only currencies into a batch");
+        let date = calendar::execution_date(content.head.cut_at, currency == "EUR");
         Self {
             content,
             payouts,
             amounts: super::amounts(content),
             currency,
-            id: content.id.to_string(),
+            id: content.head.id.to_string(),
             execution_date: date.to_string(),
             remittance: remittance(content),
         }
@@ -80,7 +80,7 @@ impl<'a> File<'a> {
     fn group_header(&self, xml: &mut Xml<'_>) -> io::Result<()> {
         group(xml, "GrpHdr", |xml| {
             leaf(xml, "MsgId", &self.id[..32])?;
-            leaf(xml, "CreDtTm", &calendar::instant_text(self.content.cut_at))?;
+            leaf(xml, "CreDtTm", &calendar::instant_text(self.content.head.cut_at))?;
             self.control(xml, self.payouts)?;
             let (name, _) = self.party(PartyId::CLEARING);
             group(xml, "InitgPty", |xml| leaf(xml, "Nm", &text::name(name)))
@@ -154,7 +154,7 @@ impl<'a> File<'a> {
     /// A party's name and the fields of its account.
     fn party(&self, party: PartyId) -> (&'a str, &'a [(String, String)]) {
         if party == PartyId::CLEARING {
-            let fields = &self.content.policy.clearing;
+            let fields = &self.content.head.policy.clearing;
             let name =
                 field(fields, "name").expect("policy() asks for the clearing account's name");
             return (name, fields);
@@ -172,19 +172,19 @@ fn sum(legs: &[Leg]) -> Total {
 /// "Tallystick windows 1-3 asset 978 batch 0123456789abcdef": at most 140 characters, and of the
 /// set.
 fn remittance(content: &BatchContent) -> String {
-    let (first, last) = match content.windows.as_slice() {
+    let (first, last) = match content.head.windows.as_slice() {
         [first, .., last] => (first, last),
         [one] => (one, one),
         [] => panic!("a batch settles at least one window"),
     };
-    let count = content.windows.len();
+    let count = content.head.windows.len();
     let run = last.0 - first.0 + 1 == u64::try_from(count).expect("a length fits 64 bits");
     let windows = match (count, run) {
         (1, _) => format!("window {first}"),
         (_, true) => format!("windows {first}-{last}"),
         (_, false) => format!("{count} windows {first}-{last}"),
     };
-    let (asset, batch) = (content.asset.number, super::super::short_id(content));
+    let (asset, batch) = (content.head.asset.number, super::super::short_id(content));
     format!("Tallystick {windows} asset {asset} batch {batch}")
 }
 

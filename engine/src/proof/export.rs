@@ -1,0 +1,191 @@
+//! Writing an evidence export: a file header, then sections, each with a digest that covers the one
+//! before it, and an end that says how much there was.
+
+use crate::ledger::{EVIDENCE_BYTES, EvidenceDigest, Obligation};
+use crate::limits::EXPORT_CHUNK_BYTES;
+use crate::types::{AssetNumber, Digest, NetworkId, SectionHasher, WindowNumber};
+use std::io::{self, Write};
+
+/// The first bytes of the file: its name, the version (u16) and six zeros.
+pub(super) const FILE_HEAD: [u8; 16] = *b"TALLYEXP\x01\0\0\0\0\0\0\0";
+/// Bytes before a section's body: kind u8, three zeros, length u32.
+pub(super) const SECTION_HEAD_BYTES: usize = 8;
+
+/// What a section holds. The discriminants are in files for ever.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub(super) enum Kind {
+    /// Network and windows. The first section.
+    Head = 1,
+    /// Records of events, as they were journaled, one after the other.
+    Events = 2,
+    /// A window begins: its number and how many assets follow.
+    Window = 3,
+    /// An asset of the window begins: numbers of rows and pieces that follow.
+    Asset = 4,
+    /// Rows of obligations.
+    Obligations = 5,
+    /// Rows of carries.
+    Carried = 6,
+    /// Pieces of evidence, in the order of the obligations.
+    Evidence = 7,
+    /// How much there was. The last section.
+    End = 8,
+}
+
+impl Kind {
+    const ALL: [Self; 8] = [
+        Self::Head,
+        Self::Events,
+        Self::Window,
+        Self::Asset,
+        Self::Obligations,
+        Self::Carried,
+        Self::Evidence,
+        Self::End,
+    ];
+
+    pub fn from_byte(byte: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| *kind as u8 == byte)
+    }
+}
+
+/// How much an export holds, or a part of it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Records of events.
+    pub events: u64,
+    /// Windows.
+    pub windows: u64,
+    /// Rows of obligations.
+    pub obligations: u64,
+    /// Rows of carries.
+    pub carried: u64,
+    /// Pieces of evidence.
+    pub evidence: u64,
+}
+
+impl Counts {
+    /// Bytes of the counts: five u64.
+    pub(super) const BYTES: usize = 40;
+
+    pub(super) fn encode(&self) -> [u8; Self::BYTES] {
+        let mut bytes = [0; Self::BYTES];
+        let counts = [self.events, self.windows, self.obligations, self.carried, self.evidence];
+        for (place, count) in bytes.as_chunks_mut::<8>().0.iter_mut().zip(counts) {
+            *place = count.to_le_bytes();
+        }
+        bytes
+    }
+}
+
+/// Writes an export from front to back; holds no more of it than one section.
+pub struct ExportWriter<W> {
+    out: W,
+    hasher: SectionHasher,
+    link: Digest,
+    open: Option<Kind>,
+    body: Vec<u8>,
+    counts: Counts,
+}
+
+impl<W: Write> ExportWriter<W> {
+    /// Begins an export of these windows (ascending), of the network's whole history of events.
+    ///
+    /// # Errors
+    /// When `out` cannot be written; so with all below.
+    pub fn new(mut out: W, network: NetworkId, windows: &[WindowNumber]) -> io::Result<Self> {
+        out.write_all(&FILE_HEAD)?;
+        let body = Vec::with_capacity(EXPORT_CHUNK_BYTES);
+        let (hasher, link, counts) = (SectionHasher::default(), Digest::ZERO, Counts::default());
+        let mut writer = Self { out, hasher, link, open: None, body, counts };
+        let mut head = network.0.to_vec();
+        windows.iter().for_each(|window| head.extend_from_slice(&window.0.to_le_bytes()));
+        writer.add(Kind::Head, &head)?;
+        Ok(writer)
+    }
+
+    /// Adds the next record of an event: header and body as they were journaled.
+    pub fn event(&mut self, record: &[u8]) -> io::Result<()> {
+        self.counts.events += 1;
+        self.add(Kind::Events, record)
+    }
+
+    /// Begins a window of which `assets` assets follow.
+    pub fn window(&mut self, window: WindowNumber, assets: u32) -> io::Result<()> {
+        self.counts.windows += 1;
+        self.close()?;
+        self.add(Kind::Window, &[&window.0.to_le_bytes()[..], &assets.to_le_bytes()].concat())
+    }
+
+    /// Begins an asset of the window, of which so many rows and pieces follow.
+    pub fn asset(
+        &mut self,
+        asset: AssetNumber,
+        obligations: u64,
+        carried: u64,
+        evidence: u64,
+    ) -> io::Result<()> {
+        self.close()?;
+        let mut body = asset.0.to_le_bytes().to_vec();
+        for count in [obligations, carried, evidence] {
+            body.extend_from_slice(&count.to_le_bytes());
+        }
+        self.add(Kind::Asset, &body)
+    }
+
+    /// Adds the asset's next obligation.
+    pub fn obligation(&mut self, owed: &Obligation, evidence: &EvidenceDigest) -> io::Result<()> {
+        self.counts.obligations += 1;
+        self.add(Kind::Obligations, &super::rows::obligation_row(owed, evidence))
+    }
+
+    /// Adds the asset's next carry, after its obligations.
+    pub fn carried(&mut self, carried: &Obligation) -> io::Result<()> {
+        self.counts.carried += 1;
+        self.add(Kind::Carried, &super::rows::carried_row(carried))
+    }
+
+    /// Adds the asset's next piece of evidence, after its carries.
+    pub fn evidence(&mut self, piece: &[u8; EVIDENCE_BYTES]) -> io::Result<()> {
+        self.counts.evidence += 1;
+        self.add(Kind::Evidence, piece)
+    }
+
+    /// Ends the export.
+    pub fn finish(mut self) -> io::Result<(W, Counts)> {
+        self.close()?;
+        let counts = self.counts;
+        self.add(Kind::End, &counts.encode())?;
+        self.close()?;
+        self.out.flush()?;
+        Ok((self.out, counts))
+    }
+
+    /// Adds to the section of that kind; begins another when the open one is of another kind or
+    /// full.
+    fn add(&mut self, kind: Kind, bytes: &[u8]) -> io::Result<()> {
+        let full = self.body.len() + bytes.len() > EXPORT_CHUNK_BYTES && !self.body.is_empty();
+        if self.open.is_some_and(|open| open != kind || full) {
+            self.close()?;
+        }
+        self.open = Some(kind);
+        self.body.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    /// Writes the open section.
+    fn close(&mut self) -> io::Result<()> {
+        let Some(kind) = self.open.take() else { return Ok(()) };
+        let length = u32::try_from(self.body.len()).expect("a section is bounded");
+        let mut head = [0; SECTION_HEAD_BYTES];
+        head[0] = kind as u8;
+        head[4..].copy_from_slice(&length.to_le_bytes());
+        self.link = self.hasher.digest(self.link, &head, &self.body);
+        self.out.write_all(&head)?;
+        self.out.write_all(&self.body)?;
+        self.out.write_all(&self.link.0)?;
+        self.body.clear();
+        Ok(())
+    }
+}

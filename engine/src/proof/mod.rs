@@ -1,0 +1,22 @@
+//! What leaves the engine so that others can check it without the engine: evidence exports, proofs
+//! of one pair or one position, receipts.
+//!
+//! Owns their bytes (described in `docs/FORMATS.md`) and how a proof or a receipt is checked on its
+//! own. Knows the ledger's plain data; never where evidence is kept, nor how a whole export is
+//! audited (`audit` does that).
+
+mod check;
+mod document;
+mod export;
+mod make;
+mod read;
+pub mod rows;
+
+pub use check::{Checked, Trust, check_document};
+pub use document::{
+    AssetRoots, Document, Hex, PairProof, PositionProof, Proof, RECEIPT_FORMAT, Receipt, RowKind,
+    SignerParty, Step, WindowProof,
+};
+pub use export::{Counts, ExportWriter};
+pub use make::{PartialProof, ProofMaker, Wanted};
+pub use read::{AssetIndex, ExportFile, Part, ReadError, WindowIndex};

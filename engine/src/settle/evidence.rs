@@ -1,0 +1,150 @@
+//! Handing out evidence: exports of windows and proofs, read from what is kept. Never holds up the
+//! pipeline: it reads what never changes.
+
+use super::archive::{Archive, NotLoaded};
+use crate::journal::{JournalError, kept};
+use crate::ledger::{EVIDENCE_BYTES, SealedHead};
+use crate::proof::{
+    AssetRoots, ExportWriter, Hex, PartialProof, Proof, ProofMaker, Wanted, WindowProof,
+};
+use crate::types::{AssetNumber, Lsn, NetworkId};
+use std::io::Write;
+
+/// Why nothing can be proved.
+#[derive(Debug, thiserror::Error)]
+pub enum NotProved {
+    /// There is no leaf.
+    #[error("{0}")]
+    Nothing(String),
+    /// What is kept cannot be read.
+    #[error(transparent)]
+    Storage(#[from] JournalError),
+}
+
+/// Which windows are exported, and up to which record the events are given.
+pub struct Request {
+    /// The deployment.
+    pub network: NetworkId,
+    /// The sealed windows, ascending.
+    pub windows: Vec<SealedHead>,
+    /// The last event that is given; it is durable.
+    pub to: Lsn,
+}
+
+/// Writes an export.
+///
+/// # Errors
+/// When what is kept cannot be read, or `out` cannot be written (as `Storage`, with its text).
+pub fn export(archive: &Archive, request: &Request, out: impl Write) -> Result<(), NotLoaded> {
+    let failed = |error: std::io::Error| JournalError::Storage(error.to_string());
+    let store = archive.store();
+    let numbers: Vec<_> = request.windows.iter().map(|sealed| sealed.head.number).collect();
+    let mut writer = ExportWriter::new(out, request.network, &numbers).map_err(failed)?;
+    store.read_events(request.to, &mut |_, record| writer.event(record).map_err(failed))?;
+    for sealed in &request.windows {
+        let window = archive.window(sealed)?;
+        let assets = u32::try_from(window.assets.len()).expect("assets are limited");
+        writer.window(window.number, assets).map_err(failed)?;
+        for (&asset, of) in &window.assets {
+            let length = |n: usize| u64::try_from(n).expect("a length fits 64 bits");
+            let pieces = of.evidence.iter().map(|evidence| u64::from(evidence.count)).sum();
+            let (obligations, carried) = (length(of.obligations.len()), length(of.carried.len()));
+            writer.asset(asset, obligations, carried, pieces).map_err(failed)?;
+            for (owed, evidence) in of.obligations.iter().zip(&of.evidence) {
+                writer.obligation(owed, evidence).map_err(failed)?;
+            }
+            of.carried.iter().try_for_each(|carry| writer.carried(carry)).map_err(failed)?;
+            for page in 0.. {
+                let rows = kept::page(store, window.number, kept::EVIDENCE, asset, page)?;
+                let Some(rows) = rows else { break };
+                let mut pieces = rows.as_chunks::<EVIDENCE_BYTES>().0.iter();
+                pieces.try_for_each(|piece| writer.evidence(piece)).map_err(failed)?;
+            }
+        }
+    }
+    writer.finish().map_err(failed)?;
+    Ok(())
+}
+
+/// Proves a pair or a position.
+///
+/// # Errors
+/// `Nothing` when there is nothing of it in the window, or when what is kept cannot be read.
+pub fn prove(
+    archive: &Archive,
+    network: NetworkId,
+    sealed: &SealedHead,
+    asset: AssetNumber,
+    wanted: Wanted,
+) -> Result<Proof, NotProved> {
+    let window = archive.window(sealed)?;
+    let number = window.number;
+    let nothing = || {
+        NotProved::Nothing(match wanted {
+            Wanted::Pair { payer, payee } => {
+                format!("{payer} owes {payee} nothing in asset {asset} of window {number}")
+            }
+            Wanted::Position { party, .. } => format!(
+                "the position of {party} in asset {asset} of window {number} is zero, and a zero \
+                 position has no leaf; prove its pairs instead"
+            ),
+        })
+    };
+    let of = window.assets.get(&asset).ok_or_else(nothing)?;
+    let mut maker = ProofMaker::new(number, asset, wanted);
+    for (owed, evidence) in of.obligations.iter().zip(&of.evidence) {
+        maker.obligation(owed, evidence);
+    }
+    of.carried.iter().for_each(|carry| maker.carried(carry));
+    of.positions.iter().for_each(|position| maker.position(position));
+    let mut selected: PartialProof = maker.finish().ok_or_else(nothing)?;
+    let mut reader = Pieces { archive, sealed, asset, page: None };
+    for pair in 0..selected.pieces().len() {
+        let range = selected.pieces()[pair].clone();
+        let pieces = range.map(|piece| reader.piece(piece)).collect::<Result<Vec<_>, _>>()?;
+        selected.put(pair, pieces.into_iter());
+    }
+    let seal = &sealed.seal;
+    let roots = seal.assets.iter().map(|seal| AssetRoots {
+        asset: seal.asset.0,
+        obligations_root: Hex(seal.obligations_root.0),
+        positions_root: Hex(seal.positions_root.0),
+    });
+    let head = &sealed.head;
+    let window = WindowProof {
+        number: number.0,
+        root: Hex(seal.root.0),
+        cut_lsn: head.cut_lsn.0,
+        cut_at_us: head.cut_at.0,
+        credited: head.credited,
+        signature: Hex(seal.signature),
+    };
+    Ok(selected.proof(network, seal.key, window, roots.collect()))
+}
+
+/// Pieces of evidence by their number in an asset, page by page.
+struct Pieces<'a> {
+    archive: &'a Archive,
+    sealed: &'a SealedHead,
+    asset: AssetNumber,
+    page: Option<(u64, Vec<u8>)>,
+}
+
+impl Pieces<'_> {
+    fn piece(&mut self, number: u64) -> Result<[u8; EVIDENCE_BYTES], JournalError> {
+        let per_page = u64::try_from(kept::PIECES).expect("a page is small");
+        let (page, at) = (number / per_page, number % per_page);
+        if self.page.as_ref().is_none_or(|(held, _)| *held != page) {
+            let (store, window) = (self.archive.store(), self.sealed.head.number);
+            let index = usize::try_from(page).expect("pages fit memory");
+            let rows = kept::page(store, window, kept::EVIDENCE, self.asset, index)?;
+            self.page = Some((page, rows.unwrap_or_default()));
+        }
+        let rows = self.page.as_ref().map_or(&[][..], |(_, rows)| rows);
+        let at = usize::try_from(at).expect("a page is small");
+        rows.as_chunks().0.get(at).copied().ok_or_else(|| {
+            let window = self.sealed.head.number;
+            JournalError::Storage(format!("the evidence kept of window {window} lacks a page"))
+        })
+    }
+}
