@@ -1,0 +1,362 @@
+//! A data directory as the source of an audit: its events, the windows and batches kept beside
+//! them, the frames that are still there, and the last checkpoint.
+
+use super::difference::{AuditError, Difference};
+use super::events::Audit;
+use super::registry::Registry;
+use super::source::{Source, Visit};
+use crate::journal::rocks::RocksJournal;
+use crate::journal::{Chain, Entry, Journal, JournalError, checkpoint, kept, replay};
+use crate::ledger::{Event, Held};
+use crate::limits::VERIFY_BATCH;
+use crate::proof::Part;
+use crate::types::{
+    Amount, AssetNumber, ChannelHasher, ChannelId, Digest, Lsn, NetworkId, Packed, SignerKey,
+    VOUCHER_BYTES, WindowNumber, message,
+};
+use crate::verify::{Check, Scratch, SignatureVerdict, Verifier};
+use std::cmp::Ordering;
+use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
+
+/// A journal with its store, opened for reading.
+pub struct Directory {
+    journal: Box<dyn Journal>,
+    /// The sealed windows, with their assets.
+    windows: BTreeMap<WindowNumber, Vec<AssetNumber>>,
+}
+
+impl Directory {
+    /// Opens a data directory for reading. No engine may run on it meanwhile.
+    ///
+    /// # Errors
+    /// When an engine runs on it, or it cannot be read.
+    pub fn open(dir: &Path) -> Result<Self, AuditError> {
+        Self::new(Box::new(RocksJournal::open_read_only(dir)?))
+    }
+
+    /// Of a journal that nobody writes meanwhile.
+    ///
+    /// # Errors
+    /// When its events cannot be read.
+    pub fn new(journal: Box<dyn Journal>) -> Result<Self, AuditError> {
+        let (mut chain, mut windows) = (Chain::start(), BTreeMap::new());
+        journal.read_events(Lsn(u64::MAX), &mut |lsn, bytes| {
+            if let Entry::Event(event) = chain.follow_event(lsn, bytes)?.entry()?
+                && let Event::WindowSealed(seal) = *event
+            {
+                windows.insert(seal.window, seal.assets.iter().map(|seal| seal.asset).collect());
+            }
+            Ok(())
+        })?;
+        Ok(Self { journal, windows })
+    }
+}
+
+impl Source for Directory {
+    fn windows(&self) -> Vec<WindowNumber> {
+        self.windows.keys().copied().collect()
+    }
+
+    fn evidence(&self) -> u64 {
+        0
+    }
+
+    fn events(&self, visit: &mut Visit<'_>) -> Result<(), AuditError> {
+        let mut ended = None;
+        let read = self.journal.read_events(Lsn(u64::MAX), &mut |lsn, bytes| {
+            visit(lsn, bytes).map_err(|error| {
+                // The journal only knows its own errors; the audit's is handed round it.
+                let why = error.to_string();
+                ended = Some(error);
+                JournalError::Storage(why)
+            })
+        });
+        match ended {
+            Some(error) => Err(error),
+            None => Ok(read?),
+        }
+    }
+
+    fn beginnings(&self) -> &[(String, Lsn, Digest)] {
+        &[]
+    }
+
+    fn assets(&self, window: WindowNumber) -> Vec<AssetNumber> {
+        self.windows.get(&window).cloned().unwrap_or_default()
+    }
+
+    fn rows(
+        &self,
+        window: WindowNumber,
+        asset: AssetNumber,
+        part: Part,
+        piece: usize,
+    ) -> Result<Option<Vec<u8>>, AuditError> {
+        let section = match part {
+            Part::Obligations => kept::OBLIGATIONS,
+            Part::Carried => kept::CARRIED,
+            Part::Evidence => kept::EVIDENCE,
+        };
+        let page = kept::page(&*self.journal.store(), window, section, asset, piece)?;
+        match page {
+            Some(page) if !page.len().is_multiple_of(part.row_bytes()) => {
+                let difference = Difference::new("what is kept of it", "whole rows", page.len());
+                Err(difference.window(window).asset(asset).into())
+            }
+            page => Ok(page),
+        }
+    }
+
+    fn network(&self) -> Option<NetworkId> {
+        None
+    }
+
+    fn directory(&self) -> Option<&Directory> {
+        Some(self)
+    }
+}
+
+/// Checks the frames and the checkpoint of a directory whose events and windows were found to be
+/// right.
+pub(super) fn check(audit: &mut Audit<'_>, directory: &Directory) -> Result<(), AuditError> {
+    let store = directory.journal.store();
+    for (batch, carries) in audit.known_carries() {
+        let head = kept::load_batch_head(&*store, batch).map_err(kept_error)?;
+        if head.carries != carries {
+            let (expected, found) = (format!("{carries:?}"), format!("{:?}", head.carries));
+            let difference = Difference::new("what is kept of its carries", expected, found);
+            return Err(difference.batch(batch).into());
+        }
+    }
+    let commit = checkpoint::committed(&*store).map_err(kept_error)?;
+    let start = match &commit {
+        None => Chain::start(),
+        Some(commit) => {
+            check_checkpoint(audit, directory, commit)?;
+            Chain::after(commit.tail, commit.at)
+        }
+    };
+    check_frames(audit, directory, start)?;
+    if commit.is_some() {
+        audit.not_checked.push(
+            "frames below the last checkpoint, if any are left: what they credited is evidence"
+                .into(),
+        );
+    }
+    Ok(())
+}
+
+/// What is kept beside the journal and does not fit it is a difference, not a failure to read.
+fn kept_error(error: JournalError) -> AuditError {
+    match error {
+        JournalError::Storage(why) => {
+            Difference::new("what is kept beside the journal", "what was written", why).into()
+        }
+        other @ (JournalError::Locked { .. }
+        | JournalError::NotAJournal { .. }
+        | JournalError::OtherNetwork { .. }
+        | JournalError::OtherFormat { .. }
+        | JournalError::Damaged { .. }) => other.into(),
+    }
+}
+
+/// Every channel of the checkpoint must be as its voucher says, and as the sealed windows say.
+fn check_checkpoint(
+    audit: &mut Audit<'_>,
+    directory: &Directory,
+    commit: &checkpoint::Commit,
+) -> Result<(), AuditError> {
+    let registry = &audit.registry;
+    let payer = |signer: SignerKey| registry.signers.get(&signer).map(|signer| signer.party);
+    let mut signatures = Signatures::new(audit);
+    let mut ended: Option<AuditError> = None;
+    let store = directory.journal.store();
+    let hasher = audit.hasher.as_ref().expect("genesis was first");
+    // A channel may stand in several segments; the last one counts.
+    let mut newest: HashMap<ChannelId, Newest> = HashMap::new();
+    let read = checkpoint::load(&*store, commit, &payer, &mut |page| {
+        newest.extend(page.channels.iter().map(|held| Newest::of(hasher, held)));
+        let vouchers = page.channels.iter().map(|held| held.evidence.voucher);
+        signatures.add(vouchers, None).map_err(|difference| {
+            ended = Some(difference.into());
+            JournalError::Storage(String::new())
+        })
+    });
+    match ended {
+        Some(error) => return Err(error),
+        None => read.map_err(kept_error)?,
+    }
+    signatures.check()?;
+    for (channel, held) in &newest {
+        check_held(audit, commit.window, *channel, held)?;
+    }
+    let checked = signatures.checked;
+    audit.counts.voucher_signatures += checked;
+    Ok(())
+}
+
+/// What a checkpoint says of a channel last.
+struct Newest {
+    window: WindowNumber,
+    total: Amount,
+    before: Amount,
+    lsn: Lsn,
+}
+
+impl Newest {
+    fn of(hasher: &ChannelHasher, held: &Held) -> (ChannelId, Self) {
+        let voucher = held.evidence.voucher();
+        let (total, before, lsn) = (voucher.cumulative(), held.evidence.before, held.evidence.lsn);
+        (hasher.channel(voucher), Self { window: held.window, total, before, lsn })
+    }
+}
+
+/// The total that a channel had at the end of the last sealed window must be the one in the
+/// checkpoint, or the one from which the window goes on that was `open` at the checkpoint. If that window
+/// was sealed since, the total can only have risen.
+fn check_held(
+    audit: &Audit<'_>,
+    open: WindowNumber,
+    channel: ChannelId,
+    held: &Newest,
+) -> Result<(), Difference> {
+    let Some((sealed, window)) = audit.totals.total(channel) else { return Ok(()) };
+    let (found, agrees) = match held.window.cmp(&window) {
+        // The window was sealed after the checkpoint.
+        Ordering::Less => return Ok(()),
+        Ordering::Equal if held.window == open => (held.total, held.total <= sealed),
+        Ordering::Equal => (held.total, held.total == sealed),
+        Ordering::Greater => (held.before, held.before == sealed && held.window == open),
+    };
+    if agrees {
+        return Ok(());
+    }
+    let difference = Difference::new("the checkpoint's total", sealed, found);
+    Err(difference.window(window).channel(channel).lsn(held.lsn))
+}
+
+/// Every frame from the checkpoint on: its place in the chain of all records, and every signature
+/// in it.
+fn check_frames(
+    audit: &mut Audit<'_>,
+    directory: &Directory,
+    mut chain: Chain,
+) -> Result<(), AuditError> {
+    let mut signatures = Signatures::new(audit);
+    let (mut frames, mut ended) = (0, None);
+    let read = replay(&*directory.journal, &mut chain, &mut |record| {
+        let Entry::Frame(vouchers) = record.entry()? else { return Ok(()) };
+        frames += 1;
+        signatures.add(vouchers.iter().copied(), Some(record.lsn)).map_err(|difference| {
+            ended = Some(difference);
+            JournalError::Storage(String::new())
+        })
+    });
+    match ended {
+        Some(difference) => return Err(difference.into()),
+        None => read?,
+    }
+    signatures.check()?;
+    let checked = signatures.checked;
+    audit.counts.frames += frames;
+    audit.counts.voucher_signatures += checked;
+    Ok(())
+}
+
+/// Vouchers that are checked together, by all threads.
+const TOGETHER: usize = 16_384;
+
+/// A voucher, and the record that holds it, if it is known.
+type Found = ([u8; VOUCHER_BYTES], Option<Lsn>);
+
+/// Checks signatures of vouchers by what is registered, many at once.
+struct Signatures<'a, 'b> {
+    audit: &'a Audit<'b>,
+    pending: Vec<Found>,
+    checked: u64,
+}
+
+impl<'a, 'b> Signatures<'a, 'b> {
+    fn new(audit: &'a Audit<'b>) -> Self {
+        Self { audit, pending: Vec::with_capacity(TOGETHER), checked: 0 }
+    }
+
+    fn add(
+        &mut self,
+        vouchers: impl Iterator<Item = [u8; VOUCHER_BYTES]>,
+        lsn: Option<Lsn>,
+    ) -> Result<(), Difference> {
+        self.pending.extend(vouchers.map(|voucher| (voucher, lsn)));
+        if self.pending.len() < TOGETHER { Ok(()) } else { self.check() }
+    }
+
+    /// Checks what waits, each thread a share of it; the first difference by order counts.
+    fn check(&mut self) -> Result<(), Difference> {
+        let audit = self.audit;
+        let share = self.pending.len().div_ceil(audit.settings.threads.max(1)).max(VERIFY_BATCH);
+        let hasher = audit.hasher.as_ref().expect("the first record is genesis");
+        let known = &Known { registry: &audit.registry, hasher, verifier: audit.verifier };
+        std::thread::scope(|scope| {
+            let start = |share| scope.spawn(move || check_share(known, share));
+            let shares: Vec<_> = self.pending.chunks(share).map(start).collect();
+            let join = |share: std::thread::ScopedJoinHandle<'_, Result<(), Difference>>| {
+                share.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+            };
+            shares.into_iter().map(join).collect::<Result<Vec<()>, Difference>>()
+        })?;
+        self.checked += u64::try_from(self.pending.len()).expect("a length fits 64 bits");
+        self.pending.clear();
+        Ok(())
+    }
+}
+
+/// What a thread needs to know.
+struct Known<'a> {
+    registry: &'a Registry,
+    hasher: &'a ChannelHasher,
+    verifier: &'a Verifier,
+}
+
+/// Checks some vouchers, one after the other.
+fn check_share(known: &Known<'_>, vouchers: &[Found]) -> Result<(), Difference> {
+    let (mut scratch, mut verdicts) = (Scratch::default(), Vec::new());
+    let of = |difference: Difference, channel, lsn: Option<Lsn>| {
+        let difference = difference.channel(channel);
+        match lsn {
+            Some(lsn) => difference.lsn(lsn),
+            None => difference,
+        }
+    };
+    for some in vouchers.chunks(VERIFY_BATCH) {
+        let mut signed = Vec::with_capacity(some.len());
+        for (bytes, lsn) in some {
+            let voucher = Packed(bytes);
+            let channel = known.hasher.channel(voucher);
+            let Some(signer) = known.registry.signers.get(&voucher.signer()) else {
+                let difference =
+                    Difference::new("the signer", "a registered one", voucher.signer());
+                return Err(of(difference, channel, *lsn));
+            };
+            if !voucher.reserved_is_zero() {
+                let difference = Difference::new("the voucher's reserved bytes", 0, "others");
+                return Err(of(difference, channel, *lsn));
+            }
+            let fit = signer.check_fit(voucher.signer());
+            fit.map_err(|difference| of(difference, channel, *lsn))?;
+            let text = message(channel, voucher.cumulative(), voucher.expires_at());
+            signed.push((signer, channel, text, voucher.signature(), *lsn));
+        }
+        let mut checks: Vec<Check<'_>> = Vec::with_capacity(signed.len());
+        for (signer, _, message, signature, _) in &signed {
+            checks.push(Check { key: &signer.key, message, signature });
+        }
+        known.verifier.check(&mut scratch, &checks, &mut verdicts);
+        known.verifier.learn(&mut scratch, &checks, &verdicts);
+        if let Some(bad) = verdicts.iter().position(|v| *v != SignatureVerdict::Valid) {
+            let difference = Difference::new("the voucher's signature", "valid", "not valid");
+            return Err(of(difference, signed[bad].1, signed[bad].4));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,387 @@
+//! The events, in their order: each must follow the one before, be allowed by what came before it,
+//! and carry the signatures that it must carry. Where a seal comes by whose evidence is there, the
+//! window is audited; where a batch comes by, it is computed again.
+
+use super::Settings;
+use super::batches::{self, Seen, State};
+use super::difference::{AuditError, Difference};
+use super::directory;
+use super::registry::Registry;
+use super::report::{Counts, Report};
+use super::source::Source;
+use super::totals::Totals;
+use super::windows::{self, Cut};
+use crate::journal::{Chain, Entry, Record};
+use crate::ledger::event::{BatchComputed, EngineKeySet, Genesis, WindowCut, WindowSealed};
+use crate::ledger::{EngineKeys, Event, Obligation, SealedWindow};
+use crate::types::{
+    AssetNumber, BatchId, ChannelHasher, Lsn, NetworkId, SignerKey, Statement, Timestamp,
+    WindowNumber, batch_statement, content_digest, key_statement, window_statement,
+};
+use crate::verify::{Verifier, is_signed};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
+
+/// An audit under way.
+pub(super) struct Audit<'a> {
+    pub source: &'a dyn Source,
+    pub verifier: &'a Verifier,
+    pub settings: Settings<'a>,
+    pub registry: Registry,
+    pub totals: Totals,
+    pub hasher: Option<ChannelHasher>,
+    pub counts: Counts,
+    /// The last window so far whose evidence is not there.
+    pub gap: WindowNumber,
+    /// Assets of windows whose carries could not be computed.
+    pub unknown_carries: u64,
+    given: BTreeSet<WindowNumber>,
+    keys: EngineKeys,
+    requests: HashSet<[u8; 16]>,
+    open: (WindowNumber, Lsn),
+    carried: Option<Vec<(AssetNumber, Obligation)>>,
+    cuts: BTreeMap<WindowNumber, Cut>,
+    sealed: BTreeMap<WindowNumber, Option<Arc<SealedWindow>>>,
+    batches: HashMap<BatchId, Seen>,
+    live: BTreeMap<(WindowNumber, AssetNumber), BatchId>,
+    batches_unknown: u64,
+    pub last: Lsn,
+    /// What the check of a data directory says it did not check.
+    pub not_checked: Vec<String>,
+}
+
+type Done = Result<(), AuditError>;
+
+impl<'a> Audit<'a> {
+    pub fn new(source: &'a dyn Source, verifier: &'a Verifier, settings: Settings<'a>) -> Self {
+        Self {
+            source,
+            verifier,
+            settings,
+            registry: Registry::default(),
+            totals: Totals::new(),
+            hasher: None,
+            counts: Counts::default(),
+            gap: WindowNumber(0),
+            unknown_carries: 0,
+            given: source.windows().into_iter().collect(),
+            keys: EngineKeys::default(),
+            requests: HashSet::new(),
+            open: (WindowNumber(1), Lsn(2)),
+            carried: Some(Vec::new()),
+            cuts: BTreeMap::new(),
+            sealed: BTreeMap::new(),
+            batches: HashMap::new(),
+            live: BTreeMap::new(),
+            batches_unknown: 0,
+            last: Lsn(0),
+            not_checked: Vec::new(),
+        }
+    }
+
+    pub fn run(&mut self) -> Done {
+        let mut chain = Chain::start();
+        let beginnings = self.source.beginnings();
+        self.source.events(&mut |lsn: Lsn, bytes: &[u8]| -> Done {
+            let record = chain.follow_event(lsn, bytes)?;
+            self.record(&record)?;
+            for (name, end, digest) in beginnings.iter().filter(|(_, end, _)| *end == lsn) {
+                if *digest != chain.tail().event_link {
+                    let what = format!("the last event of {name}");
+                    let difference = Difference::new(&what, chain.tail().event_link, digest);
+                    return Err(difference.lsn(*end).into());
+                }
+            }
+            Ok(())
+        })?;
+        if let Some((name, end, _)) = beginnings.iter().find(|(_, end, _)| *end > self.last) {
+            let what = format!("the events of {name}");
+            let expected = format!("an end at or before record {}", self.last);
+            return Err(Difference::new(&what, expected, end).into());
+        }
+        if let Some(window) = self.given.first().copied() {
+            let difference = Difference::new("the window", "sealed by an event", "not sealed");
+            return Err(difference.window(window).into());
+        }
+        if self.registry.genesis.is_none() {
+            return Err(Difference::new("the events", "a first record", "none").into());
+        }
+        match self.source.directory() {
+            Some(directory) => directory::check(self, directory),
+            None => Ok(()),
+        }
+    }
+
+    fn record(&mut self, record: &Record<'_>) -> Done {
+        let (lsn, at) = (record.lsn, record.at);
+        self.last = lsn;
+        self.counts.events += 1;
+        self.registry.time(lsn, at);
+        match record.entry()? {
+            Entry::Genesis(genesis) if lsn == Lsn(1) => self.genesis(genesis),
+            Entry::Event(event) if self.hasher.is_some() => {
+                self.event(lsn, at, &event).map_err(|error| located(error, lsn))
+            }
+            Entry::Genesis(_) | Entry::Event(_) | Entry::Frame(_) => {
+                let difference =
+                    Difference::new("the record", "genesis first, then events", "other");
+                Err(difference.lsn(lsn).into())
+            }
+        }
+    }
+
+    fn genesis(&mut self, genesis: Genesis) -> Done {
+        if let Some(said) = self.source.network().filter(|said| *said != genesis.network) {
+            return Err(Difference::new("the network", genesis.network, said).into());
+        }
+        self.hasher = Some(ChannelHasher::new(genesis.network));
+        self.registry.genesis = Some(genesis);
+        Ok(())
+    }
+
+    fn network(&self) -> NetworkId {
+        self.hasher.as_ref().expect("the first record is genesis").network()
+    }
+
+    fn event(&mut self, lsn: Lsn, at: Timestamp, event: &Event) -> Done {
+        if let Some(request) = event.request() {
+            let digest = content_digest("request id", request.id.as_bytes());
+            let (half, _) = digest.0.split_first_chunk().expect("32 bytes");
+            if !self.requests.insert(*half) {
+                return Err(Difference::new("the request id", "a new one", &request.id).into());
+            }
+        }
+        self.registry.apply(lsn, event)?;
+        match event {
+            Event::EngineKeySet(e) => self.key(lsn, e),
+            Event::WindowCut(e) => self.cut(lsn, at, e),
+            Event::WindowSealed(e) => self.seal(e),
+            Event::BatchComputed(e) => self.batch(e),
+            Event::BatchApproved(e) => self.approved(e.batch),
+            Event::BatchAborted(e) => self.aborted(e.batch),
+            Event::AssetCreated(_)
+            | Event::PartyUpserted(_)
+            | Event::SignerAdded(_)
+            | Event::SignerRevoked(_)
+            | Event::CreditLimitSet(_)
+            | Event::DepositRecorded(_) => Ok(()),
+        }
+    }
+
+    fn key(&mut self, lsn: Lsn, e: &EngineKeySet) -> Done {
+        let differs = |found: &dyn ToString| {
+            Difference::new("the engine's key", "one that may follow", found.to_string())
+        };
+        self.keys.check_set(e).map_err(|misfit| differs(&misfit))?;
+        if let Some(before) = self.keys.current() {
+            let statement = key_statement(self.network(), e.key);
+            self.signed(before, &statement, &e.proof, "the proof of the engine's new key")?;
+        }
+        self.keys.set(lsn, e.key);
+        Ok(())
+    }
+
+    fn signed(
+        &mut self,
+        key: SignerKey,
+        statement: &Statement,
+        signature: &[u8; 64],
+        what: &str,
+    ) -> Result<(), Difference> {
+        self.counts.engine_signatures += 1;
+        if is_signed(key, statement.bytes(), signature) {
+            return Ok(());
+        }
+        Err(Difference::new(what, format!("a signature by {key}"), "another"))
+    }
+
+    fn cut(&mut self, lsn: Lsn, at: Timestamp, e: &WindowCut) -> Done {
+        let (open, first_lsn) = self.open;
+        if e.window != open {
+            return Err(Difference::new("the window that is cut", open, e.window).into());
+        }
+        let carried = self.carried.replace(Vec::new());
+        self.cuts.insert(open, Cut { first_lsn, cut_lsn: lsn, cut_at: at, carried });
+        self.open = (open.next(), lsn.next());
+        Ok(())
+    }
+
+    fn seal(&mut self, e: &WindowSealed) -> Done {
+        let window = e.window;
+        let cut = self.cuts.remove(&window);
+        let cut = cut.ok_or_else(|| {
+            Difference::new("the sealed window", "one that was cut and not sealed", window)
+        })?;
+        let misfit = self.keys.check_signed(e.key).err();
+        if let Some(misfit) = misfit {
+            return Err(Difference::new("the seal's key", "the engine's", misfit)
+                .window(window)
+                .into());
+        }
+        if !e.assets.is_sorted_by(|a, b| a.asset < b.asset) {
+            return Err(Difference::new("the seal's assets", "ascending", "not")
+                .window(window)
+                .into());
+        }
+        let root = windows::sealed_root(e);
+        if root != e.root {
+            return Err(Difference::new("the window's root", root, e.root).window(window).into());
+        }
+        let statement =
+            window_statement(self.network(), window, root, cut.cut_lsn, cut.cut_at, e.credited);
+        self.signed(e.key, &statement, &e.signature, "the window's signature")
+            .map_err(|difference| difference.window(window))?;
+        if !self.given.remove(&window) {
+            self.gap = window;
+            self.sealed.insert(window, None);
+            return Ok(());
+        }
+        let before = self.counts.voucher_signatures;
+        let nets = windows::check(self, e, &cut)?;
+        let pieces = self.counts.voucher_signatures - before;
+        if pieces > e.credited {
+            let expected = format!("at least {pieces}, one for each channel");
+            let difference = Difference::new("vouchers credited", expected, e.credited);
+            return Err(difference.window(window).into());
+        }
+        let lsns = (cut.first_lsn, cut.cut_lsn);
+        let sealed = batches::window(window, lsns, cut.cut_at, root, nets);
+        self.sealed.insert(window, Some(sealed));
+        Ok(())
+    }
+
+    fn batch(&mut self, e: &BatchComputed) -> Done {
+        let of_batch = |difference: Difference| difference.batch(e.batch);
+        if let Err(misfit) = self.keys.check_signed(e.key) {
+            return Err(of_batch(Difference::new("the batch's key", "the engine's", misfit)).into());
+        }
+        let statement = batch_statement(self.network(), e.batch);
+        self.signed(e.key, &statement, &e.signature, "the batch's signature").map_err(of_batch)?;
+        if e.windows.is_empty() || !e.windows.is_sorted_by(|a, b| a < b) {
+            let difference = Difference::new("the batch's windows", "ascending", "not");
+            return Err(of_batch(difference).into());
+        }
+        let mut given = Vec::new();
+        for &window in &e.windows {
+            if let Some(other) = self.live.insert((window, e.asset), e.batch) {
+                let difference = Difference::new("live batches of a window", "one", other);
+                return Err(of_batch(difference).window(window).into());
+            }
+            match self.sealed.get(&window) {
+                Some(sealed) => given.extend(sealed.clone()),
+                None => {
+                    let difference = Difference::new("the batch's window", "a sealed one", window);
+                    return Err(of_batch(difference).into());
+                }
+            }
+        }
+        let asset = self.registry.assets.get(&e.asset);
+        let asset = asset.ok_or_else(|| {
+            of_batch(Difference::new("the batch's asset", "a registered one", e.asset))
+        })?;
+        let carries = if given.len() == e.windows.len() {
+            let account = |party, rail| self.registry.account(party, rail);
+            let content = batches::recompute(e, &given, &asset.def, account).map_err(of_batch)?;
+            self.counts.batches += 1;
+            self.counts.legs += u64::try_from(content.legs.len()).expect("a length fits 64 bits");
+            Some(content.head.carries.clone())
+        } else {
+            self.batches_unknown += 1;
+            None
+        };
+        let (windows, asset, state) = (e.windows.clone(), e.asset, State::Computed);
+        self.batches.insert(e.batch, Seen { state, windows, asset, carries });
+        Ok(())
+    }
+
+    fn approved(&mut self, id: BatchId) -> Done {
+        let Some(batch) = self.batches.get_mut(&id).filter(|b| b.state == State::Computed) else {
+            return Err(Difference::new("the approved batch", "a computed one", id).into());
+        };
+        batch.state = State::Approved;
+        let (asset, carries) = (batch.asset, batch.carries.clone());
+        self.carry(asset, carries, |carry| carry);
+        Ok(())
+    }
+
+    fn aborted(&mut self, id: BatchId) -> Done {
+        let Some(batch) = self.batches.get_mut(&id).filter(|b| b.state != State::Aborted) else {
+            return Err(Difference::new("the aborted batch", "a live one", id).into());
+        };
+        let before = std::mem::replace(&mut batch.state, State::Aborted);
+        let (asset, carries) = (batch.asset, batch.carries.clone());
+        for window in &batch.windows {
+            self.live.remove(&(*window, asset));
+        }
+        if before == State::Approved {
+            // What was carried is owed in the batch's own windows again.
+            self.carry(asset, carries, |c| Obligation { payer: c.payee, payee: c.payer, ..c });
+        }
+        Ok(())
+    }
+
+    /// Posts what a batch leaves into the open window.
+    fn carry(
+        &mut self,
+        asset: AssetNumber,
+        carries: Option<Vec<Obligation>>,
+        turn: impl Fn(Obligation) -> Obligation,
+    ) {
+        match (&mut self.carried, carries) {
+            (Some(open), Some(carries)) => {
+                open.extend(carries.into_iter().map(|carry| (asset, turn(carry))));
+            }
+            (_, None) => self.carried = None,
+            (None, Some(_)) => {}
+        }
+    }
+
+    /// The batches that were computed again, with what they carry.
+    pub fn known_carries(&self) -> Vec<(BatchId, Vec<Obligation>)> {
+        let known = |(id, seen): (&BatchId, &Seen)| Some((*id, seen.carries.clone()?));
+        self.batches.iter().filter_map(known).collect()
+    }
+
+    /// What came of it.
+    pub fn report(&self, ended: Option<AuditError>) -> Report {
+        let mut not_checked = vec![
+            "limits, caps and the number of credited vouchers: they need every voucher, evidence is \
+             the newest of each channel"
+                .to_owned(),
+        ];
+        let mut say = |count: u64, text: &str| {
+            if count > 0 {
+                not_checked.push(format!("{count} {text}"));
+            }
+        };
+        let absent = self.sealed.values().filter(|sealed| sealed.is_none()).count();
+        say(
+            u64::try_from(absent).expect("a length fits 64 bits"),
+            "sealed windows whose evidence was not given",
+        );
+        say(
+            self.totals.unknown(),
+            "totals of channels before a window: earlier windows were not given",
+        );
+        say(self.batches_unknown, "batches of windows whose evidence was not given");
+        say(
+            self.unknown_carries,
+            "assets of windows into which such batches carried: their sums only",
+        );
+        not_checked.extend(self.not_checked.iter().cloned());
+        let mut report = Report::new(self.counts, not_checked, ended);
+        report.network_id = self.hasher.as_ref().map(|hasher| hasher.network().to_string());
+        report.engine_key = self.keys.current().map(|key| key.to_string());
+        report
+    }
+}
+
+/// Names the record of a difference that names none.
+fn located(error: AuditError, lsn: Lsn) -> AuditError {
+    match error {
+        AuditError::Difference(difference) if difference.place.lsn.is_none() => {
+            difference.lsn(lsn).into()
+        }
+        other @ (AuditError::Difference(_) | AuditError::Unreadable { .. }) => other,
+    }
+}

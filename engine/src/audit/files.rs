@@ -1,0 +1,106 @@
+//! Export files as the source of an audit.
+
+use super::difference::{AuditError, Difference};
+use super::directory::Directory;
+use super::source::{Source, Visit};
+use crate::journal::Chain;
+use crate::proof::{ExportFile, Part};
+use crate::types::{AssetNumber, Digest, Lsn, NetworkId, WindowNumber};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+/// Several exports of one network, each of windows of its own.
+pub struct Files {
+    /// The one with the longest history first.
+    files: Vec<ExportFile>,
+    /// Which file holds each window.
+    windows: BTreeMap<WindowNumber, usize>,
+    beginnings: Vec<(String, Lsn, Digest)>,
+}
+
+impl Files {
+    /// Opens the files and reads each once.
+    ///
+    /// # Errors
+    /// When one cannot be read or is damaged, or they do not belong together.
+    pub fn open(paths: &[PathBuf]) -> Result<Self, AuditError> {
+        let opened = paths.iter().map(|path| ExportFile::open(path));
+        let mut files = opened.collect::<Result<Vec<_>, _>>()?;
+        files.sort_by_key(|file| std::cmp::Reverse(file.counts().events));
+        if let Some((first, others)) = files.split_first()
+            && let Some(other) = others.iter().find(|other| other.network() != first.network())
+        {
+            let what = format!("the network of {}", other.path().display());
+            return Err(Difference::new(&what, first.network(), other.network()).into());
+        }
+        let mut windows = BTreeMap::new();
+        for (index, file) in files.iter().enumerate() {
+            for window in file.windows().keys() {
+                if windows.insert(*window, index).is_some() {
+                    let name = file.path().display().to_string();
+                    let why = format!("window {window} is in another file too; give one of them");
+                    return Err(AuditError::Unreadable { name, why });
+                }
+            }
+        }
+        let beginnings = files.iter().skip(1).map(end).collect::<Result<_, _>>()?;
+        Ok(Self { files, windows, beginnings })
+    }
+
+    fn file(&self, window: WindowNumber) -> Option<&ExportFile> {
+        self.windows.get(&window).map(|index| &self.files[*index])
+    }
+}
+
+/// Where a file's history ends.
+fn end(file: &ExportFile) -> Result<(String, Lsn, Digest), AuditError> {
+    let mut chain = Chain::start();
+    file.events::<AuditError>(&mut |lsn, bytes| {
+        chain.follow_event(lsn, bytes)?;
+        Ok(())
+    })?;
+    let tail = chain.tail();
+    Ok((file.path().display().to_string(), tail.lsn, tail.event_link))
+}
+
+impl Source for Files {
+    fn windows(&self) -> Vec<WindowNumber> {
+        self.windows.keys().copied().collect()
+    }
+
+    fn evidence(&self) -> u64 {
+        self.files.iter().map(|file| file.counts().evidence).sum()
+    }
+
+    fn events(&self, visit: &mut Visit<'_>) -> Result<(), AuditError> {
+        self.files.first().map_or(Ok(()), |file| file.events(visit))
+    }
+
+    fn beginnings(&self) -> &[(String, Lsn, Digest)] {
+        &self.beginnings
+    }
+
+    fn assets(&self, window: WindowNumber) -> Vec<AssetNumber> {
+        let index = self.file(window).and_then(|file| file.windows().get(&window));
+        index.map_or(Vec::new(), |index| index.assets.keys().copied().collect())
+    }
+
+    fn rows(
+        &self,
+        window: WindowNumber,
+        asset: AssetNumber,
+        part: Part,
+        piece: usize,
+    ) -> Result<Option<Vec<u8>>, AuditError> {
+        let Some(file) = self.file(window) else { return Ok(None) };
+        Ok(file.rows(window, asset, part, piece)?)
+    }
+
+    fn network(&self) -> Option<NetworkId> {
+        self.files.first().map(ExportFile::network)
+    }
+
+    fn directory(&self) -> Option<&Directory> {
+        None
+    }
+}

@@ -1,0 +1,53 @@
+//! The audit: re-derives every figure from the events and the evidence, and trusts no figure of the
+//! engine.
+//!
+//! Owns what is checked, in which order, and what is said of it. Its own sums are as plain as can
+//! be and share nothing with those of the ledger but the leaves' bytes; batches alone are computed
+//! by the ledger's code, whose ids cover all of their content, and then summed up once more here.
+//! Never writes anything.
+
+mod batches;
+mod difference;
+mod directory;
+mod events;
+mod evidence;
+mod files;
+mod registry;
+mod report;
+mod source;
+mod sums;
+mod totals;
+mod windows;
+
+pub use difference::{AuditError, Difference};
+pub use directory::Directory;
+pub use files::Files;
+pub use report::{Counts, Report};
+pub use source::Source;
+
+use crate::verify::{Options, Verifier};
+use events::Audit;
+
+/// How an audit is done.
+#[derive(Clone, Copy)]
+pub struct Settings<'a> {
+    /// Threads that check signatures.
+    pub threads: usize,
+    /// Is told how many pieces of evidence were checked so far.
+    pub progress: &'a dyn Fn(u64),
+}
+
+/// Audits all that a source holds, up to the first difference.
+#[must_use]
+pub fn audit(source: &dyn Source, settings: Settings<'_>) -> Report {
+    let verifier = match Verifier::new(Options::default()) {
+        Ok(verifier) => verifier,
+        Err(unavailable) => unreachable!("the backend was detected: {unavailable}"),
+    };
+    let mut audit = Audit::new(source, &verifier, settings);
+    let first_difference = audit.run().err();
+    audit.report(first_difference)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,175 @@
+//! Who there is, as the events say: parties, signers and assets, each with the record from which it
+//! counts.
+
+use super::difference::Difference;
+use crate::ledger::event::{Event, Genesis, PartyUpserted, RailAccount, SignerAdded};
+use crate::ledger::{Account, Rail};
+use crate::types::{AssetDef, AssetNumber, Lsn, PartyId, SignerKey, Timestamp};
+use crate::verify::{SignatureKey, check_key};
+use foldhash::fast::RandomState;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// A key that signs for a party.
+pub(super) struct Signer {
+    pub party: PartyId,
+    /// The record that added it.
+    pub since: Lsn,
+    pub revoked: Option<Lsn>,
+    pub key: SignatureKey,
+    /// Whether the key is known to be fit to be one: asked only of those that are met in evidence.
+    fit: AtomicBool,
+}
+
+/// A party.
+pub(super) struct Party {
+    pub since: Lsn,
+    name: String,
+    accounts: Vec<RailAccount>,
+    /// From which record on it was suspended, and not.
+    suspended: Vec<(Lsn, bool)>,
+}
+
+/// An asset.
+pub(super) struct Asset {
+    pub since: Lsn,
+    pub def: AssetDef,
+}
+
+/// Everyone and everything that was registered.
+#[derive(Default)]
+pub(super) struct Registry {
+    pub signers: HashMap<SignerKey, Signer, RandomState>,
+    pub parties: HashMap<PartyId, Party, RandomState>,
+    pub assets: BTreeMap<AssetNumber, Asset>,
+    /// When each event was sequenced: bounds for the frames between them.
+    times: Vec<(Lsn, Timestamp)>,
+    pub genesis: Option<Genesis>,
+}
+
+impl Signer {
+    /// Whether its key is fit to be one: whoever verifies relies on it.
+    pub fn check_fit(&self, key: SignerKey) -> Result<(), Difference> {
+        if self.fit.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        if let Err(error) = check_key(key) {
+            return Err(Difference::new("the signer's key", "a key fit for signing", error));
+        }
+        self.fit.store(true, Ordering::Relaxed);
+        Ok(())
+    }
+}
+
+impl Party {
+    /// Whether it was suspended when the record at `lsn` was applied.
+    pub fn suspended_at(&self, lsn: Lsn) -> bool {
+        let before = self.suspended.partition_point(|(since, _)| *since < lsn);
+        before > 0 && self.suspended[before - 1].1
+    }
+}
+
+impl Registry {
+    /// An event was sequenced at this time.
+    pub fn time(&mut self, lsn: Lsn, at: Timestamp) {
+        self.times.push((lsn, at));
+    }
+
+    /// Between which times the record at `lsn` was sequenced, in whole seconds.
+    pub fn seconds_around(&self, lsn: Lsn) -> (i64, i64) {
+        let after = self.times.partition_point(|(at, _)| *at < lsn);
+        let low = after.checked_sub(1).map_or(i64::MIN, |before| self.times[before].1.seconds());
+        (low, self.times.get(after).map_or(i64::MAX, |(_, at)| at.seconds()))
+    }
+
+    /// Takes an event that registers something; others are not for it.
+    ///
+    /// # Errors
+    /// When the engine could not have taken it.
+    pub fn apply(&mut self, lsn: Lsn, event: &Event) -> Result<(), Difference> {
+        match event {
+            Event::AssetCreated(e) => {
+                let asset = Asset { since: lsn, def: e.asset.clone() };
+                let held = self.assets.entry(e.asset.number).or_insert(asset);
+                if held.def == e.asset {
+                    return Ok(());
+                }
+                let wanted = format!("{:?}", held.def);
+                Err(Difference::new(
+                    "an asset that never changes",
+                    wanted,
+                    format!("{:?}", e.asset),
+                )
+                .asset(e.asset.number))
+            }
+            Event::PartyUpserted(e) => {
+                self.party(lsn, e);
+                Ok(())
+            }
+            Event::SignerAdded(e) => self.signer(lsn, e),
+            Event::SignerRevoked(e) => match self.signers.get_mut(&e.signer) {
+                Some(signer) => {
+                    signer.revoked.get_or_insert(lsn);
+                    Ok(())
+                }
+                None => Err(Difference::new("a revoked signer", "a registered one", e.signer)),
+            },
+            Event::CreditLimitSet(e) => self.known(e.party, e.asset),
+            Event::DepositRecorded(e) => self.known(e.party, e.asset),
+            Event::EngineKeySet(_)
+            | Event::WindowCut(_)
+            | Event::WindowSealed(_)
+            | Event::BatchComputed(_)
+            | Event::BatchApproved(_)
+            | Event::BatchAborted(_) => Ok(()),
+        }
+    }
+
+    fn party(&mut self, lsn: Lsn, e: &PartyUpserted) {
+        let party = self.parties.entry(e.party).or_insert_with(|| Party {
+            since: lsn,
+            name: String::new(),
+            accounts: Vec::new(),
+            suspended: Vec::new(),
+        });
+        party.name.clone_from(&e.name);
+        party.accounts.clone_from(&e.accounts);
+        if party.suspended.last().is_some_and(|(_, now)| *now) != e.suspended {
+            party.suspended.push((lsn, e.suspended));
+        }
+    }
+
+    fn signer(&mut self, lsn: Lsn, e: &SignerAdded) -> Result<(), Difference> {
+        if !self.parties.contains_key(&e.party) {
+            return Err(Difference::new("a signer's party", "a registered one", e.party));
+        }
+        let signer = self.signers.entry(e.signer).or_insert_with(|| Signer {
+            party: e.party,
+            since: lsn,
+            revoked: None,
+            key: SignatureKey::new(e.signer.0),
+            fit: AtomicBool::new(false),
+        });
+        if signer.party == e.party {
+            return Ok(());
+        }
+        Err(Difference::new("the party of a signer, which never changes", signer.party, e.party))
+    }
+
+    fn known(&self, party: PartyId, asset: AssetNumber) -> Result<(), Difference> {
+        if !self.assets.contains_key(&asset) {
+            return Err(Difference::new("an asset", "a registered one", asset));
+        }
+        if !self.parties.contains_key(&party) {
+            return Err(Difference::new("a party", "a registered one", party));
+        }
+        Ok(())
+    }
+
+    /// A party's account on a rail, as it is at this point of the events.
+    pub fn account(&self, party: PartyId, rail: Rail) -> Option<Account> {
+        let party = self.parties.get(&party)?;
+        let on_rail = party.accounts.iter().find(|account| account.rail == rail.name())?;
+        Some(Account { name: party.name.clone(), fields: on_rail.fields.clone() })
+    }
+}

@@ -1,0 +1,64 @@
+//! What an audit says when it is done.
+
+use super::difference::{AuditError, Difference};
+use serde::Serialize;
+
+/// How much was checked.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Counts {
+    /// Records of events.
+    pub events: u64,
+    /// Windows whose evidence was there.
+    pub windows: u64,
+    /// Obligations.
+    pub obligations: u64,
+    /// Carries into windows.
+    pub carried: u64,
+    /// Positions.
+    pub positions: u64,
+    /// Signatures of vouchers, in evidence and frames.
+    pub voucher_signatures: u64,
+    /// Signatures of the engine: windows, batches, keys.
+    pub engine_signatures: u64,
+    /// Batches that were computed again.
+    pub batches: u64,
+    /// Legs of them.
+    pub legs: u64,
+    /// Frames that were still there.
+    pub frames: u64,
+}
+
+/// The outcome of an audit.
+#[derive(Debug, Clone, Serialize)]
+pub struct Report {
+    /// Whether all agrees.
+    pub ok: bool,
+    /// The deployment.
+    pub network_id: Option<String>,
+    /// The engine's key in force at the end.
+    pub engine_key: Option<String>,
+    /// How much was checked, up to the first difference.
+    #[serde(flatten)]
+    pub counts: Counts,
+    /// What could not be checked, and why.
+    pub not_checked: Vec<String>,
+    /// The first difference, if there is one.
+    pub first_difference: Option<Difference>,
+    /// Why it could not be done to the end, if it could not.
+    pub error: Option<String>,
+}
+
+impl Report {
+    /// What came of it.
+    #[must_use]
+    pub fn new(counts: Counts, not_checked: Vec<String>, ended: Option<AuditError>) -> Self {
+        let (first_difference, error) = match ended {
+            None => (None, None),
+            Some(AuditError::Difference(difference)) => (Some(*difference), None),
+            Some(error @ AuditError::Unreadable { .. }) => (None, Some(error.to_string())),
+        };
+        let ok = first_difference.is_none() && error.is_none();
+        let (network_id, engine_key) = (None, None);
+        Self { ok, network_id, engine_key, counts, not_checked, first_difference, error }
+    }
+}
