@@ -11,7 +11,8 @@ use tallystick::cli::{self, Cli, Command};
 use tallystick::config::{Config, ServeArgs};
 use tracing_subscriber::EnvFilter;
 
-fn main() -> ExitCode {
+/// Runs the engine or one operator command.
+pub(crate) fn main() -> ExitCode {
     let Cli { target, command } = Cli::parse();
     match command {
         Command::Serve(args) => serve(&args),

@@ -5,20 +5,25 @@
 
 use crate::api::{OperatorApi, VouchersApi};
 use crate::config::Config;
+use crate::faults;
 use crate::journal::JournalError;
 use crate::journal::rocks::RocksJournal;
-use crate::ledger::{Genesis, Rail};
+use crate::ledger::control::Command;
+use crate::ledger::event::EngineKeySet;
+use crate::ledger::{Event, Genesis, Rail};
 use crate::limits::{
     CONNECTION_STREAMS_MAX, HTTP2_WINDOW_BYTES, LIFETIME_SECONDS_DEFAULT, MESSAGE_BYTES_MAX,
     STOP_WAIT_MILLIS,
 };
-use crate::pipeline::{self, Intake, recover};
+use crate::pipeline::{self, ClockRefused, Intake, NotDone, PipelineOptions, recover};
 use crate::rails;
 use crate::settle::{Clearing, Sealer, close_every};
+use crate::sign::{EngineKey, EngineKeyError};
 use crate::types::{NetworkId, Timestamp};
 use crate::verify::{Options, Unavailable, Verifier};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tallystick_proto::v1::operator_server::OperatorServer;
 use tallystick_proto::v1::vouchers_server::VouchersServer;
@@ -33,7 +38,13 @@ pub enum ServeError {
     #[error(transparent)]
     Journal(#[from] JournalError),
     #[error(transparent)]
+    Clock(#[from] ClockRefused),
+    #[error(transparent)]
     Verify(#[from] Unavailable),
+    #[error(transparent)]
+    EngineKey(#[from] EngineKeyError),
+    #[error("the engine's key cannot be journaled: {0}")]
+    EngineKeyNotSet(NotDone),
     #[error(
         "clearing account of rail {rail}: {why}; correct [clearing.{rail}] in the configuration"
     )]
@@ -66,6 +77,7 @@ pub fn run(config: &Config) -> Result<(), ServeError> {
         table_bytes: config.verify_table_bytes,
     })?;
     let mut journal = RocksJournal::open(&config.data_dir)?;
+    faults::point(|| "start-opened");
     let epoch = journal.epoch();
     let network = match config.network_id {
         Some(network) => network,
@@ -78,14 +90,30 @@ pub fn run(config: &Config) -> Result<(), ServeError> {
         (genesis, started_at)
     })?;
     let genesis = check_genesis(config, recovered.genesis())?;
+    // Durable on disk before the journal names it.
+    let engine_key = EngineKey::load_or_create(&config.data_dir, recovered.engine_key())?;
+    let (engine_key, first_key) = (Arc::new(engine_key), recovered.engine_key().is_none());
     tracing::info!(
         dir = %config.data_dir.display(), network = %genesis.network, epoch,
-        lsn = recovered.tail().lsn.0, vouchers = recovered.vouchers, took = ?clock.elapsed(),
-        "journal replayed"
+        lsn = recovered.tail().lsn.0, checkpoint = recovered.checkpoint_lsn().0,
+        channels = recovered.channels(), replayed = recovered.vouchers, took = ?clock.elapsed(),
+        "recovered"
     );
+    faults::point(|| "start-recovered");
+    let clock = recovered.clock(config.accept_clock)?;
+    let options = PipelineOptions {
+        verify_threads: config.verify_threads,
+        checkpoint_bytes: config.checkpoint_bytes,
+    };
     let (pipeline, intake, parts) =
-        pipeline::start(recovered, journal, epoch, verifier, config.verify_threads);
-    let sealer = Sealer::start(intake.clone(), parts);
+        pipeline::start(recovered, clock, journal, epoch, verifier, &options);
+    if first_key {
+        let set = EngineKeySet { request: None, key: engine_key.public(), proof: [0; 64] };
+        let set = intake.command_here(Command::Record(Event::EngineKeySet(set)));
+        set.map_err(ServeError::EngineKeyNotSet)?;
+    }
+    tracing::info!(key = %engine_key.public(), "the engine signs with this key");
+    let sealer = Sealer::start(intake.clone(), parts, engine_key.clone());
     let (verify, threads) = intake.verifying();
     tracing::info!(
         verify = verify.backend.description(),
@@ -95,7 +123,7 @@ pub fn run(config: &Config) -> Result<(), ServeError> {
         shards = config.shards,
         "pipeline started"
     );
-    let served = serve_grpc(config, intake, clearing, started_at, genesis.network);
+    let served = serve_grpc(config, intake, engine_key, clearing, started_at, genesis.network);
     // Whatever happened to the edge, what was taken in is drained and the journal closed.
     sealer.stop();
     pipeline.stop()?;
@@ -164,6 +192,7 @@ fn check_genesis<'a>(config: &Config, genesis: &'a Genesis) -> Result<Genesis, S
 fn serve_grpc(
     config: &Config,
     intake: Intake,
+    engine_key: Arc<EngineKey>,
     clearing: Clearing,
     started_at: Timestamp,
     network: NetworkId,
@@ -182,8 +211,9 @@ fn serve_grpc(
         let schedule =
             config.window_every.map(|every| tokio::spawn(close_every(intake.clone(), every)));
         let (stop, stopping) = watch::channel(false);
-        let vouchers = VouchersApi::new(intake.clone(), stopping.clone());
-        let operator = OperatorApi::new(intake, clearing, started_at, config.window_every);
+        let vouchers = VouchersApi::new(intake.clone(), engine_key.clone(), stopping.clone());
+        let operator =
+            OperatorApi::new(intake, engine_key, clearing, started_at, config.window_every);
         let serving = tokio::spawn(grpc(listener, vouchers, operator, stopping));
         if let Some(path) = &config.ready_file {
             write_ready_file(path, addr, network)?;

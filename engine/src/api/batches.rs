@@ -2,17 +2,17 @@
 
 use super::messages::{batch_message, id, leg_message, request, text};
 use super::read::{Streamed, streamed};
-use super::status::{busy, invalid, not_done, refused};
+use super::status::{busy, invalid, not_done, not_loaded, refused, storage};
 use crate::ledger::control::{BatchEntry, Command};
 use crate::ledger::event::{BatchAborted, BatchApproved};
 use crate::ledger::{BatchContent, BatchState, Event, Rail, Refusal};
 use crate::limits::BATCH_WINDOWS_MAX;
 use crate::pipeline::Intake;
 use crate::rails;
-use crate::settle::{Clearing, CreateBatch, create_batch};
+use crate::settle::{Archive, Clearing, CreateBatch, create_batch};
+use crate::sign::EngineKey;
 use crate::types::{AssetNumber, BatchId, WindowNumber};
 use bytes::Bytes;
-use std::sync::Arc;
 use tallystick_proto::v1;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
@@ -23,6 +23,8 @@ const EXPORT_CHUNKS: usize = 4;
 
 pub(super) async fn create(
     intake: &Intake,
+    archive: &Archive,
+    engine_key: &EngineKey,
     clearing: &Clearing,
     mut message: v1::CreateBatchRequest,
 ) -> Result<v1::Batch, Status> {
@@ -34,8 +36,9 @@ pub(super) async fn create(
         asset: AssetNumber(message.asset),
         rail: rail(&message.rail)?,
     };
-    let content = create_batch(intake, clearing, &ask).await.map_err(|r| not_done(&r))?;
-    Ok(batch_message(&content, v1::BatchState::Computed))
+    let head = create_batch(intake, archive, engine_key, clearing, &ask).await;
+    let head = head.map_err(|r| not_loaded(&r))?;
+    Ok(batch_message(&head, v1::BatchState::Computed))
 }
 
 /// The windows of a batch, ascending, each once.
@@ -92,8 +95,9 @@ async fn transition(
     state: v1::BatchState,
 ) -> Result<v1::Batch, Status> {
     intake.command(Command::Record(event)).await.map_err(|r| not_done(&r))?;
-    let content = content(intake, batch).await?;
-    Ok(batch_message(&content, state))
+    let found = intake.read(|control| control.batch(batch).map(|entry| entry.head.clone()));
+    let head = found.await.map_err(|b| busy(&b))?.map_err(|r| refused(&r))?;
+    Ok(batch_message(&head, state))
 }
 
 pub(super) async fn get(intake: &Intake, batch: BatchId) -> Result<v1::Batch, Status> {
@@ -112,36 +116,56 @@ fn as_it_stands(entry: &BatchEntry) -> v1::Batch {
         BatchState::Approved => v1::BatchState::Approved,
         BatchState::Aborted => v1::BatchState::Aborted,
     };
-    batch_message(&entry.content, state)
+    batch_message(&entry.head, state)
 }
 
-async fn content(intake: &Intake, batch: BatchId) -> Result<Arc<BatchContent>, Status> {
-    let found = intake.read(|control| control.batch(batch).map(|entry| entry.content.clone()));
-    found.await.map_err(|b| busy(&b))?.map_err(|r| refused(&r))
+/// A batch with its legs, if `allowed` does not refuse it.
+async fn content(
+    intake: &Intake,
+    archive: &Archive,
+    batch: BatchId,
+    allowed: fn(&BatchEntry) -> Result<(), Refusal>,
+) -> Result<BatchContent, Status> {
+    let found = intake.read(|control| {
+        let entry = control.batch(batch)?;
+        allowed(entry)?;
+        let windows = entry.head.windows.iter();
+        let windows = windows.map(|&window| control.window(window)?.sealed_head());
+        Ok((entry.head.clone(), windows.collect::<Result<Vec<_>, Refusal>>()?))
+    });
+    let (head, windows) = found.await.map_err(|b| busy(&b))?.map_err(|r: Refusal| refused(&r))?;
+    let archive = archive.clone();
+    let content = tokio::task::spawn_blocking(move || archive.batch(&head, &windows)).await;
+    content.expect("loading does not panic").map_err(|error| storage(&error))
 }
 
-pub(super) async fn legs(intake: &Intake, batch: BatchId) -> Result<Streamed<v1::Leg>, Status> {
-    let content = content(intake, batch).await?;
+pub(super) async fn legs(
+    intake: &Intake,
+    archive: &Archive,
+    batch: BatchId,
+) -> Result<Streamed<v1::Leg>, Status> {
+    let content = content(intake, archive, batch, |_| Ok(())).await?;
     Ok(streamed((0..content.legs.len()).map(move |i| leg_message(&content.legs[i]))))
+}
+
+fn exportable(entry: &BatchEntry) -> Result<(), Refusal> {
+    match entry.state {
+        BatchState::Computed | BatchState::Approved => Ok(()),
+        BatchState::Aborted => Err(Refusal::BatchState {
+            batch: entry.head.id,
+            state: entry.state.name(),
+            allowed: "its files must not reach a bank; create a new batch",
+        }),
+    }
 }
 
 /// The rail's files. Written by a thread of their own, chunk by chunk as the client takes them.
 pub(super) async fn export(
     intake: &Intake,
+    archive: &Archive,
     batch: BatchId,
 ) -> Result<Streamed<v1::ExportChunk>, Status> {
-    let found = intake.read(|control| {
-        let entry = control.batch(batch)?;
-        match entry.state {
-            BatchState::Computed | BatchState::Approved => Ok(entry.content.clone()),
-            BatchState::Aborted => Err(Refusal::BatchState {
-                batch,
-                state: entry.state.name(),
-                allowed: "its files must not reach a bank; create a new batch",
-            }),
-        }
-    });
-    let content = found.await.map_err(|b| busy(&b))?.map_err(|r| refused(&r))?;
+    let content = content(intake, archive, batch, exportable).await?;
     let (chunks_in, chunks) = mpsc::channel(EXPORT_CHUNKS);
     tokio::task::spawn_blocking(move || {
         // An error means that the client went away: the rest is not made.

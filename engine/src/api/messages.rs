@@ -3,8 +3,8 @@
 use super::status::invalid;
 use crate::ledger::control::SignerEntry;
 use crate::ledger::{
-    BatchContent, Exposure, Leg, Obligation, Position, Request, SealedAsset, WindowEntry,
-    WindowState, control::PartyEntry,
+    AssetSeal, BatchHead, Exposure, Leg, Obligation, Position, Request, WindowEntry, WindowState,
+    control::PartyEntry,
 };
 use crate::limits::{REQUEST_ID_BYTES_MAX, TEXT_BYTES_MAX};
 use crate::settle::SCHEDULE_PREFIX;
@@ -149,24 +149,22 @@ pub(super) fn window_message(window: &WindowEntry, credited_if_open: u64) -> v1:
         cut_lsn,
         root: sealed.map_or(Bytes::new(), |sealed| bytes(&sealed.root.0)),
         vouchers_credited: sealed.map_or(credited_if_open, |sealed| sealed.credited),
-        totals: sealed.map_or(Vec::new(), |sealed| {
-            sealed.assets.iter().map(|(&asset, sealed)| totals_message(asset, sealed)).collect()
-        }),
+        totals: sealed
+            .map_or(Vec::new(), |sealed| sealed.assets.iter().map(totals_message).collect()),
         cut_at_us: cut_at,
     }
 }
 
-fn totals_message(asset: AssetNumber, sealed: &SealedAsset) -> v1::WindowTotals {
-    let carried = sealed.carried.iter().fold(Total::ZERO, |sum, carry| sum.plus(carry.amount));
+fn totals_message(sealed: &AssetSeal) -> v1::WindowTotals {
     v1::WindowTotals {
-        asset: asset.0,
+        asset: sealed.asset.0,
         pairs: sealed.totals.pairs,
         gross: sealed.totals.gross.to_string(),
         net_pairs: sealed.totals.net_pairs,
         net_bilateral: sealed.totals.net_bilateral.to_string(),
         positions: sealed.totals.positions,
         net_multilateral: sealed.totals.net_multilateral.to_string(),
-        carried_in: carried.to_string(),
+        carried_in: sealed.carried_in.to_string(),
     }
 }
 
@@ -184,21 +182,18 @@ pub(super) fn position_message(asset: AssetNumber, position: &Position) -> v1::N
     v1::NetPosition { party_id, asset: asset.0, amount: position.net.to_string() }
 }
 
-pub(super) fn batch_message(content: &BatchContent, state: v1::BatchState) -> v1::Batch {
-    let count = |n: usize| u64::try_from(n).expect("a count fits 64 bits");
-    let pay_ins = || content.legs.iter().filter(|leg| leg.payment.is_pay_in());
-    let pay_in_total = pay_ins().fold(Total::ZERO, |sum, leg| sum.plus(leg.payment.amount));
+pub(super) fn batch_message(head: &BatchHead, state: v1::BatchState) -> v1::Batch {
     v1::Batch {
-        batch_id: bytes(&content.id.0),
+        batch_id: bytes(&head.id.0),
         state: state.into(),
-        windows: content.windows.iter().map(|window| window.0).collect(),
-        asset: content.asset.number.0,
-        rail: content.policy.rail.name().to_owned(),
-        legs: count(content.legs.len()),
-        total: content.total.to_string(),
-        carried: content.carried.to_string(),
-        pay_in_legs: count(pay_ins().count()),
-        pay_in_total: pay_in_total.to_string(),
+        windows: head.windows.iter().map(|window| window.0).collect(),
+        asset: head.asset.number.0,
+        rail: head.policy.rail.name().to_owned(),
+        legs: head.leg_count,
+        total: head.total.to_string(),
+        carried: head.carried.to_string(),
+        pay_in_legs: head.pay_in_count,
+        pay_in_total: head.pay_in_total.to_string(),
     }
 }
 

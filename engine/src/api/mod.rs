@@ -4,6 +4,7 @@
 //! code. The only place, with `cli` and `serve`, that knows tonic. Holds no rule of money.
 
 mod batches;
+mod evidence;
 mod messages;
 mod operator;
 mod read;

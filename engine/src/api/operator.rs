@@ -6,13 +6,15 @@ use super::messages::{
 };
 use super::read::{Streamed, batch_id, sealed, streamed, window, windows};
 use super::status::{busy, not_done, refused};
-use super::{batches, registration};
+use super::{batches, evidence, registration};
 use crate::ledger::control::Command;
 use crate::ledger::{Event, Exposure, Refusal};
 use crate::pipeline::{Done, Intake};
-use crate::settle::Clearing;
+use crate::settle::{Archive, Clearing};
+use crate::sign::EngineKey;
 use crate::types::{AssetNumber, PartyId, Timestamp, WindowNumber};
 use bytes::Bytes;
+use std::sync::Arc;
 use std::time::Duration;
 use tallystick_proto::v1;
 use tonic::{Request, Response, Status, Streaming};
@@ -20,6 +22,10 @@ use tonic::{Request, Response, Status, Streaming};
 /// The service.
 pub struct OperatorApi {
     intake: Intake,
+    archive: Archive,
+    engine_key: Arc<EngineKey>,
+    /// One key follows another at a time.
+    rotating: tokio::sync::Mutex<()>,
     clearing: Clearing,
     started_at: Timestamp,
     window_every: Option<Duration>,
@@ -32,11 +38,14 @@ impl OperatorApi {
     #[must_use]
     pub fn new(
         intake: Intake,
+        engine_key: Arc<EngineKey>,
         clearing: Clearing,
         started_at: Timestamp,
         window_every: Option<Duration>,
     ) -> Self {
-        Self { intake, clearing, started_at, window_every }
+        let archive = Archive::new(&intake);
+        let rotating = tokio::sync::Mutex::default();
+        Self { intake, archive, engine_key, rotating, clearing, started_at, window_every }
     }
 
     async fn record(&self, event: Event) -> Result<Done, Status> {
@@ -192,7 +201,9 @@ impl v1::operator_server::Operator for OperatorApi {
         &self,
         request: Request<v1::WindowAssetRequest>,
     ) -> Answer<Self::ListObligationsStream> {
-        Ok(Response::new(sealed(&self.intake, request.get_ref()).await?.obligations()))
+        Ok(Response::new(
+            sealed(&self.intake, &self.archive, request.get_ref()).await?.obligations(),
+        ))
     }
 
     type ListNetObligationsStream = Streamed<v1::Obligation>;
@@ -200,7 +211,9 @@ impl v1::operator_server::Operator for OperatorApi {
         &self,
         request: Request<v1::WindowAssetRequest>,
     ) -> Answer<Self::ListNetObligationsStream> {
-        Ok(Response::new(sealed(&self.intake, request.get_ref()).await?.net_obligations()))
+        Ok(Response::new(
+            sealed(&self.intake, &self.archive, request.get_ref()).await?.net_obligations(),
+        ))
     }
 
     type ListNetPositionsStream = Streamed<v1::NetPosition>;
@@ -208,11 +221,19 @@ impl v1::operator_server::Operator for OperatorApi {
         &self,
         request: Request<v1::WindowAssetRequest>,
     ) -> Answer<Self::ListNetPositionsStream> {
-        Ok(Response::new(sealed(&self.intake, request.get_ref()).await?.net_positions()))
+        Ok(Response::new(
+            sealed(&self.intake, &self.archive, request.get_ref()).await?.net_positions(),
+        ))
     }
 
     async fn create_batch(&self, request: Request<v1::CreateBatchRequest>) -> Answer<v1::Batch> {
-        let batch = batches::create(&self.intake, &self.clearing, request.into_inner());
+        let batch = batches::create(
+            &self.intake,
+            &self.archive,
+            &self.engine_key,
+            &self.clearing,
+            request.into_inner(),
+        );
         batch.await.map(Response::new)
     }
 
@@ -235,7 +256,7 @@ impl v1::operator_server::Operator for OperatorApi {
         request: Request<v1::GetBatchRequest>,
     ) -> Answer<Self::ListLegsStream> {
         let batch = batch_id(request.get_ref())?;
-        batches::legs(&self.intake, batch).await.map(Response::new)
+        batches::legs(&self.intake, &self.archive, batch).await.map(Response::new)
     }
 
     async fn approve_batch(&self, request: Request<v1::ApproveBatchRequest>) -> Answer<v1::Batch> {
@@ -252,16 +273,44 @@ impl v1::operator_server::Operator for OperatorApi {
         request: Request<v1::GetBatchRequest>,
     ) -> Answer<Self::ExportBatchStream> {
         let batch = batch_id(request.get_ref())?;
-        batches::export(&self.intake, batch).await.map(Response::new)
+        batches::export(&self.intake, &self.archive, batch).await.map(Response::new)
+    }
+
+    type ExportEvidenceStream = Streamed<v1::DocumentChunk>;
+    async fn export_evidence(
+        &self,
+        request: Request<v1::ExportEvidenceRequest>,
+    ) -> Answer<Self::ExportEvidenceStream> {
+        let export = evidence::export(&self.intake, &self.archive, request.into_inner());
+        export.await.map(Response::new)
+    }
+
+    type GetProofStream = Streamed<v1::DocumentChunk>;
+    async fn get_proof(
+        &self,
+        request: Request<v1::GetProofRequest>,
+    ) -> Answer<Self::GetProofStream> {
+        let proof = evidence::proof(&self.intake, &self.archive, request.into_inner());
+        proof.await.map(Response::new)
+    }
+
+    async fn rotate_engine_key(
+        &self,
+        request: Request<v1::RotateEngineKeyRequest>,
+    ) -> Answer<v1::EngineKey> {
+        let _alone = self.rotating.lock().await;
+        let rotated = evidence::rotate(&self.intake, &self.engine_key, request.into_inner());
+        rotated.await.map(Response::new)
     }
 
     async fn get_status(&self, _: Request<v1::GetStatusRequest>) -> Answer<v1::Status> {
         let count = |n: usize| u64::try_from(n).expect("a count fits 64 bits");
         let figures = self.intake.figures().await.map_err(|b| busy(&b))?;
-        let (network, window, (parties, signers), batches) = self
+        let (network, window, (parties, signers), batches, engine_key) = self
             .read(|control| {
                 let (network, window) = (control.genesis().network, control.open_window().number);
-                Ok((network, window, control.counts(), control.batch_count()))
+                let key = control.engine_key();
+                Ok((network, window, control.counts(), control.batch_count(), key))
             })
             .await?;
         let (verify, threads) = self.intake.verifying();
@@ -293,6 +342,7 @@ impl v1::operator_server::Operator for OperatorApi {
             ],
             verify_rejects_confirmed: verify.confirmed,
             verify_alarms: verify.alarms,
+            engine_key: engine_key.map_or(Bytes::new(), |key| Bytes::copy_from_slice(&key.0)),
         }))
     }
 }

@@ -1,9 +1,10 @@
 //! Reading sealed windows and batches: lists that are streamed from what never changes.
 
 use super::messages::{id, obligation_message, position_message, window_message};
-use super::status::{busy, refused};
+use super::status::{busy, refused, storage};
 use crate::ledger::{Refusal, SealedAsset, SealedWindow};
 use crate::pipeline::Intake;
+use crate::settle::Archive;
 use crate::types::{AssetNumber, BatchId, WindowNumber};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -28,19 +29,18 @@ pub(super) struct SealedPage {
 /// Finds a sealed window; FAILED_PRECONDITION while it is open.
 pub(super) async fn sealed(
     intake: &Intake,
+    archive: &Archive,
     asked: &v1::WindowAssetRequest,
 ) -> Result<SealedPage, Status> {
     let (number, asset) = (WindowNumber(asked.window), AssetNumber(asked.asset));
     let found = intake.read(|control| {
         control.asset(asset)?;
-        let window = control.window(number)?;
-        match (window.cut, &window.sealed) {
-            (None, _) => Err(Refusal::WindowOpen(number)),
-            (Some(_), None) => Err(Refusal::WindowUnsealed(number)),
-            (Some(_), Some(sealed)) => Ok(sealed.clone()),
-        }
+        control.window(number)?.sealed_head()
     });
-    let window = found.await.map_err(|b| busy(&b))?.map_err(|r| refused(&r))?;
+    let sealed = found.await.map_err(|b| busy(&b))?.map_err(|r: Refusal| refused(&r))?;
+    let archive = archive.clone();
+    let window = tokio::task::spawn_blocking(move || archive.window(&sealed)).await;
+    let window = window.expect("loading does not panic").map_err(|error| storage(&error))?;
     Ok(SealedPage { window, asset })
 }
 

@@ -1,7 +1,9 @@
 //! Which refusal gets which gRPC status code.
 
+use crate::journal::JournalError;
 use crate::ledger::Refusal;
 use crate::pipeline::{Busy, NotDone};
+use crate::settle::NotLoaded;
 use tonic::{Code, Status};
 
 /// The status of a refusal: its text says what is wrong and what to do.
@@ -24,10 +26,11 @@ pub(super) fn refused(refusal: &Refusal) -> Status {
         | Refusal::WindowInBatch { .. }
         | Refusal::NothingToSettle(_)
         | Refusal::BatchState { .. }
+        | Refusal::EngineKey(_)
         | Refusal::AccountsMissing { .. } => Code::FailedPrecondition,
         Refusal::DepositsTooLarge(..) | Refusal::RailUnfit { .. } => Code::InvalidArgument,
         Refusal::WindowUnsealed(_) => Code::Unavailable,
-        Refusal::AccountsMoved => Code::Aborted,
+        Refusal::AccountsMoved | Refusal::EngineKeyMoved => Code::Aborted,
     };
     Status::new(code, refusal.to_string())
 }
@@ -47,6 +50,20 @@ pub(super) fn not_done(reason: &NotDone) -> Status {
         NotDone::Refused(refusal) => refused(refusal),
         NotDone::Busy(reason) => busy(reason),
     }
+}
+
+/// The status of something of the past that cannot be shown.
+pub(super) fn not_loaded(reason: &NotLoaded) -> Status {
+    match reason {
+        NotLoaded::NotDone(reason) => not_done(reason),
+        NotLoaded::Storage(error) => storage(error),
+    }
+}
+
+/// What is kept cannot be read: an operator must look at the disk.
+pub(super) fn storage(error: &JournalError) -> Status {
+    tracing::error!(%error, "what is kept cannot be read");
+    Status::data_loss(error.to_string())
 }
 
 /// INVALID_ARGUMENT with a text.

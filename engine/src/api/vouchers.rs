@@ -3,15 +3,18 @@
 //! Owns what makes a frame acceptable as a whole. A stream's frames go into the pipeline in order and
 //! its acks come out in order; how far it may run ahead is bounded per stream and over all.
 
+use super::evidence::receipt;
 use super::messages::{asset_message, id};
 use super::status::{busy, invalid};
 use crate::limits::{FRAME_VOUCHERS_MAX, STREAM_FRAMES_MAX, SUBMIT_WAIT_MILLIS};
 use crate::pipeline::{Answer, Busy, Intake};
+use crate::sign::EngineKey;
 use crate::types::{
     Amount, AssetNumber, PartyId, SIGNATURE_BYTES, SignerKey, VOUCHER_BYTES, Voucher,
 };
 use bytes::{BufMut as _, Bytes, BytesMut};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 use tallystick_proto::v1;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -22,6 +25,7 @@ use tonic::{Request, Response, Status, Streaming};
 /// The service.
 pub struct VouchersApi {
     intake: Intake,
+    engine_key: Arc<EngineKey>,
     /// True once the engine stops: streams are read no further.
     stopping: watch::Receiver<bool>,
 }
@@ -35,8 +39,12 @@ enum Pending {
 impl VouchersApi {
     /// The service on this pipeline; `stopping` turns true when the engine stops.
     #[must_use]
-    pub fn new(intake: Intake, stopping: watch::Receiver<bool>) -> Self {
-        Self { intake, stopping }
+    pub fn new(
+        intake: Intake,
+        engine_key: Arc<EngineKey>,
+        stopping: watch::Receiver<bool>,
+    ) -> Self {
+        Self { intake, engine_key, stopping }
     }
 }
 
@@ -75,13 +83,21 @@ impl v1::vouchers_server::Vouchers for VouchersApi {
         // A key that is not registered has no channel with a total.
         let state = match self.intake.payer_of(signer) {
             Some(payer) => self.intake.channel(payer, channel).await.map_err(|b| busy(&b))?,
-            None => crate::ledger::ChannelState::default(),
+            None => crate::ledger::ChannelState::NONE,
         };
         Ok(Response::new(v1::Channel {
             channel_id: Bytes::copy_from_slice(&channel.0),
             cumulative: state.total.0,
-            lsn: state.lsn,
+            lsn: state.lsn.0,
         }))
+    }
+
+    async fn get_receipt(
+        &self,
+        request: Request<v1::GetChannelRequest>,
+    ) -> Result<Response<v1::Receipt>, Status> {
+        let receipt = receipt(&self.intake, &self.engine_key, request.into_inner());
+        receipt.await.map(Response::new)
     }
 
     async fn get_network(

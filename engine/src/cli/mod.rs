@@ -4,8 +4,10 @@
 //! nothing of the engine's inside; `serve` is `main`'s.
 
 mod asset;
+mod audit;
 mod batch;
 mod client;
+mod evidence;
 mod export;
 mod import;
 mod money;
@@ -133,6 +135,24 @@ pub enum Operate {
     /// Show what the ledger holds for a channel
     #[command(subcommand)]
     Channel(voucher::ChannelCommand),
+    /// Export the evidence of windows
+    #[command(subcommand)]
+    Evidence(evidence::EvidenceCommand),
+    /// Prove what one pair owes or one party's position, and check such a proof
+    #[command(subcommand)]
+    Proof(evidence::ProofCommand),
+    /// Fetch the engine's signed word that a channel's newest voucher is credited
+    #[command(
+        after_help = "Example:\n  tallystick receipt --signer 8f..31 --payee 7b..00 --asset 978 \
+        --expires-at 1795000000 --out receipt.json\n\n`tallystick proof check` checks it offline."
+    )]
+    Receipt(evidence::ReceiptArgs),
+    /// Rotate the engine's own signing key
+    #[command(subcommand)]
+    Key(evidence::KeyCommand),
+    /// Re-derive everything from an export or a data directory, without an engine
+    #[command(after_help = audit::HELP)]
+    Audit(audit::AuditArgs),
     /// Show what the engine is and does right now
     #[command(after_help = "Example:\n  tallystick status --json")]
     Status,
@@ -269,6 +289,15 @@ async fn dispatch(target: &Target, command: Operate) -> Result<(), CliError> {
     if let Operate::Voucher(voucher::VoucherCommand::Keygen(args)) = &command {
         return voucher::keygen(args, target.json);
     }
+    // What is checked offline needs none either.
+    if let Operate::Audit(args) = &command {
+        return audit::run(args, target.json);
+    }
+    if let Operate::Proof(evidence::ProofCommand::Check { file, network_id, engine_key }) = &command
+    {
+        let trust = crate::proof::Trust { network: *network_id, engine_key: *engine_key };
+        return evidence::check(file, &trust, target.json);
+    }
     let mut session = Session::connect(target).await?;
     let done = match command {
         Operate::Party(command) => party::run_party(&mut session, command).await,
@@ -282,6 +311,11 @@ async fn dispatch(target: &Target, command: Operate) -> Result<(), CliError> {
         Operate::Leg(command) => batch::run_leg(&mut session, command).await,
         Operate::Voucher(command) => voucher::run_voucher(&mut session, command).await,
         Operate::Channel(command) => voucher::run_channel(&mut session, command).await,
+        Operate::Evidence(command) => evidence::run_evidence(&mut session, command).await,
+        Operate::Proof(command) => evidence::run_proof(&mut session, command).await,
+        Operate::Receipt(args) => evidence::run_receipt(&mut session, args).await,
+        Operate::Key(command) => evidence::run_key(&mut session, command).await,
+        Operate::Audit(args) => audit::run(&args, session.out.is_json()),
         Operate::Status => status::run(&mut session).await,
     };
     // What was printed before a failure is still wanted.

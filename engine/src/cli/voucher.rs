@@ -95,6 +95,21 @@ pub struct ChannelArgs {
     expires_at: i64,
 }
 
+impl ChannelArgs {
+    /// The channel, as it is asked for.
+    #[must_use]
+    pub fn request(&self) -> GetChannelRequest {
+        let Self { signer, to, expires_at } = self;
+        GetChannelRequest {
+            signer: signer.0.to_vec().into(),
+            payee: to.payee.0.to_vec().into(),
+            asset: to.asset,
+            lane: to.lane,
+            expires_at: *expires_at,
+        }
+    }
+}
+
 /// Who is paid, in what, in which lane.
 #[derive(Debug, Clone, Copy, Args)]
 pub struct ToArgs {
@@ -304,15 +319,9 @@ fn voucher_record(voucher: &Voucher, packed: &[u8; VOUCHER_BYTES], network: Netw
 /// # Errors
 /// When the call fails.
 pub async fn run_channel(session: &mut Session, command: ChannelCommand) -> Result<(), CliError> {
-    let ChannelCommand::Show(ChannelArgs { signer, to, expires_at }) = command;
-    let request = GetChannelRequest {
-        signer: signer.0.to_vec().into(),
-        payee: to.payee.0.to_vec().into(),
-        asset: to.asset,
-        lane: to.lane,
-        expires_at,
-    };
-    let answer = session.vouchers().get_channel(request).await;
+    let ChannelCommand::Show(args) = command;
+    let to = args.to;
+    let answer = session.vouchers().get_channel(args.request()).await;
     let channel = answer.map_err(|status| session.failed(status))?.into_inner();
     session.print(&channel_record(channel, to.asset)).await
 }

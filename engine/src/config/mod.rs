@@ -18,7 +18,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
-use values::{Every, Listen, LogFilter, Network, TableBytes, VerifyBackend};
+use values::{CheckpointBytes, Every, Listen, LogFilter, Network, TableBytes, VerifyBackend};
 
 /// Port that the engine listens on, and clients look for it at, unless told otherwise.
 pub const PORT_DEFAULT: u16 = 7_450;
@@ -42,6 +42,8 @@ pub struct Config {
     pub verify_backend: Option<Backend>,
     /// Memory for the tables that make known keys cheap, in bytes; 0: none.
     pub verify_table_bytes: usize,
+    /// Bytes of records after which a checkpoint is made.
+    pub checkpoint_bytes: u64,
     /// Time between two scheduled cuts; `None`: windows close by hand only.
     pub window_every: Option<Duration>,
     /// Longest life of a voucher; counts only when a directory is created.
@@ -50,6 +52,8 @@ pub struct Config {
     pub clearing: Clearing,
     /// Which messages are logged.
     pub log: String,
+    /// The operator says that the clock is right, however far it is from the last record.
+    pub accept_clock: bool,
 }
 
 /// Rail name to the fields of the operator's account there.
@@ -65,6 +69,11 @@ pub struct ServeArgs {
     /// Print the settings in force as TOML and exit
     #[arg(long)]
     pub print_config: bool,
+
+    /// Start although the clock is more than a day before, or more than a year after, the last record:
+    /// say so once, after you have made sure that the clock is right
+    #[arg(long)]
+    pub accept_clock: bool,
 
     /// The settings that flags or environment give.
     #[command(flatten)]
@@ -118,7 +127,8 @@ impl Config {
                 Settings::from_toml(&text, path)?
             }
         };
-        Ok(args.settings.clone().or(file).resolve(cores()))
+        let config = args.settings.clone().or(file).resolve(cores());
+        Ok(Self { accept_clock: args.accept_clock, ..config })
     }
 
     /// These settings as a TOML file that gives the same ones again.
@@ -134,6 +144,7 @@ impl Config {
             verify_threads: Some(threads),
             verify_backend: Some(VerifyBackend(self.verify_backend)),
             verify_table_bytes: Some(TableBytes(self.verify_table_bytes)),
+            checkpoint_bytes: Some(CheckpointBytes(self.checkpoint_bytes)),
             window_every: Some(Every(self.window_every)),
             voucher_lifetime_max_seconds: self.voucher_lifetime_max_seconds,
             log: Some(LogFilter(self.log.clone())),

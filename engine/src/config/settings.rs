@@ -1,7 +1,9 @@
 //! The settings as one source gives them: their names, what is put together from several sources, and
 //! the defaults.
 
-use super::values::{Every, Listen, LogFilter, Network, TableBytes, VerifyBackend};
+use super::values::{
+    CheckpointBytes, Every, Listen, LogFilter, Network, TableBytes, VerifyBackend,
+};
 use super::{Clearing, Config, ConfigError, PORT_DEFAULT};
 use crate::limits;
 use crate::verify::Options;
@@ -56,6 +58,11 @@ pub struct Settings {
         value_name = "SIZE"
     )]
     pub(super) verify_table_bytes: Option<TableBytes>,
+
+    /// Make a checkpoint whenever the journal has grown by so much; what is behind the last one is
+    /// replayed at a start [default: 256MiB]
+    #[arg(long, env = "TALLYSTICK_CHECKPOINT_BYTES", hide_env_values = true, value_name = "SIZE")]
+    pub(super) checkpoint_bytes: Option<CheckpointBytes>,
 
     /// Close the open window this often: 500ms, 60s, 5m, 1h; "off": by hand only [default: off]
     #[arg(long, env = "TALLYSTICK_WINDOW_EVERY", hide_env_values = true, value_name = "TIME")]
@@ -135,6 +142,7 @@ impl Settings {
             verify_threads: self.verify_threads.or(other.verify_threads),
             verify_backend: self.verify_backend.or(other.verify_backend),
             verify_table_bytes: self.verify_table_bytes.or(other.verify_table_bytes),
+            checkpoint_bytes: self.checkpoint_bytes.or(other.checkpoint_bytes),
             window_every: self.window_every.or(other.window_every),
             voucher_lifetime_max_seconds: self
                 .voucher_lifetime_max_seconds
@@ -158,10 +166,15 @@ impl Settings {
             verify_table_bytes: self
                 .verify_table_bytes
                 .map_or(Options::TABLE_BYTES_DEFAULT, |bytes| bytes.0),
+            checkpoint_bytes: self
+                .checkpoint_bytes
+                .map_or(limits::CHECKPOINT_BYTES_DEFAULT, |bytes| bytes.0),
             window_every: self.window_every.and_then(|every| every.0),
             voucher_lifetime_max_seconds: self.voucher_lifetime_max_seconds,
             clearing: self.clearing,
             log: self.log.map_or_else(|| "info".into(), |filter| filter.0),
+            // No setting: it is for one start only.
+            accept_clock: false,
         }
     }
 }
@@ -229,6 +242,7 @@ mod tests {
     fn printed_settings_are_read_back_as_the_same() {
         let text = "data_dir = \"/d\"\nlisten = \"[::1]:0\"\nready_file = \"r\"\nshards = 7\n\
             verify_threads = 9\nverify_backend = \"portable\"\nverify_table_bytes = \"0\"\n\
+            checkpoint_bytes = \"64MiB\"\n\
             window_every = \"90s\"\nvoucher_lifetime_max_seconds = 60\n\
             log = \"warn\"\n[clearing.iso20022]\nname = \"N\"\niban = \"I\"\n";
         let network = format!("network_id = \"{}\"\n", "ab".repeat(32));

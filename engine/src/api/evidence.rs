@@ -1,0 +1,209 @@
+//! Evidence for others: exports, proofs, receipts, and the rotation of the key that signs them.
+
+use super::messages::{id, request};
+use super::read::Streamed;
+use super::status::{busy, invalid, not_done, refused, storage};
+use crate::ledger::control::Command;
+use crate::ledger::event::EngineKeySet;
+use crate::ledger::{Event, Refusal};
+use crate::limits::{BATCH_WINDOWS_MAX, EXPORT_CHUNK_BYTES};
+use crate::pipeline::{self, Done, Intake};
+use crate::proof::{Document, Hex, RECEIPT_FORMAT, Receipt, Wanted};
+use crate::settle::{Archive, EvidenceRequest, NotLoaded, NotProved};
+use crate::sign::{EngineKey, EngineKeyError, Signed};
+use crate::types::{AssetNumber, Lsn, PartyId, SignerKey, WindowNumber, receipt_statement};
+use bytes::Bytes;
+use std::io::{self, BufWriter, Write};
+use std::sync::Arc;
+use tallystick_proto::v1;
+use tokio::sync::mpsc::{self, Sender};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::Status;
+
+/// Chunks that may wait for the client.
+const CHUNKS: usize = 4;
+
+type Chunk = Result<v1::DocumentChunk, Status>;
+
+/// Sends what is written to it, chunk by chunk, as the client takes it.
+struct ToClient(Sender<Chunk>);
+
+impl Write for ToClient {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let content = Bytes::copy_from_slice(bytes);
+        let sent = self.0.blocking_send(Ok(v1::DocumentChunk { content }));
+        sent.map_err(|_| io::Error::new(io::ErrorKind::BrokenPipe, "the client went away"))?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// An export, written by a thread of its own.
+pub(super) async fn export(
+    intake: &Intake,
+    archive: &Archive,
+    asked: v1::ExportEvidenceRequest,
+) -> Result<Streamed<v1::DocumentChunk>, Status> {
+    let mut windows: Vec<WindowNumber> = asked.windows.into_iter().map(WindowNumber).collect();
+    if windows.len() > BATCH_WINDOWS_MAX {
+        let count = windows.len();
+        return Err(invalid(format!(
+            "one export holds up to {BATCH_WINDOWS_MAX} windows, {count} were named"
+        )));
+    }
+    windows.sort_unstable();
+    windows.dedup();
+    let network = intake.hasher().network();
+    let found = intake.read(|control| {
+        let sealed = |number: &WindowNumber| control.window(*number)?.sealed_head();
+        let windows = windows.iter().map(sealed).collect::<Result<Vec<_>, Refusal>>()?;
+        Ok(EvidenceRequest { network, windows, to: control.applied() })
+    });
+    let request = found.await.map_err(|b| busy(&b))?.map_err(|r: Refusal| refused(&r))?;
+    let archive = archive.clone();
+    let (chunks_in, chunks) = mpsc::channel(CHUNKS);
+    tokio::task::spawn_blocking(move || {
+        let out = BufWriter::with_capacity(EXPORT_CHUNK_BYTES, ToClient(chunks_in.clone()));
+        let ended = crate::settle::export(&archive, &request, out);
+        if let Err(NotLoaded::Storage(error)) = ended
+            && !chunks_in.is_closed()
+        {
+            // Nobody to tell if the client is gone.
+            let _ = chunks_in.blocking_send(Err(storage(&error)));
+        }
+    });
+    Ok(Box::pin(ReceiverStream::new(chunks)))
+}
+
+/// A proof, in chunks.
+pub(super) async fn proof(
+    intake: &Intake,
+    archive: &Archive,
+    asked: v1::GetProofRequest,
+) -> Result<Streamed<v1::DocumentChunk>, Status> {
+    let (number, asset) = (WindowNumber(asked.window), AssetNumber(asked.asset));
+    let wanted = match asked.of {
+        Some(v1::get_proof_request::Of::Pair(pair)) => {
+            let (payer, payee) = (id(&pair.payer, "payer")?, id(&pair.payee, "payee")?);
+            Wanted::Pair { payer, payee }
+        }
+        Some(v1::get_proof_request::Of::Position(of)) => {
+            let party: PartyId = id(&of.party_id, "party_id")?;
+            Wanted::Position { party, pairs: of.pairs }
+        }
+        None => return Err(invalid("say whose pair or position is to be proved")),
+    };
+    let found = intake.read(|control| {
+        control.asset(asset)?;
+        control.window(number)?.sealed_head()
+    });
+    let sealed = found.await.map_err(|b| busy(&b))?.map_err(|r: Refusal| refused(&r))?;
+    let (archive, network) = (archive.clone(), intake.hasher().network());
+    let (chunks_in, chunks) = mpsc::channel(CHUNKS);
+    tokio::task::spawn_blocking(move || {
+        let proved = crate::settle::prove(&archive, network, &sealed, asset, wanted);
+        let status = match proved {
+            Ok(proof) => {
+                let text = Document::Proof(Box::new(proof)).text();
+                let mut out = ToClient(chunks_in);
+                // An error means that the client went away.
+                let _ =
+                    text.as_bytes().chunks(EXPORT_CHUNK_BYTES).try_for_each(|c| out.write_all(c));
+                return;
+            }
+            Err(NotProved::Nothing(text)) => Status::not_found(text),
+            Err(NotProved::Storage(error)) => storage(&error),
+        };
+        let _ = chunks_in.blocking_send(Err(status));
+    });
+    Ok(Box::pin(ReceiverStream::new(chunks)))
+}
+
+/// A receipt for the newest voucher of a channel.
+pub(super) async fn receipt(
+    intake: &Intake,
+    engine_key: &EngineKey,
+    asked: v1::GetChannelRequest,
+) -> Result<v1::Receipt, Status> {
+    let signer: SignerKey = id(&asked.signer, "signer")?;
+    let payee: PartyId = id(&asked.payee, "payee")?;
+    let (hasher, asset) = (intake.hasher(), AssetNumber(asked.asset));
+    let channel = hasher.channel_of(signer, payee, asset, asked.lane, asked.expires_at);
+    let newest = match intake.payer_of(signer) {
+        Some(payer) => intake.newest(payer, channel).await.map_err(|b| busy(&b))?,
+        None => None,
+    };
+    let Some(newest) = newest else {
+        return Err(Status::not_found(format!(
+            "channel {channel} was never credited, or it expired and was forgotten"
+        )));
+    };
+    let (network, at) = (hasher.network(), pipeline::now());
+    let statement = receipt_statement(network, &newest.voucher, newest.lsn, at);
+    let key = intake.read(crate::ledger::Control::engine_key).await.map_err(|b| busy(&b))?;
+    let signed = key.and_then(|key| engine_key.sign_as(key, &statement));
+    let Signed { key, signature } =
+        signed.ok_or_else(|| Status::unavailable("the engine's key is changing; try again"))?;
+    let receipt = Receipt {
+        format: RECEIPT_FORMAT.into(),
+        network_id: Hex(network.0),
+        engine_key: Hex(key.0),
+        voucher: Hex(newest.voucher),
+        lsn: newest.lsn.0,
+        at_us: at.0,
+        signature: Hex(signature),
+    };
+    let document = Document::Receipt(Box::new(receipt)).text();
+    Ok(v1::Receipt { document: document.into() })
+}
+
+/// Puts a new key in force. The answer is that of the first time, also to a retry.
+pub(super) async fn rotate(
+    intake: &Intake,
+    engine_key: &Arc<EngineKey>,
+    mut message: v1::RotateEngineKeyRequest,
+) -> Result<v1::EngineKey, Status> {
+    let request_id = std::mem::take(&mut message.request_id);
+    let request = request(request_id, "RotateEngineKey", &message)?;
+    let before = intake.read(|control| control.answered(&request));
+    let before = before.await.map_err(|b| busy(&b))?.map_err(|r: Refusal| refused(&r))?;
+    if let Some(lsn) = before {
+        return set_by(intake, lsn).await;
+    }
+    let (key, network) = (engine_key.clone(), intake.hasher().network());
+    let next = blocking(move || key.prepare(network)).await?;
+    let set = EngineKeySet { request: Some(request), key: next.key, proof: next.signature };
+    let done = intake.command(Command::Record(Event::EngineKeySet(set))).await;
+    let key = engine_key.clone();
+    let lsn = match done {
+        Ok(Done::Now(lsn)) => {
+            blocking(move || key.adopt()).await?;
+            lsn
+        }
+        Ok(Done::Before(lsn)) => {
+            blocking(move || key.discard()).await?;
+            lsn
+        }
+        Err(reason) => {
+            blocking(move || key.discard()).await?;
+            return Err(not_done(&reason));
+        }
+    };
+    set_by(intake, lsn).await
+}
+
+async fn set_by(intake: &Intake, lsn: Lsn) -> Result<v1::EngineKey, Status> {
+    let key = intake.read(|control| control.engine_key_set_by(lsn)).await.map_err(|b| busy(&b))?;
+    let key = key.ok_or_else(|| Status::internal("the request set no key"))?;
+    Ok(v1::EngineKey { key: Bytes::copy_from_slice(&key.0), lsn: lsn.0 })
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, EngineKeyError> + Send + 'static,
+) -> Result<T, Status> {
+    let done = tokio::task::spawn_blocking(work).await.expect("keys do not panic");
+    done.map_err(|error| Status::internal(error.to_string()))
+}

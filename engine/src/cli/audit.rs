@@ -1,0 +1,103 @@
+//! `audit`: everything re-derived offline, from exports or a data directory.
+
+use super::CliError;
+use super::output::printable;
+use crate::audit::{self, AuditError, Directory, Files, Report, Settings, Source};
+use clap::Args;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use std::io::{IsTerminal as _, Write as _};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Shown with `tallystick audit --help`.
+pub const HELP: &str = "\
+Examples:
+  tallystick audit windows.tallyexp
+  tallystick audit --data-dir ./data --json
+
+Checks, without an engine: the chain of events, every signature of vouchers and engine, channel ids, totals
+before and after, obligations, nets, positions, roots, batches with their legs, carries and control sums; of
+a data directory also its frames and its checkpoint. Exit code 0 only if all agree; else the first
+difference is named. What could not be checked is said.";
+
+/// `tallystick audit`
+#[derive(Debug, Args)]
+pub struct AuditArgs {
+    /// Exports, as `tallystick evidence export` writes them
+    #[arg(value_name = "FILE", required_unless_present = "data_dir")]
+    files: Vec<PathBuf>,
+    /// A data directory on which no engine runs; nothing in it is changed
+    #[arg(long, value_name = "DIR", conflicts_with = "files")]
+    data_dir: Option<PathBuf>,
+    /// Threads that check signatures [default: the cores]
+    #[arg(long, value_name = "N")]
+    threads: Option<usize>,
+}
+
+/// Runs `tallystick audit`.
+///
+/// # Errors
+/// When something differs, or cannot be read.
+pub fn run(args: &AuditArgs, json: bool) -> Result<(), CliError> {
+    let threads = args
+        .threads
+        .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, std::num::NonZero::get));
+    let clock = std::time::Instant::now();
+    let source: Result<Box<dyn Source>, AuditError> = match &args.data_dir {
+        Some(dir) => Directory::open(dir).map(|dir| Box::new(dir) as Box<dyn Source>),
+        None => Files::open(&args.files).map(|files| Box::new(files) as Box<dyn Source>),
+    };
+    let report = match source {
+        Ok(source) => {
+            let bar = progress_bar(source.evidence());
+            let progress = |done| bar.set_position(done);
+            let report = audit::audit(&*source, Settings { threads, progress: &progress });
+            bar.finish_and_clear();
+            report
+        }
+        Err(error) => Report::new(audit::Counts::default(), Vec::new(), Some(error)),
+    };
+    print(&report, clock.elapsed(), json)?;
+    if report.ok {
+        return Ok(());
+    }
+    let why = match (&report.first_difference, &report.error) {
+        (Some(difference), _) => format!("the first difference is: {difference}"),
+        (None, Some(error)) => error.clone(),
+        (None, None) => unreachable!("a report that is not ok says why"),
+    };
+    Err(CliError::Failed(format!("the audit failed: {}", printable(&why))))
+}
+
+/// On a terminal only.
+fn progress_bar(evidence: u64) -> ProgressBar {
+    if !std::io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let target = ProgressDrawTarget::stderr();
+    if evidence == 0 {
+        return ProgressBar::with_draw_target(None, target);
+    }
+    let style = ProgressStyle::with_template("{wide_bar} {pos}/{len} vouchers {per_sec} {eta}");
+    ProgressBar::with_draw_target(Some(evidence), target)
+        .with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+}
+
+fn print(report: &Report, took: Duration, json: bool) -> Result<(), CliError> {
+    let mut value = serde_json::to_value(report).expect("plain data has a JSON form");
+    value["milliseconds"] = u64::try_from(took.as_millis()).unwrap_or(u64::MAX).into();
+    let mut out = std::io::stdout();
+    let mut write = |line: String| writeln!(out, "{line}").map_err(CliError::Output);
+    if json {
+        return write(value.to_string());
+    }
+    let members = value.as_object().into_iter().flatten();
+    for (name, value) in members.filter(|(_, value)| value.is_u64() || value.is_string()) {
+        let text = value.as_str().map_or_else(|| value.to_string(), printable);
+        write(format!("{name:18}  {text}"))?;
+    }
+    for text in &report.not_checked {
+        write(format!("{:18}  {text}", "not checked"))?;
+    }
+    write(format!("{:18}  {}", "all agrees", if report.ok { "yes" } else { "no" }))
+}
