@@ -4,17 +4,24 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test bench lint clean-demo check-verify \
-  check-bounds bench-verify fuzz-verify miri-verify
+.PHONY: help setup demo test flip bench bench-recover lint clean-demo check-verify \
+  check-bounds bench-verify fuzz-verify miri-verify crash
 
 CARGO ?= cargo
 # Where cargo builds. Set CARGO_TARGET_DIR to keep builds outside the clone.
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 ENGINE := $(TARGET)/release/tallystick
 LOADGEN := $(TARGET)/release/tallystick-loadgen
+CRASH := $(TARGET)/release/tallystick-crash
+FLIP := $(TARGET)/release/tallystick-flip
 # Vouchers that the demo signs and clears.
 DEMO_VOUCHERS ?= 1000000
 DEMO_DIR ?= target/demo
+# Kills of `make crash`, and how long it stops the engine once.
+ROUNDS ?= 1000
+STOP_SECONDS ?= 30
+# Bits that flip flips.
+POSITIONS ?= 1000
 # Signatures that check-verify compares, and where its random numbers start.
 CASES ?= 1000000
 SEED ?= 1
@@ -36,6 +43,7 @@ help: ## Show this help
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  \1|\2/p' $(MAKEFILE_LIST) \
 	  | while IFS='|' read -r name what; do printf '  %-12s %s\n' "$$name" "$$what"; done
 	@echo 'Variables: DEMO_VOUCHERS=$(DEMO_VOUCHERS) DEMO_DIR=$(DEMO_DIR) CASES=$(CASES) SEED=$(SEED)'
+	@echo '  ROUNDS=$(ROUNDS) STOP_SECONDS=$(STOP_SECONDS) POSITIONS=$(POSITIONS)'
 	@echo '  CARGO_TARGET_DIR=$(TARGET)'
 
 setup: ## Install what the build and the tests need (apt-get, when allowed)
@@ -44,12 +52,21 @@ setup: ## Install what the build and the tests need (apt-get, when allowed)
 demo: setup binaries ## Sign, stream, net and settle DEMO_VOUCHERS vouchers, and check every sum
 	@$(LOADGEN) demo --engine $(ENGINE) --dir $(DEMO_DIR) --vouchers $(DEMO_VOUCHERS)
 
-test: setup binaries ## All tests: Rust (unit, end to end, crash) and the Python client
+test: setup binaries faults ## All tests: Rust (unit, end to end, crash) and the Python client
 	$(CARGO) test --release --locked --workspace
 	TALLYSTICK_BIN=$(abspath $(ENGINE)) tests/python/run.sh
 
+crash: setup binaries ## Kill -9 the engine ROUNDS times under load and check what it holds
+	@$(CRASH) --rounds $(ROUNDS) --seed $(SEED) --stop-seconds $(STOP_SECONDS)
+
+flip: setup binaries ## Flip POSITIONS bits of a data directory and an export; each must be noticed
+	@$(FLIP) --positions $(POSITIONS) --seed $(SEED)
+
 bench: setup ## Benchmarks of the parts
 	$(CARGO) bench --profile release --locked --workspace --bench stages
+
+bench-recover: setup ## How long a start takes: a checkpoint of a million channels, and the replay behind it
+	$(CARGO) bench --profile release --locked --workspace --bench recover
 
 lint: setup ## Format, layers and clippy, as CI checks them
 	$(CARGO) fmt --all --check
@@ -88,7 +105,13 @@ miri-verify: ## Run the verifier's unit tests under miri (nightly, miri)
 clean-demo: ## Remove what the demo left
 	rm -rf -- $(DEMO_DIR)
 
-.PHONY: binaries
+.PHONY: binaries faults
+# The engine with fail points, for tests: another binary, so that the ordinary one never has them. The
+# same dependencies with the same features, so that only the engine itself is compiled again.
+faults: binaries
+	$(CARGO) build --release --locked --workspace --bin tallystick-faults \
+	  --features tallystick/faults
+
 binaries:
 	@test -x $(ENGINE) \
 	  || echo 'The first build compiles RocksDB: about 15 minutes on two cores. Later ones are short.'

@@ -16,6 +16,7 @@ from tallystick.v1 import operator_pb2 as op
 from tallystick.v1 import operator_pb2_grpc, vouchers_pb2_grpc
 from tallystick.v1 import vouchers_pb2 as vo
 
+import evidence
 import wire
 
 CLEARING = bytes(32)
@@ -200,13 +201,12 @@ def read_window(world):
     window = world.operator.GetWindow(op.GetWindowRequest(number=1))
     assert window.state == op.WINDOW_STATE_CLOSED and window.cut_lsn > 0
     assert window.vouchers_credited == 1_203, window
-    per_asset, nets = {}, {}
+    nets = {}
     for asset in (THROUGH_CLEARING, PAIR_BY_PAIR):
         ask = op.WindowAssetRequest(window=1, asset=asset)
         gross = {(f, t): n for (a, f, t), n in world.owed.items() if a == asset}
         got = [(o.payer, o.payee, int(o.amount)) for o in world.operator.ListObligations(ask)]
         assert got == sorted((f, t, n) for (f, t), n in gross.items()), "obligations"
-        per_asset[asset] = got
 
         net = [(f, t, n - gross.get((t, f), 0)) for (f, t), n in gross.items()]
         net = sorted(item for item in net if item[2] > 0)
@@ -227,8 +227,28 @@ def read_window(world):
         assert int(total.gross) == sum(gross.values()) and total.pairs == len(gross)
         assert int(total.net_bilateral) == sum(n for _, _, n in net)
         assert int(total.net_multilateral) == sum(map(abs, positions.values())) // 2
-    assert window.root == wire.window_root(1, per_asset, {}), "the root is not that of the leaves"
+    check_evidence(world, window)
     return nets
+
+
+def check_evidence(world, window):
+    """The export holds together, and so does the proof of each position; roots are those it was told."""
+    chunks = world.operator.ExportEvidence(op.ExportEvidenceRequest(windows=[1]))
+    history, counts = evidence.check_export(b"".join(chunk.content for chunk in chunks))
+    assert history.network == world.network and counts["evidence"] > 0
+    seal = history.seals[1]
+    roots = [(asset, seal[asset][0], seal[asset][1]) for asset in sorted(seal)]
+    assert window.root == evidence.window_root(1, roots), "the root is not that of the leaves"
+    for party in world.parties.values():
+        ask = op.GetProofRequest(window=1, asset=THROUGH_CLEARING,
+                                 position=op.PositionOf(party_id=party, pairs=True))
+        try:
+            chunks = list(world.operator.GetProof(ask))
+        except grpc.RpcError as error:
+            assert error.code() == grpc.StatusCode.NOT_FOUND, error
+            continue
+        document = b"".join(chunk.content for chunk in chunks)
+        evidence.check_document(document.decode(), history.keys)
 
 
 def expected_legs(asset, net, positions):

@@ -45,17 +45,6 @@ def pack(v):
     return v["signer"] + v["payee"] + middle + v["signature"]
 
 
-def window_root(window, obligations, carried):
-    """Root over {asset: [(payer, payee, amount)]}, obligations then carry per asset."""
-    leaves = []
-    for asset in sorted(set(obligations) | set(carried)):
-        for kind, sums in ((0, obligations), (1, carried)):
-            for payer, payee, amount in sorted(sums.get(asset, [])):
-                leaf = struct.pack("<QIB", window, asset, kind) + payer + payee
-                leaves.append(leaf + amount.to_bytes(16, "little"))
-    return merkle(leaves)
-
-
 def merkle(leaves):
     """RFC 6962's shape: split at the largest power of two below the number of leaves."""
     if not leaves:

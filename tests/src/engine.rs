@@ -3,6 +3,7 @@
 //! Owns where the binaries are found and what a started engine leaves in its own scratch folder.
 //! Never touches a process that it did not start.
 
+use rustix::process::{Pid, Signal, kill_process};
 use std::ffi::OsString;
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -14,6 +15,9 @@ use tempfile::TempDir;
 const DEADLINE: Duration = Duration::from_secs(120);
 /// How long a waiting thread lies still between two looks.
 const PARK: Duration = Duration::from_millis(2);
+
+const READY: &str = "ready";
+const STDERR: &str = "stderr";
 
 /// The operator's own account, so that batches can be computed.
 const CONFIG: &str = "[clearing.iso20022]\nname = \"Clearing House AG\"\n\
@@ -32,15 +36,17 @@ pub fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
 }
 
 /// Path of a binary of this workspace: what `variable` names, else the one that cargo built beside
-/// this test.
+/// this program.
 #[must_use]
 pub fn binary(variable: &str, name: &str) -> PathBuf {
     if let Some(path) = std::env::var_os(variable) {
         return path.into();
     }
-    // .../release/deps/test-0123 -> .../release/name
-    let test = std::env::current_exe().expect("a test knows its own path");
-    let path = test.ancestors().nth(2).expect("tests lie in deps/").join(name);
+    // A test is .../release/deps/test-0123, a program .../release/program: the binary is .../release/name.
+    let this = std::env::current_exe().expect("a program knows its own path");
+    let beside = this.parent().expect("a program lies in a folder");
+    let folder = if beside.ends_with("deps") { beside.parent() } else { Some(beside) };
+    let path = folder.expect("tests lie in deps/").join(name);
     assert!(
         path.exists(),
         "no {} here; build it with `make test`, or name one in {variable}",
@@ -55,6 +61,27 @@ pub struct Launch {
     dir: PathBuf,
     args: Vec<OsString>,
     clearing: bool,
+    /// Program and arguments that run it.
+    under: Vec<OsString>,
+    /// Settings of the binary with faults; none: the ordinary binary.
+    faults: Vec<(String, String)>,
+}
+
+/// An engine on its way to serve. Killed when dropped.
+pub struct Starting {
+    child: Killed,
+    scratch: TempDir,
+}
+
+/// A child that does not outlive its owner.
+struct Killed(Child);
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        // It may have ended already; there is nobody to tell.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
 
 /// How an engine ended that did not come to serve.
@@ -68,7 +95,7 @@ pub struct Exit {
 
 /// A serving engine. Killed when dropped.
 pub struct Engine {
-    child: Child,
+    child: Killed,
     scratch: TempDir,
     address: String,
 }
@@ -77,7 +104,8 @@ impl Launch {
     /// An engine on the data directory `dir`.
     #[must_use]
     pub fn new(dir: &Path) -> Self {
-        Self { dir: dir.to_owned(), args: Vec::new(), clearing: true }
+        let (args, under, faults) = (Vec::new(), Vec::new(), Vec::new());
+        Self { dir: dir.to_owned(), args, clearing: true, under, faults }
     }
 
     /// More arguments of `serve`.
@@ -94,41 +122,57 @@ impl Launch {
         self
     }
 
-    /// Starts it, and waits until it serves or has ended.
-    ///
-    /// # Errors
-    /// `Exit` when it ended instead.
-    pub fn try_start(&self) -> Result<Engine, Exit> {
+    /// Run by another program, which becomes the engine (`exec`), so that the process is the same.
+    #[must_use]
+    pub fn under(mut self, program: &[&str]) -> Self {
+        self.under = program.iter().map(OsString::from).collect();
+        self
+    }
+
+    /// The binary with faults on demand, with one of its variables set.
+    #[must_use]
+    pub fn fault(mut self, variable: &str, value: &str) -> Self {
+        self.faults.push((variable.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Starts it, and waits for nothing.
+    #[must_use]
+    pub fn spawn(&self) -> Starting {
         let scratch = tempfile::tempdir().expect("a temporary folder");
-        let (ready, log) = (scratch.path().join("ready"), scratch.path().join("stderr"));
-        let mut command = tallystick();
+        let program = if self.faults.is_empty() {
+            binary("TALLYSTICK_BIN", "tallystick")
+        } else {
+            binary("TALLYSTICK_FAULTS_BIN", "tallystick-faults")
+        };
+        let mut command = match self.under.split_first() {
+            None => clean(&program),
+            Some((under, args)) => {
+                let mut command = clean(Path::new(under));
+                command.args(args).arg(program);
+                command
+            }
+        };
+        command.envs(self.faults.iter().map(|(name, value)| (name, value)));
         command.arg("serve").arg("--data-dir").arg(&self.dir);
-        command.args(["--listen", "127.0.0.1:0", "--ready-file"]).arg(&ready);
+        command.args(["--listen", "127.0.0.1:0", "--ready-file"]).arg(scratch.path().join(READY));
         if self.clearing {
             let config = scratch.path().join("config.toml");
             std::fs::write(&config, CONFIG).expect("a temporary file");
             command.arg("--config").arg(config);
         }
         command.args(&self.args).stdin(Stdio::null()).stdout(Stdio::null());
-        command.stderr(File::create(&log).expect("a temporary file"));
-        let mut child = command.spawn().expect("the engine can be run");
-        let address = until("the engine serves or has ended", || {
-            // The order matters: an engine that ends right after it was ready has been ready.
-            let ended = child.try_wait().expect("the child is ours");
-            let text = std::fs::read_to_string(&ready).unwrap_or_default();
-            // Until it is complete, it is not there or no JSON.
-            match serde_json::from_str::<serde_json::Value>(&text) {
-                Ok(ready) => Some(Ok(ready["grpc"].as_str().expect("an address").to_owned())),
-                Err(_) => ended.map(Err),
-            }
-        });
-        match address {
-            Ok(address) => Ok(Engine { child, scratch, address }),
-            Err(status) => {
-                let stderr = std::fs::read_to_string(&log).unwrap_or_default();
-                Err(Exit { status, stderr })
-            }
-        }
+        command.stderr(File::create(scratch.path().join(STDERR)).expect("a temporary file"));
+        let child = Killed(command.spawn().expect("the engine can be run"));
+        Starting { child, scratch }
+    }
+
+    /// Starts it, and waits until it serves or has ended.
+    ///
+    /// # Errors
+    /// `Exit` when it ended instead.
+    pub fn try_start(&self) -> Result<Engine, Exit> {
+        self.spawn().wait()
     }
 
     /// Starts it. Panics with what it wrote when it does not come to serve.
@@ -157,6 +201,32 @@ impl Launch {
     }
 }
 
+impl Starting {
+    /// Waits until it serves or has ended.
+    ///
+    /// # Errors
+    /// `Exit` when it ended instead.
+    pub fn wait(mut self) -> Result<Engine, Exit> {
+        let address = until("the engine serves or has ended", || {
+            // The order matters: an engine that ends right after it was ready has been ready.
+            let ended = self.child.0.try_wait().expect("the child is ours");
+            let text = read(&self.scratch, READY);
+            // Until it is complete, it is not there or no JSON.
+            match serde_json::from_str::<serde_json::Value>(&text) {
+                Ok(ready) => Some(Ok(ready["grpc"].as_str().expect("an address").to_owned())),
+                Err(_) => ended.map(Err),
+            }
+        });
+        match address {
+            Ok(address) => Ok(Engine { child: self.child, scratch: self.scratch, address }),
+            Err(status) => Err(Exit { status, stderr: read(&self.scratch, STDERR) }),
+        }
+    }
+
+    /// Kills it, wherever it is on its way.
+    pub fn kill9(self) {}
+}
+
 impl Engine {
     /// Starts an engine on `dir` with more arguments of `serve`.
     #[must_use]
@@ -173,19 +243,34 @@ impl Engine {
     /// Its process id.
     #[must_use]
     pub fn id(&self) -> u32 {
-        self.child.id()
+        self.child.0.id()
     }
 
     /// What it has written to stderr.
     #[must_use]
     pub fn stderr(&self) -> String {
-        std::fs::read_to_string(self.scratch.path().join("stderr")).unwrap_or_default()
+        read(&self.scratch, STDERR)
     }
 
     /// Kills it without a warning, as a power cut would.
     pub fn kill9(mut self) {
-        self.child.kill().expect("the child is ours");
-        self.child.wait().expect("the child is ours");
+        self.child.0.kill().expect("the child is ours");
+        self.child.0.wait().expect("the child is ours");
+    }
+
+    /// Waits until it ends on its own.
+    #[must_use]
+    pub fn ended(mut self) -> Exit {
+        let ended = || self.child.0.try_wait().expect("the child is ours");
+        let status = until("the engine ends", ended);
+        Exit { status, stderr: self.stderr() }
+    }
+
+    /// Sends it a signal.
+    pub fn signal(&self, signal: Signal) {
+        let id = i32::try_from(self.id()).expect("process ids are positive i32");
+        let id = Pid::from_raw(id).expect("process ids are positive");
+        kill_process(id, signal).expect("the child is ours");
     }
 
     /// As `terminate`, while this task's connections go on being served: an engine that stops waits
@@ -197,29 +282,28 @@ impl Engine {
 
     /// Asks it to end, and expects that it does so with success.
     pub fn terminate(mut self) {
-        let id = i32::try_from(self.child.id()).expect("process ids are positive i32");
-        let id = rustix::process::Pid::from_raw(id).expect("process ids are positive");
-        rustix::process::kill_process(id, rustix::process::Signal::TERM)
-            .expect("the child is ours");
-        let status = until("the engine ends", || self.child.try_wait().expect("the child is ours"));
+        self.signal(Signal::TERM);
+        let ended = || self.child.0.try_wait().expect("the child is ours");
+        let status = until("the engine ends", ended);
         assert!(status.success(), "the engine {status} after SIGTERM\n{}", self.stderr());
     }
 }
 
 impl Drop for Engine {
     fn drop(&mut self) {
-        // It may have ended already; there is nobody to tell.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
         if std::thread::panicking() {
             eprintln!("--- the engine's stderr:\n{}", self.stderr());
         }
     }
 }
 
-/// The binary, with none of this process's own settings for it.
-fn tallystick() -> Command {
-    let mut command = Command::new(binary("TALLYSTICK_BIN", "tallystick"));
+fn read(scratch: &TempDir, name: &str) -> String {
+    std::fs::read_to_string(scratch.path().join(name)).unwrap_or_default()
+}
+
+/// A program, with none of this process's own settings for the engine.
+fn clean(program: &Path) -> Command {
+    let mut command = Command::new(program);
     let ours = std::env::vars_os().map(|(name, _)| name);
     for name in ours.filter(|name| name.to_string_lossy().starts_with("TALLYSTICK_")) {
         command.env_remove(name);
@@ -230,7 +314,8 @@ fn tallystick() -> Command {
 /// Runs the command line with `args` to its end.
 #[must_use]
 pub fn run_cli(args: &[&str]) -> Output {
-    tallystick().args(args).stdin(Stdio::null()).output().expect("the binary can be run")
+    let mut command = clean(&binary("TALLYSTICK_BIN", "tallystick"));
+    command.args(args).stdin(Stdio::null()).output().expect("the binary can be run")
 }
 
 /// Runs the load generator with `args` to its end.

@@ -5,53 +5,13 @@ use rand_chacha::ChaCha8Rng;
 use std::collections::BTreeMap;
 use std::path::Path;
 use tallystick_tests::wire::{
-    ApproveBatchRequest, Batch, GetExposureRequest, Leg, NetPosition, Obligation,
-    RecordDepositRequest, Window,
+    ApproveBatchRequest, GetExposureRequest, Obligation, RecordDepositRequest,
 };
 use tallystick_tests::{
-    Client, Deployment, Engine, Launch, Voucher, World, copy_dir, files, flip_bit, request_id,
+    Client, Deployment, Engine, Launch, Seen, Voucher, World, copy_dir, files, flip_bit, request_id,
 };
 
 const SHARDS: [&str; 4] = ["1", "2", "4", "16"];
-
-/// Everything that must be the same whenever the same journal is read.
-#[derive(Debug, PartialEq)]
-struct Seen {
-    windows: Vec<Window>,
-    obligations: Vec<Vec<Obligation>>,
-    positions: Vec<Vec<NetPosition>>,
-    batches: Vec<Batch>,
-    legs: Vec<Vec<Leg>>,
-    files: Vec<BTreeMap<String, Vec<u8>>>,
-    unsettled: Vec<String>,
-}
-
-impl Seen {
-    async fn of(client: &mut Client, world: &World) -> Self {
-        let windows = client.windows().await;
-        let (mut obligations, mut positions) = (Vec::new(), Vec::new());
-        for window in windows.iter().filter(|window| window.cut_lsn > 0) {
-            for asset in [World::PAIRS, World::CLEARED] {
-                obligations.push(client.obligations(window.number, asset).await);
-                positions.push(client.net_positions(window.number, asset).await);
-            }
-        }
-        let batches = client.batches().await;
-        let (mut legs, mut files) = (Vec::new(), Vec::new());
-        for batch in &batches {
-            legs.push(client.legs(batch).await);
-            files.push(client.export(batch).await);
-        }
-        let mut unsettled = Vec::new();
-        for payer in &world.payers {
-            let party_id = payer.party.0.to_vec().into();
-            let ask = GetExposureRequest { party_id, asset: World::PAIRS };
-            let exposure = client.operator.get_exposure(ask).await.unwrap();
-            unsettled.push(exposure.into_inner().unsettled);
-        }
-        Self { windows, obligations, positions, batches, legs, files, unsettled }
-    }
-}
 
 /// Two closed windows, approved batches in both models, and an open window with vouchers in it.
 async fn history(d: &mut Deployment) {

@@ -14,9 +14,10 @@ use tallystick::ledger::control::Command;
 use tallystick::ledger::event::{
     AssetCreated, Cap, CreditLimitSet, DepositRecorded, PartyUpserted, SignerAdded, SignerRevoked,
 };
-use tallystick::ledger::{BatchContent, Event, Genesis, Rail, Request, SealedWindow};
-use tallystick::pipeline::{self, Intake, Pipeline, recover};
-use tallystick::settle::{Clearing, CreateBatch, Sealer, create_batch};
+use tallystick::ledger::{BatchContent, Event, Genesis, Rail, Refusal, Request, SealedWindow};
+use tallystick::pipeline::{self, Intake, Pipeline, PipelineOptions, recover};
+use tallystick::settle::{Archive, Clearing, CreateBatch, Sealer, create_batch};
+use tallystick::sign::EngineKey;
 use tallystick::types::{
     Amount, AssetDef, AssetNumber, ChannelHasher, Digest, NetworkId, PartyId, SettlementModel,
     SignerKey, Timestamp, Total, Voucher, WindowNumber, message,
@@ -53,6 +54,11 @@ enum Step {
     Suspend(u8, bool),
     Revoke(u8),
     Close,
+}
+
+/// Never set in these journals, so that nothing is signed with it.
+fn engine_key() -> Arc<EngineKey> {
+    Arc::new(EngineKey::of_secret([7; 32]))
 }
 
 fn signing(signer: u8) -> SigningKey {
@@ -150,8 +156,16 @@ impl Engine {
         };
         let recovered = recover(&mut journal, 1, shards, genesis).expect("the journal is whole");
         let verifier = Verifier::new(Options::default()).expect("some backend always runs");
-        let (pipeline, intake, parts) = pipeline::start(recovered, journal, 1, verifier, 2);
-        let sealer = Sealer::start(intake.clone(), parts);
+        let clock = recovered.clock(true).expect("any clock is right");
+        let (pipeline, intake, parts) = pipeline::start(
+            recovered,
+            clock,
+            journal,
+            1,
+            verifier,
+            &PipelineOptions { verify_threads: 2, checkpoint_bytes: 20_000 },
+        );
+        let sealer = Sealer::start(intake.clone(), parts, engine_key());
         Self { pipeline, intake, sealer }
     }
 
@@ -277,9 +291,28 @@ impl Run {
 async fn sealed(intake: &Intake) -> Vec<Arc<SealedWindow>> {
     let all = intake.read_when(|control| {
         let closed = control.windows().iter().filter(|window| window.cut.is_some());
-        closed.map(|window| window.sealed.clone()).collect::<Option<Vec<_>>>()
+        closed.map(|window| window.sealed_head().ok()).collect::<Option<Vec<_>>>()
     });
-    all.await.expect("the engine runs")
+    let archive = Archive::new(intake);
+    let heads = all.await.expect("the engine runs");
+    heads.iter().map(|head| archive.window(head).expect("it is kept")).collect()
+}
+
+/// Every batch's files.
+async fn batches(intake: &Intake) -> Vec<Files> {
+    let heads = intake.read(|control| {
+        let heads = control.batches().into_iter().map(|batch| {
+            let windows = batch.head.windows.iter();
+            let windows = windows.map(|&window| control.window(window)?.sealed_head());
+            (batch.head.clone(), windows.collect::<Result<Vec<_>, Refusal>>().unwrap())
+        });
+        heads.collect::<Vec<_>>()
+    });
+    let archive = Archive::new(intake);
+    let heads = heads.await.expect("the engine runs");
+    let content =
+        |(head, windows): &(Arc<_>, Vec<_>)| archive.batch(head, windows).expect("it is kept");
+    heads.iter().map(|batch| files(&content(batch))).collect()
 }
 
 fn obligations(window: &SealedWindow) -> BTreeMap<(AssetNumber, PartyId, PartyId), u128> {
@@ -308,14 +341,14 @@ async fn settle(run: &mut Run) -> Vec<Files> {
     let clearing = Clearing::from([(Rail::Iso20022, rails::placeholder(Rail::Iso20022))]);
     let windows: Vec<WindowNumber> =
         sealed(&run.engine.intake).await.iter().map(|window| window.number).collect();
-    let mut batches = Vec::new();
+    let archive = Archive::new(&run.engine.intake);
     for asset in [EUR, USD] {
         let (request, windows) = (run.request(), windows.clone());
         let ask = CreateBatch { request, windows, asset, rail: Rail::Iso20022 };
-        let made = create_batch(&run.engine.intake, &clearing, &ask).await;
-        batches.extend(made.ok().map(|content| files(&content)));
+        // Where nothing is owed there is no batch.
+        let _ = create_batch(&run.engine.intake, &archive, &engine_key(), &clearing, &ask).await;
     }
-    batches
+    batches(&run.engine.intake).await
 }
 
 async fn check(steps: &[Step], shards: u16) {
@@ -333,10 +366,7 @@ async fn check(steps: &[Step], shards: u16) {
     for shards in [1, 2, 4, 16] {
         let again = Engine::start(journal.clone(), shards);
         assert_eq!(sealed(&again.intake).await, windows, "{shards} shards");
-        let read = again.intake.read(|control| {
-            control.batches().iter().map(|batch| files(&batch.content)).collect::<Vec<_>>()
-        });
-        assert_eq!(read.await.expect("the engine runs"), batches, "{shards} shards");
+        assert_eq!(self::batches(&again.intake).await, batches, "{shards} shards");
         again.stop();
     }
 }

@@ -1,0 +1,324 @@
+"""Checks an evidence export and proofs, written from docs/FORMATS.md alone: shares nothing with the engine.
+
+    evidence.py FILE [PROOF_OR_RECEIPT ...]
+
+Re-derives channel ids, signatures, obligations, positions, roots, the chain of events and the engine's keys.
+Exits 0 only if all hold.
+"""
+import json
+import pathlib
+import struct
+import sys
+from collections import defaultdict
+
+from blake3 import blake3
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+import wire
+
+ZERO = bytes(32)
+
+
+class Wrong(Exception):
+    """Something is not as it must be."""
+
+
+def must(holds, what):
+    if not holds:
+        raise Wrong(what)
+
+
+def derive(context, data):
+    return blake3(data, derive_key_context=f"tallystick 2026-11 {context}").digest()
+
+
+def signed(key, signature, data, what):
+    try:
+        Ed25519PublicKey.from_public_bytes(key).verify(signature, data)
+    except InvalidSignature as wrong:
+        raise Wrong(f"{what}: the signature is not valid") from wrong
+
+
+def numbers(layout, data):
+    return struct.unpack("<" + layout, data)
+
+
+class Piece:
+    """One piece of evidence."""
+
+    def __init__(self, data):
+        self.data = data
+        self.before, self.lsn = numbers("QQ", data[:16])
+        v = self.voucher = data[16:]
+        self.signer, self.payee, self.signature = v[:32], v[32:64], v[96:]
+        self.asset, self.reserved, self.lane, self.expires_at, self.cumulative = numbers(
+            "IIQqQ", v[64:96])
+
+    def check(self, network):
+        """The voucher by its own bytes; gives its channel."""
+        must(self.reserved == 0 and self.cumulative > self.before, "a voucher's reserved and rise")
+        channel = wire.channel_id(
+            network, self.signer, self.payee, self.asset, self.lane, self.expires_at)
+        message = b"\x56\x01" + channel + struct.pack("<Qq", self.cumulative, self.expires_at)
+        signed(self.signer, self.signature, message, f"channel {channel.hex()}")
+        return channel
+
+
+def obligation_leaf(window, asset, kind, payer, payee, amount, digest):
+    head = struct.pack("<QIB", window, asset, kind) + payer + payee
+    return head + amount.to_bytes(16, "little") + digest
+
+
+def position_leaf(window, asset, party, net):
+    return struct.pack("<QIB", window, asset, 2) + party + net.to_bytes(16, "little", signed=True)
+
+
+def window_root(window, assets):
+    body = b"".join(struct.pack("<I", asset) + left + right for asset, left, right in assets)
+    return derive("window root v1", struct.pack("<QQ", window, len(assets)) + body)
+
+
+def window_statement(network, window, root, cut_lsn, cut_at, credited):
+    body = network + struct.pack("<Q", window) + root + struct.pack("<QqQ", cut_lsn, cut_at, credited)
+    return derive("window statement v1", body)
+
+
+def sections(data):
+    """The sections of an export, each (kind, body)."""
+    must(data[:16] == b"TALLYEXP\x01" + bytes(7), "the file header")
+    at, link, kind = 16, ZERO, 0
+    while kind != 8:
+        must(len(data) >= at + 8, "the file is cut")
+        kind, zeros, length = data[at], data[at + 1:at + 4], numbers("I", data[at + 4:at + 8])[0]
+        end = at + 8 + length
+        must(zeros == bytes(3) and len(data) >= end + 32, "a section's head")
+        link = derive("export section v1", link + data[at:end])
+        must(data[end:end + 32] == link, "a section's digest")
+        yield kind, data[at + 8:end]
+        at = end + 32
+    must(at == len(data), "nothing after the end")
+
+
+class History:
+    """What the events say."""
+
+    def __init__(self, records):
+        self.signers, self.cuts, self.seals, self.keys = {}, {}, {}, []
+        self.network, self.batches, self.first = None, 0, 2
+        link, last, at = ZERO, 0, None
+        for record in records:
+            head, body = record[:128], record[128:]
+            version, kind, zero, _, lsn, time, count, length = numbers("HBBIQqII", head[:32])
+            must((version, zero, count, length) == (2, 0, 1, len(body)), f"record {lsn}: its head")
+            must(derive("journal record v2", head[:96] + body) == head[96:], f"record {lsn}: digest")
+            must(head[64:96] == link and lsn > last, f"record {lsn}: its event link")
+            must(at is None or time >= at, f"record {lsn}: time goes back")
+            must((lsn == 1) == (kind == 1) and kind != 2, f"record {lsn}: genesis first")
+            link, last, at = head[96:], lsn, time
+            self.take(kind, lsn, time, body)
+
+    def take(self, kind, lsn, time, body):
+        if kind == 1:
+            self.network = body[-40:-8]
+        elif kind == 18:
+            own = body[-112:]
+            self.signers.setdefault(own[40:72], [own[72:104], lsn, None])
+        elif kind == 19:
+            self.signers[body[-32:]][2] = lsn
+        elif kind == 22:
+            own = body[-137:]
+            key, proof = own[41:73], own[73:]
+            if self.keys:
+                statement = derive("key statement v1", self.network + key)
+                signed(self.keys[-1], proof, statement, "the engine's new key")
+            else:
+                must(proof == bytes(64) and own[0] == 0, "the engine's first key")
+            self.keys.append(key)
+        elif kind == 32:
+            window = numbers("Q", body[-8:])[0]
+            self.cuts[window] = (self.first, lsn, time)
+            self.first = lsn + 1
+        elif kind == 34:
+            self.seal(body)
+        elif kind == 51:
+            own = body[-(40 + 32 + 8 + 4 + 1 + 48 + 8 + 32 + 64):]
+            must(own[-96:-64] == self.keys[-1], "the batch's key")
+            statement = derive("batch statement v1", self.network + own[40:72])
+            signed(self.keys[-1], own[-64:], statement, "a batch")
+            self.batches += 1
+
+    def seal(self, body):
+        place = len(body) - 152
+        own = body[place:]
+        window, root, credited = numbers("Q32sQ", own[:48])
+        offset, count = numbers("iI", own[48:56])
+        key, signature = own[56:88], own[88:]
+        at = place + 48 + offset
+        assets = []
+        for n in range(count):
+            row = body[at + 156 * n:at + 156 * (n + 1)]
+            wide = [int.from_bytes(row[a:a + 16], "little") for a in (68, 92, 116, 140)]
+            few = [numbers("Q", row[a:a + 8])[0] for a in (84, 108, 132)]
+            assets.append((numbers("I", row[:4])[0], row[4:36], row[36:68], wide, few))
+        must(key == self.keys[-1], f"window {window}: its key")
+        must(window_root(window, [a[:3] for a in assets]) == root, f"window {window}: its root")
+        _, cut_lsn, cut_at = self.cuts[window]
+        statement = window_statement(self.network, window, root, cut_lsn, cut_at, credited)
+        signed(key, signature, statement, f"window {window}")
+        self.seals[window] = {asset[0]: asset[1:] for asset in assets}
+
+
+def rows(data, size):
+    must(len(data) % size == 0, "whole rows")
+    return [data[at:at + size] for at in range(0, len(data), size)]
+
+
+def check_export(data):
+    """Checks an export; gives its history and counts."""
+    found = list(sections(data))
+    must(found[0][0] == 1 and found[-1][0] == 8, "the head first, the end last")
+    network, windows = found[0][1][:32], [numbers("Q", n)[0] for n in rows(found[0][1][32:], 8)]
+    records = []
+    for kind, body in found:
+        while kind == 2 and body:
+            length = 128 + numbers("I", body[28:32])[0]
+            records.append(body[:length])
+            body = body[length:]
+    history = History(records)
+    must(history.network == network, "the network")
+    window, asset, parts = None, None, {}
+    for kind, body in found:
+        if kind == 3:
+            window = numbers("QI", body)[0]
+        elif kind == 4:
+            asset = numbers("I", body[:4])[0]
+            parts[window, asset] = {5: b"", 6: b"", 7: b"", "said": numbers("QQQ", body[4:])}
+        elif kind in (5, 6, 7):
+            parts[window, asset][kind] += body
+    totals, counts = {}, defaultdict(int)
+    for (window, asset), part in parts.items():
+        check_asset(history, window, asset, part, totals, counts, windows[0] == 1)
+    for window in windows:
+        must(sorted(history.seals[window]) == [a for w, a in parts if w == window], "the assets")
+    end = numbers("QQQQQ", found[-1][1])
+    must(end == (len(records), len(windows), counts["obligations"], counts["carried"],
+                 counts["evidence"]), "as much as the end says")
+    return history, counts
+
+
+def check_asset(history, window, asset, part, totals, counts, from_the_first):
+    name = f"window {window}, asset {asset}"
+    owed, carried = rows(part[5], 116), rows(part[6], 80)
+    pieces = [Piece(data) for data in rows(part[7], 176)]
+    must(part["said"] == (len(owed), len(carried), len(pieces)), f"{name}: its counts")
+    must(owed == sorted(owed, key=lambda row: row[:64]), f"{name}: the order of its rows")
+    first, cut_lsn, _ = history.cuts[window]
+    leaves, flows, gross, at = [], defaultdict(int), 0, 0
+    for row in owed:
+        payer, payee = row[:32], row[32:64]
+        amount, count = int.from_bytes(row[64:80], "little"), numbers("I", row[80:84])[0]
+        own, at = pieces[at:at + count], at + count
+        must([p.voucher[:88] for p in own] == sorted({p.voucher[:88] for p in own}), f"{name}: order")
+        for piece in own:
+            channel = piece.check(history.network)
+            party, since, revoked = history.signers[piece.signer]
+            must((party, piece.payee, piece.asset) == (payer, payee, asset), f"{name}: its pair")
+            must(since < piece.lsn and (revoked is None or revoked > piece.lsn), f"{name}: signer")
+            must(first <= piece.lsn < cut_lsn, f"{name}: the record that credited it")
+            if from_the_first or channel in totals:
+                must(totals.get(channel, 0) == piece.before, f"{name}: the total before")
+            totals[channel] = piece.cumulative
+        must(sum(p.cumulative - p.before for p in own) == amount > 0, f"{name}: the obligation")
+        digest = derive("evidence v1", b"".join(p.data for p in own))
+        must(digest == row[84:], f"{name}: the evidence digest")
+        leaves.append(obligation_leaf(window, asset, 0, payer, payee, amount, digest))
+        flows[payer] -= amount
+        flows[payee] += amount
+        gross += amount
+    must(at == len(pieces), f"{name}: no more evidence than rows say")
+    for row in carried:
+        payer, payee, amount = row[:32], row[32:64], int.from_bytes(row[64:], "little")
+        leaves.append(obligation_leaf(window, asset, 1, payer, payee, amount, ZERO))
+        flows[payer] -= amount
+        flows[payee] += amount
+    positions = sorted((party, net) for party, net in flows.items() if net)
+    must(sum(net for _, net in positions) == 0, f"{name}: the positions")
+    obligations_root, positions_root, wide, few = history.seals[window][asset]
+    must(wire.merkle(leaves) == obligations_root, f"{name}: the root of its obligations")
+    tree = wire.merkle([position_leaf(window, asset, *p) for p in positions])
+    must(tree == positions_root, f"{name}: the root of its positions")
+    must((wide[1], few[0], few[2]) == (gross, len(owed), len(positions)), f"{name}: its figures")
+    counts["obligations"] += len(owed)
+    counts["carried"] += len(carried)
+    counts["evidence"] += len(pieces)
+
+
+def climb(leaf, path):
+    """The root that a path gives."""
+    digest = derive("merkle leaf v1", leaf)
+    for step in path:
+        (side, other), = step.items()
+        other = bytes.fromhex(other)
+        must(side in ("left", "right"), "a side")
+        digest = derive("merkle node v1", other + digest if side == "left" else digest + other)
+    return digest
+
+
+def check_document(text, keys):
+    """Checks a proof or a receipt of an engine that had these keys."""
+    doc = json.loads(text)
+    raw = bytes.fromhex
+    network, key = raw(doc["network_id"]), raw(doc["engine_key"])
+    must(key in keys, "the engine's key")
+    if doc["format"] == "tallystick receipt v1":
+        voucher = raw(doc["voucher"])
+        Piece(bytes(16) + voucher).check(network)
+        body = network + voucher + struct.pack("<Qq", doc["lsn"], doc["at_us"])
+        return signed(key, raw(doc["signature"]), derive("receipt v1", body), "the receipt")
+    must(doc["format"] == "tallystick proof v1", "the format")
+    window, asset = doc["window"], doc["asset"]
+    roots = [(a["asset"], raw(a["obligations_root"]), raw(a["positions_root"])) for a in doc["assets"]]
+    root = window_root(window["number"], roots)
+    must(root == raw(window["root"]), "the window's root")
+    statement = window_statement(network, window["number"], root, window["cut_lsn"],
+                                 window["cut_at_us"], window["credited"])
+    signed(key, raw(window["signature"]), statement, "the window")
+    _, obligations_root, positions_root = next(r for r in roots if r[0] == asset)
+    signers, flows = {s["signer"]: s["party_id"] for s in doc["signers"]}, defaultdict(int)
+    for pair in doc["pairs"]:
+        payer, payee, amount = raw(pair["payer"]), raw(pair["payee"]), int(pair["amount"])
+        pieces, digest = [Piece(raw(e)) for e in pair["evidence"]], ZERO
+        if pair["kind"] == "obligation":
+            for piece in pieces:
+                piece.check(network)
+                must(signers[piece.signer.hex()] == pair["payer"], "the signer's party")
+                must((piece.payee, piece.asset) == (payee, asset), "the voucher's pair")
+                must(piece.lsn < window["cut_lsn"], "credited before the cut")
+            must(sum(p.cumulative - p.before for p in pieces) == amount, "the obligation")
+            digest = derive("evidence v1", b"".join(p.data for p in pieces))
+        kind = ("obligation", "carried").index(pair["kind"])
+        leaf = obligation_leaf(window["number"], asset, kind, payer, payee, amount, digest)
+        must(climb(leaf, pair["path"]) == obligations_root, "the path of a pair")
+        flows[payer] -= amount
+        flows[payee] += amount
+    if "position" in doc:
+        party, net = raw(doc["position"]["party_id"]), int(doc["position"]["net"])
+        leaf = position_leaf(window["number"], asset, party, net)
+        must(climb(leaf, doc["position"]["path"]) == positions_root, "the path of the position")
+        must(not doc["pairs"] or flows[party] == net, "the pairs sum to the position")
+    return None
+
+
+def main():
+    if len(sys.argv) < 2:
+        sys.exit(__doc__)
+    history, counts = check_export(pathlib.Path(sys.argv[1]).read_bytes())
+    for path in map(pathlib.Path, sys.argv[2:]):
+        check_document(path.read_text(), history.keys)
+    print(f"python: {counts['evidence']} vouchers, {counts['obligations']} obligations, "
+          f"{len(history.seals)} seals, {history.batches} batches, {len(sys.argv) - 2} documents agree")
+
+
+if __name__ == "__main__":
+    main()
