@@ -135,7 +135,7 @@ fn journal(c: &mut Criterion, world: &World) {
 }
 
 fn apply(c: &mut Criterion, world: &World) {
-    let mut shard = Shard::new(0, 1, i64::MAX);
+    let mut shard = Shard::new(0, 1, world.hasher.network(), i64::MAX);
     let events = world.events();
     (1..).zip(&events).for_each(|(lsn, event)| {
         shard.apply(Lsn(lsn), event);
@@ -223,6 +223,13 @@ impl v1::vouchers_server::Vouchers for Echo {
         &self,
         _: tonic::Request<v1::GetChannelRequest>,
     ) -> Result<tonic::Response<v1::Channel>, tonic::Status> {
+        Err(tonic::Status::unimplemented("only Stream is measured"))
+    }
+
+    async fn get_receipt(
+        &self,
+        _: tonic::Request<v1::GetChannelRequest>,
+    ) -> Result<tonic::Response<v1::Receipt>, tonic::Status> {
         Err(tonic::Status::unimplemented("only Stream is measured"))
     }
 

@@ -63,6 +63,12 @@ impl World {
         PartyId(id(b'a', n))
     }
 
+    /// Whom payer `n` pays.
+    #[must_use]
+    pub fn payee_of(&self, n: usize) -> PartyId {
+        PartyId(id(b'b', n % PAYEES))
+    }
+
     /// The events that register the asset, all parties, signers and limits.
     #[must_use]
     pub fn events(&self) -> Vec<Event> {
@@ -113,7 +119,7 @@ impl World {
         let cumulative = Amount(u64::try_from(round + 1).expect("few rounds"));
         let mut voucher = Voucher {
             signer: self.signer(payer),
-            payee: PartyId(id(b'b', payer % PAYEES)),
+            payee: self.payee_of(payer),
             asset: ASSET,
             lane: 0,
             expires_at: EXPIRES_AT,
