@@ -112,24 +112,42 @@ impl Client {
 
     /// A batch's files, by name.
     pub async fn export(&mut self, batch: &Batch) -> BTreeMap<String, Vec<u8>> {
-        let chunks: Vec<ExportChunk> = all(self.operator.export_batch(named(batch)).await).await;
+        let files = self.try_export(batch).await;
+        files.expect("the engine exports")
+    }
+
+    /// A batch's files, by name.
+    ///
+    /// # Errors
+    /// The engine's refusal.
+    pub async fn try_export(&mut self, batch: &Batch) -> Result<BTreeMap<String, Vec<u8>>, Status> {
+        let chunks: Vec<ExportChunk> =
+            try_all(self.operator.export_batch(named(batch)).await).await?;
         let mut files: BTreeMap<String, Vec<u8>> = BTreeMap::new();
         for chunk in chunks {
             files.entry(chunk.file_name).or_default().extend_from_slice(&chunk.content);
         }
-        files
+        Ok(files)
     }
 }
 
-fn named(batch: &Batch) -> GetBatchRequest {
+/// A batch by its id.
+#[must_use]
+pub fn named(batch: &Batch) -> GetBatchRequest {
     GetBatchRequest { batch_id: batch.batch_id.clone() }
 }
 
 /// Reads a stream to its end. Panics when it ends with an error.
 async fn all<T>(stream: Result<Response<Streaming<T>>, Status>) -> Vec<T> {
-    let stream = stream.expect("the engine answers").into_inner();
-    let items: Result<Vec<T>, Status> = stream.collect().await;
-    items.expect("the stream ends well")
+    try_all(stream).await.expect("the engine answers")
+}
+
+/// Reads a stream to its end.
+///
+/// # Errors
+/// That with which the call or the stream ends.
+pub async fn try_all<T>(stream: Result<Response<Streaming<T>>, Status>) -> Result<Vec<T>, Status> {
+    stream?.into_inner().collect().await
 }
 
 /// A frame of packed vouchers.

@@ -18,7 +18,7 @@ pub use client::{Client, check_money_sums, frame, outcomes, refused, request_id}
 pub use damage::{copy_dir, files, flip_bit};
 pub use engine::{Engine, Exit, Launch, Starting, binary, run_cli, run_loadgen, until};
 pub use rustix::process::Signal;
-pub use seen::Seen;
+pub use seen::{Seen, is_damage};
 pub use world::{
     Deployment, Signer, World, iban, in_a_day, limit_request, party_id, party_request, seed,
     signer_request,

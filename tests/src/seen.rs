@@ -1,11 +1,20 @@
 //! What an engine shows of its history: everything that must be the same whenever the same records are
 //! read. Knows nothing of how they came about.
 
+use crate::client::{named, try_all};
 use crate::wire::{
-    Batch, BatchState, Exposure, GetExposureRequest, Leg, NetPosition, Obligation, Window,
+    Batch, BatchState, Exposure, GetExposureRequest, Leg, ListBatchesRequest, ListWindowsRequest,
+    NetPosition, Obligation, Window, WindowAssetRequest,
 };
 use crate::{Client, World};
 use std::collections::BTreeMap;
+use tonic::{Code, Status};
+
+/// Whether the engine said that what it keeps is damaged.
+#[must_use]
+pub fn is_damage(status: &Status) -> bool {
+    status.code() == Code::DataLoss
+}
 
 /// Everything that must be the same whenever the same journal is read.
 #[derive(Debug, Clone, PartialEq)]
@@ -32,21 +41,33 @@ impl Seen {
     /// # Panics
     /// When the engine does not answer.
     pub async fn of(client: &mut Client, world: &World) -> Self {
-        let windows = client.windows().await;
+        Self::try_of(client, world).await.expect("the engine answers")
+    }
+
+    /// Reads it all.
+    ///
+    /// # Errors
+    /// What the engine refuses a call with: damage of what is read when it is asked for.
+    pub async fn try_of(client: &mut Client, world: &World) -> Result<Self, Status> {
+        let operator = &mut client.operator;
+        let windows: Vec<Window> =
+            try_all(operator.list_windows(ListWindowsRequest {}).await).await?;
         let (mut obligations, mut positions) = (Vec::new(), Vec::new());
         for window in windows.iter().filter(|window| window.cut_lsn > 0) {
             for asset in [World::PAIRS, World::CLEARED] {
-                obligations.push(client.obligations(window.number, asset).await);
-                positions.push(client.net_positions(window.number, asset).await);
+                let ask = WindowAssetRequest { window: window.number, asset };
+                obligations.push(try_all(operator.list_obligations(ask).await).await?);
+                positions.push(try_all(operator.list_net_positions(ask).await).await?);
             }
         }
-        let batches = client.batches().await;
+        let batches: Vec<Batch> =
+            try_all(operator.list_batches(ListBatchesRequest {}).await).await?;
         let (mut legs, mut files) = (Vec::new(), Vec::new());
         for batch in &batches {
-            legs.push(client.legs(batch).await);
+            legs.push(try_all(client.operator.list_legs(named(batch)).await).await?);
             // The files of an aborted batch must not reach a bank.
             if batch.state() != BatchState::Aborted {
-                files.push(client.export(batch).await);
+                files.push(client.try_export(batch).await?);
             }
         }
         let mut exposures = Vec::new();
@@ -54,10 +75,9 @@ impl Seen {
             for asset in [World::PAIRS, World::CLEARED] {
                 let party_id = payer.party.0.to_vec().into();
                 let ask = GetExposureRequest { party_id, asset };
-                let exposure = client.operator.get_exposure(ask).await;
-                exposures.push(exposure.expect("the engine answers").into_inner());
+                exposures.push(client.operator.get_exposure(ask).await?.into_inner());
             }
         }
-        Self { windows, obligations, positions, batches, legs, files, exposures }
+        Ok(Self { windows, obligations, positions, batches, legs, files, exposures })
     }
 }

@@ -336,7 +336,7 @@ fn whoever_changes_what_an_export_says_is_found_out() {
         ("the voucher's signature: expected valid", evidence(|e| e.voucher[100] ^= 1, true)),
         ("the digest of its evidence", evidence(|e| e.lsn.0 -= 1, false)),
         ("the channel's total before the window", evidence(|e| e.before.0 += 1, true)),
-        ("the obligation: expected", evidence(|e| e.before.0 += 1, false)),
+        ("the channel's total before the window", evidence(|e| e.before.0 += 1, false)),
         ("the record that credited it", evidence(|e| e.lsn.0 = 1, true)),
         (
             "the obligation: expected",

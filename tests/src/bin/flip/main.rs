@@ -14,7 +14,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use tallystick_tests::{
-    Client, Deployment, Engine, Launch, Seen, Voucher, World, copy_dir, files, flip_bit, run_cli,
+    Client, Deployment, Engine, Launch, Seen, Voucher, World, copy_dir, files, flip_bit, is_damage,
+    run_cli,
 };
 
 #[derive(Debug, Parser)]
@@ -174,11 +175,17 @@ impl Left {
             Ok(engine) => engine,
         };
         let mut client = Client::connect(&engine).await;
-        let seen = Seen::of(&mut client, &self.world).await;
-        let same = seen == self.seen && export(&engine, self.dir.path()) == self.export;
+        let seen = Seen::try_of(&mut client, &self.world).await;
+        let verdict = match seen {
+            Err(status) if is_damage(&status) => Verdict::ByStart,
+            Ok(seen) if seen == self.seen && export(&engine, self.dir.path()) == self.export => {
+                Verdict::NoEffect
+            }
+            Ok(_) | Err(_) => Verdict::Accepted(what),
+        };
         drop(client);
         engine.stop().await;
-        if same { Verdict::NoEffect } else { Verdict::Accepted(what) }
+        verdict
     }
 }
 
