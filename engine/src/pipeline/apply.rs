@@ -34,6 +34,10 @@ impl Applier {
         Self { shard, applied: Lsn(0), outcomes: Vec::new(), saving: None }
     }
 
+    pub fn shard(&self) -> &Shard {
+        &self.shard
+    }
+
     pub fn is_copying(&self) -> bool {
         self.shard.is_copying()
     }

@@ -30,8 +30,8 @@ pub(super) struct Worker {
 
 /// The chunks that are checked together, and what is kept from one batch to the next.
 #[derive(Default)]
-struct Batch {
-    chunks: Vec<Chunk>,
+pub(super) struct Batch {
+    pub chunks: Vec<Chunk>,
     /// One for each voucher of all chunks, in their order.
     findings: Vec<Finding>,
     /// What was signed, where there is a signature to check.
@@ -86,7 +86,7 @@ impl Worker {
     }
 
     /// Checks a batch and hands each chunk's findings to its frame. False when the sequencer is gone.
-    fn check(&self, batch: &mut Batch) -> bool {
+    pub fn check(&self, batch: &mut Batch) -> bool {
         let Batch { chunks, findings, messages, verdicts, scratch } = batch;
         let view = self.keys.view();
         let signed = self.find(&view, chunks, findings, messages);

@@ -16,19 +16,29 @@ pub(super) fn run<J: Journal>(
     durable: &watch::Sender<Lsn>,
 ) -> J {
     for group in groups {
-        if !group.records.is_empty() {
-            append(&mut journal, &group.records).unwrap_or_else(|error| stop(&error));
-        }
-        assert!(group.last >= *durable.borrow(), "positions only rise");
-        durable.send_replace(group.last);
-        for item in group.items.iter() {
-            match item {
-                Item::Frame(frame) => frame.stage_done(),
-                Item::Event(..) | Item::Question(_) | Item::Checkpoint(_) => {}
-            }
-        }
+        commit(&mut journal, &group, durable).unwrap_or_else(|error| stop(&error));
     }
     journal
+}
+
+/// Makes one group durable, then says so to all who wait for it.
+pub(super) fn commit(
+    journal: &mut impl Journal,
+    group: &Group,
+    durable: &watch::Sender<Lsn>,
+) -> Result<(), JournalError> {
+    if !group.records.is_empty() {
+        append(journal, &group.records)?;
+    }
+    assert!(group.last >= *durable.borrow(), "positions only rise");
+    durable.send_replace(group.last);
+    for item in group.items.iter() {
+        match item {
+            Item::Frame(frame) => frame.stage_done(),
+            Item::Event(..) | Item::Question(_) | Item::Checkpoint(_) => {}
+        }
+    }
+    Ok(())
 }
 
 /// Remembers where the journal ends, at a clean stop.

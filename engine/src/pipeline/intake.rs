@@ -129,11 +129,23 @@ impl Intake {
     /// # Errors
     /// `Refused` by a rule, or `Stopping`.
     pub(crate) fn command_here(&self, command: Command) -> Result<Done, NotDone> {
+        let mut done = self.tell(command)?.blocking_recv().map_err(|_| Busy::Stopping)?;
+        Ok(done.pop().expect("one answer a command")?)
+    }
+
+    /// Asks for one command of the engine's own, as soon as there is room, and says where its answer
+    /// will arrive. That says what was decided, durable or not.
+    ///
+    /// # Errors
+    /// `Stopping`.
+    pub fn tell(
+        &self,
+        command: Command,
+    ) -> Result<oneshot::Receiver<Vec<Result<Done, Refusal>>>, Busy> {
         let (reply, answer) = oneshot::channel();
         let ask = Ask::Commands(vec![command], reply);
         self.0.asks.send(ask).map_err(|_| Busy::Stopping)?;
-        let mut done = answer.blocking_recv().map_err(|_| Busy::Stopping)?;
-        Ok(done.pop().expect("one answer a command")?)
+        Ok(answer)
     }
 
     /// Reads the control state. Returns when everything that was read is durable.

@@ -23,17 +23,19 @@ pub struct Progress {
     idle: AtomicBool,
     done: AtomicU64,
     last: Mutex<Option<Commit>>,
+    entries_least: u64,
 }
 
 /// So many entries of channels may stand in segments beside the first before everything is written
 /// anew: as many as the first has, so that writing stays in proportion, but at least a page or two.
-const ENTRIES_LEAST: u64 = 4_096;
+pub(super) const ENTRIES_LEAST: u64 = 4_096;
 
 impl Progress {
-    /// After the checkpoint that the start found.
-    #[must_use]
-    pub fn new(last: Option<Commit>) -> Self {
-        Self { idle: AtomicBool::new(true), done: AtomicU64::new(0), last: Mutex::new(last) }
+    /// After the checkpoint that the start found. `entries_least` is `ENTRIES_LEAST`, or what a test
+    /// with few channels has in its place.
+    pub(super) fn new(last: Option<Commit>, entries_least: u64) -> Self {
+        let (idle, done) = (AtomicBool::new(true), AtomicU64::new(0));
+        Self { idle, done, last: Mutex::new(last), entries_least }
     }
 
     /// Begins the next one unless one is under way. Whether it must hold everything.
@@ -45,7 +47,7 @@ impl Progress {
             None => true,
             Some(last) => {
                 let beside = last.channels - last.channels_first;
-                beside > last.channels_first.max(ENTRIES_LEAST)
+                beside > last.channels_first.max(self.entries_least)
             }
         })
     }

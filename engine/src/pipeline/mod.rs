@@ -22,6 +22,8 @@
 //! `intake`, the way back after a start `recover`. tokio lends its channels to the edge; no thread
 //! here runs a task. The pipeline stops when the last `Intake` is dropped: each stage drains its queue
 //! and ends, and so the next.
+//!
+//! `Stepper` is all of this without the threads: whoever holds it moves the stages one step at a time.
 
 mod apply;
 mod check;
@@ -36,28 +38,31 @@ mod order;
 mod recover;
 mod replay;
 mod sequence;
+mod step;
 
-pub use clock::{Clock, ClockRefused};
+pub use clock::{Clock, ClockRefused, Reading};
 pub use frame::{Answer, Counts};
 pub use group::{Done, Figures};
 pub use intake::{Busy, Intake, NotDone};
 pub use keep::Progress;
 pub use meters::Meters;
 pub use recover::{Recovered, recover};
+pub use step::{Applied, Asked, StepOptions, Stepper};
 
 use crate::journal::{Journal, JournalError};
 use crate::ledger::SealedPart;
 use crate::limits::{
     COMMAND_QUEUE, GROUP_QUEUE, INFLIGHT_FRAMES_MAX, PAGE_QUEUE, UNSEALED_WINDOWS_MAX, VERIFY_QUEUE,
 };
-use crate::types::Timestamp;
+use crate::types::{Lsn, Timestamp};
 use crate::verify::Verifier;
 use apply::Applier;
 use check::Worker;
-use crossbeam::channel::{Receiver, bounded};
+use crossbeam::channel::{Receiver, Sender, bounded};
+use group::Item;
 use intake::Inner;
-use keep::Keeper;
-use order::Order;
+use keep::{Keeper, Saved};
+use order::{Group, Order};
 use sequence::Sequencer;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, RwLock};
@@ -80,6 +85,31 @@ pub struct PipelineOptions {
     pub checkpoint_bytes: u64,
 }
 
+/// Every stage with its ends of the queues, and nothing at work yet: what `start` gives to threads, and
+/// `Stepper` moves by hand.
+struct Wired<J> {
+    workers: Vec<Worker>,
+    sequencer: Sequencer,
+    journal: J,
+    groups: Receiver<Group>,
+    durable: watch::Sender<Lsn>,
+    shards: Vec<(Applier, Receiver<Arc<[Item]>>)>,
+    parts: Sender<SealedPart>,
+    pages_in: Sender<Saved>,
+    pages: Receiver<Saved>,
+    keeper: Keeper,
+    reached: watch::Receiver<Lsn>,
+}
+
+/// What the stages are wired up with.
+struct Wiring {
+    epoch: u32,
+    verifier: Arc<Verifier>,
+    options: PipelineOptions,
+    /// See `keep::ENTRIES_LEAST`.
+    entries_least: u64,
+}
+
 /// Starts the pipeline on a recovered state: its threads, the way in, and the parts of windows that
 /// wait to be sealed.
 pub fn start<J: Journal + Send + 'static>(
@@ -90,51 +120,71 @@ pub fn start<J: Journal + Send + 'static>(
     verifier: Verifier,
     options: &PipelineOptions,
 ) -> (Pipeline<J>, Intake, Receiver<SealedPart>) {
-    let PipelineOptions { verify_threads, checkpoint_bytes } = *options;
+    let (verifier, entries_least) = (Arc::new(verifier), keep::ENTRIES_LEAST);
+    let wiring = Wiring { epoch, verifier, options: *options, entries_least };
+    let (wired, intake, parts_out) = wire(recovered, clock, journal, wiring);
+    let Wired {
+        sequencer, journal, groups, durable, parts, pages_in, pages, keeper, reached, ..
+    } = wired;
+    let mut workers = Vec::new();
+    for (n, worker) in wired.workers.into_iter().enumerate() {
+        workers.push(spawn(format!("verify-{n}"), move || worker.run()));
+    }
+    for (applier, items) in wired.shards {
+        let (parts, pages) = (parts.clone(), pages_in.clone());
+        let name = format!("shard-{}", applier.shard().index());
+        workers.push(spawn(name, move || apply::run(applier, &items, &parts, &pages)));
+    }
+    workers.push(spawn("keeper".to_owned(), move || keep::run(keeper, &pages, &reached)));
+    let journal = spawn("journal".to_owned(), move || commit::run(journal, &groups, &durable));
+    let sequencer = spawn("sequence".to_owned(), move || sequencer.run());
+    (Pipeline { workers, journal, sequencer }, intake, parts_out)
+}
+
+/// Makes the queues of the table above, and the stages between them.
+fn wire<J: Journal>(
+    recovered: Recovered,
+    clock: Clock,
+    journal: J,
+    wiring: Wiring,
+) -> (Wired<J>, Intake, Receiver<SealedPart>) {
+    let Wiring { epoch, verifier, options, entries_least } = wiring;
+    let PipelineOptions { verify_threads, checkpoint_bytes } = options;
     let Recovered { control, shards, keys, hasher, chain, unsealed, checkpoint, .. } = recovered;
     let store = journal.store();
-    let progress = Arc::new(Progress::new(checkpoint));
+    let progress = Arc::new(Progress::new(checkpoint, entries_least));
     let count = u16::try_from(shards.len()).expect("shards are bounded");
     let (control, keys) = (Arc::new(RwLock::new(control)), Arc::new(keys));
     let (chunks_in, chunks) = bounded(VERIFY_QUEUE);
     let (frames_in, frames) = bounded(INFLIGHT_FRAMES_MAX);
     let (asks_in, asks) = bounded(COMMAND_QUEUE);
     let (groups_in, groups) = bounded(GROUP_QUEUE);
-    let (parts_in, parts) = bounded((UNSEALED_WINDOWS_MAX + 1) * usize::from(count));
+    let (pages_in, pages) = bounded(PAGE_QUEUE);
+    let (parts, parts_out) = bounded((UNSEALED_WINDOWS_MAX + 1) * usize::from(count));
     let (durable_in, durable) = watch::channel(chain.tail().lsn);
     let (changed_in, changed) = watch::channel(chain.tail().lsn);
-    let (verifier, meters) = (Arc::new(verifier), Arc::new(Meters::default()));
-    unsealed.into_iter().for_each(|part| parts_in.send(part).expect("there is room for all"));
+    let meters = Arc::new(Meters::default());
+    unsealed.into_iter().for_each(|part| parts.send(part).expect("there is room for all"));
 
-    let mut workers = Vec::new();
-    for n in 0..verify_threads {
-        let worker = Worker {
-            chunks: chunks.clone(),
-            checked: frames_in.clone(),
-            keys: keys.clone(),
-            hasher: hasher.clone(),
-            verifier: verifier.clone(),
-            workers: verify_threads,
-            shards: count,
-            meters: meters.clone(),
-        };
-        workers.push(spawn(format!("verify-{n}"), move || worker.run()));
-    }
-    let mut to_shards = Vec::new();
-    let (pages_in, pages) = bounded(PAGE_QUEUE);
-    for shard in shards {
-        let (items_in, items) = bounded(GROUP_QUEUE);
-        let (parts_in, pages_in) = (parts_in.clone(), pages_in.clone());
-        to_shards.push(items_in);
-        let name = format!("shard-{}", shard.index());
-        let applier = Applier::new(shard);
-        workers.push(spawn(name, move || apply::run(applier, &items, &parts_in, &pages_in)));
-    }
-    drop(pages_in);
+    let worker = |_| Worker {
+        chunks: chunks.clone(),
+        checked: frames_in.clone(),
+        keys: keys.clone(),
+        hasher: hasher.clone(),
+        verifier: verifier.clone(),
+        workers: verify_threads,
+        shards: count,
+        meters: meters.clone(),
+    };
+    let workers = (0..verify_threads).map(worker).collect();
+    let (to_shards, shards) = shards
+        .into_iter()
+        .map(|shard| {
+            let (items_in, items) = bounded(GROUP_QUEUE);
+            (items_in, (Applier::new(shard), items))
+        })
+        .unzip();
     let keeper = Keeper::new(store.clone(), progress.clone(), usize::from(count));
-    let reached = durable.clone();
-    workers.push(spawn("keeper".to_owned(), move || keep::run(keeper, &pages, &reached)));
-    let journal = spawn("journal".to_owned(), move || commit::run(journal, &groups, &durable_in));
     let sequencer = Sequencer {
         clock,
         order: Order::new(chain, epoch, control.clone(), progress.clone(), checkpoint_bytes),
@@ -145,8 +195,8 @@ pub fn start<J: Journal + Send + 'static>(
         shards: to_shards,
         changed: changed_in,
     };
-    let sequencer = spawn("sequence".to_owned(), move || sequencer.run());
     let (vouchers, frames) = intake::semaphores();
+    let reached = durable.clone();
     let intake = Intake::new(Inner {
         chunks: chunks_in,
         asks: asks_in,
@@ -165,7 +215,20 @@ pub fn start<J: Journal + Send + 'static>(
         durable,
         changed,
     });
-    (Pipeline { workers, journal, sequencer }, intake, parts)
+    let wired = Wired {
+        workers,
+        sequencer,
+        journal,
+        groups,
+        durable: durable_in,
+        shards,
+        parts,
+        pages_in,
+        pages,
+        keeper,
+        reached,
+    };
+    (wired, intake, parts_out)
 }
 
 impl<J: Journal> Pipeline<J> {

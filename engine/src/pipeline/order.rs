@@ -74,6 +74,10 @@ impl Order {
         self.chain.tail()
     }
 
+    pub fn control(&self) -> Arc<RwLock<Control>> {
+        self.control.clone()
+    }
+
     /// Puts a frame in its place: frames come out in ticket order.
     pub fn frame(&mut self, frame: Arc<Frame>, clock: Timestamp) {
         self.early.insert(frame.ticket, frame);

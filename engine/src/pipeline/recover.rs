@@ -3,7 +3,7 @@
 //!
 //! Verdicts are not taken again: only vouchers with valid signatures were journaled.
 
-use super::clock::{Clock, ClockRefused};
+use super::clock::{Clock, ClockRefused, Reading};
 use super::commit;
 use super::replay::Replaying;
 use super::sequence::{clocks, tell};
@@ -42,7 +42,15 @@ impl Recovered {
     /// # Errors
     /// `ClockRefused` when the wall clock cannot be right, judged by the last record.
     pub fn clock(&self, accepted: bool) -> Result<Clock, ClockRefused> {
-        let (clock, note) = Clock::start(self.chain.at(), clocks(), accepted)?;
+        self.clock_at(clocks(), accepted)
+    }
+
+    /// The same, at a given reading of the clocks.
+    ///
+    /// # Errors
+    /// As for `clock`.
+    pub fn clock_at(&self, reading: Reading, accepted: bool) -> Result<Clock, ClockRefused> {
+        let (clock, note) = Clock::start(self.chain.at(), reading, accepted)?;
         note.iter().for_each(tell);
         Ok(clock)
     }

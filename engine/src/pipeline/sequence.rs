@@ -38,11 +38,11 @@ impl Sequencer {
             // Wait for something, then take what else is there: the group grows with the load.
             select! {
                 recv(frames) -> frame => match frame {
-                    Ok(frame) => self.frame(frame),
+                    Ok(frame) => self.frame(frame, clocks()),
                     Err(_) => (frames_open, frames) = (false, never()),
                 },
                 recv(asks) -> ask => match ask {
-                    Ok(ask) => self.ask(ask),
+                    Ok(ask) => self.ask(ask, clocks()),
                     Err(_) => (asks_open, asks) = (false, never()),
                 },
             }
@@ -51,8 +51,8 @@ impl Sequencer {
                 if frame.is_err() && ask.is_err() {
                     break;
                 }
-                frame.into_iter().for_each(|frame| self.frame(frame));
-                ask.into_iter().for_each(|ask| self.ask(ask));
+                frame.into_iter().for_each(|frame| self.frame(frame, clocks()));
+                ask.into_iter().for_each(|ask| self.ask(ask, clocks()));
             }
             if let Some(group) = self.order.group()
                 && !self.hand_on(group)
@@ -63,25 +63,27 @@ impl Sequencer {
         self.order.tail()
     }
 
-    fn frame(&mut self, frame: Arc<Frame>) {
-        let now = self.now();
+    /// Has a frame put in its place, at this reading of the clocks.
+    pub fn frame(&mut self, frame: Arc<Frame>, reading: Reading) {
+        let now = self.now(reading);
         self.order.frame(frame, now);
     }
 
-    fn ask(&mut self, ask: Ask) {
-        let now = self.now();
+    /// Has done what is asked, at this reading of the clocks.
+    pub fn ask(&mut self, ask: Ask, reading: Reading) {
+        let now = self.now(reading);
         self.order.ask(ask, now);
     }
 
     /// The next record's timestamp.
-    fn now(&mut self) -> Timestamp {
-        let (at, note) = self.clock.read(clocks());
+    fn now(&mut self, reading: Reading) -> Timestamp {
+        let (at, note) = self.clock.read(reading);
         note.iter().for_each(tell);
         at
     }
 
     /// To the journal first, then to the shards. False when they are gone.
-    fn hand_on(&self, mut group: Group) -> bool {
+    pub fn hand_on(&self, mut group: Group) -> bool {
         if !group.signers.is_empty() {
             // Before the caller hears of it, which waits for the journal, so that its next voucher finds
             // the key; and all at once, so that the verify workers are held up once a group.

@@ -140,7 +140,22 @@ impl EngineKey {
     /// # Errors
     /// When it cannot be made or written. The key in force stays.
     pub fn prepare(&self, network: NetworkId) -> Result<Signed, EngineKeyError> {
-        let next = generate()?;
+        self.prepare_key(network, generate()?)
+    }
+
+    /// The same with a secret that is given: for engines whose every byte is to be the same again.
+    ///
+    /// # Errors
+    /// As for `prepare`.
+    pub fn prepare_secret(
+        &self,
+        network: NetworkId,
+        secret: [u8; 32],
+    ) -> Result<Signed, EngineKeyError> {
+        self.prepare_key(network, SigningKey::from_bytes(&secret))
+    }
+
+    fn prepare_key(&self, network: NetworkId, next: SigningKey) -> Result<Signed, EngineKeyError> {
         self.file.iter().try_for_each(|file| file.write_next(&next))?;
         let mut held = self.held();
         let key = public(&next);

@@ -255,6 +255,14 @@ impl Shard {
         self.answered.get(&lsn).copied()
     }
 
+    /// What a signer used of its cap; `None` where it has none, or signs for a payer of another shard.
+    #[must_use]
+    pub fn cap_used(&self, signer: SignerKey, asset: AssetNumber) -> Option<Amount> {
+        let index = *self.signer_index.get(&signer)?;
+        let mut caps = self.signers[index as usize].caps.iter();
+        caps.find(|cap_use| cap_use.cap.asset == asset).map(|cap_use| cap_use.used)
+    }
+
     /// How many channels the shard holds.
     #[must_use]
     pub fn channels(&self) -> usize {

@@ -1,0 +1,279 @@
+//! The pipeline without its threads, for the simulator: the same stages between the same queues, moved
+//! one step at a time by whoever holds it. Owns no rule and no order but that of its caller; never
+//! waits, never reads a clock.
+
+use super::apply::Out;
+use super::check::{Batch, Chunk, Worker};
+use super::clock::{Clock, Reading};
+use super::group::{Ask, Item};
+use super::keep::Keeper;
+use super::order::Group;
+use super::recover::Recovered;
+use super::sequence::Sequencer;
+use super::{Applier, Intake, PipelineOptions, Saved, Wired, Wiring, commit};
+use crate::journal::{Journal, JournalError};
+use crate::ledger::control::{Command, Control};
+use crate::ledger::{SealedPart, Shard};
+use crate::limits::VERIFY_CHUNK;
+use crate::types::Lsn;
+use crate::verify::Verifier;
+use crossbeam::channel::{Receiver, Sender};
+use std::ops::Range;
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
+use tokio::sync::watch;
+
+/// How a `Stepper` works.
+#[derive(Debug, Clone, Copy)]
+pub struct StepOptions {
+    /// Bytes of records after which the next checkpoint is due.
+    pub checkpoint_bytes: u64,
+    /// Entries of channels beside a checkpoint's first segment after which everything is written anew.
+    pub entries_least: u64,
+}
+
+/// The pipeline, standing still between two steps.
+pub struct Stepper<J> {
+    worker: Worker,
+    batch: Batch,
+    /// Chunks that wait for their verdicts; any of them may be next.
+    chunks: Vec<Chunk>,
+    sequencer: Sequencer,
+    control: Arc<RwLock<Control>>,
+    journal: J,
+    groups: Receiver<Group>,
+    durable: watch::Sender<Lsn>,
+    shards: Vec<ShardAtWork>,
+    parts: Sender<SealedPart>,
+    pages_in: Sender<Saved>,
+    pages: Receiver<Saved>,
+    keeper: Keeper,
+    /// The record that must be durable before the checkpoint that is written counts.
+    written: Option<Lsn>,
+}
+
+struct ShardAtWork {
+    applier: Applier,
+    queue: Receiver<Arc<[Item]>>,
+    /// The group that it is in, and how far.
+    group: Option<(Arc<[Item]>, usize)>,
+}
+
+/// What the sequencer was asked.
+#[derive(Debug, Clone)]
+pub enum Asked {
+    /// To do these.
+    Commands(Vec<Command>),
+    /// To put a question to a shard.
+    Question,
+    /// To begin a checkpoint.
+    Checkpoint,
+}
+
+/// What a shard applied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Applied {
+    /// The frame with this ticket.
+    Frame(u64),
+    /// The event at this position.
+    Event(Lsn),
+    /// A question, its own or another shard's.
+    Question,
+    /// The beginning of a checkpoint.
+    Checkpoint,
+}
+
+impl<J: Journal> Stepper<J> {
+    /// On a recovered state, with the way in and the parts of windows that wait to be sealed.
+    pub fn start(
+        recovered: Recovered,
+        clock: Clock,
+        journal: J,
+        epoch: u32,
+        verifier: Arc<Verifier>,
+        options: StepOptions,
+    ) -> (Self, Intake, Receiver<SealedPart>) {
+        let StepOptions { checkpoint_bytes, entries_least } = options;
+        let options = PipelineOptions { verify_threads: 1, checkpoint_bytes };
+        let wiring = Wiring { epoch, verifier, options, entries_least };
+        let (wired, intake, parts_out) = super::wire(recovered, clock, journal, wiring);
+        let Wired { sequencer, journal, groups, durable, parts, pages_in, pages, keeper, .. } =
+            wired;
+        let mut workers = wired.workers;
+        let worker = workers.pop().expect("one worker was asked for");
+        let at_work = |(applier, queue)| ShardAtWork { applier, queue, group: None };
+        let stepper = Self {
+            worker,
+            batch: Batch::default(),
+            chunks: Vec::new(),
+            control: sequencer.order.control(),
+            sequencer,
+            journal,
+            groups,
+            durable,
+            shards: wired.shards.into_iter().map(at_work).collect(),
+            parts,
+            pages_in,
+            pages,
+            keeper,
+            written: None,
+        };
+        (stepper, intake, parts_out)
+    }
+
+    /// How many chunks wait for their verdicts.
+    pub fn chunks_waiting(&mut self) -> usize {
+        self.chunks.extend(self.worker.chunks.try_iter());
+        self.chunks.len()
+    }
+
+    /// Checks the waiting chunks of these places together. Says which vouchers of which frames (by
+    /// ticket) they are.
+    pub fn check(&mut self, places: Range<usize>) -> Vec<(u64, Range<usize>)> {
+        self.batch.chunks.clear();
+        self.batch.chunks.extend(self.chunks.drain(places));
+        let vouchers = |(frame, index): &Chunk| {
+            let start = usize::from(*index) * VERIFY_CHUNK;
+            (frame.ticket, start..start + frame.chunk(*index).len())
+        };
+        let checked = self.batch.chunks.iter().map(vouchers).collect();
+        let open = self.worker.check(&mut self.batch);
+        assert!(open, "the sequencer is here");
+        checked
+    }
+
+    /// How many checked frames and how many asks wait for the sequencer.
+    #[must_use]
+    pub fn sequencer_waiting(&self) -> (usize, usize) {
+        (self.sequencer.frames.len(), self.sequencer.asks.len())
+    }
+
+    /// The sequencer takes a frame. Returns its ticket.
+    pub fn take_frame(&mut self, reading: Reading) -> Option<u64> {
+        let frame = self.sequencer.frames.try_recv().ok()?;
+        let ticket = frame.ticket;
+        self.sequencer.frame(frame, reading);
+        Some(ticket)
+    }
+
+    /// The sequencer takes an ask.
+    pub fn take_ask(&mut self, reading: Reading) -> Option<Asked> {
+        let ask = self.sequencer.asks.try_recv().ok()?;
+        let asked = match &ask {
+            Ask::Commands(commands, _) => Asked::Commands(commands.clone()),
+            Ask::Question(_) => Asked::Question,
+            Ask::Checkpoint => Asked::Checkpoint,
+        };
+        self.sequencer.ask(ask, reading);
+        Some(asked)
+    }
+
+    /// The sequencer hands on the group so far. False when there is none, or no room for it.
+    pub fn hand_on(&mut self) -> bool {
+        let mut shards = self.sequencer.shards.iter();
+        if self.sequencer.journal.is_full() || shards.any(Sender::is_full) {
+            return false;
+        }
+        let Some(group) = self.sequencer.order.group() else { return false };
+        let open = self.sequencer.hand_on(group);
+        assert!(open, "journal and shards are here");
+        true
+    }
+
+    /// The journal makes a group durable. False when there is none.
+    ///
+    /// # Errors
+    /// Of the storage; the engine would stop at once.
+    pub fn append(&mut self) -> Result<bool, JournalError> {
+        let Ok(group) = self.groups.try_recv() else { return Ok(false) };
+        commit::commit(&mut self.journal, &group, &self.durable)?;
+        Ok(true)
+    }
+
+    /// A shard applies its next item, if it has one, and if its first page finds room where it is a
+    /// checkpoint.
+    pub fn apply(&mut self, shard: usize) -> Option<Applied> {
+        let at_work = &mut self.shards[shard];
+        if at_work.group.is_none() {
+            at_work.group = at_work.queue.try_recv().ok().map(|items| (items, 0));
+        }
+        let (items, next) = at_work.group.take()?;
+        let applied = match &items[next] {
+            Item::Frame(frame) => Applied::Frame(frame.ticket),
+            Item::Event(lsn, _) => Applied::Event(*lsn),
+            Item::Question(_) => Applied::Question,
+            Item::Checkpoint(_) if self.pages_in.is_full() => {
+                at_work.group = Some((items, next));
+                return None;
+            }
+            Item::Checkpoint(_) => Applied::Checkpoint,
+        };
+        let out = at_work.applier.item(&items[next]);
+        at_work.group = (next + 1 < items.len()).then_some((items, next + 1));
+        self.hand_out(out);
+        Some(applied)
+    }
+
+    /// A shard copies up to `limit` more channels of what leaves it. False when nothing leaves.
+    pub fn copy(&mut self, shard: usize, limit: usize) -> bool {
+        let applier = &mut self.shards[shard].applier;
+        if !applier.is_copying() {
+            return false;
+        }
+        let out = applier.copy(limit, !self.pages_in.is_full());
+        self.hand_out(out);
+        true
+    }
+
+    fn hand_out(&self, out: Out) {
+        let Out { part, saved } = out;
+        part.into_iter().for_each(|part| self.parts.try_send(part).expect("it has its room"));
+        saved.into_iter().for_each(|page| self.pages_in.try_send(page).expect("there was room"));
+    }
+
+    /// The keeper takes a page or, once all are written and their records durable, makes the checkpoint
+    /// count. False when it can do neither.
+    ///
+    /// # Errors
+    /// Of the storage; the engine would stop at once.
+    pub fn keep(&mut self) -> Result<bool, JournalError> {
+        if let Some(lsn) = self.written {
+            if *self.durable.borrow() < lsn {
+                return Ok(false);
+            }
+            self.keeper.commit()?;
+            self.written = None;
+            return Ok(true);
+        }
+        let Ok(saved) = self.pages.try_recv() else { return Ok(false) };
+        self.written = self.keeper.page(&saved)?;
+        Ok(true)
+    }
+
+    /// Remembers where the journal ends, as a clean stop does, and gives it back. Every queue must be
+    /// empty.
+    ///
+    /// # Errors
+    /// Of the storage.
+    pub fn stop(self) -> Result<J, JournalError> {
+        let idle = self.groups.is_empty() && self.sequencer_waiting() == (0, 0);
+        assert!(idle && self.chunks.is_empty(), "a clean stop drains every queue first");
+        commit::close(self.journal, self.sequencer.order.tail())
+    }
+
+    /// The control state as the sequencer has it.
+    pub fn control(&self) -> RwLockReadGuard<'_, Control> {
+        self.control.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A shard as it is.
+    #[must_use]
+    pub fn shard(&self, shard: usize) -> &Shard {
+        self.shards[shard].applier.shard()
+    }
+
+    /// How many shards there are.
+    #[must_use]
+    pub fn shards(&self) -> usize {
+        self.shards.len()
+    }
+}
