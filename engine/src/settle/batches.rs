@@ -31,6 +31,11 @@ pub struct CreateBatch {
 /// Accounts may change while a batch is computed; then it is computed again, at most so often.
 const ATTEMPTS: usize = 8;
 
+/// The computing of a batch, which takes its time.
+pub type Work = Box<dyn FnOnce() -> Computed + Send>;
+/// What comes of it.
+pub type Computed = Result<Arc<BatchHead>, NotLoaded>;
+
 /// Computes a batch and has it journaled.
 ///
 /// # Errors
@@ -41,12 +46,31 @@ pub async fn create_batch(
     engine_key: &EngineKey,
     clearing: &Clearing,
     ask: &CreateBatch,
-) -> Result<Arc<BatchHead>, NotLoaded> {
+) -> Computed {
+    let aside = |work: Work| async {
+        let computed = tokio::task::spawn_blocking(work).await;
+        computed.expect("computing a batch does not panic")
+    };
+    create_batch_by(intake, archive, engine_key, clearing, ask, aside).await
+}
+
+/// The same where the caller says how the work is done.
+///
+/// # Errors
+/// As for `create_batch`.
+pub async fn create_batch_by<F: Future<Output = Computed>>(
+    intake: &Intake,
+    archive: &Archive,
+    engine_key: &EngineKey,
+    clearing: &Clearing,
+    ask: &CreateBatch,
+    aside: impl Fn(Work) -> F,
+) -> Computed {
     for _ in 0..ATTEMPTS {
         if let Some(first) = intake.read(|control| first_result(control, &ask.request)).await?? {
             return Ok(first);
         }
-        match compute(intake, archive, engine_key, clearing, ask).await {
+        match compute(intake, archive, engine_key, clearing, ask, &aside).await {
             Err(NotLoaded::NotDone(NotDone::Refused(
                 Refusal::AccountsMoved | Refusal::EngineKeyMoved,
             ))) => {}
@@ -65,13 +89,14 @@ fn first_result(
     Ok(Some(control.batch(batch)?.head.clone()))
 }
 
-async fn compute(
+async fn compute<F: Future<Output = Computed>>(
     intake: &Intake,
     archive: &Archive,
     engine_key: &EngineKey,
     clearing: &Clearing,
     ask: &CreateBatch,
-) -> Result<Arc<BatchHead>, NotLoaded> {
+    aside: impl Fn(Work) -> F,
+) -> Computed {
     let (windows, asset, directory_version) = intake
         .read(|control| {
             let windows = control.settleable(&ask.windows, ask.asset)?;
@@ -85,7 +110,7 @@ async fn compute(
     let account = clearing.get(&ask.rail).map_or(&[][..], Vec::as_slice);
     let policy = rails::policy(ask.rail, &asset, account)?;
     let (accounts, rail, archive) = (intake.clone(), ask.rail, archive.clone());
-    let content = tokio::task::spawn_blocking(move || {
+    let work: Work = Box::new(move || {
         let load = |sealed| archive.window(sealed);
         let windows = windows.iter().map(load).collect::<Result<Vec<_>, _>>()?;
         // The lock is taken anew for each account, so that the sequencer never waits for a batch. If
@@ -95,9 +120,9 @@ async fn compute(
         })?;
         // What it was computed from is durable before the record that speaks of it.
         kept::put_batch(archive.store(), &content)?;
-        Ok::<_, NotLoaded>(content.head)
+        Ok(content.head)
     });
-    let head = content.await.expect("computing a batch does not panic")?;
+    let head = aside(work).await?;
     let statement = batch_statement(intake.hasher().network(), head.id);
     let Signed { key, signature } = signed(intake, engine_key, &statement);
     let create = control::CreateBatch {

@@ -11,7 +11,7 @@ mod sealer;
 mod signing;
 
 pub use archive::{Archive, NotLoaded};
-pub use batches::{Clearing, CreateBatch, create_batch};
+pub use batches::{Clearing, Computed, CreateBatch, Work, create_batch, create_batch_by};
 pub use evidence::{NotProved, Request as EvidenceRequest, export, prove};
 pub use schedule::{SCHEDULE_PREFIX, close_every};
-pub use sealer::Sealer;
+pub use sealer::{Parts, Sealer, keep_window, seal_command};

@@ -5,11 +5,10 @@
 
 use super::archive::NotLoaded;
 use super::signing::signed;
-use crate::journal::kept;
+use crate::journal::{JournalError, kept};
 use crate::ledger::control::Command;
 use crate::ledger::event::WindowSealed;
-use crate::ledger::seal::Cut;
-use crate::ledger::{AssetSeal, Refusal, Sealed, SealedPart, SealedWindow, seal};
+use crate::ledger::{AssetSeal, Refusal, SealedPart, SealedWindow, seal};
 use crate::pipeline::{self, Busy, Intake, NotDone};
 use crate::sign::{EngineKey, Signed};
 use crate::types::{WindowNumber, window_statement};
@@ -43,28 +42,42 @@ impl Sealer {
     }
 }
 
+/// The parts of cut windows, until every shard has handed out its own.
+#[derive(Default)]
+pub struct Parts(BTreeMap<WindowNumber, Vec<SealedPart>>);
+
+impl Parts {
+    /// Adds a part. With the last one of its window returns all of them.
+    pub fn add(
+        &mut self,
+        part: SealedPart,
+        shards: u16,
+    ) -> Option<(WindowNumber, Vec<SealedPart>)> {
+        let window = part.window();
+        let held = self.0.entry(window).or_default();
+        held.push(part);
+        if held.len() < usize::from(shards) {
+            return None;
+        }
+        self.0.remove_entry(&window)
+    }
+}
+
 fn run(
     intake: &Intake,
     parts: &Receiver<SealedPart>,
     stopped: &Receiver<()>,
     engine_key: &EngineKey,
 ) {
-    let mut waiting: BTreeMap<WindowNumber, Vec<SealedPart>> = BTreeMap::new();
+    let mut waiting = Parts::default();
     loop {
         let part = select! {
             recv(parts) -> part => part,
             recv(stopped) -> _ => return,
         };
         let Ok(part) = part else { return };
-        let window = part.window();
-        let held = waiting.entry(window).or_default();
-        held.push(part);
-        if held.len() < usize::from(intake.shards()) {
-            continue;
-        }
-        let parts = waiting.remove(&window).expect("it was just there");
-        let cut = intake.control().cut(window).expect("a window is cut before its parts arrive");
-        match seal_window(intake, engine_key, cut, parts) {
+        let Some((window, parts)) = waiting.add(part, intake.shards()) else { continue };
+        match seal_window(intake, engine_key, window, parts) {
             Ok(()) => {}
             Err(NotLoaded::NotDone(NotDone::Busy(Busy::Stopping | Busy::Full))) => return,
             Err(NotLoaded::NotDone(NotDone::Refused(refusal))) => {
@@ -75,29 +88,45 @@ fn run(
     }
 }
 
-/// Evidence is durable before the record that speaks of it.
 fn seal_window(
     intake: &Intake,
     engine_key: &EngineKey,
-    cut: Cut,
+    window: WindowNumber,
     parts: Vec<SealedPart>,
 ) -> Result<(), NotLoaded> {
-    let sealed = seal(cut, parts);
-    kept::put_window(&**intake.store(), &sealed)?;
-    let Sealed { window, evidence } = sealed;
-    drop(evidence);
-    let network = intake.hasher().network();
-    let SealedWindow { number, root, cut_lsn, cut_at, credited, .. } = window;
-    let statement = window_statement(network, number, root, cut_lsn, cut_at, credited);
-    let assets: Vec<AssetSeal> = window.seals().copied().collect();
+    let window = keep_window(intake, window, parts)?;
     loop {
-        let Signed { key, signature } = signed(intake, engine_key, &statement);
-        let assets = assets.clone();
-        let event = WindowSealed { window: number, root, credited, assets, key, signature };
-        match intake.command_here(Command::SealWindow(event)) {
+        match intake.command_here(seal_command(intake, engine_key, &window)) {
             // The engine's key was rotated at this very moment: once more, with the new one.
             Err(NotDone::Refused(Refusal::EngineKeyMoved)) => {}
             done => return Ok(done.map(|_| ())?),
         }
     }
+}
+
+/// Nets a cut window from all its parts and keeps it: evidence is durable before the record that speaks
+/// of it.
+///
+/// # Errors
+/// `JournalError` of the storage.
+pub fn keep_window(
+    intake: &Intake,
+    window: WindowNumber,
+    parts: Vec<SealedPart>,
+) -> Result<SealedWindow, JournalError> {
+    let cut = intake.control().cut(window).expect("a window is cut before its parts arrive");
+    let sealed = seal(cut, parts);
+    kept::put_window(&**intake.store(), &sealed)?;
+    Ok(sealed.window)
+}
+
+/// The command that journals the root of a window that is kept, signed with the key in force.
+#[must_use]
+pub fn seal_command(intake: &Intake, engine_key: &EngineKey, window: &SealedWindow) -> Command {
+    let network = intake.hasher().network();
+    let SealedWindow { number, root, cut_lsn, cut_at, credited, .. } = *window;
+    let statement = window_statement(network, number, root, cut_lsn, cut_at, credited);
+    let Signed { key, signature } = signed(intake, engine_key, &statement);
+    let assets: Vec<AssetSeal> = window.seals().copied().collect();
+    Command::SealWindow(WindowSealed { window: number, root, credited, assets, key, signature })
 }
