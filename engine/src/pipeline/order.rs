@@ -132,7 +132,9 @@ impl Order {
 
     /// The group so far; `None` when there is nothing in it.
     pub fn group(&mut self) -> Option<Group> {
-        self.bytes += u64::try_from(self.draft.bytes).expect("a group is bounded");
+        let bytes = u64::try_from(self.draft.bytes).expect("a group is bounded");
+        // Whoever asked for a checkpoint made it due, which with the largest setting is the largest sum.
+        self.bytes = self.bytes.saturating_add(bytes);
         self.checkpoint();
         let Draft { records, items, signers, changed, bytes: _ } = std::mem::take(&mut self.draft);
         let last = self.chain.tail().lsn;

@@ -97,7 +97,9 @@ impl<'a> Replaying<'a> {
         let shards = threads.into_iter().map(join).collect();
         fed?;
         let late = std::mem::take(&mut self.parts).into_values().flatten();
-        let unsealed = late.chain(self.parts_out.iter()).collect();
+        let mut unsealed: Vec<SealedPart> = late.chain(self.parts_out.iter()).collect();
+        // They came as the threads ran; they go on window by window.
+        unsealed.sort_by_key(SealedPart::window);
         let state = State { control: self.control, shards, keys: self.keys };
         Ok((state, unsealed, self.vouchers))
     }

@@ -277,3 +277,52 @@ impl<J: Journal> Stepper<J> {
         self.shards.len()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::journal::memory::MemoryJournal;
+    use crate::ledger::event::AssetCreated;
+    use crate::ledger::{Event, Genesis, Request};
+    use crate::pipeline::recover;
+    use crate::types::{AssetDef, AssetNumber, Digest, NetworkId, SettlementModel, Timestamp};
+    use crate::verify::Options;
+
+    const READING: Reading = Reading { wall: Timestamp(1_000_000), monotonic: 0 };
+
+    fn stepper(checkpoint_bytes: u64) -> (Stepper<MemoryJournal>, Intake) {
+        let mut journal = MemoryJournal::default();
+        let genesis = Genesis { network: NetworkId([1; 32]), lifetime_seconds_max: 60 };
+        let recovered = recover(&mut journal, 1, 1, || (genesis, READING.wall)).unwrap();
+        let clock = recovered.clock_at(READING, false).unwrap();
+        let verifier = Arc::new(Verifier::new(Options::default()).unwrap());
+        let options = StepOptions { checkpoint_bytes, entries_least: 1 };
+        let (stepper, intake, _) = Stepper::start(recovered, clock, journal, 1, verifier, options);
+        (stepper, intake)
+    }
+
+    fn asset() -> Command {
+        let request = Request { id: "r".into(), content: Digest([1; 32]) };
+        let (number, model) = (AssetNumber(978), SettlementModel::Bilateral);
+        let asset = AssetDef { number, code: "EUR".into(), scale: 2, model };
+        Command::Record(Event::AssetCreated(AssetCreated { request, asset }))
+    }
+
+    /// Found by the simulator, seed 7 of its first day: what was asked for made the largest setting
+    /// due, and the next group added to it.
+    #[test]
+    fn a_checkpoint_that_is_asked_for_is_made_whatever_the_setting() {
+        for setting in [1, 1 << 30, u64::MAX] {
+            let (mut stepper, intake) = stepper(setting);
+            intake.ask_checkpoint().unwrap();
+            drop(intake.tell(asset()).unwrap());
+            while stepper.take_ask(READING).is_some() {}
+            assert!(stepper.hand_on() && stepper.append().unwrap());
+            while stepper.apply(0).is_some() {}
+            while stepper.copy(0, 1) {}
+            while stepper.keep().unwrap() {}
+            assert_eq!(intake.checkpoints().done(), 1, "with a checkpoint every {setting} bytes");
+            stepper.stop().unwrap();
+        }
+    }
+}
