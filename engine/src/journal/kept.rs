@@ -8,6 +8,7 @@
 
 use super::JournalError;
 use super::store::{Store, Table, get};
+use crate::canary::{Bug, planted};
 use crate::ledger::evidence::{EVIDENCE_BYTES, Evidence};
 use crate::ledger::seal::{self, Owed, Sealed};
 use crate::ledger::{
@@ -97,6 +98,9 @@ pub fn put_window(store: &dyn Store, sealed: &Sealed) -> Result<(), JournalError
             let page: Vec<_> = evidence.iter().map(Evidence::encode).collect();
             put(EVIDENCE, asset, piece, &page.concat())?;
         }
+    }
+    if planted(Bug::SealBeforeSync) {
+        return Ok(());
     }
     store.sync(Table::Windows)
 }

@@ -7,6 +7,7 @@ use super::event::{BatchComputed, Request};
 use super::net;
 use super::refusal::Refusal;
 use super::window::{Obligation, Position, SealedWindow};
+use crate::canary::{Bug, planted};
 use crate::limits::BATCH_LEGS_MAX;
 use crate::types::{
     AssetDef, BatchHasher, BatchId, LegKeys, PartyId, SIGNATURE_BYTES, SettlementModel, SignerKey,
@@ -278,7 +279,8 @@ impl Split<'_> {
             self.payments.push(Payment { from, to, amount, part });
             whole = whole.checked_minus(amount).expect("a part is at most the whole");
         }
-        if rest > Total::ZERO {
+        let lost = planted(Bug::DustLost) && rest < owed;
+        if rest > Total::ZERO && !lost {
             self.carries.push(Obligation { payer: from, payee: to, amount: rest });
         }
         Ok(())

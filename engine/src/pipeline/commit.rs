@@ -2,6 +2,7 @@
 
 use super::group::Item;
 use super::order::Group;
+use crate::canary::{Bug, planted};
 use crate::faults;
 use crate::journal::{Framed, Journal, JournalError, Tail};
 use crate::types::Lsn;
@@ -27,7 +28,7 @@ pub(super) fn commit(
     group: &Group,
     durable: &watch::Sender<Lsn>,
 ) -> Result<(), JournalError> {
-    if !group.records.is_empty() {
+    if !group.records.is_empty() && !planted(Bug::AckBeforeSync) {
         append(journal, &group.records)?;
     }
     assert!(group.last >= *durable.borrow(), "positions only rise");
@@ -37,6 +38,9 @@ pub(super) fn commit(
             Item::Frame(frame) => frame.stage_done(),
             Item::Event(..) | Item::Question(_) | Item::Checkpoint(_) => {}
         }
+    }
+    if !group.records.is_empty() && planted(Bug::AckBeforeSync) {
+        append(journal, &group.records)?;
     }
     Ok(())
 }

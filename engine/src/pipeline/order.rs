@@ -4,6 +4,7 @@
 use super::frame::{Frame, Place};
 use super::group::{Ask, Done, Item};
 use super::keep::Progress;
+use crate::canary::{Bug, planted};
 use crate::journal::checkpoint::Mark;
 use crate::journal::{Chain, Framed, Tail};
 use crate::ledger::control::{Command, Control};
@@ -81,8 +82,7 @@ impl Order {
     /// Puts a frame in its place: frames come out in ticket order.
     pub fn frame(&mut self, frame: Arc<Frame>, clock: Timestamp) {
         self.early.insert(frame.ticket, frame);
-        while let Some(frame) = self.early.remove(&self.next_ticket) {
-            self.next_ticket += 1;
+        while let Some(frame) = self.next_frame() {
             let at = self.at(clock);
             let parts = frame.valid_parts();
             // What no signature vouches for is answered, but never journaled.
@@ -91,6 +91,15 @@ impl Order {
             frame.sequenced(Place { lsn, at });
             self.draft.items.push(Item::Frame(frame));
         }
+    }
+
+    fn next_frame(&mut self) -> Option<Arc<Frame>> {
+        if planted(Bug::OrderByArrival) {
+            return self.early.pop_first().map(|(_, frame)| frame);
+        }
+        let frame = self.early.remove(&self.next_ticket)?;
+        self.next_ticket += 1;
+        Some(frame)
     }
 
     /// Does what is asked.

@@ -6,6 +6,7 @@
 //! credit; parties and signers are numbers here.
 
 use super::Map;
+use crate::canary::{Bug, planted};
 use crate::types::{Amount, AssetNumber, ChannelId, Lsn, SIGNATURE_BYTES, Timestamp, WindowNumber};
 
 /// Where a channel stands in the tables of its shard.
@@ -154,7 +155,9 @@ impl Channels {
             let signature = self.signatures[place];
             let leaving = self.leaving.as_mut().expect("evidence that is due is on a list");
             assert_eq!(leaving.window, channel.window, "evidence is due for the closed window");
-            leaving.out.push(Picture { channel, signature });
+            let late = planted(Bug::CutTakesNext);
+            let total = if late { credit.total } else { channel.total };
+            leaving.out.push(Picture { channel: Channel { total, ..channel }, signature });
         }
         if channel.changed != self.mark {
             if let Some(saving) = &mut self.saving
@@ -354,6 +357,9 @@ const FREE: u32 = u32::MAX;
 impl Saving {
     /// Whether the checkpoint still has to copy the channel, which is about to change.
     fn waits_for(&self, index: ChannelIndex, changed: u8) -> bool {
+        if planted(Bug::CheckpointMissesChannel) {
+            return false;
+        }
         match &self.list {
             SavingList::Changed(_) => changed == self.mark,
             SavingList::All(end) => (self.next..*end).contains(&index),

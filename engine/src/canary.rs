@@ -1,0 +1,103 @@
+//! Planted bugs: what the simulator must catch, or it proves nothing.
+//!
+//! Compiled in only with the cargo feature `canary`, that is, into the program `tallystick-sim-canary`,
+//! never into `tallystick`: without the feature `planted` is false where it is called, and its callers
+//! compile to what they would be without it. Owns the list; each bug stands where it would be made.
+
+use std::sync::atomic::{AtomicU8, Ordering};
+
+/// Whether bugs can be planted.
+const ON: bool = cfg!(feature = "canary");
+
+static PLANTED: AtomicU8 = AtomicU8::new(0);
+
+/// A bug that can be planted. Each is one that a reviewer may well miss.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Bug {
+    /// From the second raise of a channel on, the whole total counts as owed and not its rise.
+    CreditTotal = 1,
+    /// A channel that is credited between a cut and its turn to leave goes into the closed window as
+    /// it is afterwards.
+    CutTakesNext = 2,
+    /// A channel that is credited between a checkpoint's mark and its turn is not copied before.
+    CheckpointMissesChannel = 3,
+    /// A checkpoint forgets what signers used of their caps.
+    CheckpointLosesCaps = 4,
+    /// A checkpoint is committed before its pages are synced.
+    CheckpointBeforeSync = 5,
+    /// A group is acked before it is durable.
+    AckBeforeSync = 6,
+    /// A window is sealed before what is kept of it is synced.
+    SealBeforeSync = 7,
+    /// Frames are put in the order in which they were checked.
+    OrderByArrival = 8,
+    /// What is below the rail's unit is dropped where a payment is made for the rest.
+    DustLost = 9,
+    /// Whoever reads or commands is answered before what he is told is durable.
+    ReadBeforeDurable = 10,
+    /// A frame with a bad signature in its middle is journaled without what follows it.
+    FrameCutShort = 11,
+}
+
+impl Bug {
+    /// Every bug.
+    pub const ALL: [Self; 11] = [
+        Self::CreditTotal,
+        Self::CutTakesNext,
+        Self::CheckpointMissesChannel,
+        Self::CheckpointLosesCaps,
+        Self::CheckpointBeforeSync,
+        Self::AckBeforeSync,
+        Self::SealBeforeSync,
+        Self::OrderByArrival,
+        Self::DustLost,
+        Self::ReadBeforeDurable,
+        Self::FrameCutShort,
+    ];
+
+    /// Its name.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::CreditTotal => "credit-total",
+            Self::CutTakesNext => "cut-takes-next",
+            Self::CheckpointMissesChannel => "checkpoint-misses-channel",
+            Self::CheckpointLosesCaps => "checkpoint-loses-caps",
+            Self::CheckpointBeforeSync => "checkpoint-before-sync",
+            Self::AckBeforeSync => "ack-before-sync",
+            Self::SealBeforeSync => "seal-before-sync",
+            Self::OrderByArrival => "order-by-arrival",
+            Self::DustLost => "dust-lost",
+            Self::ReadBeforeDurable => "read-before-durable",
+            Self::FrameCutShort => "frame-cut-short",
+        }
+    }
+}
+
+/// Plants a bug for the rest of the process's life, or takes the last one out. Without the feature
+/// nothing is planted.
+pub fn plant(bug: Option<Bug>) {
+    PLANTED.store(bug.map_or(0, |bug| bug as u8), Ordering::Relaxed);
+}
+
+/// Whether this bug is to show.
+#[inline]
+#[must_use]
+pub fn planted(bug: Bug) -> bool {
+    ON && PLANTED.load(Ordering::Relaxed) == bug as u8
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_the_feature_no_bug_can_be_planted() {
+        if !ON {
+            plant(Some(Bug::CreditTotal));
+            assert!(Bug::ALL.into_iter().all(|bug| !planted(bug)));
+            plant(None);
+        }
+    }
+}
