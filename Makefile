@@ -5,7 +5,7 @@
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test flip bench bench-recover lint clean-demo check-verify \
-  check-bounds bench-verify fuzz-verify miri-verify crash
+  check-bounds bench-verify fuzz-verify miri-verify crash sim sim-canary
 
 CARGO ?= cargo
 # Where cargo builds. Set CARGO_TARGET_DIR to keep builds outside the clone.
@@ -14,6 +14,7 @@ ENGINE := $(TARGET)/release/tallystick
 LOADGEN := $(TARGET)/release/tallystick-loadgen
 CRASH := $(TARGET)/release/tallystick-crash
 FLIP := $(TARGET)/release/tallystick-flip
+SIM := $(TARGET)/release/tallystick-sim
 # Vouchers that the demo signs and clears.
 DEMO_VOUCHERS ?= 1000000
 DEMO_DIR ?= target/demo
@@ -25,6 +26,13 @@ POSITIONS ?= 1000
 # Signatures that check-verify compares, and where its random numbers start.
 CASES ?= 1000000
 SEED ?= 1
+# Runs of the simulator, from SEED on. TWICE=1 runs each again and compares the bytes; TRACE=1 tells
+# every step.
+SEEDS ?= 1000
+TWICE ?=
+TRACE ?=
+# Seeds within which the simulator must catch a planted bug.
+CANARY_SEEDS ?= 200
 # The same for check-bounds, which is half as fast.
 BOUND_CASES ?= 100000
 # How long fuzz-verify looks for a difference.
@@ -43,7 +51,7 @@ help: ## Show this help
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  \1|\2/p' $(MAKEFILE_LIST) \
 	  | while IFS='|' read -r name what; do printf '  %-12s %s\n' "$$name" "$$what"; done
 	@echo 'Variables: DEMO_VOUCHERS=$(DEMO_VOUCHERS) DEMO_DIR=$(DEMO_DIR) CASES=$(CASES) SEED=$(SEED)'
-	@echo '  ROUNDS=$(ROUNDS) STOP_SECONDS=$(STOP_SECONDS) POSITIONS=$(POSITIONS)'
+	@echo '  SEEDS=$(SEEDS) ROUNDS=$(ROUNDS) STOP_SECONDS=$(STOP_SECONDS) POSITIONS=$(POSITIONS)'
 	@echo '  CARGO_TARGET_DIR=$(TARGET)'
 
 setup: ## Install what the build and the tests need (apt-get, when allowed)
@@ -58,6 +66,12 @@ test: setup binaries faults ## All tests: Rust (unit, end to end, crash) and the
 
 crash: setup binaries ## Kill -9 the engine ROUNDS times under load and check what it holds
 	@$(CRASH) --rounds $(ROUNDS) --seed $(SEED) --stop-seconds $(STOP_SECONDS)
+
+sim: setup binaries ## Simulate the core over SEEDS seeds: crashes everywhere, against a model
+	@$(SIM) --seeds $(SEEDS) --seed $(SEED) $(if $(TWICE),--twice) $(if $(TRACE),--trace)
+
+sim-canary: setup faults ## The same with planted bugs: each must be caught
+	@$(SIM)-canary --seeds $(CANARY_SEEDS)
 
 flip: setup binaries ## Flip POSITIONS bits of a data directory and an export; each must be noticed
 	@$(FLIP) --positions $(POSITIONS) --seed $(SEED)
@@ -106,11 +120,12 @@ clean-demo: ## Remove what the demo left
 	rm -rf -- $(DEMO_DIR)
 
 .PHONY: binaries faults
-# The engine with fail points, for tests: another binary, so that the ordinary one never has them. The
-# same dependencies with the same features, so that only the engine itself is compiled again.
+# The engine with fail points, and the simulator with planted bugs, for tests: other binaries, so that the
+# ordinary one never has them. The same dependencies with the same features, so that only the engine
+# itself is compiled again, once for both.
 faults: binaries
 	$(CARGO) build --release --locked --workspace --bin tallystick-faults \
-	  --features tallystick/faults
+	  --bin tallystick-sim-canary --features tallystick/faults,tallystick-sim/canary
 
 binaries:
 	@test -x $(ENGINE) \

@@ -1,0 +1,299 @@
+//! Calls on their way: how an ask takes its place in the one order, and what its answer must be.
+
+use crate::check::{self, Checked, ensure, same};
+use crate::clock::Clocks;
+use crate::life::{Halt, Heard, Life, Owner, died};
+use crate::model::{Decided, Model, word};
+use crate::task::{self, Call, Question, Told};
+use tallystick::ledger::control::Command;
+use tallystick::ledger::{BatchHead, Event};
+use tallystick::pipeline::{Asked, NotDone};
+use tallystick::settle::{CreateBatch, NotLoaded};
+use tallystick::types::PartyId;
+
+/// What a call is, for whoever follows a run.
+#[must_use]
+pub fn text(call: &Call) -> String {
+    match call {
+        Call::Commands { commands, .. } => format!("{commands:?}"),
+        Call::Batch { ask, .. } => format!("{ask:?}"),
+        Call::Question { question, .. } => format!("{question:?}"),
+        Call::Read { wanted, .. } => format!("read {wanted:?}"),
+    }
+}
+
+/// The sequencer takes an ask: from here on it is known what must be answered. False when none waits.
+///
+/// # Errors
+/// `Wrong`.
+pub fn take_ask(life: &mut Life, model: &mut Model, clocks: Clocks) -> Result<bool, Halt> {
+    let Some(asked) = life.stepper.take_ask(clocks.reading()) else { return Ok(false) };
+    let clock = life.times.at(clocks);
+    let owner = life.owners.pop_front();
+    let owner = owner.ok_or_else(|| format!("nobody asked for {asked:?}"))?;
+    match asked {
+        Asked::Checkpoint => {}
+        Asked::Commands(commands) => {
+            let mut all = Vec::with_capacity(commands.len());
+            for command in &commands {
+                all.push(decide(life, model, clock, command)?);
+            }
+            hand_to(life, model, owner, &commands, all)?;
+        }
+        Asked::Question => {
+            let Owner::Task(id) = owner else {
+                return Err(Halt::Wrong(format!("{owner:?} asked a question")));
+            };
+            let call = life.tasks.iter_mut().find(|task| task.id == id).map(|task| &mut task.call);
+            if let Some(Call::Question { question, wanted, .. }) = call {
+                *wanted = Some(told(model, *question));
+            }
+        }
+    }
+    Ok(true)
+}
+
+fn decide(
+    life: &mut Life,
+    model: &mut Model,
+    clock: i64,
+    command: &Command,
+) -> Result<Decided, Halt> {
+    if let Command::SealWindow(sealed) = command {
+        let window = model.now.window(sealed.window.0);
+        check::sealed(sealed, window.ok_or_else(|| "an unknown window is sealed".to_owned())?)?;
+    }
+    let decided = model.command(clock, command);
+    if let Decided::Now(lsn) = decided
+        && let Some(of) = sets(command)
+    {
+        life.sets(lsn, of, model.now.exposures[&of]);
+    }
+    if let (Decided::Now(_), Command::CreateBatch(create)) = (decided, command) {
+        check::head(&create.head, &model.now.batches[&create.head.id].1)?;
+    }
+    Ok(decided)
+}
+
+/// Whose exposure a command sets.
+fn sets(command: &Command) -> Option<(PartyId, u32)> {
+    match command {
+        Command::Record(Event::CreditLimitSet(e)) => Some((e.party, e.asset.0)),
+        Command::Record(Event::DepositRecorded(e)) => Some((e.party, e.asset.0)),
+        Command::Record(_)
+        | Command::CloseWindow(_)
+        | Command::SealWindow(_)
+        | Command::CreateBatch(_) => None,
+    }
+}
+
+/// Whoever asked is to be answered so.
+fn hand_to(
+    life: &mut Life,
+    model: &Model,
+    owner: Owner,
+    commands: &[Command],
+    all: Vec<Decided>,
+) -> Checked {
+    match owner {
+        // The first key: nothing can stand against it.
+        Owner::Nobody => ensure(all.iter().all(|d| matches!(d, Decided::Now(_))), || {
+            format!("{commands:?} must be {all:?}")
+        }),
+        Owner::Sealer => {
+            life.sealer.decided(all[0]);
+            Ok(())
+        }
+        Owner::Task(id) => {
+            let task = life.tasks.iter_mut().find(|task| task.id == id);
+            match task.map(|task| &mut task.call) {
+                Some(Call::Commands { wanted, .. }) => *wanted = Some(all),
+                Some(Call::Batch { refusals, .. }) => {
+                    refusals.extend(all.iter().filter_map(|decided| match decided {
+                        Decided::Refused(word) => Some(*word),
+                        Decided::Now(_) | Decided::Before(_) => None,
+                    }));
+                }
+                Some(Call::Question { .. } | Call::Read { .. }) | None => {
+                    return Err(format!("nobody asked for {commands:?} at {}", model.now.last.0));
+                }
+            }
+            Ok(())
+        }
+    }
+}
+
+/// What a shard must answer: what it holds at this point of the order.
+fn told(model: &Model, question: Question) -> Told {
+    let state = &model.now;
+    match question {
+        Question::Channel(_, channel, _) => match state.channels.get(&channel) {
+            Some(held) => Told::Channel(held.newest.cumulative, held.lsn),
+            None => Told::Channel(0, 0),
+        },
+        Question::Newest(_, channel, _) => Told::Newest(
+            state
+                .channels
+                .get(&channel)
+                .map(|held| (Box::new(held.newest.packed), held.before, held.lsn)),
+        ),
+        Question::Exposure(party, asset) => Told::Exposure(state.exposure(party, asset)),
+        Question::ExposureAt(_, lsn) => Told::Exposure(state.answers[&lsn].2),
+    }
+}
+
+/// A channel that has expired and was settled may be forgotten, and then is as if it never was.
+fn forgotten(model: &Model, question: Question, found: &Told) -> bool {
+    let channel = match question {
+        Question::Channel(_, channel, _) | Question::Newest(_, channel, _) => channel,
+        Question::Exposure(..) | Question::ExposureAt(..) => return false,
+    };
+    let held = &model.now.channels.get(&channel);
+    let settled = held.is_some_and(|held| held.window < model.now.open());
+    let expired = channel.expires_at <= model.now.last.1.div_euclid(1_000_000);
+    let nothing = [Told::Channel(0, 0), Told::Newest(None)].contains(found);
+    settled && expired && nothing
+}
+
+/// What was asked since there were `before` asks is the call's.
+fn own(life: &mut Life, id: u64, before: usize) {
+    let asked = life.stepper.sequencer_waiting().1 - before;
+    life.owners.extend(std::iter::repeat_n(Owner::Task(id), asked));
+}
+
+/// Notes why a batch could be refused now.
+fn refusals(life: &mut Life, place: usize, model: &Model) {
+    let Call::Batch { ask, refusals, .. } = &mut life.tasks[place].call else { return };
+    let CreateBatch { request, windows, asset, .. } = ask;
+    let windows: Vec<u64> = windows.iter().map(|window| window.0).collect();
+    let before = model.now.requests.get(&request.id);
+    refusals
+        .extend(before.filter(|(content, _)| *content != request.content).map(|_| "RequestReused"));
+    refusals.extend(model.now.settleable(&windows, asset.0).err());
+    refusals.extend(model.computable(&windows, asset.0).err());
+}
+
+/// Looks whether a call was answered. False when it was not, and asked nothing.
+///
+/// # Errors
+/// `Died` or `Wrong`.
+pub fn poll(
+    life: &mut Life,
+    place: usize,
+    model: &Model,
+    heard: &mut Heard,
+    batches: &mut u64,
+) -> Result<bool, Halt> {
+    refusals(life, place, model);
+    let before = life.stepper.sequencer_waiting().1;
+    let id = life.tasks[place].id;
+    let disk = life.disk.clone();
+    let answered = match &mut life.tasks[place].call {
+        Call::Commands { commands, rotates, wanted, calling } => match task::poll(calling) {
+            None => false,
+            Some(done) => {
+                let done = done.map_err(|busy| busy.to_string())?;
+                let what = || format!("the answer to {commands:?}");
+                let found = check::decided(&done);
+                same(what, &Some(found.clone()), wanted)?;
+                for (decided, command) in found.iter().zip(&*commands) {
+                    heard.word(answer(decided, command));
+                    if let Decided::Now(lsn) | Decided::Before(lsn) = decided {
+                        heard.told(&disk, *lsn, || format!("call {id}"))?;
+                    }
+                }
+                if *rotates {
+                    let now = matches!(found[..], [Decided::Now(_)]);
+                    let done = if now { life.key.adopt() } else { life.key.discard() };
+                    done.map_err(|error| error.to_string())?;
+                }
+                true
+            }
+        },
+        Call::Batch { ask, refusals, calling } => match task::poll(calling) {
+            None => false,
+            Some(Ok(head)) => {
+                heard.word("BatchCreated".to_owned());
+                *batches += 1;
+                batch_made(&head, ask, model, heard, &disk)?;
+                true
+            }
+            Some(Err(NotLoaded::Storage(error))) => return Err(died(&disk, &error)),
+            Some(Err(NotLoaded::NotDone(NotDone::Busy(busy)))) => {
+                return Err(busy.to_string().into());
+            }
+            Some(Err(NotLoaded::NotDone(NotDone::Refused(refusal)))) => {
+                let known = refusals.contains(word(&refusal));
+                heard.word(word(&refusal).to_owned());
+                ensure(known, || format!("{ask:?} is refused: {refusal}; not {refusals:?}"))?;
+                true
+            }
+        },
+        Call::Question { question, wanted, calling } => match task::poll(calling) {
+            None => false,
+            Some(found) => {
+                let found = found.map_err(|busy| busy.to_string())?;
+                let wanted = wanted.as_ref().ok_or_else(|| "an early answer".to_owned())?;
+                if !forgotten(model, *question, &found) {
+                    same(|| format!("the answer to {question:?}"), &found, wanted)?;
+                }
+                true
+            }
+        },
+        Call::Read { wanted, calling } => match task::poll(calling) {
+            None => false,
+            Some(found) => {
+                let found = found.map_err(|busy| busy.to_string())?;
+                heard.told(&disk, found.0, || format!("the reader of call {id}"))?;
+                same(|| "what was read".to_owned(), &found, wanted)?;
+                true
+            }
+        },
+    };
+    own(life, id, before);
+    if answered {
+        life.tasks.remove(place);
+    }
+    Ok(answered || life.stepper.sequencer_waiting().1 > before)
+}
+
+/// The word for what became of a command: that it was done, that it was done before, or why not.
+fn answer(decided: &Decided, command: &Command) -> String {
+    let done = match command {
+        Command::Record(event) => match event {
+            Event::AssetCreated(_) => "AssetCreated",
+            Event::PartyUpserted(_) => "PartyUpserted",
+            Event::SignerAdded(_) => "SignerAdded",
+            Event::SignerRevoked(_) => "SignerWasRevoked",
+            Event::CreditLimitSet(_) => "CreditLimitSet",
+            Event::DepositRecorded(_) => "DepositRecorded",
+            Event::EngineKeySet(_) => "EngineKeySet",
+            Event::BatchApproved(_) => "BatchApproved",
+            Event::BatchAborted(_) => "BatchAborted",
+            Event::WindowCut(_) | Event::WindowSealed(_) | Event::BatchComputed(_) => "nothing",
+        },
+        Command::CloseWindow(_) => "WindowClosed",
+        Command::SealWindow(_) => "WindowSealed",
+        Command::CreateBatch(_) => "BatchCreated",
+    };
+    match decided {
+        Decided::Now(_) => done.to_owned(),
+        Decided::Before(_) => "DoneBefore".to_owned(),
+        Decided::Refused(word) => (*word).to_owned(),
+    }
+}
+
+/// Whoever asked for a batch is told that it is there.
+fn batch_made(
+    head: &BatchHead,
+    ask: &CreateBatch,
+    model: &Model,
+    heard: &mut Heard,
+    disk: &crate::disk::Disk,
+) -> Checked {
+    let request = model.now.requests.get(&ask.request.id);
+    let (_, lsn) = request.ok_or_else(|| format!("batch {} was never in order", head.id))?;
+    heard.told(disk, *lsn, || format!("the caller of batch {}", head.id))?;
+    same(|| format!("the batch of record {lsn}"), &Some(&head.id), &model.now.computed.get(lsn))?;
+    check::head(head, &model.now.batches[&head.id].1)
+}

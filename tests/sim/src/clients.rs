@@ -1,0 +1,294 @@
+//! What clients and operators ask for, drawn at random: mostly what makes sense, sometimes what must be
+//! refused. Knows the model's state, so that it can aim; never the engine's.
+
+use crate::dice::Dice;
+use crate::model::State;
+use crate::task::Question;
+use crate::world::{Sent, World};
+use std::rc::Rc;
+use tallystick::ledger::control::Command;
+use tallystick::ledger::event::{
+    AssetCreated, BatchAborted, BatchApproved, Cap, CreditLimitSet, DepositRecorded, PartyUpserted,
+    SignerAdded, SignerRevoked,
+};
+use tallystick::ledger::{Event, Rail, Request};
+use tallystick::settle::CreateBatch;
+use tallystick::types::{
+    Amount, AssetDef, AssetNumber, BatchId, Digest, MONEY_MAX, PartyId, SettlementModel, Total,
+    WindowNumber,
+};
+
+/// Vouchers in flight from one client that are kept to be sent again.
+const REMEMBERED: usize = 64;
+
+/// How often commands are drawn: assets, parties, signers, revocations, limits, deposits, closes,
+/// approvals, aborts.
+const KINDS: [u32; 9] = [4, 12, 10, 1, 16, 14, 12, 10, 8];
+const CLOSE: usize = 6;
+
+/// Draws what is asked for, and remembers it for those who ask twice.
+pub struct Clients {
+    requests: u64,
+    /// How often each kind of command is drawn in this run.
+    weights: Vec<u32>,
+    frames: Vec<Vec<Rc<Sent>>>,
+    commands: Vec<Vec<Command>>,
+}
+
+impl Clients {
+    /// Before anything was asked.
+    #[must_use]
+    pub fn new(dice: &mut Dice) -> Self {
+        let weights = KINDS.map(|weight| weight * *dice.pick(&[0, 1, 1, 1, 4]));
+        let close = weights[CLOSE].max(KINDS[CLOSE] / 4);
+        let weights = weights.iter().enumerate();
+        let weights = weights.map(|(kind, weight)| if kind == CLOSE { close } else { *weight });
+        let (frames, commands) = (Vec::new(), Vec::new());
+        Self { requests: 0, weights: weights.collect(), frames, commands }
+    }
+
+    /// A new request; now and then with an id that was used for something else.
+    fn request(&mut self, dice: &mut Dice) -> Request {
+        self.requests += 1;
+        let content = Digest(*blake3::hash(&self.requests.to_le_bytes()).as_bytes());
+        let number = if dice.percent(1) { dice.between(1, self.requests) } else { self.requests };
+        Request { id: format!("request-{number}"), content }
+    }
+
+    /// A frame of new vouchers, or one that was sent before.
+    pub fn frame(&mut self, dice: &mut Dice, world: &mut World, now: i64) -> Vec<Rc<Sent>> {
+        if dice.percent(12) && !self.frames.is_empty() {
+            return dice.pick(&self.frames).clone();
+        }
+        let most = *dice.pick(&[1, 1, 3, 8, 8, 20]);
+        // Two chunks of a frame are checked apart from each other.
+        let size = if dice.percent(1) { dice.between(64, 140) } else { dice.between(1, most) };
+        let mut frame: Vec<Rc<Sent>> = (0..size).map(|_| world.sign(dice, now)).collect();
+        if dice.percent(10) {
+            // Newest first: all but the first of a channel are stale.
+            frame.reverse();
+        }
+        remember(&mut self.frames, dice, &frame);
+        frame
+    }
+
+    /// Everything that a deployment begins with.
+    pub fn founding(&mut self, dice: &mut Dice, world: &World) -> Vec<Command> {
+        let mut commands = Vec::new();
+        for asset in &world.assets[..world.assets.len() - 1] {
+            commands.push(self.asset(dice, asset.def.clone()));
+        }
+        for party in &world.parties[..world.parties.len() - 1] {
+            commands.push(self.party(dice, world, *party, false));
+            for asset in &world.assets[..world.assets.len() - 1] {
+                if dice.percent(90) {
+                    let limits = [50_000_000, 1_000_000_000, 20_000_000_000, 20_000_000_000];
+                    commands.push(self.limit(dice, *party, asset.def.number, &limits));
+                }
+            }
+        }
+        for agent in &world.agents[..world.agents.len() - 1] {
+            if dice.percent(90) {
+                commands.push(self.signer(dice, world, agent.key, agent.party));
+            }
+        }
+        commands
+    }
+
+    /// A few commands, each on its own; or some that were asked before.
+    pub fn commands(&mut self, dice: &mut Dice, world: &World, state: &State) -> Vec<Command> {
+        if dice.percent(10) && !self.commands.is_empty() {
+            return dice.pick(&self.commands).clone();
+        }
+        let count = *dice.pick(&[1, 1, 1, 2, 5]);
+        let commands: Vec<Command> = (0..count).map(|_| self.command(dice, world, state)).collect();
+        remember(&mut self.commands, dice, &commands);
+        commands
+    }
+
+    fn command(&mut self, dice: &mut Dice, world: &World, state: &State) -> Command {
+        let party = *dice.pick(&world.parties[..world.parties.len() - 1]);
+        let asset = dice.pick(&world.assets).def.number;
+        let whose = *dice.pick(&world.parties);
+        match dice.weighted(&self.weights) {
+            0 => {
+                let asset = dice.pick(&world.assets[..world.assets.len() - 1]).def.clone();
+                let model = match asset.model {
+                    SettlementModel::Bilateral => SettlementModel::Multilateral,
+                    SettlementModel::Multilateral => SettlementModel::Bilateral,
+                };
+                let other = AssetDef { model, ..asset.clone() };
+                let def = if dice.percent(30) { other } else { asset };
+                self.asset(dice, def)
+            }
+            1 => {
+                let suspended = dice.percent(7);
+                self.party(dice, world, party, suspended)
+            }
+            2 => {
+                let agent = dice.pick(&world.agents[..world.agents.len() - 1]);
+                let party = if dice.percent(5) { party } else { agent.party };
+                self.signer(dice, world, agent.key, party)
+            }
+            3 => {
+                let some = if dice.percent(80) { &world.agents[..2] } else { &world.agents[..] };
+                let (request, signer) = (self.request(dice), dice.pick(some).key);
+                Command::Record(Event::SignerRevoked(SignerRevoked { request, signer }))
+            }
+            4 => {
+                let limits = [0, 1_000, 50_000_000, 1_000_000_000, 20_000_000_000];
+                self.limit(dice, whose, asset, &limits)
+            }
+            5 => self.deposit(dice, whose, asset),
+            6 => Command::CloseWindow(self.request(dice)),
+            7 => {
+                let (request, batch) = (self.request(dice), any_batch(dice, state));
+                Command::Record(Event::BatchApproved(BatchApproved { request, batch }))
+            }
+            _ => {
+                let (request, batch) = (self.request(dice), any_batch(dice, state));
+                let reason = "simulated".to_owned();
+                Command::Record(Event::BatchAborted(BatchAborted { request, batch, reason }))
+            }
+        }
+    }
+
+    fn asset(&mut self, dice: &mut Dice, asset: AssetDef) -> Command {
+        let request = self.request(dice);
+        Command::Record(Event::AssetCreated(AssetCreated { request, asset }))
+    }
+
+    fn party(
+        &mut self,
+        dice: &mut Dice,
+        world: &World,
+        party: PartyId,
+        suspended: bool,
+    ) -> Command {
+        let (request, accounts) = (self.request(dice), world.accounts(dice));
+        let name = format!("Party {}", dice.below(100));
+        let event = PartyUpserted { request, party, name, suspended, accounts };
+        Command::Record(Event::PartyUpserted(event))
+    }
+
+    fn signer(
+        &mut self,
+        dice: &mut Dice,
+        world: &World,
+        signer: tallystick::types::SignerKey,
+        party: PartyId,
+    ) -> Command {
+        let mut caps = Vec::new();
+        if dice.percent(30) {
+            let assets = world.assets[..world.assets.len() - 1].iter();
+            let mut assets: Vec<AssetNumber> = assets.map(|asset| asset.def.number).collect();
+            assets.sort_unstable();
+            for asset in assets {
+                if dice.percent(60) {
+                    let amount = *dice.pick(&[0, 1_000, 1_000_000, 100_000_000, u64::MAX]);
+                    caps.push(Cap { asset, amount: Amount(amount) });
+                }
+            }
+        }
+        let request = self.request(dice);
+        Command::Record(Event::SignerAdded(SignerAdded { request, signer, party, caps }))
+    }
+
+    fn limit(
+        &mut self,
+        dice: &mut Dice,
+        party: PartyId,
+        asset: AssetNumber,
+        limits: &[u128],
+    ) -> Command {
+        let limit = *dice.pick(limits);
+        let (request, limit) = (self.request(dice), Total(limit));
+        let event = CreditLimitSet { request, party, asset, limit };
+        Command::Record(Event::CreditLimitSet(event))
+    }
+
+    /// Boundless sums only where no bank has to move them leg by leg.
+    fn deposit(&mut self, dice: &mut Dice, party: PartyId, asset: AssetNumber) -> Command {
+        let boundless = asset.0 == 8453 && dice.percent(20);
+        let amount = if boundless {
+            *dice.pick(&[MONEY_MAX, MONEY_MAX - 1, MONEY_MAX / 2])
+        } else {
+            u128::from(dice.between(1, 10_000_000))
+        };
+        let (request, amount, reference) = (self.request(dice), Total(amount), String::new());
+        let event = DepositRecorded { request, party, asset, amount, reference };
+        Command::Record(Event::DepositRecorded(event))
+    }
+
+    /// A batch: mostly of windows that can be settled, all of them or some, and sometimes of others.
+    pub fn batch(&mut self, dice: &mut Dice, world: &World, state: &State) -> CreateBatch {
+        let closed = (1..).zip(&state.windows).filter(|(_, window)| window.sealed);
+        let owed = closed.flat_map(|(number, window)| {
+            let assets = window.assets().into_iter();
+            let free = assets.filter(|asset| !window.live.contains_key(asset));
+            free.map(move |asset| (asset, number)).collect::<Vec<_>>()
+        });
+        let owed: Vec<(u32, u64)> = owed.collect();
+        let (asset, mut windows) = if owed.is_empty() || dice.percent(10) {
+            (dice.pick(&world.assets).def.number.0, vec![dice.between(1, state.open() + 1)])
+        } else {
+            let (asset, _) = *dice.pick(&owed);
+            let of = owed.iter().filter(|(in_asset, _)| *in_asset == asset);
+            (asset, of.map(|(_, number)| *number).collect())
+        };
+        let from = dice.place(windows.len().min(3));
+        let windows = windows.split_off(from).into_iter().map(WindowNumber).collect();
+        let (request, asset) = (self.request(dice), AssetNumber(asset));
+        CreateBatch { request, windows, asset, rail: Rail::Iso20022 }
+    }
+
+    /// A request to put a new key of the engine in force.
+    pub fn rotation(&mut self, dice: &mut Dice) -> Request {
+        self.request(dice)
+    }
+
+    /// A request that was surely never made.
+    pub fn new_request(&mut self) -> Request {
+        self.requests += 1;
+        let content = Digest(*blake3::hash(&self.requests.to_le_bytes()).as_bytes());
+        Request { id: format!("request-{}", self.requests), content }
+    }
+
+    /// A question.
+    pub fn question(&mut self, dice: &mut Dice, world: &World, state: &State) -> Question {
+        let channel = *dice.pick(&world.hot);
+        // The edge asks the shard of the party for which the key is registered.
+        let signer = state.signers.get(&channel.signer);
+        let payer = signer.map_or(world.parties[0], |signer| signer.party);
+        match dice.below(4) {
+            0 if signer.is_some() => Question::Channel(payer, channel, world.id(&channel)),
+            1 if signer.is_some() => Question::Newest(payer, channel, world.id(&channel)),
+            0..3 => Question::Exposure(payer, channel.asset),
+            _ => {
+                let answers: Vec<(u64, PartyId)> =
+                    state.answers.iter().map(|(lsn, (party, ..))| (*lsn, *party)).collect();
+                match answers.is_empty() {
+                    true => Question::Exposure(payer, channel.asset),
+                    false => {
+                        let (lsn, party) = *dice.pick(&answers);
+                        Question::ExposureAt(party, lsn)
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn any_batch(dice: &mut Dice, state: &State) -> BatchId {
+    let batches: Vec<BatchId> = state.batches.keys().copied().collect();
+    if batches.is_empty() || dice.percent(3) { BatchId::ZERO } else { *dice.pick(&batches) }
+}
+
+fn remember<T: Clone>(list: &mut Vec<T>, dice: &mut Dice, new: &T) {
+    if list.len() < REMEMBERED {
+        list.push(new.clone());
+    } else {
+        let place = dice.place(list.len());
+        list[place] = new.clone();
+    }
+}

@@ -1,0 +1,317 @@
+//! A disk in memory that does what the journal's contract allows and no more: what was not synced may be
+//! lost, any part of it, and the process may die before and after every call that writes.
+//!
+//! Owns what is durable. Never looks into a record or a page.
+
+use crate::dice::Dice;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tallystick::journal::store::VisitPage;
+use tallystick::journal::{Framed, Journal, JournalError, Store, Table, Tail, Visit};
+use tallystick::types::Lsn;
+
+/// The kind of a record that holds vouchers (`docs/FORMATS.md`).
+const FRAME: u8 = 2;
+
+/// A call that writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[allow(missing_docs)]
+pub enum Call {
+    Append,
+    Remember,
+    Put,
+    Sync,
+    Commit,
+    Remove,
+    Trim,
+}
+
+impl Call {
+    /// Every call.
+    pub const ALL: [Self; 7] = [
+        Self::Append,
+        Self::Remember,
+        Self::Put,
+        Self::Sync,
+        Self::Commit,
+        Self::Remove,
+        Self::Trim,
+    ];
+}
+
+/// On which side of a call's effect the process dies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[allow(missing_docs)]
+pub enum Side {
+    Before,
+    After,
+}
+
+/// A moment at which the process can die.
+pub type Boundary = (Call, Side);
+
+#[derive(Clone)]
+enum Unsynced {
+    Put(Table, Vec<u8>, Vec<u8>),
+    Remove(Table, Vec<u8>),
+}
+
+type Pages = BTreeMap<(Table, Vec<u8>), Vec<u8>>;
+
+struct State {
+    frames: BTreeMap<Lsn, Vec<u8>>,
+    events: BTreeMap<Lsn, Vec<u8>>,
+    /// Pages as they are read, and as they are durable; what is between them, in order.
+    pages: Pages,
+    durable: Pages,
+    unsynced: Vec<Unsynced>,
+    /// The mark as it was written, and as it is durable.
+    mark: Option<Tail>,
+    mark_durable: Option<Tail>,
+    last: Lsn,
+    dice: Dice,
+    /// Boundaries until the process dies; `None`: it does not.
+    fuse: Option<u64>,
+    died: Option<Boundary>,
+    /// Every boundary at which it ever died.
+    deaths: BTreeSet<Boundary>,
+}
+
+/// The disk. Cheap to clone; all clones are the same disk.
+#[derive(Clone)]
+pub struct Disk(Arc<Mutex<State>>);
+
+impl Disk {
+    /// An empty disk. `dice` decide what is lost.
+    #[must_use]
+    pub fn new(dice: Dice) -> Self {
+        Self(Arc::new(Mutex::new(State {
+            frames: BTreeMap::new(),
+            events: BTreeMap::new(),
+            pages: BTreeMap::new(),
+            durable: BTreeMap::new(),
+            unsynced: Vec::new(),
+            mark: None,
+            mark_durable: None,
+            last: Lsn(0),
+            dice,
+            fuse: None,
+            died: None,
+            deaths: BTreeSet::new(),
+        })))
+    }
+
+    /// The process will die after so many boundaries; `None`: it will not.
+    pub fn arm(&self, fuse: Option<u64>) {
+        self.state().fuse = fuse;
+    }
+
+    /// Whether the process has died, and at which boundary.
+    #[must_use]
+    pub fn died(&self) -> Option<Boundary> {
+        self.state().died
+    }
+
+    /// Every boundary at which a process died so far.
+    #[must_use]
+    pub fn deaths(&self) -> BTreeSet<Boundary> {
+        self.state().deaths.clone()
+    }
+
+    /// The last durable record.
+    #[must_use]
+    pub fn last(&self) -> Lsn {
+        self.state().last
+    }
+
+    /// The disk as the next start finds it: some of what was not synced is lost, for pages are in the
+    /// process's own memory until then. The mark is with the system, which loses it only with the
+    /// `power`.
+    pub fn restart(&self, power: bool) {
+        let mut state = self.state();
+        (state.fuse, state.died) = (None, None);
+        // All, nothing, or each on its own: a disk keeps what it likes.
+        let kept = *state.dice.pick(&[0, 0, 50, 50, 90, 100]);
+        for write in std::mem::take(&mut state.unsynced) {
+            if state.dice.percent(kept) {
+                state.harden(write);
+            }
+        }
+        state.pages = state.durable.clone();
+        if !power || state.dice.percent(kept) {
+            state.mark_durable = state.mark;
+        }
+        state.mark = state.mark_durable;
+    }
+
+    /// Everything that is durable, in order.
+    pub fn digest(&self, hasher: &mut blake3::Hasher) {
+        let state = self.state();
+        for (lsn, bytes) in state.frames.iter().chain(&state.events) {
+            hasher.update(&lsn.0.to_le_bytes()).update(bytes);
+        }
+        for ((table, key), page) in &state.durable {
+            hasher.update(table.name().as_bytes()).update(key).update(page);
+        }
+        hasher.update(format!("{:?}", state.mark_durable).as_bytes());
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Does what a call does, between two boundaries.
+    fn write(&self, call: Call, effect: impl FnOnce(&mut State)) -> Result<(), JournalError> {
+        let mut state = self.state();
+        state.boundary((call, Side::Before))?;
+        effect(&mut state);
+        state.boundary((call, Side::After))
+    }
+}
+
+impl State {
+    fn boundary(&mut self, boundary: Boundary) -> Result<(), JournalError> {
+        assert!(self.died.is_none(), "a dead process writes: {boundary:?} after {:?}", self.died);
+        match &mut self.fuse {
+            None => Ok(()),
+            Some(0) => {
+                self.died = Some(boundary);
+                self.deaths.insert(boundary);
+                Err(JournalError::Storage(format!("the process died at {boundary:?}")))
+            }
+            Some(left) => {
+                *left -= 1;
+                Ok(())
+            }
+        }
+    }
+
+    fn harden(&mut self, write: Unsynced) {
+        match write {
+            Unsynced::Put(table, key, page) => self.durable.insert((table, key), page),
+            Unsynced::Remove(table, key) => self.durable.remove(&(table, key)),
+        };
+    }
+}
+
+impl Journal for Disk {
+    fn append(&mut self, group: &[Framed]) -> Result<(), JournalError> {
+        self.write(Call::Append, |state| {
+            for framed in group {
+                assert_eq!(framed.lsn, state.last.next(), "records are contiguous");
+                let frame = framed.kind() == FRAME;
+                let records = if frame { &mut state.frames } else { &mut state.events };
+                records.insert(framed.lsn, framed.bytes.clone());
+                state.last = framed.lsn;
+            }
+            // The mark is written behind, and not waited for.
+            state.mark = group.last().map(Framed::tail).or(state.mark);
+        })
+    }
+
+    fn read(&self, from: Lsn, visit: &mut Visit<'_>) -> Result<(), JournalError> {
+        let records: BTreeMap<Lsn, Vec<u8>> = {
+            let state = self.state();
+            let both = state.frames.range(from..).chain(state.events.range(from..));
+            both.map(|(lsn, bytes)| (*lsn, bytes.clone())).collect()
+        };
+        records.iter().try_for_each(|(lsn, bytes)| visit(*lsn, bytes))
+    }
+
+    fn read_events(&self, to: Lsn, visit: &mut Visit<'_>) -> Result<(), JournalError> {
+        Store::read_events(self, to, visit)
+    }
+
+    fn store(&self) -> Arc<dyn Store> {
+        Arc::new(self.clone())
+    }
+
+    fn remember(&mut self, tail: Tail) -> Result<(), JournalError> {
+        self.write(Call::Remember, |state| {
+            (state.mark, state.mark_durable) = (Some(tail), Some(tail));
+        })
+    }
+
+    fn remembered(&self) -> Result<Option<Tail>, JournalError> {
+        Ok(self.state().mark)
+    }
+}
+
+impl Store for Disk {
+    fn put(&self, table: Table, key: &[u8], page: &[u8]) -> Result<(), JournalError> {
+        self.write(Call::Put, |state| {
+            let (key, page) = (key.to_vec(), page.to_vec());
+            state.pages.insert((table, key.clone()), page.clone());
+            state.unsynced.push(Unsynced::Put(table, key, page));
+        })
+    }
+
+    fn sync(&self, table: Table) -> Result<(), JournalError> {
+        self.write(Call::Sync, |state| {
+            let (synced, rest) =
+                std::mem::take(&mut state.unsynced).into_iter().partition(|write| match write {
+                    Unsynced::Put(of, ..) | Unsynced::Remove(of, _) => *of == table,
+                });
+            state.unsynced = rest;
+            let synced: Vec<Unsynced> = synced;
+            synced.into_iter().for_each(|write| state.harden(write));
+        })
+    }
+
+    fn commit(&self, key: &[u8], entry: &[u8]) -> Result<(), JournalError> {
+        self.write(Call::Commit, |state| {
+            state.pages.insert((Table::Meta, key.to_vec()), entry.to_vec());
+            state.durable.insert((Table::Meta, key.to_vec()), entry.to_vec());
+        })
+    }
+
+    fn scan(
+        &self,
+        table: Table,
+        from: &[u8],
+        to: &[u8],
+        visit: &mut VisitPage<'_>,
+    ) -> Result<(), JournalError> {
+        let pages: Vec<(Vec<u8>, Vec<u8>)> = {
+            let state = self.state();
+            let range = state.pages.range((table, from.to_vec())..(table, to.to_vec()));
+            range.map(|((_, key), page)| (key.clone(), page.clone())).collect()
+        };
+        pages.iter().try_for_each(|(key, page)| visit(key, page))
+    }
+
+    fn remove(&self, table: Table, from: &[u8], to: &[u8]) -> Result<(), JournalError> {
+        self.write(Call::Remove, |state| {
+            let range = state.pages.range((table, from.to_vec())..(table, to.to_vec()));
+            let keys: Vec<Vec<u8>> = range.map(|((_, key), _)| key.clone()).collect();
+            for key in keys {
+                state.pages.remove(&(table, key.clone()));
+                state.unsynced.push(Unsynced::Remove(table, key));
+            }
+        })
+    }
+
+    fn read_events(&self, to: Lsn, visit: &mut Visit<'_>) -> Result<(), JournalError> {
+        let events: Vec<(Lsn, Vec<u8>)> = {
+            let state = self.state();
+            state.events.range(..=to).map(|(lsn, bytes)| (*lsn, bytes.clone())).collect()
+        };
+        events.iter().try_for_each(|(lsn, bytes)| visit(*lsn, bytes))
+    }
+
+    fn trim(&self, lsn: Lsn) -> Result<(), JournalError> {
+        self.write(Call::Trim, |state| {
+            // Some of them may be kept for a while: whole files go, or none.
+            let kept = *state.dice.pick(&[0, 0, 30, 100]);
+            let State { frames, dice, .. } = state;
+            frames.retain(|held, _| *held > lsn || dice.percent(kept));
+        })
+    }
+}
+
+impl fmt::Debug for Disk {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Disk({} records)", self.state().last)
+    }
+}

@@ -1,0 +1,166 @@
+//! The end of a run: everything is settled and compared, sums are drawn over the whole life of the
+//! deployment, and other numbers of shards must lead to the same bytes.
+
+use crate::check::{self, Checked, ensure, same};
+use crate::life::Halt;
+use crate::model::Pair;
+use crate::run::Run;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use tallystick::ledger::control::Command;
+use tallystick::ledger::{BatchContent, Control, Refusal, SealedHead, SealedWindow};
+use tallystick::settle::{EvidenceRequest, export};
+use tallystick::types::PartyId;
+use tallystick::{audit, rails};
+
+/// Everything that settles, as it is kept: windows, batches, and the files of batches.
+#[derive(PartialEq)]
+struct Picture {
+    windows: Vec<Arc<SealedWindow>>,
+    batches: Vec<BatchContent>,
+    files: BTreeMap<String, Vec<u8>>,
+}
+
+impl Run<'_> {
+    /// Ends the run. With `audited`, the evidence is exported and audited too.
+    ///
+    /// # Errors
+    /// What was wrong.
+    pub fn finish(&mut self, audited: bool) -> Result<(), String> {
+        self.fuses = 0;
+        self.disk.arm(None);
+        self.ended(audited).map_err(|halt| match halt {
+            Halt::Died => "the process died without a fuse".to_owned(),
+            Halt::Wrong(what) => what,
+        })
+    }
+
+    fn ended(&mut self, audited: bool) -> Result<(), Halt> {
+        self.settle()?;
+        let close = Command::CloseWindow(self.clients.new_request());
+        self.ask_commands(vec![close])?;
+        self.settle()?;
+        self.compare()?;
+        let picture = self.picture()?;
+        self.nothing_lost(&picture)?;
+        self.leg_keys_are_unique(&picture)?;
+        if audited {
+            self.audit()?;
+        }
+        let first = *self.dice.pick(&[1u16, 2, 3]);
+        for shards in [first, 16] {
+            self.restart_in_order(Some(shards))?;
+            self.settle()?;
+            self.compare()?;
+            let again = self.picture()?;
+            ensure(again == picture, || {
+                format!("on {shards} shards windows, batches or files have other bytes")
+            })?;
+        }
+        let Self { heard, disk, figures, .. } = self;
+        for (name, bytes) in &picture.files {
+            heard.answers.update(name.as_bytes()).update(bytes);
+        }
+        for window in &picture.windows {
+            heard.answers.update(&window.root.0);
+        }
+        figures.boundaries = disk.deaths();
+        figures.words = heard.words.clone();
+        Ok(())
+    }
+
+    /// Loads everything that settles, and compares it.
+    fn picture(&mut self) -> Result<Picture, String> {
+        let heads = heads(&self.life().stepper.control())?;
+        let archive = self.life().archive.clone();
+        let mut windows = Vec::new();
+        for sealed in &heads {
+            let window = archive.window(sealed).map_err(|error| error.to_string())?;
+            let number = window.number.0;
+            let wanted = self.model.now.window(number);
+            check::window(&window, wanted.ok_or_else(|| format!("window {number} is new"))?)?;
+            windows.push(window);
+        }
+        let (mut batches, mut files) = (Vec::new(), BTreeMap::new());
+        for (id, (_, wanted, _)) in &self.model.now.batches {
+            let life = self.life.as_ref().expect("the engine runs");
+            let head = life.stepper.control().batch(*id).map(|entry| entry.head.clone());
+            let head = head.map_err(|refusal| refusal.to_string())?;
+            let of = heads.iter().filter(|sealed| head.windows.contains(&sealed.head.number));
+            let of: Vec<SealedHead> = of.cloned().collect();
+            let content = archive.batch(&head, &of).map_err(|error| error.to_string())?;
+            check::content(&content, wanted)?;
+            let written = rails::export(&content, &mut |name, bytes| {
+                let file: &mut Vec<u8> = files.entry(name.to_owned()).or_default();
+                file.extend_from_slice(bytes);
+                Ok::<(), ()>(())
+            });
+            written.expect("memory does not fail");
+            batches.push(content);
+        }
+        Ok(Picture { windows, batches, files })
+    }
+
+    /// Every rise of every channel is in exactly one window: all windows together owe what all channels
+    /// have come to. Drawn from the windows as they are kept, and from the totals.
+    fn nothing_lost(&self, picture: &Picture) -> Checked {
+        let mut owed: BTreeMap<Pair, u128> = BTreeMap::new();
+        for window in &picture.windows {
+            for (asset, of) in &window.assets {
+                for o in &of.obligations {
+                    *owed.entry((asset.0, o.payer, o.payee)).or_default() += o.amount.0;
+                }
+            }
+        }
+        let mut totals: BTreeMap<Pair, u128> = BTreeMap::new();
+        let mut payers: BTreeMap<(PartyId, u32), u128> = BTreeMap::new();
+        for (channel, held) in &self.model.now.channels {
+            let total = u128::from(held.newest.cumulative);
+            *totals.entry((channel.asset, held.payer, channel.payee)).or_default() += total;
+            *payers.entry((held.payer, channel.asset)).or_default() += total;
+        }
+        same(|| "what all windows owe".to_owned(), &owed, &totals)?;
+        for ((party, asset), owes) in &self.model.now.exposures {
+            let total = payers.get(&(*party, *asset)).copied().unwrap_or(0);
+            same(|| format!("what {party} owes in {asset}"), &owes.unsettled, &total)?;
+        }
+        Ok(())
+    }
+
+    /// A key of a leg is never used for another payment.
+    fn leg_keys_are_unique(&self, picture: &Picture) -> Checked {
+        let mut keys = BTreeMap::new();
+        for batch in &picture.batches {
+            for leg in &batch.legs {
+                let before = keys.insert(leg.key.clone(), (batch.head.id, leg.payment));
+                ensure(before.is_none(), || format!("leg key {} is used twice", leg.key))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The audit, which shares no sum with the ledger, finds nothing in an export.
+    fn audit(&mut self) -> Checked {
+        let (network, archive) = (self.world.network, self.life().archive.clone());
+        let windows = heads(&self.life().stepper.control())?;
+        let to = self.life().stepper.control().applied();
+        let mut bytes = Vec::new();
+        let request = EvidenceRequest { network, windows, to };
+        export(&archive, &request, &mut bytes).map_err(|error| error.to_string())?;
+        let file = tempfile::NamedTempFile::new().map_err(|error| error.to_string())?;
+        std::fs::write(file.path(), &bytes).map_err(|error| error.to_string())?;
+        let files = audit::Files::open(&[file.path().to_owned()]);
+        let files = files.map_err(|error| error.to_string())?;
+        let report = audit::audit(&files, audit::Settings { threads: 1, progress: &|_| () });
+        ensure(report.ok, || format!("the audit says: {report:?}"))?;
+        self.heard.answers.update(&bytes);
+        Ok(())
+    }
+}
+
+/// Every sealed window; all but the open one are.
+fn heads(control: &Control) -> Result<Vec<SealedHead>, String> {
+    let closed = control.windows().iter().filter(|window| window.cut.is_some());
+    let heads = closed.map(|window| window.sealed_head());
+    heads.collect::<Result<_, Refusal>>().map_err(|refusal| refusal.to_string())
+}

@@ -1,0 +1,241 @@
+//! Lives of the engine, one after the other: how it dies, stops and starts, and what must hold
+//! whenever it is back.
+
+use crate::calls;
+use crate::check::{Checked, ensure, same};
+use crate::clock::Times;
+use crate::life::{Halt, Life, Owner, died};
+use crate::run::{Run, Unheard};
+use crate::sealer::Sealer;
+use crate::task::Call;
+use tallystick::journal::JournalError;
+use tallystick::ledger::control::Command;
+use tallystick::ledger::event::EngineKeySet;
+use tallystick::ledger::{Event, Genesis};
+use tallystick::pipeline::{Recovered, Stepper, recover};
+use tallystick::sign::EngineKey;
+use tallystick::types::Timestamp;
+
+impl Run<'_> {
+    /// The process is dead: what follows from it, and the next start.
+    pub(crate) fn die(&mut self) -> Result<(), String> {
+        self.figures.crashes += 1;
+        let boundary = self.disk.died();
+        self.last_words()?;
+        self.end_life();
+        let power = self.dice.percent(50);
+        self.disk.restart(power);
+        self.find_end()?;
+        self.tell(|| {
+            let last = self.model.now.last.0;
+            format!("DIED at {boundary:?}; power lost: {power}; record {last} is the last")
+        });
+        self.start()
+    }
+
+    /// The model goes back to what the disk has.
+    fn find_end(&mut self) -> Checked {
+        let last = self.disk.last().0;
+        if let Some(at) = self.born
+            && self.model.now.last.0 == 0
+            && last > 0
+        {
+            self.model.genesis(at);
+        }
+        let (heard, reached) = (self.heard.lsn, self.model.now.last.0);
+        ensure(heard <= last, || {
+            format!("record {heard} was answered and is lost; {last} is the last")
+        })?;
+        ensure(last <= reached, || {
+            format!("record {last} is there, and only {reached} were made")
+        })?;
+        self.model.restart(last);
+        self.heard.roots.retain(|_, (cut, _)| *cut <= last);
+        Ok(())
+    }
+
+    /// What was on its way to clients when the process died still arrives, mostly.
+    fn last_words(&mut self) -> Checked {
+        if self.dice.percent(20) {
+            return Ok(());
+        }
+        let Self { life: Some(life), model, heard, figures, .. } = self else { return Ok(()) };
+        let heard_all = life.hear(heard).and_then(|_| {
+            for place in (0..life.tasks.len()).rev() {
+                // Computing a batch would write.
+                if !matches!(life.tasks[place].call, Call::Batch { .. }) {
+                    calls::poll(life, place, model, heard, &mut figures.batches)?;
+                }
+            }
+            Ok(())
+        });
+        heard_all.map_err(|halt| match halt {
+            Halt::Died => "the process died twice".to_owned(),
+            Halt::Wrong(what) => what,
+        })
+    }
+
+    /// What was under way is gone; whoever waits for an answer will ask again, mostly.
+    fn end_life(&mut self) {
+        let Some(life) = self.life.take() else { return };
+        self.figures.checkpoints += life.intake.checkpoints().done();
+        let frames = life.flights.into_values().map(|flight| Unheard::Frame(flight.vouchers));
+        let calls = life.tasks.into_iter().filter_map(|task| match task.call {
+            Call::Commands { rotates: false, commands, .. } => Some(Unheard::Commands(commands)),
+            Call::Batch { ask, .. } => Some(Unheard::Batch(ask)),
+            Call::Commands { .. } | Call::Question { .. } | Call::Read { .. } => None,
+        });
+        for unheard in frames.chain(calls) {
+            if self.dice.percent(85) {
+                self.unheard.push(unheard);
+            }
+        }
+    }
+
+    /// Stops in good order and starts again.
+    pub(crate) fn stop(&mut self) -> Result<(), Halt> {
+        self.settle()?;
+        self.compare()?;
+        self.tell(|| "the engine is stopped".to_owned());
+        self.restart_in_order(None)
+    }
+
+    /// Stops the engine, which stands still, and starts it again.
+    pub(crate) fn restart_in_order(&mut self, shards: Option<u16>) -> Result<(), Halt> {
+        let life = self.life.take().expect("the engine runs between two steps");
+        self.figures.checkpoints += life.intake.checkpoints().done();
+        if let Err(error) = life.stepper.stop() {
+            return Err(died(&self.disk, &error));
+        }
+        self.disk.restart(true);
+        self.find_end()?;
+        Ok(self.start_on(shards)?)
+    }
+
+    pub(crate) fn start(&mut self) -> Result<(), String> {
+        self.start_on(None)
+    }
+
+    /// Starts the engine, as often as it dies on its way.
+    fn start_on(&mut self, shards: Option<u16>) -> Result<(), String> {
+        loop {
+            let chosen = [1, 1, 2, 3, 4, 7, 16];
+            let shards = shards.unwrap_or(*self.dice.pick(&chosen));
+            let fuse = self.dice.percent(self.fuses).then(|| {
+                let most = *self.dice.pick(&[4, 30, 120, 400]);
+                self.dice.below(most)
+            });
+            self.disk.arm(fuse);
+            self.epoch += 1;
+            self.figures.starts += 1;
+            let accepted = self.dice.percent(5);
+            match self.try_start(shards, accepted) {
+                Ok(true) => {
+                    self.tell(|| format!("STARTED on {shards} shards, fuse {fuse:?}"));
+                    return Ok(());
+                }
+                // The operator sets the clock, and starts it again.
+                Ok(false) => {
+                    self.heard.word("ClockRefused".to_owned());
+                    self.clocks.wall = self.model.now.last.1 + 60_000_000;
+                }
+                Err(Halt::Wrong(what)) => return Err(what),
+                Err(Halt::Died) => {
+                    self.figures.crashes += 1;
+                    self.tell(|| format!("DIED in a start at {:?}", self.disk.died()));
+                    let power = self.dice.percent(50);
+                    self.disk.restart(power);
+                    self.find_end()?;
+                }
+            }
+        }
+    }
+
+    /// One start. False when the clock cannot be right.
+    fn try_start(&mut self, shards: u16, accepted: bool) -> Result<bool, Halt> {
+        let (wall, network) = (self.clocks.wall, self.world.network);
+        let lifetime_seconds_max = self.world.lifetime;
+        let genesis = || (Genesis { network, lifetime_seconds_max }, Timestamp(wall));
+        if self.disk.last().0 == 0 {
+            self.born = Some(wall);
+        }
+        let mut journal = self.disk.clone();
+        let recovered = recover(&mut journal, self.epoch, shards, genesis);
+        let recovered = recovered.map_err(|error| self.not_started(&error))?;
+        self.find_end()?;
+        same(|| "the end".into(), &recovered.tail().lsn.0, &self.model.now.last.0)?;
+        let times = Times::start(self.model.now.last.1, self.clocks, accepted);
+        let clock = recovered.clock_at(self.clocks.reading(), accepted);
+        let (clock, times) = match (clock, times) {
+            (Ok(clock), Some(times)) => (clock, times),
+            (Err(_), None) => return Ok(false),
+            (found, wanted) => {
+                let wanted = wanted.is_some();
+                let what = format!("a start with the clock at {wall} is {found:?}, not {wanted}");
+                return Err(Halt::Wrong(what));
+            }
+        };
+        let key = self.engine_key(&recovered)?;
+        let first = recovered.engine_key().is_none();
+        let (verifier, options) = (self.verifier.clone(), self.options);
+        let (stepper, intake, parts) =
+            Stepper::start(recovered, clock, journal, self.epoch, verifier, options);
+        let sealer = Sealer::new(parts, shards);
+        self.life = Some(Life::new(stepper, intake, sealer, key, times, self.disk.clone()));
+        self.compare()?;
+        self.acked_is_present()?;
+        if first {
+            self.first_key()?;
+        }
+        Ok(true)
+    }
+
+    fn not_started(&self, error: &JournalError) -> Halt {
+        match died(&self.disk, error) {
+            Halt::Died => Halt::Died,
+            Halt::Wrong(_) => Halt::Wrong(format!("the engine does not start: {error}")),
+        }
+    }
+
+    /// The key that the journal names, which is on disk; or a first one.
+    fn engine_key(&mut self, recovered: &Recovered) -> Result<EngineKey, Halt> {
+        let secret = match recovered.engine_key() {
+            Some(key) => self.secrets.get(&key).copied(),
+            None => Some(self.dice.bytes32()),
+        };
+        let secret = secret.ok_or_else(|| {
+            Halt::Wrong(format!("the journal names the key {:?}", recovered.engine_key()))
+        })?;
+        let key = EngineKey::of_secret(secret);
+        self.secrets.insert(key.public(), secret);
+        Ok(key)
+    }
+
+    /// The start has the first key journaled before anybody is served.
+    fn first_key(&mut self) -> Checked {
+        let life = self.life();
+        let set = EngineKeySet { request: None, key: life.key.public(), proof: [0; 64] };
+        let told = life.intake.tell(Command::Record(Event::EngineKeySet(set)));
+        drop(told.map_err(|busy| busy.to_string())?);
+        life.owners.push_back(Owner::Nobody);
+        Ok(())
+    }
+
+    /// What clients were told is there, whatever happened since.
+    fn acked_is_present(&self) -> Checked {
+        let life = self.life.as_ref().expect("it was just started");
+        let count = u16::try_from(life.stepper.shards()).expect("shards are few");
+        let now = self.model.now.last.1.div_euclid(1_000_000);
+        for (channel, acked) in &self.heard.credited {
+            let signer = self.model.now.signers.get(&channel.signer);
+            let payer = signer.ok_or_else(|| format!("the signer of {channel:?} is gone"))?.party;
+            let shard = life.stepper.shard(usize::from(payer.shard(count)));
+            let total = shard.channel(self.world.id(channel)).total.0;
+            // What has expired may be forgotten.
+            ensure(total >= *acked || channel.expires_at <= now && total == 0, || {
+                format!("{acked} of {channel:?} was acked as credited, {total} is there")
+            })?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,260 @@
+//! What becomes of a command, and what it changes: the tables of DESIGN section 4, by hand.
+
+use super::{BatchState, Party, Signer, State, Window};
+use crate::world::Asset;
+use tallystick::ledger::control::{Command, CreateBatch};
+use tallystick::ledger::event::{Request, SignerAdded};
+use tallystick::ledger::{Event, Refusal};
+use tallystick::types::{MONEY_MAX, SignerKey};
+
+/// Closed windows that may wait for their seal.
+const UNSEALED_MAX: usize = 16;
+
+/// What becomes of a command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Decided {
+    /// It is this record.
+    Now(u64),
+    /// It was done before, by this record.
+    Before(u64),
+    /// The rules refuse it.
+    Refused(&'static str),
+}
+
+/// The word for a refusal.
+#[must_use]
+pub fn word(refusal: &Refusal) -> &'static str {
+    match refusal {
+        Refusal::RequestReused(_) => "RequestReused",
+        Refusal::RequestsFull(_) => "RequestsFull",
+        Refusal::UnknownParty(_) => "UnknownParty",
+        Refusal::UnknownSigner(_) => "UnknownSigner",
+        Refusal::UnknownAsset(_) => "UnknownAsset",
+        Refusal::UnknownWindow(_) => "UnknownWindow",
+        Refusal::UnknownBatch(_) => "UnknownBatch",
+        Refusal::AssetDiffers(_) => "AssetDiffers",
+        Refusal::SignerDiffers(_) => "SignerDiffers",
+        Refusal::SignerRevoked(_) => "SignerRevoked",
+        Refusal::DepositsTooLarge(..) => "DepositsTooLarge",
+        Refusal::TableFull { .. } => "TableFull",
+        Refusal::WindowOpen(_) => "WindowOpen",
+        Refusal::WindowUnsealed(_) => "WindowUnsealed",
+        Refusal::SealingBehind(_) => "SealingBehind",
+        Refusal::WindowInBatch { .. } => "WindowInBatch",
+        Refusal::EngineKey(_) => "EngineKey",
+        Refusal::EngineKeyMoved => "EngineKeyMoved",
+        Refusal::NothingToSettle(_) => "NothingToSettle",
+        Refusal::BatchState { .. } => "BatchState",
+        Refusal::AccountsMissing { .. } => "AccountsMissing",
+        Refusal::TooManyLegs(_) => "TooManyLegs",
+        Refusal::RailUnfit { .. } => "RailUnfit",
+        Refusal::AccountsMoved => "AccountsMoved",
+    }
+}
+
+/// The key that a command registers, if it is done.
+pub fn registers(command: &Command) -> Option<SignerKey> {
+    match command {
+        Command::Record(Event::SignerAdded(added)) => Some(added.signer),
+        Command::Record(_)
+        | Command::CloseWindow(_)
+        | Command::SealWindow(_)
+        | Command::CreateBatch(_) => None,
+    }
+}
+
+type Allowed = Result<(), &'static str>;
+
+fn unless(refused: bool, word: &'static str) -> Allowed {
+    if refused { Err(word) } else { Ok(()) }
+}
+
+impl State {
+    /// Decides a command and, if it is done, does it, as the record `lsn`.
+    pub(super) fn decide(
+        &mut self,
+        assets: &[Asset],
+        lsn: u64,
+        at: i64,
+        command: &Command,
+    ) -> Decided {
+        let request = match command {
+            Command::Record(event) => event.request(),
+            Command::CloseWindow(request) => Some(request),
+            Command::SealWindow(_) => None,
+            Command::CreateBatch(create) => Some(&create.request),
+        };
+        if let Some(Request { id, content }) = request
+            && let Some((before, lsn)) = self.requests.get(id)
+        {
+            let same = before == content;
+            return if same { Decided::Before(*lsn) } else { Decided::Refused("RequestReused") };
+        }
+        if let Err(word) = self.allowed_now(command) {
+            return Decided::Refused(word);
+        }
+        self.last = (lsn, at);
+        self.applied = lsn;
+        if let Some(Request { id, content }) = request {
+            self.requests.insert(id.clone(), (*content, lsn));
+        }
+        match command {
+            Command::Record(event) => self.record(lsn, event),
+            Command::CloseWindow(_) => {
+                let open = self.windows.last_mut().expect("one window is open");
+                open.cut = Some((lsn, at));
+                self.windows.push(Window { first_lsn: lsn + 1, ..Window::default() });
+            }
+            Command::SealWindow(sealed) => self.window_mut(sealed.window.0).sealed = true,
+            Command::CreateBatch(create) => self.created(assets, lsn, create),
+        }
+        Decided::Now(lsn)
+    }
+
+    fn allowed_now(&self, command: &Command) -> Allowed {
+        let key = self.keys.last().map_or(SignerKey::ZERO, |(key, _)| *key);
+        match command {
+            Command::Record(event) => self.allowed_event(event),
+            Command::CloseWindow(_) => {
+                let closed = self.windows.iter().rev().skip(1);
+                let waiting = closed.take_while(|window| !window.sealed).count();
+                unless(waiting >= UNSEALED_MAX, "SealingBehind")
+            }
+            Command::SealWindow(sealed) => unless(sealed.key != key, "EngineKeyMoved"),
+            Command::CreateBatch(create) => {
+                unless(create.directory_version != self.directory, "AccountsMoved")?;
+                unless(create.key != key, "EngineKeyMoved")?;
+                self.settleable(&numbers(create), create.head.asset.number.0)
+            }
+        }
+    }
+
+    fn allowed_event(&self, event: &Event) -> Allowed {
+        let party = |id| unless(!self.parties.contains_key(id), "UnknownParty");
+        let asset = |n: u32| unless(!self.assets.contains_key(&n), "UnknownAsset");
+        match event {
+            Event::AssetCreated(e) => {
+                let held = self.assets.get(&e.asset.number.0);
+                unless(held.is_some_and(|held| *held != e.asset), "AssetDiffers")
+            }
+            Event::PartyUpserted(_) => Ok(()),
+            Event::SignerAdded(e) => {
+                party(&e.party)?;
+                e.caps.iter().try_for_each(|cap| asset(cap.asset.0))?;
+                let Some(held) = self.signers.get(&e.signer) else { return Ok(()) };
+                unless(held.revoked, "SignerRevoked")?;
+                unless((held.party, &held.caps) != (e.party, &e.caps), "SignerDiffers")
+            }
+            Event::SignerRevoked(e) => {
+                unless(!self.signers.contains_key(&e.signer), "UnknownSigner")
+            }
+            Event::CreditLimitSet(e) => party(&e.party).and_then(|()| asset(e.asset.0)),
+            Event::DepositRecorded(e) => {
+                party(&e.party).and_then(|()| asset(e.asset.0))?;
+                let sum = self.exposure(e.party, e.asset.0).prefund + e.amount.0;
+                unless(sum > MONEY_MAX, "DepositsTooLarge")
+            }
+            Event::EngineKeySet(e) => {
+                let before = self.keys.iter().any(|(key, _)| *key == e.key);
+                unless(before || e.request.is_none() != self.keys.is_empty(), "EngineKey")
+            }
+            Event::BatchApproved(e) => match self.batches.get(&e.batch) {
+                None => Err("UnknownBatch"),
+                Some((state, ..)) => unless(*state != BatchState::Computed, "BatchState"),
+            },
+            Event::BatchAborted(e) => match self.batches.get(&e.batch) {
+                None => Err("UnknownBatch"),
+                Some((state, ..)) => unless(*state == BatchState::Aborted, "BatchState"),
+            },
+            Event::WindowCut(_) | Event::WindowSealed(_) | Event::BatchComputed(_) => {
+                unreachable!("nobody asks for {event:?} as it is")
+            }
+        }
+    }
+
+    fn record(&mut self, lsn: u64, event: &Event) {
+        match event {
+            Event::AssetCreated(e) => {
+                self.assets.insert(e.asset.number.0, e.asset.clone());
+            }
+            Event::PartyUpserted(e) => {
+                let (name, suspended, accounts) = (e.name.clone(), e.suspended, e.accounts.clone());
+                self.parties.insert(e.party, Party { name, suspended, accounts });
+                self.directory += 1;
+            }
+            Event::SignerAdded(SignerAdded { signer, party, caps, .. }) => {
+                let added = Signer { party: *party, revoked: false, caps: caps.clone() };
+                self.signers.entry(*signer).or_insert(added);
+            }
+            Event::SignerRevoked(e) => {
+                self.signers.get_mut(&e.signer).expect("it is known").revoked = true;
+            }
+            Event::CreditLimitSet(e) => {
+                let owes = self.exposures.entry((e.party, e.asset.0)).or_default();
+                owes.limit = e.limit.0;
+                self.answers.insert(lsn, (e.party, e.asset.0, *owes));
+            }
+            Event::DepositRecorded(e) => {
+                let owes = self.exposures.entry((e.party, e.asset.0)).or_default();
+                owes.prefund += e.amount.0;
+                self.answers.insert(lsn, (e.party, e.asset.0, *owes));
+            }
+            Event::EngineKeySet(e) => self.keys.push((e.key, lsn)),
+            Event::BatchApproved(e) => {
+                self.batch_to(e.batch, BatchState::Approved);
+                self.carry(e.batch, false);
+            }
+            Event::BatchAborted(e) => {
+                let approved = self.batches[&e.batch].0 == BatchState::Approved;
+                self.batch_to(e.batch, BatchState::Aborted);
+                let batch = &self.batches[&e.batch].1;
+                let (windows, asset) = (batch.windows.clone(), batch.asset);
+                for number in windows {
+                    self.window_mut(number).live.remove(&asset);
+                }
+                if approved {
+                    self.carry(e.batch, true);
+                }
+            }
+            Event::WindowCut(_) | Event::WindowSealed(_) | Event::BatchComputed(_) => {
+                unreachable!("nobody asks for {event:?} as it is")
+            }
+        }
+    }
+
+    fn created(&mut self, assets: &[Asset], lsn: u64, create: &CreateBatch) {
+        let (id, asset) = (create.head.id, create.head.asset.number.0);
+        let windows = numbers(create);
+        // Computed before it is marked, as its windows say.
+        let batch = self.compute(assets, &windows, asset);
+        let batch = batch.unwrap_or_else(|word| panic!("a batch is made that is {word}"));
+        for number in windows {
+            self.window_mut(number).live.insert(asset, id);
+        }
+        self.computed.insert(lsn, id);
+        self.batches.insert(id, (BatchState::Computed, batch, lsn));
+    }
+
+    fn batch_to(&mut self, id: tallystick::types::BatchId, state: BatchState) {
+        self.batches.get_mut(&id).expect("it is known").0 = state;
+    }
+
+    /// What a batch left is owed in the open window; or, taken back, the other way round.
+    fn carry(&mut self, id: tallystick::types::BatchId, back: bool) {
+        let batch = &self.batches[&id].1;
+        let asset = batch.asset;
+        let carried: Vec<_> = batch
+            .carries
+            .iter()
+            .map(|(&(payer, payee), &amount)| {
+                let pair = if back { (asset, payee, payer) } else { (asset, payer, payee) };
+                (pair, amount)
+            })
+            .collect();
+        self.windows.last_mut().expect("one window is open").carried.extend(carried);
+    }
+}
+
+fn numbers(create: &CreateBatch) -> Vec<u64> {
+    create.head.windows.iter().map(|window| window.0).collect()
+}

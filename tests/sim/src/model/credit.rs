@@ -1,0 +1,101 @@
+//! The credit rule of DESIGN section 2, line by line.
+
+use super::{Held, State};
+use crate::world::Sent;
+use std::rc::Rc;
+use tallystick::types::{Outcome, PartyId};
+
+pub use tallystick::types::Verdict;
+
+impl State {
+    /// Credits a frame's vouchers, in order. Returns the bytes of the ack.
+    pub fn credit(
+        &mut self,
+        lifetime: i64,
+        lsn: u64,
+        at: i64,
+        vouchers: &[(Rc<Sent>, Verdict)],
+    ) -> Vec<u8> {
+        let now = at.div_euclid(1_000_000);
+        let outcome = |(sent, verdict): &(Rc<Sent>, Verdict)| {
+            let outcome = match self.allowed(lifetime, now, sent, *verdict) {
+                Err(outcome) => outcome,
+                Ok((payer, rise)) => {
+                    self.raise(lsn, payer, rise, sent);
+                    Outcome::Credited
+                }
+            };
+            outcome.byte()
+        };
+        vouchers.iter().map(outcome).collect()
+    }
+
+    /// Who owes what more by a voucher, or why nobody does.
+    fn allowed(
+        &self,
+        lifetime: i64,
+        now: i64,
+        sent: &Sent,
+        verdict: Verdict,
+    ) -> Result<(PartyId, u64), Outcome> {
+        let channel = sent.channel;
+        if verdict == Verdict::Malformed {
+            return Err(Outcome::Malformed);
+        }
+        let signer = match self.signers.get(&channel.signer) {
+            Some(signer) if verdict != Verdict::UnknownKey => signer,
+            Some(_) | None => return Err(Outcome::UnknownSigner),
+        };
+        let payer = signer.party;
+        let total = self.channels.get(&channel).map_or(0, |held| held.newest.cumulative);
+        let rise = sent.cumulative.saturating_sub(total);
+        let used = self.used.get(&(channel.signer, channel.asset)).copied().unwrap_or(0);
+        let cap = signer.caps.iter().find(|cap| cap.asset.0 == channel.asset);
+        let owes = self.exposure(payer, channel.asset);
+        let life = i128::from(channel.expires_at) - i128::from(now);
+        let payee = self.parties.get(&channel.payee);
+        let refusals = [
+            (signer.revoked, Outcome::RevokedSigner),
+            (self.parties[&payer].suspended, Outcome::SuspendedParty),
+            (payee.is_none(), Outcome::UnknownPayee),
+            (payee.is_some_and(|payee| payee.suspended), Outcome::SuspendedParty),
+            (!self.assets.contains_key(&channel.asset), Outcome::UnknownAsset),
+            (payer == channel.payee, Outcome::SelfPayment),
+            (life <= 0, Outcome::Expired),
+            (life > i128::from(lifetime), Outcome::LifetimeTooLong),
+            (rise == 0, Outcome::Stale),
+            (verdict == Verdict::BadSignature, Outcome::BadSignature),
+            (
+                cap.is_some_and(|cap| {
+                    u128::from(used) + u128::from(rise) > u128::from(cap.amount.0)
+                }),
+                Outcome::OverSignerCap,
+            ),
+            (owes.unsettled + u128::from(rise) > owes.limit + owes.prefund, Outcome::OverLimit),
+        ];
+        match refusals.into_iter().find(|(refused, _)| *refused) {
+            Some((_, outcome)) => Err(outcome),
+            None => Ok((payer, rise)),
+        }
+    }
+
+    fn raise(&mut self, lsn: u64, payer: PartyId, rise: u64, sent: &Rc<Sent>) {
+        let (channel, open) = (sent.channel, self.open());
+        let before = self.channels.get(&channel).map_or(0, |held| held.newest.cumulative);
+        let newest = sent.clone();
+        let held = Held { payer, window: open, before, lsn, newest };
+        let entry = self.channels.entry(channel).or_insert_with(|| held.clone());
+        // What was owed when the window opened stays, however often the total rises in it.
+        let before = if entry.window == open { entry.before } else { before };
+        *entry = Held { before, ..held };
+        if self.signers[&channel.signer].caps.iter().any(|cap| cap.asset.0 == channel.asset) {
+            *self.used.entry((channel.signer, channel.asset)).or_default() += rise;
+        }
+        let owes = self.exposures.entry((payer, channel.asset)).or_default();
+        owes.unsettled += u128::from(rise);
+        let window = self.windows.last_mut().expect("one window is open");
+        window.credited += 1;
+        let pair = (channel.asset, payer, channel.payee);
+        *window.owed.entry(pair).or_default() += u128::from(rise);
+    }
+}
