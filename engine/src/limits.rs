@@ -126,9 +126,59 @@ pub const ACCOUNT_FIELDS_MAX: usize = 16;
 pub const BATCH_WINDOWS_MAX: usize = 744;
 /// Legs in one batch: ten times the largest that was measured.
 pub const BATCH_LEGS_MAX: usize = 10_000_000;
+/// Legs in one file for a rail: banks take files of a hundred thousand payments, and few take more.
+pub const FILE_LEGS_MAX: usize = 100_000;
+/// Legs whose calls are made durable, and made, together: one fsync and two records for all of them, and at
+/// most so many answers to find again after a crash.
+pub const CALL_LEGS_MAX: usize = 256;
+/// First and longest wait before a leg's fate is asked for again; each wait is twice the one before.
+pub const CALL_AGAIN_MIN: Duration = Duration::from_millis(250);
+/// See `CALL_AGAIN_MIN`.
+pub const CALL_AGAIN_MAX: Duration = Duration::from_secs(60);
+/// Legs that are asked for again in one turn: a few seconds of work, so that other batches get theirs.
+pub const CALLS_AGAIN_MAX: usize = 4_096;
+/// Moves in one record: each is some 700 bytes at most, with a reference and a reason of full length.
+pub const MOVES_MAX: usize = 1_024;
+const _: () = assert!(CALL_LEGS_MAX <= MOVES_MAX);
+const _: () = assert!(MOVES_MAX * (128 + 2 * TEXT_BYTES_MAX) <= RECORD_BYTES_MAX);
+/// Parties whose exposure one record releases, 72 bytes each.
+pub const RELEASES_MAX: usize = 8_192;
+const _: () = assert!(RELEASES_MAX * 80 <= RECORD_BYTES_MAX);
+/// Bytes of one answer: a day's statement with a million entries, read into memory.
+pub const ANSWER_BYTES_MAX: usize = 1 << 30;
+/// Operators that may be configured: more than any desk has people, and each call is compared with all.
+pub const OPERATORS_MAX: usize = 64;
+/// Bytes of an operator's name, which stands in records.
+pub const OPERATOR_NAME_BYTES_MAX: usize = 64;
+/// Entries of the schedule: as many as there can be assets worth one.
+pub const SCHEDULE_MAX: usize = 64;
+/// How often the schedule looks at the clock and at the thresholds.
+pub const SCHEDULE_TICK: Duration = Duration::from_millis(500);
+/// How long what the schedule could not do rests before it is tried again: an operator must act first.
+pub const SCHEDULE_RETRY: Duration = Duration::from_mins(1);
+/// How long an operator's call waits for what the settler can do at once: a file of 100,000 legs takes a
+/// second or two, a provider may take longer, and then the answer says where things stand.
+pub const SETTLER_PATIENCE: Duration = Duration::from_secs(5);
+/// How often the settler looks for answers when nothing wakes it.
+pub const SETTLER_TICK: Duration = Duration::from_millis(100);
 /// Bytes of one piece of an exported file: a few thousand legs a piece, far below a gRPC message.
 pub const EXPORT_CHUNK_BYTES: usize = 256 << 10;
 const _: () = assert!(EXPORT_CHUNK_BYTES < MESSAGE_BYTES_MAX);
+
+/// Elements within each other in a bank's file; the deepest that the messages read here know is 15, and
+/// what is wrapped into `SplmtryData` may go some deeper.
+pub const ANSWER_DEPTH_MAX: usize = 64;
+/// Bytes of one tag, comment or run of text in a bank's file: far above any of the messages read here
+/// (500 characters), room for a document that is wrapped into `SplmtryData`.
+pub const ANSWER_EVENT_BYTES_MAX: usize = 1 << 20;
+/// Attributes of one element: the messages have one (`Ccy`), the root some namespaces.
+pub const ANSWER_ATTRIBUTES_MAX: usize = 32;
+/// Bytes of the text of an element that is read: eight times the longest that the messages know, so that
+/// neither four-byte characters nor a generous bank are refused.
+pub const ANSWER_TEXT_BYTES_MAX: usize = 4_096;
+/// Remarks on one of a bank's files that are kept; the rest is counted only.
+pub const ANSWER_NOTES_MAX: usize = 1_000;
+const _: () = assert!(ANSWER_TEXT_BYTES_MAX < ANSWER_EVENT_BYTES_MAX);
 
 /// Failures that Import lists; the rest is counted only.
 pub const IMPORT_FAILURES_MAX: usize = 1_000;
@@ -174,3 +224,32 @@ pub const CLOCK_NOTE_EVERY: Duration = Duration::from_secs(10);
 pub const CLOCK_REMINDER_EVERY: Duration = Duration::from_hours(1);
 const _: () = assert!(CLOCK_NOTE_EVERY.as_secs() < CLOCK_REMINDER_EVERY.as_secs());
 const _: () = assert!(CLOCK_AHEAD_MAX.as_secs() < CLOCK_START_BEHIND_MAX.as_secs());
+
+/// Payments in one transaction of the rail `evm`: with 400 recipients that are new to the token it
+/// takes 10.6 M gas (measured, docs/RAIL-EVM.md), and chains cap a transaction at 2^24. The contract
+/// refuses more.
+pub const EVM_CHUNK_ITEMS: usize = 400;
+/// Most gas that a transaction may ask for: EIP-7825.
+pub const EVM_GAS_MAX: u64 = 1 << 24;
+/// Largest payment of the rail `evm`, in the token's smallest units: 12 bytes carry it.
+pub const EVM_AMOUNT_MAX: u128 = (1 << 96) - 1;
+/// Most decimals of a token: one whole token must fit a payment. Tokens in use have 18 or fewer.
+pub const EVM_DECIMALS_MAX: u32 = 28;
+const _: () = assert!(10u128.pow(EVM_DECIMALS_MAX) <= EVM_AMOUNT_MAX);
+/// Transactions that one chunk may be signed as, bumps of the fee and new nonces together: beyond it
+/// something is wrong that another one does not mend, and a person must look.
+pub const EVM_SIGNED_MAX: usize = 64;
+/// Bytes of one answer of an EVM node: the receipt of 400 payments, each failed and told at length, is
+/// 0.6 MB of JSON.
+pub const EVM_ANSWER_BYTES_MAX: usize = 4 << 20;
+/// Highest cap on the fee for one unit of gas that can be configured, in wei: 100,000 gwei. Who asks for
+/// more has surely mistyped.
+pub const EVM_FEE_CAP_MAX: u128 = 100_000 * 1_000_000_000;
+/// Longest time that one call of an EVM node may be given.
+pub const EVM_TIMEOUT_MAX: Duration = Duration::from_secs(300);
+/// Most blocks that can be configured for a transaction to wait before its fee is raised, or for a block
+/// to count as final: about two weeks of 12 s.
+pub const EVM_BLOCKS_MAX: u64 = 100_000;
+/// Transactions of the engine's key that may wait to be mined: what every node keeps for one sender
+/// (geth's default) however full its pool is.
+pub const EVM_IN_FLIGHT_MAX: usize = 16;

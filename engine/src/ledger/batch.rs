@@ -15,6 +15,7 @@ use crate::types::{
 };
 use rkyv::{Archive, Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
 /// An outside network that executes legs. The discriminants are in the journal for ever.
@@ -23,17 +24,36 @@ use std::sync::Arc;
 pub enum Rail {
     /// Bank files, ISO 20022 pain.001.
     Iso20022 = 1,
+    /// Bank files of the United States, NACHA.
+    Nacha = 2,
+    /// Charges and payouts of a payment service provider.
+    Card = 3,
+    /// A token on an EVM chain, paid out by a contract.
+    Evm = 4,
 }
 
 impl Rail {
     /// Every rail that this engine can settle on.
-    pub const ALL: [Self; 1] = [Self::Iso20022];
+    pub const ALL: [Self; 4] = [Self::Iso20022, Self::Nacha, Self::Card, Self::Evm];
 
     /// Its name in calls, accounts and files.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
             Self::Iso20022 => "iso20022",
+            Self::Nacha => "nacha",
+            Self::Card => "card",
+            Self::Evm => "evm",
+        }
+    }
+
+    /// Whether it fetches pay-ins itself, so that the debtors' accounts must be known. A credit transfer
+    /// cannot, and neither can a contract.
+    #[must_use]
+    pub fn collects(self) -> bool {
+        match self {
+            Self::Iso20022 | Self::Evm => false,
+            Self::Nacha | Self::Card => true,
         }
     }
 
@@ -89,6 +109,20 @@ pub fn field<'a>(fields: &'a [(String, String)], name: &str) -> Option<&'a str> 
     fields.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
 }
 
+/// Who computes a batch, and whether somebody else must approve it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct By {
+    /// The operator; empty where none are configured.
+    pub operator: String,
+    /// Whether another operator must approve.
+    pub four_eyes: bool,
+}
+
+impl By {
+    /// The operator's name when the engine's own schedule acts; no operator can be configured under it.
+    pub const SCHEDULE: &str = "schedule";
+}
+
 /// One movement of money, before it has a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Payment {
@@ -134,8 +168,10 @@ pub struct BatchHead {
     pub total: Total,
     /// What creditors are still owed: total + carried is what the windows owed them, net.
     pub carried: Total,
-    /// What the rail cannot express or pay: owed in the window that is open at approval.
+    /// What the rail cannot express or pay: owed in the window that is open when the first legs leave.
     pub carries: Vec<Obligation>,
+    /// What parties' deposits pay inside the ledger, before any rail does; ordered by party.
+    pub prefunded: Vec<(PartyId, Total)>,
 }
 
 /// A computed batch. Immutable: its id is the hash of all of it.
@@ -159,7 +195,7 @@ impl Payment {
 
 impl BatchContent {
     /// Computes the batch that settles `windows` (ascending, sealed) in `asset`. `account` gives a
-    /// party's account on the rail.
+    /// party's account on the rail, `prefund` what of its deposits is free to pay with.
     ///
     /// # Errors
     /// `Refusal` when there is nothing to settle, too much for one batch, or an account is missing.
@@ -168,28 +204,27 @@ impl BatchContent {
         asset: &AssetDef,
         policy: &Policy,
         account: impl Fn(PartyId) -> Option<Account>,
+        prefund: impl Fn(PartyId) -> Total,
     ) -> Result<Self, Refusal> {
         let last = windows.last().expect("a batch settles at least one window");
         let owed = || {
             let sealed = windows.iter().filter_map(|window| window.assets.get(&asset.number));
             sealed.flat_map(|sealed| &sealed.net)
         };
-        let mut split = Split { policy, payments: Vec::new(), carries: Vec::new() };
+        let mut split = Split::new(policy);
         match asset.model {
-            SettlementModel::Bilateral => {
-                for o in net::net_pairs(owed()) {
-                    split.pay(o.payer, o.payee, o.amount)?;
-                }
+            SettlementModel::Bilateral => split.in_pairs(&net::net_pairs(owed()), prefund)?,
+            SettlementModel::Multilateral => {
+                split.through_clearing(&net::positions(owed()), prefund)?;
             }
-            SettlementModel::Multilateral => split.through_clearing(&net::positions(owed()))?,
         }
-        let Split { payments, mut carries, .. } = split;
-        if payments.is_empty() && carries.is_empty() {
+        let Split { payments, mut carries, prefunded, .. } = split;
+        if payments.is_empty() && carries.is_empty() && prefunded.is_empty() {
             return Err(Refusal::NothingToSettle(asset.number));
         }
         carries.sort_unstable();
         let accounts = accounts(policy.rail, &payments, account)?;
-        let id = batch_id(windows, asset, policy, &payments, &carries, &accounts);
+        let id = batch_id(windows, asset, policy, &payments, &carries, &prefunded, &accounts);
         let keys = LegKeys::new(id);
         let pay_ins = || payments.iter().filter(|payment| payment.is_pay_in());
         let head = BatchHead {
@@ -204,6 +239,7 @@ impl BatchContent {
             total: paid(&payments),
             carried: owed_to_parties(&carries),
             carries,
+            prefunded,
         };
         let leg = |payment: Payment| Leg {
             key: keys.key(payment.from, payment.to, payment.part),
@@ -220,11 +256,15 @@ impl BatchHead {
     pub fn event(
         &self,
         request: Request,
+        by: By,
         key: SignerKey,
         signature: [u8; SIGNATURE_BYTES],
     ) -> BatchComputed {
+        let By { operator, four_eyes } = by;
         BatchComputed {
             request,
+            operator,
+            four_eyes,
             batch: self.id,
             windows: self.windows.clone(),
             asset: self.asset.number,
@@ -244,21 +284,96 @@ struct Split<'a> {
     policy: &'a Policy,
     payments: Vec<Payment>,
     carries: Vec<Obligation>,
+    prefunded: Vec<(PartyId, Total)>,
 }
 
-impl Split<'_> {
-    /// One leg per party against the clearing account; pay-ins first.
-    fn through_clearing(&mut self, positions: &[Position]) -> Result<(), Refusal> {
+impl<'a> Split<'a> {
+    fn new(policy: &'a Policy) -> Self {
+        Self { policy, payments: Vec::new(), carries: Vec::new(), prefunded: Vec::new() }
+    }
+
+    /// One leg per party against the clearing account; pay-ins first. A debtor's deposit, which lies
+    /// on the clearing account already, pays as much as it can.
+    fn through_clearing(
+        &mut self,
+        positions: &[Position],
+        prefund: impl Fn(PartyId) -> Total,
+    ) -> Result<(), Refusal> {
         // The clearing account's own position mirrors the dust of earlier batches. It has no leg: the
         // dust is carried pair by pair below, and with it the clearing account's side.
         let parties = || positions.iter().filter(|position| position.party != PartyId::CLEARING);
         for debtor in parties().filter(|position| position.net.0 < 0) {
-            self.pay(debtor.party, PartyId::CLEARING, debtor.net.size())?;
+            let owed = debtor.net.size();
+            let rest = self.prefunded(debtor.party, owed, prefund(debtor.party).min(owed));
+            self.pay(debtor.party, PartyId::CLEARING, rest)?;
         }
         for creditor in parties().filter(|position| position.net.0 > 0) {
             self.pay(PartyId::CLEARING, creditor.party, creditor.net.size())?;
         }
         Ok(())
+    }
+
+    /// One leg per net pair. What a debtor's deposit pays comes from the clearing account, on which the
+    /// deposit lies: one leg per creditor, whoever's deposits it is.
+    fn in_pairs(
+        &mut self,
+        nets: &[Obligation],
+        prefund: impl Fn(PartyId) -> Total,
+    ) -> Result<(), Refusal> {
+        let mut from_clearing: BTreeMap<PartyId, Total> = BTreeMap::new();
+        let mut add = |payee, amount| {
+            let sum: &mut Total = from_clearing.entry(payee).or_default();
+            *sum = sum.plus(amount);
+        };
+        let mut direct = Vec::new();
+        for of_payer in nets.chunk_by(|a, b| a.payer == b.payer) {
+            let payer = of_payer[0].payer;
+            if payer == PartyId::CLEARING {
+                of_payer.iter().for_each(|o| add(o.payee, o.amount));
+                continue;
+            }
+            let (mut free, mut used) = (prefund(payer), Total::ZERO);
+            for o in of_payer {
+                // Whole units only, so that no deposit pays for what the rail cannot express; and
+                // nothing of what is owed to the clearing account itself needs a leg.
+                let most = free.min(o.amount);
+                let part = if o.payee == PartyId::CLEARING {
+                    most
+                } else {
+                    most.split(self.policy.unit).0
+                };
+                free = free.checked_minus(part).expect("a part is at most the whole");
+                used = used.plus(part);
+                if o.payee != PartyId::CLEARING && part > Total::ZERO {
+                    add(o.payee, part);
+                }
+                let rest = o.amount.checked_minus(part).expect("a part is at most the whole");
+                direct.push(Obligation { amount: rest, ..*o });
+            }
+            if used > Total::ZERO {
+                self.prefunded.push((payer, used));
+            }
+        }
+        let (pay_ins, direct): (Vec<_>, Vec<_>) =
+            direct.into_iter().partition(|o| o.payee == PartyId::CLEARING);
+        for o in pay_ins {
+            self.pay(o.payer, o.payee, o.amount)?;
+        }
+        for (payee, amount) in from_clearing {
+            self.pay(PartyId::CLEARING, payee, amount)?;
+        }
+        for o in direct {
+            self.pay(o.payer, o.payee, o.amount)?;
+        }
+        Ok(())
+    }
+
+    /// Has a deposit pay `part` of what is owed; gives the rest.
+    fn prefunded(&mut self, party: PartyId, owed: Total, part: Total) -> Total {
+        if part > Total::ZERO {
+            self.prefunded.push((party, part));
+        }
+        owed.checked_minus(part).expect("a part is at most the whole")
     }
 
     fn pay(&mut self, from: PartyId, to: PartyId, owed: Total) -> Result<(), Refusal> {
@@ -288,7 +403,7 @@ impl Split<'_> {
 }
 
 /// The accounts without which the payments cannot be made: everyone's but the clearing account's and,
-/// for pay-ins, which a credit transfer cannot collect, the debtor's.
+/// for pay-ins on a rail that does not collect them, the debtor's.
 fn accounts(
     rail: Rail,
     payments: &[Payment],
@@ -296,14 +411,15 @@ fn accounts(
 ) -> Result<BTreeMap<PartyId, Account>, Refusal> {
     let mut found = BTreeMap::new();
     let mut missing = std::collections::BTreeSet::new();
-    for payment in payments.iter().filter(|payment| !payment.is_pay_in()) {
+    for payment in payments.iter().filter(|payment| rail.collects() || !payment.is_pay_in()) {
         for party in [payment.from, payment.to] {
-            if party == PartyId::CLEARING || found.contains_key(&party) {
+            if party == PartyId::CLEARING {
                 continue;
             }
+            let Entry::Vacant(place) = found.entry(party) else { continue };
             match account(party) {
                 Some(account) => {
-                    found.insert(party, account);
+                    place.insert(account);
                 }
                 None => {
                     missing.insert(party);
@@ -334,13 +450,14 @@ fn owed_to_parties(carries: &[Obligation]) -> Total {
 }
 
 /// Hash of everything that determines what the rail is told: windows with their roots (which cover
-/// obligations and carry-in), asset, policy, payments, carry-out and accounts.
+/// obligations and carry-in), asset, policy, payments, carry-out, what deposits pay, and accounts.
 fn batch_id(
     windows: &[Arc<SealedWindow>],
     asset: &AssetDef,
     policy: &Policy,
     payments: &[Payment],
     carries: &[Obligation],
+    prefunded: &[(PartyId, Total)],
     accounts: &BTreeMap<PartyId, Account>,
 ) -> BatchId {
     let length = count;
@@ -383,6 +500,14 @@ fn batch_id(
         hasher.fixed(&party.0);
         hasher.text(&account.name);
         fields(&mut hasher, &account.fields);
+    }
+    // Only where deposits pay; everything before it says its length, so nothing can be taken for it.
+    if !prefunded.is_empty() {
+        hasher.number(length(prefunded.len()));
+        for (party, amount) in prefunded {
+            hasher.fixed(&party.0);
+            hasher.fixed(&amount.0.to_le_bytes());
+        }
     }
     hasher.finish()
 }

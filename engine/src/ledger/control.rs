@@ -4,12 +4,14 @@
 //! vouchers, channels or exposure (the shards do). Kept apart from them so that frames never touch it.
 
 mod read;
+mod settlement;
 
-use super::batch::{Account, BatchContent, BatchHead, Policy, Rail};
+use super::batch::{Account, BatchContent, BatchHead, By, Policy, Rail};
 use super::engine_key::EngineKeys;
 use super::event::{
     BatchComputed, Cap, Event, Genesis, RailAccount, Request, WindowCut, WindowSealed,
 };
+use super::legs::Legs;
 use super::refusal::Refusal;
 use super::seal::{Cut, Head};
 use super::window::{Obligation, SealedWindow};
@@ -19,13 +21,14 @@ use crate::types::{
     Timestamp, Total, WindowNumber, content_digest,
 };
 use foldhash::fast::RandomState;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 /// What may be asked of the control state.
 #[derive(Debug, Clone)]
 pub enum Command {
-    /// An event as it is: assets, parties, signers, limits, deposits, approvals, aborts.
+    /// An event as it is: assets, parties, signers, limits, deposits, disputes, approvals, aborts, and
+    /// everything about legs.
     Record(Event),
     /// Close the open window, whichever it is.
     CloseWindow(Request),
@@ -40,6 +43,8 @@ pub enum Command {
 pub struct CreateBatch {
     /// Who asked.
     pub request: Request,
+    /// Which operator, and whether another must approve.
+    pub by: By,
     /// The batch; what it was computed from is kept.
     pub head: Arc<BatchHead>,
     /// The engine's key that signed it.
@@ -97,8 +102,26 @@ pub enum WindowState {
     Open,
     /// Cut; nothing of it changes any more.
     Closed,
+    /// Closed, and an operator says that something is wrong with it.
+    Disputed,
     /// Closed, and in at least one live batch.
     Batched,
+    /// Everything that was owed in it is in batches that have ended.
+    Settled,
+}
+
+impl WindowState {
+    /// The word for it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Open => "OPEN",
+            Self::Closed => "CLOSED",
+            Self::Disputed => "DISPUTED",
+            Self::Batched => "BATCHED",
+            Self::Settled => "SETTLED",
+        }
+    }
 }
 
 /// One window.
@@ -116,12 +139,17 @@ pub struct WindowEntry {
     pub carried: Vec<(AssetNumber, Obligation)>,
     /// The live batch per asset.
     pub live: BTreeMap<AssetNumber, BatchId>,
+    /// The assets whose batch has ended.
+    pub settled: BTreeSet<AssetNumber>,
+    /// Why it is disputed, while it is.
+    pub dispute: Option<String>,
 }
 
 impl WindowEntry {
     fn open(number: WindowNumber, first_lsn: Lsn) -> Self {
         let (cut, sealed) = (None, None);
-        Self { number, first_lsn, cut, sealed, carried: Vec::new(), live: BTreeMap::new() }
+        let (carried, live, settled, dispute) = Default::default();
+        Self { number, first_lsn, cut, sealed, carried, live, settled, dispute }
     }
 
     /// What a sealed window is loaded by.
@@ -144,11 +172,24 @@ impl WindowEntry {
     /// Where it stands.
     #[must_use]
     pub fn state(&self) -> WindowState {
-        match (self.cut, self.live.is_empty()) {
-            (None, _) => WindowState::Open,
-            (Some(_), true) => WindowState::Closed,
-            (Some(_), false) => WindowState::Batched,
+        if self.cut.is_none() {
+            return WindowState::Open;
         }
+        if self.dispute.is_some() {
+            return WindowState::Disputed;
+        }
+        match (self.is_settled(), self.live.is_empty()) {
+            (true, _) => WindowState::Settled,
+            (false, true) => WindowState::Closed,
+            (false, false) => WindowState::Batched,
+        }
+    }
+
+    /// Whether something was owed in it, and all of that is in batches that have ended.
+    fn is_settled(&self) -> bool {
+        let Some(sealed) = &self.sealed else { return false };
+        let mut owed = sealed.assets.iter().map(|seal| seal.asset);
+        !sealed.assets.is_empty() && owed.all(|asset| self.settled.contains(&asset))
     }
 }
 
@@ -166,8 +207,14 @@ pub struct SealedHead {
 pub enum BatchState {
     /// Computed; waits for approval.
     Computed,
-    /// Approved; its dust is owed in the window that was open then.
+    /// Approved; nothing has left.
     Approved,
+    /// Legs have left, and not all have ended.
+    Submitting,
+    /// Every leg has ended, all of them confirmed.
+    Settled,
+    /// Every leg has ended, and what some should have moved is owed in a later window.
+    SettledWithCarry,
     /// Aborted; its windows can be batched anew.
     Aborted,
 }
@@ -179,20 +226,89 @@ impl BatchState {
         match self {
             Self::Computed => "COMPUTED",
             Self::Approved => "APPROVED",
+            Self::Submitting => "SUBMITTING",
+            Self::Settled => "SETTLED",
+            Self::SettledWithCarry => "SETTLED_WITH_CARRY",
             Self::Aborted => "ABORTED",
         }
     }
+
+    /// Whether every leg has ended.
+    #[must_use]
+    pub fn has_ended(self) -> bool {
+        match self {
+            Self::Settled | Self::SettledWithCarry => true,
+            Self::Computed | Self::Approved | Self::Submitting | Self::Aborted => false,
+        }
+    }
+}
+
+/// What was decided about a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    Computed,
+    Approved,
+    Aborted,
 }
 
 /// One batch.
 #[derive(Debug, Clone)]
 pub struct BatchEntry {
-    /// Where it stands.
-    pub state: BatchState,
+    fate: Fate,
     /// What it is, without its legs.
     pub head: Arc<BatchHead>,
-    /// The record that made it last; orders the batches.
+    /// The record that computed it; orders the batches.
     pub computed_lsn: Lsn,
+    /// Who computed it, and whether another must approve.
+    pub by: By,
+    /// Who approved it, and when; `None` before.
+    pub approved: Option<(String, Timestamp)>,
+    /// Where its legs stand.
+    pub legs: Legs,
+    /// When the last of its legs ended; `None` before.
+    pub ended_at: Option<Timestamp>,
+    /// Who aborted it and why; `None` unless somebody did.
+    pub aborted: Option<(String, String)>,
+    /// Its dust is owed in a later window.
+    dust_owed: bool,
+    /// Every party's exposure was released.
+    released: bool,
+}
+
+impl BatchEntry {
+    /// Where it stands.
+    #[must_use]
+    pub fn state(&self) -> BatchState {
+        match self.fate {
+            Fate::Computed => BatchState::Computed,
+            Fate::Aborted => BatchState::Aborted,
+            Fate::Approved if self.legs.have_ended() => {
+                if self.legs.owed_again() > Total::ZERO {
+                    BatchState::SettledWithCarry
+                } else {
+                    BatchState::Settled
+                }
+            }
+            Fate::Approved if self.legs.is_untouched() => BatchState::Approved,
+            Fate::Approved => BatchState::Submitting,
+        }
+    }
+
+    /// The dust, the first time that it is asked for: it is owed once, in the window that is open when
+    /// the first leg moves.
+    fn dust(&mut self) -> Vec<Obligation> {
+        if std::mem::replace(&mut self.dust_owed, true) {
+            Vec::new()
+        } else {
+            self.head.carries.clone()
+        }
+    }
+
+    /// Whether the engine has anything to do for it: legs that have not ended, or exposure to release.
+    #[must_use]
+    pub fn is_settling(&self) -> bool {
+        self.fate == Fate::Approved && !(self.legs.have_ended() && self.released)
+    }
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -211,6 +327,8 @@ pub struct Control {
     directory_version: u64,
     /// Everything that was ever deposited, so that no sum can outgrow its type.
     deposits: HashMap<(PartyId, AssetNumber), Total, RandomState>,
+    /// What live and ended batches pay, or have paid, of it.
+    pledged: HashMap<(PartyId, AssetNumber), Total, RandomState>,
     requests: HashMap<Digest, Answered, RandomState>,
     engine_keys: EngineKeys,
     windows: Vec<WindowEntry>,
@@ -231,6 +349,7 @@ impl Control {
             signers: HashMap::default(),
             directory_version: 0,
             deposits: HashMap::default(),
+            pledged: HashMap::default(),
             requests: HashMap::default(),
             engine_keys: EngineKeys::default(),
             windows: vec![WindowEntry::open(WindowNumber(1), lsn.next())],
@@ -282,7 +401,8 @@ impl Control {
                 }
                 self.current_key(create.key)?;
                 self.settleable(&create.head.windows, create.head.asset.number)?;
-                let event = create.head.event(create.request, create.key, create.signature);
+                let CreateBatch { request, by, key, signature, .. } = create;
+                let event = create.head.event(request, by, key, signature);
                 Ok(Decision::New(Box::new(Event::BatchComputed(event)), Made::Batch(create.head)))
             }
         }
@@ -344,22 +464,14 @@ impl Control {
                     _ => Err(Refusal::DepositsTooLarge(e.party, e.asset)),
                 }
             }
-            Event::BatchApproved(e) => match self.batch(e.batch)?.state {
-                BatchState::Computed => Ok(()),
-                state @ (BatchState::Approved | BatchState::Aborted) => Err(Refusal::BatchState {
-                    batch: e.batch,
-                    state: state.name(),
-                    allowed: "only a COMPUTED batch can be approved",
-                }),
-            },
-            Event::BatchAborted(e) => match self.batch(e.batch)?.state {
-                BatchState::Computed | BatchState::Approved => Ok(()),
-                state @ BatchState::Aborted => Err(Refusal::BatchState {
-                    batch: e.batch,
-                    state: state.name(),
-                    allowed: "only a COMPUTED or APPROVED batch can be aborted",
-                }),
-            },
+            Event::BatchApproved(e) => self.check_approval(e),
+            Event::BatchAborted(e) => self.check_abort(e),
+            Event::WindowDisputed(e) => self.check_dispute(e.window),
+            Event::DisputeEnded(e) => self.check_dispute_end(e.window),
+            Event::LegsSubmitted(e) => self.settling(e.batch)?.check_submission(e),
+            Event::LegsMoved(e) => self.check_moves(e),
+            Event::LegProposed(e) => self.check_proposal(e),
+            Event::ExposureReleased(e) => self.check_release(e),
             Event::EngineKeySet(e) => self.engine_keys.check_set(e).map_err(Refusal::EngineKey),
             // These are made by `decide` itself, from state that it has checked.
             Event::WindowCut(_) | Event::WindowSealed(_) | Event::BatchComputed(_) => Ok(()),
@@ -396,6 +508,8 @@ impl Control {
             Event::DepositRecorded(e) => {
                 let sum = self.deposited(e.party, e.asset).plus(e.amount);
                 self.deposits.insert((e.party, e.asset), sum);
+                // A batch that is being computed may count on what is free of deposits.
+                self.directory_version += 1;
             }
             Event::WindowCut(e) => {
                 let open = self.windows.last_mut().expect("one window is always open");
@@ -412,47 +526,19 @@ impl Control {
             }
             Event::BatchComputed(e) => {
                 let Made::Batch(head) = made else { panic!("a computed batch comes with it") };
-                assert_eq!(head.id, e.batch, "another batch");
-                for &number in &e.windows {
-                    let before = self.window_mut(number).live.insert(e.asset, e.batch);
-                    assert!(before.is_none(), "window {number} is in two live batches");
-                }
-                let state = BatchState::Computed;
-                self.computed.insert(lsn, e.batch);
-                self.batches.insert(e.batch, BatchEntry { state, head, computed_lsn: lsn });
+                self.computed(lsn, e, head);
             }
-            Event::BatchApproved(e) => {
-                let carries = self.batch_mut(e.batch, BatchState::Approved).carries.clone();
-                self.carry(e.batch, &carries);
+            Event::BatchApproved(e) => self.approved(at, e),
+            Event::BatchAborted(e) => self.aborted(e),
+            Event::WindowDisputed(e) => {
+                self.window_mut(e.window).dispute = Some(e.reason.clone());
             }
-            Event::BatchAborted(e) => self.abort(e.batch),
+            Event::DisputeEnded(e) => self.window_mut(e.window).dispute = None,
+            Event::LegsSubmitted(e) => self.submitted(lsn, at, e),
+            Event::LegsMoved(e) => self.moved(at, e),
+            Event::LegProposed(e) => self.proposed(e),
+            Event::ExposureReleased(e) => self.released(e),
         }
-    }
-
-    fn abort(&mut self, id: BatchId) {
-        let approved = self.batches.get(&id).is_some_and(|b| b.state == BatchState::Approved);
-        let head = self.batch_mut(id, BatchState::Aborted);
-        for number in &head.windows {
-            self.window_mut(*number).live.remove(&head.asset.number);
-        }
-        if approved {
-            // The dust is back in the aborted batch's windows: take it out of where it was carried to.
-            let back = |c: &Obligation| Obligation { payer: c.payee, payee: c.payer, ..*c };
-            self.carry(id, &head.carries.iter().map(back).collect::<Vec<_>>());
-        }
-    }
-
-    /// Posts a batch's dust into the open window.
-    fn carry(&mut self, batch: BatchId, carries: &[Obligation]) {
-        let asset = self.batches[&batch].head.asset.number;
-        let open = self.windows.last_mut().expect("one window is always open");
-        open.carried.extend(carries.iter().map(|&carry| (asset, carry)));
-    }
-
-    fn batch_mut(&mut self, id: BatchId, state: BatchState) -> Arc<BatchHead> {
-        let entry = self.batches.get_mut(&id).expect("the batch was found when it was decided");
-        entry.state = state;
-        entry.head.clone()
     }
 
     fn window_mut(&mut self, number: WindowNumber) -> &mut WindowEntry {
@@ -474,6 +560,9 @@ impl Control {
             let window = self.window(number)?;
             if let Some(&batch) = window.live.get(&asset) {
                 return Err(Refusal::WindowInBatch { window: number, batch });
+            }
+            if window.dispute.is_some() {
+                return Err(Refusal::WindowDisputed(number));
             }
             window.sealed_head()
         };
@@ -500,7 +589,9 @@ impl Control {
         let compute = || {
             self.settleable(&event.windows, event.asset)?;
             let asset = self.asset(event.asset)?;
-            BatchContent::compute(windows, asset, &policy, |party| self.account(party, rail))
+            let account = |party| self.account(party, rail);
+            let prefund = |party| self.free_prefund(party, event.asset);
+            BatchContent::compute(windows, asset, &policy, account, prefund)
         };
         let content = compute().map_err(|refusal: Refusal| refusal.to_string())?;
         if content.head.id == event.batch {

@@ -1,6 +1,7 @@
 //! What happened: the events that, besides frames of vouchers, change state. Plain data, one struct
 //! a kind, persisted for ever (the journal gives each a record kind). No rule is held here.
 
+use super::leg::{LegMove, LegState, Mover};
 use super::window::AssetSeal;
 use crate::types::{
     Amount, AssetDef, AssetNumber, BatchId, Digest, NetworkId, PartyId, SignerKey, Total,
@@ -161,6 +162,10 @@ pub struct WindowSealed {
 pub struct BatchComputed {
     /// Who asked.
     pub request: Request,
+    /// Which operator; empty where none are configured.
+    pub operator: String,
+    /// Whether another operator must approve.
+    pub four_eyes: bool,
     /// Hash of the content.
     pub batch: BatchId,
     /// The windows it settles, ascending.
@@ -183,24 +188,147 @@ pub struct BatchComputed {
     pub signature: [u8; 64],
 }
 
-/// An operator approved a batch. Its dust is owed in the window that is open now.
+/// An operator approved a batch: its legs may leave.
 #[derive(Debug, Clone, PartialEq, Eq, Archive, Serialize, Deserialize)]
 pub struct BatchApproved {
     /// Who asked.
     pub request: Request,
+    /// Which operator; empty where none are configured.
+    pub operator: String,
     /// Which batch.
     pub batch: BatchId,
 }
 
-/// An operator aborted a batch; its windows can be batched anew.
+/// An operator aborted a batch of which nothing had left; its windows can be batched anew.
 #[derive(Debug, Clone, PartialEq, Eq, Archive, Serialize, Deserialize)]
 pub struct BatchAborted {
     /// Who asked.
     pub request: Request,
+    /// Which operator; empty where none are configured.
+    pub operator: String,
     /// Which batch.
     pub batch: BatchId,
     /// Why.
     pub reason: String,
+}
+
+/// An operator disputes a closed window: it cannot be batched.
+#[derive(Debug, Clone, PartialEq, Eq, Archive, Serialize, Deserialize)]
+pub struct WindowDisputed {
+    /// Who asked.
+    pub request: Request,
+    /// Which operator; empty where none are configured.
+    pub operator: String,
+    /// Which window.
+    pub window: WindowNumber,
+    /// Why.
+    pub reason: String,
+}
+
+/// An operator ended the dispute of a window.
+#[derive(Debug, Clone, PartialEq, Eq, Archive, Serialize, Deserialize)]
+pub struct DisputeEnded {
+    /// Who asked.
+    pub request: Request,
+    /// Which operator; empty where none are configured.
+    pub operator: String,
+    /// Which window.
+    pub window: WindowNumber,
+    /// How it came out.
+    pub reason: String,
+}
+
+/// A run of neighbouring legs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Archive, Serialize, Deserialize)]
+pub struct LegRun {
+    /// The first.
+    pub first: u32,
+    /// How many, never zero.
+    pub count: u32,
+}
+
+/// Legs of an approved batch are handed to the rail: their exact bytes are durable, and leave next. With
+/// the first of a batch its dust is owed in the window that is open now.
+#[derive(Debug, Clone, PartialEq, Eq, Archive, Serialize, Deserialize)]
+pub struct LegsSubmitted {
+    /// Which batch.
+    pub batch: BatchId,
+    /// The how-manieth of the batch, from 0.
+    pub submission: u32,
+    /// The how-manieth attempt at it, from 0. Another attempt pays the same legs and can be executed
+    /// only in place of the others.
+    pub attempt: u32,
+    /// Its legs: runs of neighbours, ascending.
+    pub legs: Vec<LegRun>,
+    /// Digest of the bytes.
+    pub digest: Digest,
+    /// How many bytes.
+    pub bytes: u64,
+    /// What the rail knows it by: a file's name, a transaction's nonce and hash.
+    pub name: String,
+}
+
+/// Legs moved from one state to another. What was rejected or returned is owed in the window that is open
+/// now: this record is both.
+#[derive(Debug, Clone, PartialEq, Eq, Archive, Serialize, Deserialize)]
+pub struct LegsMoved {
+    /// Who asked, if an operator did.
+    pub request: Option<Request>,
+    /// Which operator; empty where none are configured, or none asked.
+    pub operator: String,
+    /// Which batch.
+    pub batch: BatchId,
+    /// Its asset.
+    pub asset: AssetNumber,
+    /// On whose word.
+    pub mover: Mover,
+    /// Digest of what the rail or the operator gave as evidence; zero if nothing.
+    pub evidence: Digest,
+    /// The moves, ordered by leg.
+    pub moves: Vec<LegMove>,
+}
+
+/// One operator said what became of an UNKNOWN leg, with evidence. It moves when another says the same.
+#[derive(Debug, Clone, PartialEq, Eq, Archive, Serialize, Deserialize)]
+pub struct LegProposed {
+    /// Who asked.
+    pub request: Request,
+    /// Which operator.
+    pub operator: String,
+    /// Which batch.
+    pub batch: BatchId,
+    /// Which leg.
+    pub leg: u32,
+    /// Where it stands.
+    pub to: LegState,
+    /// The rail's own reference.
+    pub reference: String,
+    /// The evidence, or where it is filed.
+    pub evidence: String,
+}
+
+/// One party's exposure falls by what a batch settled for it.
+#[derive(Debug, Clone, PartialEq, Eq, Archive, Serialize, Deserialize)]
+pub struct Release {
+    /// The party's place in the batch's dues.
+    pub place: u32,
+    /// The party.
+    pub party: PartyId,
+    /// It owes so much less.
+    pub unsettled: Total,
+    /// So much of its deposits has paid.
+    pub prefund: Total,
+}
+
+/// Every leg of some parties has ended: what the batch settled for them is owed no more.
+#[derive(Debug, Clone, PartialEq, Eq, Archive, Serialize, Deserialize)]
+pub struct ExposureReleased {
+    /// Which batch.
+    pub batch: BatchId,
+    /// Its asset.
+    pub asset: AssetNumber,
+    /// The parties, ordered by place.
+    pub releases: Vec<Release>,
 }
 
 /// Everything but frames that changes state.
@@ -219,6 +347,12 @@ pub enum Event {
     BatchComputed(BatchComputed),
     BatchApproved(BatchApproved),
     BatchAborted(BatchAborted),
+    WindowDisputed(WindowDisputed),
+    DisputeEnded(DisputeEnded),
+    LegsSubmitted(LegsSubmitted),
+    LegsMoved(LegsMoved),
+    LegProposed(LegProposed),
+    ExposureReleased(ExposureReleased),
 }
 
 impl Event {
@@ -238,6 +372,11 @@ impl Event {
             Self::BatchComputed(e) => Some(&e.request),
             Self::BatchApproved(e) => Some(&e.request),
             Self::BatchAborted(e) => Some(&e.request),
+            Self::WindowDisputed(e) => Some(&e.request),
+            Self::DisputeEnded(e) => Some(&e.request),
+            Self::LegsSubmitted(_) | Self::ExposureReleased(_) => None,
+            Self::LegsMoved(e) => e.request.as_ref(),
+            Self::LegProposed(e) => Some(&e.request),
         }
     }
 }

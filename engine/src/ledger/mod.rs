@@ -7,25 +7,33 @@
 
 pub mod batch;
 pub mod control;
+pub mod dues;
 pub mod engine_key;
 pub mod event;
 pub mod evidence;
+pub mod leg;
+pub mod legs;
 pub mod net;
+pub mod plan;
 pub mod refusal;
 pub mod seal;
 pub mod shard;
 pub mod window;
 
-pub use batch::{Account, BatchContent, BatchHead, Leg, Payment, Policy, Rail};
+pub use batch::{Account, BatchContent, BatchHead, By, Leg, Payment, Policy, Rail};
 pub use control::{
     BatchEntry, BatchState, Command, Control, Decision, SealedHead, WindowEntry, WindowState,
 };
+pub use dues::{Due, dues};
 pub use engine_key::{EngineKeys, KeyMisfit};
 pub use event::{Event, Genesis, Request};
 pub use evidence::{EVIDENCE_BYTES, Evidence};
+pub use leg::{Heard, LegMove, LegState, LegWord, Mover};
+pub use legs::{Attempt, LegFacts, Legs, Proposal, Submission, runs};
+pub use plan::{BatchPlan, Next};
 pub use refusal::Refusal;
 pub use seal::{Sealed, SealedPart, seal};
-pub use shard::{ChannelState, Exposure, Held, Shard, ShardPage};
+pub use shard::{ChannelState, Exposure, Gauge, Held, Shard, ShardPage};
 pub use window::{
     AssetSeal, EvidenceDigest, Obligation, Position, SealedAsset, SealedWindow, WindowTotals,
 };

@@ -60,6 +60,28 @@ pub enum Refusal {
     TooManyLegs(usize),
     #[error("rail {rail} cannot settle asset {asset}: {why}")]
     RailUnfit { rail: &'static str, asset: AssetNumber, why: String },
+    #[error("window {0} is disputed; end the dispute first")]
+    WindowDisputed(WindowNumber),
+    #[error("window {window} is {state}; {allowed}")]
+    WindowState { window: WindowNumber, state: &'static str, allowed: &'static str },
+    #[error(
+        "batch {0} was created by the same operator, and the configuration asks for four eyes: another \
+         operator must approve it"
+    )]
+    SameOperator(BatchId),
+    #[error("submission {number} of batch {batch} does not fit: {why}")]
+    Submission { batch: BatchId, number: u32, why: &'static str },
+    #[error("batch {batch} has no leg {leg} here")]
+    NoSuchLeg { batch: BatchId, leg: u32 },
+    #[error("leg {leg} of batch {batch} is {from} and cannot become {to}")]
+    LegState { batch: BatchId, leg: u32, from: &'static str, to: &'static str },
+    #[error("the exposure of party {party} was released from batch {batch} before")]
+    ReleasedBefore { batch: BatchId, party: PartyId },
+    #[error(
+        "leg {leg} of batch {batch} is UNKNOWN: that takes the word of two operators, each with \
+         evidence; configure operators and resolve it with ResolveLeg"
+    )]
+    NeedsTwo { batch: BatchId, leg: u32 },
     /// Parties' accounts changed while the batch was computed: compute it again.
     #[error("accounts changed while the batch was computed; try again")]
     AccountsMoved,

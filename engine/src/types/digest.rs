@@ -14,6 +14,8 @@ const RECORD_CONTEXT: &str = "tallystick 2026-11 journal record v2";
 const CONTENT_CONTEXT: &str = "tallystick 2026-11 request content v1";
 const BATCH_CONTEXT: &str = "tallystick 2026-11 batch id v1";
 const LEG_CONTEXT: &str = "tallystick 2026-11 leg key v1";
+const SHORT_LEG_CONTEXT: &str = "tallystick 2026-11 short leg id v1";
+const EVM_CHUNK_CONTEXT: &str = "tallystick 2026-11 evm chunk v1";
 const WINDOW_CONTEXT: &str = "tallystick 2026-11 window root v1";
 const SECTION_CONTEXT: &str = "tallystick 2026-11 export section v1";
 const EVIDENCE_CONTEXT: &str = "tallystick 2026-11 evidence v1";
@@ -68,19 +70,31 @@ pub fn content_digest(kind: &str, content: &[u8]) -> Digest {
     Context::new(CONTENT_CONTEXT).hash(&[&length, kind.as_bytes(), content])
 }
 
+/// Bytes that `BatchHasher` collects: BLAKE3 hashes sixteen pieces of 1 KiB at once, and a batch comes
+/// in parts of a few bytes.
+const BATCH_BUFFER_BYTES: usize = 64 << 10;
+
 /// Collects a batch's content into its id. Every variable-length part is preceded by its length.
-pub struct BatchHasher(blake3::Hasher);
+pub struct BatchHasher {
+    hasher: blake3::Hasher,
+    buffer: Vec<u8>,
+}
 
 impl Default for BatchHasher {
     fn default() -> Self {
-        Self(Context::new(BATCH_CONTEXT).hasher())
+        let hasher = Context::new(BATCH_CONTEXT).hasher();
+        Self { hasher, buffer: Vec::with_capacity(BATCH_BUFFER_BYTES) }
     }
 }
 
 impl BatchHasher {
     /// Adds a part of fixed length.
     pub fn fixed(&mut self, part: &[u8]) {
-        self.0.update(part);
+        if self.buffer.len() + part.len() > BATCH_BUFFER_BYTES {
+            self.hasher.update(&self.buffer);
+            self.buffer.clear();
+        }
+        self.buffer.extend_from_slice(part);
     }
 
     /// Adds a number.
@@ -96,9 +110,47 @@ impl BatchHasher {
 
     /// The id.
     #[must_use]
-    pub fn finish(&self) -> BatchId {
-        BatchId(*self.0.finalize().as_bytes())
+    pub fn finish(mut self) -> BatchId {
+        self.hasher.update(&self.buffer);
+        BatchId(*self.hasher.finalize().as_bytes())
     }
+}
+
+/// Plain BLAKE3 of a file's bytes, as `b3sum` gives it: names files towards people.
+#[derive(Default)]
+pub struct FileHasher(blake3::Hasher);
+
+impl FileHasher {
+    /// Adds bytes.
+    pub fn update(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    /// The digest.
+    #[must_use]
+    pub fn finish(&self) -> Digest {
+        Digest(*self.0.finalize().as_bytes())
+    }
+}
+
+/// Digest of an operator's token, as the configuration holds it: plain BLAKE3, so that any tool can make it.
+#[must_use]
+pub fn token_digest(token: &str) -> Digest {
+    Digest(*blake3::hash(token.as_bytes()).as_bytes())
+}
+
+/// Whether two digests are the same, in a time that does not tell where they differ.
+#[must_use]
+pub fn same_digest(a: &Digest, b: &Digest) -> bool {
+    // The comparison of `blake3::Hash` is made for this.
+    blake3::Hash::from(a.0) == blake3::Hash::from(b.0)
+}
+
+/// Digest of a leg's key, for a rail whose own identifiers are shorter than the key.
+#[must_use]
+pub fn short_leg_digest(key: &str) -> Digest {
+    static CONTEXT: LazyLock<Context> = LazyLock::new(|| Context::new(SHORT_LEG_CONTEXT));
+    CONTEXT.hash(&[key.as_bytes()])
 }
 
 /// Digest of parts of a checkpoint, so that a changed one is noticed.
@@ -183,6 +235,12 @@ impl LegKeys {
         let digest = self.context.hash(&[&self.batch.0, &from.0, &to.0, &part.to_le_bytes()]);
         data_encoding::BASE32_NOPAD.encode(&digest.0[..20])
     }
+}
+
+/// The id under which a contract pays one part of a batch, for ever once: `chunk` counts from 0.
+#[must_use]
+pub fn evm_chunk_id(batch: BatchId, chunk: u32) -> Digest {
+    Context::new(EVM_CHUNK_CONTEXT).hash(&[&batch.0, &chunk.to_le_bytes()])
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 //! IO, never reads a clock.
 
 mod asset;
+mod cron;
 mod digest;
 mod ids;
 mod merkle;
@@ -15,9 +16,11 @@ mod verdict;
 mod voucher;
 
 pub use asset::{AssetDef, AssetError, CODE_BYTES_MAX, SCALE_MAX, SettlementModel};
+pub use cron::{Cron, CronError};
 pub use digest::{
-    BatchHasher, EvidenceHasher, LINK_START, LegKeys, RecordHasher, SectionHasher,
-    checkpoint_digest, content_digest, window_root,
+    BatchHasher, EvidenceHasher, FileHasher, LINK_START, LegKeys, RecordHasher, SectionHasher,
+    checkpoint_digest, content_digest, evm_chunk_id, same_digest, short_leg_digest, token_digest,
+    window_root,
 };
 pub use ids::{
     AssetNumber, BatchId, ChannelId, Digest, HexError, Lsn, NetworkId, PartyId, SignerKey,

@@ -140,6 +140,11 @@ impl Channels {
         &self.held[index as usize]
     }
 
+    /// The channels that were credited in the open window.
+    pub fn of_open_window(&self) -> impl Iterator<Item = &Channel> {
+        self.due.iter().map(|&index| self.get(index))
+    }
+
     /// What a channel holds, as a picture of now.
     pub fn picture(&self, index: ChannelIndex) -> Picture {
         let signature = self.signatures[index as usize];

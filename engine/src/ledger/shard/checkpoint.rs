@@ -168,6 +168,7 @@ impl Shard {
         self.credited = if self.index == 0 { credited } else { 0 };
         assert_eq!(self.channels.window(), open, "the events lead to the checkpoint's window");
         self.answers_new.clear();
+        self.gauge_anew();
         for index in std::mem::take(&mut self.parties_changed) {
             self.parties[index as usize].changed = false;
         }

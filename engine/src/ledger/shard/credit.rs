@@ -109,9 +109,9 @@ impl Shard {
             return Outcome::SuspendedParty;
         }
         let asset = voucher.asset();
-        if self.assets.binary_search(&asset).is_err() {
+        let Ok(gauge) = self.assets.binary_search(&asset) else {
             return Outcome::UnknownAsset;
-        }
+        };
         if payer == payee {
             return Outcome::SelfPayment;
         }
@@ -152,6 +152,9 @@ impl Shard {
         }
         // From here on nothing can refuse: every change happens, or none did.
         exposure.unsettled = unsettled;
+        let gauge = &mut self.gauges[gauge];
+        gauge.gross = gauge.gross.plus_amount(delta);
+        gauge.exposure = gauge.exposure.max(unsettled);
         mark(&mut self.parties[payer as usize].changed, &mut self.parties_changed, payer);
         if let (Some(cap_use), Some(used)) = (cap, cap_used) {
             cap_use.used = used;

@@ -10,8 +10,9 @@ mod credit;
 
 pub use checkpoint::{Held, ShardPage};
 
-use super::event::{Cap, Event};
+use super::event::{Cap, Event, Release};
 use super::evidence::Evidence;
+use super::leg::LegState;
 use super::seal::SealedPart;
 use crate::types::{
     Amount, AssetNumber, ChannelHasher, ChannelId, Lsn, NetworkId, Packed, PartyId, SignerKey,
@@ -50,6 +51,15 @@ pub struct Exposure {
     pub prefund: Total,
     /// What it owes and has not settled, gross.
     pub unsettled: Total,
+}
+
+/// What the open window holds in one asset: what a schedule's thresholds are compared with.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Gauge {
+    /// What was credited in it.
+    pub gross: Total,
+    /// The most that a party owed, unsettled, when it paid in it.
+    pub exposure: Total,
 }
 
 struct Party {
@@ -98,6 +108,8 @@ pub struct Shard {
     party_index: Map<PartyId, PartyIndex>,
     parties: Vec<Party>,
     assets: Vec<AssetNumber>,
+    /// Of the open window, in the order of `assets`. Follows from the channels.
+    gauges: Vec<Gauge>,
     signer_index: Map<SignerKey, SignerIndex>,
     signers: Vec<Signer>,
     channels: Channels,
@@ -126,6 +138,7 @@ impl Shard {
             party_index: Map::default(),
             parties: Vec::new(),
             assets: Vec::new(),
+            gauges: Vec::new(),
             signer_index: Map::default(),
             signers: Vec::new(),
             channels: Channels::new(),
@@ -152,6 +165,7 @@ impl Shard {
             Event::AssetCreated(e) => {
                 if let Err(place) = self.assets.binary_search(&e.asset.number) {
                     self.assets.insert(place, e.asset.number);
+                    self.gauges.insert(place, Gauge::default());
                 }
             }
             Event::PartyUpserted(e) => self.upsert_party(e.party, e.suspended),
@@ -173,13 +187,26 @@ impl Shard {
             Event::WindowCut(e) => {
                 let earlier = self.channels.cut(e.window).map(|left| self.part(left));
                 self.closing = Some((e.window, std::mem::take(&mut self.credited)));
+                self.gauges.fill(Gauge::default());
                 return earlier;
+            }
+            Event::LegsMoved(e) => {
+                for one in e.moves.iter().filter(|one| one.to == LegState::Returned) {
+                    self.owed_again(e.asset, one.payer, one.amount);
+                }
+            }
+            Event::ExposureReleased(e) => {
+                e.releases.iter().for_each(|release| self.release(e.asset, release));
             }
             Event::EngineKeySet(_)
             | Event::WindowSealed(_)
+            | Event::WindowDisputed(_)
+            | Event::DisputeEnded(_)
             | Event::BatchComputed(_)
             | Event::BatchApproved(_)
-            | Event::BatchAborted(_) => {}
+            | Event::BatchAborted(_)
+            | Event::LegsSubmitted(_)
+            | Event::LegProposed(_) => {}
         }
         None
     }
@@ -275,6 +302,27 @@ impl Shard {
         self.credited
     }
 
+    /// What the open window holds, by asset.
+    pub fn gauges(&self) -> impl Iterator<Item = (AssetNumber, Gauge)> + '_ {
+        self.assets.iter().copied().zip(self.gauges.iter().copied())
+    }
+
+    /// The gauges as the channels give them.
+    fn gauge_anew(&mut self) {
+        self.gauges.fill(Gauge::default());
+        for channel in self.channels.of_open_window() {
+            let place = self.assets.binary_search(&channel.asset);
+            let gauge = &mut self.gauges[place.expect("who was credited paid in an asset")];
+            let rise = channel.total.rise_above(channel.before).unwrap_or_default();
+            gauge.gross = gauge.gross.plus_amount(rise);
+            let payer = self.signers[channel.signer as usize].payer;
+            let mut exposures = self.parties[payer as usize].exposures.iter();
+            if let Some((_, held)) = exposures.find(|(of, _)| *of == channel.asset) {
+                gauge.exposure = gauge.exposure.max(held.unsettled);
+            }
+        }
+    }
+
     fn owns(&self, party: &PartyId) -> bool {
         party.shard(self.count) == self.index
     }
@@ -328,6 +376,71 @@ impl Shard {
         self.answered.insert(lsn, *exposure);
         self.answers_new.push((lsn, *exposure));
         mark(&mut self.parties[index as usize].changed, &mut self.parties_changed, index);
+    }
+}
+
+/// What settlement changes of exposures.
+impl Shard {
+    /// Applies an event that a checkpoint covers. What parties owe unsettled is in the checkpoint, and is
+    /// loaded afterwards: here only what deposits have paid counts.
+    pub fn apply_past(&mut self, lsn: Lsn, event: &Event) {
+        match event {
+            Event::LegsMoved(_) => {}
+            Event::ExposureReleased(e) => {
+                for release in &e.releases {
+                    let paid = Release { unsettled: Total::ZERO, ..release.clone() };
+                    self.release(e.asset, &paid);
+                }
+            }
+            Event::AssetCreated(_)
+            | Event::PartyUpserted(_)
+            | Event::SignerAdded(_)
+            | Event::SignerRevoked(_)
+            | Event::CreditLimitSet(_)
+            | Event::DepositRecorded(_)
+            | Event::EngineKeySet(_)
+            | Event::WindowCut(_)
+            | Event::WindowSealed(_)
+            | Event::WindowDisputed(_)
+            | Event::DisputeEnded(_)
+            | Event::BatchComputed(_)
+            | Event::BatchApproved(_)
+            | Event::BatchAborted(_)
+            | Event::LegsSubmitted(_)
+            | Event::LegProposed(_) => {
+                // No channel is held yet, so what leaves at a cut is empty.
+                drop(self.apply(lsn, event));
+                drop(self.leave(usize::MAX));
+            }
+        }
+    }
+
+    /// A batch settled what a party owed.
+    fn release(&mut self, asset: AssetNumber, release: &Release) {
+        let Some(exposure) = self.own_exposure(asset, release.party) else { return };
+        let less = |held: Total, by: Total| {
+            held.checked_minus(by).expect("a batch settles no more than was credited")
+        };
+        exposure.unsettled = less(exposure.unsettled, release.unsettled);
+        exposure.prefund = less(exposure.prefund, release.prefund);
+    }
+
+    /// Money came back: what it had settled is owed again.
+    fn owed_again(&mut self, asset: AssetNumber, payer: PartyId, amount: Total) {
+        let Some(exposure) = self.own_exposure(asset, payer) else { return };
+        exposure.unsettled = exposure.unsettled.plus(amount);
+    }
+
+    /// The exposure of a party that this shard owns, to be changed. The clearing account has none.
+    fn own_exposure(&mut self, asset: AssetNumber, party: PartyId) -> Option<&mut Exposure> {
+        if party == PartyId::CLEARING || !self.owns(&party) {
+            return None;
+        }
+        let index = *self.party_index.get(&party).expect("who pays was registered before");
+        mark(&mut self.parties[index as usize].changed, &mut self.parties_changed, index);
+        let mut exposures = self.parties[index as usize].exposures.iter_mut();
+        let held = exposures.find(|(of, _)| *of == asset).map(|(_, held)| held);
+        Some(held.expect("who was credited had a limit or a deposit"))
     }
 }
 

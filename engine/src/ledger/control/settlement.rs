@@ -1,0 +1,274 @@
+//! The control state of settlement: disputes, batches from approval to their end, legs, and what is owed
+//! again because a leg failed. Checks first, then changes; nothing else of the control state is touched.
+
+use super::{BatchEntry, BatchState, Control, Fate};
+use crate::ledger::batch::{BatchHead, By};
+use crate::ledger::event::{
+    BatchAborted, BatchApproved, BatchComputed, ExposureReleased, LegProposed, LegsMoved,
+    LegsSubmitted,
+};
+use crate::ledger::leg::{LegState, Mover};
+use crate::ledger::legs::{Legs, Proposal};
+use crate::ledger::refusal::Refusal;
+use crate::ledger::window::Obligation;
+use crate::types::{AssetNumber, BatchId, Lsn, PartyId, Timestamp, Total, WindowNumber};
+use std::sync::Arc;
+
+/// What may be done.
+impl Control {
+    /// What a party's deposits can still pay.
+    #[must_use]
+    pub fn free_prefund(&self, party: PartyId, asset: AssetNumber) -> Total {
+        let pledged = self.pledged.get(&(party, asset)).copied().unwrap_or_default();
+        self.deposited(party, asset)
+            .checked_minus(pledged)
+            .expect("no batch pays what is not there")
+    }
+
+    /// The legs of an approved batch.
+    ///
+    /// # Errors
+    /// `Refusal` when there is no such batch or it was not approved.
+    pub(super) fn settling(&self, id: BatchId) -> Result<&Legs, Refusal> {
+        let entry = self.batch(id)?;
+        match entry.fate {
+            Fate::Approved => Ok(&entry.legs),
+            Fate::Computed | Fate::Aborted => {
+                Err(wrong_state(id, entry, "only legs of an approved batch move"))
+            }
+        }
+    }
+
+    pub(super) fn check_approval(&self, e: &BatchApproved) -> Result<(), Refusal> {
+        let entry = self.batch(e.batch)?;
+        if entry.fate != Fate::Computed {
+            return Err(wrong_state(e.batch, entry, "only a COMPUTED batch can be approved"));
+        }
+        if entry.by.four_eyes && entry.by.operator == e.operator {
+            return Err(Refusal::SameOperator(e.batch));
+        }
+        match entry.head.windows.iter().find(|window| self.is_disputed(**window)) {
+            Some(window) => Err(Refusal::WindowDisputed(*window)),
+            None => Ok(()),
+        }
+    }
+
+    pub(super) fn check_abort(&self, e: &BatchAborted) -> Result<(), Refusal> {
+        let entry = self.batch(e.batch)?;
+        match entry.state() {
+            BatchState::Computed | BatchState::Approved => Ok(()),
+            BatchState::Submitting
+            | BatchState::Settled
+            | BatchState::SettledWithCarry
+            | BatchState::Aborted => Err(wrong_state(
+                e.batch,
+                entry,
+                "a batch can be aborted only while nothing of it has left",
+            )),
+        }
+    }
+
+    fn is_disputed(&self, window: WindowNumber) -> bool {
+        self.window(window).is_ok_and(|window| window.dispute.is_some())
+    }
+
+    pub(super) fn check_dispute(&self, number: WindowNumber) -> Result<(), Refusal> {
+        let window = self.window(number)?;
+        // A window in a batch of which nothing has left can still be disputed: the batch then cannot
+        // be approved, and is aborted by whoever looks into it.
+        let left = window
+            .live
+            .values()
+            .any(|batch| self.batch(*batch).is_ok_and(|entry| entry.fate == Fate::Approved));
+        if window.cut.is_none() {
+            return Err(Refusal::WindowOpen(number));
+        }
+        if window.dispute.is_some() {
+            return Err(Refusal::WindowDisputed(number));
+        }
+        if left {
+            let state = window.state().name();
+            let allowed = "a window can be disputed only while no batch of it is approved";
+            return Err(Refusal::WindowState { window: number, state, allowed });
+        }
+        Ok(())
+    }
+
+    pub(super) fn check_dispute_end(&self, number: WindowNumber) -> Result<(), Refusal> {
+        let window = self.window(number)?;
+        if window.dispute.is_some() {
+            return Ok(());
+        }
+        let (state, allowed) = (window.state().name(), "only a DISPUTED window's dispute can end");
+        Err(Refusal::WindowState { window: number, state, allowed })
+    }
+
+    pub(super) fn check_moves(&self, e: &LegsMoved) -> Result<(), Refusal> {
+        let legs = self.settling(e.batch)?;
+        legs.check_moves(e)?;
+        if e.mover != Mover::Operator {
+            return Ok(());
+        }
+        // What the rail cannot say takes two.
+        let alone = |leg: u32, to: LegState, reference: &str| {
+            let proposal = legs.proposed().get(&leg);
+            let agreed = proposal.is_some_and(|proposal| {
+                proposal.operator != e.operator
+                    && proposal.to == to
+                    && proposal.reference == reference
+            });
+            legs.state(leg) == LegState::Unknown && !agreed
+        };
+        match e.moves.iter().find(|one| alone(one.leg, one.to, &one.reference)) {
+            Some(one) => Err(Refusal::NeedsTwo { batch: e.batch, leg: one.leg }),
+            None => Ok(()),
+        }
+    }
+
+    pub(super) fn check_proposal(&self, e: &LegProposed) -> Result<(), Refusal> {
+        let (batch, leg, legs) = (e.batch, e.leg, self.settling(e.batch)?);
+        if leg as usize >= legs.states().len() {
+            return Err(Refusal::NoSuchLeg { batch, leg });
+        }
+        let state = legs.state(leg);
+        if state != LegState::Unknown || !state.may_move(e.to, Mover::Operator) {
+            let (from, to) = (state.name(), e.to.name());
+            return Err(Refusal::LegState { batch, leg, from, to });
+        }
+        if e.operator.is_empty() {
+            return Err(Refusal::NeedsTwo { batch, leg });
+        }
+        Ok(())
+    }
+
+    pub(super) fn check_release(&self, e: &ExposureReleased) -> Result<(), Refusal> {
+        self.settling(e.batch)?.check_release(e)
+    }
+
+    /// The batches for which the engine has something to do, in the order in which they were made.
+    #[must_use]
+    pub fn settling_batches(&self) -> Vec<BatchId> {
+        let mut found: Vec<&BatchEntry> =
+            self.batches.values().filter(|entry| entry.is_settling()).collect();
+        found.sort_unstable_by_key(|entry| entry.computed_lsn);
+        found.into_iter().map(|entry| entry.head.id).collect()
+    }
+}
+
+/// What it changes.
+impl Control {
+    pub(super) fn computed(&mut self, lsn: Lsn, e: &BatchComputed, head: Arc<BatchHead>) {
+        assert_eq!(head.id, e.batch, "another batch");
+        for &number in &e.windows {
+            let before = self.window_mut(number).live.insert(e.asset, e.batch);
+            assert!(before.is_none(), "window {number} is in two live batches");
+        }
+        for (party, amount) in &head.prefunded {
+            let pledged = self.pledged.entry((*party, e.asset)).or_default();
+            *pledged = pledged.plus(*amount);
+        }
+        self.directory_version += u64::from(!head.prefunded.is_empty());
+        self.computed.insert(lsn, e.batch);
+        let entry = BatchEntry {
+            fate: Fate::Computed,
+            computed_lsn: lsn,
+            by: By { operator: e.operator.clone(), four_eyes: e.four_eyes },
+            approved: None,
+            legs: Legs::ready(head.leg_count),
+            ended_at: None,
+            aborted: None,
+            dust_owed: false,
+            released: false,
+            head,
+        };
+        self.batches.insert(e.batch, entry);
+    }
+
+    pub(super) fn approved(&mut self, at: Timestamp, e: &BatchApproved) {
+        let entry = self.batch_mut(e.batch);
+        entry.fate = Fate::Approved;
+        entry.approved = Some((e.operator.clone(), at));
+        // Without a leg there is nothing that would leave, and all is ended at once.
+        if entry.legs.have_ended() {
+            let (asset, dust) = (entry.head.asset.number, entry.dust());
+            self.owe(asset, dust.into_iter());
+            self.ended(at, e.batch);
+        }
+    }
+
+    pub(super) fn aborted(&mut self, e: &BatchAborted) {
+        let entry = self.batch_mut(e.batch);
+        entry.fate = Fate::Aborted;
+        entry.aborted = Some((e.operator.clone(), e.reason.clone()));
+        let head = entry.head.clone();
+        for number in &head.windows {
+            self.window_mut(*number).live.remove(&head.asset.number);
+        }
+        for (party, amount) in &head.prefunded {
+            let pledged = self.pledged.get_mut(&(*party, head.asset.number));
+            let pledged = pledged.expect("it was pledged when the batch was computed");
+            *pledged = pledged.checked_minus(*amount).expect("what was pledged is given back once");
+        }
+        self.directory_version += u64::from(!head.prefunded.is_empty());
+    }
+
+    pub(super) fn submitted(&mut self, lsn: Lsn, at: Timestamp, e: &LegsSubmitted) {
+        let entry = self.batch_mut(e.batch);
+        entry.legs.submit(lsn, at, e);
+        let (asset, dust) = (entry.head.asset.number, entry.dust());
+        self.owe(asset, dust.into_iter());
+    }
+
+    pub(super) fn moved(&mut self, at: Timestamp, e: &LegsMoved) {
+        let entry = self.batch_mut(e.batch);
+        let asset = entry.head.asset.number;
+        for one in &e.moves {
+            entry.legs.apply(at, one);
+        }
+        let dust = entry.dust();
+        let ended = entry.legs.have_ended() && entry.ended_at.is_none();
+        let again = e.moves.iter().filter(|one| one.to.is_owed_again());
+        let again = again.map(|m| Obligation { payer: m.payer, payee: m.payee, amount: m.amount });
+        self.owe(asset, dust.into_iter().chain(again));
+        if ended {
+            self.ended(at, e.batch);
+        }
+    }
+
+    pub(super) fn proposed(&mut self, e: &LegProposed) {
+        let (operator, to) = (e.operator.clone(), e.to);
+        let (reference, evidence) = (e.reference.clone(), e.evidence.clone());
+        let proposal = Proposal { operator, to, reference, evidence };
+        self.batch_mut(e.batch).legs.propose(e.leg, proposal);
+    }
+
+    pub(super) fn released(&mut self, e: &ExposureReleased) {
+        let entry = self.batch_mut(e.batch);
+        entry.legs.release(e);
+        // The last release of a batch is empty: it says that there is no more to come.
+        entry.released = e.releases.is_empty();
+    }
+
+    fn ended(&mut self, at: Timestamp, batch: BatchId) {
+        let entry = self.batch_mut(batch);
+        entry.ended_at = Some(at);
+        let head = entry.head.clone();
+        for number in &head.windows {
+            self.window_mut(*number).settled.insert(head.asset.number);
+        }
+    }
+
+    /// Has obligations owed in the open window.
+    fn owe(&mut self, asset: AssetNumber, owed: impl Iterator<Item = Obligation>) {
+        let open = self.windows.last_mut().expect("one window is always open");
+        open.carried.extend(owed.map(|carry| (asset, carry)));
+    }
+
+    fn batch_mut(&mut self, id: BatchId) -> &mut BatchEntry {
+        self.batches.get_mut(&id).expect("the batch was found when it was decided")
+    }
+}
+
+fn wrong_state(batch: BatchId, entry: &BatchEntry, allowed: &'static str) -> Refusal {
+    Refusal::BatchState { batch, state: entry.state().name(), allowed }
+}

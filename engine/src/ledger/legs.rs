@@ -1,0 +1,348 @@
+//! The legs of one batch that is being settled: where each stands, what was submitted, and how much of
+//! the batch's exposure was released. Part of the control state; knows legs by their place only.
+
+use super::event::{ExposureReleased, LegRun, LegsMoved, LegsSubmitted};
+use super::leg::{LegMove, LegState};
+use super::refusal::Refusal;
+use crate::types::{Digest, Lsn, Timestamp, Total};
+use std::collections::BTreeMap;
+
+/// What is known of a leg besides its state.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct LegFacts {
+    /// The rail's own reference.
+    pub reference: Box<str>,
+    /// Why it stands where it stands.
+    pub reason: Box<str>,
+}
+
+/// What was handed to the rail at once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Submission {
+    /// Its legs: runs of neighbours, ascending.
+    pub legs: Vec<LegRun>,
+    /// Attempts so far: what differs from one to the next is what the rail asks to be bid for the same
+    /// legs (a chain's fee), never what is paid.
+    pub attempts: Vec<Attempt>,
+}
+
+/// One set of bytes that may have left.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Attempt {
+    /// The record that made it durable.
+    pub lsn: Lsn,
+    /// When.
+    pub at: Timestamp,
+    /// Digest of the bytes.
+    pub digest: Digest,
+    /// How many bytes.
+    pub bytes: u64,
+    /// What the rail knows it by: a file's name, a transaction's nonce and hash.
+    pub name: Box<str>,
+}
+
+/// The legs of one batch.
+#[derive(Debug, Clone)]
+pub struct Legs {
+    states: Vec<LegState>,
+    counts: [u64; 8],
+    facts: BTreeMap<u32, LegFacts>,
+    /// When a leg became UNKNOWN, by leg.
+    unknown_since: BTreeMap<u32, Timestamp>,
+    submissions: Vec<Submission>,
+    /// One bit a party of the batch, in the order of its dues.
+    released: Vec<u64>,
+    released_count: u64,
+    /// What was rejected or returned, in asset units.
+    owed_again: Total,
+    /// What an operator said of an UNKNOWN leg, until another says the same.
+    proposed: BTreeMap<u32, Proposal>,
+}
+
+/// One operator's word about a leg whose fate the rail cannot tell.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Proposal {
+    /// Who.
+    pub operator: String,
+    /// Where the leg stands, in the operator's word.
+    pub to: LegState,
+    /// The rail's own reference.
+    pub reference: String,
+    /// The evidence.
+    pub evidence: String,
+}
+
+impl Legs {
+    /// Legs that are all READY.
+    #[must_use]
+    pub fn ready(count: u64) -> Self {
+        let length = usize::try_from(count).expect("legs are limited");
+        let mut counts = [0; 8];
+        counts[LegState::Ready as usize] = count;
+        Self {
+            states: vec![LegState::Ready; length],
+            counts,
+            facts: BTreeMap::new(),
+            unknown_since: BTreeMap::new(),
+            submissions: Vec::new(),
+            released: Vec::new(),
+            released_count: 0,
+            owed_again: Total::ZERO,
+            proposed: BTreeMap::new(),
+        }
+    }
+
+    /// Where a leg stands.
+    #[must_use]
+    pub fn state(&self, leg: u32) -> LegState {
+        self.states[leg as usize]
+    }
+
+    /// Where all stand, in the order of the batch's legs.
+    #[must_use]
+    pub fn states(&self) -> &[LegState] {
+        &self.states
+    }
+
+    /// What is known of a leg besides.
+    #[must_use]
+    pub fn facts(&self, leg: u32) -> Option<&LegFacts> {
+        self.facts.get(&leg)
+    }
+
+    /// The leg to which the rail gave this reference.
+    #[must_use]
+    pub fn by_reference(&self, reference: &str) -> Option<u32> {
+        let mut facts = self.facts.iter();
+        facts
+            .find(|(_, facts)| !reference.is_empty() && &*facts.reference == reference)
+            .map(|(leg, _)| *leg)
+    }
+
+    /// Since when each UNKNOWN leg has been so.
+    #[must_use]
+    pub fn unknown_since(&self) -> &BTreeMap<u32, Timestamp> {
+        &self.unknown_since
+    }
+
+    /// What was handed to the rail, in order.
+    #[must_use]
+    pub fn submissions(&self) -> &[Submission] {
+        &self.submissions
+    }
+
+    /// How many legs stand at `state`.
+    #[must_use]
+    pub fn count(&self, state: LegState) -> u64 {
+        self.counts[state as usize]
+    }
+
+    /// What was rejected or returned, and so is owed anew.
+    #[must_use]
+    pub fn owed_again(&self) -> Total {
+        self.owed_again
+    }
+
+    /// Whether nothing has left and nothing can have changed.
+    #[must_use]
+    pub fn is_untouched(&self) -> bool {
+        self.submissions.is_empty() && self.counts[LegState::Ready as usize] == self.total()
+    }
+
+    /// Whether every leg has ended.
+    #[must_use]
+    pub fn have_ended(&self) -> bool {
+        let ended = LegState::ALL.into_iter().filter(|state| state.has_ended());
+        ended.map(|state| self.count(state)).sum::<u64>() == self.total()
+    }
+
+    /// What operators said of UNKNOWN legs and nobody has confirmed yet.
+    #[must_use]
+    pub fn proposed(&self) -> &BTreeMap<u32, Proposal> {
+        &self.proposed
+    }
+
+    /// Whether the exposure of the party at this place of the batch's dues was released.
+    #[must_use]
+    pub fn is_released(&self, place: u32) -> bool {
+        let word = self.released.get(place as usize / 64).copied().unwrap_or(0);
+        word & (1 << (place % 64)) != 0
+    }
+
+    /// How many parties' exposure was released.
+    #[must_use]
+    pub fn released(&self) -> u64 {
+        self.released_count
+    }
+
+    fn total(&self) -> u64 {
+        u64::try_from(self.states.len()).expect("legs are limited")
+    }
+
+    /// Whether these legs may be submitted.
+    ///
+    /// # Errors
+    /// `Refusal` that names what stands against it.
+    pub fn check_submission(&self, e: &LegsSubmitted) -> Result<(), Refusal> {
+        let misfit = |why| Err(Refusal::Submission { batch: e.batch, number: e.submission, why });
+        let index = e.submission as usize;
+        if let Some(held) = self.submissions.get(index) {
+            if held.legs != e.legs {
+                return misfit("another attempt is for the same legs");
+            }
+            if e.attempt as usize != held.attempts.len() {
+                return misfit("attempts are numbered one after the other");
+            }
+            let in_flight = held.legs().any(|leg| self.state(leg).is_in_flight());
+            return if in_flight { Ok(()) } else { misfit("its legs have ended") };
+        }
+        if index != self.submissions.len() || e.attempt != 0 {
+            return misfit("submissions are numbered one after the other");
+        }
+        let mut next = 0;
+        for run in &e.legs {
+            let (first, end) = (u64::from(run.first), u64::from(run.first) + u64::from(run.count));
+            if run.count == 0 || first < next || end > self.total() {
+                return misfit("there are no such legs, or they do not ascend");
+            }
+            next = end;
+        }
+        if e.legs.is_empty() || legs_of(&e.legs).any(|leg| self.state(leg) != LegState::Ready) {
+            return misfit("only READY legs are submitted");
+        }
+        Ok(())
+    }
+
+    /// Applies a submission that was allowed.
+    pub fn submit(&mut self, lsn: Lsn, at: Timestamp, e: &LegsSubmitted) {
+        let (digest, bytes, name) = (e.digest, e.bytes, e.name.as_str().into());
+        let attempt = Attempt { lsn, at, digest, bytes, name };
+        if let Some(held) = self.submissions.get_mut(e.submission as usize) {
+            held.attempts.push(attempt);
+            return;
+        }
+        self.submissions.push(Submission { legs: e.legs.clone(), attempts: vec![attempt] });
+        for leg in legs_of(&e.legs) {
+            self.set(leg, LegState::Sent, at);
+        }
+    }
+
+    /// Whether these moves may be made.
+    ///
+    /// # Errors
+    /// `Refusal` that names the first leg that may not.
+    pub fn check_moves(&self, e: &LegsMoved) -> Result<(), Refusal> {
+        let mut last = None;
+        for one in &e.moves {
+            let (batch, leg) = (e.batch, one.leg);
+            if u64::from(leg) >= self.total() || last.is_some_and(|last| last >= leg) {
+                return Err(Refusal::NoSuchLeg { batch, leg });
+            }
+            last = Some(leg);
+            let state = self.state(leg);
+            if !state.may_move(one.to, e.mover) {
+                let (from, to) = (state.name(), one.to.name());
+                return Err(Refusal::LegState { batch, leg, from, to });
+            }
+        }
+        Ok(())
+    }
+
+    /// Applies a move that was allowed.
+    pub fn apply(&mut self, at: Timestamp, one: &LegMove) {
+        self.set(one.leg, one.to, at);
+        self.proposed.remove(&one.leg);
+        if one.to.is_owed_again() {
+            self.owed_again = self.owed_again.plus(one.amount);
+        }
+        let facts = self.facts.entry(one.leg).or_default();
+        if !one.reference.is_empty() {
+            facts.reference = one.reference.as_str().into();
+        }
+        facts.reason = one.reason.as_str().into();
+        if facts.reference.is_empty() && facts.reason.is_empty() {
+            self.facts.remove(&one.leg);
+        }
+    }
+
+    /// Remembers one operator's word about an UNKNOWN leg.
+    pub fn propose(&mut self, leg: u32, proposal: Proposal) {
+        self.proposed.insert(leg, proposal);
+    }
+
+    /// Whether these parties' exposure may be released.
+    ///
+    /// # Errors
+    /// `Refusal` when one was released before.
+    pub fn check_release(&self, e: &ExposureReleased) -> Result<(), Refusal> {
+        let mut last = None;
+        for one in &e.releases {
+            if self.is_released(one.place) || last.is_some_and(|last| last >= one.place) {
+                return Err(Refusal::ReleasedBefore { batch: e.batch, party: one.party });
+            }
+            last = Some(one.place);
+        }
+        Ok(())
+    }
+
+    /// Remembers that parties' exposure was released.
+    pub fn release(&mut self, e: &ExposureReleased) {
+        for one in &e.releases {
+            let word = one.place as usize / 64;
+            if self.released.len() <= word {
+                self.released.resize(word + 1, 0);
+            }
+            self.released[word] |= 1 << (one.place % 64);
+            self.released_count += 1;
+        }
+    }
+
+    fn set(&mut self, leg: u32, to: LegState, at: Timestamp) {
+        let from = std::mem::replace(&mut self.states[leg as usize], to);
+        self.counts[from as usize] -= 1;
+        self.counts[to as usize] += 1;
+        match to {
+            LegState::Unknown => {
+                self.unknown_since.insert(leg, at);
+            }
+            LegState::Ready
+            | LegState::Sent
+            | LegState::Accepted
+            | LegState::Confirmed
+            | LegState::Rejected
+            | LegState::Returned => {
+                self.unknown_since.remove(&leg);
+            }
+        }
+    }
+}
+
+fn legs_of(runs: &[LegRun]) -> impl Iterator<Item = u32> + '_ {
+    runs.iter().flat_map(|run| run.first..run.first + run.count)
+}
+
+impl Submission {
+    /// Its legs, ascending.
+    pub fn legs(&self) -> impl Iterator<Item = u32> + '_ {
+        legs_of(&self.legs)
+    }
+
+    /// The attempt that was made last.
+    #[must_use]
+    pub fn newest(&self) -> &Attempt {
+        self.attempts.last().expect("a submission begins with an attempt")
+    }
+}
+
+/// The runs that hold these legs, which ascend.
+#[must_use]
+pub fn runs(legs: impl Iterator<Item = u32>) -> Vec<LegRun> {
+    let mut runs: Vec<LegRun> = Vec::new();
+    for leg in legs {
+        match runs.last_mut() {
+            Some(run) if run.first + run.count == leg => run.count += 1,
+            Some(_) | None => runs.push(LegRun { first: leg, count: 1 }),
+        }
+    }
+    runs
+}

@@ -1,0 +1,295 @@
+//! A batch is settled by a rail that does what it likes; whatever it does, no money is made or lost, and
+//! the clearing account never pays out what it does not hold.
+
+use super::*;
+use crate::ledger::event::{ExposureReleased, LegRun, LegsMoved, LegsSubmitted};
+use crate::ledger::leg::{Heard, LegMove, LegWord, Mover};
+use crate::ledger::legs::runs;
+use crate::ledger::seal::{Head, Owed, close};
+use crate::ledger::{Account, EvidenceDigest, Obligation, Policy, Rail};
+use crate::types::{AssetDef, AssetNumber, Digest, Lsn, Timestamp, WindowNumber};
+use proptest::prelude::*;
+use std::collections::BTreeMap;
+
+const ASSET: AssetNumber = AssetNumber(978);
+/// Asset units in what the rail can express.
+const UNIT: u128 = 10;
+
+fn party(n: u8) -> PartyId {
+    PartyId([n + 1; 32])
+}
+
+/// A sealed window in which these pairs owe.
+fn window(owed: &[(u8, u8, u64)]) -> Arc<SealedWindow> {
+    let mut pairs: BTreeMap<(PartyId, PartyId), u128> = BTreeMap::new();
+    for (payer, payee, amount) in owed.iter().filter(|(payer, payee, _)| payer != payee) {
+        *pairs.entry((party(*payer), party(*payee))).or_default() += u128::from(*amount);
+    }
+    let obligations: Vec<Obligation> = pairs
+        .into_iter()
+        .map(|((payer, payee), amount)| Obligation { payer, payee, amount: Total(amount) })
+        .collect();
+    let evidence = vec![EvidenceDigest { count: 1, digest: Digest::ZERO }; obligations.len()];
+    let owed = Owed { obligations, evidence, carried: Vec::new() };
+    let head = Head {
+        number: WindowNumber(1),
+        first_lsn: Lsn(2),
+        cut_lsn: Lsn(9),
+        cut_at: Timestamp(0),
+        credited: 1,
+    };
+    Arc::new(close(head, BTreeMap::from([(ASSET, owed)])))
+}
+
+fn plan(
+    windows: &[Arc<SealedWindow>],
+    model: SettlementModel,
+    deposits: &BTreeMap<PartyId, Total>,
+) -> Option<BatchPlan> {
+    let asset = AssetDef { number: ASSET, code: "EUR".into(), scale: 3, model };
+    let policy = Policy {
+        rail: Rail::Iso20022,
+        unit: Total(UNIT),
+        least: Total(UNIT),
+        most: Total(500),
+        clearing: Vec::new(),
+    };
+    let account = |_| Some(Account { name: String::new(), fields: Vec::new() });
+    let prefund = |party| deposits.get(&party).copied().unwrap_or_default();
+    let content = BatchContent::compute(windows, &asset, &policy, account, prefund).ok()?;
+    Some(BatchPlan::new(windows, Arc::new(content)))
+}
+
+/// What is owed net by the windows: received minus sent, per party.
+fn positions(windows: &[Arc<SealedWindow>]) -> BTreeMap<PartyId, i128> {
+    let mut net = BTreeMap::new();
+    for o in windows.iter().flat_map(|w| &w.assets[&ASSET].obligations) {
+        let amount = i128::try_from(o.amount.0).unwrap();
+        *net.entry(o.payer).or_default() -= amount;
+        *net.entry(o.payee).or_default() += amount;
+    }
+    net
+}
+
+struct Run {
+    plan: BatchPlan,
+    legs: Legs,
+    submissions: u32,
+    released: BTreeMap<PartyId, (u128, u128)>,
+}
+
+impl Run {
+    fn submit(&mut self, legs: &[u32]) {
+        let event = LegsSubmitted {
+            batch: self.plan.content.head.id,
+            submission: self.submissions,
+            attempt: 0,
+            legs: runs(legs.iter().copied()),
+            digest: Digest::ZERO,
+            bytes: 1,
+            name: String::new(),
+        };
+        self.legs.check_submission(&event).unwrap();
+        self.legs.submit(Lsn(1), Timestamp(1), &event);
+        self.submissions += 1;
+    }
+
+    fn moves(&mut self, mover: Mover, moves: Vec<(u32, LegState)>) {
+        let one = |(leg, to): (u32, LegState)| {
+            let payment = self.plan.content.legs[leg as usize].payment;
+            let (payer, payee, amount) = (payment.from, payment.to, payment.amount);
+            let (reference, reason) = (String::new(), String::new());
+            LegMove { leg, to, payer, payee, amount, reference, reason }
+        };
+        let event = LegsMoved {
+            request: None,
+            operator: String::new(),
+            batch: self.plan.content.head.id,
+            asset: ASSET,
+            mover,
+            evidence: Digest::ZERO,
+            moves: moves.into_iter().map(one).collect(),
+        };
+        self.legs.check_moves(&event).unwrap();
+        for one in &event.moves {
+            self.legs.apply(Timestamp(2), one);
+        }
+    }
+
+    /// Everything that the plan says is to be done now.
+    fn step(&mut self) {
+        let Next { pay_ins, pay_outs, held_back } = self.plan.next(&self.legs);
+        if !held_back.is_empty() {
+            let held = held_back.into_iter().map(|leg| (leg, LegState::Rejected));
+            self.moves(Mover::Engine, held.collect());
+        }
+        for legs in [pay_ins, pay_outs].iter().filter(|legs| !legs.is_empty()) {
+            self.submit(legs);
+        }
+        let releases = self.plan.releases(&self.legs, usize::MAX);
+        let event = ExposureReleased { batch: self.plan.content.head.id, asset: ASSET, releases };
+        self.legs.check_release(&event).unwrap();
+        for one in &event.releases {
+            let sums = (one.unsettled.0, one.prefund.0);
+            assert!(self.released.insert(one.party, sums).is_none(), "released twice");
+        }
+        self.legs.release(&event);
+        self.covered();
+    }
+
+    /// The clearing account has sent no more than it holds.
+    fn covered(&self) {
+        if self.plan.content.head.asset.model == SettlementModel::Bilateral {
+            return;
+        }
+        let (mut held, mut sent, mut dust) = (0, 0, 0);
+        held += self.plan.content.head.prefunded.iter().map(|(_, paid)| paid.0).sum::<u128>();
+        for (leg, of) in self.plan.content.legs.iter().enumerate() {
+            let state = self.legs.state(place(leg));
+            let amount = of.payment.amount.0;
+            let returned = state == LegState::Returned;
+            if of.payment.is_pay_in() && (state == LegState::Confirmed || returned) {
+                held += amount;
+            } else if !of.payment.is_pay_in()
+                && (state.is_in_flight() || state == LegState::Confirmed)
+            {
+                sent += amount;
+            }
+        }
+        for carry in &self.plan.content.head.carries {
+            dust += if carry.payer == PartyId::CLEARING { 0 } else { carry.amount.0 };
+        }
+        assert!(sent <= held + dust, "{sent} sent, {held} held, {dust} of dust");
+    }
+}
+
+fn words() -> impl Strategy<Value = Vec<(u8, u8)>> {
+    proptest::collection::vec((any::<u8>(), 0u8..4), 0..80)
+}
+
+fn owed() -> impl Strategy<Value = Vec<(u8, u8, u64)>> {
+    proptest::collection::vec((0u8..6, 0u8..6, 1u64..2_000), 1..30)
+}
+
+proptest! {
+    #[test]
+    fn whatever_the_rail_says_no_money_is_made_or_lost(
+        owed in owed(),
+        words in words(),
+        deposits in proptest::collection::btree_map(0u8..6, 1u64..3_000, 0..3),
+        bilateral in any::<bool>(),
+    ) {
+        let windows = [window(&owed)];
+        let model =
+            if bilateral { SettlementModel::Bilateral } else { SettlementModel::Multilateral };
+        let deposits: BTreeMap<PartyId, Total> =
+            deposits.into_iter().map(|(n, sum)| (party(n), Total(u128::from(sum)))).collect();
+        let Some(plan) = plan(&windows, model, &deposits) else { return Ok(()) };
+        let legs = Legs::ready(plan.content.head.leg_count);
+        let count = plan.content.legs.len();
+        let mut run = Run { plan, legs, submissions: 0, released: BTreeMap::new() };
+        run.step();
+        for (at, word) in words.into_iter().filter(|_| count > 0) {
+            let leg = place(usize::from(at) % count);
+            let word = [LegWord::Accepted, LegWord::Confirmed, LegWord::Rejected, LegWord::Returned]
+                [usize::from(word)];
+            if let Heard::Move(to) = run.legs.state(leg).hear(word) {
+                run.moves(Mover::Rail, vec![(leg, to)]);
+            }
+            run.step();
+        }
+        // In the end the rail makes up its mind, pay-ins first.
+        for _ in 0..3 {
+            let open: Vec<u32> = (0..count)
+                .map(place)
+                .filter(|leg| run.legs.state(*leg).is_in_flight())
+                .collect();
+            for leg in open {
+                let word = if leg % 3 == 0 { LegWord::Rejected } else { LegWord::Confirmed };
+                if let Heard::Move(to) = run.legs.state(leg).hear(word) {
+                    run.moves(Mover::Rail, vec![(leg, to)]);
+                }
+            }
+            run.step();
+        }
+        prop_assert!(run.legs.have_ended(), "every leg ends");
+
+        // Ledger = rail: what moved, what deposits paid and what is owed again is what was owed.
+        let content = &run.plan.content;
+        let mut left = positions(&windows);
+        let mut flow = |from: PartyId, to: PartyId, amount: u128| {
+            let amount = i128::try_from(amount).unwrap();
+            *left.entry(from).or_default() += amount;
+            *left.entry(to).or_default() -= amount;
+        };
+        for (leg, of) in content.legs.iter().enumerate() {
+            // Confirmed: the money moved. Rejected or returned: it is owed again, the same way.
+            prop_assert!(run.legs.state(place(leg)).has_ended());
+            flow(of.payment.from, of.payment.to, of.payment.amount.0);
+        }
+        for carry in &content.head.carries {
+            flow(carry.payer, carry.payee, carry.amount.0);
+        }
+        for (party, paid) in &content.head.prefunded {
+            flow(*party, PartyId::CLEARING, paid.0);
+            prop_assert!(*paid <= deposits[party], "a deposit pays no more than it is");
+        }
+        left.remove(&PartyId::CLEARING);
+        prop_assert!(left.values().all(|left| *left == 0), "{left:?}");
+
+        // Everyone's exposure was released once, by what it owed less what it owes again.
+        for due in &run.plan.dues {
+            let again: u128 = content.legs.iter().enumerate()
+                .filter(|(leg, of)| {
+                    of.payment.from == due.party
+                        && run.legs.state(place(*leg)) == LegState::Rejected
+                })
+                .map(|(_, of)| of.payment.amount.0)
+                .sum();
+            let released = run.released.get(&due.party);
+            // A leg that was returned before the party's other legs ended counts as settled here; the
+            // shard adds it again when it comes back.
+            prop_assert_eq!(released.map(|r| r.0 + again), Some(due.owed.0 - due.dust.0));
+        }
+        prop_assert_eq!(run.released.len(), run.plan.dues.len());
+    }
+}
+
+#[test]
+fn a_failed_pay_in_holds_back_the_largest_pay_outs_and_no_more() {
+    // 1 owes 100 to 3 and 40 to 4; 2 owes 60 to 4 and 30 to 5.
+    let windows = [window(&[(1, 3, 100), (1, 4, 40), (2, 4, 60), (2, 5, 30)])];
+    let plan = plan(&windows, SettlementModel::Multilateral, &BTreeMap::new()).unwrap();
+    let (legs, released) = (Legs::ready(plan.content.head.leg_count), BTreeMap::new());
+    let mut run = Run { plan, legs, submissions: 0, released };
+    run.step();
+    let of = |run: &Run, n: u8, pay_in: bool| {
+        let legs = run.plan.content.legs.iter();
+        let mut own = legs.enumerate().filter(|(_, leg)| {
+            let end = if pay_in { leg.payment.from } else { leg.payment.to };
+            end == party(n) && leg.payment.is_pay_in() == pay_in
+        });
+        place(own.next().unwrap().0)
+    };
+    let (one, two) = (of(&run, 1, true), of(&run, 2, true));
+    let (three, four, five) = (of(&run, 3, false), of(&run, 4, false), of(&run, 5, false));
+    assert_eq!(run.legs.state(five), LegState::Ready, "nothing has come in");
+    run.moves(Mover::Rail, vec![(one, LegState::Confirmed)]);
+    run.step();
+    // 140 came in: 30 and one of the two 100s are covered, whichever is first.
+    assert_eq!(run.legs.state(five), LegState::Sent);
+    let sent = [three, four].map(|leg| run.legs.state(leg) == LegState::Sent);
+    assert_eq!(sent.iter().filter(|sent| **sent).count(), 1);
+    run.moves(Mover::Rail, vec![(two, LegState::Rejected)]);
+    run.step();
+    let states = [three, four].map(|leg| run.legs.state(leg));
+    assert!(states.contains(&LegState::Sent) && states.contains(&LegState::Rejected));
+    assert_eq!(run.legs.owed_again(), Total(90 + 100));
+}
+
+#[test]
+fn runs_hold_the_legs_and_nothing_else() {
+    let found = runs([0, 1, 2, 5, 7, 8].into_iter());
+    let run = |first, count| LegRun { first, count };
+    assert_eq!(found, [run(0, 3), run(5, 1), run(7, 2)]);
+}
