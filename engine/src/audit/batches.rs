@@ -1,10 +1,12 @@
 //! Batches: computed again from the audit's own nets, and summed up once more.
 
 use super::difference::Difference;
+use super::settlement::Legs;
 use super::sums::added;
+use super::windows::Owing;
 use crate::ledger::event::BatchComputed;
 use crate::ledger::{
-    AssetSeal, BatchContent, Obligation, Policy, Rail, SealedAsset, SealedWindow, WindowTotals,
+    AssetSeal, BatchContent, By, Obligation, Policy, Rail, SealedAsset, SealedWindow, WindowTotals,
 };
 use crate::types::{
     AssetDef, AssetNumber, Digest, Lsn, PartyId, SettlementModel, Timestamp, Total, WindowNumber,
@@ -25,28 +27,47 @@ pub(super) struct Seen {
     pub state: State,
     pub windows: Vec<WindowNumber>,
     pub asset: AssetNumber,
+    /// What each party owed gross in its windows; `None` if it could not be computed again.
+    pub owed: Option<Vec<(PartyId, u128)>>,
     /// What the rail cannot pay; `None` if it could not be computed again.
     pub carries: Option<Vec<Obligation>>,
+    /// What deposits pay.
+    pub prefunded: Vec<(PartyId, Total)>,
+    /// Who computed it, and whether another must approve.
+    pub by: By,
+    pub legs: Legs,
 }
 
-/// A window whose evidence was audited, as a batch needs it: what is owed net in each asset.
+/// A window whose evidence was audited, as a batch needs it: what is owed net in each asset, and by whom
+/// gross.
+pub(super) struct Sealed {
+    pub window: Arc<SealedWindow>,
+    pub owed: BTreeMap<AssetNumber, Vec<(PartyId, u128)>>,
+}
+
+/// A window whose evidence was audited.
 pub(super) fn window(
     number: WindowNumber,
     lsns: (Lsn, Lsn),
     cut_at: Timestamp,
     root: Digest,
-    nets: BTreeMap<AssetNumber, Vec<Obligation>>,
-) -> Arc<SealedWindow> {
-    let asset = |(asset, net)| (asset, of_net(asset, net));
-    Arc::new(SealedWindow {
+    owing: Owing,
+) -> Arc<Sealed> {
+    let (mut assets, mut owed) = (BTreeMap::new(), BTreeMap::new());
+    for (asset, (net, gross)) in owing {
+        assets.insert(asset, of_net(asset, net));
+        owed.insert(asset, gross);
+    }
+    let window = Arc::new(SealedWindow {
         number,
         first_lsn: lsns.0,
         cut_lsn: lsns.1,
         cut_at,
         credited: 0,
-        assets: nets.into_iter().map(asset).collect(),
+        assets,
         root,
-    })
+    });
+    Arc::new(Sealed { window, owed })
 }
 
 /// A batch looks at nothing but the nets.
@@ -70,6 +91,7 @@ pub(super) fn recompute(
     windows: &[Arc<SealedWindow>],
     asset: &AssetDef,
     account: impl Fn(PartyId, Rail) -> Option<crate::ledger::Account>,
+    prefund: impl Fn(PartyId) -> Total,
 ) -> Result<BatchContent, Difference> {
     let rail = Rail::from_byte(event.rail)
         .ok_or_else(|| Difference::new("the batch's rail", "a known one", event.rail))?;
@@ -80,7 +102,8 @@ pub(super) fn recompute(
         most: event.most,
         clearing: event.clearing.clone(),
     };
-    let content = BatchContent::compute(windows, asset, &policy, |party| account(party, rail))
+    let account = |party| account(party, rail);
+    let content = BatchContent::compute(windows, asset, &policy, account, prefund)
         .map_err(|refusal| Difference::new("the batch", "one that can be computed", refusal))?;
     if content.head.id != event.batch {
         return Err(Difference::new("the batch's id", content.head.id, event.batch));
@@ -136,6 +159,17 @@ fn check_sums(content: &BatchContent, windows: &[Arc<SealedWindow>]) -> Result<(
         if carry.payee != PartyId::CLEARING {
             carried = carried.checked_add(amount).ok_or_else(too_large)?;
         }
+    }
+    // Deposits pay on the clearing account, which pays the creditors in the debtors' stead: then it is
+    // not each pair that must come out, but each party.
+    for (party, amount) in &content.head.prefunded {
+        flows.push(((*party, PartyId::CLEARING), -signed(amount.0)?));
+    }
+    if !content.head.prefunded.is_empty() {
+        let ends = |((from, to), amount): ((PartyId, PartyId), i128)| {
+            [((from, PartyId::CLEARING), amount), ((to, PartyId::CLEARING), -amount)]
+        };
+        flows = flows.into_iter().flat_map(ends).collect();
     }
     if let Some(((from, to), rest)) = added(flows).ok_or_else(too_large)?.first() {
         let difference = Difference::new("what legs and carries leave unpaid", 0, rest);

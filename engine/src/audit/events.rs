@@ -3,20 +3,24 @@
 //! window is audited; where a batch comes by, it is computed again.
 
 use super::Settings;
-use super::batches::{self, Seen, State};
+use super::batches::{self, Sealed, Seen, State};
 use super::difference::{AuditError, Difference};
 use super::directory;
 use super::registry::Registry;
 use super::report::{Counts, Report};
+use super::settlement::{self, Legs};
 use super::source::Source;
 use super::totals::Totals;
 use super::windows::{self, Cut};
 use crate::journal::{Chain, Entry, Record};
-use crate::ledger::event::{BatchComputed, EngineKeySet, Genesis, WindowCut, WindowSealed};
-use crate::ledger::{EngineKeys, Event, Obligation, SealedWindow};
+use crate::ledger::event::{
+    BatchApproved, BatchComputed, EngineKeySet, ExposureReleased, Genesis, LegsMoved,
+    LegsSubmitted, WindowCut, WindowSealed,
+};
+use crate::ledger::{By, EngineKeys, Event, Obligation};
 use crate::types::{
-    AssetNumber, BatchId, ChannelHasher, Lsn, NetworkId, SignerKey, Statement, Timestamp,
-    WindowNumber, batch_statement, content_digest, key_statement, window_statement,
+    AssetNumber, BatchId, ChannelHasher, Lsn, NetworkId, PartyId, SignerKey, Statement, Timestamp,
+    Total, WindowNumber, batch_statement, content_digest, key_statement, window_statement,
 };
 use crate::verify::{Verifier, is_signed};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
@@ -41,7 +45,10 @@ pub(super) struct Audit<'a> {
     open: (WindowNumber, Lsn),
     carried: Option<Vec<(AssetNumber, Obligation)>>,
     cuts: BTreeMap<WindowNumber, Cut>,
-    sealed: BTreeMap<WindowNumber, Option<Arc<SealedWindow>>>,
+    sealed: BTreeMap<WindowNumber, Option<Arc<Sealed>>>,
+    disputed: BTreeSet<WindowNumber>,
+    /// What live and ended batches pay of deposits; `None` once one could not be computed again.
+    pledged: Option<HashMap<(PartyId, AssetNumber), u128>>,
     batches: HashMap<BatchId, Seen>,
     live: BTreeMap<(WindowNumber, AssetNumber), BatchId>,
     batches_unknown: u64,
@@ -71,6 +78,8 @@ impl<'a> Audit<'a> {
             carried: Some(Vec::new()),
             cuts: BTreeMap::new(),
             sealed: BTreeMap::new(),
+            disputed: BTreeSet::new(),
+            pledged: Some(HashMap::new()),
             batches: HashMap::new(),
             live: BTreeMap::new(),
             batches_unknown: 0,
@@ -157,8 +166,14 @@ impl<'a> Audit<'a> {
             Event::WindowCut(e) => self.cut(lsn, at, e),
             Event::WindowSealed(e) => self.seal(e),
             Event::BatchComputed(e) => self.batch(e),
-            Event::BatchApproved(e) => self.approved(e.batch),
+            Event::BatchApproved(e) => self.approved(e),
             Event::BatchAborted(e) => self.aborted(e.batch),
+            Event::WindowDisputed(e) => self.disputed(e.window, true),
+            Event::DisputeEnded(e) => self.disputed(e.window, false),
+            Event::LegsSubmitted(e) => self.submitted(e),
+            Event::LegsMoved(e) => self.moved(e),
+            Event::LegProposed(e) => self.proposed(e.batch),
+            Event::ExposureReleased(e) => self.released(e),
             Event::AssetCreated(_)
             | Event::PartyUpserted(_)
             | Event::SignerAdded(_)
@@ -267,6 +282,10 @@ impl<'a> Audit<'a> {
                 let difference = Difference::new("live batches of a window", "one", other);
                 return Err(of_batch(difference).window(window).into());
             }
+            if self.disputed.contains(&window) {
+                let difference = Difference::new("the batch's window", "none disputed", window);
+                return Err(of_batch(difference).into());
+            }
             match self.sealed.get(&window) {
                 Some(sealed) => given.extend(sealed.clone()),
                 None => {
@@ -279,57 +298,151 @@ impl<'a> Audit<'a> {
         let asset = asset.ok_or_else(|| {
             of_batch(Difference::new("the batch's asset", "a registered one", e.asset))
         })?;
-        let carries = if given.len() == e.windows.len() {
-            let account = |party, rail| self.registry.account(party, rail);
-            let content = batches::recompute(e, &given, &asset.def, account).map_err(of_batch)?;
-            self.counts.batches += 1;
-            self.counts.legs += u64::try_from(content.legs.len()).expect("a length fits 64 bits");
-            Some(content.head.carries.clone())
-        } else {
-            self.batches_unknown += 1;
-            None
+        let asset_def = asset.def.clone();
+        let content = match (&self.pledged, given.len() == e.windows.len()) {
+            (Some(pledged), true) => {
+                let account = |party, rail| self.registry.account(party, rail);
+                let free = |party| {
+                    let pledged = pledged.get(&(party, e.asset)).copied().unwrap_or(0);
+                    Total(self.registry.deposited(party, e.asset).saturating_sub(pledged))
+                };
+                let windows: Vec<_> = given.iter().map(|sealed| sealed.window.clone()).collect();
+                let content = batches::recompute(e, &windows, &asset_def, account, free);
+                Some(content.map_err(of_batch)?)
+            }
+            (None, _) | (_, false) => None,
         };
-        let (windows, asset, state) = (e.windows.clone(), e.asset, State::Computed);
-        self.batches.insert(e.batch, Seen { state, windows, asset, carries });
+        let owed =
+            given.iter().map(|sealed| sealed.owed.get(&e.asset).map_or(&[][..], Vec::as_slice));
+        let owed = content.as_ref().and_then(|_| settlement::owed(owed));
+        match &content {
+            Some(content) => {
+                self.counts.batches += 1;
+                let legs = u64::try_from(content.legs.len()).expect("a length fits 64 bits");
+                self.counts.legs += legs;
+                self.pledge(e.asset, &content.head.prefunded, |held, paid| held.checked_add(paid));
+            }
+            None => {
+                self.batches_unknown += 1;
+                self.pledged = None;
+            }
+        }
+        let seen = Seen {
+            state: State::Computed,
+            windows: e.windows.clone(),
+            asset: e.asset,
+            owed,
+            carries: content.as_ref().map(|content| content.head.carries.clone()),
+            prefunded: content.as_ref().map_or(Vec::new(), |c| c.head.prefunded.clone()),
+            by: By { operator: e.operator.clone(), four_eyes: e.four_eyes },
+            legs: Legs::new(content.as_ref()),
+        };
+        self.batches.insert(e.batch, seen);
         Ok(())
     }
 
-    fn approved(&mut self, id: BatchId) -> Done {
+    fn pledge(
+        &mut self,
+        asset: AssetNumber,
+        paid: &[(PartyId, Total)],
+        change: impl Fn(u128, u128) -> Option<u128>,
+    ) {
+        let Some(pledged) = &mut self.pledged else { return };
+        for (party, amount) in paid {
+            let held = pledged.entry((*party, asset)).or_default();
+            *held = change(*held, amount.0).unwrap_or(u128::MAX);
+        }
+    }
+
+    fn approved(&mut self, e: &BatchApproved) -> Done {
+        let id = e.batch;
         let Some(batch) = self.batches.get_mut(&id).filter(|b| b.state == State::Computed) else {
             return Err(Difference::new("the approved batch", "a computed one", id).into());
         };
+        if batch.by.four_eyes && batch.by.operator == e.operator {
+            return Err(Difference::new("who approves", "another operator", &e.operator).into());
+        }
         batch.state = State::Approved;
-        let (asset, carries) = (batch.asset, batch.carries.clone());
-        self.carry(asset, carries, |carry| carry);
+        // Without a leg all is ended at once; else the dust is owed when the first of them moves.
+        if batch.legs.are_none() == Some(true) {
+            self.dust(id);
+        }
         Ok(())
     }
 
     fn aborted(&mut self, id: BatchId) -> Done {
-        let Some(batch) = self.batches.get_mut(&id).filter(|b| b.state != State::Aborted) else {
-            return Err(Difference::new("the aborted batch", "a live one", id).into());
+        let Some(batch) = self.batches.get_mut(&id).filter(|b| settlement::may_abort(b)) else {
+            let expected = "one of which nothing has left";
+            return Err(Difference::new("the aborted batch", expected, id).into());
         };
-        let before = std::mem::replace(&mut batch.state, State::Aborted);
-        let (asset, carries) = (batch.asset, batch.carries.clone());
+        batch.state = State::Aborted;
+        let (asset, prefunded) = (batch.asset, batch.prefunded.clone());
         for window in &batch.windows {
             self.live.remove(&(*window, asset));
         }
-        if before == State::Approved {
-            // What was carried is owed in the batch's own windows again.
-            self.carry(asset, carries, |c| Obligation { payer: c.payee, payee: c.payer, ..c });
-        }
+        self.pledge(asset, &prefunded, |held, paid| held.checked_sub(paid));
         Ok(())
     }
 
+    fn disputed(&mut self, window: WindowNumber, now: bool) -> Done {
+        let changed =
+            if now { self.disputed.insert(window) } else { self.disputed.remove(&window) };
+        if changed && window < self.open.0 {
+            return Ok(());
+        }
+        let expected = if now { "a closed one that is not" } else { "a disputed one" };
+        Err(Difference::new("the window of a dispute", expected, window).into())
+    }
+
+    fn settling(&mut self, id: BatchId) -> Result<&mut Seen, Difference> {
+        let batch = self.batches.get_mut(&id).filter(|b| b.state == State::Approved);
+        batch.ok_or_else(|| Difference::new("the batch whose legs move", "an approved one", id))
+    }
+
+    fn submitted(&mut self, e: &LegsSubmitted) -> Done {
+        self.settling(e.batch)?.legs.submit(e).map_err(|difference| difference.batch(e.batch))?;
+        self.dust(e.batch);
+        Ok(())
+    }
+
+    fn moved(&mut self, e: &LegsMoved) -> Done {
+        let batch = self.settling(e.batch)?;
+        if batch.asset != e.asset {
+            let difference = Difference::new("the asset of legs", batch.asset, e.asset);
+            return Err(difference.batch(e.batch).into());
+        }
+        let again = batch.legs.moved(e).map_err(|difference| difference.batch(e.batch))?;
+        self.dust(e.batch);
+        self.carry(e.asset, Some(again));
+        Ok(())
+    }
+
+    fn proposed(&mut self, batch: BatchId) -> Done {
+        self.settling(batch)?;
+        Ok(())
+    }
+
+    fn released(&mut self, e: &ExposureReleased) -> Done {
+        let Seen { legs, owed, carries, prefunded, .. } = self.settling(e.batch)?;
+        let content = carries.as_deref().map(|carries| (carries, prefunded.as_slice()));
+        legs.released(e, owed.as_deref(), content).map_err(|d| d.batch(e.batch))?;
+        Ok(())
+    }
+
+    /// The dust of a batch is owed in the open window, once.
+    fn dust(&mut self, id: BatchId) {
+        let batch = self.batches.get_mut(&id).expect("the batch was just found");
+        if batch.legs.dust() {
+            let (asset, carries) = (batch.asset, batch.carries.clone());
+            self.carry(asset, carries);
+        }
+    }
+
     /// Posts what a batch leaves into the open window.
-    fn carry(
-        &mut self,
-        asset: AssetNumber,
-        carries: Option<Vec<Obligation>>,
-        turn: impl Fn(Obligation) -> Obligation,
-    ) {
+    fn carry(&mut self, asset: AssetNumber, carries: Option<Vec<Obligation>>) {
         match (&mut self.carried, carries) {
             (Some(open), Some(carries)) => {
-                open.extend(carries.into_iter().map(|carry| (asset, turn(carry))));
+                open.extend(carries.into_iter().map(|carry| (asset, carry)));
             }
             (_, None) => self.carried = None,
             (None, Some(_)) => {}

@@ -14,6 +14,7 @@ mod evidence;
 mod files;
 mod registry;
 mod report;
+mod settlement;
 mod source;
 mod sums;
 mod totals;

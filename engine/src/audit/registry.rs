@@ -44,6 +44,7 @@ pub(super) struct Registry {
     pub assets: BTreeMap<AssetNumber, Asset>,
     /// When each event was sequenced: bounds for the frames between them.
     times: Vec<(Lsn, Timestamp)>,
+    deposits: HashMap<(PartyId, AssetNumber), u128, RandomState>,
     pub genesis: Option<Genesis>,
 }
 
@@ -115,13 +116,26 @@ impl Registry {
                 None => Err(Difference::new("a revoked signer", "a registered one", e.signer)),
             },
             Event::CreditLimitSet(e) => self.known(e.party, e.asset),
-            Event::DepositRecorded(e) => self.known(e.party, e.asset),
+            Event::DepositRecorded(e) => {
+                self.known(e.party, e.asset)?;
+                let held = self.deposits.entry((e.party, e.asset)).or_default();
+                *held = held.checked_add(e.amount.0).ok_or_else(|| {
+                    Difference::new("a party's deposits", "a sum of money", "more than there is")
+                })?;
+                Ok(())
+            }
             Event::EngineKeySet(_)
             | Event::WindowCut(_)
             | Event::WindowSealed(_)
             | Event::BatchComputed(_)
+            | Event::WindowDisputed(_)
+            | Event::DisputeEnded(_)
             | Event::BatchApproved(_)
-            | Event::BatchAborted(_) => Ok(()),
+            | Event::BatchAborted(_)
+            | Event::LegsSubmitted(_)
+            | Event::LegsMoved(_)
+            | Event::LegProposed(_)
+            | Event::ExposureReleased(_) => Ok(()),
         }
     }
 
@@ -164,6 +178,11 @@ impl Registry {
             return Err(Difference::new("a party", "a registered one", party));
         }
         Ok(())
+    }
+
+    /// Everything that a party has deposited at this point of the events.
+    pub fn deposited(&self, party: PartyId, asset: AssetNumber) -> u128 {
+        self.deposits.get(&(party, asset)).copied().unwrap_or(0)
     }
 
     /// A party's account on a rail, as it is at this point of the events.

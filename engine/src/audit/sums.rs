@@ -10,6 +10,8 @@ pub(super) struct Sums {
     pub positions: Vec<Position>,
     pub carried_in: Total,
     pub totals: WindowTotals,
+    /// What each payer owes gross, ordered by party.
+    pub owed: Vec<(PartyId, u128)>,
 }
 
 /// Adds up obligations and carries; `None` if a sum is larger than any sum of money can be.
@@ -36,7 +38,12 @@ pub(super) fn sums(obligations: &[Obligation], carried: &[Obligation]) -> Option
         positions: count(positions.len()),
         net_multilateral: Total(moved / 2),
     };
-    Some(Sums { carried_in: gross(carried)?, net, positions, totals })
+    let mut owed: Vec<(PartyId, u128)> = Vec::new();
+    for o in all() {
+        owed.push((o.payer, o.amount.0));
+    }
+    let owed = per_party(owed)?;
+    Some(Sums { carried_in: gross(carried)?, net, positions, totals, owed })
 }
 
 fn count(length: usize) -> u64 {
@@ -64,6 +71,19 @@ pub(super) fn net<'a>(owed: impl Iterator<Item = &'a Obligation>) -> Option<Vec<
     }
     net.sort_unstable_by_key(|o| (o.payer, o.payee));
     Some(net)
+}
+
+/// Sums per party, ordered.
+pub(super) fn per_party(mut sums: Vec<(PartyId, u128)>) -> Option<Vec<(PartyId, u128)>> {
+    sums.sort_unstable_by_key(|(party, _)| *party);
+    let mut added: Vec<(PartyId, u128)> = Vec::new();
+    for (party, amount) in sums {
+        match added.last_mut() {
+            Some((last, sum)) if *last == party => *sum = sum.checked_add(amount)?,
+            Some(_) | None => added.push((party, amount)),
+        }
+    }
+    Some(added)
 }
 
 /// Per party what it receives less what it sends, ordered.

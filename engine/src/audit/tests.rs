@@ -4,12 +4,12 @@
 use super::*;
 use crate::journal::Chain;
 use crate::ledger::event::{
-    AssetCreated, BatchApproved, BatchComputed, EngineKeySet, PartyUpserted, RailAccount,
-    SignerAdded, SignerRevoked, WindowCut, WindowSealed,
+    AssetCreated, BatchApproved, BatchComputed, EngineKeySet, LegRun, LegsSubmitted, PartyUpserted,
+    RailAccount, SignerAdded, SignerRevoked, WindowCut, WindowSealed,
 };
 use crate::ledger::seal::Cut;
 use crate::ledger::{
-    Account, BatchContent, EVIDENCE_BYTES, Event, Evidence, Genesis, Obligation, Policy, Rail,
+    Account, BatchContent, By, EVIDENCE_BYTES, Event, Evidence, Genesis, Obligation, Policy, Rail,
     Request, Sealed, SealedPart, seal,
 };
 use crate::proof::{
@@ -196,14 +196,29 @@ impl Made {
         };
         let windows = [Arc::new(self.windows[0].1.window.clone())];
         let content =
-            BatchContent::compute(&windows, &asset, &policy, |p| Some(account(p))).unwrap();
+            BatchContent::compute(&windows, &asset, &policy, |p| Some(account(p)), |_| Total::ZERO)
+                .unwrap();
         let signed = self.engine_key.sign(&batch_statement(NETWORK, content.head.id));
         let request_id = request(&format!("batch {number}"));
-        let event: BatchComputed = content.head.event(request_id, signed.key, signed.signature);
+        let event: BatchComputed =
+            content.head.event(request_id, By::default(), signed.key, signed.signature);
         let batch = content.head.id;
         self.event(Event::BatchComputed(event));
         let request = request(&format!("approve {number}"));
-        self.event(Event::BatchApproved(BatchApproved { request, batch }));
+        let operator = String::new();
+        self.event(Event::BatchApproved(BatchApproved { request, operator, batch }));
+        if !content.legs.is_empty() {
+            let count = u32::try_from(content.legs.len()).unwrap();
+            self.event(Event::LegsSubmitted(LegsSubmitted {
+                batch,
+                submission: 0,
+                attempt: 0,
+                legs: vec![LegRun { first: 0, count }],
+                digest: Digest::ZERO,
+                bytes: 1,
+                name: "a file".into(),
+            }));
+        }
         content.head.carries.iter().map(|carry| (number, *carry)).collect()
     }
 
@@ -401,10 +416,11 @@ fn whoever_changes_what_an_export_says_is_found_out() {
 fn carries_are_those_that_the_batches_left() {
     let change = Change {
         event: Some(|event| {
-            // An approval that never was: then nothing may be carried.
-            if let Event::BatchApproved(e) = event {
+            // Nothing ever left: then nothing may be carried.
+            if let Event::LegsSubmitted(e) = event {
                 *event = Event::BatchAborted(crate::ledger::event::BatchAborted {
-                    request: e.request.clone(),
+                    request: request(&format!("abort {}", e.batch)),
+                    operator: String::new(),
                     batch: e.batch,
                     reason: String::new(),
                 });

@@ -10,7 +10,9 @@ use crate::ledger::seal::{obligation_leaf, position_leaf};
 use crate::ledger::{AssetSeal, Obligation};
 use crate::proof::Part;
 use crate::proof::rows::{read_carried, read_obligation};
-use crate::types::{AssetNumber, Digest, Lsn, MerkleTree, Timestamp, WindowNumber, window_root};
+use crate::types::{
+    AssetNumber, Digest, Lsn, MerkleTree, PartyId, Timestamp, WindowNumber, window_root,
+};
 use std::collections::BTreeMap;
 
 /// A window that was cut, as the events say.
@@ -29,12 +31,16 @@ pub(super) fn sealed_root(seal: &WindowSealed) -> Digest {
     window_root(seal.window, &roots.collect::<Vec<_>>())
 }
 
-/// Checks the evidence of a window against its seal; gives what is owed net in each asset.
+/// What a window comes to in each asset: what is owed net, and by whom gross.
+pub(super) type Owing = BTreeMap<AssetNumber, OwingAsset>;
+type OwingAsset = (Vec<Obligation>, Vec<(PartyId, u128)>);
+
+/// Checks the evidence of a window against its seal; gives what it comes to.
 pub(super) fn check(
     audit: &mut Audit<'_>,
     seal: &WindowSealed,
     cut: &Cut,
-) -> Result<BTreeMap<AssetNumber, Vec<Obligation>>, AuditError> {
+) -> Result<Owing, AuditError> {
     let window = seal.window;
     let sealed: Vec<AssetNumber> = seal.assets.iter().map(|seal| seal.asset).collect();
     let there = audit.source.assets(window);
@@ -64,7 +70,7 @@ fn check_asset(
     window: WindowNumber,
     seal: &AssetSeal,
     cut: &Cut,
-) -> Result<Vec<Obligation>, AuditError> {
+) -> Result<OwingAsset, AuditError> {
     let asset = seal.asset;
     let differs = |what, expected: &dyn ToString, found: &dyn ToString| {
         let (expected, found) = (expected.to_string(), found.to_string());
@@ -100,7 +106,7 @@ fn check_asset(
     audit.counts.obligations += count(obligations.len());
     audit.counts.carried += count(carried.len());
     audit.counts.positions += count(sums.positions.len());
-    Ok(sums.net)
+    Ok((sums.net, sums.owed))
 }
 
 fn check_evidence(

@@ -55,9 +55,15 @@ events! {
     22 EngineKeySet,
     32 WindowCut,
     34 WindowSealed,
-    51 BatchComputed,
-    49 BatchApproved,
-    50 BatchAborted,
+    35 WindowDisputed,
+    36 DisputeEnded,
+    52 BatchComputed,
+    53 BatchApproved,
+    54 BatchAborted,
+    55 LegsSubmitted,
+    56 LegsMoved,
+    57 LegProposed,
+    58 ExposureReleased,
 }
 
 impl Chain {

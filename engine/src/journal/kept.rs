@@ -5,6 +5,7 @@
 //! |---|---|---|
 //! | windows | window u64, section u8, asset u32, piece u32; big endian | rows of the section |
 //! | batches | batch id, section u8, piece u32; big endian | rkyv of the section |
+//! | calls | batch id, submission u32, attempt u32, piece u32; big endian | bytes of one call |
 
 use super::JournalError;
 use super::store::{Store, Table, get};
@@ -246,9 +247,59 @@ pub fn load_batch(
         Ok(())
     })?;
     let account = |party| accounts.get(&party).cloned();
-    let again = BatchContent::compute(windows, &head.asset, &head.policy, account);
+    let prefunded = |party| {
+        let place = head.prefunded.binary_search_by_key(&party, |(of, _)| *of);
+        place.map_or(Total::ZERO, |place| head.prefunded[place].1)
+    };
+    let again = BatchContent::compute(windows, &head.asset, &head.policy, account, prefunded);
     let again = again.map_err(|refusal| unfit(head.id, &refusal))?;
     if *again.head == *head { Ok(again) } else { Err(unfit(head.id, &"it has changed")) }
+}
+
+/// Names the calls of one attempt at a submission.
+#[derive(Debug, Clone, Copy)]
+pub struct CallsOf {
+    /// The batch.
+    pub batch: BatchId,
+    /// The how-manieth submission of it.
+    pub submission: u32,
+    /// The how-manieth attempt at that.
+    pub attempt: u32,
+}
+
+impl CallsOf {
+    fn key(self, piece: u32) -> [u8; 44] {
+        let mut key = [0; 44];
+        key[..32].copy_from_slice(&self.batch.0);
+        key[32..36].copy_from_slice(&self.submission.to_be_bytes());
+        key[36..40].copy_from_slice(&self.attempt.to_be_bytes());
+        key[40..].copy_from_slice(&piece.to_be_bytes());
+        key
+    }
+}
+
+/// Keeps the bytes of calls, durably: nothing leaves before.
+///
+/// # Errors
+/// `JournalError` of the storage.
+pub fn put_calls<'a>(
+    store: &dyn Store,
+    of: CallsOf,
+    calls: impl Iterator<Item = &'a [u8]>,
+) -> Result<(), JournalError> {
+    for (piece, call) in (0..).zip(calls) {
+        store.put(Table::Calls, &of.key(piece), call)?;
+    }
+    store.sync(Table::Calls)
+}
+
+/// Loads the bytes of one call, or of one transaction.
+///
+/// # Errors
+/// `Storage` when they are not there.
+pub fn load_call(store: &dyn Store, of: CallsOf, piece: u32) -> Result<Vec<u8>, JournalError> {
+    let lost = || unfit(of.batch, &format!("call {piece} of submission {} is lost", of.submission));
+    get(store, Table::Calls, &of.key(piece))?.ok_or_else(lost)
 }
 
 fn batch_key(id: BatchId, section: u8, piece: usize) -> [u8; 37] {

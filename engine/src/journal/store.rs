@@ -16,13 +16,16 @@ pub enum Table {
     Windows,
     /// What batches carry, and the accounts that they were computed from.
     Batches,
+    /// The exact bytes of calls that were or will be made for legs.
+    Calls,
     /// Small entries that are durable at once.
     Meta,
 }
 
 impl Table {
     /// Every table.
-    pub const ALL: [Self; 4] = [Self::Checkpoints, Self::Windows, Self::Batches, Self::Meta];
+    pub const ALL: [Self; 5] =
+        [Self::Checkpoints, Self::Windows, Self::Batches, Self::Calls, Self::Meta];
 
     /// Its name in the directory.
     #[must_use]
@@ -31,6 +34,7 @@ impl Table {
             Self::Checkpoints => "checkpoints",
             Self::Windows => "windows",
             Self::Batches => "batches",
+            Self::Calls => "calls",
             Self::Meta => "meta",
         }
     }

@@ -155,6 +155,7 @@ fn answer(shard: &Shard, applied: Lsn, question: &Question) {
             channels: u64::try_from(shard.channels()).expect("a count fits 64 bits"),
             credited: shard.credited(),
         }),
+        What::Gauges => Reply::Gauges(shard.gauges().collect()),
     };
     question.answer(reply, applied);
 }

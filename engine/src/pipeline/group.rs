@@ -2,7 +2,7 @@
 
 use super::frame::Frame;
 use crate::journal::checkpoint::Mark;
-use crate::ledger::{ChannelState, Event, Evidence, Exposure, Refusal, control::Command};
+use crate::ledger::{ChannelState, Event, Evidence, Exposure, Gauge, Refusal, control::Command};
 use crate::types::{AssetNumber, ChannelId, Lsn, PartyId};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::oneshot;
@@ -41,6 +41,8 @@ pub(super) enum What {
     ExposureAt(Lsn),
     /// Its figures.
     Figures,
+    /// What the open window holds, by asset.
+    Gauges,
 }
 
 /// A shard's answer.
@@ -50,6 +52,7 @@ pub(super) enum Reply {
     Newest(Option<Evidence>),
     Exposure(Exposure),
     Figures(Figures),
+    Gauges(Vec<(AssetNumber, Gauge)>),
 }
 
 /// Figures of one shard, or the sum over all.

@@ -10,12 +10,13 @@ use super::meters::Meters;
 use crate::canary::{Bug, planted};
 use crate::journal::Store;
 use crate::ledger::control::{Command, Control};
-use crate::ledger::{ChannelState, Evidence, Exposure, Refusal};
+use crate::ledger::{ChannelState, Evidence, Exposure, Gauge, Refusal};
 use crate::limits::{FRAME_VOUCHERS_MAX, INFLIGHT_FRAMES_MAX, INFLIGHT_VOUCHERS_MAX};
 use crate::types::{AssetNumber, ChannelHasher, ChannelId, Lsn, PartyId, VOUCHER_BYTES};
 use crate::verify::{self, Keys, Verifier};
 use bytes::Bytes;
 use crossbeam::channel::{Sender, TrySendError};
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use tokio::sync::{Semaphore, oneshot, watch};
@@ -187,7 +188,10 @@ impl Intake {
     pub async fn channel(&self, payer: PartyId, channel: ChannelId) -> Result<ChannelState, Busy> {
         match self.question(payer.shard(self.0.shards), What::Channel(channel)).await? {
             Reply::Channel(state) => Ok(state),
-            reply @ (Reply::Newest(_) | Reply::Exposure(_) | Reply::Figures(_)) => {
+            reply @ (Reply::Newest(_)
+            | Reply::Exposure(_)
+            | Reply::Figures(_)
+            | Reply::Gauges(_)) => {
                 panic!("{reply:?} to a channel")
             }
         }
@@ -204,7 +208,10 @@ impl Intake {
     ) -> Result<Option<Evidence>, Busy> {
         match self.question(payer.shard(self.0.shards), What::Newest(channel)).await? {
             Reply::Newest(evidence) => Ok(evidence),
-            reply @ (Reply::Channel(_) | Reply::Exposure(_) | Reply::Figures(_)) => {
+            reply @ (Reply::Channel(_)
+            | Reply::Exposure(_)
+            | Reply::Figures(_)
+            | Reply::Gauges(_)) => {
                 panic!("{reply:?} to the newest voucher")
             }
         }
@@ -246,7 +253,10 @@ impl Intake {
                     sum.channels += figures.channels;
                     sum.credited += figures.credited;
                 }
-                reply @ (Reply::Newest(_) | Reply::Exposure(_) | Reply::Channel(_)) => {
+                reply @ (Reply::Newest(_)
+                | Reply::Exposure(_)
+                | Reply::Channel(_)
+                | Reply::Gauges(_)) => {
                     panic!("{reply:?} to figures")
                 }
             }
@@ -254,10 +264,40 @@ impl Intake {
         Ok(sum)
     }
 
+    /// What the open window holds over all shards, by asset: sums of what was credited, and the largest of
+    /// the exposures.
+    ///
+    /// # Errors
+    /// `Busy`.
+    pub async fn gauges(&self) -> Result<BTreeMap<AssetNumber, Gauge>, Busy> {
+        let mut all: BTreeMap<AssetNumber, Gauge> = BTreeMap::new();
+        for shard in 0..self.0.shards {
+            match self.question(shard, What::Gauges).await? {
+                Reply::Gauges(gauges) => {
+                    for (asset, gauge) in gauges {
+                        let held = all.entry(asset).or_default();
+                        held.gross = held.gross.plus(gauge.gross);
+                        held.exposure = held.exposure.max(gauge.exposure);
+                    }
+                }
+                reply @ (Reply::Newest(_)
+                | Reply::Exposure(_)
+                | Reply::Channel(_)
+                | Reply::Figures(_)) => {
+                    panic!("{reply:?} to gauges")
+                }
+            }
+        }
+        Ok(all)
+    }
+
     async fn ask_exposure(&self, party: PartyId, what: What) -> Result<Exposure, Busy> {
         match self.question(party.shard(self.0.shards), what).await? {
             Reply::Exposure(exposure) => Ok(exposure),
-            reply @ (Reply::Newest(_) | Reply::Channel(_) | Reply::Figures(_)) => {
+            reply @ (Reply::Newest(_)
+            | Reply::Channel(_)
+            | Reply::Figures(_)
+            | Reply::Gauges(_)) => {
                 panic!("{reply:?} to an exposure")
             }
         }

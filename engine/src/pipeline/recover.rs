@@ -235,14 +235,18 @@ fn past_event(
         | Event::EngineKeySet(_)
         | Event::WindowCut(_)
         | Event::WindowSealed(_)
+        | Event::WindowDisputed(_)
+        | Event::DisputeEnded(_)
         | Event::BatchApproved(_)
-        | Event::BatchAborted(_) => Made::Nothing,
+        | Event::BatchAborted(_)
+        | Event::LegsSubmitted(_)
+        | Event::LegsMoved(_)
+        | Event::LegProposed(_)
+        | Event::ExposureReleased(_) => Made::Nothing,
     };
     state.control.apply(lsn, at, event, made);
     for shard in &mut state.shards {
-        // No channel is held yet, so what leaves at a cut is empty.
-        drop(shard.apply(lsn, event));
-        drop(shard.leave(usize::MAX));
+        shard.apply_past(lsn, event);
     }
     Ok(())
 }

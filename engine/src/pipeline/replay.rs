@@ -164,8 +164,14 @@ impl<'a> Replaying<'a> {
             | Event::DepositRecorded(_)
             | Event::EngineKeySet(_)
             | Event::WindowCut(_)
+            | Event::WindowDisputed(_)
+            | Event::DisputeEnded(_)
             | Event::BatchApproved(_)
-            | Event::BatchAborted(_) => Made::Nothing,
+            | Event::BatchAborted(_)
+            | Event::LegsSubmitted(_)
+            | Event::LegsMoved(_)
+            | Event::LegProposed(_)
+            | Event::ExposureReleased(_) => Made::Nothing,
         };
         self.control.apply(record.lsn, record.at, &event, made);
         let event = Arc::new(event);

@@ -1,0 +1,171 @@
+//! Settlement, as the events say: what left, where each leg stood, what became owed again, and what was
+//! settled for whom. Followed with the legs that the audit computed itself.
+
+use super::batches::{Seen, State};
+use super::difference::Difference;
+use super::sums::per_party;
+use crate::ledger::event::{ExposureReleased, LegRun, LegsMoved, LegsSubmitted};
+use crate::ledger::{BatchContent, LegState, Obligation, Payment};
+use crate::types::{PartyId, Total};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What a batch carries on, and what deposits pay of it.
+pub(super) type Left<'a> = (&'a [Obligation], &'a [(PartyId, Total)]);
+
+/// The legs of one batch. Without its windows' evidence, `payments` is not known.
+pub(super) struct Legs {
+    payments: Option<Vec<Payment>>,
+    states: BTreeMap<u32, LegState>,
+    submissions: Vec<(Vec<LegRun>, u32)>,
+    released: BTreeSet<u32>,
+    rejected: BTreeMap<PartyId, u128>,
+    dust_owed: bool,
+}
+
+impl Legs {
+    pub fn new(content: Option<&BatchContent>) -> Self {
+        let payments = content.map(|content| content.legs.iter().map(|leg| leg.payment).collect());
+        let (states, submissions, released) = Default::default();
+        let (rejected, dust_owed) = (BTreeMap::new(), false);
+        Self { payments, states, submissions, released, rejected, dust_owed }
+    }
+
+    fn state(&self, leg: u32) -> LegState {
+        self.states.get(&leg).copied().unwrap_or(LegState::Ready)
+    }
+
+    fn has(&self, leg: u32) -> bool {
+        self.payments.as_ref().is_none_or(|payments| (leg as usize) < payments.len())
+    }
+
+    /// Whether nothing has left.
+    pub fn are_untouched(&self) -> bool {
+        self.states.is_empty() && self.submissions.is_empty()
+    }
+
+    /// Whether there is no leg at all; `None` if that is not known.
+    pub fn are_none(&self) -> Option<bool> {
+        self.payments.as_ref().map(Vec::is_empty)
+    }
+
+    /// The first time that it is asked: whether the batch's dust is owed from now on.
+    pub fn dust(&mut self) -> bool {
+        !std::mem::replace(&mut self.dust_owed, true)
+    }
+
+    /// Follows a submission.
+    pub fn submit(&mut self, e: &LegsSubmitted) -> Result<(), Difference> {
+        let wrong = |found: &str| Difference::new("a submission", "one that may follow", found);
+        if let Some((legs, attempts)) = self.submissions.get_mut(e.submission as usize) {
+            if (&*legs, *attempts) != (&e.legs, e.attempt) {
+                return Err(wrong("another attempt at other legs, or not the next one"));
+            }
+            *attempts += 1;
+            return Ok(());
+        }
+        if e.submission as usize != self.submissions.len() || e.attempt != 0 {
+            return Err(wrong("one out of turn"));
+        }
+        for run in &e.legs {
+            let end = run.first.checked_add(run.count);
+            for leg in run.first..end.ok_or_else(|| wrong("more legs than there are"))? {
+                if !self.has(leg) || self.state(leg) != LegState::Ready {
+                    return Err(wrong("a leg that is not READY"));
+                }
+                self.states.insert(leg, LegState::Sent);
+            }
+        }
+        self.submissions.push((e.legs.clone(), 1));
+        Ok(())
+    }
+
+    /// Follows moves; gives what is owed again.
+    pub fn moved(&mut self, e: &LegsMoved) -> Result<Vec<Obligation>, Difference> {
+        let mut again = Vec::new();
+        for one in &e.moves {
+            let from = self.state(one.leg);
+            if !self.has(one.leg) || !from.may_move(one.to, e.mover) {
+                let found = format!("leg {} from {} to {}", one.leg, from.name(), one.to.name());
+                return Err(Difference::new("a leg's move", "one of the table", found));
+            }
+            let said = (one.payer, one.payee, one.amount);
+            if let Some(payments) = &self.payments {
+                let leg = payments[one.leg as usize];
+                if said != (leg.from, leg.to, leg.amount) {
+                    let (expected, found) = (format!("{leg:?}"), format!("{said:?}"));
+                    return Err(Difference::new("what a leg's move moves", expected, found));
+                }
+            }
+            self.states.insert(one.leg, one.to);
+            if one.to.is_owed_again() {
+                let (payer, payee, amount) = said;
+                again.push(Obligation { payer, payee, amount });
+            }
+            if one.to == LegState::Rejected {
+                let sum = self.rejected.entry(one.payer).or_default();
+                *sum = sum.checked_add(one.amount.0).ok_or_else(|| {
+                    Difference::new("the sum of a party's rejected legs", "a sum of money", "more")
+                })?;
+            }
+        }
+        Ok(again)
+    }
+
+    /// Whether every leg of a party has ended.
+    fn ended(&self, party: PartyId) -> bool {
+        let payments = self.payments.iter().flatten().enumerate();
+        let mut own = payments.filter(|(_, leg)| leg.from == party || leg.to == party);
+        own.all(|(place, _)| u32::try_from(place).is_ok_and(|leg| self.state(leg).has_ended()))
+    }
+
+    /// Checks what was settled for parties. `owed` is what each owed in the batch's windows, ordered; if it
+    /// is not known, nothing but that nobody is released twice is checked.
+    pub fn released(
+        &mut self,
+        e: &ExposureReleased,
+        owed: Option<&[(PartyId, u128)]>,
+        content: Option<Left<'_>>,
+    ) -> Result<(), Difference> {
+        for one in &e.releases {
+            if !self.released.insert(one.place) {
+                let found = format!("{} a second time", one.party);
+                return Err(Difference::new("whose exposure is released", "once a batch", found));
+            }
+            let (Some(owed), Some((carries, prefunded))) = (owed, content) else { continue };
+            let place = one.place as usize;
+            let Some(&(party, sum)) = owed.get(place).filter(|(party, _)| *party == one.party)
+            else {
+                let found = one.party;
+                return Err(Difference::new("the party at this place of the dues", "it", found));
+            };
+            let dust = carries.iter().filter(|carry| carry.payer == party);
+            let dust = dust.fold(0u128, |sum, carry| sum.saturating_add(carry.amount.0));
+            let rejected = self.rejected.get(&party).copied().unwrap_or(0);
+            let settled = sum.checked_sub(dust).and_then(|sum| sum.checked_sub(rejected));
+            let paid = prefunded.iter().find(|(of, _)| *of == party).map_or(0, |(_, paid)| paid.0);
+            let said = (Some(one.unsettled.0), one.prefund.0);
+            if said != (settled, paid) || !self.ended(party) {
+                let expected =
+                    format!("{settled:?} owed less, {paid} of deposits, once all legs ended");
+                return Err(Difference::new("what was settled", expected, format!("{said:?}")));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What each party but the clearing account owed as payer, over several windows, ordered by party.
+pub(super) fn owed<'a>(
+    windows: impl Iterator<Item = &'a [(PartyId, u128)]>,
+) -> Option<Vec<(PartyId, u128)>> {
+    per_party(windows.flatten().filter(|(party, _)| *party != PartyId::CLEARING).copied().collect())
+}
+
+/// Whether a batch that stands at `state` may be aborted.
+pub(super) fn may_abort(seen: &Seen) -> bool {
+    match seen.state {
+        State::Computed => true,
+        State::Approved => seen.legs.are_untouched() && seen.legs.are_none() != Some(true),
+        State::Aborted => false,
+    }
+}
