@@ -1,5 +1,6 @@
 #!/bin/sh
-# The Python end-to-end test: a client that shares no code with the engine, only the .proto files.
+# The Python tests: the golden ACH files before validators of others, and end to end a client that
+# shares no code with the engine, only the .proto files.
 # Makes a venv outside the clone (once per set of requirements) and stubs in a temporary folder.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
@@ -10,7 +11,7 @@ if [ ! -x "$engine" ]; then
     exit 1
 fi
 
-key=$(cksum "$here/requirements.txt" | cut -d ' ' -f 1)-$(python3 -c 'import sys; print(sys.hexversion)')
+key=$(cat "$here/requirements.txt" "$here/requirements-nacha.txt" | cksum | cut -d ' ' -f 1)-$(python3 -c 'import sys; print(sys.hexversion)')
 venv=${TALLYSTICK_VENV:-$HOME/.cache/tallystick-venv}/$key
 # Marked ready at the very end, so that an interrupted install is never taken for a whole one.
 if [ ! -e "$venv/ready" ]; then
@@ -18,8 +19,17 @@ if [ ! -e "$venv/ready" ]; then
     mkdir -p "$(dirname "$venv")"
     python3 -m venv "$venv"
     "$venv/bin/pip" install --quiet --disable-pip-version-check --requirement "$here/requirements.txt"
+    "$venv/bin/pip" install --quiet --disable-pip-version-check --no-deps \
+        --requirement "$here/requirements-nacha.txt"
     touch "$venv/ready"
 fi
+
+PYTHONDONTWRITEBYTECODE=1 "$venv/bin/python" "$here/nacha.py" \
+    --golden "$root/engine/src/rails/golden"
+# A bank that shares no code with the engine makes its answers anew: they are those that the engine's own
+# tests read.
+PYTHONDONTWRITEBYTECODE=1 "$venv/bin/python" "$here/bank.py" \
+    --check "$root/engine/src/rails/iso20022/answers"
 
 work=$(mktemp -d)
 trap 'rm -rf -- "$work"' EXIT INT TERM

@@ -1,14 +1,28 @@
-//! The rail `iso20022`: bank files, pain.001.001.09.
+//! The rail `iso20022`: bank files, pain.001.001.09, and what banks send back.
 //!
 //! Owns the fields of an account (iban, bic) and of the clearing account (name, iban, bic), what
-//! can be expressed in which currency, and the file. Never reads a bank's answer, and never
-//! collects money: a credit transfer only pays, so pay-ins are not in the file.
-//! `docs/RAIL-ISO20022.md` tells operators all of it.
+//! can be expressed in which currency, the file, and what pain.002, camt.053 and camt.054 say of
+//! its legs. Never decides whether a leg may move, and never collects money: a credit transfer only
+//! pays, so pay-ins are not in the file. `docs/RAIL-ISO20022.md` tells operators all of it.
 
+mod answer;
 mod calendar;
+mod camt;
 mod currency;
+mod ids;
+mod legs;
 mod pain001;
+mod pain002;
+mod parts;
+mod problem;
+mod read;
 mod text;
+mod xml;
+
+pub use answer::{Answer, Direction, Kind, Money, Note, Reason, Report, Scope, Summary};
+pub use legs::{Legs, Misfit};
+pub use problem::{Problem, ReadError};
+pub use read::{read, read_stream};
 
 pub(super) use currency::{Amounts, policy};
 pub(super) use pain001::render;
@@ -87,3 +101,6 @@ pub fn amounts(content: &BatchContent) -> Amounts {
     assert_eq!(content.head.policy.rail, Rail::Iso20022, "a batch is exported by its own rail");
     Amounts::new(&content.head.asset, content.head.policy.unit)
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,8 +1,11 @@
 //! Text that every bank takes: the character set of the SEPA implementation guidelines
 //! (EPC217-08: a-z A-Z 0-9 / - ? : ( ) . , ' + and space).
 //!
-//! Owns how other characters are replaced. Never fails: a name may look worse in a bank file than
-//! in the ledger, but it never keeps a payment back. CSV and JSON keep it as it is.
+//! Owns which characters are carried; `latin` says what stands for the others. Never fails: a name
+//! may look worse in a bank file than in the ledger, but it never keeps a payment back. CSV and JSON
+//! keep it as it is.
+
+use super::super::latin::folded;
 
 /// What stands where a text is needed and nothing is left of it.
 pub const NOT_PROVIDED: &str = "NOTPROVIDED";
@@ -42,62 +45,6 @@ pub fn name(name: &str) -> String {
 
 fn is_carried(c: char) -> bool {
     c.is_ascii_alphanumeric() || "/-?:().,'+ ".contains(c)
-}
-
-/// The nearest text within the set: letters of Latin-1 and Latin Extended-A without their marks.
-fn folded(c: char) -> &'static str {
-    match c {
-        'À'..='Å' | 'Ā' | 'Ă' | 'Ą' => "A",
-        'à'..='å' | 'ā' | 'ă' | 'ą' => "a",
-        'Æ' => "AE",
-        'æ' => "ae",
-        'Ç' | 'Ć' | 'Ĉ' | 'Ċ' | 'Č' => "C",
-        'ç' | 'ć' | 'ĉ' | 'ċ' | 'č' => "c",
-        'Ð' | 'Ď' | 'Đ' => "D",
-        'ð' | 'ď' | 'đ' => "d",
-        'È'..='Ë' | 'Ē' | 'Ĕ' | 'Ė' | 'Ę' | 'Ě' => "E",
-        'è'..='ë' | 'ē' | 'ĕ' | 'ė' | 'ę' | 'ě' => "e",
-        'Ĝ' | 'Ğ' | 'Ġ' | 'Ģ' => "G",
-        'ĝ' | 'ğ' | 'ġ' | 'ģ' => "g",
-        'Ĥ' | 'Ħ' => "H",
-        'ĥ' | 'ħ' => "h",
-        'Ì'..='Ï' | 'Ĩ' | 'Ī' | 'Ĭ' | 'Į' | 'İ' => "I",
-        'ì'..='ï' | 'ĩ' | 'ī' | 'ĭ' | 'į' | 'ı' => "i",
-        'Ĵ' => "J",
-        'ĵ' => "j",
-        'Ķ' => "K",
-        'ķ' | 'ĸ' => "k",
-        'Ĺ' | 'Ļ' | 'Ľ' | 'Ŀ' | 'Ł' => "L",
-        'ĺ' | 'ļ' | 'ľ' | 'ŀ' | 'ł' => "l",
-        'Ñ' | 'Ń' | 'Ņ' | 'Ň' | 'Ŋ' => "N",
-        'ñ' | 'ń' | 'ņ' | 'ň' | 'ŉ' | 'ŋ' => "n",
-        'Ò'..='Ö' | 'Ø' | 'Ō' | 'Ŏ' | 'Ő' => "O",
-        'ò'..='ö' | 'ø' | 'ō' | 'ŏ' | 'ő' => "o",
-        'Œ' => "OE",
-        'œ' => "oe",
-        'Ŕ' | 'Ŗ' | 'Ř' => "R",
-        'ŕ' | 'ŗ' | 'ř' => "r",
-        'Ś' | 'Ŝ' | 'Ş' | 'Š' | 'Ș' => "S",
-        'ś' | 'ŝ' | 'ş' | 'š' | 'ș' | 'ſ' => "s",
-        'ß' => "ss",
-        'ẞ' => "SS",
-        'Ţ' | 'Ť' | 'Ŧ' | 'Ț' => "T",
-        'ţ' | 'ť' | 'ŧ' | 'ț' => "t",
-        'Þ' => "TH",
-        'þ' => "th",
-        'Ù'..='Ü' | 'Ũ' | 'Ū' | 'Ŭ' | 'Ů' | 'Ű' | 'Ų' => "U",
-        'ù'..='ü' | 'ũ' | 'ū' | 'ŭ' | 'ů' | 'ű' | 'ų' => "u",
-        'Ŵ' => "W",
-        'ŵ' => "w",
-        'Ý' | 'Ŷ' | 'Ÿ' => "Y",
-        'ý' | 'ÿ' | 'ŷ' => "y",
-        'Ź' | 'Ż' | 'Ž' => "Z",
-        'ź' | 'ż' | 'ž' => "z",
-        '&' => "+",
-        '_' | '‐'..='―' => "-",
-        '‘' | '’' | '`' | '´' => "'",
-        _ => ".",
-    }
 }
 
 #[cfg(test)]

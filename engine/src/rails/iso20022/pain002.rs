@@ -1,0 +1,306 @@
+//! pain.002: what the bank thinks of a file, customer payment status report.
+//!
+//! Owns what each status means. Statuses stand at three levels: the message, a payment information
+//! block, a transaction. One without a status has that of the level above. Reports leave narrow
+//! before wide, and a wide one decides nothing where the bank said something else of a transaction
+//! that it did not name. `docs/RAIL-ISO20022.md` says it all in one table.
+
+use super::super::status::LegWord;
+use super::answer::{Direction, Money, Note, Reason, Report, Scope, Summary, Visit};
+use super::parts::{add_reason, header, money};
+use super::problem::{Problem, ReadError};
+use super::text::NOT_PROVIDED;
+use super::xml::Xml;
+use std::io::BufRead;
+
+/// What a status means for a leg; `None`: nothing to act on.
+///
+/// PDNG means that checks go on: the bank has the payment, and it is not final, which is what
+/// Accepted says. PART is no status of a leg: some of those below are rejected.
+fn word(status: &str) -> Option<LegWord> {
+    match status {
+        "RCVD" | "PDNG" | "PATC" | "ACTC" | "ACCP" | "ACFC" | "ACSP" | "ACWC" | "ACWP" | "ACPD"
+        | "ACIS" | "PRES" => Some(LegWord::Accepted),
+        "ACSC" | "ACCC" => Some(LegWord::Confirmed),
+        "RJCT" | "CANC" => Some(LegWord::Rejected),
+        // PART, BLCK, payee name checks (RCVC, RVNC, ...) and whatever the lists grow by.
+        _ => None,
+    }
+}
+
+/// A status with its reason.
+#[derive(Debug, Clone, Default)]
+struct Status {
+    code: String,
+    reason: Reason,
+}
+
+/// What else the bank said of transactions that a wide report would cover, above all of those that
+/// it did not name.
+#[derive(Default)]
+struct Unnamed(Vec<Option<LegWord>>);
+
+impl Unnamed {
+    fn add(&mut self, word: Option<LegWord>) {
+        if !self.0.contains(&word) {
+            self.0.push(word);
+        }
+    }
+
+    fn join(&mut self, other: &Self) {
+        other.0.iter().for_each(|&word| self.add(word));
+    }
+
+    /// What a wide report may still say.
+    fn leaves(&self, word: Option<LegWord>) -> Option<LegWord> {
+        word.filter(|_| self.0.iter().all(|unnamed| *unnamed == word))
+    }
+}
+
+/// The message that is answered.
+struct Group {
+    id: String,
+    status: Status,
+    /// Whether it is one that this rail sends.
+    ours: bool,
+}
+
+/// The status of a payment information block, until it is known that the next block is another.
+struct Wide {
+    id: String,
+    status: Status,
+    unnamed: Unnamed,
+}
+
+/// Reads the body of a status report.
+pub fn report<R: BufRead, E: From<ReadError>>(
+    xml: &mut Xml<R>,
+    summary: &mut Summary,
+    visit: Visit<'_, E>,
+) -> Result<(), E> {
+    let (mut head, mut group, mut held) = (None, None, None::<Wide>);
+    let mut unnamed = Unnamed::default();
+    while let Some(name) = xml.child()? {
+        match name {
+            "GrpHdr" => {
+                xml.once(&head, name)?;
+                head = Some(header(xml, summary)?);
+            }
+            "OrgnlGrpInfAndSts" => {
+                xml.once(&group, name)?;
+                group = Some(original_group(xml)?);
+            }
+            "OrgnlPmtInfAndSts" => match &group {
+                None => return Err(xml.missing("OrgnlGrpInfAndSts", "the report so far").into()),
+                Some(group) if group.ours => {
+                    let block = block(xml, group, summary, visit)?;
+                    unnamed.join(&block.unnamed);
+                    if let Some(before) = merge(&mut held, block) {
+                        hand_out(before, summary, visit)?;
+                    }
+                }
+                Some(_) => xml.skip()?,
+            },
+            _ => xml.skip()?,
+        }
+    }
+    head.ok_or_else(|| xml.missing("GrpHdr", "CstmrPmtStsRpt"))?;
+    let group = group.ok_or_else(|| xml.missing("OrgnlGrpInfAndSts", "CstmrPmtStsRpt"))?;
+    if !group.ours {
+        summary.note(Note::NotOurKind { answers: group.id });
+        return Ok(());
+    }
+    if let Some(last) = held {
+        hand_out(last, summary, visit)?;
+    }
+    wide(Scope::Message { id: group.id }, group.status, &unnamed, summary, visit)
+}
+
+/// Keeps a block back, because some banks repeat it for each of its transactions. Returns the one
+/// before if that was another.
+fn merge(held: &mut Option<Wide>, block: Wide) -> Option<Wide> {
+    match held {
+        Some(before) if before.id == block.id => {
+            before.unnamed.join(&block.unnamed);
+            if before.status.code.is_empty() {
+                before.status = block.status;
+            } else if !block.status.code.is_empty() {
+                // Two words for the same transactions are none.
+                before.unnamed.add(word(&block.status.code));
+            }
+            None
+        }
+        Some(_) | None => held.replace(block),
+    }
+}
+
+fn hand_out<E>(block: Wide, summary: &mut Summary, visit: Visit<'_, E>) -> Result<(), E> {
+    wide(Scope::Payment { id: block.id }, block.status, &block.unnamed, summary, visit)
+}
+
+fn original_group<R: BufRead>(xml: &mut Xml<R>) -> Result<Group, ReadError> {
+    let (mut id, mut kind, mut code) = (None, None, None);
+    let mut reason = Reason::default();
+    while let Some(name) = xml.child()? {
+        match name {
+            "OrgnlMsgId" => xml.fill(&mut id, name)?,
+            "OrgnlMsgNmId" => xml.fill(&mut kind, name)?,
+            "GrpSts" => xml.fill(&mut code, name)?,
+            "StsRsnInf" => add_reason(xml, &mut reason)?,
+            _ => xml.skip()?,
+        }
+    }
+    let within = "OrgnlGrpInfAndSts";
+    let id: String = id.ok_or_else(|| xml.missing("OrgnlMsgId", within))?;
+    let kind: String = kind.ok_or_else(|| xml.missing("OrgnlMsgNmId", within))?;
+    // Written as "pain.001.001.09", "pain.001" or with the namespace in front. The answer to a
+    // request for cancellation names the same transactions, and its RJCT means that they stay.
+    let ours = kind.to_ascii_lowercase().contains("pain.001");
+    let id = if ours { id } else { kind };
+    Ok(Group { id, ours, status: Status { code: code.unwrap_or_default(), reason } })
+}
+
+/// The transactions of one payment information block.
+fn block<R: BufRead, E: From<ReadError>>(
+    xml: &mut Xml<R>,
+    group: &Group,
+    summary: &mut Summary,
+    visit: Visit<'_, E>,
+) -> Result<Wide, E> {
+    let (mut id, mut code, mut reason) = (None, None, Reason::default());
+    let mut unnamed = Unnamed::default();
+    let mut inherited: Option<Status> = None;
+    while let Some(name) = xml.child()? {
+        // What transactions have from above is complete when the first of them begins.
+        if inherited.is_some() && name != "TxInfAndSts" {
+            return Err(xml.error(Problem::Misplaced(name)).into());
+        }
+        match name {
+            "OrgnlPmtInfId" => xml.fill(&mut id, name)?,
+            "PmtInfSts" => xml.fill(&mut code, name)?,
+            "StsRsnInf" => add_reason(xml, &mut reason)?,
+            "TxInfAndSts" => {
+                let above = inherited.get_or_insert_with(|| match &code {
+                    Some(code) => Status { code: String::clone(code), reason: reason.clone() },
+                    None => group.status.clone(),
+                });
+                let within = id.as_deref().unwrap_or(&group.id);
+                if let Some(word) = transaction(xml, above, within, summary, visit)? {
+                    unnamed.add(word);
+                }
+            }
+            _ => xml.skip()?,
+        }
+    }
+    let id: String = id.ok_or_else(|| xml.missing("OrgnlPmtInfId", "OrgnlPmtInfAndSts"))?;
+    Ok(Wide { id, status: Status { code: code.unwrap_or_default(), reason }, unnamed })
+}
+
+/// Hands out the status of a payment information block or of the message, if it has one.
+fn wide<E>(
+    scope: Scope,
+    status: Status,
+    unnamed: &Unnamed,
+    summary: &mut Summary,
+    visit: Visit<'_, E>,
+) -> Result<(), E> {
+    if status.code.is_empty() {
+        return Ok(());
+    }
+    let word = unnamed.leaves(word(&status.code));
+    note_change(&scope, &status, summary);
+    visit(Report {
+        scope,
+        word,
+        status: status.code,
+        direction: Direction::Out,
+        reference: String::new(),
+        reason: status.reason,
+        amount: None,
+        instructed: None,
+        account: String::new(),
+    })
+}
+
+/// Reads one transaction and hands out what is said of it. `Some`: what was said of one that is not
+/// named.
+fn transaction<R: BufRead, E: From<ReadError>>(
+    xml: &mut Xml<R>,
+    above: &Status,
+    within: &str,
+    summary: &mut Summary,
+    visit: Visit<'_, E>,
+) -> Result<Option<Option<LegWord>>, E> {
+    let (mut key, mut code, mut reason) = (None, None, Reason::default());
+    let (mut booked, mut cleared, mut of_status) = (None, None, None);
+    let mut amount = None;
+    while let Some(name) = xml.child()? {
+        match name {
+            "OrgnlEndToEndId" => xml.fill(&mut key, name)?,
+            "TxSts" => xml.fill(&mut code, name)?,
+            "StsRsnInf" => add_reason(xml, &mut reason)?,
+            "AcctSvcrRef" => xml.fill(&mut booked, name)?,
+            "ClrSysRef" => xml.fill(&mut cleared, name)?,
+            "StsId" => xml.fill(&mut of_status, name)?,
+            "OrgnlTxRef" => {
+                xml.once(&amount, name)?;
+                amount = Some(original_amount(xml)?);
+            }
+            _ => xml.skip()?,
+        }
+    }
+    let status = Status {
+        code: code.unwrap_or_else(|| above.code.clone()),
+        reason: if reason.is_empty() { above.reason.clone() } else { reason },
+    };
+    let (word, amount) = (word(&status.code), amount.flatten());
+    let key = key.unwrap_or_default().to_ascii_uppercase();
+    if key.is_empty() || key == NOT_PROVIDED {
+        let (within, reason) = (within.to_owned(), status.reason.to_string());
+        summary.note(Note::Unnamed { within, status: status.code, reason, amount });
+        return Ok(Some(word));
+    }
+    let scope = Scope::Leg { key };
+    note_change(&scope, &status, summary);
+    visit(Report {
+        scope,
+        word,
+        status: status.code,
+        direction: Direction::Out,
+        reference: booked.or(cleared).or(of_status).unwrap_or_default(),
+        reason: status.reason,
+        amount,
+        instructed: None,
+        account: String::new(),
+    })?;
+    Ok(None)
+}
+
+fn note_change(scope: &Scope, status: &Status, summary: &mut Summary) {
+    if status.code == "ACWC" {
+        let (scope, reason) = (scope.clone(), status.reason.to_string());
+        summary.note(Note::Changed { scope, reason });
+    }
+}
+
+/// The amount of the original transaction, if the bank repeats it.
+fn original_amount<R: BufRead>(xml: &mut Xml<R>) -> Result<Option<Money>, ReadError> {
+    let mut found = None;
+    while let Some(name) = xml.child()? {
+        if name != "Amt" {
+            xml.skip()?;
+            continue;
+        }
+        xml.once(&found, name)?;
+        while let Some(name) = xml.child()? {
+            match name {
+                "InstdAmt" => {
+                    xml.once(&found, name)?;
+                    found = Some(money(xml, name)?);
+                }
+                _ => xml.skip()?,
+            }
+        }
+    }
+    Ok(found)
+}

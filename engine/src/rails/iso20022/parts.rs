@@ -1,0 +1,85 @@
+//! Parts that the messages of banks share: the header, amounts, reasons.
+//!
+//! Owns how each is read. Never what it means for a leg.
+
+use super::answer::{Money, Reason, Summary, add};
+use super::problem::ReadError;
+use super::xml::Xml;
+use std::io::BufRead;
+
+/// Reads the header of the bank's message.
+pub fn header<R: BufRead>(xml: &mut Xml<R>, summary: &mut Summary) -> Result<(), ReadError> {
+    let (mut id, mut created) = (None, None);
+    while let Some(name) = xml.child()? {
+        match name {
+            "MsgId" => xml.fill(&mut id, name)?,
+            "CreDtTm" => xml.fill(&mut created, name)?,
+            _ => xml.skip()?,
+        }
+    }
+    let id: String = id.ok_or_else(|| xml.missing("MsgId", "GrpHdr"))?;
+    add(&mut summary.id, "", &id);
+    add(&mut summary.created, "", &created.unwrap_or_default());
+    Ok(())
+}
+
+/// The amount in the element that was just opened.
+pub fn money<R: BufRead>(xml: &mut Xml<R>, name: &'static str) -> Result<Money, ReadError> {
+    let currency = xml.currency().to_owned();
+    let text = xml.text(name)?;
+    Money::parse(&text, &currency).ok_or_else(|| {
+        let found = format!("{text} {currency}");
+        xml.value(name, &found, "an amount of at most 18 digits with its currency in Ccy")
+    })
+}
+
+/// Reads one reason (of a status or of a return); further ones are added to the text.
+pub fn add_reason<R: BufRead>(xml: &mut Xml<R>, all: &mut Reason) -> Result<(), ReadError> {
+    let mut one = Reason::default();
+    let (mut code, mut proprietary) = (None, None);
+    while let Some(name) = xml.child()? {
+        match name {
+            "Orgtr" => originator(xml, &mut one.originator)?,
+            "Rsn" => {
+                while let Some(name) = xml.child()? {
+                    match name {
+                        "Cd" => xml.fill(&mut code, name)?,
+                        "Prtry" => xml.fill(&mut proprietary, name)?,
+                        _ => xml.skip()?,
+                    }
+                }
+            }
+            "AddtlInf" => add(&mut one.text, "; ", &xml.text(name)?),
+            _ => xml.skip()?,
+        }
+    }
+    add(&mut one.code, "", &code.unwrap_or_default());
+    add(&mut one.proprietary, "", &proprietary.unwrap_or_default());
+    if all.is_empty() {
+        *all = one;
+    } else {
+        add(&mut all.text, "; ", &one.to_string());
+    }
+    Ok(())
+}
+
+/// The first name or id of a party, at any depth.
+fn originator<R: BufRead>(xml: &mut Xml<R>, found: &mut String) -> Result<(), ReadError> {
+    let mut open = 1;
+    while open > 0 {
+        match xml.child()? {
+            None => open -= 1,
+            Some("OrgId" | "PrvtId" | "Othr") => open += 1,
+            // A party's own id is a group, that of an organisation or person a text.
+            Some("Id") if open == 1 => open += 1,
+            Some(name @ ("Nm" | "AnyBIC" | "BICOrBEI" | "LEI" | "Id")) => {
+                let text = xml.text(name)?;
+                if found.is_empty() {
+                    add(found, "", &text);
+                }
+            }
+            Some(_) => xml.skip()?,
+        }
+    }
+    Ok(())
+}
