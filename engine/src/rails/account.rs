@@ -31,6 +31,16 @@ pub enum AccountError {
     )]
     CardNumber { field: String },
     #[error(
+        "field {field:?} is no token of a payment provider: it begins with {prefixes} and goes on \
+         with letters, digits and underscores; give it as the provider's dashboard or API shows it"
+    )]
+    Token { field: &'static str, prefixes: &'static str },
+    #[error(
+        "the account can neither pay nor be paid; give customer and payment_method (a debtor), \
+         payout (a creditor), or all three"
+    )]
+    Useless,
+    #[error(
         "the IBAN has something else than letters and digits, or does not begin with two letters \
          and two digits; give it as on a bank statement, with or without spaces"
     )]
@@ -50,6 +60,41 @@ pub enum AccountError {
     BicForm,
     #[error("the name has no letter or digit that a bank file can carry; give it in Latin letters")]
     Name,
+    #[error(
+        "field {field:?} is no routing number: it has nine digits, of which the first two are 01-12, \
+         21-32, 61-72 or 80, or 00 for the government's; ask the bank for the one it uses for ACH"
+    )]
+    RoutingForm { field: &'static str },
+    #[error(
+        "the check digit of the routing number in field {field:?} does not match the rest; check it \
+         for typing errors"
+    )]
+    RoutingCheck { field: &'static str },
+    #[error(
+        "field {field:?} is no account number of a bank in the United States: 1 to {most} digits, \
+         letters and hyphens, not all of them zeros"
+    )]
+    AccountNumber { field: &'static str, most: usize },
+    #[error("field {field:?} must be one of: {allowed}")]
+    Choice { field: &'static str, allowed: &'static str },
+    #[error(
+        "field {field:?} must have 1 to {most} characters that a bank file can carry, a letter or \
+         digit among them; shorten it, or give it in Latin letters"
+    )]
+    Text { field: &'static str, most: usize },
+    #[error("field {field:?} must have {least} to {most} letters and digits")]
+    Code { field: &'static str, least: usize, most: usize },
+    #[error("field {field:?} is no address: 0x and 40 hexadecimal digits")]
+    AddressForm { field: &'static str },
+    #[error(
+        "the capital letters in field {field:?} are not the address's checksum (EIP-55); check it for \
+         typing errors"
+    )]
+    AddressCheck { field: &'static str },
+    #[error("field {field:?} must be another address: {why}")]
+    AddressUnfit { field: &'static str, why: &'static str },
+    #[error("field {field:?} must be {expected}")]
+    Number { field: &'static str, expected: &'static str },
 }
 
 impl AccountError {
@@ -94,6 +139,21 @@ fn is_card_number(text: &str) -> bool {
         text.chars().filter(|c| !grouped(c)).map(|c| c.to_digit(10)).collect();
     let Some(digits) = digits else { return false };
     (13..=19).contains(&digits.len()) && luhn(&digits)
+}
+
+/// Whether a text has 13 digits or more in a row, however they are grouped: a token that was made
+/// by putting something around a card number. The check digit is not asked for: a mistyped number
+/// is nearly a number. A random token of 24 letters and digits is hit less than once in 10^8.
+pub(super) fn hides_card_number(text: &str) -> bool {
+    let mut run = 0;
+    text.chars().any(|c| {
+        run = match c {
+            '0'..='9' => run + 1,
+            ' ' | '-' | '_' | '.' => run,
+            _ => 0,
+        };
+        run >= 13
+    })
 }
 
 fn luhn(digits: &[u32]) -> bool {

@@ -1,23 +1,38 @@
 //! Rails: the outside networks that execute legs.
 //!
-//! Owns which accounts a rail takes, what it can do with an asset and what its files look like.
-//! Never decides who owes what (`ledger::batch` does), never sends anything, reads no clock and no
-//! file: the same batch gives the same bytes for ever.
+//! Owns which accounts a rail takes, what it can do with an asset, what its files and calls look
+//! like and what its answers mean. Never decides who owes what (`ledger::batch` does) or where a
+//! leg stands, sends nothing of its own accord, reads no clock and no file: the same batch gives
+//! the same bytes for ever.
 //!
 //! An account is checked once, when it is registered; files are made from checked accounts only.
 
 mod account;
-mod iso20022;
+mod answers;
+pub mod card;
+#[cfg(feature = "evm")]
+pub mod evm;
+#[cfg(not(feature = "evm"))]
+#[path = "evm_absent.rs"]
+mod evm;
+pub mod iso20022;
+mod latin;
+pub mod nacha;
+mod parts;
 mod sink;
+pub mod status;
 mod table;
 
 pub use account::AccountError;
+pub use answers::Answer;
 pub use iso20022::{CLEARING_PLACEHOLDER, is_placeholder};
+pub use parts::{Part, split};
 pub use sink::Taker;
+pub use status::{LegReport, LegWord};
 
 use crate::ledger::event::RailAccount;
 use crate::ledger::{BatchContent, Policy, Rail, Refusal};
-use crate::types::AssetDef;
+use crate::types::{AssetDef, Total};
 use std::collections::BTreeMap;
 
 /// Every rail for which a party may register an account. The engine settles on those of
@@ -38,6 +53,9 @@ pub fn check_account(
     }
     let fields = match Rail::from_name(rail) {
         Some(Rail::Iso20022) => iso20022::check_account(fields)?,
+        Some(Rail::Nacha) => nacha::check_account(fields)?,
+        Some(Rail::Card) => card::check_account(fields)?,
+        Some(Rail::Evm) => evm::check_account(fields)?,
         None => fields.iter().map(|(name, value)| (name.clone(), value.clone())).collect(),
     };
     Ok(RailAccount { rail: rail.to_owned(), fields })
@@ -55,15 +73,22 @@ pub fn check_clearing(
     account::check_limits(fields)?;
     match rail {
         Rail::Iso20022 => iso20022::check_clearing(fields),
+        Rail::Nacha => nacha::check_clearing(fields),
+        Rail::Card => card::check_clearing(fields),
+        Rail::Evm => evm::check_clearing(fields),
     }
 }
 
-/// A clearing account that no bank has: for a first try-out, when none is configured.
+/// A clearing account that no bank has: for a first try-out, when none is configured. Empty where there
+/// is nothing to try out without a real one.
 #[must_use]
 pub fn placeholder(rail: Rail) -> Vec<(String, String)> {
     let own = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
     match rail {
         Rail::Iso20022 => CLEARING_PLACEHOLDER.map(own).to_vec(),
+        Rail::Nacha => nacha::CLEARING_PLACEHOLDER.map(own).to_vec(),
+        Rail::Card => card::CLEARING_PLACEHOLDER.map(own).to_vec(),
+        Rail::Evm => Vec::new(),
     }
 }
 
@@ -78,29 +103,81 @@ pub fn policy(
 ) -> Result<Policy, Refusal> {
     match rail {
         Rail::Iso20022 => iso20022::policy(asset, clearing),
+        Rail::Nacha => nacha::policy(asset, clearing),
+        Rail::Card => card::policy(asset, clearing),
+        Rail::Evm => evm::policy(asset, clearing),
+    }
+}
+
+/// Whether the rail can carry a computed batch: what `policy` cannot see, such as accounts from before
+/// the rail checked them. A batch that this refuses must not be created: it has no files.
+///
+/// # Errors
+/// `Refusal::RailUnfit` that says which leg or account is wrong.
+pub fn check_batch(content: &BatchContent) -> Result<(), Refusal> {
+    let rail = content.head.policy.rail;
+    let unfit = |why: String| {
+        Err(Refusal::RailUnfit { rail: rail.name(), asset: content.head.asset.number, why })
+    };
+    match rail {
+        Rail::Iso20022 => Ok(()),
+        Rail::Nacha => {
+            nacha::files(content, 0).map_or_else(|why| unfit(why.to_string()), |_| Ok(()))
+        }
+        Rail::Card => {
+            card::check_batch(content).map_or_else(|why| unfit(why.to_string()), |()| Ok(()))
+        }
+        Rail::Evm => Ok(()),
     }
 }
 
 /// Hands the files of a batch to `write`, one after the other, each in pieces of at most
-/// `EXPORT_CHUNK_BYTES`: the rail's own file (none if there is nothing to pay out), then all legs
-/// as CSV and as JSON. The same batch gives the same bytes.
+/// `EXPORT_CHUNK_BYTES`: the rail's own files (none if there is nothing to move), then all legs as
+/// CSV and as JSON. The same batch gives the same bytes. `check_batch` has let it through.
 ///
 /// # Errors
 /// What `write` fails with; it is not called again.
 pub fn export<E>(content: &BatchContent, write: Taker<'_, E>) -> Result<(), E> {
     let short = short_id(content);
-    let amount = match content.head.policy.rail {
+    match content.head.policy.rail {
         Rail::Iso20022 => {
             if content.legs.iter().any(|leg| !leg.payment.is_pay_in()) {
                 let name = format!("{short}.pain.001.xml");
-                sink::file(&name, write, |out| iso20022::render(content, out))?;
+                sink::file(&name, write, |out| iso20022::render(content, 0, out))?;
             }
-            iso20022::amounts(content)
         }
-    };
-    let amount = |sum| amount.text(sum);
-    sink::file(&format!("{short}.legs.csv"), write, |out| table::csv(content, &amount, out))?;
-    sink::file(&format!("{short}.legs.json"), write, |out| table::json(content, &amount, out))
+        Rail::Nacha => {
+            let parts = nacha::files(content, 0).expect("check_batch() let the batch through");
+            for part in &parts {
+                let name = format!("{short}.{}.ach", part.number());
+                sink::file(&name, write, |out| nacha::render(content, part, out))?;
+            }
+        }
+        Rail::Card | Rail::Evm => {}
+    }
+    let amount = amounts(content);
+    sink::file(&format!("{short}.legs.csv"), write, |out| table::csv(content, &*amount, out))?;
+    sink::file(&format!("{short}.legs.json"), write, |out| table::json(content, &*amount, out))
+}
+
+/// How the batch's rail writes an amount.
+fn amounts(content: &BatchContent) -> Box<dyn Fn(Total) -> String + '_> {
+    match content.head.policy.rail {
+        Rail::Iso20022 => {
+            let amounts = iso20022::amounts(content);
+            Box::new(move |sum| amounts.text(sum))
+        }
+        Rail::Nacha => {
+            let amounts = nacha::amounts(content);
+            Box::new(move |sum| amounts.text(sum))
+        }
+        Rail::Card => {
+            let amounts = card::Amounts::of(&content.head.asset);
+            let amounts = amounts.expect("policy() lets only currencies of the rail into a batch");
+            Box::new(move |sum| amounts.text(sum))
+        }
+        Rail::Evm => Box::new(|sum| sum.decimal(content.head.asset.scale)),
+    }
 }
 
 /// The first 16 hexadecimal digits of the batch's id: names its files, and the batch towards

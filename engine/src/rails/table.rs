@@ -8,7 +8,7 @@ use crate::ledger::{BatchContent, BatchHead, Leg, Obligation, Payment};
 use crate::types::{BatchId, PartyId, SettlementModel, Total};
 use serde::{Serialize, Serializer};
 use std::fmt::Display;
-use std::io::{self, Write};
+use std::io::{self, BufWriter, Write};
 
 /// How the rail writes an amount; both files say it in the same words.
 pub type AmountText<'a> = &'a dyn Fn(Total) -> String;
@@ -74,6 +74,8 @@ fn kind(payment: &Payment) -> &'static str {
 
 /// Writes the batch as one JSON object, one line a leg and a carry.
 pub fn json(content: &BatchContent, amount: AmountText<'_>, out: &mut dyn Write) -> io::Result<()> {
+    // The many small pieces of an object cost no call through `dyn` each.
+    let out = &mut BufWriter::new(out);
     // What is carried is mostly less than the rail can write: all digits of the asset.
     let full = |sum: Total| sum.decimal(content.head.asset.scale);
     let head = serde_json::to_string(&Head::of(content, amount, &full))?;
@@ -83,11 +85,12 @@ pub fn json(content: &BatchContent, amount: AmountText<'_>, out: &mut dyn Write)
     list(out, "legs", legs)?;
     let carries = content.head.carries.iter().map(|carry| CarryLine::of(carry, &full));
     list(out, "carries", carries)?;
-    out.write_all(b"}\n")
+    out.write_all(b"}\n")?;
+    out.flush()
 }
 
 fn list<T: Serialize>(
-    out: &mut dyn Write,
+    out: &mut impl Write,
     name: &str,
     items: impl Iterator<Item = T>,
 ) -> io::Result<()> {

@@ -2,10 +2,10 @@
 //! memory, since what is read once is mostly read again.
 
 use crate::journal::{JournalError, Store, kept};
-use crate::ledger::{BatchContent, BatchHead, Refusal, SealedHead, SealedWindow};
+use crate::ledger::{BatchContent, BatchHead, BatchPlan, Refusal, SealedHead, SealedWindow};
 use crate::limits::ARCHIVE_WINDOWS;
 use crate::pipeline::{Busy, Intake, NotDone};
-use crate::types::WindowNumber;
+use crate::types::{BatchId, WindowNumber};
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -78,6 +78,24 @@ impl Archive {
         let load = |sealed| self.window(sealed);
         let windows = windows.iter().map(load).collect::<Result<Vec<_>, _>>()?;
         kept::load_batch(&*self.store, head, &windows)
+    }
+
+    /// What is to be done for a batch, with its legs.
+    ///
+    /// # Errors
+    /// When there is no such batch, or something cannot be read.
+    pub fn plan(&self, intake: &Intake, batch: BatchId) -> Result<BatchPlan, NotLoaded> {
+        let (head, sealed) = {
+            let control = intake.control();
+            let head = control.batch(batch)?.head.clone();
+            let windows = head.windows.iter().map(|&window| control.window(window)?.sealed_head());
+            let windows = windows.collect::<Result<Vec<_>, Refusal>>()?;
+            (head, windows)
+        };
+        let windows = sealed.iter().map(|sealed| self.window(sealed));
+        let windows = windows.collect::<Result<Vec<_>, _>>()?;
+        let content = kept::load_batch(&*self.store, &head, &windows)?;
+        Ok(BatchPlan::new(&windows, Arc::new(content)))
     }
 
     /// What is kept.

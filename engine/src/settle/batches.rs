@@ -4,7 +4,7 @@ use super::archive::{Archive, NotLoaded};
 use super::signing::signed;
 use crate::journal::kept;
 use crate::ledger::control::{self, Command};
-use crate::ledger::{BatchContent, BatchHead, Rail, Refusal, Request};
+use crate::ledger::{BatchContent, BatchHead, By, Rail, Refusal, Request};
 use crate::pipeline::{Intake, NotDone};
 use crate::rails;
 use crate::sign::{EngineKey, Signed};
@@ -20,6 +20,8 @@ pub type Clearing = BTreeMap<Rail, Vec<(String, String)>>;
 pub struct CreateBatch {
     /// Who asks.
     pub request: Request,
+    /// Which operator, and whether another must approve.
+    pub by: By,
     /// The windows to settle, ascending.
     pub windows: Vec<WindowNumber>,
     /// The asset to settle.
@@ -115,9 +117,11 @@ async fn compute<F: Future<Output = Computed>>(
         let windows = windows.iter().map(load).collect::<Result<Vec<_>, _>>()?;
         // The lock is taken anew for each account, so that the sequencer never waits for a batch. If
         // an account changes meanwhile, its version does, and the batch is refused and made again.
-        let content = BatchContent::compute(&windows, &asset, &policy, |party| {
-            accounts.control().account(party, rail)
-        })?;
+        let number = asset.number;
+        let account = |party| accounts.control().account(party, rail);
+        let prefund = |party| accounts.control().free_prefund(party, number);
+        let content = BatchContent::compute(&windows, &asset, &policy, account, prefund)?;
+        rails::check_batch(&content)?;
         // What it was computed from is durable before the record that speaks of it.
         kept::put_batch(archive.store(), &content)?;
         Ok(content.head)
@@ -127,6 +131,7 @@ async fn compute<F: Future<Output = Computed>>(
     let Signed { key, signature } = signed(intake, engine_key, &statement);
     let create = control::CreateBatch {
         request: ask.request.clone(),
+        by: ask.by.clone(),
         head: head.clone(),
         key,
         signature,

@@ -5,13 +5,23 @@
 
 mod archive;
 mod batches;
+mod desk;
 mod evidence;
+mod reconcile;
 mod schedule;
 mod sealer;
+mod settler;
 mod signing;
 
 pub use archive::{Archive, NotLoaded};
 pub use batches::{Clearing, Computed, CreateBatch, Work, create_batch, create_batch_by};
+pub use desk::FileDesk;
 pub use evidence::{NotProved, Request as EvidenceRequest, export, prove};
-pub use schedule::{SCHEDULE_PREFIX, close_every};
+pub use reconcile::{
+    ByState, OpenProposal, Reconciliation, SubmissionSums, Sums, WindowFacts, reconcile,
+};
+pub use schedule::{Board, SCHEDULE_PREFIX, Schedule, ScheduleEntry, Standing, close_every};
 pub use sealer::{Parts, Sealer, keep_window, seal_command};
+#[cfg(feature = "evm")]
+pub use settler::EvmDesk;
+pub use settler::{CardDesk, Desks, Mailbox, Nudge, Settler, Troubles};

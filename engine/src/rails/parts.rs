@@ -1,0 +1,114 @@
+//! Parts of a batch: the legs that go into one file, as a batch of their own.
+//!
+//! Owns how legs are split into files, their names and how many a file takes. The same legs give the same
+//! file.
+
+use super::{iso20022, nacha, short_id, table};
+use crate::ledger::{BatchContent, BatchHead, Rail};
+use crate::limits::FILE_LEGS_MAX;
+use crate::types::Total;
+use std::io::{self, Write};
+use std::sync::Arc;
+
+/// The legs of one file.
+pub struct Part {
+    content: BatchContent,
+    number: u32,
+}
+
+/// Splits legs (their places, ascending: all of them pay-ins, or none) into what each file takes.
+#[must_use]
+pub fn split(content: &BatchContent, legs: &[u32]) -> Vec<Vec<u32>> {
+    let chunks = legs.chunks(FILE_LEGS_MAX).map(<[u32]>::to_vec);
+    match content.head.policy.rail {
+        Rail::Iso20022 | Rail::Card | Rail::Evm => chunks.collect(),
+        Rail::Nacha => chunks
+            .flat_map(|legs| {
+                let sub = only(content, &legs);
+                let files = nacha::files(&sub, 0).expect("check_batch() let the batch through");
+                let of = |file: &nacha::FilePart| legs[file.legs().clone()].to_vec();
+                files.iter().map(of).collect::<Vec<_>>()
+            })
+            .collect(),
+    }
+}
+
+impl Part {
+    /// Of these legs (their places, ascending: all of them pay-ins, or none), as the how-manieth
+    /// submission of the batch, from 0.
+    #[must_use]
+    pub fn new(content: &BatchContent, legs: &[u32], number: u32) -> Self {
+        Self { content: only(content, legs), number }
+    }
+
+    /// The legs as a batch of their own, with the batch's id.
+    #[must_use]
+    pub fn content(&self) -> &BatchContent {
+        &self.content
+    }
+
+    /// The how-manieth submission of its batch it is, from 0.
+    #[must_use]
+    pub fn number(&self) -> u32 {
+        self.number
+    }
+
+    fn is_pay_in(&self) -> bool {
+        self.content.head.pay_in_count > 0
+    }
+
+    /// The name of its file; no other part of any batch has it.
+    #[must_use]
+    pub fn file_name(&self) -> String {
+        let (short, number) = (short_id(&self.content), self.number);
+        match (self.content.head.policy.rail, self.is_pay_in()) {
+            // A credit transfer cannot collect: the file is for whoever asks the debtors to pay.
+            (Rail::Iso20022 | Rail::Evm, true) => format!("{short}.{number}.pay-ins.csv"),
+            (Rail::Iso20022, false) => format!("{short}.{number}.pain.001.xml"),
+            (Rail::Nacha, _) => format!("{short}.{number}.ach"),
+            (Rail::Card, _) | (Rail::Evm, false) => panic!("this rail is called, not sent files"),
+        }
+    }
+
+    /// Writes its file.
+    ///
+    /// # Errors
+    /// What `out` fails with.
+    pub fn write(&self, out: &mut dyn Write) -> io::Result<()> {
+        let content = &self.content;
+        match (content.head.policy.rail, self.is_pay_in()) {
+            (Rail::Iso20022 | Rail::Evm, true) => {
+                let amounts = super::amounts(content);
+                table::csv(content, &*amounts, out)
+            }
+            (Rail::Iso20022, false) => iso20022::render(content, self.number, out),
+            (Rail::Nacha, _) => {
+                let earlier = usize::try_from(self.number).expect("a number fits usize");
+                let files = nacha::files(content, earlier).map_err(io::Error::other)?;
+                nacha::render(content, &files[0], out)
+            }
+            (Rail::Card, _) | (Rail::Evm, false) => panic!("this rail is called, not sent files"),
+        }
+    }
+}
+
+/// These legs as a batch of their own.
+fn only(content: &BatchContent, legs: &[u32]) -> BatchContent {
+    let legs: Vec<_> = legs.iter().map(|leg| content.legs[*leg as usize].clone()).collect();
+    let sum = |pay_ins: bool| {
+        let own = legs.iter().filter(|leg| leg.payment.is_pay_in() == pay_ins);
+        own.fold(Total::ZERO, |sum, leg| sum.plus(leg.payment.amount))
+    };
+    let count = |n: usize| u64::try_from(n).expect("a length fits 64 bits");
+    let head = BatchHead {
+        leg_count: count(legs.len()),
+        pay_in_count: count(legs.iter().filter(|leg| leg.payment.is_pay_in()).count()),
+        pay_in_total: sum(true),
+        total: sum(false),
+        carried: Total::ZERO,
+        carries: Vec::new(),
+        prefunded: Vec::new(),
+        ..(*content.head).clone()
+    };
+    BatchContent { head: Arc::new(head), legs, accounts: content.accounts.clone() }
+}

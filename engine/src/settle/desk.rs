@@ -1,0 +1,261 @@
+//! The desk of a rail that works with files: what leaves lies in its outbox, what comes back in its inbox.
+//!
+//! Owns the folders and how a file gets into the outbox once and only once: it is written and made durable
+//! under `.staging`, then its record is journaled, then it is renamed. A file that is still staged after a
+//! crash has not left; one that is not has. Never looks into a file.
+//!
+//! | folder | holds | who takes it away |
+//! |---|---|---|
+//! | `outbox/.staging` | files whose record may not be durable yet | the engine |
+//! | `outbox` | files for the rail | whoever carries them to the rail |
+//! | `inbox` | what the rail answered; a name that begins with `.` or ends in `.tmp` or `.part` is left alone | the engine |
+//! | `inbox/done`, `inbox/refused` | what was read, and what could not be, with a `.txt` that says why | the operator |
+
+use crate::types::{Digest, FileHasher};
+use std::fs::{self, File};
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+/// Bytes that are written at once.
+const BUFFER: usize = 1 << 20;
+
+/// The folders of one rail.
+#[derive(Debug, Clone)]
+pub struct FileDesk {
+    outbox: PathBuf,
+    inbox: PathBuf,
+}
+
+/// A file that is durable and has not left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Staged {
+    /// Digest of its bytes.
+    pub digest: Digest,
+    /// How many.
+    pub bytes: u64,
+}
+
+/// Where a file that was read goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tray {
+    /// It was read.
+    Done,
+    /// It could not be.
+    Refused,
+}
+
+impl FileDesk {
+    /// Opens the folders, making what is missing.
+    ///
+    /// # Errors
+    /// When a folder cannot be made.
+    pub fn open(outbox: PathBuf, inbox: PathBuf) -> io::Result<Self> {
+        let desk = Self { outbox, inbox };
+        for folder in [
+            desk.staging(),
+            desk.inbox.join(Tray::Done.name()),
+            desk.inbox.join(Tray::Refused.name()),
+        ] {
+            fs::create_dir_all(&folder).map_err(|error| named(&folder, error))?;
+        }
+        Ok(desk)
+    }
+
+    fn staging(&self) -> PathBuf {
+        self.outbox.join(".staging")
+    }
+
+    /// Writes a file that is to leave, durably. One of that name that did not leave is replaced.
+    ///
+    /// # Errors
+    /// When it cannot be written; then nothing has changed that counts.
+    pub fn stage(
+        &self,
+        name: &str,
+        render: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+    ) -> io::Result<Staged> {
+        let path = self.staging().join(name);
+        let write = || {
+            let file = File::create(&path)?;
+            let mut out = Hashing {
+                out: BufWriter::with_capacity(BUFFER, file),
+                hasher: FileHasher::default(),
+                bytes: 0,
+            };
+            render(&mut out)?;
+            let Hashing { out, hasher, bytes } = out;
+            out.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()?;
+            sync_folder(&self.staging())?;
+            Ok(Staged { digest: hasher.finish(), bytes })
+        };
+        write().map_err(|error| named(&path, error))
+    }
+
+    /// Has a staged file leave. One that is not staged any more has left before.
+    ///
+    /// # Errors
+    /// When it cannot be moved; it is still staged then.
+    pub fn release(&self, name: &str) -> io::Result<()> {
+        let (from, to) = (self.staging().join(name), self.outbox.join(name));
+        match fs::rename(&from, &to) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            done => done.map_err(|error| named(&to, error))?,
+        }
+        sync_folder(&self.outbox).map_err(|error| named(&self.outbox, error))
+    }
+
+    /// Names of what is staged.
+    ///
+    /// # Errors
+    /// When the folder cannot be read.
+    pub fn staged(&self) -> io::Result<Vec<String>> {
+        names(&self.staging())
+    }
+
+    /// Takes away what is staged and will never leave.
+    ///
+    /// # Errors
+    /// When it cannot be removed.
+    pub fn discard(&self, name: &str) -> io::Result<()> {
+        let path = self.staging().join(name);
+        fs::remove_file(&path).map_err(|error| named(&path, error))
+    }
+
+    /// The answers that wait to be read, by name.
+    ///
+    /// # Errors
+    /// When the folder cannot be read.
+    pub fn waiting(&self) -> io::Result<Vec<String>> {
+        let unfinished = |name: &String| {
+            name.starts_with('.') || name.ends_with(".tmp") || name.ends_with(".part")
+        };
+        let mut found = names(&self.inbox)?;
+        found.retain(|name| !unfinished(name));
+        Ok(found)
+    }
+
+    /// Opens an answer.
+    ///
+    /// # Errors
+    /// When it cannot be opened.
+    pub fn answer(&self, name: &str) -> io::Result<File> {
+        let path = self.inbox.join(name);
+        File::open(&path).map_err(|error| named(&path, error))
+    }
+
+    /// Puts an answer away, with what there is to say about it. Of two with one name both are kept.
+    ///
+    /// # Errors
+    /// When it cannot be moved.
+    pub fn put_away(&self, name: &str, tray: Tray, note: &str) -> io::Result<()> {
+        let folder = self.inbox.join(tray.name());
+        let free = |n: u32| if n == 0 { name.to_owned() } else { format!("{name}.{n}") };
+        let kept = (0..).map(free).find(|name| !folder.join(name).exists());
+        let kept = kept.expect("some name is free");
+        if !note.is_empty() {
+            let path = folder.join(format!("{kept}.txt"));
+            fs::write(&path, note).map_err(|error| named(&path, error))?;
+        }
+        let (from, to) = (self.inbox.join(name), folder.join(&kept));
+        fs::rename(&from, &to).map_err(|error| named(&to, error))?;
+        sync_folder(&folder).map_err(|error| named(&folder, error))
+    }
+}
+
+impl Tray {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::Refused => "refused",
+        }
+    }
+}
+
+/// Names of the files in a folder, ordered. Folders are left out.
+fn names(folder: &Path) -> io::Result<Vec<String>> {
+    let read = || {
+        let mut names = Vec::new();
+        for entry in fs::read_dir(folder)? {
+            let entry = entry?;
+            if entry.file_type()?.is_file()
+                && let Ok(name) = entry.file_name().into_string()
+            {
+                names.push(name);
+            }
+        }
+        names.sort_unstable();
+        Ok(names)
+    };
+    read().map_err(|error| named(folder, error))
+}
+
+fn sync_folder(folder: &Path) -> io::Result<()> {
+    File::open(folder)?.sync_all()
+}
+
+fn named(path: &Path, error: io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("{}: {error}", path.display()))
+}
+
+/// Counts and digests what goes through.
+struct Hashing {
+    out: BufWriter<File>,
+    hasher: FileHasher,
+    bytes: u64,
+}
+
+impl Write for Hashing {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.out.write(bytes)?;
+        self.hasher.update(&bytes[..written]);
+        self.bytes += u64::try_from(written).expect("a length fits 64 bits");
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn desk() -> (tempfile::TempDir, FileDesk) {
+        let dir = tempfile::tempdir().unwrap();
+        let desk = FileDesk::open(dir.path().join("out"), dir.path().join("in")).unwrap();
+        (dir, desk)
+    }
+
+    #[test]
+    fn a_staged_file_leaves_once_and_whole() {
+        let (dir, desk) = desk();
+        let staged = desk.stage("a.xml", |out| out.write_all(b"money")).unwrap();
+        assert_eq!(staged.bytes, 5);
+        assert_eq!(staged.digest.0, *blake3::hash(b"money").as_bytes());
+        let left = dir.path().join("out/a.xml");
+        assert!(!left.exists());
+        desk.release("a.xml").unwrap();
+        assert_eq!(fs::read(&left).unwrap(), b"money");
+        // Whoever carries it to the bank takes it; leaving a second time is nothing.
+        fs::remove_file(&left).unwrap();
+        desk.release("a.xml").unwrap();
+        assert!(!left.exists() && desk.staged().unwrap().is_empty());
+    }
+
+    #[test]
+    fn answers_are_read_in_order_and_unfinished_ones_left_alone() {
+        let (dir, desk) = desk();
+        for name in ["b.xml", "a.xml", ".hidden", "c.xml.part", "d.tmp"] {
+            fs::write(dir.path().join("in").join(name), name).unwrap();
+        }
+        assert_eq!(desk.waiting().unwrap(), ["a.xml", "b.xml"]);
+        desk.put_away("a.xml", Tray::Done, "").unwrap();
+        fs::write(dir.path().join("in/a.xml"), "again").unwrap();
+        desk.put_away("a.xml", Tray::Done, "nothing new").unwrap();
+        assert_eq!(fs::read(dir.path().join("in/done/a.xml")).unwrap(), b"a.xml");
+        assert_eq!(fs::read(dir.path().join("in/done/a.xml.1")).unwrap(), b"again");
+        assert_eq!(fs::read(dir.path().join("in/done/a.xml.1.txt")).unwrap(), b"nothing new");
+        assert_eq!(desk.waiting().unwrap(), ["b.xml"]);
+    }
+}

@@ -1,0 +1,314 @@
+//! The settler: sees approved batches through to their end, on one thread beside the pipeline.
+//!
+//! Owns what is tried when. Decides nothing about money: which legs may leave is the ledger's plan, and
+//! every transition is a command. What it holds in memory follows from the journal; a start resumes every
+//! half-done thing: files that were staged leave, legs that a call was made for and that nobody answered
+//! become UNKNOWN and are called for again under the same key with the same bytes.
+
+mod answers;
+mod card;
+#[cfg(feature = "evm")]
+mod evm;
+mod files;
+mod step;
+
+use super::archive::{Archive, NotLoaded};
+pub use card::CardDesk;
+#[cfg(feature = "evm")]
+pub use evm::EvmDesk;
+
+use super::desk::FileDesk;
+use crate::ledger::{BatchPlan, Rail};
+use crate::limits::SETTLER_TICK;
+use crate::pipeline::{self, Busy, Intake, NotDone};
+use crate::rails::card as card_rail;
+use crate::types::{BatchId, Lsn};
+use crossbeam::channel::{Receiver, Sender, bounded};
+use crossbeam::select;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+/// How the engine reaches each rail. A rail that is not set up has no desk: its batches wait.
+#[derive(Default)]
+pub struct Desks {
+    /// Rails that work with files, and the lists of pay-ins of those that cannot collect.
+    pub files: BTreeMap<Rail, FileDesk>,
+    /// The payment service provider.
+    pub card: Option<CardDesk>,
+    /// The chain.
+    #[cfg(feature = "evm")]
+    pub evm: Option<EvmDesk>,
+}
+
+/// The running settler.
+pub struct Settler {
+    stop: Sender<()>,
+    thread: JoinHandle<()>,
+}
+
+/// What keeps a batch from going on, for operators: the newest word about each. Cheap to clone.
+#[derive(Clone, Default)]
+pub struct Troubles(Arc<Mutex<BTreeMap<String, String>>>);
+
+/// Nudges that wait for an answer.
+const NUDGES: usize = 256;
+/// Letters that wait for the settler: a provider sends again what was not taken.
+const MAILBOX: usize = 1_024;
+
+/// What others have heard of legs. Cheap to clone.
+#[derive(Clone)]
+pub struct Mailbox(Sender<Letter>);
+
+struct Letter {
+    report: card_rail::Report,
+    done: tokio::sync::oneshot::Sender<()>,
+}
+
+impl Mailbox {
+    /// Hands on what the payment service provider says. What follows from it is durable when it returns.
+    ///
+    /// # Errors
+    /// A text that says why it was not taken: it must be said again.
+    pub async fn card(&self, report: card_rail::Report) -> Result<(), String> {
+        let (done, heard) = tokio::sync::oneshot::channel();
+        self.0.try_send(Letter { report, done }).map_err(|_| "too much waits; send it again")?;
+        heard.await.map_err(|_| "it could not be taken; send it again".to_owned())
+    }
+}
+
+/// Wakes the settler. Cheap to clone.
+#[derive(Clone)]
+pub struct Nudge(Sender<tokio::sync::oneshot::Sender<()>>);
+
+/// Why a step could not be made. The next turn tries again.
+#[derive(Debug, thiserror::Error)]
+pub enum Stuck {
+    /// The pipeline or what is kept.
+    #[error(transparent)]
+    NotLoaded(#[from] NotLoaded),
+    /// A folder of the rail.
+    #[error("the rail's folder: {0}")]
+    Folder(#[from] std::io::Error),
+    /// Something else that an operator must see to.
+    #[error("{0}")]
+    Other(String),
+}
+
+impl From<NotDone> for Stuck {
+    fn from(reason: NotDone) -> Self {
+        Self::NotLoaded(reason.into())
+    }
+}
+
+impl From<Busy> for Stuck {
+    fn from(reason: Busy) -> Self {
+        Self::NotLoaded(reason.into())
+    }
+}
+
+impl Stuck {
+    /// Whether the engine is stopping.
+    fn is_stop(&self) -> bool {
+        matches!(self, Self::NotLoaded(NotLoaded::NotDone(NotDone::Busy(Busy::Stopping))))
+    }
+}
+
+impl Troubles {
+    /// What is wrong now: with which batch or file, and what.
+    #[must_use]
+    pub fn list(&self) -> BTreeMap<String, String> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn set(&self, of: &str, trouble: Option<String>) {
+        let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match trouble {
+            None => {
+                held.remove(of);
+            }
+            // Said once, not at every turn.
+            Some(text) if held.get(of) == Some(&text) => {}
+            Some(text) => {
+                tracing::warn!(of, "settlement does not go on: {text}");
+                held.insert(of.to_owned(), text);
+            }
+        }
+    }
+}
+
+impl Nudge {
+    /// There is something new to do.
+    pub fn nudge(&self) {
+        // Full: it is awake already. Gone: the engine stops. Nobody waits for the answer.
+        let _ = self.0.try_send(tokio::sync::oneshot::channel().0);
+    }
+
+    /// There is something new to do. Returns when everything that could be done at once was done, or at
+    /// the latest after `patience`: a rail may be slow.
+    pub async fn turn(&self, patience: Duration) {
+        let (done, turned) = tokio::sync::oneshot::channel();
+        if self.0.try_send(done).is_ok() {
+            // Too late, or the engine stops: whoever asked sees where things stand.
+            let _ = tokio::time::timeout(patience, turned).await;
+        }
+    }
+}
+
+impl Settler {
+    /// Starts it.
+    #[must_use]
+    pub fn start(
+        intake: Intake,
+        archive: Archive,
+        desks: Desks,
+        troubles: Troubles,
+    ) -> (Self, Nudge, Mailbox) {
+        let (stop, stopped) = bounded(0);
+        let (nudge, nudged) = bounded(NUDGES);
+        let (mailbox, letters) = bounded(MAILBOX);
+        let run = Run {
+            intake,
+            archive,
+            desks,
+            troubles,
+            plans: HashMap::new(),
+            seen: None,
+            runtime: tokio::runtime::Builder::new_current_thread()
+                .build()
+                .expect("a runtime without IO needs nothing of the system"),
+        };
+        let thread = std::thread::Builder::new().name("settler".to_owned());
+        let thread = thread.spawn(move || run.run(&stopped, &nudged, &letters));
+        let thread = thread.expect("the system can start a thread");
+        (Self { stop, thread }, Nudge(nudge), Mailbox(mailbox))
+    }
+
+    /// Stops it between two steps and gives back its way in.
+    pub fn stop(self) {
+        drop(self.stop);
+        self.thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+    }
+}
+
+struct Run {
+    intake: Intake,
+    archive: Archive,
+    desks: Desks,
+    troubles: Troubles,
+    plans: HashMap<BatchId, Arc<BatchPlan>>,
+    /// The record up to which everything was looked at, if nothing was left to try again.
+    seen: Option<Lsn>,
+    runtime: tokio::runtime::Runtime,
+}
+
+impl Run {
+    fn run(
+        mut self,
+        stopped: &Receiver<()>,
+        nudged: &Receiver<tokio::sync::oneshot::Sender<()>>,
+        letters: &Receiver<Letter>,
+    ) {
+        if self.at_start().is_err_and(|stuck| stuck.is_stop()) {
+            return;
+        }
+        let mut waiting = Vec::new();
+        loop {
+            match self.turn() {
+                Ok(()) => {}
+                Err(stuck) if stuck.is_stop() => return,
+                Err(Stuck::NotLoaded(NotLoaded::Storage(error))) => pipeline::stop_at_once(&error),
+                Err(stuck) => self.troubles.set("settler", Some(stuck.to_string())),
+            }
+            // Who nudged while the turn was under way waits for the next.
+            waiting.drain(..).for_each(|turned: tokio::sync::oneshot::Sender<()>| {
+                // Whoever asked may have gone away.
+                let _ = turned.send(());
+            });
+            select! {
+                recv(stopped) -> _ => return,
+                recv(nudged) -> one => waiting.extend(one.into_iter().chain(nudged.try_iter())),
+                recv(letters) -> letter => self.read_letters(letter.ok(), letters),
+                default(SETTLER_TICK) => {}
+            }
+        }
+    }
+
+    /// Reads a letter and those behind it. What cannot be done now is not confirmed, and comes again.
+    fn read_letters(&mut self, first: Option<Letter>, letters: &Receiver<Letter>) {
+        for Letter { report, done } in first.into_iter().chain(letters.try_iter().take(MAILBOX)) {
+            match self.hear_card(report) {
+                Ok(outcome) => {
+                    outcome.notes.iter().for_each(|note| tracing::warn!("webhook: {note}"));
+                    // Whoever asked may have gone away; what was decided stands.
+                    let _ = done.send(());
+                }
+                Err(stuck) => tracing::warn!("a webhook was not taken: {stuck}"),
+            }
+        }
+    }
+
+    /// What a crash may have left half done.
+    fn at_start(&mut self) -> Result<(), Stuck> {
+        self.lost_at_start()?;
+        for (rail, desk) in self.desks.files.clone() {
+            let done = self.leave_staged(rail, &desk);
+            self.troubles.set(&format!("outbox of {}", rail.name()), trouble(&done));
+            done?;
+        }
+        Ok(())
+    }
+
+    /// One look at everything.
+    fn turn(&mut self) -> Result<(), Stuck> {
+        for (rail, desk) in self.desks.files.clone() {
+            self.read_inbox(rail, &desk)?;
+        }
+        let (applied, batches) = {
+            let control = self.intake.control();
+            (control.applied(), control.settling_batches())
+        };
+        if self.seen == Some(applied) {
+            return Ok(());
+        }
+        let mut all_well = true;
+        for batch in &batches {
+            let done = self.step(*batch);
+            if let Err(stuck) = &done
+                && (stuck.is_stop() || matches!(stuck, Stuck::NotLoaded(NotLoaded::Storage(_))))
+            {
+                return done;
+            }
+            all_well &= done.is_ok();
+            self.troubles.set(&format!("batch {batch}"), trouble(&done));
+        }
+        self.plans.retain(|batch, _| batches.contains(batch));
+        // Calls are asked about again when their time comes, whatever else happens.
+        self.seen = (all_well && !self.has_calls_under_way(&batches)).then_some(applied);
+        Ok(())
+    }
+
+    fn has_calls_under_way(&self, batches: &[BatchId]) -> bool {
+        let control = self.intake.control();
+        let mut entries = batches.iter().filter_map(|batch| control.batch(*batch).ok());
+        entries.any(|entry| match entry.head.policy.rail {
+            Rail::Card | Rail::Evm => !entry.legs.have_ended(),
+            Rail::Iso20022 | Rail::Nacha => false,
+        })
+    }
+
+    /// The plan of a batch, made anew when it is not held.
+    fn plan(&mut self, batch: BatchId) -> Result<Arc<BatchPlan>, Stuck> {
+        if let Some(plan) = self.plans.get(&batch) {
+            return Ok(plan.clone());
+        }
+        let plan = Arc::new(self.archive.plan(&self.intake, batch)?);
+        self.plans.insert(batch, plan.clone());
+        Ok(plan)
+    }
+}
+
+fn trouble(done: &Result<(), Stuck>) -> Option<String> {
+    done.as_ref().err().map(ToString::to_string)
+}

@@ -1,0 +1,156 @@
+//! One batch's next steps: what is held back, what leaves, whose exposure falls.
+
+use super::{Run, Stuck};
+use crate::ledger::control::Command;
+use crate::ledger::event::{ExposureReleased, LegsMoved};
+use crate::ledger::{
+    BatchPlan, BatchState, Event, LegMove, LegState, Legs, Mover, Next, Rail, Refusal,
+};
+use crate::limits::{MOVES_MAX, RELEASES_MAX};
+use crate::rails;
+use crate::types::{BatchId, Digest, Lsn};
+
+const HELD_BACK: &str = "held back: the pay-ins that failed would have covered it";
+
+impl Run {
+    /// Everything that can be done for a batch now.
+    pub(super) fn step(&mut self, batch: BatchId) -> Result<(), Stuck> {
+        let plan = self.plan(batch)?;
+        let (legs, rail) = self.legs(batch)?;
+        let Next { pay_ins, pay_outs, held_back } = plan.next(&legs);
+        for some in held_back.chunks(MOVES_MAX) {
+            let moves = some.iter().map(|&leg| to(&plan, leg, LegState::Rejected, "", HELD_BACK));
+            self.move_legs(&plan, Mover::Engine, Digest::ZERO, moves.collect())?;
+        }
+        match rail {
+            Rail::Iso20022 | Rail::Nacha => {
+                self.submit_files(&plan, rail, &pay_ins)?;
+                self.submit_files(&plan, rail, &pay_outs)?;
+            }
+            Rail::Card => {
+                let mut desk = self.desks.card.take().ok_or_else(|| not_set_up(rail))?;
+                let ready: Vec<u32> = pay_ins.into_iter().chain(pay_outs).collect();
+                let done = self.step_card(&mut desk, &plan, &ready);
+                self.desks.card = Some(desk);
+                done?;
+            }
+            #[cfg(not(feature = "evm"))]
+            Rail::Evm => return Err(not_set_up(rail)),
+            #[cfg(feature = "evm")]
+            Rail::Evm => {
+                self.submit_files(&plan, rail, &pay_ins)?;
+                let mut desk = self.desks.evm.take().ok_or_else(|| not_set_up(rail))?;
+                let done = self.step_evm(&mut desk, &plan, &pay_outs);
+                self.desks.evm = Some(desk);
+                done?;
+            }
+        }
+        self.release(batch, &plan)
+    }
+
+    fn submit_files(&self, plan: &BatchPlan, rail: Rail, legs: &[u32]) -> Result<(), Stuck> {
+        if legs.is_empty() {
+            return Ok(());
+        }
+        let desk = self.desks.files.get(&rail).ok_or_else(|| not_set_up(rail))?;
+        for some in rails::split(plan.content(), legs) {
+            self.submit_file(plan, rail, desk, &some)?;
+        }
+        Ok(())
+    }
+
+    /// Has the exposure of parties fall whose legs have ended.
+    fn release(&mut self, batch: BatchId, plan: &BatchPlan) -> Result<(), Stuck> {
+        loop {
+            let (legs, state, settling) = {
+                let control = self.intake.control();
+                let entry = control.batch(batch).map_err(refused)?;
+                (entry.legs.clone(), entry.state(), entry.is_settling())
+            };
+            if !settling {
+                return Ok(());
+            }
+            // Nothing is released while the batch can still be aborted.
+            let may = match state {
+                BatchState::Submitting | BatchState::Settled | BatchState::SettledWithCarry => true,
+                BatchState::Computed | BatchState::Approved | BatchState::Aborted => false,
+            };
+            let releases = if may { plan.releases(&legs, RELEASES_MAX) } else { Vec::new() };
+            let last = releases.is_empty();
+            // An empty one says that there is no more to come.
+            if last && !state.has_ended() {
+                return Ok(());
+            }
+            let asset = plan.content().head.asset.number;
+            let event = Event::ExposureReleased(ExposureReleased { batch, asset, releases });
+            self.record(event)?;
+            if last {
+                let state = state.name();
+                tracing::info!(%batch, state, "batch ended");
+                return Ok(());
+            }
+        }
+    }
+
+    /// Where the legs of a batch stand, and its rail.
+    pub(super) fn legs(&self, batch: BatchId) -> Result<(Legs, Rail), Stuck> {
+        let control = self.intake.control();
+        let entry = control.batch(batch).map_err(refused)?;
+        Ok((entry.legs.clone(), entry.head.policy.rail))
+    }
+
+    /// Journals moves of at most `MOVES_MAX` legs.
+    pub(super) fn move_legs(
+        &self,
+        plan: &BatchPlan,
+        mover: Mover,
+        evidence: Digest,
+        moves: Vec<LegMove>,
+    ) -> Result<Lsn, Stuck> {
+        let head = &plan.content().head;
+        self.record(Event::LegsMoved(LegsMoved {
+            request: None,
+            operator: String::new(),
+            batch: head.id,
+            asset: head.asset.number,
+            mover,
+            evidence,
+            moves,
+        }))
+    }
+
+    /// Journals an event of the engine's own; durable when it returns.
+    pub(super) fn record(&self, event: Event) -> Result<Lsn, Stuck> {
+        let done = self.runtime.block_on(self.intake.command(Command::Record(event)))?;
+        Ok(done.lsn())
+    }
+}
+
+/// A leg's move.
+pub(super) fn to(
+    plan: &BatchPlan,
+    leg: u32,
+    to: LegState,
+    reference: &str,
+    reason: &str,
+) -> LegMove {
+    let payment = plan.content().legs[leg as usize].payment;
+    LegMove {
+        leg,
+        to,
+        payer: payment.from,
+        payee: payment.to,
+        amount: payment.amount,
+        reference: reference.to_owned(),
+        reason: reason.to_owned(),
+    }
+}
+
+fn not_set_up(rail: Rail) -> Stuck {
+    let rail = rail.name();
+    Stuck::Other(format!("rail {rail} is not set up: give [rail.{rail}] in the configuration"))
+}
+
+fn refused(refusal: Refusal) -> Stuck {
+    Stuck::NotLoaded(refusal.into())
+}
