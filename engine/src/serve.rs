@@ -3,8 +3,10 @@
 //! Owns the order of start and stop and what is said about them. Knows every other part; no part
 //! knows it.
 
-use crate::api::{OperatorApi, VouchersApi};
-use crate::config::Config;
+mod desks;
+
+use crate::api::{Auth, OperatorApi, Settlement, VouchersApi, webhooks};
+use crate::config::{Config, Scheduled};
 use crate::faults;
 use crate::journal::JournalError;
 use crate::journal::rocks::RocksJournal;
@@ -17,10 +19,14 @@ use crate::limits::{
 };
 use crate::pipeline::{self, ClockRefused, Intake, NotDone, PipelineOptions, recover};
 use crate::rails;
-use crate::settle::{Clearing, Sealer, close_every};
+use crate::settle::{
+    Archive, Board, CardDesk, Clearing, Schedule, ScheduleEntry, Sealer, Settler, Troubles,
+    close_every,
+};
 use crate::sign::{EngineKey, EngineKeyError};
 use crate::types::{NetworkId, Timestamp};
 use crate::verify::{Options, Unavailable, Verifier};
+use desks::{NotOpened, open_desks};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -29,6 +35,7 @@ use tallystick_proto::v1::operator_server::OperatorServer;
 use tallystick_proto::v1::vouchers_server::VouchersServer;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
+use tonic::service::interceptor::InterceptedService;
 use tonic::transport::server::TcpIncoming;
 
 /// Why the engine did not start, or stopped on its own.
@@ -60,6 +67,8 @@ pub enum ServeError {
     Listen { addr: SocketAddr, why: std::io::Error },
     #[error("cannot write the ready file {}: {why}", .path.display())]
     ReadyFile { path: PathBuf, why: std::io::Error },
+    #[error(transparent)]
+    Desk(#[from] NotOpened),
     #[error("the system gives no {what}: {why}")]
     System { what: &'static str, why: String },
 }
@@ -109,11 +118,20 @@ pub fn run(config: &Config) -> Result<(), ServeError> {
         pipeline::start(recovered, clock, journal, epoch, verifier, &options);
     if first_key {
         let set = EngineKeySet { request: None, key: engine_key.public(), proof: [0; 64] };
-        let set = intake.command_here(Command::Record(Event::EngineKeySet(set)));
+        // Durable before anybody is served what it signs.
+        let runtime = tokio::runtime::Builder::new_current_thread().build();
+        let runtime =
+            runtime.map_err(|e| ServeError::System { what: "runtime", why: e.to_string() })?;
+        let set = runtime.block_on(intake.command(Command::Record(Event::EngineKeySet(set))));
         set.map_err(ServeError::EngineKeyNotSet)?;
     }
     tracing::info!(key = %engine_key.public(), "the engine signs with this key");
     let sealer = Sealer::start(intake.clone(), parts, engine_key.clone());
+    let (archive, troubles) = (Archive::new(&intake), Troubles::default());
+    let desks = open_desks(&config.rail, &clearing, &config.data_dir)?;
+    let secret = desks.card.as_ref().map(CardDesk::webhook_secret);
+    let (settler, nudge, mailbox) =
+        Settler::start(intake.clone(), archive.clone(), desks, troubles.clone());
     let (verify, threads) = intake.verifying();
     tracing::info!(
         verify = verify.backend.description(),
@@ -123,8 +141,26 @@ pub fn run(config: &Config) -> Result<(), ServeError> {
         shards = config.shards,
         "pipeline started"
     );
-    let served = serve_grpc(config, intake, engine_key, clearing, started_at, genesis.network);
+    if config.operators.is_empty() {
+        tracing::warn!(
+            "no operators are configured: whoever reaches this address may operate the engine; set \
+             [operators]"
+        );
+    }
+    let settlement = Settlement {
+        archive,
+        clearing,
+        nudge,
+        troubles,
+        board: Board::new(config.schedule.iter().map(schedule_entry).collect()),
+        operators: config.operators.len(),
+        four_eyes: config.four_eyes,
+    };
+    let hooks = secret.map(|secret| webhooks(secret, mailbox));
+    let served =
+        serve_edge(config, intake, engine_key, settlement, hooks, started_at, genesis.network);
     // Whatever happened to the edge, what was taken in is drained and the journal closed.
+    settler.stop();
     sealer.stop();
     pipeline.stop()?;
     served?;
@@ -152,16 +188,48 @@ fn clearing(config: &Config) -> Result<Clearing, ServeError> {
     }
     for rail in Rail::ALL {
         clearing.entry(rail).or_insert_with(|| {
-            tracing::warn!(
-                rail = rail.name(),
-                "no clearing account is configured: batches get a placeholder that no bank has; set \
-                 [clearing.{}] before you pay anyone",
-                rail.name()
-            );
-            rails::placeholder(rail)
+            let placeholder = rails::placeholder(rail);
+            if !placeholder.is_empty() {
+                tracing::warn!(
+                    rail = rail.name(),
+                    "no clearing account is configured: batches get a placeholder that no bank has; \
+                     set [clearing.{}] before you pay anyone",
+                    rail.name()
+                );
+            }
+            placeholder
         });
     }
     Ok(clearing)
+}
+
+fn schedule_entry(entry: &Scheduled) -> ScheduleEntry {
+    ScheduleEntry {
+        asset: entry.asset,
+        close: entry.close.clone(),
+        gross_over: entry.gross_over,
+        exposure_over: entry.exposure_over,
+        batch_rail: entry.batch_rail,
+        approve_below: entry.approve_below,
+    }
+}
+
+/// What the engine does by itself.
+fn schedule(
+    intake: &Intake,
+    engine_key: &Arc<EngineKey>,
+    settlement: &Settlement,
+) -> Option<Schedule> {
+    let board = settlement.board.clone();
+    (!board.list().is_empty()).then(|| Schedule {
+        intake: intake.clone(),
+        archive: settlement.archive.clone(),
+        engine_key: engine_key.clone(),
+        clearing: settlement.clearing.clone(),
+        nudge: settlement.nudge.clone(),
+        four_eyes: settlement.four_eyes,
+        board,
+    })
 }
 
 fn random_network() -> Result<NetworkId, ServeError> {
@@ -189,11 +257,12 @@ fn check_genesis<'a>(config: &Config, genesis: &'a Genesis) -> Result<Genesis, S
 }
 
 /// Serves until a signal comes, then lets streams end and closes the connections.
-fn serve_grpc(
+fn serve_edge(
     config: &Config,
     intake: Intake,
     engine_key: Arc<EngineKey>,
-    clearing: Clearing,
+    settlement: Settlement,
+    hooks: Option<axum::Router>,
     started_at: Timestamp,
     network: NetworkId,
 ) -> Result<(), ServeError> {
@@ -208,15 +277,22 @@ fn serve_grpc(
         let listener = tokio::net::TcpListener::bind(config.listen).await;
         let listener = listener.map_err(|why| ServeError::Listen { addr: config.listen, why })?;
         let addr = listener.local_addr().map_err(system("address"))?;
-        let schedule =
-            config.window_every.map(|every| tokio::spawn(close_every(intake.clone(), every)));
+        let every = config.window_every;
+        let every = every.map(|every| tokio::spawn(close_every(intake.clone(), every)));
+        let schedule = schedule(&intake, &engine_key, &settlement);
+        let schedule = schedule.map(|schedule| tokio::spawn(schedule.run()));
+        let auth = Auth::new(config.operators.clone());
         let (stop, stopping) = watch::channel(false);
         let vouchers = VouchersApi::new(intake.clone(), engine_key.clone(), stopping.clone());
         let operator =
-            OperatorApi::new(intake, engine_key, clearing, started_at, config.window_every);
-        let serving = tokio::spawn(grpc(listener, vouchers, operator, stopping));
+            OperatorApi::new(intake, engine_key, settlement, started_at, config.window_every);
+        let serving = tokio::spawn(grpc(listener, vouchers, operator, auth, stopping));
+        let http = match (config.listen_http, hooks) {
+            (Some(listen), Some(hooks)) => Some(serve_http(listen, hooks).await?),
+            (Some(_), None) | (None, _) => None,
+        };
         if let Some(path) = &config.ready_file {
-            write_ready_file(path, addr, network)?;
+            write_ready_file(path, addr, http.as_ref().map(|(addr, _)| *addr), network)?;
         }
         tracing::info!(%addr, "serving gRPC");
         signals.next().await;
@@ -227,8 +303,9 @@ fn serve_grpc(
             _ = tokio::time::timeout(patience, serving) => {}
             () = signals.next() => tracing::warn!("second signal: connections are cut"),
         }
-        if let Some(schedule) = schedule {
-            schedule.abort();
+        every.into_iter().chain(schedule).for_each(|task| task.abort());
+        if let Some((_, http)) = http {
+            http.abort();
         }
         Ok(())
     });
@@ -237,10 +314,28 @@ fn serve_grpc(
     served
 }
 
+/// Serves webhooks until the task is aborted.
+async fn serve_http(
+    listen: SocketAddr,
+    hooks: axum::Router,
+) -> Result<(SocketAddr, tokio::task::JoinHandle<()>), ServeError> {
+    let listener = tokio::net::TcpListener::bind(listen).await;
+    let listener = listener.map_err(|why| ServeError::Listen { addr: listen, why })?;
+    let addr = listener.local_addr().map_err(|why| ServeError::Listen { addr: listen, why })?;
+    let serving = tokio::spawn(async move {
+        if let Err(error) = axum::serve(listener, hooks).await {
+            tracing::error!("webhooks are served no more: {error}");
+        }
+    });
+    tracing::info!(%addr, "serving webhooks over HTTP");
+    Ok((addr, serving))
+}
+
 async fn grpc(
     listener: tokio::net::TcpListener,
     vouchers: VouchersApi,
     operator: OperatorApi,
+    auth: Auth,
     mut stopping: watch::Receiver<bool>,
 ) -> Result<(), tonic::transport::Error> {
     let (health, health_service) = tonic_health::server::health_reporter();
@@ -253,6 +348,7 @@ async fn grpc(
     };
     let vouchers = VouchersServer::new(vouchers).max_decoding_message_size(MESSAGE_BYTES_MAX);
     let operator = OperatorServer::new(operator).max_decoding_message_size(MESSAGE_BYTES_MAX);
+    let operator = InterceptedService::new(operator, auth);
     let stopped = async move {
         // An error means that the sender is gone, and so is the engine.
         let _ = stopping.wait_for(|stopping| *stopping).await;
@@ -272,12 +368,20 @@ async fn grpc(
 }
 
 /// Written whole under another name first, so that whoever waits for it never reads half of it.
-fn write_ready_file(path: &Path, addr: SocketAddr, network: NetworkId) -> Result<(), ServeError> {
-    let ready = serde_json::json!({
+fn write_ready_file(
+    path: &Path,
+    addr: SocketAddr,
+    http: Option<SocketAddr>,
+    network: NetworkId,
+) -> Result<(), ServeError> {
+    let mut ready = serde_json::json!({
         "grpc": addr.to_string(),
         "network_id": network.to_string(),
         "pid": std::process::id(),
     });
+    if let Some(http) = http {
+        ready["http"] = http.to_string().into();
+    }
     let failed = |why| ServeError::ReadyFile { path: path.to_owned(), why };
     let mut unfinished = path.as_os_str().to_owned();
     unfinished.push(".tmp");

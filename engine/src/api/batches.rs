@@ -1,15 +1,17 @@
 //! Batches: computed, approved, aborted, listed and exported.
 
-use super::messages::{batch_message, id, leg_message, request, text};
-use super::read::{Streamed, streamed};
+use super::messages::{batch_message, id, leg_state, request, text};
+use super::read::Streamed;
 use super::status::{busy, invalid, not_done, not_loaded, refused, storage};
 use crate::ledger::control::{BatchEntry, Command};
 use crate::ledger::event::{BatchAborted, BatchApproved};
-use crate::ledger::{BatchContent, BatchState, Event, Rail, Refusal};
-use crate::limits::BATCH_WINDOWS_MAX;
+use crate::ledger::{
+    BatchContent, BatchHead, BatchState, By, Event, LegState, Legs, Rail, Refusal,
+};
+use crate::limits::{BATCH_WINDOWS_MAX, SETTLER_PATIENCE};
 use crate::pipeline::Intake;
 use crate::rails;
-use crate::settle::{Archive, Clearing, CreateBatch, create_batch};
+use crate::settle::{Archive, Clearing, CreateBatch, Nudge, create_batch};
 use crate::sign::EngineKey;
 use crate::types::{AssetNumber, BatchId, WindowNumber};
 use bytes::Bytes;
@@ -26,19 +28,26 @@ pub(super) async fn create(
     archive: &Archive,
     engine_key: &EngineKey,
     clearing: &Clearing,
+    by: By,
     mut message: v1::CreateBatchRequest,
 ) -> Result<v1::Batch, Status> {
     let request_id = std::mem::take(&mut message.request_id);
     let request = request(request_id, "CreateBatch", &message)?;
     let ask = CreateBatch {
         request,
+        by: by.clone(),
         windows: windows(message.windows)?,
         asset: AssetNumber(message.asset),
         rail: rail(&message.rail)?,
     };
     let head = create_batch(intake, archive, engine_key, clearing, &ask).await;
     let head = head.map_err(|r| not_loaded(&r))?;
-    Ok(batch_message(&head, v1::BatchState::Computed))
+    Ok(v1::Batch {
+        created_by: by.operator,
+        four_eyes: by.four_eyes,
+        legs_by_state: leg_counts(&Legs::ready(head.leg_count)),
+        ..batch_message(&head, v1::BatchState::Computed)
+    })
 }
 
 /// The windows of a batch, ascending, each once.
@@ -63,41 +72,46 @@ fn rail(name: &str) -> Result<Rail, Status> {
     })
 }
 
-/// Approves a batch. The answer is that of the first time, also to a retry.
+/// Approves a batch, wakes the settler, and waits a while for what it does first. Answers with the batch
+/// as it stands then, also to a retry.
 pub(super) async fn approve(
     intake: &Intake,
+    nudge: &Nudge,
+    operator: String,
     mut message: v1::ApproveBatchRequest,
 ) -> Result<v1::Batch, Status> {
     let request_id = std::mem::take(&mut message.request_id);
     let request = request(request_id, "ApproveBatch", &message)?;
     let batch: BatchId = id(&message.batch_id, "batch_id")?;
-    let event = Event::BatchApproved(BatchApproved { request, batch });
-    transition(intake, batch, event, v1::BatchState::Approved).await
+    let event = Event::BatchApproved(BatchApproved { request, operator, batch });
+    intake.command(Command::Record(event)).await.map_err(|r| not_done(&r))?;
+    nudge.turn(SETTLER_PATIENCE).await;
+    get(intake, batch).await
 }
 
 /// Aborts a batch. The answer is that of the first time, also to a retry.
 pub(super) async fn abort(
     intake: &Intake,
+    operator: String,
     mut message: v1::AbortBatchRequest,
 ) -> Result<v1::Batch, Status> {
     let request_id = std::mem::take(&mut message.request_id);
     let request = request(request_id, "AbortBatch", &message)?;
     let batch: BatchId = id(&message.batch_id, "batch_id")?;
     let reason = text(message.reason, "reason")?;
-    let event = Event::BatchAborted(BatchAborted { request, batch, reason });
-    transition(intake, batch, event, v1::BatchState::Aborted).await
-}
-
-async fn transition(
-    intake: &Intake,
-    batch: BatchId,
-    event: Event,
-    state: v1::BatchState,
-) -> Result<v1::Batch, Status> {
+    let (by, why) = (operator.clone(), reason.clone());
+    let event = Event::BatchAborted(BatchAborted { request, operator, batch, reason });
     intake.command(Command::Record(event)).await.map_err(|r| not_done(&r))?;
     let found = intake.read(|control| control.batch(batch).map(|entry| entry.head.clone()));
     let head = found.await.map_err(|b| busy(&b))?.map_err(|r| refused(&r))?;
-    Ok(batch_message(&head, state))
+    Ok(aborted(&head, by, why))
+}
+
+/// An aborted batch; one of the same content may have been created since.
+fn aborted(head: &BatchHead, aborted_by: String, abort_reason: String) -> v1::Batch {
+    let legs_by_state = leg_counts(&Legs::ready(head.leg_count));
+    let message = batch_message(head, v1::BatchState::Aborted);
+    v1::Batch { aborted_by, abort_reason, legs_by_state, ..message }
 }
 
 pub(super) async fn get(intake: &Intake, batch: BatchId) -> Result<v1::Batch, Status> {
@@ -110,17 +124,43 @@ pub(super) async fn list(intake: &Intake) -> Result<Vec<v1::Batch>, Status> {
     found.await.map_err(|b| busy(&b))
 }
 
-fn as_it_stands(entry: &BatchEntry) -> v1::Batch {
-    let state = match entry.state {
+pub(super) fn batch_state(state: BatchState) -> v1::BatchState {
+    match state {
         BatchState::Computed => v1::BatchState::Computed,
         BatchState::Approved => v1::BatchState::Approved,
+        BatchState::Submitting => v1::BatchState::Submitting,
+        BatchState::Settled => v1::BatchState::Settled,
+        BatchState::SettledWithCarry => v1::BatchState::SettledWithCarry,
         BatchState::Aborted => v1::BatchState::Aborted,
-    };
-    batch_message(&entry.head, state)
+    }
+}
+
+pub(super) fn as_it_stands(entry: &BatchEntry) -> v1::Batch {
+    let (approved_by, approved_at) = entry.approved.clone().unwrap_or_default();
+    let (aborted_by, abort_reason) = entry.aborted.clone().unwrap_or_default();
+    v1::Batch {
+        created_by: entry.by.operator.clone(),
+        four_eyes: entry.by.four_eyes,
+        approved_by,
+        approved_at_us: approved_at.0,
+        aborted_by,
+        abort_reason,
+        ended_at_us: entry.ended_at.unwrap_or_default().0,
+        legs_by_state: leg_counts(&entry.legs),
+        owed_again: entry.legs.owed_again().to_string(),
+        ..batch_message(&entry.head, batch_state(entry.state()))
+    }
+}
+
+/// How many legs stand where: the states in which there is one.
+fn leg_counts(legs: &Legs) -> Vec<v1::LegCount> {
+    let count =
+        |state: LegState| v1::LegCount { state: leg_state(state).into(), legs: legs.count(state) };
+    LegState::ALL.into_iter().map(count).filter(|count| count.legs > 0).collect()
 }
 
 /// A batch with its legs, if `allowed` does not refuse it.
-async fn content(
+pub(super) async fn content(
     intake: &Intake,
     archive: &Archive,
     batch: BatchId,
@@ -139,21 +179,16 @@ async fn content(
     content.expect("loading does not panic").map_err(|error| storage(&error))
 }
 
-pub(super) async fn legs(
-    intake: &Intake,
-    archive: &Archive,
-    batch: BatchId,
-) -> Result<Streamed<v1::Leg>, Status> {
-    let content = content(intake, archive, batch, |_| Ok(())).await?;
-    Ok(streamed((0..content.legs.len()).map(move |i| leg_message(&content.legs[i]))))
-}
-
 fn exportable(entry: &BatchEntry) -> Result<(), Refusal> {
-    match entry.state {
-        BatchState::Computed | BatchState::Approved => Ok(()),
+    match entry.state() {
+        BatchState::Computed
+        | BatchState::Approved
+        | BatchState::Submitting
+        | BatchState::Settled
+        | BatchState::SettledWithCarry => Ok(()),
         BatchState::Aborted => Err(Refusal::BatchState {
             batch: entry.head.id,
-            state: entry.state.name(),
+            state: entry.state().name(),
             allowed: "its files must not reach a bank; create a new batch",
         }),
     }

@@ -3,13 +3,14 @@
 use super::status::invalid;
 use crate::ledger::control::SignerEntry;
 use crate::ledger::{
-    AssetSeal, BatchHead, Exposure, Leg, Obligation, Position, Request, WindowEntry, WindowState,
-    control::PartyEntry,
+    AssetSeal, BatchHead, Exposure, Leg, LegState, Legs, Obligation, Position, Proposal, Request,
+    WindowEntry, WindowState, control::PartyEntry,
 };
 use crate::limits::{REQUEST_ID_BYTES_MAX, TEXT_BYTES_MAX};
 use crate::settle::SCHEDULE_PREFIX;
 use crate::types::{
-    AssetDef, AssetNumber, BatchId, PartyId, SettlementModel, SignerKey, Total, content_digest,
+    AssetDef, AssetNumber, BatchId, Digest, PartyId, SettlementModel, SignerKey, Total,
+    content_digest,
 };
 use crate::verify::TierStatus;
 use bytes::Bytes;
@@ -31,7 +32,7 @@ macro_rules! id32 {
         })*
     };
 }
-id32!(PartyId, SignerKey, BatchId);
+id32!(PartyId, SignerKey, BatchId, Digest);
 
 /// Reads an id; INVALID_ARGUMENT names the field when it is not 32 bytes.
 pub(super) fn id<T: Id32>(bytes: &[u8], field: &str) -> Result<T, Status> {
@@ -139,6 +140,8 @@ pub(super) fn window_message(window: &WindowEntry, credited_if_open: u64) -> v1:
         WindowState::Open => v1::WindowState::Open,
         WindowState::Closed => v1::WindowState::Closed,
         WindowState::Batched => v1::WindowState::Batched,
+        WindowState::Disputed => v1::WindowState::Disputed,
+        WindowState::Settled => v1::WindowState::Settled,
     };
     let (cut_lsn, cut_at) = window.cut.map_or((0, 0), |(lsn, at)| (lsn.0, at.0));
     let sealed = window.sealed.as_deref();
@@ -152,6 +155,7 @@ pub(super) fn window_message(window: &WindowEntry, credited_if_open: u64) -> v1:
         totals: sealed
             .map_or(Vec::new(), |sealed| sealed.assets.iter().map(totals_message).collect()),
         cut_at_us: cut_at,
+        dispute: window.dispute.clone().unwrap_or_default(),
     }
 }
 
@@ -194,18 +198,45 @@ pub(super) fn batch_message(head: &BatchHead, state: v1::BatchState) -> v1::Batc
         carried: head.carried.to_string(),
         pay_in_legs: head.pay_in_count,
         pay_in_total: head.pay_in_total.to_string(),
+        owed_again: Total::ZERO.to_string(),
+        ..v1::Batch::default()
     }
 }
 
-pub(super) fn leg_message(leg: &Leg) -> v1::Leg {
+pub(super) fn leg_state(state: LegState) -> v1::LegState {
+    match state {
+        LegState::Ready => v1::LegState::Ready,
+        LegState::Sent => v1::LegState::Sent,
+        LegState::Accepted => v1::LegState::Accepted,
+        LegState::Unknown => v1::LegState::Unknown,
+        LegState::Confirmed => v1::LegState::Confirmed,
+        LegState::Rejected => v1::LegState::Rejected,
+        LegState::Returned => v1::LegState::Returned,
+    }
+}
+
+pub(super) fn proposal_message(key: &str, proposal: &Proposal) -> v1::LegProposal {
+    v1::LegProposal {
+        key: key.to_owned(),
+        operator: proposal.operator.clone(),
+        state: leg_state(proposal.to).into(),
+        rail_reference: proposal.reference.clone(),
+        evidence: proposal.evidence.clone(),
+    }
+}
+
+/// A leg as it stands; `place` is its place among the batch's legs.
+pub(super) fn leg_message(leg: &Leg, place: u32, legs: &Legs) -> v1::Leg {
+    let facts = legs.facts(place).cloned().unwrap_or_default();
     v1::Leg {
         key: leg.key.clone(),
         from: bytes(&leg.payment.from.0),
         to: bytes(&leg.payment.to.0),
         amount: leg.payment.amount.to_string(),
-        state: v1::LegState::Ready.into(),
-        rail_reference: String::new(),
-        reason: String::new(),
+        state: leg_state(legs.state(place)).into(),
+        rail_reference: facts.reference.into(),
+        reason: facts.reason.into(),
+        proposal: legs.proposed().get(&place).map(|p| proposal_message(&leg.key, p)),
     }
 }
 

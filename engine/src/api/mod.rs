@@ -3,14 +3,22 @@
 //! Owns the translation between messages and the engine's own words, and which error gets which status
 //! code. The only place, with `cli` and `serve`, that knows tonic. Holds no rule of money.
 
+mod auth;
 mod batches;
 mod evidence;
+mod legs;
 mod messages;
 mod operator;
 mod read;
+mod reconcile;
 mod registration;
+mod settlement;
 mod status;
 mod vouchers;
+mod webhooks;
+mod windows;
 
-pub use operator::OperatorApi;
+pub use auth::Auth;
+pub use operator::{OperatorApi, Settlement};
 pub use vouchers::VouchersApi;
+pub use webhooks::webhooks;

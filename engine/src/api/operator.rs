@@ -1,16 +1,17 @@
 //! The `Operator` service: each call, and where it is done.
 
+use super::auth::operator;
 use super::messages::{
     asset_message, exposure_message, id, key_tables_message, party_message, request,
     signer_message, window_message,
 };
 use super::read::{Streamed, batch_id, sealed, streamed, window, windows};
 use super::status::{busy, not_done, refused};
-use super::{batches, evidence, registration};
+use super::{batches, evidence, legs, reconcile, registration, settlement, windows as disputes};
 use crate::ledger::control::Command;
-use crate::ledger::{Event, Exposure, Refusal};
+use crate::ledger::{By, Event, Exposure, Refusal};
 use crate::pipeline::{Done, Intake};
-use crate::settle::{Archive, Clearing};
+use crate::settle::{Archive, Board, Clearing, Nudge, Troubles};
 use crate::sign::EngineKey;
 use crate::types::{AssetNumber, PartyId, Timestamp, WindowNumber};
 use bytes::Bytes;
@@ -22,13 +23,30 @@ use tonic::{Request, Response, Status, Streaming};
 /// The service.
 pub struct OperatorApi {
     intake: Intake,
-    archive: Archive,
     engine_key: Arc<EngineKey>,
     /// One key follows another at a time.
     rotating: tokio::sync::Mutex<()>,
-    clearing: Clearing,
+    settlement: Settlement,
     started_at: Timestamp,
     window_every: Option<Duration>,
+}
+
+/// What the service needs of settlement.
+pub struct Settlement {
+    /// Sealed windows and batches.
+    pub archive: Archive,
+    /// The operator's own accounts.
+    pub clearing: Clearing,
+    /// Wakes the settler.
+    pub nudge: Nudge,
+    /// What keeps it from going on.
+    pub troubles: Troubles,
+    /// The schedule, and where it stands.
+    pub board: Board,
+    /// Operators configured.
+    pub operators: usize,
+    /// Whether another operator must approve.
+    pub four_eyes: bool,
 }
 
 type Answer<T> = Result<Response<T>, Status>;
@@ -39,13 +57,12 @@ impl OperatorApi {
     pub fn new(
         intake: Intake,
         engine_key: Arc<EngineKey>,
-        clearing: Clearing,
+        settlement: Settlement,
         started_at: Timestamp,
         window_every: Option<Duration>,
     ) -> Self {
-        let archive = Archive::new(&intake);
         let rotating = tokio::sync::Mutex::default();
-        Self { intake, archive, engine_key, rotating, clearing, started_at, window_every }
+        Self { intake, engine_key, rotating, settlement, started_at, window_every }
     }
 
     async fn record(&self, event: Event) -> Result<Done, Status> {
@@ -202,7 +219,7 @@ impl v1::operator_server::Operator for OperatorApi {
         request: Request<v1::WindowAssetRequest>,
     ) -> Answer<Self::ListObligationsStream> {
         Ok(Response::new(
-            sealed(&self.intake, &self.archive, request.get_ref()).await?.obligations(),
+            sealed(&self.intake, &self.settlement.archive, request.get_ref()).await?.obligations(),
         ))
     }
 
@@ -212,7 +229,9 @@ impl v1::operator_server::Operator for OperatorApi {
         request: Request<v1::WindowAssetRequest>,
     ) -> Answer<Self::ListNetObligationsStream> {
         Ok(Response::new(
-            sealed(&self.intake, &self.archive, request.get_ref()).await?.net_obligations(),
+            sealed(&self.intake, &self.settlement.archive, request.get_ref())
+                .await?
+                .net_obligations(),
         ))
     }
 
@@ -222,16 +241,35 @@ impl v1::operator_server::Operator for OperatorApi {
         request: Request<v1::WindowAssetRequest>,
     ) -> Answer<Self::ListNetPositionsStream> {
         Ok(Response::new(
-            sealed(&self.intake, &self.archive, request.get_ref()).await?.net_positions(),
+            sealed(&self.intake, &self.settlement.archive, request.get_ref())
+                .await?
+                .net_positions(),
         ))
     }
 
+    async fn dispute_window(
+        &self,
+        request: Request<v1::DisputeWindowRequest>,
+    ) -> Answer<v1::Window> {
+        let operator = operator(&request);
+        let window = disputes::dispute(&self.intake, operator, request.into_inner());
+        window.await.map(Response::new)
+    }
+
+    async fn end_dispute(&self, request: Request<v1::EndDisputeRequest>) -> Answer<v1::Window> {
+        let operator = operator(&request);
+        let window = disputes::end_dispute(&self.intake, operator, request.into_inner());
+        window.await.map(Response::new)
+    }
+
     async fn create_batch(&self, request: Request<v1::CreateBatchRequest>) -> Answer<v1::Batch> {
+        let by = By { operator: operator(&request), four_eyes: self.settlement.four_eyes };
         let batch = batches::create(
             &self.intake,
-            &self.archive,
+            &self.settlement.archive,
             &self.engine_key,
-            &self.clearing,
+            &self.settlement.clearing,
+            by,
             request.into_inner(),
         );
         batch.await.map(Response::new)
@@ -256,15 +294,43 @@ impl v1::operator_server::Operator for OperatorApi {
         request: Request<v1::GetBatchRequest>,
     ) -> Answer<Self::ListLegsStream> {
         let batch = batch_id(request.get_ref())?;
-        batches::legs(&self.intake, &self.archive, batch).await.map(Response::new)
+        legs::list(&self.intake, &self.settlement.archive, batch).await.map(Response::new)
     }
 
     async fn approve_batch(&self, request: Request<v1::ApproveBatchRequest>) -> Answer<v1::Batch> {
-        batches::approve(&self.intake, request.into_inner()).await.map(Response::new)
+        let nudge = &self.settlement.nudge;
+        let operator = operator(&request);
+        let batch = batches::approve(&self.intake, nudge, operator, request.into_inner());
+        batch.await.map(Response::new)
     }
 
     async fn abort_batch(&self, request: Request<v1::AbortBatchRequest>) -> Answer<v1::Batch> {
-        batches::abort(&self.intake, request.into_inner()).await.map(Response::new)
+        let operator = operator(&request);
+        batches::abort(&self.intake, operator, request.into_inner()).await.map(Response::new)
+    }
+
+    async fn report_legs(&self, request: Request<v1::ReportLegsRequest>) -> Answer<v1::Batch> {
+        let Settlement { archive, nudge, .. } = &self.settlement;
+        let operator = operator(&request);
+        let reported =
+            legs::report(&self.intake, archive, nudge, operator, request.into_inner()).await?;
+        batches::get(&self.intake, reported).await.map(Response::new)
+    }
+
+    async fn resolve_leg(&self, request: Request<v1::ResolveLegRequest>) -> Answer<v1::Leg> {
+        let Settlement { archive, nudge, .. } = &self.settlement;
+        let operator = operator(&request);
+        let leg = legs::resolve(&self.intake, archive, nudge, operator, request.into_inner());
+        leg.await.map(Response::new)
+    }
+
+    async fn get_reconciliation(
+        &self,
+        request: Request<v1::GetBatchRequest>,
+    ) -> Answer<v1::Reconciliation> {
+        let batch = batch_id(request.get_ref())?;
+        let Settlement { archive, troubles, .. } = &self.settlement;
+        reconcile::report(&self.intake, archive, troubles, batch).await.map(Response::new)
     }
 
     type ExportBatchStream = Streamed<v1::ExportChunk>;
@@ -273,7 +339,7 @@ impl v1::operator_server::Operator for OperatorApi {
         request: Request<v1::GetBatchRequest>,
     ) -> Answer<Self::ExportBatchStream> {
         let batch = batch_id(request.get_ref())?;
-        batches::export(&self.intake, &self.archive, batch).await.map(Response::new)
+        batches::export(&self.intake, &self.settlement.archive, batch).await.map(Response::new)
     }
 
     type ExportEvidenceStream = Streamed<v1::DocumentChunk>;
@@ -281,7 +347,7 @@ impl v1::operator_server::Operator for OperatorApi {
         &self,
         request: Request<v1::ExportEvidenceRequest>,
     ) -> Answer<Self::ExportEvidenceStream> {
-        let export = evidence::export(&self.intake, &self.archive, request.into_inner());
+        let export = evidence::export(&self.intake, &self.settlement.archive, request.into_inner());
         export.await.map(Response::new)
     }
 
@@ -290,7 +356,7 @@ impl v1::operator_server::Operator for OperatorApi {
         &self,
         request: Request<v1::GetProofRequest>,
     ) -> Answer<Self::GetProofStream> {
-        let proof = evidence::proof(&self.intake, &self.archive, request.into_inner());
+        let proof = evidence::proof(&self.intake, &self.settlement.archive, request.into_inner());
         proof.await.map(Response::new)
     }
 
@@ -316,6 +382,7 @@ impl v1::operator_server::Operator for OperatorApi {
         let (verify, threads) = self.intake.verifying();
         let meters = self.intake.meters();
         let every = self.window_every.map_or(0, |every| every.as_millis());
+        let settling = self.read(|control| Ok(settlement::batches(control))).await?;
         Ok(Response::new(v1::Status {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             network_id: Bytes::copy_from_slice(&network.0),
@@ -343,6 +410,13 @@ impl v1::operator_server::Operator for OperatorApi {
             verify_rejects_confirmed: verify.confirmed,
             verify_alarms: verify.alarms,
             engine_key: engine_key.map_or(Bytes::new(), |key| Bytes::copy_from_slice(&key.0)),
+            schedule: settlement::schedule(&self.settlement.board),
+            batches_by_state: settling.by_state,
+            legs_in_flight: settling.in_flight,
+            legs_unknown: settling.unknown,
+            troubles: settlement::troubles(&self.settlement.troubles),
+            operators: u32::try_from(self.settlement.operators).expect("operators are few"),
+            four_eyes: self.settlement.four_eyes,
         }))
     }
 }

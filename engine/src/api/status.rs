@@ -16,7 +16,9 @@ pub(super) fn refused(refusal: &Refusal) -> Status {
         | Refusal::UnknownSigner(_)
         | Refusal::UnknownAsset(_)
         | Refusal::UnknownWindow(_)
-        | Refusal::UnknownBatch(_) => Code::NotFound,
+        | Refusal::UnknownBatch(_)
+        | Refusal::NoSuchLeg { .. } => Code::NotFound,
+        Refusal::SameOperator(_) => Code::PermissionDenied,
         Refusal::RequestsFull(_)
         | Refusal::TableFull { .. }
         | Refusal::TooManyLegs(_)
@@ -27,6 +29,12 @@ pub(super) fn refused(refusal: &Refusal) -> Status {
         | Refusal::NothingToSettle(_)
         | Refusal::BatchState { .. }
         | Refusal::EngineKey(_)
+        | Refusal::WindowDisputed(_)
+        | Refusal::WindowState { .. }
+        | Refusal::Submission { .. }
+        | Refusal::LegState { .. }
+        | Refusal::NeedsTwo { .. }
+        | Refusal::ReleasedBefore { .. }
         | Refusal::AccountsMissing { .. } => Code::FailedPrecondition,
         Refusal::DepositsTooLarge(..) | Refusal::RailUnfit { .. } => Code::InvalidArgument,
         Refusal::WindowUnsealed(_) => Code::Unavailable,

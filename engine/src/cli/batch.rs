@@ -5,14 +5,14 @@
 use super::client::Session;
 use super::export;
 use super::output::{Cell, Record, hex};
-use super::{CliError, RequestArgs};
+use super::{CliError, RequestArgs, leg, reconcile};
 use crate::types::BatchId;
 use clap::{Args, Subcommand};
 use std::path::PathBuf;
 use std::str::FromStr;
 use tallystick_proto::v1::{
     AbortBatchRequest, ApproveBatchRequest, Batch, CreateBatchRequest, GetBatchRequest, Leg,
-    ListBatchesRequest,
+    LegCount, ListBatchesRequest,
 };
 
 /// Fewest digits that may stand for a batch: with 32 bits two of thousands of batches rarely meet,
@@ -51,6 +51,9 @@ pub enum BatchCommand {
         #[command(flatten)]
         request: RequestArgs,
     },
+    /// Show where a batch stands, and what you must do now
+    #[command(after_help = "Example:\n  tallystick batch report 9c1f03ab")]
+    Report(OneBatch),
     /// List the legs of a batch
     #[command(after_help = "Example:\n  tallystick batch legs 9c1f03ab --json")]
     Legs(OneBatch),
@@ -77,6 +80,17 @@ pub enum LegCommand {
         /// The leg's idempotency key
         key: String,
     },
+    /// Say what a rail did with legs, e.g. as the bank's own pages show it
+    #[command(
+        after_help = "Examples:\n  tallystick leg report 9c1f03ab --pay-ins --word confirmed \
+        --reference 'statement 41'\n  tallystick leg report 9c1f03ab --key QZ5M3WVF7K2C4D6E7FGH2JKLMNPQRSTU \
+        --word rejected --reason 'no such account'\n  tallystick leg report 9c1f03ab --csv bank.csv"
+    )]
+    Report(leg::ReportArgs),
+    /// Say what became of an UNKNOWN leg; it moves when another operator says the same
+    #[command(after_help = "Example:\n  tallystick leg resolve 9c1f03ab \
+        QZ5M3WVF7K2C4D6E7FGH2JKLMNPQRSTU --word confirmed --reference ch_3P --evidence 'PSP ticket 17'")]
+    Resolve(leg::ResolveArgs),
 }
 
 /// Names one batch.
@@ -84,7 +98,7 @@ pub enum LegCommand {
 pub struct OneBatch {
     /// The batch's id, or its first 8 or more digits
     #[arg(value_name = "BATCH")]
-    batch: BatchName,
+    pub(super) batch: BatchName,
 }
 
 /// `tallystick batch create`
@@ -180,6 +194,7 @@ pub async fn run_batch(session: &mut Session, command: BatchCommand) -> Result<(
             let batch = answer.map_err(|status| session.failed_change(status, &request_id))?;
             session.print(&batch_record(batch.into_inner())).await
         }
+        BatchCommand::Report(one) => reconcile::run(session, one).await,
         BatchCommand::Legs(one) => list_legs(session, one).await,
         BatchCommand::Export(BatchExport { one, dir, force }) => {
             let request = resolve(session, one).await?;
@@ -197,6 +212,8 @@ pub async fn run_batch(session: &mut Session, command: BatchCommand) -> Result<(
 pub async fn run_leg(session: &mut Session, command: LegCommand) -> Result<(), CliError> {
     let (one, key) = match command {
         LegCommand::List(one) => return list_legs(session, one).await,
+        LegCommand::Report(args) => return leg::report(session, args).await,
+        LegCommand::Resolve(args) => return leg::resolve_leg(session, args).await,
         LegCommand::Show { one, key } => (one, key),
     };
     let (asset, request) = with_asset(session, one).await?;
@@ -221,7 +238,10 @@ async fn list_legs(session: &mut Session, one: OneBatch) -> Result<(), CliError>
 }
 
 /// The batch's asset, which its legs do not repeat, and the request that names it.
-async fn with_asset(session: &Session, one: OneBatch) -> Result<(u32, GetBatchRequest), CliError> {
+pub(super) async fn with_asset(
+    session: &Session,
+    one: OneBatch,
+) -> Result<(u32, GetBatchRequest), CliError> {
     let request = resolve(session, one).await?;
     let answer = session.operator().get_batch(request.clone()).await;
     let batch = answer.map_err(|status| session.failed(status))?.into_inner();
@@ -229,7 +249,7 @@ async fn with_asset(session: &Session, one: OneBatch) -> Result<(u32, GetBatchRe
 }
 
 /// The request that names the batch: a prefix is looked up in the list of all batches.
-async fn resolve(session: &Session, one: OneBatch) -> Result<GetBatchRequest, CliError> {
+pub(super) async fn resolve(session: &Session, one: OneBatch) -> Result<GetBatchRequest, CliError> {
     let prefix = match one.batch {
         BatchName::Full(id) => return Ok(GetBatchRequest { batch_id: id.0.to_vec().into() }),
         BatchName::Prefix(prefix) => prefix,
@@ -255,9 +275,14 @@ async fn resolve(session: &Session, one: OneBatch) -> Result<GetBatchRequest, Cl
     }
 }
 
-fn batch_record(batch: Batch) -> Record {
+pub(super) fn batch_record(batch: Batch) -> Record {
     let state = super::state_name(batch.state().as_str_name(), "BATCH_STATE_");
     let asset = batch.asset;
+    let count = |count: &LegCount| {
+        let state = super::state_name(count.state().as_str_name(), "LEG_STATE_");
+        Record(vec![("state", Cell::Text(state)), ("legs", Cell::Count(count.legs))])
+    };
+    let counts = batch.legs_by_state.iter().map(count).collect();
     Record(vec![
         ("batch_id", Cell::Hex(batch.batch_id)),
         ("state", Cell::Text(state)),
@@ -269,11 +294,21 @@ fn batch_record(batch: Batch) -> Record {
         ("pay_in_legs", Cell::Count(batch.pay_in_legs)),
         ("pay_in_total", Cell::Money(batch.pay_in_total, asset)),
         ("carried", Cell::Money(batch.carried, asset)),
+        ("owed_again", Cell::Money(batch.owed_again, asset)),
+        ("legs_by_state", Cell::Records(counts)),
+        ("created_by", Cell::Text(batch.created_by)),
+        ("four_eyes", Cell::Flag(batch.four_eyes)),
+        ("approved_by", Cell::Text(batch.approved_by)),
+        ("approved_at_us", Cell::Micros(batch.approved_at_us)),
+        ("aborted_by", Cell::Text(batch.aborted_by)),
+        ("abort_reason", Cell::Text(batch.abort_reason)),
+        ("ended_at_us", Cell::Micros(batch.ended_at_us)),
     ])
 }
 
-fn leg_record(leg: Leg, asset: u32) -> Record {
+pub(super) fn leg_record(leg: Leg, asset: u32) -> Record {
     let state = super::state_name(leg.state().as_str_name(), "LEG_STATE_");
+    let proposal = leg.proposal.into_iter().map(reconcile::proposal_record).collect();
     Record(vec![
         ("key", Cell::Text(leg.key)),
         ("from", Cell::Party(leg.from)),
@@ -282,6 +317,7 @@ fn leg_record(leg: Leg, asset: u32) -> Record {
         ("state", Cell::Text(state)),
         ("rail_reference", Cell::Text(leg.rail_reference)),
         ("reason", Cell::Text(leg.reason)),
+        ("proposal", Cell::Records(proposal)),
     ])
 }
 

@@ -5,12 +5,56 @@
 use super::output::{AssetText, AssetTexts, Output, Record};
 use super::{CliError, Target};
 use crate::limits;
+use std::path::Path;
 use std::time::Duration;
 use tallystick_proto::v1::operator_client::OperatorClient;
 use tallystick_proto::v1::vouchers_client::VouchersClient;
 use tallystick_proto::v1::{GetNetworkRequest, Network};
+use tonic::metadata::{Ascii, MetadataValue};
+use tonic::service::Interceptor;
+use tonic::service::interceptor::InterceptedService;
 use tonic::transport::{Channel, Endpoint};
-use tonic::{Code, Status, Streaming};
+use tonic::{Code, Request, Status, Streaming};
+
+/// The operator's token, when it is not in a file.
+const TOKEN_VARIABLE: &str = "TALLYSTICK_TOKEN";
+
+/// Puts the operator's token on every call, if there is one.
+#[derive(Clone)]
+pub struct Token(Option<MetadataValue<Ascii>>);
+
+impl Interceptor for Token {
+    fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
+        if let Some(token) = &self.0 {
+            request.metadata_mut().insert("authorization", token.clone());
+        }
+        Ok(request)
+    }
+}
+
+impl Token {
+    /// From the file named, or the environment.
+    fn load(file: Option<&Path>) -> Result<Self, CliError> {
+        let text = match file {
+            Some(path) => Some(std::fs::read_to_string(path).map_err(CliError::file(path))?),
+            None => std::env::var(TOKEN_VARIABLE).ok(),
+        };
+        let Some(text) = text.as_deref().map(str::trim).filter(|text| !text.is_empty()) else {
+            return match file {
+                None => Ok(Self(None)),
+                Some(path) => Err(CliError::Input(format!(
+                    "{} is empty; `tallystick operator token` makes a token",
+                    path.display()
+                ))),
+            };
+        };
+        let bad = || CliError::Input("the operator's token is no line of plain text".into());
+        let mut header: MetadataValue<Ascii> =
+            format!("Bearer {text}").parse().map_err(|_| bad())?;
+        header.set_sensitive(true);
+        Ok(Self(Some(header)))
+    }
+}
 
 /// Longest wait for a connection: an engine on this machine answers at once, so this is what tells
 /// a wrong address from a slow one.
@@ -19,6 +63,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// What a command works with: the engine and standard output.
 pub struct Session {
     channel: Channel,
+    token: Token,
     url: String,
     assets: Option<AssetTexts>,
     /// Where results go.
@@ -32,6 +77,7 @@ impl Session {
     /// `CliError::Unreachable` when no engine answers; `Input` when the address is none.
     pub async fn connect(target: &Target) -> Result<Self, CliError> {
         let url = server_url(&target.server);
+        let token = Token::load(target.token_file.as_deref())?;
         let endpoint = Endpoint::from_shared(url.clone())
             .ok()
             .filter(|endpoint| endpoint.uri().port().is_some())
@@ -43,13 +89,13 @@ impl Session {
             })?;
         let connected = endpoint.connect_timeout(CONNECT_TIMEOUT).connect().await;
         let channel = connected.map_err(|error| unreachable(&url, &error))?;
-        Ok(Self { channel, url, assets: None, out: Output::new(target.json) })
+        Ok(Self { channel, token, url, assets: None, out: Output::new(target.json) })
     }
 
     /// The operators' service.
     #[must_use]
-    pub fn operator(&self) -> OperatorClient<Channel> {
-        OperatorClient::new(self.channel.clone())
+    pub fn operator(&self) -> OperatorClient<InterceptedService<Channel, Token>> {
+        OperatorClient::with_interceptor(self.channel.clone(), self.token.clone())
             .max_decoding_message_size(limits::MESSAGE_BYTES_MAX)
             .max_encoding_message_size(limits::MESSAGE_BYTES_MAX)
     }

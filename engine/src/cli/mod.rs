@@ -10,9 +10,12 @@ mod client;
 mod evidence;
 mod export;
 mod import;
+mod leg;
 mod money;
+mod operator;
 mod output;
 mod party;
+mod reconcile;
 mod status;
 mod voucher;
 mod window;
@@ -68,6 +71,9 @@ pub struct Target {
         help_heading = "Common options"
     )]
     pub server: String,
+    /// File with your operator's token, where the engine has operators; else TALLYSTICK_TOKEN is used
+    #[arg(long, global = true, value_name = "FILE", help_heading = "Common options")]
+    pub token_file: Option<PathBuf>,
     /// Print JSON Lines: one object a line, amounts as strings of asset units
     #[arg(long, global = true, help_heading = "Common options")]
     pub json: bool,
@@ -126,9 +132,12 @@ pub enum Operate {
     /// Compute, approve, abort and export settlement batches
     #[command(subcommand)]
     Batch(batch::BatchCommand),
-    /// Show the legs of a batch
+    /// Show the legs of a batch, and say what became of them
     #[command(subcommand)]
     Leg(batch::LegCommand),
+    /// Make the tokens by which operators are known
+    #[command(subcommand)]
+    Operator(operator::OperatorCommand),
     /// Make keys and vouchers by hand, to try things out
     #[command(subcommand)]
     Voucher(voucher::VoucherCommand),
@@ -289,6 +298,9 @@ async fn dispatch(target: &Target, command: Operate) -> Result<(), CliError> {
     if let Operate::Voucher(voucher::VoucherCommand::Keygen(args)) = &command {
         return voucher::keygen(args, target.json);
     }
+    if let Operate::Operator(command) = &command {
+        return operator::run(command, target.json);
+    }
     // What is checked offline needs none either.
     if let Operate::Audit(args) = &command {
         return audit::run(args, target.json);
@@ -309,6 +321,7 @@ async fn dispatch(target: &Target, command: Operate) -> Result<(), CliError> {
         Operate::Window(command) => window::run(&mut session, command).await,
         Operate::Batch(command) => batch::run_batch(&mut session, command).await,
         Operate::Leg(command) => batch::run_leg(&mut session, command).await,
+        Operate::Operator(command) => operator::run(&command, session.out.is_json()),
         Operate::Voucher(command) => voucher::run_voucher(&mut session, command).await,
         Operate::Channel(command) => voucher::run_channel(&mut session, command).await,
         Operate::Evidence(command) => evidence::run_evidence(&mut session, command).await,

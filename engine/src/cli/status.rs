@@ -5,7 +5,9 @@ use super::client::Session;
 use super::output::{Cell, Record};
 use crate::config::show_duration;
 use std::time::Duration;
-use tallystick_proto::v1::{GetStatusRequest, KeyTables, Network, Status};
+use tallystick_proto::v1::{
+    BatchCount, GetStatusRequest, KeyTables, Network, ScheduleStatus, Status,
+};
 
 /// Runs `tallystick status`.
 ///
@@ -48,6 +50,13 @@ fn json(status: Status, network: Network) -> Record {
         ("frame_vouchers_max", Cell::Count(network.frame_vouchers_max.into())),
         ("voucher_lifetime_seconds_max", Cell::Seconds(lifetime)),
         ("assets", Cell::Count(count(network.assets.len()))),
+        ("operators", Cell::Count(status.operators.into())),
+        ("four_eyes", Cell::Flag(status.four_eyes)),
+        ("batches_by_state", batches(status.batches_by_state)),
+        ("legs_in_flight", Cell::Count(status.legs_in_flight)),
+        ("legs_unknown", Cell::Count(status.legs_unknown)),
+        ("troubles", troubles(status.troubles)),
+        ("schedule", schedule(status.schedule)),
     ])
 }
 
@@ -64,6 +73,11 @@ fn text(status: Status, network: Network) -> Record {
         seconds(status.cpu_total_us),
         seconds(status.cpu_verify_us)
     );
+    let operators = match (status.operators, status.four_eyes) {
+        (0, _) => "none: whoever reaches the engine may operate it".into(),
+        (some, true) => format!("{some}, four eyes"),
+        (some, false) => some.to_string(),
+    };
     let mut cells = alarm(&status);
     cells.extend([
         ("version", Cell::Text(status.version)),
@@ -80,6 +94,12 @@ fn text(status: Status, network: Network) -> Record {
         ("assets", Cell::Count(count(network.assets.len()))),
         ("channels", Cell::Count(status.channels)),
         ("batches", Cell::Count(status.batches)),
+        ("batches_by_state", batches(status.batches_by_state)),
+        ("legs_in_flight", Cell::Count(status.legs_in_flight)),
+        ("legs_unknown", Cell::Count(status.legs_unknown)),
+        ("troubles", troubles(status.troubles)),
+        ("schedule", schedule(status.schedule)),
+        ("operators", Cell::Text(operators)),
         ("shards", Cell::Count(status.shards.into())),
         ("verify", Cell::Text(verify)),
         ("verify_tables", tables(status.verify_tables)),
@@ -104,6 +124,43 @@ fn alarm(status: &Status) -> Vec<(&'static str, Cell)> {
             vec![("ALARM", Cell::Text(text))]
         }
     }
+}
+
+fn batches(counts: Vec<BatchCount>) -> Cell {
+    let record = |count: BatchCount| {
+        let state = super::state_name(count.state().as_str_name(), "BATCH_STATE_");
+        Record(vec![("state", Cell::Text(state)), ("batches", Cell::Count(count.batches))])
+    };
+    Cell::Records(counts.into_iter().map(record).collect())
+}
+
+fn troubles(troubles: Vec<String>) -> Cell {
+    let record = |text| Record(vec![("trouble", Cell::Text(text))]);
+    Cell::Records(troubles.into_iter().map(record).collect())
+}
+
+fn schedule(entries: Vec<ScheduleStatus>) -> Cell {
+    let record = |entry: ScheduleStatus| {
+        let asset = entry.asset;
+        let sum = |units: String| match units.as_str() {
+            "" => Cell::Text(units),
+            _ => Cell::Money(units, asset),
+        };
+        Record(vec![
+            ("asset", Cell::Count(asset.into())),
+            ("close", Cell::Text(entry.close)),
+            ("next_run_us", Cell::Micros(entry.next_run_us)),
+            ("last_run_us", Cell::Micros(entry.last_run_us)),
+            ("close_when_gross_over", sum(entry.close_when_gross_over)),
+            ("gross", sum(entry.gross)),
+            ("close_when_exposure_over", sum(entry.close_when_exposure_over)),
+            ("exposure", sum(entry.exposure)),
+            ("batch_rail", Cell::Text(entry.batch_rail)),
+            ("approve_below", sum(entry.approve_below)),
+            ("trouble", Cell::Text(entry.trouble)),
+        ])
+    };
+    Cell::Records(entries.into_iter().map(record).collect())
 }
 
 fn tables(tiers: Vec<KeyTables>) -> Cell {

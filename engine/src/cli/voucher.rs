@@ -153,6 +153,12 @@ pub fn keygen(args: &KeygenArgs, json: bool) -> Result<(), CliError> {
 /// Makes a key and writes its secret to a file that only its owner can read.
 fn make_key(path: &Path) -> Result<SigningKey, CliError> {
     let seed = client::random::<32>()?;
+    write_secret(path, &hex(&seed))?;
+    Ok(SigningKey::from_bytes(&seed))
+}
+
+/// Writes a secret to a new file that only its owner can read.
+pub(super) fn write_secret(path: &Path, secret: &str) -> Result<(), CliError> {
     let mut options = OpenOptions::new();
     let created = options.write(true).create_new(true).mode(0o600).open(path);
     let mut file = created.map_err(|error| {
@@ -164,8 +170,7 @@ fn make_key(path: &Path) -> Result<SigningKey, CliError> {
             "{path} exists, and a secret is never overwritten; choose another name"
         ))
     })?;
-    writeln!(file, "{}", hex(&seed)).map_err(CliError::file(path))?;
-    Ok(SigningKey::from_bytes(&seed))
+    writeln!(file, "{secret}").map_err(CliError::file(path))
 }
 
 /// Reads a key file: 64 hexadecimal digits.

@@ -5,8 +5,8 @@ use super::output::{Cell, Record};
 use super::{CliError, RequestArgs};
 use clap::{Args, Subcommand};
 use tallystick_proto::v1::{
-    CloseWindowRequest, GetWindowRequest, ListWindowsRequest, NetPosition, Obligation, Window,
-    WindowAssetRequest, WindowTotals,
+    CloseWindowRequest, DisputeWindowRequest, EndDisputeRequest, GetWindowRequest,
+    ListWindowsRequest, NetPosition, Obligation, Window, WindowAssetRequest, WindowTotals,
 };
 
 /// `tallystick window ...`
@@ -27,6 +27,32 @@ pub enum WindowCommand {
         /// The window's number
         #[arg(value_name = "N")]
         window: u64,
+    },
+    /// Dispute a closed window: it cannot be batched, nor a batch of it approved
+    #[command(
+        after_help = "Example:\n  tallystick window dispute 3 --reason 'agent 8f31 was stolen'"
+    )]
+    Dispute {
+        /// The window's number
+        #[arg(value_name = "N")]
+        window: u64,
+        /// Why, for the record
+        #[arg(long, value_name = "TEXT")]
+        reason: String,
+        #[command(flatten)]
+        request: RequestArgs,
+    },
+    /// End the dispute of a window
+    #[command(after_help = "Example:\n  tallystick window release 3 --reason 'the payer agreed'")]
+    Release {
+        /// The window's number
+        #[arg(value_name = "N")]
+        window: u64,
+        /// How it came out, for the record
+        #[arg(long, value_name = "TEXT")]
+        reason: String,
+        #[command(flatten)]
+        request: RequestArgs,
     },
     /// List what each payer owes each payee
     #[command(after_help = "Example:\n  tallystick window obligations 3 --asset 978 --net")]
@@ -90,6 +116,22 @@ pub async fn run(session: &mut Session, command: WindowCommand) -> Result<(), Cl
             let window = answer.map_err(|status| session.failed(status))?.into_inner();
             session.print(&window_record(window)).await
         }
+        WindowCommand::Dispute { window, reason, request } => {
+            let request_id = request.id()?;
+            let request =
+                DisputeWindowRequest { request_id: request_id.clone(), number: window, reason };
+            let answer = operator.dispute_window(request).await;
+            let window = answer.map_err(|status| session.failed_change(status, &request_id))?;
+            session.print(&window_record(window.into_inner())).await
+        }
+        WindowCommand::Release { window, reason, request } => {
+            let request_id = request.id()?;
+            let request =
+                EndDisputeRequest { request_id: request_id.clone(), number: window, reason };
+            let answer = operator.end_dispute(request).await;
+            let window = answer.map_err(|status| session.failed_change(status, &request_id))?;
+            session.print(&window_record(window.into_inner())).await
+        }
         WindowCommand::Obligations { of, net } => {
             let answer = if net {
                 operator.list_net_obligations(of.request()).await
@@ -112,6 +154,7 @@ fn window_record(window: Window) -> Record {
     Record(vec![
         ("number", Cell::Count(window.number)),
         ("state", Cell::Text(state)),
+        ("dispute", Cell::Text(window.dispute)),
         ("cut_at_us", Cell::Micros(window.cut_at_us)),
         ("first_lsn", Cell::Count(window.first_lsn)),
         ("cut_lsn", Cell::Count(window.cut_lsn)),

@@ -4,9 +4,13 @@
 //! (flag > `TALLYSTICK_*` > file > default). Never opens anything but the file that `--config`
 //! names, and holds no secret.
 
+mod operate;
+mod rails;
 mod settings;
 mod values;
 
+pub use operate::{Operators, Scheduled};
+pub use rails::{CardSettings, Depth, EvmSettings, FolderSettings, RailSettings};
 pub use settings::Settings;
 pub use values::{BadValue, parse_bytes, parse_duration, show_bytes, show_duration};
 
@@ -14,11 +18,14 @@ use crate::limits;
 use crate::types::NetworkId;
 use crate::verify::Backend;
 use clap::Args;
+use operate::ScheduleSetting;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
-use values::{CheckpointBytes, Every, Listen, LogFilter, Network, TableBytes, VerifyBackend};
+use values::{
+    CheckpointBytes, Every, Listen, LogFilter, Network, TableBytes, TokenDigest, VerifyBackend,
+};
 
 /// Port that the engine listens on, and clients look for it at, unless told otherwise.
 pub const PORT_DEFAULT: u16 = 7_450;
@@ -50,6 +57,16 @@ pub struct Config {
     pub voucher_lifetime_max_seconds: Option<i64>,
     /// The operator's own settlement account per rail.
     pub clearing: Clearing,
+    /// How each rail is reached.
+    pub rail: RailSettings,
+    /// Where webhooks and the like are served over HTTP; a loopback address. `None`: nowhere.
+    pub listen_http: Option<SocketAddr>,
+    /// Who may operate; empty: whoever reaches the engine.
+    pub operators: Operators,
+    /// Whether another operator than the one who computed a batch must approve it.
+    pub four_eyes: bool,
+    /// When windows close by themselves, by asset.
+    pub schedule: Vec<Scheduled>,
     /// Which messages are logged.
     pub log: String,
     /// The operator says that the clock is right, however far it is from the last record.
@@ -148,7 +165,12 @@ impl Config {
             window_every: Some(Every(self.window_every)),
             voucher_lifetime_max_seconds: self.voucher_lifetime_max_seconds,
             log: Some(LogFilter(self.log.clone())),
+            listen_http: self.listen_http.map(Listen),
             clearing: self.clearing.clone(),
+            rail: self.rail.clone(),
+            four_eyes: Some(self.four_eyes),
+            operators: self.operators.iter().map(|(n, d)| (n.clone(), TokenDigest(*d))).collect(),
+            schedule: self.schedule.iter().map(ScheduleSetting::of).collect(),
         };
         let text =
             toml::to_string(&settings).expect("settings are plain tables of text and numbers");

@@ -1,10 +1,11 @@
 //! The settings as one source gives them: their names, what is put together from several sources, and
 //! the defaults.
 
+use super::operate::{ScheduleSetting, check_operators, check_schedule};
 use super::values::{
-    CheckpointBytes, Every, Listen, LogFilter, Network, TableBytes, VerifyBackend,
+    CheckpointBytes, Every, Listen, LogFilter, Network, TableBytes, TokenDigest, VerifyBackend,
 };
-use super::{Clearing, Config, ConfigError, PORT_DEFAULT};
+use super::{Clearing, Config, ConfigError, PORT_DEFAULT, RailSettings};
 use crate::limits;
 use crate::verify::Options;
 use clap::Args;
@@ -24,6 +25,11 @@ pub struct Settings {
     /// Loopback address and port to serve; port 0 takes any free one [default: 127.0.0.1:7450]
     #[arg(long, env = "TALLYSTICK_LISTEN", hide_env_values = true, value_name = "IP:PORT")]
     pub(super) listen: Option<Listen>,
+
+    /// Loopback address and port to serve webhooks on, over HTTP; port 0 takes any free one
+    /// [default: nowhere]
+    #[arg(long, env = "TALLYSTICK_LISTEN_HTTP", hide_env_values = true, value_name = "IP:PORT")]
+    pub(super) listen_http: Option<Listen>,
 
     /// File that is written once the engine serves: JSON with the address, the network and the pid
     #[arg(long, env = "TALLYSTICK_READY_FILE", hide_env_values = true, value_name = "FILE")]
@@ -78,10 +84,33 @@ pub struct Settings {
     #[arg(long, env = "TALLYSTICK_LOG", hide_env_values = true, value_name = "FILTER")]
     pub(super) log: Option<LogFilter>,
 
+    /// Whether another operator must approve what one computed: in the file only.
+    #[arg(skip)]
+    pub(super) four_eyes: Option<bool>,
+
+    /// Who may operate, by the digest of the token: in the file only.
+    #[arg(skip)]
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub(super) operators: BTreeMap<String, TokenDigest>,
+
+    /// When windows close by themselves: in the file only.
+    #[arg(skip)]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) schedule: Vec<ScheduleSetting>,
+
     /// The operator's own accounts: in the file only.
     #[arg(skip)]
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub(super) clearing: Clearing,
+
+    /// How each rail is reached: in the file only.
+    #[arg(skip)]
+    #[serde(skip_serializing_if = "is_default")]
+    pub(super) rail: RailSettings,
+}
+
+fn is_default(rail: &RailSettings) -> bool {
+    *rail == RailSettings::default()
 }
 
 impl Settings {
@@ -114,6 +143,10 @@ impl Settings {
         range("verify_threads", threads, i64::from(limits::VERIFY_THREADS_MAX))?;
         let lifetime = self.voucher_lifetime_max_seconds;
         range("voucher_lifetime_max_seconds", lifetime, limits::LIFETIME_SECONDS_MAX)?;
+
+        let four_eyes = self.four_eyes.unwrap_or(false);
+        check_operators(&self.operators, four_eyes)?;
+        check_schedule(&self.schedule, four_eyes)?;
 
         let at_most = |key: String, count: usize, most: usize, what: &str| match count {
             n if n > most => Err((key, format!("{n} {what}"), format!("at most {most}"))),
@@ -148,7 +181,12 @@ impl Settings {
                 .voucher_lifetime_max_seconds
                 .or(other.voucher_lifetime_max_seconds),
             log: self.log.or(other.log),
+            listen_http: self.listen_http.or(other.listen_http),
+            four_eyes: self.four_eyes.or(other.four_eyes),
+            operators: if self.operators.is_empty() { other.operators } else { self.operators },
+            schedule: if self.schedule.is_empty() { other.schedule } else { self.schedule },
             clearing: if self.clearing.is_empty() { other.clearing } else { self.clearing },
+            rail: if is_default(&self.rail) { other.rail } else { self.rail },
         }
     }
 
@@ -171,7 +209,12 @@ impl Settings {
                 .map_or(limits::CHECKPOINT_BYTES_DEFAULT, |bytes| bytes.0),
             window_every: self.window_every.and_then(|every| every.0),
             voucher_lifetime_max_seconds: self.voucher_lifetime_max_seconds,
+            listen_http: self.listen_http.map(|listen| listen.0),
+            operators: self.operators.into_iter().map(|(name, of)| (name, of.0)).collect(),
+            four_eyes: self.four_eyes.unwrap_or(false),
+            schedule: self.schedule.into_iter().map(ScheduleSetting::resolve).collect(),
             clearing: self.clearing,
+            rail: self.rail,
             log: self.log.map_or_else(|| "info".into(), |filter| filter.0),
             // No setting: it is for one start only.
             accept_clock: false,
@@ -227,6 +270,23 @@ mod tests {
             ("window_every = \"1ms\"", &["window_every", "between 100ms and 31d"]),
             ("log = \"loud,=\"", &["log", "expected a level"]),
             ("[clearing.iso20022]\niban = 7", &["iban", "expected a string"]),
+            ("four_eyes = true", &["t.toml", "four_eyes", "at least two operators"]),
+            ("[operators]\nann = \"secret\"", &["ann", "operator token"]),
+            ("[[schedule]]\nasset = 1\nclose = \"17:00\"", &["close", "cron expression"]),
+            ("[[schedule]]\nclose = \"0 17 * * *\"", &["schedule[0].asset", "number of an asset"]),
+            ("[[schedule]]\nasset = 1", &["schedule[0].asset", "close_when_gross_over"]),
+            (
+                "[[schedule]]\nasset = 1\nclose_when_gross_over = \"1.5\"",
+                &["close_when_gross_over", "whole number of asset units"],
+            ),
+            (
+                "[[schedule]]\nasset = 1\nclose = \"0 17 * * *\"\napprove_below = \"5\"",
+                &["schedule[0].approve_below", "batch_rail"],
+            ),
+            (
+                "[[schedule]]\nasset = 1\nclose = \"0 17 * * *\"\nbatch_rail = \"pigeon\"",
+                &["batch_rail", "iso20022, nacha, card, evm"],
+            ),
             ("shards = ", &["t.toml", "line 1"]),
         ] {
             let error = file(text).unwrap_err();
@@ -234,8 +294,29 @@ mod tests {
                 assert!(error.contains(part), "{text:?} gives {error:?} without {part:?}");
             }
         }
+        let error = file("[operators]\nann = \"secret\"").unwrap_err();
+        // The line itself is shown, as of any file; the message does not repeat it.
+        assert!(error.contains("BLAKE3"), "{error}");
         let long = format!("[clearing.iso20022]\nname = \"{}\"", "x".repeat(257));
         assert!(file(&long).unwrap_err().contains("clearing.iso20022.name is 257 bytes long"));
+    }
+
+    #[test]
+    fn operators_have_names_and_tokens_of_their_own() {
+        let digest = |byte: &str| byte.repeat(32);
+        let (a, b) = (digest("aa"), digest("bb"));
+        let two = file(&format!("four_eyes = true\n[operators]\nann = \"{a}\"\nbob = \"{b}\""));
+        let config = two.unwrap().resolve(1);
+        assert!(config.four_eyes && config.operators.len() == 2);
+        for (text, part) in [
+            (format!("[operators]\nann = \"{a}\"\nbob = \"{a}\""), "token of its own"),
+            (format!("[operators]\nschedule = \"{a}\""), "engine's own name"),
+            (format!("[operators]\n\"a b\" = \"{a}\""), "not a name"),
+            (format!("four_eyes = true\n[operators]\nann = \"{a}\""), "at least two"),
+        ] {
+            let error = file(&text).unwrap_err();
+            assert!(error.contains(part), "{error}");
+        }
     }
 
     #[test]
@@ -244,9 +325,12 @@ mod tests {
             verify_threads = 9\nverify_backend = \"portable\"\nverify_table_bytes = \"0\"\n\
             checkpoint_bytes = \"64MiB\"\n\
             window_every = \"90s\"\nvoucher_lifetime_max_seconds = 60\n\
-            log = \"warn\"\n[clearing.iso20022]\nname = \"N\"\niban = \"I\"\n";
+            log = \"warn\"\nfour_eyes = false\n[clearing.iso20022]\nname = \"N\"\niban = \"I\"\n\
+            [[schedule]]\nasset = 978\nclose = \"0 17 * * *\"\nclose_when_gross_over = \"5\"\n\
+            close_when_exposure_over = \"4\"\nbatch_rail = \"nacha\"\napprove_below = \"3\"\n";
         let network = format!("network_id = \"{}\"\n", "ab".repeat(32));
-        for text in [String::new(), network + text] {
+        let operators = format!("[operators]\nann = \"{}\"\n", "cd".repeat(32));
+        for text in [String::new(), network + text + &operators] {
             let config = file(&text).unwrap().resolve(4);
             let again = file(&config.to_toml()).unwrap().resolve(1);
             assert_eq!(again, config);

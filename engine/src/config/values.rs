@@ -1,7 +1,8 @@
 //! What a setting's text may be: each kind of value, how it is read, checked and shown.
 
+use crate::ledger::Rail;
 use crate::limits;
-use crate::types::NetworkId;
+use crate::types::{Cron, Digest, NetworkId, Total};
 use crate::verify::Backend;
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
@@ -48,6 +49,48 @@ text_setting!(TableBytes(usize), |bytes| {
 });
 text_setting!(Every(Option<Duration>), |every| every.map_or_else(|| "off".into(), show_duration));
 text_setting!(LogFilter(String), |filter| filter);
+text_setting!(TokenDigest(Digest), |digest| digest.to_string());
+text_setting!(CronText(Cron), |cron| cron.to_string());
+text_setting!(Units(Total), |units| units.to_string());
+text_setting!(RailName(Rail), |rail| rail.name().to_owned());
+
+impl FromStr for TokenDigest {
+    type Err = BadValue;
+    fn from_str(text: &str) -> Result<Self, BadValue> {
+        // What was given may be the token itself: it is not shown.
+        text.parse().map(Self).map_err(|_: crate::types::HexError| {
+            BadValue(
+                "expected the BLAKE3 digest of the operator's token, 64 hexadecimal digits, as \
+                 `tallystick operator token` prints it"
+                    .into(),
+            )
+        })
+    }
+}
+
+impl FromStr for CronText {
+    type Err = BadValue;
+    fn from_str(text: &str) -> Result<Self, BadValue> {
+        text.parse().map(Self).map_err(|e: crate::types::CronError| BadValue(e.to_string()))
+    }
+}
+
+impl FromStr for Units {
+    type Err = BadValue;
+    fn from_str(text: &str) -> Result<Self, BadValue> {
+        Total::parse_bounded(text).map(Self).map_err(|error| BadValue(error.to_string()))
+    }
+}
+
+impl FromStr for RailName {
+    type Err = BadValue;
+    fn from_str(text: &str) -> Result<Self, BadValue> {
+        Rail::from_name(text).map(Self).ok_or_else(|| {
+            let names = Rail::ALL.map(Rail::name).join(", ");
+            BadValue(format!("expected one of {names}, got {text:?}"))
+        })
+    }
+}
 
 impl FromStr for Listen {
     type Err = BadValue;

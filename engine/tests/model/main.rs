@@ -14,7 +14,7 @@ use tallystick::ledger::control::Command;
 use tallystick::ledger::event::{
     AssetCreated, Cap, CreditLimitSet, DepositRecorded, PartyUpserted, SignerAdded, SignerRevoked,
 };
-use tallystick::ledger::{BatchContent, Event, Genesis, Rail, Refusal, Request, SealedWindow};
+use tallystick::ledger::{BatchContent, By, Event, Genesis, Rail, Refusal, Request, SealedWindow};
 use tallystick::pipeline::{self, Intake, Pipeline, PipelineOptions, recover};
 use tallystick::settle::{Archive, Clearing, CreateBatch, Sealer, create_batch};
 use tallystick::sign::EngineKey;
@@ -344,7 +344,7 @@ async fn settle(run: &mut Run) -> Vec<Files> {
     let archive = Archive::new(&run.engine.intake);
     for asset in [EUR, USD] {
         let (request, windows) = (run.request(), windows.clone());
-        let ask = CreateBatch { request, windows, asset, rail: Rail::Iso20022 };
+        let ask = CreateBatch { request, by: By::default(), windows, asset, rail: Rail::Iso20022 };
         // Where nothing is owed there is no batch.
         let _ = create_batch(&run.engine.intake, &archive, &engine_key(), &clearing, &ask).await;
     }

@@ -1,0 +1,115 @@
+//! Who calls: operators are known by their tokens. Owns which name a call gets; decides nothing about what
+//! an operator may do (the ledger does). Tokens are known by their digests only.
+
+use crate::types::{Digest, same_digest, token_digest};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use tonic::service::Interceptor;
+use tonic::{Request, Status};
+
+const SCHEME: &str = "Bearer ";
+
+/// The operator whose token a call carried; empty where none are configured.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Operator(pub String);
+
+/// Lets calls through that carry an operator's token, or all of them where none are configured.
+#[derive(Debug, Clone)]
+pub struct Auth(Arc<BTreeMap<String, Digest>>);
+
+impl Auth {
+    /// For these operators: name and digest of the token.
+    #[must_use]
+    pub fn new(operators: BTreeMap<String, Digest>) -> Self {
+        Self(Arc::new(operators))
+    }
+
+    fn name(&self, header: Option<&str>) -> Result<Operator, Status> {
+        if self.0.is_empty() {
+            return Ok(Operator::default());
+        }
+        let Some(header) = header else {
+            return Err(Status::unauthenticated(
+                "this engine has operators: send your token as the metadata `authorization: Bearer \
+                 TOKEN`; `tallystick` takes it from --token-file or TALLYSTICK_TOKEN",
+            ));
+        };
+        let token = header.get(..SCHEME.len()).filter(|s| s.eq_ignore_ascii_case(SCHEME));
+        let token = token.and_then(|_| header.get(SCHEME.len()..)).map(str::trim);
+        let digest = token_digest(token.unwrap_or_default());
+        // Every operator is compared with, so that the time tells nothing.
+        let mut found = None;
+        for (name, held) in &*self.0 {
+            if same_digest(held, &digest) {
+                found = Some(name);
+            }
+        }
+        found.map(|name| Operator(name.clone())).ok_or_else(|| {
+            Status::unauthenticated(
+                "the token is no operator's of this engine: use the one whose digest stands under \
+                 [operators] in its configuration, or have a new one entered there (`tallystick \
+                 operator token` makes one)",
+            )
+        })
+    }
+}
+
+impl Interceptor for Auth {
+    fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
+        // A header that is no text is no token.
+        let header = request.metadata().get("authorization");
+        let operator = self.name(header.map(|header| header.to_str().unwrap_or_default()))?;
+        request.extensions_mut().insert(operator);
+        Ok(request)
+    }
+}
+
+/// Who makes a call that went through `Auth`.
+pub(super) fn operator<T>(request: &Request<T>) -> String {
+    request.extensions().get::<Operator>().cloned().unwrap_or_default().0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn auth() -> Auth {
+        let of = |name: &str| (name.to_owned(), token_digest(&format!("token of {name}")));
+        Auth::new([of("ann"), of("bob")].into())
+    }
+
+    #[test]
+    fn a_call_gets_the_name_of_its_token() {
+        for name in ["ann", "bob"] {
+            let header = format!("Bearer token of {name}");
+            assert_eq!(auth().name(Some(&header)).unwrap().0, name);
+            let lower = format!("bearer token of {name}");
+            assert_eq!(auth().name(Some(&lower)).unwrap().0, name);
+        }
+    }
+
+    #[test]
+    fn without_a_token_that_is_known_nobody_is_let_through() {
+        for header in [
+            None,
+            Some(""),
+            Some("Bearer"),
+            Some("Bearer "),
+            Some("Bearer token of eve"),
+            Some("Basic token of ann"),
+            Some("token of ann"),
+            Some("Bearértoken of ann"),
+        ] {
+            let status = auth().name(header).unwrap_err();
+            assert_eq!(status.code(), tonic::Code::Unauthenticated, "{header:?}");
+            assert!(status.message().contains("token"), "{}", status.message());
+        }
+    }
+
+    #[test]
+    fn without_operators_everybody_is_nobody_in_particular() {
+        let auth = Auth::new(BTreeMap::new());
+        assert_eq!(auth.name(None).unwrap(), Operator::default());
+        assert_eq!(auth.name(Some("Bearer x")).unwrap(), Operator::default());
+    }
+}

@@ -1,0 +1,254 @@
+//! Legs: listed as they stand, and what operators say of them.
+
+use super::batches::content;
+use super::messages::{id, leg_message, request, text};
+use super::read::{Streamed, streamed};
+use super::status::{busy, invalid, not_done, not_loaded, refused};
+use crate::ledger::control::{Command, Control};
+use crate::ledger::event::{LegProposed, LegsMoved};
+use crate::ledger::{
+    BatchPlan, Event, Heard, LegMove, LegState, LegWord, Legs, Mover, Refusal, Request,
+};
+use crate::limits::{MOVES_MAX, SETTLER_PATIENCE};
+use crate::pipeline::Intake;
+use crate::settle::{Archive, Nudge};
+use crate::types::{BatchId, Digest, FileHasher};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use tallystick_proto::v1;
+use tonic::Status;
+
+/// The legs of a batch as they stand.
+pub(super) async fn list(
+    intake: &Intake,
+    archive: &Archive,
+    batch: BatchId,
+) -> Result<Streamed<v1::Leg>, Status> {
+    let content = content(intake, archive, batch, |_| Ok(())).await?;
+    let legs = legs_of(intake, batch).await?;
+    let count = content.legs.len();
+    let one = move |leg: usize| {
+        let place = u32::try_from(leg).expect("legs are limited");
+        leg_message(&content.legs[leg], place, &legs)
+    };
+    Ok(streamed((0..count).map(one)))
+}
+
+async fn legs_of(intake: &Intake, batch: BatchId) -> Result<Legs, Status> {
+    let found = intake.read(|control| control.batch(batch).map(|entry| entry.legs.clone()));
+    found.await.map_err(|b| busy(&b))?.map_err(|r| refused(&r))
+}
+
+/// A batch's plan, made beside the network threads.
+pub(super) async fn plan(
+    intake: &Intake,
+    archive: &Archive,
+    batch: BatchId,
+) -> Result<Arc<BatchPlan>, Status> {
+    let (intake, archive) = (intake.clone(), archive.clone());
+    let plan = tokio::task::spawn_blocking(move || archive.plan(&intake, batch)).await;
+    plan.expect("loading does not panic").map(Arc::new).map_err(|r| not_loaded(&r))
+}
+
+/// Whether a request was answered before, by whatever record.
+async fn answered(intake: &Intake, request: &Request) -> Result<bool, Status> {
+    let found = intake.read(|control: &Control| control.answered(request));
+    let found = found.await.map_err(|b| busy(&b))?.map_err(|r| refused(&r))?;
+    Ok(found.is_some())
+}
+
+fn word(value: i32) -> Result<LegWord, Status> {
+    match v1::LegWord::try_from(value) {
+        Ok(v1::LegWord::Accepted) => Ok(LegWord::Accepted),
+        Ok(v1::LegWord::Confirmed) => Ok(LegWord::Confirmed),
+        Ok(v1::LegWord::Rejected) => Ok(LegWord::Rejected),
+        Ok(v1::LegWord::Returned) => Ok(LegWord::Returned),
+        Ok(v1::LegWord::Unspecified) | Err(_) => Err(invalid(format!(
+            "word {value} is not known; say ACCEPTED (1), CONFIRMED (2), REJECTED (3) or RETURNED (4)"
+        ))),
+    }
+}
+
+/// Moves legs as an operator says. What is known already is no error; what cannot be true refuses all.
+pub(super) async fn report(
+    intake: &Intake,
+    archive: &Archive,
+    nudge: &Nudge,
+    operator: String,
+    mut message: v1::ReportLegsRequest,
+) -> Result<BatchId, Status> {
+    let request_id = std::mem::take(&mut message.request_id);
+    let request = request(request_id, "ReportLegs", &message)?;
+    let batch: BatchId = id(&message.batch_id, "batch_id")?;
+    let count = message.reports.len();
+    if count == 0 || count > MOVES_MAX {
+        return Err(invalid(format!(
+            "a call reports 1 to {MOVES_MAX} legs, this one has {count}; split it, with a request_id \
+             for each part"
+        )));
+    }
+    let evidence = match message.evidence.len() {
+        0 => Digest::ZERO,
+        _ => id::<Digest>(&message.evidence, "evidence")?,
+    };
+    if answered(intake, &request).await? {
+        return Ok(batch);
+    }
+    let plan = plan(intake, archive, batch).await?;
+    let legs = legs_of(intake, batch).await?;
+    let moves = moves(&plan, &legs, message.reports)?;
+    if moves.is_empty() {
+        return Ok(batch);
+    }
+    record(
+        intake,
+        LegsMoved {
+            request: Some(request),
+            operator,
+            batch,
+            asset: plan.content().head.asset.number,
+            mover: Mover::Operator,
+            evidence,
+            moves,
+        },
+    )
+    .await?;
+    nudge.turn(SETTLER_PATIENCE).await;
+    Ok(batch)
+}
+
+async fn record(intake: &Intake, moved: LegsMoved) -> Result<(), Status> {
+    let command = Command::Record(Event::LegsMoved(moved));
+    intake.command(command).await.map(|_| ()).map_err(|r| not_done(&r))
+}
+
+/// What reports move, ordered by leg.
+fn moves(
+    plan: &BatchPlan,
+    legs: &Legs,
+    reports: Vec<v1::LegReport>,
+) -> Result<Vec<LegMove>, Status> {
+    let all = &plan.content().legs;
+    let places: HashMap<&str, u32> = (0..).zip(all).map(|(at, leg)| (&*leg.key, at)).collect();
+    let mut moves: BTreeMap<u32, LegMove> = BTreeMap::new();
+    let mut seen = std::collections::BTreeSet::new();
+    for report in reports {
+        let place = places.get(&*report.key).copied();
+        let place = place.ok_or_else(|| no_leg(&report.key))?;
+        if !seen.insert(place) {
+            return Err(invalid(format!("leg {} is reported twice in one call", report.key)));
+        }
+        let reference = text(report.rail_reference, "rail_reference")?;
+        let reason = text(report.reason, "reason")?;
+        if let Some(to) = heard(&report.key, legs.state(place), word(report.word)?)? {
+            moves.insert(place, leg_move(plan, place, to, reference, reason));
+        }
+    }
+    Ok(moves.into_values().collect())
+}
+
+/// Where a word moves a leg; `None` when it was known.
+fn heard(key: &str, state: LegState, word: LegWord) -> Result<Option<LegState>, Status> {
+    match state.hear(word) {
+        Heard::Move(to) => Ok(Some(to)),
+        Heard::Known => Ok(None),
+        Heard::Conflict => Err(Status::failed_precondition(format!(
+            "leg {key} is {} and cannot be {}; nothing was changed: find out what happened, and report the \
+             others without it",
+            state.name(),
+            word_name(word)
+        ))),
+    }
+}
+
+fn word_name(word: LegWord) -> &'static str {
+    match word {
+        LegWord::Accepted => "accepted",
+        LegWord::Confirmed => "confirmed",
+        LegWord::Rejected => "rejected",
+        LegWord::Returned => "returned",
+    }
+}
+
+fn no_leg(key: &str) -> Status {
+    let key: String = key.chars().take(80).collect();
+    Status::not_found(format!("the batch has no leg {key:?}; `ListLegs` shows those it has"))
+}
+
+fn leg_move(
+    plan: &BatchPlan,
+    leg: u32,
+    to: LegState,
+    reference: String,
+    reason: String,
+) -> LegMove {
+    let payment = plan.content().legs[leg as usize].payment;
+    let (payer, payee, amount) = (payment.from, payment.to, payment.amount);
+    LegMove { leg, to, payer, payee, amount, reference, reason }
+}
+
+/// One operator's word about an UNKNOWN leg: kept, or, when another said the same, done.
+pub(super) async fn resolve(
+    intake: &Intake,
+    archive: &Archive,
+    nudge: &Nudge,
+    operator: String,
+    mut message: v1::ResolveLegRequest,
+) -> Result<v1::Leg, Status> {
+    let request_id = std::mem::take(&mut message.request_id);
+    let request = request(request_id, "ResolveLeg", &message)?;
+    let batch: BatchId = id(&message.batch_id, "batch_id")?;
+    let (word, reference) = (word(message.word)?, text(message.rail_reference, "rail_reference")?);
+    let evidence = text(message.evidence, "evidence")?;
+    if evidence.is_empty() {
+        return Err(invalid(
+            "evidence is missing: say what the word rests on, or where it is filed",
+        ));
+    }
+    let plan = plan(intake, archive, batch).await?;
+    let found = plan.content().legs.iter().position(|leg| leg.key == message.key);
+    let place = found.ok_or_else(|| no_leg(&message.key))?;
+    let leg = u32::try_from(place).expect("legs are limited");
+    if !answered(intake, &request).await? {
+        let legs = legs_of(intake, batch).await?;
+        let state = legs.state(leg);
+        if state != LegState::Unknown {
+            return Err(Status::failed_precondition(format!(
+                "leg {} is {}; only what became of an UNKNOWN leg takes the word of two operators: say \
+                 what the rail did with ReportLegs",
+                message.key,
+                state.name()
+            )));
+        }
+        let Heard::Move(to) = state.hear(word) else {
+            let (from, to) = (state.name(), word_name(word));
+            return Err(refused(&Refusal::LegState { batch, leg, from, to }));
+        };
+        let agreed = legs.proposed().get(&leg).is_some_and(|proposal| {
+            proposal.operator != operator && proposal.to == to && proposal.reference == reference
+        });
+        if agreed {
+            let mut hasher = FileHasher::default();
+            hasher.update(evidence.as_bytes());
+            record(
+                intake,
+                LegsMoved {
+                    request: Some(request),
+                    operator,
+                    batch,
+                    asset: plan.content().head.asset.number,
+                    mover: Mover::Operator,
+                    evidence: hasher.finish(),
+                    moves: vec![leg_move(&plan, leg, to, reference, evidence)],
+                },
+            )
+            .await?;
+            nudge.turn(SETTLER_PATIENCE).await;
+        } else {
+            let proposed = LegProposed { request, operator, batch, leg, to, reference, evidence };
+            let command = Command::Record(Event::LegProposed(proposed));
+            intake.command(command).await.map_err(|r| not_done(&r))?;
+        }
+    }
+    Ok(leg_message(&plan.content().legs[place], leg, &legs_of(intake, batch).await?))
+}

@@ -1,0 +1,64 @@
+//! What `GetStatus` says of settlement.
+
+use super::batches::batch_state;
+use crate::ledger::{BatchEntry, BatchState, Control, LegState};
+use crate::settle::{Board, ScheduleEntry, Standing, Troubles};
+use crate::types::{Timestamp, Total};
+use std::collections::BTreeMap;
+use tallystick_proto::v1;
+
+/// All batches and their legs, counted.
+pub(super) struct Settling {
+    pub by_state: Vec<v1::BatchCount>,
+    pub in_flight: u64,
+    pub unknown: u64,
+}
+
+/// Counts the batches and their legs.
+pub(super) fn batches(control: &Control) -> Settling {
+    let mut by_state: BTreeMap<i32, u64> = BTreeMap::new();
+    let (mut in_flight, mut unknown) = (0, 0);
+    for entry in control.batches() {
+        let state = entry.state();
+        *by_state.entry(batch_state(state).into()).or_default() += 1;
+        if state == BatchState::Submitting {
+            in_flight += moving(entry);
+            unknown += entry.legs.count(LegState::Unknown);
+        }
+    }
+    let count = |(state, batches)| v1::BatchCount { state, batches };
+    Settling { by_state: by_state.into_iter().map(count).collect(), in_flight, unknown }
+}
+
+fn moving(entry: &BatchEntry) -> u64 {
+    let moving = LegState::ALL.into_iter().filter(|state| state.is_in_flight());
+    moving.map(|state| entry.legs.count(state)).sum()
+}
+
+/// What keeps settlement from going on.
+pub(super) fn troubles(troubles: &Troubles) -> Vec<String> {
+    troubles.list().into_iter().map(|(of, why)| format!("{of}: {why}")).collect()
+}
+
+/// The schedule and where it stands.
+pub(super) fn schedule(board: &Board) -> Vec<v1::ScheduleStatus> {
+    board.list().into_iter().map(entry).collect()
+}
+
+fn entry((entry, standing): (ScheduleEntry, Standing)) -> v1::ScheduleStatus {
+    let sum = |sum: Option<Total>| sum.map(|sum| sum.to_string()).unwrap_or_default();
+    let time = |at: Option<Timestamp>| at.unwrap_or_default().0;
+    v1::ScheduleStatus {
+        asset: entry.asset.0,
+        close: entry.close.map(|close| close.to_string()).unwrap_or_default(),
+        next_run_us: time(standing.next),
+        last_run_us: time(standing.last),
+        close_when_gross_over: sum(entry.gross_over),
+        gross: standing.gauge.gross.to_string(),
+        close_when_exposure_over: sum(entry.exposure_over),
+        exposure: standing.gauge.exposure.to_string(),
+        batch_rail: entry.batch_rail.map(|rail| rail.name().to_owned()).unwrap_or_default(),
+        approve_below: sum(entry.approve_below),
+        trouble: standing.trouble.unwrap_or_default(),
+    }
+}

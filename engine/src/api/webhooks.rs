@@ -1,0 +1,54 @@
+//! HTTP: where the payment service provider sends what it has to say. Checks the signature, hands the event
+//! to the settler, and says yes only once what it means is durable: else the provider sends it again.
+
+use crate::pipeline;
+use crate::rails::card::{self, Meaning, Secret};
+use crate::settle::Mailbox;
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::{DefaultBodyLimit, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::routing::post;
+use std::sync::Arc;
+
+/// Bytes of a webhook: an event holds one object, some kilobytes.
+const BODY_BYTES_MAX: usize = 1 << 20;
+
+struct Webhooks {
+    secret: Secret,
+    mailbox: Mailbox,
+}
+
+/// The routes of the provider's webhooks.
+pub fn webhooks(secret: Secret, mailbox: Mailbox) -> Router {
+    Router::new()
+        .route("/webhooks/card", post(card))
+        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .with_state(Arc::new(Webhooks { secret, mailbox }))
+}
+
+async fn card(
+    State(webhooks): State<Arc<Webhooks>>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> (StatusCode, String) {
+    let header = headers.get("stripe-signature").and_then(|value| value.to_str().ok());
+    let now = pipeline::now();
+    let event =
+        card::verify(&body, header.unwrap_or_default(), &webhooks.secret, now, card::TOLERANCE);
+    let event = match event {
+        Ok(event) => event,
+        Err(error) => return (StatusCode::BAD_REQUEST, error.to_string()),
+    };
+    match event.meaning {
+        Meaning::Nothing => (StatusCode::OK, "nothing to do".into()),
+        Meaning::Notice(notice) => {
+            tracing::warn!(event = event.id, kind = event.kind, "the provider says: {notice}");
+            (StatusCode::OK, "noted".into())
+        }
+        Meaning::Leg(report) => match webhooks.mailbox.card(report).await {
+            Ok(()) => (StatusCode::OK, "done".into()),
+            Err(why) => (StatusCode::SERVICE_UNAVAILABLE, why),
+        },
+    }
+}

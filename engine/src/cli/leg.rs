@@ -1,0 +1,303 @@
+//! `leg report` and `leg resolve`: what operators say of legs.
+//!
+//! Owns how many legs become several calls: each with a request id made from the legs in it, so that
+//! repeating the command after a lost answer moves nothing twice.
+
+use super::batch::{OneBatch, leg_record, resolve, with_asset};
+use super::client::Session;
+use super::output::hex;
+use super::{CliError, RequestArgs, batch};
+use crate::limits::MOVES_MAX;
+use crate::types::{FileHasher, PartyId};
+use clap::{Args, ValueEnum};
+use std::path::{Path, PathBuf};
+use tallystick_proto::v1::{
+    Batch, GetBatchRequest, Leg, LegReport, LegState, LegWord, ReportLegsRequest, ResolveLegRequest,
+};
+
+/// What became of a leg.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Word {
+    /// Taken on; not final
+    Accepted,
+    /// The money has moved
+    Confirmed,
+    /// It will not be executed
+    Rejected,
+    /// It was executed and sent back
+    Returned,
+}
+
+impl Word {
+    fn wire(self) -> LegWord {
+        match self {
+            Self::Accepted => LegWord::Accepted,
+            Self::Confirmed => LegWord::Confirmed,
+            Self::Rejected => LegWord::Rejected,
+            Self::Returned => LegWord::Returned,
+        }
+    }
+}
+
+/// `tallystick leg report`
+#[derive(Debug, Args)]
+pub struct ReportArgs {
+    #[command(flatten)]
+    one: OneBatch,
+    /// A leg's key; may be repeated
+    #[arg(long = "key", value_name = "KEY", value_delimiter = ',')]
+    keys: Vec<String>,
+    /// All pay-ins that have left and not ended
+    #[arg(long, conflicts_with = "keys")]
+    pay_ins: bool,
+    /// All other legs that have left and not ended
+    #[arg(long, conflicts_with = "keys")]
+    pay_outs: bool,
+    /// CSV with the columns key, word, reference, reason; those left out come from the options
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["keys", "pay_ins", "pay_outs"])]
+    csv: Option<PathBuf>,
+    /// What became of them
+    #[arg(long, required_unless_present = "csv")]
+    word: Option<Word>,
+    /// The bank's or chain's own reference
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    reference: String,
+    /// Why, for legs that failed
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    reason: String,
+    /// File that the word rests on: its BLAKE3 digest goes into the journal
+    #[arg(long, value_name = "FILE")]
+    evidence: Option<PathBuf>,
+    #[command(flatten)]
+    request: RequestArgs,
+}
+
+/// `tallystick leg resolve`
+#[derive(Debug, Args)]
+pub struct ResolveArgs {
+    #[command(flatten)]
+    one: OneBatch,
+    /// The leg's key
+    key: String,
+    /// What became of it
+    #[arg(long)]
+    word: Word,
+    /// The rail's own reference
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    reference: String,
+    /// What the word rests on, or where that is filed
+    #[arg(long, value_name = "TEXT")]
+    evidence: String,
+    #[command(flatten)]
+    request: RequestArgs,
+}
+
+/// One line of a CSV file.
+#[derive(Debug, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Line {
+    key: String,
+    #[serde(default)]
+    word: String,
+    #[serde(default)]
+    reference: String,
+    #[serde(default)]
+    reason: String,
+}
+
+/// Reports legs, in as many calls as it takes.
+///
+/// # Errors
+/// When a file cannot be read, or a call fails: then the calls before it are done.
+pub async fn report(session: &mut Session, args: ReportArgs) -> Result<(), CliError> {
+    let id = args.request.id()?;
+    let digest = args.evidence.as_deref().or(args.csv.as_deref()).map(file_digest).transpose()?;
+    let request = resolve(session, args.one.clone()).await?;
+    let reports = match &args.csv {
+        Some(path) => from_csv(path, &args)?,
+        None => {
+            let keys = keys(session, &request, &args).await?;
+            keys.into_iter().map(|key| args.of(key)).collect::<Result<Vec<_>, _>>()?
+        }
+    };
+    let mut last: Option<Batch> = None;
+    for part in reports.chunks(MOVES_MAX) {
+        let request_id = part_id(&id, part);
+        let report = ReportLegsRequest {
+            request_id: request_id.clone(),
+            batch_id: request.batch_id.clone(),
+            reports: part.to_vec(),
+            evidence: digest.clone().unwrap_or_default().into(),
+        };
+        let answer = session.operator().report_legs(report).await;
+        last = Some(answer.map_err(|s| session.failed_change(s, &id))?.into_inner());
+    }
+    match last {
+        Some(batch) => session.print(&batch::batch_record(batch)).await,
+        None => Err(CliError::Failed(
+            "no leg of that side has left and not ended; `tallystick leg list BATCH` shows where they stand"
+                .into(),
+        )),
+    }
+}
+
+/// The id of one of several calls. The same legs give the same id.
+fn part_id(id: &str, part: &[LegReport]) -> String {
+    let mut hasher = FileHasher::default();
+    part.iter().for_each(|report| hasher.update(report.key.as_bytes()));
+    format!("{id}/{}", hex(&hasher.finish().0[..8]))
+}
+
+impl ReportArgs {
+    fn of(&self, key: String) -> Result<LegReport, CliError> {
+        let word = self.word.ok_or_else(|| CliError::Input("--word is missing".into()))?;
+        Ok(LegReport {
+            key,
+            word: word.wire().into(),
+            rail_reference: self.reference.clone(),
+            reason: self.reason.clone(),
+        })
+    }
+}
+
+/// The keys named, or those of one side that are under way.
+async fn keys(
+    session: &Session,
+    request: &GetBatchRequest,
+    args: &ReportArgs,
+) -> Result<Vec<String>, CliError> {
+    if !args.keys.is_empty() {
+        return Ok(args.keys.clone());
+    }
+    if !args.pay_ins && !args.pay_outs {
+        let text = "say which legs: --key KEY, --pay-ins, --pay-outs or --csv FILE";
+        return Err(CliError::Input(text.into()));
+    }
+    let answer = session.operator().list_legs(request.clone()).await;
+    let mut legs = answer.map_err(|status| session.failed(status))?.into_inner();
+    let mut keys = Vec::new();
+    while let Some(leg) = legs.message().await.map_err(|status| session.failed(status))? {
+        let pay_in = leg.to.as_ref() == PartyId::CLEARING.0;
+        if is_awaited(&leg) && (if pay_in { args.pay_ins } else { args.pay_outs }) {
+            keys.push(leg.key);
+        }
+    }
+    Ok(keys)
+}
+
+/// What became of an UNKNOWN leg is not said of all at once.
+fn is_awaited(leg: &Leg) -> bool {
+    match leg.state() {
+        LegState::Sent | LegState::Accepted => true,
+        LegState::Unspecified
+        | LegState::Ready
+        | LegState::Unknown
+        | LegState::Confirmed
+        | LegState::Rejected
+        | LegState::Returned => false,
+    }
+}
+
+fn file_digest(path: &Path) -> Result<Vec<u8>, CliError> {
+    let bytes = std::fs::read(path).map_err(CliError::file(path))?;
+    let mut hasher = FileHasher::default();
+    hasher.update(&bytes);
+    Ok(hasher.finish().0.to_vec())
+}
+
+fn from_csv(path: &Path, args: &ReportArgs) -> Result<Vec<LegReport>, CliError> {
+    let text = std::fs::read(path).map_err(CliError::file(path))?;
+    let bad = |why: String| CliError::Input(format!("{}: {why}", path.display()));
+    let reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(text.as_slice());
+    let mut reports = Vec::new();
+    for line in reader.into_deserialize::<Line>() {
+        let line = line.map_err(|error| bad(error.to_string()))?;
+        let word = match line.word.as_str() {
+            "" => args.word,
+            word => Some(Word::from_str(word, true).map_err(|_| {
+                bad(format!(
+                    "leg {}: the word is accepted, confirmed, rejected or returned, not {word:?}",
+                    line.key
+                ))
+            })?),
+        };
+        let word = word.ok_or_else(|| bad(format!("leg {}: the word is missing", line.key)))?;
+        let or = |given: String, all: &str| if given.is_empty() { all.to_owned() } else { given };
+        reports.push(LegReport {
+            key: line.key,
+            word: word.wire().into(),
+            rail_reference: or(line.reference, &args.reference),
+            reason: or(line.reason, &args.reason),
+        });
+    }
+    Ok(reports)
+}
+
+/// Says what became of an UNKNOWN leg.
+///
+/// # Errors
+/// When the call fails.
+pub async fn resolve_leg(session: &mut Session, args: ResolveArgs) -> Result<(), CliError> {
+    let request_id = args.request.id()?;
+    let (asset, GetBatchRequest { batch_id }) = with_asset(session, args.one).await?;
+    let request = ResolveLegRequest {
+        request_id: request_id.clone(),
+        batch_id,
+        key: args.key,
+        word: args.word.wire().into(),
+        rail_reference: args.reference,
+        evidence: args.evidence,
+    };
+    let answer = session.operator().resolve_leg(request).await;
+    let leg = answer.map_err(|status| session.failed_change(status, &request_id))?.into_inner();
+    let state = leg.state();
+    session.print(&leg_record(leg, asset)).await?;
+    if state == LegState::Unknown {
+        super::note("note: kept; the leg moves when another operator says the same");
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn args(word: Option<Word>) -> ReportArgs {
+        ReportArgs {
+            one: OneBatch { batch: "ab".repeat(32).parse().unwrap() },
+            keys: Vec::new(),
+            pay_ins: false,
+            pay_outs: false,
+            csv: None,
+            word,
+            reference: "R".into(),
+            reason: String::new(),
+            evidence: None,
+            request: RequestArgs { request_id: None },
+        }
+    }
+
+    #[test]
+    fn a_csv_file_gives_reports_and_options_fill_what_it_leaves_out() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("bank.csv");
+        std::fs::write(&path, "key,word,reason\nA,rejected,no such account\nB,,\n").unwrap();
+        let reports = from_csv(&path, &args(Some(Word::Confirmed))).unwrap();
+        let told: Vec<_> = reports.iter().map(|r| (&*r.key, r.word(), &*r.reason)).collect();
+        let wanted = [("A", LegWord::Rejected, "no such account"), ("B", LegWord::Confirmed, "")];
+        assert_eq!(told, wanted);
+        assert!(reports.iter().all(|report| report.rail_reference == "R"));
+        assert!(from_csv(&path, &args(None)).unwrap_err().to_string().contains("leg B"));
+        std::fs::write(&path, "key,word\nA,perhaps\n").unwrap();
+        let error = from_csv(&path, &args(None)).unwrap_err().to_string();
+        assert!(error.contains("leg A") && error.contains("returned"), "{error}");
+    }
+
+    #[test]
+    fn a_part_has_an_id_of_its_own_that_its_legs_give_again() {
+        let of = |key: &str| args(Some(Word::Confirmed)).of(key.into()).unwrap();
+        assert_eq!(part_id("i", &[of("A")]), part_id("i", &[of("A")]));
+        assert_ne!(part_id("i", &[of("A")]), part_id("i", &[of("B")]));
+        assert_ne!(part_id("i", &[of("A")]), part_id("j", &[of("A")]));
+    }
+}

@@ -1,0 +1,50 @@
+//! `operator`: tokens by which operators are known. Needs no engine.
+
+use super::output::{Cell, Output, Record, hex};
+use super::{CliError, client, voucher};
+use crate::types::token_digest;
+use clap::{Args, Subcommand};
+use std::path::PathBuf;
+
+/// `tallystick operator ...`
+#[derive(Debug, Subcommand)]
+pub enum OperatorCommand {
+    /// Make a random token for an operator, and the line for the configuration that knows it
+    #[command(
+        after_help = "Example:\n  tallystick operator token --name ann --out ann.token\n\nPut the \
+        line under [operators] of the engine's configuration and restart it; the operator uses \
+        --token-file ann.token."
+    )]
+    Token(TokenArgs),
+}
+
+/// `tallystick operator token`
+#[derive(Debug, Args)]
+pub struct TokenArgs {
+    /// The operator's name
+    #[arg(long)]
+    name: String,
+    /// File for the token, readable by its owner only; never overwritten
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+}
+
+/// Runs `tallystick operator ...`.
+///
+/// # Errors
+/// When there is no randomness or the file exists or cannot be written.
+pub fn run(command: &OperatorCommand, json: bool) -> Result<(), CliError> {
+    let OperatorCommand::Token(args) = command;
+    let token = hex(&client::random::<32>()?);
+    voucher::write_secret(&args.out, &token)?;
+    let digest = token_digest(&token);
+    let record = Record(vec![
+        ("name", Cell::Text(args.name.clone())),
+        ("token_file", Cell::Text(args.out.display().to_string())),
+        ("digest", Cell::Hex(digest.0.to_vec().into())),
+        ("config", Cell::Text(format!("{:?} = \"{digest}\"", args.name))),
+    ]);
+    let mut out = Output::new(json);
+    out.record(&record, &Default::default())?;
+    out.finish()
+}

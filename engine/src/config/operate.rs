@@ -1,0 +1,141 @@
+//! Who may operate the engine, and what it does by itself: `[operators]`, `four_eyes`, `[[schedule]]`.
+//! In the file only. Holds no secret: an operator's token is known by its digest.
+
+use super::values::{CronText, RailName, TokenDigest, Units};
+use crate::ledger::{By, Rail};
+use crate::limits::{OPERATOR_NAME_BYTES_MAX, OPERATORS_MAX, SCHEDULE_MAX};
+use crate::types::{AssetNumber, Cron, Digest, Total};
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Operators by name, each with the digest of its token.
+pub type Operators = BTreeMap<String, Digest>;
+
+/// When windows close by themselves for one asset, and what follows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Scheduled {
+    /// Whose sums count, and what is batched.
+    pub asset: AssetNumber,
+    /// Close at these times.
+    pub close: Option<Cron>,
+    /// Close when more than this is owed in the open window.
+    pub gross_over: Option<Total>,
+    /// Close when somebody who pays in the open window owes more than this, unsettled.
+    pub exposure_over: Option<Total>,
+    /// Compute a batch on this rail after each such close.
+    pub batch_rail: Option<Rail>,
+    /// Approve it when its total is below this.
+    pub approve_below: Option<Total>,
+}
+
+/// The same as a file says it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct ScheduleSetting {
+    asset: Option<u32>,
+    close: Option<CronText>,
+    close_when_gross_over: Option<Units>,
+    close_when_exposure_over: Option<Units>,
+    batch_rail: Option<RailName>,
+    approve_below: Option<Units>,
+}
+
+/// A key, what it is, and what is expected.
+type Wrong = (String, String, String);
+
+fn wrong(key: &str, got: impl Into<String>, expected: impl Into<String>) -> Wrong {
+    (key.to_owned(), got.into(), expected.into())
+}
+
+/// Checks who may operate.
+pub(super) fn check_operators(
+    operators: &BTreeMap<String, TokenDigest>,
+    four_eyes: bool,
+) -> Result<(), Wrong> {
+    let count = operators.len();
+    if count > OPERATORS_MAX {
+        let most = format!("at most {OPERATORS_MAX}");
+        return Err(wrong("operators", format!("a table of {count}"), most));
+    }
+    let mut seen = BTreeSet::new();
+    for (name, digest) in operators {
+        let key = format!("operators.{name}");
+        let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-' | b'@');
+        if name.is_empty() || name.len() > OPERATOR_NAME_BYTES_MAX || !name.bytes().all(plain) {
+            let expected =
+                format!("a name of 1 to {OPERATOR_NAME_BYTES_MAX} letters, digits and . _ - @");
+            return Err(wrong(&key, "not a name", expected));
+        }
+        if name == By::SCHEDULE {
+            return Err(wrong(&key, "the engine's own name", "another name"));
+        }
+        if !seen.insert(digest.0) {
+            let expected = "a token of its own for each operator (`tallystick operator token`)";
+            return Err(wrong(&key, "the digest of another operator's token too", expected));
+        }
+    }
+    if four_eyes && count < 2 {
+        let got = format!("true with {count} operators");
+        return Err(wrong("four_eyes", got, "at least two operators in [operators]"));
+    }
+    Ok(())
+}
+
+/// Checks the schedule.
+pub(super) fn check_schedule(schedule: &[ScheduleSetting], four_eyes: bool) -> Result<(), Wrong> {
+    if schedule.len() > SCHEDULE_MAX {
+        let got = format!("a list of {}", schedule.len());
+        return Err(wrong("schedule", got, format!("at most {SCHEDULE_MAX}")));
+    }
+    let mut seen = BTreeSet::new();
+    for (index, entry) in schedule.iter().enumerate() {
+        let key = |name: &str| format!("schedule[{index}].{name}");
+        let Some(asset) = entry.asset else {
+            return Err(wrong(&key("asset"), "missing", "the number of an asset"));
+        };
+        if !seen.insert(asset) {
+            return Err(wrong(&key("asset"), asset.to_string(), "one entry for each asset"));
+        }
+        let closes = entry.close.is_some()
+            || entry.close_when_gross_over.is_some()
+            || entry.close_when_exposure_over.is_some();
+        if !closes {
+            let expected = "close, close_when_gross_over or close_when_exposure_over with it";
+            return Err(wrong(&key("asset"), asset.to_string(), expected));
+        }
+        if entry.approve_below.is_some() && entry.batch_rail.is_none() {
+            return Err(wrong(&key("approve_below"), "alone", "batch_rail with it"));
+        }
+        if entry.approve_below.is_some() && four_eyes {
+            let expected = "four_eyes = false: what nobody sees has no four eyes";
+            return Err(wrong(&key("approve_below"), "set with four_eyes", expected));
+        }
+    }
+    Ok(())
+}
+
+impl ScheduleSetting {
+    /// The entry, checked before.
+    pub fn resolve(self) -> Scheduled {
+        Scheduled {
+            asset: AssetNumber(self.asset.expect("it was checked")),
+            close: self.close.map(|close| close.0),
+            gross_over: self.close_when_gross_over.map(|over| over.0),
+            exposure_over: self.close_when_exposure_over.map(|over| over.0),
+            batch_rail: self.batch_rail.map(|rail| rail.0),
+            approve_below: self.approve_below.map(|below| below.0),
+        }
+    }
+
+    /// What gives the entry again.
+    pub fn of(entry: &Scheduled) -> Self {
+        Self {
+            asset: Some(entry.asset.0),
+            close: entry.close.clone().map(CronText),
+            close_when_gross_over: entry.gross_over.map(Units),
+            close_when_exposure_over: entry.exposure_over.map(Units),
+            batch_rail: entry.batch_rail.map(RailName),
+            approve_below: entry.approve_below.map(Units),
+        }
+    }
+}

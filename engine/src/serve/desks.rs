@@ -1,0 +1,128 @@
+//! Opening the desks: from what is configured to what the settler works with. Reads the files that hold
+//! secrets; asks no rail.
+
+#[cfg(feature = "evm")]
+use crate::config::EvmSettings;
+use crate::config::{CardSettings, FolderSettings, RailSettings};
+use crate::ledger::Rail;
+use crate::rails::card::{self, CardConfig, Secret};
+#[cfg(feature = "evm")]
+use crate::rails::evm::{self, EvmConfig, FeeRules, Finality};
+#[cfg(feature = "evm")]
+use crate::settle::EvmDesk;
+use crate::settle::{CardDesk, Desks, FileDesk};
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// Wei in a gwei.
+#[cfg(feature = "evm")]
+const GWEI: u128 = 1_000_000_000;
+
+/// Why a desk does not open: which rail, and what to correct.
+#[derive(Debug, thiserror::Error)]
+#[error("rail {rail}: {why}; correct [rail.{rail}] in the configuration")]
+pub struct NotOpened {
+    rail: &'static str,
+    why: String,
+}
+
+/// Opens every desk that is configured. Rails that work with files need no configuration: their folders
+/// lie in `data_dir` unless named.
+///
+/// # Errors
+/// `NotOpened` that names the rail and what is wrong.
+pub fn open_desks(
+    settings: &RailSettings,
+    #[cfg_attr(not(feature = "evm"), expect(unused_variables, reason = "for evm alone"))]
+    clearing: &BTreeMap<Rail, Vec<(String, String)>>,
+    data_dir: &Path,
+) -> Result<Desks, NotOpened> {
+    let mut desks = Desks::default();
+    let evm_folders = settings.evm.as_ref().map(|evm| evm.folders.clone()).unwrap_or_default();
+    for (rail, folders) in [
+        (Rail::Iso20022, &settings.iso20022),
+        (Rail::Nacha, &settings.nacha),
+        (Rail::Evm, &evm_folders),
+    ] {
+        let FolderSettings { outbox, inbox } = folders.clone();
+        let own = |kind: &str| data_dir.join(kind).join(rail.name());
+        let (outbox, inbox) =
+            (outbox.unwrap_or_else(|| own("outbox")), inbox.unwrap_or_else(|| own("inbox")));
+        let desk = FileDesk::open(outbox, inbox);
+        desks.files.insert(rail, desk.map_err(|why| not_opened(rail, &why))?);
+    }
+    if let Some(card) = &settings.card {
+        let (config, threads) = card_config(card).map_err(|why| not_opened(Rail::Card, &why))?;
+        let client = card::Client::new(config).map_err(|why| not_opened(Rail::Card, &why))?;
+        desks.card = Some(CardDesk::new(client, threads));
+    }
+    #[cfg(not(feature = "evm"))]
+    if settings.evm.is_some() {
+        let why = "this engine was built without it; build it with the cargo feature `evm`";
+        return Err(not_opened(Rail::Evm, &why));
+    }
+    #[cfg(feature = "evm")]
+    if let Some(evm) = &settings.evm {
+        let open = || -> Result<EvmDesk, String> {
+            let fields = clearing.get(&Rail::Evm).map_or(&[][..], Vec::as_slice);
+            let clearing = evm::Clearing::read(fields)
+                .ok_or("[clearing.evm] is missing: chain_id, contract, token and decimals")?;
+            let desk = evm::Desk::open(evm_config(evm)?, clearing).map_err(|e| e.to_string())?;
+            Ok(EvmDesk::new(desk, evm.every.0))
+        };
+        desks.evm = Some(open().map_err(|why| not_opened(Rail::Evm, &why))?);
+    }
+    Ok(desks)
+}
+
+fn card_config(settings: &CardSettings) -> Result<(CardConfig, usize), String> {
+    let secret = |path: &Path| secret(path).map(Secret::new);
+    if !(1..=CardSettings::THREADS_MAX).contains(&settings.threads) {
+        return Err(format!("threads must be 1 to {}", CardSettings::THREADS_MAX));
+    }
+    let config = CardConfig {
+        base_url: settings.base_url.clone(),
+        secret_key: secret(&settings.secret_key_file)?,
+        webhook_secret: secret(&settings.webhook_secret_file)?,
+        timeout: settings.timeout.0,
+        api_version: card::API_VERSION.to_owned(),
+    };
+    Ok((config, usize::from(settings.threads)))
+}
+
+#[cfg(feature = "evm")]
+fn evm_config(settings: &EvmSettings) -> Result<EvmConfig, String> {
+    let rpc_url = match (&settings.rpc_url_file, settings.rpc_url.as_str()) {
+        (Some(path), "") => secret(path)?,
+        (None, url) if !url.is_empty() => url.to_owned(),
+        (Some(_), _) | (None, _) => return Err("give rpc_url or rpc_url_file, one of them".into()),
+    };
+    let finality = match settings.depth {
+        None => Finality::Tags,
+        Some(depth) => Finality::Depth { safe: depth.safe, last: depth.last },
+    };
+    let gwei = |gwei: u32| u128::from(gwei) * GWEI;
+    Ok(EvmConfig {
+        rpc_url,
+        key_file: settings.key_file.clone(),
+        finality,
+        fees: FeeRules {
+            cap: gwei(settings.max_fee_gwei),
+            tip_cap: gwei(settings.max_tip_gwei.min(settings.max_fee_gwei)),
+        },
+        bump_after: settings.bump_after_blocks,
+        connect_timeout: settings.timeout.0,
+        call_timeout: settings.timeout.0,
+    })
+}
+
+/// The first line of a file. No error ever shows it.
+fn secret(path: &Path) -> Result<String, String> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| format!("cannot read {}: {error}", path.display()))?;
+    Ok(text.lines().next().unwrap_or_default().trim().to_owned())
+}
+
+fn not_opened(rail: Rail, why: &dyn std::fmt::Display) -> NotOpened {
+    NotOpened { rail: rail.name(), why: why.to_string() }
+}
