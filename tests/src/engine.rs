@@ -61,6 +61,8 @@ pub struct Launch {
     dir: PathBuf,
     args: Vec<OsString>,
     clearing: bool,
+    /// More of the configuration file.
+    config: String,
     /// Program and arguments that run it.
     under: Vec<OsString>,
     /// Settings of the binary with faults; none: the ordinary binary.
@@ -105,7 +107,8 @@ impl Launch {
     #[must_use]
     pub fn new(dir: &Path) -> Self {
         let (args, under, faults) = (Vec::new(), Vec::new(), Vec::new());
-        Self { dir: dir.to_owned(), args, clearing: true, under, faults }
+        let config = String::new();
+        Self { dir: dir.to_owned(), args, clearing: true, config, under, faults }
     }
 
     /// More arguments of `serve`.
@@ -119,6 +122,13 @@ impl Launch {
     #[must_use]
     pub fn without_clearing(mut self) -> Self {
         self.clearing = false;
+        self
+    }
+
+    /// With this at the begin of the configuration file.
+    #[must_use]
+    pub fn config(mut self, text: &str) -> Self {
+        self.config.push_str(text);
         self
     }
 
@@ -156,9 +166,11 @@ impl Launch {
         command.envs(self.faults.iter().map(|(name, value)| (name, value)));
         command.arg("serve").arg("--data-dir").arg(&self.dir);
         command.args(["--listen", "127.0.0.1:0", "--ready-file"]).arg(scratch.path().join(READY));
-        if self.clearing {
+        let clearing = if self.clearing { CONFIG } else { "" };
+        let text = format!("{}\n{clearing}", self.config);
+        if !text.trim().is_empty() {
             let config = scratch.path().join("config.toml");
-            std::fs::write(&config, CONFIG).expect("a temporary file");
+            std::fs::write(&config, text).expect("a temporary file");
             command.arg("--config").arg(config);
         }
         command.args(&self.args).stdin(Stdio::null()).stdout(Stdio::null());

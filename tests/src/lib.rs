@@ -10,6 +10,7 @@
 mod client;
 mod damage;
 mod engine;
+pub mod psp;
 mod seen;
 mod voucher;
 mod world;

@@ -155,10 +155,13 @@ fn settle(cli: &Cli<'_>, dir: &Path) {
     );
     // The first digits name it.
     let approved = cli.one(&["batch", "approve", &id[..8]]);
-    assert_eq!(text(&approved, "state"), "approved");
-    let leg = cli.one(&["batch", "legs", &id]);
-    assert_eq!((text(&leg, "amount"), text(&leg, "state")), ("5000000".into(), "ready".into()));
-    assert_eq!(cli.one(&["leg", "show", &id, &text(&leg, "key")]), leg);
+    assert_eq!(text(&approved, "state"), "submitting");
+    // What Alice has deposited is paid from the clearing account, the rest by her.
+    let legs = cli.lines(&["batch", "legs", &id]);
+    let amounts: Vec<String> = legs.iter().map(|leg| text(leg, "amount")).collect();
+    assert_eq!(amounts, ["250000", "4750000"]);
+    assert!(legs.iter().all(|leg| text(leg, "state") == "sent"));
+    assert_eq!(cli.one(&["leg", "show", &id, &text(&legs[0], "key")]), legs[0]);
     assert_eq!(cli.lines(&["batch", "list"]).len(), 1);
     let out = dir.join("out").to_string_lossy().into_owned();
     cli.lines(&["batch", "export", &id, "--dir", &out]);

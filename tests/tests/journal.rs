@@ -157,16 +157,29 @@ async fn refuses_or_holds_all(copy: &Path, world: &World, seen: &Seen, what: &st
             true
         }
         Ok(engine) => {
-            let mut client = Client::connect(&engine).await;
-            match Seen::try_of(&mut client, world).await {
+            let (engine, world) = (std::sync::Arc::new(engine), world.clone());
+            let served = engine.clone();
+            let look = tokio::spawn(async move {
+                let mut client = Client::connect(&served).await;
+                Seen::try_of(&mut client, &world).await
+            });
+            match look.await {
                 // What is kept of the past is read, and checked, when it is asked for.
-                Err(status) => {
-                    assert!(is_damage(&status), "{what}: {status}");
-                    true
-                }
-                Ok(now) => {
+                Ok(Err(status)) if is_damage(&status) => true,
+                Ok(Ok(now)) => {
                     assert_eq!(&now, seen, "{what}: started with another content");
                     false
+                }
+                // What is kept of a batch that is being settled is read after the start: the engine that
+                // finds it damaged stops at once.
+                Ok(Err(_)) | Err(_) => {
+                    let engine = std::sync::Arc::into_inner(engine).expect("nobody else holds it");
+                    let exit = engine.ended();
+                    let text = exit.stderr;
+                    assert!(!exit.status.success(), "{what}: {}", exit.status);
+                    assert!(text.contains("stopping at once"), "{what}: {text}");
+                    assert!(text.contains("orrupt") || text.contains("damaged"), "{what}: {text}");
+                    true
                 }
             }
         }

@@ -3,10 +3,11 @@
 
 /// What may happen next, and how often in an ordinary run. Each seed stresses some of it and leaves
 /// some of it out.
-pub const ACTIONS: [(Action, u32); 22] = [
+pub const ACTIONS: [(Action, u32); 23] = [
     (Action::Frame, 140),
     (Action::Commands, 50),
     (Action::Batch, 25),
+    (Action::Rail, 60),
     (Action::Question, 30),
     (Action::Read, 10),
     (Action::Rotate, 6),
@@ -36,6 +37,8 @@ pub enum Action {
     Commands,
     /// An operator asks for a batch.
     Batch,
+    /// The settler goes on with a batch, or a rail says something.
+    Rail,
     /// A question to a shard.
     Question,
     /// A read of the control state.

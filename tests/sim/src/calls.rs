@@ -4,9 +4,11 @@ use crate::check::{self, Checked, ensure, same};
 use crate::clock::Clocks;
 use crate::life::{Halt, Heard, Life, Owner, died};
 use crate::model::{Decided, Model, word};
+use crate::settled;
 use crate::task::{self, Call, Question, Told};
+use std::collections::BTreeSet;
 use tallystick::ledger::control::Command;
-use tallystick::ledger::{BatchHead, Event};
+use tallystick::ledger::{BatchHead, Event, LegState};
 use tallystick::pipeline::{Asked, NotDone};
 use tallystick::settle::{CreateBatch, NotLoaded};
 use tallystick::types::PartyId;
@@ -64,10 +66,10 @@ fn decide(
         check::sealed(sealed, window.ok_or_else(|| "an unknown window is sealed".to_owned())?)?;
     }
     let decided = model.command(clock, command);
-    if let Decided::Now(lsn) = decided
-        && let Some(of) = sets(command)
-    {
-        life.sets(lsn, of, model.now.exposures[&of]);
+    if let (Decided::Now(lsn), Command::Record(event)) = (decided, command) {
+        settled::event(event, &model.now)?;
+        let sets = sets(event).into_iter().map(|of| (of, model.now.exposures[&of]));
+        life.sets(lsn, sets.collect());
     }
     if let (Decided::Now(_), Command::CreateBatch(create)) = (decided, command) {
         check::head(&create.head, &model.now.batches[&create.head.id].1)?;
@@ -75,15 +77,31 @@ fn decide(
     Ok(decided)
 }
 
-/// Whose exposure a command sets.
-fn sets(command: &Command) -> Option<(PartyId, u32)> {
-    match command {
-        Command::Record(Event::CreditLimitSet(e)) => Some((e.party, e.asset.0)),
-        Command::Record(Event::DepositRecorded(e)) => Some((e.party, e.asset.0)),
-        Command::Record(_)
-        | Command::CloseWindow(_)
-        | Command::SealWindow(_)
-        | Command::CreateBatch(_) => None,
+/// Whose exposure an event sets.
+fn sets(event: &Event) -> BTreeSet<(PartyId, u32)> {
+    match event {
+        Event::CreditLimitSet(e) => [(e.party, e.asset.0)].into(),
+        Event::DepositRecorded(e) => [(e.party, e.asset.0)].into(),
+        Event::LegsMoved(e) => {
+            let back = e.moves.iter().filter(|one| one.to == LegState::Returned);
+            let payers = back.map(|one| one.payer).filter(|payer| *payer != PartyId::CLEARING);
+            payers.map(|payer| (payer, e.asset.0)).collect()
+        }
+        Event::ExposureReleased(e) => e.releases.iter().map(|one| (one.party, e.asset.0)).collect(),
+        Event::AssetCreated(_)
+        | Event::PartyUpserted(_)
+        | Event::SignerAdded(_)
+        | Event::SignerRevoked(_)
+        | Event::EngineKeySet(_)
+        | Event::WindowCut(_)
+        | Event::WindowSealed(_)
+        | Event::BatchComputed(_)
+        | Event::BatchApproved(_)
+        | Event::BatchAborted(_)
+        | Event::WindowDisputed(_)
+        | Event::DisputeEnded(_)
+        | Event::LegsSubmitted(_)
+        | Event::LegProposed(_) => BTreeSet::new(),
     }
 }
 
@@ -270,6 +288,12 @@ fn answer(decided: &Decided, command: &Command) -> String {
             Event::EngineKeySet(_) => "EngineKeySet",
             Event::BatchApproved(_) => "BatchApproved",
             Event::BatchAborted(_) => "BatchAborted",
+            Event::WindowDisputed(_) => "DisputeBegun",
+            Event::DisputeEnded(_) => "DisputeEnded",
+            Event::LegsSubmitted(_) => "LegsSubmitted",
+            Event::LegsMoved(_) => "LegsMoved",
+            Event::LegProposed(_) => "LegProposed",
+            Event::ExposureReleased(_) => "ExposureReleased",
             Event::WindowCut(_) | Event::WindowSealed(_) | Event::BatchComputed(_) => "nothing",
         },
         Command::CloseWindow(_) => "WindowClosed",

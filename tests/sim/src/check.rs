@@ -84,6 +84,11 @@ pub fn control(found: &Control, wanted: &State) -> Checked {
 }
 
 fn windows(found: &Control, wanted: &State) -> Checked {
+    for (party, asset) in wanted.deposits.keys() {
+        let free = found.free_prefund(*party, AssetNumber(*asset)).0;
+        let what = || format!("what is free of the deposits of {party} in {asset}");
+        same(what, &free, &wanted.free(*party, *asset))?;
+    }
     same(|| "windows".into(), &found.windows().len(), &wanted.windows.len())?;
     for ((entry, window), number) in found.windows().iter().zip(&wanted.windows).zip(1u64..) {
         let what = |of: &'static str| move || format!("{of} of window {number}");
@@ -95,6 +100,9 @@ fn windows(found: &Control, wanted: &State) -> Checked {
         let live: BTreeMap<u32, BatchId> =
             entry.live.iter().map(|(asset, batch)| (asset.0, *batch)).collect();
         same(what("the live batches"), &live, &window.live)?;
+        let settled = entry.settled.iter().map(|asset| asset.0).collect();
+        same(what("the settled assets"), &settled, &window.settled)?;
+        same(what("the dispute"), &entry.dispute.is_some(), &window.disputed)?;
         if !window.sealed {
             let carried = entry.carried.iter();
             let carried = carried.map(|(asset, o)| ((asset.0, o.payer, o.payee), o.amount.0));
@@ -111,14 +119,18 @@ fn batches(found: &Control, wanted: &State) -> Checked {
     same(|| "batches".into(), &found.batch_count(), &wanted.batches.len())?;
     for (id, (state, batch, lsn)) in &wanted.batches {
         let entry = found.batch(*id).map_err(|refusal| refusal.to_string())?;
-        let now = match entry.state {
+        let now = match entry.state() {
             tallystick::ledger::BatchState::Computed => BatchState::Computed,
             tallystick::ledger::BatchState::Approved => BatchState::Approved,
+            tallystick::ledger::BatchState::Submitting => BatchState::Submitting,
+            tallystick::ledger::BatchState::Settled => BatchState::Settled,
+            tallystick::ledger::BatchState::SettledWithCarry => BatchState::SettledWithCarry,
             tallystick::ledger::BatchState::Aborted => BatchState::Aborted,
         };
         same(|| format!("the state of batch {id}"), &now, state)?;
         same(|| format!("the record of batch {id}"), &entry.computed_lsn.0, lsn)?;
         head(&entry.head, batch)?;
+        crate::settled::progress(entry, batch)?;
     }
     for (lsn, id) in &wanted.computed {
         let made = found.batch_computed_by(tallystick::types::Lsn(*lsn));
@@ -279,6 +291,8 @@ pub fn head(found: &BatchHead, wanted: &model::Batch) -> Checked {
     let counts = [wanted.payments.len(), ins.count()];
     let counts = counts.map(|n| u64::try_from(n).expect("a length fits 64 bits"));
     same(|| what("legs"), &[found.leg_count, found.pay_in_count], &counts)?;
+    let prefunded = found.prefunded.iter().map(|(party, amount)| (*party, amount.0)).collect();
+    same(|| what("what deposits pay"), &prefunded, &wanted.prefunded)?;
     same(|| what("carries"), &by_pair(&found.carries), &wanted.carries)
 }
 

@@ -8,10 +8,10 @@ use crate::world::{Sent, World};
 use std::rc::Rc;
 use tallystick::ledger::control::Command;
 use tallystick::ledger::event::{
-    AssetCreated, BatchAborted, BatchApproved, Cap, CreditLimitSet, DepositRecorded, PartyUpserted,
-    SignerAdded, SignerRevoked,
+    AssetCreated, BatchAborted, BatchApproved, Cap, CreditLimitSet, DepositRecorded, DisputeEnded,
+    PartyUpserted, SignerAdded, SignerRevoked, WindowDisputed,
 };
-use tallystick::ledger::{Event, Rail, Request};
+use tallystick::ledger::{By, Event, Rail, Request};
 use tallystick::settle::CreateBatch;
 use tallystick::types::{
     Amount, AssetDef, AssetNumber, BatchId, Digest, MONEY_MAX, PartyId, SettlementModel, Total,
@@ -22,8 +22,8 @@ use tallystick::types::{
 const REMEMBERED: usize = 64;
 
 /// How often commands are drawn: assets, parties, signers, revocations, limits, deposits, closes,
-/// approvals, aborts.
-const KINDS: [u32; 9] = [4, 12, 10, 1, 16, 14, 12, 10, 8];
+/// approvals, aborts, disputes, ends of disputes.
+const KINDS: [u32; 11] = [4, 12, 10, 1, 16, 14, 12, 14, 6, 2, 4];
 const CLOSE: usize = 6;
 
 /// Draws what is asked for, and remembers it for those who ask twice.
@@ -143,12 +143,28 @@ impl Clients {
             6 => Command::CloseWindow(self.request(dice)),
             7 => {
                 let (request, batch) = (self.request(dice), any_batch(dice, state));
-                Command::Record(Event::BatchApproved(BatchApproved { request, batch }))
+                let approved = BatchApproved { request, operator: String::new(), batch };
+                Command::Record(Event::BatchApproved(approved))
+            }
+            8 => {
+                let (request, batch) = (self.request(dice), any_batch(dice, state));
+                let (operator, reason) = (String::new(), "simulated".to_owned());
+                let aborted = BatchAborted { request, operator, batch, reason };
+                Command::Record(Event::BatchAborted(aborted))
+            }
+            9 => {
+                let window = WindowNumber(dice.between(1, state.open() + 1));
+                let (request, operator) = (self.request(dice), String::new());
+                let disputed =
+                    WindowDisputed { request, operator, window, reason: "simulated".to_owned() };
+                Command::Record(Event::WindowDisputed(disputed))
             }
             _ => {
-                let (request, batch) = (self.request(dice), any_batch(dice, state));
-                let reason = "simulated".to_owned();
-                Command::Record(Event::BatchAborted(BatchAborted { request, batch, reason }))
+                let window = any_disputed(dice, state);
+                let (request, operator) = (self.request(dice), String::new());
+                let ended =
+                    DisputeEnded { request, operator, window, reason: "simulated".to_owned() };
+                Command::Record(Event::DisputeEnded(ended))
             }
         }
     }
@@ -239,7 +255,7 @@ impl Clients {
         let from = dice.place(windows.len().min(3));
         let windows = windows.split_off(from).into_iter().map(WindowNumber).collect();
         let (request, asset) = (self.request(dice), AssetNumber(asset));
-        CreateBatch { request, windows, asset, rail: Rail::Iso20022 }
+        CreateBatch { request, by: By::default(), windows, asset, rail: Rail::Iso20022 }
     }
 
     /// A request to put a new key of the engine in force.
@@ -282,6 +298,16 @@ impl Clients {
 fn any_batch(dice: &mut Dice, state: &State) -> BatchId {
     let batches: Vec<BatchId> = state.batches.keys().copied().collect();
     if batches.is_empty() || dice.percent(3) { BatchId::ZERO } else { *dice.pick(&batches) }
+}
+
+/// Mostly a window that is disputed.
+fn any_disputed(dice: &mut Dice, state: &State) -> WindowNumber {
+    let disputed = (1..).zip(&state.windows).filter(|(_, window)| window.disputed);
+    let disputed: Vec<u64> = disputed.map(|(number, _)| number).collect();
+    if disputed.is_empty() || dice.percent(10) {
+        return WindowNumber(dice.between(1, state.open() + 1));
+    }
+    WindowNumber(*dice.pick(&disputed))
 }
 
 fn remember<T: Clone>(list: &mut Vec<T>, dice: &mut Dice, new: &T) {

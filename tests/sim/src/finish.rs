@@ -10,7 +10,6 @@ use std::sync::Arc;
 use tallystick::ledger::control::Command;
 use tallystick::ledger::{BatchContent, Control, Refusal, SealedHead, SealedWindow};
 use tallystick::settle::{EvidenceRequest, export};
-use tallystick::types::PartyId;
 use tallystick::{audit, rails};
 
 /// Everything that settles, as it is kept: windows, batches, and the files of batches.
@@ -37,6 +36,7 @@ impl Run<'_> {
 
     fn ended(&mut self, audited: bool) -> Result<(), Halt> {
         self.settle()?;
+        self.end_batches()?;
         let close = Command::CloseWindow(self.clients.new_request());
         self.ask_commands(vec![close])?;
         self.settle()?;
@@ -113,17 +113,11 @@ impl Run<'_> {
             }
         }
         let mut totals: BTreeMap<Pair, u128> = BTreeMap::new();
-        let mut payers: BTreeMap<(PartyId, u32), u128> = BTreeMap::new();
         for (channel, held) in &self.model.now.channels {
             let total = u128::from(held.newest.cumulative);
             *totals.entry((channel.asset, held.payer, channel.payee)).or_default() += total;
-            *payers.entry((held.payer, channel.asset)).or_default() += total;
         }
         same(|| "what all windows owe".to_owned(), &owed, &totals)?;
-        for ((party, asset), owes) in &self.model.now.exposures {
-            let total = payers.get(&(*party, *asset)).copied().unwrap_or(0);
-            same(|| format!("what {party} owes in {asset}"), &owes.unsettled, &total)?;
-        }
         Ok(())
     }
 

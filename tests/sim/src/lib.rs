@@ -7,7 +7,8 @@
 //! | a disk that loses what was not synced, and kills the process at any call | `disk` |
 //! | what clients know and sign | `world`, `clients` |
 //! | what must be | `model`, `clock` |
-//! | what is, compared with it | `check`, `finish` |
+//! | what a rail does with legs | `settler` |
+//! | what is, compared with it | `check`, `settled`, `finish` |
 //! | what happens next | `run`, `lives` |
 //!
 //! The same seed gives the same bytes, on any machine. Never opens a socket, never reads a clock; the only
@@ -28,6 +29,8 @@ mod lives;
 mod model;
 mod run;
 mod sealer;
+mod settled;
+mod settler;
 mod task;
 mod world;
 

@@ -234,9 +234,9 @@ impl Life {
         Ok(())
     }
 
-    /// An event that sets an exposure is in the one order.
-    pub fn sets(&mut self, lsn: u64, of: (PartyId, u32), owes: model::Exposure) {
-        let left = Left { exposures: vec![(of, owes)], ..Left::default() };
+    /// An event that sets exposures is in the one order.
+    pub fn sets(&mut self, lsn: u64, exposures: Vec<((PartyId, u32), model::Exposure)>) {
+        let left = Left { exposures, ..Left::default() };
         self.left.insert(Operation::Event(lsn), left);
     }
 

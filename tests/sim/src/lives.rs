@@ -7,6 +7,7 @@ use crate::clock::Times;
 use crate::life::{Halt, Life, Owner, died};
 use crate::run::{Run, Unheard};
 use crate::sealer::Sealer;
+use crate::settler;
 use crate::task::Call;
 use tallystick::journal::JournalError;
 use tallystick::ledger::control::Command;
@@ -81,7 +82,10 @@ impl Run<'_> {
         self.figures.checkpoints += life.intake.checkpoints().done();
         let frames = life.flights.into_values().map(|flight| Unheard::Frame(flight.vouchers));
         let calls = life.tasks.into_iter().filter_map(|task| match task.call {
-            Call::Commands { rotates: false, commands, .. } => Some(Unheard::Commands(commands)),
+            // The settler looks anew at where the legs stand: what it was about to do may be wrong now.
+            Call::Commands { rotates: false, commands, .. } if !settler::is_own(&commands) => {
+                Some(Unheard::Commands(commands))
+            }
             Call::Batch { ask, .. } => Some(Unheard::Batch(ask)),
             Call::Commands { .. } | Call::Question { .. } | Call::Read { .. } => None,
         });

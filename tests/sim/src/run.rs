@@ -11,6 +11,7 @@ use crate::disk::{Boundary, Disk};
 use crate::life::{Halt, Heard, Life, Owner};
 use crate::model::Model;
 use crate::sealer::Step;
+use crate::settled;
 use crate::task::{self, Call, Task};
 use crate::world::{BEGIN, Sent, World};
 use std::collections::{BTreeMap, BTreeSet};
@@ -205,6 +206,7 @@ impl<'a> Run<'a> {
                 let ask = self.clients.batch(&mut self.dice, &self.world, &self.model.now);
                 self.ask_batch(ask)?;
             }
+            Action::Rail => self.rail()?,
             Action::Question => {
                 let state = &self.model.now;
                 let question = self.clients.question(&mut self.dice, &self.world, state);
@@ -285,6 +287,7 @@ impl<'a> Run<'a> {
             Action::Frame
             | Action::Commands
             | Action::Batch
+            | Action::Rail
             | Action::Question
             | Action::Read
             | Action::Rotate
@@ -423,6 +426,7 @@ impl<'a> Run<'a> {
         let Self { life, model, world, disk, .. } = self;
         let life = life.as_mut().expect("the engine runs between two steps");
         check::control(&life.stepper.control(), &model.now)?;
+        settled::conserved(&model.now)?;
         let shards: Vec<_> = (0..life.stepper.shards()).map(|n| life.stepper.shard(n)).collect();
         check::shards(&shards, &model.now, world)?;
         same(|| "the last record".into(), &disk.last().0, &model.now.last.0)

@@ -1,10 +1,10 @@
 //! What a batch must be: what is owed is set off, split into payments that a bank can make, and the
 //! rest is carried. By hand, with maps.
 
-use super::{Pair, State, Window};
+use super::{Pair, Progress, State, Window};
 use crate::world::Asset;
 use std::collections::BTreeMap;
-use tallystick::ledger::Rail;
+use tallystick::ledger::{LegState, Rail};
 use tallystick::types::{PartyId, SettlementModel};
 
 /// A sum that flows from one party to another, or back.
@@ -24,6 +24,12 @@ pub struct Batch {
     pub payments: Vec<Payment>,
     /// What is left, by payer and payee.
     pub carries: BTreeMap<(PartyId, PartyId), u128>,
+    /// What deposits pay.
+    pub prefunded: BTreeMap<PartyId, u128>,
+    /// What each party owes in the windows, gross; the clearing account aside.
+    pub owed: BTreeMap<PartyId, u128>,
+    /// How far it is.
+    pub progress: Progress,
 }
 
 /// What flows between each two parties of a window in one asset, set off: from the lower id to the
@@ -98,6 +104,9 @@ impl State {
             if window.live.contains_key(&asset) {
                 return Err("WindowInBatch");
             }
+            if window.disputed {
+                return Err("WindowDisputed");
+            }
             if window.cut.is_none() {
                 return Err("WindowOpen");
             }
@@ -128,11 +137,10 @@ impl State {
                 *sum.entry(pair).or_default() += flow;
             }
         }
-        let debts: Vec<(PartyId, PartyId, u128)> = match model {
-            SettlementModel::Bilateral => {
-                owing(&sum).into_iter().map(|((from, to), amount)| (from, to, amount)).collect()
-            }
-            SettlementModel::Multilateral => through_clearing(&positions(&sum)),
+        let free = |party| self.free(party, asset);
+        let (debts, prefunded) = match model {
+            SettlementModel::Bilateral => in_pairs(&owing(&sum), unit, free),
+            SettlementModel::Multilateral => through_clearing(&positions(&sum), free),
         };
         let (mut payments, mut carries) = (Vec::new(), BTreeMap::new());
         for (from, to, amount) in debts {
@@ -146,7 +154,7 @@ impl State {
                 carries.insert((from, to), amount % unit);
             }
         }
-        if payments.is_empty() && carries.is_empty() {
+        if payments.is_empty() && carries.is_empty() && prefunded.is_empty() {
             return Err("NothingToSettle");
         }
         let lacking = |party: &PartyId| *party != PartyId::CLEARING && !self.has_account(party);
@@ -155,7 +163,24 @@ impl State {
         }) {
             return Err("AccountsMissing");
         }
-        Ok(Batch { windows: windows.to_vec(), asset, payments, carries })
+        let legs = vec![LegState::Ready; payments.len()];
+        let progress = Progress { legs, ..Progress::default() };
+        let (owed, windows) = (self.gross(windows, asset), windows.to_vec());
+        Ok(Batch { windows, asset, payments, carries, prefunded, owed, progress })
+    }
+
+    /// What each party owes in these windows, nothing set off.
+    fn gross(&self, windows: &[u64], asset: u32) -> BTreeMap<PartyId, u128> {
+        let mut gross = BTreeMap::new();
+        for window in windows.iter().filter_map(|&number| self.window(number)) {
+            let owed = window.owed.iter().map(|(pair, amount)| (*pair, *amount));
+            for ((of, payer, _), amount) in owed.chain(window.carried.iter().copied()) {
+                if of == asset && payer != PartyId::CLEARING {
+                    *gross.entry(payer).or_default() += amount;
+                }
+            }
+        }
+        gross
     }
 
     fn has_account(&self, party: &PartyId) -> bool {
@@ -164,11 +189,57 @@ impl State {
     }
 }
 
-/// Debtors pay in, then creditors are paid; each against the clearing account, which itself has no leg.
-fn through_clearing(positions: &BTreeMap<PartyId, Money>) -> Vec<(PartyId, PartyId, u128)> {
-    let parties = || positions.iter().filter(|(party, _)| **party != PartyId::CLEARING);
-    let ins = parties().filter(|(_, net)| **net < 0);
-    let outs = parties().filter(|(_, net)| **net > 0);
-    let ins = ins.map(|(party, net)| (*party, PartyId::CLEARING, net.unsigned_abs()));
-    ins.chain(outs.map(|(party, net)| (PartyId::CLEARING, *party, net.unsigned_abs()))).collect()
+/// Who pays whom how much, and whose deposit pays how much before.
+type Debts = (Vec<(PartyId, PartyId, u128)>, BTreeMap<PartyId, u128>);
+
+/// Debtors pay in what their deposits do not pay, then creditors are paid; each against the clearing
+/// account, which itself has no leg.
+fn through_clearing(positions: &BTreeMap<PartyId, Money>, free: impl Fn(PartyId) -> u128) -> Debts {
+    let (mut ins, mut outs, mut prefunded) = (Vec::new(), Vec::new(), BTreeMap::new());
+    for (&party, net) in positions.iter().filter(|(party, _)| **party != PartyId::CLEARING) {
+        if *net > 0 {
+            outs.push((PartyId::CLEARING, party, net.unsigned_abs()));
+            continue;
+        }
+        let paid = free(party).min(net.unsigned_abs());
+        if paid > 0 {
+            prefunded.insert(party, paid);
+        }
+        ins.push((party, PartyId::CLEARING, net.unsigned_abs() - paid));
+    }
+    ins.append(&mut outs);
+    (ins, prefunded)
+}
+
+/// Each pair for itself. What a debtor's deposit pays, in whole units, the clearing account pays, on
+/// which the deposit lies.
+fn in_pairs(
+    owing: &BTreeMap<(PartyId, PartyId), u128>,
+    unit: u128,
+    free: impl Fn(PartyId) -> u128,
+) -> Debts {
+    let (mut ins, mut direct) = (Vec::new(), Vec::new());
+    let mut clearing: BTreeMap<PartyId, u128> = BTreeMap::new();
+    let mut prefunded: BTreeMap<PartyId, u128> = BTreeMap::new();
+    for (&(payer, payee), &amount) in owing {
+        if payer == PartyId::CLEARING {
+            *clearing.entry(payee).or_default() += amount;
+            continue;
+        }
+        let left = free(payer) - prefunded.get(&payer).copied().unwrap_or(0);
+        let most = left.min(amount);
+        let paid = if payee == PartyId::CLEARING { most } else { most - most % unit };
+        if paid > 0 {
+            *prefunded.entry(payer).or_default() += paid;
+        }
+        if payee == PartyId::CLEARING {
+            ins.push((payer, payee, amount - paid));
+            continue;
+        }
+        *clearing.entry(payee).or_default() += paid;
+        direct.push((payer, payee, amount - paid));
+    }
+    ins.extend(clearing.into_iter().map(|(payee, amount)| (PartyId::CLEARING, payee, amount)));
+    ins.append(&mut direct);
+    (ins, prefunded)
 }

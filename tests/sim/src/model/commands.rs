@@ -1,11 +1,11 @@
 //! What becomes of a command, and what it changes: the tables of DESIGN section 4, by hand.
 
-use super::{BatchState, Party, Signer, State, Window};
+use super::{Batch, BatchState, Party, Signer, State, Window};
 use crate::world::Asset;
 use tallystick::ledger::control::{Command, CreateBatch};
 use tallystick::ledger::event::{Request, SignerAdded};
 use tallystick::ledger::{Event, Refusal};
-use tallystick::types::{MONEY_MAX, SignerKey};
+use tallystick::types::{BatchId, MONEY_MAX, SignerKey};
 
 /// Closed windows that may wait for their seal.
 const UNSEALED_MAX: usize = 16;
@@ -49,6 +49,14 @@ pub fn word(refusal: &Refusal) -> &'static str {
         Refusal::TooManyLegs(_) => "TooManyLegs",
         Refusal::RailUnfit { .. } => "RailUnfit",
         Refusal::AccountsMoved => "AccountsMoved",
+        Refusal::WindowDisputed(_) => "WindowDisputed",
+        Refusal::WindowState { .. } => "WindowState",
+        Refusal::SameOperator(_) => "SameOperator",
+        Refusal::Submission { .. } => "Submission",
+        Refusal::NoSuchLeg { .. } => "NoSuchLeg",
+        Refusal::LegState { .. } => "LegState",
+        Refusal::ReleasedBefore { .. } => "ReleasedBefore",
+        Refusal::NeedsTwo { .. } => "NeedsTwo",
     }
 }
 
@@ -151,7 +159,8 @@ impl State {
             Event::CreditLimitSet(e) => party(&e.party).and_then(|()| asset(e.asset.0)),
             Event::DepositRecorded(e) => {
                 party(&e.party).and_then(|()| asset(e.asset.0))?;
-                let sum = self.exposure(e.party, e.asset.0).prefund + e.amount.0;
+                let before = self.deposits.get(&(e.party, e.asset.0)).copied().unwrap_or(0);
+                let sum = before + e.amount.0;
                 unless(sum > MONEY_MAX, "DepositsTooLarge")
             }
             Event::EngineKeySet(e) => {
@@ -160,16 +169,41 @@ impl State {
             }
             Event::BatchApproved(e) => match self.batches.get(&e.batch) {
                 None => Err("UnknownBatch"),
-                Some((state, ..)) => unless(*state != BatchState::Computed, "BatchState"),
+                Some((state, batch, _)) => {
+                    unless(*state != BatchState::Computed, "BatchState")?;
+                    let mut of = batch.windows.iter().filter_map(|number| self.window(*number));
+                    unless(of.any(|window| window.disputed), "WindowDisputed")
+                }
             },
             Event::BatchAborted(e) => match self.batches.get(&e.batch) {
                 None => Err("UnknownBatch"),
-                Some((state, ..)) => unless(*state == BatchState::Aborted, "BatchState"),
+                // Nothing of it has left.
+                Some((state, ..)) => {
+                    let untouched = [BatchState::Computed, BatchState::Approved];
+                    unless(!untouched.contains(state), "BatchState")
+                }
             },
+            Event::WindowDisputed(e) => self.disputable(e.window.0),
+            Event::DisputeEnded(e) => {
+                let window = self.window(e.window.0).ok_or("UnknownWindow")?;
+                unless(!window.disputed, "WindowState")
+            }
+            Event::LegsSubmitted(e) => self.may_submit(e),
+            Event::LegsMoved(e) => self.may_move(e),
+            Event::LegProposed(e) => self.may_propose(e),
+            Event::ExposureReleased(e) => self.may_release(e),
             Event::WindowCut(_) | Event::WindowSealed(_) | Event::BatchComputed(_) => {
                 unreachable!("nobody asks for {event:?} as it is")
             }
         }
+    }
+
+    fn disputable(&self, number: u64) -> Allowed {
+        let window = self.window(number).ok_or("UnknownWindow")?;
+        unless(window.cut.is_none(), "WindowOpen")?;
+        unless(window.disputed, "WindowDisputed")?;
+        let approved = window.live.values().any(|id| self.batches[id].0 != BatchState::Computed);
+        unless(approved, "WindowState")
     }
 
     fn record(&mut self, lsn: u64, event: &Event) {
@@ -198,24 +232,18 @@ impl State {
                 let owes = self.exposures.entry((e.party, e.asset.0)).or_default();
                 owes.prefund += e.amount.0;
                 self.answers.insert(lsn, (e.party, e.asset.0, *owes));
+                *self.deposits.entry((e.party, e.asset.0)).or_default() += e.amount.0;
+                self.directory += 1;
             }
             Event::EngineKeySet(e) => self.keys.push((e.key, lsn)),
-            Event::BatchApproved(e) => {
-                self.batch_to(e.batch, BatchState::Approved);
-                self.carry(e.batch, false);
-            }
-            Event::BatchAborted(e) => {
-                let approved = self.batches[&e.batch].0 == BatchState::Approved;
-                self.batch_to(e.batch, BatchState::Aborted);
-                let batch = &self.batches[&e.batch].1;
-                let (windows, asset) = (batch.windows.clone(), batch.asset);
-                for number in windows {
-                    self.window_mut(number).live.remove(&asset);
-                }
-                if approved {
-                    self.carry(e.batch, true);
-                }
-            }
+            Event::BatchApproved(e) => self.approve(e.batch),
+            Event::BatchAborted(e) => self.aborted(e.batch),
+            Event::WindowDisputed(e) => self.window_mut(e.window.0).disputed = true,
+            Event::DisputeEnded(e) => self.window_mut(e.window.0).disputed = false,
+            Event::LegsSubmitted(e) => self.submit(e),
+            Event::LegsMoved(e) => self.moved(e),
+            Event::LegProposed(e) => self.propose(e),
+            Event::ExposureReleased(e) => self.release(e),
             Event::WindowCut(_) | Event::WindowSealed(_) | Event::BatchComputed(_) => {
                 unreachable!("nobody asks for {event:?} as it is")
             }
@@ -231,27 +259,26 @@ impl State {
         for number in windows {
             self.window_mut(number).live.insert(asset, id);
         }
+        for (party, amount) in &batch.prefunded {
+            *self.pledged.entry((*party, asset)).or_default() += amount;
+        }
+        self.directory += u64::from(!batch.prefunded.is_empty());
         self.computed.insert(lsn, id);
         self.batches.insert(id, (BatchState::Computed, batch, lsn));
     }
 
-    fn batch_to(&mut self, id: tallystick::types::BatchId, state: BatchState) {
-        self.batches.get_mut(&id).expect("it is known").0 = state;
-    }
-
-    /// What a batch left is owed in the open window; or, taken back, the other way round.
-    fn carry(&mut self, id: tallystick::types::BatchId, back: bool) {
-        let batch = &self.batches[&id].1;
-        let asset = batch.asset;
-        let carried: Vec<_> = batch
-            .carries
-            .iter()
-            .map(|(&(payer, payee), &amount)| {
-                let pair = if back { (asset, payee, payer) } else { (asset, payer, payee) };
-                (pair, amount)
-            })
-            .collect();
-        self.windows.last_mut().expect("one window is open").carried.extend(carried);
+    /// Nothing of it has left: its windows and deposits are free again.
+    fn aborted(&mut self, id: BatchId) {
+        let (state, batch, _) = self.batches.get_mut(&id).expect("it is known");
+        *state = BatchState::Aborted;
+        let Batch { windows, asset, prefunded, .. } = batch.clone();
+        for number in windows {
+            self.window_mut(number).live.remove(&asset);
+        }
+        for (party, amount) in &prefunded {
+            *self.pledged.get_mut(&(*party, asset)).expect("it was pledged") -= amount;
+        }
+        self.directory += u64::from(!prefunded.is_empty());
     }
 }
 

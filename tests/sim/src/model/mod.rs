@@ -7,10 +7,12 @@
 mod batch;
 mod commands;
 mod credit;
+mod legs;
 
 pub use batch::{Batch, Payment};
 pub use commands::{Decided, word};
 pub use credit::Verdict;
+pub use legs::Progress;
 
 use crate::world::{Asset, Channel, Sent};
 use std::collections::{BTreeMap, BTreeSet};
@@ -87,6 +89,10 @@ pub struct Window {
     pub sealed: bool,
     /// The live batch in each asset.
     pub live: BTreeMap<u32, BatchId>,
+    /// The assets whose batch has ended.
+    pub settled: BTreeSet<u32>,
+    /// Whether somebody disputes it.
+    pub disputed: bool,
 }
 
 /// Where a batch stands.
@@ -95,6 +101,9 @@ pub struct Window {
 pub enum BatchState {
     Computed,
     Approved,
+    Submitting,
+    Settled,
+    SettledWithCarry,
     Aborted,
 }
 
@@ -128,10 +137,14 @@ pub struct State {
     pub signers: BTreeMap<SignerKey, Signer>,
     /// Assets.
     pub assets: BTreeMap<u32, AssetDef>,
-    /// How often a party was upserted.
+    /// How often a party was upserted, or deposits changed.
     pub directory: u64,
     /// Limits, deposits and debts.
     pub exposures: BTreeMap<(PartyId, u32), Exposure>,
+    /// Everything that was ever deposited.
+    pub deposits: BTreeMap<(PartyId, u32), u128>,
+    /// What batches pay of it, but the aborted ones.
+    pub pledged: BTreeMap<(PartyId, u32), u128>,
     /// What keys used of their caps.
     pub used: BTreeMap<(SignerKey, u32), u64>,
     /// Totals.
@@ -178,6 +191,13 @@ impl State {
     #[must_use]
     pub fn exposure(&self, party: PartyId, asset: u32) -> Exposure {
         self.exposures.get(&(party, asset)).copied().unwrap_or_default()
+    }
+
+    /// What of a party's deposits can still pay.
+    #[must_use]
+    pub fn free(&self, party: PartyId, asset: u32) -> u128 {
+        let of = |sums: &BTreeMap<_, u128>| sums.get(&(party, asset)).copied().unwrap_or(0);
+        of(&self.deposits) - of(&self.pledged)
     }
 }
 

@@ -138,7 +138,9 @@ impl Books {
             (Op::Batch { window, asset }, Told::Refused) => {
                 self.free.remove(&(window, asset));
             }
-            (Op::Approve { .. }, Told::Batch(batch)) => self.made(*batch, BatchState::Approved),
+            (Op::Approve { .. }, Told::Batch(batch)) => {
+                self.made(approved(*batch), BatchState::Approved);
+            }
             (Op::Abort { .. }, Told::Batch(batch)) => {
                 self.free.extend(batch.windows.iter().map(|window| (*window, batch.asset)));
                 self.made(*batch, BatchState::Aborted);
@@ -187,6 +189,7 @@ impl Books {
 
     /// Whether a call is pending that would bring the batch to the state that it says.
     pub fn may_be(&self, known: &Batch, state: BatchState) -> bool {
+        let state = if has_left(state) { BatchState::Approved } else { state };
         let pending = |wanted: &Op| self.pending.values().any(|op| op == wanted);
         let batch = known.batch_id.to_vec();
         // The same windows, batched again after an abort, are the same batch.
@@ -203,7 +206,31 @@ pub fn same_window(a: &Window, b: &Window) -> bool {
     *a == Window { state: a.state, ..b.clone() }
 }
 
-/// Equal but for the state.
+/// Equal in what never changes of a batch.
 pub fn same_batch(a: &Batch, b: &Batch) -> bool {
-    *a == Batch { state: a.state, ..b.clone() }
+    let content = |batch: &Batch| Batch {
+        state: 0,
+        approved_by: String::new(),
+        approved_at_us: 0,
+        aborted_by: String::new(),
+        abort_reason: String::new(),
+        ended_at_us: 0,
+        legs_by_state: Vec::new(),
+        owed_again: String::new(),
+        ..batch.clone()
+    };
+    content(a) == content(b)
+}
+
+/// Whether an approved batch may say this: its legs leave by themselves, and nobody answers here.
+fn has_left(state: BatchState) -> bool {
+    matches!(state, BatchState::Submitting | BatchState::Settled)
+}
+
+/// An approved batch, whether or not its first legs have left.
+fn approved(mut batch: Batch) -> Batch {
+    if has_left(batch.state()) {
+        batch.set_state(BatchState::Approved);
+    }
+    batch
 }

@@ -300,7 +300,10 @@ async fn old(client: &mut Client, books: &mut Books, rng: &mut ChaCha8Rng, all: 
             continue;
         }
         let mut digest = blake3::Hasher::new();
-        digest.update(format!("{:?}", client.legs(&batch).await).as_bytes());
+        for leg in client.legs(&batch).await {
+            let never_changes = (leg.key, leg.from, leg.to, leg.amount);
+            digest.update(format!("{never_changes:?}").as_bytes());
+        }
         for (name, bytes) in client.export(&batch).await {
             digest.update(name.as_bytes()).update(&bytes);
         }

@@ -1,0 +1,289 @@
+//! What becomes of the legs of a batch, and of what they should have moved: the tables of moves by hand,
+//! what is owed again, whose exposure falls by how much.
+
+use super::{Batch, BatchState, State};
+use std::collections::{BTreeMap, BTreeSet};
+use tallystick::ledger::LegState::{Accepted, Confirmed, Ready, Rejected, Returned, Sent, Unknown};
+use tallystick::ledger::event::{
+    ExposureReleased, LegProposed, LegRun, LegsMoved, LegsSubmitted, Release,
+};
+use tallystick::ledger::{LegState, Mover};
+use tallystick::types::{BatchId, PartyId};
+
+/// What may be done, or the word of the refusal.
+type Allowed = Result<(), &'static str>;
+
+/// How far a batch is.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// Where each leg stands.
+    pub legs: Vec<LegState>,
+    /// What was handed to the rail, and in how many attempts.
+    pub submissions: Vec<(Vec<LegRun>, usize)>,
+    /// Whose exposure was released.
+    pub released: BTreeSet<PartyId>,
+    /// The last release, which is empty, was made.
+    pub complete: bool,
+    /// The dust is owed in a later window.
+    pub dust_owed: bool,
+    /// One operator's word about an UNKNOWN leg: who, where it stands, the reference.
+    pub proposed: BTreeMap<u32, (String, LegState, String)>,
+}
+
+/// The moves that the engine makes on its own.
+const BY_ENGINE: [(LegState, LegState); 4] =
+    [(Ready, Rejected), (Sent, Unknown), (Unknown, Sent), (Accepted, Sent)];
+
+/// The moves that a rail or an operator makes.
+const BY_OTHERS: [(LegState, LegState); 9] = [
+    (Sent, Accepted),
+    (Unknown, Accepted),
+    (Sent, Confirmed),
+    (Accepted, Confirmed),
+    (Unknown, Confirmed),
+    (Sent, Rejected),
+    (Accepted, Rejected),
+    (Unknown, Rejected),
+    (Confirmed, Returned),
+];
+
+fn may(from: LegState, to: LegState, mover: Mover) -> bool {
+    if mover == Mover::Engine {
+        BY_ENGINE.contains(&(from, to))
+    } else {
+        BY_OTHERS.contains(&(from, to))
+    }
+}
+
+/// The legs of a submission, in order.
+fn of_runs(runs: &[LegRun]) -> Vec<u32> {
+    runs.iter().flat_map(|run| run.first..run.first + run.count).collect()
+}
+
+fn place(leg: u32) -> usize {
+    usize::try_from(leg).expect("legs are few")
+}
+
+impl Batch {
+    /// Where a leg stands, if there is one.
+    fn leg(&self, leg: u32) -> Result<LegState, &'static str> {
+        self.progress.legs.get(place(leg)).copied().ok_or("NoSuchLeg")
+    }
+
+    /// Whether all its legs have ended.
+    #[must_use]
+    pub fn ended(&self) -> bool {
+        self.progress.legs.iter().all(|leg| [Confirmed, Rejected, Returned].contains(leg))
+    }
+
+    /// What a party's legs should have paid and, rejected, did not.
+    #[must_use]
+    pub fn rejected(&self, party: PartyId) -> u128 {
+        let legs = self.payments.iter().zip(&self.progress.legs);
+        let own = legs.filter(|((from, ..), leg)| *from == party && **leg == Rejected);
+        own.map(|((_, _, amount, _), _)| amount).sum()
+    }
+
+    /// What of a party's debt is carried on as dust.
+    #[must_use]
+    pub fn dust(&self, party: PartyId) -> u128 {
+        let own = self.carries.iter().filter(|((payer, _), _)| *payer == party);
+        own.map(|(_, amount)| amount).sum()
+    }
+
+    /// What a party owes less once its legs have ended, and what of it its deposit has paid.
+    ///
+    /// # Errors
+    /// Why nothing of it can be released.
+    pub fn release(&self, party: PartyId) -> Result<(u128, u128), String> {
+        let owed = self.owed.get(&party).ok_or_else(|| format!("{party} owed nothing"))?;
+        for ((from, to, ..), leg) in self.payments.iter().zip(&self.progress.legs) {
+            if (*from == party || *to == party) && ![Confirmed, Rejected, Returned].contains(leg) {
+                return Err(format!("a leg of {party} is {leg:?}"));
+            }
+        }
+        let settled = owed.checked_sub(self.dust(party) + self.rejected(party));
+        let settled = settled.ok_or_else(|| format!("{party} is carried more than it owed"))?;
+        Ok((settled, self.prefunded.get(&party).copied().unwrap_or(0)))
+    }
+
+    fn submittable(&self, e: &LegsSubmitted) -> Allowed {
+        let (number, attempt) = (place(e.submission), place(e.attempt));
+        let fits = match self.progress.submissions.get(number) {
+            Some((legs, attempts)) => {
+                let states = of_runs(legs).into_iter().map(|leg| self.progress.legs[place(leg)]);
+                let mut open = states.filter(|leg| [Sent, Accepted, Unknown].contains(leg));
+                *legs == e.legs && attempt == *attempts && open.next().is_some()
+            }
+            None => {
+                let legs = of_runs(&e.legs);
+                let next = number == self.progress.submissions.len() && attempt == 0;
+                let ready = legs.iter().all(|leg| self.leg(*leg) == Ok(Ready));
+                next && ready && !legs.is_empty() && legs.is_sorted_by(|a, b| a < b)
+            }
+        };
+        if fits { Ok(()) } else { Err("Submission") }
+    }
+
+    fn movable(&self, e: &LegsMoved) -> Allowed {
+        let mut last = None;
+        for one in &e.moves {
+            let from = self.leg(one.leg)?;
+            if last.is_some_and(|last| last >= one.leg) {
+                return Err("NoSuchLeg");
+            }
+            if !may(from, one.to, e.mover) {
+                return Err("LegState");
+            }
+            last = Some(one.leg);
+        }
+        let unsure = e.moves.iter().filter(|one| self.leg(one.leg) == Ok(Unknown));
+        let alone = unsure.filter(|one| {
+            let said = self.progress.proposed.get(&one.leg);
+            let agreed = said.is_some_and(|(who, to, reference)| {
+                *who != e.operator && *to == one.to && *reference == one.reference
+            });
+            e.mover == Mover::Operator && !agreed
+        });
+        if alone.count() > 0 { Err("NeedsTwo") } else { Ok(()) }
+    }
+
+    fn proposable(&self, e: &LegProposed) -> Allowed {
+        if self.leg(e.leg)? != Unknown || !may(Unknown, e.to, Mover::Operator) {
+            return Err("LegState");
+        }
+        if e.operator.is_empty() { Err("NeedsTwo") } else { Ok(()) }
+    }
+}
+
+/// What the events of settlement ask and change.
+impl State {
+    fn approved(&self, id: BatchId) -> Result<&Batch, &'static str> {
+        let (state, batch, _) = self.batches.get(&id).ok_or("UnknownBatch")?;
+        match state {
+            BatchState::Computed | BatchState::Aborted => Err("BatchState"),
+            BatchState::Approved
+            | BatchState::Submitting
+            | BatchState::Settled
+            | BatchState::SettledWithCarry => Ok(batch),
+        }
+    }
+
+    pub(super) fn may_submit(&self, e: &LegsSubmitted) -> Allowed {
+        self.approved(e.batch)?.submittable(e)
+    }
+
+    pub(super) fn may_move(&self, e: &LegsMoved) -> Allowed {
+        self.approved(e.batch)?.movable(e)
+    }
+
+    pub(super) fn may_propose(&self, e: &LegProposed) -> Allowed {
+        self.approved(e.batch)?.proposable(e)
+    }
+
+    pub(super) fn may_release(&self, e: &ExposureReleased) -> Allowed {
+        let released = &self.approved(e.batch)?.progress.released;
+        let before = e.releases.iter().any(|one| released.contains(&one.party));
+        let ordered = e.releases.is_sorted_by(|a, b| a.party < b.party);
+        if before || !ordered { Err("ReleasedBefore") } else { Ok(()) }
+    }
+
+    fn batch_mut(&mut self, id: BatchId) -> &mut Batch {
+        &mut self.batches.get_mut(&id).expect("it is known").1
+    }
+
+    /// A batch is approved. Without a leg all of it is ended.
+    pub(super) fn approve(&mut self, id: BatchId) {
+        self.batches.get_mut(&id).expect("it is known").0 = BatchState::Approved;
+        if self.batches[&id].1.ended() {
+            self.dust_owed(id);
+            self.stands(id);
+        }
+    }
+
+    pub(super) fn submit(&mut self, e: &LegsSubmitted) {
+        let progress = &mut self.batch_mut(e.batch).progress;
+        match progress.submissions.get_mut(place(e.submission)) {
+            Some((_, attempts)) => *attempts += 1,
+            None => {
+                progress.submissions.push((e.legs.clone(), 1));
+                of_runs(&e.legs).iter().for_each(|leg| progress.legs[place(*leg)] = Sent);
+            }
+        }
+        self.dust_owed(e.batch);
+        self.stands(e.batch);
+    }
+
+    pub(super) fn moved(&mut self, e: &LegsMoved) {
+        self.dust_owed(e.batch);
+        let batch = self.batch_mut(e.batch);
+        let asset = batch.asset;
+        let (mut again, mut back) = (Vec::new(), Vec::new());
+        for one in &e.moves {
+            batch.progress.legs[place(one.leg)] = one.to;
+            batch.progress.proposed.remove(&one.leg);
+            let (from, to, amount, _) = batch.payments[place(one.leg)];
+            if [Rejected, Returned].contains(&one.to) {
+                again.push(((asset, from, to), amount));
+            }
+            if one.to == Returned && from != PartyId::CLEARING {
+                back.push((from, amount));
+            }
+        }
+        self.windows.last_mut().expect("one window is open").carried.extend(again);
+        for (party, amount) in back {
+            let owes = self.exposures.get_mut(&(party, asset)).expect("it paid");
+            owes.unsettled += amount;
+        }
+        self.stands(e.batch);
+    }
+
+    pub(super) fn propose(&mut self, e: &LegProposed) {
+        let said = (e.operator.clone(), e.to, e.reference.clone());
+        self.batch_mut(e.batch).progress.proposed.insert(e.leg, said);
+    }
+
+    /// By what the model says, whatever the event does; that they agree is checked where it is decided.
+    pub(super) fn release(&mut self, e: &ExposureReleased) {
+        let batch = self.batch_mut(e.batch);
+        let asset = batch.asset;
+        batch.progress.complete = e.releases.is_empty();
+        for Release { party, .. } in &e.releases {
+            let batch = self.batch_mut(e.batch);
+            batch.progress.released.insert(*party);
+            let released = batch.release(*party);
+            let (settled, prefund) = released.unwrap_or_else(|why| panic!("released: {why}"));
+            let owes = self.exposures.get_mut(&(*party, asset)).expect("it owed");
+            owes.unsettled -= settled;
+            owes.prefund -= prefund;
+        }
+    }
+
+    /// What the rail cannot express is owed in the open window, once.
+    fn dust_owed(&mut self, id: BatchId) {
+        let batch = self.batch_mut(id);
+        if std::mem::replace(&mut batch.progress.dust_owed, true) {
+            return;
+        }
+        let asset = batch.asset;
+        let dust = batch.carries.iter();
+        let dust: Vec<_> =
+            dust.map(|(&(payer, payee), &amount)| ((asset, payer, payee), amount)).collect();
+        self.windows.last_mut().expect("one window is open").carried.extend(dust);
+    }
+
+    /// Where a batch stands whose legs do not all wait any more.
+    fn stands(&mut self, id: BatchId) {
+        let (state, batch, _) = self.batches.get_mut(&id).expect("it is known");
+        if !batch.ended() {
+            *state = BatchState::Submitting;
+            return;
+        }
+        let again = batch.progress.legs.iter().any(|leg| [Rejected, Returned].contains(leg));
+        *state = if again { BatchState::SettledWithCarry } else { BatchState::Settled };
+        let (windows, asset) = (batch.windows.clone(), batch.asset);
+        for number in windows {
+            self.window_mut(number).settled.insert(asset);
+        }
+    }
+}

@@ -1,0 +1,231 @@
+//! What must hold of money while batches are settled, whoever says what: nothing is made, lost, settled
+//! twice or paid out before it is there. Compares and sums; changes nothing.
+
+use crate::check::{Checked, ensure, same};
+use crate::model::{Batch, BatchState, Pair, State};
+use std::collections::BTreeMap;
+use tallystick::ledger::LegState::{Accepted, Confirmed, Rejected, Returned, Sent, Unknown};
+use tallystick::ledger::event::{ExposureReleased, LegsMoved};
+use tallystick::ledger::{BatchEntry, Event};
+use tallystick::types::{PartyId, SettlementModel};
+
+/// How far a batch is, in every part.
+///
+/// # Errors
+/// The first difference.
+pub fn progress(found: &BatchEntry, wanted: &Batch) -> Checked {
+    let what = |of: &'static str| move || format!("{of} of batch {}", found.head.id);
+    let progress = &wanted.progress;
+    same(what("the legs"), &found.legs.states(), &progress.legs.as_slice())?;
+    let submissions = found.legs.submissions().iter();
+    let submissions: Vec<_> =
+        submissions.map(|one| (one.legs.clone(), one.attempts.len())).collect();
+    same(what("the submissions"), &submissions, &progress.submissions)?;
+    let released = u64::try_from(progress.released.len()).expect("parties are few");
+    same(what("the released parties"), &found.legs.released(), &released)?;
+    let proposed = found
+        .legs
+        .proposed()
+        .iter()
+        .map(|(leg, said)| (*leg, (said.operator.clone(), said.to, said.reference.clone())));
+    same(what("the proposals"), &proposed.collect(), &progress.proposed)?;
+    let again = progress.legs.iter().zip(&wanted.payments);
+    let again = again.filter(|(leg, _)| [Rejected, Returned].contains(leg));
+    let again: u128 = again.map(|(_, (_, _, amount, _))| amount).sum();
+    same(what("what is owed again"), &found.legs.owed_again().0, &again)
+}
+
+/// An event of settlement that was just decided, and what it must say.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn event(event: &Event, now: &State) -> Checked {
+    match event {
+        Event::LegsSubmitted(e) => covered(&now.batches[&e.batch].1, now),
+        Event::LegsMoved(e) => moves(e, &now.batches[&e.batch].1),
+        Event::ExposureReleased(e) => releases(e, &now.batches[&e.batch].1),
+        Event::AssetCreated(_)
+        | Event::PartyUpserted(_)
+        | Event::SignerAdded(_)
+        | Event::SignerRevoked(_)
+        | Event::CreditLimitSet(_)
+        | Event::DepositRecorded(_)
+        | Event::EngineKeySet(_)
+        | Event::WindowCut(_)
+        | Event::WindowSealed(_)
+        | Event::BatchComputed(_)
+        | Event::BatchApproved(_)
+        | Event::BatchAborted(_)
+        | Event::WindowDisputed(_)
+        | Event::DisputeEnded(_)
+        | Event::LegProposed(_) => Ok(()),
+    }
+}
+
+fn moves(e: &LegsMoved, batch: &Batch) -> Checked {
+    same(|| "the asset of moves".into(), &e.asset.0, &batch.asset)?;
+    for one in &e.moves {
+        let place = usize::try_from(one.leg).expect("legs are few");
+        let (from, to, amount, _) = batch.payments[place];
+        let found = (one.payer, one.payee, one.amount.0);
+        same(|| format!("what leg {} of {} moves", one.leg, e.batch), &found, &(from, to, amount))?;
+    }
+    Ok(())
+}
+
+fn releases(e: &ExposureReleased, batch: &Batch) -> Checked {
+    for one in &e.releases {
+        let wanted = batch.release(one.party)?;
+        let what = || format!("what batch {} settled for {}", e.batch, one.party);
+        same(what, &(one.unsettled.0, one.prefund.0), &wanted)?;
+    }
+    let (done, all) = (batch.progress.released.len(), batch.owed.len());
+    ensure(!e.releases.is_empty() || (batch.ended() && done == all), || {
+        format!("batch {} is said to be done with {done} of {all} parties released", e.batch)
+    })
+}
+
+/// The clearing account sends no more than it holds for the batch: what came in, what deposits pay, and
+/// the dust that debtors owe it.
+fn covered(batch: &Batch, now: &State) -> Checked {
+    if now.assets[&batch.asset].model == SettlementModel::Bilateral {
+        return Ok(());
+    }
+    let (mut held, mut sent) = (batch.prefunded.values().sum::<u128>(), 0);
+    let dust = batch.carries.iter().filter(|((payer, _), _)| *payer != PartyId::CLEARING);
+    held += dust.map(|(_, amount)| amount).sum::<u128>();
+    for ((from, to, amount, _), leg) in batch.payments.iter().zip(&batch.progress.legs) {
+        if *to == PartyId::CLEARING && [Confirmed, Returned].contains(leg) {
+            held += amount;
+        }
+        let out = [Sent, Accepted, Unknown, Confirmed];
+        if *from == PartyId::CLEARING && out.contains(leg) {
+            sent += amount;
+        }
+    }
+    ensure(sent <= held, || format!("{sent} is sent and {held} held for {:?}", batch.windows))
+}
+
+/// Nothing is made or lost: drawn from windows and legs, not from what the ledger sums up.
+///
+/// # Errors
+/// What does not add up.
+pub fn conserved(now: &State) -> Checked {
+    for (id, (state, batch, _)) in &now.batches {
+        if [BatchState::Settled, BatchState::SettledWithCarry].contains(state) {
+            adds_up(batch, now).map_err(|what| format!("batch {id}: {what}"))?;
+        }
+    }
+    carried(now)?;
+    owed(now)?;
+    deposits(now)
+}
+
+/// What moved, what is owed again, what is dust and what deposits paid is what was owed.
+fn adds_up(batch: &Batch, now: &State) -> Checked {
+    let mut left: BTreeMap<PartyId, i128> = BTreeMap::new();
+    for window in batch.windows.iter().filter_map(|number| now.window(*number)) {
+        for (party, net) in window.positions(batch.asset) {
+            *left.entry(party).or_default() += net;
+        }
+    }
+    let mut flow = |from: PartyId, to: PartyId, amount: u128| {
+        let amount = i128::try_from(amount).expect("sums stay within 127 bits");
+        *left.entry(from).or_default() += amount;
+        *left.entry(to).or_default() -= amount;
+    };
+    for ((from, to, amount, _), leg) in batch.payments.iter().zip(&batch.progress.legs) {
+        let ended = [Confirmed, Rejected, Returned].contains(leg);
+        ensure(ended, || format!("a leg from {from} to {to} is {leg:?} and the batch has ended"))?;
+        flow(*from, *to, *amount);
+    }
+    batch.carries.iter().for_each(|((from, to), amount)| flow(*from, *to, *amount));
+    batch.prefunded.iter().for_each(|(party, amount)| flow(*party, PartyId::CLEARING, *amount));
+    left.remove(&PartyId::CLEARING);
+    left.retain(|_, left| *left != 0);
+    ensure(left.is_empty(), || format!("neither paid nor carried: {left:?}"))
+}
+
+/// What windows hold of earlier batches is the dust of those that have begun, and what failed: once.
+fn carried(now: &State) -> Checked {
+    let (mut found, mut wanted) = (BTreeMap::new(), BTreeMap::new());
+    let add = |sums: &mut BTreeMap<Pair, u128>, pair: Pair, amount: u128| {
+        *sums.entry(pair).or_default() += amount;
+    };
+    for (pair, amount) in now.windows.iter().flat_map(|window| &window.carried) {
+        add(&mut found, *pair, *amount);
+    }
+    for (state, batch, _) in now.batches.values() {
+        let waits = [BatchState::Computed, BatchState::Approved, BatchState::Aborted];
+        if !waits.contains(state) {
+            for ((from, to), amount) in &batch.carries {
+                add(&mut wanted, (batch.asset, *from, *to), *amount);
+            }
+        }
+        for ((from, to, amount, _), leg) in batch.payments.iter().zip(&batch.progress.legs) {
+            if [Rejected, Returned].contains(leg) {
+                add(&mut wanted, (batch.asset, *from, *to), *amount);
+            }
+        }
+    }
+    same(|| "what is carried in all windows".into(), &found, &wanted)
+}
+
+/// Everyone owes what the windows say that no batch has settled for him, each sum once.
+fn owed(now: &State) -> Checked {
+    let mut owed: BTreeMap<(PartyId, u32), u128> = BTreeMap::new();
+    let settles = |live: &BTreeMap<u32, _>, asset: u32, party: &PartyId| {
+        let batch = live.get(&asset).map(|id| &now.batches[id].1);
+        batch.is_some_and(|batch| batch.progress.released.contains(party))
+    };
+    for window in &now.windows {
+        let debts = window.owed.iter().map(|(pair, amount)| (*pair, *amount));
+        for ((asset, payer, _), amount) in debts.chain(window.carried.iter().copied()) {
+            if payer != PartyId::CLEARING && !settles(&window.live, asset, &payer) {
+                *owed.entry((payer, asset)).or_default() += amount;
+            }
+        }
+    }
+    // What is carried on already stands in two windows until it is released from the first.
+    for (_, batch, _) in now.batches.values().filter(|(_, batch, _)| batch.progress.dust_owed) {
+        let twice = batch.owed.keys().filter(|party| !batch.progress.released.contains(*party));
+        for party in twice {
+            let sum = owed.get_mut(&(*party, batch.asset)).expect("it owes in a window");
+            *sum -= batch.dust(*party) + batch.rejected(*party);
+        }
+    }
+    for (&(party, asset), owes) in &now.exposures {
+        let wanted = owed.remove(&(party, asset)).unwrap_or(0);
+        same(|| format!("what {party} owes in {asset}"), &owes.unsettled, &wanted)?;
+    }
+    ensure(owed.is_empty(), || format!("owed without a limit or a deposit: {owed:?}"))
+}
+
+/// A deposit is there until a batch that it paid is released.
+fn deposits(now: &State) -> Checked {
+    let mut left = now.deposits.clone();
+    let mut pledged: BTreeMap<(PartyId, u32), u128> = BTreeMap::new();
+    for (state, batch, _) in now.batches.values().filter(|(s, ..)| *s != BatchState::Aborted) {
+        for (party, amount) in &batch.prefunded {
+            *pledged.entry((*party, batch.asset)).or_default() += amount;
+            if batch.progress.released.contains(party) {
+                let left = left.get_mut(&(*party, batch.asset)).expect("it was deposited");
+                let rest = left.checked_sub(*amount);
+                *left = rest.ok_or_else(|| format!("{party} paid more than it had: {state:?}"))?;
+            }
+        }
+    }
+    for (&(party, asset), owes) in &now.exposures {
+        let rest = left.get(&(party, asset)).copied().unwrap_or(0);
+        same(|| format!("the deposit of {party} in {asset}"), &owes.prefund, &rest)?;
+        let pledged = pledged.get(&(party, asset)).copied().unwrap_or(0);
+        let all = now.deposits.get(&(party, asset)).copied().unwrap_or(0);
+        ensure(pledged <= all, || format!("{party} pledged {pledged} of {all} in {asset}"))?;
+        same(
+            || format!("what is free of {party} in {asset}"),
+            &now.free(party, asset),
+            &(all - pledged),
+        )?;
+    }
+    Ok(())
+}

@@ -1,0 +1,345 @@
+//! The settler and the rail behind it: what leaves, what the rail then says, in whatever order and however
+//! often, and whose exposure falls. Draws it from where the legs stand, as the settler does: it remembers
+//! nothing, so a crash changes nothing. Never checks what comes of it (`calls`, `settled`).
+
+use crate::dice::Dice;
+use crate::life::{Halt, Life, died};
+use crate::run::Run;
+use tallystick::ledger::control::Command;
+use tallystick::ledger::event::{ExposureReleased, LegProposed, LegsMoved, LegsSubmitted, Request};
+use tallystick::ledger::{
+    BatchPlan, BatchState, Event, Heard, LegMove, LegState, LegWord, Legs, Mover, Next, runs,
+};
+use tallystick::settle::NotLoaded;
+use tallystick::types::{BatchId, Digest};
+
+/// Two operators, and nobody.
+const OPERATORS: [&str; 3] = ["anna", "ben", ""];
+
+/// How often each is drawn: a submission, what is held back, the rail's words, the engine's moves, another
+/// attempt, a release, an operator's word, what nobody should ask for.
+const KINDS: [u32; 8] = [25, 12, 40, 6, 3, 25, 6, 4];
+
+/// In so many rounds every batch ends, or something is stuck.
+const ROUNDS_MAX: u32 = 200;
+
+/// Whether these are commands of the settler's.
+#[must_use]
+pub fn is_own(commands: &[Command]) -> bool {
+    commands.iter().any(|command| match command {
+        Command::Record(event) => match event {
+            Event::LegsSubmitted(_)
+            | Event::LegsMoved(_)
+            | Event::LegProposed(_)
+            | Event::ExposureReleased(_) => true,
+            Event::AssetCreated(_)
+            | Event::PartyUpserted(_)
+            | Event::SignerAdded(_)
+            | Event::SignerRevoked(_)
+            | Event::CreditLimitSet(_)
+            | Event::DepositRecorded(_)
+            | Event::EngineKeySet(_)
+            | Event::WindowCut(_)
+            | Event::WindowSealed(_)
+            | Event::BatchComputed(_)
+            | Event::BatchApproved(_)
+            | Event::BatchAborted(_)
+            | Event::WindowDisputed(_)
+            | Event::DisputeEnded(_) => false,
+        },
+        Command::CloseWindow(_) | Command::SealWindow(_) | Command::CreateBatch(_) => false,
+    })
+}
+
+/// A batch under way, as the settler sees it.
+struct View {
+    plan: BatchPlan,
+    legs: Legs,
+    state: BatchState,
+    settling: bool,
+    /// For whoever asks as an operator.
+    request: Request,
+}
+
+impl Run<'_> {
+    /// One more step of some batch that was approved.
+    pub(crate) fn rail(&mut self) -> Result<(), Halt> {
+        let (settling, all) = self.approved();
+        let late = settling.is_empty() || self.dice.percent(10);
+        let from = if late { all } else { settling };
+        if from.is_empty() {
+            return Ok(());
+        }
+        let batch = *self.dice.pick(&from);
+        let view = self.view(batch)?;
+        match view.draw(&mut self.dice) {
+            Some(event) => self.ask_commands(vec![Command::Record(event)]),
+            None => Ok(()),
+        }
+    }
+
+    /// Goes on with every approved batch until all have ended and all exposure is released.
+    pub(crate) fn end_batches(&mut self) -> Result<(), Halt> {
+        for _ in 0..ROUNDS_MAX {
+            let (settling, _) = self.approved();
+            if settling.is_empty() {
+                return Ok(());
+            }
+            for batch in settling {
+                let view = self.view(batch)?;
+                let event = view.onward(&mut self.dice);
+                let event = event.ok_or_else(|| format!("batch {batch} is stuck: {:?}", view.legs));
+                self.ask_commands(vec![Command::Record(event?)])?;
+            }
+            self.settle()?;
+        }
+        Err(Halt::Wrong(format!("some batch does not end in {ROUNDS_MAX} rounds")))
+    }
+
+    /// Batches that are not done, and all that were approved.
+    fn approved(&mut self) -> (Vec<BatchId>, Vec<BatchId>) {
+        let control = self.life().stepper.control();
+        let all = control.batches().into_iter().filter(|entry| match entry.state() {
+            BatchState::Computed | BatchState::Aborted => false,
+            BatchState::Approved
+            | BatchState::Submitting
+            | BatchState::Settled
+            | BatchState::SettledWithCarry => true,
+        });
+        (control.settling_batches(), all.map(|entry| entry.head.id).collect())
+    }
+
+    fn view(&mut self, batch: BatchId) -> Result<View, Halt> {
+        let request = self.clients.new_request();
+        let disk = self.disk.clone();
+        let Life { intake, archive, stepper, .. } = self.life();
+        let plan = archive.plan(intake, batch).map_err(|error| match error {
+            NotLoaded::Storage(error) => died(&disk, &error),
+            NotLoaded::NotDone(reason) => Halt::Wrong(format!("no plan for {batch}: {reason}")),
+        })?;
+        let control = stepper.control();
+        let entry = control.batch(batch).map_err(|refusal| refusal.to_string())?;
+        let (legs, state, settling) = (entry.legs.clone(), entry.state(), entry.is_settling());
+        Ok(View { plan, legs, state, settling, request })
+    }
+}
+
+impl View {
+    /// Something that may happen next, or that somebody may think does.
+    fn draw(&self, dice: &mut Dice) -> Option<Event> {
+        let drawn = dice.weighted(&KINDS);
+        let of = |kind: usize, dice: &mut Dice| match kind {
+            0 => self.submission(dice),
+            1 => self.held_back(dice),
+            2 => self.words(dice),
+            3 => self.engine_moves(dice),
+            4 => self.attempt(dice),
+            5 => {
+                let limit = *dice.pick(&[1, 1, 2, usize::MAX]);
+                self.release(limit)
+            }
+            6 => self.operator(dice),
+            _ => self.nonsense(dice),
+        };
+        // Where there is nothing of the kind, one of what a settler does on its own.
+        of(drawn, dice).or_else(|| [0, 1, 2, 5].into_iter().find_map(|kind| of(kind, dice)))
+    }
+
+    /// What brings the batch nearer to its end.
+    fn onward(&self, dice: &mut Dice) -> Option<Event> {
+        let Next { pay_ins, pay_outs, held_back } = self.plan.next(&self.legs);
+        let all: Vec<u32> = pay_ins.into_iter().chain(pay_outs).collect();
+        if !held_back.is_empty() {
+            let held = held_back.into_iter().map(|leg| (leg, LegState::Rejected));
+            return self.moves(Mover::Engine, held.collect());
+        }
+        if !all.is_empty() {
+            return self.submit(all);
+        }
+        let open = self.standing(LegState::is_in_flight);
+        let word = |leg| {
+            let failed = dice.percent(20);
+            (leg, if failed { LegState::Rejected } else { LegState::Confirmed })
+        };
+        self.moves(Mover::Rail, open.into_iter().map(word).collect())
+            .or_else(|| self.release(usize::MAX))
+    }
+
+    fn standing(&self, at: impl Fn(LegState) -> bool) -> Vec<u32> {
+        let legs = (0u32..).zip(self.legs.states());
+        legs.filter(|(_, state)| at(**state)).map(|(leg, _)| leg).collect()
+    }
+
+    /// Some of the READY legs that may leave.
+    fn submission(&self, dice: &mut Dice) -> Option<Event> {
+        let Next { pay_ins, pay_outs, .. } = self.plan.next(&self.legs);
+        let from = match dice.below(3) {
+            0 if !pay_ins.is_empty() => pay_ins,
+            1 if !pay_outs.is_empty() => pay_outs,
+            _ => pay_ins.into_iter().chain(pay_outs).collect(),
+        };
+        self.submit(some(dice, from))
+    }
+
+    fn submit(&self, mut legs: Vec<u32>) -> Option<Event> {
+        legs.sort_unstable();
+        let number = u32::try_from(self.legs.submissions().len()).expect("they are few");
+        (!legs.is_empty()).then(|| self.submitted(number, 0, runs(legs.into_iter())))
+    }
+
+    fn submitted(
+        &self,
+        submission: u32,
+        attempt: u32,
+        legs: Vec<tallystick::ledger::event::LegRun>,
+    ) -> Event {
+        let batch = self.plan.content().head.id;
+        let name = format!("{batch}-{submission}-{attempt}");
+        let digest = Digest(*blake3::hash(name.as_bytes()).as_bytes());
+        let bytes = u64::try_from(name.len()).expect("a length fits 64 bits");
+        let event = LegsSubmitted { batch, submission, attempt, legs, digest, bytes, name };
+        Event::LegsSubmitted(event)
+    }
+
+    /// Some of the pay-outs that nothing covers.
+    fn held_back(&self, dice: &mut Dice) -> Option<Event> {
+        let held = some(dice, self.plan.next(&self.legs).held_back);
+        let held = held.into_iter().map(|leg| (leg, LegState::Rejected));
+        self.moves(Mover::Engine, held.collect())
+    }
+
+    /// What the rail says, late, twice, out of order. Where legs stand decides what it leads to.
+    fn words(&self, dice: &mut Dice) -> Option<Event> {
+        let late = dice.percent(5);
+        let legs = self.standing(|state| state.is_in_flight() || late && state.has_ended());
+        let said = [30, 50, 15, 5];
+        let words = [LegWord::Accepted, LegWord::Confirmed, LegWord::Rejected, LegWord::Returned];
+        let mut moves = Vec::new();
+        for leg in some(dice, legs) {
+            let word = words[dice.weighted(&said)];
+            match self.legs.state(leg).hear(word) {
+                Heard::Move(to) => moves.push((leg, to)),
+                Heard::Known | Heard::Conflict => {}
+            }
+        }
+        let mover = if dice.percent(10) { Mover::Operator } else { Mover::Rail };
+        self.moves(mover, moves)
+    }
+
+    /// An answer is lost, or what was accepted is undone.
+    fn engine_moves(&self, dice: &mut Dice) -> Option<Event> {
+        let legs = some(dice, self.standing(LegState::is_in_flight));
+        let to = |leg| {
+            let sent = self.legs.state(leg) == LegState::Sent;
+            (leg, if sent { LegState::Unknown } else { LegState::Sent })
+        };
+        self.moves(Mover::Engine, legs.into_iter().map(to).collect())
+    }
+
+    /// Other bytes for the same legs.
+    fn attempt(&self, dice: &mut Dice) -> Option<Event> {
+        let all = self.legs.submissions();
+        if all.is_empty() {
+            return None;
+        }
+        let place = dice.place(all.len());
+        let attempts = all[place].attempts.len() - usize::from(dice.percent(20));
+        let number = |n: usize| u32::try_from(n).expect("they are few");
+        Some(self.submitted(number(place), number(attempts), all[place].legs.clone()))
+    }
+
+    /// Exposure falls, but never while the batch can be aborted.
+    fn release(&self, limit: usize) -> Option<Event> {
+        let begun = self.state == BatchState::Submitting || self.state.has_ended();
+        if !begun || !self.settling {
+            return None;
+        }
+        let releases = self.plan.releases(&self.legs, limit);
+        if releases.is_empty() && !self.state.has_ended() {
+            return None;
+        }
+        let head = &self.plan.content().head;
+        let (batch, asset) = (head.id, head.asset.number);
+        Some(Event::ExposureReleased(ExposureReleased { batch, asset, releases }))
+    }
+
+    /// An operator says what became of an UNKNOWN leg, or another agrees.
+    fn operator(&self, dice: &mut Dice) -> Option<Event> {
+        let operator = (*dice.pick(&OPERATORS)).to_owned();
+        let proposed: Vec<u32> = self.legs.proposed().keys().copied().collect();
+        if !proposed.is_empty() && dice.percent(60) {
+            let leg = *dice.pick(&proposed);
+            let said = &self.legs.proposed()[&leg];
+            let mut event = self.moved(Mover::Operator, vec![(leg, said.to)]);
+            event.operator = operator;
+            event.moves[0].reference.clone_from(&said.reference);
+            return Some(Event::LegsMoved(event));
+        }
+        let early = dice.percent(10);
+        let unknown =
+            self.standing(|state| state == LegState::Unknown || early && state.is_in_flight());
+        if unknown.is_empty() {
+            return None;
+        }
+        let (batch, leg) = (self.plan.content().head.id, *dice.pick(&unknown));
+        let to = *dice.pick(&[LegState::Confirmed, LegState::Confirmed, LegState::Rejected]);
+        let (reference, evidence) = (format!("R{leg}"), "a statement".to_owned());
+        let request = self.request.clone();
+        let event = LegProposed { request, operator, batch, leg, to, reference, evidence };
+        Some(Event::LegProposed(event))
+    }
+
+    /// What the rules mostly refuse. A submission never names legs that could leave.
+    fn nonsense(&self, dice: &mut Dice) -> Option<Event> {
+        let count = self.legs.states().len();
+        if count == 0 || dice.percent(20) {
+            let number = u32::try_from(self.legs.submissions().len()).expect("they are few");
+            let legs = runs(std::iter::once(0));
+            return Some(self.submitted(number + 1, 0, legs));
+        }
+        let leg = u32::try_from(dice.place(count)).expect("legs are few");
+        let mover = *dice.pick(&[Mover::Engine, Mover::Rail, Mover::Operator]);
+        let mut event = self.moved(mover, vec![(leg, *dice.pick(&LegState::ALL))]);
+        if dice.percent(20) {
+            let beyond = u32::try_from(count).expect("legs are few");
+            event.moves[0].leg = beyond;
+        }
+        Some(Event::LegsMoved(event))
+    }
+
+    fn moves(&self, mover: Mover, moves: Vec<(u32, LegState)>) -> Option<Event> {
+        (!moves.is_empty()).then(|| Event::LegsMoved(self.moved(mover, moves)))
+    }
+
+    fn moved(&self, mover: Mover, mut moves: Vec<(u32, LegState)>) -> LegsMoved {
+        moves.sort_unstable();
+        let content = self.plan.content();
+        let one = |(leg, to): (u32, LegState)| {
+            let place = usize::try_from(leg).expect("legs are few");
+            let payment = content.legs[place].payment;
+            let (payer, payee, amount) = (payment.from, payment.to, payment.amount);
+            let (reference, reason) = (String::new(), String::new());
+            LegMove { leg, to, payer, payee, amount, reference, reason }
+        };
+        let asked = mover == Mover::Operator;
+        LegsMoved {
+            request: asked.then(|| self.request.clone()),
+            operator: if asked { OPERATORS[0].to_owned() } else { String::new() },
+            batch: content.head.id,
+            asset: content.head.asset.number,
+            mover,
+            evidence: Digest::ZERO,
+            moves: moves.into_iter().map(one).collect(),
+        }
+    }
+}
+
+/// All of these or some, at least one if there are any.
+fn some(dice: &mut Dice, mut legs: Vec<u32>) -> Vec<u32> {
+    if legs.is_empty() || dice.percent(30) {
+        return legs;
+    }
+    let (kept, share) = (*dice.pick(&legs), *dice.pick(&[10, 50, 80]));
+    legs.retain(|leg| *leg == kept || dice.percent(share));
+    legs
+}

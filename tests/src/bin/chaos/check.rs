@@ -1,0 +1,235 @@
+//! The comparison at the end: what the engine says of its legs, against what the provider executed.
+//!
+//! Owns the rules. Asks nobody, knows no process.
+
+use std::collections::BTreeMap;
+use tallystick_tests::psp::Movement;
+use tallystick_tests::wire::LegState;
+
+/// Asset units in a unit of the provider's API: micro-dollars in a cent.
+pub const UNITS_PER_CENT: u128 = 10_000;
+/// Texts that are kept; more are counted only.
+const TEXTS_MAX: usize = 50;
+
+/// A leg as the engine shows it.
+#[derive(Debug, Clone)]
+pub struct Told {
+    /// Its key.
+    pub key: String,
+    /// Whether it goes to the clearing account.
+    pub pay_in: bool,
+    /// The party's token at the provider.
+    pub token: String,
+    /// In asset units.
+    pub amount: u128,
+    /// Where it stands.
+    pub state: LegState,
+    /// The provider's own id of the payment.
+    pub reference: String,
+}
+
+/// What came of the comparison.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Verdict {
+    /// Legs that were compared.
+    pub legs: u64,
+    /// Executed, and so in the ledger.
+    pub confirmed: u64,
+    /// Not executed, and so in the ledger.
+    pub rejected: u64,
+    /// Executed more than once.
+    pub paid_twice: u64,
+    /// Executed and not confirmed in the end, or confirmed and never executed.
+    pub lost: u64,
+    /// In no final state.
+    pub unresolved: u64,
+    /// Anything else that differs: amount, who, which payment, money that belongs to no leg.
+    pub different: u64,
+    /// Confirmed pay-ins and pay-outs, in asset units.
+    pub sums: Sums,
+    /// The provider's sums of the same, in asset units.
+    pub rail_sums: Sums,
+    /// In words.
+    pub texts: Vec<String>,
+}
+
+/// Money in and money out.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Sums {
+    pub pay_ins: u128,
+    pub pay_outs: u128,
+}
+
+impl Sums {
+    fn of(&mut self, pay_in: bool) -> &mut u128 {
+        if pay_in { &mut self.pay_ins } else { &mut self.pay_outs }
+    }
+}
+
+impl Verdict {
+    /// Whether both books say the same, to the last unit.
+    pub fn equal(&self) -> bool {
+        let wrong = self.paid_twice + self.lost + self.unresolved + self.different;
+        wrong == 0 && self.sums == self.rail_sums
+    }
+
+    /// Takes down a sentence.
+    pub fn say(&mut self, text: String) {
+        if self.texts.len() < TEXTS_MAX {
+            self.texts.push(text);
+        }
+    }
+}
+
+/// What the provider did for one leg.
+#[derive(Debug, Default)]
+struct Done<'a> {
+    executed: Vec<&'a Movement>,
+    /// How often it went back.
+    back: usize,
+}
+
+/// Compares every leg with every movement of money.
+pub fn compare(legs: &[Told], movements: &[Movement]) -> Verdict {
+    let mut verdict = Verdict::default();
+    let mut done: BTreeMap<&str, Done> = BTreeMap::new();
+    for movement in movements {
+        let of_leg = done.entry(&movement.leg_key).or_default();
+        let amount = u128::from(movement.amount) * UNITS_PER_CENT;
+        match movement.kind.as_str() {
+            "charge" | "transfer" | "payout" => {
+                *verdict.rail_sums.of(movement.kind == "charge") += amount;
+                of_leg.executed.push(movement);
+            }
+            // Nobody gives anything back in this run: it would be money that no leg accounts for.
+            _ => {
+                of_leg.back += 1;
+                verdict.different += 1;
+                verdict.say(format!("the provider made a {}: {movement:?}", movement.kind));
+            }
+        }
+    }
+    for leg in legs {
+        let of_leg = done.remove(leg.key.as_str()).unwrap_or_default();
+        one(&mut verdict, leg, &of_leg);
+    }
+    for (key, of_leg) in done {
+        verdict.different += 1;
+        verdict.say(format!("the provider executed what is no leg: {key:?}, {of_leg:?}"));
+    }
+    verdict
+}
+
+fn one(verdict: &mut Verdict, leg: &Told, done: &Done) {
+    verdict.legs += 1;
+    if done.executed.len() > 1 {
+        verdict.paid_twice += 1;
+        verdict.say(format!("paid twice: {leg:?}, {:?}", done.executed));
+    }
+    let kept = done.executed.len() > done.back;
+    match leg.state {
+        LegState::Confirmed => {
+            verdict.confirmed += 1;
+            *verdict.sums.of(leg.pay_in) += leg.amount;
+            if !kept {
+                verdict.lost += 1;
+                verdict.say(format!("confirmed and never executed: {leg:?}"));
+            }
+        }
+        LegState::Rejected | LegState::Returned => {
+            verdict.rejected += 1;
+            if kept {
+                verdict.lost += 1;
+                verdict.say(format!("executed, and owed again: {leg:?}, {:?}", done.executed));
+            }
+        }
+        LegState::Unspecified
+        | LegState::Ready
+        | LegState::Sent
+        | LegState::Accepted
+        | LegState::Unknown => {
+            verdict.unresolved += 1;
+            verdict.say(format!("unresolved: {leg:?}, {:?}", done.executed));
+        }
+    }
+    for movement in &done.executed {
+        let same = u128::from(movement.amount) * UNITS_PER_CENT == leg.amount
+            && movement.currency == "usd"
+            && movement.party == leg.token
+            && (movement.kind == "charge") == leg.pay_in
+            && (leg.state != LegState::Confirmed || movement.id == leg.reference);
+        if !same {
+            verdict.different += 1;
+            verdict.say(format!("not as ordered: {leg:?}, {movement:?}"));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn leg(key: &str, pay_in: bool, state: LegState) -> Told {
+        let token = if pay_in { "cus_1" } else { "acct_1" };
+        let (key, token, reference) = (key.into(), token.into(), format!("of {key}"));
+        Told { key, pay_in, token, amount: 12_340_000, state, reference }
+    }
+
+    fn movement(key: &str, kind: &str) -> Movement {
+        let party = if kind == "charge" { "cus_1" } else { "acct_1" };
+        Movement {
+            kind: kind.into(),
+            id: format!("of {key}"),
+            leg_key: key.into(),
+            idempotency_key: key.into(),
+            amount: 1_234,
+            currency: "usd".into(),
+            party: party.into(),
+            created: 1,
+        }
+    }
+
+    #[test]
+    fn what_was_executed_once_and_is_confirmed_is_equal() {
+        let legs = [
+            leg("a", true, LegState::Confirmed),
+            leg("b", false, LegState::Confirmed),
+            leg("c", true, LegState::Rejected),
+        ];
+        let verdict = compare(&legs, &[movement("a", "charge"), movement("b", "transfer")]);
+        assert!(verdict.equal(), "{verdict:?}");
+        assert_eq!((verdict.legs, verdict.confirmed, verdict.rejected), (3, 2, 1));
+        assert_eq!(verdict.sums, Sums { pay_ins: 12_340_000, pay_outs: 12_340_000 });
+    }
+
+    #[test]
+    fn every_way_to_be_wrong_is_seen() {
+        let charge = movement("a", "charge");
+        let counts = |state, movements: &[Movement]| {
+            let verdict = compare(&[leg("a", true, state)], movements);
+            assert!(!verdict.equal() && !verdict.texts.is_empty(), "{verdict:?}");
+            (verdict.paid_twice, verdict.lost, verdict.unresolved, verdict.different)
+        };
+        assert_eq!(counts(LegState::Confirmed, &[charge.clone(), charge.clone()]), (1, 0, 0, 0));
+        assert_eq!(counts(LegState::Confirmed, &[]), (0, 1, 0, 0));
+        assert_eq!(counts(LegState::Rejected, std::slice::from_ref(&charge)), (0, 1, 0, 0));
+        for state in [LegState::Ready, LegState::Sent, LegState::Accepted, LegState::Unknown] {
+            assert_eq!(counts(state, std::slice::from_ref(&charge)), (0, 0, 1, 0));
+            assert_eq!(counts(state, &[]), (0, 0, 1, 0));
+        }
+        let foreign = movement("z", "charge");
+        assert_eq!(counts(LegState::Confirmed, &[charge.clone(), foreign]), (0, 0, 0, 1));
+        let changes: [fn(&mut Movement); 5] = [
+            |m| m.amount += 1,
+            |m| m.currency = "eur".into(),
+            |m| m.party = "cus_2".into(),
+            |m| m.kind = "transfer".into(),
+            |m| m.id = "pi_2".into(),
+        ];
+        for change in changes {
+            let mut changed = charge.clone();
+            change(&mut changed);
+            assert_eq!(counts(LegState::Confirmed, &[changed]), (0, 0, 0, 1));
+        }
+    }
+}
