@@ -4,8 +4,8 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test flip bench bench-recover lint clean-demo check-verify \
-  check-bounds bench-verify fuzz-verify miri-verify crash sim sim-canary
+.PHONY: help setup demo test test-evm flip bench bench-recover bench-batch lint clean-demo check-verify \
+  check-bounds bench-verify fuzz-verify miri-verify crash chaos sim sim-canary
 
 CARGO ?= cargo
 # Where cargo builds. Set CARGO_TARGET_DIR to keep builds outside the clone.
@@ -13,6 +13,7 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 ENGINE := $(TARGET)/release/tallystick
 LOADGEN := $(TARGET)/release/tallystick-loadgen
 CRASH := $(TARGET)/release/tallystick-crash
+CHAOS := $(TARGET)/release/tallystick-chaos
 FLIP := $(TARGET)/release/tallystick-flip
 SIM := $(TARGET)/release/tallystick-sim
 # Vouchers that the demo signs and clears.
@@ -21,6 +22,8 @@ DEMO_DIR ?= target/demo
 # Kills of `make crash`, and how long it stops the engine once.
 ROUNDS ?= 1000
 STOP_SECONDS ?= 30
+# Legs that `make chaos` settles.
+LEGS ?= 20000
 # Bits that flip flips.
 POSITIONS ?= 1000
 # Signatures that check-verify compares, and where its random numbers start.
@@ -51,7 +54,7 @@ help: ## Show this help
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  \1|\2/p' $(MAKEFILE_LIST) \
 	  | while IFS='|' read -r name what; do printf '  %-12s %s\n' "$$name" "$$what"; done
 	@echo 'Variables: DEMO_VOUCHERS=$(DEMO_VOUCHERS) DEMO_DIR=$(DEMO_DIR) CASES=$(CASES) SEED=$(SEED)'
-	@echo '  SEEDS=$(SEEDS) ROUNDS=$(ROUNDS) STOP_SECONDS=$(STOP_SECONDS) POSITIONS=$(POSITIONS)'
+	@echo '  SEEDS=$(SEEDS) LEGS=$(LEGS) ROUNDS=$(ROUNDS) STOP_SECONDS=$(STOP_SECONDS) POSITIONS=$(POSITIONS)'
 	@echo '  CARGO_TARGET_DIR=$(TARGET)'
 
 setup: ## Install what the build and the tests need (apt-get, when allowed)
@@ -60,12 +63,19 @@ setup: ## Install what the build and the tests need (apt-get, when allowed)
 demo: setup binaries ## Sign, stream, net and settle DEMO_VOUCHERS vouchers, and check every sum
 	@$(LOADGEN) demo --engine $(ENGINE) --dir $(DEMO_DIR) --vouchers $(DEMO_VOUCHERS)
 
-test: setup binaries faults ## All tests: Rust (unit, end to end, crash) and the Python client
+test: setup test-evm binaries faults ## All tests: Rust (unit, end to end, crash), contract, Python client
 	$(CARGO) test --release --locked --workspace
 	TALLYSTICK_BIN=$(abspath $(ENGINE)) tests/python/run.sh
 
+test-evm: setup ## Install what the rail evm is tested with; the contract's own tests, and its gas
+	@engine/evm/setup
+	cd engine/evm && node --test test/*.test.mjs
+
 crash: setup binaries ## Kill -9 the engine ROUNDS times under load and check what it holds
 	@$(CRASH) --rounds $(ROUNDS) --seed $(SEED) --stop-seconds $(STOP_SECONDS)
+
+chaos: setup binaries ## Settle LEGS legs over a provider that fails, killing both, and compare the books
+	@$(CHAOS) --legs $(LEGS) --seed $(SEED)
 
 sim: setup binaries ## Simulate the core over SEEDS seeds: crashes everywhere, against a model
 	@$(SIM) --seeds $(SEEDS) --seed $(SEED) $(if $(TWICE),--twice) $(if $(TRACE),--trace)
@@ -81,6 +91,9 @@ bench: setup ## Benchmarks of the parts
 
 bench-recover: setup ## How long a start takes: a checkpoint of a million channels, and the replay behind it
 	$(CARGO) bench --profile release --locked --workspace --bench recover
+
+bench-batch: setup ## A batch of a million legs: computed, rendered, written to disk
+	$(CARGO) bench --profile release --locked --workspace --bench batch
 
 lint: setup ## Format, layers and clippy, as CI checks them
 	$(CARGO) fmt --all --check
