@@ -187,6 +187,13 @@ impl Books {
         known.batch.state = batch.state;
     }
 
+    /// Whether a batch in the asset was approved, or may have been.
+    pub fn may_have_settled(&self, asset: u32) -> bool {
+        let approved = |made: &Made| made.batch.state() == BatchState::Approved;
+        let mut own = self.batches.values().filter(|made| made.batch.asset == asset);
+        own.any(approved) || self.pending.values().any(|op| matches!(op, Op::Approve { .. }))
+    }
+
     /// Whether a call is pending that would bring the batch to the state that it says.
     pub fn may_be(&self, known: &Batch, state: BatchState) -> bool {
         let state = if has_left(state) { BatchState::Approved } else { state };
