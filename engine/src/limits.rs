@@ -128,15 +128,13 @@ pub const BATCH_WINDOWS_MAX: usize = 744;
 pub const BATCH_LEGS_MAX: usize = 10_000_000;
 /// Legs in one file for a rail: banks take files of a hundred thousand payments, and few take more.
 pub const FILE_LEGS_MAX: usize = 100_000;
-/// Legs whose calls are made durable, and made, together: one fsync and two records for all of them, and at
-/// most so many answers to find again after a crash.
+/// Legs whose calls are made durable, and made, together: one fsync and two records for all of them, at most
+/// so many answers to find again after a crash, and what a stop or a webhook waits for.
 pub const CALL_LEGS_MAX: usize = 256;
 /// First and longest wait before a leg's fate is asked for again; each wait is twice the one before.
 pub const CALL_AGAIN_MIN: Duration = Duration::from_millis(250);
 /// See `CALL_AGAIN_MIN`.
 pub const CALL_AGAIN_MAX: Duration = Duration::from_secs(60);
-/// Legs that are asked for again in one turn: a few seconds of work, so that other batches get theirs.
-pub const CALLS_AGAIN_MAX: usize = 4_096;
 /// Moves in one record: each is some 700 bytes at most, with a reference and a reason of full length.
 pub const MOVES_MAX: usize = 1_024;
 const _: () = assert!(CALL_LEGS_MAX <= MOVES_MAX);

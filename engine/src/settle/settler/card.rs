@@ -9,7 +9,7 @@ use crate::faults;
 use crate::journal::kept::{self, CallsOf};
 use crate::ledger::event::LegsSubmitted;
 use crate::ledger::{BatchPlan, Event, Heard, LegMove, LegState, Legs, Mover, Rail, runs};
-use crate::limits::{CALL_AGAIN_MAX, CALL_AGAIN_MIN, CALL_LEGS_MAX, CALLS_AGAIN_MAX, MOVES_MAX};
+use crate::limits::{CALL_AGAIN_MAX, CALL_AGAIN_MIN, CALL_LEGS_MAX, MOVES_MAX};
 use crate::rails::LegReport;
 use crate::rails::card::{self, Answer, CallBytes, Client, Found};
 use crate::types::{BatchId, Digest, FileHasher, Timestamp};
@@ -117,10 +117,12 @@ impl Run {
         plan: &BatchPlan,
         ready: &[u32],
     ) -> Result<(), Stuck> {
-        self.ask_again(desk, plan)?;
-        for some in ready.chunks(CALL_LEGS_MAX) {
+        self.more |= self.ask_again(desk, plan)?;
+        // One chunk a turn: a stop, webhooks and other batches wait for no more than its slowest call.
+        if let Some(some) = ready.chunks(CALL_LEGS_MAX).next() {
             desk.may_call()?;
             self.submit_calls(desk, plan, some)?;
+            self.more |= ready.len() > some.len();
         }
         Ok(())
     }
@@ -235,8 +237,8 @@ impl Run {
         Ok(())
     }
 
-    /// Finds out about legs that are under way and due.
-    fn ask_again(&self, desk: &mut CardDesk, plan: &BatchPlan) -> Result<(), Stuck> {
+    /// Finds out about legs that are under way and due, a chunk of them. Whether there may be more.
+    fn ask_again(&self, desk: &mut CardDesk, plan: &BatchPlan) -> Result<bool, Stuck> {
         let batch = plan.content().head.id;
         let (legs, _) = self.legs(batch)?;
         let now = Instant::now();
@@ -245,7 +247,7 @@ impl Run {
         for (number, submission) in (0..).zip(legs.submissions()) {
             let of = CallsOf { batch, submission: number, attempt: 0 };
             for (piece, leg) in (0..).zip(submission.legs()) {
-                if due.len() == CALLS_AGAIN_MAX {
+                if due.len() == CALL_LEGS_MAX {
                     break;
                 }
                 if !legs.state(leg).is_in_flight() || !desk.is_due((batch, leg), now) {
@@ -260,12 +262,13 @@ impl Run {
             }
         }
         if due.is_empty() {
-            return Ok(());
+            return Ok(false);
         }
+        let more = due.len() == CALL_LEGS_MAX;
         desk.may_call()?;
         let resend = self.look_up(desk, plan, &legs, due, &first_sent)?;
         if resend.is_empty() {
-            return Ok(());
+            return Ok(more);
         }
         // UNKNOWN legs that the provider has never seen, or whose key it still holds: SENT once more.
         let (legs, _) = self.legs(batch)?;
@@ -273,7 +276,8 @@ impl Run {
         let sent = unknown.map(|(leg, _)| to(plan, *leg, LegState::Sent, "", "sent again"));
         self.journal(plan, Mover::Engine, sent.collect())?;
         let called = desk.send(&resend);
-        self.answered(desk, plan, called)
+        self.answered(desk, plan, called)?;
+        Ok(more)
     }
 
     /// Looks up what may have been executed; gives what is to be sent again.

@@ -26,7 +26,8 @@ pub struct EvmDesk {
     chunks: HashMap<(BatchId, u32), Watched>,
     /// What is deployed was compared with what is configured.
     checked: bool,
-    next_round: Option<Instant>,
+    /// When each batch is looked at next.
+    next_round: HashMap<BatchId, Instant>,
 }
 
 /// A chunk that has not ended.
@@ -41,8 +42,8 @@ impl EvmDesk {
     /// A desk that looks at the chain this often.
     #[must_use]
     pub fn new(desk: Desk, every: Duration) -> Self {
-        let (nonces, chunks) = Default::default();
-        Self { desk, every, nonces, chunks, checked: false, next_round: None }
+        let (nonces, chunks, next_round) = Default::default();
+        Self { desk, every, nonces, chunks, checked: false, next_round }
     }
 }
 
@@ -54,12 +55,11 @@ impl Run {
         plan: &BatchPlan,
         ready: &[u32],
     ) -> Result<(), Stuck> {
-        let now = Instant::now();
-        if desk.next_round.is_some_and(|next| now < next) {
+        let (now, batch) = (Instant::now(), plan.content().head.id);
+        if desk.next_round.get(&batch).is_some_and(|next| now < *next) {
             return Ok(());
         }
-        desk.next_round = Some(now + desk.every);
-        let batch = plan.content().head.id;
+        desk.next_round.insert(batch, now + desk.every);
         let (legs, _) = self.legs(batch)?;
         self.watch(desk, plan, &legs)?;
         if !desk.checked {

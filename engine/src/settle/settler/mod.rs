@@ -175,6 +175,7 @@ impl Settler {
             troubles,
             plans: HashMap::new(),
             seen: None,
+            more: false,
             runtime: tokio::runtime::Builder::new_current_thread()
                 .build()
                 .expect("a runtime without IO needs nothing of the system"),
@@ -200,6 +201,8 @@ struct Run {
     plans: HashMap<BatchId, Arc<BatchPlan>>,
     /// The record up to which everything was looked at, if nothing was left to try again.
     seen: Option<Lsn>,
+    /// The last turn left something that could be done at once.
+    more: bool,
     runtime: tokio::runtime::Runtime,
 }
 
@@ -226,11 +229,12 @@ impl Run {
                 // Whoever asked may have gone away.
                 let _ = turned.send(());
             });
+            let tick = if self.more { Duration::ZERO } else { SETTLER_TICK };
             select! {
                 recv(stopped) -> _ => return,
                 recv(nudged) -> one => waiting.extend(one.into_iter().chain(nudged.try_iter())),
                 recv(letters) -> letter => self.read_letters(letter.ok(), letters),
-                default(SETTLER_TICK) => {}
+                default(tick) => {}
             }
         }
     }
@@ -262,6 +266,7 @@ impl Run {
 
     /// One look at everything.
     fn turn(&mut self) -> Result<(), Stuck> {
+        self.more = false;
         for (rail, desk) in self.desks.files.clone() {
             self.read_inbox(rail, &desk)?;
         }
