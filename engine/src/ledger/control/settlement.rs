@@ -142,6 +142,12 @@ impl Control {
     }
 
     pub(super) fn check_release(&self, e: &ExposureReleased) -> Result<(), Refusal> {
+        let entry = self.batch(e.batch)?;
+        // Who has no leg has nothing to wait for; but an abort would let the same debts be settled again.
+        if entry.state() == BatchState::Approved {
+            let allowed = "nothing is settled before the first leg has left";
+            return Err(wrong_state(e.batch, entry, allowed));
+        }
         self.settling(e.batch)?.check_release(e)
     }
 
