@@ -6,8 +6,8 @@
 pub const ACTIONS: [(Action, u32); 23] = [
     (Action::Frame, 140),
     (Action::Commands, 50),
-    (Action::Batch, 25),
-    (Action::Rail, 60),
+    (Action::Batch, 40),
+    (Action::Rail, 200),
     (Action::Question, 30),
     (Action::Read, 10),
     (Action::Rotate, 6),

@@ -5,6 +5,7 @@ use crate::dice::Dice;
 use crate::model::State;
 use crate::task::Question;
 use crate::world::{Sent, World};
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use tallystick::ledger::control::Command;
 use tallystick::ledger::event::{
@@ -256,6 +257,24 @@ impl Clients {
         let windows = windows.split_off(from).into_iter().map(WindowNumber).collect();
         let (request, asset) = (self.request(dice), AssetNumber(asset));
         CreateBatch { request, by: By::default(), windows, asset, rail: Rail::Iso20022 }
+    }
+
+    /// One batch in each asset, of all windows that can be settled.
+    pub fn last_batches(&mut self, state: &State) -> Vec<CreateBatch> {
+        let mut free: BTreeMap<u32, Vec<WindowNumber>> = BTreeMap::new();
+        for (number, window) in (1..).zip(&state.windows) {
+            if window.sealed && !window.disputed {
+                let assets = window.assets().into_iter();
+                for asset in assets.filter(|asset| !window.live.contains_key(asset)) {
+                    free.entry(asset).or_default().push(WindowNumber(number));
+                }
+            }
+        }
+        let ask = |(asset, windows): (u32, Vec<WindowNumber>)| {
+            let (request, asset) = (self.new_request(), AssetNumber(asset));
+            CreateBatch { request, by: By::default(), windows, asset, rail: Rail::Iso20022 }
+        };
+        free.into_iter().map(ask).collect()
     }
 
     /// A request to put a new key of the engine in force.

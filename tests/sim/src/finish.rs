@@ -36,6 +36,7 @@ impl Run<'_> {
 
     fn ended(&mut self, audited: bool) -> Result<(), Halt> {
         self.settle()?;
+        self.last_batches()?;
         self.end_batches()?;
         let close = Command::CloseWindow(self.clients.new_request());
         self.ask_commands(vec![close])?;

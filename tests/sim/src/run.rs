@@ -316,7 +316,7 @@ impl<'a> Run<'a> {
         self.call(call)
     }
 
-    fn ask_batch(&mut self, ask: CreateBatch) -> Result<(), Halt> {
+    pub(crate) fn ask_batch(&mut self, ask: CreateBatch) -> Result<(), Halt> {
         let clearing = self.world.clearing.clone();
         let Life { intake, archive, key, .. } = self.life();
         let call = task::batch(intake, archive, key, &clearing, ask);

@@ -86,7 +86,7 @@ fn releases(e: &ExposureReleased, batch: &Batch) -> Checked {
 }
 
 /// The clearing account sends no more than it holds for the batch: what came in, what deposits pay, and
-/// the dust that debtors owe it.
+/// the dust that debtors owe it, and what it owes itself: it kept that when an earlier pay-out failed.
 fn covered(batch: &Batch, now: &State) -> Checked {
     if now.assets[&batch.asset].model == SettlementModel::Bilateral {
         return Ok(());
@@ -94,6 +94,10 @@ fn covered(batch: &Batch, now: &State) -> Checked {
     let (mut held, mut sent) = (batch.prefunded.values().sum::<u128>(), 0);
     let dust = batch.carries.iter().filter(|((payer, _), _)| *payer != PartyId::CLEARING);
     held += dust.map(|(_, amount)| amount).sum::<u128>();
+    let windows = batch.windows.iter().filter_map(|number| now.window(*number));
+    let own = windows.filter_map(|w| w.positions(batch.asset).get(&PartyId::CLEARING).copied());
+    let own: i128 = own.sum();
+    held += own.min(0).unsigned_abs();
     for ((from, to, amount, _), leg) in batch.payments.iter().zip(&batch.progress.legs) {
         if *to == PartyId::CLEARING && [Confirmed, Returned].contains(leg) {
             held += amount;

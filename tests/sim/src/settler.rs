@@ -6,7 +6,9 @@ use crate::dice::Dice;
 use crate::life::{Halt, Life, died};
 use crate::run::Run;
 use tallystick::ledger::control::Command;
-use tallystick::ledger::event::{ExposureReleased, LegProposed, LegsMoved, LegsSubmitted, Request};
+use tallystick::ledger::event::{
+    BatchApproved, ExposureReleased, LegProposed, LegsMoved, LegsSubmitted, Request,
+};
 use tallystick::ledger::{
     BatchPlan, BatchState, Event, Heard, LegMove, LegState, LegWord, Legs, Mover, Next, runs,
 };
@@ -18,7 +20,7 @@ const OPERATORS: [&str; 3] = ["anna", "ben", ""];
 
 /// How often each is drawn: a submission, what is held back, the rail's words, the engine's moves, another
 /// attempt, a release, an operator's word, what nobody should ask for.
-const KINDS: [u32; 8] = [25, 12, 40, 6, 3, 25, 6, 4];
+const KINDS: [u32; 8] = [25, 12, 40, 10, 3, 25, 15, 4];
 
 /// In so many rounds every batch ends, or something is stuck.
 const ROUNDS_MAX: u32 = 200;
@@ -64,6 +66,11 @@ struct View {
 impl Run<'_> {
     /// One more step of some batch that was approved.
     pub(crate) fn rail(&mut self) -> Result<(), Halt> {
+        let waiting = self.computed();
+        if !waiting.is_empty() && self.dice.percent(20) {
+            let batch = *self.dice.pick(&waiting);
+            return self.approve(batch);
+        }
         let (settling, all) = self.approved();
         let late = settling.is_empty() || self.dice.percent(10);
         let from = if late { all } else { settling };
@@ -78,6 +85,32 @@ impl Run<'_> {
         }
     }
 
+    /// Has batches made of all that can be settled, and every batch approved.
+    pub(crate) fn last_batches(&mut self) -> Result<(), Halt> {
+        for ask in self.clients.last_batches(&self.model.now) {
+            self.ask_batch(ask)?;
+            self.settle()?;
+        }
+        for batch in self.computed() {
+            self.approve(batch)?;
+        }
+        self.settle()
+    }
+
+    fn approve(&mut self, batch: BatchId) -> Result<(), Halt> {
+        let (request, operator) = (self.clients.new_request(), String::new());
+        let event = Event::BatchApproved(BatchApproved { request, operator, batch });
+        self.ask_commands(vec![Command::Record(event)])
+    }
+
+    /// Batches that wait for approval.
+    fn computed(&mut self) -> Vec<BatchId> {
+        let control = self.life().stepper.control();
+        let all = control.batches().into_iter();
+        let waiting = all.filter(|entry| entry.state() == BatchState::Computed);
+        waiting.map(|entry| entry.head.id).collect()
+    }
+
     /// Goes on with every approved batch until all have ended and all exposure is released.
     pub(crate) fn end_batches(&mut self) -> Result<(), Halt> {
         for _ in 0..ROUNDS_MAX {
@@ -87,7 +120,8 @@ impl Run<'_> {
             }
             for batch in settling {
                 let view = self.view(batch)?;
-                let event = view.onward(&mut self.dice);
+                let drawn = self.dice.percent(50).then(|| view.draw(&mut self.dice)).flatten();
+                let event = drawn.or_else(|| view.onward(&mut self.dice));
                 let event = event.ok_or_else(|| format!("batch {batch} is stuck: {:?}", view.legs));
                 self.ask_commands(vec![Command::Record(event?)])?;
             }
@@ -210,8 +244,12 @@ impl View {
 
     /// What the rail says, late, twice, out of order. Where legs stand decides what it leads to.
     fn words(&self, dice: &mut Dice) -> Option<Event> {
-        let late = dice.percent(5);
-        let legs = self.standing(|state| state.is_in_flight() || late && state.has_ended());
+        // A rail that has lost an answer mostly stays silent.
+        let (late, silent) = (dice.percent(5), dice.percent(70));
+        let legs = self.standing(|state| {
+            let open = state.is_in_flight() && !(silent && state == LegState::Unknown);
+            open || late && state.has_ended()
+        });
         let said = [30, 50, 15, 5];
         let words = [LegWord::Accepted, LegWord::Confirmed, LegWord::Rejected, LegWord::Returned];
         let mut moves = Vec::new();
@@ -279,7 +317,7 @@ impl View {
         let unknown =
             self.standing(|state| state == LegState::Unknown || early && state.is_in_flight());
         if unknown.is_empty() {
-            return None;
+            return self.engine_moves(dice);
         }
         let (batch, leg) = (self.plan.content().head.id, *dice.pick(&unknown));
         let to = *dice.pick(&[LegState::Confirmed, LegState::Confirmed, LegState::Rejected]);

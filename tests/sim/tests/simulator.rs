@@ -6,7 +6,7 @@ use tallystick_sim::{Call, Figures, Settings, Side, run_seed, verifier};
 
 /// What clients and operators must have been told in a hundred seeds or so, apart from what nobody can
 /// bring about in so small a world.
-const ANSWERS: [&str; 43] = [
+const ANSWERS: [&str; 56] = [
     "AccountsMissing",
     "AssetCreated",
     "AssetDiffers",
@@ -20,16 +20,26 @@ const ANSWERS: [&str; 43] = [
     "Credited",
     "DepositRecorded",
     "DepositsTooLarge",
+    "DisputeBegun",
+    "DisputeEnded",
     "DoneBefore",
     "EngineKeySet",
     "Expired",
+    "ExposureReleased",
+    "LegProposed",
+    "LegState",
+    "LegsMoved",
+    "LegsSubmitted",
     "LifetimeTooLong",
     "Malformed",
+    "NeedsTwo",
+    "NoSuchLeg",
     "NothingToSettle",
     "OverLimit",
     "OverSignerCap",
     "PartyUpserted",
     "RailUnfit",
+    "ReleasedBefore",
     "RequestReused",
     "RevokedSigner",
     "SealingBehind",
@@ -39,6 +49,7 @@ const ANSWERS: [&str; 43] = [
     "SignerRevoked",
     "SignerWasRevoked",
     "Stale",
+    "Submission",
     "SuspendedParty",
     "UnknownAsset",
     "UnknownBatch",
@@ -47,8 +58,10 @@ const ANSWERS: [&str; 43] = [
     "UnknownSigner",
     "UnknownWindow",
     "WindowClosed",
+    "WindowDisputed",
     "WindowInBatch",
     "WindowOpen",
+    "WindowState",
     "WindowUnsealed",
 ];
 
