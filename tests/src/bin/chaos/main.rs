@@ -105,7 +105,7 @@ async fn main() -> ExitCode {
             "pay_ins": verdict.sums.pay_ins.to_string(),
             "pay_outs": verdict.sums.pay_outs.to_string(),
             "engine_kills": chaos.kills, "provider_kills": chaos.provider.kills,
-            "longest_start_millis": u64::try_from(chaos.longest_start.as_millis()).unwrap_or(u64::MAX),
+            "longest_start_seconds": chaos.longest_start.as_secs(),
             "provider_calls": chaos.provider.counters(), "errors": errors,
             "seconds": began.elapsed().as_secs(),
         })
