@@ -279,7 +279,8 @@ def settle(world, nets, work, schema):
 
         approve = op.ApproveBatchRequest(
             request_id=world.request("approve"), batch_id=batch.batch_id)
-        assert world.operator.ApproveBatch(approve).state == op.BATCH_STATE_APPROVED
+        # Approved, and its first legs have left at once.
+        assert world.operator.ApproveBatch(approve).state == op.BATCH_STATE_SUBMITTING
         files = defaultdict(bytes)
         for chunk in world.operator.ExportBatch(op.GetBatchRequest(batch_id=batch.batch_id)):
             files[chunk.file_name] += chunk.content
