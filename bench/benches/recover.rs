@@ -45,6 +45,7 @@ fn genesis() -> Genesis {
 struct Writer {
     journal: RocksJournal,
     chain: Chain,
+    at: Timestamp,
     signers: Vec<SignerKey>,
     payees: Vec<PartyId>,
 }
@@ -56,7 +57,7 @@ impl Writer {
         let mut group = vec![chain.frame_genesis(1, AT, &genesis())];
         group.extend(world.events().iter().map(|event| chain.frame_event(1, AT, event)));
         journal.append(&group).expect("it is written");
-        Self::on(world, journal, chain)
+        Self::on(world, journal, chain, AT)
     }
 
     /// Behind what is there.
@@ -64,13 +65,15 @@ impl Writer {
         let mut journal = RocksJournal::open(dir).expect("it opens");
         let epoch = journal.epoch();
         let state = recover(&mut journal, epoch, 1, || (genesis(), AT)).expect("it is whole");
-        Self::on(world, journal, Chain::after(state.tail(), AT))
+        // The engine that made the checkpoint wrote a record, a little later than all before.
+        let at = Timestamp(NOW_US + 3_600_000_000);
+        Self::on(world, journal, Chain::after(state.tail(), at), at)
     }
 
-    fn on(world: &World, journal: RocksJournal, chain: Chain) -> Self {
+    fn on(world: &World, journal: RocksJournal, chain: Chain, at: Timestamp) -> Self {
         let signers = (0..PAYERS).map(|n| world.signer(n)).collect();
         let payees = (0..PAYERS).map(|n| world.payee_of(n)).collect();
-        Self { journal, chain, signers, payees }
+        Self { journal, chain, at, signers, payees }
     }
 
     fn vouchers(&mut self, channels: usize, from: usize, count: usize) {
@@ -80,7 +83,7 @@ impl Writer {
             let frame: Vec<u8> = (first..(first + FRAME).min(from + count))
                 .flat_map(|n| self.voucher(n % channels, n / channels))
                 .collect();
-            group.push(self.chain.frame_vouchers(1, AT, &[&frame]));
+            group.push(self.chain.frame_vouchers(1, self.at, &[&frame]));
             if group.len() == GROUP {
                 self.journal.append(&group).expect("it is written");
                 group.clear();
