@@ -52,6 +52,33 @@ fn account(party: PartyId, name: &str) -> Account {
     Account { name: name.into(), fields }
 }
 
+/// A sealed window of one asset in which only who owes whom in the end matters.
+pub(super) fn window(
+    asset: &AssetDef,
+    cut_at: Timestamp,
+    net: impl Iterator<Item = Obligation>,
+) -> Arc<SealedWindow> {
+    let seal = AssetSeal {
+        asset: asset.number,
+        obligations_root: Digest::ZERO,
+        positions_root: Digest::ZERO,
+        carried_in: Total::ZERO,
+        totals: WindowTotals::default(),
+    };
+    let (net, positions) = (net.collect(), Vec::new());
+    let (obligations, evidence, carried) = (Vec::new(), Vec::new(), Vec::new());
+    let sealed = SealedAsset { obligations, evidence, carried, net, positions, seal };
+    Arc::new(SealedWindow {
+        number: WindowNumber(7),
+        first_lsn: Lsn(1),
+        cut_lsn: Lsn(2),
+        cut_at,
+        credited: 1,
+        assets: BTreeMap::from([(asset.number, sealed)]),
+        root: Digest([7; 32]),
+    })
+}
+
 /// The batch of one window in which the first of each triple owes the second the third.
 pub(super) fn batch(
     asset: &AssetDef,
@@ -63,28 +90,10 @@ pub(super) fn batch(
         payee: party(payee),
         amount: Total(amount),
     });
-    let seal = AssetSeal {
-        asset: asset.number,
-        obligations_root: Digest::ZERO,
-        positions_root: Digest::ZERO,
-        carried_in: Total::ZERO,
-        totals: WindowTotals::default(),
-    };
-    let (net, positions) = (net.collect(), Vec::new());
-    let (obligations, evidence, carried) = (Vec::new(), Vec::new(), Vec::new());
-    let sealed = SealedAsset { obligations, evidence, carried, net, positions, seal };
-    let window = SealedWindow {
-        number: WindowNumber(7),
-        first_lsn: Lsn(1),
-        cut_lsn: Lsn(2),
-        cut_at: CUT_AT,
-        credited: 1,
-        assets: BTreeMap::from([(asset.number, sealed)]),
-        root: Digest([7; 32]),
-    };
+    let window = window(asset, CUT_AT, net);
     let policy = policy(Rail::Iso20022, asset, &placeholder()).unwrap();
     let account = |party| Some(account(party, &name(party)));
-    BatchContent::compute(&[Arc::new(window)], asset, &policy, account, |_| Total::ZERO).unwrap()
+    BatchContent::compute(&[window], asset, &policy, account, |_| Total::ZERO).unwrap()
 }
 
 pub(super) fn plain(party: PartyId) -> String {

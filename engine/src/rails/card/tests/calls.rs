@@ -2,8 +2,8 @@
 
 use super::super::object::Kind;
 use super::*;
-use crate::ledger::{AssetSeal, Obligation, SealedAsset, SealedWindow, WindowTotals};
-use crate::types::{Digest, Lsn};
+use crate::ledger::Obligation;
+use crate::rails::tests::window;
 use proptest::prelude::*;
 use std::convert::Infallible;
 
@@ -104,31 +104,8 @@ fn a_batch_whose_parties_lack_tokens_names_them_before_it_is_kept() {
 
 #[test]
 fn a_batch_needs_the_accounts_of_debtors_too_because_the_rail_collects() {
-    let seal = AssetSeal {
-        asset: asset().number,
-        obligations_root: Digest::ZERO,
-        positions_root: Digest::ZERO,
-        carried_in: Total::ZERO,
-        totals: WindowTotals::default(),
-    };
-    let net = vec![Obligation { payer: party(1), payee: party(2), amount: Total(5_000_001) }];
-    let sealed = SealedAsset {
-        obligations: Vec::new(),
-        evidence: Vec::new(),
-        carried: Vec::new(),
-        net,
-        positions: Vec::new(),
-        seal,
-    };
-    let window = Arc::new(SealedWindow {
-        number: WindowNumber(7),
-        first_lsn: Lsn(1),
-        cut_lsn: Lsn(2),
-        cut_at: CUT_AT,
-        credited: 1,
-        assets: BTreeMap::from([(asset().number, sealed)]),
-        root: Digest([7; 32]),
-    });
+    let owed = Obligation { payer: party(1), payee: party(2), amount: Total(5_000_001) };
+    let window = window(&asset(), CUT_AT, [owed].into_iter());
     let policy = policy(&asset(), &[("account".into(), "acct_c".into())]).unwrap();
     let compute = |known: &[u8]| {
         let account = |id| {

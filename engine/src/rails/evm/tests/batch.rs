@@ -1,20 +1,16 @@
 //! Accounts, policy, chunks and reports of whole batches.
 
 use super::*;
-use crate::ledger::{
-    Account, AssetSeal, BatchContent, Obligation, Rail, Refusal, SealedAsset, SealedWindow,
-    WindowTotals,
-};
+use crate::ledger::{Account, BatchContent, Obligation, Rail, Refusal};
 use crate::limits::{EVM_AMOUNT_MAX, EVM_CHUNK_ITEMS};
 use crate::rails::account::AccountError;
+use crate::rails::tests::window;
 use crate::rails::{self, LegWord};
 use crate::types::{
-    AssetDef, AssetNumber, Digest, Lsn, MONEY_MAX, PartyId, SettlementModel, Timestamp, Total,
-    WindowNumber, evm_chunk_id,
+    AssetDef, AssetNumber, MONEY_MAX, PartyId, SettlementModel, Timestamp, Total, evm_chunk_id,
 };
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 const TOKEN: &str = "0x833589fCD6eDb6E08f4c7C32D4f71b54bdA02913";
 const CONTRACT: &str = "0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed";
@@ -63,33 +59,9 @@ pub(super) fn batch(
         payee: party(payee),
         amount: Total(*amount),
     });
-    let seal = AssetSeal {
-        asset: asset.number,
-        obligations_root: Digest::ZERO,
-        positions_root: Digest::ZERO,
-        carried_in: Total::ZERO,
-        totals: WindowTotals::default(),
-    };
-    let (net, positions) = (net.collect(), Vec::new());
-    let (obligations, evidence, carried) = (Vec::new(), Vec::new(), Vec::new());
-    let sealed = SealedAsset { obligations, evidence, carried, net, positions, seal };
-    let window = SealedWindow {
-        number: WindowNumber(7),
-        first_lsn: Lsn(1),
-        cut_lsn: Lsn(2),
-        cut_at: Timestamp(1_795_822_245_123_456),
-        credited: 1,
-        assets: BTreeMap::from([(asset.number, sealed)]),
-        root: Digest([7; 32]),
-    };
+    let window = window(asset, Timestamp(1_795_822_245_123_456), net);
     let policy = rails::policy(Rail::Evm, asset, &clearing(decimals))?;
-    BatchContent::compute(
-        &[Arc::new(window)],
-        asset,
-        &policy,
-        |party| Some(account(party)),
-        |_| Total::ZERO,
-    )
+    BatchContent::compute(&[window], asset, &policy, |party| Some(account(party)), |_| Total::ZERO)
 }
 
 fn chunks(content: &BatchContent) -> Vec<Chunk> {

@@ -5,6 +5,7 @@ use crate::ledger::Refusal;
 use jiff::civil::date;
 use proptest::prelude::*;
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 /// Asserts of all files of a batch what none of them says alone.
 pub fn assert_sound(content: &BatchContent, limits: &Limits) -> Vec<slicer::File> {
@@ -218,35 +219,11 @@ fn legs_and_accounts_that_cannot_be_carried_are_refused_with_the_reason() {
 fn a_party_that_pays_in_needs_an_account() {
     let content = small(&[(1, 2, 1_000_000)]);
     let policy = &content.head.policy;
-    let net = vec![Obligation { payer: party(1), payee: party(2), amount: Total(1_000_000) }];
-    let seal = AssetSeal {
-        asset: AssetNumber(840),
-        obligations_root: Digest::ZERO,
-        positions_root: Digest::ZERO,
-        carried_in: Total::ZERO,
-        totals: WindowTotals::default(),
-    };
-    let sealed = SealedAsset {
-        obligations: Vec::new(),
-        evidence: Vec::new(),
-        carried: Vec::new(),
-        net,
-        positions: Vec::new(),
-        seal,
-    };
-    let window = SealedWindow {
-        number: WindowNumber(7),
-        first_lsn: Lsn(1),
-        cut_lsn: Lsn(2),
-        cut_at: CUT_AT,
-        credited: 1,
-        assets: BTreeMap::from([(AssetNumber(840), sealed)]),
-        root: Digest([7; 32]),
-    };
+    let owed = Obligation { payer: party(1), payee: party(2), amount: Total(1_000_000) };
+    let window = window(&asset(6), CUT_AT, [owed].into_iter());
     let known = |id: PartyId| (id == party(2)).then(|| account(id, "Two"));
     let error =
-        BatchContent::compute(&[Arc::new(window)], &asset(6), policy, known, |_| Total::ZERO)
-            .unwrap_err();
+        BatchContent::compute(&[window], &asset(6), policy, known, |_| Total::ZERO).unwrap_err();
     assert!(matches!(error, Refusal::AccountsMissing { rail: "nacha", count: 1, .. }), "{error}");
     assert_eq!(content.head.policy.rail, Rail::Nacha);
 }

@@ -11,14 +11,10 @@ mod slicer;
 
 use super::plan::{LIMITS, Limits, files_within};
 use super::*;
-use crate::ledger::{
-    Account, AssetSeal, BatchContent, Obligation, Rail, SealedAsset, SealedWindow, WindowTotals,
-};
-use crate::types::{
-    AssetDef, AssetNumber, Digest, Lsn, PartyId, SettlementModel, Timestamp, Total, WindowNumber,
-};
+use crate::ledger::{Account, BatchContent, Obligation, Rail};
+use crate::rails::tests::window;
+use crate::types::{AssetDef, AssetNumber, PartyId, SettlementModel, Timestamp, Total};
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 /// 2026-11-23 is a Monday; Thursday is Thanksgiving.
 const CUT_AT: Timestamp = Timestamp(1_795_450_825_123_456);
@@ -95,28 +91,10 @@ fn batch(
         payee: party(payee),
         amount: Total(amount),
     });
-    let seal = AssetSeal {
-        asset: asset.number,
-        obligations_root: Digest::ZERO,
-        positions_root: Digest::ZERO,
-        carried_in: Total::ZERO,
-        totals: WindowTotals::default(),
-    };
-    let (net, positions) = (net.collect(), Vec::new());
-    let (obligations, evidence, carried) = (Vec::new(), Vec::new(), Vec::new());
-    let sealed = SealedAsset { obligations, evidence, carried, net, positions, seal };
-    let window = SealedWindow {
-        number: WindowNumber(7),
-        first_lsn: Lsn(1),
-        cut_lsn: Lsn(2),
-        cut_at,
-        credited: 1,
-        assets: BTreeMap::from([(asset.number, sealed)]),
-        root: Digest([7; 32]),
-    };
+    let window = window(asset, cut_at, net);
     let policy = policy(asset, clearing).unwrap();
     let account = |party| Some(account(party, &name(party)));
-    BatchContent::compute(&[Arc::new(window)], asset, &policy, account, |_| Total::ZERO).unwrap()
+    BatchContent::compute(&[window], asset, &policy, account, |_| Total::ZERO).unwrap()
 }
 
 /// The same with what most tests do not care about.
