@@ -3,25 +3,29 @@
 //! Owns what may be done (`decide`) and what it changes (`apply`), event by event. Knows nothing of
 //! vouchers, channels or exposure (the shards do). Kept apart from them so that frames never touch it.
 
+mod entry;
 mod read;
 mod settlement;
+mod window;
+
+pub use entry::{BatchEntry, BatchState};
+pub use window::{SealedHead, WindowEntry, WindowState};
 
 use super::batch::{Account, BatchContent, BatchHead, By, Policy, Rail};
 use super::engine_key::EngineKeys;
 use super::event::{
     BatchComputed, Cap, Event, Genesis, RailAccount, Request, WindowCut, WindowSealed,
 };
-use super::legs::Legs;
 use super::refusal::Refusal;
-use super::seal::{Cut, Head};
-use super::window::{Obligation, SealedWindow};
+use super::seal::Cut;
+use super::window::SealedWindow;
 use crate::limits;
 use crate::types::{
     AssetDef, AssetNumber, BatchId, Digest, Lsn, MONEY_MAX, PartyId, SIGNATURE_BYTES, SignerKey,
     Timestamp, Total, WindowNumber, content_digest,
 };
 use foldhash::fast::RandomState;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 /// What may be asked of the control state.
@@ -93,222 +97,6 @@ pub struct SignerEntry {
     pub revoked: bool,
     /// Its caps, ordered by asset.
     pub caps: Vec<Cap>,
-}
-
-/// Where a window stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum WindowState {
-    /// Vouchers are credited in it.
-    Open,
-    /// Cut; nothing of it changes any more.
-    Closed,
-    /// Closed, and an operator says that something is wrong with it.
-    Disputed,
-    /// Closed, and in at least one live batch.
-    Batched,
-    /// Everything that was owed in it is in batches that have ended.
-    Settled,
-}
-
-impl WindowState {
-    /// The word for it.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Open => "OPEN",
-            Self::Closed => "CLOSED",
-            Self::Disputed => "DISPUTED",
-            Self::Batched => "BATCHED",
-            Self::Settled => "SETTLED",
-        }
-    }
-}
-
-/// One window.
-#[derive(Debug, Clone)]
-pub struct WindowEntry {
-    /// Its number.
-    pub number: WindowNumber,
-    /// The first record that belongs to it.
-    pub first_lsn: Lsn,
-    /// When it was cut, and by which record; `None` while open.
-    pub cut: Option<(Lsn, Timestamp)>,
-    /// Its seal; `None` while open and for the moment that sealing takes.
-    pub sealed: Option<Arc<WindowSealed>>,
-    /// What earlier batches left for it, until it is sealed.
-    pub carried: Vec<(AssetNumber, Obligation)>,
-    /// The live batch per asset.
-    pub live: BTreeMap<AssetNumber, BatchId>,
-    /// The assets whose batch has ended.
-    pub settled: BTreeSet<AssetNumber>,
-    /// Why it is disputed, while it is.
-    pub dispute: Option<String>,
-}
-
-impl WindowEntry {
-    fn open(number: WindowNumber, first_lsn: Lsn) -> Self {
-        let (cut, sealed) = (None, None);
-        let (carried, live, settled, dispute) = Default::default();
-        Self { number, first_lsn, cut, sealed, carried, live, settled, dispute }
-    }
-
-    /// What a sealed window is loaded by.
-    ///
-    /// # Errors
-    /// `WindowOpen`, or `WindowUnsealed`.
-    pub fn sealed_head(&self) -> Result<SealedHead, Refusal> {
-        let (number, first_lsn) = (self.number, self.first_lsn);
-        match (self.cut, &self.sealed) {
-            (None, _) => Err(Refusal::WindowOpen(number)),
-            (Some(_), None) => Err(Refusal::WindowUnsealed(number)),
-            (Some((cut_lsn, cut_at)), Some(sealed)) => {
-                let credited = sealed.credited;
-                let head = Head { number, first_lsn, cut_lsn, cut_at, credited };
-                Ok(SealedHead { head, seal: sealed.clone() })
-            }
-        }
-    }
-
-    /// Where it stands.
-    #[must_use]
-    pub fn state(&self) -> WindowState {
-        if self.cut.is_none() {
-            return WindowState::Open;
-        }
-        if self.dispute.is_some() {
-            return WindowState::Disputed;
-        }
-        match (self.is_settled(), self.live.is_empty()) {
-            (true, _) => WindowState::Settled,
-            (false, true) => WindowState::Closed,
-            (false, false) => WindowState::Batched,
-        }
-    }
-
-    /// Whether something was owed in it, and all of that is in batches that have ended.
-    fn is_settled(&self) -> bool {
-        let Some(sealed) = &self.sealed else { return false };
-        let mut owed = sealed.assets.iter().map(|seal| seal.asset);
-        !sealed.assets.is_empty() && owed.all(|asset| self.settled.contains(&asset))
-    }
-}
-
-/// What is known of a sealed window without what was owed in it.
-#[derive(Debug, Clone)]
-pub struct SealedHead {
-    /// Number, records and time.
-    pub head: Head,
-    /// Roots and figures.
-    pub seal: Arc<WindowSealed>,
-}
-
-/// Where a batch stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum BatchState {
-    /// Computed; waits for approval.
-    Computed,
-    /// Approved; nothing has left.
-    Approved,
-    /// Legs have left, and not all have ended.
-    Submitting,
-    /// Every leg has ended, all of them confirmed.
-    Settled,
-    /// Every leg has ended, and what some should have moved is owed in a later window.
-    SettledWithCarry,
-    /// Aborted; its windows can be batched anew.
-    Aborted,
-}
-
-impl BatchState {
-    /// The word for it.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Computed => "COMPUTED",
-            Self::Approved => "APPROVED",
-            Self::Submitting => "SUBMITTING",
-            Self::Settled => "SETTLED",
-            Self::SettledWithCarry => "SETTLED_WITH_CARRY",
-            Self::Aborted => "ABORTED",
-        }
-    }
-
-    /// Whether every leg has ended.
-    #[must_use]
-    pub fn has_ended(self) -> bool {
-        match self {
-            Self::Settled | Self::SettledWithCarry => true,
-            Self::Computed | Self::Approved | Self::Submitting | Self::Aborted => false,
-        }
-    }
-}
-
-/// What was decided about a batch.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Fate {
-    Computed,
-    Approved,
-    Aborted,
-}
-
-/// One batch.
-#[derive(Debug, Clone)]
-pub struct BatchEntry {
-    fate: Fate,
-    /// What it is, without its legs.
-    pub head: Arc<BatchHead>,
-    /// The record that computed it; orders the batches.
-    pub computed_lsn: Lsn,
-    /// Who computed it, and whether another must approve.
-    pub by: By,
-    /// Who approved it, and when; `None` before.
-    pub approved: Option<(String, Timestamp)>,
-    /// Where its legs stand.
-    pub legs: Legs,
-    /// When the last of its legs ended; `None` before.
-    pub ended_at: Option<Timestamp>,
-    /// Who aborted it and why; `None` unless somebody did.
-    pub aborted: Option<(String, String)>,
-    /// Its dust is owed in a later window.
-    dust_owed: bool,
-    /// Every party's exposure was released.
-    released: bool,
-}
-
-impl BatchEntry {
-    /// Where it stands.
-    #[must_use]
-    pub fn state(&self) -> BatchState {
-        match self.fate {
-            Fate::Computed => BatchState::Computed,
-            Fate::Aborted => BatchState::Aborted,
-            Fate::Approved if self.legs.have_ended() => {
-                if self.legs.owed_again() > Total::ZERO {
-                    BatchState::SettledWithCarry
-                } else {
-                    BatchState::Settled
-                }
-            }
-            Fate::Approved if self.legs.is_untouched() => BatchState::Approved,
-            Fate::Approved => BatchState::Submitting,
-        }
-    }
-
-    /// The dust, the first time that it is asked for: it is owed once, in the window that is open when
-    /// the first leg moves.
-    fn dust(&mut self) -> Vec<Obligation> {
-        if std::mem::replace(&mut self.dust_owed, true) {
-            Vec::new()
-        } else {
-            self.head.carries.clone()
-        }
-    }
-
-    /// Whether the engine has anything to do for it: legs that have not ended, or exposure to release.
-    #[must_use]
-    pub fn is_settling(&self) -> bool {
-        self.fate == Fate::Approved && !(self.legs.have_ended() && self.released)
-    }
 }
 
 #[derive(Debug, Clone, Copy)]

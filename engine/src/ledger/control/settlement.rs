@@ -1,7 +1,8 @@
 //! The control state of settlement: disputes, batches from approval to their end, legs, and what is owed
 //! again because a leg failed. Checks first, then changes; nothing else of the control state is touched.
 
-use super::{BatchEntry, BatchState, Control, Fate};
+use super::entry::Fate;
+use super::{BatchEntry, BatchState, Control};
 use crate::ledger::batch::{BatchHead, By};
 use crate::ledger::event::{
     BatchAborted, BatchApproved, BatchComputed, ExposureReleased, LegProposed, LegsMoved,
