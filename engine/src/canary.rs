@@ -38,11 +38,13 @@ pub enum Bug {
     ReadBeforeDurable = 10,
     /// A frame with a bad signature in its middle is journaled without what follows it.
     FrameCutShort = 11,
+    /// A batch may pay out what other batches still need for their own pay-outs.
+    FundShared = 12,
 }
 
 impl Bug {
     /// Every bug.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::CreditTotal,
         Self::CutTakesNext,
         Self::CheckpointMissesChannel,
@@ -54,6 +56,7 @@ impl Bug {
         Self::DustLost,
         Self::ReadBeforeDurable,
         Self::FrameCutShort,
+        Self::FundShared,
     ];
 
     /// Its name.
@@ -71,6 +74,7 @@ impl Bug {
             Self::DustLost => "dust-lost",
             Self::ReadBeforeDurable => "read-before-durable",
             Self::FrameCutShort => "frame-cut-short",
+            Self::FundShared => "fund-shared",
         }
     }
 }

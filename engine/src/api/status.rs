@@ -32,6 +32,7 @@ pub(super) fn refused(refusal: &Refusal) -> Status {
         | Refusal::WindowDisputed(_)
         | Refusal::WindowState { .. }
         | Refusal::Submission { .. }
+        | Refusal::NotCovered { .. }
         | Refusal::LegState { .. }
         | Refusal::NeedsTwo { .. }
         | Refusal::ReleasedBefore { .. }

@@ -55,6 +55,10 @@ impl Legs {
 
     /// Follows a submission.
     pub fn submit(&mut self, e: &LegsSubmitted) -> Result<(), Difference> {
+        if let Some(paid_out) = self.paid_out(&e.legs).filter(|sum| *sum != Some(e.paid_out.0)) {
+            let what = "what a submission pays out";
+            return Err(Difference::new(what, format!("{paid_out:?}"), e.paid_out));
+        }
         let wrong = |found: &str| Difference::new("a submission", "one that may follow", found);
         if let Some((legs, attempts)) = self.submissions.get_mut(e.submission as usize) {
             if (&*legs, *attempts) != (&e.legs, e.attempt) {
@@ -77,6 +81,22 @@ impl Legs {
         }
         self.submissions.push((e.legs.clone(), 1));
         Ok(())
+    }
+
+    /// What the clearing account pays of these legs: `None` if the legs are not known, `Some(None)` if there
+    /// are none such or their sum is none.
+    fn paid_out(&self, runs: &[LegRun]) -> Option<Option<u128>> {
+        let payments = self.payments.as_ref()?;
+        let legs = runs.iter().map(|run| {
+            let first = run.first as usize;
+            payments.get(first..first.checked_add(run.count as usize)?)
+        });
+        let legs: Option<Vec<&[Payment]>> = legs.collect();
+        let own = |legs: Vec<&[Payment]>| {
+            let own = legs.into_iter().flatten().filter(|leg| leg.from == PartyId::CLEARING);
+            own.map(|leg| leg.amount.0).try_fold(0u128, u128::checked_add)
+        };
+        Some(legs.and_then(own))
     }
 
     /// Follows moves; gives what is owed again.

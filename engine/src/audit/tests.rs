@@ -209,11 +209,15 @@ impl Made {
         self.event(Event::BatchApproved(BatchApproved { request, operator, batch }));
         if !content.legs.is_empty() {
             let count = u32::try_from(content.legs.len()).unwrap();
+            let own = content.legs.iter().map(|leg| leg.payment);
+            let own = own.filter(|payment| payment.from == PartyId::CLEARING);
+            let paid_out = own.fold(Total::ZERO, |sum, payment| sum.plus(payment.amount));
             self.event(Event::LegsSubmitted(LegsSubmitted {
                 batch,
                 submission: 0,
                 attempt: 0,
                 legs: vec![LegRun { first: 0, count }],
+                paid_out,
                 digest: Digest::ZERO,
                 bytes: 1,
                 name: "a file".into(),

@@ -60,10 +60,10 @@ events! {
     52 BatchComputed,
     53 BatchApproved,
     54 BatchAborted,
-    55 LegsSubmitted,
     56 LegsMoved,
     57 LegProposed,
     58 ExposureReleased,
+    59 LegsSubmitted,
 }
 
 impl Chain {

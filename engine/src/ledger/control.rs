@@ -21,8 +21,8 @@ use super::seal::Cut;
 use super::window::SealedWindow;
 use crate::limits;
 use crate::types::{
-    AssetDef, AssetNumber, BatchId, Digest, Lsn, MONEY_MAX, PartyId, SIGNATURE_BYTES, SignerKey,
-    Timestamp, Total, WindowNumber, content_digest,
+    AssetDef, AssetNumber, BatchId, Digest, Lsn, MONEY_MAX, Net, PartyId, SIGNATURE_BYTES,
+    SignerKey, Timestamp, Total, WindowNumber, content_digest,
 };
 use foldhash::fast::RandomState;
 use std::collections::{BTreeMap, HashMap};
@@ -117,6 +117,8 @@ pub struct Control {
     deposits: HashMap<(PartyId, AssetNumber), Total, RandomState>,
     /// What live and ended batches pay, or have paid, of it.
     pledged: HashMap<(PartyId, AssetNumber), Total, RandomState>,
+    /// What batches have left over on the clearing account, less what they took of each other's.
+    funds: BTreeMap<AssetNumber, Net>,
     requests: HashMap<Digest, Answered, RandomState>,
     engine_keys: EngineKeys,
     windows: Vec<WindowEntry>,
@@ -138,6 +140,7 @@ impl Control {
             directory_version: 0,
             deposits: HashMap::default(),
             pledged: HashMap::default(),
+            funds: BTreeMap::new(),
             requests: HashMap::default(),
             engine_keys: EngineKeys::default(),
             windows: vec![WindowEntry::open(WindowNumber(1), lsn.next())],
@@ -256,7 +259,7 @@ impl Control {
             Event::BatchAborted(e) => self.check_abort(e),
             Event::WindowDisputed(e) => self.check_dispute(e.window),
             Event::DisputeEnded(e) => self.check_dispute_end(e.window),
-            Event::LegsSubmitted(e) => self.settling(e.batch)?.check_submission(e),
+            Event::LegsSubmitted(e) => self.check_submission(e),
             Event::LegsMoved(e) => self.check_moves(e),
             Event::LegProposed(e) => self.check_proposal(e),
             Event::ExposureReleased(e) => self.check_release(e),

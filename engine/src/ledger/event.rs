@@ -260,6 +260,8 @@ pub struct LegsSubmitted {
     pub attempt: u32,
     /// Its legs: runs of neighbours, ascending.
     pub legs: Vec<LegRun>,
+    /// What of them the clearing account pays, in asset units; the same in every attempt, and paid once.
+    pub paid_out: Total,
     /// Digest of the bytes.
     pub digest: Digest,
     /// How many bytes.

@@ -1,9 +1,8 @@
 //! What is to be done next for a batch that is being settled: which legs may leave, which are held back,
 //! whose exposure falls. Pure: from the batch and where its legs stand.
 //!
-//! **Pay-ins before pay-outs.** The clearing account pays out no more than it holds for the batch: what
-//! pay-ins are confirmed, what parties' deposits pay, and the dust that it advances (each creditor's cent
-//! is paid in full, each debtor's is carried). Pay-outs leave in the order of their amounts, smallest first,
+//! **Pay-ins before pay-outs.** The clearing account pays out no more than is there for the batch (`fund`
+//! says how much). Pay-outs leave in the order of their amounts, smallest first,
 //! so that as many creditors as possible are paid by what is there. A pay-in that failed therefore holds back
 //! only the largest pay-outs, no more of them than its amount asks for, and only once every pay-in has
 //! ended: they are rejected, and owed in the open window like the failed pay-in itself.
@@ -25,8 +24,6 @@ pub struct BatchPlan {
     legs_of: Vec<(PartyId, u32)>,
     /// The pay-outs of the clearing account, by amount.
     pay_outs: Vec<u32>,
-    /// What the clearing account may pay out beyond what comes in.
-    advance: Total,
     /// The legs ordered by key; made when it is first asked for.
     by_key: OnceLock<Vec<u32>>,
 }
@@ -49,7 +46,6 @@ impl BatchPlan {
         let head = &content.head;
         let dues = dues(windows, head);
         let (mut legs_of, mut pay_outs) = (Vec::new(), Vec::new());
-        let mut paid_out = Total::ZERO;
         for (leg, of) in content.legs.iter().enumerate() {
             let leg = place(leg);
             for party in [of.payment.from, of.payment.to] {
@@ -58,17 +54,13 @@ impl BatchPlan {
                 }
             }
             if of.payment.from == PartyId::CLEARING {
-                paid_out = paid_out.plus(of.payment.amount);
                 pay_outs.push(leg);
             }
         }
         legs_of.sort_unstable();
         pay_outs.sort_by_key(|leg| content.legs[*leg as usize].payment.amount);
-        let deposits = head.prefunded.iter().fold(Total::ZERO, |sum, (_, paid)| sum.plus(*paid));
-        let comes_in = head.pay_in_total.plus(deposits);
-        let advance = paid_out.checked_minus(comes_in).unwrap_or_default();
-        let (advance, by_key) = (advance.plus(deposits), OnceLock::new());
-        Self { dues, legs_of, pay_outs, advance, by_key, content }
+        let by_key = OnceLock::new();
+        Self { dues, legs_of, pay_outs, by_key, content }
     }
 
     /// The batch.
@@ -96,9 +88,17 @@ impl BatchPlan {
         found.ok().map(|at| by_key[at])
     }
 
-    /// What may leave now, and what never will.
+    /// What the clearing account pays of these legs.
     #[must_use]
-    pub fn next(&self, legs: &Legs) -> Next {
+    pub fn paid_out(&self, legs: &[u32]) -> Total {
+        let payments = legs.iter().map(|leg| self.content.legs[*leg as usize].payment);
+        let own = payments.filter(|payment| payment.from == PartyId::CLEARING);
+        own.fold(Total::ZERO, |sum, payment| sum.plus(payment.amount))
+    }
+
+    /// What may leave now, and what never will, if the clearing account may pay out `free`.
+    #[must_use]
+    pub fn next(&self, legs: &Legs, free: Total) -> Next {
         let all = &self.content.legs;
         let ready = |leg: &u32| legs.state(*leg) == LegState::Ready;
         let every = || (0..all.len()).map(place);
@@ -116,7 +116,7 @@ impl BatchPlan {
                 pay_outs.extend(self.pay_outs.iter().filter(|l| ready(l)))
             }
             SettlementModel::Multilateral => {
-                let mut left = self.uncommitted(legs);
+                let mut left = free;
                 for leg in self.pay_outs.iter().copied().filter(ready) {
                     match left.checked_minus(self.amount(leg)) {
                         Some(rest) => {
@@ -136,23 +136,6 @@ impl BatchPlan {
         pay_outs.sort_unstable();
         held_back.sort_unstable();
         Next { pay_ins, pay_outs, held_back }
-    }
-
-    /// What the clearing account holds for the batch and has not sent.
-    fn uncommitted(&self, legs: &Legs) -> Total {
-        let mut held = self.advance;
-        let mut sent = Total::ZERO;
-        for (leg, of) in self.content.legs.iter().enumerate() {
-            let state = legs.state(place(leg));
-            if of.payment.is_pay_in() && state == LegState::Confirmed {
-                held = held.plus(of.payment.amount);
-            } else if of.payment.from == PartyId::CLEARING && state != LegState::Ready {
-                // Also what was rejected: it stays its creditor's, and is paid with a later batch.
-                sent = sent.plus(of.payment.amount);
-            }
-        }
-        // A pay-in can be returned after what it covered was paid out.
-        held.checked_minus(sent).unwrap_or_default()
     }
 
     /// The parties whose legs have all ended and whose exposure was not released, at most `limit` of them.

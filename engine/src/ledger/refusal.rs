@@ -1,7 +1,7 @@
 //! Why the ledger does not do what an operator asked. Values, not failures: nothing has changed.
 
 use super::engine_key::KeyMisfit;
-use crate::types::{AssetNumber, BatchId, PartyId, SignerKey, WindowNumber};
+use crate::types::{AssetNumber, BatchId, PartyId, SignerKey, Total, WindowNumber};
 
 /// A call that the rules refuse. Says what is wrong and what to do.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -69,6 +69,11 @@ pub enum Refusal {
          operator must approve it"
     )]
     SameOperator(BatchId),
+    #[error(
+        "the clearing account holds {free} for batch {batch} and others have left over, less than the {paid_out} \
+         that would leave; wait for pay-ins"
+    )]
+    NotCovered { batch: BatchId, paid_out: Total, free: Total },
     #[error("submission {number} of batch {batch} does not fit: {why}")]
     Submission { batch: BatchId, number: u32, why: &'static str },
     #[error("batch {batch} has no leg {leg} here")]

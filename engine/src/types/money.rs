@@ -172,6 +172,12 @@ impl Net {
         Self(self.0.checked_sub(other.0).expect("a net sum exceeds 127 bits"))
     }
 
+    /// What is above zero; nothing if it is not.
+    #[must_use]
+    pub fn surplus(self) -> Total {
+        Total(u128::try_from(self.0).unwrap_or(0))
+    }
+
     /// The size without the sign.
     #[must_use]
     pub fn size(self) -> Total {

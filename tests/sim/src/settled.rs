@@ -4,7 +4,7 @@
 use crate::check::{Checked, ensure, same};
 use crate::model::{Batch, BatchState, Pair, State};
 use std::collections::BTreeMap;
-use tallystick::ledger::LegState::{Accepted, Confirmed, Rejected, Returned, Sent, Unknown};
+use tallystick::ledger::LegState::{Confirmed, Rejected, Returned};
 use tallystick::ledger::event::{ExposureReleased, LegsMoved};
 use tallystick::ledger::{BatchEntry, Event};
 use tallystick::types::{PartyId, SettlementModel};
@@ -41,7 +41,12 @@ pub fn progress(found: &BatchEntry, wanted: &Batch) -> Checked {
 /// What is wrong with it.
 pub fn event(event: &Event, now: &State) -> Checked {
     match event {
-        Event::LegsSubmitted(e) => covered(&now.batches[&e.batch].1, now),
+        Event::LegsSubmitted(e) => {
+            let batch = &now.batches[&e.batch].1;
+            let paid_out = batch.paid_out(e);
+            same(|| format!("what leaves for {}", e.batch), &e.paid_out.0, &paid_out)?;
+            covered(batch.asset, now)
+        }
         Event::LegsMoved(e) => moves(e, &now.batches[&e.batch].1),
         Event::ExposureReleased(e) => releases(e, &now.batches[&e.batch].1),
         Event::AssetCreated(_)
@@ -85,29 +90,31 @@ fn releases(e: &ExposureReleased, batch: &Batch) -> Checked {
     })
 }
 
-/// The clearing account sends no more than it holds for the batch: what came in, what deposits pay, and
-/// the dust that debtors owe it, and what it owes itself: it kept that when an earlier pay-out failed.
-fn covered(batch: &Batch, now: &State) -> Checked {
-    if now.assets[&batch.asset].model == SettlementModel::Bilateral {
+/// The clearing account of an asset sends no more than it has, over all batches: what came in and what
+/// deposits pay, and the dust that it advances until the debtors' next pay-in. What was returned to a debtor
+/// after it had been paid out is lost until he pays again; nobody else's money replaces it.
+fn covered(asset: u32, now: &State) -> Checked {
+    if now.assets[&asset].model == SettlementModel::Bilateral {
         return Ok(());
     }
-    let (mut held, mut sent) = (batch.prefunded.values().sum::<u128>(), 0);
-    let dust = batch.carries.iter().filter(|((payer, _), _)| *payer != PartyId::CLEARING);
-    held += dust.map(|(_, amount)| amount).sum::<u128>();
-    let windows = batch.windows.iter().filter_map(|number| now.window(*number));
-    let own = windows.filter_map(|w| w.positions(batch.asset).get(&PartyId::CLEARING).copied());
-    let own: i128 = own.sum();
-    held += own.min(0).unsigned_abs();
-    for ((from, to, amount, _), leg) in batch.payments.iter().zip(&batch.progress.legs) {
-        if *to == PartyId::CLEARING && [Confirmed, Returned].contains(leg) {
-            held += amount;
-        }
-        let out = [Sent, Accepted, Unknown, Confirmed];
-        if *from == PartyId::CLEARING && out.contains(leg) {
-            sent += amount;
-        }
+    let (mut held, mut lost) = (0i128, 0u128);
+    let begun = now.batches.values().filter(|(_, batch, _)| batch.progress.dust_owed);
+    for (_, batch, _) in begun.filter(|(_, batch, _)| batch.asset == asset) {
+        let legs = batch.payments.iter().zip(&batch.progress.legs);
+        let pay_ins = || legs.clone().filter(|((_, to, ..), _)| *to == PartyId::CLEARING);
+        // Dust of earlier batches comes back with the last pay-in.
+        let dust = now.dust_before(batch);
+        let is_back = batch.ended() && pay_ins().all(|(_, leg)| *leg == Confirmed);
+        let left = batch.cash() + batch.dust_left() - if is_back { dust } else { dust.min(0) };
+        // While pay-ins are on their way, nothing is lacking that was not sent.
+        held += left.max(-batch.sent());
+        let returned = pay_ins().filter(|(_, leg)| **leg == Returned);
+        lost += returned.map(|((_, _, amount, _), _)| amount).sum::<u128>();
     }
-    ensure(sent <= held, || format!("{sent} is sent and {held} held for {:?}", batch.windows))
+    let lost = i128::try_from(lost).expect("sums stay within 127 bits");
+    ensure(held + lost >= 0, || {
+        format!("{held} on the clearing account of {asset}, and {lost} returned to debtors")
+    })
 }
 
 /// Nothing is made or lost: drawn from windows and legs, not from what the ledger sums up.

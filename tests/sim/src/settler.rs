@@ -13,7 +13,7 @@ use tallystick::ledger::{
     BatchPlan, BatchState, Event, Heard, LegMove, LegState, LegWord, Legs, Mover, Next, runs,
 };
 use tallystick::settle::NotLoaded;
-use tallystick::types::{BatchId, Digest};
+use tallystick::types::{BatchId, Digest, PartyId, Total};
 
 /// Two operators, and nobody.
 const OPERATORS: [&str; 3] = ["anna", "ben", ""];
@@ -59,6 +59,8 @@ struct View {
     legs: Legs,
     state: BatchState,
     settling: bool,
+    /// What the clearing account may pay out for it.
+    free: Total,
     /// For whoever asks as an operator.
     request: Request,
 }
@@ -154,7 +156,8 @@ impl Run<'_> {
         let control = stepper.control();
         let entry = control.batch(batch).map_err(|refusal| refusal.to_string())?;
         let (legs, state, settling) = (entry.legs.clone(), entry.state(), entry.is_settling());
-        Ok(View { plan, legs, state, settling, request })
+        let free = control.free_to_pay(batch).map_err(|refusal| refusal.to_string())?;
+        Ok(View { plan, legs, state, settling, free, request })
     }
 }
 
@@ -181,7 +184,7 @@ impl View {
 
     /// What brings the batch nearer to its end.
     fn onward(&self, dice: &mut Dice) -> Option<Event> {
-        let Next { pay_ins, pay_outs, held_back } = self.plan.next(&self.legs);
+        let Next { pay_ins, pay_outs, held_back } = self.plan.next(&self.legs, self.free);
         let all: Vec<u32> = pay_ins.into_iter().chain(pay_outs).collect();
         if !held_back.is_empty() {
             let held = held_back.into_iter().map(|leg| (leg, LegState::Rejected));
@@ -206,7 +209,7 @@ impl View {
 
     /// Some of the READY legs that may leave.
     fn submission(&self, dice: &mut Dice) -> Option<Event> {
-        let Next { pay_ins, pay_outs, .. } = self.plan.next(&self.legs);
+        let Next { pay_ins, pay_outs, .. } = self.plan.next(&self.legs, self.free);
         let from = match dice.below(3) {
             0 if !pay_ins.is_empty() => pay_ins,
             1 if !pay_outs.is_empty() => pay_outs,
@@ -231,13 +234,17 @@ impl View {
         let name = format!("{batch}-{submission}-{attempt}");
         let digest = Digest(*blake3::hash(name.as_bytes()).as_bytes());
         let bytes = u64::try_from(name.len()).expect("a length fits 64 bits");
-        let event = LegsSubmitted { batch, submission, attempt, legs, digest, bytes, name };
+        let places = legs.iter().flat_map(|run| run.first..run.first + run.count);
+        let known = places.filter(|leg| (*leg as usize) < self.legs.states().len());
+        let paid_out = self.plan.paid_out(&known.collect::<Vec<u32>>());
+        let event =
+            LegsSubmitted { batch, submission, attempt, legs, paid_out, digest, bytes, name };
         Event::LegsSubmitted(event)
     }
 
     /// Some of the pay-outs that nothing covers.
     fn held_back(&self, dice: &mut Dice) -> Option<Event> {
-        let held = some(dice, self.plan.next(&self.legs).held_back);
+        let held = some(dice, self.plan.next(&self.legs, self.free).held_back);
         let held = held.into_iter().map(|leg| (leg, LegState::Rejected));
         self.moves(Mover::Engine, held.collect())
     }
@@ -327,9 +334,16 @@ impl View {
         Some(Event::LegProposed(event))
     }
 
-    /// What the rules mostly refuse. A submission never names legs that could leave.
+    /// What the rules mostly refuse.
     fn nonsense(&self, dice: &mut Dice) -> Option<Event> {
         let count = self.legs.states().len();
+        if dice.percent(30) {
+            // Pay-outs, whether anything covers them or not.
+            let mut legs = self.standing(|state| state == LegState::Ready);
+            let all = &self.plan.content().legs;
+            legs.retain(|leg| all[*leg as usize].payment.from == PartyId::CLEARING);
+            return self.submit(some(dice, legs));
+        }
         if count == 0 || dice.percent(20) {
             let number = u32::try_from(self.legs.submissions().len()).expect("they are few");
             let legs = runs(std::iter::once(0));

@@ -2,9 +2,10 @@
 //! about what may be done with it are above.
 
 use crate::ledger::batch::{BatchHead, By};
+use crate::ledger::fund::Cover;
 use crate::ledger::legs::Legs;
 use crate::ledger::window::Obligation;
-use crate::types::{Lsn, Timestamp, Total};
+use crate::types::{Lsn, Net, Timestamp, Total};
 use std::sync::Arc;
 
 /// Where a batch stands.
@@ -74,7 +75,9 @@ pub struct BatchEntry {
     pub ended_at: Option<Timestamp>,
     /// Who aborted it and why; `None` unless somebody did.
     pub aborted: Option<(String, String)>,
-    /// Its dust is owed in a later window.
+    /// What it brings to the clearing account and takes from it; `None` in a bilateral asset.
+    pub(super) cover: Option<Cover>,
+    /// Its dust is owed in a later window: it has begun.
     pub(super) dust_owed: bool,
     /// Every party's exposure was released.
     pub(super) released: bool,
@@ -106,6 +109,15 @@ impl BatchEntry {
             Vec::new()
         } else {
             self.head.carries.clone()
+        }
+    }
+
+    /// What others may take of what it brought, or, below zero, what it took of theirs. Nothing before it
+    /// has begun: it may still be aborted.
+    pub(super) fn spare(&self) -> Net {
+        match &self.cover {
+            Some(cover) if self.dust_owed => cover.spare(self.legs.have_ended()),
+            Some(_) | None => Net::ZERO,
         }
     }
 

@@ -3,7 +3,7 @@
 use super::super::event::Genesis;
 use super::super::refusal::Refusal;
 use super::{BatchEntry, Control, PartyEntry, SignerEntry, WindowEntry};
-use crate::types::{AssetDef, AssetNumber, BatchId, Lsn, PartyId, SignerKey, WindowNumber};
+use crate::types::{AssetDef, AssetNumber, BatchId, Lsn, Net, PartyId, SignerKey, WindowNumber};
 
 impl Control {
     /// What holds for the whole life of the deployment.
@@ -42,6 +42,13 @@ impl Control {
     #[must_use]
     pub fn directory_version(&self) -> u64 {
         self.directory_version
+    }
+
+    /// What batches have left over on the clearing account of a multilateral asset, less what they took of
+    /// each other's; below zero when pay-ins were returned after they had been paid out.
+    #[must_use]
+    pub fn fund(&self, asset: AssetNumber) -> Net {
+        self.funds.get(&asset).copied().unwrap_or_default()
     }
 
     /// All assets, by number.

@@ -8,11 +8,12 @@ use crate::ledger::event::{
     BatchAborted, BatchApproved, BatchComputed, ExposureReleased, LegProposed, LegsMoved,
     LegsSubmitted,
 };
+use crate::ledger::fund::{self, Cover};
 use crate::ledger::leg::{LegState, Mover};
 use crate::ledger::legs::{Legs, Proposal};
 use crate::ledger::refusal::Refusal;
 use crate::ledger::window::Obligation;
-use crate::types::{AssetNumber, BatchId, Lsn, PartyId, Timestamp, Total, WindowNumber};
+use crate::types::{AssetNumber, BatchId, Lsn, Net, PartyId, Timestamp, Total, WindowNumber};
 use std::sync::Arc;
 
 /// What may be done.
@@ -104,6 +105,28 @@ impl Control {
         Err(Refusal::WindowState { window: number, state, allowed })
     }
 
+    /// What the clearing account may pay out for a batch now: what the batch has left of what it brought,
+    /// and what other batches have left over. In a bilateral asset it pays deposits, all of which are there.
+    ///
+    /// # Errors
+    /// `UnknownBatch`.
+    pub fn free_to_pay(&self, id: BatchId) -> Result<Total, Refusal> {
+        let entry = self.batch(id)?;
+        let Some(cover) = &entry.cover else { return Ok(entry.head.total) };
+        let others = self.fund(entry.head.asset.number).minus(entry.spare()).surplus();
+        Ok(cover.left().plus(others.to_net()).surplus())
+    }
+
+    pub(super) fn check_submission(&self, e: &LegsSubmitted) -> Result<(), Refusal> {
+        self.settling(e.batch)?.check_submission(e)?;
+        let (batch, paid_out, free) = (e.batch, e.paid_out, self.free_to_pay(e.batch)?);
+        // Another attempt is executed in place of the first.
+        if e.attempt > 0 || paid_out <= free {
+            return Ok(());
+        }
+        Err(Refusal::NotCovered { batch, paid_out, free })
+    }
+
     pub(super) fn check_moves(&self, e: &LegsMoved) -> Result<(), Refusal> {
         let legs = self.settling(e.batch)?;
         legs.check_moves(e)?;
@@ -176,6 +199,9 @@ impl Control {
         }
         self.directory_version += u64::from(!head.prefunded.is_empty());
         self.computed.insert(lsn, e.batch);
+        let windows = e.windows.iter().filter_map(|number| self.window(*number).ok());
+        let dust_before = windows.filter_map(|window| window.dust.get(&e.asset).copied());
+        let dust_before = dust_before.fold(Net::ZERO, Net::plus);
         let entry = BatchEntry {
             fate: Fate::Computed,
             computed_lsn: lsn,
@@ -184,6 +210,7 @@ impl Control {
             legs: Legs::ready(head.leg_count),
             ended_at: None,
             aborted: None,
+            cover: Cover::new(&head, dust_before),
             dust_owed: false,
             released: false,
             head,
@@ -197,9 +224,7 @@ impl Control {
         entry.approved = Some((e.operator.clone(), at));
         // Without a leg there is nothing that would leave, and all is ended at once.
         if entry.legs.have_ended() {
-            let (asset, dust) = (entry.head.asset.number, entry.dust());
-            self.owe(asset, dust.into_iter());
-            self.ended(at, e.batch);
+            self.go_on(at, e.batch, |_| Vec::new());
         }
     }
 
@@ -220,25 +245,52 @@ impl Control {
     }
 
     pub(super) fn submitted(&mut self, lsn: Lsn, at: Timestamp, e: &LegsSubmitted) {
-        let entry = self.batch_mut(e.batch);
-        entry.legs.submit(lsn, at, e);
-        let (asset, dust) = (entry.head.asset.number, entry.dust());
-        self.owe(asset, dust.into_iter());
+        self.go_on(at, e.batch, |entry| {
+            entry.legs.submit(lsn, at, e);
+            if let Some(cover) = entry.cover.as_mut().filter(|_| e.attempt == 0) {
+                cover.leaves(e.paid_out);
+            }
+            Vec::new()
+        });
     }
 
     pub(super) fn moved(&mut self, at: Timestamp, e: &LegsMoved) {
-        let entry = self.batch_mut(e.batch);
-        let asset = entry.head.asset.number;
-        for one in &e.moves {
-            entry.legs.apply(at, one);
-        }
+        self.go_on(at, e.batch, |entry| {
+            for one in &e.moves {
+                if let Some(cover) = &mut entry.cover {
+                    cover.moves(entry.legs.state(one.leg), one);
+                }
+                entry.legs.apply(at, one);
+            }
+            let again = e.moves.iter().filter(|one| one.to.is_owed_again());
+            let again =
+                again.map(|m| Obligation { payer: m.payer, payee: m.payee, amount: m.amount });
+            again.collect()
+        });
+    }
+
+    /// A batch goes on: `change` makes it, and gives what is owed again. The first time its dust is owed
+    /// too; when the last leg has ended, the batch has; and what is left over for others follows.
+    fn go_on(
+        &mut self,
+        at: Timestamp,
+        id: BatchId,
+        change: impl FnOnce(&mut BatchEntry) -> Vec<Obligation>,
+    ) {
+        let entry = self.batch_mut(id);
+        let (asset, spare) = (entry.head.asset.number, entry.spare());
+        let again = change(entry);
         let dust = entry.dust();
-        let ended = entry.legs.have_ended() && entry.ended_at.is_none();
-        let again = e.moves.iter().filter(|one| one.to.is_owed_again());
-        let again = again.map(|m| Obligation { payer: m.payer, payee: m.payee, amount: m.amount });
-        self.owe(asset, dust.into_iter().chain(again));
-        if ended {
-            self.ended(at, e.batch);
+        let ends = entry.legs.have_ended() && entry.ended_at.is_none();
+        let more = entry.spare().minus(spare);
+        let fund = self.funds.entry(asset).or_default();
+        *fund = fund.plus(more);
+        let open = self.windows.last_mut().expect("one window is always open");
+        let held = open.dust.entry(asset).or_default();
+        *held = held.plus(fund::dust(&dust));
+        open.carried.extend(dust.into_iter().chain(again).map(|carry| (asset, carry)));
+        if ends {
+            self.ended(at, id);
         }
     }
 
@@ -263,12 +315,6 @@ impl Control {
         for number in &head.windows {
             self.window_mut(*number).settled.insert(head.asset.number);
         }
-    }
-
-    /// Has obligations owed in the open window.
-    fn owe(&mut self, asset: AssetNumber, owed: impl Iterator<Item = Obligation>) {
-        let open = self.windows.last_mut().expect("one window is always open");
-        open.carried.extend(owed.map(|carry| (asset, carry)));
     }
 
     fn batch_mut(&mut self, id: BatchId) -> &mut BatchEntry {

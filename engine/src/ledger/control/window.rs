@@ -5,7 +5,7 @@ use crate::ledger::event::WindowSealed;
 use crate::ledger::refusal::Refusal;
 use crate::ledger::seal::Head;
 use crate::ledger::window::Obligation;
-use crate::types::{AssetNumber, BatchId, Lsn, Timestamp, WindowNumber};
+use crate::types::{AssetNumber, BatchId, Lsn, Net, Timestamp, WindowNumber};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -51,6 +51,8 @@ pub struct WindowEntry {
     pub sealed: Option<Arc<WindowSealed>>,
     /// What earlier batches left for it, until it is sealed.
     pub carried: Vec<(AssetNumber, Obligation)>,
+    /// The part of it that is dust: what parties owe the clearing account, net. Kept once it is sealed.
+    pub dust: BTreeMap<AssetNumber, Net>,
     /// The live batch per asset.
     pub live: BTreeMap<AssetNumber, BatchId>,
     /// The assets whose batch has ended.
@@ -62,8 +64,8 @@ pub struct WindowEntry {
 impl WindowEntry {
     pub(super) fn open(number: WindowNumber, first_lsn: Lsn) -> Self {
         let (cut, sealed) = (None, None);
-        let (carried, live, settled, dispute) = Default::default();
-        Self { number, first_lsn, cut, sealed, carried, live, settled, dispute }
+        let (carried, dust, live, settled, dispute) = Default::default();
+        Self { number, first_lsn, cut, sealed, carried, dust, live, settled, dispute }
     }
 
     /// What a sealed window is loaded by.

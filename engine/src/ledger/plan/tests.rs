@@ -2,12 +2,13 @@
 //! the clearing account never pays out what it does not hold.
 
 use super::*;
+use crate::ledger::Cover;
 use crate::ledger::event::{ExposureReleased, LegRun, LegsMoved, LegsSubmitted};
 use crate::ledger::leg::{Heard, LegMove, LegWord, Mover};
 use crate::ledger::legs::runs;
 use crate::ledger::seal::{Head, Owed, close};
 use crate::ledger::{Account, EvidenceDigest, Obligation, Policy, Rail};
-use crate::types::{AssetDef, AssetNumber, Digest, Lsn, Timestamp, WindowNumber};
+use crate::types::{AssetDef, AssetNumber, Digest, Lsn, Net, Timestamp, WindowNumber};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 
@@ -74,23 +75,34 @@ fn positions(windows: &[Arc<SealedWindow>]) -> BTreeMap<PartyId, i128> {
 struct Run {
     plan: BatchPlan,
     legs: Legs,
+    cover: Option<Cover>,
     submissions: u32,
     released: BTreeMap<PartyId, (u128, u128)>,
 }
 
 impl Run {
+    fn new(plan: BatchPlan) -> Self {
+        let head = &plan.content.head;
+        let (legs, cover) = (Legs::ready(head.leg_count), Cover::new(head, Net::ZERO));
+        Self { plan, legs, cover, submissions: 0, released: BTreeMap::new() }
+    }
+
     fn submit(&mut self, legs: &[u32]) {
         let event = LegsSubmitted {
             batch: self.plan.content.head.id,
             submission: self.submissions,
             attempt: 0,
             legs: runs(legs.iter().copied()),
+            paid_out: self.plan.paid_out(legs),
             digest: Digest::ZERO,
             bytes: 1,
             name: String::new(),
         };
         self.legs.check_submission(&event).unwrap();
         self.legs.submit(Lsn(1), Timestamp(1), &event);
+        if let Some(cover) = &mut self.cover {
+            cover.leaves(event.paid_out);
+        }
         self.submissions += 1;
     }
 
@@ -112,13 +124,17 @@ impl Run {
         };
         self.legs.check_moves(&event).unwrap();
         for one in &event.moves {
+            if let Some(cover) = &mut self.cover {
+                cover.moves(self.legs.state(one.leg), one);
+            }
             self.legs.apply(Timestamp(2), one);
         }
     }
 
     /// Everything that the plan says is to be done now.
     fn step(&mut self) {
-        let Next { pay_ins, pay_outs, held_back } = self.plan.next(&self.legs);
+        let free = self.cover.map_or(Total::ZERO, |cover| cover.left().surplus());
+        let Next { pay_ins, pay_outs, held_back } = self.plan.next(&self.legs, free);
         if !held_back.is_empty() {
             let held = held_back.into_iter().map(|leg| (leg, LegState::Rejected));
             self.moves(Mover::Engine, held.collect());
@@ -185,9 +201,8 @@ proptest! {
         let deposits: BTreeMap<PartyId, Total> =
             deposits.into_iter().map(|(n, sum)| (party(n), Total(u128::from(sum)))).collect();
         let Some(plan) = plan(&windows, model, &deposits) else { return Ok(()) };
-        let legs = Legs::ready(plan.content.head.leg_count);
         let count = plan.content.legs.len();
-        let mut run = Run { plan, legs, submissions: 0, released: BTreeMap::new() };
+        let mut run = Run::new(plan);
         run.step();
         for (at, word) in words.into_iter().filter(|_| count > 0) {
             let leg = place(usize::from(at) % count);
@@ -260,8 +275,7 @@ fn a_failed_pay_in_holds_back_the_largest_pay_outs_and_no_more() {
     // 1 owes 100 to 3 and 40 to 4; 2 owes 60 to 4 and 30 to 5.
     let windows = [window(&[(1, 3, 100), (1, 4, 40), (2, 4, 60), (2, 5, 30)])];
     let plan = plan(&windows, SettlementModel::Multilateral, &BTreeMap::new()).unwrap();
-    let (legs, released) = (Legs::ready(plan.content.head.leg_count), BTreeMap::new());
-    let mut run = Run { plan, legs, submissions: 0, released };
+    let mut run = Run::new(plan);
     run.step();
     let of = |run: &Run, n: u8, pay_in: bool| {
         let legs = run.plan.content.legs.iter();

@@ -160,12 +160,14 @@ impl Run {
         let mut hasher = FileHasher::default();
         bytes().for_each(|bytes| hasher.update(bytes));
         let length = bytes().map(<[u8]>::len).sum::<usize>();
+        let legs: Vec<u32> = calls.iter().map(|(leg, _)| *leg).collect();
         faults::point(|| "submit-staged");
         self.record(Event::LegsSubmitted(LegsSubmitted {
             batch,
             submission: number,
             attempt: 0,
-            legs: runs(calls.iter().map(|(leg, _)| *leg)),
+            paid_out: plan.paid_out(&legs),
+            legs: runs(legs.into_iter()),
             digest: hasher.finish(),
             bytes: u64::try_from(length).expect("a length fits 64 bits"),
             name: format!("{} calls", calls.len()),

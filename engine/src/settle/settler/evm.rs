@@ -206,11 +206,13 @@ impl Run {
         hasher.update(tx.raw());
         let keys = watched.part.content().legs.iter().map(|leg| leg.key.as_str());
         let places = keys.map(|key| plan.leg(key).expect("a part's legs are the batch's"));
+        let places: Vec<u32> = places.collect();
         self.record(Event::LegsSubmitted(LegsSubmitted {
             batch,
             submission: number,
             attempt,
-            legs: runs(places),
+            paid_out: plan.paid_out(&places),
+            legs: runs(places.into_iter()),
             digest: hasher.finish(),
             bytes: u64::try_from(tx.raw().len()).expect("a length fits 64 bits"),
             name: format!("nonce {} {}", tx.terms().nonce, tx.hash()),

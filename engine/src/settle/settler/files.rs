@@ -33,6 +33,7 @@ impl Run {
             submission: number,
             attempt: 0,
             legs: runs(legs.iter().copied()),
+            paid_out: plan.paid_out(legs),
             digest: staged.digest,
             bytes: staged.bytes,
             name: name.clone(),

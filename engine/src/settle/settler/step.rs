@@ -10,14 +10,15 @@ use crate::limits::{MOVES_MAX, RELEASES_MAX};
 use crate::rails;
 use crate::types::{BatchId, Digest, Lsn};
 
-const HELD_BACK: &str = "held back: the pay-ins that failed would have covered it";
+const HELD_BACK: &str = "held back: what would cover it has not come in";
 
 impl Run {
     /// Everything that can be done for a batch now.
     pub(super) fn step(&mut self, batch: BatchId) -> Result<(), Stuck> {
         let plan = self.plan(batch)?;
         let (legs, rail) = self.legs(batch)?;
-        let Next { pay_ins, pay_outs, held_back } = plan.next(&legs);
+        let free = self.intake.control().free_to_pay(batch).map_err(refused)?;
+        let Next { pay_ins, pay_outs, held_back } = plan.next(&legs, free);
         for some in held_back.chunks(MOVES_MAX) {
             let moves = some.iter().map(|&leg| to(&plan, leg, LegState::Rejected, "", HELD_BACK));
             self.move_legs(&plan, Mover::Engine, Digest::ZERO, moves.collect())?;

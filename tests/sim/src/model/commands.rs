@@ -53,6 +53,7 @@ pub fn word(refusal: &Refusal) -> &'static str {
         Refusal::WindowState { .. } => "WindowState",
         Refusal::SameOperator(_) => "SameOperator",
         Refusal::Submission { .. } => "Submission",
+        Refusal::NotCovered { .. } => "NotCovered",
         Refusal::NoSuchLeg { .. } => "NoSuchLeg",
         Refusal::LegState { .. } => "LegState",
         Refusal::ReleasedBefore { .. } => "ReleasedBefore",

@@ -8,7 +8,7 @@ use tallystick::ledger::event::{
     ExposureReleased, LegProposed, LegRun, LegsMoved, LegsSubmitted, Release,
 };
 use tallystick::ledger::{LegState, Mover};
-use tallystick::types::{BatchId, PartyId};
+use tallystick::types::{BatchId, PartyId, SettlementModel};
 
 /// What may be done, or the word of the refusal.
 type Allowed = Result<(), &'static str>;
@@ -107,6 +107,13 @@ impl Batch {
         Ok((settled, self.prefunded.get(&party).copied().unwrap_or(0)))
     }
 
+    /// What the clearing account pays of a submission that may be made.
+    #[must_use]
+    pub fn paid_out(&self, e: &LegsSubmitted) -> u128 {
+        let legs = of_runs(&e.legs).into_iter().map(|leg| self.payments[place(leg)]);
+        legs.filter(|(from, ..)| *from == PartyId::CLEARING).map(|(_, _, amount, _)| amount).sum()
+    }
+
     fn submittable(&self, e: &LegsSubmitted) -> Allowed {
         let (number, attempt) = (place(e.submission), place(e.attempt));
         let fits = match self.progress.submissions.get(number) {
@@ -170,7 +177,12 @@ impl State {
     }
 
     pub(super) fn may_submit(&self, e: &LegsSubmitted) -> Allowed {
-        self.approved(e.batch)?.submittable(e)
+        let batch = self.approved(e.batch)?;
+        batch.submittable(e)?;
+        match self.free_to_pay(e.batch) {
+            Some(free) if e.attempt == 0 && batch.paid_out(e) > free => Err("NotCovered"),
+            Some(_) | None => Ok(()),
+        }
     }
 
     pub(super) fn may_move(&self, e: &LegsMoved) -> Allowed {
@@ -265,11 +277,16 @@ impl State {
         if std::mem::replace(&mut batch.progress.dust_owed, true) {
             return;
         }
-        let asset = batch.asset;
+        let (asset, net) = (batch.asset, batch.dust_left());
         let dust = batch.carries.iter();
         let dust: Vec<_> =
             dust.map(|(&(payer, payee), &amount)| ((asset, payer, payee), amount)).collect();
-        self.windows.last_mut().expect("one window is open").carried.extend(dust);
+        let bilateral = self.assets[&asset].model == SettlementModel::Bilateral;
+        let open = self.windows.last_mut().expect("one window is open");
+        open.carried.extend(dust);
+        if !bilateral {
+            *open.dust.entry(asset).or_default() += net;
+        }
     }
 
     /// Where a batch stands whose legs do not all wait any more.

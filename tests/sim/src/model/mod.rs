@@ -7,9 +7,10 @@
 mod batch;
 mod commands;
 mod credit;
+mod fund;
 mod legs;
 
-pub use batch::{Batch, Payment};
+pub use batch::{Batch, Money, Payment};
 pub use commands::{Decided, word};
 pub use credit::Verdict;
 pub use legs::Progress;
@@ -85,6 +86,8 @@ pub struct Window {
     pub owed: BTreeMap<Pair, u128>,
     /// What batches left for it.
     pub carried: Vec<(Pair, u128)>,
+    /// The dust among it, by asset: what parties owe the clearing account, net.
+    pub dust: BTreeMap<u32, Money>,
     /// Whether its seal is journaled.
     pub sealed: bool,
     /// The live batch in each asset.
