@@ -1,5 +1,6 @@
 //! Batches: computed again from the audit's own nets, and summed up once more.
 
+use super::clearing::Passed;
 use super::difference::Difference;
 use super::settlement::Legs;
 use super::sums::added;
@@ -24,6 +25,8 @@ pub(super) enum State {
 
 /// A batch, as the events say.
 pub(super) struct Seen {
+    /// What passes through the clearing account; `None` for a bilateral asset, or if it is not known.
+    pub passed: Option<Passed>,
     pub state: State,
     pub windows: Vec<WindowNumber>,
     pub asset: AssetNumber,

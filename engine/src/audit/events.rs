@@ -2,6 +2,8 @@
 //! and carry the signatures that it must carry. Where a seal comes by whose evidence is there, the
 //! window is audited; where a batch comes by, it is computed again.
 
+mod settling;
+
 use super::Settings;
 use super::batches::{self, Sealed, Seen, State};
 use super::difference::{AuditError, Difference};
@@ -13,10 +15,7 @@ use super::source::Source;
 use super::totals::Totals;
 use super::windows::{self, Cut};
 use crate::journal::{Chain, Entry, Record};
-use crate::ledger::event::{
-    BatchApproved, BatchComputed, EngineKeySet, ExposureReleased, Genesis, LegsMoved,
-    LegsSubmitted, WindowCut, WindowSealed,
-};
+use crate::ledger::event::{BatchComputed, EngineKeySet, Genesis, WindowCut, WindowSealed};
 use crate::ledger::{By, EngineKeys, Event, Obligation};
 use crate::types::{
     AssetNumber, BatchId, ChannelHasher, Lsn, NetworkId, PartyId, SignerKey, Statement, Timestamp,
@@ -49,6 +48,10 @@ pub(super) struct Audit<'a> {
     disputed: BTreeSet<WindowNumber>,
     /// What live and ended batches pay of deposits; `None` once one could not be computed again.
     pledged: Option<HashMap<(PartyId, AssetNumber), u128>>,
+    /// The dust that parties owe the clearing account in a window, net.
+    dust: BTreeMap<(WindowNumber, AssetNumber), i128>,
+    /// Assets of batches that could not be computed again: what passed through the clearing account is not known.
+    clearing_unknown: BTreeSet<AssetNumber>,
     batches: HashMap<BatchId, Seen>,
     live: BTreeMap<(WindowNumber, AssetNumber), BatchId>,
     batches_unknown: u64,
@@ -80,6 +83,8 @@ impl<'a> Audit<'a> {
             sealed: BTreeMap::new(),
             disputed: BTreeSet::new(),
             pledged: Some(HashMap::new()),
+            dust: BTreeMap::new(),
+            clearing_unknown: BTreeSet::new(),
             batches: HashMap::new(),
             live: BTreeMap::new(),
             batches_unknown: 0,
@@ -328,6 +333,7 @@ impl<'a> Audit<'a> {
             }
         }
         let seen = Seen {
+            passed: self.passed(e, content.as_ref()).map_err(of_batch)?,
             state: State::Computed,
             windows: e.windows.clone(),
             asset: e.asset,
@@ -351,101 +357,6 @@ impl<'a> Audit<'a> {
         for (party, amount) in paid {
             let held = pledged.entry((*party, asset)).or_default();
             *held = change(*held, amount.0).unwrap_or(u128::MAX);
-        }
-    }
-
-    fn approved(&mut self, e: &BatchApproved) -> Done {
-        let id = e.batch;
-        let Some(batch) = self.batches.get_mut(&id).filter(|b| b.state == State::Computed) else {
-            return Err(Difference::new("the approved batch", "a computed one", id).into());
-        };
-        if batch.by.four_eyes && batch.by.operator == e.operator {
-            return Err(Difference::new("who approves", "another operator", &e.operator).into());
-        }
-        batch.state = State::Approved;
-        // Without a leg all is ended at once; else the dust is owed when the first of them moves.
-        if batch.legs.are_none() == Some(true) {
-            self.dust(id);
-        }
-        Ok(())
-    }
-
-    fn aborted(&mut self, id: BatchId) -> Done {
-        let Some(batch) = self.batches.get_mut(&id).filter(|b| settlement::may_abort(b)) else {
-            let expected = "one of which nothing has left";
-            return Err(Difference::new("the aborted batch", expected, id).into());
-        };
-        batch.state = State::Aborted;
-        let (asset, prefunded) = (batch.asset, batch.prefunded.clone());
-        for window in &batch.windows {
-            self.live.remove(&(*window, asset));
-        }
-        self.pledge(asset, &prefunded, |held, paid| held.checked_sub(paid));
-        Ok(())
-    }
-
-    fn disputed(&mut self, window: WindowNumber, now: bool) -> Done {
-        let changed =
-            if now { self.disputed.insert(window) } else { self.disputed.remove(&window) };
-        if changed && window < self.open.0 {
-            return Ok(());
-        }
-        let expected = if now { "a closed one that is not" } else { "a disputed one" };
-        Err(Difference::new("the window of a dispute", expected, window).into())
-    }
-
-    fn settling(&mut self, id: BatchId) -> Result<&mut Seen, Difference> {
-        let batch = self.batches.get_mut(&id).filter(|b| b.state == State::Approved);
-        batch.ok_or_else(|| Difference::new("the batch whose legs move", "an approved one", id))
-    }
-
-    fn submitted(&mut self, e: &LegsSubmitted) -> Done {
-        self.settling(e.batch)?.legs.submit(e).map_err(|difference| difference.batch(e.batch))?;
-        self.dust(e.batch);
-        Ok(())
-    }
-
-    fn moved(&mut self, e: &LegsMoved) -> Done {
-        let batch = self.settling(e.batch)?;
-        if batch.asset != e.asset {
-            let difference = Difference::new("the asset of legs", batch.asset, e.asset);
-            return Err(difference.batch(e.batch).into());
-        }
-        let again = batch.legs.moved(e).map_err(|difference| difference.batch(e.batch))?;
-        self.dust(e.batch);
-        self.carry(e.asset, Some(again));
-        Ok(())
-    }
-
-    fn proposed(&mut self, batch: BatchId) -> Done {
-        self.settling(batch)?;
-        Ok(())
-    }
-
-    fn released(&mut self, e: &ExposureReleased) -> Done {
-        let Seen { legs, owed, carries, prefunded, .. } = self.settling(e.batch)?;
-        let content = carries.as_deref().map(|carries| (carries, prefunded.as_slice()));
-        legs.released(e, owed.as_deref(), content).map_err(|d| d.batch(e.batch))?;
-        Ok(())
-    }
-
-    /// The dust of a batch is owed in the open window, once.
-    fn dust(&mut self, id: BatchId) {
-        let batch = self.batches.get_mut(&id).expect("the batch was just found");
-        if batch.legs.dust() {
-            let (asset, carries) = (batch.asset, batch.carries.clone());
-            self.carry(asset, carries);
-        }
-    }
-
-    /// Posts what a batch leaves into the open window.
-    fn carry(&mut self, asset: AssetNumber, carries: Option<Vec<Obligation>>) {
-        match (&mut self.carried, carries) {
-            (Some(open), Some(carries)) => {
-                open.extend(carries.into_iter().map(|carry| (asset, carry)));
-            }
-            (_, None) => self.carried = None,
-            (None, Some(_)) => {}
         }
     }
 

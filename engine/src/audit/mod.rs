@@ -7,6 +7,7 @@
 //! Never writes anything.
 
 mod batches;
+mod clearing;
 mod difference;
 mod directory;
 mod events;

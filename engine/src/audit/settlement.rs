@@ -30,7 +30,8 @@ impl Legs {
         Self { payments, states, submissions, released, rejected, dust_owed }
     }
 
-    fn state(&self, leg: u32) -> LegState {
+    /// Where a leg stands.
+    pub fn state(&self, leg: u32) -> LegState {
         self.states.get(&leg).copied().unwrap_or(LegState::Ready)
     }
 

@@ -1,0 +1,144 @@
+//! The events of settlement: approvals, aborts, disputes, where legs go, and what that leaves owed.
+
+use super::{Audit, Done, Seen, State};
+use crate::audit::clearing::{self, Passed};
+use crate::audit::difference::Difference;
+use crate::audit::settlement;
+use crate::ledger::event::{
+    BatchApproved, BatchComputed, ExposureReleased, LegsMoved, LegsSubmitted,
+};
+use crate::ledger::{BatchContent, LegState, Obligation};
+use crate::types::{AssetNumber, BatchId, WindowNumber};
+
+impl Audit<'_> {
+    /// What a batch brings to the clearing account and takes from it, before it begins.
+    pub(super) fn passed(
+        &mut self,
+        e: &BatchComputed,
+        content: Option<&BatchContent>,
+    ) -> Result<Option<Passed>, Difference> {
+        let Some(content) = content else {
+            self.clearing_unknown.insert(e.asset);
+            return Ok(None);
+        };
+        let windows = e.windows.iter().filter_map(|window| self.dust.get(&(*window, e.asset)));
+        let before = windows.copied().fold(0, i128::saturating_add);
+        Passed::new(content, before)
+    }
+
+    pub(super) fn approved(&mut self, e: &BatchApproved) -> Done {
+        let id = e.batch;
+        let Some(batch) = self.batches.get_mut(&id).filter(|b| b.state == State::Computed) else {
+            return Err(Difference::new("the approved batch", "a computed one", id).into());
+        };
+        if batch.by.four_eyes && batch.by.operator == e.operator {
+            return Err(Difference::new("who approves", "another operator", &e.operator).into());
+        }
+        batch.state = State::Approved;
+        // Without a leg all is ended at once; else the dust is owed when the first of them moves.
+        if batch.legs.are_none() == Some(true) {
+            self.dust(id);
+        }
+        Ok(())
+    }
+
+    pub(super) fn aborted(&mut self, id: BatchId) -> Done {
+        let Some(batch) = self.batches.get_mut(&id).filter(|b| settlement::may_abort(b)) else {
+            let expected = "one of which nothing has left";
+            return Err(Difference::new("the aborted batch", expected, id).into());
+        };
+        batch.state = State::Aborted;
+        let (asset, prefunded) = (batch.asset, batch.prefunded.clone());
+        for window in &batch.windows {
+            self.live.remove(&(*window, asset));
+        }
+        self.pledge(asset, &prefunded, |held, paid| held.checked_sub(paid));
+        Ok(())
+    }
+
+    pub(super) fn disputed(&mut self, window: WindowNumber, now: bool) -> Done {
+        let changed =
+            if now { self.disputed.insert(window) } else { self.disputed.remove(&window) };
+        if changed && window < self.open.0 {
+            return Ok(());
+        }
+        let expected = if now { "a closed one that is not" } else { "a disputed one" };
+        Err(Difference::new("the window of a dispute", expected, window).into())
+    }
+
+    fn settling(&mut self, id: BatchId) -> Result<&mut Seen, Difference> {
+        let batch = self.batches.get_mut(&id).filter(|b| b.state == State::Approved);
+        batch.ok_or_else(|| Difference::new("the batch whose legs move", "an approved one", id))
+    }
+
+    pub(super) fn submitted(&mut self, e: &LegsSubmitted) -> Done {
+        let batch = self.settling(e.batch)?;
+        let asset = batch.asset;
+        let submitted = batch.legs.submit(e).and_then(|()| match &mut batch.passed {
+            Some(passed) if e.attempt == 0 => passed.submitted(e),
+            Some(_) | None => Ok(()),
+        });
+        submitted.map_err(|difference| difference.batch(e.batch))?;
+        self.dust(e.batch);
+        if self.clearing_unknown.contains(&asset) {
+            return Ok(());
+        }
+        let of_asset = self.batches.values().filter(|batch| batch.asset == asset);
+        let covered = clearing::covered(of_asset.filter_map(|batch| batch.passed.as_ref()));
+        Ok(covered.map_err(|difference| difference.batch(e.batch))?)
+    }
+
+    pub(super) fn moved(&mut self, e: &LegsMoved) -> Done {
+        let batch = self.settling(e.batch)?;
+        if batch.asset != e.asset {
+            let difference = Difference::new("the asset of legs", batch.asset, e.asset);
+            return Err(difference.batch(e.batch).into());
+        }
+        let before: Vec<LegState> = e.moves.iter().map(|one| batch.legs.state(one.leg)).collect();
+        let again = batch.legs.moved(e).and_then(|again| match &mut batch.passed {
+            Some(passed) => passed.moved(e, &before).map(|()| again),
+            None => Ok(again),
+        });
+        let again = again.map_err(|difference| difference.batch(e.batch))?;
+        self.dust(e.batch);
+        self.carry(e.asset, Some(again));
+        Ok(())
+    }
+
+    pub(super) fn proposed(&mut self, batch: BatchId) -> Done {
+        self.settling(batch)?;
+        Ok(())
+    }
+
+    pub(super) fn released(&mut self, e: &ExposureReleased) -> Done {
+        let Seen { legs, owed, carries, prefunded, .. } = self.settling(e.batch)?;
+        let content = carries.as_deref().map(|carries| (carries, prefunded.as_slice()));
+        legs.released(e, owed.as_deref(), content).map_err(|d| d.batch(e.batch))?;
+        Ok(())
+    }
+
+    /// The dust of a batch is owed in the open window, once.
+    fn dust(&mut self, id: BatchId) {
+        let batch = self.batches.get_mut(&id).expect("the batch was just found");
+        if batch.legs.dust() {
+            let (asset, carries) = (batch.asset, batch.carries.clone());
+            if let Some(passed) = &mut batch.passed {
+                passed.begin();
+                let dust = self.dust.entry((self.open.0, asset)).or_default();
+                *dust = dust.saturating_add(passed.dust);
+            }
+            self.carry(asset, carries);
+        }
+    }
+
+    /// Posts what a batch leaves into the open window.
+    fn carry(&mut self, asset: AssetNumber, carries: Option<Vec<Obligation>>) {
+        match (&mut self.carried, carries) {
+            (Some(open), Some(carries)) => {
+                open.extend(carries.into_iter().map(|carry| (asset, carry)));
+            }
+            (_, None) => self.carried = None,
+            (None, Some(_)) => {}
+        }
+    }
+}

@@ -1,0 +1,285 @@
+//! The deployment: two windows, two assets, a batch whose dust is carried, and what a test changes of it.
+
+use crate::journal::Chain;
+use crate::ledger::event::{
+    AssetCreated, BatchApproved, BatchComputed, EngineKeySet, LegRun, LegsSubmitted, PartyUpserted,
+    RailAccount, SignerAdded, SignerRevoked, WindowCut, WindowSealed,
+};
+use crate::ledger::seal::Cut;
+use crate::ledger::{
+    Account, BatchContent, By, Event, Evidence, Genesis, Obligation, Policy, Rail, Request, Sealed,
+    SealedPart, seal,
+};
+use crate::proof::ExportWriter;
+use crate::sign::EngineKey;
+use crate::types::{
+    Amount, AssetDef, AssetNumber, ChannelHasher, Digest, Lsn, NetworkId, PartyId, SettlementModel,
+    SignerKey, Timestamp, Total, Voucher, WindowNumber, batch_statement, key_statement, message,
+    window_statement,
+};
+use ed25519_dalek::{Signer as _, SigningKey};
+use std::sync::Arc;
+
+pub(super) const NETWORK: NetworkId = NetworkId([9; 32]);
+pub(super) const EUR: AssetNumber = AssetNumber(978);
+pub(super) const USD: AssetNumber = AssetNumber(840);
+pub(super) const SECOND: i64 = 1_000_000;
+pub(super) const EXPIRES: i64 = 4_000_000;
+
+/// What a test changes of a deployment before it is exported.
+#[derive(Default)]
+pub(super) struct Change {
+    pub(super) event: Option<fn(&mut Event)>,
+    pub(super) evidence: Option<fn(&mut Evidence)>,
+    /// Changed evidence is sealed with; else the seal knows the right one.
+    pub(super) sealed: bool,
+    pub(super) row: Option<fn(&mut Obligation)>,
+    pub(super) windows: Option<&'static [u64]>,
+}
+
+pub(super) struct Made {
+    pub(super) chain: Chain,
+    pub(super) clock: i64,
+    pub(super) engine_key: EngineKey,
+    pub(super) records: Vec<Vec<u8>>,
+    pub(super) windows: Vec<(WindowSealed, Sealed)>,
+    pub(super) change: Change,
+}
+
+pub(super) fn party(name: u8) -> PartyId {
+    PartyId([name; 32])
+}
+
+pub(super) fn agent(name: u8) -> SigningKey {
+    SigningKey::from_bytes(&[name; 32])
+}
+
+pub(super) fn request(id: &str) -> Request {
+    Request { id: id.into(), content: Digest([1; 32]) }
+}
+
+pub(super) fn voucher(
+    payer: u8,
+    payee: u8,
+    asset: AssetNumber,
+    lane: u64,
+    before: u64,
+    total: u64,
+) -> Evidence {
+    let key = agent(payer);
+    let signer = SignerKey(key.verifying_key().to_bytes());
+    let (payee, cumulative) = (party(payee), Amount(total));
+    let hasher = ChannelHasher::new(NETWORK);
+    let channel = hasher.channel_of(signer, payee, asset, lane, EXPIRES);
+    let signature = key.sign(&message(channel, cumulative, EXPIRES)).to_bytes();
+    let voucher =
+        Voucher { signer, payee, asset, lane, expires_at: EXPIRES, cumulative, signature };
+    let (payer, before) = (party(payer), Amount(before));
+    Evidence { payer, before, lsn: Lsn(0), voucher: voucher.pack() }
+}
+
+impl Made {
+    pub(super) fn new(change: Change) -> Self {
+        let mut made = Self {
+            chain: Chain::start(),
+            clock: SECOND,
+            engine_key: EngineKey::of_secret([3; 32]),
+            records: Vec::new(),
+            windows: Vec::new(),
+            change,
+        };
+        let genesis = Genesis { network: NETWORK, lifetime_seconds_max: 10_000_000 };
+        let record = made.chain.frame_genesis(1, Timestamp(made.clock), &genesis);
+        made.records.push(record.bytes);
+        made.register();
+        made
+    }
+
+    fn event(&mut self, mut event: Event) -> Lsn {
+        if let Some(change) = self.change.event {
+            change(&mut event);
+        }
+        self.clock += SECOND;
+        let record = self.chain.frame_event(1, Timestamp(self.clock), &event);
+        self.records.push(record.bytes);
+        record.lsn
+    }
+
+    fn register(&mut self) {
+        let key = self.engine_key.public();
+        self.event(Event::EngineKeySet(EngineKeySet { request: None, key, proof: [0; 64] }));
+        for (asset, model) in
+            [(EUR, SettlementModel::Bilateral), (USD, SettlementModel::Multilateral)]
+        {
+            let code = if asset == EUR { "EUR" } else { "USD" }.into();
+            let asset = AssetDef { number: asset, code, scale: 6, model };
+            let request = request(&format!("asset {}", asset.number));
+            self.event(Event::AssetCreated(AssetCreated { request, asset }));
+        }
+        for name in 1..=3u8 {
+            let fields = vec![("iban".to_owned(), "DE02120300000000202051".to_owned())];
+            self.event(Event::PartyUpserted(PartyUpserted {
+                request: request(&format!("party {name}")),
+                party: party(name),
+                name: format!("Party {name}"),
+                suspended: false,
+                accounts: vec![RailAccount { rail: "iso20022".into(), fields }],
+            }));
+            self.event(Event::SignerAdded(SignerAdded {
+                request: request(&format!("signer {name}")),
+                signer: SignerKey(agent(name).verifying_key().to_bytes()),
+                party: party(name),
+                caps: Vec::new(),
+            }));
+        }
+    }
+
+    /// Credits, cuts and seals a window.
+    fn window(&mut self, mut evidence: Vec<Evidence>, carried: Vec<(AssetNumber, Obligation)>) {
+        let number = WindowNumber(u64::try_from(self.windows.len()).unwrap() + 1);
+        let first_lsn = match self.windows.last() {
+            None => Lsn(2),
+            Some((_, sealed)) => sealed.window.cut_lsn.next(),
+        };
+        let vouchers: Vec<&[u8]> = evidence.iter().map(|piece| &piece.voucher[..]).collect();
+        self.clock += SECOND;
+        let lsn = self.chain.frame_vouchers(1, Timestamp(self.clock), &vouchers).lsn;
+        evidence.iter_mut().for_each(|piece| piece.lsn = lsn);
+        if let Some(change) = self.change.evidence.filter(|_| self.change.sealed) {
+            change(&mut evidence[0]);
+        }
+        let request = request(&format!("cut {number}"));
+        let cut_lsn = self.event(Event::WindowCut(WindowCut { request, window: number }));
+        let cut_at = Timestamp(self.clock);
+        let credited = u64::try_from(evidence.len()).unwrap();
+        let part = SealedPart::new(number, credited, evidence);
+        let sealed = seal(Cut { number, first_lsn, cut_lsn, cut_at, carried }, vec![part]);
+        let root = sealed.window.root;
+        let statement = window_statement(NETWORK, number, root, cut_lsn, cut_at, credited);
+        let signed = self.engine_key.sign(&statement);
+        let event = WindowSealed {
+            window: number,
+            root,
+            credited,
+            assets: sealed.window.seals().copied().collect(),
+            key: signed.key,
+            signature: signed.signature,
+        };
+        self.event(Event::WindowSealed(event.clone()));
+        self.windows.push((event, sealed));
+    }
+
+    /// Batches window 1 in an asset; gives what is carried.
+    fn batch(&mut self, number: AssetNumber) -> Vec<(AssetNumber, Obligation)> {
+        let model =
+            if number == EUR { SettlementModel::Bilateral } else { SettlementModel::Multilateral };
+        let code = if number == EUR { "EUR" } else { "USD" }.into();
+        let asset = AssetDef { number, code, scale: 6, model };
+        let cent = Total(10_000);
+        let policy = Policy {
+            rail: Rail::Iso20022,
+            unit: cent,
+            least: cent,
+            most: Total(1 << 60),
+            clearing: Vec::new(),
+        };
+        let fields = vec![("iban".to_owned(), "DE02120300000000202051".to_owned())];
+        let account = |party: PartyId| Account {
+            name: format!("Party {}", party.0[0]),
+            fields: fields.clone(),
+        };
+        let windows = [Arc::new(self.windows[0].1.window.clone())];
+        let content =
+            BatchContent::compute(&windows, &asset, &policy, |p| Some(account(p)), |_| Total::ZERO)
+                .unwrap();
+        let signed = self.engine_key.sign(&batch_statement(NETWORK, content.head.id));
+        let request_id = request(&format!("batch {number}"));
+        let event: BatchComputed =
+            content.head.event(request_id, By::default(), signed.key, signed.signature);
+        let batch = content.head.id;
+        self.event(Event::BatchComputed(event));
+        let request = request(&format!("approve {number}"));
+        let operator = String::new();
+        self.event(Event::BatchApproved(BatchApproved { request, operator, batch }));
+        if !content.legs.is_empty() {
+            // What is paid out waits for the pay-ins.
+            let (all, pay_ins) = (content.head.leg_count, content.head.pay_in_count);
+            let count = u32::try_from(if number == EUR { all } else { pay_ins }).unwrap();
+            self.event(Event::LegsSubmitted(LegsSubmitted {
+                batch,
+                submission: 0,
+                attempt: 0,
+                legs: vec![LegRun { first: 0, count }],
+                paid_out: Total::ZERO,
+                digest: Digest::ZERO,
+                bytes: 1,
+                name: format!("a file of {number}"),
+            }));
+        }
+        content.head.carries.iter().map(|carry| (number, *carry)).collect()
+    }
+
+    pub(super) fn deployment(change: Change) -> Self {
+        let mut made = Self::new(change);
+        made.window(
+            vec![
+                voucher(1, 2, EUR, 0, 0, 1_234_567),
+                voucher(1, 2, EUR, 1, 0, 5),
+                voucher(2, 1, EUR, 0, 0, 34_567),
+                voucher(3, 1, USD, 0, 0, 777_777),
+                voucher(3, 2, USD, 0, 0, 1),
+            ],
+            Vec::new(),
+        );
+        let mut carried = made.batch(EUR);
+        carried.extend(made.batch(USD));
+        assert!(carried.len() >= 2, "this test's amounts leave dust");
+        let next = EngineKey::of_secret([4; 32]);
+        let key = next.public();
+        let proof = made.engine_key.sign(&key_statement(NETWORK, key)).signature;
+        let request = Some(request("rotate"));
+        made.event(Event::EngineKeySet(EngineKeySet { request, key, proof }));
+        made.engine_key = next;
+        made.window(vec![voucher(1, 2, EUR, 0, 1_234_567, 1_234_570)], carried);
+        let signer = SignerKey(agent(3).verifying_key().to_bytes());
+        made.event(Event::SignerRevoked(SignerRevoked {
+            request: self::request("revoke"),
+            signer,
+        }));
+        made
+    }
+
+    pub(super) fn export(&self) -> Vec<u8> {
+        let all = [1, 2];
+        let chosen = self.change.windows.unwrap_or(&all);
+        let numbers: Vec<WindowNumber> = chosen.iter().copied().map(WindowNumber).collect();
+        let mut writer = ExportWriter::new(Vec::new(), NETWORK, &numbers).unwrap();
+        self.records.iter().for_each(|record| writer.event(record).unwrap());
+        for (_, sealed) in self.windows.iter().filter(|(e, _)| numbers.contains(&e.window)) {
+            let window = &sealed.window;
+            writer.window(window.number, u32::try_from(window.assets.len()).unwrap()).unwrap();
+            for (&asset, of) in &window.assets {
+                let pieces: Vec<&Evidence> =
+                    sealed.evidence.iter().filter(|piece| piece.pair().0 == asset.0).collect();
+                let count = |n: usize| u64::try_from(n).unwrap();
+                let counts = [of.obligations.len(), of.carried.len(), pieces.len()].map(count);
+                writer.asset(asset, counts[0], counts[1], counts[2]).unwrap();
+                for (owed, evidence) in of.obligations.iter().zip(&of.evidence) {
+                    let mut owed = *owed;
+                    self.change.row.inspect(|change| change(&mut owed));
+                    writer.obligation(&owed, evidence).unwrap();
+                }
+                of.carried.iter().for_each(|carry| writer.carried(carry).unwrap());
+                for piece in pieces {
+                    let mut piece = piece.clone();
+                    self.change
+                        .evidence
+                        .filter(|_| !self.change.sealed)
+                        .inspect(|change| change(&mut piece));
+                    writer.evidence(&piece.encode()).unwrap();
+                }
+            }
+        }
+        writer.finish().unwrap().0
+    }
+}
