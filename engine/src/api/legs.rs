@@ -7,7 +7,7 @@ use super::status::{busy, invalid, not_done, not_loaded, refused};
 use crate::ledger::control::{Command, Control};
 use crate::ledger::event::{LegProposed, LegsMoved};
 use crate::ledger::{
-    BatchPlan, Event, Heard, LegMove, LegState, LegWord, Legs, Mover, Refusal, Request,
+    BatchPlan, Event, Heard, LegMove, LegState, LegWord, Legs, Mover, Proposal, Refusal, Request,
 };
 use crate::limits::{MOVES_MAX, SETTLER_PATIENCE};
 use crate::pipeline::Intake;
@@ -211,23 +211,10 @@ pub(super) async fn resolve(
     let leg = u32::try_from(place).expect("legs are limited");
     if !answered(intake, &request).await? {
         let legs = legs_of(intake, batch).await?;
-        let state = legs.state(leg);
-        if state != LegState::Unknown {
-            return Err(Status::failed_precondition(format!(
-                "leg {} is {}; only what became of an UNKNOWN leg takes the word of two operators: say \
-                 what the rail did with ReportLegs",
-                message.key,
-                state.name()
-            )));
-        }
-        let Heard::Move(to) = state.hear(word) else {
-            let (from, to) = (state.name(), word_name(word));
-            return Err(refused(&Refusal::LegState { batch, leg, from, to }));
-        };
-        let agreed = legs.proposed().get(&leg).is_some_and(|proposal| {
-            proposal.operator != operator && proposal.to == to && proposal.reference == reference
-        });
-        if agreed {
+        let to = resolvable(&legs, (batch, leg), &message.key, word)?;
+        let said = Proposal { operator, to, reference, evidence };
+        if agreed(&legs, leg, &message.key, &said)? {
+            let Proposal { operator, to, reference, evidence } = said;
             let mut hasher = FileHasher::default();
             hasher.update(evidence.as_bytes());
             record(
@@ -245,10 +232,49 @@ pub(super) async fn resolve(
             .await?;
             nudge.turn(SETTLER_PATIENCE).await;
         } else {
+            let Proposal { operator, to, reference, evidence } = said;
             let proposed = LegProposed { request, operator, batch, leg, to, reference, evidence };
             let command = Command::Record(Event::LegProposed(proposed));
             intake.command(command).await.map_err(|r| not_done(&r))?;
         }
     }
     Ok(leg_message(&plan.content().legs[place], leg, &legs_of(intake, batch).await?))
+}
+
+/// Where a word moves a leg whose fate the rail cannot tell.
+fn resolvable(
+    legs: &Legs,
+    (batch, leg): (BatchId, u32),
+    key: &str,
+    word: LegWord,
+) -> Result<LegState, Status> {
+    let state = legs.state(leg);
+    if state != LegState::Unknown {
+        return Err(Status::failed_precondition(format!(
+            "leg {key} is {}; only what became of an UNKNOWN leg takes the word of two operators: say what \
+             the rail did with ReportLegs",
+            state.name()
+        )));
+    }
+    match state.hear(word) {
+        Heard::Move(to) => Ok(to),
+        Heard::Known | Heard::Conflict => {
+            let (from, to) = (state.name(), word_name(word));
+            Err(refused(&Refusal::LegState { batch, leg, from, to }))
+        }
+    }
+}
+
+/// Whether another operator has said the same. Who repeats his own word is told that it takes another's.
+fn agreed(legs: &Legs, leg: u32, key: &str, said: &Proposal) -> Result<bool, Status> {
+    let Some(standing) = legs.proposed().get(&leg) else { return Ok(false) };
+    if standing == said {
+        return Err(Status::failed_precondition(format!(
+            "leg {key} is UNKNOWN, and operator {} has said just this: it takes the word of another operator, \
+             too",
+            said.operator
+        )));
+    }
+    let same = (standing.to, &standing.reference) == (said.to, &said.reference);
+    Ok(same && standing.operator != said.operator)
 }

@@ -177,7 +177,7 @@ impl<'a> Audit<'a> {
             Event::DisputeEnded(e) => self.disputed(e.window, false),
             Event::LegsSubmitted(e) => self.submitted(e),
             Event::LegsMoved(e) => self.moved(e),
-            Event::LegProposed(e) => self.proposed(e.batch),
+            Event::LegProposed(e) => self.proposed(e),
             Event::ExposureReleased(e) => self.released(e),
             Event::AssetCreated(_)
             | Event::PartyUpserted(_)

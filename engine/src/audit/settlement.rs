@@ -4,8 +4,8 @@
 use super::batches::{Seen, State};
 use super::difference::Difference;
 use super::sums::per_party;
-use crate::ledger::event::{ExposureReleased, LegRun, LegsMoved, LegsSubmitted};
-use crate::ledger::{BatchContent, LegState, Obligation, Payment};
+use crate::ledger::event::{ExposureReleased, LegProposed, LegRun, LegsMoved, LegsSubmitted};
+use crate::ledger::{BatchContent, By, LegMove, LegState, Mover, Obligation, Payment};
 use crate::types::{PartyId, Total};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,6 +19,8 @@ pub(super) struct Legs {
     submissions: Vec<(Vec<LegRun>, u32)>,
     released: BTreeSet<u32>,
     rejected: BTreeMap<PartyId, u128>,
+    /// One operator's word about an UNKNOWN leg: who, where it stands, the reference.
+    proposed: BTreeMap<u32, (String, LegState, String)>,
     dust_owed: bool,
 }
 
@@ -26,8 +28,8 @@ impl Legs {
     pub fn new(content: Option<&BatchContent>) -> Self {
         let payments = content.map(|content| content.legs.iter().map(|leg| leg.payment).collect());
         let (states, submissions, released) = Default::default();
-        let (rejected, dust_owed) = (BTreeMap::new(), false);
-        Self { payments, states, submissions, released, rejected, dust_owed }
+        let (rejected, proposed, dust_owed) = Default::default();
+        Self { payments, states, submissions, released, rejected, proposed, dust_owed }
     }
 
     /// Where a leg stands.
@@ -117,6 +119,7 @@ impl Legs {
                     return Err(Difference::new("what a leg's move moves", expected, found));
                 }
             }
+            self.two_agree(e, one, from)?;
             self.states.insert(one.leg, one.to);
             if one.to.is_owed_again() {
                 let (payer, payee, amount) = said;
@@ -130,6 +133,38 @@ impl Legs {
             }
         }
         Ok(again)
+    }
+
+    /// Follows one operator's word about an UNKNOWN leg.
+    pub fn proposed(&mut self, e: &LegProposed) -> Result<(), Difference> {
+        let state = self.state(e.leg);
+        if state != LegState::Unknown || e.operator.is_empty() {
+            let found = format!("leg {}, which is {}, by {:?}", e.leg, state.name(), e.operator);
+            return Err(Difference::new("an operator's word", "one about an UNKNOWN leg", found));
+        }
+        self.proposed.insert(e.leg, (e.operator.clone(), e.to, e.reference.clone()));
+        Ok(())
+    }
+
+    /// What an operator says of an UNKNOWN leg, another one has said before.
+    fn two_agree(
+        &mut self,
+        e: &LegsMoved,
+        one: &LegMove,
+        from: LegState,
+    ) -> Result<(), Difference> {
+        let said = self.proposed.remove(&one.leg);
+        if e.mover != Mover::Operator || from != LegState::Unknown {
+            return Ok(());
+        }
+        let agreed = said.is_some_and(|(operator, to, reference)| {
+            operator != e.operator && to == one.to && reference == one.reference
+        });
+        if agreed {
+            return Ok(());
+        }
+        let found = format!("{:?} alone, of leg {}", e.operator, one.leg);
+        Err(Difference::new("who says what became of an UNKNOWN leg", "two who agree", found))
     }
 
     /// Whether every leg of a party has ended.
@@ -182,11 +217,98 @@ pub(super) fn owed<'a>(
     per_party(windows.flatten().filter(|(party, _)| *party != PartyId::CLEARING).copied().collect())
 }
 
+/// Whether this operator may approve a batch that was computed so.
+pub(super) fn may_approve(by: &By, operator: &str) -> bool {
+    !by.four_eyes || (!operator.is_empty() && operator != by.operator)
+}
+
 /// Whether a batch that stands at `state` may be aborted.
 pub(super) fn may_abort(seen: &Seen) -> bool {
     match seen.state {
         State::Computed => true,
         State::Approved => seen.legs.are_untouched() && seen.legs.are_none() != Some(true),
         State::Aborted => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ledger::Request;
+    use crate::types::{AssetNumber, BatchId, Digest};
+
+    fn moved(operator: &str, mover: Mover, to: LegState, reference: &str) -> LegsMoved {
+        let (payer, payee) = (PartyId([1; 32]), PartyId::CLEARING);
+        let (reference, reason) = (reference.to_owned(), String::new());
+        let one = LegMove { leg: 0, to, payer, payee, amount: Total(5), reference, reason };
+        LegsMoved {
+            request: None,
+            operator: operator.to_owned(),
+            batch: BatchId::ZERO,
+            asset: AssetNumber(1),
+            mover,
+            evidence: Digest::ZERO,
+            moves: vec![one],
+        }
+    }
+
+    fn proposed(operator: &str) -> LegProposed {
+        LegProposed {
+            request: Request { id: "r".into(), content: Digest::ZERO },
+            operator: operator.to_owned(),
+            batch: BatchId::ZERO,
+            leg: 0,
+            to: LegState::Confirmed,
+            reference: "R".into(),
+            evidence: "a mail".into(),
+        }
+    }
+
+    /// The legs of a batch, the first of which is UNKNOWN.
+    fn unknown() -> Legs {
+        let mut legs = Legs::new(None);
+        let submitted = LegsSubmitted {
+            batch: BatchId::ZERO,
+            submission: 0,
+            attempt: 0,
+            legs: vec![LegRun { first: 0, count: 2 }],
+            paid_out: Total::ZERO,
+            digest: Digest::ZERO,
+            bytes: 1,
+            name: "2 calls".into(),
+        };
+        legs.submit(&submitted).unwrap();
+        legs.moved(&moved("", Mover::Engine, LegState::Unknown, "")).unwrap();
+        legs
+    }
+
+    #[test]
+    fn an_unknown_leg_that_one_operator_moves_alone_is_found() {
+        let confirmed = |by: &str, of: &str| moved(by, Mover::Operator, LegState::Confirmed, of);
+        for (second, reference, agree) in
+            [("bob", "R", true), ("ann", "R", false), ("bob", "other", false)]
+        {
+            let mut legs = unknown();
+            legs.proposed(&proposed("ann")).unwrap();
+            let found = legs.moved(&confirmed(second, reference));
+            assert_eq!(found.is_ok(), agree, "{second} {reference}: {found:?}");
+        }
+        let mut legs = unknown();
+        assert!(legs.moved(&confirmed("bob", "R")).is_err(), "nobody said it before");
+        // The rail itself needs nobody.
+        unknown().moved(&moved("", Mover::Rail, LegState::Confirmed, "R")).unwrap();
+    }
+
+    #[test]
+    fn a_word_about_a_leg_that_is_not_unknown_or_by_nobody_is_found() {
+        let mut legs = unknown();
+        assert!(legs.proposed(&proposed("")).is_err());
+        assert!(legs.proposed(&LegProposed { leg: 1, ..proposed("ann") }).is_err());
+        // What was said before the leg moved counts no more.
+        legs.proposed(&proposed("ann")).unwrap();
+        legs.moved(&moved("", Mover::Engine, LegState::Sent, "")).unwrap();
+        legs.moved(&moved("", Mover::Engine, LegState::Unknown, "")).unwrap();
+        let alone = moved("bob", Mover::Operator, LegState::Confirmed, "R");
+        assert!(legs.moved(&alone).is_err());
     }
 }

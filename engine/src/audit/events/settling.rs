@@ -5,7 +5,7 @@ use crate::audit::clearing::{self, Passed};
 use crate::audit::difference::Difference;
 use crate::audit::settlement;
 use crate::ledger::event::{
-    BatchApproved, BatchComputed, ExposureReleased, LegsMoved, LegsSubmitted,
+    BatchApproved, BatchComputed, ExposureReleased, LegProposed, LegsMoved, LegsSubmitted,
 };
 use crate::ledger::{BatchContent, LegState, Obligation};
 use crate::types::{AssetNumber, BatchId, WindowNumber};
@@ -31,7 +31,7 @@ impl Audit<'_> {
         let Some(batch) = self.batches.get_mut(&id).filter(|b| b.state == State::Computed) else {
             return Err(Difference::new("the approved batch", "a computed one", id).into());
         };
-        if batch.by.four_eyes && batch.by.operator == e.operator {
+        if !settlement::may_approve(&batch.by, &e.operator) {
             return Err(Difference::new("who approves", "another operator", &e.operator).into());
         }
         batch.state = State::Approved;
@@ -105,9 +105,9 @@ impl Audit<'_> {
         Ok(())
     }
 
-    pub(super) fn proposed(&mut self, batch: BatchId) -> Done {
-        self.settling(batch)?;
-        Ok(())
+    pub(super) fn proposed(&mut self, e: &LegProposed) -> Done {
+        let legs = &mut self.settling(e.batch)?.legs;
+        Ok(legs.proposed(e).map_err(|difference| difference.batch(e.batch))?)
     }
 
     pub(super) fn released(&mut self, e: &ExposureReleased) -> Done {
