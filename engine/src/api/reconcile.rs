@@ -54,6 +54,7 @@ pub(super) async fn report(
         held_back: sums.held_back.sum.to_string(),
         parties: sums.parties,
         parties_released: sums.released,
+        exposure_released: sums.released_sum.to_string(),
         troubles: sums.troubles.clone(),
         todo: sums.todo(),
         at_us: at.0,

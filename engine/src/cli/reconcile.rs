@@ -41,6 +41,7 @@ fn record(report: Reconciliation, json: bool) -> Record {
         ("unknown_oldest_us", Cell::Micros(unknown.oldest_us)),
         ("parties", Cell::Count(report.parties)),
         ("parties_released", Cell::Count(report.parties_released)),
+        ("exposure_released", Cell::Money(report.exposure_released, asset)),
         ("submissions", Cell::Records(report.submissions.into_iter().map(submission).collect())),
         ("proposals", Cell::Records(report.proposals.into_iter().map(proposal_record).collect())),
         ("troubles", Cell::Records(report.troubles.into_iter().map(trouble).collect())),

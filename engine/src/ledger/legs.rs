@@ -53,6 +53,7 @@ pub struct Legs {
     /// One bit a party of the batch, in the order of its dues.
     released: Vec<u64>,
     released_count: u64,
+    released_sum: Total,
     /// What was rejected or returned, in asset units.
     owed_again: Total,
     /// What an operator said of an UNKNOWN leg, until another says the same.
@@ -87,6 +88,7 @@ impl Legs {
             submissions: Vec::new(),
             released: Vec::new(),
             released_count: 0,
+            released_sum: Total::ZERO,
             owed_again: Total::ZERO,
             proposed: BTreeMap::new(),
         }
@@ -173,6 +175,12 @@ impl Legs {
     #[must_use]
     pub fn released(&self) -> u64 {
         self.released_count
+    }
+
+    /// By how much their exposure fell in all.
+    #[must_use]
+    pub fn released_sum(&self) -> Total {
+        self.released_sum
     }
 
     fn total(&self) -> u64 {
@@ -294,6 +302,7 @@ impl Legs {
             }
             self.released[word] |= 1 << (one.place % 64);
             self.released_count += 1;
+            self.released_sum = self.released_sum.plus(one.unsettled);
         }
     }
 

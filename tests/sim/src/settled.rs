@@ -23,6 +23,9 @@ pub fn progress(found: &BatchEntry, wanted: &Batch) -> Checked {
     same(what("the submissions"), &submissions, &progress.submissions)?;
     let released = u64::try_from(progress.released.len()).expect("parties are few");
     same(what("the released parties"), &found.legs.released(), &released)?;
+    let sums = progress.released.iter().map(|party| Ok(wanted.release(*party)?.0));
+    let sum = sums.sum::<Result<u128, String>>()?;
+    same(what("what was released"), &found.legs.released_sum().0, &sum)?;
     let proposed = found
         .legs
         .proposed()

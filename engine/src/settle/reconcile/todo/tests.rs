@@ -1,0 +1,176 @@
+//! What an operator is told in every state of batches, windows and legs.
+
+use super::*;
+use crate::ledger::By;
+use crate::settle::reconcile::{Ages, ByState};
+use crate::types::{AssetDef, SettlementModel, WindowNumber};
+
+const BATCHES: [BatchState; 6] = [
+    BatchState::Computed,
+    BatchState::Approved,
+    BatchState::Submitting,
+    BatchState::Settled,
+    BatchState::SettledWithCarry,
+    BatchState::Aborted,
+];
+
+fn at(state: BatchState, rail: Rail) -> Reconciliation {
+    Reconciliation {
+        batch: "0123456789abcdef".into(),
+        state,
+        by: By { operator: "ann".into(), four_eyes: false },
+        rail,
+        asset: AssetDef {
+            number: AssetNumber(978),
+            code: "EUR".into(),
+            scale: 2,
+            model: SettlementModel::Multilateral,
+        },
+        windows: vec![WindowFacts {
+            number: WindowNumber(7),
+            state: WindowState::Batched,
+            dispute: None,
+        }],
+        pay_ins: ByState::new(),
+        pay_outs: ByState::new(),
+        submissions: Vec::new(),
+        unknown: Ages::default(),
+        proposals: Vec::new(),
+        held_back: Sums::default(),
+        parties: 0,
+        released: 0,
+        released_sum: Total::ZERO,
+        troubles: Vec::new(),
+    }
+}
+
+fn text(reconciliation: &Reconciliation) -> String {
+    let todo = reconciliation.todo();
+    assert!(!todo.is_empty());
+    for sentence in &todo {
+        assert!(sentence.ends_with('.'), "{sentence}");
+        assert!(sentence.matches('`').count().is_multiple_of(2), "{sentence}");
+    }
+    todo.join("\n")
+}
+
+fn some(legs: u64, sum: u128) -> Sums {
+    Sums { legs, sum: Total(sum) }
+}
+
+#[test]
+fn every_state_of_a_batch_says_what_is_next() {
+    let said = |state| text(&at(state, Rail::Iso20022));
+    for (state, part) in [
+        (BatchState::Computed, "`tallystick batch approve 0123456789abcdef`"),
+        (BatchState::Approved, "Nothing"),
+        (BatchState::Submitting, "`tallystick batch report 0123456789abcdef`"),
+        (BatchState::Settled, "Nothing"),
+        (BatchState::SettledWithCarry, "Settle the window"),
+        (BatchState::Aborted, "batch create --window 7 --asset 978 --rail iso20022`"),
+    ] {
+        assert!(said(state).contains(part), "{}", said(state));
+    }
+    let mut computed = at(BatchState::Computed, Rail::Nacha);
+    computed.by.four_eyes = true;
+    assert!(text(&computed).contains("Another operator than ann"), "{}", text(&computed));
+    let mut stuck = at(BatchState::Approved, Rail::Evm);
+    stuck.troubles.push("rail evm is not set up".into());
+    let said = text(&stuck);
+    assert!(said.starts_with("Remove what keeps it") && said.contains("batch abort"), "{said}");
+    let mut held = at(BatchState::SettledWithCarry, Rail::Evm);
+    held.held_back = some(2, 500);
+    assert!(text(&held).contains("2 pay-outs over 5.00 EUR were held back"), "{}", text(&held));
+}
+
+#[test]
+fn a_disputed_window_comes_first_and_no_other_state_of_a_window_asks_for_anything() {
+    for state in
+        [WindowState::Open, WindowState::Closed, WindowState::Batched, WindowState::Settled]
+    {
+        let mut batch = at(BatchState::Computed, Rail::Iso20022);
+        batch.windows[0].state = state;
+        assert!(!text(&batch).contains("Window 7"), "{state:?}");
+    }
+    let mut batch = at(BatchState::Computed, Rail::Iso20022);
+    batch.windows[0].state = WindowState::Disputed;
+    batch.windows[0].dispute = Some("ann says no".into());
+    let said = text(&batch);
+    assert!(said.starts_with("Window 7 is disputed (ann says no)"), "{said}");
+    assert!(said.contains("`tallystick window release 7 --reason TEXT`"), "{said}");
+}
+
+#[test]
+fn every_state_of_a_leg_on_every_rail_is_spoken_of_or_needs_nothing() {
+    for rail in Rail::ALL {
+        for state in LegState::ALL {
+            for pay_in in [true, false] {
+                let mut batch = at(BatchState::Submitting, rail);
+                let side = if pay_in { &mut batch.pay_ins } else { &mut batch.pay_outs };
+                side.insert(state, some(3, 1_234));
+                let said = text(&batch);
+                let name = if pay_in { "3 pay-ins over 12.34 EUR" } else { "3 pay-outs over" };
+                let silent = state == LegState::Confirmed;
+                assert_eq!(said.contains(name), !silent, "{rail:?} {state:?}: {said}");
+                let part = match state {
+                    LegState::Ready => "Nothing for",
+                    LegState::Sent | LegState::Accepted => match (rail, pay_in) {
+                        (Rail::Iso20022 | Rail::Evm, true) => "leg report",
+                        (Rail::Iso20022 | Rail::Nacha, _) => "outbox/",
+                        (Rail::Card, _) | (Rail::Evm, false) => "Nothing for",
+                    },
+                    LegState::Unknown => "leg resolve",
+                    LegState::Confirmed => "batch report",
+                    LegState::Rejected | LegState::Returned => "party add --id PARTY",
+                };
+                assert!(said.contains(part), "{rail:?} {state:?} {pay_in}: {said}");
+            }
+        }
+    }
+}
+
+#[test]
+fn legs_that_wait_are_spoken_of_only_while_legs_leave() {
+    for state in BATCHES {
+        let mut batch = at(state, Rail::Iso20022);
+        batch.pay_outs.insert(LegState::Ready, some(1, 100));
+        let spoken = text(&batch).contains("1 pay-out over 1.00 EUR");
+        assert_eq!(spoken, state == BatchState::Submitting, "{state:?}");
+    }
+}
+
+#[test]
+fn a_pay_out_that_was_held_back_is_not_taken_for_one_that_the_bank_rejected() {
+    let mut batch = at(BatchState::SettledWithCarry, Rail::Iso20022);
+    batch.pay_outs.insert(LegState::Rejected, some(2, 500));
+    batch.held_back = some(2, 500);
+    assert!(!text(&batch).contains("See why"), "{}", text(&batch));
+    batch.pay_outs.insert(LegState::Rejected, some(3, 900));
+    assert!(text(&batch).contains("See why 1 pay-out over 4.00 EUR"), "{}", text(&batch));
+}
+
+#[test]
+fn a_proposal_names_the_command_that_agrees_with_it() {
+    let mut batch = at(BatchState::Submitting, Rail::Card);
+    batch.proposals.push(OpenProposal {
+        key: "K1".into(),
+        operator: "ann".into(),
+        to: LegState::Confirmed,
+        reference: "R 1".into(),
+        evidence: "mail of the 3rd".into(),
+    });
+    let said = text(&batch);
+    let command = "`tallystick leg resolve 0123456789abcdef K1 --word confirmed --reference 'R 1'";
+    assert!(said.contains(command), "{said}");
+}
+
+#[test]
+fn money_in_flight_is_what_neither_rests_nor_has_ended() {
+    let mut batch = at(BatchState::Submitting, Rail::Nacha);
+    for (place, state) in (0..).zip(LegState::ALL) {
+        batch.pay_ins.insert(state, some(1, 10u128.pow(place)));
+        batch.pay_outs.insert(state, some(1, 10u128.pow(place)));
+    }
+    // SENT, ACCEPTED and UNKNOWN of both sides.
+    assert_eq!(batch.in_flight(), Total(2_220));
+}
