@@ -40,11 +40,13 @@ pub enum Bug {
     FrameCutShort = 11,
     /// A batch may pay out what other batches still need for their own pay-outs.
     FundShared = 12,
+    /// Who computed a batch may approve it, four eyes or not.
+    OwnApproval = 13,
 }
 
 impl Bug {
     /// Every bug.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::CreditTotal,
         Self::CutTakesNext,
         Self::CheckpointMissesChannel,
@@ -57,6 +59,7 @@ impl Bug {
         Self::ReadBeforeDurable,
         Self::FrameCutShort,
         Self::FundShared,
+        Self::OwnApproval,
     ];
 
     /// Its name.
@@ -75,6 +78,7 @@ impl Bug {
             Self::ReadBeforeDurable => "read-before-durable",
             Self::FrameCutShort => "frame-cut-short",
             Self::FundShared => "fund-shared",
+            Self::OwnApproval => "own-approval",
         }
     }
 }

@@ -129,6 +129,11 @@ fn batches(found: &Control, wanted: &State) -> Checked {
         };
         same(|| format!("the state of batch {id}"), &now, state)?;
         same(|| format!("the record of batch {id}"), &entry.computed_lsn.0, lsn)?;
+        let by = (entry.by.operator.clone(), entry.by.four_eyes);
+        let wanted = (batch.creator.clone(), batch.four_eyes);
+        same(|| format!("who computed batch {id}"), &by, &wanted)?;
+        let approver = entry.approved.as_ref().map(|(who, _)| who.clone());
+        same(|| format!("who approved batch {id}"), &approver, &batch.approver)?;
         head(&entry.head, batch)?;
         crate::settled::progress(entry, batch)?;
     }

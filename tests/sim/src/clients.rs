@@ -22,6 +22,9 @@ use tallystick::types::{
 /// Vouchers in flight from one client that are kept to be sent again.
 const REMEMBERED: usize = 64;
 
+/// Two operators, and nobody.
+pub const OPERATORS: [&str; 3] = ["anna", "ben", ""];
+
 /// How often commands are drawn: assets, parties, signers, revocations, limits, deposits, closes,
 /// approvals, aborts, disputes, ends of disputes.
 const KINDS: [u32; 11] = [4, 12, 10, 1, 16, 14, 12, 14, 6, 2, 4];
@@ -30,6 +33,8 @@ const CLOSE: usize = 6;
 /// Draws what is asked for, and remembers it for those who ask twice.
 pub struct Clients {
     requests: u64,
+    /// The configuration asks for four eyes.
+    four_eyes: bool,
     /// How often each kind of command is drawn in this run.
     weights: Vec<u32>,
     frames: Vec<Vec<Rc<Sent>>>,
@@ -45,7 +50,16 @@ impl Clients {
         let weights = weights.iter().enumerate();
         let weights = weights.map(|(kind, weight)| if kind == CLOSE { close } else { *weight });
         let (frames, commands) = (Vec::new(), Vec::new());
-        Self { requests: 0, weights: weights.collect(), frames, commands }
+        let four_eyes = dice.percent(40);
+        Self { requests: 0, four_eyes, weights: weights.collect(), frames, commands }
+    }
+
+    /// Who computes a batch, and whether another one must approve it.
+    fn by(&self, dice: &mut Dice) -> By {
+        let four_eyes = self.four_eyes && dice.percent(85);
+        // The configuration asks for four eyes only where every operator has a name.
+        let from = if four_eyes { &OPERATORS[..2] } else { &OPERATORS[..] };
+        By { operator: (*dice.pick(from)).to_owned(), four_eyes }
     }
 
     /// A new request; now and then with an id that was used for something else.
@@ -144,7 +158,8 @@ impl Clients {
             6 => Command::CloseWindow(self.request(dice)),
             7 => {
                 let (request, batch) = (self.request(dice), any_batch(dice, state));
-                let approved = BatchApproved { request, operator: String::new(), batch };
+                let operator = (*dice.pick(&OPERATORS)).to_owned();
+                let approved = BatchApproved { request, operator, batch };
                 Command::Record(Event::BatchApproved(approved))
             }
             8 => {
@@ -256,11 +271,11 @@ impl Clients {
         let from = dice.place(windows.len().min(3));
         let windows = windows.split_off(from).into_iter().map(WindowNumber).collect();
         let (request, asset) = (self.request(dice), AssetNumber(asset));
-        CreateBatch { request, by: By::default(), windows, asset, rail: Rail::Iso20022 }
+        CreateBatch { request, by: self.by(dice), windows, asset, rail: Rail::Iso20022 }
     }
 
     /// One batch in each asset, of all windows that can be settled.
-    pub fn last_batches(&mut self, state: &State) -> Vec<CreateBatch> {
+    pub fn last_batches(&mut self, dice: &mut Dice, state: &State) -> Vec<CreateBatch> {
         let mut free: BTreeMap<u32, Vec<WindowNumber>> = BTreeMap::new();
         for (number, window) in (1..).zip(&state.windows) {
             if window.sealed && !window.disputed {
@@ -272,7 +287,7 @@ impl Clients {
         }
         let ask = |(asset, windows): (u32, Vec<WindowNumber>)| {
             let (request, asset) = (self.new_request(), AssetNumber(asset));
-            CreateBatch { request, by: By::default(), windows, asset, rail: Rail::Iso20022 }
+            CreateBatch { request, by: self.by(dice), windows, asset, rail: Rail::Iso20022 }
         };
         free.into_iter().map(ask).collect()
     }

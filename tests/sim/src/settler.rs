@@ -2,6 +2,7 @@
 //! often, and whose exposure falls. Draws it from where the legs stand, as the settler does: it remembers
 //! nothing, so a crash changes nothing. Never checks what comes of it (`calls`, `settled`).
 
+use crate::clients::OPERATORS;
 use crate::dice::Dice;
 use crate::life::{Halt, Life, died};
 use crate::run::Run;
@@ -14,9 +15,6 @@ use tallystick::ledger::{
 };
 use tallystick::settle::NotLoaded;
 use tallystick::types::{BatchId, Digest, PartyId, Total};
-
-/// Two operators, and nobody.
-const OPERATORS: [&str; 3] = ["anna", "ben", ""];
 
 /// How often each is drawn: a submission, what is held back, the rail's words, the engine's moves, another
 /// attempt, a release, an operator's word, what nobody should ask for.
@@ -70,8 +68,10 @@ impl Run<'_> {
     pub(crate) fn rail(&mut self) -> Result<(), Halt> {
         let waiting = self.computed();
         if !waiting.is_empty() && self.dice.percent(20) {
-            let batch = *self.dice.pick(&waiting);
-            return self.approve(batch);
+            let (batch, creator) = self.dice.pick(&waiting).clone();
+            // Now and then by whoever asks, also the one who computed it.
+            let anyone = self.dice.percent(25).then(|| *self.dice.pick(&OPERATORS));
+            return self.approve(batch, anyone.unwrap_or_else(|| another(&creator)));
         }
         let (settling, all) = self.approved();
         let late = settling.is_empty() || self.dice.percent(10);
@@ -89,28 +89,28 @@ impl Run<'_> {
 
     /// Has batches made of all that can be settled, and every batch approved.
     pub(crate) fn last_batches(&mut self) -> Result<(), Halt> {
-        for ask in self.clients.last_batches(&self.model.now) {
+        for ask in self.clients.last_batches(&mut self.dice, &self.model.now) {
             self.ask_batch(ask)?;
             self.settle()?;
         }
-        for batch in self.computed() {
-            self.approve(batch)?;
+        for (batch, creator) in self.computed() {
+            self.approve(batch, another(&creator))?;
         }
         self.settle()
     }
 
-    fn approve(&mut self, batch: BatchId) -> Result<(), Halt> {
-        let (request, operator) = (self.clients.new_request(), String::new());
+    fn approve(&mut self, batch: BatchId, operator: &str) -> Result<(), Halt> {
+        let (request, operator) = (self.clients.new_request(), operator.to_owned());
         let event = Event::BatchApproved(BatchApproved { request, operator, batch });
         self.ask_commands(vec![Command::Record(event)])
     }
 
-    /// Batches that wait for approval.
-    fn computed(&mut self) -> Vec<BatchId> {
+    /// Batches that wait for approval, and who computed each.
+    fn computed(&mut self) -> Vec<(BatchId, String)> {
         let control = self.life().stepper.control();
         let all = control.batches().into_iter();
         let waiting = all.filter(|entry| entry.state() == BatchState::Computed);
-        waiting.map(|entry| entry.head.id).collect()
+        waiting.map(|entry| (entry.head.id, entry.by.operator.clone())).collect()
     }
 
     /// Goes on with every approved batch until all have ended and all exposure is released.
@@ -384,6 +384,11 @@ impl View {
             moves: moves.into_iter().map(one).collect(),
         }
     }
+}
+
+/// An operator who is not this one.
+fn another(operator: &str) -> &'static str {
+    if operator == OPERATORS[0] { OPERATORS[1] } else { OPERATORS[0] }
 }
 
 /// All of these or some, at least one if there are any.

@@ -6,7 +6,7 @@ use tallystick_sim::{Call, Figures, Settings, Side, run_seed, verifier};
 
 /// What clients and operators must have been told in a hundred seeds or so, apart from what nobody can
 /// bring about in so small a world.
-const ANSWERS: [&str; 56] = [
+const ANSWERS: [&str; 57] = [
     "AccountsMissing",
     "AssetCreated",
     "AssetDiffers",
@@ -42,6 +42,7 @@ const ANSWERS: [&str; 56] = [
     "ReleasedBefore",
     "RequestReused",
     "RevokedSigner",
+    "SameOperator",
     "SealingBehind",
     "SelfPayment",
     "SignerAdded",

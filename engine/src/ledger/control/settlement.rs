@@ -3,6 +3,7 @@
 
 use super::entry::Fate;
 use super::{BatchEntry, BatchState, Control};
+use crate::canary::{Bug, planted};
 use crate::ledger::batch::{BatchHead, By};
 use crate::ledger::event::{
     BatchAborted, BatchApproved, BatchComputed, ExposureReleased, LegProposed, LegsMoved,
@@ -46,7 +47,9 @@ impl Control {
         if entry.fate != Fate::Computed {
             return Err(wrong_state(e.batch, entry, "only a COMPUTED batch can be approved"));
         }
-        if entry.by.four_eyes && entry.by.operator == e.operator {
+        // Who has no name may be the one who computed it.
+        let another = !e.operator.is_empty() && e.operator != entry.by.operator;
+        if entry.by.four_eyes && !another && !planted(Bug::OwnApproval) {
             return Err(Refusal::SameOperator(e.batch));
         }
         match entry.head.windows.iter().find(|window| self.is_disputed(**window)) {

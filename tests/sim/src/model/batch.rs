@@ -28,6 +28,12 @@ pub struct Batch {
     pub prefunded: BTreeMap<PartyId, u128>,
     /// What each party owes in the windows, gross; the clearing account aside.
     pub owed: BTreeMap<PartyId, u128>,
+    /// Who computed it.
+    pub creator: String,
+    /// Whether another one must approve it.
+    pub four_eyes: bool,
+    /// Who did.
+    pub approver: Option<String>,
     /// How far it is.
     pub progress: Progress,
 }
@@ -166,7 +172,19 @@ impl State {
         let legs = vec![LegState::Ready; payments.len()];
         let progress = Progress { legs, ..Progress::default() };
         let (owed, windows) = (self.gross(windows, asset), windows.to_vec());
-        Ok(Batch { windows, asset, payments, carries, prefunded, owed, progress })
+        let (creator, four_eyes, approver) = (String::new(), false, None);
+        Ok(Batch {
+            windows,
+            asset,
+            payments,
+            carries,
+            prefunded,
+            owed,
+            creator,
+            four_eyes,
+            approver,
+            progress,
+        })
     }
 
     /// What each party owes in these windows, nothing set off.

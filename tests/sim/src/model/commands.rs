@@ -172,6 +172,10 @@ impl State {
                 None => Err("UnknownBatch"),
                 Some((state, batch, _)) => {
                     unless(*state != BatchState::Computed, "BatchState")?;
+                    // Four eyes are those of two people who have names.
+                    let by = [e.operator.as_str(), batch.creator.as_str()];
+                    let one = by[0] == by[1] || by[0].is_empty();
+                    unless(batch.four_eyes && one, "SameOperator")?;
                     let mut of = batch.windows.iter().filter_map(|number| self.window(*number));
                     unless(of.any(|window| window.disputed), "WindowDisputed")
                 }
@@ -237,7 +241,7 @@ impl State {
                 self.directory += 1;
             }
             Event::EngineKeySet(e) => self.keys.push((e.key, lsn)),
-            Event::BatchApproved(e) => self.approve(e.batch),
+            Event::BatchApproved(e) => self.approve(e.batch, &e.operator),
             Event::BatchAborted(e) => self.aborted(e.batch),
             Event::WindowDisputed(e) => self.window_mut(e.window.0).disputed = true,
             Event::DisputeEnded(e) => self.window_mut(e.window.0).disputed = false,
@@ -256,7 +260,9 @@ impl State {
         let windows = numbers(create);
         // Computed before it is marked, as its windows say.
         let batch = self.compute(assets, &windows, asset);
-        let batch = batch.unwrap_or_else(|word| panic!("a batch is made that is {word}"));
+        let mut batch = batch.unwrap_or_else(|word| panic!("a batch is made that is {word}"));
+        batch.creator.clone_from(&create.by.operator);
+        batch.four_eyes = create.by.four_eyes;
         for number in windows {
             self.window_mut(number).live.insert(asset, id);
         }

@@ -205,8 +205,10 @@ impl State {
     }
 
     /// A batch is approved. Without a leg all of it is ended.
-    pub(super) fn approve(&mut self, id: BatchId) {
-        self.batches.get_mut(&id).expect("it is known").0 = BatchState::Approved;
+    pub(super) fn approve(&mut self, id: BatchId, operator: &str) {
+        let (state, batch, _) = self.batches.get_mut(&id).expect("it is known");
+        *state = BatchState::Approved;
+        batch.approver = Some(operator.to_owned());
         if self.batches[&id].1.ended() {
             self.dust_owed(id);
             self.stands(id);
