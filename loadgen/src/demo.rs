@@ -29,12 +29,16 @@ struct DemoReport {
     batch_legs: u64,
     batch_total: String,
     batch_carried: String,
+    batch_state: &'static str,
     pay_in_legs: u64,
     pay_in_total: String,
     nb_of_txs: u64,
     ctrl_sum: String,
     export_dir: PathBuf,
     files: Vec<ExportedFile>,
+    bank_took: Vec<String>,
+    bank_answered: Vec<String>,
+    exposure_released: String,
     checks: Vec<String>,
     demo_seconds: f64,
 }
@@ -75,13 +79,13 @@ async fn load_and_settle(
     if !report.good() {
         return Ok((report, None));
     }
-    let settled = settle::settle(&run_args, &mut run, &export_dir(&args.dir)).await?;
+    let settled = settle::settle(&run_args, &mut run, &args.dir).await?;
     Ok((report, Some(settled)))
 }
 
 /// Where the bank's files go.
 fn export_dir(dir: &Path) -> PathBuf {
-    dir.join("export")
+    dir.join(settle::EXPORT)
 }
 
 /// The engine beside our own executable, unless another is named.
@@ -164,7 +168,7 @@ pub fn write_json(path: &Path, report: &impl Serialize) -> Result<(), Error> {
 
 impl DemoReport {
     fn new(run: Report, settled: Settled, dir: &Path, demo_seconds: f64) -> Self {
-        let Settled { batch, files, payments, cents, mut checks } = settled;
+        let Settled { batch, files, payments, cents, played, mut checks } = settled;
         checks.push("the engine ended with exit code 0 when asked to".into());
         Self {
             window: run.owed.windows.last().copied().unwrap_or(0),
@@ -174,6 +178,7 @@ impl DemoReport {
             batch_rail: batch.rail,
             batch_legs: batch.legs,
             batch_total: batch.total,
+            batch_state: played.batch.state().as_str_name().trim_start_matches("BATCH_STATE_"),
             batch_carried: batch.carried,
             pay_in_legs: batch.pay_in_legs,
             pay_in_total: batch.pay_in_total,
@@ -181,6 +186,9 @@ impl DemoReport {
             ctrl_sum: format!("{}.{:02}", cents / 100, cents % 100),
             export_dir: export_dir(dir),
             files,
+            bank_took: played.taken,
+            bank_answered: played.answers,
+            exposure_released: played.released.to_string(),
             checks,
             demo_seconds,
         }
@@ -193,6 +201,7 @@ impl DemoReport {
         lines.title(&format!("Netting of window {}", self.window));
         self.run.owed.show(&self.run.asked, &mut lines);
         self.settlement(&mut lines);
+        self.bank(dir, &mut lines);
         lines.title("Checked");
         self.run.checks(&mut lines);
         for check in &self.checks {
@@ -200,7 +209,7 @@ impl DemoReport {
         }
         lines.title("Next");
         let dir = dir.display();
-        lines.line("look", format!("{dir} has export/, report.json, engine.log and data/"));
+        lines.line("look", format!("{dir} has export/, bank/, report.json, engine.log and data/"));
         lines.line(
             "try",
             format!(
@@ -212,6 +221,25 @@ impl DemoReport {
             "tallystick-loadgen run --no-setup --run 1 --rate 10000  (latency at a given load)",
         );
         lines.finish()
+    }
+
+    /// What was done in the bank's place.
+    fn bank(&self, dir: &Path, lines: &mut Lines) {
+        let (pay_ins, pay_outs) = (text::count(self.pay_in_legs), text::count(self.nb_of_txs));
+        let inbox = dir.join("data/inbox").join(&self.batch_rail).join("done");
+        let files = text::count(u64::try_from(self.bank_took.len()).unwrap_or(u64::MAX));
+        lines.title("The bank, played by this demo: the files are real, no money moved");
+        lines.line(
+            "it said",
+            format!("{pay_ins} pay-ins have come: camt.054 in {}/", inbox.display()),
+        );
+        lines.line(
+            "it took",
+            format!(
+                "{pay_outs} pay-outs, in {files} pain.001 as they were covered, and booked them"
+            ),
+        );
+        lines.line("so", format!("the batch is {}, and its window with it", self.batch_state));
     }
 
     fn settlement(&self, lines: &mut Lines) {

@@ -8,8 +8,10 @@
 #![forbid(unsafe_code)]
 
 mod args;
+mod bank;
 mod baseline;
 mod books;
+mod camt;
 mod crowd;
 mod demo;
 mod engine;

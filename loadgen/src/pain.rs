@@ -2,7 +2,7 @@
 //!
 //! Plain text search on purpose: it shares nothing with whoever wrote the file.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 /// What tells a pain.001 file from others.
 const NAMESPACE: &str = "urn:iso:std:iso:20022:tech:xsd:pain.001.001.09";
@@ -18,8 +18,8 @@ pub struct Payments {
     pub cents: u128,
     /// Per account of a creditor, its payments in cents.
     pub by_iban: BTreeMap<String, u128>,
-    /// The ids of the payments.
-    pub ids: BTreeSet<String>,
+    /// Per id, its payment in cents.
+    pub by_id: BTreeMap<String, u128>,
 }
 
 impl Payments {
@@ -39,7 +39,7 @@ impl Payments {
             if id.is_empty() || id.len() > END_TO_END_ID_MAX {
                 return Err(format!("EndToEndId {id:?} is not 1 to {END_TO_END_ID_MAX} long"));
             }
-            if !found.ids.insert(id.to_owned()) {
+            if found.by_id.insert(id.to_owned(), cents).is_some() {
                 return Err(format!("EndToEndId {id} stands twice"));
             }
             found.count += 1;
@@ -86,11 +86,11 @@ impl Payments {
         for (iban, cents) in other.by_iban {
             *self.by_iban.entry(iban).or_default() += cents;
         }
-        for id in other.ids {
-            if self.ids.contains(&id) {
+        for (id, cents) in other.by_id {
+            if self.by_id.contains_key(&id) {
                 return Err(format!("EndToEndId {id} stands in two files"));
             }
-            self.ids.insert(id);
+            self.by_id.insert(id, cents);
         }
         Ok(())
     }
@@ -157,7 +157,8 @@ mod tests {
         let found = Payments::read(&file(SUMS, SUMS, "b")).unwrap().unwrap();
         assert_eq!((found.count, found.cents), (2, 350));
         assert_eq!(found.by_iban, BTreeMap::from([("DE1".to_owned(), 350)]));
-        assert_eq!(found.ids, BTreeSet::from(["a".to_owned(), "b".to_owned()]));
+        let by_id = [("a", 150), ("b", 200)].map(|(id, cents)| (id.to_owned(), cents));
+        assert_eq!(found.by_id, BTreeMap::from(by_id));
         assert_eq!(Payments::read("<Document/>"), Ok(None));
     }
 

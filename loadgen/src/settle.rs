@@ -1,6 +1,7 @@
 //! Settles the run's window on the bank rail and checks every leg and file against our own books.
 
 use crate::args::RunArgs;
+use crate::bank::{self, Played};
 use crate::books::{Differences, PartyId, hex};
 use crate::error::Error;
 use crate::pain::Payments;
@@ -15,11 +16,14 @@ use tallystick_proto::v1::{
 };
 
 /// The clearing account in legs.
-const CLEARING: PartyId = [0; 32];
+pub const CLEARING: PartyId = [0; 32];
+
+/// Where the exported files go, in the demo's folder.
+pub const EXPORT: &str = "export";
 
 /// The settled batch and what was checked of it.
 pub struct Settled {
-    /// The batch, approved.
+    /// The batch, which has ended.
     pub batch: Batch,
     /// The files that the rail made.
     pub files: Vec<ExportedFile>,
@@ -27,6 +31,8 @@ pub struct Settled {
     pub payments: u64,
     /// Their sum.
     pub cents: u128,
+    /// What the bank did.
+    pub played: Played,
     /// What was checked, in words.
     pub checks: Vec<String>,
 }
@@ -41,18 +47,22 @@ pub struct ExportedFile {
 }
 
 /// One leg, as far as it is checked.
-struct Leg {
-    key: String,
-    from: PartyId,
-    to: PartyId,
-    amount: u128,
+pub struct Leg {
+    /// Its key.
+    pub key: String,
+    /// Who pays.
+    pub from: PartyId,
+    /// Who is paid.
+    pub to: PartyId,
+    /// How much, in asset units.
+    pub amount: u128,
 }
 
-/// Creates and approves the batch, writes its files to `export`, and checks all of it.
+/// Creates and approves the batch, writes its files to `dir/export`, plays the bank, and checks all of it.
 ///
 /// # Errors
 /// When a call fails or a check does not hold.
-pub async fn settle(args: &RunArgs, run: &mut Run, export: &Path) -> Result<Settled, Error> {
+pub async fn settle(args: &RunArgs, run: &mut Run, dir: &Path) -> Result<Settled, Error> {
     let windows = run.sealed.as_ref().map_or(&[][..], |sealed| &sealed.windows);
     let tag = format!("{}-{}", run.crowd.tag(), args.traffic.run);
     let request = CreateBatchRequest {
@@ -84,9 +94,13 @@ pub async fn settle(args: &RunArgs, run: &mut Run, export: &Path) -> Result<Sett
         }
     }
     let contents = export_files(run, &batch).await?;
-    let files = write_files(&contents, export)?;
+    let files = write_files(&contents, &dir.join(EXPORT))?;
     let payments = check_files(args, run, &batch, &legs, &contents, &mut checks)?;
-    Ok(Settled { batch, files, payments: payments.count, cents: payments.cents, checks })
+    let folders = (&*dir.join("data"), &*dir.join("bank"));
+    let (played, ended) = bank::play(args, run, &batch, &legs, &payments, folders).await?;
+    checks.extend(ended);
+    let batch = played.batch.clone();
+    Ok(Settled { batch, files, payments: payments.count, cents: payments.cents, played, checks })
 }
 
 async fn list_legs(run: &mut Run, batch: &Batch) -> Result<Vec<Leg>, Error> {
@@ -106,7 +120,10 @@ async fn list_legs(run: &mut Run, batch: &Batch) -> Result<Vec<Leg>, Error> {
 }
 
 /// One cent in asset units, which is what a bank can express.
-fn cent(args: &RunArgs) -> Result<u128, Error> {
+///
+/// # Errors
+/// When the asset has no cents.
+pub fn cent(args: &RunArgs) -> Result<u128, Error> {
     let finer = u32::from(args.scale).checked_sub(2);
     let finer =
         finer.ok_or_else(|| Error::Usage("a bank settles in cents; --scale >= 2".into()))?;
@@ -231,10 +248,8 @@ fn check_files(
     differences.sums(&by_iban, &found.by_iban, |iban| format!("cents to {iban}"));
     differences.figure("NbOfTxs", batch.legs - batch.pay_in_legs, found.count);
     differences.figure("CtrlSum in cents", number::<u128>(&batch.total)? / cent, found.cents);
-    let keys: BTreeSet<String> = pay_outs().map(|leg| leg.key.clone()).collect();
-    if keys != found.ids {
-        differences.add(|| "the EndToEndIds are not the keys of the pay-out legs".into());
-    }
+    let by_id = pay_outs().map(|leg| (leg.key.clone(), leg.amount / cent)).collect();
+    differences.sums(&by_id, &found.by_id, |id| format!("cents for the leg {id}"));
     none(&differences)?;
     checks.push(format!(
         "pain.001 makes {} payments of {} {} in all: counts, sums, ids and accounts agree",
@@ -245,7 +260,11 @@ fn check_files(
     Ok(found)
 }
 
-fn none(differences: &Differences) -> Result<(), Error> {
+/// Nothing may differ.
+///
+/// # Errors
+/// What does.
+pub fn none(differences: &Differences) -> Result<(), Error> {
     match differences.none() {
         true => Ok(()),
         false => Err(Error::Check(format!(
