@@ -1,39 +1,14 @@
 //! Finding out what became of a leg whose answer was lost.
 //!
-//! Owns what a list of the provider's objects says, and when bytes may be sent again without
-//! looking. The provider keeps idempotency keys for a day only: after that the same bytes under the
-//! same key would be a new payment.
+//! Owns what the provider's objects say, by id or in a list. Bytes are sent again only where nothing is
+//! found: the provider keeps idempotency keys for a day, and after that the same bytes under the same key
+//! would be a new payment.
 
 use super::answer::{Answer, Raw, misfit, stands};
 use super::call::CallBytes;
 use super::object::{self, From};
-use crate::types::Timestamp;
 use serde_json::Value;
 use std::time::Duration;
-
-/// How long after a leg was first sent its bytes may be sent again unseen: an hour less than the 24
-/// that the provider keeps a key at least.
-pub const KEY_LIFE: Duration = Duration::from_secs(23 * 3_600);
-
-/// What may be done about a leg that is UNKNOWN.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Next {
-    /// Send the same bytes again: the provider still has the key.
-    SendAgain,
-    /// Look it up; send the same bytes again only if it is `Found::Absent`.
-    LookFirst,
-}
-
-/// What may be done now about a leg whose bytes were first sent at `first_sent`. A clock that went
-/// back counts as too late.
-#[must_use]
-pub fn next(first_sent: Timestamp, now: Timestamp) -> Next {
-    let age = now.0.checked_sub(first_sent.0).and_then(|age| u64::try_from(age).ok());
-    match age {
-        Some(age) if Duration::from_micros(age) < KEY_LIFE => Next::SendAgain,
-        Some(_) | None => Next::LookFirst,
-    }
-}
 
 /// What looking a leg up found.
 #[derive(Debug, Clone, PartialEq, Eq)]

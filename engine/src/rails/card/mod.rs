@@ -25,7 +25,7 @@ pub use call::{CallBytes, CallError};
 pub use client::Client;
 pub use config::{API_VERSION, CardConfig, ConfigError, Secret};
 pub use event::{Event, Meaning, Money, Report};
-pub use lookup::{Found, KEY_LIFE, Next, next};
+pub use lookup::Found;
 pub use request::{Inexpressible, check_batch, refund, request};
 pub use webhook::{TOLERANCE, WebhookError, verify};
 

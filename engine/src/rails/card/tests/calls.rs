@@ -195,17 +195,6 @@ fn a_lookup_asks_for_the_party_since_the_leg_was_sent() {
     assert_eq!(Kind::ALL.map(Kind::name).len(), 4);
 }
 
-#[test]
-fn bytes_are_sent_again_unseen_only_while_the_provider_has_the_key() {
-    let hours = |hours: i64| Timestamp(CUT_AT.0 + hours * 3_600_000_000);
-    assert_eq!(next(CUT_AT, CUT_AT), Next::SendAgain);
-    assert_eq!(next(CUT_AT, Timestamp(hours(23).0 - 1)), Next::SendAgain);
-    assert_eq!(next(CUT_AT, hours(23)), Next::LookFirst);
-    assert_eq!(next(CUT_AT, hours(24 * 365)), Next::LookFirst);
-    assert_eq!(next(CUT_AT, Timestamp(CUT_AT.0 - 1)), Next::LookFirst);
-    assert_eq!(next(Timestamp(i64::MIN), Timestamp(i64::MAX)), Next::LookFirst);
-}
-
 proptest! {
     #[test]
     fn any_bytes_are_a_call_or_an_error(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
