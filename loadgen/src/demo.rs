@@ -227,17 +227,18 @@ impl DemoReport {
     fn bank(&self, dir: &Path, lines: &mut Lines) {
         let (pay_ins, pay_outs) = (text::count(self.pay_in_legs), text::count(self.nb_of_txs));
         let inbox = dir.join("data/inbox").join(&self.batch_rail).join("done");
-        let files = text::count(u64::try_from(self.bank_took.len()).unwrap_or(u64::MAX));
+        let files = match self.bank_took.len() {
+            1 => "1 pain.001 file".to_owned(),
+            count => format!("{count} pain.001 files"),
+        };
         lines.title("The bank, played by this demo: the files are real, no money moved");
         lines.line(
             "it said",
-            format!("{pay_ins} pay-ins have come: camt.054 in {}/", inbox.display()),
+            format!("{pay_ins} pay-ins have come, by camt.054 (now in {}/)", inbox.display()),
         );
         lines.line(
             "it took",
-            format!(
-                "{pay_outs} pay-outs, in {files} pain.001 as they were covered, and booked them"
-            ),
+            format!("{files} with {pay_outs} pay-outs to bank/, and said that they are booked"),
         );
         lines.line("so", format!("the batch is {}, and its window with it", self.batch_state));
     }

@@ -101,6 +101,10 @@ fn the_demo_settles_what_it_sent() {
         let report: Value = serde_json::from_str(&text).unwrap();
         agrees(&report, 5_000);
         assert!(report["batch_legs"].as_u64().unwrap() > 0, "{report}");
+        // It has played the bank, and says so.
+        assert_eq!(report["batch_state"], "SETTLED", "{report}");
+        assert!(!report["bank_answered"].as_array().unwrap().is_empty(), "{report}");
+        assert!(told.contains("The bank, played by this demo"), "{told}");
     }
     // A folder that is not a demo's is left alone.
     let other = dir.path().join("other");

@@ -119,7 +119,7 @@ impl Reconciliation {
             LegState::Rejected | LegState::Returned => Some(format!(
                 "See why {legs} came to {} (`tallystick leg list {batch} --json`): the amount is owed in a \
                  later window. If an account is wrong, correct it with `tallystick party add --id PARTY` \
-                 before that window is batched.",
+                 (its name and all its accounts anew) before that window is batched.",
                 state.name()
             )),
         }
