@@ -10,11 +10,7 @@
 mod account;
 mod answers;
 pub mod card;
-#[cfg(feature = "evm")]
 pub mod evm;
-#[cfg(not(feature = "evm"))]
-#[path = "evm_absent.rs"]
-mod evm;
 pub mod iso20022;
 mod latin;
 pub mod nacha;

@@ -1,21 +1,15 @@
 //! Opening the desks: from what is configured to what the settler works with. Reads the files that hold
 //! secrets; asks no rail.
 
-#[cfg(feature = "evm")]
-use crate::config::EvmSettings;
-use crate::config::{CardSettings, FolderSettings, RailSettings};
+use crate::config::{CardSettings, EvmSettings, FolderSettings, RailSettings};
 use crate::ledger::Rail;
 use crate::rails::card::{self, CardConfig, Secret};
-#[cfg(feature = "evm")]
 use crate::rails::evm::{self, EvmConfig, FeeRules, Finality};
-#[cfg(feature = "evm")]
-use crate::settle::EvmDesk;
-use crate::settle::{CardDesk, Desks, FileDesk};
+use crate::settle::{CardDesk, Desks, EvmDesk, FileDesk};
 use std::collections::BTreeMap;
 use std::path::Path;
 
 /// Wei in a gwei.
-#[cfg(feature = "evm")]
 const GWEI: u128 = 1_000_000_000;
 
 /// Why a desk does not open: which rail, and what to correct.
@@ -33,7 +27,6 @@ pub struct NotOpened {
 /// `NotOpened` that names the rail and what is wrong.
 pub fn open_desks(
     settings: &RailSettings,
-    #[cfg_attr(not(feature = "evm"), expect(unused_variables, reason = "for evm alone"))]
     clearing: &BTreeMap<Rail, Vec<(String, String)>>,
     data_dir: &Path,
 ) -> Result<Desks, NotOpened> {
@@ -56,12 +49,6 @@ pub fn open_desks(
         let client = card::Client::new(config).map_err(|why| not_opened(Rail::Card, &why))?;
         desks.card = Some(CardDesk::new(client, threads));
     }
-    #[cfg(not(feature = "evm"))]
-    if settings.evm.is_some() {
-        let why = "this engine was built without it; build it with the cargo feature `evm`";
-        return Err(not_opened(Rail::Evm, &why));
-    }
-    #[cfg(feature = "evm")]
     if let Some(evm) = &settings.evm {
         let open = || -> Result<EvmDesk, String> {
             let fields = clearing.get(&Rail::Evm).map_or(&[][..], Vec::as_slice);
@@ -90,7 +77,6 @@ fn card_config(settings: &CardSettings) -> Result<(CardConfig, usize), String> {
     Ok((config, usize::from(settings.threads)))
 }
 
-#[cfg(feature = "evm")]
 fn evm_config(settings: &EvmSettings) -> Result<EvmConfig, String> {
     let rpc_url = match (&settings.rpc_url_file, settings.rpc_url.as_str()) {
         (Some(path), "") => secret(path)?,

@@ -7,14 +7,12 @@
 
 mod answers;
 mod card;
-#[cfg(feature = "evm")]
 mod evm;
 mod files;
 mod step;
 
 use super::archive::{Archive, NotLoaded};
 pub use card::CardDesk;
-#[cfg(feature = "evm")]
 pub use evm::EvmDesk;
 
 use super::desk::FileDesk;
@@ -38,7 +36,6 @@ pub struct Desks {
     /// The payment service provider.
     pub card: Option<CardDesk>,
     /// The chain.
-    #[cfg(feature = "evm")]
     pub evm: Option<EvmDesk>,
 }
 

@@ -35,9 +35,6 @@ impl Run {
                 self.desks.card = Some(desk);
                 done?;
             }
-            #[cfg(not(feature = "evm"))]
-            Rail::Evm => return Err(not_set_up(rail)),
-            #[cfg(feature = "evm")]
             Rail::Evm => {
                 self.submit_files(&plan, rail, &pay_ins)?;
                 let mut desk = self.desks.evm.take().ok_or_else(|| not_set_up(rail))?;
