@@ -149,7 +149,7 @@ pub fn run(config: &Config) -> Result<(), ServeError> {
     }
     let settlement = Settlement {
         archive,
-        clearing,
+        clearing: Arc::new(clearing),
         nudge,
         troubles,
         board: Board::new(config.schedule.iter().map(schedule_entry).collect()),

@@ -36,7 +36,7 @@ pub struct Settlement {
     /// Sealed windows and batches.
     pub archive: Archive,
     /// The operator's own accounts.
-    pub clearing: Clearing,
+    pub clearing: Arc<Clearing>,
     /// Wakes the settler.
     pub nudge: Nudge,
     /// What keeps it from going on.
@@ -101,7 +101,7 @@ impl v1::operator_server::Operator for OperatorApi {
     }
 
     async fn upsert_party(&self, request: Request<v1::UpsertPartyRequest>) -> Answer<v1::Party> {
-        let event = registration::party_event(request.into_inner())?;
+        let event = registration::party_event(request.into_inner(), &self.settlement.clearing)?;
         let Event::PartyUpserted(party) = &event else { unreachable!("a party event") };
         let (name, suspended) = (party.name.clone(), party.suspended);
         let entry = crate::ledger::control::PartyEntry {
@@ -182,7 +182,8 @@ impl v1::operator_server::Operator for OperatorApi {
         &self,
         request: Request<Streaming<v1::ImportRequest>>,
     ) -> Answer<v1::ImportResponse> {
-        registration::import(&self.intake, request.into_inner()).await.map(Response::new)
+        let clearing = &self.settlement.clearing;
+        registration::import(&self.intake, clearing, request.into_inner()).await.map(Response::new)
     }
 
     async fn close_window(&self, message: Request<v1::CloseWindowRequest>) -> Answer<v1::Window> {

@@ -1,6 +1,6 @@
 //! Registration: messages that become events, one by one or in bulk.
 //!
-//! Owns the checks that need nothing but the message itself. The same message gives the same event,
+//! Owns the checks that need nothing but the message itself and the configuration. The same message gives the same event,
 //! whether it came alone or in an Import, so that either can be retried as the other.
 
 use super::messages::{id, model, money, request, text};
@@ -13,9 +13,11 @@ use crate::ledger::event::{
 use crate::limits::{ACCOUNTS_MAX, CAPS_MAX, IMPORT_CHUNK, IMPORT_FAILURES_MAX};
 use crate::pipeline::Intake;
 use crate::rails;
+use crate::settle::Clearing;
 use crate::types::{Amount, AssetDef, AssetNumber, PartyId, SignerKey};
 use crate::verify::check_key;
 use std::collections::{BTreeSet, VecDeque};
+use std::sync::Arc;
 use tallystick_proto::v1;
 use tokio::task::JoinHandle;
 use tonic::{Status, Streaming};
@@ -31,7 +33,11 @@ pub(super) fn asset_event(mut message: v1::CreateAssetRequest) -> Result<Event, 
     Ok(Event::AssetCreated(AssetCreated { request, asset }))
 }
 
-pub(super) fn party_event(mut message: v1::UpsertPartyRequest) -> Result<Event, Status> {
+/// `clearing` has the operator's own accounts: no party's may be one of them.
+pub(super) fn party_event(
+    mut message: v1::UpsertPartyRequest,
+    clearing: &Clearing,
+) -> Result<Event, Status> {
     let request_id = std::mem::take(&mut message.request_id);
     let request = request(request_id, "UpsertParty", &message)?;
     let v1::Party { party_id, name, suspended, accounts } =
@@ -44,7 +50,8 @@ pub(super) fn party_event(mut message: v1::UpsertPartyRequest) -> Result<Event, 
         return Err(invalid(format!("a party may have accounts on {ACCOUNTS_MAX} rails at most")));
     }
     let account = |(rail, account): (String, v1::SettlementAccount)| {
-        let checked = rails::check_account(&rail, &account.fields);
+        let checked = rails::check_account(&rail, &account.fields)
+            .and_then(|account| rails::check_apart(&account, clearing).map(|()| account));
         checked.map_err(|error| invalid(format!("account on rail {rail:?}: {error}")))
     };
     let accounts = accounts.into_iter().map(account).collect::<Result<_, _>>()?;
@@ -108,9 +115,9 @@ pub(super) fn deposit_event(mut message: v1::RecordDepositRequest) -> Result<Eve
     Ok(Event::DepositRecorded(DepositRecorded { request, party, asset, amount, reference }))
 }
 
-fn import_event(item: v1::ImportRequest) -> Result<Event, Status> {
+fn import_event(item: v1::ImportRequest, clearing: &Clearing) -> Result<Event, Status> {
     match item.item {
-        Some(v1::import_request::Item::Party(party)) => party_event(party),
+        Some(v1::import_request::Item::Party(party)) => party_event(party, clearing),
         Some(v1::import_request::Item::Signer(signer)) => signer_event(signer),
         Some(v1::import_request::Item::Limit(limit)) => limit_event(limit),
         Some(v1::import_request::Item::Deposit(deposit)) => deposit_event(deposit),
@@ -124,6 +131,7 @@ type Events = Vec<Result<Event, Status>>;
 /// An Import under way: chunks are checked side by side, and done in order.
 struct Import<'a> {
     intake: &'a Intake,
+    clearing: &'a Arc<Clearing>,
     checking: VecDeque<JoinHandle<Events>>,
     next_index: u64,
     response: v1::ImportResponse,
@@ -132,12 +140,13 @@ struct Import<'a> {
 /// Does an Import: every item on its own, in order.
 pub(super) async fn import(
     intake: &Intake,
+    clearing: &Arc<Clearing>,
     mut items: Streaming<v1::ImportRequest>,
 ) -> Result<v1::ImportResponse, Status> {
     let at_once = std::thread::available_parallelism().map_or(1, std::num::NonZero::get) + 1;
     let checking = VecDeque::with_capacity(at_once);
     let response = v1::ImportResponse::default();
-    let mut import = Import { intake, checking, next_index: 0, response };
+    let mut import = Import { intake, clearing, checking, next_index: 0, response };
     let mut chunk = Vec::with_capacity(IMPORT_CHUNK);
     while let Some(item) = items.message().await? {
         chunk.push(item);
@@ -157,7 +166,8 @@ pub(super) async fn import(
 
 impl Import<'_> {
     fn check(&mut self, chunk: Vec<v1::ImportRequest>) {
-        let check = move || chunk.into_iter().map(import_event).collect();
+        let clearing = self.clearing.clone();
+        let check = move || chunk.into_iter().map(|item| import_event(item, &clearing)).collect();
         self.checking.push_back(tokio::task::spawn_blocking(check));
     }
 

@@ -57,6 +57,24 @@ pub fn check_account(
     Ok(RailAccount { rail: rail.to_owned(), fields })
 }
 
+/// Checks that a party's (checked) account is not the clearing account itself: `clearing` has the fields of
+/// each rail's.
+///
+/// # Errors
+/// `AccountError` that says which field is wrong.
+pub fn check_apart(
+    account: &RailAccount,
+    clearing: &BTreeMap<Rail, Vec<(String, String)>>,
+) -> Result<(), AccountError> {
+    let rail = Rail::from_name(&account.rail);
+    let clearing = rail.and_then(|rail| clearing.get(&rail)).map_or(&[][..], Vec::as_slice);
+    match rail {
+        Some(Rail::Evm) => evm::check_apart(&account.fields, clearing),
+        // A bank moves money between any two accounts, and gives it back.
+        Some(Rail::Iso20022 | Rail::Nacha | Rail::Card) | None => Ok(()),
+    }
+}
+
 /// Checks and normalises the operator's clearing account on `rail`; returns its fields ordered by
 /// name.
 ///
@@ -123,7 +141,7 @@ pub fn check_batch(content: &BatchContent) -> Result<(), Refusal> {
         Rail::Card => {
             card::check_batch(content).map_or_else(|why| unfit(why.to_string()), |()| Ok(()))
         }
-        Rail::Evm => Ok(()),
+        Rail::Evm => evm::check_batch(content).map_or_else(|why| unfit(why.to_string()), Ok),
     }
 }
 

@@ -109,7 +109,7 @@ pub struct Schedule {
     /// Signs batches.
     pub engine_key: Arc<EngineKey>,
     /// The operator's own accounts.
-    pub clearing: Clearing,
+    pub clearing: Arc<Clearing>,
     /// Wakes the settler.
     pub nudge: Nudge,
     /// Whether a person must approve every batch.

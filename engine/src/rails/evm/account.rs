@@ -40,12 +40,20 @@ pub fn check_account(
     Ok(vec![("address".into(), address::text(address))])
 }
 
-/// Whether a party's checked account is the clearing account's own contract or token: money sent
+/// Checks that a party's checked account is neither the payout contract nor the token itself: money sent
 /// there would be nobody's. The contract leaves such an item out as well.
-#[must_use]
-pub fn is_own_address(account: &[(String, String)], clearing: &Clearing) -> bool {
-    let own = [clearing.contract, clearing.token].map(address::text);
-    field(account, "address").is_some_and(|address| own.iter().any(|own| own == address))
+pub fn check_apart(
+    account: &[(String, String)],
+    clearing: &[(String, String)],
+) -> Result<(), AccountError> {
+    let is =
+        |own: &str| field(account, "address").is_some_and(|it| field(clearing, own) == Some(it));
+    let unfit = |why| Err(AccountError::AddressUnfit { field: "address", why });
+    match (is("contract"), is("token")) {
+        (true, _) => unfit("it is the contract that pays out; give one of the party's own"),
+        (_, true) => unfit("it is the token itself; give one of the party's own"),
+        (false, false) => Ok(()),
+    }
 }
 
 /// Checks the clearing account; `least` may be absent and is 1 then.

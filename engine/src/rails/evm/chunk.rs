@@ -129,6 +129,14 @@ pub fn ranges(content: &BatchContent) -> impl ExactSizeIterator<Item = Range<usi
     starts.map(move |start| start..(start + EVM_CHUNK_ITEMS).min(end))
 }
 
+/// Whether every pay-out of a batch can be sent.
+///
+/// # Errors
+/// `ChunkError` that names the first leg which cannot be paid.
+pub fn check_batch(content: &BatchContent) -> Result<(), ChunkError> {
+    ranges(content).zip(0..).try_for_each(|(legs, number)| cut(content, legs, number).map(drop))
+}
+
 /// Cuts one chunk out of a batch: the one of that number in `ranges`.
 ///
 /// # Errors

@@ -36,10 +36,10 @@ mod rpc;
 mod tx;
 
 pub use abi::{Items, Refused};
-pub use account::{Clearing, check_account, check_clearing, is_own_address, policy};
+pub use account::{Clearing, check_account, check_apart, check_clearing, policy};
 pub use address::Address;
 pub use alloy_primitives::{B256, U256};
-pub use chunk::{Chunk, ChunkError, Item, Units, chunk, chunk_of, ranges};
+pub use chunk::{Chunk, ChunkError, Item, Units, check_batch, chunk, chunk_of, ranges};
 pub use config::{ConfigError, EvmConfig, Finality};
 pub use desk::{Act, Blocked, Desk, Funds, Look, Misfit, OpenError, Plan};
 pub use fees::{AboveCap, FeeRules, Fees, Market};

@@ -91,14 +91,24 @@ fn an_account_is_one_address_with_its_checksum() {
 }
 
 #[test]
-fn the_contracts_own_addresses_are_told_from_a_partys() {
-    let clearing = Clearing::read(&clearing(6)).unwrap();
-    let own = |address: &str| {
+fn a_party_is_never_paid_at_the_contract_or_the_token() {
+    let of_all = BTreeMap::from([(Rail::Evm, clearing(6))]);
+    let (of_none, nowhere) = (BTreeMap::from([(Rail::Evm, Vec::new())]), BTreeMap::new());
+    let check = |address: &str, clearing| {
         let account = rails::check_account("evm", &fields(&[("address", address)])).unwrap();
-        is_own_address(&account.fields, &clearing)
+        rails::check_apart(&account, clearing)
     };
-    assert!(own(CONTRACT) && own(&TOKEN.to_lowercase()));
-    assert!(!own("0xfB6916095ca1df60bB79Ce92cE3Ea74c37c5d359"));
+    for own in [CONTRACT, &CONTRACT.to_lowercase(), TOKEN, &TOKEN.to_lowercase()] {
+        let refused = check(own, &of_all).unwrap_err();
+        assert!(
+            matches!(refused, AccountError::AddressUnfit { field: "address", .. }),
+            "{refused}"
+        );
+        // Where nothing is deployed, nothing is known.
+        assert_eq!(check(own, &of_none), Ok(()));
+        assert_eq!(check(own, &nowhere), Ok(()));
+    }
+    assert_eq!(check("0xfB6916095ca1df60bB79Ce92cE3Ea74c37c5d359", &of_all), Ok(()));
 }
 
 #[test]
