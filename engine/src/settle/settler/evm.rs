@@ -1,40 +1,66 @@
 //! The rail `evm`: one submission a chunk of legs, one attempt a signed transaction of it. A transaction is
 //! kept and journaled before it is sent; after that the chain is asked, round by round, what became of it,
 //! and what the chain says now is what counts: a start needs nothing but the journaled transactions.
+//!
+//! Owns what is journaled of chunks and when. Asks the node nothing itself: the line does, on a thread of its
+//! own, one round at a time for all batches, since all of them share the key's nonces.
+
+mod line;
 
 use super::answers::{Outcome, Said};
 use super::step::to;
-use super::{Run, Stuck};
+use super::{Nudge, Run, Stuck};
 use crate::faults;
 use crate::journal::kept::{self, CallsOf};
 use crate::ledger::event::LegsSubmitted;
-use crate::ledger::{BatchPlan, Event, LegState, Legs, Mover, runs};
+use crate::ledger::{BatchPlan, Event, LegState, Legs, Mover, Rail, runs};
 use crate::limits::{EVM_CHUNK_ITEMS, EVM_IN_FLIGHT_MAX, MOVES_MAX};
 use crate::rails::Part;
-use crate::rails::evm::{self, Act, Chunk, ChunkState, Desk, Nonces, SignedTx, View};
+use crate::rails::evm::{self, Chunk, ChunkState, Desk, Nonces, SignedTx};
 use crate::settle::archive::NotLoaded;
 use crate::types::{BatchId, Digest, FileHasher};
-use std::collections::HashMap;
+use line::{Done, Found, Leaving, Line, Round, Seen, Task, Todo};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// A chain, the key, and what is known of the chunks under way.
 pub struct EvmDesk {
-    desk: Desk,
+    /// Reads transactions back; the line has one of its own.
+    desk: Arc<Desk>,
+    line: Option<Line>,
     /// Time between two looks at the chain.
     every: Duration,
     nonces: Nonces,
-    chunks: HashMap<(BatchId, u32), Watched>,
+    /// Nonces that the chain had used at the last look.
+    used: u64,
+    chunks: BTreeMap<(BatchId, u32), Watched>,
+    /// Chunks that a round proposes, of which nothing is journaled.
+    proposed: BTreeMap<u32, Part>,
     /// What is deployed was compared with what is configured.
     checked: bool,
-    /// When each batch is looked at next.
-    next_round: HashMap<BatchId, Instant>,
+    /// The batch whose round is under way.
+    under_way: Option<BatchId>,
+    rounds: HashMap<BatchId, Rounds>,
+}
+
+/// Rounds of one batch.
+#[derive(Default)]
+struct Rounds {
+    /// When the next one begins; at once if absent.
+    next: Option<Instant>,
+    /// What the last one met with.
+    stuck: Option<String>,
+    /// The same of the one that is under way.
+    meets: Option<String>,
 }
 
 /// A chunk that has not ended.
 struct Watched {
     part: Part,
-    chunk: Chunk,
+    chunk: Arc<Chunk>,
     book: Vec<SignedTx>,
+    /// As its legs were told.
     state: ChunkState,
 }
 
@@ -42,66 +68,148 @@ impl EvmDesk {
     /// A desk that looks at the chain this often.
     #[must_use]
     pub fn new(desk: Desk, every: Duration) -> Self {
-        let (nonces, chunks, next_round) = Default::default();
-        Self { desk, every, nonces, chunks, checked: false, next_round }
+        Self {
+            desk: Arc::new(desk),
+            line: None,
+            every,
+            nonces: Nonces::default(),
+            used: 0,
+            chunks: BTreeMap::new(),
+            proposed: BTreeMap::new(),
+            checked: false,
+            under_way: None,
+            rounds: HashMap::new(),
+        }
+    }
+
+    /// Starts the line, which nudges when it has something to say.
+    pub(super) fn start(&mut self, nudge: Nudge) {
+        self.line = Some(Line::start(self.desk.clone(), nudge));
+    }
+
+    fn line(&mut self) -> &mut Line {
+        self.line.as_mut().expect("the settler has started it")
+    }
+
+    /// Takes note of what the round under way met with first.
+    fn meet(&mut self, batch: BatchId, why: String) {
+        self.rounds.entry(batch).or_default().meets.get_or_insert(why);
+    }
+
+    /// The round of `batch` is over.
+    fn rest(&mut self, batch: BatchId) {
+        let next = Some(Instant::now() + self.every);
+        let rounds = self.rounds.entry(batch).or_default();
+        *rounds = Rounds { next, stuck: rounds.meets.take(), meets: None };
+        self.under_way = None;
+        self.proposed.clear();
+    }
+
+    /// Forgets what is no longer settling: perhaps operators have said how it ended.
+    pub(super) fn retain(&mut self, batches: &[BatchId]) {
+        let gone = |batch: &BatchId| !batches.contains(batch);
+        self.rounds.retain(|batch, _| !gone(batch));
+        let nonces = &mut self.nonces;
+        self.chunks.retain(|(batch, _), watched| {
+            if gone(batch) {
+                nonces.ended(None, watched.book.iter().map(|tx| tx.terms().nonce));
+            }
+            !gone(batch)
+        });
+        // What it had signed for one of these is not durable, and never leaves.
+        if self.under_way.as_ref().is_some_and(gone) && self.line().done().is_some() {
+            self.under_way = None;
+            self.proposed.clear();
+        }
+    }
+
+    fn is_due(&self, batch: BatchId) -> bool {
+        let next = self.rounds.get(&batch).and_then(|rounds| rounds.next);
+        self.under_way.is_none() && next.is_none_or(|next| next <= Instant::now())
     }
 }
 
 impl Run {
-    /// One round: every chunk under way is looked at, and READY legs become new ones.
+    /// What there is to do for a batch without waiting for the node: what the line has seen is journaled, what
+    /// is journaled is handed to it, and when the time comes, it is sent for another look.
     pub(super) fn step_evm(
         &mut self,
         desk: &mut EvmDesk,
         plan: &BatchPlan,
         ready: &[u32],
     ) -> Result<(), Stuck> {
-        let (now, batch) = (Instant::now(), plan.content().head.id);
-        if desk.next_round.get(&batch).is_some_and(|next| now < *next) {
-            return Ok(());
-        }
-        desk.next_round.insert(batch, now + desk.every);
-        let (legs, _) = self.legs(batch)?;
-        self.watch(desk, plan, &legs)?;
-        if !desk.checked {
-            desk.desk.check_deployment(&desk.nonces).map_err(other)?;
-            desk.checked = true;
-        }
-        let view = desk.desk.view().map_err(other)?;
-        let mut numbers: Vec<u32> =
-            desk.chunks.keys().filter(|(of, _)| *of == batch).map(|(_, number)| *number).collect();
-        numbers.sort_unstable();
-        let mut stuck = None;
-        for number in numbers {
-            // One chunk that is blocked does not keep the others.
-            if let Err(why) = self.look(desk, plan, &view, number) {
-                if why.is_stop() {
-                    return Err(why);
+        let batch = plan.content().head.id;
+        if desk.under_way == Some(batch) {
+            match desk.line().done() {
+                Some(Done::Looked(seen)) => self.looked(desk, plan, ready, seen)?,
+                Some(Done::Sent(done)) => {
+                    if let Err(why) = done {
+                        desk.meet(batch, why);
+                    }
+                    desk.rest(batch);
                 }
-                stuck = stuck.or(Some(why));
+                None => {}
             }
         }
-        let number = u32::try_from(legs.submissions().len()).expect("limited by legs");
-        for (number, some) in (number..).zip(ready.chunks(EVM_CHUNK_ITEMS)) {
-            if desk.nonces.waiting(view.used) >= EVM_IN_FLIGHT_MAX {
-                break;
-            }
-            let part = Part::new(plan.content(), some, number);
-            let chunk = evm::chunk_of(part.content(), number).map_err(other)?;
-            let (book, state) = (Vec::new(), ChunkState::New);
-            desk.chunks.insert((batch, number), Watched { part, chunk, book, state });
-            let looked = self.look(desk, plan, &view, number);
-            // Nothing of it is journaled unless something was signed: then it is no chunk yet.
-            if desk.chunks.get(&(batch, number)).is_some_and(|watched| watched.book.is_empty()) {
-                desk.chunks.remove(&(batch, number));
-                looked?;
-                break;
-            }
-            looked?;
+        if desk.is_due(batch) {
+            self.begin(desk, plan, ready)?;
         }
-        stuck.map_or(Ok(()), Err)
+        let stuck = desk.rounds.get(&batch).and_then(|rounds| rounds.stuck.clone());
+        stuck.map_or(Ok(()), |why| Err(Stuck::Other(why)))
     }
 
-    /// Takes up the chunks of a batch that the journal holds and that have not ended.
+    /// Begins a round, if there is anything to look at.
+    fn begin(&mut self, desk: &mut EvmDesk, plan: &BatchPlan, ready: &[u32]) -> Result<(), Stuck> {
+        let batch = plan.content().head.id;
+        if !desk.checked {
+            self.watch_all(desk)?;
+        }
+        let open = desk.chunks.range((batch, 0)..=(batch, u32::MAX));
+        let open: Vec<Task> = open.map(|((_, number), watched)| watched.task(*number)).collect();
+        let (legs, _) = self.legs(batch)?;
+        let first = u32::try_from(legs.submissions().len()).expect("limited by legs");
+        let room = EVM_IN_FLIGHT_MAX.saturating_sub(desk.nonces.waiting(desk.used));
+        let mut new = Vec::new();
+        for (number, some) in (first..).zip(ready.chunks(EVM_CHUNK_ITEMS)).take(room) {
+            let part = Part::new(plan.content(), some, number);
+            match evm::chunk_of(part.content(), number) {
+                Ok(chunk) => {
+                    let (chunk, book, was) = (Arc::new(chunk), Vec::new(), ChunkState::New);
+                    new.push(Task { number, chunk, book, was });
+                    desk.proposed.insert(number, part);
+                }
+                // What is under way goes on.
+                Err(why) => {
+                    desk.meet(batch, why.to_string());
+                    break;
+                }
+            }
+        }
+        if open.is_empty() && new.is_empty() {
+            desk.rest(batch);
+            return Ok(());
+        }
+        let round = Round { check: !desk.checked, nonces: desk.nonces.clone(), open, new };
+        desk.under_way = Some(batch);
+        desk.line().look(round);
+        Ok(())
+    }
+
+    /// Takes up the chunks of all batches that the journal holds and that have not ended: the first nonce that
+    /// is chosen must be free of all of them.
+    fn watch_all(&mut self, desk: &mut EvmDesk) -> Result<(), Stuck> {
+        let batches = self.intake.control().settling_batches();
+        for batch in batches {
+            let (legs, rail) = self.legs(batch)?;
+            if rail == Rail::Evm {
+                let plan = self.plan(batch)?;
+                self.watch(desk, &plan, &legs)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes up the chunks of one batch.
     fn watch(&self, desk: &mut EvmDesk, plan: &BatchPlan, legs: &Legs) -> Result<(), Stuck> {
         let batch = plan.content().head.id;
         let store = &**self.intake.store();
@@ -113,7 +221,7 @@ impl Run {
                 continue;
             }
             let part = Part::new(plan.content(), &places, number);
-            let chunk = evm::chunk_of(part.content(), number).map_err(other)?;
+            let chunk = Arc::new(evm::chunk_of(part.content(), number).map_err(other)?);
             let mut book = Vec::new();
             for attempt in 0..submission.attempts.len() {
                 let attempt = u32::try_from(attempt).expect("attempts are limited");
@@ -133,56 +241,115 @@ impl Run {
         Ok(())
     }
 
-    /// Looks at one chunk, does the one thing that there is to do, and moves its legs.
-    fn look(
+    /// Journals what a round has seen and signed, and has what is to leave sent.
+    fn looked(
         &self,
         desk: &mut EvmDesk,
         plan: &BatchPlan,
-        view: &View,
-        number: u32,
+        ready: &[u32],
+        seen: Result<Seen, String>,
     ) -> Result<(), Stuck> {
         let batch = plan.content().head.id;
-        let EvmDesk { desk: chain, nonces, chunks, .. } = desk;
-        let watched = chunks.get_mut(&(batch, number)).expect("it is watched");
-        let look = chain
-            .look(view, &watched.chunk, &watched.book, nonces, &watched.state)
-            .map_err(other)?;
-        watched.state = look.state;
-        self.tell(plan, watched, number)?;
-        match look.act {
-            Act::Wait => {}
-            Act::Send(place) => {
-                chain.send(&watched.book[place]).map_err(other)?;
-            }
-            Act::Sign(terms) => {
-                let tx = chain.sign(view, &watched.chunk, &terms);
-                self.journal_tx(plan, watched, number, &tx)?;
-                nonces.signed(tx.terms().nonce);
-                watched.book.push(tx);
-                let tx = watched.book.last().expect("it was just put there");
-                chain.send(tx).map_err(other)?;
-                faults::point(|| "submit-left");
-            }
-            Act::Blocked(why) => return Err(other(why)),
-            Act::Done => {
-                let paid_by = match &watched.state {
-                    ChunkState::Final(mined) => {
-                        let paid = watched.book.iter().find(|tx| tx.hash() == mined.tx);
-                        paid.map(|tx| tx.terms().nonce)
+        let mut leaving = Vec::new();
+        match seen {
+            Err(why) => desk.meet(batch, why),
+            Ok(Seen { view, chunks }) => {
+                (desk.used, desk.checked) = (view.used, true);
+                for (number, found) in chunks {
+                    let done = match found {
+                        Ok(found) => self.act(desk, plan, ready, number, found, &mut leaving),
+                        Err(failure) => Err(other(failure)),
+                    };
+                    match done {
+                        Ok(()) => {}
+                        // One chunk that is blocked does not keep the others.
+                        Err(Stuck::Other(why)) => desk.meet(batch, why),
+                        Err(stuck @ (Stuck::NotLoaded(_) | Stuck::Folder(_))) => {
+                            desk.rest(batch);
+                            return Err(stuck);
+                        }
                     }
-                    ChunkState::New
-                    | ChunkState::Signed
-                    | ChunkState::Sent
-                    | ChunkState::Mined(_)
-                    | ChunkState::Safe(_)
-                    | ChunkState::Gone { .. }
-                    | ChunkState::Void => None,
-                };
-                let signed: Vec<u64> = watched.book.iter().map(|tx| tx.terms().nonce).collect();
-                nonces.ended(paid_by, signed);
-                chunks.remove(&(batch, number));
+                }
             }
         }
+        if leaving.is_empty() {
+            desk.rest(batch);
+        } else {
+            desk.line().send(leaving);
+        }
+        Ok(())
+    }
+
+    /// Moves the legs of one chunk to where it was seen, and prepares what there is to do for it.
+    fn act(
+        &self,
+        desk: &mut EvmDesk,
+        plan: &BatchPlan,
+        ready: &[u32],
+        number: u32,
+        found: Found,
+        leaving: &mut Vec<Leaving>,
+    ) -> Result<(), Stuck> {
+        let of = (plan.content().head.id, number);
+        let Found { state, todo } = found;
+        if let Some(part) = desk.proposed.remove(&number) {
+            return self.take_up(desk, plan, ready, part, todo, leaving);
+        }
+        let watched = desk.chunks.get_mut(&of).expect("what was looked at is watched");
+        if state != watched.state {
+            self.tell(plan, watched, &state, number)?;
+            watched.state = state;
+        }
+        match todo {
+            Todo::Wait => {}
+            Todo::Send(place) => {
+                leaving.push(Leaving { tx: watched.book[place].clone(), first: false });
+            }
+            Todo::Journal(tx) => {
+                self.journal_tx(plan, &watched.part, watched.book.len(), &tx)?;
+                desk.nonces.signed(tx.terms().nonce);
+                watched.book.push(tx.clone());
+                leaving.push(Leaving { tx, first: true });
+            }
+            Todo::Blocked(why) => return Err(Stuck::Other(why)),
+            Todo::Done => {
+                let paid_by = watched.paid_by();
+                let signed: Vec<u64> = watched.book.iter().map(|tx| tx.terms().nonce).collect();
+                desk.nonces.ended(paid_by, signed);
+                desk.chunks.remove(&of);
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes READY legs a chunk, if they still are and it still has its number.
+    fn take_up(
+        &self,
+        desk: &mut EvmDesk,
+        plan: &BatchPlan,
+        ready: &[u32],
+        part: Part,
+        todo: Todo,
+        leaving: &mut Vec<Leaving>,
+    ) -> Result<(), Stuck> {
+        let (batch, number) = (plan.content().head.id, part.number());
+        let tx = match todo {
+            Todo::Journal(tx) => tx,
+            Todo::Blocked(why) => return Err(Stuck::Other(why)),
+            Todo::Wait | Todo::Send(_) | Todo::Done => return Ok(()),
+        };
+        let (legs, _) = self.legs(batch)?;
+        let ready: BTreeSet<u32> = ready.iter().copied().collect();
+        let still = places(plan, &part).all(|leg| ready.contains(&leg));
+        if !still || usize::try_from(number).ok() != Some(legs.submissions().len()) {
+            return Ok(());
+        }
+        self.journal_tx(plan, &part, 0, &tx)?;
+        desk.nonces.signed(tx.terms().nonce);
+        let chunk = Arc::new(evm::chunk_of(part.content(), number).map_err(other)?);
+        let (book, state) = (vec![tx.clone()], ChunkState::New);
+        desk.chunks.insert((batch, number), Watched { part, chunk, book, state });
+        leaving.push(Leaving { tx, first: true });
         Ok(())
     }
 
@@ -190,12 +357,12 @@ impl Run {
     fn journal_tx(
         &self,
         plan: &BatchPlan,
-        watched: &Watched,
-        number: u32,
+        part: &Part,
+        attempts: usize,
         tx: &SignedTx,
     ) -> Result<(), Stuck> {
-        let batch = plan.content().head.id;
-        let attempt = u32::try_from(watched.book.len()).expect("attempts are limited");
+        let (batch, number) = (plan.content().head.id, part.number());
+        let attempt = u32::try_from(attempts).expect("attempts are limited");
         let of = CallsOf { batch, submission: number, attempt };
         let mut kept = tx.at_block().to_le_bytes().to_vec();
         kept.extend_from_slice(tx.raw());
@@ -204,15 +371,13 @@ impl Run {
         faults::point(|| "submit-staged");
         let mut hasher = FileHasher::default();
         hasher.update(tx.raw());
-        let keys = watched.part.content().legs.iter().map(|leg| leg.key.as_str());
-        let places = keys.map(|key| plan.leg(key).expect("a part's legs are the batch's"));
-        let places: Vec<u32> = places.collect();
+        let legs: Vec<u32> = places(plan, part).collect();
         self.record(Event::LegsSubmitted(LegsSubmitted {
             batch,
             submission: number,
             attempt,
-            paid_out: plan.paid_out(&places),
-            legs: runs(places.into_iter()),
+            paid_out: plan.paid_out(&legs),
+            legs: runs(legs.into_iter()),
             digest: hasher.finish(),
             bytes: u64::try_from(tx.raw().len()).expect("a length fits 64 bits"),
             name: format!("nonce {} {}", tx.terms().nonce, tx.hash()),
@@ -222,9 +387,15 @@ impl Run {
     }
 
     /// Moves the legs of a chunk to where the chain has it.
-    fn tell(&self, plan: &BatchPlan, watched: &Watched, number: u32) -> Result<(), Stuck> {
-        let Watched { part, chunk, state, .. } = watched;
-        let (legs, _) = self.legs(plan.content().head.id)?;
+    fn tell(
+        &self,
+        plan: &BatchPlan,
+        watched: &Watched,
+        state: &ChunkState,
+        number: u32,
+    ) -> Result<(), Stuck> {
+        let batch = plan.content().head.id;
+        let Watched { part, chunk, .. } = watched;
         let mut said = Said::new();
         for report in evm::reports(part.content(), chunk, state) {
             let leg = plan.leg(&report.key).expect("a part's legs are the batch's");
@@ -233,13 +404,14 @@ impl Run {
         let mut outcome = Outcome::default();
         self.hear_batch(plan, &said, Digest::ZERO, &mut outcome)?;
         for note in outcome.notes {
-            tracing::error!(batch = %plan.content().head.id, chunk = number, "{note}");
+            tracing::error!(%batch, chunk = number, "{note}");
         }
         match state {
             ChunkState::Gone { .. } | ChunkState::Void | ChunkState::Sent | ChunkState::Signed => {
                 // Mined before, and not any more.
-                let keys = part.content().legs.iter().filter_map(|leg| plan.leg(&leg.key));
-                let undone = keys.filter(|leg| legs.state(*leg) == LegState::Accepted);
+                let (legs, _) = self.legs(batch)?;
+                let undone =
+                    places(plan, part).filter(|leg| legs.state(*leg) == LegState::Accepted);
                 let why = "the chain has left the block that held it";
                 let moves: Vec<_> =
                     undone.map(|leg| to(plan, leg, LegState::Sent, "", why)).collect();
@@ -252,6 +424,36 @@ impl Run {
         }
         Ok(())
     }
+}
+
+impl Watched {
+    fn task(&self, number: u32) -> Task {
+        let (chunk, book) = (self.chunk.clone(), self.book.clone());
+        Task { number, chunk, book, was: self.state.clone() }
+    }
+
+    /// The nonce of the transaction that paid it, if it is one of ours.
+    fn paid_by(&self) -> Option<u64> {
+        match &self.state {
+            ChunkState::Final(mined) => {
+                let paid = self.book.iter().find(|tx| tx.hash() == mined.tx);
+                paid.map(|tx| tx.terms().nonce)
+            }
+            ChunkState::New
+            | ChunkState::Signed
+            | ChunkState::Sent
+            | ChunkState::Mined(_)
+            | ChunkState::Safe(_)
+            | ChunkState::Gone { .. }
+            | ChunkState::Void => None,
+        }
+    }
+}
+
+/// The places of a part's legs in their batch.
+fn places<'a>(plan: &'a BatchPlan, part: &'a Part) -> impl Iterator<Item = u32> + 'a {
+    let keys = part.content().legs.iter().map(|leg| leg.key.as_str());
+    keys.map(|key| plan.leg(key).expect("a part's legs are the batch's"))
 }
 
 fn other(why: impl std::fmt::Display) -> Stuck {

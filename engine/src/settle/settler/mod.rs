@@ -159,12 +159,16 @@ impl Settler {
     pub fn start(
         intake: Intake,
         archive: Archive,
-        desks: Desks,
+        mut desks: Desks,
         troubles: Troubles,
     ) -> (Self, Nudge, Mailbox) {
         let (stop, stopped) = bounded(0);
         let (nudge, nudged) = bounded(NUDGES);
         let (mailbox, letters) = bounded(MAILBOX);
+        let nudge = Nudge(nudge);
+        if let Some(evm) = &mut desks.evm {
+            evm.start(nudge.clone());
+        }
         let run = Run {
             intake,
             archive,
@@ -180,7 +184,7 @@ impl Settler {
         let thread = std::thread::Builder::new().name("settler".to_owned());
         let thread = thread.spawn(move || run.run(&stopped, &nudged, &letters));
         let thread = thread.expect("the system can start a thread");
-        (Self { stop, thread }, Nudge(nudge), Mailbox(mailbox))
+        (Self { stop, thread }, nudge, Mailbox(mailbox))
     }
 
     /// Stops it between two steps and gives back its way in.
@@ -286,6 +290,9 @@ impl Run {
             self.troubles.set(&format!("batch {batch}"), trouble(&done));
         }
         self.plans.retain(|batch, _| batches.contains(batch));
+        if let Some(evm) = &mut self.desks.evm {
+            evm.retain(&batches);
+        }
         // Calls are asked about again when their time comes, whatever else happens.
         self.seen = (all_well && !self.has_calls_under_way(&batches)).then_some(applied);
         Ok(())

@@ -23,27 +23,29 @@ impl Run {
             let moves = some.iter().map(|&leg| to(&plan, leg, LegState::Rejected, "", HELD_BACK));
             self.move_legs(&plan, Mover::Engine, Digest::ZERO, moves.collect())?;
         }
-        match rail {
+        let done = match rail {
             Rail::Iso20022 | Rail::Nacha => {
                 self.submit_files(&plan, rail, &pay_ins)?;
-                self.submit_files(&plan, rail, &pay_outs)?;
+                self.submit_files(&plan, rail, &pay_outs)
             }
             Rail::Card => {
                 let mut desk = self.desks.card.take().ok_or_else(|| not_set_up(rail))?;
                 let ready: Vec<u32> = pay_ins.into_iter().chain(pay_outs).collect();
                 let done = self.step_card(&mut desk, &plan, &ready);
                 self.desks.card = Some(desk);
-                done?;
+                done
             }
             Rail::Evm => {
                 self.submit_files(&plan, rail, &pay_ins)?;
                 let mut desk = self.desks.evm.take().ok_or_else(|| not_set_up(rail))?;
                 let done = self.step_evm(&mut desk, &plan, &pay_outs);
                 self.desks.evm = Some(desk);
-                done?;
+                done
             }
-        }
-        self.release(batch, &plan)
+        };
+        // What keeps some legs does not keep the exposure of those who are done.
+        self.release(batch, &plan)?;
+        done
     }
 
     fn submit_files(&self, plan: &BatchPlan, rail: Rail, legs: &[u32]) -> Result<(), Stuck> {
