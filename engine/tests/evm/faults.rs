@@ -1,8 +1,6 @@
 //! Lines that break, nodes that answer nonsense, contracts and keys that do not fit.
 
-use crate::anvil::OWNER;
 use crate::engine::Engine;
-use crate::proxy::{Fault, Proxy};
 use crate::world::{PLENTY, World, address, owner, party, transferOwnershipCall};
 use alloy_sol_types::SolCall as _;
 use serde_json::json;
@@ -11,6 +9,7 @@ use tallystick::rails::evm::{
     Act, Blocked, ChunkState, Clearing, Desk, Misfit, NonceTrouble, Nonces, OpenError, Refused,
     RpcFailure, SendWord,
 };
+use tallystick_tests::chain::{Fault, OWNER, Proxy};
 
 const SEND: &str = "eth_sendRawTransaction";
 
@@ -157,7 +156,7 @@ fn a_transaction_that_reverted_is_made_anew_under_the_same_id_when_its_cause_is_
         to: owner(),
         amount: tallystick::rails::evm::U256::from(short),
     };
-    world.anvil.send(Some(&world.contract), &taken.abi_encode());
+    world.anvil.send(OWNER, Some(&world.contract), &taken.abi_encode());
     engine.round().unwrap();
     assert_eq!(engine.signed(), [1, 1]);
     world.anvil.mine(1);
@@ -233,7 +232,7 @@ fn a_key_that_lost_the_contract_signs_nothing() {
     assert!(engine.journal.is_empty());
     // An offer alone changes nothing.
     let offer = transferOwnershipCall { to: engine.desk.address() }.abi_encode();
-    world.anvil.send(Some(&world.contract), &offer);
+    world.anvil.send(OWNER, Some(&world.contract), &offer);
     engine.round().unwrap();
     assert_eq!(engine.held[0].blocked, Some(Blocked::Contract(Refused::NotOwner)));
 }

@@ -1,11 +1,11 @@
 //! Blocks that the chain leaves again, fees that rise, nonces that somebody else uses.
 
-use crate::anvil::OWNER;
 use crate::engine::Engine;
 use crate::world::{BUMP_AFTER, PLENTY, World, address, party};
 use serde_json::json;
 use tallystick::rails::LegWord;
 use tallystick::rails::evm::ChunkState;
+use tallystick_tests::chain::OWNER;
 
 #[test]
 fn a_reorg_sends_the_same_bytes_again_and_pays_once() {
@@ -64,7 +64,7 @@ fn a_nonce_that_somebody_else_used_is_replaced_under_the_same_id() {
     assert!(matches!(engine.held[0].state, ChunkState::Mined(_)));
     world.anvil.reorg(1);
     // The operator uses the key: the payment's nonce is gone.
-    world.anvil.send(Some(OWNER), &[]);
+    world.anvil.send(OWNER, Some(OWNER), &[]);
     engine.round().unwrap();
     assert!(matches!(engine.held[0].state, ChunkState::Gone { .. }));
     assert_eq!(engine.signed(), [1], "the other transaction may still be left");

@@ -1,10 +1,8 @@
 //! A chain with a token and a payout contract, and a batch to be paid.
 
-use crate::anvil::{Anvil, OWNER, OWNER_KEY, package};
-use alloy_sol_types::{SolCall as _, SolValue as _, sol};
-use serde_json::Value;
+use alloy_sol_types::sol;
 use std::collections::BTreeMap;
-use std::os::unix::fs::PermissionsExt as _;
+use std::ops::Deref;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,16 +10,14 @@ use tallystick::ledger::{
     Account, AssetSeal, BatchContent, Obligation, Rail, SealedAsset, SealedWindow, WindowTotals,
 };
 use tallystick::rails;
-use tallystick::rails::evm::{Address, Clearing, Desk, EvmConfig, FeeRules, Finality, U256};
+use tallystick::rails::evm::{Address, Clearing, Desk, EvmConfig, FeeRules, Finality};
 use tallystick::types::{
     AssetDef, AssetNumber, Digest, Lsn, PartyId, SettlementModel, Timestamp, Total, WindowNumber,
 };
+use tallystick_tests::chain::{Chain, OWNER, OWNER_KEY, key_file};
 use tempfile::TempDir;
 
 sol! {
-    function mint(address to, uint256 amount) external;
-    function balanceOf(address holder) external view returns (uint256);
-    function setBlocked(address account, bool yes) external;
     function withdraw(address token, address to, uint256 amount) external;
     function transferOwnership(address to) external;
 }
@@ -32,10 +28,16 @@ pub const PLENTY: u128 = 1_000_000_000_000;
 pub const BUMP_AFTER: u64 = 3;
 
 pub struct World {
-    pub anvil: Anvil,
-    pub token: String,
-    pub contract: String,
+    chain: Chain,
     dir: TempDir,
+}
+
+impl Deref for World {
+    type Target = Chain;
+
+    fn deref(&self) -> &Chain {
+        &self.chain
+    }
 }
 
 impl World {
@@ -45,42 +47,23 @@ impl World {
     }
 
     pub fn with_money(token: &str, money: u128) -> Self {
-        let anvil = Anvil::start();
-        let dir = TempDir::new().expect("a folder");
-        // Plain tokens are told their decimals; the others have 6.
-        let arguments = if token == "PlainToken" { U256::from(6).abi_encode() } else { Vec::new() };
-        let token = deploy(&anvil, &format!("build/{token}.json"), &arguments);
-        let of_token = token.parse::<Address>().expect("an address").abi_encode();
-        let contract = deploy(&anvil, "BatchPayout.json", &of_token);
-        let world = Self { anvil, token, contract, dir };
-        world.mint(money);
-        world
-    }
-
-    pub fn mint(&self, amount: u128) {
-        let to = self.contract.parse().expect("an address");
-        self.anvil
-            .send(Some(&self.token), &mintCall { to, amount: U256::from(amount) }.abi_encode());
+        let (chain, dir) = (Chain::new(token), TempDir::new().expect("a folder"));
+        chain.mint(money);
+        Self { chain, dir }
     }
 
     pub fn block(&self, account: Address) {
-        let call = setBlockedCall { account, yes: true };
-        self.anvil.send(Some(&self.token), &call.abi_encode());
+        self.chain.block(&account.to_string());
     }
 
     pub fn balance(&self, holder: Address) -> u128 {
-        let answer = self.anvil.call(&self.token, &balanceOfCall { holder }.abi_encode());
-        u128::try_from(U256::from_be_slice(&answer)).expect("a balance")
-    }
-
-    pub fn contract_balance(&self) -> u128 {
-        self.balance(self.contract.parse().expect("an address"))
+        self.chain.balance(&holder.to_string())
     }
 
     pub fn clearing_fields(&self) -> Vec<(String, String)> {
         let fields = [
             ("chain_id", "31337"),
-            ("contract", &self.contract),
+            ("contract", &*self.contract),
             ("token", &self.token),
             ("decimals", "6"),
         ];
@@ -105,11 +88,7 @@ impl World {
     }
 
     pub fn key_file(&self, key: &str) -> PathBuf {
-        let path = self.dir.path().join(format!("{}.key", &key[..8]));
-        std::fs::write(&path, format!("0x{key}\n")).expect("a key file");
-        let private = std::fs::Permissions::from_mode(0o600);
-        std::fs::set_permissions(&path, private).expect("a private file");
-        path
+        key_file(self.dir.path(), key)
     }
 
     /// The desk, over the node itself.
@@ -153,17 +132,6 @@ impl World {
         }
         assert_eq!(self.contract_balance(), money - moved);
     }
-}
-
-fn deploy(anvil: &Anvil, file: &str, arguments: &[u8]) -> String {
-    let path = package().join(file);
-    let text = std::fs::read_to_string(&path);
-    let text = text.unwrap_or_else(|_| panic!("no {}: run engine/evm/setup", path.display()));
-    let artifact: Value = serde_json::from_str(&text).expect("JSON");
-    let code = artifact["bytecode"].as_str().expect("code").trim_start_matches("0x");
-    let code = data_encoding::HEXLOWER.decode(code.as_bytes()).expect("hex");
-    let receipt = anvil.send(None, &[code.as_slice(), arguments].concat());
-    receipt["contractAddress"].as_str().expect("an address").to_owned()
 }
 
 pub fn party(number: u32) -> PartyId {
