@@ -80,11 +80,11 @@ fn the_same_seed_gives_the_same_bytes_and_another_seed_others() {
 }
 
 #[test]
-fn two_hundred_seeds_find_nothing_and_go_through_every_answer_and_every_boundary() {
+fn four_hundred_seeds_find_nothing_and_go_through_every_answer_and_every_boundary() {
     let (verifier, settings) = (verifier(), Settings::default());
     let sum = Mutex::new(Figures::default());
     std::thread::scope(|scope| {
-        for half in [1..=100, 101..=200] {
+        for half in [1..=200, 201..=400] {
             scope.spawn(|| {
                 for seed in half {
                     let ran = run_seed(seed, &verifier, settings);
