@@ -8,7 +8,7 @@ use serde_json::json;
 use std::time::Instant;
 use tallystick_tests::chain::address;
 use tallystick_tests::wire::{
-    Batch, BatchState, GetExposureRequest, Leg, LegState, LegSum, WindowState,
+    Batch, BatchState, GetExposureRequest, Leg, LegState, LegSum, LegWord, WindowState,
 };
 use tallystick_tests::{Client, check_money_sums, run_cli};
 
@@ -190,6 +190,31 @@ async fn what_the_token_refuses_is_rejected_and_owed_in_the_open_window() {
     let positions = client.net_positions(next.number, ASSET).await;
     let of = |party: &[u8]| positions.iter().find(|p| p.party_id.as_ref() == party);
     assert_eq!(of(&blocked.0).map(|p| &p.amount), Some(&owed), "{positions:?}");
+}
+
+#[tokio::test]
+async fn a_pay_in_that_does_not_come_holds_back_no_more_than_it_covered() {
+    let (setting, _engine, mut client) = Setting::new("PlainToken", 5, 5).await;
+    for (payer, amount) in (0..5).zip([1_000_000_u64, 2_000_000, 3_000_000, 4_000_000, 5_000_000]) {
+        let mut row = [0; 5];
+        row[payer] = amount;
+        setting.pay(&mut client, payer, 0, &row).await;
+    }
+    let batch = batch(&mut client).await;
+    approve(&mut client, &batch).await;
+    let legs = client.legs(&batch).await;
+    let mut report = came_in(&batch, &legs);
+    let failed = legs.iter().find(|leg| is_pay_in(leg) && leg.amount == "2000000").unwrap();
+    let line = report.reports.iter_mut().find(|line| line.key == failed.key).unwrap();
+    (line.word, line.reason) = (LegWord::Rejected.into(), "nothing came".into());
+    client.operator.report_legs(report).await.unwrap();
+    until_waiting(&setting.chain, 1);
+    let ended = mine_to_the_end(&setting, &mut client, &batch).await;
+    // The largest is held back: no other pay-outs are of as much as is missing.
+    setting.assert_paid(&[1_000_000, 2_000_000, 3_000_000, 4_000_000, 0]);
+    assert_eq!((ended.state(), &*ended.owed_again), (BatchState::SettledWithCarry, "7000000"));
+    let told = reconcile(&mut client, &batch).await;
+    assert_eq!((told.held_back_legs, &*told.held_back), (1, "5000000"));
 }
 
 #[tokio::test]

@@ -131,10 +131,14 @@ impl Run {
         }
     }
 
+    fn next(&self) -> Next {
+        let free = self.cover.map_or(Total::ZERO, |cover| cover.left().surplus());
+        self.plan.next(&self.legs, free)
+    }
+
     /// Everything that the plan says is to be done now.
     fn step(&mut self) {
-        let free = self.cover.map_or(Total::ZERO, |cover| cover.left().surplus());
-        let Next { pay_ins, pay_outs, held_back } = self.plan.next(&self.legs, free);
+        let Next { pay_ins, pay_outs, held_back } = self.next();
         if !held_back.is_empty() {
             let held = held_back.into_iter().map(|leg| (leg, LegState::Rejected));
             self.moves(Mover::Engine, held.collect());
@@ -299,6 +303,32 @@ fn a_failed_pay_in_holds_back_the_largest_pay_outs_and_no_more() {
     let states = [three, four].map(|leg| run.legs.state(leg));
     assert!(states.contains(&LegState::Sent) && states.contains(&LegState::Rejected));
     assert_eq!(run.legs.owed_again(), Total(90 + 100));
+}
+
+/// Found by the first batch on a chain with a pay-in that failed: its pay-outs leave a round later than the
+/// others are held back, and what had been held back was taken for sent. So more were held back, and then more,
+/// until nobody was paid.
+#[test]
+fn what_was_held_back_takes_nothing_from_what_is_covered() {
+    let owed: Vec<(u8, u8, u64)> = (1..=9).map(|n| (n, 100 + n, 100)).collect();
+    let plan = plan(&[window(&owed)], SettlementModel::Multilateral, &BTreeMap::new()).unwrap();
+    let mut run = Run::new(plan);
+    run.step();
+    let failed = |leg: u32| (leg, if leg < 2 { LegState::Rejected } else { LegState::Confirmed });
+    run.moves(Mover::Rail, (0..9).map(failed).collect());
+    let Next { pay_outs, held_back, .. } = run.next();
+    assert_eq!((pay_outs.len(), held_back.len()), (7, 2));
+    // One by one, however often it is looked at in between.
+    for leg in held_back {
+        run.moves(Mover::Engine, vec![(leg, LegState::Rejected)]);
+        assert_eq!(run.next().pay_outs, pay_outs);
+    }
+    for (sent, leg) in (1..).zip(&pay_outs) {
+        run.submit(&[*leg]);
+        let next = run.next();
+        assert_eq!((&next.pay_outs[..], next.held_back.len()), (&pay_outs[sent..], 0));
+    }
+    run.covered();
 }
 
 #[test]
