@@ -74,7 +74,8 @@ test-evm: setup ## Install what the rail evm is tested with; the contract's own 
 crash: setup binaries ## Kill -9 the engine ROUNDS times under load and check what it holds
 	@$(CRASH) --rounds $(ROUNDS) --seed $(SEED) --stop-seconds $(STOP_SECONDS)
 
-chaos: setup binaries ## Settle LEGS legs over a provider that fails, killing both, and compare the books
+chaos: setup binaries ## Settle LEGS legs over a provider and a chain that fail, killing all; compare books
+	@engine/evm/setup
 	@$(CHAOS) --legs $(LEGS) --seed $(SEED)
 
 sim: setup binaries ## Simulate the core over SEEDS seeds: crashes everywhere, against a model

@@ -1,13 +1,10 @@
-//! The comparison at the end: what the engine says of its legs, against what the provider executed.
+//! The comparison at the end: what the engine says of its legs, against what a rail executed.
 //!
-//! Owns the rules. Asks nobody, knows no process.
+//! Owns the rules, which are the same for every rail. Asks nobody, knows no process.
 
 use std::collections::BTreeMap;
-use tallystick_tests::psp::Movement;
 use tallystick_tests::wire::LegState;
 
-/// Asset units in a unit of the provider's API: micro-dollars in a cent.
-pub const UNITS_PER_CENT: u128 = 10_000;
 /// Texts that are kept; more are counted only.
 const TEXTS_MAX: usize = 50;
 
@@ -18,14 +15,31 @@ pub struct Told {
     pub key: String,
     /// Whether it goes to the clearing account.
     pub pay_in: bool,
-    /// The party's token at the provider.
-    pub token: String,
+    /// Who the party is on the rail: its token at the provider, its address on the chain.
+    pub whom: String,
     /// In asset units.
     pub amount: u128,
     /// Where it stands.
     pub state: LegState,
-    /// The provider's own id of the payment.
+    /// The rail's own id of the payment.
     pub reference: String,
+}
+
+/// Money that moved, in the rail's own books.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Movement {
+    /// The leg's key; empty if it is of no leg.
+    pub leg_key: String,
+    /// The rail's own id of the payment.
+    pub reference: String,
+    /// Whether it came in.
+    pub pay_in: bool,
+    /// In asset units.
+    pub amount: u128,
+    /// From or to whom, as the rail knows them.
+    pub whom: String,
+    /// It undid a payment.
+    pub back: bool,
 }
 
 /// What came of the comparison.
@@ -47,7 +61,7 @@ pub struct Verdict {
     pub different: u64,
     /// Confirmed pay-ins and pay-outs, in asset units.
     pub sums: Sums,
-    /// The provider's sums of the same, in asset units.
+    /// The rail's sums of the same, in asset units.
     pub rail_sums: Sums,
     /// In words.
     pub texts: Vec<String>,
@@ -73,6 +87,17 @@ impl Verdict {
         wrong == 0 && self.sums == self.rail_sums
     }
 
+    /// What its counts add to another rail's.
+    pub fn add(&mut self, other: &Self) {
+        self.legs += other.legs;
+        self.confirmed += other.confirmed;
+        self.rejected += other.rejected;
+        self.paid_twice += other.paid_twice;
+        self.lost += other.lost;
+        self.unresolved += other.unresolved;
+        self.different += other.different;
+    }
+
     /// Takes down a sentence.
     pub fn say(&mut self, text: String) {
         if self.texts.len() < TEXTS_MAX {
@@ -81,7 +106,7 @@ impl Verdict {
     }
 }
 
-/// What the provider did for one leg.
+/// What the rail did for one leg.
 #[derive(Debug, Default)]
 struct Done<'a> {
     executed: Vec<&'a Movement>,
@@ -95,18 +120,14 @@ pub fn compare(legs: &[Told], movements: &[Movement]) -> Verdict {
     let mut done: BTreeMap<&str, Done> = BTreeMap::new();
     for movement in movements {
         let of_leg = done.entry(&movement.leg_key).or_default();
-        let amount = u128::from(movement.amount) * UNITS_PER_CENT;
-        match movement.kind.as_str() {
-            "charge" | "transfer" | "payout" => {
-                *verdict.rail_sums.of(movement.kind == "charge") += amount;
-                of_leg.executed.push(movement);
-            }
+        if movement.back {
             // Nobody gives anything back in this run: it would be money that no leg accounts for.
-            _ => {
-                of_leg.back += 1;
-                verdict.different += 1;
-                verdict.say(format!("the provider made a {}: {movement:?}", movement.kind));
-            }
+            of_leg.back += 1;
+            verdict.different += 1;
+            verdict.say(format!("given back: {movement:?}"));
+        } else {
+            *verdict.rail_sums.of(movement.pay_in) += movement.amount;
+            of_leg.executed.push(movement);
         }
     }
     for leg in legs {
@@ -115,7 +136,11 @@ pub fn compare(legs: &[Told], movements: &[Movement]) -> Verdict {
     }
     for (key, of_leg) in done {
         verdict.different += 1;
-        verdict.say(format!("the provider executed what is no leg: {key:?}, {of_leg:?}"));
+        verdict.say(format!("executed, and no leg: {key:?}, {of_leg:?}"));
+    }
+    if verdict.rail_sums.pay_outs > verdict.rail_sums.pay_ins {
+        verdict.different += 1;
+        verdict.say(format!("more went out than came in: {:?}", verdict.rail_sums));
     }
     verdict
 }
@@ -153,11 +178,10 @@ fn one(verdict: &mut Verdict, leg: &Told, done: &Done) {
         }
     }
     for movement in &done.executed {
-        let same = u128::from(movement.amount) * UNITS_PER_CENT == leg.amount
-            && movement.currency == "usd"
-            && movement.party == leg.token
-            && (movement.kind == "charge") == leg.pay_in
-            && (leg.state != LegState::Confirmed || movement.id == leg.reference);
+        let same = movement.amount == leg.amount
+            && movement.whom == leg.whom
+            && movement.pay_in == leg.pay_in
+            && (leg.state != LegState::Confirmed || movement.reference == leg.reference);
         if !same {
             verdict.different += 1;
             verdict.say(format!("not as ordered: {leg:?}, {movement:?}"));
@@ -170,22 +194,19 @@ mod tests {
     use super::*;
 
     fn leg(key: &str, pay_in: bool, state: LegState) -> Told {
-        let token = if pay_in { "cus_1" } else { "acct_1" };
-        let (key, token, reference) = (key.into(), token.into(), format!("of {key}"));
-        Told { key, pay_in, token, amount: 12_340_000, state, reference }
+        let whom = if pay_in { "cus_1" } else { "acct_1" };
+        let (key, whom, reference) = (key.into(), whom.into(), format!("of {key}"));
+        Told { key, pay_in, whom, amount: 12_340_000, state, reference }
     }
 
-    fn movement(key: &str, kind: &str) -> Movement {
-        let party = if kind == "charge" { "cus_1" } else { "acct_1" };
+    fn movement(key: &str, pay_in: bool) -> Movement {
         Movement {
-            kind: kind.into(),
-            id: format!("of {key}"),
             leg_key: key.into(),
-            idempotency_key: key.into(),
-            amount: 1_234,
-            currency: "usd".into(),
-            party: party.into(),
-            created: 1,
+            reference: format!("of {key}"),
+            pay_in,
+            amount: 12_340_000,
+            whom: if pay_in { "cus_1" } else { "acct_1" }.into(),
+            back: false,
         }
     }
 
@@ -196,7 +217,7 @@ mod tests {
             leg("b", false, LegState::Confirmed),
             leg("c", true, LegState::Rejected),
         ];
-        let verdict = compare(&legs, &[movement("a", "charge"), movement("b", "transfer")]);
+        let verdict = compare(&legs, &[movement("a", true), movement("b", false)]);
         assert!(verdict.equal(), "{verdict:?}");
         assert_eq!((verdict.legs, verdict.confirmed, verdict.rejected), (3, 2, 1));
         assert_eq!(verdict.sums, Sums { pay_ins: 12_340_000, pay_outs: 12_340_000 });
@@ -204,7 +225,7 @@ mod tests {
 
     #[test]
     fn every_way_to_be_wrong_is_seen() {
-        let charge = movement("a", "charge");
+        let charge = movement("a", true);
         let counts = |state, movements: &[Movement]| {
             let verdict = compare(&[leg("a", true, state)], movements);
             assert!(!verdict.equal() && !verdict.texts.is_empty(), "{verdict:?}");
@@ -217,19 +238,19 @@ mod tests {
             assert_eq!(counts(state, std::slice::from_ref(&charge)), (0, 0, 1, 0));
             assert_eq!(counts(state, &[]), (0, 0, 1, 0));
         }
-        let foreign = movement("z", "charge");
+        let foreign = movement("z", true);
         assert_eq!(counts(LegState::Confirmed, &[charge.clone(), foreign]), (0, 0, 0, 1));
-        let changes: [fn(&mut Movement); 5] = [
-            |m| m.amount += 1,
-            |m| m.currency = "eur".into(),
-            |m| m.party = "cus_2".into(),
-            |m| m.kind = "transfer".into(),
-            |m| m.id = "pi_2".into(),
-        ];
+        let back = Movement { back: true, ..charge.clone() };
+        assert_eq!(counts(LegState::Confirmed, &[charge.clone(), back]), (0, 1, 0, 1));
+        let changes: [fn(&mut Movement); 3] =
+            [|m| m.amount += 1, |m| m.whom = "cus_2".into(), |m| m.reference = "pi_2".into()];
         for change in changes {
             let mut changed = charge.clone();
             change(&mut changed);
             assert_eq!(counts(LegState::Confirmed, &[changed]), (0, 0, 0, 1));
         }
+        // A pay-out where there should have been a pay-in: and it is more than ever came in.
+        let other = Movement { pay_in: false, ..charge };
+        assert_eq!(counts(LegState::Confirmed, &[other]), (0, 0, 0, 2));
     }
 }

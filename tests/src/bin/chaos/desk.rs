@@ -1,20 +1,23 @@
-//! What the operators of this run do: register who there is, take vouchers, close, batch, approve, wait.
-//! Every call is made again, under the same request id, until an engine answers it.
+//! What the operators of this run do: register who there is, take vouchers, close, batch, approve, say what came
+//! in, wait. Every call is made again, under the same request id, until an engine answers it.
 //!
-//! Owns who there is and which tokens they have. Kills nobody.
+//! Owns what was signed and what was said. Kills nobody.
 
-use crate::check::{Told, UNITS_PER_CENT};
+use crate::check::{Movement, Told};
+use crate::people::{self, Rail};
+use crate::statement::Statement;
 use rand::RngExt as _;
 use rand_chacha::ChaCha8Rng;
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tallystick_tests::wire::operator_client::OperatorClient;
 use tallystick_tests::wire::vouchers_client::VouchersClient;
 use tallystick_tests::wire::{
-    ApproveBatchRequest, Asset, Batch, BatchState, CloseWindowRequest, CreateAssetRequest,
-    CreateBatchRequest, ImportRequest, Leg, LegState, Party, Reconciliation, SettlementAccount,
-    SettlementModel, UpsertPartyRequest, import_request::Item,
+    ApproveBatchRequest, Batch, BatchState, CloseWindowRequest, CreateAssetRequest,
+    CreateBatchRequest, GetBatchRequest, ImportRequest, Leg, LegState, ListBatchesRequest,
+    Reconciliation, SettlementModel, import_request::Item,
 };
 use tallystick_tests::{
     Client, Outcome, PartyId, Voucher, World, frame, limit_request, outcomes, request_id,
@@ -24,8 +27,6 @@ use tokio_stream::StreamExt as _;
 use tonic::transport::Channel;
 use tonic::{Code, Status};
 
-/// US dollars with six decimals.
-const ASSET: u32 = 840;
 /// A call that takes longer was made to an engine that is gone.
 const CALL_MAX: Duration = Duration::from_secs(20);
 /// Between two attempts, and between two looks at a batch.
@@ -34,6 +35,8 @@ const PAUSE: Duration = Duration::from_millis(20);
 const TELL: Duration = Duration::from_secs(5);
 /// Vouchers in one frame.
 const FRAME: usize = 1_000;
+/// Least that is paid, in units of the rail: above what the provider takes at least.
+const LEAST: u64 = 100;
 /// Items in one call of Import.
 const IMPORT: usize = 3_000;
 
@@ -45,11 +48,23 @@ pub struct Desk {
     address: Address,
     client: Option<Client>,
     deadline: Instant,
-    /// Tokens by party.
-    tokens: BTreeMap<Vec<u8>, String>,
-    /// What each payer has signed for so far.
-    signed: Vec<u64>,
+    rails: Vec<Rail>,
+    /// Who is a payer, and the place, by party.
+    places: BTreeMap<Vec<u8>, (bool, usize)>,
+    /// What each payer has signed for so far, on each rail.
+    signed: BTreeMap<Rail, Vec<u64>>,
     world: Option<World>,
+    /// What was said of pay-ins, by batch.
+    statements: BTreeMap<Vec<u8>, Statement>,
+    /// Whether all batches of this round are approved.
+    pub approved: Arc<AtomicBool>,
+}
+
+/// One batch as the engine shows it.
+pub struct Book {
+    pub rail: Rail,
+    pub legs: Vec<Told>,
+    pub sums: Reconciliation,
 }
 
 /// Codes of calls that say nothing of the request: the engine is gone, or busy.
@@ -67,10 +82,19 @@ fn is_passing(status: &Status) -> bool {
 }
 
 impl Desk {
-    /// One that gives up at `deadline`.
-    pub fn new(address: Address, deadline: Instant) -> Self {
-        let (tokens, signed) = (BTreeMap::new(), Vec::new());
-        Self { address, client: None, deadline, tokens, signed, world: None }
+    /// One that settles on these rails and gives up at `deadline`.
+    pub fn new(address: Address, rails: Vec<Rail>, deadline: Instant) -> Self {
+        Self {
+            address,
+            client: None,
+            deadline,
+            rails,
+            places: BTreeMap::new(),
+            signed: BTreeMap::new(),
+            world: None,
+            statements: BTreeMap::new(),
+            approved: Arc::default(),
+        }
     }
 
     async fn connect(&self) -> Option<Client> {
@@ -108,30 +132,32 @@ impl Desk {
         Err(format!("{what} was not done in time: {last}"))
     }
 
-    /// Registers `pairs` payers and as many payees, and the asset.
-    pub async fn register(&mut self, pairs: usize) -> Result<(), String> {
-        let asset = CreateAssetRequest {
-            request_id: request_id("asset"),
-            asset: Some(Asset { number: ASSET, code: "USD".into(), scale: 6 }),
-            model: SettlementModel::Multilateral.into(),
-        };
-        self.call("CreateAsset", async |c| c.operator.create_asset(asset.clone()).await).await?;
+    /// Registers `pairs` payers and as many payees, and the assets; `token` is the code of the one on the chain.
+    pub async fn register(&mut self, pairs: usize, token: &str) -> Result<(), String> {
+        for rail in self.rails.clone() {
+            let asset = CreateAssetRequest {
+                request_id: request_id("asset"),
+                asset: Some(rail.asset_message(token)),
+                model: SettlementModel::Multilateral.into(),
+            };
+            let create = async |c: &mut Client| c.operator.create_asset(asset.clone()).await;
+            self.call("CreateAsset", create).await?;
+            self.signed.insert(rail, vec![0; pairs]);
+        }
         let client = self.client.as_mut().ok_or("the connection is gone")?;
         let world = World::known(client, pairs, pairs).await;
         let mut items = Vec::new();
         for (place, payer) in world.payers.iter().enumerate() {
-            let (customer, method) = payer_tokens(place);
-            let fields = [("customer", customer.clone()), ("payment_method", method)];
-            items.push(party(payer.party, "Buyer", place, &fields));
+            items.push(people::party(payer.party, true, place, &self.rails));
             items.push(Item::Signer(signer_request(payer, &[])));
             let limit = World::LIMIT.to_string();
-            items.push(Item::Limit(limit_request(payer.party, ASSET, &limit)));
-            self.tokens.insert(payer.party.0.to_vec(), customer);
+            let limit = |rail: &Rail| limit_request(payer.party, rail.asset(), &limit);
+            items.extend(self.rails.iter().map(limit).map(Item::Limit));
+            self.places.insert(payer.party.0.to_vec(), (true, place));
         }
         for (place, payee) in world.payees.iter().enumerate() {
-            let token = payee_token(place);
-            items.push(party(*payee, "Seller", place, &[("payout", token.clone())]));
-            self.tokens.insert(payee.0.to_vec(), token);
+            items.push(people::party(*payee, false, place, &self.rails));
+            self.places.insert(payee.0.to_vec(), (false, place));
         }
         let items: Vec<_> = items.into_iter().map(|i| ImportRequest { item: Some(i) }).collect();
         for some in items.chunks(IMPORT) {
@@ -144,20 +170,27 @@ impl Desk {
                 return Err(format!("an import is refused: {}", failure.reason));
             }
         }
-        (self.signed, self.world) = (vec![0; pairs], Some(world));
+        self.world = Some(world);
         Ok(())
     }
 
-    /// Has the first `pairs` payers pay one payee each: whole cents and some of them a bit more, which no
-    /// card can pay.
-    pub async fn pay(&mut self, pairs: usize, rng: &mut ChaCha8Rng) -> Result<(), String> {
+    /// Has the first `pairs` payers pay one payee each: whole units of the rail and some of them a bit more,
+    /// which it cannot pay.
+    pub async fn pay(
+        &mut self,
+        rail: Rail,
+        pairs: usize,
+        rng: &mut ChaCha8Rng,
+    ) -> Result<(), String> {
         let world = self.world.take().ok_or("nobody is registered")?;
+        let signed = self.signed.get_mut(&rail).ok_or("the rail takes no part")?;
         let mut vouchers: Vec<Voucher> = Vec::new();
         for place in 0..pairs {
-            let crumbs = if rng.random_range(0..10) == 0 { rng.random_range(1..10_000) } else { 0 };
-            self.signed[place] += rng.random_range(100..5_000_u64) * 10_000 + crumbs;
+            let crumb = rng.random_range(0..10) == 0;
+            let crumbs = if crumb { rng.random_range(1..rail.unit()) } else { 0 };
+            signed[place] += rng.random_range(LEAST..50 * LEAST) * rail.unit() + crumbs;
             let payee = world.payees[place];
-            vouchers.push(world.pay(place, payee, ASSET, 0, self.signed[place]));
+            vouchers.push(world.pay(place, payee, rail.asset(), 0, signed[place]));
         }
         self.world = Some(world);
         for (number, some) in vouchers.chunks(FRAME).enumerate() {
@@ -175,16 +208,60 @@ impl Desk {
         Ok(())
     }
 
-    /// From the open window to the end of its batch.
-    pub async fn settle(&mut self) -> Result<Batch, String> {
+    /// From the open window to the end of its batches, one on each of these rails.
+    pub async fn settle(&mut self, rails: &[Rail]) -> Result<Vec<Batch>, String> {
+        self.approved.store(false, Ordering::Relaxed);
         let close = CloseWindowRequest { request_id: request_id("close") };
         let close = async |c: &mut Client| c.operator.close_window(close.clone()).await;
-        let window = self.call("CloseWindow", close).await?.into_inner();
+        let window = self.call("CloseWindow", close).await?.into_inner().number;
+        let mut open = Vec::new();
+        for rail in rails {
+            open.push(self.approve(window, *rail).await?);
+        }
+        self.approved.store(true, Ordering::Relaxed);
+        let (began, mut told, mut ended) = (Instant::now(), Instant::now(), Vec::new());
+        while !open.is_empty() {
+            let mut going = Vec::new();
+            for (rail, batch) in open {
+                let batch = self.look(&batch).await?;
+                if matches!(batch.state(), BatchState::Settled | BatchState::SettledWithCarry) {
+                    eprintln!("chaos: {} has settled after {:?}", rail.name(), began.elapsed());
+                    ended.push(batch);
+                    continue;
+                }
+                if rail == Rail::Evm {
+                    self.say(&batch).await?;
+                }
+                going.push((rail, batch));
+            }
+            open = going;
+            if Instant::now() >= self.deadline {
+                return Err(format!("the batches did not end in time: {open:?}"));
+            }
+            if told.elapsed() >= TELL {
+                told = Instant::now();
+                for (rail, batch) in &open {
+                    let states = batch.legs_by_state.iter();
+                    let states: Vec<_> =
+                        states.map(|of| (of.state().as_str_name(), of.legs)).collect();
+                    eprintln!(
+                        "chaos: {} {:?} after approval: {states:?}",
+                        rail.name(),
+                        began.elapsed()
+                    );
+                }
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+        Ok(ended)
+    }
+
+    async fn approve(&mut self, window: u64, rail: Rail) -> Result<(Rail, Batch), String> {
         let create = CreateBatchRequest {
             request_id: request_id("batch"),
-            windows: vec![window.number],
-            asset: ASSET,
-            rail: "card".into(),
+            windows: vec![window],
+            asset: rail.asset(),
+            rail: rail.name().into(),
         };
         let create = async |c: &mut Client| c.operator.create_batch(create.clone()).await;
         let batch = self.call("CreateBatch", create).await?.into_inner();
@@ -193,58 +270,87 @@ impl Desk {
             batch_id: batch.batch_id.clone(),
         };
         let approve = async |c: &mut Client| c.operator.approve_batch(approve.clone()).await;
-        self.call("ApproveBatch", approve).await?;
-        let named = tallystick_tests::wire::GetBatchRequest { batch_id: batch.batch_id };
-        let (began, mut told) = (Instant::now(), Instant::now());
-        loop {
-            let look = async |c: &mut Client| c.operator.get_batch(named.clone()).await;
-            let batch = self.call("GetBatch", look).await?.into_inner();
-            if matches!(batch.state(), BatchState::Settled | BatchState::SettledWithCarry) {
-                return Ok(batch);
-            }
-            if Instant::now() >= self.deadline {
-                return Err(format!("the batch did not end in time: {batch:?}"));
-            }
-            if told.elapsed() >= TELL {
-                told = Instant::now();
-                let states = batch.legs_by_state.iter();
-                let states: Vec<_> = states.map(|of| (of.state().as_str_name(), of.legs)).collect();
-                eprintln!("chaos: {:?} after approval: {states:?}", began.elapsed());
-            }
-            tokio::time::sleep(PAUSE).await;
+        Ok((rail, self.call("ApproveBatch", approve).await?.into_inner()))
+    }
+
+    async fn look(&mut self, batch: &Batch) -> Result<Batch, String> {
+        let named = GetBatchRequest { batch_id: batch.batch_id.clone() };
+        let look = async |c: &mut Client| c.operator.get_batch(named.clone()).await;
+        Ok(self.call("GetBatch", look).await?.into_inner())
+    }
+
+    /// Says the next of what came in for a batch.
+    async fn say(&mut self, batch: &Batch) -> Result<(), String> {
+        let id = batch.batch_id.to_vec();
+        if !self.statements.contains_key(&id) {
+            let legs = self.legs(batch, Rail::Evm).await?;
+            let places: BTreeMap<String, usize> = self
+                .world
+                .iter()
+                .flat_map(|world| world.payers.iter().enumerate())
+                .map(|(place, payer)| (Rail::Evm.whom(payer.party, true, place), place))
+                .collect();
+            let statement = Statement::new(legs, |whom| places.get(whom).copied());
+            self.statements.insert(id.clone(), statement);
         }
+        let requests = self.statements[&id].next(batch);
+        let said = !requests.is_empty();
+        for request in requests {
+            let report = async |c: &mut Client| c.operator.report_legs(request.clone()).await;
+            self.call("ReportLegs", report).await?;
+        }
+        if said && let Some(statement) = self.statements.get_mut(&id) {
+            statement.taken();
+        }
+        Ok(())
+    }
+
+    /// What came in over the chain, by what was said.
+    pub fn came_in(&self) -> Vec<Movement> {
+        self.statements.values().flat_map(Statement::movements).collect()
     }
 
     /// All batches, each with its legs and where the engine says it stands.
-    pub async fn books(&mut self) -> Result<Vec<(Vec<Told>, Reconciliation)>, String> {
+    pub async fn books(&mut self) -> Result<Vec<Book>, String> {
         self.client = None;
         let list = async |c: &mut Client| {
-            let request = tallystick_tests::wire::ListBatchesRequest {};
-            let batches = c.operator.list_batches(request).await?.into_inner();
+            let batches = c.operator.list_batches(ListBatchesRequest {}).await?.into_inner();
             batches.collect::<Result<Vec<Batch>, Status>>().await
         };
         let mut books = Vec::new();
         for batch in self.call("ListBatches", list).await? {
-            let named = tallystick_tests::wire::GetBatchRequest { batch_id: batch.batch_id };
-            let legs = async |c: &mut Client| {
-                let legs = c.operator.list_legs(named.clone()).await?.into_inner();
-                legs.collect::<Result<Vec<Leg>, Status>>().await
-            };
-            let legs = self.call("ListLegs", legs).await?;
+            let rail = Rail::ALL.into_iter().find(|rail| rail.name() == batch.rail);
+            let rail = rail.ok_or_else(|| format!("a batch on rail {}", batch.rail))?;
+            let legs = self.legs(&batch, rail).await?;
+            let named = GetBatchRequest { batch_id: batch.batch_id };
             let sums = async |c: &mut Client| c.operator.get_reconciliation(named.clone()).await;
             let sums = self.call("GetReconciliation", sums).await?.into_inner();
-            books.push((legs.iter().map(|leg| self.told(leg)).collect(), sums));
+            books.push(Book { rail, legs, sums });
         }
         Ok(books)
     }
 
-    fn told(&self, leg: &Leg) -> Told {
+    async fn legs(&mut self, batch: &Batch, rail: Rail) -> Result<Vec<Told>, String> {
+        let named = GetBatchRequest { batch_id: batch.batch_id.clone() };
+        let legs = async |c: &mut Client| {
+            let legs = c.operator.list_legs(named.clone()).await?.into_inner();
+            legs.collect::<Result<Vec<Leg>, Status>>().await
+        };
+        let legs = self.call("ListLegs", legs).await?;
+        Ok(legs.iter().map(|leg| self.told(leg, rail)).collect())
+    }
+
+    fn told(&self, leg: &Leg, rail: Rail) -> Told {
         let pay_in = leg.to.iter().all(|byte| *byte == 0);
         let party = if pay_in { &leg.from } else { &leg.to };
+        let whom = self.places.get(&party[..]).map(|(payer, place)| {
+            let id = PartyId(party[..].try_into().expect("a party id has 32 bytes"));
+            rail.whom(id, *payer, *place)
+        });
         Told {
             key: leg.key.clone(),
             pay_in,
-            token: self.tokens.get(&party[..]).cloned().unwrap_or_default(),
+            whom: whom.unwrap_or_default(),
             amount: leg.amount.parse().expect("sums are decimal digits"),
             state: leg.state(),
             reference: leg.rail_reference.clone(),
@@ -259,42 +365,4 @@ pub fn confirmed(told: &Reconciliation) -> (u128, u128) {
         confirmed.map(|sum| sum.sum.parse::<u128>().expect("sums are decimal digits")).sum()
     };
     (sum(&told.pay_ins), sum(&told.pay_outs))
-}
-
-/// Least that is paid: far above what the provider takes at least.
-const _: () = assert!(100 * UNITS_PER_CENT == 1_000_000);
-
-fn party(id: PartyId, kind: &str, place: usize, fields: &[(&str, String)]) -> Item {
-    let fields = fields.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
-    let party = Party {
-        party_id: id.0.to_vec().into(),
-        name: format!("{kind} {place} Inc."),
-        suspended: false,
-        accounts: [("card".to_owned(), SettlementAccount { fields })].into(),
-    };
-    Item::Party(UpsertPartyRequest { request_id: request_id("party"), party: Some(party) })
-}
-
-/// Customer and payment method. Most can be charged; the rest fails in every way that a card can.
-fn payer_tokens(place: usize) -> (String, String) {
-    let method = match place % 100 {
-        3 => format!("pm_declined_insufficient_funds_{place}"),
-        23 => format!("pm_auth_{place}"),
-        43 | 63 => format!("pm_processing_{place}"),
-        83 => format!("pm_processing_fails_{place}"),
-        _ => format!("pm_{place}"),
-    };
-    let customer =
-        if place % 100 == 93 { format!("cus_deleted_{place}") } else { format!("cus_{place}") };
-    (customer, method)
-}
-
-/// Where a payee is paid. Most get a transfer, some a payout, a few nothing.
-fn payee_token(place: usize) -> String {
-    match place % 100 {
-        7 | 27 | 47 => format!("ba_{place}"),
-        67 => format!("ba_fails_{place}"),
-        87 => format!("acct_closed_{place}"),
-        _ => format!("acct_{place}"),
-    }
 }

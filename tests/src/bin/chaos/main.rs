@@ -1,27 +1,34 @@
-//! `chaos`: settles batches over a payment provider that fails in every way, while engine and provider are
-//! killed again and again, and compares both books at the end. `make chaos LEGS=N SEED=S`. The last line
-//! is JSON; exit code 1 unless nothing was paid twice, nothing lost, nothing left unresolved, and what the
-//! engine's ledger says is what the provider executed.
+//! `chaos`: settles batches over a payment provider and over a chain, both of which fail in every way, while
+//! engine, provider and node are killed again and again, and compares the books at the end. `make chaos LEGS=N
+//! SEED=S`. The last line is JSON; exit code 1 unless nothing was paid twice, nothing lost, nothing left
+//! unresolved, and what the engine's ledger says is what the rails executed.
 //!
 //! Owns the processes and the moments of the kills. What operators do is in `desk`, the provider in
-//! `provider`, the comparison in `check`. Kills happen in real time, so a seed repeats who pays what and
-//! the draws, not the moments. Ends only processes that it started. The provider is a test double
-//! (`tests/src/psp/README.md`).
+//! `provider`, the chain in `chain`, the comparison in `check`. Kills happen in real time, so a seed repeats
+//! who pays what and the draws, not the moments. Ends only processes that it started. The provider is a test
+//! double (`tests/src/psp/README.md`); the node is a real one.
 
 #![forbid(unsafe_code)]
 
+mod chain;
 mod check;
 mod desk;
+mod people;
 mod provider;
+mod statement;
 
-use check::{Sums, Verdict};
+use chain::ChainSide;
+use check::{Movement, Sums, Told, Verdict};
 use clap::Parser;
-use desk::{Address, Desk};
+use desk::{Address, Book, Desk};
+use people::Rail;
 use provider::{Provider, SECRET_KEY, WEBHOOK_SECRET};
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tallystick_tests::{Engine, Launch};
@@ -34,27 +41,34 @@ const TIME_PER_LEG: Duration = Duration::from_millis(20);
 const ALIVE_LEAST: Duration = Duration::from_millis(600);
 const ALIVE_MOST: Duration = Duration::from_secs(10);
 const ALIVE_PER_LEG: Duration = Duration::from_micros(250);
+/// So many kills of a round may come before its batches are approved; the others wait for that.
+const EARLY: u64 = 4;
 /// Of so many kills of the engine, one is of the provider as well.
 const PROVIDER_KILLED: u32 = 4;
+/// Of so many kills of the engine, one is followed by a start of the node.
+const NODE_STARTED: u32 = 5;
 
 /// In a line that an engine wrote: something that must not come about.
 const WORDS: [&str; 3] = ["ERROR", "panicked", "find out what happened"];
 
 #[derive(Debug, Parser)]
 #[command(
-    about = "Kills the engine while it settles over a provider that fails, and compares books"
+    about = "Kills the engine while it settles over rails that fail, and compares the books of all"
 )]
 struct Args {
-    /// Legs to settle, pay-ins and pay-outs.
+    /// Legs to settle, pay-ins and pay-outs, over all rails together.
     #[arg(long, default_value_t = 2_000)]
     legs: u64,
+    /// Settle over this rail alone; else half of the legs over each.
+    #[arg(long)]
+    rail: Option<Rail>,
     /// Where random numbers start.
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Most legs in one batch; more are settled in several, one after the other.
+    /// Most legs in one batch of a rail; more are settled in several, one after the other.
     #[arg(long, default_value_t = 20_000)]
     batch_legs: u64,
-    /// Kills of the engine for each batch.
+    /// Kills of the engine for each round of batches.
     #[arg(long, default_value_t = 20)]
     kills: u64,
 }
@@ -64,7 +78,8 @@ struct Chaos {
     engine: Option<Engine>,
     launch: Launch,
     address: Address,
-    provider: Provider,
+    provider: Option<Provider>,
+    chain: Option<ChainSide>,
     rng: ChaCha8Rng,
     kills: u64,
     /// How long a start took at most.
@@ -80,37 +95,29 @@ async fn main() -> ExitCode {
     let mut dir = tempfile::tempdir().expect("a temporary folder");
     // Kept until all is well, also when somebody panics.
     dir.disable_cleanup(true);
-    let mut chaos = Chaos::new(dir.path(), args.seed);
+    let rails = args.rail.map_or(Rail::ALL.to_vec(), |rail| vec![rail]);
+    let mut chaos = Chaos::new(dir.path(), &args, &rails);
     let legs = u32::try_from(args.legs).unwrap_or(u32::MAX);
     let deadline = began + TIME_BASE + TIME_PER_LEG * legs;
-    let mut desk = Desk::new(chaos.address.clone(), deadline);
+    let mut desk = Desk::new(chaos.address.clone(), rails.clone(), deadline);
     let mut failures = Vec::new();
-    let settled = chaos.settle_all(&args, &mut desk, deadline).await;
+    let settled = chaos.settle_all(&args, &mut desk, &rails, deadline).await;
     failures.extend(settled.err());
-    let verdict = chaos.verdict(&args, &mut desk, &mut failures).await;
-    failures.extend(verdict.texts.iter().cloned());
-    let errors = chaos.errors.len();
+    let verdicts = chaos.verdicts(&mut desk, &rails, &mut failures).await;
+    let mut all = Verdict::default();
+    for (rail, verdict) in &verdicts {
+        failures.extend(verdict.texts.iter().map(|text| format!("{}: {text}", rail.name())));
+        all.add(verdict);
+    }
+    // What was not even looked at is not resolved.
+    all.unresolved += args.legs.saturating_sub(all.legs);
     failures.extend(chaos.errors.iter().take(20).map(|line| format!("an engine wrote: {line}")));
     for text in &failures {
         eprintln!("chaos: {text}");
     }
-    let equal = verdict.equal() && verdict.legs >= args.legs && failures.is_empty();
-    println!(
-        "{}",
-        serde_json::json!({
-            "test": "chaos", "rails": ["card"], "seed": args.seed, "legs": verdict.legs,
-            "paid_twice": verdict.paid_twice, "lost": verdict.lost,
-            "unresolved": verdict.unresolved, "ledger_equals_rail": equal,
-            "confirmed": verdict.confirmed, "rejected": verdict.rejected,
-            "pay_ins": verdict.sums.pay_ins.to_string(),
-            "pay_outs": verdict.sums.pay_outs.to_string(),
-            "engine_kills": chaos.kills, "provider_kills": chaos.provider.kills,
-            "longest_start_seconds": chaos.longest_start.as_secs(),
-            "provider_calls": chaos.provider.counters(), "errors": errors,
-            "seconds": began.elapsed().as_secs(),
-        })
-    );
-    let wrong = verdict.paid_twice + verdict.lost + verdict.unresolved;
+    let equal = failures.is_empty() && verdicts.values().all(Verdict::equal);
+    println!("{}", chaos.line(&args, &verdicts, &all, equal, began.elapsed()));
+    let wrong = all.paid_twice + all.lost + all.unresolved;
     if wrong == 0 && equal {
         dir.disable_cleanup(false);
         return ExitCode::SUCCESS;
@@ -119,63 +126,71 @@ async fn main() -> ExitCode {
     ExitCode::FAILURE
 }
 
+/// Payers (and payees) of the largest batch of a rail.
+fn most_pairs(args: &Args, rails: &[Rail]) -> usize {
+    let of_rail = legs_of(args, rails);
+    usize::try_from(args.batch_legs.min(of_rail).div_ceil(2)).expect("legs in memory fit usize")
+}
+
+/// Legs of each rail.
+fn legs_of(args: &Args, rails: &[Rail]) -> u64 {
+    args.legs.div_ceil(u64::try_from(rails.len()).expect("few rails"))
+}
+
 impl Chaos {
-    fn new(dir: &Path, seed: u64) -> Self {
-        let mut rng = ChaCha8Rng::seed_from_u64(seed);
-        // Not from the seed: two runs side by side need different ports.
-        let start = u64::from(std::process::id());
-        let own = provider::port(start);
-        let hooks = provider::port(start + 1);
-        assert_ne!(own, hooks, "two ports next to each other are two ports");
-        let webhooks = format!("http://127.0.0.1:{hooks}/webhooks/card");
-        let provider = Provider::start(&dir.join("provider"), own, &webhooks, rng.random());
-        let secret = |name: &str, text: &str| {
-            let path = dir.join(name);
-            std::fs::write(&path, text).expect("a temporary file");
-            path
-        };
-        let key = secret("card.key", SECRET_KEY);
-        let hook = secret("card.webhook", WEBHOOK_SECRET);
-        // The provider sends webhooks to one address for good, so the engine always listens there.
-        let config = format!(
-            "listen_http = \"127.0.0.1:{hooks}\"\n[clearing.card]\naccount = \"acct_clearing\"\n\
-             [rail.card]\nbase_url = \"{}\"\nsecret_key_file = {key:?}\n\
-             webhook_secret_file = {hook:?}\ntimeout = \"1s\"\nthreads = 16\n",
-            provider.url()
-        );
+    fn new(dir: &Path, args: &Args, rails: &[Rail]) -> Self {
+        let mut rng = ChaCha8Rng::seed_from_u64(args.seed);
+        let (mut config, mut provider, mut chain) = (String::new(), None, None);
+        if rails.contains(&Rail::Card) {
+            let (started, text) = start_provider(dir, rng.random());
+            (provider, config) = (Some(started), text);
+        }
+        if rails.contains(&Rail::Evm) {
+            let refused = people::refused(most_pairs(args, rails));
+            let started = ChainSide::start(dir, rng.random(), &refused);
+            config.push_str(&started.config(dir));
+            chain = Some(started);
+        }
         let launch = Launch::new(&dir.join("data")).config(&config);
         // Small tables: a start is to be short.
         let launch = launch.args(&["--log", "warn", "--verify-table-bytes", "4MiB"]);
         let engine = launch.start();
         let address = Arc::new(Mutex::new(engine.address().to_owned()));
         let (engine, errors, longest_start) = (Some(engine), Vec::new(), Duration::ZERO);
-        Self { engine, launch, address, provider, rng, kills: 0, longest_start, errors }
+        Self { engine, launch, address, provider, chain, rng, kills: 0, longest_start, errors }
     }
 
     async fn settle_all(
         &mut self,
         args: &Args,
         desk: &mut Desk,
+        rails: &[Rail],
         deadline: Instant,
     ) -> Result<(), String> {
-        let most = args.batch_legs.min(args.legs).div_ceil(2);
-        let most = usize::try_from(most).map_err(|error| error.to_string())?;
-        desk.register(most).await?;
-        let mut left = usize::try_from(args.legs).map_err(|error| error.to_string())?;
+        let most = most_pairs(args, rails);
+        let token = self.chain.as_ref().map(ChainSide::asset_code).unwrap_or_default();
+        desk.register(most, &token).await?;
+        let mut left = usize::try_from(legs_of(args, rails)).map_err(|error| error.to_string())?;
         while left > 0 {
             let pairs = most.min(left.div_ceil(2));
             left = left.saturating_sub(2 * pairs);
-            desk.pay(pairs, &mut self.rng).await?;
+            for rail in rails {
+                desk.pay(*rail, pairs, &mut self.rng).await?;
+            }
             let legs = u32::try_from(2 * pairs).unwrap_or(u32::MAX);
             let alive = (ALIVE_PER_LEG * legs).clamp(ALIVE_LEAST, ALIVE_MOST);
             let (mut killed, began) = (0, Instant::now());
-            let mut settled = std::pin::pin!(desk.settle());
-            let batch = loop {
+            let approved = desk.approved.clone();
+            let mut settled = std::pin::pin!(desk.settle(rails));
+            let batches = loop {
                 let moment = alive.mul_f64(self.rng.random());
                 let kills = killed < args.kills && Instant::now() < deadline;
                 tokio::select! {
-                    batch = &mut settled => break batch?,
+                    batches = &mut settled => break batches?,
                     () = tokio::time::sleep(moment), if kills => {
+                        if killed >= EARLY && !approved.load(Ordering::Relaxed) {
+                            continue;
+                        }
                         self.kill_some();
                         killed += 1;
                         if killed == args.kills {
@@ -184,10 +199,9 @@ impl Chaos {
                     }
                 }
             };
+            let legs: u64 = batches.iter().map(|batch| batch.legs).sum();
             eprintln!(
-                "chaos: batch of {} legs ended as {:?} after {:?} and {killed} kills; {left} left",
-                batch.legs,
-                batch.state(),
+                "chaos: {legs} legs ended after {:?} and {killed} kills; {left} left on each rail",
                 began.elapsed()
             );
         }
@@ -196,17 +210,27 @@ impl Chaos {
 
     fn kill_some(&mut self) {
         let provider = self.rng.random_range(0..PROVIDER_KILLED) == 0;
+        let node = self.rng.random_range(0..NODE_STARTED) == 0;
         let first = self.rng.random();
         tokio::task::block_in_place(|| {
-            if provider && first {
-                self.provider.restart();
+            if first {
+                self.restart_rails(provider, node);
             }
             self.kill();
-            if provider && !first {
-                self.provider.restart();
+            if !first {
+                self.restart_rails(provider, node);
             }
             self.start();
         });
+    }
+
+    fn restart_rails(&mut self, provider: bool, node: bool) {
+        if let Some(running) = self.provider.as_mut().filter(|_| provider) {
+            running.restart();
+        }
+        if let Some(running) = self.chain.as_mut().filter(|_| node) {
+            running.restart();
+        }
     }
 
     fn kill(&mut self) {
@@ -228,41 +252,135 @@ impl Chaos {
         self.engine = Some(engine);
     }
 
-    /// What both books say in the end, the engine's after one more kill.
-    async fn verdict(
+    /// What all books say in the end, by rail, the engine's after one more kill.
+    async fn verdicts(
         &mut self,
-        args: &Args,
         desk: &mut Desk,
+        rails: &[Rail],
         failures: &mut Vec<String>,
-    ) -> Verdict {
+    ) -> BTreeMap<Rail, Verdict> {
         let deadline = Instant::now() + TIME_BASE;
-        if !tokio::task::block_in_place(|| self.provider.quiet(deadline)) {
-            failures.push("the provider did not come to rest".into());
-        }
         tokio::task::block_in_place(|| {
+            if self.provider.as_ref().is_some_and(|provider| !provider.quiet(deadline)) {
+                failures.push("the provider did not come to rest".into());
+            }
+            if let Some(chain) = &mut self.chain {
+                chain.rest();
+            }
             self.kill();
             self.start();
         });
-        let books = match desk.books().await {
-            Ok(books) => books,
-            Err(text) => {
+        let books = desk.books().await.unwrap_or_else(|text| {
+            failures.push(text);
+            Vec::new()
+        });
+        let mut verdicts = BTreeMap::new();
+        for rail in rails {
+            let (legs, own) = of_rail(&books, *rail);
+            let movements = tokio::task::block_in_place(|| self.movements(*rail, &legs, desk));
+            let movements = movements.unwrap_or_else(|text| {
                 failures.push(text);
-                return Verdict { unresolved: args.legs, ..Verdict::default() };
+                Vec::new()
+            });
+            let verdict = check::compare(&legs, &movements);
+            if own != verdict.sums {
+                failures.push(format!("reconciliation says {own:?}, its legs {:?}", verdict.sums));
             }
-        };
-        let movements = tokio::task::block_in_place(|| self.provider.movements());
-        let mut own = Sums::default();
-        let mut legs = Vec::new();
-        for (told, sums) in books {
-            let (pay_ins, pay_outs) = desk::confirmed(&sums);
-            (own.pay_ins, own.pay_outs) = (own.pay_ins + pay_ins, own.pay_outs + pay_outs);
-            legs.extend(told);
-        }
-        let verdict = check::compare(&legs, &movements);
-        if own != verdict.sums {
-            failures.push(format!("reconciliation says {own:?}, its legs {:?}", verdict.sums));
+            verdicts.insert(*rail, verdict);
         }
         self.kill();
-        verdict
+        verdicts
     }
+
+    /// The rail's own books.
+    fn movements(&self, rail: Rail, legs: &[Told], desk: &Desk) -> Result<Vec<Movement>, String> {
+        match rail {
+            Rail::Card => Ok(self.provider.as_ref().map(Provider::movements).unwrap_or_default()),
+            Rail::Evm => {
+                let mut movements = desk.came_in();
+                if let Some(chain) = &self.chain {
+                    movements.extend(chain.movements(legs)?);
+                }
+                Ok(movements)
+            }
+        }
+    }
+
+    /// The last line.
+    fn line(
+        &self,
+        args: &Args,
+        verdicts: &BTreeMap<Rail, Verdict>,
+        all: &Verdict,
+        equal: bool,
+        took: Duration,
+    ) -> serde_json::Value {
+        let names: Vec<&str> = verdicts.keys().map(|rail| rail.name()).collect();
+        let mut line = serde_json::json!({
+            "test": "chaos", "rails": names, "seed": args.seed, "legs": all.legs,
+            "paid_twice": all.paid_twice, "lost": all.lost, "unresolved": all.unresolved,
+            "ledger_equals_rail": equal, "confirmed": all.confirmed, "rejected": all.rejected,
+            "engine_kills": self.kills,
+            "longest_start_seconds": self.longest_start.as_secs(),
+            "errors": self.errors.len(), "seconds": took.as_secs(),
+        });
+        for (rail, verdict) in verdicts {
+            let mut of_rail = serde_json::json!({
+                "legs": verdict.legs, "paid_twice": verdict.paid_twice, "lost": verdict.lost,
+                "unresolved": verdict.unresolved, "confirmed": verdict.confirmed,
+                "rejected": verdict.rejected, "pay_ins": verdict.sums.pay_ins.to_string(),
+                "pay_outs": verdict.sums.pay_outs.to_string(),
+            });
+            let (more, counters) = match (rail, &self.provider, &self.chain) {
+                (Rail::Card, Some(provider), _) => {
+                    ("kills", (provider.kills.into(), serde_json::json!(provider.counters())))
+                }
+                (Rail::Evm, _, Some(chain)) => {
+                    ("node_starts", (chain.restarts.into(), serde_json::json!(chain.counters())))
+                }
+                (Rail::Card | Rail::Evm, _, _) => continue,
+            };
+            of_rail[more] = counters.0;
+            of_rail["calls"] = counters.1;
+            line[rail.name()] = of_rail;
+        }
+        line
+    }
+}
+
+/// A provider, and the engine's settings for it.
+fn start_provider(dir: &Path, seed: u64) -> (Provider, String) {
+    // Not from the seed: two runs side by side need different ports.
+    let start = u64::from(std::process::id());
+    let own = provider::port(start);
+    let hooks = provider::port(start + 1);
+    assert_ne!(own, hooks, "two ports next to each other are two ports");
+    let webhooks = format!("http://127.0.0.1:{hooks}/webhooks/card");
+    let provider = Provider::start(&dir.join("provider"), own, &webhooks, seed);
+    let secret = |name: &str, text: &str| {
+        let path = dir.join(name);
+        std::fs::write(&path, text).expect("a temporary file");
+        path
+    };
+    let key = secret("card.key", SECRET_KEY);
+    let hook = secret("card.webhook", WEBHOOK_SECRET);
+    // The provider sends webhooks to one address for good, so the engine always listens there.
+    let config = format!(
+        "listen_http = \"127.0.0.1:{hooks}\"\n[clearing.card]\naccount = \"acct_clearing\"\n\
+         [rail.card]\nbase_url = \"{}\"\nsecret_key_file = {key:?}\n\
+         webhook_secret_file = {hook:?}\ntimeout = \"1s\"\nthreads = 16\n",
+        provider.url()
+    );
+    (provider, config)
+}
+
+/// The legs of a rail, and what the engine itself sums them to.
+fn of_rail(books: &[Book], rail: Rail) -> (Vec<Told>, Sums) {
+    let (mut legs, mut own) = (Vec::new(), Sums::default());
+    for book in books.iter().filter(|book| book.rail == rail) {
+        let (pay_ins, pay_outs) = desk::confirmed(&book.sums);
+        (own.pay_ins, own.pay_outs) = (own.pay_ins + pay_ins, own.pay_outs + pay_outs);
+        legs.extend(book.legs.iter().cloned());
+    }
+    (legs, own)
 }

@@ -2,17 +2,20 @@
 //!
 //! Owns its port and its faults. Knows nothing of the engine but where webhooks go.
 
+use crate::check::Movement;
 use std::io::{BufRead as _, BufReader};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 use tallystick_tests::binary;
-use tallystick_tests::psp::Movement;
+use tallystick_tests::psp;
 
 /// What callers must have, and what webhooks are signed with.
 pub const SECRET_KEY: &str = "sk_test_double";
 pub const WEBHOOK_SECRET: &str = "whsec_test_double";
+/// Asset units in a unit of the provider's API: micro-dollars in a cent.
+pub const UNITS_PER_CENT: u128 = 10_000;
 /// How long slow is: longer than the engine waits for an answer.
 const SLOW_MILLIS: u64 = 1_500;
 /// The provider is quiet when nothing was executed for so long: what is slow has happened by then.
@@ -105,6 +108,10 @@ impl Provider {
 
     /// Every movement of money.
     pub fn movements(&self) -> Vec<Movement> {
+        self.books().into_iter().map(movement).collect()
+    }
+
+    fn books(&self) -> Vec<psp::Movement> {
         let mut books = self.get("/books");
         serde_json::from_value(books["movements"].take()).expect("the double's own format")
     }
@@ -113,7 +120,7 @@ impl Provider {
     pub fn quiet(&self, deadline: Instant) -> bool {
         let (mut seen, mut since) = (usize::MAX, Instant::now());
         while Instant::now() < deadline {
-            let executed = self.movements().len();
+            let executed = self.books().len();
             if executed != seen {
                 (seen, since) = (executed, Instant::now());
             }
@@ -131,6 +138,19 @@ impl Provider {
         let asked = ureq::Agent::from(settings.build()).get(format!("{}{path}", self.url())).call();
         let body = asked.expect("the double answers").into_body();
         serde_json::from_reader(body.into_reader()).expect("the double answers JSON")
+    }
+}
+
+fn movement(made: psp::Movement) -> Movement {
+    let psp::Movement { kind, id, leg_key, amount, currency, party, .. } = made;
+    Movement {
+        leg_key,
+        reference: id,
+        pay_in: kind == "charge",
+        amount: u128::from(amount) * UNITS_PER_CENT,
+        // Money in another currency is nobody's that a leg speaks of.
+        whom: if currency == "usd" { party } else { format!("{party} in {currency}") },
+        back: !matches!(kind.as_str(), "charge" | "transfer" | "payout"),
     }
 }
 
