@@ -4,9 +4,9 @@
 //! Owns these sums and the rule. Knows legs only as money that comes or goes; which of them leave first is
 //! the plan's. Bilateral assets need no rule: their clearing account pays what deposits paid, to the unit.
 //!
-//! A batch brings deposits and pay-ins, and takes pay-outs. It also advances **dust**: each creditor's cent
-//! is paid in full, each debtor's is carried, and comes with a pay-in of a later batch, which therefore
-//! brings so much less of its own. Once a batch has ended, what it has left over is there for what the
+//! A batch brings deposits and pay-ins, and takes pay-outs. Once its pay-ins have ended it also advances
+//! **dust**: each creditor's cent is paid in full, each debtor's is carried, and comes with a pay-in of a later
+//! batch, which therefore brings so much less of its own. Once a batch has ended, what it has left over is there for what the
 //! clearing account still owes: a pay-out that the bank sent back, or one that was held back because a
 //! pay-in failed and has come in since. What a live batch needs for its own pay-outs is no one else's.
 
@@ -19,8 +19,12 @@ use crate::types::{Net, PartyId, SettlementModel, Total};
 /// What one batch has brought to the clearing account and taken from it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Cover {
-    /// What deposits pay, and the dust that it advances, less the dust that it brings back.
+    /// What deposits pay, less the dust of earlier batches that it brings back.
     base: Net,
+    /// The dust that it advances, net.
+    dust: Net,
+    /// Pay-ins that have not ended.
+    open: u64,
     /// Pay-ins that are confirmed.
     came: Total,
     /// Pay-outs that have left, but for those that came back.
@@ -39,8 +43,14 @@ impl Cover {
             SettlementModel::Multilateral => {
                 let paid = head.prefunded.iter().map(|(_, paid)| *paid);
                 let deposits = paid.fold(Total::ZERO, Total::plus).to_net();
-                let base = deposits.plus(dust(&head.carries)).minus(dust_before);
-                Some(Self { base, came: Total::ZERO, went: Total::ZERO, waits: head.total })
+                Some(Self {
+                    base: deposits.minus(dust_before),
+                    dust: dust(&head.carries),
+                    open: head.pay_in_count,
+                    came: Total::ZERO,
+                    went: Total::ZERO,
+                    waits: head.total,
+                })
             }
         }
     }
@@ -48,7 +58,8 @@ impl Cover {
     /// What is left of what it brought; below zero if it took more.
     #[must_use]
     pub fn left(&self) -> Net {
-        self.base.plus(self.came.to_net()).minus(self.went.to_net())
+        let dust = if self.open > 0 { self.dust.min(Net::ZERO) } else { self.dust };
+        self.base.plus(dust).plus(self.came.to_net()).minus(self.went.to_net())
     }
 
     /// What others may take of it, or, below zero, what it took of theirs. While it is live it keeps what
@@ -80,6 +91,7 @@ impl Cover {
     /// A leg moves from where it stands.
     pub fn moves(&mut self, from: LegState, one: &LegMove) {
         let (pay_in, amount) = (one.payee == PartyId::CLEARING, one.amount);
+        self.open -= u64::from(pay_in && one.to.has_ended() && !from.has_ended());
         match (one.to, pay_in) {
             (LegState::Confirmed, true) => self.came = self.came.plus(amount),
             (LegState::Returned, true) => self.came = less(self.came, amount),

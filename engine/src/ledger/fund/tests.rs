@@ -249,6 +249,24 @@ fn what_was_returned_to_a_debtor_is_taken_from_no_other_batch() {
     assert_eq!(books.fund(), Net::ZERO);
 }
 
+/// Debtors' dust once counted as held from the start, so that the smallest pay-outs left before anything had
+/// come in.
+#[test]
+fn no_dust_is_advanced_before_every_pay_in_has_ended() {
+    let mut books = Books::new();
+    // Ten debtors' dust, 50 in all, would pay the smallest creditor.
+    let owed: Vec<(u8, u8, u128)> = (1..=10).map(|n| (n, 20 + n % 2, 105)).collect();
+    let window = books.close(&owed);
+    let batch = books.batch(window);
+    let pay_ins = books.next(batch).pay_ins;
+    books.submit(batch, &pay_ins).unwrap();
+    assert_eq!(books.control.free_to_pay(batch), Ok(Total::ZERO));
+    books.moves(batch, Mover::Rail, &pay_ins[..9], LegState::Confirmed);
+    assert_eq!(books.control.free_to_pay(batch), Ok(Total(900)));
+    books.moves(batch, Mover::Rail, &pay_ins[9..], LegState::Rejected);
+    assert_eq!(books.control.free_to_pay(batch), Ok(Total(940)));
+}
+
 #[test]
 fn dust_is_advanced_and_comes_back_and_never_adds_up() {
     let mut books = Books::new();

@@ -50,7 +50,12 @@ impl State {
     }
 
     fn left(&self, batch: &Batch) -> Money {
-        batch.cash() + batch.dust_left() - self.dust_before(batch)
+        // Dust is advanced once no pay-in is on its way any more.
+        let mut legs = batch.payments.iter().zip(&batch.progress.legs);
+        let open = [Ready, Sent, Accepted, Unknown];
+        let comes = legs.any(|((_, to, ..), leg)| *to == PartyId::CLEARING && open.contains(leg));
+        let dust = batch.dust_left();
+        batch.cash() + if comes { dust.min(0) } else { dust } - self.dust_before(batch)
     }
 
     /// What other batches may take of it, or what it took of theirs.
