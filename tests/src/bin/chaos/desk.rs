@@ -185,12 +185,12 @@ impl Desk {
         let world = self.world.take().ok_or("nobody is registered")?;
         let signed = self.signed.get_mut(&rail).ok_or("the rail takes no part")?;
         let mut vouchers: Vec<Voucher> = Vec::new();
-        for place in 0..pairs {
+        for (place, total) in signed.iter_mut().enumerate().take(pairs) {
             let crumb = rng.random_range(0..10) == 0;
             let crumbs = if crumb { rng.random_range(1..rail.unit()) } else { 0 };
-            signed[place] += rng.random_range(LEAST..50 * LEAST) * rail.unit() + crumbs;
+            *total += rng.random_range(LEAST..50 * LEAST) * rail.unit() + crumbs;
             let payee = world.payees[place];
-            vouchers.push(world.pay(place, payee, rail.asset(), 0, signed[place]));
+            vouchers.push(world.pay(place, payee, rail.asset(), 0, *total));
         }
         self.world = Some(world);
         for (number, some) in vouchers.chunks(FRAME).enumerate() {

@@ -11,7 +11,7 @@ use tallystick_tests::wire::{Batch, LegReport, LegState, LegWord, ReportLegsRequ
 
 /// Into so many portions it is cut, and so much time is between two: pay-outs leave bit by bit, as they are
 /// covered, and the engine dies in the middle of it.
-const PORTIONS: usize = 60;
+const PORTIONS: usize = 30;
 const PAUSE: Duration = Duration::from_millis(300);
 /// Most lines that are said at once.
 const PORTION_MAX: usize = 1_000;
