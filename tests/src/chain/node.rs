@@ -124,9 +124,10 @@ impl Anvil {
     /// Asks much at once; panics if the node refuses any of it.
     #[must_use]
     pub fn ask_all(&self, calls: &[(&str, Value)]) -> Vec<Value> {
-        let request = |(id, (method, params)): (usize, &(&str, Value))| json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params});
-        let requests: Vec<Value> = calls.iter().enumerate().map(request).collect();
-        let answer = self.post(&Value::Array(requests));
+        let requests = calls.iter().enumerate().map(|(id, (method, params))| {
+            json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params})
+        });
+        let answer = self.post(&Value::Array(requests.collect()));
         let answers = answer.as_array().expect("an answer for each");
         let mut results = vec![Value::Null; calls.len()];
         for answer in answers {
