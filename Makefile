@@ -4,8 +4,8 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-evm flip bench bench-recover bench-batch lint clean-demo check-verify \
-  check-bounds bench-verify fuzz-verify miri-verify crash chaos sim sim-canary
+.PHONY: help setup demo test test-evm flip bench bench-recover bench-batch bench-settle lint clean-demo \
+  check-verify check-bounds bench-verify fuzz-verify miri-verify crash chaos sim sim-canary
 
 CARGO ?= cargo
 # Where cargo builds. Set CARGO_TARGET_DIR to keep builds outside the clone.
@@ -15,6 +15,7 @@ LOADGEN := $(TARGET)/release/tallystick-loadgen
 CRASH := $(TARGET)/release/tallystick-crash
 CHAOS := $(TARGET)/release/tallystick-chaos
 FLIP := $(TARGET)/release/tallystick-flip
+LARGE := $(TARGET)/release/tallystick-large
 SIM := $(TARGET)/release/tallystick-sim
 # Vouchers that the demo signs and clears.
 DEMO_VOUCHERS ?= 1000000
@@ -24,6 +25,9 @@ ROUNDS ?= 1000
 STOP_SECONDS ?= 30
 # Legs that `make chaos` settles.
 LEGS ?= 20000
+# Legs of the batch that `make bench-settle` settles, and more of its arguments: see --help.
+LARGE_LEGS ?= 1000000
+LARGE_ARGS ?=
 # Bits that flip flips.
 POSITIONS ?= 1000
 # Signatures that check-verify compares, and where its random numbers start.
@@ -95,6 +99,9 @@ bench-recover: setup ## How long a start takes: a checkpoint of a million channe
 
 bench-batch: setup ## A batch of a million legs: computed, rendered, written to disk
 	$(CARGO) bench --profile release --locked --workspace --bench batch
+
+bench-settle: setup binaries ## A batch of LARGE_LEGS legs through the real engine: computed, approved, all files out
+	@$(LARGE) --legs $(LARGE_LEGS) $(LARGE_ARGS)
 
 lint: setup ## Format, layers and clippy, as CI checks them
 	$(CARGO) fmt --all --check
