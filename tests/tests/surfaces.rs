@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use tallystick_tests::wire::{Frame, GetStatusRequest};
-use tallystick_tests::{Client, Engine, refused};
+use tallystick_tests::{Client, Engine, refused, until};
 use tonic::transport::Channel;
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
@@ -78,4 +78,26 @@ async fn messages_beyond_the_limit_and_unknown_calls_are_refused_and_the_engine_
     refused(client.vouchers.submit(none).await, tonic::Code::InvalidArgument, "160");
     let status = client.operator.get_status(GetStatusRequest {}).await.unwrap().into_inner();
     assert_eq!(status.inflight_vouchers, 0, "what was refused is not under way");
+}
+
+/// How often the engine's thread of that name has gone to sleep on its own; `None` while it has no name.
+fn rests(engine: &Engine, thread: &str) -> Option<u64> {
+    let tasks = std::fs::read_dir(format!("/proc/{}/task", engine.id())).expect("it runs");
+    let named = |path: &std::path::Path| {
+        std::fs::read_to_string(path.join("comm")).is_ok_and(|name| name.trim() == thread)
+    };
+    let task = tasks.flatten().map(|task| task.path()).find(|path| named(path))?;
+    let status = std::fs::read_to_string(task.join("status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
+    Some(line.and_then(|count| count.trim().parse().ok()).expect("the system counts them"))
+}
+
+#[test]
+fn the_settler_rests_when_there_is_nothing_to_do_and_no_webhooks_come() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = Engine::start(&dir.path().join("data"), &[]);
+    // Ten times a second. A thread that looks again and again without a pause is put to sleep by others, and
+    // goes on its own only when a lock is taken: a few times in the minutes that `until` waits.
+    until("the settler has rested often", || rests(&engine, "settler").filter(|n| *n >= 20));
+    engine.terminate();
 }

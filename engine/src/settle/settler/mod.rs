@@ -21,7 +21,7 @@ use crate::limits::SETTLER_TICK;
 use crate::pipeline::{self, Busy, Intake, NotDone};
 use crate::rails::card as card_rail;
 use crate::types::{BatchId, Lsn};
-use crossbeam::channel::{Receiver, Sender, bounded};
+use crossbeam::channel::{Receiver, Sender, bounded, never};
 use crossbeam::select;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -218,6 +218,7 @@ impl Run {
             return;
         }
         let mut waiting = Vec::new();
+        let mut letters = letters.clone();
         loop {
             match self.turn() {
                 Ok(()) => {}
@@ -234,15 +235,22 @@ impl Run {
             select! {
                 recv(stopped) -> _ => return,
                 recv(nudged) -> one => waiting.extend(one.into_iter().chain(nudged.try_iter())),
-                recv(letters) -> letter => self.read_letters(letter.ok(), letters),
+                recv(letters) -> letter => match letter {
+                    Ok(letter) => self.read_letters(letter, &letters),
+                    // Nobody can write one any more: without webhooks from the start. A channel that has
+                    // ended is always ready, and would keep this thread busy for ever.
+                    Err(_) => letters = never(),
+                },
                 default(tick) => {}
             }
         }
     }
 
     /// Reads a letter and those behind it. What cannot be done now is not confirmed, and comes again.
-    fn read_letters(&mut self, first: Option<Letter>, letters: &Receiver<Letter>) {
-        for Letter { report, done } in first.into_iter().chain(letters.try_iter().take(MAILBOX)) {
+    fn read_letters(&mut self, first: Letter, letters: &Receiver<Letter>) {
+        for Letter { report, done } in
+            std::iter::once(first).chain(letters.try_iter().take(MAILBOX))
+        {
             match self.hear_card(report) {
                 Ok(outcome) => {
                     outcome.notes.iter().for_each(|note| tracing::warn!("webhook: {note}"));
