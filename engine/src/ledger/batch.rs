@@ -15,7 +15,6 @@ use crate::types::{
 };
 use rkyv::{Archive, Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
 /// An outside network that executes legs. The discriminants are in the journal for ever.
@@ -181,8 +180,8 @@ pub struct BatchContent {
     pub head: Arc<BatchHead>,
     /// Pay-ins (to the clearing account) first, then the rest, each ordered by (from, to, part).
     pub legs: Vec<Leg>,
-    /// The accounts that the legs need.
-    pub accounts: BTreeMap<PartyId, Account>,
+    /// The accounts that the legs need. Shared with the parts of the batch that go into one file each.
+    pub accounts: Arc<BTreeMap<PartyId, Account>>,
 }
 
 impl Payment {
@@ -246,7 +245,7 @@ impl BatchContent {
             payment,
         };
         let legs = payments.into_iter().map(leg).collect();
-        Ok(Self { head: Arc::new(head), legs, accounts })
+        Ok(Self { head: Arc::new(head), legs, accounts: Arc::new(accounts) })
     }
 }
 
@@ -409,24 +408,23 @@ fn accounts(
     payments: &[Payment],
     account: impl Fn(PartyId) -> Option<Account>,
 ) -> Result<BTreeMap<PartyId, Account>, Refusal> {
-    let mut found = BTreeMap::new();
-    let mut missing = std::collections::BTreeSet::new();
-    for payment in payments.iter().filter(|payment| rail.collects() || !payment.is_pay_in()) {
-        for party in [payment.from, payment.to] {
-            if party == PartyId::CLEARING {
-                continue;
+    let needed = payments.iter().filter(|payment| rail.collects() || !payment.is_pay_in());
+    let parties = needed.flat_map(|payment| [payment.from, payment.to]);
+    let mut parties: Vec<PartyId> = parties.filter(|party| *party != PartyId::CLEARING).collect();
+    parties.sort_unstable();
+    parties.dedup();
+    let mut missing = Vec::new();
+    // Ordered, so that the map is built from its leaves up.
+    let found: BTreeMap<PartyId, Account> = parties
+        .into_iter()
+        .filter_map(|party| match account(party) {
+            Some(account) => Some((party, account)),
+            None => {
+                missing.push(party);
+                None
             }
-            let Entry::Vacant(place) = found.entry(party) else { continue };
-            match account(party) {
-                Some(account) => {
-                    place.insert(account);
-                }
-                None => {
-                    missing.insert(party);
-                }
-            }
-        }
-    }
+        })
+        .collect();
     if missing.is_empty() {
         return Ok(found);
     }

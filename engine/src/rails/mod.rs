@@ -161,7 +161,8 @@ pub fn export<E>(content: &BatchContent, write: Taker<'_, E>) -> Result<(), E> {
             }
         }
         Rail::Nacha => {
-            let parts = nacha::files(content, 0).expect("check_batch() let the batch through");
+            let parts =
+                nacha::files_again(content, 0).expect("check_batch() let the batch through");
             for part in &parts {
                 let name = format!("{short}.{}.ach", part.number());
                 sink::file(&name, write, |out| nacha::render(content, part, out))?;

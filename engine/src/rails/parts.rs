@@ -25,7 +25,7 @@ pub fn split(content: &BatchContent, legs: &[u32]) -> Vec<Vec<u32>> {
         Rail::Nacha => chunks
             .flat_map(|legs| {
                 let sub = only(content, &legs);
-                let files = nacha::files(&sub, 0).expect("check_batch() let the batch through");
+                let files = nacha::files_again(&sub, 0).expect("these legs fit a few files");
                 let of = |file: &nacha::FilePart| legs[file.legs().clone()].to_vec();
                 files.iter().map(of).collect::<Vec<_>>()
             })
@@ -84,7 +84,7 @@ impl Part {
             (Rail::Iso20022, false) => iso20022::render(content, self.number, out),
             (Rail::Nacha, _) => {
                 let earlier = usize::try_from(self.number).expect("a number fits usize");
-                let files = nacha::files(content, earlier).map_err(io::Error::other)?;
+                let files = nacha::files_again(content, earlier).map_err(io::Error::other)?;
                 nacha::render(content, &files[0], out)
             }
             (Rail::Card, _) | (Rail::Evm, false) => panic!("this rail is called, not sent files"),
@@ -100,7 +100,14 @@ fn only(content: &BatchContent, legs: &[u32]) -> BatchContent {
         own.fold(Total::ZERO, |sum, leg| sum.plus(leg.payment.amount))
     };
     let count = |n: usize| u64::try_from(n).expect("a length fits 64 bits");
+    let of = &content.head;
+    // What the whole batch carries and what deposits pay is no part's, and may be as long as the batch.
     let head = BatchHead {
+        id: of.id,
+        windows: of.windows.clone(),
+        cut_at: of.cut_at,
+        asset: of.asset.clone(),
+        policy: of.policy.clone(),
         leg_count: count(legs.len()),
         pay_in_count: count(legs.iter().filter(|leg| leg.payment.is_pay_in()).count()),
         pay_in_total: sum(true),
@@ -108,7 +115,6 @@ fn only(content: &BatchContent, legs: &[u32]) -> BatchContent {
         carried: Total::ZERO,
         carries: Vec::new(),
         prefunded: Vec::new(),
-        ..(*content.head).clone()
     };
-    BatchContent { head: Arc::new(head), legs, accounts: content.accounts.clone() }
+    BatchContent { head: Arc::new(head), legs, accounts: Arc::clone(&content.accounts) }
 }

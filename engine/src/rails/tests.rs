@@ -420,3 +420,19 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_part_with_all_payments_is_the_file_of_the_batch_and_parts_share_its_accounts() {
+    let asset = asset("EUR", 2, MULTILATERAL);
+    let owed = [(1, 2, 700), (1, 3, 900), (4, 3, 100), (1, 5, 300)];
+    let content = batch(&asset, &owed, &plain);
+    let first = u32::try_from(content.head.pay_in_count).unwrap();
+    let paid: Vec<u32> = (first..u32::try_from(content.legs.len()).unwrap()).collect();
+    let part = Part::new(&content, &paid, 0);
+    let mut bytes = Vec::new();
+    part.write(&mut bytes).unwrap();
+    assert_eq!(String::from_utf8(bytes).unwrap(), xml(&content));
+    let split = split(&content, &paid);
+    assert_eq!(split.concat(), paid);
+    assert!(Arc::ptr_eq(&part.content().accounts, &content.accounts));
+}

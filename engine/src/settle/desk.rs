@@ -77,14 +77,13 @@ impl FileDesk {
         let path = self.staging().join(name);
         let write = || {
             let file = File::create(&path)?;
-            let mut out = Hashing {
-                out: BufWriter::with_capacity(BUFFER, file),
-                hasher: FileHasher::default(),
-                bytes: 0,
-            };
+            let out = Hashing { file, hasher: FileHasher::default(), bytes: 0 };
+            // Outside the hasher, which is several times as fast with large pieces.
+            let mut out = BufWriter::with_capacity(BUFFER, out);
             render(&mut out)?;
-            let Hashing { out, hasher, bytes } = out;
-            out.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()?;
+            let out = out.into_inner().map_err(io::IntoInnerError::into_error)?;
+            let Hashing { file, hasher, bytes } = out;
+            file.sync_all()?;
             sync_folder(&self.staging())?;
             Ok(Staged { digest: hasher.finish(), bytes })
         };
@@ -199,21 +198,21 @@ fn named(path: &Path, error: io::Error) -> io::Error {
 
 /// Counts and digests what goes through.
 struct Hashing {
-    out: BufWriter<File>,
+    file: File,
     hasher: FileHasher,
     bytes: u64,
 }
 
 impl Write for Hashing {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let written = self.out.write(bytes)?;
+        let written = self.file.write(bytes)?;
         self.hasher.update(&bytes[..written]);
         self.bytes += u64::try_from(written).expect("a length fits 64 bits");
         Ok(written)
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.out.flush()
+        self.file.flush()
     }
 }
 

@@ -145,14 +145,16 @@ impl Total {
     /// kept. Only for people and rails: the engine itself never reads it back.
     #[must_use]
     pub fn decimal(self, scale: u32) -> String {
-        let digits = self.0.to_string();
+        let mut digits = self.0.to_string();
         let scale = usize::try_from(scale).expect("a scale fits usize");
         if scale == 0 {
             return digits;
         }
-        let padded = format!("{digits:0>width$}", width = scale + 1);
-        let (whole, part) = padded.split_at(padded.len() - scale);
-        format!("{whole}.{part}")
+        if digits.len() <= scale {
+            digits.insert_str(0, &"0".repeat(scale + 1 - digits.len()));
+        }
+        digits.insert(digits.len() - scale, '.');
+        digits
     }
 }
 

@@ -100,12 +100,13 @@ pub fn batch(parties: &[Party]) -> BatchContent {
             prefunded: Vec::new(),
         }),
         legs: Vec::new(),
-        accounts: BTreeMap::new(),
+        accounts: Arc::default(),
     };
     for Party { number, fields, cents } in parties {
         let party = party_id(*number);
         let fields = check_account("card", fields).unwrap().fields;
-        content.accounts.insert(party, Account { name: format!("Agent {number}"), fields });
+        Arc::make_mut(&mut content.accounts)
+            .insert(party, Account { name: format!("Agent {number}"), fields });
         let amount = Total(u128::from(cents.unsigned_abs()) * 10_000);
         let clearing = PartyId::CLEARING;
         let (from, to) = if *cents > 0 { (party, clearing) } else { (clearing, party) };

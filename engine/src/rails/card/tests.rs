@@ -64,7 +64,7 @@ fn content(legs: Vec<Leg>) -> BatchContent {
         carries: Vec::new(),
         prefunded: Vec::new(),
     };
-    BatchContent { head: Arc::new(head), legs, accounts: accounts() }
+    BatchContent { head: Arc::new(head), legs, accounts: Arc::new(accounts()) }
 }
 
 /// The call of a payment of 12.34 EUR.

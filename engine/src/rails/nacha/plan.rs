@@ -97,7 +97,7 @@ pub enum Flow {
     PayOuts,
 }
 
-/// One file of a batch. Only [`files`] makes one, so its legs are checked.
+/// One file of a batch, whose legs are checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FilePart {
     batch: BatchId,
@@ -171,13 +171,30 @@ pub fn files_within(
     earlier: usize,
     limits: &Limits,
 ) -> Result<Vec<FilePart>, Unfit> {
+    check(content)?;
+    planned(content, earlier, limits)
+}
+
+/// As [`files`], of a batch that was checked before, or a part of it.
+pub fn files_again(content: &BatchContent, earlier: usize) -> Result<Vec<FilePart>, Unfit> {
+    planned(content, earlier, &LIMITS)
+}
+
+fn check(content: &BatchContent) -> Result<(), Unfit> {
     assert_eq!(content.head.policy.rail, Rail::Nacha, "a batch is rendered by its own rail");
     check_clearing(&content.head.policy.clearing)?;
     check_accounts(content)?;
     let cents = Cents::of(&content.head.asset);
     content.legs.iter().try_for_each(|leg| check_leg(content, leg, cents))?;
-    check_ids(&content.legs)?;
+    check_ids(&content.legs)
+}
 
+fn planned(
+    content: &BatchContent,
+    earlier: usize,
+    limits: &Limits,
+) -> Result<Vec<FilePart>, Unfit> {
+    let cents = Cents::of(&content.head.asset);
     let first_out = content.legs.partition_point(|leg| leg.payment.is_pay_in());
     let (ins, outs) = content.legs.split_at(first_out);
     assert!(outs.iter().all(|leg| !leg.payment.is_pay_in()), "pay-ins come first");
@@ -269,7 +286,7 @@ fn check_clearing(clearing: &[(String, String)]) -> Result<(), Unfit> {
 
 /// Accounts are checked when they are registered, but older ones may be in the journal unchecked.
 fn check_accounts(content: &BatchContent) -> Result<(), Unfit> {
-    for (&party, account) in &content.accounts {
+    for (&party, account) in content.accounts.iter() {
         let checked = account::check_account(&account.fields.iter().cloned().collect());
         let checked = checked.map_err(|why| Unfit::Account { party, why })?;
         if checked != account.fields {

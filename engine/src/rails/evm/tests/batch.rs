@@ -11,6 +11,7 @@ use crate::types::{
 };
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 const TOKEN: &str = "0x833589fCD6eDb6E08f4c7C32D4f71b54bdA02913";
 const CONTRACT: &str = "0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed";
@@ -236,7 +237,8 @@ fn an_account_that_was_never_checked_stops_the_chunk_and_names_the_leg() {
     let mut content = batch(&usdc(6), 6, &[5, 6]).unwrap();
     let last = content.legs.last().unwrap();
     let (to, key) = (last.payment.to, last.key.clone());
-    content.accounts.get_mut(&to).unwrap().fields[0].1 = "0x12".into();
+    let accounts = Arc::make_mut(&mut content.accounts);
+    accounts.get_mut(&to).unwrap().fields[0].1 = "0x12".into();
     assert_eq!(chunk(&content, 0), Err(ChunkError::Address { key }));
 }
 

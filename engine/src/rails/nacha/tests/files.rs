@@ -200,12 +200,12 @@ fn legs_and_accounts_that_cannot_be_carried_are_refused_with_the_reason() {
         assert!(matches!(bad, Unfit::Amount { .. }), "{bad}");
     }
     let unchecked = refused(&|c| {
-        let account = c.accounts.get_mut(&party(1)).unwrap();
+        let account = Arc::make_mut(&mut c.accounts).get_mut(&party(1)).unwrap();
         account.fields = vec![("account".into(), "12 34".into()), ("routing".into(), routing(1))];
     });
     assert_eq!(unchecked, Unfit::AccountUnchecked { party: party(1) });
     let opaque = refused(&|c| {
-        let account = c.accounts.get_mut(&party(2)).unwrap();
+        let account = Arc::make_mut(&mut c.accounts).get_mut(&party(2)).unwrap();
         account.fields = vec![("iban".into(), "DE89370400440532013000".into())];
     });
     assert!(matches!(opaque, Unfit::Account { .. }) && !opaque.to_string().contains("DE89"));
