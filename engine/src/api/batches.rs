@@ -15,6 +15,7 @@ use crate::settle::{Archive, Clearing, CreateBatch, Nudge, create_batch};
 use crate::sign::EngineKey;
 use crate::types::{AssetNumber, BatchId, WindowNumber};
 use bytes::Bytes;
+use std::sync::Arc;
 use tallystick_proto::v1;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
@@ -165,7 +166,7 @@ pub(super) async fn content(
     archive: &Archive,
     batch: BatchId,
     allowed: fn(&BatchEntry) -> Result<(), Refusal>,
-) -> Result<BatchContent, Status> {
+) -> Result<Arc<BatchContent>, Status> {
     let found = intake.read(|control| {
         let entry = control.batch(batch)?;
         allowed(entry)?;

@@ -13,7 +13,7 @@ use crate::limits::{MOVES_MAX, SETTLER_PATIENCE};
 use crate::pipeline::Intake;
 use crate::settle::{Archive, Nudge};
 use crate::types::{BatchId, Digest, FileHasher};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use tallystick_proto::v1;
 use tonic::Status;
@@ -47,7 +47,7 @@ pub(super) async fn plan(
 ) -> Result<Arc<BatchPlan>, Status> {
     let (intake, archive) = (intake.clone(), archive.clone());
     let plan = tokio::task::spawn_blocking(move || archive.plan(&intake, batch)).await;
-    plan.expect("loading does not panic").map(Arc::new).map_err(|r| not_loaded(&r))
+    plan.expect("loading does not panic").map_err(|r| not_loaded(&r))
 }
 
 /// Whether a request was answered before, by whatever record.
@@ -129,7 +129,9 @@ fn moves(
     reports: Vec<v1::LegReport>,
 ) -> Result<Vec<LegMove>, Status> {
     let all = &plan.content().legs;
-    let places: HashMap<&str, u32> = (0..).zip(all).map(|(at, leg)| (&*leg.key, at)).collect();
+    let asked: HashSet<&str> = reports.iter().map(|report| &*report.key).collect();
+    let found = (0..).zip(all).filter(|(_, leg)| asked.contains(&*leg.key));
+    let places: HashMap<&str, u32> = found.map(|(at, leg)| (&*leg.key, at)).collect();
     let mut moves: BTreeMap<u32, LegMove> = BTreeMap::new();
     let mut seen = std::collections::BTreeSet::new();
     for report in reports {

@@ -19,6 +19,7 @@ use crate::types::{
     AssetNumber, BatchId, Digest, PartyId, SignerKey, Total, VOUCHER_BYTES, WindowNumber,
 };
 use rkyv::rancor::Error as RkyvError;
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -210,10 +211,14 @@ pub fn put_batch(store: &dyn Store, content: &BatchContent) -> Result<(), Journa
     let id = content.head.id;
     let head = rkyv::to_bytes::<RkyvError>(&*content.head).map_err(|e| unfit(id, &e))?;
     store.put(Table::Batches, &batch_key(id, HEAD, 0), &head)?;
-    let accounts: Vec<(PartyId, Account)> =
-        content.accounts.iter().map(|(party, account)| (*party, account.clone())).collect();
-    for (piece, accounts) in accounts.chunks(BATCH_ROWS).enumerate() {
-        let page = rkyv::to_bytes::<RkyvError>(&accounts.to_vec()).map_err(|e| unfit(id, &e))?;
+    let mut accounts = content.accounts.iter();
+    for piece in 0.. {
+        let some = accounts.by_ref().take(BATCH_ROWS);
+        let some: Vec<(PartyId, Account)> = some.map(|(of, own)| (*of, own.clone())).collect();
+        if some.is_empty() {
+            break;
+        }
+        let page = rkyv::to_bytes::<RkyvError>(&some).map_err(|e| unfit(id, &e))?;
         store.put(Table::Batches, &batch_key(id, ACCOUNTS, piece), &page)?;
     }
     store.sync(Table::Batches)
@@ -246,7 +251,9 @@ pub fn load_batch(
         accounts.extend(page.map_err(|e| unfit(head.id, &e))?);
         Ok(())
     })?;
-    let account = |party| accounts.get(&party).cloned();
+    // Each is asked for once, and moves.
+    let accounts = RefCell::new(accounts);
+    let account = |party| accounts.borrow_mut().remove(&party);
     let prefunded = |party| {
         let place = head.prefunded.binary_search_by_key(&party, |(of, _)| *of);
         place.map_or(Total::ZERO, |place| head.prefunded[place].1)

@@ -1,5 +1,6 @@
 //! The archive: sealed windows and batches, loaded from what is kept of them. A few windows stay in
-//! memory, since what is read once is mostly read again.
+//! memory, and one batch, since what is read or computed once is mostly read again; so do the plans that
+//! somebody works with, for everybody else.
 
 use crate::journal::{JournalError, Store, kept};
 use crate::ledger::{BatchContent, BatchHead, BatchPlan, Refusal, SealedHead, SealedWindow};
@@ -7,7 +8,7 @@ use crate::limits::ARCHIVE_WINDOWS;
 use crate::pipeline::{Busy, Intake, NotDone};
 use crate::types::{BatchId, WindowNumber};
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 /// Why something of the past cannot be shown.
 #[derive(Debug, thiserror::Error)]
@@ -37,13 +38,35 @@ impl From<Busy> for NotLoaded {
 pub struct Archive {
     store: Arc<dyn Store>,
     recent: Arc<Mutex<VecDeque<Arc<SealedWindow>>>>,
+    batches: Arc<Mutex<Batches>>,
+}
+
+/// Batches in memory. What has an id is the content of that id for ever, so none of them grows old.
+#[derive(Default)]
+struct Batches {
+    /// The one that was computed or loaded last.
+    newest: Option<Arc<BatchContent>>,
+    /// Those that somebody works with.
+    plans: Vec<Weak<BatchPlan>>,
+}
+
+impl Batches {
+    fn plan(&self, id: BatchId) -> Option<Arc<BatchPlan>> {
+        let mut plans = self.plans.iter().filter_map(Weak::upgrade);
+        plans.find(|plan| plan.content().head.id == id)
+    }
+
+    fn content(&self, id: BatchId) -> Option<Arc<BatchContent>> {
+        let newest = self.newest.as_ref().filter(|content| content.head.id == id);
+        newest.cloned().or_else(|| self.plan(id).map(|plan| plan.content().clone()))
+    }
 }
 
 impl Archive {
     /// Of what the pipeline keeps.
     #[must_use]
     pub fn new(intake: &Intake) -> Self {
-        Self { store: intake.store().clone(), recent: Arc::default() }
+        Self { store: intake.store().clone(), recent: Arc::default(), batches: Arc::default() }
     }
 
     /// A sealed window.
@@ -74,17 +97,28 @@ impl Archive {
         &self,
         head: &BatchHead,
         windows: &[SealedHead],
-    ) -> Result<BatchContent, JournalError> {
-        let load = |sealed| self.window(sealed);
-        let windows = windows.iter().map(load).collect::<Result<Vec<_>, _>>()?;
-        kept::load_batch(&*self.store, head, &windows)
+    ) -> Result<Arc<BatchContent>, JournalError> {
+        if let Some(content) = self.batches().content(head.id) {
+            return Ok(content);
+        }
+        let content = Arc::new(kept::load_batch(&*self.store, head, &self.windows(windows)?)?);
+        self.hold(content.clone());
+        Ok(content)
+    }
+
+    /// Holds a batch that was just computed: it will be asked for.
+    pub fn hold(&self, content: Arc<BatchContent>) {
+        self.batches().newest = Some(content);
     }
 
     /// What is to be done for a batch, with its legs.
     ///
     /// # Errors
     /// When there is no such batch, or something cannot be read.
-    pub fn plan(&self, intake: &Intake, batch: BatchId) -> Result<BatchPlan, NotLoaded> {
+    pub fn plan(&self, intake: &Intake, batch: BatchId) -> Result<Arc<BatchPlan>, NotLoaded> {
+        if let Some(plan) = self.batches().plan(batch) {
+            return Ok(plan);
+        }
         let (head, sealed) = {
             let control = intake.control();
             let head = control.batch(batch)?.head.clone();
@@ -92,15 +126,86 @@ impl Archive {
             let windows = windows.collect::<Result<Vec<_>, Refusal>>()?;
             (head, windows)
         };
-        let windows = sealed.iter().map(|sealed| self.window(sealed));
-        let windows = windows.collect::<Result<Vec<_>, _>>()?;
-        let content = kept::load_batch(&*self.store, &head, &windows)?;
-        Ok(BatchPlan::new(&windows, Arc::new(content)))
+        let content = self.batch(&head, &sealed)?;
+        let plan = Arc::new(BatchPlan::new(&self.windows(&sealed)?, content));
+        let mut batches = self.batches();
+        batches.plans.retain(|plan| plan.strong_count() > 0);
+        batches.plans.push(Arc::downgrade(&plan));
+        Ok(plan)
+    }
+
+    fn windows(&self, sealed: &[SealedHead]) -> Result<Vec<Arc<SealedWindow>>, JournalError> {
+        sealed.iter().map(|sealed| self.window(sealed)).collect()
+    }
+
+    fn batches(&self) -> MutexGuard<'_, Batches> {
+        self.batches.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What is kept.
     #[must_use]
     pub fn store(&self) -> &dyn Store {
         &*self.store
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ledger::seal::{Head, Owed, close};
+    use crate::ledger::{Account, EvidenceDigest, Obligation, Policy, Rail};
+    use crate::types::{
+        AssetDef, AssetNumber, Digest, Lsn, PartyId, SettlementModel, Timestamp, Total,
+    };
+    use std::collections::BTreeMap;
+
+    /// A batch with one leg of that amount, and what it settles.
+    fn batch(amount: u128) -> (Arc<SealedWindow>, Arc<BatchContent>) {
+        let asset = AssetNumber(978);
+        let (payer, payee) = (PartyId([1; 32]), PartyId([2; 32]));
+        let owed = Owed {
+            obligations: vec![Obligation { payer, payee, amount: Total(amount) }],
+            evidence: vec![EvidenceDigest { count: 1, digest: Digest::ZERO }],
+            carried: Vec::new(),
+        };
+        let head = Head {
+            number: WindowNumber(1),
+            first_lsn: Lsn(2),
+            cut_lsn: Lsn(9),
+            cut_at: Timestamp(0),
+            credited: 1,
+        };
+        let window = Arc::new(close(head, BTreeMap::from([(asset, owed)])));
+        let model = SettlementModel::Bilateral;
+        let asset = AssetDef { number: asset, code: "EUR".into(), scale: 2, model };
+        let policy = Policy {
+            rail: Rail::Iso20022,
+            unit: Total(1),
+            least: Total(1),
+            most: Total(1_000),
+            clearing: Vec::new(),
+        };
+        let account = |_| Some(Account { name: String::new(), fields: Vec::new() });
+        let windows = [window.clone()];
+        let content =
+            BatchContent::compute(&windows, &asset, &policy, account, |_| Total::ZERO).unwrap();
+        (window, Arc::new(content))
+    }
+
+    #[test]
+    fn in_memory_are_the_newest_batch_and_those_that_somebody_works_with_and_no_others() {
+        let [(window, first), (_, second), (_, third)] = [batch(10), batch(20), batch(30)];
+        let ids = [&first, &second, &third].map(|content| content.head.id);
+        let mut held = Batches { newest: Some(first.clone()), plans: Vec::new() };
+        let plan = Arc::new(BatchPlan::new(&[window], first));
+        held.plans.push(Arc::downgrade(&plan));
+        held.newest = Some(second.clone());
+        let found = |held: &Batches| ids.map(|id| held.content(id).map(|of| of.head.id));
+        assert_eq!(found(&held), [Some(ids[0]), Some(ids[1]), None]);
+        held.newest = Some(third);
+        assert_eq!(found(&held), [Some(ids[0]), None, Some(ids[2])]);
+        drop(plan);
+        assert_eq!(found(&held), [None, None, Some(ids[2])]);
+        assert_eq!(Arc::strong_count(&second), 1, "nobody else holds what was forgotten");
     }
 }

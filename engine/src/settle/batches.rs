@@ -124,7 +124,9 @@ async fn compute<F: Future<Output = Computed>>(
         rails::check_batch(&content)?;
         // What it was computed from is durable before the record that speaks of it.
         kept::put_batch(archive.store(), &content)?;
-        Ok(content.head)
+        let head = content.head.clone();
+        archive.hold(Arc::new(content));
+        Ok(head)
     });
     let head = aside(work).await?;
     let statement = batch_statement(intake.hasher().network(), head.id);

@@ -9,14 +9,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use tallystick::ledger::control::Command;
 use tallystick::ledger::{BatchContent, Control, Refusal, SealedHead, SealedWindow};
-use tallystick::settle::{EvidenceRequest, export};
+use tallystick::settle::{Archive, EvidenceRequest, export};
 use tallystick::{audit, rails};
 
 /// Everything that settles, as it is kept: windows, batches, and the files of batches.
 #[derive(PartialEq)]
 struct Picture {
     windows: Vec<Arc<SealedWindow>>,
-    batches: Vec<BatchContent>,
+    batches: Vec<Arc<BatchContent>>,
     files: BTreeMap<String, Vec<u8>>,
 }
 
@@ -73,7 +73,8 @@ impl Run<'_> {
     /// Loads everything that settles, and compares it.
     fn picture(&mut self) -> Result<Picture, String> {
         let heads = heads(&self.life().stepper.control())?;
-        let archive = self.life().archive.clone();
+        // Nothing from memory: what is kept must give it.
+        let archive = Archive::new(&self.life().intake);
         let mut windows = Vec::new();
         for sealed in &heads {
             let window = archive.window(sealed).map_err(|error| error.to_string())?;

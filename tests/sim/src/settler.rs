@@ -6,6 +6,7 @@ use crate::clients::OPERATORS;
 use crate::dice::Dice;
 use crate::life::{Halt, Life, died};
 use crate::run::Run;
+use std::sync::Arc;
 use tallystick::ledger::control::Command;
 use tallystick::ledger::event::{
     BatchApproved, ExposureReleased, LegProposed, LegsMoved, LegsSubmitted, Request,
@@ -53,7 +54,7 @@ pub fn is_own(commands: &[Command]) -> bool {
 
 /// A batch under way, as the settler sees it.
 struct View {
-    plan: BatchPlan,
+    plan: Arc<BatchPlan>,
     legs: Legs,
     state: BatchState,
     settling: bool,

@@ -320,7 +320,7 @@ impl Run {
         if let Some(plan) = self.plans.get(&batch) {
             return Ok(plan.clone());
         }
-        let plan = Arc::new(self.archive.plan(&self.intake, batch)?);
+        let plan = self.archive.plan(&self.intake, batch)?;
         self.plans.insert(batch, plan.clone());
         Ok(plan)
     }
