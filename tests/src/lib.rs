@@ -11,6 +11,7 @@ pub mod chain;
 mod client;
 mod damage;
 mod engine;
+mod patient;
 pub mod psp;
 mod seen;
 mod voucher;
@@ -19,6 +20,7 @@ mod world;
 pub use client::{Client, check_money_sums, frame, outcomes, refused, request_id};
 pub use damage::{copy_dir, files, flip_bit};
 pub use engine::{Engine, Exit, Launch, Starting, binary, run_cli, run_loadgen, until};
+pub use patient::{Patient, passed};
 pub use rustix::process::Signal;
 pub use seen::{Seen, is_damage};
 pub use world::{

@@ -4,8 +4,6 @@
 //! The binary is `tallystick-faults`, which tells what points there are and kills itself at the one that
 //! it is told. Its wall clock stands, so that two histories have the same timestamps.
 
-use std::collections::BTreeMap;
-use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 use tallystick_tests::wire::{
@@ -14,61 +12,17 @@ use tallystick_tests::wire::{
     RevokeSignerRequest, SetCreditLimitRequest, SettlementModel, UpsertPartyRequest,
 };
 use tallystick_tests::{
-    Client, Deployment, Engine, Launch, Seen, Signer, Voucher, World, copy_dir, frame,
-    limit_request, outcomes, party_id, party_request, signer_request,
+    Client, Deployment, Launch, Patient, Seen, Signer, Voucher, World, copy_dir, frame,
+    limit_request, outcomes, party_id, party_request, passed, signer_request,
 };
-use tonic::{Code, Status};
 
 const PAYERS: usize = 3;
 const PAYEES: usize = 3;
 
-/// An operator and a client who repeat what was not answered, as often as the engine dies.
-struct Patient {
-    dir: PathBuf,
-    clock: String,
-    engine: Option<Engine>,
-    client: Client,
-    deaths: u32,
-}
+/// What an operator and a client do, who repeat what was not answered.
+struct People(Patient);
 
-impl Patient {
-    /// On a directory, with a fault armed.
-    async fn new(dir: &Path, clock: &str, fault: (&str, &str)) -> Self {
-        let launch = Launch::new(dir).fault("TALLYSTICK_FAULT_CLOCK", clock);
-        let (engine, deaths) = match launch.fault(fault.0, fault.1).try_start() {
-            Ok(engine) => (engine, 0),
-            Err(exit) => {
-                assert_eq!(exit.status.signal(), Some(9), "{fault:?}: {}", exit.stderr);
-                (Self::restart(dir, clock), 1)
-            }
-        };
-        let client = Client::connect(&engine).await;
-        let (dir, clock) = (dir.to_owned(), clock.to_owned());
-        Self { dir, clock, engine: Some(engine), client, deaths }
-    }
-
-    fn restart(dir: &Path, clock: &str) -> Engine {
-        Launch::new(dir).fault("TALLYSTICK_FAULT_CLOCK", clock).start()
-    }
-
-    /// Makes a call until it is answered.
-    async fn call<T>(&mut self, call: impl AsyncFn(&mut Client) -> Result<T, Status>) -> T {
-        loop {
-            let status = match call(&mut self.client).await {
-                Ok(answer) => return answer,
-                Err(status) => status,
-            };
-            let gone = [Code::Unavailable, Code::Unknown, Code::Cancelled, Code::Internal];
-            assert!(gone.contains(&status.code()), "{status:?}");
-            let exit = self.engine.take().expect("one runs").ended();
-            assert_eq!(exit.status.signal(), Some(9), "{}", exit.stderr);
-            self.deaths += 1;
-            let engine = Self::restart(&self.dir, &self.clock);
-            self.client = Client::connect(&engine).await;
-            self.engine = Some(engine);
-        }
-    }
-
+impl People {
     /// Pays, unless the last of the vouchers is held already: as a client does that has lost an ack.
     async fn pay(&mut self, world: &World, vouchers: &[Voucher]) {
         let last = vouchers.last().expect("a frame holds vouchers");
@@ -79,22 +33,23 @@ impl Patient {
             lane: last.lane,
             expires_at: world.expires_at,
         };
-        self.call(async |client| {
-            let held = client.vouchers.get_channel(ask.clone()).await?.into_inner().cumulative;
-            if held < last.cumulative {
-                let ack = client.vouchers.submit(frame(0, vouchers)).await?.into_inner();
-                assert_eq!(outcomes(&ack).len(), vouchers.len());
-            }
-            Ok(())
-        })
-        .await;
+        self.0
+            .call(async |client| {
+                let held = client.vouchers.get_channel(ask.clone()).await?.into_inner().cumulative;
+                if held < last.cumulative {
+                    let ack = client.vouchers.submit(frame(0, vouchers)).await?.into_inner();
+                    assert_eq!(outcomes(&ack).len(), vouchers.len());
+                }
+                Ok(())
+            })
+            .await;
     }
 
     async fn close(&mut self, id: &str) -> u64 {
         let request_id = format!("close {id}");
         let request = CloseWindowRequest { request_id };
         let close = async |client: &mut Client| client.operator.close_window(request.clone()).await;
-        self.call(close).await.into_inner().number
+        self.0.call(close).await.into_inner().number
     }
 
     async fn batch(&mut self, window: u64, asset: u32, id: &str) -> Batch {
@@ -102,19 +57,19 @@ impl Patient {
         let request = CreateBatchRequest { request_id, windows: vec![window], asset, rail };
         let create =
             async |client: &mut Client| client.operator.create_batch(request.clone()).await;
-        self.call(create).await.into_inner()
+        self.0.call(create).await.into_inner()
     }
 
     async fn approve(&mut self, batch: &Batch) {
         let batch_id = batch.batch_id.clone();
         let request = ApproveBatchRequest { request_id: format!("approve {batch_id:?}"), batch_id };
-        self.call(async |client| client.operator.approve_batch(request.clone()).await).await;
+        self.0.call(async |client| client.operator.approve_batch(request.clone()).await).await;
     }
 
     async fn abort(&mut self, batch: &Batch) {
         let (request_id, batch_id) = ("abort".to_owned(), batch.batch_id.clone());
         let request = AbortBatchRequest { request_id, batch_id, reason: "a test".into() };
-        self.call(async |client| client.operator.abort_batch(request.clone()).await).await;
+        self.0.call(async |client| client.operator.abort_batch(request.clone()).await).await;
     }
 }
 
@@ -134,30 +89,30 @@ fn vouchers(world: &World, round: u64) -> Vec<Voucher> {
 }
 
 /// One of every kind of call, two closed windows with batches, and vouchers in the open one.
-async fn history(patient: &mut Patient, world: &World) {
+async fn history(people: &mut People, world: &World) {
     for round in 1..=3 {
         let vouchers = vouchers(world, round);
         for part in vouchers.chunks(10) {
-            patient.pay(world, part).await;
+            people.pay(world, part).await;
         }
         if round == 3 {
             break;
         }
-        let window = patient.close(&format!("{round}")).await;
-        let pairs = patient.batch(window, World::PAIRS, "first").await;
+        let window = people.close(&format!("{round}")).await;
+        let pairs = people.batch(window, World::PAIRS, "first").await;
         if round == 1 {
-            patient.abort(&pairs).await;
-            let again = patient.batch(window, World::PAIRS, "second").await;
-            patient.approve(&again).await;
+            people.abort(&pairs).await;
+            let again = people.batch(window, World::PAIRS, "second").await;
+            people.approve(&again).await;
         }
-        let cleared = patient.batch(window, World::CLEARED, "first").await;
-        patient.approve(&cleared).await;
-        register(patient, world, round).await;
+        let cleared = people.batch(window, World::CLEARED, "first").await;
+        people.approve(&cleared).await;
+        register(people, world, round).await;
     }
 }
 
 /// What changes a registration: new things, and one that is taken back.
-async fn register(patient: &mut Patient, world: &World, round: u64) {
+async fn register(people: &mut People, world: &World, round: u64) {
     let number = 100 + u32::try_from(round).expect("few rounds");
     let id = |what: &str| format!("{what} {round}");
     let asset = CreateAssetRequest {
@@ -165,21 +120,21 @@ async fn register(patient: &mut Patient, world: &World, round: u64) {
         asset: Some(Asset { number, code: "EUR".into(), scale: 6 }),
         model: SettlementModel::Bilateral.into(),
     };
-    patient.call(async |client| client.operator.create_asset(asset.clone()).await).await;
+    people.0.call(async |client| client.operator.create_asset(asset.clone()).await).await;
     let name = format!("late {round}");
     let signer = Signer::new(&name, party_id(&name));
     let party =
         UpsertPartyRequest { request_id: id("party"), ..party_request(signer.party, 90 + round) };
-    patient.call(async |client| client.operator.upsert_party(party.clone()).await).await;
+    people.0.call(async |client| client.operator.upsert_party(party.clone()).await).await;
     let add = AddSignerRequest { request_id: id("signer"), ..signer_request(&signer, &[]) };
-    patient.call(async |client| client.operator.add_signer(add.clone()).await).await;
+    people.0.call(async |client| client.operator.add_signer(add.clone()).await).await;
     let key = signer.key().0.to_vec().into();
     let revoke = RevokeSignerRequest { request_id: id("revoke"), signer: key };
-    patient.call(async |client| client.operator.revoke_signer(revoke.clone()).await).await;
+    people.0.call(async |client| client.operator.revoke_signer(revoke.clone()).await).await;
     let payer = world.payers[0].party;
     let limit = limit_request(payer, World::PAIRS, &format!("{}", World::LIMIT + 1));
     let limit = SetCreditLimitRequest { request_id: id("limit"), ..limit };
-    patient.call(async |client| client.operator.set_credit_limit(limit.clone()).await).await;
+    people.0.call(async |client| client.operator.set_credit_limit(limit.clone()).await).await;
     let deposit = RecordDepositRequest {
         request_id: id("deposit"),
         party_id: payer.0.to_vec().into(),
@@ -187,7 +142,7 @@ async fn register(patient: &mut Patient, world: &World, round: u64) {
         amount: "77".into(),
         reference: "from the bank".into(),
     };
-    patient.call(async |client| client.operator.record_deposit(deposit.clone()).await).await;
+    people.0.call(async |client| client.operator.record_deposit(deposit.clone()).await).await;
 }
 
 fn now() -> String {
@@ -195,13 +150,9 @@ fn now() -> String {
     now.as_micros().to_string()
 }
 
-/// How often each point was passed.
-fn passed(log: &Path) -> BTreeMap<String, u32> {
-    let mut passed = BTreeMap::new();
-    for name in std::fs::read_to_string(log).unwrap_or_default().lines() {
-        *passed.entry(name.to_owned()).or_default() += 1;
-    }
-    passed
+/// The engine on a directory, whose clock stands.
+fn launch(dir: &Path, clock: &str) -> Launch {
+    Launch::new(dir).fault("TALLYSTICK_FAULT_CLOCK", clock)
 }
 
 #[tokio::test]
@@ -213,9 +164,9 @@ async fn killed_before_or_after_any_kind_of_record_the_result_is_the_same() {
     let whole = dir.path().join("whole");
     copy_dir(&base, &whole);
     let log_to = ("TALLYSTICK_FAULT_LOG", log.to_str().expect("a plain path"));
-    let mut patient = Patient::new(&whole, &clock, log_to).await;
-    history(&mut patient, &world).await;
-    let seen = Seen::of(&mut patient.client, &world).await;
+    let mut people = People(Patient::new(launch(&whole, &clock), log_to).await);
+    history(&mut people, &world).await;
+    let seen = Seen::of(&mut people.0.client, &world).await;
     assert_eq!(
         (seen.windows.len(), seen.batches.len()),
         (3, 4),
@@ -230,13 +181,16 @@ async fn killed_before_or_after_any_kind_of_record_the_result_is_the_same() {
             let copy = dir.path().join("copy");
             copy_dir(&base, &copy);
             let armed = format!("{point}:{passage}");
-            let mut patient = Patient::new(&copy, &clock, ("TALLYSTICK_FAULT", &armed)).await;
-            history(&mut patient, &world).await;
+            let launch = launch(&copy, &clock);
+            let patient = Patient::new(launch.clone(), ("TALLYSTICK_FAULT", &armed)).await;
+            let mut people = People(patient);
+            history(&mut people, &world).await;
+            let mut patient = people.0;
             assert_eq!(patient.deaths, 1, "{armed}");
             assert_eq!(Seen::of(&mut patient.client, &world).await, seen, "{armed}");
             // And what a last start reads is that, too.
-            patient.engine.take().expect("one runs").kill9();
-            let engine = Patient::restart(&copy, &clock);
+            patient.kill9();
+            let engine = launch.start();
             let mut client = Client::connect(&engine).await;
             assert_eq!(Seen::of(&mut client, &world).await, seen, "{armed}, after another start");
             engine.kill9();
@@ -250,14 +204,15 @@ async fn killed_at_any_point_of_the_very_first_start_the_next_one_serves() {
     let dir = tempfile::tempdir().unwrap();
     let (log, clock) = (dir.path().join("points"), now());
     let log_to = ("TALLYSTICK_FAULT_LOG", log.to_str().expect("a plain path"));
-    let whole = Patient::new(&dir.path().join("whole"), &clock, log_to).await;
+    let whole = Patient::new(launch(&dir.path().join("whole"), &clock), log_to).await;
     drop(whole);
     let points = passed(&log);
     assert!(points.contains_key("append-1-before") && points.len() >= 4, "{points:?}");
     for point in points.into_keys() {
         let data = dir.path().join("data");
         let armed = format!("{point}:1");
-        let mut patient = Patient::new(&data, &clock, ("TALLYSTICK_FAULT", &armed)).await;
+        let launch = launch(&data, &clock);
+        let mut patient = Patient::new(launch, ("TALLYSTICK_FAULT", &armed)).await;
         assert_eq!(patient.deaths, 1, "{armed}");
         let world = World::register(&mut patient.client, 1, 1).await;
         assert_eq!(patient.client.submit(&[world.voucher(0, 0, 0, 5)]).await.credited, 1);

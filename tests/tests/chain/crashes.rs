@@ -2,75 +2,30 @@
 //! recipient is paid once, and all money and legs are as without the crash.
 
 use crate::world::{DEADLINE, OFTEN, Setting, batch, came_in, count, is_pay_in, reconcile};
-use std::collections::BTreeMap;
-use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
 use std::time::Instant;
 use tallystick_tests::chain::Chain;
 use tallystick_tests::wire::{
     ApproveBatchRequest, Batch, BatchState, GetBatchRequest, LegState, ReportLegsRequest,
 };
-use tallystick_tests::{Client, Engine, Launch, copy_dir};
-use tonic::{Code, Status};
+use tallystick_tests::{Launch, Patient, copy_dir, passed};
 
 /// Two transactions.
 const PAYEES: usize = 401;
 
-/// An engine that is started again whenever it dies, and an operator who repeats what was not answered.
-struct Patient {
-    launch: Launch,
-    engine: Option<Engine>,
-    client: Client,
-    deaths: u32,
+async fn get(patient: &mut Patient, batch: &Batch) -> Batch {
+    let ask = GetBatchRequest { batch_id: batch.batch_id.clone() };
+    patient.call(async |c| c.operator.get_batch(ask.clone()).await).await.into_inner()
 }
 
-impl Patient {
-    /// With a variable of the engine with faults set in its first life.
-    async fn new(launch: Launch, fault: (&str, &str)) -> Self {
-        let engine = launch.clone().fault(fault.0, fault.1).try_start();
-        let (engine, deaths) = match engine {
-            Ok(engine) => (engine, 0),
-            Err(exit) => {
-                assert_eq!(exit.status.signal(), Some(9), "{fault:?}: {}", exit.stderr);
-                (launch.start(), 1)
-            }
-        };
-        let client = Client::connect(&engine).await;
-        Self { launch, engine: Some(engine), client, deaths }
-    }
-
-    /// Makes a call until it is answered.
-    async fn call<T>(&mut self, call: impl AsyncFn(&mut Client) -> Result<T, Status>) -> T {
-        loop {
-            let status = match call(&mut self.client).await {
-                Ok(answer) => return answer,
-                Err(status) => status,
-            };
-            let gone = [Code::Unavailable, Code::Unknown, Code::Cancelled, Code::Internal];
-            assert!(gone.contains(&status.code()), "{status:?}");
-            let exit = self.engine.take().expect("one runs").ended();
-            assert_eq!(exit.status.signal(), Some(9), "{}", exit.stderr);
-            self.deaths += 1;
-            let engine = self.launch.start();
-            self.client = Client::connect(&engine).await;
-            self.engine = Some(engine);
+async fn until(patient: &mut Patient, batch: &Batch, wanted: impl Fn(&Batch) -> bool) -> Batch {
+    let deadline = Instant::now() + DEADLINE;
+    loop {
+        let found = get(patient, batch).await;
+        if wanted(&found) {
+            return found;
         }
-    }
-
-    async fn get(&mut self, batch: &Batch) -> Batch {
-        let ask = GetBatchRequest { batch_id: batch.batch_id.clone() };
-        self.call(async |c| c.operator.get_batch(ask.clone()).await).await.into_inner()
-    }
-
-    async fn until(&mut self, batch: &Batch, wanted: impl Fn(&Batch) -> bool) -> Batch {
-        let deadline = Instant::now() + DEADLINE;
-        loop {
-            let found = self.get(batch).await;
-            if wanted(&found) {
-                return found;
-            }
-            assert!(Instant::now() < deadline, "gave up waiting: {found:?}");
-        }
+        assert!(Instant::now() < deadline, "gave up waiting: {found:?}");
     }
 }
 
@@ -85,20 +40,20 @@ async fn history(
         ApproveBatchRequest { request_id: "approve".into(), batch_id: batch.batch_id.clone() };
     patient.call(async |c| c.operator.approve_batch(approve.clone()).await).await;
     // It waits for the list of pay-ins to be there.
-    patient.until(batch, |b| count(b, LegState::Sent) == 1).await;
+    until(patient, batch, |b| count(b, LegState::Sent) == 1).await;
     patient.call(async |c| c.operator.report_legs(report.clone()).await).await;
     let out = u64::try_from(PAYEES).expect("few payees");
-    patient.until(batch, |b| count(b, LegState::Sent) == out).await;
+    until(patient, batch, |b| count(b, LegState::Sent) == out).await;
     // The node may not have both yet, or may have lost the word of one: then a later block has it.
     let deadline = Instant::now() + DEADLINE;
     while chain.anvil.waiting() < 2 {
-        patient.get(batch).await;
+        get(patient, batch).await;
         assert!(Instant::now() < deadline, "the node does not get the transactions");
     }
     chain.anvil.mine(1);
-    patient.until(batch, |b| count(b, LegState::Accepted) == out).await;
+    until(patient, batch, |b| count(b, LegState::Accepted) == out).await;
     chain.anvil.mine(2);
-    patient.until(batch, |b| b.ended_at_us > 0).await
+    until(patient, batch, |b| b.ended_at_us > 0).await
 }
 
 /// What must be the same whenever the engine dies.
@@ -108,15 +63,6 @@ async fn seen(patient: &mut Patient, batch: &Batch) -> Vec<(String, String, LegS
         (leg.key.clone(), leg.amount.clone(), leg.state(), leg.rail_reference.clone())
     };
     legs.iter().map(one).collect()
-}
-
-/// How often each point was passed.
-fn passed(log: &Path) -> BTreeMap<String, u32> {
-    let mut passed = BTreeMap::new();
-    for name in std::fs::read_to_string(log).unwrap_or_default().lines() {
-        *passed.entry(name.to_owned()).or_default() += 1;
-    }
-    passed
 }
 
 /// Another chain, on which everything has the same addresses, and the engine on `data` over it.
@@ -177,7 +123,7 @@ async fn killed_around_every_transaction_everybody_is_paid_once_and_all_is_as_wi
         // The last records are written behind the last answer.
         let deadline = Instant::now() + DEADLINE;
         while patient.deaths == 0 {
-            patient.get(&batch).await;
+            get(&mut patient, &batch).await;
             assert!(Instant::now() < deadline, "{armed} is not passed");
         }
         assert_eq!(patient.deaths, 1, "{armed}");
