@@ -11,6 +11,8 @@ pub mod dues;
 pub mod engine_key;
 pub mod event;
 pub mod evidence;
+#[cfg(test)]
+pub(crate) mod fixture;
 pub mod fund;
 pub mod leg;
 pub mod legs;

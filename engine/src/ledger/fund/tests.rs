@@ -4,10 +4,11 @@ use crate::ledger::control::{Command, Made};
 use crate::ledger::event::{
     AssetCreated, BatchApproved, LegsMoved, LegsSubmitted, Request, WindowCut, WindowSealed,
 };
-use crate::ledger::seal::{Owed, close};
+use crate::ledger::fixture::sealed;
+use crate::ledger::seal::{Cut, Head};
 use crate::ledger::{
-    Account, BatchContent, BatchPlan, By, Control, Event, EvidenceDigest, Genesis, LegMove,
-    LegState, Mover, Next, Obligation, Policy, Rail, Refusal, SealedWindow, runs,
+    Account, BatchContent, BatchPlan, By, Control, Event, Genesis, LegMove, LegState, Mover, Next,
+    Obligation, Policy, Rail, Refusal, SealedWindow, runs,
 };
 use crate::types::{
     AssetDef, AssetNumber, BatchId, Digest, Lsn, Net, NetworkId, PartyId, SettlementModel,
@@ -66,17 +67,10 @@ impl Books {
             amount: Total(*amount),
         };
         let obligations: Vec<Obligation> = owed.iter().map(owes).collect();
-        let evidence = vec![EvidenceDigest { count: 1, digest: Digest::ZERO }; obligations.len()];
         let carried = cut.carried.iter().map(|(_, carry)| *carry).collect();
-        let head = crate::ledger::seal::Head {
-            number: window,
-            first_lsn: cut.first_lsn,
-            cut_lsn: cut.cut_lsn,
-            cut_at: cut.cut_at,
-            credited: 1,
-        };
-        let owed = Owed { obligations, evidence, carried };
-        let sealed = close(head, BTreeMap::from([(ASSET, owed)]));
+        let Cut { number, first_lsn, cut_lsn, cut_at, .. } = cut;
+        let head = Head { number, first_lsn, cut_lsn, cut_at, credited: 1 };
+        let sealed = sealed(head, ASSET, obligations, carried);
         let event = WindowSealed {
             window,
             root: sealed.root,
@@ -85,7 +79,7 @@ impl Books {
             key: SignerKey::ZERO,
             signature: [0; 64],
         };
-        self.windows.insert(window, Arc::new(sealed));
+        self.windows.insert(window, sealed);
         self.apply(Event::WindowSealed(event), Made::Nothing);
         window
     }

@@ -4,11 +4,11 @@
 use super::*;
 use crate::ledger::Cover;
 use crate::ledger::event::{ExposureReleased, LegRun, LegsMoved, LegsSubmitted};
+use crate::ledger::fixture::{HEAD, sealed};
 use crate::ledger::leg::{Heard, LegMove, LegWord, Mover};
 use crate::ledger::legs::runs;
-use crate::ledger::seal::{Head, Owed, close};
-use crate::ledger::{Account, EvidenceDigest, Obligation, Policy, Rail};
-use crate::types::{AssetDef, AssetNumber, Digest, Lsn, Net, Timestamp, WindowNumber};
+use crate::ledger::{Account, Obligation, Policy, Rail};
+use crate::types::{AssetDef, AssetNumber, Digest, Lsn, Net, Timestamp};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 
@@ -30,16 +30,7 @@ fn window(owed: &[(u8, u8, u64)]) -> Arc<SealedWindow> {
         .into_iter()
         .map(|((payer, payee), amount)| Obligation { payer, payee, amount: Total(amount) })
         .collect();
-    let evidence = vec![EvidenceDigest { count: 1, digest: Digest::ZERO }; obligations.len()];
-    let owed = Owed { obligations, evidence, carried: Vec::new() };
-    let head = Head {
-        number: WindowNumber(1),
-        first_lsn: Lsn(2),
-        cut_lsn: Lsn(9),
-        cut_at: Timestamp(0),
-        credited: 1,
-    };
-    Arc::new(close(head, BTreeMap::from([(ASSET, owed)])))
+    sealed(HEAD, ASSET, obligations, Vec::new())
 }
 
 fn plan(
