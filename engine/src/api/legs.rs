@@ -143,6 +143,10 @@ fn moves(
         let reference = text(report.rail_reference, "rail_reference")?;
         let reason = text(report.reason, "reason")?;
         if let Some(to) = heard(&report.key, legs.state(place), word(report.word)?)? {
+            let is_asked = plan.content().head.policy.rail.is_asked(&all[place as usize].payment);
+            if is_asked && to == LegState::Rejected {
+                return Err(still_asked(&report.key, legs.state(place)));
+            }
             moves.insert(place, leg_move(plan, place, to, reference, reason));
         }
     }
@@ -161,6 +165,14 @@ fn heard(key: &str, state: LegState, word: LegWord) -> Result<Option<LegState>, 
             word_name(word)
         ))),
     }
+}
+
+fn still_asked(key: &str, state: LegState) -> Status {
+    Status::failed_precondition(format!(
+        "leg {key} is {}, and the engine asks its rail what becomes of it: said to be rejected it would be owed \
+         again while it may still be paid; wait for the rail's word, `batch report` says what keeps it",
+        state.name()
+    ))
 }
 
 fn word_name(word: LegWord) -> &'static str {

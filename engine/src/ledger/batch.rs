@@ -5,6 +5,7 @@
 
 use super::event::{BatchComputed, Request};
 use super::net;
+use super::rail::Rail;
 use super::refusal::Refusal;
 use super::window::{Obligation, Position, SealedWindow};
 use crate::canary::{Bug, planted};
@@ -16,58 +17,6 @@ use crate::types::{
 use rkyv::{Archive, Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::Arc;
-
-/// An outside network that executes legs. The discriminants are in the journal for ever.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Archive, Serialize, Deserialize)]
-#[repr(u8)]
-pub enum Rail {
-    /// Bank files, ISO 20022 pain.001.
-    Iso20022 = 1,
-    /// Bank files of the United States, NACHA.
-    Nacha = 2,
-    /// Charges and payouts of a payment service provider.
-    Card = 3,
-    /// A token on an EVM chain, paid out by a contract.
-    Evm = 4,
-}
-
-impl Rail {
-    /// Every rail that this engine can settle on.
-    pub const ALL: [Self; 4] = [Self::Iso20022, Self::Nacha, Self::Card, Self::Evm];
-
-    /// Its name in calls, accounts and files.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Iso20022 => "iso20022",
-            Self::Nacha => "nacha",
-            Self::Card => "card",
-            Self::Evm => "evm",
-        }
-    }
-
-    /// Whether it fetches pay-ins itself, so that the debtors' accounts must be known. A credit transfer
-    /// cannot, and neither can a contract.
-    #[must_use]
-    pub fn collects(self) -> bool {
-        match self {
-            Self::Iso20022 | Self::Evm => false,
-            Self::Nacha | Self::Card => true,
-        }
-    }
-
-    /// The rail of that name.
-    #[must_use]
-    pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|rail| rail.name() == name)
-    }
-
-    /// The rail of that journal number.
-    #[must_use]
-    pub fn from_byte(byte: u8) -> Option<Self> {
-        Self::ALL.into_iter().find(|rail| *rail as u8 == byte)
-    }
-}
 
 /// What a rail can do with an asset, fixed when the batch is computed.
 #[derive(Debug, Clone, PartialEq, Eq, Archive, Serialize, Deserialize)]

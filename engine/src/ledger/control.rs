@@ -11,11 +11,12 @@ mod window;
 pub use entry::{BatchEntry, BatchState};
 pub use window::{SealedHead, WindowEntry, WindowState};
 
-use super::batch::{Account, BatchContent, BatchHead, By, Policy, Rail};
+use super::batch::{Account, BatchContent, BatchHead, By, Policy};
 use super::engine_key::EngineKeys;
 use super::event::{
     BatchComputed, Cap, Event, Genesis, RailAccount, Request, WindowCut, WindowSealed,
 };
+use super::rail::Rail;
 use super::refusal::Refusal;
 use super::seal::Cut;
 use super::window::SealedWindow;

@@ -18,12 +18,13 @@ pub mod leg;
 pub mod legs;
 pub mod net;
 pub mod plan;
+pub mod rail;
 pub mod refusal;
 pub mod seal;
 pub mod shard;
 pub mod window;
 
-pub use batch::{Account, BatchContent, BatchHead, By, Leg, Payment, Policy, Rail};
+pub use batch::{Account, BatchContent, BatchHead, By, Leg, Payment, Policy};
 pub use control::{
     BatchEntry, BatchState, Command, Control, Decision, SealedHead, WindowEntry, WindowState,
 };
@@ -35,6 +36,7 @@ pub use fund::Cover;
 pub use leg::{Heard, LegMove, LegState, LegWord, Mover};
 pub use legs::{Attempt, LegFacts, Legs, Proposal, Submission, runs};
 pub use plan::{BatchPlan, Next};
+pub use rail::Rail;
 pub use refusal::Refusal;
 pub use seal::{Sealed, SealedPart, seal};
 pub use shard::{ChannelState, Exposure, Gauge, Held, Shard, ShardPage};

@@ -8,9 +8,10 @@ use serde_json::json;
 use std::time::Instant;
 use tallystick_tests::chain::address;
 use tallystick_tests::wire::{
-    Batch, BatchState, GetExposureRequest, Leg, LegState, LegSum, LegWord, WindowState,
+    Batch, BatchState, GetExposureRequest, Leg, LegReport, LegState, LegSum, LegWord, WindowState,
 };
-use tallystick_tests::{Client, check_money_sums, run_cli};
+use tallystick_tests::{Client, check_money_sums, refused, run_cli};
+use tonic::Code::FailedPrecondition;
 
 /// More than one transaction carries.
 const PAYEES: usize = 450;
@@ -66,6 +67,17 @@ async fn a_batch_is_paid_in_chunks_and_everybody_holds_what_the_ledger_says() {
     until_waiting(&setting.chain, 2);
     let sent = until(&mut client, &batch, |b| count(b, LegState::Sent) == 450).await;
     assert_eq!(count(&sent, LegState::Confirmed), 1);
+    // Nobody's word has a payment owed again that the chain may still make.
+    let mut failed = came_in(&batch, &legs);
+    failed.request_id = "failed".into();
+    let waiting = legs.iter().find(|leg| !is_pay_in(leg)).expect("pay-outs");
+    failed.reports = vec![LegReport {
+        key: waiting.key.clone(),
+        word: LegWord::Rejected.into(),
+        ..LegReport::default()
+    }];
+    let said = client.operator.report_legs(failed).await;
+    refused(said, FailedPrecondition, "wait for the rail's word");
     anvil.mine(1);
     let mined = until(&mut client, &batch, |b| count(b, LegState::Accepted) == 450).await;
     assert_eq!(mined.state(), BatchState::Submitting, "what is mined can still be left");
