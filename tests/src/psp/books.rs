@@ -10,6 +10,9 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::path::Path;
 
+/// Members of objects by which lists are asked for.
+pub const LISTED: [&str; 4] = ["customer", "destination", "transfer_group", "payment_intent"];
+
 /// A movement of money, as the provider has executed it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Movement {
@@ -67,6 +70,8 @@ pub struct Books {
     objects: BTreeMap<String, Value>,
     /// Ids in the order in which they were made.
     order: Vec<String>,
+    /// Places in that order, ascending, by the members that lists are asked for.
+    places: BTreeMap<(&'static str, String), Vec<usize>>,
     movements: Vec<Movement>,
     kept: BTreeMap<String, Kept>,
     /// Keys of calls that are being executed; of this process only.
@@ -110,9 +115,17 @@ impl Books {
         for object in entry.objects {
             self.count(&object);
             let id = id_of(&object);
-            if self.objects.insert(id.clone(), object).is_none() {
-                self.order.push(id);
+            // An object keeps these members for life.
+            if !self.objects.contains_key(&id) {
+                for name in LISTED {
+                    if let Some(value) = object[name].as_str() {
+                        let places = self.places.entry((name, value.to_owned())).or_default();
+                        places.push(self.order.len());
+                    }
+                }
+                self.order.push(id.clone());
             }
+            self.objects.insert(id, object);
         }
         for event in entry.events {
             self.count(&event);
@@ -146,6 +159,12 @@ impl Books {
 
     pub fn object(&self, id: &str) -> Option<&Value> {
         self.objects.get(id)
+    }
+
+    /// The objects with this value of a member of `LISTED`, newest first.
+    pub fn newest_with(&self, name: &'static str, value: &str) -> impl Iterator<Item = &Value> {
+        let places = self.places.get(&(name, value.to_owned())).map_or(&[][..], Vec::as_slice);
+        places.iter().rev().filter_map(|place| self.objects.get(&self.order[*place]))
     }
 
     /// All objects, newest first.

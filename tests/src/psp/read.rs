@@ -2,7 +2,7 @@
 //!
 //! Owns the filters. Changes nothing.
 
-use super::books::{Books, id_of};
+use super::books::{Books, LISTED, id_of};
 use super::make::Form;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -10,8 +10,6 @@ use std::collections::BTreeMap;
 /// Objects on one page, unless asked for less; and the most.
 const PAGE: usize = 10;
 const PAGE_MAX: usize = 100;
-/// Filters that compare a member of the object.
-const EQUAL: [&str; 4] = ["customer", "destination", "transfer_group", "payment_intent"];
 
 /// The name that objects of a collection have.
 fn name_of(collection: &str) -> Option<&'static str> {
@@ -42,14 +40,20 @@ pub fn list(books: &Books, collection: &str, query: &Form) -> Option<Value> {
     let fits = |object: &&Value| {
         object["object"] == name
             && object["created"].as_u64().unwrap_or_default() >= since
-            && EQUAL
+            && LISTED
                 .iter()
                 .all(|name| query.get(*name).is_none_or(|wanted| object[*name] == *wanted))
     };
-    let all = books.newest_first().filter(fits);
+    let asked = LISTED.into_iter().find_map(|name| query.get(name).map(|value| (name, value)));
+    let all: Vec<&Value> = match asked {
+        Some((name, value)) => books.newest_with(name, value).filter(fits).collect(),
+        None => books.newest_first().filter(fits).collect(),
+    };
     let mut found: Vec<&Value> = match query.get("starting_after") {
-        Some(after) => all.skip_while(|object| id_of(object) != *after).skip(1).collect(),
-        None => all.collect(),
+        Some(after) => {
+            all.into_iter().skip_while(|object| id_of(object) != *after).skip(1).collect()
+        }
+        None => all,
     };
     let limit = limit.clamp(1, PAGE_MAX);
     let has_more = found.len() > limit;
