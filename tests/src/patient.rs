@@ -2,11 +2,16 @@
 //!
 //! Owns the engine's lives. Knows nothing of what is asked.
 
+use crate::wire::{Batch, GetBatchRequest};
 use crate::{Client, Engine, Launch};
 use std::collections::BTreeMap;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
+use std::time::{Duration, Instant};
 use tonic::{Code, Status};
+
+/// Bounds every wait; not an expectation.
+const DEADLINE: Duration = Duration::from_secs(120);
 
 /// An engine that is started again whenever it dies, and whoever talks to it.
 pub struct Patient {
@@ -48,6 +53,34 @@ impl Patient {
             self.client = Client::connect(&engine).await;
             self.engine = Some(engine);
         }
+    }
+
+    /// A batch as it stands now.
+    pub async fn batch(&mut self, batch: &Batch) -> Batch {
+        let ask = GetBatchRequest { batch_id: batch.batch_id.clone() };
+        self.call(async |client| client.operator.get_batch(ask.clone()).await).await.into_inner()
+    }
+
+    /// A batch as soon as it is as wanted.
+    pub async fn until(&mut self, batch: &Batch, wanted: impl Fn(&Batch) -> bool) -> Batch {
+        let deadline = Instant::now() + DEADLINE;
+        loop {
+            let found = self.batch(batch).await;
+            if wanted(&found) {
+                return found;
+            }
+            assert!(Instant::now() < deadline, "gave up waiting: {found:?}");
+        }
+    }
+
+    /// Has the engine pass the point that is armed: the last records are written behind the last answer.
+    pub async fn until_dead_once(&mut self, batch: &Batch) {
+        let deadline = Instant::now() + DEADLINE;
+        while self.deaths == 0 {
+            self.batch(batch).await;
+            assert!(Instant::now() < deadline, "the point is not passed");
+        }
+        assert_eq!(self.deaths, 1);
     }
 
     /// Kills the engine for good.

@@ -5,29 +5,11 @@ use crate::world::{DEADLINE, OFTEN, Setting, batch, came_in, count, is_pay_in, r
 use std::path::Path;
 use std::time::Instant;
 use tallystick_tests::chain::Chain;
-use tallystick_tests::wire::{
-    ApproveBatchRequest, Batch, BatchState, GetBatchRequest, LegState, ReportLegsRequest,
-};
+use tallystick_tests::wire::{ApproveBatchRequest, Batch, BatchState, LegState, ReportLegsRequest};
 use tallystick_tests::{Launch, Patient, copy_dir, passed};
 
 /// Two transactions.
 const PAYEES: usize = 401;
-
-async fn get(patient: &mut Patient, batch: &Batch) -> Batch {
-    let ask = GetBatchRequest { batch_id: batch.batch_id.clone() };
-    patient.call(async |c| c.operator.get_batch(ask.clone()).await).await.into_inner()
-}
-
-async fn until(patient: &mut Patient, batch: &Batch, wanted: impl Fn(&Batch) -> bool) -> Batch {
-    let deadline = Instant::now() + DEADLINE;
-    loop {
-        let found = get(patient, batch).await;
-        if wanted(&found) {
-            return found;
-        }
-        assert!(Instant::now() < deadline, "gave up waiting: {found:?}");
-    }
-}
 
 /// From the computed batch to its end, a block at a time.
 async fn history(
@@ -40,20 +22,20 @@ async fn history(
         ApproveBatchRequest { request_id: "approve".into(), batch_id: batch.batch_id.clone() };
     patient.call(async |c| c.operator.approve_batch(approve.clone()).await).await;
     // It waits for the list of pay-ins to be there.
-    until(patient, batch, |b| count(b, LegState::Sent) == 1).await;
+    patient.until(batch, |b| count(b, LegState::Sent) == 1).await;
     patient.call(async |c| c.operator.report_legs(report.clone()).await).await;
     let out = u64::try_from(PAYEES).expect("few payees");
-    until(patient, batch, |b| count(b, LegState::Sent) == out).await;
+    patient.until(batch, |b| count(b, LegState::Sent) == out).await;
     // The node may not have both yet, or may have lost the word of one: then a later block has it.
     let deadline = Instant::now() + DEADLINE;
     while chain.anvil.waiting() < 2 {
-        get(patient, batch).await;
+        patient.batch(batch).await;
         assert!(Instant::now() < deadline, "the node does not get the transactions");
     }
     chain.anvil.mine(1);
-    until(patient, batch, |b| count(b, LegState::Accepted) == out).await;
+    patient.until(batch, |b| count(b, LegState::Accepted) == out).await;
     chain.anvil.mine(2);
-    until(patient, batch, |b| b.ended_at_us > 0).await
+    patient.until(batch, |b| b.ended_at_us > 0).await
 }
 
 /// What must be the same whenever the engine dies.
@@ -120,13 +102,7 @@ async fn killed_around_every_transaction_everybody_is_paid_once_and_all_is_as_wi
         let used = chain.anvil.used();
         let mut patient = Patient::new(launch, ("TALLYSTICK_FAULT", &armed)).await;
         let ended = history(&mut patient, &chain, &batch, &report).await;
-        // The last records are written behind the last answer.
-        let deadline = Instant::now() + DEADLINE;
-        while patient.deaths == 0 {
-            get(&mut patient, &batch).await;
-            assert!(Instant::now() < deadline, "{armed} is not passed");
-        }
-        assert_eq!(patient.deaths, 1, "{armed}");
+        patient.until_dead_once(&batch).await;
         assert_eq!(ended.state(), BatchState::Settled, "{armed}");
         assert_eq!(seen(&mut patient, &batch).await, without, "{armed}");
         assert_eq!(chain.anvil.used(), used + 2, "{armed}: nothing is signed twice");
