@@ -6,14 +6,18 @@ use crate::wire::operator_client::OperatorClient;
 use crate::wire::vouchers_client::VouchersClient;
 use crate::wire::{
     Ack, Batch, CloseWindowRequest, CreateBatchRequest, ExportChunk, Frame, GetBatchRequest,
-    GetWindowRequest, Leg, NetPosition, Obligation, Window, WindowAssetRequest,
+    GetWindowRequest, Leg, LegState, NetPosition, Obligation, Window, WindowAssetRequest,
 };
 use crate::{Engine, Outcome, Voucher};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 use tokio_stream::StreamExt as _;
 use tonic::transport::Channel;
 use tonic::{Code, Response, Status, Streaming};
+
+/// Bounds every wait for a batch; not an expectation.
+const BATCH_DEADLINE: Duration = Duration::from_secs(120);
 
 /// Both services of one engine.
 #[derive(Debug, Clone)]
@@ -222,4 +226,32 @@ pub async fn check_money_sums(client: &mut Client, window: u64, asset: u32) {
         let moved: i128 = by_party.values().filter(|position| **position > 0).sum();
         assert_eq!(units(&totals.net_multilateral), moved);
     }
+}
+
+/// A batch as it stands now.
+pub async fn get_batch(client: &mut Client, batch: &Batch) -> Batch {
+    client.operator.get_batch(named(batch)).await.expect("the batch").into_inner()
+}
+
+/// A batch as soon as it is as wanted.
+pub async fn until_batch(
+    client: &mut Client,
+    batch: &Batch,
+    wanted: impl Fn(&Batch) -> bool,
+) -> Batch {
+    let deadline = Instant::now() + BATCH_DEADLINE;
+    loop {
+        let found = get_batch(client, batch).await;
+        if wanted(&found) {
+            return found;
+        }
+        assert!(Instant::now() < deadline, "gave up waiting: {found:?}");
+    }
+}
+
+/// How many legs of a batch stand so.
+#[must_use]
+pub fn legs_at(batch: &Batch, state: LegState) -> u64 {
+    let mut counts = batch.legs_by_state.iter();
+    counts.find(|count| count.state() == state).map_or(0, |count| count.legs)
 }

@@ -17,7 +17,9 @@ mod seen;
 mod voucher;
 mod world;
 
-pub use client::{Client, check_money_sums, frame, outcomes, refused, request_id};
+pub use client::{
+    Client, check_money_sums, frame, get_batch, legs_at, outcomes, refused, request_id, until_batch,
+};
 pub use damage::{copy_dir, files, flip_bit};
 pub use engine::{Engine, Exit, Launch, Starting, binary, run_cli, run_loadgen, until};
 pub use patient::{Patient, passed};

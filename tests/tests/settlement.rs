@@ -11,7 +11,8 @@ use tallystick_tests::wire::{
     Window, WindowState,
 };
 use tallystick_tests::{
-    Client, Deployment, Launch, PartyId, World, check_money_sums, refused, request_id, run_cli,
+    Client, Deployment, Launch, PartyId, World, check_money_sums, get_batch, legs_at, refused,
+    request_id, run_cli, until_batch,
 };
 use tonic::Code::{
     AlreadyExists, FailedPrecondition, InvalidArgument, NotFound, PermissionDenied, Unauthenticated,
@@ -20,11 +21,6 @@ use tonic::{Request, Status};
 
 /// Bounds every wait; not an expectation.
 const DEADLINE: Duration = Duration::from_secs(120);
-
-async fn get(client: &mut Client, batch: &Batch) -> Batch {
-    let request = GetBatchRequest { batch_id: batch.batch_id.clone() };
-    client.operator.get_batch(request).await.unwrap().into_inner()
-}
 
 async fn approve(client: &mut Client, batch: &Batch) -> Result<Batch, Status> {
     let (request_id, batch_id) = (request_id("approve"), batch.batch_id.clone());
@@ -36,23 +32,6 @@ async fn abort(client: &mut Client, batch: &Batch) -> Result<Batch, Status> {
     let (request_id, batch_id) = (request_id("abort"), batch.batch_id.clone());
     let request = AbortBatchRequest { request_id, batch_id, reason: "wrong day".into() };
     Ok(client.operator.abort_batch(request).await?.into_inner())
-}
-
-/// The batch, as soon as it is as wanted.
-async fn until(client: &mut Client, batch: &Batch, wanted: impl Fn(&Batch) -> bool) -> Batch {
-    let deadline = Instant::now() + DEADLINE;
-    loop {
-        let found = get(client, batch).await;
-        if wanted(&found) {
-            return found;
-        }
-        assert!(Instant::now() < deadline, "gave up waiting: {found:?}");
-    }
-}
-
-fn count(batch: &Batch, state: LegState) -> u64 {
-    let mut counts = batch.legs_by_state.iter();
-    counts.find(|count| count.state() == state).map_or(0, |count| count.legs)
 }
 
 fn report(batch: &Batch, legs: &[&Leg], word: LegWord) -> ReportLegsRequest {
@@ -116,7 +95,7 @@ async fn pay_ins_are_confirmed_before_pay_outs_leave_and_then_nobody_owes_anythi
     let batch = cleared(&mut d, 3_000_000, 2_000_000).await;
     let approved = approve(&mut d.client, &batch).await.unwrap();
     assert_eq!(approved.state(), BatchState::Submitting);
-    assert_eq!((count(&approved, LegState::Sent), count(&approved, LegState::Ready)), (2, 2));
+    assert_eq!((legs_at(&approved, LegState::Sent), legs_at(&approved, LegState::Ready)), (2, 2));
     let advice = outbox(&d.data());
     assert_eq!(advice.len(), 1, "{advice:?}");
     assert!(!advice[0].contains("pain.001"), "nothing is paid out yet: {advice:?}");
@@ -134,14 +113,14 @@ async fn pay_ins_are_confirmed_before_pay_outs_leave_and_then_nobody_owes_anythi
     d.client.operator.report_legs(request.clone()).await.unwrap();
     let other = ReportLegsRequest { evidence: Vec::new().into(), ..request };
     refused(d.client.operator.report_legs(other).await, AlreadyExists, "report");
-    until(&mut d.client, &batch, |b| count(b, LegState::Sent) == 2).await;
+    until_batch(&mut d.client, &batch, |b| legs_at(b, LegState::Sent) == 2).await;
     let files = outbox(&d.data());
     assert_eq!(files.iter().filter(|name| name.contains("pain.001")).count(), 1, "{files:?}");
 
     // A stop in between changes nothing.
-    let before = (get(&mut d.client, &batch).await, d.client.legs(&batch).await);
+    let before = (get_batch(&mut d.client, &batch).await, d.client.legs(&batch).await);
     let mut d = d.restart(&["--shards", "2"]).await;
-    assert_eq!((get(&mut d.client, &batch).await, d.client.legs(&batch).await), before);
+    assert_eq!((get_batch(&mut d.client, &batch).await, d.client.legs(&batch).await), before);
     assert_eq!(outbox(&d.data()), files);
     let pay_outs: Vec<&Leg> = before.1.iter().filter(|leg| !is_pay_in(leg)).collect();
     let settled = say(&mut d.client, &batch, &pay_outs, LegWord::Confirmed).await;
@@ -170,12 +149,12 @@ async fn a_pay_in_that_fails_holds_back_only_the_largest_pay_outs_and_both_are_c
     };
     say(&mut d.client, &batch, &of("5000000"), LegWord::Rejected).await;
     say(&mut d.client, &batch, &of("1000000"), LegWord::Confirmed).await;
-    until(&mut d.client, &batch, |b| count(b, LegState::Sent) == 1).await;
+    until_batch(&mut d.client, &batch, |b| legs_at(b, LegState::Sent) == 1).await;
     let legs = d.client.legs(&batch).await;
     let sent: Vec<&Leg> = legs.iter().filter(|leg| leg.state() == LegState::Sent).collect();
     assert_eq!(sent[0].amount, "1000000", "the small one is covered");
     say(&mut d.client, &batch, &sent, LegWord::Confirmed).await;
-    let ended = until(&mut d.client, &batch, |b| b.ended_at_us > 0).await;
+    let ended = until_batch(&mut d.client, &batch, |b| b.ended_at_us > 0).await;
     assert_eq!((ended.state(), &*ended.owed_again), (BatchState::SettledWithCarry, "10000000"));
     let told = reconcile(&mut d.client, &batch).await;
     assert_eq!((told.held_back_legs, &*told.held_back), (1, "5000000"));
@@ -260,7 +239,7 @@ async fn what_cannot_be_said_of_legs_is_refused_and_changes_nothing() {
         evidence: "a mail".into(),
     };
     refused(d.client.operator.resolve_leg(resolve).await, FailedPrecondition, "ReportLegs");
-    assert_eq!(count(&get(&mut d.client, &batch).await, LegState::Sent), 2);
+    assert_eq!(legs_at(&get_batch(&mut d.client, &batch).await, LegState::Sent), 2);
     refused(abort(&mut d.client, &batch).await, FailedPrecondition, "nothing of it has left");
 }
 
@@ -418,7 +397,7 @@ async fn the_schedule_closes_batches_and_approves_what_is_small() {
     let mut client = Client::connect(&engine).await;
     assert_eq!(client.pay(&[world.voucher(0, 0, 0, 2_000_000)]).await, [Credited]);
     let small = first_batch(&mut client).await;
-    let small = until(&mut client, &small, |b| b.state() == BatchState::Submitting).await;
+    let small = until_batch(&mut client, &small, |b| b.state() == BatchState::Submitting).await;
     assert_eq!((&*small.created_by, &*small.approved_by), ("schedule", "schedule"));
     assert_eq!(client.pay(&[world.voucher(0, 0, 0, 5_000_000)]).await, [Credited]);
     let deadline = Instant::now() + DEADLINE;

@@ -1,12 +1,12 @@
 //! Killed at every fail point around signed transactions, before and after every record of them: every
 //! recipient is paid once, and all money and legs are as without the crash.
 
-use crate::world::{DEADLINE, OFTEN, Setting, batch, came_in, count, is_pay_in, reconcile};
+use crate::world::{DEADLINE, OFTEN, Setting, batch, came_in, is_pay_in, reconcile};
 use std::path::Path;
 use std::time::Instant;
 use tallystick_tests::chain::Chain;
 use tallystick_tests::wire::{ApproveBatchRequest, Batch, BatchState, LegState, ReportLegsRequest};
-use tallystick_tests::{Launch, Patient, copy_dir, passed};
+use tallystick_tests::{Launch, Patient, copy_dir, legs_at, passed};
 
 /// Two transactions.
 const PAYEES: usize = 401;
@@ -22,10 +22,10 @@ async fn history(
         ApproveBatchRequest { request_id: "approve".into(), batch_id: batch.batch_id.clone() };
     patient.call(async |c| c.operator.approve_batch(approve.clone()).await).await;
     // It waits for the list of pay-ins to be there.
-    patient.until(batch, |b| count(b, LegState::Sent) == 1).await;
+    patient.until(batch, |b| legs_at(b, LegState::Sent) == 1).await;
     patient.call(async |c| c.operator.report_legs(report.clone()).await).await;
     let out = u64::try_from(PAYEES).expect("few payees");
-    patient.until(batch, |b| count(b, LegState::Sent) == out).await;
+    patient.until(batch, |b| legs_at(b, LegState::Sent) == out).await;
     // The node may not have both yet, or may have lost the word of one: then a later block has it.
     let deadline = Instant::now() + DEADLINE;
     while chain.anvil.waiting() < 2 {
@@ -33,7 +33,7 @@ async fn history(
         assert!(Instant::now() < deadline, "the node does not get the transactions");
     }
     chain.anvil.mine(1);
-    patient.until(batch, |b| count(b, LegState::Accepted) == out).await;
+    patient.until(batch, |b| legs_at(b, LegState::Accepted) == out).await;
     chain.anvil.mine(2);
     patient.until(batch, |b| b.ended_at_us > 0).await
 }

@@ -1,8 +1,7 @@
 //! Lines to the node that break, nodes that never answer, accounts that nobody can be paid at.
 
 use crate::world::{
-    OFTEN, Setting, approve, batch, came_in, count, fund, is_pay_in, reconcile, until,
-    until_waiting,
+    OFTEN, Setting, approve, batch, came_in, fund, is_pay_in, reconcile, until_waiting,
 };
 use std::net::TcpListener;
 use std::time::Duration;
@@ -12,7 +11,9 @@ use tallystick_tests::wire::{
     ApproveBatchRequest, Asset, BatchState, CreateAssetRequest, ImportRequest, LegState,
     SettlementModel, import_request::Item,
 };
-use tallystick_tests::{Client, World, limit_request, party_id, refused, request_id};
+use tallystick_tests::{
+    Client, World, legs_at, limit_request, party_id, refused, request_id, until_batch,
+};
 use tonic::Code::InvalidArgument;
 
 /// Dies once the first record that moves legs (56: docs/FORMATS.md) is durable.
@@ -47,7 +48,7 @@ async fn lost_requests_and_answers_pay_nobody_twice() {
     );
     let used = setting.chain.anvil.used();
     setting.chain.anvil.mine(3);
-    let ended = until(&mut client, &batch, |b| b.ended_at_us > 0).await;
+    let ended = until_batch(&mut client, &batch, |b| b.ended_at_us > 0).await;
     assert_eq!(ended.state(), BatchState::Settled);
     assert_eq!(setting.chain.anvil.used(), used + 2);
     setting.assert_paid(&amounts);
@@ -94,7 +95,7 @@ async fn a_node_that_never_answers_holds_up_neither_other_rails_nor_a_stop() {
     let request =
         ApproveBatchRequest { request_id: request_id("approve"), batch_id: other.batch_id.clone() };
     client.operator.approve_batch(request).await.unwrap();
-    until(&mut client, &other, |b| count(b, LegState::Sent) == 1).await;
+    until_batch(&mut client, &other, |b| legs_at(b, LegState::Sent) == 1).await;
     drop(client);
     engine.stop().await;
 }
@@ -155,7 +156,7 @@ async fn a_start_takes_no_nonce_that_another_batch_has_signed_for() {
     until_waiting(&setting.chain, 3);
     anvil.mine(3);
     for batch in [&first, &second] {
-        let ended = until(&mut client, batch, |b| b.ended_at_us > 0).await;
+        let ended = until_batch(&mut client, batch, |b| b.ended_at_us > 0).await;
         assert_eq!(ended.state(), BatchState::Settled);
         let told = reconcile(&mut client, batch).await;
         assert!(told.submissions.iter().all(|s| s.attempts.len() == 1), "{told:?}");

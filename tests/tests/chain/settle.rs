@@ -1,8 +1,8 @@
 //! Batches that come to their end: paid, refused by the token, undone by a reorganisation.
 
 use crate::world::{
-    ASSET, DEADLINE, MONEY, Setting, approve, batch, came_in, count, fund, get, is_pay_in, pay_out,
-    reconcile, until, until_waiting,
+    ASSET, DEADLINE, MONEY, Setting, approve, batch, came_in, fund, is_pay_in, pay_out, reconcile,
+    until_waiting,
 };
 use serde_json::json;
 use std::time::Instant;
@@ -10,7 +10,9 @@ use tallystick_tests::chain::address;
 use tallystick_tests::wire::{
     Batch, BatchState, GetExposureRequest, Leg, LegReport, LegState, LegSum, LegWord, WindowState,
 };
-use tallystick_tests::{Client, check_money_sums, refused, run_cli};
+use tallystick_tests::{
+    Client, check_money_sums, get_batch, legs_at, refused, run_cli, until_batch,
+};
 use tonic::Code::FailedPrecondition;
 
 /// More than one transaction carries.
@@ -57,7 +59,7 @@ async fn a_batch_is_paid_in_chunks_and_everybody_holds_what_the_ledger_says() {
     let batch = batch(&mut client).await;
     let approved = approve(&mut client, &batch).await;
     assert_eq!(approved.state(), BatchState::Submitting);
-    assert_eq!((count(&approved, LegState::Sent), count(&approved, LegState::Ready)), (1, 450));
+    assert_eq!((legs_at(&approved, LegState::Sent), legs_at(&approved, LegState::Ready)), (1, 450));
     assert!(matches!(&files(&setting)[..], [list] if list.ends_with(".pay-ins.csv")));
     let used = anvil.used();
     assert_eq!(anvil.waiting(), 0, "nothing is paid before it came in");
@@ -65,8 +67,8 @@ async fn a_batch_is_paid_in_chunks_and_everybody_holds_what_the_ledger_says() {
     let legs = client.legs(&batch).await;
     client.operator.report_legs(came_in(&batch, &legs)).await.unwrap();
     until_waiting(&setting.chain, 2);
-    let sent = until(&mut client, &batch, |b| count(b, LegState::Sent) == 450).await;
-    assert_eq!(count(&sent, LegState::Confirmed), 1);
+    let sent = until_batch(&mut client, &batch, |b| legs_at(b, LegState::Sent) == 450).await;
+    assert_eq!(legs_at(&sent, LegState::Confirmed), 1);
     // Nobody's word has a payment owed again that the chain may still make.
     let mut failed = came_in(&batch, &legs);
     failed.request_id = "failed".into();
@@ -79,12 +81,12 @@ async fn a_batch_is_paid_in_chunks_and_everybody_holds_what_the_ledger_says() {
     let said = client.operator.report_legs(failed).await;
     refused(said, FailedPrecondition, "wait for the rail's word");
     anvil.mine(1);
-    let mined = until(&mut client, &batch, |b| count(b, LegState::Accepted) == 450).await;
+    let mined = until_batch(&mut client, &batch, |b| legs_at(b, LegState::Accepted) == 450).await;
     assert_eq!(mined.state(), BatchState::Submitting, "what is mined can still be left");
     anvil.mine(2);
-    let ended = until(&mut client, &batch, |b| b.ended_at_us > 0).await;
+    let ended = until_batch(&mut client, &batch, |b| b.ended_at_us > 0).await;
     assert_eq!((ended.state(), &*ended.owed_again), (BatchState::Settled, "0"));
-    assert_eq!(count(&ended, LegState::Confirmed), 451);
+    assert_eq!(legs_at(&ended, LegState::Confirmed), 451);
     assert_eq!(anvil.used(), used + 2);
     setting.assert_paid(&amounts);
 
@@ -116,11 +118,11 @@ async fn a_batch_is_paid_in_chunks_and_everybody_holds_what_the_ledger_says() {
 async fn mine_to_the_end(setting: &Setting, client: &mut Client, batch: &Batch) -> Batch {
     let deadline = Instant::now() + DEADLINE;
     loop {
-        let found = get(client, batch).await;
+        let found = get_batch(client, batch).await;
         if found.ended_at_us > 0 {
             return found;
         }
-        if setting.chain.anvil.waiting() > 0 || count(&found, LegState::Accepted) > 0 {
+        if setting.chain.anvil.waiting() > 0 || legs_at(&found, LegState::Accepted) > 0 {
             setting.chain.anvil.mine(1);
         }
         assert!(Instant::now() < deadline, "gave up waiting: {found:?}");
@@ -143,14 +145,14 @@ async fn after_a_reorg_legs_are_sent_once_more_and_paid_once() {
     fund(&mut client, &batch).await;
     until_waiting(&setting.chain, 1);
     anvil.mine(1);
-    until(&mut client, &batch, |b| count(b, LegState::Accepted) == 3).await;
+    until_batch(&mut client, &batch, |b| legs_at(b, LegState::Accepted) == 3).await;
     let first = pay_out(&client.legs(&batch).await, setting.world.payees[0]).clone();
     anvil.reorg(1);
     assert_eq!(setting.balances(), [0; 3], "the payment is gone with its block");
-    until(&mut client, &batch, |b| count(b, LegState::Sent) == 3).await;
+    until_batch(&mut client, &batch, |b| legs_at(b, LegState::Sent) == 3).await;
     until_waiting(&setting.chain, 1);
     anvil.mine(1);
-    until(&mut client, &batch, |b| count(b, LegState::Accepted) == 3).await;
+    until_batch(&mut client, &batch, |b| legs_at(b, LegState::Accepted) == 3).await;
 
     // And once more while nobody looks.
     engine.kill9();
@@ -158,7 +160,7 @@ async fn after_a_reorg_legs_are_sent_once_more_and_paid_once() {
     assert_eq!(setting.balances(), [0; 3]);
     let engine = setting.launch().start();
     let mut client = Client::connect(&engine).await;
-    until(&mut client, &batch, |b| count(b, LegState::Sent) == 3).await;
+    until_batch(&mut client, &batch, |b| legs_at(b, LegState::Sent) == 3).await;
     let ended = mine_to_the_end(&setting, &mut client, &batch).await;
     assert_eq!(ended.state(), BatchState::Settled);
     setting.assert_paid(&amounts);
@@ -181,7 +183,7 @@ async fn what_the_token_refuses_is_rejected_and_owed_in_the_open_window() {
     fund(&mut client, &batch).await;
     until_waiting(&setting.chain, 1);
     setting.chain.anvil.mine(1);
-    until(&mut client, &batch, |b| count(b, LegState::Accepted) == 5).await;
+    until_batch(&mut client, &batch, |b| legs_at(b, LegState::Accepted) == 5).await;
     let ended = mine_to_the_end(&setting, &mut client, &batch).await;
     let owed = amounts[2].to_string();
     assert_eq!((ended.state(), &ended.owed_again), (BatchState::SettledWithCarry, &owed));

@@ -3,13 +3,13 @@
 //! Owns the asset, the parties' addresses and the operators' steps. Mines nothing by itself.
 
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tallystick_tests::Outcome::Credited;
 use tallystick_tests::chain::{Chain, address};
 use tallystick_tests::wire::{
     ApproveBatchRequest, Asset, Batch, CreateAssetRequest, CreateBatchRequest, GetBatchRequest,
-    ImportRequest, Leg, LegReport, LegState, LegWord, Reconciliation, ReportLegsRequest,
-    SettlementModel, import_request::Item,
+    ImportRequest, Leg, LegReport, LegWord, Reconciliation, ReportLegsRequest, SettlementModel,
+    import_request::Item,
 };
 use tallystick_tests::{
     Client, Engine, Launch, PartyId, World, chain, limit_request, request_id, signer_request,
@@ -134,31 +134,9 @@ pub async fn approve(client: &mut Client, batch: &Batch) -> Batch {
     client.operator.approve_batch(request).await.expect("an approval").into_inner()
 }
 
-pub async fn get(client: &mut Client, batch: &Batch) -> Batch {
-    let request = GetBatchRequest { batch_id: batch.batch_id.clone() };
-    client.operator.get_batch(request).await.expect("the batch").into_inner()
-}
-
 pub async fn reconcile(client: &mut Client, batch: &Batch) -> Reconciliation {
     let request = GetBatchRequest { batch_id: batch.batch_id.clone() };
     client.operator.get_reconciliation(request).await.expect("the batch").into_inner()
-}
-
-/// The batch, as soon as it is as wanted.
-pub async fn until(client: &mut Client, batch: &Batch, wanted: impl Fn(&Batch) -> bool) -> Batch {
-    let deadline = Instant::now() + DEADLINE;
-    loop {
-        let found = get(client, batch).await;
-        if wanted(&found) {
-            return found;
-        }
-        assert!(Instant::now() < deadline, "gave up waiting: {found:?}");
-    }
-}
-
-pub fn count(batch: &Batch, state: LegState) -> u64 {
-    let mut counts = batch.legs_by_state.iter();
-    counts.find(|count| count.state() == state).map_or(0, |count| count.legs)
 }
 
 pub fn is_pay_in(leg: &Leg) -> bool {
