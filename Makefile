@@ -1,11 +1,12 @@
 # What a person types. Every target that needs more than Rust starts with `setup`, so that a fresh clone
-# on a fresh machine works; every one that needs RocksDB uses the one release profile, so that it is
-# compiled once.
+# on a fresh machine works; every one that needs RocksDB starts with `rocksdb`, which builds its library
+# once for all profiles.
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-evm flip bench bench-recover bench-batch bench-settle lint clean-demo \
-  check-verify check-bounds bench-verify fuzz-verify miri-verify crash chaos sim sim-canary
+  check-verify check-bounds bench-verify fuzz-verify miri-verify crash chaos sim sim-canary check \
+  rocksdb
 
 CARGO ?= cargo
 # Where cargo builds. Set CARGO_TARGET_DIR to keep builds outside the clone.
@@ -64,7 +65,11 @@ help: ## Show this help
 setup: ## Install what the build and the tests need (apt-get, when allowed)
 	@.ci/setup
 
-demo: setup binaries ## Sign, stream, net and settle DEMO_VOUCHERS vouchers, and check every sum
+rocksdb: setup ## Build RocksDB's library, once: for `cargo build`, too
+	@engine/rocksdb/setup $(TARGET)
+
+demo: rocksdb ## Sign, stream, net and settle DEMO_VOUCHERS vouchers, and check every sum
+	$(CARGO) build --release --locked --workspace --bin tallystick --bin tallystick-loadgen
 	@$(LOADGEN) demo --engine $(ENGINE) --dir $(DEMO_DIR) --vouchers $(DEMO_VOUCHERS)
 
 test: setup test-evm binaries faults ## All tests: Rust (unit, end to end, crash), contract, Python client
@@ -91,19 +96,25 @@ sim-canary: setup faults ## The same with planted bugs: each must be caught
 flip: setup binaries ## Flip POSITIONS bits of a data directory and an export; each must be noticed
 	@$(FLIP) --positions $(POSITIONS) --seed $(SEED)
 
-bench: setup ## Benchmarks of the parts
+bench: rocksdb ## Benchmarks of the parts
 	$(CARGO) bench --profile release --locked --workspace --bench stages
 
-bench-recover: setup ## How long a start takes: a checkpoint of a million channels, and the replay behind it
+bench-recover: rocksdb ## How long a start takes: a checkpoint of a million channels, and the replay behind it
 	$(CARGO) bench --profile release --locked --workspace --bench recover
 
-bench-batch: setup ## A batch of a million legs: computed, rendered, written to disk
+bench-batch: rocksdb ## A batch of a million legs: computed, rendered, written to disk
 	$(CARGO) bench --profile release --locked --workspace --bench batch
 
 bench-settle: setup binaries ## A batch of LARGE_LEGS legs through the real engine: computed, approved, all files out
 	@$(LARGE) --legs $(LARGE_LEGS) $(LARGE_ARGS)
 
-lint: setup ## Format, layers and clippy, as CI checks them
+check: rocksdb ## The inner loop: format, layers, clippy and unit tests, all in the fast dev profile
+	$(CARGO) fmt --all --check
+	.ci/layers
+	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
+	$(CARGO) test --locked --workspace --lib
+
+lint: rocksdb ## Format, layers and clippy, as CI checks them
 	$(CARGO) fmt --all --check
 	.ci/layers
 	$(CARGO) clippy --release --workspace --all-targets --locked -- -D warnings
@@ -148,7 +159,5 @@ faults: binaries
 	$(CARGO) build --release --locked --workspace --bin tallystick-faults \
 	  --bin tallystick-sim-canary --features tallystick/faults,tallystick-sim/canary
 
-binaries:
-	@test -x $(ENGINE) \
-	  || echo 'The first build compiles RocksDB: about 15 minutes on two cores. Later ones are short.'
+binaries: rocksdb
 	$(CARGO) build --release --locked --workspace --bins
