@@ -144,6 +144,18 @@ pub const RELEASES_MAX: usize = 8_192;
 const _: () = assert!(RELEASES_MAX * 80 <= RECORD_BYTES_MAX);
 /// Bytes of one answer: a day's statement with a million entries, read into memory.
 pub const ANSWER_BYTES_MAX: usize = 1 << 30;
+/// Troubles that are open at once, some kilobytes each at most: more than any desk looks through. Beyond
+/// it a new one stands in the log and in its tray only, and `status` says so.
+pub const TROUBLES_MAX: usize = 1 << 13;
+/// Troubles that were taken away and are still known, so that the same word is not raised again.
+pub const TROUBLES_KNOWN: usize = 1 << 13;
+/// Bytes of a trouble's text, and of its source: a few sentences.
+pub const TROUBLE_TEXT_BYTES_MAX: usize = 1_024;
+/// Troubles in one record.
+pub const TROUBLES_RECORD_MAX: usize = 256;
+const _: () = assert!(TROUBLES_RECORD_MAX * (128 + 2 * TROUBLE_TEXT_BYTES_MAX) <= RECORD_BYTES_MAX);
+/// Troubles that `status` and the report of a batch name; the list has all.
+pub const TROUBLES_SHOWN: usize = 100;
 /// Operators that may be configured: more than any desk has people, and each call is compared with all.
 pub const OPERATORS_MAX: usize = 64;
 /// Bytes of an operator's name, which stands in records.

@@ -14,6 +14,7 @@ mod reconcile;
 mod registration;
 mod settlement;
 mod status;
+mod troubles;
 mod vouchers;
 mod webhooks;
 mod windows;

@@ -7,7 +7,9 @@ use super::messages::{
 };
 use super::read::{Streamed, batch_id, sealed, streamed, window, windows};
 use super::status::{busy, not_done, refused};
-use super::{batches, evidence, legs, reconcile, registration, settlement, windows as disputes};
+use super::{
+    batches, evidence, legs, reconcile, registration, settlement, troubles, windows as disputes,
+};
 use crate::ledger::control::Command;
 use crate::ledger::{By, Event, Exposure, Refusal};
 use crate::pipeline::{Done, Intake};
@@ -334,6 +336,22 @@ impl v1::operator_server::Operator for OperatorApi {
         reconcile::report(&self.intake, archive, troubles, batch).await.map(Response::new)
     }
 
+    type ListTroublesStream = Streamed<v1::Trouble>;
+    async fn list_troubles(
+        &self,
+        request: Request<v1::ListTroublesRequest>,
+    ) -> Answer<Self::ListTroublesStream> {
+        troubles::list(&self.intake, request.into_inner()).await.map(Response::new)
+    }
+
+    async fn ack_troubles(
+        &self,
+        request: Request<v1::AckTroublesRequest>,
+    ) -> Answer<v1::AckTroublesResponse> {
+        let operator = operator(&request);
+        troubles::ack(&self.intake, operator, request.into_inner()).await.map(Response::new)
+    }
+
     type ExportBatchStream = Streamed<v1::ExportChunk>;
     async fn export_batch(
         &self,
@@ -383,7 +401,13 @@ impl v1::operator_server::Operator for OperatorApi {
         let (verify, threads) = self.intake.verifying();
         let meters = self.intake.meters();
         let every = self.window_every.map_or(0, |every| every.as_millis());
-        let settling = self.read(|control| Ok(settlement::batches(control))).await?;
+        let (settling, open, kept) = self
+            .read(|control| {
+                let open = count(control.troubles().count());
+                Ok((settlement::batches(control), open, troubles::sentences(control, None)))
+            })
+            .await?;
+        let standing = settlement::troubles(&self.settlement.troubles);
         Ok(Response::new(v1::Status {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             network_id: Bytes::copy_from_slice(&network.0),
@@ -415,7 +439,8 @@ impl v1::operator_server::Operator for OperatorApi {
             batches_by_state: settling.by_state,
             legs_in_flight: settling.in_flight,
             legs_unknown: settling.unknown,
-            troubles: settlement::troubles(&self.settlement.troubles),
+            troubles: standing.into_iter().chain(kept).collect(),
+            troubles_open: open,
             operators: u32::try_from(self.settlement.operators).expect("operators are few"),
             four_eyes: self.settlement.four_eyes,
         }))

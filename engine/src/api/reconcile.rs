@@ -4,10 +4,11 @@ use super::batches::as_it_stands;
 use super::legs::plan;
 use super::messages::leg_state;
 use super::status::{busy, refused};
+use super::troubles::sentences;
 use crate::ledger::{Attempt, Refusal};
 use crate::pipeline::{Intake, now};
 use crate::settle::{
-    Archive, ByState, OpenProposal, SubmissionSums, Troubles, WindowFacts, reconcile,
+    Archive, ByState, OpenProposal, SubmissionSums, Troubles, WindowFacts, Wrong, reconcile,
 };
 use crate::types::BatchId;
 use bytes::Bytes;
@@ -29,13 +30,16 @@ pub(super) async fn report(
             Ok(WindowFacts { number, state: window.state(), dispute: window.dispute.clone() })
         };
         let windows = entry.head.windows.iter().map(window).collect::<Result<Vec<_>, Refusal>>()?;
-        Ok((entry, windows))
+        Ok((entry, windows, sentences(control, Some(batch))))
     });
-    let (entry, windows) = found.await.map_err(|b| busy(&b))?.map_err(|r: Refusal| refused(&r))?;
+    let (entry, windows, kept) =
+        found.await.map_err(|b| busy(&b))?.map_err(|r: Refusal| refused(&r))?;
     let rail = entry.head.policy.rail;
     let (own, at) = (about(troubles, batch, rail.name()), now());
     let message = as_it_stands(&entry);
-    let sums = tokio::task::spawn_blocking(move || reconcile(&plan, &entry, windows, own, at));
+    let sums = tokio::task::spawn_blocking(move || {
+        reconcile(&plan, &entry, windows, Wrong { standing: own, kept }, at)
+    });
     let sums = sums.await.expect("reconciling does not panic");
     Ok(v1::Reconciliation {
         batch: Some(message),
@@ -55,7 +59,7 @@ pub(super) async fn report(
         parties: sums.parties,
         parties_released: sums.released,
         exposure_released: sums.released_sum.to_string(),
-        troubles: sums.troubles.clone(),
+        troubles: sums.troubles.iter().chain(&sums.kept).cloned().collect(),
         todo: sums.todo(),
         at_us: at.0,
     })

@@ -17,6 +17,7 @@ pub(super) fn refused(refusal: &Refusal) -> Status {
         | Refusal::UnknownAsset(_)
         | Refusal::UnknownWindow(_)
         | Refusal::UnknownBatch(_)
+        | Refusal::UnknownTrouble(_)
         | Refusal::NoSuchLeg { .. } => Code::NotFound,
         Refusal::SameOperator(_) => Code::PermissionDenied,
         Refusal::RequestsFull(_)

@@ -135,7 +135,9 @@ impl Registry {
             | Event::LegsSubmitted(_)
             | Event::LegsMoved(_)
             | Event::LegProposed(_)
-            | Event::ExposureReleased(_) => Ok(()),
+            | Event::ExposureReleased(_)
+            | Event::TroublesRaised(_)
+            | Event::TroublesAcked(_) => Ok(()),
         }
     }
 

@@ -17,6 +17,7 @@ mod output;
 mod party;
 mod reconcile;
 mod status;
+mod trouble;
 mod voucher;
 mod window;
 
@@ -135,6 +136,9 @@ pub enum Operate {
     /// Show the legs of a batch, and say what became of them
     #[command(subcommand)]
     Leg(batch::LegCommand),
+    /// Show what a person must see, and take it away
+    #[command(subcommand)]
+    Trouble(trouble::TroubleCommand),
     /// Make the tokens by which operators are known
     #[command(subcommand)]
     Operator(operator::OperatorCommand),
@@ -321,6 +325,7 @@ async fn dispatch(target: &Target, command: Operate) -> Result<(), CliError> {
         Operate::Window(command) => window::run(&mut session, command).await,
         Operate::Batch(command) => batch::run_batch(&mut session, command).await,
         Operate::Leg(command) => batch::run_leg(&mut session, command).await,
+        Operate::Trouble(command) => trouble::run(&mut session, command).await,
         Operate::Operator(command) => operator::run(&command, session.out.is_json()),
         Operate::Voucher(command) => voucher::run_voucher(&mut session, command).await,
         Operate::Channel(command) => voucher::run_channel(&mut session, command).await,

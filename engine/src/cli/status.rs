@@ -55,6 +55,7 @@ fn json(status: Status, network: Network) -> Record {
         ("batches_by_state", batches(status.batches_by_state)),
         ("legs_in_flight", Cell::Count(status.legs_in_flight)),
         ("legs_unknown", Cell::Count(status.legs_unknown)),
+        ("troubles_open", Cell::Count(status.troubles_open)),
         ("troubles", troubles(status.troubles)),
         ("schedule", schedule(status.schedule)),
     ])

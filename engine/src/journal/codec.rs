@@ -64,6 +64,8 @@ events! {
     57 LegProposed,
     58 ExposureReleased,
     59 LegsSubmitted,
+    64 TroublesRaised,
+    65 TroublesAcked,
 }
 
 impl Chain {

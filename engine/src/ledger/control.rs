@@ -19,6 +19,7 @@ use super::event::{
 use super::rail::Rail;
 use super::refusal::Refusal;
 use super::seal::Cut;
+use super::trouble::Troubles;
 use super::window::SealedWindow;
 use crate::limits;
 use crate::types::{
@@ -126,6 +127,7 @@ pub struct Control {
     batches: BTreeMap<BatchId, BatchEntry>,
     /// Which batch the record at a position computed: the first result, for whoever retries the call.
     computed: BTreeMap<Lsn, BatchId>,
+    troubles: Troubles,
 }
 
 impl Control {
@@ -147,6 +149,7 @@ impl Control {
             windows: vec![WindowEntry::open(WindowNumber(1), lsn.next())],
             batches: BTreeMap::new(),
             computed: BTreeMap::new(),
+            troubles: Troubles::default(),
         }
     }
 
@@ -264,6 +267,8 @@ impl Control {
             Event::LegsMoved(e) => self.check_moves(e),
             Event::LegProposed(e) => self.check_proposal(e),
             Event::ExposureReleased(e) => self.check_release(e),
+            Event::TroublesRaised(e) => self.troubles.check_raise(e),
+            Event::TroublesAcked(e) => self.troubles.check_ack(e),
             Event::EngineKeySet(e) => self.engine_keys.check_set(e).map_err(Refusal::EngineKey),
             // These are made by `decide` itself, from state that it has checked.
             Event::WindowCut(_) | Event::WindowSealed(_) | Event::BatchComputed(_) => Ok(()),
@@ -330,6 +335,8 @@ impl Control {
             Event::LegsMoved(e) => self.moved(at, e),
             Event::LegProposed(e) => self.proposed(e),
             Event::ExposureReleased(e) => self.released(e),
+            Event::TroublesRaised(e) => self.troubles.raise(lsn, at, e),
+            Event::TroublesAcked(e) => self.troubles.ack(e),
         }
     }
 

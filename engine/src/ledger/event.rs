@@ -2,6 +2,7 @@
 //! a kind, persisted for ever (the journal gives each a record kind). No rule is held here.
 
 use super::leg::{LegMove, LegState, Mover};
+use super::trouble::NewTrouble;
 use super::window::AssetSeal;
 use crate::types::{
     Amount, AssetDef, AssetNumber, BatchId, Digest, NetworkId, PartyId, SignerKey, Total,
@@ -333,6 +334,26 @@ pub struct ExposureReleased {
     pub releases: Vec<Release>,
 }
 
+/// The engine found what a person must see.
+#[derive(Debug, Clone, PartialEq, Eq, Archive, Serialize, Deserialize)]
+pub struct TroublesRaised {
+    /// Each gets the next number.
+    pub troubles: Vec<NewTrouble>,
+}
+
+/// An operator took troubles away.
+#[derive(Debug, Clone, PartialEq, Eq, Archive, Serialize, Deserialize)]
+pub struct TroublesAcked {
+    /// Who asked.
+    pub request: Request,
+    /// Which operator; empty where none are configured.
+    pub operator: String,
+    /// Their numbers, ascending.
+    pub troubles: Vec<u64>,
+    /// What was done about them; may be empty.
+    pub note: String,
+}
+
 /// Everything but frames that changes state.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[allow(missing_docs)]
@@ -355,6 +376,8 @@ pub enum Event {
     LegsMoved(LegsMoved),
     LegProposed(LegProposed),
     ExposureReleased(ExposureReleased),
+    TroublesRaised(TroublesRaised),
+    TroublesAcked(TroublesAcked),
 }
 
 impl Event {
@@ -376,7 +399,8 @@ impl Event {
             Self::BatchAborted(e) => Some(&e.request),
             Self::WindowDisputed(e) => Some(&e.request),
             Self::DisputeEnded(e) => Some(&e.request),
-            Self::LegsSubmitted(_) | Self::ExposureReleased(_) => None,
+            Self::LegsSubmitted(_) | Self::ExposureReleased(_) | Self::TroublesRaised(_) => None,
+            Self::TroublesAcked(e) => Some(&e.request),
             Self::LegsMoved(e) => e.request.as_ref(),
             Self::LegProposed(e) => Some(&e.request),
         }

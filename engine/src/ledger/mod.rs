@@ -22,6 +22,7 @@ pub mod rail;
 pub mod refusal;
 pub mod seal;
 pub mod shard;
+pub mod trouble;
 pub mod window;
 
 pub use batch::{Account, BatchContent, BatchHead, By, Leg, Payment, Policy};
@@ -40,6 +41,7 @@ pub use rail::Rail;
 pub use refusal::Refusal;
 pub use seal::{Sealed, SealedPart, seal};
 pub use shard::{ChannelState, Exposure, Gauge, Held, Shard, ShardPage};
+pub use trouble::{NewTrouble, Trouble, TroubleKind, Troubles};
 pub use window::{
     AssetSeal, EvidenceDigest, Obligation, Position, SealedAsset, SealedWindow, WindowTotals,
 };

@@ -77,6 +77,8 @@ pub enum Refusal {
     Submission { batch: BatchId, number: u32, why: &'static str },
     #[error("batch {batch} has no leg {leg} here")]
     NoSuchLeg { batch: BatchId, leg: u32 },
+    #[error("trouble {0} is not open; `tallystick trouble list` shows those that are")]
+    UnknownTrouble(u64),
     #[error("leg {leg} of batch {batch} is {from} and cannot become {to}")]
     LegState { batch: BatchId, leg: u32, from: &'static str, to: &'static str },
     #[error("the exposure of party {party} was released from batch {batch} before")]

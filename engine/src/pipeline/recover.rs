@@ -242,7 +242,9 @@ fn past_event(
         | Event::LegsSubmitted(_)
         | Event::LegsMoved(_)
         | Event::LegProposed(_)
-        | Event::ExposureReleased(_) => Made::Nothing,
+        | Event::ExposureReleased(_)
+        | Event::TroublesRaised(_)
+        | Event::TroublesAcked(_) => Made::Nothing,
     };
     state.control.apply(lsn, at, event, made);
     for shard in &mut state.shards {

@@ -171,7 +171,9 @@ impl<'a> Replaying<'a> {
             | Event::LegsSubmitted(_)
             | Event::LegsMoved(_)
             | Event::LegProposed(_)
-            | Event::ExposureReleased(_) => Made::Nothing,
+            | Event::ExposureReleased(_)
+            | Event::TroublesRaised(_)
+            | Event::TroublesAcked(_) => Made::Nothing,
         };
         self.control.apply(record.lsn, record.at, &event, made);
         let event = Arc::new(event);

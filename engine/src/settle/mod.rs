@@ -18,7 +18,7 @@ pub use batches::{Clearing, Computed, CreateBatch, Work, create_batch, create_ba
 pub use desk::FileDesk;
 pub use evidence::{NotProved, Request as EvidenceRequest, export, prove};
 pub use reconcile::{
-    ByState, OpenProposal, Reconciliation, SubmissionSums, Sums, WindowFacts, reconcile,
+    ByState, OpenProposal, Reconciliation, SubmissionSums, Sums, WindowFacts, Wrong, reconcile,
 };
 pub use schedule::{Board, SCHEDULE_PREFIX, Schedule, ScheduleEntry, Standing, close_every};
 pub use sealer::{Parts, Sealer, keep_window, seal_command};

@@ -101,7 +101,9 @@ fn sets(event: &Event) -> BTreeSet<(PartyId, u32)> {
         | Event::WindowDisputed(_)
         | Event::DisputeEnded(_)
         | Event::LegsSubmitted(_)
-        | Event::LegProposed(_) => BTreeSet::new(),
+        | Event::LegProposed(_)
+        | Event::TroublesRaised(_)
+        | Event::TroublesAcked(_) => BTreeSet::new(),
     }
 }
 
@@ -294,6 +296,8 @@ fn answer(decided: &Decided, command: &Command) -> String {
             Event::LegsMoved(_) => "LegsMoved",
             Event::LegProposed(_) => "LegProposed",
             Event::ExposureReleased(_) => "ExposureReleased",
+            Event::TroublesRaised(_) => "TroublesRaised",
+            Event::TroublesAcked(_) => "TroublesAcked",
             Event::WindowCut(_) | Event::WindowSealed(_) | Event::BatchComputed(_) => "nothing",
         },
         Command::CloseWindow(_) => "WindowClosed",

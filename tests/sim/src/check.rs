@@ -79,6 +79,8 @@ pub fn control(found: &Control, wanted: &State) -> Checked {
         let answered = found.answered(&request).map(|lsn| lsn.map(|lsn| lsn.0));
         same(|| format!("the answer to request {id}"), &answered, &Ok(Some(*lsn)))?;
     }
+    let open = found.troubles().open().map(|one| (one.number, one.of.text.clone()));
+    same(|| "troubles".into(), &open.collect(), &wanted.troubles)?;
     windows(found, wanted)?;
     batches(found, wanted)
 }

@@ -10,9 +10,9 @@ use std::rc::Rc;
 use tallystick::ledger::control::Command;
 use tallystick::ledger::event::{
     AssetCreated, BatchAborted, BatchApproved, Cap, CreditLimitSet, DepositRecorded, DisputeEnded,
-    PartyUpserted, SignerAdded, SignerRevoked, WindowDisputed,
+    PartyUpserted, SignerAdded, SignerRevoked, TroublesAcked, TroublesRaised, WindowDisputed,
 };
-use tallystick::ledger::{By, Event, Rail, Request};
+use tallystick::ledger::{By, Event, NewTrouble, Rail, Request, TroubleKind};
 use tallystick::settle::CreateBatch;
 use tallystick::types::{
     Amount, AssetDef, AssetNumber, BatchId, Digest, MONEY_MAX, PartyId, SettlementModel, Total,
@@ -26,8 +26,8 @@ const REMEMBERED: usize = 64;
 pub const OPERATORS: [&str; 3] = ["anna", "ben", ""];
 
 /// How often commands are drawn: assets, parties, signers, revocations, limits, deposits, closes,
-/// approvals, aborts, disputes, ends of disputes.
-const KINDS: [u32; 11] = [4, 12, 10, 1, 16, 14, 12, 14, 6, 2, 4];
+/// approvals, aborts, disputes, ends of disputes, troubles that are raised and taken away.
+const KINDS: [u32; 13] = [4, 12, 10, 1, 16, 14, 12, 14, 6, 2, 4, 4, 3];
 const CLOSE: usize = 6;
 
 /// Draws what is asked for, and remembers it for those who ask twice.
@@ -175,12 +175,28 @@ impl Clients {
                     WindowDisputed { request, operator, window, reason: "simulated".to_owned() };
                 Command::Record(Event::WindowDisputed(disputed))
             }
-            _ => {
+            10 => {
                 let window = any_disputed(dice, state);
                 let (request, operator) = (self.request(dice), String::new());
                 let ended =
                     DisputeEnded { request, operator, window, reason: "simulated".to_owned() };
                 Command::Record(Event::DisputeEnded(ended))
+            }
+            11 => {
+                let count = dice.between(1, 3);
+                let troubles = (0..count).map(|_| any_trouble(dice, state)).collect();
+                Command::Record(Event::TroublesRaised(TroublesRaised { troubles }))
+            }
+            _ => {
+                let request = self.request(dice);
+                let operator = (*dice.pick(&OPERATORS)).to_owned();
+                let (troubles, note) = (any_open(dice, state), "simulated".to_owned());
+                Command::Record(Event::TroublesAcked(TroublesAcked {
+                    request,
+                    operator,
+                    troubles,
+                    note,
+                }))
             }
         }
     }
@@ -342,6 +358,30 @@ fn any_disputed(dice: &mut Dice, state: &State) -> WindowNumber {
         return WindowNumber(dice.between(1, state.open() + 1));
     }
     WindowNumber(*dice.pick(&disputed))
+}
+
+fn any_trouble(dice: &mut Dice, state: &State) -> NewTrouble {
+    let kinds = [TroubleKind::Contradiction, TroubleKind::Misfit, TroubleKind::Surplus];
+    NewTrouble {
+        kind: *dice.pick(&kinds),
+        rail: *dice.pick(&Rail::ALL),
+        batch: dice.percent(80).then(|| any_batch(dice, state)),
+        leg: None,
+        source: "simulated".to_owned(),
+        text: format!("simulated {}", dice.between(0, 9)),
+    }
+}
+
+/// Mostly the numbers of troubles that are open.
+fn any_open(dice: &mut Dice, state: &State) -> Vec<u64> {
+    let open: Vec<u64> = state.troubles.keys().copied().collect();
+    if open.is_empty() || dice.percent(10) {
+        return vec![dice.between(0, state.raised + 1)];
+    }
+    let mut some: Vec<u64> = (0..dice.between(1, 3)).map(|_| *dice.pick(&open)).collect();
+    some.sort_unstable();
+    some.dedup();
+    some
 }
 
 fn remember<T: Clone>(list: &mut Vec<T>, dice: &mut Dice, new: &T) {

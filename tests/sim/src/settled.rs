@@ -66,7 +66,9 @@ pub fn event(event: &Event, now: &State) -> Checked {
         | Event::BatchAborted(_)
         | Event::WindowDisputed(_)
         | Event::DisputeEnded(_)
-        | Event::LegProposed(_) => Ok(()),
+        | Event::LegProposed(_)
+        | Event::TroublesRaised(_)
+        | Event::TroublesAcked(_) => Ok(()),
     }
 }
 

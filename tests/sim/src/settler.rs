@@ -46,7 +46,9 @@ pub fn is_own(commands: &[Command]) -> bool {
             | Event::BatchApproved(_)
             | Event::BatchAborted(_)
             | Event::WindowDisputed(_)
-            | Event::DisputeEnded(_) => false,
+            | Event::DisputeEnded(_)
+            | Event::TroublesRaised(_)
+            | Event::TroublesAcked(_) => false,
         },
         Command::CloseWindow(_) | Command::SealWindow(_) | Command::CreateBatch(_) => false,
     })

@@ -6,7 +6,7 @@ use tallystick_sim::{Call, Figures, Settings, Side, run_seed, verifier};
 
 /// What clients and operators must have been told in a hundred seeds or so, apart from what nobody can
 /// bring about in so small a world.
-const ANSWERS: [&str; 57] = [
+const ANSWERS: [&str; 60] = [
     "AccountsMissing",
     "AssetCreated",
     "AssetDiffers",
@@ -52,11 +52,14 @@ const ANSWERS: [&str; 57] = [
     "Stale",
     "Submission",
     "SuspendedParty",
+    "TroublesAcked",
+    "TroublesRaised",
     "UnknownAsset",
     "UnknownBatch",
     "UnknownParty",
     "UnknownPayee",
     "UnknownSigner",
+    "UnknownTrouble",
     "UnknownWindow",
     "WindowClosed",
     "WindowDisputed",

@@ -2,6 +2,7 @@
 
 use super::super::event::Genesis;
 use super::super::refusal::Refusal;
+use super::super::trouble::Troubles;
 use super::{BatchEntry, Control, PartyEntry, SignerEntry, WindowEntry};
 use crate::types::{AssetDef, AssetNumber, BatchId, Lsn, Net, PartyId, SignerKey, WindowNumber};
 
@@ -49,6 +50,12 @@ impl Control {
     #[must_use]
     pub fn fund(&self, asset: AssetNumber) -> Net {
         self.funds.get(&asset).copied().unwrap_or_default()
+    }
+
+    /// What a person must see.
+    #[must_use]
+    pub fn troubles(&self) -> &Troubles {
+        &self.troubles
     }
 
     /// All assets, by number.

@@ -206,7 +206,9 @@ impl Shard {
             | Event::BatchApproved(_)
             | Event::BatchAborted(_)
             | Event::LegsSubmitted(_)
-            | Event::LegProposed(_) => {}
+            | Event::LegProposed(_)
+            | Event::TroublesRaised(_)
+            | Event::TroublesAcked(_) => {}
         }
         None
     }
@@ -407,7 +409,9 @@ impl Shard {
             | Event::BatchApproved(_)
             | Event::BatchAborted(_)
             | Event::LegsSubmitted(_)
-            | Event::LegProposed(_) => {
+            | Event::LegProposed(_)
+            | Event::TroublesRaised(_)
+            | Event::TroublesAcked(_) => {
                 // No channel is held yet, so what leaves at a cut is empty.
                 drop(self.apply(lsn, event));
                 drop(self.leave(usize::MAX));

@@ -1,7 +1,9 @@
 //! What is counted of a batch: legs by state, what was handed to the rail, ages, what was held back, whose
 //! exposure has fallen. Sums what stands in the ledger; never says what to do about it.
 
-use super::{Ages, ByState, OpenProposal, Reconciliation, SubmissionSums, Sums, WindowFacts};
+use super::{
+    Ages, ByState, OpenProposal, Reconciliation, SubmissionSums, Sums, WindowFacts, Wrong,
+};
 use crate::ledger::{Attempt, BatchEntry, BatchPlan, Legs};
 use crate::types::{Timestamp, Total};
 
@@ -23,7 +25,7 @@ pub fn reconcile(
     plan: &BatchPlan,
     entry: &BatchEntry,
     windows: Vec<WindowFacts>,
-    troubles: Vec<String>,
+    wrong: Wrong,
     at: Timestamp,
 ) -> Reconciliation {
     let (content, legs) = (plan.content(), &entry.legs);
@@ -69,7 +71,8 @@ pub fn reconcile(
         parties: u64::try_from(plan.parties()).expect("parties are limited"),
         released: legs.released(),
         released_sum: legs.released_sum(),
-        troubles,
+        troubles: wrong.standing,
+        kept: wrong.kept,
     }
 }
 

@@ -109,6 +109,17 @@ pub struct Reconciliation {
     pub released_sum: Total,
     /// What keeps it from going on.
     pub troubles: Vec<String>,
+    /// What a person must see, until it is taken away.
+    pub kept: Vec<String>,
+}
+
+/// What is wrong with a batch.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Wrong {
+    /// What keeps it from going on, until it is gone.
+    pub standing: Vec<String>,
+    /// What a person must see, until it is taken away.
+    pub kept: Vec<String>,
 }
 
 impl Reconciliation {

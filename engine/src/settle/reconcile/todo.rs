@@ -13,6 +13,12 @@ impl Reconciliation {
         for trouble in &self.troubles {
             todo.push(format!("Remove what keeps it from going on: {trouble}."));
         }
+        for trouble in &self.kept {
+            todo.push(format!(
+                "Look into {trouble} When it is settled, take it away with `tallystick trouble ack \
+                 NUMBER --note TEXT`."
+            ));
+        }
         todo.extend(self.windows.iter().filter_map(|window| self.window_todo(window)));
         for proposal in &self.proposals {
             todo.push(self.proposal_todo(proposal));
@@ -175,6 +181,10 @@ impl Reconciliation {
             BatchState::Submitting => format!(
                 "Look again with `tallystick batch report {batch}`: the batch ends when every leg has."
             ),
+            BatchState::Settled if !self.kept.is_empty() => {
+                "Every leg is confirmed, but something was said that does not fit: see above."
+                    .into()
+            }
             BatchState::Settled => "Nothing: every leg is confirmed.".into(),
             BatchState::SettledWithCarry if self.held_back.legs > 0 => format!(
                 "Settle the window that what failed is owed in, like any other; {} were held back for \

@@ -2,11 +2,11 @@
 
 use super::{Run, Stuck};
 use crate::ledger::control::Command;
-use crate::ledger::event::{ExposureReleased, LegsMoved};
+use crate::ledger::event::{ExposureReleased, LegsMoved, TroublesRaised};
 use crate::ledger::{
-    BatchPlan, BatchState, Event, LegMove, LegState, Legs, Mover, Next, Rail, Refusal,
+    BatchPlan, BatchState, Event, LegMove, LegState, Legs, Mover, NewTrouble, Next, Rail, Refusal,
 };
-use crate::limits::{MOVES_MAX, RELEASES_MAX};
+use crate::limits::{MOVES_MAX, RELEASES_MAX, TROUBLES_RECORD_MAX};
 use crate::rails;
 use crate::types::{BatchId, Digest, Lsn};
 
@@ -117,6 +117,36 @@ impl Run {
             evidence,
             moves,
         }))
+    }
+
+    /// Has a person see these: each is journaled, and stays until an operator takes it away. What is open
+    /// already, or was taken away not long ago, is not raised again.
+    pub(super) fn raise(&self, troubles: Vec<NewTrouble>) -> Result<(), Stuck> {
+        let troubles = troubles.into_iter().map(NewTrouble::bounded);
+        let (mut new, room) = {
+            let control = self.intake.control();
+            let mut new: Vec<NewTrouble> = Vec::new();
+            for one in troubles.filter(|one| !control.troubles().knows(one)) {
+                if !new.contains(&one) {
+                    new.push(one);
+                }
+            }
+            (new, control.troubles().room())
+        };
+        for one in &new {
+            tracing::warn!(rail = one.rail.name(), source = one.source, "a trouble: {}", one.text);
+        }
+        let full = (new.len() > room).then(|| {
+            "so many are open that newer ones stand in the log and the trays only: look at `tallystick \
+             trouble list`, and take away those that are settled"
+                .to_owned()
+        });
+        self.troubles.set("list of troubles", full);
+        new.truncate(room);
+        for some in new.chunks(TROUBLES_RECORD_MAX) {
+            self.record(Event::TroublesRaised(TroublesRaised { troubles: some.to_vec() }))?;
+        }
+        Ok(())
     }
 
     /// Journals an event of the engine's own; durable when it returns.

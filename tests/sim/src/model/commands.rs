@@ -58,6 +58,7 @@ pub fn word(refusal: &Refusal) -> &'static str {
         Refusal::LegState { .. } => "LegState",
         Refusal::ReleasedBefore { .. } => "ReleasedBefore",
         Refusal::NeedsTwo { .. } => "NeedsTwo",
+        Refusal::UnknownTrouble(_) => "UnknownTrouble",
     }
 }
 
@@ -197,6 +198,11 @@ impl State {
             Event::LegsMoved(e) => self.may_move(e),
             Event::LegProposed(e) => self.may_propose(e),
             Event::ExposureReleased(e) => self.may_release(e),
+            Event::TroublesRaised(_) => Ok(()),
+            Event::TroublesAcked(e) => {
+                let open = |number| self.troubles.contains_key(number);
+                unless(!e.troubles.iter().all(open), "UnknownTrouble")
+            }
             Event::WindowCut(_) | Event::WindowSealed(_) | Event::BatchComputed(_) => {
                 unreachable!("nobody asks for {event:?} as it is")
             }
@@ -249,6 +255,15 @@ impl State {
             Event::LegsMoved(e) => self.moved(e),
             Event::LegProposed(e) => self.propose(e),
             Event::ExposureReleased(e) => self.release(e),
+            Event::TroublesRaised(e) => {
+                for trouble in &e.troubles {
+                    self.raised += 1;
+                    self.troubles.insert(self.raised, trouble.text.clone());
+                }
+            }
+            Event::TroublesAcked(e) => {
+                self.troubles.retain(|number, _| !e.troubles.contains(number));
+            }
             Event::WindowCut(_) | Event::WindowSealed(_) | Event::BatchComputed(_) => {
                 unreachable!("nobody asks for {event:?} as it is")
             }

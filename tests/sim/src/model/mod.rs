@@ -164,6 +164,10 @@ pub struct State {
     pub answers: BTreeMap<u64, (PartyId, u32, Exposure)>,
     /// The engine's keys, oldest first, with the records that set them.
     pub keys: Vec<(SignerKey, u64)>,
+    /// Troubles that are open, by number, and how many were ever raised.
+    pub troubles: BTreeMap<u64, String>,
+    /// See `troubles`.
+    pub raised: u64,
 }
 
 impl State {

@@ -41,6 +41,7 @@ fn at(state: BatchState, rail: Rail) -> Reconciliation {
         released: 0,
         released_sum: Total::ZERO,
         troubles: Vec::new(),
+        kept: Vec::new(),
     }
 }
 

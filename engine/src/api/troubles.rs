@@ -1,0 +1,97 @@
+//! Troubles: listed, shown beside other answers, and taken away.
+
+use super::messages::{id, request, text};
+use super::read::{Streamed, streamed};
+use super::status::{busy, invalid, not_done, refused};
+use crate::ledger::control::Command;
+use crate::ledger::event::TroublesAcked;
+use crate::ledger::{Control, Event, Refusal, Trouble, TroubleKind};
+use crate::limits::{TROUBLES_MAX, TROUBLES_SHOWN};
+use crate::pipeline::Intake;
+use crate::types::BatchId;
+use bytes::Bytes;
+use tallystick_proto::v1;
+use tonic::Status;
+
+/// Those that are open, oldest first: all, or those about one batch.
+pub(super) async fn list(
+    intake: &Intake,
+    asked: v1::ListTroublesRequest,
+) -> Result<Streamed<v1::Trouble>, Status> {
+    let batch = match asked.batch_id.as_ref() {
+        [] => None,
+        bytes => Some(id::<BatchId>(bytes, "batch_id")?),
+    };
+    let open = intake.read(|control| {
+        batch.map_or(Ok(()), |batch| control.batch(batch).map(|_| ()))?;
+        Ok(of(control, batch).map(message).collect::<Vec<_>>())
+    });
+    let open = open.await.map_err(|b| busy(&b))?.map_err(|r: Refusal| refused(&r))?;
+    Ok(streamed(open.into_iter()))
+}
+
+/// Takes some away; all of them or none.
+pub(super) async fn ack(
+    intake: &Intake,
+    operator: String,
+    mut message: v1::AckTroublesRequest,
+) -> Result<v1::AckTroublesResponse, Status> {
+    let request_id = std::mem::take(&mut message.request_id);
+    let request = request(request_id, "AckTroubles", &message)?;
+    let mut troubles = message.numbers;
+    troubles.sort_unstable();
+    troubles.dedup();
+    if troubles.is_empty() || troubles.len() > TROUBLES_MAX {
+        return Err(invalid(format!("numbers has {}, it must name some", troubles.len())));
+    }
+    let note = text(message.note, "note")?;
+    let event = Event::TroublesAcked(TroublesAcked { request, operator, troubles, note });
+    intake.command(Command::Record(event)).await.map_err(|r| not_done(&r))?;
+    let open = intake.read(|control| control.troubles().count()).await.map_err(|b| busy(&b))?;
+    Ok(v1::AckTroublesResponse { open: u64::try_from(open).expect("troubles are limited") })
+}
+
+/// Those that are open as sentences: at most `TROUBLES_SHOWN`, the oldest, and how many more.
+pub(super) fn sentences(control: &Control, batch: Option<BatchId>) -> Vec<String> {
+    let mut open = of(control, batch);
+    let shown = open.by_ref().take(TROUBLES_SHOWN);
+    let line = |Trouble { number, of, .. }: &Trouble| {
+        let end = if of.text.ends_with('.') { "" } else { "." };
+        format!("trouble {number} ({}): {}{end}", of.source, of.text)
+    };
+    let mut lines: Vec<String> = shown.map(line).collect();
+    let more = open.count();
+    if more > 0 {
+        lines.push(format!("and {more} more: `tallystick trouble list` shows all"));
+    }
+    lines
+}
+
+fn of(control: &Control, batch: Option<BatchId>) -> impl Iterator<Item = &Trouble> {
+    let about = move |trouble: &&Trouble| batch.is_none() || trouble.of.batch == batch;
+    control.troubles().open().filter(about)
+}
+
+fn message(trouble: &Trouble) -> v1::Trouble {
+    let batch_id = trouble.of.batch.map(|batch| Bytes::copy_from_slice(&batch.0));
+    v1::Trouble {
+        number: trouble.number,
+        at_us: trouble.at.0,
+        kind: kind(trouble.of.kind).into(),
+        rail: trouble.of.rail.name().to_owned(),
+        batch_id: batch_id.unwrap_or_default(),
+        source: trouble.of.source.clone(),
+        text: trouble.of.text.clone(),
+    }
+}
+
+fn kind(kind: TroubleKind) -> v1::TroubleKind {
+    match kind {
+        TroubleKind::Contradiction => v1::TroubleKind::Contradiction,
+        TroubleKind::Misfit => v1::TroubleKind::Misfit,
+        TroubleKind::Surplus => v1::TroubleKind::Surplus,
+        TroubleKind::Refused => v1::TroubleKind::Refused,
+        TroubleKind::Held => v1::TroubleKind::Held,
+        TroubleKind::Other => v1::TroubleKind::Other,
+    }
+}
