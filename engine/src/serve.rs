@@ -211,6 +211,7 @@ fn schedule_entry(entry: &Scheduled) -> ScheduleEntry {
         exposure_over: entry.exposure_over,
         batch_rail: entry.batch_rail,
         approve_below: entry.approve_below,
+        approve_below_per_day: entry.approve_below_per_day,
     }
 }
 

@@ -59,6 +59,8 @@ fn entry((entry, standing): (ScheduleEntry, Standing)) -> v1::ScheduleStatus {
         exposure: standing.gauge.exposure.to_string(),
         batch_rail: entry.batch_rail.map(|rail| rail.name().to_owned()).unwrap_or_default(),
         approve_below: sum(entry.approve_below),
+        approve_below_per_day: sum(entry.approve_below_per_day),
+        approved_today: standing.approved_today.to_string(),
         trouble: standing.trouble.unwrap_or_default(),
     }
 }

@@ -158,6 +158,8 @@ fn schedule(entries: Vec<ScheduleStatus>) -> Cell {
             ("exposure", sum(entry.exposure)),
             ("batch_rail", Cell::Text(entry.batch_rail)),
             ("approve_below", sum(entry.approve_below)),
+            ("approve_below_per_day", sum(entry.approve_below_per_day)),
+            ("approved_today", sum(entry.approved_today)),
             ("trouble", Cell::Text(entry.trouble)),
         ])
     };

@@ -26,6 +26,9 @@ pub struct Scheduled {
     pub batch_rail: Option<Rail>,
     /// Approve it when its total is below this.
     pub approve_below: Option<Total>,
+    /// As long as what was approved so since midnight UTC stays below this, with it. With `approve_below` it is
+    /// never absent: unless it is said, it is the same.
+    pub approve_below_per_day: Option<Total>,
 }
 
 /// The same as a file says it.
@@ -38,6 +41,7 @@ pub(super) struct ScheduleSetting {
     close_when_exposure_over: Option<Units>,
     batch_rail: Option<RailName>,
     approve_below: Option<Units>,
+    approve_below_per_day: Option<Units>,
 }
 
 /// A key, what it is, and what is expected.
@@ -110,14 +114,30 @@ pub(super) fn check_schedule(schedule: &[ScheduleSetting], four_eyes: bool) -> R
             let expected = "four_eyes = false: what nobody sees has no four eyes";
             return Err(wrong(&key("approve_below"), "set with four_eyes", expected));
         }
+        check_per_day(entry)
+            .map_err(|(got, expected)| wrong(&key("approve_below_per_day"), got, expected))?;
     }
     Ok(())
+}
+
+/// What is approved in a day is bounded by a sum of its own, which one batch alone must not exceed.
+fn check_per_day(entry: &ScheduleSetting) -> Result<(), (String, String)> {
+    match (&entry.approve_below, &entry.approve_below_per_day) {
+        (None, Some(_)) => Err(("alone".into(), "approve_below with it".into())),
+        (Some(one), Some(day)) if day.0 < one.0 => {
+            let expected = format!("at least approve_below, which is {}", one.0);
+            Err((day.0.to_string(), expected))
+        }
+        (None | Some(_), None) | (Some(_), Some(_)) => Ok(()),
+    }
 }
 
 impl ScheduleSetting {
     /// The entry, checked before.
     pub fn resolve(self) -> Scheduled {
+        let per_day = self.approve_below_per_day.as_ref().or(self.approve_below.as_ref());
         Scheduled {
+            approve_below_per_day: per_day.map(|below| below.0),
             asset: AssetNumber(self.asset.expect("it was checked")),
             close: self.close.map(|close| close.0),
             gross_over: self.close_when_gross_over.map(|over| over.0),
@@ -136,6 +156,7 @@ impl ScheduleSetting {
             close_when_exposure_over: entry.exposure_over.map(Units),
             batch_rail: entry.batch_rail.map(RailName),
             approve_below: entry.approve_below.map(Units),
+            approve_below_per_day: entry.approve_below_per_day.map(Units),
         }
     }
 }

@@ -284,6 +284,15 @@ mod tests {
                 &["schedule[0].approve_below", "batch_rail"],
             ),
             (
+                "[[schedule]]\nasset = 1\nclose = \"0 17 * * *\"\napprove_below_per_day = \"5\"",
+                &["schedule[0].approve_below_per_day", "approve_below with it"],
+            ),
+            (
+                "[[schedule]]\nasset = 1\nclose = \"0 17 * * *\"\nbatch_rail = \"nacha\"\n\
+                 approve_below = \"5\"\napprove_below_per_day = \"4\"",
+                &["schedule[0].approve_below_per_day", "at least approve_below, which is 5"],
+            ),
+            (
                 "[[schedule]]\nasset = 1\nclose = \"0 17 * * *\"\nbatch_rail = \"pigeon\"",
                 &["batch_rail", "iso20022, nacha, card, evm"],
             ),
@@ -317,6 +326,21 @@ mod tests {
             let error = file(&text).unwrap_err();
             assert!(error.contains(part), "{error}");
         }
+    }
+
+    /// A bound for one batch alone bounds nothing: without one for the day, it is the day's too.
+    #[test]
+    fn what_is_approved_by_itself_always_has_a_bound_for_the_day() {
+        let entry = |per_day: &str| {
+            let text = format!(
+                "[[schedule]]\nasset = 1\nclose = \"0 17 * * *\"\nbatch_rail = \"nacha\"\n\
+                 approve_below = \"5\"\n{per_day}"
+            );
+            let schedule = file(&text).unwrap().resolve(1).schedule;
+            schedule[0].approve_below_per_day.map(|below| below.0)
+        };
+        assert_eq!(entry(""), Some(5));
+        assert_eq!(entry("approve_below_per_day = \"50\"\n"), Some(50));
     }
 
     #[test]

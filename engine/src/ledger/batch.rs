@@ -199,6 +199,12 @@ impl BatchContent {
 }
 
 impl BatchHead {
+    /// What bounds are compared with: the larger of what is paid out and what is paid in.
+    #[must_use]
+    pub fn size(&self) -> Total {
+        self.total.max(self.pay_in_total)
+    }
+
     /// The event that records this batch.
     #[must_use]
     pub fn event(

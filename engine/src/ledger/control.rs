@@ -6,9 +6,10 @@
 mod entry;
 mod read;
 mod settlement;
+mod waiting;
 mod window;
 
-pub use entry::{BatchEntry, BatchState};
+pub use entry::{BatchEntry, BatchState, Deed};
 pub use window::{SealedHead, WindowEntry, WindowState};
 
 use super::batch::{Account, BatchContent, BatchHead, By, Policy};
@@ -125,8 +126,9 @@ pub struct Control {
     engine_keys: EngineKeys,
     windows: Vec<WindowEntry>,
     batches: BTreeMap<BatchId, BatchEntry>,
-    /// Which batch the record at a position computed: the first result, for whoever retries the call.
-    computed: BTreeMap<Lsn, BatchId>,
+    /// What the records that computed and aborted batches did: the first result, for whoever retries the call.
+    deeds: BTreeMap<Lsn, Deed>,
+    waiting: waiting::Waiting,
     troubles: Troubles,
 }
 
@@ -148,7 +150,8 @@ impl Control {
             engine_keys: EngineKeys::default(),
             windows: vec![WindowEntry::open(WindowNumber(1), lsn.next())],
             batches: BTreeMap::new(),
-            computed: BTreeMap::new(),
+            deeds: BTreeMap::new(),
+            waiting: waiting::Waiting::default(),
             troubles: Troubles::default(),
         }
     }
@@ -320,13 +323,14 @@ impl Control {
                 assert!(window.sealed.is_none(), "window {} was sealed before", e.window);
                 window.sealed = Some(Arc::new(e.clone()));
                 window.carried = Vec::new();
+                self.waiting.sealed(e);
             }
             Event::BatchComputed(e) => {
                 let Made::Batch(head) = made else { panic!("a computed batch comes with it") };
-                self.computed(lsn, e, head);
+                self.computed((lsn, at), e, head);
             }
             Event::BatchApproved(e) => self.approved(at, e),
-            Event::BatchAborted(e) => self.aborted(e),
+            Event::BatchAborted(e) => self.aborted(lsn, e),
             Event::WindowDisputed(e) => {
                 self.window_mut(e.window).dispute = Some(e.reason.clone());
             }

@@ -27,7 +27,7 @@ pub mod window;
 
 pub use batch::{Account, BatchContent, BatchHead, By, Leg, Payment, Policy};
 pub use control::{
-    BatchEntry, BatchState, Command, Control, Decision, SealedHead, WindowEntry, WindowState,
+    BatchEntry, BatchState, Command, Control, Decision, Deed, SealedHead, WindowEntry, WindowState,
 };
 pub use dues::{Due, dues};
 pub use engine_key::{EngineKeys, KeyMisfit};

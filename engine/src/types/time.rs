@@ -25,4 +25,10 @@ impl Timestamp {
     pub fn seconds(self) -> i64 {
         self.0.div_euclid(1_000_000)
     }
+
+    /// Whole days since 1970-01-01 UTC, rounded down.
+    #[must_use]
+    pub fn day(self) -> i64 {
+        self.seconds().div_euclid(24 * 3_600)
+    }
 }

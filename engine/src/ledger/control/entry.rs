@@ -5,7 +5,7 @@ use crate::ledger::batch::{BatchHead, By};
 use crate::ledger::fund::Cover;
 use crate::ledger::legs::Legs;
 use crate::ledger::window::Obligation;
-use crate::types::{Lsn, Net, Timestamp, Total};
+use crate::types::{BatchId, Lsn, Net, Timestamp, Total};
 use std::sync::Arc;
 
 /// Where a batch stands.
@@ -57,6 +57,18 @@ pub(super) enum Fate {
     Aborted,
 }
 
+/// What a record that computed or aborted a batch did. The batch may have been aborted and computed again since,
+/// under the same id.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Deed {
+    /// The batch.
+    pub batch: BatchId,
+    /// Who had computed it, and whether another had to approve.
+    pub by: By,
+    /// Who aborted it and why; `None` if the record computed it.
+    pub aborted: Option<(String, String)>,
+}
+
 /// One batch.
 #[derive(Debug, Clone)]
 pub struct BatchEntry {
@@ -65,6 +77,8 @@ pub struct BatchEntry {
     pub head: Arc<BatchHead>,
     /// The record that computed it; orders the batches.
     pub computed_lsn: Lsn,
+    /// When it was computed.
+    pub computed_at: Timestamp,
     /// Who computed it, and whether another must approve.
     pub by: By,
     /// Who approved it, and when; `None` before.

@@ -3,7 +3,7 @@
 use super::super::event::Genesis;
 use super::super::refusal::Refusal;
 use super::super::trouble::Troubles;
-use super::{BatchEntry, Control, PartyEntry, SignerEntry, WindowEntry};
+use super::{BatchEntry, Control, Deed, PartyEntry, SignerEntry, WindowEntry};
 use crate::types::{AssetDef, AssetNumber, BatchId, Lsn, Net, PartyId, SignerKey, WindowNumber};
 
 impl Control {
@@ -135,10 +135,16 @@ impl Control {
         self.batches.get(&batch).ok_or(Refusal::UnknownBatch(batch))
     }
 
+    /// What the record at `lsn` did, if it computed or aborted a batch.
+    #[must_use]
+    pub fn deed(&self, lsn: Lsn) -> Option<&Deed> {
+        self.deeds.get(&lsn)
+    }
+
     /// The batch that the record at `lsn` computed.
     #[must_use]
     pub fn batch_computed_by(&self, lsn: Lsn) -> Option<BatchId> {
-        self.computed.get(&lsn).copied()
+        self.deed(lsn).filter(|deed| deed.aborted.is_none()).map(|deed| deed.batch)
     }
 
     /// All batches, in the order in which they were made.

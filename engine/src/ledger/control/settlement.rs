@@ -2,7 +2,7 @@
 //! again because a leg failed. Checks first, then changes; nothing else of the control state is touched.
 
 use super::entry::Fate;
-use super::{BatchEntry, BatchState, Control};
+use super::{BatchEntry, BatchState, Control, Deed};
 use crate::canary::{Bug, planted};
 use crate::ledger::batch::{BatchHead, By};
 use crate::ledger::event::{
@@ -73,7 +73,14 @@ impl Control {
         }
     }
 
-    fn is_disputed(&self, window: WindowNumber) -> bool {
+    fn is_owed_in(&self, window: WindowNumber, asset: AssetNumber) -> bool {
+        let sealed = self.window(window).ok().and_then(|window| window.sealed.as_ref());
+        sealed.is_some_and(|sealed| sealed.assets.iter().any(|seal| seal.asset == asset))
+    }
+
+    /// Whether a window is disputed.
+    #[must_use]
+    pub fn is_disputed(&self, window: WindowNumber) -> bool {
         self.window(window).is_ok_and(|window| window.dispute.is_some())
     }
 
@@ -190,7 +197,12 @@ impl Control {
 
 /// What it changes.
 impl Control {
-    pub(super) fn computed(&mut self, lsn: Lsn, e: &BatchComputed, head: Arc<BatchHead>) {
+    pub(super) fn computed(
+        &mut self,
+        (lsn, at): (Lsn, Timestamp),
+        e: &BatchComputed,
+        head: Arc<BatchHead>,
+    ) {
         assert_eq!(head.id, e.batch, "another batch");
         for &number in &e.windows {
             let before = self.window_mut(number).live.insert(e.asset, e.batch);
@@ -201,14 +213,18 @@ impl Control {
             *pledged = pledged.plus(*amount);
         }
         self.directory_version += u64::from(!head.prefunded.is_empty());
-        self.computed.insert(lsn, e.batch);
+        let by = By { operator: e.operator.clone(), four_eyes: e.four_eyes };
+        let deed = Deed { batch: e.batch, by: by.clone(), aborted: None };
+        self.deeds.insert(lsn, deed);
+        self.waiting.computed((lsn, e.batch), e.asset, &e.windows);
         let windows = e.windows.iter().filter_map(|number| self.window(*number).ok());
         let dust_before = windows.filter_map(|window| window.dust.get(&e.asset).copied());
         let dust_before = dust_before.fold(Net::ZERO, Net::plus);
         let entry = BatchEntry {
             fate: Fate::Computed,
             computed_lsn: lsn,
-            by: By { operator: e.operator.clone(), four_eyes: e.four_eyes },
+            computed_at: at,
+            by,
             approved: None,
             legs: Legs::ready(head.leg_count),
             ended_at: None,
@@ -225,17 +241,27 @@ impl Control {
         let entry = self.batch_mut(e.batch);
         entry.fate = Fate::Approved;
         entry.approved = Some((e.operator.clone(), at));
+        let (computed, of) = (entry.computed_lsn, (entry.head.asset.number, entry.head.size()));
+        self.waiting.approved(computed, at, &e.operator, of);
+        let entry = self.batch_mut(e.batch);
         // Without a leg there is nothing that would leave, and all is ended at once.
         if entry.legs.have_ended() {
             self.go_on(at, e.batch, |_| Vec::new());
         }
     }
 
-    pub(super) fn aborted(&mut self, e: &BatchAborted) {
+    pub(super) fn aborted(&mut self, lsn: Lsn, e: &BatchAborted) {
         let entry = self.batch_mut(e.batch);
         entry.fate = Fate::Aborted;
-        entry.aborted = Some((e.operator.clone(), e.reason.clone()));
-        let head = entry.head.clone();
+        let aborted = Some((e.operator.clone(), e.reason.clone()));
+        entry.aborted.clone_from(&aborted);
+        let (head, computed) = (entry.head.clone(), entry.computed_lsn);
+        let deed = Deed { batch: e.batch, by: entry.by.clone(), aborted };
+        self.deeds.insert(lsn, deed);
+        let asset = head.asset.number;
+        let owed = head.windows.iter().copied().filter(|number| self.is_owed_in(*number, asset));
+        let owed: Vec<WindowNumber> = owed.collect();
+        self.waiting.aborted(computed, asset, owed.into_iter());
         for number in &head.windows {
             self.window_mut(*number).live.remove(&head.asset.number);
         }
