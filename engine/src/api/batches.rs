@@ -6,7 +6,7 @@ use super::status::{busy, invalid, not_done, not_loaded, refused, storage};
 use crate::ledger::control::{BatchEntry, Command};
 use crate::ledger::event::{BatchAborted, BatchApproved};
 use crate::ledger::{
-    BatchContent, BatchHead, BatchState, By, Event, LegState, Legs, Rail, Refusal,
+    BatchContent, BatchHead, BatchState, By, Deed, Event, LegState, Legs, Rail, Refusal, Request,
 };
 use crate::limits::{BATCH_WINDOWS_MAX, SETTLER_PATIENCE};
 use crate::pipeline::Intake;
@@ -36,19 +36,43 @@ pub(super) async fn create(
     let request = request(request_id, "CreateBatch", &message)?;
     let ask = CreateBatch {
         request,
-        by: by.clone(),
+        by,
         windows: windows(message.windows)?,
         asset: AssetNumber(message.asset),
         rail: rail(&message.rail)?,
     };
     let head = create_batch(intake, archive, engine_key, clearing, &ask).await;
     let head = head.map_err(|r| not_loaded(&r))?;
-    Ok(v1::Batch {
+    // Who made it is the one who called first.
+    let (_, deed) = deed(intake, &ask.request).await?;
+    Ok(as_it_was_done(&head, deed))
+}
+
+/// The batch that the record of a request computed or aborted, and what it did.
+async fn deed(intake: &Intake, request: &Request) -> Result<(Arc<BatchHead>, Deed), Status> {
+    let found = intake.read(|control| {
+        let lsn = control.answered(request)?.expect("it was answered just now");
+        let deed = control.deed(lsn).expect("the request computed or aborted a batch").clone();
+        Ok((control.batch(deed.batch)?.head.clone(), deed))
+    });
+    found.await.map_err(|b| busy(&b))?.map_err(|r: Refusal| refused(&r))
+}
+
+/// A batch as a record left it, whatever came since: one that was aborted may have been computed again.
+fn as_it_was_done(head: &BatchHead, Deed { by, aborted, batch: _ }: Deed) -> v1::Batch {
+    let state = match aborted {
+        Some(_) => v1::BatchState::Aborted,
+        None => v1::BatchState::Computed,
+    };
+    let (aborted_by, abort_reason) = aborted.unwrap_or_default();
+    v1::Batch {
         created_by: by.operator,
         four_eyes: by.four_eyes,
+        aborted_by,
+        abort_reason,
         legs_by_state: leg_counts(&Legs::ready(head.leg_count)),
-        ..batch_message(&head, v1::BatchState::Computed)
-    })
+        ..batch_message(head, state)
+    }
 }
 
 /// The windows of a batch, ascending, each once.
@@ -100,19 +124,11 @@ pub(super) async fn abort(
     let request = request(request_id, "AbortBatch", &message)?;
     let batch: BatchId = id(&message.batch_id, "batch_id")?;
     let reason = text(message.reason, "reason")?;
-    let (by, why) = (operator.clone(), reason.clone());
+    let asked = request.clone();
     let event = Event::BatchAborted(BatchAborted { request, operator, batch, reason });
     intake.command(Command::Record(event)).await.map_err(|r| not_done(&r))?;
-    let found = intake.read(|control| control.batch(batch).map(|entry| entry.head.clone()));
-    let head = found.await.map_err(|b| busy(&b))?.map_err(|r| refused(&r))?;
-    Ok(aborted(&head, by, why))
-}
-
-/// An aborted batch; one of the same content may have been created since.
-fn aborted(head: &BatchHead, aborted_by: String, abort_reason: String) -> v1::Batch {
-    let legs_by_state = leg_counts(&Legs::ready(head.leg_count));
-    let message = batch_message(head, v1::BatchState::Aborted);
-    v1::Batch { aborted_by, abort_reason, legs_by_state, ..message }
+    let (head, deed) = deed(intake, &asked).await?;
+    Ok(as_it_was_done(&head, deed))
 }
 
 pub(super) async fn get(intake: &Intake, batch: BatchId) -> Result<v1::Batch, Status> {
