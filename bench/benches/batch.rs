@@ -100,6 +100,16 @@ fn write(content: &BatchContent, dir: &Path) -> BTreeMap<String, (Took, u64)> {
     })
     .expect("the files are written");
     close(&mut open, &mut since);
+    // What leaves: all pay-outs at once.
+    let first = u32::try_from(content.head.pay_in_count).expect("legs are limited");
+    let legs: Vec<u32> =
+        (first..u32::try_from(content.legs.len()).expect("legs are limited")).collect();
+    let part = rails::Part::new(content, &legs, 0);
+    let name = part.file_name();
+    let mut file = File::create(dir.join(&name)).expect("the file is made");
+    part.write(&mut file).expect("the file is written");
+    open = Some((name, file));
+    close(&mut open, &mut since);
     files
 }
 

@@ -130,6 +130,8 @@ pub fn run(config: &Config) -> Result<(), ServeError> {
     let (archive, troubles) = (Archive::new(&intake), Troubles::default());
     let desks = open_desks(&config.rail, &clearing, &config.data_dir)?;
     let secret = desks.card.as_ref().map(CardDesk::webhook_secret);
+    let files = desks.files.iter();
+    let folders = files.map(|(rail, desk)| (*rail, desk.folders().clone())).collect();
     let (settler, nudge, mailbox) =
         Settler::start(intake.clone(), archive.clone(), desks, troubles.clone());
     let (verify, threads) = intake.verifying();
@@ -152,6 +154,7 @@ pub fn run(config: &Config) -> Result<(), ServeError> {
         clearing: Arc::new(clearing),
         nudge,
         troubles,
+        folders,
         board: Board::new(config.schedule.iter().map(schedule_entry).collect()),
         operators: config.operators.len(),
         four_eyes: config.four_eyes,

@@ -46,12 +46,14 @@ pub struct Played {
 /// The engine's folders, and ours for what was taken.
 struct Folders {
     outbox: PathBuf,
+    /// Lists of who is to pay in, which are not for the bank.
+    lists: PathBuf,
     inbox: PathBuf,
     taken: PathBuf,
 }
 
-/// Plays the bank until the batch has ended, and checks that all of it came out as our books say. `expected`
-/// is what the exported files pay, `data` the engine's data directory, `taken` where bank files go.
+/// Plays the bank until the batch has ended, and checks that all of it came out as our books say; gives what the
+/// files that left pay. `data` is the engine's data directory, `taken` where bank files go.
 ///
 /// # Errors
 /// When a folder cannot be used, a call fails, the engine does not go on, or a check does not hold.
@@ -60,12 +62,11 @@ pub async fn play(
     run: &mut Run,
     batch: &Batch,
     legs: &[Leg],
-    expected: &Payments,
     (data, taken): (&Path, &Path),
-) -> Result<(Played, Vec<String>), Error> {
+) -> Result<(Played, Payments, Vec<String>), Error> {
     let folder = |name: &str| data.join(name).join(RAIL);
-    let (outbox, inbox) = (folder("outbox"), folder("inbox"));
-    let folders = Folders { outbox, inbox, taken: taken.to_owned() };
+    let (outbox, lists, inbox) = (folder("outbox"), folder("pay-ins"), folder("inbox"));
+    let folders = Folders { outbox, lists, inbox, taken: taken.to_owned() };
     std::fs::create_dir_all(taken).map_err(|source| failed("cannot make", taken, source))?;
     let (mut played, mut paid) = (Played::default(), Payments::default());
     let cent = cent(args)?;
@@ -99,8 +100,8 @@ pub async fn play(
         tokio::time::sleep(LOOK).await;
     }
     let told = released(run, batch).await?;
-    let checks = check(args, run, &told, expected, &paid, &mut played).await?;
-    Ok((played, checks))
+    let checks = check(args, run, &told, legs, &paid, &mut played).await?;
+    Ok((played, paid, checks))
 }
 
 fn failed(doing: &'static str, path: &Path, source: std::io::Error) -> Error {
@@ -108,13 +109,13 @@ fn failed(doing: &'static str, path: &Path, source: std::io::Error) -> Error {
 }
 
 impl Folders {
-    /// Waits until the outbox holds lists of all these pay-ins, quoting their keys.
+    /// Waits until there are lists of all these pay-ins, quoting their keys.
     async fn asked(&self, pay_ins: &[Entry]) -> Result<(), Error> {
         let started = Instant::now();
         loop {
             let mut quoted = BTreeSet::new();
-            for name in self.waiting(".pay-ins.csv")? {
-                let path = self.outbox.join(name);
+            for name in waiting(&self.lists, ".pay-ins.csv")? {
+                let path = self.lists.join(name);
                 let text = std::fs::read_to_string(&path);
                 let text = text.map_err(|source| failed("cannot read", &path, source))?;
                 quoted.extend(text.split([',', '\n']).map(str::to_owned));
@@ -129,14 +130,6 @@ impl Folders {
             }
             tokio::time::sleep(LOOK).await;
         }
-    }
-
-    /// Files of that ending in the outbox.
-    fn waiting(&self, ending: &str) -> Result<Vec<String>, Error> {
-        let entries = std::fs::read_dir(&self.outbox);
-        let entries = entries.map_err(|source| failed("cannot read", &self.outbox, source))?;
-        let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
-        Ok(names.filter(|name| name.ends_with(ending)).collect())
     }
 
     /// Says what was booked: a file that appears in the inbox at once.
@@ -164,7 +157,7 @@ impl Folders {
         played: &mut Played,
     ) -> Result<Vec<BTreeMap<String, u128>>, Error> {
         let mut found = Vec::new();
-        for name in self.waiting(".pain.001.xml")? {
+        for name in waiting(&self.outbox, ".pain.001.xml")? {
             let (from, path) = (self.outbox.join(&name), self.taken.join(&name));
             std::fs::rename(&from, &path).map_err(|e| failed("cannot take", &from, e))?;
             let xml =
@@ -189,6 +182,14 @@ impl Folders {
             texts.filter_map(|path| std::fs::read_to_string(path).ok()).collect();
         if texts.is_empty() { "nothing was noted".to_owned() } else { texts.join("; ") }
     }
+}
+
+/// Files of that ending in a folder.
+fn waiting(folder: &Path, ending: &str) -> Result<Vec<String>, Error> {
+    let entries = std::fs::read_dir(folder);
+    let entries = entries.map_err(|source| failed("cannot read", folder, source))?;
+    let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+    Ok(names.filter(|name| name.ends_with(ending)).collect())
 }
 
 async fn get(run: &mut Run, batch: &Batch) -> Result<Batch, Error> {
@@ -231,7 +232,7 @@ async fn check(
     args: &RunArgs,
     run: &mut Run,
     told: &Reconciliation,
-    expected: &Payments,
+    legs: &[Leg],
     paid: &Payments,
     played: &mut Played,
 ) -> Result<Vec<String>, Error> {
@@ -240,7 +241,10 @@ async fn check(
     if batch.state() != BatchState::Settled {
         differences.add(|| format!("the batch has ended as {:?}", batch.state()));
     }
-    differences.sums(&expected.by_id, &paid.by_id, |id| format!("cents that left for leg {id}"));
+    let pay_outs = legs.iter().filter(|leg| leg.from == CLEARING);
+    let expected: BTreeMap<String, u128> =
+        pay_outs.map(|leg| (leg.key.clone(), leg.amount / cent)).collect();
+    differences.sums(&expected, &paid.by_id, |id| format!("cents that left for leg {id}"));
     let pay_outs = (batch.legs - batch.pay_in_legs, number(&batch.total)?);
     confirmed(
         "pay-ins",
@@ -275,7 +279,7 @@ async fn check(
     let money = |units| crate::text::money(units, u32::from(args.scale));
     Ok(vec![
         format!(
-            "all {} legs are confirmed, and what left to be paid is what the exported file pays",
+            "all {} legs are confirmed, and what left to be paid is what its legs say",
             crate::text::count(batch.legs)
         ),
         format!(

@@ -95,9 +95,10 @@ pub async fn settle(args: &RunArgs, run: &mut Run, dir: &Path) -> Result<Settled
     }
     let contents = export_files(run, &batch).await?;
     let files = write_files(&contents, &dir.join(EXPORT))?;
-    let payments = check_files(args, run, &batch, &legs, &contents, &mut checks)?;
+    no_bank_file(&contents)?;
     let folders = (&*dir.join("data"), &*dir.join("bank"));
-    let (played, ended) = bank::play(args, run, &batch, &legs, &payments, folders).await?;
+    let (played, payments, ended) = bank::play(args, run, &batch, &legs, folders).await?;
+    check_files(args, run, &batch, &legs, &payments, &mut checks)?;
     checks.extend(ended);
     let batch = played.batch.clone();
     Ok(Settled { batch, files, payments: payments.count, cents: payments.cents, played, checks })
@@ -216,25 +217,28 @@ fn write_files(
     Ok(files)
 }
 
-/// The pain.001 files must pay exactly the pay-out legs, each to its party's own account.
+/// An export is for the records: a second bank file would be money paid twice.
+fn no_bank_file(contents: &BTreeMap<String, Vec<u8>>) -> Result<(), Error> {
+    for (name, content) in contents {
+        let bad = |what: String| Error::Check(format!("{name}: {what}"));
+        let Ok(xml) = std::str::from_utf8(content) else { continue };
+        if Payments::read(xml).map_err(bad)?.is_some() {
+            return Err(bad("an export holds a file that a bank would execute".to_owned()));
+        }
+    }
+    Ok(())
+}
+
+/// The pain.001 files that left must pay exactly the pay-out legs, each to its party's own account.
 fn check_files(
     args: &RunArgs,
     run: &Run,
     batch: &Batch,
     legs: &[Leg],
-    contents: &BTreeMap<String, Vec<u8>>,
+    found: &Payments,
     checks: &mut Vec<String>,
-) -> Result<Payments, Error> {
+) -> Result<(), Error> {
     let cent = cent(args)?;
-    let mut found = Payments::default();
-    for (name, content) in contents {
-        let bad = |what: String| Error::Check(format!("{name}: {what}"));
-        // Other files, e.g. a list of expected pay-ins, are not the bank's.
-        let Ok(xml) = std::str::from_utf8(content) else { continue };
-        if let Some(payments) = Payments::read(xml).map_err(bad)? {
-            found.add(payments).map_err(bad)?;
-        }
-    }
     let mut by_iban: BTreeMap<String, u128> = BTreeMap::new();
     let ibans: BTreeMap<PartyId, String> =
         run.crowd.parties().map(|party| (run.crowd.id(party), run.crowd.iban(party))).collect();
@@ -257,7 +261,7 @@ fn check_files(
         crate::text::money(found.cents, 2),
         args.asset_code
     ));
-    Ok(found)
+    Ok(())
 }
 
 /// Nothing may differ.

@@ -27,6 +27,14 @@ impl Cli<'_> {
         text.lines().map(|line| serde_json::from_str(line).expect("a line of JSON")).collect()
     }
 
+    /// What a command that must succeed says to people beside its results.
+    #[track_caller]
+    fn says(&self, args: &[&str]) -> String {
+        let output = self.run(args);
+        assert!(output.status.success(), "{args:?} {}", output.status);
+        String::from_utf8(output.stderr).unwrap()
+    }
+
     #[track_caller]
     fn one(&self, args: &[&str]) -> Value {
         let mut lines = self.lines(args);
@@ -166,9 +174,19 @@ fn settle(cli: &Cli<'_>, dir: &Path) {
     let out = dir.join("out").to_string_lossy().into_owned();
     cli.lines(&["batch", "export", &id, "--dir", &out]);
     cli.lines(&["batch", "export", &id, "--dir", &out]);
-    let file = dir.join("out").join(format!("{}.pain.001.xml", &id[..16]));
+    let file = dir.join("out").join(format!("{}.legs.csv", &id[..16]));
     let content = std::fs::read_to_string(&file).unwrap();
-    assert!(content.contains("<CtrlSum>5.00</CtrlSum>"), "{content}");
+    assert!(content.contains(",5000000,") || content.contains(",4750000,"), "{content}");
+    // Nothing of it is for the bank; people are told what is.
+    let exported = std::fs::read_dir(dir.join("out")).unwrap();
+    assert!(
+        exported.into_iter().all(|e| !e.unwrap().file_name().to_str().unwrap().ends_with(".xml"))
+    );
+    let said = cli.says(&["batch", "export", &id, "--dir", &out]);
+    assert!(
+        said.contains("only these go to the bank") && said.contains(".0.pain.001.xml"),
+        "{said}"
+    );
     // A file that was changed by hand is not overwritten unasked.
     std::fs::write(&file, "changed").unwrap();
     cli.fails(&["batch", "export", &id, "--dir", &out], REFUSED, "--force");

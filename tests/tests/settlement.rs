@@ -70,7 +70,12 @@ async fn reconcile(client: &mut Client, batch: &Batch) -> Reconciliation {
 
 /// Names of the files that wait for the bank.
 fn outbox(data: &Path) -> Vec<String> {
-    let entries = std::fs::read_dir(data.join("outbox/iso20022")).unwrap();
+    names(&data.join("outbox/iso20022"))
+}
+
+/// Names of the files in a folder.
+fn names(folder: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(folder).unwrap();
     let files = entries.map(|entry| entry.unwrap()).filter(|e| e.file_type().unwrap().is_file());
     let mut names: Vec<String> =
         files.map(|entry| entry.file_name().into_string().unwrap()).collect();
@@ -96,9 +101,16 @@ async fn pay_ins_are_confirmed_before_pay_outs_leave_and_then_nobody_owes_anythi
     let approved = approve(&mut d.client, &batch).await.unwrap();
     assert_eq!(approved.state(), BatchState::Submitting);
     assert_eq!((legs_at(&approved, LegState::Sent), legs_at(&approved, LegState::Ready)), (2, 2));
-    let advice = outbox(&d.data());
-    assert_eq!(advice.len(), 1, "{advice:?}");
-    assert!(!advice[0].contains("pain.001"), "nothing is paid out yet: {advice:?}");
+    assert!(outbox(&d.data()).is_empty(), "nothing is paid out yet");
+    let lists = names(&d.data().join("pay-ins/iso20022"));
+    let [list] = lists.as_slice() else { panic!("one list of who is to pay: {lists:?}") };
+    let list = std::fs::read_to_string(d.data().join("pay-ins/iso20022").join(list)).unwrap();
+    // Whoever asks for the money is told whom, and from where it comes.
+    for (payer, name) in d.world.payers.iter().zip(["Party 1000 GmbH", "Party 1001 GmbH"]) {
+        let line = list.lines().find(|line| line.contains(&payer.party.to_string()));
+        assert!(line.expect("each payer has a line").contains(name), "{list}");
+    }
+    assert_eq!(list.matches(",DE").count(), 2 + 2, "both accounts of each: {list}");
     let payer = d.world.payers[0].party;
     assert_eq!(owes(&mut d.client, payer, World::CLEARED).await, "3000000");
     let told = reconcile(&mut d.client, &batch).await;
@@ -115,7 +127,11 @@ async fn pay_ins_are_confirmed_before_pay_outs_leave_and_then_nobody_owes_anythi
     refused(d.client.operator.report_legs(other).await, AlreadyExists, "report");
     until_batch(&mut d.client, &batch, |b| legs_at(b, LegState::Sent) == 2).await;
     let files = outbox(&d.data());
-    assert_eq!(files.iter().filter(|name| name.contains("pain.001")).count(), 1, "{files:?}");
+    let [file] = files.as_slice() else { panic!("one file for the bank: {files:?}") };
+    let told = reconcile(&mut d.client, &batch).await;
+    let path = d.data().join("outbox/iso20022").join(file).display().to_string();
+    let upload = format!("Upload {path} to the bank if nobody did, once");
+    assert!(told.todo.iter().any(|text| text.contains(&upload)), "{told:?}");
 
     // A stop in between changes nothing.
     let before = (get_batch(&mut d.client, &batch).await, d.client.legs(&batch).await);
@@ -332,14 +348,33 @@ async fn four_eyes_are_those_of_two_operators() {
         asset: World::PAIRS,
         rail: "iso20022".into(),
     };
-    let batch = client.operator.create_batch(with("a", create)).await.unwrap().into_inner();
+    let batch = client.operator.create_batch(with("a", create.clone())).await.unwrap().into_inner();
     assert_eq!((&*batch.created_by, batch.four_eyes), ("ann", true));
     let ask =
         |id: &str| ApproveBatchRequest { request_id: id.into(), batch_id: batch.batch_id.clone() };
     let own = client.operator.approve_batch(with("a", ask("own"))).await;
     refused(own, PermissionDenied, "another operator");
-    let approved = client.operator.approve_batch(with("b", ask("other"))).await.unwrap();
-    assert_eq!((&*approved.get_ref().created_by, &*approved.get_ref().approved_by), ("ann", "bob"));
+    // Whoever repeats another's call is told who made it, not his own name.
+    let again = client.operator.create_batch(with("b", create.clone())).await.unwrap();
+    assert_eq!(again.into_inner(), batch);
+    let give_up = AbortBatchRequest {
+        request_id: "abort".into(),
+        batch_id: batch.batch_id.clone(),
+        reason: "wrong day".into(),
+    };
+    let gone = client.operator.abort_batch(with("b", give_up.clone())).await.unwrap().into_inner();
+    let who = |b: &Batch| (b.created_by.clone(), b.four_eyes, b.aborted_by.clone());
+    assert_eq!(who(&gone), ("ann".into(), true, "bob".into()));
+    // The same content has the same id. The first batch was bob's word to abort, whoever asks again.
+    let anew = CreateBatchRequest { request_id: "anew".into(), ..create.clone() };
+    let made = client.operator.create_batch(with("b", anew)).await.unwrap().into_inner();
+    assert_eq!((&made.batch_id, &*made.created_by), (&batch.batch_id, "bob"));
+    let still = client.operator.abort_batch(with("a", give_up)).await.unwrap().into_inner();
+    assert_eq!(still, gone);
+    let still = client.operator.create_batch(with("b", create)).await.unwrap().into_inner();
+    assert_eq!(still, batch);
+    let approved = client.operator.approve_batch(with("a", ask("other"))).await.unwrap();
+    assert_eq!((&*approved.get_ref().created_by, &*approved.get_ref().approved_by), ("bob", "ann"));
 }
 
 #[test]

@@ -11,12 +11,13 @@ use super::{
     batches, evidence, legs, reconcile, registration, settlement, troubles, windows as disputes,
 };
 use crate::ledger::control::Command;
-use crate::ledger::{By, Event, Exposure, Refusal};
+use crate::ledger::{By, Event, Exposure, Rail, Refusal};
 use crate::pipeline::{Done, Intake};
-use crate::settle::{Archive, Board, Clearing, Nudge, Troubles};
+use crate::settle::{Archive, Board, Clearing, Folders, Nudge, Troubles};
 use crate::sign::EngineKey;
 use crate::types::{AssetNumber, PartyId, Timestamp, WindowNumber};
 use bytes::Bytes;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tallystick_proto::v1;
@@ -43,6 +44,8 @@ pub struct Settlement {
     pub nudge: Nudge,
     /// What keeps it from going on.
     pub troubles: Troubles,
+    /// Where the files of each rail lie.
+    pub folders: BTreeMap<Rail, Folders>,
     /// The schedule, and where it stands.
     pub board: Board,
     /// Operators configured.
@@ -332,8 +335,9 @@ impl v1::operator_server::Operator for OperatorApi {
         request: Request<v1::GetBatchRequest>,
     ) -> Answer<v1::Reconciliation> {
         let batch = batch_id(request.get_ref())?;
-        let Settlement { archive, troubles, .. } = &self.settlement;
-        reconcile::report(&self.intake, archive, troubles, batch).await.map(Response::new)
+        let Settlement { archive, troubles, folders, .. } = &self.settlement;
+        let report = reconcile::report(&self.intake, archive, (troubles, folders), batch);
+        report.await.map(Response::new)
     }
 
     type ListTroublesStream = Streamed<v1::Trouble>;

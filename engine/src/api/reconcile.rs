@@ -5,13 +5,15 @@ use super::legs::plan;
 use super::messages::leg_state;
 use super::status::{busy, refused};
 use super::troubles::sentences;
-use crate::ledger::{Attempt, Refusal};
+use crate::ledger::{Attempt, Rail, Refusal};
 use crate::pipeline::{Intake, now};
 use crate::settle::{
-    Archive, ByState, OpenProposal, SubmissionSums, Troubles, WindowFacts, Wrong, reconcile,
+    Archive, ByState, Folders, OpenProposal, SubmissionSums, Troubles, WindowFacts, Wrong,
+    reconcile,
 };
 use crate::types::BatchId;
 use bytes::Bytes;
+use std::collections::BTreeMap;
 use tallystick_proto::v1;
 use tonic::Status;
 
@@ -19,7 +21,7 @@ use tonic::Status;
 pub(super) async fn report(
     intake: &Intake,
     archive: &Archive,
-    troubles: &Troubles,
+    (troubles, folders): (&Troubles, &BTreeMap<Rail, Folders>),
     batch: BatchId,
 ) -> Result<v1::Reconciliation, Status> {
     let plan = plan(intake, archive, batch).await?;
@@ -40,7 +42,8 @@ pub(super) async fn report(
     let sums = tokio::task::spawn_blocking(move || {
         reconcile(&plan, &entry, windows, Wrong { standing: own, kept }, at)
     });
-    let sums = sums.await.expect("reconciling does not panic");
+    let mut sums = sums.await.expect("reconciling does not panic");
+    sums.folders = folders.get(&rail).cloned().unwrap_or_default();
     Ok(v1::Reconciliation {
         batch: Some(message),
         pay_ins: by_state(&sums.pay_ins),
@@ -62,6 +65,7 @@ pub(super) async fn report(
         troubles: sums.troubles.iter().chain(&sums.kept).cloned().collect(),
         todo: sums.todo(),
         at_us: at.0,
+        outbox: sums.folders.outbox.display().to_string(),
     })
 }
 

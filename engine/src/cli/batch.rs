@@ -57,10 +57,11 @@ pub enum BatchCommand {
     /// List the legs of a batch
     #[command(after_help = "Example:\n  tallystick batch legs 9c1f03ab --json")]
     Legs(OneBatch),
-    /// Write the rail's files of a batch
+    /// Write all legs of a batch as CSV and JSON, for your records
     #[command(
-        after_help = "Example:\n  tallystick batch export 9c1f03ab --dir ./out\n\nA file that \
-        exists with other content is left alone unless --force is given."
+        after_help = "Example:\n  tallystick batch export 9c1f03ab --dir ./out\n\nNothing of it goes to a \
+        bank: only the files in the engine's outbox do, each once. A file that exists with other content is \
+        left alone unless --force is given."
     )]
     Export(BatchExport),
 }
@@ -198,9 +199,13 @@ pub async fn run_batch(session: &mut Session, command: BatchCommand) -> Result<(
         BatchCommand::Legs(one) => list_legs(session, one).await,
         BatchCommand::Export(BatchExport { one, dir, force }) => {
             let request = resolve(session, one).await?;
-            let answer = operator.export_batch(request).await;
+            let answer = operator.export_batch(request.clone()).await;
             let chunks = answer.map_err(|status| session.failed(status))?.into_inner();
-            export::write(session, chunks, &dir, force).await
+            export::write(session, chunks, &dir, force).await?;
+            let answer = operator.get_reconciliation(request).await;
+            let report = answer.map_err(|status| session.failed(status))?.into_inner();
+            super::note(&export::where_the_bank_files_are(&report));
+            Ok(())
         }
     }
 }

@@ -1,13 +1,14 @@
-//! Writing a batch's files: under the names that the engine gives, never outside the directory,
+//! Writing a batch's records: under the names that the engine gives, never outside the directory,
 //! never half, never over other content unless told to.
 
 use super::CliError;
 use super::client::Session;
 use super::output::{Cell, Record};
+use crate::rails::PAY_INS_ENDING;
 use std::fs::{self, File};
 use std::io::{BufReader, Read, Write};
 use std::path::{Path, PathBuf};
-use tallystick_proto::v1::ExportChunk;
+use tallystick_proto::v1::{ExportChunk, Reconciliation};
 use tonic::Streaming;
 
 /// Longest file name: what every file system takes.
@@ -45,6 +46,33 @@ pub async fn write(
     }
     let last = open.ok_or_else(|| CliError::Failed("the batch has no files".into()))?;
     session.out.row(&last.finish(force)?, &[], &Default::default())
+}
+
+/// What people must know of files that look as if they could be handed in.
+#[must_use]
+pub fn where_the_bank_files_are(report: &Reconciliation) -> String {
+    let rail = report.batch.as_ref().map(|batch| batch.rail.as_str()).unwrap_or_default();
+    let names: Vec<String> = report
+        .submissions
+        .iter()
+        .filter_map(|submission| submission.attempts.last())
+        .filter(|attempt| !attempt.name.ends_with(PAY_INS_ENDING))
+        .map(|attempt| format!("{}/{}", report.outbox, attempt.name))
+        .collect();
+    let records = "note: these files are records and no rail takes them";
+    match (rail, names.as_slice()) {
+        ("iso20022" | "nacha", []) => format!(
+            "{records}; what goes to the bank will lie in {} on the engine's machine, each file once: nothing \
+             of this batch has left yet",
+            report.outbox
+        ),
+        ("iso20022" | "nacha", names) => format!(
+            "{records}; only these go to the bank, each once (on the engine's machine, or wherever they were \
+             taken): {}",
+            names.join(", ")
+        ),
+        _called => format!("{records}; the engine itself has this rail execute the batch"),
+    }
 }
 
 /// The last component of the name; refused unless it is plain letters, digits, '.', '_' and '-'.
@@ -149,6 +177,25 @@ mod tests {
         for bad in ["", ".", "..", "a/", ".hidden", "a b", "ä", "a\0b", &"x".repeat(256)] {
             assert!(safe_name(bad).is_err(), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn people_are_told_which_files_go_to_the_bank() {
+        use tallystick_proto::v1::{Batch, SubmissionAttempt, SubmissionSums};
+        let mut report = Reconciliation {
+            batch: Some(Batch { rail: "iso20022".into(), ..Default::default() }),
+            outbox: "/data/outbox/iso20022".into(),
+            ..Default::default()
+        };
+        let said = where_the_bank_files_are(&report);
+        assert!(said.contains("/data/outbox/iso20022") && said.contains("nothing"), "{said}");
+        let sent = |name: &str| SubmissionSums {
+            attempts: vec![SubmissionAttempt { name: name.into(), ..Default::default() }],
+            ..Default::default()
+        };
+        report.submissions = vec![sent("a.0.pay-ins.csv"), sent("a.1.pain.001.xml")];
+        let said = where_the_bank_files_are(&report);
+        assert!(said.ends_with(": /data/outbox/iso20022/a.1.pain.001.xml"), "{said}");
     }
 
     #[test]

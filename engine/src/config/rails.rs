@@ -32,6 +32,9 @@ pub struct FolderSettings {
     /// What leaves; `.staging` in it is the engine's own.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub outbox: Option<PathBuf>,
+    /// Lists of who is to pay in, which are not for the bank.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pay_ins: Option<PathBuf>,
     /// What comes back.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub inbox: Option<PathBuf>,

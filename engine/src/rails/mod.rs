@@ -22,7 +22,7 @@ mod table;
 pub use account::AccountError;
 pub use answers::Answer;
 pub use iso20022::{CLEARING_PLACEHOLDER, is_placeholder};
-pub use parts::{Part, split};
+pub use parts::{PAY_INS_ENDING, Part, split};
 pub use sink::Taker;
 pub use status::{LegReport, LegWord};
 
@@ -145,31 +145,16 @@ pub fn check_batch(content: &BatchContent) -> Result<(), Refusal> {
     }
 }
 
-/// Hands the files of a batch to `write`, one after the other, each in pieces of at most
-/// `EXPORT_CHUNK_BYTES`: the rail's own files (none if there is nothing to move), then all legs as
-/// CSV and as JSON. The same batch gives the same bytes. `check_batch` has let it through.
+/// Hands the records of a batch to `write`, one after the other, each in pieces of at most
+/// `EXPORT_CHUNK_BYTES`: all legs as CSV and as JSON. The same batch gives the same bytes.
+///
+/// Never anything that a rail executes. What a rail gets is a `Part`, which leaves once, with a record; a second
+/// file with the same payments under ids of its own would be money paid twice.
 ///
 /// # Errors
 /// What `write` fails with; it is not called again.
 pub fn export<E>(content: &BatchContent, write: Taker<'_, E>) -> Result<(), E> {
     let short = short_id(content);
-    match content.head.policy.rail {
-        Rail::Iso20022 => {
-            if content.legs.iter().any(|leg| !leg.payment.is_pay_in()) {
-                let name = format!("{short}.pain.001.xml");
-                sink::file(&name, write, |out| iso20022::render(content, 0, out))?;
-            }
-        }
-        Rail::Nacha => {
-            let parts =
-                nacha::files_again(content, 0).expect("check_batch() let the batch through");
-            for part in &parts {
-                let name = format!("{short}.{}.ach", part.number());
-                sink::file(&name, write, |out| nacha::render(content, part, out))?;
-            }
-        }
-        Rail::Card | Rail::Evm => {}
-    }
     let amount = amounts(content);
     sink::file(&format!("{short}.legs.csv"), write, |out| table::csv(content, &*amount, out))?;
     sink::file(&format!("{short}.legs.json"), write, |out| table::json(content, &*amount, out))

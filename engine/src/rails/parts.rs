@@ -4,11 +4,14 @@
 //! file.
 
 use super::{iso20022, nacha, short_id, table};
-use crate::ledger::{BatchContent, BatchHead, Rail};
+use crate::ledger::{Account, BatchContent, BatchHead, Rail};
 use crate::limits::FILE_LEGS_MAX;
-use crate::types::Total;
+use crate::types::{PartyId, Total};
 use std::io::{self, Write};
 use std::sync::Arc;
+
+/// How the name of a list of pay-ins ends: it is for whoever asks them to pay, never for the rail.
+pub const PAY_INS_ENDING: &str = ".pay-ins.csv";
 
 /// The legs of one file.
 pub struct Part {
@@ -41,6 +44,34 @@ impl Part {
         Self { content: only(content, legs), number }
     }
 
+    /// The same, with the names and accounts of those who pay in, as far as `known` has them: a batch holds
+    /// none, for a payer needs no account on a rail that cannot collect.
+    #[must_use]
+    pub fn naming(mut self, known: impl Fn(PartyId) -> Option<Account>) -> Self {
+        if !self.is_list() {
+            return self;
+        }
+        let mut accounts = (*self.content.accounts).clone();
+        for leg in &self.content.legs {
+            let payer = leg.payment.from;
+            if let Some(account) = known(payer) {
+                accounts.entry(payer).or_insert(account);
+            }
+        }
+        self.content.accounts = Arc::new(accounts);
+        self
+    }
+
+    /// Whether its file is a list of pay-ins.
+    #[must_use]
+    pub fn is_list(&self) -> bool {
+        match self.content.head.policy.rail {
+            // A credit transfer, and a payment on a chain, cannot collect.
+            Rail::Iso20022 | Rail::Evm => self.is_pay_in(),
+            Rail::Nacha | Rail::Card => false,
+        }
+    }
+
     /// The legs as a batch of their own, with the batch's id.
     #[must_use]
     pub fn content(&self) -> &BatchContent {
@@ -63,7 +94,7 @@ impl Part {
         let (short, number) = (short_id(&self.content), self.number);
         match (self.content.head.policy.rail, self.is_pay_in()) {
             // A credit transfer cannot collect: the file is for whoever asks the debtors to pay.
-            (Rail::Iso20022 | Rail::Evm, true) => format!("{short}.{number}.pay-ins.csv"),
+            (Rail::Iso20022 | Rail::Evm, true) => format!("{short}.{number}{PAY_INS_ENDING}"),
             (Rail::Iso20022, false) => format!("{short}.{number}.pain.001.xml"),
             (Rail::Nacha, _) => format!("{short}.{number}.ach"),
             (Rail::Card, _) | (Rail::Evm, false) => panic!("this rail is called, not sent files"),

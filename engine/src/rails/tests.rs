@@ -100,13 +100,75 @@ pub(super) fn plain(party: PartyId) -> String {
     format!("Agent {}", party.0[31])
 }
 
-fn files(content: &BatchContent) -> BTreeMap<String, String> {
+/// The records of a batch.
+fn records(content: &BatchContent) -> BTreeMap<String, String> {
     let mut files: BTreeMap<String, Vec<u8>> = BTreeMap::new();
     let Ok(()) = export(content, &mut |name, piece: &[u8]| {
         files.entry(name.into()).or_default().extend_from_slice(piece);
         Ok::<(), Infallible>(())
     });
     files.into_iter().map(|(name, bytes)| (name, String::from_utf8(bytes).unwrap())).collect()
+}
+
+/// The same, and what the bank would get if all of the batch left at once.
+fn files(content: &BatchContent) -> BTreeMap<String, String> {
+    let mut files = records(content);
+    if content.legs.iter().any(|leg| !leg.payment.is_pay_in()) {
+        let mut bytes = Vec::new();
+        iso20022::render(content, 0, &mut bytes).unwrap();
+        let name = format!("{}.pain.001.xml", short_id(content));
+        files.insert(name, String::from_utf8(bytes).unwrap());
+    }
+    files
+}
+
+/// An export once held the bank's file: the same payments as the file in the outbox, under a message id of its
+/// own, so that a bank which goes by that id alone paid them twice.
+#[test]
+fn an_export_holds_nothing_that_a_bank_executes() {
+    for model in [BILATERAL, MULTILATERAL] {
+        let content = batch(&asset("EUR", 6, model), &OWED, &plain);
+        let records = records(&content);
+        let ends: Vec<&str> =
+            records.keys().map(|name| name.split_once('.').expect("a file name").1).collect();
+        assert_eq!(ends, ["legs.csv", "legs.json"]);
+        for text in records.values() {
+            assert!(!text.contains("<Document") && !text.contains("MsgId"), "{text}");
+        }
+    }
+}
+
+/// The list said whom to ask for money by 64 digits only, although the party's name and account were known.
+#[test]
+fn a_list_of_pay_ins_names_who_is_to_pay() {
+    let content = batch(&asset("EUR", 6, MULTILATERAL), &OWED, &plain);
+    let pay_ins: Vec<u32> = (0..u32::try_from(content.head.pay_in_count).unwrap()).collect();
+    let known = |of: PartyId| match of {
+        // One has no account: the name is there all the same.
+        one if one == party(1) => Some(Account { name: "Agent 1".into(), fields: Vec::new() }),
+        other => Some(account(other, &plain(other))),
+    };
+    let part = Part::new(&content, &pay_ins, 0).naming(known);
+    assert!(part.is_list() && part.file_name().ends_with(PAY_INS_ENDING));
+    let mut bytes = Vec::new();
+    part.write(&mut bytes).unwrap();
+    let mut reader = csv::Reader::from_reader(bytes.as_slice());
+    let columns = reader.headers().unwrap().clone();
+    let at = |name: &str| columns.iter().position(|column| column == name).unwrap();
+    let rows: Vec<csv::StringRecord> = reader.records().collect::<Result<_, _>>().unwrap();
+    assert_eq!(rows.len(), pay_ins.len());
+    for (row, leg) in rows.iter().zip(&content.legs) {
+        let payer = leg.payment.from;
+        assert_eq!(&row[at("from_name")], plain(payer));
+        let iban = account(payer, "").field("iban").unwrap_or_default().to_owned();
+        assert_eq!(row[at("from_iban")], if payer == party(1) { String::new() } else { iban });
+    }
+    // What a bank executes is made from the batch alone.
+    let paid: Vec<u32> = (u32::try_from(pay_ins.len()).unwrap()
+        ..u32::try_from(content.legs.len()).unwrap())
+        .collect();
+    let part = Part::new(&content, &paid, 1).naming(|_| panic!("nobody is asked"));
+    assert!(!part.is_list());
 }
 
 /// The file whose name ends so, if it was written.
@@ -278,10 +340,11 @@ fn a_control_sum_that_the_schema_cannot_hold_is_left_out() {
     content.legs = vec![leg; 1_000_001];
     Arc::make_mut(&mut content.head).total = Total(content.head.policy.most.0 * 1_000_001);
     let mut start = Vec::new();
-    let stopped = export(&content, &mut |_, piece: &[u8]| {
+    let mut take = |_: &str, piece: &[u8]| {
         start.extend_from_slice(piece);
         Err(())
-    });
+    };
+    let stopped = sink::file("f", &mut take, |out| iso20022::render(&content, 0, out));
     assert_eq!(stopped, Err(()));
     let start = String::from_utf8_lossy(&start);
     assert!(start.contains("<NbOfTxs>1000001</NbOfTxs>") && !start.contains("CtrlSum"));

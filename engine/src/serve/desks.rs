@@ -5,7 +5,7 @@ use crate::config::{CardSettings, EvmSettings, FolderSettings, RailSettings};
 use crate::ledger::Rail;
 use crate::rails::card::{self, CardConfig, Secret};
 use crate::rails::evm::{self, EvmConfig, FeeRules, Finality};
-use crate::settle::{CardDesk, Desks, EvmDesk, FileDesk};
+use crate::settle::{CardDesk, Desks, EvmDesk, FileDesk, Folders};
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -37,11 +37,13 @@ pub fn open_desks(
         (Rail::Nacha, &settings.nacha),
         (Rail::Evm, &evm_folders),
     ] {
-        let FolderSettings { outbox, inbox } = folders.clone();
+        let FolderSettings { outbox, pay_ins, inbox } = folders.clone();
         let own = |kind: &str| data_dir.join(kind).join(rail.name());
-        let (outbox, inbox) =
-            (outbox.unwrap_or_else(|| own("outbox")), inbox.unwrap_or_else(|| own("inbox")));
-        let desk = FileDesk::open(outbox, inbox);
+        let desk = FileDesk::open(Folders {
+            outbox: outbox.unwrap_or_else(|| own("outbox")),
+            pay_ins: pay_ins.unwrap_or_else(|| own("pay-ins")),
+            inbox: inbox.unwrap_or_else(|| own("inbox")),
+        });
         desks.files.insert(rail, desk.map_err(|why| not_opened(rail, &why))?);
     }
     if let Some(card) = &settings.card {

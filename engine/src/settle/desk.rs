@@ -7,10 +7,12 @@
 //! | folder | holds | who takes it away |
 //! |---|---|---|
 //! | `outbox/.staging` | files whose record may not be durable yet | the engine |
-//! | `outbox` | files for the rail | whoever carries them to the rail |
+//! | `outbox` | files for the rail, and nothing else | whoever carries them to the rail, each once |
+//! | `pay-ins` | lists of who is to pay in, which are for no rail | whoever asks them to pay |
 //! | `inbox` | what the rail answered; a name that begins with `.` or ends in `.tmp` or `.part` is left alone | the engine |
 //! | `inbox/done`, `inbox/refused` | what was read, and what could not be, with a `.txt` that says why | the operator |
 
+use crate::rails::PAY_INS_ENDING;
 use crate::types::{Digest, FileHasher};
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
@@ -22,8 +24,26 @@ const BUFFER: usize = 1 << 20;
 /// The folders of one rail.
 #[derive(Debug, Clone)]
 pub struct FileDesk {
-    outbox: PathBuf,
-    inbox: PathBuf,
+    folders: Folders,
+}
+
+/// Where they are.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Folders {
+    /// What leaves.
+    pub outbox: PathBuf,
+    /// Lists of pay-ins.
+    pub pay_ins: PathBuf,
+    /// What comes back.
+    pub inbox: PathBuf,
+}
+
+impl Folders {
+    /// Where a file of this name goes when it leaves.
+    #[must_use]
+    pub fn home(&self, name: &str) -> &Path {
+        if name.ends_with(PAY_INS_ENDING) { &self.pay_ins } else { &self.outbox }
+    }
 }
 
 /// A file that is durable and has not left.
@@ -49,20 +69,27 @@ impl FileDesk {
     ///
     /// # Errors
     /// When a folder cannot be made.
-    pub fn open(outbox: PathBuf, inbox: PathBuf) -> io::Result<Self> {
-        let desk = Self { outbox, inbox };
+    pub fn open(folders: Folders) -> io::Result<Self> {
+        let desk = Self { folders };
         for folder in [
             desk.staging(),
-            desk.inbox.join(Tray::Done.name()),
-            desk.inbox.join(Tray::Refused.name()),
+            desk.folders.pay_ins.clone(),
+            desk.folders.inbox.join(Tray::Done.name()),
+            desk.folders.inbox.join(Tray::Refused.name()),
         ] {
             fs::create_dir_all(&folder).map_err(|error| named(&folder, error))?;
         }
         Ok(desk)
     }
 
+    /// Where they are.
+    #[must_use]
+    pub fn folders(&self) -> &Folders {
+        &self.folders
+    }
+
     fn staging(&self) -> PathBuf {
-        self.outbox.join(".staging")
+        self.folders.outbox.join(".staging")
     }
 
     /// Writes a file that is to leave, durably. One of that name that did not leave is replaced.
@@ -95,12 +122,15 @@ impl FileDesk {
     /// # Errors
     /// When it cannot be moved; it is still staged then.
     pub fn release(&self, name: &str) -> io::Result<()> {
-        let (from, to) = (self.staging().join(name), self.outbox.join(name));
+        let home = self.folders.home(name);
+        let (from, to) = (self.staging().join(name), home.join(name));
         match fs::rename(&from, &to) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            // The lists may lie on another disk than the bank's files.
+            Err(error) if error.kind() == io::ErrorKind::CrossesDevices => copy(&from, &to)?,
             done => done.map_err(|error| named(&to, error))?,
         }
-        sync_folder(&self.outbox).map_err(|error| named(&self.outbox, error))
+        sync_folder(home).map_err(|error| named(home, error))
     }
 
     /// Names of what is staged.
@@ -128,7 +158,7 @@ impl FileDesk {
         let unfinished = |name: &String| {
             name.starts_with('.') || name.ends_with(".tmp") || name.ends_with(".part")
         };
-        let mut found = names(&self.inbox)?;
+        let mut found = names(&self.folders.inbox)?;
         found.retain(|name| !unfinished(name));
         Ok(found)
     }
@@ -138,7 +168,7 @@ impl FileDesk {
     /// # Errors
     /// When it cannot be opened.
     pub fn answer(&self, name: &str) -> io::Result<File> {
-        let path = self.inbox.join(name);
+        let path = self.folders.inbox.join(name);
         File::open(&path).map_err(|error| named(&path, error))
     }
 
@@ -147,7 +177,7 @@ impl FileDesk {
     /// # Errors
     /// When it cannot be moved.
     pub fn put_away(&self, name: &str, tray: Tray, note: &str) -> io::Result<()> {
-        let folder = self.inbox.join(tray.name());
+        let folder = self.folders.inbox.join(tray.name());
         let free = |n: u32| if n == 0 { name.to_owned() } else { format!("{name}.{n}") };
         let kept = (0..).map(free).find(|name| !folder.join(name).exists());
         let kept = kept.expect("some name is free");
@@ -155,7 +185,7 @@ impl FileDesk {
             let path = folder.join(format!("{kept}.txt"));
             fs::write(&path, note).map_err(|error| named(&path, error))?;
         }
-        let (from, to) = (self.inbox.join(name), folder.join(&kept));
+        let (from, to) = (self.folders.inbox.join(name), folder.join(&kept));
         fs::rename(&from, &to).map_err(|error| named(&to, error))?;
         sync_folder(&folder).map_err(|error| named(&folder, error))
     }
@@ -186,6 +216,20 @@ fn names(folder: &Path) -> io::Result<Vec<String>> {
         Ok(names)
     };
     read().map_err(|error| named(folder, error))
+}
+
+/// Moves a file to another disk: whole under its name, or not at all.
+fn copy(from: &Path, to: &Path) -> io::Result<()> {
+    let mut part = to.as_os_str().to_owned();
+    part.push(".part");
+    let part = PathBuf::from(part);
+    let moved = || {
+        fs::copy(from, &part)?;
+        File::open(&part)?.sync_all()?;
+        fs::rename(&part, to)?;
+        fs::remove_file(from)
+    };
+    moved().map_err(|error| named(to, error))
 }
 
 fn sync_folder(folder: &Path) -> io::Result<()> {
@@ -222,7 +266,9 @@ mod tests {
 
     fn desk() -> (tempfile::TempDir, FileDesk) {
         let dir = tempfile::tempdir().unwrap();
-        let desk = FileDesk::open(dir.path().join("out"), dir.path().join("in")).unwrap();
+        let folder = |name: &str| dir.path().join(name);
+        let (outbox, pay_ins, inbox) = (folder("out"), folder("pay-ins"), folder("in"));
+        let desk = FileDesk::open(Folders { outbox, pay_ins, inbox }).unwrap();
         (dir, desk)
     }
 
@@ -240,6 +286,26 @@ mod tests {
         fs::remove_file(&left).unwrap();
         desk.release("a.xml").unwrap();
         assert!(!left.exists() && desk.staged().unwrap().is_empty());
+    }
+
+    /// A list of pay-ins lay among the bank's files, and the docs said to carry them all to the bank.
+    #[test]
+    fn a_list_of_pay_ins_never_lies_among_the_banks_files() {
+        let (dir, desk) = desk();
+        for name in ["a.0.pay-ins.csv", "a.1.pain.001.xml"] {
+            desk.stage(name, |out| out.write_all(b"x")).unwrap();
+            desk.release(name).unwrap();
+        }
+        let found = |folder: &str| names(&dir.path().join(folder)).unwrap();
+        assert_eq!(found("out"), ["a.1.pain.001.xml"]);
+        assert_eq!(found("pay-ins"), ["a.0.pay-ins.csv"]);
+        // On another disk it is copied.
+        desk.stage("b.0.pay-ins.csv", |out| out.write_all(b"y")).unwrap();
+        let to = dir.path().join("pay-ins/b.0.pay-ins.csv");
+        copy(&dir.path().join("out/.staging/b.0.pay-ins.csv"), &to).unwrap();
+        assert_eq!(fs::read(to).unwrap(), b"y");
+        assert!(desk.staged().unwrap().is_empty());
+        assert_eq!(found("pay-ins"), ["a.0.pay-ins.csv", "b.0.pay-ins.csv"]);
     }
 
     #[test]

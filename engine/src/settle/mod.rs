@@ -15,7 +15,7 @@ mod signing;
 
 pub use archive::{Archive, NotLoaded};
 pub use batches::{Clearing, Computed, CreateBatch, Work, create_batch, create_batch_by};
-pub use desk::FileDesk;
+pub use desk::{FileDesk, Folders};
 pub use evidence::{NotProved, Request as EvidenceRequest, export, prove};
 pub use reconcile::{
     ByState, OpenProposal, Reconciliation, SubmissionSums, Sums, WindowFacts, Wrong, reconcile,

@@ -331,6 +331,15 @@ fn files(content: &BatchContent) -> BTreeMap<String, Vec<u8>> {
         Ok::<(), ()>(())
     });
     written.expect("memory does not fail");
+    let first = u32::try_from(content.head.pay_in_count).expect("legs are limited");
+    let count = u32::try_from(content.legs.len()).expect("legs are limited");
+    for side in [(0..first).collect::<Vec<u32>>(), (first..count).collect()] {
+        for (number, legs) in (0..).zip(rails::split(content, &side)) {
+            let part = rails::Part::new(content, &legs, number);
+            let file = files.entry(part.file_name()).or_default();
+            part.write(file).expect("memory does not fail");
+        }
+    }
     files
 }
 

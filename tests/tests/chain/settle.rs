@@ -45,7 +45,7 @@ async fn until_nothing_is_owed(client: &mut Client, party: &[u8]) {
 }
 
 fn files(setting: &Setting) -> Vec<String> {
-    let entries = std::fs::read_dir(setting.data().join("outbox/evm")).unwrap();
+    let entries = std::fs::read_dir(setting.data().join("pay-ins/evm")).unwrap();
     let files = entries.map(|entry| entry.unwrap()).filter(|e| e.file_type().unwrap().is_file());
     files.map(|entry| entry.file_name().into_string().unwrap()).collect()
 }
@@ -76,6 +76,7 @@ async fn a_batch_is_paid_in_chunks_and_everybody_holds_what_the_ledger_says() {
     failed.reports = vec![LegReport {
         key: waiting.key.clone(),
         word: LegWord::Rejected.into(),
+        reason: "somebody thinks so".into(),
         ..LegReport::default()
     }];
     let said = client.operator.report_legs(failed).await;

@@ -5,6 +5,7 @@ use super::{
     Ages, ByState, OpenProposal, Reconciliation, SubmissionSums, Sums, WindowFacts, Wrong,
 };
 use crate::ledger::{Attempt, BatchEntry, BatchPlan, Legs};
+use crate::settle::desk::Folders;
 use crate::types::{Timestamp, Total};
 
 const HOUR_US: i64 = 3_600_000_000;
@@ -73,6 +74,7 @@ pub fn reconcile(
         released_sum: legs.released_sum(),
         troubles: wrong.standing,
         kept: wrong.kept,
+        folders: Folders::default(),
     }
 }
 
@@ -83,12 +85,14 @@ fn submission_sums(
     attempts: Vec<Attempt>,
 ) -> SubmissionSums {
     let (mut all, mut by_state) = (Sums::default(), ByState::new());
+    let mut pay_in = false;
     for leg in own {
         let amount = plan.amount(leg);
+        pay_in |= plan.content().legs[leg as usize].payment.is_pay_in();
         all.add(amount);
         by_state.entry(legs.state(leg)).or_default().add(amount);
     }
-    SubmissionSums { all, by_state, attempts }
+    SubmissionSums { all, by_state, attempts, pay_in }
 }
 
 fn ages(since: impl Iterator<Item = Timestamp>, at: Timestamp) -> Ages {

@@ -8,6 +8,7 @@ mod todo;
 
 pub use count::reconcile;
 
+use super::desk::Folders;
 use crate::ledger::{Attempt, BatchState, By, LegState, Rail, WindowState};
 use crate::types::{AssetDef, Timestamp, Total, WindowNumber};
 use std::collections::BTreeMap;
@@ -46,6 +47,8 @@ pub struct SubmissionSums {
     pub by_state: ByState,
     /// Every set of bytes.
     pub attempts: Vec<Attempt>,
+    /// Whether its legs are pay-ins.
+    pub pay_in: bool,
 }
 
 /// One operator's open word about an UNKNOWN leg.
@@ -111,6 +114,8 @@ pub struct Reconciliation {
     pub troubles: Vec<String>,
     /// What a person must see, until it is taken away.
     pub kept: Vec<String>,
+    /// Where its rail's files lie, if it has any.
+    pub folders: Folders,
 }
 
 /// What is wrong with a batch.

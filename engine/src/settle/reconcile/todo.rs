@@ -1,9 +1,12 @@
 //! What an operator must do now about a batch: sentences that name the command to type, the most urgent
 //! first. Owns the words; counts nothing, and never decides.
 
-use super::{OpenProposal, Reconciliation, Sums, WindowFacts};
-use crate::ledger::{BatchState, LegState, Rail, WindowState};
+use super::{OpenProposal, Reconciliation, SubmissionSums, Sums, WindowFacts};
+use crate::ledger::{Attempt, BatchState, LegState, Rail, WindowState};
 use crate::types::{AssetNumber, Total};
+
+/// Files that one sentence names: as many as a person carries by hand.
+const FILES_NAMED_MAX: usize = 10;
 
 impl Reconciliation {
     /// What an operator must do now, most urgent first; never empty.
@@ -136,28 +139,43 @@ impl Reconciliation {
         let side = if pay_in { "--pay-ins" } else { "--pay-outs" };
         let report =
             format!("`tallystick leg report {batch} {side} --word confirmed --reference REF`");
+        let (files, inbox) = (self.files(pay_in), self.folders.inbox.display());
         match (self.rail, pay_in) {
             (Rail::Iso20022, true) => format!(
-                "Await {legs} on the clearing account: put the bank's statement (camt.053 or camt.054) into \
-                 inbox/iso20022, or type {report}; `--key KEY --word rejected --reason TEXT` for who does \
-                 not pay."
+                "Await {legs} on the clearing account (who is to pay what stands in {files}, which is not for \
+                 the bank): put the bank's statement (camt.053 or camt.054) into {inbox}, or type {report}; \
+                 `--key KEY --word rejected --reason TEXT` for who does not pay."
             ),
             (Rail::Evm, true) => format!(
-                "Await {legs} at the clearing address: when the chain shows them, type {report}; `--key KEY \
-                 --word rejected --reason TEXT` for who does not pay."
+                "Await {legs} at the clearing address (who is to pay what stands in {files}): when the chain \
+                 shows them, type {report}; `--key KEY --word rejected --reason TEXT` for who does not pay."
             ),
-            (Rail::Iso20022 | Rail::Nacha, _) => {
-                let rail = self.rail.name();
-                format!(
-                    "Bring the files in outbox/{rail} to the bank if nobody did, and put what it answers \
-                     about {legs} into inbox/{rail}, or type {report}."
-                )
-            }
+            (Rail::Iso20022 | Rail::Nacha, _) => format!(
+                "Upload {files} to the bank if nobody did, once, and put what it answers about {legs} into \
+                 {inbox}, or type {report}."
+            ),
             (Rail::Card, _) => {
                 format!("Nothing for {legs}: the engine asks the payment service provider.")
             }
             (Rail::Evm, false) => format!("Nothing for {legs}: the engine follows the chain."),
         }
+    }
+
+    /// The files of one side whose legs are on their way, by name.
+    fn files(&self, pay_in: bool) -> String {
+        let moving = |of: &&SubmissionSums| {
+            of.pay_in == pay_in && of.by_state.keys().any(|state| state.is_in_flight())
+        };
+        let own = || self.submissions.iter().filter(moving).filter_map(|of| of.attempts.last());
+        let path = |attempt: &Attempt| {
+            self.folders.home(&attempt.name).join(&*attempt.name).display().to_string()
+        };
+        let mut named: Vec<String> = own().take(FILES_NAMED_MAX).map(path).collect();
+        let more = own().count().saturating_sub(FILES_NAMED_MAX);
+        if more > 0 {
+            named.push(format!("{more} more of this batch's in the same folder"));
+        }
+        if named.is_empty() { "the batch's files".to_owned() } else { named.join(", ") }
     }
 
     fn batch_todo(&self) -> String {

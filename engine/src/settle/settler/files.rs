@@ -3,9 +3,10 @@
 use super::{Run, Stuck};
 use crate::faults;
 use crate::ledger::event::LegsSubmitted;
-use crate::ledger::{BatchPlan, Event, Rail, runs};
+use crate::ledger::{Account, BatchPlan, Event, Rail, runs};
 use crate::rails::Part;
 use crate::settle::desk::FileDesk;
+use crate::types::PartyId;
 use std::collections::BTreeSet;
 
 impl Run {
@@ -24,7 +25,7 @@ impl Run {
             let entry = control.batch(batch).map_err(|r| Stuck::NotLoaded(r.into()))?;
             u32::try_from(entry.legs.submissions().len()).expect("submissions are limited by legs")
         };
-        let part = Part::new(content, legs, number);
+        let part = Part::new(content, legs, number).naming(|party| self.payer(party, rail));
         let name = part.file_name();
         let staged = desk.stage(&name, |out| part.write(out))?;
         faults::point(|| "submit-staged");
@@ -44,6 +45,13 @@ impl Run {
         let (legs, bytes) = (legs.len(), staged.bytes);
         tracing::info!(%batch, rail = rail.name(), file = name, legs, bytes, "file in the outbox");
         Ok(())
+    }
+
+    /// What is known now of a party that is to pay in: its name, and its account if it has one on the rail.
+    fn payer(&self, party: PartyId, rail: Rail) -> Option<Account> {
+        let control = self.intake.control();
+        let name = || control.party(party).ok().map(|entry| entry.name.clone());
+        control.account(party, rail).or_else(|| Some(Account { name: name()?, fields: Vec::new() }))
     }
 
     /// Files that were staged when the engine stopped: what is journaled leaves, the rest is discarded and

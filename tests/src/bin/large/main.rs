@@ -149,7 +149,10 @@ impl Settling {
             On::Iso20022 => "",
             On::Nacha => crowd::CLEARING_NACHA,
         };
-        let config = format!("{clearing}[rail.{rail}]\noutbox = {outbox:?}\ninbox = {inbox:?}\n");
+        let config = format!(
+            "{clearing}[rail.{rail}]\noutbox = {outbox:?}\n\
+                              pay_ins = {outbox:?}\ninbox = {inbox:?}\n"
+        );
         let launch = Launch::new(&dir.join("data")).args(&["--log", "info"]).config(&config);
         let engine = launch.start();
         let mut client = Client::connect(&engine).await;

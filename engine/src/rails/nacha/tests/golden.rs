@@ -33,6 +33,14 @@ fn exported(content: &BatchContent) -> BTreeMap<String, String> {
         files.entry(name.into()).or_default().extend_from_slice(piece);
         Ok::<(), Infallible>(())
     });
+    let exported: Vec<&String> = files.keys().collect();
+    assert!(exported.iter().all(|name| !name.ends_with(".ach")), "records only: {exported:?}");
+    // What the bank would get if all of the batch left at once.
+    for part in &files_again(content, 0).unwrap() {
+        let mut bytes = Vec::new();
+        render(content, part, &mut bytes).unwrap();
+        files.insert(format!("{}.{}.ach", crate::rails::short_id(content), part.number()), bytes);
+    }
     files.into_iter().map(|(name, bytes)| (name, String::from_utf8(bytes).unwrap())).collect()
 }
 

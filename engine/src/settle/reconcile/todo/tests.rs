@@ -2,8 +2,9 @@
 
 use super::*;
 use crate::ledger::By;
+use crate::settle::desk::Folders;
 use crate::settle::reconcile::{Ages, ByState};
-use crate::types::{AssetDef, SettlementModel, WindowNumber};
+use crate::types::{AssetDef, Digest, Lsn, SettlementModel, Timestamp, WindowNumber};
 
 const BATCHES: [BatchState; 6] = [
     BatchState::Computed,
@@ -42,6 +43,11 @@ fn at(state: BatchState, rail: Rail) -> Reconciliation {
         released_sum: Total::ZERO,
         troubles: Vec::new(),
         kept: Vec::new(),
+        folders: Folders {
+            outbox: "/srv/out".into(),
+            pay_ins: "/srv/pay-ins".into(),
+            inbox: "/srv/in".into(),
+        },
     }
 }
 
@@ -117,7 +123,7 @@ fn every_state_of_a_leg_on_every_rail_is_spoken_of_or_needs_nothing() {
                     LegState::Ready => "Nothing for",
                     LegState::Sent | LegState::Accepted => match (rail, pay_in) {
                         (Rail::Iso20022 | Rail::Evm, true) => "leg report",
-                        (Rail::Iso20022 | Rail::Nacha, _) => "outbox/",
+                        (Rail::Iso20022 | Rail::Nacha, _) => "to the bank if nobody did, once",
                         (Rail::Card, _) | (Rail::Evm, false) => "Nothing for",
                     },
                     LegState::Unknown => "leg resolve",
@@ -128,6 +134,40 @@ fn every_state_of_a_leg_on_every_rail_is_spoken_of_or_needs_nothing() {
             }
         }
     }
+}
+
+fn submission(name: &str, pay_in: bool, state: LegState) -> SubmissionSums {
+    let attempt = Attempt {
+        lsn: Lsn(1),
+        at: Timestamp(1),
+        digest: Digest::ZERO,
+        bytes: 1,
+        name: name.into(),
+    };
+    let by_state = ByState::from([(state, some(1, 100))]);
+    SubmissionSums { all: some(1, 100), by_state, attempts: vec![attempt], pay_in }
+}
+
+/// "Bring the files in outbox/iso20022 to the bank" sent people there with the list of pay-ins, and with files of
+/// other batches.
+#[test]
+fn the_files_for_the_bank_are_named_and_those_that_have_ended_are_not() {
+    let mut batch = at(BatchState::Submitting, Rail::Iso20022);
+    batch.pay_ins.insert(LegState::Sent, some(1, 100));
+    batch.pay_outs.insert(LegState::Sent, some(1, 100));
+    batch.submissions = vec![
+        submission("b.0.pay-ins.csv", true, LegState::Sent),
+        submission("b.1.pain.001.xml", false, LegState::Confirmed),
+        submission("b.2.pain.001.xml", false, LegState::Sent),
+    ];
+    let said = text(&batch);
+    assert!(said.contains("Upload /srv/out/b.2.pain.001.xml to the bank"), "{said}");
+    assert!(said.contains("/srv/pay-ins/b.0.pay-ins.csv, which is not for the bank"), "{said}");
+    assert!(!said.contains("b.1.pain.001.xml"), "{said}");
+    let many = (3..20).map(|n| submission(&format!("b.{n}.xml"), false, LegState::Sent));
+    batch.submissions.extend(many);
+    let said = text(&batch);
+    assert!(said.contains("b.11.xml, 8 more of this batch's in the same folder"), "{said}");
 }
 
 #[test]
