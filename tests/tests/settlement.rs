@@ -218,9 +218,15 @@ async fn money_that_comes_back_is_owed_again() {
     assert_eq!(owes(&mut d.client, payer, World::PAIRS).await, "2000000");
     let legs = d.client.legs(&batch).await;
     assert_eq!((legs[0].state(), &*legs[0].reason), (LegState::Returned, "no such account"));
-    // The bank's late word that it was paid changes nothing.
-    let late = say(&mut d.client, &batch, &all, LegWord::Confirmed).await;
-    assert_eq!(late, back);
+    assert_eq!(back.legs_moved, 1);
+    // The same again is known; that it was paid, it was: who says so now must mean something else.
+    let again = say(&mut d.client, &batch, &all, LegWord::Returned).await;
+    assert_eq!(again, Batch { legs_moved: 0, ..back });
+    for word in [LegWord::Accepted, LegWord::Confirmed, LegWord::Rejected] {
+        let ask = report(&batch, &all, word);
+        let said = d.client.operator.report_legs(ask).await;
+        refused(said, FailedPrecondition, "is RETURNED and cannot be");
+    }
     let next = d.client.close_window().await;
     assert_eq!(next.totals[0].carried_in, "2000000");
 }
@@ -255,6 +261,13 @@ async fn what_cannot_be_said_of_legs_is_refused_and_changes_nothing() {
         evidence: "a mail".into(),
     };
     refused(d.client.operator.resolve_leg(resolve).await, FailedPrecondition, "ReportLegs");
+    // What nobody has confirmed cannot have been sent back, and what failed needs a reason.
+    let sent: Vec<&Leg> = legs.iter().filter(|leg| is_pay_in(leg)).collect();
+    let returned = report(&batch, &sent, LegWord::Returned);
+    refused(d.client.operator.report_legs(returned).await, FailedPrecondition, "say rejected");
+    let mut silent = report(&batch, &sent, LegWord::Rejected);
+    silent.reports[1].reason = String::new();
+    refused(d.client.operator.report_legs(silent).await, InvalidArgument, "without a reason");
     assert_eq!(legs_at(&get_batch(&mut d.client, &batch).await, LegState::Sent), 2);
     refused(abort(&mut d.client, &batch).await, FailedPrecondition, "nothing of it has left");
 }

@@ -7,7 +7,7 @@ use super::status::{busy, invalid, not_done, not_loaded, refused};
 use crate::ledger::control::{Command, Control};
 use crate::ledger::event::{LegProposed, LegsMoved};
 use crate::ledger::{
-    BatchPlan, Event, Heard, LegMove, LegState, LegWord, Legs, Mover, Proposal, Refusal, Request,
+    BatchPlan, Event, LegMove, LegState, LegWord, Legs, Mover, Proposal, Refusal, Request,
 };
 use crate::limits::{MOVES_MAX, SETTLER_PATIENCE};
 use crate::pipeline::Intake;
@@ -69,6 +69,13 @@ fn word(value: i32) -> Result<LegWord, Status> {
     }
 }
 
+/// What came of an operator's words.
+pub(super) struct Reported {
+    pub batch: BatchId,
+    /// How many legs moved; the others stood there already.
+    pub moved: u64,
+}
+
 /// Moves legs as an operator says. What is known already is no error; what cannot be true refuses all.
 pub(super) async fn report(
     intake: &Intake,
@@ -76,7 +83,7 @@ pub(super) async fn report(
     nudge: &Nudge,
     operator: String,
     mut message: v1::ReportLegsRequest,
-) -> Result<BatchId, Status> {
+) -> Result<Reported, Status> {
     let request_id = std::mem::take(&mut message.request_id);
     let request = request(request_id, "ReportLegs", &message)?;
     let batch: BatchId = id(&message.batch_id, "batch_id")?;
@@ -92,13 +99,14 @@ pub(super) async fn report(
         _ => id::<Digest>(&message.evidence, "evidence")?,
     };
     if answered(intake, &request).await? {
-        return Ok(batch);
+        return Ok(Reported { batch, moved: 0 });
     }
     let plan = plan(intake, archive, batch).await?;
     let legs = legs_of(intake, batch).await?;
     let moves = moves(&plan, &legs, message.reports)?;
-    if moves.is_empty() {
-        return Ok(batch);
+    let moved = u64::try_from(moves.len()).expect("a length fits 64 bits");
+    if moved == 0 {
+        return Ok(Reported { batch, moved });
     }
     record(
         intake,
@@ -114,7 +122,7 @@ pub(super) async fn report(
     )
     .await?;
     nudge.turn(SETTLER_PATIENCE).await;
-    Ok(batch)
+    Ok(Reported { batch, moved })
 }
 
 async fn record(intake: &Intake, moved: LegsMoved) -> Result<(), Status> {
@@ -142,7 +150,9 @@ fn moves(
         }
         let reference = text(report.rail_reference, "rail_reference")?;
         let reason = text(report.reason, "reason")?;
-        if let Some(to) = heard(&report.key, legs.state(place), word(report.word)?)? {
+        let said = word(report.word)?;
+        check_reason(&report.key, said, &reason)?;
+        if let Some(to) = heard(&report.key, legs.state(place), said)? {
             let is_asked = plan.content().head.policy.rail.is_asked(&all[place as usize].payment);
             if is_asked && to == LegState::Rejected {
                 return Err(still_asked(&report.key, legs.state(place)));
@@ -153,18 +163,51 @@ fn moves(
     Ok(moves.into_values().collect())
 }
 
-/// Where a word moves a leg; `None` when it was known.
-fn heard(key: &str, state: LegState, word: LegWord) -> Result<Option<LegState>, Status> {
-    match state.hear(word) {
-        Heard::Move(to) => Ok(Some(to)),
-        Heard::Known => Ok(None),
-        Heard::Conflict => Err(Status::failed_precondition(format!(
-            "leg {key} is {} and cannot be {}; nothing was changed: find out what happened, and report the \
-             others without it",
-            state.name(),
+/// What failed is owed again: why, must be on record.
+fn check_reason(key: &str, word: LegWord, reason: &str) -> Result<(), Status> {
+    match word {
+        LegWord::Rejected | LegWord::Returned if reason.is_empty() => Err(invalid(format!(
+            "leg {key} is said to be {} without a reason; say why (`--reason`): the amount is owed again",
             word_name(word)
         ))),
+        LegWord::Accepted | LegWord::Confirmed | LegWord::Rejected | LegWord::Returned => Ok(()),
     }
+}
+
+/// Where an operator's word moves a leg; `None` when it says what is known. Stricter than with a rail's word,
+/// which comes late and out of order: a person may have meant something else, and can be asked.
+fn heard(key: &str, state: LegState, said: LegWord) -> Result<Option<LegState>, Status> {
+    use LegState::{Accepted, Confirmed, Ready, Rejected, Returned, Sent, Unknown};
+    let why = match (state, said) {
+        (Sent | Unknown, LegWord::Accepted) => return Ok(Some(Accepted)),
+        (Sent | Unknown | Accepted, LegWord::Confirmed) => return Ok(Some(Confirmed)),
+        (Sent | Unknown | Accepted, LegWord::Rejected) => return Ok(Some(Rejected)),
+        (Confirmed, LegWord::Returned) => return Ok(Some(Returned)),
+        // It stands there, or has gone on from there.
+        (Accepted | Confirmed, LegWord::Accepted)
+        | (Confirmed, LegWord::Confirmed)
+        | (Rejected, LegWord::Rejected)
+        | (Returned, LegWord::Returned) => return Ok(None),
+        (Ready, _) => "nothing of it has left",
+        (Sent | Unknown | Accepted, LegWord::Returned) => {
+            "nobody has said that it was paid; if it will not be, or came back at once, say rejected"
+        }
+        (Confirmed, LegWord::Rejected) => {
+            "its money has moved; if it was sent back since, say returned"
+        }
+        (Rejected, LegWord::Accepted | LegWord::Confirmed | LegWord::Returned) => {
+            "its amount is owed again already; if it was executed all the same, it may be paid twice"
+        }
+        (Returned, LegWord::Accepted | LegWord::Confirmed | LegWord::Rejected) => {
+            "it was paid and sent back, and its amount is owed again already"
+        }
+    };
+    Err(Status::failed_precondition(format!(
+        "leg {key} is {} and cannot be {}: {why}; nothing was changed: find out what happened, and report the \
+         others without it",
+        state.name(),
+        word_name(said)
+    )))
 }
 
 fn still_asked(key: &str, state: LegState) -> Status {
@@ -270,13 +313,10 @@ fn resolvable(
             state.name()
         )));
     }
-    match state.hear(word) {
-        Heard::Move(to) => Ok(to),
-        Heard::Known | Heard::Conflict => {
-            let (from, to) = (state.name(), word_name(word));
-            Err(refused(&Refusal::LegState { batch, leg, from, to }))
-        }
-    }
+    heard(key, state, word)?.ok_or_else(|| {
+        let (from, to) = (state.name(), word_name(word));
+        refused(&Refusal::LegState { batch, leg, from, to })
+    })
 }
 
 /// Whether another operator has said the same. Who repeats his own word is told that it takes another's.
@@ -291,4 +331,60 @@ fn agreed(legs: &Legs, leg: u32, key: &str, said: &Proposal) -> Result<bool, Sta
     }
     let same = (standing.to, &standing.reference) == (said.to, &said.reference);
     Ok(same && standing.operator != said.operator)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const WORDS: [LegWord; 4] =
+        [LegWord::Accepted, LegWord::Confirmed, LegWord::Rejected, LegWord::Returned];
+
+    /// `returned`, said of a payment that nobody had confirmed, made it REJECTED without a word; `confirmed`,
+    /// said of one that was sent back, did nothing, without a word either.
+    #[test]
+    fn an_operators_word_moves_a_leg_to_what_it_says_or_says_what_is_known_or_is_refused() {
+        for state in LegState::ALL {
+            for said in WORDS {
+                let to = match said {
+                    LegWord::Accepted => LegState::Accepted,
+                    LegWord::Confirmed => LegState::Confirmed,
+                    LegWord::Rejected => LegState::Rejected,
+                    LegWord::Returned => LegState::Returned,
+                };
+                match heard("K", state, said) {
+                    Ok(Some(moved)) => {
+                        assert_eq!(moved, to, "{state:?} {said:?}");
+                        assert!(state.may_move(to, Mover::Operator), "{state:?} {said:?}");
+                        assert_eq!(heard("K", to, said).unwrap(), None, "twice is once");
+                    }
+                    // What is known is the word itself, or that it was taken on before it was paid.
+                    Ok(None) => assert!(
+                        state == to || (state, said) == (LegState::Confirmed, LegWord::Accepted),
+                        "{state:?} {said:?}"
+                    ),
+                    Err(status) => {
+                        assert_ne!(state, to, "{said:?}");
+                        let text = status.message();
+                        assert!(text.contains(state.name()), "{text}");
+                        assert!(text.contains("nothing was changed"), "{text}");
+                    }
+                }
+            }
+        }
+        let text = heard("K", LegState::Sent, LegWord::Returned).unwrap_err();
+        assert!(text.message().contains("say rejected"), "{text}");
+        let text = heard("K", LegState::Confirmed, LegWord::Rejected).unwrap_err();
+        assert!(text.message().contains("say returned"), "{text}");
+        assert!(heard("K", LegState::Returned, LegWord::Confirmed).is_err());
+    }
+
+    #[test]
+    fn what_failed_is_not_reported_without_a_reason() {
+        for said in WORDS {
+            let fails = matches!(said, LegWord::Rejected | LegWord::Returned);
+            assert_eq!(check_reason("K", said, "").is_err(), fails, "{said:?}");
+            assert!(check_reason("K", said, "no such account").is_ok());
+        }
+    }
 }

@@ -318,9 +318,10 @@ impl v1::operator_server::Operator for OperatorApi {
     async fn report_legs(&self, request: Request<v1::ReportLegsRequest>) -> Answer<v1::Batch> {
         let Settlement { archive, nudge, .. } = &self.settlement;
         let operator = operator(&request);
-        let reported =
+        let legs::Reported { batch, moved } =
             legs::report(&self.intake, archive, nudge, operator, request.into_inner()).await?;
-        batches::get(&self.intake, reported).await.map(Response::new)
+        let batch = batches::get(&self.intake, batch).await?;
+        Ok(Response::new(v1::Batch { legs_moved: moved, ..batch }))
     }
 
     async fn resolve_leg(&self, request: Request<v1::ResolveLegRequest>) -> Answer<v1::Leg> {

@@ -85,7 +85,9 @@ pub enum LegCommand {
     #[command(
         after_help = "Examples:\n  tallystick leg report 9c1f03ab --pay-ins --word confirmed \
         --reference 'statement 41'\n  tallystick leg report 9c1f03ab --key QZ5M3WVF7K2C4D6E7FGH2JKLMNPQRSTU \
-        --word rejected --reason 'no such account'\n  tallystick leg report 9c1f03ab --csv bank.csv"
+        --word rejected --reason 'no such account'\n  tallystick leg report 9c1f03ab --csv bank.csv\n\n\
+        What was sent and will not be paid is rejected; what was confirmed and came back is returned. Both \
+        need --reason. A word that cannot be true of one leg refuses them all."
     )]
     Report(leg::ReportArgs),
     /// Say what became of an UNKNOWN leg; it moves when another operator says the same

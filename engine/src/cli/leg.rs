@@ -5,7 +5,7 @@
 
 use super::batch::{OneBatch, leg_record, resolve, with_asset};
 use super::client::Session;
-use super::output::hex;
+use super::output::{Cell, hex};
 use super::{CliError, RequestArgs, batch};
 use crate::limits::MOVES_MAX;
 use crate::types::{FileHasher, PartyId};
@@ -62,7 +62,7 @@ pub struct ReportArgs {
     /// The bank's or chain's own reference
     #[arg(long, value_name = "TEXT", default_value = "")]
     reference: String,
-    /// Why, for legs that failed
+    /// Why; needed for legs that are rejected or returned
     #[arg(long, value_name = "TEXT", default_value = "")]
     reason: String,
     /// File that the word rests on: its BLAKE3 digest goes into the journal
@@ -120,7 +120,8 @@ pub async fn report(session: &mut Session, args: ReportArgs) -> Result<(), CliEr
             keys.into_iter().map(|key| args.of(key)).collect::<Result<Vec<_>, _>>()?
         }
     };
-    let mut last: Option<Batch> = None;
+    reports.iter().try_for_each(check_reason)?;
+    let (mut last, mut moved): (Option<Batch>, u64) = (None, 0);
     for part in reports.chunks(MOVES_MAX) {
         let request_id = part_id(&id, part);
         let report = ReportLegsRequest {
@@ -130,14 +131,43 @@ pub async fn report(session: &mut Session, args: ReportArgs) -> Result<(), CliEr
             evidence: digest.clone().unwrap_or_default().into(),
         };
         let answer = session.operator().report_legs(report).await;
-        last = Some(answer.map_err(|s| session.failed_change(s, &id))?.into_inner());
+        let batch = answer.map_err(|s| session.failed_change(s, &id))?.into_inner();
+        moved += batch.legs_moved;
+        last = Some(batch);
     }
     match last {
-        Some(batch) => session.print(&batch::batch_record(batch)).await,
+        Some(batch) => {
+            let mut record = batch::batch_record(batch);
+            record.0.push(("legs_moved", Cell::Count(moved)));
+            session.print(&record).await?;
+            if moved == 0 {
+                super::note("note: nothing changed: all of this was known");
+            }
+            Ok(())
+        }
         None => Err(CliError::Failed(
             "no leg of that side has left and not ended; `tallystick leg list BATCH` shows where they stand"
                 .into(),
         )),
+    }
+}
+
+/// What failed is owed again: why, must be on record. The engine asks for it too; here nothing was sent yet.
+fn check_reason(report: &LegReport) -> Result<(), CliError> {
+    match report.word() {
+        LegWord::Rejected | LegWord::Returned if report.reason.is_empty() => {
+            Err(CliError::Input(format!(
+                "leg {}: say why it was {}, with --reason TEXT (or in the CSV file's column): the amount is \
+                 owed again",
+                report.key,
+                if report.word() == LegWord::Rejected { "rejected" } else { "returned" }
+            )))
+        }
+        LegWord::Unspecified
+        | LegWord::Accepted
+        | LegWord::Confirmed
+        | LegWord::Rejected
+        | LegWord::Returned => Ok(()),
     }
 }
 
@@ -291,6 +321,17 @@ mod tests {
         std::fs::write(&path, "key,word\nA,perhaps\n").unwrap();
         let error = from_csv(&path, &args(None)).unwrap_err().to_string();
         assert!(error.contains("leg A") && error.contains("returned"), "{error}");
+    }
+
+    #[test]
+    fn what_failed_needs_a_reason_before_anything_is_sent() {
+        for word in [Word::Accepted, Word::Confirmed, Word::Rejected, Word::Returned] {
+            let mut report = args(Some(word)).of("K".into()).unwrap();
+            let needed = matches!(word, Word::Rejected | Word::Returned);
+            assert_eq!(check_reason(&report).is_err(), needed, "{word:?}");
+            report.reason = "no such account".into();
+            assert!(check_reason(&report).is_ok());
+        }
     }
 
     #[test]
