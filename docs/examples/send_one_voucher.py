@@ -1,6 +1,9 @@
 """Signs one voucher and sends it. Needs: pip install grpcio-tools blake3 cryptography, and the stubs:
 python -m grpc_tools.protoc -I proto --python_out=. --grpc_python_out=. proto/tallystick/v1/*.proto
-Usage: send_one_voucher.py HOST:PORT SECRET_HEX PAYEE_HEX ASSET CUMULATIVE"""
+Usage: PYTHONPATH=. send_one_voucher.py HOST:PORT SECRET_HEX PAYEE_HEX ASSET CUMULATIVE
+Run twice with the same arguments, it pays once: the channel is kept in a file in this folder."""
+import json
+import os
 import struct
 import sys
 import time
@@ -16,9 +19,20 @@ network = engine.GetNetwork(vouchers_pb2.GetNetworkRequest()).network_id
 
 key = Ed25519PrivateKey.from_private_bytes(bytes.fromhex(secret))
 signer, payee = key.public_key().public_bytes_raw(), bytes.fromhex(payee)
-asset, cumulative, lane, expires_at = int(asset), int(cumulative), 0, int(time.time()) + 3600
+asset, cumulative, lane = int(asset), int(cumulative), 0
 
-# The channel: who pays whom in what, in which lane, until when. It has one running total.
+# A channel is (signer, payee, asset, lane, expiry). Another expiry is another channel, whose total starts at 0:
+# so the expiry is chosen once, kept before anything is signed, and used again.
+file = f"channel-{signer.hex()[:16]}-{payee.hex()[:16]}-{asset}-{lane}.json"
+if not os.path.exists(file):
+    with open(file + ".tmp", "w") as new:
+        json.dump({"expires_at": int(time.time()) + 7 * 86_400, "lane": lane}, new)
+    os.rename(file + ".tmp", file)
+expires_at = json.load(open(file))["expires_at"]
+if expires_at <= time.time():
+    sys.exit(f"the channel in {file} has expired: move the file away to begin another, whose total starts at 0")
+
+# Its id: it has one running total.
 channel = blake3(
     network + signer + payee + struct.pack("<IQq", asset, lane, expires_at),
     derive_key_context="tallystick 2026-11 channel v1",
@@ -30,4 +44,6 @@ voucher = signer + payee + struct.pack("<IIQqQ", asset, 0, lane, expires_at, cum
 voucher += key.sign(message)
 
 ack = engine.Submit(vouchers_pb2.Frame(frame_id=1, packed=voucher))
-print(vouchers_pb2.Outcome.Name(ack.outcomes[0]), "at lsn", ack.lsn)
+names = {number: name for name, number in vouchers_pb2.Outcome.items()}
+print(names.get(ack.outcomes[0], f"outcome {ack.outcomes[0]}"), "at lsn", ack.lsn)
+print(f"the channel's total is {cumulative}, lane {lane}, expires_at {expires_at} (kept in {file})")

@@ -2,6 +2,7 @@
 closes a window, nets on its own books, settles, and compares every figure with the engine's."""
 import argparse
 import csv
+import importlib.util
 import json
 import pathlib
 import subprocess
@@ -151,7 +152,11 @@ def pay(world):
         **{k: one[k] for k in ("signer", "payee", "asset", "lane", "expires_at")}))
     expected = wire.channel_id(world.network, one["signer"], one["payee"], one["asset"],
                                one["lane"], one["expires_at"])
-    assert channel == vo.Channel(channel_id=expected, cumulative=1_234_567, lsn=ack.lsn), channel
+    assert channel == vo.Channel(
+        channel_id=expected, cumulative=1_234_567, lsn=ack.lsn, known=True), channel
+    never = world.vouchers.GetChannel(vo.GetChannelRequest(
+        **{k: one[k] for k in ("signer", "payee", "asset", "expires_at")}, lane=77))
+    assert (never.cumulative, never.known) == (0, False), never
     stream(world)
 
 
@@ -179,18 +184,71 @@ def stream(world):
         world.owe(asset, payer, payee, total)
 
 
-def run_the_readmes_example(world, address):
-    """The README's client is the file in docs/examples, and works as it stands."""
-    root = pathlib.Path(__file__).resolve().parent.parent.parent
-    example = root / "docs" / "examples" / "send_one_voucher.py"
-    assert example.read_text().strip() in (root / "README.md").read_text(), "the README differs"
+EXAMPLES = pathlib.Path(__file__).resolve().parent.parent.parent / "docs" / "examples"
+
+
+def example(work, file, *arguments):
+    """What an example prints, run in a folder of its own as a user would run it."""
+    work.mkdir(exist_ok=True)
+    done = subprocess.run([sys.executable, EXAMPLES / file, *map(str, arguments)], cwd=work,
+                          capture_output=True, text=True, timeout=DEADLINE, check=False)
+    assert not done.stderr, done.stderr
+    return done.stdout
+
+
+def run_the_readmes_example(world, address, work):
+    """The README's client is the file in docs/examples, works as it stands, and pays once when it is run twice:
+    its channel was once a new one with each call, and repeating it paid again."""
+    readme = (EXAMPLES.parent.parent / "README.md").read_text()
+    assert (EXAMPLES / "send_one_voucher.py").read_text().strip() in readme, "the README differs"
     units = 7 * CENT
-    done = subprocess.run(
-        [sys.executable, example, address, wire.seed("agent a").hex(), world.parties["d"].hex(),
-         str(PAIR_BY_PAIR), str(units)],
-        capture_output=True, text=True, timeout=DEADLINE, check=False)
-    assert done.stdout.startswith("OUTCOME_CREDITED at lsn "), (done.stdout, done.stderr)
-    world.owe(PAIR_BY_PAIR, "a", "d", units)
+    ask = ("send_one_voucher.py", address, wire.seed("agent a").hex(), world.parties["d"].hex(),
+           PAIR_BY_PAIR)
+    # A second goes by in between: the expiry was once made from the clock.
+    began = int(time.time())
+    said = example(work, *ask, units)
+    assert said.startswith("OUTCOME_CREDITED at lsn ") and "expires_at" in said, said
+    while int(time.time()) == began:
+        world.vouchers.GetNetwork(vo.GetNetworkRequest())
+    said = example(work, *ask, units)
+    assert said.startswith("OUTCOME_STALE at lsn "), said
+    # It goes on from there, and never opens another channel by itself.
+    said = example(work, *ask, 2 * units)
+    assert said.startswith("OUTCOME_CREDITED at lsn "), said
+    world.owe(PAIR_BY_PAIR, "a", "d", 2 * units)
+    kept, = work.glob("channel-*.json")
+    kept.write_text(json.dumps({"expires_at": began - 1, "lane": 0}))
+    done = subprocess.run([sys.executable, EXAMPLES / ask[0], *map(str, ask[1:]), str(units)], cwd=work,
+                          capture_output=True, text=True, timeout=DEADLINE, check=False)
+    assert done.returncode != 0 and "expired" in done.stderr, done
+
+
+def run_the_streaming_example(world, address, work):
+    """Totals go on over runs; what a crash left signed and unsent is sent with the next run, once."""
+    ask = ("stream_vouchers.py", address, wire.seed("agent b").hex(), world.parties["d"].hex(),
+           PAIR_BY_PAIR, 1_000)
+    assert "250 CREDITED" in example(work, *ask, 250)
+    # Written down, and then the power went, before the frame left.
+    file = work / "channels.json"
+    kept = json.loads(file.read_text())
+    assert sum(kept["totals"]) == 250_000, kept
+    kept["totals"][0] += 1_000
+    file.write_text(json.dumps(kept))
+    said = example(work, *ask, 0)
+    assert "1 CREDITED, 3 STALE" in said, said
+    said = example(work, *ask, 5)
+    assert "5 CREDITED, 4 STALE" in said and "nothing" not in said, said
+    world.owe(PAIR_BY_PAIR, "b", "d", 256_000)
+    # A key that was revoked says nothing of what it had paid: the example looks at what is held.
+    assert name_of_an_unknown_outcome() == "unknown outcome 99"
+
+
+def name_of_an_unknown_outcome():
+    """What the streaming example calls an outcome that its stubs do not know."""
+    spec = importlib.util.spec_from_file_location("stream_vouchers", EXAMPLES / "stream_vouchers.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.name(99)
 
 
 def read_window(world):
@@ -200,7 +258,7 @@ def read_window(world):
     assert world.operator.CloseWindow(request).number == window.number == 1, "a retry is no new cut"
     window = world.operator.GetWindow(op.GetWindowRequest(number=1))
     assert window.state == op.WINDOW_STATE_CLOSED and window.cut_lsn > 0
-    assert window.vouchers_credited == 1_203, window
+    assert window.vouchers_credited == 1_204 + 256, window
     nets = {}
     for asset in (THROUGH_CLEARING, PAIR_BY_PAIR):
         ask = op.WindowAssetRequest(window=1, asset=asset)
@@ -281,20 +339,54 @@ def settle(world, nets, work, schema):
             request_id=world.request("approve"), batch_id=batch.batch_id)
         # Approved, and its first legs have left at once.
         assert world.operator.ApproveBatch(approve).state == op.BATCH_STATE_SUBMITTING
+        # The only file for the bank lies in the outbox, once the pay-ins have come.
+        pay_ins = [leg.key for leg in legs if leg.to == CLEARING]
+        if pay_ins:
+            world.operator.ReportLegs(op.ReportLegsRequest(
+                request_id=world.request("came"), batch_id=batch.batch_id,
+                reports=[op.LegReport(key=key, word=op.LEG_WORD_CONFIRMED) for key in pay_ins]))
+        stem = batch.batch_id.hex()[:16]
+        paid = read_pain_001(bank_file(world, batch, work / "data" / "outbox" / "iso20022"), schema)
+        assert paid == pay_outs, "the bank file pays other sums than the legs"
+        lists = list((work / "data" / "pay-ins" / "iso20022").glob(f"{stem}.*.pay-ins.csv"))
+        assert len(lists) == bool(pay_ins), lists
+        for path in lists:
+            check_list(path, {leg.key: getattr(leg, "from") for leg in legs if leg.to == CLEARING}, world)
         files = defaultdict(bytes)
         for chunk in world.operator.ExportBatch(op.GetBatchRequest(batch_id=batch.batch_id)):
             files[chunk.file_name] += chunk.content
         for name, content in files.items():
             (work / pathlib.PurePath(name).name).write_bytes(content)
-        stem = batch.batch_id.hex()[:16]
-        paid = read_pain_001(work / f"{stem}.pain.001.xml", schema)
-        assert paid == pay_outs, "the bank file pays other sums than the legs"
+        assert sorted(files) == [f"{stem}.legs.csv", f"{stem}.legs.json"], "records only"
         told = json.loads((work / f"{stem}.legs.json").read_text())
         every = {leg.key: int(leg.amount) for leg in legs}
         assert {leg["key"]: int(leg["amount_units"]) for leg in told["legs"]} == every
         with (work / f"{stem}.legs.csv").open(newline="") as file:
             rows = {row["key"]: int(row["amount_units"]) for row in csv.DictReader(file)}
         assert rows == every, "CSV, JSON and legs differ"
+
+
+def bank_file(world, batch, outbox):
+    """The batch's file, as soon as it is there."""
+    until = time.monotonic() + DEADLINE
+    while True:
+        found = list(outbox.glob(f"{batch.batch_id.hex()[:16]}.*.pain.001.xml"))
+        if found:
+            file, = found
+            return file
+        assert time.monotonic() < until, "no file for the bank"
+        world.operator.GetBatch(op.GetBatchRequest(batch_id=batch.batch_id))
+
+
+def check_list(path, payers, world):
+    """Who is to pay in stands there by name and account."""
+    names = {party: name for name, party in world.parties.items()}
+    with path.open(newline="") as file:
+        rows = {row["key"]: row for row in csv.DictReader(file)}
+    assert rows.keys() == payers.keys(), rows
+    for key, payer in payers.items():
+        assert rows[key]["from_name"] == f"Party {names[payer].upper()} GmbH", rows[key]
+        assert rows[key]["from_iban"].startswith("DE"), rows[key]
 
 
 def read_pain_001(path, schema):
@@ -353,7 +445,8 @@ def main():
                           vouchers_pb2_grpc.VouchersStub(channel))
             world.register()
             pay(world)
-            run_the_readmes_example(world, engine.address)
+            run_the_readmes_example(world, engine.address, args.work / "one")
+            run_the_streaming_example(world, engine.address, args.work / "many")
             nets = read_window(world)
             settle(world, nets, args.work, args.schema)
     except BaseException:

@@ -89,6 +89,8 @@ impl v1::vouchers_server::Vouchers for VouchersApi {
             channel_id: Bytes::copy_from_slice(&channel.0),
             cumulative: state.total.0,
             lsn: state.lsn.0,
+            // A channel is held from its first credit on, until it has expired.
+            known: state.lsn.0 > 0,
         }))
     }
 

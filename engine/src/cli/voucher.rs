@@ -39,14 +39,15 @@ Example:
   tallystick voucher sign --key-file agent.key --payee 7b..00 --asset 978 --ttl 1h \\
     --cumulative 1500 --submit
 
-Prints the packed voucher in hexadecimal, or with --submit what became of it. A channel is named by
-signer, payee, asset, lane and expiry: to raise its total later, give the same --expires-at (which
-is printed), not --ttl.";
+Prints the packed voucher in hexadecimal, or with --submit what became of it. A channel is (signer,
+payee, asset, lane, expiry), and its total starts at 0: the same command with --ttl, a second later, is
+another channel, and pays again. To raise a total or to repeat the command, give the same --expires-at
+(which is printed) instead of --ttl.";
 
 /// `tallystick channel ...`
 #[derive(Debug, Subcommand)]
 pub enum ChannelCommand {
-    /// Show the durable total of a channel
+    /// Show the durable total of a channel, and whether the engine holds it
     #[command(after_help = "Example:\n  tallystick channel show --signer 8f..31 --payee 7b..00 \
         --asset 978 --lane 0 --expires-at 1795000000")]
     Show(ChannelArgs),
@@ -71,7 +72,7 @@ pub struct SignArgs {
     /// When the channel expires: Unix seconds or RFC 3339
     #[arg(long, value_name = "TIME", value_parser = parse_time, required_unless_present = "ttl")]
     expires_at: Option<i64>,
-    /// Let the channel expire this long from now, e.g. 1h
+    /// Begin a new channel that expires this long from now, e.g. 1h; its total starts at 0
     #[arg(long, value_name = "TIME", value_parser = parse_duration, conflicts_with = "expires_at")]
     ttl: Option<Duration>,
     /// The channel's new total, in asset units
@@ -221,6 +222,13 @@ pub async fn run_voucher(session: &mut Session, command: VoucherCommand) -> Resu
         (Some(time), _) => time,
         (None, ttl) => after_now(ttl.unwrap_or_default())?,
     };
+    if args.ttl.is_some() {
+        // Whoever repeats the command would pay again.
+        super::note(&format!(
+            "note: this is a new channel, whose total starts at 0; to raise its total or to repeat this, give \
+             --expires-at {expires_at} instead of --ttl"
+        ));
+    }
     let network_bytes = session.network().await?.network_id;
     let network = NetworkId::from_slice(&network_bytes)
         .ok_or_else(|| CliError::Failed("the engine names no network of 32 bytes".into()))?;
@@ -289,18 +297,27 @@ fn explanation(outcome: Outcome) -> &'static str {
         Outcome::Malformed => "its bytes are no voucher",
         Outcome::BadSignature => "the signature is not of this key, network and content",
         Outcome::UnknownSigner => "register the key with `tallystick signer add`",
-        Outcome::RevokedSigner => "the key was revoked; make a new one",
+        Outcome::RevokedSigner => {
+            "the key was revoked; make a new one. What it signed before stays owed: `tallystick channel show` \
+             says whether this voucher was credited earlier"
+        }
         Outcome::UnknownPayee => "register the payee with `tallystick party add`",
         Outcome::UnknownAsset => "create the asset with `tallystick asset add`",
         Outcome::SelfPayment => "the signer's party is the payee",
-        Outcome::Expired => "the expiry is not in the future",
+        Outcome::Expired => {
+            "the expiry is not in the future; `tallystick channel show` says whether this voucher was credited \
+             earlier, as long as the channel is known"
+        }
         Outcome::LifetimeTooLong => "the expiry is further away than the network allows",
         Outcome::OverSignerCap => "the key would spend more than its own cap",
         Outcome::OverLimit => {
             "the party would owe more than its limit and prefund; see \
                                `tallystick limit show`"
         }
-        Outcome::SuspendedParty => "the payer or the payee is suspended",
+        Outcome::SuspendedParty => {
+            "the payer or the payee is suspended; `tallystick channel show` says whether this voucher was \
+             credited earlier"
+        }
     }
 }
 
@@ -336,6 +353,7 @@ fn channel_record(channel: Channel, asset: u32) -> Record {
         ("channel_id", Cell::Hex(channel.channel_id)),
         ("cumulative", Cell::Money(channel.cumulative.to_string(), asset)),
         ("lsn", Cell::Count(channel.lsn)),
+        ("known", Cell::Flag(channel.known)),
     ])
 }
 
