@@ -322,3 +322,30 @@ async fn bytes_that_mean_nothing_are_answered_voucher_by_voucher() {
         assert_eq!(ack.lsn, 0, "nothing without a valid signature is journaled");
     }
 }
+
+/// After a lost ack a client sends again. A key that was revoked meanwhile, or a party that was suspended, is found
+/// before the total is looked at: the answer says nothing of what was credited, `GetChannel` does.
+#[tokio::test]
+async fn a_voucher_that_was_credited_is_found_by_its_channel_when_its_key_is_revoked() {
+    let mut d = Deployment::new(1, 1).await;
+    let (paid, never) = (d.world.voucher(0, 0, 0, 5), d.world.voucher(0, 0, 1, 5));
+    assert_eq!(d.client.pay(std::slice::from_ref(&paid)).await, [Credited]);
+    let suspended = |suspended| {
+        let mut request = party_request(d.world.payees[0], 1_001);
+        request.party.as_mut().expect("a party").suspended = suspended;
+        request
+    };
+    d.client.operator.upsert_party(suspended(true)).await.unwrap();
+    assert_eq!(d.client.pay(&[paid.clone(), never.clone()]).await, [SuspendedParty; 2]);
+    d.client.operator.upsert_party(suspended(false)).await.unwrap();
+    assert_eq!(d.client.pay(std::slice::from_ref(&paid)).await, [Stale]);
+    let signer = paid.signer.0.to_vec().into();
+    let revoke = RevokeSignerRequest { request_id: request_id("revoke"), signer };
+    d.client.operator.revoke_signer(revoke).await.unwrap();
+    assert_eq!(d.client.pay(&[paid.clone(), never.clone()]).await, [RevokedSigner; 2]);
+    let mut d = d.restart(&[]).await;
+    for (voucher, total) in [(paid, 5), (never, 0)] {
+        let held = d.client.vouchers.get_channel(channel_of(&voucher)).await.unwrap().into_inner();
+        assert_eq!((held.cumulative, held.known), (total, total > 0), "{held:?}");
+    }
+}
