@@ -4,7 +4,6 @@
 use super::CliError;
 use super::client::Session;
 use super::output::{Cell, Record};
-use crate::rails::PAY_INS_ENDING;
 use std::fs::{self, File};
 use std::io::{BufReader, Read, Write};
 use std::path::{Path, PathBuf};
@@ -13,6 +12,9 @@ use tonic::Streaming;
 
 /// Longest file name: what every file system takes.
 const NAME_BYTES_MAX: usize = 255;
+
+/// How the names of lists of pay-ins end, which left too and are for no bank.
+const PAY_INS_ENDING: &str = ".pay-ins.csv";
 
 /// Writes the files as their chunks arrive and prints where they are.
 ///
