@@ -330,11 +330,14 @@ impl Control {
                 self.computed((lsn, at), e, head);
             }
             Event::BatchApproved(e) => self.approved(at, e),
-            Event::BatchAborted(e) => self.aborted(lsn, e),
+            Event::BatchAborted(e) => self.aborted((lsn, at), e),
             Event::WindowDisputed(e) => {
                 self.window_mut(e.window).dispute = Some(e.reason.clone());
             }
-            Event::DisputeEnded(e) => self.window_mut(e.window).dispute = None,
+            Event::DisputeEnded(e) => {
+                self.window_mut(e.window).dispute = None;
+                self.waiting.dispute_ended(e.window, at);
+            }
             Event::LegsSubmitted(e) => self.submitted(lsn, at, e),
             Event::LegsMoved(e) => self.moved(at, e),
             Event::LegProposed(e) => self.proposed(e),

@@ -250,7 +250,7 @@ impl Control {
         }
     }
 
-    pub(super) fn aborted(&mut self, lsn: Lsn, e: &BatchAborted) {
+    pub(super) fn aborted(&mut self, (lsn, at): (Lsn, Timestamp), e: &BatchAborted) {
         let entry = self.batch_mut(e.batch);
         entry.fate = Fate::Aborted;
         let aborted = Some((e.operator.clone(), e.reason.clone()));
@@ -261,7 +261,7 @@ impl Control {
         let asset = head.asset.number;
         let owed = head.windows.iter().copied().filter(|number| self.is_owed_in(*number, asset));
         let owed: Vec<WindowNumber> = owed.collect();
-        self.waiting.aborted(computed, asset, owed.into_iter());
+        self.waiting.aborted((computed, at), asset, owed.into_iter());
         for number in &head.windows {
             self.window_mut(*number).live.remove(&head.asset.number);
         }

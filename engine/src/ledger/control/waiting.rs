@@ -6,13 +6,14 @@ use super::{BatchEntry, Control};
 use crate::ledger::batch::By;
 use crate::ledger::event::WindowSealed;
 use crate::types::{AssetNumber, BatchId, Lsn, Timestamp, Total, WindowNumber};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 /// What waits, kept beside the windows and batches themselves.
 #[derive(Debug, Default)]
 pub(super) struct Waiting {
-    /// Sealed windows in which something is owed in an asset, and that are in no live batch of it.
-    windows: BTreeMap<AssetNumber, BTreeSet<WindowNumber>>,
+    /// Sealed windows in which something is owed in an asset, and that are in no live batch of it; each with when
+    /// a person last took it into his hands, by aborting its batch or ending its dispute.
+    windows: BTreeMap<AssetNumber, BTreeMap<WindowNumber, Option<Timestamp>>>,
     /// Batches that were neither approved nor aborted, by the record that computed them.
     batches: BTreeMap<Lsn, BatchId>,
     /// What the schedule approved, by asset.
@@ -30,7 +31,7 @@ struct OfDay {
 impl Waiting {
     pub(super) fn sealed(&mut self, e: &WindowSealed) {
         for seal in &e.assets {
-            self.windows.entry(seal.asset).or_default().insert(e.window);
+            self.windows.entry(seal.asset).or_default().insert(e.window, None);
         }
     }
 
@@ -71,23 +72,34 @@ impl Waiting {
     /// `owed` are the batch's windows in which something is owed in its asset.
     pub(super) fn aborted(
         &mut self,
-        computed: Lsn,
+        (computed, at): (Lsn, Timestamp),
         asset: AssetNumber,
         owed: impl Iterator<Item = WindowNumber>,
     ) {
         self.batches.remove(&computed);
-        self.windows.entry(asset).or_default().extend(owed);
+        let waiting = self.windows.entry(asset).or_default();
+        waiting.extend(owed.map(|window| (window, Some(at))));
+    }
+
+    pub(super) fn dispute_ended(&mut self, window: WindowNumber, at: Timestamp) {
+        for waiting in self.windows.values_mut() {
+            if let Some(taken) = waiting.get_mut(&window) {
+                *taken = Some(at);
+            }
+        }
     }
 }
 
 impl Control {
     /// The closed, sealed windows in which something is owed in an asset and that are in no live batch of it,
-    /// oldest first. Some may be disputed.
+    /// oldest first; each with when a person last took it into his hands, by aborting its batch or ending its
+    /// dispute. Some may be disputed.
     pub fn unbatched(
         &self,
         asset: AssetNumber,
-    ) -> impl DoubleEndedIterator<Item = WindowNumber> + '_ {
-        self.waiting.windows.get(&asset).into_iter().flatten().copied()
+    ) -> impl DoubleEndedIterator<Item = (WindowNumber, Option<Timestamp>)> + '_ {
+        let waiting = self.waiting.windows.get(&asset).into_iter().flatten();
+        waiting.map(|(window, taken)| (*window, *taken))
     }
 
     /// The batches that were neither approved nor aborted, in the order in which they were computed.

@@ -12,10 +12,10 @@
 //! closed is therefore what this life saw, and of an earlier life only what is not later than now.
 
 use super::{Cause, ScheduleEntry, Standing};
-use crate::ledger::{BatchEntry, BatchState, By, Control, Gauge, Request};
+use crate::ledger::{BatchEntry, By, Control, Gauge, Request};
 use crate::limits::{BATCH_WINDOWS_MAX, SCHEDULE_RETRY};
 use crate::types::{AssetNumber, Lsn, Timestamp, WindowNumber};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// What was seen at one moment.
@@ -79,6 +79,16 @@ pub struct Making {
     pub request: Request,
     /// Of these windows.
     pub windows: Vec<WindowNumber>,
+}
+
+impl Work {
+    /// When its cause came: its time, or when its window was closed.
+    fn began(&self, control: &Control) -> Option<Timestamp> {
+        match self.cause {
+            Cause::Due(due) => Some(due),
+            Cause::Over(window) => control.window(window).ok()?.cut.map(|(_, at)| at),
+        }
+    }
 }
 
 impl Diary {
@@ -169,13 +179,18 @@ impl Diary {
         let work = page.work.filter(|_| now >= page.batch_at)?;
         // Its windows must be sealed, all up to the last: they are sealed in their order.
         control.window(work.upto).ok().filter(|window| window.sealed.is_some())?;
-        let (request, given_up) = entry.unanswered(control, work.cause);
-        let waits = |number: &WindowNumber| {
-            *number > work.passed && !given_up.contains(number) && !control.is_disputed(*number)
+        let began = work.began(control);
+        // What a person took into his hands since is his until the next time.
+        let is_his = |taken: Option<Timestamp>| {
+            taken.is_some_and(|at| Some(at) >= began && !is_ahead(at, now))
         };
-        let until = |number: &WindowNumber| *number <= work.upto;
+        let until = |(number, _): &(WindowNumber, Option<Timestamp>)| *number <= work.upto;
+        let waits = |(number, taken): &(WindowNumber, Option<Timestamp>)| {
+            *number > work.passed && !is_his(*taken) && !control.is_disputed(*number)
+        };
         let mut open = control.unbatched(entry.asset).take_while(until).filter(waits);
-        let windows: Vec<WindowNumber> = open.by_ref().take(BATCH_WINDOWS_MAX).collect();
+        let windows = open.by_ref().take(BATCH_WINDOWS_MAX).map(|(number, _)| number);
+        let windows: Vec<WindowNumber> = windows.collect();
         if windows.is_empty() {
             page.through(now);
             return None;
@@ -187,7 +202,7 @@ impl Diary {
                  {BATCH_WINDOWS_MAX}, and the next is made at once"
             )
         });
-        Some(Making { request, windows })
+        Some(Making { request: entry.unanswered(control, work.cause), windows })
     }
 
     /// A batch was made for an entry.
@@ -268,7 +283,7 @@ impl Page {
         // A window that was closed because it held too much, and that no batch has taken.
         let unsealed = control.windows().iter().rev().skip(1).take_while(|w| w.sealed.is_none());
         let closed = unsealed.map(|window| window.number);
-        let closed = closed.chain(control.unbatched(entry.asset).rev());
+        let closed = closed.chain(control.unbatched(entry.asset).rev().map(|(window, _)| window));
         let by_us = |window: &WindowNumber| {
             let request = entry.request(Cause::Over(*window), "close");
             matches!(control.answered(&request), Ok(Some(_)))
@@ -321,25 +336,15 @@ impl ScheduleEntry {
         }
     }
 
-    /// The first request for a batch of this cause that the journal does not hold; and the windows of those
-    /// before it that somebody has aborted: they are a person's until the next time.
-    fn unanswered(&self, control: &Control, cause: Cause) -> (Request, BTreeSet<WindowNumber>) {
-        let mut given_up = BTreeSet::new();
-        for part in 0u64.. {
-            let request = match part {
-                0 => self.request(cause, "batch"),
-                later => self.request(cause, &format!("batch/{later}")),
-            };
-            let answered = control.answered(&request).ok().flatten();
-            let made = answered.and_then(|lsn| control.batch_computed_by(lsn));
-            let Some(entry) = made.and_then(|batch| control.batch(batch).ok()) else {
-                return (request, given_up);
-            };
-            if entry.state() == BatchState::Aborted {
-                given_up.extend(entry.head.windows.iter().copied());
-            }
-        }
-        unreachable!("the journal holds fewer batches than there are numbers")
+    /// The first request for a batch of this cause that the journal does not hold.
+    fn unanswered(&self, control: &Control, cause: Cause) -> Request {
+        let request = |part: u64| match part {
+            0 => self.request(cause, "batch"),
+            later => self.request(cause, &format!("batch/{later}")),
+        };
+        let is_new = |request: &Request| !matches!(control.answered(request), Ok(Some(_)));
+        let mut requests = (0..).map(request);
+        requests.find(is_new).expect("the journal holds fewer batches than there are numbers")
     }
 
     /// The first batch after `after` that the schedule approves by itself.

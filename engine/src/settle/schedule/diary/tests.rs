@@ -4,14 +4,18 @@
 mod world;
 
 use super::*;
+use crate::ledger::BatchState;
 use crate::ledger::batch::{BatchHead, Policy};
 use crate::ledger::control::{Command, CreateBatch, Decision};
-use crate::ledger::event::{AssetCreated, BatchAborted, BatchApproved, WindowSealed};
+use crate::ledger::event::{
+    AssetCreated, BatchAborted, BatchApproved, DisputeEnded, WindowDisputed, WindowSealed,
+};
 use crate::ledger::{AssetSeal, Event, Genesis, Rail, Refusal, WindowTotals};
 use crate::types::{
     AssetDef, BatchId, Digest, NetworkId, SettlementModel, SignerKey, Total, content_digest,
 };
 use proptest::prelude::*;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use world::World;
 
@@ -78,8 +82,8 @@ fn an_empty_window_is_not_closed_and_the_next_voucher_waits_for_the_next_time() 
 /// close was in no record, so a start took the time for done.
 #[test]
 fn a_crash_anywhere_in_a_time_that_two_entries_share_forgets_neither_batch() {
-    // Before the close; before the seal; before each batch; before the look after them.
-    for crash in 0..5 {
+    // Before the close; before the seal; before the second entry looks; before each batch; after them.
+    for crash in 0..6 {
         let mut world = World::new(vec![entry(EUR, "0 * * * *"), entry(USD, "0 * * * *")]);
         world.run();
         world.credit(EUR, 5);
@@ -89,7 +93,10 @@ fn a_crash_anywhere_in_a_time_that_two_entries_share_forgets_neither_batch() {
         if crash > 1 {
             world.seal();
         }
-        for _ in 2..crash {
+        if crash > 2 {
+            world.turn(usize::MAX);
+        }
+        for _ in 3..crash {
             assert!(world.batch());
         }
         world.restart();
@@ -124,6 +131,7 @@ fn what_could_not_be_done_is_a_trouble_and_is_tried_again_after_a_restart_too() 
 #[test]
 fn windows_that_are_closed_after_a_time_are_the_next_times_also_over_a_restart() {
     let mut world = World::new(vec![entry(EUR, "0 * * * *")]);
+    world.run();
     world.credit(EUR, 5);
     world.pass(HOUR);
     for _ in 0..3 {
@@ -312,17 +320,30 @@ fn what_a_person_aborted_is_batched_again_with_the_next_time_and_not_before() {
     for restarted in [false, true] {
         let mut world = World::new(vec![entry(EUR, "0 * * * *")]);
         world.credit(EUR, 5);
-        world.pass(HOUR);
+        world.pass(HOUR + MINUTE);
         let batch = world.control.batches()[0].head.id;
         world.abort(batch);
         if restarted {
             world.restart();
         }
-        world.pass(HOUR - MINUTE);
+        world.pass(HOUR - 2 * MINUTE);
         assert!(world.batches(EUR).is_empty(), "restarted {restarted}");
         world.credit(EUR, 5);
         world.pass(MINUTE);
         assert_eq!(world.batches(EUR), [[1, 2]]);
+        // So is a window that was disputed.
+        world.credit(EUR, 5);
+        world.close_by_hand();
+        world.dispute(WindowNumber(3), true);
+        world.pass(HOUR);
+        world.dispute(WindowNumber(3), false);
+        if restarted {
+            world.restart();
+        }
+        world.pass(HOUR - MINUTE);
+        assert_eq!(world.batches(EUR), [[1, 2]], "restarted {restarted}");
+        world.pass(MINUTE);
+        assert_eq!(world.batches(EUR), [vec![1, 2], vec![3]]);
     }
 }
 
@@ -484,7 +505,8 @@ proptest! {
         world.credit(USD, 1);
         world.pass(41 * MINUTE);
         for asset in [EUR, USD] {
-            let waits: Vec<u64> = world.control.unbatched(asset).map(|window| window.0).collect();
+            let waits = world.control.unbatched(asset);
+            let waits: Vec<u64> = waits.map(|(window, _)| window.0).collect();
             prop_assert!(waits.is_empty(), "{asset}: {waits:?}");
             let mut all: Vec<u64> = world.batches(asset).concat();
             let owed = world.closed.iter().filter(|(_, sums)| sums.contains_key(&asset));

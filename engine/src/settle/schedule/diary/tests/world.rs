@@ -198,6 +198,18 @@ impl World {
         self.command(Command::Record(Event::BatchAborted(event))).unwrap();
     }
 
+    /// Disputes a window, or ends its dispute.
+    pub fn dispute(&mut self, window: WindowNumber, begins: bool) {
+        let request = own(&format!("dispute {}", self.lsn));
+        let (operator, reason) = ("ann".to_owned(), "a stolen key".to_owned());
+        let event = if begins {
+            Event::WindowDisputed(WindowDisputed { request, operator, window, reason })
+        } else {
+            Event::DisputeEnded(DisputeEnded { request, operator, window, reason })
+        };
+        self.command(Command::Record(event)).unwrap();
+    }
+
     /// Everything that the schedule does at this moment.
     pub fn run(&mut self) {
         self.turn(usize::MAX);
