@@ -280,15 +280,19 @@ impl Page {
             self.handled = Some(due);
             self.closed(entry, Cause::Due(due), first_cut_since(control, due, now), now);
         }
-        // A window that was closed because it held too much, and that no batch has taken.
+        if entry.gross_over.is_none() && entry.exposure_over.is_none() {
+            return;
+        }
+        // The newest window that was closed because it held too much, and that no batch has taken.
         let unsealed = control.windows().iter().rev().skip(1).take_while(|w| w.sealed.is_none());
         let closed = unsealed.map(|window| window.number);
-        let closed = closed.chain(control.unbatched(entry.asset).rev().map(|(window, _)| window));
+        let waiting = control.unbatched(entry.asset).rev().map(|(window, _)| window);
+        let mut closed = closed.chain(waiting);
         let by_us = |window: &WindowNumber| {
             let request = entry.request(Cause::Over(*window), "close");
             matches!(control.answered(&request), Ok(Some(_)))
         };
-        let over = closed.filter(by_us).max();
+        let over = closed.find(by_us);
         if let Some(window) = over.filter(|w| self.work.is_none_or(|work| *w > work.upto)) {
             self.closed(entry, Cause::Over(window), window, now);
         }
