@@ -289,14 +289,11 @@ fn note(
             tracing::info!(%batch, %total, %asset, "batch computed on schedule");
             diary.made(place);
         }
-        Err(NotLoaded::NotDone(NotDone::Refused(reason))) => match reason {
-            Refusal::NothingToSettle(_) => diary.nothing_in(place, windows),
-            reason => diary.not_made(place, reason.to_string(), pipeline::now()),
-        },
-        Err(NotLoaded::NotDone(NotDone::Busy(busy))) => return Err(busy),
-        Err(reason @ NotLoaded::Storage(_)) => {
-            diary.not_made(place, reason.to_string(), pipeline::now());
+        Err(NotLoaded::NotDone(NotDone::Refused(Refusal::NothingToSettle(_)))) => {
+            diary.nothing_in(place, windows);
         }
+        Err(NotLoaded::NotDone(NotDone::Busy(busy))) => return Err(busy),
+        Err(reason) => diary.not_made(place, reason.to_string(), pipeline::now()),
     }
     Ok(())
 }
