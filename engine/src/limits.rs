@@ -75,6 +75,14 @@ pub const CHECKPOINT_BYTES_DEFAULT: u64 = 256 << 20;
 /// Fewest bytes between two checkpoints that can be configured: each costs a few files.
 pub const CHECKPOINT_BYTES_MIN: u64 = 1 << 10;
 
+/// Work after which a checkpoint is made however few bytes it took, in legs of batches that a start computes
+/// again: some 0.3 s of a start.
+pub const CHECKPOINT_WORK: u64 = 100_000;
+/// What a window that is sealed or loaded again counts in legs, however little is owed in it: 500 windows of
+/// a quiet deployment make a checkpoint due.
+pub const CHECKPOINT_WORK_WINDOW: u64 = 200;
+const _: () = assert!(CHECKPOINT_WORK / CHECKPOINT_WORK_WINDOW == 500);
+
 /// Records between the reader of a replay and each shard: enough that neither waits for the other's
 /// single frame, and at most some 20 MB.
 pub const REPLAY_QUEUE: usize = 32;
@@ -82,6 +90,18 @@ pub const REPLAY_QUEUE: usize = 32;
 /// Sealed windows that stay in memory after they were read: one that is looked at and one that is
 /// batched. Each holds all its obligations.
 pub const ARCHIVE_WINDOWS: usize = 2;
+
+/// Files of the journal that may be open at once, of however many there are: each costs a descriptor and
+/// some kilobytes of memory, and which windows are read is seldom far apart. Where the process may open few
+/// files, it is a quarter of them, but enough to work at all.
+pub const STORE_FILES_MAX: i32 = 512;
+/// See `STORE_FILES_MAX`.
+pub const STORE_FILES_MIN: i32 = 32;
+/// Open files that the process must be allowed: what it holds with the fewest of the journal's, some
+/// connections and rails. With less it does not start.
+pub const OPEN_FILES_LEAST: u64 = 128;
+/// With fewer it starts, and says that this is little.
+pub const OPEN_FILES_ADVISED: u64 = 1_024;
 
 /// Largest body of one record: a full frame is 640 KiB, an event with its texts far less.
 pub const RECORD_BYTES_MAX: usize = 1 << 20;
@@ -111,8 +131,19 @@ pub const SIGNERS_MAX: usize = 1 << 24;
 pub const ASSETS_MAX: usize = 1 << 10;
 /// Caps of one signer: one for each asset that an agent may spend.
 pub const CAPS_MAX: usize = 16;
-/// Request ids remembered, 72 bytes each: 32 M is 2.3 GB.
+/// Request ids remembered, 40 bytes each: 32 M is 1.3 GB, and a million a day for a month.
 pub const REQUESTS_MAX: usize = 1 << 25;
+/// A request id is remembered at least so many days, counted by the records' timestamps. A caller that
+/// repeats a call later than that is surely not repeating it.
+pub const REQUEST_DAYS: i64 = 30;
+/// Ids are forgotten together with all of so many days.
+pub const REQUEST_SPAN_DAYS: i64 = 5;
+/// So many spans besides the one that goes on are remembered.
+pub const REQUEST_SPANS: i64 = REQUEST_DAYS / REQUEST_SPAN_DAYS;
+const _: () = assert!(REQUEST_SPANS * REQUEST_SPAN_DAYS == REQUEST_DAYS);
+/// Changes of accounts and deposits that are remembered, 32 bytes each, so that a batch is compared with
+/// those only: far more than happen between its last look and its record.
+pub const CHANGED_PARTIES_MAX: usize = 1 << 16;
 /// Bytes of a request id: any UUID, ULID or hash with a prefix.
 pub const REQUEST_ID_BYTES_MAX: usize = 128;
 /// Bytes of a party's name, reason or reference; ISO 20022 carries 70 and 140 characters of them.
@@ -205,6 +236,12 @@ pub const SUBMIT_WAIT_MILLIS: u64 = 1_000;
 
 /// How long a stop waits for streams to end before it closes their connections.
 pub const STOP_WAIT_MILLIS: u64 = 10_000;
+
+/// How long a log line waits for a reader that stands still, once: then lines are dropped until it reads.
+pub const LOG_PATIENCE: Duration = Duration::from_millis(20);
+/// Bytes of a log line that are written at once: what a pipe that says that it is ready takes without waiting
+/// (`PIPE_BUF`).
+pub const LOG_PIECE_BYTES: usize = 4_096;
 
 /// Longest life of a voucher unless the deployment is created with another: five years. Longer lives
 /// mean channels that can never be forgotten.

@@ -9,7 +9,7 @@
 //!
 //! Never knows which shard a page came from, nor what its rows mean.
 
-use super::store::{Store, Table, get};
+use super::store::{Store, Table};
 use super::{JournalError, Tail};
 use crate::canary::{Bug, planted};
 use crate::ledger::evidence::{EVIDENCE_BYTES, Evidence};
@@ -96,7 +96,7 @@ impl Commit {
 /// # Errors
 /// `Storage` when its commit was changed or cannot be read.
 pub fn committed(store: &dyn Store) -> Result<Option<Commit>, JournalError> {
-    let Some(bytes) = get(store, Table::Meta, META_COMMIT)? else { return Ok(None) };
+    let Some(bytes) = store.get(Table::Meta, META_COMMIT)? else { return Ok(None) };
     match Commit::decode(&bytes) {
         Some(commit) => Ok(Some(commit)),
         None => Err(changed("its commit")),

@@ -8,7 +8,7 @@
 //! | calls | batch id, submission u32, attempt u32, piece u32; big endian | bytes of one call |
 
 use super::JournalError;
-use super::store::{Store, Table, get};
+use super::store::{Store, Table};
 use crate::canary::{Bug, planted};
 use crate::ledger::evidence::{EVIDENCE_BYTES, Evidence};
 use crate::ledger::seal::{self, Owed, Sealed};
@@ -150,7 +150,7 @@ pub fn page(
     asset: AssetNumber,
     piece: usize,
 ) -> Result<Option<Vec<u8>>, JournalError> {
-    get(store, Table::Windows, &window_key(window, section, asset, piece))
+    store.get(Table::Windows, &window_key(window, section, asset, piece))
 }
 
 /// Visits the evidence of one asset of a window, in order. `payer` gives the party of a signer.
@@ -229,7 +229,7 @@ pub fn put_batch(store: &dyn Store, content: &BatchContent) -> Result<(), Journa
 /// # Errors
 /// `Storage` when it is not there or has changed.
 pub fn load_batch_head(store: &dyn Store, id: BatchId) -> Result<Arc<BatchHead>, JournalError> {
-    let page = get(store, Table::Batches, &batch_key(id, HEAD, 0))?;
+    let page = store.get(Table::Batches, &batch_key(id, HEAD, 0))?;
     let Some(page) = page else { return Err(unfit(id, &"it is not kept")) };
     let head: BatchHead = rkyv::from_bytes::<_, RkyvError>(&page).map_err(|e| unfit(id, &e))?;
     if head.id == id { Ok(Arc::new(head)) } else { Err(unfit(id, &format!("holds {}", head.id))) }
@@ -306,7 +306,7 @@ pub fn put_calls<'a>(
 /// `Storage` when they are not there.
 pub fn load_call(store: &dyn Store, of: CallsOf, piece: u32) -> Result<Vec<u8>, JournalError> {
     let lost = || unfit(of.batch, &format!("call {piece} of submission {} is lost", of.submission));
-    get(store, Table::Calls, &of.key(piece))?.ok_or_else(lost)
+    store.get(Table::Calls, &of.key(piece))?.ok_or_else(lost)
 }
 
 fn batch_key(id: BatchId, section: u8, piece: usize) -> [u8; 37] {

@@ -1,8 +1,8 @@
 //! The store: what is kept beside the journal, in tables with ordered keys. Checkpoints, sealed windows
 //! and batches lie in it; the journal is needed only from the last checkpoint on.
 //!
-//! Never looks into a value. Pages are not durable when they were put, but when their table was
-//! synced; what is committed is durable at once, and may speak of pages that were synced before.
+//! Never looks into a value. Pages are neither durable nor read back when they were put, but when their
+//! table was synced; what is committed is durable at once, and may speak of pages that were synced before.
 
 use super::{JournalError, Visit};
 use crate::types::Lsn;
@@ -46,7 +46,7 @@ pub type VisitPage<'a> = dyn FnMut(&[u8], &[u8]) -> Result<(), JournalError> + '
 /// Ordered tables beside the journal. Shared between threads: whoever writes a key is the only one that
 /// does.
 pub trait Store: Send + Sync {
-    /// Puts a page. Durable only after `sync`.
+    /// Puts a page. Durable, and sure to be read back, only after `sync`.
     ///
     /// # Errors
     /// `JournalError` of the storage below.
@@ -63,6 +63,20 @@ pub trait Store: Send + Sync {
     /// # Errors
     /// `JournalError` of the storage below.
     fn commit(&self, key: &[u8], entry: &[u8]) -> Result<(), JournalError>;
+
+    /// One page, if it is there.
+    ///
+    /// # Errors
+    /// `JournalError` of the storage below.
+    fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, JournalError> {
+        let (mut found, mut end) = (None, key.to_vec());
+        end.push(0);
+        self.scan(table, key, &end, &mut |_, page| {
+            found = Some(page.to_vec());
+            Ok(())
+        })?;
+        Ok(found)
+    }
 
     /// Visits the pages with keys from `from` up to and without `to`, in order.
     ///
@@ -94,18 +108,4 @@ pub trait Store: Send + Sync {
     /// # Errors
     /// `JournalError` of the storage below.
     fn trim(&self, lsn: Lsn) -> Result<(), JournalError>;
-}
-
-/// One page, if it is there.
-///
-/// # Errors
-/// `JournalError` of the storage below.
-pub fn get(store: &dyn Store, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, JournalError> {
-    let (mut found, mut end) = (None, key.to_vec());
-    end.push(0);
-    store.scan(table, key, &end, &mut |_, page| {
-        found = Some(page.to_vec());
-        Ok(())
-    })?;
-    Ok(found)
 }

@@ -5,7 +5,7 @@
 //! (`log::Reader`, 11.8). So the question is settled here: a log is good up to some byte, and what is
 //! behind that byte either ends too early, as the write that was under way does when the power goes (it
 //! was never acked and is cut off), or it does not, and then the journal is damaged. Reads the framing
-//! only, and the position of the record that each write begins with; writes nothing but the cut.
+//! only, and the positions of the records in each write; writes nothing but the cut.
 
 use super::JournalError;
 use crate::types::Lsn;
@@ -19,8 +19,15 @@ const HEADER: usize = 7;
 const FULL: u8 = 1;
 const FIRST: u8 = 2;
 const MIDDLE: u8 = 3;
-/// Middle, last, and the three kinds of record that describe the log itself.
-const OTHERS: [u8; 5] = [MIDDLE, 4, 9, 10, 130];
+const LAST: u8 = 4;
+/// The three kinds of record that describe the log itself.
+const OTHERS: [u8; 3] = [9, 10, 130];
+/// Tags of entries, `db/dbformat.h`.
+const COLUMN_VALUE: u8 = 5;
+const COLUMN_RANGE_DELETION: u8 = 14;
+/// The numbers of the columns that hold records.
+const FRAMES: u64 = 1;
+const EVENTS: u64 = 2;
 /// `util/crc32c.h`.
 const MASK_DELTA: u32 = 0xa282_ead8;
 
@@ -125,7 +132,7 @@ fn cut(path: &Path, bytes: &[u8], good: usize) -> io::Result<()> {
 
 /// Looks through one log.
 fn look(log: &[u8]) -> Look {
-    let (mut at, mut good, mut last, mut begun) = (0, 0, None, None::<Option<Lsn>>);
+    let (mut at, mut good, mut last, mut begun) = (0, 0, None, None::<Vec<u8>>);
     while at < log.len() {
         let room = BLOCK - at % BLOCK;
         if room < HEADER {
@@ -133,14 +140,20 @@ fn look(log: &[u8]) -> Look {
             continue;
         }
         let Some((kind, payload)) = physical(log, at) else { break };
-        if kind == FULL || kind == FIRST {
-            begun = Some(first_lsn(payload));
-        }
         at += HEADER + payload.len();
-        // A write is whole with its last piece.
-        if kind != FIRST && kind != MIDDLE {
-            (good, last) = (at, begun.take().flatten().or(last));
+        match (kind, &mut begun) {
+            (FIRST, _) => begun = Some(payload.to_vec()),
+            (MIDDLE | LAST, Some(pieces)) => pieces.extend_from_slice(payload),
+            _ => {}
         }
+        // A write is whole with its last piece.
+        let write = match kind {
+            FIRST | MIDDLE => continue,
+            LAST => begun.take().as_deref().and_then(last_lsn),
+            FULL => last_lsn(payload),
+            _ => None,
+        };
+        (good, last, begun) = (at, write.or(last), None);
     }
     let flaw = match log.get(at..) {
         None | Some([]) => (good < log.len() && begun.is_some()).then_some(Flaw::Torn),
@@ -169,7 +182,7 @@ fn physical(log: &[u8], at: usize) -> Option<(u8, &[u8])> {
     let (header, rest) = log.get(at..)?.split_first_chunk::<HEADER>()?;
     let length = usize::from(u16::from_le_bytes([header[4], header[5]]));
     let kind = header[6];
-    let known = kind == FULL || kind == FIRST || OTHERS.contains(&kind);
+    let known = [FULL, FIRST, MIDDLE, LAST].contains(&kind) || OTHERS.contains(&kind);
     if !known || HEADER + length > BLOCK - at % BLOCK {
         return None;
     }
@@ -184,19 +197,49 @@ fn fits(header: &[u8; HEADER], payload: &[u8]) -> bool {
     crc.rotate_right(15).wrapping_add(MASK_DELTA) == u32::from_le_bytes([c0, c1, c2, c3])
 }
 
-/// The position that a write's last record has, if it is one of records: `db/write_batch.cc`: sequence
-/// u64, count u32, then per entry tag 5, column (1: frames, 2: events), key length (8), key.
-fn first_lsn(batch: &[u8]) -> Option<Lsn> {
-    let count = u32::from_le_bytes(*batch.get(8..)?.first_chunk()?);
-    let (head, key) = batch.get(12..)?.split_first_chunk::<3>()?;
-    let first = u64::from_be_bytes(*key.first_chunk()?);
-    matches!(*head, [5, 1 | 2, 8]).then(|| Lsn(first + u64::from(count.saturating_sub(1))))
+/// The last position of a record that a write holds, if it holds any. RocksDB may write what two threads
+/// write at once together, so records and pages can stand in one write, in any order.
+///
+/// `db/write_batch.cc`: sequence u64, count u32, then the entries: tag, column, key and value, or the two
+/// keys of a range that is deleted.
+fn last_lsn(batch: &[u8]) -> Option<Lsn> {
+    let (mut rest, mut last) = (batch.get(12..)?, None);
+    while let Some((&tag, entry)) = rest.split_first() {
+        let Some((column, entry)) = varint(entry) else { break };
+        let Some((key, entry)) = text(entry) else { break };
+        let Some((_, entry)) = text(entry) else { break };
+        rest = entry;
+        match (tag, column) {
+            (COLUMN_VALUE, FRAMES | EVENTS) => {
+                let lsn = <[u8; 8]>::try_from(key).map(|key| Lsn(u64::from_be_bytes(key)));
+                last = last.max(lsn.ok());
+            }
+            (COLUMN_VALUE | COLUMN_RANGE_DELETION, _) => {}
+            // The journal writes no other.
+            _ => break,
+        }
+    }
+    last
+}
+
+/// A number of 7 bits a byte, the lowest first; all but the last byte have the highest bit set.
+fn varint(bytes: &[u8]) -> Option<(u64, &[u8])> {
+    let length = 1 + bytes.iter().take(9).position(|byte| byte & 0x80 == 0)?;
+    let (digits, rest) = bytes.split_at(length);
+    let number = digits.iter().rev().fold(0, |sum: u64, byte| sum << 7 | u64::from(byte & 0x7f));
+    Some((number, rest))
+}
+
+/// Bytes behind their length.
+fn text(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (length, rest) = varint(bytes)?;
+    rest.split_at_checked(usize::try_from(length).ok()?)
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::rocks::RocksJournal;
-    use super::super::{Chain, Journal as _, replay};
+    use super::super::{Chain, Journal as _, Table, replay};
     use super::*;
     use crate::types::Timestamp;
 
@@ -285,12 +328,62 @@ mod tests {
         let log = logs(&dead).unwrap().pop().unwrap();
         let mut bytes = fs::read(&log).unwrap();
         let third = (0..bytes.len())
-            .filter(|&at| matches!(physical(&bytes, at), Some((FULL, p)) if first_lsn(p).is_some()))
+            .filter(|&at| matches!(physical(&bytes, at), Some((FULL, p)) if last_lsn(p).is_some()))
             .nth(2)
             .unwrap();
         bytes[third + 6] ^= 4;
         fs::write(&log, &bytes).unwrap();
         let text = records(&dead).unwrap_err().to_string();
         assert!(text.contains("record 5 ") && text.contains(&format!("byte {third}.")), "{text}");
+    }
+
+    /// Found by reading RocksDB: what two threads write at once becomes one write. When a page came first,
+    /// the records behind it were not seen, and a sound log was refused as one that ends too early; when a
+    /// record came first, pages were counted as records.
+    #[test]
+    fn records_are_found_in_a_write_among_pages() {
+        let entry = |tag: u8, column: u8, key: &[u8], value: &[u8]| {
+            let length = |bytes: &[u8]| u8::try_from(bytes.len()).unwrap();
+            let mut entry = vec![tag, column, length(key)];
+            entry.extend_from_slice(key);
+            entry.push(length(value));
+            entry.extend_from_slice(value);
+            entry
+        };
+        let record = |column, lsn: u64| entry(COLUMN_VALUE, column, &lsn.to_be_bytes(), &[9; 100]);
+        let page = || entry(COLUMN_VALUE, 4, &[7; 17], &[8; 90]);
+        let range = || entry(COLUMN_RANGE_DELETION, 3, &[1; 9], &[2; 9]);
+        let write = |entries: &[Vec<u8>]| {
+            let mut batch = vec![0; 12];
+            batch.extend(entries.concat());
+            last_lsn(&batch)
+        };
+        assert_eq!(write(&[record(1, 5), record(2, 6)]), Some(Lsn(6)));
+        assert_eq!(write(&[page(), range(), record(1, 5)]), Some(Lsn(5)));
+        assert_eq!(write(&[record(1, 300), page(), page(), page()]), Some(Lsn(300)));
+        assert_eq!(write(&[page(), range()]), None);
+        assert_eq!((write(&[]), last_lsn(&[1])), (None, None));
+    }
+
+    #[test]
+    fn a_log_with_pages_and_records_of_two_threads_is_whole_and_names_the_last_record() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut journal = RocksJournal::open(dir.path()).unwrap();
+        let store = journal.store();
+        let pages = std::thread::spawn(move || {
+            for n in 0..200u64 {
+                store.put(Table::Windows, &n.to_be_bytes(), &[7; 300]).unwrap();
+                store.sync(Table::Windows).unwrap();
+            }
+        });
+        let mut chain = Chain::start();
+        for _ in 0..200 {
+            journal.append(&[chain.frame(1, Timestamp(7), 2, 1, &[&[1; 50]])]).unwrap();
+        }
+        pages.join().unwrap();
+        let log = logs(dir.path()).unwrap().pop().unwrap();
+        let bytes = fs::read(&log).unwrap();
+        let whole = Look { good: bytes.len(), flaw: None, last: Some(Lsn(200)) };
+        assert_eq!(look(&bytes), whole);
     }
 }
