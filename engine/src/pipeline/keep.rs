@@ -3,7 +3,9 @@
 
 use crate::journal::checkpoint::{Commit, Mark, Writer};
 use crate::journal::{JournalError, Store};
-use crate::ledger::ShardPage;
+use crate::ledger::control::Made;
+use crate::ledger::{Event, ShardPage};
+use crate::limits::{CHECKPOINT_WORK, CHECKPOINT_WORK_WINDOW};
 use crate::types::Lsn;
 use crossbeam::channel::Receiver;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -62,6 +64,65 @@ impl Progress {
     #[must_use]
     pub fn done(&self) -> u64 {
         self.done.load(Ordering::Acquire)
+    }
+}
+
+/// What a start would have to do again if the engine died now: what was journaled since the last
+/// checkpoint began, by this process or, where a start replayed it, by those before.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Since {
+    bytes: u64,
+    /// In legs: what records cost at a start beside their bytes, since windows are sealed and batches
+    /// computed again.
+    work: u64,
+}
+
+impl Since {
+    /// Counts the bytes of records.
+    pub fn add_bytes(&mut self, bytes: usize) {
+        let bytes = u64::try_from(bytes).expect("a length fits 64 bits");
+        self.bytes = self.bytes.saturating_add(bytes);
+    }
+
+    /// Counts what a start has to do for an event.
+    pub fn add_event(&mut self, event: &Event, made: &Made) {
+        let windows = match event {
+            Event::WindowSealed(_) => 1,
+            Event::BatchComputed(e) => u64::try_from(e.windows.len()).expect("windows are limited"),
+            Event::AssetCreated(_)
+            | Event::PartyUpserted(_)
+            | Event::SignerAdded(_)
+            | Event::SignerRevoked(_)
+            | Event::CreditLimitSet(_)
+            | Event::DepositRecorded(_)
+            | Event::EngineKeySet(_)
+            | Event::WindowCut(_)
+            | Event::WindowDisputed(_)
+            | Event::DisputeEnded(_)
+            | Event::BatchApproved(_)
+            | Event::BatchAborted(_)
+            | Event::LegsSubmitted(_)
+            | Event::LegsMoved(_)
+            | Event::LegProposed(_)
+            | Event::ExposureReleased(_)
+            | Event::TroublesRaised(_)
+            | Event::TroublesAcked(_) => 0,
+        };
+        let legs = match made {
+            Made::Nothing => 0,
+            Made::Batch(head) => head.leg_count,
+        };
+        self.work = self.work.saturating_add(windows * CHECKPOINT_WORK_WINDOW + legs);
+    }
+
+    /// Whether it is time for a checkpoint.
+    pub fn is_due(&self, checkpoint_bytes: u64) -> bool {
+        self.bytes >= checkpoint_bytes || self.work >= CHECKPOINT_WORK
+    }
+
+    /// Makes it time, whatever the setting.
+    pub fn make_due(&mut self) {
+        self.bytes = u64::MAX;
     }
 }
 
@@ -126,5 +187,36 @@ pub(super) fn run(mut keeper: Keeper, pages: &Receiver<Saved>, durable: &watch::
             everything = commit.first == commit.segment,
             "checkpoint"
         );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ledger::event::WindowSealed;
+    use crate::types::{Digest, SignerKey, WindowNumber};
+
+    /// A quiet deployment that closes a window a minute writes little: without this it replayed, and
+    /// sealed again, some hundred thousand windows before its first checkpoint.
+    #[test]
+    fn windows_make_a_checkpoint_due_however_little_is_in_them() {
+        let sealed = WindowSealed {
+            window: WindowNumber(1),
+            root: Digest::ZERO,
+            credited: 0,
+            assets: Vec::new(),
+            key: SignerKey::ZERO,
+            signature: [0; 64],
+        };
+        let (mut since, event) = (Since::default(), Event::WindowSealed(sealed));
+        let windows = CHECKPOINT_WORK / CHECKPOINT_WORK_WINDOW;
+        for window in 1..=windows {
+            assert!(!since.is_due(u64::MAX), "after {window} windows");
+            since.add_event(&event, &Made::Nothing);
+        }
+        assert!(since.is_due(u64::MAX));
+        let mut since = Since::default();
+        since.add_bytes(1 << 20);
+        assert!(since.is_due(1 << 20) && !since.is_due((1 << 20) + 1));
     }
 }

@@ -150,7 +150,8 @@ fn wire<J: Journal>(
 ) -> (Wired<J>, Intake, Receiver<SealedPart>) {
     let Wiring { epoch, verifier, options, entries_least } = wiring;
     let PipelineOptions { verify_threads, checkpoint_bytes } = options;
-    let Recovered { control, shards, keys, hasher, chain, unsealed, checkpoint, .. } = recovered;
+    let Recovered { control, shards, keys, hasher, chain, unsealed, checkpoint, since, .. } =
+        recovered;
     let store = journal.store();
     let progress = Arc::new(Progress::new(checkpoint, entries_least));
     let count = u16::try_from(shards.len()).expect("shards are bounded");
@@ -187,7 +188,7 @@ fn wire<J: Journal>(
     let keeper = Keeper::new(store.clone(), progress.clone(), usize::from(count));
     let sequencer = Sequencer {
         clock,
-        order: Order::new(chain, epoch, control.clone(), progress.clone(), checkpoint_bytes),
+        order: Order::new(chain, epoch, control.clone(), progress.clone(), since, checkpoint_bytes),
         keys: keys.clone(),
         frames,
         asks,

@@ -3,7 +3,7 @@
 
 use super::frame::{Frame, Place};
 use super::group::{Ask, Done, Item};
-use super::keep::Progress;
+use super::keep::{Progress, Since};
 use crate::canary::{Bug, planted};
 use crate::journal::checkpoint::Mark;
 use crate::journal::{Chain, Framed, Tail};
@@ -35,8 +35,8 @@ pub(super) struct Order {
     early: BTreeMap<u64, Arc<Frame>>,
     next_ticket: u64,
     checkpoints: Arc<Progress>,
-    /// Bytes of records since the last checkpoint began, and how many make the next one due.
-    bytes: u64,
+    /// What was journaled since the last checkpoint began, and how many bytes make the next one due.
+    since: Since,
     checkpoint_bytes: u64,
     draft: Draft,
 }
@@ -56,6 +56,7 @@ impl Order {
         epoch: u32,
         control: Arc<RwLock<Control>>,
         checkpoints: Arc<Progress>,
+        since: Since,
         checkpoint_bytes: u64,
     ) -> Self {
         Self {
@@ -65,7 +66,7 @@ impl Order {
             early: BTreeMap::new(),
             next_ticket: 0,
             checkpoints,
-            bytes: 0,
+            since,
             checkpoint_bytes,
             draft: Draft::default(),
         }
@@ -111,7 +112,7 @@ impl Order {
                 // Whoever asked may have gone away; what was decided stands.
                 let _ = reply.send(done.collect());
             }
-            Ask::Checkpoint => self.bytes = self.bytes.max(self.checkpoint_bytes),
+            Ask::Checkpoint => self.since.make_due(),
         }
     }
 
@@ -124,6 +125,7 @@ impl Order {
             Decision::New(event, made) => (event, made),
         };
         let lsn = self.draft.record(self.chain.frame_event(self.epoch, at, &event));
+        self.since.add_event(&event, &made);
         control.apply(lsn, at, &event, made);
         drop(control);
         if let Event::SignerAdded(added) = &*event {
@@ -141,9 +143,7 @@ impl Order {
 
     /// The group so far; `None` when there is nothing in it.
     pub fn group(&mut self) -> Option<Group> {
-        let bytes = u64::try_from(self.draft.bytes).expect("a group is bounded");
-        // Whoever asked for a checkpoint made it due, which with the largest setting is the largest sum.
-        self.bytes = self.bytes.saturating_add(bytes);
+        self.since.add_bytes(self.draft.bytes);
         self.checkpoint();
         let Draft { records, items, signers, changed, bytes: _ } = std::mem::take(&mut self.draft);
         let last = self.chain.tail().lsn;
@@ -154,7 +154,7 @@ impl Order {
     /// waits for its seal: what a shard hands out at a cut is in no checkpoint.
     fn checkpoint(&mut self) {
         let ends_with_record = !self.draft.records.is_empty();
-        if self.bytes < self.checkpoint_bytes || !ends_with_record {
+        if !self.since.is_due(self.checkpoint_bytes) || !ends_with_record {
             return;
         }
         let (sealing, window) = {
@@ -166,7 +166,7 @@ impl Order {
         }
         let Some(everything) = self.checkpoints.begin() else { return };
         let (tail, at) = (self.chain.tail(), self.chain.at());
-        self.bytes = 0;
+        self.since = Since::default();
         self.draft.items.push(Item::Checkpoint(Mark { everything, tail, at, window }));
     }
 

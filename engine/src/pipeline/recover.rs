@@ -5,7 +5,8 @@
 
 use super::clock::{Clock, ClockRefused, Reading};
 use super::commit;
-use super::replay::Replaying;
+use super::keep::Since;
+use super::replay::{Replayed, Replaying};
 use super::sequence::{clocks, tell};
 use crate::journal::checkpoint::{self, Commit};
 use crate::journal::{Chain, Entry, Journal, JournalError, Store, Tail, kept, replay};
@@ -25,6 +26,8 @@ pub struct Recovered {
     pub(super) unsealed: Vec<SealedPart>,
     /// The checkpoint that it began with.
     pub(super) checkpoint: Option<Commit>,
+    /// What the records behind it cost: it counts towards the next one.
+    pub(super) since: Since,
     /// Vouchers that the records behind it held.
     pub vouchers: u64,
 }
@@ -134,8 +137,8 @@ pub fn recover(
         replay(journal, &mut chain, &mut |record| replaying.apply(&record))
     })?;
     journal.remember(chain.tail())?;
-    let (State { control, shards, keys }, unsealed, vouchers) = replayed;
-    Ok(Recovered { control, shards, keys, hasher, chain, unsealed, checkpoint, vouchers })
+    let Replayed { state: State { control, shards, keys }, unsealed, since, vouchers } = replayed;
+    Ok(Recovered { control, shards, keys, hasher, chain, unsealed, checkpoint, since, vouchers })
 }
 
 pub(super) fn damaged(lsn: Lsn, why: impl Into<String>) -> JournalError {

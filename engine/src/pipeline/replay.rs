@@ -2,8 +2,9 @@
 //! a shard credits. A window that was sealed is sealed again, a batch that was computed is computed
 //! again, and both must be what was journaled.
 
+use super::keep::Since;
 use super::recover::{State, damaged};
-use crate::journal::{Entry, JournalError, Record, Store, kept};
+use crate::journal::{Entry, HEADER_BYTES, JournalError, Record, Store, kept};
 use crate::ledger::control::{Control, Made};
 use crate::ledger::event::{BatchComputed, WindowSealed};
 use crate::ledger::shard::Checked;
@@ -43,12 +44,22 @@ pub(super) struct Replaying<'a> {
     to_shards: Vec<Sender<Work>>,
     parts_out: Receiver<SealedPart>,
     parts: BTreeMap<WindowNumber, Vec<SealedPart>>,
+    since: Since,
     vouchers: u64,
     /// The party of the signer seen last: agents send runs of vouchers.
     last: Option<([u8; 32], PartyId)>,
 }
 
-type Replayed = (State, Vec<SealedPart>, u64);
+/// What a replay gives.
+pub(super) struct Replayed {
+    pub state: State,
+    /// Windows that were cut and not sealed.
+    pub unsealed: Vec<SealedPart>,
+    /// What its records cost.
+    pub since: Since,
+    /// Vouchers that they held.
+    pub vouchers: u64,
+}
 
 impl<'a> Replaying<'a> {
     /// Starts the shards' threads, has `feed` apply the records, and waits for the shards.
@@ -77,6 +88,7 @@ impl<'a> Replaying<'a> {
                 to_shards,
                 parts_out,
                 parts: BTreeMap::new(),
+                since: Since::default(),
                 vouchers: 0,
                 last: None,
             };
@@ -101,11 +113,12 @@ impl<'a> Replaying<'a> {
         // They came as the threads ran; they go on window by window.
         unsealed.sort_by_key(SealedPart::window);
         let state = State { control: self.control, shards, keys: self.keys };
-        Ok((state, unsealed, self.vouchers))
+        Ok(Replayed { state, unsealed, since: self.since, vouchers: self.vouchers })
     }
 
     /// Applies one record.
     pub fn apply(&mut self, record: &Record<'_>) -> Result<(), JournalError> {
+        self.since.add_bytes(HEADER_BYTES + record.body.len());
         match record.entry()? {
             Entry::Genesis(_) => Err(damaged(record.lsn, "a genesis record can only be the first")),
             Entry::Frame(vouchers) => {
@@ -175,6 +188,7 @@ impl<'a> Replaying<'a> {
             | Event::TroublesRaised(_)
             | Event::TroublesAcked(_) => Made::Nothing,
         };
+        self.since.add_event(&event, &made);
         self.control.apply(record.lsn, record.at, &event, made);
         let event = Arc::new(event);
         self.tell(|| Work::Event(record.lsn, event.clone()));
