@@ -10,6 +10,7 @@ use super::difference::{AuditError, Difference};
 use super::directory;
 use super::registry::Registry;
 use super::report::{Counts, Report};
+use super::requests::Requests;
 use super::settlement::{self, Legs};
 use super::source::Source;
 use super::totals::Totals;
@@ -19,10 +20,10 @@ use crate::ledger::event::{BatchComputed, EngineKeySet, Genesis, WindowCut, Wind
 use crate::ledger::{By, EngineKeys, Event, Obligation};
 use crate::types::{
     AssetNumber, BatchId, ChannelHasher, Lsn, NetworkId, PartyId, SignerKey, Statement, Timestamp,
-    Total, WindowNumber, batch_statement, content_digest, key_statement, window_statement,
+    Total, WindowNumber, batch_statement, key_statement, window_statement,
 };
 use crate::verify::{Verifier, is_signed};
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 /// An audit under way.
@@ -40,7 +41,7 @@ pub(super) struct Audit<'a> {
     pub unknown_carries: u64,
     given: BTreeSet<WindowNumber>,
     keys: EngineKeys,
-    requests: HashSet<[u8; 16]>,
+    requests: Requests,
     open: (WindowNumber, Lsn),
     carried: Option<Vec<(AssetNumber, Obligation)>>,
     cuts: BTreeMap<WindowNumber, Cut>,
@@ -76,7 +77,7 @@ impl<'a> Audit<'a> {
             unknown_carries: 0,
             given: source.windows().into_iter().collect(),
             keys: EngineKeys::default(),
-            requests: HashSet::new(),
+            requests: Requests::default(),
             open: (WindowNumber(1), Lsn(2)),
             carried: Some(Vec::new()),
             cuts: BTreeMap::new(),
@@ -158,12 +159,10 @@ impl<'a> Audit<'a> {
     }
 
     fn event(&mut self, lsn: Lsn, at: Timestamp, event: &Event) -> Done {
-        if let Some(request) = event.request() {
-            let digest = content_digest("request id", request.id.as_bytes());
-            let (half, _) = digest.0.split_first_chunk().expect("32 bytes");
-            if !self.requests.insert(*half) {
-                return Err(Difference::new("the request id", "a new one", &request.id).into());
-            }
+        if let Some(request) = event.request()
+            && !self.requests.is_new(at, &request.id)
+        {
+            return Err(Difference::new("the request id", "a new one", &request.id).into());
         }
         self.registry.apply(lsn, event)?;
         match event {

@@ -15,6 +15,7 @@ mod evidence;
 mod files;
 mod registry;
 mod report;
+mod requests;
 mod settlement;
 mod source;
 mod sums;

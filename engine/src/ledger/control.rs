@@ -5,11 +5,14 @@
 
 mod entry;
 mod read;
+mod requests;
 mod settlement;
+mod used;
 mod waiting;
 mod window;
 
 pub use entry::{BatchEntry, BatchState, Deed};
+pub use used::Used;
 pub use window::{SealedHead, WindowEntry, WindowState};
 
 use super::batch::{Account, BatchContent, BatchHead, By, Policy};
@@ -24,12 +27,14 @@ use super::trouble::Troubles;
 use super::window::SealedWindow;
 use crate::limits;
 use crate::types::{
-    AssetDef, AssetNumber, BatchId, Digest, Lsn, MONEY_MAX, Net, PartyId, SIGNATURE_BYTES,
-    SignerKey, Timestamp, Total, WindowNumber, content_digest,
+    AssetDef, AssetNumber, BatchId, Lsn, MONEY_MAX, Net, PartyId, SIGNATURE_BYTES, SignerKey,
+    Timestamp, Total, WindowNumber,
 };
 use foldhash::fast::RandomState;
+use requests::Requests;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use used::Changes;
 
 /// What may be asked of the control state.
 #[derive(Debug, Clone)]
@@ -52,14 +57,22 @@ pub struct CreateBatch {
     pub request: Request,
     /// Which operator, and whether another must approve.
     pub by: By,
-    /// The batch; what it was computed from is kept.
-    pub head: Arc<BatchHead>,
+    /// The batch, and what it was computed from, which is kept.
+    pub used: Arc<Used>,
     /// The engine's key that signed it.
     pub key: SignerKey,
     /// Its signature.
     pub signature: [u8; SIGNATURE_BYTES],
-    /// Version of the accounts that it was computed from.
+    /// The version at which what it used was so.
     pub directory_version: u64,
+}
+
+impl CreateBatch {
+    /// The batch, without its legs.
+    #[must_use]
+    pub fn head(&self) -> &Arc<BatchHead> {
+        &self.used.head
+    }
 }
 
 /// What to do about a command.
@@ -102,12 +115,6 @@ pub struct SignerEntry {
     pub caps: Vec<Cap>,
 }
 
-#[derive(Debug, Clone, Copy)]
-struct Answered {
-    content: Digest,
-    lsn: Lsn,
-}
-
 /// The control state.
 pub struct Control {
     genesis: Genesis,
@@ -115,14 +122,14 @@ pub struct Control {
     assets: BTreeMap<AssetNumber, AssetDef>,
     parties: HashMap<PartyId, PartyEntry, RandomState>,
     signers: HashMap<SignerKey, SignerEntry, RandomState>,
-    directory_version: u64,
+    changes: Changes,
     /// Everything that was ever deposited, so that no sum can outgrow its type.
     deposits: HashMap<(PartyId, AssetNumber), Total, RandomState>,
     /// What live and ended batches pay, or have paid, of it.
     pledged: HashMap<(PartyId, AssetNumber), Total, RandomState>,
     /// What batches have left over on the clearing account, less what they took of each other's.
     funds: BTreeMap<AssetNumber, Net>,
-    requests: HashMap<Digest, Answered, RandomState>,
+    requests: Requests,
     engine_keys: EngineKeys,
     windows: Vec<WindowEntry>,
     batches: BTreeMap<BatchId, BatchEntry>,
@@ -142,11 +149,11 @@ impl Control {
             assets: BTreeMap::new(),
             parties: HashMap::default(),
             signers: HashMap::default(),
-            directory_version: 0,
+            changes: Changes::default(),
             deposits: HashMap::default(),
             pledged: HashMap::default(),
             funds: BTreeMap::new(),
-            requests: HashMap::default(),
+            requests: Requests::new(limits::REQUESTS_MAX),
             engine_keys: EngineKeys::default(),
             windows: vec![WindowEntry::open(WindowNumber(1), lsn.next())],
             batches: BTreeMap::new(),
@@ -171,8 +178,8 @@ impl Control {
             if let Some(lsn) = self.answered(request)? {
                 return Ok(Decision::Repeat(lsn));
             }
-            if self.requests.len() >= limits::REQUESTS_MAX {
-                return Err(Refusal::RequestsFull(limits::REQUESTS_MAX));
+            if !self.makes_safe(&command) {
+                self.requests.room()?;
             }
         }
         match command {
@@ -194,14 +201,13 @@ impl Control {
                 Ok(Decision::New(Box::new(Event::WindowSealed(sealed)), Made::Nothing))
             }
             Command::CreateBatch(create) => {
-                if create.directory_version != self.directory_version {
-                    return Err(Refusal::AccountsMoved);
-                }
+                self.check_used(&create)?;
                 self.current_key(create.key)?;
-                self.settleable(&create.head.windows, create.head.asset.number)?;
+                let head = create.head().clone();
+                self.settleable(&head.windows, head.asset.number)?;
                 let CreateBatch { request, by, key, signature, .. } = create;
-                let event = create.head.event(request, by, key, signature);
-                Ok(Decision::New(Box::new(Event::BatchComputed(event)), Made::Batch(create.head)))
+                let event = head.event(request, by, key, signature);
+                Ok(Decision::New(Box::new(Event::BatchComputed(event)), Made::Batch(head)))
             }
         }
     }
@@ -211,16 +217,55 @@ impl Control {
         if current == key { Ok(()) } else { Err(Refusal::EngineKeyMoved) }
     }
 
-    /// The record that answered a request before.
+    /// Whether what a batch used is still so. Only who changed since is looked at: a handful.
+    fn check_used(&self, create: &CreateBatch) -> Result<(), Refusal> {
+        let changed = self.changes.since(create.directory_version);
+        let mut changed = changed.ok_or(Refusal::AccountsMoved)?;
+        if changed.all(|party| create.used.fits(self, party)) {
+            Ok(())
+        } else {
+            Err(Refusal::AccountsMoved)
+        }
+    }
+
+    /// Whether a command keeps harm away, or says what has happened already. Those are never refused for
+    /// lack of room among the requests.
+    fn makes_safe(&self, command: &Command) -> bool {
+        match command {
+            Command::CloseWindow(_) | Command::SealWindow(_) => true,
+            Command::CreateBatch(_) => false,
+            Command::Record(event) => match event {
+                Event::SignerRevoked(_)
+                | Event::EngineKeySet(_)
+                | Event::WindowDisputed(_)
+                | Event::BatchAborted(_)
+                | Event::LegsMoved(_)
+                | Event::LegProposed(_)
+                | Event::LegsSubmitted(_)
+                | Event::ExposureReleased(_)
+                | Event::TroublesRaised(_)
+                | Event::TroublesAcked(_) => true,
+                Event::PartyUpserted(e) => e.suspended && self.parties.contains_key(&e.party),
+                Event::CreditLimitSet(e) => e.limit == Total::ZERO,
+                Event::AssetCreated(_)
+                | Event::SignerAdded(_)
+                | Event::DepositRecorded(_)
+                | Event::BatchApproved(_)
+                | Event::DisputeEnded(_)
+                | Event::WindowCut(_)
+                | Event::WindowSealed(_)
+                | Event::BatchComputed(_) => false,
+            },
+        }
+    }
+
+    /// The record that answered a request before; `None` also when that was so long ago that it is
+    /// forgotten.
     ///
     /// # Errors
     /// `RequestReused` when the id was used for something else.
     pub fn answered(&self, request: &Request) -> Result<Option<Lsn>, Refusal> {
-        match self.requests.get(&request_key(&request.id)) {
-            None => Ok(None),
-            Some(answered) if answered.content == request.content => Ok(Some(answered.lsn)),
-            Some(_) => Err(Refusal::RequestReused(request.id.clone())),
-        }
+        self.requests.answered(request)
     }
 
     fn check(&self, event: &Event) -> Result<(), Refusal> {
@@ -282,10 +327,7 @@ impl Control {
     pub fn apply(&mut self, lsn: Lsn, at: Timestamp, event: &Event, made: Made) {
         assert!(lsn > self.applied, "record {lsn} applied after {}", self.applied);
         self.applied = lsn;
-        if let Some(request) = event.request() {
-            let answered = Answered { content: request.content, lsn };
-            self.requests.insert(request_key(&request.id), answered);
-        }
+        self.requests.apply(lsn, at, event.request());
         match event {
             Event::AssetCreated(e) => {
                 self.assets.insert(e.asset.number, e.asset.clone());
@@ -293,7 +335,7 @@ impl Control {
             Event::PartyUpserted(e) => {
                 let (name, suspended, accounts) = (e.name.clone(), e.suspended, e.accounts.clone());
                 self.parties.insert(e.party, PartyEntry { name, suspended, accounts });
-                self.directory_version += 1;
+                self.changes.note(e.party);
             }
             Event::SignerAdded(e) => {
                 let (party, caps) = (e.party, e.caps.clone());
@@ -309,7 +351,7 @@ impl Control {
                 let sum = self.deposited(e.party, e.asset).plus(e.amount);
                 self.deposits.insert((e.party, e.asset), sum);
                 // A batch that is being computed may count on what is free of deposits.
-                self.directory_version += 1;
+                self.changes.note(e.party);
             }
             Event::WindowCut(e) => {
                 let open = self.windows.last_mut().expect("one window is always open");
@@ -439,9 +481,4 @@ impl Control {
 
 fn room(what: &'static str, held: usize, limit: usize) -> Result<(), Refusal> {
     if held < limit { Ok(()) } else { Err(Refusal::TableFull { what, limit }) }
-}
-
-/// Request ids are remembered by digest: 32 bytes whatever the caller chose.
-fn request_key(id: &str) -> Digest {
-    content_digest("request id", id.as_bytes())
 }

@@ -9,7 +9,10 @@ use crate::types::{AssetNumber, BatchId, PartyId, SignerKey, Total, WindowNumber
 pub enum Refusal {
     #[error("request_id {0:?} was used before with other content; use a new id for a new request")]
     RequestReused(String),
-    #[error("the engine remembers {0} request ids and can take no more")]
+    #[error(
+        "the engine remembers {0} request ids and takes no more until the oldest are forgotten, 30 to 35 \
+         days after they were used; what revokes, suspends, closes, disputes or aborts is done all the same"
+    )]
     RequestsFull(usize),
     #[error("party {0} is not registered; register it with UpsertParty")]
     UnknownParty(PartyId),

@@ -3,12 +3,13 @@
 use super::archive::{Archive, NotLoaded};
 use super::signing::signed;
 use crate::journal::kept;
-use crate::ledger::control::{self, Command};
+use crate::ledger::control::{self, Command, Used};
 use crate::ledger::{BatchContent, BatchHead, By, Rail, Refusal, Request};
-use crate::pipeline::{Intake, NotDone};
+use crate::pipeline::{Done, Intake, NotDone};
 use crate::rails;
 use crate::sign::{EngineKey, Signed};
 use crate::types::{AssetNumber, BatchId, WindowNumber, batch_statement};
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -30,13 +31,42 @@ pub struct CreateBatch {
     pub rail: Rail,
 }
 
-/// Accounts may change while a batch is computed; then it is computed again, at most so often.
+/// What a batch is computed from may change meanwhile; then it is computed again, at most so often.
 const ATTEMPTS: usize = 8;
+/// A batch that still fits is offered at most so often: more changes than are remembered must come
+/// between a look and the offer behind it each time.
+const OFFERS: usize = 64;
 
-/// The computing of a batch, which takes its time.
+/// Work for a batch, which takes its time.
 pub type Work = Box<dyn FnOnce() -> Computed + Send>;
 /// What comes of it.
-pub type Computed = Result<Arc<BatchHead>, NotLoaded>;
+pub type Computed = Result<Ready, NotLoaded>;
+
+/// What comes of a call for a batch.
+pub type Created = Result<Arc<BatchHead>, NotLoaded>;
+
+/// A batch that is computed and kept, and fits what there was at a version of the directory.
+pub struct Ready {
+    used: Arc<Used>,
+    version: u64,
+}
+
+impl Ready {
+    /// Looks whether what was used is still so, party by party, so that the sequencer never waits for the
+    /// lock. What others change meanwhile is none of its business.
+    fn look(self, intake: &Intake) -> Computed {
+        let (version, changed) = {
+            let control = intake.control();
+            (control.directory_version(), control.changed_since(self.version))
+        };
+        let fits = |party| self.used.fits(&intake.control(), party);
+        let fits = match changed {
+            Some(changed) => changed.into_iter().all(fits),
+            None => self.used.parties().all(fits),
+        };
+        if fits { Ok(Self { version, ..self }) } else { Err(Refusal::AccountsMoved.into()) }
+    }
+}
 
 /// Computes a batch and has it journaled.
 ///
@@ -48,7 +78,7 @@ pub async fn create_batch(
     engine_key: &EngineKey,
     clearing: &Clearing,
     ask: &CreateBatch,
-) -> Computed {
+) -> Created {
     let aside = |work: Work| async {
         let computed = tokio::task::spawn_blocking(work).await;
         computed.expect("computing a batch does not panic")
@@ -67,16 +97,21 @@ pub async fn create_batch_by<F: Future<Output = Computed>>(
     clearing: &Clearing,
     ask: &CreateBatch,
     aside: impl Fn(Work) -> F,
-) -> Computed {
+) -> Created {
     for _ in 0..ATTEMPTS {
         if let Some(first) = intake.read(|control| first_result(control, &ask.request)).await?? {
             return Ok(first);
         }
-        match compute(intake, archive, engine_key, clearing, ask, &aside).await {
-            Err(NotLoaded::NotDone(NotDone::Refused(
-                Refusal::AccountsMoved | Refusal::EngineKeyMoved,
-            ))) => {}
-            done => return done,
+        let done = match aside(work(intake, archive, clearing, ask).await?).await {
+            Ok(ready) => offer(intake, engine_key, ask, ready, &aside).await,
+            Err(error) => Err(error),
+        };
+        match done {
+            Err(NotLoaded::NotDone(NotDone::Refused(Refusal::AccountsMoved))) => {}
+            Ok(Some(head)) => return Ok(head),
+            // Another call with this request was faster.
+            Ok(None) => {}
+            Err(error) => return Err(error),
         }
     }
     Err(Refusal::AccountsMoved.into())
@@ -91,15 +126,14 @@ fn first_result(
     Ok(Some(control.batch(batch)?.head.clone()))
 }
 
-async fn compute<F: Future<Output = Computed>>(
+/// The work: to compute the batch, keep it, and look whether it still fits.
+async fn work(
     intake: &Intake,
     archive: &Archive,
-    engine_key: &EngineKey,
     clearing: &Clearing,
     ask: &CreateBatch,
-    aside: impl Fn(Work) -> F,
-) -> Computed {
-    let (windows, asset, directory_version) = intake
+) -> Result<Work, NotLoaded> {
+    let (windows, asset, version) = intake
         .read(|control| {
             let windows = control.settleable(&ask.windows, ask.asset)?;
             Ok::<_, Refusal>((
@@ -111,34 +145,57 @@ async fn compute<F: Future<Output = Computed>>(
         .await??;
     let account = clearing.get(&ask.rail).map_or(&[][..], Vec::as_slice);
     let policy = rails::policy(ask.rail, &asset, account)?;
-    let (accounts, rail, archive) = (intake.clone(), ask.rail, archive.clone());
-    let work: Work = Box::new(move || {
+    let (intake, rail, archive) = (intake.clone(), ask.rail, archive.clone());
+    Ok(Box::new(move || {
         let load = |sealed| archive.window(sealed);
         let windows = windows.iter().map(load).collect::<Result<Vec<_>, _>>()?;
-        // The lock is taken anew for each account, so that the sequencer never waits for a batch. If
-        // an account changes meanwhile, its version does, and the batch is refused and made again.
+        // The lock is taken anew for each account, so that the sequencer never waits for a batch.
         let number = asset.number;
-        let account = |party| accounts.control().account(party, rail);
-        let prefund = |party| accounts.control().free_prefund(party, number);
+        let account = |party| intake.control().account(party, rail);
+        let free = RefCell::new(Vec::new());
+        let prefund = |party| {
+            let found = intake.control().free_prefund(party, number);
+            free.borrow_mut().push((party, found));
+            found
+        };
         let content = BatchContent::compute(&windows, &asset, &policy, account, prefund)?;
         rails::check_batch(&content)?;
         // What it was computed from is durable before the record that speaks of it.
         kept::put_batch(archive.store(), &content)?;
-        let head = content.head.clone();
+        let (head, accounts) = (content.head.clone(), content.accounts.clone());
         archive.hold(Arc::new(content));
-        Ok(head)
-    });
-    let head = aside(work).await?;
-    let statement = batch_statement(intake.hasher().network(), head.id);
-    let Signed { key, signature } = signed(intake, engine_key, &statement);
-    let create = control::CreateBatch {
-        request: ask.request.clone(),
-        by: ask.by.clone(),
-        head: head.clone(),
-        key,
-        signature,
-        directory_version,
-    };
-    intake.command(Command::CreateBatch(create)).await?;
-    Ok(head)
+        let mut free = free.into_inner();
+        free.sort_unstable();
+        Ready { used: Arc::new(Used { head, accounts, free }), version }.look(&intake)
+    }))
+}
+
+/// Has a batch journaled, as long as it fits. `None` when its request was answered meanwhile.
+async fn offer<F: Future<Output = Computed>>(
+    intake: &Intake,
+    engine_key: &EngineKey,
+    ask: &CreateBatch,
+    mut ready: Ready,
+    aside: impl Fn(Work) -> F,
+) -> Result<Option<Arc<BatchHead>>, NotLoaded> {
+    for _ in 0..OFFERS {
+        let head = ready.used.head.clone();
+        let statement = batch_statement(intake.hasher().network(), head.id);
+        let Signed { key, signature } = signed(intake, engine_key, &statement);
+        let (request, by, used) = (ask.request.clone(), ask.by.clone(), ready.used.clone());
+        let directory_version = ready.version;
+        let create = control::CreateBatch { request, by, used, key, signature, directory_version };
+        match intake.command(Command::CreateBatch(create)).await {
+            Ok(Done::Now(_)) => return Ok(Some(head)),
+            Ok(Done::Before(_)) => return Ok(None),
+            // The engine's key was rotated at this very moment: once more, with the new one.
+            Err(NotDone::Refused(Refusal::EngineKeyMoved)) => {}
+            Err(NotDone::Refused(Refusal::AccountsMoved)) => {
+                let intake = intake.clone();
+                ready = aside(Box::new(move || ready.look(&intake))).await?;
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Err(Refusal::AccountsMoved.into())
 }

@@ -14,7 +14,7 @@ mod settler;
 mod signing;
 
 pub use archive::{Archive, NotLoaded};
-pub use batches::{Clearing, Computed, CreateBatch, Work, create_batch, create_batch_by};
+pub use batches::{Clearing, Computed, CreateBatch, Ready, Work, create_batch, create_batch_by};
 pub use desk::{FileDesk, Folders};
 pub use evidence::{NotProved, Request as EvidenceRequest, export, prove};
 pub use reconcile::{

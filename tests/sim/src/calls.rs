@@ -72,7 +72,7 @@ fn decide(
         life.sets(lsn, sets.collect());
     }
     if let (Decided::Now(_), Command::CreateBatch(create)) = (decided, command) {
-        check::head(&create.head, &model.now.batches[&create.head.id].1)?;
+        check::head(create.head(), &model.now.batches[&create.head().id].1)?;
     }
     Ok(decided)
 }
@@ -183,12 +183,16 @@ fn own(life: &mut Life, id: u64, before: usize) {
 
 /// Notes why a batch could be refused now.
 fn refusals(life: &mut Life, place: usize, model: &Model) {
-    let Call::Batch { ask, refusals, .. } = &mut life.tasks[place].call else { return };
+    let Call::Batch { ask, refusals, began, .. } = &mut life.tasks[place].call else { return };
+    let began = *began.get_or_insert(model.now.directory);
     let CreateBatch { request, windows, asset, .. } = ask;
     let windows: Vec<u64> = windows.iter().map(|window| window.0).collect();
     let before = model.now.requests.get(&request.id);
-    refusals
-        .extend(before.filter(|(content, _)| *content != request.content).map(|_| "RequestReused"));
+    refusals.extend(
+        before.filter(|(content, ..)| *content != request.content).map(|_| "RequestReused"),
+    );
+    // It is computed again each time that something changed under it, and given up at the eighth.
+    refusals.extend((model.now.directory >= began + 8).then_some("AccountsMoved"));
     refusals.extend(model.now.settleable(&windows, asset.0).err());
     refusals.extend(model.computable(&windows, asset.0).err());
 }
@@ -230,7 +234,7 @@ pub fn poll(
                 true
             }
         },
-        Call::Batch { ask, refusals, calling } => match task::poll(calling) {
+        Call::Batch { ask, refusals, calling, .. } => match task::poll(calling) {
             None => false,
             Some(Ok(head)) => {
                 heard.word("BatchCreated".to_owned());
@@ -320,7 +324,7 @@ fn batch_made(
     disk: &crate::disk::Disk,
 ) -> Checked {
     let request = model.now.requests.get(&ask.request.id);
-    let (_, lsn) = request.ok_or_else(|| format!("batch {} was never in order", head.id))?;
+    let (_, lsn, _) = request.ok_or_else(|| format!("batch {} was never in order", head.id))?;
     heard.told(disk, *lsn, || format!("the caller of batch {}", head.id))?;
     same(|| format!("the batch of record {lsn}"), &Some(&head.id), &model.now.computed.get(lsn))?;
     check::head(head, &model.now.batches[&head.id].1)

@@ -74,7 +74,8 @@ pub fn control(found: &Control, wanted: &State) -> Checked {
         let (party, revoked, caps) = (entry.party, entry.revoked, entry.caps.clone());
         same(|| format!("signer {key}"), &model::Signer { party, revoked, caps }, signer)?;
     }
-    for (id, (content, lsn)) in &wanted.requests {
+    same(|| "request ids".into(), &found.request_count(), &wanted.requests.len())?;
+    for (id, (content, lsn, _)) in &wanted.requests {
         let request = tallystick::ledger::Request { id: id.clone(), content: *content };
         let answered = found.answered(&request).map(|lsn| lsn.map(|lsn| lsn.0));
         same(|| format!("the answer to request {id}"), &answered, &Ok(Some(*lsn)))?;

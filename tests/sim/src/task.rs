@@ -42,6 +42,8 @@ pub enum Call {
         ask: CreateBatch,
         /// Why it could have been refused at any moment since.
         refusals: BTreeSet<&'static str>,
+        /// How often accounts and deposits had changed when it was looked at first.
+        began: Option<u64>,
         /// The call itself.
         calling: Calling<Result<Arc<BatchHead>, tallystick::settle::NotLoaded>>,
     },
@@ -119,7 +121,7 @@ pub fn batch(
     let calling = Box::pin(async move {
         create_batch_by(&intake, &archive, &key, &clearing, &asked, aside).await
     });
-    Call::Batch { ask, refusals: BTreeSet::new(), calling }
+    Call::Batch { ask, refusals: BTreeSet::new(), began: None, calling }
 }
 
 /// Other things happen before a batch is computed, and after it.

@@ -39,10 +39,22 @@ impl Control {
         closed > 0 && self.windows[closed - 1].sealed.is_none()
     }
 
-    /// Changes whenever a party's name or accounts do.
+    /// Rises whenever a party's name or accounts change, or what is free of its deposits.
     #[must_use]
     pub fn directory_version(&self) -> u64 {
-        self.directory_version
+        self.changes.version()
+    }
+
+    /// The parties of whom that is true since a version; `None` when they are too many to be remembered.
+    #[must_use]
+    pub fn changed_since(&self, version: u64) -> Option<Vec<PartyId>> {
+        self.changes.since(version).map(Iterator::collect)
+    }
+
+    /// How many request ids are remembered.
+    #[must_use]
+    pub fn request_count(&self) -> usize {
+        self.requests.len()
     }
 
     /// What batches have left over on the clearing account of a multilateral asset, less what they took of

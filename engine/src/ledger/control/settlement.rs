@@ -211,8 +211,8 @@ impl Control {
         for (party, amount) in &head.prefunded {
             let pledged = self.pledged.entry((*party, e.asset)).or_default();
             *pledged = pledged.plus(*amount);
+            self.changes.note(*party);
         }
-        self.directory_version += u64::from(!head.prefunded.is_empty());
         let by = By { operator: e.operator.clone(), four_eyes: e.four_eyes };
         let deed = Deed { batch: e.batch, by: by.clone(), aborted: None };
         self.deeds.insert(lsn, deed);
@@ -269,8 +269,8 @@ impl Control {
             let pledged = self.pledged.get_mut(&(*party, head.asset.number));
             let pledged = pledged.expect("it was pledged when the batch was computed");
             *pledged = pledged.checked_minus(*amount).expect("what was pledged is given back once");
+            self.changes.note(*party);
         }
-        self.directory_version += u64::from(!head.prefunded.is_empty());
     }
 
     pub(super) fn submitted(&mut self, lsn: Lsn, at: Timestamp, e: &LegsSubmitted) {

@@ -9,7 +9,7 @@ mod diary;
 
 use self::diary::{Diary, Making, Seen};
 use super::archive::{Archive, NotLoaded};
-use super::batches::{Clearing, Computed, CreateBatch, create_batch};
+use super::batches::{Clearing, CreateBatch, Created, create_batch};
 use super::settler::Nudge;
 use crate::ledger::control::Command;
 use crate::ledger::event::BatchApproved;
@@ -114,7 +114,7 @@ pub struct Schedule {
 }
 
 /// The one batch that is being made, while windows go on closing: the entry's place, the windows, what came of it.
-type Work<'a> = Pin<Box<dyn Future<Output = (usize, Vec<WindowNumber>, Computed)> + Send + 'a>>;
+type Work<'a> = Pin<Box<dyn Future<Output = (usize, Vec<WindowNumber>, Created)> + Send + 'a>>;
 
 impl Schedule {
     /// Runs until the engine stops or the task is dropped.
@@ -224,7 +224,7 @@ impl Schedule {
         asset: AssetNumber,
         rail: Rail,
         Making { request, windows }: Making,
-    ) -> (usize, Vec<WindowNumber>, Computed) {
+    ) -> (usize, Vec<WindowNumber>, Created) {
         let by = By { operator: By::SCHEDULE.to_owned(), four_eyes: self.four_eyes };
         let ask = CreateBatch { request, by, windows: windows.clone(), asset, rail };
         let Self { intake, archive, engine_key, clearing, .. } = self;
@@ -269,7 +269,7 @@ impl Schedule {
 }
 
 /// Waits for the batch that is being made; for ever if none is.
-async fn making(work: &mut Option<Work<'_>>) -> (usize, Vec<WindowNumber>, Computed) {
+async fn making(work: &mut Option<Work<'_>>) -> (usize, Vec<WindowNumber>, Created) {
     match work {
         Some(work) => work.await,
         None => std::future::pending().await,
@@ -281,7 +281,7 @@ fn note(
     diary: &mut Diary,
     place: usize,
     windows: &[WindowNumber],
-    made: Computed,
+    made: Created,
 ) -> Result<(), Busy> {
     match made {
         Ok(head) => {

@@ -1,11 +1,12 @@
 //! What becomes of a command, and what it changes: the tables of DESIGN section 4, by hand.
 
 use super::{Batch, BatchState, Party, Signer, State, Window};
+use crate::clock::DAY;
 use crate::world::Asset;
 use tallystick::ledger::control::{Command, CreateBatch};
 use tallystick::ledger::event::{Request, SignerAdded};
-use tallystick::ledger::{Event, Refusal};
-use tallystick::types::{BatchId, MONEY_MAX, SignerKey};
+use tallystick::ledger::{Account, Event, Refusal};
+use tallystick::types::{BatchId, MONEY_MAX, PartyId, SettlementModel, SignerKey, Total};
 
 /// Closed windows that may wait for their seal.
 const UNSEALED_MAX: usize = 16;
@@ -95,7 +96,7 @@ impl State {
             Command::CreateBatch(create) => Some(&create.request),
         };
         if let Some(Request { id, content }) = request
-            && let Some((before, lsn)) = self.requests.get(id)
+            && let Some((before, lsn, _)) = self.requests.get(id)
         {
             let same = before == content;
             return if same { Decided::Before(*lsn) } else { Decided::Refused("RequestReused") };
@@ -105,8 +106,11 @@ impl State {
         }
         self.last = (lsn, at);
         self.applied = lsn;
+        // Ids are forgotten by spans of five days: seven of them are remembered, the one that goes on too.
+        let span = |at: i64| at.div_euclid(5 * DAY);
+        self.requests.retain(|_, (_, _, asked)| span(at) - span(*asked) < 7);
         if let Some(Request { id, content }) = request {
-            self.requests.insert(id.clone(), (*content, lsn));
+            self.requests.insert(id.clone(), (*content, lsn, at));
         }
         match command {
             Command::Record(event) => self.record(lsn, event),
@@ -132,11 +136,30 @@ impl State {
             }
             Command::SealWindow(sealed) => unless(sealed.key != key, "EngineKeyMoved"),
             Command::CreateBatch(create) => {
-                unless(create.directory_version != self.directory, "AccountsMoved")?;
+                unless(!self.still_has(create), "AccountsMoved")?;
                 unless(create.key != key, "EngineKeyMoved")?;
-                self.settleable(&numbers(create), create.head.asset.number.0)
+                self.settleable(&numbers(create), create.head().asset.number.0)
             }
         }
+    }
+
+    /// Whether what a batch was computed from is still there, whoever changed meanwhile.
+    fn still_has(&self, create: &CreateBatch) -> bool {
+        let head = create.head();
+        let account = |(id, used): (&PartyId, &Account)| {
+            let party = &self.parties[id];
+            let mut on_rail =
+                party.accounts.iter().filter(|own| own.rail == head.policy.rail.name());
+            party.name == used.name && on_rail.any(|own| own.fields == used.fields)
+        };
+        let deposit = |(id, before): &(PartyId, Total)| {
+            let (before, now) = (before.0, self.free(*id, head.asset.number.0));
+            let paid = head.prefunded.iter().find(|(of, _)| of == id).map_or(0, |(_, paid)| paid.0);
+            // Who owes no more than his deposits pay is free to deposit more.
+            let all_paid = head.asset.model == SettlementModel::Multilateral && paid < before;
+            now == before || all_paid && paid <= now
+        };
+        create.used.accounts.iter().all(account) && create.used.free.iter().all(deposit)
     }
 
     fn allowed_event(&self, event: &Event) -> Allowed {
@@ -271,7 +294,7 @@ impl State {
     }
 
     fn created(&mut self, assets: &[Asset], lsn: u64, create: &CreateBatch) {
-        let (id, asset) = (create.head.id, create.head.asset.number.0);
+        let (id, asset) = (create.head().id, create.head().asset.number.0);
         let windows = numbers(create);
         // Computed before it is marked, as its windows say.
         let batch = self.compute(assets, &windows, asset);
@@ -283,8 +306,8 @@ impl State {
         }
         for (party, amount) in &batch.prefunded {
             *self.pledged.entry((*party, asset)).or_default() += amount;
+            self.directory += 1;
         }
-        self.directory += u64::from(!batch.prefunded.is_empty());
         self.computed.insert(lsn, id);
         self.batches.insert(id, (BatchState::Computed, batch, lsn));
     }
@@ -299,11 +322,11 @@ impl State {
         }
         for (party, amount) in &prefunded {
             *self.pledged.get_mut(&(*party, asset)).expect("it was pledged") -= amount;
+            self.directory += 1;
         }
-        self.directory += u64::from(!prefunded.is_empty());
     }
 }
 
 fn numbers(create: &CreateBatch) -> Vec<u64> {
-    create.head.windows.iter().map(|window| window.0).collect()
+    create.head().windows.iter().map(|window| window.0).collect()
 }

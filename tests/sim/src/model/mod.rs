@@ -140,7 +140,7 @@ pub struct State {
     pub signers: BTreeMap<SignerKey, Signer>,
     /// Assets.
     pub assets: BTreeMap<u32, AssetDef>,
-    /// How often a party was upserted, or deposits changed.
+    /// How often a party was upserted, or its deposits changed or were pledged.
     pub directory: u64,
     /// Limits, deposits and debts.
     pub exposures: BTreeMap<(PartyId, u32), Exposure>,
@@ -156,8 +156,8 @@ pub struct State {
     pub windows: Vec<Window>,
     /// Batches, and where they stand, and the record that made each last.
     pub batches: BTreeMap<BatchId, (BatchState, Batch, u64)>,
-    /// What was asked, and by which record it was answered.
-    pub requests: BTreeMap<String, (Digest, u64)>,
+    /// What was asked, by which record it was answered, and when; but nothing that is forgotten.
+    pub requests: BTreeMap<String, (Digest, u64, i64)>,
     /// Which batch a record computed.
     pub computed: BTreeMap<u64, BatchId>,
     /// The exposure that a limit or deposit gave.

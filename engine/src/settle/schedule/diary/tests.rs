@@ -6,7 +6,7 @@ mod world;
 use super::*;
 use crate::ledger::BatchState;
 use crate::ledger::batch::{BatchHead, Policy};
-use crate::ledger::control::{Command, CreateBatch, Decision};
+use crate::ledger::control::{Command, CreateBatch, Decision, Used};
 use crate::ledger::event::{
     AssetCreated, BatchAborted, BatchApproved, DisputeEnded, WindowDisputed, WindowSealed,
 };

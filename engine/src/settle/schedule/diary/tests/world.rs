@@ -182,7 +182,11 @@ impl World {
         let create = CreateBatch {
             request: request.clone(),
             by: By { operator: By::SCHEDULE.to_owned(), four_eyes: false },
-            head: Arc::new(head),
+            used: Arc::new(Used {
+                head: Arc::new(head),
+                accounts: Arc::default(),
+                free: Vec::new(),
+            }),
             key: SignerKey::ZERO,
             signature: [0; 64],
             directory_version: self.control.directory_version(),
