@@ -11,6 +11,7 @@ pub mod faults;
 pub mod journal;
 pub mod ledger;
 pub mod limits;
+pub mod log;
 pub mod pipeline;
 pub mod proof;
 pub mod rails;

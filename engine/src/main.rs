@@ -9,6 +9,7 @@ use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;
 use tallystick::cli::{self, Cli, Command};
 use tallystick::config::{Config, ServeArgs};
+use tallystick::log;
 use tracing_subscriber::EnvFilter;
 
 /// Runs the engine or one operator command.
@@ -32,8 +33,9 @@ fn serve(args: &ServeArgs) -> ExitCode {
     }
     tracing_subscriber::fmt()
         .with_env_filter(EnvFilter::new(&config.log))
-        .with_writer(std::io::stderr)
+        .with_writer(|| log::Stderr)
         .with_ansi(std::io::stderr().is_terminal())
+        .log_internal_errors(false)
         .init();
     match tallystick::serve::run(&config) {
         Ok(()) => ExitCode::SUCCESS,
@@ -53,6 +55,6 @@ fn fail(code: u8, error: &dyn std::error::Error) -> ExitCode {
         }
         cause = inner.source();
     }
-    let _closed = writeln!(std::io::stderr(), "error: {}", text.trim_end());
+    log::line(&format!("error: {text}"));
     ExitCode::from(code)
 }

@@ -3,6 +3,7 @@
 //! Owns the order of start and stop and what is said about them. Knows every other part; no part
 //! knows it.
 
+mod descriptors;
 mod desks;
 
 use crate::api::{Auth, OperatorApi, Settlement, VouchersApi, webhooks};
@@ -17,6 +18,7 @@ use crate::limits::{
     CONNECTION_STREAMS_MAX, HTTP2_WINDOW_BYTES, LIFETIME_SECONDS_DEFAULT, MESSAGE_BYTES_MAX,
     STOP_WAIT_MILLIS,
 };
+use crate::log;
 use crate::pipeline::{self, ClockRefused, Intake, NotDone, PipelineOptions, recover};
 use crate::rails;
 use crate::settle::{
@@ -27,6 +29,7 @@ use crate::sign::{EngineKey, EngineKeyError};
 use crate::types::{NetworkId, Timestamp};
 use crate::verify::{Options, Unavailable, Verifier};
 use desks::{NotOpened, open_desks};
+use std::backtrace::{Backtrace, BacktraceStatus};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -57,6 +60,18 @@ pub enum ServeError {
     )]
     Clearing { rail: String, why: String },
     #[error(
+        "there is no ledger in {}: is it the right directory, and is it mounted? The configuration names \
+         network {network}, so no empty ledger is started in its place; to create a new one, start once \
+         with --init",
+        .dir.display()
+    )]
+    NoLedger { dir: PathBuf, network: NetworkId },
+    #[error(
+        "the process may open {found} files, and needs {least} at least; raise the limit (ulimit -Hn, or \
+         LimitNOFILE= of the service)"
+    )]
+    FewFiles { found: u64, least: u64 },
+    #[error(
         "the data directory was created with a longest voucher life of {found} s, not {wanted} s; it \
          holds for the whole life of a network: leave the setting out, or start a new directory"
     )]
@@ -79,13 +94,21 @@ pub enum ServeError {
 /// `ServeError` when it cannot start. A failure of the journal later on ends the process at once.
 pub fn run(config: &Config) -> Result<(), ServeError> {
     stop_on_bugs();
+    let open_files = descriptors::raise()?;
     let started_at = pipeline::now();
     let clearing = clearing(config)?;
     let verifier = Verifier::new(Options {
         backend: config.verify_backend,
         table_bytes: config.verify_table_bytes,
     })?;
+    if !RocksJournal::exists(&config.data_dir) {
+        check_new(config)?;
+    }
     let mut journal = RocksJournal::open(&config.data_dir)?;
+    let new = journal.is_empty()?;
+    if new {
+        check_new(config)?;
+    }
     faults::point(|| "start-opened");
     let epoch = journal.epoch();
     let network = match config.network_id {
@@ -102,12 +125,15 @@ pub fn run(config: &Config) -> Result<(), ServeError> {
     // Durable on disk before the journal names it.
     let engine_key = EngineKey::load_or_create(&config.data_dir, recovered.engine_key())?;
     let (engine_key, first_key) = (Arc::new(engine_key), recovered.engine_key().is_none());
+    tell_new(config, new);
     tracing::info!(
         dir = %config.data_dir.display(), network = %genesis.network, epoch,
         lsn = recovered.tail().lsn.0, checkpoint = recovered.checkpoint_lsn().0,
         channels = recovered.channels(), replayed = recovered.vouchers, took = ?clock.elapsed(),
         "recovered"
     );
+    descriptors::tell(open_files);
+    tell_placeholders(config);
     faults::point(|| "start-recovered");
     let clock = recovered.clock(config.accept_clock)?;
     let options = PipelineOptions {
@@ -172,12 +198,41 @@ pub fn run(config: &Config) -> Result<(), ServeError> {
 }
 
 /// A bug is a panic, and a panic on any thread stops the process: no state that a bug touched is acked.
+/// Whether anybody reads why is another matter.
 fn stop_on_bugs() {
-    let report = std::panic::take_hook();
-    std::panic::set_hook(Box::new(move |panic| {
-        report(panic);
+    std::panic::set_hook(Box::new(|panic| {
+        let thread = std::thread::current();
+        let name = thread.name().unwrap_or("without a name");
+        let trace = Backtrace::capture();
+        let captured = trace.status() == BacktraceStatus::Captured;
+        let trace = if captured { format!("\n{trace}") } else { String::new() };
+        log::line(&format!("thread {name} {panic}{trace}"));
         std::process::abort();
     }));
+}
+
+/// Where the settings name a network, its ledger is there: an empty one in its place would refuse every
+/// agent's vouchers, and look well.
+fn check_new(config: &Config) -> Result<(), ServeError> {
+    match config.network_id {
+        Some(network) if !config.init => {
+            Err(ServeError::NoLedger { dir: config.data_dir.clone(), network })
+        }
+        Some(_) | None => Ok(()),
+    }
+}
+
+/// The first line of a new ledger's log says that it is one.
+fn tell_new(config: &Config, new: bool) {
+    let dir = config.data_dir.display();
+    if new {
+        tracing::warn!("created a new, empty ledger in {dir}");
+    } else if config.init {
+        tracing::warn!(
+            "--init has nothing to do: {dir} holds a ledger. Leave it out, so that a directory that is \
+             missing one day is refused"
+        );
+    }
 }
 
 fn clearing(config: &Config) -> Result<Clearing, ServeError> {
@@ -190,20 +245,23 @@ fn clearing(config: &Config) -> Result<Clearing, ServeError> {
         clearing.insert(rail, fields);
     }
     for rail in Rail::ALL {
-        clearing.entry(rail).or_insert_with(|| {
-            let placeholder = rails::placeholder(rail);
-            if !placeholder.is_empty() {
-                tracing::warn!(
-                    rail = rail.name(),
-                    "no clearing account is configured: batches get a placeholder that no bank has; \
-                     set [clearing.{}] before you pay anyone",
-                    rail.name()
-                );
-            }
-            placeholder
-        });
+        clearing.entry(rail).or_insert_with(|| rails::placeholder(rail));
     }
     Ok(clearing)
+}
+
+/// Says which clearing accounts nobody configured.
+fn tell_placeholders(config: &Config) {
+    for rail in Rail::ALL.into_iter().filter(|rail| !rails::placeholder(*rail).is_empty()) {
+        let rail = rail.name();
+        if !config.clearing.contains_key(rail) {
+            tracing::warn!(
+                rail,
+                "no clearing account is configured: batches get a placeholder that no bank has; set \
+                 [clearing.{rail}] before you pay anyone"
+            );
+        }
+    }
 }
 
 fn schedule_entry(entry: &Scheduled) -> ScheduleEntry {

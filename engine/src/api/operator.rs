@@ -12,6 +12,8 @@ use super::{
 };
 use crate::ledger::control::Command;
 use crate::ledger::{By, Event, Exposure, Rail, Refusal};
+use crate::limits::REQUESTS_MAX;
+use crate::log;
 use crate::pipeline::{Done, Intake};
 use crate::settle::{Archive, Board, Clearing, Folders, Nudge, Troubles};
 use crate::sign::EngineKey;
@@ -396,11 +398,11 @@ impl v1::operator_server::Operator for OperatorApi {
     async fn get_status(&self, _: Request<v1::GetStatusRequest>) -> Answer<v1::Status> {
         let count = |n: usize| u64::try_from(n).expect("a count fits 64 bits");
         let figures = self.intake.figures().await.map_err(|b| busy(&b))?;
-        let (network, window, (parties, signers), batches, engine_key) = self
+        let (network, window, (parties, signers), batches, (engine_key, requests)) = self
             .read(|control| {
                 let (network, window) = (control.genesis().network, control.open_window().number);
-                let key = control.engine_key();
-                Ok((network, window, control.counts(), control.batch_count(), key))
+                let own = (control.engine_key(), control.request_count());
+                Ok((network, window, control.counts(), control.batch_count(), own))
             })
             .await?;
         let (verify, threads) = self.intake.verifying();
@@ -448,6 +450,9 @@ impl v1::operator_server::Operator for OperatorApi {
             troubles_open: open,
             operators: u32::try_from(self.settlement.operators).expect("operators are few"),
             four_eyes: self.settlement.four_eyes,
+            request_ids: count(requests),
+            request_ids_max: count(REQUESTS_MAX),
+            log_lines_lost: log::lost(),
         }))
     }
 }

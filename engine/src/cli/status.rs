@@ -52,6 +52,9 @@ fn json(status: Status, network: Network) -> Record {
         ("assets", Cell::Count(count(network.assets.len()))),
         ("operators", Cell::Count(status.operators.into())),
         ("four_eyes", Cell::Flag(status.four_eyes)),
+        ("request_ids", Cell::Count(status.request_ids)),
+        ("request_ids_max", Cell::Count(status.request_ids_max)),
+        ("log_lines_lost", Cell::Count(status.log_lines_lost)),
         ("batches_by_state", batches(status.batches_by_state)),
         ("legs_in_flight", Cell::Count(status.legs_in_flight)),
         ("legs_unknown", Cell::Count(status.legs_unknown)),
@@ -79,6 +82,8 @@ fn text(status: Status, network: Network) -> Record {
         (some, true) => format!("{some}, four eyes"),
         (some, false) => some.to_string(),
     };
+    let requests =
+        format!("{} of at most {} remembered", status.request_ids, status.request_ids_max);
     let mut cells = alarm(&status);
     cells.extend([
         ("version", Cell::Text(status.version)),
@@ -101,6 +106,8 @@ fn text(status: Status, network: Network) -> Record {
         ("troubles", troubles(status.troubles)),
         ("schedule", schedule(status.schedule)),
         ("operators", Cell::Text(operators)),
+        ("request_ids", Cell::Text(requests)),
+        ("log_lines_lost", Cell::Count(status.log_lines_lost)),
         ("shards", Cell::Count(status.shards.into())),
         ("verify", Cell::Text(verify)),
         ("verify_tables", tables(status.verify_tables)),

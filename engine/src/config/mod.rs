@@ -71,6 +71,8 @@ pub struct Config {
     pub log: String,
     /// The operator says that the clock is right, however far it is from the last record.
     pub accept_clock: bool,
+    /// A new, empty ledger may be created although the settings name its network.
+    pub init: bool,
 }
 
 /// Rail name to the fields of the operator's account there.
@@ -91,6 +93,11 @@ pub struct ServeArgs {
     /// say so once, after you have made sure that the clock is right
     #[arg(long)]
     pub accept_clock: bool,
+
+    /// Create a new, empty ledger although the settings name its network: for the first start. Without
+    /// it a data directory that is missing or empty is refused, since it may not be mounted
+    #[arg(long)]
+    pub init: bool,
 
     /// The settings that flags or environment give.
     #[command(flatten)]
@@ -145,7 +152,7 @@ impl Config {
             }
         };
         let config = args.settings.clone().or(file).resolve(cores());
-        Ok(Self { accept_clock: args.accept_clock, ..config })
+        Ok(Self { accept_clock: args.accept_clock, init: args.init, ..config })
     }
 
     /// These settings as a TOML file that gives the same ones again.

@@ -35,7 +35,7 @@ pub struct Settings {
     #[arg(long, env = "TALLYSTICK_READY_FILE", hide_env_values = true, value_name = "FILE")]
     pub(super) ready_file: Option<PathBuf>,
 
-    /// Id of the deployment, 64 hexadecimal digits: must match an existing directory; a new one
+    /// Id of the deployment, 64 hexadecimal digits: must match the data directory. A new one (--init)
     /// gets it instead of a random one
     #[arg(long, env = "TALLYSTICK_NETWORK_ID", hide_env_values = true, value_name = "HEX")]
     pub(super) network_id: Option<Network>,
@@ -218,6 +218,7 @@ impl Settings {
             log: self.log.map_or_else(|| "info".into(), |filter| filter.0),
             // No setting: it is for one start only.
             accept_clock: false,
+            init: false,
         }
     }
 }
