@@ -17,6 +17,7 @@ CRASH := $(TARGET)/release/tallystick-crash
 CHAOS := $(TARGET)/release/tallystick-chaos
 FLIP := $(TARGET)/release/tallystick-flip
 LARGE := $(TARGET)/release/tallystick-large
+AGE := $(TARGET)/release/tallystick-age
 SIM := $(TARGET)/release/tallystick-sim
 # Vouchers that the demo signs and clears.
 DEMO_VOUCHERS ?= 1000000
@@ -29,6 +30,9 @@ LEGS ?= 20000
 # Legs of the batch that `make bench-settle` settles, and more of its arguments: see --help.
 LARGE_LEGS ?= 1000000
 LARGE_ARGS ?=
+# Windows that `make age` closes, and batches that it settles.
+WINDOWS ?= 5000
+BATCHES ?= 500
 # Bits that flip flips.
 POSITIONS ?= 1000
 # Signatures that check-verify compares, and where its random numbers start.

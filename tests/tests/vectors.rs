@@ -56,7 +56,10 @@ async fn every_vector_gets_the_channel_and_the_outcome_that_the_rules_give() {
     let file: Value = serde_json::from_str(text).unwrap();
     let cases = file["vouchers"].as_array().unwrap();
     let dir = tempfile::tempdir().unwrap();
-    let engine = Engine::start(dir.path(), &["--network-id", file["network_id"].as_str().unwrap()]);
+    let engine = Engine::start(
+        dir.path(),
+        &["--init", "--network-id", file["network_id"].as_str().unwrap()],
+    );
     let mut client = Client::connect(&engine).await;
     let network = client.vouchers.get_network(GetNetworkRequest {}).await.unwrap().into_inner();
     assert_eq!(network.network_id.to_vec(), hex(&file["network_id"]));

@@ -12,7 +12,7 @@ const PAYERS: usize = 3;
 
 /// An engine that checks as `args` say, always on one thread and with the same world.
 async fn engine(dir: &Path, args: &[&str]) -> (Engine, Client, World) {
-    let common = ["--network-id", NETWORK, "--verify-threads", "1"];
+    let common = ["--init", "--network-id", NETWORK, "--verify-threads", "1"];
     let engine = Engine::start(dir, &[&common[..], args].concat());
     let mut client = Client::connect(&engine).await;
     let world = World::register(&mut client, PAYERS, 1).await;

@@ -193,7 +193,7 @@ impl Life {
     fn launch(&mut self, dir: &Path) -> Launch {
         let shards = [1, 2, 3, 4, 8, 16][self.rng.random_range(0..6)].to_string();
         let network = self.pool.world.network.to_string();
-        let args = ["--network-id", &network, "--shards", &shards, "--log", "warn"];
+        let args = ["--init", "--network-id", &network, "--shards", &shards, "--log", "warn"];
         // Small tables: a start is to be short.
         Launch::new(dir).args(&args).args(&["--verify-table-bytes", "4MiB"])
     }
