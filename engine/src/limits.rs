@@ -1,21 +1,16 @@
 //! Every limit of the engine, with its reason. Full means that the client is told; nothing grows
 //! without a bound and nothing is dropped in silence.
 
+mod edge;
+
+pub use edge::*;
+
 use crate::types::VOUCHER_BYTES;
 use std::time::Duration;
 
 /// Vouchers in one frame. 4,096 x 160 B = 640 KiB: large enough that the cost per frame vanishes,
 /// small enough that one frame is checked in a tenth of a second on one core.
 pub const FRAME_VOUCHERS_MAX: usize = 4_096;
-
-/// Bytes of one gRPC message. A full frame of structured vouchers is at most ~850 KiB; the rest is
-/// room for unknown fields.
-pub const MESSAGE_BYTES_MAX: usize = 4 << 20;
-const _: () = assert!(MESSAGE_BYTES_MAX > 2 * FRAME_VOUCHERS_MAX * VOUCHER_BYTES);
-
-/// HTTP/2 flow-control window of a stream and of a connection: a few full frames under way, so that
-/// a client on a long line is not held up by round trips.
-pub const HTTP2_WINDOW_BYTES: u32 = 4 << 20;
 
 /// Vouchers under way between ingress and ack, over all clients: about 20 s of work for one core that
 /// checks 30 k signatures a second, and 128 MB with what is kept beside each. Ingress waits beyond it.
@@ -25,14 +20,6 @@ const _: () = assert!(INFLIGHT_VOUCHERS_MAX >= 16 * FRAME_VOUCHERS_MAX);
 /// Frames under way, over all clients: what bounds small frames (an empty-handed frame still costs
 /// about a kilobyte of state).
 pub const INFLIGHT_FRAMES_MAX: usize = 1 << 16;
-
-/// Calls and streams that one connection may have open at once.
-pub const CONNECTION_STREAMS_MAX: u32 = 1_024;
-
-/// Frames that one stream may have under way before its reading stops (HTTP/2 flow control then holds
-/// the client): deep enough to keep every core busy from one stream, and a client that stops reading
-/// acks holds no more than this.
-pub const STREAM_FRAMES_MAX: usize = 64;
 
 /// Vouchers of one frame that go to a verify worker together: 8 groups of 8 lanes, and about 2 ms of
 /// work for the slowest backend, so that a small frame never waits long behind a large one.
@@ -204,7 +191,6 @@ pub const SETTLER_PATIENCE: Duration = Duration::from_secs(5);
 pub const SETTLER_TICK: Duration = Duration::from_millis(100);
 /// Bytes of one piece of an exported file: a few thousand legs a piece, far below a gRPC message.
 pub const EXPORT_CHUNK_BYTES: usize = 256 << 10;
-const _: () = assert!(EXPORT_CHUNK_BYTES < MESSAGE_BYTES_MAX);
 
 /// Elements within each other in a bank's file; the deepest that the messages read here know is 15, and
 /// what is wrapped into `SplmtryData` may go some deeper.

@@ -6,7 +6,7 @@
 mod descriptors;
 mod desks;
 
-use crate::api::{Auth, OperatorApi, Settlement, VouchersApi, webhooks};
+use crate::api::{Auth, Door, OperatorApi, Service, Settlement, VouchersApi, webhooks};
 use crate::config::{Config, Scheduled};
 use crate::faults;
 use crate::journal::JournalError;
@@ -15,8 +15,7 @@ use crate::ledger::control::Command;
 use crate::ledger::event::EngineKeySet;
 use crate::ledger::{Event, Genesis, Rail};
 use crate::limits::{
-    CONNECTION_STREAMS_MAX, HTTP2_WINDOW_BYTES, LIFETIME_SECONDS_DEFAULT, MESSAGE_BYTES_MAX,
-    STOP_WAIT_MILLIS,
+    LIFETIME_SECONDS_DEFAULT, MESSAGE_BYTES_MAX, STOP_WAIT_MILLIS, VOUCHERS_MESSAGE_BYTES_MAX,
 };
 use crate::log;
 use crate::pipeline::{self, ClockRefused, Intake, NotDone, PipelineOptions, recover};
@@ -38,8 +37,9 @@ use tallystick_proto::v1::operator_server::OperatorServer;
 use tallystick_proto::v1::vouchers_server::VouchersServer;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
+use tonic::service::Routes;
 use tonic::service::interceptor::InterceptedService;
-use tonic::transport::server::TcpIncoming;
+use tonic_health::server::HealthReporter;
 
 /// Why the engine did not start, or stopped on its own.
 #[derive(Debug, thiserror::Error)]
@@ -336,9 +336,6 @@ fn serve_edge(
         .map_err(system("threads"))?;
     let served = runtime.block_on(async {
         let mut signals = Signals::new().map_err(system("signals"))?;
-        let listener = tokio::net::TcpListener::bind(config.listen).await;
-        let listener = listener.map_err(|why| ServeError::Listen { addr: config.listen, why })?;
-        let addr = listener.local_addr().map_err(system("address"))?;
         let every = config.window_every;
         let every = every.map(|every| tokio::spawn(close_every(intake.clone(), every)));
         let schedule = schedule(&intake, &engine_key, &settlement);
@@ -348,27 +345,38 @@ fn serve_edge(
         let vouchers = VouchersApi::new(intake.clone(), engine_key.clone(), stopping.clone());
         let operator =
             OperatorApi::new(intake, engine_key, settlement, started_at, config.window_every);
-        let serving = tokio::spawn(grpc(listener, vouchers, operator, auth, stopping));
+        let (health, routes) = services(vouchers, operator, auth).await;
+        let grpc = open_door(config.listen, Service::Grpc(routes)).await?;
+        let addr = grpc.address();
         let http = match (config.listen_http, hooks) {
-            (Some(listen), Some(hooks)) => Some(serve_http(listen, hooks).await?),
+            (Some(listen), Some(hooks)) => Some(open_door(listen, Service::Http(hooks)).await?),
             (Some(_), None) | (None, _) => None,
         };
+        let http_addr = http.as_ref().map(Door::address);
+        let mut serving = tokio::task::JoinSet::new();
+        for door in std::iter::once(grpc).chain(http) {
+            serving.spawn(door.serve(stopping.clone()));
+        }
         if let Some(path) = &config.ready_file {
-            write_ready_file(path, addr, http.as_ref().map(|(addr, _)| *addr), network)?;
+            write_ready_file(path, addr, http_addr, network)?;
         }
         tracing::info!(%addr, "serving gRPC");
+        if let Some(addr) = http_addr {
+            tracing::info!(%addr, "serving webhooks over HTTP");
+        }
         signals.next().await;
         tracing::info!("stopping: streams end, what was taken in is finished");
+        // Who watches hears it before the streams end.
+        health.set_not_serving::<VouchersServer<VouchersApi>>().await;
+        health.set_not_serving::<OperatorServer<OperatorApi>>().await;
+        health.set_service_status("", tonic_health::ServingStatus::NotServing).await;
         stop.send_replace(true);
-        let patience = Duration::from_millis(STOP_WAIT_MILLIS);
         tokio::select! {
-            _ = tokio::time::timeout(patience, serving) => {}
+            // Doors have time limits of their own.
+            _ = serving.join_all() => {}
             () = signals.next() => tracing::warn!("second signal: connections are cut"),
         }
         every.into_iter().chain(schedule).for_each(|task| task.abort());
-        if let Some((_, http)) = http {
-            http.abort();
-        }
         Ok(())
     });
     // Tasks hold the way in to the pipeline; it can drain only when they are gone.
@@ -376,30 +384,16 @@ fn serve_edge(
     served
 }
 
-/// Serves webhooks until the task is aborted.
-async fn serve_http(
-    listen: SocketAddr,
-    hooks: axum::Router,
-) -> Result<(SocketAddr, tokio::task::JoinHandle<()>), ServeError> {
-    let listener = tokio::net::TcpListener::bind(listen).await;
-    let listener = listener.map_err(|why| ServeError::Listen { addr: listen, why })?;
-    let addr = listener.local_addr().map_err(|why| ServeError::Listen { addr: listen, why })?;
-    let serving = tokio::spawn(async move {
-        if let Err(error) = axum::serve(listener, hooks).await {
-            tracing::error!("webhooks are served no more: {error}");
-        }
-    });
-    tracing::info!(%addr, "serving webhooks over HTTP");
-    Ok((addr, serving))
+async fn open_door(listen: SocketAddr, service: Service) -> Result<Door, ServeError> {
+    Door::open(listen, service).await.map_err(|why| ServeError::Listen { addr: listen, why })
 }
 
-async fn grpc(
-    listener: tokio::net::TcpListener,
+/// The gRPC services.
+async fn services(
     vouchers: VouchersApi,
     operator: OperatorApi,
     auth: Auth,
-    mut stopping: watch::Receiver<bool>,
-) -> Result<(), tonic::transport::Error> {
+) -> (HealthReporter, Routes) {
     let (health, health_service) = tonic_health::server::health_reporter();
     health.set_serving::<VouchersServer<VouchersApi>>().await;
     health.set_serving::<OperatorServer<OperatorApi>>().await;
@@ -408,25 +402,15 @@ async fn grpc(
             .register_encoded_file_descriptor_set(tallystick_proto::FILE_DESCRIPTORS)
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
     };
-    let vouchers = VouchersServer::new(vouchers).max_decoding_message_size(MESSAGE_BYTES_MAX);
+    let vouchers =
+        VouchersServer::new(vouchers).max_decoding_message_size(VOUCHERS_MESSAGE_BYTES_MAX);
     let operator = OperatorServer::new(operator).max_decoding_message_size(MESSAGE_BYTES_MAX);
-    let operator = InterceptedService::new(operator, auth);
-    let stopped = async move {
-        // An error means that the sender is gone, and so is the engine.
-        let _ = stopping.wait_for(|stopping| *stopping).await;
-    };
-    tonic::transport::Server::builder()
-        .initial_stream_window_size(HTTP2_WINDOW_BYTES)
-        .initial_connection_window_size(HTTP2_WINDOW_BYTES)
-        .max_concurrent_streams(CONNECTION_STREAMS_MAX)
-        .http2_keepalive_interval(Some(Duration::from_secs(30)))
-        .add_service(health_service)
+    let routes = Routes::new(health_service)
         .add_service(reflection().build_v1().expect("the descriptors were made by the build"))
         .add_service(reflection().build_v1alpha().expect("the descriptors were made by the build"))
         .add_service(vouchers)
-        .add_service(operator)
-        .serve_with_incoming_shutdown(TcpIncoming::from(listener).with_nodelay(Some(true)), stopped)
-        .await
+        .add_service(InterceptedService::new(operator, auth));
+    (health, routes)
 }
 
 /// Written whole under another name first, so that whoever waits for it never reads half of it.

@@ -5,6 +5,7 @@
 
 mod auth;
 mod batches;
+mod door;
 mod evidence;
 mod legs;
 mod messages;
@@ -20,6 +21,7 @@ mod webhooks;
 mod windows;
 
 pub use auth::Auth;
+pub use door::{ConnectionId, Door, Service, Visits};
 pub use operator::{OperatorApi, Settlement};
 pub use vouchers::VouchersApi;
 pub use webhooks::webhooks;

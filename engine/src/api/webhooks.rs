@@ -6,24 +6,20 @@ use crate::rails::card::{self, Meaning, Secret};
 use crate::settle::Mailbox;
 use axum::Router;
 use axum::body::Bytes;
-use axum::extract::{DefaultBodyLimit, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::routing::post;
 use std::sync::Arc;
-
-/// Bytes of a webhook: an event holds one object, some kilobytes.
-const BODY_BYTES_MAX: usize = 1 << 20;
 
 struct Webhooks {
     secret: Secret,
     mailbox: Mailbox,
 }
 
-/// The routes of the provider's webhooks.
+/// The routes of the provider's webhooks. The door bounds their bodies.
 pub fn webhooks(secret: Secret, mailbox: Mailbox) -> Router {
     Router::new()
         .route("/webhooks/card", post(card))
-        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .with_state(Arc::new(Webhooks { secret, mailbox }))
 }
 

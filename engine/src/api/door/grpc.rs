@@ -1,0 +1,168 @@
+//! One connection over gRPC: from its first byte to its end.
+
+use super::ConnectionId;
+use super::call::{Answer, Calls, Kind, here};
+use super::message::{Messages, Unfinished};
+use super::table::Guest;
+use crate::limits::{
+    IDLE_MAX, KEEPALIVE_EVERY, KEEPALIVE_WAIT, LEAVE_WAIT, METADATA_BYTES_MAX, METADATA_BYTES_READ,
+    PREFACE_WAIT, STOP_WAIT_MILLIS,
+};
+use hyper::body::Incoming;
+use hyper::server::conn::http2::Builder;
+use hyper::service::service_fn;
+use hyper::{HeaderMap, Request, Response};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use std::convert::Infallible;
+use std::io;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::io::AsyncReadExt as _;
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+use tonic::Status;
+use tonic::body::Body;
+use tonic::codegen::Service as _;
+use tonic::service::Routes;
+
+/// What every HTTP/2 client sends first.
+const PREFACE: [u8; 24] = *b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+/// Bytes that a metadata entry counts for beside its text, as HTTP/2 counts them.
+const ENTRY_BYTES: usize = 32;
+/// How often a connection is looked at, and when it is to end.
+const LOOK: Duration = Duration::from_secs(1);
+/// See `LOOK`.
+const LOOK_LEAVING: Duration = Duration::from_millis(50);
+
+/// Serves one connection until it ends.
+pub(super) async fn serve(
+    mut socket: TcpStream,
+    guest: Guest,
+    routes: Routes,
+    unfinished: Arc<Unfinished>,
+    mut stopping: watch::Receiver<bool>,
+) {
+    // It is served all the same, only slower.
+    let _ = socket.set_nodelay(true);
+    let spoken = tokio::select! {
+        spoken = tokio::time::timeout(PREFACE_WAIT, preface(&mut socket)) => spoken,
+        () = guest.must_leave() => return,
+        _ = stopping.wait_for(|stopping| *stopping) => return,
+    };
+    let Ok(Ok(())) = spoken else { return };
+    guest.spoke();
+    let (reader, writer) = socket.into_split();
+    let socket = TokioIo::new(tokio::io::join((&PREFACE[..]).chain(reader), writer));
+    let share = guest.share();
+    let mut builder = Builder::new(Calls::new(guest.clone(), stopping.clone()));
+    builder
+        .timer(TokioTimer::new())
+        .initial_stream_window_size(share.stream_window)
+        .initial_connection_window_size(share.connection_window)
+        .max_concurrent_streams(share.streams)
+        .max_send_buf_size(crate::limits::MESSAGE_BLOCK_BYTES)
+        .max_header_list_size(METADATA_BYTES_READ)
+        .keep_alive_interval(KEEPALIVE_EVERY)
+        .keep_alive_timeout(KEEPALIVE_WAIT)
+        .auto_date_header(false);
+    let (of, until) = (guest.clone(), stopping.clone());
+    let service = service_fn(move |request| {
+        answer(request, of.clone(), routes.clone(), unfinished.clone(), until.clone())
+    });
+    let mut connection = pin!(builder.serve_connection(socket, service));
+    let mut leaving = Leaving::default();
+    loop {
+        let stop = *stopping.borrow();
+        if leaving.look(&guest, stop) {
+            connection.as_mut().graceful_shutdown();
+        }
+        if leaving.is_over(&guest) {
+            return;
+        }
+        let look = if leaving.since.is_some() { LOOK_LEAVING } else { LOOK };
+        tokio::select! {
+            // Why it ended is the client's affair.
+            _ = connection.as_mut() => return,
+            () = guest.must_leave() => return,
+            _ = stopping.wait_for(|stopping| *stopping), if !stop => {}
+            () = tokio::time::sleep(look) => {}
+        }
+    }
+}
+
+/// Reads what every HTTP/2 client sends first, and gives up at the first byte that is another.
+async fn preface(socket: &mut TcpStream) -> io::Result<()> {
+    let (mut read, mut length) = ([0; PREFACE.len()], 0);
+    while length < PREFACE.len() {
+        let more = socket.read(&mut read[length..]).await?;
+        length += more;
+        if more == 0 || read[..length] != PREFACE[..length] {
+            return Err(io::ErrorKind::InvalidData.into());
+        }
+    }
+    Ok(())
+}
+
+/// How a connection comes to its end: told to go when it has been idle or the engine stops, then given time
+/// for the calls that are still open, and for the client to close it.
+#[derive(Default)]
+struct Leaving {
+    /// Since when it has had no calls.
+    idle: Option<Instant>,
+    /// Since when it is to go.
+    since: Option<Instant>,
+}
+
+impl Leaving {
+    /// Whether it is to be told to go now.
+    fn look(&mut self, guest: &Guest, stop: bool) -> bool {
+        let now = Instant::now();
+        match guest.calls() {
+            0 => self.idle = self.idle.or(Some(now)),
+            _ => self.idle = None,
+        }
+        let idle = self.idle.is_some_and(|since| since.elapsed() >= IDLE_MAX);
+        let told = self.since.is_none() && (stop || idle);
+        if told {
+            self.since = Some(now);
+        }
+        told
+    }
+
+    fn is_over(&self, guest: &Guest) -> bool {
+        let Some(since) = self.since else { return false };
+        let quiet = self.idle.is_some_and(|idle| idle.max(since).elapsed() >= LEAVE_WAIT);
+        let late = since.elapsed() >= Duration::from_millis(STOP_WAIT_MILLIS);
+        (guest.calls() == 0 && quiet) || late
+    }
+}
+
+/// Answers one call.
+async fn answer(
+    request: Request<Incoming>,
+    guest: Guest,
+    mut routes: Routes,
+    unfinished: Arc<Unfinished>,
+    stopping: watch::Receiver<bool>,
+) -> Result<Response<Answer>, Infallible> {
+    let kind = Kind::of(request.uri().path());
+    let refused = |status: Status| status.into_http().map(|body| Answer::whole(body, here()));
+    let metadata = size(request.headers());
+    if metadata > METADATA_BYTES_MAX {
+        return Ok(refused(Status::resource_exhausted(format!(
+            "the metadata of this call is {metadata} bytes; the limit is {METADATA_BYTES_MAX}"
+        ))));
+    }
+    let id: ConnectionId = guest.id();
+    let of_guest = guest.clone();
+    let mut request = request
+        .map(|body| Body::new(Messages::new(body, kind, of_guest, unfinished, stopping.clone())));
+    request.extensions_mut().insert(id);
+    let Ok(response) = routes.call(request).await;
+    Ok(response.map(|body| Answer::new(body, kind, here(), guest, stopping)))
+}
+
+fn size(metadata: &HeaderMap) -> usize {
+    metadata.iter().map(|(name, value)| name.as_str().len() + value.len() + ENTRY_BYTES).sum()
+}

@@ -1,0 +1,70 @@
+//! One connection over HTTP: one request, whole, in time, and its answer.
+
+use super::ConnectionId;
+use super::table::Guest;
+use crate::limits::{HTTP_BYTES_MAX, HTTP_CONNECTION_MAX, HTTP_WAIT, LEAVE_WAIT};
+use axum::body::Body;
+use axum::http::StatusCode;
+use axum::response::IntoResponse as _;
+use hyper::body::Incoming;
+use hyper::server::conn::http1::Builder;
+use hyper::service::service_fn;
+use hyper::{Request, Response};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use std::convert::Infallible;
+use std::pin::pin;
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+use tonic::codegen::Service as _;
+
+/// Serves one connection until it ends. Each has one request: a sender that stays needs no place.
+pub(super) async fn serve(
+    socket: TcpStream,
+    guest: Guest,
+    router: axum::Router,
+    mut stopping: watch::Receiver<bool>,
+) {
+    let mut builder = Builder::new();
+    builder
+        .timer(TokioTimer::new())
+        .header_read_timeout(HTTP_WAIT)
+        .keep_alive(false)
+        .max_buf_size(HTTP_BYTES_MAX);
+    let of = guest.clone();
+    let service = service_fn(move |request| answer(request, of.clone(), router.clone()));
+    let mut connection = pin!(builder.serve_connection(TokioIo::new(socket), service));
+    let stopped = async {
+        // An error means that the sender is gone, and so is the engine.
+        let _ = stopping.wait_for(|stopping| *stopping).await;
+        // Who is being answered is; nobody else is waited for.
+        tokio::time::sleep(LEAVE_WAIT).await;
+    };
+    tokio::select! {
+        // Why it ended is the client's affair.
+        _ = connection.as_mut() => {}
+        () = guest.must_leave() => {}
+        () = tokio::time::sleep(HTTP_CONNECTION_MAX) => {}
+        () = stopped => {}
+    }
+}
+
+async fn answer(
+    request: Request<Incoming>,
+    guest: Guest,
+    mut router: axum::Router,
+) -> Result<Response<Body>, Infallible> {
+    guest.spoke();
+    let (mut head, body) = request.into_parts();
+    let body = axum::body::to_bytes(Body::new(body), HTTP_BYTES_MAX);
+    let body = match tokio::time::timeout(HTTP_WAIT, body).await {
+        Ok(Ok(body)) => body,
+        Ok(Err(_)) => {
+            let why = format!("the body is cut short, or larger than {HTTP_BYTES_MAX} bytes");
+            return Ok((StatusCode::PAYLOAD_TOO_LARGE, why).into_response());
+        }
+        Err(_) => return Ok(StatusCode::REQUEST_TIMEOUT.into_response()),
+    };
+    guest.sent();
+    head.extensions.insert(ConnectionId(guest.id().0));
+    router.call(Request::from_parts(head, Body::from(body))).await
+}

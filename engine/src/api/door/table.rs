@@ -1,0 +1,264 @@
+//! Who is connected: so many places, and who has to go when somebody else comes.
+//!
+//! Owns the order in which guests lose their places: first who has not spoken yet, then who never sent a
+//! whole message, then who was silent for longest. Who was heard a moment ago keeps the place.
+
+use super::ConnectionId;
+use crate::limits::{NARROW, PLACE_KEPT, STRANGERS_NOTE_EVERY, Share, WIDE, WIDE_CONNECTIONS};
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+use tokio::sync::Notify;
+
+/// The places, and who has them.
+pub(super) struct Table {
+    most: usize,
+    since: Instant,
+    guests: Mutex<Guests>,
+}
+
+#[derive(Default)]
+struct Guests {
+    here: BTreeMap<u64, Arc<Known>>,
+    next: u64,
+    wide: usize,
+    turned_away: u64,
+    noted: Option<Instant>,
+}
+
+/// What is known of one connection.
+struct Known {
+    id: u64,
+    /// 0: has not spoken; 1: has; 2: has sent a whole message.
+    trust: AtomicU8,
+    /// When it was last heard or took an answer, in milliseconds of the table's time.
+    heard: AtomicU64,
+    calls: AtomicUsize,
+    leave: Notify,
+    wide: bool,
+}
+
+const SPOKE: u8 = 1;
+const SENT: u8 = 2;
+
+/// One connection's place, until the last clone is dropped.
+#[derive(Clone)]
+pub(super) struct Guest(Arc<Seat>);
+
+struct Seat {
+    known: Arc<Known>,
+    table: Arc<Table>,
+}
+
+/// A call that is open, until it is dropped.
+pub(super) struct OpenCall(Guest);
+
+impl Table {
+    pub fn new(most: usize) -> Self {
+        Self { most, since: Instant::now(), guests: Mutex::default() }
+    }
+
+    /// A place for somebody new, if there is one or somebody can go.
+    pub fn admit(self: &Arc<Self>) -> Option<Guest> {
+        let now = self.now();
+        let mut guests = self.guests();
+        if guests.here.len() >= self.most {
+            let Some(goes) = guests.goes(now) else {
+                guests.turned_away += 1;
+                guests.note(self.most);
+                return None;
+            };
+            // The place is the new one's at once; the task of the old one ends by itself.
+            guests.remove(goes);
+        }
+        let id = guests.next;
+        guests.next += 1;
+        let wide = guests.wide < WIDE_CONNECTIONS;
+        guests.wide += usize::from(wide);
+        let known = Arc::new(Known {
+            id,
+            trust: AtomicU8::new(0),
+            heard: AtomicU64::new(now),
+            calls: AtomicUsize::new(0),
+            leave: Notify::new(),
+            wide,
+        });
+        guests.here.insert(id, known.clone());
+        Some(Guest(Arc::new(Seat { known, table: self.clone() })))
+    }
+
+    fn now(&self) -> u64 {
+        u64::try_from(self.since.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    fn guests(&self) -> MutexGuard<'_, Guests> {
+        self.guests.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Guests {
+    /// Who has to go next.
+    fn goes(&self, now: u64) -> Option<u64> {
+        let order = |known: &&Arc<Known>| {
+            (known.trust.load(Ordering::Relaxed), known.heard.load(Ordering::Relaxed), known.id)
+        };
+        let last = self.here.values().min_by_key(order)?;
+        let (trust, heard, id) = order(&last);
+        let silent = Duration::from_millis(now.saturating_sub(heard));
+        (trust < SENT || silent >= PLACE_KEPT).then_some(id)
+    }
+
+    fn remove(&mut self, id: u64) {
+        if let Some(known) = self.here.remove(&id) {
+            self.wide -= usize::from(known.wide);
+            known.leave.notify_one();
+        }
+    }
+
+    fn note(&mut self, most: usize) {
+        if self.noted.is_none_or(|at| at.elapsed() >= STRANGERS_NOTE_EVERY) {
+            self.noted = Some(Instant::now());
+            let turned_away = self.turned_away;
+            tracing::warn!(
+                most,
+                turned_away,
+                "all places for connections are taken by busy clients"
+            );
+        }
+    }
+}
+
+impl Guest {
+    pub fn id(&self) -> ConnectionId {
+        ConnectionId(self.0.known.id)
+    }
+
+    /// How much it may have under way.
+    pub fn share(&self) -> Share {
+        if self.0.known.wide { WIDE } else { NARROW }
+    }
+
+    /// It speaks the protocol.
+    pub fn spoke(&self) {
+        self.0.known.trust.fetch_max(SPOKE, Ordering::Relaxed);
+    }
+
+    /// It has sent a whole message.
+    pub fn sent(&self) {
+        self.0.known.trust.fetch_max(SENT, Ordering::Relaxed);
+        self.stir();
+    }
+
+    /// It has done something.
+    pub fn stir(&self) {
+        self.0.known.heard.store(self.0.table.now(), Ordering::Relaxed);
+    }
+
+    pub fn begin_call(&self) -> OpenCall {
+        self.0.known.calls.fetch_add(1, Ordering::Relaxed);
+        OpenCall(self.clone())
+    }
+
+    pub fn calls(&self) -> usize {
+        self.0.known.calls.load(Ordering::Relaxed)
+    }
+
+    /// Comes when its place was given to another one.
+    pub async fn must_leave(&self) {
+        self.0.known.leave.notified().await;
+    }
+}
+
+impl Drop for OpenCall {
+    fn drop(&mut self) {
+        self.0.0.known.calls.fetch_sub(1, Ordering::Relaxed);
+        self.0.stir();
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.table.guests().remove(self.known.id);
+    }
+}
+
+/// Who is here and who was not let in. Cheap to clone.
+#[derive(Clone)]
+pub struct Visits(Arc<Table>);
+
+impl Visits {
+    pub(super) fn of(table: Arc<Table>) -> Self {
+        Self(table)
+    }
+
+    /// Connections now.
+    #[must_use]
+    pub fn here(&self) -> usize {
+        self.0.guests().here.len()
+    }
+
+    /// Connections that were not let in since the start: all places were taken, by busy clients.
+    #[must_use]
+    pub fn turned_away(&self) -> u64 {
+        self.0.guests().turned_away
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ids(table: &Arc<Table>) -> Vec<u64> {
+        table.guests().here.keys().copied().collect()
+    }
+
+    /// The table as it will look when its guests have been silent for that long.
+    fn later(table: Table, by: Duration) -> Arc<Table> {
+        let since = table.since.checked_sub(by).unwrap();
+        Arc::new(Table { since, ..table })
+    }
+
+    #[test]
+    fn who_comes_gets_the_place_of_who_has_not_spoken_then_of_who_sent_nothing() {
+        let table = Arc::new(Table::new(3));
+        let guests: Vec<Guest> = (0..3).map(|_| table.admit().unwrap()).collect();
+        guests[0].sent();
+        guests[1].spoke();
+        let fourth = table.admit().unwrap();
+        assert_eq!(ids(&table), [0, 1, 3], "2 had not spoken");
+        fourth.sent();
+        let fifth = table.admit().unwrap();
+        assert_eq!(ids(&table), [0, 3, 4], "1 had sent nothing");
+        fifth.sent();
+        assert!(table.admit().is_none(), "all three were heard just now");
+        assert_eq!(table.guests().turned_away, 1);
+    }
+
+    #[test]
+    fn a_busy_client_keeps_its_place_and_a_silent_one_loses_it() {
+        let table = later(Table::new(2), PLACE_KEPT);
+        let (busy, silent) = (table.admit().unwrap(), table.admit().unwrap());
+        for guest in [&busy, &silent] {
+            guest.sent();
+        }
+        silent.0.known.heard.store(0, Ordering::Relaxed);
+        assert!(table.admit().is_some());
+        assert_eq!(ids(&table), [0], "the new one was dropped, and the silent one had to go");
+    }
+
+    #[test]
+    fn a_place_is_free_when_its_guest_is_gone_and_counted_once() {
+        let table = Arc::new(Table::new(WIDE_CONNECTIONS + 1));
+        let guests: Vec<Guest> = (0..=WIDE_CONNECTIONS).map(|_| table.admit().unwrap()).collect();
+        assert_eq!(guests[WIDE_CONNECTIONS].share(), NARROW);
+        assert!(guests[..WIDE_CONNECTIONS].iter().all(|guest| guest.share() == WIDE));
+        // One has to go, and goes later: its place and its share are free once, not twice.
+        let new = table.admit().unwrap();
+        assert_eq!(new.share(), WIDE);
+        drop(guests);
+        assert_eq!((ids(&table).len(), table.guests().wide), (1, 1));
+        drop(new);
+        assert_eq!((ids(&table).len(), table.guests().wide), (0, 0));
+    }
+}

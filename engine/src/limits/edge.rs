@@ -1,0 +1,206 @@
+//! What strangers on connections may hold: the limits of the edge, and the sum of what they allow.
+//!
+//! Every item of the sum is a bound that one place of `api` holds; the sum is checked when this is compiled.
+
+use super::{EXPORT_CHUNK_BYTES, FRAME_VOUCHERS_MAX};
+use crate::types::VOUCHER_BYTES;
+use std::time::Duration;
+
+const KIB: usize = 1 << 10;
+const MIB: usize = 1 << 20;
+
+/// Connections over gRPC at once: far more than facilitators and operators have. Where fewer files may be
+/// open there are fewer (`connections`), so that the journal always finds some. When all places are taken,
+/// who was silent for longest goes for who comes.
+pub const CONNECTIONS_MAX: usize = 1_024;
+/// Connections over HTTP at once: providers send webhooks one by one or a few side by side.
+pub const HTTP_CONNECTIONS_MAX: usize = 64;
+/// Of the files that a process may open, connections over gRPC and over HTTP get a half together: the other
+/// half is for the journal, the inboxes and the calls to rails.
+const FILES_FOR_CONNECTIONS: u64 = 2;
+/// Of the files that a process may open, connections over HTTP get at most one in so many.
+const FILES_FOR_HTTP: u64 = 16;
+
+/// How many connections there may be over gRPC and over HTTP, when so many files may be open.
+#[must_use]
+pub fn connections(files: u64) -> (usize, usize) {
+    let count = |files: u64| usize::try_from(files).unwrap_or(usize::MAX);
+    let http = (files / FILES_FOR_HTTP).max(1);
+    let grpc = (files / FILES_FOR_CONNECTIONS).saturating_sub(http).max(1);
+    (count(grpc).min(CONNECTIONS_MAX), count(http).min(HTTP_CONNECTIONS_MAX))
+}
+
+/// What one connection over gRPC may have under way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Share {
+    /// Calls and streams open at once; clients wait with further ones.
+    pub streams: u32,
+    /// Bytes of one stream that may lie unread (HTTP/2's flow-control window).
+    pub stream_window: u32,
+    /// The window of the connection. Never the narrower one: it is this large because half of it is the
+    /// budget within which the HTTP/2 library takes small frames (`SMALL_FRAME_COST`).
+    pub connection_window: u32,
+}
+
+/// The share of the first connections: whole frames lie ready while the one before is taken in, so that a
+/// few streams keep every core busy.
+pub const WIDE: Share =
+    Share { streams: 128, stream_window: 768 << 10, connection_window: 104 << 20 };
+/// How many connections have it.
+pub const WIDE_CONNECTIONS: usize = 6;
+/// The share of all others: enough for a facilitator at moderate speed.
+pub const NARROW: Share =
+    Share { streams: 16, stream_window: 32 << 10, connection_window: 640 << 10 };
+const _: () = assert!(WIDE.stream_window as usize > FRAME_VOUCHERS_MAX * VOUCHER_BYTES);
+
+/// What the HTTP/2 library counts for a DATA frame below 256 bytes that lies unread: what it lacks to that.
+/// When the count passes half of the connection's window it ends the connection. A frame of one voucher is
+/// 168 bytes or more, so the windows are such that streams full of them stay below it: they are held by
+/// flow control, as they should be.
+const SMALL_FRAME_BYTES: usize = 168;
+const SMALL_FRAME_COST: usize = 256 - SMALL_FRAME_BYTES;
+
+impl Share {
+    const fn unread(self) -> usize {
+        self.streams as usize * self.stream_window as usize
+    }
+
+    const fn budget(self) -> usize {
+        self.connection_window as usize / 2
+    }
+
+    /// Whether no number of frames of one voucher on all streams ends the connection.
+    const fn holds_small_frames(self) -> bool {
+        self.unread() / SMALL_FRAME_BYTES * SMALL_FRAME_COST <= self.budget()
+    }
+
+    /// The most that a connection can make the HTTP/2 library keep: all windows full, in frames as small as
+    /// it takes.
+    const fn bytes(self) -> usize {
+        self.unread() + self.budget()
+    }
+}
+const _: () = assert!(WIDE.holds_small_frames() && NARROW.holds_small_frames());
+// The narrower window is that of the streams, always.
+const _: () = assert!(WIDE.unread() <= WIDE.connection_window as usize);
+const _: () = assert!(NARROW.unread() <= NARROW.connection_window as usize);
+
+/// Bytes of one message to the facilitators' service: a full frame of structured vouchers is at most 850 KiB.
+pub const VOUCHERS_MESSAGE_BYTES_MAX: usize = 896 * KIB;
+const _: () = assert!(VOUCHERS_MESSAGE_BYTES_MAX > FRAME_VOUCHERS_MAX * (VOUCHER_BYTES + 52));
+/// Bytes of one message to the operators' service, and of its answers: a thousand reports on legs with
+/// texts of full length, a piece of an export.
+pub const MESSAGE_BYTES_MAX: usize = MIB;
+const _: () = assert!(EXPORT_CHUNK_BYTES < MESSAGE_BYTES_MAX);
+/// Bytes of messages that began and have not ended, over all connections: room for seventy full frames at
+/// the same moment. When it is full, the one that began first is given up.
+pub const UNFINISHED_BYTES_MAX: usize = 64 * MIB;
+/// A message takes its room in blocks of this size, as its bytes arrive: what is only announced costs nothing.
+pub const MESSAGE_BLOCK_BYTES: usize = 64 * KIB;
+/// The first block, which every call may have beside: whoever sends small frames waits for nobody.
+pub const MESSAGE_FIRST_BLOCK_BYTES: usize = 4 * KIB;
+/// Packed vouchers up to so many bytes are copied out of the message that brought them: the message may be
+/// as large as its limit, for what else it holds, and would stay as long as they are under way. Copying
+/// costs a hundredth of checking them.
+pub const PACKED_COPIED_BYTES: usize = 256 * KIB;
+/// Bytes of the metadata of one call; four times that are read so that the answer can say so.
+pub const METADATA_BYTES_MAX: usize = 16 * KIB;
+/// See `METADATA_BYTES_MAX`.
+pub const METADATA_BYTES_READ: u32 = 64 << 10;
+
+/// How long a new connection may take until it has spoken HTTP/2.
+pub const PREFACE_WAIT: Duration = Duration::from_secs(5);
+/// How long a message may take from its first byte to its last, and a call with one message to bring it.
+pub const MESSAGE_WAIT: Duration = Duration::from_secs(10);
+/// How long a stream of messages other than frames of vouchers may pause.
+pub const PAUSE_MAX: Duration = Duration::from_mins(1);
+/// How long an answer may lie unread until its call is ended.
+pub const ANSWER_WAIT: Duration = Duration::from_secs(30);
+/// The same once the engine stops.
+pub const ANSWER_WAIT_STOPPING: Duration = Duration::from_secs(1);
+/// How long a connection may be without a call until it is told to go. Clients connect again by themselves.
+pub const IDLE_MAX: Duration = Duration::from_mins(5);
+/// How long a connection that was told to go may take once it has no calls.
+pub const LEAVE_WAIT: Duration = Duration::from_secs(1);
+/// How often a connection is asked whether it is still there, and how long it may take to say so.
+pub const KEEPALIVE_EVERY: Duration = Duration::from_secs(30);
+/// See `KEEPALIVE_EVERY`.
+pub const KEEPALIVE_WAIT: Duration = Duration::from_secs(20);
+/// How long who was heard keeps its place, however many others want one.
+pub const PLACE_KEPT: Duration = Duration::from_secs(5);
+/// How long the listener rests when the system gives it no more files.
+pub const ACCEPT_REST: Duration = Duration::from_millis(100);
+/// Shortest time between two words about the same thing that strangers can cause.
+pub const STRANGERS_NOTE_EVERY: Duration = Duration::from_mins(1);
+
+/// How long the head of an HTTP request may take, and then its body.
+pub const HTTP_WAIT: Duration = Duration::from_secs(10);
+/// How long an HTTP connection may last: a webhook is answered once what it says is durable.
+pub const HTTP_CONNECTION_MAX: Duration = Duration::from_mins(1);
+/// Bytes of an HTTP request's head, and of its body: a webhook holds one object, some kilobytes.
+pub const HTTP_BYTES_MAX: usize = 64 * KIB;
+
+/// Vouchers that one stream may have under way or acked and unread: four full frames, which keep every core
+/// busy while the next ones arrive.
+pub const STREAM_VOUCHERS_MAX: usize = 16_384;
+const _: () = assert!(STREAM_VOUCHERS_MAX >= 4 * FRAME_VOUCHERS_MAX);
+/// Frames that one stream may have under way before its reading stops (HTTP/2 flow control then holds the
+/// client): small ones, each of which costs some state besides its vouchers.
+pub const STREAM_FRAMES_MAX: usize = 64;
+
+/// Answers that read what is kept, piece by piece as the client takes them (files, evidence, proofs), at
+/// once: each has a thread. Beyond it callers are told RESOURCE_EXHAUSTED.
+pub const EXPORTS_MAX: usize = 8;
+/// Lists of windows, batches, legs and the like at once: each holds what it lists.
+pub const LISTS_MAX: usize = 16;
+/// Imports at once.
+pub const IMPORTS_MAX: usize = 4;
+/// One connection may have half of these, so that another finds a place.
+pub const PLACES_SHARE: usize = 2;
+/// Bytes of items that an Import hands on together; with `IMPORT_CHUNK`, whichever comes first.
+pub const IMPORT_CHUNK_BYTES: usize = 256 * KIB;
+/// Chunks of one Import under way: one that is done, and one that is checked.
+pub const IMPORT_CHUNKS: usize = 2;
+/// Legs that a list reads at once from the state that everybody waits for.
+pub const LIST_PAGE: usize = 512;
+
+/// What a connection costs besides: buffers for reading and writing, tables for headers.
+const CONNECTION_BYTES: usize = 64 * KIB;
+/// What an open call costs besides: its tasks, the buffer that messages are read into, its metadata, and
+/// its first block.
+const CALL_BYTES: usize = 24 * KIB + MESSAGE_FIRST_BLOCK_BYTES;
+/// What acks on one stream cost that nobody reads: a byte an outcome, and their frames' state.
+const STREAM_ACKS_BYTES: usize = STREAM_VOUCHERS_MAX + STREAM_FRAMES_MAX * 256;
+const NARROW_CONNECTIONS: usize = CONNECTIONS_MAX - WIDE_CONNECTIONS;
+const CALLS: usize =
+    WIDE_CONNECTIONS * WIDE.streams as usize + NARROW_CONNECTIONS * NARROW.streams as usize;
+
+/// The most memory that strangers can make the edge hold, whatever they do: what lies unread in windows;
+/// unfinished messages; open calls with unread acks; connections; long answers (a piece with the client, one
+/// that waits, one that is made); Imports (items grow some four times when they are read); webhooks. What
+/// the pipeline holds has its own bound (`INFLIGHT_VOUCHERS_MAX`), and so has what lists show.
+pub const EDGE_BYTES_MAX: usize = WIDE_CONNECTIONS * WIDE.bytes()
+    + NARROW_CONNECTIONS * NARROW.bytes()
+    + UNFINISHED_BYTES_MAX
+    + CALLS * (CALL_BYTES + STREAM_ACKS_BYTES)
+    + CONNECTIONS_MAX * CONNECTION_BYTES
+    + EXPORTS_MAX * 3 * EXPORT_CHUNK_BYTES
+    + IMPORTS_MAX * (IMPORT_CHUNKS + 1) * 4 * (IMPORT_CHUNK_BYTES + MESSAGE_BYTES_MAX)
+    + HTTP_CONNECTIONS_MAX * 3 * HTTP_BYTES_MAX;
+const _: () = assert!(EDGE_BYTES_MAX < 3 << 30);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connections_leave_half_of_the_files_to_others() {
+        for files in [64, 256, 1_024, 4_096, 1 << 20, u64::MAX] {
+            let (grpc, http) = connections(files);
+            assert!(grpc >= 1 && http >= 1, "{files}");
+            assert!(u64::try_from(grpc + http).unwrap() <= files / 2, "{files}");
+        }
+        assert_eq!(connections(256), (112, 16));
+        assert_eq!(connections(1 << 20), (CONNECTIONS_MAX, HTTP_CONNECTIONS_MAX));
+    }
+}
