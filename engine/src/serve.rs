@@ -5,9 +5,10 @@
 
 mod descriptors;
 mod desks;
+mod privacy;
 
-use crate::api::{Auth, Door, OperatorApi, Service, Settlement, VouchersApi, webhooks};
-use crate::config::{Config, Scheduled};
+use crate::api::{Auth, Door, Edge, OperatorApi, Service, Settlement, VouchersApi, webhooks};
+use crate::config::{Config, RailSettings, Scheduled};
 use crate::faults;
 use crate::journal::JournalError;
 use crate::journal::rocks::RocksJournal;
@@ -94,6 +95,7 @@ pub enum ServeError {
 /// `ServeError` when it cannot start. A failure of the journal later on ends the process at once.
 pub fn run(config: &Config) -> Result<(), ServeError> {
     stop_on_bugs();
+    privacy::close_up();
     let open_files = descriptors::raise()?;
     let started_at = pipeline::now();
     let clearing = clearing(config)?;
@@ -158,6 +160,8 @@ pub fn run(config: &Config) -> Result<(), ServeError> {
     let secret = desks.card.as_ref().map(CardDesk::webhook_secret);
     let files = desks.files.iter();
     let folders = files.map(|(rail, desk)| (*rail, desk.folders().clone())).collect();
+    let inboxes: Vec<PathBuf> =
+        desks.files.values().map(|desk| desk.folders().inbox.clone()).collect();
     let (settler, nudge, mailbox) =
         Settler::start(intake.clone(), archive.clone(), desks, troubles.clone());
     let (verify, threads) = intake.verifying();
@@ -169,12 +173,8 @@ pub fn run(config: &Config) -> Result<(), ServeError> {
         shards = config.shards,
         "pipeline started"
     );
-    if config.operators.is_empty() {
-        tracing::warn!(
-            "no operators are configured: whoever reaches this address may operate the engine; set \
-             [operators]"
-        );
-    }
+    privacy::look_at(&config.data_dir, inboxes.iter());
+    say_who_may_operate(config);
     let settlement = Settlement {
         archive,
         clearing: Arc::new(clearing),
@@ -231,6 +231,23 @@ fn tell_new(config: &Config, new: bool) {
         tracing::warn!(
             "--init has nothing to do: {dir} holds a ledger. Leave it out, so that a directory that is \
              missing one day is refused"
+        );
+    }
+}
+
+/// Without operators the engine is open, which is meant for a first look. Where money can move, that is said
+/// as what it is.
+fn say_who_may_operate(config: &Config) {
+    if !config.operators.is_empty() {
+        return;
+    }
+    let open = "no operators are configured: whoever reaches this address may operate the engine; set \
+                [operators]";
+    if config.clearing.is_empty() && config.rail == RailSettings::default() {
+        tracing::warn!("{open}");
+    } else {
+        tracing::error!(
+            "REAL MONEY, NO LOCK: rails are configured, and {open} before you pay anyone"
         );
     }
 }
@@ -343,11 +360,13 @@ fn serve_edge(
         let auth = Auth::new(config.operators.clone());
         let (stop, stopping) = watch::channel(false);
         let vouchers = VouchersApi::new(intake.clone(), engine_key.clone(), stopping.clone());
-        let operator =
-            OperatorApi::new(intake, engine_key, settlement, started_at, config.window_every);
+        let edge = Edge { refused: auth.refused(), ..Edge::default() };
+        let (visits, told) = (edge.visits.clone(), config.window_every);
+        let operator = OperatorApi::new(intake, engine_key, settlement, started_at, told, edge);
         let (health, routes) = services(vouchers, operator, auth).await;
         let grpc = open_door(config.listen, Service::Grpc(routes)).await?;
         let addr = grpc.address();
+        visits.get_or_init(|| grpc.visits());
         let http = match (config.listen_http, hooks) {
             (Some(listen), Some(hooks)) => Some(open_door(listen, Service::Http(hooks)).await?),
             (Some(_), None) | (None, _) => None,

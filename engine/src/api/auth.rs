@@ -1,9 +1,12 @@
 //! Who calls: operators are known by their tokens. Owns which name a call gets; decides nothing about what
 //! an operator may do (the ledger does). Tokens are known by their digests only.
 
+use crate::limits::STRANGERS_NOTE_EVERY;
 use crate::types::{Digest, same_digest, token_digest};
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 use tonic::service::Interceptor;
 use tonic::{Request, Status};
 
@@ -13,19 +16,54 @@ const SCHEME: &str = "Bearer ";
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Operator(pub String);
 
+/// Calls that were refused because their token is no operator's. Cheap to clone.
+#[derive(Debug, Clone, Default)]
+pub struct Refused(Arc<(AtomicU64, Mutex<Option<Instant>>)>);
+
+impl Refused {
+    /// How many since the start.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        self.0.0.load(Ordering::Relaxed)
+    }
+
+    /// Counts one, and says so now and then.
+    fn note(&self) {
+        let (count, noted) = &*self.0;
+        let count = count.fetch_add(1, Ordering::Relaxed) + 1;
+        let mut noted = noted.lock().unwrap_or_else(PoisonError::into_inner);
+        if noted.is_none_or(|at| at.elapsed() >= STRANGERS_NOTE_EVERY) {
+            *noted = Some(Instant::now());
+            tracing::warn!(
+                since_start = count,
+                "operators' calls are refused: no token, or a wrong one"
+            );
+        }
+    }
+}
+
 /// Lets calls through that carry an operator's token, or all of them where none are configured.
 #[derive(Debug, Clone)]
-pub struct Auth(Arc<BTreeMap<String, Digest>>);
+pub struct Auth {
+    operators: Arc<BTreeMap<String, Digest>>,
+    refused: Refused,
+}
 
 impl Auth {
     /// For these operators: name and digest of the token.
     #[must_use]
     pub fn new(operators: BTreeMap<String, Digest>) -> Self {
-        Self(Arc::new(operators))
+        Self { operators: Arc::new(operators), refused: Refused::default() }
+    }
+
+    /// What it refused.
+    #[must_use]
+    pub fn refused(&self) -> Refused {
+        self.refused.clone()
     }
 
     fn name(&self, header: Option<&str>) -> Result<Operator, Status> {
-        if self.0.is_empty() {
+        if self.operators.is_empty() {
             return Ok(Operator::default());
         }
         let Some(header) = header else {
@@ -39,7 +77,7 @@ impl Auth {
         let digest = token_digest(token.unwrap_or_default());
         // Every operator is compared with, so that the time tells nothing.
         let mut found = None;
-        for (name, held) in &*self.0 {
+        for (name, held) in &*self.operators {
             if same_digest(held, &digest) {
                 found = Some(name);
             }
@@ -58,7 +96,8 @@ impl Interceptor for Auth {
     fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
         // A header that is no text is no token.
         let header = request.metadata().get("authorization");
-        let operator = self.name(header.map(|header| header.to_str().unwrap_or_default()))?;
+        let operator = self.name(header.map(|header| header.to_str().unwrap_or_default()));
+        let operator = operator.inspect_err(|_| self.refused.note())?;
         request.extensions_mut().insert(operator);
         Ok(request)
     }
@@ -103,6 +142,18 @@ mod tests {
             let status = auth().name(header).unwrap_err();
             assert_eq!(status.code(), tonic::Code::Unauthenticated, "{header:?}");
             assert!(status.message().contains("token"), "{}", status.message());
+        }
+    }
+
+    #[test]
+    fn a_refused_token_is_counted_and_a_good_one_is_not() {
+        let mut auth = auth();
+        let refused = auth.refused();
+        for (header, counts) in [("Bearer token of ann", 0), ("Bearer x", 1), ("Bearer y", 2)] {
+            let mut request = Request::new(());
+            request.metadata_mut().insert("authorization", header.parse().unwrap());
+            assert_eq!(auth.call(request).is_err(), counts > 0, "{header}");
+            assert_eq!(refused.count(), counts);
         }
     }
 

@@ -1,5 +1,6 @@
 //! Batches: computed, approved, aborted, listed and exported.
 
+use super::door::Place;
 use super::messages::{batch_message, id, leg_state, request, text};
 use super::read::Streamed;
 use super::status::{busy, invalid, not_done, not_loaded, refused, storage};
@@ -22,7 +23,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::Status;
 
 /// Chunks of an export that may wait for the client.
-const EXPORT_CHUNKS: usize = 4;
+const EXPORT_CHUNKS: usize = 1;
 
 pub(super) async fn create(
     intake: &Intake,
@@ -215,11 +216,13 @@ fn exportable(entry: &BatchEntry) -> Result<(), Refusal> {
 pub(super) async fn export(
     intake: &Intake,
     archive: &Archive,
+    place: Place,
     batch: BatchId,
 ) -> Result<Streamed<v1::ExportChunk>, Status> {
     let content = content(intake, archive, batch, exportable).await?;
     let (chunks_in, chunks) = mpsc::channel(EXPORT_CHUNKS);
     tokio::task::spawn_blocking(move || {
+        let _place = place;
         // An error means that the client went away: the rest is not made.
         let _ = rails::export(&content, &mut |file_name, bytes| {
             let (file_name, content) = (file_name.to_owned(), Bytes::copy_from_slice(bytes));

@@ -1,5 +1,6 @@
 //! Evidence for others: exports, proofs, receipts, and the rotation of the key that signs them.
 
+use super::door::Place;
 use super::messages::{id, request};
 use super::read::Streamed;
 use super::status::{busy, invalid, not_done, refused, storage};
@@ -21,7 +22,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::Status;
 
 /// Chunks that may wait for the client.
-const CHUNKS: usize = 4;
+const CHUNKS: usize = 1;
 
 type Chunk = Result<v1::DocumentChunk, Status>;
 
@@ -45,6 +46,7 @@ impl Write for ToClient {
 pub(super) async fn export(
     intake: &Intake,
     archive: &Archive,
+    place: Place,
     asked: v1::ExportEvidenceRequest,
 ) -> Result<Streamed<v1::DocumentChunk>, Status> {
     let mut windows: Vec<WindowNumber> = asked.windows.into_iter().map(WindowNumber).collect();
@@ -66,6 +68,7 @@ pub(super) async fn export(
     let archive = archive.clone();
     let (chunks_in, chunks) = mpsc::channel(CHUNKS);
     tokio::task::spawn_blocking(move || {
+        let _place = place;
         let out = BufWriter::with_capacity(EXPORT_CHUNK_BYTES, ToClient(chunks_in.clone()));
         let ended = crate::settle::export(&archive, &request, out);
         if let Err(NotLoaded::Storage(error)) = ended
@@ -82,6 +85,7 @@ pub(super) async fn export(
 pub(super) async fn proof(
     intake: &Intake,
     archive: &Archive,
+    place: Place,
     asked: v1::GetProofRequest,
 ) -> Result<Streamed<v1::DocumentChunk>, Status> {
     let (number, asset) = (WindowNumber(asked.window), AssetNumber(asked.asset));
@@ -104,6 +108,7 @@ pub(super) async fn proof(
     let (archive, network) = (archive.clone(), intake.hasher().network());
     let (chunks_in, chunks) = mpsc::channel(CHUNKS);
     tokio::task::spawn_blocking(move || {
+        let _place = place;
         let proved = crate::settle::prove(&archive, network, &sealed, asset, wanted);
         let status = match proved {
             Ok(proof) => {

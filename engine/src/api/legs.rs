@@ -1,37 +1,72 @@
 //! Legs: listed as they stand, and what operators say of them.
 
 use super::batches::content;
+use super::door::Place;
 use super::messages::{id, leg_message, request, text};
-use super::read::{Streamed, streamed};
+use super::read::Streamed;
 use super::status::{busy, invalid, not_done, not_loaded, refused};
 use crate::ledger::control::{Command, Control};
 use crate::ledger::event::{LegProposed, LegsMoved};
 use crate::ledger::{
-    BatchPlan, Event, LegMove, LegState, LegWord, Legs, Mover, Proposal, Refusal, Request,
+    BatchContent, BatchPlan, Event, LegMove, LegState, LegWord, Legs, Mover, Proposal, Refusal, Request,
 };
-use crate::limits::{MOVES_MAX, SETTLER_PATIENCE};
+use crate::limits::{LIST_PAGE, MOVES_MAX, SETTLER_PATIENCE};
 use crate::pipeline::Intake;
 use crate::settle::{Archive, Nudge};
 use crate::types::{BatchId, Digest, FileHasher};
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::ops::Range;
 use std::sync::Arc;
 use tallystick_proto::v1;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
 use tonic::Status;
 
-/// The legs of a batch as they stand.
+/// The legs of a batch as they stand, a page at a time: nobody waits for a long list to be copied, and a
+/// client that does not read it holds one page.
 pub(super) async fn list(
     intake: &Intake,
     archive: &Archive,
+    place: Place,
     batch: BatchId,
 ) -> Result<Streamed<v1::Leg>, Status> {
     let content = content(intake, archive, batch, |_| Ok(())).await?;
-    let legs = legs_of(intake, batch).await?;
-    let count = content.legs.len();
-    let one = move |leg: usize| {
-        let place = u32::try_from(leg).expect("legs are limited");
-        leg_message(&content.legs[leg], place, &legs)
-    };
-    Ok(streamed((0..count).map(one)))
+    let (legs_in, legs) = mpsc::channel(LIST_PAGE);
+    let intake = intake.clone();
+    tokio::spawn(async move {
+        let (_place, count) = (place, content.legs.len());
+        for first in (0..count).step_by(LIST_PAGE) {
+            let page = match page(&intake, &content, first..count.min(first + LIST_PAGE)).await {
+                Ok(page) => page.into_iter().map(Ok).collect(),
+                Err(status) => vec![Err(status)],
+            };
+            for leg in page {
+                let failed = leg.is_err();
+                // An error means that the client went away.
+                if legs_in.send(leg).await.is_err() || failed {
+                    return;
+                }
+            }
+        }
+    });
+    Ok(Box::pin(ReceiverStream::new(legs)))
+}
+
+/// Some legs as they stand.
+async fn page(
+    intake: &Intake,
+    content: &BatchContent,
+    places: Range<usize>,
+) -> Result<Vec<v1::Leg>, Status> {
+    let found = intake.read(|control| {
+        let legs = &control.batch(content.head.id)?.legs;
+        let one = |leg: usize| {
+            let place = u32::try_from(leg).expect("legs are limited");
+            leg_message(&content.legs[leg], place, legs)
+        };
+        Ok(places.map(one).collect())
+    });
+    found.await.map_err(|b| busy(&b))?.map_err(|r: Refusal| refused(&r))
 }
 
 async fn legs_of(intake: &Intake, batch: BatchId) -> Result<Legs, Status> {

@@ -20,8 +20,8 @@ mod vouchers;
 mod webhooks;
 mod windows;
 
-pub use auth::Auth;
+pub use auth::{Auth, Refused};
 pub use door::{ConnectionId, Door, Service, Visits};
-pub use operator::{OperatorApi, Settlement};
+pub use operator::{Edge, OperatorApi, Settlement};
 pub use vouchers::VouchersApi;
 pub use webhooks::webhooks;

@@ -1,6 +1,7 @@
 //! The `Operator` service: each call, and where it is done.
 
-use super::auth::operator;
+use super::auth::{Refused, operator};
+use super::door::{Places, Visits};
 use super::messages::{
     asset_message, exposure_message, id, key_tables_message, party_message, request,
     signer_message, window_message,
@@ -12,7 +13,7 @@ use super::{
 };
 use crate::ledger::control::Command;
 use crate::ledger::{By, Event, Exposure, Rail, Refusal};
-use crate::limits::REQUESTS_MAX;
+use crate::limits::{EXPORTS_MAX, IMPORTS_MAX, LISTS_MAX, REQUESTS_MAX};
 use crate::log;
 use crate::pipeline::{Done, Intake};
 use crate::settle::{Archive, Board, Clearing, Folders, Nudge, Troubles};
@@ -20,7 +21,7 @@ use crate::sign::EngineKey;
 use crate::types::{AssetNumber, PartyId, Timestamp, WindowNumber};
 use bytes::Bytes;
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tallystick_proto::v1;
 use tonic::{Request, Response, Status, Streaming};
@@ -34,6 +35,19 @@ pub struct OperatorApi {
     settlement: Settlement,
     started_at: Timestamp,
     window_every: Option<Duration>,
+    exports: Places,
+    lists: Places,
+    imports: Places,
+    edge: Edge,
+}
+
+/// What the service reports of the edge.
+#[derive(Default)]
+pub struct Edge {
+    /// Who is connected, once the door is open.
+    pub visits: Arc<OnceLock<Visits>>,
+    /// Tokens that were refused.
+    pub refused: Refused,
 }
 
 /// What the service needs of settlement.
@@ -67,9 +81,20 @@ impl OperatorApi {
         settlement: Settlement,
         started_at: Timestamp,
         window_every: Option<Duration>,
+        edge: Edge,
     ) -> Self {
-        let rotating = tokio::sync::Mutex::default();
-        Self { intake, engine_key, rotating, settlement, started_at, window_every }
+        Self {
+            intake,
+            engine_key,
+            rotating: tokio::sync::Mutex::default(),
+            settlement,
+            started_at,
+            window_every,
+            exports: Places::new("exports", EXPORTS_MAX),
+            lists: Places::new("lists", LISTS_MAX),
+            imports: Places::new("imports", IMPORTS_MAX),
+            edge,
+        }
     }
 
     async fn record(&self, event: Event) -> Result<Done, Status> {
@@ -189,6 +214,7 @@ impl v1::operator_server::Operator for OperatorApi {
         &self,
         request: Request<Streaming<v1::ImportRequest>>,
     ) -> Answer<v1::ImportResponse> {
+        let _place = self.imports.take(&request)?;
         let clearing = &self.settlement.clearing;
         registration::import(&self.intake, clearing, request.into_inner()).await.map(Response::new)
     }
@@ -216,9 +242,10 @@ impl v1::operator_server::Operator for OperatorApi {
     type ListWindowsStream = Streamed<v1::Window>;
     async fn list_windows(
         &self,
-        _: Request<v1::ListWindowsRequest>,
+        request: Request<v1::ListWindowsRequest>,
     ) -> Answer<Self::ListWindowsStream> {
-        Ok(Response::new(streamed(windows(&self.intake).await?.into_iter())))
+        let place = self.lists.take(&request)?;
+        Ok(Response::new(streamed(place, windows(&self.intake).await?.into_iter())))
     }
 
     type ListObligationsStream = Streamed<v1::Obligation>;
@@ -226,9 +253,9 @@ impl v1::operator_server::Operator for OperatorApi {
         &self,
         request: Request<v1::WindowAssetRequest>,
     ) -> Answer<Self::ListObligationsStream> {
-        Ok(Response::new(
-            sealed(&self.intake, &self.settlement.archive, request.get_ref()).await?.obligations(),
-        ))
+        let place = self.lists.take(&request)?;
+        let page = sealed(&self.intake, &self.settlement.archive, request.get_ref()).await?;
+        Ok(Response::new(page.obligations(place)))
     }
 
     type ListNetObligationsStream = Streamed<v1::Obligation>;
@@ -236,11 +263,9 @@ impl v1::operator_server::Operator for OperatorApi {
         &self,
         request: Request<v1::WindowAssetRequest>,
     ) -> Answer<Self::ListNetObligationsStream> {
-        Ok(Response::new(
-            sealed(&self.intake, &self.settlement.archive, request.get_ref())
-                .await?
-                .net_obligations(),
-        ))
+        let place = self.lists.take(&request)?;
+        let page = sealed(&self.intake, &self.settlement.archive, request.get_ref()).await?;
+        Ok(Response::new(page.net_obligations(place)))
     }
 
     type ListNetPositionsStream = Streamed<v1::NetPosition>;
@@ -248,11 +273,9 @@ impl v1::operator_server::Operator for OperatorApi {
         &self,
         request: Request<v1::WindowAssetRequest>,
     ) -> Answer<Self::ListNetPositionsStream> {
-        Ok(Response::new(
-            sealed(&self.intake, &self.settlement.archive, request.get_ref())
-                .await?
-                .net_positions(),
-        ))
+        let place = self.lists.take(&request)?;
+        let page = sealed(&self.intake, &self.settlement.archive, request.get_ref()).await?;
+        Ok(Response::new(page.net_positions(place)))
     }
 
     async fn dispute_window(
@@ -291,9 +314,10 @@ impl v1::operator_server::Operator for OperatorApi {
     type ListBatchesStream = Streamed<v1::Batch>;
     async fn list_batches(
         &self,
-        _: Request<v1::ListBatchesRequest>,
+        request: Request<v1::ListBatchesRequest>,
     ) -> Answer<Self::ListBatchesStream> {
-        Ok(Response::new(streamed(batches::list(&self.intake).await?.into_iter())))
+        let place = self.lists.take(&request)?;
+        Ok(Response::new(streamed(place, batches::list(&self.intake).await?.into_iter())))
     }
 
     type ListLegsStream = Streamed<v1::Leg>;
@@ -301,8 +325,10 @@ impl v1::operator_server::Operator for OperatorApi {
         &self,
         request: Request<v1::GetBatchRequest>,
     ) -> Answer<Self::ListLegsStream> {
+        let place = self.lists.take(&request)?;
         let batch = batch_id(request.get_ref())?;
-        legs::list(&self.intake, &self.settlement.archive, batch).await.map(Response::new)
+        let archive = &self.settlement.archive;
+        legs::list(&self.intake, archive, place, batch).await.map(Response::new)
     }
 
     async fn approve_batch(&self, request: Request<v1::ApproveBatchRequest>) -> Answer<v1::Batch> {
@@ -337,6 +363,7 @@ impl v1::operator_server::Operator for OperatorApi {
         &self,
         request: Request<v1::GetBatchRequest>,
     ) -> Answer<v1::Reconciliation> {
+        let _place = self.lists.take(&request)?;
         let batch = batch_id(request.get_ref())?;
         let Settlement { archive, troubles, folders, .. } = &self.settlement;
         let report = reconcile::report(&self.intake, archive, (troubles, folders), batch);
@@ -364,8 +391,10 @@ impl v1::operator_server::Operator for OperatorApi {
         &self,
         request: Request<v1::GetBatchRequest>,
     ) -> Answer<Self::ExportBatchStream> {
+        let place = self.exports.take(&request)?;
         let batch = batch_id(request.get_ref())?;
-        batches::export(&self.intake, &self.settlement.archive, batch).await.map(Response::new)
+        let archive = &self.settlement.archive;
+        batches::export(&self.intake, archive, place, batch).await.map(Response::new)
     }
 
     type ExportEvidenceStream = Streamed<v1::DocumentChunk>;
@@ -373,7 +402,8 @@ impl v1::operator_server::Operator for OperatorApi {
         &self,
         request: Request<v1::ExportEvidenceRequest>,
     ) -> Answer<Self::ExportEvidenceStream> {
-        let export = evidence::export(&self.intake, &self.settlement.archive, request.into_inner());
+        let (place, archive) = (self.exports.take(&request)?, &self.settlement.archive);
+        let export = evidence::export(&self.intake, archive, place, request.into_inner());
         export.await.map(Response::new)
     }
 
@@ -382,7 +412,8 @@ impl v1::operator_server::Operator for OperatorApi {
         &self,
         request: Request<v1::GetProofRequest>,
     ) -> Answer<Self::GetProofStream> {
-        let proof = evidence::proof(&self.intake, &self.settlement.archive, request.into_inner());
+        let (place, archive) = (self.exports.take(&request)?, &self.settlement.archive);
+        let proof = evidence::proof(&self.intake, archive, place, request.into_inner());
         proof.await.map(Response::new)
     }
 
@@ -453,6 +484,9 @@ impl v1::operator_server::Operator for OperatorApi {
             request_ids: count(requests),
             request_ids_max: count(REQUESTS_MAX),
             log_lines_lost: log::lost(),
+            connections: count(self.edge.visits.get().map_or(0, Visits::here)),
+            connections_turned_away: self.edge.visits.get().map_or(0, Visits::turned_away),
+            tokens_refused: self.edge.refused.count(),
         }))
     }
 }

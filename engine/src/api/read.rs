@@ -1,5 +1,6 @@
 //! Reading sealed windows and batches: lists that are streamed from what never changes.
 
+use super::door::Place;
 use super::messages::{id, obligation_message, position_message, window_message};
 use super::status::{busy, refused, storage};
 use crate::ledger::{Refusal, SealedAsset, SealedWindow};
@@ -15,9 +16,17 @@ use tonic::Status;
 /// A streamed answer.
 pub(super) type Streamed<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
-/// Streams `items`, each made when it is asked for.
-pub(super) fn streamed<T: 'static>(items: impl Iterator<Item = T> + Send + 'static) -> Streamed<T> {
-    Box::pin(tokio_stream::iter(items.map(Ok)))
+/// Streams `items`, each made when it is asked for. The place is free when the client has all of them, or is
+/// gone.
+pub(super) fn streamed<T: 'static>(
+    place: Place,
+    items: impl Iterator<Item = T> + Send + 'static,
+) -> Streamed<T> {
+    let items = items.map(move |item| {
+        let _held = &place;
+        Ok(item)
+    });
+    Box::pin(tokio_stream::iter(items))
 }
 
 /// A window of one asset, sealed.
@@ -47,27 +56,28 @@ pub(super) async fn sealed(
 impl SealedPage {
     fn list<T: 'static, E: Copy + 'static>(
         self,
+        place: Place,
         part: fn(&SealedAsset) -> &[E],
         message: fn(AssetNumber, &E) -> T,
     ) -> Streamed<T> {
         let SealedPage { window, asset } = self;
         let length = window.assets.get(&asset).map_or(0, |sealed| part(sealed).len());
-        streamed((0..length).map(move |i| message(asset, &part(&window.assets[&asset])[i])))
+        streamed(place, (0..length).map(move |i| message(asset, &part(&window.assets[&asset])[i])))
     }
 
     /// Gross per pair.
-    pub fn obligations(self) -> Streamed<v1::Obligation> {
-        self.list(|sealed| &sealed.obligations, obligation_message)
+    pub fn obligations(self, place: Place) -> Streamed<v1::Obligation> {
+        self.list(place, |sealed| &sealed.obligations, obligation_message)
     }
 
     /// Set off per pair.
-    pub fn net_obligations(self) -> Streamed<v1::Obligation> {
-        self.list(|sealed| &sealed.net, obligation_message)
+    pub fn net_obligations(self, place: Place) -> Streamed<v1::Obligation> {
+        self.list(place, |sealed| &sealed.net, obligation_message)
     }
 
     /// Per party.
-    pub fn net_positions(self) -> Streamed<v1::NetPosition> {
-        self.list(|sealed| &sealed.positions, position_message)
+    pub fn net_positions(self, place: Place) -> Streamed<v1::NetPosition> {
+        self.list(place, |sealed| &sealed.positions, position_message)
     }
 }
 

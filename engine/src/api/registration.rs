@@ -10,12 +10,15 @@ use crate::ledger::control::Command;
 use crate::ledger::event::{
     AssetCreated, Cap, CreditLimitSet, DepositRecorded, PartyUpserted, SignerAdded, SignerRevoked,
 };
-use crate::limits::{ACCOUNTS_MAX, CAPS_MAX, IMPORT_CHUNK, IMPORT_FAILURES_MAX};
+use crate::limits::{
+    ACCOUNTS_MAX, CAPS_MAX, IMPORT_CHUNK, IMPORT_CHUNK_BYTES, IMPORT_CHUNKS, IMPORT_FAILURES_MAX,
+};
 use crate::pipeline::Intake;
 use crate::rails;
 use crate::settle::Clearing;
 use crate::types::{Amount, AssetDef, AssetNumber, PartyId, SignerKey};
 use crate::verify::check_key;
+use prost::Message as _;
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use tallystick_proto::v1;
@@ -143,17 +146,18 @@ pub(super) async fn import(
     clearing: &Arc<Clearing>,
     mut items: Streaming<v1::ImportRequest>,
 ) -> Result<v1::ImportResponse, Status> {
-    let at_once = std::thread::available_parallelism().map_or(1, std::num::NonZero::get) + 1;
-    let checking = VecDeque::with_capacity(at_once);
+    let checking = VecDeque::with_capacity(IMPORT_CHUNKS);
     let response = v1::ImportResponse::default();
     let mut import = Import { intake, clearing, checking, next_index: 0, response };
-    let mut chunk = Vec::with_capacity(IMPORT_CHUNK);
+    let (mut chunk, mut bytes) = (Vec::new(), 0);
     while let Some(item) = items.message().await? {
+        bytes += item.encoded_len();
         chunk.push(item);
-        if chunk.len() == IMPORT_CHUNK {
-            import.check(std::mem::replace(&mut chunk, Vec::with_capacity(IMPORT_CHUNK)));
+        if chunk.len() == IMPORT_CHUNK || bytes >= IMPORT_CHUNK_BYTES {
+            bytes = 0;
+            import.check(std::mem::take(&mut chunk));
         }
-        if import.checking.len() == at_once {
+        if import.checking.len() == IMPORT_CHUNKS {
             import.finish_one().await?;
         }
     }

@@ -6,7 +6,10 @@
 use super::evidence::receipt;
 use super::messages::{asset_message, id};
 use super::status::{busy, invalid};
-use crate::limits::{FRAME_VOUCHERS_MAX, STREAM_FRAMES_MAX, SUBMIT_WAIT_MILLIS};
+use crate::limits::{
+    FRAME_VOUCHERS_MAX, PACKED_COPIED_BYTES, STREAM_FRAMES_MAX, STREAM_VOUCHERS_MAX,
+    SUBMIT_WAIT_MILLIS,
+};
 use crate::pipeline::{Answer, Busy, Intake};
 use crate::sign::EngineKey;
 use crate::types::{
@@ -17,7 +20,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 use tallystick_proto::v1;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_stream::{Stream, StreamExt as _};
 use tonic::{Request, Response, Status, Streaming};
@@ -33,7 +36,8 @@ pub struct VouchersApi {
 /// What a stream's next ack will come from.
 enum Pending {
     Known(Result<v1::Ack, Status>),
-    Awaited(u64, oneshot::Receiver<Answer>),
+    /// With the room that the frame's vouchers have until the ack is taken.
+    Awaited(u64, oneshot::Receiver<Answer>, Option<OwnedSemaphorePermit>),
 }
 
 impl VouchersApi {
@@ -123,6 +127,7 @@ async fn read_frames(
     acks: mpsc::Sender<Pending>,
     mut stopping: watch::Receiver<bool>,
 ) {
+    let ahead = Arc::new(Semaphore::new(STREAM_VOUCHERS_MAX));
     loop {
         // Room for the ack first: a client that does not read its acks is not read either.
         let Ok(room) = acks.reserve().await else { return };
@@ -131,7 +136,11 @@ async fn read_frames(
             _ = stopping.wait_for(|stopping| *stopping) => return,
         };
         let pending = match frame {
-            Ok(Some(frame)) => take(&intake, frame).await,
+            Ok(Some(frame)) => tokio::select! {
+                taken = take_in_turn(&intake, frame, &ahead) => taken,
+                // What was not taken in is not acked, and whoever sent it sends it again.
+                _ = stopping.wait_for(|stopping| *stopping) => return,
+            },
             Ok(None) => return,
             Err(status) => Err(status),
         };
@@ -145,6 +154,22 @@ async fn read_frames(
     }
 }
 
+/// Hands a stream's frame to the pipeline, as soon as there is room for its vouchers among those whose acks
+/// were not taken.
+async fn take_in_turn(
+    intake: &Intake,
+    frame: v1::Frame,
+    ahead: &Arc<Semaphore>,
+) -> Result<Pending, Status> {
+    let count = (frame.packed.len() / VOUCHER_BYTES + frame.vouchers.len()).min(FRAME_VOUCHERS_MAX);
+    let count = u32::try_from(count).expect("a frame is bounded");
+    let room = ahead.clone().acquire_many_owned(count).await.map_err(|_| busy(&Busy::Stopping))?;
+    Ok(match take(intake, frame).await? {
+        Pending::Awaited(frame_id, answer, _) => Pending::Awaited(frame_id, answer, Some(room)),
+        known @ Pending::Known(_) => known,
+    })
+}
+
 /// Hands a frame to the pipeline.
 async fn take(intake: &Intake, frame: v1::Frame) -> Result<Pending, Status> {
     let frame_id = frame.frame_id;
@@ -153,14 +178,14 @@ async fn take(intake: &Intake, frame: v1::Frame) -> Result<Pending, Status> {
         return Ok(Pending::Known(Ok(v1::Ack { frame_id, ..v1::Ack::default() })));
     }
     let answer = intake.submit(vouchers).await.map_err(|b| busy(&b))?;
-    Ok(Pending::Awaited(frame_id, answer))
+    Ok(Pending::Awaited(frame_id, answer, None))
 }
 
 impl Pending {
     async fn ack(self) -> Result<v1::Ack, Status> {
         match self {
             Self::Known(ack) => ack,
-            Self::Awaited(frame_id, answer) => {
+            Self::Awaited(frame_id, answer, _room) => {
                 let answer = answer.await.map_err(|_| busy(&Busy::Stopping))?;
                 Ok(v1::Ack {
                     frame_id,
@@ -175,7 +200,8 @@ impl Pending {
     }
 }
 
-/// A frame's vouchers in packed form: the received bytes themselves, when there are no others.
+/// A frame's vouchers in packed form: the received bytes themselves, when there are no others and they are
+/// most of the message that they came in.
 fn packed(frame: v1::Frame) -> Result<Bytes, Status> {
     let (v1::Frame { frame_id, packed, vouchers }, size) = (frame, VOUCHER_BYTES);
     if !packed.len().is_multiple_of(size) {
@@ -192,7 +218,7 @@ fn packed(frame: v1::Frame) -> Result<Bytes, Status> {
              them in several; nothing of the frame was taken"
         )));
     }
-    if vouchers.is_empty() {
+    if vouchers.is_empty() && packed.len() > PACKED_COPIED_BYTES {
         return Ok(packed);
     }
     let mut all = BytesMut::with_capacity(count * size);
@@ -242,10 +268,21 @@ mod tests {
     }
 
     #[test]
-    fn packed_vouchers_are_not_copied() {
-        let frame = frame(320, 0);
+    fn packed_vouchers_are_not_copied_when_they_are_most_of_their_message() {
+        let frame = frame(FRAME_VOUCHERS_MAX * VOUCHER_BYTES, 0);
         let before = frame.packed.as_ptr();
         assert_eq!(packed(frame).unwrap().as_ptr(), before);
+    }
+
+    /// One voucher with megabytes of unknown fields around it held all of them in memory until it was
+    /// durable.
+    #[test]
+    fn a_few_vouchers_do_not_hold_the_message_that_brought_them() {
+        let message = Bytes::from(vec![0; 1 << 20]);
+        let frame = v1::Frame { packed: message.slice(..320), ..v1::Frame::default() };
+        let taken = packed(frame).unwrap();
+        assert!(message.is_unique(), "nobody holds the message any more");
+        assert_eq!(taken.len(), 320);
     }
 
     #[test]

@@ -5,6 +5,7 @@
 use super::output::{AssetText, AssetTexts, Output, Record};
 use super::{CliError, Target};
 use crate::limits;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::time::Duration;
 use tallystick_proto::v1::operator_client::OperatorClient;
@@ -36,7 +37,7 @@ impl Token {
     /// From the file named, or the environment.
     fn load(file: Option<&Path>) -> Result<Self, CliError> {
         let text = match file {
-            Some(path) => Some(std::fs::read_to_string(path).map_err(CliError::file(path))?),
+            Some(path) => Some(read_private(path)?),
             None => std::env::var(TOKEN_VARIABLE).ok(),
         };
         let Some(text) = text.as_deref().map(str::trim).filter(|text| !text.is_empty()) else {
@@ -54,6 +55,30 @@ impl Token {
         header.set_sensitive(true);
         Ok(Self(Some(header)))
     }
+
+    /// A token travels as it is, so it never leaves this machine.
+    fn check_way(&self, host: &str) -> Result<(), CliError> {
+        let host = host.trim_start_matches('[').trim_end_matches(']');
+        let is_here = host == "localhost"
+            || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback());
+        if self.0.is_none() || is_here {
+            return Ok(());
+        }
+        Err(CliError::Input(format!(
+            "your token would be sent to {host} where anybody on the way can read it; reach the engine \
+             through a tunnel (ssh -L 7450:127.0.0.1:7450 {host}) and --server 127.0.0.1:7450"
+        )))
+    }
+}
+
+/// A file's text. That others may read it is said, not refused: the token is what the command is for.
+fn read_private(path: &Path) -> Result<String, CliError> {
+    let text = std::fs::read_to_string(path).map_err(CliError::file(path))?;
+    let mode = std::fs::metadata(path).map_err(CliError::file(path))?.permissions().mode();
+    if mode & 0o077 != 0 {
+        eprintln!("warning: others may read {}: chmod 600 it", path.display());
+    }
+    Ok(text)
 }
 
 /// Longest wait for a connection: an engine on this machine answers at once, so this is what tells
@@ -87,6 +112,7 @@ impl Session {
                     target.server
                 ))
             })?;
+        token.check_way(endpoint.uri().host().unwrap_or_default())?;
         let connected = endpoint.connect_timeout(CONNECT_TIMEOUT).connect().await;
         let channel = connected.map_err(|error| unreachable(&url, &error))?;
         Ok(Self { channel, token, url, assets: None, out: Output::new(target.json) })
@@ -294,6 +320,22 @@ mod tests {
     fn servers_are_named_with_or_without_a_scheme() {
         assert_eq!(server_url("h:1"), "http://h:1");
         assert_eq!(server_url("http://h:1"), "http://h:1");
+    }
+
+    #[test]
+    fn a_token_never_leaves_this_machine() {
+        let token = Token(Some("Bearer x".parse().unwrap()));
+        for here in ["127.0.0.1", "127.9.9.9", "localhost", "[::1]", "::1"] {
+            assert!(token.check_way(here).is_ok(), "{here}");
+        }
+        for away in ["10.0.0.1", "clearing.example", "[2001:db8::1]", "127.0.0.1.example", ""] {
+            let refused = token.check_way(away);
+            assert!(
+                matches!(refused, Err(CliError::Input(text)) if text.contains("tunnel")),
+                "{away}"
+            );
+            assert!(Token(None).check_way(away).is_ok(), "without a token anybody may be asked");
+        }
     }
 
     #[test]

@@ -55,6 +55,9 @@ fn json(status: Status, network: Network) -> Record {
         ("request_ids", Cell::Count(status.request_ids)),
         ("request_ids_max", Cell::Count(status.request_ids_max)),
         ("log_lines_lost", Cell::Count(status.log_lines_lost)),
+        ("connections", Cell::Count(status.connections)),
+        ("connections_turned_away", Cell::Count(status.connections_turned_away)),
+        ("tokens_refused", Cell::Count(status.tokens_refused)),
         ("batches_by_state", batches(status.batches_by_state)),
         ("legs_in_flight", Cell::Count(status.legs_in_flight)),
         ("legs_unknown", Cell::Count(status.legs_unknown)),
@@ -84,6 +87,10 @@ fn text(status: Status, network: Network) -> Record {
     };
     let requests =
         format!("{} of at most {} remembered", status.request_ids, status.request_ids_max);
+    let connections = match status.connections_turned_away {
+        0 => status.connections.to_string(),
+        away => format!("{}; {away} were not let in, all places were taken", status.connections),
+    };
     let mut cells = alarm(&status);
     cells.extend([
         ("version", Cell::Text(status.version)),
@@ -108,6 +115,8 @@ fn text(status: Status, network: Network) -> Record {
         ("operators", Cell::Text(operators)),
         ("request_ids", Cell::Text(requests)),
         ("log_lines_lost", Cell::Count(status.log_lines_lost)),
+        ("connections", Cell::Text(connections)),
+        ("tokens_refused", Cell::Count(status.tokens_refused)),
         ("shards", Cell::Count(status.shards.into())),
         ("verify", Cell::Text(verify)),
         ("verify_tables", tables(status.verify_tables)),

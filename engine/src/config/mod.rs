@@ -115,12 +115,12 @@ pub enum ConfigError {
         source: std::io::Error,
     },
     /// The file is no TOML, has an unknown key, or a value of the wrong form.
-    #[error("in the configuration file {}: {source}", path.display())]
+    #[error("in the configuration file {}: {what}", path.display())]
     Malformed {
         /// Which file.
         path: PathBuf,
         /// Where and what.
-        source: Box<toml::de::Error>,
+        what: String,
     },
     /// A value is not in its range.
     #[error("in the configuration file {}: {key} is {got}; expected {expected}", path.display())]
@@ -155,7 +155,8 @@ impl Config {
         Ok(Self { accept_clock: args.accept_clock, init: args.init, ..config })
     }
 
-    /// These settings as a TOML file that gives the same ones again.
+    /// These settings as a TOML file that gives the same ones again; but an access key in an address is not
+    /// shown.
     #[must_use]
     pub fn to_toml(&self) -> String {
         let threads = u16::try_from(self.verify_threads).expect("the range was checked");
@@ -174,7 +175,7 @@ impl Config {
             log: Some(LogFilter(self.log.clone())),
             listen_http: self.listen_http.map(Listen),
             clearing: self.clearing.clone(),
-            rail: self.rail.clone(),
+            rail: self.rail.shown(),
             four_eyes: Some(self.four_eyes),
             operators: self.operators.iter().map(|(n, d)| (n.clone(), TokenDigest(*d))).collect(),
             schedule: self.schedule.iter().map(ScheduleSetting::of).collect(),

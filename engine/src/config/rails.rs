@@ -40,6 +40,31 @@ pub struct FolderSettings {
     pub inbox: Option<PathBuf>,
 }
 
+impl RailSettings {
+    /// The same, with nothing that opens a door: what follows a node's host is often an access key.
+    pub(super) fn shown(&self) -> Self {
+        let mut shown = self.clone();
+        if let Some(evm) = &mut shown.evm {
+            evm.rpc_url = without_secrets(&evm.rpc_url);
+        }
+        shown
+    }
+}
+
+/// An address with its scheme, host and port only.
+fn without_secrets(url: &str) -> String {
+    let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
+    let (authority, path) = match rest.find(['/', '?', '#']) {
+        Some(at) => rest.split_at(at),
+        None => (rest, ""),
+    };
+    let (user, host) = authority.rsplit_once('@').map_or(("", authority), |(u, h)| (u, h));
+    let user = if user.is_empty() { "" } else { "***@" };
+    let path = if path.len() > 1 { "/***" } else { path };
+    let scheme = if scheme.is_empty() { String::new() } else { format!("{scheme}://") };
+    format!("{scheme}{user}{host}{path}")
+}
+
 impl FolderSettings {
     fn is_default(&self) -> bool {
         *self == Self::default()
@@ -173,6 +198,24 @@ impl EvmSettings {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// `--print-config`, which people paste into tickets, showed the access key of the node.
+    #[test]
+    fn an_access_key_in_an_address_is_not_shown() {
+        for (url, shown) in [
+            ("https://node.example/v2/KEY", "https://node.example/***"),
+            ("https://node.example?key=KEY", "https://node.example/***"),
+            ("https://user:KEY@node.example:8545/", "https://***@node.example:8545/"),
+            ("http://127.0.0.1:8545", "http://127.0.0.1:8545"),
+            ("KEY@host/KEY", "***@host/***"),
+            ("", ""),
+        ] {
+            assert_eq!(without_secrets(url), shown);
+        }
+        let text = "[evm]\nrpc_url = 'https://n.example/KEY'\nkey_file = 'e'\n";
+        let settings: RailSettings = toml::from_str(text).unwrap();
+        assert!(!toml::to_string(&settings.shown()).unwrap().contains("KEY"));
+    }
 
     #[test]
     fn what_is_left_out_has_a_default_and_what_is_unknown_is_refused() {

@@ -109,6 +109,28 @@ pub struct Settings {
     pub(super) rail: RailSettings,
 }
 
+/// What is wrong with a file's text, and where. A line about operators is not shown: what stands there may be
+/// a token, pasted where its digest belongs.
+fn what_is_wrong(text: &str, error: &toml::de::Error) -> String {
+    let at = error.span().map_or(0, |span| span.start.min(text.len()));
+    let before = text.get(..at).unwrap_or_default();
+    let rest_of_line = text.get(at..).unwrap_or_default().lines().next().unwrap_or_default();
+    let line = before.rsplit('\n').next().unwrap_or_default().to_owned() + rest_of_line;
+    let table = before.lines().rev().chain([""]).find(|line| line.trim_start().starts_with('['));
+    let is_secret =
+        [table.unwrap_or_default(), &line].iter().any(|text| text.contains("operators"));
+    if !is_secret {
+        return error.to_string();
+    }
+    let (number, key) = (before.matches('\n').count() + 1, line.split('=').next().unwrap_or(""));
+    format!(
+        "line {number}, [operators]: {} is not an operator with its digest: expected NAME = \"the BLAKE3 \
+         digest of the operator's token, 64 hexadecimal digits, as `tallystick operator token` prints \
+         it\"; the line is not shown, since it may hold a token",
+        if line.contains('=') && !key.contains('"') { key.trim() } else { "this" }
+    )
+}
+
 fn is_default(rail: &RailSettings) -> bool {
     *rail == RailSettings::default()
 }
@@ -116,9 +138,9 @@ fn is_default(rail: &RailSettings) -> bool {
 impl Settings {
     /// Reads a file's text; `path` only names it in errors.
     pub(super) fn from_toml(text: &str, path: &Path) -> Result<Self, ConfigError> {
-        let settings: Self = toml::from_str(text).map_err(|source| ConfigError::Malformed {
+        let settings: Self = toml::from_str(text).map_err(|error| ConfigError::Malformed {
             path: path.to_owned(),
-            source: Box::new(source),
+            what: what_is_wrong(text, &error),
         })?;
         settings.check().map_err(|(key, got, expected)| ConfigError::OutOfRange {
             path: path.to_owned(),
@@ -304,11 +326,30 @@ mod tests {
                 assert!(error.contains(part), "{text:?} gives {error:?} without {part:?}");
             }
         }
-        let error = file("[operators]\nann = \"secret\"").unwrap_err();
-        // The line itself is shown, as of any file; the message does not repeat it.
-        assert!(error.contains("BLAKE3"), "{error}");
         let long = format!("[clearing.iso20022]\nname = \"{}\"", "x".repeat(257));
         assert!(file(&long).unwrap_err().contains("clearing.iso20022.name is 257 bytes long"));
+    }
+
+    /// A token that was pasted where its digest belongs ended in the log, with the whole line.
+    #[test]
+    fn what_stands_for_an_operator_is_never_shown() {
+        for text in [
+            "[operators]\nann = \"SECRET\"",
+            "[operators]\nbob = \"SECRET\"\nann = 'SECRET'\n[rail.evm]\n",
+            "[operators]\nann = \"SECRET",
+            "[operators]\nann = SECRET",
+            "[operators]\n\"SECRET\"",
+            "operators.ann = \"SECRET\"",
+            "operators = { ann = \"SECRET\" }",
+            "[operators.ann]\ntoken = \"SECRET\"",
+        ] {
+            let error = file(text).unwrap_err();
+            assert!(error.contains("BLAKE3") && error.contains("line "), "{error}");
+            assert!(!error.contains("SECRET"), "{error}");
+        }
+        assert!(
+            file("[operators]\nann = \"x\"").unwrap_err().contains("line 2, [operators]: ann is")
+        );
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Opening the desks: from what is configured to what the settler works with. Reads the files that hold
 //! secrets; asks no rail.
 
+use super::privacy::secret;
 use crate::config::{CardSettings, EvmSettings, FolderSettings, RailSettings};
 use crate::ledger::Rail;
 use crate::rails::card::{self, CardConfig, Secret};
@@ -102,13 +103,6 @@ fn evm_config(settings: &EvmSettings) -> Result<EvmConfig, String> {
         connect_timeout: settings.timeout.0,
         call_timeout: settings.timeout.0,
     })
-}
-
-/// The first line of a file. No error ever shows it.
-fn secret(path: &Path) -> Result<String, String> {
-    let text = std::fs::read_to_string(path)
-        .map_err(|error| format!("cannot read {}: {error}", path.display()))?;
-    Ok(text.lines().next().unwrap_or_default().trim().to_owned())
 }
 
 fn not_opened(rail: Rail, why: &dyn std::fmt::Display) -> NotOpened {

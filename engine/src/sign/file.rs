@@ -69,7 +69,13 @@ impl KeyFile {
         };
         let mode = fs::metadata(&path).map_err(self.failed(name))?.permissions().mode();
         if mode & 0o077 != 0 {
-            tracing::warn!(path = %path.display(), "others may read the engine's key: chmod 600 it");
+            let private = fs::Permissions::from_mode(0o600);
+            fs::set_permissions(&path, private).map_err(self.failed(name))?;
+            tracing::warn!(
+                path = %path.display(),
+                "others could read the engine's key until now; it is closed (chmod 600): think about a \
+                 new one (`tallystick key rotate`)"
+            );
         }
         let secret = data_encoding::HEXLOWER_PERMISSIVE.decode(text.trim_ascii()).ok();
         let secret: Option<[u8; 32]> = secret.and_then(|secret| secret.try_into().ok());

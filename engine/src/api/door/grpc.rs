@@ -25,6 +25,7 @@ use tonic::Status;
 use tonic::body::Body;
 use tonic::codegen::Service as _;
 use tonic::service::Routes;
+use tonic::transport::server::TcpConnectInfo;
 
 /// What every HTTP/2 client sends first.
 const PREFACE: [u8; 24] = *b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -43,6 +44,8 @@ pub(super) async fn serve(
     unfinished: Arc<Unfinished>,
     mut stopping: watch::Receiver<bool>,
 ) {
+    let (local_addr, remote_addr) = (socket.local_addr().ok(), socket.peer_addr().ok());
+    let peer = TcpConnectInfo { local_addr, remote_addr };
     // It is served all the same, only slower.
     let _ = socket.set_nodelay(true);
     let spoken = tokio::select! {
@@ -67,7 +70,8 @@ pub(super) async fn serve(
         .keep_alive_timeout(KEEPALIVE_WAIT)
         .auto_date_header(false);
     let (of, until) = (guest.clone(), stopping.clone());
-    let service = service_fn(move |request| {
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(peer.clone());
         answer(request, of.clone(), routes.clone(), unfinished.clone(), until.clone())
     });
     let mut connection = pin!(builder.serve_connection(socket, service));
