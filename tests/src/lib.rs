@@ -13,6 +13,7 @@ mod damage;
 mod engine;
 mod patient;
 pub mod psp;
+pub mod raw;
 mod seen;
 mod voucher;
 mod world;
