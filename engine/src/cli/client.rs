@@ -122,15 +122,14 @@ impl Session {
     #[must_use]
     pub fn operator(&self) -> OperatorClient<InterceptedService<Channel, Token>> {
         OperatorClient::with_interceptor(self.channel.clone(), self.token.clone())
-            .max_decoding_message_size(limits::MESSAGE_BYTES_MAX)
+            .max_decoding_message_size(limits::REPLY_BYTES_MAX)
             .max_encoding_message_size(limits::MESSAGE_BYTES_MAX)
     }
 
     /// The facilitators' service.
     #[must_use]
     pub fn vouchers(&self) -> VouchersClient<Channel> {
-        VouchersClient::new(self.channel.clone())
-            .max_decoding_message_size(limits::MESSAGE_BYTES_MAX)
+        VouchersClient::new(self.channel.clone()).max_decoding_message_size(limits::REPLY_BYTES_MAX)
     }
 
     /// What the engine says of its network.

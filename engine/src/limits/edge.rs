@@ -88,10 +88,11 @@ const _: () = assert!(NARROW.unread() <= NARROW.connection_window as usize);
 /// Bytes of one message to the facilitators' service: a full frame of structured vouchers is at most 850 KiB.
 pub const VOUCHERS_MESSAGE_BYTES_MAX: usize = 896 * KIB;
 const _: () = assert!(VOUCHERS_MESSAGE_BYTES_MAX > FRAME_VOUCHERS_MAX * (VOUCHER_BYTES + 52));
-/// Bytes of one message to the operators' service, and of its answers: a thousand reports on legs with
-/// texts of full length, a piece of an export.
+/// Bytes of one message to the operators' service: a thousand reports on legs with texts of full length.
 pub const MESSAGE_BYTES_MAX: usize = MIB;
 const _: () = assert!(EXPORT_CHUNK_BYTES < MESSAGE_BYTES_MAX);
+/// Bytes of one answer that the command line takes: the report of a batch with a hundred thousand submissions.
+pub const REPLY_BYTES_MAX: usize = 16 * MIB;
 /// Bytes of messages that began and have not ended, over all connections: room for seventy full frames at
 /// the same moment. When it is full, the one that began first is given up.
 pub const UNFINISHED_BYTES_MAX: usize = 64 * MIB;
