@@ -375,7 +375,8 @@ impl v1::operator_server::Operator for OperatorApi {
         &self,
         request: Request<v1::ListTroublesRequest>,
     ) -> Answer<Self::ListTroublesStream> {
-        troubles::list(&self.intake, request.into_inner()).await.map(Response::new)
+        let place = self.lists.take(&request)?;
+        troubles::list(&self.intake, place, request.into_inner()).await.map(Response::new)
     }
 
     async fn ack_troubles(

@@ -1,5 +1,6 @@
 //! Troubles: listed, shown beside other answers, and taken away.
 
+use super::door::Place;
 use super::messages::{id, request, text};
 use super::read::{Streamed, streamed};
 use super::status::{busy, invalid, not_done, refused};
@@ -16,6 +17,7 @@ use tonic::Status;
 /// Those that are open, oldest first: all, or those about one batch.
 pub(super) async fn list(
     intake: &Intake,
+    place: Place,
     asked: v1::ListTroublesRequest,
 ) -> Result<Streamed<v1::Trouble>, Status> {
     let batch = match asked.batch_id.as_ref() {
@@ -27,7 +29,7 @@ pub(super) async fn list(
         Ok(of(control, batch).map(message).collect::<Vec<_>>())
     });
     let open = open.await.map_err(|b| busy(&b))?.map_err(|r: Refusal| refused(&r))?;
-    Ok(streamed(open.into_iter()))
+    Ok(streamed(place, open.into_iter()))
 }
 
 /// Takes some away; all of them or none.

@@ -32,7 +32,7 @@ const PREFACE: [u8; 24] = *b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// Bytes that a metadata entry counts for beside its text, as HTTP/2 counts them.
 const ENTRY_BYTES: usize = 32;
 /// How often a connection is looked at, and when it is to end.
-const LOOK: Duration = Duration::from_secs(1);
+const LOOK: Duration = Duration::from_secs(10);
 /// See `LOOK`.
 const LOOK_LEAVING: Duration = Duration::from_millis(50);
 
