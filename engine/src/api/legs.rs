@@ -8,7 +8,8 @@ use super::status::{busy, invalid, not_done, not_loaded, refused};
 use crate::ledger::control::{Command, Control};
 use crate::ledger::event::{LegProposed, LegsMoved};
 use crate::ledger::{
-    BatchContent, BatchPlan, Event, LegMove, LegState, LegWord, Legs, Mover, Proposal, Refusal, Request,
+    BatchContent, BatchPlan, Event, LegMove, LegState, LegWord, Legs, Mover, Proposal, Refusal,
+    Request,
 };
 use crate::limits::{LIST_PAGE, MOVES_MAX, SETTLER_PATIENCE};
 use crate::pipeline::Intake;
