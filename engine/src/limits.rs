@@ -114,6 +114,22 @@ pub const WINDOW_EVERY_MAX: Duration = Duration::from_hours(31 * 24);
 pub const PARTIES_MAX: usize = 1 << 24;
 /// Registered signers, for the same reason.
 pub const SIGNERS_MAX: usize = 1 << 24;
+/// Live channels (not expired) of one signer: an agent that pays a hundred a second, each on a lane of
+/// its own that lives ten minutes. Each is some 400 bytes of memory, so this is 26 MB, and it costs the
+/// payer nothing. Part of the credit rule: what it was when a voucher was journaled it must be at every
+/// replay.
+pub const SIGNER_CHANNELS_MAX: u32 = 1 << 16;
+/// Live channels of one payer, over all its signers: a thousand agents with a thousand channels each,
+/// 420 MB. Part of the credit rule, as `SIGNER_CHANNELS_MAX` is.
+pub const PARTY_CHANNELS_MAX: u32 = 1 << 20;
+const _: () = assert!(SIGNER_CHANNELS_MAX <= PARTY_CHANNELS_MAX);
+
+/// What a party may owe unsettled in one asset at most, in whole units, whatever its credit limit says:
+/// a hundred million millions, more than anybody owes. Banks take a hundred million whole units and more
+/// in one payment, so that ten such parties still fit one batch. Part of the credit rule, as
+/// `SIGNER_CHANNELS_MAX` is.
+pub const UNSETTLED_WHOLE_MAX: u128 = 100_000_000_000_000;
+
 /// Assets: every lookup searches them; no deployment clears thousands.
 pub const ASSETS_MAX: usize = 1 << 10;
 /// Caps of one signer: one for each asset that an agent may spend.
@@ -144,6 +160,7 @@ pub const ACCOUNT_FIELDS_MAX: usize = 16;
 pub const BATCH_WINDOWS_MAX: usize = 744;
 /// Legs in one batch: ten times the largest that was measured.
 pub const BATCH_LEGS_MAX: usize = 10_000_000;
+const _: () = assert!(UNSETTLED_WHOLE_MAX / 100_000_000 * 10 <= BATCH_LEGS_MAX as u128);
 /// Legs in one file for a rail: banks take files of a hundred thousand payments, and few take more.
 pub const FILE_LEGS_MAX: usize = 100_000;
 /// Legs whose calls are made durable, and made, together: one fsync and two records for all of them, at most

@@ -318,6 +318,10 @@ fn explanation(outcome: Outcome) -> &'static str {
             "the payer or the payee is suspended; `tallystick channel show` says whether this voucher was \
              credited earlier"
         }
+        Outcome::TooManyChannels => {
+            "the key or its party has as many live channels as it may; use those, or wait until \
+             some expire"
+        }
     }
 }
 

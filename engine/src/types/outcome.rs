@@ -28,15 +28,17 @@ pub enum Outcome {
     LifetimeTooLong = 24,
     /// The key would credit more than its own cap.
     OverSignerCap = 25,
-    /// The party would owe more than its credit limit and prefund.
+    /// The party would owe more than its credit limit and prefund, or than any party may.
     OverLimit = 26,
     /// The payer or the payee is suspended.
     SuspendedParty = 27,
+    /// The channel would be a new one, and the key or its party has as many live ones as it may.
+    TooManyChannels = 28,
 }
 
 impl Outcome {
     /// Every outcome, in the order of their numbers.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Credited,
         Self::Stale,
         Self::Malformed,
@@ -51,6 +53,7 @@ impl Outcome {
         Self::OverSignerCap,
         Self::OverLimit,
         Self::SuspendedParty,
+        Self::TooManyChannels,
     ];
 
     /// The byte in an ack.
@@ -82,6 +85,6 @@ mod tests {
             assert_eq!(Outcome::from_byte(outcome.byte()), Some(outcome));
         }
         assert_eq!(Outcome::from_byte(0), None);
-        assert_eq!(Outcome::from_byte(28), None);
+        assert_eq!(Outcome::from_byte(29), None);
     }
 }

@@ -10,7 +10,8 @@ use crate::canary::{Bug, planted};
 use crate::types::{Amount, AssetNumber, ChannelId, Lsn, SIGNATURE_BYTES, Timestamp, WindowNumber};
 
 /// Where a channel stands in the tables of its shard.
-pub(super) type ChannelIndex = u32;
+/// No narrower than a length: however many there are, each has a place.
+pub(super) type ChannelIndex = usize;
 
 /// What one channel holds: one cache line. Its signature lies apart, for only evidence needs it.
 #[derive(Debug, Clone, Copy)]
@@ -76,7 +77,7 @@ struct Saving {
     /// The list of changes that is set aside.
     mark: u8,
     list: SavingList,
-    next: u32,
+    next: usize,
     out: Vec<Picture>,
     /// Channels that had expired by then, and were credited last before the window that was open then,
     /// are forgotten.
@@ -88,7 +89,7 @@ struct Saving {
 enum SavingList {
     Changed(Vec<ChannelIndex>),
     /// Every channel below this index.
-    All(u32),
+    All(usize),
 }
 
 /// All channels of a shard.
@@ -137,7 +138,7 @@ impl Channels {
     }
 
     pub fn get(&self, index: ChannelIndex) -> &Channel {
-        &self.held[index as usize]
+        &self.held[index]
     }
 
     /// The channels that were credited in the open window.
@@ -145,15 +146,20 @@ impl Channels {
         self.due.iter().map(|&index| self.get(index))
     }
 
+    /// Every channel that is held.
+    pub fn all(&self) -> impl Iterator<Item = &Channel> {
+        self.held.iter().filter(|channel| channel.signer != FREE)
+    }
+
     /// What a channel holds, as a picture of now.
     pub fn picture(&self, index: ChannelIndex) -> Picture {
-        let signature = self.signatures[index as usize];
-        Picture { channel: self.held[index as usize], signature }
+        let signature = self.signatures[index];
+        Picture { channel: self.held[index], signature }
     }
 
     /// Raises the total of a channel.
     pub fn raise(&mut self, index: ChannelIndex, credit: &Credit<'_>) {
-        let place = index as usize;
+        let place = index;
         let channel = self.held[place];
         // Whoever still waits for the channel as it was gets it first.
         if channel.due && channel.window != self.window {
@@ -209,11 +215,11 @@ impl Channels {
 
     fn place(&mut self, channel: Channel, signature: [u8; SIGNATURE_BYTES]) -> ChannelIndex {
         if let Some(index) = self.free.pop() {
-            self.held[index as usize] = channel;
-            self.signatures[index as usize] = signature;
+            self.held[index] = channel;
+            self.signatures[index] = signature;
             return index;
         }
-        let index = ChannelIndex::try_from(self.held.len()).expect("channels fit 32 bits");
+        let index = self.held.len();
         self.held.push(channel);
         self.signatures.push(signature);
         index
@@ -227,9 +233,9 @@ impl Channels {
         match self.index.get(&id) {
             // A later part of the checkpoint holds the channel as it was later.
             Some(&index) => {
-                let was_due = self.held[index as usize].due;
-                self.held[index as usize] = channel;
-                self.signatures[index as usize] = picture.signature;
+                let was_due = self.held[index].due;
+                self.held[index] = channel;
+                self.signatures[index] = picture.signature;
                 if channel.due && !was_due {
                     self.due.push(index);
                 }
@@ -268,9 +274,9 @@ impl Channels {
         let leaving = self.leaving.as_mut()?;
         let end = leaving.list.len().min(leaving.next.saturating_add(limit));
         for &index in &leaving.list[leaving.next..end] {
-            let channel = &mut self.held[index as usize];
+            let channel = &mut self.held[index];
             if channel.due && channel.window == leaving.window {
-                let signature = self.signatures[index as usize];
+                let signature = self.signatures[index];
                 leaving.out.push(Picture { channel: *channel, signature });
                 channel.due = false;
             }
@@ -288,7 +294,7 @@ impl Channels {
         assert!(self.saving.is_none(), "one checkpoint at a time");
         let changed = std::mem::take(&mut self.changed);
         let list = if everything {
-            SavingList::All(u32::try_from(self.held.len()).expect("channels fit 32 bits"))
+            SavingList::All(self.held.len())
         } else {
             SavingList::Changed(changed)
         };
@@ -312,16 +318,16 @@ impl Channels {
     ) -> Option<(Vec<Picture>, bool)> {
         let mut saving = self.saving.take()?;
         let length = match &saving.list {
-            SavingList::Changed(list) => u32::try_from(list.len()).expect("channels fit 32 bits"),
+            SavingList::Changed(list) => list.len(),
             SavingList::All(end) => *end,
         };
-        let end = length.min(saving.next.saturating_add(u32::try_from(limit).unwrap_or(u32::MAX)));
+        let end = length.min(saving.next.saturating_add(limit));
         for place in saving.next..end {
             let index = match &saving.list {
-                SavingList::Changed(list) => list[place as usize],
+                SavingList::Changed(list) => list[place],
                 SavingList::All(_) => place,
             };
-            let channel = &mut self.held[index as usize];
+            let channel = &mut self.held[index];
             let waits = match &saving.list {
                 SavingList::Changed(_) => channel.changed == saving.mark,
                 // Changed since then: it was copied when it changed, or came later.
@@ -338,12 +344,12 @@ impl Channels {
                 saving.forgotten.push(index);
                 continue;
             }
-            let signature = self.signatures[index as usize];
+            let signature = self.signatures[index];
             saving.out.push(Picture { channel: *channel, signature });
         }
         for index in saving.forgotten.drain(..) {
-            self.index.remove(&id(&self.held[index as usize]));
-            self.held[index as usize].signer = FREE;
+            self.index.remove(&id(&self.held[index]));
+            self.held[index].signer = FREE;
             self.free.push(index);
         }
         saving.next = end;

@@ -169,6 +169,7 @@ impl Shard {
         assert_eq!(self.channels.window(), open, "the events lead to the checkpoint's window");
         self.answers_new.clear();
         self.gauge_anew();
+        self.count_anew();
         for index in std::mem::take(&mut self.parties_changed) {
             self.parties[index as usize].changed = false;
         }

@@ -29,6 +29,10 @@ impl Shard {
         outcomes: &mut Vec<Outcome>,
     ) {
         outcomes.clear();
+        // Only at records, so that a replay counts the same: without one nothing is credited anyway.
+        if lsn > Lsn(0) {
+            self.uncount_expired(at);
+        }
         let mut found = [NOTHING; BLOCK];
         for block in vouchers.chunks(BLOCK) {
             self.look_up(block, &mut found);
@@ -132,6 +136,12 @@ impl Shard {
         if !valid {
             return Outcome::BadSignature;
         }
+        if channel.is_none()
+            && (signer.channels >= self.channels_max.of_signer
+                || self.parties[payer as usize].channels >= self.channels_max.of_party)
+        {
+            return Outcome::TooManyChannels;
+        }
         let again = planted(Bug::CreditTotal) && total > Amount(0);
         let delta = if again { cumulative } else { delta };
         let cap = signer.caps.iter_mut().find(|cap_use| cap_use.cap.asset == asset);
@@ -147,7 +157,9 @@ impl Shard {
             return Outcome::OverLimit;
         };
         let unsettled = exposure.unsettled.plus_amount(delta);
-        if unsettled > exposure.limit.plus(exposure.prefund) {
+        if unsettled > exposure.limit.plus(exposure.prefund)
+            || unsettled > self.unsettled_max[gauge]
+        {
             return Outcome::OverLimit;
         }
         // From here on nothing can refuse: every change happens, or none did.
@@ -167,6 +179,7 @@ impl Shard {
                 let (lane, signer) = (voucher.lane(), signer_index);
                 let stream = Stream { lane, expires_at, signer, payee, asset };
                 self.channels.open(checked.channel, &stream, &credit);
+                self.count_channel(signer_index, expires_at);
             }
         }
         self.credited += 1;

@@ -7,6 +7,7 @@
 mod channels;
 mod checkpoint;
 mod credit;
+mod live;
 
 pub use checkpoint::{Held, ShardPage};
 
@@ -14,13 +15,15 @@ use super::event::{Cap, Event, Release};
 use super::evidence::Evidence;
 use super::leg::LegState;
 use super::seal::SealedPart;
+use crate::limits::UNSETTLED_WHOLE_MAX;
 use crate::types::{
     Amount, AssetNumber, ChannelHasher, ChannelId, Lsn, NetworkId, Packed, PartyId, SignerKey,
     Total, Verdict, Voucher, WindowNumber,
 };
 use channels::{Channels, Picture};
 use foldhash::fast::RandomState;
-use std::collections::HashMap;
+use live::ChannelsMax;
+use std::collections::{BTreeMap, HashMap};
 
 type Map<K, V> = HashMap<K, V, RandomState>;
 
@@ -67,6 +70,8 @@ struct Party {
     suspended: bool,
     /// What it owes has changed since the last checkpoint.
     changed: bool,
+    /// Live channels on which it pays.
+    channels: u32,
     /// Per asset in which a limit or deposit was ever set; a handful at most. Only the shard that owns
     /// the party holds any.
     exposures: Vec<(AssetNumber, Exposure)>,
@@ -81,6 +86,8 @@ struct Signer {
     revoked: bool,
     /// The use of a cap has changed since the last checkpoint.
     changed: bool,
+    /// Live channels.
+    channels: u32,
     caps: Box<[CapUse]>,
 }
 
@@ -110,9 +117,14 @@ pub struct Shard {
     assets: Vec<AssetNumber>,
     /// Of the open window, in the order of `assets`. Follows from the channels.
     gauges: Vec<Gauge>,
+    /// What a party may owe at most, in the order of `assets`.
+    unsettled_max: Vec<Total>,
     signer_index: Map<SignerKey, SignerIndex>,
     signers: Vec<Signer>,
     channels: Channels,
+    /// How many live channels expire when, by signer.
+    expiring: BTreeMap<(i64, SignerIndex), u32>,
+    channels_max: ChannelsMax,
     /// Exposure right after each limit or deposit: the first result, for whoever retries the call.
     answered: Map<Lsn, Exposure>,
     /// Vouchers credited in the open window.
@@ -139,9 +151,12 @@ impl Shard {
             parties: Vec::new(),
             assets: Vec::new(),
             gauges: Vec::new(),
+            unsettled_max: Vec::new(),
             signer_index: Map::default(),
             signers: Vec::new(),
             channels: Channels::new(),
+            expiring: BTreeMap::new(),
+            channels_max: ChannelsMax::RULE,
             answered: Map::default(),
             credited: 0,
             closing: None,
@@ -166,6 +181,7 @@ impl Shard {
                 if let Err(place) = self.assets.binary_search(&e.asset.number) {
                     self.assets.insert(place, e.asset.number);
                     self.gauges.insert(place, Gauge::default());
+                    self.unsettled_max.insert(place, unsettled_max(e.asset.scale));
                 }
             }
             Event::PartyUpserted(e) => self.upsert_party(e.party, e.suspended),
@@ -339,8 +355,8 @@ impl Shard {
             return;
         }
         let index = PartyIndex::try_from(self.parties.len()).expect("parties are limited");
-        let (changed, exposures) = (false, Vec::new());
-        self.parties.push(Party { id, suspended, changed, exposures });
+        let (changed, channels, exposures) = (false, 0, Vec::new());
+        self.parties.push(Party { id, suspended, changed, channels, exposures });
         self.party_index.insert(id, index);
     }
 
@@ -353,8 +369,8 @@ impl Shard {
         let index = SignerIndex::try_from(self.signers.len()).expect("signers are limited");
         self.signer_index.insert(key, index);
         let caps = caps.iter().map(|&cap| CapUse { cap, used: Amount(0) }).collect();
-        let (revoked, changed) = (false, false);
-        self.signers.push(Signer { key, payer, revoked, changed, caps });
+        let (revoked, changed, channels) = (false, false, 0);
+        self.signers.push(Signer { key, payer, revoked, changed, channels, caps });
     }
 
     fn change_exposure(
@@ -446,6 +462,11 @@ impl Shard {
         let held = exposures.find(|(of, _)| *of == asset).map(|(_, held)| held);
         Some(held.expect("who was credited had a limit or a deposit"))
     }
+}
+
+/// What a party may owe at most in an asset of this scale.
+fn unsettled_max(scale: u32) -> Total {
+    Total(UNSETTLED_WHOLE_MAX * 10u128.pow(scale))
 }
 
 /// Puts what has changed on its list, once.

@@ -7,6 +7,9 @@ use tallystick::types::{Outcome, PartyId};
 
 pub use tallystick::types::Verdict;
 
+/// What anybody may owe at most, in whole units.
+const WHOLE_MAX: u128 = 100_000_000_000_000;
+
 impl State {
     /// Credits a frame's vouchers, in order. Returns the bytes of the ack.
     pub fn credit(
@@ -52,6 +55,8 @@ impl State {
         let used = self.used.get(&(channel.signer, channel.asset)).copied().unwrap_or(0);
         let cap = signer.caps.iter().find(|cap| cap.asset.0 == channel.asset);
         let owes = self.exposure(payer, channel.asset);
+        let scale = self.assets.get(&channel.asset).map_or(0, |asset| asset.scale);
+        let most = (owes.limit + owes.prefund).min(WHOLE_MAX * 10u128.pow(scale));
         let life = i128::from(channel.expires_at) - i128::from(now);
         let payee = self.parties.get(&channel.payee);
         let refusals = [
@@ -71,7 +76,7 @@ impl State {
                 }),
                 Outcome::OverSignerCap,
             ),
-            (owes.unsettled + u128::from(rise) > owes.limit + owes.prefund, Outcome::OverLimit),
+            (owes.unsettled + u128::from(rise) > most, Outcome::OverLimit),
         ];
         match refusals.into_iter().find(|(refused, _)| *refused) {
             Some((_, outcome)) => Err(outcome),
