@@ -182,7 +182,8 @@ fn checkpoint(dir: &Path, shards: u16) {
     let state = recover(&mut journal, epoch, shards, || (genesis(), AT)).expect("it is whole");
     let verifier = Verifier::new(Options::default()).expect("some backend always runs");
     let clock = state.clock(true).expect("any clock is right");
-    let options = PipelineOptions { verify_threads: 1, checkpoint_bytes: u64::MAX };
+    let options =
+        PipelineOptions { verify_threads: 1, checkpoint_bytes: u64::MAX, disk_reserve_bytes: 0 };
     let (pipeline, intake, _parts) =
         pipeline::start(state, clock, journal, epoch, verifier, &options);
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");

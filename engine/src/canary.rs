@@ -42,11 +42,13 @@ pub enum Bug {
     FundShared = 12,
     /// Who computed a batch may approve it, four eyes or not.
     OwnApproval = 13,
+    /// The total of a voucher that was over a limit counts as certain.
+    KnownAhead = 14,
 }
 
 impl Bug {
     /// Every bug.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::CreditTotal,
         Self::CutTakesNext,
         Self::CheckpointMissesChannel,
@@ -60,6 +62,7 @@ impl Bug {
         Self::FrameCutShort,
         Self::FundShared,
         Self::OwnApproval,
+        Self::KnownAhead,
     ];
 
     /// Its name.
@@ -79,6 +82,7 @@ impl Bug {
             Self::FrameCutShort => "frame-cut-short",
             Self::FundShared => "fund-shared",
             Self::OwnApproval => "own-approval",
+            Self::KnownAhead => "known-ahead",
         }
     }
 }

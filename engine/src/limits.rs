@@ -8,6 +8,10 @@ pub use edge::*;
 use crate::types::VOUCHER_BYTES;
 use std::time::Duration;
 
+mod shares;
+
+pub use shares::*;
+
 /// Vouchers in one frame. 4,096 x 160 B = 640 KiB: large enough that the cost per frame vanishes,
 /// small enough that one frame is checked in a tenth of a second on one core.
 pub const FRAME_VOUCHERS_MAX: usize = 4_096;
@@ -31,10 +35,6 @@ const _: () = assert!(FRAME_VOUCHERS_MAX.is_multiple_of(VERIFY_CHUNK));
 /// the slowest backend), which is how long the first of them may wait for the last.
 pub const VERIFY_BATCH: usize = 256;
 const _: () = assert!(VERIFY_BATCH >= VERIFY_CHUNK);
-
-/// Chunks in the queue to the verify workers: every voucher and every frame under way may be in it,
-/// so that a send never blocks a network thread.
-pub const VERIFY_QUEUE: usize = INFLIGHT_FRAMES_MAX + INFLIGHT_VOUCHERS_MAX / VERIFY_CHUNK;
 
 /// Operator calls and reads waiting for the sequencer; beyond it a caller is told RESOURCE_EXHAUSTED.
 pub const COMMAND_QUEUE: usize = 1 << 12;

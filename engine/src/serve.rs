@@ -141,6 +141,7 @@ pub fn run(config: &Config) -> Result<(), ServeError> {
     let options = PipelineOptions {
         verify_threads: config.verify_threads,
         checkpoint_bytes: config.checkpoint_bytes,
+        disk_reserve_bytes: config.disk_reserve_bytes,
     };
     let (pipeline, intake, parts) =
         pipeline::start(recovered, clock, journal, epoch, verifier, &options);

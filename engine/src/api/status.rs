@@ -48,7 +48,7 @@ pub(super) fn refused(refusal: &Refusal) -> Status {
 /// The status of a pipeline that does not take something.
 pub(super) fn busy(busy: &Busy) -> Status {
     let code = match busy {
-        Busy::Full => Code::ResourceExhausted,
+        Busy::Full | Busy::DiskFull => Code::ResourceExhausted,
         Busy::Stopping => Code::Unavailable,
     };
     Status::new(code, busy.to_string())

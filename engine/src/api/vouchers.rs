@@ -1,16 +1,17 @@
 //! The `Vouchers` service: frames in, acks out.
 //!
 //! Owns what makes a frame acceptable as a whole. A stream's frames go into the pipeline in order and
-//! its acks come out in order; how far it may run ahead is bounded per stream and over all.
+//! its acks come out in order; how far it may run ahead is bounded per stream, per source and over all.
 
 use super::evidence::receipt;
 use super::messages::{asset_message, id};
 use super::status::{busy, invalid};
+use super::door::ConnectionId;
 use crate::limits::{
     FRAME_VOUCHERS_MAX, PACKED_COPIED_BYTES, STREAM_FRAMES_MAX, STREAM_VOUCHERS_MAX,
     SUBMIT_WAIT_MILLIS,
 };
-use crate::pipeline::{Answer, Busy, Intake};
+use crate::pipeline::{Answer, Busy, Caller, Intake, Source};
 use crate::sign::EngineKey;
 use crate::types::{
     Amount, AssetNumber, PartyId, SIGNATURE_BYTES, SignerKey, VOUCHER_BYTES, Voucher,
@@ -18,7 +19,7 @@ use crate::types::{
 use bytes::{BufMut as _, Bytes, BytesMut};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tallystick_proto::v1;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 use tokio_stream::wrappers::ReceiverStream;
@@ -61,15 +62,23 @@ impl v1::vouchers_server::Vouchers for VouchersApi {
         request: Request<Streaming<v1::Frame>>,
     ) -> Result<Response<Self::StreamStream>, Status> {
         let (acks_in, acks) = mpsc::channel(STREAM_FRAMES_MAX);
-        let (intake, stopping) = (self.intake.clone(), self.stopping.clone());
-        tokio::spawn(read_frames(intake, request.into_inner(), acks_in, stopping));
+        let caller = self.intake.caller(source(&request));
+        tokio::spawn(read_frames(caller, request.into_inner(), acks_in, self.stopping.clone()));
         let acks = ReceiverStream::new(acks).then(Pending::ack);
         Ok(Response::new(Box::pin(acks)))
     }
 
     async fn submit(&self, request: Request<v1::Frame>) -> Result<Response<v1::Ack>, Status> {
         let wait = Duration::from_millis(SUBMIT_WAIT_MILLIS);
-        let pending = tokio::time::timeout(wait, take(&self.intake, request.into_inner())).await;
+        let caller = self.intake.caller(source(&request));
+        let frame = Taken::new(request.into_inner())?;
+        let now = Instant::now();
+        let at = caller.when(frame.count(), now, Some(wait)).ok_or_else(|| busy(&Busy::Full))?;
+        let submitted = async {
+            tokio::time::sleep_until(at.into()).await;
+            frame.submit(&caller).await
+        };
+        let pending = tokio::time::timeout(wait, submitted).await;
         let pending = pending.map_err(|_| busy(&Busy::Full))??;
         pending.ack().await.map(Response::new)
     }
@@ -122,7 +131,7 @@ impl v1::vouchers_server::Vouchers for VouchersApi {
 
 /// Reads a stream's frames until it ends, fails, is refused, or the engine stops.
 async fn read_frames(
-    intake: Intake,
+    caller: Caller,
     mut frames: Streaming<v1::Frame>,
     acks: mpsc::Sender<Pending>,
     mut stopping: watch::Receiver<bool>,
@@ -135,14 +144,14 @@ async fn read_frames(
             frame = frames.message() => frame,
             _ = stopping.wait_for(|stopping| *stopping) => return,
         };
-        let pending = match frame {
-            Ok(Some(frame)) => tokio::select! {
-                taken = take_in_turn(&intake, frame, &ahead) => taken,
+        let pending = match frame.map(|frame| frame.map(Taken::new)) {
+            Ok(Some(Ok(frame))) => tokio::select! {
+                taken = take_in_turn(&caller, frame, &ahead) => taken,
                 // What was not taken in is not acked, and whoever sent it sends it again.
                 _ = stopping.wait_for(|stopping| *stopping) => return,
             },
             Ok(None) => return,
-            Err(status) => Err(status),
+            Err(status) | Ok(Some(Err(status))) => Err(status),
         };
         match pending {
             Ok(pending) => room.send(pending),
@@ -154,31 +163,54 @@ async fn read_frames(
     }
 }
 
-/// Hands a stream's frame to the pipeline, as soon as there is room for its vouchers among those whose acks
-/// were not taken.
+/// Whose frames they are that come by this request. Shares are between connections.
+fn source<T>(request: &Request<T>) -> Source {
+    let connection = request.extensions().get::<ConnectionId>();
+    connection.map_or(Source::Here(0), |ConnectionId(number)| Source::Connection(*number))
+}
+
+/// Hands a stream's frame to the pipeline, when its source may and as soon as there is room for its vouchers
+/// among those whose acks were not taken.
 async fn take_in_turn(
-    intake: &Intake,
-    frame: v1::Frame,
+    caller: &Caller,
+    frame: Taken,
     ahead: &Arc<Semaphore>,
 ) -> Result<Pending, Status> {
-    let count = (frame.packed.len() / VOUCHER_BYTES + frame.vouchers.len()).min(FRAME_VOUCHERS_MAX);
-    let count = u32::try_from(count).expect("a frame is bounded");
+    let count = u32::try_from(frame.count()).expect("a frame is bounded");
     let room = ahead.clone().acquire_many_owned(count).await.map_err(|_| busy(&Busy::Stopping))?;
-    Ok(match take(intake, frame).await? {
+    if let Some(at) = caller.when(frame.count(), Instant::now(), None) {
+        tokio::time::sleep_until(at.into()).await;
+    }
+    Ok(match frame.submit(caller).await? {
         Pending::Awaited(frame_id, answer, _) => Pending::Awaited(frame_id, answer, Some(room)),
         known @ Pending::Known(_) => known,
     })
 }
 
-/// Hands a frame to the pipeline.
-async fn take(intake: &Intake, frame: v1::Frame) -> Result<Pending, Status> {
-    let frame_id = frame.frame_id;
-    let vouchers = packed(frame)?;
-    if vouchers.is_empty() {
-        return Ok(Pending::Known(Ok(v1::Ack { frame_id, ..v1::Ack::default() })));
+/// A frame that is acceptable as a whole.
+struct Taken {
+    frame_id: u64,
+    vouchers: Bytes,
+}
+
+impl Taken {
+    fn new(frame: v1::Frame) -> Result<Self, Status> {
+        Ok(Self { frame_id: frame.frame_id, vouchers: packed(frame)? })
     }
-    let answer = intake.submit(vouchers).await.map_err(|b| busy(&b))?;
-    Ok(Pending::Awaited(frame_id, answer, None))
+
+    fn count(&self) -> usize {
+        self.vouchers.len() / VOUCHER_BYTES
+    }
+
+    /// Hands it to the pipeline.
+    async fn submit(self, caller: &Caller) -> Result<Pending, Status> {
+        let Self { frame_id, vouchers } = self;
+        if vouchers.is_empty() {
+            return Ok(Pending::Known(Ok(v1::Ack { frame_id, ..v1::Ack::default() })));
+        }
+        let answer = caller.submit(vouchers).await.map_err(|b| busy(&b))?;
+        Ok(Pending::Awaited(frame_id, answer, None))
+    }
 }
 
 impl Pending {

@@ -24,7 +24,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 use values::{
-    CheckpointBytes, Every, Listen, LogFilter, Network, TableBytes, TokenDigest, VerifyBackend,
+    CheckpointBytes, Every, Listen, LogFilter, Network, ReserveBytes, TableBytes, TokenDigest,
+    VerifyBackend,
 };
 
 /// Port that the engine listens on, and clients look for it at, unless told otherwise.
@@ -51,6 +52,8 @@ pub struct Config {
     pub verify_table_bytes: usize,
     /// Bytes of records after which a checkpoint is made.
     pub checkpoint_bytes: u64,
+    /// Free bytes on the disk below which no vouchers are taken.
+    pub disk_reserve_bytes: u64,
     /// Time between two scheduled cuts; `None`: windows close by hand only.
     pub window_every: Option<Duration>,
     /// Longest life of a voucher; counts only when a directory is created.
@@ -170,6 +173,7 @@ impl Config {
             verify_backend: Some(VerifyBackend(self.verify_backend)),
             verify_table_bytes: Some(TableBytes(self.verify_table_bytes)),
             checkpoint_bytes: Some(CheckpointBytes(self.checkpoint_bytes)),
+            disk_reserve_bytes: Some(ReserveBytes(self.disk_reserve_bytes)),
             window_every: Some(Every(self.window_every)),
             voucher_lifetime_max_seconds: self.voucher_lifetime_max_seconds,
             log: Some(LogFilter(self.log.clone())),

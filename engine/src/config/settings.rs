@@ -3,7 +3,8 @@
 
 use super::operate::{ScheduleSetting, check_operators, check_schedule};
 use super::values::{
-    CheckpointBytes, Every, Listen, LogFilter, Network, TableBytes, TokenDigest, VerifyBackend,
+    CheckpointBytes, Every, Listen, LogFilter, Network, ReserveBytes, TableBytes, TokenDigest,
+    VerifyBackend,
 };
 use super::{Clearing, Config, ConfigError, PORT_DEFAULT, RailSettings};
 use crate::limits;
@@ -69,6 +70,16 @@ pub struct Settings {
     /// replayed at a start [default: 256MiB]
     #[arg(long, env = "TALLYSTICK_CHECKPOINT_BYTES", hide_env_values = true, value_name = "SIZE")]
     pub(super) checkpoint_bytes: Option<CheckpointBytes>,
+
+    /// Take no vouchers while less than this is free on the disk of the data directory; commands go on
+    /// [default: 128MiB]
+    #[arg(
+        long,
+        env = "TALLYSTICK_DISK_RESERVE_BYTES",
+        hide_env_values = true,
+        value_name = "SIZE"
+    )]
+    pub(super) disk_reserve_bytes: Option<ReserveBytes>,
 
     /// Close the open window this often: 500ms, 60s, 5m, 1h; "off": by hand only [default: off]
     #[arg(long, env = "TALLYSTICK_WINDOW_EVERY", hide_env_values = true, value_name = "TIME")]
@@ -198,6 +209,7 @@ impl Settings {
             verify_backend: self.verify_backend.or(other.verify_backend),
             verify_table_bytes: self.verify_table_bytes.or(other.verify_table_bytes),
             checkpoint_bytes: self.checkpoint_bytes.or(other.checkpoint_bytes),
+            disk_reserve_bytes: self.disk_reserve_bytes.or(other.disk_reserve_bytes),
             window_every: self.window_every.or(other.window_every),
             voucher_lifetime_max_seconds: self
                 .voucher_lifetime_max_seconds
@@ -229,6 +241,9 @@ impl Settings {
             checkpoint_bytes: self
                 .checkpoint_bytes
                 .map_or(limits::CHECKPOINT_BYTES_DEFAULT, |bytes| bytes.0),
+            disk_reserve_bytes: self
+                .disk_reserve_bytes
+                .map_or(limits::DISK_RESERVE_BYTES_DEFAULT, |bytes| bytes.0),
             window_every: self.window_every.and_then(|every| every.0),
             voucher_lifetime_max_seconds: self.voucher_lifetime_max_seconds,
             listen_http: self.listen_http.map(|listen| listen.0),
@@ -389,7 +404,7 @@ mod tests {
     fn printed_settings_are_read_back_as_the_same() {
         let text = "data_dir = \"/d\"\nlisten = \"[::1]:0\"\nready_file = \"r\"\nshards = 7\n\
             verify_threads = 9\nverify_backend = \"portable\"\nverify_table_bytes = \"0\"\n\
-            checkpoint_bytes = \"64MiB\"\n\
+            checkpoint_bytes = \"64MiB\"\ndisk_reserve_bytes = \"1GiB\"\n\
             window_every = \"90s\"\nvoucher_lifetime_max_seconds = 60\n\
             log = \"warn\"\nfour_eyes = false\n[clearing.iso20022]\nname = \"N\"\niban = \"I\"\n\
             [[schedule]]\nasset = 978\nclose = \"0 17 * * *\"\nclose_when_gross_over = \"5\"\n\

@@ -44,6 +44,7 @@ text_setting!(VerifyBackend(Option<Backend>), |backend| {
     backend.map_or("auto", Backend::name).to_owned()
 });
 text_setting!(CheckpointBytes(u64), |bytes| show_bytes(bytes));
+text_setting!(ReserveBytes(u64), |bytes| show_bytes(bytes));
 text_setting!(TableBytes(usize), |bytes| {
     show_bytes(u64::try_from(bytes).expect("a size fits 64 bits"))
 });
@@ -136,6 +137,13 @@ impl FromStr for CheckpointBytes {
         let (bytes, least) = (parse_bytes(text)?, limits::CHECKPOINT_BYTES_MIN);
         let too_few = || BadValue(format!("{text} is too little; at least {}", show_bytes(least)));
         Some(Self(bytes)).filter(|_| bytes >= least).ok_or_else(too_few)
+    }
+}
+
+impl FromStr for ReserveBytes {
+    type Err = BadValue;
+    fn from_str(text: &str) -> Result<Self, BadValue> {
+        parse_bytes(text).map(Self)
     }
 }
 

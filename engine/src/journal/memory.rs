@@ -153,4 +153,8 @@ impl Store for MemoryStore {
         kept.frames = kept.frames.split_off(&lsn.next());
         Ok(())
     }
+
+    fn free_bytes(&self) -> Option<u64> {
+        None
+    }
 }

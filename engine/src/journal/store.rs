@@ -108,4 +108,8 @@ pub trait Store: Send + Sync {
     /// # Errors
     /// `JournalError` of the storage below.
     fn trim(&self, lsn: Lsn) -> Result<(), JournalError>;
+
+    /// Free bytes where everything is kept, journal and tables; `None` where that means nothing, or cannot
+    /// be told.
+    fn free_bytes(&self) -> Option<u64>;
 }

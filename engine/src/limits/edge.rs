@@ -2,7 +2,7 @@
 //!
 //! Every item of the sum is a bound that one place of `api` holds; the sum is checked when this is compiled.
 
-use super::{EXPORT_CHUNK_BYTES, FRAME_VOUCHERS_MAX};
+use super::{EXPORT_CHUNK_BYTES, FRAME_VOUCHERS_MAX, STREAM_VOUCHERS_MAX};
 use crate::types::VOUCHER_BYTES;
 use std::time::Duration;
 
@@ -141,10 +141,6 @@ pub const HTTP_CONNECTION_MAX: Duration = Duration::from_mins(1);
 /// Bytes of an HTTP request's head, and of its body: a webhook holds one object, some kilobytes.
 pub const HTTP_BYTES_MAX: usize = 64 * KIB;
 
-/// Vouchers that one stream may have under way or acked and unread: four full frames, which keep every core
-/// busy while the next ones arrive.
-pub const STREAM_VOUCHERS_MAX: usize = 16_384;
-const _: () = assert!(STREAM_VOUCHERS_MAX >= 4 * FRAME_VOUCHERS_MAX);
 /// Frames that one stream may have under way before its reading stops (HTTP/2 flow control then holds the
 /// client): small ones, each of which costs some state besides its vouchers.
 pub const STREAM_FRAMES_MAX: usize = 64;

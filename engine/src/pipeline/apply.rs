@@ -4,11 +4,13 @@
 use super::frame::{Finding, Frame};
 use super::group::{Figures, Item, Question, Reply, What};
 use super::keep::Saved;
+use super::known::Known;
+use crate::canary::{Bug, planted};
 use crate::journal::checkpoint::Mark;
 use crate::ledger::shard::Checked;
 use crate::ledger::{SealedPart, Shard};
 use crate::limits::{COPY_CHANNELS, COPY_WAIT_MILLIS};
-use crate::types::{Lsn, Outcome};
+use crate::types::{Lsn, Outcome, Verdict};
 use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, TryRecvError};
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,6 +20,8 @@ pub(super) struct Applier {
     shard: Shard,
     applied: Lsn,
     outcomes: Vec<Outcome>,
+    /// What every shard has credited; this one writes its own.
+    known: Arc<[Known]>,
     /// The checkpoint that is being copied.
     saving: Option<Mark>,
 }
@@ -30,8 +34,8 @@ pub(super) struct Out {
 }
 
 impl Applier {
-    pub fn new(shard: Shard) -> Self {
-        Self { shard, applied: Lsn(0), outcomes: Vec::new(), saving: None }
+    pub fn new(shard: Shard, known: Arc<[Known]>) -> Self {
+        Self { shard, applied: Lsn(0), outcomes: Vec::new(), known, saving: None }
     }
 
     pub fn shard(&self) -> &Shard {
@@ -46,7 +50,8 @@ impl Applier {
     pub fn item(&mut self, item: &Item) -> Out {
         match item {
             Item::Frame(frame) => {
-                credit(&mut self.shard, frame, &mut self.outcomes);
+                let known = &self.known[usize::from(self.shard.index())];
+                credit(&mut self.shard, frame, &mut self.outcomes, known);
                 self.applied = frame.place().lsn.unwrap_or(self.applied);
             }
             Item::Event(lsn, event) => {
@@ -124,7 +129,7 @@ pub(super) fn run(
     }
 }
 
-fn credit(shard: &mut Shard, frame: &Frame, outcomes: &mut Vec<Outcome>) {
+fn credit(shard: &mut Shard, frame: &Frame, outcomes: &mut Vec<Outcome>, known: &Known) {
     let place = frame.place();
     // A frame without a record holds no valid voucher, so nothing of it is credited at any position.
     let lsn = place.lsn.unwrap_or(Lsn(0));
@@ -137,10 +142,35 @@ fn credit(shard: &mut Shard, frame: &Frame, outcomes: &mut Vec<Outcome>) {
         }
     }
     shard.credit(lsn, place.at, &own, outcomes);
-    for (i, outcome) in places.into_iter().zip(outcomes) {
+    for ((i, outcome), checked) in places.into_iter().zip(&*outcomes).zip(&own) {
         frame.decided(i, *outcome);
+        if is_certain(*outcome, checked.verdict) {
+            known.at_least(&checked.channel, checked.voucher.cumulative());
+        }
     }
     frame.stage_done();
+}
+
+/// Whether the channel's total is at least the voucher's from here on, and it is worth remembering: it
+/// was credited, or it was not known to be stale and is.
+fn is_certain(outcome: Outcome, verdict: Verdict) -> bool {
+    match outcome {
+        Outcome::Credited => true,
+        Outcome::Stale => verdict == Verdict::Valid,
+        Outcome::OverLimit => planted(Bug::KnownAhead),
+        Outcome::Malformed
+        | Outcome::BadSignature
+        | Outcome::UnknownSigner
+        | Outcome::RevokedSigner
+        | Outcome::UnknownPayee
+        | Outcome::UnknownAsset
+        | Outcome::SelfPayment
+        | Outcome::Expired
+        | Outcome::LifetimeTooLong
+        | Outcome::OverSignerCap
+        | Outcome::SuspendedParty
+        | Outcome::TooManyChannels => false,
+    }
 }
 
 fn answer(shard: &Shard, applied: Lsn, question: &Question) {

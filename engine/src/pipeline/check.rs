@@ -4,12 +4,14 @@
 //! different frames are checked together when they are queued together; no voucher ever waits for
 //! company.
 
+use super::fair::Fair;
 use super::frame::{Finding, Frame};
+use super::known::Known;
 use super::meters::Meters;
-use crate::limits::{VERIFY_BATCH, VERIFY_CHUNK};
+use crate::limits::VERIFY_BATCH;
 use crate::types::{ChannelHasher, ChannelId, MESSAGE_BYTES, Packed, Verdict, message};
 use crate::verify::{Check, Key, Keys, KeysView, Scratch, SignatureVerdict, Verifier};
-use crossbeam::channel::{Receiver, Sender};
+use crossbeam::channel::Sender;
 use std::sync::Arc;
 
 /// A chunk to be checked: the frame and which of its chunks.
@@ -17,14 +19,15 @@ pub(super) type Chunk = (Arc<Frame>, u16);
 
 /// What a worker needs.
 pub(super) struct Worker {
-    pub chunks: Receiver<Chunk>,
+    pub fair: Arc<Fair>,
     pub checked: Sender<Arc<Frame>>,
     pub keys: Arc<Keys>,
     pub hasher: ChannelHasher,
     pub verifier: Arc<Verifier>,
+    /// What is certain of the totals of each shard's channels.
+    pub known: Arc<[Known]>,
     /// How many workers share the queue of chunks.
     pub workers: usize,
-    pub shards: u16,
     pub meters: Arc<Meters>,
 }
 
@@ -61,27 +64,13 @@ impl Worker {
     /// Works until ingress is gone.
     pub fn run(self) {
         let mut batch = Batch::default();
-        for first in &self.chunks {
-            self.take(first, &mut batch.chunks);
+        // This worker's share of what is queued, so that the others find work as well.
+        while self.fair.take(self.workers, &mut batch.chunks) {
             let open = self.check(&mut batch);
             batch.chunks.clear();
             if !open {
                 return;
             }
-        }
-    }
-
-    /// Adds to the first chunk what is queued behind it, without ever waiting: this worker's share, so
-    /// that the others find work as well, as long as whole chunks fit.
-    fn take(&self, first: Chunk, chunks: &mut Vec<Chunk>) {
-        let share = 1 + self.chunks.len() / self.workers;
-        let mut vouchers = first.0.chunk(first.1).len();
-        chunks.push(first);
-        while chunks.len() < share && vouchers + VERIFY_CHUNK <= VERIFY_BATCH {
-            // Another worker may have been quicker.
-            let Ok((frame, index)) = self.chunks.try_recv() else { return };
-            vouchers += frame.chunk(index).len();
-            chunks.push((frame, index));
         }
     }
 
@@ -118,7 +107,7 @@ impl Worker {
         keys.extend(vouchers().map(|voucher| view.get(&voucher.signer())));
         findings.clear();
         findings.resize(keys.len(), UNCHECKED);
-        messages.clear();
+        let shards = u16::try_from(self.known.len()).expect("shards are bounded");
         let mut signed = Vec::with_capacity(keys.len());
         for (place, (voucher, key)) in vouchers().zip(keys).enumerate() {
             if !voucher.reserved_is_zero() {
@@ -130,10 +119,23 @@ impl Worker {
                 continue;
             };
             finding.channel = self.hasher.channel(voucher);
-            finding.shard = key.party().shard(self.shards);
-            messages.push(message(finding.channel, voucher.cumulative(), voucher.expires_at()));
+            finding.shard = key.party().shard(shards);
             signed.push(Signed { place, voucher, key });
         }
+        // Again all together, for these are cache misses, too.
+        signed.retain(|Signed { place, voucher, .. }| {
+            let finding = &mut findings[*place];
+            let known = &self.known[usize::from(finding.shard)];
+            let stale = known.is_stale(&finding.channel, voucher.cumulative());
+            if stale {
+                finding.verdict = Verdict::Stale;
+            }
+            !stale
+        });
+        messages.clear();
+        messages.extend(signed.iter().map(|Signed { place, voucher, .. }| {
+            message(findings[*place].channel, voucher.cumulative(), voucher.expires_at())
+        }));
         signed
     }
 
@@ -154,15 +156,17 @@ impl Worker {
 
 #[cfg(test)]
 mod tests {
-    use super::super::frame::Permits;
+    use super::super::share::Source;
     use super::*;
+    use crate::limits::VERIFY_CHUNK;
     use crate::types::{
         Amount, AssetNumber, NetworkId, PartyId, SignerKey, VOUCHER_BYTES, Voucher,
     };
     use crate::verify::Options;
     use bytes::Bytes;
-    use crossbeam::channel::unbounded;
+    use crossbeam::channel::{Receiver, unbounded};
     use ed25519_dalek::{Signer as _, SigningKey};
+    use std::task::Poll;
     use tokio::sync::Semaphore;
 
     const NETWORK: NetworkId = NetworkId([7; 32]);
@@ -177,21 +181,21 @@ mod tests {
     }
 
     /// A worker of several, the queue to it and the one from it. Keys 1 to 4 are registered.
-    fn worker(workers: usize) -> (Worker, Sender<Chunk>, Receiver<Arc<Frame>>) {
-        let ((chunks_in, chunks), (checked, frames)) = (unbounded(), unbounded());
+    fn worker(workers: usize) -> (Worker, Receiver<Arc<Frame>>) {
+        let (checked, frames) = unbounded();
         let keys = Arc::new(Keys::default());
         keys.insert((1..=4).map(|n| (SignerKey(secret(n).verifying_key().to_bytes()), payer(n))));
         let worker = Worker {
-            chunks,
+            fair: Fair::new(),
             checked,
             keys,
             hasher: ChannelHasher::new(NETWORK),
             verifier: Arc::new(Verifier::new(Options::default()).unwrap()),
+            known: Known::of_shards(usize::from(SHARDS), 64),
             workers,
-            shards: SHARDS,
             meters: Arc::default(),
         };
-        (worker, chunks_in, frames)
+        (worker, frames)
     }
 
     /// A voucher and what a worker should find of it; every kind in turn.
@@ -207,7 +211,7 @@ mod tests {
             asset: AssetNumber(1),
             lane: number,
             expires_at: 5,
-            cumulative: Amount(number),
+            cumulative: Amount(number + 1),
             signature: [0; 64],
         };
         let hasher = ChannelHasher::new(NETWORK);
@@ -221,43 +225,48 @@ mod tests {
                 (packed, Finding { channel, verdict, shard: payer(signer).shard(SHARDS) })
             }
             Verdict::UnknownKey | Verdict::Malformed => (packed, Finding { verdict, ..UNCHECKED }),
+            Verdict::Stale => unreachable!("it is not among these"),
         }
     }
 
-    /// A frame of such vouchers.
-    fn frame(ticket: u64, vouchers: impl Iterator<Item = u64>) -> (Arc<Frame>, Vec<Finding>) {
+    /// A frame of such vouchers, queued.
+    fn frame(
+        worker: &Worker,
+        ticket: u64,
+        vouchers: impl Iterator<Item = u64>,
+    ) -> (Arc<Frame>, Vec<Finding>) {
         let (vouchers, findings): (Vec<_>, Vec<Finding>) = vouchers.map(voucher).unzip();
-        let permit = || Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap();
-        let permits = Permits { _vouchers: permit(), _frame: permit() };
-        let (frame, _) = Frame::new(ticket, Bytes::from(vouchers.concat()), 1, permits);
-        (Arc::new(frame), findings)
+        let line = worker.fair.join(Source::Here(1));
+        let waiting = std::pin::pin!(worker.fair.admit(line, vouchers.len()));
+        let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+        let Poll::Ready(Some(permit)) = waiting.poll(&mut context) else { panic!("no room") };
+        let stream = Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap();
+        let (frame, _) = Frame::new(ticket, Bytes::from(vouchers.concat()), 1, permit, stream);
+        let frame = Arc::new(frame);
+        worker.fair.push(frame.clone());
+        (frame, findings)
     }
 
     fn found(frame: &Frame) -> Vec<Finding> {
         frame.findings().map(|(_, _, finding)| *finding).collect()
     }
 
-    fn queue(chunks: &Sender<Chunk>, frame: &Arc<Frame>) {
-        (0..frame.chunk_count()).for_each(|index| chunks.send((frame.clone(), index)).unwrap());
-    }
-
     #[test]
     fn small_frames_are_checked_together_and_each_gets_its_own_verdicts() {
-        let (worker, chunks, done) = worker(1);
+        let (worker, done) = worker(1);
         // Frames of one voucher, and some of several and of more than one chunk between them.
         let sizes = [1, 1, 1, 7, 1, 70, 1, 1, 1, 1, 3, 1];
         let mut next = 0;
         let mut frames = Vec::new();
         for (ticket, size) in (0..).zip(sizes) {
-            frames.push(frame(ticket, next..next + size));
-            queue(&chunks, &frames.last().unwrap().0);
+            frames.push(frame(&worker, ticket, next..next + size));
             next += size;
         }
         let findings = || frames.iter().flat_map(|(_, findings)| findings);
         let checked = [Verdict::Valid, Verdict::BadSignature];
         let signatures = findings().filter(|found| checked.contains(&found.verdict)).count();
         let mut batch = Batch::default();
-        worker.take(worker.chunks.recv().unwrap(), &mut batch.chunks);
+        assert!(worker.fair.take(1, &mut batch.chunks));
         assert_eq!(batch.chunks.len(), sizes.len() + 1, "one frame has two chunks");
         assert!(worker.check(&mut batch));
         assert_eq!(worker.meters.verified(), u64::try_from(signatures).unwrap());
@@ -271,17 +280,33 @@ mod tests {
 
     #[test]
     fn every_frame_is_answered_once_whatever_the_batches_were() {
-        let (worker, chunks, done) = worker(3);
+        let (worker, done) = worker(3);
         let sizes = (0..40).map(|n| [1, 200, 64, 5][n % 4]);
-        let frames: Vec<_> = (0..).zip(sizes).map(|(t, size)| frame(t, t..t + size)).collect();
-        frames.iter().for_each(|(frame, _)| queue(&chunks, frame));
-        drop(chunks);
+        let frames: Vec<_> =
+            (0..).zip(sizes).map(|(t, size)| frame(&worker, t, t..t + size)).collect();
+        worker.fair.close();
         worker.run();
         let tickets: Vec<u64> = done.iter().map(|frame| frame.ticket).collect();
         assert_eq!(tickets, (0..40).collect::<Vec<_>>());
         for (frame, findings) in frames {
             assert_eq!(found(&frame), findings);
         }
+    }
+
+    #[test]
+    fn what_is_known_to_be_stale_is_not_checked_whatever_its_signature() {
+        let (worker, _done) = worker(1);
+        // Number 5 is good, number 6 is forged: both in channels of their own.
+        let of = |number| (voucher(number).1, Amount(number + 1));
+        for (found, total) in [of(5), of(6)] {
+            worker.known[usize::from(found.shard)].at_least(&found.channel, total);
+        }
+        let (frame, findings) = frame(&worker, 0, 5..8);
+        let mut batch = Batch::default();
+        assert!(worker.fair.take(1, &mut batch.chunks) && worker.check(&mut batch));
+        let stale = |found: &Finding| Finding { verdict: Verdict::Stale, ..*found };
+        assert_eq!(found(&frame), [stale(&findings[0]), stale(&findings[1]), findings[2]]);
+        assert_eq!(worker.meters.verified(), 0, "number 7 is of a key that nobody knows");
     }
 
     #[test]
@@ -296,20 +321,19 @@ mod tests {
             (64, 100, 2, VERIFY_BATCH / VERIFY_CHUNK),
             (64, 2, 2, 1),
         ] {
-            let (worker, chunks, _done) = worker(workers);
-            let (frame, _) = frame(0, 0..size);
-            (0..queued).for_each(|_| chunks.send((frame.clone(), 0)).unwrap());
+            let (worker, _done) = worker(workers);
+            (0..queued).for_each(|ticket| drop(frame(&worker, ticket, 0..size)));
             let mut batch = Vec::new();
-            worker.take(worker.chunks.recv().unwrap(), &mut batch);
+            assert!(worker.fair.take(workers, &mut batch));
             assert_eq!(batch.len(), taken, "{queued} frames of {size} for {workers} workers");
         }
     }
 
     #[test]
     fn a_worker_ends_when_the_sequencer_is_gone() {
-        let (worker, chunks, done) = worker(1);
+        let (worker, done) = worker(1);
         drop(done);
-        queue(&chunks, &frame(0, 0..1).0);
+        drop(frame(&worker, 0, 0..1));
         // The queue stays open: only the sequencer's end can end it.
         worker.run();
     }

@@ -3,6 +3,7 @@
 //! Owns the hand-over between stages: verify workers fill in the chunks, the sequencer its position,
 //! journal and shards count down, and the last of them answers. Holds no rule.
 
+use super::fair::Permit;
 use crate::canary::{Bug, planted};
 use crate::limits::VERIFY_CHUNK;
 use crate::types::{ChannelId, Lsn, Outcome, Packed, Timestamp, VOUCHER_BYTES, Verdict};
@@ -53,15 +54,18 @@ pub(super) struct Place {
     pub at: Timestamp,
 }
 
-/// What keeps the number of vouchers and frames under way bounded: given back when the frame is dropped.
-pub(super) struct Permits {
-    pub _vouchers: OwnedSemaphorePermit,
-    pub _frame: OwnedSemaphorePermit,
+/// What the rule makes of a voucher that is certain from its bytes and the record's time alone.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Terms {
+    /// The record's time, in seconds.
+    pub now: i64,
+    /// Longest life of a voucher, in seconds.
+    pub lifetime_max: i64,
 }
 
 /// A frame under way.
 pub(super) struct Frame {
-    /// Frames are sequenced in ticket order, which keeps the order of each stream.
+    /// Tells it from every other frame.
     pub ticket: u64,
     vouchers: Bytes,
     chunks: Box<[OnceLock<Box<[Finding]>>]>,
@@ -71,7 +75,9 @@ pub(super) struct Frame {
     /// Journal and shards that are not done with it.
     waiting: AtomicUsize,
     reply: Mutex<Option<oneshot::Sender<Answer>>>,
-    _permits: Permits,
+    permit: Permit,
+    /// Of the stream that it came by.
+    _stream: OwnedSemaphorePermit,
 }
 
 impl Frame {
@@ -81,7 +87,8 @@ impl Frame {
         ticket: u64,
         vouchers: Bytes,
         stages: usize,
-        permits: Permits,
+        permit: Permit,
+        stream: OwnedSemaphorePermit,
     ) -> (Self, oneshot::Receiver<Answer>) {
         let count = vouchers.len() / VOUCHER_BYTES;
         assert!(count > 0 && vouchers.len().is_multiple_of(VOUCHER_BYTES), "whole vouchers");
@@ -97,14 +104,15 @@ impl Frame {
             outcomes: (0..count).map(|_| AtomicU8::new(0)).collect(),
             waiting: AtomicUsize::new(stages),
             reply: Mutex::new(Some(reply)),
-            _permits: permits,
+            permit,
+            _stream: stream,
         };
         (frame, answer)
     }
 
-    /// How many chunks it has for the verify workers.
-    pub fn chunk_count(&self) -> u16 {
-        u16::try_from(self.chunks.len()).expect("a frame is bounded")
+    /// Its place among the shares.
+    pub fn permit(&self) -> &Permit {
+        &self.permit
     }
 
     /// The vouchers of one chunk.
@@ -119,7 +127,11 @@ impl Frame {
         assert_eq!(checked.len(), self.chunk(index).len(), "one finding a voucher");
         let first = self.chunks[usize::from(index)].set(checked).is_ok();
         assert!(first, "a chunk is checked once");
-        self.unchecked.fetch_sub(1, Ordering::AcqRel) == 1
+        let last = self.unchecked.fetch_sub(1, Ordering::AcqRel) == 1;
+        if last {
+            self.permit.checked();
+        }
+        last
     }
 
     /// Every voucher with its number in the frame and what was found of it, once all were checked.
@@ -129,23 +141,25 @@ impl Frame {
         vouchers.zip(found).enumerate().map(|(i, (voucher, checked))| (i, voucher, checked))
     }
 
-    /// The bytes of the vouchers with valid signatures, in as few parts as possible: the whole frame,
-    /// uncopied, when all are valid.
-    pub fn valid_parts(&self) -> Vec<&[u8]> {
+    /// The bytes of the vouchers that need a record, in as few parts as possible: the whole frame,
+    /// uncopied, when all do.
+    pub fn recorded_parts(&self, terms: Terms) -> Vec<&[u8]> {
         let mut parts: Vec<&[u8]> = Vec::new();
         let mut start = None;
-        for (i, _, checked) in self.findings() {
-            match (checked.verdict, start) {
-                (Verdict::Valid, None) => start = Some(i),
-                (Verdict::Valid, Some(_)) => {}
-                (Verdict::BadSignature | Verdict::UnknownKey | Verdict::Malformed, Some(from)) => {
+        let mut before: Option<Packed<'_>> = None;
+        for (i, voucher, checked) in self.findings() {
+            let again = before.is_some_and(|before| before.0 == voucher.0);
+            before = Some(voucher);
+            match (!again && needs_record(voucher, checked.verdict, terms), start) {
+                (true, None) => start = Some(i),
+                (true, Some(_)) | (false, None) => {}
+                (false, Some(from)) => {
                     parts.push(&self.vouchers[from * VOUCHER_BYTES..i * VOUCHER_BYTES]);
                     start = None;
                     if planted(Bug::FrameCutShort) {
                         return parts;
                     }
                 }
-                (Verdict::BadSignature | Verdict::UnknownKey | Verdict::Malformed, None) => {}
             }
         }
         if let Some(from) = start {
@@ -178,11 +192,24 @@ impl Frame {
         }
         let outcomes: Vec<u8> = self.outcomes.iter().map(|o| o.load(Ordering::Relaxed)).collect();
         let counts = count(&outcomes);
+        self.permit.refused(counts.rejected);
         let lsn = self.place().lsn.unwrap_or(Lsn(0));
         let reply = self.reply.lock().unwrap_or_else(PoisonError::into_inner).take();
         let reply = reply.expect("a frame is answered once");
         // A client that went away is not an error: what was journaled stays.
         let _ = reply.send(Answer { lsn, outcomes, counts });
+    }
+}
+
+/// Whether a voucher may be credited at all. One that certainly changes nothing needs no record: the
+/// shards still see it, in its place, and answer as the rule says, but a replay can do without it.
+/// The same voucher right behind itself is one of these, too: either its total is there by then, or
+/// whatever refused it still does, for within a frame limits are only used up.
+fn needs_record(voucher: Packed<'_>, verdict: Verdict, terms: Terms) -> bool {
+    let life = voucher.expires_at().saturating_sub(terms.now);
+    match verdict {
+        Verdict::Valid => life > 0 && life <= terms.lifetime_max,
+        Verdict::BadSignature | Verdict::Stale | Verdict::UnknownKey | Verdict::Malformed => false,
     }
 }
 

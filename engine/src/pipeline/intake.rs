@@ -2,16 +2,18 @@
 //!
 //! Owns the bounds on what is under way. Nothing it returns is not durable yet.
 
-use super::check::Chunk;
-use super::frame::{Answer, Frame, Permits};
+use super::fair::Fair;
+use super::frame::{Answer, Frame};
 use super::group::{Ask, Done, Figures, Question, Reply, What};
 use super::keep::Progress;
 use super::meters::Meters;
+use super::share::{LineIndex, Source};
+use super::space::Space;
 use crate::canary::{Bug, planted};
 use crate::journal::Store;
 use crate::ledger::control::{Command, Control};
 use crate::ledger::{ChannelState, Evidence, Exposure, Gauge, Refusal};
-use crate::limits::{FRAME_VOUCHERS_MAX, INFLIGHT_FRAMES_MAX, INFLIGHT_VOUCHERS_MAX};
+use crate::limits::{FRAME_VOUCHERS_MAX, STREAM_VOUCHERS_MAX};
 use crate::types::{AssetNumber, ChannelHasher, ChannelId, Lsn, PartyId, VOUCHER_BYTES};
 use crate::verify::{self, Keys, Verifier};
 use bytes::Bytes;
@@ -19,6 +21,7 @@ use crossbeam::channel::{Sender, TrySendError};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{Duration, Instant};
 use tokio::sync::{Semaphore, oneshot, watch};
 
 /// Why the pipeline does not take something.
@@ -30,6 +33,9 @@ pub enum Busy {
     /// The engine stops.
     #[error("the engine is stopping; try again when it is back")]
     Stopping,
+    /// The disk is nearly full: no vouchers, but commands go on.
+    #[error("the engine's disk is nearly full, so it takes no vouchers; try again later")]
+    DiskFull,
 }
 
 /// Why a command was not done.
@@ -48,7 +54,8 @@ pub enum NotDone {
 pub struct Intake(Arc<Inner>);
 
 pub(super) struct Inner {
-    pub chunks: Sender<Chunk>,
+    pub fair: Arc<Fair>,
+    pub space: Space,
     pub asks: Sender<Ask>,
     pub control: Arc<RwLock<Control>>,
     pub keys: Arc<Keys>,
@@ -60,8 +67,6 @@ pub(super) struct Inner {
     pub store: Arc<dyn Store>,
     pub progress: Arc<Progress>,
     pub tickets: AtomicU64,
-    pub vouchers: Arc<Semaphore>,
-    pub frames: Arc<Semaphore>,
     pub durable: watch::Receiver<Lsn>,
     pub changed: watch::Receiver<Lsn>,
 }
@@ -71,34 +76,12 @@ impl Intake {
         Self(Arc::new(inner))
     }
 
-    /// Takes a frame of 1..=4,096 packed vouchers and says where its answer will arrive. Waits while
-    /// too much is under way. Frames of one caller are processed in the order of its calls.
-    ///
-    /// # Errors
-    /// `Stopping`.
-    pub async fn submit(&self, vouchers: Bytes) -> Result<oneshot::Receiver<Answer>, Busy> {
-        let inner = &*self.0;
-        let count = vouchers.len() / VOUCHER_BYTES;
-        assert!((1..=FRAME_VOUCHERS_MAX).contains(&count), "a frame of {count} vouchers");
-        let count = u32::try_from(count).expect("a frame is bounded");
-        let permits = Permits {
-            _frame: inner.frames.clone().acquire_owned().await.map_err(|_| Busy::Stopping)?,
-            _vouchers: inner
-                .vouchers
-                .clone()
-                .acquire_many_owned(count)
-                .await
-                .map_err(|_| Busy::Stopping)?,
-        };
-        // From here to the last send nothing waits or fails, so that every ticket is used.
-        let ticket = inner.tickets.fetch_add(1, Ordering::Relaxed);
-        let stages = usize::from(inner.shards) + 1;
-        let (frame, answer) = Frame::new(ticket, vouchers, stages, permits);
-        let frame = Arc::new(frame);
-        for index in 0..frame.chunk_count() {
-            inner.chunks.send((frame.clone(), index)).map_err(|_| Busy::Stopping)?;
-        }
-        Ok(answer)
+    /// Begins a stream of frames, or a single one, from this source.
+    #[must_use]
+    pub fn caller(&self, source: Source) -> Caller {
+        let line = self.0.fair.join(source);
+        let stream = Arc::new(Semaphore::new(STREAM_VOUCHERS_MAX));
+        Caller { intake: self.clone(), line, stream }
     }
 
     /// Does one command. When it returns, its record is durable and every shard was told.
@@ -333,6 +316,66 @@ impl Intake {
     }
 }
 
+impl Drop for Inner {
+    /// With the last clone of the way in: verify workers finish what is queued, and end.
+    fn drop(&mut self) {
+        self.fair.close();
+    }
+}
+
+/// One stream of frames. Between sources the engine's work is shared fairly; the frames of one source
+/// are taken in the order in which they came in, and so are those of one caller in the order of its calls.
+pub struct Caller {
+    intake: Intake,
+    line: LineIndex,
+    /// Bounds what one stream has under way.
+    stream: Arc<Semaphore>,
+}
+
+impl Caller {
+    /// Takes a frame of 1..=4,096 packed vouchers and says where its answer will arrive. Waits while
+    /// too much is under way: of the stream, of its source, or of all.
+    ///
+    /// # Errors
+    /// `Stopping`, `DiskFull`.
+    pub async fn submit(&self, vouchers: Bytes) -> Result<oneshot::Receiver<Answer>, Busy> {
+        let inner = &*self.intake.0;
+        let count = vouchers.len() / VOUCHER_BYTES;
+        assert!((1..=FRAME_VOUCHERS_MAX).contains(&count), "a frame of {count} vouchers");
+        if !inner.space.is_there_for(count) {
+            return Err(Busy::DiskFull);
+        }
+        let permits = u32::try_from(count).expect("a frame is bounded");
+        let stream = self.stream.clone().acquire_many_owned(permits).await;
+        let stream = stream.map_err(|_| Busy::Stopping)?;
+        let permit = inner.fair.admit(self.line, count).await.ok_or(Busy::Stopping)?;
+        // From here to the push nothing waits or fails, so that every number is used.
+        let ticket = inner.tickets.fetch_add(1, Ordering::Relaxed);
+        let stages = usize::from(inner.shards) + 1;
+        let (frame, answer) = Frame::new(ticket, vouchers, stages, permit, stream);
+        inner.fair.push(Arc::new(frame));
+        Ok(answer)
+    }
+
+    /// When a frame of so many vouchers may come in: `now`, but later for a source most of whose vouchers
+    /// are refused. `None`: not within `patience`.
+    #[must_use]
+    pub fn when(
+        &self,
+        vouchers: usize,
+        now: Instant,
+        patience: Option<Duration>,
+    ) -> Option<Instant> {
+        self.intake.0.fair.when(self.line, vouchers, now, patience)
+    }
+}
+
+impl Drop for Caller {
+    fn drop(&mut self) {
+        self.intake.0.fair.leave(self.line);
+    }
+}
+
 /// What can be said without waiting.
 impl Intake {
     /// Derives the channel ids of this network.
@@ -356,8 +399,7 @@ impl Intake {
     /// Vouchers received and not yet answered.
     #[must_use]
     pub fn inflight_vouchers(&self) -> u64 {
-        let free = self.0.vouchers.available_permits();
-        u64::try_from(INFLIGHT_VOUCHERS_MAX.saturating_sub(free)).expect("a count fits 64 bits")
+        u64::try_from(self.0.fair.vouchers()).expect("a count fits 64 bits")
     }
 
     /// Counters since the start.
@@ -389,8 +431,4 @@ impl Intake {
     pub fn shards(&self) -> u16 {
         self.0.shards
     }
-}
-
-pub(super) fn semaphores() -> (Arc<Semaphore>, Arc<Semaphore>) {
-    (Arc::new(Semaphore::new(INFLIGHT_VOUCHERS_MAX)), Arc::new(Semaphore::new(INFLIGHT_FRAMES_MAX)))
 }

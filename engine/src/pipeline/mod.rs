@@ -2,8 +2,8 @@
 //!
 //! | queue | from -> to | holds | bound |
 //! |---|---|---|---|
-//! | `chunks` | ingress -> verify workers | up to 64 vouchers of a frame | `VERIFY_QUEUE`; never full, since vouchers and frames under way are bounded |
-//! | `frames` | verify workers -> sequencer | a frame whose chunks are all checked | `INFLIGHT_FRAMES_MAX`; never full, for the same reason |
+//! | the fair queue | ingress -> verify workers | each source's frames, taken in chunks of 64 vouchers | `INFLIGHT_*_MAX`, of a source `SOURCE_*_MAX`, of a stream `STREAM_*_MAX`; full: whoever brings more waits |
+//! | `frames` | verify workers -> sequencer | a frame whose chunks are all checked | `INFLIGHT_FRAMES_MAX`; never full, for no more are under way. Workers rest at `DECIDING_VOUCHERS_MAX` checked and not answered |
 //! | `asks` | operators, readers -> sequencer | commands, questions | `COMMAND_QUEUE`; full: the caller is told |
 //! | `pages` | shards -> keeper | pages of a checkpoint | `PAGE_QUEUE`; full: the shard copies no more of it for a while |
 //! | `groups` | sequencer -> journal | the records of one fsync | `GROUP_QUEUE`; full: the sequencer waits, and groups grow |
@@ -18,6 +18,10 @@
 //! | `shard-N` | `shards` | the credit rule (`apply`) |
 //! | `keeper` | 1 | writes checkpoints (`keep`) |
 //!
+//! Everything that waits for long waits in the fair queue (`fair`, its rules in `share`), where sources
+//! take turns; what is behind it is one line for all, and short. What a shard has credited is `known` to
+//! the verify workers, so that what certainly changes nothing costs neither a check nor a record.
+//!
 //! A frame is answered by whoever is done with it last: journal or shard (`frame`). The way in is
 //! `intake`, the way back after a start `recover`. tokio lends its channels to the edge; no thread
 //! here runs a task. The pipeline stops when the last `Intake` is dropped: each stage drains its queue
@@ -29,41 +33,49 @@ mod apply;
 mod check;
 mod clock;
 mod commit;
+mod fair;
 mod frame;
 mod group;
 mod intake;
 mod keep;
+mod known;
 mod meters;
 mod order;
 mod recover;
 mod replay;
 mod sequence;
+mod share;
+mod space;
 mod step;
 
 pub use clock::{Clock, ClockRefused, Reading};
 pub use frame::{Answer, Counts};
 pub use group::{Done, Figures};
-pub use intake::{Busy, Intake, NotDone};
+pub use intake::{Busy, Caller, Intake, NotDone};
 pub use keep::Progress;
 pub use meters::Meters;
 pub use recover::{Recovered, recover};
+pub use share::Source;
 pub use step::{Applied, Asked, StepOptions, Stepper};
 
 use crate::journal::{Journal, JournalError};
 use crate::ledger::SealedPart;
 use crate::limits::{
-    COMMAND_QUEUE, GROUP_QUEUE, INFLIGHT_FRAMES_MAX, PAGE_QUEUE, UNSEALED_WINDOWS_MAX, VERIFY_QUEUE,
+    COMMAND_QUEUE, GROUP_QUEUE, INFLIGHT_FRAMES_MAX, KNOWN_TOTALS, PAGE_QUEUE, UNSEALED_WINDOWS_MAX,
 };
 use crate::types::{Lsn, Timestamp};
 use crate::verify::Verifier;
 use apply::Applier;
 use check::Worker;
 use crossbeam::channel::{Receiver, Sender, bounded};
+use fair::Fair;
 use group::Item;
 use intake::Inner;
 use keep::{Keeper, Saved};
+use known::Known;
 use order::{Group, Order};
 use sequence::Sequencer;
+use space::Space;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, RwLock};
 use std::thread::JoinHandle;
@@ -83,6 +95,8 @@ pub struct PipelineOptions {
     pub verify_threads: usize,
     /// Bytes of records after which the next checkpoint is made.
     pub checkpoint_bytes: u64,
+    /// Free bytes on the disk below which no vouchers are taken.
+    pub disk_reserve_bytes: u64,
 }
 
 /// Every stage with its ends of the queues, and nothing at work yet: what `start` gives to threads, and
@@ -108,6 +122,8 @@ struct Wiring {
     options: PipelineOptions,
     /// See `keep::ENTRIES_LEAST`.
     entries_least: u64,
+    /// See `KNOWN_TOTALS`.
+    known_totals: usize,
 }
 
 /// Starts the pipeline on a recovered state: its threads, the way in, and the parts of windows that
@@ -121,7 +137,8 @@ pub fn start<J: Journal + Send + 'static>(
     options: &PipelineOptions,
 ) -> (Pipeline<J>, Intake, Receiver<SealedPart>) {
     let (verifier, entries_least) = (Arc::new(verifier), keep::ENTRIES_LEAST);
-    let wiring = Wiring { epoch, verifier, options: *options, entries_least };
+    let (options, known_totals) = (*options, KNOWN_TOTALS);
+    let wiring = Wiring { epoch, verifier, options, entries_least, known_totals };
     let (wired, intake, parts_out) = wire(recovered, clock, journal, wiring);
     let Wired {
         sequencer, journal, groups, durable, parts, pages_in, pages, keeper, reached, ..
@@ -148,15 +165,16 @@ fn wire<J: Journal>(
     journal: J,
     wiring: Wiring,
 ) -> (Wired<J>, Intake, Receiver<SealedPart>) {
-    let Wiring { epoch, verifier, options, entries_least } = wiring;
-    let PipelineOptions { verify_threads, checkpoint_bytes } = options;
+    let Wiring { epoch, verifier, options, entries_least, known_totals } = wiring;
+    let PipelineOptions { verify_threads, checkpoint_bytes, disk_reserve_bytes } = options;
     let Recovered { control, shards, keys, hasher, chain, unsealed, checkpoint, since, .. } =
         recovered;
     let store = journal.store();
     let progress = Arc::new(Progress::new(checkpoint, entries_least));
     let count = u16::try_from(shards.len()).expect("shards are bounded");
     let (control, keys) = (Arc::new(RwLock::new(control)), Arc::new(keys));
-    let (chunks_in, chunks) = bounded(VERIFY_QUEUE);
+    let fair = Fair::new();
+    let known = Known::of_shards(usize::from(count), known_totals);
     let (frames_in, frames) = bounded(INFLIGHT_FRAMES_MAX);
     let (asks_in, asks) = bounded(COMMAND_QUEUE);
     let (groups_in, groups) = bounded(GROUP_QUEUE);
@@ -168,13 +186,13 @@ fn wire<J: Journal>(
     unsealed.into_iter().for_each(|part| parts.send(part).expect("there is room for all"));
 
     let worker = |_| Worker {
-        chunks: chunks.clone(),
+        fair: fair.clone(),
         checked: frames_in.clone(),
         keys: keys.clone(),
         hasher: hasher.clone(),
         verifier: verifier.clone(),
+        known: known.clone(),
         workers: verify_threads,
-        shards: count,
         meters: meters.clone(),
     };
     let workers = (0..verify_threads).map(worker).collect();
@@ -182,7 +200,7 @@ fn wire<J: Journal>(
         .into_iter()
         .map(|shard| {
             let (items_in, items) = bounded(GROUP_QUEUE);
-            (items_in, (Applier::new(shard), items))
+            (items_in, (Applier::new(shard, known.clone()), items))
         })
         .unzip();
     let keeper = Keeper::new(store.clone(), progress.clone(), usize::from(count));
@@ -196,10 +214,10 @@ fn wire<J: Journal>(
         shards: to_shards,
         changed: changed_in,
     };
-    let (vouchers, frames) = intake::semaphores();
     let reached = durable.clone();
     let intake = Intake::new(Inner {
-        chunks: chunks_in,
+        fair,
+        space: Space::new(store.clone(), disk_reserve_bytes),
         asks: asks_in,
         control,
         keys,
@@ -211,8 +229,6 @@ fn wire<J: Journal>(
         store,
         progress,
         tickets: AtomicU64::new(0),
-        vouchers,
-        frames,
         durable,
         changed,
     });

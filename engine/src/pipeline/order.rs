@@ -1,9 +1,11 @@
 //! The one order: gives every frame and command its lsn and timestamp, decides commands, and says when
 //! a checkpoint is due. No thread, no clock: the sequencer's thread and the simulator both drive it.
 
-use super::frame::{Frame, Place};
+use super::fair::Turn;
+use super::frame::{Frame, Place, Terms};
 use super::group::{Ask, Done, Item};
 use super::keep::{Progress, Since};
+use super::share::LineIndex;
 use crate::canary::{Bug, planted};
 use crate::journal::checkpoint::Mark;
 use crate::journal::{Chain, Framed, Tail};
@@ -12,6 +14,7 @@ use crate::ledger::{Decision, Event, Refusal};
 use crate::limits::{GROUP_BYTES_MAX, GROUP_RECORDS_MAX};
 use crate::types::{Lsn, PartyId, SignerKey, Timestamp};
 use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError, RwLock};
 
 /// Records to be made durable by one fsync, and everything that waits for it.
@@ -31,9 +34,10 @@ pub(super) struct Order {
     chain: Chain,
     epoch: u32,
     control: Arc<RwLock<Control>>,
-    /// Frames that were checked before one with a lower ticket.
-    early: BTreeMap<u64, Arc<Frame>>,
-    next_ticket: u64,
+    /// Frames that were checked before an earlier one of the same source, by source and number: no
+    /// source's frame ever waits for another's.
+    early: BTreeMap<(LineIndex, u64), Arc<Frame>>,
+    lifetime_max: i64,
     checkpoints: Arc<Progress>,
     /// What was journaled since the last checkpoint began, and how many bytes make the next one due.
     since: Since,
@@ -59,12 +63,16 @@ impl Order {
         since: Since,
         checkpoint_bytes: u64,
     ) -> Self {
+        let lifetime_max = {
+            let control = control.read().unwrap_or_else(PoisonError::into_inner);
+            control.genesis().lifetime_seconds_max
+        };
         Self {
             chain,
             epoch,
             control,
             early: BTreeMap::new(),
-            next_ticket: 0,
+            lifetime_max,
             checkpoints,
             since,
             checkpoint_bytes,
@@ -80,26 +88,35 @@ impl Order {
         self.control.clone()
     }
 
-    /// Puts a frame in its place: frames come out in ticket order.
-    pub fn frame(&mut self, frame: Arc<Frame>, clock: Timestamp) {
-        self.early.insert(frame.ticket, frame);
-        while let Some(frame) = self.next_frame() {
+    /// Puts a frame in its place: the frames of a source come out in the order of their numbers. Says
+    /// which frames have their places now.
+    pub fn frame(&mut self, frame: Arc<Frame>, clock: Timestamp) -> Vec<(u64, Option<Lsn>)> {
+        let (line, _) = frame.permit().place();
+        let turn = frame.permit().turn().clone();
+        self.early.insert(frame.permit().place(), frame);
+        let mut placed = Vec::new();
+        while let Some(frame) = self.next_frame(line, &turn) {
             let at = self.at(clock);
-            let parts = frame.valid_parts();
-            // What no signature vouches for is answered, but never journaled.
+            let terms = Terms { now: at.seconds(), lifetime_max: self.lifetime_max };
+            let parts = frame.recorded_parts(terms);
+            // What certainly changes nothing is answered, but never journaled.
             let lsn = (!parts.is_empty())
                 .then(|| self.draft.record(self.chain.frame_vouchers(self.epoch, at, &parts)));
+            placed.push((frame.ticket, lsn));
             frame.sequenced(Place { lsn, at });
             self.draft.items.push(Item::Frame(frame));
         }
+        placed
     }
 
-    fn next_frame(&mut self) -> Option<Arc<Frame>> {
+    fn next_frame(&mut self, line: LineIndex, turn: &Turn) -> Option<Arc<Frame>> {
         if planted(Bug::OrderByArrival) {
             return self.early.pop_first().map(|(_, frame)| frame);
         }
-        let frame = self.early.remove(&self.next_ticket)?;
-        self.next_ticket += 1;
+        // Nobody else moves it.
+        let next = turn.load(Ordering::Relaxed);
+        let frame = self.early.remove(&(line, next))?;
+        turn.store(next + 1, Ordering::Relaxed);
         Some(frame)
     }
 

@@ -38,7 +38,7 @@ impl Sequencer {
             // Wait for something, then take what else is there: the group grows with the load.
             select! {
                 recv(frames) -> frame => match frame {
-                    Ok(frame) => self.frame(frame, clocks()),
+                    Ok(frame) => drop(self.frame(frame, clocks())),
                     Err(_) => (frames_open, frames) = (false, never()),
                 },
                 recv(asks) -> ask => match ask {
@@ -51,7 +51,7 @@ impl Sequencer {
                 if frame.is_err() && ask.is_err() {
                     break;
                 }
-                frame.into_iter().for_each(|frame| self.frame(frame, clocks()));
+                frame.into_iter().for_each(|frame| drop(self.frame(frame, clocks())));
                 ask.into_iter().for_each(|ask| self.ask(ask, clocks()));
             }
             if let Some(group) = self.order.group()
@@ -64,9 +64,9 @@ impl Sequencer {
     }
 
     /// Has a frame put in its place, at this reading of the clocks.
-    pub fn frame(&mut self, frame: Arc<Frame>, reading: Reading) {
+    pub fn frame(&mut self, frame: Arc<Frame>, reading: Reading) -> Vec<(u64, Option<Lsn>)> {
         let now = self.now(reading);
-        self.order.frame(frame, now);
+        self.order.frame(frame, now)
     }
 
     /// Has done what is asked, at this reading of the clocks.

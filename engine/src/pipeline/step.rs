@@ -29,6 +29,8 @@ pub struct StepOptions {
     pub checkpoint_bytes: u64,
     /// Entries of channels beside a checkpoint's first segment after which everything is written anew.
     pub entries_least: u64,
+    /// Channels whose totals verify workers may know.
+    pub known_totals: usize,
 }
 
 /// The pipeline, standing still between two steps.
@@ -92,9 +94,10 @@ impl<J: Journal> Stepper<J> {
         verifier: Arc<Verifier>,
         options: StepOptions,
     ) -> (Self, Intake, Receiver<SealedPart>) {
-        let StepOptions { checkpoint_bytes, entries_least } = options;
-        let options = PipelineOptions { verify_threads: 1, checkpoint_bytes };
-        let wiring = Wiring { epoch, verifier, options, entries_least };
+        let StepOptions { checkpoint_bytes, entries_least, known_totals } = options;
+        let options =
+            PipelineOptions { verify_threads: 1, checkpoint_bytes, disk_reserve_bytes: 0 };
+        let wiring = Wiring { epoch, verifier, options, entries_least, known_totals };
         let (wired, intake, parts_out) = super::wire(recovered, clock, journal, wiring);
         let Wired { sequencer, journal, groups, durable, parts, pages_in, pages, keeper, .. } =
             wired;
@@ -122,7 +125,7 @@ impl<J: Journal> Stepper<J> {
 
     /// How many chunks wait for their verdicts.
     pub fn chunks_waiting(&mut self) -> usize {
-        self.chunks.extend(self.worker.chunks.try_iter());
+        self.worker.fair.drain(&mut self.chunks);
         self.chunks.len()
     }
 
@@ -147,12 +150,11 @@ impl<J: Journal> Stepper<J> {
         (self.sequencer.frames.len(), self.sequencer.asks.len())
     }
 
-    /// The sequencer takes a frame. Returns its ticket.
-    pub fn take_frame(&mut self, reading: Reading) -> Option<u64> {
+    /// The sequencer takes a frame. Returns which frames have their places by that, by ticket and with
+    /// their records: none, while an earlier one of the same source is missing, or several.
+    pub fn take_frame(&mut self, reading: Reading) -> Option<Vec<(u64, Option<Lsn>)>> {
         let frame = self.sequencer.frames.try_recv().ok()?;
-        let ticket = frame.ticket;
-        self.sequencer.frame(frame, reading);
-        Some(ticket)
+        Some(self.sequencer.frame(frame, reading))
     }
 
     /// The sequencer takes an ask.
@@ -284,7 +286,7 @@ mod tests {
     use crate::journal::memory::MemoryJournal;
     use crate::ledger::event::AssetCreated;
     use crate::ledger::{Event, Genesis, Request};
-    use crate::pipeline::recover;
+    use crate::pipeline::{Caller, Source, recover};
     use crate::types::{AssetDef, AssetNumber, Digest, NetworkId, SettlementModel, Timestamp};
     use crate::verify::Options;
 
@@ -296,7 +298,7 @@ mod tests {
         let recovered = recover(&mut journal, 1, 1, || (genesis, READING.wall)).unwrap();
         let clock = recovered.clock_at(READING, false).unwrap();
         let verifier = Arc::new(Verifier::new(Options::default()).unwrap());
-        let options = StepOptions { checkpoint_bytes, entries_least: 1 };
+        let options = StepOptions { checkpoint_bytes, entries_least: 1, known_totals: 1 };
         let (stepper, intake, _) = Stepper::start(recovered, clock, journal, 1, verifier, options);
         (stepper, intake)
     }
@@ -306,6 +308,29 @@ mod tests {
         let (number, model) = (AssetNumber(978), SettlementModel::Bilateral);
         let asset = AssetDef { number, code: "EUR".into(), scale: 2, model };
         Command::Record(Event::AssetCreated(AssetCreated { request, asset }))
+    }
+
+    /// Everything that was sent before it was checked and journaled first, whosever it was.
+    #[test]
+    fn one_voucher_has_its_place_before_another_sources_queue_does() {
+        let (mut stepper, intake) = stepper(u64::MAX);
+        let (greedy, honest) = (intake.caller(Source::Here(1)), intake.caller(Source::Here(2)));
+        let submit = |caller: &Caller, vouchers: usize| {
+            // No voucher at all: bytes that are 0xff.
+            let frame = vec![0xff; vouchers * crate::types::VOUCHER_BYTES];
+            let submitted = std::pin::pin!(caller.submit(frame.into()));
+            let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+            assert!(submitted.poll(&mut context).is_ready(), "there is room");
+        };
+        (0..4).for_each(|_| submit(&greedy, crate::limits::FRAME_VOUCHERS_MAX));
+        submit(&honest, 1);
+        stepper.chunks_waiting();
+        let mut placed = Vec::new();
+        for _ in 0..8 {
+            stepper.check(0..1);
+            placed.extend(stepper.take_frame(READING).into_iter().flatten());
+        }
+        assert_eq!(placed, [(4, None)], "in the time of eight chunks of the other one's 256");
     }
 
     /// Found by the simulator, seed 7 of its first day: what was asked for made the largest setting

@@ -79,7 +79,9 @@ fn run(
         let Some((window, parts)) = waiting.add(part, intake.shards()) else { continue };
         match seal_window(intake, engine_key, window, parts) {
             Ok(()) => {}
-            Err(NotLoaded::NotDone(NotDone::Busy(Busy::Stopping | Busy::Full))) => return,
+            Err(NotLoaded::NotDone(NotDone::Busy(
+                Busy::Stopping | Busy::Full | Busy::DiskFull,
+            ))) => return,
             Err(NotLoaded::NotDone(NotDone::Refused(refusal))) => {
                 panic!("a cut window can be sealed: {refusal}")
             }

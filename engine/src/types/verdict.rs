@@ -5,6 +5,9 @@
 pub enum Verdict {
     /// The signature is valid: RFC 8032, exactly `verify_strict`. Only these reach the journal.
     Valid,
+    /// The channel's total is at or above it, for certain: nobody looked at the signature, since it
+    /// decides nothing.
+    Stale,
     /// The signature is not valid.
     BadSignature,
     /// The key was not registered when the voucher was checked.

@@ -15,7 +15,7 @@ use tallystick::ledger::event::{
     AssetCreated, Cap, CreditLimitSet, DepositRecorded, PartyUpserted, SignerAdded, SignerRevoked,
 };
 use tallystick::ledger::{BatchContent, By, Event, Genesis, Rail, Refusal, Request, SealedWindow};
-use tallystick::pipeline::{self, Intake, Pipeline, PipelineOptions, recover};
+use tallystick::pipeline::{self, Intake, Pipeline, PipelineOptions, Source, recover};
 use tallystick::settle::{Archive, Clearing, CreateBatch, Sealer, create_batch};
 use tallystick::sign::EngineKey;
 use tallystick::types::{
@@ -163,7 +163,7 @@ impl Engine {
             journal,
             1,
             verifier,
-            &PipelineOptions { verify_threads: 2, checkpoint_bytes: 20_000 },
+            &PipelineOptions { verify_threads: 2, checkpoint_bytes: 20_000, disk_reserve_bytes: 0 },
         );
         let sealer = Sealer::start(intake.clone(), parts, engine_key());
         Self { pipeline, intake, sealer }
@@ -242,6 +242,7 @@ impl Run {
     async fn frames(&mut self, frames: &[Vec<Draw>]) {
         let hasher = ChannelHasher::new(NETWORK);
         let (mut expected, mut answers) = (Vec::new(), Vec::new());
+        let caller = self.engine.intake.caller(Source::Here(0));
         for frame in frames {
             let mut packed = Vec::new();
             for draw in frame {
@@ -251,7 +252,7 @@ impl Run {
                 let outcome = self.model.credit(&voucher, draw.reserved, draw.good, now);
                 expected.push(outcome.byte());
             }
-            answers.push(self.engine.intake.submit(packed.into()).await.expect("there is room"));
+            answers.push(caller.submit(packed.into()).await.expect("there is room"));
         }
         let mut outcomes = Vec::new();
         for answer in answers {

@@ -308,6 +308,10 @@ impl Store for Disk {
             frames.retain(|held, _| *held > lsn || dice.percent(kept));
         })
     }
+
+    fn free_bytes(&self) -> Option<u64> {
+        None
+    }
 }
 
 impl fmt::Debug for Disk {

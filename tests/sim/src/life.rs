@@ -8,16 +8,19 @@ use crate::model::{self, Model, Verdict};
 use crate::sealer::Sealer;
 use crate::task::Task;
 use crate::world::{Channel, Sent, World};
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::ops::Range;
 use std::rc::Rc;
 use std::sync::Arc;
 use tallystick::journal::JournalError;
-use tallystick::pipeline::{Answer, Applied, Intake, Stepper};
+use tallystick::pipeline::{Answer, Applied, Caller, Intake, Source, Stepper};
 use tallystick::settle::Archive;
 use tallystick::sign::EngineKey;
 use tallystick::types::{Digest, Outcome, PartyId};
 use tokio::sync::oneshot;
+
+/// Sources that frames come from.
+pub const SOURCES: usize = 3;
 
 /// Why a step did not end well.
 #[derive(Debug)]
@@ -136,9 +139,10 @@ pub struct Life {
     pub sealer: Sealer,
     /// The disk.
     pub disk: Disk,
-    /// Frames that the sequencer has, and that wait for one with a lower ticket.
-    taken: BTreeSet<u64>,
-    next_ticket: u64,
+    /// Clients that send frames, each from a source of its own.
+    callers: Vec<Arc<Caller>>,
+    /// Frames of each source that have no place yet, in the order in which they were sent.
+    unplaced: Vec<VecDeque<u64>>,
     submitted: u64,
     left: BTreeMap<Operation, Left>,
     /// Totals as they were last seen in a shard.
@@ -157,6 +161,8 @@ impl Life {
         disk: Disk,
     ) -> Self {
         let archive = Archive::new(&intake);
+        let callers =
+            (0..).take(SOURCES).map(|n| Arc::new(intake.caller(Source::Here(n)))).collect();
         Self {
             stepper,
             intake,
@@ -168,8 +174,8 @@ impl Life {
             owners: VecDeque::new(),
             sealer,
             disk,
-            taken: BTreeSet::new(),
-            next_ticket: 0,
+            callers,
+            unplaced: (0..SOURCES).map(|_| VecDeque::new()).collect(),
             submitted: 0,
             left: BTreeMap::new(),
             seen: BTreeMap::new(),
@@ -177,12 +183,13 @@ impl Life {
     }
 
     /// A client sends a frame.
-    pub fn submit(&mut self, vouchers: Vec<Rc<Sent>>) {
+    pub fn submit(&mut self, source: usize, vouchers: Vec<Rc<Sent>>) {
         let bytes: Vec<u8> = vouchers.iter().flat_map(|sent| sent.packed).collect();
-        let intake = self.intake.clone();
-        let answer = crate::task::at_once(async move { intake.submit(bytes.into()).await });
+        let caller = self.callers[source].clone();
+        let answer = crate::task::at_once(async move { caller.submit(bytes.into()).await });
         let answer = answer.expect("the engine runs");
         let verdicts = vec![None; vouchers.len()];
+        self.unplaced[source].push_back(self.submitted);
         self.flights.insert(self.submitted, Flight { vouchers, verdicts, wanted: None, answer });
         self.submitted += 1;
     }
@@ -202,24 +209,26 @@ impl Life {
     /// # Errors
     /// `Wrong`.
     pub fn take_frame(&mut self, model: &mut Model, clocks: Clocks) -> Result<bool, Halt> {
-        let Some(ticket) = self.stepper.take_frame(clocks.reading()) else { return Ok(false) };
+        let Some(placed) = self.stepper.take_frame(clocks.reading()) else { return Ok(false) };
         let clock = self.times.at(clocks);
-        self.taken.insert(ticket);
-        while self.taken.remove(&self.next_ticket) {
-            self.place(model, self.next_ticket, clock)?;
-            self.next_ticket += 1;
+        for (ticket, lsn) in placed {
+            // Nothing else is promised of the order: each source's frames keep theirs.
+            let first = self.unplaced.iter_mut().find(|sent| sent.front() == Some(&ticket));
+            let first = first.ok_or_else(|| format!("frame {ticket} overtakes an earlier one"))?;
+            first.pop_front();
+            self.place(model, ticket, clock, lsn.is_some())?;
         }
         Ok(true)
     }
 
     /// A frame has its place in the one order: from here on it is known what must come of it.
-    fn place(&mut self, model: &mut Model, ticket: u64, clock: i64) -> Checked {
+    fn place(&mut self, model: &mut Model, ticket: u64, clock: i64, has_record: bool) -> Checked {
         let flight = self.flights.get_mut(&ticket).expect("it is under way");
         let known = flight.vouchers.iter().cloned().zip(&flight.verdicts);
         let known = known.map(|(sent, verdict)| Some((sent, (*verdict)?)));
         let known = known.collect::<Option<Vec<_>>>();
         let known = known.ok_or_else(|| format!("frame {ticket} is in order and not checked"))?;
-        let (lsn, outcomes) = model.frame(clock, known);
+        let (lsn, outcomes) = model.frame(clock, known, has_record)?;
         let mut left = Left::default();
         for (sent, outcome) in flight.vouchers.iter().zip(&outcomes) {
             if *outcome == Outcome::Credited.byte() {

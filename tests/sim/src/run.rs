@@ -104,6 +104,7 @@ impl<'a> Run<'a> {
         let options = StepOptions {
             checkpoint_bytes: *dice.pick(&[1 << 10, 5_000, 20_000, u64::MAX]),
             entries_least: *dice.pick(&[1, 20, 4_096]),
+            known_totals: *dice.pick(&[1, 7, 256]),
         };
         let clients = Clients::new(&mut dice);
         let weights = ACTIONS.map(|(_, weight)| weight * *dice.pick(&[0, 1, 1, 1, 1, 3]));
@@ -308,7 +309,8 @@ impl<'a> Run<'a> {
         self.figures.operations += 1;
         self.figures.vouchers += u64::try_from(frame.len()).expect("a length fits 64 bits");
         self.tell(|| format!("a client sends {} vouchers", frame.len()));
-        self.life().submit(frame);
+        let source = self.dice.place(crate::life::SOURCES);
+        self.life().submit(source, frame);
     }
 
     pub(crate) fn ask_commands(&mut self, commands: Vec<Command>) -> Result<(), Halt> {

@@ -158,6 +158,11 @@ impl Store for RocksStore {
         self.db.delete_file_in_range_cf(self.column(FRAMES), [0; 8], to)?;
         merge_small_files(self)
     }
+
+    fn free_bytes(&self) -> Option<u64> {
+        let disk = rustix::fs::statvfs(self.db.path()).ok()?;
+        Some(disk.f_bavail.saturating_mul(disk.f_frsize))
+    }
 }
 
 fn unreadable(table: Table, error: &rocksdb::Error) -> JournalError {

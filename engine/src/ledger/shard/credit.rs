@@ -50,7 +50,7 @@ impl Shard {
         for (found, checked) in found.iter_mut().zip(block) {
             *found = match checked.verdict {
                 Verdict::Malformed | Verdict::UnknownKey => NOTHING,
-                Verdict::Valid | Verdict::BadSignature => {
+                Verdict::Valid | Verdict::BadSignature | Verdict::Stale => {
                     Found { channel: self.channels.find(&checked.channel), ..NOTHING }
                 }
             };
@@ -58,11 +58,11 @@ impl Shard {
         for (found, checked) in found.iter_mut().zip(block) {
             (found.signer, found.payee) = match (checked.verdict, found.channel) {
                 (Verdict::Malformed | Verdict::UnknownKey, _) => (None, None),
-                (Verdict::Valid | Verdict::BadSignature, Some(channel)) => {
+                (Verdict::Valid | Verdict::BadSignature | Verdict::Stale, Some(channel)) => {
                     let channel = self.channels.get(channel);
                     (Some(channel.signer), Some(channel.payee))
                 }
-                (Verdict::Valid | Verdict::BadSignature, None) => (
+                (Verdict::Valid | Verdict::BadSignature | Verdict::Stale, None) => (
                     self.signer_index.get(&checked.voucher.signer()).copied(),
                     self.party_index.get(&checked.voucher.payee()).copied(),
                 ),
@@ -93,7 +93,7 @@ impl Shard {
             Verdict::Malformed => return Outcome::Malformed,
             Verdict::UnknownKey => return Outcome::UnknownSigner,
             Verdict::Valid => true,
-            Verdict::BadSignature => false,
+            Verdict::BadSignature | Verdict::Stale => false,
         };
         let Some(signer_index) = found.signer else {
             return Outcome::UnknownSigner;
@@ -134,6 +134,7 @@ impl Shard {
             return Outcome::Stale;
         };
         if !valid {
+            assert_ne!(checked.verdict, Verdict::Stale, "what is certainly stale raises no total");
             return Outcome::BadSignature;
         }
         if channel.is_none()

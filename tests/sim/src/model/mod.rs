@@ -20,7 +20,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use tallystick::ledger::control::Command;
 use tallystick::ledger::event::{Cap, RailAccount};
-use tallystick::types::{AssetDef, BatchId, Digest, PartyId, SignerKey};
+use tallystick::types::{AssetDef, BatchId, Digest, Outcome, PartyId, SignerKey};
 
 /// Who owes whom in what.
 pub type Pair = (u32, PartyId, PartyId);
@@ -245,17 +245,38 @@ impl Model {
         clock.max(self.now.last.1)
     }
 
-    /// A frame takes its place. Returns its record (0: none) and the outcomes.
-    pub fn frame(&mut self, clock: i64, vouchers: Vec<(Rc<Sent>, Verdict)>) -> (u64, Vec<u8>) {
+    /// A frame takes its place, and the engine says whether it gets a record. Returns the record (0: none)
+    /// and the outcomes.
+    ///
+    /// # Errors
+    /// Where a record is missing or needless: whatever is credited needs one, and what no signature
+    /// vouches for, or is over by then, never has any. In between the engine knows what is certain.
+    pub fn frame(
+        &mut self,
+        clock: i64,
+        vouchers: Vec<(Rc<Sent>, Verdict)>,
+        has_record: bool,
+    ) -> Result<(u64, Vec<u8>), String> {
         let at = self.time(clock);
-        let journaled = vouchers.iter().any(|(_, verdict)| *verdict == Verdict::Valid);
-        let lsn = if journaled { self.now.last.0 + 1 } else { 0 };
+        let lsn = if has_record { self.now.last.0 + 1 } else { 0 };
+        let (now, lifetime) = (at.div_euclid(1_000_000), self.lifetime);
+        let may_count = |(sent, verdict): &(Rc<Sent>, Verdict)| {
+            let life = i128::from(sent.channel.expires_at) - i128::from(now);
+            let lives = life > 0 && life <= i128::from(lifetime);
+            *verdict == Verdict::Valid && lives && sent.cumulative > 0
+        };
+        if has_record && !vouchers.iter().any(may_count) {
+            return Err("a frame that certainly changes nothing has a record".into());
+        }
         let outcomes = self.now.credit(self.lifetime, lsn, at, &vouchers);
-        if journaled {
+        if !has_record && outcomes.contains(&Outcome::Credited.byte()) {
+            return Err("a frame that is credited has no record".into());
+        }
+        if has_record {
             self.now.last = (lsn, at);
             self.log.push(Logged { lsn, at, op: Op::Frame(vouchers) });
         }
-        (lsn, outcomes)
+        Ok((lsn, outcomes))
     }
 
     /// A command takes its place. Returns what must be answered.

@@ -1,0 +1,47 @@
+//! Room on the disk: while less is free than a reserve, no vouchers are taken, so that what was taken
+//! still finds its place and operators can still do what helps. Looks every so many vouchers, and at
+//! each one while there is no room; knows no clock.
+
+use crate::journal::Store;
+use crate::limits::DISK_LOOK_VOUCHERS;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+/// Room on the disk.
+pub(super) struct Space {
+    store: Arc<dyn Store>,
+    reserve: u64,
+    /// Vouchers since the last look.
+    since: AtomicU64,
+    low: AtomicBool,
+}
+
+impl Space {
+    pub fn new(store: Arc<dyn Store>, reserve: u64) -> Self {
+        let (since, low) = (AtomicU64::new(DISK_LOOK_VOUCHERS), AtomicBool::new(false));
+        Self { store, reserve, since, low }
+    }
+
+    /// Whether so many vouchers may be taken.
+    pub fn is_there_for(&self, vouchers: usize) -> bool {
+        let vouchers = u64::try_from(vouchers).expect("a count fits 64 bits");
+        let since = self.since.fetch_add(vouchers, Ordering::Relaxed) + vouchers;
+        let before = self.low.load(Ordering::Relaxed);
+        if since < DISK_LOOK_VOUCHERS && !before {
+            return true;
+        }
+        self.since.store(0, Ordering::Relaxed);
+        // What cannot be told is no reason to refuse: the write itself will tell.
+        let low = self.store.free_bytes().is_some_and(|free| free < self.reserve);
+        if low != self.low.swap(low, Ordering::Relaxed) {
+            match low {
+                true => tracing::error!(
+                    reserve = self.reserve,
+                    "the disk is nearly full: no vouchers are taken until there is room again"
+                ),
+                false => tracing::warn!("the disk has room again: vouchers are taken"),
+            }
+        }
+        !low
+    }
+}
