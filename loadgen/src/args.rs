@@ -31,6 +31,8 @@ pub struct Cli {
 pub enum Command {
     /// Load an engine that is already running.
     Run(Box<RunArgs>),
+    /// Flood an engine on this machine, and measure an honest client beside the flood.
+    Flood(FloodArgs),
     /// Start an engine, load it, settle the window and check every figure.
     Demo(DemoArgs),
 }
@@ -186,6 +188,53 @@ pub struct TrafficArgs {
     pub run: u32,
 }
 
+/// What a flood is made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum FloodKind {
+    /// A registered key, totals that would rise, a signature with a flipped bit.
+    BadSignature,
+    /// Vouchers that were credited before, once more.
+    Stale,
+    /// One credited voucher, as often as a frame holds.
+    Replay,
+    /// Good signatures, but beyond the payer's limit.
+    OverLimit,
+    /// As bad-signature, and no ack is ever read.
+    Unread,
+    /// A key that nobody registered.
+    Unknown,
+    /// Bytes that are no vouchers.
+    Malformed,
+    /// Frames of one voucher of an unknown key.
+    Small,
+}
+
+/// Options of `flood`.
+#[derive(Debug, Clone, Args)]
+pub struct FloodArgs {
+    /// Where the engine listens: on this machine, for nobody else's engine is to be flooded.
+    #[arg(long, default_value = "127.0.0.1:7450", value_name = "IP:PORT")]
+    pub target: std::net::SocketAddr,
+    /// What the flood is made of.
+    #[arg(long, value_enum)]
+    pub kind: FloodKind,
+    /// Connections of the flood; the honest client has one of its own.
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub connections: u16,
+    /// Streams on each of them.
+    #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub streams: u16,
+    /// How long the flood lasts; the honest client is measured as long before it.
+    #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u64).range(1..=120))]
+    pub seconds: u64,
+    /// Number of the asset, which is created if it is not there.
+    #[arg(long, default_value_t = 978)]
+    pub asset: u32,
+    /// Print one JSON object on standard output instead of the report.
+    #[arg(long)]
+    pub json: bool,
+}
+
 /// Options of `demo`.
 #[derive(Debug, Clone, Args)]
 pub struct DemoArgs {
@@ -321,7 +370,7 @@ mod tests {
         let words = ["tallystick-loadgen", "run"].into_iter().chain(options.split_whitespace());
         match Cli::try_parse_from(words).unwrap().command {
             Command::Run(args) => *args,
-            Command::Demo(_) => unreachable!("the words say run"),
+            Command::Demo(_) | Command::Flood(_) => unreachable!("the words say run"),
         }
     }
 

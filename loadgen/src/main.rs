@@ -16,6 +16,7 @@ mod crowd;
 mod demo;
 mod engine;
 mod error;
+mod flood;
 mod pain;
 mod plan;
 mod progress;
@@ -69,6 +70,11 @@ async fn command(command: Command) -> Result<bool, Error> {
     match command {
         Command::Run(args) => run_command(&args).await,
         Command::Demo(args) => demo::demo(&args).await,
+        Command::Flood(args) => {
+            let report = flood::flood(&args).await?;
+            print(&if args.json { report.json() } else { report.text() });
+            Ok(report.good())
+        }
     }
 }
 

@@ -113,12 +113,22 @@ impl Clients {
     /// # Errors
     /// When the engine refuses it, or the call fails.
     pub async fn create_asset(&mut self, args: &RunArgs) -> Result<(), Error> {
-        let asset = Asset {
-            number: args.asset,
-            code: args.asset_code.clone(),
-            scale: u32::from(args.scale),
-        };
-        let model = match args.model {
+        self.create_asset_of(args.asset, &args.asset_code, args.scale, args.model).await
+    }
+
+    /// Creates an asset by its definition.
+    ///
+    /// # Errors
+    /// When the engine refuses it, or the call fails.
+    pub async fn create_asset_of(
+        &mut self,
+        number: u32,
+        code: &str,
+        scale: u8,
+        model: Model,
+    ) -> Result<(), Error> {
+        let asset = Asset { number, code: code.to_owned(), scale: u32::from(scale) };
+        let model = match model {
             Model::Bilateral => SettlementModel::Bilateral,
             Model::Multilateral => SettlementModel::Multilateral,
         };

@@ -1,0 +1,181 @@
+//! What strangers may do to others: fair shares between connections, vouchers that change nothing, disks
+//! that are nearly full, channels without end.
+
+use tallystick_tests::wire::GetStatusRequest;
+use tallystick_tests::{
+    Client, Deployment, Engine, Outcome, Voucher, World, frame, limit_request, outcomes, refused,
+    run_loadgen,
+};
+use tokio_stream::StreamExt as _;
+use tonic::Code;
+
+async fn durable(client: &mut Client) -> u64 {
+    client.operator.get_status(GetStatusRequest {}).await.unwrap().into_inner().durable_lsn
+}
+
+/// One client with full frames made every other one wait until all it had sent was done: 2 ms became
+/// 538 ms with one stream, and RESOURCE_EXHAUSTED with a thousand. The order of records tells who was
+/// first: never the clock.
+#[tokio::test]
+async fn one_voucher_is_credited_before_the_queue_of_another_connection_is() {
+    let d = Deployment::new(2, 1).await;
+    let (mut greedy, mut honest) =
+        (Client::connect(&d.engine).await, Client::connect(&d.engine).await);
+    let mut overtaken = 0;
+    for round in 0..3 {
+        let frames = (0..8u64).map(|number| {
+            let lanes = 1_000 * round..1_000 * round + 1_000;
+            let total = |lane| d.world.voucher(0, 0, lane, number + 1);
+            frame(number, &lanes.map(total).collect::<Vec<Voucher>>())
+        });
+        let frames: Vec<_> = frames.collect();
+        let acks = greedy.vouchers.stream(tokio_stream::iter(frames)).await.unwrap();
+        let mut acks = acks.into_inner();
+        // Its first frame is done, so the others are on their way.
+        assert_eq!(acks.next().await.unwrap().unwrap().credited, 1_000);
+        let own = honest.submit(&[d.world.voucher(1, 0, 0, round + 1)]).await;
+        assert_eq!(outcomes(&own), [Outcome::Credited]);
+        while let Some(ack) = acks.next().await {
+            let ack = ack.unwrap();
+            assert_eq!(ack.credited, 1_000);
+            overtaken += u32::from(ack.lsn > own.lsn);
+        }
+    }
+    assert!(overtaken > 0, "it always waited for all that was queued before it");
+}
+
+/// A credited voucher, which payees and facilitators see, sent 4,096 times a frame, wrote 159 MB a second
+/// for as long as somebody liked.
+#[tokio::test]
+async fn a_voucher_sent_again_leaves_no_record() {
+    let mut d = Deployment::new(1, 1).await;
+    let vouchers: Vec<Voucher> = (0..50).map(|lane| d.world.voucher(0, 0, lane, 7)).collect();
+    assert_eq!(d.client.submit(&vouchers).await.credited, 50);
+    let before = durable(&mut d.client).await;
+    let again = vec![vouchers[3].clone(); 4_096];
+    for _ in 0..20 {
+        let acks = d.client.stream(vec![frame(1, &again), frame(2, &vouchers)]).await;
+        assert_eq!(
+            [(acks[0].stale, acks[0].lsn), (acks[1].stale, acks[1].lsn)],
+            [(4_096, 0), (50, 0)]
+        );
+    }
+    assert_eq!(durable(&mut d.client).await, before, "nothing was written");
+    // One that rises among them still counts, and is all that is written.
+    let mut mixed = again[..100].to_vec();
+    mixed.insert(50, d.world.voucher(0, 0, 3, 9));
+    let ack = d.client.submit(&mixed).await;
+    assert_eq!((ack.credited, ack.stale, ack.lsn), (1, 100, before + 1));
+    // A start knows no totals at first: then each costs a record once.
+    let mut d = d.restart(&[]).await;
+    let start = durable(&mut d.client).await;
+    for _ in 0..5 {
+        assert_eq!(d.client.submit(&again).await.stale, 4_096);
+    }
+    assert!(durable(&mut d.client).await <= start + 1);
+}
+
+/// The same flood, with what can never count for other reasons.
+#[tokio::test]
+async fn what_can_never_count_leaves_no_record() {
+    let mut d = Deployment::new(1, 1).await;
+    let limit = limit_request(d.world.payers[0].party, World::PAIRS, "10");
+    d.client.operator.set_credit_limit(limit).await.unwrap();
+    let before = durable(&mut d.client).await;
+    let signed = |expires_at, cumulative| {
+        let plain = d.world.unsigned(d.world.payees[0], World::PAIRS, 0, cumulative);
+        d.world.payers[0].sign(d.world.network, Voucher { expires_at, ..plain })
+    };
+    let (expired, for_ever) = (signed(1_000, 5), signed(i64::MAX, 5));
+    let nothing = signed(d.world.expires_at, 0);
+    let ack = d.client.submit(&[expired, for_ever, nothing]).await;
+    let wanted = [Outcome::Expired, Outcome::LifetimeTooLong, Outcome::Stale];
+    assert_eq!((outcomes(&ack), ack.lsn), (wanted.to_vec(), 0));
+    assert_eq!(durable(&mut d.client).await, before);
+    // Whether this one counts, only the ledger knows: one record, however often the frame repeats it.
+    let over = signed(d.world.expires_at, 11);
+    let ack = d.client.submit(&vec![over; 4_096]).await;
+    assert_eq!((ack.rejected, ack.lsn), (4_096, before + 1));
+}
+
+/// A replayed voucher filled a disk of 300 MB in 3.5 s, and the engine ended.
+#[tokio::test]
+async fn on_a_nearly_full_disk_operators_go_on_and_vouchers_do_not() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = Engine::start(dir.path(), &["--disk-reserve-bytes", "1000000GiB"]);
+    let mut client = Client::connect(&engine).await;
+    let world = World::register(&mut client, 1, 1).await;
+    let voucher = world.voucher(0, 0, 0, 5);
+    let one = frame(1, std::slice::from_ref(&voucher));
+    let submitted = client.vouchers.submit(one.clone()).await;
+    refused(submitted, Code::ResourceExhausted, "disk is nearly full");
+    let mut acks = client.vouchers.stream(tokio_stream::iter([one])).await.unwrap().into_inner();
+    refused(acks.next().await.unwrap(), Code::ResourceExhausted, "disk is nearly full");
+    let limit = limit_request(world.payers[0].party, World::PAIRS, "10");
+    client.operator.set_credit_limit(limit).await.unwrap();
+    assert_eq!(client.close_window().await.vouchers_credited, 0);
+    drop(client);
+    engine.terminate();
+    let engine = Engine::start(dir.path(), &["--disk-reserve-bytes", "0"]);
+    let mut client = Client::connect(&engine).await;
+    assert_eq!(client.pay(&[voucher]).await, [Outcome::Credited]);
+}
+
+/// A limit of 0.40 EUR paid for 400,000 channels, 142 MB of memory and 203 MB of disk for ever.
+#[tokio::test]
+async fn a_key_opens_so_many_channels_and_no_more() {
+    const MOST: u64 = 65_536;
+    let mut d = Deployment::new(2, 1).await;
+    let world = d.world.clone();
+    let lane = |lane| world.voucher(0, 0, lane, 1);
+    let frames = (0..MOST / 4_096).map(|n| {
+        let lanes = n * 4_096..(n + 1) * 4_096;
+        frame(n, &lanes.map(lane).collect::<Vec<Voucher>>())
+    });
+    let acks = d.client.stream(frames.collect()).await;
+    assert_eq!(acks.iter().map(|ack| u64::from(ack.credited)).sum::<u64>(), MOST);
+    let more = [lane(MOST), world.voucher(0, 0, 5, 2), world.voucher(1, 0, MOST, 1)];
+    let wanted = [Outcome::TooManyChannels, Outcome::Credited, Outcome::Credited];
+    assert_eq!(d.client.pay(&more).await, wanted, "others, and the channels that are there, go on");
+    // A start counts them again.
+    let mut d = d.restart(&[]).await;
+    let more = [lane(MOST + 1), world.voucher(0, 0, 5, 3)];
+    assert_eq!(d.client.pay(&more).await, [Outcome::TooManyChannels, Outcome::Credited]);
+}
+
+#[test]
+fn the_load_generator_floods_an_engine_of_this_machine_and_no_other() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = Engine::start(dir.path(), &[]);
+    for kind in ["replay", "bad-signature"] {
+        let args = [
+            "flood",
+            "--json",
+            "--target",
+            engine.address(),
+            "--kind",
+            kind,
+            "--seconds",
+            "1",
+            "--connections",
+            "1",
+            "--streams",
+            "2",
+        ];
+        let output = run_loadgen(&args);
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{}: {error}", output.status);
+        let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        let beside = &report["beside"];
+        assert_eq!(beside["credited"], beside["calls"], "{report}");
+        // The honest client's own records, and next to none of the flood's.
+        let records = report["records"].as_u64().unwrap();
+        assert!(records <= beside["calls"].as_u64().unwrap() + 2, "{report}");
+        assert!(report["frames_sent"].as_u64().unwrap() > 0, "{report}");
+    }
+    let output = run_loadgen(&["flood", "--target", "192.0.2.1:7450", "--kind", "small"]);
+    assert!(!output.status.success());
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(error.contains("only an engine on this machine"), "{error}");
+    engine.terminate();
+}
