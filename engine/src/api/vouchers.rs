@@ -3,10 +3,10 @@
 //! Owns what makes a frame acceptable as a whole. A stream's frames go into the pipeline in order and
 //! its acks come out in order; how far it may run ahead is bounded per stream, per source and over all.
 
+use super::door::ConnectionId;
 use super::evidence::receipt;
 use super::messages::{asset_message, id};
 use super::status::{busy, invalid};
-use super::door::ConnectionId;
 use crate::limits::{
     FRAME_VOUCHERS_MAX, PACKED_COPIED_BYTES, STREAM_FRAMES_MAX, STREAM_VOUCHERS_MAX,
     SUBMIT_WAIT_MILLIS,
