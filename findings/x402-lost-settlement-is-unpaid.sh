@@ -167,7 +167,7 @@ def supports(network):
 def get(address, headers={}):
     try:
         ask = urllib.request.Request(address, headers=headers)
-        answer = urllib.request.urlopen(ask, timeout=20)
+        answer = urllib.request.urlopen(ask, timeout=60)
     except urllib.error.HTTPError as error:
         answer = error
     return answer.status, answer.headers, answer.read()

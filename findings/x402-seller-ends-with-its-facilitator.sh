@@ -166,7 +166,7 @@ def supports(network):
 def get(address, headers={}):
     try:
         ask = urllib.request.Request(address, headers=headers)
-        answer = urllib.request.urlopen(ask, timeout=20)
+        answer = urllib.request.urlopen(ask, timeout=60)
     except urllib.error.HTTPError as error:
         answer = error
     return answer.status, answer.headers, answer.read()
@@ -182,7 +182,7 @@ def pages(seller):
         if line.startswith("port "):
             base = f"http://127.0.0.1:{line.split()[1]}"
             return base, f"free page {get(f'{base}/free')[0]}, paid page {get(f'{base}/paid')[0]}"
-    return None, f"process ended with {seller.wait(20)}"
+    return None, f"process ended with {seller.wait(60)}"
 
 
 def start(command):
@@ -212,11 +212,15 @@ def look(name, command):
             stop(seller)
 
     Facilitator.says = {"/supported": supports("eip155:1")}
+    Facilitator.calls.clear()
     seller = start(command)
     try:
-        code = seller.wait(20)
+        code = seller.wait(60)
         fact(f"{name}, kind not listed", "process ended with 1", f"process ended with {code}")
     except subprocess.TimeoutExpired:
+        if not Facilitator.calls:
+            print(f"cannot run here: {name} is not up after a minute", file=sys.stderr)
+            raise SystemExit(2)
         fact(f"{name}, kind not listed", "process ended with 1", "process stays")
     finally:
         stop(seller)
