@@ -44,11 +44,21 @@ pub enum Bug {
     OwnApproval = 13,
     /// The total of a voucher that was over a limit counts as certain.
     KnownAhead = 14,
+    /// Of all that one answer says of a leg, what is said last counts.
+    LastWordCounts = 23,
+    /// Money of any sum confirms a leg.
+    AnySumConfirms = 15,
+    /// A report that refuses un-pays what was confirmed.
+    ReportUndoesMoney = 16,
+    /// Pay-outs to suspended parties leave.
+    SuspendedPaid = 17,
+    /// A file that could not leave is forgotten, and leaves later whatever its legs have come to.
+    HeldFileLeaves = 18,
 }
 
 impl Bug {
     /// Every bug.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 19] = [
         Self::CreditTotal,
         Self::CutTakesNext,
         Self::CheckpointMissesChannel,
@@ -63,6 +73,11 @@ impl Bug {
         Self::FundShared,
         Self::OwnApproval,
         Self::KnownAhead,
+        Self::LastWordCounts,
+        Self::AnySumConfirms,
+        Self::ReportUndoesMoney,
+        Self::SuspendedPaid,
+        Self::HeldFileLeaves,
     ];
 
     /// Its name.
@@ -83,6 +98,11 @@ impl Bug {
             Self::FundShared => "fund-shared",
             Self::OwnApproval => "own-approval",
             Self::KnownAhead => "known-ahead",
+            Self::LastWordCounts => "last-word-counts",
+            Self::AnySumConfirms => "any-sum-confirms",
+            Self::ReportUndoesMoney => "report-undoes-money",
+            Self::SuspendedPaid => "suspended-paid",
+            Self::HeldFileLeaves => "held-file-leaves",
         }
     }
 }

@@ -73,7 +73,8 @@ impl Passed {
 
     /// Follows moves; `before` is where each leg stood.
     pub fn moved(&mut self, e: &LegsMoved, before: &[LegState]) -> Result<(), Difference> {
-        for (one, from) in e.moves.iter().zip(before) {
+        // What stays where it stands, and is only booked, has been counted.
+        for (one, from) in e.moves.iter().zip(before).filter(|(one, from)| one.to != **from) {
             self.open -= usize::from(one.to.has_ended() && !from.has_ended());
             let amount = one.amount.0;
             if one.payee == PartyId::CLEARING {

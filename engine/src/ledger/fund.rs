@@ -90,6 +90,10 @@ impl Cover {
 
     /// A leg moves from where it stands.
     pub fn moves(&mut self, from: LegState, one: &LegMove) {
+        // It stays where it stands: what moved has been counted.
+        if one.to == from {
+            return;
+        }
         let (pay_in, amount) = (one.payee == PartyId::CLEARING, one.amount);
         self.open -= u64::from(pay_in && one.to.has_ended() && !from.has_ended());
         match (one.to, pay_in) {

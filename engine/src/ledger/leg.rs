@@ -36,6 +36,9 @@ pub enum Mover {
     Rail = 2,
     /// An operator's word about what the rail did, or two operators' about an UNKNOWN leg.
     Operator = 3,
+    /// Money that moved: an account, or the rail's own books, shows it. What it moved is remembered by its
+    /// reference, also of a leg that was CONFIRMED by somebody's word before.
+    Books = 4,
 }
 
 /// What a rail, or an operator in its stead, says of a leg.
@@ -176,11 +179,13 @@ impl LegState {
             (Sent | Unknown, Accepted)
             | (Sent | Unknown | Accepted, Confirmed | Rejected)
             | (Confirmed, Returned) => mover != Mover::Engine,
+            // It stays where it stands, and the books' reference is held from now on.
+            (Confirmed, Confirmed) => mover == Mover::Books,
             (Ready, Ready | Sent | Accepted | Unknown | Confirmed | Returned)
             | (Sent, Ready | Sent | Returned)
             | (Accepted, Ready | Accepted | Unknown | Returned)
             | (Unknown, Ready | Unknown | Returned)
-            | (Confirmed, Ready | Sent | Accepted | Unknown | Confirmed | Rejected)
+            | (Confirmed, Ready | Sent | Accepted | Unknown | Rejected)
             | (Rejected | Returned, _) => false,
         }
     }
@@ -210,6 +215,8 @@ mod tests {
                 let of = |mover| from.may_move(to, mover);
                 assert_eq!(of(Mover::Rail), rail.contains(&(from, to)), "{from:?} {to:?}");
                 assert_eq!(of(Mover::Operator), of(Mover::Rail), "{from:?} {to:?}");
+                let booked = of(Mover::Rail) || (from, to) == (Confirmed, Confirmed);
+                assert_eq!(of(Mover::Books), booked, "{from:?} {to:?}");
                 assert_eq!(of(Mover::Engine), engine.contains(&(from, to)), "{from:?} {to:?}");
             }
         }
@@ -235,7 +242,7 @@ mod tests {
     fn what_has_ended_never_leaves_again() {
         for from in LegState::ALL.into_iter().filter(|state| state.has_ended()) {
             for to in LegState::ALL.into_iter().filter(|state| !state.has_ended()) {
-                for mover in [Mover::Engine, Mover::Rail, Mover::Operator] {
+                for mover in [Mover::Engine, Mover::Rail, Mover::Operator, Mover::Books] {
                     assert!(!from.may_move(to, mover), "{from:?} {to:?} {mover:?}");
                 }
             }

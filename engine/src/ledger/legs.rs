@@ -2,7 +2,7 @@
 //! the batch's exposure was released. Part of the control state; knows legs by their place only.
 
 use super::event::{ExposureReleased, LegRun, LegsMoved, LegsSubmitted};
-use super::leg::{LegMove, LegState};
+use super::leg::{LegMove, LegState, Mover};
 use super::refusal::Refusal;
 use crate::types::{Digest, Lsn, Timestamp, Total};
 use std::collections::BTreeMap;
@@ -14,6 +14,8 @@ pub struct LegFacts {
     pub reference: Box<str>,
     /// Why it stands where it stands.
     pub reason: Box<str>,
+    /// Whether books show the money: then the reference is theirs.
+    pub is_booked: bool,
 }
 
 /// What was handed to the rail at once.
@@ -248,7 +250,9 @@ impl Legs {
             }
             last = Some(leg);
             let state = self.state(leg);
-            if !state.may_move(one.to, e.mover) {
+            // Books are remembered once.
+            let again = state == one.to && self.facts(leg).is_some_and(|facts| facts.is_booked);
+            if again || !state.may_move(one.to, e.mover) {
                 let (from, to) = (state.name(), one.to.name());
                 return Err(Refusal::LegState { batch, leg, from, to });
             }
@@ -256,8 +260,8 @@ impl Legs {
         Ok(())
     }
 
-    /// Applies a move that was allowed.
-    pub fn apply(&mut self, at: Timestamp, one: &LegMove) {
+    /// Applies a move that was allowed, on that word.
+    pub fn apply(&mut self, at: Timestamp, one: &LegMove, mover: Mover) {
         self.set(one.leg, one.to, at);
         self.proposed.remove(&one.leg);
         if one.to.is_owed_again() {
@@ -268,7 +272,8 @@ impl Legs {
             facts.reference = one.reference.as_str().into();
         }
         facts.reason = one.reason.as_str().into();
-        if facts.reference.is_empty() && facts.reason.is_empty() {
+        facts.is_booked = mover == Mover::Books;
+        if facts.reference.is_empty() && facts.reason.is_empty() && !facts.is_booked {
             self.facts.remove(&one.leg);
         }
     }

@@ -14,6 +14,7 @@ pub mod evidence;
 #[cfg(test)]
 pub(crate) mod fixture;
 pub mod fund;
+pub mod hearing;
 pub mod leg;
 pub mod legs;
 pub mod net;

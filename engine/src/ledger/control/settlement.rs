@@ -289,7 +289,7 @@ impl Control {
                 if let Some(cover) = &mut entry.cover {
                     cover.moves(entry.legs.state(one.leg), one);
                 }
-                entry.legs.apply(at, one);
+                entry.legs.apply(at, one, e.mover);
             }
             let again = e.moves.iter().filter(|one| one.to.is_owed_again());
             let again =

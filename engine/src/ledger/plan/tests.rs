@@ -118,7 +118,7 @@ impl Run {
             if let Some(cover) = &mut self.cover {
                 cover.moves(self.legs.state(one.leg), one);
             }
-            self.legs.apply(Timestamp(2), one);
+            self.legs.apply(Timestamp(2), one, mover);
         }
     }
 

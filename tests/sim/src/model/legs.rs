@@ -26,6 +26,8 @@ pub struct Progress {
     pub complete: bool,
     /// The dust is owed in a later window.
     pub dust_owed: bool,
+    /// Legs that have come to where they stand by the books.
+    pub booked: BTreeSet<u32>,
     /// One operator's word about an UNKNOWN leg: who, where it stands, the reference.
     pub proposed: BTreeMap<u32, (String, LegState, String)>,
 }
@@ -47,11 +49,14 @@ const BY_OTHERS: [(LegState, LegState); 9] = [
     (Confirmed, Returned),
 ];
 
+/// What was confirmed by somebody's word is seen in the books.
+const BOOKED: (LegState, LegState) = (Confirmed, Confirmed);
+
 fn may(from: LegState, to: LegState, mover: Mover) -> bool {
     if mover == Mover::Engine {
         BY_ENGINE.contains(&(from, to))
     } else {
-        BY_OTHERS.contains(&(from, to))
+        BY_OTHERS.contains(&(from, to)) || mover == Mover::Books && (from, to) == BOOKED
     }
 }
 
@@ -139,7 +144,8 @@ impl Batch {
             if last.is_some_and(|last| last >= one.leg) {
                 return Err("NoSuchLeg");
             }
-            if !may(from, one.to, e.mover) {
+            let again = from == one.to && self.progress.booked.contains(&one.leg);
+            if again || !may(from, one.to, e.mover) {
                 return Err("LegState");
             }
             last = Some(one.leg);
@@ -234,6 +240,11 @@ impl State {
         let asset = batch.asset;
         let (mut again, mut back) = (Vec::new(), Vec::new());
         for one in &e.moves {
+            if e.mover == Mover::Books {
+                batch.progress.booked.insert(one.leg);
+            } else {
+                batch.progress.booked.remove(&one.leg);
+            }
             batch.progress.legs[place(one.leg)] = one.to;
             batch.progress.proposed.remove(&one.leg);
             let (from, to, amount, _) = batch.payments[place(one.leg)];
