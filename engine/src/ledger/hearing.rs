@@ -16,11 +16,12 @@
 //! | reports that it was done, or taken on | CONFIRMED, ACCEPTED |
 //! | a report that the same was handed in before | nothing, ever: it is about the second one |
 
+mod finding;
+
 use super::leg::{LegState, LegWord};
 use crate::canary::{Bug, planted};
 use crate::types::Total;
 use std::collections::BTreeSet;
-use std::fmt;
 
 /// One leg, as it stands in the ledger.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -273,7 +274,11 @@ impl<'a> Weighing<'a> {
             self.found.insert(Finding::Duplicate(said.told()));
         }
         let (out, back) = (self.moved(LegWord::Confirmed), self.moved(LegWord::Returned));
-        if out.is_empty() && back.is_empty() { self.by_reports() } else { self.by_money(out, &back) }
+        if out.is_empty() && back.is_empty() {
+            self.by_reports()
+        } else {
+            self.by_money(out, &back)
+        }
     }
 
     /// Money has moved, or has come back.
@@ -283,10 +288,11 @@ impl<'a> Weighing<'a> {
         }
         // In one answer each movement is listed once: this money is out, and what came back is of another
         // time that it went. What is known already stands for itself.
-        let known = |said: &&Statement| self.subject.is_booked && said.reference == self.subject.reference;
+        let known =
+            |said: &&Statement| self.subject.is_booked && said.reference == self.subject.reference;
         let first = out.remove(out.iter().position(|said| known(said)).unwrap_or(0));
         for said in out {
-            self.found.insert(Finding::Surplus(said.told()));
+            self.found.insert(surplus(said, &first.reference));
         }
         let refuses = self.say(&[LegWord::Rejected]);
         if !refuses.is_empty() {
@@ -367,7 +373,7 @@ fn confirmed(
         LegState::Confirmed if !subject.is_booked => Some(said.step(LegState::Confirmed)),
         LegState::Confirmed if is_same || subject.reference.is_empty() => None,
         LegState::Confirmed => {
-            found.insert(Finding::Surplus(said.told()));
+            found.insert(surplus(said, subject.reference));
             None
         }
         // It came back, and its going is told late.
@@ -378,6 +384,15 @@ fn confirmed(
             None
         }
     }
+}
+
+/// Money that moved once more, beside the movement that counts.
+fn surplus(said: &Statement, counted: &str) -> Finding {
+    let mut told = said.told();
+    if !counted.is_empty() {
+        told.reference = format!("{}, beside {counted}", told.reference);
+    }
+    Finding::Surplus(told)
 }
 
 /// The money has come back, as often as it went.
@@ -400,8 +415,9 @@ fn returned(
             || said.reference == subject.reference
     };
     let first = back.iter().find(known);
+    let counted = first.map_or(subject.reference, |first| first.reference.as_str());
     for said in back.iter().filter(|said| first.is_none_or(|first| !std::ptr::eq(**said, *first))) {
-        found.insert(Finding::Surplus(said.told()));
+        found.insert(surplus(said, counted));
     }
     to.and_then(|to| first.map(|said| said.step(to)))
 }
@@ -436,121 +452,6 @@ impl Statement {
             Ground::Report => false,
         };
         Step { to, is_booked, reference: self.reference.clone(), reason: self.reason.clone() }
-    }
-}
-
-impl Finding {
-    /// Whether a person must act on it, and as what. `state` is where the leg stood.
-    #[must_use]
-    pub fn weight(&self, state: LegState) -> Weight {
-        match self {
-            Self::Beside(_) => Weight::Remark,
-            Self::NoSum(_) | Self::OtherSum(_) | Self::OtherSide(_) | Self::OtherPlace(_) => {
-                Weight::Misfit
-            }
-            Self::Surplus(_) => Weight::Surplus,
-            // What was taken on, or has ended, stays so; of what nobody has answered yet a person must ask.
-            Self::Duplicate(_) => match state {
-                LegState::Sent | LegState::Unknown => Weight::Contradiction,
-                LegState::Ready
-                | LegState::Accepted
-                | LegState::Confirmed
-                | LegState::Rejected
-                | LegState::Returned => Weight::Remark,
-            },
-            Self::NotLeft(_) | Self::AtOdds(_) | Self::TooLate(_) => Weight::Contradiction,
-        }
-    }
-
-    /// What a person reads: about the leg with this key, which stood at `state`. `scale` is the asset's.
-    #[must_use]
-    pub fn text(&self, key: &str, state: LegState, amount: Total, scale: u32) -> String {
-        let own = amount.decimal(scale);
-        let name = state.name();
-        let said = |said: &Said| said.text(scale);
-        match self {
-            Self::NoSum(one) => format!(
-                "leg {key} of {own}: the rail says {} and names no sum for it; nothing moved, see what \
-                 the entry is and move the leg by hand",
-                said(one)
-            ),
-            Self::OtherSum(one) => format!(
-                "leg {key} is of {own}, and the rail says {}: nothing moved, find out what happened",
-                said(one)
-            ),
-            Self::Beside(one) => {
-                format!("leg {key} is of {own}; beside it: {}, mostly a fee for it", said(one))
-            }
-            Self::OtherSide(one) => format!(
-                "leg {key} of {own} is {name}, and the rail reports the opposite movement, {}: a return \
-                 that is not marked as one, or another account's file; nothing moved, see the entry and \
-                 move the leg by hand",
-                said(one)
-            ),
-            Self::OtherPlace(one) => format!(
-                "leg {key} of {own}: the rail says {}, and that is not where its money moves; nothing \
-                 moved, find out what the money is for",
-                said(one)
-            ),
-            Self::Duplicate(one) => format!(
-                "leg {key} is {name}, and the rail refuses it as handed in before ({}): that is about a \
-                 second copy, and nothing moved; ask the rail what became of the first",
-                said(one)
-            ),
-            Self::NotLeft(one) => format!(
-                "leg {key} is {name} and has not left, and the rail says {}: nothing moved, find out what \
-                 the rail has",
-                said(one)
-            ),
-            Self::AtOdds(all) => {
-                let all: Vec<String> = all.iter().map(|one| one.text(scale)).collect();
-                format!(
-                    "the answer contradicts itself about leg {key}, which was {name}: {}; ask the rail",
-                    all.join(", and ")
-                )
-            }
-            Self::TooLate(one) => format!(
-                "leg {key} of {own} is {name}, and the rail says {}: nothing moved, find out what happened",
-                said(one)
-            ),
-            Self::Surplus(one) => format!(
-                "money for leg {key} of {own} moved once more: {}; see whether the rail did it twice, and \
-                 claim it back or give it back",
-                said(one)
-            ),
-        }
-    }
-}
-
-impl Said {
-    fn text(&self, scale: u32) -> String {
-        let mut text = self.word.name().to_owned();
-        match &self.sum {
-            Sum::Unsaid => {}
-            Sum::Units(units) => text.push_str(&format!(" {}", units.decimal(scale))),
-            Sum::Alien(written) => text.push_str(&format!(" {written}")),
-        }
-        match &self.place {
-            Place::Unsaid | Place::Ours => {}
-            Place::Other(other) => text.push_str(&format!(" on {other}")),
-        }
-        let more = [self.reference.as_str(), self.reason.as_str()];
-        let more: Vec<&str> = more.into_iter().filter(|text| !text.is_empty()).collect();
-        if !more.is_empty() {
-            text.push_str(&format!(" ({})", more.join(": ")));
-        }
-        text
-    }
-}
-
-impl fmt::Display for Weight {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Remark => "remark",
-            Self::Contradiction => "contradiction",
-            Self::Misfit => "misfit",
-            Self::Surplus => "surplus",
-        })
     }
 }
 

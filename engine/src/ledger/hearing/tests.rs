@@ -152,6 +152,15 @@ fn money_that_moves_once_more_is_found_in_one_answer_and_in_a_later_one() {
     assert_eq!(weighed(&subject(At::Sent), &[apart(1), apart(1)]), (Some(At::Confirmed), vec![]));
 }
 
+/// Which of two is the second nobody can tell from their order: a person is told both references.
+#[test]
+fn a_surplus_is_told_with_the_reference_that_counts_beside_it() {
+    let twice = [money(Confirmed, "R-S3"), money(Confirmed, "R-AGAIN")];
+    let found = weigh(&subject(At::Sent), &twice).findings;
+    let text = found[0].text("KEY", At::Sent, AMOUNT, 2);
+    assert!(text.contains("R-S3") && text.contains("R-AGAIN"), "{text}");
+}
+
 #[test]
 fn what_was_paid_twice_and_came_back_once_is_paid() {
     let said = [money(Confirmed, "A"), money(Confirmed, "B"), money(Returned, "R")];
