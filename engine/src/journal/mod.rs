@@ -9,6 +9,7 @@ mod error;
 pub mod kept;
 mod mark;
 pub mod memory;
+pub mod names;
 mod record;
 pub mod rocks;
 pub mod store;

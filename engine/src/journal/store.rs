@@ -18,14 +18,16 @@ pub enum Table {
     Batches,
     /// The exact bytes of calls that were or will be made for legs.
     Calls,
+    /// Legs by what their rail calls them.
+    Legs,
     /// Small entries that are durable at once.
     Meta,
 }
 
 impl Table {
     /// Every table.
-    pub const ALL: [Self; 5] =
-        [Self::Checkpoints, Self::Windows, Self::Batches, Self::Calls, Self::Meta];
+    pub const ALL: [Self; 6] =
+        [Self::Checkpoints, Self::Windows, Self::Batches, Self::Calls, Self::Legs, Self::Meta];
 
     /// Its name in the directory.
     #[must_use]
@@ -35,6 +37,7 @@ impl Table {
             Self::Windows => "windows",
             Self::Batches => "batches",
             Self::Calls => "calls",
+            Self::Legs => "legs",
             Self::Meta => "meta",
         }
     }

@@ -3,6 +3,8 @@
 use super::archive::{Archive, NotLoaded};
 use super::signing::signed;
 use crate::journal::kept;
+use crate::journal::names::{self, NamedLeg};
+use crate::ledger::batch::Payment;
 use crate::ledger::control::{self, Command, Used};
 use crate::ledger::{BatchContent, BatchHead, By, Rail, Refusal, Request};
 use crate::pipeline::{Done, Intake, NotDone};
@@ -117,6 +119,18 @@ pub async fn create_batch_by<F: Future<Output = Computed>>(
     Err(Refusal::AccountsMoved.into())
 }
 
+/// The legs of a batch by what their rail calls them.
+fn named(content: &BatchContent) -> impl Iterator<Item = (String, NamedLeg)> + '_ {
+    let rail = content.head.policy.rail;
+    (0..).zip(&content.legs).map(move |(leg, of)| {
+        let Payment { from: payer, to: payee, amount, .. } = of.payment;
+        let (key, batch) = (of.key.clone(), content.head.id);
+        let account = rails::own_account(content, &of.payment).to_owned();
+        let named = NamedLeg { batch, leg, payer, payee, amount, key, account };
+        (rails::leg_name(rail, &of.key), named)
+    })
+}
+
 fn first_result(
     control: &control::Control,
     request: &Request,
@@ -162,6 +176,7 @@ async fn work(
         rails::check_batch(&content)?;
         // What it was computed from is durable before the record that speaks of it.
         kept::put_batch(archive.store(), &content)?;
+        names::put_legs(archive.store(), content.head.policy.rail, named(&content))?;
         let (head, accounts) = (content.head.clone(), content.accounts.clone());
         archive.hold(Arc::new(content));
         let mut free = free.into_inner();
