@@ -20,15 +20,16 @@ pub mod status;
 mod table;
 
 pub use account::AccountError;
-pub use answers::Answer;
+pub use answers::{About, Answer, Breadth, Name, Remark, Sent, leg_name, sent};
 pub use iso20022::{CLEARING_PLACEHOLDER, is_placeholder};
 pub use parts::{PAY_INS_ENDING, Part, split};
 pub use sink::Taker;
 pub use status::{LegReport, LegWord};
 
+use crate::ledger::batch::Payment;
 use crate::ledger::event::RailAccount;
 use crate::ledger::{BatchContent, Policy, Rail, Refusal};
-use crate::types::{AssetDef, Total};
+use crate::types::{AssetDef, PartyId, Total};
 use std::collections::BTreeMap;
 
 /// Every rail for which a party may register an account. The engine settles on those of
@@ -158,6 +159,20 @@ pub fn export<E>(content: &BatchContent, write: Taker<'_, E>) -> Result<(), E> {
     let amount = amounts(content);
     sink::file(&format!("{short}.legs.csv"), write, |out| table::csv(content, &*amount, out))?;
     sink::file(&format!("{short}.legs.json"), write, |out| table::json(content, &*amount, out))
+}
+
+/// The account that a leg's money leaves, where it goes from party to party: as the rail compares it. Else
+/// it is the clearing account, and this is empty.
+#[must_use]
+pub fn own_account<'a>(content: &'a BatchContent, payment: &Payment) -> &'a str {
+    let is_direct = payment.from != PartyId::CLEARING && payment.to != PartyId::CLEARING;
+    match content.head.policy.rail {
+        Rail::Iso20022 if is_direct => {
+            let account = content.accounts.get(&payment.from);
+            account.and_then(|account| account.field("iban")).unwrap_or_default()
+        }
+        Rail::Iso20022 | Rail::Nacha | Rail::Card | Rail::Evm => "",
+    }
 }
 
 /// How the batch's rail writes an amount.

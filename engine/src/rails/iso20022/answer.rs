@@ -53,6 +53,8 @@ pub struct Reason {
     pub text: String,
     /// Who gave the reason: a name, BIC or other id.
     pub originator: String,
+    /// One of the codes says that the same was handed in before.
+    pub is_duplicate: bool,
 }
 
 /// An amount as the bank wrote it: exact, in no asset's units yet.
@@ -91,6 +93,25 @@ pub struct Report {
     pub instructed: Option<Money>,
     /// The account on which it moved (IBAN or another id); empty in a status report.
     pub account: String,
+    /// Tells it apart from other movements of the file where no reference of its own does; else 0.
+    pub apart: u64,
+    /// The number of its entry among those of `Summary::shared`, if it is a part that names no sum.
+    pub shared: Option<usize>,
+}
+
+/// A booked entry of several transactions, some of which name no sum. What they share out is its sum.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SharedEntry {
+    /// Its sum.
+    pub amount: Option<Money>,
+    /// How many transactions it lists.
+    pub listed: u64,
+    /// Keys of those that have one, in order, as often as they are listed.
+    pub keys: Vec<String>,
+    /// How many transactions it says that it has, if it says so.
+    pub claimed: Option<u64>,
+    /// The bank's reference.
+    pub reference: String,
 }
 
 /// Kinds of files that are read.
@@ -131,6 +152,8 @@ pub enum Note {
         reference: String,
         /// The sum.
         amount: Option<Money>,
+        /// It came back.
+        is_back: bool,
     },
     /// The bank's fee for a transaction: no payment.
     Charge {
@@ -173,10 +196,14 @@ pub struct Summary {
     pub created: String,
     /// How many reports were handed out.
     pub reports: u64,
+    /// Booked transactions of an account.
+    pub booked: u64,
     /// Booked movements of an account that quote no leg's key: somebody else's business.
     pub others: u64,
     /// Entries of an account that are not booked (PDNG, INFO, ...).
     pub unbooked: u64,
+    /// Entries whose sum is shared out among transactions that name none.
+    pub shared: Vec<SharedEntry>,
     /// What a person should see; the first `ANSWER_NOTES_MAX`.
     pub notes: Vec<Note>,
     /// How many notes were left out.
@@ -200,8 +227,10 @@ impl Summary {
             id: String::new(),
             created: String::new(),
             reports: 0,
+            booked: 0,
             others: 0,
             unbooked: 0,
+            shared: Vec::new(),
             notes: Vec::new(),
             notes_left_out: 0,
         }
@@ -297,6 +326,53 @@ impl fmt::Display for Reason {
     }
 }
 
+/// One sentence for a person.
+impl fmt::Display for Note {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let sum = |amount: &Option<Money>| {
+            amount.as_ref().map_or_else(|| "a sum that is not told".to_owned(), Money::to_string)
+        };
+        match self {
+            Self::NotOurKind { answers } => {
+                write!(
+                    f,
+                    "the status report answers a {answers}, not a payment file: not looked at"
+                )
+            }
+            Self::Unnamed { within, status, reason, amount } => write!(
+                f,
+                "the bank says {status} {reason} of a transaction over {} in {within} and does not name \
+                 its EndToEndId: no leg moved, find out which it is",
+                sum(amount)
+            ),
+            Self::BatchBooked { within, reference, amount, is_back: true } => write!(
+                f,
+                "{} came back for {within} as one sum ({reference}), and no transaction is listed: no leg \
+                 moved, ask the bank which payments they are and move them by hand",
+                sum(amount)
+            ),
+            Self::BatchBooked { within, reference, amount, is_back: false } => write!(
+                f,
+                "the bank has booked {within} as one sum, {} ({reference}), and lists no transaction: \
+                 that it has the file is certain, and not which payments were made; no leg moved",
+                sum(amount)
+            ),
+            Self::Charge { key, amount } => {
+                write!(f, "the bank took a fee of {} for leg {key}", sum(amount))
+            }
+            Self::SeveralKeys { key, reference, amount } => write!(
+                f,
+                "one payment of {} ({reference}) quotes the keys of several legs, {key} among them: no leg \
+                 moved, move them by hand",
+                sum(amount)
+            ),
+            Self::Changed { scope, reason } => {
+                write!(f, "the bank took on {scope} with a change: {reason}")
+            }
+        }
+    }
+}
+
 impl fmt::Display for Scope {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -385,6 +461,7 @@ mod tests {
             proprietary: String::new(),
             text: "account\r\n closed\u{0}".into(),
             originator: "BANK".into(),
+            is_duplicate: false,
         };
         assert_eq!(reason.to_string(), "AC04 account closed (by BANK)");
         let mut long = String::new();

@@ -6,7 +6,9 @@
 //! not listed prove none of them. `docs/RAIL-ISO20022.md` says it all in one table.
 
 use super::super::status::LegWord;
-use super::answer::{Direction, Money, Note, Reason, Report, Scope, Summary, Visit, add};
+use super::answer::{
+    Direction, Money, Note, Reason, Report, Scope, SharedEntry, Summary, Visit, add,
+};
 use super::ids;
 use super::parts::{add_reason, header, money};
 use super::problem::ReadError;
@@ -39,6 +41,12 @@ struct Entry {
 struct Sums {
     transaction: Option<Money>,
     instructed: Option<Money>,
+}
+
+impl Sums {
+    fn is_empty(&self) -> bool {
+        self.transaction.is_none() && self.instructed.is_none()
+    }
 }
 
 /// What an entry for several transactions says of them.
@@ -141,6 +149,18 @@ fn entry<R: BufRead, E: From<ReadError>>(
     visit: Visit<'_, E>,
 ) -> Result<(), E> {
     let (mut entry, mut last, mut count) = (Entry::default(), None::<Detail>, 0u64);
+    // Its number, should it have to be shared out; and what it lists.
+    let place = summary.shared.len();
+    let (mut shares, mut keys) = (false, Vec::new());
+    let mut told =
+        |entry: &Entry, detail: Detail, alone: bool, summary: &mut Summary, visit: Visit<'_, E>| {
+            let shared =
+                (!alone && detail.amount.is_none() && detail.sums.is_empty()).then_some(place);
+            let key = tell(entry, detail, Of { alone, account, shared }, summary, visit)?;
+            shares |= shared.is_some() && key.is_some();
+            keys.extend(key);
+            Ok::<(), E>(())
+        };
     while let Some(name) = xml.child()? {
         match name {
             "Amt" => {
@@ -169,7 +189,7 @@ fn entry<R: BufRead, E: From<ReadError>>(
                             // entry says of itself.
                             count += 1;
                             if let Some(before) = last.replace(detail(xml)?) {
-                                tell(&entry, before, false, account, summary, visit)?;
+                                told(&entry, before, false, summary, visit)?;
                             }
                         }
                         _ => xml.skip()?,
@@ -186,12 +206,15 @@ fn entry<R: BufRead, E: From<ReadError>>(
     }
     let one = entry.batch.count.as_deref().is_none_or(|count| count.trim_start_matches('0') == "1");
     match last {
-        Some(last) => tell(&entry, last, one && count == 1, account, summary, visit),
-        None => {
-            unlisted(entry, summary);
-            Ok(())
-        }
+        Some(last) => told(&entry, last, one && count == 1, summary, visit)?,
+        None => unlisted(&entry, summary, visit)?,
     }
+    if shares {
+        let claimed = entry.batch.count.as_deref().and_then(|count| count.trim().parse().ok());
+        let (amount, reference) = (entry.amount, entry.reference.unwrap_or_default());
+        summary.shared.push(SharedEntry { amount, listed: count, keys, claimed, reference });
+    }
+    Ok(())
 }
 
 impl Entry {
@@ -213,28 +236,60 @@ impl Entry {
     }
 }
 
-/// A booked entry of which no transaction is listed.
-fn unlisted(entry: Entry, summary: &mut Summary) {
-    if ids::is_sent(&entry.batch.within) {
-        summary.note(Note::BatchBooked {
-            within: entry.batch.within,
-            reference: entry.reference.unwrap_or_default(),
-            amount: entry.amount,
-        });
-    } else {
+/// A booked entry of which no transaction is listed. One that pays a file of ours proves that the bank has
+/// the file, and none of its payments.
+fn unlisted<E>(entry: &Entry, summary: &mut Summary, visit: Visit<'_, E>) -> Result<(), E> {
+    let within = &entry.batch.within;
+    if !ids::is_sent(within) {
         summary.others += 1;
+        return Ok(());
     }
+    let reference = entry.reference.clone().unwrap_or_default();
+    let is_back = entry.credit.unwrap_or_default() || entry.reversal.unwrap_or_default();
+    summary.note(Note::BatchBooked {
+        within: within.clone(),
+        reference: reference.clone(),
+        amount: entry.amount.clone(),
+        is_back,
+    });
+    if is_back {
+        return Ok(());
+    }
+    let id = within.clone();
+    let scope = if id.contains('-') { Scope::Payment { id } } else { Scope::Message { id } };
+    visit(Report {
+        scope,
+        word: Some(LegWord::Accepted),
+        status: "BOOK".into(),
+        direction: Direction::Out,
+        reference,
+        reason: Reason::default(),
+        amount: None,
+        instructed: None,
+        account: String::new(),
+        apart: 0,
+        shared: None,
+    })
 }
 
-/// Hands out what a booked transaction says of a leg. `alone`: it is the whole of its entry.
+/// What a transaction is part of.
+struct Of<'a> {
+    /// It is the whole of its entry.
+    alone: bool,
+    account: &'a str,
+    /// The number of the entry whose sum it shares.
+    shared: Option<usize>,
+}
+
+/// Hands out what a booked transaction says of a leg; gives the leg's key.
 fn tell<E>(
     entry: &Entry,
     detail: Detail,
-    alone: bool,
-    account: &str,
+    Of { alone, account, shared }: Of<'_>,
     summary: &mut Summary,
     visit: Visit<'_, E>,
-) -> Result<(), E> {
+) -> Result<Option<String>, E> {
+    summary.booked += 1;
     let of_entry = |value: &Option<Money>| if alone { value.clone() } else { None };
     let amount = detail.amount.or(detail.sums.transaction);
     let amount = amount.or_else(|| of_entry(&entry.sums.transaction));
@@ -246,12 +301,15 @@ fn tell<E>(
         entry.reversal.unwrap_or_default() || detail.returned.is_some() || BACK.contains(&code);
     let own = entry.reference.as_ref().filter(|_| alone).cloned();
     let reference = detail.reference.or(own).or(detail.bank_id);
+    // Two transactions that share the reference of their entry, or have none, are two all the same.
+    let apart = if reference.is_some() { 0 } else { summary.booked };
     let reference = reference.or_else(|| entry.reference.clone()).unwrap_or_default();
 
     let named = detail.key.map(|key| key.to_ascii_uppercase()).filter(|key| ids::is_key(key));
     let by_key = named.is_some();
-    // A payer who pays in by an own transfer may have had room for the key in the text only.
-    let key = named.or_else(|| detail.quoted.first().filter(|_| credit && !back).cloned());
+    // A payer who pays in by an own transfer may have had room for the key in the text only, and so may a
+    // bank that sends money back.
+    let key = named.or_else(|| detail.quoted.first().cloned());
     let Some(key) = key else {
         let within = if detail.within.is_empty() { &entry.batch.within } else { &detail.within };
         if ids::is_sent(within) {
@@ -261,16 +319,17 @@ fn tell<E>(
         } else {
             summary.others += 1;
         }
-        return Ok(());
+        return Ok(None);
     };
     if !by_key && detail.quoted.len() > 1 {
         summary.note(Note::SeveralKeys { key, reference, amount });
-        return Ok(());
+        return Ok(None);
     }
     if FEES.contains(&code) && !back {
         summary.note(Note::Charge { key, amount });
-        return Ok(());
+        return Ok(None);
     }
+    let told = Some(key.clone());
     visit(Report {
         scope: Scope::Leg { key },
         word: Some(if back { LegWord::Returned } else { LegWord::Confirmed }),
@@ -281,7 +340,10 @@ fn tell<E>(
         amount,
         instructed,
         account: account.to_owned(),
-    })
+        apart,
+        shared,
+    })?;
+    Ok(told)
 }
 
 fn detail<R: BufRead>(xml: &mut Xml<R>) -> Result<Detail, ReadError> {

@@ -63,19 +63,44 @@ pub fn is_key(text: &str) -> bool {
     text.len() == KEY_CHARS && text.bytes().all(|b| matches!(b, b'A'..=b'Z' | b'2'..=b'7'))
 }
 
-/// Whether a text has the form of an id that a file of ours carries, MsgId or PmtInfId.
-pub fn is_sent(text: &str) -> bool {
+/// What an id that a file of ours carries, MsgId or PmtInfId, says of the file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sent {
+    /// First hexadecimal digits of the batch's id, small letters.
+    pub digits: String,
+    /// The how-manieth file of the batch.
+    pub file: u32,
+}
+
+/// What a text says if it is such an id. A MsgId can be read in two ways; only the batch knows which.
+#[must_use]
+pub fn sent(text: &str) -> Vec<Sent> {
+    let text = text.to_ascii_lowercase();
     let hex = |text: &str, digits: usize| {
         text.len() == digits && text.bytes().all(|b| b.is_ascii_hexdigit())
     };
+    if hex(&text, MESSAGE_DIGITS) {
+        let (digits, later) = text.split_at(LATER_MESSAGE_DIGITS);
+        let first = Sent { digits: text.clone(), file: 0 };
+        let later = u32::from_str_radix(later, 16).ok().filter(|file| *file > 0);
+        let later = later.map(|file| Sent { digits: digits.to_owned(), file });
+        return std::iter::once(first).chain(later).collect();
+    }
+    let Some((digits, numbers)) = text.split_once('-') else { return Vec::new() };
     let is_number = |number: &str| number.parse::<usize>().is_ok();
-    let block = |(digits, numbers): (&str, &str)| match numbers.split_once('.') {
-        None => hex(digits, BLOCK_DIGITS) && is_number(numbers),
+    let found = match numbers.split_once('.') {
+        None => (hex(digits, BLOCK_DIGITS) && is_number(numbers)).then_some(0),
         Some((file, block)) => {
-            hex(digits, LATER_BLOCK_DIGITS) && is_number(file) && is_number(block)
+            let formed = hex(digits, LATER_BLOCK_DIGITS) && is_number(block);
+            file.parse().ok().filter(|_| formed)
         }
     };
-    hex(text, MESSAGE_DIGITS) || text.split_once('-').is_some_and(block)
+    found.map(|file| Sent { digits: digits.to_owned(), file }).into_iter().collect()
+}
+
+/// Whether a text has the form of an id that a file of ours carries.
+pub fn is_sent(text: &str) -> bool {
+    !sent(text).is_empty()
 }
 
 #[cfg(test)]
@@ -113,6 +138,22 @@ mod tests {
             assert_eq!(ids.block_number(&format!("{digits}-{number}")), None, "{number}");
         }
         assert!(!ids.is_message(&ids.message()[1..]) && !is_sent("INV-1"));
+    }
+
+    #[test]
+    fn an_id_leads_back_to_its_batch_and_file() {
+        let batch = BatchId([0xab; 32]);
+        for file in [0, 1, 7, u32::MAX] {
+            let ids = Ids::new(batch, file);
+            for id in [ids.message(), ids.block(3), ids.block(3).to_uppercase()] {
+                let found = sent(&id);
+                let own = |one: &&Sent| batch.to_string().starts_with(&one.digits);
+                assert!(found.iter().filter(own).any(|one| one.file == file), "{id} {found:?}");
+            }
+        }
+        for other in ["", "-", "INV-1", "0f1e-1", "NOTPROVIDED", "é-1"] {
+            assert_eq!(sent(other), [], "{other}");
+        }
     }
 
     #[test]

@@ -1,83 +1,34 @@
-//! Which legs of a batch a bank's reports move.
+//! Which legs of a file a bank's report speaks of, and what it says of each in the ledger's words.
 //!
-//! Owns how ids lead back to legs, and that a narrow report comes before a wide one. Never decides
-//! whether a leg may move, or whether the named amount is the leg's: the engine does.
+//! Owns how ids lead back to legs, whether a sum is one of the asset and whether an account is the leg's.
+//! Never decides what a statement leads to: the ledger weighs all of them together.
 
-use super::answer::{Direction, Money, Report, Scope};
+use super::answer::{Direction, Money, Report, Scope, SharedEntry};
 use super::ids::Ids;
-use crate::ledger::{BatchContent, Leg};
-use crate::rails::status::{LegReport, LegWord};
-use crate::types::Total;
+use super::is_placeholder;
+use crate::ledger::batch::field;
+use crate::ledger::hearing::{Ground, Place, Side, Statement, Sum};
+use crate::ledger::{BatchContent, BatchHead};
+use crate::types::{AssetDef, Total};
 use std::ops::Range;
 
-/// Why a report does not move the leg that it names. A person has to look at it.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Misfit {
-    /// A pay-in is reported as a payment of ours, or the other way round.
-    #[error(
-        "leg {key} is a {leg}, and the bank reports the opposite movement{account}: a return that \
-         is not marked as one, or another account's file; see the bank's entry and move the leg by \
-         hand"
-    )]
-    WrongWay {
-        /// The leg.
-        key: String,
-        /// What it is.
-        leg: &'static str,
-        /// On which account, if the file is about one.
-        account: String,
-    },
-    /// A transaction is reported apart after its whole block or message was, and differently.
-    #[error(
-        "the file speaks of leg {key} on its own after it said something else of its whole block \
-         or message: it contradicts itself; ask the bank, and move the leg by hand"
-    )]
-    Contradiction {
-        /// The leg.
-        key: String,
-    },
-    /// The named sum is no sum of the batch's asset.
-    #[error("the bank names {named} for leg {key}, which is no whole number of units of {asset}")]
-    Amount {
-        /// The leg.
-        key: String,
-        /// What the bank names.
-        named: Money,
-        /// Code of the batch's asset.
-        asset: String,
-    },
-}
+/// Fewest digits of an account's number that are compared with the end of an IBAN.
+const NUMBER_DIGITS_MIN: usize = 5;
 
-/// How the file has spoken of a leg.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Spoken {
-    Not,
-    /// With its whole block or message.
-    Wide(Option<LegWord>),
-    /// On its own.
-    Narrow,
-}
-
-/// The legs of one batch while one file is read: make a new one for the next file.
-pub struct Legs<'a> {
-    content: &'a BatchContent,
+/// The legs of one file.
+pub struct Legs {
     ids: Ids,
     /// Which legs are in the bank file: all behind the pay-ins.
     paid: Range<usize>,
     /// Where each payment information block begins; its legs follow each other.
     blocks: Vec<usize>,
-    /// Places of the legs, ordered by key.
-    by_key: Vec<usize>,
-    /// What the file has said of each leg.
-    spoken: Vec<Spoken>,
 }
 
-impl<'a> Legs<'a> {
-    /// Of this batch (or part of one, as its how-manieth file), for one answer.
+impl Legs {
+    /// Of this part of a batch, as its how-manieth file.
     #[must_use]
-    pub fn new(content: &'a BatchContent, number: u32) -> Self {
+    pub fn new(content: &BatchContent, number: u32) -> Self {
         let first = content.legs.partition_point(|leg| leg.payment.is_pay_in());
-        let paid = first..content.legs.len();
         let mut start = first;
         let blocks = super::pain001::by_debtor(&content.legs[first..]).map(|legs| {
             let begin = start;
@@ -85,50 +36,17 @@ impl<'a> Legs<'a> {
             begin
         });
         let blocks = blocks.collect();
-        let mut by_key: Vec<usize> = (0..content.legs.len()).collect();
-        by_key.sort_unstable_by(|&a, &b| content.legs[a].key.cmp(&content.legs[b].key));
-        let spoken = vec![Spoken::Not; content.legs.len()];
-        Self { content, ids: Ids::new(content.head.id, number), paid, blocks, by_key, spoken }
+        Self { ids: Ids::new(content.head.id, number), paid: first..content.legs.len(), blocks }
     }
 
-    /// Hands the reports of single legs that `report` stands for to `tell`; returns how many.
-    /// None for a report of another batch. Act on none before the whole file was read and taken
-    /// without an error.
-    ///
-    /// # Errors
-    /// `Misfit` when the report names a leg of this batch and cannot be meant for it.
-    pub fn take(
-        &mut self,
-        report: &Report,
-        tell: &mut dyn FnMut(LegReport),
-    ) -> Result<usize, Misfit> {
-        let (range, narrow) = match &report.scope {
-            Scope::Message { id } if self.ids.is_message(id) => (self.paid.clone(), false),
-            Scope::Payment { id } => (self.block(id), false),
-            Scope::Leg { key } => (self.leg(key), true),
-            Scope::Message { .. } => (0..0, false),
-        };
-        let mut told = 0;
-        for place in range {
-            let leg = &self.content.legs[place];
-            match (self.spoken[place], narrow) {
-                (Spoken::Not, _) | (Spoken::Narrow, true) => {}
-                (Spoken::Wide(_) | Spoken::Narrow, false) => continue,
-                (Spoken::Wide(word), true) if word == report.word => {}
-                (Spoken::Wide(_), true) => {
-                    return Err(Misfit::Contradiction { key: leg.key.clone() });
-                }
-            }
-            check_way(leg, report)?;
-            let amount = self.amount(leg, report)?;
-            self.spoken[place] = if narrow { Spoken::Narrow } else { Spoken::Wide(report.word) };
-            if let Some(word) = report.word {
-                let (key, reference) = (leg.key.clone(), super::answer::bounded(&report.reference));
-                tell(LegReport { key, word, reference, reason: why(report), amount });
-                told += 1;
-            }
+    /// The places of the legs of which a wide report speaks: none if it is about another file.
+    #[must_use]
+    pub fn of(&self, scope: &Scope) -> Range<usize> {
+        match scope {
+            Scope::Message { id } if self.ids.is_message(id) => self.paid.clone(),
+            Scope::Payment { id } => self.block(id),
+            Scope::Message { .. } | Scope::Leg { .. } => 0..0,
         }
-        Ok(told)
     }
 
     fn block(&self, id: &str) -> Range<usize> {
@@ -138,37 +56,77 @@ impl<'a> Legs<'a> {
         };
         begin..self.blocks.get(place + 1).copied().unwrap_or(self.paid.end)
     }
+}
 
-    fn leg(&self, key: &str) -> Range<usize> {
-        let legs = &self.content.legs;
-        let found = self.by_key.binary_search_by(|&at| legs[at].key.as_str().cmp(key));
-        found.map_or(0..0, |at| self.by_key[at]..self.by_key[at] + 1)
-    }
-
-    fn amount(&self, leg: &Leg, report: &Report) -> Result<Option<Total>, Misfit> {
-        let asset = &self.content.head.asset;
-        report.units(asset).map_err(|named| Misfit::Amount {
-            key: leg.key.clone(),
-            named: named.clone(),
-            asset: asset.code.clone(),
-        })
+/// Where the money of a leg moves, as far as it can be told: an IBAN, or nothing. `own` is that of the
+/// payer where money goes from party to party.
+#[must_use]
+pub fn pays<'a>(head: &'a BatchHead, own: &'a str) -> &'a str {
+    match own {
+        "" if is_placeholder(&head.policy.clearing) => "",
+        "" => field(&head.policy.clearing, "iban").unwrap_or_default(),
+        own => own,
     }
 }
 
-fn check_way(leg: &Leg, report: &Report) -> Result<(), Misfit> {
-    let way = if leg.payment.is_pay_in() { Direction::In } else { Direction::Out };
-    if way == report.direction {
-        return Ok(());
+/// What a report says of one leg; `None` if it says nothing to act on. `iban` is where the leg's money
+/// moves. `shared` is the leg's sum where all legs that share one entry are known to sum to it.
+#[must_use]
+pub fn statement(
+    report: &Report,
+    asset: &AssetDef,
+    iban: &str,
+    shared: Option<Total>,
+) -> Option<Statement> {
+    let word = report.word?;
+    let sum = match report.units(asset) {
+        Ok(Some(units)) => Sum::Units(units),
+        Ok(None) => shared.map_or(Sum::Unsaid, Sum::Units),
+        Err(other) => Sum::Alien(other.to_string()),
+    };
+    let place = match report.account.as_str() {
+        "" => Place::Unsaid,
+        _ if iban.is_empty() => Place::Unsaid,
+        account if is_account(account, iban) => Place::Ours,
+        other => Place::Other(format!("account {other}")),
+    };
+    Some(Statement {
+        word,
+        ground: if report.account.is_empty() { Ground::Report } else { Ground::Money },
+        is_duplicate: report.reason.is_duplicate,
+        side: match report.direction {
+            Direction::In => Side::In,
+            Direction::Out => Side::Out,
+        },
+        sum,
+        place,
+        reference: super::answer::bounded(&report.reference),
+        apart: report.apart,
+        reason: why(report),
+    })
+}
+
+impl SharedEntry {
+    /// Whether these sums, those of the legs that it lists in their order, are all of what was booked.
+    #[must_use]
+    pub fn is_shared_out(&self, asset: &AssetDef, legs: &[Total]) -> bool {
+        let count = u64::try_from(legs.len()).expect("a length fits 64 bits");
+        let whole = count == self.listed && self.claimed.is_none_or(|claimed| claimed == count);
+        let booked = self.amount.as_ref().and_then(|amount: &Money| amount.units(asset));
+        let sum = legs.iter().try_fold(0u128, |sum, leg| sum.checked_add(leg.0));
+        whole && booked.is_some_and(|booked| Some(booked.0) == sum)
     }
-    let leg_is = match way {
-        Direction::In => "pay-in",
-        Direction::Out => "payment",
+}
+
+/// Whether an account's id is this IBAN, or the number at its end.
+fn is_account(id: &str, iban: &str) -> bool {
+    let plain = |text: &str| -> String {
+        let letters = text.chars().filter(char::is_ascii_alphanumeric);
+        letters.map(|c| c.to_ascii_uppercase()).collect()
     };
-    let account = match report.account.as_str() {
-        "" => String::new(),
-        id => format!(" on account {id}"),
-    };
-    Err(Misfit::WrongWay { key: leg.key.clone(), leg: leg_is, account })
+    let (id, iban) = (plain(id), plain(iban));
+    let number = id.trim_start_matches('0');
+    id == iban || number.len() >= NUMBER_DIGITS_MIN && iban[4..].ends_with(number)
 }
 
 /// The bank's word and its reason on one line: "RJCT AC04 account closed".

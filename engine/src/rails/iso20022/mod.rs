@@ -19,8 +19,11 @@ mod read;
 mod text;
 mod xml;
 
-pub use answer::{Answer, Direction, Kind, Money, Note, Reason, Report, Scope, Summary};
-pub use legs::{Legs, Misfit};
+pub use answer::{
+    Answer, Direction, Kind, Money, Note, Reason, Report, Scope, SharedEntry, Summary,
+};
+pub use ids::{Sent, is_key, sent};
+pub use legs::{Legs, pays, statement};
 pub use problem::{Problem, ReadError};
 pub use read::{read, read_stream};
 

@@ -219,6 +219,8 @@ fn wide<E>(
         amount: None,
         instructed: None,
         account: String::new(),
+        apart: 0,
+        shared: None,
     })
 }
 
@@ -272,6 +274,8 @@ fn transaction<R: BufRead, E: From<ReadError>>(
         amount,
         instructed: None,
         account: String::new(),
+        apart: 0,
+        shared: None,
     })?;
     Ok(None)
 }

@@ -55,12 +55,20 @@ pub fn add_reason<R: BufRead>(xml: &mut Xml<R>, all: &mut Reason) -> Result<(), 
     }
     add(&mut one.code, "", &code.unwrap_or_default());
     add(&mut one.proprietary, "", &proprietary.unwrap_or_default());
+    one.is_duplicate = [&one.code, &one.proprietary].into_iter().any(|code| is_duplicate(code));
     if all.is_empty() {
         *all = one;
     } else {
         add(&mut all.text, "; ", &one.to_string());
+        all.is_duplicate |= one.is_duplicate;
     }
     Ok(())
+}
+
+/// Codes that say that the same message, block or transaction was handed in before: it is the second one
+/// that is refused.
+fn is_duplicate(code: &str) -> bool {
+    matches!(code, "AM05" | "DU01" | "DU02" | "DU03" | "DU04" | "DU05")
 }
 
 /// The first name or id of a party, at any depth.

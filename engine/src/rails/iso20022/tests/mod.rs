@@ -7,8 +7,9 @@ mod meaning;
 mod refused;
 
 use super::*;
-use crate::ledger::BatchContent;
-use crate::rails::status::{LegReport, LegWord};
+use crate::ledger::hearing::{Finding, Side, Statement, Subject, Sum, Verdict, weigh};
+use crate::ledger::{BatchContent, LegState};
+use crate::rails::status::LegWord;
 use crate::rails::tests::{BILATERAL, MULTILATERAL, OWED, asset, batch, plain, xmllint};
 use crate::types::Total;
 
@@ -42,18 +43,57 @@ fn bilateral() -> BatchContent {
     batch(&asset("EUR", 6, BILATERAL), &OWED, &plain)
 }
 
-/// What an answer tells of the legs of a batch, and what does not fit.
-fn told(content: &BatchContent, answer: &Answer) -> (Vec<Told>, Vec<Misfit>) {
-    let (mut legs, mut told, mut misfits) = (Legs::new(content, 0), Vec::new(), Vec::new());
+/// What an answer tells of the legs of a batch: of each leg what its narrowest reports say, in the order of
+/// the answer; and every statement with the leg that it is about.
+fn told(content: &BatchContent, answer: &Answer) -> (Vec<Told>, Vec<(String, Statement)>) {
+    let files = Legs::new(content, 0);
+    let mut spoken: Vec<(usize, u8, &Report)> = Vec::new();
     for report in &answer.reports {
-        let mut tell = |LegReport { key, word, reference, reason, amount }: LegReport| {
-            told.push((key, word, reference, reason, amount.map(|Total(units)| units)));
+        let (places, breadth) = match &report.scope {
+            Scope::Leg { key } => {
+                let found = content.legs.iter().position(|leg| leg.key == *key);
+                (found.map_or(0..0, |at| at..at + 1), 0)
+            }
+            scope @ Scope::Payment { .. } => (files.of(scope), 1),
+            scope @ Scope::Message { .. } => (files.of(scope), 2),
         };
-        if let Err(misfit) = legs.take(report, &mut tell) {
-            misfits.push(misfit);
-        }
+        spoken.extend(places.map(|place| (place, breadth, report)));
     }
-    (told, misfits)
+    let narrowest = |place| {
+        spoken.iter().filter(|one| one.0 == place).map(|one| one.1).min().expect("it is spoken of")
+    };
+    let (mut told, mut said) = (Vec::new(), Vec::new());
+    for (place, _, report) in spoken.iter().filter(|one| one.1 == narrowest(one.0)) {
+        let leg = &content.legs[*place];
+        let asset = &content.head.asset;
+        let iban = "DE36000000000000000000";
+        let Some(statement) = statement(report, asset, iban, None) else { continue };
+        let amount = match &statement.sum {
+            Sum::Units(Total(units)) => Some(*units),
+            Sum::Unsaid | Sum::Alien(_) => None,
+        };
+        let Statement { word, reference, reason, .. } = statement.clone();
+        told.push((leg.key.clone(), word, reference, reason, amount));
+        said.push((leg.key.clone(), statement));
+    }
+    (told, said)
+}
+
+/// What the ledger makes of all that an answer says of one leg that is SENT.
+fn weighed(content: &BatchContent, answer: &Answer, key: &str) -> Verdict {
+    let leg = content.legs.iter().find(|leg| leg.key == key).expect("it is a leg");
+    let said = told(content, answer).1.into_iter().filter(|(of, _)| of == key);
+    let said: Vec<Statement> = said.map(|(_, statement)| statement).collect();
+    let side = if leg.payment.is_pay_in() { Side::In } else { Side::Out };
+    let subject = Subject {
+        state: LegState::Sent,
+        has_left: true,
+        side,
+        amount: leg.payment.amount,
+        reference: "",
+        is_booked: false,
+    };
+    weigh(&subject, &said)
 }
 
 /// Key and word alone.
