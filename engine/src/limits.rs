@@ -177,8 +177,16 @@ const _: () = assert!(MOVES_MAX * (128 + 2 * TEXT_BYTES_MAX) <= RECORD_BYTES_MAX
 /// Parties whose exposure one record releases, 72 bytes each.
 pub const RELEASES_MAX: usize = 8_192;
 const _: () = assert!(RELEASES_MAX * 80 <= RECORD_BYTES_MAX);
-/// Bytes of one answer: a day's statement with a million entries, read into memory.
-pub const ANSWER_BYTES_MAX: usize = 1 << 30;
+/// Bytes of one answer: a day's statement with a hundred thousand entries. What it says of our legs is held
+/// in memory together, some three times its size at most.
+pub const ANSWER_BYTES_MAX: usize = 128 << 20;
+/// Troubles that one answer raises; the note beside it has all. A wrong file makes one of each leg.
+pub const ANSWER_TROUBLES_MAX: usize = 256;
+/// First and longest wait before a file that could not be read, or put away, is tried again; each wait is
+/// twice the one before. A person must act first, and sees why in `status` at once.
+pub const FILE_AGAIN_MIN: Duration = Duration::from_millis(500);
+/// See `FILE_AGAIN_MIN`.
+pub const FILE_AGAIN_MAX: Duration = Duration::from_secs(30);
 /// Troubles that are open at once, some kilobytes each at most: more than any desk looks through. Beyond
 /// it a new one stands in the log and in its tray only, and `status` says so.
 pub const TROUBLES_MAX: usize = 1 << 13;

@@ -14,8 +14,8 @@ use crate::ledger::{
 use crate::limits::{LIST_PAGE, MOVES_MAX, SETTLER_PATIENCE};
 use crate::pipeline::Intake;
 use crate::settle::{Archive, Nudge};
-use crate::types::{BatchId, Digest, FileHasher};
-use std::collections::{BTreeMap, HashMap, HashSet};
+use crate::types::{BatchId, Digest, FileHasher, PartyId};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::ops::Range;
 use std::sync::Arc;
 use tallystick_proto::v1;
@@ -139,11 +139,16 @@ pub(super) async fn report(
     }
     let plan = plan(intake, archive, batch).await?;
     let legs = legs_of(intake, batch).await?;
-    let moves = moves(&plan, &legs, message.reports)?;
+    let suspended = intake.read(|control| control.suspended().clone()).await;
+    let suspended = suspended.map_err(|b| busy(&b))?;
+    let moves = moves(&plan, &legs, &suspended, message.reports)?;
     let moved = u64::try_from(moves.len()).expect("a length fits 64 bits");
     if moved == 0 {
         return Ok(Reported { batch, moved });
     }
+    // Nothing of these legs leaves until the word is journaled.
+    let held = nudge.held().before(intake, batch, &moves).await;
+    let held = held.map_err(Status::failed_precondition)?;
     record(
         intake,
         LegsMoved {
@@ -157,6 +162,7 @@ pub(super) async fn report(
         },
     )
     .await?;
+    drop(held);
     nudge.turn(SETTLER_PATIENCE).await;
     Ok(Reported { batch, moved })
 }
@@ -170,6 +176,7 @@ async fn record(intake: &Intake, moved: LegsMoved) -> Result<(), Status> {
 fn moves(
     plan: &BatchPlan,
     legs: &Legs,
+    suspended: &BTreeSet<PartyId>,
     reports: Vec<v1::LegReport>,
 ) -> Result<Vec<LegMove>, Status> {
     let all = &plan.content().legs;
@@ -177,7 +184,7 @@ fn moves(
     let found = (0..).zip(all).filter(|(_, leg)| asked.contains(&*leg.key));
     let places: HashMap<&str, u32> = found.map(|(at, leg)| (&*leg.key, at)).collect();
     let mut moves: BTreeMap<u32, LegMove> = BTreeMap::new();
-    let mut seen = std::collections::BTreeSet::new();
+    let mut seen = BTreeSet::new();
     for report in reports {
         let place = places.get(&*report.key).copied();
         let place = place.ok_or_else(|| no_leg(&report.key))?;
@@ -186,9 +193,13 @@ fn moves(
         }
         let reference = text(report.rail_reference, "rail_reference")?;
         let reason = text(report.reason, "reason")?;
-        let said = word(report.word)?;
+        let (state, said) = (legs.state(place), word(report.word)?);
         check_reason(&report.key, said, &reason)?;
-        if let Some(to) = heard(&report.key, legs.state(place), said)? {
+        // What waits for a suspended payee can be given up: it is owed again.
+        let waits = state == LegState::Ready && suspended.contains(&all[place as usize].payment.to);
+        if waits && said == LegWord::Rejected {
+            moves.insert(place, leg_move(plan, place, LegState::Rejected, reference, reason));
+        } else if let Some(to) = heard(&report.key, state, said)? {
             let is_asked = plan.content().head.policy.rail.is_asked(&all[place as usize].payment);
             if is_asked && to == LegState::Rejected {
                 return Err(still_asked(&report.key, legs.state(place)));

@@ -74,8 +74,10 @@ fn about(troubles: &Troubles, batch: BatchId, rail: &str) -> Vec<String> {
     let own = format!("batch {batch}");
     let of_rail = format!(" of {rail}");
     let all = troubles.list().into_iter();
-    let concerns = |of: &str| of == own || of == "settler" || of.ends_with(&of_rail);
-    let text = |(of, why): (String, String)| if of == own { why } else { format!("{of}: {why}") };
+    let concerns = |of: &str| of.starts_with(&own) || of == "settler" || of.ends_with(&of_rail);
+    let text = |(of, why): (String, String)| {
+        if of.starts_with(&own) { why } else { format!("{of}: {why}") }
+    };
     all.filter(|(of, _)| concerns(of)).map(text).collect()
 }
 

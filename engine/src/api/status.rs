@@ -40,7 +40,9 @@ pub(super) fn refused(refusal: &Refusal) -> Status {
         | Refusal::AccountsMissing { .. } => Code::FailedPrecondition,
         Refusal::DepositsTooLarge(..) | Refusal::RailUnfit { .. } => Code::InvalidArgument,
         Refusal::WindowUnsealed(_) => Code::Unavailable,
-        Refusal::AccountsMoved | Refusal::EngineKeyMoved => Code::Aborted,
+        Refusal::AccountsMoved | Refusal::SuspensionsMoved | Refusal::EngineKeyMoved => {
+            Code::Aborted
+        }
     };
     Status::new(code, refusal.to_string())
 }

@@ -18,7 +18,8 @@ pub use window::{SealedHead, WindowEntry, WindowState};
 use super::batch::{Account, BatchContent, BatchHead, By, Policy};
 use super::engine_key::EngineKeys;
 use super::event::{
-    BatchComputed, Cap, Event, Genesis, RailAccount, Request, WindowCut, WindowSealed,
+    BatchComputed, Cap, Event, Genesis, LegsSubmitted, RailAccount, Request, WindowCut,
+    WindowSealed,
 };
 use super::rail::Rail;
 use super::refusal::Refusal;
@@ -32,7 +33,7 @@ use crate::types::{
 };
 use foldhash::fast::RandomState;
 use requests::Requests;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use used::Changes;
 
@@ -48,6 +49,9 @@ pub enum Command {
     SealWindow(WindowSealed),
     /// Make a computed batch the one that settles its windows.
     CreateBatch(CreateBatch),
+    /// The engine's own: legs leave that were chosen when parties had been suspended, or not any more, so
+    /// many times. If one was since, they are chosen anew.
+    Submit(LegsSubmitted, u64),
 }
 
 /// A batch that was computed outside the control state, from what it was at `directory_version`.
@@ -137,6 +141,9 @@ pub struct Control {
     deeds: BTreeMap<Lsn, Deed>,
     waiting: waiting::Waiting,
     troubles: Troubles,
+    /// Parties that are suspended, and how often any was, or was not any more.
+    suspended: BTreeSet<PartyId>,
+    suspensions: u64,
 }
 
 impl Control {
@@ -160,6 +167,8 @@ impl Control {
             deeds: BTreeMap::new(),
             waiting: waiting::Waiting::default(),
             troubles: Troubles::default(),
+            suspended: BTreeSet::new(),
+            suspensions: 0,
         }
     }
 
@@ -173,6 +182,7 @@ impl Control {
             Command::CloseWindow(request) => Some(request),
             Command::SealWindow(_) => None,
             Command::CreateBatch(create) => Some(&create.request),
+            Command::Submit(..) => None,
         };
         if let Some(request) = request {
             if let Some(lsn) = self.answered(request)? {
@@ -199,6 +209,14 @@ impl Control {
             Command::SealWindow(sealed) => {
                 self.current_key(sealed.key)?;
                 Ok(Decision::New(Box::new(Event::WindowSealed(sealed)), Made::Nothing))
+            }
+            Command::Submit(e, suspensions) => {
+                // Another attempt pays the same legs in place of the first.
+                if e.attempt == 0 && suspensions != self.suspensions {
+                    return Err(Refusal::SuspensionsMoved);
+                }
+                self.check_submission(&e)?;
+                Ok(Decision::New(Box::new(Event::LegsSubmitted(e)), Made::Nothing))
             }
             Command::CreateBatch(create) => {
                 self.check_used(&create)?;
@@ -336,6 +354,12 @@ impl Control {
                 let (name, suspended, accounts) = (e.name.clone(), e.suspended, e.accounts.clone());
                 self.parties.insert(e.party, PartyEntry { name, suspended, accounts });
                 self.changes.note(e.party);
+                let changed = if suspended {
+                    self.suspended.insert(e.party)
+                } else {
+                    self.suspended.remove(&e.party)
+                };
+                self.suspensions += u64::from(changed);
             }
             Event::SignerAdded(e) => {
                 let (party, caps) = (e.party, e.caps.clone());

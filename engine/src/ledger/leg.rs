@@ -169,8 +169,8 @@ impl LegState {
         use LegState::{Accepted, Confirmed, Ready, Rejected, Returned, Sent, Unknown};
         match (self, to) {
             // What cannot be sent is owed again: a pay-out that no pay-in covers, a leg that the rail
-            // cannot express.
-            (Ready, Rejected) => mover == Mover::Engine,
+            // cannot express; and, by an operator, what waits for a payee that is suspended.
+            (Ready, Rejected) => mover == Mover::Engine || mover == Mover::Operator,
             // The answer was lost.
             (Sent, Unknown) => mover == Mover::Engine,
             // The same bytes again under the same key: the rail is idempotent, or has never seen it; or
@@ -214,7 +214,8 @@ mod tests {
             for to in LegState::ALL {
                 let of = |mover| from.may_move(to, mover);
                 assert_eq!(of(Mover::Rail), rail.contains(&(from, to)), "{from:?} {to:?}");
-                assert_eq!(of(Mover::Operator), of(Mover::Rail), "{from:?} {to:?}");
+                let given_up = of(Mover::Rail) || (from, to) == (Ready, Rejected);
+                assert_eq!(of(Mover::Operator), given_up, "{from:?} {to:?}");
                 let booked = of(Mover::Rail) || (from, to) == (Confirmed, Confirmed);
                 assert_eq!(of(Mover::Books), booked, "{from:?} {to:?}");
                 assert_eq!(of(Mover::Engine), engine.contains(&(from, to)), "{from:?} {to:?}");

@@ -4,6 +4,7 @@
 use super::event::{ExposureReleased, LegRun, LegsMoved, LegsSubmitted};
 use super::leg::{LegMove, LegState, Mover};
 use super::refusal::Refusal;
+use crate::canary::{Bug, planted};
 use crate::types::{Digest, Lsn, Timestamp, Total};
 use std::collections::BTreeMap;
 
@@ -41,6 +42,17 @@ pub struct Attempt {
     pub bytes: u64,
     /// What the rail knows it by: a file's name, a transaction's nonce and hash.
     pub name: Box<str>,
+}
+
+/// Whether a file that was made may leave.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MayLeave {
+    /// All its legs are in flight: it is what the journal says.
+    Now,
+    /// Some have ended: it may not leave as it is, and the others are not paid without it.
+    Mixed,
+    /// All have ended, or it was never journaled.
+    Never,
 }
 
 /// The legs of one batch.
@@ -133,6 +145,32 @@ impl Legs {
     #[must_use]
     pub fn submissions(&self) -> &[Submission] {
         &self.submissions
+    }
+
+    /// The number of the submission that holds a leg; `None` if the leg has not left.
+    #[must_use]
+    pub fn submission_of(&self, leg: u32) -> Option<u32> {
+        let holds = |one: &Submission| {
+            let at = one.legs.partition_point(|run| run.first + run.count <= leg);
+            one.legs.get(at).is_some_and(|run| run.first <= leg)
+        };
+        (0..).zip(&self.submissions).find(|(_, one)| holds(one)).map(|(number, _)| number)
+    }
+
+    /// Whether what was submitted under this number may leave now: as far as its legs go, whatever has
+    /// become of them since it was made.
+    #[must_use]
+    pub fn may_leave(&self, submission: u32) -> MayLeave {
+        let Some(held) = self.submissions.get(submission as usize) else { return MayLeave::Never };
+        if planted(Bug::HeldFileLeaves) {
+            return MayLeave::Now;
+        }
+        let open = held.legs().filter(|leg| self.state(*leg).is_in_flight()).count();
+        match held.legs().count() {
+            all if all == open => MayLeave::Now,
+            _ if open == 0 => MayLeave::Never,
+            _ => MayLeave::Mixed,
+        }
     }
 
     /// How many legs stand at `state`.

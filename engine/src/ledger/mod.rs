@@ -36,7 +36,7 @@ pub use event::{Event, Genesis, Request};
 pub use evidence::{EVIDENCE_BYTES, Evidence};
 pub use fund::Cover;
 pub use leg::{Heard, LegMove, LegState, LegWord, Mover};
-pub use legs::{Attempt, LegFacts, Legs, Proposal, Submission, runs};
+pub use legs::{Attempt, LegFacts, Legs, MayLeave, Proposal, Submission, runs};
 pub use plan::{BatchPlan, Next};
 pub use rail::Rail;
 pub use refusal::Refusal;

@@ -6,6 +6,10 @@
 //! so that as many creditors as possible are paid by what is there. A pay-in that failed therefore holds back
 //! only the largest pay-outs, no more of them than its amount asks for, and only once every pay-in has
 //! ended: they are rejected, and owed in the open window like the failed pay-in itself.
+//!
+//! **Nothing leaves for a suspended payee.** Its legs stay READY, with what covers them, and leave when it is
+//! suspended no more. So that a batch can end without that, an operator may say that they are rejected: then
+//! they are owed in the open window.
 
 use super::batch::BatchContent;
 use super::dues::{Due, dues};
@@ -13,7 +17,9 @@ use super::event::Release;
 use super::leg::LegState;
 use super::legs::Legs;
 use super::window::SealedWindow;
+use crate::canary::{Bug, planted};
 use crate::types::{PartyId, SettlementModel, Total};
+use std::collections::BTreeSet;
 use std::sync::{Arc, OnceLock};
 
 /// A batch with what its steps are computed from.
@@ -37,6 +43,9 @@ pub struct Next {
     pub pay_outs: Vec<u32>,
     /// READY pay-outs that nothing will cover any more; ascending.
     pub held_back: Vec<u32>,
+    /// READY legs that are covered and whose payee is suspended: they wait until it is not, and what
+    /// covers them waits with them; ascending.
+    pub suspended: Vec<u32>,
 }
 
 impl BatchPlan {
@@ -96,9 +105,10 @@ impl BatchPlan {
         own.fold(Total::ZERO, |sum, payment| sum.plus(payment.amount))
     }
 
-    /// What may leave now, and what never will, if the clearing account may pay out `free`.
+    /// What may leave now, and what never will, if the clearing account may pay out `free` and these parties
+    /// are suspended.
     #[must_use]
-    pub fn next(&self, legs: &Legs, free: Total) -> Next {
+    pub fn next(&self, legs: &Legs, free: Total, suspended: &BTreeSet<PartyId>) -> Next {
         let all = &self.content.legs;
         let ready = |leg: &u32| legs.state(*leg) == LegState::Ready;
         let every = || (0..all.len()).map(place);
@@ -135,7 +145,11 @@ impl BatchPlan {
         }
         pay_outs.sort_unstable();
         held_back.sort_unstable();
-        Next { pay_ins, pay_outs, held_back }
+        let waits = |leg: &u32| {
+            suspended.contains(&all[*leg as usize].payment.to) && !planted(Bug::SuspendedPaid)
+        };
+        let (suspended, pay_outs) = pay_outs.into_iter().partition(waits);
+        Next { pay_ins, pay_outs, held_back, suspended }
     }
 
     /// The parties whose legs have all ended and whose exposure was not released, at most `limit` of them.

@@ -91,6 +91,9 @@ pub enum Refusal {
          evidence; configure operators and resolve it with ResolveLeg"
     )]
     NeedsTwo { batch: BatchId, leg: u32 },
+    /// A party was suspended, or is not any more, while legs were chosen: choose them again.
+    #[error("a party was suspended, or is not any more, while legs were chosen; try again")]
+    SuspensionsMoved,
     /// Parties' accounts changed while the batch was computed: compute it again.
     #[error("accounts changed while the batch was computed; try again")]
     AccountsMoved,

@@ -12,6 +12,7 @@
 //! | `inbox` | what the rail answered; a name that begins with `.` or ends in `.tmp` or `.part` is left alone | the engine |
 //! | `inbox/done`, `inbox/refused` | what was read, and what could not be, with a `.txt` that says why | the operator |
 
+use crate::limits::TROUBLES_SHOWN;
 use crate::rails::PAY_INS_ENDING;
 use crate::types::{Digest, FileHasher};
 use std::fs::{self, File};
@@ -53,6 +54,15 @@ pub struct Staged {
     pub digest: Digest,
     /// How many.
     pub bytes: u64,
+}
+
+/// What lies in an inbox.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Waiting {
+    /// Answers to read, by name.
+    pub files: Vec<String>,
+    /// What is no ordinary file, or has no readable name; the first of them.
+    pub odd: Vec<String>,
 }
 
 /// Where a file that was read goes.
@@ -117,15 +127,16 @@ impl FileDesk {
         write().map_err(|error| named(&path, error))
     }
 
-    /// Has a staged file leave. One that is not staged any more has left before.
+    /// Has a staged file leave. One that lies in the outbox has left, and is made durable there.
     ///
     /// # Errors
-    /// When it cannot be moved; it is still staged then.
+    /// When it cannot be moved; it is still staged then. `NotFound` when it lies in neither folder: somebody
+    /// took it away.
     pub fn release(&self, name: &str) -> io::Result<()> {
         let home = self.folders.home(name);
         let (from, to) = (self.staging().join(name), home.join(name));
         match fs::rename(&from, &to) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound && to.exists() => {}
             // The lists may lie on another disk than the bank's files.
             Err(error) if error.kind() == io::ErrorKind::CrossesDevices => copy(&from, &to)?,
             done => done.map_err(|error| named(&to, error))?,
@@ -133,33 +144,46 @@ impl FileDesk {
         sync_folder(home).map_err(|error| named(home, error))
     }
 
+    /// Whether a file is staged.
+    #[must_use]
+    pub fn is_staged(&self, name: &str) -> bool {
+        self.staging().join(name).exists()
+    }
+
     /// Names of what is staged.
     ///
     /// # Errors
     /// When the folder cannot be read.
     pub fn staged(&self) -> io::Result<Vec<String>> {
-        names(&self.staging())
+        Ok(look(&self.staging())?.files)
     }
 
-    /// Takes away what is staged and will never leave.
+    /// Takes away what is staged and will never leave. What is not there is gone already.
     ///
     /// # Errors
     /// When it cannot be removed.
     pub fn discard(&self, name: &str) -> io::Result<()> {
         let path = self.staging().join(name);
-        fs::remove_file(&path).map_err(|error| named(&path, error))
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            done => done.map_err(|error| named(&path, error))?,
+        }
+        sync_folder(&self.staging()).map_err(|error| named(&path, error))
     }
 
-    /// The answers that wait to be read, by name.
+    /// What waits to be read, by name, and what cannot be.
     ///
     /// # Errors
     /// When the folder cannot be read.
-    pub fn waiting(&self) -> io::Result<Vec<String>> {
+    pub fn waiting(&self) -> io::Result<Waiting> {
         let unfinished = |name: &String| {
             name.starts_with('.') || name.ends_with(".tmp") || name.ends_with(".part")
         };
-        let mut found = names(&self.folders.inbox)?;
-        found.retain(|name| !unfinished(name));
+        let trays = [Tray::Done, Tray::Refused].map(Tray::name);
+        let mut found = look(&self.folders.inbox)?;
+        found.files.retain(|name| !unfinished(name));
+        found.odd.retain(|name| !unfinished(name) && !trays.contains(&name.as_str()));
+        found.odd.truncate(TROUBLES_SHOWN);
         Ok(found)
     }
 
@@ -172,21 +196,31 @@ impl FileDesk {
         File::open(&path).map_err(|error| named(&path, error))
     }
 
-    /// Puts an answer away, with what there is to say about it. Of two with one name both are kept.
+    /// Puts an answer away, with what there is to say about it. Of two with one name both are kept, and a
+    /// note takes the place of nothing.
     ///
     /// # Errors
     /// When it cannot be moved.
     pub fn put_away(&self, name: &str, tray: Tray, note: &str) -> io::Result<()> {
         let folder = self.folders.inbox.join(tray.name());
-        let free = |n: u32| if n == 0 { name.to_owned() } else { format!("{name}.{n}") };
-        let kept = (0..).map(free).find(|name| !folder.join(name).exists());
-        let kept = kept.expect("some name is free");
-        if !note.is_empty() {
-            let path = folder.join(format!("{kept}.txt"));
-            fs::write(&path, note).map_err(|error| named(&path, error))?;
-        }
-        let (from, to) = (self.folders.inbox.join(name), folder.join(&kept));
-        fs::rename(&from, &to).map_err(|error| named(&to, error))?;
+        let put = || {
+            let kept = free(&folder, name)?;
+            let beside = folder.join(format!("{kept}.txt"));
+            if !note.is_empty() {
+                let mut file = File::create_new(&beside).map_err(|error| named(&beside, error))?;
+                let done = file.write_all(note.as_bytes()).and_then(|()| file.sync_all());
+                done.map_err(|error| named(&beside, error))?;
+            }
+            let (from, to) = (self.folders.inbox.join(name), folder.join(&kept));
+            fs::rename(&from, &to).map_err(|error| {
+                // It is tried again, and would leave one more note each time. The error that counts is told.
+                if !note.is_empty() {
+                    let _ = fs::remove_file(&beside);
+                }
+                named(&to, error)
+            })
+        };
+        put()?;
         sync_folder(&folder).map_err(|error| named(&folder, error))
     }
 }
@@ -200,20 +234,31 @@ impl Tray {
     }
 }
 
-/// Names of the files in a folder, ordered. Folders are left out.
-fn names(folder: &Path) -> io::Result<Vec<String>> {
+/// A name under which neither an answer nor a note lies in a folder.
+fn free(folder: &Path, name: &str) -> io::Result<String> {
+    let taken = |name: &str| fs::symlink_metadata(folder.join(name)).is_ok();
+    let one = |n: u32| if n == 0 { name.to_owned() } else { format!("{name}.{n}") };
+    let mut names = (0..u32::MAX).map(one);
+    let found = names.find(|name| !taken(name) && !taken(&format!("{name}.txt")));
+    found.ok_or_else(|| io::Error::other(format!("{} has no room for {name}", folder.display())))
+}
+
+/// What lies in a folder, by name. An entry that cannot be asked is odd.
+fn look(folder: &Path) -> io::Result<Waiting> {
     let read = || {
-        let mut names = Vec::new();
+        let mut found = Waiting::default();
         for entry in fs::read_dir(folder)? {
             let entry = entry?;
-            if entry.file_type()?.is_file()
-                && let Ok(name) = entry.file_name().into_string()
-            {
-                names.push(name);
+            let is_file = entry.file_type().is_ok_and(|kind| kind.is_file());
+            match entry.file_name().into_string() {
+                Ok(name) if is_file => found.files.push(name),
+                Ok(name) => found.odd.push(name),
+                Err(name) => found.odd.push(name.to_string_lossy().into_owned()),
             }
         }
-        names.sort_unstable();
-        Ok(names)
+        found.files.sort_unstable();
+        found.odd.sort_unstable();
+        Ok(found)
     };
     read().map_err(|error| named(folder, error))
 }
@@ -282,10 +327,20 @@ mod tests {
         assert!(!left.exists());
         desk.release("a.xml").unwrap();
         assert_eq!(fs::read(&left).unwrap(), b"money");
-        // Whoever carries it to the bank takes it; leaving a second time is nothing.
-        fs::remove_file(&left).unwrap();
+        // What has left has left.
         desk.release("a.xml").unwrap();
-        assert!(!left.exists() && desk.staged().unwrap().is_empty());
+        assert!(left.exists() && desk.staged().unwrap().is_empty() && !desk.is_staged("a.xml"));
+    }
+
+    /// A cleaner of hidden folders once made money stay for ever, without a word: what was not staged any
+    /// more was taken for what had left.
+    #[test]
+    fn a_file_that_somebody_took_from_staging_has_not_left() {
+        let (dir, desk) = desk();
+        desk.stage("a.xml", |out| out.write_all(b"money")).unwrap();
+        fs::remove_file(dir.path().join("out/.staging/a.xml")).unwrap();
+        assert_eq!(desk.release("a.xml").unwrap_err().kind(), io::ErrorKind::NotFound);
+        desk.discard("a.xml").unwrap();
     }
 
     /// A list of pay-ins lay among the bank's files, and the docs said to carry them all to the bank.
@@ -296,7 +351,7 @@ mod tests {
             desk.stage(name, |out| out.write_all(b"x")).unwrap();
             desk.release(name).unwrap();
         }
-        let found = |folder: &str| names(&dir.path().join(folder)).unwrap();
+        let found = |folder: &str| look(&dir.path().join(folder)).unwrap().files;
         assert_eq!(found("out"), ["a.1.pain.001.xml"]);
         assert_eq!(found("pay-ins"), ["a.0.pay-ins.csv"]);
         // On another disk it is copied.
@@ -314,13 +369,45 @@ mod tests {
         for name in ["b.xml", "a.xml", ".hidden", "c.xml.part", "d.tmp"] {
             fs::write(dir.path().join("in").join(name), name).unwrap();
         }
-        assert_eq!(desk.waiting().unwrap(), ["a.xml", "b.xml"]);
+        assert_eq!(desk.waiting().unwrap().files, ["a.xml", "b.xml"]);
         desk.put_away("a.xml", Tray::Done, "").unwrap();
         fs::write(dir.path().join("in/a.xml"), "again").unwrap();
         desk.put_away("a.xml", Tray::Done, "nothing new").unwrap();
         assert_eq!(fs::read(dir.path().join("in/done/a.xml")).unwrap(), b"a.xml");
         assert_eq!(fs::read(dir.path().join("in/done/a.xml.1")).unwrap(), b"again");
         assert_eq!(fs::read(dir.path().join("in/done/a.xml.1.txt")).unwrap(), b"nothing new");
-        assert_eq!(desk.waiting().unwrap(), ["b.xml"]);
+        let rest = Waiting { files: vec!["b.xml".to_owned()], odd: Vec::new() };
+        assert_eq!(desk.waiting().unwrap(), rest);
+    }
+
+    #[test]
+    fn a_note_takes_the_place_of_no_answer_and_an_answer_of_no_note() {
+        let (dir, desk) = desk();
+        let inbox = dir.path().join("in");
+        for (name, note) in [("n.xml.txt", ""), ("n.xml", "a note"), ("n.xml.1.txt", "another")] {
+            fs::write(inbox.join(name), name).unwrap();
+            desk.put_away(name, Tray::Refused, note).unwrap();
+        }
+        let kept = |name: &str| fs::read_to_string(inbox.join("refused").join(name)).unwrap();
+        assert_eq!((kept("n.xml.txt"), kept("n.xml.1")), ("n.xml.txt".into(), "n.xml".into()));
+        assert_eq!(kept("n.xml.1.txt"), "a note");
+        assert_eq!(
+            (kept("n.xml.1.txt.1"), kept("n.xml.1.txt.1.txt")),
+            ("n.xml.1.txt".into(), "another".into())
+        );
+    }
+
+    #[test]
+    fn what_is_no_ordinary_file_or_has_no_readable_name_is_odd_and_never_opened() {
+        use std::os::unix::ffi::OsStrExt as _;
+        let (dir, desk) = desk();
+        let inbox = dir.path().join("in");
+        std::os::unix::fs::symlink("/etc/hostname", inbox.join("link.xml")).unwrap();
+        fs::create_dir(inbox.join("folder.xml")).unwrap();
+        fs::write(inbox.join(std::ffi::OsStr::from_bytes(b"b\xe4d.xml")), "x").unwrap();
+        fs::write(inbox.join("plain.xml"), "x").unwrap();
+        let found = desk.waiting().unwrap();
+        assert_eq!(found.files, ["plain.xml"]);
+        assert_eq!(found.odd, ["b\u{fffd}d.xml", "folder.xml", "link.xml"]);
     }
 }

@@ -22,4 +22,4 @@ pub use reconcile::{
 };
 pub use schedule::{Board, SCHEDULE_PREFIX, Schedule, ScheduleEntry, Standing, close_every};
 pub use sealer::{Parts, Sealer, keep_window, seal_command};
-pub use settler::{CardDesk, Desks, EvmDesk, Mailbox, Nudge, Settler, Troubles};
+pub use settler::{CardDesk, Desks, EvmDesk, Held, Mailbox, Nudge, Settler, Troubles};

@@ -42,7 +42,9 @@ impl Table {
         match self {
             // The trim behind a checkpoint would write it into a file at once.
             Self::Checkpoints => 0,
-            Self::Windows | Self::Batches | Self::Calls | Self::Meta => LOGGED_BYTES_MAX,
+            Self::Windows | Self::Batches | Self::Calls | Self::Legs | Self::Meta => {
+                LOGGED_BYTES_MAX
+            }
         }
     }
 }

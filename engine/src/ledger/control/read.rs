@@ -5,6 +5,7 @@ use super::super::refusal::Refusal;
 use super::super::trouble::Troubles;
 use super::{BatchEntry, Control, Deed, PartyEntry, SignerEntry, WindowEntry};
 use crate::types::{AssetDef, AssetNumber, BatchId, Lsn, Net, PartyId, SignerKey, WindowNumber};
+use std::collections::BTreeSet;
 
 impl Control {
     /// What holds for the whole life of the deployment.
@@ -91,6 +92,18 @@ impl Control {
         self.parties.get(&party).ok_or(Refusal::UnknownParty(party))
     }
 
+    /// The parties that are suspended.
+    #[must_use]
+    pub fn suspended(&self) -> &BTreeSet<PartyId> {
+        &self.suspended
+    }
+
+    /// Changes whenever a party is suspended, or is not any more.
+    #[must_use]
+    pub fn suspensions(&self) -> u64 {
+        self.suspensions
+    }
+
     /// One signer.
     ///
     /// # Errors
@@ -151,6 +164,19 @@ impl Control {
     #[must_use]
     pub fn deed(&self, lsn: Lsn) -> Option<&Deed> {
         self.deeds.get(&lsn)
+    }
+
+    /// The approved batches whose id begins with these hexadecimal digits, in small letters. What it costs
+    /// does not grow with the number of batches.
+    pub fn approved_named<'a>(&'a self, digits: &'a str) -> impl Iterator<Item = &'a BatchEntry> {
+        let mut first = BatchId([0; 32]);
+        for (byte, pair) in first.0.iter_mut().zip(digits.as_bytes().chunks_exact(2)) {
+            let pair = std::str::from_utf8(pair).unwrap_or_default();
+            *byte = u8::from_str_radix(pair, 16).unwrap_or_default();
+        }
+        let from = self.batches.range(first..);
+        let own = from.take_while(move |(id, _)| id.to_string().starts_with(digits));
+        own.map(|(_, entry)| entry).filter(|entry| entry.approved.is_some())
     }
 
     /// The batch that the record at `lsn` computed.

@@ -143,6 +143,13 @@ impl Control {
         if e.mover != Mover::Operator {
             return Ok(());
         }
+        let kept = |leg: u32, payee| {
+            legs.state(leg) == LegState::Ready && !self.suspended.contains(&payee)
+        };
+        if let Some(one) = e.moves.iter().find(|one| kept(one.leg, one.payee)) {
+            let (from, to) = (LegState::Ready.name(), one.to.name());
+            return Err(Refusal::LegState { batch: e.batch, leg: one.leg, from, to });
+        }
         // What the rail cannot say takes two.
         let alone = |leg: u32, to: LegState, reference: &str| {
             let proposal = legs.proposed().get(&leg);

@@ -108,7 +108,11 @@ impl Books {
 
     fn next(&self, batch: BatchId) -> Next {
         let free = self.control.free_to_pay(batch).unwrap();
-        self.plans[&batch].next(&self.control.batch(batch).unwrap().legs, free)
+        self.plans[&batch].next(
+            &self.control.batch(batch).unwrap().legs,
+            free,
+            self.control.suspended(),
+        )
     }
 
     fn submit(&mut self, batch: BatchId, legs: &[u32]) -> Result<(), Refusal> {
@@ -147,7 +151,7 @@ impl Books {
     /// Everything leaves that may, and the rail does all of it, until the batch has ended.
     fn settle(&mut self, batch: BatchId) {
         loop {
-            let Next { pay_ins, pay_outs, held_back } = self.next(batch);
+            let Next { pay_ins, pay_outs, held_back, .. } = self.next(batch);
             let legs = if pay_ins.is_empty() { pay_outs } else { pay_ins };
             if !held_back.is_empty() {
                 self.moves(batch, Mover::Engine, &held_back, LegState::Rejected);
@@ -181,7 +185,7 @@ fn what_a_failed_pay_in_held_back_waits_until_that_has_come_in() {
     let mut books = Books::new();
     let window = books.close(&[(1, 2, 100)]);
     let first = books.batch(window);
-    let Next { pay_ins, pay_outs, held_back } = books.next(first);
+    let Next { pay_ins, pay_outs, held_back, .. } = books.next(first);
     assert_eq!((pay_ins.len(), pay_outs.len(), held_back.len()), (1, 0, 0));
     books.submit(first, &pay_ins).unwrap();
     books.moves(first, Mover::Rail, &pay_ins, LegState::Rejected);

@@ -10,7 +10,7 @@ use crate::ledger::legs::runs;
 use crate::ledger::{Account, Obligation, Policy, Rail};
 use crate::types::{AssetDef, AssetNumber, Digest, Lsn, Net, Timestamp};
 use proptest::prelude::*;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 const ASSET: AssetNumber = AssetNumber(978);
 /// Asset units in what the rail can express.
@@ -69,13 +69,15 @@ struct Run {
     cover: Option<Cover>,
     submissions: u32,
     released: BTreeMap<PartyId, (u128, u128)>,
+    suspended: BTreeSet<PartyId>,
 }
 
 impl Run {
     fn new(plan: BatchPlan) -> Self {
         let head = &plan.content.head;
         let (legs, cover) = (Legs::ready(head.leg_count), Cover::new(head, Net::ZERO));
-        Self { plan, legs, cover, submissions: 0, released: BTreeMap::new() }
+        let (released, suspended) = (BTreeMap::new(), BTreeSet::new());
+        Self { plan, legs, cover, submissions: 0, released, suspended }
     }
 
     fn submit(&mut self, legs: &[u32]) {
@@ -124,12 +126,12 @@ impl Run {
 
     fn next(&self) -> Next {
         let free = self.cover.map_or(Total::ZERO, |cover| cover.left().surplus());
-        self.plan.next(&self.legs, free)
+        self.plan.next(&self.legs, free, &self.suspended)
     }
 
     /// Everything that the plan says is to be done now.
     fn step(&mut self) {
-        let Next { pay_ins, pay_outs, held_back } = self.next();
+        let Next { pay_ins, pay_outs, held_back, .. } = self.next();
         if !held_back.is_empty() {
             let held = held_back.into_iter().map(|leg| (leg, LegState::Rejected));
             self.moves(Mover::Engine, held.collect());
@@ -172,6 +174,26 @@ impl Run {
         }
         assert!(sent <= held + dust, "{sent} sent, {held} held, {dust} of dust");
     }
+}
+
+#[test]
+fn nothing_leaves_for_a_suspended_payee_and_what_covers_it_is_nobody_elses() {
+    let windows = [window(&[(0, 1, 100), (0, 2, 300)])];
+    let plan = plan(&windows, SettlementModel::Multilateral, &BTreeMap::new()).unwrap();
+    let mut run = Run::new(plan);
+    let Next { pay_ins, .. } = run.next();
+    run.submit(&pay_ins);
+    run.moves(Mover::Rail, pay_ins.iter().map(|leg| (*leg, LegState::Confirmed)).collect());
+    let all = run.next();
+    assert_eq!((all.pay_outs.len(), all.suspended.len()), (2, 0));
+    run.suspended.insert(party(1));
+    let next = run.next();
+    let waits: Vec<PartyId> =
+        next.suspended.iter().map(|leg| run.plan.content.legs[*leg as usize].payment.to).collect();
+    assert_eq!((waits, next.pay_outs.len(), next.held_back.len()), (vec![party(1)], 1, 0));
+    run.submit(&next.pay_outs);
+    run.suspended.clear();
+    assert_eq!(run.next().pay_outs, next.suspended, "it leaves when it is resumed");
 }
 
 fn words() -> impl Strategy<Value = Vec<(u8, u8)>> {

@@ -116,6 +116,12 @@ impl Reconciliation {
                 | BatchState::SettledWithCarry
                 | BatchState::Aborted => None,
             },
+            LegState::Accepted if self.is_with_bank(pay_in) => Some(format!(
+                "Await the bank's word about {legs}, which it has taken on: put what it answers into \
+                 inbox/{}, or type `tallystick leg report {batch} --pay-outs --word confirmed --reference \
+                 REF`.",
+                self.rail.name()
+            )),
             LegState::Sent | LegState::Accepted => Some(self.awaited_todo(&legs, pay_in)),
             LegState::Unknown => Some(format!(
                 "Ask the rail what became of {legs} (UNKNOWN: {} for less than an hour, {} for less than a \
@@ -131,6 +137,14 @@ impl Reconciliation {
                  (its name and all its accounts anew) before that window is batched.",
                 state.name()
             )),
+        }
+    }
+
+    /// Whether a bank was given a file with these.
+    fn is_with_bank(&self, pay_in: bool) -> bool {
+        match self.rail {
+            Rail::Iso20022 => !pay_in,
+            Rail::Nacha | Rail::Card | Rail::Evm => false,
         }
     }
 

@@ -1,16 +1,20 @@
-//! What comes back: answers in the inbox become moves of legs. Late, twice and out of order are harmless;
-//! what cannot be true is left alone, noted beside the answer, and named for a person to look into.
+//! What comes back: answers in the inbox become moves of legs. What one answer says of a leg is collected
+//! whole and weighed by the ledger; late, twice and out of order are harmless. What does not fit is left
+//! alone, noted beside the answer, and a trouble for a person where it concerns our money.
+//!
+//! Owns how a file is found, read, put away and tried again. What an answer costs depends on what it names,
+//! not on what was settled before: legs are found by their names, one by one.
 
-use super::step::to;
+use super::hear::Heard;
 use super::{Run, Stuck};
-use crate::ledger::{BatchPlan, Heard, LegMove, Mover, Rail};
-use crate::limits::{ANSWER_BYTES_MAX, ANSWER_NOTES_MAX, MOVES_MAX};
-use crate::rails::{Answer, LegReport, Part};
-use crate::settle::desk::{FileDesk, Tray};
-use crate::types::{BatchId, Digest, FileHasher};
-use std::collections::BTreeMap;
-use std::io::Read as _;
-use std::sync::Arc;
+use crate::ledger::{NewTrouble, Rail, TroubleKind};
+use crate::limits::{ANSWER_BYTES_MAX, ANSWER_NOTES_MAX, ANSWER_TROUBLES_MAX, TROUBLES_SHOWN};
+use crate::rails::Answer;
+use crate::settle::archive::NotLoaded;
+use crate::settle::desk::{FileDesk, Tray, Waiting};
+use crate::types::{Digest, FileHasher};
+use std::cell::RefCell;
+use std::io::{self, BufReader, Read};
 
 /// What one answer led to.
 #[derive(Debug, Default)]
@@ -19,10 +23,9 @@ pub(super) struct Outcome {
     pub known: u64,
     pub notes: Vec<String>,
     pub more_notes: u64,
+    pub troubles: Vec<NewTrouble>,
+    more_troubles: u64,
 }
-
-/// What is said of the legs of one batch, by leg.
-pub(super) type Said = BTreeMap<u32, LegReport>;
 
 impl Outcome {
     pub fn note(&mut self, note: String) {
@@ -31,6 +34,29 @@ impl Outcome {
         } else {
             self.more_notes += 1;
         }
+    }
+
+    /// Notes it, and has a person see it.
+    pub fn trouble(&mut self, trouble: NewTrouble) {
+        self.note(trouble.text.clone());
+        if self.troubles.len() < ANSWER_TROUBLES_MAX {
+            self.troubles.push(trouble);
+        } else {
+            self.more_troubles += 1;
+        }
+    }
+
+    /// Those that are raised: the first, and one that says how many there are beside them.
+    fn raised(&mut self, rail: Rail, file: &str) -> Vec<NewTrouble> {
+        let mut troubles = std::mem::take(&mut self.troubles);
+        if self.more_troubles > 0 {
+            let text = format!(
+                "{} more like these: the note beside the answer has them",
+                self.more_troubles
+            );
+            troubles.push(of_file(TroubleKind::Other, rail, file, text));
+        }
+        troubles
     }
 
     fn text(&self) -> String {
@@ -43,125 +69,135 @@ impl Outcome {
 }
 
 impl Run {
-    /// Reads every answer that waits.
+    /// Reads every answer that waits. One that cannot be read or put away keeps no other waiting.
     pub(super) fn read_inbox(&mut self, rail: Rail, desk: &FileDesk) -> Result<(), Stuck> {
         let place = format!("inbox of {}", rail.name());
-        let read = |run: &mut Self| {
-            for name in desk.waiting()? {
-                run.read_answer(rail, desk, &name)?;
+        let Waiting { files, odd } = match desk.waiting() {
+            Ok(waiting) => waiting,
+            Err(error) => {
+                self.troubles.set(&place, Some(Stuck::Folder(error).to_string()));
+                return Ok(());
             }
-            Ok(())
         };
-        let done: Result<(), Stuck> = read(self);
-        self.troubles.set(&place, super::trouble(&done));
-        match done {
-            // A person must look at the folder; batches go on meanwhile.
-            Err(Stuck::Folder(_)) => Ok(()),
-            done => done,
+        let mut keeps: Vec<String> = odd.iter().map(|name| format!(
+            "{name:?} is no ordinary file with a readable name, and is left alone: put the answer there \
+             under a plain name"
+        )).collect();
+        for name in &files {
+            if !self.later.is_due(rail, name) {
+                continue;
+            }
+            match self.read_answer(rail, desk, name) {
+                Ok(()) => self.later.forget(rail, name),
+                Err(Stuck::Folder(error)) => self.later.put_off(rail, name, &error.to_string()),
+                Err(stuck) => return Err(stuck),
+            }
         }
+        self.later.retain(rail, &files);
+        keeps.extend(self.later.reasons(rail));
+        let more = keeps.len().saturating_sub(TROUBLES_SHOWN);
+        keeps.truncate(TROUBLES_SHOWN);
+        let more = (more > 0).then(|| format!("and {more} more"));
+        let text = keeps.into_iter().chain(more).collect::<Vec<_>>().join("; ");
+        self.troubles.set(&place, Some(text).filter(|text| !text.is_empty()));
+        Ok(())
     }
 
     fn read_answer(&mut self, rail: Rail, desk: &FileDesk, name: &str) -> Result<(), Stuck> {
-        let mut bytes = Vec::new();
-        let most = u64::try_from(ANSWER_BYTES_MAX).expect("a limit fits 64 bits");
-        desk.answer(name)?.take(most + 1).read_to_end(&mut bytes)?;
-        let plans = self.plans_on(rail)?;
-        let scales = plans.iter().map(|plan| plan.content());
-        let read = if bytes.len() > ANSWER_BYTES_MAX {
-            Err(format!("it has more than {ANSWER_BYTES_MAX} bytes; ask for smaller files"))
-        } else {
-            Answer::read(rail, &bytes, scales)
-        };
-        let mut answer = match read {
-            Ok(answer) => answer,
+        let (answer, digest) = match self.parse(rail, desk, name)? {
+            Ok(read) => read,
             Err(text) => {
                 tracing::warn!(rail = rail.name(), file = name, "an answer is refused: {text}");
+                let tray = "inbox/*/refused has it, and nothing of it was taken in";
+                let told = format!("the answer {name} is refused: {text}; {tray}");
+                self.raise(vec![of_file(TroubleKind::Refused, rail, name, told)])?;
                 desk.put_away(name, Tray::Refused, &format!("{text}\n"))?;
                 return Ok(());
             }
         };
-        let mut hasher = FileHasher::default();
-        hasher.update(&bytes);
-        let outcome = self.hear(&plans, &mut answer, hasher.finish())?;
-        outcome.notes.iter().for_each(|n| tracing::warn!(rail = rail.name(), file = name, "{n}"));
+        let mut outcome = self.hear_answer(rail, &answer, digest, name)?;
+        let troubles = outcome.raised(rail, name);
+        self.raise(troubles)?;
         desk.put_away(name, Tray::Done, &outcome.text())?;
-        let Outcome { moved, known, notes, .. } = outcome;
-        let notes = notes.len();
+        let Outcome { moved, known, notes, more_notes, .. } = outcome;
+        let notes = u64::try_from(notes.len()).expect("a length fits 64 bits") + more_notes;
         tracing::info!(rail = rail.name(), file = name, moved, known, notes, "answer read");
         Ok(())
     }
 
-    /// Moves legs as an answer says.
-    fn hear(
+    /// Reads a file from front to back, and digests it.
+    fn parse(
         &self,
-        plans: &[Arc<BatchPlan>],
-        answer: &mut Answer,
+        rail: Rail,
+        desk: &FileDesk,
+        name: &str,
+    ) -> Result<Result<(Answer, Digest), String>, Stuck> {
+        let file = desk.answer(name)?;
+        let most = u64::try_from(ANSWER_BYTES_MAX).expect("a limit fits 64 bits");
+        if file.metadata()?.len() > most {
+            let why = format!("it has more than {ANSWER_BYTES_MAX} bytes; ask for smaller files");
+            return Ok(Err(why));
+        }
+        let mut input = Digesting { file, hasher: FileHasher::default(), failed: None };
+        let lost: RefCell<Option<NotLoaded>> = RefCell::default();
+        let scale = |leg: &str| match self.scale_of(rail, leg) {
+            Ok(scale) => scale,
+            Err(error) => {
+                lost.borrow_mut().get_or_insert(error);
+                None
+            }
+        };
+        let read = Answer::read(rail, BufReader::new(&mut input), &scale);
+        if let Some(error) = lost.into_inner() {
+            return Err(error.into());
+        }
+        // What could not be read is no fault of its content.
+        if let Some(error) = input.failed.take() {
+            return Err(Stuck::Folder(error));
+        }
+        Ok(read.map(|answer| (answer, input.hasher.finish())))
+    }
+
+    /// Moves legs as an answer says.
+    fn hear_answer(
+        &mut self,
+        rail: Rail,
+        answer: &Answer,
         evidence: Digest,
+        source: &str,
     ) -> Result<Outcome, Stuck> {
         let mut outcome = Outcome::default();
-        for plan in plans {
-            let (legs, _) = self.legs(plan.content().head.id)?;
-            let mut said = Said::new();
-            for (number, submission) in (0..).zip(legs.submissions()) {
-                let places: Vec<u32> = submission.legs().collect();
-                let part = Part::new(plan.content(), &places, number);
-                answer.about(&part, &mut |place, report| {
-                    said.insert(places[place], report);
-                });
-            }
-            self.hear_batch(plan, &said, evidence, &mut outcome)?;
-        }
-        answer.notes().for_each(|note| outcome.note(note));
+        let heard = Heard::collect(self, rail, answer, source, &mut outcome)?;
+        heard.weigh(self, evidence, &mut outcome)?;
         Ok(outcome)
     }
+}
 
-    /// Moves the legs of one batch as a rail says.
-    pub(super) fn hear_batch(
-        &self,
-        plan: &BatchPlan,
-        said: &Said,
-        evidence: Digest,
-        outcome: &mut Outcome,
-    ) -> Result<(), Stuck> {
-        let (legs, _) = self.legs(plan.content().head.id)?;
-        let mut moves: Vec<LegMove> = Vec::new();
-        for (&leg, report) in said {
-            let own = &plan.content().legs[leg as usize];
-            let (key, amount, state) = (&own.key, own.payment.amount, legs.state(leg));
-            if let Some(said) = report.amount.filter(|said| *said != amount) {
-                outcome.note(format!(
-                    "leg {key} is of {amount} asset units, and the rail says {said}: left alone, find \
-                     out what happened"
-                ));
-                continue;
+/// A trouble about a file.
+pub(super) fn of_file(kind: TroubleKind, rail: Rail, file: &str, text: String) -> NewTrouble {
+    NewTrouble { kind, rail, batch: None, leg: None, source: file.to_owned(), text }
+}
+
+/// Digests what is read.
+struct Digesting {
+    file: std::fs::File,
+    hasher: FileHasher,
+    failed: Option<io::Error>,
+}
+
+impl Read for Digesting {
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        match self.file.read(bytes) {
+            Ok(read) => {
+                self.hasher.update(&bytes[..read]);
+                Ok(read)
             }
-            match state.hear(report.word) {
-                Heard::Known => outcome.known += 1,
-                Heard::Move(state) => {
-                    moves.push(to(plan, leg, state, &report.reference, &report.reason));
-                }
-                Heard::Conflict => outcome.note(format!(
-                    "leg {key} is {} and cannot be {:?}: left alone, find out what happened",
-                    state.name(),
-                    report.word
-                )),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => Err(error),
+            Err(error) => {
+                let told = io::Error::new(error.kind(), error.to_string());
+                self.failed = Some(error);
+                Err(told)
             }
         }
-        for some in moves.chunks(MOVES_MAX) {
-            self.move_legs(plan, Mover::Rail, evidence, some.to_vec())?;
-            outcome.moved += u64::try_from(some.len()).expect("a length fits 64 bits");
-        }
-        Ok(())
-    }
-
-    /// The plans of all batches on a rail that were approved, the newest first.
-    pub(super) fn plans_on(&mut self, rail: Rail) -> Result<Vec<Arc<BatchPlan>>, Stuck> {
-        let batches: Vec<BatchId> = {
-            let control = self.intake.control();
-            let batches = control.batches().into_iter().rev();
-            let on_rail = batches.filter(|b| b.head.policy.rail == rail && b.approved.is_some());
-            on_rail.map(|entry| entry.head.id).collect()
-        };
-        batches.into_iter().map(|batch| self.plan(batch)).collect()
     }
 }

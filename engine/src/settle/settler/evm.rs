@@ -7,8 +7,9 @@
 
 mod line;
 
-use super::answers::{Outcome, Said};
+use super::answers::Outcome;
 use super::step::to;
+use super::told::Said;
 use super::{Nudge, Run, Stuck};
 use crate::faults;
 use crate::journal::kept::{self, CallsOf};

@@ -9,11 +9,15 @@ mod answers;
 mod card;
 mod evm;
 mod files;
+mod hear;
+mod later;
 mod step;
+mod told;
 
 use super::archive::{Archive, NotLoaded};
 pub use card::CardDesk;
 pub use evm::EvmDesk;
+pub use files::Held;
 
 use super::desk::FileDesk;
 use crate::ledger::{BatchPlan, Rail};
@@ -23,6 +27,7 @@ use crate::rails::card as card_rail;
 use crate::types::{BatchId, Lsn};
 use crossbeam::channel::{Receiver, Sender, bounded, never};
 use crossbeam::select;
+use later::Later;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -75,9 +80,12 @@ impl Mailbox {
     }
 }
 
-/// Wakes the settler. Cheap to clone.
+/// Wakes the settler, and knows which of its files have not left. Cheap to clone.
 #[derive(Clone)]
-pub struct Nudge(Sender<tokio::sync::oneshot::Sender<()>>);
+pub struct Nudge {
+    wake: Sender<tokio::sync::oneshot::Sender<()>>,
+    held: Held,
+}
 
 /// Why a step could not be made. The next turn tries again.
 #[derive(Debug, thiserror::Error)]
@@ -119,6 +127,15 @@ impl Troubles {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// Batches that are done with, or aborted, are in no trouble any more.
+    fn retain(&self, batches: &[BatchId]) {
+        let settling: Vec<String> = batches.iter().map(|batch| format!("batch {batch}")).collect();
+        let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        held.retain(|of, _| {
+            !of.starts_with("batch ") || settling.iter().any(|batch| of.starts_with(batch))
+        });
+    }
+
     fn set(&self, of: &str, trouble: Option<String>) {
         let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         match trouble {
@@ -139,17 +156,25 @@ impl Nudge {
     /// There is something new to do.
     pub fn nudge(&self) {
         // Full: it is awake already. Gone: the engine stops. Nobody waits for the answer.
-        let _ = self.0.try_send(tokio::sync::oneshot::channel().0);
+        let _ = self.wake.try_send(tokio::sync::oneshot::channel().0);
     }
 
     /// There is something new to do. Returns when everything that could be done at once was done, or at
     /// the latest after `patience`: a rail may be slow.
     pub async fn turn(&self, patience: Duration) {
         let (done, turned) = tokio::sync::oneshot::channel();
-        if self.0.try_send(done).is_ok() {
+        if self.wake.try_send(done).is_ok() {
             // Too late, or the engine stops: whoever asked sees where things stand.
             let _ = tokio::time::timeout(patience, turned).await;
         }
+    }
+}
+
+impl Nudge {
+    /// Files that were journaled and have not left.
+    #[must_use]
+    pub fn held(&self) -> &Held {
+        &self.held
     }
 }
 
@@ -165,7 +190,8 @@ impl Settler {
         let (stop, stopped) = bounded(0);
         let (nudge, nudged) = bounded(NUDGES);
         let (mailbox, letters) = bounded(MAILBOX);
-        let nudge = Nudge(nudge);
+        let held = Held::default();
+        let nudge = Nudge { wake: nudge, held: held.clone() };
         if let Some(evm) = &mut desks.evm {
             evm.start(nudge.clone());
         }
@@ -175,6 +201,9 @@ impl Settler {
             desks,
             troubles,
             plans: HashMap::new(),
+            held,
+            later: Later::default(),
+            suspensions: 0,
             seen: None,
             more: false,
             runtime: tokio::runtime::Builder::new_current_thread()
@@ -200,6 +229,10 @@ struct Run {
     desks: Desks,
     troubles: Troubles,
     plans: HashMap<BatchId, Arc<BatchPlan>>,
+    held: Held,
+    later: Later,
+    /// How many suspensions were known when legs were last chosen.
+    suspensions: u64,
     /// The record up to which everything was looked at, if nothing was left to try again.
     seen: Option<Lsn>,
     /// The last turn left something that could be done at once.
@@ -266,7 +299,7 @@ impl Run {
     fn at_start(&mut self) -> Result<(), Stuck> {
         self.lost_at_start()?;
         for (rail, desk) in self.desks.files.clone() {
-            let done = self.leave_staged(rail, &desk);
+            let done = self.hold_staged(rail, &desk);
             self.troubles.set(&format!("outbox of {}", rail.name()), trouble(&done));
             done?;
         }
@@ -276,6 +309,7 @@ impl Run {
     /// One look at everything.
     fn turn(&mut self) -> Result<(), Stuck> {
         self.more = false;
+        self.let_leave()?;
         for (rail, desk) in self.desks.files.clone() {
             self.read_inbox(rail, &desk)?;
         }
@@ -298,6 +332,7 @@ impl Run {
             self.troubles.set(&format!("batch {batch}"), trouble(&done));
         }
         self.plans.retain(|batch, _| batches.contains(batch));
+        self.troubles.retain(&batches);
         if let Some(evm) = &mut self.desks.evm {
             evm.retain(&batches);
         }

@@ -8,7 +8,7 @@ use crate::ledger::{
 };
 use crate::limits::{MOVES_MAX, RELEASES_MAX, TROUBLES_RECORD_MAX};
 use crate::rails;
-use crate::types::{BatchId, Digest, Lsn};
+use crate::types::{BatchId, Digest, Lsn, Total};
 
 const HELD_BACK: &str = "held back: what would cover it has not come in";
 
@@ -17,8 +17,15 @@ impl Run {
     pub(super) fn step(&mut self, batch: BatchId) -> Result<(), Stuck> {
         let plan = self.plan(batch)?;
         let (legs, rail) = self.legs(batch)?;
-        let free = self.intake.control().free_to_pay(batch).map_err(refused)?;
-        let Next { pay_ins, pay_outs, held_back } = plan.next(&legs, free);
+        let (free, suspended) = {
+            let control = self.intake.control();
+            self.suspensions = control.suspensions();
+            (control.free_to_pay(batch).map_err(refused)?, control.suspended().clone())
+        };
+        let next = plan.next(&legs, free, &suspended);
+        let waits = waiting_text(&plan, &next.suspended);
+        self.troubles.set(&format!("batch {batch}, suspended"), waits);
+        let Next { pay_ins, pay_outs, held_back, .. } = next;
         for some in held_back.chunks(MOVES_MAX) {
             let moves = some.iter().map(|&leg| to(&plan, leg, LegState::Rejected, "", HELD_BACK));
             self.move_legs(&plan, Mover::Engine, Digest::ZERO, moves.collect())?;
@@ -151,7 +158,12 @@ impl Run {
 
     /// Journals an event of the engine's own; durable when it returns.
     pub(super) fn record(&self, event: Event) -> Result<Lsn, Stuck> {
-        let done = self.runtime.block_on(self.intake.command(Command::Record(event)))?;
+        // What leaves was chosen when so many suspensions were known.
+        let command = match event {
+            Event::LegsSubmitted(e) => Command::Submit(e, self.suspensions),
+            other => Command::Record(other),
+        };
+        let done = self.runtime.block_on(self.intake.command(command))?;
         Ok(done.lsn())
     }
 }
@@ -174,6 +186,20 @@ pub(super) fn to(
         reference: reference.to_owned(),
         reason: reason.to_owned(),
     }
+}
+
+/// What operators are told of legs that wait for their payee.
+fn waiting_text(plan: &BatchPlan, legs: &[u32]) -> Option<String> {
+    let first = plan.content().legs[*legs.first()? as usize].payment.to;
+    let head = &plan.content().head;
+    let sum = legs.iter().fold(Total::ZERO, |sum, leg| sum.plus(plan.amount(*leg)));
+    Some(format!(
+        "{} pay-outs over {} {} wait because their payee is suspended ({first} first); they leave when it is \
+         resumed, or are owed again when you report them rejected",
+        legs.len(),
+        sum.decimal(head.asset.scale),
+        head.asset.code
+    ))
 }
 
 fn not_set_up(rail: Rail) -> Stuck {

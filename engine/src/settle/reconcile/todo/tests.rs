@@ -121,6 +121,10 @@ fn every_state_of_a_leg_on_every_rail_is_spoken_of_or_needs_nothing() {
                 assert_eq!(said.contains(name), !silent, "{rail:?} {state:?}: {said}");
                 let part = match state {
                     LegState::Ready => "Nothing for",
+                    // The bank has it: nobody hands it in again.
+                    LegState::Accepted if (rail, pay_in) == (Rail::Iso20022, false) => {
+                        "inbox/iso20022"
+                    }
                     LegState::Sent | LegState::Accepted => match (rail, pay_in) {
                         (Rail::Iso20022 | Rail::Evm, true) => "leg report",
                         (Rail::Iso20022 | Rail::Nacha, _) => "to the bank if nobody did, once",

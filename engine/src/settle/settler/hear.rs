@@ -1,0 +1,318 @@
+//! What one answer says, leg by leg: collected whole, weighed by the ledger, journaled. Owns how the names of
+//! an answer lead to legs, and what is told of those that lead nowhere. Decides nothing.
+
+use super::answers::Outcome;
+use super::{Run, Stuck};
+use crate::journal::names::{self, NamedLeg};
+use crate::ledger::event::LegsMoved;
+use crate::ledger::hearing::{self, Side, Statement, Step, Subject, Weight};
+use crate::ledger::{BatchHead, Event, LegMove, LegState, Mover, NewTrouble, Rail, TroubleKind};
+use crate::limits::MOVES_MAX;
+use crate::rails::{About, Answer, Breadth, Name, Part, sent};
+use crate::settle::archive::NotLoaded;
+use crate::types::{BatchId, Digest, PartyId, Total};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// What one answer says, by leg.
+pub(super) struct Heard<'a> {
+    rail: Rail,
+    answer: &'a Answer,
+    source: &'a str,
+    legs: BTreeMap<(BatchId, u32), Spoken>,
+    /// Entries whose sum is that of the legs that they list.
+    shared_out: BTreeMap<usize, bool>,
+}
+
+/// A leg, and the numbers of the narrowest reports that speak of it.
+struct Spoken {
+    leg: NamedLeg,
+    breadth: Breadth,
+    reports: Vec<usize>,
+}
+
+/// A leg as the ledger has it now.
+struct Stands {
+    state: LegState,
+    reference: String,
+    is_booked: bool,
+    has_left: bool,
+}
+
+impl<'a> Heard<'a> {
+    /// Finds every leg of which an answer speaks.
+    pub fn collect(
+        run: &Run,
+        rail: Rail,
+        answer: &'a Answer,
+        source: &'a str,
+        outcome: &mut Outcome,
+    ) -> Result<Self, Stuck> {
+        let (legs, shared_out) = (BTreeMap::new(), BTreeMap::new());
+        let mut heard = Self { rail, answer, source, legs, shared_out };
+        for (number, (name, breadth)) in answer.names().into_iter().enumerate() {
+            match name {
+                Name::Leg(name) => match run.named(rail, name)? {
+                    Some(leg) => {
+                        heard.shares(run, number, &leg)?;
+                        heard.add(leg, breadth, number);
+                    }
+                    None => outcome.note(format!("nothing is known of leg {name}")),
+                },
+                Name::File(id) => heard.file(run, id, breadth, number, outcome)?,
+            }
+        }
+        heard.remarks(run, outcome)?;
+        let (strangers, more) = answer.strangers();
+        for name in strangers {
+            outcome.note(format!("nothing is known of {name:?}, which is no leg's key"));
+        }
+        outcome.more_notes += more;
+        Ok(heard)
+    }
+
+    fn add(&mut self, leg: NamedLeg, breadth: Breadth, report: usize) {
+        let of = (leg.batch, leg.leg);
+        let spoken = self.legs.entry(of).or_insert(Spoken { leg, breadth, reports: Vec::new() });
+        if breadth < spoken.breadth {
+            spoken.breadth = breadth;
+            spoken.reports.clear();
+        }
+        if breadth == spoken.breadth {
+            spoken.reports.push(report);
+        }
+    }
+
+    /// A report on a whole file, or on one debtor's block of it.
+    fn file(
+        &mut self,
+        run: &Run,
+        id: &str,
+        breadth: Breadth,
+        report: usize,
+        outcome: &mut Outcome,
+    ) -> Result<(), Stuck> {
+        let (mut known, mut spoken) = (false, Vec::new());
+        for (batch, file, places) in run.files_named(self.rail, id) {
+            known = true;
+            let content = run.archive.plan(&run.intake, batch)?.content().clone();
+            let part = Part::new(&content, &places, file);
+            for place in self.answer.of_file(report, &part) {
+                let leg = places[place];
+                let of = &content.legs[leg as usize];
+                let account = crate::rails::own_account(&content, &of.payment).to_owned();
+                spoken.push(NamedLeg {
+                    batch,
+                    leg,
+                    payer: of.payment.from,
+                    payee: of.payment.to,
+                    amount: of.payment.amount,
+                    key: of.key.clone(),
+                    account,
+                });
+            }
+        }
+        if !known {
+            outcome.note(format!("nothing is known of {id:?}, which is no file of ours"));
+        } else if let Some(status) = self.answer.silent(report) {
+            outcome.note(format!("the bank says {status} of {id}: nothing moves by that"));
+        }
+        spoken.into_iter().for_each(|leg| self.add(leg, breadth, report));
+        Ok(())
+    }
+
+    /// Looks once at each entry whose sum is shared out.
+    fn shares(&mut self, run: &Run, report: usize, leg: &NamedLeg) -> Result<(), Stuck> {
+        let Some((number, entry)) = self.answer.shared(report) else { return Ok(()) };
+        if self.shared_out.contains_key(&number) {
+            return Ok(());
+        }
+        let mut sums = Vec::new();
+        for key in &entry.keys {
+            let found = run.named(self.rail, key)?;
+            sums.extend(found.map(|leg| leg.amount));
+        }
+        let asset = run.intake.control().batch(leg.batch).map(|of| of.head.asset.clone());
+        let whole = asset.is_ok_and(|asset| entry.is_shared_out(&asset, &sums));
+        self.shared_out.insert(number, whole);
+        Ok(())
+    }
+
+    fn remarks(&self, run: &Run, outcome: &mut Outcome) -> Result<(), Stuck> {
+        for remark in self.answer.remarks() {
+            let batch = match &remark.within {
+                Some(id) => match run.files_named(self.rail, id).first() {
+                    Some((batch, ..)) => Some(*batch),
+                    // Somebody else's file.
+                    None => continue,
+                },
+                None => None,
+            };
+            let leg = match &remark.leg {
+                Some(name) => run.named(self.rail, name)?,
+                None => None,
+            };
+            let of = leg.as_ref().map_or_else(String::new, |leg| {
+                let party = if leg.payee == PartyId::CLEARING { leg.payer } else { leg.payee };
+                format!("leg {} with party {party}: ", leg.key)
+            });
+            let text = format!("{of}{}", remark.text);
+            let Some(kind) = remark.trouble else {
+                outcome.note(text);
+                continue;
+            };
+            outcome.trouble(NewTrouble {
+                kind,
+                rail: self.rail,
+                batch: leg.as_ref().map(|leg| leg.batch).or(batch),
+                leg: leg.map(|leg| leg.leg),
+                source: self.source.to_owned(),
+                text,
+            });
+        }
+        Ok(())
+    }
+
+    /// Has everything that fits journaled, and everything else told.
+    pub fn weigh(self, run: &Run, evidence: Digest, outcome: &mut Outcome) -> Result<(), Stuck> {
+        let all: Vec<(&(BatchId, u32), &Spoken)> = self.legs.iter().collect();
+        for of_batch in all.chunk_by(|(a, _), (b, _)| a.0 == b.0) {
+            let batch = of_batch[0].0.0;
+            let legs: Vec<u32> = of_batch.iter().map(|((_, leg), _)| *leg).collect();
+            let Some((head, stands)) = run.stand(batch, &legs) else {
+                of_batch.iter().for_each(|(_, spoken)| {
+                    outcome.note(format!("nothing is known of leg {}", spoken.leg.key));
+                });
+                continue;
+            };
+            let (mut told, mut booked) = (Vec::new(), Vec::new());
+            for ((_, spoken), stands) in of_batch.iter().zip(&stands) {
+                if let Some(step) = self.one(spoken, &head, stands, outcome) {
+                    let moves = if step.is_booked { &mut booked } else { &mut told };
+                    moves.push(moved(&spoken.leg, step));
+                }
+            }
+            for (mover, moves) in [(Mover::Rail, told), (Mover::Books, booked)] {
+                for some in moves.chunks(MOVES_MAX) {
+                    run.record(Event::LegsMoved(LegsMoved {
+                        request: None,
+                        operator: String::new(),
+                        batch,
+                        asset: head.asset.number,
+                        mover,
+                        evidence,
+                        moves: some.to_vec(),
+                    }))?;
+                    outcome.moved += u64::try_from(some.len()).expect("a length fits 64 bits");
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Weighs what is said of one leg.
+    fn one(
+        &self,
+        spoken: &Spoken,
+        head: &BatchHead,
+        stands: &Stands,
+        outcome: &mut Outcome,
+    ) -> Option<Step> {
+        let leg = &spoken.leg;
+        let side = if leg.payee == PartyId::CLEARING { Side::In } else { Side::Out };
+        let mut statements: Vec<Statement> = Vec::new();
+        for &report in &spoken.reports {
+            let whole = self.answer.shared(report).map(|(number, _)| self.shared_out.get(&number));
+            let shared: Option<Total> = whole.flatten().and_then(|all| all.then_some(leg.amount));
+            let about = About { head, account: &leg.account, side, shared };
+            statements.extend(self.answer.statement(report, about));
+            let silent = self.answer.silent(report).filter(|_| spoken.breadth == Breadth::Leg);
+            if let Some(status) = silent {
+                outcome.note(format!("the bank says {status} of leg {}: nothing moves", leg.key));
+            }
+        }
+        let Stands { state, reference, is_booked, has_left } = stands;
+        let (state, is_booked, has_left) = (*state, *is_booked, *has_left);
+        let amount = leg.amount;
+        let subject = Subject { state, has_left, side, amount, reference, is_booked };
+        let verdict = hearing::weigh(&subject, &statements);
+        for finding in &verdict.findings {
+            let text = finding.text(&leg.key, state, amount, head.asset.scale);
+            let kind = match finding.weight(state) {
+                Weight::Remark => {
+                    outcome.note(text);
+                    continue;
+                }
+                Weight::Contradiction => TroubleKind::Contradiction,
+                Weight::Misfit => TroubleKind::Misfit,
+                Weight::Surplus => TroubleKind::Surplus,
+            };
+            outcome.trouble(NewTrouble {
+                kind,
+                rail: self.rail,
+                batch: Some(leg.batch),
+                leg: Some(leg.leg),
+                source: self.source.to_owned(),
+                text,
+            });
+        }
+        if verdict.to.is_none() && verdict.findings.is_empty() && !statements.is_empty() {
+            outcome.known += 1;
+        }
+        verdict.to
+    }
+}
+
+fn moved(leg: &NamedLeg, step: Step) -> LegMove {
+    let Step { to, reference, reason, .. } = step;
+    let NamedLeg { leg, payer, payee, amount, .. } = *leg;
+    LegMove { leg, to, payer, payee, amount, reference, reason }
+}
+
+impl Run {
+    /// The leg with this name on a rail, whichever batch it is of.
+    pub(super) fn named(&self, rail: Rail, name: &str) -> Result<Option<NamedLeg>, Stuck> {
+        let found = names::load_leg(&**self.intake.store(), rail, name);
+        Ok(found.map_err(NotLoaded::from)?)
+    }
+
+    /// Digits after the point of the asset of a leg.
+    pub(super) fn scale_of(&self, rail: Rail, name: &str) -> Result<Option<u32>, NotLoaded> {
+        let found = names::load_leg(&**self.intake.store(), rail, name)?;
+        let control = self.intake.control();
+        let entry = found.and_then(|leg| control.batch(leg.batch).ok());
+        Ok(entry.map(|entry| entry.head.asset.scale))
+    }
+
+    /// The files of approved batches that an id may name: batch, the how-manieth, places of its legs.
+    fn files_named(&self, rail: Rail, id: &str) -> Vec<(BatchId, u32, Vec<u32>)> {
+        let control = self.intake.control();
+        let mut found = Vec::new();
+        for named in sent(id) {
+            for entry in control.approved_named(&named.digits) {
+                let submission = entry.legs.submissions().get(named.file as usize);
+                if let Some(submission) = submission.filter(|_| entry.head.policy.rail == rail) {
+                    found.push((entry.head.id, named.file, submission.legs().collect()));
+                }
+            }
+        }
+        found
+    }
+
+    /// Where these legs of an approved batch stand; `None` if there is no such batch.
+    fn stand(&self, batch: BatchId, legs: &[u32]) -> Option<(Arc<BatchHead>, Vec<Stands>)> {
+        let control = self.intake.control();
+        let entry = control.batch(batch).ok().filter(|entry| entry.approved.is_some())?;
+        let one = |leg: &u32| {
+            let facts = entry.legs.facts(*leg);
+            let submission = entry.legs.submission_of(*leg);
+            Stands {
+                state: entry.legs.state(*leg),
+                reference: facts.map_or_else(String::new, |facts| facts.reference.to_string()),
+                is_booked: facts.is_some_and(|facts| facts.is_booked),
+                has_left: submission.is_some_and(|number| !self.held.holds(batch, number)),
+            }
+        };
+        Some((entry.head.clone(), legs.iter().map(one).collect()))
+    }
+}
