@@ -71,6 +71,12 @@ fn decide(
         let sets = sets(event).into_iter().map(|of| (of, model.now.exposures[&of]));
         life.sets(lsn, sets.collect());
     }
+    if let (Decided::Now(_), Command::Submit(e, _)) = (decided, command) {
+        settled::event(&Event::LegsSubmitted(e.clone()), &model.now)?;
+        if let Some(party) = model.now.suspended_payee(e).filter(|_| e.attempt == 0) {
+            return Err(Halt::Wrong(format!("legs leave for {party}, which is suspended")));
+        }
+    }
     if let (Decided::Now(_), Command::CreateBatch(create)) = (decided, command) {
         check::head(create.head(), &model.now.batches[&create.head().id].1)?;
     }
@@ -307,6 +313,7 @@ fn answer(decided: &Decided, command: &Command) -> String {
         Command::CloseWindow(_) => "WindowClosed",
         Command::SealWindow(_) => "WindowSealed",
         Command::CreateBatch(_) => "BatchCreated",
+        Command::Submit(..) => "LegsSubmitted",
     };
     match decided {
         Decided::Now(_) => done.to_owned(),

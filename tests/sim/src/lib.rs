@@ -17,6 +17,7 @@
 #![forbid(unsafe_code)]
 
 mod action;
+mod answers;
 mod calls;
 mod check;
 mod clients;

@@ -22,7 +22,7 @@ use tallystick::ledger::control::Command;
 use tallystick::ledger::event::EngineKeySet;
 use tallystick::pipeline::StepOptions;
 use tallystick::settle::CreateBatch;
-use tallystick::types::SignerKey;
+use tallystick::types::{BatchId, SignerKey};
 use tallystick::verify::Verifier;
 
 /// What was done in a run.
@@ -86,6 +86,8 @@ pub struct Run<'a> {
     pub(crate) born: Option<i64>,
     /// Every secret that the engine ever signed with, by its public half.
     pub(crate) secrets: BTreeMap<SignerKey, [u8; 32]>,
+    /// Files that were made and could not be moved yet: batch and submission. They outlive a crash.
+    pub(crate) staged: BTreeSet<(BatchId, u32)>,
     weights: Vec<u32>,
     /// How often a life is ended by the disk, in percent.
     pub(crate) fuses: u64,
@@ -123,6 +125,7 @@ impl<'a> Run<'a> {
             epoch: 0,
             born: None,
             secrets: BTreeMap::new(),
+            staged: BTreeSet::new(),
             weights: weights.to_vec(),
             fuses: *dice.pick(&[0, 50, 80, 95]),
             tasks: 0,

@@ -2,17 +2,20 @@
 //! often, and whose exposure falls. Draws it from where the legs stand, as the settler does: it remembers
 //! nothing, so a crash changes nothing. Never checks what comes of it (`calls`, `settled`).
 
+use crate::answers;
 use crate::clients::OPERATORS;
 use crate::dice::Dice;
 use crate::life::{Halt, Life, died};
 use crate::run::Run;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use tallystick::ledger::control::Command;
 use tallystick::ledger::event::{
     BatchApproved, ExposureReleased, LegProposed, LegsMoved, LegsSubmitted, Request,
 };
+use tallystick::ledger::hearing::{Side, Subject, weigh};
 use tallystick::ledger::{
-    BatchPlan, BatchState, Event, Heard, LegMove, LegState, LegWord, Legs, Mover, Next, runs,
+    BatchPlan, BatchState, Event, LegMove, LegState, Legs, MayLeave, Mover, Next, runs,
 };
 use tallystick::settle::NotLoaded;
 use tallystick::types::{BatchId, Digest, PartyId, Total};
@@ -50,6 +53,7 @@ pub fn is_own(commands: &[Command]) -> bool {
             | Event::TroublesRaised(_)
             | Event::TroublesAcked(_) => false,
         },
+        Command::Submit(..) => true,
         Command::CloseWindow(_) | Command::SealWindow(_) | Command::CreateBatch(_) => false,
     })
 }
@@ -62,6 +66,11 @@ struct View {
     settling: bool,
     /// What the clearing account may pay out for it.
     free: Total,
+    /// Who is suspended, and how often that has changed.
+    suspended: BTreeSet<PartyId>,
+    suspensions: u64,
+    /// Submissions whose files have not left.
+    staged: BTreeSet<u32>,
     /// For whoever asks as an operator.
     request: Request,
 }
@@ -82,12 +91,53 @@ impl Run<'_> {
         if from.is_empty() {
             return Ok(());
         }
+        self.let_leave()?;
         let batch = *self.dice.pick(&from);
         let view = self.view(batch)?;
         match view.draw(&mut self.dice) {
-            Some(event) => self.ask_commands(vec![Command::Record(event)]),
+            Some(event) => self.ask_for(&view, event),
             None => Ok(()),
         }
+    }
+
+    fn ask_for(&mut self, view: &View, event: Event) -> Result<(), Halt> {
+        let command = match event {
+            Event::LegsSubmitted(e) => {
+                if e.attempt == 0 && self.dice.percent(30) {
+                    self.staged.insert((e.batch, e.submission));
+                }
+                // Now and then somebody was suspended since the legs were chosen.
+                Command::Submit(e, view.suspensions + u64::from(self.dice.percent(5)))
+            }
+            event => Command::Record(event),
+        };
+        self.ask_commands(vec![command])
+    }
+
+    /// Files that could not be moved leave, if they may: then each of their legs is in flight.
+    fn let_leave(&mut self) -> Result<(), Halt> {
+        for (batch, number) in self.staged.clone() {
+            let (may, applied) = {
+                let control = self.life().stepper.control();
+                let may = control.batch(batch).map(|entry| entry.legs.may_leave(number));
+                (may.unwrap_or(MayLeave::Never), control.applied().0)
+            };
+            match may {
+                MayLeave::Mixed => continue,
+                MayLeave::Now if !self.dice.percent(30) => continue,
+                MayLeave::Now => {
+                    let open = self.model.now.in_flight(batch, number);
+                    if applied == self.model.now.applied && !open {
+                        return Err(Halt::Wrong(format!(
+                            "file {number} of batch {batch} leaves, and not all of its legs are in flight"
+                        )));
+                    }
+                }
+                MayLeave::Never => {}
+            }
+            self.staged.remove(&(batch, number));
+        }
+        Ok(())
     }
 
     /// Has batches made of all that can be settled, and every batch approved.
@@ -128,7 +178,7 @@ impl Run<'_> {
                 let drawn = self.dice.percent(50).then(|| view.draw(&mut self.dice)).flatten();
                 let event = drawn.or_else(|| view.onward(&mut self.dice));
                 let event = event.ok_or_else(|| format!("batch {batch} is stuck: {:?}", view.legs));
-                self.ask_commands(vec![Command::Record(event?)])?;
+                self.ask_for(&view, event?)?;
             }
             self.settle()?;
         }
@@ -151,6 +201,7 @@ impl Run<'_> {
     fn view(&mut self, batch: BatchId) -> Result<View, Halt> {
         let request = self.clients.new_request();
         let disk = self.disk.clone();
+        let staged = self.staged.iter().filter(|(of, _)| *of == batch).map(|(_, n)| *n).collect();
         let Life { intake, archive, stepper, .. } = self.life();
         let plan = archive.plan(intake, batch).map_err(|error| match error {
             NotLoaded::Storage(error) => died(&disk, &error),
@@ -160,7 +211,8 @@ impl Run<'_> {
         let entry = control.batch(batch).map_err(|refusal| refusal.to_string())?;
         let (legs, state, settling) = (entry.legs.clone(), entry.state(), entry.is_settling());
         let free = control.free_to_pay(batch).map_err(|refusal| refusal.to_string())?;
-        Ok(View { plan, legs, state, settling, free, request })
+        let (suspended, suspensions) = (control.suspended().clone(), control.suspensions());
+        Ok(View { plan, legs, state, settling, free, suspended, suspensions, staged, request })
     }
 }
 
@@ -187,7 +239,7 @@ impl View {
 
     /// What brings the batch nearer to its end.
     fn onward(&self, dice: &mut Dice) -> Option<Event> {
-        let Next { pay_ins, pay_outs, held_back } = self.plan.next(&self.legs, self.free);
+        let Next { pay_ins, pay_outs, held_back, suspended } = self.next();
         let all: Vec<u32> = pay_ins.into_iter().chain(pay_outs).collect();
         if !held_back.is_empty() {
             let held = held_back.into_iter().map(|leg| (leg, LegState::Rejected));
@@ -195,6 +247,9 @@ impl View {
         }
         if !all.is_empty() {
             return self.submit(all);
+        }
+        if !suspended.is_empty() {
+            return self.given_up(suspended);
         }
         let open = self.standing(LegState::is_in_flight);
         let word = |leg| {
@@ -205,6 +260,16 @@ impl View {
             .or_else(|| self.release(usize::MAX))
     }
 
+    fn next(&self) -> Next {
+        self.plan.next(&self.legs, self.free, &self.suspended)
+    }
+
+    /// What waits for a suspended payee is owed again, because an operator says so.
+    fn given_up(&self, legs: Vec<u32>) -> Option<Event> {
+        let legs = legs.into_iter().map(|leg| (leg, LegState::Rejected));
+        self.moves(Mover::Operator, legs.collect())
+    }
+
     fn standing(&self, at: impl Fn(LegState) -> bool) -> Vec<u32> {
         let legs = (0u32..).zip(self.legs.states());
         legs.filter(|(_, state)| at(**state)).map(|(leg, _)| leg).collect()
@@ -212,7 +277,7 @@ impl View {
 
     /// Some of the READY legs that may leave.
     fn submission(&self, dice: &mut Dice) -> Option<Event> {
-        let Next { pay_ins, pay_outs, .. } = self.plan.next(&self.legs, self.free);
+        let Next { pay_ins, pay_outs, .. } = self.next();
         let from = match dice.below(3) {
             0 if !pay_ins.is_empty() => pay_ins,
             1 if !pay_outs.is_empty() => pay_outs,
@@ -247,7 +312,11 @@ impl View {
 
     /// Some of the pay-outs that nothing covers.
     fn held_back(&self, dice: &mut Dice) -> Option<Event> {
-        let held = some(dice, self.plan.next(&self.legs, self.free).held_back);
+        let Next { held_back, suspended, .. } = self.next();
+        if !suspended.is_empty() && dice.percent(10) {
+            return self.given_up(some(dice, suspended));
+        }
+        let held = some(dice, held_back);
         let held = held.into_iter().map(|leg| (leg, LegState::Rejected));
         self.moves(Mover::Engine, held.collect())
     }
@@ -260,18 +329,39 @@ impl View {
             let open = state.is_in_flight() && !(silent && state == LegState::Unknown);
             open || late && state.has_ended()
         });
-        let said = [30, 50, 15, 5];
-        let words = [LegWord::Accepted, LegWord::Confirmed, LegWord::Rejected, LegWord::Returned];
-        let mut moves = Vec::new();
+        let (mut told, mut booked) = (Vec::new(), Vec::new());
         for leg in some(dice, legs) {
-            let word = words[dice.weighted(&said)];
-            match self.legs.state(leg).hear(word) {
-                Heard::Move(to) => moves.push((leg, to)),
-                Heard::Known | Heard::Conflict => {}
+            let facts = self.legs.facts(leg).cloned().unwrap_or_default();
+            let payment = self.plan.content().legs[usize::try_from(leg).expect("few")].payment;
+            let file = self.legs.submission_of(leg);
+            let subject = Subject {
+                state: self.legs.state(leg),
+                has_left: file.is_some_and(|number| !self.staged.contains(&number)),
+                side: if payment.to == PartyId::CLEARING { Side::In } else { Side::Out },
+                amount: payment.amount,
+                reference: &facts.reference,
+                is_booked: facts.is_booked,
+            };
+            let said = answers::draw(dice, &subject);
+            let (to, wanted) = (weigh(&subject, &said).to, answers::wanted(&subject, &said));
+            let moved = to.as_ref().map(|step| step.to);
+            assert_eq!(moved, wanted, "{subject:?} by {said:#?}");
+            if let Some(step) = to {
+                if step.is_booked { &mut booked } else { &mut told }.push((leg, step));
             }
         }
-        let mover = if dice.percent(10) { Mover::Operator } else { Mover::Rail };
-        self.moves(mover, moves)
+        let is_booked = told.is_empty() || !booked.is_empty() && dice.percent(50);
+        let (mover, steps) = if is_booked { (Mover::Books, booked) } else { (Mover::Rail, told) };
+        let mover = if !is_booked && dice.percent(10) { Mover::Operator } else { mover };
+        if steps.is_empty() {
+            return None;
+        }
+        let mut event =
+            self.moved(mover, steps.iter().map(|(leg, step)| (*leg, step.to)).collect());
+        for (one, (_, step)) in event.moves.iter_mut().zip(&steps) {
+            one.reference.clone_from(&step.reference);
+        }
+        Some(Event::LegsMoved(event))
     }
 
     /// An answer is lost, or what was accepted is undone.
@@ -344,7 +434,10 @@ impl View {
             // Pay-outs, whether anything covers them or not.
             let mut legs = self.standing(|state| state == LegState::Ready);
             let all = &self.plan.content().legs;
-            legs.retain(|leg| all[*leg as usize].payment.from == PartyId::CLEARING);
+            legs.retain(|leg| {
+                let payment = all[*leg as usize].payment;
+                payment.from == PartyId::CLEARING && !self.suspended.contains(&payment.to)
+            });
             return self.submit(some(dice, legs));
         }
         if count == 0 || dice.percent(20) {

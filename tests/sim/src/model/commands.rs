@@ -50,6 +50,7 @@ pub fn word(refusal: &Refusal) -> &'static str {
         Refusal::TooManyLegs(_) => "TooManyLegs",
         Refusal::RailUnfit { .. } => "RailUnfit",
         Refusal::AccountsMoved => "AccountsMoved",
+        Refusal::SuspensionsMoved => "SuspensionsMoved",
         Refusal::WindowDisputed(_) => "WindowDisputed",
         Refusal::WindowState { .. } => "WindowState",
         Refusal::SameOperator(_) => "SameOperator",
@@ -70,7 +71,8 @@ pub fn registers(command: &Command) -> Option<SignerKey> {
         Command::Record(_)
         | Command::CloseWindow(_)
         | Command::SealWindow(_)
-        | Command::CreateBatch(_) => None,
+        | Command::CreateBatch(_)
+        | Command::Submit(..) => None,
     }
 }
 
@@ -92,7 +94,7 @@ impl State {
         let request = match command {
             Command::Record(event) => event.request(),
             Command::CloseWindow(request) => Some(request),
-            Command::SealWindow(_) => None,
+            Command::SealWindow(_) | Command::Submit(..) => None,
             Command::CreateBatch(create) => Some(&create.request),
         };
         if let Some(Request { id, content }) = request
@@ -121,6 +123,7 @@ impl State {
             }
             Command::SealWindow(sealed) => self.window_mut(sealed.window.0).sealed = true,
             Command::CreateBatch(create) => self.created(assets, lsn, create),
+            Command::Submit(e, _) => self.submit(e),
         }
         Decided::Now(lsn)
     }
@@ -135,6 +138,11 @@ impl State {
                 unless(waiting >= UNSEALED_MAX, "SealingBehind")
             }
             Command::SealWindow(sealed) => unless(sealed.key != key, "EngineKeyMoved"),
+            Command::Submit(e, suspensions) => {
+                let stale = e.attempt == 0 && *suspensions != self.suspensions;
+                unless(stale, "SuspensionsMoved")?;
+                self.may_submit(e)
+            }
             Command::CreateBatch(create) => {
                 unless(!self.still_has(create), "AccountsMoved")?;
                 unless(create.key != key, "EngineKeyMoved")?;
@@ -247,7 +255,9 @@ impl State {
             }
             Event::PartyUpserted(e) => {
                 let (name, suspended, accounts) = (e.name.clone(), e.suspended, e.accounts.clone());
-                self.parties.insert(e.party, Party { name, suspended, accounts });
+                let before = self.parties.insert(e.party, Party { name, suspended, accounts });
+                let before = before.is_some_and(|party| party.suspended);
+                self.suspensions += u64::from(before != suspended);
                 self.directory += 1;
             }
             Event::SignerAdded(SignerAdded { signer, party, caps, .. }) => {

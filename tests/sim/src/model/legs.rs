@@ -137,7 +137,7 @@ impl Batch {
         if fits { Ok(()) } else { Err("Submission") }
     }
 
-    fn movable(&self, e: &LegsMoved) -> Allowed {
+    fn movable(&self, e: &LegsMoved, suspended: impl Fn(PartyId) -> bool) -> Allowed {
         let mut last = None;
         for one in &e.moves {
             let from = self.leg(one.leg)?;
@@ -145,10 +145,18 @@ impl Batch {
                 return Err("NoSuchLeg");
             }
             let again = from == one.to && self.progress.booked.contains(&one.leg);
-            if again || !may(from, one.to, e.mover) {
+            let given_up = e.mover == Mover::Operator && (from, one.to) == (Ready, Rejected);
+            if again || !given_up && !may(from, one.to, e.mover) {
                 return Err("LegState");
             }
             last = Some(one.leg);
+        }
+        let kept = |leg: u32| {
+            let (_, to, ..) = self.payments[place(leg)];
+            self.leg(leg) == Ok(Ready) && !suspended(to)
+        };
+        if e.mover == Mover::Operator && e.moves.iter().any(|one| kept(one.leg)) {
+            return Err("LegState");
         }
         let unsure = e.moves.iter().filter(|one| self.leg(one.leg) == Ok(Unknown));
         let alone = unsure.filter(|one| {
@@ -191,8 +199,29 @@ impl State {
         }
     }
 
+    /// Whether every leg of a submission is in flight.
+    #[must_use]
+    pub fn in_flight(&self, batch: BatchId, number: u32) -> bool {
+        let Some((_, batch, _)) = self.batches.get(&batch) else { return false };
+        let held = batch.progress.submissions.get(place(number));
+        held.is_some_and(|(legs, _)| {
+            let states = of_runs(legs).into_iter().map(|leg| batch.progress.legs[place(leg)]);
+            states.into_iter().all(|leg| [Sent, Accepted, Unknown].contains(&leg))
+        })
+    }
+
+    /// The first payee of a submission who is suspended.
+    #[must_use]
+    pub fn suspended_payee(&self, e: &LegsSubmitted) -> Option<PartyId> {
+        let (_, batch, _) = self.batches.get(&e.batch)?;
+        let payees = of_runs(&e.legs).into_iter().map(|leg| batch.payments[place(leg)].1);
+        let mut payees = payees.filter(|to| self.parties.get(to).is_some_and(|to| to.suspended));
+        payees.next()
+    }
+
     pub(super) fn may_move(&self, e: &LegsMoved) -> Allowed {
-        self.approved(e.batch)?.movable(e)
+        let suspended = |party| self.parties.get(&party).is_some_and(|party| party.suspended);
+        self.approved(e.batch)?.movable(e, suspended)
     }
 
     pub(super) fn may_propose(&self, e: &LegProposed) -> Allowed {

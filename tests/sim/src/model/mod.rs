@@ -142,6 +142,8 @@ pub struct State {
     pub assets: BTreeMap<u32, AssetDef>,
     /// How often a party was upserted, or its deposits changed or were pledged.
     pub directory: u64,
+    /// How often a party was suspended, or was not any more.
+    pub suspensions: u64,
     /// Limits, deposits and debts.
     pub exposures: BTreeMap<(PartyId, u32), Exposure>,
     /// Everything that was ever deposited.

@@ -1,0 +1,97 @@
+//! What the simulated rails say of a leg in one answer: in any order, twice, contradicting, with sums and
+//! accounts that do not fit. Draws it, and says by counting, with none of the engine's rules, what it must
+//! lead to.
+
+use crate::dice::Dice;
+use std::collections::BTreeSet;
+use tallystick::ledger::hearing::{Ground, Place, Side, Statement, Subject, Sum};
+use tallystick::ledger::{LegState, LegWord};
+use tallystick::types::Total;
+
+/// One answer about a leg.
+#[must_use]
+pub fn draw(dice: &mut Dice, subject: &Subject<'_>) -> Vec<Statement> {
+    let mut said: Vec<Statement> = (0..dice.between(1, 4)).map(|_| one(dice, subject)).collect();
+    if dice.percent(30) {
+        let again = dice.pick(&said).clone();
+        said.push(again);
+    }
+    for at in (1..said.len()).rev() {
+        said.swap(at, dice.place(at + 1));
+    }
+    said
+}
+
+fn one(dice: &mut Dice, subject: &Subject<'_>) -> Statement {
+    let words = [LegWord::Accepted, LegWord::Confirmed, LegWord::Rejected, LegWord::Returned];
+    let word = words[dice.weighted(&[30, 45, 15, 10])];
+    let moves = word == LegWord::Returned || word == LegWord::Confirmed && dice.percent(60);
+    let (ground, reference) = if moves {
+        let held = !subject.reference.is_empty() && dice.percent(40);
+        let held = held.then_some(subject.reference);
+        (Ground::Money, held.unwrap_or(*dice.pick(&["A", "A", "A", "B", "C"])).to_owned())
+    } else {
+        (Ground::Report, String::new())
+    };
+    let wrong = if dice.percent(20) { dice.below(4) } else { 9 };
+    let other = if subject.side == Side::In { Side::Out } else { Side::In };
+    Statement {
+        word,
+        ground,
+        is_duplicate: word == LegWord::Rejected && dice.percent(20),
+        side: if wrong == 0 { other } else { subject.side },
+        sum: match wrong {
+            1 => Sum::Units(Total(subject.amount.0 + 1)),
+            2 => Sum::Alien("XXX 1".to_owned()),
+            _ if moves || dice.percent(50) => Sum::Units(subject.amount),
+            _ => Sum::Unsaid,
+        },
+        place: match wrong {
+            3 => Place::Other("elsewhere".to_owned()),
+            _ => Place::Unsaid,
+        },
+        reference,
+        apart: 0,
+        reason: String::new(),
+    }
+}
+
+/// Where all that was said moves the leg, if anywhere: each rule by counting.
+#[must_use]
+pub fn wanted(subject: &Subject<'_>, said: &[Statement]) -> Option<LegState> {
+    use LegState::{Accepted, Confirmed, Ready, Rejected, Returned, Sent, Unknown};
+    if !subject.has_left || subject.state == Ready {
+        return None;
+    }
+    let fits = |one: &&Statement| {
+        let sum = one.sum == Sum::Units(subject.amount)
+            || one.sum == Sum::Unsaid && one.ground == Ground::Report;
+        sum && one.side == subject.side
+            && !one.is_duplicate
+            && !matches!(one.place, Place::Other(_))
+    };
+    let count = |word: LegWord| {
+        let own =
+            said.iter().filter(fits).filter(|one| one.word == word && one.ground == Ground::Money);
+        own.map(|one| one.reference.clone()).collect::<BTreeSet<_>>().len()
+    };
+    let has = |word| said.iter().filter(fits).any(|one| one.word == word);
+    let open = [Sent, Accepted, Unknown].contains(&subject.state);
+    let (out, back) = (count(LegWord::Confirmed), count(LegWord::Returned));
+    if out + back > 0 {
+        return match (back >= out, subject.state) {
+            (true, Confirmed) => Some(Returned),
+            (true, _) => open.then_some(Rejected),
+            (false, Confirmed) => (!subject.is_booked).then_some(Confirmed),
+            (false, _) => open.then_some(Confirmed),
+        };
+    }
+    let (no, yes) = (has(LegWord::Rejected), has(LegWord::Confirmed));
+    let taken = has(LegWord::Accepted);
+    match (no, yes, taken) {
+        (true, false, false) => open.then_some(Rejected),
+        (false, true, _) => open.then_some(Confirmed),
+        (false, false, true) => [Sent, Unknown].contains(&subject.state).then_some(Accepted),
+        (true, ..) | (false, false, false) => None,
+    }
+}
