@@ -250,7 +250,7 @@ impl Control {
     /// lack of room among the requests.
     fn makes_safe(&self, command: &Command) -> bool {
         match command {
-            Command::CloseWindow(_) | Command::SealWindow(_) => true,
+            Command::CloseWindow(_) | Command::SealWindow(_) | Command::Submit(..) => true,
             Command::CreateBatch(_) => false,
             Command::Record(event) => match event {
                 Event::SignerRevoked(_)

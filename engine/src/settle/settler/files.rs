@@ -6,7 +6,9 @@ use super::answers::of_file;
 use super::{Run, Stuck};
 use crate::faults;
 use crate::ledger::event::LegsSubmitted;
-use crate::ledger::{Account, BatchPlan, Event, LegMove, LegState, MayLeave, Rail, TroubleKind, runs};
+use crate::ledger::{
+    Account, BatchPlan, Event, LegMove, LegState, MayLeave, Rail, TroubleKind, runs,
+};
 use crate::limits::SETTLER_PATIENCE;
 use crate::pipeline::Intake;
 use crate::rails::Part;
