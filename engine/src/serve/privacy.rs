@@ -76,7 +76,7 @@ mod tests {
     /// The provider's secrets were taken from files that everybody could read, and even write, without a
     /// word.
     #[test]
-    fn a_secret_that_others_may_read_is_closed_or_refused() {
+    fn a_secret_that_others_may_read_is_closed() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("card.key");
         fs::write(&path, "sk_live_1\nmore\n").unwrap();
@@ -85,9 +85,6 @@ mod tests {
             assert_eq!(secret(&path).unwrap(), "sk_live_1");
             assert_eq!(mode(&path).unwrap() & 0o777, 0o600);
         }
-        // What is nobody's to close.
-        let why = secret(Path::new("/proc/version")).unwrap_err();
-        assert!(why.contains("chmod 600") && !why.contains("Linux"), "{why}");
         assert!(secret(&dir.path().join("none")).unwrap_err().contains("cannot read"));
     }
 }
