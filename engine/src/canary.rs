@@ -54,11 +54,17 @@ pub enum Bug {
     SuspendedPaid = 17,
     /// A file that could not leave is forgotten, and leaves later whatever its legs have come to.
     HeldFileLeaves = 18,
+    /// What was found absent is called for again, whatever operators have said of it meanwhile.
+    ResolvedLeaves = 20,
+    /// Money of another object, or of another account, confirms a leg.
+    AnyPlaceConfirms = 21,
+    /// What contradicts a leg that has ended is dropped.
+    TooLateDropped = 22,
 }
 
 impl Bug {
     /// Every bug.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 22] = [
         Self::CreditTotal,
         Self::CutTakesNext,
         Self::CheckpointMissesChannel,
@@ -78,6 +84,9 @@ impl Bug {
         Self::ReportUndoesMoney,
         Self::SuspendedPaid,
         Self::HeldFileLeaves,
+        Self::ResolvedLeaves,
+        Self::AnyPlaceConfirms,
+        Self::TooLateDropped,
     ];
 
     /// Its name.
@@ -103,6 +112,9 @@ impl Bug {
             Self::ReportUndoesMoney => "report-undoes-money",
             Self::SuspendedPaid => "suspended-paid",
             Self::HeldFileLeaves => "held-file-leaves",
+            Self::ResolvedLeaves => "resolved-leaves",
+            Self::AnyPlaceConfirms => "any-place-confirms",
+            Self::TooLateDropped => "too-late-dropped",
         }
     }
 }

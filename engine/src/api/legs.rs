@@ -200,9 +200,9 @@ fn moves(
         if waits && said == LegWord::Rejected {
             moves.insert(place, leg_move(plan, place, LegState::Rejected, reference, reason));
         } else if let Some(to) = heard(&report.key, state, said)? {
-            let is_asked = plan.content().head.policy.rail.is_asked(&all[place as usize].payment);
-            if is_asked && to == LegState::Rejected {
-                return Err(still_asked(&report.key, legs.state(place)));
+            let rail = plan.content().head.policy.rail;
+            if !rail.takes_word(&all[place as usize].payment, state, to) {
+                return Err(still_asked(&report.key, state));
             }
             moves.insert(place, leg_move(plan, place, to, reference, reason));
         }
@@ -259,8 +259,9 @@ fn heard(key: &str, state: LegState, said: LegWord) -> Result<Option<LegState>, 
 
 fn still_asked(key: &str, state: LegState) -> Status {
     Status::failed_precondition(format!(
-        "leg {key} is {}, and the engine asks its rail what becomes of it: said to be rejected it would be owed \
-         again while it may still be paid; wait for the rail's word, `batch report` says what keeps it",
+        "leg {key} is {}, and the engine asks its rail what becomes of it, or is just sending it: whatever was \
+         said of it, it may still be paid; wait for the rail's word, `batch report` says what keeps it (a call \
+         that stays without an answer becomes UNKNOWN, and two operators can say what became of it)",
         state.name()
     ))
 }

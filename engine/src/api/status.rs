@@ -36,6 +36,8 @@ pub(super) fn refused(refusal: &Refusal) -> Status {
         | Refusal::NotCovered { .. }
         | Refusal::LegState { .. }
         | Refusal::NeedsTwo { .. }
+        | Refusal::InHand { .. }
+        | Refusal::InDoubt { .. }
         | Refusal::ReleasedBefore { .. }
         | Refusal::AccountsMissing { .. } => Code::FailedPrecondition,
         Refusal::DepositsTooLarge(..) | Refusal::RailUnfit { .. } => Code::InvalidArgument,

@@ -217,6 +217,7 @@ fn last_word(subject: &Subject<'_>, statements: &[Statement]) -> Option<Verdict>
 fn misfit(subject: &Subject<'_>, said: &Statement) -> Option<Finding> {
     match &said.place {
         Place::Unsaid | Place::Ours => {}
+        Place::Other(_) if planted(Bug::AnyPlaceConfirms) => {}
         Place::Other(_) => return Some(Finding::OtherPlace(said.told())),
     }
     if said.side != subject.side {
@@ -379,6 +380,7 @@ fn confirmed(
         // It came back, and its going is told late.
         LegState::Returned => None,
         LegState::Rejected if subject.is_booked => None,
+        LegState::Rejected if planted(Bug::TooLateDropped) => None,
         LegState::Rejected | LegState::Ready => {
             found.insert(Finding::TooLate(said.told()));
             None

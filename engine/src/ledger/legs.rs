@@ -126,6 +126,15 @@ impl Legs {
         self.facts.get(&leg)
     }
 
+    /// Which of these legs, that the rail was found not to know, are sent again: those of which the journal says
+    /// nothing else by now. The looking takes its time, and operators may have said what became of one.
+    #[must_use]
+    pub fn to_send_again(&self, absent: &[u32]) -> Vec<u32> {
+        let unknown = |leg: &u32| self.state(*leg) == LegState::Unknown;
+        let kept = |leg: &u32| unknown(leg) || planted(Bug::ResolvedLeaves);
+        absent.iter().copied().filter(kept).collect()
+    }
+
     /// The leg to which the rail gave this reference.
     #[must_use]
     pub fn by_reference(&self, reference: &str) -> Option<u32> {
@@ -397,4 +406,24 @@ pub fn runs(legs: impl Iterator<Item = u32>) -> Vec<LegRun> {
         }
     }
     runs
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The look-up took six seconds, in which two operators said what became of two legs.
+    #[test]
+    fn what_is_sent_again_is_what_is_unknown_by_now() {
+        let mut legs = Legs::ready(5);
+        for (leg, to) in [
+            (1, LegState::Unknown),
+            (2, LegState::Confirmed),
+            (3, LegState::Rejected),
+            (4, LegState::Unknown),
+        ] {
+            legs.set(leg, to, Timestamp(1));
+        }
+        assert_eq!(legs.to_send_again(&[0, 1, 2, 3, 4]), [1, 4]);
+    }
 }

@@ -2,6 +2,7 @@
 //! and calls look like is known elsewhere.
 
 use super::batch::Payment;
+use super::leg::LegState;
 use rkyv::{Archive, Deserialize, Serialize};
 
 /// An outside network that executes legs. The discriminants are in the journal for ever.
@@ -54,6 +55,41 @@ impl Rail {
         }
     }
 
+    /// Whether an operator's word may move such a payment from `from` to `to`. Not while the engine has it in
+    /// hand: its bytes are on their way, or are sent again whatever anybody says (a chain that leaves a block
+    /// is sent the same transaction), and what was said to be done otherwise would be done twice. What a call
+    /// leaves open is UNKNOWN, and is for two operators.
+    #[must_use]
+    pub fn takes_word(self, payment: &Payment, from: LegState, to: LegState) -> bool {
+        if !self.is_asked(payment) {
+            return true;
+        }
+        match (from, self) {
+            (LegState::Sent, _) | (LegState::Accepted, Self::Evm) => false,
+            (LegState::Accepted, Self::Iso20022 | Self::Nacha | Self::Card) => {
+                to == LegState::Confirmed
+            }
+            (
+                LegState::Ready
+                | LegState::Unknown
+                | LegState::Confirmed
+                | LegState::Rejected
+                | LegState::Returned,
+                _,
+            ) => true,
+        }
+    }
+
+    /// Whether doubts about one payment keep its party from being charged or paid on this rail: a call moves
+    /// money before anybody has looked.
+    #[must_use]
+    pub fn waits_for_doubts(self) -> bool {
+        match self {
+            Self::Card => true,
+            Self::Iso20022 | Self::Nacha | Self::Evm => false,
+        }
+    }
+
     /// The rail of that name.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
@@ -64,5 +100,38 @@ impl Rail {
     #[must_use]
     pub fn from_byte(byte: u8) -> Option<Self> {
         Self::ALL.into_iter().find(|rail| *rail as u8 == byte)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::{PartyId, Total};
+
+    /// While a call was under way, one operator's word could say that its leg was paid: by hand, say. It left
+    /// all the same, and was paid twice.
+    #[test]
+    fn an_operator_moves_nothing_that_the_engine_has_in_hand() {
+        let party = PartyId([1; 32]);
+        let amount = Total(5);
+        let pay_in = Payment { from: party, to: PartyId::CLEARING, amount, part: 0 };
+        let pay_out = Payment { from: PartyId::CLEARING, to: party, amount, part: 0 };
+        let ends = [LegState::Accepted, LegState::Confirmed, LegState::Rejected];
+        for (rail, payment, sent, accepted) in [
+            (Rail::Iso20022, pay_in, [true; 3], [true; 3]),
+            (Rail::Nacha, pay_out, [true; 3], [true; 3]),
+            (Rail::Card, pay_in, [false; 3], [false, true, false]),
+            (Rail::Card, pay_out, [false; 3], [false, true, false]),
+            // The engine cannot collect on the chain: it follows the list of pay-ins by nothing but words.
+            (Rail::Evm, pay_in, [true; 3], [true; 3]),
+            (Rail::Evm, pay_out, [false; 3], [false; 3]),
+        ] {
+            let takes = |from| ends.map(|to| rail.takes_word(&payment, from, to));
+            assert_eq!(takes(LegState::Sent), sent, "{rail:?}");
+            assert_eq!(takes(LegState::Accepted), accepted, "{rail:?}");
+            // Two operators agree about the one, and a chargeback may come by letter.
+            assert_eq!(takes(LegState::Unknown), [true; 3], "{rail:?}");
+            assert!(rail.takes_word(&payment, LegState::Confirmed, LegState::Returned));
+        }
     }
 }

@@ -94,6 +94,17 @@ pub enum Refusal {
     /// A party was suspended, or is not any more, while legs were chosen: choose them again.
     #[error("a party was suspended, or is not any more, while legs were chosen; try again")]
     SuspensionsMoved,
+    #[error(
+        "leg {leg} of batch {batch} is {state}, and the engine asks its rail what becomes of it: wait for the \
+         rail's word; a call that stays without an answer becomes UNKNOWN, and then ResolveLeg is for it"
+    )]
+    InHand { batch: BatchId, leg: u32, state: &'static str },
+    #[error(
+        "what became of an earlier payment of party {party} is in doubt (trouble {trouble}): it is neither \
+         charged nor paid on rail {rail} until somebody has looked into it and has taken the trouble away \
+         with AckTroubles"
+    )]
+    InDoubt { party: PartyId, trouble: u64, rail: &'static str },
     /// Parties' accounts changed while the batch was computed: compute it again.
     #[error("accounts changed while the batch was computed; try again")]
     AccountsMoved,

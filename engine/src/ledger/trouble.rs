@@ -78,6 +78,22 @@ impl NewTrouble {
         content_digest("trouble", &bytes.expect("plain data of bounded size can be archived"))
     }
 
+    /// The leg whose party waits until this is taken away: what it was paid or charged is in doubt.
+    #[must_use]
+    pub fn doubts(&self) -> Option<(BatchId, u32)> {
+        match self.kind {
+            TroubleKind::Contradiction | TroubleKind::Surplus if self.rail.waits_for_doubts() => {
+                self.batch.zip(self.leg)
+            }
+            TroubleKind::Contradiction
+            | TroubleKind::Surplus
+            | TroubleKind::Misfit
+            | TroubleKind::Refused
+            | TroubleKind::Held
+            | TroubleKind::Other => None,
+        }
+    }
+
     /// The same with texts of at most `TROUBLE_TEXT_BYTES_MAX` bytes.
     #[must_use]
     pub fn bounded(mut self) -> Self {
@@ -212,6 +228,24 @@ mod tests {
         assert!(troubles.knows(&trouble("a")) && !troubles.knows(&trouble("b")));
         troubles.ack(&acked(&[1]));
         assert!(troubles.knows(&trouble("a")));
+    }
+
+    #[test]
+    fn only_what_contradicts_a_leg_of_a_rail_that_is_called_is_a_doubt_about_it() {
+        let of = |kind, rail, leg| {
+            let batch = Some(BatchId([7; 32]));
+            NewTrouble { kind, rail, batch, leg, ..trouble("a") }.doubts()
+        };
+        let doubt = Some((BatchId([7; 32]), 3));
+        assert_eq!(of(TroubleKind::Contradiction, Rail::Card, Some(3)), doubt);
+        assert_eq!(of(TroubleKind::Surplus, Rail::Card, Some(3)), doubt);
+        assert_eq!(of(TroubleKind::Contradiction, Rail::Card, None), None);
+        assert_eq!(of(TroubleKind::Contradiction, Rail::Iso20022, Some(3)), None);
+        for kind in
+            [TroubleKind::Misfit, TroubleKind::Refused, TroubleKind::Held, TroubleKind::Other]
+        {
+            assert_eq!(of(kind, Rail::Card, Some(3)), None);
+        }
     }
 
     #[test]

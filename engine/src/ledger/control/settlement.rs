@@ -4,13 +4,13 @@
 use super::entry::Fate;
 use super::{BatchEntry, BatchState, Control, Deed};
 use crate::canary::{Bug, planted};
-use crate::ledger::batch::{BatchHead, By};
+use crate::ledger::batch::{BatchHead, By, Payment};
 use crate::ledger::event::{
     BatchAborted, BatchApproved, BatchComputed, ExposureReleased, LegProposed, LegsMoved,
     LegsSubmitted,
 };
 use crate::ledger::fund::{self, Cover};
-use crate::ledger::leg::{LegState, Mover};
+use crate::ledger::leg::{LegMove, LegState, Mover};
 use crate::ledger::legs::{Legs, Proposal};
 use crate::ledger::refusal::Refusal;
 use crate::ledger::window::Obligation;
@@ -149,6 +149,15 @@ impl Control {
         if let Some(one) = e.moves.iter().find(|one| kept(one.leg, one.payee)) {
             let (from, to) = (LegState::Ready.name(), one.to.name());
             return Err(Refusal::LegState { batch: e.batch, leg: one.leg, from, to });
+        }
+        let rail = self.batch(e.batch)?.head.policy.rail;
+        let in_hand = |one: &&LegMove| {
+            let payment = Payment { from: one.payer, to: one.payee, amount: one.amount, part: 0 };
+            !rail.takes_word(&payment, legs.state(one.leg), one.to)
+        };
+        if let Some(one) = e.moves.iter().find(in_hand) {
+            let (batch, leg, state) = (e.batch, one.leg, legs.state(one.leg).name());
+            return Err(Refusal::InHand { batch, leg, state });
         }
         // What the rail cannot say takes two.
         let alone = |leg: u32, to: LegState, reference: &str| {
