@@ -4,12 +4,14 @@ use crate::world::{
     DEBTOR, WEBHOOK_SECRET, asset, batch, calls, charge, client, now, options, party, reference,
     until, word,
 };
+use tallystick::ledger::hearing::{Place, Statement, Sum};
 use tallystick::rails::card::{
-    API_VERSION, Event, Found, Meaning, Secret, TOLERANCE, refund, verify,
+    API_VERSION, CallBytes, Event, Found, Meaning, Own, Report, Says, Secret, TOLERANCE, refund,
+    verify,
 };
-use tallystick::rails::status::{LegReport, LegWord};
+use tallystick::rails::status::LegWord;
 use tallystick::types::Total;
-use tallystick_tests::psp::{Inbox, Psp};
+use tallystick_tests::psp::{DisputeEnd, Inbox, Psp};
 
 fn with_inbox(refuse: usize) -> (Psp, Inbox) {
     let inbox = Inbox::start(refuse).unwrap();
@@ -27,40 +29,90 @@ fn events(inbox: &Inbox) -> Vec<Event> {
     inbox.deliveries().into_iter().map(check).collect()
 }
 
-fn reports(inbox: &Inbox) -> Vec<LegReport> {
+fn reports(inbox: &Inbox) -> Vec<Report> {
     let report = |event: Event| match event.meaning {
-        Meaning::Leg(report) => Some(report.in_asset(&asset())),
-        Meaning::Notice(_) | Meaning::Nothing => None,
+        Meaning::Report(report) => Some(*report),
+        Meaning::Nothing => None,
     };
     events(inbox).into_iter().filter_map(report).collect()
 }
 
+/// What all of them say of the leg of a call whose payment is known as `reference`.
+fn said(inbox: &Inbox, call: &CallBytes, reference: &str) -> Vec<Statement> {
+    let asset = asset();
+    let own = Own { call, asset: &asset, reference, account: "acct_clearing", is_live: false };
+    reports(inbox).iter().filter_map(|report| report.statement(&own)).collect()
+}
+
+fn returned(said: Vec<Statement>) -> Vec<Statement> {
+    said.into_iter().filter(|said| said.word == LegWord::Returned).collect()
+}
+
 #[test]
 fn a_lost_chargeback_returns_the_leg_and_a_won_one_does_not() {
-    for lost in [true, false] {
+    for (end, kinds, notices, kept) in [
+        (DisputeEnd::Lost, &["charge", "chargeback"][..], 2, 0),
+        (DisputeEnd::Won, &["charge"][..], 2, 2),
+        (DisputeEnd::LostThenReinstated, &["charge"][..], 2, 1),
+    ] {
         let (psp, inbox) = with_inbox(0);
-        let client = client(&psp);
-        let paid = client.send(&charge());
+        let (client, call) = (client(&psp), charge());
+        let paid = client.send(&call);
         assert_eq!(word(&paid), "confirmed");
-        assert!(psp.dispute(&reference(&paid), lost));
+        let payment = reference(&paid);
+        assert!(psp.dispute(&payment, end, None));
         until("all events were taken", || psp.undelivered() == 0);
-        let returned: Vec<_> =
-            reports(&inbox).into_iter().filter(|r| r.word == LegWord::Returned).collect();
-        let movements: Vec<_> = psp.movements().into_iter().map(|m| m.kind).collect();
-        let notices =
-            events(&inbox).into_iter().filter(|e| matches!(e.meaning, Meaning::Notice(_)));
-        if lost {
-            assert_eq!(returned.len(), 1);
-            assert_eq!(returned[0].key, reference(&paid), "a dispute knows the payment only");
-            assert_eq!(returned[0].amount, Some(Total(12_340_000)));
-            assert_eq!(
-                (movements, notices.count()),
-                (vec!["charge".into(), "chargeback".into()], 1)
-            );
-        } else {
-            assert_eq!(returned, []);
-            assert_eq!((movements, notices.count()), (vec!["charge".to_owned()], 2));
+        let returned = returned(said(&inbox, &call, &payment));
+        assert_eq!(returned.len(), usize::from(end != DisputeEnd::Won), "{end:?}");
+        for said in &returned {
+            assert_eq!(said.reference, payment, "a dispute knows the payment only");
+            assert_eq!((&said.sum, &said.place), (&Sum::Units(Total(12_340_000)), &Place::Ours));
         }
+        let count = |is: fn(&Says) -> bool| {
+            reports(&inbox).iter().filter(|report| is(&report.says)).count()
+        };
+        assert_eq!(count(|says| matches!(says, Says::Notice(_))), notices, "{end:?}");
+        assert_eq!(count(|says| matches!(says, Says::Kept(_))), kept, "{end:?}");
+        let movements: Vec<_> = psp.movements().into_iter().map(|m| m.kind).collect();
+        assert_eq!(movements, kinds, "{end:?}");
+    }
+}
+
+#[test]
+fn a_refund_that_does_not_arrive_is_told_as_one_that_the_provider_keeps() {
+    let (psp, inbox) = with_inbox(0);
+    let client = client(&psp);
+    let content = batch(&[party(1, &DEBTOR, 1_234)]);
+    let paid = client.send(&calls(&content)[0]);
+    let back = refund(&content.legs[0], &content, &reference(&paid), API_VERSION).unwrap();
+    let back = client.send(&back);
+    assert!(psp.fail_refund(&reference(&back)) && !psp.fail_refund(&reference(&back)));
+    until("all events were taken", || psp.undelivered() == 0);
+    let kept = reports(&inbox).into_iter().filter(|r| matches!(r.says, Says::Kept(_)));
+    let payments: Vec<String> = kept.map(|report| report.payment).collect();
+    assert_eq!(payments, [reference(&paid), reference(&paid)]);
+    let call = &calls(&content)[0];
+    let Found::Leg(answer) = client.lookup(call, "", now()) else { panic!("it is there") };
+    assert_eq!(word(&answer), "confirmed", "the charge stands again");
+}
+
+/// The customer completes a payment that was declined: not if the leg counts as rejected.
+#[test]
+fn what_was_rejected_can_be_paid_by_nobody_any_more() {
+    for method in ["pm_auth_1", "pm_declined_insufficient_funds_1"] {
+        let (psp, inbox) = with_inbox(0);
+        let call = calls(&batch(&[party(
+            1,
+            &[("customer", "cus_1A"), ("payment_method", method)],
+            1_234,
+        )]));
+        let answer = client(&psp).send(&call[0]);
+        assert_eq!(word(&answer), "rejected", "{answer:?}");
+        assert!(!psp.complete(&reference(&answer)), "{method}");
+        assert_eq!(psp.movements(), []);
+        until("all events were taken", || psp.undelivered() == 0);
+        let said = said(&inbox, &call[0], "");
+        assert!(said.iter().all(|said| said.word == LegWord::Rejected) && said.len() == 1);
     }
 }
 
@@ -82,14 +134,9 @@ fn a_refund_gives_the_charge_back_once_and_lookup_and_webhook_agree() {
         assert_eq!(word(&answer), "returned");
     }
     until("all events were taken", || psp.undelivered() == 0);
-    let returned = reports(&inbox).into_iter().filter(|report| report.word == LegWord::Returned);
-    assert!(returned.eq([LegReport {
-        key: call.leg_key().to_owned(),
-        word: LegWord::Returned,
-        reference: reference(&paid),
-        reason: "refunded".into(),
-        amount: Some(Total(12_340_000)),
-    }]));
+    let returned = returned(said(&inbox, &call, &reference(&paid)));
+    let facts: Vec<_> = returned.iter().map(|s| (&*s.reference, &*s.reason, &s.sum)).collect();
+    assert_eq!(facts, [(&*reference(&paid), "refunded", &Sum::Units(Total(12_340_000)))]);
     let kinds: Vec<_> = psp.movements().into_iter().map(|movement| movement.kind).collect();
     assert_eq!(kinds, ["charge", "refund"]);
 }
@@ -111,11 +158,18 @@ fn what_is_only_accepted_ends_by_webhook_even_if_the_receiver_was_down() {
     assert_eq!(psp.movements(), []);
     psp.settle();
     until("all events were taken", || psp.undelivered() == 0);
-    let words = [LegWord::Confirmed, LegWord::Rejected, LegWord::Confirmed, LegWord::Rejected];
+    // What was declined is asked about, and then given up.
+    let words = [Some(LegWord::Confirmed), None, Some(LegWord::Confirmed), Some(LegWord::Returned)];
     let looked = ["confirmed", "rejected", "confirmed", "rejected"];
     for ((call, word_of_hook), word_of_lookup) in calls.iter().zip(words).zip(looked) {
-        let last = |report: &LegReport| report.key == call.leg_key() && report.word == word_of_hook;
-        assert_eq!(reports(&inbox).iter().filter(|report| last(report)).count(), 1);
+        let own = reports(&inbox).into_iter();
+        let own = own.filter(|report| report.key.as_deref() == Some(call.leg_key()));
+        let last = own.filter(|report| match (&report.says, word_of_hook) {
+            (Says::Word { word, .. }, Some(of_hook)) => *word == of_hook,
+            (Says::Ask(_), None) => true,
+            (_, _) => false,
+        });
+        assert_eq!(last.count(), 1);
         let Found::Leg(answer) = client.lookup(call, "", now()) else { panic!("it is there") };
         assert_eq!(word(&answer), word_of_lookup);
     }

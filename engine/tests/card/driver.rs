@@ -102,7 +102,7 @@ fn step(client: &Client, task: &mut Task, ended: &Mutex<Ended>) -> Answer {
 }
 
 /// Notes what became of a leg; whether that is an end for now.
-fn note(ended: &mut Ended, call: &CallBytes, answer: &Answer) -> bool {
+pub fn note(ended: &mut Ended, call: &CallBytes, answer: &Answer) -> bool {
     let state = match answer {
         Answer::Accepted { .. } => State::Accepted,
         Answer::Confirmed { .. } => State::Confirmed,
@@ -118,6 +118,7 @@ fn note(ended: &mut Ended, call: &CallBytes, answer: &Answer) -> bool {
             return false;
         }
         Answer::Halt { reason } => panic!("{reason}"),
+        Answer::Open { .. } => panic!("the client has it given up"),
     };
     let report = answer.report(call.leg_key()).expect("it says what became of the leg");
     ended.reasons.push(report.reason);
@@ -134,7 +135,9 @@ pub fn moved(state: &State, word: LegWord, reason: &str) -> State {
         (State::Accepted, LegWord::Accepted) => State::Accepted,
         (State::Accepted, LegWord::Confirmed) => State::Confirmed,
         (State::Accepted, LegWord::Rejected) => State::Rejected(reason.into()),
-        (State::Confirmed | State::Accepted, LegWord::Returned) => State::Returned,
+        // A payout that failed.
+        (State::Accepted, LegWord::Returned) => State::Rejected(reason.into()),
+        (State::Confirmed, LegWord::Returned) => State::Returned,
         (State::Confirmed, LegWord::Accepted | LegWord::Confirmed | LegWord::Rejected)
         | (State::Rejected(_) | State::Returned, _) => state.clone(),
     }

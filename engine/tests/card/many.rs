@@ -1,12 +1,12 @@
 //! Two thousand legs through a provider that fails in every way at once.
 
-use crate::driver::{Ended, State, drive, moved};
+use crate::driver::{Ended, State, drive, moved, note};
 use crate::world::{
-    Party, WEBHOOK_SECRET, asset, batch, calls, impatient, now, options, party, until,
+    Party, WEBHOOK_SECRET, batch, calls, client, impatient, now, options, party, until,
 };
 use std::collections::{BTreeMap, BTreeSet};
-use tallystick::rails::card::{CallBytes, Meaning, Secret, TOLERANCE, verify};
-use tallystick_tests::psp::{Fault, Inbox, Movement, Psp};
+use tallystick::rails::card::{CallBytes, Found, Meaning, Says, Secret, TOLERANCE, verify};
+use tallystick_tests::psp::{Fault, FaultOptions, Inbox, Movement, Psp};
 
 const LEGS: u16 = 2_000;
 
@@ -60,11 +60,13 @@ fn applied(
     for delivery in deliveries {
         let event =
             verify(&delivery.payload, &delivery.signature, &secret, now(), TOLERANCE).unwrap();
-        if let Meaning::Leg(report) = event.meaning {
-            let report = report.in_asset(&asset());
-            let key = references.get(&report.key).unwrap_or(&report.key);
-            let state = legs.get_mut(key).expect("an event of a leg that was sent");
-            *state = moved(state, report.word, &report.reason);
+        if let Meaning::Report(report) = event.meaning
+            && let Says::Word { word, reason, .. } = &report.says
+        {
+            let key = report.key.as_ref().or_else(|| references.get(&report.payment));
+            let state = key.and_then(|key| legs.get_mut(key));
+            let state = state.expect("an event of a leg that was sent");
+            *state = moved(state, *word, reason);
         }
     }
     legs
@@ -163,6 +165,17 @@ fn two_thousand_legs_end_once_each_and_the_books_agree_whatever_fails() {
     let backwards: Vec<_> = deliveries.iter().rev().cloned().collect();
     assert_eq!(applied(ended.legs.clone(), &ended.references, &backwards), legs);
 
+    // What was declined late was told as something to ask about, and is given up by asking.
+    psp.set_faults(FaultOptions::default());
+    let (client, mut ended) = (client(&psp), Ended { legs, ..ended });
+    for call in &calls {
+        if ended.legs[call.leg_key()] != State::Accepted {
+            continue;
+        }
+        let Found::Leg(answer) = client.lookup(call, "", now()) else { panic!("it is there") };
+        assert!(note(&mut ended, call, &answer), "{answer:?}");
+    }
+    let legs = ended.legs.clone();
     for (key, end) in &ends {
         let paid = legs[key] == State::Confirmed;
         assert_eq!(paid, *end == End::Paid, "{key}: {:?}", legs[key]);

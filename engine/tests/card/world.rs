@@ -137,6 +137,7 @@ pub fn word(answer: &Answer) -> &'static str {
     match answer {
         Answer::Accepted { .. } => "accepted",
         Answer::Confirmed { .. } => "confirmed",
+        Answer::Open { .. } => "open",
         Answer::Rejected { .. } => "rejected",
         Answer::Returned { .. } => "returned",
         Answer::Unknown { alarm: false, .. } => "unknown",

@@ -36,6 +36,14 @@ pub enum Answer {
         /// Why.
         reason: String,
     },
+    /// It was declined, and the provider would still let the customer pay it: it counts as rejected only once
+    /// the provider has given it up. The client sees to that; nobody else meets this answer.
+    Open {
+        /// The provider's id.
+        reference: String,
+        /// Why it was declined.
+        reason: String,
+    },
     /// It was executed and has been given back.
     Returned {
         /// The provider's id.
@@ -90,7 +98,9 @@ impl Answer {
             Self::Confirmed { reference } => (LegWord::Confirmed, reference, ""),
             Self::Rejected { reference, reason } => (LegWord::Rejected, reference, &**reason),
             Self::Returned { reference, reason } => (LegWord::Returned, reference, &**reason),
-            Self::Unknown { .. } | Self::Later { .. } | Self::Halt { .. } => return None,
+            Self::Open { .. } | Self::Unknown { .. } | Self::Later { .. } | Self::Halt { .. } => {
+                return None;
+            }
         };
         Some(LegReport {
             key: key.to_owned(),
@@ -183,9 +193,32 @@ pub(super) fn stands(standing: Standing, object: &Value) -> Answer {
     match standing {
         Standing::Accepted => Answer::Accepted { reference },
         Standing::Confirmed => Answer::Confirmed { reference },
+        Standing::Open(reason) => Answer::Open { reference, reason },
         Standing::Rejected(reason) => Answer::Rejected { reference, reason },
         Standing::Returned(reason) => Answer::Returned { reference, reason },
         Standing::Unclear(reason) => Answer::unknown(&reason),
+    }
+}
+
+/// What the answer to the cancelling of a declined payment means. Only what is surely given up is rejected.
+pub fn given_up(call: &CallBytes, raw: &Raw, reason: &str) -> Answer {
+    // What was cancelled before is shown in the error.
+    let object = match raw.status {
+        200 => raw.json(),
+        _ => raw.error().and_then(|error| error.get("payment_intent").cloned()),
+    };
+    let canceled = |object: &Value| object::text_of(object, "status") == Some("canceled");
+    match object.filter(canceled) {
+        Some(object) => match misfit(call, &object) {
+            Some(why) => Answer::alarm(&why),
+            None => {
+                let reference = object::id(&object);
+                Answer::Rejected { reference, reason: text::bounded(reason) }
+            }
+        },
+        None => {
+            Answer::unknown(&format!("declined ({reason}), and not yet given up: {}", raw.says()))
+        }
     }
 }
 
@@ -203,7 +236,11 @@ fn refused(call: &CallBytes, raw: &Raw, error: Option<&Value>) -> Answer {
     }
     let reference = payment.map(object::id).unwrap_or_default();
     let reason = error.map(object::reason_of).unwrap_or_default();
-    Answer::Rejected { reference, reason }
+    match payment.and_then(|payment| object::text_of(payment, "status")) {
+        None | Some("canceled") => Answer::Rejected { reference, reason },
+        // The customer, or anybody with the payment's secret, can still complete it.
+        Some(_) => Answer::Open { reference, reason },
+    }
 }
 
 /// Why an object cannot be what the call makes; `None` if it can.

@@ -119,6 +119,12 @@ impl CallBytes {
         self.parameter(&format!("metadata[{LEG_KEY}]")).unwrap_or_default()
     }
 
+    /// Whether it pays somebody's card or bank account, which can send the money back.
+    #[must_use]
+    pub fn is_payout(&self) -> bool {
+        self.kind == Kind::Payout
+    }
+
     pub(super) fn kind(&self) -> Kind {
         self.kind
     }

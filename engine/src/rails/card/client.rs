@@ -81,17 +81,44 @@ impl Client {
             .headers()
             .into_iter()
             .fold(Request::post(uri), |request, (name, value)| request.header(name, value));
-        match self.exchange(request, call.body()) {
+        let answer = match self.exchange(request, call.body()) {
             Ok(raw) => answer::read(call, &raw),
             Err(NoAnswer { left: true, reason }) => Answer::unknown(&reason),
             Err(NoAnswer { left: false, reason }) => Answer::later(&reason),
+        };
+        self.given_up(call, answer)
+    }
+
+    /// Has the provider give up what was declined and could still be paid. It moves no money, and done twice
+    /// it is done once, so it needs no key: an error that was kept under one would stay for ever.
+    fn given_up(&self, call: &CallBytes, answer: Answer) -> Answer {
+        let Answer::Open { reference, reason } = answer else { return answer };
+        if reference.is_empty() {
+            return Answer::alarm(&format!("declined ({reason}), by a payment without an id"));
+        }
+        let uri = format!("{}{}/{reference}/cancel", self.base, call.kind().path());
+        let headers = call.headers().into_iter().filter(|(name, _)| *name != "idempotency-key");
+        let request =
+            headers.fold(Request::post(uri), |request, (name, value)| request.header(name, value));
+        match self.exchange(request, &b""[..]) {
+            Ok(raw) => answer::given_up(call, &raw, &reason),
+            Err(NoAnswer { reason: why, .. }) => {
+                Answer::unknown(&format!("declined ({reason}), and not yet given up: {why}"))
+            }
         }
     }
 
     /// Looks a leg up that was first sent at `first_sent`: by the provider's reference if one is
-    /// known, else among all payments of the party since.
+    /// known, else among all payments of the party since. What is found declined is given up.
     #[must_use]
     pub fn lookup(&self, call: &CallBytes, reference: &str, first_sent: Timestamp) -> Found {
+        match self.find(call, reference, first_sent) {
+            Found::Leg(answer) => Found::Leg(self.given_up(call, answer)),
+            found @ (Found::Absent | Found::Again { .. } | Found::Halt { .. }) => found,
+        }
+    }
+
+    fn find(&self, call: &CallBytes, reference: &str, first_sent: Timestamp) -> Found {
         if !text::reference(reference).is_empty() {
             return match self.get(call, &call.read_path(reference)) {
                 Ok(raw) => lookup::read_one(call, &raw).unwrap_or_else(|| not_read(call, &raw)),
@@ -168,6 +195,7 @@ fn again(answer: &Answer) -> Found {
         Answer::Halt { reason } => Found::Halt { reason: reason.clone() },
         Answer::Later { after, reason } => Found::Again { after: *after, reason: reason.clone() },
         Answer::Unknown { reason, .. }
+        | Answer::Open { reason, .. }
         | Answer::Rejected { reason, .. }
         | Answer::Returned { reason, .. } => again(&Answer::later(reason)),
         Answer::Accepted { .. } | Answer::Confirmed { .. } => again(&Answer::later("no list")),

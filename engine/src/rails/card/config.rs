@@ -71,6 +71,13 @@ pub enum ConfigError {
 }
 
 impl CardConfig {
+    /// Whether the key moves real money: then what is only a test moves nothing.
+    #[must_use]
+    pub fn is_live(&self) -> bool {
+        let key = self.secret_key.expose();
+        ["sk_live_", "rk_live_"].iter().any(|prefix| key.starts_with(prefix))
+    }
+
     /// Checks all of it.
     ///
     /// # Errors

@@ -24,7 +24,7 @@ pub use answer::Answer;
 pub use call::{CallBytes, CallError};
 pub use client::Client;
 pub use config::{API_VERSION, CardConfig, ConfigError, Secret};
-pub use event::{Event, Meaning, Money, Report};
+pub use event::{Event, Meaning, Money, Own, Report, Says};
 pub use lookup::Found;
 pub use request::{Inexpressible, check_batch, refund, request};
 pub use webhook::{TOLERANCE, WebhookError, verify};

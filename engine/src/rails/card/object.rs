@@ -60,6 +60,8 @@ pub enum From {
 pub enum Standing {
     Accepted,
     Confirmed,
+    /// Declined, and can still be paid.
+    Open(String),
     Rejected(String),
     Returned(String),
     /// It has not come to rest, or says something that is not understood.
@@ -115,12 +117,12 @@ fn payment_intent(object: &Value, status: &str, from: From) -> Standing {
         "processing" => Standing::Accepted,
         "requires_action" => {
             let why = "requires_action: the card's bank wants to hear from the customer first";
-            Standing::Rejected(why.into())
+            Standing::Open(why.into())
         }
         // So it also stands for a moment while it is made.
         "requires_payment_method" => match (failure, from) {
-            (Some(error), _) => Standing::Rejected(reason_of(error)),
-            (None, From::Call) => Standing::Rejected(status.into()),
+            (Some(error), _) => Standing::Open(reason_of(error)),
+            (None, From::Call) => Standing::Open(status.into()),
             (None, From::Lookup) => unclear(status),
         },
         "canceled" => {

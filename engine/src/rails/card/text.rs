@@ -22,7 +22,8 @@ const HIDDEN: [&str; 13] = [
     "client_secret_",
 ];
 /// Prefixes of references: what an operator looks a payment up by. They give access to nothing.
-const REFERENCES: [&str; 8] = ["pi_", "ch_", "py_", "tr_", "po_", "re_", "req_", "evt_"];
+const REFERENCES: [&str; 10] =
+    ["pi_", "ch_", "py_", "tr_", "po_", "re_", "dp_", "du_", "req_", "evt_"];
 /// Digits in a row from which on a word may be an account or a card.
 const DIGITS_MAX: usize = 8;
 

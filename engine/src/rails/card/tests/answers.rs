@@ -1,6 +1,6 @@
 //! What answers mean.
 
-use super::super::answer::{Raw, read};
+use super::super::answer::{Raw, given_up, read};
 use super::super::lookup::{Matches, Page, one, read_one};
 use super::super::object::Kind;
 use super::*;
@@ -35,6 +35,7 @@ fn word(answer: &Answer) -> &'static str {
     match answer {
         Answer::Accepted { .. } => "accepted",
         Answer::Confirmed { .. } => "confirmed",
+        Answer::Open { .. } => "open",
         Answer::Rejected { .. } => "rejected",
         Answer::Returned { .. } => "returned",
         Answer::Unknown { alarm: false, .. } => "unknown",
@@ -53,8 +54,8 @@ fn the_status_of_what_was_made_decides() {
     let statuses = [
         (charge(), "succeeded", "confirmed"),
         (charge(), "processing", "accepted"),
-        (charge(), "requires_action", "rejected"),
-        (charge(), "requires_payment_method", "rejected"),
+        (charge(), "requires_action", "open"),
+        (charge(), "requires_payment_method", "open"),
         (charge(), "canceled", "rejected"),
         (charge(), "requires_confirmation", "unknown"),
         (charge(), "requires_capture", "unknown"),
@@ -179,7 +180,8 @@ fn an_answer_that_is_not_the_legs_own_never_decides_and_raises_the_alarm() {
     let other = Raw { key: Some("ANOTHERLEG".into()), ..raw(402, &declined) };
     assert_eq!(word(&read(&call, &other)), "alarm");
     for (payment, expected) in [
-        (object(&call, "requires_payment_method"), "rejected"),
+        (object(&call, "requires_payment_method"), "open"),
+        (object(&call, "canceled"), "rejected"),
         (object(&call, "succeeded"), "alarm"),
         (object(&call, "processing"), "alarm"),
         (with(paid, "metadata", json!({"leg_key": "ANOTHERLEG"})), "alarm"),
@@ -195,11 +197,37 @@ fn a_refusal_says_why_in_codes_and_shows_no_token() {
     let mut body = error("card_error", "card_declined");
     body["error"]["decline_code"] = json!("insufficient_funds");
     body["error"]["payment_intent"] = object(&charge(), "requires_payment_method");
-    let answer = read(&charge(), &raw(402, &body));
-    let report = answer.report(KEY).unwrap();
-    assert_eq!((report.word, &*report.reference), (LegWord::Rejected, "xx_1"));
+    let Answer::Open { reference, reason } = read(&charge(), &raw(402, &body)) else {
+        panic!("it can still be paid")
+    };
+    assert_eq!(reference, "xx_1");
     let expected = "card_error card_declined insufficient_funds: No such customer: 'cus_...'";
-    assert_eq!(report.reason, expected);
+    assert_eq!(reason, expected);
+}
+
+/// A card's bank asked for its customer. The leg was taken for rejected, and its sum was owed again; then the
+/// customer completed that very payment, and was charged a second time with the next batch.
+#[test]
+fn what_was_declined_is_rejected_only_once_the_provider_has_given_it_up() {
+    let call = charge();
+    let given = |status: u16, body: &Value| word(&given_up(&call, &raw(status, body), "declined"));
+    let canceled = object(&call, "canceled");
+    assert_eq!(given(200, &canceled), "rejected");
+    let beside = |payment: &Value| {
+        let mut body = error("invalid_request_error", "payment_intent_unexpected_state");
+        body["error"]["payment_intent"] = payment.clone();
+        body
+    };
+    assert_eq!(given(400, &beside(&canceled)), "rejected", "it was cancelled before");
+    for status in ["succeeded", "processing", "requires_action", "requires_payment_method", ""] {
+        assert_eq!(given(200, &object(&call, status)), "unknown", "{status}");
+        assert_eq!(given(400, &beside(&object(&call, status))), "unknown", "{status}");
+    }
+    for status in [0, 302, 400, 401, 404, 409, 429, 500, 503] {
+        assert_eq!(given(status, &error("api_error", "")), "unknown", "{status}");
+    }
+    let foreign = with(canceled, "metadata", json!({"leg_key": "ANOTHERLEG"}));
+    assert_eq!(given(200, &foreign), "alarm");
 }
 
 #[test]
@@ -223,7 +251,7 @@ fn a_payment_that_is_still_being_made_is_not_rejected_by_a_lookup() {
     let waiting = object(&call, "requires_payment_method");
     assert_eq!(word(&one(&call, &waiting)), "unknown");
     let failed = with(waiting, "last_payment_error", json!({"code": "card_declined"}));
-    assert_eq!(word(&one(&call, &failed)), "rejected");
+    assert_eq!(word(&one(&call, &failed)), "open");
     assert_eq!(word(&one(&call, &object(&call, "succeeded"))), "confirmed");
     let other = with(object(&call, "succeeded"), "amount", json!(1));
     assert_eq!(word(&one(&call, &other)), "alarm");
@@ -295,6 +323,7 @@ fn an_answer_becomes_a_report_only_if_it_says_what_became_of_the_leg() {
         (Answer::Confirmed { reference: reference() }, Some(LegWord::Confirmed)),
         (Answer::Rejected { reference: reference(), reason: reason() }, Some(LegWord::Rejected)),
         (Answer::Returned { reference: reference(), reason: reason() }, Some(LegWord::Returned)),
+        (Answer::Open { reference: reference(), reason: reason() }, None),
         (Answer::Unknown { reason: reason(), alarm: true }, None),
         (Answer::Later { after: Duration::ZERO, reason: reason() }, None),
         (Answer::Halt { reason: reason() }, None),
@@ -373,6 +402,7 @@ proptest! {
                     prop_assert!(text.contains(KEY));
                 }
                 Answer::Rejected { .. } => prop_assert!([400, 402, 404].contains(&status)),
+                Answer::Open { .. } => prop_assert!(text.contains(KEY) || status >= 400),
                 Answer::Unknown { .. } | Answer::Later { .. } | Answer::Halt { .. } => {}
             }
         }

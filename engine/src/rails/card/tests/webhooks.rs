@@ -1,7 +1,8 @@
 //! Webhooks: whether they are believed, and what they say.
 
 use super::*;
-use crate::rails::status::{LegReport, LegWord};
+use crate::ledger::hearing::{Ground, Place, Statement, Sum};
+use crate::rails::status::LegWord;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -93,85 +94,208 @@ fn event(kind: &str, object: &Value) -> Event {
     Event::read(event.to_string().as_bytes()).unwrap()
 }
 
-fn report(kind: &str, object: &Value) -> LegReport {
-    let Meaning::Leg(report) = event(kind, object).meaning else { panic!("{kind} is of a leg") };
-    report.in_asset(&asset())
+fn report(kind: &str, object: &Value) -> Report {
+    let Meaning::Report(report) = event(kind, object).meaning else { panic!("{kind} is of a leg") };
+    *report
+}
+
+/// What a report says of the leg that `call` is of, whose payment is known as `reference`.
+fn statement(report: &Report, call: &CallBytes, reference: &str) -> Option<Statement> {
+    let asset = asset();
+    let own = Own { call, asset: &asset, reference, account: "acct_clearing", is_live: false };
+    report.statement(&own)
 }
 
 fn object(kind: &str, status: &str) -> Value {
     json!({
         "id": "xx_1", "object": kind, "status": status, "amount": 1234, "currency": "eur",
-        "metadata": {"leg_key": KEY},
+        "metadata": {"leg_key": KEY, "batch": "ab".repeat(32)},
     })
 }
 
 #[test]
 fn events_of_what_a_call_made_name_the_leg_its_state_and_its_amount() {
-    let failed = {
-        let mut failed = object("payment_intent", "requires_payment_method");
-        failed["last_payment_error"] =
-            json!({"code": "card_declined", "decline_code": "lost_card"});
-        failed
-    };
     let reversed = {
         let mut reversed = object("transfer", "");
         reversed["reversed"] = json!(true);
+        reversed["amount_reversed"] = json!(1234);
         reversed
     };
     let intent = |status| object("payment_intent", status);
-    for (kind, object, word, reason) in [
-        ("payment_intent.succeeded", intent("succeeded"), LegWord::Confirmed, ""),
-        ("payment_intent.processing", intent("processing"), LegWord::Accepted, ""),
-        ("payment_intent.payment_failed", failed, LegWord::Rejected, "lost_card"),
-        ("payment_intent.canceled", intent("canceled"), LegWord::Rejected, "canceled"),
-        ("transfer.created", object("transfer", ""), LegWord::Confirmed, ""),
-        ("transfer.reversed", reversed, LegWord::Returned, "reversed"),
-        ("payout.paid", object("payout", "paid"), LegWord::Confirmed, ""),
-        ("payout.failed", object("payout", "failed"), LegWord::Rejected, "failed"),
+    let (money, told) = (Ground::Money, Ground::Report);
+    for (kind, object, call, word, ground, reason) in [
+        ("payment_intent.succeeded", intent("succeeded"), charge(), LegWord::Confirmed, money, ""),
+        ("payment_intent.processing", intent("processing"), charge(), LegWord::Accepted, told, ""),
+        (
+            "payment_intent.canceled",
+            intent("canceled"),
+            charge(),
+            LegWord::Rejected,
+            told,
+            "canceled",
+        ),
+        ("transfer.created", object("transfer", ""), transfer(), LegWord::Confirmed, money, ""),
+        ("transfer.reversed", reversed, transfer(), LegWord::Returned, money, "reversed"),
+        ("payout.paid", object("payout", "paid"), payout(), LegWord::Confirmed, money, ""),
+        ("payout.failed", object("payout", "failed"), payout(), LegWord::Returned, money, "failed"),
     ] {
         let report = report(kind, &object);
-        assert_eq!((&*report.key, report.word), (KEY, word), "{kind}");
-        assert_eq!(report.reference, "xx_1");
-        assert_eq!(report.amount, Some(Total(12_340_000)), "{kind}");
-        assert!(report.reason.contains(reason), "{kind}: {}", report.reason);
+        assert_eq!(report.key.as_deref(), Some(KEY), "{kind}");
+        assert_eq!(report.batch, Some(BatchId([0xab; 32])));
+        let said = statement(&report, &call, "").unwrap();
+        assert_eq!((said.word, said.ground), (word, ground), "{kind}");
+        assert_eq!((said.sum, said.place), (Sum::Units(Total(12_340_000)), Place::Ours), "{kind}");
+        assert_eq!(said.reference, "xx_1");
+        assert!(said.reason.contains(reason), "{kind}: {}", said.reason);
     }
+}
+
+/// Signed by the right secret, and yet of another currency, sum, object, account or kind: each of these moved
+/// the leg, since a sum in another currency counted as none and nothing else was compared.
+#[test]
+fn what_an_event_is_not_the_legs_own_in_is_said_whatever_it_is() {
+    let paid = object("payment_intent", "succeeded");
+    let said = |object: &Value, more: Value, reference: &str| {
+        let mut event = json!({
+            "id": "evt_1", "created": 1, "type": "payment_intent.succeeded",
+            "data": {"object": object},
+        });
+        for (name, value) in more.as_object().unwrap() {
+            event[name] = value.clone();
+        }
+        let event = Event::read(event.to_string().as_bytes()).unwrap();
+        let Meaning::Report(report) = event.meaning else { panic!("it is of a leg") };
+        statement(&report, &charge(), reference).unwrap()
+    };
+    let fits =
+        |said: &Statement| said.place == Place::Ours && said.sum == Sum::Units(Total(12_340_000));
+    assert!(fits(&said(&paid, json!({}), "")));
+    assert!(fits(&said(&paid, json!({"account": "acct_clearing", "livemode": true}), "xx_1")));
+    for (name, value) in [
+        ("currency", json!("usd")),
+        ("currency", Value::Null),
+        ("amount", json!(1233)),
+        ("amount", Value::Null),
+        ("id", json!("xx_2")),
+        ("id", Value::Null),
+        ("object", json!("transfer")),
+        ("object", Value::Null),
+    ] {
+        let mut other = paid.clone();
+        other[name] = value;
+        assert!(!fits(&said(&other, json!({}), "xx_1")), "{other}");
+    }
+    assert!(!fits(&said(&paid, json!({"account": "acct_OTHER"}), "xx_1")));
+    let transfer = statement(&report("transfer.created", &object("transfer", "")), &charge(), "");
+    assert!(!fits(&transfer.unwrap()), "a transfer is no charge");
+    // What is only a test moves no real money.
+    let (asset, call) = (asset(), charge());
+    let own =
+        Own { call: &call, asset: &asset, reference: "", account: "acct_clearing", is_live: true };
+    let real = report("payment_intent.succeeded", &paid);
+    assert!(matches!(real.statement(&own).unwrap().place, Place::Other(_)));
+}
+
+#[test]
+fn what_was_declined_is_looked_up_and_moves_nothing() {
+    let mut failed = object("payment_intent", "requires_payment_method");
+    failed["last_payment_error"] = json!({"code": "card_declined"});
+    let waits = object("payment_intent", "requires_action");
+    for (kind, object) in
+        [("payment_intent.payment_failed", failed), ("payment_intent.requires_action", waits)]
+    {
+        let report = report(kind, &object);
+        assert!(matches!(report.says, Says::Ask(_)), "{kind}: {report:?}");
+        assert_eq!(statement(&report, &charge(), ""), None);
+    }
+    // What is not understood is for a person.
+    let strange = report("payment_intent.succeeded", &object("payment_intent", "requires_capture"));
+    assert!(matches!(strange.says, Says::Notice(_)), "{strange:?}");
 }
 
 #[test]
 fn a_full_refund_and_a_lost_chargeback_return_the_leg_and_nothing_less_does() {
-    let charge = |refunded: bool, amount: u64| {
+    let charge_of = |refunded: bool, amount: u64| {
         json!({
             "id": "ch_1", "object": "charge", "amount": 1234, "amount_refunded": amount,
             "currency": "eur", "refunded": refunded, "payment_intent": "pi_1",
             "metadata": {"leg_key": KEY},
         })
     };
-    let whole = report("charge.refunded", &charge(true, 1234));
-    assert_eq!((whole.key.as_str(), whole.word), (KEY, LegWord::Returned));
-    assert_eq!((&*whole.reference, whole.amount), ("pi_1", Some(Total(12_340_000))));
-    let part = event("charge.refunded", &charge(false, 100)).meaning;
-    assert!(matches!(part, Meaning::Notice(_)), "{part:?}");
+    let whole = report("charge.refunded", &charge_of(true, 1234));
+    let said = statement(&whole, &charge(), "pi_1").unwrap();
+    assert_eq!((whole.key.as_deref(), said.word), (Some(KEY), LegWord::Returned));
+    assert_eq!((said.sum, said.place), (Sum::Units(Total(12_340_000)), Place::Ours));
+    let other = statement(&whole, &charge(), "pi_2").unwrap();
+    assert!(matches!(other.place, Place::Other(_)));
+    let part = report("charge.refunded", &charge_of(false, 100)).says;
+    assert!(matches!(part, Says::Notice(_)), "{part:?}");
 
-    let dispute = |status: &str| {
+    let dispute = |status: &str, amount: u64| {
         json!({
-            "id": "dp_1", "object": "dispute", "amount": 1234, "currency": "eur",
+            "id": "dp_1", "object": "dispute", "amount": amount, "currency": "eur",
             "reason": "fraudulent", "status": status, "payment_intent": "pi_1", "metadata": {},
         })
     };
-    let lost = report("charge.dispute.closed", &dispute("lost"));
+    let lost = report("charge.dispute.closed", &dispute("lost", 1234));
     // A dispute does not hold the leg's key: the payment's id stands for it.
-    assert_eq!((lost.key.as_str(), lost.word), ("pi_1", LegWord::Returned));
-    assert_eq!(lost.amount, Some(Total(12_340_000)));
-    assert!(lost.reason.contains("fraudulent"), "{}", lost.reason);
+    assert_eq!((&lost.key, &*lost.payment), (&None, "pi_1"));
+    let said = statement(&lost, &charge(), "pi_1").unwrap();
+    assert_eq!((said.word, said.sum), (LegWord::Returned, Sum::Units(Total(12_340_000))));
+    assert!(said.reason.contains("fraudulent"), "{}", said.reason);
+    let part = report("charge.dispute.closed", &dispute("lost", 1000));
+    let said = statement(&part, &charge(), "pi_1").unwrap();
+    assert_eq!(said.sum, Sum::Units(Total(10_000_000)), "a part of it fits no leg");
     for (kind, status) in [
         ("charge.dispute.created", "needs_response"),
         ("charge.dispute.created", "warning_needs_response"),
-        ("charge.dispute.closed", "won"),
+        ("charge.dispute.funds_withdrawn", "needs_response"),
         ("charge.dispute.closed", "warning_closed"),
     ] {
-        let meaning = event(kind, &dispute(status)).meaning;
-        let Meaning::Notice(text) = meaning else { panic!("{status}: {meaning:?}") };
-        assert!(text.contains(status) && text.contains("pi_1"), "{text}");
+        let says = report(kind, &dispute(status, 1234)).says;
+        let Says::Notice(text) = says else { panic!("{status}: {says:?}") };
+        assert!(text.contains(status), "{text}");
+    }
+}
+
+/// A refund that failed, or a chargeback that was won after all, was not even logged: the leg stayed RETURNED,
+/// and the next batch charged again what the provider held already.
+#[test]
+fn what_the_provider_holds_after_all_is_told_and_never_passed_over() {
+    let refund = |status: &str| {
+        json!({
+            "id": "re_1", "object": "refund", "amount": 1234, "currency": "eur", "status": status,
+            "payment_intent": "pi_1", "charge": "ch_1", "metadata": {},
+        })
+    };
+    for kind in ["refund.failed", "charge.refund.updated", "refund.updated"] {
+        for status in ["failed", "canceled"] {
+            let report = report(kind, &refund(status));
+            assert!(matches!(&report.says, Says::Kept(_)), "{kind} {status}");
+            assert_eq!(report.payment, "pi_1");
+        }
+        assert_eq!(event(kind, &refund("succeeded")).meaning, Meaning::Nothing);
+    }
+    let dispute = |status: &str| {
+        json!({
+            "id": "dp_1", "object": "dispute", "amount": 1234, "currency": "eur",
+            "reason": "fraudulent", "status": status, "payment_intent": "pi_1",
+        })
+    };
+    for (kind, status) in [
+        ("charge.dispute.closed", "won"),
+        ("charge.dispute.funds_reinstated", "lost"),
+        ("charge.dispute.funds_reinstated", "won"),
+    ] {
+        let says = report(kind, &dispute(status)).says;
+        assert!(matches!(says, Says::Kept(_)), "{kind} {status}: {says:?}");
+    }
+    // Nobody knows which payment that is: a person finds out.
+    for payment in [Value::Null, json!("not an id!")] {
+        let mut nameless = dispute("needs_response");
+        nameless["payment_intent"] = payment;
+        let report = report("charge.dispute.created", &nameless);
+        assert_eq!((&report.key, &*report.payment), (&None, ""));
     }
 }
 
@@ -184,7 +308,7 @@ fn events_about_others_say_nothing() {
         ("payment_intent.created", object("payment_intent", "processing")),
         ("customer.created", object("customer", "")),
         ("charge.refunded", json!({"id": "ch_1", "refunded": true})),
-        ("charge.dispute.closed", json!({"id": "dp_1", "status": "lost"})),
+        ("refund.failed", json!({"id": "re_1", "status": "failed"})),
         ("payout.paid", json!("no object")),
     ] {
         assert_eq!(event(kind, &object).meaning, Meaning::Nothing, "{kind}");
@@ -192,15 +316,6 @@ fn events_about_others_say_nothing() {
     for none in ["", "[]", "{}", r#"{"id":"evt_1","created":1}"#, r#"{"id":"evt_1"}"#] {
         assert_eq!(Event::read(none.as_bytes()), None, "{none}");
     }
-}
-
-#[test]
-fn an_amount_in_another_currency_is_no_amount_and_says_so() {
-    let mut paid = object("payment_intent", "succeeded");
-    paid["currency"] = json!("usd");
-    let report = report("payment_intent.succeeded", &paid);
-    assert_eq!(report.amount, None);
-    assert!(report.reason.contains("1234 units of USD"), "{}", report.reason);
 }
 
 proptest! {
@@ -229,9 +344,11 @@ proptest! {
             "id": "xx_1", "status": status, "amount": amount, "currency": currency,
             "metadata": {"leg_key": key}, "refunded": true, "payment_intent": "pi_1",
         });
-        if let Meaning::Leg(report) = event(kind, &object).meaning {
-            let report = report.in_asset(&asset());
-            prop_assert!(!report.key.is_empty());
+        if let Meaning::Report(report) = event(kind, &object).meaning {
+            prop_assert!(report.key.as_ref().is_none_or(|key| !key.is_empty()));
+            for call in [charge(), transfer(), payout()] {
+                let _ = statement(&report, &call, "pi_1");
+            }
         }
     }
 }
