@@ -38,11 +38,7 @@ async fn card(
     };
     match event.meaning {
         Meaning::Nothing => (StatusCode::OK, "nothing to do".into()),
-        Meaning::Notice(notice) => {
-            tracing::warn!(event = event.id, kind = event.kind, "the provider says: {notice}");
-            (StatusCode::OK, "noted".into())
-        }
-        Meaning::Leg(report) => match webhooks.mailbox.card(report).await {
+        Meaning::Report(report) => match webhooks.mailbox.card(report).await {
             Ok(()) => (StatusCode::OK, "done".into()),
             Err(why) => (StatusCode::SERVICE_UNAVAILABLE, why),
         },

@@ -1,6 +1,7 @@
 //! Computing a batch: beside the pipeline, from sealed windows, which never change.
 
 use super::archive::{Archive, NotLoaded};
+use super::doubts;
 use super::signing::signed;
 use crate::journal::kept;
 use crate::journal::names::{self, NamedLeg};
@@ -174,6 +175,7 @@ async fn work(
         };
         let content = BatchContent::compute(&windows, &asset, &policy, account, prefund)?;
         rails::check_batch(&content)?;
+        doubts::check(&accounts, &archive, &content)?;
         // What it was computed from is durable before the record that speaks of it.
         kept::put_batch(archive.store(), &content)?;
         names::put_legs(archive.store(), content.head.policy.rail, named(&content))?;

@@ -6,6 +6,7 @@
 mod archive;
 mod batches;
 mod desk;
+mod doubts;
 mod evidence;
 mod reconcile;
 mod schedule;

@@ -209,6 +209,37 @@ impl Desk {
         Ok(View { head, safe, last, used })
     }
 
+    /// Why a chunk that stands there would wait for ever, if the node never names the block that it waits for.
+    #[must_use]
+    pub fn waits_for_ever(&self, view: &View, state: &ChunkState) -> Option<&'static str> {
+        match (self.config.finality, state) {
+            (Finality::Depth { .. }, _) => None,
+            (Finality::Tags, ChunkState::Mined(_) | ChunkState::Safe(_)) if view.last.is_none() => {
+                Some(
+                    "the node names no block that is final, so nothing that was paid becomes CONFIRMED: set \
+                     `depth = { safe = 12, last = 64 }` (or what suits the chain) in [rail.evm], or use a node \
+                     that knows `finalized`; on a chain that has only begun it ends by itself",
+                )
+            }
+            (Finality::Tags, ChunkState::Void) if view.safe.is_none() => Some(
+                "the node names no block that is safe, so a transaction that had no effect is not replaced: set \
+                 `depth = { safe = 12, last = 64 }` (or what suits the chain) in [rail.evm], or use a node that \
+                 knows `safe`; on a chain that has only begun it ends by itself",
+            ),
+            (
+                Finality::Tags,
+                ChunkState::New
+                | ChunkState::Signed
+                | ChunkState::Sent
+                | ChunkState::Mined(_)
+                | ChunkState::Safe(_)
+                | ChunkState::Final(_)
+                | ChunkState::Gone { .. }
+                | ChunkState::Void,
+            ) => None,
+        }
+    }
+
     /// Looks what became of a chunk, and says what to do. `book` holds its journaled transactions
     /// in the order of signing, `was` the state at the last look (`New` after a start).
     ///

@@ -7,19 +7,19 @@
 
 mod line;
 
-use super::answers::Outcome;
 use super::step::to;
-use super::told::Said;
+use super::word::Statements;
 use super::{Nudge, Run, Stuck};
 use crate::faults;
 use crate::journal::kept::{self, CallsOf};
 use crate::ledger::event::LegsSubmitted;
-use crate::ledger::{BatchPlan, Event, LegState, Legs, Mover, Rail, runs};
-use crate::limits::{EVM_CHUNK_ITEMS, EVM_IN_FLIGHT_MAX, MOVES_MAX};
-use crate::rails::Part;
+use crate::ledger::hearing::{Ground, Place, Side, Statement, Sum};
+use crate::ledger::{BatchPlan, Event, LegState, LegWord, Legs, Mover, Rail, runs};
+use crate::limits::{EVM_CHUNK_ITEMS, EVM_IN_FLIGHT_MAX};
 use crate::rails::evm::{self, Chunk, ChunkState, Desk, Nonces, SignedTx};
+use crate::rails::{LegReport, Part};
 use crate::settle::archive::NotLoaded;
-use crate::types::{BatchId, Digest, FileHasher};
+use crate::types::{BatchId, FileHasher};
 use line::{Done, Found, Leaving, Line, Round, Seen, Task, Todo};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -257,6 +257,11 @@ impl Run {
             Ok(Seen { view, chunks }) => {
                 (desk.used, desk.checked) = (view.used, true);
                 for (number, found) in chunks {
+                    if let Ok(found) = &found
+                        && let Some(why) = desk.desk.waits_for_ever(&view, &found.state)
+                    {
+                        desk.meet(batch, why.to_owned());
+                    }
                     let done = match found {
                         Ok(found) => self.act(desk, plan, ready, number, found, &mut leaving),
                         Err(failure) => Err(other(failure)),
@@ -298,15 +303,17 @@ impl Run {
         }
         let watched = desk.chunks.get_mut(&of).expect("what was looked at is watched");
         if state != watched.state {
-            self.tell(plan, watched, &state, number)?;
+            self.tell(plan, watched, &state)?;
             watched.state = state;
         }
         match todo {
             Todo::Wait => {}
             Todo::Send(place) => {
+                self.may_leave(plan, &watched.part)?;
                 leaving.push(Leaving { tx: watched.book[place].clone(), first: false });
             }
             Todo::Journal(tx) => {
+                self.may_leave(plan, &watched.part)?;
                 self.journal_tx(plan, &watched.part, watched.book.len(), &tx)?;
                 desk.nonces.signed(tx.terms().nonce);
                 watched.book.push(tx.clone());
@@ -318,6 +325,24 @@ impl Run {
                 let signed: Vec<u64> = watched.book.iter().map(|tx| tx.terms().nonce).collect();
                 desk.nonces.ended(paid_by, signed);
                 desk.chunks.remove(&of);
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a transaction of a chunk may leave: the journal has all of its legs under way. Nobody but the
+    /// settler moves a pay-out that is, so what holds here holds when it leaves.
+    fn may_leave(&self, plan: &BatchPlan, part: &Part) -> Result<(), Stuck> {
+        let batch = plan.content().head.id;
+        for leg in places(plan, part) {
+            let state = self.state(batch, leg)?;
+            if !state.is_in_flight() {
+                let key = &plan.content().legs[leg as usize].key;
+                return Err(Stuck::Other(format!(
+                    "leg {key} is {}, and the chain has not paid the transaction that pays it and others: \
+                     nothing of it is sent any more; find out who paid the leg",
+                    state.name()
+                )));
             }
         }
         Ok(())
@@ -388,25 +413,16 @@ impl Run {
     }
 
     /// Moves the legs of a chunk to where the chain has it.
-    fn tell(
-        &self,
-        plan: &BatchPlan,
-        watched: &Watched,
-        state: &ChunkState,
-        number: u32,
-    ) -> Result<(), Stuck> {
+    fn tell(&self, plan: &BatchPlan, watched: &Watched, state: &ChunkState) -> Result<(), Stuck> {
         let batch = plan.content().head.id;
         let Watched { part, chunk, .. } = watched;
-        let mut said = Said::new();
+        let mut said = Statements::new();
         for report in evm::reports(part.content(), chunk, state) {
             let leg = plan.leg(&report.key).expect("a part's legs are the batch's");
-            said.insert(leg, report);
+            let source = format!("transaction {}", report.reference);
+            said.insert(leg, (vec![statement(plan.amount(leg), report)], source));
         }
-        let mut outcome = Outcome::default();
-        self.hear_batch(plan, &said, Digest::ZERO, &mut outcome)?;
-        for note in outcome.notes {
-            tracing::error!(%batch, chunk = number, "{note}");
-        }
+        self.weigh(plan, &said)?;
         match state {
             ChunkState::Gone { .. } | ChunkState::Void | ChunkState::Sent | ChunkState::Signed => {
                 // Mined before, and not any more.
@@ -414,11 +430,8 @@ impl Run {
                 let undone =
                     places(plan, part).filter(|leg| legs.state(*leg) == LegState::Accepted);
                 let why = "the chain has left the block that held it";
-                let moves: Vec<_> =
-                    undone.map(|leg| to(plan, leg, LegState::Sent, "", why)).collect();
-                for some in moves.chunks(MOVES_MAX) {
-                    self.move_legs(plan, Mover::Engine, Digest::ZERO, some.to_vec())?;
-                }
+                let moves = undone.map(|leg| to(plan, leg, LegState::Sent, "", why));
+                self.journal(plan, Mover::Engine, moves.collect())?;
             }
             ChunkState::New | ChunkState::Mined(_) | ChunkState::Safe(_) | ChunkState::Final(_) => {
             }
@@ -455,6 +468,26 @@ impl Watched {
 fn places<'a>(plan: &'a BatchPlan, part: &'a Part) -> impl Iterator<Item = u32> + 'a {
     let keys = part.content().legs.iter().map(|leg| leg.key.as_str());
     keys.map(|key| plan.leg(key).expect("a part's legs are the batch's"))
+}
+
+/// What the chain says of a leg. Its books are the token's events: what moved is all there.
+fn statement(amount: crate::types::Total, report: LegReport) -> Statement {
+    let LegReport { word, reference, reason, .. } = report;
+    let ground = match word {
+        LegWord::Confirmed | LegWord::Returned => Ground::Money,
+        LegWord::Accepted | LegWord::Rejected => Ground::Report,
+    };
+    Statement {
+        word,
+        ground,
+        is_duplicate: false,
+        side: Side::Out,
+        sum: Sum::Units(amount),
+        place: Place::Ours,
+        reference,
+        apart: 0,
+        reason,
+    }
 }
 
 fn other(why: impl std::fmt::Display) -> Stuck {

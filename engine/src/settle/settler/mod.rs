@@ -10,9 +10,10 @@ mod card;
 mod evm;
 mod files;
 mod hear;
+mod hooks;
 mod later;
 mod step;
-mod told;
+mod word;
 
 use super::archive::{Archive, NotLoaded};
 pub use card::CardDesk;
@@ -64,7 +65,7 @@ const MAILBOX: usize = 1_024;
 pub struct Mailbox(Sender<Letter>);
 
 struct Letter {
-    report: card_rail::Report,
+    report: Box<card_rail::Report>,
     done: tokio::sync::oneshot::Sender<()>,
 }
 
@@ -73,7 +74,7 @@ impl Mailbox {
     ///
     /// # Errors
     /// A text that says why it was not taken: it must be said again.
-    pub async fn card(&self, report: card_rail::Report) -> Result<(), String> {
+    pub async fn card(&self, report: Box<card_rail::Report>) -> Result<(), String> {
         let (done, heard) = tokio::sync::oneshot::channel();
         self.0.try_send(Letter { report, done }).map_err(|_| "too much waits; send it again")?;
         heard.await.map_err(|_| "it could not be taken; send it again".to_owned())
@@ -284,9 +285,8 @@ impl Run {
         for Letter { report, done } in
             std::iter::once(first).chain(letters.try_iter().take(MAILBOX))
         {
-            match self.hear_card(report) {
-                Ok(outcome) => {
-                    outcome.notes.iter().for_each(|note| tracing::warn!("webhook: {note}"));
+            match self.hear_card(&report) {
+                Ok(()) => {
                     // Whoever asked may have gone away; what was decided stands.
                     let _ = done.send(());
                 }

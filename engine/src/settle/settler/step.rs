@@ -207,6 +207,6 @@ fn not_set_up(rail: Rail) -> Stuck {
     Stuck::Other(format!("rail {rail} is not set up: give [rail.{rail}] in the configuration"))
 }
 
-fn refused(refusal: Refusal) -> Stuck {
+pub(super) fn refused(refusal: Refusal) -> Stuck {
     Stuck::NotLoaded(refusal.into())
 }

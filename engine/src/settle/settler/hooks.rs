@@ -1,0 +1,133 @@
+//! Webhooks of the rail `card`: which leg an event is about, and what follows. What fits its leg may move it;
+//! whatever does not is a trouble.
+//!
+//! Owns the way from an event to its leg. What it says is read by the rail and weighed by the ledger.
+
+use super::word::{Statements, reference_name};
+use super::{Run, Stuck};
+use crate::ledger::hearing::Place;
+use crate::ledger::{BatchPlan, NewTrouble, Rail, TroubleKind};
+use crate::rails::card::{self, Own, Says};
+use crate::types::BatchId;
+use std::sync::Arc;
+
+impl Run {
+    /// What an event of the provider says. What fits its leg may move it; what does not moves nothing, and a
+    /// person is told; whatever it is, the leg is looked up next.
+    pub(super) fn hear_card(&mut self, report: &card::Report) -> Result<(), Stuck> {
+        let Some((plan, leg)) = self.leg_of(report)? else {
+            return self.hear_of_nobody(report);
+        };
+        let content = plan.content();
+        let (batch, own) = (content.head.id, &content.legs[leg as usize]);
+        let (legs, _) = self.legs(batch)?;
+        let state = legs.state(leg);
+        let (version, is_live) = self.desks.card.as_ref().map_or_else(
+            || (card::API_VERSION.to_owned(), false),
+            |desk| (desk.config().api_version.clone(), desk.config().is_live()),
+        );
+        let call = card::request(own, content, &version);
+        let call = call.map_err(|why| Stuck::Other(why.to_string()))?;
+        let account = content.head.policy.clearing.iter().find(|(name, _)| name == "account");
+        let facts = Own {
+            call: &call,
+            asset: &content.head.asset,
+            reference: legs.facts(leg).map_or("", |facts| &facts.reference),
+            account: account.map_or("", |(_, account)| account),
+            is_live,
+        };
+        let tell = |kind, what: &str| {
+            let text = format!(
+                "leg {} of {} is {}: {what}; look at payment {} at the provider",
+                own.key,
+                own.payment.amount.decimal(content.head.asset.scale),
+                state.name(),
+                report.payment
+            );
+            self.raise(vec![self.trouble(&plan, leg, kind, &report.source, text)])
+        };
+        match (&report.says, report.statement(&facts)) {
+            (Says::Word { reason, .. }, Some(_)) if self.was_reinstated(batch, leg, report) => {
+                let text = format!("{reason}, and its money was said to be given back");
+                tell(TroubleKind::Contradiction, &text)?;
+            }
+            (Says::Word { .. }, Some(statement)) => {
+                let said = (vec![statement], report.source.clone());
+                self.weigh(&plan, &Statements::from([(leg, said)]))?;
+            }
+            (Says::Kept(what), _) => {
+                let is_dispute = report.source.contains("dispute");
+                let kind = match report.place(&facts) {
+                    Place::Other(_) => TroubleKind::Misfit,
+                    Place::Unsaid | Place::Ours if is_dispute && !state.is_owed_again() => {
+                        TroubleKind::Other
+                    }
+                    Place::Unsaid | Place::Ours => TroubleKind::Contradiction,
+                };
+                let what = format!(
+                    "{what}, so the provider holds this charge. What is owed again beside it would be \
+                     charged twice: give the charge back, or record it as a deposit of the party"
+                );
+                tell(kind, &what)?;
+            }
+            (Says::Notice(what), _) => tell(TroubleKind::Other, what)?,
+            (Says::Ask(what), _) => tracing::info!(source = report.source, "to look up: {what}"),
+            (Says::Word { .. }, None) => unreachable!("a word is a statement"),
+        }
+        if let Some(desk) = &mut self.desks.card {
+            desk.ask_soon((batch, leg));
+        }
+        self.seen = None;
+        Ok(())
+    }
+
+    /// Whether the money of a dispute that is told to be lost was told to be back before: events come in any
+    /// order.
+    fn was_reinstated(&self, batch: BatchId, leg: u32, report: &card::Report) -> bool {
+        let Some((dispute, "charge.dispute.closed")) = report.source.split_once(' ') else {
+            return false;
+        };
+        let control = self.intake.control();
+        let back = format!("{dispute} charge.dispute.funds_reinstated");
+        control.troubles().open().any(|trouble| {
+            (trouble.of.batch, trouble.of.leg) == (Some(batch), Some(leg))
+                && trouble.of.source == back
+        })
+    }
+
+    /// An event that names no payment at all may be about one of ours: somebody must look. Other payments are
+    /// others' own business.
+    fn hear_of_nobody(&self, report: &card::Report) -> Result<(), Stuck> {
+        let what = match &report.says {
+            Says::Word { reason: what, .. }
+            | Says::Ask(what)
+            | Says::Kept(what)
+            | Says::Notice(what) => what,
+        };
+        if !report.payment.is_empty() || report.key.is_some() {
+            tracing::warn!(source = report.source, "a webhook is about no leg: {what}");
+            return Ok(());
+        }
+        let text = format!("{what}, and it names no payment: find out at the provider which it is");
+        let (kind, rail, source) = (TroubleKind::Other, Rail::Card, report.source.clone());
+        self.raise(vec![NewTrouble { kind, rail, batch: None, leg: None, source, text }])
+    }
+
+    /// The leg that an event is about: by its key, or by the provider's id of its payment.
+    fn leg_of(&mut self, report: &card::Report) -> Result<Option<(Arc<BatchPlan>, u32)>, Stuck> {
+        let by_key = match &report.key {
+            Some(key) => self.named(Rail::Card, key)?,
+            None => None,
+        };
+        let found = match by_key {
+            Some(found) => Some(found),
+            None => self.named(Rail::Card, &reference_name(&report.payment))?,
+        };
+        let Some(found) = found else { return Ok(None) };
+        let approved = {
+            let control = self.intake.control();
+            control.batch(found.batch).is_ok_and(|entry| entry.approved.is_some())
+        };
+        Ok(if approved { Some((self.plan(found.batch)?, found.leg)) } else { None })
+    }
+}

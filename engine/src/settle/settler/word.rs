@@ -1,0 +1,129 @@
+//! What rails say that are called: answers, webhooks, the chain. Weighed by the ledger, journaled, told.
+//!
+//! Owns the way from statements to records. Decides nothing: `ledger::hearing` does.
+
+use super::step::to;
+use super::{Run, Stuck};
+use crate::journal::names::{self, NamedLeg};
+use crate::ledger::hearing::{Side, Statement, Subject, Weight, weigh};
+use crate::ledger::{BatchPlan, LegMove, LegState, Mover, NewTrouble, Rail, TroubleKind};
+use crate::limits::MOVES_MAX;
+use crate::settle::archive::NotLoaded;
+use crate::types::{BatchId, Digest};
+use std::collections::BTreeMap;
+
+/// What is said of the legs of one batch, and by which object or answer.
+pub(super) type Statements = BTreeMap<u32, (Vec<Statement>, String)>;
+
+impl Run {
+    /// Moves the legs of one batch as their statements weigh, and has a person see what does not fit.
+    pub(super) fn weigh(&self, plan: &BatchPlan, said: &Statements) -> Result<(), Stuck> {
+        let content = plan.content();
+        let (legs, _) = self.legs(content.head.id)?;
+        let (mut reported, mut booked, mut troubles) = (Vec::new(), Vec::new(), Vec::new());
+        for (&leg, (statements, source)) in said {
+            let (own, state) = (&content.legs[leg as usize], legs.state(leg));
+            let facts = legs.facts(leg);
+            let subject = Subject {
+                state,
+                has_left: state != LegState::Ready,
+                side: if own.payment.is_pay_in() { Side::In } else { Side::Out },
+                amount: own.payment.amount,
+                reference: facts.map_or("", |facts| &facts.reference),
+                is_booked: facts.is_some_and(|facts| facts.is_booked),
+            };
+            let verdict = weigh(&subject, statements);
+            if let Some(step) = verdict.to {
+                let one = to(plan, leg, step.to, &step.reference, &step.reason);
+                if step.is_booked { booked.push(one) } else { reported.push(one) }
+            }
+            for finding in verdict.findings {
+                let scale = content.head.asset.scale;
+                let text = finding.text(&own.key, state, own.payment.amount, scale);
+                match kind(finding.weight(state)) {
+                    Some(kind) => troubles.push(self.trouble(plan, leg, kind, source, text)),
+                    None => tracing::info!(source, "{text}"),
+                }
+            }
+        }
+        self.remember(plan, reported.iter().chain(&booked))?;
+        // Troubles first: of a leg that has moved nobody asks again.
+        self.raise(troubles)?;
+        self.journal(plan, Mover::Rail, reported)?;
+        self.journal(plan, Mover::Books, booked)
+    }
+
+    /// Has the references of a provider lead to their legs: a dispute names nothing else.
+    fn remember<'a>(
+        &self,
+        plan: &BatchPlan,
+        moves: impl Iterator<Item = &'a LegMove>,
+    ) -> Result<(), Stuck> {
+        let content = plan.content();
+        let (batch, rail) = (content.head.id, content.head.policy.rail);
+        if rail != Rail::Card {
+            return Ok(());
+        }
+        let named = |one: &LegMove| {
+            let (leg, payer, payee, amount) = (one.leg, one.payer, one.payee, one.amount);
+            let (key, account) = (content.legs[leg as usize].key.clone(), String::new());
+            let named = NamedLeg { batch, leg, payer, payee, amount, key, account };
+            (reference_name(&one.reference), named)
+        };
+        let mut named = moves.filter(|one| !one.reference.is_empty()).map(named).peekable();
+        if named.peek().is_none() {
+            return Ok(());
+        }
+        let kept = names::put_legs(&**self.intake.store(), rail, named);
+        Ok(kept.map_err(NotLoaded::from)?)
+    }
+
+    /// A trouble about a leg.
+    pub(super) fn trouble(
+        &self,
+        plan: &BatchPlan,
+        leg: u32,
+        kind: TroubleKind,
+        source: &str,
+        text: String,
+    ) -> NewTrouble {
+        let head = &plan.content().head;
+        let (rail, batch, source) = (head.policy.rail, Some(head.id), source.to_owned());
+        NewTrouble { kind, rail, batch, leg: Some(leg), source, text }
+    }
+
+    /// Journals moves, ordered by leg.
+    pub(super) fn journal(
+        &self,
+        plan: &BatchPlan,
+        mover: Mover,
+        mut moves: Vec<LegMove>,
+    ) -> Result<(), Stuck> {
+        moves.sort_unstable_by_key(|one| one.leg);
+        for some in moves.chunks(MOVES_MAX) {
+            self.move_legs(plan, mover, Digest::ZERO, some.to_vec())?;
+        }
+        Ok(())
+    }
+
+    /// Where a leg stands now.
+    pub(super) fn state(&self, batch: BatchId, leg: u32) -> Result<LegState, Stuck> {
+        let control = self.intake.control();
+        let entry = control.batch(batch).map_err(super::step::refused)?;
+        Ok(entry.legs.state(leg))
+    }
+}
+
+/// What a leg is kept under by its provider's reference, beside its key: no reference can be taken for a key.
+pub(super) fn reference_name(reference: &str) -> String {
+    format!("ref {reference}")
+}
+
+fn kind(weight: Weight) -> Option<TroubleKind> {
+    match weight {
+        Weight::Remark => None,
+        Weight::Contradiction => Some(TroubleKind::Contradiction),
+        Weight::Misfit => Some(TroubleKind::Misfit),
+        Weight::Surplus => Some(TroubleKind::Surplus),
+    }
+}
