@@ -300,3 +300,31 @@ fn until(what: &str, done: impl Fn() -> bool) {
         std::thread::sleep(Duration::from_millis(5));
     }
 }
+
+#[test]
+fn what_was_declined_can_be_paid_until_it_is_cancelled_and_what_was_paid_is_not_cancelled() {
+    let psp = Psp::start(Options::new(SECRET)).unwrap();
+    let url = psp.url();
+    let declined = CHARGE.replace("pm_1B", "pm_auth_1");
+    let payment = |key: &str| {
+        let answer = post(&url, "/v1/payment_intents", key, &declined).unwrap();
+        assert_eq!(answer.status, 402);
+        answer.body["error"]["payment_intent"]["id"].as_str().unwrap().to_owned()
+    };
+    let cancel = |id: &str| {
+        post(&url, &format!("/v1/payment_intents/{id}/cancel"), "", "").expect("an answer")
+    };
+    let (given_up, paid) = (payment("k1"), payment("k2"));
+    let answer = cancel(&given_up);
+    assert_eq!((answer.status, &answer.body["status"]), (200, &json!("canceled")));
+    assert!(!psp.complete(&given_up) && psp.complete(&paid) && !psp.complete(&paid));
+    for (id, status) in [(&given_up, "canceled"), (&paid, "succeeded")] {
+        let answer = cancel(id);
+        assert_eq!(answer.status, 400);
+        assert_eq!(answer.body["error"]["code"], "payment_intent_unexpected_state");
+        assert_eq!(answer.body["error"]["payment_intent"]["status"], status);
+    }
+    assert_eq!(cancel("pi_nobody").status, 404);
+    let moved: Vec<String> = psp.movements().into_iter().map(|movement| movement.id).collect();
+    assert_eq!(moved, [paid]);
+}

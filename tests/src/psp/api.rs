@@ -4,10 +4,10 @@
 //! that strike after. A call goes on when its caller has gone: only then is a lost answer a real
 //! one.
 
-use super::books::{Entry, Kept};
+use super::books::{Books, Entry, Kept};
 use super::faults::{Fault, FaultOptions};
 use super::hooks;
-use super::make::{self, Form, Outcome};
+use super::make::{self, DisputeEnd, Form, Outcome};
 use super::serve::Fate;
 use super::{Shared, State, now, read};
 use axum::Json;
@@ -28,6 +28,7 @@ type On = Of<Arc<Shared>>;
 pub fn router(shared: Arc<Shared>) -> Router {
     Router::new()
         .route("/v1/{collection}", post(call).get(list))
+        .route("/v1/{collection}/{id}/cancel", post(cancel))
         .route("/v1/{collection}/search", get(search))
         .route("/v1/{collection}/{id}", get(one))
         .route(
@@ -44,6 +45,9 @@ pub fn router(shared: Arc<Shared>) -> Router {
             post(|Of(shared): On| async move { shared.state().books.forget_keys() }),
         )
         .route("/admin/dispute", post(admin_dispute))
+        .route("/admin/complete", post(admin_complete))
+        .route("/admin/fail-refund", post(admin_fail_refund))
+        .route("/admin/say", post(admin_say))
         .fallback(|| async { error(404, "invalid_request_error", "", "Unrecognized request URL") })
         .with_state(shared)
 }
@@ -98,6 +102,20 @@ async fn call(
     headers: HeaderMap,
     body: String,
 ) -> Response {
+    made(shared, format!("/v1/{collection}"), headers, body).await
+}
+
+/// A call that has a payment given up.
+async fn cancel(
+    Of(shared): On,
+    Path((collection, id)): Path<(String, String)>,
+    headers: HeaderMap,
+    body: String,
+) -> Response {
+    made(shared, format!("/v1/{collection}/{id}/cancel"), headers, body).await
+}
+
+async fn made(shared: Arc<Shared>, path: String, headers: HeaderMap, body: String) -> Response {
     if let Some(refused) = unauthorized(&shared, &headers) {
         return refused;
     }
@@ -110,7 +128,7 @@ async fn call(
     }
     let key = headers.get("idempotency-key").and_then(|value| value.to_str().ok());
     let key = key.unwrap_or_default().to_owned();
-    let call = Call { path: format!("/v1/{collection}"), key, body, fault, options };
+    let call = Call { path, key, body, fault, options };
     // On its own: the caller may hang up meanwhile.
     let running = tokio::spawn(call.run(shared));
     running.await.unwrap_or_else(|_| error(500, "api_error", "", "a bug of the double"))
@@ -255,8 +273,33 @@ pub fn resume(shared: &Arc<Shared>) {
 }
 
 /// A chargeback; whether there is such a payment.
-pub fn dispute(shared: &Arc<Shared>, payment_intent: &str, lost: bool) -> bool {
-    let events = make::dispute(&mut shared.state().books, payment_intent, lost, now());
+pub fn dispute(
+    shared: &Arc<Shared>,
+    payment_intent: &str,
+    end: DisputeEnd,
+    amount: Option<u64>,
+) -> bool {
+    tell(shared, |books| make::dispute(books, payment_intent, end, amount, now()))
+}
+
+/// The customer pays a declined payment after all; whether it can still be paid.
+pub fn complete(shared: &Arc<Shared>, payment_intent: &str) -> bool {
+    tell(shared, |books| make::complete(books, payment_intent, now()))
+}
+
+/// A refund does not arrive; whether there is one.
+pub fn fail_refund(shared: &Arc<Shared>, refund: &str) -> bool {
+    tell(shared, |books| make::fail_refund(books, refund, now()))
+}
+
+/// An event that nothing here led to.
+pub fn say(shared: &Arc<Shared>, kind: &str, object: &Value, more: &Value) {
+    tell(shared, |books| Some(make::say(books, kind, object, more, now())));
+}
+
+/// Makes a change and sends its events; whether it was made.
+fn tell(shared: &Arc<Shared>, change: impl FnOnce(&mut Books) -> Option<Vec<Value>>) -> bool {
+    let events = change(&mut shared.state().books);
     let found = events.is_some();
     hooks::send(shared, events.unwrap_or_default());
     found
@@ -265,6 +308,17 @@ pub fn dispute(shared: &Arc<Shared>, payment_intent: &str, lost: bool) -> bool {
 fn serde_form(body: &str) -> Option<Form> {
     let uri: axum::http::Uri = format!("/?{body}").parse().ok()?;
     Query::<Form>::try_from_uri(&uri).ok().map(|Query(form)| form)
+}
+
+/// A read that takes its time: until the test says `hurry`, or as long as slow reads take.
+async fn slow_read(shared: &Shared) {
+    let millis = shared.state().faults.options().slow_reads_millis;
+    if millis > 0 {
+        shared.state().reading += 1;
+        let slow = std::time::Duration::from_millis(millis);
+        let _ = tokio::time::timeout(slow, shared.hurry.notified()).await;
+        shared.state().reading -= 1;
+    }
 }
 
 /// Runs a read: authorisation and the faults that strike reads come first.
@@ -293,6 +347,7 @@ async fn one(
     Query(query): Query<Form>,
     headers: HeaderMap,
 ) -> Response {
+    slow_read(&shared).await;
     reading(&shared, &headers, |state| read::one(&state.books, &collection, &id, &query))
 }
 
@@ -302,6 +357,7 @@ async fn list(
     Query(query): Query<Form>,
     headers: HeaderMap,
 ) -> Response {
+    slow_read(&shared).await;
     reading(&shared, &headers, |state| read::list(&state.books, &collection, &query))
 }
 
@@ -311,6 +367,7 @@ async fn search(
     Query(query): Query<Form>,
     headers: HeaderMap,
 ) -> Response {
+    slow_read(&shared).await;
     reading(&shared, &headers, |state| read::search(&state.books, &collection, &query))
 }
 
@@ -341,12 +398,45 @@ async fn set_hooks(Of(shared): On, Json(options): Json<hooks::HookOptions>) {
 #[derive(Deserialize)]
 struct Dispute {
     payment_intent: String,
-    lost: bool,
+    end: DisputeEnd,
+    #[serde(default)]
+    amount: Option<u64>,
+}
+
+#[derive(Deserialize)]
+struct Named {
+    id: String,
+}
+
+#[derive(Deserialize)]
+struct Said {
+    #[serde(rename = "type")]
+    kind: String,
+    object: Value,
+    #[serde(default)]
+    more: Value,
+}
+
+fn found(found: bool) -> Response {
+    match found {
+        true => answer(200, &json!({})),
+        false => error(404, "invalid_request_error", "resource_missing", "No such thing"),
+    }
 }
 
 async fn admin_dispute(Of(shared): On, Json(asked): Json<Dispute>) -> Response {
-    match dispute(&shared, &asked.payment_intent, asked.lost) {
-        true => answer(200, &json!({})),
-        false => error(404, "invalid_request_error", "resource_missing", "No such charge"),
-    }
+    found(dispute(&shared, &asked.payment_intent, asked.end, asked.amount))
+}
+
+async fn admin_complete(Of(shared): On, Json(asked): Json<Named>) -> Response {
+    found(complete(&shared, &asked.id))
+}
+
+async fn admin_fail_refund(Of(shared): On, Json(asked): Json<Named>) -> Response {
+    found(fail_refund(&shared, &asked.id))
+}
+
+async fn admin_say(Of(shared): On, Json(asked): Json<Said>) -> Response {
+    say(&shared, &asked.kind, &asked.object, &asked.more);
+    found(true)
 }

@@ -83,11 +83,19 @@ pub struct FaultOptions {
     pub slow_millis: u64,
     /// What `Retry-After` says, in seconds.
     pub retry_after: u64,
+    /// How long every read takes; 0: no time.
+    pub slow_reads_millis: u64,
 }
 
 impl Default for FaultOptions {
     fn default() -> Self {
-        Self { per_mille: BTreeMap::new(), seed: 1, slow_millis: 2_000, retry_after: 1 }
+        Self {
+            per_mille: BTreeMap::new(),
+            seed: 1,
+            slow_millis: 2_000,
+            retry_after: 1,
+            slow_reads_millis: 0,
+        }
     }
 }
 

@@ -55,7 +55,10 @@ pub fn execute(books: &mut Books, path: &str, form: &Form, key: &str, now: u64) 
         "/v1/transfers" => transfer(books, form, key, now),
         "/v1/payouts" => payout(books, form, now),
         "/v1/refunds" => refund(books, form, key, now),
-        _ => Err(refused(404, "", "", "Unrecognized request URL")),
+        _ => match cancelled(path) {
+            Some(intent) => cancel(books, intent, form, now),
+            None => Err(refused(404, "", "", "Unrecognized request URL")),
+        },
     };
     made.unwrap_or_else(|refused| *refused)
 }
@@ -120,6 +123,76 @@ fn payment_intent(books: &mut Books, form: &Form, key: &str, now: u64) -> Made {
     }
     let entry = succeed(books, object.clone(), now);
     Ok(Outcome { status: 200, body: entry.objects[0].clone(), entry: Some(entry) })
+}
+
+/// The payment that a call cancels.
+fn cancelled(path: &str) -> Option<&str> {
+    path.strip_prefix("/v1/payment_intents/")?.strip_suffix("/cancel")
+}
+
+/// Nobody can pay it from now on.
+fn cancel(books: &mut Books, intent: &str, form: &Form, now: u64) -> Made {
+    known(form, &["cancellation_reason"])?;
+    let missing = || refused(404, "resource_missing", "intent", "No such payment_intent");
+    let found = books.object(intent).filter(|object| object["object"] == "payment_intent");
+    let mut intent = found.ok_or_else(missing)?.clone();
+    if !is_open(&intent) {
+        let message = "You cannot cancel this PaymentIntent because of its status";
+        let mut refused = refused(400, "payment_intent_unexpected_state", "intent", message);
+        refused.body["error"]["payment_intent"] = intent;
+        return Err(refused);
+    }
+    intent["status"] = json!("canceled");
+    intent["canceled_at"] = json!(now);
+    intent["cancellation_reason"] = json!(form.get("cancellation_reason"));
+    let made = vec![intent.clone()];
+    Ok(whole(200, intent, made, "payment_intent.canceled", books, now))
+}
+
+/// Whether somebody can still pay it, or give it up.
+fn is_open(intent: &Value) -> bool {
+    matches!(intent["status"].as_str(), Some("requires_payment_method" | "requires_action"))
+}
+
+/// The customer pays a declined payment after all; gives the events, or nothing if it cannot be paid.
+pub fn complete(books: &mut Books, intent: &str, now: u64) -> Option<Vec<Value>> {
+    let mut intent = books.object(intent).filter(|intent| is_open(intent))?.clone();
+    intent["last_payment_error"] = Value::Null;
+    let entry = succeed(books, intent, now);
+    let events = entry.events.clone();
+    books.commit(entry);
+    Some(events)
+}
+
+/// A refund does not arrive, and the charge stands again; gives the events, or nothing if there is no refund.
+pub fn fail_refund(books: &mut Books, refund: &str, now: u64) -> Option<Vec<Value>> {
+    let succeeded = |o: &&Value| o["object"] == "refund" && o["status"] == "succeeded";
+    let mut refund = books.object(refund).filter(succeeded)?.clone();
+    let intent = refund["payment_intent"].as_str().and_then(|id| books.object(id))?;
+    let mut charge = books.object(intent["latest_charge"].as_str()?)?.clone();
+    let left = number(&charge, "amount_refunded") - number(&refund, "amount");
+    (charge["amount_refunded"], charge["refunded"]) = (json!(left), json!(false));
+    refund["status"] = json!("failed");
+    refund["failure_reason"] = json!("expired_or_canceled_card");
+    let kinds = ["refund.failed", "charge.refund.updated"];
+    let events: Vec<Value> = kinds.iter().map(|kind| event(books, kind, &refund, now)).collect();
+    // What had gone back has come again.
+    let movements = vec![movement("refund_failed", &refund, "customer", now)];
+    let objects = vec![refund, charge];
+    books.commit(Entry { objects, movements, events: events.clone(), ..Entry::default() });
+    Some(events)
+}
+
+/// An event that nothing here led to: what somebody else's mistake, or another account, would send. `more`
+/// stands beside the type.
+pub fn say(books: &mut Books, kind: &str, object: &Value, more: &Value, now: u64) -> Vec<Value> {
+    let mut said = event(books, kind, object, now);
+    for (name, value) in more.as_object().into_iter().flatten() {
+        said[name] = value.clone();
+    }
+    let events = vec![said];
+    books.commit(Entry { events: events.clone(), ..Entry::default() });
+    events
 }
 
 /// An outcome with one event about its first object and no movement.
@@ -268,27 +341,57 @@ fn settled(books: &mut Books, mut object: Value, now: u64) -> Entry {
     Entry { objects: vec![object], movements, events, ..Entry::default() }
 }
 
-/// A chargeback, opened and closed; gives the events, or nothing if there is no such charge.
-pub fn dispute(books: &mut Books, intent: &str, lost: bool, now: u64) -> Option<Vec<Value>> {
+/// How a chargeback ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DisputeEnd {
+    /// The cardholder keeps the money.
+    Lost,
+    /// The money comes back.
+    Won,
+    /// Lost, and given back later all the same.
+    LostThenReinstated,
+}
+
+/// A chargeback about `amount`, opened and closed; gives the events, or nothing if there is no such charge.
+pub fn dispute(
+    books: &mut Books,
+    intent: &str,
+    end: DisputeEnd,
+    amount: Option<u64>,
+    now: u64,
+) -> Option<Vec<Value>> {
     let charge = books.object(intent)?["latest_charge"].as_str()?.to_owned();
     let charge = books.object(&charge)?.clone();
+    let amount = amount.unwrap_or_else(|| number(&charge, "amount"));
     let mut object = json!({
-        "id": books.id("dp"), "object": "dispute", "amount": charge["amount"],
+        "id": books.id("dp"), "object": "dispute", "amount": amount,
         "currency": charge["currency"], "charge": charge["id"], "payment_intent": intent,
         "reason": "fraudulent", "status": "needs_response", "created": now, "metadata": {},
     });
-    let opened = event(books, "charge.dispute.created", &object, now);
-    object["status"] = json!(if lost { "lost" } else { "won" });
-    let closed = event(books, "charge.dispute.closed", &object, now);
-    let mut entry = Entry { objects: vec![object], ..Entry::default() };
-    if lost {
+    let mut told = vec![
+        event(books, "charge.dispute.created", &object, now),
+        event(books, "charge.dispute.funds_withdrawn", &object, now),
+    ];
+    let (status, is_back) = match end {
+        DisputeEnd::Lost => ("lost", false),
+        DisputeEnd::Won => ("won", true),
+        DisputeEnd::LostThenReinstated => ("lost", true),
+    };
+    object["status"] = json!(status);
+    told.push(event(books, "charge.dispute.closed", &object, now));
+    if is_back {
+        told.push(event(books, "charge.dispute.funds_reinstated", &object, now));
+    }
+    let mut entry = Entry { objects: vec![object.clone()], ..Entry::default() };
+    if !is_back {
         let mut back = movement("chargeback", &charge, "customer", now);
-        back.id = id_of(&entry.objects[0]);
+        (back.id, back.amount) = (id_of(&object), amount);
         entry.movements.push(back);
     }
-    entry.events = vec![opened.clone(), closed.clone()];
+    entry.events.clone_from(&told);
     books.commit(entry);
-    Some(vec![opened, closed])
+    Some(told)
 }
 
 fn event(books: &mut Books, kind: &str, object: &Value, now: u64) -> Value {

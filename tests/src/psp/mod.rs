@@ -22,6 +22,7 @@ pub use books::Movement;
 pub use faults::{Fault, FaultOptions};
 pub use hooks::HookOptions;
 pub use inbox::{Delivery, Inbox};
+pub use make::DisputeEnd;
 
 use books::Books;
 use faults::Faults;
@@ -83,6 +84,8 @@ pub(crate) struct State {
     books: Books,
     faults: Faults,
     hooks: HookOptions,
+    /// Reads that take their time now.
+    reading: usize,
 }
 
 impl Shared {
@@ -111,7 +114,7 @@ impl Psp {
         }
         let books = Books::open(options.dir.as_deref())?;
         let faults = Faults::new(options.faults.clone());
-        let state = State { books, faults, hooks: options.hooks.clone() };
+        let state = State { books, faults, hooks: options.hooks.clone(), reading: 0 };
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .thread_name("psp")
@@ -197,10 +200,52 @@ impl Psp {
         self.shared.state().books.forget_keys();
     }
 
-    /// A chargeback of a payment: opened and closed at once. Whether there is such a payment.
-    pub fn dispute(&self, payment_intent: &str, lost: bool) -> bool {
+    /// A chargeback of a payment, of all of it or of `amount`: opened and closed at once. Whether there is such
+    /// a payment.
+    pub fn dispute(&self, payment_intent: &str, end: DisputeEnd, amount: Option<u64>) -> bool {
         let _inside = self.runtime.as_ref().map(Runtime::enter);
-        api::dispute(&self.shared, payment_intent, lost)
+        api::dispute(&self.shared, payment_intent, end, amount)
+    }
+
+    /// The customer completes a declined payment. Whether it can still be paid.
+    pub fn complete(&self, payment_intent: &str) -> bool {
+        let _inside = self.runtime.as_ref().map(Runtime::enter);
+        api::complete(&self.shared, payment_intent)
+    }
+
+    /// A refund does not arrive: the charge stands again. Whether there is such a refund.
+    pub fn fail_refund(&self, refund: &str) -> bool {
+        let _inside = self.runtime.as_ref().map(Runtime::enter);
+        api::fail_refund(&self.shared, refund)
+    }
+
+    /// Sends an event that nothing here led to, signed like the others; `more` stands beside its type.
+    pub fn say(&self, kind: &str, object: &serde_json::Value, more: &serde_json::Value) {
+        let _inside = self.runtime.as_ref().map(Runtime::enter);
+        api::say(&self.shared, kind, object, more);
+    }
+
+    /// How many reads take their time now.
+    #[must_use]
+    pub fn reading(&self) -> usize {
+        self.shared.state().reading
+    }
+
+    /// The payment with this leg's key, as a list would show it.
+    #[must_use]
+    pub fn payment(&self, leg_key: &str) -> Option<serde_json::Value> {
+        let state = self.shared.state();
+        let found = state.books.newest_first().find(|object| {
+            object["metadata"]["leg_key"] == leg_key && object["object"] == "payment_intent"
+        });
+        found.cloned()
+    }
+
+    /// Sends webhooks there from now on, also those that nobody has taken.
+    pub fn send_webhooks(&self, options: HookOptions) {
+        let _inside = self.runtime.as_ref().map(Runtime::enter);
+        self.shared.state().hooks = options;
+        hooks::resume(&self.shared);
     }
 
     /// How many events have not been taken by the receiver of webhooks.

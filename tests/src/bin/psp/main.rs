@@ -36,6 +36,9 @@ struct Args {
     /// What Retry-After says, in seconds.
     #[arg(long, default_value_t = 1)]
     retry_after: u64,
+    /// How long every read takes.
+    #[arg(long, default_value_t = 0)]
+    slow_reads_millis: u64,
     /// Receiver of webhooks.
     #[arg(long)]
     webhook_url: Option<String>,
@@ -70,6 +73,7 @@ fn main() -> ExitCode {
             seed: args.seed,
             slow_millis: args.slow_millis,
             retry_after: args.retry_after,
+            slow_reads_millis: args.slow_reads_millis,
         },
         hooks: HookOptions {
             url: args.webhook_url,
