@@ -100,6 +100,7 @@ pub struct Engine {
     child: Killed,
     scratch: TempDir,
     address: String,
+    http: Option<String>,
 }
 
 impl Launch {
@@ -225,12 +226,17 @@ impl Starting {
             let text = read(&self.scratch, READY);
             // Until it is complete, it is not there or no JSON.
             match serde_json::from_str::<serde_json::Value>(&text) {
-                Ok(ready) => Some(Ok(ready["grpc"].as_str().expect("an address").to_owned())),
+                Ok(ready) => {
+                    let http = ready["http"].as_str().map(str::to_owned);
+                    Some(Ok((ready["grpc"].as_str().expect("an address").to_owned(), http)))
+                }
                 Err(_) => ended.map(Err),
             }
         });
         match address {
-            Ok(address) => Ok(Engine { child: self.child, scratch: self.scratch, address }),
+            Ok((address, http)) => {
+                Ok(Engine { child: self.child, scratch: self.scratch, address, http })
+            }
             Err(status) => Err(Exit { status, stderr: read(&self.scratch, STDERR) }),
         }
     }
@@ -250,6 +256,12 @@ impl Engine {
     #[must_use]
     pub fn address(&self) -> &str {
         &self.address
+    }
+
+    /// Where it takes webhooks, as `ip:port`, if it does.
+    #[must_use]
+    pub fn http(&self) -> Option<&str> {
+        self.http.as_deref()
     }
 
     /// Its process id.

@@ -11,6 +11,7 @@ pub mod chain;
 mod client;
 mod damage;
 mod engine;
+pub mod house;
 mod patient;
 pub mod psp;
 pub mod raw;

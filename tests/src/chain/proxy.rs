@@ -22,6 +22,8 @@ pub enum Fault {
     LoseAnswer,
     /// The node never sees it; this is the answer, with that status.
     Answer(u16, String),
+    /// The node never sees it; the answer is that there is no such thing.
+    Nothing,
     /// The node acts on it; all but the first bytes of the answer are lost.
     CutAnswer(usize),
     /// The node acts on it; in its answer the first text is replaced by the second, as long.
@@ -140,6 +142,12 @@ fn serve(mut client: TcpStream, shared: &Mutex<Shared>) -> Option<()> {
             write!(client, "HTTP/1.1 {status} X\r\ncontent-length: {length}\r\n\r\n{body}").ok()?;
             continue;
         }
+        if fault == Fault::Nothing {
+            let body = nothing(&request)?;
+            let length = body.len();
+            write!(client, "HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n\r\n{body}").ok()?;
+            continue;
+        }
         if fault == Fault::LoseRequest {
             return None;
         }
@@ -158,10 +166,17 @@ fn serve(mut client: TcpStream, shared: &Mutex<Shared>) -> Option<()> {
                 answer = String::from_utf8(answer).ok()?.replace(&old, &new).into_bytes();
             }
             Fault::Late(time) => std::thread::sleep(time),
-            Fault::Pass | Fault::LoseRequest | Fault::Answer(..) => {}
+            Fault::Pass | Fault::LoseRequest | Fault::Answer(..) | Fault::Nothing => {}
         }
         client.write_all(&answer).ok()?;
     }
+}
+
+/// The answer to a call that there is no such thing.
+fn nothing(request: &[u8]) -> Option<String> {
+    let body = request.windows(4).position(|four| four == b"\r\n\r\n")? + 4;
+    let call: serde_json::Value = serde_json::from_slice(&request[body..]).ok()?;
+    Some(serde_json::json!({"jsonrpc": "2.0", "id": call["id"], "result": null}).to_string())
 }
 
 /// One HTTP message: its head and as many bytes as that says.

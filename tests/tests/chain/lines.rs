@@ -163,3 +163,38 @@ async fn a_start_takes_no_nonce_that_another_batch_has_signed_for() {
     }
     setting.assert_paid(&[1_000_000, 3_000_000, 2_000_000, 0]);
 }
+
+/// A node that knows no final blocks, and no `depth` in the configuration: what was paid stayed ACCEPTED for
+/// ever, exposure never fell, and nothing was said.
+#[tokio::test]
+async fn a_node_that_names_no_final_block_is_told_and_what_to_set() {
+    let (setting, engine, client) = Setting::new("PlainToken", 1, 1).await;
+    drop(client);
+    engine.stop().await;
+    let proxy = Proxy::start(&setting.chain.anvil.address);
+    // Whatever asks for the block of this name.
+    proxy.set("finalized", Fault::Nothing);
+    let engine = setting.launch_over(&proxy.url, "every = \"20ms\"\ntimeout = \"20s\"").start();
+    let mut client = Client::connect(&engine).await;
+    setting.pay(&mut client, 0, 0, &[1_000_000]).await;
+    let batch = batch(&mut client).await;
+    fund(&mut client, &batch).await;
+    until_waiting(&setting.chain, 1);
+    setting.chain.anvil.mine(1);
+    until_batch(&mut client, &batch, |b| legs_at(b, LegState::Accepted) == 1).await;
+    let deadline = std::time::Instant::now() + crate::world::DEADLINE;
+    loop {
+        let told = reconcile(&mut client, &batch).await;
+        let says = |texts: &[String]| texts.iter().any(|text| text.contains("depth"));
+        if says(&told.troubles) && says(&told.todo) {
+            break;
+        }
+        assert!(std::time::Instant::now() < deadline, "nothing is said: {told:?}");
+    }
+    // A node that names them again.
+    proxy.pass();
+    setting.chain.anvil.mine(80);
+    let ended = until_batch(&mut client, &batch, |b| b.ended_at_us > 0).await;
+    assert_eq!(ended.state(), BatchState::Settled);
+    assert!(reconcile(&mut client, &batch).await.troubles.is_empty());
+}
