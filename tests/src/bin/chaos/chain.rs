@@ -200,7 +200,7 @@ mod tests {
 
     fn leg(key: &str, state: LegState) -> Told {
         let (key, whom, reference) = (key.into(), "0xaa".into(), "tx1".into());
-        Told { key, pay_in: false, whom, amount: 700, state, reference }
+        Told { key, pay_in: false, whom, amount: 700, state, reference, by_hand: false }
     }
 
     fn transfer(tx: &str, amount: u128) -> Transfer {
@@ -222,7 +222,7 @@ mod tests {
             let mut movements = matched(legs, transfers);
             movements.push(came_in.clone());
             let pay_in = Told { pay_in: true, amount: 10_000, ..leg("in", LegState::Confirmed) };
-            let verdict = compare(&[legs, &[pay_in]].concat(), &movements);
+            let verdict = compare(&[legs, &[pay_in]].concat(), &movements, &|_| false);
             (verdict.paid_twice, verdict.lost, verdict.different)
         };
         assert_eq!(judge(&confirmed, &[transfer("tx1", 7)]), (0, 0, 0));

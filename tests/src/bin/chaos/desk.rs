@@ -5,6 +5,7 @@
 
 use crate::check::{Movement, Told};
 use crate::people::{self, Rail};
+use crate::people_at_work::{self, Shared};
 use crate::statement::Statement;
 use rand::RngExt as _;
 use rand_chacha::ChaCha8Rng;
@@ -15,9 +16,10 @@ use std::time::{Duration, Instant};
 use tallystick_tests::wire::operator_client::OperatorClient;
 use tallystick_tests::wire::vouchers_client::VouchersClient;
 use tallystick_tests::wire::{
-    ApproveBatchRequest, Batch, BatchState, CloseWindowRequest, CreateAssetRequest,
-    CreateBatchRequest, GetBatchRequest, ImportRequest, Leg, LegState, ListBatchesRequest,
-    Reconciliation, SettlementModel, import_request::Item,
+    AckTroublesRequest, ApproveBatchRequest, Batch, BatchState, CloseWindowRequest,
+    CreateAssetRequest, CreateBatchRequest, GetBatchRequest, ImportRequest, Leg, LegState,
+    ListBatchesRequest, ListTroublesRequest, Reconciliation, ReportLegsRequest, ResolveLegRequest,
+    SettlementModel, Trouble, import_request::Item,
 };
 use tallystick_tests::{
     Client, Outcome, PartyId, Voucher, World, frame, limit_request, outcomes, request_id,
@@ -40,8 +42,23 @@ const LEAST: u64 = 100;
 /// Items in one call of Import.
 const IMPORT: usize = 3_000;
 
+/// Operators' tokens; the engine knows their digests.
+pub const ANN: &str = "ann-of-the-chaos-run-0123456789abcdef";
+/// See `ANN`.
+pub const BOB: &str = "bob-of-the-chaos-run-0123456789abcdef";
+
+/// A call by the operator who has this token.
+fn by<T>(token: &str, message: T) -> tonic::Request<T> {
+    let mut request = tonic::Request::new(message);
+    let bearer = format!("Bearer {token}").parse().expect("a token is visible ASCII");
+    request.metadata_mut().insert("authorization", bearer);
+    request
+}
+
 /// Where the engine that lives now serves.
 pub type Address = Arc<Mutex<String>>;
+/// Who is a payer, and the place, by party.
+pub type Places = BTreeMap<Vec<u8>, (bool, usize)>;
 
 /// The operators' side.
 pub struct Desk {
@@ -49,8 +66,7 @@ pub struct Desk {
     client: Option<Client>,
     deadline: Instant,
     rails: Vec<Rail>,
-    /// Who is a payer, and the place, by party.
-    places: BTreeMap<Vec<u8>, (bool, usize)>,
+    places: Places,
     /// What each payer has signed for so far, on each rail.
     signed: BTreeMap<Rail, Vec<u64>>,
     world: Option<World>,
@@ -109,8 +125,18 @@ impl Desk {
     async fn call<T>(
         &mut self,
         what: &str,
-        mut call: impl AsyncFnMut(&mut Client) -> Result<T, Status>,
+        call: impl AsyncFnMut(&mut Client) -> Result<T, Status>,
     ) -> Result<T, String> {
+        let answer = self.answer(what, call).await?;
+        answer.map_err(|status| format!("{what} is refused: {status}"))
+    }
+
+    /// The same where the engine may refuse.
+    async fn answer<T>(
+        &mut self,
+        what: &str,
+        mut call: impl AsyncFnMut(&mut Client) -> Result<T, Status>,
+    ) -> Result<Result<T, Status>, String> {
         let mut last = "no engine took the connection".to_owned();
         while Instant::now() < self.deadline {
             if self.client.is_none() {
@@ -118,10 +144,8 @@ impl Desk {
             }
             if let Some(client) = &mut self.client {
                 match tokio::time::timeout(CALL_MAX, call(client)).await {
-                    Ok(Ok(answer)) => return Ok(answer),
-                    Ok(Err(status)) if !is_passing(&status) => {
-                        return Err(format!("{what} is refused: {status}"));
-                    }
+                    Ok(Ok(answer)) => return Ok(Ok(answer)),
+                    Ok(Err(status)) if !is_passing(&status) => return Ok(Err(status)),
                     Ok(Err(status)) => last = status.to_string(),
                     Err(_) => last = "no answer".to_owned(),
                 }
@@ -140,7 +164,8 @@ impl Desk {
                 asset: Some(rail.asset_message(token)),
                 model: SettlementModel::Multilateral.into(),
             };
-            let create = async |c: &mut Client| c.operator.create_asset(asset.clone()).await;
+            let create =
+                async |c: &mut Client| c.operator.create_asset(by(ANN, asset.clone())).await;
             self.call("CreateAsset", create).await?;
             self.signed.insert(rail, vec![0; pairs]);
         }
@@ -163,7 +188,7 @@ impl Desk {
         for some in items.chunks(IMPORT) {
             let import = async |client: &mut Client| {
                 let items = tokio_stream::iter(some.to_vec());
-                client.operator.import(items).await
+                client.operator.import(by(ANN, items)).await
             };
             let done = self.call("Import", import).await?.into_inner();
             if let Some(failure) = done.failures.first() {
@@ -212,7 +237,7 @@ impl Desk {
     pub async fn settle(&mut self, rails: &[Rail]) -> Result<Vec<Batch>, String> {
         self.approved.store(false, Ordering::Relaxed);
         let close = CloseWindowRequest { request_id: request_id("close") };
-        let close = async |c: &mut Client| c.operator.close_window(close.clone()).await;
+        let close = async |c: &mut Client| c.operator.close_window(by(ANN, close.clone())).await;
         let window = self.call("CloseWindow", close).await?.into_inner().number;
         let mut open = Vec::new();
         for rail in rails {
@@ -263,19 +288,29 @@ impl Desk {
             asset: rail.asset(),
             rail: rail.name().into(),
         };
-        let create = async |c: &mut Client| c.operator.create_batch(create.clone()).await;
-        let batch = self.call("CreateBatch", create).await?.into_inner();
+        // While an earlier payment of somebody is in doubt nothing is made, until somebody has looked.
+        let batch = loop {
+            let ask = async |c: &mut Client| c.operator.create_batch(by(ANN, create.clone())).await;
+            match self.answer("CreateBatch", ask).await? {
+                Ok(batch) => break batch.into_inner(),
+                Err(status) if status.message().contains("in doubt") => {
+                    tokio::time::sleep(PAUSE).await;
+                }
+                Err(status) => return Err(format!("CreateBatch is refused: {status}")),
+            }
+        };
         let approve = ApproveBatchRequest {
             request_id: request_id("approve"),
             batch_id: batch.batch_id.clone(),
         };
-        let approve = async |c: &mut Client| c.operator.approve_batch(approve.clone()).await;
+        let approve =
+            async |c: &mut Client| c.operator.approve_batch(by(ANN, approve.clone())).await;
         Ok((rail, self.call("ApproveBatch", approve).await?.into_inner()))
     }
 
     async fn look(&mut self, batch: &Batch) -> Result<Batch, String> {
         let named = GetBatchRequest { batch_id: batch.batch_id.clone() };
-        let look = async |c: &mut Client| c.operator.get_batch(named.clone()).await;
+        let look = async |c: &mut Client| c.operator.get_batch(by(ANN, named.clone())).await;
         Ok(self.call("GetBatch", look).await?.into_inner())
     }
 
@@ -296,7 +331,8 @@ impl Desk {
         let requests = self.statements[&id].next(batch);
         let said = !requests.is_empty();
         for request in requests {
-            let report = async |c: &mut Client| c.operator.report_legs(request.clone()).await;
+            let report =
+                async |c: &mut Client| c.operator.report_legs(by(ANN, request.clone())).await;
             self.call("ReportLegs", report).await?;
         }
         if said && let Some(statement) = self.statements.get_mut(&id) {
@@ -313,30 +349,103 @@ impl Desk {
     /// All batches, each with its legs and where the engine says it stands.
     pub async fn books(&mut self) -> Result<Vec<Book>, String> {
         self.client = None;
-        let list = async |c: &mut Client| {
-            let batches = c.operator.list_batches(ListBatchesRequest {}).await?.into_inner();
-            batches.collect::<Result<Vec<Batch>, Status>>().await
-        };
         let mut books = Vec::new();
-        for batch in self.call("ListBatches", list).await? {
+        for batch in self.batches().await? {
             let rail = Rail::ALL.into_iter().find(|rail| rail.name() == batch.rail);
             let rail = rail.ok_or_else(|| format!("a batch on rail {}", batch.rail))?;
             let legs = self.legs(&batch, rail).await?;
             let named = GetBatchRequest { batch_id: batch.batch_id };
-            let sums = async |c: &mut Client| c.operator.get_reconciliation(named.clone()).await;
+            let sums =
+                async |c: &mut Client| c.operator.get_reconciliation(by(ANN, named.clone())).await;
             let sums = self.call("GetReconciliation", sums).await?.into_inner();
             books.push(Book { rail, legs, sums });
         }
         Ok(books)
     }
 
-    async fn legs(&mut self, batch: &Batch, rail: Rail) -> Result<Vec<Told>, String> {
+    /// All batches.
+    pub async fn batches(&mut self) -> Result<Vec<Batch>, String> {
+        let list = async |c: &mut Client| {
+            let all = c.operator.list_batches(by(ANN, ListBatchesRequest {})).await?.into_inner();
+            all.collect::<Result<Vec<Batch>, Status>>().await
+        };
+        self.call("ListBatches", list).await
+    }
+
+    /// The legs of a batch, as the engine shows them.
+    pub async fn raw_legs(&mut self, batch: &Batch) -> Result<Vec<Leg>, String> {
         let named = GetBatchRequest { batch_id: batch.batch_id.clone() };
         let legs = async |c: &mut Client| {
-            let legs = c.operator.list_legs(named.clone()).await?.into_inner();
+            let legs = c.operator.list_legs(by(ANN, named.clone())).await?.into_inner();
             legs.collect::<Result<Vec<Leg>, Status>>().await
         };
-        let legs = self.call("ListLegs", legs).await?;
+        self.call("ListLegs", legs).await
+    }
+
+    /// Another desk of the same house.
+    pub fn another(&self) -> Self {
+        let places = self.places.clone();
+        Self { places, ..Self::new(self.address.clone(), self.rails.clone(), self.deadline) }
+    }
+
+    /// Suspends a payee, or does not any more.
+    pub async fn suspend(&mut self, party: &[u8], suspended: bool) -> Result<(), String> {
+        let (payer, place) = self.places[party];
+        let id = PartyId(party.try_into().expect("a party id has 32 bytes"));
+        let Item::Party(mut upsert) = people::party(id, payer, place, &self.rails) else {
+            unreachable!("a party is one")
+        };
+        upsert.party.as_mut().expect("a party").suspended = suspended;
+        let said = async |c: &mut Client| c.operator.upsert_party(by(ANN, upsert.clone())).await;
+        self.call("UpsertParty", said).await.map(|_| ())
+    }
+
+    /// One operator's word about an UNKNOWN leg; nothing if it is refused.
+    pub async fn resolve(
+        &mut self,
+        operator: &str,
+        request: ResolveLegRequest,
+    ) -> Result<Option<Leg>, String> {
+        let token = if operator == "ann" { ANN } else { BOB };
+        let said = async |c: &mut Client| c.operator.resolve_leg(by(token, request.clone())).await;
+        Ok(self.answer("ResolveLeg", said).await?.ok().map(tonic::Response::into_inner))
+    }
+
+    /// One operator's word about a leg; nothing if it is refused.
+    pub async fn report(&mut self, request: ReportLegsRequest) -> Result<Option<()>, String> {
+        let said = async |c: &mut Client| c.operator.report_legs(by(ANN, request.clone())).await;
+        Ok(self.answer("ReportLegs", said).await?.ok().map(|_| ()))
+    }
+
+    /// Reads all troubles, remembers them, and takes them away.
+    pub async fn look_at_troubles(&mut self, shared: &Shared) -> Result<(), String> {
+        let list = async |c: &mut Client| {
+            let asked = ListTroublesRequest::default();
+            let all = c.operator.list_troubles(by(ANN, asked)).await?.into_inner();
+            all.collect::<Result<Vec<Trouble>, Status>>().await
+        };
+        let all = self.call("ListTroubles", list).await?;
+        let numbers: Vec<u64> = all.iter().map(|trouble| trouble.number).collect();
+        people_at_work::held(shared).told.extend(all.into_iter().map(|trouble| trouble.text));
+        if numbers.is_empty() {
+            return Ok(());
+        }
+        let ack = AckTroublesRequest {
+            request_id: format!(
+                "looked at {} from {:?} with sum {}",
+                numbers.len(),
+                numbers.first(),
+                numbers.iter().sum::<u64>()
+            ),
+            numbers,
+            note: "looked at".to_owned(),
+        };
+        let ack = async |c: &mut Client| c.operator.ack_troubles(by(BOB, ack.clone())).await;
+        self.call("AckTroubles", ack).await.map(|_| ())
+    }
+
+    async fn legs(&mut self, batch: &Batch, rail: Rail) -> Result<Vec<Told>, String> {
+        let legs = self.raw_legs(batch).await?;
         Ok(legs.iter().map(|leg| self.told(leg, rail)).collect())
     }
 
@@ -354,6 +463,7 @@ impl Desk {
             amount: leg.amount.parse().expect("sums are decimal digits"),
             state: leg.state(),
             reference: leg.rail_reference.clone(),
+            by_hand: leg.reason == people_at_work::EVIDENCE,
         }
     }
 }

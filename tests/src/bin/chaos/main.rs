@@ -14,6 +14,7 @@ mod chain;
 mod check;
 mod desk;
 mod people;
+mod people_at_work;
 mod provider;
 mod statement;
 
@@ -22,13 +23,14 @@ use check::{Movement, Sums, Told, Verdict};
 use clap::Parser;
 use desk::{Address, Book, Desk};
 use people::Rail;
+use people_at_work::Shared;
 use provider::{Provider, SECRET_KEY, WEBHOOK_SECRET};
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tallystick_tests::{Engine, Launch};
@@ -49,7 +51,9 @@ const PROVIDER_KILLED: u32 = 4;
 const NODE_STARTED: u32 = 5;
 
 /// In a line that an engine wrote: something that must not come about.
-const WORDS: [&str; 3] = ["ERROR", "panicked", "find out what happened"];
+const WORDS: [&str; 2] = ["ERROR", "panicked"];
+/// Of so many moments, one breaks the folder of the lists of pay-ins, until the next.
+const FOLDER_BROKEN: u32 = 3;
 
 #[derive(Debug, Parser)]
 #[command(
@@ -86,6 +90,13 @@ struct Chaos {
     longest_start: Duration,
     /// Alarms and errors that the engines wrote.
     errors: Vec<String>,
+    /// Where lists of pay-ins are left, and whether it is broken now.
+    outbox: PathBuf,
+    broken: bool,
+    /// How often it was.
+    breaks: u64,
+    /// What operators and the provider did on purpose.
+    planted: Shared,
 }
 
 #[tokio::main]
@@ -141,6 +152,10 @@ impl Chaos {
     fn new(dir: &Path, args: &Args, rails: &[Rail]) -> Self {
         let mut rng = ChaCha8Rng::seed_from_u64(args.seed);
         let (mut config, mut provider, mut chain) = (String::new(), None, None);
+        let mut operators = String::from("[operators]\n");
+        for (name, token) in [("ann", desk::ANN), ("bob", desk::BOB)] {
+            operators.push_str(&format!("{name} = \"{}\"\n", blake3::hash(token.as_bytes())));
+        }
         if rails.contains(&Rail::Card) {
             let (started, text) = start_provider(dir, rng.random());
             (provider, config) = (Some(started), text);
@@ -151,13 +166,26 @@ impl Chaos {
             config.push_str(&started.config(dir));
             chain = Some(started);
         }
-        let launch = Launch::new(&dir.join("data")).config(&config);
+        let launch = Launch::new(&dir.join("data")).config(&config).config(&operators);
         // Small tables: a start is to be short.
         let launch = launch.args(&["--log", "warn", "--verify-table-bytes", "4MiB"]);
         let engine = launch.start();
         let address = Arc::new(Mutex::new(engine.address().to_owned()));
-        let (engine, errors, longest_start) = (Some(engine), Vec::new(), Duration::ZERO);
-        Self { engine, launch, address, provider, chain, rng, kills: 0, longest_start, errors }
+        Self {
+            engine: Some(engine),
+            launch,
+            address,
+            provider,
+            chain,
+            rng,
+            kills: 0,
+            longest_start: Duration::ZERO,
+            errors: Vec::new(),
+            outbox: dir.join("data/outbox/evm"),
+            broken: false,
+            breaks: 0,
+            planted: Shared::default(),
+        }
     }
 
     async fn settle_all(
@@ -181,14 +209,25 @@ impl Chaos {
             let alive = (ALIVE_PER_LEG * legs).clamp(ALIVE_LEAST, ALIVE_MOST);
             let (mut killed, began) = (0, Instant::now());
             let approved = desk.approved.clone();
+            let stop = Arc::new(AtomicBool::new(false));
+            let (mut people, mut at_work) = (std::pin::pin!(self.people(desk, &stop)), true);
             let mut settled = std::pin::pin!(desk.settle(rails));
             let batches = loop {
                 let moment = alive.mul_f64(self.rng.random());
                 let kills = killed < args.kills && Instant::now() < deadline;
                 tokio::select! {
                     batches = &mut settled => break batches?,
+                    done = &mut people, if at_work => {
+                        at_work = false;
+                        done?;
+                    }
                     () = tokio::time::sleep(moment), if kills => {
                         if killed >= EARLY && !approved.load(Ordering::Relaxed) {
+                            continue;
+                        }
+                        // Not killed meanwhile: that an engine does not start without its folders is
+                        // another matter.
+                        if self.toggle_folder() {
                             continue;
                         }
                         self.kill_some();
@@ -199,6 +238,13 @@ impl Chaos {
                     }
                 }
             };
+            if self.broken {
+                self.toggle_folder();
+            }
+            stop.store(true, Ordering::Relaxed);
+            if at_work {
+                people.await?;
+            }
             let legs: u64 = batches.iter().map(|batch| batch.legs).sum();
             eprintln!(
                 "chaos: {legs} legs ended after {:?} and {killed} kills; {left} left on each rail",
@@ -206,6 +252,35 @@ impl Chaos {
             );
         }
         Ok(())
+    }
+
+    /// Operators and a provider who do what they should not, until `stop`.
+    fn people(
+        &self,
+        desk: &Desk,
+        stop: &Arc<AtomicBool>,
+    ) -> impl Future<Output = Result<(), String>> + use<> {
+        let url = self.provider.as_ref().map(Provider::url);
+        people_at_work::work(desk.another(), url, self.planted.clone(), stop.clone())
+    }
+
+    /// Breaks the folder of the lists of pay-ins now and then, and repairs it at the next moment. Whether it
+    /// did one of both.
+    fn toggle_folder(&mut self) -> bool {
+        let aside = self.outbox.with_file_name("evm-away");
+        if self.broken {
+            std::fs::remove_file(&self.outbox).expect("it was put there");
+            std::fs::rename(&aside, &self.outbox).expect("it was put aside");
+            self.broken = false;
+            return true;
+        }
+        let breaks = self.chain.is_some() && self.rng.random_range(0..FOLDER_BROKEN) == 0;
+        if !breaks || std::fs::rename(&self.outbox, &aside).is_err() {
+            return false;
+        }
+        std::fs::write(&self.outbox, "no folder").expect("a file in the way");
+        (self.broken, self.breaks) = (true, self.breaks + 1);
+        true
     }
 
     fn kill_some(&mut self) {
@@ -270,6 +345,16 @@ impl Chaos {
             self.kill();
             self.start();
         });
+        failures.extend(desk.look_at_troubles(&self.planted).await.err());
+        {
+            let planted = people_at_work::held(&self.planted);
+            let unseen = planted.unseen().into_iter();
+            failures.extend(unseen.map(|key| format!("said of {key}, and nobody was told")));
+            let taken = planted.taken.iter();
+            failures.extend(taken.map(|key| format!("one operator's word moved {key}")));
+            let left = planted.left.iter();
+            failures.extend(left.map(|key| format!("{key} left for a suspended payee")));
+        }
         let books = desk.books().await.unwrap_or_else(|text| {
             failures.push(text);
             Vec::new()
@@ -282,7 +367,9 @@ impl Chaos {
                 failures.push(text);
                 Vec::new()
             });
-            let verdict = check::compare(&legs, &movements);
+            let shared = self.planted.clone();
+            let is_told = |key: &str| people_at_work::held(&shared).is_told(key);
+            let verdict = check::compare(&legs, &movements, &is_told);
             if own != verdict.sums {
                 failures.push(format!("reconciliation says {own:?}, its legs {:?}", verdict.sums));
             }
@@ -319,10 +406,17 @@ impl Chaos {
         let mut line = serde_json::json!({
             "test": "chaos", "rails": names, "seed": args.seed, "legs": all.legs,
             "paid_twice": all.paid_twice, "lost": all.lost, "unresolved": all.unresolved,
-            "ledger_equals_rail": equal, "confirmed": all.confirmed, "rejected": all.rejected,
+            "ledger_equals_rail": equal, "doubts": all.doubts, "confirmed": all.confirmed, "rejected": all.rejected,
             "engine_kills": self.kills,
             "longest_start_seconds": self.longest_start.as_secs(),
             "errors": self.errors.len(), "seconds": took.as_secs(),
+        });
+        let planted = people_at_work::held(&self.planted);
+        line["planted"] = serde_json::json!({
+            "contradictions": planted.contradicted.len(), "misfits": planted.misfit.len(),
+            "unseen": planted.unseen().len(), "resolved": planted.resolved,
+            "refused_words": planted.refused, "troubles": planted.told.len(),
+            "folders_broken": self.breaks, "suspended": planted.suspended,
         });
         for (rail, verdict) in verdicts {
             let mut of_rail = serde_json::json!({
