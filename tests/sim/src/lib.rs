@@ -8,6 +8,7 @@
 //! | what clients know and sign | `world`, `clients` |
 //! | what must be | `model`, `clock` |
 //! | what a rail does with legs | `settler` |
+//! | what is looked up, sent again, heard | `calling` |
 //! | what is, compared with it | `check`, `settled`, `finish` |
 //! | what happens next | `run`, `lives` |
 //!
@@ -18,6 +19,7 @@
 
 mod action;
 mod answers;
+mod calling;
 mod calls;
 mod check;
 mod clients;

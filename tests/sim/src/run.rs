@@ -2,6 +2,7 @@
 //! choice of every step, deaths and starts; what a step must lead to is checked where it is done.
 
 use crate::action::{ACTIONS, Action};
+use crate::calling::Looked;
 use crate::calls;
 use crate::check::{self, Checked, same};
 use crate::clients::Clients;
@@ -91,6 +92,8 @@ pub struct Run<'a> {
     weights: Vec<u32>,
     /// How often a life is ended by the disk, in percent.
     pub(crate) fuses: u64,
+    /// The look-up under way.
+    pub(crate) looked: Option<Looked>,
     tasks: u64,
     trace: bool,
 }
@@ -128,6 +131,7 @@ impl<'a> Run<'a> {
             staged: BTreeSet::new(),
             weights: weights.to_vec(),
             fuses: *dice.pick(&[0, 50, 80, 95]),
+            looked: None,
             tasks: 0,
             trace,
             dice,

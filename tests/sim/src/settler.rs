@@ -59,9 +59,9 @@ pub fn is_own(commands: &[Command]) -> bool {
 }
 
 /// A batch under way, as the settler sees it.
-struct View {
-    plan: Arc<BatchPlan>,
-    legs: Legs,
+pub(crate) struct View {
+    pub(crate) plan: Arc<BatchPlan>,
+    pub(crate) legs: Legs,
     state: BatchState,
     settling: bool,
     /// What the clearing account may pay out for it.
@@ -72,7 +72,7 @@ struct View {
     /// Submissions whose files have not left.
     staged: BTreeSet<u32>,
     /// For whoever asks as an operator.
-    request: Request,
+    pub(crate) request: Request,
 }
 
 impl Run<'_> {
@@ -93,6 +93,11 @@ impl Run<'_> {
         }
         self.let_leave()?;
         let batch = *self.dice.pick(&from);
+        match self.dice.below(20) {
+            0 | 1 => return self.look_up(batch),
+            2 => return self.webhook(batch),
+            3.. => {}
+        }
         let view = self.view(batch)?;
         match view.draw(&mut self.dice) {
             Some(event) => self.ask_for(&view, event),
@@ -198,7 +203,7 @@ impl Run<'_> {
         (control.settling_batches(), all.map(|entry| entry.head.id).collect())
     }
 
-    fn view(&mut self, batch: BatchId) -> Result<View, Halt> {
+    pub(crate) fn view(&mut self, batch: BatchId) -> Result<View, Halt> {
         let request = self.clients.new_request();
         let disk = self.disk.clone();
         let staged = self.staged.iter().filter(|(of, _)| *of == batch).map(|(_, n)| *n).collect();
@@ -270,7 +275,7 @@ impl View {
         self.moves(Mover::Operator, legs.collect())
     }
 
-    fn standing(&self, at: impl Fn(LegState) -> bool) -> Vec<u32> {
+    pub(crate) fn standing(&self, at: impl Fn(LegState) -> bool) -> Vec<u32> {
         let legs = (0u32..).zip(self.legs.states());
         legs.filter(|(_, state)| at(**state)).map(|(leg, _)| leg).collect()
     }
@@ -455,11 +460,11 @@ impl View {
         Some(Event::LegsMoved(event))
     }
 
-    fn moves(&self, mover: Mover, moves: Vec<(u32, LegState)>) -> Option<Event> {
+    pub(crate) fn moves(&self, mover: Mover, moves: Vec<(u32, LegState)>) -> Option<Event> {
         (!moves.is_empty()).then(|| Event::LegsMoved(self.moved(mover, moves)))
     }
 
-    fn moved(&self, mover: Mover, mut moves: Vec<(u32, LegState)>) -> LegsMoved {
+    pub(crate) fn moved(&self, mover: Mover, mut moves: Vec<(u32, LegState)>) -> LegsMoved {
         moves.sort_unstable();
         let content = self.plan.content();
         let one = |(leg, to): (u32, LegState)| {

@@ -60,6 +60,8 @@ pub fn word(refusal: &Refusal) -> &'static str {
         Refusal::LegState { .. } => "LegState",
         Refusal::ReleasedBefore { .. } => "ReleasedBefore",
         Refusal::NeedsTwo { .. } => "NeedsTwo",
+        Refusal::InHand { .. } => "InHand",
+        Refusal::InDoubt { .. } => "InDoubt",
         Refusal::UnknownTrouble(_) => "UnknownTrouble",
     }
 }
