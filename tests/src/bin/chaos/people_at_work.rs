@@ -132,7 +132,8 @@ async fn suspend(
         .rev()
         .find(|leg| leg.state() == LegState::Ready && leg.from.iter().all(|byte| *byte == 0));
     let Some(leg) = waits.filter(|_| count < OF_BATCH) else { return Ok(()) };
-    if held(shared).now.iter().any(|one| one.key == leg.key) {
+    // A payee has a leg on each rail: the end of one suspension would be that of another.
+    if held(shared).now.iter().any(|one| one.party == leg.to) {
         return Ok(());
     }
     desk.suspend(&leg.to, true).await?;
