@@ -175,7 +175,7 @@ async fn work(
         };
         let content = BatchContent::compute(&windows, &asset, &policy, account, prefund)?;
         rails::check_batch(&content)?;
-        doubts::check(&accounts, &archive, &content)?;
+        doubts::check(&intake, &archive, &content)?;
         // What it was computed from is durable before the record that speaks of it.
         kept::put_batch(archive.store(), &content)?;
         names::put_legs(archive.store(), content.head.policy.rail, named(&content))?;
