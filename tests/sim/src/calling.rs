@@ -50,8 +50,13 @@ impl Run<'_> {
             return self.left(*batch, &leaving);
         };
         self.ask_commands(vec![Command::Record(event)])?;
-        // The settler waits for its record; whatever was asked before it stands before it.
+        // The settler waits for its record; whatever was asked before it stands before it. If that ended a leg,
+        // the record was refused, and nothing leaves.
+        let moved: Vec<u32> = leaving.iter().copied().filter(unknown).collect();
         self.settle()?;
+        if self.left(*batch, &moved).is_err() {
+            return Ok(());
+        }
         self.left(*batch, &leaving)
     }
 

@@ -106,17 +106,17 @@ impl Run<'_> {
     }
 
     fn ask_for(&mut self, view: &View, event: Event) -> Result<(), Halt> {
-        let command = match event {
-            Event::LegsSubmitted(e) => {
-                if e.attempt == 0 && self.dice.percent(30) {
-                    self.staged.insert((e.batch, e.submission));
-                }
-                // Now and then somebody was suspended since the legs were chosen.
-                Command::Submit(e, view.suspensions + u64::from(self.dice.percent(5)))
-            }
-            event => Command::Record(event),
+        let Event::LegsSubmitted(e) = event else {
+            return self.ask_commands(vec![Command::Record(event)]);
         };
-        self.ask_commands(vec![command])
+        if e.attempt == 0 && self.dice.percent(30) {
+            self.staged.insert((e.batch, e.submission));
+        }
+        // Now and then they were chosen at another time: one that never comes, for the next suspension may
+        // be under way already.
+        let stale = self.dice.percent(5);
+        let chosen_at = if stale { u64::MAX } else { view.suspensions };
+        self.ask_commands(vec![Command::Submit(e, chosen_at)])
     }
 
     /// Files that could not be moved leave, if they may: then each of their legs is in flight.
