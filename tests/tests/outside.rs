@@ -18,6 +18,11 @@ const FRAMES_MAX: u64 = 2_000;
 /// Vouchers of a frame: one for each lane.
 const LANES: u64 = 40;
 
+/// On a disk that is smaller than what an engine keeps free for operators.
+fn small(data: &Path) -> Launch {
+    Launch::new(data).args(&["--disk-reserve-bytes", "1KiB"])
+}
+
 /// An engine with one payer, whose channels have all come to the same total.
 struct Paid {
     data: PathBuf,
@@ -80,7 +85,7 @@ struct Gone {
 impl Gone {
     /// Without the fault the engine holds all that was acked, takes the rest, and every sum is right.
     async fn comes_back(self, what: &str) {
-        let engine = Launch::new(&self.data).start();
+        let engine = small(&self.data).start();
         let mut client = Client::connect(&engine).await;
         for lane in 0..LANES {
             let ask = GetChannelRequest {
@@ -299,7 +304,7 @@ impl Drop for Small {
 async fn a_full_disk_stops_the_engine_and_with_room_it_comes_back() {
     for room in [0, 4_096, 60_000] {
         let Some(disk) = Small::mount() else { return };
-        let paid = Paid::new(&Launch::new(&disk.data()), &disk.data()).await;
+        let paid = Paid::new(&small(&disk.data()), &disk.data()).await;
         let ballast = disk.fill(room);
         let what = format!("a full disk, {room} bytes of room");
         let (gone, stderr) = paid.pay_to_the_end(&what).await;
@@ -319,7 +324,7 @@ async fn a_full_disk_stops_the_engine_and_with_room_it_comes_back() {
 async fn a_read_only_file_system_is_refused_with_words_and_served_once_it_is_writable() {
     let Some(disk) = Small::mount() else { return };
     let Paid { data, engine, client, world, acked, sent } =
-        Paid::new(&Launch::new(&disk.data()), &disk.data()).await;
+        Paid::new(&small(&disk.data()), &disk.data()).await;
     drop(client);
     engine.stop().await;
     disk.remount("ro");

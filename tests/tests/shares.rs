@@ -49,15 +49,15 @@ async fn one_voucher_is_credited_before_the_queue_of_another_connection_is() {
 #[tokio::test]
 async fn a_voucher_sent_again_leaves_no_record() {
     let mut d = Deployment::new(1, 1).await;
-    let vouchers: Vec<Voucher> = (0..50).map(|lane| d.world.voucher(0, 0, lane, 7)).collect();
-    assert_eq!(d.client.submit(&vouchers).await.credited, 50);
+    let vouchers: Vec<Voucher> = (0..4).map(|lane| d.world.voucher(0, 0, lane, 7)).collect();
+    assert_eq!(d.client.submit(&vouchers).await.credited, 4);
     let before = durable(&mut d.client).await;
     let again = vec![vouchers[3].clone(); 4_096];
     for _ in 0..20 {
         let acks = d.client.stream(vec![frame(1, &again), frame(2, &vouchers)]).await;
         assert_eq!(
             [(acks[0].stale, acks[0].lsn), (acks[1].stale, acks[1].lsn)],
-            [(4_096, 0), (50, 0)]
+            [(4_096, 0), (4, 0)]
         );
     }
     assert_eq!(durable(&mut d.client).await, before, "nothing was written");

@@ -2,10 +2,10 @@
 //!
 //! Owns the rules of fair shares, as a state without threads, clock or waiting:
 //!
-//! - **Coming in.** A source that holds nothing comes in as long as there is room at all; the last
-//!   sixteenth is kept for small frames. One that holds
-//!   something gets more up to half of what is free, up to its own bound, and not while a source that
-//!   holds nothing waits. So some room is always left for who comes next, however many are greedy.
+//! - **Coming in.** A source that holds nothing comes in as long as there is room at all; the last sixteenth
+//!   is kept for small frames. One that holds something gets more up to half of what is free, up to its
+//!   own bound, and not while a source that holds nothing waits. So some room is always left for who comes
+//!   next, however many are greedy.
 //! - **Being checked.** Sources take turns of `TURN_VOUCHERS` (deficit round robin). Who had nothing to
 //!   check and now has comes before those who always have (as in RFC 8290), so one voucher never waits
 //!   behind another source's thousands.
