@@ -248,7 +248,7 @@ fn say_who_may_operate(config: &Config) {
         tracing::warn!("{open}");
     } else {
         tracing::error!(
-            "REAL MONEY, NO LOCK: rails are configured, and {open} before you pay anyone"
+            "rails are configured, so money can move, and {open} before you pay anyone"
         );
     }
 }

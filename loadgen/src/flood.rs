@@ -284,6 +284,7 @@ impl Maker {
     }
 }
 
+#[allow(clippy::float_arithmetic)]
 impl Seen {
     fn millis(&self, quantile: f64) -> f64 {
         let micros = self.latency.value_at_quantile(quantile);

@@ -206,8 +206,8 @@ fn last_word(subject: &Subject<'_>, statements: &[Statement]) -> Option<Verdict>
     if !planted(Bug::LastWordCounts) {
         return None;
     }
-    let fits = statements.iter().filter(|said| misfit(subject, said).is_none());
-    let last = vec![fits.last()?];
+    let mut fits = statements.iter().filter(|said| misfit(subject, said).is_none());
+    let last = vec![fits.next_back()?];
     let mut found = BTreeSet::new();
     let to = Weighing { subject, fits: last, found: &mut found }.step();
     Some(Verdict { to, findings: found.into_iter().collect() })
@@ -234,16 +234,24 @@ fn misfit(subject: &Subject<'_>, said: &Statement) -> Option<Finding> {
 
 /// Another, smaller sum that left beside the leg's own is mostly a fee.
 fn beside(subject: &Subject<'_>, stands: LegState, finding: Finding) -> Finding {
+    let is_fee = |said: &Said| {
+        stands == LegState::Confirmed
+            && subject.side == Side::Out
+            && said.word == LegWord::Confirmed
+            && matches!(said.sum, Sum::Units(units) if units < subject.amount)
+    };
     match finding {
-        Finding::OtherSum(said)
-            if stands == LegState::Confirmed
-                && subject.side == Side::Out
-                && said.word == LegWord::Confirmed
-                && matches!(said.sum, Sum::Units(units) if units < subject.amount) =>
-        {
-            Finding::Beside(said)
-        }
-        finding => finding,
+        Finding::OtherSum(said) if is_fee(&said) => Finding::Beside(said),
+        finding @ (Finding::OtherSum(_)
+        | Finding::NoSum(_)
+        | Finding::Beside(_)
+        | Finding::OtherSide(_)
+        | Finding::OtherPlace(_)
+        | Finding::Duplicate(_)
+        | Finding::NotLeft(_)
+        | Finding::AtOdds(_)
+        | Finding::TooLate(_)
+        | Finding::Surplus(_)) => finding,
     }
 }
 
@@ -291,7 +299,7 @@ impl<'a> Weighing<'a> {
         // time that it went. What is known already stands for itself.
         let known =
             |said: &&Statement| self.subject.is_booked && said.reference == self.subject.reference;
-        let first = out.remove(out.iter().position(|said| known(said)).unwrap_or(0));
+        let first = out.remove(out.iter().position(known).unwrap_or(0));
         for said in out {
             self.found.insert(surplus(said, &first.reference));
         }
@@ -307,7 +315,8 @@ impl<'a> Weighing<'a> {
     fn by_reports(self) -> Option<Step> {
         let refuses = self.say(&[LegWord::Rejected, LegWord::Returned]);
         let (done, taken) = (self.say(&[LegWord::Confirmed]), self.say(&[LegWord::Accepted]));
-        if !refuses.is_empty() && !(done.is_empty() && taken.is_empty()) {
+        let agrees = done.is_empty() && taken.is_empty();
+        if !refuses.is_empty() && !agrees {
             let all = refuses.iter().chain(&done).chain(&taken).map(|said| said.told());
             self.found.insert(Finding::AtOdds(all.collect::<BTreeSet<_>>().into_iter().collect()));
             return None;

@@ -232,8 +232,8 @@ fn model(state: At, is_booked: bool, held: &str, said: &[Statement]) -> (Option<
         if back.len() >= out.len() {
             moved = match state {
                 At::Confirmed => Some(At::Returned),
-                _ if open => Some(At::Rejected),
-                _ => None,
+                At::Sent | At::Accepted | At::Unknown => Some(At::Rejected),
+                At::Ready | At::Rejected | At::Returned => None,
             };
             let fresh = back.iter().filter(|one| **one != held).count();
             let more = if moved.is_some() || !is_booked { back.len() > 1 } else { fresh > 0 };

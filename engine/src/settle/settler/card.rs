@@ -16,6 +16,7 @@ use crate::rails::LegReport;
 use crate::rails::card::{self, Answer, CallBytes, Client, Found};
 use crate::settle::doubts;
 use crate::types::{BatchId, Digest, FileHasher, PartyId, Timestamp};
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -159,9 +160,8 @@ impl Run {
         let open = doubts::open(&self.intake, Rail::Card);
         desk.doubted.retain(|number, _| open.iter().any(|(of, ..)| of == number));
         for (number, batch, leg) in open {
-            if !desk.doubted.contains_key(&number) {
-                let party = doubts::party(&self.intake, &self.archive, batch, leg)?;
-                desk.doubted.insert(number, party);
+            if let Entry::Vacant(place) = desk.doubted.entry(number) {
+                place.insert(doubts::party(&self.intake, &self.archive, batch, leg)?);
             }
         }
         let doubt = |leg: u32| {

@@ -159,9 +159,10 @@ impl Run {
     /// Journals an event of the engine's own; durable when it returns.
     pub(super) fn record(&self, event: Event) -> Result<Lsn, Stuck> {
         // What leaves was chosen when so many suspensions were known.
-        let command = match event {
-            Event::LegsSubmitted(e) => Command::Submit(e, self.suspensions),
-            other => Command::Record(other),
+        let command = if let Event::LegsSubmitted(e) = event {
+            Command::Submit(e, self.suspensions)
+        } else {
+            Command::Record(event)
         };
         let done = self.runtime.block_on(self.intake.command(command))?;
         Ok(done.lsn())
