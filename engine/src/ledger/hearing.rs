@@ -386,7 +386,12 @@ fn confirmed(
             found.insert(surplus(said, subject.reference));
             None
         }
-        // It came back, and its going is told late.
+        // It came back by a movement that the books showed. What goes under another reference may be a second
+        // payment, and a person must compare; else its going is told late.
+        LegState::Returned | LegState::Rejected if subject.is_booked && !is_same => {
+            found.insert(surplus(said, subject.reference));
+            None
+        }
         LegState::Returned => None,
         LegState::Rejected if subject.is_booked => None,
         LegState::Rejected if planted(Bug::TooLateDropped) => None,
