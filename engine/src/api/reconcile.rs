@@ -37,7 +37,8 @@ pub(super) async fn report(
     let (entry, windows, kept) =
         found.await.map_err(|b| busy(&b))?.map_err(|r: Refusal| refused(&r))?;
     let rail = entry.head.policy.rail;
-    let (own, at) = (about(troubles, batch, rail.name()), now());
+    let settling = entry.is_settling();
+    let (own, at) = (about(troubles, (batch, settling), rail.name()), now());
     let message = as_it_stands(&entry);
     let sums = tokio::task::spawn_blocking(move || {
         reconcile(&plan, &entry, windows, Wrong { standing: own, kept }, at)
@@ -69,12 +70,15 @@ pub(super) async fn report(
     })
 }
 
-/// The troubles that concern a batch: its own, those of its rail's folders, and the settler's.
-fn about(troubles: &Troubles, batch: BatchId, rail: &str) -> Vec<String> {
+/// The troubles that concern a batch: its own while it settles, those of its rail's folders, and the
+/// settler's. The settler takes a batch's own away at the end of its turn, a moment after the batch ended.
+fn about(troubles: &Troubles, (batch, settling): (BatchId, bool), rail: &str) -> Vec<String> {
     let own = format!("batch {batch}");
     let of_rail = format!(" of {rail}");
     let all = troubles.list().into_iter();
-    let concerns = |of: &str| of.starts_with(&own) || of == "settler" || of.ends_with(&of_rail);
+    let concerns = |of: &str| {
+        (settling && of.starts_with(&own)) || of == "settler" || of.ends_with(&of_rail)
+    };
     let text = |(of, why): (String, String)| {
         if of.starts_with(&own) { why } else { format!("{of}: {why}") }
     };

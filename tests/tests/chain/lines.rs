@@ -196,5 +196,8 @@ async fn a_node_that_names_no_final_block_is_told_and_what_to_set() {
     setting.chain.anvil.mine(80);
     let ended = until_batch(&mut client, &batch, |b| b.ended_at_us > 0).await;
     assert_eq!(ended.state(), BatchState::Settled);
-    assert!(reconcile(&mut client, &batch).await.troubles.is_empty());
+    // It is taken away once what is final was released, a moment after the last leg ended.
+    while !reconcile(&mut client, &batch).await.troubles.is_empty() {
+        assert!(std::time::Instant::now() < deadline, "it is said for ever");
+    }
 }
