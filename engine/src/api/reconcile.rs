@@ -76,9 +76,8 @@ fn about(troubles: &Troubles, (batch, settling): (BatchId, bool), rail: &str) ->
     let own = format!("batch {batch}");
     let of_rail = format!(" of {rail}");
     let all = troubles.list().into_iter();
-    let concerns = |of: &str| {
-        (settling && of.starts_with(&own)) || of == "settler" || of.ends_with(&of_rail)
-    };
+    let concerns =
+        |of: &str| (settling && of.starts_with(&own)) || of == "settler" || of.ends_with(&of_rail);
     let text = |(of, why): (String, String)| {
         if of.starts_with(&own) { why } else { format!("{of}: {why}") }
     };

@@ -5,14 +5,17 @@
 //! Timed are the calls of operators, with what they wait for: CreateBatch; ApproveBatch, until the pay-ins
 //! have left; ReportLegs that they came in, until every other leg is SENT and its file is in the outbox.
 //! Who there is and what they owe is made before (`crowd`), files are read again after (`check`), both off
-//! the clock. Owns the clocks and the engine's process. Asserts no time.
+//! the clock. With `--answers N` every batch is settled to its end, and N small answers are timed after the
+//! last (`answers`). Owns the clocks and the engine's process. Asserts no time.
 
 #![forbid(unsafe_code)]
 
+mod answers;
 mod check;
 mod crowd;
 mod process;
 
+use answers::Answered;
 use check::Sums;
 use clap::{Parser, ValueEnum};
 use crowd::Crowd;
@@ -21,10 +24,10 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 use tallystick_tests::wire::{
-    ApproveBatchRequest, Batch, CreateBatchRequest, GetBatchRequest, LegReport, LegState, LegWord,
-    ReportLegsRequest, SettlementModel,
+    ApproveBatchRequest, Batch, BatchState, CreateBatchRequest, GetBatchRequest, Leg, LegReport,
+    LegState, LegWord, ReportLegsRequest, SettlementModel,
 };
-use tallystick_tests::{Client, Engine, Launch, request_id};
+use tallystick_tests::{Client, Engine, Launch, request_id, until_batch};
 
 /// Between two looks at a batch and its outbox.
 const LOOK: Duration = Duration::from_millis(10);
@@ -54,6 +57,11 @@ struct Args {
     /// Batches, one after the other; figures are medians.
     #[arg(long, default_value_t = 3)]
     rounds: usize,
+    /// Settles every batch to its end, but for so many legs of the last one: the bank tells of each of them
+    /// in a small file of its own, which is timed, and then once more of as many legs of the first batch. On
+    /// iso20022, through the clearing account.
+    #[arg(long, default_value_t = 0)]
+    answers: usize,
 }
 
 /// A rail that works with files.
@@ -112,6 +120,11 @@ struct Settling {
     client: Client,
     crowd: Crowd,
     outbox: PathBuf,
+    inbox: PathBuf,
+    /// Some legs of the first batch.
+    first: Vec<Leg>,
+    /// Answers about the last batch, and about the first one.
+    answered: Option<[Answered; 2]>,
 }
 
 #[tokio::main]
@@ -159,7 +172,7 @@ impl Settling {
         let began = Instant::now();
         let crowd = Crowd::register(&mut client, &args).await;
         eprintln!("large: {} parties registered in {:?}", crowd.parties(), began.elapsed());
-        Self { args, engine, client, crowd, outbox }
+        Self { args, engine, client, crowd, outbox, inbox, first: Vec::new(), answered: None }
     }
 
     /// One window with its batch.
@@ -186,6 +199,10 @@ impl Settling {
         let after = Used::by(pid);
         let sums = check::files(&self.outbox, self.args.rail.name()).map_err(|e| e.to_string())?;
         self.compare(&batch, &sums)?;
+        if self.args.answers > 0 {
+            let left = if round + 1 == self.args.rounds { self.args.answers } else { 0 };
+            self.end(&batch, left).await?;
+        }
         let cpu = after.cpu.saturating_sub(before.cpu);
         let (peak_kib, before_kib) = (after.peak_kib, before.held_kib);
         Ok(Took { create, approve, cpu, peak_kib, before_kib, sums })
@@ -217,24 +234,50 @@ impl Settling {
                 Some(keys) => keys,
                 None => self.pay_in_keys(batch).await?,
             };
-            for some in keys.chunks(REPORTS_MAX) {
-                let report = |key: &String| LegReport {
-                    key: key.clone(),
-                    word: LegWord::Confirmed.into(),
-                    rail_reference: String::new(),
-                    reason: String::new(),
-                };
-                let request = ReportLegsRequest {
-                    request_id: request_id("report"),
-                    batch_id: batch.batch_id.clone(),
-                    reports: some.iter().map(report).collect(),
-                    evidence: Vec::new().into(),
-                };
-                let reported = self.client.operator.report_legs(request).await;
-                reported.map_err(|status| format!("ReportLegs: {status}"))?;
-            }
+            self.confirm(batch, &keys).await?;
         }
         self.until_sent(batch, batch.legs - batch.pay_in_legs).await
+    }
+
+    /// The bank's pages show that these were executed.
+    async fn confirm(&mut self, batch: &Batch, keys: &[String]) -> Result<(), String> {
+        for some in keys.chunks(REPORTS_MAX) {
+            let report = |key: &String| LegReport {
+                key: key.clone(),
+                word: LegWord::Confirmed.into(),
+                rail_reference: String::new(),
+                reason: String::new(),
+            };
+            let request = ReportLegsRequest {
+                request_id: request_id("report"),
+                batch_id: batch.batch_id.clone(),
+                reports: some.iter().map(report).collect(),
+                evidence: Vec::new().into(),
+            };
+            let reported = self.client.operator.report_legs(request).await;
+            reported.map_err(|status| format!("ReportLegs: {status}"))?;
+        }
+        Ok(())
+    }
+
+    /// Everything that was sent was executed, but for some legs, of which small answers tell.
+    async fn end(&mut self, batch: &Batch, left: usize) -> Result<(), String> {
+        let mut legs = self.client.legs(batch).await;
+        legs.retain(|leg| leg.state() == LegState::Sent);
+        let small = legs.split_off(legs.len().saturating_sub(left));
+        if self.first.is_empty() {
+            self.first = legs.iter().take(self.args.answers).cloned().collect();
+        }
+        let keys: Vec<String> = legs.into_iter().map(|leg| leg.key).collect();
+        self.confirm(batch, &keys).await?;
+        if left > 0 {
+            let (inbox, pid) = (&self.inbox, self.engine.id());
+            let newest = answers::one_by_one(inbox, pid, "new", &small)?;
+            let oldest = answers::one_by_one(inbox, pid, "late", &self.first)?;
+            self.answered = Some([newest, oldest]);
+        }
+        until_batch(&mut self.client, batch, |now| now.state() == BatchState::Settled).await;
+        Ok(())
     }
 
     /// Waits until so many legs are SENT and nothing is staged any more.
@@ -285,6 +328,7 @@ impl Settling {
             all.get(all.len() / 2).copied().unwrap_or_default()
         };
         let first = took.first();
+        let answered = self.answered.as_ref().map(|both| both.each_ref().map(answers_told));
         println!(
             "{}",
             serde_json::json!({
@@ -299,8 +343,16 @@ impl Settling {
                 "cpu_ms": median(&|t| t.cpu.as_millis()),
                 "peak_mib": first.map(|t| t.peak_kib >> 10),
                 "before_mib": first.map(|t| t.before_kib >> 10),
-                "failures": u8::from(failed),
+                "answers": answered, "failures": u8::from(failed),
             })
         );
     }
+}
+
+fn answers_told(of: &Answered) -> serde_json::Value {
+    let millis = |place: usize| of.took.get(place).map(Duration::as_millis);
+    serde_json::json!({
+        "count": of.took.len(), "least_ms": millis(0), "median_ms": millis(of.took.len() / 2),
+        "more_kib": of.peak_kib.saturating_sub(of.before_kib),
+    })
 }
