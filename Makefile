@@ -4,7 +4,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-evm flip bench bench-recover bench-batch bench-settle lint clean-demo \
+.PHONY: help setup demo test test-evm flip bench bench-recover bench-batch bench-settle bench-flood lint clean-demo \
   check-verify check-bounds bench-verify fuzz-verify miri-verify crash chaos sim sim-canary check \
   rocksdb
 
@@ -30,6 +30,9 @@ LEGS ?= 20000
 # Legs of the batch that `make bench-settle` settles, and more of its arguments: see --help.
 LARGE_LEGS ?= 1000000
 LARGE_ARGS ?=
+# Rounds of quiet and flood in turn, and more arguments of `make bench-flood`: see floods --help.
+FLOOD_ROUNDS ?= 3
+FLOOD_ARGS ?=
 # Windows that `make age` closes, and batches that it settles.
 WINDOWS ?= 5000
 BATCHES ?= 500
@@ -108,6 +111,10 @@ bench-recover: rocksdb ## How long a start takes: a checkpoint of a million chan
 
 bench-batch: rocksdb ## A batch of a million legs: computed, rendered, written to disk
 	$(CARGO) bench --profile release --locked --workspace --bench batch
+
+bench-flood: rocksdb ## An honest client beside each kind of flood: FLOOD_ROUNDS rounds, medians
+	$(CARGO) build --release --locked --workspace --bin tallystick --bin tallystick-loadgen
+	@$(LOADGEN) floods --engine $(ENGINE) --rounds $(FLOOD_ROUNDS) $(FLOOD_ARGS)
 
 bench-settle: setup binaries ## A batch of LARGE_LEGS legs through the real engine: computed, approved, all files out
 	@$(LARGE) --legs $(LARGE_LEGS) $(LARGE_ARGS)

@@ -33,6 +33,8 @@ pub enum Command {
     Run(Box<RunArgs>),
     /// Flood an engine on this machine, and measure an honest client beside the flood.
     Flood(FloodArgs),
+    /// Every flood in turn, each against an engine of its own, and a table of medians.
+    Floods(FloodsArgs),
     /// Start an engine, load it, settle the window and check every figure.
     Demo(DemoArgs),
 }
@@ -235,6 +237,29 @@ pub struct FloodArgs {
     pub json: bool,
 }
 
+/// Options of `floods`.
+#[derive(Debug, Clone, Args)]
+pub struct FloodsArgs {
+    /// The engine's binary [default: `tallystick` beside this one].
+    #[arg(long, value_name = "PATH")]
+    pub engine: Option<PathBuf>,
+    /// Where the engines' data goes; it is removed afterwards.
+    #[arg(long, default_value = "target/floods")]
+    pub dir: PathBuf,
+    /// How often quiet and flood take turns.
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..=100))]
+    pub rounds: u64,
+    /// How long each of both is measured.
+    #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u64).range(1..=120))]
+    pub seconds: u64,
+    /// Only floods of this kind.
+    #[arg(long, value_enum)]
+    pub kind: Option<FloodKind>,
+    /// Print one JSON object on standard output instead of the table.
+    #[arg(long)]
+    pub json: bool,
+}
+
 /// Options of `demo`.
 #[derive(Debug, Clone, Args)]
 pub struct DemoArgs {
@@ -370,7 +395,9 @@ mod tests {
         let words = ["tallystick-loadgen", "run"].into_iter().chain(options.split_whitespace());
         match Cli::try_parse_from(words).unwrap().command {
             Command::Run(args) => *args,
-            Command::Demo(_) | Command::Flood(_) => unreachable!("the words say run"),
+            Command::Demo(_) | Command::Flood(_) | Command::Floods(_) => {
+                unreachable!("the words say run")
+            }
         }
     }
 

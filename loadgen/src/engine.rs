@@ -101,6 +101,16 @@ impl Engine {
         }
     }
 
+    /// The most memory that it has had since its start (`VmHWM`), in MiB; 0 where the system does not tell.
+    #[allow(clippy::float_arithmetic)]
+    pub fn most_memory_mib(&self) -> f64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()));
+        let status = status.unwrap_or_default();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let kib = line.and_then(|line| line.split_whitespace().next()?.parse::<u32>().ok());
+        f64::from(kib.unwrap_or(0)) / 1_024.0
+    }
+
     /// An error of the run, and if the engine is gone, why.
     pub fn explain(&mut self, error: Error) -> Error {
         match self.exited() {

@@ -2,7 +2,9 @@
 //! beside. What others must never feel.
 //!
 //! Bounded in time, connections and streams; loopback only. The honest client is a thread of its own with
-//! a connection of its own, and sends one voucher after the other, each credited or it is told.
+//! a connection of its own, and sends one voucher after the other, each credited or it is told. The flood's
+//! own threads give way to all others of this machine: what is measured is the engine, not how the two
+//! clients share the cores.
 
 use crate::args::{CrowdArgs, FloodArgs, FloodKind, Model};
 use crate::crowd::Crowd;
@@ -12,6 +14,7 @@ use crate::voucher::{Fields, Network, VOUCHER_BYTES, outcome};
 use bytes::Bytes;
 use ed25519_dalek::{Signer as _, SigningKey};
 use hdrhistogram::Histogram;
+use rustix::process::setpriority_process;
 use serde_json::json;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -26,9 +29,13 @@ const FRAME: u64 = 4_096;
 /// Frames that a stream of the flood keeps ready to be sent.
 const READY_FRAMES: usize = 8;
 /// How long the honest client rests between two vouchers.
-const REST: Duration = Duration::from_millis(20);
+const REST: Duration = Duration::from_millis(10);
 /// The honest client's vouchers for each second, signed ahead.
-const HONEST_PER_SECOND: u64 = 50;
+const HONEST_PER_SECOND: u64 = 100;
+/// How long what a flood has left under way may take.
+const CALM_MAX: Duration = Duration::from_secs(60);
+/// Lowest priority that a thread can give itself.
+const LOWEST: i32 = 19;
 
 /// What the honest client saw.
 #[derive(Debug)]
@@ -44,8 +51,8 @@ pub struct Seen {
 #[derive(Debug)]
 pub struct Report {
     args: FloodArgs,
-    quiet: Seen,
-    beside: Seen,
+    pub quiet: Seen,
+    pub beside: Seen,
     frames_sent: u64,
     frames_acked: u64,
     verified: u64,
@@ -53,77 +60,136 @@ pub struct Report {
     records: u64,
 }
 
+/// An engine that is ready to be flooded, with what is sent.
+pub struct Target {
+    args: FloodArgs,
+    clients: Clients,
+    frame: Bytes,
+    /// The honest client's, for all that is measured.
+    vouchers: std::vec::IntoIter<Bytes>,
+}
+
 /// Floods, measures, and says what it saw.
 ///
 /// # Errors
 /// When the target is not this machine, or cannot be reached or set up.
 pub async fn flood(args: &FloodArgs) -> Result<Report, Error> {
-    if !args.target.ip().is_loopback() {
-        return Err(Error::Usage(
-            "only an engine on this machine is flooded: use 127.0.0.1".into(),
-        ));
-    }
-    let mut clients = connect(&args.target.to_string(), usize::from(args.connections) + 1).await?;
-    let crowd = Arc::new(Crowd::draw(&crowd_args(), 0));
-    clients.create_asset_of(args.asset, "EUR", 6, Model::Multilateral).await?;
-    clients.import(&crowd, args.asset).await?;
-    let network = clients.network().await?.network_id;
-    let network = <[u8; 32]>::try_from(&network[..])
-        .map_err(|_| Error::Engine("the network id has not 32 bytes".into()))?;
-    let maker = Maker::new(args.asset, crowd, Network::new(network));
-    let frame = maker.flood_frame(args.kind);
-    if matches!(args.kind, FloodKind::Stale | FloodKind::Replay) {
-        let first = Frame { packed: frame.clone(), ..Frame::default() };
-        let sent = clients.vouchers[0].submit(first).await;
-        sent.map_err(|status| Error::call("Submit", &status))?;
-    }
-    let vouchers = maker.honest(2 * args.seconds.saturating_add(1) * HONEST_PER_SECOND);
-    measure(args, clients, frame, vouchers).await
+    Target::prepare(args, 1).await?.measure().await
 }
 
-async fn measure(
-    args: &FloodArgs,
-    mut clients: Clients,
+impl Target {
+    /// Registers who is needed, and signs the vouchers of so many rounds.
+    ///
+    /// # Errors
+    /// When the target is not this machine, or cannot be reached or set up.
+    pub async fn prepare(args: &FloodArgs, rounds: u64) -> Result<Self, Error> {
+        if !args.target.ip().is_loopback() {
+            return Err(Error::Usage(
+                "only an engine on this machine is flooded: use 127.0.0.1".into(),
+            ));
+        }
+        let mut clients = connect(&args.target.to_string(), 1).await?;
+        let crowd = Arc::new(Crowd::draw(&crowd_args(), 0));
+        clients.create_asset_of(args.asset, "EUR", 6, Model::Multilateral).await?;
+        clients.import(&crowd, args.asset).await?;
+        let network = clients.network().await?.network_id;
+        let network = <[u8; 32]>::try_from(&network[..])
+            .map_err(|_| Error::Engine("the network id has not 32 bytes".into()))?;
+        let maker = Maker::new(args.asset, crowd, Network::new(network));
+        let frame = maker.flood_frame(args.kind);
+        if matches!(args.kind, FloodKind::Stale | FloodKind::Replay) {
+            let first = Frame { packed: frame.clone(), ..Frame::default() };
+            let sent = clients.vouchers[0].submit(first).await;
+            sent.map_err(|status| Error::call("Submit", &status))?;
+        }
+        let count = 2 * rounds * args.seconds.saturating_add(1) * HONEST_PER_SECOND;
+        let vouchers = maker.honest(count).into_iter();
+        Ok(Self { args: args.clone(), clients, frame, vouchers })
+    }
+
+    /// Measures the honest client, first in quiet and then beside the flood.
+    ///
+    /// # Errors
+    /// When the engine cannot be reached.
+    pub async fn measure(&mut self) -> Result<Report, Error> {
+        let args = &self.args;
+        let (time, target) = (Duration::from_secs(args.seconds), args.target.to_string());
+        let half = (args.seconds.saturating_add(1) * HONEST_PER_SECOND).try_into();
+        let half: usize = half.map_err(|_| Error::Usage("too many seconds".into()))?;
+        let first: Vec<Bytes> = self.vouchers.by_ref().take(half).collect();
+        let second: Vec<Bytes> = self.vouchers.by_ref().take(half).collect();
+        let quiet = Prober::start(target.clone(), first, time).await?;
+        let before = self.clients.status().await?;
+        let (stop, sent) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+        let runtime = lowest_runtime()?;
+        let flooding = streams(args.clone(), self.frame.clone(), stop.clone(), sent.clone());
+        let flooding = runtime.spawn(flooding);
+        let beside = Prober::start(target, second, time).await;
+        let during = self.clients.status().await?;
+        stop.store(true, Ordering::Relaxed);
+        // Whoever reads no acks never hears that it is over.
+        let acked = tokio::time::timeout(Duration::from_secs(10), flooding).await;
+        runtime.shutdown_background();
+        let frames_acked = match acked {
+            Ok(acked) => acked.expect("a stream's task does not panic")?,
+            Err(_) => 0,
+        };
+        Ok(Report {
+            args: args.clone(),
+            quiet,
+            beside: beside?,
+            frames_sent: sent.load(Ordering::Relaxed),
+            frames_acked,
+            verified: during.vouchers_verified.saturating_sub(before.vouchers_verified),
+            inflight: during.inflight_vouchers,
+            records: during.durable_lsn.saturating_sub(before.durable_lsn),
+        })
+    }
+
+    /// Waits until the engine has nothing under way.
+    ///
+    /// # Errors
+    /// When that takes too long, or the engine cannot be reached.
+    pub async fn calm(&mut self) -> Result<(), Error> {
+        let since = Instant::now();
+        while self.clients.status().await?.inflight_vouchers > 0 {
+            if since.elapsed() > CALM_MAX {
+                return Err(Error::Engine("a flood is over and still under way".into()));
+            }
+            tokio::time::sleep(REST).await;
+        }
+        Ok(())
+    }
+}
+
+/// Threads that give way to all others.
+fn lowest_runtime() -> Result<tokio::runtime::Runtime, Error> {
+    let lowest = || {
+        // Where it cannot, the flood only costs more.
+        let _ = setpriority_process(None, LOWEST);
+    };
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    runtime.thread_name("flood").on_thread_start(lowest).enable_all();
+    runtime.build().map_err(|error| Error::Engine(format!("cannot start threads: {error}")))
+}
+
+/// All streams of the flood. Returns how many acks they read.
+async fn streams(
+    args: FloodArgs,
     frame: Bytes,
-    vouchers: Vec<Bytes>,
-) -> Result<Report, Error> {
-    let time = Duration::from_secs(args.seconds);
-    let (target, half) = (args.target.to_string(), vouchers.len() / 2);
-    let (first, second) = (vouchers[..half].to_vec(), vouchers[half..].to_vec());
-    let quiet = Prober::start(target.clone(), first, time).await?;
-    let before = clients.status().await?;
-    let (stop, sent) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+    stop: Arc<AtomicBool>,
+    sent: Arc<AtomicU64>,
+) -> Result<u64, Error> {
+    let clients = connect(&args.target.to_string(), usize::from(args.connections)).await?;
     let mut flooding = JoinSet::new();
-    for client in &clients.vouchers[1..] {
+    for client in &clients.vouchers {
         for _ in 0..args.streams {
             let (client, frame) = (client.clone(), frame.clone());
             let reads = args.kind != FloodKind::Unread;
             flooding.spawn(stream(client, frame, reads, stop.clone(), sent.clone()));
         }
     }
-    let beside = Prober::start(target, second, time).await;
-    let during = clients.status().await?;
-    stop.store(true, Ordering::Relaxed);
-    // Whoever reads no acks never hears that it is over.
-    let wait = tokio::time::timeout(Duration::from_secs(10), async {
-        let mut acked = 0;
-        while let Some(ended) = flooding.join_next().await {
-            acked += ended.expect("a stream's task does not panic");
-        }
-        acked
-    });
-    let frames_acked = wait.await.unwrap_or(0);
-    flooding.abort_all();
-    Ok(Report {
-        args: args.clone(),
-        quiet,
-        beside: beside?,
-        frames_sent: sent.load(Ordering::Relaxed),
-        frames_acked,
-        verified: during.vouchers_verified.saturating_sub(before.vouchers_verified),
-        inflight: during.inflight_vouchers,
-        records: during.durable_lsn.saturating_sub(before.durable_lsn),
-    })
+    Ok(flooding.join_all().await.into_iter().sum())
 }
 
 /// One stream of the flood. Returns how many acks it read.
@@ -286,7 +352,9 @@ impl Maker {
 
 #[allow(clippy::float_arithmetic)]
 impl Seen {
-    fn millis(&self, quantile: f64) -> f64 {
+    /// The latency that this share of the calls had or less.
+    #[must_use]
+    pub fn millis(&self, quantile: f64) -> f64 {
         let micros = self.latency.value_at_quantile(quantile);
         f64::from(u32::try_from(micros).unwrap_or(u32::MAX)) / 1_000.0
     }

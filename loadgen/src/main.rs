@@ -17,6 +17,7 @@ mod demo;
 mod engine;
 mod error;
 mod flood;
+mod floods;
 mod pain;
 mod plan;
 mod progress;
@@ -75,6 +76,7 @@ async fn command(command: Command) -> Result<bool, Error> {
             print(&if args.json { report.json() } else { report.text() });
             Ok(report.good())
         }
+        Command::Floods(args) => floods::floods(&args).await,
     }
 }
 

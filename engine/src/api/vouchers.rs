@@ -3,7 +3,7 @@
 //! Owns what makes a frame acceptable as a whole. A stream's frames go into the pipeline in order and
 //! its acks come out in order; how far it may run ahead is bounded per stream, per source and over all.
 
-use super::door::ConnectionId;
+use super::door::{ConnectionId, Large};
 use super::evidence::receipt;
 use super::messages::{asset_message, id};
 use super::status::{busy, invalid};
@@ -63,7 +63,9 @@ impl v1::vouchers_server::Vouchers for VouchersApi {
     ) -> Result<Response<Self::StreamStream>, Status> {
         let (acks_in, acks) = mpsc::channel(STREAM_FRAMES_MAX);
         let caller = self.intake.caller(source(&request));
-        tokio::spawn(read_frames(caller, request.into_inner(), acks_in, self.stopping.clone()));
+        let large = request.extensions().get::<Large>().cloned();
+        let (frames, stopping) = (request.into_inner(), self.stopping.clone());
+        tokio::spawn(read_frames(caller, frames, large, acks_in, stopping));
         let acks = ReceiverStream::new(acks).then(Pending::ack);
         Ok(Response::new(Box::pin(acks)))
     }
@@ -71,15 +73,12 @@ impl v1::vouchers_server::Vouchers for VouchersApi {
     async fn submit(&self, request: Request<v1::Frame>) -> Result<Response<v1::Ack>, Status> {
         let wait = Duration::from_millis(SUBMIT_WAIT_MILLIS);
         let caller = self.intake.caller(source(&request));
+        let large = request.extensions().get::<Large>().cloned();
         let frame = Taken::new(request.into_inner())?;
-        let now = Instant::now();
-        let at = caller.when(frame.count(), now, Some(wait)).ok_or_else(|| busy(&Busy::Full))?;
-        let submitted = async {
-            tokio::time::sleep_until(at.into()).await;
-            frame.submit(&caller).await
-        };
+        let submitted = frame.submit(&caller, Some(Instant::now() + wait));
         let pending = tokio::time::timeout(wait, submitted).await;
         let pending = pending.map_err(|_| busy(&Busy::Full))??;
+        large.iter().for_each(Large::done);
         pending.ack().await.map(Response::new)
     }
 
@@ -133,6 +132,7 @@ impl v1::vouchers_server::Vouchers for VouchersApi {
 async fn read_frames(
     caller: Caller,
     mut frames: Streaming<v1::Frame>,
+    large: Option<Large>,
     acks: mpsc::Sender<Pending>,
     mut stopping: watch::Receiver<bool>,
 ) {
@@ -140,19 +140,24 @@ async fn read_frames(
     loop {
         // Room for the ack first: a client that does not read its acks is not read either.
         let Ok(room) = acks.reserve().await else { return };
-        let frame = tokio::select! {
-            frame = frames.message() => frame,
+        let most = u32::try_from(FRAME_VOUCHERS_MAX).expect("a small number");
+        let (frame, ahead) = tokio::select! {
+            next = async {
+                let ahead = ahead.clone().acquire_many_owned(most).await;
+                (frames.message().await, ahead.expect("nobody closes it"))
+            } => next,
             _ = stopping.wait_for(|stopping| *stopping) => return,
         };
         let pending = match frame.map(|frame| frame.map(Taken::new)) {
             Ok(Some(Ok(frame))) => tokio::select! {
-                taken = take_in_turn(&caller, frame, &ahead) => taken,
+                taken = take_in_turn(&caller, frame, ahead) => taken,
                 // What was not taken in is not acked, and whoever sent it sends it again.
                 _ = stopping.wait_for(|stopping| *stopping) => return,
             },
             Ok(None) => return,
             Err(status) | Ok(Some(Err(status))) => Err(status),
         };
+        large.iter().for_each(Large::done);
         match pending {
             Ok(pending) => room.send(pending),
             Err(status) => {
@@ -169,20 +174,17 @@ fn source<T>(request: &Request<T>) -> Source {
     connection.map_or(Source::Here(0), |ConnectionId(number)| Source::Connection(*number))
 }
 
-/// Hands a stream's frame to the pipeline, when its source may and as soon as there is room for its vouchers
-/// among those whose acks were not taken.
+/// Hands a stream's frame to the pipeline, when its source may. Of the room `ahead` for vouchers whose acks
+/// were not taken it keeps what it needs.
 async fn take_in_turn(
     caller: &Caller,
     frame: Taken,
-    ahead: &Arc<Semaphore>,
+    mut ahead: OwnedSemaphorePermit,
 ) -> Result<Pending, Status> {
-    let count = u32::try_from(frame.count()).expect("a frame is bounded");
-    let room = ahead.clone().acquire_many_owned(count).await.map_err(|_| busy(&Busy::Stopping))?;
-    if let Some(at) = caller.when(frame.count(), Instant::now(), None) {
-        tokio::time::sleep_until(at.into()).await;
-    }
-    Ok(match frame.submit(caller).await? {
-        Pending::Awaited(frame_id, answer, _) => Pending::Awaited(frame_id, answer, Some(room)),
+    let room = ahead.split(frame.count());
+    drop(ahead);
+    Ok(match frame.submit(caller, None).await? {
+        Pending::Awaited(frame_id, answer, _) => Pending::Awaited(frame_id, answer, room),
         known @ Pending::Known(_) => known,
     })
 }
@@ -202,14 +204,26 @@ impl Taken {
         self.vouchers.len() / VOUCHER_BYTES
     }
 
-    /// Hands it to the pipeline.
-    async fn submit(self, caller: &Caller) -> Result<Pending, Status> {
+    /// Hands it to the pipeline, when its source may bring one; gives up where that is not before `until`.
+    async fn submit(self, caller: &Caller, until: Option<Instant>) -> Result<Pending, Status> {
         let Self { frame_id, vouchers } = self;
         if vouchers.is_empty() {
             return Ok(Pending::Known(Ok(v1::Ack { frame_id, ..v1::Ack::default() })));
         }
-        let answer = caller.submit(vouchers).await.map_err(|b| busy(&b))?;
-        Ok(Pending::Awaited(frame_id, answer, None))
+        loop {
+            let entry = caller.enter(vouchers.len() / VOUCHER_BYTES).await.map_err(|b| busy(&b))?;
+            let now = Instant::now();
+            let at = entry.when(now);
+            if at <= now {
+                return Ok(Pending::Awaited(frame_id, entry.submit(vouchers), None));
+            }
+            if until.is_some_and(|until| at > until) {
+                return Err(busy(&Busy::Full));
+            }
+            // What the room was for is judged by then; whoever rests holds none.
+            drop(entry);
+            tokio::time::sleep_until(at.into()).await;
+        }
     }
 }
 

@@ -40,18 +40,20 @@ pub struct Share {
     /// The window of the connection. Never the narrower one: it is this large because half of it is the
     /// budget within which the HTTP/2 library takes small frames (`SMALL_FRAME_COST`).
     pub connection_window: u32,
+    /// Messages to the facilitators' service beyond one packet that are read, or wait to come in, at once.
+    /// All others stay in the windows, where flow control holds them.
+    pub large: u32,
 }
 
-/// The share of the first connections: whole frames lie ready while the one before is taken in, so that a
-/// few streams keep every core busy.
+/// The share of the first connections: some large frames are read while others wait in windows that a
+/// local network fills faster than cores check, so that a few streams keep every core busy.
 pub const WIDE: Share =
-    Share { streams: 128, stream_window: 768 << 10, connection_window: 104 << 20 };
+    Share { streams: 128, stream_window: 128 << 10, connection_window: 17 << 20, large: 4 };
 /// How many connections have it.
 pub const WIDE_CONNECTIONS: usize = 6;
 /// The share of all others: enough for a facilitator at moderate speed.
 pub const NARROW: Share =
-    Share { streams: 16, stream_window: 32 << 10, connection_window: 640 << 10 };
-const _: () = assert!(WIDE.stream_window as usize > FRAME_VOUCHERS_MAX * VOUCHER_BYTES);
+    Share { streams: 16, stream_window: 32 << 10, connection_window: 640 << 10, large: 1 };
 
 /// What the HTTP/2 library counts for a DATA frame below 256 bytes that lies unread: what it lacks to that.
 /// When the count passes half of the connection's window it ends the connection. A frame of one voucher is
@@ -75,9 +77,9 @@ impl Share {
     }
 
     /// The most that a connection can make the HTTP/2 library keep: all windows full, in frames as small as
-    /// it takes.
+    /// it takes; and the large messages that wait to come in.
     const fn bytes(self) -> usize {
-        self.unread() + self.budget()
+        self.unread() + self.budget() + self.large as usize * VOUCHERS_MESSAGE_BYTES_MAX
     }
 }
 const _: () = assert!(WIDE.holds_small_frames() && NARROW.holds_small_frames());
@@ -163,17 +165,17 @@ pub const LIST_PAGE: usize = 512;
 
 /// What a connection costs besides: buffers for reading and writing, tables for headers.
 const CONNECTION_BYTES: usize = 64 * KIB;
-/// What an open call costs besides: its tasks, the buffer that messages are read into, its metadata, and
-/// its first block.
-const CALL_BYTES: usize = 24 * KIB + MESSAGE_FIRST_BLOCK_BYTES;
+/// What an open call costs besides: its tasks, the buffer that messages are read into, its metadata, its
+/// first block, and the packet that it was read from.
+const CALL_BYTES: usize = 24 * KIB + MESSAGE_FIRST_BLOCK_BYTES + 16 * KIB;
 /// What acks on one stream cost that nobody reads: a byte an outcome, and their frames' state.
 const STREAM_ACKS_BYTES: usize = STREAM_VOUCHERS_MAX + STREAM_FRAMES_MAX * 256;
 const NARROW_CONNECTIONS: usize = CONNECTIONS_MAX - WIDE_CONNECTIONS;
 const CALLS: usize =
     WIDE_CONNECTIONS * WIDE.streams as usize + NARROW_CONNECTIONS * NARROW.streams as usize;
 
-/// The most memory that strangers can make the edge hold, whatever they do: what lies unread in windows;
-/// unfinished messages; open calls with unread acks; connections; long answers (a piece with the client, one
+/// The most memory that strangers can make the edge hold, whatever they do: what lies unread in windows and
+/// the large messages that wait to come in; unfinished messages; open calls with unread acks; connections; long answers (a piece with the client, one
 /// that waits, one that is made); Imports (items grow some four times when they are read); webhooks. What
 /// the pipeline holds has its own bound (`INFLIGHT_VOUCHERS_MAX`), and so has what lists show.
 pub const EDGE_BYTES_MAX: usize = WIDE_CONNECTIONS * WIDE.bytes()
@@ -184,7 +186,7 @@ pub const EDGE_BYTES_MAX: usize = WIDE_CONNECTIONS * WIDE.bytes()
     + EXPORTS_MAX * 3 * EXPORT_CHUNK_BYTES
     + IMPORTS_MAX * (IMPORT_CHUNKS + 1) * 4 * (IMPORT_CHUNK_BYTES + MESSAGE_BYTES_MAX)
     + HTTP_CONNECTIONS_MAX * 3 * HTTP_BYTES_MAX;
-const _: () = assert!(EDGE_BYTES_MAX < 3 << 30);
+const _: () = assert!(EDGE_BYTES_MAX < 7 << 29);
 
 #[cfg(test)]
 mod tests {

@@ -4,7 +4,7 @@
 //! different frames are checked together when they are queued together; no voucher ever waits for
 //! company.
 
-use super::fair::Fair;
+use super::fair::{Fair, Hand};
 use super::frame::{Finding, Frame};
 use super::known::Known;
 use super::meters::Meters;
@@ -34,7 +34,7 @@ pub(super) struct Worker {
 /// The chunks that are checked together, and what is kept from one batch to the next.
 #[derive(Default)]
 pub(super) struct Batch {
-    pub chunks: Vec<Chunk>,
+    pub hand: Hand,
     /// One for each voucher of all chunks, in their order.
     findings: Vec<Finding>,
     /// What was signed, where there is a signature to check.
@@ -65,9 +65,9 @@ impl Worker {
     pub fn run(self) {
         let mut batch = Batch::default();
         // This worker's share of what is queued, so that the others find work as well.
-        while self.fair.take(self.workers, &mut batch.chunks) {
+        while self.fair.take(self.workers, &mut batch.hand) {
             let open = self.check(&mut batch);
-            batch.chunks.clear();
+            batch.hand.chunks.clear();
             if !open {
                 return;
             }
@@ -76,7 +76,7 @@ impl Worker {
 
     /// Checks a batch and hands each chunk's findings to its frame. False when the sequencer is gone.
     pub fn check(&self, batch: &mut Batch) -> bool {
-        let Batch { chunks, findings, messages, verdicts, scratch } = batch;
+        let Batch { hand: Hand { chunks, .. }, findings, messages, verdicts, scratch } = batch;
         let view = self.keys.view();
         let signed = self.find(&view, chunks, findings, messages);
         let checks: Vec<Check<'_>> =
@@ -167,7 +167,6 @@ mod tests {
     use crossbeam::channel::{Receiver, unbounded};
     use ed25519_dalek::{Signer as _, SigningKey};
     use std::task::Poll;
-    use tokio::sync::Semaphore;
 
     const NETWORK: NetworkId = NetworkId([7; 32]);
     const SHARDS: u16 = 4;
@@ -240,8 +239,7 @@ mod tests {
         let waiting = std::pin::pin!(worker.fair.admit(line, vouchers.len()));
         let mut context = std::task::Context::from_waker(std::task::Waker::noop());
         let Poll::Ready(Some(permit)) = waiting.poll(&mut context) else { panic!("no room") };
-        let stream = Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap();
-        let (frame, _) = Frame::new(ticket, Bytes::from(vouchers.concat()), 1, permit, stream);
+        let (frame, _) = Frame::new(ticket, Bytes::from(vouchers.concat()), 1, permit);
         let frame = Arc::new(frame);
         worker.fair.push(frame.clone());
         (frame, findings)
@@ -266,8 +264,8 @@ mod tests {
         let checked = [Verdict::Valid, Verdict::BadSignature];
         let signatures = findings().filter(|found| checked.contains(&found.verdict)).count();
         let mut batch = Batch::default();
-        assert!(worker.fair.take(1, &mut batch.chunks));
-        assert_eq!(batch.chunks.len(), sizes.len() + 1, "one frame has two chunks");
+        assert!(worker.fair.take(1, &mut batch.hand));
+        assert_eq!(batch.hand.chunks.len(), sizes.len() + 1, "one frame has two chunks");
         assert!(worker.check(&mut batch));
         assert_eq!(worker.meters.verified(), u64::try_from(signatures).unwrap());
         // In their order, each complete.
@@ -303,7 +301,7 @@ mod tests {
         }
         let (frame, findings) = frame(&worker, 0, 5..8);
         let mut batch = Batch::default();
-        assert!(worker.fair.take(1, &mut batch.chunks) && worker.check(&mut batch));
+        assert!(worker.fair.take(1, &mut batch.hand) && worker.check(&mut batch));
         let stale = |found: &Finding| Finding { verdict: Verdict::Stale, ..*found };
         assert_eq!(found(&frame), [stale(&findings[0]), stale(&findings[1]), findings[2]]);
         assert_eq!(worker.meters.verified(), 0, "number 7 is of a key that nobody knows");
@@ -323,9 +321,9 @@ mod tests {
         ] {
             let (worker, _done) = worker(workers);
             (0..queued).for_each(|ticket| drop(frame(&worker, ticket, 0..size)));
-            let mut batch = Vec::new();
-            assert!(worker.fair.take(workers, &mut batch));
-            assert_eq!(batch.len(), taken, "{queued} frames of {size} for {workers} workers");
+            let mut hand = Hand::default();
+            assert!(worker.fair.take(workers, &mut hand));
+            assert_eq!(hand.chunks.len(), taken, "{queued} frames of {size} for {workers} workers");
         }
     }
 

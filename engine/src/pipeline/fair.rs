@@ -4,14 +4,14 @@
 
 use super::check::Chunk;
 use super::frame::Frame;
-use super::share::{Admitted, Bounds, LineIndex, Load, Shares, Source, chunk_cost};
+use super::share::{Admitted, Answered, Bounds, LineIndex, Load, Next, Shares, Source, chunk_cost};
 use crate::limits::{
     DECIDING_VOUCHERS_MAX, FRAME_VOUCHERS_MAX, INFLIGHT_FRAMES_MAX, INFLIGHT_VOUCHERS_MAX,
     SOURCE_FRAMES_MAX, SOURCE_VOUCHERS_MAX, VERIFY_BATCH, VERIFY_CHUNK,
 };
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use tokio::sync::oneshot;
 
 const BOUNDS: Bounds = Bounds {
@@ -31,6 +31,8 @@ struct State {
     idle: usize,
     /// A worker waits because too much is checked and not answered.
     stalled: bool,
+    /// A worker has what is doubted: nobody else takes any meanwhile.
+    doubting: bool,
     open: bool,
 }
 
@@ -42,6 +44,14 @@ pub(super) struct Fair {
     deciding: AtomicUsize,
 }
 
+/// What a worker takes at once.
+#[derive(Default)]
+pub(super) struct Hand {
+    pub chunks: Vec<Chunk>,
+    /// Something doubted is among it.
+    doubted: bool,
+}
+
 /// What keeps vouchers and frames under way bounded: given back when the frame is dropped.
 pub(super) struct Permit {
     fair: Weak<Fair>,
@@ -49,7 +59,7 @@ pub(super) struct Permit {
     load: Load,
     turn: Turn,
     number: OnceLock<u64>,
-    refused: AtomicU32,
+    answered: OnceLock<Answered>,
     checked: AtomicBool,
 }
 
@@ -60,6 +70,7 @@ impl Fair {
             numbers: Vec::new(),
             idle: 0,
             stalled: false,
+            doubting: false,
             open: true,
         };
         let (state, work, deciding) = (Mutex::new(state), Condvar::new(), AtomicUsize::new(0));
@@ -115,7 +126,7 @@ impl Fair {
             load,
             turn: state.numbers[line].1.clone(),
             number: OnceLock::new(),
-            refused: AtomicU32::new(0),
+            answered: OnceLock::new(),
             checked: AtomicBool::new(false),
         }
     }
@@ -129,7 +140,7 @@ impl Fair {
         *next += 1;
         let (line, vouchers) = (*line, load.vouchers);
         state.shares.push(line, frame, vouchers);
-        let (idle, chunks) = (state.idle, state.shares.chunks());
+        let (idle, chunks) = (state.idle, state.shares.chunks(!state.doubting));
         drop(state);
         match idle {
             0 => {}
@@ -138,26 +149,26 @@ impl Fair {
         }
     }
 
-    /// When a frame of so many vouchers may come in; see `Shares::when`.
-    pub fn when(
-        &self,
-        line: LineIndex,
-        vouchers: usize,
-        now: Instant,
-        patience: Option<Duration>,
-    ) -> Option<Instant> {
-        self.lock().shares.when(line, vouchers, now, patience)
+    /// When a frame that has come in may go on; see `Shares::when`.
+    pub fn when(&self, line: LineIndex, now: Instant) -> Instant {
+        self.lock().shares.when(line, now)
     }
 
-    /// Waits for chunks, and takes one worker's share of `workers`, as long as whole chunks fit. False
-    /// when nobody is left who could bring any.
-    pub fn take(&self, workers: usize, chunks: &mut Vec<Chunk>) -> bool {
+    /// Waits for chunks, and takes one worker's share of `workers`, as long as whole chunks fit; of those who
+    /// are doubted one chunk, and no other worker any until this one comes back. False when nobody is left
+    /// who could bring any.
+    pub fn take(&self, workers: usize, hand: &mut Hand) -> bool {
         let mut state = self.lock();
+        state.doubting &= !std::mem::take(&mut hand.doubted);
         loop {
             let full = self.deciding.load(Ordering::Acquire) >= DECIDING_VOUCHERS_MAX;
-            match (state.shares.chunks(), state.open) {
-                (0, false) => return false,
-                (1.., _) if !full => break,
+            match (state.shares.chunks(true), state.open) {
+                (0, false) => {
+                    // Whoever waits for what was doubted hears that nothing is left.
+                    self.work.notify_all();
+                    return false;
+                }
+                (1.., _) if !full && state.shares.chunks(!state.doubting) > 0 => break,
                 (0 | 1.., _) => {}
             }
             state.stalled |= full;
@@ -165,14 +176,18 @@ impl Fair {
             state = self.work.wait(state).unwrap_or_else(PoisonError::into_inner);
             state.idle -= 1;
         }
-        let share = 1 + (state.shares.chunks() - 1) / workers;
+        let share = 1 + (state.shares.chunks(!state.doubting) - 1) / workers;
         let mut vouchers = 0;
-        while chunks.len() < share && vouchers + VERIFY_CHUNK <= VERIFY_BATCH {
-            let Some((frame, index)) = state.shares.next() else { break };
-            vouchers += frame.chunk(index).len();
-            chunks.push((frame, index));
+        while hand.chunks.len() < share && vouchers + VERIFY_CHUNK <= VERIFY_BATCH {
+            let doubted = !state.doubting;
+            let Some(Next { item, chunk, doubted }) = state.shares.next(doubted) else { break };
+            vouchers += item.chunk(chunk).len();
+            hand.chunks.push((item, chunk));
+            if doubted {
+                (state.doubting, hand.doubted) = (true, true);
+            }
         }
-        let more = state.idle > 0 && state.shares.chunks() > 0;
+        let more = state.idle > 0 && state.shares.chunks(!state.doubting) > 0;
         drop(state);
         if more {
             self.work.notify_one();
@@ -183,7 +198,8 @@ impl Fair {
     /// Takes all chunks that wait, without waiting: for whoever moves the stages by hand.
     pub fn drain(&self, chunks: &mut Vec<Chunk>) {
         let mut state = self.lock();
-        chunks.extend(std::iter::from_fn(|| state.shares.next()));
+        let all = std::iter::from_fn(|| state.shares.next(true));
+        chunks.extend(all.map(|Next { item, chunk, .. }| (item, chunk)));
     }
 
     /// Nobody will bring any more.
@@ -202,8 +218,8 @@ impl Fair {
             self.deciding.fetch_sub(permit.cost(), Ordering::AcqRel);
         }
         let mut state = self.lock();
-        let refused = permit.refused.load(Ordering::Acquire);
-        let admitted = state.shares.release(permit.line, permit.load, refused);
+        let answered = permit.answered.get().copied();
+        let admitted = state.shares.release(permit.line, permit.load, answered);
         let made = |Admitted { line, load, waiter }| (waiter, self.permit(&state, line, load));
         let admitted: Vec<_> = admitted.into_iter().map(made).collect();
         let stalled = std::mem::take(&mut state.stalled);
@@ -235,9 +251,19 @@ impl Permit {
         }
     }
 
-    /// So many of the frame's vouchers were refused.
-    pub fn refused(&self, vouchers: u32) {
-        self.refused.store(vouchers, Ordering::Release);
+    /// What the frame led to.
+    pub fn answered(&self, answered: Answered) {
+        self.answered.set(answered).expect("a frame is answered once");
+    }
+
+    /// Vouchers that may come in with it.
+    pub fn vouchers(&self) -> usize {
+        self.load.vouchers
+    }
+
+    /// Whose frame it is.
+    pub fn line(&self) -> LineIndex {
+        self.line
     }
 
     fn cost(&self) -> usize {

@@ -4,13 +4,14 @@
 //! journal and shards count down, and the last of them answers. Holds no rule.
 
 use super::fair::Permit;
+use super::share::Answered;
 use crate::canary::{Bug, planted};
 use crate::limits::VERIFY_CHUNK;
 use crate::types::{ChannelId, Lsn, Outcome, Packed, Timestamp, VOUCHER_BYTES, Verdict};
 use bytes::Bytes;
 use std::sync::atomic::{AtomicU8, AtomicU16, AtomicUsize, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
-use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use tokio::sync::oneshot;
 
 /// The answer to a frame.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -76,8 +77,6 @@ pub(super) struct Frame {
     waiting: AtomicUsize,
     reply: Mutex<Option<oneshot::Sender<Answer>>>,
     permit: Permit,
-    /// Of the stream that it came by.
-    _stream: OwnedSemaphorePermit,
 }
 
 impl Frame {
@@ -88,7 +87,6 @@ impl Frame {
         vouchers: Bytes,
         stages: usize,
         permit: Permit,
-        stream: OwnedSemaphorePermit,
     ) -> (Self, oneshot::Receiver<Answer>) {
         let count = vouchers.len() / VOUCHER_BYTES;
         assert!(count > 0 && vouchers.len().is_multiple_of(VOUCHER_BYTES), "whole vouchers");
@@ -105,7 +103,6 @@ impl Frame {
             waiting: AtomicUsize::new(stages),
             reply: Mutex::new(Some(reply)),
             permit,
-            _stream: stream,
         };
         (frame, answer)
     }
@@ -192,12 +189,26 @@ impl Frame {
         }
         let outcomes: Vec<u8> = self.outcomes.iter().map(|o| o.load(Ordering::Relaxed)).collect();
         let counts = count(&outcomes);
-        self.permit.refused(counts.rejected);
+        self.permit.answered(self.led_to(counts));
         let lsn = self.place().lsn.unwrap_or(Lsn(0));
         let reply = self.reply.lock().unwrap_or_else(PoisonError::into_inner).take();
         let reply = reply.expect("a frame is answered once");
         // A client that went away is not an error: what was journaled stays.
         let _ = reply.send(Answer { lsn, outcomes, counts });
+    }
+
+    /// What its source is judged by.
+    fn led_to(&self, counts: Counts) -> Answered {
+        let checked = self.findings().filter(|(.., finding)| match finding.verdict {
+            Verdict::Valid | Verdict::BadSignature => true,
+            Verdict::Stale | Verdict::UnknownKey | Verdict::Malformed => false,
+        });
+        let count = |n: usize| u32::try_from(n).expect("a frame is bounded");
+        Answered {
+            vouchers: count(self.outcomes.len()),
+            credited: counts.credited,
+            checked: count(checked.count()),
+        }
     }
 }
 

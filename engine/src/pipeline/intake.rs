@@ -2,7 +2,7 @@
 //!
 //! Owns the bounds on what is under way. Nothing it returns is not durable yet.
 
-use super::fair::Fair;
+use super::fair::{Fair, Permit};
 use super::frame::{Answer, Frame};
 use super::group::{Ask, Done, Figures, Question, Reply, What};
 use super::keep::Progress;
@@ -13,7 +13,7 @@ use crate::canary::{Bug, planted};
 use crate::journal::Store;
 use crate::ledger::control::{Command, Control};
 use crate::ledger::{ChannelState, Evidence, Exposure, Gauge, Refusal};
-use crate::limits::{FRAME_VOUCHERS_MAX, STREAM_VOUCHERS_MAX};
+use crate::limits::FRAME_VOUCHERS_MAX;
 use crate::types::{AssetNumber, ChannelHasher, ChannelId, Lsn, PartyId, VOUCHER_BYTES};
 use crate::verify::{self, Keys, Verifier};
 use bytes::Bytes;
@@ -21,8 +21,8 @@ use crossbeam::channel::{Sender, TrySendError};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
-use std::time::{Duration, Instant};
-use tokio::sync::{Semaphore, oneshot, watch};
+use std::time::Instant;
+use tokio::sync::{oneshot, watch};
 
 /// Why the pipeline does not take something.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -80,8 +80,7 @@ impl Intake {
     #[must_use]
     pub fn caller(&self, source: Source) -> Caller {
         let line = self.0.fair.join(source);
-        let stream = Arc::new(Semaphore::new(STREAM_VOUCHERS_MAX));
-        Caller { intake: self.clone(), line, stream }
+        Caller { intake: self.clone(), line }
     }
 
     /// Does one command. When it returns, its record is durable and every shard was told.
@@ -328,45 +327,57 @@ impl Drop for Inner {
 pub struct Caller {
     intake: Intake,
     line: LineIndex,
-    /// Bounds what one stream has under way.
-    stream: Arc<Semaphore>,
+}
+
+/// Room for one frame. Given back when it is dropped.
+pub struct Entry<'a> {
+    caller: &'a Caller,
+    permit: Permit,
 }
 
 impl Caller {
     /// Takes a frame of 1..=4,096 packed vouchers and says where its answer will arrive. Waits while
-    /// too much is under way: of the stream, of its source, or of all.
+    /// too much is under way: of its source, or of all. Asks nobody when it may: see `Entry::when`.
     ///
     /// # Errors
     /// `Stopping`, `DiskFull`.
     pub async fn submit(&self, vouchers: Bytes) -> Result<oneshot::Receiver<Answer>, Busy> {
+        Ok(self.enter(vouchers.len() / VOUCHER_BYTES).await?.submit(vouchers))
+    }
+
+    /// Waits for room for a frame of 1..=4,096 vouchers.
+    ///
+    /// # Errors
+    /// `Stopping`, `DiskFull`.
+    pub async fn enter(&self, vouchers: usize) -> Result<Entry<'_>, Busy> {
         let inner = &*self.intake.0;
-        let count = vouchers.len() / VOUCHER_BYTES;
-        assert!((1..=FRAME_VOUCHERS_MAX).contains(&count), "a frame of {count} vouchers");
-        if !inner.space.is_there_for(count) {
+        assert!((1..=FRAME_VOUCHERS_MAX).contains(&vouchers), "a frame of {vouchers} vouchers");
+        if !inner.space.is_there_for(vouchers) {
             return Err(Busy::DiskFull);
         }
-        let permits = u32::try_from(count).expect("a frame is bounded");
-        let stream = self.stream.clone().acquire_many_owned(permits).await;
-        let stream = stream.map_err(|_| Busy::Stopping)?;
-        let permit = inner.fair.admit(self.line, count).await.ok_or(Busy::Stopping)?;
+        let permit = inner.fair.admit(self.line, vouchers).await.ok_or(Busy::Stopping)?;
+        Ok(Entry { caller: self, permit })
+    }
+}
+
+impl Entry<'_> {
+    /// When the frame may go on: `now`, but later for a source most of whose vouchers change nothing. Where
+    /// it is later, give this room back until then: others of the source are under way meanwhile.
+    #[must_use]
+    pub fn when(&self, now: Instant) -> Instant {
+        self.caller.intake.0.fair.when(self.permit.line(), now)
+    }
+
+    /// Takes the frame that the room is for, and says where its answer will arrive.
+    pub fn submit(self, vouchers: Bytes) -> oneshot::Receiver<Answer> {
+        let inner = &*self.caller.intake.0;
+        assert_eq!(vouchers.len(), self.permit.vouchers() * VOUCHER_BYTES, "the room is for it");
         // From here to the push nothing waits or fails, so that every number is used.
         let ticket = inner.tickets.fetch_add(1, Ordering::Relaxed);
         let stages = usize::from(inner.shards) + 1;
-        let (frame, answer) = Frame::new(ticket, vouchers, stages, permit, stream);
+        let (frame, answer) = Frame::new(ticket, vouchers, stages, self.permit);
         inner.fair.push(Arc::new(frame));
-        Ok(answer)
-    }
-
-    /// When a frame of so many vouchers may come in: `now`, but later for a source most of whose vouchers
-    /// are refused. `None`: not within `patience`.
-    #[must_use]
-    pub fn when(
-        &self,
-        vouchers: usize,
-        now: Instant,
-        patience: Option<Duration>,
-    ) -> Option<Instant> {
-        self.intake.0.fair.when(self.line, vouchers, now, patience)
+        answer
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! | queue | from -> to | holds | bound |
 //! |---|---|---|---|
-//! | the fair queue | ingress -> verify workers | each source's frames, taken in chunks of 64 vouchers | `INFLIGHT_*_MAX`, of a source `SOURCE_*_MAX`, of a stream `STREAM_*_MAX`; full: whoever brings more waits |
+//! | the fair queue | ingress -> verify workers | each source's frames, taken in chunks of 64 vouchers | `INFLIGHT_*_MAX`, of a source `SOURCE_*_MAX`; full: whoever brings more waits |
 //! | `frames` | verify workers -> sequencer | a frame whose chunks are all checked | `INFLIGHT_FRAMES_MAX`; never full, for no more are under way. Workers rest at `DECIDING_VOUCHERS_MAX` checked and not answered |
 //! | `asks` | operators, readers -> sequencer | commands, questions | `COMMAND_QUEUE`; full: the caller is told |
 //! | `pages` | shards -> keeper | pages of a checkpoint | `PAGE_QUEUE`; full: the shard copies no more of it for a while |
@@ -51,7 +51,7 @@ mod step;
 pub use clock::{Clock, ClockRefused, Reading};
 pub use frame::{Answer, Counts};
 pub use group::{Done, Figures};
-pub use intake::{Busy, Caller, Intake, NotDone};
+pub use intake::{Busy, Caller, Entry, Intake, NotDone};
 pub use keep::Progress;
 pub use meters::Meters;
 pub use recover::{Recovered, recover};

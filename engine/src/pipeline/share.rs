@@ -5,18 +5,24 @@
 //! - **Coming in.** A source that holds nothing comes in as long as there is room at all; the last sixteenth
 //!   is kept for small frames. One that holds something gets more up to half of what is free, up to its
 //!   own bound, and not while a source that holds nothing waits. So some room is always left for who comes
-//!   next, however many are greedy.
+//!   next, however many are greedy. A source's own bound grows with what is credited of it.
 //! - **Being checked.** Sources take turns of `TURN_VOUCHERS` (deficit round robin). Who had nothing to
 //!   check and now has comes before those who always have (as in RFC 8290), so one voucher never waits
-//!   behind another source's thousands.
-//! - **Being slowed.** A source most of whose vouchers are refused has its frames spread out in time.
+//!   behind another source's thousands. Large frames of those of whom little was credited have a list of
+//!   their own: one worker at a time takes from it.
+//! - **Being slowed.** Sources most of whose vouchers change nothing have their frames spread out in time, so
+//!   that all of them together cost a constant part of a core (`judged`).
+
+mod judged;
+
+pub(super) use judged::Answered;
 
 use crate::limits::{
-    CHUNK_COST_MIN, JUDGED_VOUCHERS, REFUSED_PER_SECOND, TURN_VOUCHERS, VERIFY_CHUNK,
-    WAITING_SOURCES_LOOK,
+    CHUNK_COST_MIN, DOUBTED_EVERY, TURN_VOUCHERS, VERIFY_CHUNK, WAITING_SOURCES_LOOK,
 };
+use judged::Judged;
 use std::collections::{HashMap, VecDeque};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// Whose frames they are: what shares are between.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -80,6 +86,16 @@ enum Listed {
     /// It had nothing to check until now.
     Fresh,
     Rest,
+    /// Large frames of one who is doubted.
+    Doubted,
+}
+
+/// A chunk that is checked next.
+pub(super) struct Next<T> {
+    pub item: T,
+    pub chunk: u16,
+    /// Its source is doubted, and it is of a large frame.
+    pub doubted: bool,
 }
 
 /// A frame with chunks that no worker has yet.
@@ -87,15 +103,6 @@ struct Queued<T> {
     item: T,
     vouchers: usize,
     next: u16,
-}
-
-/// What became of a source's vouchers of late.
-#[derive(Debug, Default)]
-struct Judged {
-    answered: u32,
-    refused: u32,
-    /// When a frame of it may come in next, while it is slowed.
-    next: Option<Instant>,
 }
 
 struct Line<T, W> {
@@ -106,6 +113,8 @@ struct Line<T, W> {
     /// It is among `Shares::hungry`.
     hungry: bool,
     queue: VecDeque<Queued<T>>,
+    /// Chunks in it.
+    chunks: usize,
     listed: Listed,
     /// What is left of its turn.
     deficit: i64,
@@ -121,6 +130,7 @@ impl<T, W> Line<T, W> {
             waiting: VecDeque::new(),
             hungry: false,
             queue: VecDeque::new(),
+            chunks: 0,
             listed: Listed::No,
             deficit: 0,
             judged: Judged::default(),
@@ -152,8 +162,14 @@ pub(super) struct Shares<T, W> {
     starving: usize,
     fresh: VecDeque<LineIndex>,
     rest: VecDeque<LineIndex>,
-    /// Chunks that no worker has yet.
+    doubted: VecDeque<LineIndex>,
+    /// Chunks of `rest` since the last one of `doubted`.
+    since_doubted: u32,
+    /// Chunks that no worker has yet; and how many of them are of sources in `doubted`.
     chunks: usize,
+    doubted_chunks: usize,
+    /// Sources that are slowed.
+    slowed: u32,
 }
 
 impl<T: Clone, W> Shares<T, W> {
@@ -169,7 +185,11 @@ impl<T: Clone, W> Shares<T, W> {
             starving: 0,
             fresh: VecDeque::new(),
             rest: VecDeque::new(),
+            doubted: VecDeque::new(),
+            since_doubted: 0,
             chunks: 0,
+            doubted_chunks: 0,
+            slowed: 0,
         }
     }
 
@@ -178,9 +198,9 @@ impl<T: Clone, W> Shares<T, W> {
         self.held
     }
 
-    /// Chunks that wait to be checked.
-    pub fn chunks(&self) -> usize {
-        self.chunks
+    /// Chunks that wait to be checked; without those that are `doubted`, if so wanted.
+    pub fn chunks(&self, doubted: bool) -> usize {
+        if doubted { self.chunks } else { self.chunks - self.doubted_chunks }
     }
 
     /// A source has one more caller. True where it had none and holds nothing: it is new.
@@ -218,6 +238,7 @@ impl<T: Clone, W> Shares<T, W> {
     fn forget(&mut self, index: LineIndex) {
         let line = &self.lines[index];
         if line.is_over() && self.places.get(&line.source) == Some(&index) {
+            self.slowed -= u32::from(line.judged.is_slowed());
             self.places.remove(&line.source);
             self.unused.push(index);
         }
@@ -241,7 +262,8 @@ impl<T: Clone, W> Shares<T, W> {
         }
         let half = Load { vouchers: free.vouchers / 2, frames: free.frames / 2 };
         let would = line.held.plus(load);
-        self.starving == 0 && would.fits(half) && would.fits(self.bounds.source)
+        let own = would.fits(self.bounds.source) && would.fits(line.judged.room());
+        self.starving == 0 && would.fits(half) && own
     }
 
     /// What is kept for small frames of those who hold nothing.
@@ -273,11 +295,24 @@ impl<T: Clone, W> Shares<T, W> {
         }
     }
 
-    /// Gives back what was under way, of which so many vouchers were refused. Says who comes in for it.
-    pub fn release(&mut self, index: LineIndex, load: Load, refused: u32) -> Vec<Admitted<W>> {
+    /// Notes what a frame that is under way led to.
+    fn note(&mut self, index: LineIndex, answered: Answered) {
+        let judged = &mut self.lines[index].judged;
+        let before = u32::from(judged.is_slowed());
+        judged.note(answered);
+        self.slowed = self.slowed + u32::from(judged.is_slowed()) - before;
+    }
+
+    /// Gives back what was under way, and what it led to unless it was given up. Says who comes in for it.
+    pub fn release(
+        &mut self,
+        index: LineIndex,
+        load: Load,
+        answered: Option<Answered>,
+    ) -> Vec<Admitted<W>> {
         self.held = self.held.minus(load);
         self.change(index, |line| line.held = line.held.minus(load));
-        self.lines[index].judged.note(u32::try_from(load.vouchers).unwrap_or(u32::MAX), refused);
+        answered.iter().for_each(|answered| self.note(index, *answered));
         let mut admitted = Vec::new();
         for _ in 0..WAITING_SOURCES_LOOK.min(self.hungry.len()) {
             let Some(index) = self.hungry.pop_front() else { break };
@@ -318,106 +353,125 @@ impl<T: Clone, W> Shares<T, W> {
     /// A frame that has come in waits to be checked.
     pub fn push(&mut self, index: LineIndex, item: T, vouchers: usize) {
         assert!(vouchers > 0, "a frame holds vouchers");
-        self.chunks += vouchers.div_ceil(VERIFY_CHUNK);
+        let chunks = vouchers.div_ceil(VERIFY_CHUNK);
+        self.chunks += chunks;
         let line = &mut self.lines[index];
         line.queue.push_back(Queued { item, vouchers, next: 0 });
-        if line.listed == Listed::No {
-            (line.listed, line.deficit) = (Listed::Fresh, TURN_VOUCHERS);
-            self.fresh.push_back(index);
+        line.chunks += chunks;
+        match line.listed {
+            Listed::Doubted => self.doubted_chunks += chunks,
+            Listed::Fresh | Listed::Rest => {}
+            Listed::No => {
+                line.deficit = TURN_VOUCHERS;
+                let doubted = chunks > 1 && line.judged.is_doubted();
+                self.list(index, if doubted { Listed::Doubted } else { Listed::Fresh });
+            }
         }
     }
 
-    /// The chunk that is checked next.
-    pub fn next(&mut self) -> Option<(T, u16)> {
+    /// Puts a source that is on no list at the end of one.
+    fn list(&mut self, index: LineIndex, listed: Listed) {
+        let line = &mut self.lines[index];
+        line.listed = listed;
+        match listed {
+            Listed::No => self.forget(index),
+            Listed::Fresh => self.fresh.push_back(index),
+            Listed::Rest => self.rest.push_back(index),
+            Listed::Doubted => {
+                self.doubted_chunks += line.chunks;
+                self.doubted.push_back(index);
+            }
+        }
+    }
+
+    /// Takes the source whose turn it is from its list. It stays marked with it.
+    fn turn(&mut self, doubted: bool) -> Option<LineIndex> {
+        if let Some(index) = self.fresh.pop_front() {
+            return Some(index);
+        }
+        let others = self.rest.is_empty() || self.since_doubted >= DOUBTED_EVERY;
+        if doubted
+            && others
+            && let Some(index) = self.doubted.pop_front()
+        {
+            self.doubted_chunks -= self.lines[index].chunks;
+            return Some(index);
+        }
+        self.rest.pop_front()
+    }
+
+    /// The chunk that is checked next; of `doubted` sources only if so wanted.
+    pub fn next(&mut self, doubted: bool) -> Option<Next<T>> {
         loop {
-            let fresh = !self.fresh.is_empty();
-            let list = if fresh { &mut self.fresh } else { &mut self.rest };
-            let index = list.pop_front()?;
+            let index = self.turn(doubted)?;
             let line = &mut self.lines[index];
-            if line.deficit <= 0 && !line.queue.is_empty() {
+            if line.queue.is_empty() {
+                self.list(index, Listed::No);
+                continue;
+            }
+            if line.deficit <= 0 {
                 line.deficit += TURN_VOUCHERS;
-                line.listed = Listed::Rest;
-                self.rest.push_back(index);
+                let doubted = line.chunks > 1 && line.judged.is_doubted();
+                self.list(index, if doubted { Listed::Doubted } else { Listed::Rest });
                 continue;
             }
-            let Some(chunk) = line.next_chunk() else {
-                line.listed = Listed::No;
-                self.forget(index);
-                continue;
-            };
+            let (item, chunk) = line.next_chunk();
             self.chunks -= 1;
-            if line.queue.is_empty() && fresh && !self.rest.is_empty() {
-                // Once through the others' list, so that nobody is always fresh.
-                line.listed = Listed::Rest;
-                self.rest.push_back(index);
-            } else if line.queue.is_empty() {
-                line.listed = Listed::No;
-                // What it holds keeps its place.
-                self.forget(index);
-            } else if fresh {
-                self.fresh.push_front(index);
-            } else {
-                self.rest.push_front(index);
+            let from = line.listed;
+            match from {
+                Listed::Fresh | Listed::No => {}
+                Listed::Rest => self.since_doubted = self.since_doubted.saturating_add(1),
+                Listed::Doubted => self.since_doubted = 0,
             }
-            return Some(chunk);
+            self.back(index, from);
+            return Some(Next { item, chunk, doubted: from == Listed::Doubted });
         }
     }
 
-    /// When a frame of so many vouchers may come in: now, unless the source is slowed. `None`: not within
-    /// `patience`, and nothing is changed.
-    pub fn when(
-        &mut self,
-        index: LineIndex,
-        vouchers: usize,
-        now: Instant,
-        patience: Option<Duration>,
-    ) -> Option<Instant> {
-        let judged = &mut self.lines[index].judged;
-        if !judged.is_slowed() {
-            judged.next = None;
-            return Some(now);
+    /// Puts a source back of which a chunk was taken: where it was, while its turn lasts.
+    fn back(&mut self, index: LineIndex, from: Listed) {
+        let line = &self.lines[index];
+        let others = !self.rest.is_empty() || !self.doubted.is_empty();
+        match (line.queue.is_empty(), from) {
+            // Once through the others' list, so that nobody is always fresh.
+            (true, Listed::Fresh) if others => self.list(index, Listed::Rest),
+            // What it holds keeps its place.
+            (true, _) => self.list(index, Listed::No),
+            (false, Listed::Fresh) => self.fresh.push_front(index),
+            (false, Listed::Rest | Listed::No) => self.rest.push_front(index),
+            (false, Listed::Doubted) => {
+                self.doubted_chunks += line.chunks;
+                self.doubted.push_front(index);
+            }
         }
-        let at = judged.next.unwrap_or(now).max(now);
-        if patience.is_some_and(|patience| at - now > patience) {
-            return None;
-        }
-        let vouchers = u32::from(chunk_cost(vouchers));
-        judged.next = Some(at + Duration::from_secs(1) * vouchers / REFUSED_PER_SECOND);
-        Some(at)
+    }
+
+    /// When a frame that has come in may go on: now, unless its source is slowed. Where it is later, it is
+    /// to be given up until then, and to come in again.
+    pub fn when(&mut self, index: LineIndex, now: Instant) -> Instant {
+        let slowed = self.slowed;
+        self.lines[index].judged.when(now, slowed)
     }
 }
 
 impl<T: Clone, W> Line<T, W> {
-    fn next_chunk(&mut self) -> Option<(T, u16)> {
-        let queued = self.queue.front_mut()?;
+    fn next_chunk(&mut self) -> (T, u16) {
+        let queued = self.queue.front_mut().expect("it has something to check");
         let (item, chunk) = (queued.item.clone(), queued.next);
         let left = queued.vouchers - usize::from(chunk) * VERIFY_CHUNK;
         queued.next += 1;
         if left <= VERIFY_CHUNK {
             self.queue.pop_front();
         }
+        self.chunks -= 1;
         self.deficit -= i64::from(chunk_cost(left.min(VERIFY_CHUNK)));
-        Some((item, chunk))
+        (item, chunk)
     }
 }
 
 /// As how much a chunk of so many vouchers counts.
 pub(super) fn chunk_cost(vouchers: usize) -> u16 {
     u16::try_from(vouchers).unwrap_or(u16::MAX).max(CHUNK_COST_MIN)
-}
-
-impl Judged {
-    fn note(&mut self, answered: u32, refused: u32) {
-        self.answered = self.answered.saturating_add(answered);
-        self.refused = self.refused.saturating_add(refused);
-        if self.answered >= 2 * JUDGED_VOUCHERS {
-            (self.answered, self.refused) = (self.answered / 2, self.refused / 2);
-        }
-    }
-
-    fn is_slowed(&self) -> bool {
-        self.answered >= JUDGED_VOUCHERS && self.refused > self.answered / 2
-    }
 }
 
 #[cfg(test)]

@@ -132,13 +132,13 @@ impl<J: Journal> Stepper<J> {
     /// Checks the waiting chunks of these places together. Says which vouchers of which frames (by
     /// ticket) they are.
     pub fn check(&mut self, places: Range<usize>) -> Vec<(u64, Range<usize>)> {
-        self.batch.chunks.clear();
-        self.batch.chunks.extend(self.chunks.drain(places));
+        self.batch.hand.chunks.clear();
+        self.batch.hand.chunks.extend(self.chunks.drain(places));
         let vouchers = |(frame, index): &Chunk| {
             let start = usize::from(*index) * VERIFY_CHUNK;
             (frame.ticket, start..start + frame.chunk(*index).len())
         };
-        let checked = self.batch.chunks.iter().map(vouchers).collect();
+        let checked = self.batch.hand.chunks.iter().map(vouchers).collect();
         let open = self.worker.check(&mut self.batch);
         assert!(open, "the sequencer is here");
         checked
@@ -322,7 +322,7 @@ mod tests {
             let mut context = std::task::Context::from_waker(std::task::Waker::noop());
             assert!(submitted.poll(&mut context).is_ready(), "there is room");
         };
-        (0..4).for_each(|_| submit(&greedy, crate::limits::FRAME_VOUCHERS_MAX));
+        (0..4).for_each(|_| submit(&greedy, crate::limits::NEW_SOURCE_VOUCHERS / 4));
         submit(&honest, 1);
         stepper.chunks_waiting();
         let mut placed = Vec::new();

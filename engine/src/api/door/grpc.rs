@@ -2,6 +2,7 @@
 
 use super::ConnectionId;
 use super::call::{Answer, Calls, Kind, here};
+use super::large::Large;
 use super::message::{Messages, Unfinished};
 use super::table::Guest;
 use crate::limits::{
@@ -20,7 +21,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpStream;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tonic::Status;
 use tonic::body::Body;
 use tonic::codegen::Service as _;
@@ -70,8 +71,11 @@ pub(super) async fn serve(
         .keep_alive_timeout(KEEPALIVE_WAIT)
         .auto_date_header(false);
     let (of, until) = (guest.clone(), stopping.clone());
+    let places = usize::try_from(share.large).expect("a small number");
+    let places = Arc::new(Semaphore::new(places));
     let service = service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(peer.clone());
+        request.extensions_mut().insert(Large::of(&places));
         answer(request, of.clone(), routes.clone(), unfinished.clone(), until.clone())
     });
     let mut connection = pin!(builder.serve_connection(socket, service));
@@ -160,8 +164,13 @@ async fn answer(
     }
     let id: ConnectionId = guest.id();
     let of_guest = guest.clone();
-    let mut request = request
-        .map(|body| Body::new(Messages::new(body, kind, of_guest, unfinished, stopping.clone())));
+    let large = match kind {
+        Kind::Frames | Kind::Vouchers => request.extensions().get::<Large>().cloned(),
+        Kind::Stream | Kind::Single => None,
+    };
+    let mut request = request.map(|body| {
+        Body::new(Messages::new(body, kind, of_guest, unfinished, stopping.clone()).few(large))
+    });
     request.extensions_mut().insert(id);
     let Ok(response) = routes.call(request).await;
     Ok(response.map(|body| Answer::new(body, kind, here(), guest, stopping)))

@@ -2,9 +2,11 @@
 //!
 //! Owns what an unfinished message may cost: bytes are kept here, in blocks, until the message is whole, and
 //! only then go on to whoever reads them. A message that takes too long, or began first when there is no more
-//! room for unfinished ones, ends its call. Never looks into a message.
+//! room for unfinished ones, ends its call. Where only some may be `Large` at once, others are not read on.
+//! Never looks into a message.
 
 use super::call::{Kind, engine_stops, stopped};
+use super::large::{Large, Waiting};
 use super::table::Guest;
 use crate::limits::{
     MESSAGE_BLOCK_BYTES, MESSAGE_FIRST_BLOCK_BYTES, MESSAGE_WAIT, PAUSE_MAX, UNFINISHED_BYTES_MAX,
@@ -169,6 +171,11 @@ pub(super) struct Messages<B> {
     unfinished: Arc<Unfinished>,
     stopping: watch::Receiver<bool>,
     partial: Option<Partial>,
+    /// Where only some messages may be large at once: the way to be one of them, and the wait for it.
+    large: Option<Large>,
+    place: Option<Waiting>,
+    /// What came of a message that waits for its place.
+    rest: Bytes,
     /// What goes on next.
     ready: VecDeque<Bytes>,
     trailers: Option<Frame<Bytes>>,
@@ -192,11 +199,32 @@ impl<B> Messages<B> {
             unfinished,
             stopping,
             partial: None,
+            large: None,
+            place: None,
+            rest: Bytes::new(),
             ready: VecDeque::new(),
             trailers: None,
             waiting: None,
             ended: false,
         }
+    }
+
+    /// Only some messages of the connection may be large at once.
+    pub fn few(self, large: Option<Large>) -> Self {
+        Self { large, ..self }
+    }
+
+    /// Whether a message of which so many bytes are there, and not all, must wait for its place.
+    fn must_wait(&self, length: usize) -> bool {
+        length > MESSAGE_FIRST_BLOCK_BYTES
+            && self.large.as_ref().is_some_and(|large| !large.has_place())
+    }
+
+    /// Nobody will read on: what is there of a message is dropped.
+    fn give_up(&mut self) {
+        (self.partial, self.waiting, self.place) = (None, None, None);
+        (self.rest, self.ended) = (Bytes::new(), true);
+        self.large.iter().for_each(Large::done);
     }
 
     /// Takes what came. Whole messages at its begin go on as they are.
@@ -211,8 +239,13 @@ impl<B> Messages<B> {
                 }
                 partial.whole = Some(HEAD + announced);
             }
-            let whole = partial.whole.expect("the head is there");
-            partial.take(&mut data, whole - partial.length, &self.unfinished);
+            let (whole, length) = (partial.whole.expect("the head is there"), partial.length);
+            if length + data.len() < whole && self.must_wait(length + data.len()) {
+                self.rest = data;
+                return;
+            }
+            let Some(partial) = &mut self.partial else { return };
+            partial.take(&mut data, whole - length, &self.unfinished);
             if partial.length < whole {
                 return;
             }
@@ -236,7 +269,9 @@ impl<B> Messages<B> {
             self.ready.push_back(data.split_to(whole));
             self.message_came();
         }
-        if !data.is_empty() {
+        if self.must_wait(data.len()) {
+            self.rest = data;
+        } else if !data.is_empty() {
             let mut partial = Partial::new();
             if data.len() >= HEAD {
                 partial.whole = Some(HEAD + length(&data[..HEAD]));
@@ -325,9 +360,17 @@ where
             if this.ended {
                 return Poll::Ready(this.trailers.take().map(Ok));
             }
+            if let Some(large) = this.large.as_ref().filter(|_| !this.rest.is_empty()) {
+                ready!(large.poll_place(&mut this.place, cx));
+                // Its client is waited for from here on: until now it waited for us.
+                this.waiting = None;
+                let rest = std::mem::take(&mut this.rest);
+                this.feed(rest);
+                continue;
+            }
             let Poll::Ready(came) = Pin::new(&mut this.body).poll_frame(cx) else {
                 let why = ready!(this.poll_waiting(cx));
-                (this.partial, this.waiting, this.ended) = (None, None, true);
+                this.give_up();
                 return Poll::Ready(Some(Err(why)));
             };
             match came {
@@ -336,7 +379,7 @@ where
                     Err(other) => this.trailers = Some(other),
                 },
                 Some(Err(error)) => {
-                    (this.partial, this.waiting, this.ended) = (None, None, true);
+                    this.give_up();
                     return Poll::Ready(Some(Err(Status::from_error(error.into()))));
                 }
                 None => {
@@ -348,7 +391,8 @@ where
     }
 
     fn is_end_stream(&self) -> bool {
-        let nothing = self.ready.is_empty() && self.partial.is_none() && self.trailers.is_none();
+        let nothing = self.ready.is_empty() && self.partial.is_none() && self.rest.is_empty();
+        let nothing = nothing && self.trailers.is_none();
         nothing && (self.ended || self.body.is_end_stream())
     }
 }

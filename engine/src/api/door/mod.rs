@@ -7,10 +7,12 @@
 mod call;
 mod grpc;
 mod http;
+mod large;
 mod message;
 mod places;
 mod table;
 
+pub use large::Large;
 pub use places::{Place, Places};
 pub use table::Visits;
 

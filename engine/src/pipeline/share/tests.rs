@@ -1,8 +1,12 @@
 //! Fair shares, counted: nothing here measures time.
 
 use super::*;
-use crate::limits::FRAME_VOUCHERS_MAX;
+use crate::limits::{
+    FRAME_VOUCHERS_MAX, JUDGED_VOUCHERS, NEW_SOURCE_FRAMES, NEW_SOURCE_VOUCHERS, VAIN_FRAME,
+    VAIN_PART, VAIN_SIGNATURE, VAIN_VOUCHER,
+};
 use proptest::prelude::*;
+use std::time::Duration;
 
 /// Frames and waiters are numbers.
 type Numbers = Shares<u32, u32>;
@@ -22,7 +26,28 @@ fn one_frame(vouchers: usize) -> Load {
 
 /// Whose chunks come next, that many of them.
 fn next(shares: &mut Numbers, chunks: usize) -> Vec<u32> {
-    (0..chunks).map_while(|_| shares.next()).map(|(item, _)| item).collect()
+    (0..chunks).map_while(|_| shares.next(true)).map(|next| next.item).collect()
+}
+
+/// All chunks that wait.
+fn chunks(shares: &Numbers) -> usize {
+    shares.chunks(true)
+}
+
+/// A frame of so many vouchers comes in and is answered: so many were credited, all were checked.
+fn answer(shares: &mut Numbers, line: LineIndex, vouchers: usize, credited: u32) {
+    assert!(shares.admit(line, one_frame(vouchers)));
+    let vouchers_ = u32::try_from(vouchers).unwrap();
+    let answered = Answered { vouchers: vouchers_, credited, checked: vouchers_ };
+    shares.release(line, one_frame(vouchers), Some(answered));
+}
+
+/// A new source of which a full frame was credited.
+fn trusted(shares: &mut Numbers, source: Source) -> LineIndex {
+    let (line, _) = shares.join(source);
+    let all = Answered { vouchers: JUDGED_VOUCHERS, credited: JUDGED_VOUCHERS, checked: 0 };
+    shares.note(line, all);
+    line
 }
 
 /// One client with a full queue took every other one's latency from 2 ms to 538 ms: its 266,240 vouchers
@@ -48,7 +73,7 @@ fn one_voucher_is_checked_before_another_sources_thousands() {
 #[test]
 fn who_comes_again_at_once_does_not_keep_the_others_from_their_turns() {
     let mut shares = shares(BOUNDS);
-    let (small, large) = (shares.join(Source::Here(1)).0, shares.join(Source::Here(2)).0);
+    let (small, large) = (shares.join(Source::Here(1)).0, trusted(&mut shares, Source::Here(2)));
     (0..4).for_each(|_| shares.push(large, 2, FRAME_VOUCHERS_MAX));
     let mut served = [0, 0];
     for _ in 0..200 {
@@ -67,8 +92,9 @@ fn the_chunks_of_a_source_come_in_the_order_of_its_frames() {
     for (number, vouchers) in (0..).zip(sizes) {
         shares.push(line, number, vouchers);
     }
-    assert_eq!(shares.chunks(), 1 + 1 + 2 + 4 + 1);
-    let chunks: Vec<_> = std::iter::from_fn(|| shares.next()).collect();
+    assert_eq!(chunks(&shares), 1 + 1 + 2 + 4 + 1);
+    let chunks = std::iter::from_fn(|| shares.next(true)).map(|next| (next.item, next.chunk));
+    let chunks: Vec<_> = chunks.collect();
     let wanted = [(0, 0), (1, 0), (2, 0), (2, 1), (3, 0), (3, 1), (3, 2), (3, 3), (4, 0)];
     assert_eq!(chunks, wanted);
 }
@@ -83,7 +109,7 @@ fn greedy_sources_leave_room_for_whoever_comes_next() {
         shares.wait(line, one_frame(100), 0);
         let (comer, _) = shares.join(Source::Here(n));
         assert!(shares.admit(comer, one_frame(1)), "after {} greedy ones", n + 1);
-        assert!(shares.release(comer, one_frame(1), 0).is_empty());
+        assert!(shares.release(comer, one_frame(1), None).is_empty());
         shares.leave(comer);
     }
     assert!(shares.held().vouchers > 9_000, "most of the room is used: {:?}", shares.held());
@@ -114,7 +140,7 @@ fn who_holds_nothing_comes_in_before_who_holds_something() {
     let mut admitted = Vec::new();
     for _ in 0..40 {
         let line = *lines.iter().find(|line| shares.lines[**line].held.frames > 0).unwrap();
-        admitted.extend(shares.release(line, one_frame(1), 0).into_iter().map(|one| one.waiter));
+        admitted.extend(shares.release(line, one_frame(1), None).into_iter().map(|one| one.waiter));
         if admitted.contains(&2) {
             assert_eq!(admitted.iter().position(|waiter| *waiter == 2), Some(admitted.len() - 1));
             return;
@@ -131,28 +157,129 @@ fn a_waiter_who_went_away_keeps_nobody_waiting() {
     assert!(shares.admit(line, one_frame(5)));
 }
 
+const WIDE: Bounds = Bounds {
+    all: Load { vouchers: 1 << 20, frames: 1 << 16 },
+    source: Load { vouchers: 1 << 17, frames: 1 << 13 },
+};
+
+/// What a full frame of bad signatures costs.
+fn full_frame() -> Duration {
+    VAIN_FRAME + (VAIN_VOUCHER + VAIN_SIGNATURE) * JUDGED_VOUCHERS
+}
+
 #[test]
-fn a_source_most_of_whose_vouchers_are_refused_is_slowed_and_recovers() {
-    let mut shares = shares(Bounds { all: Load { vouchers: 1 << 20, frames: 1_000 }, ..BOUNDS });
+fn a_source_most_of_whose_vouchers_change_nothing_is_slowed_and_recovers() {
+    let mut shares = shares(WIDE);
     let now = Instant::now();
     let (line, _) = shares.join(Source::Here(1));
     let (other, _) = shares.join(Source::Here(2));
-    let answer = |shares: &mut Numbers, vouchers: usize, refused: u32| {
-        assert!(shares.admit(line, one_frame(vouchers)));
-        shares.release(line, one_frame(vouchers), refused);
+    answer(&mut shares, line, 4_096, 2_048);
+    assert_eq!(shares.when(line, now), now, "half of them is not most");
+    answer(&mut shares, line, 4_096, 0);
+    let each = full_frame() * VAIN_PART;
+    assert_eq!(shares.when(line, now), now + each, "what was answered is paid for first");
+    assert_eq!(shares.when(line, now), now + each, "asking takes no time");
+    assert_eq!(shares.when(other, now), now, "nobody else is slowed");
+    let then = now + each;
+    assert_eq!(shares.when(line, then), then);
+    assert_eq!(shares.when(line, then), then, "nothing was answered since");
+    answer(&mut shares, line, 4_096, 0);
+    assert_eq!(shares.when(line, then), then + each);
+    (0..4).for_each(|_| answer(&mut shares, line, 4_096, 4_096));
+    assert_eq!(shares.when(line, then), then, "most of them are credited");
+}
+
+/// Two connections had twice what one had, and a thousand all of it.
+#[test]
+fn all_who_are_slowed_share_one_part_of_the_time() {
+    let mut shares = shares(WIDE);
+    let lines: Vec<LineIndex> = (0..7).map(|n| shares.join(Source::Connection(n)).0).collect();
+    for line in &lines {
+        answer(&mut shares, *line, 4_096, 0);
+    }
+    let now = Instant::now();
+    let mut spent = Duration::ZERO;
+    let mut clock = lines.iter().map(|line| shares.when(*line, now)).min().unwrap();
+    let end = now + Duration::from_mins(1);
+    while clock < end {
+        for line in &lines {
+            if shares.when(*line, clock) == clock {
+                answer(&mut shares, *line, 4_096, 0);
+                spent += full_frame();
+            }
+        }
+        clock += Duration::from_millis(1);
+    }
+    let part = Duration::from_mins(1) / VAIN_PART;
+    assert!(spent > part * 9 / 10 && spent < part + full_frame() * 7, "{spent:?}");
+    // When the others are gone, one has it all.
+    lines[1..].iter().for_each(|line| shares.leave(*line));
+    assert_eq!((shares.sources(), shares.slowed), (1, 1));
+}
+
+/// Frames of one voucher were never judged before 4,096 of them had been answered.
+#[test]
+fn small_frames_count_for_what_they_cost() {
+    let mut shares = shares(WIDE);
+    let (line, _) = shares.join(Source::Here(1));
+    let frames = JUDGED_VOUCHERS / u32::from(CHUNK_COST_MIN);
+    let now = Instant::now();
+    (1..frames).for_each(|_| answer(&mut shares, line, 1, 0));
+    assert_eq!(shares.when(line, now), now);
+    answer(&mut shares, line, 1, 0);
+    let last = VAIN_FRAME + VAIN_VOUCHER + VAIN_SIGNATURE;
+    assert_eq!(shares.when(line, now), now + last * VAIN_PART);
+    let (honest, _) = shares.join(Source::Here(2));
+    for vouchers in [1, 3, 5, 7, 8, 9, 100] {
+        let all = u32::try_from(vouchers).unwrap();
+        (0..2 * frames).for_each(|_| answer(&mut shares, honest, vouchers, all));
+        assert_eq!(shares.when(honest, now), now, "{vouchers}");
+    }
+}
+
+/// What was under way of a flood before anything of it was answered, 65,536 vouchers a connection, was a
+/// second of work.
+#[test]
+fn a_source_gets_room_as_it_is_credited() {
+    let mut shares = shares(WIDE);
+    let (line, _) = shares.join(Source::Here(1));
+    let fill = |shares: &mut Numbers, vouchers: usize| {
+        let frames = (0..).take_while(|_| shares.admit(line, one_frame(vouchers))).count();
+        (0..frames).for_each(|_| drop(shares.release(line, one_frame(vouchers), None)));
+        frames
     };
-    answer(&mut shares, 4_096, 2_048);
-    assert_eq!(shares.when(line, 4_096, now, None), Some(now), "half of them is not most");
-    answer(&mut shares, 4_096, 4_096);
-    // The first at once, each further one when the ones before have had their time.
-    assert_eq!(shares.when(line, 4_096, now, None), Some(now));
-    let each = Duration::from_secs(1) * 4_096 / REFUSED_PER_SECOND;
-    assert_eq!(shares.when(line, 4_096, now, None), Some(now + each));
-    assert_eq!(shares.when(line, 4_096, now, Some(each)), None, "who cannot wait is told");
-    assert_eq!(shares.when(line, 4_096, now, None), Some(now + 2 * each), "and takes no time");
-    assert_eq!(shares.when(other, 4_096, now, None), Some(now), "nobody else is slowed");
-    (0..4).for_each(|_| answer(&mut shares, 4_096, 0));
-    assert_eq!(shares.when(line, 4_096, now, None), Some(now));
+    assert_eq!(fill(&mut shares, 1_024), NEW_SOURCE_VOUCHERS / 1_024);
+    assert_eq!(fill(&mut shares, 1), NEW_SOURCE_FRAMES);
+    answer(&mut shares, line, 1_024, 1_024);
+    assert!(fill(&mut shares, 1_024) > 4 * NEW_SOURCE_VOUCHERS / 1_024);
+    answer(&mut shares, line, 4_096, 4_096);
+    assert!(fill(&mut shares, 1_024) >= crate::limits::SOURCE_VOUCHERS_MAX / 1_024);
+    (0..4).for_each(|_| answer(&mut shares, line, 4_096, 0));
+    assert_eq!(fill(&mut shares, 1_024), NEW_SOURCE_VOUCHERS / 1_024, "and loses it");
+    assert_eq!(fill(&mut shares, FRAME_VOUCHERS_MAX), 1, "one frame always fits");
+}
+
+/// Bad signatures kept all workers busy, so that a single voucher waited for one of them.
+#[test]
+fn large_frames_of_who_was_not_credited_wait_where_one_worker_takes_them() {
+    let mut shares = shares(BOUNDS);
+    let (flood, _) = shares.join(Source::Here(1));
+    let bulk = trusted(&mut shares, Source::Here(2));
+    shares.push(flood, 1, FRAME_VOUCHERS_MAX);
+    assert_eq!((shares.chunks(false), shares.chunks(true)), (0, 64));
+    assert!(shares.next(false).is_none(), "another worker has some of it");
+    shares.push(bulk, 2, FRAME_VOUCHERS_MAX);
+    assert_eq!((shares.chunks(false), shares.chunks(true)), (64, 128));
+    let order = next(&mut shares, 40);
+    let doubted = order.iter().filter(|whose| **whose == 1).count();
+    assert!((7..=8).contains(&doubted), "one in five: {order:?}");
+    while shares.next(false).is_some() {}
+    assert_eq!((shares.chunks(false), shares.chunks(true)), (0, 64 - doubted));
+    // A single voucher is never among them, whoever sends it.
+    let (new, _) = shares.join(Source::Here(3));
+    shares.push(new, 3, 1);
+    assert!(shares.next(false).is_some_and(|next| next.item == 3 && !next.doubted));
+    assert!(shares.next(true).is_some_and(|next| next.item == 1 && next.doubted));
 }
 
 #[derive(Debug, Clone)]
@@ -193,7 +320,7 @@ impl Run {
 
     fn done(&mut self, shares: &mut Numbers, place: usize) {
         let (line, load) = self.under_way.swap_remove(place);
-        for Admitted { line, load, waiter } in shares.release(line, load, 0) {
+        for Admitted { line, load, waiter } in shares.release(line, load, None) {
             self.waiting.retain(|other| *other != waiter);
             self.came_in(shares, line, load);
         }
@@ -232,13 +359,15 @@ proptest! {
                     let place = place % run.under_way.len();
                     run.done(&mut shares, place);
                 }
-                Step::Next => run.queued -= usize::from(shares.next().is_some()),
+                Step::Next => run.queued -= usize::from(shares.next(true).is_some()),
                 Step::Leave(_) | Step::Ask(..) | Step::Done(_) => {}
             }
             let held = run.under_way.iter().fold(Load::default(), |sum, (_, load)| sum.plus(*load));
             prop_assert_eq!(shares.held(), held);
             prop_assert!(held.fits(BOUNDS.all));
-            prop_assert_eq!(shares.chunks(), run.queued);
+            prop_assert_eq!(chunks(&shares), run.queued);
+            let doubted = shares.lines.iter().filter(|line| line.listed == Listed::Doubted);
+            prop_assert_eq!(shares.doubted_chunks, doubted.map(|line| line.chunks).sum::<usize>());
             let starving = shares.lines.iter().filter(|line| line.starves()).count();
             prop_assert_eq!(shares.starving, starving);
         }
@@ -246,7 +375,8 @@ proptest! {
             run.done(&mut shares, 0);
         }
         prop_assert_eq!(&run.waiting, &Vec::<u32>::new());
-        while shares.next().is_some() {}
+        while shares.next(true).is_some() {}
+        prop_assert_eq!((shares.doubted_chunks, shares.chunks), (0, 0));
         run.callers.into_iter().for_each(|caller| shares.leave(caller));
         prop_assert_eq!(shares.sources(), 0);
     }

@@ -130,3 +130,37 @@ async fn what_is_only_announced_costs_nothing() {
     }
     assert_eq!(unfinished.held().bytes, 0);
 }
+
+/// Every stream read one full frame and held it for as long as its source had to wait: 640 KiB on each of
+/// sixteen thousand streams.
+#[tokio::test]
+async fn of_one_connection_only_some_large_messages_are_read_until_they_have_come_in() {
+    let unfinished = Arc::<Unfinished>::default();
+    let places = Arc::new(tokio::sync::Semaphore::new(1));
+    let new = |bytes: &[u8]| {
+        let way = Large::of(&places);
+        (messages(bytes, 16_384, false, &unfinished).few(Some(way.clone())), way)
+    };
+    let large = [message(1, 70_000), message(2, 70_000)].concat();
+    let (mut first, first_way) = new(&large);
+    let (mut second, second_way) = new(&large);
+    assert!(gone_on(&mut first).await.0 == large);
+    for _ in 0..2 {
+        assert!(gone_on(&mut second).await.0.is_empty(), "the first has not come in");
+    }
+    let (mut small, _way) = new(&message(3, 4_000));
+    assert_eq!(gone_on(&mut small).await.0.len(), HEAD + 4_000, "a small one waits for nobody");
+    first_way.done();
+    assert!(gone_on(&mut second).await.0 == large);
+    second_way.done();
+    // Whoever goes away in the middle of one gives its place back, and so does one who is given up.
+    let (mut third, third_way) = new(&large[..50_000]);
+    assert!(gone_on(&mut third).await.0.is_empty() && places.available_permits() == 0);
+    third.give_up();
+    assert_eq!(places.available_permits(), 1);
+    drop((third, third_way));
+    let (mut fourth, fourth_way) = new(&large[..50_000]);
+    assert!(gone_on(&mut fourth).await.0.is_empty() && places.available_permits() == 0);
+    drop((fourth, fourth_way));
+    assert_eq!(places.available_permits(), 1);
+}
