@@ -126,7 +126,9 @@ fn run_args(args: &DemoArgs, target: &str) -> RunArgs {
     ];
     match Cli::parse_from(words).command {
         Command::Run(args) => *args,
-        Command::Demo(_) | Command::Flood(_) | Command::Floods(_) => unreachable!("the words say run"),
+        Command::Demo(_) | Command::Flood(_) | Command::Floods(_) => {
+            unreachable!("the words say run")
+        }
     }
 }
 

@@ -143,6 +143,47 @@ async fn a_key_opens_so_many_channels_and_no_more() {
     assert_eq!(d.client.pay(&more).await, [Outcome::TooManyChannels, Outcome::Credited]);
 }
 
+/// Of one connection only some large frames are read at once. All streams have their turn all the same.
+#[tokio::test]
+async fn large_frames_on_many_streams_of_one_connection_all_come_in() {
+    let d = Deployment::new(1, 1).await;
+    let client = Client::connect(&d.engine).await;
+    let mut streams = tokio::task::JoinSet::new();
+    for number in 0..20u64 {
+        let (mut client, world) = (client.clone(), d.world.clone());
+        streams.spawn(async move {
+            let frames = (0..3).map(|n| {
+                let lanes = 1_000 * number..1_000 * number + 300;
+                let vouchers = lanes.map(|lane| world.voucher(0, 0, lane, n + 1));
+                frame(n, &vouchers.collect::<Vec<Voucher>>())
+            });
+            let frames: Vec<_> = frames.collect();
+            let acks = client.vouchers.stream(tokio_stream::iter(frames)).await.unwrap();
+            let acks: Vec<_> = acks.into_inner().collect().await;
+            acks.into_iter().map(|ack| ack.unwrap().credited).sum::<u32>()
+        });
+    }
+    assert_eq!(streams.join_all().await, [900; 20]);
+}
+
+#[test]
+fn the_table_of_floods_names_every_flood_that_was_asked_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = dir.path().join("floods");
+    let args = ["floods", "--json", "--rounds", "2", "--seconds", "1", "--kind", "bad-signature"];
+    let output = run_loadgen(&[&args[..], &["--dir", folder.to_str().unwrap()]].concat());
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{}: {error}", output.status);
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let floods = report["floods"].as_array().unwrap();
+    assert_eq!(floods.len(), 3, "{report}");
+    for flood in floods {
+        assert_eq!(flood["denied"], false, "{report}");
+        assert!(flood["memory_mib"].as_f64().unwrap() > 0.0, "{report}");
+    }
+    assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 0, "nothing is left behind");
+}
+
 #[test]
 fn the_load_generator_floods_an_engine_of_this_machine_and_no_other() {
     let dir = tempfile::tempdir().unwrap();

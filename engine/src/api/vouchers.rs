@@ -3,7 +3,7 @@
 //! Owns what makes a frame acceptable as a whole. A stream's frames go into the pipeline in order and
 //! its acks come out in order; how far it may run ahead is bounded per stream, per source and over all.
 
-use super::door::{ConnectionId, Large};
+use super::door::{ConnectionId, Kept, Large};
 use super::evidence::receipt;
 use super::messages::{asset_message, id};
 use super::status::{busy, invalid};
@@ -51,6 +51,16 @@ impl VouchersApi {
     ) -> Self {
         Self { intake, engine_key, stopping }
     }
+
+    /// Whose frames they are that come by this request. What is known of a connection stays known between
+    /// its calls.
+    fn caller<T>(&self, request: &Request<T>) -> Caller {
+        let source = source(request);
+        if let Some(kept) = request.extensions().get::<Kept>() {
+            kept.keep(|| self.intake.caller(source));
+        }
+        self.intake.caller(source)
+    }
 }
 
 #[tonic::async_trait]
@@ -62,7 +72,7 @@ impl v1::vouchers_server::Vouchers for VouchersApi {
         request: Request<Streaming<v1::Frame>>,
     ) -> Result<Response<Self::StreamStream>, Status> {
         let (acks_in, acks) = mpsc::channel(STREAM_FRAMES_MAX);
-        let caller = self.intake.caller(source(&request));
+        let caller = self.caller(&request);
         let large = request.extensions().get::<Large>().cloned();
         let (frames, stopping) = (request.into_inner(), self.stopping.clone());
         tokio::spawn(read_frames(caller, frames, large, acks_in, stopping));
@@ -72,7 +82,7 @@ impl v1::vouchers_server::Vouchers for VouchersApi {
 
     async fn submit(&self, request: Request<v1::Frame>) -> Result<Response<v1::Ack>, Status> {
         let wait = Duration::from_millis(SUBMIT_WAIT_MILLIS);
-        let caller = self.intake.caller(source(&request));
+        let caller = self.caller(&request);
         let large = request.extensions().get::<Large>().cloned();
         let frame = Taken::new(request.into_inner())?;
         let submitted = frame.submit(&caller, Some(Instant::now() + wait));

@@ -234,8 +234,18 @@ mod tests {
         ticket: u64,
         vouchers: impl Iterator<Item = u64>,
     ) -> (Arc<Frame>, Vec<Finding>) {
+        worker.fair.trust(worker.fair.join(Source::Here(1)));
+        frame_of(worker, Source::Here(1), ticket, vouchers)
+    }
+
+    fn frame_of(
+        worker: &Worker,
+        source: Source,
+        ticket: u64,
+        vouchers: impl Iterator<Item = u64>,
+    ) -> (Arc<Frame>, Vec<Finding>) {
         let (vouchers, findings): (Vec<_>, Vec<Finding>) = vouchers.map(voucher).unzip();
-        let line = worker.fair.join(Source::Here(1));
+        let line = worker.fair.join(source);
         let waiting = std::pin::pin!(worker.fair.admit(line, vouchers.len()));
         let mut context = std::task::Context::from_waker(std::task::Waker::noop());
         let Poll::Ready(Some(permit)) = waiting.poll(&mut context) else { panic!("no room") };
@@ -325,6 +335,33 @@ mod tests {
             assert!(worker.fair.take(workers, &mut hand));
             assert_eq!(hand.chunks.len(), taken, "{queued} frames of {size} for {workers} workers");
         }
+    }
+
+    /// Two workers were kept busy by one client's bad signatures.
+    #[test]
+    fn one_worker_at_a_time_has_something_of_who_is_doubted() {
+        let (worker, _done) = worker(2);
+        let fair = &worker.fair;
+        let (doubted, _) = frame_of(&worker, Source::Here(2), 0, 0..640);
+        let mut hands = [Hand::default(), Hand::default()];
+        assert!(fair.take(2, &mut hands[0]));
+        assert_eq!(hands[0].chunks.len(), 1, "one chunk, and no more");
+        // For the other there is only what others bring.
+        drop(frame(&worker, 1, 0..640));
+        assert!(fair.take(2, &mut hands[1]));
+        assert!(hands[1].chunks.iter().all(|(frame, _)| !Arc::ptr_eq(frame, &doubted)));
+        let mut taken = 1 + hands[1].chunks.len();
+        // The one that comes back takes the rest, one chunk of the doubted in each of its turns.
+        fair.close();
+        hands.iter_mut().for_each(|hand| hand.chunks.clear());
+        while fair.take(2, &mut hands[0]) {
+            let chunks = std::mem::take(&mut hands[0].chunks);
+            let own = chunks.iter().filter(|(frame, _)| Arc::ptr_eq(frame, &doubted));
+            assert!(own.count() <= 1);
+            taken += chunks.len();
+        }
+        assert_eq!(taken, 20);
+        assert!(!fair.take(2, &mut hands[1]), "nobody waits for what is done");
     }
 
     #[test]

@@ -195,6 +195,14 @@ impl Fair {
         true
     }
 
+    /// A full frame of this source was credited.
+    #[cfg(test)]
+    pub fn trust(&self, line: LineIndex) {
+        let vouchers = crate::limits::JUDGED_VOUCHERS;
+        let answered = Answered { vouchers, credited: vouchers, checked: vouchers };
+        self.lock().shares.note(line, answered);
+    }
+
     /// Takes all chunks that wait, without waiting: for whoever moves the stages by hand.
     pub fn drain(&self, chunks: &mut Vec<Chunk>) {
         let mut state = self.lock();

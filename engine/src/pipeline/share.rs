@@ -296,7 +296,7 @@ impl<T: Clone, W> Shares<T, W> {
     }
 
     /// Notes what a frame that is under way led to.
-    fn note(&mut self, index: LineIndex, answered: Answered) {
+    pub fn note(&mut self, index: LineIndex, answered: Answered) {
         let judged = &mut self.lines[index].judged;
         let before = u32::from(judged.is_slowed());
         judged.note(answered);

@@ -2,6 +2,7 @@
 
 use super::ConnectionId;
 use super::call::{Answer, Calls, Kind, here};
+use super::kept::Kept;
 use super::large::Large;
 use super::message::{Messages, Unfinished};
 use super::table::Guest;
@@ -72,10 +73,11 @@ pub(super) async fn serve(
         .auto_date_header(false);
     let (of, until) = (guest.clone(), stopping.clone());
     let places = usize::try_from(share.large).expect("a small number");
-    let places = Arc::new(Semaphore::new(places));
+    let (places, kept) = (Arc::new(Semaphore::new(places)), Kept::default());
     let service = service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(peer.clone());
         request.extensions_mut().insert(Large::of(&places));
+        request.extensions_mut().insert(kept.clone());
         answer(request, of.clone(), routes.clone(), unfinished.clone(), until.clone())
     });
     let mut connection = pin!(builder.serve_connection(socket, service));

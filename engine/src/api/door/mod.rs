@@ -7,11 +7,13 @@
 mod call;
 mod grpc;
 mod http;
+mod kept;
 mod large;
 mod message;
 mod places;
 mod table;
 
+pub use kept::Kept;
 pub use large::Large;
 pub use places::{Place, Places};
 pub use table::Visits;
