@@ -55,7 +55,7 @@ fn frames_of_one_voucher_are_held_and_their_connection_is_never_ended() {
     raw.settle().unwrap();
     let frame = small_frame();
     // Acks are not taken, so that the engine stops reading: then the windows fill, to the last frame.
-    let streams: Vec<u32> = (0..16).map(|_| raw.call(STREAM).unwrap()).collect();
+    let streams: Vec<u32> = (0..120).map(|_| raw.call(STREAM).unwrap()).collect();
     let mut held = 0;
     for round in 0.. {
         let before = held;
