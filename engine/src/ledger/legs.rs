@@ -4,6 +4,7 @@
 use super::event::{ExposureReleased, LegRun, LegsMoved, LegsSubmitted};
 use super::leg::{LegMove, LegState, Mover};
 use super::refusal::Refusal;
+use super::standing::Standing;
 use crate::canary::{Bug, planted};
 use crate::types::{Digest, Lsn, Timestamp, Total};
 use std::collections::BTreeMap;
@@ -64,6 +65,9 @@ pub struct Legs {
     /// When a leg became UNKNOWN, by leg.
     unknown_since: BTreeMap<u32, Timestamp>,
     submissions: Vec<Submission>,
+    /// The submission of each run of legs, by the first of them.
+    homes: BTreeMap<u32, u32>,
+    standing: Standing,
     /// One bit a party of the batch, in the order of its dues.
     released: Vec<u64>,
     released_count: u64,
@@ -72,6 +76,17 @@ pub struct Legs {
     owed_again: Total,
     /// What an operator said of an UNKNOWN leg, until another says the same.
     proposed: BTreeMap<u32, Proposal>,
+}
+
+/// Where the bytes of a leg's call lie, and when they were first journaled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Home {
+    /// The number of its submission.
+    pub submission: u32,
+    /// Which of the submission's legs it is.
+    pub piece: u32,
+    /// When its newest attempt was journaled.
+    pub at: Timestamp,
 }
 
 /// One operator's word about a leg whose fate the rail cannot tell.
@@ -100,6 +115,8 @@ impl Legs {
             facts: BTreeMap::new(),
             unknown_since: BTreeMap::new(),
             submissions: Vec::new(),
+            homes: BTreeMap::new(),
+            standing: Standing::ready_all(length),
             released: Vec::new(),
             released_count: 0,
             released_sum: Total::ZERO,
@@ -159,11 +176,25 @@ impl Legs {
     /// The number of the submission that holds a leg; `None` if the leg has not left.
     #[must_use]
     pub fn submission_of(&self, leg: u32) -> Option<u32> {
-        let holds = |one: &Submission| {
-            let at = one.legs.partition_point(|run| run.first + run.count <= leg);
-            one.legs.get(at).is_some_and(|run| run.first <= leg)
-        };
-        (0..).zip(&self.submissions).find(|(_, one)| holds(one)).map(|(number, _)| number)
+        self.home(leg).map(|home| home.submission)
+    }
+
+    /// Where the bytes of a leg's call lie; `None` if the leg has not left.
+    #[must_use]
+    pub fn home(&self, leg: u32) -> Option<Home> {
+        let (_, &submission) = self.homes.range(..=leg).next_back()?;
+        let held = &self.submissions[submission as usize];
+        let at = held.legs.partition_point(|run| run.first + run.count <= leg);
+        let run = held.legs.get(at).filter(|run| run.first <= leg)?;
+        let before = held.legs[..at].iter().map(|run| run.count).sum::<u32>();
+        let piece = before + (leg - run.first);
+        Some(Home { submission, piece, at: held.newest().at })
+    }
+
+    /// Which have something to do yet.
+    #[must_use]
+    pub fn standing(&self) -> &Standing {
+        &self.standing
     }
 
     /// Whether what was submitted under this number may leave now: as far as its legs go, whatever has
@@ -180,6 +211,16 @@ impl Legs {
             _ if open == 0 => MayLeave::Never,
             _ => MayLeave::Mixed,
         }
+    }
+
+    /// The submissions of which legs are in flight, by number.
+    #[must_use]
+    pub fn submissions_under_way(&self) -> BTreeMap<u32, Submission> {
+        let mut found = BTreeMap::new();
+        for number in self.standing.in_flight().filter_map(|leg| self.submission_of(leg)) {
+            found.entry(number).or_insert_with(|| self.submissions[number as usize].clone());
+        }
+        found
     }
 
     /// How many legs stand at `state`.
@@ -278,6 +319,7 @@ impl Legs {
             held.attempts.push(attempt);
             return;
         }
+        self.homes.extend(e.legs.iter().map(|run| (run.first, e.submission)));
         self.submissions.push(Submission { legs: e.legs.clone(), attempts: vec![attempt] });
         for leg in legs_of(&e.legs) {
             self.set(leg, LegState::Sent, at);
@@ -362,6 +404,7 @@ impl Legs {
         let from = std::mem::replace(&mut self.states[leg as usize], to);
         self.counts[from as usize] -= 1;
         self.counts[to as usize] += 1;
+        self.standing.set(leg, to);
         match to {
             LegState::Unknown => {
                 self.unknown_since.insert(leg, at);

@@ -17,12 +17,14 @@ pub mod fund;
 pub mod hearing;
 pub mod leg;
 pub mod legs;
+pub mod marks;
 pub mod net;
 pub mod plan;
 pub mod rail;
 pub mod refusal;
 pub mod seal;
 pub mod shard;
+pub mod standing;
 pub mod trouble;
 pub mod window;
 
@@ -36,12 +38,14 @@ pub use event::{Event, Genesis, Request};
 pub use evidence::{EVIDENCE_BYTES, Evidence};
 pub use fund::Cover;
 pub use leg::{Heard, LegMove, LegState, LegWord, Mover};
-pub use legs::{Attempt, LegFacts, Legs, MayLeave, Proposal, Submission, runs};
+pub use legs::{Attempt, Home, LegFacts, Legs, MayLeave, Proposal, Submission, runs};
+pub use marks::Marks;
 pub use plan::{BatchPlan, Next};
 pub use rail::Rail;
 pub use refusal::Refusal;
 pub use seal::{Sealed, SealedPart, seal};
 pub use shard::{ChannelState, Exposure, Gauge, Held, Shard, ShardPage};
+pub use standing::Standing;
 pub use trouble::{NewTrouble, Trouble, TroubleKind, Troubles};
 pub use window::{
     AssetSeal, EvidenceDigest, Obligation, Position, SealedAsset, SealedWindow, WindowTotals,

@@ -16,11 +16,16 @@ use super::dues::{Due, dues};
 use super::event::Release;
 use super::leg::LegState;
 use super::legs::Legs;
+use super::marks::Marks;
+use super::standing::Standing;
 use super::window::SealedWindow;
 use crate::canary::{Bug, planted};
 use crate::types::{PartyId, SettlementModel, Total};
 use std::collections::BTreeSet;
 use std::sync::{Arc, OnceLock};
+
+/// While more than one in so many pay-outs is READY, walking all of them costs less than sorting those.
+const SORTED_SHARE: usize = 8;
 
 /// A batch with what its steps are computed from.
 pub struct BatchPlan {
@@ -106,28 +111,28 @@ impl BatchPlan {
     }
 
     /// What may leave now, and what never will, if the clearing account may pay out `free` and these parties
-    /// are suspended.
+    /// are suspended. Costs nothing for legs that have ended.
     #[must_use]
-    pub fn next(&self, legs: &Legs, free: Total, suspended: &BTreeSet<PartyId>) -> Next {
+    pub fn next(&self, legs: &Standing, free: Total, suspended: &BTreeSet<PartyId>) -> Next {
         let all = &self.content.legs;
-        let ready = |leg: &u32| legs.state(*leg) == LegState::Ready;
-        let every = || (0..all.len()).map(place);
-        let is_pay_in = |leg: &u32| all[*leg as usize].payment.is_pay_in();
-        let pay_ins: Vec<u32> = every().filter(is_pay_in).filter(ready).collect();
-        let direct = |leg: &u32| {
-            let payment = all[*leg as usize].payment;
-            payment.from != PartyId::CLEARING && payment.to != PartyId::CLEARING
-        };
-        let mut pay_outs: Vec<u32> = every().filter(direct).filter(ready).collect();
+        let (mut pay_ins, mut pay_outs, mut cleared) = (Vec::new(), Vec::new(), Vec::new());
+        for leg in legs.ready() {
+            let payment = all[leg as usize].payment;
+            if payment.is_pay_in() {
+                pay_ins.push(leg);
+            } else if payment.from == PartyId::CLEARING {
+                cleared.push(leg);
+            } else {
+                pay_outs.push(leg);
+            }
+        }
         let mut held_back = Vec::new();
         match self.content.head.asset.model {
             // What the clearing account pays here are deposits, which it holds.
-            SettlementModel::Bilateral => {
-                pay_outs.extend(self.pay_outs.iter().filter(|l| ready(l)))
-            }
+            SettlementModel::Bilateral => pay_outs.extend(cleared),
             SettlementModel::Multilateral => {
                 let mut left = free;
-                for leg in self.pay_outs.iter().copied().filter(ready) {
+                for leg in self.by_amount(cleared, legs) {
                     match left.checked_minus(self.amount(leg)) {
                         Some(rest) => {
                             left = rest;
@@ -137,8 +142,9 @@ impl BatchPlan {
                         None => held_back.push(leg),
                     }
                 }
-                let open = every().filter(is_pay_in).any(|leg| !legs.state(leg).has_ended());
-                if open {
+                let is_pay_in = |leg: u32| all[leg as usize].payment.is_pay_in();
+                let waits = |held: &[u32]| !held.is_empty() && legs.in_flight().any(is_pay_in);
+                if !pay_ins.is_empty() || waits(&held_back) {
                     held_back.clear();
                 }
             }
@@ -152,32 +158,64 @@ impl BatchPlan {
         Next { pay_ins, pay_outs, held_back, suspended }
     }
 
+    /// READY pay-outs of the clearing account, ordered by amount: all are in that order already, and few are
+    /// sorted for themselves.
+    fn by_amount(&self, mut ready: Vec<u32>, legs: &Standing) -> Vec<u32> {
+        if ready.len() >= self.pay_outs.len() / SORTED_SHARE {
+            return self.pay_outs.iter().copied().filter(|leg| legs.is_ready(*leg)).collect();
+        }
+        ready.sort_unstable_by_key(|leg| (self.amount(*leg), *leg));
+        ready
+    }
+
     /// The parties whose legs have all ended and whose exposure was not released, at most `limit` of them.
     #[must_use]
     pub fn releases(&self, legs: &Legs, limit: usize) -> Vec<Release> {
-        let mut found = Vec::new();
-        for (at, due) in self.dues.iter().enumerate() {
-            if found.len() == limit {
-                break;
+        let places = 0..place(self.dues.len());
+        places.filter_map(|at| self.release_of(at, legs)).take(limit).collect()
+    }
+
+    /// The release of the party at this place of the dues, if all its legs have ended and it is not released.
+    #[must_use]
+    pub fn release_of(&self, at: u32, legs: &Legs) -> Option<Release> {
+        let due = &self.dues[at as usize];
+        if legs.is_released(at) {
+            return None;
+        }
+        let mut rejected = Total::ZERO;
+        for leg in self.legs_of(due.party) {
+            let state = legs.state(leg);
+            if !state.has_ended() {
+                return None;
             }
-            if legs.is_released(place(at)) {
-                continue;
-            }
-            let mut rejected = Total::ZERO;
-            let mut ended = true;
-            for leg in self.legs_of(due.party) {
-                let state = legs.state(leg);
-                ended &= state.has_ended();
-                let payment = self.content.legs[leg as usize].payment;
-                if state == LegState::Rejected && payment.from == due.party {
-                    rejected = rejected.plus(payment.amount);
-                }
-            }
-            if ended {
-                found.push(due.release(at, rejected));
+            let payment = self.content.legs[leg as usize].payment;
+            if state == LegState::Rejected && payment.from == due.party {
+                rejected = rejected.plus(payment.amount);
             }
         }
-        found
+        Some(due.release(at as usize, rejected))
+    }
+
+    /// The places, among the dues, of the parties that may be released since the last look, at which legs `then`
+    /// had not ended, as `open` have not now. At the first look, everybody of whom no leg is open.
+    #[must_use]
+    pub fn may_release(&self, then: Option<&Marks>, open: &Marks) -> Vec<u32> {
+        let mut found = BTreeSet::new();
+        if let Some(then) = then {
+            found.extend(then.without(open).flat_map(|leg| self.dues_of(leg)));
+        } else {
+            let waits = |at: &u32| {
+                self.legs_of(self.dues[*at as usize].party).any(|leg| open.contains(leg))
+            };
+            found.extend((0..place(self.dues.len())).filter(|at| !waits(at)));
+        }
+        found.into_iter().collect()
+    }
+
+    fn dues_of(&self, leg: u32) -> impl Iterator<Item = u32> + '_ {
+        let payment = self.content.legs[leg as usize].payment;
+        let find = |party: PartyId| self.dues.binary_search_by_key(&party, |due| due.party).ok();
+        [payment.from, payment.to].into_iter().filter_map(find).map(place)
     }
 
     /// How many parties owed something.

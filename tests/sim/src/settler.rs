@@ -266,7 +266,7 @@ impl View {
     }
 
     fn next(&self) -> Next {
-        self.plan.next(&self.legs, self.free, &self.suspended)
+        self.plan.next(self.legs.standing(), self.free, &self.suspended)
     }
 
     /// What waits for a suspended payee is owed again, because an operator says so.

@@ -109,7 +109,7 @@ impl Books {
     fn next(&self, batch: BatchId) -> Next {
         let free = self.control.free_to_pay(batch).unwrap();
         self.plans[&batch].next(
-            &self.control.batch(batch).unwrap().legs,
+            self.control.batch(batch).unwrap().legs.standing(),
             free,
             self.control.suspended(),
         )

@@ -70,14 +70,16 @@ struct Run {
     submissions: u32,
     released: BTreeMap<PartyId, (u128, u128)>,
     suspended: BTreeSet<PartyId>,
+    /// The legs that had not ended when parties were last released.
+    looked: Option<Marks>,
 }
 
 impl Run {
     fn new(plan: BatchPlan) -> Self {
         let head = &plan.content.head;
         let (legs, cover) = (Legs::ready(head.leg_count), Cover::new(head, Net::ZERO));
-        let (released, suspended) = (BTreeMap::new(), BTreeSet::new());
-        Self { plan, legs, cover, submissions: 0, released, suspended }
+        let (released, suspended, looked) = (BTreeMap::new(), BTreeSet::new(), None);
+        Self { plan, legs, cover, submissions: 0, released, suspended, looked }
     }
 
     fn submit(&mut self, legs: &[u32]) {
@@ -126,7 +128,43 @@ impl Run {
 
     fn next(&self) -> Next {
         let free = self.cover.map_or(Total::ZERO, |cover| cover.left().surplus());
-        self.plan.next(&self.legs, free, &self.suspended)
+        let next = self.plan.next(self.legs.standing(), free, &self.suspended);
+        assert_eq!(next, self.walked(free), "what is found without a walk over all legs");
+        next
+    }
+
+    /// What is next, by the states of all legs.
+    fn walked(&self, free: Total) -> Next {
+        let all = &self.plan.content.legs;
+        let ready = |leg: &u32| self.legs.state(*leg) == LegState::Ready;
+        let every = || (0..all.len()).map(place);
+        let is_pay_in = |leg: &u32| all[*leg as usize].payment.is_pay_in();
+        let is_cleared = |leg: &u32| all[*leg as usize].payment.from == PartyId::CLEARING;
+        let multilateral = self.plan.content.head.asset.model == SettlementModel::Multilateral;
+        let mut pay_outs: Vec<u32> = every().filter(ready).filter(|l| !is_pay_in(l)).collect();
+        let (mut left, mut held_back) = (free.0, Vec::new());
+        if multilateral {
+            let mut cleared: Vec<u32> = pay_outs.extract_if(.., |leg| is_cleared(leg)).collect();
+            cleared.sort_by_key(|leg| self.plan.amount(*leg));
+            for leg in cleared {
+                match left.checked_sub(self.plan.amount(leg).0) {
+                    Some(rest) => {
+                        left = rest;
+                        pay_outs.push(leg);
+                    }
+                    None => held_back.push(leg),
+                }
+            }
+            if every().any(|leg| is_pay_in(&leg) && !self.legs.state(leg).has_ended()) {
+                held_back.clear();
+            }
+        }
+        pay_outs.sort_unstable();
+        held_back.sort_unstable();
+        let waits = |leg: &u32| self.suspended.contains(&all[*leg as usize].payment.to);
+        let (suspended, pay_outs) = pay_outs.into_iter().partition(waits);
+        let pay_ins = every().filter(is_pay_in).filter(ready).collect();
+        Next { pay_ins, pay_outs, held_back, suspended }
     }
 
     /// Everything that the plan says is to be done now.
@@ -140,6 +178,11 @@ impl Run {
             self.submit(legs);
         }
         let releases = self.plan.releases(&self.legs, usize::MAX);
+        let open = self.legs.standing().open().clone();
+        let found = self.plan.may_release(self.looked.as_ref(), &open).into_iter();
+        let found: Vec<_> = found.filter_map(|at| self.plan.release_of(at, &self.legs)).collect();
+        assert_eq!(found, releases, "what is found by the legs that have ended since");
+        self.looked = Some(open);
         let event = ExposureReleased { batch: self.plan.content.head.id, asset: ASSET, releases };
         self.legs.check_release(&event).unwrap();
         for one in &event.releases {
