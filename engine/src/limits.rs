@@ -163,9 +163,18 @@ pub const BATCH_LEGS_MAX: usize = 10_000_000;
 const _: () = assert!(UNSETTLED_WHOLE_MAX / 100_000_000 * 10 <= BATCH_LEGS_MAX as u128);
 /// Legs in one file for a rail: banks take files of a hundred thousand payments, and few take more.
 pub const FILE_LEGS_MAX: usize = 100_000;
-/// Legs whose calls are made durable, and made, together: one fsync and two records for all of them, at most
-/// so many answers to find again after a crash, and what a stop or a webhook waits for.
+/// Legs whose calls are made durable together: one fsync and two records for all of them. So many new calls
+/// may be under way or wait for their turn, and so many look-ups beside them.
 pub const CALL_LEGS_MAX: usize = 256;
+/// Calls and look-ups of a provider that are under way or wait for their turn: enough that its threads never wait
+/// for the journal, and at most so many answers to find again after a crash. Look-ups may all turn out to be
+/// calls to make again, so there is room for both.
+pub const CALLS_UNDER_WAY_MAX: usize = 2 * CALL_LEGS_MAX;
+/// How long answers are gathered for one record while others are under way: some fsyncs, and far less than a
+/// provider takes for an answer.
+pub const CALLS_GATHERED: Duration = Duration::from_millis(10);
+/// How long a stop waits for calls that are being made; those that take longer are looked up at the next start.
+pub const CALLS_STOP_MAX: Duration = Duration::from_secs(2);
 /// First and longest wait before a leg's fate is asked for again; each wait is twice the one before.
 pub const CALL_AGAIN_MIN: Duration = Duration::from_millis(250);
 /// See `CALL_AGAIN_MIN`.

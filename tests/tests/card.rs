@@ -133,6 +133,56 @@ fn nobody_moves_a_leg_whose_call_is_being_made() {
     assert_eq!(charged.count(), 2);
 }
 
+/// The engine made its calls on the thread that does everything else: one that took its time kept webhooks, the
+/// chain and a stop waiting for as long.
+#[test]
+fn a_call_that_takes_its_time_keeps_nothing_else_waiting() {
+    let house = House::new(&[]);
+    house.register_all("", "pm_0");
+    let charges = house.computed("");
+    house.hear_webhooks();
+    house.psp.set_faults(FaultOptions { slow_millis: 600_000, ..FaultOptions::default() });
+    house.psp.fail_next(&[Fault::SlowAfter]);
+    house.approve("", &charges);
+    until("one charge is confirmed by its webhook", || {
+        let report = house.report("", &charges);
+        let own = report["pay_ins"].as_array().expect("a list").iter();
+        own.clone().any(|of| of["state"] == "confirmed" && of["legs"] == 1).then_some(())
+    });
+    // Its call has no answer yet, and the engine of this house makes one at a time.
+    assert_eq!(house.psp.calls(), 1);
+    house.psp.hurry();
+    until("the batch has ended", || (house.report("", &charges)["ended_at_us"] != 0).then_some(()));
+    let charged = house.psp.movements().into_iter().filter(|one| one.kind == "charge");
+    assert_eq!(charged.count(), 2);
+    assert!(house.troubles("").is_empty(), "the late answer says nothing new");
+}
+
+/// Webhooks that wait for the settler are weighed together: what several of them say of one leg must not be
+/// taken for one saying that it was paid several times.
+#[test]
+fn webhooks_that_come_together_are_heard_one_by_one() {
+    let house = House::new(&[]);
+    house.register_all("", "pm_processing_0");
+    let charges = house.computed("");
+    house.approve("", &charges);
+    house.until("", &charges, &charges.large, "accepted");
+    let payment = house.psp.payment(&charges.large).expect("it was made");
+    let paid = with(
+        &payment,
+        &[("status", json!("succeeded")), ("amount_received", payment["amount"].clone())],
+    );
+    for _ in 0..8 {
+        house.psp.say("payment_intent.succeeded", &paid, &json!({}));
+        house.psp.say("payment_intent.processing", &payment, &json!({}));
+    }
+    assert!(house.psp.undelivered() >= 16, "nobody has taken one");
+    house.hear_webhooks();
+    heard(&house);
+    assert_eq!(house.state("", &charges, &charges.large), "confirmed");
+    assert!(house.troubles("").is_empty(), "{:?}", house.troubles(""));
+}
+
 /// A charge that waits at the provider, and the payment's object.
 fn processing(house: &House) -> (Charges, Value) {
     house.register_all("", "pm_processing_0");

@@ -315,6 +315,13 @@ impl Intake {
     }
 }
 
+impl Intake {
+    /// The control state for threads that may outlive the pipeline, and keep it from nothing.
+    pub(crate) fn held_control(&self) -> &Arc<RwLock<Control>> {
+        &self.0.control
+    }
+}
+
 impl Drop for Inner {
     /// With the last clone of the way in: verify workers finish what is queued, and end.
     fn drop(&mut self) {

@@ -6,24 +6,26 @@
 //! own, one round at a time for all batches, since all of them share the key's nonces.
 
 mod line;
+mod watched;
 
-use super::step::to;
+use super::step::{refused, to};
 use super::word::Statements;
 use super::{Nudge, Run, Stuck};
 use crate::faults;
 use crate::journal::kept::{self, CallsOf};
 use crate::ledger::event::LegsSubmitted;
 use crate::ledger::hearing::{Ground, Place, Side, Statement, Sum};
-use crate::ledger::{BatchPlan, Event, LegState, LegWord, Legs, Mover, Rail, runs};
+use crate::ledger::{BatchPlan, Event, LegState, LegWord, Mover, Rail, Submission, runs};
 use crate::limits::{EVM_CHUNK_ITEMS, EVM_IN_FLIGHT_MAX};
-use crate::rails::evm::{self, Chunk, ChunkState, Desk, Nonces, SignedTx};
+use crate::rails::evm::{self, ChunkState, Desk, Nonces, SignedTx};
 use crate::rails::{LegReport, Part};
 use crate::settle::archive::NotLoaded;
 use crate::types::{BatchId, FileHasher};
 use line::{Done, Found, Leaving, Line, Round, Seen, Task, Todo};
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use watched::Watched;
 
 /// A chain, the key, and what is known of the chunks under way.
 pub struct EvmDesk {
@@ -54,15 +56,6 @@ struct Rounds {
     stuck: Option<String>,
     /// The same of the one that is under way.
     meets: Option<String>,
-}
-
-/// A chunk that has not ended.
-struct Watched {
-    part: Part,
-    chunk: Arc<Chunk>,
-    book: Vec<SignedTx>,
-    /// As its legs were told.
-    state: ChunkState,
 }
 
 impl EvmDesk {
@@ -167,8 +160,8 @@ impl Run {
         }
         let open = desk.chunks.range((batch, 0)..=(batch, u32::MAX));
         let open: Vec<Task> = open.map(|((_, number), watched)| watched.task(*number)).collect();
-        let (legs, _) = self.legs(batch)?;
-        let first = u32::try_from(legs.submissions().len()).expect("limited by legs");
+        let first = self.with_legs(batch, |legs| legs.submissions().len())?;
+        let first = u32::try_from(first).expect("limited by legs");
         let room = EVM_IN_FLIGHT_MAX.saturating_sub(desk.nonces.waiting(desk.used));
         let mut new = Vec::new();
         for (number, some) in (first..).zip(ready.chunks(EVM_CHUNK_ITEMS)).take(room) {
@@ -201,24 +194,32 @@ impl Run {
     fn watch_all(&mut self, desk: &mut EvmDesk) -> Result<(), Stuck> {
         let batches = self.intake.control().settling_batches();
         for batch in batches {
-            let (legs, rail) = self.legs(batch)?;
-            if rail == Rail::Evm {
+            let held = {
+                let control = self.intake.control();
+                let entry = control.batch(batch).map_err(refused)?;
+                (entry.head.policy.rail == Rail::Evm).then(|| entry.legs.submissions_under_way())
+            };
+            if let Some(held) = held {
                 let plan = self.plan(batch)?;
-                self.watch(desk, &plan, &legs)?;
+                self.watch(desk, &plan, held)?;
             }
         }
         Ok(())
     }
 
     /// Takes up the chunks of one batch.
-    fn watch(&self, desk: &mut EvmDesk, plan: &BatchPlan, legs: &Legs) -> Result<(), Stuck> {
+    fn watch(
+        &self,
+        desk: &mut EvmDesk,
+        plan: &BatchPlan,
+        held: BTreeMap<u32, Submission>,
+    ) -> Result<(), Stuck> {
         let batch = plan.content().head.id;
         let store = &**self.intake.store();
-        for (number, submission) in (0..).zip(legs.submissions()) {
+        for (number, submission) in held {
             let places: Vec<u32> = submission.legs().collect();
             let first = plan.content().legs[places[0] as usize].payment;
-            let open = places.iter().any(|leg| legs.state(*leg).is_in_flight());
-            if first.is_pay_in() || !open || desk.chunks.contains_key(&(batch, number)) {
+            if first.is_pay_in() || desk.chunks.contains_key(&(batch, number)) {
                 continue;
             }
             let part = Part::new(plan.content(), &places, number);
@@ -333,19 +334,18 @@ impl Run {
     /// Whether a transaction of a chunk may leave: the journal has all of its legs under way. Nobody but the
     /// settler moves a pay-out that is, so what holds here holds when it leaves.
     fn may_leave(&self, plan: &BatchPlan, part: &Part) -> Result<(), Stuck> {
-        let batch = plan.content().head.id;
-        for leg in places(plan, part) {
-            let state = self.state(batch, leg)?;
-            if !state.is_in_flight() {
-                let key = &plan.content().legs[leg as usize].key;
-                return Err(Stuck::Other(format!(
-                    "leg {key} is {}, and the chain has not paid the transaction that pays it and others: \
-                     nothing of it is sent any more; find out who paid the leg",
-                    state.name()
-                )));
-            }
-        }
-        Ok(())
+        let ended = self.with_legs(plan.content().head.id, |legs| {
+            places(plan, part)
+                .find(|leg| !legs.state(*leg).is_in_flight())
+                .map(|leg| (leg, legs.state(leg)))
+        })?;
+        let Some((leg, state)) = ended else { return Ok(()) };
+        let key = &plan.content().legs[leg as usize].key;
+        Err(Stuck::Other(format!(
+            "leg {key} is {}, and the chain has not paid the transaction that pays it and others: nothing of it \
+             is sent any more; find out who paid the leg",
+            state.name()
+        )))
     }
 
     /// Makes READY legs a chunk, if they still are and it still has its number.
@@ -364,10 +364,9 @@ impl Run {
             Todo::Blocked(why) => return Err(Stuck::Other(why)),
             Todo::Wait | Todo::Send(_) | Todo::Done => return Ok(()),
         };
-        let (legs, _) = self.legs(batch)?;
-        let ready: BTreeSet<u32> = ready.iter().copied().collect();
-        let still = places(plan, &part).all(|leg| ready.contains(&leg));
-        if !still || usize::try_from(number).ok() != Some(legs.submissions().len()) {
+        let next = self.with_legs(batch, |legs| legs.submissions().len())?;
+        let still = places(plan, &part).all(|leg| ready.binary_search(&leg).is_ok());
+        if !still || usize::try_from(number).ok() != Some(next) {
             return Ok(());
         }
         self.journal_tx(plan, &part, 0, &tx)?;
@@ -426,41 +425,18 @@ impl Run {
         match state {
             ChunkState::Gone { .. } | ChunkState::Void | ChunkState::Sent | ChunkState::Signed => {
                 // Mined before, and not any more.
-                let (legs, _) = self.legs(batch)?;
-                let undone =
-                    places(plan, part).filter(|leg| legs.state(*leg) == LegState::Accepted);
                 let why = "the chain has left the block that held it";
-                let moves = undone.map(|leg| to(plan, leg, LegState::Sent, "", why));
-                self.journal(plan, Mover::Engine, moves.collect())?;
+                let moves = self.with_legs(batch, |legs| {
+                    let undone =
+                        places(plan, part).filter(|leg| legs.state(*leg) == LegState::Accepted);
+                    undone.map(|leg| to(plan, leg, LegState::Sent, "", why)).collect()
+                })?;
+                self.journal(plan, Mover::Engine, moves)?;
             }
             ChunkState::New | ChunkState::Mined(_) | ChunkState::Safe(_) | ChunkState::Final(_) => {
             }
         }
         Ok(())
-    }
-}
-
-impl Watched {
-    fn task(&self, number: u32) -> Task {
-        let (chunk, book) = (self.chunk.clone(), self.book.clone());
-        Task { number, chunk, book, was: self.state.clone() }
-    }
-
-    /// The nonce of the transaction that paid it, if it is one of ours.
-    fn paid_by(&self) -> Option<u64> {
-        match &self.state {
-            ChunkState::Final(mined) => {
-                let paid = self.book.iter().find(|tx| tx.hash() == mined.tx);
-                paid.map(|tx| tx.terms().nonce)
-            }
-            ChunkState::New
-            | ChunkState::Signed
-            | ChunkState::Sent
-            | ChunkState::Mined(_)
-            | ChunkState::Safe(_)
-            | ChunkState::Gone { .. }
-            | ChunkState::Void => None,
-        }
     }
 }
 

@@ -9,19 +9,72 @@ use crate::ledger::hearing::Place;
 use crate::ledger::{BatchPlan, NewTrouble, Rail, TroubleKind};
 use crate::rails::card::{self, Own, Says};
 use crate::types::BatchId;
+use std::collections::BTreeMap;
 use std::sync::Arc;
+use tokio::sync::oneshot;
+
+/// Events that were read and are weighed together: one record for all of them, and one word about a leg in it.
+#[derive(Default)]
+pub(super) struct Read {
+    said: BTreeMap<BatchId, (Arc<BatchPlan>, Statements)>,
+    /// Who hears when what was read is durable.
+    waiting: Vec<oneshot::Sender<()>>,
+}
+
+impl Read {
+    /// Somebody waits for what was read until now.
+    pub fn confirm(&mut self, done: oneshot::Sender<()>) {
+        self.waiting.push(done);
+    }
+
+    /// What was read is durable.
+    pub fn confirmed(&mut self) {
+        self.waiting.drain(..).for_each(|done| {
+            // Whoever asked may have gone away; what was decided stands.
+            let _ = done.send(());
+        });
+    }
+
+    fn holds(&self, batch: BatchId, leg: u32) -> bool {
+        self.said.get(&batch).is_some_and(|(_, said)| said.contains_key(&leg))
+    }
+}
 
 impl Run {
-    /// What an event of the provider says. What fits its leg may move it; what does not moves nothing, and a
-    /// person is told; whatever it is, the leg is looked up next.
-    pub(super) fn hear_card(&mut self, report: &card::Report) -> Result<(), Stuck> {
+    /// Weighs what was read. If that fails, none of it is confirmed, and all of it comes again.
+    pub(super) fn weigh_read(&self, read: &mut Read) -> Result<(), Stuck> {
+        for (plan, said) in std::mem::take(&mut read.said).into_values() {
+            self.weigh(&plan, &said).inspect_err(|_| read.waiting.clear())?;
+        }
+        read.confirmed();
+        Ok(())
+    }
+
+    /// What an event of the provider says. What fits its leg may move it, once it is weighed; what does not
+    /// moves nothing, and a person is told; whatever it is, the leg is looked up next.
+    pub(super) fn hear_card(
+        &mut self,
+        report: &card::Report,
+        read: &mut Read,
+    ) -> Result<(), Stuck> {
         let Some((plan, leg)) = self.leg_of(report)? else {
             return self.hear_of_nobody(report);
         };
         let content = plan.content();
         let (batch, own) = (content.head.id, &content.legs[leg as usize]);
-        let (legs, _) = self.legs(batch)?;
-        let state = legs.state(leg);
+        let alone = match report.says {
+            Says::Word { .. } => read.holds(batch, leg),
+            Says::Ask(_) => false,
+            Says::Kept(_) | Says::Notice(_) => true,
+        };
+        // What was read before is said of where the leg stands by then.
+        if alone || report.source.contains("dispute") {
+            self.weigh_read(read)?;
+        }
+        let (state, reference) = self.with_legs(batch, |legs| {
+            let known = legs.facts(leg).map_or("", |facts| &facts.reference).to_owned();
+            (legs.state(leg), known)
+        })?;
         let (version, is_live) = self.desks.card.as_ref().map_or_else(
             || (card::API_VERSION.to_owned(), false),
             |desk| (desk.config().api_version.clone(), desk.config().is_live()),
@@ -32,7 +85,7 @@ impl Run {
         let facts = Own {
             call: &call,
             asset: &content.head.asset,
-            reference: legs.facts(leg).map_or("", |facts| &facts.reference),
+            reference: &reference,
             account: account.map_or("", |(_, account)| account),
             is_live,
         };
@@ -53,7 +106,9 @@ impl Run {
             }
             (Says::Word { .. }, Some(statement)) => {
                 let said = (vec![statement], report.source.clone());
-                self.weigh(&plan, &Statements::from([(leg, said)]))?;
+                let of =
+                    read.said.entry(batch).or_insert_with(|| (plan.clone(), Statements::new()));
+                of.1.insert(leg, said);
             }
             (Says::Kept(what), _) => {
                 let is_dispute = report.source.contains("dispute");

@@ -21,13 +21,14 @@ pub use evm::EvmDesk;
 pub use files::Held;
 
 use super::desk::FileDesk;
-use crate::ledger::{BatchPlan, Rail};
+use crate::ledger::{BatchPlan, Marks, Rail};
 use crate::limits::SETTLER_TICK;
 use crate::pipeline::{self, Busy, Intake, NotDone};
 use crate::rails::card as card_rail;
 use crate::types::{BatchId, Lsn};
 use crossbeam::channel::{Receiver, Sender, bounded, never};
 use crossbeam::select;
+use hooks::Read;
 use later::Later;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -196,12 +197,17 @@ impl Settler {
         if let Some(evm) = &mut desks.evm {
             evm.start(nudge.clone());
         }
+        if let Some(card) = &mut desks.card {
+            card.start(&intake);
+        }
         let run = Run {
             intake,
             archive,
             desks,
             troubles,
             plans: HashMap::new(),
+            looked: HashMap::new(),
+            unheard: BTreeMap::new(),
             held,
             later: Later::default(),
             suspensions: 0,
@@ -230,6 +236,10 @@ struct Run {
     desks: Desks,
     troubles: Troubles,
     plans: HashMap<BatchId, Arc<BatchPlan>>,
+    /// The legs of each batch that had not ended when parties were last released.
+    looked: HashMap<BatchId, Marks>,
+    /// Why what came of calls could not be taken in, by batch: told with the batch's own troubles.
+    unheard: BTreeMap<BatchId, String>,
     held: Held,
     later: Later,
     /// How many suspensions were known when legs were last chosen.
@@ -253,6 +263,7 @@ impl Run {
         }
         let mut waiting = Vec::new();
         let mut letters = letters.clone();
+        let calls = self.desks.card.as_ref().map_or_else(never, CardDesk::done);
         loop {
             match self.turn() {
                 Ok(()) => {}
@@ -267,7 +278,12 @@ impl Run {
             });
             let tick = if self.more { Duration::ZERO } else { SETTLER_TICK };
             select! {
-                recv(stopped) -> _ => return,
+                recv(stopped) -> _ => return self.at_stop(),
+                recv(calls) -> done => {
+                    if let (Ok(done), Some(desk)) = (done, &mut self.desks.card) {
+                        desk.arrived(done);
+                    }
+                }
                 recv(nudged) -> one => waiting.extend(one.into_iter().chain(nudged.try_iter())),
                 recv(letters) -> letter => match letter {
                     Ok(letter) => self.read_letters(letter, &letters),
@@ -282,17 +298,48 @@ impl Run {
 
     /// Reads a letter and those behind it. What cannot be done now is not confirmed, and comes again.
     fn read_letters(&mut self, first: Letter, letters: &Receiver<Letter>) {
+        let mut read = Read::default();
         for Letter { report, done } in
             std::iter::once(first).chain(letters.try_iter().take(MAILBOX))
         {
-            match self.hear_card(&report) {
-                Ok(()) => {
-                    // Whoever asked may have gone away; what was decided stands.
-                    let _ = done.send(());
-                }
+            match self.hear_card(&report, &mut read) {
+                Ok(()) => read.confirm(done),
                 Err(stuck) => tracing::warn!("a webhook was not taken: {stuck}"),
             }
         }
+        if let Err(stuck) = self.weigh_read(&mut read) {
+            tracing::warn!("webhooks were not taken: {stuck}");
+        }
+        read.confirmed();
+    }
+
+    /// What a stop does not leave to the next start.
+    fn at_stop(&mut self) {
+        if let Some(desk) = &mut self.desks.card {
+            desk.rest();
+        }
+        if let Err(stuck) = self.hear_all_calls() {
+            tracing::info!("what came of calls is looked up at the next start: {stuck}");
+        }
+    }
+
+    /// Takes in what has come of calls, also of batches that operators have brought to their end meanwhile.
+    fn hear_all_calls(&mut self) -> Result<(), Stuck> {
+        let Some(mut desk) = self.desks.card.take() else { return Ok(()) };
+        let mut heard = Ok(());
+        for (batch, arrived) in desk.take_arrived() {
+            let done = self.plan(batch).and_then(|plan| self.hear_calls(&mut desk, &plan, arrived));
+            let storage = matches!(done, Err(Stuck::NotLoaded(NotLoaded::Storage(_))));
+            match done {
+                Ok(()) => {}
+                Err(stuck) if storage || stuck.is_stop() => heard = Err(stuck),
+                Err(stuck) => {
+                    self.unheard.insert(batch, stuck.to_string());
+                }
+            }
+        }
+        self.desks.card = Some(desk);
+        heard
     }
 
     /// What a crash may have left half done.
@@ -309,6 +356,8 @@ impl Run {
     /// One look at everything.
     fn turn(&mut self) -> Result<(), Stuck> {
         self.more = false;
+        self.unheard.clear();
+        self.hear_all_calls()?;
         self.let_leave()?;
         for (rail, desk) in self.desks.files.clone() {
             self.read_inbox(rail, &desk)?;
@@ -329,12 +378,17 @@ impl Run {
                 return done;
             }
             all_well &= done.is_ok();
-            self.troubles.set(&format!("batch {batch}"), trouble(&done));
+            let told = trouble(&done).or_else(|| self.unheard.remove(batch));
+            self.troubles.set(&format!("batch {batch}"), told);
         }
         self.plans.retain(|batch, _| batches.contains(batch));
+        self.looked.retain(|batch, _| batches.contains(batch));
         self.troubles.retain(&batches);
         if let Some(evm) = &mut self.desks.evm {
             evm.retain(&batches);
+        }
+        if let Some(card) = &mut self.desks.card {
+            card.retain(&batches);
         }
         // Calls are asked about again when their time comes, whatever else happens.
         self.seen = (all_well && !self.has_calls_under_way(&batches)).then_some(applied);

@@ -2,7 +2,7 @@
 
 use super::{Run, Stuck};
 use crate::ledger::control::Command;
-use crate::ledger::event::{ExposureReleased, LegsMoved, TroublesRaised};
+use crate::ledger::event::{ExposureReleased, LegsMoved, Release, TroublesRaised};
 use crate::ledger::{
     BatchPlan, BatchState, Event, LegMove, LegState, Legs, Mover, NewTrouble, Next, Rail, Refusal,
 };
@@ -16,13 +16,15 @@ impl Run {
     /// Everything that can be done for a batch now.
     pub(super) fn step(&mut self, batch: BatchId) -> Result<(), Stuck> {
         let plan = self.plan(batch)?;
-        let (legs, rail) = self.legs(batch)?;
-        let (free, suspended) = {
+        let (standing, rail, free, suspended) = {
             let control = self.intake.control();
             self.suspensions = control.suspensions();
-            (control.free_to_pay(batch).map_err(refused)?, control.suspended().clone())
+            let entry = control.batch(batch).map_err(refused)?;
+            let free = control.free_to_pay(batch).map_err(refused)?;
+            let rail = entry.head.policy.rail;
+            (entry.legs.standing().clone(), rail, free, control.suspended().clone())
         };
-        let next = plan.next(&legs, free, &suspended);
+        let next = plan.next(&standing, free, &suspended);
         let waits = waiting_text(&plan, &next.suspended);
         self.troubles.set(&format!("batch {batch}, suspended"), waits);
         let Next { pay_ins, pay_outs, held_back, .. } = next;
@@ -66,44 +68,48 @@ impl Run {
         Ok(())
     }
 
-    /// Has the exposure of parties fall whose legs have ended.
+    /// Has the exposure of parties fall whose legs have ended since the last look at them.
     fn release(&mut self, batch: BatchId, plan: &BatchPlan) -> Result<(), Stuck> {
-        loop {
-            let (legs, state, settling) = {
-                let control = self.intake.control();
-                let entry = control.batch(batch).map_err(refused)?;
-                (entry.legs.clone(), entry.state(), entry.is_settling())
-            };
-            if !settling {
-                return Ok(());
-            }
-            // Nothing is released while the batch can still be aborted.
-            let may = match state {
-                BatchState::Submitting | BatchState::Settled | BatchState::SettledWithCarry => true,
-                BatchState::Computed | BatchState::Approved | BatchState::Aborted => false,
-            };
-            let releases = if may { plan.releases(&legs, RELEASES_MAX) } else { Vec::new() };
-            let last = releases.is_empty();
-            // An empty one says that there is no more to come.
-            if last && !state.has_ended() {
-                return Ok(());
-            }
-            let asset = plan.content().head.asset.number;
-            let event = Event::ExposureReleased(ExposureReleased { batch, asset, releases });
-            self.record(event)?;
-            if last {
-                let state = state.name();
-                tracing::info!(%batch, state, "batch ended");
-                return Ok(());
+        let (open, state, settling) = {
+            let control = self.intake.control();
+            let entry = control.batch(batch).map_err(refused)?;
+            (entry.legs.standing().open().clone(), entry.state(), entry.is_settling())
+        };
+        // Nothing is released while the batch can still be aborted.
+        let may = match state {
+            BatchState::Submitting | BatchState::Settled | BatchState::SettledWithCarry => settling,
+            BatchState::Computed | BatchState::Approved | BatchState::Aborted => false,
+        };
+        if !may {
+            return Ok(());
+        }
+        let parties = plan.may_release(self.looked.get(&batch), &open);
+        for some in parties.chunks(RELEASES_MAX) {
+            let of =
+                |legs: &Legs| some.iter().filter_map(|at| plan.release_of(*at, legs)).collect();
+            let releases: Vec<Release> = self.with_legs(batch, of)?;
+            if !releases.is_empty() {
+                self.record(released(plan, releases))?;
             }
         }
+        self.looked.insert(batch, open);
+        // An empty one says that there is no more to come.
+        if state.has_ended() {
+            self.record(released(plan, Vec::new()))?;
+            self.looked.remove(&batch);
+            tracing::info!(%batch, state = state.name(), "batch ended");
+        }
+        Ok(())
     }
 
-    /// Where the legs of a batch stand, and its rail.
-    pub(super) fn legs(&self, batch: BatchId) -> Result<(Legs, Rail), Stuck> {
+    /// Reads where the legs of a batch stand. Nothing that takes its time: the ledger waits meanwhile.
+    pub(super) fn with_legs<T>(
+        &self,
+        batch: BatchId,
+        read: impl FnOnce(&Legs) -> T,
+    ) -> Result<T, Stuck> {
         let control = self.intake.control();
-        let entry = control.batch(batch).map_err(refused)?;
-        Ok((entry.legs.clone(), entry.head.policy.rail))
+        Ok(read(&control.batch(batch).map_err(refused)?.legs))
     }
 
     /// Journals moves of at most `MOVES_MAX` legs.
@@ -167,6 +173,11 @@ impl Run {
         let done = self.runtime.block_on(self.intake.command(command))?;
         Ok(done.lsn())
     }
+}
+
+fn released(plan: &BatchPlan, releases: Vec<Release>) -> Event {
+    let head = &plan.content().head;
+    Event::ExposureReleased(ExposureReleased { batch: head.id, asset: head.asset.number, releases })
 }
 
 /// A leg's move.

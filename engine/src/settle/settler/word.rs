@@ -6,10 +6,10 @@ use super::step::to;
 use super::{Run, Stuck};
 use crate::journal::names::{self, NamedLeg};
 use crate::ledger::hearing::{Side, Statement, Subject, Weight, weigh};
-use crate::ledger::{BatchPlan, LegMove, LegState, Mover, NewTrouble, Rail, TroubleKind};
+use crate::ledger::{BatchPlan, LegFacts, LegMove, LegState, Mover, NewTrouble, Rail, TroubleKind};
 use crate::limits::MOVES_MAX;
 use crate::settle::archive::NotLoaded;
-use crate::types::{BatchId, Digest};
+use crate::types::Digest;
 use std::collections::BTreeMap;
 
 /// What is said of the legs of one batch, and by which object or answer.
@@ -19,18 +19,20 @@ impl Run {
     /// Moves the legs of one batch as their statements weigh, and has a person see what does not fit.
     pub(super) fn weigh(&self, plan: &BatchPlan, said: &Statements) -> Result<(), Stuck> {
         let content = plan.content();
-        let (legs, _) = self.legs(content.head.id)?;
+        let stands: Vec<(LegState, LegFacts)> = self.with_legs(content.head.id, |legs| {
+            let one = |leg: &u32| (legs.state(*leg), legs.facts(*leg).cloned().unwrap_or_default());
+            said.keys().map(one).collect()
+        })?;
         let (mut reported, mut booked, mut troubles) = (Vec::new(), Vec::new(), Vec::new());
-        for (&leg, (statements, source)) in said {
-            let (own, state) = (&content.legs[leg as usize], legs.state(leg));
-            let facts = legs.facts(leg);
+        for ((&leg, (statements, source)), (state, facts)) in said.iter().zip(stands) {
+            let own = &content.legs[leg as usize];
             let subject = Subject {
                 state,
                 has_left: state != LegState::Ready,
                 side: if own.payment.is_pay_in() { Side::In } else { Side::Out },
                 amount: own.payment.amount,
-                reference: facts.map_or("", |facts| &facts.reference),
-                is_booked: facts.is_some_and(|facts| facts.is_booked),
+                reference: &facts.reference,
+                is_booked: facts.is_booked,
             };
             let verdict = weigh(&subject, statements);
             if let Some(step) = verdict.to {
@@ -104,13 +106,6 @@ impl Run {
             self.move_legs(plan, mover, Digest::ZERO, some.to_vec())?;
         }
         Ok(())
-    }
-
-    /// Where a leg stands now.
-    pub(super) fn state(&self, batch: BatchId, leg: u32) -> Result<LegState, Stuck> {
-        let control = self.intake.control();
-        let entry = control.batch(batch).map_err(super::step::refused)?;
-        Ok(entry.legs.state(leg))
     }
 }
 
