@@ -51,6 +51,8 @@ fn binary() -> PathBuf {
 fn spawn(state: Option<&Path>) -> (Child, String) {
     let mut command = Command::new(binary());
     command.args(["--port", "0", "--slots-in-an-epoch", "1", "--no-mining"]);
+    // As public chains do: no transaction above 2^24 gas (EIP-7825).
+    command.arg("--enable-tx-gas-limit");
     if let Some(path) = state {
         // States of old blocks would fill the disk; reorganisations go back by a few blocks only.
         command.args(["--prune-history", "32"]).arg("--state").arg(path);

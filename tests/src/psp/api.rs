@@ -4,7 +4,7 @@
 //! that strike after. A call goes on when its caller has gone: only then is a lost answer a real
 //! one.
 
-use super::books::{Books, Entry, Kept};
+use super::books::{Books, Entry, Kept, is_waiting};
 use super::faults::{Fault, FaultOptions};
 use super::hooks;
 use super::make::{self, DisputeEnd, Form, Outcome};
@@ -247,8 +247,7 @@ impl Call {
 
 /// Whether something that was made has yet to come to rest.
 fn waits(entry: &Entry) -> bool {
-    let waits = |o: &Value| matches!(o["status"].as_str(), Some("processing" | "pending"));
-    entry.objects.iter().any(waits)
+    entry.objects.iter().any(is_waiting)
 }
 
 fn settle_later(shared: &Arc<Shared>) {
@@ -378,8 +377,9 @@ async fn counters(Of(shared): On) -> Json<Value> {
         .into_iter()
         .map(|(fault, count)| (format!("{fault:?}"), json!(count)))
         .collect();
-    let undelivered = books.undelivered().len();
-    Json(json!({"calls": faults.calls(), "faults": counts, "undelivered": undelivered}))
+    let (calls, reads) = (faults.calls(), faults.reads());
+    let undelivered = books.undelivered_count();
+    Json(json!({"calls": calls, "reads": reads, "faults": counts, "undelivered": undelivered}))
 }
 
 async fn set_faults(Of(shared): On, Json(options): Json<FaultOptions>) {

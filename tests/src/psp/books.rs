@@ -68,8 +68,11 @@ pub struct Entry {
 #[derive(Debug, Default)]
 pub struct Books {
     objects: BTreeMap<String, Value>,
-    /// Ids in the order in which they were made.
+    /// Ids in the order in which they were made, and the place of each.
     order: Vec<String>,
+    place_of: BTreeMap<String, usize>,
+    /// Places of objects that are `processing` or `pending`.
+    waiting: BTreeSet<usize>,
     /// Places in that order, ascending, by the members that lists are asked for.
     places: BTreeMap<(&'static str, String), Vec<usize>>,
     movements: Vec<Movement>,
@@ -123,7 +126,14 @@ impl Books {
                         places.push(self.order.len());
                     }
                 }
+                self.place_of.insert(id.clone(), self.order.len());
                 self.order.push(id.clone());
+            }
+            let place = self.place_of[&id];
+            if is_waiting(&object) {
+                self.waiting.insert(place);
+            } else {
+                self.waiting.remove(&place);
             }
             self.objects.insert(id, object);
         }
@@ -202,11 +212,25 @@ impl Books {
         self.events.values().cloned().collect()
     }
 
+    pub fn undelivered_count(&self) -> usize {
+        self.events.len()
+    }
+
+    /// Objects that have not come to rest, in the order in which they were made.
+    pub fn waiting(&self) -> impl Iterator<Item = &Value> {
+        self.waiting.iter().filter_map(|place| self.objects.get(&self.order[*place]))
+    }
+
     pub fn delivered(&mut self, event: &str) {
         if self.events.contains_key(event) {
             self.commit(Entry { delivered: Some(event.into()), ..Entry::default() });
         }
     }
+}
+
+/// Whether an object has yet to come to rest.
+pub fn is_waiting(object: &Value) -> bool {
+    matches!(object["status"].as_str(), Some("processing" | "pending"))
 }
 
 pub fn id_of(object: &Value) -> String {

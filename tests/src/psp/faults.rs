@@ -114,13 +114,14 @@ pub struct Faults {
     ordered: VecDeque<Fault>,
     counts: BTreeMap<Fault, u64>,
     calls: u64,
+    reads: u64,
 }
 
 impl Faults {
     pub fn new(options: FaultOptions) -> Self {
         let chance = ChaCha8Rng::seed_from_u64(options.seed);
         let (ordered, counts) = (VecDeque::new(), BTreeMap::new());
-        Self { options, chance, ordered, counts, calls: 0 }
+        Self { options, chance, ordered, counts, calls: 0, reads: 0 }
     }
 
     pub fn set(&mut self, options: FaultOptions) {
@@ -144,6 +145,10 @@ impl Faults {
         self.calls
     }
 
+    pub fn reads(&self) -> u64 {
+        self.reads
+    }
+
     /// How a call that makes something fails.
     pub fn of_call(&mut self) -> Option<Fault> {
         self.calls += 1;
@@ -153,6 +158,7 @@ impl Faults {
 
     /// How a call that reads fails.
     pub fn of_read(&mut self) -> Option<Fault> {
+        self.reads += 1;
         let fault = self.by_chance().filter(|fault| fault.is_before());
         self.counted(fault)
     }

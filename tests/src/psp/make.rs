@@ -304,13 +304,9 @@ fn refund(books: &mut Books, form: &Form, key: &str, now: u64) -> Made {
 
 /// Ends everything that is `processing` or `pending`; gives the events.
 pub fn settle(books: &mut Books, now: u64) -> Vec<Value> {
-    let waiting: Vec<Value> = books
-        .newest_first()
-        .filter(|object| matches!(object["status"].as_str(), Some("processing" | "pending")))
-        .cloned()
-        .collect();
+    let waiting: Vec<Value> = books.waiting().cloned().collect();
     let mut events = Vec::new();
-    for object in waiting.into_iter().rev() {
+    for object in waiting {
         let entry = settled(books, object, now);
         events.extend(entry.events.clone());
         books.commit(entry);

@@ -251,7 +251,7 @@ impl Psp {
     /// How many events have not been taken by the receiver of webhooks.
     #[must_use]
     pub fn undelivered(&self) -> usize {
-        self.shared.state().books.undelivered().len()
+        self.shared.state().books.undelivered_count()
     }
 }
 

@@ -17,9 +17,9 @@ use tallystick_tests::wire::operator_client::OperatorClient;
 use tallystick_tests::wire::vouchers_client::VouchersClient;
 use tallystick_tests::wire::{
     AckTroublesRequest, ApproveBatchRequest, Batch, BatchState, CloseWindowRequest,
-    CreateAssetRequest, CreateBatchRequest, GetBatchRequest, ImportRequest, Leg, LegState,
-    ListBatchesRequest, ListTroublesRequest, Reconciliation, ReportLegsRequest, ResolveLegRequest,
-    SettlementModel, Trouble, import_request::Item,
+    CreateAssetRequest, CreateBatchRequest, GetBatchRequest, GetStatusRequest, ImportRequest, Leg,
+    LegState, ListBatchesRequest, ListTroublesRequest, Reconciliation, ReportLegsRequest,
+    ResolveLegRequest, SettlementModel, Trouble, import_request::Item,
 };
 use tallystick_tests::{
     Client, Outcome, PartyId, Voucher, World, frame, limit_request, outcomes, request_id,
@@ -344,6 +344,13 @@ impl Desk {
     /// What came in over the chain, by what was said.
     pub fn came_in(&self) -> Vec<Movement> {
         self.statements.values().flat_map(Statement::movements).collect()
+    }
+
+    /// How many records the engine's journal has.
+    pub async fn records(&mut self) -> Result<u64, String> {
+        let status =
+            async |c: &mut Client| c.operator.get_status(by(ANN, GetStatusRequest {})).await;
+        Ok(self.call("GetStatus", status).await?.into_inner().durable_lsn)
     }
 
     /// All batches, each with its legs and where the engine says it stands.

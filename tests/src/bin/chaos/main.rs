@@ -24,7 +24,7 @@ use clap::Parser;
 use desk::{Address, Book, Desk};
 use people::Rail;
 use people_at_work::Shared;
-use provider::{Provider, SECRET_KEY, WEBHOOK_SECRET};
+use provider::{Port, Provider, SECRET_KEY, WEBHOOK_SECRET};
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 use std::collections::BTreeMap;
@@ -83,9 +83,13 @@ struct Chaos {
     launch: Launch,
     address: Address,
     provider: Option<Provider>,
+    /// Where each engine listens for webhooks.
+    _hooks: Option<Port>,
     chain: Option<ChainSide>,
     rng: ChaCha8Rng,
     kills: u64,
+    /// Records of the engine's journal.
+    records: u64,
     /// How long a start took at most.
     longest_start: Duration,
     /// Alarms and errors that the engines wrote.
@@ -151,14 +155,14 @@ fn legs_of(args: &Args, rails: &[Rail]) -> u64 {
 impl Chaos {
     fn new(dir: &Path, args: &Args, rails: &[Rail]) -> Self {
         let mut rng = ChaCha8Rng::seed_from_u64(args.seed);
-        let (mut config, mut provider, mut chain) = (String::new(), None, None);
+        let (mut config, mut provider, mut hooks, mut chain) = (String::new(), None, None, None);
         let mut operators = String::from("[operators]\n");
         for (name, token) in [("ann", desk::ANN), ("bob", desk::BOB)] {
             operators.push_str(&format!("{name} = \"{}\"\n", blake3::hash(token.as_bytes())));
         }
         if rails.contains(&Rail::Card) {
-            let (started, text) = start_provider(dir, rng.random());
-            (provider, config) = (Some(started), text);
+            let (started, port, text) = start_provider(dir, rng.random());
+            (provider, hooks, config) = (Some(started), Some(port), text);
         }
         if rails.contains(&Rail::Evm) {
             let refused = people::refused(most_pairs(args, rails));
@@ -176,9 +180,11 @@ impl Chaos {
             launch,
             address,
             provider,
+            _hooks: hooks,
             chain,
             rng,
             kills: 0,
+            records: 0,
             longest_start: Duration::ZERO,
             errors: Vec::new(),
             outbox: dir.join("data/outbox/evm"),
@@ -359,6 +365,7 @@ impl Chaos {
             failures.push(text);
             Vec::new()
         });
+        self.records = desk.records().await.unwrap_or_default();
         let mut verdicts = BTreeMap::new();
         for rail in rails {
             let (legs, own) = of_rail(&books, *rail);
@@ -407,7 +414,7 @@ impl Chaos {
             "test": "chaos", "rails": names, "seed": args.seed, "legs": all.legs,
             "paid_twice": all.paid_twice, "lost": all.lost, "unresolved": all.unresolved,
             "ledger_equals_rail": equal, "doubts": all.doubts, "confirmed": all.confirmed, "rejected": all.rejected,
-            "engine_kills": self.kills,
+            "engine_kills": self.kills, "records": self.records,
             "longest_start_seconds": self.longest_start.as_secs(),
             "errors": self.errors.len(), "seconds": took.as_secs(),
         });
@@ -443,13 +450,9 @@ impl Chaos {
 }
 
 /// A provider, and the engine's settings for it.
-fn start_provider(dir: &Path, seed: u64) -> (Provider, String) {
-    // Not from the seed: two runs side by side need different ports.
-    let start = u64::from(std::process::id());
-    let own = provider::port(start);
-    let hooks = provider::port(start + 1);
-    assert_ne!(own, hooks, "two ports next to each other are two ports");
-    let webhooks = format!("http://127.0.0.1:{hooks}/webhooks/card");
+fn start_provider(dir: &Path, seed: u64) -> (Provider, Port, String) {
+    let (own, hooks) = (Port::take(), Port::take());
+    let webhooks = format!("http://127.0.0.1:{}/webhooks/card", hooks.number);
     let provider = Provider::start(&dir.join("provider"), own, &webhooks, seed);
     let secret = |name: &str, text: &str| {
         let path = dir.join(name);
@@ -460,12 +463,13 @@ fn start_provider(dir: &Path, seed: u64) -> (Provider, String) {
     let hook = secret("card.webhook", WEBHOOK_SECRET);
     // The provider sends webhooks to one address for good, so the engine always listens there.
     let config = format!(
-        "listen_http = \"127.0.0.1:{hooks}\"\n[clearing.card]\naccount = \"acct_clearing\"\n\
+        "listen_http = \"127.0.0.1:{}\"\n[clearing.card]\naccount = \"acct_clearing\"\n\
          [rail.card]\nbase_url = \"{}\"\nsecret_key_file = {key:?}\n\
          webhook_secret_file = {hook:?}\ntimeout = \"1s\"\nthreads = 16\n",
+        hooks.number,
         provider.url()
     );
-    (provider, config)
+    (provider, hooks, config)
 }
 
 /// The legs of a rail, and what the engine itself sums them to.

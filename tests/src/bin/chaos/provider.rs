@@ -4,7 +4,7 @@
 
 use crate::check::Movement;
 use std::io::{BufRead as _, BufReader};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -38,22 +38,30 @@ const FAULTS: [(&str, u16); 10] = [
 /// Below the ports that systems give to connections: nobody else gets it while a process restarts.
 const PORTS: std::ops::Range<u16> = 20_000..30_000;
 
-/// A free port that stays free while nobody listens on it.
-pub fn port(start: u64) -> u16 {
-    let count = u64::from(PORTS.end - PORTS.start);
-    let at = |step: u64| {
-        let place = start.wrapping_add(step.wrapping_mul(7_919)) % count;
-        PORTS.start + u16::try_from(place).expect("less than the ports there are")
-    };
-    let free = |port: &u16| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok();
-    (0..count).map(at).find(free).expect("of ten thousand ports one is free")
+/// A port of this run alone, also while nobody listens on it: its processes end and start again.
+pub struct Port {
+    pub number: u16,
+    /// Who holds the same number for datagrams has it: other runs look there.
+    _held: UdpSocket,
+}
+
+impl Port {
+    /// Takes a free one.
+    pub fn take() -> Self {
+        let take = |number: u16| {
+            let held = UdpSocket::bind((Ipv4Addr::LOCALHOST, number)).ok()?;
+            TcpListener::bind((Ipv4Addr::LOCALHOST, number)).ok()?;
+            Some(Self { number, _held: held })
+        };
+        PORTS.into_iter().find_map(take).expect("of ten thousand ports one is free")
+    }
 }
 
 /// A running provider. Killed when dropped.
 pub struct Provider {
     child: Child,
     dir: PathBuf,
-    port: u16,
+    port: Port,
     webhooks: String,
     seed: u64,
     /// Kills so far.
@@ -72,15 +80,15 @@ impl Drop for Provider {
 
 impl Provider {
     /// Starts one on `dir`.
-    pub fn start(dir: &Path, port: u16, webhooks: &str, seed: u64) -> Self {
-        let child = spawn(dir, port, webhooks, seed);
+    pub fn start(dir: &Path, port: Port, webhooks: &str, seed: u64) -> Self {
+        let child = spawn(dir, port.number, webhooks, seed);
         let (dir, webhooks) = (dir.to_owned(), webhooks.to_owned());
         Self { child, dir, port, webhooks, seed, kills: 0, counted: Default::default() }
     }
 
     /// Where its API is.
     pub fn url(&self) -> String {
-        format!("http://{}", SocketAddr::from((Ipv4Addr::LOCALHOST, self.port)))
+        format!("http://{}", SocketAddr::from((Ipv4Addr::LOCALHOST, self.port.number)))
     }
 
     /// Kills it and starts it again on the same folder and port.
@@ -91,7 +99,7 @@ impl Provider {
         self.kills += 1;
         // Another seed: else the same faults would come again from the beginning.
         let seed = self.seed.wrapping_add(self.kills);
-        self.child = spawn(&self.dir, self.port, &self.webhooks, seed);
+        self.child = spawn(&self.dir, self.port.number, &self.webhooks, seed);
     }
 
     /// How many calls came, and how many of them failed in which way, over all restarts.
@@ -99,8 +107,8 @@ impl Provider {
         let mut counted = self.counted.clone();
         let told = self.get("/admin/counters");
         let faults = told["faults"].as_object().into_iter().flatten();
-        let calls = ("calls".to_owned(), &told["calls"]);
-        for (name, count) in faults.map(|(name, count)| (name.clone(), count)).chain([calls]) {
+        let all = ["calls", "reads"].map(|name| (name.to_owned(), &told[name]));
+        for (name, count) in faults.map(|(name, count)| (name.clone(), count)).chain(all) {
             *counted.entry(name).or_default() += count.as_u64().expect("a count");
         }
         counted
