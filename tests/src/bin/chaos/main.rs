@@ -118,6 +118,10 @@ async fn main() -> ExitCode {
     let mut failures = Vec::new();
     let settled = chaos.settle_all(&args, &mut desk, &rails, deadline).await;
     failures.extend(settled.err());
+    // Also when it failed: the engine is to start once more.
+    if chaos.broken {
+        chaos.toggle_folder();
+    }
     let verdicts = chaos.verdicts(&mut desk, &rails, &mut failures).await;
     let mut all = Verdict::default();
     for (rail, verdict) in &verdicts {

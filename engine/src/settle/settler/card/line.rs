@@ -159,3 +159,74 @@ impl Caller {
         !self.refused.load(Ordering::Relaxed)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ledger::Genesis;
+    use crate::rails::card::{API_VERSION, CardConfig, Secret};
+    use crate::types::{Lsn, NetworkId};
+    use std::net::TcpListener;
+    use std::time::Duration;
+
+    /// A line to a provider that counts who comes to it and answers nobody; the journal knows no batch.
+    fn line(provider: &TcpListener) -> Line {
+        let config = CardConfig {
+            base_url: format!("http://{}", provider.local_addr().unwrap()),
+            secret_key: Secret::new("sk_test_1".to_owned()),
+            webhook_secret: Secret::new("whsec_1".to_owned()),
+            timeout: Duration::from_secs(30),
+            api_version: API_VERSION.to_owned(),
+        };
+        let genesis = Genesis { network: NetworkId([1; 32]), lifetime_seconds_max: 1 };
+        let control = Arc::new(RwLock::new(Control::new(genesis, Lsn(1))));
+        Line::start(&Arc::new(Client::new(config).unwrap()), 2, &control)
+    }
+
+    fn order(line: &mut Line, leg: u32, task: Task) {
+        let bytes = include_bytes!("../../../rails/card/golden/transfer.call");
+        let call = Arc::new(CallBytes::from_bytes(bytes.to_vec()).unwrap());
+        line.order(Order { batch: BatchId([7; 32]), leg, call, task });
+    }
+
+    fn look_up() -> Task {
+        Task::LookUp { reference: String::new(), first_sent: Timestamp(1) }
+    }
+
+    fn done(line: &mut Line) -> Done {
+        let done = line.done().recv().unwrap();
+        line.take(&done);
+        done
+    }
+
+    #[test]
+    fn a_call_of_which_the_journal_does_not_say_that_it_is_sent_is_never_made() {
+        let provider = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut line = line(&provider);
+        for leg in 0..9 {
+            order(&mut line, leg, Task::Call);
+        }
+        assert_eq!(line.under_way(), (9, 0));
+        for _ in 0..9 {
+            assert!(matches!(done(&mut line).came, Came::NotMade));
+        }
+        assert_eq!((line.under_way(), line.is_at(BatchId([7; 32]))), ((0, 0), false));
+        provider.set_nonblocking(true).unwrap();
+        assert!(provider.accept().is_err(), "nobody has come");
+    }
+
+    #[test]
+    fn nothing_is_asked_of_a_provider_that_refuses_everything() {
+        let provider = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut line = line(&provider);
+        line.allow(false);
+        order(&mut line, 1, look_up());
+        assert!(matches!(done(&mut line).came, Came::NotMade));
+        line.allow(true);
+        order(&mut line, 1, look_up());
+        assert_eq!(line.under_way(), (0, 1));
+        // It comes, and gets no answer: that proves nothing.
+        drop(provider.accept().unwrap());
+        assert!(matches!(done(&mut line).came, Came::Found(Found::Again { .. })));
+    }
+}
