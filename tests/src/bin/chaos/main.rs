@@ -42,7 +42,7 @@ const TIME_PER_LEG: Duration = Duration::from_millis(20);
 /// An engine lives so long at most before it is killed: with few legs, and with many.
 const ALIVE_LEAST: Duration = Duration::from_millis(600);
 const ALIVE_MOST: Duration = Duration::from_secs(10);
-const ALIVE_PER_LEG: Duration = Duration::from_micros(250);
+const ALIVE_PER_LEG: Duration = Duration::from_micros(100);
 /// So many kills of a round may come before its batches are approved; the others wait for that.
 const EARLY: u64 = 4;
 /// Of so many kills of the engine, one is of the provider as well.

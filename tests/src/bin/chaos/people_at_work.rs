@@ -22,7 +22,7 @@ const BY_HAND: &str = "by hand";
 /// Between two looks.
 const PAUSE: Duration = Duration::from_millis(150);
 /// A payee stays suspended so long.
-const SUSPENDED: Duration = Duration::from_secs(2);
+const SUSPENDED: Duration = Duration::from_millis(700);
 /// Of each kind, so much is planted in one batch: what is planted is settled by nobody but people.
 const OF_BATCH: usize = 12;
 
