@@ -6,7 +6,7 @@
 use super::word::{Statements, reference_name};
 use super::{Run, Stuck};
 use crate::ledger::hearing::Place;
-use crate::ledger::{BatchPlan, NewTrouble, Rail, TroubleKind};
+use crate::ledger::{BatchPlan, LegState, NewTrouble, Rail, TroubleKind};
 use crate::rails::card::{self, Own, Says};
 use crate::types::BatchId;
 use std::collections::BTreeMap;
@@ -62,15 +62,7 @@ impl Run {
         };
         let content = plan.content();
         let (batch, own) = (content.head.id, &content.legs[leg as usize]);
-        let alone = match report.says {
-            Says::Word { .. } => read.holds(batch, leg),
-            Says::Ask(_) => false,
-            Says::Kept(_) | Says::Notice(_) => true,
-        };
-        // What was read before is said of where the leg stands by then.
-        if alone || report.source.contains("dispute") {
-            self.weigh_read(read)?;
-        }
+        self.read_before((batch, leg), report, read)?;
         let (state, reference) = self.with_legs(batch, |legs| {
             let known = legs.facts(leg).map_or("", |facts| &facts.reference).to_owned();
             (legs.state(leg), known)
@@ -111,14 +103,7 @@ impl Run {
                 of.1.insert(leg, said);
             }
             (Says::Kept(what), _) => {
-                let is_dispute = report.source.contains("dispute");
-                let kind = match report.place(&facts) {
-                    Place::Other(_) => TroubleKind::Misfit,
-                    Place::Unsaid | Place::Ours if is_dispute && !state.is_owed_again() => {
-                        TroubleKind::Other
-                    }
-                    Place::Unsaid | Place::Ours => TroubleKind::Contradiction,
-                };
+                let kind = kept_kind(report, &report.place(&facts), state);
                 let what = format!(
                     "{what}, so the provider holds this charge. What is owed again beside it would be \
                      charged twice: give the charge back, or record it as a deposit of the party"
@@ -134,6 +119,21 @@ impl Run {
         }
         self.seen = None;
         Ok(())
+    }
+
+    /// Weighs what was read before an event about this leg, where it matters in which order they are heard.
+    fn read_before(
+        &self,
+        (batch, leg): (BatchId, u32),
+        report: &card::Report,
+        read: &mut Read,
+    ) -> Result<(), Stuck> {
+        let alone = match report.says {
+            Says::Word { .. } => read.holds(batch, leg) || report.source.contains("dispute"),
+            Says::Ask(_) => false,
+            Says::Kept(_) | Says::Notice(_) => true,
+        };
+        if alone { self.weigh_read(read) } else { Ok(()) }
     }
 
     /// Whether the money of a dispute that is told to be lost was told to be back before: events come in any
@@ -184,5 +184,18 @@ impl Run {
             control.batch(found.batch).is_ok_and(|entry| entry.approved.is_some())
         };
         Ok(if approved { Some((self.plan(found.batch)?, found.leg)) } else { None })
+    }
+}
+
+/// What kind of trouble it is that the provider holds a charge after all.
+fn kept_kind(report: &card::Report, place: &Place, state: LegState) -> TroubleKind {
+    match place {
+        Place::Other(_) => TroubleKind::Misfit,
+        Place::Unsaid | Place::Ours
+            if report.source.contains("dispute") && !state.is_owed_again() =>
+        {
+            TroubleKind::Other
+        }
+        Place::Unsaid | Place::Ours => TroubleKind::Contradiction,
     }
 }

@@ -97,30 +97,14 @@ impl Run {
                 said.insert(leg, (vec![one], format!("answer about {key}")));
             }
             asked.push(leg);
-            let open = match answer {
-                Some(Answer::Unknown { reason, alarm }) => {
-                    if alarm {
-                        let text = format!("leg {key} is {}: {reason}", state.name());
-                        troubles.push(self.trouble(plan, leg, TroubleKind::Misfit, key, text));
-                    }
-                    Some(reason)
-                }
-                Some(Answer::Later { reason, .. }) => Some(format!("put off: {reason}")),
-                Some(Answer::Halt { reason }) => {
-                    halt = Some(reason.clone());
-                    Some(format!("put off: {reason}"))
-                }
-                // The client has it given up, or says that it could not.
-                Some(Answer::Open { reason, .. }) => Some(reason),
-                Some(
-                    Answer::Accepted { .. }
-                    | Answer::Confirmed { .. }
-                    | Answer::Rejected { .. }
-                    | Answer::Returned { .. },
-                ) => None,
-                None => Some("put off: it was not sent".to_owned()),
-            };
-            if let Some(reason) = open.filter(|_| state == LegState::Sent) {
+            if let Some(Answer::Unknown { reason, alarm: true }) = &answer {
+                let text = format!("leg {key} is {}: {reason}", state.name());
+                troubles.push(self.trouble(plan, leg, TroubleKind::Misfit, key, text));
+            }
+            if let Some(Answer::Halt { reason }) = &answer {
+                halt = Some(reason.clone());
+            }
+            if let Some(reason) = open(answer).filter(|_| state == LegState::Sent) {
                 lost.push(to(plan, leg, LegState::Unknown, "", &reason));
             }
         }
@@ -170,6 +154,24 @@ impl Run {
         self.journal(plan, Mover::Engine, sent.collect())?;
         absent.into_iter().for_each(|(leg, call)| desk.order(batch, leg, call, Task::Call));
         Ok(())
+    }
+}
+
+/// Why a leg is open after this answer; nothing if the answer says where it stands.
+fn open(answer: Option<Answer>) -> Option<String> {
+    match answer {
+        // Of an open one the client has had it given up, or says that it could not.
+        Some(Answer::Unknown { reason, .. } | Answer::Open { reason, .. }) => Some(reason),
+        Some(Answer::Later { reason, .. } | Answer::Halt { reason }) => {
+            Some(format!("put off: {reason}"))
+        }
+        Some(
+            Answer::Accepted { .. }
+            | Answer::Confirmed { .. }
+            | Answer::Rejected { .. }
+            | Answer::Returned { .. },
+        ) => None,
+        None => Some("put off: it was not sent".to_owned()),
     }
 }
 
