@@ -10,7 +10,9 @@ use std::process::ExitCode;
 use tallystick::cli::{self, Cli, Command};
 use tallystick::config::{Config, ServeArgs};
 use tallystick::log;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 /// Runs the engine or one operator command.
 pub(crate) fn main() -> ExitCode {
@@ -31,12 +33,12 @@ fn serve(args: &ServeArgs) -> ExitCode {
         let _closed = std::io::stdout().write_all(config.to_toml().as_bytes());
         return ExitCode::SUCCESS;
     }
-    tracing_subscriber::fmt()
-        .with_env_filter(EnvFilter::new(&config.log))
+    let filter: Targets = config.log.parse().expect("a configuration holds a filter that was read");
+    let lines = tracing_subscriber::fmt::layer()
         .with_writer(|| log::Stderr)
         .with_ansi(std::io::stderr().is_terminal())
-        .log_internal_errors(false)
-        .init();
+        .log_internal_errors(false);
+    tracing_subscriber::registry().with(filter).with(lines).init();
     match tallystick::serve::run(&config) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(cli::EXIT_FAILED, &error),

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
 use std::str::FromStr;
 use std::time::Duration;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::{LevelFilter, Targets};
 
 /// Why a text is no value of a setting: what is wrong and what is expected.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -187,7 +187,13 @@ impl FromStr for LogFilter {
         if text.trim().is_empty() {
             return Err(bad("the filter is empty".into()));
         }
-        EnvFilter::try_new(text).map_err(|error| bad(error.to_string()))?;
+        // A word alone is a level. The library takes any other for a target of which all is logged, so that
+        // a mistyped level would silence everything else.
+        let mut words = text.split(',').map(str::trim).filter(|part| !part.contains('='));
+        if let Some(word) = words.find(|word| word.parse::<LevelFilter>().is_err()) {
+            return Err(bad(format!("{word:?} is no level")));
+        }
+        text.parse::<Targets>().map_err(|error| bad(error.to_string()))?;
         Ok(Self(text.to_owned()))
     }
 }
@@ -258,6 +264,20 @@ pub fn show_bytes(bytes: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A mistyped level was taken for the name of a target, and nothing else was logged any more.
+    #[test]
+    fn a_log_filter_is_a_level_or_targets_with_levels() {
+        for good in
+            ["info", "OFF", "warn,tallystick::serve=debug", "tallystick=trace", "info, h2=off"]
+        {
+            assert!(good.parse::<LogFilter>().is_ok(), "{good}");
+        }
+        for bad in ["", " ", "inof", "loud,tallystick=debug", "tallystick=loud"] {
+            let error = bad.parse::<LogFilter>().unwrap_err().to_string();
+            assert!(error.contains("expected a level"), "{bad}: {error}");
+        }
+    }
 
     #[test]
     fn only_loopback_addresses_are_served() {
