@@ -103,7 +103,7 @@ pub fn run(config: &Config) -> Result<(), ServeError> {
         backend: config.verify_backend,
         table_bytes: config.verify_table_bytes,
     })?;
-    if !RocksJournal::exists(&config.data_dir) {
+    if !RocksJournal::exists(&config.data_dir)? {
         check_new(config)?;
     }
     let mut journal = RocksJournal::open(&config.data_dir)?;
@@ -132,7 +132,7 @@ pub fn run(config: &Config) -> Result<(), ServeError> {
         dir = %config.data_dir.display(), network = %genesis.network, epoch,
         lsn = recovered.tail().lsn.0, checkpoint = recovered.checkpoint_lsn().0,
         channels = recovered.channels(), replayed = recovered.vouchers, took = ?clock.elapsed(),
-        "recovered"
+        "{}", if new { "new ledger" } else { "recovered" }
     );
     descriptors::tell(open_files);
     tell_placeholders(config);

@@ -16,6 +16,13 @@ pub enum JournalError {
     #[error("data directory {} holds other files and no journal; give an empty or new one", .dir.display())]
     NotAJournal { dir: PathBuf },
     #[error(
+        "data directory {} holds what is left of a ledger ({found}) and not the file CURRENT, without which it \
+         cannot be read: something removed it, or a copy left it out. Nothing was changed. Restore the whole \
+         directory from a copy; give no new one, which would know nothing of what was acked and paid",
+        .dir.display()
+    )]
+    CurrentLost { dir: PathBuf, found: String },
+    #[error(
         "data directory {} belongs to network {found}, not to {wanted}; give that network's directory",
         .dir.display()
     )]

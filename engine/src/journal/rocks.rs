@@ -75,7 +75,7 @@ impl RocksJournal {
     /// # Errors
     /// `Locked`, `NotAJournal`, `OtherFormat`, `Damaged`, or the storage's own failure.
     pub fn open_read_only(dir: &Path) -> Result<Self, JournalError> {
-        if !Self::exists(dir) {
+        if !Self::exists(dir)? {
             return Err(JournalError::NotAJournal { dir: dir.to_owned() });
         }
         let lock = lock(dir)?;
@@ -96,9 +96,15 @@ impl RocksJournal {
     }
 
     /// Whether a directory holds a journal, however short.
-    #[must_use]
-    pub fn exists(dir: &Path) -> bool {
-        dir.join("CURRENT").exists()
+    ///
+    /// # Errors
+    /// `CurrentLost` when it holds what is left of one.
+    pub fn exists(dir: &Path) -> Result<bool, JournalError> {
+        if dir.join("CURRENT").exists() {
+            return Ok(true);
+        }
+        check_not_lost(dir)?;
+        Ok(false)
     }
 
     /// Whether it holds no record yet.
@@ -264,6 +270,20 @@ fn lock(dir: &Path) -> Result<File, JournalError> {
     }
 }
 
+/// A ledger without RocksDB's `CURRENT` would be taken for no ledger at all. Its mark is written behind the first
+/// record, its tables later still.
+fn check_not_lost(dir: &Path) -> Result<(), JournalError> {
+    let Ok(entries) = std::fs::read_dir(dir) else { return Ok(()) };
+    // A mark that is empty was made by a start that was cut off.
+    let is_marked = || std::fs::metadata(dir.join(mark::FILE)).is_ok_and(|mark| mark.len() > 0);
+    let is_left = |name: &str| name.ends_with(".sst") || name == mark::FILE && is_marked();
+    let mut names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+    match names.find(|name| is_left(name)) {
+        Some(found) => Err(JournalError::CurrentLost { dir: dir.to_owned(), found }),
+        None => Ok(()),
+    }
+}
+
 /// A directory is a journal's (RocksDB's `CURRENT` names it), or new, or empty.
 fn check_directory(dir: &Path) -> Result<(), JournalError> {
     let failed = |error: std::io::Error| {
@@ -273,6 +293,7 @@ fn check_directory(dir: &Path) -> Result<(), JournalError> {
     if dir.join("CURRENT").exists() {
         return Ok(());
     }
+    check_not_lost(dir)?;
     // What RocksDB itself makes before it writes CURRENT may be left by a start that was cut off.
     let known = |name: &str| {
         [LOCK_FILE, mark::FILE, "LOCK", "LOG", "IDENTITY"].contains(&name)
