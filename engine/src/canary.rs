@@ -60,11 +60,13 @@ pub enum Bug {
     AnyPlaceConfirms = 21,
     /// What contradicts a leg that has ended is dropped.
     TooLateDropped = 22,
+    /// A file whose legs are all rejected stays where it is handed in from.
+    RejectedFileStays = 24,
 }
 
 impl Bug {
     /// Every bug.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 23] = [
         Self::CreditTotal,
         Self::CutTakesNext,
         Self::CheckpointMissesChannel,
@@ -87,6 +89,7 @@ impl Bug {
         Self::ResolvedLeaves,
         Self::AnyPlaceConfirms,
         Self::TooLateDropped,
+        Self::RejectedFileStays,
     ];
 
     /// Its name.
@@ -115,6 +118,7 @@ impl Bug {
             Self::ResolvedLeaves => "resolved-leaves",
             Self::AnyPlaceConfirms => "any-place-confirms",
             Self::TooLateDropped => "too-late-dropped",
+            Self::RejectedFileStays => "rejected-file-stays",
         }
     }
 }

@@ -196,9 +196,13 @@ pub const ANSWER_TROUBLES_MAX: usize = 256;
 pub const FILE_AGAIN_MIN: Duration = Duration::from_millis(500);
 /// See `FILE_AGAIN_MIN`.
 pub const FILE_AGAIN_MAX: Duration = Duration::from_secs(30);
-/// Troubles that are open at once, some kilobytes each at most: more than any desk looks through. Beyond
-/// it a new one stands in the log and in its tray only, and `status` says so.
+/// Troubles that are open at once, some kilobytes each at most: more than any desk looks through. One that
+/// does not fit stands in the log and in its tray only, and `status` says so.
 pub const TROUBLES_MAX: usize = 1 << 13;
+/// Of these, room that is kept for those that say that money moved which should not have: while one of them
+/// cannot be put on the list, what it rests on is not taken in, and nothing is batched or approved.
+pub const TROUBLES_RESERVED: usize = TROUBLES_MAX / 4;
+const _: () = assert!(ANSWER_TROUBLES_MAX < TROUBLES_RESERVED);
 /// Troubles that were taken away and are still known, so that the same word is not raised again.
 pub const TROUBLES_KNOWN: usize = 1 << 13;
 /// Bytes of a trouble's text, and of its source: a few sentences.

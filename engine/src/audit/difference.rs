@@ -163,6 +163,7 @@ impl From<JournalError> for AuditError {
             }
             other @ (JournalError::Locked { .. }
             | JournalError::NotAJournal { .. }
+            | JournalError::CurrentLost { .. }
             | JournalError::OtherNetwork { .. }
             | JournalError::OtherFormat { .. }
             | JournalError::Storage(_)) => {

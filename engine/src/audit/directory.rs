@@ -155,6 +155,7 @@ fn kept_error(error: JournalError) -> AuditError {
         }
         other @ (JournalError::Locked { .. }
         | JournalError::NotAJournal { .. }
+        | JournalError::CurrentLost { .. }
         | JournalError::OtherNetwork { .. }
         | JournalError::OtherFormat { .. }
         | JournalError::Damaged { .. }) => other.into(),

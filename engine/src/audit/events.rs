@@ -176,6 +176,7 @@ impl<'a> Audit<'a> {
             Event::DisputeEnded(e) => self.disputed(e.window, false),
             Event::LegsSubmitted(e) => self.submitted(e),
             Event::LegsMoved(e) => self.moved(e),
+            Event::LegsBooked(e) => self.booked(e),
             Event::LegProposed(e) => self.proposed(e),
             Event::ExposureReleased(e) => self.released(e),
             Event::AssetCreated(_)

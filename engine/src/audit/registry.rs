@@ -134,6 +134,7 @@ impl Registry {
             | Event::BatchAborted(_)
             | Event::LegsSubmitted(_)
             | Event::LegsMoved(_)
+            | Event::LegsBooked(_)
             | Event::LegProposed(_)
             | Event::ExposureReleased(_)
             | Event::TroublesRaised(_)

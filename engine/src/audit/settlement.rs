@@ -4,7 +4,9 @@
 use super::batches::{Seen, State};
 use super::difference::Difference;
 use super::sums::per_party;
-use crate::ledger::event::{ExposureReleased, LegProposed, LegRun, LegsMoved, LegsSubmitted};
+use crate::ledger::event::{
+    ExposureReleased, LegProposed, LegRun, LegsBooked, LegsMoved, LegsSubmitted,
+};
 use crate::ledger::{BatchContent, By, LegMove, LegState, Mover, Obligation, Payment};
 use crate::types::{PartyId, Total};
 use std::collections::{BTreeMap, BTreeSet};
@@ -133,6 +135,15 @@ impl Legs {
             }
         }
         Ok(again)
+    }
+
+    /// Follows bookings that are held: of legs that have ended, and nothing moves.
+    pub fn booked(&mut self, e: &LegsBooked) -> Result<(), Difference> {
+        let wrong =
+            e.bookings.iter().find(|one| !self.has(one.leg) || !self.state(one.leg).has_ended());
+        let Some(one) = wrong else { return Ok(()) };
+        let found = format!("leg {}, which is {}", one.leg, self.state(one.leg).name());
+        Err(Difference::new("a booking", "one of a leg that has ended", found))
     }
 
     /// Follows one operator's word about an UNKNOWN leg.

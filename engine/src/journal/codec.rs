@@ -64,8 +64,9 @@ events! {
     57 LegProposed,
     58 ExposureReleased,
     59 LegsSubmitted,
-    64 TroublesRaised,
+    60 LegsBooked,
     65 TroublesAcked,
+    66 TroublesRaised,
 }
 
 impl Chain {
@@ -123,8 +124,11 @@ impl<'a> Record<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ledger::event::{CreditLimitSet, PartyUpserted, RailAccount, Request};
-    use crate::types::{AssetNumber, Digest, PartyId, Total};
+    use crate::ledger::event::{
+        CreditLimitSet, LegBooking, LegsBooked, PartyUpserted, RailAccount, Request, TroublesRaised,
+    };
+    use crate::ledger::{NewTrouble, Rail, TroubleKind, Way};
+    use crate::types::{AssetNumber, BatchId, Digest, PartyId, Total};
 
     fn request() -> Request {
         Request { id: "req-1".into(), content: Digest([7; 32]) }
@@ -174,6 +178,49 @@ mod tests {
         let limit = format!("2211{}", "00".repeat(14));
         let golden = [id, &"cc".repeat(32), &"aa".repeat(32), "04030201", &limit].concat();
         assert_eq!(hex, golden);
+    }
+
+    #[test]
+    fn golden_bytes_of_what_is_held_of_legs_and_of_a_trouble() {
+        let (batch, hex) = (BatchId([0xbb; 32]), |event: Event| {
+            (event_kind(&event), data_encoding::HEXLOWER.encode(&event_bytes(&event)))
+        });
+        let booking = LegBooking { leg: 0x0102, way: Way::Came, reference: "R".into() };
+        let evidence = Digest([0xee; 32]);
+        let booked = LegsBooked { batch, evidence, bookings: vec![booking] };
+        let golden = [
+            "0201000002",
+            "52ffffffffffffff",
+            &"bb".repeat(32),
+            &"ee".repeat(32),
+            // From its own place to the list, and how many.
+            "b3ffffff",
+            "01000000",
+        ];
+        assert_eq!(hex(Event::LegsBooked(booked)), (60, golden.concat()));
+        let trouble = NewTrouble {
+            kind: TroubleKind::Surplus,
+            rail: Rail::Card,
+            batch: Some(batch),
+            leg: Some(7),
+            party: Some(PartyId([0xaa; 32])),
+            source: "s".into(),
+            text: "t".into(),
+        };
+        let raised = TroublesRaised { troubles: vec![trouble] };
+        let golden = [
+            "0303",
+            "01",
+            &"bb".repeat(32),
+            "0107000000",
+            "01",
+            &"aa".repeat(32),
+            "73ffffffffffffff",
+            "74ffffffffffffff",
+            "a7ffffff",
+            "01000000",
+        ];
+        assert_eq!(hex(Event::TroublesRaised(raised)), (66, golden.concat()));
     }
 
     #[test]

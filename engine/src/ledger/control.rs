@@ -3,6 +3,7 @@
 //! Owns what may be done (`decide`) and what it changes (`apply`), event by event. Knows nothing of
 //! vouchers, channels or exposure (the shards do). Kept apart from them so that frames never touch it.
 
+mod doubt;
 mod entry;
 mod read;
 mod requests;
@@ -15,7 +16,7 @@ pub use entry::{BatchEntry, BatchState, Deed};
 pub use used::Used;
 pub use window::{SealedHead, WindowEntry, WindowState};
 
-use super::batch::{Account, BatchContent, BatchHead, By, Policy};
+use super::batch::{BatchContent, BatchHead, By, Policy};
 use super::engine_key::EngineKeys;
 use super::event::{
     BatchComputed, Cap, Event, Genesis, LegsSubmitted, RailAccount, Request, WindowCut,
@@ -23,7 +24,6 @@ use super::event::{
 };
 use super::rail::Rail;
 use super::refusal::Refusal;
-use super::seal::Cut;
 use super::trouble::Troubles;
 use super::window::SealedWindow;
 use crate::limits;
@@ -220,6 +220,7 @@ impl Control {
             }
             Command::CreateBatch(create) => {
                 self.check_used(&create)?;
+                self.check_doubts(&create.used)?;
                 self.current_key(create.key)?;
                 let head = create.head().clone();
                 self.settleable(&head.windows, head.asset.number)?;
@@ -258,6 +259,7 @@ impl Control {
                 | Event::WindowDisputed(_)
                 | Event::BatchAborted(_)
                 | Event::LegsMoved(_)
+                | Event::LegsBooked(_)
                 | Event::LegProposed(_)
                 | Event::LegsSubmitted(_)
                 | Event::ExposureReleased(_)
@@ -331,6 +333,7 @@ impl Control {
             Event::DisputeEnded(e) => self.check_dispute_end(e.window),
             Event::LegsSubmitted(e) => self.check_submission(e),
             Event::LegsMoved(e) => self.check_moves(e),
+            Event::LegsBooked(e) => self.settling(e.batch)?.check_bookings(e),
             Event::LegProposed(e) => self.check_proposal(e),
             Event::ExposureReleased(e) => self.check_release(e),
             Event::TroublesRaised(e) => self.troubles.check_raise(e),
@@ -406,6 +409,7 @@ impl Control {
             }
             Event::LegsSubmitted(e) => self.submitted(lsn, at, e),
             Event::LegsMoved(e) => self.moved(at, e),
+            Event::LegsBooked(e) => self.booked(e),
             Event::LegProposed(e) => self.proposed(e),
             Event::ExposureReleased(e) => self.released(e),
             Event::TroublesRaised(e) => self.troubles.raise(lsn, at, e),
@@ -471,23 +475,6 @@ impl Control {
         } else {
             Err(format!("it now has the id {}", content.head.id))
         }
-    }
-
-    /// A window that was cut, as sealing needs it.
-    #[must_use]
-    pub fn cut(&self, number: WindowNumber) -> Option<Cut> {
-        let window = self.window(number).ok()?;
-        let (cut_lsn, cut_at) = window.cut?;
-        let (first_lsn, carried) = (window.first_lsn, window.carried.clone());
-        Some(Cut { number, first_lsn, cut_lsn, cut_at, carried })
-    }
-
-    /// A party's account on a rail.
-    #[must_use]
-    pub fn account(&self, party: PartyId, rail: Rail) -> Option<Account> {
-        let entry = self.parties.get(&party)?;
-        let on_rail = entry.accounts.iter().find(|account| account.rail == rail.name())?;
-        Some(Account { name: entry.name.clone(), fields: on_rail.fields.clone() })
     }
 
     fn deposited(&self, party: PartyId, asset: AssetNumber) -> Total {

@@ -1,7 +1,7 @@
 //! What happened: the events that, besides frames of vouchers, change state. Plain data, one struct
 //! a kind, persisted for ever (the journal gives each a record kind). No rule is held here.
 
-use super::leg::{LegMove, LegState, Mover};
+use super::leg::{LegMove, LegState, Mover, Way};
 use super::trouble::NewTrouble;
 use super::window::AssetSeal;
 use crate::types::{
@@ -291,6 +291,29 @@ pub struct LegsMoved {
     pub moves: Vec<LegMove>,
 }
 
+/// Books showed money of legs that stand where that leads already: nothing moves, and the reference is held, so
+/// that the same booking told again is known, and another one is found.
+#[derive(Debug, Clone, PartialEq, Eq, Archive, Serialize, Deserialize)]
+pub struct LegsBooked {
+    /// Which batch.
+    pub batch: BatchId,
+    /// Digest of what the rail gave as evidence; zero if nothing.
+    pub evidence: Digest,
+    /// The bookings, ordered by leg and way.
+    pub bookings: Vec<LegBooking>,
+}
+
+/// One booking of a leg's money.
+#[derive(Debug, Clone, PartialEq, Eq, Archive, Serialize, Deserialize)]
+pub struct LegBooking {
+    /// The leg's place among the batch's legs.
+    pub leg: u32,
+    /// Which way the money went.
+    pub way: Way,
+    /// The rail's own reference; empty if it gave none.
+    pub reference: String,
+}
+
 /// One operator said what became of an UNKNOWN leg, with evidence. It moves when another says the same.
 #[derive(Debug, Clone, PartialEq, Eq, Archive, Serialize, Deserialize)]
 pub struct LegProposed {
@@ -374,6 +397,7 @@ pub enum Event {
     DisputeEnded(DisputeEnded),
     LegsSubmitted(LegsSubmitted),
     LegsMoved(LegsMoved),
+    LegsBooked(LegsBooked),
     LegProposed(LegProposed),
     ExposureReleased(ExposureReleased),
     TroublesRaised(TroublesRaised),
@@ -399,7 +423,10 @@ impl Event {
             Self::BatchAborted(e) => Some(&e.request),
             Self::WindowDisputed(e) => Some(&e.request),
             Self::DisputeEnded(e) => Some(&e.request),
-            Self::LegsSubmitted(_) | Self::ExposureReleased(_) | Self::TroublesRaised(_) => None,
+            Self::LegsSubmitted(_)
+            | Self::LegsBooked(_)
+            | Self::ExposureReleased(_)
+            | Self::TroublesRaised(_) => None,
             Self::TroublesAcked(e) => Some(&e.request),
             Self::LegsMoved(e) => e.request.as_ref(),
             Self::LegProposed(e) => Some(&e.request),

@@ -125,4 +125,4 @@ fn less(sum: Total, amount: Total) -> Total {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

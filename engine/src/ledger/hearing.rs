@@ -9,6 +9,8 @@
 //! | all that fits | leads to |
 //! |---|---|
 //! | money came back | REJECTED, or RETURNED where it was CONFIRMED: it beats every other word |
+//! | a booking that is held, told again | nothing |
+//! | the first going, or return, of what has ended already | it is held; a second one is found |
 //! | money moved more often than it came back, in one answer | CONFIRMED, and the surplus is found |
 //! | money moved | CONFIRMED; a report that refuses it is found |
 //! | reports that refuse, and others that do not | nothing: it contradicts itself |
@@ -17,8 +19,10 @@
 //! | a report that the same was handed in before | nothing, ever: it is about the second one |
 
 mod finding;
+mod money;
 
-use super::leg::{LegState, LegWord};
+use super::leg::{LegState, LegWord, Way};
+use super::legs::LegFacts;
 use crate::canary::{Bug, planted};
 use crate::types::Total;
 use std::collections::BTreeSet;
@@ -34,10 +38,26 @@ pub struct Subject<'a> {
     pub side: Side,
     /// How much, in asset units.
     pub amount: Total,
-    /// The rail's own reference that is held of it; empty if none is.
-    pub reference: &'a str,
-    /// Whether that is the reference of money that moved: of what it has come to.
-    pub is_booked: bool,
+    /// The reference under which books showed its money go, if they did; it may be empty.
+    pub went: Option<&'a str>,
+    /// The reference under which they showed it come back.
+    pub came: Option<&'a str>,
+}
+
+impl<'a> Subject<'a> {
+    /// The same with what is held of its bookings.
+    #[must_use]
+    pub fn with(self, facts: Option<&'a LegFacts>) -> Self {
+        let went = facts.and_then(|facts| facts.went.as_deref());
+        let came = facts.and_then(|facts| facts.came.as_deref());
+        Self { went, came, ..self }
+    }
+
+    /// Whether books have shown any of its money.
+    #[must_use]
+    pub fn is_booked(&self) -> bool {
+        self.went.is_some() || self.came.is_some()
+    }
 }
 
 /// Which way money goes, seen from the clearing account (or, in a bilateral asset, from the payer's).
@@ -109,6 +129,8 @@ pub struct Statement {
 pub struct Verdict {
     /// Where the leg moves, if it does.
     pub to: Option<Step>,
+    /// Bookings that are held from now on beside that; ordered.
+    pub held: Vec<(Way, String)>,
     /// What a person must be told; ordered, each once.
     pub findings: Vec<Finding>,
 }
@@ -184,7 +206,8 @@ pub fn weigh(subject: &Subject<'_>, statements: &[Statement]) -> Verdict {
     }
     if !subject.has_left || subject.state == LegState::Ready {
         let not_left = |said: &&Statement| Finding::NotLeft(said.told());
-        return Verdict { to: None, findings: all.iter().map(not_left).collect() };
+        let findings = all.iter().map(not_left).collect();
+        return Verdict { findings, ..Verdict::default() };
     }
     let (mut fits, mut found) = (Vec::new(), BTreeSet::new());
     for said in all {
@@ -195,10 +218,13 @@ pub fn weigh(subject: &Subject<'_>, statements: &[Statement]) -> Verdict {
             }
         }
     }
-    let step = Weighing { subject, fits, found: &mut found }.step();
+    let mut held = Vec::new();
+    let step = Weighing { subject, fits, found: &mut found, held: &mut held }.step();
+    held.sort_unstable();
     let stands = step.as_ref().map_or(subject.state, |step| step.to);
     let findings = found.into_iter().map(|finding| beside(subject, stands, finding));
-    Verdict { to: step, findings: findings.collect::<BTreeSet<_>>().into_iter().collect() }
+    let findings = findings.collect::<BTreeSet<_>>().into_iter().collect();
+    Verdict { to: step, held, findings }
 }
 
 /// The planted bug: what is said last counts, whatever else is said.
@@ -208,9 +234,9 @@ fn last_word(subject: &Subject<'_>, statements: &[Statement]) -> Option<Verdict>
     }
     let mut fits = statements.iter().filter(|said| misfit(subject, said).is_none());
     let last = vec![fits.next_back()?];
-    let mut found = BTreeSet::new();
-    let to = Weighing { subject, fits: last, found: &mut found }.step();
-    Some(Verdict { to, findings: found.into_iter().collect() })
+    let (mut found, mut held) = (BTreeSet::new(), Vec::new());
+    let to = Weighing { subject, fits: last, found: &mut found, held: &mut held }.step();
+    Some(Verdict { to, held, findings: found.into_iter().collect() })
 }
 
 /// Why a statement is not about this leg's money.
@@ -260,6 +286,7 @@ struct Weighing<'a> {
     subject: &'a Subject<'a>,
     fits: Vec<&'a Statement>,
     found: &'a mut BTreeSet<Finding>,
+    held: &'a mut Vec<(Way, String)>,
 }
 
 impl<'a> Weighing<'a> {
@@ -283,32 +310,7 @@ impl<'a> Weighing<'a> {
             self.found.insert(Finding::Duplicate(said.told()));
         }
         let (out, back) = (self.moved(LegWord::Confirmed), self.moved(LegWord::Returned));
-        if out.is_empty() && back.is_empty() {
-            self.by_reports()
-        } else {
-            self.by_money(out, &back)
-        }
-    }
-
-    /// Money has moved, or has come back.
-    fn by_money(self, mut out: Vec<&'a Statement>, back: &[&'a Statement]) -> Option<Step> {
-        if back.len() >= out.len() {
-            return returned(self.subject, back, self.found);
-        }
-        // In one answer each movement is listed once: this money is out, and what came back is of another
-        // time that it went. What is known already stands for itself.
-        let known =
-            |said: &&Statement| self.subject.is_booked && said.reference == self.subject.reference;
-        let first = out.remove(out.iter().position(known).unwrap_or(0));
-        for said in out {
-            self.found.insert(surplus(said, &first.reference));
-        }
-        let refuses = self.say(&[LegWord::Rejected]);
-        if !refuses.is_empty() {
-            let all = refuses.into_iter().chain([first]).map(Statement::told);
-            self.found.insert(Finding::AtOdds(all.collect::<BTreeSet<_>>().into_iter().collect()));
-        }
-        confirmed(self.subject, first, self.found)
+        if out.is_empty() && back.is_empty() { self.by_reports() } else { self.by_money(out, back) }
     }
 
     /// Only reports speak.
@@ -328,7 +330,7 @@ impl<'a> Weighing<'a> {
             (Some(yes), _, LegState::Sent | LegState::Accepted | LegState::Unknown) => {
                 Some(yes.step(LegState::Confirmed))
             }
-            (Some(yes), _, LegState::Rejected) if !self.subject.is_booked => {
+            (Some(yes), _, LegState::Rejected) if !self.subject.is_booked() => {
                 self.found.insert(Finding::TooLate(yes.told()));
                 None
             }
@@ -365,77 +367,6 @@ impl<'a> Weighing<'a> {
             LegState::Ready | LegState::Rejected | LegState::Returned => None,
         }
     }
-}
-
-/// The money has moved.
-fn confirmed(
-    subject: &Subject<'_>,
-    said: &Statement,
-    found: &mut BTreeSet<Finding>,
-) -> Option<Step> {
-    let is_same = said.reference == subject.reference || said.reference.is_empty();
-    match subject.state {
-        LegState::Sent | LegState::Accepted | LegState::Unknown => {
-            Some(said.step(LegState::Confirmed))
-        }
-        // The first time that the account shows what was known by somebody's word: remembered, so that a
-        // second time is noticed.
-        LegState::Confirmed if !subject.is_booked => Some(said.step(LegState::Confirmed)),
-        LegState::Confirmed if is_same || subject.reference.is_empty() => None,
-        LegState::Confirmed => {
-            found.insert(surplus(said, subject.reference));
-            None
-        }
-        // It came back by a movement that the books showed. What goes under another reference may be a second
-        // payment, and a person must compare; else its going is told late.
-        LegState::Returned | LegState::Rejected if subject.is_booked && !is_same => {
-            found.insert(surplus(said, subject.reference));
-            None
-        }
-        LegState::Returned => None,
-        LegState::Rejected if subject.is_booked => None,
-        LegState::Rejected if planted(Bug::TooLateDropped) => None,
-        LegState::Rejected | LegState::Ready => {
-            found.insert(Finding::TooLate(said.told()));
-            None
-        }
-    }
-}
-
-/// Money that moved once more, beside the movement that counts.
-fn surplus(said: &Statement, counted: &str) -> Finding {
-    let mut told = said.told();
-    if !counted.is_empty() {
-        told.reference = format!("{}, beside {counted}", told.reference);
-    }
-    Finding::Surplus(told)
-}
-
-/// The money has come back, as often as it went.
-fn returned(
-    subject: &Subject<'_>,
-    back: &[&Statement],
-    found: &mut BTreeSet<Finding>,
-) -> Option<Step> {
-    let to = match subject.state {
-        LegState::Sent | LegState::Accepted | LegState::Unknown => Some(LegState::Rejected),
-        LegState::Confirmed => Some(LegState::Returned),
-        LegState::Ready | LegState::Rejected | LegState::Returned => None,
-    };
-    // Of one that has come back already, what is held is this return, unless its reference is another.
-    let known = |said: &&&Statement| {
-        to.is_some()
-            || !subject.is_booked
-            || said.reference.is_empty()
-            || subject.reference.is_empty()
-            || said.reference == subject.reference
-    };
-    let first = back.iter().find(known);
-    let counted = first.map_or(subject.reference, |first| first.reference.as_str());
-    for said in back.iter().filter(|said| first.is_none_or(|first| !std::ptr::eq(**said, *first))) {
-        found.insert(surplus(said, counted));
-    }
-    to.and_then(|to| first.map(|said| said.step(to)))
 }
 
 impl LegWord {

@@ -41,6 +41,16 @@ pub enum Mover {
     Books = 4,
 }
 
+/// Which way the money of a leg went that books have shown. The discriminants are in the journal for ever.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Archive, Serialize, Deserialize)]
+#[repr(u8)]
+pub enum Way {
+    /// The way that the leg says.
+    Went = 1,
+    /// Back.
+    Came = 2,
+}
+
 /// What a rail, or an operator in its stead, says of a leg.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum LegWord {
@@ -82,6 +92,14 @@ pub struct LegMove {
     pub reference: String,
     /// Why; empty if there is nothing to say.
     pub reason: String,
+}
+
+impl LegMove {
+    /// Whom it is about: who pays in, or who is paid.
+    #[must_use]
+    pub fn party(&self) -> PartyId {
+        if self.payee == PartyId::CLEARING { self.payer } else { self.payee }
+    }
 }
 
 impl LegState {

@@ -1,13 +1,16 @@
 //! The legs of one batch that is being settled: where each stands, what was submitted, and how much of
 //! the batch's exposure was released. Part of the control state; knows legs by their place only.
 
-use super::event::{ExposureReleased, LegRun, LegsMoved, LegsSubmitted};
-use super::leg::{LegMove, LegState, Mover};
+use super::event::{ExposureReleased, LegsBooked, LegsMoved, LegsSubmitted};
+use super::leg::{LegMove, LegState, Mover, Way};
+use super::pages::Pages;
 use super::refusal::Refusal;
 use super::standing::Standing;
+use super::submission::{Attempt, MayLeave, Submission, legs_of};
 use crate::canary::{Bug, planted};
-use crate::types::{Digest, Lsn, Timestamp, Total};
+use crate::types::{Lsn, PartyId, Timestamp, Total, WindowNumber};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// What is known of a leg besides its state.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -16,44 +19,29 @@ pub struct LegFacts {
     pub reference: Box<str>,
     /// Why it stands where it stands.
     pub reason: Box<str>,
-    /// Whether books show the money: then the reference is theirs.
-    pub is_booked: bool,
+    /// The reference under which books showed its money go, if they did; it may be empty.
+    pub went: Option<Box<str>>,
+    /// The reference under which they showed it come back.
+    pub came: Option<Box<str>>,
+    /// Where it is owed again, if it is.
+    pub owed: Option<Box<Owed>>,
 }
 
-/// What was handed to the rail at once.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Submission {
-    /// Its legs: runs of neighbours, ascending.
-    pub legs: Vec<LegRun>,
-    /// Attempts so far: what differs from one to the next is what the rail asks to be bid for the same
-    /// legs (a chain's fee), never what is paid.
-    pub attempts: Vec<Attempt>,
-}
-
-/// One set of bytes that may have left.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Attempt {
-    /// The record that made it durable.
-    pub lsn: Lsn,
-    /// When.
-    pub at: Timestamp,
-    /// Digest of the bytes.
-    pub digest: Digest,
-    /// How many bytes.
-    pub bytes: u64,
-    /// What the rail knows it by: a file's name, a transaction's nonce and hash.
-    pub name: Box<str>,
-}
-
-/// Whether a file that was made may leave.
+/// Where a leg's amount is owed again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum MayLeave {
-    /// All its legs are in flight: it is what the journal says.
-    Now,
-    /// Some have ended: it may not leave as it is, and the others are not paid without it.
-    Mixed,
-    /// All have ended, or it was never journaled.
-    Never,
+pub struct Owed {
+    /// In which window.
+    pub window: WindowNumber,
+    /// Whom the leg is about.
+    pub party: PartyId,
+}
+
+impl LegFacts {
+    fn is_nothing(&self) -> bool {
+        let Self { reference, reason, went, came, owed } = self;
+        let unsaid = reference.is_empty() && reason.is_empty();
+        unsaid && went.is_none() && came.is_none() && owed.is_none()
+    }
 }
 
 /// The legs of one batch.
@@ -61,10 +49,10 @@ pub enum MayLeave {
 pub struct Legs {
     states: Vec<LegState>,
     counts: [u64; 8],
-    facts: BTreeMap<u32, LegFacts>,
+    facts: Pages<LegFacts>,
     /// When a leg became UNKNOWN, by leg.
-    unknown_since: BTreeMap<u32, Timestamp>,
-    submissions: Vec<Submission>,
+    unknown_since: Pages<Timestamp>,
+    submissions: Vec<Arc<Submission>>,
     /// The submission of each run of legs, by the first of them.
     homes: BTreeMap<u32, u32>,
     standing: Standing,
@@ -112,8 +100,8 @@ impl Legs {
         Self {
             states: vec![LegState::Ready; length],
             counts,
-            facts: BTreeMap::new(),
-            unknown_since: BTreeMap::new(),
+            facts: Pages::default(),
+            unknown_since: Pages::default(),
             submissions: Vec::new(),
             homes: BTreeMap::new(),
             standing: Standing::ready_all(length),
@@ -140,7 +128,7 @@ impl Legs {
     /// What is known of a leg besides.
     #[must_use]
     pub fn facts(&self, leg: u32) -> Option<&LegFacts> {
-        self.facts.get(&leg)
+        self.facts.get(leg)
     }
 
     /// Which of these legs, that the rail was found not to know, are sent again: those of which the journal says
@@ -152,24 +140,15 @@ impl Legs {
         absent.iter().copied().filter(kept).collect()
     }
 
-    /// The leg to which the rail gave this reference.
-    #[must_use]
-    pub fn by_reference(&self, reference: &str) -> Option<u32> {
-        let mut facts = self.facts.iter();
-        facts
-            .find(|(_, facts)| !reference.is_empty() && &*facts.reference == reference)
-            .map(|(leg, _)| *leg)
-    }
-
     /// Since when each UNKNOWN leg has been so.
     #[must_use]
-    pub fn unknown_since(&self) -> &BTreeMap<u32, Timestamp> {
+    pub fn unknown_since(&self) -> &Pages<Timestamp> {
         &self.unknown_since
     }
 
     /// What was handed to the rail, in order.
     #[must_use]
-    pub fn submissions(&self) -> &[Submission] {
+    pub fn submissions(&self) -> &[Arc<Submission>] {
         &self.submissions
     }
 
@@ -215,12 +194,25 @@ impl Legs {
 
     /// The submissions of which legs are in flight, by number.
     #[must_use]
-    pub fn submissions_under_way(&self) -> BTreeMap<u32, Submission> {
+    pub fn submissions_under_way(&self) -> BTreeMap<u32, Arc<Submission>> {
         let mut found = BTreeMap::new();
         for number in self.standing.in_flight().filter_map(|leg| self.submission_of(leg)) {
             found.entry(number).or_insert_with(|| self.submissions[number as usize].clone());
         }
         found
+    }
+
+    /// Whether nothing of what was submitted under this number is to be paid any more, and all of it is owed
+    /// again: then its file must not leave, and must not be handed in by anybody.
+    #[must_use]
+    pub fn is_void(&self, submission: u32) -> bool {
+        let Some(held) = self.submissions.get(submission as usize) else { return false };
+        !planted(Bug::RejectedFileStays) && held.legs().all(|leg| self.state(leg).is_owed_again())
+    }
+
+    /// Where legs that failed are owed again: by leg.
+    pub fn owed(&self) -> impl Iterator<Item = (u32, Owed)> {
+        self.facts.iter().filter_map(|(leg, facts)| Some((leg, **facts.owed.as_ref()?)))
     }
 
     /// How many legs stand at `state`.
@@ -316,11 +308,12 @@ impl Legs {
         let (digest, bytes, name) = (e.digest, e.bytes, e.name.as_str().into());
         let attempt = Attempt { lsn, at, digest, bytes, name };
         if let Some(held) = self.submissions.get_mut(e.submission as usize) {
-            held.attempts.push(attempt);
+            Arc::make_mut(held).attempts.push(attempt);
             return;
         }
         self.homes.extend(e.legs.iter().map(|run| (run.first, e.submission)));
-        self.submissions.push(Submission { legs: e.legs.clone(), attempts: vec![attempt] });
+        self.submissions
+            .push(Arc::new(Submission { legs: e.legs.clone(), attempts: vec![attempt] }));
         for leg in legs_of(&e.legs) {
             self.set(leg, LegState::Sent, at);
         }
@@ -340,7 +333,7 @@ impl Legs {
             last = Some(leg);
             let state = self.state(leg);
             // Books are remembered once.
-            let again = state == one.to && self.facts(leg).is_some_and(|facts| facts.is_booked);
+            let again = state == one.to && self.is_held(leg, Way::Went);
             if again || !state.may_move(one.to, e.mover) {
                 let (from, to) = (state.name(), one.to.name());
                 return Err(Refusal::LegState { batch, leg, from, to });
@@ -349,21 +342,67 @@ impl Legs {
         Ok(())
     }
 
-    /// Applies a move that was allowed, on that word.
-    pub fn apply(&mut self, at: Timestamp, one: &LegMove, mover: Mover) {
+    fn is_held(&self, leg: u32, way: Way) -> bool {
+        self.facts(leg).is_some_and(|facts| match way {
+            Way::Went => facts.went.is_some(),
+            Way::Came => facts.came.is_some(),
+        })
+    }
+
+    /// Whether these bookings may be held: each of a leg that has ended, and that holds none of its way.
+    ///
+    /// # Errors
+    /// `Refusal` that names the first leg of which it may not.
+    pub fn check_bookings(&self, e: &LegsBooked) -> Result<(), Refusal> {
+        let mut last = None;
+        for one in &e.bookings {
+            let (batch, leg, of) = (e.batch, one.leg, (one.leg, one.way));
+            if u64::from(leg) >= self.total() || last.is_some_and(|last| last >= of) {
+                return Err(Refusal::NoSuchLeg { batch, leg });
+            }
+            last = Some(of);
+            let from = self.state(leg);
+            if !from.has_ended() || self.is_held(leg, one.way) {
+                let (from, to) = (from.name(), from.name());
+                return Err(Refusal::LegState { batch, leg, from, to });
+            }
+        }
+        Ok(())
+    }
+
+    /// Holds bookings that were allowed.
+    pub fn book(&mut self, e: &LegsBooked) {
+        for one in &e.bookings {
+            let facts = self.facts.entry(one.leg);
+            let held = match one.way {
+                Way::Went => &mut facts.went,
+                Way::Came => &mut facts.came,
+            };
+            *held = Some(one.reference.as_str().into());
+        }
+    }
+
+    /// Applies a move that was allowed, on that word, while `open` is the open window.
+    pub fn apply(&mut self, at: Timestamp, one: &LegMove, mover: Mover, open: WindowNumber) {
         self.set(one.leg, one.to, at);
         self.proposed.remove(&one.leg);
         if one.to.is_owed_again() {
             self.owed_again = self.owed_again.plus(one.amount);
         }
-        let facts = self.facts.entry(one.leg).or_default();
+        let facts = self.facts.entry(one.leg);
         if !one.reference.is_empty() {
             facts.reference = one.reference.as_str().into();
         }
         facts.reason = one.reason.as_str().into();
-        facts.is_booked = mover == Mover::Books;
-        if facts.reference.is_empty() && facts.reason.is_empty() && !facts.is_booked {
-            self.facts.remove(&one.leg);
+        if mover == Mover::Books {
+            let held = Some(one.reference.as_str().into());
+            if one.to.is_owed_again() { facts.came = held } else { facts.went = held }
+        }
+        if one.to.is_owed_again() {
+            facts.owed = Some(Box::new(Owed { window: open, party: one.party() }));
+        }
+        if facts.is_nothing() {
+            self.facts.remove(one.leg);
         }
     }
 
@@ -415,40 +454,10 @@ impl Legs {
             | LegState::Confirmed
             | LegState::Rejected
             | LegState::Returned => {
-                self.unknown_since.remove(&leg);
+                self.unknown_since.remove(leg);
             }
         }
     }
-}
-
-fn legs_of(runs: &[LegRun]) -> impl Iterator<Item = u32> + '_ {
-    runs.iter().flat_map(|run| run.first..run.first + run.count)
-}
-
-impl Submission {
-    /// Its legs, ascending.
-    pub fn legs(&self) -> impl Iterator<Item = u32> + '_ {
-        legs_of(&self.legs)
-    }
-
-    /// The attempt that was made last.
-    #[must_use]
-    pub fn newest(&self) -> &Attempt {
-        self.attempts.last().expect("a submission begins with an attempt")
-    }
-}
-
-/// The runs that hold these legs, which ascend.
-#[must_use]
-pub fn runs(legs: impl Iterator<Item = u32>) -> Vec<LegRun> {
-    let mut runs: Vec<LegRun> = Vec::new();
-    for leg in legs {
-        match runs.last_mut() {
-            Some(run) if run.first + run.count == leg => run.count += 1,
-            Some(_) | None => runs.push(LegRun { first: leg, count: 1 }),
-        }
-    }
-    runs
 }
 
 #[cfg(test)]

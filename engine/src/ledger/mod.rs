@@ -19,12 +19,14 @@ pub mod leg;
 pub mod legs;
 pub mod marks;
 pub mod net;
+pub mod pages;
 pub mod plan;
 pub mod rail;
 pub mod refusal;
 pub mod seal;
 pub mod shard;
 pub mod standing;
+pub mod submission;
 pub mod trouble;
 pub mod window;
 
@@ -37,8 +39,8 @@ pub use engine_key::{EngineKeys, KeyMisfit};
 pub use event::{Event, Genesis, Request};
 pub use evidence::{EVIDENCE_BYTES, Evidence};
 pub use fund::Cover;
-pub use leg::{Heard, LegMove, LegState, LegWord, Mover};
-pub use legs::{Attempt, Home, LegFacts, Legs, MayLeave, Proposal, Submission, runs};
+pub use leg::{Heard, LegMove, LegState, LegWord, Mover, Way};
+pub use legs::{Home, LegFacts, Legs, Owed, Proposal};
 pub use marks::Marks;
 pub use plan::{BatchPlan, Next};
 pub use rail::Rail;
@@ -46,7 +48,8 @@ pub use refusal::Refusal;
 pub use seal::{Sealed, SealedPart, seal};
 pub use shard::{ChannelState, Exposure, Gauge, Held, Shard, ShardPage};
 pub use standing::Standing;
-pub use trouble::{NewTrouble, Trouble, TroubleKind, Troubles};
+pub use submission::{Attempt, MayLeave, Submission, runs};
+pub use trouble::{Admitted, NewTrouble, Trouble, TroubleKind, Troubles};
 pub use window::{
     AssetSeal, EvidenceDigest, Obligation, Position, SealedAsset, SealedWindow, WindowTotals,
 };

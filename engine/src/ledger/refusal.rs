@@ -105,6 +105,17 @@ pub enum Refusal {
          with AckTroubles"
     )]
     InDoubt { party: PartyId, trouble: u64, rail: &'static str },
+    #[error(
+        "{0} troubles are open, and more could not be put on the list: nothing is batched or approved before \
+         some are looked into and taken away (`tallystick trouble list`, `tallystick trouble ack`)"
+    )]
+    TroublesFull(usize),
+    #[error(
+        "a rail says of a leg of batch {batch} that it was paid, and nothing of the leg has left: trouble {trouble} \
+         (`tallystick trouble list`); find out what was paid, and take the trouble away before the leg leaves \
+         (`tallystick trouble ack {trouble} --note TEXT`), or abort the batch if nothing of it has left"
+    )]
+    SaidToBePaid { batch: BatchId, trouble: u64 },
     /// Parties' accounts changed while the batch was computed: compute it again.
     #[error("accounts changed while the batch was computed; try again")]
     AccountsMoved,

@@ -6,11 +6,16 @@
 use super::event::{TroublesAcked, TroublesRaised};
 use super::rail::Rail;
 use super::refusal::Refusal;
-use crate::limits::{TROUBLE_TEXT_BYTES_MAX, TROUBLES_KNOWN, TROUBLES_MAX, TROUBLES_RECORD_MAX};
-use crate::types::{BatchId, Digest, Lsn, Timestamp, content_digest};
+use crate::limits::{
+    TROUBLE_TEXT_BYTES_MAX, TROUBLES_KNOWN, TROUBLES_MAX, TROUBLES_RECORD_MAX, TROUBLES_RESERVED,
+};
+use crate::types::{BatchId, Digest, Lsn, PartyId, Timestamp, content_digest};
 use foldhash::fast::RandomState;
 use rkyv::{Archive, Deserialize, Serialize};
 use std::collections::{BTreeMap, HashSet, VecDeque};
+
+/// The end of a text of which there was more.
+const CUT: &str = " ... (cut here; there is more of it)";
 
 /// What kind of trouble it is. The discriminants are in the journal for ever.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Archive, Serialize, Deserialize)]
@@ -41,6 +46,8 @@ pub struct NewTrouble {
     pub batch: Option<BatchId>,
     /// Which leg of that batch, if one.
     pub leg: Option<u32>,
+    /// Who pays in by that leg, or is paid.
+    pub party: Option<PartyId>,
     /// Where it was said: a file's name, the id of a provider's object, a transaction's hash.
     pub source: String,
     /// What is wrong and what to do, for a person.
@@ -70,6 +77,18 @@ pub struct Troubles {
     acked: VecDeque<Digest>,
 }
 
+/// What becomes of troubles that somebody raises.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Admitted {
+    /// To be journaled.
+    pub new: Vec<NewTrouble>,
+    /// Those for which there is no room.
+    pub lost: Vec<NewTrouble>,
+    /// Whether one of those says that money moved which should not have: then nothing is to be made of what it
+    /// rests on.
+    pub lost_of_leg: bool,
+}
+
 impl NewTrouble {
     /// What makes two troubles the same: everything that is said.
     #[must_use]
@@ -78,28 +97,32 @@ impl NewTrouble {
         content_digest("trouble", &bytes.expect("plain data of bounded size can be archived"))
     }
 
-    /// The leg whose party waits until this is taken away: what it was paid or charged is in doubt.
+    /// The leg of which it says that more was paid, or less, than the ledger has. It must be on the list before
+    /// anything else is made of what it rests on.
     #[must_use]
-    pub fn doubts(&self) -> Option<(BatchId, u32)> {
+    pub fn holds(&self) -> Option<(BatchId, u32)> {
         match self.kind {
-            TroubleKind::Contradiction | TroubleKind::Surplus if self.rail.waits_for_doubts() => {
-                self.batch.zip(self.leg)
+            TroubleKind::Contradiction | TroubleKind::Surplus => self.batch.zip(self.leg),
+            TroubleKind::Misfit | TroubleKind::Refused | TroubleKind::Held | TroubleKind::Other => {
+                None
             }
-            TroubleKind::Contradiction
-            | TroubleKind::Surplus
-            | TroubleKind::Misfit
-            | TroubleKind::Refused
-            | TroubleKind::Held
-            | TroubleKind::Other => None,
         }
     }
 
-    /// The same with texts of at most `TROUBLE_TEXT_BYTES_MAX` bytes.
+    /// Who waits until this is taken away: what it was paid or charged is in doubt.
+    #[must_use]
+    pub fn doubts(&self) -> Option<PartyId> {
+        self.party.filter(|_| self.holds().is_some() && self.rail.waits_for_doubts())
+    }
+
+    /// The same with texts of at most `TROUBLE_TEXT_BYTES_MAX` bytes. One that is cut says so.
     #[must_use]
     pub fn bounded(mut self) -> Self {
         for text in [&mut self.source, &mut self.text] {
-            let end = text.floor_char_boundary(TROUBLE_TEXT_BYTES_MAX);
-            text.truncate(end);
+            if text.len() > TROUBLE_TEXT_BYTES_MAX {
+                text.truncate(text.floor_char_boundary(TROUBLE_TEXT_BYTES_MAX - CUT.len()));
+                text.push_str(CUT);
+            }
         }
         self
     }
@@ -121,6 +144,27 @@ impl Troubles {
     #[must_use]
     pub fn room(&self) -> usize {
         TROUBLES_MAX.saturating_sub(self.open.len())
+    }
+
+    /// Which of these are raised: those that are not known, each once, as far as there is room. Those that hold
+    /// nobody leave room for those that do.
+    #[must_use]
+    pub fn admit(&self, troubles: impl IntoIterator<Item = NewTrouble>) -> Admitted {
+        let (mut admitted, mut room) = (Admitted::default(), self.room());
+        for one in troubles {
+            if self.knows(&one) || admitted.new.contains(&one) || admitted.lost.contains(&one) {
+                continue;
+            }
+            let of_leg = one.holds().is_some();
+            if room > if of_leg { 0 } else { TROUBLES_RESERVED } {
+                room -= 1;
+                admitted.new.push(one);
+            } else {
+                admitted.lost_of_leg |= of_leg;
+                admitted.lost.push(one);
+            }
+        }
+        admitted
     }
 
     /// Whether this very trouble is open, or was taken away not long ago.
@@ -189,6 +233,7 @@ mod tests {
             rail: Rail::Iso20022,
             batch: None,
             leg: None,
+            party: None,
             source: "statement.xml".into(),
             text: text.into(),
         }
@@ -232,11 +277,11 @@ mod tests {
 
     #[test]
     fn only_what_contradicts_a_leg_of_a_rail_that_is_called_is_a_doubt_about_it() {
+        let doubt = Some(PartyId([9; 32]));
         let of = |kind, rail, leg| {
             let batch = Some(BatchId([7; 32]));
-            NewTrouble { kind, rail, batch, leg, ..trouble("a") }.doubts()
+            NewTrouble { kind, rail, batch, leg, party: doubt, ..trouble("a") }.doubts()
         };
-        let doubt = Some((BatchId([7; 32]), 3));
         assert_eq!(of(TroubleKind::Contradiction, Rail::Card, Some(3)), doubt);
         assert_eq!(of(TroubleKind::Surplus, Rail::Card, Some(3)), doubt);
         assert_eq!(of(TroubleKind::Contradiction, Rail::Card, None), None);
@@ -262,9 +307,12 @@ mod tests {
     }
 
     #[test]
-    fn texts_are_cut_between_characters() {
+    fn texts_are_cut_between_characters_and_say_so() {
         let long = trouble(&"ä".repeat(TROUBLE_TEXT_BYTES_MAX)).bounded();
-        assert!(long.text.len() <= TROUBLE_TEXT_BYTES_MAX && long.text.ends_with('ä'));
+        assert!(long.text.len() <= TROUBLE_TEXT_BYTES_MAX && long.text.starts_with("ää"));
+        assert!(long.text.ends_with(CUT), "{}", long.text);
+        let fits = trouble(&"a".repeat(TROUBLE_TEXT_BYTES_MAX)).bounded();
+        assert_eq!(fits.text, "a".repeat(TROUBLE_TEXT_BYTES_MAX));
     }
 
     #[test]
@@ -278,5 +326,33 @@ mod tests {
         }
         assert_eq!(troubles.room(), 0);
         assert!(troubles.check_raise(&raised(&["one more"])).is_err());
+    }
+
+    /// A contradiction that found the list full was dropped, and what it spoke of was charged again.
+    #[test]
+    fn what_holds_somebody_has_room_of_its_own_and_is_never_lost_in_silence() {
+        let mut troubles = Troubles::default();
+        let beside =
+            |n: usize| NewTrouble { kind: TroubleKind::Refused, ..trouble(&n.to_string()) };
+        let of_leg = |n: usize| NewTrouble {
+            batch: Some(BatchId([7; 32])),
+            leg: Some(3),
+            party: Some(PartyId([9; 32])),
+            ..trouble(&n.to_string())
+        };
+        let admitted = troubles.admit((0..TROUBLES_MAX).map(beside));
+        assert_eq!(admitted.lost.len(), TROUBLES_RESERVED);
+        assert!(!admitted.lost_of_leg);
+        for some in admitted.new.chunks(TROUBLES_RECORD_MAX) {
+            let e = TroublesRaised { troubles: some.to_vec() };
+            troubles.check_raise(&e).unwrap();
+            troubles.raise(Lsn(5), Timestamp(7), &e);
+        }
+        let again = troubles.admit([beside(0), beside(TROUBLES_MAX)]);
+        assert_eq!((again.new.len(), again.lost.len()), (0, 1), "the first is known");
+        let admitted = troubles.admit((0..TROUBLES_RESERVED).map(of_leg));
+        assert_eq!((admitted.new.len(), admitted.lost_of_leg), (TROUBLES_RESERVED, false));
+        let admitted = troubles.admit((0..=TROUBLES_RESERVED).map(of_leg));
+        assert_eq!((admitted.new.len(), admitted.lost_of_leg), (TROUBLES_RESERVED, true));
     }
 }

@@ -103,6 +103,7 @@ impl Since {
             | Event::BatchAborted(_)
             | Event::LegsSubmitted(_)
             | Event::LegsMoved(_)
+            | Event::LegsBooked(_)
             | Event::LegProposed(_)
             | Event::ExposureReleased(_)
             | Event::TroublesRaised(_)

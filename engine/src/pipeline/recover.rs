@@ -244,6 +244,7 @@ fn past_event(
         | Event::BatchAborted(_)
         | Event::LegsSubmitted(_)
         | Event::LegsMoved(_)
+        | Event::LegsBooked(_)
         | Event::LegProposed(_)
         | Event::ExposureReleased(_)
         | Event::TroublesRaised(_)

@@ -183,6 +183,7 @@ impl<'a> Replaying<'a> {
             | Event::BatchAborted(_)
             | Event::LegsSubmitted(_)
             | Event::LegsMoved(_)
+            | Event::LegsBooked(_)
             | Event::LegProposed(_)
             | Event::ExposureReleased(_)
             | Event::TroublesRaised(_)

@@ -5,7 +5,8 @@ use crate::audit::clearing::{self, Passed};
 use crate::audit::difference::Difference;
 use crate::audit::settlement;
 use crate::ledger::event::{
-    BatchApproved, BatchComputed, ExposureReleased, LegProposed, LegsMoved, LegsSubmitted,
+    BatchApproved, BatchComputed, ExposureReleased, LegProposed, LegsBooked, LegsMoved,
+    LegsSubmitted,
 };
 use crate::ledger::{BatchContent, LegState, Obligation};
 use crate::types::{AssetNumber, BatchId, WindowNumber};
@@ -103,6 +104,11 @@ impl Audit<'_> {
         self.dust(e.batch);
         self.carry(e.asset, Some(again));
         Ok(())
+    }
+
+    pub(super) fn booked(&mut self, e: &LegsBooked) -> Done {
+        let legs = &mut self.settling(e.batch)?.legs;
+        Ok(legs.booked(e).map_err(|difference| difference.batch(e.batch))?)
     }
 
     pub(super) fn proposed(&mut self, e: &LegProposed) -> Done {

@@ -1,7 +1,10 @@
 //! What can be read of the control state. Changes nothing, decides nothing.
 
+use super::super::batch::Account;
 use super::super::event::Genesis;
+use super::super::rail::Rail;
 use super::super::refusal::Refusal;
+use super::super::seal::Cut;
 use super::super::trouble::Troubles;
 use super::{BatchEntry, Control, Deed, PartyEntry, SignerEntry, WindowEntry};
 use crate::types::{AssetDef, AssetNumber, BatchId, Lsn, Net, PartyId, SignerKey, WindowNumber};
@@ -132,6 +135,23 @@ impl Control {
         let index = number.0.checked_sub(1).and_then(|n| usize::try_from(n).ok());
         let window = index.and_then(|index| self.windows.get(index));
         window.ok_or(Refusal::UnknownWindow(number))
+    }
+
+    /// A window that was cut, as sealing needs it.
+    #[must_use]
+    pub fn cut(&self, number: WindowNumber) -> Option<Cut> {
+        let window = self.window(number).ok()?;
+        let (cut_lsn, cut_at) = window.cut?;
+        let (first_lsn, carried) = (window.first_lsn, window.carried.clone());
+        Some(Cut { number, first_lsn, cut_lsn, cut_at, carried })
+    }
+
+    /// A party's account on a rail.
+    #[must_use]
+    pub fn account(&self, party: PartyId, rail: Rail) -> Option<Account> {
+        let entry = self.parties.get(&party)?;
+        let on_rail = entry.accounts.iter().find(|account| account.rail == rail.name())?;
+        Some(Account { name: entry.name.clone(), fields: on_rail.fields.clone() })
     }
 
     /// The window that the record at `cut` closed.

@@ -6,8 +6,8 @@ use super::{BatchEntry, BatchState, Control, Deed};
 use crate::canary::{Bug, planted};
 use crate::ledger::batch::{BatchHead, By, Payment};
 use crate::ledger::event::{
-    BatchAborted, BatchApproved, BatchComputed, ExposureReleased, LegProposed, LegsMoved,
-    LegsSubmitted,
+    BatchAborted, BatchApproved, BatchComputed, ExposureReleased, LegProposed, LegsBooked,
+    LegsMoved, LegsSubmitted,
 };
 use crate::ledger::fund::{self, Cover};
 use crate::ledger::leg::{LegMove, LegState, Mover};
@@ -52,6 +52,8 @@ impl Control {
         if entry.by.four_eyes && !another && !planted(Bug::OwnApproval) {
             return Err(Refusal::SameOperator(e.batch));
         }
+        self.check_troubles_fit()?;
+        self.check_unsent(e.batch)?;
         match entry.head.windows.iter().find(|window| self.is_disputed(**window)) {
             Some(window) => Err(Refusal::WindowDisputed(*window)),
             None => Ok(()),
@@ -129,6 +131,7 @@ impl Control {
 
     pub(super) fn check_submission(&self, e: &LegsSubmitted) -> Result<(), Refusal> {
         self.settling(e.batch)?.check_submission(e)?;
+        self.check_leaving(e)?;
         let (batch, paid_out, free) = (e.batch, e.paid_out, self.free_to_pay(e.batch)?);
         // Another attempt is executed in place of the first.
         if e.attempt > 0 || paid_out <= free {
@@ -300,18 +303,23 @@ impl Control {
     }
 
     pub(super) fn moved(&mut self, at: Timestamp, e: &LegsMoved) {
+        let open = self.open_window().number;
         self.go_on(at, e.batch, |entry| {
             for one in &e.moves {
                 if let Some(cover) = &mut entry.cover {
                     cover.moves(entry.legs.state(one.leg), one);
                 }
-                entry.legs.apply(at, one, e.mover);
+                entry.legs.apply(at, one, e.mover, open);
             }
             let again = e.moves.iter().filter(|one| one.to.is_owed_again());
             let again =
                 again.map(|m| Obligation { payer: m.payer, payee: m.payee, amount: m.amount });
             again.collect()
         });
+    }
+
+    pub(super) fn booked(&mut self, e: &LegsBooked) {
+        self.batch_mut(e.batch).legs.book(e);
     }
 
     /// A batch goes on: `change` makes it, and gives what is owed again. The first time its dust is owed

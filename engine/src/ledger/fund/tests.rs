@@ -24,15 +24,15 @@ fn party(n: u8) -> PartyId {
 }
 
 /// A control state, its sealed windows, and the plans of its batches.
-struct Books {
-    control: Control,
+pub(in crate::ledger) struct Books {
+    pub(in crate::ledger) control: Control,
     windows: BTreeMap<WindowNumber, Arc<SealedWindow>>,
     plans: BTreeMap<BatchId, BatchPlan>,
     lsn: Lsn,
 }
 
 impl Books {
-    fn new() -> Self {
+    pub(in crate::ledger) fn new() -> Self {
         let genesis = Genesis { network: NetworkId([1; 32]), lifetime_seconds_max: 1 };
         let control = Control::new(genesis, Lsn(1));
         let (windows, plans) = Default::default();
@@ -49,14 +49,14 @@ impl Books {
     }
 
     /// Records what the rules allow.
-    fn record(&mut self, event: Event) -> Result<(), Refusal> {
+    pub(in crate::ledger) fn record(&mut self, event: Event) -> Result<(), Refusal> {
         self.control.decide(Command::Record(event.clone()))?;
         self.apply(event, Made::Nothing);
         Ok(())
     }
 
     /// Closes the open window, in which these pairs owe, and seals it.
-    fn close(&mut self, owed: &[(u8, u8, u128)]) -> WindowNumber {
+    pub(in crate::ledger) fn close(&mut self, owed: &[(u8, u8, u128)]) -> WindowNumber {
         let window = self.control.open_window().number;
         let cut = WindowCut { request: request(self.lsn.0), window };
         self.apply(Event::WindowCut(cut), Made::Nothing);
@@ -85,28 +85,42 @@ impl Books {
     }
 
     /// An approved batch of this window.
-    fn batch(&mut self, window: WindowNumber) -> BatchId {
+    pub(in crate::ledger) fn batch(&mut self, window: WindowNumber) -> BatchId {
+        let batch = self.computed(window);
+        self.approve(batch).unwrap();
+        batch
+    }
+
+    pub(in crate::ledger) fn approve(&mut self, batch: BatchId) -> Result<(), Refusal> {
+        let (request, operator) = (request(self.lsn.0), String::new());
+        self.record(Event::BatchApproved(BatchApproved { request, operator, batch }))
+    }
+
+    /// A batch of this window that is not approved.
+    pub(in crate::ledger) fn computed(&mut self, window: WindowNumber) -> BatchId {
+        let content = self.content(window, Rail::Iso20022);
+        let windows = [self.windows[&window].clone()];
+        let (head, batch) = (content.head.clone(), content.head.id);
+        let event = head.event(request(self.lsn.0), By::default(), SignerKey::ZERO, [0; 64]);
+        self.apply(Event::BatchComputed(event), Made::Batch(head));
+        self.plans.insert(batch, BatchPlan::new(&windows, Arc::new(content)));
+        batch
+    }
+
+    pub(in crate::ledger) fn content(&self, window: WindowNumber, rail: Rail) -> BatchContent {
         let windows = [self.windows[&window].clone()];
         let policy = Policy {
-            rail: Rail::Iso20022,
+            rail,
             unit: Total(10),
             least: Total(10),
             most: Total(1_000_000),
             clearing: Vec::new(),
         };
         let account = |_| Some(Account { name: String::new(), fields: Vec::new() });
-        let content =
-            BatchContent::compute(&windows, &asset(), &policy, account, |_| Total::ZERO).unwrap();
-        let (head, batch) = (content.head.clone(), content.head.id);
-        let event = head.event(request(self.lsn.0), By::default(), SignerKey::ZERO, [0; 64]);
-        self.apply(Event::BatchComputed(event), Made::Batch(head));
-        self.plans.insert(batch, BatchPlan::new(&windows, Arc::new(content)));
-        let (request, operator) = (request(self.lsn.0), String::new());
-        self.record(Event::BatchApproved(BatchApproved { request, operator, batch })).unwrap();
-        batch
+        BatchContent::compute(&windows, &asset(), &policy, account, |_| Total::ZERO).unwrap()
     }
 
-    fn next(&self, batch: BatchId) -> Next {
+    pub(in crate::ledger) fn next(&self, batch: BatchId) -> Next {
         let free = self.control.free_to_pay(batch).unwrap();
         self.plans[&batch].next(
             self.control.batch(batch).unwrap().legs.standing(),
@@ -115,7 +129,11 @@ impl Books {
         )
     }
 
-    fn submit(&mut self, batch: BatchId, legs: &[u32]) -> Result<(), Refusal> {
+    pub(in crate::ledger) fn submit(
+        &mut self,
+        batch: BatchId,
+        legs: &[u32],
+    ) -> Result<(), Refusal> {
         let submission = self.control.batch(batch).unwrap().legs.submissions().len();
         self.record(Event::LegsSubmitted(LegsSubmitted {
             batch,
@@ -129,7 +147,13 @@ impl Books {
         }))
     }
 
-    fn moves(&mut self, batch: BatchId, mover: Mover, legs: &[u32], to: LegState) {
+    pub(in crate::ledger) fn moves(
+        &mut self,
+        batch: BatchId,
+        mover: Mover,
+        legs: &[u32],
+        to: LegState,
+    ) {
         let one = |leg: &u32| {
             let payment = self.plans[&batch].content().legs[*leg as usize].payment;
             let (payer, payee, amount) = (payment.from, payment.to, payment.amount);

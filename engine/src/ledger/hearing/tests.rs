@@ -8,19 +8,19 @@ use crate::ledger::leg::LegState as At;
 const AMOUNT: Total = Total(100);
 
 fn subject(state: At) -> Subject<'static> {
-    Subject {
-        state,
-        has_left: true,
-        side: Side::Out,
-        amount: AMOUNT,
-        reference: "",
-        is_booked: false,
-    }
+    Subject { state, has_left: true, side: Side::Out, amount: AMOUNT, went: None, came: None }
 }
 
 /// A leg that an entry of the account has brought to where it stands.
 fn booked(state: At, reference: &str) -> Subject<'_> {
-    Subject { reference, is_booked: true, ..subject(state) }
+    let (went, came) =
+        if state.is_owed_again() { (None, Some(reference)) } else { (Some(reference), None) };
+    Subject { went, came, ..subject(state) }
+}
+
+/// A leg that went by one entry of the account, and came back by another.
+fn round(state: At) -> Subject<'static> {
+    Subject { went: Some("A"), came: Some("R"), ..subject(state) }
 }
 
 fn money(word: LegWord, reference: &str) -> Statement {
@@ -174,13 +174,54 @@ fn what_was_paid_twice_and_came_back_once_is_paid() {
 }
 
 /// A bank paid once more what had come back, under another reference, and nobody was told: it was taken for
-/// the first payment, told late. Which of the two it is, the reference that is held cannot say.
+/// the first payment, told late. Then every payment told late was told as a second one. Only the two references
+/// together tell them apart.
 #[test]
-fn money_for_what_is_owed_again_is_never_passed_over() {
-    let paid = [money(Confirmed, "P")];
-    assert_eq!(weighed(&subject(At::Rejected), &paid), (None, vec![Weight::Contradiction]));
-    assert_eq!(weighed(&booked(At::Rejected, "R"), &paid), (None, vec![Weight::Surplus]));
-    assert_eq!(weighed(&booked(At::Returned, "R"), &paid), (None, vec![Weight::Surplus]));
+fn paid_again_is_found_and_told_again_or_late_is_not() {
+    let (first, again) = ([money(Confirmed, "A")], [money(Confirmed, "B")]);
+    for state in [At::Rejected, At::Returned] {
+        assert_eq!(weighed(&round(state), &first), (None, vec![]), "told again");
+        assert_eq!(weighed(&round(state), &again), (None, vec![Weight::Surplus]));
+        let both = [first[0].clone(), again[0].clone()];
+        assert_eq!(weighed(&round(state), &both), (None, vec![Weight::Surplus]));
+        // Its going was never told: the first that is, is the one that came back.
+        let late = weigh(&booked(state, "R"), &first);
+        assert_eq!((late.findings, late.held), (vec![], vec![(Way::Went, "A".into())]));
+        assert_eq!(weigh(&booked(state, "R"), &both).findings.len(), 1, "but only one of them");
+        let back_again = [money(Returned, "S")];
+        assert_eq!(weighed(&round(state), &back_again), (None, vec![Weight::Surplus]));
+        assert_eq!(weighed(&round(state), &[money(Returned, "R")]), (None, vec![]));
+    }
+    // Nobody sent it back: it was rejected, and is owed again. Told once, whoever tells it again.
+    let rejected = weigh(&subject(At::Rejected), &first);
+    assert_eq!(rejected.findings[0].weight(At::Rejected), Weight::Contradiction);
+    assert_eq!(rejected.held, [(Way::Went, "A".to_owned())]);
+    let told = Subject { went: Some("A"), ..subject(At::Rejected) };
+    assert_eq!(weighed(&told, &first), (None, vec![]));
+    assert_eq!(weighed(&told, &again), (None, vec![Weight::Surplus]));
+    // It came back after all: nothing is out.
+    let back = weigh(&told, &[money(Returned, "R")]);
+    assert_eq!((back.findings, back.held), (vec![], vec![(Way::Came, "R".into())]));
+}
+
+/// A statement of the day told once more, on its own, the return of a second payment: the leg was taken for one
+/// that had come back, and would have been paid again.
+#[test]
+fn the_return_of_a_second_payment_is_not_that_of_the_first() {
+    let day = [money(Confirmed, "A"), money(Confirmed, "B"), money(Returned, "R")];
+    let verdict = weigh(&subject(At::Sent), &day);
+    assert_eq!((to(&verdict), verdict.held), (Some(At::Confirmed), vec![(Way::Came, "R".into())]));
+    assert_eq!(weighed(&round(At::Confirmed), &[money(Returned, "R")]), (None, vec![]));
+    let other = [money(Returned, "R"), money(Returned, "S")];
+    assert_eq!(weighed(&round(At::Confirmed), &other), (Some(At::Returned), vec![]));
+}
+
+#[test]
+fn both_references_of_a_payment_that_came_back_at_once_are_held() {
+    let verdict = weigh(&subject(At::Sent), &[money(Returned, "R"), money(Confirmed, "A")]);
+    let step = verdict.to.unwrap();
+    assert_eq!((step.to, &*step.reference), (At::Rejected, "R"));
+    assert_eq!(verdict.held, [(Way::Went, "A".to_owned())]);
 }
 
 #[test]
@@ -212,7 +253,13 @@ fn universe() -> Vec<Statement> {
 }
 
 /// The rules once more, by counting: where a leg moves, and whether anybody must be told.
-fn model(state: At, is_booked: bool, held: &str, said: &[Statement]) -> (Option<At>, bool) {
+fn model(subject: &Subject<'_>, said: &[Statement]) -> (Option<At>, bool) {
+    let Subject { state, went, came, .. } = *subject;
+    // Movements beside the one that counts: the one that is held, or else one of them.
+    let beside = |told: &BTreeSet<&str>, held: Option<&str>| match held {
+        Some(held) => told.iter().filter(|one| **one != held).count(),
+        None => told.len().saturating_sub(1),
+    };
     let is = |word, ground, one: &&Statement| {
         (one.word, one.ground, one.is_duplicate, &one.place, &one.sum)
             == (word, ground, false, &own_place(ground), &own_sum(ground))
@@ -236,17 +283,21 @@ fn model(state: At, is_booked: bool, held: &str, said: &[Statement]) -> (Option<
                 At::Sent | At::Accepted | At::Unknown => Some(At::Rejected),
                 At::Ready | At::Rejected | At::Returned => None,
             };
-            let fresh = back.iter().filter(|one| **one != held).count();
-            let more = if moved.is_some() || !is_booked { back.len() > 1 } else { fresh > 0 };
-            told |= more;
+            if state == At::Confirmed && came.is_some() {
+                // What is held came back of another payment.
+                let fresh = beside(&back, came);
+                moved = moved.filter(|_| fresh > 0);
+                told |= fresh > 1;
+            } else {
+                told |= beside(&back, came) > 0;
+            }
+            told |= beside(&out, went) > 0;
         } else {
-            if open || state == At::Confirmed && !is_booked {
+            if open || state == At::Confirmed && went.is_none() {
                 moved = Some(At::Confirmed);
             }
-            let done = [At::Confirmed, At::Rejected, At::Returned].contains(&state);
-            let second = done && is_booked && !out.contains(held);
-            let late = state == At::Rejected && !is_booked;
-            told |= out.len() > 1 || no || second || late;
+            let late = state == At::Rejected && went.is_none() && came.is_none();
+            told |= beside(&out, went) > 0 || beside(&back, came) > 0 || no || late;
         }
     } else if no && (yes || taken) {
         told = true;
@@ -255,7 +306,7 @@ fn model(state: At, is_booked: bool, held: &str, said: &[Statement]) -> (Option<
         told |= state == At::Confirmed;
     } else if yes {
         moved = open.then_some(At::Confirmed);
-        told |= state == At::Rejected && !is_booked;
+        told |= state == At::Rejected && !subject.is_booked();
     } else if taken && [At::Sent, At::Unknown].contains(&state) {
         moved = Some(At::Accepted);
     }
@@ -292,6 +343,8 @@ fn the_weighing_is_that_of_the_model_in_every_order_and_with_everything_said_twi
     stands.push(booked(At::Confirmed, "A"));
     stands.push(booked(At::Rejected, "R"));
     stands.push(booked(At::Returned, "R"));
+    stands.extend([At::Confirmed, At::Rejected, At::Returned].map(round));
+    stands.push(Subject { went: Some("A"), ..subject(At::Rejected) });
     let mut checked = 0;
     for mask in 0u32..1 << all.len() {
         if mask.count_ones() > 4 {
@@ -303,7 +356,7 @@ fn the_weighing_is_that_of_the_model_in_every_order_and_with_everything_said_twi
             let first = weigh(subject, &said);
             let told = first.findings.iter();
             let told = told.map(|one| one.weight(subject.state)).any(|w| w != Weight::Remark);
-            let wanted = model(subject.state, subject.is_booked, subject.reference, &said);
+            let wanted = model(subject, &said);
             assert_eq!((to(&first), told), wanted, "{subject:?} {said:#?} {:?}", first.findings);
             orders(&mut said, 0, &mut |said| {
                 assert_eq!(weigh(subject, said), first, "{subject:?}");
@@ -324,12 +377,21 @@ fn a_move_is_one_that_a_rail_may_make_and_leads_no_further_when_it_is_said_again
         let picked = (0..all.len()).filter(|at| mask & (1 << at) != 0);
         let said: Vec<Statement> = picked.map(|at| all[at].clone()).collect();
         for state in At::ALL {
-            let Some(step) = weigh(&subject(state), &said).to else { continue };
+            let Verdict { to: Some(step), held, .. } = weigh(&subject(state), &said) else {
+                continue;
+            };
             let mover = if step.is_booked { Mover::Books } else { Mover::Rail };
             assert!(state.may_move(step.to, mover), "{state:?} {:?}", step.to);
-            let after = Subject { is_booked: step.is_booked, ..subject(step.to) };
-            let after = Subject { reference: &step.reference, ..after };
-            let again = weigh(&after, &said).to;
+            let mut held = held;
+            if step.is_booked {
+                let way = if step.to.is_owed_again() { Way::Came } else { Way::Went };
+                held.push((way, step.reference.clone()));
+            }
+            let of = |way| held.iter().find(|(of, _)| *of == way).map(|(_, of)| of.as_str());
+            let after = Subject { went: of(Way::Went), came: of(Way::Came), ..subject(step.to) };
+            let verdict = weigh(&after, &said);
+            assert_eq!(verdict.held, [], "what is held is held once: {state:?} {said:#?}");
+            let again = verdict.to;
             let further = again.filter(|again| again.to != step.to);
             assert_eq!(further, None, "{state:?} {said:#?}");
         }

@@ -6,9 +6,9 @@ use crate::ledger::Cover;
 use crate::ledger::event::{ExposureReleased, LegRun, LegsMoved, LegsSubmitted};
 use crate::ledger::fixture::{HEAD, sealed};
 use crate::ledger::leg::{Heard, LegMove, LegWord, Mover};
-use crate::ledger::legs::runs;
+use crate::ledger::runs;
 use crate::ledger::{Account, Obligation, Policy, Rail};
-use crate::types::{AssetDef, AssetNumber, Digest, Lsn, Net, Timestamp};
+use crate::types::{AssetDef, AssetNumber, Digest, Lsn, Net, Timestamp, WindowNumber};
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -122,7 +122,7 @@ impl Run {
             if let Some(cover) = &mut self.cover {
                 cover.moves(self.legs.state(one.leg), one);
             }
-            self.legs.apply(Timestamp(2), one, mover);
+            self.legs.apply(Timestamp(2), one, mover, WindowNumber(2));
         }
     }
 

@@ -222,6 +222,7 @@ impl Shard {
             | Event::BatchApproved(_)
             | Event::BatchAborted(_)
             | Event::LegsSubmitted(_)
+            | Event::LegsBooked(_)
             | Event::LegProposed(_)
             | Event::TroublesRaised(_)
             | Event::TroublesAcked(_) => {}
@@ -425,6 +426,7 @@ impl Shard {
             | Event::BatchApproved(_)
             | Event::BatchAborted(_)
             | Event::LegsSubmitted(_)
+            | Event::LegsBooked(_)
             | Event::LegProposed(_)
             | Event::TroublesRaised(_)
             | Event::TroublesAcked(_) => {
