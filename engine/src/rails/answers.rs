@@ -209,6 +209,16 @@ impl Answer {
         }
     }
 
+    /// Whether all that it speaks of was handed in under our name: the status of instructions, or entries that
+    /// come back. A statement of an account speaks of others', too.
+    #[must_use]
+    pub fn is_about_instructions(&self) -> bool {
+        match &self.of {
+            Of::Iso20022(answer) => answer.summary.is_status(),
+            Of::Nacha(_) => true,
+        }
+    }
+
     /// What there is to remark.
     #[must_use]
     pub fn remarks(&self) -> &[Remark] {

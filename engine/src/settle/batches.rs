@@ -1,7 +1,6 @@
 //! Computing a batch: beside the pipeline, from sealed windows, which never change.
 
 use super::archive::{Archive, NotLoaded};
-use super::doubts;
 use super::signing::signed;
 use crate::journal::kept;
 use crate::journal::names::{self, NamedLeg};
@@ -175,15 +174,17 @@ async fn work(
         };
         let content = BatchContent::compute(&windows, &asset, &policy, account, prefund)?;
         rails::check_batch(&content)?;
-        doubts::check(&intake, &archive, &content)?;
+        let (head, accounts) = (content.head.clone(), content.accounts.clone());
+        let mut free = free.into_inner();
+        free.sort_unstable();
+        let used = Arc::new(Used { head, accounts, free });
+        // Told before anything is kept; it is decided where the batch is journaled.
+        intake.control().check_doubts(&used)?;
         // What it was computed from is durable before the record that speaks of it.
         kept::put_batch(archive.store(), &content)?;
         names::put_legs(archive.store(), content.head.policy.rail, named(&content))?;
-        let (head, accounts) = (content.head.clone(), content.accounts.clone());
         archive.hold(Arc::new(content));
-        let mut free = free.into_inner();
-        free.sort_unstable();
-        Ready { used: Arc::new(Used { head, accounts, free }), version }.look(&intake)
+        Ready { used, version }.look(&intake)
     }))
 }
 

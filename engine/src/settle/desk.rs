@@ -9,6 +9,7 @@
 //! | `outbox/.staging` | files whose record may not be durable yet | the engine |
 //! | `outbox` | files for the rail, and nothing else | whoever carries them to the rail, each once |
 //! | `pay-ins` | lists of who is to pay in, which are for no rail | whoever asks them to pay |
+//! | `outbox/.withdrawn`, `pay-ins/.withdrawn` | files that lay there still when all their legs had come to be owed again: never for the rail | the operator |
 //! | `inbox` | what the rail answered; a name that begins with `.` or ends in `.tmp` or `.part` is left alone | the engine |
 //! | `inbox/done`, `inbox/refused` | what was read, and what could not be, with a `.txt` that says why | the operator |
 
@@ -18,6 +19,9 @@ use crate::types::{Digest, FileHasher};
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
+
+/// Beside what is handed in: what must not be any more.
+const WITHDRAWN: &str = ".withdrawn";
 
 /// Bytes that are written at once.
 const BUFFER: usize = 1 << 20;
@@ -40,6 +44,12 @@ pub struct Folders {
 }
 
 impl Folders {
+    /// Where a file of this name goes when it must not be handed in any more.
+    #[must_use]
+    pub fn withdrawn(&self, name: &str) -> PathBuf {
+        self.home(name).join(WITHDRAWN)
+    }
+
     /// Where a file of this name goes when it leaves.
     #[must_use]
     pub fn home(&self, name: &str) -> &Path {
@@ -142,6 +152,45 @@ impl FileDesk {
             done => done.map_err(|error| named(&to, error))?,
         }
         sync_folder(home).map_err(|error| named(home, error))
+    }
+
+    /// Takes a file back that must not be handed in any more, if nobody has carried it away: whether it was
+    /// there. It is kept, in a folder that nothing is handed in from.
+    ///
+    /// # Errors
+    /// When it cannot be moved.
+    pub fn withdraw(&self, name: &str) -> io::Result<bool> {
+        let (home, to) = (self.folders.home(name), self.folders.withdrawn(name));
+        let from = home.join(name);
+        match fs::symlink_metadata(&from) {
+            Ok(found) if found.is_file() => {}
+            // Somebody else's folder or link of that name: no file of ours lies there.
+            Ok(_) => return Ok(false),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+            Err(error) => return Err(named(&from, error)),
+        }
+        let taken = || {
+            fs::create_dir_all(&to)?;
+            match fs::rename(&from, to.join(name)) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+                done => done?,
+            }
+            // A crash before this is another start, which does it again.
+            sync_folder(&to)?;
+            sync_folder(home)?;
+            Ok(true)
+        };
+        taken().map_err(|error| named(&from, error))
+    }
+
+    /// Names of what lies where it is handed in from.
+    ///
+    /// # Errors
+    /// When a folder cannot be read.
+    pub fn left(&self) -> io::Result<Vec<String>> {
+        let mut left = look(&self.folders.outbox)?.files;
+        left.extend(look(&self.folders.pay_ins)?.files);
+        Ok(left)
     }
 
     /// Whether a file is staged.
@@ -378,6 +427,25 @@ mod tests {
         assert_eq!(fs::read(dir.path().join("in/done/a.xml.1.txt")).unwrap(), b"nothing new");
         let rest = Waiting { files: vec!["b.xml".to_owned()], odd: Vec::new() };
         assert_eq!(desk.waiting().unwrap(), rest);
+    }
+
+    #[test]
+    fn what_is_withdrawn_is_kept_beside_and_what_was_carried_away_is_no_error() {
+        let (dir, desk) = desk();
+        for name in ["a.xml", "b.pay-ins.csv"] {
+            desk.stage(name, |out| out.write_all(b"money")).unwrap();
+            desk.release(name).unwrap();
+        }
+        assert_eq!(desk.left().unwrap(), ["a.xml", "b.pay-ins.csv"]);
+        assert!(desk.withdraw("a.xml").unwrap() && desk.withdraw("b.pay-ins.csv").unwrap());
+        assert_eq!(desk.left().unwrap(), [""; 0]);
+        for kept in ["out/.withdrawn/a.xml", "pay-ins/.withdrawn/b.pay-ins.csv"] {
+            assert_eq!(fs::read(dir.path().join(kept)).unwrap(), b"money");
+        }
+        assert!(!desk.withdraw("a.xml").unwrap(), "it is not there any more");
+        // Somebody has put it back: it is taken once more.
+        fs::write(dir.path().join("out/a.xml"), "money").unwrap();
+        assert!(desk.withdraw("a.xml").unwrap());
     }
 
     #[test]

@@ -6,7 +6,6 @@
 mod archive;
 mod batches;
 mod desk;
-mod doubts;
 mod evidence;
 mod reconcile;
 mod schedule;
@@ -19,7 +18,8 @@ pub use batches::{Clearing, Computed, CreateBatch, Ready, Work, create_batch, cr
 pub use desk::{FileDesk, Folders};
 pub use evidence::{NotProved, Request as EvidenceRequest, export, prove};
 pub use reconcile::{
-    ByState, OpenProposal, Reconciliation, SubmissionSums, Sums, WindowFacts, Wrong, reconcile,
+    ByState, Moment, OpenProposal, Reconciliation, SubmissionSums, Sums, WindowFacts, Wrong,
+    reconcile,
 };
 pub use schedule::{Board, SCHEDULE_PREFIX, Schedule, ScheduleEntry, Standing, close_every};
 pub use sealer::{Parts, Sealer, keep_window, seal_command};

@@ -236,6 +236,15 @@ impl Summary {
         }
     }
 
+    /// Whether it says what the bank thinks of instructions.
+    #[must_use]
+    pub fn is_status(&self) -> bool {
+        match self.kind {
+            Kind::Status => true,
+            Kind::Statement | Kind::Notification => false,
+        }
+    }
+
     pub(super) fn note(&mut self, note: Note) {
         if self.notes.len() < ANSWER_NOTES_MAX {
             self.notes.push(note);

@@ -2,14 +2,16 @@
 //! exposure has fallen. Sums what stands in the ledger; never says what to do about it.
 
 use super::{
-    Ages, ByState, OpenProposal, Reconciliation, SubmissionSums, Sums, WindowFacts, Wrong,
+    Ages, ByState, Moment, OpenProposal, Reconciliation, SubmissionSums, Sums, WindowFacts, Wrong,
 };
-use crate::ledger::{Attempt, BatchEntry, BatchPlan, Legs};
+use crate::ledger::{BatchEntry, BatchPlan, LegState, Legs, Submission};
 use crate::settle::desk::Folders;
 use crate::types::{Timestamp, Total};
 
 const HOUR_US: i64 = 3_600_000_000;
 const DAY_US: i64 = 24 * HOUR_US;
+/// Legs of one file that are named: as many as a person goes through by hand; `leg list` has all.
+const LEGS_NAMED_MAX: usize = 10;
 /// Digits of a batch's id in a sentence: enough for every command.
 const BATCH_DIGITS: usize = 16;
 
@@ -27,15 +29,15 @@ pub fn reconcile(
     entry: &BatchEntry,
     windows: Vec<WindowFacts>,
     wrong: Wrong,
-    at: Timestamp,
+    moment: &Moment,
 ) -> Reconciliation {
     let (content, legs) = (plan.content(), &entry.legs);
     let (mut pay_ins, mut pay_outs) = (ByState::new(), ByState::new());
-    let mut held_back = Sums::default();
+    let (mut held_back, mut suspended) = (Sums::default(), Sums::default());
     let mut left = vec![false; content.legs.len()];
-    let submissions = legs.submissions().iter().map(|submission| {
+    let submissions = (0..).zip(legs.submissions()).map(|(number, submission)| {
         submission.legs().for_each(|leg| left[leg as usize] = true);
-        submission_sums(plan, legs, submission.legs(), submission.attempts.clone())
+        submission_sums(plan, legs, submission, moment.held.contains(&number))
     });
     let submissions: Vec<SubmissionSums> = submissions.collect();
     for (leg, &state) in (0u32..).zip(legs.states()) {
@@ -44,6 +46,9 @@ pub fn reconcile(
         side.entry(state).or_default().add(payment.amount);
         if state.has_ended() && !left[leg as usize] {
             held_back.add(payment.amount);
+        }
+        if state == LegState::Ready && moment.suspended.contains(&payment.to) {
+            suspended.add(payment.amount);
         }
     }
     let key = |leg: u32| content.legs[leg as usize].key.clone();
@@ -66,14 +71,16 @@ pub fn reconcile(
         pay_ins,
         pay_outs,
         submissions,
-        unknown: ages(legs.unknown_since().values().copied(), at),
+        unknown: ages(legs.unknown_since().iter().map(|(_, since)| *since), moment.at),
         proposals: proposals.collect(),
         held_back,
+        suspended,
         parties: u64::try_from(plan.parties()).expect("parties are limited"),
         released: legs.released(),
         released_sum: legs.released_sum(),
         troubles: wrong.standing,
         kept: wrong.kept,
+        again: wrong.again,
         folders: Folders::default(),
     }
 }
@@ -81,18 +88,21 @@ pub fn reconcile(
 fn submission_sums(
     plan: &BatchPlan,
     legs: &Legs,
-    own: impl Iterator<Item = u32>,
-    attempts: Vec<Attempt>,
+    of: &Submission,
+    is_held: bool,
 ) -> SubmissionSums {
     let (mut all, mut by_state) = (Sums::default(), ByState::new());
-    let mut pay_in = false;
-    for leg in own {
-        let amount = plan.amount(leg);
-        pay_in |= plan.content().legs[leg as usize].payment.is_pay_in();
-        all.add(amount);
-        by_state.entry(legs.state(leg)).or_default().add(amount);
+    let (mut pay_in, mut failed) = (false, Vec::new());
+    for leg in of.legs() {
+        let (own, state) = (&plan.content().legs[leg as usize], legs.state(leg));
+        pay_in |= own.payment.is_pay_in();
+        all.add(own.payment.amount);
+        by_state.entry(state).or_default().add(own.payment.amount);
+        if state.is_owed_again() && failed.len() < LEGS_NAMED_MAX {
+            failed.push(own.key.clone());
+        }
     }
-    SubmissionSums { all, by_state, attempts, pay_in }
+    SubmissionSums { all, by_state, attempts: of.attempts.clone(), pay_in, is_held, failed }
 }
 
 fn ages(since: impl Iterator<Item = Timestamp>, at: Timestamp) -> Ages {

@@ -10,8 +10,8 @@ pub use count::reconcile;
 
 use super::desk::Folders;
 use crate::ledger::{Attempt, BatchState, By, LegState, Rail, WindowState};
-use crate::types::{AssetDef, Timestamp, Total, WindowNumber};
-use std::collections::BTreeMap;
+use crate::types::{AssetDef, PartyId, Timestamp, Total, WindowNumber};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// How many legs, and over how much.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -49,6 +49,10 @@ pub struct SubmissionSums {
     pub attempts: Vec<Attempt>,
     /// Whether its legs are pay-ins.
     pub pay_in: bool,
+    /// Whether it is a file that has not left.
+    pub is_held: bool,
+    /// Keys of its legs that are owed again; the first of them.
+    pub failed: Vec<String>,
 }
 
 /// One operator's open word about an UNKNOWN leg.
@@ -104,6 +108,8 @@ pub struct Reconciliation {
     pub proposals: Vec<OpenProposal>,
     /// Legs that ended and never left.
     pub held_back: Sums,
+    /// READY legs whose payee is suspended.
+    pub suspended: Sums,
     /// Parties that owed something in its windows.
     pub parties: u64,
     /// Of these, whose exposure has fallen.
@@ -114,6 +120,8 @@ pub struct Reconciliation {
     pub troubles: Vec<String>,
     /// What a person must see, until it is taken away.
     pub kept: Vec<String>,
+    /// Troubles of earlier batches: what they say was paid, this batch pays again.
+    pub again: Vec<String>,
     /// Where its rail's files lie, if it has any.
     pub folders: Folders,
 }
@@ -125,6 +133,19 @@ pub struct Wrong {
     pub standing: Vec<String>,
     /// What a person must see, until it is taken away.
     pub kept: Vec<String>,
+    /// Troubles of earlier batches: what they say was paid, this batch pays again.
+    pub again: Vec<String>,
+}
+
+/// What stands at the moment of the report, beside the batch itself.
+#[derive(Debug, Clone, Default)]
+pub struct Moment {
+    /// The time.
+    pub at: Timestamp,
+    /// Its submissions whose files have not left.
+    pub held: BTreeSet<u32>,
+    /// Parties that are suspended.
+    pub suspended: BTreeSet<PartyId>,
 }
 
 impl Reconciliation {

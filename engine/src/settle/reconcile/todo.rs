@@ -3,6 +3,7 @@
 
 use super::{OpenProposal, Reconciliation, SubmissionSums, Sums, WindowFacts};
 use crate::ledger::{Attempt, BatchState, LegState, Rail, WindowState};
+use crate::rails::PAY_INS_ENDING;
 use crate::types::{AssetNumber, Total};
 
 /// Files that one sentence names: as many as a person carries by hand.
@@ -13,8 +14,14 @@ impl Reconciliation {
     #[must_use]
     pub fn todo(&self) -> Vec<String> {
         let mut todo: Vec<String> = Vec::new();
+        for trouble in &self.again {
+            todo.push(self.again_paid_todo(trouble));
+        }
         for trouble in &self.troubles {
-            todo.push(format!("Remove what keeps it from going on: {trouble}."));
+            // An answer or a list waits; the batch goes on.
+            let rest = trouble.starts_with("inbox of ") || trouble.starts_with("list of troubles");
+            let what = if rest { "See to the" } else { "Remove what keeps it from going on:" };
+            todo.push(format!("{what} {trouble}."));
         }
         for trouble in &self.kept {
             todo.push(format!(
@@ -26,6 +33,7 @@ impl Reconciliation {
         for proposal in &self.proposals {
             todo.push(self.proposal_todo(proposal));
         }
+        todo.extend(self.submissions.iter().filter_map(|of| self.failed_todo(of)));
         // What may be lost comes before what is merely awaited.
         for state in [
             LegState::Unknown,
@@ -39,6 +47,7 @@ impl Reconciliation {
             for (pay_in, side) in [(true, &self.pay_ins), (false, &self.pay_outs)] {
                 let of = side.get(&state).copied().unwrap_or_default();
                 let of = self.without_held_back(state, pay_in, of);
+                let of = self.without_suspended(state, pay_in, of);
                 if of.legs > 0 {
                     todo.extend(self.leg_todo(state, pay_in, of));
                 }
@@ -53,9 +62,80 @@ impl Reconciliation {
         if state != LegState::Rejected || pay_in {
             return of;
         }
-        let legs = of.legs.saturating_sub(self.held_back.legs);
-        let sum = of.sum.checked_minus(self.held_back.sum).unwrap_or_default();
-        Sums { legs, sum }
+        of.without(self.held_back)
+    }
+
+    /// What waits for a payee who is suspended is told of as a trouble, and waits for nothing else.
+    fn without_suspended(&self, state: LegState, pay_in: bool, of: Sums) -> Sums {
+        if state == LegState::Ready && !pay_in { of.without(self.suspended) } else { of }
+    }
+
+    /// What the batch pays was paid before, if a rail is right.
+    fn again_paid_todo(&self, trouble: &str) -> String {
+        let before = match self.state {
+            BatchState::Computed => "before you approve it",
+            BatchState::Approved
+            | BatchState::Submitting
+            | BatchState::Settled
+            | BatchState::SettledWithCarry
+            | BatchState::Aborted => "now",
+        };
+        format!(
+            "Batch {} pays again what the rail says it had paid: look into it {before} (docs/OPERATIONS.md, \
+             \"Reported rejected, but paid\"): {trouble}",
+            self.batch
+        )
+    }
+
+    /// What must not be paid any more of a file of which legs are owed again.
+    fn failed_todo(&self, of: &SubmissionSums) -> Option<String> {
+        let name = self.file_name(of)?;
+        let failed = of.failed_legs();
+        if failed.legs == 0 || of.is_held {
+            return None;
+        }
+        let file = self.folders.home(name).join(name).display().to_string();
+        if failed.legs == of.all.legs {
+            let kept = self.folders.withdrawn(name).display().to_string();
+            return Some(format!(
+                "Nobody may hand in or ask for what stands in {name}: all its legs are owed again, and the engine \
+                 moves it to {kept} if it is still there. If a bank was given it before, make sure that nothing of it \
+                 is executed."
+            ));
+        }
+        let keys = of.failed.join(", ");
+        let more = failed.legs.saturating_sub(count(of.failed.len()));
+        let more = if more > 0 {
+            format!(" and {more} more (`tallystick leg list {}`)", self.batch)
+        } else {
+            String::new()
+        };
+        let (legs, them) =
+            (self.legs(of.pay_in, failed), if failed.legs == 1 { "it" } else { "them" });
+        let rest = if of.pay_in {
+            format!("ask nobody for {them} any more.")
+        } else if of.by_state.contains_key(&LegState::Sent) {
+            format!(
+                "pay none of {them} by hand. If nobody has handed the file in yet, do not: report all its other legs \
+                 rejected, too, and it is taken out of the outbox; if the bank has it, make sure that it does not \
+                 execute {them}."
+            )
+        } else {
+            format!(
+                "pay none of {them} by hand, and make sure that the bank does not execute {them}."
+            )
+        };
+        Some(format!("{file} names {legs} owed again ({keys}{more}): {rest}"))
+    }
+
+    /// The name of a submission that is a file.
+    fn file_name<'a>(&self, of: &'a SubmissionSums) -> Option<&'a str> {
+        let name = &*of.attempts.last()?.name;
+        let is_file = match self.rail {
+            Rail::Iso20022 | Rail::Nacha => true,
+            Rail::Card | Rail::Evm => name.ends_with(PAY_INS_ENDING),
+        };
+        is_file.then_some(name)
     }
 
     fn window_todo(&self, window: &WindowFacts) -> Option<String> {
@@ -164,10 +244,18 @@ impl Reconciliation {
                 "Await {legs} at the clearing address (who is to pay what stands in {files}): when the chain \
                  shows them, type {report}; `--key KEY --word rejected --reason TEXT` for who does not pay."
             ),
-            (Rail::Iso20022 | Rail::Nacha, _) => format!(
-                "Upload {files} to the bank if nobody did, once, and put what it answers about {legs} into \
-                 {inbox}, or type {report}."
-            ),
+            (Rail::Iso20022 | Rail::Nacha, _) => match self.to_upload(pay_in) {
+                Some(files) => format!(
+                    "Upload {files} to the bank if nobody did, once, and put what it answers about {legs} into \
+                     {inbox}, or type {report}."
+                ),
+                None if self.is_held(pay_in) => {
+                    format!("Nothing to upload of {legs} yet: the file has not left the engine.")
+                }
+                None => format!(
+                    "Put what the bank answers about {legs} into {inbox}, or type {report}."
+                ),
+            },
             (Rail::Card, _) => {
                 format!("Nothing for {legs}: the engine asks the payment service provider.")
             }
@@ -177,8 +265,20 @@ impl Reconciliation {
 
     /// The files of one side whose legs are on their way, by name.
     fn files(&self, pay_in: bool) -> String {
+        self.to_upload(pay_in).unwrap_or_else(|| "the batch's files".to_owned())
+    }
+
+    /// Whether a file of one side has not left.
+    fn is_held(&self, pay_in: bool) -> bool {
+        self.submissions.iter().any(|of| of.pay_in == pay_in && of.is_held)
+    }
+
+    /// The same that have left and that somebody may hand in: all that they name is to be paid.
+    fn to_upload(&self, pay_in: bool) -> Option<String> {
         let moving = |of: &&SubmissionSums| {
-            of.pay_in == pay_in && of.by_state.keys().any(|state| state.is_in_flight())
+            let whole = of.pay_in || of.failed_legs().legs == 0;
+            let on_its_way = of.by_state.keys().any(|state| state.is_in_flight());
+            of.pay_in == pay_in && !of.is_held && whole && on_its_way
         };
         let own = || self.submissions.iter().filter(moving).filter_map(|of| of.attempts.last());
         let path = |attempt: &Attempt| {
@@ -189,7 +289,7 @@ impl Reconciliation {
         if more > 0 {
             named.push(format!("{more} more of this batch's in the same folder"));
         }
-        if named.is_empty() { "the batch's files".to_owned() } else { named.join(", ") }
+        (!named.is_empty()).then(|| named.join(", "))
     }
 
     fn batch_todo(&self) -> String {
@@ -240,6 +340,28 @@ impl Reconciliation {
             self.rail.name()
         )
     }
+}
+
+impl Sums {
+    fn without(self, other: Self) -> Self {
+        let legs = self.legs.saturating_sub(other.legs);
+        Self { legs, sum: self.sum.checked_minus(other.sum).unwrap_or_default() }
+    }
+}
+
+impl SubmissionSums {
+    /// Those of its legs that are owed again.
+    fn failed_legs(&self) -> Sums {
+        let failed = self.by_state.iter().filter(|(state, _)| state.is_owed_again());
+        failed.fold(Sums::default(), |all, (_, of)| Sums {
+            legs: all.legs + of.legs,
+            sum: all.sum.plus(of.sum),
+        })
+    }
+}
+
+fn count(number: usize) -> u64 {
+    u64::try_from(number).expect("a length fits 64 bits")
 }
 
 #[cfg(test)]

@@ -90,6 +90,9 @@ impl Run {
             match self.read_answer(rail, desk, name) {
                 Ok(()) => self.later.forget(rail, name),
                 Err(Stuck::Folder(error)) => self.later.put_off(rail, name, &error.to_string()),
+                Err(full @ Stuck::TroublesFull) => {
+                    self.later.put_off(rail, name, &full.to_string())
+                }
                 Err(stuck) => return Err(stuck),
             }
         }
@@ -115,9 +118,15 @@ impl Run {
                 return Ok(());
             }
         };
-        let mut outcome = self.hear_answer(rail, &answer, digest, name)?;
+        let mut outcome = Outcome::default();
+        let heard = Heard::collect(self, rail, &answer, name, &mut outcome)?;
+        let events = heard.weigh(self, digest, &mut outcome);
+        // Troubles first: of a leg that has moved, or whose booking is held, nobody finds them again.
         let troubles = outcome.raised(rail, name);
         self.raise(troubles)?;
+        for event in events {
+            self.record(event)?;
+        }
         desk.put_away(name, Tray::Done, &outcome.text())?;
         let Outcome { moved, known, notes, more_notes, .. } = outcome;
         let notes = u64::try_from(notes.len()).expect("a length fits 64 bits") + more_notes;
@@ -157,25 +166,12 @@ impl Run {
         }
         Ok(read.map(|answer| (answer, input.hasher.finish())))
     }
-
-    /// Moves legs as an answer says.
-    fn hear_answer(
-        &mut self,
-        rail: Rail,
-        answer: &Answer,
-        evidence: Digest,
-        source: &str,
-    ) -> Result<Outcome, Stuck> {
-        let mut outcome = Outcome::default();
-        let heard = Heard::collect(self, rail, answer, source, &mut outcome)?;
-        heard.weigh(self, evidence, &mut outcome)?;
-        Ok(outcome)
-    }
 }
 
 /// A trouble about a file.
 pub(super) fn of_file(kind: TroubleKind, rail: Rail, file: &str, text: String) -> NewTrouble {
-    NewTrouble { kind, rail, batch: None, leg: None, source: file.to_owned(), text }
+    let (batch, leg, party) = (None, None, None);
+    NewTrouble { kind, rail, batch, leg, party, source: file.to_owned(), text }
 }
 
 /// Digests what is read.

@@ -20,13 +20,12 @@ use crate::limits::{CALL_LEGS_MAX, CALLS_GATHERED, CALLS_STOP_MAX, CALLS_UNDER_W
 use crate::pipeline::Intake;
 use crate::rails::card::{self, CallBytes, Client};
 use crate::settle::archive::NotLoaded;
-use crate::settle::doubts;
 use crate::types::{BatchId, Digest, FileHasher, PartyId};
 use crossbeam::channel::{Receiver, never};
 use due::Due;
 pub(super) use line::Done;
 use line::{Line, Order, Task};
-use std::collections::{BTreeMap, HashMap, btree_map, hash_map};
+use std::collections::{BTreeMap, HashMap, hash_map};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -44,8 +43,6 @@ pub struct CardDesk {
     halted: Option<(Instant, String)>,
     /// The engine stops: nothing leaves any more.
     rests: bool,
-    /// Whose payments each open trouble puts in doubt.
-    doubted: BTreeMap<u64, Option<PartyId>>,
 }
 
 /// A leg that is due, as the ledger has it.
@@ -68,7 +65,6 @@ impl CardDesk {
             due: HashMap::new(),
             halted: None,
             rests: false,
-            doubted: BTreeMap::new(),
         }
     }
 
@@ -179,7 +175,7 @@ impl Run {
         ready: &[u32],
     ) -> Result<(), Stuck> {
         self.ask_due(desk, plan)?;
-        let (ready, waits) = self.without_doubted(desk, plan, ready)?;
+        let (ready, waits) = self.without_doubted(plan, ready);
         let (calls, looks) = desk.line().under_way();
         let room = (CALLS_UNDER_WAY_MAX - calls - looks).min(CALL_LEGS_MAX.saturating_sub(calls));
         // Not for a few: each chunk costs two writes to disk.
@@ -196,22 +192,11 @@ impl Run {
     }
 
     /// Those of these legs whose party nothing is in doubt of, and why the others wait.
-    fn without_doubted(
-        &self,
-        desk: &mut CardDesk,
-        plan: &BatchPlan,
-        ready: &[u32],
-    ) -> Result<(Vec<u32>, Option<String>), Stuck> {
-        let open = doubts::open(&self.intake, Rail::Card);
-        desk.doubted.retain(|number, _| open.iter().any(|(of, ..)| of == number));
-        for (number, batch, leg) in open {
-            if let btree_map::Entry::Vacant(place) = desk.doubted.entry(number) {
-                place.insert(doubts::party(&self.intake, &self.archive, batch, leg)?);
-            }
-        }
-        let doubted = desk.doubted.iter();
-        let doubted: BTreeMap<PartyId, u64> =
-            doubted.filter_map(|(number, party)| party.map(|party| (party, *number))).collect();
+    fn without_doubted(&self, plan: &BatchPlan, ready: &[u32]) -> (Vec<u32>, Option<String>) {
+        let doubted: BTreeMap<PartyId, u64> = {
+            let control = self.intake.control();
+            control.doubted(Rail::Card).map(|(number, party)| (party, number)).collect()
+        };
         let doubt = |leg: u32| {
             let payment = plan.content().legs[leg as usize].payment;
             let of = doubted.get(&payment.from).or_else(|| doubted.get(&payment.to));
@@ -221,12 +206,13 @@ impl Run {
             ready.iter().partition(|leg| doubt(**leg).is_none());
         let why = waits.first().and_then(|leg| doubt(*leg)).map(|number| {
             format!(
-                "{} legs wait: what became of an earlier payment of their party is in doubt; look into \
+                "{} wait{}: what became of an earlier payment of their party is in doubt; look into \
                  trouble {number}, and take it away when it is settled",
-                waits.len()
+                if waits.len() == 1 { "1 leg".to_owned() } else { format!("{} legs", waits.len()) },
+                if waits.len() == 1 { "s" } else { "" }
             )
         });
-        Ok((kept, why))
+        (kept, why)
     }
 
     fn submit_calls(

@@ -271,6 +271,7 @@ impl Run {
                         Ok(()) => {}
                         // One chunk that is blocked does not keep the others.
                         Err(Stuck::Other(why)) => desk.meet(batch, why),
+                        Err(full @ Stuck::TroublesFull) => desk.meet(batch, full.to_string()),
                         Err(stuck @ (Stuck::NotLoaded(_) | Stuck::Folder(_))) => {
                             desk.rest(batch);
                             return Err(stuck);

@@ -14,7 +14,7 @@ use crate::pipeline::Intake;
 use crate::rails::Part;
 use crate::settle::desk::FileDesk;
 use crate::types::{BatchId, PartyId};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::{Mutex as Turn, OwnedMutexGuard};
@@ -39,6 +39,13 @@ impl Held {
     /// Whether the file of a submission has not left.
     pub(super) fn holds(&self, batch: BatchId, submission: u32) -> bool {
         self.all().contains_key(&(batch, submission))
+    }
+
+    /// The submissions of a batch whose files have not left.
+    #[must_use]
+    pub fn of(&self, batch: BatchId) -> BTreeSet<u32> {
+        let all = self.files.lock().unwrap_or_else(PoisonError::into_inner);
+        all.keys().filter(|(of, _)| *of == batch).map(|(_, number)| *number).collect()
     }
 
     fn all(&self) -> BTreeMap<(BatchId, u32), HeldFile> {
@@ -262,7 +269,7 @@ impl Run {
     }
 
     /// The submission that a file of this name was journaled as.
-    fn submission_named(&self, rail: Rail, name: &str) -> Option<(BatchId, u32)> {
+    pub(super) fn submission_named(&self, rail: Rail, name: &str) -> Option<(BatchId, u32)> {
         let mut parts = name.split('.');
         let (digits, number) = (parts.next()?, parts.next()?.parse::<u32>().ok()?);
         let control = self.intake.control();

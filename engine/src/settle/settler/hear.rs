@@ -1,18 +1,24 @@
 //! What one answer says, leg by leg: collected whole, weighed by the ledger, journaled. Owns how the names of
 //! an answer lead to legs, and what is told of those that lead nowhere. Decides nothing.
 
-use super::answers::Outcome;
+use super::answers::{Outcome, of_file};
+use super::word::bookings;
 use super::{Run, Stuck};
 use crate::journal::names::{self, NamedLeg};
-use crate::ledger::event::LegsMoved;
-use crate::ledger::hearing::{self, Side, Statement, Step, Subject, Weight};
-use crate::ledger::{BatchHead, Event, LegMove, LegState, Mover, NewTrouble, Rail, TroubleKind};
+use crate::ledger::event::{LegsBooked, LegsMoved};
+use crate::ledger::hearing::{self, Side, Statement, Step, Subject, Verdict, Weight};
+use crate::ledger::{
+    BatchHead, Event, LegFacts, LegMove, LegState, Mover, NewTrouble, Rail, TroubleKind,
+};
 use crate::limits::MOVES_MAX;
 use crate::rails::{About, Answer, Breadth, Name, Part, sent};
 use crate::settle::archive::NotLoaded;
 use crate::types::{BatchId, Digest, PartyId, Total};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+
+/// Names that are told of an answer about nothing of ours.
+const NAMED_MAX: usize = 3;
 
 /// What one answer says, by leg.
 pub(super) struct Heard<'a> {
@@ -22,6 +28,10 @@ pub(super) struct Heard<'a> {
     legs: BTreeMap<(BatchId, u32), Spoken>,
     /// Entries whose sum is that of the legs that they list.
     shared_out: BTreeMap<usize, bool>,
+    /// Whether it names a file of ours.
+    knows_file: bool,
+    /// What it names and nobody here knows.
+    unknown: Vec<String>,
 }
 
 /// A leg, and the numbers of the narrowest reports that speak of it.
@@ -34,8 +44,7 @@ struct Spoken {
 /// A leg as the ledger has it now.
 struct Stands {
     state: LegState,
-    reference: String,
-    is_booked: bool,
+    facts: LegFacts,
     has_left: bool,
 }
 
@@ -49,7 +58,8 @@ impl<'a> Heard<'a> {
         outcome: &mut Outcome,
     ) -> Result<Self, Stuck> {
         let (legs, shared_out) = (BTreeMap::new(), BTreeMap::new());
-        let mut heard = Self { rail, answer, source, legs, shared_out };
+        let (knows_file, unknown) = (false, Vec::new());
+        let mut heard = Self { rail, answer, source, legs, shared_out, knows_file, unknown };
         for (number, (name, breadth)) in answer.names().into_iter().enumerate() {
             match name {
                 Name::Leg(name) => match run.named(rail, name)? {
@@ -57,7 +67,10 @@ impl<'a> Heard<'a> {
                         heard.shares(run, number, &leg)?;
                         heard.add(leg, breadth, number);
                     }
-                    None => outcome.note(format!("nothing is known of leg {name}")),
+                    None => {
+                        heard.stranger(name);
+                        outcome.note(format!("nothing is known of leg {name}"));
+                    }
                 },
                 Name::File(id) => heard.file(run, id, breadth, number, outcome)?,
             }
@@ -65,10 +78,36 @@ impl<'a> Heard<'a> {
         heard.remarks(run, outcome)?;
         let (strangers, more) = answer.strangers();
         for name in strangers {
+            heard.stranger(name);
             outcome.note(format!("nothing is known of {name:?}, which is no leg's key"));
         }
         outcome.more_notes += more;
+        heard.about_nobody(outcome);
         Ok(heard)
+    }
+
+    fn stranger(&mut self, name: &str) {
+        if self.unknown.len() < NAMED_MAX {
+            self.unknown.push(format!("{name:?}"));
+        }
+    }
+
+    /// What a bank says of instructions, or what it sends back, is about what somebody has handed in under our
+    /// name: if nothing of it is known here, it may be what this ledger does not know any more, since an old copy of it
+    /// was restored. A statement names others' payments every day: of those there is a note at most.
+    fn about_nobody(&self, outcome: &mut Outcome) {
+        let is_known = self.knows_file || !self.legs.is_empty();
+        if is_known || self.unknown.is_empty() || !self.answer.is_about_instructions() {
+            return;
+        }
+        let text = format!(
+            "the answer {} is about nothing that this ledger has handed in: {}. If another program did, let the \
+             bank answer it elsewhere; if Tallystick did, this ledger is an old copy: stop, and see \"Restore\" in \
+             docs/OPERATIONS.md before anything else leaves",
+            self.source,
+            self.unknown.join(", ")
+        );
+        outcome.trouble(of_file(TroubleKind::Other, self.rail, self.source, text));
     }
 
     fn add(&mut self, leg: NamedLeg, breadth: Breadth, report: usize) {
@@ -112,7 +151,9 @@ impl<'a> Heard<'a> {
                 });
             }
         }
+        self.knows_file |= known;
         if !known {
+            self.stranger(id);
             outcome.note(format!("nothing is known of {id:?}, which is no file of ours"));
         } else if let Some(status) = self.answer.silent(report) {
             outcome.note(format!("the bank says {status} of {id}: nothing moves by that"));
@@ -153,8 +194,7 @@ impl<'a> Heard<'a> {
                 None => None,
             };
             let of = leg.as_ref().map_or_else(String::new, |leg| {
-                let party = if leg.payee == PartyId::CLEARING { leg.payer } else { leg.payee };
-                format!("leg {} with party {party}: ", leg.key)
+                format!("leg {} with party {}: ", leg.key, party(leg))
             });
             let text = format!("{of}{}", remark.text);
             let Some(kind) = remark.trouble else {
@@ -165,7 +205,8 @@ impl<'a> Heard<'a> {
                 kind,
                 rail: self.rail,
                 batch: leg.as_ref().map(|leg| leg.batch).or(batch),
-                leg: leg.map(|leg| leg.leg),
+                leg: leg.as_ref().map(|leg| leg.leg),
+                party: leg.as_ref().map(party),
                 source: self.source.to_owned(),
                 text,
             });
@@ -173,8 +214,9 @@ impl<'a> Heard<'a> {
         Ok(())
     }
 
-    /// Has everything that fits journaled, and everything else told.
-    pub fn weigh(self, run: &Run, evidence: Digest, outcome: &mut Outcome) -> Result<(), Stuck> {
+    /// What is to be journaled of it; everything else is told.
+    pub fn weigh(self, run: &Run, evidence: Digest, outcome: &mut Outcome) -> Vec<Event> {
+        let mut events = Vec::new();
         let all: Vec<(&(BatchId, u32), &Spoken)> = self.legs.iter().collect();
         for of_batch in all.chunk_by(|(a, _), (b, _)| a.0 == b.0) {
             let batch = of_batch[0].0.0;
@@ -185,16 +227,18 @@ impl<'a> Heard<'a> {
                 });
                 continue;
             };
-            let (mut told, mut booked) = (Vec::new(), Vec::new());
+            let (mut told, mut booked, mut held) = (Vec::new(), Vec::new(), Vec::new());
             for ((_, spoken), stands) in of_batch.iter().zip(&stands) {
-                if let Some(step) = self.one(spoken, &head, stands, outcome) {
+                let verdict = self.one(spoken, &head, stands, outcome);
+                held.extend(bookings(spoken.leg.leg, verdict.held));
+                if let Some(step) = verdict.to {
                     let moves = if step.is_booked { &mut booked } else { &mut told };
                     moves.push(moved(&spoken.leg, step));
                 }
             }
             for (mover, moves) in [(Mover::Rail, told), (Mover::Books, booked)] {
                 for some in moves.chunks(MOVES_MAX) {
-                    run.record(Event::LegsMoved(LegsMoved {
+                    events.push(Event::LegsMoved(LegsMoved {
                         request: None,
                         operator: String::new(),
                         batch,
@@ -202,12 +246,16 @@ impl<'a> Heard<'a> {
                         mover,
                         evidence,
                         moves: some.to_vec(),
-                    }))?;
+                    }));
                     outcome.moved += u64::try_from(some.len()).expect("a length fits 64 bits");
                 }
             }
+            events.extend(held.chunks(MOVES_MAX).map(|some| {
+                let bookings = some.to_vec();
+                Event::LegsBooked(LegsBooked { batch, evidence, bookings })
+            }));
         }
-        Ok(())
+        events
     }
 
     /// Weighs what is said of one leg.
@@ -217,7 +265,7 @@ impl<'a> Heard<'a> {
         head: &BatchHead,
         stands: &Stands,
         outcome: &mut Outcome,
-    ) -> Option<Step> {
+    ) -> Verdict {
         let leg = &spoken.leg;
         let side = if leg.payee == PartyId::CLEARING { Side::In } else { Side::Out };
         let mut statements: Vec<Statement> = Vec::new();
@@ -231,10 +279,9 @@ impl<'a> Heard<'a> {
                 outcome.note(format!("the bank says {status} of leg {}: nothing moves", leg.key));
             }
         }
-        let Stands { state, reference, is_booked, has_left } = stands;
-        let (state, is_booked, has_left) = (*state, *is_booked, *has_left);
-        let amount = leg.amount;
-        let subject = Subject { state, has_left, side, amount, reference, is_booked };
+        let Stands { state, ref facts, has_left } = *stands;
+        let (amount, went, came) = (leg.amount, None, None);
+        let subject = Subject { state, has_left, side, amount, went, came }.with(Some(facts));
         let verdict = hearing::weigh(&subject, &statements);
         for finding in &verdict.findings {
             let text = finding.text(&leg.key, state, amount, head.asset.scale);
@@ -252,6 +299,7 @@ impl<'a> Heard<'a> {
                 rail: self.rail,
                 batch: Some(leg.batch),
                 leg: Some(leg.leg),
+                party: Some(party(leg)),
                 source: self.source.to_owned(),
                 text,
             });
@@ -259,8 +307,13 @@ impl<'a> Heard<'a> {
         if verdict.to.is_none() && verdict.findings.is_empty() && !statements.is_empty() {
             outcome.known += 1;
         }
-        verdict.to
+        verdict
     }
+}
+
+/// Who pays in by a leg, or is paid.
+fn party(leg: &NamedLeg) -> PartyId {
+    if leg.payee == PartyId::CLEARING { leg.payer } else { leg.payee }
 }
 
 fn moved(leg: &NamedLeg, step: Step) -> LegMove {
@@ -299,17 +352,15 @@ impl Run {
         found
     }
 
-    /// Where these legs of an approved batch stand; `None` if there is no such batch.
+    /// Where these legs of a batch stand; `None` if there is no such batch.
     fn stand(&self, batch: BatchId, legs: &[u32]) -> Option<(Arc<BatchHead>, Vec<Stands>)> {
         let control = self.intake.control();
-        let entry = control.batch(batch).ok().filter(|entry| entry.approved.is_some())?;
+        let entry = control.batch(batch).ok()?;
         let one = |leg: &u32| {
-            let facts = entry.legs.facts(*leg);
             let submission = entry.legs.submission_of(*leg);
             Stands {
                 state: entry.legs.state(*leg),
-                reference: facts.map_or_else(String::new, |facts| facts.reference.to_string()),
-                is_booked: facts.is_some_and(|facts| facts.is_booked),
+                facts: entry.legs.facts(*leg).cloned().unwrap_or_default(),
                 has_left: submission.is_some_and(|number| !self.held.holds(batch, number)),
             }
         };

@@ -165,7 +165,8 @@ impl Run {
         }
         let text = format!("{what}, and it names no payment: find out at the provider which it is");
         let (kind, rail, source) = (TroubleKind::Other, Rail::Card, report.source.clone());
-        self.raise(vec![NewTrouble { kind, rail, batch: None, leg: None, source, text }])
+        let (batch, leg, party) = (None, None, None);
+        self.raise(vec![NewTrouble { kind, rail, batch, leg, party, source, text }])
     }
 
     /// The leg that an event is about: by its key, or by the provider's id of its payment.
@@ -179,11 +180,9 @@ impl Run {
             None => self.named(Rail::Card, &reference_name(&report.payment))?,
         };
         let Some(found) = found else { return Ok(None) };
-        let approved = {
-            let control = self.intake.control();
-            control.batch(found.batch).is_ok_and(|entry| entry.approved.is_some())
-        };
-        Ok(if approved { Some((self.plan(found.batch)?, found.leg)) } else { None })
+        // Also of a batch of which nothing may leave yet, or ever: then somebody must see it.
+        let is_known = self.intake.control().batch(found.batch).is_ok();
+        Ok(if is_known { Some((self.plan(found.batch)?, found.leg)) } else { None })
     }
 }
 

@@ -13,6 +13,7 @@ mod hear;
 mod hooks;
 mod later;
 mod step;
+mod withdraw;
 mod word;
 
 use super::archive::{Archive, NotLoaded};
@@ -34,6 +35,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
+use withdraw::Withdrawals;
 
 /// How the engine reaches each rail. A rail that is not set up has no desk: its batches wait.
 #[derive(Default)]
@@ -55,6 +57,9 @@ pub struct Settler {
 /// What keeps a batch from going on, for operators: the newest word about each. Cheap to clone.
 #[derive(Clone, Default)]
 pub struct Troubles(Arc<Mutex<BTreeMap<String, String>>>);
+
+/// What the list of troubles is called among the troubles.
+const LIST: &str = "list of troubles";
 
 /// Nudges that wait for an answer.
 const NUDGES: usize = 256;
@@ -98,6 +103,12 @@ pub enum Stuck {
     /// A folder of the rail.
     #[error("the rail's folder: {0}")]
     Folder(#[from] std::io::Error),
+    /// A trouble about a leg does not fit the list: nothing is made of what it rests on.
+    #[error(
+        "the list of troubles is full, and what was said of a leg is not taken in before it can be put on it: \
+         look at `tallystick trouble list`, and take away those that are settled"
+    )]
+    TroublesFull,
     /// Something else that an operator must see to.
     #[error("{0}")]
     Other(String),
@@ -147,7 +158,11 @@ impl Troubles {
             // Said once, not at every turn.
             Some(text) if held.get(of) == Some(&text) => {}
             Some(text) => {
-                tracing::warn!(of, "settlement does not go on: {text}");
+                // The rest goes on: other answers, other files.
+                let rest = of.starts_with("inbox of ") || of == LIST;
+                let what =
+                    if rest { "an operator must see to it" } else { "settlement does not go on" };
+                tracing::warn!(of, "{what}: {text}");
                 held.insert(of.to_owned(), text);
             }
         }
@@ -210,6 +225,7 @@ impl Settler {
             unheard: BTreeMap::new(),
             held,
             later: Later::default(),
+            withdrawals: Withdrawals::default(),
             suspensions: 0,
             seen: None,
             more: false,
@@ -242,6 +258,7 @@ struct Run {
     unheard: BTreeMap<BatchId, String>,
     held: Held,
     later: Later,
+    withdrawals: Withdrawals,
     /// How many suspensions were known when legs were last chosen.
     suspensions: u64,
     /// The record up to which everything was looked at, if nothing was left to try again.
@@ -346,9 +363,16 @@ impl Run {
     fn at_start(&mut self) -> Result<(), Stuck> {
         self.lost_at_start()?;
         for (rail, desk) in self.desks.files.clone() {
-            let done = self.hold_staged(rail, &desk);
+            let done = self.hold_staged(rail, &desk).and_then(|()| {
+                self.note_void_at_start(rail, &desk)?;
+                Ok(())
+            });
             self.troubles.set(&format!("outbox of {}", rail.name()), trouble(&done));
-            done?;
+            if let Err(stuck) = done
+                && stuck.is_stop()
+            {
+                return Err(stuck);
+            }
         }
         Ok(())
     }
@@ -359,6 +383,7 @@ impl Run {
         self.unheard.clear();
         self.hear_all_calls()?;
         self.let_leave()?;
+        self.withdraw();
         for (rail, desk) in self.desks.files.clone() {
             self.read_inbox(rail, &desk)?;
         }
@@ -381,6 +406,8 @@ impl Run {
             let told = trouble(&done).or_else(|| self.unheard.remove(batch));
             self.troubles.set(&format!("batch {batch}"), told);
         }
+        self.withdraw();
+        self.withdrawals.retain(&batches);
         self.plans.retain(|batch, _| batches.contains(batch));
         self.looked.retain(|batch, _| batches.contains(batch));
         self.troubles.retain(&batches);

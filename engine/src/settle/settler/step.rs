@@ -1,14 +1,16 @@
 //! One batch's next steps: what is held back, what leaves, whose exposure falls.
 
-use super::{Run, Stuck};
+use super::{LIST, Run, Stuck};
 use crate::ledger::control::Command;
 use crate::ledger::event::{ExposureReleased, LegsMoved, Release, TroublesRaised};
 use crate::ledger::{
-    BatchPlan, BatchState, Event, LegMove, LegState, Legs, Mover, NewTrouble, Next, Rail, Refusal,
+    Admitted, BatchPlan, BatchState, Event, LegMove, LegState, Legs, Mover, NewTrouble, Next, Rail,
+    Refusal,
 };
 use crate::limits::{MOVES_MAX, RELEASES_MAX, TROUBLES_RECORD_MAX};
 use crate::rails;
 use crate::types::{BatchId, Digest, Lsn, Total};
+use std::collections::BTreeMap;
 
 const HELD_BACK: &str = "held back: what would cover it has not come in";
 
@@ -16,15 +18,21 @@ impl Run {
     /// Everything that can be done for a batch now.
     pub(super) fn step(&mut self, batch: BatchId) -> Result<(), Stuck> {
         let plan = self.plan(batch)?;
-        let (standing, rail, free, suspended) = {
+        self.note_void(batch)?;
+        let (standing, rail, free, suspended, said) = {
             let control = self.intake.control();
             self.suspensions = control.suspensions();
             let entry = control.batch(batch).map_err(refused)?;
             let free = control.free_to_pay(batch).map_err(refused)?;
             let rail = entry.head.policy.rail;
-            (entry.legs.standing().clone(), rail, free, control.suspended().clone())
+            let said: BTreeMap<u32, u64> = control.said_to_be_paid(batch).collect();
+            (entry.legs.standing().clone(), rail, free, control.suspended().clone(), said)
         };
-        let next = plan.next(&standing, free, &suspended);
+        let mut next = plan.next(&standing, free, &suspended);
+        // With what covers them, as those of suspended payees.
+        next.pay_ins.retain(|leg| !said.contains_key(leg));
+        next.pay_outs.retain(|leg| !said.contains_key(leg));
+        self.troubles.set(&format!("batch {batch}, said to be paid"), said_text(&said));
         let waits = waiting_text(&plan, &next.suspended);
         self.troubles.set(&format!("batch {batch}, suspended"), waits);
         let Next { pay_ins, pay_outs, held_back, .. } = next;
@@ -134,32 +142,26 @@ impl Run {
 
     /// Has a person see these: each is journaled, and stays until an operator takes it away. What is open
     /// already, or was taken away not long ago, is not raised again.
+    ///
+    /// # Errors
+    /// `TroublesFull` when one that says that money moved which should not have does not fit: whoever raises it
+    /// must make nothing of what it rests on, and come again.
     pub(super) fn raise(&self, troubles: Vec<NewTrouble>) -> Result<(), Stuck> {
         let troubles = troubles.into_iter().map(NewTrouble::bounded);
-        let (mut new, room) = {
-            let control = self.intake.control();
-            let mut new: Vec<NewTrouble> = Vec::new();
-            for one in troubles.filter(|one| !control.troubles().knows(one)) {
-                if !new.contains(&one) {
-                    new.push(one);
-                }
-            }
-            (new, control.troubles().room())
-        };
-        for one in &new {
+        let Admitted { new, lost, lost_of_leg } = self.intake.control().troubles().admit(troubles);
+        for one in new.iter().chain(&lost) {
             tracing::warn!(rail = one.rail.name(), source = one.source, "a trouble: {}", one.text);
         }
-        let full = (new.len() > room).then(|| {
+        let full = (!lost.is_empty()).then(|| {
             "so many are open that newer ones stand in the log and the trays only: look at `tallystick \
              trouble list`, and take away those that are settled"
                 .to_owned()
         });
-        self.troubles.set("list of troubles", full);
-        new.truncate(room);
+        self.troubles.set(LIST, full);
         for some in new.chunks(TROUBLES_RECORD_MAX) {
             self.record(Event::TroublesRaised(TroublesRaised { troubles: some.to_vec() }))?;
         }
-        Ok(())
+        if lost_of_leg { Err(Stuck::TroublesFull) } else { Ok(()) }
     }
 
     /// Journals an event of the engine's own; durable when it returns.
@@ -205,13 +207,34 @@ fn waiting_text(plan: &BatchPlan, legs: &[u32]) -> Option<String> {
     let first = plan.content().legs[*legs.first()? as usize].payment.to;
     let head = &plan.content().head;
     let sum = legs.iter().fold(Total::ZERO, |sum, leg| sum.plus(plan.amount(*leg)));
-    Some(format!(
-        "{} pay-outs over {} {} wait because their payee is suspended ({first} first); they leave when it is \
-         resumed, or are owed again when you report them rejected",
-        legs.len(),
-        sum.decimal(head.asset.scale),
-        head.asset.code
-    ))
+    let sum = format!("{} {}", sum.decimal(head.asset.scale), head.asset.code);
+    Some(if legs.len() == 1 {
+        format!(
+            "1 pay-out over {sum} waits because its payee is suspended ({first}); it leaves when the payee is \
+             resumed, or is owed again when you report it rejected"
+        )
+    } else {
+        format!(
+            "{} pay-outs over {sum} wait because their payees are suspended ({first} first); they leave when \
+             those are resumed, or are owed again when you report them rejected",
+            legs.len()
+        )
+    })
+}
+
+/// What operators are told of legs that are said to be paid, and that nobody has sent.
+fn said_text(said: &BTreeMap<u32, u64>) -> Option<String> {
+    let trouble = said.values().next()?;
+    Some(match said.len() {
+        1 => format!(
+            "1 leg waits because a rail says that it was paid, and it has not left: see trouble {trouble}, and \
+             take it away when it may leave"
+        ),
+        many => format!(
+            "{many} legs wait because a rail says that they were paid, and they have not left: see trouble \
+             {trouble} and others, and take them away when the legs may leave"
+        ),
+    })
 }
 
 fn not_set_up(rail: Rail) -> Stuck {

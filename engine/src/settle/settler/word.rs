@@ -5,8 +5,11 @@
 use super::step::to;
 use super::{Run, Stuck};
 use crate::journal::names::{self, NamedLeg};
+use crate::ledger::event::{LegBooking, LegsBooked};
 use crate::ledger::hearing::{Side, Statement, Subject, Weight, weigh};
-use crate::ledger::{BatchPlan, LegFacts, LegMove, LegState, Mover, NewTrouble, Rail, TroubleKind};
+use crate::ledger::{
+    BatchPlan, Event, LegFacts, LegMove, LegState, Mover, NewTrouble, Rail, TroubleKind, Way,
+};
 use crate::limits::MOVES_MAX;
 use crate::settle::archive::NotLoaded;
 use crate::types::Digest;
@@ -24,6 +27,7 @@ impl Run {
             said.keys().map(one).collect()
         })?;
         let (mut reported, mut booked, mut troubles) = (Vec::new(), Vec::new(), Vec::new());
+        let mut held = Vec::new();
         for ((&leg, (statements, source)), (state, facts)) in said.iter().zip(stands) {
             let own = &content.legs[leg as usize];
             let subject = Subject {
@@ -31,14 +35,16 @@ impl Run {
                 has_left: state != LegState::Ready,
                 side: if own.payment.is_pay_in() { Side::In } else { Side::Out },
                 amount: own.payment.amount,
-                reference: &facts.reference,
-                is_booked: facts.is_booked,
+                went: None,
+                came: None,
             };
+            let subject = subject.with(Some(&facts));
             let verdict = weigh(&subject, statements);
             if let Some(step) = verdict.to {
                 let one = to(plan, leg, step.to, &step.reference, &step.reason);
                 if step.is_booked { booked.push(one) } else { reported.push(one) }
             }
+            held.extend(bookings(leg, verdict.held));
             for finding in verdict.findings {
                 let scale = content.head.asset.scale;
                 let text = finding.text(&own.key, state, own.payment.amount, scale);
@@ -52,7 +58,12 @@ impl Run {
         // Troubles first: of a leg that has moved nobody asks again.
         self.raise(troubles)?;
         self.journal(plan, Mover::Rail, reported)?;
-        self.journal(plan, Mover::Books, booked)
+        self.journal(plan, Mover::Books, booked)?;
+        for some in held.chunks(MOVES_MAX) {
+            let (batch, bookings) = (content.head.id, some.to_vec());
+            self.record(Event::LegsBooked(LegsBooked { batch, evidence: Digest::ZERO, bookings }))?;
+        }
+        Ok(())
     }
 
     /// Has the references of a provider lead to their legs: a dispute names nothing else.
@@ -91,7 +102,9 @@ impl Run {
     ) -> NewTrouble {
         let head = &plan.content().head;
         let (rail, batch, source) = (head.policy.rail, Some(head.id), source.to_owned());
-        NewTrouble { kind, rail, batch, leg: Some(leg), source, text }
+        let payment = plan.content().legs[leg as usize].payment;
+        let party = Some(if payment.is_pay_in() { payment.from } else { payment.to });
+        NewTrouble { kind, rail, batch, leg: Some(leg), party, source, text }
     }
 
     /// Journals moves, ordered by leg.
@@ -107,6 +120,11 @@ impl Run {
         }
         Ok(())
     }
+}
+
+/// What is held of a leg from now on.
+pub(super) fn bookings(leg: u32, held: Vec<(Way, String)>) -> impl Iterator<Item = LegBooking> {
+    held.into_iter().map(move |(way, reference)| LegBooking { leg, way, reference })
 }
 
 /// What a leg is kept under by its provider's reference, beside its key: no reference can be taken for a key.

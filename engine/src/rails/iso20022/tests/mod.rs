@@ -90,8 +90,8 @@ fn weighed(content: &BatchContent, answer: &Answer, key: &str) -> Verdict {
         has_left: true,
         side,
         amount: leg.payment.amount,
-        reference: "",
-        is_booked: false,
+        went: None,
+        came: None,
     };
     weigh(&subject, &said)
 }

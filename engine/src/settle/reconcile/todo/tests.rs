@@ -38,11 +38,13 @@ fn at(state: BatchState, rail: Rail) -> Reconciliation {
         unknown: Ages::default(),
         proposals: Vec::new(),
         held_back: Sums::default(),
+        suspended: Sums::default(),
         parties: 0,
         released: 0,
         released_sum: Total::ZERO,
         troubles: Vec::new(),
         kept: Vec::new(),
+        again: Vec::new(),
         folders: Folders {
             outbox: "/srv/out".into(),
             pay_ins: "/srv/pay-ins".into(),
@@ -113,6 +115,7 @@ fn every_state_of_a_leg_on_every_rail_is_spoken_of_or_needs_nothing() {
         for state in LegState::ALL {
             for pay_in in [true, false] {
                 let mut batch = at(BatchState::Submitting, rail);
+                batch.submissions.push(submission("b.0.xml", pay_in, LegState::Sent));
                 let side = if pay_in { &mut batch.pay_ins } else { &mut batch.pay_outs };
                 side.insert(state, some(3, 1_234));
                 let said = text(&batch);
@@ -149,7 +152,85 @@ fn submission(name: &str, pay_in: bool, state: LegState) -> SubmissionSums {
         name: name.into(),
     };
     let by_state = ByState::from([(state, some(1, 100))]);
-    SubmissionSums { all: some(1, 100), by_state, attempts: vec![attempt], pay_in }
+    let all = some(1, 100);
+    SubmissionSums {
+        all,
+        by_state,
+        attempts: vec![attempt],
+        pay_in,
+        is_held: false,
+        failed: Vec::new(),
+    }
+}
+
+/// The report said what kept the file in its staging folder, and told to upload it beside that.
+#[test]
+fn nobody_is_told_to_upload_a_file_that_has_not_left() {
+    let mut batch = at(BatchState::Submitting, Rail::Iso20022);
+    batch.pay_outs.insert(LegState::Sent, some(2, 200));
+    batch.submissions = vec![submission("b.0.pain.001.xml", false, LegState::Sent)];
+    batch.submissions[0].is_held = true;
+    let said = text(&batch);
+    assert!(!said.contains("Upload") && said.contains("Nothing to upload"), "{said}");
+    batch.submissions.push(submission("b.1.pain.001.xml", false, LegState::Sent));
+    let said = text(&batch);
+    assert!(said.contains("Upload /srv/out/b.1.pain.001.xml to the bank"), "{said}");
+}
+
+#[test]
+fn a_file_whose_legs_are_all_owed_again_is_handed_in_by_nobody() {
+    for rail in [Rail::Iso20022, Rail::Nacha] {
+        let mut batch = at(BatchState::SettledWithCarry, rail);
+        batch.submissions = vec![submission("b.0.x", false, LegState::Rejected)];
+        let said = text(&batch);
+        assert!(said.contains("Nobody may hand in or ask for what stands in b.0.x"), "{said}");
+        assert!(said.contains("/srv/out/.withdrawn"), "{said}");
+    }
+    let mut batch = at(BatchState::SettledWithCarry, Rail::Evm);
+    batch.submissions = vec![
+        submission("b.0.pay-ins.csv", true, LegState::Rejected),
+        submission("nonce 7 0xab", false, LegState::Rejected),
+    ];
+    let said = text(&batch);
+    assert!(said.contains("/srv/pay-ins/.withdrawn") && !said.contains("nonce"), "{said}");
+}
+
+#[test]
+fn of_a_file_of_which_some_legs_are_owed_again_it_is_said_which_must_not_be_paid() {
+    let mut batch = at(BatchState::Submitting, Rail::Iso20022);
+    batch.pay_outs.insert(LegState::Sent, some(1, 100));
+    batch.pay_outs.insert(LegState::Rejected, some(2, 300));
+    let mut file = submission("b.0.pain.001.xml", false, LegState::Sent);
+    file.by_state.insert(LegState::Rejected, some(2, 300));
+    (file.all, file.failed) = (some(3, 400), vec!["K1".into()]);
+    batch.submissions = vec![file];
+    let said = text(&batch);
+    let part = "/srv/out/b.0.pain.001.xml names 2 pay-outs over 3.00 EUR owed again (K1 and 1 more";
+    assert!(said.contains(part) && said.contains("pay none of them by hand"), "{said}");
+    assert!(!said.contains("Upload"), "as it is, it must not be handed in: {said}");
+}
+
+#[test]
+fn what_waits_for_a_suspended_payee_waits_for_no_cover() {
+    let mut batch = at(BatchState::Submitting, Rail::Iso20022);
+    batch.pay_outs.insert(LegState::Ready, some(1, 100));
+    batch.suspended = some(1, 100);
+    batch.troubles.push("1 pay-out over 1.00 EUR waits because its payee is suspended".into());
+    let said = text(&batch);
+    assert!(!said.contains("they leave when confirmed pay-ins cover them"), "{said}");
+}
+
+#[test]
+fn a_batch_that_pays_again_says_so_first() {
+    for (state, when) in
+        [(BatchState::Computed, "before you approve it"), (BatchState::Submitting, "now")]
+    {
+        let mut batch = at(state, Rail::Card);
+        batch.again.push("trouble 4 (s.xml): leg K is REJECTED, and the rail says paid.".into());
+        let said = text(&batch);
+        assert!(said.starts_with("Batch 0123456789abcdef pays again"), "{said}");
+        assert!(said.contains(when) && said.contains("trouble 4"), "{said}");
+    }
 }
 
 /// "Bring the files in outbox/iso20022 to the bank" sent people there with the list of pay-ins, and with files of
