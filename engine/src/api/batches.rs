@@ -4,6 +4,7 @@ use super::door::Place;
 use super::messages::{batch_message, id, leg_state, request, text};
 use super::read::Streamed;
 use super::status::{busy, invalid, not_done, not_loaded, refused, storage};
+use super::troubles;
 use crate::ledger::control::{BatchEntry, Command};
 use crate::ledger::event::{BatchAborted, BatchApproved};
 use crate::ledger::{
@@ -46,7 +47,9 @@ pub(super) async fn create(
     let head = head.map_err(|r| not_loaded(&r))?;
     // Who made it is the one who called first.
     let (_, deed) = deed(intake, &ask.request).await?;
-    Ok(as_it_was_done(&head, deed))
+    let found = intake.read(|control| troubles::of_batch(control, head.id)).await;
+    let troubles = found.map_err(|b| busy(&b))?;
+    Ok(v1::Batch { troubles, ..as_it_was_done(&head, deed) })
 }
 
 /// The batch that the record of a request computed or aborted, and what it did.
@@ -133,7 +136,10 @@ pub(super) async fn abort(
 }
 
 pub(super) async fn get(intake: &Intake, batch: BatchId) -> Result<v1::Batch, Status> {
-    let found = intake.read(|control| control.batch(batch).map(as_it_stands));
+    let found = intake.read(|control| {
+        let troubles = troubles::of_batch(control, batch);
+        control.batch(batch).map(|entry| v1::Batch { troubles, ..as_it_stands(entry) })
+    });
     found.await.map_err(|b| busy(&b))?.map_err(|r| refused(&r))
 }
 

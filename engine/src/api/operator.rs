@@ -365,8 +365,9 @@ impl v1::operator_server::Operator for OperatorApi {
     ) -> Answer<v1::Reconciliation> {
         let _place = self.lists.take(&request)?;
         let batch = batch_id(request.get_ref())?;
-        let Settlement { archive, troubles, folders, .. } = &self.settlement;
-        let report = reconcile::report(&self.intake, archive, (troubles, folders), batch);
+        let Settlement { archive, troubles, folders, nudge, .. } = &self.settlement;
+        let wrong = (troubles, folders, nudge.held());
+        let report = reconcile::report(&self.intake, archive, wrong, batch);
         report.await.map(Response::new)
     }
 

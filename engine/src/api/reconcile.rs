@@ -4,12 +4,12 @@ use super::batches::as_it_stands;
 use super::legs::plan;
 use super::messages::leg_state;
 use super::status::{busy, refused};
-use super::troubles::sentences;
+use super::troubles::{again, sentences};
 use crate::ledger::{Attempt, Rail, Refusal};
 use crate::pipeline::{Intake, now};
 use crate::settle::{
-    Archive, ByState, Folders, OpenProposal, SubmissionSums, Troubles, WindowFacts, Wrong,
-    reconcile,
+    Archive, ByState, Folders, Held, Moment, OpenProposal, SubmissionSums, Troubles, WindowFacts,
+    Wrong, reconcile,
 };
 use crate::types::BatchId;
 use bytes::Bytes;
@@ -21,7 +21,7 @@ use tonic::Status;
 pub(super) async fn report(
     intake: &Intake,
     archive: &Archive,
-    (troubles, folders): (&Troubles, &BTreeMap<Rail, Folders>),
+    (troubles, folders, held): (&Troubles, &BTreeMap<Rail, Folders>, &Held),
     batch: BatchId,
 ) -> Result<v1::Reconciliation, Status> {
     let plan = plan(intake, archive, batch).await?;
@@ -32,16 +32,18 @@ pub(super) async fn report(
             Ok(WindowFacts { number, state: window.state(), dispute: window.dispute.clone() })
         };
         let windows = entry.head.windows.iter().map(window).collect::<Result<Vec<_>, Refusal>>()?;
-        Ok((entry, windows, sentences(control, Some(batch))))
+        let kept = (sentences(control, Some(batch)), again(control, batch));
+        Ok((entry, windows, kept, control.suspended().clone()))
     });
-    let (entry, windows, kept) =
+    let (entry, windows, (kept, again), suspended) =
         found.await.map_err(|b| busy(&b))?.map_err(|r: Refusal| refused(&r))?;
     let rail = entry.head.policy.rail;
     let settling = entry.is_settling();
     let (own, at) = (about(troubles, (batch, settling), rail.name()), now());
+    let moment = Moment { at, held: held.of(batch), suspended };
     let message = as_it_stands(&entry);
     let sums = tokio::task::spawn_blocking(move || {
-        reconcile(&plan, &entry, windows, Wrong { standing: own, kept }, at)
+        reconcile(&plan, &entry, windows, Wrong { standing: own, kept, again }, &moment)
     });
     let mut sums = sums.await.expect("reconciling does not panic");
     sums.folders = folders.get(&rail).cloned().unwrap_or_default();
@@ -63,7 +65,7 @@ pub(super) async fn report(
         parties: sums.parties,
         parties_released: sums.released,
         exposure_released: sums.released_sum.to_string(),
-        troubles: sums.troubles.iter().chain(&sums.kept).cloned().collect(),
+        troubles: sums.troubles.iter().chain(&sums.kept).chain(&sums.again).cloned().collect(),
         todo: sums.todo(),
         at_us: at.0,
         outbox: sums.folders.outbox.display().to_string(),

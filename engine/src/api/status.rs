@@ -23,6 +23,7 @@ pub(super) fn refused(refusal: &Refusal) -> Status {
         Refusal::RequestsFull(_)
         | Refusal::TableFull { .. }
         | Refusal::TooManyLegs(_)
+        | Refusal::TroublesFull(_)
         | Refusal::SealingBehind(_) => Code::ResourceExhausted,
         Refusal::SignerRevoked(_)
         | Refusal::WindowOpen(_)
@@ -38,6 +39,7 @@ pub(super) fn refused(refusal: &Refusal) -> Status {
         | Refusal::NeedsTwo { .. }
         | Refusal::InHand { .. }
         | Refusal::InDoubt { .. }
+        | Refusal::SaidToBePaid { .. }
         | Refusal::ReleasedBefore { .. }
         | Refusal::AccountsMissing { .. } => Code::FailedPrecondition,
         Refusal::DepositsTooLarge(..) | Refusal::RailUnfit { .. } => Code::InvalidArgument,

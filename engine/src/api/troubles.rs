@@ -14,6 +14,9 @@ use bytes::Bytes;
 use tallystick_proto::v1;
 use tonic::Status;
 
+/// Digits of a batch's id in a sentence: enough for every command.
+const BATCH_DIGITS: usize = 16;
+
 /// Those that are open, oldest first: all, or those about one batch.
 pub(super) async fn list(
     intake: &Intake,
@@ -53,14 +56,30 @@ pub(super) async fn ack(
     Ok(v1::AckTroublesResponse { open: u64::try_from(open).expect("troubles are limited") })
 }
 
+/// Those of earlier batches that say that what this batch pays was paid, as sentences; at most `TROUBLES_SHOWN`.
+pub(super) fn again(control: &Control, batch: BatchId) -> Vec<String> {
+    control.paid_again(batch).into_iter().take(TROUBLES_SHOWN).map(line).collect()
+}
+
+/// All that is open about a batch, for whoever is about to approve it.
+pub(super) fn of_batch(control: &Control, batch: BatchId) -> Vec<String> {
+    let mut name = batch.to_string();
+    name.truncate(BATCH_DIGITS);
+    let paid = again(control, batch).into_iter().map(|trouble| {
+        format!("batch {name} pays again what the rail says it had paid: {trouble}")
+    });
+    paid.chain(sentences(control, Some(batch))).collect()
+}
+
+fn line(Trouble { number, of, .. }: &Trouble) -> String {
+    let end = if of.text.ends_with('.') { "" } else { "." };
+    format!("trouble {number} ({}): {}{end}", of.source, of.text)
+}
+
 /// Those that are open as sentences: at most `TROUBLES_SHOWN`, the oldest, and how many more.
 pub(super) fn sentences(control: &Control, batch: Option<BatchId>) -> Vec<String> {
     let mut open = of(control, batch);
     let shown = open.by_ref().take(TROUBLES_SHOWN);
-    let line = |Trouble { number, of, .. }: &Trouble| {
-        let end = if of.text.ends_with('.') { "" } else { "." };
-        format!("trouble {number} ({}): {}{end}", of.source, of.text)
-    };
     let mut lines: Vec<String> = shown.map(line).collect();
     let more = open.count();
     if more > 0 {

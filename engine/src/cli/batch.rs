@@ -174,7 +174,7 @@ pub async fn run_batch(session: &mut Session, command: BatchCommand) -> Result<(
             let answer = operator.list_batches(ListBatchesRequest {}).await;
             let rows = answer.map_err(|status| session.failed(status))?.into_inner();
             let columns = ["batch_id", "state", "windows", "rail", "legs", "total", "carried"];
-            session.print_stream(rows, &columns, batch_record).await
+            session.print_stream(rows, &columns, batch_cells).await
         }
         BatchCommand::Show(one) => {
             let answer = operator.get_batch(resolve(session, one).await?).await;
@@ -282,7 +282,17 @@ pub(super) async fn resolve(session: &Session, one: OneBatch) -> Result<GetBatch
     }
 }
 
-pub(super) fn batch_record(batch: Batch) -> Record {
+/// A batch with what is open about it.
+pub(super) fn batch_record(mut batch: Batch) -> Record {
+    let troubles = std::mem::take(&mut batch.troubles);
+    let trouble = |text: String| Record(vec![("trouble", Cell::Text(text))]);
+    let Record(mut cells) = batch_cells(batch);
+    cells.push(("troubles", Cell::Records(troubles.into_iter().map(trouble).collect())));
+    Record(cells)
+}
+
+/// A batch alone: where it is listed or reported on, troubles are told elsewhere.
+pub(super) fn batch_cells(batch: Batch) -> Record {
     let state = super::state_name(batch.state().as_str_name(), "BATCH_STATE_");
     let asset = batch.asset;
     let count = |count: &LegCount| {

@@ -7,7 +7,7 @@ use super::output::{Cell, Record};
 use std::fs::{self, File};
 use std::io::{BufReader, Read, Write};
 use std::path::{Path, PathBuf};
-use tallystick_proto::v1::{ExportChunk, Reconciliation};
+use tallystick_proto::v1::{ExportChunk, LegState, Reconciliation, SubmissionSums};
 use tonic::Streaming;
 
 /// Longest file name: what every file system takes.
@@ -57,6 +57,7 @@ pub fn where_the_bank_files_are(report: &Reconciliation) -> String {
     let names: Vec<String> = report
         .submissions
         .iter()
+        .filter(|submission| !is_void(submission))
         .filter_map(|submission| submission.attempts.last())
         .filter(|attempt| !attempt.name.ends_with(PAY_INS_ENDING))
         .map(|attempt| format!("{}/{}", report.outbox, attempt.name))
@@ -75,6 +76,13 @@ pub fn where_the_bank_files_are(report: &Reconciliation) -> String {
         ),
         _called => format!("{records}; the engine itself has this rail execute the batch"),
     }
+}
+
+/// Whether all legs of a file are owed again: then it must not be handed in any more.
+fn is_void(submission: &SubmissionSums) -> bool {
+    let failed = [LegState::Rejected, LegState::Returned];
+    let sums = &submission.by_state;
+    !sums.is_empty() && sums.iter().all(|sum| failed.contains(&sum.state()))
 }
 
 /// The last component of the name; refused unless it is plain letters, digits, '.', '_' and '-'.
@@ -183,7 +191,7 @@ mod tests {
 
     #[test]
     fn people_are_told_which_files_go_to_the_bank() {
-        use tallystick_proto::v1::{Batch, SubmissionAttempt, SubmissionSums};
+        use tallystick_proto::v1::{Batch, LegSum, SubmissionAttempt};
         let mut report = Reconciliation {
             batch: Some(Batch { rail: "iso20022".into(), ..Default::default() }),
             outbox: "/data/outbox/iso20022".into(),
@@ -198,6 +206,10 @@ mod tests {
         report.submissions = vec![sent("a.0.pay-ins.csv"), sent("a.1.pain.001.xml")];
         let said = where_the_bank_files_are(&report);
         assert!(said.ends_with(": /data/outbox/iso20022/a.1.pain.001.xml"), "{said}");
+        let state = LegState::Rejected.into();
+        report.submissions[1].by_state = vec![LegSum { state, legs: 1, sum: "1".into() }];
+        let said = where_the_bank_files_are(&report);
+        assert!(!said.contains("a.1.pain.001.xml"), "{said}");
     }
 
     #[test]

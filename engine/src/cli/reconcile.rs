@@ -1,7 +1,7 @@
 //! `batch report`: where a batch stands, and what an operator must do now.
 
 use super::CliError;
-use super::batch::{OneBatch, batch_record, resolve};
+use super::batch::{OneBatch, batch_cells, resolve};
 use super::client::Session;
 use super::output::{Cell, Record};
 use tallystick_proto::v1::{
@@ -27,7 +27,7 @@ fn record(report: Reconciliation, json: bool) -> Record {
     let todo = report.todo.into_iter().map(sentence).collect();
     let trouble = |text: String| Record(vec![("trouble", Cell::Text(text))]);
     let submission = |of| submission_record(of, asset, json);
-    let Record(mut cells) = batch_record(batch);
+    let Record(mut cells) = batch_cells(batch);
     cells.extend([
         ("at_us", Cell::Micros(report.at_us)),
         ("pay_ins", sums(report.pay_ins, asset)),
