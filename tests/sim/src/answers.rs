@@ -27,8 +27,9 @@ fn one(dice: &mut Dice, subject: &Subject<'_>) -> Statement {
     let word = words[dice.weighted(&[30, 45, 15, 10])];
     let moves = word == LegWord::Returned || word == LegWord::Confirmed && dice.percent(60);
     let (ground, reference) = if moves {
-        let held = !subject.reference.is_empty() && dice.percent(40);
-        let held = held.then_some(subject.reference);
+        let back = word == LegWord::Returned && dice.percent(70);
+        let held = if back { subject.came } else { subject.went };
+        let held = held.filter(|_| dice.percent(40));
         (Ground::Money, held.unwrap_or(*dice.pick(&["A", "A", "A", "B", "C"])).to_owned())
     } else {
         (Ground::Report, String::new())
@@ -79,10 +80,14 @@ pub fn wanted(subject: &Subject<'_>, said: &[Statement]) -> Option<LegState> {
     let open = [Sent, Accepted, Unknown].contains(&subject.state);
     let (out, back) = (count(LegWord::Confirmed), count(LegWord::Returned));
     if out + back > 0 {
+        // A return that is held of what is paid was that of a second payment.
+        let new = said.iter().filter(fits).any(|one| {
+            one.word == LegWord::Returned && Some(one.reference.as_str()) != subject.came
+        });
         return match (back >= out, subject.state) {
-            (true, Confirmed) => Some(Returned),
+            (true, Confirmed) => new.then_some(Returned),
             (true, _) => open.then_some(Rejected),
-            (false, Confirmed) => (!subject.is_booked).then_some(Confirmed),
+            (false, Confirmed) => subject.went.is_none().then_some(Confirmed),
             (false, _) => open.then_some(Confirmed),
         };
     }

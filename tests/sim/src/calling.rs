@@ -110,15 +110,15 @@ impl Run<'_> {
     fn said(&mut self, view: &View, leg: u32) -> Result<Option<Event>, Halt> {
         let place = usize::try_from(leg).expect("legs are few");
         let payment = view.plan.content().legs[place].payment;
-        let facts = view.legs.facts(leg);
         let subject = Subject {
             state: view.legs.state(leg),
             has_left: true,
             side: if payment.to == PartyId::CLEARING { Side::In } else { Side::Out },
             amount: payment.amount,
-            reference: facts.map_or("", |facts| &facts.reference),
-            is_booked: facts.is_some_and(|facts| facts.is_booked),
+            went: None,
+            came: None,
         };
+        let subject = subject.with(view.legs.facts(leg));
         let (other_sum, other_place) = (self.dice.percent(15), self.dice.percent(20));
         let words = [LegWord::Accepted, LegWord::Confirmed, LegWord::Confirmed, LegWord::Returned];
         let word = *self.dice.pick(&words);
@@ -142,14 +142,15 @@ impl Run<'_> {
             let told = weights.iter().all(|of| matches!(of, Weight::Misfit | Weight::Remark));
             ensure(verdict.to.is_none() && told && weights.len() == 1, what)?;
         }
-        let paid_late = subject.state == LegState::Rejected && !subject.is_booked;
+        let paid_late = subject.state == LegState::Rejected && !subject.is_booked();
         if paid_late && word == LegWord::Confirmed && !other_sum && !other_place {
             ensure(verdict.to.is_none() && weights == [Weight::Contradiction], what)?;
         }
-        let event = verdict.to.and_then(|step| {
+        let held = || view.booked(verdict.held.iter().map(|(way, said)| (leg, *way, said.clone())));
+        let event = verdict.to.as_ref().and_then(|step| {
             let mover = if step.is_booked { Mover::Books } else { Mover::Rail };
             view.moves(mover, vec![(leg, step.to)])
         });
-        Ok(event)
+        Ok(event.or_else(held))
     }
 }

@@ -107,6 +107,7 @@ fn sets(event: &Event) -> BTreeSet<(PartyId, u32)> {
         | Event::WindowDisputed(_)
         | Event::DisputeEnded(_)
         | Event::LegsSubmitted(_)
+        | Event::LegsBooked(_)
         | Event::LegProposed(_)
         | Event::TroublesRaised(_)
         | Event::TroublesAcked(_) => BTreeSet::new(),
@@ -304,6 +305,7 @@ fn answer(decided: &Decided, command: &Command) -> String {
             Event::DisputeEnded(_) => "DisputeEnded",
             Event::LegsSubmitted(_) => "LegsSubmitted",
             Event::LegsMoved(_) => "LegsMoved",
+            Event::LegsBooked(_) => "LegsBooked",
             Event::LegProposed(_) => "LegProposed",
             Event::ExposureReleased(_) => "ExposureReleased",
             Event::TroublesRaised(_) => "TroublesRaised",

@@ -80,8 +80,12 @@ pub fn control(found: &Control, wanted: &State) -> Checked {
         let answered = found.answered(&request).map(|lsn| lsn.map(|lsn| lsn.0));
         same(|| format!("the answer to request {id}"), &answered, &Ok(Some(*lsn)))?;
     }
-    let open = found.troubles().open().map(|one| (one.number, one.of.text.clone()));
+    let open = found.troubles().open().map(|one| (one.number, model::Told::new(&one.of)));
     same(|| "troubles".into(), &open.collect(), &wanted.troubles)?;
+    for id in wanted.batches.keys() {
+        let again = found.paid_again(*id).iter().map(|trouble| trouble.number).collect();
+        same(|| format!("what batch {id} pays again"), &again, &wanted.paid_again(*id))?;
+    }
     windows(found, wanted)?;
     batches(found, wanted)
 }

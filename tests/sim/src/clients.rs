@@ -362,11 +362,17 @@ fn any_disputed(dice: &mut Dice, state: &State) -> WindowNumber {
 
 fn any_trouble(dice: &mut Dice, state: &State) -> NewTrouble {
     let kinds = [TroubleKind::Contradiction, TroubleKind::Misfit, TroubleKind::Surplus];
+    let batch = dice.percent(80).then(|| any_batch(dice, state));
+    let legs = batch.and_then(|batch| state.batches.get(&batch));
+    let legs = legs.map_or(0, |(_, batch, _)| u64::try_from(batch.payments.len()).expect("few"));
+    // Now and then about a leg: it holds the batch, or says that another pays again.
+    let leg = (legs > 0 && dice.percent(30)).then(|| dice.below(legs));
     NewTrouble {
         kind: *dice.pick(&kinds),
         rail: *dice.pick(&Rail::ALL),
-        batch: dice.percent(80).then(|| any_batch(dice, state)),
-        leg: None,
+        batch,
+        leg: leg.map(|leg| u32::try_from(leg).expect("legs are few")),
+        party: None,
         source: "simulated".to_owned(),
         text: format!("simulated {}", dice.between(0, 9)),
     }

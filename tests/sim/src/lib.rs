@@ -19,6 +19,7 @@
 
 mod action;
 mod answers;
+mod approvals;
 mod calling;
 mod calls;
 mod check;
@@ -30,6 +31,7 @@ mod finish;
 mod life;
 mod lives;
 mod model;
+mod outbox;
 mod run;
 mod sealer;
 mod settled;

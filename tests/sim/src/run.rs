@@ -89,6 +89,8 @@ pub struct Run<'a> {
     pub(crate) secrets: BTreeMap<SignerKey, [u8; 32]>,
     /// Files that were made and could not be moved yet: batch and submission. They outlive a crash.
     pub(crate) staged: BTreeSet<(BatchId, u32)>,
+    /// Files that were carried away, or taken out of the outbox again.
+    pub(crate) gone: BTreeSet<(BatchId, u32)>,
     weights: Vec<u32>,
     /// How often a life is ended by the disk, in percent.
     pub(crate) fuses: u64,
@@ -129,6 +131,7 @@ impl<'a> Run<'a> {
             born: None,
             secrets: BTreeMap::new(),
             staged: BTreeSet::new(),
+            gone: BTreeSet::new(),
             weights: weights.to_vec(),
             fuses: *dice.pick(&[0, 50, 80, 95]),
             looked: None,

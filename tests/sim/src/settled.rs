@@ -6,7 +6,7 @@ use crate::model::{Batch, BatchState, Pair, State};
 use std::collections::BTreeMap;
 use tallystick::ledger::LegState::{Confirmed, Rejected, Returned};
 use tallystick::ledger::event::{ExposureReleased, LegsMoved};
-use tallystick::ledger::{BatchEntry, Event};
+use tallystick::ledger::{BatchEntry, Event, Way};
 use tallystick::types::{PartyId, SettlementModel};
 
 /// How far a batch is, in every part.
@@ -21,6 +21,14 @@ pub fn progress(found: &BatchEntry, wanted: &Batch) -> Checked {
     let submissions: Vec<_> =
         submissions.map(|one| (one.legs.clone(), one.attempts.len())).collect();
     same(what("the submissions"), &submissions, &progress.submissions)?;
+    let mut books = BTreeMap::new();
+    for leg in (0..).take(progress.legs.len()) {
+        let facts = found.legs.facts(leg).cloned().unwrap_or_default();
+        for (way, held) in [(Way::Went, facts.went), (Way::Came, facts.came)] {
+            books.extend(held.map(|reference| ((leg, way), reference.into_string())));
+        }
+    }
+    same(what("the bookings"), &books, &progress.books)?;
     let released = u64::try_from(progress.released.len()).expect("parties are few");
     same(what("the released parties"), &found.legs.released(), &released)?;
     let sums = progress.released.iter().map(|party| Ok(wanted.release(*party)?.0));
@@ -66,6 +74,7 @@ pub fn event(event: &Event, now: &State) -> Checked {
         | Event::BatchAborted(_)
         | Event::WindowDisputed(_)
         | Event::DisputeEnded(_)
+        | Event::LegsBooked(_)
         | Event::LegProposed(_)
         | Event::TroublesRaised(_)
         | Event::TroublesAcked(_) => Ok(()),

@@ -3,6 +3,7 @@
 //! nothing, so a crash changes nothing. Never checks what comes of it (`calls`, `settled`).
 
 use crate::answers;
+use crate::approvals::another;
 use crate::clients::OPERATORS;
 use crate::dice::Dice;
 use crate::life::{Halt, Life, died};
@@ -11,11 +12,11 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use tallystick::ledger::control::Command;
 use tallystick::ledger::event::{
-    BatchApproved, ExposureReleased, LegProposed, LegsMoved, LegsSubmitted, Request,
+    ExposureReleased, LegBooking, LegProposed, LegsBooked, LegsMoved, LegsSubmitted, Request,
 };
 use tallystick::ledger::hearing::{Side, Subject, weigh};
 use tallystick::ledger::{
-    BatchPlan, BatchState, Event, LegMove, LegState, Legs, MayLeave, Mover, Next, runs,
+    BatchPlan, BatchState, Event, LegMove, LegState, Legs, Mover, Next, Way, runs,
 };
 use tallystick::settle::NotLoaded;
 use tallystick::types::{BatchId, Digest, PartyId, Total};
@@ -34,6 +35,7 @@ pub fn is_own(commands: &[Command]) -> bool {
         Command::Record(event) => match event {
             Event::LegsSubmitted(_)
             | Event::LegsMoved(_)
+            | Event::LegsBooked(_)
             | Event::LegProposed(_)
             | Event::ExposureReleased(_) => true,
             Event::AssetCreated(_)
@@ -69,6 +71,8 @@ pub(crate) struct View {
     /// Who is suspended, and how often that has changed.
     suspended: BTreeSet<PartyId>,
     suspensions: u64,
+    /// Legs that have not left and are said to be paid.
+    said: BTreeSet<u32>,
     /// Submissions whose files have not left.
     staged: BTreeSet<u32>,
     /// For whoever asks as an operator.
@@ -96,7 +100,8 @@ impl Run<'_> {
         match self.dice.below(20) {
             0 | 1 => return self.look_up(batch),
             2 => return self.webhook(batch),
-            3.. => {}
+            3 => return self.carry(batch),
+            4.. => {}
         }
         let view = self.view(batch)?;
         match view.draw(&mut self.dice) {
@@ -117,58 +122,6 @@ impl Run<'_> {
         let stale = self.dice.percent(5);
         let chosen_at = if stale { u64::MAX } else { view.suspensions };
         self.ask_commands(vec![Command::Submit(e, chosen_at)])
-    }
-
-    /// Files that could not be moved leave, if they may: then each of their legs is in flight.
-    fn let_leave(&mut self) -> Result<(), Halt> {
-        for (batch, number) in self.staged.clone() {
-            let (may, applied) = {
-                let control = self.life().stepper.control();
-                let may = control.batch(batch).map(|entry| entry.legs.may_leave(number));
-                (may.unwrap_or(MayLeave::Never), control.applied().0)
-            };
-            match may {
-                MayLeave::Mixed => continue,
-                MayLeave::Now if !self.dice.percent(30) => continue,
-                MayLeave::Now => {
-                    let open = self.model.now.in_flight(batch, number);
-                    if applied == self.model.now.applied && !open {
-                        return Err(Halt::Wrong(format!(
-                            "file {number} of batch {batch} leaves, and not all of its legs are in flight"
-                        )));
-                    }
-                }
-                MayLeave::Never => {}
-            }
-            self.staged.remove(&(batch, number));
-        }
-        Ok(())
-    }
-
-    /// Has batches made of all that can be settled, and every batch approved.
-    pub(crate) fn last_batches(&mut self) -> Result<(), Halt> {
-        for ask in self.clients.last_batches(&mut self.dice, &self.model.now) {
-            self.ask_batch(ask)?;
-            self.settle()?;
-        }
-        for (batch, creator) in self.computed() {
-            self.approve(batch, another(&creator))?;
-        }
-        self.settle()
-    }
-
-    fn approve(&mut self, batch: BatchId, operator: &str) -> Result<(), Halt> {
-        let (request, operator) = (self.clients.new_request(), operator.to_owned());
-        let event = Event::BatchApproved(BatchApproved { request, operator, batch });
-        self.ask_commands(vec![Command::Record(event)])
-    }
-
-    /// Batches that wait for approval, and who computed each.
-    fn computed(&mut self) -> Vec<(BatchId, String)> {
-        let control = self.life().stepper.control();
-        let all = control.batches().into_iter();
-        let waiting = all.filter(|entry| entry.state() == BatchState::Computed);
-        waiting.map(|entry| (entry.head.id, entry.by.operator.clone())).collect()
     }
 
     /// Goes on with every approved batch until all have ended and all exposure is released.
@@ -217,7 +170,19 @@ impl Run<'_> {
         let (legs, state, settling) = (entry.legs.clone(), entry.state(), entry.is_settling());
         let free = control.free_to_pay(batch).map_err(|refusal| refusal.to_string())?;
         let (suspended, suspensions) = (control.suspended().clone(), control.suspensions());
-        Ok(View { plan, legs, state, settling, free, suspended, suspensions, staged, request })
+        let said = control.said_to_be_paid(batch).map(|(leg, _)| leg).collect();
+        Ok(View {
+            plan,
+            legs,
+            state,
+            settling,
+            free,
+            suspended,
+            suspensions,
+            said,
+            staged,
+            request,
+        })
     }
 }
 
@@ -266,7 +231,10 @@ impl View {
     }
 
     fn next(&self) -> Next {
-        self.plan.next(self.legs.standing(), self.free, &self.suspended)
+        let mut next = self.plan.next(self.legs.standing(), self.free, &self.suspended);
+        next.pay_ins.retain(|leg| !self.said.contains(leg));
+        next.pay_outs.retain(|leg| !self.said.contains(leg));
+        next
     }
 
     /// What waits for a suspended payee is owed again, because an operator says so.
@@ -334,9 +302,8 @@ impl View {
             let open = state.is_in_flight() && !(silent && state == LegState::Unknown);
             open || late && state.has_ended()
         });
-        let (mut told, mut booked) = (Vec::new(), Vec::new());
+        let (mut told, mut booked, mut held) = (Vec::new(), Vec::new(), Vec::new());
         for leg in some(dice, legs) {
-            let facts = self.legs.facts(leg).cloned().unwrap_or_default();
             let payment = self.plan.content().legs[usize::try_from(leg).expect("few")].payment;
             let file = self.legs.submission_of(leg);
             let subject = Subject {
@@ -344,11 +311,14 @@ impl View {
                 has_left: file.is_some_and(|number| !self.staged.contains(&number)),
                 side: if payment.to == PartyId::CLEARING { Side::In } else { Side::Out },
                 amount: payment.amount,
-                reference: &facts.reference,
-                is_booked: facts.is_booked,
+                went: None,
+                came: None,
             };
+            let subject = subject.with(self.legs.facts(leg));
             let said = answers::draw(dice, &subject);
-            let (to, wanted) = (weigh(&subject, &said).to, answers::wanted(&subject, &said));
+            let verdict = weigh(&subject, &said);
+            held.extend(verdict.held.into_iter().map(|(way, said)| (leg, way, said)));
+            let (to, wanted) = (verdict.to, answers::wanted(&subject, &said));
             let moved = to.as_ref().map(|step| step.to);
             assert_eq!(moved, wanted, "{subject:?} by {said:#?}");
             if let Some(step) = to {
@@ -359,7 +329,9 @@ impl View {
         let (mover, steps) = if is_booked { (Mover::Books, booked) } else { (Mover::Rail, told) };
         let mover = if !is_booked && dice.percent(10) { Mover::Operator } else { mover };
         if steps.is_empty() {
-            return None;
+            // Of legs that do not move: the others' bookings are held behind their moves, or found again.
+            let ended = |(leg, ..): &(u32, Way, String)| self.legs.state(*leg).has_ended();
+            return self.booked(held.into_iter().filter(ended));
         }
         let mut event =
             self.moved(mover, steps.iter().map(|(leg, step)| (*leg, step.to)).collect());
@@ -464,6 +436,15 @@ impl View {
         (!moves.is_empty()).then(|| Event::LegsMoved(self.moved(mover, moves)))
     }
 
+    /// Bookings that are held of legs.
+    pub(crate) fn booked(&self, held: impl Iterator<Item = (u32, Way, String)>) -> Option<Event> {
+        let one = |(leg, way, reference)| LegBooking { leg, way, reference };
+        let bookings: Vec<LegBooking> = held.map(one).collect();
+        let (batch, evidence) = (self.plan.content().head.id, Digest::ZERO);
+        let event = LegsBooked { batch, evidence, bookings };
+        (!event.bookings.is_empty()).then_some(Event::LegsBooked(event))
+    }
+
     pub(crate) fn moved(&self, mover: Mover, mut moves: Vec<(u32, LegState)>) -> LegsMoved {
         moves.sort_unstable();
         let content = self.plan.content();
@@ -485,11 +466,6 @@ impl View {
             moves: moves.into_iter().map(one).collect(),
         }
     }
-}
-
-/// An operator who is not this one.
-fn another(operator: &str) -> &'static str {
-    if operator == OPERATORS[0] { OPERATORS[1] } else { OPERATORS[0] }
 }
 
 /// All of these or some, at least one if there are any.

@@ -1,6 +1,6 @@
 //! What becomes of a command, and what it changes: the tables of DESIGN section 4, by hand.
 
-use super::{Batch, BatchState, Party, Signer, State, Window};
+use super::{Batch, BatchState, Party, Signer, State, Told, Window};
 use crate::clock::DAY;
 use crate::world::Asset;
 use tallystick::ledger::control::{Command, CreateBatch};
@@ -63,6 +63,8 @@ pub fn word(refusal: &Refusal) -> &'static str {
         Refusal::InHand { .. } => "InHand",
         Refusal::InDoubt { .. } => "InDoubt",
         Refusal::UnknownTrouble(_) => "UnknownTrouble",
+        Refusal::TroublesFull(_) => "TroublesFull",
+        Refusal::SaidToBePaid { .. } => "SaidToBePaid",
     }
 }
 
@@ -210,6 +212,7 @@ impl State {
                     let by = [e.operator.as_str(), batch.creator.as_str()];
                     let one = by[0] == by[1] || by[0].is_empty();
                     unless(batch.four_eyes && one, "SameOperator")?;
+                    unless(!self.said_to_be_paid(e.batch).is_empty(), "SaidToBePaid")?;
                     let mut of = batch.windows.iter().filter_map(|number| self.window(*number));
                     unless(of.any(|window| window.disputed), "WindowDisputed")
                 }
@@ -229,6 +232,7 @@ impl State {
             }
             Event::LegsSubmitted(e) => self.may_submit(e),
             Event::LegsMoved(e) => self.may_move(e),
+            Event::LegsBooked(e) => self.may_book(e),
             Event::LegProposed(e) => self.may_propose(e),
             Event::ExposureReleased(e) => self.may_release(e),
             Event::TroublesRaised(_) => Ok(()),
@@ -288,12 +292,13 @@ impl State {
             Event::DisputeEnded(e) => self.window_mut(e.window.0).disputed = false,
             Event::LegsSubmitted(e) => self.submit(e),
             Event::LegsMoved(e) => self.moved(e),
+            Event::LegsBooked(e) => self.booked(e),
             Event::LegProposed(e) => self.propose(e),
             Event::ExposureReleased(e) => self.release(e),
             Event::TroublesRaised(e) => {
                 for trouble in &e.troubles {
                     self.raised += 1;
-                    self.troubles.insert(self.raised, trouble.text.clone());
+                    self.troubles.insert(self.raised, Told::new(trouble));
                 }
             }
             Event::TroublesAcked(e) => {

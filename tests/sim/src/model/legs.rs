@@ -5,9 +5,9 @@ use super::{Batch, BatchState, State};
 use std::collections::{BTreeMap, BTreeSet};
 use tallystick::ledger::LegState::{Accepted, Confirmed, Ready, Rejected, Returned, Sent, Unknown};
 use tallystick::ledger::event::{
-    ExposureReleased, LegProposed, LegRun, LegsMoved, LegsSubmitted, Release,
+    ExposureReleased, LegProposed, LegRun, LegsBooked, LegsMoved, LegsSubmitted, Release,
 };
-use tallystick::ledger::{LegState, Mover};
+use tallystick::ledger::{LegState, Mover, Way};
 use tallystick::types::{BatchId, PartyId, SettlementModel};
 
 /// What may be done, or the word of the refusal.
@@ -26,8 +26,10 @@ pub struct Progress {
     pub complete: bool,
     /// The dust is owed in a later window.
     pub dust_owed: bool,
-    /// Legs that have come to where they stand by the books.
-    pub booked: BTreeSet<u32>,
+    /// The references under which the books showed money of legs go and come back.
+    pub books: BTreeMap<(u32, Way), String>,
+    /// In which window legs that failed are owed again.
+    pub owed: BTreeMap<u32, u64>,
     /// One operator's word about an UNKNOWN leg: who, where it stands, the reference.
     pub proposed: BTreeMap<u32, (String, LegState, String)>,
 }
@@ -144,7 +146,7 @@ impl Batch {
             if last.is_some_and(|last| last >= one.leg) {
                 return Err("NoSuchLeg");
             }
-            let again = from == one.to && self.progress.booked.contains(&one.leg);
+            let again = from == one.to && self.progress.books.contains_key(&(one.leg, Way::Went));
             let given_up = e.mover == Mover::Operator && (from, one.to) == (Ready, Rejected);
             if again || !given_up && !may(from, one.to, e.mover) {
                 return Err("LegState");
@@ -167,6 +169,23 @@ impl Batch {
             e.mover == Mover::Operator && !agreed
         });
         if alone.count() > 0 { Err("NeedsTwo") } else { Ok(()) }
+    }
+
+    fn bookable(&self, e: &LegsBooked) -> Allowed {
+        let mut last = None;
+        for one in &e.bookings {
+            let state = self.leg(one.leg)?;
+            let of = (one.leg, one.way);
+            if last.is_some_and(|last| last >= of) {
+                return Err("NoSuchLeg");
+            }
+            let ended = [Confirmed, Rejected, Returned].contains(&state);
+            if !ended || self.progress.books.contains_key(&of) {
+                return Err("LegState");
+            }
+            last = Some(of);
+        }
+        Ok(())
     }
 
     fn proposable(&self, e: &LegProposed) -> Allowed {
@@ -193,6 +212,10 @@ impl State {
     pub(super) fn may_submit(&self, e: &LegsSubmitted) -> Allowed {
         let batch = self.approved(e.batch)?;
         batch.submittable(e)?;
+        let said = self.said_to_be_paid(e.batch);
+        if of_runs(&e.legs).iter().any(|leg| said.contains(leg)) {
+            return Err("SaidToBePaid");
+        }
         match self.free_to_pay(e.batch) {
             Some(free) if e.attempt == 0 && batch.paid_out(e) > free => Err("NotCovered"),
             Some(_) | None => Ok(()),
@@ -210,6 +233,17 @@ impl State {
         })
     }
 
+    /// Whether some leg of a submission may still be paid, or was.
+    #[must_use]
+    pub fn may_be_paid(&self, batch: BatchId, number: u32) -> bool {
+        let Some((_, batch, _)) = self.batches.get(&batch) else { return false };
+        let held = batch.progress.submissions.get(place(number));
+        held.is_some_and(|(legs, _)| {
+            let states = of_runs(legs).into_iter().map(|leg| batch.progress.legs[place(leg)]);
+            states.into_iter().any(|leg| ![Rejected, Returned].contains(&leg))
+        })
+    }
+
     /// The first payee of a submission who is suspended.
     #[must_use]
     pub fn suspended_payee(&self, e: &LegsSubmitted) -> Option<PartyId> {
@@ -222,6 +256,15 @@ impl State {
     pub(super) fn may_move(&self, e: &LegsMoved) -> Allowed {
         let suspended = |party| self.parties.get(&party).is_some_and(|party| party.suspended);
         self.approved(e.batch)?.movable(e, suspended)
+    }
+
+    pub(super) fn may_book(&self, e: &LegsBooked) -> Allowed {
+        self.approved(e.batch)?.bookable(e)
+    }
+
+    pub(super) fn booked(&mut self, e: &LegsBooked) {
+        let books = &mut self.batch_mut(e.batch).progress.books;
+        books.extend(e.bookings.iter().map(|one| ((one.leg, one.way), one.reference.clone())));
     }
 
     pub(super) fn may_propose(&self, e: &LegProposed) -> Allowed {
@@ -265,14 +308,18 @@ impl State {
 
     pub(super) fn moved(&mut self, e: &LegsMoved) {
         self.dust_owed(e.batch);
+        let open = self.open();
         let batch = self.batch_mut(e.batch);
         let asset = batch.asset;
         let (mut again, mut back) = (Vec::new(), Vec::new());
         for one in &e.moves {
+            let failed = [Rejected, Returned].contains(&one.to);
             if e.mover == Mover::Books {
-                batch.progress.booked.insert(one.leg);
-            } else {
-                batch.progress.booked.remove(&one.leg);
+                let way = if failed { Way::Came } else { Way::Went };
+                batch.progress.books.insert((one.leg, way), one.reference.clone());
+            }
+            if failed {
+                batch.progress.owed.insert(one.leg, open);
             }
             batch.progress.legs[place(one.leg)] = one.to;
             batch.progress.proposed.remove(&one.leg);

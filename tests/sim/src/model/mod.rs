@@ -9,11 +9,13 @@ mod commands;
 mod credit;
 mod fund;
 mod legs;
+mod told;
 
 pub use batch::{Batch, Money, Payment};
 pub use commands::{Decided, word};
 pub use credit::Verdict;
 pub use legs::Progress;
+pub use told::Told;
 
 use crate::world::{Asset, Channel, Sent};
 use std::collections::{BTreeMap, BTreeSet};
@@ -167,7 +169,7 @@ pub struct State {
     /// The engine's keys, oldest first, with the records that set them.
     pub keys: Vec<(SignerKey, u64)>,
     /// Troubles that are open, by number, and how many were ever raised.
-    pub troubles: BTreeMap<u64, String>,
+    pub troubles: BTreeMap<u64, Told>,
     /// See `troubles`.
     pub raised: u64,
 }
