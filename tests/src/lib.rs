@@ -7,6 +7,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod bank;
 pub mod chain;
 mod client;
 mod damage;

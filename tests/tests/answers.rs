@@ -3,115 +3,15 @@
 
 use std::fs;
 use std::path::Path;
-use std::time::{Duration, Instant};
 use tallystick_tests::Outcome::Credited;
-use tallystick_tests::wire::{
-    ApproveBatchRequest, Batch, BatchState, GetBatchRequest, GetStatusRequest, Leg, LegReport,
-    LegState, LegWord, ReportLegsRequest,
+use tallystick_tests::bank::{
+    answer, approve, computed, entry, names, own_account, report, statement, told, until,
 };
+use tallystick_tests::wire::{Batch, BatchState, LegState, LegWord};
 use tallystick_tests::{
-    Client, Deployment, World, get_batch, iban, legs_at, party_request, refused, request_id,
-    until_batch,
+    Deployment, World, get_batch, iban, legs_at, party_request, refused, request_id, until_batch,
 };
 use tonic::Code::FailedPrecondition;
-
-/// Bounds every wait; not an expectation.
-const DEADLINE: Duration = Duration::from_secs(120);
-
-/// Waits until something is so.
-async fn until<T>(what: &str, mut found: impl AsyncFnMut() -> Option<T>) -> T {
-    let deadline = Instant::now() + DEADLINE;
-    loop {
-        if let Some(found) = found().await {
-            return found;
-        }
-        assert!(Instant::now() < deadline, "{what} does not come");
-        tokio::task::yield_now().await;
-    }
-}
-
-/// A batch of one leg from payer 0 to payee 0, not yet approved.
-async fn computed(d: &mut Deployment, total: u64) -> Batch {
-    assert_eq!(d.client.pay(&[d.world.voucher(0, 0, 0, total)]).await, [Credited]);
-    let window = d.client.close_window().await.number;
-    d.client.create_batch(&[window], World::PAIRS).await.unwrap()
-}
-
-async fn approve(client: &mut Client, batch: &Batch) -> Batch {
-    let (request_id, batch_id) = (request_id("approve"), batch.batch_id.clone());
-    let request = ApproveBatchRequest { request_id, batch_id };
-    client.operator.approve_batch(request).await.unwrap().into_inner()
-}
-
-fn report(batch: &Batch, legs: &[Leg], word: LegWord) -> ReportLegsRequest {
-    let one = |leg: &Leg| LegReport {
-        key: leg.key.clone(),
-        word: word.into(),
-        rail_reference: String::new(),
-        reason: "by hand".into(),
-    };
-    ReportLegsRequest {
-        request_id: request_id("report"),
-        batch_id: batch.batch_id.clone(),
-        reports: legs.iter().map(one).collect(),
-        evidence: Vec::new().into(),
-    }
-}
-
-/// All that an operator is shown without looking into folders or the log.
-async fn told(client: &mut Client, batch: &Batch) -> String {
-    let request = GetBatchRequest { batch_id: batch.batch_id.clone() };
-    let of_batch = client.operator.get_reconciliation(request).await.unwrap().into_inner();
-    let status = client.operator.get_status(GetStatusRequest {}).await.unwrap().into_inner();
-    format!("{:?} {:?}", of_batch.troubles, status.troubles)
-}
-
-fn names(folder: &Path) -> Vec<String> {
-    let files = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap());
-    let files = files.filter(|entry| entry.file_type().unwrap().is_file());
-    let mut names: Vec<String> = files.map(|e| e.file_name().into_string().unwrap()).collect();
-    names.sort_unstable();
-    names
-}
-
-/// Puts an answer into the inbox; gives the tray in which it ends, and what is noted beside it.
-async fn answer(data: &Path, name: &str, text: &str) -> (&'static str, String) {
-    let inbox = data.join("inbox/iso20022");
-    fs::write(inbox.join(format!("{name}.part")), text).unwrap();
-    fs::rename(inbox.join(format!("{name}.part")), inbox.join(name)).unwrap();
-    let tray = until("a tray", async || {
-        let there = |tray: &&&str| inbox.join(tray).join(name).exists();
-        ["done", "refused"].iter().find(there).copied()
-    });
-    let tray = tray.await;
-    let note = fs::read_to_string(inbox.join(tray).join(format!("{name}.txt")));
-    (tray, note.unwrap_or_default())
-}
-
-/// One booked entry: sum, way, the bank's reference, the leg's key, and whether money comes back.
-fn entry(sum: &str, way: &str, reference: &str, key: &str, is_back: bool) -> String {
-    let back = if is_back { "<RtrInf><Rsn><Cd>AC04</Cd></Rsn></RtrInf>" } else { "" };
-    format!(
-        "<Ntry><Amt Ccy=\"EUR\">{sum}</Amt><CdtDbtInd>{way}</CdtDbtInd><Sts><Cd>BOOK</Cd></Sts>\
-         <AcctSvcrRef>{reference}</AcctSvcrRef><NtryDtls><TxDtls><Refs><EndToEndId>{key}</EndToEndId>\
-         </Refs><Amt Ccy=\"EUR\">{sum}</Amt>{back}</TxDtls></NtryDtls></Ntry>"
-    )
-}
-
-/// A statement of an account with these entries.
-fn statement(account: &str, entries: &[String]) -> String {
-    format!(
-        "<Document xmlns=\"urn:iso:std:iso:20022:tech:xsd:camt.053.001.08\"><BkToCstmrStmt><GrpHdr>\
-         <MsgId>M</MsgId><CreDtTm>2026-11-30T08:00:00</CreDtTm></GrpHdr><Stmt><Id>S</Id><Acct><Id>\
-         <IBAN>{account}</IBAN></Id></Acct>{}</Stmt></BkToCstmrStmt></Document>",
-        entries.concat()
-    )
-}
-
-/// The account of payer 0, from which the legs of a bilateral asset are paid.
-fn own_account() -> String {
-    iban(1_000)
-}
 
 /// A statement that lists a return before its payment once left the payee unpaid for ever.
 #[tokio::test]
