@@ -27,7 +27,13 @@ file = f"channel-{signer.hex()[:16]}-{payee.hex()[:16]}-{asset}-{lane}.json"
 if not os.path.exists(file):
     with open(file + ".tmp", "w") as new:
         json.dump({"expires_at": int(time.time()) + 7 * 86_400, "lane": lane}, new)
+        new.flush()
+        os.fsync(new.fileno())
     os.rename(file + ".tmp", file)
+    # Durable, name and all, before a voucher names it: a channel that is lost would be begun anew, at 0.
+    folder = os.open(".", os.O_RDONLY)
+    os.fsync(folder)
+    os.close(folder)
 expires_at = json.load(open(file))["expires_at"]
 if expires_at <= time.time():
     sys.exit(f"the channel in {file} has expired: move the file away to begin another, whose total starts at 0")
