@@ -10,7 +10,7 @@ use crate::ledger::rail::Rail;
 use crate::ledger::refusal::Refusal;
 use crate::ledger::trouble::{Trouble, TroubleKind};
 use crate::limits::TROUBLES_MAX;
-use crate::types::{BatchId, PartyId, WindowNumber};
+use crate::types::{BatchId, PartyId, Total, WindowNumber};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Whose payments are in doubt, and by which troubles.
@@ -98,7 +98,8 @@ impl Control {
             }
             // What failed once more on its way is owed in a later window yet.
             let live = self.window(window).ok().and_then(|of| of.live.get(&head.asset.number));
-            let Some(via) = live.and_then(|via| self.batches.get(via)) else { continue };
+            let via = live.and_then(|via| self.batches.get(via));
+            let Some(via) = via.filter(|via| via.legs.owed_again() > Total::ZERO) else { continue };
             for (_, again) in via.legs.owed() {
                 if let Some(troubles) = doubted.get(&again.party) {
                     let later = owed.entry(again.window).or_default();

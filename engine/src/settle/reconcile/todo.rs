@@ -318,11 +318,15 @@ impl Reconciliation {
                     .into()
             }
             BatchState::Settled => "Nothing: every leg is confirmed.".into(),
-            BatchState::SettledWithCarry if self.held_back.legs > 0 => format!(
-                "Settle the window that what failed is owed in, like any other; {} were held back for \
-                 lack of cover and are owed there too.",
-                self.legs(false, self.held_back)
-            ),
+            BatchState::SettledWithCarry if self.held_back.legs > 0 => {
+                let one = self.held_back.legs == 1;
+                let (was, is) = if one { ("was", "is") } else { ("were", "are") };
+                format!(
+                    "Settle the window that what failed is owed in, like any other; {} {was} held back for \
+                     lack of cover and {is} owed there too.",
+                    self.legs(false, self.held_back)
+                )
+            }
             BatchState::SettledWithCarry => {
                 "Settle the window that what failed is owed in, like any other.".into()
             }
