@@ -215,6 +215,7 @@ impl Settler {
         if let Some(card) = &mut desks.card {
             card.start(&intake);
         }
+        let withdrawals = Withdrawals::start(desks.files.keys().copied());
         let run = Run {
             intake,
             archive,
@@ -225,7 +226,7 @@ impl Settler {
             unheard: BTreeMap::new(),
             held,
             later: Later::default(),
-            withdrawals: Withdrawals::default(),
+            withdrawals,
             suspensions: 0,
             seen: None,
             more: false,
@@ -363,10 +364,7 @@ impl Run {
     fn at_start(&mut self) -> Result<(), Stuck> {
         self.lost_at_start()?;
         for (rail, desk) in self.desks.files.clone() {
-            let done = self.hold_staged(rail, &desk).and_then(|()| {
-                self.note_void_at_start(rail, &desk)?;
-                Ok(())
-            });
+            let done = self.hold_staged(rail, &desk);
             self.troubles.set(&format!("outbox of {}", rail.name()), trouble(&done));
             if let Err(stuck) = done
                 && stuck.is_stop()

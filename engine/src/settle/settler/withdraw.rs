@@ -20,9 +20,16 @@ type Of = (BatchId, u32);
 pub(super) struct Withdrawals {
     todo: BTreeMap<Of, (Rail, String)>,
     done: BTreeSet<Of>,
+    /// Rails whose folders were not looked through yet since the start.
+    unseen: BTreeSet<Rail>,
 }
 
 impl Withdrawals {
+    /// A start: what a crash left is looked for.
+    pub fn start(rails: impl Iterator<Item = Rail>) -> Self {
+        Self { unseen: rails.collect(), ..Self::default() }
+    }
+
     /// Nothing more comes of other batches than these.
     pub fn retain(&mut self, batches: &[BatchId]) {
         self.done.retain(|(batch, _)| batches.contains(batch));
@@ -59,6 +66,17 @@ impl Run {
     /// Takes all that was noted. What cannot be taken is a trouble that names it, and tried again.
     pub(super) fn withdraw(&mut self) {
         let mut kept: BTreeMap<Rail, Vec<String>> = BTreeMap::new();
+        for rail in self.withdrawals.unseen.clone() {
+            match self.note_left(rail) {
+                Ok(()) => {
+                    self.withdrawals.unseen.remove(&rail);
+                }
+                Err(error) => kept.entry(rail).or_default().push(format!(
+                    "what lies where files are handed in from cannot be looked through for those that must not \
+                     be any more: {error}"
+                )),
+            }
+        }
         for (of, (rail, name)) in std::mem::take(&mut self.withdrawals.todo) {
             let Some(desk) = self.desks.files.get(&rail) else { continue };
             match desk.withdraw(&name) {
@@ -85,12 +103,9 @@ impl Run {
     }
 
     /// What a crash may have left where it is handed in from.
-    pub(super) fn note_void_at_start(
-        &mut self,
-        rail: Rail,
-        desk: &FileDesk,
-    ) -> std::io::Result<()> {
-        for name in desk.left()? {
+    fn note_left(&mut self, rail: Rail) -> std::io::Result<()> {
+        let left = self.desks.files.get(&rail).map_or(Ok(Vec::new()), FileDesk::left)?;
+        for name in left {
             let Some(of) = self.submission_named(rail, &name) else { continue };
             let is_void = {
                 let control = self.intake.control();
