@@ -212,7 +212,7 @@ impl Run {
         &self,
         desk: &mut EvmDesk,
         plan: &BatchPlan,
-        held: BTreeMap<u32, Submission>,
+        held: BTreeMap<u32, Arc<Submission>>,
     ) -> Result<(), Stuck> {
         let batch = plan.content().head.id;
         let store = &**self.intake.store();
