@@ -132,7 +132,7 @@ pub fn run(config: &Config) -> Result<(), ServeError> {
         dir = %config.data_dir.display(), network = %genesis.network, epoch,
         lsn = recovered.tail().lsn.0, checkpoint = recovered.checkpoint_lsn().0,
         channels = recovered.channels(), replayed = recovered.vouchers, took = ?clock.elapsed(),
-        "{}", if new { "new ledger" } else { "recovered" }
+        "{}", if new { "a new ledger: nothing was recovered" } else { "recovered" }
     );
     descriptors::tell(open_files);
     tell_placeholders(config);
