@@ -1,7 +1,7 @@
 //! What open troubles forbid, and which batch pays what one of them says was paid. Rules alone: who finds a
 //! trouble, and who takes it away, is known elsewhere.
 
-use super::{Control, Used};
+use super::{BatchState, Control, Used};
 use crate::ledger::batch::BatchHead;
 use crate::ledger::event::LegsSubmitted;
 use crate::ledger::leg::LegState;
@@ -78,10 +78,12 @@ impl Control {
     }
 
     /// The open troubles that say of legs of earlier batches that they were paid, although they are owed again,
-    /// in windows that this batch settles. Every window on the way is looked at once, whatever there are of them.
+    /// in windows that this batch settles; an aborted one pays nothing. Every window on the way is looked at once,
+    /// whatever there are of them.
     #[must_use]
     pub fn paid_again(&self, batch: BatchId) -> Vec<&Trouble> {
-        let Ok(by) = self.batch(batch) else { return Vec::new() };
+        let pays = self.batch(batch).ok().filter(|of| of.state() != BatchState::Aborted);
+        let Some(by) = pays else { return Vec::new() };
         let (head, mut found) = (&by.head, BTreeSet::new());
         let mut owed: BTreeMap<WindowNumber, Doubted> = BTreeMap::new();
         for trouble in self.troubles.open() {

@@ -1,7 +1,7 @@
 //! What troubles forbid, from the moment of their record on.
 
 use crate::ledger::control::{Command, CreateBatch, Used};
-use crate::ledger::event::{Request, TroublesAcked, TroublesRaised};
+use crate::ledger::event::{BatchAborted, Request, TroublesAcked, TroublesRaised};
 use crate::ledger::fund::tests::Books;
 use crate::ledger::{By, Event, LegState, Mover, NewTrouble, Rail, Refusal, TroubleKind};
 use crate::limits::{TROUBLES_MAX, TROUBLES_RECORD_MAX};
@@ -92,6 +92,24 @@ fn the_batch_that_pays_again_what_was_paid_names_the_trouble_and_so_does_the_one
     assert_eq!(behind, [vec![1], vec![]], "only that of the same party");
     ack(&mut books, vec![1]);
     assert_eq!(again(&books, second), [0; 0]);
+}
+
+/// The simulator found that a batch that somebody had aborted still warned of what it would pay again.
+#[test]
+fn an_aborted_batch_pays_nothing_again() {
+    let mut books = Books::new();
+    let window = books.close(&[(1, 2, 100)]);
+    let first = books.batch(window);
+    books.submit(first, &[0]).unwrap();
+    books.moves(first, Mover::Rail, &[0], LegState::Rejected);
+    raise(&mut books, said(TroubleKind::Contradiction, first, Some(0)));
+    let window = books.close(&[]);
+    let second = books.batch(window);
+    assert_eq!(books.control.paid_again(second).len(), 1);
+    let (request, operator, reason) = (request("abort"), "ann".into(), "looked into it".into());
+    let abort = BatchAborted { request, operator, batch: second, reason };
+    books.record(Event::BatchAborted(abort)).unwrap();
+    assert!(books.control.paid_again(second).is_empty());
 }
 
 #[test]
