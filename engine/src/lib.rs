@@ -4,19 +4,19 @@
 
 pub mod api;
 pub mod audit;
-pub mod canary;
 pub mod cli;
 pub mod config;
 pub mod faults;
-pub mod journal;
-pub mod ledger;
-pub mod limits;
 pub mod log;
 pub mod pipeline;
 pub mod proof;
-pub mod rails;
 pub mod serve;
 pub mod settle;
 pub mod sign;
-pub mod types;
 pub mod verify;
+
+// The crates below, by the names of their rooms.
+pub use tallystick_journal as journal;
+pub use tallystick_ledger as ledger;
+pub use tallystick_ledger::{canary, limits, types};
+pub use tallystick_rails as rails;

@@ -25,11 +25,11 @@ if [ ! -e "$venv/ready" ]; then
 fi
 
 PYTHONDONTWRITEBYTECODE=1 "$venv/bin/python" "$here/nacha.py" \
-    --golden "$root/engine/src/rails/golden"
+    --golden "$root/engine/rails/src/golden"
 # A bank that shares no code with the engine makes its answers anew: they are those that the engine's own
 # tests read.
 PYTHONDONTWRITEBYTECODE=1 "$venv/bin/python" "$here/bank.py" \
-    --check "$root/engine/src/rails/iso20022/answers"
+    --check "$root/engine/rails/src/iso20022/answers"
 
 work=$(mktemp -d)
 trap 'rm -rf -- "$work"' EXIT INT TERM

@@ -6,7 +6,7 @@ import { measure } from "../gas.mjs";
 
 /** Promised for 400 existing holders of a plain ERC-20. */
 const PROMISED = 12_000n;
-/** What the client gives a transaction: engine/src/rails/evm/chunk.rs. */
+/** What the client gives a transaction: engine/rails/src/evm/chunk.rs. */
 const given = (items) => 350_000n + 35_000n * BigInt(items);
 
 test("400 existing holders cost at most 12,000 gas each, chunks have gas to spare", async () => {

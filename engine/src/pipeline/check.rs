@@ -10,7 +10,7 @@ use super::known::Known;
 use super::meters::Meters;
 use crate::limits::VERIFY_BATCH;
 use crate::types::{ChannelHasher, ChannelId, MESSAGE_BYTES, Packed, Verdict, message};
-use crate::verify::{Check, Key, Keys, KeysView, Scratch, SignatureVerdict, Verifier};
+use crate::verify::{Check, Key, Keys, KeysView, Scratch, SignatureVerdict, Verifier, known};
 use crossbeam::channel::Sender;
 use std::sync::Arc;
 
@@ -83,7 +83,7 @@ impl Worker {
             signed.iter().zip(&*messages).map(|(signed, message)| signed.check(message)).collect();
         self.meters.verifying(checks.len(), || self.verifier.check(scratch, &checks, verdicts));
         for (signed, verdict) in signed.iter().zip(&*verdicts) {
-            findings[signed.place].verdict = Verdict::from(*verdict);
+            findings[signed.place].verdict = known(*verdict);
         }
         let open = self.hand_out(chunks, findings);
         // Last, so that no verdict waits for the building of a table.

@@ -152,16 +152,23 @@ impl Archive {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ledger::fixture::{HEAD, sealed};
-    use crate::ledger::{Account, Obligation, Policy, Rail};
-    use crate::types::{AssetDef, AssetNumber, PartyId, SettlementModel, Total};
+    use crate::ledger::seal::{Head, Owed, close};
+    use crate::ledger::{Account, EvidenceDigest, Obligation, Policy, Rail};
+    use crate::types::{
+        AssetDef, AssetNumber, Digest, Lsn, PartyId, SettlementModel, Timestamp, Total,
+    };
+    use std::collections::BTreeMap;
 
     /// A batch with one leg of that amount, and what it settles.
     fn batch(amount: u128) -> (Arc<SealedWindow>, Arc<BatchContent>) {
         let asset = AssetNumber(978);
         let (payer, payee) = (PartyId([1; 32]), PartyId([2; 32]));
-        let owed = vec![Obligation { payer, payee, amount: Total(amount) }];
-        let window = sealed(HEAD, asset, owed, Vec::new());
+        let obligations = vec![Obligation { payer, payee, amount: Total(amount) }];
+        let evidence = vec![EvidenceDigest { count: 1, digest: Digest::ZERO }];
+        let owed = Owed { obligations, evidence, carried: Vec::new() };
+        let (number, cut_at) = (WindowNumber(1), Timestamp(0));
+        let head = Head { number, first_lsn: Lsn(2), cut_lsn: Lsn(9), cut_at, credited: 1 };
+        let window = Arc::new(close(head, BTreeMap::from([(asset, owed)])));
         let model = SettlementModel::Bilateral;
         let asset = AssetDef { number: asset, code: "EUR".into(), scale: 2, model };
         let policy = Policy {

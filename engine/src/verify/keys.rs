@@ -105,7 +105,7 @@ mod tests {
         let verifier = Verifier::new(Options::default()).unwrap();
         let mut verdicts = Vec::new();
         verifier.check(&mut Scratch::default(), &[check(&good), check(&bad)], &mut verdicts);
-        let verdicts: Vec<Verdict> = verdicts.into_iter().map(Verdict::from).collect();
+        let verdicts: Vec<Verdict> = verdicts.into_iter().map(crate::verify::known).collect();
         assert_eq!(verdicts, [Verdict::Valid, Verdict::BadSignature]);
     }
 }

@@ -22,11 +22,11 @@ pub type SignatureVerdict = tallystick_verify::Verdict;
 
 use crate::types::Verdict;
 
-impl From<SignatureVerdict> for Verdict {
-    fn from(verdict: SignatureVerdict) -> Self {
-        match verdict {
-            SignatureVerdict::Valid => Self::Valid,
-            SignatureVerdict::Bad => Self::BadSignature,
-        }
+/// What is known of a voucher once its signature was checked.
+#[must_use]
+pub fn known(verdict: SignatureVerdict) -> Verdict {
+    match verdict {
+        SignatureVerdict::Valid => Verdict::Valid,
+        SignatureVerdict::Bad => Verdict::BadSignature,
     }
 }

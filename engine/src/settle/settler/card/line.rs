@@ -184,7 +184,7 @@ mod tests {
     }
 
     fn order(line: &mut Line, leg: u32, task: Task) {
-        let bytes = include_bytes!("../../../rails/card/golden/transfer.call");
+        let bytes = include_bytes!("../../../../rails/src/card/golden/transfer.call");
         let call = Arc::new(CallBytes::from_bytes(bytes.to_vec()).unwrap());
         line.order(Order { batch: BatchId([7; 32]), leg, call, task });
     }

@@ -1,0 +1,363 @@
+//! Checkpoints: the state of all shards at one record, as segments of pages. Each checkpoint adds a
+//! segment with what changed since the one before; now and then one holds everything, and the older
+//! segments go. What counts is what the commit names, and nothing else.
+//!
+//! | table | key | page |
+//! |---|---|---|
+//! | checkpoints | section u8, segment u64, page u32; big endian | rows, then their digest |
+//! | meta | `checkpoint` | the commit |
+//!
+//! Never knows which shard a page came from, nor what its rows mean.
+
+use super::store::{Store, Table};
+use super::{JournalError, Tail};
+use tallystick_ledger::canary::{Bug, planted};
+use tallystick_ledger::evidence::{EVIDENCE_BYTES, Evidence};
+use tallystick_ledger::types::{
+    Amount, AssetNumber, Digest, Lsn, PartyId, SignerKey, Timestamp, Total, WindowNumber,
+    checkpoint_digest,
+};
+use tallystick_ledger::{Exposure, Held, ShardPage};
+
+/// Segments of what may change; dropped when a later one holds everything.
+const STATE: u8 = 1;
+/// Answers to limits and deposits; kept for ever.
+const ANSWERS: u8 = 2;
+const META_COMMIT: &[u8] = b"checkpoint";
+
+/// What makes a checkpoint count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Commit {
+    /// Its segment; the first checkpoint has 1.
+    pub segment: u64,
+    /// The oldest segment that it needs.
+    pub first: u64,
+    /// The last record that it holds.
+    pub tail: Tail,
+    /// That record's timestamp.
+    pub at: Timestamp,
+    /// The window that was open.
+    pub window: WindowNumber,
+    /// Vouchers credited in that window.
+    pub credited: u64,
+    /// Channels in all its segments, counted as often as they stand there.
+    pub channels: u64,
+    /// Channels in its first segment, which holds everything.
+    pub channels_first: u64,
+    /// Pages of state in all its segments, and of answers.
+    pub pages: [u64; 2],
+    /// Digest over those pages' digests, in order.
+    pub digests: [Digest; 2],
+}
+
+const NUMBERS: usize = 10;
+const COMMIT_BYTES: usize = 8 * NUMBERS + 32 * 4;
+
+impl Commit {
+    fn encode(&self) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(COMMIT_BYTES + 32);
+        let at = u64::from_le_bytes(self.at.0.to_le_bytes());
+        let numbers = [self.segment, self.first, self.tail.lsn.0, at, self.window.0];
+        let [state, answers] = self.pages;
+        let counts = [self.credited, self.channels, self.channels_first, state, answers];
+        numbers.iter().chain(&counts).for_each(|n| bytes.extend_from_slice(&n.to_le_bytes()));
+        let digests = [self.tail.link, self.tail.event_link, self.digests[0], self.digests[1]];
+        digests.iter().for_each(|digest| bytes.extend_from_slice(&digest.0));
+        let digest = checkpoint_digest(&[META_COMMIT, &bytes]);
+        bytes.extend_from_slice(&digest.0);
+        bytes
+    }
+
+    fn decode(bytes: &[u8]) -> Option<Self> {
+        let (fields, digest) = bytes.split_at_checked(COMMIT_BYTES)?;
+        if checkpoint_digest(&[META_COMMIT, fields]).0 != digest {
+            return None;
+        }
+        let (numbers, digests) = fields.split_at(8 * NUMBERS);
+        let number = |n: usize| u64::from_le_bytes(part(numbers, 8 * n));
+        let digest = |n: usize| Digest(part(digests, 32 * n));
+        Some(Self {
+            segment: number(0),
+            first: number(1),
+            tail: Tail { lsn: Lsn(number(2)), link: digest(0), event_link: digest(1) },
+            at: Timestamp(i64::from_le_bytes(number(3).to_le_bytes())),
+            window: WindowNumber(number(4)),
+            credited: number(5),
+            channels: number(6),
+            channels_first: number(7),
+            pages: [number(8), number(9)],
+            digests: [digest(2), digest(3)],
+        })
+    }
+}
+
+/// The last checkpoint that was committed.
+///
+/// # Errors
+/// `Storage` when its commit was changed or cannot be read.
+pub fn committed(store: &dyn Store) -> Result<Option<Commit>, JournalError> {
+    let Some(bytes) = store.get(Table::Meta, META_COMMIT)? else { return Ok(None) };
+    match Commit::decode(&bytes) {
+        Some(commit) => Ok(Some(commit)),
+        None => Err(changed("its commit")),
+    }
+}
+
+/// What a checkpoint is of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Mark {
+    /// Whether it holds everything, or what changed since the one before.
+    pub everything: bool,
+    /// The last record that it holds.
+    pub tail: Tail,
+    /// That record's timestamp.
+    pub at: Timestamp,
+    /// The window that is open.
+    pub window: WindowNumber,
+}
+
+/// Writes one checkpoint.
+#[derive(Debug)]
+pub struct Writer {
+    commit: Commit,
+    before: Option<Commit>,
+    next: [u32; 2],
+}
+
+impl Writer {
+    /// Begins the checkpoint after the one `before`.
+    ///
+    /// # Errors
+    /// `JournalError` of the storage.
+    pub fn begin(
+        store: &dyn Store,
+        before: Option<Commit>,
+        mark: &Mark,
+    ) -> Result<Self, JournalError> {
+        let Mark { everything, tail, at, window } = *mark;
+        let segment = before.map_or(1, |before| before.segment + 1);
+        // A start that was cut off may have left pages of this number.
+        for section in [STATE, ANSWERS] {
+            store.remove(
+                Table::Checkpoints,
+                &from(section, segment),
+                &from(section, segment + 1),
+            )?;
+        }
+        let base = before.filter(|_| !everything);
+        let commit = Commit {
+            segment,
+            first: base.map_or(segment, |base| base.first),
+            tail,
+            at,
+            window,
+            credited: 0,
+            channels: base.map_or(0, |base| base.channels),
+            channels_first: base.map_or(0, |base| base.channels_first),
+            pages: [base.map_or(0, |base| base.pages[0]), before.map_or(0, |b| b.pages[1])],
+            digests: [
+                base.map_or(Digest::ZERO, |base| base.digests[0]),
+                before.map_or(Digest::ZERO, |before| before.digests[1]),
+            ],
+        };
+        Ok(Self { commit, before, next: [0; 2] })
+    }
+
+    /// Adds a page. Empty parts of it are not written.
+    ///
+    /// # Errors
+    /// `JournalError` of the storage.
+    pub fn add(&mut self, store: &dyn Store, page: &ShardPage) -> Result<(), JournalError> {
+        let channels = u64::try_from(page.channels.len()).expect("a length fits 64 bits");
+        self.commit.channels += channels;
+        self.commit.credited += page.credited;
+        if self.commit.first == self.commit.segment {
+            self.commit.channels_first += channels;
+        }
+        let state = [page.channels.len(), page.unsettled.len(), page.caps.len()];
+        if state != [0; 3] {
+            self.put(store, STATE, encode_state(page))?;
+        }
+        if !page.answers.is_empty() {
+            self.put(store, ANSWERS, encode_answers(&page.answers))?;
+        }
+        Ok(())
+    }
+
+    fn put(
+        &mut self,
+        store: &dyn Store,
+        section: u8,
+        mut page: Vec<u8>,
+    ) -> Result<(), JournalError> {
+        let kind = usize::from(section - 1);
+        let key = key(section, self.commit.segment, self.next[kind]);
+        let digest = checkpoint_digest(&[&key, &page]);
+        page.extend_from_slice(&digest.0);
+        store.put(Table::Checkpoints, &key, &page)?;
+        self.next[kind] += 1;
+        self.commit.pages[kind] += 1;
+        let before = self.commit.digests[kind];
+        self.commit.digests[kind] = checkpoint_digest(&[&before.0, &digest.0]);
+        Ok(())
+    }
+
+    /// Makes the checkpoint count, durably, then drops what it no longer needs. Every record up to
+    /// the checkpoint's must be durable before.
+    ///
+    /// # Errors
+    /// `JournalError` of the storage.
+    pub fn commit(self, store: &dyn Store) -> Result<Commit, JournalError> {
+        let commit = self.commit;
+        if !planted(Bug::CheckpointBeforeSync) {
+            store.sync(Table::Checkpoints)?;
+        }
+        store.commit(META_COMMIT, &commit.encode())?;
+        store.trim(commit.tail.lsn)?;
+        if let Some(before) = self.before
+            && before.first < commit.first
+        {
+            let (from, to) = (from(STATE, before.first), from(STATE, commit.first));
+            store.remove(Table::Checkpoints, &from, &to)?;
+        }
+        Ok(commit)
+    }
+}
+
+/// Reads a checkpoint's pages, oldest first. `payer` gives the party of a signer.
+///
+/// # Errors
+/// `Storage` when a page is missing or was changed; the visitor's errors pass through.
+pub fn load(
+    store: &dyn Store,
+    commit: &Commit,
+    payer: &dyn Fn(SignerKey) -> Option<PartyId>,
+    visit: &mut dyn FnMut(ShardPage) -> Result<(), JournalError>,
+) -> Result<(), JournalError> {
+    for (section, first) in [(STATE, commit.first), (ANSWERS, 0)] {
+        let kind = usize::from(section - 1);
+        let (mut pages, mut digest) = (0, Digest::ZERO);
+        let (from, to) = (from(section, first), from(section, commit.segment + 1));
+        store.scan(Table::Checkpoints, &from, &to, &mut |key, page| {
+            let Some((rows, own)) = page.split_last_chunk::<32>() else {
+                return Err(changed("a page"));
+            };
+            if checkpoint_digest(&[key, rows]).0 != *own {
+                return Err(changed("a page"));
+            }
+            (pages, digest) = (pages + 1, checkpoint_digest(&[&digest.0, own]));
+            let decoded = match section {
+                STATE => decode_state(rows, payer),
+                _ => decode_answers(rows),
+            };
+            visit(decoded.ok_or_else(|| changed("a page"))?)
+        })?;
+        if (pages, digest) != (commit.pages[kind], commit.digests[kind]) {
+            return Err(changed("the list of its pages"));
+        }
+    }
+    Ok(())
+}
+
+const HELD_BYTES: usize = 8 + EVIDENCE_BYTES;
+const UNSETTLED_BYTES: usize = 32 + 4 + 16;
+const CAP_BYTES: usize = 32 + 4 + 8;
+const ANSWER_BYTES: usize = 8 + 3 * 16;
+
+/// Counts of channels, debts and caps (u32 each), then the rows.
+fn encode_state(page: &ShardPage) -> Vec<u8> {
+    let count = |length: usize| u32::try_from(length).expect("a page is bounded").to_le_bytes();
+    let mut bytes = Vec::with_capacity(12 + page.channels.len() * HELD_BYTES);
+    for length in [page.channels.len(), page.unsettled.len(), page.caps.len()] {
+        bytes.extend_from_slice(&count(length));
+    }
+    for held in &page.channels {
+        bytes.extend_from_slice(&held.window.0.to_le_bytes());
+        bytes.extend_from_slice(&held.evidence.encode());
+    }
+    for (party, asset, unsettled) in &page.unsettled {
+        bytes.extend_from_slice(&party.0);
+        bytes.extend_from_slice(&asset.0.to_le_bytes());
+        bytes.extend_from_slice(&unsettled.0.to_le_bytes());
+    }
+    for (signer, asset, used) in &page.caps {
+        bytes.extend_from_slice(&signer.0);
+        bytes.extend_from_slice(&asset.0.to_le_bytes());
+        bytes.extend_from_slice(&used.0.to_le_bytes());
+    }
+    bytes
+}
+
+fn decode_state(bytes: &[u8], payer: &dyn Fn(SignerKey) -> Option<PartyId>) -> Option<ShardPage> {
+    let (head, rest) = bytes.split_at_checked(12)?;
+    let count = |n: usize| u32::from_le_bytes(part(head, 4 * n)) as usize;
+    let (channels, rest) = rest.split_at_checked(count(0).checked_mul(HELD_BYTES)?)?;
+    let (unsettled, rest) = rest.split_at_checked(count(1).checked_mul(UNSETTLED_BYTES)?)?;
+    let caps = (rest.len() == count(2).checked_mul(CAP_BYTES)?).then_some(rest)?;
+    let held = |row: &[u8; HELD_BYTES]| {
+        let signer = SignerKey(part(row, HELD_BYTES - 160));
+        let evidence = Evidence::decode(row[8..].first_chunk()?, payer(signer)?);
+        Some(Held { window: WindowNumber(u64::from_le_bytes(part(row, 0))), evidence })
+    };
+    let owes = |row: &[u8; UNSETTLED_BYTES]| {
+        let asset = AssetNumber(u32::from_le_bytes(part(row, 32)));
+        (PartyId(part(row, 0)), asset, Total(u128::from_le_bytes(part(row, 36))))
+    };
+    let used = |row: &[u8; CAP_BYTES]| {
+        let asset = AssetNumber(u32::from_le_bytes(part(row, 32)));
+        (SignerKey(part(row, 0)), asset, Amount(u64::from_le_bytes(part(row, 36))))
+    };
+    Some(ShardPage {
+        channels: channels.as_chunks().0.iter().map(held).collect::<Option<_>>()?,
+        unsettled: unsettled.as_chunks().0.iter().map(owes).collect(),
+        caps: caps.as_chunks().0.iter().map(used).collect(),
+        answers: Vec::new(),
+        credited: 0,
+    })
+}
+
+fn encode_answers(answers: &[(Lsn, Exposure)]) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(answers.len() * ANSWER_BYTES);
+    for (lsn, exposure) in answers {
+        bytes.extend_from_slice(&lsn.0.to_le_bytes());
+        for sum in [exposure.limit, exposure.prefund, exposure.unsettled] {
+            bytes.extend_from_slice(&sum.0.to_le_bytes());
+        }
+    }
+    bytes
+}
+
+fn decode_answers(bytes: &[u8]) -> Option<ShardPage> {
+    let (rows, rest) = bytes.as_chunks::<ANSWER_BYTES>();
+    let answer = |row: &[u8; ANSWER_BYTES]| {
+        let sum = |n: usize| Total(u128::from_le_bytes(part(row, 8 + 16 * n)));
+        let exposure = Exposure { limit: sum(0), prefund: sum(1), unsettled: sum(2) };
+        (Lsn(u64::from_le_bytes(part(row, 0))), exposure)
+    };
+    let answers = rows.iter().map(answer).collect();
+    rest.is_empty().then_some(ShardPage { answers, ..ShardPage::default() })
+}
+
+fn key(section: u8, segment: u64, page: u32) -> [u8; 13] {
+    let mut key = [0; 13];
+    key[0] = section;
+    key[1..9].copy_from_slice(&segment.to_be_bytes());
+    key[9..].copy_from_slice(&page.to_be_bytes());
+    key
+}
+
+/// The beginning of a segment's keys.
+fn from(section: u8, segment: u64) -> [u8; 9] {
+    *key(section, segment, 0).first_chunk().expect("a key begins so")
+}
+
+fn part<const N: usize>(row: &[u8], at: usize) -> [u8; N] {
+    *row[at..].first_chunk().expect("fields lie within their row")
+}
+
+fn changed(what: &str) -> JournalError {
+    JournalError::Storage(format!(
+        "the last checkpoint is damaged: {what} has changed. The engine does not start. Restore the \
+         data directory from a copy"
+    ))
+}

@@ -1,0 +1,236 @@
+//! What a record's body holds: a frame's vouchers as they came, or one event in rkyv's archived form
+//! (little endian, unaligned, 32-bit offsets). Kinds are for ever: a changed struct is a new kind.
+
+use super::JournalError;
+use super::record::{Chain, FRAME, Framed, Record};
+use rkyv::rancor::Error as RkyvError;
+use tallystick_ledger::Event;
+use tallystick_ledger::event::Genesis;
+use tallystick_ledger::types::{Lsn, Timestamp, VOUCHER_BYTES};
+
+/// What a record holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Entry<'a> {
+    /// The first record.
+    Genesis(Genesis),
+    /// Vouchers with valid signatures, packed, in the order in which they are credited.
+    Frame(&'a [[u8; VOUCHER_BYTES]]),
+    /// Everything else.
+    Event(Box<Event>),
+}
+
+const GENESIS: u8 = 1;
+
+macro_rules! events {
+    ($($number:literal $name:ident),* $(,)?) => {
+        fn event_kind(event: &Event) -> u8 {
+            match event {
+                $(Event::$name(_) => $number,)*
+            }
+        }
+
+        fn event_bytes(event: &Event) -> rkyv::util::AlignedVec {
+            match event {
+                $(Event::$name(e) => rkyv::to_bytes::<RkyvError>(e),)*
+            }
+            .expect("plain data of bounded size can be archived")
+        }
+
+        fn event_of(kind: u8, body: &[u8]) -> Option<Result<Event, RkyvError>> {
+            match kind {
+                $($number => Some(rkyv::from_bytes::<_, RkyvError>(body).map(Event::$name)),)*
+                _ => None,
+            }
+        }
+    };
+}
+
+events! {
+    16 AssetCreated,
+    17 PartyUpserted,
+    18 SignerAdded,
+    19 SignerRevoked,
+    20 CreditLimitSet,
+    21 DepositRecorded,
+    22 EngineKeySet,
+    32 WindowCut,
+    34 WindowSealed,
+    35 WindowDisputed,
+    36 DisputeEnded,
+    52 BatchComputed,
+    53 BatchApproved,
+    54 BatchAborted,
+    56 LegsMoved,
+    57 LegProposed,
+    58 ExposureReleased,
+    59 LegsSubmitted,
+    60 LegsBooked,
+    65 TroublesAcked,
+    66 TroublesRaised,
+}
+
+impl Chain {
+    /// Frames the genesis record.
+    #[must_use]
+    pub fn frame_genesis(&mut self, epoch: u32, at: Timestamp, genesis: &Genesis) -> Framed {
+        let body = rkyv::to_bytes::<RkyvError>(genesis).expect("plain data can be archived");
+        self.frame(epoch, at, GENESIS, 1, &[&body])
+    }
+
+    /// Frames an event's record.
+    #[must_use]
+    pub fn frame_event(&mut self, epoch: u32, at: Timestamp, event: &Event) -> Framed {
+        self.frame(epoch, at, event_kind(event), 1, &[&event_bytes(event)])
+    }
+
+    /// Frames the record of `count` packed vouchers, given in parts.
+    #[must_use]
+    pub fn frame_vouchers(&mut self, epoch: u32, at: Timestamp, parts: &[&[u8]]) -> Framed {
+        let bytes: usize = parts.iter().map(|part| part.len()).sum();
+        assert!(bytes > 0 && bytes.is_multiple_of(VOUCHER_BYTES), "whole vouchers");
+        let count = u32::try_from(bytes / VOUCHER_BYTES).expect("a frame is bounded");
+        self.frame(epoch, at, FRAME, count, parts)
+    }
+}
+
+impl<'a> Record<'a> {
+    /// Reads the body.
+    ///
+    /// # Errors
+    /// `Damaged` when the body is not what its kind says. Since digests were checked before, only
+    /// another version of the engine can have written such a record.
+    pub fn entry(&self) -> Result<Entry<'a>, JournalError> {
+        let damaged = |lsn: Lsn, why: String| JournalError::Damaged { lsn, why };
+        match self.kind {
+            GENESIS => rkyv::from_bytes::<Genesis, RkyvError>(self.body)
+                .map(Entry::Genesis)
+                .map_err(|error| damaged(self.lsn, error.to_string())),
+            FRAME => {
+                let (vouchers, rest) = self.body.as_chunks::<VOUCHER_BYTES>();
+                if !rest.is_empty() || vouchers.len() != self.count as usize {
+                    return Err(damaged(self.lsn, "it does not hold whole vouchers".into()));
+                }
+                Ok(Entry::Frame(vouchers))
+            }
+            kind => match event_of(kind, self.body) {
+                Some(Ok(event)) => Ok(Entry::Event(Box::new(event))),
+                Some(Err(error)) => Err(damaged(self.lsn, error.to_string())),
+                None => Err(damaged(self.lsn, format!("kind {kind} is unknown to this engine"))),
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tallystick_ledger::event::{
+        CreditLimitSet, LegBooking, LegsBooked, PartyUpserted, RailAccount, Request, TroublesRaised,
+    };
+    use tallystick_ledger::types::{AssetNumber, BatchId, Digest, PartyId, Total};
+    use tallystick_ledger::{NewTrouble, Rail, TroubleKind, Way};
+
+    fn request() -> Request {
+        Request { id: "req-1".into(), content: Digest([7; 32]) }
+    }
+
+    #[test]
+    fn entries_are_read_back() {
+        let fields = vec![("iban".to_owned(), "DE02120300000000202051".to_owned())];
+        let events = [
+            Event::PartyUpserted(PartyUpserted {
+                request: request(),
+                party: PartyId([1; 32]),
+                name: "Müller & Söhne".into(),
+                suspended: true,
+                accounts: vec![RailAccount { rail: "iso20022".into(), fields }],
+            }),
+            Event::CreditLimitSet(CreditLimitSet {
+                request: request(),
+                party: PartyId([1; 32]),
+                asset: AssetNumber(9),
+                limit: Total(1 << 100),
+            }),
+        ];
+        let (mut writer, mut reader) = (Chain::start(), Chain::start());
+        for event in events {
+            let framed = writer.frame_event(1, Timestamp(5), &event);
+            let record = reader.follow(framed.lsn, &framed.bytes).unwrap();
+            assert_eq!(record.entry().unwrap(), Entry::Event(Box::new(event)));
+        }
+        let vouchers = [[3u8; VOUCHER_BYTES], [4u8; VOUCHER_BYTES]];
+        let framed = writer.frame_vouchers(1, Timestamp(6), &[&vouchers[0], &vouchers[1]]);
+        let record = reader.follow(framed.lsn, &framed.bytes).unwrap();
+        assert_eq!(record.entry().unwrap(), Entry::Frame(&vouchers));
+    }
+
+    /// Persisted bytes are for ever: this is what version 1 wrote.
+    #[test]
+    fn golden_bytes_of_an_event() {
+        let event = Event::CreditLimitSet(CreditLimitSet {
+            request: Request { id: "r".into(), content: Digest([0xcc; 32]) },
+            party: PartyId([0xaa; 32]),
+            asset: AssetNumber(0x0102_0304),
+            limit: Total(0x1122),
+        });
+        let hex = data_encoding::HEXLOWER.encode(&event_bytes(&event));
+        let id = "72ffffffffffffff";
+        let limit = format!("2211{}", "00".repeat(14));
+        let golden = [id, &"cc".repeat(32), &"aa".repeat(32), "04030201", &limit].concat();
+        assert_eq!(hex, golden);
+    }
+
+    #[test]
+    fn golden_bytes_of_what_is_held_of_legs_and_of_a_trouble() {
+        let (batch, hex) = (BatchId([0xbb; 32]), |event: Event| {
+            (event_kind(&event), data_encoding::HEXLOWER.encode(&event_bytes(&event)))
+        });
+        let booking = LegBooking { leg: 0x0102, way: Way::Came, reference: "R".into() };
+        let evidence = Digest([0xee; 32]);
+        let booked = LegsBooked { batch, evidence, bookings: vec![booking] };
+        let golden = [
+            "0201000002",
+            "52ffffffffffffff",
+            &"bb".repeat(32),
+            &"ee".repeat(32),
+            // From its own place to the list, and how many.
+            "b3ffffff",
+            "01000000",
+        ];
+        assert_eq!(hex(Event::LegsBooked(booked)), (60, golden.concat()));
+        let trouble = NewTrouble {
+            kind: TroubleKind::Surplus,
+            rail: Rail::Card,
+            batch: Some(batch),
+            leg: Some(7),
+            party: Some(PartyId([0xaa; 32])),
+            source: "s".into(),
+            text: "t".into(),
+        };
+        let raised = TroublesRaised { troubles: vec![trouble] };
+        let golden = [
+            "0303",
+            "01",
+            &"bb".repeat(32),
+            "0107000000",
+            "01",
+            &"aa".repeat(32),
+            "73ffffffffffffff",
+            "74ffffffffffffff",
+            "a7ffffff",
+            "01000000",
+        ];
+        assert_eq!(hex(Event::TroublesRaised(raised)), (66, golden.concat()));
+    }
+
+    #[test]
+    fn an_unknown_kind_and_a_cut_body_are_refused() {
+        let mut writer = Chain::start();
+        let framed = writer.frame(1, Timestamp(5), 99, 1, &[b"x"]);
+        let record = Chain::start().follow(framed.lsn, &framed.bytes).unwrap();
+        assert!(record.entry().unwrap_err().to_string().contains("kind 99"));
+        let framed = Chain::start().frame(1, Timestamp(5), 18, 1, &[b"too short"]);
+        let record = Chain::start().follow(framed.lsn, &framed.bytes).unwrap();
+        assert!(matches!(record.entry(), Err(JournalError::Damaged { lsn: Lsn(1), .. })));
+    }
+}

@@ -1,0 +1,351 @@
+//! What is kept of sealed windows and batches: rows of fixed size in pages, described in
+//! `docs/FORMATS.md`. Whoever loads a window nets it again; what comes out must have its root.
+//!
+//! | table | key | page |
+//! |---|---|---|
+//! | windows | window u64, section u8, asset u32, piece u32; big endian | rows of the section |
+//! | batches | batch id, section u8, piece u32; big endian | rkyv of the section |
+//! | calls | batch id, submission u32, attempt u32, piece u32; big endian | bytes of one call |
+
+use super::JournalError;
+use super::store::{Store, Table};
+use rkyv::rancor::Error as RkyvError;
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use tallystick_ledger::canary::{Bug, planted};
+use tallystick_ledger::evidence::{EVIDENCE_BYTES, Evidence};
+use tallystick_ledger::seal::{self, Owed, Sealed};
+use tallystick_ledger::types::{
+    AssetNumber, BatchId, Digest, PartyId, SignerKey, Total, VOUCHER_BYTES, WindowNumber,
+};
+use tallystick_ledger::{
+    Account, BatchContent, BatchHead, EvidenceDigest, Obligation, SealedHead, SealedWindow,
+};
+
+/// Rows of obligations and carries in one page: some 200 KB.
+const ROWS: usize = 2_000;
+/// Pieces of evidence in one page, for the same size.
+pub const PIECES: usize = 1_200;
+/// Accounts or carries in one page of a batch.
+const BATCH_ROWS: usize = 1_000;
+
+/// Section of a window: rows of obligations.
+pub const OBLIGATIONS: u8 = 1;
+/// Section of a window: rows of carries.
+pub const CARRIED: u8 = 2;
+/// Section of a window: pieces of evidence.
+pub const EVIDENCE: u8 = 3;
+
+const HEAD: u8 = 1;
+const ACCOUNTS: u8 = 2;
+
+/// Payer, payee, amount u128.
+const OWED_BYTES: usize = 32 + 32 + 16;
+/// The same, how many pieces of evidence u32, their digest.
+const ROW_BYTES: usize = OWED_BYTES + 4 + 32;
+
+fn window_key(window: WindowNumber, section: u8, asset: AssetNumber, piece: usize) -> [u8; 17] {
+    let mut key = [0; 17];
+    key[..8].copy_from_slice(&window.0.to_be_bytes());
+    key[8] = section;
+    key[9..13].copy_from_slice(&asset.0.to_be_bytes());
+    key[13..].copy_from_slice(&u32::try_from(piece).expect("pages fit 32 bits").to_be_bytes());
+    key
+}
+
+/// Keeps what was owed in a window, with its evidence. Durable when it returns.
+///
+/// # Errors
+/// `JournalError` of the storage.
+pub fn put_window(store: &dyn Store, sealed: &Sealed) -> Result<(), JournalError> {
+    let window = sealed.window.number;
+    // A start before may have kept another content of it, when its cut was lost with the power.
+    let (from, to) = (window.0.to_be_bytes(), window.next().0.to_be_bytes());
+    let mut kept = false;
+    store.scan(Table::Windows, &from, &to, &mut |_, _| {
+        kept = true;
+        Ok(())
+    })?;
+    if kept {
+        store.remove(Table::Windows, &from, &to)?;
+    }
+    let put = |section, asset, piece, page: &[u8]| {
+        store.put(Table::Windows, &window_key(window, section, asset, piece), page)
+    };
+    for (&asset, of) in &sealed.window.assets {
+        let rows: Vec<(&Obligation, &EvidenceDigest)> =
+            of.obligations.iter().zip(&of.evidence).collect();
+        for (piece, rows) in rows.chunks(ROWS).enumerate() {
+            let mut page = Vec::with_capacity(rows.len() * ROW_BYTES);
+            for (owed, evidence) in rows {
+                page.extend_from_slice(&owed_bytes(owed));
+                page.extend_from_slice(&evidence.count.to_le_bytes());
+                page.extend_from_slice(&evidence.digest.0);
+            }
+            put(OBLIGATIONS, asset, piece, &page)?;
+        }
+        for (piece, carried) in of.carried.chunks(ROWS).enumerate() {
+            put(
+                CARRIED,
+                asset,
+                piece,
+                &carried.iter().map(owed_bytes).collect::<Vec<_>>().concat(),
+            )?;
+        }
+    }
+    for evidence in sealed.evidence.chunk_by(|a, b| a.pair().0 == b.pair().0) {
+        let asset = AssetNumber(evidence[0].pair().0);
+        for (piece, evidence) in evidence.chunks(PIECES).enumerate() {
+            let page: Vec<_> = evidence.iter().map(Evidence::encode).collect();
+            put(EVIDENCE, asset, piece, &page.concat())?;
+        }
+    }
+    if planted(Bug::SealBeforeSync) {
+        return Ok(());
+    }
+    store.sync(Table::Windows)
+}
+
+/// Loads a sealed window and nets it again.
+///
+/// # Errors
+/// `Storage` when what is kept does not have the root that was journaled.
+pub fn load_window(store: &dyn Store, sealed: &SealedHead) -> Result<SealedWindow, JournalError> {
+    let number = sealed.head.number;
+    let mut owed: BTreeMap<AssetNumber, Owed> = BTreeMap::new();
+    scan_window(store, number, OBLIGATIONS, None, &mut |asset, page| {
+        let (rows, rest) = page.as_chunks::<ROW_BYTES>();
+        whole(number, rest)?;
+        let owed = owed.entry(asset).or_default();
+        for row in rows {
+            owed.obligations.push(owed_of(row));
+            let count = u32::from_le_bytes(part(row, OWED_BYTES));
+            let digest = Digest(part(row, OWED_BYTES + 4));
+            owed.evidence.push(EvidenceDigest { count, digest });
+        }
+        Ok(())
+    })?;
+    scan_window(store, number, CARRIED, None, &mut |asset, page| {
+        let (rows, rest) = page.as_chunks::<OWED_BYTES>();
+        whole(number, rest)?;
+        owed.entry(asset).or_default().carried.extend(rows.iter().map(|row| owed_of(row)));
+        Ok(())
+    })?;
+    let again = seal::close(sealed.head, owed);
+    if again.root == sealed.seal.root {
+        return Ok(again);
+    }
+    Err(changed(number, &format!("has root {}, was sealed under {}", again.root, sealed.seal.root)))
+}
+
+/// One page of what is kept of a window: the rows of a section. `None` after the last one.
+///
+/// # Errors
+/// `JournalError` of the storage.
+pub fn page(
+    store: &dyn Store,
+    window: WindowNumber,
+    section: u8,
+    asset: AssetNumber,
+    piece: usize,
+) -> Result<Option<Vec<u8>>, JournalError> {
+    store.get(Table::Windows, &window_key(window, section, asset, piece))
+}
+
+/// Visits the evidence of one asset of a window, in order. `payer` gives the party of a signer.
+///
+/// # Errors
+/// `Storage` when it cannot be read, or names a signer that is not registered.
+pub fn scan_evidence(
+    store: &dyn Store,
+    window: WindowNumber,
+    asset: AssetNumber,
+    payer: &dyn Fn(SignerKey) -> Option<PartyId>,
+    visit: &mut dyn FnMut(Evidence) -> Result<(), JournalError>,
+) -> Result<(), JournalError> {
+    scan_window(store, window, EVIDENCE, Some(asset), &mut |_, page| {
+        let (pieces, rest) = page.as_chunks::<EVIDENCE_BYTES>();
+        whole(window, rest)?;
+        for piece in pieces {
+            let signer = SignerKey(part(piece, EVIDENCE_BYTES - VOUCHER_BYTES));
+            let payer = payer(signer)
+                .ok_or_else(|| changed(window, &format!("names signer {signer}, unknown")))?;
+            visit(Evidence::decode(piece, payer))?;
+        }
+        Ok(())
+    })
+}
+
+/// Takes a page and the asset that it is of.
+type VisitAsset<'a> = dyn FnMut(AssetNumber, &[u8]) -> Result<(), JournalError> + 'a;
+
+fn scan_window(
+    store: &dyn Store,
+    window: WindowNumber,
+    section: u8,
+    asset: Option<AssetNumber>,
+    visit: &mut VisitAsset<'_>,
+) -> Result<(), JournalError> {
+    let from = window_key(window, section, asset.unwrap_or(AssetNumber(0)), 0);
+    let to = window_key(window, section, asset.unwrap_or(AssetNumber(u32::MAX)), u32::MAX as usize);
+    let mut next = (AssetNumber(0), 0);
+    store.scan(Table::Windows, &from, &to, &mut |key, page| {
+        let key: &[u8; 17] = key.try_into().map_err(|_| changed(window, "has a foreign key"))?;
+        let asset = AssetNumber(u32::from_be_bytes(part(key, 9)));
+        let piece = u32::from_be_bytes(part(key, 13));
+        let expected = if next.0 == asset { next.1 } else { 0 };
+        if piece != expected {
+            return Err(changed(window, &format!("lacks page {expected} of asset {asset}")));
+        }
+        next = (asset, piece + 1);
+        visit(asset, page)
+    })
+}
+
+/// Keeps what a batch needs to be computed again. Durable when it returns.
+///
+/// # Errors
+/// `JournalError` of the storage.
+pub fn put_batch(store: &dyn Store, content: &BatchContent) -> Result<(), JournalError> {
+    let id = content.head.id;
+    let head = rkyv::to_bytes::<RkyvError>(&*content.head).map_err(|e| unfit(id, &e))?;
+    store.put(Table::Batches, &batch_key(id, HEAD, 0), &head)?;
+    let mut accounts = content.accounts.iter();
+    for piece in 0.. {
+        let some = accounts.by_ref().take(BATCH_ROWS);
+        let some: Vec<(PartyId, Account)> = some.map(|(of, own)| (*of, own.clone())).collect();
+        if some.is_empty() {
+            break;
+        }
+        let page = rkyv::to_bytes::<RkyvError>(&some).map_err(|e| unfit(id, &e))?;
+        store.put(Table::Batches, &batch_key(id, ACCOUNTS, piece), &page)?;
+    }
+    store.sync(Table::Batches)
+}
+
+/// Loads the head of a batch.
+///
+/// # Errors
+/// `Storage` when it is not there or has changed.
+pub fn load_batch_head(store: &dyn Store, id: BatchId) -> Result<Arc<BatchHead>, JournalError> {
+    let page = store.get(Table::Batches, &batch_key(id, HEAD, 0))?;
+    let Some(page) = page else { return Err(unfit(id, &"it is not kept")) };
+    let head: BatchHead = rkyv::from_bytes::<_, RkyvError>(&page).map_err(|e| unfit(id, &e))?;
+    if head.id == id { Ok(Arc::new(head)) } else { Err(unfit(id, &format!("holds {}", head.id))) }
+}
+
+/// Computes a batch again from its windows.
+///
+/// # Errors
+/// `Storage` when what comes out has another id.
+pub fn load_batch(
+    store: &dyn Store,
+    head: &BatchHead,
+    windows: &[Arc<SealedWindow>],
+) -> Result<BatchContent, JournalError> {
+    let mut accounts: BTreeMap<PartyId, Account> = BTreeMap::new();
+    let (from, to) = (batch_key(head.id, ACCOUNTS, 0), batch_key(head.id, ACCOUNTS, usize::MAX));
+    store.scan(Table::Batches, &from, &to, &mut |_, page| {
+        let page = rkyv::from_bytes::<Vec<(PartyId, Account)>, RkyvError>(page);
+        accounts.extend(page.map_err(|e| unfit(head.id, &e))?);
+        Ok(())
+    })?;
+    // Each is asked for once, and moves.
+    let accounts = RefCell::new(accounts);
+    let account = |party| accounts.borrow_mut().remove(&party);
+    let prefunded = |party| {
+        let place = head.prefunded.binary_search_by_key(&party, |(of, _)| *of);
+        place.map_or(Total::ZERO, |place| head.prefunded[place].1)
+    };
+    let again = BatchContent::compute(windows, &head.asset, &head.policy, account, prefunded);
+    let again = again.map_err(|refusal| unfit(head.id, &refusal))?;
+    if *again.head == *head { Ok(again) } else { Err(unfit(head.id, &"it has changed")) }
+}
+
+/// Names the calls of one attempt at a submission.
+#[derive(Debug, Clone, Copy)]
+pub struct CallsOf {
+    /// The batch.
+    pub batch: BatchId,
+    /// The how-manieth submission of it.
+    pub submission: u32,
+    /// The how-manieth attempt at that.
+    pub attempt: u32,
+}
+
+impl CallsOf {
+    fn key(self, piece: u32) -> [u8; 44] {
+        let mut key = [0; 44];
+        key[..32].copy_from_slice(&self.batch.0);
+        key[32..36].copy_from_slice(&self.submission.to_be_bytes());
+        key[36..40].copy_from_slice(&self.attempt.to_be_bytes());
+        key[40..].copy_from_slice(&piece.to_be_bytes());
+        key
+    }
+}
+
+/// Keeps the bytes of calls, durably: nothing leaves before.
+///
+/// # Errors
+/// `JournalError` of the storage.
+pub fn put_calls<'a>(
+    store: &dyn Store,
+    of: CallsOf,
+    calls: impl Iterator<Item = &'a [u8]>,
+) -> Result<(), JournalError> {
+    for (piece, call) in (0..).zip(calls) {
+        store.put(Table::Calls, &of.key(piece), call)?;
+    }
+    store.sync(Table::Calls)
+}
+
+/// Loads the bytes of one call, or of one transaction.
+///
+/// # Errors
+/// `Storage` when they are not there.
+pub fn load_call(store: &dyn Store, of: CallsOf, piece: u32) -> Result<Vec<u8>, JournalError> {
+    let lost = || unfit(of.batch, &format!("call {piece} of submission {} is lost", of.submission));
+    store.get(Table::Calls, &of.key(piece))?.ok_or_else(lost)
+}
+
+fn batch_key(id: BatchId, section: u8, piece: usize) -> [u8; 37] {
+    let mut key = [0; 37];
+    key[..32].copy_from_slice(&id.0);
+    key[32] = section;
+    key[33..].copy_from_slice(&u32::try_from(piece).unwrap_or(u32::MAX).to_be_bytes());
+    key
+}
+
+fn owed_bytes(owed: &Obligation) -> [u8; OWED_BYTES] {
+    let mut row = [0; OWED_BYTES];
+    row[..32].copy_from_slice(&owed.payer.0);
+    row[32..64].copy_from_slice(&owed.payee.0);
+    row[64..].copy_from_slice(&owed.amount.0.to_le_bytes());
+    row
+}
+
+fn owed_of(row: &[u8]) -> Obligation {
+    let (payer, payee) = (PartyId(part(row, 0)), PartyId(part(row, 32)));
+    Obligation { payer, payee, amount: Total(u128::from_le_bytes(part(row, 64))) }
+}
+
+fn part<const N: usize>(row: &[u8], at: usize) -> [u8; N] {
+    *row[at..].first_chunk().expect("fields lie within their row")
+}
+
+fn whole(window: WindowNumber, rest: &[u8]) -> Result<(), JournalError> {
+    if rest.is_empty() { Ok(()) } else { Err(changed(window, "ends within a row")) }
+}
+
+fn changed(window: WindowNumber, why: &str) -> JournalError {
+    JournalError::Storage(format!(
+        "what is kept of window {window} {why}; restore the data directory from a copy"
+    ))
+}
+
+fn unfit(batch: BatchId, why: &dyn std::fmt::Display) -> JournalError {
+    JournalError::Storage(format!(
+        "what is kept of batch {batch} cannot be used: {why}; restore the data directory from a copy"
+    ))
+}

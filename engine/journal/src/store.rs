@@ -1,0 +1,118 @@
+//! The store: what is kept beside the journal, in tables with ordered keys. Checkpoints, sealed windows
+//! and batches lie in it; the journal is needed only from the last checkpoint on.
+//!
+//! Never looks into a value. Pages are neither durable nor read back when they were put, but when their
+//! table was synced; what is committed is durable at once, and may speak of pages that were synced before.
+
+use super::{JournalError, Visit};
+use tallystick_ledger::types::Lsn;
+
+/// A table of the store. Names are for ever.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Table {
+    /// Segments of the shards' state.
+    Checkpoints,
+    /// What was owed in sealed windows, with its evidence.
+    Windows,
+    /// What batches carry, and the accounts that they were computed from.
+    Batches,
+    /// The exact bytes of calls that were or will be made for legs.
+    Calls,
+    /// Legs by what their rail calls them.
+    Legs,
+    /// Small entries that are durable at once.
+    Meta,
+}
+
+impl Table {
+    /// Every table.
+    pub const ALL: [Self; 6] =
+        [Self::Checkpoints, Self::Windows, Self::Batches, Self::Calls, Self::Legs, Self::Meta];
+
+    /// Its name in the directory.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Checkpoints => "checkpoints",
+            Self::Windows => "windows",
+            Self::Batches => "batches",
+            Self::Calls => "calls",
+            Self::Legs => "legs",
+            Self::Meta => "meta",
+        }
+    }
+}
+
+/// Takes a key and its value.
+pub type VisitPage<'a> = dyn FnMut(&[u8], &[u8]) -> Result<(), JournalError> + 'a;
+
+/// Ordered tables beside the journal. Shared between threads: whoever writes a key is the only one that
+/// does.
+pub trait Store: Send + Sync {
+    /// Puts a page. Durable, and sure to be read back, only after `sync`.
+    ///
+    /// # Errors
+    /// `JournalError` of the storage below.
+    fn put(&self, table: Table, key: &[u8], page: &[u8]) -> Result<(), JournalError>;
+
+    /// Makes durable what was put into a table.
+    ///
+    /// # Errors
+    /// `JournalError` of the storage below.
+    fn sync(&self, table: Table) -> Result<(), JournalError>;
+
+    /// Puts a small entry into `Table::Meta`, durably.
+    ///
+    /// # Errors
+    /// `JournalError` of the storage below.
+    fn commit(&self, key: &[u8], entry: &[u8]) -> Result<(), JournalError>;
+
+    /// One page, if it is there.
+    ///
+    /// # Errors
+    /// `JournalError` of the storage below.
+    fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, JournalError> {
+        let (mut found, mut end) = (None, key.to_vec());
+        end.push(0);
+        self.scan(table, key, &end, &mut |_, page| {
+            found = Some(page.to_vec());
+            Ok(())
+        })?;
+        Ok(found)
+    }
+
+    /// Visits the pages with keys from `from` up to and without `to`, in order.
+    ///
+    /// # Errors
+    /// `JournalError` of the visitor or of the storage.
+    fn scan(
+        &self,
+        table: Table,
+        from: &[u8],
+        to: &[u8],
+        visit: &mut VisitPage<'_>,
+    ) -> Result<(), JournalError>;
+
+    /// Forgets the pages with keys from `from` up to and without `to`, which is itself no key.
+    ///
+    /// # Errors
+    /// `JournalError` of the storage below.
+    fn remove(&self, table: Table, from: &[u8], to: &[u8]) -> Result<(), JournalError>;
+
+    /// Visits the bytes of every event (record that is no frame) up to and with `to`, in order. Events
+    /// are kept for ever.
+    ///
+    /// # Errors
+    /// `JournalError` of the visitor or of the storage.
+    fn read_events(&self, to: Lsn, visit: &mut Visit<'_>) -> Result<(), JournalError>;
+
+    /// Frames at and below `lsn` are not needed any more. Some of them may be kept for a while.
+    ///
+    /// # Errors
+    /// `JournalError` of the storage below.
+    fn trim(&self, lsn: Lsn) -> Result<(), JournalError>;
+
+    /// Free bytes where everything is kept, journal and tables; `None` where that means nothing, or cannot
+    /// be told.
+    fn free_bytes(&self) -> Option<u64>;
+}

@@ -1,0 +1,206 @@
+//! The requests that were answered, by id: what makes a call that is repeated harmless.
+//!
+//! An id is remembered for at least `REQUEST_DAYS` days of the journal's own time, then forgotten, so that
+//! the table does not grow with the years. When, follows from the records' timestamps alone: every replay
+//! forgets the same ids at the same record.
+
+use crate::event::Request;
+use crate::limits::{REQUEST_SPAN_DAYS, REQUEST_SPANS};
+use crate::refusal::Refusal;
+use crate::types::{Digest, Lsn, Timestamp, content_digest};
+use foldhash::fast::RandomState;
+use std::collections::{HashMap, VecDeque};
+
+const DAY_MICROS: i64 = 24 * 3_600 * 1_000_000;
+
+/// The first half of a digest: the chance that two are equal by accident is one in 2^64 for four billion of
+/// them, and whoever makes them equal on purpose fools nobody but himself.
+type Half = [u8; 16];
+
+#[derive(Debug, Clone, Copy)]
+struct Answered {
+    content: Half,
+    lsn: Lsn,
+}
+
+/// The requests that are remembered.
+#[derive(Debug)]
+pub(super) struct Requests {
+    /// By span of time, oldest first: the span's number, and what was asked in it.
+    spans: VecDeque<(i64, HashMap<Half, Answered, RandomState>)>,
+    /// How many there may be.
+    limit: usize,
+}
+
+impl Requests {
+    pub fn new(limit: usize) -> Self {
+        Self { spans: VecDeque::new(), limit }
+    }
+
+    /// How many are remembered.
+    pub fn len(&self) -> usize {
+        self.spans.iter().map(|(_, requests)| requests.len()).sum()
+    }
+
+    /// The record that answered a request before.
+    pub fn answered(&self, request: &Request) -> Result<Option<Lsn>, Refusal> {
+        let key = key(&request.id);
+        // Mostly a call is repeated soon.
+        match self.spans.iter().rev().find_map(|(_, requests)| requests.get(&key)) {
+            None => Ok(None),
+            Some(answered) if answered.content == half(request.content) => Ok(Some(answered.lsn)),
+            Some(_) => Err(Refusal::RequestReused(request.id.clone())),
+        }
+    }
+
+    /// Whether there is room for one more.
+    pub fn room(&self) -> Result<(), Refusal> {
+        if self.len() < self.limit { Ok(()) } else { Err(Refusal::RequestsFull(self.limit)) }
+    }
+
+    /// Takes note of the event at `lsn`, and forgets what is old by its time.
+    pub fn apply(&mut self, lsn: Lsn, at: Timestamp, request: Option<&Request>) {
+        let now = span(at);
+        while self.spans.front().is_some_and(|(span, _)| now - span > REQUEST_SPANS) {
+            self.spans.pop_front();
+        }
+        let Some(request) = request else { return };
+        if self.spans.back().is_none_or(|(span, _)| *span < now) {
+            self.spans.push_back((now, HashMap::default()));
+        }
+        let (_, requests) = self.spans.back_mut().expect("one was added if there was none");
+        requests.insert(key(&request.id), Answered { content: half(request.content), lsn });
+    }
+}
+
+/// The number of the span of days in which a record was made.
+fn span(at: Timestamp) -> i64 {
+    at.0.div_euclid(REQUEST_SPAN_DAYS * DAY_MICROS)
+}
+
+fn key(id: &str) -> Half {
+    half(content_digest("request id", id.as_bytes()))
+}
+
+fn half(digest: Digest) -> Half {
+    *digest.0.first_chunk().expect("a digest has 32 bytes")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Command, Control, Decision};
+    use super::*;
+    use crate::Event;
+    use crate::event::{
+        AssetCreated, CreditLimitSet, DepositRecorded, Genesis, PartyUpserted, SignerAdded,
+        SignerRevoked, WindowDisputed,
+    };
+    use crate::limits::REQUEST_DAYS;
+    use crate::types::{
+        AssetDef, AssetNumber, NetworkId, PartyId, SettlementModel, SignerKey, Total, WindowNumber,
+    };
+
+    fn request(id: u64) -> Request {
+        Request { id: format!("r{id}"), content: Digest([1; 32]) }
+    }
+
+    /// Ids were never forgotten: after 33 million of them every changing command was refused for ever.
+    #[test]
+    fn an_id_is_remembered_for_thirty_days_at_least_and_not_for_ever() {
+        for day in 0..40 {
+            let mut requests = Requests::new(10);
+            let asked = Timestamp(day * DAY_MICROS + 77);
+            requests.apply(Lsn(5), asked, Some(&request(1)));
+            let after = |days: i64| Timestamp(asked.0 + days * DAY_MICROS);
+            requests.apply(Lsn(6), after(REQUEST_DAYS), None);
+            assert_eq!(requests.answered(&request(1)), Ok(Some(Lsn(5))), "asked on day {day}");
+            let other = Request { content: Digest([2; 32]), ..request(1) };
+            assert_eq!(requests.answered(&other), Err(Refusal::RequestReused("r1".into())));
+            requests.apply(Lsn(7), after(REQUEST_DAYS + REQUEST_SPAN_DAYS), None);
+            assert_eq!((requests.answered(&request(1)), requests.len()), (Ok(None), 0));
+        }
+    }
+
+    #[test]
+    fn a_steady_stream_of_requests_is_held_for_some_days_and_no_longer() {
+        let (mut requests, per_day) = (Requests::new(10_000), 100u64);
+        for n in 0..400 * per_day {
+            let at = Timestamp(i64::try_from(n / per_day).unwrap() * DAY_MICROS);
+            requests.room().unwrap();
+            requests.apply(Lsn(n + 1), at, Some(&request(n)));
+        }
+        let days = u64::try_from(REQUEST_DAYS + REQUEST_SPAN_DAYS).unwrap();
+        assert!(requests.len() <= usize::try_from(days * per_day).unwrap());
+        assert_eq!(requests.answered(&request(399 * per_day)), Ok(Some(Lsn(399 * per_day + 1))));
+    }
+
+    /// A full table refused everything that changes anything, also what keeps harm away.
+    #[test]
+    fn harm_is_kept_away_when_no_more_request_ids_fit() {
+        let genesis = Genesis { network: NetworkId([1; 32]), lifetime_seconds_max: 60 };
+        let mut control = Control::new(genesis, Lsn(1));
+        let mut lsn = Lsn(1);
+        let mut done = |control: &mut Control, command: Command| {
+            let Decision::New(event, made) = control.decide(command)? else {
+                panic!("every id is new")
+            };
+            lsn = lsn.next();
+            control.apply(lsn, Timestamp(7), &event, made);
+            Ok::<_, Refusal>(())
+        };
+        let (party, asset, signer) = (PartyId([2; 32]), AssetNumber(978), SignerKey([3; 32]));
+        let model = SettlementModel::Bilateral;
+        let def = AssetDef { number: asset, code: "EUR".into(), scale: 2, model };
+        let upsert = |n, party, suspended| {
+            let (request, name, accounts) = (request(n), "P".to_owned(), Vec::new());
+            Event::PartyUpserted(PartyUpserted { request, party, name, suspended, accounts })
+        };
+        let limit = |n, limit| {
+            Event::CreditLimitSet(CreditLimitSet { request: request(n), party, asset, limit })
+        };
+        let caps = Vec::new;
+        let events = [
+            Event::AssetCreated(AssetCreated { request: request(1), asset: def }),
+            upsert(2, party, false),
+            Event::SignerAdded(SignerAdded { request: request(3), signer, party, caps: caps() }),
+        ];
+        for event in events {
+            done(&mut control, Command::Record(event)).unwrap();
+        }
+        control.requests.limit = 3;
+        let deposit = DepositRecorded {
+            request: request(4),
+            party,
+            asset,
+            amount: Total(5),
+            reference: String::new(),
+        };
+        let added = SignerAdded { request: request(4), signer, party, caps: caps() };
+        for event in [
+            Event::DepositRecorded(deposit),
+            Event::SignerAdded(added),
+            upsert(4, party, false),
+            // Somebody new is no danger to be held off.
+            upsert(4, PartyId([9; 32]), true),
+            limit(4, Total(9)),
+        ] {
+            let refused = done(&mut control, Command::Record(event));
+            assert_eq!(refused, Err(Refusal::RequestsFull(3)));
+        }
+        let revoked = SignerRevoked { request: request(10), signer };
+        let safe = [Event::SignerRevoked(revoked), upsert(11, party, true), limit(12, Total::ZERO)];
+        for event in safe {
+            done(&mut control, Command::Record(event)).unwrap();
+        }
+        done(&mut control, Command::CloseWindow(request(13))).unwrap();
+        let (operator, reason) = (String::new(), "stolen".to_owned());
+        let disputed =
+            WindowDisputed { request: request(14), operator, window: WindowNumber(1), reason };
+        done(&mut control, Command::Record(Event::WindowDisputed(disputed))).unwrap();
+        // And each of them is remembered.
+        assert_eq!(
+            (control.request_count(), control.answered(&request(13))),
+            (8, Ok(Some(Lsn(8))))
+        );
+    }
+}

@@ -1,0 +1,292 @@
+//! What the clearing account may pay out, over several windows and batches of one asset.
+
+use crate::control::{Command, Made};
+use crate::event::{
+    AssetCreated, BatchApproved, LegsMoved, LegsSubmitted, Request, WindowCut, WindowSealed,
+};
+use crate::fixture::sealed;
+use crate::seal::{Cut, Head};
+use crate::types::{
+    AssetDef, AssetNumber, BatchId, Digest, Lsn, Net, NetworkId, PartyId, SettlementModel,
+    SignerKey, Timestamp, Total, WindowNumber,
+};
+use crate::{
+    Account, BatchContent, BatchPlan, By, Control, Event, Genesis, LegMove, LegState, Mover, Next,
+    Obligation, Policy, Rail, Refusal, SealedWindow, runs,
+};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+const ASSET: AssetNumber = AssetNumber(978);
+
+fn party(n: u8) -> PartyId {
+    PartyId([n; 32])
+}
+
+/// A control state, its sealed windows, and the plans of its batches.
+pub(crate) struct Books {
+    pub(crate) control: Control,
+    windows: BTreeMap<WindowNumber, Arc<SealedWindow>>,
+    plans: BTreeMap<BatchId, BatchPlan>,
+    lsn: Lsn,
+}
+
+impl Books {
+    pub(crate) fn new() -> Self {
+        let genesis = Genesis { network: NetworkId([1; 32]), lifetime_seconds_max: 1 };
+        let control = Control::new(genesis, Lsn(1));
+        let (windows, plans) = Default::default();
+        let mut books = Self { control, windows, plans, lsn: Lsn(1) };
+        let asset = asset();
+        books
+            .apply(Event::AssetCreated(AssetCreated { request: request(0), asset }), Made::Nothing);
+        books
+    }
+
+    fn apply(&mut self, event: Event, made: Made) {
+        self.lsn = self.lsn.next();
+        self.control.apply(self.lsn, Timestamp(1), &event, made);
+    }
+
+    /// Records what the rules allow.
+    pub(crate) fn record(&mut self, event: Event) -> Result<(), Refusal> {
+        self.control.decide(Command::Record(event.clone()))?;
+        self.apply(event, Made::Nothing);
+        Ok(())
+    }
+
+    /// Closes the open window, in which these pairs owe, and seals it.
+    pub(crate) fn close(&mut self, owed: &[(u8, u8, u128)]) -> WindowNumber {
+        let window = self.control.open_window().number;
+        let cut = WindowCut { request: request(self.lsn.0), window };
+        self.apply(Event::WindowCut(cut), Made::Nothing);
+        let cut = self.control.cut(window).expect("it was cut");
+        let owes = |(payer, payee, amount): &(u8, u8, u128)| Obligation {
+            payer: party(*payer),
+            payee: party(*payee),
+            amount: Total(*amount),
+        };
+        let obligations: Vec<Obligation> = owed.iter().map(owes).collect();
+        let carried = cut.carried.iter().map(|(_, carry)| *carry).collect();
+        let Cut { number, first_lsn, cut_lsn, cut_at, .. } = cut;
+        let head = Head { number, first_lsn, cut_lsn, cut_at, credited: 1 };
+        let sealed = sealed(head, ASSET, obligations, carried);
+        let event = WindowSealed {
+            window,
+            root: sealed.root,
+            credited: 1,
+            assets: Vec::new(),
+            key: SignerKey::ZERO,
+            signature: [0; 64],
+        };
+        self.windows.insert(window, sealed);
+        self.apply(Event::WindowSealed(event), Made::Nothing);
+        window
+    }
+
+    /// An approved batch of this window.
+    pub(crate) fn batch(&mut self, window: WindowNumber) -> BatchId {
+        let batch = self.computed(window);
+        self.approve(batch).unwrap();
+        batch
+    }
+
+    pub(crate) fn approve(&mut self, batch: BatchId) -> Result<(), Refusal> {
+        let (request, operator) = (request(self.lsn.0), String::new());
+        self.record(Event::BatchApproved(BatchApproved { request, operator, batch }))
+    }
+
+    /// A batch of this window that is not approved.
+    pub(crate) fn computed(&mut self, window: WindowNumber) -> BatchId {
+        let content = self.content(window, Rail::Iso20022);
+        let windows = [self.windows[&window].clone()];
+        let (head, batch) = (content.head.clone(), content.head.id);
+        let event = head.event(request(self.lsn.0), By::default(), SignerKey::ZERO, [0; 64]);
+        self.apply(Event::BatchComputed(event), Made::Batch(head));
+        self.plans.insert(batch, BatchPlan::new(&windows, Arc::new(content)));
+        batch
+    }
+
+    pub(crate) fn content(&self, window: WindowNumber, rail: Rail) -> BatchContent {
+        let windows = [self.windows[&window].clone()];
+        let policy = Policy {
+            rail,
+            unit: Total(10),
+            least: Total(10),
+            most: Total(1_000_000),
+            clearing: Vec::new(),
+        };
+        let account = |_| Some(Account { name: String::new(), fields: Vec::new() });
+        BatchContent::compute(&windows, &asset(), &policy, account, |_| Total::ZERO).unwrap()
+    }
+
+    pub(crate) fn next(&self, batch: BatchId) -> Next {
+        let free = self.control.free_to_pay(batch).unwrap();
+        self.plans[&batch].next(
+            self.control.batch(batch).unwrap().legs.standing(),
+            free,
+            self.control.suspended(),
+        )
+    }
+
+    pub(crate) fn submit(&mut self, batch: BatchId, legs: &[u32]) -> Result<(), Refusal> {
+        let submission = self.control.batch(batch).unwrap().legs.submissions().len();
+        self.record(Event::LegsSubmitted(LegsSubmitted {
+            batch,
+            submission: u32::try_from(submission).unwrap(),
+            attempt: 0,
+            legs: runs(legs.iter().copied()),
+            paid_out: self.plans[&batch].paid_out(legs),
+            digest: Digest::ZERO,
+            bytes: 1,
+            name: String::new(),
+        }))
+    }
+
+    pub(crate) fn moves(&mut self, batch: BatchId, mover: Mover, legs: &[u32], to: LegState) {
+        let one = |leg: &u32| {
+            let payment = self.plans[&batch].content().legs[*leg as usize].payment;
+            let (payer, payee, amount) = (payment.from, payment.to, payment.amount);
+            let (reference, reason) = (String::new(), String::new());
+            LegMove { leg: *leg, to, payer, payee, amount, reference, reason }
+        };
+        let event = LegsMoved {
+            request: None,
+            operator: String::new(),
+            batch,
+            asset: ASSET,
+            mover,
+            evidence: Digest::ZERO,
+            moves: legs.iter().map(one).collect(),
+        };
+        self.record(Event::LegsMoved(event)).unwrap();
+    }
+
+    /// Everything leaves that may, and the rail does all of it, until the batch has ended.
+    fn settle(&mut self, batch: BatchId) {
+        loop {
+            let Next { pay_ins, pay_outs, held_back, .. } = self.next(batch);
+            let legs = if pay_ins.is_empty() { pay_outs } else { pay_ins };
+            if !held_back.is_empty() {
+                self.moves(batch, Mover::Engine, &held_back, LegState::Rejected);
+            } else if legs.is_empty() {
+                return assert!(self.control.batch(batch).unwrap().state().has_ended());
+            } else {
+                self.submit(batch, &legs).unwrap();
+                self.moves(batch, Mover::Rail, &legs, LegState::Confirmed);
+            }
+        }
+    }
+
+    fn fund(&self) -> Net {
+        self.control.fund(ASSET)
+    }
+}
+
+fn asset() -> AssetDef {
+    AssetDef { number: ASSET, code: "EUR".into(), scale: 3, model: SettlementModel::Multilateral }
+}
+
+fn request(n: u64) -> Request {
+    Request { id: format!("request {n}"), content: Digest::ZERO }
+}
+
+/// A pay-in fails, and a window is cut before the pay-out that it would have covered is held back: the two
+/// are owed in different windows. The later window, settled alone, once had the clearing account advance
+/// the pay-out.
+#[test]
+fn what_a_failed_pay_in_held_back_waits_until_that_has_come_in() {
+    let mut books = Books::new();
+    let window = books.close(&[(1, 2, 100)]);
+    let first = books.batch(window);
+    let Next { pay_ins, pay_outs, held_back, .. } = books.next(first);
+    assert_eq!((pay_ins.len(), pay_outs.len(), held_back.len()), (1, 0, 0));
+    books.submit(first, &pay_ins).unwrap();
+    books.moves(first, Mover::Rail, &pay_ins, LegState::Rejected);
+    let owing = books.close(&[]);
+    let held_back = books.next(first).held_back;
+    books.moves(first, Mover::Engine, &held_back, LegState::Rejected);
+    let owed = books.close(&[]);
+
+    let early = books.batch(owed);
+    assert_eq!(books.next(early).held_back, [0], "nothing has come in for it");
+    let refused = books.submit(early, &[0]);
+    let (paid_out, free) = (Total(100), Total::ZERO);
+    assert_eq!(refused, Err(Refusal::NotCovered { batch: early, paid_out, free }));
+    books.settle(early);
+    let owed = books.close(&[]);
+
+    let late = books.batch(owing);
+    books.settle(late);
+    assert_eq!(books.fund(), Net(100), "it has come in");
+    let last = books.batch(owed);
+    assert_eq!(books.next(last).pay_outs, [0]);
+    books.settle(last);
+    assert_eq!(books.fund(), Net::ZERO);
+}
+
+#[test]
+fn a_pay_out_that_came_back_is_paid_from_what_was_kept_while_its_batch_still_lives() {
+    let mut books = Books::new();
+    let window = books.close(&[(1, 2, 100), (1, 3, 50)]);
+    let first = books.batch(window);
+    books.submit(first, &[0]).unwrap();
+    books.moves(first, Mover::Rail, &[0], LegState::Confirmed);
+    // The smaller one leaves and comes back; the larger still waits.
+    let smaller = books.next(first).pay_outs[1];
+    books.submit(first, &[smaller]).unwrap();
+    books.moves(first, Mover::Rail, &[smaller], LegState::Rejected);
+    assert_eq!(books.fund(), Net(50), "and not the 100 that are the other creditor's");
+    let window = books.close(&[]);
+    let second = books.batch(window);
+    books.settle(second);
+    assert_eq!(books.fund(), Net::ZERO);
+    books.settle(first);
+    assert_eq!(books.fund(), Net::ZERO);
+}
+
+#[test]
+fn what_was_returned_to_a_debtor_is_taken_from_no_other_batch() {
+    let mut books = Books::new();
+    let window = books.close(&[(1, 2, 100)]);
+    let first = books.batch(window);
+    books.settle(first);
+    books.moves(first, Mover::Rail, &[0], LegState::Returned);
+    assert_eq!(books.fund(), Net(-100));
+    let window = books.close(&[(3, 4, 70)]);
+    let other = books.batch(window);
+    // The debtor pays again in the same batch: it is the clearing account's.
+    books.settle(other);
+    assert!(books.control.batch(other).unwrap().legs.owed_again() == Total::ZERO);
+    assert_eq!(books.fund(), Net::ZERO);
+}
+
+/// Debtors' dust once counted as held from the start, so that the smallest pay-outs left before anything had
+/// come in.
+#[test]
+fn no_dust_is_advanced_before_every_pay_in_has_ended() {
+    let mut books = Books::new();
+    // Ten debtors' dust, 50 in all, would pay the smallest creditor.
+    let owed: Vec<(u8, u8, u128)> = (1..=10).map(|n| (n, 20 + n % 2, 105)).collect();
+    let window = books.close(&owed);
+    let batch = books.batch(window);
+    let pay_ins = books.next(batch).pay_ins;
+    books.submit(batch, &pay_ins).unwrap();
+    assert_eq!(books.control.free_to_pay(batch), Ok(Total::ZERO));
+    books.moves(batch, Mover::Rail, &pay_ins[..9], LegState::Confirmed);
+    assert_eq!(books.control.free_to_pay(batch), Ok(Total(900)));
+    books.moves(batch, Mover::Rail, &pay_ins[9..], LegState::Rejected);
+    assert_eq!(books.control.free_to_pay(batch), Ok(Total(940)));
+}
+
+#[test]
+fn dust_is_advanced_and_comes_back_and_never_adds_up() {
+    let mut books = Books::new();
+    for _ in 0..20 {
+        // Two debtors' dust is one creditor's whole unit; 30 owes dust alone now and then.
+        let window = books.close(&[(1, 3, 105), (2, 3, 105), (30, 4, 3)]);
+        let batch = books.batch(window);
+        books.settle(batch);
+        assert_eq!(books.fund(), Net::ZERO);
+    }
+}

@@ -1,0 +1,60 @@
+//! The ledger: every rule of money, pure.
+//!
+//! Owns the types that everybody speaks (`types`), every limit (`limits`), the credit rule, the shards' state, windows, netting, batches and the control state
+//! (parties, signers, assets, requests). Time, order and bytes come in as values: nothing here does
+//! IO, reads a clock, starts a thread or draws a random number. The same events in the same order
+//! give the same state and the same bytes, on any number of shards.
+
+#![forbid(unsafe_code)]
+
+pub mod batch;
+pub mod canary;
+pub mod control;
+pub mod dues;
+pub mod engine_key;
+pub mod event;
+pub mod evidence;
+#[cfg(test)]
+mod fixture;
+pub mod fund;
+pub mod hearing;
+pub mod leg;
+pub mod legs;
+pub mod limits;
+pub mod marks;
+pub mod net;
+pub mod pages;
+pub mod plan;
+pub mod rail;
+pub mod refusal;
+pub mod seal;
+pub mod shard;
+pub mod standing;
+pub mod submission;
+pub mod trouble;
+pub mod types;
+pub mod window;
+
+pub use batch::{Account, BatchContent, BatchHead, By, Leg, Payment, Policy};
+pub use control::{
+    BatchEntry, BatchState, Command, Control, Decision, Deed, SealedHead, WindowEntry, WindowState,
+};
+pub use dues::{Due, dues};
+pub use engine_key::{EngineKeys, KeyMisfit};
+pub use event::{Event, Genesis, Request};
+pub use evidence::{EVIDENCE_BYTES, Evidence};
+pub use fund::Cover;
+pub use leg::{Heard, LegMove, LegState, LegWord, Mover, Way};
+pub use legs::{Home, LegFacts, Legs, Owed, Proposal};
+pub use marks::Marks;
+pub use plan::{BatchPlan, Next};
+pub use rail::Rail;
+pub use refusal::Refusal;
+pub use seal::{Sealed, SealedPart, seal};
+pub use shard::{ChannelState, Exposure, Gauge, Held, Shard, ShardPage};
+pub use standing::Standing;
+pub use submission::{Attempt, MayLeave, Submission, runs};
+pub use trouble::{Admitted, NewTrouble, Trouble, TroubleKind, Troubles};
+pub use window::{
+    AssetSeal, EvidenceDigest, Obligation, Position, SealedAsset, SealedWindow, WindowTotals,
+};

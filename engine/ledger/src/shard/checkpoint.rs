@@ -1,0 +1,177 @@
+//! What a shard hands out for a checkpoint, and how it comes back from one. The pieces name parties and
+//! signers by id, never by a shard's own numbers, so that any number of shards can take them back.
+
+use super::channels::{CLEAN, Channel, Picture};
+use super::{Exposure, Shard};
+use crate::canary::{Bug, planted};
+use crate::evidence::Evidence;
+use crate::types::{
+    Amount, AssetNumber, ChannelId, Lsn, PartyId, SignerKey, Timestamp, Total, WindowNumber,
+};
+
+/// What a shard held for one channel.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Held {
+    /// The window in which it was credited last.
+    pub window: WindowNumber,
+    /// Its newest voucher; `before` is the total when `window` opened.
+    pub evidence: Evidence,
+}
+
+/// A piece of a checkpoint, of one shard.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct ShardPage {
+    /// Channels; a later page's entry replaces an earlier one's.
+    pub channels: Vec<Held>,
+    /// What parties owe unsettled, per asset. Replaces what is held for the same party and asset;
+    /// limits and prefunds follow from the events.
+    pub unsettled: Vec<(PartyId, AssetNumber, Total)>,
+    /// What signers used of their caps. Replaces what is held for the same signer and asset.
+    pub caps: Vec<(SignerKey, AssetNumber, Amount)>,
+    /// Exposure right after limits and deposits, by record: new since the last checkpoint.
+    pub answers: Vec<(Lsn, Exposure)>,
+    /// Vouchers credited in the open window; in the first page that a shard hands out only.
+    pub credited: u64,
+}
+
+impl Shard {
+    /// Begins a checkpoint at this point of the order: of what changed since the last one, or of
+    /// everything. Returns its first page; the channels follow by `saved`.
+    pub fn save(&mut self, everything: bool, at: Timestamp) -> ShardPage {
+        let mut page = ShardPage { credited: self.credited, ..ShardPage::default() };
+        page.answers = std::mem::take(&mut self.answers_new);
+        let (parties, signers) =
+            (std::mem::take(&mut self.parties_changed), std::mem::take(&mut self.signers_changed));
+        for index in parties.iter().map(|&index| index as usize) {
+            self.parties[index].changed = false;
+        }
+        for index in signers.iter().map(|&index| index as usize) {
+            self.signers[index].changed = false;
+        }
+        let (mut all_parties, mut all_signers) = (Vec::new(), Vec::new());
+        if everything {
+            all_parties.extend(self.parties.iter());
+            all_signers.extend(self.signers.iter());
+        } else {
+            all_parties.extend(parties.iter().map(|&index| &self.parties[index as usize]));
+            all_signers.extend(signers.iter().map(|&index| &self.signers[index as usize]));
+        }
+        for party in all_parties {
+            let exposures = party.exposures.iter();
+            page.unsettled
+                .extend(exposures.map(|(asset, held)| (party.id, *asset, held.unsettled)));
+        }
+        for signer in all_signers {
+            let used = signer.caps.iter().filter(|cap| cap.used > Amount(0));
+            let used = used.filter(|_| !planted(Bug::CheckpointLosesCaps));
+            page.caps.extend(used.map(|cap| (signer.key, cap.cap.asset, cap.used)));
+        }
+        self.channels.save(everything, at);
+        page
+    }
+
+    /// Copies up to `limit` more channels of the checkpoint: a page, and whether it is the last. `None`
+    /// when no checkpoint is under way.
+    pub fn saved(&mut self, limit: usize) -> Option<(ShardPage, bool)> {
+        let Self { channels, signers, parties, hasher, .. } = self;
+        let id = |channel: &Channel| -> ChannelId {
+            let signer = signers[channel.signer as usize].key;
+            let payee = parties[channel.payee as usize].id;
+            hasher.channel_of(signer, payee, channel.asset, channel.lane, channel.expires_at)
+        };
+        let (pictures, last) = channels.saved(limit, id)?;
+        let held = |picture: &Picture| Held {
+            window: picture.channel.window,
+            evidence: self.evidence(picture),
+        };
+        let channels = pictures.iter().map(held).collect();
+        Some((ShardPage { channels, ..ShardPage::default() }, last))
+    }
+
+    /// Takes back a page of a checkpoint: what of it is this shard's. All events up to the checkpoint
+    /// were applied before.
+    ///
+    /// # Errors
+    /// A text that names what the events do not know.
+    pub fn restore(&mut self, page: &ShardPage) -> Result<(), String> {
+        for held in &page.channels {
+            if self.owns(&held.evidence.payer) {
+                self.restore_channel(held)?;
+            }
+        }
+        for (party, asset, unsettled) in &page.unsettled {
+            if !self.owns(party) {
+                continue;
+            }
+            let index = self.party_index.get(party).copied();
+            let party_held = index.map(|index| &mut self.parties[index as usize]);
+            let held = party_held.and_then(|held| {
+                held.exposures.iter_mut().find(|(of, _)| of == asset).map(|(_, held)| held)
+            });
+            let Some(held) = held else {
+                return Err(format!("party {party} owes in asset {asset} without a limit"));
+            };
+            held.unsettled = *unsettled;
+        }
+        for (signer, asset, used) in &page.caps {
+            let Some(&index) = self.signer_index.get(signer) else { continue };
+            let mut caps = self.signers[index as usize].caps.iter_mut();
+            match caps.find(|cap| cap.cap.asset == *asset) {
+                Some(cap) if *used <= cap.cap.amount => cap.used = *used,
+                Some(_) | None => {
+                    return Err(format!("signer {signer} has no such cap in {asset}"));
+                }
+            }
+        }
+        for (lsn, exposure) in &page.answers {
+            // Only the shard that owns the party was ever asked for it.
+            if let Some(held) = self.answered.get_mut(lsn) {
+                *held = *exposure;
+            }
+        }
+        Ok(())
+    }
+
+    fn restore_channel(&mut self, held: &Held) -> Result<(), String> {
+        let voucher = held.evidence.voucher();
+        let signer = self.signer_index.get(&voucher.signer()).copied();
+        let payee = self.party_index.get(&voucher.payee()).copied();
+        let (Some(signer), Some(payee)) = (signer, payee) else {
+            return Err(format!("a channel of signer {} is of unknown parties", voucher.signer()));
+        };
+        let channel = Channel {
+            total: voucher.cumulative(),
+            before: held.evidence.before,
+            lsn: held.evidence.lsn,
+            window: held.window,
+            lane: voucher.lane(),
+            expires_at: voucher.expires_at(),
+            signer,
+            payee,
+            asset: voucher.asset(),
+            changed: CLEAN,
+            due: false,
+        };
+        let picture = Picture { channel, signature: *voucher.signature() };
+        self.channels.restore(self.hasher.channel(voucher), &picture);
+        Ok(())
+    }
+
+    /// Room for so many channels more.
+    pub fn reserve(&mut self, channels: usize) {
+        self.channels.reserve(channels);
+    }
+
+    /// Everything is as it was at a checkpoint: from here on changes are noted for the next one.
+    pub fn restored(&mut self, open: WindowNumber, credited: u64) {
+        // The sum over all shards counts, not whose it is.
+        self.credited = if self.index == 0 { credited } else { 0 };
+        assert_eq!(self.channels.window(), open, "the events lead to the checkpoint's window");
+        self.answers_new.clear();
+        self.gauge_anew();
+        self.count_anew();
+        for index in std::mem::take(&mut self.parties_changed) {
+            self.parties[index as usize].changed = false;
+        }
+    }
+}
