@@ -81,6 +81,13 @@ pub enum ServeError {
         "cannot listen on {addr}: {why}; is another engine there? Choose another with --listen"
     )]
     Listen { addr: SocketAddr, why: std::io::Error },
+    #[error(
+        "--listen-http {addr} would serve nobody: webhooks of the rail card are all that comes there, and the \
+         configuration has no [rail.card]; add it, or leave --listen-http out"
+    )]
+    NobodyListens { addr: SocketAddr },
+    #[error("a listener ended by itself ({why}), so the engine stops; start it again")]
+    ListenerEnded { why: String },
     #[error("cannot write the ready file {}: {why}", .path.display())]
     ReadyFile { path: PathBuf, why: std::io::Error },
     #[error(transparent)]
@@ -99,6 +106,9 @@ pub fn run(config: &Config) -> Result<(), ServeError> {
     let open_files = descriptors::raise()?;
     let started_at = pipeline::now();
     let clearing = clearing(config)?;
+    if let (Some(addr), None) = (config.listen_http, &config.rail.card) {
+        return Err(ServeError::NobodyListens { addr });
+    }
     let verifier = Verifier::new(Options {
         backend: config.verify_backend,
         table_bytes: config.verify_table_bytes,
@@ -370,6 +380,7 @@ fn serve_edge(
         visits.get_or_init(|| grpc.visits());
         let http = match (config.listen_http, hooks) {
             (Some(listen), Some(hooks)) => Some(open_door(listen, Service::Http(hooks)).await?),
+            // Refused before anything was opened.
             (Some(_), None) | (None, _) => None,
         };
         let http_addr = http.as_ref().map(Door::address);
@@ -384,7 +395,13 @@ fn serve_edge(
         if let Some(addr) = http_addr {
             tracing::info!(%addr, "serving webhooks over HTTP");
         }
-        signals.next().await;
+        let ended = tokio::select! {
+            () = signals.next() => None,
+            ended = serving.join_next() => Some(match ended {
+                Some(Err(error)) => error.to_string(),
+                Some(Ok(())) | None => "nothing told it to stop".to_owned(),
+            }),
+        };
         tracing::info!("stopping: streams end, what was taken in is finished");
         // Who watches hears it before the streams end.
         health.set_not_serving::<VouchersServer<VouchersApi>>().await;
@@ -397,7 +414,7 @@ fn serve_edge(
             () = signals.next() => tracing::warn!("second signal: connections are cut"),
         }
         every.into_iter().chain(schedule).for_each(|task| task.abort());
-        Ok(())
+        ended.map_or(Ok(()), |why| Err(ServeError::ListenerEnded { why }))
     });
     // Tasks hold the way in to the pipeline; it can drain only when they are gone.
     runtime.shutdown_timeout(Duration::from_millis(STOP_WAIT_MILLIS));
