@@ -79,14 +79,27 @@ def window_root(window, assets):
     return derive("window root v1", struct.pack("<QQ", window, len(assets)) + body)
 
 
-def window_statement(network, window, root, cut_lsn, cut_at, credited):
-    body = network + struct.pack("<Q", window) + root + struct.pack("<QqQ", cut_lsn, cut_at, credited)
-    return derive("window statement v1", body)
+def window_statement(network, window, root, cut, credited):
+    """`cut` is position, digest and timestamp of the record that closed it."""
+    lsn, digest, at = cut
+    body = network + struct.pack("<Q", window) + root
+    body += struct.pack("<Q32sqQ", lsn, digest, at, credited)
+    return derive("window statement v2", body)
+
+
+def text(body, place):
+    """The text whose field is at a place of a body."""
+    field = body[place:place + 8]
+    if field[0] & 0xc0 != 0x80:
+        return field.rstrip(b"\xff")
+    length, offset = numbers("Ii", field)
+    length = length & 63 | length >> 8 << 6
+    return body[place + offset:place + offset + length]
 
 
 def sections(data):
     """The sections of an export, each (kind, body)."""
-    must(data[:16] == b"TALLYEXP\x01" + bytes(7), "the file header")
+    must(data[:16] == b"TALLYEXP\x02" + bytes(7), "the file header")
     at, link, kind = 16, ZERO, 0
     while kind != 8:
         must(len(data) >= at + 8, "the file is cut")
@@ -106,19 +119,28 @@ class History:
     def __init__(self, records):
         self.signers, self.cuts, self.seals, self.keys = {}, {}, {}, []
         self.network, self.batches, self.first = None, 0, 2
-        link, last, at = ZERO, 0, None
+        link, last, at, self.digests = ZERO, 0, None, {}
         for record in records:
             head, body = record[:128], record[128:]
             version, kind, zero, _, lsn, time, count, length = numbers("HBBIQqII", head[:32])
-            must((version, zero, count, length) == (2, 0, 1, len(body)), f"record {lsn}: its head")
+            must((version, zero, count, length) == (3, 0, 1, len(body)), f"record {lsn}: its head")
             must(derive("journal record v2", head[:96] + body) == head[96:], f"record {lsn}: digest")
             must(head[64:96] == link and lsn > last, f"record {lsn}: its event link")
             must(at is None or time >= at, f"record {lsn}: time goes back")
             must((lsn == 1) == (kind == 1) and kind != 2, f"record {lsn}: genesis first")
             link, last, at = head[96:], lsn, time
-            self.take(kind, lsn, time, body)
+            self.take(kind, lsn, time, body, link)
+            self.digests[lsn] = link
+        self.last = last
 
-    def take(self, kind, lsn, time, body):
+    def end(self, body):
+        """The signed end of the export."""
+        lsn, digest, _, key, signature = numbers("Q32sq32s64s", body)
+        must(lsn == self.last and digest == self.digests[lsn], "the end names the last event")
+        must(key == self.keys[-1], "the end's key")
+        signed(key, signature, derive("export end v1", self.network + body[:48]), "the end")
+
+    def take(self, kind, lsn, time, body, digest):
         if kind == 1:
             self.network = body[-40:-8]
         elif kind == 18:
@@ -137,15 +159,20 @@ class History:
             self.keys.append(key)
         elif kind == 32:
             window = numbers("Q", body[-8:])[0]
-            self.cuts[window] = (self.first, lsn, time)
+            self.cuts[window] = (self.first, lsn, digest, time)
             self.first = lsn + 1
         elif kind == 34:
             self.seal(body)
-        elif kind == 51:
-            own = body[-(40 + 32 + 8 + 4 + 1 + 48 + 8 + 32 + 64):]
-            must(own[-96:-64] == self.keys[-1], "the batch's key")
-            statement = derive("batch statement v1", self.network + own[40:72])
-            signed(self.keys[-1], own[-64:], statement, "a batch")
+        elif kind == 61:
+            # request, operator, four eyes, batch, windows, asset, rail, sums, clearing, history, key, signature
+            place = len(body) - (40 + 8 + 1 + 32 + 8 + 4 + 1 + 48 + 8 + 8 + 32 + 64)
+            operator, own = text(body, place + 40), body[place + 48:]
+            key, history = own[-96:-64], numbers("Q", own[-104:-96])[0]
+            must(key == self.keys[-1], "the batch's key")
+            must(history in self.digests, "an event before the batch")
+            said = self.network + own[1:33] + struct.pack("<Q", history) + self.digests[history]
+            said += own[:1] + struct.pack("<Q", len(operator)) + operator
+            signed(key, own[-64:], derive("batch statement v2", said), "a batch")
             self.batches += 1
 
     def seal(self, body):
@@ -163,8 +190,7 @@ class History:
             assets.append((numbers("I", row[:4])[0], row[4:36], row[36:68], wide, few))
         must(key == self.keys[-1], f"window {window}: its key")
         must(window_root(window, [a[:3] for a in assets]) == root, f"window {window}: its root")
-        _, cut_lsn, cut_at = self.cuts[window]
-        statement = window_statement(self.network, window, root, cut_lsn, cut_at, credited)
+        statement = window_statement(self.network, window, root, self.cuts[window][1:], credited)
         signed(key, signature, statement, f"window {window}")
         self.seals[window] = {asset[0]: asset[1:] for asset in assets}
 
@@ -201,7 +227,8 @@ def check_export(data):
         check_asset(history, window, asset, part, totals, counts, windows[0] == 1)
     for window in windows:
         must(sorted(history.seals[window]) == [a for w, a in parts if w == window], "the assets")
-    end = numbers("QQQQQ", found[-1][1])
+    end = numbers("QQQQQ", found[-1][1][:40])
+    history.end(found[-1][1][40:])
     must(end == (len(records), len(windows), counts["obligations"], counts["carried"],
                  counts["evidence"]), "as much as the end says")
     return history, counts
@@ -213,7 +240,7 @@ def check_asset(history, window, asset, part, totals, counts, from_the_first):
     pieces = [Piece(data) for data in rows(part[7], 176)]
     must(part["said"] == (len(owed), len(carried), len(pieces)), f"{name}: its counts")
     must(owed == sorted(owed, key=lambda row: row[:64]), f"{name}: the order of its rows")
-    first, cut_lsn, _ = history.cuts[window]
+    first, cut_lsn, _, _ = history.cuts[window]
     leaves, flows, gross, at = [], defaultdict(int), 0, 0
     for row in owed:
         payer, payee = row[:32], row[32:64]
@@ -276,13 +303,13 @@ def check_document(text, keys):
         Piece(bytes(16) + voucher).check(network)
         body = network + voucher + struct.pack("<Qq", doc["lsn"], doc["at_us"])
         return signed(key, raw(doc["signature"]), derive("receipt v1", body), "the receipt")
-    must(doc["format"] == "tallystick proof v1", "the format")
+    must(doc["format"] == "tallystick proof v2", "the format")
     window, asset = doc["window"], doc["asset"]
     roots = [(a["asset"], raw(a["obligations_root"]), raw(a["positions_root"])) for a in doc["assets"]]
     root = window_root(window["number"], roots)
     must(root == raw(window["root"]), "the window's root")
-    statement = window_statement(network, window["number"], root, window["cut_lsn"],
-                                 window["cut_at_us"], window["credited"])
+    cut = window["cut_lsn"], raw(window["cut_digest"]), window["cut_at_us"]
+    statement = window_statement(network, window["number"], root, cut, window["credited"])
     signed(key, raw(window["signature"]), statement, "the window")
     _, obligations_root, positions_root = next(r for r in roots if r[0] == asset)
     signers, flows = {s["signer"]: s["party_id"] for s in doc["signers"]}, defaultdict(int)

@@ -76,6 +76,14 @@ async fn exports_proofs_and_receipts_are_checked_without_the_engine() {
         (&true.into(), &2.into(), &1.into())
     );
     assert_eq!(report["network_id"], network);
+    // Who knows the first key, and holds a receipt, sees that the history is the engine's and is whole.
+    let first = report["first_engine_key"].as_str().unwrap().to_owned();
+    assert_ne!(report["engine_key"], first, "it was rotated");
+    let known = ["--engine-key", &first, "--receipt", path(&receipt), "--json"];
+    let checked = json(&ok(&server, &[&["audit", path(&export)][..], &known].concat()));
+    assert_eq!((&checked["ok"], &checked["receipts"]), (&true.into(), &1.into()));
+    let (success, _, err) = cli(&server, &["audit", path(&export), "--engine-key", &signer]);
+    assert!(!success && err.contains("the engine's first key"), "{err}");
     for document in [&pair, &position, &receipt] {
         let checked = json(&ok(&server, &["proof", "check", path(document), "--json"]));
         assert_eq!(

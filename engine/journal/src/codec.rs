@@ -57,7 +57,6 @@ events! {
     34 WindowSealed,
     35 WindowDisputed,
     36 DisputeEnded,
-    52 BatchComputed,
     53 BatchApproved,
     54 BatchAborted,
     56 LegsMoved,
@@ -65,6 +64,7 @@ events! {
     58 ExposureReleased,
     59 LegsSubmitted,
     60 LegsBooked,
+    61 BatchComputed,
     65 TroublesAcked,
     66 TroublesRaised,
 }
@@ -118,6 +118,22 @@ impl<'a> Record<'a> {
                 None => Err(damaged(self.lsn, format!("kind {kind} is unknown to this engine"))),
             },
         }
+    }
+}
+
+impl Record<'_> {
+    /// Whether the body is, byte for byte, how this event is written. Reading alone lets some bytes be
+    /// anything: those behind a short text, and those of what is not there.
+    #[must_use]
+    pub fn is_written_as(&self, event: &Event) -> bool {
+        event_kind(event) == self.kind && event_bytes(event).as_slice() == self.body
+    }
+
+    /// The same of the first record.
+    #[must_use]
+    pub fn is_genesis_as(&self, genesis: &Genesis) -> bool {
+        let bytes = rkyv::to_bytes::<RkyvError>(genesis).expect("plain data can be archived");
+        self.kind == GENESIS && bytes.as_slice() == self.body
     }
 }
 

@@ -23,7 +23,7 @@ pub use record::{Chain, FORMAT_VERSION, Framed, HEADER_BYTES, Record};
 pub use store::{Store, Table};
 
 use std::sync::Arc;
-use tallystick_ledger::types::{Digest, LINK_START, Lsn};
+use tallystick_ledger::types::{Digest, History, LINK_START, Lsn};
 
 /// The end of a journal: the last record's position and digest, to which the next one links.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,6 +39,12 @@ pub struct Tail {
 impl Tail {
     /// Before the first record.
     pub const START: Self = Self { lsn: Lsn(0), link: LINK_START, event_link: LINK_START };
+
+    /// The last record, if it is an event: it covers all events up to it.
+    #[must_use]
+    pub fn history(&self) -> History {
+        History { lsn: self.lsn, digest: self.link }
+    }
 }
 
 /// Takes the bytes of the record at a position.

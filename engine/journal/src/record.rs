@@ -3,7 +3,7 @@
 //!
 //! | offset | bytes | field |
 //! |---|---|---|
-//! | 0 | 2 | format version, 2 |
+//! | 0 | 2 | format version, 3 |
 //! | 2 | 1 | kind |
 //! | 3 | 1 | 0 |
 //! | 4 | 4 | epoch: the how-manieth start of the engine wrote it |
@@ -20,10 +20,10 @@
 
 use super::{JournalError, Tail};
 use tallystick_ledger::limits::RECORD_BYTES_MAX;
-use tallystick_ledger::types::{Digest, Lsn, RecordHasher, Timestamp};
+use tallystick_ledger::types::{Digest, History, Lsn, RecordHasher, Timestamp};
 
 /// Version of the framing.
-pub const FORMAT_VERSION: u16 = 2;
+pub const FORMAT_VERSION: u16 = 3;
 /// Bytes before a record's body.
 pub const HEADER_BYTES: usize = 128;
 const HASHED_BYTES: usize = 96;
@@ -45,6 +45,16 @@ pub struct Record<'a> {
     pub count: u32,
     /// Its body.
     pub body: &'a [u8],
+    /// Its digest.
+    pub digest: Digest,
+}
+
+impl Record<'_> {
+    /// Its position and digest; of an event they cover all events up to it.
+    #[must_use]
+    pub fn history(&self) -> History {
+        History { lsn: self.lsn, digest: self.digest }
+    }
 }
 
 /// A record ready to be written.
@@ -78,6 +88,7 @@ pub struct Chain {
     hasher: RecordHasher,
     tail: Tail,
     at: Timestamp,
+    epoch: u32,
 }
 
 impl Chain {
@@ -90,7 +101,7 @@ impl Chain {
     /// After a record that is known to have been followed before.
     #[must_use]
     pub fn after(tail: Tail, at: Timestamp) -> Self {
-        Self { hasher: RecordHasher::default(), tail, at }
+        Self { hasher: RecordHasher::default(), tail, at, epoch: 0 }
     }
 
     /// The last record.
@@ -150,12 +161,12 @@ impl Chain {
             let why = format!("it is missing; the next one found is {lsn}");
             return Err(JournalError::Damaged { lsn: expected, why });
         }
-        let (record, links, digest) = self.open(lsn, bytes)?;
+        let (record, links) = self.open(lsn, bytes)?;
         if links.record != self.tail.link {
             let why = "it does not link to the record before it".into();
             return Err(JournalError::Damaged { lsn, why });
         }
-        self.accept(record, links, digest)
+        self.accept(record, links)
     }
 
     /// As `follow`, where only events are kept: frames may lie between the last record and this event.
@@ -171,20 +182,16 @@ impl Chain {
             let why = format!("it comes after record {}", self.tail.lsn);
             return Err(JournalError::Damaged { lsn, why });
         }
-        let (record, links, digest) = self.open(lsn, bytes)?;
+        let (record, links) = self.open(lsn, bytes)?;
         if record.kind == FRAME {
             let why = "it is a frame among the events".into();
             return Err(JournalError::Damaged { lsn, why });
         }
-        self.accept(record, links, digest)
+        self.accept(record, links)
     }
 
     /// Checks what can be known of a record alone.
-    fn open<'a>(
-        &self,
-        lsn: Lsn,
-        bytes: &'a [u8],
-    ) -> Result<(Record<'a>, Links, Digest), JournalError> {
+    fn open<'a>(&self, lsn: Lsn, bytes: &'a [u8]) -> Result<(Record<'a>, Links), JournalError> {
         let damaged = |why: String| Err(JournalError::Damaged { lsn, why });
         let Some((header, body)) = bytes.split_first_chunk::<HEADER_BYTES>() else {
             return damaged(format!("it has {} bytes, less than a header", bytes.len()));
@@ -212,18 +219,17 @@ impl Chain {
             kind: header[2],
             count: u32::from_le_bytes(field(header, 24)),
             body,
+            digest,
         };
+        if header[3] != 0 || (record.kind != FRAME && record.count != 1) {
+            return damaged("its head is not that of an event or a frame".into());
+        }
         let links = Links { record: Digest(field(header, 32)), event: Digest(field(header, 64)) };
-        Ok((record, links, digest))
+        Ok((record, links))
     }
 
     /// Takes a record as the last one, if it can come after what was the last one.
-    fn accept<'a>(
-        &mut self,
-        record: Record<'a>,
-        links: Links,
-        digest: Digest,
-    ) -> Result<Record<'a>, JournalError> {
+    fn accept<'a>(&mut self, record: Record<'a>, links: Links) -> Result<Record<'a>, JournalError> {
         let damaged = |why: &str| Err(JournalError::Damaged { lsn: record.lsn, why: why.into() });
         if links.event != self.tail.event_link {
             return damaged("it does not link to the event before it");
@@ -231,9 +237,12 @@ impl Chain {
         if record.at < self.at {
             return damaged("its timestamp is before that of the record before it");
         }
-        let event_link = if record.kind == FRAME { links.event } else { digest };
-        self.tail = Tail { lsn: record.lsn, link: digest, event_link };
-        self.at = record.at;
+        if record.epoch < self.epoch {
+            return damaged("it is of an earlier start of the engine than the record before it");
+        }
+        let event_link = if record.kind == FRAME { links.event } else { record.digest };
+        self.tail = Tail { lsn: record.lsn, link: record.digest, event_link };
+        (self.at, self.epoch) = (record.at, record.epoch);
         Ok(record)
     }
 }
@@ -258,15 +267,15 @@ mod tests {
         (first, second)
     }
 
-    /// Persisted bytes are for ever: this is what version 2 wrote.
+    /// Persisted bytes are for ever: this is what version 3 writes.
     #[test]
     fn golden_bytes_of_a_record() {
         let (first, _) = two_records();
         let golden = [
-            "0200 02 00 01000000",
+            "0300 02 00 01000000",
             "0100000000000000 0a00000000000000 01000000 05000000",
             &"00".repeat(64),
-            "0a0ccbc785a06aceec543616ed98055fb2570a4c5f5f70db790acc6be3c1b524",
+            "dae2bfa393c68610fd0647c61792bc44fd364622cb528e478fcd0ba7e6d47431",
             "68656c6c6f",
         ];
         let golden = golden.concat().replace(' ', "");

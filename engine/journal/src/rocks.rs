@@ -3,6 +3,7 @@
 //! Owns the directory's lock and marker. Every RocksDB option is in `options`; what lies beside the records
 //! in `tables`. Never looks into a record.
 
+mod format;
 mod merge;
 mod options;
 mod tables;
@@ -10,6 +11,7 @@ mod tables;
 use super::mark::{self, Mark};
 use super::record::FRAME;
 use super::{FORMAT_VERSION, Framed, Journal, JournalError, Store, Table, Tail, Visit, wal};
+use format::{FORMAT_COLUMN, META_FORMAT, check_format_of, other_format};
 use options::{options, reading, synced};
 use rocksdb::{
     ColumnFamilyDescriptor, DB, DBRawIterator, DBRecoveryMode, IteratorMode, WriteBatch,
@@ -25,9 +27,6 @@ const LOCK_FILE: &str = "tallystick.lock";
 const FRAMES: &str = "frames";
 /// All other records, kept for ever.
 const EVENTS: &str = "events";
-/// Where format 1 kept all records.
-const RECORDS_OF_FORMAT_1: &str = "records";
-const META_FORMAT: &[u8] = b"format";
 const META_EPOCH: &[u8] = b"epoch";
 
 /// What a write batch holds of a record besides its bytes: tag, column, lengths, key; and its header.
@@ -53,7 +52,7 @@ impl RocksJournal {
         check_directory(dir)?;
         let lock = lock(dir)?;
         wal::check_manifest(dir)?;
-        check_columns(dir)?;
+        check_format_of(dir)?;
         let mark = Mark::open(dir).map_err(|error| mark_failed(dir, &error))?;
         let known = mark.read().map_err(|error| mark_failed(dir, &error))?;
         wal::check(dir, known.map(|tail| tail.lsn))?;
@@ -80,7 +79,7 @@ impl RocksJournal {
         }
         let lock = lock(dir)?;
         wal::check_manifest(dir)?;
-        check_columns(dir)?;
+        check_format_of(dir)?;
         let mark = Mark::open(dir).map_err(|error| mark_failed(dir, &error))?;
         let mut options = options();
         options.create_if_missing(false);
@@ -233,23 +232,7 @@ impl<'a> Records<'a> {
 }
 
 fn columns() -> impl Iterator<Item = &'static str> {
-    ["default", FRAMES, EVENTS].into_iter().chain(Table::ALL.map(Table::name))
-}
-
-fn other_format(found: u16) -> JournalError {
-    JournalError::OtherFormat { found: found.to_string(), wanted: FORMAT_VERSION }
-}
-
-/// Refuses a directory of format 1 before anything in it is touched.
-fn check_columns(dir: &Path) -> Result<(), JournalError> {
-    if !dir.join("CURRENT").exists() {
-        return Ok(());
-    }
-    match DB::list_cf(&options(), dir) {
-        Ok(names) if names.iter().any(|name| name == RECORDS_OF_FORMAT_1) => Err(other_format(1)),
-        // Where it cannot be listed, it cannot be opened, and then RocksDB says why.
-        Ok(_) | Err(_) => Ok(()),
-    }
+    ["default", FRAMES, EVENTS, FORMAT_COLUMN].into_iter().chain(Table::ALL.map(Table::name))
 }
 
 fn mark_failed(dir: &Path, error: &std::io::Error) -> JournalError {

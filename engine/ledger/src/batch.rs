@@ -11,8 +11,8 @@ use super::window::{Obligation, Position, SealedWindow};
 use crate::canary::{Bug, planted};
 use crate::limits::BATCH_LEGS_MAX;
 use crate::types::{
-    AssetDef, BatchHasher, BatchId, LegKeys, PartyId, SIGNATURE_BYTES, SettlementModel, SignerKey,
-    Timestamp, Total, WindowNumber,
+    AssetDef, BatchHasher, BatchId, LegKeys, Lsn, PartyId, SIGNATURE_BYTES, SettlementModel,
+    SignerKey, Timestamp, Total, WindowNumber,
 };
 use rkyv::{Archive, Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -211,6 +211,7 @@ impl BatchHead {
         &self,
         request: Request,
         by: By,
+        history: Lsn,
         key: SignerKey,
         signature: [u8; SIGNATURE_BYTES],
     ) -> BatchComputed {
@@ -227,6 +228,7 @@ impl BatchHead {
             least: self.policy.least,
             most: self.policy.most,
             clearing: self.policy.clearing.clone(),
+            history,
             key,
             signature,
         }
@@ -468,3 +470,6 @@ fn batch_id(
 fn count(length: usize) -> u64 {
     u64::try_from(length).expect("a length fits 64 bits")
 }
+
+#[cfg(test)]
+mod vector;

@@ -28,8 +28,8 @@ use super::trouble::Troubles;
 use super::window::SealedWindow;
 use crate::limits;
 use crate::types::{
-    AssetDef, AssetNumber, BatchId, Lsn, MONEY_MAX, Net, PartyId, SIGNATURE_BYTES, SignerKey,
-    Timestamp, Total, WindowNumber,
+    AssetDef, AssetNumber, BatchId, History, Lsn, MONEY_MAX, Net, PartyId, SIGNATURE_BYTES,
+    SignerKey, Timestamp, Total, WindowNumber,
 };
 use foldhash::fast::RandomState;
 use requests::Requests;
@@ -63,6 +63,8 @@ pub struct CreateBatch {
     pub by: By,
     /// The batch, and what it was computed from, which is kept.
     pub used: Arc<Used>,
+    /// The event up to which its signature covers the history.
+    pub history: Lsn,
     /// The engine's key that signed it.
     pub key: SignerKey,
     /// Its signature.
@@ -122,7 +124,7 @@ pub struct SignerEntry {
 /// The control state.
 pub struct Control {
     genesis: Genesis,
-    applied: Lsn,
+    history: History,
     assets: BTreeMap<AssetNumber, AssetDef>,
     parties: HashMap<PartyId, PartyEntry, RandomState>,
     signers: HashMap<SignerKey, SignerEntry, RandomState>,
@@ -149,10 +151,10 @@ pub struct Control {
 impl Control {
     /// The state after the genesis record: no parties, window 1 open.
     #[must_use]
-    pub fn new(genesis: Genesis, lsn: Lsn) -> Self {
+    pub fn new(genesis: Genesis, history: History) -> Self {
         Self {
             genesis,
-            applied: lsn,
+            history,
             assets: BTreeMap::new(),
             parties: HashMap::default(),
             signers: HashMap::default(),
@@ -162,7 +164,7 @@ impl Control {
             funds: BTreeMap::new(),
             requests: Requests::new(limits::REQUESTS_MAX),
             engine_keys: EngineKeys::default(),
-            windows: vec![WindowEntry::open(WindowNumber(1), lsn.next())],
+            windows: vec![WindowEntry::open(WindowNumber(1), history.lsn.next())],
             batches: BTreeMap::new(),
             deeds: BTreeMap::new(),
             waiting: waiting::Waiting::default(),
@@ -224,8 +226,8 @@ impl Control {
                 self.current_key(create.key)?;
                 let head = create.head().clone();
                 self.settleable(&head.windows, head.asset.number)?;
-                let CreateBatch { request, by, key, signature, .. } = create;
-                let event = head.event(request, by, key, signature);
+                let CreateBatch { request, by, history, key, signature, .. } = create;
+                let event = head.event(request, by, history, key, signature);
                 Ok(Decision::New(Box::new(Event::BatchComputed(event)), Made::Batch(head)))
             }
         }
@@ -344,10 +346,11 @@ impl Control {
         }
     }
 
-    /// Applies an event that `decide` allowed, or that the journal holds.
-    pub fn apply(&mut self, lsn: Lsn, at: Timestamp, event: &Event, made: Made) {
-        assert!(lsn > self.applied, "record {lsn} applied after {}", self.applied);
-        self.applied = lsn;
+    /// Applies an event that `decide` allowed, or that the journal holds: `record` is the one it is in.
+    pub fn apply(&mut self, record: History, at: Timestamp, event: &Event, made: Made) {
+        let (lsn, before) = (record.lsn, self.history.lsn);
+        assert!(lsn > before, "record {lsn} applied after {before}");
+        self.history = record;
         self.requests.apply(lsn, at, event.request());
         match event {
             Event::AssetCreated(e) => {
@@ -384,6 +387,7 @@ impl Control {
                 let open = self.windows.last_mut().expect("one window is always open");
                 assert_eq!(open.number, e.window, "the cut closes the open window");
                 open.cut = Some((lsn, at));
+                open.cut_digest = record.digest;
                 self.windows.push(WindowEntry::open(e.window.next(), lsn.next()));
             }
             Event::EngineKeySet(e) => self.engine_keys.set(lsn, e.key),

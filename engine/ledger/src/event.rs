@@ -5,7 +5,7 @@ use super::leg::{LegMove, LegState, Mover, Way};
 use super::trouble::NewTrouble;
 use super::window::AssetSeal;
 use crate::types::{
-    Amount, AssetDef, AssetNumber, BatchId, Digest, NetworkId, PartyId, SignerKey, Total,
+    Amount, AssetDef, AssetNumber, BatchId, Digest, Lsn, NetworkId, PartyId, SignerKey, Total,
     WindowNumber,
 };
 use rkyv::{Archive, Deserialize, Serialize};
@@ -183,6 +183,8 @@ pub struct BatchComputed {
     pub most: Total,
     /// Fields of the clearing account on the rail, ordered by name.
     pub clearing: Vec<(String, String)>,
+    /// The event up to which the signature covers the history.
+    pub history: Lsn,
     /// The engine's key that signed.
     pub key: SignerKey,
     /// Its signature over the batch's statement.

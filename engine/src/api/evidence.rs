@@ -10,7 +10,7 @@ use crate::ledger::{Event, Refusal};
 use crate::limits::{BATCH_WINDOWS_MAX, EXPORT_CHUNK_BYTES};
 use crate::pipeline::{self, Done, Intake};
 use crate::proof::{Document, Hex, RECEIPT_FORMAT, Receipt, Wanted};
-use crate::settle::{Archive, EvidenceRequest, NotLoaded, NotProved};
+use crate::settle::{Archive, EvidenceRequest, NotLoaded, NotProved, signed_end};
 use crate::sign::{EngineKey, EngineKeyError, Signed};
 use crate::types::{AssetNumber, Lsn, PartyId, SignerKey, WindowNumber, receipt_statement};
 use bytes::Bytes;
@@ -46,6 +46,7 @@ impl Write for ToClient {
 pub(super) async fn export(
     intake: &Intake,
     archive: &Archive,
+    engine_key: &EngineKey,
     place: Place,
     asked: v1::ExportEvidenceRequest,
 ) -> Result<Streamed<v1::DocumentChunk>, Status> {
@@ -62,9 +63,13 @@ pub(super) async fn export(
     let found = intake.read(|control| {
         let sealed = |number: &WindowNumber| control.window(*number)?.sealed_head();
         let windows = windows.iter().map(sealed).collect::<Result<Vec<_>, Refusal>>()?;
-        Ok(EvidenceRequest { network, windows, to: control.applied() })
+        Ok((windows, control.history(), control.engine_key()))
     });
-    let request = found.await.map_err(|b| busy(&b))?.map_err(|r: Refusal| refused(&r))?;
+    let found = found.await.map_err(|b| busy(&b))?.map_err(|r: Refusal| refused(&r))?;
+    let (windows, last, key) = found;
+    let end =
+        signed_end(engine_key, key, network, last, pipeline::now()).ok_or_else(key_changes)?;
+    let request = EvidenceRequest { network, windows, end };
     let archive = archive.clone();
     let (chunks_in, chunks) = mpsc::channel(CHUNKS);
     tokio::task::spawn_blocking(move || {
@@ -150,8 +155,7 @@ pub(super) async fn receipt(
     let statement = receipt_statement(network, &newest.voucher, newest.lsn, at);
     let key = intake.read(crate::ledger::Control::engine_key).await.map_err(|b| busy(&b))?;
     let signed = key.and_then(|key| engine_key.sign_as(key, &statement));
-    let Signed { key, signature } =
-        signed.ok_or_else(|| Status::unavailable("the engine's key is changing; try again"))?;
+    let Signed { key, signature } = signed.ok_or_else(key_changes)?;
     let receipt = Receipt {
         format: RECEIPT_FORMAT.into(),
         network_id: Hex(network.0),
@@ -163,6 +167,10 @@ pub(super) async fn receipt(
     };
     let document = Document::Receipt(Box::new(receipt)).text();
     Ok(v1::Receipt { document: document.into() })
+}
+
+fn key_changes() -> Status {
+    Status::unavailable("the engine's key is changing; try again")
 }
 
 /// Puts a new key in force. The answer is that of the first time, also to a retry.

@@ -405,7 +405,8 @@ impl v1::operator_server::Operator for OperatorApi {
         request: Request<v1::ExportEvidenceRequest>,
     ) -> Answer<Self::ExportEvidenceStream> {
         let (place, archive) = (self.exports.take(&request)?, &self.settlement.archive);
-        let export = evidence::export(&self.intake, archive, place, request.into_inner());
+        let export =
+            evidence::export(&self.intake, archive, &self.engine_key, place, request.into_inner());
         export.await.map(Response::new)
     }
 

@@ -4,14 +4,14 @@
 use super::difference::{AuditError, Difference};
 use super::events::Audit;
 use super::registry::Registry;
-use super::source::{Source, Visit};
+use super::source::{End, Source, Visit};
 use crate::journal::rocks::RocksJournal;
 use crate::journal::{Chain, Entry, Journal, JournalError, checkpoint, kept, replay};
 use crate::ledger::{Event, Held};
 use crate::limits::VERIFY_BATCH;
 use crate::proof::Part;
 use crate::types::{
-    Amount, AssetNumber, ChannelHasher, ChannelId, Digest, Lsn, NetworkId, Packed, SignerKey,
+    Amount, AssetNumber, ChannelHasher, ChannelId, Lsn, NetworkId, Packed, SignerKey,
     VOUCHER_BYTES, WindowNumber, message,
 };
 use crate::verify::{Check, Scratch, SignatureVerdict, Verifier};
@@ -78,7 +78,7 @@ impl Source for Directory {
         }
     }
 
-    fn beginnings(&self) -> &[(String, Lsn, Digest)] {
+    fn ends(&self) -> &[End] {
         &[]
     }
 

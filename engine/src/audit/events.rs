@@ -2,12 +2,14 @@
 //! and carry the signatures that it must carry. Where a seal comes by whose evidence is there, the
 //! window is audited; where a batch comes by, it is computed again.
 
+mod ends;
 mod settling;
 
 use super::Settings;
 use super::batches::{self, Sealed, Seen, State};
 use super::difference::{AuditError, Difference};
 use super::directory;
+use super::receipts;
 use super::registry::Registry;
 use super::report::{Counts, Report};
 use super::requests::Requests;
@@ -19,8 +21,8 @@ use crate::journal::{Chain, Entry, Record};
 use crate::ledger::event::{BatchComputed, EngineKeySet, Genesis, WindowCut, WindowSealed};
 use crate::ledger::{By, EngineKeys, Event, Obligation};
 use crate::types::{
-    AssetNumber, BatchId, ChannelHasher, Lsn, NetworkId, PartyId, SignerKey, Statement, Timestamp,
-    Total, WindowNumber, batch_statement, key_statement, window_statement,
+    AssetNumber, BatchId, ChannelHasher, History, Lsn, NetworkId, PartyId, SignerKey, Statement,
+    Timestamp, Total, WindowNumber, batch_statement, key_statement, window_statement,
 };
 use crate::verify::{Verifier, is_signed};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -41,7 +43,12 @@ pub(super) struct Audit<'a> {
     pub unknown_carries: u64,
     given: BTreeSet<WindowNumber>,
     keys: EngineKeys,
+    first_key: Option<SignerKey>,
     requests: Requests,
+    /// Every event so far, for the statements that name one.
+    digests: Vec<History>,
+    /// How many of the exports' ends were met.
+    ends: usize,
     open: (WindowNumber, Lsn),
     carried: Option<Vec<(AssetNumber, Obligation)>>,
     cuts: BTreeMap<WindowNumber, Cut>,
@@ -56,6 +63,7 @@ pub(super) struct Audit<'a> {
     batches: HashMap<BatchId, Seen>,
     live: BTreeMap<(WindowNumber, AssetNumber), BatchId>,
     batches_unknown: u64,
+    receipts_unknown: u64,
     pub last: Lsn,
     /// What the check of a data directory says it did not check.
     pub not_checked: Vec<String>,
@@ -77,7 +85,10 @@ impl<'a> Audit<'a> {
             unknown_carries: 0,
             given: source.windows().into_iter().collect(),
             keys: EngineKeys::default(),
+            first_key: None,
             requests: Requests::default(),
+            digests: Vec::new(),
+            ends: 0,
             open: (WindowNumber(1), Lsn(2)),
             carried: Some(Vec::new()),
             cuts: BTreeMap::new(),
@@ -89,6 +100,7 @@ impl<'a> Audit<'a> {
             batches: HashMap::new(),
             live: BTreeMap::new(),
             batches_unknown: 0,
+            receipts_unknown: 0,
             last: Lsn(0),
             not_checked: Vec::new(),
         }
@@ -96,24 +108,12 @@ impl<'a> Audit<'a> {
 
     pub fn run(&mut self) -> Done {
         let mut chain = Chain::start();
-        let beginnings = self.source.beginnings();
         self.source.events(&mut |lsn: Lsn, bytes: &[u8]| -> Done {
             let record = chain.follow_event(lsn, bytes)?;
             self.record(&record)?;
-            for (name, end, digest) in beginnings.iter().filter(|(_, end, _)| *end == lsn) {
-                if *digest != chain.tail().event_link {
-                    let what = format!("the last event of {name}");
-                    let difference = Difference::new(&what, chain.tail().event_link, digest);
-                    return Err(difference.lsn(*end).into());
-                }
-            }
-            Ok(())
+            self.end_at(record.history())
         })?;
-        if let Some((name, end, _)) = beginnings.iter().find(|(_, end, _)| *end > self.last) {
-            let what = format!("the events of {name}");
-            let expected = format!("an end at or before record {}", self.last);
-            return Err(Difference::new(&what, expected, end).into());
-        }
+        self.all_ends_met()?;
         if let Some(window) = self.given.first().copied() {
             let difference = Difference::new("the window", "sealed by an event", "not sealed");
             return Err(difference.window(window).into());
@@ -121,6 +121,7 @@ impl<'a> Audit<'a> {
         if self.registry.genesis.is_none() {
             return Err(Difference::new("the events", "a first record", "none").into());
         }
+        self.receipts_unknown = receipts::check_rest(self)?;
         match self.source.directory() {
             Some(directory) => directory::check(self, directory),
             None => Ok(()),
@@ -130,12 +131,17 @@ impl<'a> Audit<'a> {
     fn record(&mut self, record: &Record<'_>) -> Done {
         let (lsn, at) = (record.lsn, record.at);
         self.last = lsn;
+        self.digests.push(record.history());
         self.counts.events += 1;
         self.registry.time(lsn, at);
         match record.entry()? {
-            Entry::Genesis(genesis) if lsn == Lsn(1) => self.genesis(genesis),
+            Entry::Genesis(genesis) if lsn == Lsn(1) => {
+                as_written(record.is_genesis_as(&genesis), lsn)?;
+                self.genesis(genesis)
+            }
             Entry::Event(event) if self.hasher.is_some() => {
-                self.event(lsn, at, &event).map_err(|error| located(error, lsn))
+                as_written(record.is_written_as(&event), lsn)?;
+                self.event(record.history(), at, &event).map_err(|error| located(error, lsn))
             }
             Entry::Genesis(_) | Entry::Event(_) | Entry::Frame(_) => {
                 let difference =
@@ -158,7 +164,8 @@ impl<'a> Audit<'a> {
         self.hasher.as_ref().expect("the first record is genesis").network()
     }
 
-    fn event(&mut self, lsn: Lsn, at: Timestamp, event: &Event) -> Done {
+    fn event(&mut self, record: History, at: Timestamp, event: &Event) -> Done {
+        let lsn = record.lsn;
         if let Some(request) = event.request()
             && !self.requests.is_new(at, &request.id)
         {
@@ -167,7 +174,7 @@ impl<'a> Audit<'a> {
         self.registry.apply(lsn, event)?;
         match event {
             Event::EngineKeySet(e) => self.key(lsn, e),
-            Event::WindowCut(e) => self.cut(lsn, at, e),
+            Event::WindowCut(e) => self.cut(record, at, e),
             Event::WindowSealed(e) => self.seal(e),
             Event::BatchComputed(e) => self.batch(e),
             Event::BatchApproved(e) => self.approved(e),
@@ -196,10 +203,17 @@ impl<'a> Audit<'a> {
             Difference::new("the engine's key", "one that may follow", found.to_string())
         };
         self.keys.check_set(e).map_err(|misfit| differs(&misfit))?;
-        if let Some(before) = self.keys.current() {
-            let statement = key_statement(self.network(), e.key);
-            self.signed(before, &statement, &e.proof, "the proof of the engine's new key")?;
+        match (self.keys.current(), self.settings.first_key) {
+            (Some(before), _) => {
+                let statement = key_statement(self.network(), e.key);
+                self.signed(before, &statement, &e.proof, "the proof of the engine's new key")?;
+            }
+            (None, Some(known)) if known != e.key => {
+                return Err(Difference::new("the engine's first key", known, e.key).into());
+            }
+            (None, _) => {}
         }
+        self.first_key.get_or_insert(e.key);
         self.keys.set(lsn, e.key);
         Ok(())
     }
@@ -218,13 +232,14 @@ impl<'a> Audit<'a> {
         Err(Difference::new(what, format!("a signature by {key}"), "another"))
     }
 
-    fn cut(&mut self, lsn: Lsn, at: Timestamp, e: &WindowCut) -> Done {
+    fn cut(&mut self, record: History, at: Timestamp, e: &WindowCut) -> Done {
+        let History { lsn, digest } = record;
         let (open, first_lsn) = self.open;
         if e.window != open {
             return Err(Difference::new("the window that is cut", open, e.window).into());
         }
         let carried = self.carried.replace(Vec::new());
-        self.cuts.insert(open, Cut { first_lsn, cut_lsn: lsn, cut_at: at, carried });
+        self.cuts.insert(open, Cut { first_lsn, cut_lsn: lsn, digest, cut_at: at, carried });
         self.open = (open.next(), lsn.next());
         Ok(())
     }
@@ -250,8 +265,9 @@ impl<'a> Audit<'a> {
         if root != e.root {
             return Err(Difference::new("the window's root", root, e.root).window(window).into());
         }
+        let record = History { lsn: cut.cut_lsn, digest: cut.digest };
         let statement =
-            window_statement(self.network(), window, root, cut.cut_lsn, cut.cut_at, e.credited);
+            window_statement(self.network(), window, root, record, cut.cut_at, e.credited);
         self.signed(e.key, &statement, &e.signature, "the window's signature")
             .map_err(|difference| difference.window(window))?;
         if !self.given.remove(&window) {
@@ -278,7 +294,11 @@ impl<'a> Audit<'a> {
         if let Err(misfit) = self.keys.check_signed(e.key) {
             return Err(of_batch(Difference::new("the batch's key", "the engine's", misfit)).into());
         }
-        let statement = batch_statement(self.network(), e.batch);
+        let history = self.history_at(e.history).ok_or_else(|| {
+            let expected = "an event before the batch";
+            of_batch(Difference::new("up to where the batch's signature goes", expected, e.history))
+        })?;
+        let statement = batch_statement(self.network(), e.batch, history, &e.operator, e.four_eyes);
         self.signed(e.key, &statement, &e.signature, "the batch's signature").map_err(of_batch)?;
         if e.windows.is_empty() || !e.windows.is_sorted_by(|a, b| a < b) {
             let difference = Difference::new("the batch's windows", "ascending", "not");
@@ -395,12 +415,25 @@ impl<'a> Audit<'a> {
             self.unknown_carries,
             "assets of windows into which such batches carried: their sums only",
         );
+        say(
+            self.receipts_unknown,
+            "receipts of vouchers whose window was not sealed here, or whose evidence was not given",
+        );
         not_checked.extend(self.not_checked.iter().cloned());
         let mut report = Report::new(self.counts, not_checked, ended);
         report.network_id = self.hasher.as_ref().map(|hasher| hasher.network().to_string());
         report.engine_key = self.keys.current().map(|key| key.to_string());
+        report.first_engine_key = self.first_key.map(|key| key.to_string());
         report
     }
+}
+
+/// The engine writes an event in one way only: other bytes that read the same are not its own.
+fn as_written(holds: bool, lsn: Lsn) -> Result<(), Difference> {
+    if holds {
+        return Ok(());
+    }
+    Err(Difference::new("the record's body", "as the engine writes it", "other bytes").lsn(lsn))
 }
 
 /// Names the record of a difference that names none.

@@ -2,10 +2,10 @@
 
 use super::difference::{AuditError, Difference};
 use super::directory::Directory;
-use super::source::{Source, Visit};
+use super::source::{End, Source, Visit};
 use crate::journal::Chain;
 use crate::proof::{ExportFile, Part};
-use crate::types::{AssetNumber, Digest, Lsn, NetworkId, WindowNumber};
+use crate::types::{AssetNumber, History, NetworkId, WindowNumber};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
@@ -15,7 +15,7 @@ pub struct Files {
     files: Vec<ExportFile>,
     /// Which file holds each window.
     windows: BTreeMap<WindowNumber, usize>,
-    beginnings: Vec<(String, Lsn, Digest)>,
+    ends: Vec<End>,
 }
 
 impl Files {
@@ -43,8 +43,8 @@ impl Files {
                 }
             }
         }
-        let beginnings = files.iter().skip(1).map(end).collect::<Result<_, _>>()?;
-        Ok(Self { files, windows, beginnings })
+        let ends = files.iter().map(end).collect::<Result<_, _>>()?;
+        Ok(Self { files, windows, ends })
     }
 
     fn file(&self, window: WindowNumber) -> Option<&ExportFile> {
@@ -52,15 +52,20 @@ impl Files {
     }
 }
 
-/// Where a file's history ends.
-fn end(file: &ExportFile) -> Result<(String, Lsn, Digest), AuditError> {
+/// Where a file's history ends: with the event that its engine signed as the last.
+fn end(file: &ExportFile) -> Result<End, AuditError> {
     let mut chain = Chain::start();
     file.events::<AuditError>(&mut |lsn, bytes| {
         chain.follow_event(lsn, bytes)?;
         Ok(())
     })?;
-    let tail = chain.tail();
-    Ok((file.path().display().to_string(), tail.lsn, tail.event_link))
+    let (name, signed, found) = (file.path().display().to_string(), *file.end(), chain.tail());
+    if found.history() == signed.last {
+        return Ok(End { name, signed });
+    }
+    let what = format!("the last event of {name}");
+    let say = |of: History| format!("record {} with the digest {}", of.lsn, of.digest);
+    Err(Difference::new(&what, say(signed.last), say(found.history())).into())
 }
 
 impl Source for Files {
@@ -76,8 +81,8 @@ impl Source for Files {
         self.files.first().map_or(Ok(()), |file| file.events(visit))
     }
 
-    fn beginnings(&self) -> &[(String, Lsn, Digest)] {
-        &self.beginnings
+    fn ends(&self) -> &[End] {
+        &self.ends
     }
 
     fn assets(&self, window: WindowNumber) -> Vec<AssetNumber> {

@@ -13,6 +13,7 @@ mod directory;
 mod events;
 mod evidence;
 mod files;
+mod receipts;
 mod registry;
 mod report;
 mod requests;
@@ -28,6 +29,8 @@ pub use files::Files;
 pub use report::{Counts, Report};
 pub use source::Source;
 
+use crate::proof::Receipt;
+use crate::types::SignerKey;
 use crate::verify::{Options, Verifier};
 use events::Audit;
 
@@ -36,6 +39,10 @@ use events::Audit;
 pub struct Settings<'a> {
     /// Threads that check signatures.
     pub threads: usize,
+    /// The first key of the engine, where whoever audits knows it: a history under another is not its own.
+    pub first_key: Option<SignerKey>,
+    /// Receipts of vouchers, which must be in the evidence.
+    pub receipts: &'a [Receipt],
     /// Is told how many pieces of evidence were checked so far.
     pub progress: &'a dyn Fn(u64),
 }

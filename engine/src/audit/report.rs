@@ -26,6 +26,8 @@ pub struct Counts {
     pub legs: u64,
     /// Frames that were still there.
     pub frames: u64,
+    /// Receipts whose vouchers are in the evidence.
+    pub receipts: u64,
 }
 
 /// The outcome of an audit.
@@ -37,6 +39,8 @@ pub struct Report {
     pub network_id: Option<String>,
     /// The engine's key in force at the end.
     pub engine_key: Option<String>,
+    /// The first one: compare it with the key that you know, or give it to the audit.
+    pub first_engine_key: Option<String>,
     /// How much was checked, up to the first difference.
     #[serde(flatten)]
     pub counts: Counts,
@@ -58,7 +62,15 @@ impl Report {
             Some(error @ AuditError::Unreadable { .. }) => (None, Some(error.to_string())),
         };
         let ok = first_difference.is_none() && error.is_none();
-        let (network_id, engine_key) = (None, None);
-        Self { ok, network_id, engine_key, counts, not_checked, first_difference, error }
+        Self {
+            ok,
+            network_id: None,
+            engine_key: None,
+            first_engine_key: None,
+            counts,
+            not_checked,
+            first_difference,
+            error,
+        }
     }
 }

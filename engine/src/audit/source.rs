@@ -2,11 +2,19 @@
 
 use super::difference::AuditError;
 use super::directory::Directory;
-use crate::proof::Part;
-use crate::types::{AssetNumber, Digest, Lsn, NetworkId, WindowNumber};
+use crate::proof::{Part, SignedEnd};
+use crate::types::{AssetNumber, Lsn, NetworkId, WindowNumber};
 
 /// Takes the bytes of the record at a position.
 pub type Visit<'a> = dyn FnMut(Lsn, &[u8]) -> Result<(), AuditError> + 'a;
+
+/// Where the history of one export ends.
+pub struct End {
+    /// The export's name.
+    pub name: String,
+    /// What its engine signed.
+    pub signed: SignedEnd,
+}
 
 /// Events and evidence: export files, or a data directory.
 pub trait Source {
@@ -22,8 +30,9 @@ pub trait Source {
     /// Of the visitor, or when it cannot be read.
     fn events(&self, visit: &mut Visit<'_>) -> Result<(), AuditError>;
 
-    /// Other histories that must be beginnings of this one: where each ends, and the digest there.
-    fn beginnings(&self) -> &[(String, Lsn, Digest)];
+    /// The signed ends of the exports: the first is that of the history that is visited, and the others'
+    /// histories must be beginnings of it.
+    fn ends(&self) -> &[End];
 
     /// The assets of a window, ascending.
     fn assets(&self, window: WindowNumber) -> Vec<AssetNumber>;

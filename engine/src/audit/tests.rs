@@ -1,6 +1,10 @@
 //! A small deployment made by hand, and all that can be changed in what it exports.
 
+mod busy;
+mod example;
+mod flips;
 mod made;
+mod rewritten;
 
 use super::*;
 use crate::ledger::event::EngineKeySet;
@@ -20,7 +24,7 @@ fn audit_files(files: &[Vec<u8>]) -> Report {
     for (path, file) in paths.iter().zip(files) {
         std::fs::write(path, file).unwrap();
     }
-    let settings = Settings { threads: 2, progress: &|_| {} };
+    let settings = Settings { threads: 2, first_key: None, receipts: &[], progress: &|_| {} };
     match Files::open(&paths) {
         Ok(files) => audit(&files, settings),
         Err(error) => Report::new(Counts::default(), Vec::new(), Some(error)),
@@ -40,7 +44,7 @@ fn an_honest_export_agrees() {
     assert!(report.ok, "{:?}", report.first_difference);
     let counts = report.counts;
     assert_eq!((counts.windows, counts.voucher_signatures, counts.batches), (2, 6, 2));
-    assert_eq!(counts.engine_signatures, 5, "two windows, two batches, one new key");
+    assert_eq!(counts.engine_signatures, 6, "two windows, two batches, one new key, the end");
     assert!(counts.legs >= 3 && counts.carried >= 2 && counts.obligations == 5);
     assert_eq!(report.not_checked.len(), 1, "{:?}", report.not_checked);
 }
@@ -228,6 +232,7 @@ fn prove(made: &Made, wanted: Wanted) -> String {
         number: 1,
         root: Hex(seal.root.0),
         cut_lsn: sealed.window.cut_lsn.0,
+        cut_digest: Hex(made.cut_digest(sealed.window.cut_lsn)),
         cut_at_us: sealed.window.cut_at.0,
         credited: seal.credited,
         signature: Hex(seal.signature),

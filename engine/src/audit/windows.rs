@@ -3,6 +3,7 @@
 use super::difference::{AuditError, Difference};
 use super::events::Audit;
 use super::evidence::{self, Place, Row};
+use super::receipts;
 use super::source::Source;
 use super::sums::{Sums, sums};
 use crate::ledger::event::WindowSealed;
@@ -20,6 +21,8 @@ use std::collections::BTreeMap;
 pub(super) struct Cut {
     pub first_lsn: Lsn,
     pub cut_lsn: Lsn,
+    /// Digest of that record.
+    pub digest: Digest,
     pub cut_at: Timestamp,
     /// What batches left for it; `None` once a batch did that could not be computed again.
     pub carried: Option<Vec<(AssetNumber, Obligation)>>,
@@ -61,6 +64,7 @@ pub(super) fn check(
         nets.insert(seal.asset, check_asset(audit, window, seal, cut)?);
     }
     audit.counts.windows += 1;
+    receipts::check_window(audit, window, cut)?;
     audit.totals.forget(cut.cut_at.seconds());
     Ok(nets)
 }

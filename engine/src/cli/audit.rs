@@ -3,19 +3,22 @@
 use super::CliError;
 use super::output::printable;
 use crate::audit::{self, AuditError, Directory, Files, Report, Settings, Source};
+use crate::proof::{Document, Receipt, Trust, check_document};
+use crate::types::SignerKey;
 use clap::Args;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::io::{IsTerminal as _, Write as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Shown with `tallystick audit --help`.
 pub const HELP: &str = "\
 Examples:
   tallystick audit windows.tallyexp
+  tallystick audit windows.tallyexp --engine-key 5c..9e --receipt receipt.json
   tallystick audit --data-dir ./data --json
 
-Checks, without an engine: the chain of events, every signature of vouchers and engine, channel ids, totals
+Checks, without an engine: the chain of events and its signed end, every signature of vouchers and engine, channel ids, totals
 before and after, obligations, nets, positions, roots, batches with their legs, carries and control sums; of
 a data directory also its frames and its checkpoint. Exit code 0 only if all agree; else the first
 difference is named. What could not be checked is said.";
@@ -29,6 +32,12 @@ pub struct AuditArgs {
     /// A data directory on which no engine runs; nothing in it is changed
     #[arg(long, value_name = "DIR", conflicts_with = "files")]
     data_dir: Option<PathBuf>,
+    /// The engine's first key, as you know it from elsewhere: a history under another key is refused
+    #[arg(long, value_name = "KEY")]
+    engine_key: Option<SignerKey>,
+    /// Receipts, as `tallystick receipt` writes them: their vouchers must be in the evidence
+    #[arg(long = "receipt", value_name = "RECEIPT", num_args = 1..)]
+    receipts: Vec<PathBuf>,
     /// Threads that check signatures [default: the cores]
     #[arg(long, value_name = "N")]
     threads: Option<usize>,
@@ -43,6 +52,8 @@ pub fn run(args: &AuditArgs, json: bool) -> Result<(), CliError> {
         .threads
         .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, std::num::NonZero::get));
     let clock = std::time::Instant::now();
+    let receipts = args.receipts.iter().map(|path| read_receipt(path));
+    let receipts = receipts.collect::<Result<Vec<_>, _>>()?;
     let source: Result<Box<dyn Source>, AuditError> = match &args.data_dir {
         Some(dir) => Directory::open(dir).map(|dir| Box::new(dir) as Box<dyn Source>),
         None => Files::open(&args.files).map(|files| Box::new(files) as Box<dyn Source>),
@@ -51,7 +62,13 @@ pub fn run(args: &AuditArgs, json: bool) -> Result<(), CliError> {
         Ok(source) => {
             let bar = progress_bar(source.evidence());
             let progress = |done| bar.set_position(done);
-            let report = audit::audit(&*source, Settings { threads, progress: &progress });
+            let settings = Settings {
+                threads,
+                first_key: args.engine_key,
+                receipts: &receipts,
+                progress: &progress,
+            };
+            let report = audit::audit(&*source, settings);
             bar.finish_and_clear();
             report
         }
@@ -67,6 +84,19 @@ pub fn run(args: &AuditArgs, json: bool) -> Result<(), CliError> {
         (None, None) => unreachable!("a report that is not ok says why"),
     };
     Err(CliError::Failed(format!("the audit failed: {}", printable(&why))))
+}
+
+/// A receipt whose own signatures hold.
+fn read_receipt(path: &Path) -> Result<Receipt, CliError> {
+    let failed = |why: String| CliError::Failed(format!("{}: {why}", path.display()));
+    let text = std::fs::read_to_string(path).map_err(|error| failed(error.to_string()))?;
+    let checked = check_document(&text, &Trust::default());
+    match checked.map_err(|why| failed(printable(&why)))?.document {
+        Document::Receipt(receipt) => Ok(*receipt),
+        Document::Proof(_) => {
+            Err(failed("it is a proof; give it to `tallystick proof check`".into()))
+        }
+    }
 }
 
 /// On a terminal only.

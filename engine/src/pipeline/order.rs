@@ -142,8 +142,9 @@ impl Order {
             Decision::New(event, made) => (event, made),
         };
         let lsn = self.draft.record(self.chain.frame_event(self.epoch, at, &event));
+        let record = self.chain.tail().history();
         self.since.add_event(&event, &made);
-        control.apply(lsn, at, &event, made);
+        control.apply(record, at, &event, made);
         drop(control);
         if let Event::SignerAdded(added) = &*event {
             self.draft.signers.push((added.signer, added.party));

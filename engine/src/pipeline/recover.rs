@@ -9,10 +9,10 @@ use super::keep::Since;
 use super::replay::{Replayed, Replaying};
 use super::sequence::{clocks, tell};
 use crate::journal::checkpoint::{self, Commit};
-use crate::journal::{Chain, Entry, Journal, JournalError, Store, Tail, kept, replay};
+use crate::journal::{Chain, Entry, Journal, JournalError, Record, Store, Tail, kept, replay};
 use crate::ledger::control::{Control, Made};
 use crate::ledger::{Event, Genesis, SealedPart, Shard, ShardPage};
-use crate::types::{ChannelHasher, Lsn, SignerKey, Timestamp};
+use crate::types::{ChannelHasher, History, Lsn, SignerKey, Timestamp};
 use crate::verify::Keys;
 
 /// What a journal's records add up to.
@@ -91,10 +91,10 @@ pub(super) struct State {
 }
 
 impl State {
-    fn new(genesis: Genesis, lsn: Lsn, count: u16) -> Self {
+    fn new(genesis: Genesis, record: History, count: u16) -> Self {
         let (network, lifetime) = (genesis.network, genesis.lifetime_seconds_max);
         Self {
-            control: Control::new(genesis, lsn),
+            control: Control::new(genesis, record),
             shards: (0..count).map(|i| Shard::new(i, count, network, lifetime)).collect(),
             keys: Keys::default(),
         }
@@ -120,14 +120,14 @@ pub fn recover(
         }
         None => match first_record(journal)? {
             Some((chain, genesis)) => {
-                let state = State::new(genesis, chain.tail().lsn, shards);
+                let state = State::new(genesis, chain.tail().history(), shards);
                 (chain, state)
             }
             None => {
                 let ((genesis, at), mut chain) = (genesis(), Chain::start());
                 let framed = chain.frame_genesis(epoch, at, &genesis);
                 commit::append(journal, &[framed])?;
-                let state = State::new(genesis, chain.tail().lsn, shards);
+                let state = State::new(genesis, chain.tail().history(), shards);
                 (chain, state)
             }
         },
@@ -171,10 +171,10 @@ fn restore(
         let record = chain.follow_event(lsn, bytes)?;
         match (record.entry()?, &mut state) {
             (Entry::Genesis(genesis), None) => {
-                state = Some(State::new(genesis, lsn, shards));
+                state = Some(State::new(genesis, record.history(), shards));
                 Ok(())
             }
-            (Entry::Event(event), Some(state)) => past_event(state, store, lsn, record.at, &event),
+            (Entry::Event(event), Some(state)) => past_event(state, store, &record, &event),
             (Entry::Genesis(_) | Entry::Frame(_), Some(_))
             | (Entry::Frame(_) | Entry::Event(_), None) => {
                 Err(damaged(lsn, "the genesis record must be the first, and only the first"))
@@ -220,8 +220,7 @@ fn load_pages(store: &dyn Store, commit: &Commit, state: &mut State) -> Result<(
 fn past_event(
     state: &mut State,
     store: &dyn Store,
-    lsn: Lsn,
-    at: Timestamp,
+    record: &Record<'_>,
     event: &Event,
 ) -> Result<(), JournalError> {
     let made = match event {
@@ -250,9 +249,9 @@ fn past_event(
         | Event::TroublesRaised(_)
         | Event::TroublesAcked(_) => Made::Nothing,
     };
-    state.control.apply(lsn, at, event, made);
+    state.control.apply(record.history(), record.at, event, made);
     for shard in &mut state.shards {
-        shard.apply_past(lsn, event);
+        shard.apply_past(record.lsn, event);
     }
     Ok(())
 }

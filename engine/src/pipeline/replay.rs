@@ -190,7 +190,7 @@ impl<'a> Replaying<'a> {
             | Event::TroublesAcked(_) => Made::Nothing,
         };
         self.since.add_event(&event, &made);
-        self.control.apply(record.lsn, record.at, &event, made);
+        self.control.apply(record.history(), record.at, &event, made);
         let event = Arc::new(event);
         self.tell(|| Work::Event(record.lsn, event.clone()));
         Ok(())

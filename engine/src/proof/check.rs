@@ -8,8 +8,8 @@ use crate::ledger::evidence::Evidence;
 use crate::ledger::seal::{obligation_leaf, position_leaf};
 use crate::ledger::{EVIDENCE_BYTES, Obligation, Position};
 use crate::types::{
-    AssetNumber, ChannelHasher, Digest, EvidenceHasher, Lsn, Net, NetworkId, Packed, PartyId,
-    SignerKey, Timestamp, Total, WindowNumber, message, receipt_statement, window_root,
+    AssetNumber, ChannelHasher, Digest, EvidenceHasher, History, Lsn, Net, NetworkId, Packed,
+    PartyId, SignerKey, Timestamp, Total, WindowNumber, message, receipt_statement, window_root,
     window_statement,
 };
 use crate::verify::is_signed;
@@ -130,8 +130,9 @@ fn check_window(
     if found != root {
         return Err(format!("the assets give the window root {found}, not {root}"));
     }
-    let (cut_lsn, cut_at) = (Lsn(window.cut_lsn), Timestamp(window.cut_at_us));
-    let statement = window_statement(network, number, root, cut_lsn, cut_at, window.credited);
+    let cut = History { lsn: Lsn(window.cut_lsn), digest: Digest(window.cut_digest.0) };
+    let cut_at = Timestamp(window.cut_at_us);
+    let statement = window_statement(network, number, root, cut, cut_at, window.credited);
     if !is_signed(key, statement.bytes(), &window.signature.0) {
         return Err(format!("the engine key {key} did not sign this window"));
     }

@@ -5,7 +5,7 @@ use crate::types::{Digest, MerklePath, Sibling};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// What a proof's member `format` says.
-pub const PROOF_FORMAT: &str = "tallystick proof v1";
+pub const PROOF_FORMAT: &str = "tallystick proof v2";
 /// What a receipt's member `format` says.
 pub const RECEIPT_FORMAT: &str = "tallystick receipt v1";
 
@@ -77,6 +77,8 @@ pub struct WindowProof {
     pub root: Hex<32>,
     /// The record that closed it.
     pub cut_lsn: u64,
+    /// That record's digest.
+    pub cut_digest: Hex<32>,
     /// When, in microseconds since 1970.
     pub cut_at_us: i64,
     /// Vouchers credited in it.

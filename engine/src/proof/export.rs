@@ -3,11 +3,14 @@
 
 use crate::ledger::{EVIDENCE_BYTES, EvidenceDigest, Obligation};
 use crate::limits::EXPORT_CHUNK_BYTES;
-use crate::types::{AssetNumber, Digest, NetworkId, SectionHasher, WindowNumber};
+use crate::types::{
+    AssetNumber, Digest, History, Lsn, NetworkId, SIGNATURE_BYTES, SectionHasher, SignerKey,
+    Timestamp, WindowNumber,
+};
 use std::io::{self, Write};
 
-/// The first bytes of the file: its name, the version (u16) and six zeros.
-pub(super) const FILE_HEAD: [u8; 16] = *b"TALLYEXP\x01\0\0\0\0\0\0\0";
+/// The first bytes of the file: its name, the version and seven zeros.
+pub(super) const FILE_HEAD: [u8; 16] = *b"TALLYEXP\x02\0\0\0\0\0\0\0";
 /// Bytes before a section's body: kind u8, three zeros, length u32.
 pub(super) const SECTION_HEAD_BYTES: usize = 8;
 
@@ -29,7 +32,7 @@ pub(super) enum Kind {
     Carried = 6,
     /// Pieces of evidence, in the order of the obligations.
     Evidence = 7,
-    /// How much there was. The last section.
+    /// How much there was, and the signed end of the history. The last section.
     End = 8,
 }
 
@@ -76,6 +79,45 @@ impl Counts {
             *place = count.to_le_bytes();
         }
         bytes
+    }
+}
+
+/// How far the history goes that an export holds, in the engine's own word: without its key nobody can
+/// change an event of it, leave one out, or cut off the newest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SignedEnd {
+    /// The last event.
+    pub last: History,
+    /// When it was signed.
+    pub at: Timestamp,
+    /// The engine's key in force at that event.
+    pub key: SignerKey,
+    /// Its signature over the end's statement.
+    pub signature: [u8; SIGNATURE_BYTES],
+}
+
+impl SignedEnd {
+    /// Bytes: lsn u64, digest, time i64, key, signature.
+    pub(super) const BYTES: usize = 8 + 32 + 8 + 32 + SIGNATURE_BYTES;
+
+    fn encode(&self) -> [u8; Self::BYTES] {
+        let mut bytes = [0; Self::BYTES];
+        bytes[..8].copy_from_slice(&self.last.lsn.0.to_le_bytes());
+        bytes[8..40].copy_from_slice(&self.last.digest.0);
+        bytes[40..48].copy_from_slice(&self.at.0.to_le_bytes());
+        bytes[48..80].copy_from_slice(&self.key.0);
+        bytes[80..].copy_from_slice(&self.signature);
+        bytes
+    }
+
+    pub(super) fn decode(bytes: &[u8; Self::BYTES]) -> Self {
+        fn at<const N: usize>(bytes: &[u8], offset: usize) -> [u8; N] {
+            *bytes[offset..].first_chunk().expect("fields lie within the end")
+        }
+        let (lsn, digest) = (Lsn(u64::from_le_bytes(at(bytes, 0))), Digest(at(bytes, 8)));
+        let time = Timestamp(i64::from_le_bytes(at(bytes, 40)));
+        let (key, signature) = (SignerKey(at(bytes, 48)), at(bytes, 80));
+        Self { last: History { lsn, digest }, at: time, key, signature }
     }
 }
 
@@ -152,11 +194,11 @@ impl<W: Write> ExportWriter<W> {
         self.add(Kind::Evidence, piece)
     }
 
-    /// Ends the export.
-    pub fn finish(mut self) -> io::Result<(W, Counts)> {
+    /// Ends the export with the engine's word about its last event.
+    pub fn finish(mut self, end: &SignedEnd) -> io::Result<(W, Counts)> {
         self.close()?;
         let counts = self.counts;
-        self.add(Kind::End, &counts.encode())?;
+        self.add(Kind::End, &[&counts.encode()[..], &end.encode()].concat())?;
         self.close()?;
         self.out.flush()?;
         Ok((self.out, counts))

@@ -3,7 +3,7 @@
 //!
 //! Never says whether what the file holds is true.
 
-use super::export::{Counts, FILE_HEAD, Kind, SECTION_HEAD_BYTES};
+use super::export::{Counts, FILE_HEAD, Kind, SECTION_HEAD_BYTES, SignedEnd};
 use super::rows::{CARRIED_BYTES, OBLIGATION_BYTES};
 use crate::ledger::EVIDENCE_BYTES;
 use crate::limits::{EXPORT_CHUNK_BYTES, RECORD_BYTES_MAX};
@@ -88,6 +88,7 @@ pub struct ExportFile {
     events: Vec<Place>,
     windows: BTreeMap<WindowNumber, WindowIndex>,
     counts: Counts,
+    end: SignedEnd,
 }
 
 impl ExportFile {
@@ -104,14 +105,15 @@ impl ExportFile {
         let mut index = Index::default();
         scan.input.seek(SeekFrom::Start(0)).map_err(failed)?;
         scan.file_head()?;
-        while !index.ended {
+        while index.end.is_none() {
             let (kind, place, body) = scan.section()?;
             index.take(kind, place, &body).map_err(|why| scan.damaged(place.at, why))?;
         }
         scan.nothing_more()?;
-        let Index { network, events, windows, counts, .. } = index;
+        let Index { network, events, windows, counts, end, .. } = index;
         let network = network.expect("the first section names it");
-        Ok(Self { path: path.to_owned(), file, network, events, windows, counts })
+        let end = end.expect("the last section holds it");
+        Ok(Self { path: path.to_owned(), file, network, events, windows, counts, end })
     }
 
     /// The file.
@@ -124,6 +126,12 @@ impl ExportFile {
     #[must_use]
     pub fn network(&self) -> NetworkId {
         self.network
+    }
+
+    /// How far its history goes, as the engine signed it. That it is so is for the reader to check.
+    #[must_use]
+    pub fn end(&self) -> &SignedEnd {
+        &self.end
     }
 
     /// How much it holds.
@@ -218,7 +226,7 @@ impl Scan<'_> {
             return Ok(());
         }
         let why = if head[..8] == FILE_HEAD[..8] {
-            "it has another version than this program reads"
+            "it has another version than this program reads: it was made by another version of the engine"
         } else {
             "it is no evidence export"
         };
@@ -286,7 +294,7 @@ struct Index {
     asset: Option<AssetNumber>,
     part: usize,
     counts: Counts,
-    ended: bool,
+    end: Option<SignedEnd>,
 }
 
 impl Index {
@@ -403,9 +411,11 @@ impl Index {
 
     fn end(&mut self, body: &[u8]) -> Result<(), String> {
         self.close_window()?;
-        self.ended = true;
         let all = u64::try_from(self.named.len()).ok() == Some(self.counts.windows);
-        if all && body == self.counts.encode() {
+        let (counts, signed) = body.split_at_checked(Counts::BYTES).unwrap_or_default();
+        let signed = signed.try_into().map_err(|_| "it has no end that the engine signed")?;
+        self.end = Some(SignedEnd::decode(signed));
+        if all && counts == self.counts.encode() {
             return Ok(());
         }
         Err("it does not hold as much as its end says".into())

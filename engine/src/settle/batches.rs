@@ -198,11 +198,15 @@ async fn offer<F: Future<Output = Computed>>(
 ) -> Result<Option<Arc<BatchHead>>, NotLoaded> {
     for _ in 0..OFFERS {
         let head = ready.used.head.clone();
-        let statement = batch_statement(intake.hasher().network(), head.id);
+        let (network, history) = (intake.hasher().network(), intake.control().history());
+        let By { operator, four_eyes } = &ask.by;
+        let statement = batch_statement(network, head.id, history, operator, *four_eyes);
         let Signed { key, signature } = signed(intake, engine_key, &statement);
         let (request, by, used) = (ask.request.clone(), ask.by.clone(), ready.used.clone());
         let directory_version = ready.version;
-        let create = control::CreateBatch { request, by, used, key, signature, directory_version };
+        let history = history.lsn;
+        let create =
+            control::CreateBatch { request, by, used, history, key, signature, directory_version };
         match intake.command(Command::CreateBatch(create)).await {
             Ok(Done::Now(_)) => return Ok(Some(head)),
             Ok(Done::Before(_)) => return Ok(None),

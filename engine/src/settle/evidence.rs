@@ -5,9 +5,10 @@ use super::archive::{Archive, NotLoaded};
 use crate::journal::{JournalError, kept};
 use crate::ledger::{EVIDENCE_BYTES, SealedHead};
 use crate::proof::{
-    AssetRoots, ExportWriter, Hex, PartialProof, Proof, ProofMaker, Wanted, WindowProof,
+    AssetRoots, ExportWriter, Hex, PartialProof, Proof, ProofMaker, SignedEnd, Wanted, WindowProof,
 };
-use crate::types::{AssetNumber, Lsn, NetworkId};
+use crate::sign::{EngineKey, Signed};
+use crate::types::{AssetNumber, History, NetworkId, SignerKey, Timestamp, end_statement};
 use std::io::Write;
 
 /// Why nothing can be proved.
@@ -27,8 +28,23 @@ pub struct Request {
     pub network: NetworkId,
     /// The sealed windows, ascending.
     pub windows: Vec<SealedHead>,
-    /// The last event that is given; it is durable.
-    pub to: Lsn,
+    /// The last event that is given, which is durable, and the engine's signature over it.
+    pub end: SignedEnd,
+}
+
+/// The end of an export, signed with the key that is in force at its last event. `None` if this engine
+/// holds no such key: another follows it at this very moment.
+#[must_use]
+pub fn signed_end(
+    engine_key: &EngineKey,
+    in_force: Option<SignerKey>,
+    network: NetworkId,
+    last: History,
+    at: Timestamp,
+) -> Option<SignedEnd> {
+    let statement = end_statement(network, last, at);
+    let Signed { key, signature } = engine_key.sign_as(in_force?, &statement)?;
+    Some(SignedEnd { last, at, key, signature })
 }
 
 /// Writes an export.
@@ -40,7 +56,8 @@ pub fn export(archive: &Archive, request: &Request, out: impl Write) -> Result<(
     let store = archive.store();
     let numbers: Vec<_> = request.windows.iter().map(|sealed| sealed.head.number).collect();
     let mut writer = ExportWriter::new(out, request.network, &numbers).map_err(failed)?;
-    store.read_events(request.to, &mut |_, record| writer.event(record).map_err(failed))?;
+    store
+        .read_events(request.end.last.lsn, &mut |_, record| writer.event(record).map_err(failed))?;
     for sealed in &request.windows {
         let window = archive.window(sealed)?;
         let assets = u32::try_from(window.assets.len()).expect("assets are limited");
@@ -62,7 +79,7 @@ pub fn export(archive: &Archive, request: &Request, out: impl Write) -> Result<(
             }
         }
     }
-    writer.finish().map_err(failed)?;
+    writer.finish(&request.end).map_err(failed)?;
     Ok(())
 }
 
@@ -115,6 +132,7 @@ pub fn prove(
         number: number.0,
         root: Hex(seal.root.0),
         cut_lsn: head.cut_lsn.0,
+        cut_digest: Hex(sealed.cut_digest.0),
         cut_at_us: head.cut_at.0,
         credited: head.credited,
         signature: Hex(seal.signature),

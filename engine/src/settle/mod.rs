@@ -16,7 +16,7 @@ mod signing;
 pub use archive::{Archive, NotLoaded};
 pub use batches::{Clearing, Computed, CreateBatch, Ready, Work, create_batch, create_batch_by};
 pub use desk::{FileDesk, Folders};
-pub use evidence::{NotProved, Request as EvidenceRequest, export, prove};
+pub use evidence::{NotProved, Request as EvidenceRequest, export, prove, signed_end};
 pub use reconcile::{
     ByState, Moment, OpenProposal, Reconciliation, SubmissionSums, Sums, WindowFacts, Wrong,
     reconcile,

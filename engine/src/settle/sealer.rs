@@ -11,7 +11,7 @@ use crate::ledger::event::WindowSealed;
 use crate::ledger::{AssetSeal, Refusal, SealedPart, SealedWindow, seal};
 use crate::pipeline::{self, Busy, Intake, NotDone};
 use crate::sign::{EngineKey, Signed};
-use crate::types::{WindowNumber, window_statement};
+use crate::types::{History, WindowNumber, window_statement};
 use crossbeam::channel::{Receiver, Sender, bounded};
 use crossbeam::select;
 use std::collections::BTreeMap;
@@ -127,7 +127,9 @@ pub fn keep_window(
 pub fn seal_command(intake: &Intake, engine_key: &EngineKey, window: &SealedWindow) -> Command {
     let network = intake.hasher().network();
     let SealedWindow { number, root, cut_lsn, cut_at, credited, .. } = *window;
-    let statement = window_statement(network, number, root, cut_lsn, cut_at, credited);
+    let digest = intake.control().cut_digest(number).expect("a window is cut before it is sealed");
+    let cut = History { lsn: cut_lsn, digest };
+    let statement = window_statement(network, number, root, cut, cut_at, credited);
     let Signed { key, signature } = signed(intake, engine_key, &statement);
     let assets: Vec<AssetSeal> = window.seals().copied().collect();
     Command::SealWindow(WindowSealed { window: number, root, credited, assets, key, signature })

@@ -209,7 +209,6 @@ fn signed(key: &SigningKey, statement: &Statement) -> Signed {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::types::{BatchId, batch_statement};
     use std::fs;
 
     const NETWORK: NetworkId = NetworkId([1; 32]);
@@ -221,7 +220,7 @@ mod tests {
         let key = EngineKey::load_or_create(dir.path(), None).unwrap();
         let path = dir.path().join("tallystick.key");
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
-        let statement = batch_statement(NETWORK, BatchId([2; 32]));
+        let statement = key_statement(NETWORK, SignerKey([2; 32]));
         let first = key.sign(&statement);
         assert_eq!((first.key, key.sign(&statement)), (key.public(), first));
         // Journaled or not yet: the next start has the same one.
@@ -255,7 +254,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let key = EngineKey::load_or_create(dir.path(), None).unwrap();
         let old = key.public();
-        let statement = batch_statement(NETWORK, BatchId([2; 32]));
+        let statement = key_statement(NETWORK, SignerKey([2; 32]));
 
         // Prepared, not journaled: the old one stays and the new one is forgotten.
         let lost = key.prepare(NETWORK).unwrap();

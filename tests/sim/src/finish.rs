@@ -9,7 +9,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use tallystick::ledger::control::Command;
 use tallystick::ledger::{BatchContent, Control, Refusal, SealedHead, SealedWindow};
-use tallystick::settle::{Archive, EvidenceRequest, export};
+use tallystick::settle::{Archive, EvidenceRequest, export, signed_end};
+use tallystick::types::Timestamp;
 use tallystick::{audit, rails};
 
 /// Everything that settles, as it is kept: windows, batches, and the files of batches.
@@ -148,15 +149,23 @@ impl Run<'_> {
     fn audit(&mut self) -> Checked {
         let (network, archive) = (self.world.network, self.life().archive.clone());
         let windows = heads(&self.life().stepper.control())?;
-        let to = self.life().stepper.control().applied();
+        let (last, key) = {
+            let control = self.life().stepper.control();
+            (control.history(), control.engine_key())
+        };
+        let end = signed_end(&self.life().key, key, network, last, Timestamp(0));
+        let end = end.ok_or("the engine has not the key that is in force")?;
         let mut bytes = Vec::new();
-        let request = EvidenceRequest { network, windows, to };
+        let request = EvidenceRequest { network, windows, end };
         export(&archive, &request, &mut bytes).map_err(|error| error.to_string())?;
         let file = tempfile::NamedTempFile::new().map_err(|error| error.to_string())?;
         std::fs::write(file.path(), &bytes).map_err(|error| error.to_string())?;
         let files = audit::Files::open(&[file.path().to_owned()]);
         let files = files.map_err(|error| error.to_string())?;
-        let report = audit::audit(&files, audit::Settings { threads: 1, progress: &|_| () });
+        let report = audit::audit(
+            &files,
+            audit::Settings { threads: 1, first_key: None, receipts: &[], progress: &|_| () },
+        );
         ensure(report.ok, || format!("the audit says: {report:?}"))?;
         self.heard.answers.update(&bytes);
         Ok(())

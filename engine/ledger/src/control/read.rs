@@ -7,7 +7,9 @@ use super::super::refusal::Refusal;
 use super::super::seal::Cut;
 use super::super::trouble::Troubles;
 use super::{BatchEntry, Control, Deed, PartyEntry, SignerEntry, WindowEntry};
-use crate::types::{AssetDef, AssetNumber, BatchId, Lsn, Net, PartyId, SignerKey, WindowNumber};
+use crate::types::{
+    AssetDef, AssetNumber, BatchId, Digest, History, Lsn, Net, PartyId, SignerKey, WindowNumber,
+};
 use std::collections::BTreeSet;
 
 impl Control {
@@ -20,7 +22,13 @@ impl Control {
     /// The last event applied.
     #[must_use]
     pub fn applied(&self) -> Lsn {
-        self.applied
+        self.history.lsn
+    }
+
+    /// The last event applied, with its digest, which covers all events up to it.
+    #[must_use]
+    pub fn history(&self) -> History {
+        self.history
     }
 
     /// The engine's key that signs now; `None` before the first.
@@ -144,6 +152,12 @@ impl Control {
         let (cut_lsn, cut_at) = window.cut?;
         let (first_lsn, carried) = (window.first_lsn, window.carried.clone());
         Some(Cut { number, first_lsn, cut_lsn, cut_at, carried })
+    }
+
+    /// Digest of the record that cut a window; `None` while it is open.
+    #[must_use]
+    pub fn cut_digest(&self, number: WindowNumber) -> Option<Digest> {
+        self.window(number).ok().filter(|window| window.cut.is_some()).map(|w| w.cut_digest)
     }
 
     /// A party's account on a rail.

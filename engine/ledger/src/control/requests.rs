@@ -97,7 +97,8 @@ mod tests {
     };
     use crate::limits::REQUEST_DAYS;
     use crate::types::{
-        AssetDef, AssetNumber, NetworkId, PartyId, SettlementModel, SignerKey, Total, WindowNumber,
+        AssetDef, AssetNumber, History, NetworkId, PartyId, SettlementModel, SignerKey, Total,
+        WindowNumber,
     };
 
     fn request(id: u64) -> Request {
@@ -137,15 +138,16 @@ mod tests {
     /// A full table refused everything that changes anything, also what keeps harm away.
     #[test]
     fn harm_is_kept_away_when_no_more_request_ids_fit() {
+        let unlinked = |lsn| History { lsn, digest: Digest::ZERO };
         let genesis = Genesis { network: NetworkId([1; 32]), lifetime_seconds_max: 60 };
-        let mut control = Control::new(genesis, Lsn(1));
+        let mut control = Control::new(genesis, unlinked(Lsn(1)));
         let mut lsn = Lsn(1);
         let mut done = |control: &mut Control, command: Command| {
             let Decision::New(event, made) = control.decide(command)? else {
                 panic!("every id is new")
             };
             lsn = lsn.next();
-            control.apply(lsn, Timestamp(7), &event, made);
+            control.apply(unlinked(lsn), Timestamp(7), &event, made);
             Ok::<_, Refusal>(())
         };
         let (party, asset, signer) = (PartyId([2; 32]), AssetNumber(978), SignerKey([3; 32]));

@@ -4,7 +4,7 @@
 use crate::event::WindowSealed;
 use crate::refusal::Refusal;
 use crate::seal::Head;
-use crate::types::{AssetNumber, BatchId, Lsn, Net, Timestamp, WindowNumber};
+use crate::types::{AssetNumber, BatchId, Digest, Lsn, Net, Timestamp, WindowNumber};
 use crate::window::Obligation;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -47,6 +47,8 @@ pub struct WindowEntry {
     pub first_lsn: Lsn,
     /// When it was cut, and by which record; `None` while open.
     pub cut: Option<(Lsn, Timestamp)>,
+    /// That record's digest; zero while open.
+    pub cut_digest: Digest,
     /// Its seal; `None` while open and for the moment that sealing takes.
     pub sealed: Option<Arc<WindowSealed>>,
     /// What earlier batches left for it, until it is sealed.
@@ -63,9 +65,9 @@ pub struct WindowEntry {
 
 impl WindowEntry {
     pub(super) fn open(number: WindowNumber, first_lsn: Lsn) -> Self {
-        let (cut, sealed) = (None, None);
+        let (cut, sealed, cut_digest) = (None, None, Digest::ZERO);
         let (carried, dust, live, settled, dispute) = Default::default();
-        Self { number, first_lsn, cut, sealed, carried, dust, live, settled, dispute }
+        Self { number, first_lsn, cut, cut_digest, sealed, carried, dust, live, settled, dispute }
     }
 
     /// What a sealed window is loaded by.
@@ -80,7 +82,7 @@ impl WindowEntry {
             (Some((cut_lsn, cut_at)), Some(sealed)) => {
                 let credited = sealed.credited;
                 let head = Head { number, first_lsn, cut_lsn, cut_at, credited };
-                Ok(SealedHead { head, seal: sealed.clone() })
+                Ok(SealedHead { head, cut_digest: self.cut_digest, seal: sealed.clone() })
             }
         }
     }
@@ -114,6 +116,8 @@ impl WindowEntry {
 pub struct SealedHead {
     /// Number, records and time.
     pub head: Head,
+    /// Digest of the record that closed it.
+    pub cut_digest: Digest,
     /// Roots and figures.
     pub seal: Arc<WindowSealed>,
 }

@@ -7,7 +7,7 @@ use crate::event::{
 use crate::fixture::sealed;
 use crate::seal::{Cut, Head};
 use crate::types::{
-    AssetDef, AssetNumber, BatchId, Digest, Lsn, Net, NetworkId, PartyId, SettlementModel,
+    AssetDef, AssetNumber, BatchId, Digest, History, Lsn, Net, NetworkId, PartyId, SettlementModel,
     SignerKey, Timestamp, Total, WindowNumber,
 };
 use crate::{
@@ -31,10 +31,15 @@ pub(crate) struct Books {
     lsn: Lsn,
 }
 
+/// A record that no chain holds.
+fn unlinked(lsn: Lsn) -> History {
+    History { lsn, digest: Digest::ZERO }
+}
+
 impl Books {
     pub(crate) fn new() -> Self {
         let genesis = Genesis { network: NetworkId([1; 32]), lifetime_seconds_max: 1 };
-        let control = Control::new(genesis, Lsn(1));
+        let control = Control::new(genesis, unlinked(Lsn(1)));
         let (windows, plans) = Default::default();
         let mut books = Self { control, windows, plans, lsn: Lsn(1) };
         let asset = asset();
@@ -45,7 +50,7 @@ impl Books {
 
     fn apply(&mut self, event: Event, made: Made) {
         self.lsn = self.lsn.next();
-        self.control.apply(self.lsn, Timestamp(1), &event, made);
+        self.control.apply(unlinked(self.lsn), Timestamp(1), &event, made);
     }
 
     /// Records what the rules allow.
@@ -101,7 +106,8 @@ impl Books {
         let content = self.content(window, Rail::Iso20022);
         let windows = [self.windows[&window].clone()];
         let (head, batch) = (content.head.clone(), content.head.id);
-        let event = head.event(request(self.lsn.0), By::default(), SignerKey::ZERO, [0; 64]);
+        let event =
+            head.event(request(self.lsn.0), By::default(), self.lsn, SignerKey::ZERO, [0; 64]);
         self.apply(Event::BatchComputed(event), Made::Batch(head));
         self.plans.insert(batch, BatchPlan::new(&windows, Arc::new(content)));
         batch

@@ -30,7 +30,8 @@ pub use merkle::{MerklePath, MerkleTree, PathTree, Sibling};
 pub use money::{Amount, MONEY_MAX, MoneyError, Net, Total};
 pub use outcome::Outcome;
 pub use statement::{
-    Statement, batch_statement, key_statement, receipt_statement, window_statement,
+    History, Statement, batch_statement, end_statement, key_statement, receipt_statement,
+    window_statement,
 };
 pub use time::Timestamp;
 pub use verdict::Verdict;

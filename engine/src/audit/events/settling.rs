@@ -117,7 +117,11 @@ impl Audit<'_> {
     }
 
     pub(super) fn released(&mut self, e: &ExposureReleased) -> Done {
-        let Seen { legs, owed, carries, prefunded, .. } = self.settling(e.batch)?;
+        let Seen { asset, legs, owed, carries, prefunded, .. } = self.settling(e.batch)?;
+        if *asset != e.asset {
+            let difference = Difference::new("the asset of a release", asset, e.asset);
+            return Err(difference.batch(e.batch).into());
+        }
         let content = carries.as_deref().map(|carries| (carries, prefunded.as_slice()));
         legs.released(e, owed.as_deref(), content).map_err(|d| d.batch(e.batch))?;
         Ok(())

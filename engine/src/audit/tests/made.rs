@@ -7,15 +7,15 @@ use crate::ledger::event::{
 };
 use crate::ledger::seal::Cut;
 use crate::ledger::{
-    Account, BatchContent, By, Event, Evidence, Genesis, Obligation, Policy, Rail, Request, Sealed,
-    SealedPart, seal,
+    Account, BatchContent, By, Event, Evidence, Genesis, Obligation, Payment, Policy, Rail,
+    Request, Sealed, SealedPart, seal,
 };
-use crate::proof::ExportWriter;
-use crate::sign::EngineKey;
+use crate::proof::{ExportWriter, SignedEnd};
+use crate::sign::{EngineKey, Signed};
 use crate::types::{
-    Amount, AssetDef, AssetNumber, ChannelHasher, Digest, Lsn, NetworkId, PartyId, SettlementModel,
-    SignerKey, Timestamp, Total, Voucher, WindowNumber, batch_statement, key_statement, message,
-    window_statement,
+    Amount, AssetDef, AssetNumber, BatchId, ChannelHasher, Digest, History, Lsn, NetworkId,
+    PartyId, SettlementModel, SignerKey, Timestamp, Total, Voucher, WindowNumber, batch_statement,
+    end_statement, key_statement, message, window_statement,
 };
 use ed25519_dalek::{Signer as _, SigningKey};
 use std::sync::Arc;
@@ -43,6 +43,8 @@ pub(super) struct Made {
     pub(super) engine_key: EngineKey,
     pub(super) records: Vec<Vec<u8>>,
     pub(super) windows: Vec<(WindowSealed, Sealed)>,
+    /// The batches, with what each leg moves.
+    pub(super) batches: Vec<(BatchId, AssetNumber, Vec<Payment>)>,
     pub(super) change: Change,
 }
 
@@ -86,6 +88,7 @@ impl Made {
             engine_key: EngineKey::of_secret([3; 32]),
             records: Vec::new(),
             windows: Vec::new(),
+            batches: Vec::new(),
             change,
         };
         let genesis = Genesis { network: NETWORK, lifetime_seconds_max: 10_000_000 };
@@ -95,7 +98,7 @@ impl Made {
         made
     }
 
-    fn event(&mut self, mut event: Event) -> Lsn {
+    pub(super) fn event(&mut self, mut event: Event) -> Lsn {
         if let Some(change) = self.change.event {
             change(&mut event);
         }
@@ -135,7 +138,11 @@ impl Made {
     }
 
     /// Credits, cuts and seals a window.
-    fn window(&mut self, mut evidence: Vec<Evidence>, carried: Vec<(AssetNumber, Obligation)>) {
+    pub(super) fn window(
+        &mut self,
+        mut evidence: Vec<Evidence>,
+        carried: Vec<(AssetNumber, Obligation)>,
+    ) {
         let number = WindowNumber(u64::try_from(self.windows.len()).unwrap() + 1);
         let first_lsn = match self.windows.last() {
             None => Lsn(2),
@@ -150,12 +157,13 @@ impl Made {
         }
         let request = request(&format!("cut {number}"));
         let cut_lsn = self.event(Event::WindowCut(WindowCut { request, window: number }));
-        let cut_at = Timestamp(self.clock);
+        let (cut_at, cut_digest) = (Timestamp(self.clock), self.chain.tail().link);
         let credited = u64::try_from(evidence.len()).unwrap();
         let part = SealedPart::new(number, credited, evidence);
         let sealed = seal(Cut { number, first_lsn, cut_lsn, cut_at, carried }, vec![part]);
         let root = sealed.window.root;
-        let statement = window_statement(NETWORK, number, root, cut_lsn, cut_at, credited);
+        let cut = History { lsn: cut_lsn, digest: cut_digest };
+        let statement = window_statement(NETWORK, number, root, cut, cut_at, credited);
         let signed = self.engine_key.sign(&statement);
         let event = WindowSealed {
             window: number,
@@ -192,14 +200,18 @@ impl Made {
         let content =
             BatchContent::compute(&windows, &asset, &policy, |p| Some(account(p)), |_| Total::ZERO)
                 .unwrap();
-        let signed = self.engine_key.sign(&batch_statement(NETWORK, content.head.id));
+        let by = By { operator: "ann".to_owned(), four_eyes: true };
+        let history = self.chain.tail().history();
+        let statement = batch_statement(NETWORK, content.head.id, history, &by.operator, true);
+        let Signed { key, signature } = self.engine_key.sign(&statement);
         let request_id = request(&format!("batch {number}"));
-        let event: BatchComputed =
-            content.head.event(request_id, By::default(), signed.key, signed.signature);
+        let event: BatchComputed = content.head.event(request_id, by, history.lsn, key, signature);
         let batch = content.head.id;
+        let payments = content.legs.iter().map(|leg| leg.payment).collect();
+        self.batches.push((batch, number, payments));
         self.event(Event::BatchComputed(event));
         let request = request(&format!("approve {number}"));
-        let operator = String::new();
+        let operator = "a second operator".to_owned();
         self.event(Event::BatchApproved(BatchApproved { request, operator, batch }));
         if !content.legs.is_empty() {
             // What is paid out waits for the pay-ins.
@@ -249,8 +261,26 @@ impl Made {
         made
     }
 
+    /// The digest of the event at a position.
+    pub(super) fn cut_digest(&self, lsn: Lsn) -> [u8; 32] {
+        let of = |record: &&Vec<u8>| record[8..16] == lsn.0.to_le_bytes();
+        *self.records.iter().find(of).unwrap()[96..].first_chunk().unwrap()
+    }
+
+    /// The end of the history as its engine signs it.
+    pub(super) fn end(&self) -> SignedEnd {
+        let (last, at) = (self.chain.tail().history(), Timestamp(self.clock));
+        let Signed { key, signature } = self.engine_key.sign(&end_statement(NETWORK, last, at));
+        SignedEnd { last, at, key, signature }
+    }
+
     pub(super) fn export(&self) -> Vec<u8> {
-        let all = [1, 2];
+        self.export_until(&self.end())
+    }
+
+    /// An export that ends so, whether that is right or not.
+    pub(super) fn export_until(&self, end: &SignedEnd) -> Vec<u8> {
+        let all: Vec<u64> = self.windows.iter().map(|(seal, _)| seal.window.0).collect();
         let chosen = self.change.windows.unwrap_or(&all);
         let numbers: Vec<WindowNumber> = chosen.iter().copied().map(WindowNumber).collect();
         let mut writer = ExportWriter::new(Vec::new(), NETWORK, &numbers).unwrap();
@@ -280,6 +310,6 @@ impl Made {
                 }
             }
         }
-        writer.finish().unwrap().0
+        writer.finish(end).unwrap().0
     }
 }

@@ -146,6 +146,7 @@ fn a_doubt_that_comes_after_a_batch_was_computed_keeps_it_from_being_made() {
             request: request("create"),
             by: By::default(),
             used: used.clone(),
+            history: crate::types::Lsn(1),
             key: SignerKey::ZERO,
             signature: [0; 64],
             directory_version,

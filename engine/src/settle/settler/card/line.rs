@@ -165,7 +165,7 @@ mod tests {
     use super::*;
     use crate::ledger::Genesis;
     use crate::rails::card::{API_VERSION, CardConfig, Secret};
-    use crate::types::{Lsn, NetworkId};
+    use crate::types::{Digest, History, Lsn, NetworkId};
     use std::net::TcpListener;
     use std::time::Duration;
 
@@ -179,7 +179,10 @@ mod tests {
             api_version: API_VERSION.to_owned(),
         };
         let genesis = Genesis { network: NetworkId([1; 32]), lifetime_seconds_max: 1 };
-        let control = Arc::new(RwLock::new(Control::new(genesis, Lsn(1))));
+        let control = Arc::new(RwLock::new(Control::new(
+            genesis,
+            History { lsn: Lsn(1), digest: Digest::ZERO },
+        )));
         Line::start(&Arc::new(Client::new(config).unwrap()), 2, &control)
     }
 

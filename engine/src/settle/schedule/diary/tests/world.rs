@@ -2,6 +2,7 @@
 
 use super::super::super::own;
 use super::*;
+use crate::types::History;
 
 /// An engine with its clock in the test's hand.
 pub struct World {
@@ -26,7 +27,7 @@ impl World {
         let genesis = Genesis { network: NetworkId([1; 32]), lifetime_seconds_max: 1 };
         let diary = Diary::new(entries.len());
         let (open, closed, stuck, idle) = Default::default();
-        let control = Control::new(genesis, Lsn(1));
+        let control = Control::new(genesis, History { lsn: Lsn(1), digest: Digest::ZERO });
         let (now, ahead, lsn) = (START, 0, 1);
         let mut world =
             Self { control, now, ahead, entries, diary, open, closed, stuck, idle, lsn };
@@ -46,7 +47,8 @@ impl World {
                 self.lsn += 1;
                 // The records' clock never goes back.
                 let at = Timestamp(self.now.0 + self.ahead);
-                self.control.apply(Lsn(self.lsn), at, &event, made);
+                let record = History { lsn: Lsn(self.lsn), digest: Digest::ZERO };
+                self.control.apply(record, at, &event, made);
             }
             Decision::Repeat(_) => {}
         }
@@ -187,6 +189,7 @@ impl World {
                 accounts: Arc::default(),
                 free: Vec::new(),
             }),
+            history: Lsn(self.lsn),
             key: SignerKey::ZERO,
             signature: [0; 64],
             directory_version: self.control.directory_version(),

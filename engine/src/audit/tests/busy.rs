@@ -1,0 +1,107 @@
+//! A deployment in which every kind of event of settlement came by, and a window was sealed after them.
+
+use super::made::{Change, EUR, Made, USD, party, request, voucher};
+use crate::ledger::event::{
+    CreditLimitSet, DepositRecorded, DisputeEnded, ExposureReleased, LegBooking, LegProposed,
+    LegsBooked, LegsMoved, TroublesAcked, TroublesRaised, WindowDisputed,
+};
+use crate::ledger::{Event, LegMove, LegState, Mover, NewTrouble, Rail, TroubleKind, Way};
+use crate::types::{BatchId, Digest, Total, WindowNumber};
+
+impl Made {
+    pub(super) fn busy() -> Self {
+        let mut made = Self::deployment(Change::default());
+        made.parties();
+        made.disputes();
+        let legs = made.batches[0].2.len();
+        let all: Vec<u32> = (0..u32::try_from(legs).unwrap()).collect();
+        made.moved(0, &all, LegState::Confirmed, Mover::Rail, "");
+        made.held(made.batches[0].0);
+        made.two_operators();
+        made.window(vec![voucher(1, 2, EUR, 0, 1_234_570, 1_234_600)], Vec::new());
+        made.troubles();
+        made
+    }
+
+    fn parties(&mut self) {
+        let request = request("limit");
+        let (party, asset, limit) = (party(1), EUR, Total(5_000_000));
+        self.event(Event::CreditLimitSet(CreditLimitSet { request, party, asset, limit }));
+        let (request, amount) = (super::request("deposit"), Total(7));
+        let reference = "a transfer of Monday".to_owned();
+        let deposit = DepositRecorded { request, party, asset, amount, reference };
+        self.event(Event::DepositRecorded(deposit));
+    }
+
+    fn disputes(&mut self) {
+        let (operator, window) = ("ann".to_owned(), WindowNumber(2));
+        let (request, reason) = (request("dispute"), "a sum looks wrong".to_owned());
+        let disputed = WindowDisputed { request, operator: operator.clone(), window, reason };
+        self.event(Event::WindowDisputed(disputed));
+        let (request, reason) = (super::request("end of it"), "it is right".to_owned());
+        self.event(Event::DisputeEnded(DisputeEnded { request, operator, window, reason }));
+    }
+
+    fn moved(&mut self, batch: usize, legs: &[u32], to: LegState, mover: Mover, operator: &str) {
+        let (id, asset, payments) = self.batches[batch].clone();
+        let one = |&leg: &u32| {
+            let payment = payments[leg as usize];
+            let (payer, payee, amount) = (payment.from, payment.to, payment.amount);
+            let reference = "REF-1 of the bank".to_owned();
+            LegMove { leg, to, payer, payee, amount, reference, reason: "booked".to_owned() }
+        };
+        let request = (!operator.is_empty()).then(|| request(&format!("word of {operator}")));
+        self.event(Event::LegsMoved(LegsMoved {
+            request,
+            operator: operator.to_owned(),
+            batch: id,
+            asset,
+            mover,
+            evidence: Digest([6; 32]),
+            moves: legs.iter().map(one).collect(),
+        }));
+    }
+
+    /// A booking of what has ended, and the end of a batch's releases.
+    fn held(&mut self, batch: BatchId) {
+        let booking = LegBooking { leg: 0, way: Way::Came, reference: "R".to_owned() };
+        let (evidence, bookings) = (Digest([5; 32]), vec![booking]);
+        self.event(Event::LegsBooked(LegsBooked { batch, evidence, bookings }));
+        let (asset, releases) = (EUR, Vec::new());
+        self.event(Event::ExposureReleased(ExposureReleased { batch, asset, releases }));
+    }
+
+    /// Two operators say what became of a leg that is not known.
+    fn two_operators(&mut self) {
+        let (batch, asset) = (self.batches[1].0, self.batches[1].1);
+        assert_eq!(asset, USD);
+        self.moved(1, &[0], LegState::Unknown, Mover::Engine, "");
+        self.event(Event::LegProposed(LegProposed {
+            request: request("first word"),
+            operator: "ann".to_owned(),
+            batch,
+            leg: 0,
+            to: LegState::Confirmed,
+            reference: "REF-1 of the bank".to_owned(),
+            evidence: "a letter of the bank".to_owned(),
+        }));
+        self.moved(1, &[0], LegState::Confirmed, Mover::Operator, "bob");
+    }
+
+    fn troubles(&mut self) {
+        let trouble = NewTrouble {
+            kind: TroubleKind::Surplus,
+            rail: Rail::Iso20022,
+            batch: None,
+            leg: None,
+            party: Some(party(2)),
+            source: "a file".to_owned(),
+            text: "too much".to_owned(),
+        };
+        self.event(Event::TroublesRaised(TroublesRaised { troubles: vec![trouble] }));
+        let (request, operator) = (request("acked"), "ann".to_owned());
+        let note = "sent back".to_owned();
+        let acked = TroublesAcked { request, operator, troubles: vec![1], note };
+        self.event(Event::TroublesAcked(acked));
+    }
+}
