@@ -89,7 +89,7 @@ fn link_records(bytes: &mut [u8], whole: &[u8]) {
 #[test]
 fn every_flipped_bit_of_an_export_is_found_however_its_digests_are_made_anew() {
     let whole = Made::busy().export();
-    let report = audit_files(&[whole.clone()]);
+    let report = audit_files(std::slice::from_ref(&whole));
     assert!(report.ok, "{:?}", report.first_difference);
     let (bodies, events, mut dice) = (sections(&whole), records(&whole), Dice(13));
     let mut missed = Vec::new();
