@@ -10,9 +10,7 @@ use std::time::{Duration, Instant};
 use tallystick::journal::rocks::RocksJournal;
 use tallystick::journal::{Chain, Journal as _};
 use tallystick::ledger::Genesis;
-use tallystick::ledger::control::Command;
-use tallystick::ledger::event::CreditLimitSet;
-use tallystick::ledger::{Event, Request};
+use tallystick::ledger::{Request, Wish};
 use tallystick::pipeline::{self, PipelineOptions, recover};
 use tallystick::types::{Amount, Digest, MONEY_MAX, PartyId, SignerKey, Timestamp, Total, Voucher};
 use tallystick::verify::{Options, Verifier};
@@ -192,8 +190,7 @@ fn checkpoint(dir: &Path, shards: u16) {
         // A checkpoint is made behind a record.
         let request = Request { id: "last".into(), content: Digest::ZERO };
         let party = World::default().payer(0);
-        let limit = CreditLimitSet { request, party, asset: ASSET, limit: Total(MONEY_MAX) };
-        let limit = Command::Record(Event::CreditLimitSet(limit));
+        let limit = Wish::SetCreditLimit { request, party, asset: ASSET, limit: Total(MONEY_MAX) };
         intake.command(limit).await.expect("the engine runs");
     });
     while intake.checkpoints().done() == 0 {

@@ -3,14 +3,17 @@
 //! Owns what may be done (`decide`) and what it changes (`apply`), event by event. Knows nothing of
 //! vouchers, channels or exposure (the shards do). Kept apart from them so that frames never touch it.
 
+mod directory;
 mod doubt;
 mod entry;
+mod facts;
 mod read;
 mod requests;
 mod settlement;
 mod used;
 mod waiting;
 mod window;
+mod words;
 
 pub use entry::{BatchEntry, BatchState, Deed};
 pub use used::Used;
@@ -18,41 +21,22 @@ pub use window::{SealedHead, WindowEntry, WindowState};
 
 use super::batch::{BatchContent, BatchHead, By, Policy};
 use super::engine_key::EngineKeys;
-use super::event::{
-    BatchComputed, Cap, Event, Genesis, LegsSubmitted, RailAccount, Request, WindowCut,
-    WindowSealed,
-};
+use super::event::{BatchComputed, Cap, Event, Genesis, RailAccount, Request};
 use super::rail::Rail;
 use super::refusal::Refusal;
 use super::trouble::Troubles;
 use super::window::SealedWindow;
+use super::wish::Wish;
 use crate::limits;
 use crate::types::{
-    AssetDef, AssetNumber, BatchId, History, Lsn, MONEY_MAX, Net, PartyId, SIGNATURE_BYTES,
-    SignerKey, Timestamp, Total, WindowNumber,
+    AssetDef, AssetNumber, BatchId, History, Lsn, Net, PartyId, SIGNATURE_BYTES, SignerKey,
+    Timestamp, Total, WindowNumber,
 };
 use foldhash::fast::RandomState;
 use requests::Requests;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use used::Changes;
-
-/// What may be asked of the control state.
-#[derive(Debug, Clone)]
-pub enum Command {
-    /// An event as it is: assets, parties, signers, limits, deposits, disputes, approvals, aborts, and
-    /// everything about legs.
-    Record(Event),
-    /// Close the open window, whichever it is.
-    CloseWindow(Request),
-    /// The engine's own: a cut window was sealed, and what was owed in it is kept.
-    SealWindow(WindowSealed),
-    /// Make a computed batch the one that settles its windows.
-    CreateBatch(CreateBatch),
-    /// The engine's own: legs leave that were chosen when parties had been suspended, or not any more, so
-    /// many times. If one was since, they are chosen anew.
-    Submit(LegsSubmitted, u64),
-}
 
 /// A batch that was computed outside the control state, from what it was at `directory_version`.
 #[derive(Debug, Clone)]
@@ -81,7 +65,7 @@ impl CreateBatch {
     }
 }
 
-/// What to do about a command.
+/// What to do about a wish.
 #[derive(Debug, Clone)]
 pub enum Decision {
     /// Journal this event, then apply it, with what comes with it.
@@ -174,63 +158,22 @@ impl Control {
         }
     }
 
-    /// Whether a command may be done, and as which event. Changes nothing.
+    /// Whether a wish may be done, and as which event. Changes nothing.
     ///
     /// # Errors
     /// `Refusal` that says which rule stands against it.
-    pub fn decide(&self, command: Command) -> Result<Decision, Refusal> {
-        let request = match &command {
-            Command::Record(event) => event.request(),
-            Command::CloseWindow(request) => Some(request),
-            Command::SealWindow(_) => None,
-            Command::CreateBatch(create) => Some(&create.request),
-            Command::Submit(..) => None,
-        };
-        if let Some(request) = request {
+    pub fn decide(&self, wish: Wish) -> Result<Decision, Refusal> {
+        if let Some(request) = wish.request() {
+            request.check()?;
             if let Some(lsn) = self.answered(request)? {
                 return Ok(Decision::Repeat(lsn));
             }
-            if !self.makes_safe(&command) {
+            if !self.makes_safe(&wish) {
                 self.requests.room()?;
             }
         }
-        match command {
-            Command::Record(event) => {
-                self.check(&event)?;
-                Ok(Decision::New(Box::new(event), Made::Nothing))
-            }
-            Command::CloseWindow(request) => {
-                let unsealed = self.windows.iter().rev().skip(1).take_while(|w| w.sealed.is_none());
-                if unsealed.count() >= limits::UNSEALED_WINDOWS_MAX {
-                    return Err(Refusal::SealingBehind(limits::UNSEALED_WINDOWS_MAX));
-                }
-                let window = self.open_window().number;
-                let event = Event::WindowCut(WindowCut { request, window });
-                Ok(Decision::New(Box::new(event), Made::Nothing))
-            }
-            Command::SealWindow(sealed) => {
-                self.current_key(sealed.key)?;
-                Ok(Decision::New(Box::new(Event::WindowSealed(sealed)), Made::Nothing))
-            }
-            Command::Submit(e, suspensions) => {
-                // Another attempt pays the same legs in place of the first.
-                if e.attempt == 0 && suspensions != self.suspensions {
-                    return Err(Refusal::SuspensionsMoved);
-                }
-                self.check_submission(&e)?;
-                Ok(Decision::New(Box::new(Event::LegsSubmitted(e)), Made::Nothing))
-            }
-            Command::CreateBatch(create) => {
-                self.check_used(&create)?;
-                self.check_doubts(&create.used)?;
-                self.current_key(create.key)?;
-                let head = create.head().clone();
-                self.settleable(&head.windows, head.asset.number)?;
-                let CreateBatch { request, by, history, key, signature, .. } = create;
-                let event = head.event(request, by, history, key, signature);
-                Ok(Decision::New(Box::new(Event::BatchComputed(event)), Made::Batch(head)))
-            }
-        }
+        let (event, made) = self.fact(wish)?;
+        Ok(Decision::New(Box::new(event), made))
     }
 
     fn current_key(&self, key: SignerKey) -> Result<(), Refusal> {
@@ -249,35 +192,34 @@ impl Control {
         }
     }
 
-    /// Whether a command keeps harm away, or says what has happened already. Those are never refused for
+    /// Whether a wish keeps harm away, or says what has happened already. Those are never refused for
     /// lack of room among the requests.
-    fn makes_safe(&self, command: &Command) -> bool {
-        match command {
-            Command::CloseWindow(_) | Command::SealWindow(_) | Command::Submit(..) => true,
-            Command::CreateBatch(_) => false,
-            Command::Record(event) => match event {
-                Event::SignerRevoked(_)
-                | Event::EngineKeySet(_)
-                | Event::WindowDisputed(_)
-                | Event::BatchAborted(_)
-                | Event::LegsMoved(_)
-                | Event::LegsBooked(_)
-                | Event::LegProposed(_)
-                | Event::LegsSubmitted(_)
-                | Event::ExposureReleased(_)
-                | Event::TroublesRaised(_)
-                | Event::TroublesAcked(_) => true,
-                Event::PartyUpserted(e) => e.suspended && self.parties.contains_key(&e.party),
-                Event::CreditLimitSet(e) => e.limit == Total::ZERO,
-                Event::AssetCreated(_)
-                | Event::SignerAdded(_)
-                | Event::DepositRecorded(_)
-                | Event::BatchApproved(_)
-                | Event::DisputeEnded(_)
-                | Event::WindowCut(_)
-                | Event::WindowSealed(_)
-                | Event::BatchComputed(_) => false,
-            },
+    fn makes_safe(&self, wish: &Wish) -> bool {
+        match wish {
+            Wish::RevokeSigner { .. }
+            | Wish::SetEngineKey { .. }
+            | Wish::CloseWindow(_)
+            | Wish::SealWindow(_)
+            | Wish::DisputeWindow { .. }
+            | Wish::AbortBatch { .. }
+            | Wish::SubmitLegs(_)
+            | Wish::MoveLegs { .. }
+            | Wish::ReportLegs { .. }
+            | Wish::ResolveLeg { .. }
+            | Wish::BookLegs { .. }
+            | Wish::ReleaseExposure { .. }
+            | Wish::RaiseTroubles(_)
+            | Wish::AckTroubles { .. } => true,
+            Wish::UpsertParty { suspended, party, .. } => {
+                *suspended && self.parties.contains_key(party)
+            }
+            Wish::SetCreditLimit { limit, .. } => *limit == Total::ZERO,
+            Wish::CreateAsset { .. }
+            | Wish::AddSigner { .. }
+            | Wish::RecordDeposit { .. }
+            | Wish::EndDispute { .. }
+            | Wish::CreateBatch(_)
+            | Wish::ApproveBatch { .. } => false,
         }
     }
 
@@ -288,62 +230,6 @@ impl Control {
     /// `RequestReused` when the id was used for something else.
     pub fn answered(&self, request: &Request) -> Result<Option<Lsn>, Refusal> {
         self.requests.answered(request)
-    }
-
-    fn check(&self, event: &Event) -> Result<(), Refusal> {
-        match event {
-            Event::AssetCreated(e) => match self.assets.get(&e.asset.number) {
-                Some(held) if *held != e.asset => Err(Refusal::AssetDiffers(e.asset.number)),
-                Some(_) => Ok(()),
-                None => room("the table of assets", self.assets.len(), limits::ASSETS_MAX),
-            },
-            Event::PartyUpserted(e) if self.parties.contains_key(&e.party) => Ok(()),
-            Event::PartyUpserted(_) => {
-                room("the table of parties", self.parties.len(), limits::PARTIES_MAX)
-            }
-            Event::SignerAdded(e) => {
-                self.known_party(e.party)?;
-                e.caps.iter().try_for_each(|cap| self.known_asset(cap.asset))?;
-                match self.signers.get(&e.signer) {
-                    Some(held) if held.revoked => Err(Refusal::SignerRevoked(e.signer)),
-                    Some(held) if held.party != e.party || held.caps != e.caps => {
-                        Err(Refusal::SignerDiffers(e.signer))
-                    }
-                    Some(_) => Ok(()),
-                    None => room("the table of signers", self.signers.len(), limits::SIGNERS_MAX),
-                }
-            }
-            Event::SignerRevoked(e) => match self.signers.get(&e.signer) {
-                Some(_) => Ok(()),
-                None => Err(Refusal::UnknownSigner(e.signer)),
-            },
-            Event::CreditLimitSet(e) => {
-                self.known_party(e.party)?;
-                self.known_asset(e.asset)
-            }
-            Event::DepositRecorded(e) => {
-                self.known_party(e.party)?;
-                self.known_asset(e.asset)?;
-                match self.deposited(e.party, e.asset).plus(e.amount) {
-                    sum if sum.0 <= MONEY_MAX => Ok(()),
-                    _ => Err(Refusal::DepositsTooLarge(e.party, e.asset)),
-                }
-            }
-            Event::BatchApproved(e) => self.check_approval(e),
-            Event::BatchAborted(e) => self.check_abort(e),
-            Event::WindowDisputed(e) => self.check_dispute(e.window),
-            Event::DisputeEnded(e) => self.check_dispute_end(e.window),
-            Event::LegsSubmitted(e) => self.check_submission(e),
-            Event::LegsMoved(e) => self.check_moves(e),
-            Event::LegsBooked(e) => self.settling(e.batch)?.check_bookings(e),
-            Event::LegProposed(e) => self.check_proposal(e),
-            Event::ExposureReleased(e) => self.check_release(e),
-            Event::TroublesRaised(e) => self.troubles.check_raise(e),
-            Event::TroublesAcked(e) => self.troubles.check_ack(e),
-            Event::EngineKeySet(e) => self.engine_keys.check_set(e).map_err(Refusal::EngineKey),
-            // These are made by `decide` itself, from state that it has checked.
-            Event::WindowCut(_) | Event::WindowSealed(_) | Event::BatchComputed(_) => Ok(()),
-        }
     }
 
     /// Applies an event that `decide` allowed, or that the journal holds: `record` is the one it is in.
@@ -479,18 +365,6 @@ impl Control {
         } else {
             Err(format!("it now has the id {}", content.head.id))
         }
-    }
-
-    fn deposited(&self, party: PartyId, asset: AssetNumber) -> Total {
-        self.deposits.get(&(party, asset)).copied().unwrap_or_default()
-    }
-
-    fn known_party(&self, party: PartyId) -> Result<(), Refusal> {
-        self.party(party).map(|_| ())
-    }
-
-    fn known_asset(&self, asset: AssetNumber) -> Result<(), Refusal> {
-        self.asset(asset).map(|_| ())
     }
 }
 

@@ -34,10 +34,11 @@ pub mod submission;
 pub mod trouble;
 pub mod types;
 pub mod window;
+pub mod wish;
 
 pub use batch::{Account, BatchContent, BatchHead, By, Leg, Payment, Policy};
 pub use control::{
-    BatchEntry, BatchState, Command, Control, Decision, Deed, SealedHead, WindowEntry, WindowState,
+    BatchEntry, BatchState, Control, Decision, Deed, SealedHead, WindowEntry, WindowState,
 };
 pub use dues::{Due, dues};
 pub use engine_key::{EngineKeys, KeyMisfit};
@@ -58,3 +59,4 @@ pub use trouble::{Admitted, NewTrouble, Trouble, TroubleKind, Troubles};
 pub use window::{
     AssetSeal, EvidenceDigest, Obligation, Position, SealedAsset, SealedWindow, WindowTotals,
 };
+pub use wish::{LegStep, SaidOfLeg, SubmitLegs, Voice, Wish};

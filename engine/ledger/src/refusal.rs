@@ -1,7 +1,7 @@
 //! Why the ledger does not do what an operator asked. Values, not failures: nothing has changed.
 
 use super::engine_key::KeyMisfit;
-use crate::types::{AssetNumber, BatchId, PartyId, SignerKey, Total, WindowNumber};
+use crate::types::{AssetError, AssetNumber, BatchId, PartyId, SignerKey, Total, WindowNumber};
 
 /// A call that the rules refuse. Says what is wrong and what to do.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -95,10 +95,62 @@ pub enum Refusal {
     #[error("a party was suspended, or is not any more, while legs were chosen; try again")]
     SuspensionsMoved,
     #[error(
-        "leg {leg} of batch {batch} is {state}, and the engine asks its rail what becomes of it: wait for the \
-         rail's word; a call that stays without an answer becomes UNKNOWN, and then ResolveLeg is for it"
+        "leg {key} is {state}, and the engine asks its rail what becomes of it, or is just sending it: whatever was \
+         said of it, it may still be paid; wait for the rail's word, `batch report` says what keeps it (a call \
+         that stays without an answer becomes UNKNOWN, and two operators can say what became of it)"
     )]
-    InHand { batch: BatchId, leg: u32, state: &'static str },
+    InHand { key: String, state: &'static str },
+    #[error(
+        "leg {key} is {state} and cannot be {word}: {why}; nothing was changed: find out what happened, and report \
+         the others without it"
+    )]
+    LegWord { key: String, state: &'static str, word: &'static str, why: &'static str },
+    #[error("leg {key} is reported twice in one call")]
+    LegTwice { key: String },
+    #[error(
+        "leg {key} is said to be {word} without a reason; say why (`--reason`): the amount is owed again"
+    )]
+    NoReasonOfLeg { key: String, word: &'static str },
+    #[error(
+        "a call reports 1 to {limit} legs, this one has {count}; split it, with a request_id for each part"
+    )]
+    ReportCount { count: usize, limit: usize },
+    #[error(
+        "leg {key} is {state}; only what became of an UNKNOWN leg takes the word of two operators: say what the \
+         rail did with ReportLegs"
+    )]
+    NotUnknown { key: String, state: &'static str },
+    #[error(
+        "leg {key} is UNKNOWN, and operator {operator} has said just this: it takes the word of another operator, \
+         too"
+    )]
+    SaidBefore { key: String, operator: String },
+    #[error("evidence is missing: say what the word rests on, or where it is filed")]
+    NoEvidence,
+    #[error("reason is missing: whoever looks at the window later needs it")]
+    NoReason,
+    #[error(
+        "request_id is missing: choose a new one for each request, and send it again with every retry of it"
+    )]
+    NoRequestId,
+    #[error("{field} has {length} bytes, the limit is {limit}")]
+    TextTooLong { field: &'static str, length: usize, limit: usize },
+    #[error("{0}")]
+    AssetUnfit(AssetError),
+    #[error("party_id is all zero, which stands for the clearing account")]
+    ClearingParty,
+    #[error("a party may have accounts on {0} rails at most")]
+    TooManyAccounts(usize),
+    #[error("a party may have one account a rail, ordered by rail")]
+    AccountsUnordered,
+    #[error("a signer may have {0} caps at most")]
+    TooManyCaps(usize),
+    #[error("a signer may have one cap an asset; an asset is named twice")]
+    CapsRepeat,
+    #[error("numbers has {0}, it must name some, each once and in order")]
+    AckNumbers(usize),
+    #[error("amount is 0; a deposit moves money")]
+    NoDeposit,
     #[error(
         "what became of an earlier payment of party {party} is in doubt (trouble {trouble}): it is neither \
          charged nor paid on rail {rail} until somebody has looked into it and has taken the trouble away \

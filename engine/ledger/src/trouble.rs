@@ -191,8 +191,12 @@ impl Troubles {
     /// Whether these may be taken away.
     ///
     /// # Errors
-    /// `UnknownTrouble` names the first that is not open.
+    /// `UnknownTrouble` names the first that is not open; `AckNumbers` when none is named, or one twice.
     pub fn check_ack(&self, e: &TroublesAcked) -> Result<(), Refusal> {
+        let count = e.troubles.len();
+        if count == 0 || count > TROUBLES_MAX || !e.troubles.is_sorted_by(|a, b| a < b) {
+            return Err(Refusal::AckNumbers(count));
+        }
         match e.troubles.iter().find(|number| !self.open.contains_key(number)) {
             Some(number) => Err(Refusal::UnknownTrouble(*number)),
             None => Ok(()),

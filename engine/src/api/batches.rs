@@ -1,14 +1,13 @@
 //! Batches: computed, approved, aborted, listed and exported.
 
 use super::door::Place;
-use super::messages::{batch_message, id, leg_state, request, text};
+use super::messages::{batch_message, id, leg_state, request};
 use super::read::Streamed;
 use super::status::{busy, invalid, not_done, not_loaded, refused, storage};
 use super::troubles;
-use crate::ledger::control::{BatchEntry, Command};
-use crate::ledger::event::{BatchAborted, BatchApproved};
+use crate::ledger::control::BatchEntry;
 use crate::ledger::{
-    BatchContent, BatchHead, BatchState, By, Deed, Event, LegState, Legs, Rail, Refusal, Request,
+    BatchContent, BatchHead, BatchState, By, Deed, LegState, Legs, Rail, Refusal, Request, Wish,
 };
 use crate::limits::{BATCH_WINDOWS_MAX, SETTLER_PATIENCE};
 use crate::pipeline::Intake;
@@ -112,8 +111,8 @@ pub(super) async fn approve(
     let request_id = std::mem::take(&mut message.request_id);
     let request = request(request_id, "ApproveBatch", &message)?;
     let batch: BatchId = id(&message.batch_id, "batch_id")?;
-    let event = Event::BatchApproved(BatchApproved { request, operator, batch });
-    intake.command(Command::Record(event)).await.map_err(|r| not_done(&r))?;
+    let wish = Wish::ApproveBatch { request, operator, batch };
+    intake.command(wish).await.map_err(|r| not_done(&r))?;
     nudge.turn(SETTLER_PATIENCE).await;
     get(intake, batch).await
 }
@@ -127,10 +126,9 @@ pub(super) async fn abort(
     let request_id = std::mem::take(&mut message.request_id);
     let request = request(request_id, "AbortBatch", &message)?;
     let batch: BatchId = id(&message.batch_id, "batch_id")?;
-    let reason = text(message.reason, "reason")?;
     let asked = request.clone();
-    let event = Event::BatchAborted(BatchAborted { request, operator, batch, reason });
-    intake.command(Command::Record(event)).await.map_err(|r| not_done(&r))?;
+    let wish = Wish::AbortBatch { request, operator, batch, reason: message.reason };
+    intake.command(wish).await.map_err(|r| not_done(&r))?;
     let (head, deed) = deed(intake, &asked).await?;
     Ok(as_it_was_done(&head, deed))
 }

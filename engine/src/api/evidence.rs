@@ -4,9 +4,7 @@ use super::door::Place;
 use super::messages::{id, request};
 use super::read::Streamed;
 use super::status::{busy, invalid, not_done, refused, storage};
-use crate::ledger::control::Command;
-use crate::ledger::event::EngineKeySet;
-use crate::ledger::{Event, Refusal};
+use crate::ledger::{Refusal, Wish};
 use crate::limits::{BATCH_WINDOWS_MAX, EXPORT_CHUNK_BYTES};
 use crate::pipeline::{self, Done, Intake};
 use crate::proof::{Document, Hex, RECEIPT_FORMAT, Receipt, Wanted};
@@ -188,8 +186,8 @@ pub(super) async fn rotate(
     }
     let (key, network) = (engine_key.clone(), intake.hasher().network());
     let next = blocking(move || key.prepare(network)).await?;
-    let set = EngineKeySet { request: Some(request), key: next.key, proof: next.signature };
-    let done = intake.command(Command::Record(Event::EngineKeySet(set))).await;
+    let (request, proof) = (Some(request), next.signature);
+    let done = intake.command(Wish::SetEngineKey { request, key: next.key, proof }).await;
     let key = engine_key.clone();
     let lsn = match done {
         Ok(Done::Now(lsn)) => {

@@ -1,12 +1,11 @@
 //! The engine's words as messages, and the fields of messages as the engine's words.
 
-use super::status::invalid;
+use super::status::{invalid, refused};
 use crate::ledger::control::SignerEntry;
 use crate::ledger::{
     AssetSeal, BatchHead, Exposure, Leg, LegState, Legs, Obligation, Position, Proposal, Request,
     WindowEntry, WindowState, control::PartyEntry,
 };
-use crate::limits::{REQUEST_ID_BYTES_MAX, TEXT_BYTES_MAX};
 use crate::settle::SCHEDULE_PREFIX;
 use crate::types::{
     AssetDef, AssetNumber, BatchId, Digest, PartyId, SettlementModel, SignerKey, Total,
@@ -46,36 +45,19 @@ pub(super) fn money(text: &str, field: &str) -> Result<Total, Status> {
     text.parse().map_err(|error| invalid(format!("{field}: {error}")))
 }
 
-/// Checks a text's length.
-pub(super) fn text(text: String, field: &str) -> Result<String, Status> {
-    if text.len() <= TEXT_BYTES_MAX {
-        return Ok(text);
-    }
-    let length = text.len();
-    Err(invalid(format!("{field} has {length} bytes, the limit is {TEXT_BYTES_MAX}")))
-}
-
 /// Who asks: the request's id and the digest of the rest of its content. `message` comes with its
 /// `request_id` taken out.
 pub(super) fn request(id: String, kind: &str, message: &impl Message) -> Result<Request, Status> {
-    if id.is_empty() {
-        return Err(invalid(
-            "request_id is missing: choose a new one for each request, and send it again with every \
-             retry of it",
-        ));
-    }
-    if id.len() > REQUEST_ID_BYTES_MAX {
-        let length = id.len();
-        let limit = REQUEST_ID_BYTES_MAX;
-        return Err(invalid(format!("request_id has {length} bytes, the limit is {limit}")));
-    }
     if id.starts_with(SCHEDULE_PREFIX) {
         return Err(invalid(format!(
             "request_id starts with {SCHEDULE_PREFIX:?}, which is kept for the engine itself"
         )));
     }
     let content = content_digest(kind, &message.encode_to_vec());
-    Ok(Request { id, content })
+    let request = Request { id, content };
+    // Before anything is computed for it.
+    request.check().map_err(|r| refused(&r))?;
+    Ok(request)
 }
 
 fn bytes(id: &[u8; 32]) -> Bytes {

@@ -11,8 +11,8 @@ use super::status::{busy, not_done, refused};
 use super::{
     batches, evidence, legs, reconcile, registration, settlement, troubles, windows as disputes,
 };
-use crate::ledger::control::Command;
-use crate::ledger::{By, Event, Exposure, Rail, Refusal};
+use crate::ledger::control::{PartyEntry, SignerEntry};
+use crate::ledger::{By, Exposure, Rail, Refusal, Wish};
 use crate::limits::{EXPORTS_MAX, IMPORTS_MAX, LISTS_MAX, REQUESTS_MAX};
 use crate::log;
 use crate::pipeline::{Done, Intake};
@@ -97,8 +97,8 @@ impl OperatorApi {
         }
     }
 
-    async fn record(&self, event: Event) -> Result<Done, Status> {
-        self.intake.command(Command::Record(event)).await.map_err(|r| not_done(&r))
+    async fn wish(&self, wish: Wish) -> Result<Done, Status> {
+        self.intake.command(wish).await.map_err(|r| not_done(&r))
     }
 
     async fn read<T>(
@@ -110,13 +110,8 @@ impl OperatorApi {
     }
 
     /// Does what changes an exposure; answers with the exposure that it gave, also to a retry.
-    async fn expose(
-        &self,
-        event: Event,
-        party: PartyId,
-        asset: AssetNumber,
-    ) -> Answer<v1::Exposure> {
-        let lsn = self.record(event).await?.lsn();
+    async fn expose(&self, wish: Wish, party: PartyId, asset: AssetNumber) -> Answer<v1::Exposure> {
+        let lsn = self.wish(wish).await?.lsn();
         let exposure = self.intake.exposure_at(party, lsn).await.map_err(|b| busy(&b))?;
         Ok(Response::new(exposure_message(party, asset, exposure)))
     }
@@ -125,24 +120,22 @@ impl OperatorApi {
 #[tonic::async_trait]
 impl v1::operator_server::Operator for OperatorApi {
     async fn create_asset(&self, request: Request<v1::CreateAssetRequest>) -> Answer<v1::Asset> {
-        let event = registration::asset_event(request.into_inner())?;
-        let Event::AssetCreated(created) = &event else { unreachable!("an asset event") };
-        let message = asset_message(&created.asset);
-        self.record(event).await?;
+        let wish = registration::asset_wish(request.into_inner())?;
+        let Wish::CreateAsset { asset, .. } = &wish else { unreachable!("an asset is created") };
+        let message = asset_message(asset);
+        self.wish(wish).await?;
         Ok(Response::new(message))
     }
 
     async fn upsert_party(&self, request: Request<v1::UpsertPartyRequest>) -> Answer<v1::Party> {
-        let event = registration::party_event(request.into_inner(), &self.settlement.clearing)?;
-        let Event::PartyUpserted(party) = &event else { unreachable!("a party event") };
-        let (name, suspended) = (party.name.clone(), party.suspended);
-        let entry = crate::ledger::control::PartyEntry {
-            name,
-            suspended,
-            accounts: party.accounts.clone(),
+        let wish = registration::party_wish(request.into_inner(), &self.settlement.clearing)?;
+        let Wish::UpsertParty { party, name, suspended, accounts, .. } = &wish else {
+            unreachable!("a party is registered")
         };
-        let message = party_message(party.party, &entry);
-        self.record(event).await?;
+        let (name, accounts) = (name.clone(), accounts.clone());
+        let entry = PartyEntry { name, suspended: *suspended, accounts };
+        let message = party_message(*party, &entry);
+        self.wish(wish).await?;
         Ok(Response::new(message))
     }
 
@@ -155,24 +148,22 @@ impl v1::operator_server::Operator for OperatorApi {
     async fn add_signer(&self, request: Request<v1::AddSignerRequest>) -> Answer<v1::Signer> {
         let message = request.into_inner();
         // Checking a key takes tens of microseconds: not on a network thread.
-        let check = tokio::task::spawn_blocking(move || registration::signer_event(message));
-        let event = check.await.expect("checking a key does not panic")?;
-        let Event::SignerAdded(added) = &event else { unreachable!("a signer event") };
-        let entry = crate::ledger::control::SignerEntry {
-            party: added.party,
-            revoked: false,
-            caps: added.caps.clone(),
+        let check = tokio::task::spawn_blocking(move || registration::signer_wish(message));
+        let wish = check.await.expect("checking a key does not panic")?;
+        let Wish::AddSigner { signer, party, caps, .. } = &wish else {
+            unreachable!("a signer is added")
         };
-        let message = signer_message(added.signer, &entry);
-        self.record(event).await?;
+        let entry = SignerEntry { party: *party, revoked: false, caps: caps.clone() };
+        let message = signer_message(*signer, &entry);
+        self.wish(wish).await?;
         Ok(Response::new(message))
     }
 
     async fn revoke_signer(&self, request: Request<v1::RevokeSignerRequest>) -> Answer<v1::Signer> {
-        let event = registration::revocation_event(request.into_inner())?;
-        let Event::SignerRevoked(revoked) = &event else { unreachable!("a revocation event") };
-        let signer = revoked.signer;
-        self.record(event).await?;
+        let wish = registration::revocation_wish(request.into_inner())?;
+        let Wish::RevokeSigner { signer, .. } = &wish else { unreachable!("a signer is revoked") };
+        let signer = *signer;
+        self.wish(wish).await?;
         let read = self.read(|control| Ok(signer_message(signer, control.signer(signer)?)));
         read.await.map(Response::new)
     }
@@ -181,20 +172,24 @@ impl v1::operator_server::Operator for OperatorApi {
         &self,
         request: Request<v1::SetCreditLimitRequest>,
     ) -> Answer<v1::Exposure> {
-        let event = registration::limit_event(request.into_inner())?;
-        let Event::CreditLimitSet(limit) = &event else { unreachable!("a limit event") };
-        let (party, asset) = (limit.party, limit.asset);
-        self.expose(event, party, asset).await
+        let wish = registration::limit_wish(request.into_inner())?;
+        let Wish::SetCreditLimit { party, asset, .. } = &wish else {
+            unreachable!("a limit is set")
+        };
+        let (party, asset) = (*party, *asset);
+        self.expose(wish, party, asset).await
     }
 
     async fn record_deposit(
         &self,
         request: Request<v1::RecordDepositRequest>,
     ) -> Answer<v1::Exposure> {
-        let event = registration::deposit_event(request.into_inner())?;
-        let Event::DepositRecorded(deposit) = &event else { unreachable!("a deposit event") };
-        let (party, asset) = (deposit.party, deposit.asset);
-        self.expose(event, party, asset).await
+        let wish = registration::deposit_wish(request.into_inner())?;
+        let Wish::RecordDeposit { party, asset, .. } = &wish else {
+            unreachable!("a deposit is recorded")
+        };
+        let (party, asset) = (*party, *asset);
+        self.expose(wish, party, asset).await
     }
 
     async fn get_exposure(&self, request: Request<v1::GetExposureRequest>) -> Answer<v1::Exposure> {
@@ -222,8 +217,8 @@ impl v1::operator_server::Operator for OperatorApi {
     async fn close_window(&self, message: Request<v1::CloseWindowRequest>) -> Answer<v1::Window> {
         let mut message = message.into_inner();
         let request_id = std::mem::take(&mut message.request_id);
-        let command = Command::CloseWindow(request(request_id, "CloseWindow", &message)?);
-        let cut = self.intake.command(command).await.map_err(|r| not_done(&r))?.lsn();
+        let wish = Wish::CloseWindow(request(request_id, "CloseWindow", &message)?);
+        let cut = self.wish(wish).await?.lsn();
         // The root is part of the answer, so the answer waits for the seal.
         let sealed = self.intake.read_when(|control| {
             let window = control.window_cut_by(cut).expect("the record closed a window");

@@ -38,11 +38,30 @@ pub(super) fn refused(refusal: &Refusal) -> Status {
         | Refusal::LegState { .. }
         | Refusal::NeedsTwo { .. }
         | Refusal::InHand { .. }
+        | Refusal::LegWord { .. }
+        | Refusal::NotUnknown { .. }
+        | Refusal::SaidBefore { .. }
         | Refusal::InDoubt { .. }
         | Refusal::SaidToBePaid { .. }
         | Refusal::ReleasedBefore { .. }
         | Refusal::AccountsMissing { .. } => Code::FailedPrecondition,
-        Refusal::DepositsTooLarge(..) | Refusal::RailUnfit { .. } => Code::InvalidArgument,
+        Refusal::DepositsTooLarge(..)
+        | Refusal::RailUnfit { .. }
+        | Refusal::NoRequestId
+        | Refusal::TextTooLong { .. }
+        | Refusal::AssetUnfit(_)
+        | Refusal::ClearingParty
+        | Refusal::TooManyAccounts(_)
+        | Refusal::AccountsUnordered
+        | Refusal::TooManyCaps(_)
+        | Refusal::CapsRepeat
+        | Refusal::NoDeposit
+        | Refusal::AckNumbers(_)
+        | Refusal::NoReason
+        | Refusal::NoReasonOfLeg { .. }
+        | Refusal::LegTwice { .. }
+        | Refusal::ReportCount { .. }
+        | Refusal::NoEvidence => Code::InvalidArgument,
         Refusal::WindowUnsealed(_) => Code::Unavailable,
         Refusal::AccountsMoved | Refusal::SuspensionsMoved | Refusal::EngineKeyMoved => {
             Code::Aborted

@@ -1,13 +1,11 @@
 //! Troubles: listed, shown beside other answers, and taken away.
 
 use super::door::Place;
-use super::messages::{id, request, text};
+use super::messages::{id, request};
 use super::read::{Streamed, streamed};
-use super::status::{busy, invalid, not_done, refused};
-use crate::ledger::control::Command;
-use crate::ledger::event::TroublesAcked;
-use crate::ledger::{Control, Event, Refusal, Trouble, TroubleKind};
-use crate::limits::{TROUBLES_MAX, TROUBLES_SHOWN};
+use super::status::{busy, not_done, refused};
+use crate::ledger::{Control, Refusal, Trouble, TroubleKind, Wish};
+use crate::limits::TROUBLES_SHOWN;
 use crate::pipeline::Intake;
 use crate::types::BatchId;
 use bytes::Bytes;
@@ -46,12 +44,8 @@ pub(super) async fn ack(
     let mut troubles = message.numbers;
     troubles.sort_unstable();
     troubles.dedup();
-    if troubles.is_empty() || troubles.len() > TROUBLES_MAX {
-        return Err(invalid(format!("numbers has {}, it must name some", troubles.len())));
-    }
-    let note = text(message.note, "note")?;
-    let event = Event::TroublesAcked(TroublesAcked { request, operator, troubles, note });
-    intake.command(Command::Record(event)).await.map_err(|r| not_done(&r))?;
+    let wish = Wish::AckTroubles { request, operator, troubles, note: message.note };
+    intake.command(wish).await.map_err(|r| not_done(&r))?;
     let open = intake.read(|control| control.troubles().count()).await.map_err(|b| busy(&b))?;
     Ok(v1::AckTroublesResponse { open: u64::try_from(open).expect("troubles are limited") })
 }

@@ -11,7 +11,8 @@ use super::share::{LineIndex, Source};
 use super::space::Space;
 use crate::canary::{Bug, planted};
 use crate::journal::Store;
-use crate::ledger::control::{Command, Control};
+use crate::ledger::Wish;
+use crate::ledger::control::Control;
 use crate::ledger::{ChannelState, Evidence, Exposure, Gauge, Refusal};
 use crate::limits::FRAME_VOUCHERS_MAX;
 use crate::types::{AssetNumber, ChannelHasher, ChannelId, Lsn, PartyId, VOUCHER_BYTES};
@@ -87,8 +88,8 @@ impl Intake {
     ///
     /// # Errors
     /// `Refused` by a rule, or `Busy`.
-    pub async fn command(&self, command: Command) -> Result<Done, NotDone> {
-        let mut done = self.commands(vec![command]).await?;
+    pub async fn command(&self, wish: Wish) -> Result<Done, NotDone> {
+        let mut done = self.commands(vec![wish]).await?;
         Ok(done.pop().expect("one answer a command")?)
     }
 
@@ -96,10 +97,7 @@ impl Intake {
     ///
     /// # Errors
     /// `Busy`: then it is not known which of them were done.
-    pub async fn commands(
-        &self,
-        commands: Vec<Command>,
-    ) -> Result<Vec<Result<Done, Refusal>>, Busy> {
+    pub async fn commands(&self, commands: Vec<Wish>) -> Result<Vec<Result<Done, Refusal>>, Busy> {
         let (reply, answer) = oneshot::channel();
         self.ask(Ask::Commands(commands, reply))?;
         let done = answer.await.map_err(|_| Busy::Stopping)?;
@@ -112,8 +110,8 @@ impl Intake {
     ///
     /// # Errors
     /// `Refused` by a rule, or `Stopping`.
-    pub(crate) fn command_here(&self, command: Command) -> Result<Done, NotDone> {
-        let mut done = self.tell(command)?.blocking_recv().map_err(|_| Busy::Stopping)?;
+    pub(crate) fn command_here(&self, wish: Wish) -> Result<Done, NotDone> {
+        let mut done = self.tell(wish)?.blocking_recv().map_err(|_| Busy::Stopping)?;
         Ok(done.pop().expect("one answer a command")?)
     }
 
@@ -122,12 +120,9 @@ impl Intake {
     ///
     /// # Errors
     /// `Stopping`.
-    pub fn tell(
-        &self,
-        command: Command,
-    ) -> Result<oneshot::Receiver<Vec<Result<Done, Refusal>>>, Busy> {
+    pub fn tell(&self, wish: Wish) -> Result<oneshot::Receiver<Vec<Result<Done, Refusal>>>, Busy> {
         let (reply, answer) = oneshot::channel();
-        let ask = Ask::Commands(vec![command], reply);
+        let ask = Ask::Commands(vec![wish], reply);
         self.0.asks.send(ask).map_err(|_| Busy::Stopping)?;
         Ok(answer)
     }

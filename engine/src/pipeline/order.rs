@@ -9,7 +9,8 @@ use super::share::LineIndex;
 use crate::canary::{Bug, planted};
 use crate::journal::checkpoint::Mark;
 use crate::journal::{Chain, Framed, Tail};
-use crate::ledger::control::{Command, Control};
+use crate::ledger::Wish;
+use crate::ledger::control::Control;
 use crate::ledger::{Decision, Event, Refusal};
 use crate::limits::{GROUP_BYTES_MAX, GROUP_RECORDS_MAX};
 use crate::types::{Lsn, PartyId, SignerKey, Timestamp};
@@ -133,11 +134,11 @@ impl Order {
         }
     }
 
-    fn command(&mut self, command: Command, clock: Timestamp) -> Result<Done, Refusal> {
+    fn command(&mut self, wish: Wish, clock: Timestamp) -> Result<Done, Refusal> {
         let at = self.at(clock);
         // The lock is free of half-done changes unless a bug panicked, and then the process stops.
         let mut control = self.control.write().unwrap_or_else(PoisonError::into_inner);
-        let (event, made) = match control.decide(command)? {
+        let (event, made) = match control.decide(wish)? {
             Decision::Repeat(lsn) => return Ok(Done::Before(lsn)),
             Decision::New(event, made) => (event, made),
         };

@@ -12,7 +12,8 @@ use super::recover::Recovered;
 use super::sequence::Sequencer;
 use super::{Applier, Intake, PipelineOptions, Saved, Wired, Wiring, commit};
 use crate::journal::{Journal, JournalError};
-use crate::ledger::control::{Command, Control};
+use crate::ledger::Wish;
+use crate::ledger::control::Control;
 use crate::ledger::{SealedPart, Shard};
 use crate::limits::VERIFY_CHUNK;
 use crate::types::Lsn;
@@ -64,7 +65,7 @@ struct ShardAtWork {
 #[derive(Debug, Clone)]
 pub enum Asked {
     /// To do these.
-    Commands(Vec<Command>),
+    Commands(Vec<Wish>),
     /// To put a question to a shard.
     Question,
     /// To begin a checkpoint.
@@ -284,8 +285,7 @@ impl<J: Journal> Stepper<J> {
 mod tests {
     use super::*;
     use crate::journal::memory::MemoryJournal;
-    use crate::ledger::event::AssetCreated;
-    use crate::ledger::{Event, Genesis, Request};
+    use crate::ledger::{Genesis, Request};
     use crate::pipeline::{Caller, Source, recover};
     use crate::types::{AssetDef, AssetNumber, Digest, NetworkId, SettlementModel, Timestamp};
     use crate::verify::Options;
@@ -303,11 +303,11 @@ mod tests {
         (stepper, intake)
     }
 
-    fn asset() -> Command {
+    fn asset() -> Wish {
         let request = Request { id: "r".into(), content: Digest([1; 32]) };
         let (number, model) = (AssetNumber(978), SettlementModel::Bilateral);
         let asset = AssetDef { number, code: "EUR".into(), scale: 2, model };
-        Command::Record(Event::AssetCreated(AssetCreated { request, asset }))
+        Wish::CreateAsset { request, asset }
     }
 
     /// Everything that was sent before it was checked and journaled first, whosever it was.

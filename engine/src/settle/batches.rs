@@ -5,8 +5,8 @@ use super::signing::signed;
 use crate::journal::kept;
 use crate::journal::names::{self, NamedLeg};
 use crate::ledger::batch::Payment;
-use crate::ledger::control::{self, Command, Used};
-use crate::ledger::{BatchContent, BatchHead, By, Rail, Refusal, Request};
+use crate::ledger::control::{self, Used};
+use crate::ledger::{BatchContent, BatchHead, By, Rail, Refusal, Request, Wish};
 use crate::pipeline::{Done, Intake, NotDone};
 use crate::rails;
 use crate::sign::{EngineKey, Signed};
@@ -207,7 +207,7 @@ async fn offer<F: Future<Output = Computed>>(
         let history = history.lsn;
         let create =
             control::CreateBatch { request, by, used, history, key, signature, directory_version };
-        match intake.command(Command::CreateBatch(create)).await {
+        match intake.command(Wish::CreateBatch(create)).await {
             Ok(Done::Now(_)) => return Ok(Some(head)),
             Ok(Done::Before(_)) => return Ok(None),
             // The engine's key was rotated at this very moment: once more, with the new one.

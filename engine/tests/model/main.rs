@@ -10,11 +10,8 @@ use proptest::prelude::*;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use tallystick::journal::memory::MemoryJournal;
-use tallystick::ledger::control::Command;
-use tallystick::ledger::event::{
-    AssetCreated, Cap, CreditLimitSet, DepositRecorded, PartyUpserted, SignerAdded, SignerRevoked,
-};
-use tallystick::ledger::{BatchContent, By, Event, Genesis, Rail, Refusal, Request, SealedWindow};
+use tallystick::ledger::event::Cap;
+use tallystick::ledger::{BatchContent, By, Genesis, Rail, Refusal, Request, SealedWindow, Wish};
 use tallystick::pipeline::{self, Intake, Pipeline, PipelineOptions, Source, recover};
 use tallystick::settle::{Archive, Clearing, CreateBatch, Sealer, create_batch};
 use tallystick::sign::EngineKey;
@@ -191,8 +188,8 @@ impl Run {
         Request { id: format!("r{}", self.requests), content: Digest([1; 32]) }
     }
 
-    async fn tell(&mut self, event: Event) {
-        self.engine.intake.command(Command::Record(event)).await.expect("the rules allow it");
+    async fn tell(&mut self, wish: Wish) {
+        self.engine.intake.command(wish).await.expect("the rules allow it");
     }
 
     async fn tell_party(&mut self, n: u8, suspended: bool) {
@@ -200,8 +197,7 @@ impl Run {
         let iban = [("iban".to_owned(), "DE02120300000000202051".to_owned())].into();
         let accounts = vec![rails::check_account("iso20022", &iban).expect("a valid account")];
         let (party, name) = (party(n), format!("party {n}"));
-        let event = PartyUpserted { request, party, name, suspended, accounts };
-        self.tell(Event::PartyUpserted(event)).await;
+        self.tell(Wish::UpsertParty { request, party, name, suspended, accounts }).await;
         self.model.parties.insert(party, suspended);
     }
 
@@ -215,15 +211,15 @@ impl Run {
         {
             let asset = AssetDef { number, code: code.into(), scale: 6, model };
             let request = run.request();
-            run.tell(Event::AssetCreated(AssetCreated { request, asset })).await;
+            run.tell(Wish::CreateAsset { request, asset }).await;
             run.model.assets.insert(number);
         }
         for n in 0..4 {
             run.tell_party(n, false).await;
             for asset in [EUR, USD] {
                 let (request, limit) = (run.request(), Total(LIMIT));
-                let event = CreditLimitSet { request, party: party(n), asset, limit };
-                run.tell(Event::CreditLimitSet(event)).await;
+                let whose = party(n);
+                run.tell(Wish::SetCreditLimit { request, party: whose, asset, limit }).await;
                 run.model.room.insert((party(n), asset), LIMIT);
             }
         }
@@ -231,8 +227,7 @@ impl Run {
             let caps =
                 if signer == 1 { vec![Cap { asset: EUR, amount: Amount(CAP) }] } else { vec![] };
             let (request, party) = (run.request(), party_of(signer));
-            let event = SignerAdded { request, signer: key(signer), party, caps };
-            run.tell(Event::SignerAdded(event)).await;
+            run.tell(Wish::AddSigner { request, signer: key(signer), party, caps }).await;
             run.model.signers.insert(key(signer), party);
         }
         run.model.caps.insert((key(1), EUR), u128::from(CAP));
@@ -267,14 +262,13 @@ impl Run {
             Step::Deposit(n, amount) => {
                 let (request, reference) = (self.request(), String::new());
                 let (party, asset, amount) = (party(*n), EUR, Total(*amount));
-                let event = DepositRecorded { request, party, asset, amount, reference };
-                self.tell(Event::DepositRecorded(event)).await;
+                self.tell(Wish::RecordDeposit { request, party, asset, amount, reference }).await;
                 *self.model.room.entry((party, asset)).or_default() += amount.0;
             }
             Step::Suspend(n, suspended) => self.tell_party(*n, *suspended).await,
             Step::Revoke(signer) => {
                 let (request, signer) = (self.request(), key(*signer));
-                self.tell(Event::SignerRevoked(SignerRevoked { request, signer })).await;
+                self.tell(Wish::RevokeSigner { request, signer }).await;
                 self.model.revoked.insert(signer);
             }
             Step::Close => self.close().await,
@@ -283,7 +277,7 @@ impl Run {
 
     async fn close(&mut self) {
         let request = self.request();
-        let close = self.engine.intake.command(Command::CloseWindow(request));
+        let close = self.engine.intake.command(Wish::CloseWindow(request));
         close.await.expect("the open window can be closed");
         self.owed.push(std::mem::take(&mut self.model.owed));
     }

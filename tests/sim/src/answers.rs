@@ -100,3 +100,16 @@ pub fn wanted(subject: &Subject<'_>, said: &[Statement]) -> Option<LegState> {
         (true, ..) | (false, false, false) => None,
     }
 }
+
+/// The word that says so; of what no word says, that it failed.
+#[must_use]
+pub fn word_of(to: LegState) -> LegWord {
+    match to {
+        LegState::Accepted => LegWord::Accepted,
+        LegState::Confirmed => LegWord::Confirmed,
+        LegState::Returned => LegWord::Returned,
+        LegState::Rejected | LegState::Ready | LegState::Sent | LegState::Unknown => {
+            LegWord::Rejected
+        }
+    }
+}

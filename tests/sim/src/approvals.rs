@@ -3,9 +3,7 @@
 use crate::clients::OPERATORS;
 use crate::life::Halt;
 use crate::run::Run;
-use tallystick::ledger::control::Command;
-use tallystick::ledger::event::{BatchApproved, TroublesAcked};
-use tallystick::ledger::{BatchState, Event};
+use tallystick::ledger::{BatchState, Wish};
 use tallystick::types::BatchId;
 
 impl Run<'_> {
@@ -19,8 +17,8 @@ impl Run<'_> {
         let troubles: Vec<u64> = self.model.now.troubles.keys().copied().collect();
         if !troubles.is_empty() {
             let (request, operator) = (self.clients.new_request(), OPERATORS[0].to_owned());
-            let acked = TroublesAcked { request, operator, troubles, note: "the end".to_owned() };
-            self.ask_commands(vec![Command::Record(Event::TroublesAcked(acked))])?;
+            let note = "the end".to_owned();
+            self.ask_commands(vec![Wish::AckTroubles { request, operator, troubles, note }])?;
             self.settle()?;
         }
         for (batch, creator) in self.computed() {
@@ -31,8 +29,7 @@ impl Run<'_> {
 
     pub(crate) fn approve(&mut self, batch: BatchId, operator: &str) -> Result<(), Halt> {
         let (request, operator) = (self.clients.new_request(), operator.to_owned());
-        let event = Event::BatchApproved(BatchApproved { request, operator, batch });
-        self.ask_commands(vec![Command::Record(event)])
+        self.ask_commands(vec![Wish::ApproveBatch { request, operator, batch }])
     }
 
     /// Batches that wait for approval, and who computed each.

@@ -9,10 +9,8 @@ use crate::clients::OPERATORS;
 use crate::life::Halt;
 use crate::run::Run;
 use crate::settler::View;
-use tallystick::ledger::control::Command;
-use tallystick::ledger::event::LegProposed;
 use tallystick::ledger::hearing::{Ground, Place, Side, Statement, Subject, Sum, Weight, weigh};
-use tallystick::ledger::{Event, LegState, LegWord, Mover};
+use tallystick::ledger::{LegState, LegWord, Voice, Wish};
 use tallystick::types::{BatchId, PartyId, Total};
 
 /// A look-up under way: of which start, and which legs the rail does not know.
@@ -46,10 +44,10 @@ impl Run<'_> {
         let leaving = view.legs.to_send_again(absent);
         let unknown = |leg: &u32| view.legs.state(*leg) == LegState::Unknown;
         let sent = leaving.iter().copied().filter(unknown).map(|leg| (leg, LegState::Sent));
-        let Some(event) = view.moves(Mover::Engine, sent.collect()) else {
+        let Some(wish) = view.moves(Voice::Engine, sent.collect()) else {
             return self.left(*batch, &leaving);
         };
-        self.ask_commands(vec![Command::Record(event)])?;
+        self.ask_commands(vec![wish])?;
         // The settler waits for its record; whatever was asked before it stands before it. If that ended a leg,
         // the record was refused, and nothing leaves.
         let moved: Vec<u32> = leaving.iter().copied().filter(unknown).collect();
@@ -76,21 +74,16 @@ impl Run<'_> {
     fn resolve(&mut self, batch: BatchId, absent: &[u32]) -> Result<(), Halt> {
         self.settle()?;
         let leg = *self.dice.pick(absent);
-        let to = *self.dice.pick(&[LegState::Confirmed, LegState::Rejected]);
-        let (reference, evidence) = (format!("by hand {leg}"), "a statement".to_owned());
+        let word = *self.dice.pick(&[LegWord::Confirmed, LegWord::Rejected]);
         let view = self.view(batch)?;
         if view.legs.state(leg) != LegState::Unknown {
             return Ok(());
         }
-        let (request, operator) = (view.request.clone(), OPERATORS[0].to_owned());
-        let (said, to_) = (reference.clone(), to);
-        let first = LegProposed { request, operator, batch, leg, to: to_, reference, evidence };
-        self.ask_commands(vec![Command::Record(Event::LegProposed(first))])?;
+        let reference = format!("by hand {leg}");
+        self.ask_commands(vec![view.resolve(OPERATORS[0], leg, word, reference.clone())])?;
         self.settle()?;
-        let mut second = self.view(batch)?.moved(Mover::Operator, vec![(leg, to)]);
-        second.operator = OPERATORS[1].to_owned();
-        second.moves[0].reference = said;
-        self.ask_commands(vec![Command::Record(Event::LegsMoved(second))])?;
+        let second = self.view(batch)?.resolve(OPERATORS[1], leg, word, reference);
+        self.ask_commands(vec![second])?;
         self.settle()
     }
 
@@ -102,12 +95,12 @@ impl Run<'_> {
             return Ok(());
         }
         let leg = *self.dice.pick(&left);
-        let Some(event) = self.said(&view, leg)? else { return Ok(()) };
-        self.ask_commands(vec![Command::Record(event)])
+        let Some(wish) = self.said(&view, leg)? else { return Ok(()) };
+        self.ask_commands(vec![wish])
     }
 
     /// What it leads to, which must be what this page says.
-    fn said(&mut self, view: &View, leg: u32) -> Result<Option<Event>, Halt> {
+    fn said(&mut self, view: &View, leg: u32) -> Result<Option<Wish>, Halt> {
         let place = usize::try_from(leg).expect("legs are few");
         let payment = view.plan.content().legs[place].payment;
         let subject = Subject {
@@ -147,10 +140,10 @@ impl Run<'_> {
             ensure(verdict.to.is_none() && weights == [Weight::Contradiction], what)?;
         }
         let held = || view.booked(verdict.held.iter().map(|(way, said)| (leg, *way, said.clone())));
-        let event = verdict.to.as_ref().and_then(|step| {
-            let mover = if step.is_booked { Mover::Books } else { Mover::Rail };
-            view.moves(mover, vec![(leg, step.to)])
+        let wish = verdict.to.as_ref().and_then(|step| {
+            let voice = if step.is_booked { Voice::Books } else { Voice::Rail };
+            view.moves(voice, vec![(leg, step.to)])
         });
-        Ok(event.or_else(held))
+        Ok(wish.or_else(held))
     }
 }

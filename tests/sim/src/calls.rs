@@ -7,8 +7,7 @@ use crate::model::{Decided, Model, word};
 use crate::settled;
 use crate::task::{self, Call, Question, Told};
 use std::collections::BTreeSet;
-use tallystick::ledger::control::Command;
-use tallystick::ledger::{BatchHead, Event, LegState};
+use tallystick::ledger::{BatchHead, Event, LegState, Wish};
 use tallystick::pipeline::{Asked, NotDone};
 use tallystick::settle::{CreateBatch, NotLoaded};
 use tallystick::types::PartyId;
@@ -55,29 +54,24 @@ pub fn take_ask(life: &mut Life, model: &mut Model, clocks: Clocks) -> Result<bo
     Ok(true)
 }
 
-fn decide(
-    life: &mut Life,
-    model: &mut Model,
-    clock: i64,
-    command: &Command,
-) -> Result<Decided, Halt> {
-    if let Command::SealWindow(sealed) = command {
+fn decide(life: &mut Life, model: &mut Model, clock: i64, wish: &Wish) -> Result<Decided, Halt> {
+    if let Wish::SealWindow(sealed) = wish {
         let window = model.now.window(sealed.window.0);
         check::sealed(sealed, window.ok_or_else(|| "an unknown window is sealed".to_owned())?)?;
     }
-    let decided = model.command(clock, command);
-    if let (Decided::Now(lsn), Command::Record(event)) = (decided, command) {
-        settled::event(event, &model.now)?;
-        let sets = sets(event).into_iter().map(|of| (of, model.now.exposures[&of]));
+    let fact = model.now.fact(wish);
+    let decided = model.command(clock, wish);
+    if let (Decided::Now(lsn), Ok(Some(event))) = (decided, fact) {
+        settled::event(&event, &model.now)?;
+        let sets = sets(&event).into_iter().map(|of| (of, model.now.exposures[&of]));
         life.sets(lsn, sets.collect());
-    }
-    if let (Decided::Now(_), Command::Submit(e, _)) = (decided, command) {
-        settled::event(&Event::LegsSubmitted(e.clone()), &model.now)?;
-        if let Some(party) = model.now.suspended_payee(e).filter(|_| e.attempt == 0) {
+        if let Event::LegsSubmitted(e) = event
+            && let Some(party) = model.now.suspended_payee(&e).filter(|_| e.attempt == 0)
+        {
             return Err(Halt::Wrong(format!("legs leave for {party}, which is suspended")));
         }
     }
-    if let (Decided::Now(_), Command::CreateBatch(create)) = (decided, command) {
+    if let (Decided::Now(_), Wish::CreateBatch(create)) = (decided, wish) {
         check::head(create.head(), &model.now.batches[&create.head().id].1)?;
     }
     Ok(decided)
@@ -119,7 +113,7 @@ fn hand_to(
     life: &mut Life,
     model: &Model,
     owner: Owner,
-    commands: &[Command],
+    commands: &[Wish],
     all: Vec<Decided>,
 ) -> Checked {
     match owner {
@@ -289,33 +283,29 @@ pub fn poll(
 }
 
 /// The word for what became of a command: that it was done, that it was done before, or why not.
-fn answer(decided: &Decided, command: &Command) -> String {
-    let done = match command {
-        Command::Record(event) => match event {
-            Event::AssetCreated(_) => "AssetCreated",
-            Event::PartyUpserted(_) => "PartyUpserted",
-            Event::SignerAdded(_) => "SignerAdded",
-            Event::SignerRevoked(_) => "SignerWasRevoked",
-            Event::CreditLimitSet(_) => "CreditLimitSet",
-            Event::DepositRecorded(_) => "DepositRecorded",
-            Event::EngineKeySet(_) => "EngineKeySet",
-            Event::BatchApproved(_) => "BatchApproved",
-            Event::BatchAborted(_) => "BatchAborted",
-            Event::WindowDisputed(_) => "DisputeBegun",
-            Event::DisputeEnded(_) => "DisputeEnded",
-            Event::LegsSubmitted(_) => "LegsSubmitted",
-            Event::LegsMoved(_) => "LegsMoved",
-            Event::LegsBooked(_) => "LegsBooked",
-            Event::LegProposed(_) => "LegProposed",
-            Event::ExposureReleased(_) => "ExposureReleased",
-            Event::TroublesRaised(_) => "TroublesRaised",
-            Event::TroublesAcked(_) => "TroublesAcked",
-            Event::WindowCut(_) | Event::WindowSealed(_) | Event::BatchComputed(_) => "nothing",
-        },
-        Command::CloseWindow(_) => "WindowClosed",
-        Command::SealWindow(_) => "WindowSealed",
-        Command::CreateBatch(_) => "BatchCreated",
-        Command::Submit(..) => "LegsSubmitted",
+fn answer(decided: &Decided, wish: &Wish) -> String {
+    let done = match wish {
+        Wish::CreateAsset { .. } => "AssetCreated",
+        Wish::UpsertParty { .. } => "PartyUpserted",
+        Wish::AddSigner { .. } => "SignerAdded",
+        Wish::RevokeSigner { .. } => "SignerWasRevoked",
+        Wish::SetCreditLimit { .. } => "CreditLimitSet",
+        Wish::RecordDeposit { .. } => "DepositRecorded",
+        Wish::SetEngineKey { .. } => "EngineKeySet",
+        Wish::ApproveBatch { .. } => "BatchApproved",
+        Wish::AbortBatch { .. } => "BatchAborted",
+        Wish::DisputeWindow { .. } => "DisputeBegun",
+        Wish::EndDispute { .. } => "DisputeEnded",
+        Wish::MoveLegs { .. } | Wish::ReportLegs { .. } => "LegsMoved",
+        Wish::ResolveLeg { .. } => "LegResolved",
+        Wish::BookLegs { .. } => "LegsBooked",
+        Wish::ReleaseExposure { .. } => "ExposureReleased",
+        Wish::RaiseTroubles(_) => "TroublesRaised",
+        Wish::AckTroubles { .. } => "TroublesAcked",
+        Wish::CloseWindow(_) => "WindowClosed",
+        Wish::SealWindow(_) => "WindowSealed",
+        Wish::CreateBatch(_) => "BatchCreated",
+        Wish::SubmitLegs(_) => "LegsSubmitted",
     };
     match decided {
         Decided::Now(_) => done.to_owned(),

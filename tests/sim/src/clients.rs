@@ -7,12 +7,8 @@ use crate::task::Question;
 use crate::world::{Sent, World};
 use std::collections::BTreeMap;
 use std::rc::Rc;
-use tallystick::ledger::control::Command;
-use tallystick::ledger::event::{
-    AssetCreated, BatchAborted, BatchApproved, Cap, CreditLimitSet, DepositRecorded, DisputeEnded,
-    PartyUpserted, SignerAdded, SignerRevoked, TroublesAcked, TroublesRaised, WindowDisputed,
-};
-use tallystick::ledger::{By, Event, NewTrouble, Rail, Request, TroubleKind};
+use tallystick::ledger::event::Cap;
+use tallystick::ledger::{By, NewTrouble, Rail, Request, TroubleKind, Wish};
 use tallystick::settle::CreateBatch;
 use tallystick::types::{
     Amount, AssetDef, AssetNumber, BatchId, Digest, MONEY_MAX, PartyId, SettlementModel, Total,
@@ -38,7 +34,7 @@ pub struct Clients {
     /// How often each kind of command is drawn in this run.
     weights: Vec<u32>,
     frames: Vec<Vec<Rc<Sent>>>,
-    commands: Vec<Vec<Command>>,
+    commands: Vec<Vec<Wish>>,
 }
 
 impl Clients {
@@ -88,7 +84,7 @@ impl Clients {
     }
 
     /// Everything that a deployment begins with.
-    pub fn founding(&mut self, dice: &mut Dice, world: &World) -> Vec<Command> {
+    pub fn founding(&mut self, dice: &mut Dice, world: &World) -> Vec<Wish> {
         let mut commands = Vec::new();
         for asset in &world.assets[..world.assets.len() - 1] {
             commands.push(self.asset(dice, asset.def.clone()));
@@ -111,17 +107,17 @@ impl Clients {
     }
 
     /// A few commands, each on its own; or some that were asked before.
-    pub fn commands(&mut self, dice: &mut Dice, world: &World, state: &State) -> Vec<Command> {
+    pub fn commands(&mut self, dice: &mut Dice, world: &World, state: &State) -> Vec<Wish> {
         if dice.percent(10) && !self.commands.is_empty() {
             return dice.pick(&self.commands).clone();
         }
         let count = *dice.pick(&[1, 1, 1, 2, 5]);
-        let commands: Vec<Command> = (0..count).map(|_| self.command(dice, world, state)).collect();
+        let commands: Vec<Wish> = (0..count).map(|_| self.command(dice, world, state)).collect();
         remember(&mut self.commands, dice, &commands);
         commands
     }
 
-    fn command(&mut self, dice: &mut Dice, world: &World, state: &State) -> Command {
+    fn command(&mut self, dice: &mut Dice, world: &World, state: &State) -> Wish {
         let party = *dice.pick(&world.parties[..world.parties.len() - 1]);
         let asset = dice.pick(&world.assets).def.number;
         let whose = *dice.pick(&world.parties);
@@ -148,75 +144,58 @@ impl Clients {
             3 => {
                 let some = if dice.percent(80) { &world.agents[..2] } else { &world.agents[..] };
                 let (request, signer) = (self.request(dice), dice.pick(some).key);
-                Command::Record(Event::SignerRevoked(SignerRevoked { request, signer }))
+                Wish::RevokeSigner { request, signer }
             }
             4 => {
                 let limits = [0, 1_000, 50_000_000, 1_000_000_000, 20_000_000_000];
                 self.limit(dice, whose, asset, &limits)
             }
             5 => self.deposit(dice, whose, asset),
-            6 => Command::CloseWindow(self.request(dice)),
+            6 => Wish::CloseWindow(self.request(dice)),
             7 => {
                 let (request, batch) = (self.request(dice), any_batch(dice, state));
                 let operator = (*dice.pick(&OPERATORS)).to_owned();
-                let approved = BatchApproved { request, operator, batch };
-                Command::Record(Event::BatchApproved(approved))
+                Wish::ApproveBatch { request, operator, batch }
             }
             8 => {
                 let (request, batch) = (self.request(dice), any_batch(dice, state));
                 let (operator, reason) = (String::new(), "simulated".to_owned());
-                let aborted = BatchAborted { request, operator, batch, reason };
-                Command::Record(Event::BatchAborted(aborted))
+                Wish::AbortBatch { request, operator, batch, reason }
             }
             9 => {
                 let window = WindowNumber(dice.between(1, state.open() + 1));
                 let (request, operator) = (self.request(dice), String::new());
-                let disputed =
-                    WindowDisputed { request, operator, window, reason: "simulated".to_owned() };
-                Command::Record(Event::WindowDisputed(disputed))
+                let reason = "simulated".to_owned();
+                Wish::DisputeWindow { request, operator, window, reason }
             }
             10 => {
                 let window = any_disputed(dice, state);
                 let (request, operator) = (self.request(dice), String::new());
-                let ended =
-                    DisputeEnded { request, operator, window, reason: "simulated".to_owned() };
-                Command::Record(Event::DisputeEnded(ended))
+                let reason = "simulated".to_owned();
+                Wish::EndDispute { request, operator, window, reason }
             }
             11 => {
                 let count = dice.between(1, 3);
-                let troubles = (0..count).map(|_| any_trouble(dice, state)).collect();
-                Command::Record(Event::TroublesRaised(TroublesRaised { troubles }))
+                Wish::RaiseTroubles((0..count).map(|_| any_trouble(dice, state)).collect())
             }
             _ => {
                 let request = self.request(dice);
                 let operator = (*dice.pick(&OPERATORS)).to_owned();
                 let (troubles, note) = (any_open(dice, state), "simulated".to_owned());
-                Command::Record(Event::TroublesAcked(TroublesAcked {
-                    request,
-                    operator,
-                    troubles,
-                    note,
-                }))
+                Wish::AckTroubles { request, operator, troubles, note }
             }
         }
     }
 
-    fn asset(&mut self, dice: &mut Dice, asset: AssetDef) -> Command {
+    fn asset(&mut self, dice: &mut Dice, asset: AssetDef) -> Wish {
         let request = self.request(dice);
-        Command::Record(Event::AssetCreated(AssetCreated { request, asset }))
+        Wish::CreateAsset { request, asset }
     }
 
-    fn party(
-        &mut self,
-        dice: &mut Dice,
-        world: &World,
-        party: PartyId,
-        suspended: bool,
-    ) -> Command {
+    fn party(&mut self, dice: &mut Dice, world: &World, party: PartyId, suspended: bool) -> Wish {
         let (request, accounts) = (self.request(dice), world.accounts(dice));
         let name = format!("Party {}", dice.below(100));
-        let event = PartyUpserted { request, party, name, suspended, accounts };
-        Command::Record(Event::PartyUpserted(event))
+        Wish::UpsertParty { request, party, name, suspended, accounts }
     }
 
     fn signer(
@@ -225,7 +204,7 @@ impl Clients {
         world: &World,
         signer: tallystick::types::SignerKey,
         party: PartyId,
-    ) -> Command {
+    ) -> Wish {
         let mut caps = Vec::new();
         if dice.percent(30) {
             let assets = world.assets[..world.assets.len() - 1].iter();
@@ -239,7 +218,7 @@ impl Clients {
             }
         }
         let request = self.request(dice);
-        Command::Record(Event::SignerAdded(SignerAdded { request, signer, party, caps }))
+        Wish::AddSigner { request, signer, party, caps }
     }
 
     fn limit(
@@ -248,15 +227,14 @@ impl Clients {
         party: PartyId,
         asset: AssetNumber,
         limits: &[u128],
-    ) -> Command {
+    ) -> Wish {
         let limit = *dice.pick(limits);
         let (request, limit) = (self.request(dice), Total(limit));
-        let event = CreditLimitSet { request, party, asset, limit };
-        Command::Record(Event::CreditLimitSet(event))
+        Wish::SetCreditLimit { request, party, asset, limit }
     }
 
     /// Boundless sums only where no bank has to move them leg by leg.
-    fn deposit(&mut self, dice: &mut Dice, party: PartyId, asset: AssetNumber) -> Command {
+    fn deposit(&mut self, dice: &mut Dice, party: PartyId, asset: AssetNumber) -> Wish {
         let boundless = asset.0 == 8453 && dice.percent(20);
         let amount = if boundless {
             *dice.pick(&[MONEY_MAX, MONEY_MAX - 1, MONEY_MAX / 2])
@@ -264,8 +242,7 @@ impl Clients {
             u128::from(dice.between(1, 10_000_000))
         };
         let (request, amount, reference) = (self.request(dice), Total(amount), String::new());
-        let event = DepositRecorded { request, party, asset, amount, reference };
-        Command::Record(Event::DepositRecorded(event))
+        Wish::RecordDeposit { request, party, asset, amount, reference }
     }
 
     /// A batch: mostly of windows that can be settled, all of them or some, and sometimes of others.

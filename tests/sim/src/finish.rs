@@ -7,8 +7,7 @@ use crate::model::Pair;
 use crate::run::Run;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use tallystick::ledger::control::Command;
-use tallystick::ledger::{BatchContent, Control, Refusal, SealedHead, SealedWindow};
+use tallystick::ledger::{BatchContent, Control, Refusal, SealedHead, SealedWindow, Wish};
 use tallystick::settle::{Archive, EvidenceRequest, export, signed_end};
 use tallystick::types::Timestamp;
 use tallystick::{audit, rails};
@@ -39,7 +38,7 @@ impl Run<'_> {
         self.settle()?;
         self.last_batches()?;
         self.end_batches()?;
-        let close = Command::CloseWindow(self.clients.new_request());
+        let close = Wish::CloseWindow(self.clients.new_request());
         self.ask_commands(vec![close])?;
         self.settle()?;
         self.compare()?;

@@ -18,9 +18,7 @@ use crate::world::{BEGIN, Sent, World};
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::sync::Arc;
-use tallystick::ledger::Event;
-use tallystick::ledger::control::Command;
-use tallystick::ledger::event::EngineKeySet;
+use tallystick::ledger::Wish;
 use tallystick::pipeline::StepOptions;
 use tallystick::settle::CreateBatch;
 use tallystick::types::{BatchId, SignerKey};
@@ -63,7 +61,7 @@ impl Figures {
 /// What nobody was told of before the engine died.
 pub(crate) enum Unheard {
     Frame(Vec<Rc<Sent>>),
-    Commands(Vec<Command>),
+    Commands(Vec<Wish>),
     Batch(CreateBatch),
 }
 
@@ -323,7 +321,7 @@ impl<'a> Run<'a> {
         self.life().submit(source, frame);
     }
 
-    pub(crate) fn ask_commands(&mut self, commands: Vec<Command>) -> Result<(), Halt> {
+    pub(crate) fn ask_commands(&mut self, commands: Vec<Wish>) -> Result<(), Halt> {
         let call = task::commands(&self.life().intake, commands, false);
         self.call(call)
     }
@@ -360,8 +358,8 @@ impl<'a> Run<'a> {
         let life = self.life();
         let next = life.key.prepare_secret(network, secret);
         let next = next.map_err(|error| Halt::Wrong(error.to_string()))?;
-        let set = EngineKeySet { request, key: next.key, proof: next.signature };
-        let command = Command::Record(Event::EngineKeySet(set));
+        let (key, proof) = (next.key, next.signature);
+        let command = Wish::SetEngineKey { request, key, proof };
         let call = task::commands(&life.intake, vec![command], true);
         self.secrets.insert(next.key, secret);
         self.call(call)

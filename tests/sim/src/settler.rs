@@ -2,7 +2,7 @@
 //! often, and whose exposure falls. Draws it from where the legs stand, as the settler does: it remembers
 //! nothing, so a crash changes nothing. Never checks what comes of it (`calls`, `settled`).
 
-use crate::answers;
+use crate::answers::{self, word_of};
 use crate::approvals::another;
 use crate::clients::OPERATORS;
 use crate::dice::Dice;
@@ -10,13 +10,11 @@ use crate::life::{Halt, Life, died};
 use crate::run::Run;
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use tallystick::ledger::control::Command;
-use tallystick::ledger::event::{
-    ExposureReleased, LegBooking, LegProposed, LegsBooked, LegsMoved, LegsSubmitted, Request,
-};
-use tallystick::ledger::hearing::{Side, Subject, weigh};
+use tallystick::ledger::event::{LegBooking, Request};
+use tallystick::ledger::hearing::{Side, Step, Subject, weigh};
 use tallystick::ledger::{
-    BatchPlan, BatchState, Event, LegMove, LegState, Legs, Mover, Next, Way, runs,
+    BatchPlan, BatchState, LegState, LegStep, LegWord, Legs, Next, SaidOfLeg, SubmitLegs, Voice,
+    Way, Wish, runs,
 };
 use tallystick::settle::NotLoaded;
 use tallystick::types::{BatchId, Digest, PartyId, Total};
@@ -28,35 +26,32 @@ const KINDS: [u32; 8] = [25, 12, 40, 10, 3, 25, 15, 4];
 /// In so many rounds every batch ends, or something is stuck.
 const ROUNDS_MAX: u32 = 200;
 
-/// Whether these are commands of the settler's.
+/// Whether these are wishes of the settler's.
 #[must_use]
-pub fn is_own(commands: &[Command]) -> bool {
-    commands.iter().any(|command| match command {
-        Command::Record(event) => match event {
-            Event::LegsSubmitted(_)
-            | Event::LegsMoved(_)
-            | Event::LegsBooked(_)
-            | Event::LegProposed(_)
-            | Event::ExposureReleased(_) => true,
-            Event::AssetCreated(_)
-            | Event::PartyUpserted(_)
-            | Event::SignerAdded(_)
-            | Event::SignerRevoked(_)
-            | Event::CreditLimitSet(_)
-            | Event::DepositRecorded(_)
-            | Event::EngineKeySet(_)
-            | Event::WindowCut(_)
-            | Event::WindowSealed(_)
-            | Event::BatchComputed(_)
-            | Event::BatchApproved(_)
-            | Event::BatchAborted(_)
-            | Event::WindowDisputed(_)
-            | Event::DisputeEnded(_)
-            | Event::TroublesRaised(_)
-            | Event::TroublesAcked(_) => false,
-        },
-        Command::Submit(..) => true,
-        Command::CloseWindow(_) | Command::SealWindow(_) | Command::CreateBatch(_) => false,
+pub fn is_own(wishes: &[Wish]) -> bool {
+    wishes.iter().any(|wish| match wish {
+        Wish::SubmitLegs(_)
+        | Wish::MoveLegs { .. }
+        | Wish::ReportLegs { .. }
+        | Wish::ResolveLeg { .. }
+        | Wish::BookLegs { .. }
+        | Wish::ReleaseExposure { .. } => true,
+        Wish::CreateAsset { .. }
+        | Wish::UpsertParty { .. }
+        | Wish::AddSigner { .. }
+        | Wish::RevokeSigner { .. }
+        | Wish::SetCreditLimit { .. }
+        | Wish::RecordDeposit { .. }
+        | Wish::SetEngineKey { .. }
+        | Wish::CloseWindow(_)
+        | Wish::SealWindow(_)
+        | Wish::DisputeWindow { .. }
+        | Wish::EndDispute { .. }
+        | Wish::CreateBatch(_)
+        | Wish::ApproveBatch { .. }
+        | Wish::AbortBatch { .. }
+        | Wish::RaiseTroubles(_)
+        | Wish::AckTroubles { .. } => false,
     })
 }
 
@@ -105,23 +100,22 @@ impl Run<'_> {
         }
         let view = self.view(batch)?;
         match view.draw(&mut self.dice) {
-            Some(event) => self.ask_for(&view, event),
+            Some(wish) => self.ask_for(wish),
             None => Ok(()),
         }
     }
 
-    fn ask_for(&mut self, view: &View, event: Event) -> Result<(), Halt> {
-        let Event::LegsSubmitted(e) = event else {
-            return self.ask_commands(vec![Command::Record(event)]);
-        };
-        if e.attempt == 0 && self.dice.percent(30) {
-            self.staged.insert((e.batch, e.submission));
+    fn ask_for(&mut self, wish: Wish) -> Result<(), Halt> {
+        let Wish::SubmitLegs(mut submit) = wish else { return self.ask_commands(vec![wish]) };
+        if submit.attempt == 0 && self.dice.percent(30) {
+            self.staged.insert((submit.content.head.id, submit.submission));
         }
         // Now and then they were chosen at another time: one that never comes, for the next suspension may
         // be under way already.
-        let stale = self.dice.percent(5);
-        let chosen_at = if stale { u64::MAX } else { view.suspensions };
-        self.ask_commands(vec![Command::Submit(e, chosen_at)])
+        if self.dice.percent(5) {
+            submit.suspensions = u64::MAX;
+        }
+        self.ask_commands(vec![Wish::SubmitLegs(submit)])
     }
 
     /// Goes on with every approved batch until all have ended and all exposure is released.
@@ -134,9 +128,9 @@ impl Run<'_> {
             for batch in settling {
                 let view = self.view(batch)?;
                 let drawn = self.dice.percent(50).then(|| view.draw(&mut self.dice)).flatten();
-                let event = drawn.or_else(|| view.onward(&mut self.dice));
-                let event = event.ok_or_else(|| format!("batch {batch} is stuck: {:?}", view.legs));
-                self.ask_for(&view, event?)?;
+                let wish = drawn.or_else(|| view.onward(&mut self.dice));
+                let wish = wish.ok_or_else(|| format!("batch {batch} is stuck: {:?}", view.legs));
+                self.ask_for(wish?)?;
             }
             self.settle()?;
         }
@@ -188,7 +182,7 @@ impl Run<'_> {
 
 impl View {
     /// Something that may happen next, or that somebody may think does.
-    fn draw(&self, dice: &mut Dice) -> Option<Event> {
+    fn draw(&self, dice: &mut Dice) -> Option<Wish> {
         let drawn = dice.weighted(&KINDS);
         let of = |kind: usize, dice: &mut Dice| match kind {
             0 => self.submission(dice),
@@ -208,12 +202,12 @@ impl View {
     }
 
     /// What brings the batch nearer to its end.
-    fn onward(&self, dice: &mut Dice) -> Option<Event> {
+    fn onward(&self, dice: &mut Dice) -> Option<Wish> {
         let Next { pay_ins, pay_outs, held_back, suspended } = self.next();
         let all: Vec<u32> = pay_ins.into_iter().chain(pay_outs).collect();
         if !held_back.is_empty() {
             let held = held_back.into_iter().map(|leg| (leg, LegState::Rejected));
-            return self.moves(Mover::Engine, held.collect());
+            return self.moves(Voice::Engine, held.collect());
         }
         if !all.is_empty() {
             return self.submit(all);
@@ -226,7 +220,7 @@ impl View {
             let failed = dice.percent(20);
             (leg, if failed { LegState::Rejected } else { LegState::Confirmed })
         };
-        self.moves(Mover::Rail, open.into_iter().map(word).collect())
+        self.moves(Voice::Rail, open.into_iter().map(word).collect())
             .or_else(|| self.release(usize::MAX))
     }
 
@@ -238,9 +232,9 @@ impl View {
     }
 
     /// What waits for a suspended payee is owed again, because an operator says so.
-    fn given_up(&self, legs: Vec<u32>) -> Option<Event> {
+    fn given_up(&self, legs: Vec<u32>) -> Option<Wish> {
         let legs = legs.into_iter().map(|leg| (leg, LegState::Rejected));
-        self.moves(Mover::Operator, legs.collect())
+        Some(self.report(OPERATORS[0], self.steps(legs.collect())))
     }
 
     pub(crate) fn standing(&self, at: impl Fn(LegState) -> bool) -> Vec<u32> {
@@ -249,7 +243,7 @@ impl View {
     }
 
     /// Some of the READY legs that may leave.
-    fn submission(&self, dice: &mut Dice) -> Option<Event> {
+    fn submission(&self, dice: &mut Dice) -> Option<Wish> {
         let Next { pay_ins, pay_outs, .. } = self.next();
         let from = match dice.below(3) {
             0 if !pay_ins.is_empty() => pay_ins,
@@ -259,7 +253,7 @@ impl View {
         self.submit(some(dice, from))
     }
 
-    fn submit(&self, mut legs: Vec<u32>) -> Option<Event> {
+    fn submit(&self, mut legs: Vec<u32>) -> Option<Wish> {
         legs.sort_unstable();
         let number = u32::try_from(self.legs.submissions().len()).expect("they are few");
         (!legs.is_empty()).then(|| self.submitted(number, 0, runs(legs.into_iter())))
@@ -270,32 +264,30 @@ impl View {
         submission: u32,
         attempt: u32,
         legs: Vec<tallystick::ledger::event::LegRun>,
-    ) -> Event {
-        let batch = self.plan.content().head.id;
+    ) -> Wish {
+        let (content, suspensions) = (self.plan.content().clone(), self.suspensions);
+        let batch = content.head.id;
         let name = format!("{batch}-{submission}-{attempt}");
         let digest = Digest(*blake3::hash(name.as_bytes()).as_bytes());
         let bytes = u64::try_from(name.len()).expect("a length fits 64 bits");
-        let places = legs.iter().flat_map(|run| run.first..run.first + run.count);
-        let known = places.filter(|leg| (*leg as usize) < self.legs.states().len());
-        let paid_out = self.plan.paid_out(&known.collect::<Vec<u32>>());
-        let event =
-            LegsSubmitted { batch, submission, attempt, legs, paid_out, digest, bytes, name };
-        Event::LegsSubmitted(event)
+        let submit =
+            SubmitLegs { content, submission, attempt, legs, digest, bytes, name, suspensions };
+        Wish::SubmitLegs(submit)
     }
 
     /// Some of the pay-outs that nothing covers.
-    fn held_back(&self, dice: &mut Dice) -> Option<Event> {
+    fn held_back(&self, dice: &mut Dice) -> Option<Wish> {
         let Next { held_back, suspended, .. } = self.next();
         if !suspended.is_empty() && dice.percent(10) {
             return self.given_up(some(dice, suspended));
         }
         let held = some(dice, held_back);
         let held = held.into_iter().map(|leg| (leg, LegState::Rejected));
-        self.moves(Mover::Engine, held.collect())
+        self.moves(Voice::Engine, held.collect())
     }
 
     /// What the rail says, late, twice, out of order. Where legs stand decides what it leads to.
-    fn words(&self, dice: &mut Dice) -> Option<Event> {
+    fn words(&self, dice: &mut Dice) -> Option<Wish> {
         // A rail that has lost an answer mostly stays silent.
         let (late, silent) = (dice.percent(5), dice.percent(70));
         let legs = self.standing(|state| {
@@ -326,33 +318,37 @@ impl View {
             }
         }
         let is_booked = told.is_empty() || !booked.is_empty() && dice.percent(50);
-        let (mover, steps) = if is_booked { (Mover::Books, booked) } else { (Mover::Rail, told) };
-        let mover = if !is_booked && dice.percent(10) { Mover::Operator } else { mover };
+        let (voice, steps) = if is_booked { (Voice::Books, booked) } else { (Voice::Rail, told) };
+        let by_operator = !is_booked && dice.percent(10);
         if steps.is_empty() {
             // Of legs that do not move: the others' bookings are held behind their moves, or found again.
             let ended = |(leg, ..): &(u32, Way, String)| self.legs.state(*leg).has_ended();
             return self.booked(held.into_iter().filter(ended));
         }
-        let mut event =
-            self.moved(mover, steps.iter().map(|(leg, step)| (*leg, step.to)).collect());
-        for (one, (_, step)) in event.moves.iter_mut().zip(&steps) {
-            one.reference.clone_from(&step.reference);
-        }
-        Some(Event::LegsMoved(event))
+        let one = |(leg, step): (u32, Step)| {
+            let (to, reference, reason) = (step.to, step.reference, String::new());
+            LegStep { leg, to, reference, reason }
+        };
+        let mut steps: Vec<LegStep> = steps.into_iter().map(one).collect();
+        steps.sort_unstable_by_key(|step| step.leg);
+        Some(match by_operator {
+            true => self.report(OPERATORS[0], steps),
+            false => self.moved(voice, steps),
+        })
     }
 
     /// An answer is lost, or what was accepted is undone.
-    fn engine_moves(&self, dice: &mut Dice) -> Option<Event> {
+    fn engine_moves(&self, dice: &mut Dice) -> Option<Wish> {
         let legs = some(dice, self.standing(LegState::is_in_flight));
         let to = |leg| {
             let sent = self.legs.state(leg) == LegState::Sent;
             (leg, if sent { LegState::Unknown } else { LegState::Sent })
         };
-        self.moves(Mover::Engine, legs.into_iter().map(to).collect())
+        self.moves(Voice::Engine, legs.into_iter().map(to).collect())
     }
 
     /// Other bytes for the same legs.
-    fn attempt(&self, dice: &mut Dice) -> Option<Event> {
+    fn attempt(&self, dice: &mut Dice) -> Option<Wish> {
         let all = self.legs.submissions();
         if all.is_empty() {
             return None;
@@ -364,7 +360,7 @@ impl View {
     }
 
     /// Exposure falls, but never while the batch can be aborted.
-    fn release(&self, limit: usize) -> Option<Event> {
+    fn release(&self, limit: usize) -> Option<Wish> {
         let begun = self.state == BatchState::Submitting || self.state.has_ended();
         if !begun || !self.settling {
             return None;
@@ -373,22 +369,25 @@ impl View {
         if releases.is_empty() && !self.state.has_ended() {
             return None;
         }
-        let head = &self.plan.content().head;
-        let (batch, asset) = (head.id, head.asset.number);
-        Some(Event::ExposureReleased(ExposureReleased { batch, asset, releases }))
+        let batch = self.plan.content().head.id;
+        Some(Wish::ReleaseExposure { batch, releases })
     }
 
     /// An operator says what became of an UNKNOWN leg, or another agrees.
-    fn operator(&self, dice: &mut Dice) -> Option<Event> {
-        let operator = (*dice.pick(&OPERATORS)).to_owned();
+    fn operator(&self, dice: &mut Dice) -> Option<Wish> {
+        let operator = *dice.pick(&OPERATORS);
         let proposed: Vec<u32> = self.legs.proposed().keys().copied().collect();
         if !proposed.is_empty() && dice.percent(60) {
             let leg = *dice.pick(&proposed);
             let said = &self.legs.proposed()[&leg];
-            let mut event = self.moved(Mover::Operator, vec![(leg, said.to)]);
-            event.operator = operator;
-            event.moves[0].reference.clone_from(&said.reference);
-            return Some(Event::LegsMoved(event));
+            let word = word_of(said.to);
+            if dice.percent(20) {
+                // In the way in which a rail's word is reported: then it must be the second one, too.
+                let (to, reference, reason) = (said.to, said.reference.clone(), String::new());
+                let step = LegStep { leg, to, reference, reason };
+                return Some(self.report(operator, vec![step]));
+            }
+            return Some(self.resolve(operator, leg, word, said.reference.clone()));
         }
         let early = dice.percent(10);
         let unknown =
@@ -396,16 +395,13 @@ impl View {
         if unknown.is_empty() {
             return self.engine_moves(dice);
         }
-        let (batch, leg) = (self.plan.content().head.id, *dice.pick(&unknown));
+        let leg = *dice.pick(&unknown);
         let to = *dice.pick(&[LegState::Confirmed, LegState::Confirmed, LegState::Rejected]);
-        let (reference, evidence) = (format!("R{leg}"), "a statement".to_owned());
-        let request = self.request.clone();
-        let event = LegProposed { request, operator, batch, leg, to, reference, evidence };
-        Some(Event::LegProposed(event))
+        Some(self.resolve(operator, leg, word_of(to), format!("R{leg}")))
     }
 
     /// What the rules mostly refuse.
-    fn nonsense(&self, dice: &mut Dice) -> Option<Event> {
+    fn nonsense(&self, dice: &mut Dice) -> Option<Wish> {
         let count = self.legs.states().len();
         if dice.percent(30) {
             // Pay-outs, whether anything covers them or not.
@@ -423,48 +419,63 @@ impl View {
             return Some(self.submitted(number + 1, 0, legs));
         }
         let leg = u32::try_from(dice.place(count)).expect("legs are few");
-        let mover = *dice.pick(&[Mover::Engine, Mover::Rail, Mover::Operator]);
-        let mut event = self.moved(mover, vec![(leg, *dice.pick(&LegState::ALL))]);
+        let voice = *dice.pick(&[Some(Voice::Engine), Some(Voice::Rail), None]);
+        let mut steps = self.steps(vec![(leg, *dice.pick(&LegState::ALL))]);
         if dice.percent(20) {
-            let beyond = u32::try_from(count).expect("legs are few");
-            event.moves[0].leg = beyond;
+            steps[0].leg = u32::try_from(count).expect("legs are few");
         }
-        Some(Event::LegsMoved(event))
+        Some(match voice {
+            Some(voice) => self.moved(voice, steps),
+            None => self.report(OPERATORS[0], steps),
+        })
     }
 
-    pub(crate) fn moves(&self, mover: Mover, moves: Vec<(u32, LegState)>) -> Option<Event> {
-        (!moves.is_empty()).then(|| Event::LegsMoved(self.moved(mover, moves)))
+    pub(crate) fn moves(&self, voice: Voice, moves: Vec<(u32, LegState)>) -> Option<Wish> {
+        (!moves.is_empty()).then(|| self.moved(voice, self.steps(moves)))
     }
 
     /// Bookings that are held of legs.
-    pub(crate) fn booked(&self, held: impl Iterator<Item = (u32, Way, String)>) -> Option<Event> {
+    pub(crate) fn booked(&self, held: impl Iterator<Item = (u32, Way, String)>) -> Option<Wish> {
         let one = |(leg, way, reference)| LegBooking { leg, way, reference };
         let bookings: Vec<LegBooking> = held.map(one).collect();
         let (batch, evidence) = (self.plan.content().head.id, Digest::ZERO);
-        let event = LegsBooked { batch, evidence, bookings };
-        (!event.bookings.is_empty()).then_some(Event::LegsBooked(event))
+        (!bookings.is_empty()).then_some(Wish::BookLegs { batch, evidence, bookings })
     }
 
-    pub(crate) fn moved(&self, mover: Mover, mut moves: Vec<(u32, LegState)>) -> LegsMoved {
+    fn steps(&self, mut moves: Vec<(u32, LegState)>) -> Vec<LegStep> {
         moves.sort_unstable();
-        let content = self.plan.content();
-        let one = |(leg, to): (u32, LegState)| {
-            let place = usize::try_from(leg).expect("legs are few");
-            let payment = content.legs[place].payment;
-            let (payer, payee, amount) = (payment.from, payment.to, payment.amount);
-            let (reference, reason) = (String::new(), String::new());
-            LegMove { leg, to, payer, payee, amount, reference, reason }
+        let one = |(leg, to)| LegStep { leg, to, reference: String::new(), reason: String::new() };
+        moves.into_iter().map(one).collect()
+    }
+
+    fn moved(&self, voice: Voice, steps: Vec<LegStep>) -> Wish {
+        let (content, evidence) = (self.plan.content().clone(), Digest::ZERO);
+        Wish::MoveLegs { content, voice, evidence, steps }
+    }
+
+    /// An operator says what the rail did.
+    fn report(&self, operator: &str, steps: Vec<LegStep>) -> Wish {
+        let said = |LegStep { leg, to, reference, .. }: LegStep| {
+            let reason = "simulated".to_owned();
+            SaidOfLeg { leg, word: word_of(to), reference, reason }
         };
-        let asked = mover == Mover::Operator;
-        LegsMoved {
-            request: asked.then(|| self.request.clone()),
-            operator: if asked { OPERATORS[0].to_owned() } else { String::new() },
-            batch: content.head.id,
-            asset: content.head.asset.number,
-            mover,
-            evidence: Digest::ZERO,
-            moves: moves.into_iter().map(one).collect(),
-        }
+        let (request, operator) = (self.request.clone(), operator.to_owned());
+        let (content, evidence) = (self.plan.content().clone(), Digest::ZERO);
+        let words = steps.into_iter().map(said).collect();
+        Wish::ReportLegs { request, operator, content, evidence, words }
+    }
+
+    /// An operator says what became of a leg that the rail does not tell of.
+    pub(crate) fn resolve(
+        &self,
+        operator: &str,
+        leg: u32,
+        word: LegWord,
+        reference: String,
+    ) -> Wish {
+        let (request, operator) = (self.request.clone(), operator.to_owned());
+        let (content, evidence) = (self.plan.content().clone(), "a statement".to_owned());
+        Wish::ResolveLeg { request, operator, content, leg, word, reference, evidence }
     }
 }
 

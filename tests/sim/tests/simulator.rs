@@ -26,7 +26,7 @@ const ANSWERS: [&str; 60] = [
     "EngineKeySet",
     "Expired",
     "ExposureReleased",
-    "LegProposed",
+    "LegResolved",
     "LegState",
     "LegsMoved",
     "LegsSubmitted",

@@ -88,18 +88,15 @@ fn half(digest: Digest) -> Half {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Command, Control, Decision};
+    use super::super::{Control, Decision};
     use super::*;
-    use crate::Event;
-    use crate::event::{
-        AssetCreated, CreditLimitSet, DepositRecorded, Genesis, PartyUpserted, SignerAdded,
-        SignerRevoked, WindowDisputed,
-    };
+    use crate::event::Genesis;
     use crate::limits::REQUEST_DAYS;
     use crate::types::{
         AssetDef, AssetNumber, History, NetworkId, PartyId, SettlementModel, SignerKey, Total,
         WindowNumber,
     };
+    use crate::wish::Wish;
 
     fn request(id: u64) -> Request {
         Request { id: format!("r{id}"), content: Digest([1; 32]) }
@@ -142,8 +139,8 @@ mod tests {
         let genesis = Genesis { network: NetworkId([1; 32]), lifetime_seconds_max: 60 };
         let mut control = Control::new(genesis, unlinked(Lsn(1)));
         let mut lsn = Lsn(1);
-        let mut done = |control: &mut Control, command: Command| {
-            let Decision::New(event, made) = control.decide(command)? else {
+        let mut done = |control: &mut Control, wish: Wish| {
+            let Decision::New(event, made) = control.decide(wish)? else {
                 panic!("every id is new")
             };
             lsn = lsn.next();
@@ -155,50 +152,48 @@ mod tests {
         let def = AssetDef { number: asset, code: "EUR".into(), scale: 2, model };
         let upsert = |n, party, suspended| {
             let (request, name, accounts) = (request(n), "P".to_owned(), Vec::new());
-            Event::PartyUpserted(PartyUpserted { request, party, name, suspended, accounts })
+            Wish::UpsertParty { request, party, name, suspended, accounts }
         };
-        let limit = |n, limit| {
-            Event::CreditLimitSet(CreditLimitSet { request: request(n), party, asset, limit })
-        };
+        let limit = |n, limit| Wish::SetCreditLimit { request: request(n), party, asset, limit };
         let caps = Vec::new;
         let events = [
-            Event::AssetCreated(AssetCreated { request: request(1), asset: def }),
+            Wish::CreateAsset { request: request(1), asset: def },
             upsert(2, party, false),
-            Event::SignerAdded(SignerAdded { request: request(3), signer, party, caps: caps() }),
+            Wish::AddSigner { request: request(3), signer, party, caps: caps() },
         ];
         for event in events {
-            done(&mut control, Command::Record(event)).unwrap();
+            done(&mut control, event).unwrap();
         }
         control.requests.limit = 3;
-        let deposit = DepositRecorded {
+        let deposit = Wish::RecordDeposit {
             request: request(4),
             party,
             asset,
             amount: Total(5),
             reference: String::new(),
         };
-        let added = SignerAdded { request: request(4), signer, party, caps: caps() };
+        let added = Wish::AddSigner { request: request(4), signer, party, caps: caps() };
         for event in [
-            Event::DepositRecorded(deposit),
-            Event::SignerAdded(added),
+            deposit,
+            added,
             upsert(4, party, false),
             // Somebody new is no danger to be held off.
             upsert(4, PartyId([9; 32]), true),
             limit(4, Total(9)),
         ] {
-            let refused = done(&mut control, Command::Record(event));
+            let refused = done(&mut control, event);
             assert_eq!(refused, Err(Refusal::RequestsFull(3)));
         }
-        let revoked = SignerRevoked { request: request(10), signer };
-        let safe = [Event::SignerRevoked(revoked), upsert(11, party, true), limit(12, Total::ZERO)];
+        let revoked = Wish::RevokeSigner { request: request(10), signer };
+        let safe = [revoked, upsert(11, party, true), limit(12, Total::ZERO)];
         for event in safe {
-            done(&mut control, Command::Record(event)).unwrap();
+            done(&mut control, event).unwrap();
         }
-        done(&mut control, Command::CloseWindow(request(13))).unwrap();
+        done(&mut control, Wish::CloseWindow(request(13))).unwrap();
         let (operator, reason) = (String::new(), "stolen".to_owned());
         let disputed =
-            WindowDisputed { request: request(14), operator, window: WindowNumber(1), reason };
-        done(&mut control, Command::Record(Event::WindowDisputed(disputed))).unwrap();
+            Wish::DisputeWindow { request: request(14), operator, window: WindowNumber(1), reason };
+        done(&mut control, disputed).unwrap();
         // And each of them is remembered.
         assert_eq!(
             (control.request_count(), control.answered(&request(13))),

@@ -3,14 +3,14 @@
 
 use super::entry::Fate;
 use super::{BatchEntry, BatchState, Control, Deed};
-use crate::batch::{BatchHead, By, Payment};
+use crate::batch::{BatchHead, By};
 use crate::canary::{Bug, planted};
 use crate::event::{
     BatchAborted, BatchApproved, BatchComputed, ExposureReleased, LegProposed, LegsBooked,
     LegsMoved, LegsSubmitted,
 };
 use crate::fund::{self, Cover};
-use crate::leg::{LegMove, LegState, Mover};
+use crate::leg::{LegState, Mover};
 use crate::legs::{Legs, Proposal};
 use crate::refusal::Refusal;
 use crate::types::{AssetNumber, BatchId, Lsn, Net, PartyId, Timestamp, Total, WindowNumber};
@@ -145,22 +145,6 @@ impl Control {
         legs.check_moves(e)?;
         if e.mover != Mover::Operator {
             return Ok(());
-        }
-        let kept = |leg: u32, payee| {
-            legs.state(leg) == LegState::Ready && !self.suspended.contains(&payee)
-        };
-        if let Some(one) = e.moves.iter().find(|one| kept(one.leg, one.payee)) {
-            let (from, to) = (LegState::Ready.name(), one.to.name());
-            return Err(Refusal::LegState { batch: e.batch, leg: one.leg, from, to });
-        }
-        let rail = self.batch(e.batch)?.head.policy.rail;
-        let in_hand = |one: &&LegMove| {
-            let payment = Payment { from: one.payer, to: one.payee, amount: one.amount, part: 0 };
-            !rail.takes_word(&payment, legs.state(one.leg), one.to)
-        };
-        if let Some(one) = e.moves.iter().find(in_hand) {
-            let (batch, leg, state) = (e.batch, one.leg, legs.state(one.leg).name());
-            return Err(Refusal::InHand { batch, leg, state });
         }
         // What the rail cannot say takes two.
         let alone = |leg: u32, to: LegState, reference: &str| {

@@ -1,9 +1,7 @@
 //! What the clearing account may pay out, over several windows and batches of one asset.
 
-use crate::control::{Command, Made};
-use crate::event::{
-    AssetCreated, BatchApproved, LegsMoved, LegsSubmitted, Request, WindowCut, WindowSealed,
-};
+use crate::control::{Decision, Made};
+use crate::event::{AssetCreated, Request, WindowCut, WindowSealed};
 use crate::fixture::sealed;
 use crate::seal::{Cut, Head};
 use crate::types::{
@@ -11,8 +9,8 @@ use crate::types::{
     SignerKey, Timestamp, Total, WindowNumber,
 };
 use crate::{
-    Account, BatchContent, BatchPlan, By, Control, Event, Genesis, LegMove, LegState, Mover, Next,
-    Obligation, Policy, Rail, Refusal, SealedWindow, runs,
+    Account, BatchContent, BatchPlan, By, Control, Event, Genesis, LegState, LegStep, Next,
+    Obligation, Policy, Rail, Refusal, SealedWindow, SubmitLegs, Voice, Wish, runs,
 };
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -53,11 +51,20 @@ impl Books {
         self.control.apply(unlinked(self.lsn), Timestamp(1), &event, made);
     }
 
-    /// Records what the rules allow.
-    pub(crate) fn record(&mut self, event: Event) -> Result<(), Refusal> {
-        self.control.decide(Command::Record(event.clone()))?;
-        self.apply(event, Made::Nothing);
-        Ok(())
+    /// Does what the rules allow; gives what was journaled.
+    pub(crate) fn wish(&mut self, wish: Wish) -> Result<Event, Refusal> {
+        match self.control.decide(wish)? {
+            Decision::New(event, made) => {
+                self.apply((*event).clone(), made);
+                Ok(*event)
+            }
+            Decision::Repeat(lsn) => panic!("it was done before, by record {lsn}"),
+        }
+    }
+
+    /// What a batch pays, leg by leg.
+    pub(crate) fn legs(&self, batch: BatchId) -> Arc<BatchContent> {
+        self.plans[&batch].content().clone()
     }
 
     /// Closes the open window, in which these pairs owe, and seals it.
@@ -98,12 +105,16 @@ impl Books {
 
     pub(crate) fn approve(&mut self, batch: BatchId) -> Result<(), Refusal> {
         let (request, operator) = (request(self.lsn.0), String::new());
-        self.record(Event::BatchApproved(BatchApproved { request, operator, batch }))
+        self.wish(Wish::ApproveBatch { request, operator, batch }).map(|_| ())
     }
 
     /// A batch of this window that is not approved.
     pub(crate) fn computed(&mut self, window: WindowNumber) -> BatchId {
-        let content = self.content(window, Rail::Iso20022);
+        self.computed_on(window, Rail::Iso20022)
+    }
+
+    pub(crate) fn computed_on(&mut self, window: WindowNumber, rail: Rail) -> BatchId {
+        let content = self.content(window, rail);
         let windows = [self.windows[&window].clone()];
         let (head, batch) = (content.head.clone(), content.head.id);
         let event =
@@ -137,35 +148,27 @@ impl Books {
 
     pub(crate) fn submit(&mut self, batch: BatchId, legs: &[u32]) -> Result<(), Refusal> {
         let submission = self.control.batch(batch).unwrap().legs.submissions().len();
-        self.record(Event::LegsSubmitted(LegsSubmitted {
-            batch,
+        let submit = SubmitLegs {
+            content: self.legs(batch),
             submission: u32::try_from(submission).unwrap(),
             attempt: 0,
             legs: runs(legs.iter().copied()),
-            paid_out: self.plans[&batch].paid_out(legs),
             digest: Digest::ZERO,
             bytes: 1,
             name: String::new(),
-        }))
+            suspensions: self.control.suspensions(),
+        };
+        self.wish(Wish::SubmitLegs(submit)).map(|_| ())
     }
 
-    pub(crate) fn moves(&mut self, batch: BatchId, mover: Mover, legs: &[u32], to: LegState) {
+    pub(crate) fn moves(&mut self, batch: BatchId, voice: Voice, legs: &[u32], to: LegState) {
         let one = |leg: &u32| {
-            let payment = self.plans[&batch].content().legs[*leg as usize].payment;
-            let (payer, payee, amount) = (payment.from, payment.to, payment.amount);
             let (reference, reason) = (String::new(), String::new());
-            LegMove { leg: *leg, to, payer, payee, amount, reference, reason }
+            LegStep { leg: *leg, to, reference, reason }
         };
-        let event = LegsMoved {
-            request: None,
-            operator: String::new(),
-            batch,
-            asset: ASSET,
-            mover,
-            evidence: Digest::ZERO,
-            moves: legs.iter().map(one).collect(),
-        };
-        self.record(Event::LegsMoved(event)).unwrap();
+        let (content, evidence) = (self.legs(batch), Digest::ZERO);
+        let steps = legs.iter().map(one).collect();
+        self.wish(Wish::MoveLegs { content, voice, evidence, steps }).unwrap();
     }
 
     /// Everything leaves that may, and the rail does all of it, until the batch has ended.
@@ -174,12 +177,12 @@ impl Books {
             let Next { pay_ins, pay_outs, held_back, .. } = self.next(batch);
             let legs = if pay_ins.is_empty() { pay_outs } else { pay_ins };
             if !held_back.is_empty() {
-                self.moves(batch, Mover::Engine, &held_back, LegState::Rejected);
+                self.moves(batch, Voice::Engine, &held_back, LegState::Rejected);
             } else if legs.is_empty() {
                 return assert!(self.control.batch(batch).unwrap().state().has_ended());
             } else {
                 self.submit(batch, &legs).unwrap();
-                self.moves(batch, Mover::Rail, &legs, LegState::Confirmed);
+                self.moves(batch, Voice::Rail, &legs, LegState::Confirmed);
             }
         }
     }
@@ -208,10 +211,10 @@ fn what_a_failed_pay_in_held_back_waits_until_that_has_come_in() {
     let Next { pay_ins, pay_outs, held_back, .. } = books.next(first);
     assert_eq!((pay_ins.len(), pay_outs.len(), held_back.len()), (1, 0, 0));
     books.submit(first, &pay_ins).unwrap();
-    books.moves(first, Mover::Rail, &pay_ins, LegState::Rejected);
+    books.moves(first, Voice::Rail, &pay_ins, LegState::Rejected);
     let owing = books.close(&[]);
     let held_back = books.next(first).held_back;
-    books.moves(first, Mover::Engine, &held_back, LegState::Rejected);
+    books.moves(first, Voice::Engine, &held_back, LegState::Rejected);
     let owed = books.close(&[]);
 
     let early = books.batch(owed);
@@ -237,11 +240,11 @@ fn a_pay_out_that_came_back_is_paid_from_what_was_kept_while_its_batch_still_liv
     let window = books.close(&[(1, 2, 100), (1, 3, 50)]);
     let first = books.batch(window);
     books.submit(first, &[0]).unwrap();
-    books.moves(first, Mover::Rail, &[0], LegState::Confirmed);
+    books.moves(first, Voice::Rail, &[0], LegState::Confirmed);
     // The smaller one leaves and comes back; the larger still waits.
     let smaller = books.next(first).pay_outs[1];
     books.submit(first, &[smaller]).unwrap();
-    books.moves(first, Mover::Rail, &[smaller], LegState::Rejected);
+    books.moves(first, Voice::Rail, &[smaller], LegState::Rejected);
     assert_eq!(books.fund(), Net(50), "and not the 100 that are the other creditor's");
     let window = books.close(&[]);
     let second = books.batch(window);
@@ -257,7 +260,7 @@ fn what_was_returned_to_a_debtor_is_taken_from_no_other_batch() {
     let window = books.close(&[(1, 2, 100)]);
     let first = books.batch(window);
     books.settle(first);
-    books.moves(first, Mover::Rail, &[0], LegState::Returned);
+    books.moves(first, Voice::Rail, &[0], LegState::Returned);
     assert_eq!(books.fund(), Net(-100));
     let window = books.close(&[(3, 4, 70)]);
     let other = books.batch(window);
@@ -279,9 +282,9 @@ fn no_dust_is_advanced_before_every_pay_in_has_ended() {
     let pay_ins = books.next(batch).pay_ins;
     books.submit(batch, &pay_ins).unwrap();
     assert_eq!(books.control.free_to_pay(batch), Ok(Total::ZERO));
-    books.moves(batch, Mover::Rail, &pay_ins[..9], LegState::Confirmed);
+    books.moves(batch, Voice::Rail, &pay_ins[..9], LegState::Confirmed);
     assert_eq!(books.control.free_to_pay(batch), Ok(Total(900)));
-    books.moves(batch, Mover::Rail, &pay_ins[9..], LegState::Rejected);
+    books.moves(batch, Voice::Rail, &pay_ins[9..], LegState::Rejected);
     assert_eq!(books.control.free_to_pay(batch), Ok(Total(940)));
 }
 

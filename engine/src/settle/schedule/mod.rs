@@ -11,9 +11,7 @@ use self::diary::{Diary, Making, Seen};
 use super::archive::{Archive, NotLoaded};
 use super::batches::{Clearing, CreateBatch, Created, create_batch};
 use super::settler::Nudge;
-use crate::ledger::control::Command;
-use crate::ledger::event::BatchApproved;
-use crate::ledger::{By, Event, Gauge, Rail, Refusal, Request};
+use crate::ledger::{By, Gauge, Rail, Refusal, Request, Wish};
 use crate::limits::SCHEDULE_TICK;
 use crate::pipeline::{self, Busy, Intake, NotDone};
 use crate::sign::EngineKey;
@@ -188,7 +186,7 @@ impl Schedule {
     ) -> Result<(), Busy> {
         let (window, now) = (seen.open, seen.now);
         let request = entry.close_request(cause, window);
-        match self.intake.command(Command::CloseWindow(request)).await {
+        match self.intake.command(Wish::CloseWindow(request)).await {
             Ok(_) => {
                 tracing::info!(%window, asset = %entry.asset, ?cause, "window closed on schedule");
                 diary.closed((place, entry), cause, window, now);
@@ -249,8 +247,8 @@ impl Schedule {
             // One that was aborted and computed again is another one.
             let request =
                 own(&format!("{SCHEDULE_PREFIX}schedule/{}/approve/{computed}", entry.asset));
-            let event = BatchApproved { request, operator: By::SCHEDULE.to_owned(), batch };
-            match self.intake.command(Command::Record(Event::BatchApproved(event))).await {
+            let operator = By::SCHEDULE.to_owned();
+            match self.intake.command(Wish::ApproveBatch { request, operator, batch }).await {
                 Ok(_) => {
                     self.nudge.nudge();
                     tracing::info!(%batch, %size, "batch approved on schedule");
@@ -354,6 +352,6 @@ async fn close_unless_empty(
     if !carried && intake.figures().await?.credited == 0 {
         return Ok(None);
     }
-    intake.command(Command::CloseWindow(own(&id(window)))).await?;
+    intake.command(Wish::CloseWindow(own(&id(window)))).await?;
     Ok(Some(window))
 }

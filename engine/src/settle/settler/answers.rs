@@ -5,9 +5,9 @@
 //! Owns how a file is found, read, put away and tried again. What an answer costs depends on what it names,
 //! not on what was settled before: legs are found by their names, one by one.
 
-use super::hear::Heard;
+use super::hear::{Heard, Told};
 use super::{Run, Stuck};
-use crate::ledger::{NewTrouble, Rail, TroubleKind};
+use crate::ledger::{BatchPlan, NewTrouble, Rail, TroubleKind, Wish};
 use crate::limits::{ANSWER_BYTES_MAX, ANSWER_NOTES_MAX, ANSWER_TROUBLES_MAX, TROUBLES_SHOWN};
 use crate::rails::Answer;
 use crate::settle::archive::NotLoaded;
@@ -15,6 +15,7 @@ use crate::settle::desk::{FileDesk, Tray, Waiting};
 use crate::types::{Digest, FileHasher};
 use std::cell::RefCell;
 use std::io::{self, BufReader, Read};
+use std::sync::Arc;
 
 /// What one answer led to.
 #[derive(Debug, Default)]
@@ -120,17 +121,37 @@ impl Run {
         };
         let mut outcome = Outcome::default();
         let heard = Heard::collect(self, rail, &answer, name, &mut outcome)?;
-        let events = heard.weigh(self, digest, &mut outcome);
+        let records = heard.weigh(self, &mut outcome);
         // Troubles first: of a leg that has moved, or whose booking is held, nobody finds them again.
         let troubles = outcome.raised(rail, name);
         self.raise(troubles)?;
-        for event in events {
-            self.record(event)?;
-        }
+        self.journal_told(records, digest)?;
         desk.put_away(name, Tray::Done, &outcome.text())?;
         let Outcome { moved, known, notes, more_notes, .. } = outcome;
         let notes = u64::try_from(notes.len()).expect("a length fits 64 bits") + more_notes;
         tracing::info!(rail = rail.name(), file = name, moved, known, notes, "answer read");
+        Ok(())
+    }
+
+    /// Journals what an answer led to. What a leg moves is read from its batch: one batch is held at a time,
+    /// and only one of which legs do move.
+    fn journal_told(&self, records: Vec<Told>, evidence: Digest) -> Result<(), Stuck> {
+        let mut last: Option<Arc<BatchPlan>> = None;
+        for told in records {
+            let wish = match told {
+                Told::Steps(batch, voice, steps) => {
+                    let plan = match last.take().filter(|plan| plan.content().head.id == batch) {
+                        Some(plan) => plan,
+                        None => self.archive.plan(&self.intake, batch)?,
+                    };
+                    let content = plan.content().clone();
+                    last = Some(plan);
+                    Wish::MoveLegs { content, voice, evidence, steps }
+                }
+                Told::Bookings(batch, bookings) => Wish::BookLegs { batch, evidence, bookings },
+            };
+            self.wish(wish)?;
+        }
         Ok(())
     }
 

@@ -10,17 +10,16 @@ mod due;
 mod hear;
 mod line;
 
-use super::step::{refused, to};
+use super::step::{Bytes, refused, to};
 use super::{Run, Stuck};
 use crate::faults;
 use crate::journal::kept::{self, CallsOf};
-use crate::ledger::event::LegsSubmitted;
-use crate::ledger::{BatchPlan, Event, Home, LegState, Legs, Mover, Rail, runs};
+use crate::ledger::{BatchPlan, Home, LegState, Legs, Rail, Voice};
 use crate::limits::{CALL_LEGS_MAX, CALLS_GATHERED, CALLS_STOP_MAX, CALLS_UNDER_WAY_MAX};
 use crate::pipeline::Intake;
 use crate::rails::card::{self, CallBytes, Client};
 use crate::settle::archive::NotLoaded;
-use crate::types::{BatchId, Digest, FileHasher, PartyId};
+use crate::types::{BatchId, FileHasher, PartyId};
 use crossbeam::channel::{Receiver, never};
 use due::Due;
 pub(super) use line::Done;
@@ -229,12 +228,12 @@ impl Run {
             match card::request(&content.legs[leg as usize], content, version) {
                 Ok(call) => calls.push((leg, Arc::new(call))),
                 Err(why) => {
-                    cannot.push(to(plan, leg, LegState::Rejected, "", &why.to_string()));
+                    cannot.push(to(leg, LegState::Rejected, "", &why.to_string()));
                 }
             }
         }
         if !cannot.is_empty() {
-            self.move_legs(plan, Mover::Engine, Digest::ZERO, cannot)?;
+            self.move_legs(plan, Voice::Engine, cannot)?;
         }
         if calls.is_empty() {
             return Ok(());
@@ -253,16 +252,9 @@ impl Run {
         // Should anything go wrong from here on, they are looked up.
         let (due, now) = (desk.due.entry(batch).or_default(), Instant::now());
         legs.iter().for_each(|leg| due.watch(*leg, now));
-        self.record(Event::LegsSubmitted(LegsSubmitted {
-            batch,
-            submission: number,
-            attempt: 0,
-            paid_out: plan.paid_out(&legs),
-            legs: runs(legs.into_iter()),
-            digest: hasher.finish(),
-            bytes: u64::try_from(length).expect("a length fits 64 bits"),
-            name: format!("{} calls", calls.len()),
-        }))?;
+        let length = u64::try_from(length).expect("a length fits 64 bits");
+        let (digest, name) = (hasher.finish(), format!("{} calls", calls.len()));
+        self.leave(plan, (number, 0), &legs, Bytes { digest, length, name })?;
         faults::point(|| "submit-journaled");
         calls.into_iter().for_each(|(leg, call)| desk.order(batch, leg, call, Task::Call));
         Ok(())
@@ -307,8 +299,8 @@ impl Run {
         // Its call was made, and what came of it could not be journaled.
         let sent = open.iter().filter(|one| one.state == LegState::Sent);
         let why = "what came of the call is not known";
-        let lost = sent.map(|one| to(plan, one.leg, LegState::Unknown, "", why));
-        self.journal(plan, Mover::Engine, lost.collect())?;
+        let lost = sent.map(|one| to(one.leg, LegState::Unknown, "", why));
+        self.journal(plan, Voice::Engine, lost.collect())?;
         for Open { leg, home, reference, .. } in open {
             let Home { submission, piece, at } = home.expect("what is in flight was submitted");
             let of = CallsOf { batch, submission, attempt: 0 };
@@ -337,8 +329,8 @@ impl Run {
             }
             let plan = self.plan(batch)?;
             let why = "the engine stopped before an answer came";
-            let lost = sent.into_iter().map(|leg| to(&plan, leg, LegState::Unknown, "", why));
-            self.journal(&plan, Mover::Engine, lost.collect())?;
+            let lost = sent.into_iter().map(|leg| to(leg, LegState::Unknown, "", why));
+            self.journal(&plan, Voice::Engine, lost.collect())?;
         }
         Ok(())
     }

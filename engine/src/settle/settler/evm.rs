@@ -8,14 +8,13 @@
 mod line;
 mod watched;
 
-use super::step::{refused, to};
+use super::step::{Bytes, refused, to};
 use super::word::Statements;
 use super::{Nudge, Run, Stuck};
 use crate::faults;
 use crate::journal::kept::{self, CallsOf};
-use crate::ledger::event::LegsSubmitted;
 use crate::ledger::hearing::{Ground, Place, Side, Statement, Sum};
-use crate::ledger::{BatchPlan, Event, LegState, LegWord, Mover, Rail, Submission, runs};
+use crate::ledger::{BatchPlan, LegState, LegWord, Rail, Submission, Voice};
 use crate::limits::{EVM_CHUNK_ITEMS, EVM_IN_FLIGHT_MAX};
 use crate::rails::evm::{self, ChunkState, Desk, Nonces, SignedTx};
 use crate::rails::{LegReport, Part};
@@ -398,16 +397,10 @@ impl Run {
         let mut hasher = FileHasher::default();
         hasher.update(tx.raw());
         let legs: Vec<u32> = places(plan, part).collect();
-        self.record(Event::LegsSubmitted(LegsSubmitted {
-            batch,
-            submission: number,
-            attempt,
-            paid_out: plan.paid_out(&legs),
-            legs: runs(legs.into_iter()),
-            digest: hasher.finish(),
-            bytes: u64::try_from(tx.raw().len()).expect("a length fits 64 bits"),
-            name: format!("nonce {} {}", tx.terms().nonce, tx.hash()),
-        }))?;
+        let length = u64::try_from(tx.raw().len()).expect("a length fits 64 bits");
+        let name = format!("nonce {} {}", tx.terms().nonce, tx.hash());
+        let bytes = Bytes { digest: hasher.finish(), length, name };
+        self.leave(plan, (number, attempt), &legs, bytes)?;
         faults::point(|| "submit-journaled");
         Ok(())
     }
@@ -430,9 +423,9 @@ impl Run {
                 let moves = self.with_legs(batch, |legs| {
                     let undone =
                         places(plan, part).filter(|leg| legs.state(*leg) == LegState::Accepted);
-                    undone.map(|leg| to(plan, leg, LegState::Sent, "", why)).collect()
+                    undone.map(|leg| to(leg, LegState::Sent, "", why)).collect()
                 })?;
-                self.journal(plan, Mover::Engine, moves)?;
+                self.journal(plan, Voice::Engine, moves)?;
             }
             ChunkState::New | ChunkState::Mined(_) | ChunkState::Safe(_) | ChunkState::Final(_) => {
             }

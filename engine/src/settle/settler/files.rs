@@ -3,12 +3,10 @@
 //! nobody's word about its legs is taken meanwhile, but the one that withdraws it.
 
 use super::answers::of_file;
+use super::step::Bytes;
 use super::{Run, Stuck};
 use crate::faults;
-use crate::ledger::event::LegsSubmitted;
-use crate::ledger::{
-    Account, BatchPlan, Event, LegMove, LegState, MayLeave, Rail, TroubleKind, runs,
-};
+use crate::ledger::{Account, BatchPlan, LegState, LegStep, MayLeave, Rail, TroubleKind};
 use crate::limits::SETTLER_PATIENCE;
 use crate::pipeline::Intake;
 use crate::rails::Part;
@@ -70,7 +68,7 @@ impl Held {
         &self,
         intake: &Intake,
         batch: BatchId,
-        moves: &[LegMove],
+        steps: &[LegStep],
     ) -> Result<OwnedMutexGuard<()>, String> {
         let turn = tokio::time::timeout(SETTLER_PATIENCE, self.turn.clone().lock_owned()).await;
         let turn = turn.map_err(|_| "a file is just leaving, which takes its time; try again")?;
@@ -83,9 +81,9 @@ impl Held {
                 let legs = held.into_iter().flat_map(|one| one.legs());
                 legs.filter(|leg| entry.legs.state(*leg).is_in_flight()).collect()
             };
-            let own = |one: &&LegMove| open.binary_search(&one.leg).is_ok();
-            let said = moves.iter().filter(own).count();
-            let rejected = moves.iter().filter(own).filter(|one| one.to == LegState::Rejected);
+            let own = |one: &&LegStep| open.binary_search(&one.leg).is_ok();
+            let said = steps.iter().filter(own).count();
+            let rejected = steps.iter().filter(own).filter(|one| one.to == LegState::Rejected);
             if said == 0 {
                 continue;
             }
@@ -137,16 +135,9 @@ impl Run {
         // Held before it is journaled: what can be said of its legs waits until it is out.
         let of = (batch, number);
         self.held.put(of, HeldFile { rail, desk: desk.clone(), name: name.clone() });
-        let journaled = self.record(Event::LegsSubmitted(LegsSubmitted {
-            batch,
-            submission: number,
-            attempt: 0,
-            legs: runs(legs.iter().copied()),
-            paid_out: plan.paid_out(legs),
-            digest: staged.digest,
-            bytes: staged.bytes,
-            name: name.clone(),
-        }));
+        let (digest, length) = (staged.digest, staged.bytes);
+        let bytes = Bytes { digest, length, name: name.clone() };
+        let journaled = self.leave(plan, (number, 0), legs, bytes);
         if let Err(stuck) = journaled {
             self.held.take(of);
             return Err(stuck);

@@ -5,15 +5,13 @@ use super::answers::{Outcome, of_file};
 use super::word::bookings;
 use super::{Run, Stuck};
 use crate::journal::names::{self, NamedLeg};
-use crate::ledger::event::{LegsBooked, LegsMoved};
+use crate::ledger::event::LegBooking;
 use crate::ledger::hearing::{self, Side, Statement, Step, Subject, Verdict, Weight};
-use crate::ledger::{
-    BatchHead, Event, LegFacts, LegMove, LegState, Mover, NewTrouble, Rail, TroubleKind,
-};
+use crate::ledger::{BatchHead, LegFacts, LegState, LegStep, NewTrouble, Rail, TroubleKind, Voice};
 use crate::limits::MOVES_MAX;
 use crate::rails::{About, Answer, Breadth, Name, Part, sent};
 use crate::settle::archive::NotLoaded;
-use crate::types::{BatchId, Digest, PartyId, Total};
+use crate::types::{BatchId, PartyId, Total};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -32,6 +30,12 @@ pub(super) struct Heard<'a> {
     knows_file: bool,
     /// What it names and nobody here knows.
     unknown: Vec<String>,
+}
+
+/// What is to be journaled of an answer, in one record.
+pub(super) enum Told {
+    Steps(BatchId, Voice, Vec<LegStep>),
+    Bookings(BatchId, Vec<LegBooking>),
 }
 
 /// A leg, and the numbers of the narrowest reports that speak of it.
@@ -215,8 +219,8 @@ impl<'a> Heard<'a> {
     }
 
     /// What is to be journaled of it; everything else is told.
-    pub fn weigh(self, run: &Run, evidence: Digest, outcome: &mut Outcome) -> Vec<Event> {
-        let mut events = Vec::new();
+    pub fn weigh(self, run: &Run, outcome: &mut Outcome) -> Vec<Told> {
+        let mut records = Vec::new();
         let all: Vec<(&(BatchId, u32), &Spoken)> = self.legs.iter().collect();
         for of_batch in all.chunk_by(|(a, _), (b, _)| a.0 == b.0) {
             let batch = of_batch[0].0.0;
@@ -233,29 +237,20 @@ impl<'a> Heard<'a> {
                 held.extend(bookings(spoken.leg.leg, verdict.held));
                 if let Some(step) = verdict.to {
                     let moves = if step.is_booked { &mut booked } else { &mut told };
-                    moves.push(moved(&spoken.leg, step));
+                    let Step { to, reference, reason, .. } = step;
+                    moves.push(LegStep { leg: spoken.leg.leg, to, reference, reason });
                 }
             }
-            for (mover, moves) in [(Mover::Rail, told), (Mover::Books, booked)] {
+            for (voice, moves) in [(Voice::Rail, told), (Voice::Books, booked)] {
                 for some in moves.chunks(MOVES_MAX) {
-                    events.push(Event::LegsMoved(LegsMoved {
-                        request: None,
-                        operator: String::new(),
-                        batch,
-                        asset: head.asset.number,
-                        mover,
-                        evidence,
-                        moves: some.to_vec(),
-                    }));
+                    records.push(Told::Steps(batch, voice, some.to_vec()));
                     outcome.moved += u64::try_from(some.len()).expect("a length fits 64 bits");
                 }
             }
-            events.extend(held.chunks(MOVES_MAX).map(|some| {
-                let bookings = some.to_vec();
-                Event::LegsBooked(LegsBooked { batch, evidence, bookings })
-            }));
+            let bookings = held.chunks(MOVES_MAX).map(<[LegBooking]>::to_vec);
+            records.extend(bookings.map(|some| Told::Bookings(batch, some)));
         }
-        events
+        records
     }
 
     /// Weighs what is said of one leg.
@@ -314,12 +309,6 @@ impl<'a> Heard<'a> {
 /// Who pays in by a leg, or is paid.
 fn party(leg: &NamedLeg) -> PartyId {
     if leg.payee == PartyId::CLEARING { leg.payer } else { leg.payee }
-}
-
-fn moved(leg: &NamedLeg, step: Step) -> LegMove {
-    let Step { to, reference, reason, .. } = step;
-    let NamedLeg { leg, payer, payee, amount, .. } = *leg;
-    LegMove { leg, to, payer, payee, amount, reference, reason }
 }
 
 impl Run {

@@ -1,11 +1,10 @@
 //! One batch's next steps: what is held back, what leaves, whose exposure falls.
 
 use super::{LIST, Run, Stuck};
-use crate::ledger::control::Command;
-use crate::ledger::event::{ExposureReleased, LegsMoved, Release, TroublesRaised};
+use crate::ledger::event::Release;
 use crate::ledger::{
-    Admitted, BatchPlan, BatchState, Event, LegMove, LegState, Legs, Mover, NewTrouble, Next, Rail,
-    Refusal,
+    Admitted, BatchPlan, BatchState, LegState, LegStep, Legs, NewTrouble, Next, Rail, Refusal,
+    SubmitLegs, Voice, Wish, runs,
 };
 use crate::limits::{MOVES_MAX, RELEASES_MAX, TROUBLES_RECORD_MAX};
 use crate::rails;
@@ -37,8 +36,8 @@ impl Run {
         self.troubles.set(&format!("batch {batch}, suspended"), waits);
         let Next { pay_ins, pay_outs, held_back, .. } = next;
         for some in held_back.chunks(MOVES_MAX) {
-            let moves = some.iter().map(|&leg| to(&plan, leg, LegState::Rejected, "", HELD_BACK));
-            self.move_legs(&plan, Mover::Engine, Digest::ZERO, moves.collect())?;
+            let moves = some.iter().map(|&leg| to(leg, LegState::Rejected, "", HELD_BACK));
+            self.move_legs(&plan, Voice::Engine, moves.collect())?;
         }
         let done = match rail {
             Rail::Iso20022 | Rail::Nacha => {
@@ -97,13 +96,13 @@ impl Run {
                 |legs: &Legs| some.iter().filter_map(|at| plan.release_of(*at, legs)).collect();
             let releases: Vec<Release> = self.with_legs(batch, of)?;
             if !releases.is_empty() {
-                self.record(released(plan, releases))?;
+                self.wish(Wish::ReleaseExposure { batch, releases })?;
             }
         }
         self.looked.insert(batch, open);
         // An empty one says that there is no more to come.
         if state.has_ended() {
-            self.record(released(plan, Vec::new()))?;
+            self.wish(Wish::ReleaseExposure { batch, releases: Vec::new() })?;
             self.looked.remove(&batch);
             tracing::info!(%batch, state = state.name(), "batch ended");
         }
@@ -124,20 +123,11 @@ impl Run {
     pub(super) fn move_legs(
         &self,
         plan: &BatchPlan,
-        mover: Mover,
-        evidence: Digest,
-        moves: Vec<LegMove>,
+        voice: Voice,
+        steps: Vec<LegStep>,
     ) -> Result<Lsn, Stuck> {
-        let head = &plan.content().head;
-        self.record(Event::LegsMoved(LegsMoved {
-            request: None,
-            operator: String::new(),
-            batch: head.id,
-            asset: head.asset.number,
-            mover,
-            evidence,
-            moves,
-        }))
+        let (content, evidence) = (plan.content().clone(), Digest::ZERO);
+        self.wish(Wish::MoveLegs { content, voice, evidence, steps })
     }
 
     /// Has a person see these: each is journaled, and stays until an operator takes it away. What is open
@@ -159,47 +149,50 @@ impl Run {
         });
         self.troubles.set(LIST, full);
         for some in new.chunks(TROUBLES_RECORD_MAX) {
-            self.record(Event::TroublesRaised(TroublesRaised { troubles: some.to_vec() }))?;
+            self.wish(Wish::RaiseTroubles(some.to_vec()))?;
         }
         if lost_of_leg { Err(Stuck::TroublesFull) } else { Ok(()) }
     }
 
-    /// Journals an event of the engine's own; durable when it returns.
-    pub(super) fn record(&self, event: Event) -> Result<Lsn, Stuck> {
-        // What leaves was chosen when so many suspensions were known.
-        let command = if let Event::LegsSubmitted(e) = event {
-            Command::Submit(e, self.suspensions)
-        } else {
-            Command::Record(event)
-        };
-        let done = self.runtime.block_on(self.intake.command(command))?;
+    /// Has legs leave as these bytes, which were chosen when so many suspensions were known.
+    pub(super) fn leave(
+        &self,
+        plan: &BatchPlan,
+        (submission, attempt): (u32, u32),
+        legs: &[u32],
+        bytes: Bytes,
+    ) -> Result<Lsn, Stuck> {
+        let Bytes { digest, length, name } = bytes;
+        self.wish(Wish::SubmitLegs(SubmitLegs {
+            content: plan.content().clone(),
+            submission,
+            attempt,
+            legs: runs(legs.iter().copied()),
+            digest,
+            bytes: length,
+            name,
+            suspensions: self.suspensions,
+        }))
+    }
+
+    /// Has a wish of the engine's own done; durable when it returns.
+    pub(super) fn wish(&self, wish: Wish) -> Result<Lsn, Stuck> {
+        let done = self.runtime.block_on(self.intake.command(wish))?;
         Ok(done.lsn())
     }
 }
 
-fn released(plan: &BatchPlan, releases: Vec<Release>) -> Event {
-    let head = &plan.content().head;
-    Event::ExposureReleased(ExposureReleased { batch: head.id, asset: head.asset.number, releases })
+/// What leaves, as the journal knows it.
+pub(super) struct Bytes {
+    pub digest: Digest,
+    pub length: u64,
+    /// What the rail knows it by.
+    pub name: String,
 }
 
-/// A leg's move.
-pub(super) fn to(
-    plan: &BatchPlan,
-    leg: u32,
-    to: LegState,
-    reference: &str,
-    reason: &str,
-) -> LegMove {
-    let payment = plan.content().legs[leg as usize].payment;
-    LegMove {
-        leg,
-        to,
-        payer: payment.from,
-        payee: payment.to,
-        amount: payment.amount,
-        reference: reference.to_owned(),
-        reason: reason.to_owned(),
-    }
+/// A leg's step.
+pub(super) fn to(leg: u32, to: LegState, reference: &str, reason: &str) -> LegStep {
+    LegStep { leg, to, reference: reference.to_owned(), reason: reason.to_owned() }
 }
 
 /// What operators are told of legs that wait for their payee.

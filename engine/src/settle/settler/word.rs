@@ -5,10 +5,10 @@
 use super::step::to;
 use super::{Run, Stuck};
 use crate::journal::names::{self, NamedLeg};
-use crate::ledger::event::{LegBooking, LegsBooked};
+use crate::ledger::event::LegBooking;
 use crate::ledger::hearing::{Side, Statement, Subject, Weight, weigh};
 use crate::ledger::{
-    BatchPlan, Event, LegFacts, LegMove, LegState, Mover, NewTrouble, Rail, TroubleKind, Way,
+    BatchPlan, LegFacts, LegState, LegStep, NewTrouble, Rail, TroubleKind, Voice, Way, Wish,
 };
 use crate::limits::MOVES_MAX;
 use crate::settle::archive::NotLoaded;
@@ -41,7 +41,7 @@ impl Run {
             let subject = subject.with(Some(&facts));
             let verdict = weigh(&subject, statements);
             if let Some(step) = verdict.to {
-                let one = to(plan, leg, step.to, &step.reference, &step.reason);
+                let one = to(leg, step.to, &step.reference, &step.reason);
                 if step.is_booked { booked.push(one) } else { reported.push(one) }
             }
             held.extend(bookings(leg, verdict.held));
@@ -57,11 +57,11 @@ impl Run {
         self.remember(plan, reported.iter().chain(&booked))?;
         // Troubles first: of a leg that has moved nobody asks again.
         self.raise(troubles)?;
-        self.journal(plan, Mover::Rail, reported)?;
-        self.journal(plan, Mover::Books, booked)?;
+        self.journal(plan, Voice::Rail, reported)?;
+        self.journal(plan, Voice::Books, booked)?;
         for some in held.chunks(MOVES_MAX) {
             let (batch, bookings) = (content.head.id, some.to_vec());
-            self.record(Event::LegsBooked(LegsBooked { batch, evidence: Digest::ZERO, bookings }))?;
+            self.wish(Wish::BookLegs { batch, evidence: Digest::ZERO, bookings })?;
         }
         Ok(())
     }
@@ -70,16 +70,17 @@ impl Run {
     fn remember<'a>(
         &self,
         plan: &BatchPlan,
-        moves: impl Iterator<Item = &'a LegMove>,
+        moves: impl Iterator<Item = &'a LegStep>,
     ) -> Result<(), Stuck> {
         let content = plan.content();
         let (batch, rail) = (content.head.id, content.head.policy.rail);
         if rail != Rail::Card {
             return Ok(());
         }
-        let named = |one: &LegMove| {
-            let (leg, payer, payee, amount) = (one.leg, one.payer, one.payee, one.amount);
-            let (key, account) = (content.legs[leg as usize].key.clone(), String::new());
+        let named = |one: &LegStep| {
+            let (leg, of) = (one.leg, &content.legs[one.leg as usize]);
+            let (payer, payee, amount) = (of.payment.from, of.payment.to, of.payment.amount);
+            let (key, account) = (of.key.clone(), String::new());
             let named = NamedLeg { batch, leg, payer, payee, amount, key, account };
             (reference_name(&one.reference), named)
         };
@@ -111,12 +112,12 @@ impl Run {
     pub(super) fn journal(
         &self,
         plan: &BatchPlan,
-        mover: Mover,
-        mut moves: Vec<LegMove>,
+        voice: Voice,
+        mut moves: Vec<LegStep>,
     ) -> Result<(), Stuck> {
         moves.sort_unstable_by_key(|one| one.leg);
         for some in moves.chunks(MOVES_MAX) {
-            self.move_legs(plan, mover, Digest::ZERO, some.to_vec())?;
+            self.move_legs(plan, voice, some.to_vec())?;
         }
         Ok(())
     }

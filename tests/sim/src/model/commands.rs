@@ -3,9 +3,9 @@
 use super::{Batch, BatchState, Party, Signer, State, Told, Window};
 use crate::clock::DAY;
 use crate::world::Asset;
-use tallystick::ledger::control::{Command, CreateBatch};
+use tallystick::ledger::control::CreateBatch;
 use tallystick::ledger::event::{Request, SignerAdded};
-use tallystick::ledger::{Account, Event, Refusal};
+use tallystick::ledger::{Account, Event, Refusal, Wish};
 use tallystick::types::{BatchId, MONEY_MAX, PartyId, SettlementModel, SignerKey, Total};
 
 /// Closed windows that may wait for their seal.
@@ -61,6 +61,24 @@ pub fn word(refusal: &Refusal) -> &'static str {
         Refusal::ReleasedBefore { .. } => "ReleasedBefore",
         Refusal::NeedsTwo { .. } => "NeedsTwo",
         Refusal::InHand { .. } => "InHand",
+        Refusal::LegWord { .. } => "LegWord",
+        Refusal::LegTwice { .. } => "LegTwice",
+        Refusal::NoReasonOfLeg { .. } => "NoReasonOfLeg",
+        Refusal::ReportCount { .. } => "ReportCount",
+        Refusal::NotUnknown { .. } => "NotUnknown",
+        Refusal::SaidBefore { .. } => "SaidBefore",
+        Refusal::NoEvidence => "NoEvidence",
+        Refusal::NoReason => "NoReason",
+        Refusal::NoRequestId => "NoRequestId",
+        Refusal::TextTooLong { .. } => "TextTooLong",
+        Refusal::AssetUnfit(_) => "AssetUnfit",
+        Refusal::ClearingParty => "ClearingParty",
+        Refusal::TooManyAccounts(_) => "TooManyAccounts",
+        Refusal::AccountsUnordered => "AccountsUnordered",
+        Refusal::TooManyCaps(_) => "TooManyCaps",
+        Refusal::CapsRepeat => "CapsRepeat",
+        Refusal::NoDeposit => "NoDeposit",
+        Refusal::AckNumbers(_) => "AckNumbers",
         Refusal::InDoubt { .. } => "InDoubt",
         Refusal::UnknownTrouble(_) => "UnknownTrouble",
         Refusal::TroublesFull(_) => "TroublesFull",
@@ -68,16 +86,9 @@ pub fn word(refusal: &Refusal) -> &'static str {
     }
 }
 
-/// The key that a command registers, if it is done.
-pub fn registers(command: &Command) -> Option<SignerKey> {
-    match command {
-        Command::Record(Event::SignerAdded(added)) => Some(added.signer),
-        Command::Record(_)
-        | Command::CloseWindow(_)
-        | Command::SealWindow(_)
-        | Command::CreateBatch(_)
-        | Command::Submit(..) => None,
-    }
+/// The key that a wish registers, if it is done.
+pub fn registers(wish: &Wish) -> Option<SignerKey> {
+    if let Wish::AddSigner { signer, .. } = wish { Some(*signer) } else { None }
 }
 
 type Allowed = Result<(), &'static str>;
@@ -87,29 +98,19 @@ fn unless(refused: bool, word: &'static str) -> Allowed {
 }
 
 impl State {
-    /// Decides a command and, if it is done, does it, as the record `lsn`.
-    pub(super) fn decide(
-        &mut self,
-        assets: &[Asset],
-        lsn: u64,
-        at: i64,
-        command: &Command,
-    ) -> Decided {
-        let request = match command {
-            Command::Record(event) => event.request(),
-            Command::CloseWindow(request) => Some(request),
-            Command::SealWindow(_) | Command::Submit(..) => None,
-            Command::CreateBatch(create) => Some(&create.request),
-        };
+    /// Decides a wish and, if it is done, does it, as the record `lsn`.
+    pub(super) fn decide(&mut self, assets: &[Asset], lsn: u64, at: i64, wish: &Wish) -> Decided {
+        let request = wish.request();
         if let Some(Request { id, content }) = request
             && let Some((before, lsn, _)) = self.requests.get(id)
         {
             let same = before == content;
             return if same { Decided::Before(*lsn) } else { Decided::Refused("RequestReused") };
         }
-        if let Err(word) = self.allowed_now(command) {
-            return Decided::Refused(word);
-        }
+        let fact = match self.allowed_now(wish) {
+            Ok(fact) => fact,
+            Err(word) => return Decided::Refused(word),
+        };
         self.last = (lsn, at);
         self.applied = lsn;
         // Ids are forgotten by spans of five days: seven of them are remembered, the one that goes on too.
@@ -118,41 +119,40 @@ impl State {
         if let Some(Request { id, content }) = request {
             self.requests.insert(id.clone(), (*content, lsn, at));
         }
-        match command {
-            Command::Record(event) => self.record(lsn, event),
-            Command::CloseWindow(_) => {
-                let open = self.windows.last_mut().expect("one window is open");
-                open.cut = Some((lsn, at));
-                self.windows.push(Window { first_lsn: lsn + 1, ..Window::default() });
-            }
-            Command::SealWindow(sealed) => self.window_mut(sealed.window.0).sealed = true,
-            Command::CreateBatch(create) => self.created(assets, lsn, create),
-            Command::Submit(e, _) => self.submit(e),
+        if let Some(event) = fact {
+            self.record(lsn, &event);
+        }
+        if let Wish::CloseWindow(_) = wish {
+            let open = self.windows.last_mut().expect("one window is open");
+            open.cut = Some((lsn, at));
+            self.windows.push(Window { first_lsn: lsn + 1, ..Window::default() });
+        } else if let Wish::SealWindow(sealed) = wish {
+            self.window_mut(sealed.window.0).sealed = true;
+        } else if let Wish::CreateBatch(create) = wish {
+            self.created(assets, lsn, create);
         }
         Decided::Now(lsn)
     }
 
-    fn allowed_now(&self, command: &Command) -> Allowed {
-        let key = self.keys.last().map_or(SignerKey::ZERO, |(key, _)| *key);
-        match command {
-            Command::Record(event) => self.allowed_event(event),
-            Command::CloseWindow(_) => {
-                let closed = self.windows.iter().rev().skip(1);
-                let waiting = closed.take_while(|window| !window.sealed).count();
-                unless(waiting >= UNSEALED_MAX, "SealingBehind")
-            }
-            Command::SealWindow(sealed) => unless(sealed.key != key, "EngineKeyMoved"),
-            Command::Submit(e, suspensions) => {
-                let stale = e.attempt == 0 && *suspensions != self.suspensions;
-                unless(stale, "SuspensionsMoved")?;
-                self.may_submit(e)
-            }
-            Command::CreateBatch(create) => {
-                unless(!self.still_has(create), "AccountsMoved")?;
-                unless(create.key != key, "EngineKeyMoved")?;
-                self.settleable(&numbers(create), create.head().asset.number.0)
-            }
+    /// The event of a wish that may be done; `None` of a wish that makes none of its own.
+    fn allowed_now(&self, wish: &Wish) -> Result<Option<Event>, &'static str> {
+        let fact = self.fact(wish)?;
+        if let Some(event) = &fact {
+            self.allowed_event(event)?;
         }
+        let key = self.keys.last().map_or(SignerKey::ZERO, |(key, _)| *key);
+        if let Wish::CloseWindow(_) = wish {
+            let closed = self.windows.iter().rev().skip(1);
+            let waiting = closed.take_while(|window| !window.sealed).count();
+            unless(waiting >= UNSEALED_MAX, "SealingBehind")?;
+        } else if let Wish::SealWindow(sealed) = wish {
+            unless(sealed.key != key, "EngineKeyMoved")?;
+        } else if let Wish::CreateBatch(create) = wish {
+            unless(!self.still_has(create), "AccountsMoved")?;
+            unless(create.key != key, "EngineKeyMoved")?;
+            self.settleable(&numbers(create), create.head().asset.number.0)?;
+        }
+        Ok(fact)
     }
 
     /// Whether what a batch was computed from is still there, whoever changed meanwhile.

@@ -198,7 +198,7 @@ impl Batch {
 
 /// What the events of settlement ask and change.
 impl State {
-    fn approved(&self, id: BatchId) -> Result<&Batch, &'static str> {
+    pub(super) fn approved(&self, id: BatchId) -> Result<&Batch, &'static str> {
         let (state, batch, _) = self.batches.get(&id).ok_or("UnknownBatch")?;
         match state {
             BatchState::Computed | BatchState::Aborted => Err("BatchState"),

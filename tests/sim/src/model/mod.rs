@@ -1,7 +1,7 @@
 //! The ledger as one would write it on a page: maps, one voucher and one command at a time, nothing
 //! clever. What it says, the engine must do.
 //!
-//! Shares with the engine only the words in which things are asked (`types`, `Event`, `Command`); no
+//! Shares with the engine only the words in which things are asked (`types`, `Event`, `Wish`); no
 //! rule, no sum and no netting of the engine is used here.
 
 mod batch;
@@ -10,6 +10,7 @@ mod credit;
 mod fund;
 mod legs;
 mod told;
+mod wishes;
 
 pub use batch::{Batch, Money, Payment};
 pub use commands::{Decided, word};
@@ -20,7 +21,7 @@ pub use told::Told;
 use crate::world::{Asset, Channel, Sent};
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
-use tallystick::ledger::control::Command;
+use tallystick::ledger::Wish;
 use tallystick::ledger::event::{Cap, RailAccount};
 use tallystick::types::{AssetDef, BatchId, Digest, Outcome, PartyId, SignerKey};
 
@@ -118,7 +119,7 @@ pub enum Op {
     /// A frame: its vouchers, and what is known of each before the ledger sees it.
     Frame(Vec<(Rc<Sent>, Verdict)>),
     /// A command.
-    Command(Box<Command>),
+    Command(Box<Wish>),
 }
 
 /// An operation that became a record.
@@ -284,7 +285,7 @@ impl Model {
     }
 
     /// A command takes its place. Returns what must be answered.
-    pub fn command(&mut self, clock: i64, command: &Command) -> Decided {
+    pub fn command(&mut self, clock: i64, command: &Wish) -> Decided {
         let at = self.time(clock);
         let lsn = self.now.last.0 + 1;
         let decided = self.now.decide(&self.assets, lsn, at, command);

@@ -1,11 +1,11 @@
 //! What troubles forbid, from the moment of their record on.
 
-use crate::control::{Command, CreateBatch, Used};
-use crate::event::{BatchAborted, Request, TroublesAcked, TroublesRaised};
+use crate::control::{CreateBatch, Used};
+use crate::event::Request;
 use crate::fund::tests::Books;
 use crate::limits::{TROUBLES_MAX, TROUBLES_RECORD_MAX};
 use crate::types::{BatchId, Digest, PartyId, SignerKey};
-use crate::{By, Event, LegState, Mover, NewTrouble, Rail, Refusal, TroubleKind};
+use crate::{By, LegState, NewTrouble, Rail, Refusal, TroubleKind, Voice, Wish};
 use std::sync::Arc;
 
 fn said(kind: TroubleKind, batch: BatchId, leg: Option<u32>) -> NewTrouble {
@@ -15,7 +15,7 @@ fn said(kind: TroubleKind, batch: BatchId, leg: Option<u32>) -> NewTrouble {
 }
 
 fn raise(books: &mut Books, trouble: NewTrouble) {
-    books.record(Event::TroublesRaised(TroublesRaised { troubles: vec![trouble] })).unwrap();
+    books.wish(Wish::RaiseTroubles(vec![trouble])).unwrap();
 }
 
 fn request(id: &str) -> Request {
@@ -25,9 +25,7 @@ fn request(id: &str) -> Request {
 fn ack(books: &mut Books, troubles: Vec<u64>) {
     let (request, operator, note) =
         (request(&format!("ack {troubles:?}")), "ann".into(), "".into());
-    books
-        .record(Event::TroublesAcked(TroublesAcked { request, operator, troubles, note }))
-        .unwrap();
+    books.wish(Wish::AckTroubles { request, operator, troubles, note }).unwrap();
 }
 
 /// An account showed money under the key of a leg that nobody had sent yet: a remark beside the answer, and the
@@ -67,10 +65,10 @@ fn the_batch_that_pays_again_what_was_paid_names_the_trouble_and_so_does_the_one
     let window = books.close(&[(1, 2, 100), (1, 3, 50)]);
     let first = books.batch(window);
     books.submit(first, &[0]).unwrap();
-    books.moves(first, Mover::Rail, &[0], LegState::Confirmed);
+    books.moves(first, Voice::Rail, &[0], LegState::Confirmed);
     let pay_outs = books.next(first).pay_outs;
     books.submit(first, &pay_outs).unwrap();
-    books.moves(first, Mover::Rail, &pay_outs, LegState::Rejected);
+    books.moves(first, Voice::Rail, &pay_outs, LegState::Rejected);
     raise(&mut books, said(TroubleKind::Contradiction, first, Some(1)));
     let window = books.close(&[]);
     let second = books.batch(window);
@@ -84,9 +82,9 @@ fn the_batch_that_pays_again_what_was_paid_names_the_trouble_and_so_does_the_one
     // The second does not get through either, for one of the two: the third pays it.
     let legs = books.next(second).pay_outs;
     books.submit(second, &legs).unwrap();
-    books.moves(second, Mover::Rail, &legs[..1], LegState::Rejected);
+    books.moves(second, Voice::Rail, &legs[..1], LegState::Rejected);
     let one = books.close(&[]);
-    books.moves(second, Mover::Rail, &legs[1..], LegState::Rejected);
+    books.moves(second, Voice::Rail, &legs[1..], LegState::Rejected);
     let two = books.close(&[]);
     let behind = [books.batch(one), books.batch(two)].map(|batch| again(&books, batch));
     assert_eq!(behind, [vec![1], vec![]], "only that of the same party");
@@ -101,14 +99,13 @@ fn an_aborted_batch_pays_nothing_again() {
     let window = books.close(&[(1, 2, 100)]);
     let first = books.batch(window);
     books.submit(first, &[0]).unwrap();
-    books.moves(first, Mover::Rail, &[0], LegState::Rejected);
+    books.moves(first, Voice::Rail, &[0], LegState::Rejected);
     raise(&mut books, said(TroubleKind::Contradiction, first, Some(0)));
     let window = books.close(&[]);
     let second = books.batch(window);
     assert_eq!(books.control.paid_again(second).len(), 1);
     let (request, operator, reason) = (request("abort"), "ann".into(), "looked into it".into());
-    let abort = BatchAborted { request, operator, batch: second, reason };
-    books.record(Event::BatchAborted(abort)).unwrap();
+    books.wish(Wish::AbortBatch { request, operator, batch: second, reason }).unwrap();
     assert!(books.control.paid_again(second).is_empty());
 }
 
@@ -124,7 +121,7 @@ fn while_the_list_of_troubles_is_full_nothing_is_batched_or_approved() {
             NewTrouble { text, batch: None, ..said(TroubleKind::Surplus, batch, None) }
         };
         let troubles = some.iter().map(one).collect();
-        books.record(Event::TroublesRaised(TroublesRaised { troubles })).unwrap();
+        books.wish(Wish::RaiseTroubles(troubles)).unwrap();
     }
     assert_eq!(books.approve(batch), Err(Refusal::TroublesFull(TROUBLES_MAX)));
     ack(&mut books, vec![7]);
@@ -142,7 +139,7 @@ fn a_doubt_that_comes_after_a_batch_was_computed_keeps_it_from_being_made() {
     let used = Arc::new(Used { head, accounts, free: Vec::new() });
     let directory_version = books.control.directory_version();
     let create = || {
-        Command::CreateBatch(CreateBatch {
+        Wish::CreateBatch(CreateBatch {
             request: request("create"),
             by: By::default(),
             used: used.clone(),

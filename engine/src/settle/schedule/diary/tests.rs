@@ -6,11 +6,9 @@ mod world;
 use super::*;
 use crate::ledger::BatchState;
 use crate::ledger::batch::{BatchHead, Policy};
-use crate::ledger::control::{Command, CreateBatch, Decision, Used};
-use crate::ledger::event::{
-    AssetCreated, BatchAborted, BatchApproved, DisputeEnded, WindowDisputed, WindowSealed,
-};
-use crate::ledger::{AssetSeal, Event, Genesis, Rail, Refusal, WindowTotals};
+use crate::ledger::control::{CreateBatch, Decision, Used};
+use crate::ledger::event::WindowSealed;
+use crate::ledger::{AssetSeal, Genesis, Rail, Refusal, WindowTotals, Wish};
 use crate::types::{
     AssetDef, BatchId, Digest, NetworkId, SettlementModel, SignerKey, Total, content_digest,
 };
@@ -419,8 +417,8 @@ fn what_an_operator_makes_or_approves_is_not_counted_and_not_touched() {
     assert_eq!(approved(&mut world, 1, 0), 0);
     let batch = world.control.batches()[0].head.id;
     let request = super::super::own("approved by hand");
-    let event = BatchApproved { request, operator: "ann".into(), batch };
-    world.command(Command::Record(Event::BatchApproved(event))).unwrap();
+    let operator = "ann".to_owned();
+    world.command(Wish::ApproveBatch { request, operator, batch }).unwrap();
     assert_eq!(world.control.approved_by_schedule(EUR, world.now), Total::ZERO);
     assert_eq!(world.control.unapproved().count(), 0);
 }

@@ -7,7 +7,7 @@ use super::line::{Came, Done, Task};
 use super::{CardDesk, LegState};
 use crate::faults;
 use crate::ledger::hearing::{Ground, Place, Side, Statement, Sum};
-use crate::ledger::{BatchPlan, LegWord, Mover, TroubleKind};
+use crate::ledger::{BatchPlan, LegWord, TroubleKind, Voice};
 use crate::limits::CALL_AGAIN_MAX;
 use crate::rails::LegReport;
 use crate::rails::card::{Answer, CallBytes, Found};
@@ -105,7 +105,7 @@ impl Run {
                 halt = Some(reason.clone());
             }
             if let Some(reason) = open(answer).filter(|_| state == LegState::Sent) {
-                lost.push(to(plan, leg, LegState::Unknown, "", &reason));
+                lost.push(to(leg, LegState::Unknown, "", &reason));
             }
         }
         if halt.is_some() || answers > 0 {
@@ -113,7 +113,7 @@ impl Run {
         }
         self.raise(troubles)?;
         self.weigh(plan, &said)?;
-        self.journal(plan, Mover::Engine, lost)?;
+        self.journal(plan, Voice::Engine, lost)?;
         self.forget_ended(desk, batch, &asked)?;
         faults::point(|| "answers-journaled");
         Ok(())
@@ -150,8 +150,8 @@ impl Run {
             return Ok(());
         }
         absent.retain(|(leg, _)| again.binary_search(leg).is_ok());
-        let sent = again.iter().map(|&leg| to(plan, leg, LegState::Sent, "", "sent again"));
-        self.journal(plan, Mover::Engine, sent.collect())?;
+        let sent = again.iter().map(|&leg| to(leg, LegState::Sent, "", "sent again"));
+        self.journal(plan, Voice::Engine, sent.collect())?;
         absent.into_iter().for_each(|(leg, call)| desk.order(batch, leg, call, Task::Call));
         Ok(())
     }

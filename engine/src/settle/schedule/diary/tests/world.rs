@@ -35,14 +35,13 @@ impl World {
             let model = SettlementModel::Bilateral;
             let asset = AssetDef { number, code: "EUR".into(), scale: 6, model };
             let request = own(&format!("asset {number}"));
-            let event = Event::AssetCreated(AssetCreated { request, asset });
-            world.command(Command::Record(event)).unwrap();
+            world.command(Wish::CreateAsset { request, asset }).unwrap();
         }
         world
     }
 
-    pub fn command(&mut self, command: Command) -> Result<(), Refusal> {
-        match self.control.decide(command)? {
+    pub fn command(&mut self, wish: Wish) -> Result<(), Refusal> {
+        match self.control.decide(wish)? {
             Decision::New(event, made) => {
                 self.lsn += 1;
                 // The records' clock never goes back.
@@ -61,7 +60,7 @@ impl World {
 
     fn close(&mut self, request: Request) {
         let window = self.control.open_window().number;
-        self.command(Command::CloseWindow(request)).unwrap();
+        self.command(Wish::CloseWindow(request)).unwrap();
         // A repeated request closes nothing.
         if self.control.open_window().number != window {
             self.closed.insert(window, std::mem::take(&mut self.open));
@@ -92,7 +91,7 @@ impl World {
             let assets = self.closed[&window].keys().map(seal).collect();
             let (root, key, signature) = (Digest::ZERO, SignerKey::ZERO, [0; 64]);
             let sealed = WindowSealed { window, root, credited: 1, assets, key, signature };
-            self.command(Command::SealWindow(sealed)).unwrap();
+            self.command(Wish::SealWindow(sealed)).unwrap();
         }
     }
 
@@ -124,8 +123,7 @@ impl World {
                 after = computed;
                 let request = own(&format!("approve {computed}"));
                 let operator = By::SCHEDULE.to_owned();
-                let event = BatchApproved { request, operator, batch };
-                self.command(Command::Record(Event::BatchApproved(event))).unwrap();
+                self.command(Wish::ApproveBatch { request, operator, batch }).unwrap();
             }
             let waits = entry.waits(&self.control, self.now);
             self.diary.approved(place, waits, false, self.now);
@@ -194,27 +192,26 @@ impl World {
             signature: [0; 64],
             directory_version: self.control.directory_version(),
         };
-        self.command(Command::CreateBatch(create))
+        self.command(Wish::CreateBatch(create))
     }
 
     pub fn abort(&mut self, batch: BatchId) {
         let lsn = self.lsn;
         let request = own(&format!("abort {lsn}"));
         let (operator, reason) = ("ann".to_owned(), "wrong rail".to_owned());
-        let event = BatchAborted { request, operator, batch, reason };
-        self.command(Command::Record(Event::BatchAborted(event))).unwrap();
+        self.command(Wish::AbortBatch { request, operator, batch, reason }).unwrap();
     }
 
     /// Disputes a window, or ends its dispute.
     pub fn dispute(&mut self, window: WindowNumber, begins: bool) {
         let request = own(&format!("dispute {}", self.lsn));
         let (operator, reason) = ("ann".to_owned(), "a stolen key".to_owned());
-        let event = if begins {
-            Event::WindowDisputed(WindowDisputed { request, operator, window, reason })
+        let wish = if begins {
+            Wish::DisputeWindow { request, operator, window, reason }
         } else {
-            Event::DisputeEnded(DisputeEnded { request, operator, window, reason })
+            Wish::EndDispute { request, operator, window, reason }
         };
-        self.command(Command::Record(event)).unwrap();
+        self.command(wish).unwrap();
     }
 
     /// Everything that the schedule does at this moment.

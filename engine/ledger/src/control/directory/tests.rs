@@ -1,0 +1,160 @@
+//! What may be registered: a table of wishes, each with the refusal that it meets.
+
+use super::super::{Control, Decision};
+use crate::event::{Cap, Genesis, RailAccount, Request};
+use crate::limits::{ACCOUNTS_MAX, CAPS_MAX, REQUEST_ID_BYTES_MAX, TEXT_BYTES_MAX};
+use crate::types::{
+    Amount, AssetDef, AssetError, AssetNumber, BatchId, Digest, Lsn, MONEY_MAX, NetworkId, PartyId,
+    SettlementModel, SignerKey, Timestamp, Total, WindowNumber,
+};
+use crate::{Refusal, Wish};
+
+const ASSET: AssetNumber = AssetNumber(978);
+const OTHER: AssetNumber = AssetNumber(840);
+const PARTY: PartyId = PartyId([2; 32]);
+const KEY: SignerKey = SignerKey([3; 32]);
+
+/// A control state with an asset and a party, that does what it allows.
+struct World {
+    control: Control,
+    lsn: Lsn,
+}
+
+impl World {
+    fn new() -> Self {
+        let genesis = Genesis { network: NetworkId([1; 32]), lifetime_seconds_max: 60 };
+        let mut world = Self { control: Control::new(genesis, Lsn(1)), lsn: Lsn(1) };
+        world.wish(create(asset("EUR", 2))).unwrap();
+        world.wish(upsert(PARTY, "P", Vec::new())).unwrap();
+        world
+    }
+
+    fn wish(&mut self, wish: Wish) -> Result<(), Refusal> {
+        let Decision::New(event, made) = self.control.decide(wish)? else { return Ok(()) };
+        self.lsn = self.lsn.next();
+        self.control.apply(self.lsn, Timestamp(7), &event, made);
+        Ok(())
+    }
+}
+
+/// A new one each time.
+fn request() -> Request {
+    use std::sync::atomic::{AtomicU64, Ordering};
+    static LAST: AtomicU64 = AtomicU64::new(0);
+    let number = LAST.fetch_add(1, Ordering::Relaxed);
+    Request { id: format!("r{number}"), content: Digest([1; 32]) }
+}
+
+fn asset(code: &str, scale: u32) -> AssetDef {
+    AssetDef { number: ASSET, code: code.into(), scale, model: SettlementModel::Bilateral }
+}
+
+fn create(asset: AssetDef) -> Wish {
+    Wish::CreateAsset { request: request(), asset }
+}
+
+fn upsert(party: PartyId, name: &str, accounts: Vec<RailAccount>) -> Wish {
+    Wish::UpsertParty { request: request(), party, name: name.into(), suspended: false, accounts }
+}
+
+fn account(rail: &str) -> RailAccount {
+    RailAccount { rail: rail.into(), fields: Vec::new() }
+}
+
+fn sign(party: PartyId, assets: &[u32]) -> Wish {
+    let cap = |asset: &u32| Cap { asset: AssetNumber(*asset), amount: Amount(5) };
+    let caps = assets.iter().map(cap).collect();
+    Wish::AddSigner { request: request(), signer: KEY, party, caps }
+}
+
+fn deposit(amount: u128, reference: &str) -> Wish {
+    let (party, asset, reference) = (PARTY, ASSET, reference.to_owned());
+    Wish::RecordDeposit { request: request(), party, asset, amount: Total(amount), reference }
+}
+
+fn limit(party: PartyId, asset: AssetNumber) -> Wish {
+    Wish::SetCreditLimit { request: request(), party, asset, limit: Total(9) }
+}
+
+fn dispute(reason: &str) -> Wish {
+    let (operator, reason) = ("ann".to_owned(), reason.to_owned());
+    Wish::DisputeWindow { request: request(), operator, window: WindowNumber(1), reason }
+}
+
+fn ack(numbers: &[u64], note: &str) -> Wish {
+    let (operator, troubles, note) = ("ann".to_owned(), numbers.to_vec(), note.to_owned());
+    Wish::AckTroubles { request: request(), operator, troubles, note }
+}
+
+fn abort(reason: &str) -> Wish {
+    let (operator, reason) = ("ann".to_owned(), reason.to_owned());
+    Wish::AbortBatch { request: request(), operator, batch: BatchId::ZERO, reason }
+}
+
+fn long(field: &'static str) -> Result<(), Refusal> {
+    Err(Refusal::TextTooLong { field, length: TEXT_BYTES_MAX + 1, limit: TEXT_BYTES_MAX })
+}
+
+/// What nothing but the gRPC layer had refused: another edge, or a mistake in this one, would have journaled
+/// it for ever.
+#[test]
+fn what_cannot_be_registered_is_refused_by_the_ledger_itself() {
+    let (fits, over) = ("x".repeat(TEXT_BYTES_MAX), "x".repeat(TEXT_BYTES_MAX + 1));
+    let accounts = |count: usize| (0..count).map(|n| account(&format!("rail {n}"))).collect();
+    let caps: Vec<u32> = (0..=16).collect();
+    assert_eq!(caps.len(), CAPS_MAX + 1);
+    let code = AssetError::Code("euro".into());
+    let unknown = PartyId([9; 32]);
+    let table = [
+        (create(asset("euro", 2)), Err(Refusal::AssetUnfit(code))),
+        (create(asset("EUR", 99)), Err(Refusal::AssetUnfit(AssetError::Scale(99)))),
+        (create(asset("EUR", 3)), Err(Refusal::AssetDiffers(ASSET))),
+        (create(asset("EUR", 2)), Ok(())),
+        (upsert(PartyId::CLEARING, "P", Vec::new()), Err(Refusal::ClearingParty)),
+        (upsert(PARTY, &over, Vec::new()), long("name")),
+        (upsert(PARTY, &fits, accounts(ACCOUNTS_MAX)), Ok(())),
+        (upsert(PARTY, "P", accounts(ACCOUNTS_MAX + 1)), Err(Refusal::TooManyAccounts(8))),
+        (upsert(PARTY, "P", vec![account("card"); 2]), Err(Refusal::AccountsUnordered)),
+        (sign(PARTY, &caps), Err(Refusal::TooManyCaps(CAPS_MAX))),
+        (sign(PARTY, &[978, 978]), Err(Refusal::CapsRepeat)),
+        (sign(unknown, &[978]), Err(Refusal::UnknownParty(unknown))),
+        (sign(PARTY, &[840, 978]), Err(Refusal::UnknownAsset(OTHER))),
+        (sign(PARTY, &[978]), Ok(())),
+        (sign(PARTY, &[]), Err(Refusal::SignerDiffers(KEY))),
+        (limit(unknown, ASSET), Err(Refusal::UnknownParty(unknown))),
+        (limit(PARTY, OTHER), Err(Refusal::UnknownAsset(OTHER))),
+        (deposit(0, ""), Err(Refusal::NoDeposit)),
+        (deposit(1, &over), long("reference")),
+        (deposit(1, &fits), Ok(())),
+        (deposit(MONEY_MAX, ""), Err(Refusal::DepositsTooLarge(PARTY, ASSET))),
+        (deposit(MONEY_MAX - 1, ""), Ok(())),
+        (dispute(" "), Err(Refusal::NoReason)),
+        (dispute(&over), long("reason")),
+        (dispute("stolen"), Err(Refusal::WindowOpen(WindowNumber(1)))),
+        (ack(&[], ""), Err(Refusal::AckNumbers(0))),
+        (ack(&[1, 1], ""), Err(Refusal::AckNumbers(2))),
+        (ack(&[1], &over), long("note")),
+        (ack(&[1], ""), Err(Refusal::UnknownTrouble(1))),
+        (abort(&over), long("reason")),
+        (abort(""), Err(Refusal::UnknownBatch(BatchId::ZERO))),
+    ];
+    let mut world = World::new();
+    for (wish, wanted) in table {
+        let told = format!("{wish:?}");
+        assert_eq!(world.wish(wish), wanted, "{told}");
+    }
+}
+
+#[test]
+fn a_request_that_cannot_be_remembered_is_none() {
+    let mut world = World::new();
+    let of = |id: String| {
+        let request = Request { id, content: Digest([1; 32]) };
+        Wish::CreateAsset { request, asset: asset("EUR", 2) }
+    };
+    let limit = REQUEST_ID_BYTES_MAX;
+    let too_long = Refusal::TextTooLong { field: "request_id", length: limit + 1, limit };
+    assert_eq!(world.wish(of(String::new())), Err(Refusal::NoRequestId));
+    assert_eq!(world.wish(of("r".repeat(limit + 1))), Err(too_long));
+    assert_eq!(world.wish(of("r".repeat(limit))), Ok(()));
+}

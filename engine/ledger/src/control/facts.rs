@@ -1,0 +1,219 @@
+//! From a wish to what is journaled. Here alone events are made; whether they may be, is checked on the event.
+
+use super::directory::{reason, text};
+use super::{Control, CreateBatch, Made};
+use crate::batch::BatchContent;
+use crate::event::{
+    AssetCreated, BatchAborted, BatchApproved, CreditLimitSet, DepositRecorded, DisputeEnded,
+    EngineKeySet, Event, ExposureReleased, LegRun, LegsBooked, LegsMoved, LegsSubmitted,
+    PartyUpserted, Request, SignerAdded, SignerRevoked, TroublesAcked, TroublesRaised, WindowCut,
+    WindowDisputed,
+};
+use crate::leg::{LegMove, Mover};
+use crate::limits;
+use crate::refusal::Refusal;
+use crate::types::{Digest, PartyId, Total};
+use crate::wish::{LegStep, SubmitLegs, Wish};
+
+impl Control {
+    /// What a wish leads to, if the rules allow it.
+    pub(super) fn fact(&self, wish: Wish) -> Result<(Event, Made), Refusal> {
+        let event = match wish {
+            Wish::CreateAsset { request, asset } => {
+                Event::AssetCreated(AssetCreated { request, asset })
+            }
+            Wish::UpsertParty { request, party, name, suspended, accounts } => {
+                let event = PartyUpserted { request, party, name, suspended, accounts };
+                Event::PartyUpserted(event)
+            }
+            Wish::AddSigner { request, signer, party, caps } => {
+                Event::SignerAdded(SignerAdded { request, signer, party, caps })
+            }
+            Wish::RevokeSigner { request, signer } => {
+                Event::SignerRevoked(SignerRevoked { request, signer })
+            }
+            Wish::SetCreditLimit { request, party, asset, limit } => {
+                Event::CreditLimitSet(CreditLimitSet { request, party, asset, limit })
+            }
+            Wish::RecordDeposit { request, party, asset, amount, reference } => {
+                let event = DepositRecorded { request, party, asset, amount, reference };
+                Event::DepositRecorded(event)
+            }
+            Wish::SetEngineKey { request, key, proof } => {
+                Event::EngineKeySet(EngineKeySet { request, key, proof })
+            }
+            Wish::CloseWindow(request) => self.cut_of(request)?,
+            Wish::SealWindow(sealed) => {
+                self.current_key(sealed.key)?;
+                Event::WindowSealed(sealed)
+            }
+            Wish::DisputeWindow { request, operator, window, reason } => {
+                Event::WindowDisputed(WindowDisputed { request, operator, window, reason })
+            }
+            Wish::EndDispute { request, operator, window, reason } => {
+                Event::DisputeEnded(DisputeEnded { request, operator, window, reason })
+            }
+            Wish::CreateBatch(create) => return self.computed_of(create),
+            Wish::ApproveBatch { request, operator, batch } => {
+                Event::BatchApproved(BatchApproved { request, operator, batch })
+            }
+            Wish::AbortBatch { request, operator, batch, reason } => {
+                Event::BatchAborted(BatchAborted { request, operator, batch, reason })
+            }
+            wish @ (Wish::SubmitLegs(_)
+            | Wish::MoveLegs { .. }
+            | Wish::ReportLegs { .. }
+            | Wish::ResolveLeg { .. }
+            | Wish::BookLegs { .. }
+            | Wish::ReleaseExposure { .. }) => self.fact_of_legs(wish)?,
+            Wish::RaiseTroubles(troubles) => Event::TroublesRaised(TroublesRaised { troubles }),
+            Wish::AckTroubles { request, operator, troubles, note } => {
+                Event::TroublesAcked(TroublesAcked { request, operator, troubles, note })
+            }
+        };
+        self.check(&event)?;
+        Ok((event, Made::Nothing))
+    }
+
+    fn fact_of_legs(&self, wish: Wish) -> Result<Event, Refusal> {
+        Ok(match wish {
+            Wish::SubmitLegs(submit) => Event::LegsSubmitted(self.submission(submit)?),
+            Wish::MoveLegs { content, voice, evidence, steps } => {
+                let (request, mover) = (None, voice.mover());
+                let asked = (request, String::new());
+                Event::LegsMoved(self.moves(&content, asked, mover, evidence, steps)?)
+            }
+            Wish::ReportLegs { request, operator, content, evidence, words } => {
+                let steps = self.reported(&content, &words)?;
+                // What is known already moves nothing, and the call said that it does.
+                let moves = |leg: u32| steps.binary_search_by_key(&leg, |step| step.leg).is_ok();
+                if let Some(one) = words.iter().find(|word| !moves(word.leg)) {
+                    return Err(self.moves_nothing(&content, one)?);
+                }
+                let asked = (Some(request), operator);
+                let moved = self.moves(&content, asked, Mover::Operator, evidence, steps)?;
+                Event::LegsMoved(moved)
+            }
+            Wish::ResolveLeg { request, operator, content, leg, word, reference, evidence } => {
+                let said = super::words::Resolution { leg, word, reference, evidence };
+                self.resolution(request, operator, &content, said)?
+            }
+            Wish::BookLegs { batch, evidence, bookings } => {
+                Event::LegsBooked(LegsBooked { batch, evidence, bookings })
+            }
+            Wish::ReleaseExposure { batch, releases } => {
+                let asset = self.batch(batch)?.head.asset.number;
+                Event::ExposureReleased(ExposureReleased { batch, asset, releases })
+            }
+            other => unreachable!("{other:?} is not about legs"),
+        })
+    }
+
+    fn cut_of(&self, request: Request) -> Result<Event, Refusal> {
+        let unsealed = self.windows.iter().rev().skip(1).take_while(|w| w.sealed.is_none());
+        if unsealed.count() >= limits::UNSEALED_WINDOWS_MAX {
+            return Err(Refusal::SealingBehind(limits::UNSEALED_WINDOWS_MAX));
+        }
+        let window = self.open_window().number;
+        Ok(Event::WindowCut(WindowCut { request, window }))
+    }
+
+    fn computed_of(&self, create: CreateBatch) -> Result<(Event, Made), Refusal> {
+        self.check_used(&create)?;
+        self.check_doubts(&create.used)?;
+        self.current_key(create.key)?;
+        let head = create.head().clone();
+        self.settleable(&head.windows, head.asset.number)?;
+        let CreateBatch { request, by, history, key, signature, .. } = create;
+        let event = head.event(request, by, history, key, signature);
+        Ok((Event::BatchComputed(event), Made::Batch(head)))
+    }
+
+    /// Legs that leave, with what the clearing account pays of them.
+    fn submission(&self, submit: SubmitLegs) -> Result<LegsSubmitted, Refusal> {
+        let SubmitLegs { content, submission, attempt, legs, digest, bytes, name, suspensions } =
+            submit;
+        // Another attempt pays the same legs in place of the first.
+        if attempt == 0 && suspensions != self.suspensions {
+            return Err(Refusal::SuspensionsMoved);
+        }
+        self.whole(&content)?;
+        let paid_out = paid_out(&content, &legs);
+        let batch = content.head.id;
+        Ok(LegsSubmitted { batch, submission, attempt, legs, paid_out, digest, bytes, name })
+    }
+
+    /// Moves of legs, with what each moves.
+    pub(super) fn moves(
+        &self,
+        content: &BatchContent,
+        (request, operator): (Option<Request>, String),
+        mover: Mover,
+        evidence: Digest,
+        steps: Vec<LegStep>,
+    ) -> Result<LegsMoved, Refusal> {
+        self.whole(content)?;
+        let (batch, asset) = (content.head.id, content.head.asset.number);
+        let one = |LegStep { leg, to, reference, reason }: LegStep| {
+            let payment = content.legs.get(leg as usize).map(|of| of.payment);
+            let payment = payment.ok_or(Refusal::NoSuchLeg { batch, leg })?;
+            let (payer, payee, amount) = (payment.from, payment.to, payment.amount);
+            Ok(LegMove { leg, to, payer, payee, amount, reference, reason })
+        };
+        let moves = steps.into_iter().map(one).collect::<Result<_, Refusal>>()?;
+        Ok(LegsMoved { request, operator, batch, asset, mover, evidence, moves })
+    }
+
+    /// Whether this is an approved batch of ours, with all its legs.
+    pub(super) fn whole(&self, content: &BatchContent) -> Result<(), Refusal> {
+        let legs = self.settling(content.head.id)?;
+        let (own, given) = (legs.states().len(), content.legs.len());
+        assert_eq!(own, given, "a batch is settled whole, and its id is the hash of all of it");
+        Ok(())
+    }
+
+    fn check(&self, event: &Event) -> Result<(), Refusal> {
+        match event {
+            Event::AssetCreated(e) => self.check_asset(e),
+            Event::PartyUpserted(e) => self.check_party(e),
+            Event::SignerAdded(e) => self.check_signer(e),
+            Event::SignerRevoked(e) => self.signer(e.signer).map(|_| ()),
+            Event::CreditLimitSet(e) => self.check_limit(e),
+            Event::DepositRecorded(e) => self.check_deposit(e),
+            Event::BatchApproved(e) => self.check_approval(e),
+            Event::BatchAborted(e) => {
+                text(&e.reason, "reason")?;
+                self.check_abort(e)
+            }
+            Event::WindowDisputed(e) => {
+                reason(&e.reason)?;
+                self.check_dispute(e.window)
+            }
+            Event::DisputeEnded(e) => {
+                reason(&e.reason)?;
+                self.check_dispute_end(e.window)
+            }
+            Event::LegsSubmitted(e) => self.check_submission(e),
+            Event::LegsMoved(e) => self.check_moves(e),
+            Event::LegsBooked(e) => self.settling(e.batch)?.check_bookings(e),
+            Event::LegProposed(e) => self.check_proposal(e),
+            Event::ExposureReleased(e) => self.check_release(e),
+            Event::TroublesRaised(e) => self.troubles.check_raise(e),
+            Event::TroublesAcked(e) => {
+                text(&e.note, "note")?;
+                self.troubles.check_ack(e)
+            }
+            Event::EngineKeySet(e) => self.engine_keys.check_set(e).map_err(Refusal::EngineKey),
+            // Checked where they are made.
+            Event::WindowCut(_) | Event::WindowSealed(_) | Event::BatchComputed(_) => Ok(()),
+        }
+    }
+}
+
+/// What the clearing account pays of these legs; of those that are not there, nothing.
+fn paid_out(content: &BatchContent, legs: &[LegRun]) -> Total {
+    let places = legs.iter().flat_map(|run| run.first..run.first.saturating_add(run.count));
+    let payments = places.map_while(|leg| content.legs.get(leg as usize)).map(|leg| leg.payment);
+    let out = payments.filter(|payment| payment.from == PartyId::CLEARING);
+    out.fold(Total::ZERO, |sum, payment| sum.plus(payment.amount))
+}

@@ -1,0 +1,213 @@
+//! What may be asked of the control state: a closed set of wishes, plain data. Nobody outside the ledger says
+//! what happened; that follows, by the rules, from what is wished for and from what stands (`control`).
+//!
+//! Owns what a wish names. Holds no rule but the form of a request.
+
+use crate::batch::BatchContent;
+use crate::control::CreateBatch;
+use crate::event::{Cap, LegBooking, LegRun, RailAccount, Release, Request, WindowSealed};
+use crate::leg::{LegState, LegWord, Mover};
+use crate::limits::REQUEST_ID_BYTES_MAX;
+use crate::refusal::Refusal;
+use crate::trouble::NewTrouble;
+use crate::types::{
+    AssetDef, AssetNumber, BatchId, Digest, PartyId, SignerKey, Total, WindowNumber,
+};
+use std::sync::Arc;
+
+/// What may be asked of the control state. Those with a request and an operator come from people; the others
+/// are the engine's own.
+#[derive(Debug, Clone)]
+#[allow(missing_docs)]
+pub enum Wish {
+    /// Register an asset.
+    CreateAsset { request: Request, asset: AssetDef },
+    /// Register a party, or replace what is known of it. Its accounts are ordered by rail.
+    UpsertParty {
+        request: Request,
+        party: PartyId,
+        name: String,
+        suspended: bool,
+        accounts: Vec<RailAccount>,
+    },
+    /// Let a key sign for a party. That it is fit to sign is found out before, with its bytes.
+    AddSigner { request: Request, signer: SignerKey, party: PartyId, caps: Vec<Cap> },
+    /// Let a key sign no more.
+    RevokeSigner { request: Request, signer: SignerKey },
+    /// Replace a party's credit limit.
+    SetCreditLimit { request: Request, party: PartyId, asset: AssetNumber, limit: Total },
+    /// Add money that a party has deposited.
+    RecordDeposit {
+        request: Request,
+        party: PartyId,
+        asset: AssetNumber,
+        amount: Total,
+        reference: String,
+    },
+    /// Have another key sign for the engine; the first one comes without a request.
+    SetEngineKey { request: Option<Request>, key: SignerKey, proof: [u8; 64] },
+    /// Close the open window, whichever it is.
+    CloseWindow(Request),
+    /// The engine's own: a cut window was sealed, and what was owed in it is kept.
+    SealWindow(WindowSealed),
+    /// Keep a closed window from being batched.
+    DisputeWindow { request: Request, operator: String, window: WindowNumber, reason: String },
+    /// End a dispute.
+    EndDispute { request: Request, operator: String, window: WindowNumber, reason: String },
+    /// Make a computed batch the one that settles its windows.
+    CreateBatch(CreateBatch),
+    /// Let the legs of a batch leave.
+    ApproveBatch { request: Request, operator: String, batch: BatchId },
+    /// Give up a batch of which nothing has left.
+    AbortBatch { request: Request, operator: String, batch: BatchId, reason: String },
+    /// The engine's own: legs leave, as these bytes.
+    SubmitLegs(SubmitLegs),
+    /// The engine's own: legs move by its own doing, or as a rail says.
+    MoveLegs { content: Arc<BatchContent>, voice: Voice, evidence: Digest, steps: Vec<LegStep> },
+    /// An operator says what the rail did with legs.
+    ReportLegs {
+        request: Request,
+        operator: String,
+        content: Arc<BatchContent>,
+        evidence: Digest,
+        words: Vec<SaidOfLeg>,
+    },
+    /// One operator's word about a leg whose fate the rail cannot tell.
+    ResolveLeg {
+        request: Request,
+        operator: String,
+        content: Arc<BatchContent>,
+        leg: u32,
+        word: LegWord,
+        reference: String,
+        evidence: String,
+    },
+    /// The engine's own: books showed money of legs that stand where that leads already.
+    BookLegs { batch: BatchId, evidence: Digest, bookings: Vec<LegBooking> },
+    /// The engine's own: every leg of some parties has ended.
+    ReleaseExposure { batch: BatchId, releases: Vec<Release> },
+    /// The engine's own: it found what a person must see.
+    RaiseTroubles(Vec<NewTrouble>),
+    /// Take troubles away; their numbers ascend.
+    AckTroubles { request: Request, operator: String, troubles: Vec<u64>, note: String },
+}
+
+/// Legs that leave. What they pay follows from the batch.
+#[derive(Debug, Clone)]
+pub struct SubmitLegs {
+    /// The batch.
+    pub content: Arc<BatchContent>,
+    /// The how-manieth of the batch, from 0.
+    pub submission: u32,
+    /// The how-manieth attempt at it, from 0.
+    pub attempt: u32,
+    /// Its legs: runs of neighbours, ascending.
+    pub legs: Vec<LegRun>,
+    /// Digest of the bytes.
+    pub digest: Digest,
+    /// How many bytes.
+    pub bytes: u64,
+    /// What the rail knows it by.
+    pub name: String,
+    /// How often parties had been suspended, or not any more, when the legs were chosen. If one was since,
+    /// they are chosen anew.
+    pub suspensions: u64,
+}
+
+/// Where a leg is to go. Who pays whom how much follows from the batch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LegStep {
+    /// Its place among the batch's legs.
+    pub leg: u32,
+    /// Where it stands from now on.
+    pub to: LegState,
+    /// The rail's own reference; empty if there is none.
+    pub reference: String,
+    /// Why; empty if there is nothing to say.
+    pub reason: String,
+}
+
+/// What an operator says of a leg.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SaidOfLeg {
+    /// Its place among the batch's legs.
+    pub leg: u32,
+    /// What the rail did.
+    pub word: LegWord,
+    /// The rail's own reference; empty if there is none.
+    pub reference: String,
+    /// Why; what failed does not go without.
+    pub reason: String,
+}
+
+/// Who moves legs without an operator.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Voice {
+    /// The engine on its own.
+    Engine,
+    /// A rail's word.
+    Rail,
+    /// Money that moved.
+    Books,
+}
+
+impl Voice {
+    /// The same as the journal has it.
+    #[must_use]
+    pub fn mover(self) -> Mover {
+        match self {
+            Self::Engine => Mover::Engine,
+            Self::Rail => Mover::Rail,
+            Self::Books => Mover::Books,
+        }
+    }
+}
+
+impl Wish {
+    /// Who asks; `None` for what the engine does on its own.
+    #[must_use]
+    pub fn request(&self) -> Option<&Request> {
+        match self {
+            Self::CreateAsset { request, .. }
+            | Self::UpsertParty { request, .. }
+            | Self::AddSigner { request, .. }
+            | Self::RevokeSigner { request, .. }
+            | Self::SetCreditLimit { request, .. }
+            | Self::RecordDeposit { request, .. }
+            | Self::CloseWindow(request)
+            | Self::DisputeWindow { request, .. }
+            | Self::EndDispute { request, .. }
+            | Self::CreateBatch(CreateBatch { request, .. })
+            | Self::ApproveBatch { request, .. }
+            | Self::AbortBatch { request, .. }
+            | Self::ReportLegs { request, .. }
+            | Self::ResolveLeg { request, .. }
+            | Self::AckTroubles { request, .. } => Some(request),
+            Self::SetEngineKey { request, .. } => request.as_ref(),
+            Self::SealWindow(_)
+            | Self::SubmitLegs(_)
+            | Self::MoveLegs { .. }
+            | Self::BookLegs { .. }
+            | Self::ReleaseExposure { .. }
+            | Self::RaiseTroubles(_) => None,
+        }
+    }
+}
+
+impl Request {
+    /// Whether its id can be remembered.
+    ///
+    /// # Errors
+    /// `NoRequestId`, or `TextTooLong`.
+    pub fn check(&self) -> Result<(), Refusal> {
+        let length = self.id.len();
+        if length == 0 {
+            return Err(Refusal::NoRequestId);
+        }
+        if length > REQUEST_ID_BYTES_MAX {
+            let (field, limit) = ("request_id", REQUEST_ID_BYTES_MAX);
+            return Err(Refusal::TextTooLong { field, length, limit });
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,229 @@
+//! What a wish must lead to: the ledger's rules by hand, from a wish to the event that follows. What may be
+//! done at all is said next door (`commands`, `legs`).
+
+use super::State;
+use tallystick::ledger::LegState::{Accepted, Confirmed, Ready, Rejected, Returned, Sent, Unknown};
+use tallystick::ledger::event::{
+    AssetCreated, BatchAborted, BatchApproved, CreditLimitSet, DepositRecorded, DisputeEnded,
+    EngineKeySet, ExposureReleased, LegProposed, LegsBooked, LegsMoved, LegsSubmitted,
+    PartyUpserted, Request, SignerAdded, SignerRevoked, TroublesAcked, TroublesRaised,
+    WindowDisputed,
+};
+use tallystick::ledger::{
+    Event, LegMove, LegState, LegStep, LegWord, Mover, SaidOfLeg, SubmitLegs, Wish,
+};
+use tallystick::types::{AssetNumber, BatchId, Digest, FileHasher, PartyId, Total};
+
+/// What follows; or the word of the refusal.
+type Fact = Result<Event, &'static str>;
+
+fn place(leg: u32) -> usize {
+    usize::try_from(leg).expect("legs are few")
+}
+
+/// Where one operator's word moves a leg: what it says, from where that can be; nothing where it is known.
+fn said(state: LegState, word: LegWord) -> Result<Option<LegState>, &'static str> {
+    let (to, from): (LegState, &[LegState]) = match word {
+        LegWord::Accepted => (Accepted, &[Sent, Unknown]),
+        LegWord::Confirmed => (Confirmed, &[Sent, Unknown, Accepted]),
+        LegWord::Rejected => (Rejected, &[Sent, Unknown, Accepted]),
+        LegWord::Returned => (Returned, &[Confirmed]),
+    };
+    if from.contains(&state) {
+        Ok(Some(to))
+    } else if state == to || (state, word) == (Confirmed, LegWord::Accepted) {
+        Ok(None)
+    } else {
+        Err("LegWord")
+    }
+}
+
+impl State {
+    /// The event that a wish leads to; `None` of those that the model makes as it does them.
+    ///
+    /// # Errors
+    /// The word of the refusal, where the rules of words refuse it.
+    pub fn fact(&self, wish: &Wish) -> Result<Option<Event>, &'static str> {
+        if let Some(event) = registration(wish) {
+            return Ok(Some(event));
+        }
+        let event = match wish.clone() {
+            Wish::DisputeWindow { request, operator, window, reason } => {
+                Event::WindowDisputed(WindowDisputed { request, operator, window, reason })
+            }
+            Wish::EndDispute { request, operator, window, reason } => {
+                Event::DisputeEnded(DisputeEnded { request, operator, window, reason })
+            }
+            Wish::ApproveBatch { request, operator, batch } => {
+                Event::BatchApproved(BatchApproved { request, operator, batch })
+            }
+            Wish::AbortBatch { request, operator, batch, reason } => {
+                Event::BatchAborted(BatchAborted { request, operator, batch, reason })
+            }
+            Wish::SubmitLegs(submit) => self.leaving(submit)?,
+            Wish::MoveLegs { content, voice, evidence, steps } => {
+                let asked = (None, String::new(), voice.mover());
+                self.moving(content.head.id, asked, evidence, steps)?
+            }
+            Wish::ReportLegs { request, operator, content, evidence, words } => {
+                let steps = self.heard(content.head.id, &words)?;
+                let asked = (Some(request), operator, Mover::Operator);
+                self.moving(content.head.id, asked, evidence, steps)?
+            }
+            Wish::ResolveLeg { .. } => self.resolved(wish)?,
+            Wish::BookLegs { batch, evidence, bookings } => {
+                Event::LegsBooked(LegsBooked { batch, evidence, bookings })
+            }
+            Wish::ReleaseExposure { batch, releases } => {
+                let (_, of, _) = self.batches.get(&batch).ok_or("UnknownBatch")?;
+                let asset = AssetNumber(of.asset);
+                Event::ExposureReleased(ExposureReleased { batch, asset, releases })
+            }
+            Wish::RaiseTroubles(troubles) => Event::TroublesRaised(TroublesRaised { troubles }),
+            Wish::AckTroubles { request, operator, troubles, note } => {
+                Event::TroublesAcked(TroublesAcked { request, operator, troubles, note })
+            }
+            Wish::CreateAsset { .. }
+            | Wish::UpsertParty { .. }
+            | Wish::AddSigner { .. }
+            | Wish::RevokeSigner { .. }
+            | Wish::SetCreditLimit { .. }
+            | Wish::RecordDeposit { .. }
+            | Wish::SetEngineKey { .. }
+            | Wish::CloseWindow(_)
+            | Wish::SealWindow(_)
+            | Wish::CreateBatch(_) => return Ok(None),
+        };
+        Ok(Some(event))
+    }
+
+    /// What leaves, with what it pays out by the model's own batch.
+    fn leaving(&self, submit: SubmitLegs) -> Fact {
+        let SubmitLegs { content, submission, attempt, legs, digest, bytes, name, suspensions } =
+            submit;
+        if attempt == 0 && suspensions != self.suspensions {
+            return Err("SuspensionsMoved");
+        }
+        let batch = content.head.id;
+        let of = self.approved(batch)?;
+        let places = legs.iter().flat_map(|run| run.first..run.first + run.count);
+        let payments = places.filter_map(|leg| of.payments.get(place(leg)));
+        let out = payments.filter(|(from, ..)| *from == PartyId::CLEARING);
+        let paid_out = Total(out.map(|(_, _, amount, _)| amount).sum());
+        let event =
+            LegsSubmitted { batch, submission, attempt, legs, paid_out, digest, bytes, name };
+        Ok(Event::LegsSubmitted(event))
+    }
+
+    /// Legs that move, with what each moves by the model's own batch.
+    fn moving(
+        &self,
+        batch: BatchId,
+        (request, operator, mover): (Option<Request>, String, Mover),
+        evidence: Digest,
+        steps: Vec<LegStep>,
+    ) -> Fact {
+        let of = self.approved(batch)?;
+        let one = |LegStep { leg, to, reference, reason }: LegStep| {
+            let (payer, payee, amount, _) = *of.payments.get(place(leg)).ok_or("NoSuchLeg")?;
+            Ok(LegMove { leg, to, payer, payee, amount: Total(amount), reference, reason })
+        };
+        let moves = steps.into_iter().map(one).collect::<Result<_, &'static str>>()?;
+        let asset = AssetNumber(of.asset);
+        let event = LegsMoved { request, operator, batch, asset, mover, evidence, moves };
+        Ok(Event::LegsMoved(event))
+    }
+
+    /// Where an operator's words move legs: each of them must.
+    fn heard(&self, batch: BatchId, words: &[SaidOfLeg]) -> Result<Vec<LegStep>, &'static str> {
+        let of = self.approved(batch)?;
+        let (mut steps, mut known) = (Vec::new(), false);
+        for word in words {
+            let state = *of.progress.legs.get(place(word.leg)).ok_or("NoSuchLeg")?;
+            let (_, payee, ..) = of.payments[place(word.leg)];
+            let suspended = self.parties.get(&payee).is_some_and(|party| party.suspended);
+            let given_up = state == Ready && suspended && word.word == LegWord::Rejected;
+            let to = if given_up { Some(Rejected) } else { said(state, word.word)? };
+            known |= to.is_none();
+            let (leg, reference, reason) = (word.leg, word.reference.clone(), word.reason.clone());
+            steps.extend(to.map(|to| LegStep { leg, to, reference, reason }));
+        }
+        if known { Err("LegState") } else { Ok(steps) }
+    }
+
+    /// One operator's word about an UNKNOWN leg: kept, or done if another has said the same.
+    fn resolved(&self, wish: &Wish) -> Fact {
+        let Wish::ResolveLeg { request, operator, content, leg, word, reference, evidence } =
+            wish.clone()
+        else {
+            unreachable!("{wish:?} resolves nothing")
+        };
+        let batch = content.head.id;
+        let progress = &self.approved(batch)?.progress;
+        match progress.legs.get(place(leg)) {
+            None => return Err("NoSuchLeg"),
+            Some(Unknown) => {}
+            Some(_) => return Err("NotUnknown"),
+        }
+        let to = said(Unknown, word)?.expect("nothing is known of it");
+        if let Some((who, standing, of)) = progress.proposed.get(&leg)
+            && (*standing, of) == (to, &reference)
+        {
+            // The simulator's operators always rest on the same evidence.
+            if *who == operator {
+                return Err("SaidBefore");
+            }
+            let mut hasher = FileHasher::default();
+            hasher.update(evidence.as_bytes());
+            let step = LegStep { leg, to, reference, reason: evidence };
+            let asked = (Some(request), operator, Mover::Operator);
+            return self.moving(batch, asked, hasher.finish(), vec![step]);
+        }
+        let event = LegProposed { request, operator, batch, leg, to, reference, evidence };
+        Ok(Event::LegProposed(event))
+    }
+}
+
+/// Who and what is registered: just what was asked for.
+fn registration(wish: &Wish) -> Option<Event> {
+    Some(match wish.clone() {
+        Wish::CreateAsset { request, asset } => {
+            Event::AssetCreated(AssetCreated { request, asset })
+        }
+        Wish::UpsertParty { request, party, name, suspended, accounts } => {
+            let event = PartyUpserted { request, party, name, suspended, accounts };
+            Event::PartyUpserted(event)
+        }
+        Wish::AddSigner { request, signer, party, caps } => {
+            Event::SignerAdded(SignerAdded { request, signer, party, caps })
+        }
+        Wish::RevokeSigner { request, signer } => {
+            Event::SignerRevoked(SignerRevoked { request, signer })
+        }
+        Wish::SetCreditLimit { request, party, asset, limit } => {
+            Event::CreditLimitSet(CreditLimitSet { request, party, asset, limit })
+        }
+        Wish::RecordDeposit { request, party, asset, amount, reference } => {
+            let event = DepositRecorded { request, party, asset, amount, reference };
+            Event::DepositRecorded(event)
+        }
+        Wish::SetEngineKey { request, key, proof } => {
+            Event::EngineKeySet(EngineKeySet { request, key, proof })
+        }
+        Wish::CloseWindow(_)
+        | Wish::SealWindow(_)
+        | Wish::DisputeWindow { .. }
+        | Wish::EndDispute { .. }
+        | Wish::CreateBatch(_)
+        | Wish::ApproveBatch { .. }
+        | Wish::AbortBatch { .. }
+        | Wish::SubmitLegs(_)
+        | Wish::MoveLegs { .. }
+        | Wish::ReportLegs { .. }
+        | Wish::ResolveLeg { .. }
+        | Wish::BookLegs { .. }
+        | Wish::ReleaseExposure { .. }
+        | Wish::RaiseTroubles(_)
+        | Wish::AckTroubles { .. } => return None,
+    })
+}
