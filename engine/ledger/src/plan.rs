@@ -22,6 +22,7 @@ use super::window::SealedWindow;
 use crate::canary::{Bug, planted};
 use crate::types::{PartyId, SettlementModel, Total};
 use std::collections::BTreeSet;
+use std::fmt;
 use std::sync::{Arc, OnceLock};
 
 /// While more than one in so many pay-outs is READY, walking all of them costs less than sorting those.
@@ -51,6 +52,12 @@ pub struct Next {
     /// READY legs that are covered and whose payee is suspended: they wait until it is not, and what
     /// covers them waits with them; ascending.
     pub suspended: Vec<u32>,
+}
+
+impl fmt::Debug for BatchPlan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the plan of batch {}", self.content.head.id)
+    }
 }
 
 impl BatchPlan {
@@ -216,6 +223,12 @@ impl BatchPlan {
         let payment = self.content.legs[leg as usize].payment;
         let find = |party: PartyId| self.dues.binary_search_by_key(&party, |due| due.party).ok();
         [payment.from, payment.to].into_iter().filter_map(find).map(place)
+    }
+
+    /// The party at this place of the dues.
+    #[must_use]
+    pub fn party(&self, at: u32) -> Option<PartyId> {
+        self.dues.get(at as usize).map(|due| due.party)
     }
 
     /// How many parties owed something.

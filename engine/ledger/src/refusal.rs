@@ -84,6 +84,8 @@ pub enum Refusal {
     UnknownTrouble(u64),
     #[error("leg {leg} of batch {batch} is {from} and cannot become {to}")]
     LegState { batch: BatchId, leg: u32, from: &'static str, to: &'static str },
+    #[error("legs of batch {batch} have not ended: what they settle is owed until then")]
+    NotEnded { batch: BatchId },
     #[error("the exposure of party {party} was released from batch {batch} before")]
     ReleasedBefore { batch: BatchId, party: PartyId },
     #[error(

@@ -5,9 +5,10 @@
 
 use crate::batch::BatchContent;
 use crate::control::CreateBatch;
-use crate::event::{Cap, LegBooking, LegRun, RailAccount, Release, Request, WindowSealed};
+use crate::event::{Cap, LegBooking, LegRun, RailAccount, Request, WindowSealed};
 use crate::leg::{LegState, LegWord, Mover};
 use crate::limits::REQUEST_ID_BYTES_MAX;
+use crate::plan::BatchPlan;
 use crate::refusal::Refusal;
 use crate::trouble::NewTrouble;
 use crate::types::{
@@ -84,8 +85,9 @@ pub enum Wish {
     },
     /// The engine's own: books showed money of legs that stand where that leads already.
     BookLegs { batch: BatchId, evidence: Digest, bookings: Vec<LegBooking> },
-    /// The engine's own: every leg of some parties has ended.
-    ReleaseExposure { batch: BatchId, releases: Vec<Release> },
+    /// The engine's own: every leg of some parties has ended; these are their places among the batch's dues,
+    /// ascending. With none: there is nobody left.
+    ReleaseExposure { plan: Arc<BatchPlan>, places: Vec<u32> },
     /// The engine's own: it found what a person must see.
     RaiseTroubles(Vec<NewTrouble>),
     /// Take troubles away; their numbers ascend.

@@ -44,6 +44,7 @@ pub(super) fn refused(refusal: &Refusal) -> Status {
         | Refusal::InDoubt { .. }
         | Refusal::SaidToBePaid { .. }
         | Refusal::ReleasedBefore { .. }
+        | Refusal::NotEnded { .. }
         | Refusal::AccountsMissing { .. } => Code::FailedPrecondition,
         Refusal::DepositsTooLarge(..)
         | Refusal::RailUnfit { .. }

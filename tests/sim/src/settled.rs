@@ -5,7 +5,6 @@ use crate::check::{Checked, ensure, same};
 use crate::model::{Batch, BatchState, Pair, State};
 use std::collections::BTreeMap;
 use tallystick::ledger::LegState::{Confirmed, Rejected, Returned};
-use tallystick::ledger::event::ExposureReleased;
 use tallystick::ledger::{BatchEntry, Event, Way};
 use tallystick::types::{PartyId, SettlementModel};
 
@@ -53,7 +52,6 @@ pub fn progress(found: &BatchEntry, wanted: &Batch) -> Checked {
 pub fn event(event: &Event, now: &State) -> Checked {
     match event {
         Event::LegsSubmitted(e) => covered(now.batches[&e.batch].1.asset, now),
-        Event::ExposureReleased(e) => releases(e, &now.batches[&e.batch].1),
         Event::AssetCreated(_)
         | Event::PartyUpserted(_)
         | Event::SignerAdded(_)
@@ -71,21 +69,10 @@ pub fn event(event: &Event, now: &State) -> Checked {
         | Event::LegsMoved(_)
         | Event::LegsBooked(_)
         | Event::LegProposed(_)
+        | Event::ExposureReleased(_)
         | Event::TroublesRaised(_)
         | Event::TroublesAcked(_) => Ok(()),
     }
-}
-
-fn releases(e: &ExposureReleased, batch: &Batch) -> Checked {
-    for one in &e.releases {
-        let wanted = batch.release(one.party)?;
-        let what = || format!("what batch {} settled for {}", e.batch, one.party);
-        same(what, &(one.unsettled.0, one.prefund.0), &wanted)?;
-    }
-    let (done, all) = (batch.progress.released.len(), batch.owed.len());
-    ensure(!e.releases.is_empty() || (batch.ended() && done == all), || {
-        format!("batch {} is said to be done with {done} of {all} parties released", e.batch)
-    })
 }
 
 /// The clearing account of an asset sends no more than it has, over all batches: what came in and what

@@ -369,8 +369,8 @@ impl View {
         if releases.is_empty() && !self.state.has_ended() {
             return None;
         }
-        let batch = self.plan.content().head.id;
-        Some(Wish::ReleaseExposure { batch, releases })
+        let places = releases.iter().map(|one| one.place).collect();
+        Some(Wish::ReleaseExposure { plan: self.plan.clone(), places })
     }
 
     /// An operator says what became of an UNKNOWN leg, or another agrees.

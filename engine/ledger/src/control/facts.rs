@@ -1,6 +1,7 @@
 //! From a wish to what is journaled. Here alone events are made; whether they may be, is checked on the event.
 
 use super::directory::{reason, text};
+use super::words::Resolution;
 use super::{Control, CreateBatch, Made};
 use crate::batch::BatchContent;
 use crate::event::{
@@ -11,6 +12,7 @@ use crate::event::{
 };
 use crate::leg::{LegMove, Mover};
 use crate::limits;
+use crate::plan::BatchPlan;
 use crate::refusal::Refusal;
 use crate::types::{Digest, PartyId, Total};
 use crate::wish::{LegStep, SubmitLegs, Wish};
@@ -60,12 +62,24 @@ impl Control {
             Wish::AbortBatch { request, operator, batch, reason } => {
                 Event::BatchAborted(BatchAborted { request, operator, batch, reason })
             }
-            wish @ (Wish::SubmitLegs(_)
-            | Wish::MoveLegs { .. }
-            | Wish::ReportLegs { .. }
-            | Wish::ResolveLeg { .. }
-            | Wish::BookLegs { .. }
-            | Wish::ReleaseExposure { .. }) => self.fact_of_legs(wish)?,
+            Wish::SubmitLegs(submit) => Event::LegsSubmitted(self.submission(submit)?),
+            Wish::MoveLegs { content, voice, evidence, steps } => {
+                let asked = (None, String::new());
+                Event::LegsMoved(self.moves(&content, asked, voice.mover(), evidence, steps)?)
+            }
+            Wish::ReportLegs { request, operator, content, evidence, words } => {
+                Event::LegsMoved(self.report((request, operator), &content, evidence, &words)?)
+            }
+            Wish::ResolveLeg { request, operator, content, leg, word, reference, evidence } => {
+                let said = Resolution { leg, word, reference, evidence };
+                self.resolution(request, operator, &content, said)?
+            }
+            Wish::BookLegs { batch, evidence, bookings } => {
+                Event::LegsBooked(LegsBooked { batch, evidence, bookings })
+            }
+            Wish::ReleaseExposure { plan, places } => {
+                Event::ExposureReleased(self.releases(&plan, &places)?)
+            }
             Wish::RaiseTroubles(troubles) => Event::TroublesRaised(TroublesRaised { troubles }),
             Wish::AckTroubles { request, operator, troubles, note } => {
                 Event::TroublesAcked(TroublesAcked { request, operator, troubles, note })
@@ -73,40 +87,6 @@ impl Control {
         };
         self.check(&event)?;
         Ok((event, Made::Nothing))
-    }
-
-    fn fact_of_legs(&self, wish: Wish) -> Result<Event, Refusal> {
-        Ok(match wish {
-            Wish::SubmitLegs(submit) => Event::LegsSubmitted(self.submission(submit)?),
-            Wish::MoveLegs { content, voice, evidence, steps } => {
-                let (request, mover) = (None, voice.mover());
-                let asked = (request, String::new());
-                Event::LegsMoved(self.moves(&content, asked, mover, evidence, steps)?)
-            }
-            Wish::ReportLegs { request, operator, content, evidence, words } => {
-                let steps = self.reported(&content, &words)?;
-                // What is known already moves nothing, and the call said that it does.
-                let moves = |leg: u32| steps.binary_search_by_key(&leg, |step| step.leg).is_ok();
-                if let Some(one) = words.iter().find(|word| !moves(word.leg)) {
-                    return Err(self.moves_nothing(&content, one)?);
-                }
-                let asked = (Some(request), operator);
-                let moved = self.moves(&content, asked, Mover::Operator, evidence, steps)?;
-                Event::LegsMoved(moved)
-            }
-            Wish::ResolveLeg { request, operator, content, leg, word, reference, evidence } => {
-                let said = super::words::Resolution { leg, word, reference, evidence };
-                self.resolution(request, operator, &content, said)?
-            }
-            Wish::BookLegs { batch, evidence, bookings } => {
-                Event::LegsBooked(LegsBooked { batch, evidence, bookings })
-            }
-            Wish::ReleaseExposure { batch, releases } => {
-                let asset = self.batch(batch)?.head.asset.number;
-                Event::ExposureReleased(ExposureReleased { batch, asset, releases })
-            }
-            other => unreachable!("{other:?} is not about legs"),
-        })
     }
 
     fn cut_of(&self, request: Request) -> Result<Event, Refusal> {
@@ -164,6 +144,28 @@ impl Control {
         Ok(LegsMoved { request, operator, batch, asset, mover, evidence, moves })
     }
 
+    /// Exposure that falls, by what the batch has settled for each party.
+    fn releases(&self, plan: &BatchPlan, places: &[u32]) -> Result<ExposureReleased, Refusal> {
+        let head = &plan.content().head;
+        let (batch, asset) = (head.id, head.asset.number);
+        self.whole(plan.content())?;
+        let legs = self.settling(batch)?;
+        let one = |&at: &u32| {
+            let party = plan.party(at).ok_or(Refusal::NotEnded { batch })?;
+            if legs.is_released(at) {
+                return Err(Refusal::ReleasedBefore { batch, party });
+            }
+            plan.release_of(at, legs).ok_or(Refusal::NotEnded { batch })
+        };
+        let releases = places.iter().map(one).collect::<Result<Vec<_>, Refusal>>()?;
+        // An empty one says that there is no more to come.
+        let all = u64::try_from(plan.parties()).expect("parties are limited");
+        if releases.is_empty() && !(legs.have_ended() && legs.released() == all) {
+            return Err(Refusal::NotEnded { batch });
+        }
+        Ok(ExposureReleased { batch, asset, releases })
+    }
+
     /// Whether this is an approved batch of ours, with all its legs.
     pub(super) fn whole(&self, content: &BatchContent) -> Result<(), Refusal> {
         let legs = self.settling(content.head.id)?;
@@ -217,3 +219,6 @@ fn paid_out(content: &BatchContent, legs: &[LegRun]) -> Total {
     let out = payments.filter(|payment| payment.from == PartyId::CLEARING);
     out.fold(Total::ZERO, |sum, payment| sum.plus(payment.amount))
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,12 +4,12 @@
 use super::Control;
 use super::directory::text;
 use crate::batch::{BatchContent, Leg};
-use crate::event::{Event, LegProposed, Request};
+use crate::event::{Event, LegProposed, LegsMoved, Request};
 use crate::leg::{LegState, LegWord, Mover};
 use crate::legs::{Legs, Proposal};
 use crate::limits::MOVES_MAX;
 use crate::refusal::Refusal;
-use crate::types::FileHasher;
+use crate::types::{Digest, FileHasher};
 use crate::wish::{LegStep, SaidOfLeg};
 use std::collections::BTreeMap;
 
@@ -74,15 +74,23 @@ impl Control {
         }
     }
 
-    /// That a word says what is known.
-    pub(super) fn moves_nothing(
+    /// The moves of an operator's words: each of them must move its leg.
+    pub(super) fn report(
         &self,
+        (request, operator): (Request, String),
         content: &BatchContent,
-        said: &SaidOfLeg,
-    ) -> Result<Refusal, Refusal> {
-        let (batch, leg) = (content.head.id, said.leg);
-        let from = self.settling(batch)?.state(leg).name();
-        Ok(Refusal::LegState { batch, leg, from, to: from })
+        evidence: Digest,
+        words: &[SaidOfLeg],
+    ) -> Result<LegsMoved, Refusal> {
+        let steps = self.reported(content, words)?;
+        // What is known already moves nothing, and whoever asks has seen to it that there is none of that.
+        let moves = |leg: u32| steps.binary_search_by_key(&leg, |step| step.leg).is_ok();
+        if let Some(one) = words.iter().find(|word| !moves(word.leg)) {
+            let (batch, leg) = (content.head.id, one.leg);
+            let from = self.settling(batch)?.state(leg).name();
+            return Err(Refusal::LegState { batch, leg, from, to: from });
+        }
+        self.moves(content, (Some(request), operator), Mover::Operator, evidence, steps)
     }
 
     /// One operator's word about an UNKNOWN leg: kept, or, when another said the same, done.

@@ -25,7 +25,7 @@ fn party(n: u8) -> PartyId {
 pub(crate) struct Books {
     pub(crate) control: Control,
     windows: BTreeMap<WindowNumber, Arc<SealedWindow>>,
-    plans: BTreeMap<BatchId, BatchPlan>,
+    plans: BTreeMap<BatchId, Arc<BatchPlan>>,
     lsn: Lsn,
 }
 
@@ -60,6 +60,10 @@ impl Books {
             }
             Decision::Repeat(lsn) => panic!("it was done before, by record {lsn}"),
         }
+    }
+
+    pub(crate) fn plan(&self, batch: BatchId) -> Arc<BatchPlan> {
+        self.plans[&batch].clone()
     }
 
     /// What a batch pays, leg by leg.
@@ -120,7 +124,7 @@ impl Books {
         let event =
             head.event(request(self.lsn.0), By::default(), self.lsn, SignerKey::ZERO, [0; 64]);
         self.apply(Event::BatchComputed(event), Made::Batch(head));
-        self.plans.insert(batch, BatchPlan::new(&windows, Arc::new(content)));
+        self.plans.insert(batch, Arc::new(BatchPlan::new(&windows, Arc::new(content))));
         batch
     }
 

@@ -1,7 +1,6 @@
 //! One batch's next steps: what is held back, what leaves, whose exposure falls.
 
 use super::{LIST, Run, Stuck};
-use crate::ledger::event::Release;
 use crate::ledger::{
     Admitted, BatchPlan, BatchState, LegState, LegStep, Legs, NewTrouble, Next, Rail, Refusal,
     SubmitLegs, Voice, Wish, runs,
@@ -10,6 +9,7 @@ use crate::limits::{MOVES_MAX, RELEASES_MAX, TROUBLES_RECORD_MAX};
 use crate::rails;
 use crate::types::{BatchId, Digest, Lsn, Total};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 const HELD_BACK: &str = "held back: what would cover it has not come in";
 
@@ -76,7 +76,7 @@ impl Run {
     }
 
     /// Has the exposure of parties fall whose legs have ended since the last look at them.
-    fn release(&mut self, batch: BatchId, plan: &BatchPlan) -> Result<(), Stuck> {
+    fn release(&mut self, batch: BatchId, plan: &Arc<BatchPlan>) -> Result<(), Stuck> {
         let (open, state, settling) = {
             let control = self.intake.control();
             let entry = control.batch(batch).map_err(refused)?;
@@ -92,17 +92,17 @@ impl Run {
         }
         let parties = plan.may_release(self.looked.get(&batch), &open);
         for some in parties.chunks(RELEASES_MAX) {
-            let of =
-                |legs: &Legs| some.iter().filter_map(|at| plan.release_of(*at, legs)).collect();
-            let releases: Vec<Release> = self.with_legs(batch, of)?;
-            if !releases.is_empty() {
-                self.wish(Wish::ReleaseExposure { batch, releases })?;
+            let ended = |at: &u32, legs: &Legs| plan.release_of(*at, legs).is_some();
+            let of = |legs: &Legs| some.iter().copied().filter(|at| ended(at, legs)).collect();
+            let places: Vec<u32> = self.with_legs(batch, of)?;
+            if !places.is_empty() {
+                self.wish(Wish::ReleaseExposure { plan: plan.clone(), places })?;
             }
         }
         self.looked.insert(batch, open);
         // An empty one says that there is no more to come.
         if state.has_ended() {
-            self.wish(Wish::ReleaseExposure { batch, releases: Vec::new() })?;
+            self.wish(Wish::ReleaseExposure { plan: plan.clone(), places: Vec::new() })?;
             self.looked.remove(&batch);
             tracing::info!(%batch, state = state.name(), "batch ended");
         }

@@ -78,6 +78,7 @@ pub fn word(refusal: &Refusal) -> &'static str {
         Refusal::TooManyCaps(_) => "TooManyCaps",
         Refusal::CapsRepeat => "CapsRepeat",
         Refusal::NoDeposit => "NoDeposit",
+        Refusal::NotEnded { .. } => "NotEnded",
         Refusal::AckNumbers(_) => "AckNumbers",
         Refusal::InDoubt { .. } => "InDoubt",
         Refusal::UnknownTrouble(_) => "UnknownTrouble",

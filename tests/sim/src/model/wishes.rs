@@ -6,7 +6,7 @@ use tallystick::ledger::LegState::{Accepted, Confirmed, Ready, Rejected, Returne
 use tallystick::ledger::event::{
     AssetCreated, BatchAborted, BatchApproved, CreditLimitSet, DepositRecorded, DisputeEnded,
     EngineKeySet, ExposureReleased, LegProposed, LegsBooked, LegsMoved, LegsSubmitted,
-    PartyUpserted, Request, SignerAdded, SignerRevoked, TroublesAcked, TroublesRaised,
+    PartyUpserted, Release, Request, SignerAdded, SignerRevoked, TroublesAcked, TroublesRaised,
     WindowDisputed,
 };
 use tallystick::ledger::{
@@ -74,10 +74,8 @@ impl State {
             Wish::BookLegs { batch, evidence, bookings } => {
                 Event::LegsBooked(LegsBooked { batch, evidence, bookings })
             }
-            Wish::ReleaseExposure { batch, releases } => {
-                let (_, of, _) = self.batches.get(&batch).ok_or("UnknownBatch")?;
-                let asset = AssetNumber(of.asset);
-                Event::ExposureReleased(ExposureReleased { batch, asset, releases })
+            Wish::ReleaseExposure { plan, places } => {
+                self.released(plan.content().head.id, &places)?
             }
             Wish::RaiseTroubles(troubles) => Event::TroublesRaised(TroublesRaised { troubles }),
             Wish::AckTroubles { request, operator, troubles, note } => {
@@ -132,6 +130,27 @@ impl State {
         let asset = AssetNumber(of.asset);
         let event = LegsMoved { request, operator, batch, asset, mover, evidence, moves };
         Ok(Event::LegsMoved(event))
+    }
+
+    /// Whose exposure falls, by what the model says that the batch settled for it.
+    fn released(&self, batch: BatchId, places: &[u32]) -> Fact {
+        let of = self.approved(batch)?;
+        let one = |&at: &u32| {
+            let party = *of.owed.keys().nth(place(at)).ok_or("NotEnded")?;
+            if of.progress.released.contains(&party) {
+                return Err("ReleasedBefore");
+            }
+            let (unsettled, prefund) = of.release(party).map_err(|_| "NotEnded")?;
+            let (unsettled, prefund) = (Total(unsettled), Total(prefund));
+            Ok(Release { place: at, party, unsettled, prefund })
+        };
+        let releases = places.iter().map(one).collect::<Result<Vec<_>, &'static str>>()?;
+        let done = of.ended() && of.progress.released.len() == of.owed.len();
+        if releases.is_empty() && !done {
+            return Err("NotEnded");
+        }
+        let asset = AssetNumber(of.asset);
+        Ok(Event::ExposureReleased(ExposureReleased { batch, asset, releases }))
     }
 
     /// Where an operator's words move legs: each of them must.

@@ -1,0 +1,83 @@
+//! What events say that nobody who wishes says: it follows from the batch.
+
+use crate::event::Event;
+use crate::fund::tests::Books;
+use crate::types::{BatchId, Digest, PartyId, Total};
+use crate::{LegState, Refusal, SubmitLegs, Voice, Wish, runs};
+
+/// A party and what it owes less.
+type Released = Vec<(PartyId, Total)>;
+
+fn release(books: &mut Books, batch: BatchId, places: &[u32]) -> Result<Released, Refusal> {
+    let (plan, places) = (books.plan(batch), places.to_vec());
+    match books.wish(Wish::ReleaseExposure { plan, places })? {
+        Event::ExposureReleased(e) => {
+            assert_eq!((e.batch, e.asset), (batch, books.legs(batch).head.asset.number));
+            Ok(e.releases.iter().map(|one| (one.party, one.unsettled)).collect())
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+/// What was released was believed as it was said, and a batch with open legs could be called done.
+#[test]
+fn exposure_falls_by_what_the_batch_settled_and_not_before_its_legs_have_ended() {
+    let mut books = Books::new();
+    let window = books.close(&[(1, 2, 100), (3, 2, 50)]);
+    let batch = books.batch(window);
+    let (one, three) = (PartyId([1; 32]), PartyId([3; 32]));
+    let open = Err(Refusal::NotEnded { batch });
+    assert_eq!(release(&mut books, batch, &[0]), open, "nothing has left");
+    books.submit(batch, &[0, 1]).unwrap();
+    books.moves(batch, Voice::Rail, &[0], LegState::Confirmed);
+    // Row by row: whose, and what comes of it, in this order.
+    let before = |party| Err(Refusal::ReleasedBefore { batch, party });
+    let table = [
+        (vec![1], open.clone()),
+        (vec![7], open.clone()),
+        (vec![], open.clone()),
+        (vec![0, 0], before(one)),
+        (vec![0], Ok(vec![(one, Total(100))])),
+        (vec![0], before(one)),
+    ];
+    for (places, wanted) in table {
+        assert_eq!(release(&mut books, batch, &places), wanted, "{places:?}");
+    }
+    books.moves(batch, Voice::Rail, &[1], LegState::Rejected);
+    assert_eq!(release(&mut books, batch, &[1]), Ok(vec![(three, Total::ZERO)]));
+    assert_eq!(release(&mut books, batch, &[]), open, "the pay-out waits yet");
+    let held_back = books.next(batch).held_back;
+    books.moves(batch, Voice::Engine, &held_back, LegState::Rejected);
+    assert_eq!(release(&mut books, batch, &[]), Ok(Vec::new()));
+}
+
+#[test]
+fn what_leaves_pays_out_what_the_batch_says() {
+    let mut books = Books::new();
+    let window = books.close(&[(1, 2, 60), (1, 3, 40)]);
+    let batch = books.batch(window);
+    let paid_out = |books: &mut Books, legs: &[u32]| {
+        let submission = books.control.batch(batch).unwrap().legs.submissions().len();
+        let submit = SubmitLegs {
+            content: books.legs(batch),
+            submission: u32::try_from(submission).unwrap(),
+            attempt: 0,
+            legs: runs(legs.iter().copied()),
+            digest: Digest::ZERO,
+            bytes: 1,
+            name: String::new(),
+            suspensions: books.control.suspensions(),
+        };
+        match books.wish(Wish::SubmitLegs(submit))? {
+            Event::LegsSubmitted(e) => Ok(e.paid_out),
+            other => panic!("{other:?}"),
+        }
+    };
+    let (sum, free) = (Total(100), Total::ZERO);
+    let uncovered = Refusal::NotCovered { batch, paid_out: sum, free };
+    assert_eq!(paid_out(&mut books, &[1, 2]), Err(uncovered), "nothing has come in");
+    assert_eq!(paid_out(&mut books, &[0]), Ok(Total::ZERO), "a pay-in pays nothing out");
+    books.moves(batch, Voice::Rail, &[0], LegState::Confirmed);
+    assert_eq!(paid_out(&mut books, &[1]), Ok(Total(60)));
+    assert_eq!(paid_out(&mut books, &[2]), Ok(Total(40)));
+}
