@@ -11,6 +11,7 @@ use crate::event::{
     WindowDisputed,
 };
 use crate::leg::{LegMove, Mover};
+use crate::legs::Legs;
 use crate::limits;
 use crate::plan::BatchPlan;
 use crate::refusal::Refusal;
@@ -167,11 +168,17 @@ impl Control {
     }
 
     /// Whether this is an approved batch of ours, with all its legs.
-    pub(super) fn whole(&self, content: &BatchContent) -> Result<(), Refusal> {
-        let legs = self.settling(content.head.id)?;
+    fn whole(&self, content: &BatchContent) -> Result<(), Refusal> {
+        self.settling(content.head.id)?;
+        self.legs_of(content).map(|_| ())
+    }
+
+    /// Where the legs of a batch of ours stand, all of which are given.
+    pub(super) fn legs_of(&self, content: &BatchContent) -> Result<&Legs, Refusal> {
+        let legs = &self.batch(content.head.id)?.legs;
         let (own, given) = (legs.states().len(), content.legs.len());
         assert_eq!(own, given, "a batch is settled whole, and its id is the hash of all of it");
-        Ok(())
+        Ok(legs)
     }
 
     fn check(&self, event: &Event) -> Result<(), Refusal> {

@@ -35,7 +35,7 @@ impl Control {
         if count == 0 || count > limit {
             return Err(Refusal::ReportCount { count, limit });
         }
-        let legs = self.settling(content.head.id)?;
+        let legs = self.legs_of(content)?;
         let mut steps = BTreeMap::new();
         for said in words {
             let leg = leg_of(content, said.leg)?;
@@ -87,7 +87,7 @@ impl Control {
         let moves = |leg: u32| steps.binary_search_by_key(&leg, |step| step.leg).is_ok();
         if let Some(one) = words.iter().find(|word| !moves(word.leg)) {
             let (batch, leg) = (content.head.id, one.leg);
-            let from = self.settling(batch)?.state(leg).name();
+            let from = self.legs_of(content)?.state(leg).name();
             return Err(Refusal::LegState { batch, leg, from, to: from });
         }
         self.moves(content, (Some(request), operator), Mover::Operator, evidence, steps)
@@ -107,8 +107,7 @@ impl Control {
         if evidence.is_empty() {
             return Err(Refusal::NoEvidence);
         }
-        self.whole(content)?;
-        let (batch, legs) = (content.head.id, self.settling(content.head.id)?);
+        let (batch, legs) = (content.head.id, self.legs_of(content)?);
         let key = &leg_of(content, leg)?.key;
         let state = legs.state(leg);
         if state != LegState::Unknown {

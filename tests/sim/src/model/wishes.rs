@@ -1,7 +1,7 @@
 //! What a wish must lead to: the ledger's rules by hand, from a wish to the event that follows. What may be
 //! done at all is said next door (`commands`, `legs`).
 
-use super::State;
+use super::{Batch, State};
 use tallystick::ledger::LegState::{Accepted, Confirmed, Ready, Rejected, Returned, Sent, Unknown};
 use tallystick::ledger::event::{
     AssetCreated, BatchAborted, BatchApproved, CreditLimitSet, DepositRecorded, DisputeEnded,
@@ -155,7 +155,7 @@ impl State {
 
     /// Where an operator's words move legs: each of them must.
     fn heard(&self, batch: BatchId, words: &[SaidOfLeg]) -> Result<Vec<LegStep>, &'static str> {
-        let of = self.approved(batch)?;
+        let (_, of, _) = self.batches.get(&batch).ok_or("UnknownBatch")?;
         let (mut steps, mut known) = (Vec::new(), false);
         for word in words {
             let state = *of.progress.legs.get(place(word.leg)).ok_or("NoSuchLeg")?;
@@ -178,7 +178,7 @@ impl State {
             unreachable!("{wish:?} resolves nothing")
         };
         let batch = content.head.id;
-        let progress = &self.approved(batch)?.progress;
+        let (_, Batch { progress, .. }, _) = self.batches.get(&batch).ok_or("UnknownBatch")?;
         match progress.legs.get(place(leg)) {
             None => return Err("NoSuchLeg"),
             Some(Unknown) => {}

@@ -161,6 +161,18 @@ fn a_report_is_taken_whole_or_refused_whole() {
     assert_eq!(report(&mut books, batch, vec![again]).unwrap_err(), known);
 }
 
+/// What has not left is told before what the batch waits for: that is what whoever reports is mistaken about.
+#[test]
+fn of_a_batch_that_is_not_approved_nothing_has_left() {
+    let mut books = Books::new();
+    let window = books.close(&[(1, 2, 60)]);
+    let batch = books.computed(window);
+    let done = report(&mut books, batch, vec![said(0, LegWord::Confirmed)]).unwrap_err();
+    assert!(matches!(done, Refusal::LegWord { state: "READY", .. }), "{done:?}");
+    let done = resolve(&mut books, batch, "ann", (0, LegWord::Confirmed, "letter")).unwrap_err();
+    assert!(matches!(done, Refusal::NotUnknown { state: "READY", .. }), "{done:?}");
+}
+
 #[test]
 fn what_failed_is_not_reported_without_a_reason() {
     let mut books = Books::new();
