@@ -10,13 +10,10 @@ type Released = Vec<(PartyId, Total)>;
 
 fn release(books: &mut Books, batch: BatchId, places: &[u32]) -> Result<Released, Refusal> {
     let (plan, places) = (books.plan(batch), places.to_vec());
-    match books.wish(Wish::ReleaseExposure { plan, places })? {
-        Event::ExposureReleased(e) => {
-            assert_eq!((e.batch, e.asset), (batch, books.legs(batch).head.asset.number));
-            Ok(e.releases.iter().map(|one| (one.party, one.unsettled)).collect())
-        }
-        other => panic!("{other:?}"),
-    }
+    let event = books.wish(Wish::ReleaseExposure { plan, places })?;
+    let Event::ExposureReleased(e) = event else { panic!("{event:?}") };
+    assert_eq!((e.batch, e.asset), (batch, books.legs(batch).head.asset.number));
+    Ok(e.releases.iter().map(|one| (one.party, one.unsettled)).collect())
 }
 
 /// What was released was believed as it was said, and a batch with open legs could be called done.
@@ -68,10 +65,9 @@ fn what_leaves_pays_out_what_the_batch_says() {
             name: String::new(),
             suspensions: books.control.suspensions(),
         };
-        match books.wish(Wish::SubmitLegs(submit))? {
-            Event::LegsSubmitted(e) => Ok(e.paid_out),
-            other => panic!("{other:?}"),
-        }
+        let event = books.wish(Wish::SubmitLegs(submit))?;
+        let Event::LegsSubmitted(e) = event else { panic!("{event:?}") };
+        Ok(e.paid_out)
     };
     let (sum, free) = (Total(100), Total::ZERO);
     let uncovered = Refusal::NotCovered { batch, paid_out: sum, free };

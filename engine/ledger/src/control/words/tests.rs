@@ -155,7 +155,10 @@ fn a_report_is_taken_whole_or_refused_whole() {
     }
     report(&mut books, batch, vec![yes()]).unwrap();
     let again = SaidOfLeg { reference: "R2".into(), ..yes() };
-    assert_eq!(books.control.reported(&books.legs(batch), &[again.clone()]), Ok(Vec::new()));
+    assert_eq!(
+        books.control.reported(&books.legs(batch), std::slice::from_ref(&again)),
+        Ok(Vec::new())
+    );
     let (from, to) = ("CONFIRMED", "CONFIRMED");
     let known = Refusal::LegState { batch, leg: 0, from, to };
     assert_eq!(report(&mut books, batch, vec![again]).unwrap_err(), known);
