@@ -6,7 +6,7 @@ use tallystick_sim::{Call, Figures, Settings, Side, run_seed, verifier};
 
 /// What clients and operators must have been told in a hundred seeds or so, apart from what nobody can
 /// bring about in so small a world.
-const ANSWERS: [&str; 60] = [
+const ANSWERS: [&str; 62] = [
     "AccountsMissing",
     "AssetCreated",
     "AssetDiffers",
@@ -28,12 +28,14 @@ const ANSWERS: [&str; 60] = [
     "ExposureReleased",
     "LegResolved",
     "LegState",
+    "LegWord",
     "LegsMoved",
     "LegsSubmitted",
     "LifetimeTooLong",
     "Malformed",
     "NeedsTwo",
     "NoSuchLeg",
+    "NotUnknown",
     "NothingToSettle",
     "OverLimit",
     "OverSignerCap",

@@ -91,10 +91,10 @@ mod tests {
     use super::super::{Control, Decision};
     use super::*;
     use crate::event::Genesis;
+    use crate::fund::tests::unlinked;
     use crate::limits::REQUEST_DAYS;
     use crate::types::{
-        AssetDef, AssetNumber, History, NetworkId, PartyId, SettlementModel, SignerKey, Total,
-        WindowNumber,
+        AssetDef, AssetNumber, NetworkId, PartyId, SettlementModel, SignerKey, Total, WindowNumber,
     };
     use crate::wish::Wish;
 
@@ -135,7 +135,6 @@ mod tests {
     /// A full table refused everything that changes anything, also what keeps harm away.
     #[test]
     fn harm_is_kept_away_when_no_more_request_ids_fit() {
-        let unlinked = |lsn| History { lsn, digest: Digest::ZERO };
         let genesis = Genesis { network: NetworkId([1; 32]), lifetime_seconds_max: 60 };
         let mut control = Control::new(genesis, unlinked(Lsn(1)));
         let mut lsn = Lsn(1);

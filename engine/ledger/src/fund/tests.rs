@@ -30,7 +30,7 @@ pub(crate) struct Books {
 }
 
 /// A record that no chain holds.
-fn unlinked(lsn: Lsn) -> History {
+pub(crate) fn unlinked(lsn: Lsn) -> History {
     History { lsn, digest: Digest::ZERO }
 }
 

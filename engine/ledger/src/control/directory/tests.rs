@@ -2,6 +2,7 @@
 
 use super::super::{Control, Decision};
 use crate::event::{Cap, Genesis, RailAccount, Request};
+use crate::fund::tests::unlinked;
 use crate::limits::{ACCOUNTS_MAX, CAPS_MAX, REQUEST_ID_BYTES_MAX, TEXT_BYTES_MAX};
 use crate::types::{
     Amount, AssetDef, AssetError, AssetNumber, BatchId, Digest, Lsn, MONEY_MAX, NetworkId, PartyId,
@@ -23,7 +24,7 @@ struct World {
 impl World {
     fn new() -> Self {
         let genesis = Genesis { network: NetworkId([1; 32]), lifetime_seconds_max: 60 };
-        let mut world = Self { control: Control::new(genesis, Lsn(1)), lsn: Lsn(1) };
+        let mut world = Self { control: Control::new(genesis, unlinked(Lsn(1))), lsn: Lsn(1) };
         world.wish(create(asset("EUR", 2))).unwrap();
         world.wish(upsert(PARTY, "P", Vec::new())).unwrap();
         world
@@ -32,7 +33,7 @@ impl World {
     fn wish(&mut self, wish: Wish) -> Result<(), Refusal> {
         let Decision::New(event, made) = self.control.decide(wish)? else { return Ok(()) };
         self.lsn = self.lsn.next();
-        self.control.apply(self.lsn, Timestamp(7), &event, made);
+        self.control.apply(unlinked(self.lsn), Timestamp(7), &event, made);
         Ok(())
     }
 }
