@@ -204,6 +204,7 @@ impl Control {
             | Wish::AbortBatch { .. }
             | Wish::SubmitLegs(_)
             | Wish::MoveLegs { .. }
+            | Wish::MoveEnded { .. }
             | Wish::ReportLegs { .. }
             | Wish::ResolveLeg { .. }
             | Wish::BookLegs { .. }

@@ -6,7 +6,7 @@
 use crate::batch::BatchContent;
 use crate::control::CreateBatch;
 use crate::event::{Cap, LegBooking, LegRun, RailAccount, Request, WindowSealed};
-use crate::leg::{LegState, LegWord, Mover};
+use crate::leg::{LegMove, LegState, LegWord, Mover};
 use crate::limits::REQUEST_ID_BYTES_MAX;
 use crate::plan::BatchPlan;
 use crate::refusal::Refusal;
@@ -65,6 +65,9 @@ pub enum Wish {
     SubmitLegs(SubmitLegs),
     /// The engine's own: legs move by its own doing, or as a rail says.
     MoveLegs { content: Arc<BatchContent>, voice: Voice, evidence: Digest, steps: Vec<LegStep> },
+    /// The engine's own: legs of a batch that has ended move, as a rail says. Nobody holds that batch any more: what
+    /// each moves is as the table of legs has it, which was written from the batch before anything left.
+    MoveEnded { batch: BatchId, voice: Voice, evidence: Digest, moves: Vec<LegMove> },
     /// An operator says what the rail did with legs.
     ReportLegs {
         request: Request,
@@ -189,6 +192,7 @@ impl Wish {
             Self::SealWindow(_)
             | Self::SubmitLegs(_)
             | Self::MoveLegs { .. }
+            | Self::MoveEnded { .. }
             | Self::BookLegs { .. }
             | Self::ReleaseExposure { .. }
             | Self::RaiseTroubles(_) => None,

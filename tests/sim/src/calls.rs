@@ -296,7 +296,7 @@ fn answer(decided: &Decided, wish: &Wish) -> String {
         Wish::AbortBatch { .. } => "BatchAborted",
         Wish::DisputeWindow { .. } => "DisputeBegun",
         Wish::EndDispute { .. } => "DisputeEnded",
-        Wish::MoveLegs { .. } | Wish::ReportLegs { .. } => "LegsMoved",
+        Wish::MoveLegs { .. } | Wish::MoveEnded { .. } | Wish::ReportLegs { .. } => "LegsMoved",
         Wish::ResolveLeg { .. } => "LegResolved",
         Wish::BookLegs { .. } => "LegsBooked",
         Wish::ReleaseExposure { .. } => "ExposureReleased",

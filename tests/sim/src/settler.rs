@@ -32,6 +32,7 @@ pub fn is_own(wishes: &[Wish]) -> bool {
     wishes.iter().any(|wish| match wish {
         Wish::SubmitLegs(_)
         | Wish::MoveLegs { .. }
+        | Wish::MoveEnded { .. }
         | Wish::ReportLegs { .. }
         | Wish::ResolveLeg { .. }
         | Wish::BookLegs { .. }

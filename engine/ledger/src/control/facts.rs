@@ -15,7 +15,7 @@ use crate::legs::Legs;
 use crate::limits;
 use crate::plan::BatchPlan;
 use crate::refusal::Refusal;
-use crate::types::{Digest, PartyId, Total};
+use crate::types::{BatchId, Digest, PartyId, Total};
 use crate::wish::{LegStep, SubmitLegs, Wish};
 
 impl Control {
@@ -67,6 +67,9 @@ impl Control {
             Wish::MoveLegs { content, voice, evidence, steps } => {
                 let asked = (None, String::new());
                 Event::LegsMoved(self.moves(&content, asked, voice.mover(), evidence, steps)?)
+            }
+            Wish::MoveEnded { batch, voice, evidence, moves } => {
+                Event::LegsMoved(self.moves_of_ended(batch, voice.mover(), evidence, moves)?)
             }
             Wish::ReportLegs { request, operator, content, evidence, words } => {
                 Event::LegsMoved(self.report((request, operator), &content, evidence, &words)?)
@@ -143,6 +146,22 @@ impl Control {
         };
         let moves = steps.into_iter().map(one).collect::<Result<_, Refusal>>()?;
         Ok(LegsMoved { request, operator, batch, asset, mover, evidence, moves })
+    }
+
+    /// Moves of legs of a batch that has ended.
+    fn moves_of_ended(
+        &self,
+        batch: BatchId,
+        mover: Mover,
+        evidence: Digest,
+        moves: Vec<LegMove>,
+    ) -> Result<LegsMoved, Refusal> {
+        let entry = self.batch(batch)?;
+        if !entry.state().has_ended() {
+            return Err(Refusal::NotEnded { batch });
+        }
+        let (asset, operator) = (entry.head.asset.number, String::new());
+        Ok(LegsMoved { request: None, operator, batch, asset, mover, evidence, moves })
     }
 
     /// Exposure that falls, by what the batch has settled for each party.

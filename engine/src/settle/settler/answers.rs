@@ -7,15 +7,14 @@
 
 use super::hear::{Heard, Told};
 use super::{Run, Stuck};
-use crate::ledger::{BatchPlan, NewTrouble, Rail, TroubleKind, Wish};
+use crate::ledger::{LegMove, LegStep, NewTrouble, Rail, TroubleKind, Wish};
 use crate::limits::{ANSWER_BYTES_MAX, ANSWER_NOTES_MAX, ANSWER_TROUBLES_MAX, TROUBLES_SHOWN};
 use crate::rails::Answer;
 use crate::settle::archive::NotLoaded;
 use crate::settle::desk::{FileDesk, Tray, Waiting};
-use crate::types::{Digest, FileHasher};
+use crate::types::{BatchId, Digest, FileHasher};
 use std::cell::RefCell;
 use std::io::{self, BufReader, Read};
-use std::sync::Arc;
 
 /// What one answer led to.
 #[derive(Debug, Default)]
@@ -133,19 +132,17 @@ impl Run {
         Ok(())
     }
 
-    /// Journals what an answer led to. What a leg moves is read from its batch: one batch is held at a time,
-    /// and only one of which legs do move.
+    /// Journals what an answer led to. A batch that settles is held, and the ledger reads from it what a leg moves;
+    /// one that has ended is not loaded for an answer.
     fn journal_told(&self, records: Vec<Told>, evidence: Digest) -> Result<(), Stuck> {
-        let mut last: Option<Arc<BatchPlan>> = None;
         for told in records {
             let wish = match told {
-                Told::Steps(batch, voice, steps) => {
-                    let plan = match last.take().filter(|plan| plan.content().head.id == batch) {
-                        Some(plan) => plan,
-                        None => self.archive.plan(&self.intake, batch)?,
-                    };
-                    let content = plan.content().clone();
-                    last = Some(plan);
+                Told::Moves(batch, voice, moves) if self.has_ended(batch) => {
+                    Wish::MoveEnded { batch, voice, evidence, moves }
+                }
+                Told::Moves(batch, voice, moves) => {
+                    let content = self.archive.plan(&self.intake, batch)?.content().clone();
+                    let steps = moves.into_iter().map(step).collect();
                     Wish::MoveLegs { content, voice, evidence, steps }
                 }
                 Told::Bookings(batch, bookings) => Wish::BookLegs { batch, evidence, bookings },
@@ -153,6 +150,10 @@ impl Run {
             self.wish(wish)?;
         }
         Ok(())
+    }
+
+    fn has_ended(&self, batch: BatchId) -> bool {
+        self.intake.control().batch(batch).is_ok_and(|entry| entry.state().has_ended())
     }
 
     /// Reads a file from front to back, and digests it.
@@ -187,6 +188,12 @@ impl Run {
         }
         Ok(read.map(|answer| (answer, input.hasher.finish())))
     }
+}
+
+/// A move, without what the ledger knows by itself.
+fn step(of: LegMove) -> LegStep {
+    let LegMove { leg, to, reference, reason, .. } = of;
+    LegStep { leg, to, reference, reason }
 }
 
 /// A trouble about a file.

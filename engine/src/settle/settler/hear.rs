@@ -7,7 +7,7 @@ use super::{Run, Stuck};
 use crate::journal::names::{self, NamedLeg};
 use crate::ledger::event::LegBooking;
 use crate::ledger::hearing::{self, Side, Statement, Step, Subject, Verdict, Weight};
-use crate::ledger::{BatchHead, LegFacts, LegState, LegStep, NewTrouble, Rail, TroubleKind, Voice};
+use crate::ledger::{BatchHead, LegFacts, LegMove, LegState, NewTrouble, Rail, TroubleKind, Voice};
 use crate::limits::MOVES_MAX;
 use crate::rails::{About, Answer, Breadth, Name, Part, sent};
 use crate::settle::archive::NotLoaded;
@@ -34,7 +34,7 @@ pub(super) struct Heard<'a> {
 
 /// What is to be journaled of an answer, in one record.
 pub(super) enum Told {
-    Steps(BatchId, Voice, Vec<LegStep>),
+    Moves(BatchId, Voice, Vec<LegMove>),
     Bookings(BatchId, Vec<LegBooking>),
 }
 
@@ -237,13 +237,12 @@ impl<'a> Heard<'a> {
                 held.extend(bookings(spoken.leg.leg, verdict.held));
                 if let Some(step) = verdict.to {
                     let moves = if step.is_booked { &mut booked } else { &mut told };
-                    let Step { to, reference, reason, .. } = step;
-                    moves.push(LegStep { leg: spoken.leg.leg, to, reference, reason });
+                    moves.push(moved(&spoken.leg, step));
                 }
             }
             for (voice, moves) in [(Voice::Rail, told), (Voice::Books, booked)] {
                 for some in moves.chunks(MOVES_MAX) {
-                    records.push(Told::Steps(batch, voice, some.to_vec()));
+                    records.push(Told::Moves(batch, voice, some.to_vec()));
                     outcome.moved += u64::try_from(some.len()).expect("a length fits 64 bits");
                 }
             }
@@ -309,6 +308,12 @@ impl<'a> Heard<'a> {
 /// Who pays in by a leg, or is paid.
 fn party(leg: &NamedLeg) -> PartyId {
     if leg.payee == PartyId::CLEARING { leg.payer } else { leg.payee }
+}
+
+fn moved(leg: &NamedLeg, step: Step) -> LegMove {
+    let Step { to, reference, reason, .. } = step;
+    let NamedLeg { leg, payer, payee, amount, .. } = *leg;
+    LegMove { leg, to, payer, payee, amount, reference, reason }
 }
 
 impl Run {

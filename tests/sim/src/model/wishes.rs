@@ -65,6 +65,16 @@ impl State {
                 let asked = (None, String::new(), voice.mover());
                 self.moving(content.head.id, asked, evidence, steps)?
             }
+            Wish::MoveEnded { batch, voice, evidence, moves } => {
+                let step = |of: LegMove| LegStep {
+                    leg: of.leg,
+                    to: of.to,
+                    reference: of.reference,
+                    reason: of.reason,
+                };
+                let asked = (None, String::new(), voice.mover());
+                self.moving(batch, asked, evidence, moves.into_iter().map(step).collect())?
+            }
             Wish::ReportLegs { request, operator, content, evidence, words } => {
                 let steps = self.heard(content.head.id, &words)?;
                 let asked = (Some(request), operator, Mover::Operator);
@@ -238,6 +248,7 @@ fn registration(wish: &Wish) -> Option<Event> {
         | Wish::AbortBatch { .. }
         | Wish::SubmitLegs(_)
         | Wish::MoveLegs { .. }
+        | Wish::MoveEnded { .. }
         | Wish::ReportLegs { .. }
         | Wish::ResolveLeg { .. }
         | Wish::BookLegs { .. }

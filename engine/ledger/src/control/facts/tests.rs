@@ -3,7 +3,7 @@
 use crate::event::Event;
 use crate::fund::tests::Books;
 use crate::types::{BatchId, Digest, PartyId, Total};
-use crate::{LegState, Refusal, SubmitLegs, Voice, Wish, runs};
+use crate::{LegMove, LegState, Refusal, SubmitLegs, Voice, Wish, runs};
 
 /// A party and what it owes less.
 type Released = Vec<(PartyId, Total)>;
@@ -76,4 +76,34 @@ fn what_leaves_pays_out_what_the_batch_says() {
     books.moves(batch, Voice::Rail, &[0], LegState::Confirmed);
     assert_eq!(paid_out(&mut books, &[1]), Ok(Total(60)));
     assert_eq!(paid_out(&mut books, &[2]), Ok(Total(40)));
+}
+
+/// Nobody holds a batch that has ended, and an answer about one leg would load all of it: there the kept table
+/// says what the leg moves. As long as the batch is held, the batch does.
+#[test]
+fn only_legs_of_a_batch_that_has_ended_move_without_the_batch() {
+    let mut books = Books::new();
+    let window = books.close(&[(1, 2, 100)]);
+    let batch = books.batch(window);
+    books.submit(batch, &[0]).unwrap();
+    books.moves(batch, Voice::Rail, &[0], LegState::Confirmed);
+    let paid = books.legs(batch).legs[1].payment;
+    let returned = LegMove {
+        leg: 1,
+        to: LegState::Returned,
+        payer: paid.from,
+        payee: paid.to,
+        amount: paid.amount,
+        reference: String::new(),
+        reason: "closed".to_owned(),
+    };
+    let (voice, evidence, moves) = (Voice::Rail, Digest::ZERO, vec![returned]);
+    let wish = Wish::MoveEnded { batch, voice, evidence, moves };
+    let refused = books.wish(wish.clone()).unwrap_err();
+    assert_eq!(refused, Refusal::NotEnded { batch });
+    let pay_outs = books.next(batch).pay_outs;
+    books.submit(batch, &pay_outs).unwrap();
+    books.moves(batch, Voice::Rail, &pay_outs, LegState::Confirmed);
+    assert!(matches!(books.wish(wish), Ok(Event::LegsMoved(_))));
+    assert_eq!(books.control.batch(batch).unwrap().legs.state(1), LegState::Returned);
 }
