@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use tallystick::journal::rocks::RocksJournal;
 use tallystick::journal::{Chain, Journal as _};
 use tallystick::ledger::Genesis;
-use tallystick::ledger::{Request, Wish};
+use tallystick::ledger::{Caller, Request, Wish};
 use tallystick::pipeline::{self, PipelineOptions, recover};
 use tallystick::types::{Amount, Digest, MONEY_MAX, PartyId, SignerKey, Timestamp, Total, Voucher};
 use tallystick::verify::{Options, Verifier};
@@ -53,7 +53,7 @@ impl Writer {
         let mut journal = RocksJournal::open(dir).expect("a new journal");
         let mut chain = Chain::start();
         let mut group = vec![chain.frame_genesis(1, AT, &genesis())];
-        group.extend(world.events().iter().map(|event| chain.frame_event(1, AT, event)));
+        group.extend(world.facts().iter().map(|fact| chain.frame_fact(1, AT, fact)));
         journal.append(&group).expect("it is written");
         Self::on(world, journal, chain, AT)
     }
@@ -190,7 +190,8 @@ fn checkpoint(dir: &Path, shards: u16) {
         // A checkpoint is made behind a record.
         let request = Request { id: "last".into(), content: Digest::ZERO };
         let party = World::default().payer(0);
-        let limit = Wish::SetCreditLimit { request, party, asset: ASSET, limit: Total(MONEY_MAX) };
+        let limit = Wish::SetCreditLimit { party, asset: ASSET, limit: Total(MONEY_MAX) };
+        let limit = limit.by(Caller::grpc(String::new()), request);
         intake.command(limit).await.expect("the engine runs");
     });
     while intake.checkpoints().done() == 0 {

@@ -4,7 +4,7 @@
 
 use ed25519_dalek::{Signer as _, SigningKey};
 use tallystick::ledger::event::{AssetCreated, CreditLimitSet, PartyUpserted, SignerAdded};
-use tallystick::ledger::{Event, Request};
+use tallystick::ledger::{Caller, Event, Fact, Request};
 use tallystick::types::{
     Amount, AssetDef, AssetNumber, ChannelHasher, Digest, MONEY_MAX, NetworkId, PartyId,
     SettlementModel, SignerKey, Total, Voucher, message,
@@ -69,41 +69,33 @@ impl World {
         PartyId(id(b'b', n % PAYEES))
     }
 
-    /// The events that register the asset, all parties, signers and limits.
+    /// The facts that register the asset, all parties, signers and limits.
+    #[must_use]
+    pub fn facts(&self) -> Vec<Fact> {
+        let asked = |(n, event): (usize, Event)| {
+            let request = Request { id: format!("bench {n}"), content: Digest::ZERO };
+            Fact { envelope: Caller::grpc(String::new()).asks(request), event }
+        };
+        self.events().into_iter().enumerate().map(asked).collect()
+    }
+
+    /// The same without who asked.
     #[must_use]
     pub fn events(&self) -> Vec<Event> {
-        let request = || Request { id: "bench".into(), content: Digest::ZERO };
         let model = SettlementModel::Multilateral;
         let asset = AssetDef { number: ASSET, code: "EUR".into(), scale: 6, model };
-        let mut events = vec![Event::AssetCreated(AssetCreated { request: request(), asset })];
+        let mut events = vec![Event::AssetCreated(AssetCreated { asset })];
         let payees = (0..PAYEES).map(|n| PartyId(id(b'b', n)));
         for party in (0..PAYERS).map(|n| self.payer(n)).chain(payees) {
             let (name, suspended, accounts) = (String::new(), false, Vec::new());
-            let request = request();
-            events.push(Event::PartyUpserted(PartyUpserted {
-                request,
-                party,
-                name,
-                suspended,
-                accounts,
-            }));
+            events.push(Event::PartyUpserted(PartyUpserted { party, name, suspended, accounts }));
         }
         for n in 0..PAYERS {
             let (party, signer) = (self.payer(n), self.signer(n));
             let (caps, limit) = (Vec::new(), Total(MONEY_MAX));
-            events.push(Event::SignerAdded(SignerAdded {
-                request: request(),
-                signer,
-                party,
-                caps,
-            }));
+            events.push(Event::SignerAdded(SignerAdded { signer, party, caps }));
             let asset = ASSET;
-            events.push(Event::CreditLimitSet(CreditLimitSet {
-                request: request(),
-                party,
-                asset,
-                limit,
-            }));
+            events.push(Event::CreditLimitSet(CreditLimitSet { party, asset, limit }));
         }
         events
     }

@@ -12,7 +12,7 @@ use crate::config::{Config, RailSettings, Scheduled};
 use crate::faults;
 use crate::journal::JournalError;
 use crate::journal::rocks::RocksJournal;
-use crate::ledger::{Genesis, Rail, Wish};
+use crate::ledger::{Command, Genesis, Rail, Wish};
 use crate::limits::{
     LIFETIME_SECONDS_DEFAULT, MESSAGE_BYTES_MAX, STOP_WAIT_MILLIS, VOUCHERS_MESSAGE_BYTES_MAX,
 };
@@ -155,12 +155,12 @@ pub fn run(config: &Config) -> Result<(), ServeError> {
         pipeline::start(recovered, clock, journal, epoch, verifier, &options);
     if first_key {
         let key = engine_key.public();
-        let wish = Wish::SetEngineKey { request: None, key, proof: [0; 64] };
+        let command = Command::own(Wish::SetEngineKey { key, proof: [0; 64] });
         // Durable before anybody is served what it signs.
         let runtime = tokio::runtime::Builder::new_current_thread().build();
         let runtime =
             runtime.map_err(|e| ServeError::System { what: "runtime", why: e.to_string() })?;
-        let set = runtime.block_on(intake.command(wish));
+        let set = runtime.block_on(intake.command(command));
         set.map_err(ServeError::EngineKeyNotSet)?;
     }
     tracing::info!(key = %engine_key.public(), "the engine signs with this key");

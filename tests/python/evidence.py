@@ -18,6 +18,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 import wire
 
 ZERO = bytes(32)
+# How many bytes the fields of each kind of event take at the end of its body, behind the envelope.
+FIELDS = {16: 17, 17: 49, 18: 72, 19: 32, 20: 52, 21: 60, 22: 96, 32: 8, 34: 152, 35: 16, 36: 16, 53: 32,
+          54: 40, 56: 77, 57: 53, 58: 44, 59: 112, 60: 72, 61: 206, 65: 16, 66: 8}
 
 
 class Wrong(Exception):
@@ -140,22 +143,33 @@ class History:
         must(key == self.keys[-1], "the end's key")
         signed(key, signature, derive("export end v1", self.network + body[:48]), "the end")
 
+    def caller(self, kind, body):
+        """Who made an event happen: the name, and whether there was a request. The envelope stands before the fields."""
+        must(kind in FIELDS, f"kind {kind} is known")
+        place = len(body) - FIELDS[kind] - 51
+        name, (role, via, asked) = text(body, place), body[place + 8:place + 11]
+        must((role, via, name) in ((0, 0, b""), (0, 1, b"schedule"), (2, 2, b""))
+             or (role, via) == (1, 2) and name not in (b"", b"schedule"), "a caller")
+        must(asked == (via != 0), "a request of whoever asked, and none of the engine's own")
+        return name, asked
+
     def take(self, kind, lsn, time, body, digest):
         if kind == 1:
             self.network = body[-40:-8]
-        elif kind == 18:
-            own = body[-112:]
-            self.signers.setdefault(own[40:72], [own[72:104], lsn, None])
+            return
+        name, asked = self.caller(kind, body)
+        if kind == 18:
+            own = body[-72:]
+            self.signers.setdefault(own[:32], [own[32:64], lsn, None])
         elif kind == 19:
             self.signers[body[-32:]][2] = lsn
         elif kind == 22:
-            own = body[-137:]
-            key, proof = own[41:73], own[73:]
+            key, proof = body[-96:-64], body[-64:]
             if self.keys:
                 statement = derive("key statement v1", self.network + key)
                 signed(self.keys[-1], proof, statement, "the engine's new key")
             else:
-                must(proof == bytes(64) and own[0] == 0, "the engine's first key")
+                must(proof == bytes(64) and not asked, "the engine's first key")
             self.keys.append(key)
         elif kind == 32:
             window = numbers("Q", body[-8:])[0]
@@ -164,9 +178,7 @@ class History:
         elif kind == 34:
             self.seal(body)
         elif kind == 61:
-            # request, operator, four eyes, batch, windows, asset, rail, sums, clearing, history, key, signature
-            place = len(body) - (40 + 8 + 1 + 32 + 8 + 4 + 1 + 48 + 8 + 8 + 32 + 64)
-            operator, own = text(body, place + 40), body[place + 48:]
+            operator, own = name, body[-FIELDS[61]:]
             key, history = own[-96:-64], numbers("Q", own[-104:-96])[0]
             must(key == self.keys[-1], "the batch's key")
             must(history in self.digests, "an event before the batch")

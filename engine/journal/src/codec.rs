@@ -1,12 +1,13 @@
-//! What a record's body holds: a frame's vouchers as they came, or one event in rkyv's archived form
-//! (little endian, unaligned, 32-bit offsets). Kinds are for ever: a changed struct is a new kind.
+//! What a record's body holds: a frame's vouchers as they came, or one event and who made it happen, in rkyv's
+//! archived form (little endian, unaligned, 32-bit offsets). Kinds are for ever: a changed struct is a new kind.
 
 use super::JournalError;
 use super::record::{Chain, FRAME, Framed, Record};
 use rkyv::rancor::Error as RkyvError;
-use tallystick_ledger::Event;
+use rkyv::with::Inline;
 use tallystick_ledger::event::Genesis;
 use tallystick_ledger::types::{Lsn, Timestamp, VOUCHER_BYTES};
+use tallystick_ledger::{Envelope, Event, Fact};
 
 /// What a record holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,10 +17,26 @@ pub enum Entry<'a> {
     /// Vouchers with valid signatures, packed, in the order in which they are credited.
     Frame(&'a [[u8; VOUCHER_BYTES]]),
     /// Everything else.
-    Event(Box<Event>),
+    Fact(Box<Fact>),
 }
 
 const GENESIS: u8 = 1;
+
+/// How a fact lies in a record: the envelope, then the fields of its kind.
+#[derive(rkyv::Archive, rkyv::Serialize)]
+struct Written<'a, E> {
+    #[rkyv(with = Inline)]
+    envelope: &'a Envelope,
+    #[rkyv(with = Inline)]
+    event: &'a E,
+}
+
+/// The same bytes, read back.
+#[derive(rkyv::Archive, rkyv::Deserialize)]
+struct Read<E> {
+    envelope: Envelope,
+    event: E,
+}
 
 macro_rules! events {
     ($($number:literal $name:ident),* $(,)?) => {
@@ -29,16 +46,18 @@ macro_rules! events {
             }
         }
 
-        fn event_bytes(event: &Event) -> rkyv::util::AlignedVec {
+        fn fact_bytes(Fact { envelope, event }: &Fact) -> rkyv::util::AlignedVec {
             match event {
-                $(Event::$name(e) => rkyv::to_bytes::<RkyvError>(e),)*
+                $(Event::$name(event) => rkyv::to_bytes::<RkyvError>(&Written { envelope, event }),)*
             }
             .expect("plain data of bounded size can be archived")
         }
 
-        fn event_of(kind: u8, body: &[u8]) -> Option<Result<Event, RkyvError>> {
+        fn fact_of(kind: u8, body: &[u8]) -> Option<Result<Fact, RkyvError>> {
             match kind {
-                $($number => Some(rkyv::from_bytes::<_, RkyvError>(body).map(Event::$name)),)*
+                $($number => Some(rkyv::from_bytes::<_, RkyvError>(body).map(|Read { envelope, event }| {
+                    Fact { envelope, event: Event::$name(event) }
+                })),)*
                 _ => None,
             }
         }
@@ -77,10 +96,10 @@ impl Chain {
         self.frame(epoch, at, GENESIS, 1, &[&body])
     }
 
-    /// Frames an event's record.
+    /// Frames a fact's record.
     #[must_use]
-    pub fn frame_event(&mut self, epoch: u32, at: Timestamp, event: &Event) -> Framed {
-        self.frame(epoch, at, event_kind(event), 1, &[&event_bytes(event)])
+    pub fn frame_fact(&mut self, epoch: u32, at: Timestamp, fact: &Fact) -> Framed {
+        self.frame(epoch, at, event_kind(&fact.event), 1, &[&fact_bytes(fact)])
     }
 
     /// Frames the record of `count` packed vouchers, given in parts.
@@ -112,8 +131,8 @@ impl<'a> Record<'a> {
                 }
                 Ok(Entry::Frame(vouchers))
             }
-            kind => match event_of(kind, self.body) {
-                Some(Ok(event)) => Ok(Entry::Event(Box::new(event))),
+            kind => match fact_of(kind, self.body) {
+                Some(Ok(fact)) => Ok(Entry::Fact(Box::new(fact))),
                 Some(Err(error)) => Err(damaged(self.lsn, error.to_string())),
                 None => Err(damaged(self.lsn, format!("kind {kind} is unknown to this engine"))),
             },
@@ -122,11 +141,11 @@ impl<'a> Record<'a> {
 }
 
 impl Record<'_> {
-    /// Whether the body is, byte for byte, how this event is written. Reading alone lets some bytes be
+    /// Whether the body is, byte for byte, how this fact is written. Reading alone lets some bytes be
     /// anything: those behind a short text, and those of what is not there.
     #[must_use]
-    pub fn is_written_as(&self, event: &Event) -> bool {
-        event_kind(event) == self.kind && event_bytes(event).as_slice() == self.body
+    pub fn is_written_as(&self, fact: &Fact) -> bool {
+        event_kind(&fact.event) == self.kind && fact_bytes(fact).as_slice() == self.body
     }
 
     /// The same of the first record.
@@ -141,13 +160,14 @@ impl Record<'_> {
 mod tests {
     use super::*;
     use tallystick_ledger::event::{
-        CreditLimitSet, LegBooking, LegsBooked, PartyUpserted, RailAccount, Request, TroublesRaised,
+        CreditLimitSet, LegBooking, LegsBooked, PartyUpserted, RailAccount, TroublesRaised,
     };
     use tallystick_ledger::types::{AssetNumber, BatchId, Digest, PartyId, Total};
-    use tallystick_ledger::{NewTrouble, Rail, TroubleKind, Way};
+    use tallystick_ledger::{Caller, NewTrouble, Rail, Request, TroubleKind, Way};
 
-    fn request() -> Request {
-        Request { id: "req-1".into(), content: Digest([7; 32]) }
+    fn by_ann(event: Event) -> Fact {
+        let request = Request { id: "req-1".into(), content: Digest([7; 32]) };
+        Fact { envelope: Caller::grpc("ann".into()).asks(request), event }
     }
 
     #[test]
@@ -155,24 +175,23 @@ mod tests {
         let fields = vec![("iban".to_owned(), "DE02120300000000202051".to_owned())];
         let events = [
             Event::PartyUpserted(PartyUpserted {
-                request: request(),
                 party: PartyId([1; 32]),
                 name: "Müller & Söhne".into(),
                 suspended: true,
                 accounts: vec![RailAccount { rail: "iso20022".into(), fields }],
             }),
             Event::CreditLimitSet(CreditLimitSet {
-                request: request(),
                 party: PartyId([1; 32]),
                 asset: AssetNumber(9),
                 limit: Total(1 << 100),
             }),
         ];
         let (mut writer, mut reader) = (Chain::start(), Chain::start());
-        for event in events {
-            let framed = writer.frame_event(1, Timestamp(5), &event);
+        for fact in events.map(by_ann) {
+            let framed = writer.frame_fact(1, Timestamp(5), &fact);
             let record = reader.follow(framed.lsn, &framed.bytes).unwrap();
-            assert_eq!(record.entry().unwrap(), Entry::Event(Box::new(event)));
+            assert!(record.is_written_as(&fact));
+            assert_eq!(record.entry().unwrap(), Entry::Fact(Box::new(fact)));
         }
         let vouchers = [[3u8; VOUCHER_BYTES], [4u8; VOUCHER_BYTES]];
         let framed = writer.frame_vouchers(1, Timestamp(6), &[&vouchers[0], &vouchers[1]]);
@@ -184,33 +203,39 @@ mod tests {
     #[test]
     fn golden_bytes_of_an_event() {
         let event = Event::CreditLimitSet(CreditLimitSet {
-            request: Request { id: "r".into(), content: Digest([0xcc; 32]) },
             party: PartyId([0xaa; 32]),
             asset: AssetNumber(0x0102_0304),
             limit: Total(0x1122),
         });
-        let hex = data_encoding::HEXLOWER.encode(&event_bytes(&event));
-        let id = "72ffffffffffffff";
+        let request = Request { id: "r".into(), content: Digest([0xcc; 32]) };
+        let envelope = Caller::grpc("ann".into()).asks(request);
+        let hex = data_encoding::HEXLOWER.encode(&fact_bytes(&Fact { envelope, event }));
+        // The operator `ann`, by gRPC, with a request.
+        let (caller, id) = ("616e6effffffffff0102", "0172ffffffffffffff");
         let limit = format!("2211{}", "00".repeat(14));
-        let golden = [id, &"cc".repeat(32), &"aa".repeat(32), "04030201", &limit].concat();
+        let golden = [caller, id, &"cc".repeat(32), &"aa".repeat(32), "04030201", &limit].concat();
         assert_eq!(hex, golden);
     }
 
     #[test]
     fn golden_bytes_of_what_is_held_of_legs_and_of_a_trouble() {
         let (batch, hex) = (BatchId([0xbb; 32]), |event: Event| {
-            (event_kind(&event), data_encoding::HEXLOWER.encode(&event_bytes(&event)))
+            let fact = Fact { envelope: Envelope::own(), event };
+            (event_kind(&fact.event), data_encoding::HEXLOWER.encode(&fact_bytes(&fact)))
         });
+        // The engine, on its own, without a request.
+        let own = format!("{}0000{}", "ff".repeat(8), "00".repeat(41));
         let booking = LegBooking { leg: 0x0102, way: Way::Came, reference: "R".into() };
         let evidence = Digest([0xee; 32]);
         let booked = LegsBooked { batch, evidence, bookings: vec![booking] };
         let golden = [
             "0201000002",
             "52ffffffffffffff",
+            &own,
             &"bb".repeat(32),
             &"ee".repeat(32),
             // From its own place to the list, and how many.
-            "b3ffffff",
+            "80ffffff",
             "01000000",
         ];
         assert_eq!(hex(Event::LegsBooked(booked)), (60, golden.concat()));
@@ -233,7 +258,8 @@ mod tests {
             &"aa".repeat(32),
             "73ffffffffffffff",
             "74ffffffffffffff",
-            "a7ffffff",
+            &own,
+            "74ffffff",
             "01000000",
         ];
         assert_eq!(hex(Event::TroublesRaised(raised)), (66, golden.concat()));

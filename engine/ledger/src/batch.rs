@@ -3,7 +3,7 @@
 //! Owns which legs there are, what is carried, the batch id and the legs' keys. Knows a rail only as
 //! a policy (unit, least, most, clearing account); never what its files look like.
 
-use super::event::{BatchComputed, Request};
+use super::event::BatchComputed;
 use super::net;
 use super::rail::Rail;
 use super::refusal::Refusal;
@@ -64,11 +64,6 @@ pub struct By {
     pub operator: String,
     /// Whether another operator must approve.
     pub four_eyes: bool,
-}
-
-impl By {
-    /// The operator's name when the engine's own schedule acts; no operator can be configured under it.
-    pub const SCHEDULE: &str = "schedule";
 }
 
 /// One movement of money, before it has a key.
@@ -209,16 +204,12 @@ impl BatchHead {
     #[must_use]
     pub fn event(
         &self,
-        request: Request,
-        by: By,
+        four_eyes: bool,
         history: Lsn,
         key: SignerKey,
         signature: [u8; SIGNATURE_BYTES],
     ) -> BatchComputed {
-        let By { operator, four_eyes } = by;
         BatchComputed {
-            request,
-            operator,
             four_eyes,
             batch: self.id,
             windows: self.windows.clone(),

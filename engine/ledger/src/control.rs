@@ -19,14 +19,15 @@ pub use entry::{BatchEntry, BatchState, Deed};
 pub use used::Used;
 pub use window::{SealedHead, WindowEntry, WindowState};
 
-use super::batch::{BatchContent, BatchHead, By, Policy};
+use super::batch::{BatchContent, BatchHead, Policy};
 use super::engine_key::EngineKeys;
-use super::event::{BatchComputed, Cap, Event, Genesis, RailAccount, Request};
+use super::envelope::{Envelope, Fact, Request, Role};
+use super::event::{BatchComputed, Cap, Event, Genesis, RailAccount};
 use super::rail::Rail;
 use super::refusal::Refusal;
 use super::trouble::Troubles;
 use super::window::SealedWindow;
-use super::wish::Wish;
+use super::wish::{Command, Wish};
 use crate::limits;
 use crate::types::{
     AssetDef, AssetNumber, BatchId, History, Lsn, Net, PartyId, SIGNATURE_BYTES, SignerKey,
@@ -41,10 +42,8 @@ use used::Changes;
 /// A batch that was computed outside the control state, from what it was at `directory_version`.
 #[derive(Debug, Clone)]
 pub struct CreateBatch {
-    /// Who asked.
-    pub request: Request,
-    /// Which operator, and whether another must approve.
-    pub by: By,
+    /// Whether another operator must approve.
+    pub four_eyes: bool,
     /// The batch, and what it was computed from, which is kept.
     pub used: Arc<Used>,
     /// The event up to which its signature covers the history.
@@ -65,11 +64,11 @@ impl CreateBatch {
     }
 }
 
-/// What to do about a wish.
+/// What to do about a command.
 #[derive(Debug, Clone)]
 pub enum Decision {
-    /// Journal this event, then apply it, with what comes with it.
-    New(Box<Event>, Made),
+    /// Journal this fact, then apply it, with what comes with it.
+    New(Box<Fact>, Made),
     /// The same request was answered before: by the record at this position.
     Repeat(Lsn),
 }
@@ -158,13 +157,15 @@ impl Control {
         }
     }
 
-    /// Whether a wish may be done, and as which event. Changes nothing.
+    /// Whether a command may be done, and as which fact. Changes nothing.
     ///
     /// # Errors
     /// `Refusal` that says which rule stands against it.
-    pub fn decide(&self, wish: Wish) -> Result<Decision, Refusal> {
-        if let Some(request) = wish.request() {
-            request.check()?;
+    pub fn decide(&self, command: Command) -> Result<Decision, Refusal> {
+        let Command { envelope, wish } = command;
+        envelope.check()?;
+        may(&envelope, &wish)?;
+        if let Some(request) = &envelope.request {
             if let Some(lsn) = self.answered(request)? {
                 return Ok(Decision::Repeat(lsn));
             }
@@ -172,8 +173,8 @@ impl Control {
                 self.requests.room()?;
             }
         }
-        let (event, made) = self.fact(wish)?;
-        Ok(Decision::New(Box::new(event), made))
+        let (event, made) = self.fact(&envelope, wish)?;
+        Ok(Decision::New(Box::new(Fact { envelope, event }), made))
     }
 
     fn current_key(&self, key: SignerKey) -> Result<(), Refusal> {
@@ -198,7 +199,7 @@ impl Control {
         match wish {
             Wish::RevokeSigner { .. }
             | Wish::SetEngineKey { .. }
-            | Wish::CloseWindow(_)
+            | Wish::CloseWindow
             | Wish::SealWindow(_)
             | Wish::DisputeWindow { .. }
             | Wish::AbortBatch { .. }
@@ -233,12 +234,13 @@ impl Control {
         self.requests.answered(request)
     }
 
-    /// Applies an event that `decide` allowed, or that the journal holds: `record` is the one it is in.
-    pub fn apply(&mut self, record: History, at: Timestamp, event: &Event, made: Made) {
+    /// Applies a fact that `decide` allowed, or that the journal holds: `record` is the one it is in.
+    pub fn apply(&mut self, record: History, at: Timestamp, fact: &Fact, made: Made) {
         let (lsn, before) = (record.lsn, self.history.lsn);
         assert!(lsn > before, "record {lsn} applied after {before}");
         self.history = record;
-        self.requests.apply(lsn, at, event.request());
+        let Fact { envelope, event } = fact;
+        self.requests.apply(lsn, at, envelope.request.as_ref());
         match event {
             Event::AssetCreated(e) => {
                 self.assets.insert(e.asset.number, e.asset.clone());
@@ -287,10 +289,10 @@ impl Control {
             }
             Event::BatchComputed(e) => {
                 let Made::Batch(head) = made else { panic!("a computed batch comes with it") };
-                self.computed((lsn, at), e, head);
+                self.computed((lsn, at), &envelope.caller, e, head);
             }
-            Event::BatchApproved(e) => self.approved(at, e),
-            Event::BatchAborted(e) => self.aborted((lsn, at), e),
+            Event::BatchApproved(e) => self.approved(at, &envelope.caller, e),
+            Event::BatchAborted(e) => self.aborted((lsn, at), &envelope.caller, e),
             Event::WindowDisputed(e) => {
                 self.window_mut(e.window).dispute = Some(e.reason.clone());
             }
@@ -301,7 +303,7 @@ impl Control {
             Event::LegsSubmitted(e) => self.submitted(lsn, at, e),
             Event::LegsMoved(e) => self.moved(at, e),
             Event::LegsBooked(e) => self.booked(e),
-            Event::LegProposed(e) => self.proposed(e),
+            Event::LegProposed(e) => self.proposed(&envelope.caller, e),
             Event::ExposureReleased(e) => self.released(e),
             Event::TroublesRaised(e) => self.troubles.raise(lsn, at, e),
             Event::TroublesAcked(e) => self.troubles.ack(e),
@@ -365,6 +367,23 @@ impl Control {
             Ok(content)
         } else {
             Err(format!("it now has the id {}", content.head.id))
+        }
+    }
+}
+
+/// Whether who asks may want this at all: the engine's own doings are nobody else's, and whatever anybody asks for
+/// has a request, so that it is done once.
+fn may(envelope: &Envelope, wish: &Wish) -> Result<(), Refusal> {
+    let Envelope { caller, request } = envelope;
+    match (caller.role, request) {
+        (Role::Engine, None) if wish.is_the_engines() => Ok(()),
+        (Role::Engine, None) if matches!(wish, Wish::SetEngineKey { .. }) => Ok(()),
+        (Role::Engine | Role::Operator | Role::Anyone, Some(_)) if !wish.is_the_engines() => Ok(()),
+        (Role::Engine | Role::Operator | Role::Anyone, None) if !wish.is_the_engines() => {
+            Err(Refusal::NoRequestId)
+        }
+        (Role::Engine | Role::Operator | Role::Anyone, _) => {
+            Err(Refusal::EnginesOwn { role: caller.role.name() })
         }
     }
 }

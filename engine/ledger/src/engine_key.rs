@@ -47,19 +47,19 @@ impl EngineKeys {
         self.set.iter().map(|(&lsn, &key)| (lsn, key))
     }
 
-    /// Whether a key may be put in force by this event. The proof in it is not checked here.
+    /// Whether a key may be put in force by this event, which somebody asked for or nobody. The proof in it is not checked here.
     ///
     /// # Errors
     /// `KeyMisfit` that says why not.
-    pub fn check_set(&self, event: &EngineKeySet) -> Result<(), KeyMisfit> {
+    pub fn check_set(&self, asked: bool, event: &EngineKeySet) -> Result<(), KeyMisfit> {
         if self.set.values().any(|key| *key == event.key) {
             return Err(KeyMisfit::Reused(event.key));
         }
-        match (self.current, &event.request) {
-            (None, None) if event.proof == [0; 64] => Ok(()),
+        match (self.current, asked) {
+            (None, false) if event.proof == [0; 64] => Ok(()),
             (None, _) => Err(KeyMisfit::First),
-            (Some(_), None) => Err(KeyMisfit::Unasked),
-            (Some(_), Some(_)) => Ok(()),
+            (Some(_), false) => Err(KeyMisfit::Unasked),
+            (Some(_), true) => Ok(()),
         }
     }
 
@@ -84,28 +84,23 @@ impl EngineKeys {
 
 #[cfg(test)]
 mod tests {
-    use super::super::event::Request;
     use super::*;
-    use crate::types::Digest;
 
     #[test]
     fn keys_follow_each_other_and_never_come_back() {
-        let event = |key: u8, asked: bool, proof: u8| EngineKeySet {
-            request: asked.then(|| Request { id: "r".into(), content: Digest::ZERO }),
-            key: SignerKey([key; 32]),
-            proof: [proof; 64],
-        };
+        let event =
+            |key: u8, proof: u8| EngineKeySet { key: SignerKey([key; 32]), proof: [proof; 64] };
         let mut keys = EngineKeys::default();
         assert_eq!(keys.check_signed(SignerKey([1; 32])), Err(KeyMisfit::None));
-        assert_eq!(keys.check_set(&event(1, true, 0)), Err(KeyMisfit::First));
-        assert_eq!(keys.check_set(&event(1, false, 9)), Err(KeyMisfit::First));
-        assert_eq!(keys.check_set(&event(1, false, 0)), Ok(()));
+        assert_eq!(keys.check_set(true, &event(1, 0)), Err(KeyMisfit::First));
+        assert_eq!(keys.check_set(false, &event(1, 9)), Err(KeyMisfit::First));
+        assert_eq!(keys.check_set(false, &event(1, 0)), Ok(()));
         keys.set(Lsn(2), SignerKey([1; 32]));
-        assert_eq!(keys.check_set(&event(2, false, 9)), Err(KeyMisfit::Unasked));
-        assert_eq!(keys.check_set(&event(2, true, 9)), Ok(()));
+        assert_eq!(keys.check_set(false, &event(2, 9)), Err(KeyMisfit::Unasked));
+        assert_eq!(keys.check_set(true, &event(2, 9)), Ok(()));
         keys.set(Lsn(5), SignerKey([2; 32]));
         let first = SignerKey([1; 32]);
-        assert_eq!(keys.check_set(&event(1, true, 9)), Err(KeyMisfit::Reused(first)));
+        assert_eq!(keys.check_set(true, &event(1, 9)), Err(KeyMisfit::Reused(first)));
         assert_eq!(keys.set_by(Lsn(2)), Some(first));
         assert!(keys.check_signed(first).is_err() && keys.check_signed(SignerKey([2; 32])).is_ok());
     }

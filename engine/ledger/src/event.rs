@@ -19,20 +19,9 @@ pub struct Genesis {
     pub lifetime_seconds_max: i64,
 }
 
-/// Who asked: what makes a call idempotent.
-#[derive(Debug, Clone, PartialEq, Eq, Archive, Serialize, Deserialize)]
-pub struct Request {
-    /// Chosen by the caller.
-    pub id: String,
-    /// Digest of what the call asks for, without the id.
-    pub content: Digest,
-}
-
 /// An asset was created.
 #[derive(Debug, Clone, PartialEq, Eq, Archive, Serialize, Deserialize)]
 pub struct AssetCreated {
-    /// Who asked.
-    pub request: Request,
     /// Its definition, immutable from now on.
     pub asset: AssetDef,
 }
@@ -40,8 +29,6 @@ pub struct AssetCreated {
 /// A party was created, or its name, suspension and accounts replaced.
 #[derive(Debug, Clone, PartialEq, Eq, Archive, Serialize, Deserialize)]
 pub struct PartyUpserted {
-    /// Who asked.
-    pub request: Request,
     /// The party.
     pub party: PartyId,
     /// Its name, for people and rails.
@@ -73,8 +60,6 @@ pub struct Cap {
 /// A key may sign for a party.
 #[derive(Debug, Clone, PartialEq, Eq, Archive, Serialize, Deserialize)]
 pub struct SignerAdded {
-    /// Who asked.
-    pub request: Request,
     /// The key: canonical, not of small order, torsion-free (checked before).
     pub signer: SignerKey,
     /// For whom it signs, for ever.
@@ -86,8 +71,6 @@ pub struct SignerAdded {
 /// A key may not sign any more.
 #[derive(Debug, Clone, PartialEq, Eq, Archive, Serialize, Deserialize)]
 pub struct SignerRevoked {
-    /// Who asked.
-    pub request: Request,
     /// The key.
     pub signer: SignerKey,
 }
@@ -95,8 +78,6 @@ pub struct SignerRevoked {
 /// A party's credit limit was replaced.
 #[derive(Debug, Clone, PartialEq, Eq, Archive, Serialize, Deserialize)]
 pub struct CreditLimitSet {
-    /// Who asked.
-    pub request: Request,
     /// Whose limit.
     pub party: PartyId,
     /// In which asset.
@@ -108,8 +89,6 @@ pub struct CreditLimitSet {
 /// A party deposited money.
 #[derive(Debug, Clone, PartialEq, Eq, Archive, Serialize, Deserialize)]
 pub struct DepositRecorded {
-    /// Who asked.
-    pub request: Request,
     /// Whose money.
     pub party: PartyId,
     /// In which asset.
@@ -123,8 +102,6 @@ pub struct DepositRecorded {
 /// The open window was closed and the next opened: the cut.
 #[derive(Debug, Clone, PartialEq, Eq, Archive, Serialize, Deserialize)]
 pub struct WindowCut {
-    /// Who asked.
-    pub request: Request,
     /// The window that closes.
     pub window: WindowNumber,
 }
@@ -132,8 +109,6 @@ pub struct WindowCut {
 /// The engine has a signing key from now on: the first, or one that follows another.
 #[derive(Debug, Clone, PartialEq, Eq, Archive, Serialize, Deserialize)]
 pub struct EngineKeySet {
-    /// Who asked; none for the first key, which the engine makes on its own.
-    pub request: Option<Request>,
     /// The key that signs from now on.
     pub key: SignerKey,
     /// Signature of the key before it over the statement of the new one; zero for the first.
@@ -161,10 +136,6 @@ pub struct WindowSealed {
 /// this point of the journal, and must give the id again.
 #[derive(Debug, Clone, PartialEq, Eq, Archive, Serialize, Deserialize)]
 pub struct BatchComputed {
-    /// Who asked.
-    pub request: Request,
-    /// Which operator; empty where none are configured.
-    pub operator: String,
     /// Whether another operator must approve.
     pub four_eyes: bool,
     /// Hash of the content.
@@ -194,10 +165,6 @@ pub struct BatchComputed {
 /// An operator approved a batch: its legs may leave.
 #[derive(Debug, Clone, PartialEq, Eq, Archive, Serialize, Deserialize)]
 pub struct BatchApproved {
-    /// Who asked.
-    pub request: Request,
-    /// Which operator; empty where none are configured.
-    pub operator: String,
     /// Which batch.
     pub batch: BatchId,
 }
@@ -205,10 +172,6 @@ pub struct BatchApproved {
 /// An operator aborted a batch of which nothing had left; its windows can be batched anew.
 #[derive(Debug, Clone, PartialEq, Eq, Archive, Serialize, Deserialize)]
 pub struct BatchAborted {
-    /// Who asked.
-    pub request: Request,
-    /// Which operator; empty where none are configured.
-    pub operator: String,
     /// Which batch.
     pub batch: BatchId,
     /// Why.
@@ -218,10 +181,6 @@ pub struct BatchAborted {
 /// An operator disputes a closed window: it cannot be batched.
 #[derive(Debug, Clone, PartialEq, Eq, Archive, Serialize, Deserialize)]
 pub struct WindowDisputed {
-    /// Who asked.
-    pub request: Request,
-    /// Which operator; empty where none are configured.
-    pub operator: String,
     /// Which window.
     pub window: WindowNumber,
     /// Why.
@@ -231,10 +190,6 @@ pub struct WindowDisputed {
 /// An operator ended the dispute of a window.
 #[derive(Debug, Clone, PartialEq, Eq, Archive, Serialize, Deserialize)]
 pub struct DisputeEnded {
-    /// Who asked.
-    pub request: Request,
-    /// Which operator; empty where none are configured.
-    pub operator: String,
     /// Which window.
     pub window: WindowNumber,
     /// How it came out.
@@ -277,10 +232,6 @@ pub struct LegsSubmitted {
 /// now: this record is both.
 #[derive(Debug, Clone, PartialEq, Eq, Archive, Serialize, Deserialize)]
 pub struct LegsMoved {
-    /// Who asked, if an operator did.
-    pub request: Option<Request>,
-    /// Which operator; empty where none are configured, or none asked.
-    pub operator: String,
     /// Which batch.
     pub batch: BatchId,
     /// Its asset.
@@ -319,10 +270,6 @@ pub struct LegBooking {
 /// One operator said what became of an UNKNOWN leg, with evidence. It moves when another says the same.
 #[derive(Debug, Clone, PartialEq, Eq, Archive, Serialize, Deserialize)]
 pub struct LegProposed {
-    /// Who asked.
-    pub request: Request,
-    /// Which operator.
-    pub operator: String,
     /// Which batch.
     pub batch: BatchId,
     /// Which leg.
@@ -369,10 +316,6 @@ pub struct TroublesRaised {
 /// An operator took troubles away.
 #[derive(Debug, Clone, PartialEq, Eq, Archive, Serialize, Deserialize)]
 pub struct TroublesAcked {
-    /// Who asked.
-    pub request: Request,
-    /// Which operator; empty where none are configured.
-    pub operator: String,
     /// Their numbers, ascending.
     pub troubles: Vec<u64>,
     /// What was done about them; may be empty.
@@ -404,34 +347,4 @@ pub enum Event {
     ExposureReleased(ExposureReleased),
     TroublesRaised(TroublesRaised),
     TroublesAcked(TroublesAcked),
-}
-
-impl Event {
-    /// Who asked for it; `None` for what the engine does on its own.
-    #[must_use]
-    pub fn request(&self) -> Option<&Request> {
-        match self {
-            Self::AssetCreated(e) => Some(&e.request),
-            Self::PartyUpserted(e) => Some(&e.request),
-            Self::SignerAdded(e) => Some(&e.request),
-            Self::SignerRevoked(e) => Some(&e.request),
-            Self::CreditLimitSet(e) => Some(&e.request),
-            Self::DepositRecorded(e) => Some(&e.request),
-            Self::EngineKeySet(e) => e.request.as_ref(),
-            Self::WindowCut(e) => Some(&e.request),
-            Self::WindowSealed(_) => None,
-            Self::BatchComputed(e) => Some(&e.request),
-            Self::BatchApproved(e) => Some(&e.request),
-            Self::BatchAborted(e) => Some(&e.request),
-            Self::WindowDisputed(e) => Some(&e.request),
-            Self::DisputeEnded(e) => Some(&e.request),
-            Self::LegsSubmitted(_)
-            | Self::LegsBooked(_)
-            | Self::ExposureReleased(_)
-            | Self::TroublesRaised(_) => None,
-            Self::TroublesAcked(e) => Some(&e.request),
-            Self::LegsMoved(e) => e.request.as_ref(),
-            Self::LegProposed(e) => Some(&e.request),
-        }
-    }
 }

@@ -12,6 +12,7 @@ pub mod canary;
 pub mod control;
 pub mod dues;
 pub mod engine_key;
+pub mod envelope;
 pub mod event;
 pub mod evidence;
 #[cfg(test)]
@@ -42,7 +43,8 @@ pub use control::{
 };
 pub use dues::{Due, dues};
 pub use engine_key::{EngineKeys, KeyMisfit};
-pub use event::{Event, Genesis, Request};
+pub use envelope::{Caller, Envelope, Fact, Request, Role, Via};
+pub use event::{Event, Genesis};
 pub use evidence::{EVIDENCE_BYTES, Evidence};
 pub use fund::Cover;
 pub use leg::{Heard, LegMove, LegState, LegWord, Mover, Way};
@@ -59,4 +61,4 @@ pub use trouble::{Admitted, NewTrouble, Trouble, TroubleKind, Troubles};
 pub use window::{
     AssetSeal, EvidenceDigest, Obligation, Position, SealedAsset, SealedWindow, WindowTotals,
 };
-pub use wish::{LegStep, SaidOfLeg, SubmitLegs, Voice, Wish};
+pub use wish::{Command, LegStep, SaidOfLeg, SubmitLegs, Voice, Wish};

@@ -135,6 +135,10 @@ pub enum Refusal {
         "request_id is missing: choose a new one for each request, and send it again with every retry of it"
     )]
     NoRequestId,
+    #[error("request_id starts with \"tallystick/\", which is kept for the engine itself")]
+    RequestReserved,
+    #[error("only the engine itself does this; {role} cannot ask for it")]
+    EnginesOwn { role: &'static str },
     #[error("{field} has {length} bytes, the limit is {limit}")]
     TextTooLong { field: &'static str, length: usize, limit: usize },
     #[error("{0}")]

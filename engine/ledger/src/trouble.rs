@@ -229,7 +229,6 @@ impl Troubles {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::Request;
 
     fn trouble(text: &str) -> NewTrouble {
         NewTrouble {
@@ -248,12 +247,7 @@ mod tests {
     }
 
     fn acked(troubles: &[u64]) -> TroublesAcked {
-        TroublesAcked {
-            request: Request { id: "r".into(), content: Digest([1; 32]) },
-            operator: "ann".into(),
-            troubles: troubles.to_vec(),
-            note: "the bank was asked".into(),
-        }
+        TroublesAcked { troubles: troubles.to_vec(), note: "the bank was asked".into() }
     }
 
     #[test]

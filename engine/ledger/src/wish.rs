@@ -1,66 +1,52 @@
 //! What may be asked of the control state: a closed set of wishes, plain data. Nobody outside the ledger says
 //! what happened; that follows, by the rules, from what is wished for and from what stands (`control`).
 //!
-//! Owns what a wish names. Holds no rule but the form of a request.
+//! Owns what a wish names. Holds no rule. Who wishes it is in the envelope around it.
 
 use crate::batch::BatchContent;
 use crate::control::CreateBatch;
-use crate::event::{Cap, LegBooking, LegRun, RailAccount, Request, WindowSealed};
+use crate::envelope::{Caller, Envelope, Request};
+use crate::event::{Cap, LegBooking, LegRun, RailAccount, WindowSealed};
 use crate::leg::{LegMove, LegState, LegWord, Mover};
-use crate::limits::REQUEST_ID_BYTES_MAX;
 use crate::plan::BatchPlan;
-use crate::refusal::Refusal;
 use crate::trouble::NewTrouble;
 use crate::types::{
     AssetDef, AssetNumber, BatchId, Digest, PartyId, SignerKey, Total, WindowNumber,
 };
 use std::sync::Arc;
 
-/// What may be asked of the control state. Those with a request and an operator come from people; the others
-/// are the engine's own.
+/// What may be asked of the control state.
 #[derive(Debug, Clone)]
 #[allow(missing_docs)]
 pub enum Wish {
     /// Register an asset.
-    CreateAsset { request: Request, asset: AssetDef },
+    CreateAsset { asset: AssetDef },
     /// Register a party, or replace what is known of it. Its accounts are ordered by rail.
-    UpsertParty {
-        request: Request,
-        party: PartyId,
-        name: String,
-        suspended: bool,
-        accounts: Vec<RailAccount>,
-    },
+    UpsertParty { party: PartyId, name: String, suspended: bool, accounts: Vec<RailAccount> },
     /// Let a key sign for a party. That it is fit to sign is found out before, with its bytes.
-    AddSigner { request: Request, signer: SignerKey, party: PartyId, caps: Vec<Cap> },
+    AddSigner { signer: SignerKey, party: PartyId, caps: Vec<Cap> },
     /// Let a key sign no more.
-    RevokeSigner { request: Request, signer: SignerKey },
+    RevokeSigner { signer: SignerKey },
     /// Replace a party's credit limit.
-    SetCreditLimit { request: Request, party: PartyId, asset: AssetNumber, limit: Total },
+    SetCreditLimit { party: PartyId, asset: AssetNumber, limit: Total },
     /// Add money that a party has deposited.
-    RecordDeposit {
-        request: Request,
-        party: PartyId,
-        asset: AssetNumber,
-        amount: Total,
-        reference: String,
-    },
-    /// Have another key sign for the engine; the first one comes without a request.
-    SetEngineKey { request: Option<Request>, key: SignerKey, proof: [u8; 64] },
+    RecordDeposit { party: PartyId, asset: AssetNumber, amount: Total, reference: String },
+    /// Have another key sign for the engine; the first one is the engine's own.
+    SetEngineKey { key: SignerKey, proof: [u8; 64] },
     /// Close the open window, whichever it is.
-    CloseWindow(Request),
+    CloseWindow,
     /// The engine's own: a cut window was sealed, and what was owed in it is kept.
     SealWindow(WindowSealed),
     /// Keep a closed window from being batched.
-    DisputeWindow { request: Request, operator: String, window: WindowNumber, reason: String },
+    DisputeWindow { window: WindowNumber, reason: String },
     /// End a dispute.
-    EndDispute { request: Request, operator: String, window: WindowNumber, reason: String },
+    EndDispute { window: WindowNumber, reason: String },
     /// Make a computed batch the one that settles its windows.
     CreateBatch(CreateBatch),
     /// Let the legs of a batch leave.
-    ApproveBatch { request: Request, operator: String, batch: BatchId },
+    ApproveBatch { batch: BatchId },
     /// Give up a batch of which nothing has left.
-    AbortBatch { request: Request, operator: String, batch: BatchId, reason: String },
+    AbortBatch { batch: BatchId, reason: String },
     /// The engine's own: legs leave, as these bytes.
     SubmitLegs(SubmitLegs),
     /// The engine's own: legs move by its own doing, or as a rail says.
@@ -69,17 +55,9 @@ pub enum Wish {
     /// each moves is as the table of legs has it, which was written from the batch before anything left.
     MoveEnded { batch: BatchId, voice: Voice, evidence: Digest, moves: Vec<LegMove> },
     /// An operator says what the rail did with legs.
-    ReportLegs {
-        request: Request,
-        operator: String,
-        content: Arc<BatchContent>,
-        evidence: Digest,
-        words: Vec<SaidOfLeg>,
-    },
+    ReportLegs { content: Arc<BatchContent>, evidence: Digest, words: Vec<SaidOfLeg> },
     /// One operator's word about a leg whose fate the rail cannot tell.
     ResolveLeg {
-        request: Request,
-        operator: String,
         content: Arc<BatchContent>,
         leg: u32,
         word: LegWord,
@@ -94,7 +72,7 @@ pub enum Wish {
     /// The engine's own: it found what a person must see.
     RaiseTroubles(Vec<NewTrouble>),
     /// Take troubles away; their numbers ascend.
-    AckTroubles { request: Request, operator: String, troubles: Vec<u64>, note: String },
+    AckTroubles { troubles: Vec<u64>, note: String },
 }
 
 /// Legs that leave. What they pay follows from the batch.
@@ -168,52 +146,57 @@ impl Voice {
     }
 }
 
-impl Wish {
-    /// Who asks; `None` for what the engine does on its own.
+/// A wish, and who has it.
+#[derive(Debug, Clone)]
+pub struct Command {
+    /// Who asks, by which request.
+    pub envelope: Envelope,
+    /// What is asked for.
+    pub wish: Wish,
+}
+
+impl Command {
+    /// What the engine does on its own.
     #[must_use]
-    pub fn request(&self) -> Option<&Request> {
+    pub fn own(wish: Wish) -> Self {
+        Self { envelope: Envelope::own(), wish }
+    }
+}
+
+impl Wish {
+    /// Asked for by this caller, with this request.
+    #[must_use]
+    pub fn by(self, caller: Caller, request: Request) -> Command {
+        Command { envelope: caller.asks(request), wish: self }
+    }
+
+    /// Whether only the engine itself may want it. Everything else people may want, and the schedule.
+    #[must_use]
+    pub fn is_the_engines(&self) -> bool {
         match self {
-            Self::CreateAsset { request, .. }
-            | Self::UpsertParty { request, .. }
-            | Self::AddSigner { request, .. }
-            | Self::RevokeSigner { request, .. }
-            | Self::SetCreditLimit { request, .. }
-            | Self::RecordDeposit { request, .. }
-            | Self::CloseWindow(request)
-            | Self::DisputeWindow { request, .. }
-            | Self::EndDispute { request, .. }
-            | Self::CreateBatch(CreateBatch { request, .. })
-            | Self::ApproveBatch { request, .. }
-            | Self::AbortBatch { request, .. }
-            | Self::ReportLegs { request, .. }
-            | Self::ResolveLeg { request, .. }
-            | Self::AckTroubles { request, .. } => Some(request),
-            Self::SetEngineKey { request, .. } => request.as_ref(),
             Self::SealWindow(_)
             | Self::SubmitLegs(_)
             | Self::MoveLegs { .. }
             | Self::MoveEnded { .. }
             | Self::BookLegs { .. }
             | Self::ReleaseExposure { .. }
-            | Self::RaiseTroubles(_) => None,
+            | Self::RaiseTroubles(_) => true,
+            Self::CreateAsset { .. }
+            | Self::UpsertParty { .. }
+            | Self::AddSigner { .. }
+            | Self::RevokeSigner { .. }
+            | Self::SetCreditLimit { .. }
+            | Self::RecordDeposit { .. }
+            | Self::SetEngineKey { .. }
+            | Self::CloseWindow
+            | Self::DisputeWindow { .. }
+            | Self::EndDispute { .. }
+            | Self::CreateBatch(_)
+            | Self::ApproveBatch { .. }
+            | Self::AbortBatch { .. }
+            | Self::ReportLegs { .. }
+            | Self::ResolveLeg { .. }
+            | Self::AckTroubles { .. } => false,
         }
-    }
-}
-
-impl Request {
-    /// Whether its id can be remembered.
-    ///
-    /// # Errors
-    /// `NoRequestId`, or `TextTooLong`.
-    pub fn check(&self) -> Result<(), Refusal> {
-        let length = self.id.len();
-        if length == 0 {
-            return Err(Refusal::NoRequestId);
-        }
-        if length > REQUEST_ID_BYTES_MAX {
-            let (field, limit) = ("request_id", REQUEST_ID_BYTES_MAX);
-            return Err(Refusal::TextTooLong { field, length, limit });
-        }
-        Ok(())
     }
 }

@@ -1,6 +1,7 @@
 //! Who calls: operators are known by their tokens. Owns which name a call gets; decides nothing about what
 //! an operator may do (the ledger does). Tokens are known by their digests only.
 
+use crate::ledger::Caller;
 use crate::limits::STRANGERS_NOTE_EVERY;
 use crate::types::{Digest, same_digest, token_digest};
 use std::collections::BTreeMap;
@@ -103,9 +104,10 @@ impl Interceptor for Auth {
     }
 }
 
-/// Who makes a call that went through `Auth`.
-pub(super) fn operator<T>(request: &Request<T>) -> String {
-    request.extensions().get::<Operator>().cloned().unwrap_or_default().0
+/// Who makes a call that went through `Auth`. The only place where a caller by gRPC is made.
+pub(super) fn caller<T>(request: &Request<T>) -> Caller {
+    let Operator(name) = request.extensions().get().cloned().unwrap_or_default();
+    Caller::grpc(name)
 }
 
 #[cfg(test)]

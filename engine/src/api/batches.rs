@@ -7,7 +7,7 @@ use super::status::{busy, invalid, not_done, not_loaded, refused, storage};
 use super::troubles;
 use crate::ledger::control::BatchEntry;
 use crate::ledger::{
-    BatchContent, BatchHead, BatchState, By, Deed, LegState, Legs, Rail, Refusal, Request, Wish,
+    BatchContent, BatchHead, BatchState, Caller, Deed, LegState, Legs, Rail, Refusal, Request, Wish,
 };
 use crate::limits::{BATCH_WINDOWS_MAX, SETTLER_PATIENCE};
 use crate::pipeline::Intake;
@@ -30,14 +30,15 @@ pub(super) async fn create(
     archive: &Archive,
     engine_key: &EngineKey,
     clearing: &Clearing,
-    by: By,
+    (caller, four_eyes): (Caller, bool),
     mut message: v1::CreateBatchRequest,
 ) -> Result<v1::Batch, Status> {
     let request_id = std::mem::take(&mut message.request_id);
     let request = request(request_id, "CreateBatch", &message)?;
     let ask = CreateBatch {
+        caller,
         request,
-        by,
+        four_eyes,
         windows: windows(message.windows)?,
         asset: AssetNumber(message.asset),
         rail: rail(&message.rail)?,
@@ -105,14 +106,14 @@ fn rail(name: &str) -> Result<Rail, Status> {
 pub(super) async fn approve(
     intake: &Intake,
     nudge: &Nudge,
-    operator: String,
+    caller: Caller,
     mut message: v1::ApproveBatchRequest,
 ) -> Result<v1::Batch, Status> {
     let request_id = std::mem::take(&mut message.request_id);
     let request = request(request_id, "ApproveBatch", &message)?;
     let batch: BatchId = id(&message.batch_id, "batch_id")?;
-    let wish = Wish::ApproveBatch { request, operator, batch };
-    intake.command(wish).await.map_err(|r| not_done(&r))?;
+    let wish = Wish::ApproveBatch { batch };
+    intake.command(wish.by(caller, request)).await.map_err(|r| not_done(&r))?;
     nudge.turn(SETTLER_PATIENCE).await;
     get(intake, batch).await
 }
@@ -120,16 +121,16 @@ pub(super) async fn approve(
 /// Aborts a batch. The answer is that of the first time, also to a retry.
 pub(super) async fn abort(
     intake: &Intake,
-    operator: String,
+    caller: Caller,
     mut message: v1::AbortBatchRequest,
 ) -> Result<v1::Batch, Status> {
     let request_id = std::mem::take(&mut message.request_id);
     let request = request(request_id, "AbortBatch", &message)?;
     let batch: BatchId = id(&message.batch_id, "batch_id")?;
-    let asked = request.clone();
-    let wish = Wish::AbortBatch { request, operator, batch, reason: message.reason };
-    intake.command(wish).await.map_err(|r| not_done(&r))?;
-    let (head, deed) = deed(intake, &asked).await?;
+    let wish = Wish::AbortBatch { batch, reason: message.reason };
+    let command = wish.by(caller, request.clone());
+    intake.command(command).await.map_err(|r| not_done(&r))?;
+    let (head, deed) = deed(intake, &request).await?;
     Ok(as_it_was_done(&head, deed))
 }
 

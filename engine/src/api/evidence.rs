@@ -4,7 +4,7 @@ use super::door::Place;
 use super::messages::{id, request};
 use super::read::Streamed;
 use super::status::{busy, invalid, not_done, refused, storage};
-use crate::ledger::{Refusal, Wish};
+use crate::ledger::{Caller, Refusal, Wish};
 use crate::limits::{BATCH_WINDOWS_MAX, EXPORT_CHUNK_BYTES};
 use crate::pipeline::{self, Done, Intake};
 use crate::proof::{Document, Hex, RECEIPT_FORMAT, Receipt, Wanted};
@@ -175,6 +175,7 @@ fn key_changes() -> Status {
 pub(super) async fn rotate(
     intake: &Intake,
     engine_key: &Arc<EngineKey>,
+    caller: Caller,
     mut message: v1::RotateEngineKeyRequest,
 ) -> Result<v1::EngineKey, Status> {
     let request_id = std::mem::take(&mut message.request_id);
@@ -186,8 +187,8 @@ pub(super) async fn rotate(
     }
     let (key, network) = (engine_key.clone(), intake.hasher().network());
     let next = blocking(move || key.prepare(network)).await?;
-    let (request, proof) = (Some(request), next.signature);
-    let done = intake.command(Wish::SetEngineKey { request, key: next.key, proof }).await;
+    let wish = Wish::SetEngineKey { key: next.key, proof: next.signature };
+    let done = intake.command(wish.by(caller, request)).await;
     let key = engine_key.clone();
     let lsn = match done {
         Ok(Done::Now(lsn)) => {

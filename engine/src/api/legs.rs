@@ -6,7 +6,9 @@ use super::messages::{id, leg_message, request};
 use super::read::Streamed;
 use super::status::{busy, invalid, not_done, not_loaded, refused};
 use crate::ledger::control::Control;
-use crate::ledger::{BatchContent, BatchPlan, LegWord, Legs, Refusal, Request, SaidOfLeg, Wish};
+use crate::ledger::{
+    BatchContent, BatchPlan, Caller, LegWord, Legs, Refusal, Request, SaidOfLeg, Wish,
+};
 use crate::limits::{LIST_PAGE, SETTLER_PATIENCE};
 use crate::pipeline::Intake;
 use crate::settle::{Archive, Nudge};
@@ -113,7 +115,7 @@ pub(super) async fn report(
     intake: &Intake,
     archive: &Archive,
     nudge: &Nudge,
-    operator: String,
+    caller: Caller,
     mut message: v1::ReportLegsRequest,
 ) -> Result<Reported, Status> {
     let request_id = std::mem::take(&mut message.request_id);
@@ -139,8 +141,8 @@ pub(super) async fn report(
     // Nothing of these legs leaves until the word is journaled.
     let held = nudge.held().before(intake, batch, &steps).await;
     let held = held.map_err(Status::failed_precondition)?;
-    let wish = Wish::ReportLegs { request, operator, content, evidence, words };
-    intake.command(wish).await.map_err(|r| not_done(&r))?;
+    let wish = Wish::ReportLegs { content, evidence, words };
+    intake.command(wish.by(caller, request)).await.map_err(|r| not_done(&r))?;
     drop(held);
     nudge.turn(SETTLER_PATIENCE).await;
     Ok(Reported { batch, moved })
@@ -169,7 +171,7 @@ pub(super) async fn resolve(
     intake: &Intake,
     archive: &Archive,
     nudge: &Nudge,
-    operator: String,
+    caller: Caller,
     mut message: v1::ResolveLegRequest,
 ) -> Result<v1::Leg, Status> {
     let request_id = std::mem::take(&mut message.request_id);
@@ -182,8 +184,8 @@ pub(super) async fn resolve(
     let leg = u32::try_from(place).expect("legs are limited");
     let content = plan.content().clone();
     let (reference, evidence) = (message.rail_reference, message.evidence);
-    let wish = Wish::ResolveLeg { request, operator, content, leg, word, reference, evidence };
-    intake.command(wish).await.map_err(|r| not_done(&r))?;
+    let wish = Wish::ResolveLeg { content, leg, word, reference, evidence };
+    intake.command(wish.by(caller, request)).await.map_err(|r| not_done(&r))?;
     let mut legs = legs_of(intake, batch).await?;
     if !legs.proposed().contains_key(&leg) {
         // Both have said it: the settler goes on with what that leaves.

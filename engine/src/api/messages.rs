@@ -6,7 +6,6 @@ use crate::ledger::{
     AssetSeal, BatchHead, Exposure, Leg, LegState, Legs, Obligation, Position, Proposal, Request,
     WindowEntry, WindowState, control::PartyEntry,
 };
-use crate::settle::SCHEDULE_PREFIX;
 use crate::types::{
     AssetDef, AssetNumber, BatchId, Digest, PartyId, SettlementModel, SignerKey, Total,
     content_digest,
@@ -45,14 +44,9 @@ pub(super) fn money(text: &str, field: &str) -> Result<Total, Status> {
     text.parse().map_err(|error| invalid(format!("{field}: {error}")))
 }
 
-/// Who asks: the request's id and the digest of the rest of its content. `message` comes with its
+/// The request: its id and the digest of the rest of its content. `message` comes with its
 /// `request_id` taken out.
 pub(super) fn request(id: String, kind: &str, message: &impl Message) -> Result<Request, Status> {
-    if id.starts_with(SCHEDULE_PREFIX) {
-        return Err(invalid(format!(
-            "request_id starts with {SCHEDULE_PREFIX:?}, which is kept for the engine itself"
-        )));
-    }
     let content = content_digest(kind, &message.encode_to_vec());
     let request = Request { id, content };
     // Before anything is computed for it.

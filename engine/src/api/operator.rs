@@ -1,18 +1,19 @@
 //! The `Operator` service: each call, and where it is done.
 
-use super::auth::{Refused, operator};
+use super::auth::{Refused, caller};
 use super::door::{Places, Visits};
 use super::messages::{
     asset_message, exposure_message, id, key_tables_message, party_message, request,
     signer_message, window_message,
 };
 use super::read::{Streamed, batch_id, sealed, streamed, window, windows};
+use super::registration::Asked;
 use super::status::{busy, not_done, refused};
 use super::{
     batches, evidence, legs, reconcile, registration, settlement, troubles, windows as disputes,
 };
 use crate::ledger::control::{PartyEntry, SignerEntry};
-use crate::ledger::{By, Exposure, Rail, Refusal, Wish};
+use crate::ledger::{Caller, Exposure, Rail, Refusal, Wish};
 use crate::limits::{EXPORTS_MAX, IMPORTS_MAX, LISTS_MAX, REQUESTS_MAX};
 use crate::log;
 use crate::pipeline::{Done, Intake};
@@ -97,8 +98,8 @@ impl OperatorApi {
         }
     }
 
-    async fn wish(&self, wish: Wish) -> Result<Done, Status> {
-        self.intake.command(wish).await.map_err(|r| not_done(&r))
+    async fn wish(&self, caller: Caller, (request, wish): Asked) -> Result<Done, Status> {
+        self.intake.command(wish.by(caller, request)).await.map_err(|r| not_done(&r))
     }
 
     async fn read<T>(
@@ -110,8 +111,13 @@ impl OperatorApi {
     }
 
     /// Does what changes an exposure; answers with the exposure that it gave, also to a retry.
-    async fn expose(&self, wish: Wish, party: PartyId, asset: AssetNumber) -> Answer<v1::Exposure> {
-        let lsn = self.wish(wish).await?.lsn();
+    async fn expose(
+        &self,
+        caller: Caller,
+        asked: Asked,
+        (party, asset): (PartyId, AssetNumber),
+    ) -> Answer<v1::Exposure> {
+        let lsn = self.wish(caller, asked).await?.lsn();
         let exposure = self.intake.exposure_at(party, lsn).await.map_err(|b| busy(&b))?;
         Ok(Response::new(exposure_message(party, asset, exposure)))
     }
@@ -120,22 +126,24 @@ impl OperatorApi {
 #[tonic::async_trait]
 impl v1::operator_server::Operator for OperatorApi {
     async fn create_asset(&self, request: Request<v1::CreateAssetRequest>) -> Answer<v1::Asset> {
-        let wish = registration::asset_wish(request.into_inner())?;
-        let Wish::CreateAsset { asset, .. } = &wish else { unreachable!("an asset is created") };
+        let caller = caller(&request);
+        let asked = registration::asset_wish(request.into_inner())?;
+        let Wish::CreateAsset { asset, .. } = &asked.1 else { unreachable!("an asset is created") };
         let message = asset_message(asset);
-        self.wish(wish).await?;
+        self.wish(caller, asked).await?;
         Ok(Response::new(message))
     }
 
     async fn upsert_party(&self, request: Request<v1::UpsertPartyRequest>) -> Answer<v1::Party> {
-        let wish = registration::party_wish(request.into_inner(), &self.settlement.clearing)?;
-        let Wish::UpsertParty { party, name, suspended, accounts, .. } = &wish else {
+        let caller = caller(&request);
+        let asked = registration::party_wish(request.into_inner(), &self.settlement.clearing)?;
+        let Wish::UpsertParty { party, name, suspended, accounts, .. } = &asked.1 else {
             unreachable!("a party is registered")
         };
         let (name, accounts) = (name.clone(), accounts.clone());
         let entry = PartyEntry { name, suspended: *suspended, accounts };
         let message = party_message(*party, &entry);
-        self.wish(wish).await?;
+        self.wish(caller, asked).await?;
         Ok(Response::new(message))
     }
 
@@ -146,24 +154,28 @@ impl v1::operator_server::Operator for OperatorApi {
     }
 
     async fn add_signer(&self, request: Request<v1::AddSignerRequest>) -> Answer<v1::Signer> {
+        let caller = caller(&request);
         let message = request.into_inner();
         // Checking a key takes tens of microseconds: not on a network thread.
         let check = tokio::task::spawn_blocking(move || registration::signer_wish(message));
-        let wish = check.await.expect("checking a key does not panic")?;
-        let Wish::AddSigner { signer, party, caps, .. } = &wish else {
+        let asked = check.await.expect("checking a key does not panic")?;
+        let Wish::AddSigner { signer, party, caps, .. } = &asked.1 else {
             unreachable!("a signer is added")
         };
         let entry = SignerEntry { party: *party, revoked: false, caps: caps.clone() };
         let message = signer_message(*signer, &entry);
-        self.wish(wish).await?;
+        self.wish(caller, asked).await?;
         Ok(Response::new(message))
     }
 
     async fn revoke_signer(&self, request: Request<v1::RevokeSignerRequest>) -> Answer<v1::Signer> {
-        let wish = registration::revocation_wish(request.into_inner())?;
-        let Wish::RevokeSigner { signer, .. } = &wish else { unreachable!("a signer is revoked") };
+        let caller = caller(&request);
+        let asked = registration::revocation_wish(request.into_inner())?;
+        let Wish::RevokeSigner { signer, .. } = &asked.1 else {
+            unreachable!("a signer is revoked")
+        };
         let signer = *signer;
-        self.wish(wish).await?;
+        self.wish(caller, asked).await?;
         let read = self.read(|control| Ok(signer_message(signer, control.signer(signer)?)));
         read.await.map(Response::new)
     }
@@ -172,24 +184,26 @@ impl v1::operator_server::Operator for OperatorApi {
         &self,
         request: Request<v1::SetCreditLimitRequest>,
     ) -> Answer<v1::Exposure> {
-        let wish = registration::limit_wish(request.into_inner())?;
-        let Wish::SetCreditLimit { party, asset, .. } = &wish else {
+        let caller = caller(&request);
+        let asked = registration::limit_wish(request.into_inner())?;
+        let Wish::SetCreditLimit { party, asset, .. } = &asked.1 else {
             unreachable!("a limit is set")
         };
         let (party, asset) = (*party, *asset);
-        self.expose(wish, party, asset).await
+        self.expose(caller, asked, (party, asset)).await
     }
 
     async fn record_deposit(
         &self,
         request: Request<v1::RecordDepositRequest>,
     ) -> Answer<v1::Exposure> {
-        let wish = registration::deposit_wish(request.into_inner())?;
-        let Wish::RecordDeposit { party, asset, .. } = &wish else {
+        let caller = caller(&request);
+        let asked = registration::deposit_wish(request.into_inner())?;
+        let Wish::RecordDeposit { party, asset, .. } = &asked.1 else {
             unreachable!("a deposit is recorded")
         };
         let (party, asset) = (*party, *asset);
-        self.expose(wish, party, asset).await
+        self.expose(caller, asked, (party, asset)).await
     }
 
     async fn get_exposure(&self, request: Request<v1::GetExposureRequest>) -> Answer<v1::Exposure> {
@@ -209,16 +223,16 @@ impl v1::operator_server::Operator for OperatorApi {
         &self,
         request: Request<Streaming<v1::ImportRequest>>,
     ) -> Answer<v1::ImportResponse> {
-        let _place = self.imports.take(&request)?;
-        let clearing = &self.settlement.clearing;
-        registration::import(&self.intake, clearing, request.into_inner()).await.map(Response::new)
+        let (_place, caller) = (self.imports.take(&request)?, caller(&request));
+        let (clearing, items) = (&self.settlement.clearing, request.into_inner());
+        registration::import(&self.intake, caller, clearing, items).await.map(Response::new)
     }
 
     async fn close_window(&self, message: Request<v1::CloseWindowRequest>) -> Answer<v1::Window> {
-        let mut message = message.into_inner();
+        let (caller, mut message) = (caller(&message), message.into_inner());
         let request_id = std::mem::take(&mut message.request_id);
-        let wish = Wish::CloseWindow(request(request_id, "CloseWindow", &message)?);
-        let cut = self.wish(wish).await?.lsn();
+        let request = request(request_id, "CloseWindow", &message)?;
+        let cut = self.wish(caller, (request, Wish::CloseWindow)).await?.lsn();
         // The root is part of the answer, so the answer waits for the seal.
         let sealed = self.intake.read_when(|control| {
             let window = control.window_cut_by(cut).expect("the record closed a window");
@@ -277,25 +291,25 @@ impl v1::operator_server::Operator for OperatorApi {
         &self,
         request: Request<v1::DisputeWindowRequest>,
     ) -> Answer<v1::Window> {
-        let operator = operator(&request);
-        let window = disputes::dispute(&self.intake, operator, request.into_inner());
+        let caller = caller(&request);
+        let window = disputes::dispute(&self.intake, caller, request.into_inner());
         window.await.map(Response::new)
     }
 
     async fn end_dispute(&self, request: Request<v1::EndDisputeRequest>) -> Answer<v1::Window> {
-        let operator = operator(&request);
-        let window = disputes::end_dispute(&self.intake, operator, request.into_inner());
+        let caller = caller(&request);
+        let window = disputes::end_dispute(&self.intake, caller, request.into_inner());
         window.await.map(Response::new)
     }
 
     async fn create_batch(&self, request: Request<v1::CreateBatchRequest>) -> Answer<v1::Batch> {
-        let by = By { operator: operator(&request), four_eyes: self.settlement.four_eyes };
+        let (caller, four_eyes) = (caller(&request), self.settlement.four_eyes);
         let batch = batches::create(
             &self.intake,
             &self.settlement.archive,
             &self.engine_key,
             &self.settlement.clearing,
-            by,
+            (caller, four_eyes),
             request.into_inner(),
         );
         batch.await.map(Response::new)
@@ -328,29 +342,29 @@ impl v1::operator_server::Operator for OperatorApi {
 
     async fn approve_batch(&self, request: Request<v1::ApproveBatchRequest>) -> Answer<v1::Batch> {
         let nudge = &self.settlement.nudge;
-        let operator = operator(&request);
-        let batch = batches::approve(&self.intake, nudge, operator, request.into_inner());
+        let caller = caller(&request);
+        let batch = batches::approve(&self.intake, nudge, caller, request.into_inner());
         batch.await.map(Response::new)
     }
 
     async fn abort_batch(&self, request: Request<v1::AbortBatchRequest>) -> Answer<v1::Batch> {
-        let operator = operator(&request);
-        batches::abort(&self.intake, operator, request.into_inner()).await.map(Response::new)
+        let caller = caller(&request);
+        batches::abort(&self.intake, caller, request.into_inner()).await.map(Response::new)
     }
 
     async fn report_legs(&self, request: Request<v1::ReportLegsRequest>) -> Answer<v1::Batch> {
         let Settlement { archive, nudge, .. } = &self.settlement;
-        let operator = operator(&request);
+        let caller = caller(&request);
         let legs::Reported { batch, moved } =
-            legs::report(&self.intake, archive, nudge, operator, request.into_inner()).await?;
+            legs::report(&self.intake, archive, nudge, caller, request.into_inner()).await?;
         let batch = batches::get(&self.intake, batch).await?;
         Ok(Response::new(v1::Batch { legs_moved: moved, ..batch }))
     }
 
     async fn resolve_leg(&self, request: Request<v1::ResolveLegRequest>) -> Answer<v1::Leg> {
         let Settlement { archive, nudge, .. } = &self.settlement;
-        let operator = operator(&request);
-        let leg = legs::resolve(&self.intake, archive, nudge, operator, request.into_inner());
+        let caller = caller(&request);
+        let leg = legs::resolve(&self.intake, archive, nudge, caller, request.into_inner());
         leg.await.map(Response::new)
     }
 
@@ -379,8 +393,8 @@ impl v1::operator_server::Operator for OperatorApi {
         &self,
         request: Request<v1::AckTroublesRequest>,
     ) -> Answer<v1::AckTroublesResponse> {
-        let operator = operator(&request);
-        troubles::ack(&self.intake, operator, request.into_inner()).await.map(Response::new)
+        let caller = caller(&request);
+        troubles::ack(&self.intake, caller, request.into_inner()).await.map(Response::new)
     }
 
     type ExportBatchStream = Streamed<v1::ExportChunk>;
@@ -420,7 +434,8 @@ impl v1::operator_server::Operator for OperatorApi {
         request: Request<v1::RotateEngineKeyRequest>,
     ) -> Answer<v1::EngineKey> {
         let _alone = self.rotating.lock().await;
-        let rotated = evidence::rotate(&self.intake, &self.engine_key, request.into_inner());
+        let (caller, message) = (caller(&request), request.into_inner());
+        let rotated = evidence::rotate(&self.intake, &self.engine_key, caller, message);
         rotated.await.map(Response::new)
     }
 

@@ -6,8 +6,8 @@
 
 use super::messages::{id, model, money, request};
 use super::status::{busy, invalid};
-use crate::ledger::Wish;
 use crate::ledger::event::Cap;
+use crate::ledger::{Caller, Request, Wish};
 use crate::limits::{IMPORT_CHUNK, IMPORT_CHUNK_BYTES, IMPORT_CHUNKS, IMPORT_FAILURES_MAX};
 use crate::pipeline::Intake;
 use crate::rails;
@@ -21,21 +21,24 @@ use tallystick_proto::v1;
 use tokio::task::JoinHandle;
 use tonic::{Status, Streaming};
 
-pub(super) fn asset_wish(mut message: v1::CreateAssetRequest) -> Result<Wish, Status> {
+/// A wish, and the request that it comes with.
+pub(super) type Asked = (Request, Wish);
+
+pub(super) fn asset_wish(mut message: v1::CreateAssetRequest) -> Result<Asked, Status> {
     let id = std::mem::take(&mut message.request_id);
     let request = request(id, "CreateAsset", &message)?;
     let model = model(message.model)?;
     let asset = message.asset.ok_or_else(|| invalid("asset is missing"))?;
     let (number, code, scale) = (AssetNumber(asset.number), asset.code, asset.scale);
     let asset = AssetDef { number, code, scale, model };
-    Ok(Wish::CreateAsset { request, asset })
+    Ok((request, Wish::CreateAsset { asset }))
 }
 
 /// `clearing` has the operator's own accounts: no party's may be one of them.
 pub(super) fn party_wish(
     mut message: v1::UpsertPartyRequest,
     clearing: &Clearing,
-) -> Result<Wish, Status> {
+) -> Result<Asked, Status> {
     let request_id = std::mem::take(&mut message.request_id);
     let request = request(request_id, "UpsertParty", &message)?;
     let v1::Party { party_id, name, suspended, accounts } =
@@ -47,10 +50,10 @@ pub(super) fn party_wish(
         checked.map_err(|error| invalid(format!("account on rail {rail:?}: {error}")))
     };
     let accounts = accounts.into_iter().map(account).collect::<Result<_, _>>()?;
-    Ok(Wish::UpsertParty { request, party, name, suspended, accounts })
+    Ok((request, Wish::UpsertParty { party, name, suspended, accounts }))
 }
 
-pub(super) fn signer_wish(mut message: v1::AddSignerRequest) -> Result<Wish, Status> {
+pub(super) fn signer_wish(mut message: v1::AddSignerRequest) -> Result<Asked, Status> {
     let request_id = std::mem::take(&mut message.request_id);
     let request = request(request_id, "AddSigner", &message)?;
     let asked = message.signer.ok_or_else(|| invalid("signer is missing"))?;
@@ -63,33 +66,33 @@ pub(super) fn signer_wish(mut message: v1::AddSignerRequest) -> Result<Wish, Sta
     let cap = |cap: &v1::Cap| Cap { asset: AssetNumber(cap.asset), amount: Amount(cap.amount) };
     let mut caps: Vec<Cap> = asked.caps.iter().map(cap).collect();
     caps.sort_unstable();
-    Ok(Wish::AddSigner { request, signer, party, caps })
+    Ok((request, Wish::AddSigner { signer, party, caps }))
 }
 
-pub(super) fn revocation_wish(mut message: v1::RevokeSignerRequest) -> Result<Wish, Status> {
+pub(super) fn revocation_wish(mut message: v1::RevokeSignerRequest) -> Result<Asked, Status> {
     let request_id = std::mem::take(&mut message.request_id);
     let request = request(request_id, "RevokeSigner", &message)?;
     let signer: SignerKey = id(&message.signer, "signer")?;
-    Ok(Wish::RevokeSigner { request, signer })
+    Ok((request, Wish::RevokeSigner { signer }))
 }
 
-pub(super) fn limit_wish(mut message: v1::SetCreditLimitRequest) -> Result<Wish, Status> {
+pub(super) fn limit_wish(mut message: v1::SetCreditLimitRequest) -> Result<Asked, Status> {
     let request_id = std::mem::take(&mut message.request_id);
     let request = request(request_id, "SetCreditLimit", &message)?;
     let party: PartyId = id(&message.party_id, "party_id")?;
     let (asset, limit) = (AssetNumber(message.asset), money(&message.limit, "limit")?);
-    Ok(Wish::SetCreditLimit { request, party, asset, limit })
+    Ok((request, Wish::SetCreditLimit { party, asset, limit }))
 }
 
-pub(super) fn deposit_wish(mut message: v1::RecordDepositRequest) -> Result<Wish, Status> {
+pub(super) fn deposit_wish(mut message: v1::RecordDepositRequest) -> Result<Asked, Status> {
     let request_id = std::mem::take(&mut message.request_id);
     let request = request(request_id, "RecordDeposit", &message)?;
     let party: PartyId = id(&message.party_id, "party_id")?;
     let (asset, amount) = (AssetNumber(message.asset), money(&message.amount, "amount")?);
-    Ok(Wish::RecordDeposit { request, party, asset, amount, reference: message.reference })
+    Ok((request, Wish::RecordDeposit { party, asset, amount, reference: message.reference }))
 }
 
-fn import_wish(item: v1::ImportRequest, clearing: &Clearing) -> Result<Wish, Status> {
+fn import_wish(item: v1::ImportRequest, clearing: &Clearing) -> Result<Asked, Status> {
     match item.item {
         Some(v1::import_request::Item::Party(party)) => party_wish(party, clearing),
         Some(v1::import_request::Item::Signer(signer)) => signer_wish(signer),
@@ -100,11 +103,12 @@ fn import_wish(item: v1::ImportRequest, clearing: &Clearing) -> Result<Wish, Sta
 }
 
 /// Items of one chunk as wishes, or why they are none.
-type Wishes = Vec<Result<Wish, Status>>;
+type Wishes = Vec<Result<Asked, Status>>;
 
 /// An Import under way: chunks are checked side by side, and done in order.
 struct Import<'a> {
     intake: &'a Intake,
+    caller: Caller,
     clearing: &'a Arc<Clearing>,
     checking: VecDeque<JoinHandle<Wishes>>,
     next_index: u64,
@@ -114,12 +118,13 @@ struct Import<'a> {
 /// Does an Import: every item on its own, in order.
 pub(super) async fn import(
     intake: &Intake,
+    caller: Caller,
     clearing: &Arc<Clearing>,
     mut items: Streaming<v1::ImportRequest>,
 ) -> Result<v1::ImportResponse, Status> {
     let checking = VecDeque::with_capacity(IMPORT_CHUNKS);
     let response = v1::ImportResponse::default();
-    let mut import = Import { intake, clearing, checking, next_index: 0, response };
+    let mut import = Import { intake, caller, clearing, checking, next_index: 0, response };
     let (mut chunk, mut bytes) = (Vec::new(), 0);
     while let Some(item) = items.message().await? {
         bytes += item.encoded_len();
@@ -150,19 +155,19 @@ impl Import<'_> {
         let Some(checked) = self.checking.pop_front() else { return Ok(()) };
         let asked = checked.await.expect("checking items does not panic");
         let first = self.next_index;
-        let (mut indexes, mut wishes) = (Vec::new(), Vec::new());
+        let (mut indexes, mut commands) = (Vec::new(), Vec::new());
         let mut failures = Vec::new();
         for (index, wish) in (first..).zip(asked) {
             self.next_index = index + 1;
             match wish {
-                Ok(wish) => {
+                Ok((request, wish)) => {
                     indexes.push(index);
-                    wishes.push(wish);
+                    commands.push(wish.by(self.caller.clone(), request));
                 }
                 Err(status) => failures.push((index, status.message().to_owned())),
             }
         }
-        let done = self.intake.commands(wishes).await.map_err(|b| busy(&b))?;
+        let done = self.intake.commands(commands).await.map_err(|b| busy(&b))?;
         for (index, done) in indexes.into_iter().zip(done) {
             match done {
                 Ok(_) => self.response.applied += 1,

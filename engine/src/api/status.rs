@@ -19,7 +19,7 @@ pub(super) fn refused(refusal: &Refusal) -> Status {
         | Refusal::UnknownBatch(_)
         | Refusal::UnknownTrouble(_)
         | Refusal::NoSuchLeg { .. } => Code::NotFound,
-        Refusal::SameOperator(_) => Code::PermissionDenied,
+        Refusal::SameOperator(_) | Refusal::EnginesOwn { .. } => Code::PermissionDenied,
         Refusal::RequestsFull(_)
         | Refusal::TableFull { .. }
         | Refusal::TooManyLegs(_)
@@ -49,6 +49,7 @@ pub(super) fn refused(refusal: &Refusal) -> Status {
         Refusal::DepositsTooLarge(..)
         | Refusal::RailUnfit { .. }
         | Refusal::NoRequestId
+        | Refusal::RequestReserved
         | Refusal::TextTooLong { .. }
         | Refusal::AssetUnfit(_)
         | Refusal::ClearingParty

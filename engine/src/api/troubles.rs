@@ -4,7 +4,7 @@ use super::door::Place;
 use super::messages::{id, request};
 use super::read::{Streamed, streamed};
 use super::status::{busy, not_done, refused};
-use crate::ledger::{Control, Refusal, Trouble, TroubleKind, Wish};
+use crate::ledger::{Caller, Control, Refusal, Trouble, TroubleKind, Wish};
 use crate::limits::TROUBLES_SHOWN;
 use crate::pipeline::Intake;
 use crate::types::BatchId;
@@ -36,7 +36,7 @@ pub(super) async fn list(
 /// Takes some away; all of them or none.
 pub(super) async fn ack(
     intake: &Intake,
-    operator: String,
+    caller: Caller,
     mut message: v1::AckTroublesRequest,
 ) -> Result<v1::AckTroublesResponse, Status> {
     let request_id = std::mem::take(&mut message.request_id);
@@ -44,8 +44,8 @@ pub(super) async fn ack(
     let mut troubles = message.numbers;
     troubles.sort_unstable();
     troubles.dedup();
-    let wish = Wish::AckTroubles { request, operator, troubles, note: message.note };
-    intake.command(wish).await.map_err(|r| not_done(&r))?;
+    let wish = Wish::AckTroubles { troubles, note: message.note };
+    intake.command(wish.by(caller, request)).await.map_err(|r| not_done(&r))?;
     let open = intake.read(|control| control.troubles().count()).await.map_err(|b| busy(&b))?;
     Ok(v1::AckTroublesResponse { open: u64::try_from(open).expect("troubles are limited") })
 }

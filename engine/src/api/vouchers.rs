@@ -11,7 +11,7 @@ use crate::limits::{
     FRAME_VOUCHERS_MAX, PACKED_COPIED_BYTES, STREAM_FRAMES_MAX, STREAM_VOUCHERS_MAX,
     SUBMIT_WAIT_MILLIS,
 };
-use crate::pipeline::{Answer, Busy, Caller, Intake, Source};
+use crate::pipeline::{Answer, Busy, Feed, Intake, Source};
 use crate::sign::EngineKey;
 use crate::types::{
     Amount, AssetNumber, PartyId, SIGNATURE_BYTES, SignerKey, VOUCHER_BYTES, Voucher,
@@ -54,12 +54,12 @@ impl VouchersApi {
 
     /// Whose frames they are that come by this request. What is known of a connection stays known between
     /// its calls.
-    fn caller<T>(&self, request: &Request<T>) -> Caller {
+    fn feed<T>(&self, request: &Request<T>) -> Feed {
         let source = source(request);
         if let Some(kept) = request.extensions().get::<Kept>() {
-            kept.keep(|| self.intake.caller(source));
+            kept.keep(|| self.intake.feed(source));
         }
-        self.intake.caller(source)
+        self.intake.feed(source)
     }
 }
 
@@ -72,7 +72,7 @@ impl v1::vouchers_server::Vouchers for VouchersApi {
         request: Request<Streaming<v1::Frame>>,
     ) -> Result<Response<Self::StreamStream>, Status> {
         let (acks_in, acks) = mpsc::channel(STREAM_FRAMES_MAX);
-        let caller = self.caller(&request);
+        let caller = self.feed(&request);
         let large = request.extensions().get::<Large>().cloned();
         let (frames, stopping) = (request.into_inner(), self.stopping.clone());
         tokio::spawn(read_frames(caller, frames, large, acks_in, stopping));
@@ -82,7 +82,7 @@ impl v1::vouchers_server::Vouchers for VouchersApi {
 
     async fn submit(&self, request: Request<v1::Frame>) -> Result<Response<v1::Ack>, Status> {
         let wait = Duration::from_millis(SUBMIT_WAIT_MILLIS);
-        let caller = self.caller(&request);
+        let caller = self.feed(&request);
         let large = request.extensions().get::<Large>().cloned();
         let frame = Taken::new(request.into_inner())?;
         let submitted = frame.submit(&caller, Some(Instant::now() + wait));
@@ -140,7 +140,7 @@ impl v1::vouchers_server::Vouchers for VouchersApi {
 
 /// Reads a stream's frames until it ends, fails, is refused, or the engine stops.
 async fn read_frames(
-    caller: Caller,
+    caller: Feed,
     mut frames: Streaming<v1::Frame>,
     large: Option<Large>,
     acks: mpsc::Sender<Pending>,
@@ -187,7 +187,7 @@ fn source<T>(request: &Request<T>) -> Source {
 /// Hands a stream's frame to the pipeline, when its source may. Of the room `ahead` for vouchers whose acks
 /// were not taken it keeps what it needs.
 async fn take_in_turn(
-    caller: &Caller,
+    caller: &Feed,
     frame: Taken,
     mut ahead: OwnedSemaphorePermit,
 ) -> Result<Pending, Status> {
@@ -215,7 +215,7 @@ impl Taken {
     }
 
     /// Hands it to the pipeline, when its source may bring one; gives up where that is not before `until`.
-    async fn submit(self, caller: &Caller, until: Option<Instant>) -> Result<Pending, Status> {
+    async fn submit(self, caller: &Feed, until: Option<Instant>) -> Result<Pending, Status> {
         let Self { frame_id, vouchers } = self;
         if vouchers.is_empty() {
             return Ok(Pending::Known(Ok(v1::Ack { frame_id, ..v1::Ack::default() })));

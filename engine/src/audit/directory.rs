@@ -42,8 +42,8 @@ impl Directory {
     pub fn new(journal: Box<dyn Journal>) -> Result<Self, AuditError> {
         let (mut chain, mut windows) = (Chain::start(), BTreeMap::new());
         journal.read_events(Lsn(u64::MAX), &mut |lsn, bytes| {
-            if let Entry::Event(event) = chain.follow_event(lsn, bytes)?.entry()?
-                && let Event::WindowSealed(seal) = *event
+            if let Entry::Fact(fact) = chain.follow_event(lsn, bytes)?.entry()?
+                && let Event::WindowSealed(seal) = &fact.event
             {
                 windows.insert(seal.window, seal.assets.iter().map(|seal| seal.asset).collect());
             }

@@ -2,6 +2,7 @@
 //! and carry the signatures that it must carry. Where a seal comes by whose evidence is there, the
 //! window is audited; where a batch comes by, it is computed again.
 
+mod callers;
 mod ends;
 mod settling;
 
@@ -19,7 +20,7 @@ use super::totals::Totals;
 use super::windows::{self, Cut};
 use crate::journal::{Chain, Entry, Record};
 use crate::ledger::event::{BatchComputed, EngineKeySet, Genesis, WindowCut, WindowSealed};
-use crate::ledger::{By, EngineKeys, Event, Obligation};
+use crate::ledger::{By, Caller, EngineKeys, Envelope, Event, Fact, Obligation};
 use crate::types::{
     AssetNumber, BatchId, ChannelHasher, History, Lsn, NetworkId, PartyId, SignerKey, Statement,
     Timestamp, Total, WindowNumber, batch_statement, key_statement, window_statement,
@@ -139,11 +140,11 @@ impl<'a> Audit<'a> {
                 as_written(record.is_genesis_as(&genesis), lsn)?;
                 self.genesis(genesis)
             }
-            Entry::Event(event) if self.hasher.is_some() => {
-                as_written(record.is_written_as(&event), lsn)?;
-                self.event(record.history(), at, &event).map_err(|error| located(error, lsn))
+            Entry::Fact(fact) if self.hasher.is_some() => {
+                as_written(record.is_written_as(&fact), lsn)?;
+                self.fact(record.history(), at, &fact).map_err(|error| located(error, lsn))
             }
-            Entry::Genesis(_) | Entry::Event(_) | Entry::Frame(_) => {
+            Entry::Genesis(_) | Entry::Fact(_) | Entry::Frame(_) => {
                 let difference =
                     Difference::new("the record", "genesis first, then events", "other");
                 Err(difference.lsn(lsn).into())
@@ -164,27 +165,29 @@ impl<'a> Audit<'a> {
         self.hasher.as_ref().expect("the first record is genesis").network()
     }
 
-    fn event(&mut self, record: History, at: Timestamp, event: &Event) -> Done {
-        let lsn = record.lsn;
-        if let Some(request) = event.request()
+    fn fact(&mut self, record: History, at: Timestamp, fact: &Fact) -> Done {
+        let (lsn, Fact { envelope, event }) = (record.lsn, fact);
+        let Envelope { caller, request } = envelope;
+        callers::check(envelope, event)?;
+        if let Some(request) = request
             && !self.requests.is_new(at, &request.id)
         {
             return Err(Difference::new("the request id", "a new one", &request.id).into());
         }
         self.registry.apply(lsn, event)?;
         match event {
-            Event::EngineKeySet(e) => self.key(lsn, e),
+            Event::EngineKeySet(e) => self.key(lsn, request.is_some(), e),
             Event::WindowCut(e) => self.cut(record, at, e),
             Event::WindowSealed(e) => self.seal(e),
-            Event::BatchComputed(e) => self.batch(e),
-            Event::BatchApproved(e) => self.approved(e),
+            Event::BatchComputed(e) => self.batch(caller, e),
+            Event::BatchApproved(e) => self.approved(caller, e),
             Event::BatchAborted(e) => self.aborted(e.batch),
             Event::WindowDisputed(e) => self.disputed(e.window, true),
             Event::DisputeEnded(e) => self.disputed(e.window, false),
             Event::LegsSubmitted(e) => self.submitted(e),
-            Event::LegsMoved(e) => self.moved(e),
+            Event::LegsMoved(e) => self.moved(caller, e),
             Event::LegsBooked(e) => self.booked(e),
-            Event::LegProposed(e) => self.proposed(e),
+            Event::LegProposed(e) => self.proposed(caller, e),
             Event::ExposureReleased(e) => self.released(e),
             Event::AssetCreated(_)
             | Event::PartyUpserted(_)
@@ -198,11 +201,11 @@ impl<'a> Audit<'a> {
         }
     }
 
-    fn key(&mut self, lsn: Lsn, e: &EngineKeySet) -> Done {
+    fn key(&mut self, lsn: Lsn, asked: bool, e: &EngineKeySet) -> Done {
         let differs = |found: &dyn ToString| {
             Difference::new("the engine's key", "one that may follow", found.to_string())
         };
-        self.keys.check_set(e).map_err(|misfit| differs(&misfit))?;
+        self.keys.check_set(asked, e).map_err(|misfit| differs(&misfit))?;
         match (self.keys.current(), self.settings.first_key) {
             (Some(before), _) => {
                 let statement = key_statement(self.network(), e.key);
@@ -289,7 +292,7 @@ impl<'a> Audit<'a> {
         Ok(())
     }
 
-    fn batch(&mut self, e: &BatchComputed) -> Done {
+    fn batch(&mut self, caller: &Caller, e: &BatchComputed) -> Done {
         let of_batch = |difference: Difference| difference.batch(e.batch);
         if let Err(misfit) = self.keys.check_signed(e.key) {
             return Err(of_batch(Difference::new("the batch's key", "the engine's", misfit)).into());
@@ -298,7 +301,8 @@ impl<'a> Audit<'a> {
             let expected = "an event before the batch";
             of_batch(Difference::new("up to where the batch's signature goes", expected, e.history))
         })?;
-        let statement = batch_statement(self.network(), e.batch, history, &e.operator, e.four_eyes);
+        let statement =
+            batch_statement(self.network(), e.batch, history, &caller.name, e.four_eyes);
         self.signed(e.key, &statement, &e.signature, "the batch's signature").map_err(of_batch)?;
         if e.windows.is_empty() || !e.windows.is_sorted_by(|a, b| a < b) {
             let difference = Difference::new("the batch's windows", "ascending", "not");
@@ -363,7 +367,7 @@ impl<'a> Audit<'a> {
             owed,
             carries: content.as_ref().map(|content| content.head.carries.clone()),
             prefunded: content.as_ref().map_or(Vec::new(), |c| c.head.prefunded.clone()),
-            by: By { operator: e.operator.clone(), four_eyes: e.four_eyes },
+            by: By { operator: caller.name.clone(), four_eyes: e.four_eyes },
             legs: Legs::new(content.as_ref()),
         };
         self.batches.insert(e.batch, seen);

@@ -7,7 +7,7 @@ use super::sums::per_party;
 use crate::ledger::event::{
     ExposureReleased, LegProposed, LegRun, LegsBooked, LegsMoved, LegsSubmitted,
 };
-use crate::ledger::{BatchContent, By, LegMove, LegState, Mover, Obligation, Payment};
+use crate::ledger::{BatchContent, By, Caller, LegMove, LegState, Mover, Obligation, Payment};
 use crate::types::{PartyId, Total};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -105,7 +105,7 @@ impl Legs {
     }
 
     /// Follows moves; gives what is owed again.
-    pub fn moved(&mut self, e: &LegsMoved) -> Result<Vec<Obligation>, Difference> {
+    pub fn moved(&mut self, caller: &Caller, e: &LegsMoved) -> Result<Vec<Obligation>, Difference> {
         let mut again = Vec::new();
         for one in &e.moves {
             let from = self.state(one.leg);
@@ -121,7 +121,7 @@ impl Legs {
                     return Err(Difference::new("what a leg's move moves", expected, found));
                 }
             }
-            self.two_agree(e, one, from)?;
+            self.two_agree(caller, e, one, from)?;
             self.states.insert(one.leg, one.to);
             if one.to.is_owed_again() {
                 let (payer, payee, amount) = said;
@@ -147,19 +147,20 @@ impl Legs {
     }
 
     /// Follows one operator's word about an UNKNOWN leg.
-    pub fn proposed(&mut self, e: &LegProposed) -> Result<(), Difference> {
+    pub fn proposed(&mut self, caller: &Caller, e: &LegProposed) -> Result<(), Difference> {
         let state = self.state(e.leg);
-        if state != LegState::Unknown || e.operator.is_empty() {
-            let found = format!("leg {}, which is {}, by {:?}", e.leg, state.name(), e.operator);
+        if state != LegState::Unknown || caller.name.is_empty() {
+            let found = format!("leg {}, which is {}, by {:?}", e.leg, state.name(), caller.name);
             return Err(Difference::new("an operator's word", "one about an UNKNOWN leg", found));
         }
-        self.proposed.insert(e.leg, (e.operator.clone(), e.to, e.reference.clone()));
+        self.proposed.insert(e.leg, (caller.name.clone(), e.to, e.reference.clone()));
         Ok(())
     }
 
     /// What an operator says of an UNKNOWN leg, another one has said before.
     fn two_agree(
         &mut self,
+        caller: &Caller,
         e: &LegsMoved,
         one: &LegMove,
         from: LegState,
@@ -169,12 +170,12 @@ impl Legs {
             return Ok(());
         }
         let agreed = said.is_some_and(|(operator, to, reference)| {
-            operator != e.operator && to == one.to && reference == one.reference
+            operator != caller.name && to == one.to && reference == one.reference
         });
         if agreed {
             return Ok(());
         }
-        let found = format!("{:?} alone, of leg {}", e.operator, one.leg);
+        let found = format!("{:?} alone, of leg {}", caller.name, one.leg);
         Err(Difference::new("who says what became of an UNKNOWN leg", "two who agree", found))
     }
 
@@ -245,16 +246,13 @@ pub(super) fn may_abort(seen: &Seen) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ledger::Request;
     use crate::types::{AssetNumber, BatchId, Digest};
 
-    fn moved(operator: &str, mover: Mover, to: LegState, reference: &str) -> LegsMoved {
+    fn moved(mover: Mover, to: LegState, reference: &str) -> LegsMoved {
         let (payer, payee) = (PartyId([1; 32]), PartyId::CLEARING);
         let (reference, reason) = (reference.to_owned(), String::new());
         let one = LegMove { leg: 0, to, payer, payee, amount: Total(5), reference, reason };
         LegsMoved {
-            request: None,
-            operator: operator.to_owned(),
             batch: BatchId::ZERO,
             asset: AssetNumber(1),
             mover,
@@ -263,10 +261,12 @@ mod tests {
         }
     }
 
-    fn proposed(operator: &str) -> LegProposed {
+    fn by(operator: &str) -> Caller {
+        Caller::grpc(operator.to_owned())
+    }
+
+    fn proposed() -> LegProposed {
         LegProposed {
-            request: Request { id: "r".into(), content: Digest::ZERO },
-            operator: operator.to_owned(),
             batch: BatchId::ZERO,
             leg: 0,
             to: LegState::Confirmed,
@@ -289,37 +289,37 @@ mod tests {
             name: "2 calls".into(),
         };
         legs.submit(&submitted).unwrap();
-        legs.moved(&moved("", Mover::Engine, LegState::Unknown, "")).unwrap();
+        legs.moved(&Caller::engine(), &moved(Mover::Engine, LegState::Unknown, "")).unwrap();
         legs
     }
 
     #[test]
     fn an_unknown_leg_that_one_operator_moves_alone_is_found() {
-        let confirmed = |by: &str, of: &str| moved(by, Mover::Operator, LegState::Confirmed, of);
+        let confirmed = |of: &str| moved(Mover::Operator, LegState::Confirmed, of);
         for (second, reference, agree) in
             [("bob", "R", true), ("ann", "R", false), ("bob", "other", false)]
         {
             let mut legs = unknown();
-            legs.proposed(&proposed("ann")).unwrap();
-            let found = legs.moved(&confirmed(second, reference));
+            legs.proposed(&by("ann"), &proposed()).unwrap();
+            let found = legs.moved(&by(second), &confirmed(reference));
             assert_eq!(found.is_ok(), agree, "{second} {reference}: {found:?}");
         }
         let mut legs = unknown();
-        assert!(legs.moved(&confirmed("bob", "R")).is_err(), "nobody said it before");
+        assert!(legs.moved(&by("bob"), &confirmed("R")).is_err(), "nobody said it before");
         // The rail itself needs nobody.
-        unknown().moved(&moved("", Mover::Rail, LegState::Confirmed, "R")).unwrap();
+        unknown().moved(&Caller::engine(), &moved(Mover::Rail, LegState::Confirmed, "R")).unwrap();
     }
 
     #[test]
     fn a_word_about_a_leg_that_is_not_unknown_or_by_nobody_is_found() {
         let mut legs = unknown();
-        assert!(legs.proposed(&proposed("")).is_err());
-        assert!(legs.proposed(&LegProposed { leg: 1, ..proposed("ann") }).is_err());
+        assert!(legs.proposed(&by(""), &proposed()).is_err());
+        assert!(legs.proposed(&by("ann"), &LegProposed { leg: 1, ..proposed() }).is_err());
         // What was said before the leg moved counts no more.
-        legs.proposed(&proposed("ann")).unwrap();
-        legs.moved(&moved("", Mover::Engine, LegState::Sent, "")).unwrap();
-        legs.moved(&moved("", Mover::Engine, LegState::Unknown, "")).unwrap();
-        let alone = moved("bob", Mover::Operator, LegState::Confirmed, "R");
-        assert!(legs.moved(&alone).is_err());
+        legs.proposed(&by("ann"), &proposed()).unwrap();
+        legs.moved(&Caller::engine(), &moved(Mover::Engine, LegState::Sent, "")).unwrap();
+        legs.moved(&Caller::engine(), &moved(Mover::Engine, LegState::Unknown, "")).unwrap();
+        let alone = moved(Mover::Operator, LegState::Confirmed, "R");
+        assert!(legs.moved(&by("bob"), &alone).is_err());
     }
 }

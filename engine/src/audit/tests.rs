@@ -7,13 +7,13 @@ mod made;
 mod rewritten;
 
 use super::*;
-use crate::ledger::event::EngineKeySet;
-use crate::ledger::{EVIDENCE_BYTES, Event, Evidence};
+use crate::ledger::event::{BatchAborted, EngineKeySet};
+use crate::ledger::{Caller, EVIDENCE_BYTES, Event, Evidence, Fact, Request};
 use crate::proof::{
     AssetRoots, Document, Hex, ProofMaker, Trust, Wanted, WindowProof, check_document,
 };
-use crate::types::{NetworkId, SIGNATURE_BYTES, SignerKey};
-use made::{Change, EUR, Made, NETWORK, party, request};
+use crate::types::{Digest, NetworkId, SIGNATURE_BYTES, SignerKey};
+use made::{Change, EUR, Made, NETWORK, party};
 use std::os::unix::fs::FileExt as _;
 use std::path::PathBuf;
 
@@ -76,7 +76,7 @@ fn every_flipped_bit_and_every_truncation_of_an_export_is_noticed() {
 fn whoever_changes_what_an_export_says_is_found_out() {
     let evidence =
         |evidence, sealed| Change { evidence: Some(evidence), sealed, ..Change::default() };
-    let event = |event| Change { event: Some(event), ..Change::default() };
+    let fact = |change| Change { fact: Some(change), ..Change::default() };
     let cases: [(&str, Change); 14] = [
         ("the voucher's signature: expected valid", evidence(|e| e.voucher[100] ^= 1, true)),
         ("the digest of its evidence", evidence(|e| e.lsn.0 -= 1, false)),
@@ -89,48 +89,48 @@ fn whoever_changes_what_an_export_says_is_found_out() {
         ),
         (
             "the window's root",
-            event(|e| {
-                if let Event::WindowSealed(e) = e {
+            fact(|e| {
+                if let Event::WindowSealed(e) = &mut e.event {
                     e.root.0[0] ^= 1
                 }
             }),
         ),
         (
             "the window's signature",
-            event(|e| {
-                if let Event::WindowSealed(e) = e {
+            fact(|e| {
+                if let Event::WindowSealed(e) = &mut e.event {
                     e.signature[0] ^= 1
                 }
             }),
         ),
         (
             "the net sum",
-            event(|e| {
-                if let Event::WindowSealed(e) = e {
+            fact(|e| {
+                if let Event::WindowSealed(e) = &mut e.event {
                     e.assets[0].totals.net_bilateral.0 += 1
                 }
             }),
         ),
         (
             "the batch's signature",
-            event(|e| {
-                if let Event::BatchComputed(e) = e {
+            fact(|e| {
+                if let Event::BatchComputed(e) = &mut e.event {
                     e.signature = [0; SIGNATURE_BYTES]
                 }
             }),
         ),
         (
             "the batch's id",
-            event(|e| {
-                if let Event::BatchComputed(e) = e {
+            fact(|e| {
+                if let Event::BatchComputed(e) = &mut e.event {
                     e.least.0 += 100_000_000
                 }
             }),
         ),
         (
             "what a submission pays out",
-            event(|e| {
-                if let Event::LegsSubmitted(e) = e {
+            fact(|e| {
+                if let Event::LegsSubmitted(e) = &mut e.event {
                     e.paid_out.0 += 1
                 }
             }),
@@ -138,8 +138,8 @@ fn whoever_changes_what_an_export_says_is_found_out() {
         // The creditor's leg leaves with the debtor's, which is not confirmed.
         (
             "what the clearing account has left",
-            event(|e| {
-                if let Event::LegsSubmitted(e) = e
+            fact(|e| {
+                if let Event::LegsSubmitted(e) = &mut e.event
                     && e.name.ends_with("840")
                 {
                     e.legs[0].count = 2;
@@ -149,8 +149,10 @@ fn whoever_changes_what_an_export_says_is_found_out() {
         ),
         (
             "the proof of the engine's new key",
-            event(|e| {
-                if let Event::EngineKeySet(EngineKeySet { request: Some(_), proof, .. }) = e {
+            fact(|e| {
+                if let Event::EngineKeySet(EngineKeySet { proof, .. }) = &mut e.event
+                    && e.envelope.request.is_some()
+                {
                     proof[0] ^= 1
                 }
             }),
@@ -165,15 +167,13 @@ fn whoever_changes_what_an_export_says_is_found_out() {
 #[test]
 fn carries_are_those_that_the_batches_left() {
     let change = Change {
-        event: Some(|event| {
+        fact: Some(|fact| {
             // Nothing ever left: then nothing may be carried.
-            if let Event::LegsSubmitted(e) = event {
-                *event = Event::BatchAborted(crate::ledger::event::BatchAborted {
-                    request: request(&format!("abort {}", e.batch)),
-                    operator: String::new(),
-                    batch: e.batch,
-                    reason: String::new(),
-                });
+            if let Event::LegsSubmitted(e) = &fact.event {
+                let (batch, reason) = (e.batch, String::new());
+                let request = Request { id: format!("abort {batch}"), content: Digest([1; 32]) };
+                fact.envelope = Caller::grpc("ann".into()).asks(request);
+                fact.event = Event::BatchAborted(BatchAborted { batch, reason });
             }
         }),
         ..Change::default()

@@ -2,7 +2,7 @@
 //! In the file only. Holds no secret: an operator's token is known by its digest.
 
 use super::values::{CronText, RailName, TokenDigest, Units};
-use crate::ledger::{By, Rail};
+use crate::ledger::{Caller, Rail};
 use crate::limits::{OPERATOR_NAME_BYTES_MAX, OPERATORS_MAX, SCHEDULE_MAX};
 use crate::types::{AssetNumber, Cron, Digest, Total};
 use serde::{Deserialize, Serialize};
@@ -70,7 +70,7 @@ pub(super) fn check_operators(
                 format!("a name of 1 to {OPERATOR_NAME_BYTES_MAX} letters, digits and . _ - @");
             return Err(wrong(&key, "not a name", expected));
         }
-        if name == By::SCHEDULE {
+        if name == Caller::SCHEDULE {
             return Err(wrong(&key, "the engine's own name", "another name"));
         }
         if !seen.insert(digest.0) {

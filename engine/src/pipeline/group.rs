@@ -2,7 +2,7 @@
 
 use super::frame::Frame;
 use crate::journal::checkpoint::Mark;
-use crate::ledger::{ChannelState, Event, Evidence, Exposure, Gauge, Refusal, Wish};
+use crate::ledger::{ChannelState, Command, Event, Evidence, Exposure, Gauge, Refusal};
 use crate::types::{AssetNumber, ChannelId, Lsn, PartyId};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::oneshot;
@@ -81,7 +81,7 @@ impl Question {
 /// What the sequencer is asked besides frames.
 pub(super) enum Ask {
     /// Do these, in order; each is decided on its own.
-    Commands(Vec<Wish>, oneshot::Sender<Vec<Result<Done, Refusal>>>),
+    Commands(Vec<Command>, oneshot::Sender<Vec<Result<Done, Refusal>>>),
     /// Put this question to its shard.
     Question(Question),
     /// Begin a checkpoint as soon as one can be made.

@@ -11,7 +11,7 @@ use super::share::{LineIndex, Source};
 use super::space::Space;
 use crate::canary::{Bug, planted};
 use crate::journal::Store;
-use crate::ledger::Wish;
+use crate::ledger::Command;
 use crate::ledger::control::Control;
 use crate::ledger::{ChannelState, Evidence, Exposure, Gauge, Refusal};
 use crate::limits::FRAME_VOUCHERS_MAX;
@@ -79,17 +79,17 @@ impl Intake {
 
     /// Begins a stream of frames, or a single one, from this source.
     #[must_use]
-    pub fn caller(&self, source: Source) -> Caller {
+    pub fn feed(&self, source: Source) -> Feed {
         let line = self.0.fair.join(source);
-        Caller { intake: self.clone(), line }
+        Feed { intake: self.clone(), line }
     }
 
     /// Does one command. When it returns, its record is durable and every shard was told.
     ///
     /// # Errors
     /// `Refused` by a rule, or `Busy`.
-    pub async fn command(&self, wish: Wish) -> Result<Done, NotDone> {
-        let mut done = self.commands(vec![wish]).await?;
+    pub async fn command(&self, command: Command) -> Result<Done, NotDone> {
+        let mut done = self.commands(vec![command]).await?;
         Ok(done.pop().expect("one answer a command")?)
     }
 
@@ -97,7 +97,10 @@ impl Intake {
     ///
     /// # Errors
     /// `Busy`: then it is not known which of them were done.
-    pub async fn commands(&self, commands: Vec<Wish>) -> Result<Vec<Result<Done, Refusal>>, Busy> {
+    pub async fn commands(
+        &self,
+        commands: Vec<Command>,
+    ) -> Result<Vec<Result<Done, Refusal>>, Busy> {
         let (reply, answer) = oneshot::channel();
         self.ask(Ask::Commands(commands, reply))?;
         let done = answer.await.map_err(|_| Busy::Stopping)?;
@@ -110,8 +113,8 @@ impl Intake {
     ///
     /// # Errors
     /// `Refused` by a rule, or `Stopping`.
-    pub(crate) fn command_here(&self, wish: Wish) -> Result<Done, NotDone> {
-        let mut done = self.tell(wish)?.blocking_recv().map_err(|_| Busy::Stopping)?;
+    pub(crate) fn command_here(&self, command: Command) -> Result<Done, NotDone> {
+        let mut done = self.tell(command)?.blocking_recv().map_err(|_| Busy::Stopping)?;
         Ok(done.pop().expect("one answer a command")?)
     }
 
@@ -120,9 +123,12 @@ impl Intake {
     ///
     /// # Errors
     /// `Stopping`.
-    pub fn tell(&self, wish: Wish) -> Result<oneshot::Receiver<Vec<Result<Done, Refusal>>>, Busy> {
+    pub fn tell(
+        &self,
+        command: Command,
+    ) -> Result<oneshot::Receiver<Vec<Result<Done, Refusal>>>, Busy> {
         let (reply, answer) = oneshot::channel();
-        let ask = Ask::Commands(vec![wish], reply);
+        let ask = Ask::Commands(vec![command], reply);
         self.0.asks.send(ask).map_err(|_| Busy::Stopping)?;
         Ok(answer)
     }
@@ -326,18 +332,18 @@ impl Drop for Inner {
 
 /// One stream of frames. Between sources the engine's work is shared fairly; the frames of one source
 /// are taken in the order in which they came in, and so are those of one caller in the order of its calls.
-pub struct Caller {
+pub struct Feed {
     intake: Intake,
     line: LineIndex,
 }
 
 /// Room for one frame. Given back when it is dropped.
 pub struct Entry<'a> {
-    caller: &'a Caller,
+    caller: &'a Feed,
     permit: Permit,
 }
 
-impl Caller {
+impl Feed {
     /// Takes a frame of 1..=4,096 packed vouchers and says where its answer will arrive. Waits while
     /// too much is under way: of its source, or of all. Asks nobody when it may: see `Entry::when`.
     ///
@@ -383,7 +389,7 @@ impl Entry<'_> {
     }
 }
 
-impl Drop for Caller {
+impl Drop for Feed {
     fn drop(&mut self) {
         self.intake.0.fair.leave(self.line);
     }

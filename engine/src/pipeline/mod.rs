@@ -51,7 +51,7 @@ mod step;
 pub use clock::{Clock, ClockRefused, Reading};
 pub use frame::{Answer, Counts};
 pub use group::{Done, Figures};
-pub use intake::{Busy, Caller, Entry, Intake, NotDone};
+pub use intake::{Busy, Entry, Feed, Intake, NotDone};
 pub use keep::Progress;
 pub use meters::Meters;
 pub use recover::{Recovered, recover};

@@ -9,9 +9,8 @@ use super::share::LineIndex;
 use crate::canary::{Bug, planted};
 use crate::journal::checkpoint::Mark;
 use crate::journal::{Chain, Framed, Tail};
-use crate::ledger::Wish;
 use crate::ledger::control::Control;
-use crate::ledger::{Decision, Event, Refusal};
+use crate::ledger::{Command, Decision, Event, Fact, Refusal};
 use crate::limits::{GROUP_BYTES_MAX, GROUP_RECORDS_MAX};
 use crate::types::{Lsn, PartyId, SignerKey, Timestamp};
 use std::collections::BTreeMap;
@@ -134,23 +133,24 @@ impl Order {
         }
     }
 
-    fn command(&mut self, wish: Wish, clock: Timestamp) -> Result<Done, Refusal> {
+    fn command(&mut self, command: Command, clock: Timestamp) -> Result<Done, Refusal> {
         let at = self.at(clock);
         // The lock is free of half-done changes unless a bug panicked, and then the process stops.
         let mut control = self.control.write().unwrap_or_else(PoisonError::into_inner);
-        let (event, made) = match control.decide(wish)? {
+        let (fact, made) = match control.decide(command)? {
             Decision::Repeat(lsn) => return Ok(Done::Before(lsn)),
-            Decision::New(event, made) => (event, made),
+            Decision::New(fact, made) => (fact, made),
         };
-        let lsn = self.draft.record(self.chain.frame_event(self.epoch, at, &event));
+        let lsn = self.draft.record(self.chain.frame_fact(self.epoch, at, &fact));
         let record = self.chain.tail().history();
-        self.since.add_event(&event, &made);
-        control.apply(record, at, &event, made);
+        self.since.add_event(&fact.event, &made);
+        control.apply(record, at, &fact, made);
         drop(control);
-        if let Event::SignerAdded(added) = &*event {
+        let Fact { event, .. } = *fact;
+        if let Event::SignerAdded(added) = &event {
             self.draft.signers.push((added.signer, added.party));
         }
-        self.draft.items.push(Item::Event(lsn, Arc::from(event)));
+        self.draft.items.push(Item::Event(lsn, Arc::new(event)));
         self.draft.changed = Some(lsn);
         Ok(Done::Now(lsn))
     }

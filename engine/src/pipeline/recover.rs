@@ -11,7 +11,7 @@ use super::sequence::{clocks, tell};
 use crate::journal::checkpoint::{self, Commit};
 use crate::journal::{Chain, Entry, Journal, JournalError, Record, Store, Tail, kept, replay};
 use crate::ledger::control::{Control, Made};
-use crate::ledger::{Event, Genesis, SealedPart, Shard, ShardPage};
+use crate::ledger::{Event, Fact, Genesis, SealedPart, Shard, ShardPage};
 use crate::types::{ChannelHasher, History, Lsn, SignerKey, Timestamp};
 use crate::verify::Keys;
 
@@ -174,9 +174,9 @@ fn restore(
                 state = Some(State::new(genesis, record.history(), shards));
                 Ok(())
             }
-            (Entry::Event(event), Some(state)) => past_event(state, store, &record, &event),
+            (Entry::Fact(fact), Some(state)) => past_fact(state, store, &record, &fact),
             (Entry::Genesis(_) | Entry::Frame(_), Some(_))
-            | (Entry::Frame(_) | Entry::Event(_), None) => {
+            | (Entry::Frame(_) | Entry::Fact(_), None) => {
                 Err(damaged(lsn, "the genesis record must be the first, and only the first"))
             }
         }
@@ -216,14 +216,14 @@ fn load_pages(store: &dyn Store, commit: &Commit, state: &mut State) -> Result<(
     })
 }
 
-/// Applies an event that the checkpoint covers. What it once led to is kept, and not made again.
-fn past_event(
+/// Applies a fact that the checkpoint covers. What it once led to is kept, and not made again.
+fn past_fact(
     state: &mut State,
     store: &dyn Store,
     record: &Record<'_>,
-    event: &Event,
+    fact: &Fact,
 ) -> Result<(), JournalError> {
-    let made = match event {
+    let made = match &fact.event {
         Event::BatchComputed(batch) => Made::Batch(kept::load_batch_head(store, batch.batch)?),
         Event::SignerAdded(added) => {
             state.keys.insert([(added.signer, added.party)]);
@@ -249,9 +249,9 @@ fn past_event(
         | Event::TroublesRaised(_)
         | Event::TroublesAcked(_) => Made::Nothing,
     };
-    state.control.apply(record.history(), record.at, event, made);
+    state.control.apply(record.history(), record.at, fact, made);
     for shard in &mut state.shards {
-        shard.apply_past(record.lsn, event);
+        shard.apply_past(record.lsn, &fact.event);
     }
     Ok(())
 }

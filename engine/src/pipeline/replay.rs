@@ -8,7 +8,7 @@ use crate::journal::{Entry, HEADER_BYTES, JournalError, Record, Store, kept};
 use crate::ledger::control::{Control, Made};
 use crate::ledger::event::{BatchComputed, WindowSealed};
 use crate::ledger::shard::Checked;
-use crate::ledger::{Event, SealedPart, Shard, seal};
+use crate::ledger::{Event, Fact, SealedPart, Shard, seal};
 use crate::limits::REPLAY_QUEUE;
 use crate::types::{
     ChannelHasher, ChannelId, Lsn, Outcome, Packed, PartyId, Timestamp, VOUCHER_BYTES, Verdict,
@@ -125,7 +125,7 @@ impl<'a> Replaying<'a> {
                 self.vouchers += u64::from(record.count);
                 self.frame(record, vouchers)
             }
-            Entry::Event(event) => self.event(record, *event),
+            Entry::Fact(fact) => self.fact(record, *fact),
         }
     }
 
@@ -159,8 +159,8 @@ impl<'a> Replaying<'a> {
         Ok(())
     }
 
-    fn event(&mut self, record: &Record<'_>, event: Event) -> Result<(), JournalError> {
-        let made = match &event {
+    fn fact(&mut self, record: &Record<'_>, fact: Fact) -> Result<(), JournalError> {
+        let made = match &fact.event {
             Event::WindowSealed(sealed) => {
                 self.reseal(record.lsn, sealed)?;
                 Made::Nothing
@@ -189,9 +189,9 @@ impl<'a> Replaying<'a> {
             | Event::TroublesRaised(_)
             | Event::TroublesAcked(_) => Made::Nothing,
         };
-        self.since.add_event(&event, &made);
-        self.control.apply(record.history(), record.at, &event, made);
-        let event = Arc::new(event);
+        self.since.add_event(&fact.event, &made);
+        self.control.apply(record.history(), record.at, &fact, made);
+        let event = Arc::new(fact.event);
         self.tell(|| Work::Event(record.lsn, event.clone()));
         Ok(())
     }

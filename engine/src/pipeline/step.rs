@@ -12,7 +12,7 @@ use super::recover::Recovered;
 use super::sequence::Sequencer;
 use super::{Applier, Intake, PipelineOptions, Saved, Wired, Wiring, commit};
 use crate::journal::{Journal, JournalError};
-use crate::ledger::Wish;
+use crate::ledger::Command;
 use crate::ledger::control::Control;
 use crate::ledger::{SealedPart, Shard};
 use crate::limits::VERIFY_CHUNK;
@@ -65,7 +65,7 @@ struct ShardAtWork {
 #[derive(Debug, Clone)]
 pub enum Asked {
     /// To do these.
-    Commands(Vec<Wish>),
+    Commands(Vec<Command>),
     /// To put a question to a shard.
     Question,
     /// To begin a checkpoint.
@@ -285,8 +285,8 @@ impl<J: Journal> Stepper<J> {
 mod tests {
     use super::*;
     use crate::journal::memory::MemoryJournal;
-    use crate::ledger::{Genesis, Request};
-    use crate::pipeline::{Caller, Source, recover};
+    use crate::ledger::{Caller, Genesis, Request, Wish};
+    use crate::pipeline::{Feed, Source, recover};
     use crate::types::{AssetDef, AssetNumber, Digest, NetworkId, SettlementModel, Timestamp};
     use crate::verify::Options;
 
@@ -303,19 +303,19 @@ mod tests {
         (stepper, intake)
     }
 
-    fn asset() -> Wish {
+    fn asset() -> Command {
         let request = Request { id: "r".into(), content: Digest([1; 32]) };
         let (number, model) = (AssetNumber(978), SettlementModel::Bilateral);
         let asset = AssetDef { number, code: "EUR".into(), scale: 2, model };
-        Wish::CreateAsset { request, asset }
+        Wish::CreateAsset { asset }.by(Caller::grpc(String::new()), request)
     }
 
     /// Everything that was sent before it was checked and journaled first, whosever it was.
     #[test]
     fn one_voucher_has_its_place_before_another_sources_queue_does() {
         let (mut stepper, intake) = stepper(u64::MAX);
-        let (greedy, honest) = (intake.caller(Source::Here(1)), intake.caller(Source::Here(2)));
-        let submit = |caller: &Caller, vouchers: usize| {
+        let (greedy, honest) = (intake.feed(Source::Here(1)), intake.feed(Source::Here(2)));
+        let submit = |caller: &Feed, vouchers: usize| {
             // No voucher at all: bytes that are 0xff.
             let frame = vec![0xff; vouchers * crate::types::VOUCHER_BYTES];
             let submitted = std::pin::pin!(caller.submit(frame.into()));

@@ -6,7 +6,7 @@ use crate::journal::kept;
 use crate::journal::names::{self, NamedLeg};
 use crate::ledger::batch::Payment;
 use crate::ledger::control::{self, Used};
-use crate::ledger::{BatchContent, BatchHead, By, Rail, Refusal, Request, Wish};
+use crate::ledger::{BatchContent, BatchHead, Caller, Rail, Refusal, Request, Wish};
 use crate::pipeline::{Done, Intake, NotDone};
 use crate::rails;
 use crate::sign::{EngineKey, Signed};
@@ -22,9 +22,11 @@ pub type Clearing = BTreeMap<Rail, Vec<(String, String)>>;
 #[derive(Debug, Clone)]
 pub struct CreateBatch {
     /// Who asks.
+    pub caller: Caller,
+    /// By which request.
     pub request: Request,
-    /// Which operator, and whether another must approve.
-    pub by: By,
+    /// Whether another operator must approve.
+    pub four_eyes: bool,
     /// The windows to settle, ascending.
     pub windows: Vec<WindowNumber>,
     /// The asset to settle.
@@ -199,15 +201,16 @@ async fn offer<F: Future<Output = Computed>>(
     for _ in 0..OFFERS {
         let head = ready.used.head.clone();
         let (network, history) = (intake.hasher().network(), intake.control().history());
-        let By { operator, four_eyes } = &ask.by;
-        let statement = batch_statement(network, head.id, history, operator, *four_eyes);
+        let (operator, four_eyes) = (&ask.caller.name, ask.four_eyes);
+        let statement = batch_statement(network, head.id, history, operator, four_eyes);
         let Signed { key, signature } = signed(intake, engine_key, &statement);
-        let (request, by, used) = (ask.request.clone(), ask.by.clone(), ready.used.clone());
+        let used = ready.used.clone();
         let directory_version = ready.version;
         let history = history.lsn;
         let create =
-            control::CreateBatch { request, by, used, history, key, signature, directory_version };
-        match intake.command(Wish::CreateBatch(create)).await {
+            control::CreateBatch { four_eyes, used, history, key, signature, directory_version };
+        let wish = Wish::CreateBatch(create);
+        match intake.command(wish.by(ask.caller.clone(), ask.request.clone())).await {
             Ok(Done::Now(_)) => return Ok(Some(head)),
             Ok(Done::Before(_)) => return Ok(None),
             // The engine's key was rotated at this very moment: once more, with the new one.

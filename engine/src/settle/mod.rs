@@ -21,6 +21,6 @@ pub use reconcile::{
     ByState, Moment, OpenProposal, Reconciliation, SubmissionSums, Sums, WindowFacts, Wrong,
     reconcile,
 };
-pub use schedule::{Board, SCHEDULE_PREFIX, Schedule, ScheduleEntry, Standing, close_every};
+pub use schedule::{Board, Schedule, ScheduleEntry, Standing, close_every};
 pub use sealer::{Parts, Sealer, keep_window, seal_command};
 pub use settler::{CardDesk, Desks, EvmDesk, Held, Mailbox, Nudge, Settler, Troubles};

@@ -6,9 +6,9 @@
 use super::archive::NotLoaded;
 use super::signing::signed;
 use crate::journal::{JournalError, kept};
-use crate::ledger::Wish;
 use crate::ledger::event::WindowSealed;
 use crate::ledger::{AssetSeal, Refusal, SealedPart, SealedWindow, seal};
+use crate::ledger::{Command, Wish};
 use crate::pipeline::{self, Busy, Intake, NotDone};
 use crate::sign::{EngineKey, Signed};
 use crate::types::{History, WindowNumber, window_statement};
@@ -124,7 +124,7 @@ pub fn keep_window(
 
 /// The command that journals the root of a window that is kept, signed with the key in force.
 #[must_use]
-pub fn seal_command(intake: &Intake, engine_key: &EngineKey, window: &SealedWindow) -> Wish {
+pub fn seal_command(intake: &Intake, engine_key: &EngineKey, window: &SealedWindow) -> Command {
     let network = intake.hasher().network();
     let SealedWindow { number, root, cut_lsn, cut_at, credited, .. } = *window;
     let digest = intake.control().cut_digest(number).expect("a window is cut before it is sealed");
@@ -132,5 +132,6 @@ pub fn seal_command(intake: &Intake, engine_key: &EngineKey, window: &SealedWind
     let statement = window_statement(network, number, root, cut, cut_at, credited);
     let Signed { key, signature } = signed(intake, engine_key, &statement);
     let assets: Vec<AssetSeal> = window.seals().copied().collect();
-    Wish::SealWindow(WindowSealed { window: number, root, credited, assets, key, signature })
+    let sealed = WindowSealed { window: number, root, credited, assets, key, signature };
+    Command::own(Wish::SealWindow(sealed))
 }

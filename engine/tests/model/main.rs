@@ -11,7 +11,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use tallystick::journal::memory::MemoryJournal;
 use tallystick::ledger::event::Cap;
-use tallystick::ledger::{BatchContent, By, Genesis, Rail, Refusal, Request, SealedWindow, Wish};
+use tallystick::ledger::{
+    BatchContent, Caller, Command, Genesis, Rail, Refusal, Request, SealedWindow, Wish,
+};
 use tallystick::pipeline::{self, Intake, Pipeline, PipelineOptions, Source, recover};
 use tallystick::settle::{Archive, Clearing, CreateBatch, Sealer, create_batch};
 use tallystick::sign::EngineKey;
@@ -188,16 +190,20 @@ impl Run {
         Request { id: format!("r{}", self.requests), content: Digest([1; 32]) }
     }
 
+    fn command(&mut self, wish: Wish) -> Command {
+        wish.by(Caller::grpc(String::new()), self.request())
+    }
+
     async fn tell(&mut self, wish: Wish) {
-        self.engine.intake.command(wish).await.expect("the rules allow it");
+        let command = self.command(wish);
+        self.engine.intake.command(command).await.expect("the rules allow it");
     }
 
     async fn tell_party(&mut self, n: u8, suspended: bool) {
-        let request = self.request();
         let iban = [("iban".to_owned(), "DE02120300000000202051".to_owned())].into();
         let accounts = vec![rails::check_account("iso20022", &iban).expect("a valid account")];
         let (party, name) = (party(n), format!("party {n}"));
-        self.tell(Wish::UpsertParty { request, party, name, suspended, accounts }).await;
+        self.tell(Wish::UpsertParty { party, name, suspended, accounts }).await;
         self.model.parties.insert(party, suspended);
     }
 
@@ -210,24 +216,23 @@ impl Run {
             [(EUR, "EUR", SettlementModel::Multilateral), (USD, "USD", SettlementModel::Bilateral)]
         {
             let asset = AssetDef { number, code: code.into(), scale: 6, model };
-            let request = run.request();
-            run.tell(Wish::CreateAsset { request, asset }).await;
+            run.tell(Wish::CreateAsset { asset }).await;
             run.model.assets.insert(number);
         }
         for n in 0..4 {
             run.tell_party(n, false).await;
             for asset in [EUR, USD] {
-                let (request, limit) = (run.request(), Total(LIMIT));
+                let limit = Total(LIMIT);
                 let whose = party(n);
-                run.tell(Wish::SetCreditLimit { request, party: whose, asset, limit }).await;
+                run.tell(Wish::SetCreditLimit { party: whose, asset, limit }).await;
                 run.model.room.insert((party(n), asset), LIMIT);
             }
         }
         for signer in 0..4 {
             let caps =
                 if signer == 1 { vec![Cap { asset: EUR, amount: Amount(CAP) }] } else { vec![] };
-            let (request, party) = (run.request(), party_of(signer));
-            run.tell(Wish::AddSigner { request, signer: key(signer), party, caps }).await;
+            let party = party_of(signer);
+            run.tell(Wish::AddSigner { signer: key(signer), party, caps }).await;
             run.model.signers.insert(key(signer), party);
         }
         run.model.caps.insert((key(1), EUR), u128::from(CAP));
@@ -237,7 +242,7 @@ impl Run {
     async fn frames(&mut self, frames: &[Vec<Draw>]) {
         let hasher = ChannelHasher::new(NETWORK);
         let (mut expected, mut answers) = (Vec::new(), Vec::new());
-        let caller = self.engine.intake.caller(Source::Here(0));
+        let caller = self.engine.intake.feed(Source::Here(0));
         for frame in frames {
             let mut packed = Vec::new();
             for draw in frame {
@@ -260,15 +265,15 @@ impl Run {
         match step {
             Step::Frames(frames) => self.frames(frames).await,
             Step::Deposit(n, amount) => {
-                let (request, reference) = (self.request(), String::new());
+                let reference = String::new();
                 let (party, asset, amount) = (party(*n), EUR, Total(*amount));
-                self.tell(Wish::RecordDeposit { request, party, asset, amount, reference }).await;
+                self.tell(Wish::RecordDeposit { party, asset, amount, reference }).await;
                 *self.model.room.entry((party, asset)).or_default() += amount.0;
             }
             Step::Suspend(n, suspended) => self.tell_party(*n, *suspended).await,
             Step::Revoke(signer) => {
-                let (request, signer) = (self.request(), key(*signer));
-                self.tell(Wish::RevokeSigner { request, signer }).await;
+                let signer = key(*signer);
+                self.tell(Wish::RevokeSigner { signer }).await;
                 self.model.revoked.insert(signer);
             }
             Step::Close => self.close().await,
@@ -276,8 +281,8 @@ impl Run {
     }
 
     async fn close(&mut self) {
-        let request = self.request();
-        let close = self.engine.intake.command(Wish::CloseWindow(request));
+        let close = self.command(Wish::CloseWindow);
+        let close = self.engine.intake.command(close);
         close.await.expect("the open window can be closed");
         self.owed.push(std::mem::take(&mut self.model.owed));
     }
@@ -347,8 +352,9 @@ async fn settle(run: &mut Run) -> Vec<Files> {
         sealed(&run.engine.intake).await.iter().map(|window| window.number).collect();
     let archive = Archive::new(&run.engine.intake);
     for asset in [EUR, USD] {
-        let (request, windows) = (run.request(), windows.clone());
-        let ask = CreateBatch { request, by: By::default(), windows, asset, rail: Rail::Iso20022 };
+        let (caller, request) = (Caller::grpc(String::new()), run.request());
+        let (windows, rail) = (windows.clone(), Rail::Iso20022);
+        let ask = CreateBatch { caller, request, four_eyes: false, windows, asset, rail };
         // Where nothing is owed there is no batch.
         let _ = create_batch(&run.engine.intake, &archive, &engine_key(), &clearing, &ask).await;
     }

@@ -1,6 +1,6 @@
 //! Who approves what waits for it: now and then, and all of it at the end. Draws nothing of what is settled.
 
-use crate::clients::OPERATORS;
+use crate::clients::{OPERATORS, by};
 use crate::life::Halt;
 use crate::run::Run;
 use tallystick::ledger::{BatchState, Wish};
@@ -16,9 +16,9 @@ impl Run<'_> {
         // Nothing is approved that a trouble says was paid, until somebody has looked.
         let troubles: Vec<u64> = self.model.now.troubles.keys().copied().collect();
         if !troubles.is_empty() {
-            let (request, operator) = (self.clients.new_request(), OPERATORS[0].to_owned());
-            let note = "the end".to_owned();
-            self.ask_commands(vec![Wish::AckTroubles { request, operator, troubles, note }])?;
+            let (request, note) = (self.clients.new_request(), "the end".to_owned());
+            let ack = Wish::AckTroubles { troubles, note }.by(by(OPERATORS[0]), request);
+            self.ask_commands(vec![ack])?;
             self.settle()?;
         }
         for (batch, creator) in self.computed() {
@@ -28,8 +28,8 @@ impl Run<'_> {
     }
 
     pub(crate) fn approve(&mut self, batch: BatchId, operator: &str) -> Result<(), Halt> {
-        let (request, operator) = (self.clients.new_request(), operator.to_owned());
-        self.ask_commands(vec![Wish::ApproveBatch { request, operator, batch }])
+        let request = self.clients.new_request();
+        self.ask_commands(vec![Wish::ApproveBatch { batch }.by(by(operator), request)])
     }
 
     /// Batches that wait for approval, and who computed each.

@@ -10,7 +10,7 @@ use crate::life::Halt;
 use crate::run::Run;
 use crate::settler::View;
 use tallystick::ledger::hearing::{Ground, Place, Side, Statement, Subject, Sum, Weight, weigh};
-use tallystick::ledger::{LegState, LegWord, Voice, Wish};
+use tallystick::ledger::{Command, LegState, LegWord, Voice};
 use tallystick::types::{BatchId, PartyId, Total};
 
 /// A look-up under way: of which start, and which legs the rail does not know.
@@ -100,7 +100,7 @@ impl Run<'_> {
     }
 
     /// What it leads to, which must be what this page says.
-    fn said(&mut self, view: &View, leg: u32) -> Result<Option<Wish>, Halt> {
+    fn said(&mut self, view: &View, leg: u32) -> Result<Option<Command>, Halt> {
         let place = usize::try_from(leg).expect("legs are few");
         let payment = view.plan.content().legs[place].payment;
         let subject = Subject {

@@ -7,7 +7,7 @@ use crate::model::{Decided, Model, word};
 use crate::settled;
 use crate::task::{self, Call, Question, Told};
 use std::collections::BTreeSet;
-use tallystick::ledger::{BatchHead, Event, LegState, Wish};
+use tallystick::ledger::{BatchHead, Command, Event, LegState, Wish};
 use tallystick::pipeline::{Asked, NotDone};
 use tallystick::settle::{CreateBatch, NotLoaded};
 use tallystick::types::PartyId;
@@ -54,13 +54,19 @@ pub fn take_ask(life: &mut Life, model: &mut Model, clocks: Clocks) -> Result<bo
     Ok(true)
 }
 
-fn decide(life: &mut Life, model: &mut Model, clock: i64, wish: &Wish) -> Result<Decided, Halt> {
+fn decide(
+    life: &mut Life,
+    model: &mut Model,
+    clock: i64,
+    command: &Command,
+) -> Result<Decided, Halt> {
+    let wish = &command.wish;
     if let Wish::SealWindow(sealed) = wish {
         let window = model.now.window(sealed.window.0);
         check::sealed(sealed, window.ok_or_else(|| "an unknown window is sealed".to_owned())?)?;
     }
-    let fact = model.now.fact(wish);
-    let decided = model.command(clock, wish);
+    let fact = model.now.fact(command);
+    let decided = model.command(clock, command);
     if let (Decided::Now(lsn), Ok(Some(event))) = (decided, fact) {
         settled::event(&event, &model.now)?;
         let sets = sets(&event).into_iter().map(|of| (of, model.now.exposures[&of]));
@@ -113,7 +119,7 @@ fn hand_to(
     life: &mut Life,
     model: &Model,
     owner: Owner,
-    commands: &[Wish],
+    commands: &[Command],
     all: Vec<Decided>,
 ) -> Checked {
     match owner {
@@ -222,7 +228,7 @@ pub fn poll(
                 let found = check::decided(&done);
                 same(what, &Some(found.clone()), wanted)?;
                 for (decided, command) in found.iter().zip(&*commands) {
-                    heard.word(answer(decided, command));
+                    heard.word(answer(decided, &command.wish));
                     if let Decided::Now(lsn) | Decided::Before(lsn) = decided {
                         heard.told(&disk, *lsn, || format!("call {id}"))?;
                     }
@@ -302,7 +308,7 @@ fn answer(decided: &Decided, wish: &Wish) -> String {
         Wish::ReleaseExposure { .. } => "ExposureReleased",
         Wish::RaiseTroubles(_) => "TroublesRaised",
         Wish::AckTroubles { .. } => "TroublesAcked",
-        Wish::CloseWindow(_) => "WindowClosed",
+        Wish::CloseWindow => "WindowClosed",
         Wish::SealWindow(_) => "WindowSealed",
         Wish::CreateBatch(_) => "BatchCreated",
         Wish::SubmitLegs(_) => "LegsSubmitted",

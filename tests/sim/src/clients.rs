@@ -8,7 +8,7 @@ use crate::world::{Sent, World};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use tallystick::ledger::event::Cap;
-use tallystick::ledger::{By, NewTrouble, Rail, Request, TroubleKind, Wish};
+use tallystick::ledger::{Caller, Command, NewTrouble, Rail, Request, TroubleKind, Wish};
 use tallystick::settle::CreateBatch;
 use tallystick::types::{
     Amount, AssetDef, AssetNumber, BatchId, Digest, MONEY_MAX, PartyId, SettlementModel, Total,
@@ -34,7 +34,7 @@ pub struct Clients {
     /// How often each kind of command is drawn in this run.
     weights: Vec<u32>,
     frames: Vec<Vec<Rc<Sent>>>,
-    commands: Vec<Vec<Wish>>,
+    commands: Vec<Vec<Command>>,
 }
 
 impl Clients {
@@ -51,11 +51,12 @@ impl Clients {
     }
 
     /// Who computes a batch, and whether another one must approve it.
-    fn by(&self, dice: &mut Dice) -> By {
+    fn by(&self, dice: &mut Dice) -> (Caller, bool) {
         let four_eyes = self.four_eyes && dice.percent(85);
         // The configuration asks for four eyes only where every operator has a name.
         let from = if four_eyes { &OPERATORS[..2] } else { &OPERATORS[..] };
-        By { operator: (*dice.pick(from)).to_owned(), four_eyes }
+        let caller = by(*dice.pick(from));
+        (caller, four_eyes)
     }
 
     /// A new request; now and then with an id that was used for something else.
@@ -84,7 +85,7 @@ impl Clients {
     }
 
     /// Everything that a deployment begins with.
-    pub fn founding(&mut self, dice: &mut Dice, world: &World) -> Vec<Wish> {
+    pub fn founding(&mut self, dice: &mut Dice, world: &World) -> Vec<Command> {
         let mut commands = Vec::new();
         for asset in &world.assets[..world.assets.len() - 1] {
             commands.push(self.asset(dice, asset.def.clone()));
@@ -107,17 +108,17 @@ impl Clients {
     }
 
     /// A few commands, each on its own; or some that were asked before.
-    pub fn commands(&mut self, dice: &mut Dice, world: &World, state: &State) -> Vec<Wish> {
+    pub fn commands(&mut self, dice: &mut Dice, world: &World, state: &State) -> Vec<Command> {
         if dice.percent(10) && !self.commands.is_empty() {
             return dice.pick(&self.commands).clone();
         }
         let count = *dice.pick(&[1, 1, 1, 2, 5]);
-        let commands: Vec<Wish> = (0..count).map(|_| self.command(dice, world, state)).collect();
+        let commands: Vec<Command> = (0..count).map(|_| self.command(dice, world, state)).collect();
         remember(&mut self.commands, dice, &commands);
         commands
     }
 
-    fn command(&mut self, dice: &mut Dice, world: &World, state: &State) -> Wish {
+    fn command(&mut self, dice: &mut Dice, world: &World, state: &State) -> Command {
         let party = *dice.pick(&world.parties[..world.parties.len() - 1]);
         let asset = dice.pick(&world.assets).def.number;
         let whose = *dice.pick(&world.parties);
@@ -144,58 +145,65 @@ impl Clients {
             3 => {
                 let some = if dice.percent(80) { &world.agents[..2] } else { &world.agents[..] };
                 let (request, signer) = (self.request(dice), dice.pick(some).key);
-                Wish::RevokeSigner { request, signer }
+                Wish::RevokeSigner { signer }.by(by(""), request)
             }
             4 => {
                 let limits = [0, 1_000, 50_000_000, 1_000_000_000, 20_000_000_000];
                 self.limit(dice, whose, asset, &limits)
             }
             5 => self.deposit(dice, whose, asset),
-            6 => Wish::CloseWindow(self.request(dice)),
+            6 => Wish::CloseWindow.by(by(""), self.request(dice)),
             7 => {
                 let (request, batch) = (self.request(dice), any_batch(dice, state));
-                let operator = (*dice.pick(&OPERATORS)).to_owned();
-                Wish::ApproveBatch { request, operator, batch }
+                let operator = *dice.pick(&OPERATORS);
+                Wish::ApproveBatch { batch }.by(by(operator), request)
             }
             8 => {
                 let (request, batch) = (self.request(dice), any_batch(dice, state));
-                let (operator, reason) = (String::new(), "simulated".to_owned());
-                Wish::AbortBatch { request, operator, batch, reason }
+                let (operator, reason) = ("", "simulated".to_owned());
+                Wish::AbortBatch { batch, reason }.by(by(operator), request)
             }
             9 => {
                 let window = WindowNumber(dice.between(1, state.open() + 1));
-                let (request, operator) = (self.request(dice), String::new());
+                let (request, operator) = (self.request(dice), "");
                 let reason = "simulated".to_owned();
-                Wish::DisputeWindow { request, operator, window, reason }
+                Wish::DisputeWindow { window, reason }.by(by(operator), request)
             }
             10 => {
                 let window = any_disputed(dice, state);
-                let (request, operator) = (self.request(dice), String::new());
+                let (request, operator) = (self.request(dice), "");
                 let reason = "simulated".to_owned();
-                Wish::EndDispute { request, operator, window, reason }
+                Wish::EndDispute { window, reason }.by(by(operator), request)
             }
             11 => {
                 let count = dice.between(1, 3);
-                Wish::RaiseTroubles((0..count).map(|_| any_trouble(dice, state)).collect())
+                let troubles = (0..count).map(|_| any_trouble(dice, state)).collect();
+                Command::own(Wish::RaiseTroubles(troubles))
             }
             _ => {
                 let request = self.request(dice);
-                let operator = (*dice.pick(&OPERATORS)).to_owned();
+                let operator = *dice.pick(&OPERATORS);
                 let (troubles, note) = (any_open(dice, state), "simulated".to_owned());
-                Wish::AckTroubles { request, operator, troubles, note }
+                Wish::AckTroubles { troubles, note }.by(by(operator), request)
             }
         }
     }
 
-    fn asset(&mut self, dice: &mut Dice, asset: AssetDef) -> Wish {
+    fn asset(&mut self, dice: &mut Dice, asset: AssetDef) -> Command {
         let request = self.request(dice);
-        Wish::CreateAsset { request, asset }
+        Wish::CreateAsset { asset }.by(by(""), request)
     }
 
-    fn party(&mut self, dice: &mut Dice, world: &World, party: PartyId, suspended: bool) -> Wish {
+    fn party(
+        &mut self,
+        dice: &mut Dice,
+        world: &World,
+        party: PartyId,
+        suspended: bool,
+    ) -> Command {
         let (request, accounts) = (self.request(dice), world.accounts(dice));
         let name = format!("Party {}", dice.below(100));
-        Wish::UpsertParty { request, party, name, suspended, accounts }
+        Wish::UpsertParty { party, name, suspended, accounts }.by(by(""), request)
     }
 
     fn signer(
@@ -204,7 +212,7 @@ impl Clients {
         world: &World,
         signer: tallystick::types::SignerKey,
         party: PartyId,
-    ) -> Wish {
+    ) -> Command {
         let mut caps = Vec::new();
         if dice.percent(30) {
             let assets = world.assets[..world.assets.len() - 1].iter();
@@ -218,7 +226,7 @@ impl Clients {
             }
         }
         let request = self.request(dice);
-        Wish::AddSigner { request, signer, party, caps }
+        Wish::AddSigner { signer, party, caps }.by(by(""), request)
     }
 
     fn limit(
@@ -227,14 +235,14 @@ impl Clients {
         party: PartyId,
         asset: AssetNumber,
         limits: &[u128],
-    ) -> Wish {
+    ) -> Command {
         let limit = *dice.pick(limits);
         let (request, limit) = (self.request(dice), Total(limit));
-        Wish::SetCreditLimit { request, party, asset, limit }
+        Wish::SetCreditLimit { party, asset, limit }.by(by(""), request)
     }
 
     /// Boundless sums only where no bank has to move them leg by leg.
-    fn deposit(&mut self, dice: &mut Dice, party: PartyId, asset: AssetNumber) -> Wish {
+    fn deposit(&mut self, dice: &mut Dice, party: PartyId, asset: AssetNumber) -> Command {
         let boundless = asset.0 == 8453 && dice.percent(20);
         let amount = if boundless {
             *dice.pick(&[MONEY_MAX, MONEY_MAX - 1, MONEY_MAX / 2])
@@ -242,7 +250,7 @@ impl Clients {
             u128::from(dice.between(1, 10_000_000))
         };
         let (request, amount, reference) = (self.request(dice), Total(amount), String::new());
-        Wish::RecordDeposit { request, party, asset, amount, reference }
+        Wish::RecordDeposit { party, asset, amount, reference }.by(by(""), request)
     }
 
     /// A batch: mostly of windows that can be settled, all of them or some, and sometimes of others.
@@ -264,7 +272,8 @@ impl Clients {
         let from = dice.place(windows.len().min(3));
         let windows = windows.split_off(from).into_iter().map(WindowNumber).collect();
         let (request, asset) = (self.request(dice), AssetNumber(asset));
-        CreateBatch { request, by: self.by(dice), windows, asset, rail: Rail::Iso20022 }
+        let (caller, four_eyes) = self.by(dice);
+        CreateBatch { caller, request, four_eyes, windows, asset, rail: Rail::Iso20022 }
     }
 
     /// One batch in each asset, of all windows that can be settled.
@@ -280,7 +289,8 @@ impl Clients {
         }
         let ask = |(asset, windows): (u32, Vec<WindowNumber>)| {
             let (request, asset) = (self.new_request(), AssetNumber(asset));
-            CreateBatch { request, by: self.by(dice), windows, asset, rail: Rail::Iso20022 }
+            let (caller, four_eyes) = self.by(dice);
+            CreateBatch { caller, request, four_eyes, windows, asset, rail: Rail::Iso20022 }
         };
         free.into_iter().map(ask).collect()
     }
@@ -320,6 +330,11 @@ impl Clients {
             }
         }
     }
+}
+
+/// Who calls under this name; an empty one is nobody's.
+pub fn by(operator: &str) -> Caller {
+    Caller::grpc(operator.to_owned())
 }
 
 fn any_batch(dice: &mut Dice, state: &State) -> BatchId {

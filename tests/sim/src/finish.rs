@@ -2,6 +2,7 @@
 //! deployment, and other numbers of shards must lead to the same bytes.
 
 use crate::check::{self, Checked, ensure, same};
+use crate::clients::by;
 use crate::life::Halt;
 use crate::model::Pair;
 use crate::run::Run;
@@ -38,7 +39,7 @@ impl Run<'_> {
         self.settle()?;
         self.last_batches()?;
         self.end_batches()?;
-        let close = Wish::CloseWindow(self.clients.new_request());
+        let close = Wish::CloseWindow.by(by(""), self.clients.new_request());
         self.ask_commands(vec![close])?;
         self.settle()?;
         self.compare()?;

@@ -13,7 +13,7 @@ use std::ops::Range;
 use std::rc::Rc;
 use std::sync::Arc;
 use tallystick::journal::JournalError;
-use tallystick::pipeline::{Answer, Applied, Caller, Intake, Source, Stepper};
+use tallystick::pipeline::{Answer, Applied, Feed, Intake, Source, Stepper};
 use tallystick::settle::Archive;
 use tallystick::sign::EngineKey;
 use tallystick::types::{Digest, Outcome, PartyId};
@@ -140,7 +140,7 @@ pub struct Life {
     /// The disk.
     pub disk: Disk,
     /// Clients that send frames, each from a source of its own.
-    callers: Vec<Arc<Caller>>,
+    callers: Vec<Arc<Feed>>,
     /// Frames of each source that have no place yet, in the order in which they were sent.
     unplaced: Vec<VecDeque<u64>>,
     submitted: u64,
@@ -161,8 +161,7 @@ impl Life {
         disk: Disk,
     ) -> Self {
         let archive = Archive::new(&intake);
-        let callers =
-            (0..).take(SOURCES).map(|n| Arc::new(intake.caller(Source::Here(n)))).collect();
+        let callers = (0..).take(SOURCES).map(|n| Arc::new(intake.feed(Source::Here(n)))).collect();
         Self {
             stepper,
             intake,

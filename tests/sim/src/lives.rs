@@ -10,7 +10,7 @@ use crate::sealer::Sealer;
 use crate::settler;
 use crate::task::Call;
 use tallystick::journal::JournalError;
-use tallystick::ledger::{Genesis, Wish};
+use tallystick::ledger::{Command, Genesis, Wish};
 use tallystick::pipeline::{Recovered, Stepper, recover};
 use tallystick::sign::EngineKey;
 use tallystick::types::Timestamp;
@@ -216,8 +216,8 @@ impl Run<'_> {
     /// The start has the first key journaled before anybody is served.
     fn first_key(&mut self) -> Checked {
         let life = self.life();
-        let (request, key, proof) = (None, life.key.public(), [0; 64]);
-        let told = life.intake.tell(Wish::SetEngineKey { request, key, proof });
+        let (key, proof) = (life.key.public(), [0; 64]);
+        let told = life.intake.tell(Command::own(Wish::SetEngineKey { key, proof }));
         drop(told.map_err(|busy| busy.to_string())?);
         life.owners.push_back(Owner::Nobody);
         Ok(())

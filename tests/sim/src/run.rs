@@ -5,7 +5,7 @@ use crate::action::{ACTIONS, Action};
 use crate::calling::Looked;
 use crate::calls;
 use crate::check::{self, Checked, same};
-use crate::clients::Clients;
+use crate::clients::{Clients, by};
 use crate::clock::{Clocks, DAY, HOUR};
 use crate::dice::Dice;
 use crate::disk::{Boundary, Disk};
@@ -18,7 +18,7 @@ use crate::world::{BEGIN, Sent, World};
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::sync::Arc;
-use tallystick::ledger::Wish;
+use tallystick::ledger::{Command, Wish};
 use tallystick::pipeline::StepOptions;
 use tallystick::settle::CreateBatch;
 use tallystick::types::{BatchId, SignerKey};
@@ -61,7 +61,7 @@ impl Figures {
 /// What nobody was told of before the engine died.
 pub(crate) enum Unheard {
     Frame(Vec<Rc<Sent>>),
-    Commands(Vec<Wish>),
+    Commands(Vec<Command>),
     Batch(CreateBatch),
 }
 
@@ -321,7 +321,7 @@ impl<'a> Run<'a> {
         self.life().submit(source, frame);
     }
 
-    pub(crate) fn ask_commands(&mut self, commands: Vec<Wish>) -> Result<(), Halt> {
+    pub(crate) fn ask_commands(&mut self, commands: Vec<Command>) -> Result<(), Halt> {
         let call = task::commands(&self.life().intake, commands, false);
         self.call(call)
     }
@@ -354,12 +354,12 @@ impl<'a> Run<'a> {
             return Ok(());
         }
         let (secret, network) = (self.dice.bytes32(), self.world.network);
-        let request = Some(self.clients.rotation(&mut self.dice));
+        let request = self.clients.rotation(&mut self.dice);
         let life = self.life();
         let next = life.key.prepare_secret(network, secret);
         let next = next.map_err(|error| Halt::Wrong(error.to_string()))?;
         let (key, proof) = (next.key, next.signature);
-        let command = Wish::SetEngineKey { request, key, proof };
+        let command = Wish::SetEngineKey { key, proof }.by(by(""), request);
         let call = task::commands(&life.intake, vec![command], true);
         self.secrets.insert(next.key, secret);
         self.call(call)

@@ -4,17 +4,17 @@
 
 use crate::answers::{self, word_of};
 use crate::approvals::another;
-use crate::clients::OPERATORS;
+use crate::clients::{OPERATORS, by};
 use crate::dice::Dice;
 use crate::life::{Halt, Life, died};
 use crate::run::Run;
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use tallystick::ledger::event::{LegBooking, Request};
+use tallystick::ledger::event::LegBooking;
 use tallystick::ledger::hearing::{Side, Step, Subject, weigh};
 use tallystick::ledger::{
-    BatchPlan, BatchState, LegState, LegStep, LegWord, Legs, Next, SaidOfLeg, SubmitLegs, Voice,
-    Way, Wish, runs,
+    BatchPlan, BatchState, Command, LegState, LegStep, LegWord, Legs, Next, Request, SaidOfLeg,
+    SubmitLegs, Voice, Way, Wish, runs,
 };
 use tallystick::settle::NotLoaded;
 use tallystick::types::{BatchId, Digest, PartyId, Total};
@@ -26,33 +26,13 @@ const KINDS: [u32; 8] = [25, 12, 40, 10, 3, 25, 15, 4];
 /// In so many rounds every batch ends, or something is stuck.
 const ROUNDS_MAX: u32 = 200;
 
-/// Whether these are wishes of the settler's.
+/// Whether these are what the settler, and the operators that stand beside it, ask for.
 #[must_use]
-pub fn is_own(wishes: &[Wish]) -> bool {
-    wishes.iter().any(|wish| match wish {
-        Wish::SubmitLegs(_)
-        | Wish::MoveLegs { .. }
-        | Wish::MoveEnded { .. }
-        | Wish::ReportLegs { .. }
-        | Wish::ResolveLeg { .. }
-        | Wish::BookLegs { .. }
-        | Wish::ReleaseExposure { .. } => true,
-        Wish::CreateAsset { .. }
-        | Wish::UpsertParty { .. }
-        | Wish::AddSigner { .. }
-        | Wish::RevokeSigner { .. }
-        | Wish::SetCreditLimit { .. }
-        | Wish::RecordDeposit { .. }
-        | Wish::SetEngineKey { .. }
-        | Wish::CloseWindow(_)
-        | Wish::SealWindow(_)
-        | Wish::DisputeWindow { .. }
-        | Wish::EndDispute { .. }
-        | Wish::CreateBatch(_)
-        | Wish::ApproveBatch { .. }
-        | Wish::AbortBatch { .. }
-        | Wish::RaiseTroubles(_)
-        | Wish::AckTroubles { .. } => false,
+pub fn is_own(commands: &[Command]) -> bool {
+    commands.iter().any(|command| match command.wish {
+        Wish::ReportLegs { .. } | Wish::ResolveLeg { .. } => true,
+        Wish::SealWindow(_) | Wish::RaiseTroubles(_) => false,
+        _ => command.wish.is_the_engines(),
     })
 }
 
@@ -101,13 +81,15 @@ impl Run<'_> {
         }
         let view = self.view(batch)?;
         match view.draw(&mut self.dice) {
-            Some(wish) => self.ask_for(wish),
+            Some(command) => self.ask_for(command),
             None => Ok(()),
         }
     }
 
-    fn ask_for(&mut self, wish: Wish) -> Result<(), Halt> {
-        let Wish::SubmitLegs(mut submit) = wish else { return self.ask_commands(vec![wish]) };
+    fn ask_for(&mut self, command: Command) -> Result<(), Halt> {
+        let Wish::SubmitLegs(mut submit) = command.wish else {
+            return self.ask_commands(vec![command]);
+        };
         if submit.attempt == 0 && self.dice.percent(30) {
             self.staged.insert((submit.content.head.id, submit.submission));
         }
@@ -116,7 +98,7 @@ impl Run<'_> {
         if self.dice.percent(5) {
             submit.suspensions = u64::MAX;
         }
-        self.ask_commands(vec![Wish::SubmitLegs(submit)])
+        self.ask_commands(vec![Command::own(Wish::SubmitLegs(submit))])
     }
 
     /// Goes on with every approved batch until all have ended and all exposure is released.
@@ -183,7 +165,7 @@ impl Run<'_> {
 
 impl View {
     /// Something that may happen next, or that somebody may think does.
-    fn draw(&self, dice: &mut Dice) -> Option<Wish> {
+    fn draw(&self, dice: &mut Dice) -> Option<Command> {
         let drawn = dice.weighted(&KINDS);
         let of = |kind: usize, dice: &mut Dice| match kind {
             0 => self.submission(dice),
@@ -203,7 +185,7 @@ impl View {
     }
 
     /// What brings the batch nearer to its end.
-    fn onward(&self, dice: &mut Dice) -> Option<Wish> {
+    fn onward(&self, dice: &mut Dice) -> Option<Command> {
         let Next { pay_ins, pay_outs, held_back, suspended } = self.next();
         let all: Vec<u32> = pay_ins.into_iter().chain(pay_outs).collect();
         if !held_back.is_empty() {
@@ -233,7 +215,7 @@ impl View {
     }
 
     /// What waits for a suspended payee is owed again, because an operator says so.
-    fn given_up(&self, legs: Vec<u32>) -> Option<Wish> {
+    fn given_up(&self, legs: Vec<u32>) -> Option<Command> {
         let legs = legs.into_iter().map(|leg| (leg, LegState::Rejected));
         Some(self.report(OPERATORS[0], self.steps(legs.collect())))
     }
@@ -244,7 +226,7 @@ impl View {
     }
 
     /// Some of the READY legs that may leave.
-    fn submission(&self, dice: &mut Dice) -> Option<Wish> {
+    fn submission(&self, dice: &mut Dice) -> Option<Command> {
         let Next { pay_ins, pay_outs, .. } = self.next();
         let from = match dice.below(3) {
             0 if !pay_ins.is_empty() => pay_ins,
@@ -254,7 +236,7 @@ impl View {
         self.submit(some(dice, from))
     }
 
-    fn submit(&self, mut legs: Vec<u32>) -> Option<Wish> {
+    fn submit(&self, mut legs: Vec<u32>) -> Option<Command> {
         legs.sort_unstable();
         let number = u32::try_from(self.legs.submissions().len()).expect("they are few");
         (!legs.is_empty()).then(|| self.submitted(number, 0, runs(legs.into_iter())))
@@ -265,7 +247,7 @@ impl View {
         submission: u32,
         attempt: u32,
         legs: Vec<tallystick::ledger::event::LegRun>,
-    ) -> Wish {
+    ) -> Command {
         let (content, suspensions) = (self.plan.content().clone(), self.suspensions);
         let batch = content.head.id;
         let name = format!("{batch}-{submission}-{attempt}");
@@ -273,11 +255,11 @@ impl View {
         let bytes = u64::try_from(name.len()).expect("a length fits 64 bits");
         let submit =
             SubmitLegs { content, submission, attempt, legs, digest, bytes, name, suspensions };
-        Wish::SubmitLegs(submit)
+        Command::own(Wish::SubmitLegs(submit))
     }
 
     /// Some of the pay-outs that nothing covers.
-    fn held_back(&self, dice: &mut Dice) -> Option<Wish> {
+    fn held_back(&self, dice: &mut Dice) -> Option<Command> {
         let Next { held_back, suspended, .. } = self.next();
         if !suspended.is_empty() && dice.percent(10) {
             return self.given_up(some(dice, suspended));
@@ -288,7 +270,7 @@ impl View {
     }
 
     /// What the rail says, late, twice, out of order. Where legs stand decides what it leads to.
-    fn words(&self, dice: &mut Dice) -> Option<Wish> {
+    fn words(&self, dice: &mut Dice) -> Option<Command> {
         // A rail that has lost an answer mostly stays silent.
         let (late, silent) = (dice.percent(5), dice.percent(70));
         let legs = self.standing(|state| {
@@ -339,7 +321,7 @@ impl View {
     }
 
     /// An answer is lost, or what was accepted is undone.
-    fn engine_moves(&self, dice: &mut Dice) -> Option<Wish> {
+    fn engine_moves(&self, dice: &mut Dice) -> Option<Command> {
         let legs = some(dice, self.standing(LegState::is_in_flight));
         let to = |leg| {
             let sent = self.legs.state(leg) == LegState::Sent;
@@ -349,7 +331,7 @@ impl View {
     }
 
     /// Other bytes for the same legs.
-    fn attempt(&self, dice: &mut Dice) -> Option<Wish> {
+    fn attempt(&self, dice: &mut Dice) -> Option<Command> {
         let all = self.legs.submissions();
         if all.is_empty() {
             return None;
@@ -361,7 +343,7 @@ impl View {
     }
 
     /// Exposure falls, but never while the batch can be aborted.
-    fn release(&self, limit: usize) -> Option<Wish> {
+    fn release(&self, limit: usize) -> Option<Command> {
         let begun = self.state == BatchState::Submitting || self.state.has_ended();
         if !begun || !self.settling {
             return None;
@@ -371,11 +353,11 @@ impl View {
             return None;
         }
         let places = releases.iter().map(|one| one.place).collect();
-        Some(Wish::ReleaseExposure { plan: self.plan.clone(), places })
+        Some(Command::own(Wish::ReleaseExposure { plan: self.plan.clone(), places }))
     }
 
     /// An operator says what became of an UNKNOWN leg, or another agrees.
-    fn operator(&self, dice: &mut Dice) -> Option<Wish> {
+    fn operator(&self, dice: &mut Dice) -> Option<Command> {
         let operator = *dice.pick(&OPERATORS);
         let proposed: Vec<u32> = self.legs.proposed().keys().copied().collect();
         if !proposed.is_empty() && dice.percent(60) {
@@ -402,7 +384,7 @@ impl View {
     }
 
     /// What the rules mostly refuse.
-    fn nonsense(&self, dice: &mut Dice) -> Option<Wish> {
+    fn nonsense(&self, dice: &mut Dice) -> Option<Command> {
         let count = self.legs.states().len();
         if dice.percent(30) {
             // Pay-outs, whether anything covers them or not.
@@ -431,16 +413,18 @@ impl View {
         })
     }
 
-    pub(crate) fn moves(&self, voice: Voice, moves: Vec<(u32, LegState)>) -> Option<Wish> {
+    pub(crate) fn moves(&self, voice: Voice, moves: Vec<(u32, LegState)>) -> Option<Command> {
         (!moves.is_empty()).then(|| self.moved(voice, self.steps(moves)))
     }
 
     /// Bookings that are held of legs.
-    pub(crate) fn booked(&self, held: impl Iterator<Item = (u32, Way, String)>) -> Option<Wish> {
+    pub(crate) fn booked(&self, held: impl Iterator<Item = (u32, Way, String)>) -> Option<Command> {
         let one = |(leg, way, reference)| LegBooking { leg, way, reference };
         let bookings: Vec<LegBooking> = held.map(one).collect();
         let (batch, evidence) = (self.plan.content().head.id, Digest::ZERO);
-        (!bookings.is_empty()).then_some(Wish::BookLegs { batch, evidence, bookings })
+        let is_none = bookings.is_empty();
+        let wish = Wish::BookLegs { batch, evidence, bookings };
+        (!is_none).then_some(Command::own(wish))
     }
 
     fn steps(&self, mut moves: Vec<(u32, LegState)>) -> Vec<LegStep> {
@@ -449,21 +433,21 @@ impl View {
         moves.into_iter().map(one).collect()
     }
 
-    fn moved(&self, voice: Voice, steps: Vec<LegStep>) -> Wish {
+    fn moved(&self, voice: Voice, steps: Vec<LegStep>) -> Command {
         let (content, evidence) = (self.plan.content().clone(), Digest::ZERO);
-        Wish::MoveLegs { content, voice, evidence, steps }
+        Command::own(Wish::MoveLegs { content, voice, evidence, steps })
     }
 
     /// An operator says what the rail did.
-    fn report(&self, operator: &str, steps: Vec<LegStep>) -> Wish {
+    fn report(&self, operator: &str, steps: Vec<LegStep>) -> Command {
         let said = |LegStep { leg, to, reference, .. }: LegStep| {
             let reason = "simulated".to_owned();
             SaidOfLeg { leg, word: word_of(to), reference, reason }
         };
-        let (request, operator) = (self.request.clone(), operator.to_owned());
+        let request = self.request.clone();
         let (content, evidence) = (self.plan.content().clone(), Digest::ZERO);
         let words = steps.into_iter().map(said).collect();
-        Wish::ReportLegs { request, operator, content, evidence, words }
+        Wish::ReportLegs { content, evidence, words }.by(by(operator), request)
     }
 
     /// An operator says what became of a leg that the rail does not tell of.
@@ -473,10 +457,10 @@ impl View {
         leg: u32,
         word: LegWord,
         reference: String,
-    ) -> Wish {
-        let (request, operator) = (self.request.clone(), operator.to_owned());
+    ) -> Command {
+        let request = self.request.clone();
         let (content, evidence) = (self.plan.content().clone(), "a statement".to_owned());
-        Wish::ResolveLeg { request, operator, content, leg, word, reference, evidence }
+        Wish::ResolveLeg { content, leg, word, reference, evidence }.by(by(operator), request)
     }
 }
 

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
-use tallystick::ledger::{BatchHead, Refusal, Wish};
+use tallystick::ledger::{BatchHead, Command, Refusal};
 use tallystick::pipeline::{Busy, Done, Intake};
 use tallystick::settle::{Archive, Clearing, Computed, CreateBatch, Work, create_batch_by};
 use tallystick::sign::EngineKey;
@@ -27,7 +27,7 @@ pub enum Call {
     /// Commands, each on its own.
     Commands {
         /// What is asked for.
-        commands: Vec<Wish>,
+        commands: Vec<Command>,
         /// It puts a new key of the engine in force.
         rotates: bool,
         /// What must be answered, once it is in the one order.
@@ -100,7 +100,7 @@ pub fn at_once<T>(calling: impl Future<Output = T> + 'static) -> T {
 
 /// Commands, in order.
 #[must_use]
-pub fn commands(intake: &Intake, commands: Vec<Wish>, rotates: bool) -> Call {
+pub fn commands(intake: &Intake, commands: Vec<Command>, rotates: bool) -> Call {
     let (intake, asked) = (intake.clone(), commands.clone());
     let calling = Box::pin(async move { intake.commands(asked).await });
     Call::Commands { commands, rotates, wanted: None, calling }

@@ -4,10 +4,11 @@ use super::directory::{reason, text};
 use super::words::Resolution;
 use super::{Control, CreateBatch, Made};
 use crate::batch::BatchContent;
+use crate::envelope::Envelope;
 use crate::event::{
     AssetCreated, BatchAborted, BatchApproved, CreditLimitSet, DepositRecorded, DisputeEnded,
     EngineKeySet, Event, ExposureReleased, LegRun, LegsBooked, LegsMoved, LegsSubmitted,
-    PartyUpserted, Request, SignerAdded, SignerRevoked, TroublesAcked, TroublesRaised, WindowCut,
+    PartyUpserted, SignerAdded, SignerRevoked, TroublesAcked, TroublesRaised, WindowCut,
     WindowDisputed,
 };
 use crate::leg::{LegMove, Mover};
@@ -20,63 +21,54 @@ use crate::wish::{LegStep, SubmitLegs, Wish};
 
 impl Control {
     /// What a wish leads to, if the rules allow it.
-    pub(super) fn fact(&self, wish: Wish) -> Result<(Event, Made), Refusal> {
+    pub(super) fn fact(&self, envelope: &Envelope, wish: Wish) -> Result<(Event, Made), Refusal> {
         let event = match wish {
-            Wish::CreateAsset { request, asset } => {
-                Event::AssetCreated(AssetCreated { request, asset })
-            }
-            Wish::UpsertParty { request, party, name, suspended, accounts } => {
-                let event = PartyUpserted { request, party, name, suspended, accounts };
+            Wish::CreateAsset { asset } => Event::AssetCreated(AssetCreated { asset }),
+            Wish::UpsertParty { party, name, suspended, accounts } => {
+                let event = PartyUpserted { party, name, suspended, accounts };
                 Event::PartyUpserted(event)
             }
-            Wish::AddSigner { request, signer, party, caps } => {
-                Event::SignerAdded(SignerAdded { request, signer, party, caps })
+            Wish::AddSigner { signer, party, caps } => {
+                Event::SignerAdded(SignerAdded { signer, party, caps })
             }
-            Wish::RevokeSigner { request, signer } => {
-                Event::SignerRevoked(SignerRevoked { request, signer })
+            Wish::RevokeSigner { signer } => Event::SignerRevoked(SignerRevoked { signer }),
+            Wish::SetCreditLimit { party, asset, limit } => {
+                Event::CreditLimitSet(CreditLimitSet { party, asset, limit })
             }
-            Wish::SetCreditLimit { request, party, asset, limit } => {
-                Event::CreditLimitSet(CreditLimitSet { request, party, asset, limit })
-            }
-            Wish::RecordDeposit { request, party, asset, amount, reference } => {
-                let event = DepositRecorded { request, party, asset, amount, reference };
+            Wish::RecordDeposit { party, asset, amount, reference } => {
+                let event = DepositRecorded { party, asset, amount, reference };
                 Event::DepositRecorded(event)
             }
-            Wish::SetEngineKey { request, key, proof } => {
-                Event::EngineKeySet(EngineKeySet { request, key, proof })
-            }
-            Wish::CloseWindow(request) => self.cut_of(request)?,
+            Wish::SetEngineKey { key, proof } => Event::EngineKeySet(EngineKeySet { key, proof }),
+            Wish::CloseWindow => self.cut_of()?,
             Wish::SealWindow(sealed) => {
                 self.current_key(sealed.key)?;
                 Event::WindowSealed(sealed)
             }
-            Wish::DisputeWindow { request, operator, window, reason } => {
-                Event::WindowDisputed(WindowDisputed { request, operator, window, reason })
+            Wish::DisputeWindow { window, reason } => {
+                Event::WindowDisputed(WindowDisputed { window, reason })
             }
-            Wish::EndDispute { request, operator, window, reason } => {
-                Event::DisputeEnded(DisputeEnded { request, operator, window, reason })
+            Wish::EndDispute { window, reason } => {
+                Event::DisputeEnded(DisputeEnded { window, reason })
             }
             Wish::CreateBatch(create) => return self.computed_of(create),
-            Wish::ApproveBatch { request, operator, batch } => {
-                Event::BatchApproved(BatchApproved { request, operator, batch })
-            }
-            Wish::AbortBatch { request, operator, batch, reason } => {
-                Event::BatchAborted(BatchAborted { request, operator, batch, reason })
+            Wish::ApproveBatch { batch } => Event::BatchApproved(BatchApproved { batch }),
+            Wish::AbortBatch { batch, reason } => {
+                Event::BatchAborted(BatchAborted { batch, reason })
             }
             Wish::SubmitLegs(submit) => Event::LegsSubmitted(self.submission(submit)?),
             Wish::MoveLegs { content, voice, evidence, steps } => {
-                let asked = (None, String::new());
-                Event::LegsMoved(self.moves(&content, asked, voice.mover(), evidence, steps)?)
+                Event::LegsMoved(self.moves(&content, voice.mover(), evidence, steps)?)
             }
             Wish::MoveEnded { batch, voice, evidence, moves } => {
                 Event::LegsMoved(self.moves_of_ended(batch, voice.mover(), evidence, moves)?)
             }
-            Wish::ReportLegs { request, operator, content, evidence, words } => {
-                Event::LegsMoved(self.report((request, operator), &content, evidence, &words)?)
+            Wish::ReportLegs { content, evidence, words } => {
+                Event::LegsMoved(self.report(&content, evidence, &words)?)
             }
-            Wish::ResolveLeg { request, operator, content, leg, word, reference, evidence } => {
+            Wish::ResolveLeg { content, leg, word, reference, evidence } => {
                 let said = Resolution { leg, word, reference, evidence };
-                self.resolution(request, operator, &content, said)?
+                self.resolution(&envelope.caller, &content, said)?
             }
             Wish::BookLegs { batch, evidence, bookings } => {
                 Event::LegsBooked(LegsBooked { batch, evidence, bookings })
@@ -85,21 +77,21 @@ impl Control {
                 Event::ExposureReleased(self.releases(&plan, &places)?)
             }
             Wish::RaiseTroubles(troubles) => Event::TroublesRaised(TroublesRaised { troubles }),
-            Wish::AckTroubles { request, operator, troubles, note } => {
-                Event::TroublesAcked(TroublesAcked { request, operator, troubles, note })
+            Wish::AckTroubles { troubles, note } => {
+                Event::TroublesAcked(TroublesAcked { troubles, note })
             }
         };
-        self.check(&event)?;
+        self.check(envelope, &event)?;
         Ok((event, Made::Nothing))
     }
 
-    fn cut_of(&self, request: Request) -> Result<Event, Refusal> {
+    fn cut_of(&self) -> Result<Event, Refusal> {
         let unsealed = self.windows.iter().rev().skip(1).take_while(|w| w.sealed.is_none());
         if unsealed.count() >= limits::UNSEALED_WINDOWS_MAX {
             return Err(Refusal::SealingBehind(limits::UNSEALED_WINDOWS_MAX));
         }
         let window = self.open_window().number;
-        Ok(Event::WindowCut(WindowCut { request, window }))
+        Ok(Event::WindowCut(WindowCut { window }))
     }
 
     fn computed_of(&self, create: CreateBatch) -> Result<(Event, Made), Refusal> {
@@ -108,8 +100,8 @@ impl Control {
         self.current_key(create.key)?;
         let head = create.head().clone();
         self.settleable(&head.windows, head.asset.number)?;
-        let CreateBatch { request, by, history, key, signature, .. } = create;
-        let event = head.event(request, by, history, key, signature);
+        let CreateBatch { four_eyes, history, key, signature, .. } = create;
+        let event = head.event(four_eyes, history, key, signature);
         Ok((Event::BatchComputed(event), Made::Batch(head)))
     }
 
@@ -131,7 +123,6 @@ impl Control {
     pub(super) fn moves(
         &self,
         content: &BatchContent,
-        (request, operator): (Option<Request>, String),
         mover: Mover,
         evidence: Digest,
         steps: Vec<LegStep>,
@@ -145,7 +136,7 @@ impl Control {
             Ok(LegMove { leg, to, payer, payee, amount, reference, reason })
         };
         let moves = steps.into_iter().map(one).collect::<Result<_, Refusal>>()?;
-        Ok(LegsMoved { request, operator, batch, asset, mover, evidence, moves })
+        Ok(LegsMoved { batch, asset, mover, evidence, moves })
     }
 
     /// Moves of legs of a batch that has ended.
@@ -160,8 +151,8 @@ impl Control {
         if !entry.state().has_ended() {
             return Err(Refusal::NotEnded { batch });
         }
-        let (asset, operator) = (entry.head.asset.number, String::new());
-        Ok(LegsMoved { request: None, operator, batch, asset, mover, evidence, moves })
+        let asset = entry.head.asset.number;
+        Ok(LegsMoved { batch, asset, mover, evidence, moves })
     }
 
     /// Exposure that falls, by what the batch has settled for each party.
@@ -200,7 +191,7 @@ impl Control {
         Ok(legs)
     }
 
-    fn check(&self, event: &Event) -> Result<(), Refusal> {
+    fn check(&self, envelope: &Envelope, event: &Event) -> Result<(), Refusal> {
         match event {
             Event::AssetCreated(e) => self.check_asset(e),
             Event::PartyUpserted(e) => self.check_party(e),
@@ -208,7 +199,7 @@ impl Control {
             Event::SignerRevoked(e) => self.signer(e.signer).map(|_| ()),
             Event::CreditLimitSet(e) => self.check_limit(e),
             Event::DepositRecorded(e) => self.check_deposit(e),
-            Event::BatchApproved(e) => self.check_approval(e),
+            Event::BatchApproved(e) => self.check_approval(&envelope.caller, e),
             Event::BatchAborted(e) => {
                 text(&e.reason, "reason")?;
                 self.check_abort(e)
@@ -222,16 +213,19 @@ impl Control {
                 self.check_dispute_end(e.window)
             }
             Event::LegsSubmitted(e) => self.check_submission(e),
-            Event::LegsMoved(e) => self.check_moves(e),
+            Event::LegsMoved(e) => self.check_moves(&envelope.caller, e),
             Event::LegsBooked(e) => self.settling(e.batch)?.check_bookings(e),
-            Event::LegProposed(e) => self.check_proposal(e),
+            Event::LegProposed(e) => self.check_proposal(&envelope.caller, e),
             Event::ExposureReleased(e) => self.check_release(e),
             Event::TroublesRaised(e) => self.troubles.check_raise(e),
             Event::TroublesAcked(e) => {
                 text(&e.note, "note")?;
                 self.troubles.check_ack(e)
             }
-            Event::EngineKeySet(e) => self.engine_keys.check_set(e).map_err(Refusal::EngineKey),
+            Event::EngineKeySet(e) => {
+                let asked = envelope.request.is_some();
+                self.engine_keys.check_set(asked, e).map_err(Refusal::EngineKey)
+            }
             // Checked where they are made.
             Event::WindowCut(_) | Event::WindowSealed(_) | Event::BatchComputed(_) => Ok(()),
         }

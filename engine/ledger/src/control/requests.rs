@@ -4,7 +4,7 @@
 //! the table does not grow with the years. When, follows from the records' timestamps alone: every replay
 //! forgets the same ids at the same record.
 
-use crate::event::Request;
+use crate::envelope::Request;
 use crate::limits::{REQUEST_SPAN_DAYS, REQUEST_SPANS};
 use crate::refusal::Refusal;
 use crate::types::{Digest, Lsn, Timestamp, content_digest};
@@ -90,6 +90,7 @@ fn half(digest: Digest) -> Half {
 mod tests {
     use super::super::{Control, Decision};
     use super::*;
+    use crate::envelope::Caller;
     use crate::event::Genesis;
     use crate::fund::tests::unlinked;
     use crate::limits::REQUEST_DAYS;
@@ -138,61 +139,53 @@ mod tests {
         let genesis = Genesis { network: NetworkId([1; 32]), lifetime_seconds_max: 60 };
         let mut control = Control::new(genesis, unlinked(Lsn(1)));
         let mut lsn = Lsn(1);
-        let mut done = |control: &mut Control, wish: Wish| {
-            let Decision::New(event, made) = control.decide(wish)? else {
+        let mut done = |control: &mut Control, n: u64, wish: Wish| {
+            let command = wish.by(Caller::grpc("ann".into()), request(n));
+            let Decision::New(fact, made) = control.decide(command)? else {
                 panic!("every id is new")
             };
             lsn = lsn.next();
-            control.apply(unlinked(lsn), Timestamp(7), &event, made);
+            control.apply(unlinked(lsn), Timestamp(7), &fact, made);
             Ok::<_, Refusal>(())
         };
         let (party, asset, signer) = (PartyId([2; 32]), AssetNumber(978), SignerKey([3; 32]));
         let model = SettlementModel::Bilateral;
         let def = AssetDef { number: asset, code: "EUR".into(), scale: 2, model };
-        let upsert = |n, party, suspended| {
-            let (request, name, accounts) = (request(n), "P".to_owned(), Vec::new());
-            Wish::UpsertParty { request, party, name, suspended, accounts }
+        let upsert = |party, suspended| {
+            let (name, accounts) = ("P".to_owned(), Vec::new());
+            Wish::UpsertParty { party, name, suspended, accounts }
         };
-        let limit = |n, limit| Wish::SetCreditLimit { request: request(n), party, asset, limit };
-        let caps = Vec::new;
-        let events = [
-            Wish::CreateAsset { request: request(1), asset: def },
-            upsert(2, party, false),
-            Wish::AddSigner { request: request(3), signer, party, caps: caps() },
-        ];
-        for event in events {
-            done(&mut control, event).unwrap();
+        let limit = |limit| Wish::SetCreditLimit { party, asset, limit };
+        let added = || Wish::AddSigner { signer, party, caps: Vec::new() };
+        for (n, wish) in
+            [(1, Wish::CreateAsset { asset: def }), (2, upsert(party, false)), (3, added())]
+        {
+            done(&mut control, n, wish).unwrap();
         }
         control.requests.limit = 3;
-        let deposit = Wish::RecordDeposit {
-            request: request(4),
-            party,
-            asset,
-            amount: Total(5),
-            reference: String::new(),
-        };
-        let added = Wish::AddSigner { request: request(4), signer, party, caps: caps() };
-        for event in [
+        let reference = String::new();
+        let deposit = Wish::RecordDeposit { party, asset, amount: Total(5), reference };
+        for wish in [
             deposit,
-            added,
-            upsert(4, party, false),
+            added(),
+            upsert(party, false),
             // Somebody new is no danger to be held off.
-            upsert(4, PartyId([9; 32]), true),
-            limit(4, Total(9)),
+            upsert(PartyId([9; 32]), true),
+            limit(Total(9)),
         ] {
-            let refused = done(&mut control, event);
-            assert_eq!(refused, Err(Refusal::RequestsFull(3)));
+            assert_eq!(done(&mut control, 4, wish), Err(Refusal::RequestsFull(3)));
         }
-        let revoked = Wish::RevokeSigner { request: request(10), signer };
-        let safe = [revoked, upsert(11, party, true), limit(12, Total::ZERO)];
-        for event in safe {
-            done(&mut control, event).unwrap();
+        let (window, reason) = (WindowNumber(1), "stolen".to_owned());
+        let safe = [
+            Wish::RevokeSigner { signer },
+            upsert(party, true),
+            limit(Total::ZERO),
+            Wish::CloseWindow,
+            Wish::DisputeWindow { window, reason },
+        ];
+        for (n, wish) in (10..).zip(safe) {
+            done(&mut control, n, wish).unwrap();
         }
-        done(&mut control, Wish::CloseWindow(request(13))).unwrap();
-        let (operator, reason) = (String::new(), "stolen".to_owned());
-        let disputed =
-            Wish::DisputeWindow { request: request(14), operator, window: WindowNumber(1), reason };
-        done(&mut control, disputed).unwrap();
         // And each of them is remembered.
         assert_eq!(
             (control.request_count(), control.answered(&request(13))),

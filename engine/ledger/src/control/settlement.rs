@@ -5,6 +5,7 @@ use super::entry::Fate;
 use super::{BatchEntry, BatchState, Control, Deed};
 use crate::batch::{BatchHead, By};
 use crate::canary::{Bug, planted};
+use crate::envelope::Caller;
 use crate::event::{
     BatchAborted, BatchApproved, BatchComputed, ExposureReleased, LegProposed, LegsBooked,
     LegsMoved, LegsSubmitted,
@@ -42,13 +43,13 @@ impl Control {
         }
     }
 
-    pub(super) fn check_approval(&self, e: &BatchApproved) -> Result<(), Refusal> {
+    pub(super) fn check_approval(&self, caller: &Caller, e: &BatchApproved) -> Result<(), Refusal> {
         let entry = self.batch(e.batch)?;
         if entry.fate != Fate::Computed {
             return Err(wrong_state(e.batch, entry, "only a COMPUTED batch can be approved"));
         }
         // Who has no name may be the one who computed it.
-        let another = !e.operator.is_empty() && e.operator != entry.by.operator;
+        let another = !caller.name.is_empty() && caller.name != entry.by.operator;
         if entry.by.four_eyes && !another && !planted(Bug::OwnApproval) {
             return Err(Refusal::SameOperator(e.batch));
         }
@@ -140,7 +141,7 @@ impl Control {
         Err(Refusal::NotCovered { batch, paid_out, free })
     }
 
-    pub(super) fn check_moves(&self, e: &LegsMoved) -> Result<(), Refusal> {
+    pub(super) fn check_moves(&self, caller: &Caller, e: &LegsMoved) -> Result<(), Refusal> {
         let legs = self.settling(e.batch)?;
         legs.check_moves(e)?;
         if e.mover != Mover::Operator {
@@ -150,7 +151,7 @@ impl Control {
         let alone = |leg: u32, to: LegState, reference: &str| {
             let proposal = legs.proposed().get(&leg);
             let agreed = proposal.is_some_and(|proposal| {
-                proposal.operator != e.operator
+                proposal.operator != caller.name
                     && proposal.to == to
                     && proposal.reference == reference
             });
@@ -162,7 +163,7 @@ impl Control {
         }
     }
 
-    pub(super) fn check_proposal(&self, e: &LegProposed) -> Result<(), Refusal> {
+    pub(super) fn check_proposal(&self, caller: &Caller, e: &LegProposed) -> Result<(), Refusal> {
         let (batch, leg, legs) = (e.batch, e.leg, self.settling(e.batch)?);
         if leg as usize >= legs.states().len() {
             return Err(Refusal::NoSuchLeg { batch, leg });
@@ -172,7 +173,7 @@ impl Control {
             let (from, to) = (state.name(), e.to.name());
             return Err(Refusal::LegState { batch, leg, from, to });
         }
-        if e.operator.is_empty() {
+        if caller.name.is_empty() {
             return Err(Refusal::NeedsTwo { batch, leg });
         }
         Ok(())
@@ -203,6 +204,7 @@ impl Control {
     pub(super) fn computed(
         &mut self,
         (lsn, at): (Lsn, Timestamp),
+        caller: &Caller,
         e: &BatchComputed,
         head: Arc<BatchHead>,
     ) {
@@ -216,7 +218,7 @@ impl Control {
             *pledged = pledged.plus(*amount);
             self.changes.note(*party);
         }
-        let by = By { operator: e.operator.clone(), four_eyes: e.four_eyes };
+        let by = By { operator: caller.name.clone(), four_eyes: e.four_eyes };
         let deed = Deed { batch: e.batch, by: by.clone(), aborted: None };
         self.deeds.insert(lsn, deed);
         self.waiting.computed((lsn, e.batch), e.asset, &e.windows);
@@ -240,12 +242,12 @@ impl Control {
         self.batches.insert(e.batch, entry);
     }
 
-    pub(super) fn approved(&mut self, at: Timestamp, e: &BatchApproved) {
+    pub(super) fn approved(&mut self, at: Timestamp, caller: &Caller, e: &BatchApproved) {
         let entry = self.batch_mut(e.batch);
         entry.fate = Fate::Approved;
-        entry.approved = Some((e.operator.clone(), at));
+        entry.approved = Some((caller.name.clone(), at));
         let (computed, of) = (entry.computed_lsn, (entry.head.asset.number, entry.head.size()));
-        self.waiting.approved(computed, at, &e.operator, of);
+        self.waiting.approved(computed, at, caller, of);
         let entry = self.batch_mut(e.batch);
         // Without a leg there is nothing that would leave, and all is ended at once.
         if entry.legs.have_ended() {
@@ -253,10 +255,15 @@ impl Control {
         }
     }
 
-    pub(super) fn aborted(&mut self, (lsn, at): (Lsn, Timestamp), e: &BatchAborted) {
+    pub(super) fn aborted(
+        &mut self,
+        (lsn, at): (Lsn, Timestamp),
+        caller: &Caller,
+        e: &BatchAborted,
+    ) {
         let entry = self.batch_mut(e.batch);
         entry.fate = Fate::Aborted;
-        let aborted = Some((e.operator.clone(), e.reason.clone()));
+        let aborted = Some((caller.name.clone(), e.reason.clone()));
         entry.aborted.clone_from(&aborted);
         let (head, computed) = (entry.head.clone(), entry.computed_lsn);
         let deed = Deed { batch: e.batch, by: entry.by.clone(), aborted };
@@ -331,8 +338,8 @@ impl Control {
         }
     }
 
-    pub(super) fn proposed(&mut self, e: &LegProposed) {
-        let (operator, to) = (e.operator.clone(), e.to);
+    pub(super) fn proposed(&mut self, caller: &Caller, e: &LegProposed) {
+        let (operator, to) = (caller.name.clone(), e.to);
         let (reference, evidence) = (e.reference.clone(), e.evidence.clone());
         let proposal = Proposal { operator, to, reference, evidence };
         self.batch_mut(e.batch).legs.propose(e.leg, proposal);

@@ -3,7 +3,7 @@
 //! nothing. As large as what waits, never as history.
 
 use super::{BatchEntry, Control};
-use crate::batch::By;
+use crate::envelope::{Caller, Via};
 use crate::event::WindowSealed;
 use crate::types::{AssetNumber, BatchId, Lsn, Timestamp, Total, WindowNumber};
 use std::collections::BTreeMap;
@@ -53,11 +53,11 @@ impl Waiting {
         &mut self,
         computed: Lsn,
         at: Timestamp,
-        operator: &str,
+        caller: &Caller,
         (asset, size): (AssetNumber, Total),
     ) {
         self.batches.remove(&computed);
-        if operator != By::SCHEDULE {
+        if caller.via != Via::Schedule {
             return;
         }
         let held = self.scheduled.entry(asset).or_default();

@@ -4,7 +4,8 @@
 use super::Control;
 use super::directory::text;
 use crate::batch::{BatchContent, Leg};
-use crate::event::{Event, LegProposed, LegsMoved, Request};
+use crate::envelope::Caller;
+use crate::event::{Event, LegProposed, LegsMoved};
 use crate::leg::{LegState, LegWord, Mover};
 use crate::legs::{Legs, Proposal};
 use crate::limits::MOVES_MAX;
@@ -77,7 +78,6 @@ impl Control {
     /// The moves of an operator's words: each of them must move its leg.
     pub(super) fn report(
         &self,
-        (request, operator): (Request, String),
         content: &BatchContent,
         evidence: Digest,
         words: &[SaidOfLeg],
@@ -90,14 +90,13 @@ impl Control {
             let from = self.legs_of(content)?.state(leg).name();
             return Err(Refusal::LegState { batch, leg, from, to: from });
         }
-        self.moves(content, (Some(request), operator), Mover::Operator, evidence, steps)
+        self.moves(content, Mover::Operator, evidence, steps)
     }
 
     /// One operator's word about an UNKNOWN leg: kept, or, when another said the same, done.
     pub(super) fn resolution(
         &self,
-        request: Request,
-        operator: String,
+        caller: &Caller,
         content: &BatchContent,
         said: Resolution,
     ) -> Result<Event, Refusal> {
@@ -116,18 +115,18 @@ impl Control {
         let said = word.said();
         let known = Refusal::LegState { batch, leg, from: state.name(), to: said };
         let to = heard(key, state, word)?.ok_or(known)?;
+        let operator = caller.name.clone();
         let said = Proposal { operator, to, reference, evidence };
         let agreed = agreed(legs, leg, key, &said)?;
-        let Proposal { operator, to, reference, evidence } = said;
+        let Proposal { to, reference, evidence, .. } = said;
         if !agreed {
-            let event = LegProposed { request, operator, batch, leg, to, reference, evidence };
+            let event = LegProposed { batch, leg, to, reference, evidence };
             return Ok(Event::LegProposed(event));
         }
         let mut hasher = FileHasher::default();
         hasher.update(evidence.as_bytes());
         let step = LegStep { leg, to, reference, reason: evidence };
-        let asked = (Some(request), operator);
-        let moved = self.moves(content, asked, Mover::Operator, hasher.finish(), vec![step])?;
+        let moved = self.moves(content, Mover::Operator, hasher.finish(), vec![step])?;
         Ok(Event::LegsMoved(moved))
     }
 }

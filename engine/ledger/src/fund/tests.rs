@@ -1,7 +1,7 @@
 //! What the clearing account may pay out, over several windows and batches of one asset.
 
 use crate::control::{Decision, Made};
-use crate::event::{AssetCreated, Request, WindowCut, WindowSealed};
+use crate::event::{AssetCreated, WindowCut, WindowSealed};
 use crate::fixture::sealed;
 use crate::seal::{Cut, Head};
 use crate::types::{
@@ -9,8 +9,9 @@ use crate::types::{
     SignerKey, Timestamp, Total, WindowNumber,
 };
 use crate::{
-    Account, BatchContent, BatchPlan, By, Control, Event, Genesis, LegState, LegStep, Next,
-    Obligation, Policy, Rail, Refusal, SealedWindow, SubmitLegs, Voice, Wish, runs,
+    Account, BatchContent, BatchPlan, Caller, Command, Control, Envelope, Event, Fact, Genesis,
+    LegState, LegStep, Next, Obligation, Policy, Rail, Refusal, Request, SealedWindow, SubmitLegs,
+    Voice, Wish, runs,
 };
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -27,6 +28,7 @@ pub(crate) struct Books {
     windows: BTreeMap<WindowNumber, Arc<SealedWindow>>,
     plans: BTreeMap<BatchId, Arc<BatchPlan>>,
     lsn: Lsn,
+    requests: u64,
 }
 
 /// A record that no chain holds.
@@ -39,24 +41,39 @@ impl Books {
         let genesis = Genesis { network: NetworkId([1; 32]), lifetime_seconds_max: 1 };
         let control = Control::new(genesis, unlinked(Lsn(1)));
         let (windows, plans) = Default::default();
-        let mut books = Self { control, windows, plans, lsn: Lsn(1) };
+        let mut books = Self { control, windows, plans, lsn: Lsn(1), requests: 0 };
         let asset = asset();
-        books
-            .apply(Event::AssetCreated(AssetCreated { request: request(0), asset }), Made::Nothing);
+        books.happens(Event::AssetCreated(AssetCreated { asset }), Made::Nothing);
         books
     }
 
-    fn apply(&mut self, event: Event, made: Made) {
+    fn apply(&mut self, fact: &Fact, made: Made) {
         self.lsn = self.lsn.next();
-        self.control.apply(unlinked(self.lsn), Timestamp(1), &event, made);
+        self.control.apply(unlinked(self.lsn), Timestamp(1), fact, made);
     }
 
-    /// Does what the rules allow; gives what was journaled.
+    fn happens(&mut self, event: Event, made: Made) {
+        self.apply(&Fact { envelope: Envelope::own(), event }, made);
+    }
+
+    /// Does what the rules allow, on the engine's own account or asked for by nobody in particular; gives what
+    /// was journaled.
     pub(crate) fn wish(&mut self, wish: Wish) -> Result<Event, Refusal> {
-        match self.control.decide(wish)? {
-            Decision::New(event, made) => {
-                self.apply((*event).clone(), made);
-                Ok(*event)
+        self.wish_by("", wish)
+    }
+
+    /// The same for an operator. Each request is a new one.
+    pub(crate) fn wish_by(&mut self, operator: &str, wish: Wish) -> Result<Event, Refusal> {
+        let command = if wish.is_the_engines() {
+            Command::own(wish)
+        } else {
+            self.requests += 1;
+            wish.by(Caller::grpc(operator.to_owned()), request(self.requests))
+        };
+        match self.control.decide(command)? {
+            Decision::New(fact, made) => {
+                self.apply(&fact, made);
+                Ok(fact.event)
             }
             Decision::Repeat(lsn) => panic!("it was done before, by record {lsn}"),
         }
@@ -74,8 +91,8 @@ impl Books {
     /// Closes the open window, in which these pairs owe, and seals it.
     pub(crate) fn close(&mut self, owed: &[(u8, u8, u128)]) -> WindowNumber {
         let window = self.control.open_window().number;
-        let cut = WindowCut { request: request(self.lsn.0), window };
-        self.apply(Event::WindowCut(cut), Made::Nothing);
+        let cut = WindowCut { window };
+        self.happens(Event::WindowCut(cut), Made::Nothing);
         let cut = self.control.cut(window).expect("it was cut");
         let owes = |(payer, payee, amount): &(u8, u8, u128)| Obligation {
             payer: party(*payer),
@@ -96,7 +113,7 @@ impl Books {
             signature: [0; 64],
         };
         self.windows.insert(window, sealed);
-        self.apply(Event::WindowSealed(event), Made::Nothing);
+        self.happens(Event::WindowSealed(event), Made::Nothing);
         window
     }
 
@@ -108,8 +125,7 @@ impl Books {
     }
 
     pub(crate) fn approve(&mut self, batch: BatchId) -> Result<(), Refusal> {
-        let (request, operator) = (request(self.lsn.0), String::new());
-        self.wish(Wish::ApproveBatch { request, operator, batch }).map(|_| ())
+        self.wish(Wish::ApproveBatch { batch }).map(|_| ())
     }
 
     /// A batch of this window that is not approved.
@@ -121,9 +137,8 @@ impl Books {
         let content = self.content(window, rail);
         let windows = [self.windows[&window].clone()];
         let (head, batch) = (content.head.clone(), content.head.id);
-        let event =
-            head.event(request(self.lsn.0), By::default(), self.lsn, SignerKey::ZERO, [0; 64]);
-        self.apply(Event::BatchComputed(event), Made::Batch(head));
+        let event = head.event(false, self.lsn, SignerKey::ZERO, [0; 64]);
+        self.happens(Event::BatchComputed(event), Made::Batch(head));
         self.plans.insert(batch, Arc::new(BatchPlan::new(&windows, Arc::new(content))));
         batch
     }
@@ -200,7 +215,7 @@ fn asset() -> AssetDef {
     AssetDef { number: ASSET, code: "EUR".into(), scale: 3, model: SettlementModel::Multilateral }
 }
 
-fn request(n: u64) -> Request {
+pub(crate) fn request(n: u64) -> Request {
     Request { id: format!("request {n}"), content: Digest::ZERO }
 }
 

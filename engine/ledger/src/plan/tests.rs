@@ -109,8 +109,6 @@ impl Run {
             LegMove { leg, to, payer, payee, amount, reference, reason }
         };
         let event = LegsMoved {
-            request: None,
-            operator: String::new(),
             batch: self.plan.content.head.id,
             asset: ASSET,
             mover,

@@ -58,13 +58,11 @@ impl Shard {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::{
-        AssetCreated, CreditLimitSet, PartyUpserted, Request, SignerAdded, WindowCut,
-    };
+    use crate::event::{AssetCreated, CreditLimitSet, PartyUpserted, SignerAdded, WindowCut};
     use crate::shard::Checked;
     use crate::types::{
-        Amount, AssetDef, AssetNumber, ChannelHasher, Digest, Lsn, NetworkId, Outcome, Packed,
-        PartyId, SettlementModel, SignerKey, Total, VOUCHER_BYTES, Verdict, Voucher, WindowNumber,
+        Amount, AssetDef, AssetNumber, ChannelHasher, Lsn, NetworkId, Outcome, Packed, PartyId,
+        SettlementModel, SignerKey, Total, VOUCHER_BYTES, Verdict, Voucher, WindowNumber,
     };
     use crate::{Event, ShardPage};
     use proptest::prelude::*;
@@ -88,28 +86,21 @@ mod tests {
     }
 
     fn founding(scale: u32) -> Vec<Event> {
-        let request = || Request { id: "r".into(), content: Digest([1; 32]) };
         let model = SettlementModel::Bilateral;
         let asset = AssetDef { number: ASSET, code: "EUR".into(), scale, model };
-        let mut events = vec![Event::AssetCreated(AssetCreated { request: request(), asset })];
+        let mut events = vec![Event::AssetCreated(AssetCreated { asset })];
         for n in [1, 2, 3, 9] {
             let (party, name) = (payer(n), String::new());
             let accounts = Vec::new();
-            let event =
-                PartyUpserted { request: request(), party, name, suspended: false, accounts };
+            let event = PartyUpserted { party, name, suspended: false, accounts };
             events.push(Event::PartyUpserted(event));
             let limit = Total(u128::MAX >> 2);
-            let event = CreditLimitSet { request: request(), party, asset: ASSET, limit };
+            let event = CreditLimitSet { party, asset: ASSET, limit };
             events.push(Event::CreditLimitSet(event));
         }
         for n in 0..6 {
             let (signer, party, caps) = (key(n), payer_of(n), Vec::new());
-            events.push(Event::SignerAdded(SignerAdded {
-                request: request(),
-                signer,
-                party,
-                caps,
-            }));
+            events.push(Event::SignerAdded(SignerAdded { signer, party, caps }));
         }
         events
     }
@@ -177,8 +168,7 @@ mod tests {
 
     fn cut(number: u64) -> Event {
         let window = WindowNumber(number);
-        let request = Request { id: "c".into(), content: Digest([1; 32]) };
-        Event::WindowCut(WindowCut { request, window })
+        Event::WindowCut(WindowCut { window })
     }
 
     #[derive(Debug, Clone)]

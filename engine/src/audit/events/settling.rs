@@ -8,7 +8,7 @@ use crate::ledger::event::{
     BatchApproved, BatchComputed, ExposureReleased, LegProposed, LegsBooked, LegsMoved,
     LegsSubmitted,
 };
-use crate::ledger::{BatchContent, LegState, Obligation};
+use crate::ledger::{BatchContent, Caller, LegState, Obligation};
 use crate::types::{AssetNumber, BatchId, WindowNumber};
 
 impl Audit<'_> {
@@ -27,13 +27,13 @@ impl Audit<'_> {
         Passed::new(content, before)
     }
 
-    pub(super) fn approved(&mut self, e: &BatchApproved) -> Done {
+    pub(super) fn approved(&mut self, caller: &Caller, e: &BatchApproved) -> Done {
         let id = e.batch;
         let Some(batch) = self.batches.get_mut(&id).filter(|b| b.state == State::Computed) else {
             return Err(Difference::new("the approved batch", "a computed one", id).into());
         };
-        if !settlement::may_approve(&batch.by, &e.operator) {
-            return Err(Difference::new("who approves", "another operator", &e.operator).into());
+        if !settlement::may_approve(&batch.by, &caller.name) {
+            return Err(Difference::new("who approves", "another operator", &caller.name).into());
         }
         batch.state = State::Approved;
         // Without a leg all is ended at once; else the dust is owed when the first of them moves.
@@ -89,14 +89,14 @@ impl Audit<'_> {
         Ok(covered.map_err(|difference| difference.batch(e.batch))?)
     }
 
-    pub(super) fn moved(&mut self, e: &LegsMoved) -> Done {
+    pub(super) fn moved(&mut self, caller: &Caller, e: &LegsMoved) -> Done {
         let batch = self.settling(e.batch)?;
         if batch.asset != e.asset {
             let difference = Difference::new("the asset of legs", batch.asset, e.asset);
             return Err(difference.batch(e.batch).into());
         }
         let before: Vec<LegState> = e.moves.iter().map(|one| batch.legs.state(one.leg)).collect();
-        let again = batch.legs.moved(e).and_then(|again| match &mut batch.passed {
+        let again = batch.legs.moved(caller, e).and_then(|again| match &mut batch.passed {
             Some(passed) => passed.moved(e, &before).map(|()| again),
             None => Ok(again),
         });
@@ -111,9 +111,9 @@ impl Audit<'_> {
         Ok(legs.booked(e).map_err(|difference| difference.batch(e.batch))?)
     }
 
-    pub(super) fn proposed(&mut self, e: &LegProposed) -> Done {
+    pub(super) fn proposed(&mut self, caller: &Caller, e: &LegProposed) -> Done {
         let legs = &mut self.settling(e.batch)?.legs;
-        Ok(legs.proposed(e).map_err(|difference| difference.batch(e.batch))?)
+        Ok(legs.proposed(caller, e).map_err(|difference| difference.batch(e.batch))?)
     }
 
     pub(super) fn released(&mut self, e: &ExposureReleased) -> Done {

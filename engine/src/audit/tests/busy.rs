@@ -1,6 +1,6 @@
 //! A deployment in which every kind of event of settlement came by, and a window was sealed after them.
 
-use super::made::{Change, EUR, Made, USD, party, request, voucher};
+use super::made::{Change, EUR, Made, USD, party, voucher};
 use crate::ledger::event::{
     CreditLimitSet, DepositRecorded, DisputeEnded, ExposureReleased, LegBooking, LegProposed,
     LegsBooked, LegsMoved, TroublesAcked, TroublesRaised, WindowDisputed,
@@ -24,22 +24,20 @@ impl Made {
     }
 
     fn parties(&mut self) {
-        let request = request("limit");
         let (party, asset, limit) = (party(1), EUR, Total(5_000_000));
-        self.event(Event::CreditLimitSet(CreditLimitSet { request, party, asset, limit }));
-        let (request, amount) = (super::request("deposit"), Total(7));
-        let reference = "a transfer of Monday".to_owned();
-        let deposit = DepositRecorded { request, party, asset, amount, reference };
-        self.event(Event::DepositRecorded(deposit));
+        let set = Event::CreditLimitSet(CreditLimitSet { party, asset, limit });
+        self.asked("ann", "limit", set);
+        let (amount, reference) = (Total(7), "a transfer of Monday".to_owned());
+        let deposit = DepositRecorded { party, asset, amount, reference };
+        self.asked("ann", "deposit", Event::DepositRecorded(deposit));
     }
 
     fn disputes(&mut self) {
-        let (operator, window) = ("ann".to_owned(), WindowNumber(2));
-        let (request, reason) = (request("dispute"), "a sum looks wrong".to_owned());
-        let disputed = WindowDisputed { request, operator: operator.clone(), window, reason };
-        self.event(Event::WindowDisputed(disputed));
-        let (request, reason) = (super::request("end of it"), "it is right".to_owned());
-        self.event(Event::DisputeEnded(DisputeEnded { request, operator, window, reason }));
+        let (window, reason) = (WindowNumber(2), "a sum looks wrong".to_owned());
+        let disputed = WindowDisputed { window, reason };
+        self.asked("ann", "dispute", Event::WindowDisputed(disputed));
+        let ended = DisputeEnded { window, reason: "it is right".to_owned() };
+        self.asked("ann", "end of it", Event::DisputeEnded(ended));
     }
 
     fn moved(&mut self, batch: usize, legs: &[u32], to: LegState, mover: Mover, operator: &str) {
@@ -50,16 +48,13 @@ impl Made {
             let reference = "REF-1 of the bank".to_owned();
             LegMove { leg, to, payer, payee, amount, reference, reason: "booked".to_owned() }
         };
-        let request = (!operator.is_empty()).then(|| request(&format!("word of {operator}")));
-        self.event(Event::LegsMoved(LegsMoved {
-            request,
-            operator: operator.to_owned(),
-            batch: id,
-            asset,
-            mover,
-            evidence: Digest([6; 32]),
-            moves: legs.iter().map(one).collect(),
-        }));
+        let (moves, evidence) = (legs.iter().map(one).collect(), Digest([6; 32]));
+        let moved = Event::LegsMoved(LegsMoved { batch: id, asset, mover, evidence, moves });
+        if operator.is_empty() {
+            self.event(moved);
+        } else {
+            self.asked(operator, &format!("word of {operator}"), moved);
+        }
     }
 
     /// A booking of what has ended, and the end of a batch's releases.
@@ -76,15 +71,14 @@ impl Made {
         let (batch, asset) = (self.batches[1].0, self.batches[1].1);
         assert_eq!(asset, USD);
         self.moved(1, &[0], LegState::Unknown, Mover::Engine, "");
-        self.event(Event::LegProposed(LegProposed {
-            request: request("first word"),
-            operator: "ann".to_owned(),
+        let proposed = LegProposed {
             batch,
             leg: 0,
             to: LegState::Confirmed,
             reference: "REF-1 of the bank".to_owned(),
             evidence: "a letter of the bank".to_owned(),
-        }));
+        };
+        self.asked("ann", "first word", Event::LegProposed(proposed));
         self.moved(1, &[0], LegState::Confirmed, Mover::Operator, "bob");
     }
 
@@ -99,9 +93,7 @@ impl Made {
             text: "too much".to_owned(),
         };
         self.event(Event::TroublesRaised(TroublesRaised { troubles: vec![trouble] }));
-        let (request, operator) = (request("acked"), "ann".to_owned());
-        let note = "sent back".to_owned();
-        let acked = TroublesAcked { request, operator, troubles: vec![1], note };
-        self.event(Event::TroublesAcked(acked));
+        let acked = TroublesAcked { troubles: vec![1], note: "sent back".to_owned() };
+        self.asked("ann", "acked", Event::TroublesAcked(acked));
     }
 }

@@ -7,8 +7,8 @@ use crate::ledger::event::{
 };
 use crate::ledger::seal::Cut;
 use crate::ledger::{
-    Account, BatchContent, By, Event, Evidence, Genesis, Obligation, Payment, Policy, Rail,
-    Request, Sealed, SealedPart, seal,
+    Account, BatchContent, Caller, Envelope, Event, Evidence, Fact, Genesis, Obligation, Payment,
+    Policy, Rail, Request, Sealed, SealedPart, seal,
 };
 use crate::proof::{ExportWriter, SignedEnd};
 use crate::sign::{EngineKey, Signed};
@@ -29,7 +29,7 @@ pub(super) const EXPIRES: i64 = 4_000_000;
 /// What a test changes of a deployment before it is exported.
 #[derive(Default)]
 pub(super) struct Change {
-    pub(super) event: Option<fn(&mut Event)>,
+    pub(super) fact: Option<fn(&mut Fact)>,
     pub(super) evidence: Option<fn(&mut Evidence)>,
     /// Changed evidence is sealed with; else the seal knows the right one.
     pub(super) sealed: bool,
@@ -54,10 +54,6 @@ pub(super) fn party(name: u8) -> PartyId {
 
 pub(super) fn agent(name: u8) -> SigningKey {
     SigningKey::from_bytes(&[name; 32])
-}
-
-pub(super) fn request(id: &str) -> Request {
-    Request { id: id.into(), content: Digest([1; 32]) }
 }
 
 pub(super) fn voucher(
@@ -98,42 +94,51 @@ impl Made {
         made
     }
 
-    pub(super) fn event(&mut self, mut event: Event) -> Lsn {
-        if let Some(change) = self.change.event {
-            change(&mut event);
+    /// What the engine does on its own.
+    pub(super) fn event(&mut self, event: Event) -> Lsn {
+        self.fact(Fact { envelope: Envelope::own(), event })
+    }
+
+    /// What an operator asks for, by a request of this id.
+    pub(super) fn asked(&mut self, operator: &str, id: &str, event: Event) -> Lsn {
+        let request = Request { id: id.into(), content: Digest([1; 32]) };
+        let envelope = Caller::grpc(operator.to_owned()).asks(request);
+        self.fact(Fact { envelope, event })
+    }
+
+    fn fact(&mut self, mut fact: Fact) -> Lsn {
+        if let Some(change) = self.change.fact {
+            change(&mut fact);
         }
         self.clock += SECOND;
-        let record = self.chain.frame_event(1, Timestamp(self.clock), &event);
+        let record = self.chain.frame_fact(1, Timestamp(self.clock), &fact);
         self.records.push(record.bytes);
         record.lsn
     }
 
     fn register(&mut self) {
         let key = self.engine_key.public();
-        self.event(Event::EngineKeySet(EngineKeySet { request: None, key, proof: [0; 64] }));
+        self.event(Event::EngineKeySet(EngineKeySet { key, proof: [0; 64] }));
         for (asset, model) in
             [(EUR, SettlementModel::Bilateral), (USD, SettlementModel::Multilateral)]
         {
             let code = if asset == EUR { "EUR" } else { "USD" }.into();
             let asset = AssetDef { number: asset, code, scale: 6, model };
-            let request = request(&format!("asset {}", asset.number));
-            self.event(Event::AssetCreated(AssetCreated { request, asset }));
+            let id = format!("asset {}", asset.number);
+            self.asked("ann", &id, Event::AssetCreated(AssetCreated { asset }));
         }
         for name in 1..=3u8 {
             let fields = vec![("iban".to_owned(), "DE02120300000000202051".to_owned())];
-            self.event(Event::PartyUpserted(PartyUpserted {
-                request: request(&format!("party {name}")),
+            let upserted = PartyUpserted {
                 party: party(name),
                 name: format!("Party {name}"),
                 suspended: false,
                 accounts: vec![RailAccount { rail: "iso20022".into(), fields }],
-            }));
-            self.event(Event::SignerAdded(SignerAdded {
-                request: request(&format!("signer {name}")),
-                signer: SignerKey(agent(name).verifying_key().to_bytes()),
-                party: party(name),
-                caps: Vec::new(),
-            }));
+            };
+            self.asked("ann", &format!("party {name}"), Event::PartyUpserted(upserted));
+            let signer = SignerKey(agent(name).verifying_key().to_bytes());
+            let added = SignerAdded { signer, party: party(name), caps: Vec::new() };
+            self.asked("ann", &format!("signer {name}"), Event::SignerAdded(added));
         }
     }
 
@@ -155,8 +160,8 @@ impl Made {
         if let Some(change) = self.change.evidence.filter(|_| self.change.sealed) {
             change(&mut evidence[0]);
         }
-        let request = request(&format!("cut {number}"));
-        let cut_lsn = self.event(Event::WindowCut(WindowCut { request, window: number }));
+        let cut = Event::WindowCut(WindowCut { window: number });
+        let cut_lsn = self.asked("ann", &format!("cut {number}"), cut);
         let (cut_at, cut_digest) = (Timestamp(self.clock), self.chain.tail().link);
         let credited = u64::try_from(evidence.len()).unwrap();
         let part = SealedPart::new(number, credited, evidence);
@@ -200,19 +205,16 @@ impl Made {
         let content =
             BatchContent::compute(&windows, &asset, &policy, |p| Some(account(p)), |_| Total::ZERO)
                 .unwrap();
-        let by = By { operator: "ann".to_owned(), four_eyes: true };
         let history = self.chain.tail().history();
-        let statement = batch_statement(NETWORK, content.head.id, history, &by.operator, true);
+        let statement = batch_statement(NETWORK, content.head.id, history, "ann", true);
         let Signed { key, signature } = self.engine_key.sign(&statement);
-        let request_id = request(&format!("batch {number}"));
-        let event: BatchComputed = content.head.event(request_id, by, history.lsn, key, signature);
+        let event: BatchComputed = content.head.event(true, history.lsn, key, signature);
         let batch = content.head.id;
         let payments = content.legs.iter().map(|leg| leg.payment).collect();
         self.batches.push((batch, number, payments));
-        self.event(Event::BatchComputed(event));
-        let request = request(&format!("approve {number}"));
-        let operator = "a second operator".to_owned();
-        self.event(Event::BatchApproved(BatchApproved { request, operator, batch }));
+        self.asked("ann", &format!("batch {number}"), Event::BatchComputed(event));
+        let approved = Event::BatchApproved(BatchApproved { batch });
+        self.asked("a second operator", &format!("approve {number}"), approved);
         if !content.legs.is_empty() {
             // What is paid out waits for the pay-ins.
             let (all, pay_ins) = (content.head.leg_count, content.head.pay_in_count);
@@ -249,15 +251,11 @@ impl Made {
         let next = EngineKey::of_secret([4; 32]);
         let key = next.public();
         let proof = made.engine_key.sign(&key_statement(NETWORK, key)).signature;
-        let request = Some(request("rotate"));
-        made.event(Event::EngineKeySet(EngineKeySet { request, key, proof }));
+        made.asked("ann", "rotate", Event::EngineKeySet(EngineKeySet { key, proof }));
         made.engine_key = next;
         made.window(vec![voucher(1, 2, EUR, 0, 1_234_567, 1_234_570)], carried);
         let signer = SignerKey(agent(3).verifying_key().to_bytes());
-        made.event(Event::SignerRevoked(SignerRevoked {
-            request: self::request("revoke"),
-            signer,
-        }));
+        made.asked("ann", "revoke", Event::SignerRevoked(SignerRevoked { signer }));
         made
     }
 

@@ -7,7 +7,7 @@ use crate::proof::{Receipt, SignedEnd};
 use crate::types::{Digest, History, Lsn, Packed, Timestamp, end_statement, receipt_statement};
 
 /// What is written instead of an event.
-type Rewrite = fn(&mut Event);
+type Rewrite = fn(&mut Fact);
 
 /// What the audit of an export finds, with what the auditor knows.
 fn with(file: &[u8], first_key: Option<SignerKey>, receipts: &[Receipt]) -> Report {
@@ -40,9 +40,9 @@ fn rewritten(change: Rewrite) -> Report {
         let mut next = Chain::after(tail, at);
         *record = match old.entry().unwrap() {
             Entry::Genesis(genesis) => next.frame_genesis(1, at, &genesis).bytes,
-            Entry::Event(mut event) => {
-                change(&mut event);
-                next.frame_event(1, at, &event).bytes
+            Entry::Fact(mut fact) => {
+                change(&mut fact);
+                next.frame_fact(1, at, &fact).bytes
             }
             Entry::Frame(_) => unreachable!("an export holds no frame"),
         };
@@ -60,39 +60,44 @@ fn what(report: &Report) -> String {
 /// records anew and pass the audit: nothing that the engine had signed covered who had approved.
 #[test]
 fn who_approved_computed_and_moved_cannot_be_rewritten_without_the_key() {
-    let changes: [(&str, Rewrite); 6] = [
-        ("who approved", |event| {
-            if let Event::BatchApproved(e) = event {
-                e.operator = "eve".to_owned();
+    let changes: [(&str, Rewrite); 7] = [
+        ("who approved", |fact| {
+            if let Event::BatchApproved(_) = fact.event {
+                fact.envelope.caller.name = "eve".to_owned();
             }
         }),
-        ("who computed", |event| {
-            if let Event::BatchComputed(e) = event {
-                e.operator = "eve".to_owned();
+        ("who computed", |fact| {
+            if let Event::BatchComputed(_) = fact.event {
+                fact.envelope.caller.name = "eve".to_owned();
             }
         }),
-        ("four eyes", |event| {
-            if let Event::BatchComputed(e) = event {
+        ("four eyes", |fact| {
+            if let Event::BatchComputed(e) = &mut fact.event {
                 e.four_eyes = false;
-            } else if let Event::BatchApproved(e) = event {
-                e.operator = "ann".to_owned();
+            } else if let Event::BatchApproved(_) = fact.event {
+                fact.envelope.caller.name = "ann".to_owned();
             }
         }),
-        ("a rail's reference", |event| {
-            if let Event::LegsMoved(e) = event
+        ("a rail's reference", |fact| {
+            if let Event::LegsMoved(e) = &mut fact.event
                 && e.mover == crate::ledger::Mover::Rail
             {
                 e.moves[0].reference = "REF-1 of another".to_owned();
                 e.evidence.0[0] ^= 1;
             }
         }),
-        ("a limit", |event| {
-            if let Event::CreditLimitSet(e) = event {
+        ("who set a limit", |fact| {
+            if let Event::CreditLimitSet(_) = fact.event {
+                fact.envelope.caller.name = "eve".to_owned();
+            }
+        }),
+        ("a limit", |fact| {
+            if let Event::CreditLimitSet(e) = &mut fact.event {
                 e.limit.0 += 1;
             }
         }),
-        ("the last event", |event| {
-            if let Event::TroublesAcked(e) = event {
+        ("the last event", |fact| {
+            if let Event::TroublesAcked(e) = &mut fact.event {
                 e.note = "nothing was done".to_owned();
             }
         }),
@@ -111,24 +116,24 @@ fn who_approved_computed_and_moved_cannot_be_rewritten_without_the_key() {
 #[test]
 fn a_batchs_signature_covers_who_computed_it_and_whether_four_eyes_hold() {
     let changes: [Rewrite; 3] = [
-        |event| {
-            if let Event::BatchComputed(e) = event {
-                e.operator = "eve".to_owned();
+        |fact| {
+            if let Event::BatchComputed(_) = fact.event {
+                fact.envelope.caller.name = "eve".to_owned();
             }
         },
-        |event| {
-            if let Event::BatchComputed(e) = event {
+        |fact| {
+            if let Event::BatchComputed(e) = &mut fact.event {
                 e.four_eyes = false;
             }
         },
-        |event| {
-            if let Event::BatchComputed(e) = event {
+        |fact| {
+            if let Event::BatchComputed(e) = &mut fact.event {
                 e.history.0 -= 1;
             }
         },
     ];
     for change in changes {
-        let found = found(Change { event: Some(change), ..Change::default() });
+        let found = found(Change { fact: Some(change), ..Change::default() });
         assert!(found.contains("the batch's signature"), "{found}");
     }
 }

@@ -12,7 +12,7 @@
 //! closed is therefore what this life saw, and of an earlier life only what is not later than now.
 
 use super::{Cause, ScheduleEntry, Standing};
-use crate::ledger::{BatchEntry, By, Control, Gauge, Request};
+use crate::ledger::{BatchEntry, Caller, Control, Gauge, Request};
 use crate::limits::{BATCH_WINDOWS_MAX, SCHEDULE_RETRY};
 use crate::types::{AssetNumber, Lsn, Timestamp, WindowNumber};
 use std::collections::BTreeMap;
@@ -388,7 +388,7 @@ impl ScheduleEntry {
         let (asset, below) = (self.asset, self.approve_below);
         control.unapproved().filter(move |batch| {
             batch.head.asset.number == asset
-                && batch.by.operator == By::SCHEDULE
+                && batch.by.operator == Caller::SCHEDULE
                 && !batch.by.four_eyes
                 && below.is_some_and(|below| batch.head.size() < below)
                 && !batch.head.windows.iter().any(|window| control.is_disputed(*window))

@@ -11,7 +11,8 @@ use self::diary::{Diary, Making, Seen};
 use super::archive::{Archive, NotLoaded};
 use super::batches::{Clearing, CreateBatch, Created, create_batch};
 use super::settler::Nudge;
-use crate::ledger::{By, Gauge, Rail, Refusal, Request, Wish};
+use crate::ledger::envelope::SCHEDULE_PREFIX;
+use crate::ledger::{Caller, Gauge, Rail, Refusal, Request, Wish};
 use crate::limits::SCHEDULE_TICK;
 use crate::pipeline::{self, Busy, Intake, NotDone};
 use crate::sign::EngineKey;
@@ -19,9 +20,6 @@ use crate::types::{AssetNumber, Cron, Lsn, Timestamp, Total, WindowNumber, conte
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-
-/// Request ids of the engine's own; callers may not use it.
-pub const SCHEDULE_PREFIX: &str = "tallystick/";
 
 /// When windows close by themselves for one asset, and what follows.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -186,7 +184,7 @@ impl Schedule {
     ) -> Result<(), Busy> {
         let (window, now) = (seen.open, seen.now);
         let request = entry.close_request(cause, window);
-        match self.intake.command(Wish::CloseWindow(request)).await {
+        match self.intake.command(Wish::CloseWindow.by(Caller::schedule(), request)).await {
             Ok(_) => {
                 tracing::info!(%window, asset = %entry.asset, ?cause, "window closed on schedule");
                 diary.closed((place, entry), cause, window, now);
@@ -223,8 +221,8 @@ impl Schedule {
         rail: Rail,
         Making { request, windows }: Making,
     ) -> (usize, Vec<WindowNumber>, Created) {
-        let by = By { operator: By::SCHEDULE.to_owned(), four_eyes: self.four_eyes };
-        let ask = CreateBatch { request, by, windows: windows.clone(), asset, rail };
+        let (caller, four_eyes) = (Caller::schedule(), self.four_eyes);
+        let ask = CreateBatch { caller, request, four_eyes, windows: windows.clone(), asset, rail };
         let Self { intake, archive, engine_key, clearing, .. } = self;
         (place, windows, create_batch(intake, archive, engine_key, clearing, &ask).await)
     }
@@ -247,8 +245,8 @@ impl Schedule {
             // One that was aborted and computed again is another one.
             let request =
                 own(&format!("{SCHEDULE_PREFIX}schedule/{}/approve/{computed}", entry.asset));
-            let operator = By::SCHEDULE.to_owned();
-            match self.intake.command(Wish::ApproveBatch { request, operator, batch }).await {
+            let command = Wish::ApproveBatch { batch }.by(Caller::schedule(), request);
+            match self.intake.command(command).await {
                 Ok(_) => {
                     self.nudge.nudge();
                     tracing::info!(%batch, %size, "batch approved on schedule");
@@ -352,6 +350,6 @@ async fn close_unless_empty(
     if !carried && intake.figures().await?.credited == 0 {
         return Ok(None);
     }
-    intake.command(Wish::CloseWindow(own(&id(window)))).await?;
+    intake.command(Wish::CloseWindow.by(Caller::schedule(), own(&id(window)))).await?;
     Ok(Some(window))
 }

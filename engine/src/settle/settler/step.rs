@@ -2,8 +2,8 @@
 
 use super::{LIST, Run, Stuck};
 use crate::ledger::{
-    Admitted, BatchPlan, BatchState, LegState, LegStep, Legs, NewTrouble, Next, Rail, Refusal,
-    SubmitLegs, Voice, Wish, runs,
+    Admitted, BatchPlan, BatchState, Command, LegState, LegStep, Legs, NewTrouble, Next, Rail,
+    Refusal, SubmitLegs, Voice, Wish, runs,
 };
 use crate::limits::{MOVES_MAX, RELEASES_MAX, TROUBLES_RECORD_MAX};
 use crate::rails;
@@ -177,7 +177,7 @@ impl Run {
 
     /// Has a wish of the engine's own done; durable when it returns.
     pub(super) fn wish(&self, wish: Wish) -> Result<Lsn, Stuck> {
-        let done = self.runtime.block_on(self.intake.command(wish))?;
+        let done = self.runtime.block_on(self.intake.command(Command::own(wish)))?;
         Ok(done.lsn())
     }
 }

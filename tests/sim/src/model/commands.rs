@@ -4,8 +4,8 @@ use super::{Batch, BatchState, Party, Signer, State, Told, Window};
 use crate::clock::DAY;
 use crate::world::Asset;
 use tallystick::ledger::control::CreateBatch;
-use tallystick::ledger::event::{Request, SignerAdded};
-use tallystick::ledger::{Account, Event, Refusal, Wish};
+use tallystick::ledger::event::SignerAdded;
+use tallystick::ledger::{Account, Command, Envelope, Event, Refusal, Request, Wish};
 use tallystick::types::{BatchId, MONEY_MAX, PartyId, SettlementModel, SignerKey, Total};
 
 /// Closed windows that may wait for their seal.
@@ -70,6 +70,8 @@ pub fn word(refusal: &Refusal) -> &'static str {
         Refusal::NoEvidence => "NoEvidence",
         Refusal::NoReason => "NoReason",
         Refusal::NoRequestId => "NoRequestId",
+        Refusal::RequestReserved => "RequestReserved",
+        Refusal::EnginesOwn { .. } => "EnginesOwn",
         Refusal::TextTooLong { .. } => "TextTooLong",
         Refusal::AssetUnfit(_) => "AssetUnfit",
         Refusal::ClearingParty => "ClearingParty",
@@ -99,16 +101,23 @@ fn unless(refused: bool, word: &'static str) -> Allowed {
 }
 
 impl State {
-    /// Decides a wish and, if it is done, does it, as the record `lsn`.
-    pub(super) fn decide(&mut self, assets: &[Asset], lsn: u64, at: i64, wish: &Wish) -> Decided {
-        let request = wish.request();
+    /// Decides a command and, if it is done, does it, as the record `lsn`.
+    pub(super) fn decide(
+        &mut self,
+        assets: &[Asset],
+        lsn: u64,
+        at: i64,
+        command: &Command,
+    ) -> Decided {
+        let Command { envelope, wish } = command;
+        let (request, operator) = (envelope.request.as_ref(), envelope.operator());
         if let Some(Request { id, content }) = request
             && let Some((before, lsn, _)) = self.requests.get(id)
         {
             let same = before == content;
             return if same { Decided::Before(*lsn) } else { Decided::Refused("RequestReused") };
         }
-        let fact = match self.allowed_now(wish) {
+        let fact = match self.allowed_now(command) {
             Ok(fact) => fact,
             Err(word) => return Decided::Refused(word),
         };
@@ -121,28 +130,28 @@ impl State {
             self.requests.insert(id.clone(), (*content, lsn, at));
         }
         if let Some(event) = fact {
-            self.record(lsn, &event);
+            self.record(lsn, operator, &event);
         }
-        if let Wish::CloseWindow(_) = wish {
+        if let Wish::CloseWindow = wish {
             let open = self.windows.last_mut().expect("one window is open");
             open.cut = Some((lsn, at));
             self.windows.push(Window { first_lsn: lsn + 1, ..Window::default() });
         } else if let Wish::SealWindow(sealed) = wish {
             self.window_mut(sealed.window.0).sealed = true;
         } else if let Wish::CreateBatch(create) = wish {
-            self.created(assets, lsn, create);
+            self.created(assets, (lsn, operator), create);
         }
         Decided::Now(lsn)
     }
 
-    /// The event of a wish that may be done; `None` of a wish that makes none of its own.
-    fn allowed_now(&self, wish: &Wish) -> Result<Option<Event>, &'static str> {
-        let fact = self.fact(wish)?;
+    /// The event of a command that may be done; `None` of a wish that makes none of its own.
+    fn allowed_now(&self, command: &Command) -> Result<Option<Event>, &'static str> {
+        let (fact, wish) = (self.fact(command)?, &command.wish);
         if let Some(event) = &fact {
-            self.allowed_event(event)?;
+            self.allowed_event(&command.envelope, event)?;
         }
         let key = self.keys.last().map_or(SignerKey::ZERO, |(key, _)| *key);
-        if let Wish::CloseWindow(_) = wish {
+        if let Wish::CloseWindow = wish {
             let closed = self.windows.iter().rev().skip(1);
             let waiting = closed.take_while(|window| !window.sealed).count();
             unless(waiting >= UNSEALED_MAX, "SealingBehind")?;
@@ -175,7 +184,8 @@ impl State {
         create.used.accounts.iter().all(account) && create.used.free.iter().all(deposit)
     }
 
-    fn allowed_event(&self, event: &Event) -> Allowed {
+    fn allowed_event(&self, envelope: &Envelope, event: &Event) -> Allowed {
+        let operator = envelope.operator();
         let party = |id| unless(!self.parties.contains_key(id), "UnknownParty");
         let asset = |n: u32| unless(!self.assets.contains_key(&n), "UnknownAsset");
         match event {
@@ -203,14 +213,14 @@ impl State {
             }
             Event::EngineKeySet(e) => {
                 let before = self.keys.iter().any(|(key, _)| *key == e.key);
-                unless(before || e.request.is_none() != self.keys.is_empty(), "EngineKey")
+                unless(before || envelope.request.is_none() != self.keys.is_empty(), "EngineKey")
             }
             Event::BatchApproved(e) => match self.batches.get(&e.batch) {
                 None => Err("UnknownBatch"),
                 Some((state, batch, _)) => {
                     unless(*state != BatchState::Computed, "BatchState")?;
                     // Four eyes are those of two people who have names.
-                    let by = [e.operator.as_str(), batch.creator.as_str()];
+                    let by = [operator, batch.creator.as_str()];
                     let one = by[0] == by[1] || by[0].is_empty();
                     unless(batch.four_eyes && one, "SameOperator")?;
                     unless(!self.said_to_be_paid(e.batch).is_empty(), "SaidToBePaid")?;
@@ -232,9 +242,9 @@ impl State {
                 unless(!window.disputed, "WindowState")
             }
             Event::LegsSubmitted(e) => self.may_submit(e),
-            Event::LegsMoved(e) => self.may_move(e),
+            Event::LegsMoved(e) => self.may_move(operator, e),
             Event::LegsBooked(e) => self.may_book(e),
-            Event::LegProposed(e) => self.may_propose(e),
+            Event::LegProposed(e) => self.may_propose(operator, e),
             Event::ExposureReleased(e) => self.may_release(e),
             Event::TroublesRaised(_) => Ok(()),
             Event::TroublesAcked(e) => {
@@ -255,7 +265,7 @@ impl State {
         unless(approved, "WindowState")
     }
 
-    fn record(&mut self, lsn: u64, event: &Event) {
+    fn record(&mut self, lsn: u64, operator: &str, event: &Event) {
         match event {
             Event::AssetCreated(e) => {
                 self.assets.insert(e.asset.number.0, e.asset.clone());
@@ -287,14 +297,14 @@ impl State {
                 self.directory += 1;
             }
             Event::EngineKeySet(e) => self.keys.push((e.key, lsn)),
-            Event::BatchApproved(e) => self.approve(e.batch, &e.operator),
+            Event::BatchApproved(e) => self.approve(e.batch, operator),
             Event::BatchAborted(e) => self.aborted(e.batch),
             Event::WindowDisputed(e) => self.window_mut(e.window.0).disputed = true,
             Event::DisputeEnded(e) => self.window_mut(e.window.0).disputed = false,
             Event::LegsSubmitted(e) => self.submit(e),
             Event::LegsMoved(e) => self.moved(e),
             Event::LegsBooked(e) => self.booked(e),
-            Event::LegProposed(e) => self.propose(e),
+            Event::LegProposed(e) => self.propose(operator, e),
             Event::ExposureReleased(e) => self.release(e),
             Event::TroublesRaised(e) => {
                 for trouble in &e.troubles {
@@ -311,14 +321,14 @@ impl State {
         }
     }
 
-    fn created(&mut self, assets: &[Asset], lsn: u64, create: &CreateBatch) {
+    fn created(&mut self, assets: &[Asset], (lsn, operator): (u64, &str), create: &CreateBatch) {
         let (id, asset) = (create.head().id, create.head().asset.number.0);
         let windows = numbers(create);
         // Computed before it is marked, as its windows say.
         let batch = self.compute(assets, &windows, asset);
         let mut batch = batch.unwrap_or_else(|word| panic!("a batch is made that is {word}"));
-        batch.creator.clone_from(&create.by.operator);
-        batch.four_eyes = create.by.four_eyes;
+        operator.clone_into(&mut batch.creator);
+        batch.four_eyes = create.four_eyes;
         for number in windows {
             self.window_mut(number).live.insert(asset, id);
         }

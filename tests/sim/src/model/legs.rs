@@ -139,7 +139,12 @@ impl Batch {
         if fits { Ok(()) } else { Err("Submission") }
     }
 
-    fn movable(&self, e: &LegsMoved, suspended: impl Fn(PartyId) -> bool) -> Allowed {
+    fn movable(
+        &self,
+        operator: &str,
+        e: &LegsMoved,
+        suspended: impl Fn(PartyId) -> bool,
+    ) -> Allowed {
         let mut last = None;
         for one in &e.moves {
             let from = self.leg(one.leg)?;
@@ -164,7 +169,7 @@ impl Batch {
         let alone = unsure.filter(|one| {
             let said = self.progress.proposed.get(&one.leg);
             let agreed = said.is_some_and(|(who, to, reference)| {
-                *who != e.operator && *to == one.to && *reference == one.reference
+                who != operator && *to == one.to && *reference == one.reference
             });
             e.mover == Mover::Operator && !agreed
         });
@@ -188,11 +193,11 @@ impl Batch {
         Ok(())
     }
 
-    fn proposable(&self, e: &LegProposed) -> Allowed {
+    fn proposable(&self, operator: &str, e: &LegProposed) -> Allowed {
         if self.leg(e.leg)? != Unknown || !may(Unknown, e.to, Mover::Operator) {
             return Err("LegState");
         }
-        if e.operator.is_empty() { Err("NeedsTwo") } else { Ok(()) }
+        if operator.is_empty() { Err("NeedsTwo") } else { Ok(()) }
     }
 }
 
@@ -253,9 +258,9 @@ impl State {
         payees.next()
     }
 
-    pub(super) fn may_move(&self, e: &LegsMoved) -> Allowed {
+    pub(super) fn may_move(&self, operator: &str, e: &LegsMoved) -> Allowed {
         let suspended = |party| self.parties.get(&party).is_some_and(|party| party.suspended);
-        self.approved(e.batch)?.movable(e, suspended)
+        self.approved(e.batch)?.movable(operator, e, suspended)
     }
 
     pub(super) fn may_book(&self, e: &LegsBooked) -> Allowed {
@@ -267,8 +272,8 @@ impl State {
         books.extend(e.bookings.iter().map(|one| ((one.leg, one.way), one.reference.clone())));
     }
 
-    pub(super) fn may_propose(&self, e: &LegProposed) -> Allowed {
-        self.approved(e.batch)?.proposable(e)
+    pub(super) fn may_propose(&self, operator: &str, e: &LegProposed) -> Allowed {
+        self.approved(e.batch)?.proposable(operator, e)
     }
 
     pub(super) fn may_release(&self, e: &ExposureReleased) -> Allowed {
@@ -339,8 +344,8 @@ impl State {
         self.stands(e.batch);
     }
 
-    pub(super) fn propose(&mut self, e: &LegProposed) {
-        let said = (e.operator.clone(), e.to, e.reference.clone());
+    pub(super) fn propose(&mut self, operator: &str, e: &LegProposed) {
+        let said = (operator.to_owned(), e.to, e.reference.clone());
         self.batch_mut(e.batch).progress.proposed.insert(e.leg, said);
     }
 

@@ -21,7 +21,7 @@ pub use told::Told;
 use crate::world::{Asset, Channel, Sent};
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
-use tallystick::ledger::Wish;
+use tallystick::ledger::Command;
 use tallystick::ledger::event::{Cap, RailAccount};
 use tallystick::types::{AssetDef, BatchId, Digest, Outcome, PartyId, SignerKey};
 
@@ -119,7 +119,7 @@ pub enum Op {
     /// A frame: its vouchers, and what is known of each before the ledger sees it.
     Frame(Vec<(Rc<Sent>, Verdict)>),
     /// A command.
-    Command(Box<Wish>),
+    Command(Box<Command>),
 }
 
 /// An operation that became a record.
@@ -285,13 +285,13 @@ impl Model {
     }
 
     /// A command takes its place. Returns what must be answered.
-    pub fn command(&mut self, clock: i64, command: &Wish) -> Decided {
+    pub fn command(&mut self, clock: i64, command: &Command) -> Decided {
         let at = self.time(clock);
         let lsn = self.now.last.0 + 1;
         let decided = self.now.decide(&self.assets, lsn, at, command);
         if let Decided::Now(lsn) = decided {
             self.log.push(Logged { lsn, at, op: Op::Command(Box::new(command.clone())) });
-            self.registered.extend(commands::registers(command));
+            self.registered.extend(commands::registers(&command.wish));
         }
         decided
     }

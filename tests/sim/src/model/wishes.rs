@@ -6,11 +6,11 @@ use tallystick::ledger::LegState::{Accepted, Confirmed, Ready, Rejected, Returne
 use tallystick::ledger::event::{
     AssetCreated, BatchAborted, BatchApproved, CreditLimitSet, DepositRecorded, DisputeEnded,
     EngineKeySet, ExposureReleased, LegProposed, LegsBooked, LegsMoved, LegsSubmitted,
-    PartyUpserted, Release, Request, SignerAdded, SignerRevoked, TroublesAcked, TroublesRaised,
+    PartyUpserted, Release, SignerAdded, SignerRevoked, TroublesAcked, TroublesRaised,
     WindowDisputed,
 };
 use tallystick::ledger::{
-    Event, LegMove, LegState, LegStep, LegWord, Mover, SaidOfLeg, SubmitLegs, Wish,
+    Command, Event, LegMove, LegState, LegStep, LegWord, Mover, SaidOfLeg, SubmitLegs, Wish,
 };
 use tallystick::types::{AssetNumber, BatchId, Digest, FileHasher, PartyId, Total};
 
@@ -39,31 +39,29 @@ fn said(state: LegState, word: LegWord) -> Result<Option<LegState>, &'static str
 }
 
 impl State {
-    /// The event that a wish leads to; `None` of those that the model makes as it does them.
+    /// The event that a command leads to; `None` of those that the model makes as it does them.
     ///
     /// # Errors
     /// The word of the refusal, where the rules of words refuse it.
-    pub fn fact(&self, wish: &Wish) -> Result<Option<Event>, &'static str> {
+    pub fn fact(&self, command: &Command) -> Result<Option<Event>, &'static str> {
+        let Command { envelope, wish } = command;
         if let Some(event) = registration(wish) {
             return Ok(Some(event));
         }
         let event = match wish.clone() {
-            Wish::DisputeWindow { request, operator, window, reason } => {
-                Event::WindowDisputed(WindowDisputed { request, operator, window, reason })
+            Wish::DisputeWindow { window, reason } => {
+                Event::WindowDisputed(WindowDisputed { window, reason })
             }
-            Wish::EndDispute { request, operator, window, reason } => {
-                Event::DisputeEnded(DisputeEnded { request, operator, window, reason })
+            Wish::EndDispute { window, reason } => {
+                Event::DisputeEnded(DisputeEnded { window, reason })
             }
-            Wish::ApproveBatch { request, operator, batch } => {
-                Event::BatchApproved(BatchApproved { request, operator, batch })
-            }
-            Wish::AbortBatch { request, operator, batch, reason } => {
-                Event::BatchAborted(BatchAborted { request, operator, batch, reason })
+            Wish::ApproveBatch { batch } => Event::BatchApproved(BatchApproved { batch }),
+            Wish::AbortBatch { batch, reason } => {
+                Event::BatchAborted(BatchAborted { batch, reason })
             }
             Wish::SubmitLegs(submit) => self.leaving(submit)?,
             Wish::MoveLegs { content, voice, evidence, steps } => {
-                let asked = (None, String::new(), voice.mover());
-                self.moving(content.head.id, asked, evidence, steps)?
+                self.moving(content.head.id, voice.mover(), evidence, steps)?
             }
             Wish::MoveEnded { batch, voice, evidence, moves } => {
                 let step = |of: LegMove| LegStep {
@@ -72,15 +70,13 @@ impl State {
                     reference: of.reference,
                     reason: of.reason,
                 };
-                let asked = (None, String::new(), voice.mover());
-                self.moving(batch, asked, evidence, moves.into_iter().map(step).collect())?
+                self.moving(batch, voice.mover(), evidence, moves.into_iter().map(step).collect())?
             }
-            Wish::ReportLegs { request, operator, content, evidence, words } => {
+            Wish::ReportLegs { content, evidence, words } => {
                 let steps = self.heard(content.head.id, &words)?;
-                let asked = (Some(request), operator, Mover::Operator);
-                self.moving(content.head.id, asked, evidence, steps)?
+                self.moving(content.head.id, Mover::Operator, evidence, steps)?
             }
-            Wish::ResolveLeg { .. } => self.resolved(wish)?,
+            Wish::ResolveLeg { .. } => self.resolved(envelope.operator(), wish)?,
             Wish::BookLegs { batch, evidence, bookings } => {
                 Event::LegsBooked(LegsBooked { batch, evidence, bookings })
             }
@@ -88,8 +84,8 @@ impl State {
                 self.released(plan.content().head.id, &places)?
             }
             Wish::RaiseTroubles(troubles) => Event::TroublesRaised(TroublesRaised { troubles }),
-            Wish::AckTroubles { request, operator, troubles, note } => {
-                Event::TroublesAcked(TroublesAcked { request, operator, troubles, note })
+            Wish::AckTroubles { troubles, note } => {
+                Event::TroublesAcked(TroublesAcked { troubles, note })
             }
             Wish::CreateAsset { .. }
             | Wish::UpsertParty { .. }
@@ -98,7 +94,7 @@ impl State {
             | Wish::SetCreditLimit { .. }
             | Wish::RecordDeposit { .. }
             | Wish::SetEngineKey { .. }
-            | Wish::CloseWindow(_)
+            | Wish::CloseWindow
             | Wish::SealWindow(_)
             | Wish::CreateBatch(_) => return Ok(None),
         };
@@ -124,13 +120,7 @@ impl State {
     }
 
     /// Legs that move, with what each moves by the model's own batch.
-    fn moving(
-        &self,
-        batch: BatchId,
-        (request, operator, mover): (Option<Request>, String, Mover),
-        evidence: Digest,
-        steps: Vec<LegStep>,
-    ) -> Fact {
+    fn moving(&self, batch: BatchId, mover: Mover, evidence: Digest, steps: Vec<LegStep>) -> Fact {
         let of = self.approved(batch)?;
         let one = |LegStep { leg, to, reference, reason }: LegStep| {
             let (payer, payee, amount, _) = *of.payments.get(place(leg)).ok_or("NoSuchLeg")?;
@@ -138,7 +128,7 @@ impl State {
         };
         let moves = steps.into_iter().map(one).collect::<Result<_, &'static str>>()?;
         let asset = AssetNumber(of.asset);
-        let event = LegsMoved { request, operator, batch, asset, mover, evidence, moves };
+        let event = LegsMoved { batch, asset, mover, evidence, moves };
         Ok(Event::LegsMoved(event))
     }
 
@@ -181,10 +171,8 @@ impl State {
     }
 
     /// One operator's word about an UNKNOWN leg: kept, or done if another has said the same.
-    fn resolved(&self, wish: &Wish) -> Fact {
-        let Wish::ResolveLeg { request, operator, content, leg, word, reference, evidence } =
-            wish.clone()
-        else {
+    fn resolved(&self, operator: &str, wish: &Wish) -> Fact {
+        let Wish::ResolveLeg { content, leg, word, reference, evidence } = wish.clone() else {
             unreachable!("{wish:?} resolves nothing")
         };
         let batch = content.head.id;
@@ -205,10 +193,9 @@ impl State {
             let mut hasher = FileHasher::default();
             hasher.update(evidence.as_bytes());
             let step = LegStep { leg, to, reference, reason: evidence };
-            let asked = (Some(request), operator, Mover::Operator);
-            return self.moving(batch, asked, hasher.finish(), vec![step]);
+            return self.moving(batch, Mover::Operator, hasher.finish(), vec![step]);
         }
-        let event = LegProposed { request, operator, batch, leg, to, reference, evidence };
+        let event = LegProposed { batch, leg, to, reference, evidence };
         Ok(Event::LegProposed(event))
     }
 }
@@ -216,30 +203,24 @@ impl State {
 /// Who and what is registered: just what was asked for.
 fn registration(wish: &Wish) -> Option<Event> {
     Some(match wish.clone() {
-        Wish::CreateAsset { request, asset } => {
-            Event::AssetCreated(AssetCreated { request, asset })
-        }
-        Wish::UpsertParty { request, party, name, suspended, accounts } => {
-            let event = PartyUpserted { request, party, name, suspended, accounts };
+        Wish::CreateAsset { asset } => Event::AssetCreated(AssetCreated { asset }),
+        Wish::UpsertParty { party, name, suspended, accounts } => {
+            let event = PartyUpserted { party, name, suspended, accounts };
             Event::PartyUpserted(event)
         }
-        Wish::AddSigner { request, signer, party, caps } => {
-            Event::SignerAdded(SignerAdded { request, signer, party, caps })
+        Wish::AddSigner { signer, party, caps } => {
+            Event::SignerAdded(SignerAdded { signer, party, caps })
         }
-        Wish::RevokeSigner { request, signer } => {
-            Event::SignerRevoked(SignerRevoked { request, signer })
+        Wish::RevokeSigner { signer } => Event::SignerRevoked(SignerRevoked { signer }),
+        Wish::SetCreditLimit { party, asset, limit } => {
+            Event::CreditLimitSet(CreditLimitSet { party, asset, limit })
         }
-        Wish::SetCreditLimit { request, party, asset, limit } => {
-            Event::CreditLimitSet(CreditLimitSet { request, party, asset, limit })
-        }
-        Wish::RecordDeposit { request, party, asset, amount, reference } => {
-            let event = DepositRecorded { request, party, asset, amount, reference };
+        Wish::RecordDeposit { party, asset, amount, reference } => {
+            let event = DepositRecorded { party, asset, amount, reference };
             Event::DepositRecorded(event)
         }
-        Wish::SetEngineKey { request, key, proof } => {
-            Event::EngineKeySet(EngineKeySet { request, key, proof })
-        }
-        Wish::CloseWindow(_)
+        Wish::SetEngineKey { key, proof } => Event::EngineKeySet(EngineKeySet { key, proof }),
+        Wish::CloseWindow
         | Wish::SealWindow(_)
         | Wish::DisputeWindow { .. }
         | Wish::EndDispute { .. }

@@ -1,14 +1,14 @@
 //! What may be registered: a table of wishes, each with the refusal that it meets.
 
 use super::super::{Control, Decision};
-use crate::event::{Cap, Genesis, RailAccount, Request};
+use crate::event::{Cap, Genesis, RailAccount};
 use crate::fund::tests::unlinked;
 use crate::limits::{ACCOUNTS_MAX, CAPS_MAX, REQUEST_ID_BYTES_MAX, TEXT_BYTES_MAX};
 use crate::types::{
     Amount, AssetDef, AssetError, AssetNumber, BatchId, Digest, Lsn, MONEY_MAX, NetworkId, PartyId,
     SettlementModel, SignerKey, Timestamp, Total, WindowNumber,
 };
-use crate::{Refusal, Wish};
+use crate::{Caller, Command, Refusal, Request, Wish};
 
 const ASSET: AssetNumber = AssetNumber(978);
 const OTHER: AssetNumber = AssetNumber(840);
@@ -31,9 +31,13 @@ impl World {
     }
 
     fn wish(&mut self, wish: Wish) -> Result<(), Refusal> {
-        let Decision::New(event, made) = self.control.decide(wish)? else { return Ok(()) };
+        self.command(wish.by(Caller::grpc("ann".into()), request()))
+    }
+
+    fn command(&mut self, command: Command) -> Result<(), Refusal> {
+        let Decision::New(fact, made) = self.control.decide(command)? else { return Ok(()) };
         self.lsn = self.lsn.next();
-        self.control.apply(unlinked(self.lsn), Timestamp(7), &event, made);
+        self.control.apply(unlinked(self.lsn), Timestamp(7), &fact, made);
         Ok(())
     }
 }
@@ -51,11 +55,11 @@ fn asset(code: &str, scale: u32) -> AssetDef {
 }
 
 fn create(asset: AssetDef) -> Wish {
-    Wish::CreateAsset { request: request(), asset }
+    Wish::CreateAsset { asset }
 }
 
 fn upsert(party: PartyId, name: &str, accounts: Vec<RailAccount>) -> Wish {
-    Wish::UpsertParty { request: request(), party, name: name.into(), suspended: false, accounts }
+    Wish::UpsertParty { party, name: name.into(), suspended: false, accounts }
 }
 
 fn account(rail: &str) -> RailAccount {
@@ -65,31 +69,31 @@ fn account(rail: &str) -> RailAccount {
 fn sign(party: PartyId, assets: &[u32]) -> Wish {
     let cap = |asset: &u32| Cap { asset: AssetNumber(*asset), amount: Amount(5) };
     let caps = assets.iter().map(cap).collect();
-    Wish::AddSigner { request: request(), signer: KEY, party, caps }
+    Wish::AddSigner { signer: KEY, party, caps }
 }
 
 fn deposit(amount: u128, reference: &str) -> Wish {
     let (party, asset, reference) = (PARTY, ASSET, reference.to_owned());
-    Wish::RecordDeposit { request: request(), party, asset, amount: Total(amount), reference }
+    Wish::RecordDeposit { party, asset, amount: Total(amount), reference }
 }
 
 fn limit(party: PartyId, asset: AssetNumber) -> Wish {
-    Wish::SetCreditLimit { request: request(), party, asset, limit: Total(9) }
+    Wish::SetCreditLimit { party, asset, limit: Total(9) }
 }
 
 fn dispute(reason: &str) -> Wish {
-    let (operator, reason) = ("ann".to_owned(), reason.to_owned());
-    Wish::DisputeWindow { request: request(), operator, window: WindowNumber(1), reason }
+    let reason = reason.to_owned();
+    Wish::DisputeWindow { window: WindowNumber(1), reason }
 }
 
 fn ack(numbers: &[u64], note: &str) -> Wish {
-    let (operator, troubles, note) = ("ann".to_owned(), numbers.to_vec(), note.to_owned());
-    Wish::AckTroubles { request: request(), operator, troubles, note }
+    let (troubles, note) = (numbers.to_vec(), note.to_owned());
+    Wish::AckTroubles { troubles, note }
 }
 
 fn abort(reason: &str) -> Wish {
-    let (operator, reason) = ("ann".to_owned(), reason.to_owned());
-    Wish::AbortBatch { request: request(), operator, batch: BatchId::ZERO, reason }
+    let reason = reason.to_owned();
+    Wish::AbortBatch { batch: BatchId::ZERO, reason }
 }
 
 fn long(field: &'static str) -> Result<(), Refusal> {
@@ -151,11 +155,11 @@ fn a_request_that_cannot_be_remembered_is_none() {
     let mut world = World::new();
     let of = |id: String| {
         let request = Request { id, content: Digest([1; 32]) };
-        Wish::CreateAsset { request, asset: asset("EUR", 2) }
+        create(asset("EUR", 2)).by(Caller::grpc("ann".into()), request)
     };
     let limit = REQUEST_ID_BYTES_MAX;
     let too_long = Refusal::TextTooLong { field: "request_id", length: limit + 1, limit };
-    assert_eq!(world.wish(of(String::new())), Err(Refusal::NoRequestId));
-    assert_eq!(world.wish(of("r".repeat(limit + 1))), Err(too_long));
-    assert_eq!(world.wish(of("r".repeat(limit))), Ok(()));
+    assert_eq!(world.command(of(String::new())), Err(Refusal::NoRequestId));
+    assert_eq!(world.command(of("r".repeat(limit + 1))), Err(too_long));
+    assert_eq!(world.command(of("r".repeat(limit))), Ok(()));
 }

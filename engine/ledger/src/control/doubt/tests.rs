@@ -1,11 +1,10 @@
 //! What troubles forbid, from the moment of their record on.
 
 use crate::control::{CreateBatch, Used};
-use crate::event::Request;
-use crate::fund::tests::Books;
+use crate::fund::tests::{Books, request};
 use crate::limits::{TROUBLES_MAX, TROUBLES_RECORD_MAX};
-use crate::types::{BatchId, Digest, PartyId, SignerKey};
-use crate::{By, LegState, NewTrouble, Rail, Refusal, TroubleKind, Voice, Wish};
+use crate::types::{BatchId, PartyId, SignerKey};
+use crate::{Caller, LegState, NewTrouble, Rail, Refusal, TroubleKind, Voice, Wish};
 use std::sync::Arc;
 
 fn said(kind: TroubleKind, batch: BatchId, leg: Option<u32>) -> NewTrouble {
@@ -18,14 +17,8 @@ fn raise(books: &mut Books, trouble: NewTrouble) {
     books.wish(Wish::RaiseTroubles(vec![trouble])).unwrap();
 }
 
-fn request(id: &str) -> Request {
-    Request { id: id.to_owned(), content: Digest::ZERO }
-}
-
 fn ack(books: &mut Books, troubles: Vec<u64>) {
-    let (request, operator, note) =
-        (request(&format!("ack {troubles:?}")), "ann".into(), "".into());
-    books.wish(Wish::AckTroubles { request, operator, troubles, note }).unwrap();
+    books.wish(Wish::AckTroubles { troubles, note: String::new() }).unwrap();
 }
 
 /// An account showed money under the key of a leg that nobody had sent yet: a remark beside the answer, and the
@@ -104,8 +97,8 @@ fn an_aborted_batch_pays_nothing_again() {
     let window = books.close(&[]);
     let second = books.batch(window);
     assert_eq!(books.control.paid_again(second).len(), 1);
-    let (request, operator, reason) = (request("abort"), "ann".into(), "looked into it".into());
-    books.wish(Wish::AbortBatch { request, operator, batch: second, reason }).unwrap();
+    let reason = "looked into it".into();
+    books.wish(Wish::AbortBatch { batch: second, reason }).unwrap();
     assert!(books.control.paid_again(second).is_empty());
 }
 
@@ -139,15 +132,15 @@ fn a_doubt_that_comes_after_a_batch_was_computed_keeps_it_from_being_made() {
     let used = Arc::new(Used { head, accounts, free: Vec::new() });
     let directory_version = books.control.directory_version();
     let create = || {
-        Wish::CreateBatch(CreateBatch {
-            request: request("create"),
-            by: By::default(),
+        let wish = Wish::CreateBatch(CreateBatch {
+            four_eyes: false,
             used: used.clone(),
             history: crate::types::Lsn(1),
             key: SignerKey::ZERO,
             signature: [0; 64],
             directory_version,
-        })
+        });
+        wish.by(Caller::schedule(), request(99))
     };
     assert!(books.control.decide(create()).is_ok());
     let doubt = said(TroubleKind::Contradiction, BatchId([9; 32]), Some(1));

@@ -13,18 +13,9 @@ fn said(leg: u32, word: LegWord) -> SaidOfLeg {
     SaidOfLeg { leg, word, reference: "R".into(), reason: "by letter".into() }
 }
 
-/// A new one each time.
-fn request() -> Request {
-    use std::sync::atomic::{AtomicU64, Ordering};
-    static LAST: AtomicU64 = AtomicU64::new(0);
-    let number = LAST.fetch_add(1, Ordering::Relaxed);
-    Request { id: format!("word {number}"), content: Digest::ZERO }
-}
-
 fn report(books: &mut Books, batch: BatchId, words: Vec<SaidOfLeg>) -> Result<Event, Refusal> {
-    let (content, evidence, operator) = (books.legs(batch), Digest::ZERO, "ann".to_owned());
-    let request = request();
-    books.wish(Wish::ReportLegs { request, operator, content, evidence, words })
+    let (content, evidence) = (books.legs(batch), Digest::ZERO);
+    books.wish_by("ann", Wish::ReportLegs { content, evidence, words })
 }
 
 fn resolve(
@@ -34,9 +25,8 @@ fn resolve(
     (leg, word, evidence): (u32, LegWord, &str),
 ) -> Result<Event, Refusal> {
     let (content, reference) = (books.legs(batch), "R".to_owned());
-    let request = request();
-    let (operator, evidence) = (operator.to_owned(), evidence.to_owned());
-    books.wish(Wish::ResolveLeg { request, operator, content, leg, word, reference, evidence })
+    let evidence = evidence.to_owned();
+    books.wish_by(operator, Wish::ResolveLeg { content, leg, word, reference, evidence })
 }
 
 /// An approved batch on a rail: leg 0 pays in 100, legs 1 and 2 pay out 60 and 40.
@@ -117,7 +107,7 @@ fn what_a_leg_moves_is_what_its_batch_says_whoever_moves_it() {
     let (payer, payee) = (PartyId([1; 32]), PartyId::CLEARING);
     assert_eq!((one.payer, one.payee, one.amount), (payer, payee, Total(100)));
     assert_eq!((moved.batch, moved.asset), (batch, books.legs(batch).head.asset.number));
-    assert_eq!((moved.mover, moved.operator.as_str()), (Mover::Operator, "ann"));
+    assert_eq!(moved.mover, Mover::Operator);
 }
 
 #[test]
@@ -226,7 +216,7 @@ fn what_the_rail_cannot_say_takes_two_operators_who_say_the_same() {
     let event = resolve(&mut books, batch, "bob", (0, LegWord::Confirmed, "seen")).unwrap();
     let Event::LegsMoved(moved) = event else { panic!("{event:?}") };
     assert_eq!((moved.moves[0].to, moved.moves[0].amount), (LegState::Confirmed, Total(100)));
-    assert_eq!((moved.operator.as_str(), moved.moves[0].reason.as_str()), ("bob", "seen"));
+    assert_eq!(moved.moves[0].reason, "seen");
 }
 
 #[test]
@@ -236,11 +226,13 @@ fn who_says_just_the_same_again_is_told_that_it_takes_another() {
     books.submit(batch, &[0]).unwrap();
     books.moves(batch, Voice::Engine, &[0], LegState::Unknown);
     resolve(&mut books, batch, "ann", (0, LegWord::Confirmed, "letter")).unwrap();
-    let (content, operator) = (books.legs(batch), "ann".to_owned());
+    let content = books.legs(batch);
     let key = content.legs[0].key.clone();
     let said = (LegWord::Confirmed, "R".to_owned(), "letter".to_owned());
     let (word, reference, evidence) = said;
-    let request = request();
-    let wish = Wish::ResolveLeg { request, operator, content, leg: 0, word, reference, evidence };
-    assert_eq!(books.wish(wish).unwrap_err(), Refusal::SaidBefore { key, operator: "ann".into() });
+    let wish = Wish::ResolveLeg { content, leg: 0, word, reference, evidence };
+    assert_eq!(
+        books.wish_by("ann", wish).unwrap_err(),
+        Refusal::SaidBefore { key, operator: "ann".into() }
+    );
 }

@@ -2,6 +2,7 @@
 
 use super::super::super::own;
 use super::*;
+use crate::ledger::Command;
 use crate::types::History;
 
 /// An engine with its clock in the test's hand.
@@ -34,20 +35,25 @@ impl World {
         for number in [EUR, USD] {
             let model = SettlementModel::Bilateral;
             let asset = AssetDef { number, code: "EUR".into(), scale: 6, model };
-            let request = own(&format!("asset {number}"));
-            world.command(Wish::CreateAsset { request, asset }).unwrap();
+            world.asked(&format!("asset {number}"), Wish::CreateAsset { asset });
         }
         world
     }
 
-    pub fn command(&mut self, wish: Wish) -> Result<(), Refusal> {
-        match self.control.decide(wish)? {
-            Decision::New(event, made) => {
+    /// What an operator asks for, who is refused nothing here.
+    pub fn asked(&mut self, id: &str, wish: Wish) {
+        let request = Request { id: id.to_owned(), content: Digest::ZERO };
+        self.command(wish.by(Caller::grpc("ann".into()), request)).unwrap();
+    }
+
+    pub fn command(&mut self, command: Command) -> Result<(), Refusal> {
+        match self.control.decide(command)? {
+            Decision::New(fact, made) => {
                 self.lsn += 1;
                 // The records' clock never goes back.
                 let at = Timestamp(self.now.0 + self.ahead);
                 let record = History { lsn: Lsn(self.lsn), digest: Digest::ZERO };
-                self.control.apply(record, at, &event, made);
+                self.control.apply(record, at, &fact, made);
             }
             Decision::Repeat(_) => {}
         }
@@ -60,7 +66,7 @@ impl World {
 
     fn close(&mut self, request: Request) {
         let window = self.control.open_window().number;
-        self.command(Wish::CloseWindow(request)).unwrap();
+        self.command(Wish::CloseWindow.by(Caller::schedule(), request)).unwrap();
         // A repeated request closes nothing.
         if self.control.open_window().number != window {
             self.closed.insert(window, std::mem::take(&mut self.open));
@@ -91,7 +97,7 @@ impl World {
             let assets = self.closed[&window].keys().map(seal).collect();
             let (root, key, signature) = (Digest::ZERO, SignerKey::ZERO, [0; 64]);
             let sealed = WindowSealed { window, root, credited: 1, assets, key, signature };
-            self.command(Wish::SealWindow(sealed)).unwrap();
+            self.command(Command::own(Wish::SealWindow(sealed))).unwrap();
         }
     }
 
@@ -122,8 +128,8 @@ impl World {
                 let (computed, batch) = (found.computed_lsn, found.head.id);
                 after = computed;
                 let request = own(&format!("approve {computed}"));
-                let operator = By::SCHEDULE.to_owned();
-                self.command(Wish::ApproveBatch { request, operator, batch }).unwrap();
+                let approve = Wish::ApproveBatch { batch }.by(Caller::schedule(), request);
+                self.command(approve).unwrap();
             }
             let waits = entry.waits(&self.control, self.now);
             self.diary.approved(place, waits, false, self.now);
@@ -180,8 +186,7 @@ impl World {
             prefunded: Vec::new(),
         };
         let create = CreateBatch {
-            request: request.clone(),
-            by: By { operator: By::SCHEDULE.to_owned(), four_eyes: false },
+            four_eyes: false,
             used: Arc::new(Used {
                 head: Arc::new(head),
                 accounts: Arc::default(),
@@ -192,26 +197,24 @@ impl World {
             signature: [0; 64],
             directory_version: self.control.directory_version(),
         };
-        self.command(Wish::CreateBatch(create))
+        self.command(Wish::CreateBatch(create).by(Caller::schedule(), request.clone()))
     }
 
     pub fn abort(&mut self, batch: BatchId) {
         let lsn = self.lsn;
-        let request = own(&format!("abort {lsn}"));
-        let (operator, reason) = ("ann".to_owned(), "wrong rail".to_owned());
-        self.command(Wish::AbortBatch { request, operator, batch, reason }).unwrap();
+        let reason = "wrong rail".to_owned();
+        self.asked(&format!("abort {lsn}"), Wish::AbortBatch { batch, reason });
     }
 
     /// Disputes a window, or ends its dispute.
     pub fn dispute(&mut self, window: WindowNumber, begins: bool) {
-        let request = own(&format!("dispute {}", self.lsn));
-        let (operator, reason) = ("ann".to_owned(), "a stolen key".to_owned());
+        let reason = "a stolen key".to_owned();
         let wish = if begins {
-            Wish::DisputeWindow { request, operator, window, reason }
+            Wish::DisputeWindow { window, reason }
         } else {
-            Wish::EndDispute { request, operator, window, reason }
+            Wish::EndDispute { window, reason }
         };
-        self.command(wish).unwrap();
+        self.asked(&format!("dispute {}", self.lsn), wish);
     }
 
     /// Everything that the schedule does at this moment.

@@ -1,0 +1,105 @@
+//! Who made each event happen: a caller that there can be, who may do such a thing, with a request where somebody
+//! asked and none where nobody did.
+
+use crate::audit::difference::Difference;
+use crate::ledger::{Caller, Envelope, Event, Mover, Role, Via};
+
+/// Checks the envelope of an event.
+pub(super) fn check(envelope: &Envelope, event: &Event) -> Result<(), Difference> {
+    let Envelope { caller, request } = envelope;
+    let Caller { name, role, via } = caller;
+    let is_one = match (role, via) {
+        (Role::Engine, Via::Engine) | (Role::Anyone, Via::Grpc) => name.is_empty(),
+        (Role::Engine, Via::Schedule) => name == Caller::SCHEDULE,
+        (Role::Operator, Via::Grpc) => !name.is_empty() && name != Caller::SCHEDULE,
+        (Role::Engine, Via::Grpc)
+        | (Role::Operator | Role::Anyone, Via::Engine | Via::Schedule) => false,
+    };
+    if !is_one {
+        return Err(Difference::new("who made it happen", "a caller", format!("{caller:?}")));
+    }
+    let expected = match via {
+        Via::Schedule | Via::Grpc => true,
+        Via::Engine => false,
+    };
+    if request.is_some() != expected {
+        let expected = if expected { "one of whoever asked" } else { "none" };
+        return Err(Difference::new("the request", expected, format!("{request:?}")));
+    }
+    if may(*via, event) {
+        return Ok(());
+    }
+    Err(Difference::new("who made it happen", "one who may", format!("{caller:?}")))
+}
+
+/// Whether such an event can come this way.
+fn may(via: Via, event: &Event) -> bool {
+    match event {
+        Event::WindowSealed(_)
+        | Event::LegsSubmitted(_)
+        | Event::LegsBooked(_)
+        | Event::ExposureReleased(_)
+        | Event::TroublesRaised(_) => via == Via::Engine,
+        Event::LegsMoved(e) => match e.mover {
+            Mover::Engine | Mover::Rail | Mover::Books => via == Via::Engine,
+            Mover::Operator => via == Via::Grpc,
+        },
+        // The first key is the engine's own; whether this is the first, is checked with the keys.
+        Event::EngineKeySet(_) => via != Via::Schedule,
+        Event::WindowCut(_) | Event::BatchComputed(_) | Event::BatchApproved(_) => {
+            via != Via::Engine
+        }
+        Event::AssetCreated(_)
+        | Event::PartyUpserted(_)
+        | Event::SignerAdded(_)
+        | Event::SignerRevoked(_)
+        | Event::CreditLimitSet(_)
+        | Event::DepositRecorded(_)
+        | Event::BatchAborted(_)
+        | Event::WindowDisputed(_)
+        | Event::DisputeEnded(_)
+        | Event::LegProposed(_)
+        | Event::TroublesAcked(_) => via == Via::Grpc,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ledger::Request;
+    use crate::ledger::event::{TroublesRaised, WindowCut};
+    use crate::types::{Digest, WindowNumber};
+
+    #[test]
+    fn a_caller_that_cannot_be_or_may_not_is_found() {
+        let cut = || Event::WindowCut(WindowCut { window: WindowNumber(1) });
+        let raised = || Event::TroublesRaised(TroublesRaised { troubles: Vec::new() });
+        let request = || Request { id: "r".into(), content: Digest::ZERO };
+        let named = |name: &str, role, via| Caller { name: name.into(), role, via };
+        let asks = |caller: Caller| caller.asks(request());
+        let silent = |caller| Envelope { caller, request: None };
+        let table = [
+            (asks(Caller::grpc("ann".into())), cut(), true),
+            (asks(Caller::grpc(String::new())), cut(), true),
+            (asks(Caller::schedule()), cut(), true),
+            (Envelope::own(), raised(), true),
+            (silent(Caller::grpc("ann".into())), cut(), false),
+            (silent(Caller::schedule()), cut(), false),
+            (Envelope::own(), cut(), false),
+            (asks(Caller::engine()), cut(), false),
+            (asks(Caller::engine()), raised(), false),
+            (asks(Caller::grpc("ann".into())), raised(), false),
+            (asks(named("", Role::Operator, Via::Grpc)), cut(), false),
+            (asks(named("schedule", Role::Operator, Via::Grpc)), cut(), false),
+            (asks(named("ann", Role::Anyone, Via::Grpc)), cut(), false),
+            (asks(named("ann", Role::Engine, Via::Schedule)), cut(), false),
+            (asks(named("ann", Role::Engine, Via::Grpc)), cut(), false),
+            (asks(named("ann", Role::Operator, Via::Schedule)), cut(), false),
+            (silent(named("ann", Role::Engine, Via::Engine)), raised(), false),
+        ];
+        for (envelope, event, fits) in table {
+            let found = check(&envelope, &event);
+            assert_eq!(found.is_ok(), fits, "{envelope:?} {event:?}: {found:?}");
+        }
+    }
+}
