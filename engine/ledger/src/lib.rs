@@ -7,6 +7,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod about;
 pub mod batch;
 pub mod canary;
 pub mod control;
@@ -37,6 +38,7 @@ pub mod types;
 pub mod window;
 pub mod wish;
 
+pub use about::About;
 pub use batch::{Account, BatchContent, BatchHead, By, Leg, Payment, Policy};
 pub use control::{
     BatchEntry, BatchState, Control, Decision, Deed, SealedHead, WindowEntry, WindowState,

@@ -170,6 +170,36 @@ impl Wish {
         Command { envelope: caller.asks(request), wish: self }
     }
 
+    /// The word for it, for people.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::CreateAsset { .. } => "create asset",
+            Self::UpsertParty { .. } => "upsert party",
+            Self::AddSigner { .. } => "add signer",
+            Self::RevokeSigner { .. } => "revoke signer",
+            Self::SetCreditLimit { .. } => "set limit",
+            Self::RecordDeposit { .. } => "record deposit",
+            Self::SetEngineKey { .. } => "set the engine's key",
+            Self::CloseWindow => "close window",
+            Self::SealWindow(_) => "seal window",
+            Self::DisputeWindow { .. } => "dispute window",
+            Self::EndDispute { .. } => "end dispute",
+            Self::CreateBatch(_) => "create batch",
+            Self::ApproveBatch { .. } => "approve batch",
+            Self::AbortBatch { .. } => "abort batch",
+            Self::SubmitLegs(_) => "submit legs",
+            Self::MoveLegs { .. } => "move legs",
+            Self::MoveEnded { .. } => "move legs of an ended batch",
+            Self::ReportLegs { .. } => "report legs",
+            Self::ResolveLeg { .. } => "resolve leg",
+            Self::BookLegs { .. } => "book legs",
+            Self::ReleaseExposure { .. } => "release exposure",
+            Self::RaiseTroubles(_) => "raise troubles",
+            Self::AckTroubles { .. } => "ack troubles",
+        }
+    }
+
     /// Whether only the engine itself may want it. Everything else people may want, and the schedule.
     #[must_use]
     pub fn is_the_engines(&self) -> bool {

@@ -7,6 +7,7 @@ mod auth;
 mod batches;
 mod door;
 mod evidence;
+mod history;
 mod legs;
 mod messages;
 mod operator;

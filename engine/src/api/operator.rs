@@ -10,7 +10,8 @@ use super::read::{Streamed, batch_id, sealed, streamed, window, windows};
 use super::registration::Asked;
 use super::status::{busy, not_done, refused};
 use super::{
-    batches, evidence, legs, reconcile, registration, settlement, troubles, windows as disputes,
+    batches, evidence, history, legs, reconcile, registration, settlement, troubles,
+    windows as disputes,
 };
 use crate::ledger::control::{PartyEntry, SignerEntry};
 use crate::ledger::{Caller, Exposure, Rail, Refusal, Wish};
@@ -395,6 +396,15 @@ impl v1::operator_server::Operator for OperatorApi {
     ) -> Answer<v1::AckTroublesResponse> {
         let caller = caller(&request);
         troubles::ack(&self.intake, caller, request.into_inner()).await.map(Response::new)
+    }
+
+    type ListHistoryStream = Streamed<v1::HistoryEntry>;
+    async fn list_history(
+        &self,
+        request: Request<v1::ListHistoryRequest>,
+    ) -> Answer<Self::ListHistoryStream> {
+        let place = self.lists.take(&request)?;
+        history::list(&self.intake, place, request.into_inner()).await.map(Response::new)
     }
 
     type ExportBatchStream = Streamed<v1::ExportChunk>;

@@ -9,6 +9,7 @@ mod batch;
 mod client;
 mod evidence;
 mod export;
+mod history;
 mod import;
 mod leg;
 mod money;
@@ -139,6 +140,9 @@ pub enum Operate {
     /// Show what a person must see, and take it away
     #[command(subcommand)]
     Trouble(trouble::TroubleCommand),
+    /// Show who did what: every event, or those that are asked for
+    #[command(after_help = history::HELP)]
+    History(history::HistoryArgs),
     /// Make the tokens by which operators are known
     #[command(subcommand)]
     Operator(operator::OperatorCommand),
@@ -326,6 +330,7 @@ async fn dispatch(target: &Target, command: Operate) -> Result<(), CliError> {
         Operate::Batch(command) => batch::run_batch(&mut session, command).await,
         Operate::Leg(command) => batch::run_leg(&mut session, command).await,
         Operate::Trouble(command) => trouble::run(&mut session, command).await,
+        Operate::History(args) => history::run(&mut session, args).await,
         Operate::Operator(command) => operator::run(&command, session.out.is_json()),
         Operate::Voucher(command) => voucher::run_voucher(&mut session, command).await,
         Operate::Channel(command) => voucher::run_channel(&mut session, command).await,

@@ -330,7 +330,7 @@ pub fn printable(text: &str) -> String {
     text.chars().map(shown).collect()
 }
 
-fn time_text(micros: Option<i64>) -> String {
+pub(super) fn time_text(micros: Option<i64>) -> String {
     let time = micros.and_then(|micros| jiff::Timestamp::from_microsecond(micros).ok());
     time.map_or_else(|| "out of range".into(), |time| time.to_string())
 }

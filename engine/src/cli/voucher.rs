@@ -126,7 +126,7 @@ pub struct ToArgs {
 }
 
 /// Reads Unix seconds or RFC 3339.
-fn parse_time(text: &str) -> Result<i64, String> {
+pub(super) fn parse_time(text: &str) -> Result<i64, String> {
     if let Ok(seconds) = text.parse() {
         return Ok(seconds);
     }

@@ -11,8 +11,8 @@ use super::share::{LineIndex, Source};
 use super::space::Space;
 use crate::canary::{Bug, planted};
 use crate::journal::Store;
-use crate::ledger::Command;
 use crate::ledger::control::Control;
+use crate::ledger::{Caller, Command};
 use crate::ledger::{ChannelState, Evidence, Exposure, Gauge, Refusal};
 use crate::limits::FRAME_VOUCHERS_MAX;
 use crate::types::{AssetNumber, ChannelHasher, ChannelId, Lsn, PartyId, VOUCHER_BYTES};
@@ -89,8 +89,18 @@ impl Intake {
     /// # Errors
     /// `Refused` by a rule, or `Busy`.
     pub async fn command(&self, command: Command) -> Result<Done, NotDone> {
+        let (envelope, asked) = (command.envelope.clone(), command.wish.name());
         let mut done = self.commands(vec![command]).await?;
-        Ok(done.pop().expect("one answer a command")?)
+        let done = done.pop().expect("one answer a command");
+        if let Err(refusal) = &done
+            && let Some(request) = &envelope.request
+        {
+            // What was refused is in no record: the log alone tells who asked.
+            let Caller { name, role, via } = &envelope.caller;
+            let (role, via, request_id) = (role.name(), via.name(), request.id.as_str());
+            tracing::info!(caller = ?name, role, via, request_id, %refusal, "refused: {asked}");
+        }
+        Ok(done?)
     }
 
     /// Does commands in order, each on its own: one that is refused does not stop the next.

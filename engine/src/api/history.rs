@@ -1,0 +1,109 @@
+//! The history: who did what, read from the journal's events.
+
+use super::door::Place;
+use super::messages::id;
+use super::read::Streamed;
+use super::status::{busy, invalid, storage};
+use crate::journal::{Chain, Entry, JournalError, Record};
+use crate::ledger::{About, Caller, Envelope, Event, Fact};
+use crate::pipeline::Intake;
+use crate::types::PartyId;
+use bytes::Bytes;
+use std::collections::BTreeSet;
+use tallystick_proto::v1;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::Status;
+
+/// Entries that may wait for the client.
+const ENTRIES: usize = 64;
+
+/// Which events are asked for.
+struct Wanted {
+    by: Option<String>,
+    party: Option<PartyId>,
+    kinds: BTreeSet<String>,
+    since_us: i64,
+    request_id: Option<String>,
+}
+
+impl Wanted {
+    fn new(asked: v1::ListHistoryRequest) -> Result<Self, Status> {
+        let known = |kind: &&String| !Event::KIND_NAMES.contains(&kind.as_str());
+        if let Some(kind) = asked.kinds.iter().find(known) {
+            let names = Event::KIND_NAMES.join(", ");
+            return Err(invalid(format!("kind {kind:?} is not known; there is: {names}")));
+        }
+        let party = match asked.party_id.as_ref() {
+            [] => None,
+            bytes => Some(id::<PartyId>(bytes, "party_id")?),
+        };
+        let (by, since_us, request_id) = (asked.by, asked.since_us, asked.request_id);
+        Ok(Self { by, party, kinds: asked.kinds.into_iter().collect(), since_us, request_id })
+    }
+
+    fn has(&self, intake: &Intake, record: &Record<'_>, fact: &Fact) -> bool {
+        let Fact { envelope, event } = fact;
+        let id = envelope.request.as_ref().map_or("", |request| &request.id);
+        record.at.0 >= self.since_us
+            && self.by.as_ref().is_none_or(|by| *by == envelope.caller.name)
+            && self.request_id.as_ref().is_none_or(|wanted| wanted == id)
+            && (self.kinds.is_empty() || self.kinds.contains(event.kind_name()))
+            && self
+                .party
+                .is_none_or(|party| event.names(party, |key| intake.payer_of(key) == Some(party)))
+    }
+}
+
+/// Streams the events that are asked for, oldest first, as far as they are durable now. Read by a thread of its own,
+/// as the client takes them.
+pub(super) async fn list(
+    intake: &Intake,
+    place: Place,
+    asked: v1::ListHistoryRequest,
+) -> Result<Streamed<v1::HistoryEntry>, Status> {
+    let wanted = Wanted::new(asked)?;
+    let last = intake.read(|control| control.history().lsn).await.map_err(|b| busy(&b))?;
+    let (intake, (entries_in, entries)) = (intake.clone(), mpsc::channel(ENTRIES));
+    tokio::task::spawn_blocking(move || {
+        let _place = place;
+        let (mut chain, mut gone) = (Chain::start(), false);
+        let read = intake.store().read_events(last, &mut |lsn, bytes| {
+            let record = chain.follow_event(lsn, bytes)?;
+            let Entry::Fact(fact) = record.entry()? else { return Ok(()) };
+            if !wanted.has(&intake, &record, &fact) {
+                return Ok(());
+            }
+            gone = entries_in.blocking_send(Ok(entry(&record, *fact))).is_err();
+            if gone { Err(JournalError::Storage("the client went away".into())) } else { Ok(()) }
+        });
+        if let Err(error) = read
+            && !gone
+        {
+            // Nobody to tell if the client is gone.
+            let _ = entries_in.blocking_send(Err(storage(&error)));
+        }
+    });
+    Ok(Box::pin(ReceiverStream::new(entries)))
+}
+
+fn entry(record: &Record<'_>, Fact { envelope, event }: Fact) -> v1::HistoryEntry {
+    let Envelope { caller: Caller { name, role, via }, request } = envelope;
+    let About { party, signer, asset, window, batch, text } = event.about();
+    let bytes = |id: Option<[u8; 32]>| id.map(|id| Bytes::copy_from_slice(&id)).unwrap_or_default();
+    v1::HistoryEntry {
+        at_us: record.at.0,
+        lsn: record.lsn.0,
+        kind: event.kind_name().to_owned(),
+        caller: name,
+        role: role.name().to_owned(),
+        via: via.name().to_owned(),
+        request_id: request.map(|request| request.id).unwrap_or_default(),
+        party_id: bytes(party.map(|party| party.0)),
+        signer: bytes(signer.map(|signer| signer.0)),
+        asset: asset.map(|asset| asset.0),
+        window: window.map(|window| window.0),
+        batch_id: bytes(batch.map(|batch| batch.0)),
+        about: text,
+    }
+}
