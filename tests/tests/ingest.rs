@@ -43,15 +43,17 @@ async fn a_stream_gets_one_ack_per_frame_in_frame_order() {
     }
     let acks = d.client.stream(frames.clone()).await;
     assert_eq!(acks.len(), frames.len());
-    let mut last = 0;
+    let (mut last, mut places) = (0, std::collections::HashSet::new());
     for (ack, frame) in acks.iter().zip(&frames) {
         assert_eq!(ack.frame_id, frame.frame_id);
         assert_eq!(ack.outcomes.len() * VOUCHER_BYTES, frame.packed.len());
         assert!(outcomes(ack).iter().all(|outcome| *outcome == Credited), "{ack:?}");
         if ack.outcomes.is_empty() {
             assert_eq!(ack.lsn, 0, "nothing of an empty frame is journaled");
+            assert!(ack.position.is_empty(), "no place is none");
         } else {
             assert!(ack.lsn > last, "each frame has its own record, in order");
+            assert!(places.insert(ack.position.clone()), "and its own place");
             last = ack.lsn;
         }
     }
@@ -281,6 +283,13 @@ async fn a_channel_is_asked_for_with_whole_ids() {
     let good = channel_of(&d.world.voucher(0, 0, 0, 1));
     let never = d.client.vouchers.get_channel(good.clone()).await.unwrap().into_inner();
     assert_eq!((never.cumulative, never.lsn, never.channel_id.len()), (0, 0, 32));
+    assert!(never.position.is_empty());
+    let paid = [d.world.voucher(0, 0, 0, 1)];
+    let [ack] = &d.client.stream(vec![frame(1, &paid)]).await[..] else { panic!("one ack") };
+    let channel = d.client.vouchers.get_channel(channel_of(&paid[0])).await.unwrap().into_inner();
+    let receipt = d.client.vouchers.get_receipt(channel_of(&paid[0])).await.unwrap().into_inner();
+    assert!(!ack.position.is_empty(), "a program may keep where its voucher is, and compare it");
+    assert_eq!([&channel.position, &receipt.position], [&ack.position; 2]);
     let short = GetChannelRequest { signer: good.signer.slice(1..), ..good.clone() };
     refused(d.client.vouchers.get_channel(short).await, Code::InvalidArgument, "signer");
     let short = GetChannelRequest { payee: bytes::Bytes::new(), ..good };

@@ -1,7 +1,7 @@
 //! Evidence for others: exports, proofs, receipts, and the rotation of the key that signs them.
 
 use super::door::Place;
-use super::messages::{id, request};
+use super::messages::{id, position, request};
 use super::read::Streamed;
 use super::status::{busy, invalid, not_done, refused, storage};
 use crate::ledger::{Caller, Refusal, Wish};
@@ -164,7 +164,7 @@ pub(super) async fn receipt(
         signature: Hex(signature),
     };
     let document = Document::Receipt(Box::new(receipt)).text();
-    Ok(v1::Receipt { document: document.into() })
+    Ok(v1::Receipt { document: document.into(), position: position(newest.lsn) })
 }
 
 fn key_changes() -> Status {

@@ -7,7 +7,7 @@ use crate::ledger::{
     WindowEntry, WindowState, control::PartyEntry,
 };
 use crate::types::{
-    AssetDef, AssetNumber, BatchId, Digest, PartyId, SettlementModel, SignerKey, Total,
+    AssetDef, AssetNumber, BatchId, Digest, Lsn, PartyId, SettlementModel, SignerKey, Total,
     content_digest,
 };
 use crate::verify::TierStatus;
@@ -52,6 +52,18 @@ pub(super) fn request(id: String, kind: &str, message: &impl Message) -> Result<
     // Before anything is computed for it.
     request.check().map_err(|r| refused(&r))?;
     Ok(request)
+}
+
+/// A place in the engine's logs, opaque to whoever gets it: which form this is, which log, and where in it. Empty
+/// for no place.
+pub(super) fn position(lsn: Lsn) -> Bytes {
+    const FORM: u8 = 1;
+    const LOG: u16 = 0;
+    if lsn == Lsn(0) {
+        return Bytes::new();
+    }
+    let (log, lsn) = (LOG.to_le_bytes(), lsn.0.to_le_bytes());
+    Bytes::copy_from_slice(&[&[FORM][..], &log, &lsn].concat())
 }
 
 fn bytes(id: &[u8; 32]) -> Bytes {

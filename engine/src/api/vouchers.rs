@@ -5,7 +5,7 @@
 
 use super::door::{ConnectionId, Kept, Large};
 use super::evidence::receipt;
-use super::messages::{asset_message, id};
+use super::messages::{asset_message, id, position};
 use super::status::{busy, invalid};
 use crate::limits::{
     FRAME_VOUCHERS_MAX, PACKED_COPIED_BYTES, STREAM_FRAMES_MAX, STREAM_VOUCHERS_MAX,
@@ -113,6 +113,7 @@ impl v1::vouchers_server::Vouchers for VouchersApi {
             lsn: state.lsn.0,
             // A channel is held from its first credit on, until it has expired.
             known: state.lsn.0 > 0,
+            position: position(state.lsn),
         }))
     }
 
@@ -246,6 +247,7 @@ impl Pending {
                 Ok(v1::Ack {
                     frame_id,
                     lsn: answer.lsn.0,
+                    position: position(answer.lsn),
                     outcomes: answer.outcomes.into(),
                     credited: answer.counts.credited,
                     stale: answer.counts.stale,
