@@ -120,7 +120,8 @@ pub struct Control {
     funds: BTreeMap<AssetNumber, Net>,
     requests: Requests,
     engine_keys: EngineKeys,
-    windows: Vec<WindowEntry>,
+    /// By number; the last one is open.
+    windows: BTreeMap<WindowNumber, WindowEntry>,
     batches: BTreeMap<BatchId, BatchEntry>,
     /// What the records that computed and aborted batches did: the first result, for whoever retries the call.
     deeds: BTreeMap<Lsn, Deed>,
@@ -135,6 +136,7 @@ impl Control {
     /// The state after the genesis record: no parties, window 1 open.
     #[must_use]
     pub fn new(genesis: Genesis, history: History) -> Self {
+        let first = WindowNumber(1);
         Self {
             genesis,
             history,
@@ -147,7 +149,7 @@ impl Control {
             funds: BTreeMap::new(),
             requests: Requests::new(limits::REQUESTS_MAX),
             engine_keys: EngineKeys::default(),
-            windows: vec![WindowEntry::open(WindowNumber(1), history.lsn.next())],
+            windows: BTreeMap::from([(first, WindowEntry::open(first, history.lsn.next()))]),
             batches: BTreeMap::new(),
             deeds: BTreeMap::new(),
             waiting: waiting::Waiting::default(),
@@ -273,11 +275,12 @@ impl Control {
                 self.changes.note(e.party);
             }
             Event::WindowCut(e) => {
-                let open = self.windows.last_mut().expect("one window is always open");
+                let open = self.open_window_mut();
                 assert_eq!(open.number, e.window, "the cut closes the open window");
                 open.cut = Some((lsn, at));
                 open.cut_digest = record.digest;
-                self.windows.push(WindowEntry::open(e.window.next(), lsn.next()));
+                let next = WindowEntry::open(e.window.next(), lsn.next());
+                self.windows.insert(next.number, next);
             }
             Event::EngineKeySet(e) => self.engine_keys.set(lsn, e.key),
             Event::WindowSealed(e) => {
@@ -311,8 +314,12 @@ impl Control {
     }
 
     fn window_mut(&mut self, number: WindowNumber) -> &mut WindowEntry {
-        let index = usize::try_from(number.0 - 1).expect("window numbers fit memory");
-        &mut self.windows[index]
+        self.windows.get_mut(&number).expect("the window was found when it was decided")
+    }
+
+    fn open_window_mut(&mut self) -> &mut WindowEntry {
+        let last = self.windows.last_entry().expect("one window is always open");
+        last.into_mut()
     }
 
     /// The sealed windows that a new batch in `asset` would settle, as they are loaded.

@@ -95,7 +95,7 @@ pub(super) async fn window(intake: &Intake, number: WindowNumber) -> Result<v1::
 pub(super) async fn windows(intake: &Intake) -> Result<Vec<v1::Window>, Status> {
     let credited = intake.figures().await.map_err(|b| busy(&b))?.credited;
     let found = intake.read(|control| {
-        let windows = control.windows().iter();
+        let windows = control.windows();
         let message = |w: &crate::ledger::WindowEntry| {
             window_message(w, if w.cut.is_none() { credited } else { 0 })
         };

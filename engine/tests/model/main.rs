@@ -290,7 +290,7 @@ impl Run {
 
 async fn sealed(intake: &Intake) -> Vec<Arc<SealedWindow>> {
     let all = intake.read_when(|control| {
-        let closed = control.windows().iter().filter(|window| window.cut.is_some());
+        let closed = control.windows().filter(|window| window.cut.is_some());
         closed.map(|window| window.sealed_head().ok()).collect::<Option<Vec<_>>>()
     });
     let archive = Archive::new(intake);

@@ -97,7 +97,7 @@ fn windows(found: &Control, wanted: &State) -> Checked {
         same(what, &free, &wanted.free(*party, *asset))?;
     }
     same(|| "windows".into(), &found.windows().len(), &wanted.windows.len())?;
-    for ((entry, window), number) in found.windows().iter().zip(&wanted.windows).zip(1u64..) {
+    for ((entry, window), number) in found.windows().zip(&wanted.windows).zip(1u64..) {
         let what = |of: &'static str| move || format!("{of} of window {number}");
         same(what("the number"), &entry.number.0, &number)?;
         same(what("the first record"), &entry.first_lsn.0, &window.first_lsn)?;

@@ -174,7 +174,7 @@ impl Run<'_> {
 
 /// Every sealed window; all but the open one are.
 fn heads(control: &Control) -> Result<Vec<SealedHead>, String> {
-    let closed = control.windows().iter().filter(|window| window.cut.is_some());
+    let closed = control.windows().filter(|window| window.cut.is_some());
     let heads = closed.map(|window| window.sealed_head());
     heads.collect::<Result<_, Refusal>>().map_err(|refusal| refusal.to_string())
 }

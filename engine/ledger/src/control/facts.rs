@@ -86,7 +86,7 @@ impl Control {
     }
 
     fn cut_of(&self) -> Result<Event, Refusal> {
-        let unsealed = self.windows.iter().rev().skip(1).take_while(|w| w.sealed.is_none());
+        let unsealed = self.windows().rev().skip(1).take_while(|w| w.sealed.is_none());
         if unsealed.count() >= limits::UNSEALED_WINDOWS_MAX {
             return Err(Refusal::SealingBehind(limits::UNSEALED_WINDOWS_MAX));
         }

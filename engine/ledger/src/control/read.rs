@@ -47,8 +47,7 @@ impl Control {
     #[must_use]
     pub fn is_sealing(&self) -> bool {
         // Windows are sealed in order.
-        let closed = self.windows.len() - 1;
-        closed > 0 && self.windows[closed - 1].sealed.is_none()
+        self.windows().rev().nth(1).is_some_and(|window| window.sealed.is_none())
     }
 
     /// Rises whenever a party's name or accounts change, or what is free of its deposits.
@@ -140,9 +139,7 @@ impl Control {
     /// # Errors
     /// `UnknownWindow`.
     pub fn window(&self, number: WindowNumber) -> Result<&WindowEntry, Refusal> {
-        let index = number.0.checked_sub(1).and_then(|n| usize::try_from(n).ok());
-        let window = index.and_then(|index| self.windows.get(index));
-        window.ok_or(Refusal::UnknownWindow(number))
+        self.windows.get(&number).ok_or(Refusal::UnknownWindow(number))
     }
 
     /// A window that was cut, as sealing needs it.
@@ -171,19 +168,19 @@ impl Control {
     /// The window that the record at `cut` closed.
     #[must_use]
     pub fn window_cut_by(&self, cut: Lsn) -> Option<&WindowEntry> {
-        self.windows.iter().rev().find(|window| window.cut.is_some_and(|(lsn, _)| lsn == cut))
+        self.windows().rev().find(|window| window.cut.is_some_and(|(lsn, _)| lsn == cut))
     }
 
     /// All windows, oldest first; the last one is open.
-    #[must_use]
-    pub fn windows(&self) -> &[WindowEntry] {
-        &self.windows
+    pub fn windows(&self) -> impl DoubleEndedIterator<Item = &WindowEntry> + ExactSizeIterator {
+        self.windows.values()
     }
 
     /// The window in which vouchers are credited.
     #[must_use]
     pub fn open_window(&self) -> &WindowEntry {
-        self.windows.last().expect("one window is always open")
+        let (_, open) = self.windows.last_key_value().expect("one window is always open");
+        open
     }
 
     /// One batch.

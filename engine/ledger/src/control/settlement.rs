@@ -329,7 +329,7 @@ impl Control {
         let more = entry.spare().minus(spare);
         let fund = self.funds.entry(asset).or_default();
         *fund = fund.plus(more);
-        let open = self.windows.last_mut().expect("one window is always open");
+        let open = self.open_window_mut();
         let held = open.dust.entry(asset).or_default();
         *held = held.plus(fund::dust(&dust));
         open.carried.extend(dust.into_iter().chain(again).map(|carry| (asset, carry)));

@@ -284,7 +284,7 @@ impl Page {
             return;
         }
         // The newest window that was closed because it held too much, and that no batch has taken.
-        let unsealed = control.windows().iter().rev().skip(1).take_while(|w| w.sealed.is_none());
+        let unsealed = control.windows().rev().skip(1).take_while(|w| w.sealed.is_none());
         let closed = unsealed.map(|window| window.number);
         let waiting = control.unbatched(entry.asset).rev().map(|(window, _)| window);
         let mut closed = closed.chain(waiting);
@@ -398,19 +398,21 @@ impl ScheduleEntry {
 
 /// When a window was last closed, by its record.
 fn last_cut(control: &Control) -> Option<Timestamp> {
-    let last = control.windows().iter().rev().find_map(|window| window.cut);
+    let last = control.windows().rev().find_map(|window| window.cut);
     last.map(|(_, at)| at)
 }
 
 /// The first window that was closed at `due` or later: those after it are the next time's. The last one that was
 /// closed if that cannot be told, because a clock was ahead.
 fn first_cut_since(control: &Control, due: Timestamp, now: Timestamp) -> WindowNumber {
-    let (windows, last) = (control.windows(), before(control.open_window().number));
+    let last = before(control.open_window().number);
     if last_cut(control).is_some_and(|at| is_ahead(at, now)) {
         return last;
     }
-    let at = windows.partition_point(|window| window.cut.is_some_and(|(_, at)| at < due));
-    windows.get(at).map_or(last, |window| window.number.min(last))
+    // From the newest back: what it costs does not grow with the windows that were closed before.
+    let closed = control.windows().rev().skip(1);
+    let since = closed.take_while(|window| window.cut.is_some_and(|(_, at)| at >= due));
+    since.last().map_or(last, |window| window.number)
 }
 
 /// Whether a time lies in the future: further than clocks are corrected all the time.

@@ -83,7 +83,7 @@ impl World {
     /// Seals what is closed.
     pub fn seal(&mut self) {
         let closed: Vec<WindowNumber> = {
-            let open = self.control.windows().iter().filter(|w| w.cut.is_some());
+            let open = self.control.windows().filter(|w| w.cut.is_some());
             open.filter(|w| w.sealed.is_none()).map(|w| w.number).collect()
         };
         for window in closed {
