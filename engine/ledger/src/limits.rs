@@ -109,6 +109,7 @@ pub const VERIFY_TABLE_BYTES_MAX: u64 = 64 << 30;
 pub const WINDOW_EVERY_MIN: Duration = Duration::from_millis(100);
 /// Longest time between two scheduled cuts: a month. Beyond it a schedule is surely a mistake.
 pub const WINDOW_EVERY_MAX: Duration = Duration::from_hours(31 * 24);
+const _: () = assert!(WINDOW_EVERY_MIN.as_millis() < WINDOW_EVERY_MAX.as_millis());
 
 /// Registered parties: an entry costs about 200 bytes and one in every shard; 16 M is 4 GB.
 pub const PARTIES_MAX: usize = 1 << 24;
@@ -134,8 +135,12 @@ pub const UNSETTLED_WHOLE_MAX: u128 = 100_000_000_000_000;
 pub const ASSETS_MAX: usize = 1 << 10;
 /// Caps of one signer: one for each asset that an agent may spend.
 pub const CAPS_MAX: usize = 16;
-/// Request ids remembered, 40 bytes each: 32 M is 1.3 GB, and a million a day for a month.
-pub const REQUESTS_MAX: usize = 1 << 25;
+/// Request ids remembered before nothing more is registered, 40 bytes each: 64 M is 2.6 GB, and two million a
+/// day for a month. What closes and settles windows, what keeps harm away and what has happened already is done
+/// all the same: those ids come on top, and go with time.
+pub const REQUESTS_MAX: usize = 1 << 26;
+// A deployment as large as it may get can be made in a month: a party, its limit, its account and its agent.
+const _: () = assert!(REQUESTS_MAX >= 3 * PARTIES_MAX + SIGNERS_MAX);
 /// A request id is remembered at least so many days, counted by the records' timestamps. A caller that
 /// repeats a call later than that is surely not repeating it.
 pub const REQUEST_DAYS: i64 = 30;
@@ -144,6 +149,13 @@ pub const REQUEST_SPAN_DAYS: i64 = 5;
 /// So many spans besides the one that goes on are remembered.
 pub const REQUEST_SPANS: i64 = REQUEST_DAYS / REQUEST_SPAN_DAYS;
 const _: () = assert!(REQUEST_SPANS * REQUEST_SPAN_DAYS == REQUEST_DAYS);
+// As many closes as the shortest schedule makes are remembered within as much memory again.
+const _: () = assert!(
+    (REQUEST_DAYS + REQUEST_SPAN_DAYS).cast_unsigned() as u128 * 24 * 3_600_000
+        <= REQUESTS_MAX as u128 * WINDOW_EVERY_MIN.as_millis()
+);
+// What the schedule could not do is asked for again long before its id is forgotten.
+const _: () = assert!(SCHEDULE_RETRY.as_secs() < REQUEST_DAYS.cast_unsigned() * 24 * 3_600);
 /// Changes of accounts and deposits that are remembered, 32 bytes each, so that a batch is compared with
 /// those only: far more than happen between its last look and its record.
 pub const CHANGED_PARTIES_MAX: usize = 1 << 16;
@@ -155,14 +167,22 @@ pub const TEXT_BYTES_MAX: usize = 256;
 pub const ACCOUNTS_MAX: usize = 8;
 /// Fields of one settlement account.
 pub const ACCOUNT_FIELDS_MAX: usize = 16;
+// A party with all its accounts, and a signer with all its caps, fit a record.
+const _: () = assert!(
+    ACCOUNTS_MAX * ACCOUNT_FIELDS_MAX * 2 * (8 + TEXT_BYTES_MAX) + 4_096 <= RECORD_BYTES_MAX
+);
+const _: () = assert!(CAPS_MAX * 12 + REQUEST_ID_BYTES_MAX + 4_096 <= RECORD_BYTES_MAX);
 
 /// Windows in one batch: a month of hours.
 pub const BATCH_WINDOWS_MAX: usize = 744;
 /// Legs in one batch: ten times the largest that was measured.
 pub const BATCH_LEGS_MAX: usize = 10_000_000;
+// Legs are numbered in 32 bits.
+const _: () = assert!(BATCH_LEGS_MAX < u32::MAX as usize);
 const _: () = assert!(UNSETTLED_WHOLE_MAX / 100_000_000 * 10 <= BATCH_LEGS_MAX as u128);
 /// Legs in one file for a rail: banks take files of a hundred thousand payments, and few take more.
 pub const FILE_LEGS_MAX: usize = 100_000;
+const _: () = assert!(FILE_LEGS_MAX <= BATCH_LEGS_MAX);
 /// Legs whose calls are made durable together: one fsync and two records for all of them. So many new calls
 /// may be under way or wait for their turn, and so many look-ups beside them.
 pub const CALL_LEGS_MAX: usize = 256;
