@@ -9,6 +9,7 @@
 //! | `TALLYSTICK_FAULT=NAME:N` | at the N-th passage of the point NAME (the first is 1) the process gets SIGKILL |
 //! | `TALLYSTICK_FAULT_LOG=FILE` | the name of every point that is passed is written to FILE, a line each |
 //! | `TALLYSTICK_FAULT_CLOCK=MICROS` | both clocks stand, and the wall clock says this |
+//! | `TALLYSTICK_FAULT_REQUESTS_MAX=N` | so many request ids are remembered before nothing more is registered |
 //! | `TALLYSTICK_CANARY` | `canary()` is true: whoever asks plants a bug, which the tests must catch |
 //!
 //! | point | where |
@@ -18,6 +19,7 @@
 //! | `start-opened` | at a start, the journal is open and not yet read |
 //! | `start-recovered` | at a start, the journal is read and nobody is served yet |
 
+use crate::limits::REQUESTS_MAX;
 use std::fs::{File, OpenOptions};
 use std::io::Write as _;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -49,6 +51,20 @@ pub fn stopped_clock() -> Option<i64> {
     *SET.get_or_init(|| {
         let text = std::env::var("TALLYSTICK_FAULT_CLOCK").ok()?;
         Some(text.parse().expect("TALLYSTICK_FAULT_CLOCK is a number of microseconds"))
+    })
+}
+
+/// How many request ids may be remembered.
+#[inline]
+#[must_use]
+pub fn requests_max() -> usize {
+    static SET: OnceLock<usize> = OnceLock::new();
+    if !ON {
+        return REQUESTS_MAX;
+    }
+    *SET.get_or_init(|| match std::env::var("TALLYSTICK_FAULT_REQUESTS_MAX") {
+        Ok(text) => text.parse().expect("TALLYSTICK_FAULT_REQUESTS_MAX is a number"),
+        Err(_) => REQUESTS_MAX,
     })
 }
 
@@ -112,7 +128,7 @@ mod tests {
         if !ON {
             point(|| -> &str { panic!("a name was made") });
             assert!(!canary());
-            assert_eq!(stopped_clock(), None);
+            assert_eq!((stopped_clock(), requests_max()), (None, REQUESTS_MAX));
         }
     }
 }

@@ -171,7 +171,7 @@ impl Control {
             if let Some(lsn) = self.answered(request)? {
                 return Ok(Decision::Repeat(lsn));
             }
-            if !self.makes_safe(&wish) {
+            if !self.goes_on_when_full(&wish) {
                 self.requests.room()?;
             }
         }
@@ -195,15 +195,18 @@ impl Control {
         }
     }
 
-    /// Whether a wish keeps harm away, or says what has happened already. Those are never refused for
-    /// lack of room among the requests.
-    fn makes_safe(&self, wish: &Wish) -> bool {
+    /// Whether a wish keeps harm away, says what has happened already, or closes and settles what is owed. Those
+    /// are never refused for lack of room among the requests: no window waits for one to be forgotten.
+    fn goes_on_when_full(&self, wish: &Wish) -> bool {
         match wish {
             Wish::RevokeSigner { .. }
             | Wish::SetEngineKey { .. }
             | Wish::CloseWindow
             | Wish::SealWindow(_)
             | Wish::DisputeWindow { .. }
+            | Wish::EndDispute { .. }
+            | Wish::CreateBatch(_)
+            | Wish::ApproveBatch { .. }
             | Wish::AbortBatch { .. }
             | Wish::SubmitLegs(_)
             | Wish::MoveLegs { .. }
@@ -218,12 +221,7 @@ impl Control {
                 *suspended && self.parties.contains_key(party)
             }
             Wish::SetCreditLimit { limit, .. } => *limit == Total::ZERO,
-            Wish::CreateAsset { .. }
-            | Wish::AddSigner { .. }
-            | Wish::RecordDeposit { .. }
-            | Wish::EndDispute { .. }
-            | Wish::CreateBatch(_)
-            | Wish::ApproveBatch { .. } => false,
+            Wish::CreateAsset { .. } | Wish::AddSigner { .. } | Wish::RecordDeposit { .. } => false,
         }
     }
 

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::ledger::control::{PartyEntry, SignerEntry};
 use crate::ledger::{Caller, Exposure, Rail, Refusal, Wish};
-use crate::limits::{EXPORTS_MAX, IMPORTS_MAX, LISTS_MAX, REQUESTS_MAX};
+use crate::limits::{EXPORTS_MAX, IMPORTS_MAX, LISTS_MAX};
 use crate::log;
 use crate::pipeline::{Done, Intake};
 use crate::settle::{Archive, Board, Clearing, Folders, Nudge, Troubles};
@@ -452,10 +452,11 @@ impl v1::operator_server::Operator for OperatorApi {
     async fn get_status(&self, _: Request<v1::GetStatusRequest>) -> Answer<v1::Status> {
         let count = |n: usize| u64::try_from(n).expect("a count fits 64 bits");
         let figures = self.intake.figures().await.map_err(|b| busy(&b))?;
-        let (network, window, (parties, signers), batches, (engine_key, requests)) = self
+        let (network, window, (parties, signers), batches, (engine_key, (ids, ids_max))) = self
             .read(|control| {
                 let (network, window) = (control.genesis().network, control.open_window().number);
-                let own = (control.engine_key(), control.request_count());
+                let ids = (control.request_count(), control.requests_max());
+                let own = (control.engine_key(), ids);
                 Ok((network, window, control.counts(), control.batch_count(), own))
             })
             .await?;
@@ -504,8 +505,8 @@ impl v1::operator_server::Operator for OperatorApi {
             troubles_open: open,
             operators: u32::try_from(self.settlement.operators).expect("operators are few"),
             four_eyes: self.settlement.four_eyes,
-            request_ids: count(requests),
-            request_ids_max: count(REQUESTS_MAX),
+            request_ids: count(ids),
+            request_ids_max: count(ids_max),
             log_lines_lost: log::lost(),
             connections: count(self.edge.visits.get().map_or(0, Visits::here)),
             connections_turned_away: self.edge.visits.get().map_or(0, Visits::turned_away),

@@ -8,6 +8,7 @@ use super::commit;
 use super::keep::Since;
 use super::replay::{Replayed, Replaying};
 use super::sequence::{clocks, tell};
+use crate::faults;
 use crate::journal::checkpoint::{self, Commit};
 use crate::journal::{Chain, Entry, Journal, JournalError, Record, Store, Tail, kept, replay};
 use crate::ledger::control::{Control, Made};
@@ -137,7 +138,9 @@ pub fn recover(
         replay(journal, &mut chain, &mut |record| replaying.apply(&record))
     })?;
     journal.remember(chain.tail())?;
-    let Replayed { state: State { control, shards, keys }, unsealed, since, vouchers } = replayed;
+    let Replayed { state, unsealed, since, vouchers } = replayed;
+    let State { mut control, shards, keys } = state;
+    control.bound_requests(faults::requests_max());
     Ok(Recovered { control, shards, keys, hasher, chain, unsealed, checkpoint, since, vouchers })
 }
 

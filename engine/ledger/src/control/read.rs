@@ -62,6 +62,17 @@ impl Control {
         self.changes.since(version).map(Iterator::collect)
     }
 
+    /// How many request ids there may be before nothing more is registered.
+    #[must_use]
+    pub fn requests_max(&self) -> usize {
+        self.requests.limit()
+    }
+
+    /// Fewer request ids than there may be, for tests that use them up.
+    pub fn bound_requests(&mut self, limit: usize) {
+        self.requests.bound(limit);
+    }
+
     /// How many request ids are remembered.
     #[must_use]
     pub fn request_count(&self) -> usize {

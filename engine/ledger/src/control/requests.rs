@@ -37,6 +37,16 @@ impl Requests {
         Self { spans: VecDeque::new(), limit }
     }
 
+    /// How many there may be.
+    pub fn limit(&self) -> usize {
+        self.limit
+    }
+
+    /// Has so many at most.
+    pub fn bound(&mut self, limit: usize) {
+        self.limit = limit;
+    }
+
     /// How many are remembered.
     pub fn len(&self) -> usize {
         self.spans.iter().map(|(_, requests)| requests.len()).sum()
@@ -162,7 +172,7 @@ mod tests {
         {
             done(&mut control, n, wish).unwrap();
         }
-        control.requests.limit = 3;
+        control.bound_requests(3);
         let reference = String::new();
         let deposit = Wish::RecordDeposit { party, asset, amount: Total(5), reference };
         for wish in [
@@ -181,7 +191,8 @@ mod tests {
             upsert(party, true),
             limit(Total::ZERO),
             Wish::CloseWindow,
-            Wish::DisputeWindow { window, reason },
+            Wish::DisputeWindow { window, reason: reason.clone() },
+            Wish::EndDispute { window, reason },
         ];
         for (n, wish) in (10..).zip(safe) {
             done(&mut control, n, wish).unwrap();
@@ -189,7 +200,7 @@ mod tests {
         // And each of them is remembered.
         assert_eq!(
             (control.request_count(), control.answered(&request(13))),
-            (8, Ok(Some(Lsn(8))))
+            (9, Ok(Some(Lsn(8))))
         );
     }
 }
