@@ -452,11 +452,11 @@ impl v1::operator_server::Operator for OperatorApi {
     async fn get_status(&self, _: Request<v1::GetStatusRequest>) -> Answer<v1::Status> {
         let count = |n: usize| u64::try_from(n).expect("a count fits 64 bits");
         let figures = self.intake.figures().await.map_err(|b| busy(&b))?;
-        let (network, window, (parties, signers), batches, (engine_key, (ids, ids_max))) = self
+        let (network, window, (parties, signers), batches, (engine_key, ids, ids_max)) = self
             .read(|control| {
                 let (network, window) = (control.genesis().network, control.open_window().number);
-                let ids = (control.request_count(), control.requests_max());
-                let own = (control.engine_key(), ids);
+                let ids = control.request_count();
+                let own = (control.engine_key(), ids, control.requests_max());
                 Ok((network, window, control.counts(), control.batch_count(), own))
             })
             .await?;
