@@ -4,6 +4,7 @@
 //! (flag > `TALLYSTICK_*` > file > default). Never opens anything but the file that `--config`
 //! names, and holds no secret.
 
+mod listeners;
 mod operate;
 mod rails;
 mod settings;
@@ -18,6 +19,7 @@ use crate::limits;
 use crate::types::NetworkId;
 use crate::verify::Backend;
 use clap::Args;
+use listeners::{Kind, Listener, Listeners};
 use operate::ScheduleSetting;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -165,7 +167,7 @@ impl Config {
         let threads = u16::try_from(self.verify_threads).expect("the range was checked");
         let settings = Settings {
             data_dir: Some(self.data_dir.clone()),
-            listen: Some(Listen(self.listen)),
+            listen: Some(self.listeners()),
             ready_file: self.ready_file.clone(),
             network_id: self.network_id.map(Network),
             shards: Some(self.shards),
@@ -177,7 +179,7 @@ impl Config {
             window_every: Some(Every(self.window_every)),
             voucher_lifetime_max_seconds: self.voucher_lifetime_max_seconds,
             log: Some(LogFilter(self.log.clone())),
-            listen_http: self.listen_http.map(Listen),
+            listen_http: None,
             clearing: self.clearing.clone(),
             rail: self.rail.shown(),
             four_eyes: Some(self.four_eyes),
@@ -187,6 +189,20 @@ impl Config {
         let text =
             toml::to_string(&settings).expect("settings are plain tables of text and numbers");
         format!("{}\n", text.trim_end())
+    }
+}
+
+impl Config {
+    /// The listeners as a file gives them: in the short form where that says all.
+    fn listeners(&self) -> Listeners {
+        let listener = |address, kind| Listener { address: Listen(address), kind };
+        match self.listen_http {
+            None => Listeners::Short(Listen(self.listen)),
+            Some(http) => Listeners::Table(vec![
+                listener(self.listen, Kind::Grpc),
+                listener(http, Kind::Http),
+            ]),
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! The settings as one source gives them: their names, what is put together from several sources, and
 //! the defaults.
 
+use super::listeners::{Kind, Listeners};
 use super::operate::{ScheduleSetting, check_operators, check_schedule};
 use super::values::{
     CheckpointBytes, Every, Listen, LogFilter, Network, ReserveBytes, TableBytes, TokenDigest,
@@ -12,7 +13,7 @@ use crate::verify::Options;
 use clap::Args;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 
 /// What one source says; what it leaves out, the next one decides.
@@ -25,7 +26,7 @@ pub struct Settings {
 
     /// Loopback address and port to serve; port 0 takes any free one [default: 127.0.0.1:7450]
     #[arg(long, env = "TALLYSTICK_LISTEN", hide_env_values = true, value_name = "IP:PORT")]
-    pub(super) listen: Option<Listen>,
+    pub(super) listen: Option<Listeners>,
 
     /// Loopback address and port to serve webhooks on, over HTTP; port 0 takes any free one
     /// [default: nowhere]
@@ -177,6 +178,10 @@ impl Settings {
         let lifetime = self.voucher_lifetime_max_seconds;
         range("voucher_lifetime_max_seconds", lifetime, limits::LIFETIME_SECONDS_MAX)?;
 
+        if let Some(listen) = &self.listen {
+            let wrong = |(got, expected)| ("listen".to_owned(), got, expected);
+            listen.check(self.listen_http.is_some()).map_err(wrong)?;
+        }
         let four_eyes = self.four_eyes.unwrap_or(false);
         check_operators(&self.operators, four_eyes)?;
         check_schedule(&self.schedule, four_eyes)?;
@@ -201,7 +206,10 @@ impl Settings {
     pub(super) fn or(self, other: Self) -> Self {
         Self {
             data_dir: self.data_dir.or(other.data_dir),
-            listen: self.listen.or(other.listen),
+            listen: match (self.listen, other.listen) {
+                (Some(own), Some(other)) => Some(own.or(other)),
+                (own, other) => own.or(other),
+            },
             ready_file: self.ready_file.or(other.ready_file),
             network_id: self.network_id.or(other.network_id),
             shards: self.shards.or(other.shards),
@@ -226,10 +234,14 @@ impl Settings {
 
     /// These settings, and the defaults where they say nothing.
     pub(super) fn resolve(self, cores: u16) -> Config {
-        let listen = Listen(SocketAddr::from((Ipv4Addr::LOCALHOST, PORT_DEFAULT)));
+        let listener = |kind| Some(self.listen.as_ref()?.of(kind)?.0);
+        let listen = listener(Kind::Grpc);
+        let listen = listen.unwrap_or((Ipv4Addr::LOCALHOST, PORT_DEFAULT).into());
+        let listen_http = self.listen_http.as_ref().map(|listen| listen.0);
+        let listen_http = listen_http.or_else(|| listener(Kind::Http));
         Config {
             data_dir: self.data_dir.unwrap_or_else(|| "./tallystick-data".into()),
-            listen: self.listen.unwrap_or(listen).0,
+            listen,
             ready_file: self.ready_file,
             network_id: self.network_id.map(|network| network.0),
             shards: self.shards.unwrap_or((cores / 2).clamp(1, limits::SHARDS_MAX)),
@@ -246,7 +258,7 @@ impl Settings {
                 .map_or(limits::DISK_RESERVE_BYTES_DEFAULT, |bytes| bytes.0),
             window_every: self.window_every.and_then(|every| every.0),
             voucher_lifetime_max_seconds: self.voucher_lifetime_max_seconds,
-            listen_http: self.listen_http.map(|listen| listen.0),
+            listen_http,
             operators: self.operators.into_iter().map(|(name, of)| (name, of.0)).collect(),
             four_eyes: self.four_eyes.unwrap_or(false),
             schedule: self.schedule.into_iter().map(ScheduleSetting::resolve).collect(),
@@ -291,6 +303,23 @@ mod tests {
     }
 
     #[test]
+    fn listeners_are_a_table_and_flags_are_its_short_forms() {
+        let table = "[[listen]]\naddress = \"127.0.0.1:1\"\nkind = \"grpc\"\n\
+                     [[listen]]\naddress = \"127.0.0.1:2\"\nkind = \"http\"\n";
+        let addresses = |flags: Settings, text: &str| {
+            let config = flags.or(file(text).unwrap()).resolve(1);
+            (config.listen.port(), config.listen_http.map(|http| http.port()))
+        };
+        assert_eq!(addresses(Settings::default(), table), (1, Some(2)));
+        let grpc = Settings { listen: "127.0.0.1:3".parse().ok(), ..Settings::default() };
+        assert_eq!(addresses(grpc, table), (3, Some(2)), "the flag says nothing of webhooks");
+        let http = Settings { listen_http: "127.0.0.1:4".parse().ok(), ..Settings::default() };
+        assert_eq!(addresses(http, table), (1, Some(4)));
+        let short = "listen = \"127.0.0.1:5\"\nlisten_http = \"127.0.0.1:6\"\n";
+        assert_eq!(addresses(Settings::default(), short), (5, Some(6)));
+    }
+
+    #[test]
     fn errors_name_the_file_the_key_and_what_is_expected() {
         for (text, parts) in [
             ("shards = 65", &["t.toml", "shards", "1 to 64"][..]),
@@ -303,6 +332,18 @@ mod tests {
             ("shard = 1", &["t.toml", "unknown field `shard`", "`shards`"]),
             ("listen = \"0.0.0.0:7450\"", &["t.toml", "listen", "use a loopback address"]),
             ("listen = \"localhost:7450\"", &["listen", "like 127.0.0.1:7450"]),
+            ("listen = 7450", &["listen", "[[listen]]"]),
+            ("[[listen]]\naddress = \"0.0.0.0:1\"\nkind = \"grpc\"", &["use a loopback address"]),
+            ("[[listen]]\naddress = \"127.0.0.1:1\"\nkind = \"ftp\"", &["grpc", "http"]),
+            (
+                "[[listen]]\naddress = \"127.0.0.1:1\"\nkind = \"http\"",
+                &["listen", "one of kind \"grpc\""],
+            ),
+            (
+                "listen_http = \"127.0.0.1:2\"\n[[listen]]\naddress = \"127.0.0.1:1\"\nkind = \"grpc\"\n\
+                 [[listen]]\naddress = \"127.0.0.1:2\"\nkind = \"http\"",
+                &["listen", "not both"],
+            ),
             ("network_id = \"ab\"", &["network_id", "expected 64 hexadecimal digits"]),
             ("window_every = \"1\"", &["window_every", "like 500ms, 60s, 5m or 1h"]),
             ("window_every = \"1ms\"", &["window_every", "between 100ms and 31d"]),
@@ -413,6 +454,9 @@ mod tests {
         let operators = format!("[operators]\nann = \"{}\"\n", "cd".repeat(32));
         for text in [String::new(), network + text + &operators] {
             let config = file(&text).unwrap().resolve(4);
+            let http = Settings { listen_http: "127.0.0.1:9".parse().ok(), ..Settings::default() };
+            let served = http.or(file(&text).unwrap()).resolve(4);
+            assert_eq!(file(&served.to_toml()).unwrap().resolve(1), served);
             let again = file(&config.to_toml()).unwrap().resolve(1);
             assert_eq!(again, config);
         }
