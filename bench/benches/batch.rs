@@ -105,9 +105,10 @@ fn write(content: &BatchContent, dir: &Path) -> BTreeMap<String, (Took, u64)> {
     let legs: Vec<u32> =
         (first..u32::try_from(content.legs.len()).expect("legs are limited")).collect();
     let part = rails::Part::new(content, &legs, 0);
-    let name = part.file_name();
+    let own = part.file().expect("a rail of files");
+    let name = own.name();
     let mut file = File::create(dir.join(&name)).expect("the file is made");
-    part.write(&mut file).expect("the file is written");
+    own.write(&mut file).expect("the file is written");
     open = Some((name, file));
     close(&mut open, &mut since);
     files

@@ -1,28 +1,73 @@
 //! Answers of the rails that work with files, whatever their format: read whole, then handed out as what they
 //! say of legs, by the names that the rail has for them.
 //!
-//! Owns how a report becomes a statement of the ledger's, and the remarks for a person. Never knows which
-//! batches there are, and never decides whether a leg moves.
+//! Owns what is asked of every answer. How a report becomes a statement of the ledger's is each rail's own.
+//! Never knows which batches there are, and never decides whether a leg moves.
 
-use super::{LegReport, Part, iso20022, nacha};
-use std::io::{BufRead, Read as _};
-use tallystick_ledger::hearing::{Ground, Place, Side, Statement, Sum};
-use tallystick_ledger::limits::{ANSWER_BYTES_MAX, ANSWER_NOTES_MAX};
-use tallystick_ledger::types::Total;
+use super::{Part, rules};
+use std::io::BufRead;
+use std::ops::Range;
+use tallystick_ledger::hearing::{Side, Statement};
+use tallystick_ledger::types::{AssetDef, Total};
 use tallystick_ledger::{BatchHead, Rail, TroubleKind};
 
 /// One answer, read.
 pub struct Answer {
-    of: Of,
+    reports: Box<dyn Reports>,
     remarks: Vec<Remark>,
     /// Names that are no leg's by their form; the first of them.
     strangers: Vec<String>,
     more_strangers: u64,
 }
 
-enum Of {
-    Iso20022(iso20022::Answer),
-    Nacha(Vec<LegReport>),
+/// What an answer reports, one by one, by their numbers. What a format cannot say has a default.
+pub(crate) trait Reports {
+    /// Whom each report is about, and how wide it is, in the order of the answer.
+    fn names(&self) -> Vec<(Name<'_>, Breadth)>;
+
+    /// The places in a part of a batch of which a report speaks, if it is about a file.
+    fn of_file(&self, _number: usize, _part: &Part) -> Range<usize> {
+        0..0
+    }
+
+    /// What a report says of a leg; `None` if it is nothing to act on.
+    fn statement(&self, number: usize, leg: About<'_>) -> Option<Statement>;
+
+    /// The status of a report that is nothing to act on and worth a word.
+    fn silent(&self, _number: usize) -> Option<String> {
+        None
+    }
+
+    /// The entry whose sum a report shares with others.
+    fn shared(&self, _number: usize) -> Option<Shared<'_>> {
+        None
+    }
+
+    /// Whether these sums, those of the legs that an entry lists, are all of what was booked.
+    fn is_shared_out(&self, _entry: usize, _asset: &AssetDef, _legs: &[Total]) -> bool {
+        false
+    }
+
+    /// Whether all that it speaks of was handed in under our name.
+    fn is_about_instructions(&self) -> bool;
+}
+
+/// An entry of which several legs share the sum.
+#[derive(Debug, Clone, Copy)]
+pub struct Shared<'a> {
+    /// Its number in the answer.
+    pub entry: usize,
+    /// The names of the legs that it lists, in its order.
+    pub legs: &'a [String],
+}
+
+/// What an id that a file of ours carries says of the file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sent {
+    /// First hexadecimal digits of the batch's id, small letters.
+    pub digits: String,
+    /// The how-manieth file of the batch.
+    pub file: u32,
 }
 
 /// Whom a report is about.
@@ -71,21 +116,9 @@ pub struct About<'a> {
     pub shared: Option<Total>,
 }
 
-/// What the rail calls a leg with this key.
-#[must_use]
-pub fn leg_name(rail: Rail, key: &str) -> String {
-    match rail {
-        Rail::Nacha => nacha::rail_id(key),
-        Rail::Iso20022 | Rail::Card | Rail::Evm => key.to_owned(),
-    }
-}
-
-/// Names of batches and files in a rail's ids: see `iso20022::sent`.
-pub use iso20022::{Sent, sent};
-
 impl Answer {
-    /// Reads an answer whole. `scale` gives the number of digits after the point of the asset of a leg, by the
-    /// leg's name.
+    /// Reads an answer of a rail whole. `scale` gives the number of digits after the point of the asset of a
+    /// leg, by the leg's name.
     ///
     /// # Errors
     /// A text that says what is wrong with it, and where.
@@ -94,129 +127,62 @@ impl Answer {
         mut input: impl BufRead,
         scale: &dyn Fn(&str) -> Option<u32>,
     ) -> Result<Self, String> {
-        match rail {
-            Rail::Iso20022 => Self::read_iso20022(input),
-            Rail::Nacha => {
-                let mut bytes = Vec::new();
-                let most = u64::try_from(ANSWER_BYTES_MAX).expect("a limit fits 64 bits");
-                let read = input.by_ref().take(most).read_to_end(&mut bytes);
-                read.map_err(|error| error.to_string())?;
-                let answer = nacha::read(&bytes, scale).map_err(|error| error.to_string())?;
-                let remarks = answer.notes.iter().map(of_nacha).collect();
-                let of = Of::Nacha(answer.reports);
-                Ok(Self { of, remarks, strangers: Vec::new(), more_strangers: 0 })
-            }
-            Rail::Card | Rail::Evm => Err("this rail answers calls, not with files".into()),
-        }
+        let answers = rules(rail).answers();
+        let answers = answers.ok_or("this rail answers calls, not with files")?;
+        answers.read(&mut input, scale)
     }
 
-    fn read_iso20022(input: impl BufRead) -> Result<Self, String> {
-        let (mut reports, mut strangers, mut more_strangers) = (Vec::new(), Vec::new(), 0);
-        let read = iso20022::read_stream(input, &mut |report| {
-            // Somebody else's transactions are counted, not kept: a file may hold a million of them.
-            match &report.scope {
-                iso20022::Scope::Leg { key } if !iso20022::is_key(key) => {
-                    if strangers.len() < ANSWER_NOTES_MAX {
-                        strangers.push(key.clone());
-                    } else {
-                        more_strangers += 1;
-                    }
-                }
-                iso20022::Scope::Leg { .. }
-                | iso20022::Scope::Message { .. }
-                | iso20022::Scope::Payment { .. } => reports.push(report),
-            }
-            Ok::<(), iso20022::ReadError>(())
-        });
-        let summary = read.map_err(|error| error.to_string())?;
-        let remarks = summary.notes.iter().map(of_iso20022).collect();
-        let of = Of::Iso20022(iso20022::Answer { summary, reports });
-        Ok(Self { of, remarks, strangers, more_strangers })
+    /// What a rail has read.
+    pub(crate) fn new(reports: impl Reports + 'static, remarks: Vec<Remark>) -> Self {
+        Self { reports: Box::new(reports), remarks, strangers: Vec::new(), more_strangers: 0 }
+    }
+
+    /// The same, with names that are no leg's by their form, and how many more there are.
+    pub(crate) fn with_strangers(self, strangers: Vec<String>, more_strangers: u64) -> Self {
+        Self { strangers, more_strangers, ..self }
     }
 
     /// Whom each report is about, and how wide it is, in the order of the answer.
+    #[must_use]
     pub fn names(&self) -> Vec<(Name<'_>, Breadth)> {
-        match &self.of {
-            Of::Iso20022(answer) => {
-                answer.reports.iter().map(|report| name(&report.scope)).collect()
-            }
-            Of::Nacha(reports) => {
-                reports.iter().map(|report| (Name::Leg(&report.key), Breadth::Leg)).collect()
-            }
-        }
+        self.reports.names()
     }
 
     /// The places in a part of a batch of which the report with this number speaks, if it is about a file.
     #[must_use]
-    pub fn of_file(&self, number: usize, part: &Part) -> std::ops::Range<usize> {
-        match &self.of {
-            Of::Iso20022(answer) => {
-                iso20022::Legs::new(part.content(), part.number()).of(&answer.reports[number].scope)
-            }
-            Of::Nacha(_) => 0..0,
-        }
+    pub fn of_file(&self, number: usize, part: &Part) -> Range<usize> {
+        self.reports.of_file(number, part)
     }
 
     /// What the report with this number says of a leg; `None` if it is nothing to act on.
     #[must_use]
     pub fn statement(&self, number: usize, leg: About<'_>) -> Option<Statement> {
-        let About { head, account, side, shared } = leg;
-        match &self.of {
-            Of::Iso20022(answer) => {
-                let iban = iso20022::pays(head, account);
-                iso20022::statement(&answer.reports[number], &head.asset, iban, shared)
-            }
-            Of::Nacha(reports) => {
-                let LegReport { word, reference, reason, amount, .. } = reports[number].clone();
-                Some(Statement {
-                    word,
-                    ground: Ground::Money,
-                    is_duplicate: false,
-                    side,
-                    sum: amount.map_or(Sum::Unsaid, Sum::Units),
-                    place: Place::Unsaid,
-                    reference,
-                    apart: 0,
-                    reason,
-                })
-            }
-        }
+        self.reports.statement(number, leg)
     }
 
     /// The status of the report with this number, where it is nothing to act on and worth a word.
     #[must_use]
     pub fn silent(&self, number: usize) -> Option<String> {
-        match &self.of {
-            Of::Iso20022(answer) => {
-                let report = &answer.reports[number];
-                // PART says what is said of each part anyway.
-                let worth = report.word.is_none() && report.status != "PART";
-                worth.then(|| format!("{} {}", report.status, report.reason).trim().to_owned())
-            }
-            Of::Nacha(_) => None,
-        }
+        self.reports.silent(number)
     }
 
-    /// The entry whose sum the report with this number shares with others, with the entry's number.
+    /// The entry whose sum the report with this number shares with others.
     #[must_use]
-    pub fn shared(&self, number: usize) -> Option<(usize, &iso20022::SharedEntry)> {
-        match &self.of {
-            Of::Iso20022(answer) => {
-                let shared = answer.reports[number].shared;
-                shared.map(|entry| (entry, &answer.summary.shared[entry]))
-            }
-            Of::Nacha(_) => None,
-        }
+    pub fn shared(&self, number: usize) -> Option<Shared<'_>> {
+        self.reports.shared(number)
+    }
+
+    /// Whether these sums, those of the legs that an entry lists in their order, are all of what was booked.
+    #[must_use]
+    pub fn is_shared_out(&self, entry: usize, asset: &AssetDef, legs: &[Total]) -> bool {
+        self.reports.is_shared_out(entry, asset, legs)
     }
 
     /// Whether all that it speaks of was handed in under our name: the status of instructions, or entries that
     /// come back. A statement of an account speaks of others', too.
     #[must_use]
     pub fn is_about_instructions(&self) -> bool {
-        match &self.of {
-            Of::Iso20022(answer) => answer.summary.is_status(),
-            Of::Nacha(_) => true,
-        }
+        self.reports.is_about_instructions()
     }
 
     /// What there is to remark.
@@ -230,68 +196,4 @@ impl Answer {
     pub fn strangers(&self) -> (&[String], u64) {
         (&self.strangers, self.more_strangers)
     }
-}
-
-fn name(scope: &iso20022::Scope) -> (Name<'_>, Breadth) {
-    match scope {
-        iso20022::Scope::Leg { key } => (Name::Leg(key), Breadth::Leg),
-        iso20022::Scope::Payment { id } => (Name::File(id), Breadth::Block),
-        iso20022::Scope::Message { id } => (Name::File(id), Breadth::Message),
-    }
-}
-
-fn of_iso20022(note: &iso20022::Note) -> Remark {
-    use iso20022::Note;
-    let (leg, within, trouble) = match note {
-        Note::NotOurKind { .. } => (None, None, None),
-        Note::Unnamed { within, .. } => (None, Some(within.clone()), Some(TroubleKind::Misfit)),
-        Note::BatchBooked { within, is_back: true, .. } => {
-            (None, Some(within.clone()), Some(TroubleKind::Misfit))
-        }
-        Note::BatchBooked { within, is_back: false, .. } => (None, Some(within.clone()), None),
-        Note::Charge { key, .. } => (Some(key.clone()), None, None),
-        Note::SeveralKeys { key, .. } => (Some(key.clone()), None, Some(TroubleKind::Misfit)),
-        Note::Changed { scope, .. } => match scope {
-            iso20022::Scope::Leg { key } => (Some(key.clone()), None, None),
-            iso20022::Scope::Payment { id } | iso20022::Scope::Message { id } => {
-                (None, Some(id.clone()), None)
-            }
-        },
-    };
-    Remark { leg, within, trouble, text: note.to_string() }
-}
-
-fn of_nacha(note: &nacha::Note) -> Remark {
-    use nacha::NoteKind;
-    let nacha::Note { kind, line, id, code, text, cents, original_trace, corrected, data, .. } =
-        note;
-    let sum = cents.decimal(2);
-    let (trouble, says) = match kind {
-        NoteKind::Change => {
-            let fields = corrected.iter().map(|(name, value)| format!("{name} {value}"));
-            let new = fields.collect::<Vec<_>>().join(", ");
-            let new = if new.is_empty() { data.clone() } else { new };
-            (Some(TroubleKind::Other), format!("correct the account within six banking days: {new}"))
-        }
-        NoteKind::ChangeRefused => (None, "a notification of change was refused".to_owned()),
-        NoteKind::Dishonored => {
-            (Some(TroubleKind::Other), "a return was dishonored: ask the bank".to_owned())
-        }
-        NoteKind::Contested => {
-            (Some(TroubleKind::Other), "the other bank insists on its return: ask the bank".to_owned())
-        }
-        NoteKind::Offset => (
-            Some(TroubleKind::Contradiction),
-            "the clearing account's own entry came back, so its whole batch is in doubt: ask the bank"
-                .to_owned(),
-        ),
-        NoteKind::Foreign => (None, "it is no leg's".to_owned()),
-        NoteKind::Amount => {
-            (Some(TroubleKind::Misfit), "no leg moved: find out what happened".to_owned())
-        }
-    };
-    let text = format!(
-        "line {line}: {code} ({text}) for entry {id:?} with trace {original_trace}, {sum} dollars: {says}"
-    );
-    Remark { leg: Some(id.clone()).filter(|id| !id.is_empty()), within: None, trouble, text }
 }

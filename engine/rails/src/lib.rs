@@ -17,26 +17,35 @@ pub mod iso20022;
 mod latin;
 pub mod nacha;
 mod parts;
+mod rules;
 mod sink;
 pub mod status;
 mod table;
 
 pub use account::AccountError;
-pub use answers::{About, Answer, Breadth, Name, Remark, Sent, leg_name, sent};
+pub use answers::{About, Answer, Breadth, Name, Remark, Sent, Shared};
 pub use iso20022::{CLEARING_PLACEHOLDER, is_placeholder};
-pub use parts::{PAY_INS_ENDING, Part, split};
+pub use parts::{PAY_INS_ENDING, Part, PartFile, is_file, split};
+pub use rules::Awaits;
 pub use sink::Taker;
 pub use status::{LegReport, LegWord};
 
+use rules::{AmountText, Fields, RailRules};
 use std::collections::BTreeMap;
 use tallystick_ledger::batch::Payment;
 use tallystick_ledger::event::RailAccount;
-use tallystick_ledger::types::{AssetDef, PartyId, Total};
+use tallystick_ledger::types::AssetDef;
 use tallystick_ledger::{BatchContent, Policy, Rail, Refusal};
 
-/// Every rail for which a party may register an account. The engine settles on those of
-/// `Rail::ALL`; accounts for the others are stored as they are, for the day it does.
-pub const RAILS: [&str; 4] = ["iso20022", "nacha", "card", "evm"];
+/// The rules of each rail: the one list of them.
+fn rules(rail: Rail) -> &'static dyn RailRules {
+    match rail {
+        Rail::Iso20022 => &iso20022::Iso20022,
+        Rail::Nacha => &nacha::Nacha,
+        Rail::Card => &card::Card,
+        Rail::Evm => &evm::Evm,
+    }
+}
 
 /// Checks and normalises a party's account on the rail named by the caller.
 ///
@@ -47,16 +56,8 @@ pub fn check_account(
     fields: &BTreeMap<String, String>,
 ) -> Result<RailAccount, AccountError> {
     account::check_limits(fields)?;
-    if !RAILS.contains(&rail) {
-        return Err(AccountError::unknown_rail(rail));
-    }
-    let fields = match Rail::from_name(rail) {
-        Some(Rail::Iso20022) => iso20022::check_account(fields)?,
-        Some(Rail::Nacha) => nacha::check_account(fields)?,
-        Some(Rail::Card) => card::check_account(fields)?,
-        Some(Rail::Evm) => evm::check_account(fields)?,
-        None => fields.iter().map(|(name, value)| (name.clone(), value.clone())).collect(),
-    };
+    let named = Rail::from_name(rail).ok_or_else(|| AccountError::unknown_rail(rail))?;
+    let fields = rules(named).check_account(fields)?;
     Ok(RailAccount { rail: rail.to_owned(), fields })
 }
 
@@ -67,15 +68,11 @@ pub fn check_account(
 /// `AccountError` that says which field is wrong.
 pub fn check_apart(
     account: &RailAccount,
-    clearing: &BTreeMap<Rail, Vec<(String, String)>>,
+    clearing: &BTreeMap<Rail, Fields>,
 ) -> Result<(), AccountError> {
-    let rail = Rail::from_name(&account.rail);
-    let clearing = rail.and_then(|rail| clearing.get(&rail)).map_or(&[][..], Vec::as_slice);
-    match rail {
-        Some(Rail::Evm) => evm::check_apart(&account.fields, clearing),
-        // A bank moves money between any two accounts, and gives it back.
-        Some(Rail::Iso20022 | Rail::Nacha | Rail::Card) | None => Ok(()),
-    }
+    let Some(rail) = Rail::from_name(&account.rail) else { return Ok(()) };
+    let clearing = clearing.get(&rail).map_or(&[][..], Vec::as_slice);
+    rules(rail).check_apart(&account.fields, clearing)
 }
 
 /// Checks and normalises the operator's clearing account on `rail`; returns its fields ordered by
@@ -86,27 +83,17 @@ pub fn check_apart(
 pub fn check_clearing(
     rail: Rail,
     fields: &BTreeMap<String, String>,
-) -> Result<Vec<(String, String)>, AccountError> {
+) -> Result<Fields, AccountError> {
     account::check_limits(fields)?;
-    match rail {
-        Rail::Iso20022 => iso20022::check_clearing(fields),
-        Rail::Nacha => nacha::check_clearing(fields),
-        Rail::Card => card::check_clearing(fields),
-        Rail::Evm => evm::check_clearing(fields),
-    }
+    rules(rail).check_clearing(fields)
 }
 
 /// A clearing account that no bank has: for a first try-out, when none is configured. Empty where there
 /// is nothing to try out without a real one.
 #[must_use]
-pub fn placeholder(rail: Rail) -> Vec<(String, String)> {
-    let own = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
-    match rail {
-        Rail::Iso20022 => CLEARING_PLACEHOLDER.map(own).to_vec(),
-        Rail::Nacha => nacha::CLEARING_PLACEHOLDER.map(own).to_vec(),
-        Rail::Card => card::CLEARING_PLACEHOLDER.map(own).to_vec(),
-        Rail::Evm => Vec::new(),
-    }
+pub fn placeholder(rail: Rail) -> Fields {
+    let own = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+    rules(rail).placeholder().iter().map(own).collect()
 }
 
 /// What the rail can do with an asset. `clearing` is a checked clearing account.
@@ -118,12 +105,7 @@ pub fn policy(
     asset: &AssetDef,
     clearing: &[(String, String)],
 ) -> Result<Policy, Refusal> {
-    match rail {
-        Rail::Iso20022 => iso20022::policy(asset, clearing),
-        Rail::Nacha => nacha::policy(asset, clearing),
-        Rail::Card => card::policy(asset, clearing),
-        Rail::Evm => evm::policy(asset, clearing),
-    }
+    rules(rail).policy(asset, clearing)
 }
 
 /// Whether the rail can carry a computed batch: what `policy` cannot see, such as accounts from before
@@ -133,19 +115,42 @@ pub fn policy(
 /// `Refusal::RailUnfit` that says which leg or account is wrong.
 pub fn check_batch(content: &BatchContent) -> Result<(), Refusal> {
     let rail = content.head.policy.rail;
-    let unfit = |why: String| {
-        Err(Refusal::RailUnfit { rail: rail.name(), asset: content.head.asset.number, why })
-    };
-    match rail {
-        Rail::Iso20022 => Ok(()),
-        Rail::Nacha => {
-            nacha::files(content, 0).map_or_else(|why| unfit(why.to_string()), |_| Ok(()))
-        }
-        Rail::Card => {
-            card::check_batch(content).map_or_else(|why| unfit(why.to_string()), |()| Ok(()))
-        }
-        Rail::Evm => evm::check_batch(content).map_or_else(|why| unfit(why.to_string()), Ok),
-    }
+    let (name, asset) = (rail.name(), content.head.asset.number);
+    let done = rules(rail).check_batch(content);
+    done.map_err(|why| Refusal::RailUnfit { rail: name, asset, why })
+}
+
+/// What the rail calls a leg with this key.
+#[must_use]
+pub fn leg_name(rail: Rail, key: &str) -> String {
+    rules(rail).leg_name(key)
+}
+
+/// What an id in an answer of the rail says, if it may be that of a file of ours. It can be read in two ways;
+/// only the batch knows which.
+#[must_use]
+pub fn sent(rail: Rail, id: &str) -> Vec<Sent> {
+    rules(rail).answers().map_or_else(Vec::new, |answers| answers.sent(id))
+}
+
+/// Whether what the rail says later may name a payment by its own reference only.
+#[must_use]
+pub fn is_known_by_reference(rail: Rail) -> bool {
+    rules(rail).is_known_by_reference()
+}
+
+/// Who follows what has left on the rail, of pay-ins or of pay-outs.
+#[must_use]
+pub fn awaits(rail: Rail, pay_in: bool) -> Awaits {
+    rules(rail).awaits(pay_in)
+}
+
+/// Whether the rail was handed these as a file, and says that it has taken them on before it says how they
+/// ended.
+#[must_use]
+pub fn is_acknowledged(rail: Rail, pay_in: bool) -> bool {
+    let is_list = pay_in && !rail.collects();
+    !is_list && rules(rail).files().is_some_and(|files| files.is_acknowledged())
 }
 
 /// Hands the records of a batch to `write`, one after the other, each in pieces of at most
@@ -167,34 +172,12 @@ pub fn export<E>(content: &BatchContent, write: Taker<'_, E>) -> Result<(), E> {
 /// it is the clearing account, and this is empty.
 #[must_use]
 pub fn own_account<'a>(content: &'a BatchContent, payment: &Payment) -> &'a str {
-    let is_direct = payment.from != PartyId::CLEARING && payment.to != PartyId::CLEARING;
-    match content.head.policy.rail {
-        Rail::Iso20022 if is_direct => {
-            let account = content.accounts.get(&payment.from);
-            account.and_then(|account| account.field("iban")).unwrap_or_default()
-        }
-        Rail::Iso20022 | Rail::Nacha | Rail::Card | Rail::Evm => "",
-    }
+    rules(content.head.policy.rail).own_account(content, payment)
 }
 
 /// How the batch's rail writes an amount.
-fn amounts(content: &BatchContent) -> Box<dyn Fn(Total) -> String + '_> {
-    match content.head.policy.rail {
-        Rail::Iso20022 => {
-            let amounts = iso20022::amounts(content);
-            Box::new(move |sum| amounts.text(sum))
-        }
-        Rail::Nacha => {
-            let amounts = nacha::amounts(content);
-            Box::new(move |sum| amounts.text(sum))
-        }
-        Rail::Card => {
-            let amounts = card::Amounts::of(&content.head.asset);
-            let amounts = amounts.expect("policy() lets only currencies of the rail into a batch");
-            Box::new(move |sum| amounts.text(sum))
-        }
-        Rail::Evm => Box::new(|sum| sum.decimal(content.head.asset.scale)),
-    }
+fn amounts(content: &BatchContent) -> AmountText<'_> {
+    rules(content.head.policy.rail).amounts(content)
 }
 
 /// The first 16 hexadecimal digits of the batch's id: names its files, and the batch towards

@@ -1,9 +1,10 @@
-//! Parts of a batch: the legs that go into one file, as a batch of their own.
+//! Parts of a batch: the legs that leave together, as a batch of their own, and the file that they become on a
+//! rail that takes files.
 //!
-//! Owns how legs are split into files, their names and how many a file takes. The same legs give the same
-//! file.
+//! Owns how legs are split, and what their files are called. The same legs give the same file.
 
-use super::{iso20022, nacha, short_id, table};
+use super::rules::FileRules;
+use super::{rules, short_id, table};
 use std::io::{self, Write};
 use std::sync::Arc;
 use tallystick_ledger::limits::FILE_LEGS_MAX;
@@ -13,27 +14,39 @@ use tallystick_ledger::{Account, BatchContent, BatchHead, Rail};
 /// How the name of a list of pay-ins ends: it is for whoever asks them to pay, never for the rail.
 pub const PAY_INS_ENDING: &str = ".pay-ins.csv";
 
-/// The legs of one file.
+/// Legs that leave together.
 pub struct Part {
     content: BatchContent,
     number: u32,
 }
 
+/// The file of a part.
+pub struct PartFile<'a> {
+    part: &'a Part,
+    form: Form,
+}
+
+/// Whom a file is for.
+enum Form {
+    /// Whoever asks the payers to pay.
+    List,
+    /// The rail.
+    Rail(&'static dyn FileRules),
+}
+
 /// Splits legs (their places, ascending: all of them pay-ins, or none) into what each file takes.
 #[must_use]
 pub fn split(content: &BatchContent, legs: &[u32]) -> Vec<Vec<u32>> {
-    let chunks = legs.chunks(FILE_LEGS_MAX).map(<[u32]>::to_vec);
-    match content.head.policy.rail {
-        Rail::Iso20022 | Rail::Card | Rail::Evm => chunks.collect(),
-        Rail::Nacha => chunks
-            .flat_map(|legs| {
-                let sub = only(content, &legs);
-                let files = nacha::files_again(&sub, 0).expect("these legs fit a few files");
-                let of = |file: &nacha::FilePart| legs[file.legs().clone()].to_vec();
-                files.iter().map(of).collect::<Vec<_>>()
-            })
-            .collect(),
+    match rules(content.head.policy.rail).files() {
+        Some(files) => files.split(content, legs),
+        None => legs.chunks(FILE_LEGS_MAX).map(<[u32]>::to_vec).collect(),
     }
+}
+
+/// Whether what was submitted on a rail under this name is a file: calls and transactions have names, too.
+#[must_use]
+pub fn is_file(rail: Rail, name: &str) -> bool {
+    rules(rail).files().is_some() || name.ends_with(PAY_INS_ENDING)
 }
 
 impl Part {
@@ -62,14 +75,10 @@ impl Part {
         self
     }
 
-    /// Whether its file is a list of pay-ins.
+    /// Whether its file is a list of pay-ins: the rail cannot collect them.
     #[must_use]
     pub fn is_list(&self) -> bool {
-        match self.content.head.policy.rail {
-            // A credit transfer, and a payment on a chain, cannot collect.
-            Rail::Iso20022 | Rail::Evm => self.is_pay_in(),
-            Rail::Nacha | Rail::Card => false,
-        }
+        self.content.head.pay_in_count > 0 && !self.content.head.policy.rail.collects()
     }
 
     /// The legs as a batch of their own, with the batch's id.
@@ -84,41 +93,39 @@ impl Part {
         self.number
     }
 
-    fn is_pay_in(&self) -> bool {
-        self.content.head.pay_in_count > 0
-    }
-
-    /// The name of its file; no other part of any batch has it.
+    /// Its file; `None` on a rail that is called, unless it is a list of pay-ins.
     #[must_use]
-    pub fn file_name(&self) -> String {
-        let (short, number) = (short_id(&self.content), self.number);
-        match (self.content.head.policy.rail, self.is_pay_in()) {
-            // A credit transfer cannot collect: the file is for whoever asks the debtors to pay.
-            (Rail::Iso20022 | Rail::Evm, true) => format!("{short}.{number}{PAY_INS_ENDING}"),
-            (Rail::Iso20022, false) => format!("{short}.{number}.pain.001.xml"),
-            (Rail::Nacha, _) => format!("{short}.{number}.ach"),
-            (Rail::Card, _) | (Rail::Evm, false) => panic!("this rail is called, not sent files"),
+    pub fn file(&self) -> Option<PartFile<'_>> {
+        let form = if self.is_list() {
+            Form::List
+        } else {
+            Form::Rail(rules(self.content.head.policy.rail).files()?)
+        };
+        Some(PartFile { part: self, form })
+    }
+}
+
+impl PartFile<'_> {
+    /// Its name; no other part of any batch has it.
+    #[must_use]
+    pub fn name(&self) -> String {
+        let Part { content, number } = self.part;
+        let short = short_id(content);
+        match self.form {
+            Form::List => format!("{short}.{number}{PAY_INS_ENDING}"),
+            Form::Rail(files) => format!("{short}.{number}.{}", files.ending()),
         }
     }
 
-    /// Writes its file.
+    /// Writes it.
     ///
     /// # Errors
-    /// What `out` fails with.
+    /// What `out` fails with, and what keeps the rail from taking these legs.
     pub fn write(&self, out: &mut dyn Write) -> io::Result<()> {
-        let content = &self.content;
-        match (content.head.policy.rail, self.is_pay_in()) {
-            (Rail::Iso20022 | Rail::Evm, true) => {
-                let amounts = super::amounts(content);
-                table::csv(content, &*amounts, out)
-            }
-            (Rail::Iso20022, false) => iso20022::render(content, self.number, out),
-            (Rail::Nacha, _) => {
-                let earlier = usize::try_from(self.number).expect("a number fits usize");
-                let files = nacha::files_again(content, earlier).map_err(io::Error::other)?;
-                nacha::render(content, &files[0], out)
-            }
-            (Rail::Card, _) | (Rail::Evm, false) => panic!("this rail is called, not sent files"),
+        let Part { content, number } = self.part;
+        match self.form {
+            Form::List => table::csv(content, &*super::amounts(content), out),
+            Form::Rail(files) => files.write(content, *number, out),
         }
     }
 }

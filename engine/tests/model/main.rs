@@ -336,8 +336,9 @@ fn files(content: &BatchContent) -> BTreeMap<String, Vec<u8>> {
     for side in [(0..first).collect::<Vec<u32>>(), (first..count).collect()] {
         for (number, legs) in (0..).zip(rails::split(content, &side)) {
             let part = rails::Part::new(content, &legs, number);
-            let file = files.entry(part.file_name()).or_default();
-            part.write(file).expect("memory does not fail");
+            let own = part.file().expect("a rail of files");
+            let file = files.entry(own.name()).or_default();
+            own.write(file).expect("memory does not fail");
         }
     }
     files

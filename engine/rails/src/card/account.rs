@@ -7,6 +7,7 @@
 use super::RAIL;
 use crate::account::{AccountError, hides_card_number};
 use std::collections::BTreeMap;
+use tallystick_ledger::batch::field;
 
 /// Who the debtor is at the provider, and which of its cards is charged.
 pub(super) const CUSTOMER: &str = "customer";
@@ -86,9 +87,47 @@ pub fn check_clearing(
     Ok(vec![(ACCOUNT.into(), account.into())])
 }
 
-/// Whether the clearing account names an account.
-pub(super) fn is_clearing(fields: &[(String, String)]) -> bool {
-    tallystick_ledger::batch::field(fields, ACCOUNT).is_some()
+/// A party's account, read from its checked fields.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Tokens<'a> {
+    pub customer: Option<&'a str>,
+    pub payment_method: Option<&'a str>,
+    pub payout: Option<&'a str>,
+}
+
+impl<'a> Tokens<'a> {
+    /// Reads kept fields.
+    pub fn read(fields: &'a [(String, String)]) -> Self {
+        let token = |name| field(fields, name);
+        Self {
+            customer: token(CUSTOMER),
+            payment_method: token(PAYMENT_METHOD),
+            payout: token(PAYOUT),
+        }
+    }
+
+    /// Whether it can be charged; else paid.
+    pub fn has(&self, charge: bool) -> bool {
+        match charge {
+            true => self.customer.is_some() && self.payment_method.is_some(),
+            false => self.payout.is_some(),
+        }
+    }
+}
+
+/// The clearing account, read from its checked fields.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Clearing<'a> {
+    /// The operator's own account at the provider, by name or id.
+    pub account: &'a str,
+}
+
+impl<'a> Clearing<'a> {
+    /// Reads kept fields; `None` if they are no clearing account of this rail.
+    #[must_use]
+    pub fn read(fields: &'a [(String, String)]) -> Option<Self> {
+        Some(Self { account: field(fields, ACCOUNT)? })
+    }
 }
 
 #[cfg(test)]
@@ -161,7 +200,7 @@ mod tests {
     fn the_clearing_account_is_a_name_and_nothing_else() {
         let checked = check_clearing(&map(&[("account", " acct_1032D82eZvKYlo2C ")])).unwrap();
         assert_eq!(checked, [("account".to_owned(), "acct_1032D82eZvKYlo2C".to_owned())]);
-        assert!(is_clearing(&checked));
+        assert_eq!(Clearing::read(&checked).unwrap().account, "acct_1032D82eZvKYlo2C");
         assert!(check_clearing(&map(&[("account", " ")])).is_err());
         assert!(check_clearing(&map(&[("account", "a"), ("secret_key", "sk_1")])).is_err());
     }

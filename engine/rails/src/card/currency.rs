@@ -105,7 +105,7 @@ pub fn policy(asset: &AssetDef, clearing: &[(String, String)]) -> Result<Policy,
     let Some(Counted { digits, zeros }) = counted(currency) else {
         return Err(unfit(format!("{currency} is no currency that cards are charged in here")));
     };
-    if !account::is_clearing(clearing) {
+    if account::Clearing::read(clearing).is_none() {
         return Err(unfit("the clearing account lacks its account; configure it".into()));
     }
     let amounts = Amounts::with_digits(asset, digits);

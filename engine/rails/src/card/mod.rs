@@ -17,6 +17,7 @@ mod event;
 mod lookup;
 mod object;
 mod request;
+mod rules;
 mod text;
 mod webhook;
 
@@ -29,8 +30,10 @@ pub use lookup::Found;
 pub use request::{Inexpressible, check_batch, refund, request};
 pub use webhook::{TOLERANCE, WebhookError, verify};
 
-pub(super) use account::{check_account, check_clearing};
-pub(super) use currency::{Amounts, policy};
+pub use account::Clearing;
+pub(super) use rules::Card;
+
+use currency::Amounts;
 
 const RAIL: &str = "card";
 

@@ -3,12 +3,11 @@
 //! Owns their parameters. Every object that a call makes carries the leg's key and the batch's id
 //! in its metadata, so that it can be found again without the answer.
 
-use super::account::{CUSTOMER, PAYMENT_METHOD, PAYOUT, is_connected_account};
+use super::account::{CUSTOMER, PAYMENT_METHOD, PAYOUT, Tokens, is_connected_account};
 use super::call::CallBytes;
 use super::currency::Amounts;
 use super::object::Kind;
 use std::collections::BTreeSet;
-use tallystick_ledger::batch::Account;
 use tallystick_ledger::types::{PartyId, Total};
 use tallystick_ledger::{BatchContent, Leg, Payment, Refusal};
 
@@ -38,13 +37,11 @@ pub enum Inexpressible {
 /// `Refusal::AccountsMissing` that names the first of them.
 pub fn check_batch(content: &BatchContent) -> Result<(), Refusal> {
     let lacks = |payment: &Payment| {
-        let (party, fields): (_, &[&str]) = match payment.is_pay_in() {
-            true => (payment.from, &[CUSTOMER, PAYMENT_METHOD]),
-            false => (payment.to, &[PAYOUT]),
-        };
+        let charge = payment.is_pay_in();
+        let party = if charge { payment.from } else { payment.to };
         let account = content.accounts.get(&party);
-        let has = |field: &&str| account.is_some_and(|account| account.field(field).is_some());
-        (!fields.iter().all(has)).then_some(party)
+        let has = account.is_some_and(|account| Tokens::read(&account.fields).has(charge));
+        (!has).then_some(party)
     };
     let lacking: BTreeSet<PartyId> =
         content.legs.iter().filter_map(|leg| lacks(&leg.payment)).collect();
@@ -70,25 +67,28 @@ pub fn request(
     api_version: &str,
 ) -> Result<CallBytes, Inexpressible> {
     let payment = &leg.payment;
-    let token = |party: PartyId, field: &'static str| -> Result<String, Inexpressible> {
-        let account: Option<&Account> = content.accounts.get(&party);
-        let account = account.ok_or(Inexpressible::NoAccount(party))?;
-        let token = account.field(field).ok_or(Inexpressible::NoToken { party, field })?;
-        Ok(token.to_owned())
+    let tokens = |party: PartyId| {
+        let account = content.accounts.get(&party).ok_or(Inexpressible::NoAccount(party))?;
+        Ok(Tokens::read(&account.fields))
+    };
+    let given = |token: Option<&str>, party: PartyId, field: &'static str| {
+        token.map(str::to_owned).ok_or(Inexpressible::NoToken { party, field })
     };
     let common = Common::of(leg, content)?;
     if payment.is_pay_in() && payment.from != PartyId::CLEARING {
+        let (party, Tokens { customer, payment_method, .. }) =
+            (payment.from, tokens(payment.from)?);
         let form = [
             ("amount", common.amount),
             ("confirm", "true".into()),
             ("currency", common.currency),
-            ("customer", token(payment.from, CUSTOMER)?),
+            ("customer", given(customer, party, CUSTOMER)?),
             ("description", common.description),
             ("metadata[batch]", common.batch),
             ("metadata[leg_key]", leg.key.clone()),
             // The customer is not there: what needs it fails, and does not wait.
             ("off_session", "true".into()),
-            ("payment_method", token(payment.from, PAYMENT_METHOD)?),
+            ("payment_method", given(payment_method, party, PAYMENT_METHOD)?),
             ("payment_method_types[0]", "card".into()),
             ("transfer_group", leg.key.clone()),
         ];
@@ -97,7 +97,7 @@ pub fn request(
     if payment.from != PartyId::CLEARING || payment.is_pay_in() {
         return Err(Inexpressible::NotThroughClearing);
     }
-    let destination = token(payment.to, PAYOUT)?;
+    let destination = given(tokens(payment.to)?.payout, payment.to, PAYOUT)?;
     let transfer = is_connected_account(&destination);
     let mut form = vec![
         ("amount", common.amount),

@@ -7,6 +7,8 @@ mod answers;
 mod calls;
 mod webhooks;
 
+use super::account::check_account;
+use super::currency::policy;
 use super::*;
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -31,6 +31,22 @@ pub struct Clearing {
     pub least: u128,
 }
 
+/// A party's account, read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Payee {
+    /// Where it is paid.
+    pub address: Address,
+}
+
+impl Payee {
+    /// Reads a checked account; `None` if it is not one.
+    #[must_use]
+    pub fn read(fields: &[(String, String)]) -> Option<Self> {
+        let address = address::read("address", field(fields, "address")?).ok()?;
+        Some(Self { address })
+    }
+}
+
 /// Checks a party's account: `address`, which becomes its EIP-55 form.
 pub fn check_account(
     fields: &BTreeMap<String, String>,
@@ -46,14 +62,16 @@ pub fn check_apart(
     account: &[(String, String)],
     clearing: &[(String, String)],
 ) -> Result<(), AccountError> {
-    let is =
-        |own: &str| field(account, "address").is_some_and(|it| field(clearing, own) == Some(it));
+    let read = Payee::read(account).zip(Clearing::read(clearing));
+    let Some((Payee { address }, Clearing { contract, token, .. })) = read else { return Ok(()) };
     let unfit = |why| Err(AccountError::AddressUnfit { field: "address", why });
-    match (is("contract"), is("token")) {
-        (true, _) => unfit("it is the contract that pays out; give one of the party's own"),
-        (_, true) => unfit("it is the token itself; give one of the party's own"),
-        (false, false) => Ok(()),
+    if address == contract {
+        return unfit("it is the contract that pays out; give one of the party's own");
     }
+    if address == token {
+        return unfit("it is the token itself; give one of the party's own");
+    }
+    Ok(())
 }
 
 /// Checks the clearing account; `least` may be absent and is 1 then.

@@ -5,8 +5,8 @@
 //! asset units to token units, and the call's bytes. Never signs or sends.
 
 use super::abi::BatchPayout::payCall;
-use super::account::Clearing;
-use super::address::{self, Address};
+use super::account::{Clearing, Payee};
+use super::address::Address;
 use alloy_primitives::{B256, U256};
 use alloy_sol_types::SolCall as _;
 use std::ops::Range;
@@ -174,11 +174,10 @@ fn item(content: &BatchContent, leg: &Leg, units: &Units) -> Result<Item, ChunkE
         return Err(ChunkError::Payer { key: key() });
     }
     let account = content.accounts.get(&leg.payment.to);
-    let to = account.and_then(|account| account.field("address"));
-    let to = to.and_then(|text| address::read("address", text).ok());
-    let to = to.ok_or_else(|| ChunkError::Address { key: key() })?;
+    let payee = account.and_then(|account| Payee::read(&account.fields));
+    let Payee { address } = payee.ok_or_else(|| ChunkError::Address { key: key() })?;
     let amount = units.to_token(leg.payment.amount);
-    Ok(Item { to, amount: amount.ok_or_else(|| ChunkError::Amount { key: key() })? })
+    Ok(Item { to: address, amount: amount.ok_or_else(|| ChunkError::Amount { key: key() })? })
 }
 
 impl Chunk {

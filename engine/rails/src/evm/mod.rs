@@ -33,10 +33,11 @@ mod node;
 mod nonces;
 mod report;
 mod rpc;
+mod rules;
 mod tx;
 
 pub use abi::{Items, Refused};
-pub use account::{Clearing, check_account, check_apart, check_clearing, policy};
+pub use account::{Clearing, Payee};
 pub use address::Address;
 pub use alloy_primitives::{B256, U256};
 pub use chunk::{Chunk, ChunkError, Item, Units, check_batch, chunk, chunk_of, ranges};
@@ -49,6 +50,7 @@ pub use node::{At, BlockRef, Called, Log, Receipt, SendWord};
 pub use nonces::{NonceTrouble, Nonces};
 pub use report::reports;
 pub use rpc::{Rpc, RpcFailure};
+pub(super) use rules::Evm;
 pub use tx::{SignedTx, Terms, TxError, sign};
 
 #[cfg(test)]

@@ -4,7 +4,7 @@
 //! Owns the table. Never rounds: what a step cannot express is for the ledger to carry.
 
 use super::RAIL;
-use tallystick_ledger::batch::field;
+use super::account::Clearing;
 use tallystick_ledger::types::{AssetDef, Total};
 use tallystick_ledger::{Policy, Rail, Refusal};
 
@@ -54,7 +54,7 @@ pub fn policy(asset: &AssetDef, clearing: &[(String, String)]) -> Result<Policy,
     let Some(minor) = minor_digits(currency) else {
         return Err(unfit(format!("{currency} is no currency that banks move")));
     };
-    if ["iban", "name"].into_iter().any(|name| field(clearing, name).is_none()) {
+    if Clearing::read(clearing).is_none() {
         return Err(unfit("the clearing account lacks its iban or name; configure it".into()));
     }
     let digits = minor.min(asset.scale);

@@ -3,6 +3,7 @@
 //! Owns their form: MsgId, PmtInfId, EndToEndId. The writer and the readers have them from here, so
 //! that what leaves is what is recognised.
 
+use crate::Sent;
 use tallystick_ledger::types::BatchId;
 
 /// Hexadecimal digits of the batch id in a MsgId.
@@ -63,17 +64,7 @@ pub fn is_key(text: &str) -> bool {
     text.len() == KEY_CHARS && text.bytes().all(|b| matches!(b, b'A'..=b'Z' | b'2'..=b'7'))
 }
 
-/// What an id that a file of ours carries, MsgId or PmtInfId, says of the file.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Sent {
-    /// First hexadecimal digits of the batch's id, small letters.
-    pub digits: String,
-    /// The how-manieth file of the batch.
-    pub file: u32,
-}
-
 /// What a text says if it is such an id. A MsgId can be read in two ways; only the batch knows which.
-#[must_use]
 pub fn sent(text: &str) -> Vec<Sent> {
     let text = text.to_ascii_lowercase();
     let hex = |text: &str, digits: usize| {
@@ -106,6 +97,7 @@ pub fn is_sent(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Sent;
     use tallystick_ledger::types::{LegKeys, PartyId};
 
     #[test]

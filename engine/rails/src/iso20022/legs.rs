@@ -3,11 +3,10 @@
 //! Owns how ids lead back to legs, whether a sum is one of the asset and whether an account is the leg's.
 //! Never decides what a statement leads to: the ledger weighs all of them together.
 
+use super::account::Clearing;
 use super::answer::{Direction, Money, Report, Scope, SharedEntry};
 use super::ids::Ids;
-use super::is_placeholder;
 use std::ops::Range;
-use tallystick_ledger::batch::field;
 use tallystick_ledger::hearing::{Ground, Place, Side, Statement, Sum};
 use tallystick_ledger::types::{AssetDef, Total};
 use tallystick_ledger::{BatchContent, BatchHead};
@@ -62,11 +61,12 @@ impl Legs {
 /// payer where money goes from party to party.
 #[must_use]
 pub fn pays<'a>(head: &'a BatchHead, own: &'a str) -> &'a str {
-    match own {
-        "" if is_placeholder(&head.policy.clearing) => "",
-        "" => field(&head.policy.clearing, "iban").unwrap_or_default(),
-        own => own,
+    if !own.is_empty() {
+        return own;
     }
+    let clearing = Clearing::read(&head.policy.clearing);
+    let real = clearing.filter(|clearing| !clearing.is_placeholder());
+    real.map_or("", |clearing| clearing.account.iban)
 }
 
 /// What a report says of one leg; `None` if it says nothing to act on. `iban` is where the leg's money

@@ -5,6 +5,7 @@
 //! its legs. Never decides whether a leg may move, and never collects money: a credit transfer only
 //! pays, so pay-ins are not in the file. `docs/RAIL-ISO20022.md` tells operators all of it.
 
+mod account;
 mod answer;
 mod calendar;
 mod camt;
@@ -16,23 +17,23 @@ mod pain002;
 mod parts;
 mod problem;
 mod read;
+mod rules;
 mod text;
 mod xml;
 
 pub use answer::{
     Answer, Direction, Kind, Money, Note, Reason, Report, Scope, SharedEntry, Summary,
 };
-pub use ids::{Sent, is_key, sent};
-pub use legs::{Legs, pays, statement};
+pub use ids::is_key;
+pub use legs::Legs;
 pub use problem::{Problem, ReadError};
 pub use read::{read, read_stream};
 
-pub(super) use currency::{Amounts, policy};
-pub(super) use pain001::render;
+pub(super) use rules::Iso20022;
 
-use super::account::{self, AccountError};
-use std::collections::BTreeMap;
-use tallystick_ledger::{BatchContent, Rail};
+use currency::Amounts;
+
+use tallystick_ledger::BatchContent;
 
 const RAIL: &str = "iso20022";
 
@@ -44,66 +45,16 @@ pub const CLEARING_PLACEHOLDER: [(&str, &str); 2] =
 /// Whether a clearing account is the placeholder, from which no bank will ever pay.
 #[must_use]
 pub fn is_placeholder(fields: &[(String, String)]) -> bool {
-    let [(field, iban), _] = CLEARING_PLACEHOLDER;
-    fields.iter().any(|(name, value)| name == field && value == iban)
-}
-
-/// Checks a party's account: `iban`, and `bic` if the bank wants one.
-pub fn check_account(
-    fields: &BTreeMap<String, String>,
-) -> Result<Vec<(String, String)>, AccountError> {
-    check(fields, false)
-}
-
-/// Checks the clearing account: as a party's, and `name`, which a party has outside its account.
-pub fn check_clearing(
-    fields: &BTreeMap<String, String>,
-) -> Result<Vec<(String, String)>, AccountError> {
-    check(fields, true)
-}
-
-fn check(
-    fields: &BTreeMap<String, String>,
-    clearing: bool,
-) -> Result<Vec<(String, String)>, AccountError> {
-    let known = if clearing { "iban, bic and name" } else { "iban and bic" };
-    let mut checked = Vec::new();
-    for (name, value) in fields {
-        let value = match name.as_str() {
-            "iban" if is_blank(value) => continue,
-            "iban" => account::iban(value)?,
-            "bic" => account::bic(value)?,
-            "name" if clearing && is_blank(value) => continue,
-            "name" if clearing => check_name(value)?,
-            unknown => return Err(AccountError::unknown_field(RAIL, unknown, known)),
-        };
-        checked.push((name.clone(), value));
-    }
-    let needed: &[&str] = if clearing { &["iban", "name"] } else { &["iban"] };
-    for field in needed {
-        if !checked.iter().any(|(name, _)| name == field) {
-            return Err(AccountError::Missing { rail: RAIL, field });
-        }
-    }
-    Ok(checked)
-}
-
-fn is_blank(value: &str) -> bool {
-    value.trim().is_empty()
-}
-
-fn check_name(name: &str) -> Result<String, AccountError> {
-    let carried = text::name(name);
-    let readable =
-        carried != text::NOT_PROVIDED && carried.bytes().any(|b| b.is_ascii_alphanumeric());
-    readable.then(|| name.trim().to_owned()).ok_or(AccountError::Name)
+    account::Clearing::read(fields).is_some_and(|clearing| clearing.is_placeholder())
 }
 
 /// How the amounts of a batch are written.
-pub fn amounts(content: &BatchContent) -> Amounts {
-    assert_eq!(content.head.policy.rail, Rail::Iso20022, "a batch is exported by its own rail");
+fn amounts(content: &BatchContent) -> Amounts {
     Amounts::new(&content.head.asset, content.head.policy.unit)
 }
+
+#[cfg(test)]
+pub(crate) use pain001::render as render_part;
 
 #[cfg(test)]
 mod tests;

@@ -4,6 +4,7 @@
 //! the leg's key; the transactions of one debtor are one payment information block. Written from
 //! front to back, never held in memory. `docs/RAIL-ISO20022.md` says why each field is what it is.
 
+use super::account::{BankAccount, Clearing};
 use super::calendar;
 use super::currency::Amounts;
 use super::ids::Ids;
@@ -12,7 +13,6 @@ use quick_xml::Writer;
 use quick_xml::escape::escape;
 use quick_xml::events::{BytesDecl, BytesText, Event};
 use std::io::{self, BufWriter, Write};
-use tallystick_ledger::batch::field;
 use tallystick_ledger::types::{PartyId, Total};
 use tallystick_ledger::{BatchContent, Leg};
 
@@ -28,7 +28,7 @@ type Xml<'a> = Writer<BufWriter<&'a mut dyn Write>>;
 ///
 /// Panics when the batch contradicts itself: a file that does not say what is owed must not exist.
 pub fn render(content: &BatchContent, number: u32, out: &mut dyn Write) -> io::Result<()> {
-    let file = File::new(content, number);
+    let file = File::new(content, number)?;
     let mut xml = Writer::new_with_indent(BufWriter::new(out), b' ', 1);
     xml.write_event(Event::Decl(BytesDecl::new("1.0", Some("UTF-8"), None)))?;
     let document = xml.create_element("Document").with_attribute(("xmlns", NAMESPACE));
@@ -56,6 +56,7 @@ struct File<'a> {
     content: &'a BatchContent,
     /// The legs that are transactions, ordered by debtor.
     payouts: &'a [Leg],
+    clearing: Clearing<'a>,
     amounts: Amounts,
     currency: &'a str,
     ids: Ids,
@@ -65,7 +66,7 @@ struct File<'a> {
 }
 
 impl<'a> File<'a> {
-    fn new(content: &'a BatchContent, number: u32) -> Self {
+    fn new(content: &'a BatchContent, number: u32) -> io::Result<Self> {
         let first = content.legs.partition_point(|leg| leg.payment.is_pay_in());
         let payouts = &content.legs[first..];
         assert!(!payouts.is_empty(), "the schema knows no file without a transaction");
@@ -74,15 +75,18 @@ impl<'a> File<'a> {
         let currency =
             content.head.asset.currency().expect("policy() lets only currencies into a batch");
         let date = calendar::execution_date(content.head.cut_at, currency == "EUR");
-        Self {
+        let clearing = Clearing::read(&content.head.policy.clearing);
+        let no_clearing = || io::Error::other("the batch's clearing account has no iban or name");
+        Ok(Self {
             content,
             payouts,
+            clearing: clearing.ok_or_else(no_clearing)?,
             amounts: super::amounts(content),
             currency,
             ids: Ids::new(content.head.id, number),
             execution_date: date.to_string(),
             remittance: remittance(content),
-        }
+        })
     }
 
     fn group_header(&self, xml: &mut Xml<'_>) -> io::Result<()> {
@@ -90,8 +94,7 @@ impl<'a> File<'a> {
             leaf(xml, "MsgId", &self.ids.message())?;
             leaf(xml, "CreDtTm", &calendar::instant_text(self.content.head.cut_at))?;
             self.control(xml, self.payouts)?;
-            let (name, _) = self.party(PartyId::CLEARING);
-            group(xml, "InitgPty", |xml| leaf(xml, "Nm", &text::name(name)))
+            group(xml, "InitgPty", |xml| leaf(xml, "Nm", &text::name(self.clearing.name)))
         })
     }
 
@@ -115,7 +118,7 @@ impl<'a> File<'a> {
         legs: &[Leg],
     ) -> io::Result<()> {
         let euro = self.currency == "EUR";
-        let (name, fields) = self.party(legs[0].payment.from);
+        let (name, BankAccount { iban, bic }) = self.party(legs[0].payment.from)?;
         group(xml, "PmtInf", |xml| {
             leaf(xml, "PmtInfId", &self.ids.block(number))?;
             leaf(xml, "PmtMtd", "TRF")?;
@@ -127,8 +130,8 @@ impl<'a> File<'a> {
             }
             group(xml, "ReqdExctnDt", |xml| leaf(xml, "Dt", &self.execution_date))?;
             group(xml, "Dbtr", |xml| leaf(xml, "Nm", &text::name(name)))?;
-            account(xml, "DbtrAcct", fields)?;
-            group(xml, "DbtrAgt", |xml| match field(fields, "bic") {
+            account(xml, "DbtrAcct", iban)?;
+            group(xml, "DbtrAgt", |xml| match bic {
                 Some(bic) => institution(xml, bic),
                 None => group(xml, "FinInstnId", |xml| {
                     group(xml, "Othr", |xml| leaf(xml, "Id", text::NOT_PROVIDED))
@@ -143,7 +146,7 @@ impl<'a> File<'a> {
     /// bytes that the XML writer makes element by element, in less than half the time. Only the name
     /// can hold what XML escapes: ids, codes and the remittance text are letters and digits.
     fn transaction(&self, out: &mut impl Write, leg: &Leg) -> io::Result<()> {
-        let (name, fields) = self.party(leg.payment.to);
+        let (name, BankAccount { iban, bic }) = self.party(leg.payment.to)?;
         let tags: [&str; 3] = [
             "\n   <CdtTrfTxInf>\n    <PmtId>\n     <EndToEndId>",
             "</EndToEndId>\n    </PmtId>\n    <Amt>\n     <InstdAmt Ccy=\"",
@@ -153,7 +156,7 @@ impl<'a> File<'a> {
         for piece in [tags[0], &leg.key, tags[1], self.currency, "\">", &amount, tags[2]] {
             out.write_all(piece.as_bytes())?;
         }
-        if let Some(bic) = field(fields, "bic") {
+        if let Some(bic) = bic {
             let open = "\n    <CdtrAgt>\n     <FinInstnId>\n      <BICFI>";
             let close = "</BICFI>\n     </FinInstnId>\n    </CdtrAgt>";
             for piece in [open, bic, close] {
@@ -166,7 +169,7 @@ impl<'a> File<'a> {
             "</IBAN>\n     </Id>\n    </CdtrAcct>\n    <RmtInf>\n     <Ustrd>",
             "</Ustrd>\n    </RmtInf>\n   </CdtTrfTxInf>",
         ];
-        let (name, iban) = (text::name(name), iban(fields));
+        let name = text::name(name);
         let name = escape(&name);
         for piece in [tags[0], &name, tags[1], iban, tags[2], &self.remittance, tags[3]] {
             out.write_all(piece.as_bytes())?;
@@ -174,17 +177,14 @@ impl<'a> File<'a> {
         Ok(())
     }
 
-    /// A party's name and the fields of its account.
-    fn party(&self, party: PartyId) -> (&'a str, &'a [(String, String)]) {
+    /// A party's name and its account.
+    fn party(&self, party: PartyId) -> io::Result<(&'a str, BankAccount<'a>)> {
         if party == PartyId::CLEARING {
-            let fields = &self.content.head.policy.clearing;
-            let name =
-                field(fields, "name").expect("policy() asks for the clearing account's name");
-            return (name, fields);
+            return Ok((self.clearing.name, self.clearing.account));
         }
-        let account = self.content.accounts.get(&party);
-        let account = account.expect("a batch holds the account of everyone in its payments");
-        (&account.name, &account.fields)
+        let held = self.content.accounts.get(&party);
+        let read = held.and_then(|held| Some((&*held.name, BankAccount::read(&held.fields)?)));
+        read.ok_or_else(|| io::Error::other(format!("the batch holds no account of {party}")))
     }
 }
 
@@ -211,12 +211,8 @@ fn remittance(content: &BatchContent) -> String {
     format!("Tallystick {windows} asset {asset} batch {batch}")
 }
 
-fn account(xml: &mut Xml<'_>, name: &str, fields: &[(String, String)]) -> io::Result<()> {
-    group(xml, name, |xml| group(xml, "Id", |xml| leaf(xml, "IBAN", iban(fields))))
-}
-
-fn iban(fields: &[(String, String)]) -> &str {
-    field(fields, "iban").expect("check_account() asks for the IBAN")
+fn account(xml: &mut Xml<'_>, name: &str, iban: &str) -> io::Result<()> {
+    group(xml, name, |xml| group(xml, "Id", |xml| leaf(xml, "IBAN", iban)))
 }
 
 fn institution(xml: &mut Xml<'_>, bic: &str) -> io::Result<()> {

@@ -197,15 +197,62 @@ pub struct BankAccount<'a> {
 }
 
 impl<'a> BankAccount<'a> {
-    /// The account in checked fields.
-    pub fn of(fields: &'a [(String, String)]) -> Self {
-        let value = |name| field(fields, name).expect("files() checks the accounts of a batch");
-        Self {
-            routing: value("routing"),
-            number: value("account"),
-            savings: value("type") == "savings",
-        }
+    /// Reads checked fields.
+    ///
+    /// # Errors
+    /// `AccountError::Missing` if they are no account of this rail.
+    pub fn read(fields: &'a [(String, String)]) -> Result<Self, AccountError> {
+        Ok(Self {
+            routing: value(fields, "routing")?,
+            number: value(fields, "account")?,
+            savings: value(fields, "type")? == "savings",
+        })
     }
+}
+
+/// The clearing account: where the other side of all entries is booked, and what its bank wants in files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Clearing<'a> {
+    pub account: BankAccount<'a>,
+    pub company_id: &'a str,
+    pub company_name: &'a str,
+    pub destination_name: &'a str,
+    pub entry_description: &'a str,
+    pub immediate_destination: &'a str,
+    pub immediate_origin: &'a str,
+    /// The originating bank: the first eight digits of its routing number.
+    pub odfi: &'a str,
+    pub origin_name: &'a str,
+    /// Whether entries are to settle on the day of their file.
+    pub same_day: bool,
+}
+
+impl<'a> Clearing<'a> {
+    /// Reads checked fields.
+    ///
+    /// # Errors
+    /// `AccountError` if they are no clearing account of this rail.
+    pub fn read(fields: &'a [(String, String)]) -> Result<Self, AccountError> {
+        let own = |name| value(fields, name);
+        let field = "odfi_routing";
+        let odfi = own(field)?.get(..8).ok_or(AccountError::RoutingForm { field })?;
+        Ok(Self {
+            account: BankAccount::read(fields)?,
+            company_id: own("company_id")?,
+            company_name: own("company_name")?,
+            destination_name: own("destination_name")?,
+            entry_description: own("entry_description")?,
+            immediate_destination: own("immediate_destination")?,
+            immediate_origin: own("immediate_origin")?,
+            odfi,
+            origin_name: own("origin_name")?,
+            same_day: own("same_day")? == "yes",
+        })
+    }
+}
+
+fn value<'a>(fields: &'a [(String, String)], name: &'static str) -> Result<&'a str, AccountError> {
+    field(fields, name).ok_or(AccountError::Missing { rail: RAIL, field: name })
 }
 
 #[cfg(test)]

@@ -5,7 +5,9 @@
 //! Written from front to back, never held in memory. `docs/RAIL-NACHA.md` says why each field is what
 //! it is.
 
-use super::account::{BANK_NAME_CHARS, BankAccount, COMPANY_ID_CHARS, COMPANY_NAME_CHARS};
+use super::account::{
+    BANK_NAME_CHARS, BankAccount, COMPANY_ID_CHARS, COMPANY_NAME_CHARS, Clearing,
+};
 use super::calendar::utc;
 use super::money::Cents;
 use super::plan::{FilePart, Flow};
@@ -13,7 +15,6 @@ use super::record::Record;
 use super::{rail_id, text};
 use jiff::civil::Date;
 use std::io::{self, Write};
-use tallystick_ledger::batch::field;
 use tallystick_ledger::types::{PartyId, Total};
 use tallystick_ledger::{BatchContent, Leg};
 
@@ -39,7 +40,7 @@ const HASH_MODULUS: u64 = 10_000_000_000;
 pub fn render(content: &BatchContent, part: &FilePart, out: &mut dyn Write) -> io::Result<()> {
     assert_eq!(part.batch(), content.head.id, "a part is rendered with its own batch");
     let legs = &content.legs[part.legs()];
-    let mut file = File::new(content, part, out);
+    let mut file = File::new(content, part, out)?;
     file.header()?;
     let mut total = Sums::default();
     let mut batches = 0;
@@ -93,9 +94,7 @@ struct File<'a> {
     part: &'a FilePart,
     out: &'a mut dyn Write,
     cents: Cents,
-    offset: BankAccount<'a>,
-    /// The originating bank: the first eight digits of its routing number.
-    odfi: &'a str,
+    clearing: Clearing<'a>,
     /// Records written.
     records: u64,
     /// Sequence of the last trace number; each entry has the next one.
@@ -105,25 +104,23 @@ struct File<'a> {
 }
 
 impl<'a> File<'a> {
-    fn new(content: &'a BatchContent, part: &'a FilePart, out: &'a mut dyn Write) -> Self {
-        let clearing = content.head.policy.clearing.as_slice();
-        let company = own(content, "company_id");
+    fn new(
+        content: &'a BatchContent,
+        part: &'a FilePart,
+        out: &'a mut dyn Write,
+    ) -> io::Result<Self> {
+        let clearing = Clearing::read(&content.head.policy.clearing).map_err(io::Error::other)?;
         let batch = super::super::short_id(content).to_ascii_uppercase();
-        Self {
+        Ok(Self {
             content,
             part,
             out,
             cents: super::amounts(content),
-            offset: BankAccount::of(clearing),
-            odfi: &own(content, "odfi_routing")[..8],
+            clearing,
             records: 0,
             trace: 0,
-            information: format!("*{company}*{batch}\\"),
-        }
-    }
-
-    fn own(&self, name: &str) -> &'a str {
-        own(self.content, name)
+            information: format!("*{}*{batch}\\", clearing.company_id),
+        })
     }
 
     fn write(&mut self, record: &Record) -> io::Result<()> {
@@ -134,18 +131,18 @@ impl<'a> File<'a> {
     fn header(&mut self) -> io::Result<()> {
         let cut = utc(self.content.head.cut_at);
         // Ten characters: a routing number has a blank before it, what a bank assigns may fill all.
-        let origin = format!("{:>10}", self.own("immediate_origin"));
+        let origin = format!("{:>10}", self.clearing.immediate_origin);
         let mut record = Record::new(b'1');
         record
             .text(2, "01")
-            .text(10, &format!(" {}", self.own("immediate_destination")))
+            .text(10, &format!(" {}", self.clearing.immediate_destination))
             .text(10, &origin)
             .text(6, &day(cut.date()))
             .text(4, &format!("{:02}{:02}", cut.hour(), cut.minute()))
             .text(1, &self.part.modifier().to_string())
             .text(6, "094101")
-            .text(BANK_NAME_CHARS, self.own("destination_name"))
-            .text(BANK_NAME_CHARS, self.own("origin_name"))
+            .text(BANK_NAME_CHARS, self.clearing.destination_name)
+            .text(BANK_NAME_CHARS, self.clearing.origin_name)
             .blank(8);
         self.write(&record)
     }
@@ -156,16 +153,16 @@ impl<'a> File<'a> {
         let mut record = Record::new(b'5');
         record
             .number(3, MIXED)
-            .text(COMPANY_NAME_CHARS, self.own("company_name"))
+            .text(COMPANY_NAME_CHARS, self.clearing.company_name)
             .text(20, &short)
-            .text(COMPANY_ID_CHARS, self.own("company_id"))
+            .text(COMPANY_ID_CHARS, self.clearing.company_id)
             .text(3, CLASS)
-            .text(10, self.own("entry_description"))
+            .text(10, self.clearing.entry_description)
             .blank(6)
             .text(6, &day(self.part.effective()))
             .blank(3)
             .text(1, "1")
-            .text(8, self.odfi)
+            .text(8, self.clearing.odfi)
             .number(7, number.into());
         self.write(&record)?;
         let mut sums = Sums::default();
@@ -178,9 +175,9 @@ impl<'a> File<'a> {
         record.number(3, MIXED).number(6, sums.records.into());
         sums.write(&mut record);
         record
-            .text(COMPANY_ID_CHARS, self.own("company_id"))
+            .text(COMPANY_ID_CHARS, self.clearing.company_id)
             .blank(19 + 6)
-            .text(8, self.odfi)
+            .text(8, self.clearing.odfi)
             .number(7, number.into());
         self.write(&record)?;
         Ok(sums)
@@ -190,9 +187,11 @@ impl<'a> File<'a> {
         let debit = self.part.flow() == Flow::PayIns;
         let party = if debit { leg.payment.from } else { leg.payment.to };
         assert_eq!(debit, leg.payment.to == PartyId::CLEARING, "a file has legs of one kind");
-        let account = &self.content.accounts[&party];
+        let account = self.content.accounts.get(&party);
+        let missing = || io::Error::other(format!("the batch holds no account of {party}"));
+        let account = account.ok_or_else(missing)?;
         let entry = Entry {
-            account: BankAccount::of(&account.fields),
+            account: BankAccount::read(&account.fields).map_err(io::Error::other)?,
             debit,
             cents: self.cents.exact(leg.payment.amount),
             id: &rail_id(&leg.key),
@@ -216,11 +215,11 @@ impl<'a> File<'a> {
     fn offset(&mut self, number: u64, sums: &mut Sums) -> io::Result<()> {
         let debit = self.part.flow() == Flow::PayOuts;
         let entry = Entry {
-            account: self.offset,
+            account: self.clearing.account,
             debit,
             cents: if debit { sums.credits } else { sums.debits },
             id: &format!("OFFSET-{number:07}"),
-            name: self.own("company_name"),
+            name: self.clearing.company_name,
             addenda: false,
         };
         self.entry(&entry, sums)
@@ -239,7 +238,7 @@ impl<'a> File<'a> {
             .text(RECEIVER_CHARS, entry.name)
             .blank(2)
             .number(1, entry.addenda.into())
-            .text(8, self.odfi)
+            .text(8, self.clearing.odfi)
             .number(7, self.trace.into());
         self.write(&record)
     }
@@ -282,11 +281,6 @@ impl Entry<'_> {
             (true, true) => "37",
         }
     }
-}
-
-/// A field of the clearing account.
-fn own<'a>(content: &'a BatchContent, name: &str) -> &'a str {
-    field(&content.head.policy.clearing, name).expect("files() checks the clearing account")
 }
 
 /// A date in six digits.

@@ -15,18 +15,19 @@ mod money;
 mod plan;
 mod read;
 mod record;
+mod rules;
 mod text;
 
 pub use account::CLEARING_PLACEHOLDER;
 pub use calendar::{SETTLED_AFTER_BANKING_DAYS, settled_on};
 pub use file::render;
 pub use lines::{READ_BYTES_MAX, ReadError};
-pub(super) use plan::files_again;
 pub use plan::{FilePart, Flow, Unfit, files};
 pub use read::{Answer, Note, NoteKind, read};
 
-pub(super) use account::{check_account, check_clearing};
-pub(super) use money::{amounts, policy};
+pub(super) use rules::Nacha;
+
+use money::amounts;
 
 use tallystick_ledger::types::short_leg_digest;
 

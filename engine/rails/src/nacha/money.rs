@@ -4,8 +4,7 @@
 //! Never rounds: what is less than a cent is for the ledger to carry.
 
 use super::RAIL;
-use super::account::check_clearing;
-use tallystick_ledger::batch::field;
+use super::account::{Clearing, check_clearing};
 use tallystick_ledger::types::{AssetDef, SettlementModel, Total};
 use tallystick_ledger::{BatchContent, Leg, Policy, Rail, Refusal};
 
@@ -39,11 +38,12 @@ pub fn policy(asset: &AssetDef, clearing: &[(String, String)]) -> Result<Policy,
         }
     }
     let given = clearing.iter().cloned().collect();
-    check_clearing(&given).map_err(|error| {
+    let checked = check_clearing(&given).and_then(|_| Clearing::read(clearing));
+    let account = checked.map_err(|error| {
         unfit(format!("the clearing account: {error}; correct [clearing.nacha]"))
     })?;
     let cents = Cents::of(asset);
-    let most = if is_same_day(clearing) { SAME_DAY_CENTS_MAX } else { ENTRY_CENTS_MAX };
+    let most = if account.same_day { SAME_DAY_CENTS_MAX } else { ENTRY_CENTS_MAX };
     let unit = cents.unit;
     Ok(Policy {
         rail: Rail::Nacha,
@@ -52,11 +52,6 @@ pub fn policy(asset: &AssetDef, clearing: &[(String, String)]) -> Result<Policy,
         most: Total(most / cents.per_unit * unit.0),
         clearing: clearing.to_vec(),
     })
-}
-
-/// Whether entries are to settle on the day of their file.
-pub fn is_same_day(clearing: &[(String, String)]) -> bool {
-    field(clearing, "same_day") == Some("yes")
 }
 
 /// How the amounts of one asset become cents.
@@ -116,7 +111,6 @@ impl Cents {
 
 /// How the amounts of a batch are written.
 pub fn amounts(content: &BatchContent) -> Cents {
-    assert_eq!(content.head.policy.rail, Rail::Nacha, "a batch is exported by its own rail");
     Cents::of(&content.head.asset)
 }
 

@@ -8,12 +8,12 @@
 use super::super::account::AccountError;
 use super::account;
 use super::calendar::{is_banking_day, next_banking_day, settled_on, utc};
-use super::money::{Cents, ENTRY_CENTS_MAX, SAME_DAY_CENTS_MAX, is_same_day};
+use super::money::{Cents, ENTRY_CENTS_MAX, SAME_DAY_CENTS_MAX};
 use super::{ID_CHARS, rail_id};
 use jiff::civil::Date;
 use std::ops::Range;
 use tallystick_ledger::types::{BatchId, PartyId, Total};
-use tallystick_ledger::{BatchContent, Leg, Rail};
+use tallystick_ledger::{BatchContent, Leg};
 
 /// File id modifiers: what tells the files of one day apart.
 const MODIFIERS: &[u8; 36] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";
@@ -175,13 +175,46 @@ pub fn files_within(
     planned(content, earlier, limits)
 }
 
-/// As [`files`], of a batch that was checked before, or a part of it.
-pub fn files_again(content: &BatchContent, earlier: usize) -> Result<Vec<FilePart>, Unfit> {
-    planned(content, earlier, &LIMITS)
+/// One file of all legs of a part of a batch that was checked before, which [`cut`] made.
+///
+/// # Errors
+/// `Unfit` when there were as many files on the day as can be told apart.
+pub fn whole(part: &BatchContent, earlier: usize) -> Result<FilePart, Unfit> {
+    let mut files = planned(part, earlier, &LIMITS)?;
+    match files.pop() {
+        Some(file) if files.is_empty() => Ok(file),
+        Some(_) | None => Err(Unfit::TooManyFiles { needed: files.len() + 1, earlier }),
+    }
+}
+
+/// Cuts legs of a batch that was checked before (their places, ascending: all of them pay-ins, or none) into
+/// what each file takes.
+pub fn cut<'a>(content: &BatchContent, legs: &'a [u32]) -> Vec<&'a [u32]> {
+    let cents = Cents::of(&content.head.asset);
+    let moved = |place: &u32| cents.exact(content.legs[*place as usize].payment.amount);
+    let mut rest = legs;
+    let mut files = Vec::new();
+    while !rest.is_empty() {
+        let taken = taken(rest.iter().map(moved), LIMITS.file_legs, Total(LIMITS.file_cents));
+        let (file, others) = rest.split_at(taken);
+        files.push(file);
+        rest = others;
+    }
+    files
+}
+
+/// How many of these sums, from the first on, a file takes: all until one is too many or too much. One alone
+/// always fits: no limit is below the largest entry.
+fn taken(cents: impl Iterator<Item = Total>, count_max: usize, cents_max: Total) -> usize {
+    let mut sum = Total::ZERO;
+    let fits = |cents: &Total| {
+        sum = sum.plus(*cents);
+        sum <= cents_max
+    };
+    cents.take(count_max).take_while(fits).count()
 }
 
 fn check(content: &BatchContent) -> Result<(), Unfit> {
-    assert_eq!(content.head.policy.rail, Rail::Nacha, "a batch is rendered by its own rail");
     check_clearing(&content.head.policy.clearing)?;
     check_accounts(content)?;
     let cents = Cents::of(&content.head.asset);
@@ -198,7 +231,7 @@ fn planned(
     let first_out = content.legs.partition_point(|leg| leg.payment.is_pay_in());
     let (ins, outs) = content.legs.split_at(first_out);
     assert!(outs.iter().all(|leg| !leg.payment.is_pay_in()), "pay-ins come first");
-    let dates = Dates::of(content, !ins.is_empty());
+    let dates = Dates::of(content, !ins.is_empty())?;
     let runs = |legs, first| {
         Runs::files(legs, cents, limits).map(move |run| (run.start + first)..(run.end + first))
     };
@@ -221,8 +254,7 @@ fn planned(
     Ok(parts.collect())
 }
 
-/// Cuts legs, from the first to the last, into runs as long as the limits allow. A leg alone always
-/// fits: no limit is below the largest entry.
+/// Cuts legs, from the first to the last, into runs as long as the limits allow.
 pub struct Runs<'a> {
     legs: &'a [Leg],
     /// Where the next run starts.
@@ -244,14 +276,8 @@ impl Iterator for Runs<'_> {
 
     fn next(&mut self) -> Option<Range<usize>> {
         let start = self.next;
-        let mut sum = Total::ZERO;
-        for leg in self.legs[start..].iter().take(self.count_max) {
-            sum = sum.plus(self.cents.exact(leg.payment.amount));
-            if sum > self.cents_max {
-                break;
-            }
-            self.next += 1;
-        }
+        let moved = self.legs[start..].iter().map(|leg| self.cents.exact(leg.payment.amount));
+        self.next += taken(moved, self.count_max, self.cents_max);
         (self.next > start).then_some(start..self.next)
     }
 }
@@ -265,15 +291,16 @@ struct Dates {
 impl Dates {
     /// Pay-ins: the next banking day, or the day of the cut if they are to settle the same day.
     /// Pay-outs leave on the day on which the pay-ins are confirmed, and settle as fast as those.
-    fn of(content: &BatchContent, pays_in: bool) -> Self {
+    fn of(content: &BatchContent, pays_in: bool) -> Result<Self, Unfit> {
         let cut = utc(content.head.cut_at).date();
-        let same_day = is_same_day(&content.head.policy.clearing);
+        let clearing = account::Clearing::read(&content.head.policy.clearing);
+        let same_day = clearing.map_err(Unfit::Clearing)?.same_day;
         let after = |sent| {
             if same_day && is_banking_day(sent) { sent } else { next_banking_day(sent) }
         };
         let pay_ins = after(cut);
         let pay_outs = if pays_in { after(settled_on(pay_ins)) } else { pay_ins };
-        Self { pay_ins, pay_outs }
+        Ok(Self { pay_ins, pay_outs })
     }
 }
 

@@ -2,8 +2,8 @@
 //! first. Owns the words; counts nothing, and never decides.
 
 use super::{OpenProposal, Reconciliation, SubmissionSums, Sums, WindowFacts};
-use crate::ledger::{Attempt, BatchState, LegState, Rail, WindowState};
-use crate::rails::PAY_INS_ENDING;
+use crate::ledger::{Attempt, BatchState, LegState, WindowState};
+use crate::rails::{self, Awaits};
 use crate::types::{AssetNumber, Total};
 
 /// Files that one sentence names: as many as a person carries by hand.
@@ -131,11 +131,7 @@ impl Reconciliation {
     /// The name of a submission that is a file.
     fn file_name<'a>(&self, of: &'a SubmissionSums) -> Option<&'a str> {
         let name = &*of.attempts.last()?.name;
-        let is_file = match self.rail {
-            Rail::Iso20022 | Rail::Nacha => true,
-            Rail::Card | Rail::Evm => name.ends_with(PAY_INS_ENDING),
-        };
-        is_file.then_some(name)
+        rails::is_file(self.rail, name).then_some(name)
     }
 
     fn window_todo(&self, window: &WindowFacts) -> Option<String> {
@@ -196,7 +192,7 @@ impl Reconciliation {
                 | BatchState::SettledWithCarry
                 | BatchState::Aborted => None,
             },
-            LegState::Accepted if self.is_with_bank(pay_in) => Some(format!(
+            LegState::Accepted if rails::is_acknowledged(self.rail, pay_in) => Some(format!(
                 "Await the bank's word about {legs}, which it has taken on: put what it answers into \
                  inbox/{}, or type `tallystick leg report {batch} --pay-outs --word confirmed --reference \
                  REF`.",
@@ -220,31 +216,23 @@ impl Reconciliation {
         }
     }
 
-    /// Whether a bank was given a file with these.
-    fn is_with_bank(&self, pay_in: bool) -> bool {
-        match self.rail {
-            Rail::Iso20022 => !pay_in,
-            Rail::Nacha | Rail::Card | Rail::Evm => false,
-        }
-    }
-
     fn awaited_todo(&self, legs: &str, pay_in: bool) -> String {
         let batch = &self.batch;
         let side = if pay_in { "--pay-ins" } else { "--pay-outs" };
         let report =
             format!("`tallystick leg report {batch} {side} --word confirmed --reference REF`");
         let (files, inbox) = (self.files(pay_in), self.folders.inbox.display());
-        match (self.rail, pay_in) {
-            (Rail::Iso20022, true) => format!(
+        match rails::awaits(self.rail, pay_in) {
+            Awaits::Statement => format!(
                 "Await {legs} on the clearing account (who is to pay what stands in {files}, which is not for \
                  the bank): put the bank's statement (camt.053 or camt.054) into {inbox}, or type {report}; \
                  `--key KEY --word rejected --reason TEXT` for who does not pay."
             ),
-            (Rail::Evm, true) => format!(
+            Awaits::Chain => format!(
                 "Await {legs} at the clearing address (who is to pay what stands in {files}): when the chain \
                  shows them, type {report}; `--key KEY --word rejected --reason TEXT` for who does not pay."
             ),
-            (Rail::Iso20022 | Rail::Nacha, _) => match self.to_upload(pay_in) {
+            Awaits::Bank => match self.to_upload(pay_in) {
                 Some(files) => format!(
                     "Upload {files} to the bank if nobody did, once, and put what it answers about {legs} into \
                      {inbox}, or type {report}."
@@ -256,10 +244,7 @@ impl Reconciliation {
                     "Put what the bank answers about {legs} into {inbox}, or type {report}."
                 ),
             },
-            (Rail::Card, _) => {
-                format!("Nothing for {legs}: the engine asks the payment service provider.")
-            }
-            (Rail::Evm, false) => format!("Nothing for {legs}: the engine follows the chain."),
+            Awaits::Engine(does) => format!("Nothing for {legs}: the engine {does}."),
         }
     }
 

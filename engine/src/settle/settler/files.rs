@@ -3,7 +3,7 @@
 //! nobody's word about its legs is taken meanwhile, but the one that withdraws it.
 
 use super::answers::of_file;
-use super::step::Bytes;
+use super::step::{Bytes, is_called};
 use super::{Run, Stuck};
 use crate::faults;
 use crate::ledger::{Account, BatchPlan, LegState, LegStep, MayLeave, Rail, TroubleKind};
@@ -129,8 +129,9 @@ impl Run {
             u32::try_from(entry.legs.submissions().len()).expect("submissions are limited by legs")
         };
         let part = Part::new(content, legs, number).naming(|party| self.payer(party, rail));
-        let name = part.file_name();
-        let staged = desk.stage(&name, |out| part.write(out))?;
+        let file = part.file().ok_or_else(|| is_called(rail))?;
+        let name = file.name();
+        let staged = desk.stage(&name, |out| file.write(out))?;
         faults::point(|| "submit-staged");
         // Held before it is journaled: what can be said of its legs waits until it is out.
         let of = (batch, number);
@@ -233,7 +234,8 @@ impl Run {
         };
         let part = Part::new(plan.content(), &legs, number);
         let part = part.naming(|party| self.payer(party, file.rail));
-        let staged = file.desk.stage(&file.name, |out| part.write(out))?;
+        let made = part.file().ok_or_else(|| io::Error::other(is_called(file.rail)))?;
+        let staged = file.desk.stage(&file.name, |out| made.write(out))?;
         if staged.digest == digest {
             return Ok(());
         }

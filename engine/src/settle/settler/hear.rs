@@ -9,7 +9,7 @@ use crate::ledger::event::LegBooking;
 use crate::ledger::hearing::{self, Side, Statement, Step, Subject, Verdict, Weight};
 use crate::ledger::{BatchHead, LegFacts, LegMove, LegState, NewTrouble, Rail, TroubleKind, Voice};
 use crate::limits::MOVES_MAX;
-use crate::rails::{About, Answer, Breadth, Name, Part, sent};
+use crate::rails::{About, Answer, Breadth, Name, Part, Shared, sent};
 use crate::settle::archive::NotLoaded;
 use crate::types::{BatchId, PartyId, Total};
 use std::collections::BTreeMap;
@@ -168,18 +168,18 @@ impl<'a> Heard<'a> {
 
     /// Looks once at each entry whose sum is shared out.
     fn shares(&mut self, run: &Run, report: usize, leg: &NamedLeg) -> Result<(), Stuck> {
-        let Some((number, entry)) = self.answer.shared(report) else { return Ok(()) };
-        if self.shared_out.contains_key(&number) {
+        let Some(Shared { entry, legs }) = self.answer.shared(report) else { return Ok(()) };
+        if self.shared_out.contains_key(&entry) {
             return Ok(());
         }
         let mut sums = Vec::new();
-        for key in &entry.keys {
+        for key in legs {
             let found = run.named(self.rail, key)?;
             sums.extend(found.map(|leg| leg.amount));
         }
         let asset = run.intake.control().batch(leg.batch).map(|of| of.head.asset.clone());
-        let whole = asset.is_ok_and(|asset| entry.is_shared_out(&asset, &sums));
-        self.shared_out.insert(number, whole);
+        let whole = asset.is_ok_and(|asset| self.answer.is_shared_out(entry, &asset, &sums));
+        self.shared_out.insert(entry, whole);
         Ok(())
     }
 
@@ -264,8 +264,9 @@ impl<'a> Heard<'a> {
         let side = if leg.payee == PartyId::CLEARING { Side::In } else { Side::Out };
         let mut statements: Vec<Statement> = Vec::new();
         for &report in &spoken.reports {
-            let whole = self.answer.shared(report).map(|(number, _)| self.shared_out.get(&number));
-            let shared: Option<Total> = whole.flatten().and_then(|all| all.then_some(leg.amount));
+            let shared = self.answer.shared(report);
+            let whole = shared.and_then(|shared| self.shared_out.get(&shared.entry));
+            let shared: Option<Total> = whole.and_then(|all| all.then_some(leg.amount));
             let about = About { head, account: &leg.account, side, shared };
             statements.extend(self.answer.statement(report, about));
             let silent = self.answer.silent(report).filter(|_| spoken.breadth == Breadth::Leg);
@@ -335,7 +336,7 @@ impl Run {
     fn files_named(&self, rail: Rail, id: &str) -> Vec<(BatchId, u32, Vec<u32>)> {
         let control = self.intake.control();
         let mut found = Vec::new();
-        for named in sent(id) {
+        for named in sent(rail, id) {
             for entry in control.approved_named(&named.digits) {
                 let submission = entry.legs.submissions().get(named.file as usize);
                 if let Some(submission) = submission.filter(|_| entry.head.policy.rail == rail) {

@@ -73,12 +73,12 @@ impl Run {
         );
         let call = card::request(own, content, &version);
         let call = call.map_err(|why| Stuck::Other(why.to_string()))?;
-        let account = content.head.policy.clearing.iter().find(|(name, _)| name == "account");
+        let clearing = card::Clearing::read(&content.head.policy.clearing);
         let facts = Own {
             call: &call,
             asset: &content.head.asset,
             reference: &reference,
-            account: account.map_or("", |(_, account)| account),
+            account: clearing.map_or("", |clearing| clearing.account),
             is_live,
         };
         let tell = |kind, what: &str| {

@@ -230,6 +230,11 @@ fn said_text(said: &BTreeMap<u32, u64>) -> Option<String> {
     })
 }
 
+/// A rail that is called takes no files.
+pub(super) fn is_called(rail: Rail) -> Stuck {
+    Stuck::Other(format!("rail {} is called, not sent files", rail.name()))
+}
+
 fn not_set_up(rail: Rail) -> Stuck {
     let rail = rail.name();
     Stuck::Other(format!("rail {rail} is not set up: give [rail.{rail}] in the configuration"))

@@ -7,7 +7,7 @@
 use super::step::refused;
 use super::{Run, Stuck};
 use crate::ledger::Rail;
-use crate::rails::PAY_INS_ENDING;
+use crate::rails::is_file;
 use crate::settle::desk::FileDesk;
 use crate::types::{BatchId, Total};
 use std::collections::{BTreeMap, BTreeSet};
@@ -116,13 +116,5 @@ impl Run {
             }
         }
         Ok(())
-    }
-}
-
-/// Whether what was submitted under this name is a file: calls and transactions have names, too.
-fn is_file(rail: Rail, name: &str) -> bool {
-    match rail {
-        Rail::Iso20022 | Rail::Nacha => true,
-        Rail::Card | Rail::Evm => name.ends_with(PAY_INS_ENDING),
     }
 }

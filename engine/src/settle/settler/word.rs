@@ -8,9 +8,10 @@ use crate::journal::names::{self, NamedLeg};
 use crate::ledger::event::LegBooking;
 use crate::ledger::hearing::{Side, Statement, Subject, Weight, weigh};
 use crate::ledger::{
-    BatchPlan, LegFacts, LegState, LegStep, NewTrouble, Rail, TroubleKind, Voice, Way, Wish,
+    BatchPlan, LegFacts, LegState, LegStep, NewTrouble, TroubleKind, Voice, Way, Wish,
 };
 use crate::limits::MOVES_MAX;
+use crate::rails::is_known_by_reference;
 use crate::settle::archive::NotLoaded;
 use crate::types::Digest;
 use std::collections::BTreeMap;
@@ -66,7 +67,7 @@ impl Run {
         Ok(())
     }
 
-    /// Has the references of a provider lead to their legs: a dispute names nothing else.
+    /// Has the references of a rail lead to their legs, where it may name nothing else later.
     fn remember<'a>(
         &self,
         plan: &BatchPlan,
@@ -74,7 +75,7 @@ impl Run {
     ) -> Result<(), Stuck> {
         let content = plan.content();
         let (batch, rail) = (content.head.id, content.head.policy.rail);
-        if rail != Rail::Card {
+        if !is_known_by_reference(rail) {
             return Ok(());
         }
         let named = |one: &LegStep| {

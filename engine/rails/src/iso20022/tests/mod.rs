@@ -6,6 +6,7 @@
 mod meaning;
 mod refused;
 
+use super::legs::statement;
 use super::*;
 use crate::status::LegWord;
 use crate::tests::{BILATERAL, MULTILATERAL, OWED, asset, batch, plain, xmllint};

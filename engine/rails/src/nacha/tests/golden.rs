@@ -36,7 +36,7 @@ fn exported(content: &BatchContent) -> BTreeMap<String, String> {
     let exported: Vec<&String> = files.keys().collect();
     assert!(exported.iter().all(|name| !name.ends_with(".ach")), "records only: {exported:?}");
     // What the bank would get if all of the batch left at once.
-    for part in &files_again(content, 0).unwrap() {
+    for part in &super::super::files(content, 0).unwrap() {
         let mut bytes = Vec::new();
         render(content, part, &mut bytes).unwrap();
         files.insert(format!("{}.{}.ach", crate::short_id(content), part.number()), bytes);

@@ -9,6 +9,8 @@ mod reading;
 mod returns;
 mod slicer;
 
+use super::account::{check_account, check_clearing};
+use super::money::policy;
 use super::plan::{LIMITS, Limits, files_within};
 use super::*;
 use crate::tests::window;

@@ -1,7 +1,7 @@
 //! What an operator is told in every state of batches, windows and legs.
 
 use super::*;
-use crate::ledger::By;
+use crate::ledger::{By, Rail};
 use crate::settle::desk::Folders;
 use crate::settle::reconcile::{Ages, ByState};
 use crate::types::{AssetDef, Digest, Lsn, SettlementModel, Timestamp, WindowNumber};

@@ -1,0 +1,178 @@
+//! What this rail answers to the questions that are asked of every rail. Decides nothing that the other files
+//! of this folder do not own.
+
+use super::account::{self, BankAccount};
+use super::{
+    Answer, CLEARING_PLACEHOLDER, Legs, Note, ReadError, Report, Scope, ids, is_key, legs, pain001,
+    read_stream,
+};
+use crate::Part;
+use crate::account::AccountError;
+use crate::answers::{About, Answer as Read, Breadth, Name, Remark, Reports, Sent, Shared};
+use crate::rules::{AmountText, AnswerRules, Awaits, Fields, FileRules, RailRules};
+use std::collections::BTreeMap;
+use std::io::{self, BufRead, Write};
+use std::ops::Range;
+use tallystick_ledger::batch::Payment;
+use tallystick_ledger::hearing::Statement;
+use tallystick_ledger::limits::ANSWER_NOTES_MAX;
+use tallystick_ledger::types::{AssetDef, PartyId, Total};
+use tallystick_ledger::{BatchContent, Policy, Refusal, TroubleKind};
+
+/// The rail.
+pub struct Iso20022;
+
+impl RailRules for Iso20022 {
+    fn check_account(&self, fields: &BTreeMap<String, String>) -> Result<Fields, AccountError> {
+        account::check_account(fields)
+    }
+
+    fn check_clearing(&self, fields: &BTreeMap<String, String>) -> Result<Fields, AccountError> {
+        account::check_clearing(fields)
+    }
+
+    fn placeholder(&self) -> &'static [(&'static str, &'static str)] {
+        &CLEARING_PLACEHOLDER
+    }
+
+    fn policy(&self, asset: &AssetDef, clearing: &[(String, String)]) -> Result<Policy, Refusal> {
+        super::currency::policy(asset, clearing)
+    }
+
+    fn own_account<'a>(&self, content: &'a BatchContent, payment: &Payment) -> &'a str {
+        if payment.from == PartyId::CLEARING || payment.to == PartyId::CLEARING {
+            return "";
+        }
+        let account = content.accounts.get(&payment.from);
+        let account = account.and_then(|account| BankAccount::read(&account.fields));
+        account.map_or("", |account| account.iban)
+    }
+
+    fn amounts<'a>(&self, content: &'a BatchContent) -> AmountText<'a> {
+        let amounts = super::amounts(content);
+        Box::new(move |sum| amounts.text(sum))
+    }
+
+    fn files(&self) -> Option<&'static dyn FileRules> {
+        Some(&Self)
+    }
+
+    fn answers(&self) -> Option<&'static dyn AnswerRules> {
+        Some(&Self)
+    }
+
+    fn awaits(&self, pay_in: bool) -> Awaits {
+        // A credit transfer cannot collect.
+        if pay_in { Awaits::Statement } else { Awaits::Bank }
+    }
+}
+
+impl FileRules for Iso20022 {
+    fn ending(&self) -> &'static str {
+        "pain.001.xml"
+    }
+
+    fn write(&self, part: &BatchContent, number: u32, out: &mut dyn Write) -> io::Result<()> {
+        pain001::render(part, number, out)
+    }
+
+    fn is_acknowledged(&self) -> bool {
+        true
+    }
+}
+
+impl AnswerRules for Iso20022 {
+    fn read(
+        &self,
+        input: &mut dyn BufRead,
+        _scale: &dyn Fn(&str) -> Option<u32>,
+    ) -> Result<Read, String> {
+        let (mut reports, mut strangers, mut more_strangers) = (Vec::new(), Vec::new(), 0);
+        let read = read_stream(input, &mut |report: Report| {
+            // Somebody else's transactions are counted, not kept: a file may hold a million of them.
+            match &report.scope {
+                Scope::Leg { key } if !is_key(key) => {
+                    if strangers.len() < ANSWER_NOTES_MAX {
+                        strangers.push(key.clone());
+                    } else {
+                        more_strangers += 1;
+                    }
+                }
+                Scope::Leg { .. } | Scope::Message { .. } | Scope::Payment { .. } => {
+                    reports.push(report);
+                }
+            }
+            Ok::<(), ReadError>(())
+        });
+        let summary = read.map_err(|error| error.to_string())?;
+        let remarks = summary.notes.iter().map(remark).collect();
+        let read = Read::new(Answer { summary, reports }, remarks);
+        Ok(read.with_strangers(strangers, more_strangers))
+    }
+
+    fn sent(&self, id: &str) -> Vec<Sent> {
+        ids::sent(id)
+    }
+}
+
+impl Reports for Answer {
+    fn names(&self) -> Vec<(Name<'_>, Breadth)> {
+        self.reports.iter().map(|report| name(&report.scope)).collect()
+    }
+
+    fn of_file(&self, number: usize, part: &Part) -> Range<usize> {
+        Legs::new(part.content(), part.number()).of(&self.reports[number].scope)
+    }
+
+    fn statement(&self, number: usize, leg: About<'_>) -> Option<Statement> {
+        let About { head, account, shared, .. } = leg;
+        let iban = legs::pays(head, account);
+        legs::statement(&self.reports[number], &head.asset, iban, shared)
+    }
+
+    fn silent(&self, number: usize) -> Option<String> {
+        let report = &self.reports[number];
+        // PART says what is said of each part anyway.
+        let worth = report.word.is_none() && report.status != "PART";
+        worth.then(|| format!("{} {}", report.status, report.reason).trim().to_owned())
+    }
+
+    fn shared(&self, number: usize) -> Option<Shared<'_>> {
+        let entry = self.reports[number].shared?;
+        Some(Shared { entry, legs: &self.summary.shared[entry].keys })
+    }
+
+    fn is_shared_out(&self, entry: usize, asset: &AssetDef, legs: &[Total]) -> bool {
+        self.summary.shared[entry].is_shared_out(asset, legs)
+    }
+
+    fn is_about_instructions(&self) -> bool {
+        self.summary.is_status()
+    }
+}
+
+fn name(scope: &Scope) -> (Name<'_>, Breadth) {
+    match scope {
+        Scope::Leg { key } => (Name::Leg(key), Breadth::Leg),
+        Scope::Payment { id } => (Name::File(id), Breadth::Block),
+        Scope::Message { id } => (Name::File(id), Breadth::Message),
+    }
+}
+
+fn remark(note: &Note) -> Remark {
+    let (leg, within, trouble) = match note {
+        Note::NotOurKind { .. } => (None, None, None),
+        Note::Unnamed { within, .. } => (None, Some(within.clone()), Some(TroubleKind::Misfit)),
+        Note::BatchBooked { within, is_back: true, .. } => {
+            (None, Some(within.clone()), Some(TroubleKind::Misfit))
+        }
+        Note::BatchBooked { within, is_back: false, .. } => (None, Some(within.clone()), None),
+        Note::Charge { key, .. } => (Some(key.clone()), None, None),
+        Note::SeveralKeys { key, .. } => (Some(key.clone()), None, Some(TroubleKind::Misfit)),
+        Note::Changed { scope, .. } => match scope {
+            Scope::Leg { key } => (Some(key.clone()), None, None),
+            Scope::Payment { id } | Scope::Message { id } => (None, Some(id.clone()), None),
+        },
+    };
+    Remark { leg, within, trouble, text: note.to_string() }
+}

@@ -1,0 +1,160 @@
+//! What this rail answers to the questions that are asked of every rail. Decides nothing that the other files
+//! of this folder do not own.
+
+use super::plan::{self, files};
+use super::{CLEARING_PLACEHOLDER, Note, NoteKind, account, rail_id, read, render};
+use crate::account::AccountError;
+use crate::answers::{About, Answer as Read, Breadth, Name, Remark, Reports};
+use crate::rules::{AmountText, AnswerRules, Awaits, Fields, FileRules, RailRules};
+use crate::status::LegReport;
+use std::collections::BTreeMap;
+use std::io::{self, BufRead, Read as _, Write};
+use tallystick_ledger::hearing::{Ground, Place, Statement, Sum};
+use tallystick_ledger::limits::{ANSWER_BYTES_MAX, FILE_LEGS_MAX};
+use tallystick_ledger::types::AssetDef;
+use tallystick_ledger::{BatchContent, Policy, Refusal, TroubleKind};
+
+/// The rail.
+pub struct Nacha;
+
+/// What a return file says.
+struct Returns(Vec<LegReport>);
+
+impl RailRules for Nacha {
+    fn check_account(&self, fields: &BTreeMap<String, String>) -> Result<Fields, AccountError> {
+        account::check_account(fields)
+    }
+
+    fn check_clearing(&self, fields: &BTreeMap<String, String>) -> Result<Fields, AccountError> {
+        account::check_clearing(fields)
+    }
+
+    fn placeholder(&self) -> &'static [(&'static str, &'static str)] {
+        &CLEARING_PLACEHOLDER
+    }
+
+    fn policy(&self, asset: &AssetDef, clearing: &[(String, String)]) -> Result<Policy, Refusal> {
+        super::money::policy(asset, clearing)
+    }
+
+    fn check_batch(&self, content: &BatchContent) -> Result<(), String> {
+        files(content, 0).map_or_else(|why| Err(why.to_string()), |_| Ok(()))
+    }
+
+    fn leg_name(&self, key: &str) -> String {
+        rail_id(key)
+    }
+
+    fn amounts<'a>(&self, content: &'a BatchContent) -> AmountText<'a> {
+        let amounts = super::amounts(content);
+        Box::new(move |sum| amounts.text(sum))
+    }
+
+    fn files(&self) -> Option<&'static dyn FileRules> {
+        Some(&Self)
+    }
+
+    fn answers(&self) -> Option<&'static dyn AnswerRules> {
+        Some(&Self)
+    }
+
+    fn awaits(&self, _pay_in: bool) -> Awaits {
+        Awaits::Bank
+    }
+}
+
+impl FileRules for Nacha {
+    fn split(&self, content: &BatchContent, legs: &[u32]) -> Vec<Vec<u32>> {
+        let chunks = legs.chunks(FILE_LEGS_MAX);
+        let cut = |legs| plan::cut(content, legs).into_iter().map(<[u32]>::to_vec);
+        chunks.flat_map(cut).collect()
+    }
+
+    fn ending(&self) -> &'static str {
+        "ach"
+    }
+
+    fn write(&self, part: &BatchContent, number: u32, out: &mut dyn Write) -> io::Result<()> {
+        let earlier = usize::try_from(number).map_err(io::Error::other)?;
+        let file = plan::whole(part, earlier).map_err(io::Error::other)?;
+        render(part, &file, out)
+    }
+
+    fn is_acknowledged(&self) -> bool {
+        false
+    }
+}
+
+impl AnswerRules for Nacha {
+    fn read(
+        &self,
+        input: &mut dyn BufRead,
+        scale: &dyn Fn(&str) -> Option<u32>,
+    ) -> Result<Read, String> {
+        let mut bytes = Vec::new();
+        let most = u64::try_from(ANSWER_BYTES_MAX).expect("a limit fits 64 bits");
+        let done = input.take(most).read_to_end(&mut bytes);
+        done.map_err(|error| error.to_string())?;
+        let answer = read(&bytes, scale).map_err(|error| error.to_string())?;
+        let remarks = answer.notes.iter().map(remark).collect();
+        Ok(Read::new(Returns(answer.reports), remarks))
+    }
+}
+
+impl Reports for Returns {
+    fn names(&self) -> Vec<(Name<'_>, Breadth)> {
+        self.0.iter().map(|report| (Name::Leg(&report.key), Breadth::Leg)).collect()
+    }
+
+    fn statement(&self, number: usize, leg: About<'_>) -> Option<Statement> {
+        let LegReport { word, reference, reason, amount, .. } = self.0[number].clone();
+        Some(Statement {
+            word,
+            ground: Ground::Money,
+            is_duplicate: false,
+            side: leg.side,
+            sum: amount.map_or(Sum::Unsaid, Sum::Units),
+            place: Place::Unsaid,
+            reference,
+            apart: 0,
+            reason,
+        })
+    }
+
+    fn is_about_instructions(&self) -> bool {
+        true
+    }
+}
+
+fn remark(note: &Note) -> Remark {
+    let Note { kind, line, id, code, text, cents, original_trace, corrected, data, .. } = note;
+    let sum = cents.decimal(2);
+    let (trouble, says) = match kind {
+        NoteKind::Change => {
+            let fields = corrected.iter().map(|(name, value)| format!("{name} {value}"));
+            let new = fields.collect::<Vec<_>>().join(", ");
+            let new = if new.is_empty() { data.clone() } else { new };
+            (Some(TroubleKind::Other), format!("correct the account within six banking days: {new}"))
+        }
+        NoteKind::ChangeRefused => (None, "a notification of change was refused".to_owned()),
+        NoteKind::Dishonored => {
+            (Some(TroubleKind::Other), "a return was dishonored: ask the bank".to_owned())
+        }
+        NoteKind::Contested => {
+            (Some(TroubleKind::Other), "the other bank insists on its return: ask the bank".to_owned())
+        }
+        NoteKind::Offset => (
+            Some(TroubleKind::Contradiction),
+            "the clearing account's own entry came back, so its whole batch is in doubt: ask the bank"
+                .to_owned(),
+        ),
+        NoteKind::Foreign => (None, "it is no leg's".to_owned()),
+        NoteKind::Amount => {
+            (Some(TroubleKind::Misfit), "no leg moved: find out what happened".to_owned())
+        }
+    };
+    let text = format!(
+        "line {line}: {code} ({text}) for entry {id:?} with trace {original_trace}, {sum} dollars: {says}"
+    );
+    Remark { leg: Some(id.clone()).filter(|id| !id.is_empty()), within: None, trouble, text }
+}
