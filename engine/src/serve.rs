@@ -20,13 +20,12 @@ use crate::log;
 use crate::pipeline::{self, ClockRefused, Intake, NotDone, PipelineOptions, recover};
 use crate::rails;
 use crate::settle::{
-    Archive, Board, CardDesk, Clearing, Schedule, ScheduleEntry, Sealer, Settler, Troubles,
-    close_every,
+    Archive, Board, Clearing, Schedule, ScheduleEntry, Sealer, Settler, Troubles, close_every,
 };
 use crate::sign::{EngineKey, EngineKeyError};
 use crate::types::{NetworkId, Timestamp};
 use crate::verify::{Options, Unavailable, Verifier};
-use desks::{NotOpened, open_desks};
+use desks::{NotOpened, Opened, open_desks};
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -166,14 +165,10 @@ pub fn run(config: &Config) -> Result<(), ServeError> {
     tracing::info!(key = %engine_key.public(), "the engine signs with this key");
     let sealer = Sealer::start(intake.clone(), parts, engine_key.clone());
     let (archive, troubles) = (Archive::new(&intake), Troubles::default());
-    let desks = open_desks(&config.rail, &clearing, &config.data_dir)?;
-    let secret = desks.card.as_ref().map(CardDesk::webhook_secret);
-    let files = desks.files.iter();
-    let folders = files.map(|(rail, desk)| (*rail, desk.folders().clone())).collect();
-    let inboxes: Vec<PathBuf> =
-        desks.files.values().map(|desk| desk.folders().inbox.clone()).collect();
-    let (settler, nudge, mailbox) =
-        Settler::start(intake.clone(), archive.clone(), desks, troubles.clone());
+    let Opened { desks, hooks } = open_desks(&config.rail, &clearing, &config.data_dir)?;
+    let folders = desks.folders().map(|(rail, of)| (rail, of.clone())).collect();
+    let inboxes: Vec<PathBuf> = desks.folders().map(|(_, of)| of.inbox.clone()).collect();
+    let (settler, nudge) = Settler::start(intake.clone(), archive.clone(), desks, troubles.clone());
     let (verify, threads) = intake.verifying();
     tracing::info!(
         verify = verify.backend.description(),
@@ -195,7 +190,7 @@ pub fn run(config: &Config) -> Result<(), ServeError> {
         operators: config.operators.len(),
         four_eyes: config.four_eyes,
     };
-    let hooks = secret.map(|secret| webhooks(secret, mailbox));
+    let hooks = hooks.map(|(secret, mailbox)| webhooks(secret, mailbox));
     let served =
         serve_edge(config, intake, engine_key, settlement, hooks, started_at, genesis.network);
     // Whatever happened to the edge, what was taken in is drained and the journal closed.

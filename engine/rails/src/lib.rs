@@ -139,6 +139,13 @@ pub fn is_known_by_reference(rail: Rail) -> bool {
     rules(rail).is_known_by_reference()
 }
 
+/// Whether a leg of the rail is SENT only while a call for it is being made: nobody heard what became of one
+/// that a start finds so.
+#[must_use]
+pub fn is_sent_in_calls(rail: Rail) -> bool {
+    rules(rail).is_sent_in_calls()
+}
+
 /// Who follows what has left on the rail, of pay-ins or of pay-outs.
 #[must_use]
 pub fn awaits(rail: Rail, pay_in: bool) -> Awaits {

@@ -75,6 +75,11 @@ pub trait RailRules: Sync {
         false
     }
 
+    /// Whether a leg is SENT only while a call for it is being made.
+    fn is_sent_in_calls(&self) -> bool {
+        false
+    }
+
     /// Who follows what has left, of pay-ins or of pay-outs.
     fn awaits(&self, pay_in: bool) -> Awaits;
 }

@@ -6,7 +6,7 @@ use crate::config::{CardSettings, EvmSettings, FolderSettings, RailSettings};
 use crate::ledger::Rail;
 use crate::rails::card::{self, CardConfig, Secret};
 use crate::rails::evm::{self, EvmConfig, FeeRules, Finality};
-use crate::settle::{CardDesk, Desks, EvmDesk, FileDesk, Folders};
+use crate::settle::{BankDesk, CardDesk, Desks, EvmDesk, FileDesk, Folders, Mailbox};
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -21,6 +21,14 @@ pub struct NotOpened {
     why: String,
 }
 
+/// Every desk, and what rails say by themselves.
+pub struct Opened {
+    /// Of all rails that are set up.
+    pub desks: Desks,
+    /// What webhooks are signed with, and where they are handed in.
+    pub hooks: Option<(Secret, Mailbox)>,
+}
+
 /// Opens every desk that is configured. Rails that work with files need no configuration: their folders
 /// lie in `data_dir` unless named.
 ///
@@ -30,8 +38,8 @@ pub fn open_desks(
     settings: &RailSettings,
     clearing: &BTreeMap<Rail, Vec<(String, String)>>,
     data_dir: &Path,
-) -> Result<Desks, NotOpened> {
-    let mut desks = Desks::default();
+) -> Result<Opened, NotOpened> {
+    let (mut desks, mut hooks) = (Desks::default(), None);
     let evm_folders = settings.evm.as_ref().map(|evm| evm.folders.clone()).unwrap_or_default();
     for (rail, folders) in [
         (Rail::Iso20022, &settings.iso20022),
@@ -45,12 +53,17 @@ pub fn open_desks(
             pay_ins: pay_ins.unwrap_or_else(|| own("pay-ins")),
             inbox: inbox.unwrap_or_else(|| own("inbox")),
         });
-        desks.files.insert(rail, desk.map_err(|why| not_opened(rail, &why))?);
+        desks.put_files(rail, desk.map_err(|why| not_opened(rail, &why))?);
+    }
+    for rail in [Rail::Iso20022, Rail::Nacha] {
+        desks.put(rail, BankDesk(rail));
     }
     if let Some(card) = &settings.card {
         let (config, threads) = card_config(card).map_err(|why| not_opened(Rail::Card, &why))?;
         let client = card::Client::new(config).map_err(|why| not_opened(Rail::Card, &why))?;
-        desks.card = Some(CardDesk::new(client, threads));
+        let desk = CardDesk::new(client, threads);
+        hooks = Some((desk.webhook_secret(), desk.mailbox()));
+        desks.put(Rail::Card, desk);
     }
     if let Some(evm) = &settings.evm {
         let open = || -> Result<EvmDesk, String> {
@@ -60,9 +73,9 @@ pub fn open_desks(
             let desk = evm::Desk::open(evm_config(evm)?, clearing).map_err(|e| e.to_string())?;
             Ok(EvmDesk::new(desk, evm.every.0))
         };
-        desks.evm = Some(open().map_err(|why| not_opened(Rail::Evm, &why))?);
+        desks.put(Rail::Evm, open().map_err(|why| not_opened(Rail::Evm, &why))?);
     }
-    Ok(desks)
+    Ok(Opened { desks, hooks })
 }
 
 fn card_config(settings: &CardSettings) -> Result<(CardConfig, usize), String> {

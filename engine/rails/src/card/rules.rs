@@ -53,6 +53,10 @@ impl RailRules for Card {
         true
     }
 
+    fn is_sent_in_calls(&self) -> bool {
+        true
+    }
+
     fn awaits(&self, _pay_in: bool) -> Awaits {
         Awaits::Engine("asks the payment service provider")
     }

@@ -69,8 +69,16 @@ impl Outcome {
 }
 
 impl Run {
+    /// Reads what waits of every rail that has an inbox.
+    pub(super) fn read_inboxes(&mut self) -> Result<(), Stuck> {
+        for (rail, desk) in self.files.clone() {
+            self.read_inbox(rail, &desk)?;
+        }
+        Ok(())
+    }
+
     /// Reads every answer that waits. One that cannot be read or put away keeps no other waiting.
-    pub(super) fn read_inbox(&mut self, rail: Rail, desk: &FileDesk) -> Result<(), Stuck> {
+    fn read_inbox(&mut self, rail: Rail, desk: &FileDesk) -> Result<(), Stuck> {
         let place = format!("inbox of {}", rail.name());
         let Waiting { files, odd } = match desk.waiting() {
             Ok(waiting) => waiting,

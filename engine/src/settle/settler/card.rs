@@ -8,10 +8,13 @@
 
 mod due;
 mod hear;
+mod hooks;
 mod line;
+mod mail;
 
-use super::step::{Bytes, refused, to};
-use super::{Run, Stuck};
+use super::desk::{Desk, Ready};
+use super::step::{Bytes, to};
+use super::{Nudge, Run, Stuck};
 use crate::faults;
 use crate::journal::kept::{self, CallsOf};
 use crate::ledger::{BatchPlan, Home, LegState, Legs, Rail, Voice};
@@ -20,10 +23,11 @@ use crate::pipeline::Intake;
 use crate::rails::card::{self, CallBytes, Client};
 use crate::settle::archive::NotLoaded;
 use crate::types::{BatchId, FileHasher, PartyId};
-use crossbeam::channel::{Receiver, never};
+use crossbeam::channel::{Receiver, Select, never};
 use due::Due;
-pub(super) use line::Done;
-use line::{Line, Order, Task};
+use line::{Done, Line, Order, Task};
+pub use mail::Mailbox;
+use mail::{Letter, Read, mailbox};
 use std::collections::{BTreeMap, HashMap, hash_map};
 use std::sync::Arc;
 use std::time::Instant;
@@ -34,6 +38,10 @@ pub struct CardDesk {
     /// Calls that are made side by side.
     threads: usize,
     line: Option<Line>,
+    /// What the provider says by itself.
+    letters: Receiver<Letter>,
+    /// Where it says it.
+    mailbox: Mailbox,
     /// What the line has done, and is not journaled.
     arrived: Vec<Done>,
     /// When the legs under way are asked for next.
@@ -56,20 +64,18 @@ impl CardDesk {
     /// A desk that makes up to `threads` calls side by side.
     #[must_use]
     pub fn new(client: Client, threads: usize) -> Self {
+        let (mailbox, letters) = mailbox();
         Self {
             client: Arc::new(client),
             threads,
             line: None,
+            letters,
+            mailbox,
             arrived: Vec::new(),
             due: HashMap::new(),
             halted: None,
             rests: false,
         }
-    }
-
-    /// Starts the line.
-    pub(super) fn start(&mut self, intake: &Intake) {
-        self.line = Some(Line::start(&self.client, self.threads, intake.held_control()));
     }
 
     /// The secret with which the provider signs webhooks.
@@ -78,18 +84,24 @@ impl CardDesk {
         self.client.config().webhook_secret.clone()
     }
 
+    /// Where webhooks are handed in.
+    #[must_use]
+    pub fn mailbox(&self) -> Mailbox {
+        self.mailbox.clone()
+    }
+
     fn line(&mut self) -> &mut Line {
         self.line.as_mut().expect("the settler has started it")
     }
 
     /// Where the line says what it has done.
-    pub(super) fn done(&self) -> Receiver<Done> {
+    fn done(&self) -> Receiver<Done> {
         self.line.as_ref().map_or_else(never, |line| line.done().clone())
     }
 
     /// Takes what the line has done, and what it does in the next moment, as long as there is more under way:
     /// one record of many is cheaper than many of one.
-    pub(super) fn arrived(&mut self, first: Done) {
+    fn gather(&mut self, first: Done) {
         let until = Instant::now() + CALLS_GATHERED;
         let mut next = Some(first);
         while let Some(done) = next {
@@ -101,7 +113,7 @@ impl CardDesk {
     }
 
     /// What has arrived, by batch.
-    pub(super) fn take_arrived(&mut self) -> BTreeMap<BatchId, Vec<Done>> {
+    fn take_arrived(&mut self) -> BTreeMap<BatchId, Vec<Done>> {
         let mut all: BTreeMap<BatchId, Vec<Done>> = BTreeMap::new();
         let now = Instant::now();
         for done in std::mem::take(&mut self.arrived) {
@@ -113,38 +125,18 @@ impl CardDesk {
         all
     }
 
-    /// Asks nothing more, and waits a while for what is being asked.
-    pub(super) fn rest(&mut self) {
-        let until = Instant::now() + CALLS_STOP_MAX;
-        self.line().allow(false);
-        self.rests = true;
-        while self.line().under_way() != (0, 0) {
-            let Ok(done) = self.done().recv_deadline(until) else { return };
-            self.line().take(&done);
-            self.arrived.push(done);
-        }
-    }
-
-    /// Forgets what is no longer settling, and has nothing under way.
-    pub(super) fn retain(&mut self, batches: &[BatchId]) {
-        let line = self.line.as_ref();
-        self.due.retain(|batch, _| {
-            batches.contains(batch) || line.is_some_and(|line| line.is_at(*batch))
-        });
-    }
-
     fn order(&mut self, batch: BatchId, leg: u32, call: Arc<CallBytes>, task: Task) {
         self.due.entry(batch).or_default().begin(leg);
         self.line().order(Order { batch, leg, call, task });
     }
 
     /// How the provider is reached.
-    pub(super) fn config(&self) -> &card::CardConfig {
+    fn config(&self) -> &card::CardConfig {
         self.client.config()
     }
 
     /// Has a leg asked for at the next turn, if it is under way.
-    pub(super) fn ask_soon(&mut self, (batch, leg): (BatchId, u32)) {
+    fn ask_soon(&mut self, (batch, leg): (BatchId, u32)) {
         if let Some(due) = self.due.get_mut(&batch) {
             due.soon(leg, Instant::now());
         }
@@ -164,10 +156,76 @@ impl CardDesk {
     }
 }
 
+impl Desk for CardDesk {
+    fn at_start(&mut self, intake: &Intake, _nudge: &Nudge) {
+        self.line = Some(Line::start(&self.client, self.threads, intake.held_control()));
+    }
+
+    fn watch<'a>(&'a self, select: &mut Select<'a>) {
+        select.recv(&self.letters);
+        if let Some(line) = &self.line {
+            select.recv(line.done());
+        }
+    }
+
+    fn arrived(&mut self, run: &mut Run) {
+        if let Ok(done) = self.done().try_recv() {
+            self.gather(done);
+        }
+        self.read_letters(run);
+    }
+
+    fn hear(&mut self, run: &mut Run) -> Result<(), Stuck> {
+        let mut heard = Ok(());
+        for (batch, arrived) in self.take_arrived() {
+            let done = run.plan(batch).and_then(|plan| run.hear_calls(self, &plan, arrived));
+            let storage = matches!(done, Err(Stuck::NotLoaded(NotLoaded::Storage(_))));
+            match done {
+                Ok(()) => {}
+                Err(stuck) if storage || stuck.is_stop() => heard = Err(stuck),
+                Err(stuck) => {
+                    run.unheard.insert(batch, stuck.to_string());
+                }
+            }
+        }
+        heard
+    }
+
+    fn step(&mut self, run: &mut Run, plan: &BatchPlan, ready: Ready) -> Result<(), Stuck> {
+        let Ready { pay_ins, pay_outs } = ready;
+        let ready: Vec<u32> = pay_ins.into_iter().chain(pay_outs).collect();
+        run.step_card(self, plan, &ready)
+    }
+
+    fn asks(&self) -> bool {
+        true
+    }
+
+    /// Forgets what is no longer settling, and has nothing under way.
+    fn retain(&mut self, batches: &[BatchId]) {
+        let line = self.line.as_ref();
+        self.due.retain(|batch, _| {
+            batches.contains(batch) || line.is_some_and(|line| line.is_at(*batch))
+        });
+    }
+
+    /// Asks nothing more, and waits a while for what is being asked.
+    fn at_stop(&mut self) {
+        let until = Instant::now() + CALLS_STOP_MAX;
+        self.line().allow(false);
+        self.rests = true;
+        while self.line().under_way() != (0, 0) {
+            let Ok(done) = self.done().recv_deadline(until) else { return };
+            self.line().take(&done);
+            self.arrived.push(done);
+        }
+    }
+}
+
 impl Run {
     /// What a batch on this rail needs, without waiting for the provider: legs under way that are due are asked
     /// for, and legs that are READY leave, as far as there is room.
-    pub(super) fn step_card(
+    fn step_card(
         &mut self,
         desk: &mut CardDesk,
         plan: &BatchPlan,
@@ -309,28 +367,6 @@ impl Run {
             let call = call.map_err(|error| Stuck::Other(error.to_string()))?;
             let task = Task::LookUp { reference, first_sent: at };
             desk.order(batch, leg, Arc::new(call), task);
-        }
-        Ok(())
-    }
-
-    /// Legs that are SENT when the engine starts: nobody heard what became of them.
-    pub(super) fn lost_at_start(&mut self) -> Result<(), Stuck> {
-        let batches = self.intake.control().settling_batches();
-        for batch in batches {
-            let sent: Vec<u32> = {
-                let control = self.intake.control();
-                let entry = control.batch(batch).map_err(refused)?;
-                let is_sent = |leg: &u32| entry.legs.state(*leg) == LegState::Sent;
-                let open = entry.legs.standing().in_flight().filter(is_sent);
-                if entry.head.policy.rail == Rail::Card { open.collect() } else { Vec::new() }
-            };
-            if sent.is_empty() {
-                continue;
-            }
-            let plan = self.plan(batch)?;
-            let why = "the engine stopped before an answer came";
-            let lost = sent.into_iter().map(|leg| to(leg, LegState::Unknown, "", why));
-            self.journal(&plan, Voice::Engine, lost.collect())?;
         }
         Ok(())
     }

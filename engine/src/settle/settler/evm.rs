@@ -8,6 +8,7 @@
 mod line;
 mod watched;
 
+use super::desk::{Desk, Ready};
 use super::step::{Bytes, refused, to};
 use super::word::Statements;
 use super::{Nudge, Run, Stuck};
@@ -16,7 +17,8 @@ use crate::journal::kept::{self, CallsOf};
 use crate::ledger::hearing::{Ground, Place, Side, Statement, Sum};
 use crate::ledger::{BatchPlan, LegState, LegWord, Rail, Submission, Voice};
 use crate::limits::{EVM_CHUNK_ITEMS, EVM_IN_FLIGHT_MAX};
-use crate::rails::evm::{self, ChunkState, Desk, Nonces, SignedTx};
+use crate::pipeline::Intake;
+use crate::rails::evm::{self, ChunkState, Nonces, SignedTx};
 use crate::rails::{LegReport, Part};
 use crate::settle::archive::NotLoaded;
 use crate::types::{BatchId, FileHasher};
@@ -29,7 +31,7 @@ use watched::Watched;
 /// A chain, the key, and what is known of the chunks under way.
 pub struct EvmDesk {
     /// Reads transactions back; the line has one of its own.
-    desk: Arc<Desk>,
+    desk: Arc<evm::Desk>,
     line: Option<Line>,
     /// Time between two looks at the chain.
     every: Duration,
@@ -60,7 +62,7 @@ struct Rounds {
 impl EvmDesk {
     /// A desk that looks at the chain this often.
     #[must_use]
-    pub fn new(desk: Desk, every: Duration) -> Self {
+    pub fn new(desk: evm::Desk, every: Duration) -> Self {
         Self {
             desk: Arc::new(desk),
             line: None,
@@ -73,11 +75,6 @@ impl EvmDesk {
             under_way: None,
             rounds: HashMap::new(),
         }
-    }
-
-    /// Starts the line, which nudges when it has something to say.
-    pub(super) fn start(&mut self, nudge: Nudge) {
-        self.line = Some(Line::start(self.desk.clone(), nudge));
     }
 
     fn line(&mut self) -> &mut Line {
@@ -98,8 +95,28 @@ impl EvmDesk {
         self.proposed.clear();
     }
 
+    fn is_due(&self, batch: BatchId) -> bool {
+        let next = self.rounds.get(&batch).and_then(|rounds| rounds.next);
+        self.under_way.is_none() && next.is_none_or(|next| next <= Instant::now())
+    }
+}
+
+impl Desk for EvmDesk {
+    /// Starts the line, which nudges when it has something to say.
+    fn at_start(&mut self, _intake: &Intake, nudge: &Nudge) {
+        self.line = Some(Line::start(self.desk.clone(), nudge.clone()));
+    }
+
+    fn step(&mut self, run: &mut Run, plan: &BatchPlan, ready: Ready) -> Result<(), Stuck> {
+        run.step_evm(self, plan, &ready.pay_outs)
+    }
+
+    fn asks(&self) -> bool {
+        true
+    }
+
     /// Forgets what is no longer settling: perhaps operators have said how it ended.
-    pub(super) fn retain(&mut self, batches: &[BatchId]) {
+    fn retain(&mut self, batches: &[BatchId]) {
         let gone = |batch: &BatchId| !batches.contains(batch);
         self.rounds.retain(|batch, _| !gone(batch));
         let nonces = &mut self.nonces;
@@ -115,17 +132,12 @@ impl EvmDesk {
             self.proposed.clear();
         }
     }
-
-    fn is_due(&self, batch: BatchId) -> bool {
-        let next = self.rounds.get(&batch).and_then(|rounds| rounds.next);
-        self.under_way.is_none() && next.is_none_or(|next| next <= Instant::now())
-    }
 }
 
 impl Run {
     /// What there is to do for a batch without waiting for the node: what the line has seen is journaled, what
     /// is journaled is handed to it, and when the time comes, it is sent for another look.
-    pub(super) fn step_evm(
+    fn step_evm(
         &mut self,
         desk: &mut EvmDesk,
         plan: &BatchPlan,

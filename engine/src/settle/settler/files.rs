@@ -162,7 +162,7 @@ impl Run {
                 }
             }
         }
-        for rail in self.desks.files.keys() {
+        for rail in self.files.keys() {
             let why = kept.remove(rail).map(|why| why.join("; "));
             self.troubles.set(&format!("outbox of {}", rail.name()), why);
         }

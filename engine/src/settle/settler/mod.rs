@@ -6,18 +6,21 @@
 //! become UNKNOWN and are called for again under the same key with the same bytes.
 
 mod answers;
+mod bank;
 mod card;
+mod desk;
 mod evm;
 mod files;
 mod hear;
-mod hooks;
 mod later;
 mod step;
 mod withdraw;
 mod word;
 
 use super::archive::{Archive, NotLoaded};
-pub use card::CardDesk;
+pub use bank::BankDesk;
+pub use card::{CardDesk, Mailbox};
+pub use desk::Desks;
 pub use evm::EvmDesk;
 pub use files::Held;
 
@@ -25,28 +28,15 @@ use super::desk::FileDesk;
 use crate::ledger::{BatchPlan, Marks, Rail};
 use crate::limits::SETTLER_TICK;
 use crate::pipeline::{self, Busy, Intake, NotDone};
-use crate::rails::card as card_rail;
 use crate::types::{BatchId, Lsn};
-use crossbeam::channel::{Receiver, Sender, bounded, never};
-use crossbeam::select;
-use hooks::Read;
+use crossbeam::channel::{Receiver, Select, Sender, bounded};
+use desk::{Desk, Ready};
 use later::Later;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 use withdraw::Withdrawals;
-
-/// How the engine reaches each rail. A rail that is not set up has no desk: its batches wait.
-#[derive(Default)]
-pub struct Desks {
-    /// Rails that work with files, and the lists of pay-ins of those that cannot collect.
-    pub files: BTreeMap<Rail, FileDesk>,
-    /// The payment service provider.
-    pub card: Option<CardDesk>,
-    /// The chain.
-    pub evm: Option<EvmDesk>,
-}
 
 /// The running settler.
 pub struct Settler {
@@ -63,29 +53,6 @@ const LIST: &str = "list of troubles";
 
 /// Nudges that wait for an answer.
 const NUDGES: usize = 256;
-/// Letters that wait for the settler: a provider sends again what was not taken.
-const MAILBOX: usize = 1_024;
-
-/// What others have heard of legs. Cheap to clone.
-#[derive(Clone)]
-pub struct Mailbox(Sender<Letter>);
-
-struct Letter {
-    report: Box<card_rail::Report>,
-    done: tokio::sync::oneshot::Sender<()>,
-}
-
-impl Mailbox {
-    /// Hands on what the payment service provider says. What follows from it is durable when it returns.
-    ///
-    /// # Errors
-    /// A text that says why it was not taken: it must be said again.
-    pub async fn card(&self, report: Box<card_rail::Report>) -> Result<(), String> {
-        let (done, heard) = tokio::sync::oneshot::channel();
-        self.0.try_send(Letter { report, done }).map_err(|_| "too much waits; send it again")?;
-        heard.await.map_err(|_| "it could not be taken; send it again".to_owned())
-    }
-}
 
 /// Wakes the settler, and knows which of its files have not left. Cheap to clone.
 #[derive(Clone)]
@@ -203,23 +170,18 @@ impl Settler {
         archive: Archive,
         mut desks: Desks,
         troubles: Troubles,
-    ) -> (Self, Nudge, Mailbox) {
+    ) -> (Self, Nudge) {
         let (stop, stopped) = bounded(0);
         let (nudge, nudged) = bounded(NUDGES);
-        let (mailbox, letters) = bounded(MAILBOX);
         let held = Held::default();
         let nudge = Nudge { wake: nudge, held: held.clone() };
-        if let Some(evm) = &mut desks.evm {
-            evm.start(nudge.clone());
-        }
-        if let Some(card) = &mut desks.card {
-            card.start(&intake);
-        }
-        let withdrawals = Withdrawals::start(desks.files.keys().copied());
+        desks.rails.values_mut().for_each(|desk| desk.at_start(&intake, &nudge));
+        let Desks { files, rails } = desks;
+        let withdrawals = Withdrawals::start(files.keys().copied());
         let run = Run {
             intake,
             archive,
-            desks,
+            files,
             troubles,
             plans: HashMap::new(),
             looked: HashMap::new(),
@@ -235,9 +197,9 @@ impl Settler {
                 .expect("a runtime without IO needs nothing of the system"),
         };
         let thread = std::thread::Builder::new().name("settler".to_owned());
-        let thread = thread.spawn(move || run.run(&stopped, &nudged, &letters));
+        let thread = thread.spawn(move || Turns { run, desks: rails }.run(&stopped, &nudged));
         let thread = thread.expect("the system can start a thread");
-        (Self { stop, thread }, nudge, Mailbox(mailbox))
+        (Self { stop, thread }, nudge)
     }
 
     /// Stops it between two steps and gives back its way in.
@@ -247,10 +209,17 @@ impl Settler {
     }
 }
 
-struct Run {
+/// The settler's loop: what is looked at in which order, whatever rails there are.
+struct Turns {
+    run: Run,
+    desks: BTreeMap<Rail, Box<dyn Desk>>,
+}
+
+/// What the loop and all desks work with.
+pub(crate) struct Run {
     intake: Intake,
     archive: Archive,
-    desks: Desks,
+    files: BTreeMap<Rail, FileDesk>,
     troubles: Troubles,
     plans: HashMap<BatchId, Arc<BatchPlan>>,
     /// The legs of each batch that had not ended when parties were last released.
@@ -269,103 +238,65 @@ struct Run {
     runtime: tokio::runtime::Runtime,
 }
 
-impl Run {
-    fn run(
-        mut self,
-        stopped: &Receiver<()>,
-        nudged: &Receiver<tokio::sync::oneshot::Sender<()>>,
-        letters: &Receiver<Letter>,
-    ) {
+impl Turns {
+    fn run(mut self, stopped: &Receiver<()>, nudged: &Receiver<tokio::sync::oneshot::Sender<()>>) {
         if self.at_start().is_err_and(|stuck| stuck.is_stop()) {
             return;
         }
         let mut waiting = Vec::new();
-        let mut letters = letters.clone();
-        let calls = self.desks.card.as_ref().map_or_else(never, CardDesk::done);
         loop {
             match self.turn() {
                 Ok(()) => {}
                 Err(stuck) if stuck.is_stop() => return,
                 Err(Stuck::NotLoaded(NotLoaded::Storage(error))) => pipeline::stop_at_once(&error),
-                Err(stuck) => self.troubles.set("settler", Some(stuck.to_string())),
+                Err(stuck) => self.run.troubles.set("settler", Some(stuck.to_string())),
             }
             // Who nudged while the turn was under way waits for the next.
             waiting.drain(..).for_each(|turned: tokio::sync::oneshot::Sender<()>| {
                 // Whoever asked may have gone away.
                 let _ = turned.send(());
             });
-            let tick = if self.more { Duration::ZERO } else { SETTLER_TICK };
-            select! {
-                recv(stopped) -> _ => return self.at_stop(),
-                recv(calls) -> done => {
-                    if let (Ok(done), Some(desk)) = (done, &mut self.desks.card) {
-                        desk.arrived(done);
+            let tick = if self.run.more { Duration::ZERO } else { SETTLER_TICK };
+            let mut select = Select::new();
+            let (stop, nudge) = (select.recv(stopped), select.recv(nudged));
+            self.desks.values().for_each(|desk| desk.watch(&mut select));
+            match select.ready_timeout(tick) {
+                Ok(ready) if ready == stop => return self.at_stop(),
+                Ok(ready) if ready == nudge => waiting.extend(nudged.try_iter()),
+                Ok(_) => {
+                    for desk in self.desks.values_mut() {
+                        desk.arrived(&mut self.run);
                     }
                 }
-                recv(nudged) -> one => waiting.extend(one.into_iter().chain(nudged.try_iter())),
-                recv(letters) -> letter => match letter {
-                    Ok(letter) => self.read_letters(letter, &letters),
-                    // Nobody can write one any more: without webhooks from the start. A channel that has
-                    // ended is always ready, and would keep this thread busy for ever.
-                    Err(_) => letters = never(),
-                },
-                default(tick) => {}
+                Err(_) => {}
             }
         }
-    }
-
-    /// Reads a letter and those behind it. What cannot be done now is not confirmed, and comes again.
-    fn read_letters(&mut self, first: Letter, letters: &Receiver<Letter>) {
-        let mut read = Read::default();
-        for Letter { report, done } in
-            std::iter::once(first).chain(letters.try_iter().take(MAILBOX))
-        {
-            match self.hear_card(&report, &mut read) {
-                Ok(()) => read.confirm(done),
-                Err(stuck) => tracing::warn!("a webhook was not taken: {stuck}"),
-            }
-        }
-        if let Err(stuck) = self.weigh_read(&mut read) {
-            tracing::warn!("webhooks were not taken: {stuck}");
-        }
-        read.confirmed();
     }
 
     /// What a stop does not leave to the next start.
     fn at_stop(&mut self) {
-        if let Some(desk) = &mut self.desks.card {
-            desk.rest();
-        }
-        if let Err(stuck) = self.hear_all_calls() {
+        self.desks.values_mut().for_each(|desk| desk.at_stop());
+        if let Err(stuck) = self.hear() {
             tracing::info!("what came of calls is looked up at the next start: {stuck}");
         }
     }
 
-    /// Takes in what has come of calls, also of batches that operators have brought to their end meanwhile.
-    fn hear_all_calls(&mut self) -> Result<(), Stuck> {
-        let Some(mut desk) = self.desks.card.take() else { return Ok(()) };
+    /// Takes in what has come back from every rail.
+    fn hear(&mut self) -> Result<(), Stuck> {
         let mut heard = Ok(());
-        for (batch, arrived) in desk.take_arrived() {
-            let done = self.plan(batch).and_then(|plan| self.hear_calls(&mut desk, &plan, arrived));
-            let storage = matches!(done, Err(Stuck::NotLoaded(NotLoaded::Storage(_))));
-            match done {
-                Ok(()) => {}
-                Err(stuck) if storage || stuck.is_stop() => heard = Err(stuck),
-                Err(stuck) => {
-                    self.unheard.insert(batch, stuck.to_string());
-                }
-            }
+        for desk in self.desks.values_mut() {
+            heard = heard.and(desk.hear(&mut self.run));
         }
-        self.desks.card = Some(desk);
         heard
     }
 
     /// What a crash may have left half done.
     fn at_start(&mut self) -> Result<(), Stuck> {
-        self.lost_at_start()?;
-        for (rail, desk) in self.desks.files.clone() {
-            let done = self.hold_staged(rail, &desk);
-            self.troubles.set(&format!("outbox of {}", rail.name()), trouble(&done));
+        self.run.lost_at_start()?;
+        let Run { files, troubles, .. } = &self.run;
+        for (rail, desk) in files {
+            let done = self.run.hold_staged(*rail, desk);
+            troubles.set(&format!("outbox of {}", rail.name()), trouble(&done));
             if let Err(stuck) = done
                 && stuck.is_stop()
             {
@@ -377,19 +308,17 @@ impl Run {
 
     /// One look at everything.
     fn turn(&mut self) -> Result<(), Stuck> {
-        self.more = false;
-        self.unheard.clear();
-        self.hear_all_calls()?;
-        self.let_leave()?;
-        self.withdraw();
-        for (rail, desk) in self.desks.files.clone() {
-            self.read_inbox(rail, &desk)?;
-        }
+        self.run.more = false;
+        self.run.unheard.clear();
+        self.hear()?;
+        self.run.let_leave()?;
+        self.run.withdraw();
+        self.run.read_inboxes()?;
         let (applied, batches) = {
-            let control = self.intake.control();
+            let control = self.run.intake.control();
             (control.applied(), control.settling_batches())
         };
-        if self.seen == Some(applied) {
+        if self.run.seen == Some(applied) {
             return Ok(());
         }
         let mut all_well = true;
@@ -401,32 +330,55 @@ impl Run {
                 return done;
             }
             all_well &= done.is_ok();
-            let told = trouble(&done).or_else(|| self.unheard.remove(batch));
-            self.troubles.set(&format!("batch {batch}"), told);
+            let told = trouble(&done).or_else(|| self.run.unheard.remove(batch));
+            self.run.troubles.set(&format!("batch {batch}"), told);
         }
-        self.withdraw();
-        self.withdrawals.retain(&batches);
-        self.plans.retain(|batch, _| batches.contains(batch));
-        self.looked.retain(|batch, _| batches.contains(batch));
-        self.troubles.retain(&batches);
-        if let Some(evm) = &mut self.desks.evm {
-            evm.retain(&batches);
-        }
-        if let Some(card) = &mut self.desks.card {
-            card.retain(&batches);
-        }
-        // Calls are asked about again when their time comes, whatever else happens.
-        self.seen = (all_well && !self.has_calls_under_way(&batches)).then_some(applied);
+        self.run.withdraw();
+        self.run.retain(&batches);
+        self.desks.values_mut().for_each(|desk| desk.retain(&batches));
+        // Rails are asked again when their time comes, whatever else happens.
+        self.run.seen = (all_well && !self.asks(&batches)).then_some(applied);
         Ok(())
     }
 
-    fn has_calls_under_way(&self, batches: &[BatchId]) -> bool {
-        let control = self.intake.control();
+    /// Everything that can be done for a batch now.
+    fn step(&mut self, batch: BatchId) -> Result<(), Stuck> {
+        let plan = self.run.plan(batch)?;
+        let rail = plan.content().head.policy.rail;
+        let ready = self.run.choose(batch, &plan)?;
+        let done = self.send(rail, &plan, ready);
+        // What keeps some legs does not keep the exposure of those who are done.
+        self.run.release(batch, &plan)?;
+        done
+    }
+
+    /// Has legs leave. Pay-ins that the rail cannot collect are listed, for whoever asks for them.
+    fn send(&mut self, rail: Rail, plan: &BatchPlan, mut ready: Ready) -> Result<(), Stuck> {
+        if !rail.collects() {
+            self.run.submit_files(plan, rail, &std::mem::take(&mut ready.pay_ins))?;
+        }
+        let desk = self.desks.get_mut(&rail).ok_or_else(|| step::not_set_up(rail))?;
+        desk.step(&mut self.run, plan, ready)
+    }
+
+    /// Whether a rail is to be asked about some of these.
+    fn asks(&self, batches: &[BatchId]) -> bool {
+        let control = self.run.intake.control();
         let mut entries = batches.iter().filter_map(|batch| control.batch(*batch).ok());
-        entries.any(|entry| match entry.head.policy.rail {
-            Rail::Card | Rail::Evm => !entry.legs.have_ended(),
-            Rail::Iso20022 | Rail::Nacha => false,
+        entries.any(|entry| {
+            let desk = self.desks.get(&entry.head.policy.rail);
+            desk.is_some_and(|desk| desk.asks()) && !entry.legs.have_ended()
         })
+    }
+}
+
+impl Run {
+    /// Nothing is kept of other batches than these.
+    fn retain(&mut self, batches: &[BatchId]) {
+        self.withdrawals.retain(batches);
+        self.plans.retain(|batch, _| batches.contains(batch));
+        self.looked.retain(|batch, _| batches.contains(batch));
+        self.troubles.retain(batches);
     }
 
     /// The plan of a batch, made anew when it is not held.

@@ -1,12 +1,13 @@
 //! One batch's next steps: what is held back, what leaves, whose exposure falls.
 
+use super::desk::Ready;
 use super::{LIST, Run, Stuck};
 use crate::ledger::{
     Admitted, BatchPlan, BatchState, Command, LegState, LegStep, Legs, NewTrouble, Next, Rail,
     Refusal, SubmitLegs, Voice, Wish, runs,
 };
 use crate::limits::{MOVES_MAX, RELEASES_MAX, TROUBLES_RECORD_MAX};
-use crate::rails;
+use crate::rails::{self, is_sent_in_calls};
 use crate::types::{BatchId, Digest, Lsn, Total};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,61 +15,43 @@ use std::sync::Arc;
 const HELD_BACK: &str = "held back: what would cover it has not come in";
 
 impl Run {
-    /// Everything that can be done for a batch now.
-    pub(super) fn step(&mut self, batch: BatchId) -> Result<(), Stuck> {
-        let plan = self.plan(batch)?;
+    /// Which legs of a batch may leave now. What is to be held back is.
+    pub(super) fn choose(&mut self, batch: BatchId, plan: &BatchPlan) -> Result<Ready, Stuck> {
         self.note_void(batch)?;
-        let (standing, rail, free, suspended, said) = {
+        let (standing, free, suspended, said) = {
             let control = self.intake.control();
             self.suspensions = control.suspensions();
             let entry = control.batch(batch).map_err(refused)?;
             let free = control.free_to_pay(batch).map_err(refused)?;
-            let rail = entry.head.policy.rail;
             let said: BTreeMap<u32, u64> = control.said_to_be_paid(batch).collect();
-            (entry.legs.standing().clone(), rail, free, control.suspended().clone(), said)
+            (entry.legs.standing().clone(), free, control.suspended().clone(), said)
         };
         let mut next = plan.next(&standing, free, &suspended);
         // With what covers them, as those of suspended payees.
         next.pay_ins.retain(|leg| !said.contains_key(leg));
         next.pay_outs.retain(|leg| !said.contains_key(leg));
         self.troubles.set(&format!("batch {batch}, said to be paid"), said_text(&said));
-        let waits = waiting_text(&plan, &next.suspended);
+        let waits = waiting_text(plan, &next.suspended);
         self.troubles.set(&format!("batch {batch}, suspended"), waits);
         let Next { pay_ins, pay_outs, held_back, .. } = next;
         for some in held_back.chunks(MOVES_MAX) {
             let moves = some.iter().map(|&leg| to(leg, LegState::Rejected, "", HELD_BACK));
-            self.move_legs(&plan, Voice::Engine, moves.collect())?;
+            self.move_legs(plan, Voice::Engine, moves.collect())?;
         }
-        let done = match rail {
-            Rail::Iso20022 | Rail::Nacha => {
-                self.submit_files(&plan, rail, &pay_ins)?;
-                self.submit_files(&plan, rail, &pay_outs)
-            }
-            Rail::Card => {
-                let mut desk = self.desks.card.take().ok_or_else(|| not_set_up(rail))?;
-                let ready: Vec<u32> = pay_ins.into_iter().chain(pay_outs).collect();
-                let done = self.step_card(&mut desk, &plan, &ready);
-                self.desks.card = Some(desk);
-                done
-            }
-            Rail::Evm => {
-                self.submit_files(&plan, rail, &pay_ins)?;
-                let mut desk = self.desks.evm.take().ok_or_else(|| not_set_up(rail))?;
-                let done = self.step_evm(&mut desk, &plan, &pay_outs);
-                self.desks.evm = Some(desk);
-                done
-            }
-        };
-        // What keeps some legs does not keep the exposure of those who are done.
-        self.release(batch, &plan)?;
-        done
+        Ok(Ready { pay_ins, pay_outs })
     }
 
-    fn submit_files(&self, plan: &BatchPlan, rail: Rail, legs: &[u32]) -> Result<(), Stuck> {
+    /// Hands legs to a rail as files, as many as it takes.
+    pub(super) fn submit_files(
+        &self,
+        plan: &BatchPlan,
+        rail: Rail,
+        legs: &[u32],
+    ) -> Result<(), Stuck> {
         if legs.is_empty() {
             return Ok(());
         }
-        let desk = self.desks.files.get(&rail).ok_or_else(|| not_set_up(rail))?;
+        let desk = self.files.get(&rail).ok_or_else(|| not_set_up(rail))?;
         for some in rails::split(plan.content(), legs) {
             self.submit_file(plan, rail, desk, &some)?;
         }
@@ -76,7 +59,7 @@ impl Run {
     }
 
     /// Has the exposure of parties fall whose legs have ended since the last look at them.
-    fn release(&mut self, batch: BatchId, plan: &Arc<BatchPlan>) -> Result<(), Stuck> {
+    pub(super) fn release(&mut self, batch: BatchId, plan: &Arc<BatchPlan>) -> Result<(), Stuck> {
         let (open, state, settling) = {
             let control = self.intake.control();
             let entry = control.batch(batch).map_err(refused)?;
@@ -105,6 +88,29 @@ impl Run {
             self.wish(Wish::ReleaseExposure { plan: plan.clone(), places: Vec::new() })?;
             self.looked.remove(&batch);
             tracing::info!(%batch, state = state.name(), "batch ended");
+        }
+        Ok(())
+    }
+
+    /// Legs that are SENT when the engine starts, where that means that a call is being made: nobody heard what
+    /// became of them. Also on a rail that is not set up any more: people must be able to say it.
+    pub(super) fn lost_at_start(&mut self) -> Result<(), Stuck> {
+        let batches = self.intake.control().settling_batches();
+        for batch in batches {
+            let sent: Vec<u32> = {
+                let control = self.intake.control();
+                let entry = control.batch(batch).map_err(refused)?;
+                let is_sent = |leg: &u32| entry.legs.state(*leg) == LegState::Sent;
+                let open = entry.legs.standing().in_flight().filter(is_sent);
+                if is_sent_in_calls(entry.head.policy.rail) { open.collect() } else { Vec::new() }
+            };
+            if sent.is_empty() {
+                continue;
+            }
+            let plan = self.plan(batch)?;
+            let why = "the engine stopped before an answer came";
+            let lost = sent.into_iter().map(|leg| to(leg, LegState::Unknown, "", why));
+            self.journal(&plan, Voice::Engine, lost.collect())?;
         }
         Ok(())
     }
@@ -235,7 +241,7 @@ pub(super) fn is_called(rail: Rail) -> Stuck {
     Stuck::Other(format!("rail {} is called, not sent files", rail.name()))
 }
 
-fn not_set_up(rail: Rail) -> Stuck {
+pub(super) fn not_set_up(rail: Rail) -> Stuck {
     let rail = rail.name();
     Stuck::Other(format!("rail {rail} is not set up: give [rail.{rail}] in the configuration"))
 }

@@ -43,7 +43,7 @@ impl Run {
             let control = self.intake.control();
             let entry = control.batch(batch).map_err(refused)?;
             let (rail, legs) = (entry.head.policy.rail, &entry.legs);
-            if legs.owed_again() == Total::ZERO || !self.desks.files.contains_key(&rail) {
+            if legs.owed_again() == Total::ZERO || !self.files.contains_key(&rail) {
                 return Ok(());
             }
             let all = (0..).zip(legs.submissions());
@@ -78,7 +78,7 @@ impl Run {
             }
         }
         for (of, (rail, name)) in std::mem::take(&mut self.withdrawals.todo) {
-            let Some(desk) = self.desks.files.get(&rail) else { continue };
+            let Some(desk) = self.files.get(&rail) else { continue };
             match desk.withdraw(&name) {
                 Ok(was_there) => {
                     if was_there {
@@ -96,7 +96,7 @@ impl Run {
                 }
             }
         }
-        for rail in self.desks.files.keys() {
+        for rail in self.files.keys() {
             let why = kept.remove(rail).map(|why| why.join("; "));
             self.troubles.set(&format!("withdrawal of {}", rail.name()), why);
         }
@@ -104,7 +104,7 @@ impl Run {
 
     /// What a crash may have left where it is handed in from.
     fn note_left(&mut self, rail: Rail) -> std::io::Result<()> {
-        let left = self.desks.files.get(&rail).map_or(Ok(Vec::new()), FileDesk::left)?;
+        let left = self.files.get(&rail).map_or(Ok(Vec::new()), FileDesk::left)?;
         for name in left {
             let Some(of) = self.submission_named(rail, &name) else { continue };
             let is_void = {

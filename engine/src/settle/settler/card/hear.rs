@@ -28,7 +28,7 @@ struct Called {
 impl Run {
     /// Journals what has come of calls and look-ups of one batch, whether it is settling still or not, and
     /// sends what the provider does not know.
-    pub(in crate::settle::settler) fn hear_calls(
+    pub(super) fn hear_calls(
         &mut self,
         desk: &mut CardDesk,
         plan: &BatchPlan,

@@ -3,42 +3,14 @@
 //!
 //! Owns the way from an event to its leg. What it says is read by the rail and weighed by the ledger.
 
-use super::word::{Statements, reference_name};
-use super::{Run, Stuck};
+use super::{CardDesk, Read};
 use crate::ledger::hearing::Place;
 use crate::ledger::{BatchPlan, LegState, NewTrouble, Rail, TroubleKind};
 use crate::rails::card::{self, Own, Says};
+use crate::settle::settler::word::{Statements, reference_name};
+use crate::settle::settler::{Run, Stuck};
 use crate::types::BatchId;
-use std::collections::BTreeMap;
 use std::sync::Arc;
-use tokio::sync::oneshot;
-
-/// Events that were read and are weighed together: one record for all of them, and one word about a leg in it.
-#[derive(Default)]
-pub(super) struct Read {
-    said: BTreeMap<BatchId, (Arc<BatchPlan>, Statements)>,
-    /// Who hears when what was read is durable.
-    waiting: Vec<oneshot::Sender<()>>,
-}
-
-impl Read {
-    /// Somebody waits for what was read until now.
-    pub fn confirm(&mut self, done: oneshot::Sender<()>) {
-        self.waiting.push(done);
-    }
-
-    /// What was read is durable.
-    pub fn confirmed(&mut self) {
-        self.waiting.drain(..).for_each(|done| {
-            // Whoever asked may have gone away; what was decided stands.
-            let _ = done.send(());
-        });
-    }
-
-    fn holds(&self, batch: BatchId, leg: u32) -> bool {
-        self.said.get(&batch).is_some_and(|(_, said)| said.contains_key(&leg))
-    }
-}
 
 impl Run {
     /// Weighs what was read. If that fails, none of it is confirmed, and all of it comes again.
@@ -54,6 +26,7 @@ impl Run {
     /// moves nothing, and a person is told; whatever it is, the leg is looked up next.
     pub(super) fn hear_card(
         &mut self,
+        desk: &mut CardDesk,
         report: &card::Report,
         read: &mut Read,
     ) -> Result<(), Stuck> {
@@ -67,11 +40,7 @@ impl Run {
             let known = legs.facts(leg).map_or("", |facts| &facts.reference).to_owned();
             (legs.state(leg), known)
         })?;
-        let (version, is_live) = self.desks.card.as_ref().map_or_else(
-            || (card::API_VERSION.to_owned(), false),
-            |desk| (desk.config().api_version.clone(), desk.config().is_live()),
-        );
-        let call = card::request(own, content, &version);
+        let call = card::request(own, content, &desk.config().api_version);
         let call = call.map_err(|why| Stuck::Other(why.to_string()))?;
         let clearing = card::Clearing::read(&content.head.policy.clearing);
         let facts = Own {
@@ -79,7 +48,7 @@ impl Run {
             asset: &content.head.asset,
             reference: &reference,
             account: clearing.map_or("", |clearing| clearing.account),
-            is_live,
+            is_live: desk.config().is_live(),
         };
         let tell = |kind, what: &str| {
             let text = format!(
@@ -114,9 +83,7 @@ impl Run {
             (Says::Ask(what), _) => tracing::info!(source = report.source, "to look up: {what}"),
             (Says::Word { .. }, None) => unreachable!("a word is a statement"),
         }
-        if let Some(desk) = &mut self.desks.card {
-            desk.ask_soon((batch, leg));
-        }
+        desk.ask_soon((batch, leg));
         self.seen = None;
         Ok(())
     }
