@@ -3,7 +3,7 @@
 
 use crate::pipeline;
 use crate::rails::card::{self, Meaning, Secret};
-use crate::settle::Mailbox;
+use crate::settle::desks::Mailbox;
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::State;

@@ -11,7 +11,7 @@ mod settings;
 mod values;
 
 pub use operate::{Operators, Scheduled};
-pub use rails::{CardSettings, Depth, EvmSettings, FolderSettings, RailSettings};
+pub use rails::*;
 pub use settings::Settings;
 pub use values::{BadValue, parse_bytes, parse_duration, show_bytes, show_duration};
 

@@ -6,7 +6,8 @@ use crate::config::{CardSettings, EvmSettings, FolderSettings, RailSettings};
 use crate::ledger::Rail;
 use crate::rails::card::{self, CardConfig, Secret};
 use crate::rails::evm::{self, EvmConfig, FeeRules, Finality};
-use crate::settle::{BankDesk, CardDesk, Desks, EvmDesk, FileDesk, Folders, Mailbox};
+use crate::settle::desks::{BankDesk, CardDesk, EvmDesk, Mailbox};
+use crate::settle::{Desks, FileDesk, Folders};
 use std::collections::BTreeMap;
 use std::path::Path;
 

@@ -23,4 +23,4 @@ pub use reconcile::{
 };
 pub use schedule::{Board, Schedule, ScheduleEntry, Standing, close_every};
 pub use sealer::{Parts, Sealer, keep_window, seal_command};
-pub use settler::{BankDesk, CardDesk, Desks, EvmDesk, Held, Mailbox, Nudge, Settler, Troubles};
+pub use settler::{Desks, Held, Nudge, Settler, Troubles, desks};

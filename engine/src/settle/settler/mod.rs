@@ -18,11 +18,15 @@ mod withdraw;
 mod word;
 
 use super::archive::{Archive, NotLoaded};
-pub use bank::BankDesk;
-pub use card::{CardDesk, Mailbox};
 pub use desk::Desks;
-pub use evm::EvmDesk;
 pub use files::Held;
+
+/// The desks of all rails.
+pub mod desks {
+    pub use super::bank::BankDesk;
+    pub use super::card::{CardDesk, Mailbox};
+    pub use super::evm::EvmDesk;
+}
 
 use super::desk::FileDesk;
 use crate::ledger::{BatchPlan, Marks, Rail};
