@@ -7,6 +7,7 @@ mod auth;
 mod batches;
 mod door;
 mod evidence;
+mod held;
 mod history;
 mod legs;
 mod messages;
@@ -23,6 +24,7 @@ mod windows;
 
 pub use auth::{Auth, Refused};
 pub use door::{ConnectionId, Door, Service, Visits};
-pub use operator::{Edge, OperatorApi, Settlement};
+pub use held::{Edge, Settlement};
+pub use operator::OperatorApi;
 pub use vouchers::VouchersApi;
 pub use webhooks::webhooks;

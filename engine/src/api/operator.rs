@@ -1,7 +1,8 @@
 //! The `Operator` service: each call, and where it is done.
 
-use super::auth::{Refused, caller};
+use super::auth::caller;
 use super::door::{Places, Visits};
+use super::held::{Edge, Settlement};
 use super::messages::{
     asset_message, exposure_message, id, key_tables_message, party_message, request,
     signer_message, window_message,
@@ -14,16 +15,14 @@ use super::{
     windows as disputes,
 };
 use crate::ledger::control::{PartyEntry, SignerEntry};
-use crate::ledger::{Caller, Exposure, Rail, Refusal, Wish};
+use crate::ledger::{Caller, Exposure, Refusal, Wish};
 use crate::limits::{EXPORTS_MAX, IMPORTS_MAX, LISTS_MAX};
 use crate::log;
 use crate::pipeline::{Done, Intake};
-use crate::settle::{Archive, Board, Clearing, Folders, Nudge, Troubles};
 use crate::sign::EngineKey;
 use crate::types::{AssetNumber, PartyId, Timestamp, WindowNumber};
 use bytes::Bytes;
-use std::collections::BTreeMap;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 use tallystick_proto::v1;
 use tonic::{Request, Response, Status, Streaming};
@@ -41,35 +40,6 @@ pub struct OperatorApi {
     lists: Places,
     imports: Places,
     edge: Edge,
-}
-
-/// What the service reports of the edge.
-#[derive(Default)]
-pub struct Edge {
-    /// Who is connected, once the door is open.
-    pub visits: Arc<OnceLock<Visits>>,
-    /// Tokens that were refused.
-    pub refused: Refused,
-}
-
-/// What the service needs of settlement.
-pub struct Settlement {
-    /// Sealed windows and batches.
-    pub archive: Archive,
-    /// The operator's own accounts.
-    pub clearing: Arc<Clearing>,
-    /// Wakes the settler.
-    pub nudge: Nudge,
-    /// What keeps it from going on.
-    pub troubles: Troubles,
-    /// Where the files of each rail lie.
-    pub folders: BTreeMap<Rail, Folders>,
-    /// The schedule, and where it stands.
-    pub board: Board,
-    /// Operators configured.
-    pub operators: usize,
-    /// Whether another operator must approve.
-    pub four_eyes: bool,
 }
 
 type Answer<T> = Result<Response<T>, Status>;
