@@ -184,7 +184,7 @@ fn ack(c: &mut Criterion) {
             buffer.clear();
             let outcomes = Bytes::from(black_box(&outcomes).clone());
             let ack =
-                v1::Ack { frame_id: 1, lsn: 1, outcomes, credited: 1_024, stale: 0, rejected: 0 };
+                v1::Ack { frame_id: 1, lsn: 1, outcomes, credited: 1_024, ..v1::Ack::default() };
             ack.encode(&mut buffer).expect("there is room");
             buffer.len()
         });
