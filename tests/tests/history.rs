@@ -15,42 +15,38 @@ fn who(row: &Value) -> [&str; 4] {
     ["kind", "caller", "role", "via"].map(|name| row[name].as_str().unwrap())
 }
 
-#[test]
-fn the_history_tells_who_set_a_limit_changed_an_account_closed_a_window_and_rotated_a_key() {
-    let house = House::new(&["ann", "bob"]);
-    let party = house.world.payers[0].party;
-    let (id, asset) = (hex(party), World::CLEARED.to_string());
-    let last = |house: &House| history(house, &[]).last().unwrap()["lsn"].as_u64().unwrap();
-    let before = last(&house);
+/// Rows without what came before `lsn`.
+fn since(rows: &[Value], lsn: u64) -> Vec<&Value> {
+    rows.iter().filter(|row| row["lsn"].as_u64().unwrap() > lsn).collect()
+}
 
-    done(&house.cli(
-        "ann",
-        &["limit", "set", "--party", &id, "--asset", &asset, "77", "--request-id", "L-1"],
-    ));
+fn of_kind<'a>(rows: &[&'a Value], kind: &str) -> &'a Value {
+    rows.iter().find(|row| row["kind"] == kind).unwrap()
+}
+
+/// Four changes by two operators, and one that is refused. Gives the rows of what they did.
+fn changes(house: &House) -> Vec<Value> {
+    let (id, asset) = (hex(house.world.payers[0].party), World::CLEARED.to_string());
+    let before = history(house, &[]).last().unwrap()["lsn"].as_u64().unwrap();
+    let asked =
+        |operator: &str, args: &[&str]| assert_eq!(done(&house.cli(operator, args)).len(), 1);
+    let limit = ["limit", "set", "--party", &id, "--asset", &asset, "77", "--request-id", "L-1"];
+    asked("ann", &limit);
     let account = "card:customer=cus_9,payment_method=pm_9";
-    done(&house.cli("bob", &["party", "add", "--id", &id, "--name", "P", "--account", account]));
-    done(&house.cli("ann", &["window", "close"]));
-    done(&house.cli("bob", &["key", "rotate"]));
-    let refused = refusal(&house.cli(
-        "ann",
-        &[
-            "deposit",
-            "record",
-            "--party",
-            &id,
-            "--asset",
-            "9",
-            "5",
-            "--reference",
-            "R",
-            "--request-id",
-            "D-1",
-        ],
-    ));
+    asked("bob", &["party", "add", "--id", &id, "--name", "P", "--account", account]);
+    asked("ann", &["window", "close"]);
+    asked("bob", &["key", "rotate"]);
+    let deposit = ["deposit", "record", "--party", &id, "--asset", "9", "5", "--reference", "R"];
+    let refused = refusal(&house.cli("ann", &[&deposit[..], &["--request-id", "D-1"]].concat()));
     assert!(refused.contains("asset 9"), "{refused}");
+    since(&history(house, &[]), before).into_iter().cloned().collect()
+}
 
-    let all = history(&house, &[]);
-    let new: Vec<&Value> = all.iter().filter(|row| row["lsn"].as_u64().unwrap() > before).collect();
+#[test]
+fn every_change_says_who_made_it_and_what_was_refused_is_in_the_log() {
+    let house = House::new(&["ann", "bob"]);
+    let (all, id) = (changes(&house), hex(house.world.payers[0].party));
+    let new: Vec<&Value> = all.iter().collect();
     let rows: Vec<[&str; 4]> = new.iter().map(|row| who(row)).collect();
     // The seal and the new key may come in either order.
     for wanted in [
@@ -63,18 +59,26 @@ fn the_history_tells_who_set_a_limit_changed_an_account_closed_a_window_and_rota
         assert!(rows.contains(&wanted), "{wanted:?} is missing in {rows:?}");
     }
     assert_eq!(rows.len(), 5, "what was refused is in no record: {rows:?}");
-    let limit = new.iter().find(|row| row["kind"] == "limit_set").unwrap();
+    let limit = of_kind(&new, "limit_set");
     assert_eq!((&limit["request_id"], &limit["about"]), (&"L-1".into(), &"limit 77".into()));
-    assert_eq!((&limit["party_id"], &limit["asset"]), (&id.clone().into(), &World::CLEARED.into()));
+    assert_eq!((&limit["party_id"], &limit["asset"]), (&id.into(), &World::CLEARED.into()));
     let at = limit["at"].as_str().unwrap();
     assert!(at.ends_with('Z') && limit["at_us"].as_u64().unwrap() > 0, "{at}");
-    let account = new.iter().find(|row| row["kind"] == "party_upserted").unwrap();
+    let account = of_kind(&new, "party_upserted");
     assert!(account["about"].as_str().unwrap().contains("payment_method=pm_9"), "{account}");
-
     // What was there before was done by nobody in particular: no operators were configured then.
     let founded = history(&house, &["--kind", "asset_created"]);
     assert!(founded.iter().all(|row| who(row)[1..] == ["", "anyone", "grpc"]), "{founded:?}");
+    let log = house.engine.as_ref().unwrap().stderr();
+    let line = log.lines().find(|line| line.contains("D-1")).expect("the log tells it");
+    assert!(line.contains("ann") && line.contains("record deposit"), "{line}");
+}
 
+#[test]
+fn the_history_is_asked_by_name_party_kind_time_and_request() {
+    let house = House::new(&["ann", "bob"]);
+    let id = hex(house.world.payers[0].party);
+    assert_eq!(changes(&house).len(), 5);
     let kinds = |args: &[&str]| -> Vec<String> {
         let rows = history(&house, args);
         rows.iter().map(|row| row["kind"].as_str().unwrap().to_owned()).collect()
@@ -82,14 +86,10 @@ fn the_history_tells_who_set_a_limit_changed_an_account_closed_a_window_and_rota
     assert_eq!(kinds(&["--by", "ann"]), ["limit_set", "window_closed"]);
     assert_eq!(kinds(&["--request-id", "L-1"]), ["limit_set"]);
     assert_eq!(kinds(&["--by", "bob", "--party", &id]), ["party_upserted"]);
-    let named = ["--party", &id, "--kind", "limit_set,signer_added"];
-    assert!(kinds(&named).ends_with(&["limit_set".to_owned()]), "{:?}", kinds(&named));
-    assert!(kinds(&named).contains(&"signer_added".to_owned()));
+    let named = kinds(&["--party", &id, "--kind", "limit_set,signer_added"]);
+    assert_eq!(named.last().map(String::as_str), Some("limit_set"));
+    assert!(named.contains(&"signer_added".to_owned()), "{named:?}");
     assert_eq!(kinds(&["--since", "2040-01-01T00:00:00Z"]), [""; 0]);
     let unknown = refusal(&house.cli("ann", &["history", "--kind", "limit"]));
     assert!(unknown.contains("limit_set"), "{unknown}");
-
-    let log = house.engine.as_ref().unwrap().stderr();
-    let line = log.lines().find(|line| line.contains("D-1")).expect("the log tells it");
-    assert!(line.contains("ann") && line.contains("record deposit"), "{line}");
 }
