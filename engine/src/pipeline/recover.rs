@@ -140,7 +140,9 @@ pub fn recover(
     journal.remember(chain.tail())?;
     let Replayed { state, unsealed, since, vouchers } = replayed;
     let State { mut control, shards, keys } = state;
-    control.bound_requests(faults::requests_max());
+    if let Some(most) = faults::requests_max() {
+        control.bound_requests(most);
+    }
     Ok(Recovered { control, shards, keys, hasher, chain, unsealed, checkpoint, since, vouchers })
 }
 
