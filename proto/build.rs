@@ -9,7 +9,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let out = PathBuf::from(std::env::var("OUT_DIR")?);
     std::fs::write(out.join("descriptors.bin"), descriptors.encode_to_vec())?;
     tonic_prost_build::configure()
-        // `bytes` fields become slices of the receive buffer: vouchers are not copied on the way in.
+        // `bytes` fields become slices of the receive buffer: vouchers are not copied on the way
+        // in.
         .bytes(".")
         // Ordered maps, so that equal messages encode to equal bytes.
         .btree_map(".")

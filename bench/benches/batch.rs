@@ -1,5 +1,6 @@
-//! What a large batch costs from sealed windows to files on disk: one asset through the clearing account,
-//! nearly all legs pay-outs. Prints one JSON line a step, medians of `ROUNDS`, and the most memory held.
+//! What a large batch costs from sealed windows to files on disk: one asset through the clearing
+//! account, nearly all legs pay-outs. Prints one JSON line a step, medians of `ROUNDS`, and the
+//! most memory held.
 //!
 //! `TALLYSTICK_LEGS` asks for another number of legs than a million.
 
@@ -122,7 +123,8 @@ fn say(step: &str, legs: usize, bytes: u64, took: Took) {
     );
 }
 
-/// What a step took: by the clock, and of this thread's processor, which other programs disturb less.
+/// What a step took: by the clock, and of this thread's processor, which other programs disturb
+/// less.
 #[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 struct Took {
     wall: Duration,

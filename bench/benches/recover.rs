@@ -1,5 +1,6 @@
-//! How long a start takes: a checkpoint of many channels, and the replay of the records behind it. On a
-//! real directory, with everything that a start checks. Prints one JSON line a case, medians of `ROUNDS`.
+//! How long a start takes: a checkpoint of many channels, and the replay of the records behind it.
+//! On a real directory, with everything that a start checks. Prints one JSON line a case, medians
+//! of `ROUNDS`.
 //!
 //! Signatures are not checked again at a start, so these vouchers carry none.
 

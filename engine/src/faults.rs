@@ -1,8 +1,10 @@
-//! Faults on demand, for tests: points at which the process kills itself, a clock that stands, a canary.
+//! Faults on demand, for tests: points at which the process kills itself, a clock that stands, a
+//! canary.
 //!
-//! Compiled in only with the cargo feature `faults`, that is, into the binary `tallystick-faults`, never
-//! into `tallystick`: without the feature every function here is empty and its callers compile to what
-//! they would be without it. Decides nothing else, and nothing outside tests may depend on it.
+//! Compiled in only with the cargo feature `faults`, that is, into the binary `tallystick-faults`,
+//! never into `tallystick`: without the feature every function here is empty and its callers
+//! compile to what they would be without it. Decides nothing else, and nothing outside tests may
+//! depend on it.
 //!
 //! | variable | does |
 //! |---|---|
@@ -105,8 +107,8 @@ fn log(name: &str) {
     }
 }
 
-/// As `kill -9`: nothing is flushed, no destructor runs. The other threads get a moment before, so that
-/// what they would wrongly say by then (an ack of what is not written) is said, and found out.
+/// As `kill -9`: nothing is flushed, no destructor runs. The other threads get a moment before, so
+/// that what they would wrongly say by then (an ack of what is not written) is said, and found out.
 fn kill() -> ! {
     std::thread::sleep(MOMENT);
     let this = rustix::process::getpid();

@@ -1,8 +1,8 @@
-//! Where log lines go: to stderr, whole, or nowhere. A line that cannot be written is dropped and counted;
-//! the ledger never stops because nobody reads its log.
+//! Where log lines go: to stderr, whole, or nowhere. A line that cannot be written is dropped and
+//! counted; the ledger never stops because nobody reads its log.
 //!
-//! What can go wrong is the reader's: it left (`EPIPE`), its disk is full, or it stands still. A reader that
-//! stands still is waited for once, for a moment, and then not again until it reads.
+//! What can go wrong is the reader's: it left (`EPIPE`), its disk is full, or it stands still. A
+//! reader that stands still is waited for once, for a moment, and then not again until it reads.
 
 use crate::limits::{LOG_PATIENCE, LOG_PIECE_BYTES};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};

@@ -1,5 +1,5 @@
-//! The program `tallystick-faults`: `tallystick` with faults on demand compiled in, for tests only. Owns
-//! nothing; see `faults`.
+//! The program `tallystick-faults`: `tallystick` with faults on demand compiled in, for tests only.
+//! Owns nothing; see `faults`.
 
 #![forbid(unsafe_code)]
 

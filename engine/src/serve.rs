@@ -1,4 +1,5 @@
-//! The engine as a process: opens the data directory, replays it, starts every thread, serves, stops.
+//! The engine as a process: opens the data directory, replays it, starts every thread, serves,
+//! stops.
 //!
 //! Owns the order of start and stop and what is said about them. Knows every other part; no part
 //! knows it.
@@ -202,8 +203,8 @@ pub fn run(config: &Config) -> Result<(), ServeError> {
     Ok(())
 }
 
-/// A bug is a panic, and a panic on any thread stops the process: no state that a bug touched is acked.
-/// Whether anybody reads why is another matter.
+/// A bug is a panic, and a panic on any thread stops the process: no state that a bug touched is
+/// acked. Whether anybody reads why is another matter.
 fn stop_on_bugs() {
     std::panic::set_hook(Box::new(|panic| {
         let thread = std::thread::current();
@@ -216,8 +217,8 @@ fn stop_on_bugs() {
     }));
 }
 
-/// Where the settings name a network, its ledger is there: an empty one in its place would refuse every
-/// agent's vouchers, and look well.
+/// Where the settings name a network, its ledger is there: an empty one in its place would refuse
+/// every agent's vouchers, and look well.
 fn check_new(config: &Config) -> Result<(), ServeError> {
     match config.network_id {
         Some(network) if !config.init => {
@@ -240,8 +241,8 @@ fn tell_new(config: &Config, new: bool) {
     }
 }
 
-/// Without operators the engine is open, which is meant for a first look. Where money can move, that is said
-/// as what it is.
+/// Without operators the engine is open, which is meant for a first look. Where money can move,
+/// that is said as what it is.
 fn say_who_may_operate(config: &Config) {
     if !config.operators.is_empty() {
         return;

@@ -1,8 +1,8 @@
-//! The demo's bank: what a bank and the payers behind it would do, played so that the batch comes to its end.
-//! It works with the two folders that operators use, and no money moves.
+//! The demo's bank: what a bank and the payers behind it would do, played so that the batch comes
+//! to its end. It works with the two folders that operators use, and no money moves.
 //!
-//! Owns the play and the check of its end. Pays nothing that is in no file: what it books of pay-outs, it read
-//! in the files that left.
+//! Owns the play and the check of its end. Pays nothing that is in no file: what it books of
+//! pay-outs, it read in the files that left.
 
 use crate::args::RunArgs;
 use crate::books::{Differences, PartyId};
@@ -52,8 +52,9 @@ struct Folders {
     taken: PathBuf,
 }
 
-/// Plays the bank until the batch has ended, and checks that all of it came out as our books say; gives what the
-/// files that left pay. `data` is the engine's data directory, `taken` where bank files go.
+/// Plays the bank until the batch has ended, and checks that all of it came out as our books say;
+/// gives what the files that left pay. `data` is the engine's data directory, `taken` where bank
+/// files go.
 ///
 /// # Errors
 /// When a folder cannot be used, a call fails, the engine does not go on, or a check does not hold.

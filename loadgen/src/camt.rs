@@ -1,6 +1,7 @@
 //! Writes what a bank books, as camt.054.001.08: the demo's bank has no other way to say it.
 //!
-//! Owns the document. Plain text, and nothing of the engine: what reads it is what is shown to work.
+//! Owns the document. Plain text, and nothing of the engine: what reads it is what is shown to
+//! work.
 
 use std::fmt::Write as _;
 
@@ -22,8 +23,8 @@ pub struct Entry {
     pub cents: u128,
 }
 
-/// A notification of booked entries on one account. `name` tells it and its entries from others, `day` is
-/// `2026-11-30`.
+/// A notification of booked entries on one account. `name` tells it and its entries from others,
+/// `day` is `2026-11-30`.
 #[must_use]
 pub fn notification(
     name: &str,

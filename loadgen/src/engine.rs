@@ -101,7 +101,8 @@ impl Engine {
         }
     }
 
-    /// The most memory that it has had since its start (`VmHWM`), in MiB; 0 where the system does not tell.
+    /// The most memory that it has had since its start (`VmHWM`), in MiB; 0 where the system does
+    /// not tell.
     #[allow(clippy::float_arithmetic)]
     pub fn most_memory_mib(&self) -> f64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()));

@@ -1,10 +1,10 @@
-//! Floods an engine on this machine, and measures an honest client beside the flood: first in quiet, then
-//! beside. What others must never feel.
+//! Floods an engine on this machine, and measures an honest client beside the flood: first in
+//! quiet, then beside. What others must never feel.
 //!
-//! Bounded in time, connections and streams; loopback only. The honest client is a thread of its own with
-//! a connection of its own, and sends one voucher after the other, each credited or it is told. The flood's
-//! own threads give way to all others of this machine: what is measured is the engine, not how the two
-//! clients share the cores.
+//! Bounded in time, connections and streams; loopback only. The honest client is a thread of its
+//! own with a connection of its own, and sends one voucher after the other, each credited or it is
+//! told. The flood's own threads give way to all others of this machine: what is measured is the
+//! engine, not how the two clients share the cores.
 
 use crate::args::{CrowdArgs, FloodArgs, FloodKind, Model};
 use crate::crowd::Crowd;
@@ -232,8 +232,8 @@ async fn stream(
 struct Prober;
 
 impl Prober {
-    /// Sends vouchers one after the other for so long, on a thread of its own, so that it does not wait
-    /// for the flood's own work.
+    /// Sends vouchers one after the other for so long, on a thread of its own, so that it does not
+    /// wait for the flood's own work.
     async fn start(target: String, vouchers: Vec<Bytes>, time: Duration) -> Result<Seen, Error> {
         let (done, seen) = tokio::sync::oneshot::channel();
         let thread = std::thread::Builder::new().name("honest".into());
@@ -385,8 +385,8 @@ impl Seen {
 }
 
 impl Report {
-    /// Whether the honest client was denied nothing. How long it took is for people to judge: machines
-    /// differ.
+    /// Whether the honest client was denied nothing. How long it took is for people to judge:
+    /// machines differ.
     #[must_use]
     pub fn good(&self) -> bool {
         [&self.quiet, &self.beside].iter().all(|seen| seen.calls > 0 && seen.credited == seen.calls)

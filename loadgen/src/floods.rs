@@ -1,5 +1,5 @@
-//! The table of floods: each kind against an engine of its own, several rounds of quiet and flood in turn,
-//! and the medians.
+//! The table of floods: each kind against an engine of its own, several rounds of quiet and flood
+//! in turn, and the medians.
 
 use crate::args::{FloodArgs, FloodKind, FloodsArgs};
 use crate::engine::Engine;
@@ -41,8 +41,8 @@ struct Line {
     denied: bool,
 }
 
-/// Measures every flood of the table, prints it line by line, and says whether the honest client was denied
-/// nothing.
+/// Measures every flood of the table, prints it line by line, and says whether the honest client
+/// was denied nothing.
 ///
 /// # Errors
 /// When an engine cannot be started, or is no longer there.

@@ -58,7 +58,8 @@ pub struct Leg {
     pub amount: u128,
 }
 
-/// Creates and approves the batch, writes its files to `dir/export`, plays the bank, and checks all of it.
+/// Creates and approves the batch, writes its files to `dir/export`, plays the bank, and checks all
+/// of it.
 ///
 /// # Errors
 /// When a call fails or a check does not hold.

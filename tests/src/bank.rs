@@ -1,4 +1,5 @@
-//! The bank as tests play it: its statements and reports, the inbox, the outbox, and what an operator is told.
+//! The bank as tests play it: its statements and reports, the inbox, the outbox, and what an
+//! operator is told.
 
 use crate::wire::{
     ApproveBatchRequest, Batch, GetBatchRequest, GetStatusRequest, Leg, LegReport, LegWord,

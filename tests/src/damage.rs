@@ -1,4 +1,5 @@
-//! What may happen to files between two starts: copies, flipped bits. Knows nothing of their content.
+//! What may happen to files between two starts: copies, flipped bits. Knows nothing of their
+//! content.
 
 use std::path::{Path, PathBuf};
 

@@ -42,7 +42,8 @@ pub fn binary(variable: &str, name: &str) -> PathBuf {
     if let Some(path) = std::env::var_os(variable) {
         return path.into();
     }
-    // A test is .../release/deps/test-0123, a program .../release/program: the binary is .../release/name.
+    // A test is .../release/deps/test-0123, a program .../release/program: the binary is
+    // .../release/name.
     let this = std::env::current_exe().expect("a program knows its own path");
     let beside = this.parent().expect("a program lies in a folder");
     let folder = if beside.ends_with("deps") { beside.parent() } else { Some(beside) };

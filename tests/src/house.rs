@@ -1,5 +1,6 @@
-//! A house that settles over the card rail: a provider (the test double), an engine with a closed window in
-//! which two payers owe two payees, operators with tokens, and the command line that all of them type on.
+//! A house that settles over the card rail: a provider (the test double), an engine with a closed
+//! window in which two payers owe two payees, operators with tokens, and the command line that all
+//! of them type on.
 
 use crate::Outcome::Credited;
 use crate::psp::{Fault, FaultOptions, HookOptions, Options, Psp};
@@ -14,8 +15,8 @@ use tempfile::TempDir;
 pub const SECRET: &str = "sk_test_double";
 /// What its webhooks are signed with.
 pub const HOOK_SECRET: &str = "whsec_test";
-/// What the first payer owes the first payee, and the second the second: the pay-out of the small one does
-/// not need the large one.
+/// What the first payer owes the first payee, and the second the second: the pay-out of the small
+/// one does not need the large one.
 pub const LARGE: &str = "5000000";
 /// See `LARGE`.
 pub const SMALL: &str = "1000000";
@@ -181,8 +182,8 @@ impl House {
         let _ = done(&self.cli(operator, &["batch", "approve", &charges.batch]));
     }
 
-    /// A batch of the first window, approved while the provider fails so at its two charges, in the order of
-    /// small and large; from then on it is as `after` says. Both have come to UNKNOWN.
+    /// A batch of the first window, approved while the provider fails so at its two charges, in the
+    /// order of small and large; from then on it is as `after` says. Both have come to UNKNOWN.
     #[must_use]
     pub fn lose(&self, operator: &str, faults: [Fault; 2], after: FaultOptions) -> Charges {
         self.register_all(operator, "pm_0");
@@ -203,8 +204,8 @@ impl House {
         charges
     }
 
-    /// The same while the small one is made and the large one is not; from then on the provider answers
-    /// nothing.
+    /// The same while the small one is made and the large one is not; from then on the provider
+    /// answers nothing.
     #[must_use]
     pub fn lose_both(&self, operator: &str) -> Charges {
         let per_mille = [(Fault::Unavailable, 1_000)].into();

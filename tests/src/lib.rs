@@ -1,9 +1,9 @@
-//! Proves the product from outside: runs the real binary, talks to it over gRPC and the command line,
-//! kills it, damages its files, and compares what it says with books kept here.
+//! Proves the product from outside: runs the real binary, talks to it over gRPC and the command
+//! line, kills it, damages its files, and compares what it says with books kept here.
 //!
-//! Owns the harness that the tests in `tests/` share. Never uses the engine's library: what it knows
-//! are the contract and the documents. Never sleeps as a means of waiting: it polls with a deadline.
-//! Every engine listens on a loopback port of its own choice.
+//! Owns the harness that the tests in `tests/` share. Never uses the engine's library: what it
+//! knows are the contract and the documents. Never sleeps as a means of waiting: it polls with a
+//! deadline. Every engine listens on a loopback port of its own choice.
 
 #![forbid(unsafe_code)]
 

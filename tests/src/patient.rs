@@ -73,7 +73,8 @@ impl Patient {
         }
     }
 
-    /// Has the engine pass the point that is armed: the last records are written behind the last answer.
+    /// Has the engine pass the point that is armed: the last records are written behind the last
+    /// answer.
     pub async fn until_dead_once(&mut self, batch: &Batch) {
         let deadline = Instant::now() + DEADLINE;
         while self.deaths == 0 {

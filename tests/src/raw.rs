@@ -1,5 +1,5 @@
-//! A client that does as it likes: HTTP/2 frames by hand, for what no library would send. Knows no more of
-//! HTTP/2 than that takes.
+//! A client that does as it likes: HTTP/2 frames by hand, for what no library would send. Knows no
+//! more of HTTP/2 than that takes.
 
 use std::collections::BTreeMap;
 use std::io::{self, Read as _, Write as _};
@@ -137,7 +137,8 @@ impl Raw {
         Ok(())
     }
 
-    /// Hears one frame of the other side. What is answered is not credited: its window closes some time.
+    /// Hears one frame of the other side. What is answered is not credited: its window closes some
+    /// time.
     ///
     /// # Errors
     /// When the connection is gone.
@@ -179,7 +180,8 @@ impl Raw {
         Ok(())
     }
 
-    /// Waits until everything that was sent is heard on the other side, and what it said of it is heard here.
+    /// Waits until everything that was sent is heard on the other side, and what it said of it is
+    /// heard here.
     ///
     /// # Errors
     /// When the connection is gone.

@@ -1,5 +1,5 @@
-//! What an engine shows of its history: everything that must be the same whenever the same records are
-//! read. Knows nothing of how they came about.
+//! What an engine shows of its history: everything that must be the same whenever the same records
+//! are read. Knows nothing of how they came about.
 
 use crate::client::{named, try_all};
 use crate::wire::{

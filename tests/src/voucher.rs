@@ -1,6 +1,6 @@
-//! The voucher's bytes, written anew from the documents: a mistake in the engine's own code cannot hide
-//! behind the same mistake here. (And the engine's library, with all of RocksDB, need not be linked
-//! into every test.) Knows no rule.
+//! The voucher's bytes, written anew from the documents: a mistake in the engine's own code cannot
+//! hide behind the same mistake here. (And the engine's library, with all of RocksDB, need not be
+//! linked into every test.) Knows no rule.
 
 use std::fmt;
 

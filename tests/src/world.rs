@@ -1,4 +1,5 @@
-//! Who there is in a test: parties, their signers, what they may spend; and how vouchers are signed.
+//! Who there is in a test: parties, their signers, what they may spend; and how vouchers are
+//! signed.
 //!
 //! Owns the keys, all made from seeds. Knows nothing of the engine's rules.
 
@@ -94,7 +95,8 @@ impl World {
     /// What each payer may owe in each asset, in units.
     pub const LIMIT: u128 = 1_000_000_000_000_000;
 
-    /// Registers `payers` payers and `payees` payees and both assets, with bank accounts and limits.
+    /// Registers `payers` payers and `payees` payees and both assets, with bank accounts and
+    /// limits.
     pub async fn register(client: &mut Client, payers: usize, payees: usize) -> Self {
         let world = Self::known(client, payers, payees).await;
         let models = [
@@ -201,7 +203,8 @@ pub struct Deployment {
 }
 
 impl Deployment {
-    /// Starts an engine with a new data directory and registers `payers` payers and `payees` payees.
+    /// Starts an engine with a new data directory and registers `payers` payers and `payees`
+    /// payees.
     pub async fn new(payers: usize, payees: usize) -> Self {
         let dir = tempfile::tempdir().expect("a temporary folder");
         let engine = Engine::start(&dir.path().join("data"), &[]);

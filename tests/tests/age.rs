@@ -1,5 +1,5 @@
-//! An engine does not die of age: windows, batches, starts and the people around it cost no open file each,
-//! and nothing that only others do keeps it from its work.
+//! An engine does not die of age: windows, batches, starts and the people around it cost no open
+//! file each, and nothing that only others do keeps it from its work.
 
 use std::process::Command;
 use tallystick_tests::wire::{CreateBatchRequest, GetStatusRequest, Party, UpsertPartyRequest};
@@ -8,8 +8,9 @@ use tallystick_tests::{
 };
 use tokio_stream::StreamExt as _;
 
-/// One file stayed open for each window that was ever closed, and one for each batch: with the usual limit
-/// of 1,024 the engine stopped at window 996 and did not come back. `make age` runs 5,000 windows.
+/// One file stayed open for each window that was ever closed, and one for each batch: with the
+/// usual limit of 1,024 the engine stopped at window 996 and did not come back. `make age` runs
+/// 5,000 windows.
 #[test]
 fn closed_windows_and_settled_batches_hold_no_files_open() {
     let mut age = Command::new(env!("CARGO_BIN_EXE_tallystick-age"));
@@ -64,8 +65,9 @@ fn figure(engine: &Engine, name: &str) -> u64 {
     value.split_whitespace().next().unwrap().parse().unwrap()
 }
 
-/// Bytes were counted from the start on, so an engine that was restarted before it had written enough
-/// never made a checkpoint: it replayed everything since its first day, and no frame ever went.
+/// Bytes were counted from the start on, so an engine that was restarted before it had written
+/// enough never made a checkpoint: it replayed everything since its first day, and no frame ever
+/// went.
 #[tokio::test]
 async fn an_engine_that_is_restarted_often_makes_checkpoints_all_the_same() {
     let d = Deployment::new(1, 1).await;
@@ -86,8 +88,9 @@ async fn an_engine_that_is_restarted_often_makes_checkpoints_all_the_same() {
     drop(dir);
 }
 
-/// Any registration made a batch that was being computed stale, whoever was registered; after eight attempts
-/// it was given up. A million legs take seconds: while a list was imported no batch could be made.
+/// Any registration made a batch that was being computed stale, whoever was registered; after eight
+/// attempts it was given up. A million legs take seconds: while a list was imported no batch could
+/// be made.
 #[tokio::test]
 async fn a_batch_is_made_while_others_are_registered_without_a_pause() {
     let (payers, payees) = (60, 50);

@@ -1,5 +1,5 @@
-//! What comes back in files, and what could not leave as one: what is said is weighed whole, what does not
-//! fit is a trouble, and nothing leaves that is not to be paid by then.
+//! What comes back in files, and what could not leave as one: what is said is weighed whole, what
+//! does not fit is a trouble, and nothing leaves that is not to be paid by then.
 
 use std::fs;
 use std::path::Path;
@@ -59,7 +59,8 @@ async fn money_that_does_not_fit_moves_nothing_and_is_a_trouble_until_somebody_l
     assert!(told(&mut client, &batch).await.contains("R-ELSEWHERE"), "it outlives a restart");
 }
 
-/// A payment that the bank made twice was once passed over in silence, in one statement and in a later one.
+/// A payment that the bank made twice was once passed over in silence, in one statement and in a
+/// later one.
 #[tokio::test]
 async fn money_that_moves_twice_is_a_trouble_with_the_second_reference() {
     let mut d = Deployment::new(1, 1).await;
@@ -108,7 +109,8 @@ async fn an_answer_that_is_refused_is_a_trouble_and_keeps_no_other_waiting() {
     until("the tray", async || inbox.join("refused/a-bad.xml").exists().then_some(())).await;
 }
 
-/// What stands in the way of a batch's first file: a folder of its name. Even root cannot move a file there.
+/// What stands in the way of a batch's first file: a folder of its name. Even root cannot move a
+/// file there.
 fn obstacle(data: &Path, batch: &Batch) -> std::path::PathBuf {
     let id: String = batch.batch_id.iter().map(|byte| format!("{byte:02x}")).collect();
     let folder = data.join(format!("outbox/iso20022/{}.0.pain.001.xml", &id[..16]));
@@ -116,7 +118,8 @@ fn obstacle(data: &Path, batch: &Batch) -> std::path::PathBuf {
     folder
 }
 
-/// A file that could not be moved into the outbox was once forgotten until the next start, without a trouble.
+/// A file that could not be moved into the outbox was once forgotten until the next start, without
+/// a trouble.
 #[tokio::test]
 async fn a_file_that_cannot_leave_is_a_trouble_until_it_has_and_leaves_without_a_restart() {
     let mut d = Deployment::new(1, 1).await;

@@ -1,4 +1,5 @@
-//! From a closed window to the bank's file: states, netting, carry, idempotent ids, what is refused.
+//! From a closed window to the bank's file: states, netting, carry, idempotent ids, what is
+//! refused.
 
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
@@ -34,8 +35,9 @@ async fn get(client: &mut Client, batch: &Batch) -> Batch {
     client.operator.get_batch(request).await.unwrap().into_inner()
 }
 
-/// The only file for the bank, which a batch without pay-ins has as soon as it is approved. An export holds none:
-/// two files with the same payments under different ids were once money paid twice.
+/// The only file for the bank, which a batch without pay-ins has as soon as it is approved. An
+/// export holds none: two files with the same payments under different ids were once money paid
+/// twice.
 async fn bank_file(client: &mut Client, data: &Path, batch: &Batch) -> String {
     let records = client.export(batch).await;
     let names: Vec<&str> = records.keys().map(|name| name.split_once('.').unwrap().1).collect();

@@ -1,6 +1,6 @@
-//! The rail `card` from outside, where the provider, operators and webhooks contradict each other: nothing
-//! leaves that the journal does not say may leave, nothing moves by a word that does not fit, and whatever is in
-//! doubt is a trouble that a person must see.
+//! The rail `card` from outside, where the provider, operators and webhooks contradict each other:
+//! nothing leaves that the journal does not say may leave, nothing moves by a word that does not
+//! fit, and whatever is in doubt is a trouble that a person must see.
 
 use serde_json::{Value, json};
 use tallystick_tests::house::{Charges, House, SMALL, done, refusal};
@@ -46,9 +46,9 @@ fn kind_of(house: &House, key: &str) -> String {
     kind.clone()
 }
 
-/// Two operators said what became of two charges while the engine was asking the provider about them: one was
-/// paid by hand, the other will not be paid. The provider then answered that it knew neither, and the engine
-/// sent both all the same: it had read where they stood before it asked.
+/// Two operators said what became of two charges while the engine was asking the provider about
+/// them: one was paid by hand, the other will not be paid. The provider then answered that it knew
+/// neither, and the engine sent both all the same: it had read where they stood before it asked.
 #[test]
 fn what_operators_have_resolved_while_it_was_looked_up_is_never_sent_again() {
     let house = House::new(&["ann", "bob"]);
@@ -66,8 +66,9 @@ fn what_operators_have_resolved_while_it_was_looked_up_is_never_sent_again() {
     assert_eq!(house.state("ann", &charges, &charges.large), "rejected");
 }
 
-/// The same where the provider had made the charge: its answer came after the operators' word that it had not,
-/// and was dropped without a note. The debtor owed the sum again, and was charged a second time.
+/// The same where the provider had made the charge: its answer came after the operators' word that
+/// it had not, and was dropped without a note. The debtor owed the sum again, and was charged a
+/// second time.
 #[test]
 fn an_answer_that_contradicts_a_resolved_leg_is_a_trouble_and_its_debtor_waits() {
     let house = House::new(&["ann", "bob"]);
@@ -103,7 +104,8 @@ fn what_was_paid_by_hand_and_by_the_provider_is_told() {
     assert_eq!(house.state("ann", &charges, &charges.small), "confirmed");
 }
 
-/// A charge is being made: one operator's word that it was paid came between, and it was paid twice.
+/// A charge is being made: one operator's word that it was paid came between, and it was paid
+/// twice.
 #[test]
 fn nobody_moves_a_leg_whose_call_is_being_made() {
     let house = House::new(&["ann", "bob"]);
@@ -133,8 +135,8 @@ fn nobody_moves_a_leg_whose_call_is_being_made() {
     assert_eq!(charged.count(), 2);
 }
 
-/// The engine made its calls on the thread that does everything else: one that took its time kept webhooks, the
-/// chain and a stop waiting for as long.
+/// The engine made its calls on the thread that does everything else: one that took its time kept
+/// webhooks, the chain and a stop waiting for as long.
 #[test]
 fn a_call_that_takes_its_time_keeps_nothing_else_waiting() {
     let house = House::new(&[]);
@@ -158,8 +160,8 @@ fn a_call_that_takes_its_time_keeps_nothing_else_waiting() {
     assert!(house.troubles("").is_empty(), "the late answer says nothing new");
 }
 
-/// Webhooks that wait for the settler are weighed together: what several of them say of one leg must not be
-/// taken for one saying that it was paid several times.
+/// Webhooks that wait for the settler are weighed together: what several of them say of one leg
+/// must not be taken for one saying that it was paid several times.
 #[test]
 fn webhooks_that_come_together_are_heard_one_by_one() {
     let house = House::new(&[]);
@@ -202,8 +204,8 @@ fn with(object: &Value, changes: &[(&str, Value)]) -> Value {
     object
 }
 
-/// Signed with the right secret: of another currency, of no sum at all, of another payment or account, of
-/// another kind. Each of them confirmed the charge, and the pay-out left.
+/// Signed with the right secret: of another currency, of no sum at all, of another payment or
+/// account, of another kind. Each of them confirmed the charge, and the pay-out left.
 #[test]
 fn a_webhook_that_does_not_fit_moves_nothing_and_is_told() {
     let house = House::new(&[]);
@@ -241,9 +243,9 @@ fn a_webhook_that_does_not_fit_moves_nothing_and_is_told() {
     assert_eq!(house.state("", &charges, &charges.large), "confirmed");
 }
 
-/// The card's bank asked for the customer, and the charge was taken for rejected although the customer could
-/// still complete it. Now it is given up at the provider first; and if its success is told all the same, the
-/// debtor is not charged again before somebody has looked.
+/// The card's bank asked for the customer, and the charge was taken for rejected although the
+/// customer could still complete it. Now it is given up at the provider first; and if its success
+/// is told all the same, the debtor is not charged again before somebody has looked.
 #[test]
 fn a_declined_charge_is_given_up_and_a_later_success_stops_further_charges() {
     let house = House::new(&[]);
@@ -293,8 +295,8 @@ fn heard(house: &House) {
     until("every webhook is taken", || (house.psp.undelivered() == 0).then_some(()));
 }
 
-/// Given back, and the refund failed: the provider held the charge, the leg stayed RETURNED without a line, and
-/// the debtor was charged again. Whichever of the two events comes first.
+/// Given back, and the refund failed: the provider held the charge, the leg stayed RETURNED without
+/// a line, and the debtor was charged again. Whichever of the two events comes first.
 #[test]
 fn a_refund_that_failed_is_a_trouble_and_its_debtor_is_not_charged_again() {
     for failed_first in [false, true] {
@@ -323,8 +325,8 @@ fn a_refund_that_failed_is_a_trouble_and_its_debtor_is_not_charged_again() {
     }
 }
 
-/// The provider takes the money when a dispute begins, and may give it back when all seemed lost: log lines,
-/// or nothing at all, while the report said that there was nothing to do.
+/// The provider takes the money when a dispute begins, and may give it back when all seemed lost:
+/// log lines, or nothing at all, while the report said that there was nothing to do.
 #[test]
 fn disputes_are_told_and_what_comes_back_is_not_charged_again() {
     for (end, amount, state, kind) in [

@@ -28,8 +28,8 @@ async fn a_clock_that_cannot_be_right_is_refused_unless_the_operator_accepts_it(
         let helps = text.contains(words) && text.contains("--accept-clock");
         assert!(helps && text.contains("Set the clock"), "{text}");
     }
-    // Nothing was written, so the right clock is still right. Then an hour back, which is believed: the
-    // records' time goes on, so a window is never cut before the one before it.
+    // Nothing was written, so the right clock is still right. Then an hour back, which is believed:
+    // the records' time goes on, so a window is never cut before the one before it.
     let mut cut = 0;
     for (clock, accepted) in [(now(), false), (now() - HOUR, false), (now() - 2 * DAY, true)] {
         let launch = if accepted { at(clock).args(&["--accept-clock"]) } else { at(clock) };
@@ -41,7 +41,8 @@ async fn a_clock_that_cannot_be_right_is_refused_unless_the_operator_accepts_it(
         drop(client);
         engine.stop().await;
     }
-    // A year ahead, accepted: the voucher of today has expired. That is why it is not taken for granted.
+    // A year ahead, accepted: the voucher of today has expired. That is why it is not taken for
+    // granted.
     let engine = at(now() + 400 * DAY).args(&["--accept-clock"]).start();
     let mut client = Client::connect(&engine).await;
     assert_eq!(client.submit(&[world.voucher(0, 0, 0, 2)]).await.rejected, 1);

@@ -76,7 +76,8 @@ async fn exports_proofs_and_receipts_are_checked_without_the_engine() {
         (&true.into(), &2.into(), &1.into())
     );
     assert_eq!(report["network_id"], network);
-    // Who knows the first key, and holds a receipt, sees that the history is the engine's and is whole.
+    // Who knows the first key, and holds a receipt, sees that the history is the engine's and is
+    // whole.
     let first = report["first_engine_key"].as_str().unwrap().to_owned();
     assert_ne!(report["engine_key"], first, "it was rotated");
     let known = ["--engine-key", &first, "--receipt", path(&receipt), "--json"];

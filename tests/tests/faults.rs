@@ -1,8 +1,8 @@
-//! Killed before and after every kind of record, the engine comes to the same result as one that was never
-//! killed: the same windows, obligations, batches, legs and files, to the byte.
+//! Killed before and after every kind of record, the engine comes to the same result as one that
+//! was never killed: the same windows, obligations, batches, legs and files, to the byte.
 //!
-//! The binary is `tallystick-faults`, which tells what points there are and kills itself at the one that
-//! it is told. Its wall clock stands, so that two histories have the same timestamps.
+//! The binary is `tallystick-faults`, which tells what points there are and kills itself at the one
+//! that it is told. Its wall clock stands, so that two histories have the same timestamps.
 
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -23,7 +23,8 @@ const PAYEES: usize = 3;
 struct People(Patient);
 
 impl People {
-    /// Pays, unless the last of the vouchers is held already: as a client does that has lost an ack.
+    /// Pays, unless the last of the vouchers is held already: as a client does that has lost an
+    /// ack.
     async fn pay(&mut self, world: &World, vouchers: &[Voucher]) {
         let last = vouchers.last().expect("a frame holds vouchers");
         let ask = GetChannelRequest {

@@ -1,6 +1,8 @@
-//! What still goes on when no more request ids fit: what closes and settles windows, and what keeps harm away.
+//! What still goes on when no more request ids fit: what closes and settles windows, and what keeps
+//! harm away.
 //!
-//! The binary is `tallystick-faults`, which can be told to remember fewer of them than the engine does.
+//! The binary is `tallystick-faults`, which can be told to remember fewer of them than the engine
+//! does.
 
 use std::time::{Duration, Instant};
 use tallystick_tests::Outcome::Credited;
@@ -78,8 +80,9 @@ async fn settles(client: &mut Client, world: &World, cumulative: u64) {
     }
 }
 
-/// A full table of request ids once refused every command, `CloseWindow` among them, also after a restart: what
-/// was owed then could neither be closed nor settled, for ever. Later it was closed, but no batch could be made.
+/// A full table of request ids once refused every command, `CloseWindow` among them, also after a
+/// restart: what was owed then could neither be closed nor settled, for ever. Later it was closed,
+/// but no batch could be made.
 #[tokio::test]
 async fn windows_close_and_settle_when_no_more_request_ids_fit() {
     let dir = tempfile::tempdir().unwrap();

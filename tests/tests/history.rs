@@ -1,4 +1,5 @@
-//! Who did what: every event says who made it happen, over a restart too; what was refused is in the log.
+//! Who did what: every event says who made it happen, over a restart too; what was refused is in
+//! the log.
 
 use serde_json::Value;
 use tallystick_tests::World;

@@ -332,8 +332,9 @@ async fn bytes_that_mean_nothing_are_answered_voucher_by_voucher() {
     }
 }
 
-/// After a lost ack a client sends again. A key that was revoked meanwhile, or a party that was suspended, is found
-/// before the total is looked at: the answer says nothing of what was credited, `GetChannel` does.
+/// After a lost ack a client sends again. A key that was revoked meanwhile, or a party that was
+/// suspended, is found before the total is looked at: the answer says nothing of what was credited,
+/// `GetChannel` does.
 #[tokio::test]
 async fn a_voucher_that_was_credited_is_found_by_its_channel_when_its_key_is_revoked() {
     let mut d = Deployment::new(1, 1).await;

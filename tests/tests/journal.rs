@@ -127,7 +127,8 @@ fn a_directory_that_cannot_be_written_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("file");
     std::fs::write(&file, "").unwrap();
-    // A file where the directory should be, and one on the way to it: refused whoever runs the test.
+    // A file where the directory should be, and one on the way to it: refused whoever runs the
+    // test.
     for place in [file.clone(), file.join("data")] {
         let text = Launch::new(&place).refusal();
         assert!(text.contains(&*file.to_string_lossy()), "{text}");
@@ -144,8 +145,8 @@ fn a_directory_that_cannot_be_written_is_refused() {
     }
 }
 
-/// Starts an engine on a damaged copy: it must refuse the start or a call with a text, or hold exactly
-/// what was there. Returns whether it refused.
+/// Starts an engine on a damaged copy: it must refuse the start or a call with a text, or hold
+/// exactly what was there. Returns whether it refused.
 async fn refuses_or_holds_all(copy: &Path, world: &World, seen: &Seen, what: &str) -> bool {
     match Launch::new(copy).try_start() {
         Err(exit) => {
@@ -170,8 +171,8 @@ async fn refuses_or_holds_all(copy: &Path, world: &World, seen: &Seen, what: &st
                     assert_eq!(&now, seen, "{what}: started with another content");
                     false
                 }
-                // What is kept of a batch that is being settled is read after the start: the engine that
-                // finds it damaged stops at once.
+                // What is kept of a batch that is being settled is read after the start: the engine
+                // that finds it damaged stops at once.
                 Ok(Err(_)) | Err(_) => {
                     let engine = std::sync::Arc::into_inner(engine).expect("nobody else holds it");
                     let exit = engine.ended();
@@ -284,8 +285,8 @@ async fn an_unfinished_last_write_is_cut_off_and_can_be_sent_again() {
     d.client.operator.record_deposit(deposit.clone()).await.unwrap();
     let Deployment { engine, dir, world, .. } = d;
     engine.kill9();
-    // As if the power had gone while the deposit, the last record, was being written: nothing was acked
-    // yet, and nothing says that the journal reaches so far.
+    // As if the power had gone while the deposit, the last record, was being written: nothing was
+    // acked yet, and nothing says that the journal reaches so far.
     std::fs::write(&mark, marked).unwrap();
     let log = files(&data, is_log).pop().expect("a killed engine leaves its log");
     let bytes = std::fs::read(&log).unwrap();

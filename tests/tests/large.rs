@@ -1,5 +1,5 @@
-//! `tallystick-large` finds in the files what its batch says, on every rail that works with files. The
-//! figures are its own (`make bench-settle`); here it only must not fail.
+//! `tallystick-large` finds in the files what its batch says, on every rail that works with files.
+//! The figures are its own (`make bench-settle`); here it only must not fail.
 
 use std::process::Command;
 

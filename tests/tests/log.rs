@@ -1,5 +1,5 @@
-//! The engine goes on when its log cannot be written: the reader left, stands still, or has no room. And a
-//! new ledger says that it is one, in the first line.
+//! The engine goes on when its log cannot be written: the reader left, stands still, or has no
+//! room. And a new ledger says that it is one, in the first line.
 
 use std::fs::{File, OpenOptions};
 use std::io::Read as _;
@@ -36,7 +36,8 @@ async fn lives_on(engine: Engine, dir: &Path, lost: bool) {
     engine.stop().await;
 }
 
-/// A log shipper that was restarted, or a full disk of logs, ended the ledger: writing a line panicked.
+/// A log shipper that was restarted, or a full disk of logs, ended the ledger: writing a line
+/// panicked.
 #[tokio::test]
 async fn an_engine_whose_log_has_no_room_goes_on_and_counts_the_lines() {
     let dir = tempfile::tempdir().unwrap();
@@ -81,8 +82,8 @@ async fn an_engine_whose_logs_reader_stands_still_goes_on() {
 
 const NETWORK: &str = "5ca1ab1e5ca1ab1e5ca1ab1e5ca1ab1e5ca1ab1e5ca1ab1e5ca1ab1e5ca1ab1e";
 
-/// A data directory that was not mounted silently became an empty ledger with another key, which refused
-/// every agent's vouchers and looked well.
+/// A data directory that was not mounted silently became an empty ledger with another key, which
+/// refused every agent's vouchers and looked well.
 #[tokio::test]
 async fn a_missing_ledger_of_a_known_network_is_refused_unless_a_new_one_is_asked_for() {
     let dir = tempfile::tempdir().unwrap();

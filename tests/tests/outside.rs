@@ -1,9 +1,10 @@
-//! Faults from outside: a disk that fails, that is full, that is read-only; writes that end in the middle.
-//! The engine stops at once, says why and what to do, has acked nothing that it then lacks, and serves
-//! again when the fault is gone.
+//! Faults from outside: a disk that fails, that is full, that is read-only; writes that end in the
+//! middle. The engine stops at once, says why and what to do, has acked nothing that it then lacks,
+//! and serves again when the fault is gone.
 //!
-//! Faults of system calls come from strace, full disks from a small tmpfs. Where the system allows one or
-//! the other to root only, the test says so and goes on; what needs no rights is always tried.
+//! Faults of system calls come from strace, full disks from a small tmpfs. Where the system allows
+//! one or the other to root only, the test says so and goes on; what needs no rights is always
+//! tried.
 
 use rustix::process::{Pid, Resource, Rlimit, prlimit};
 use std::path::{Path, PathBuf};
@@ -83,7 +84,8 @@ struct Gone {
 }
 
 impl Gone {
-    /// Without the fault the engine holds all that was acked, takes the rest, and every sum is right.
+    /// Without the fault the engine holds all that was acked, takes the rest, and every sum is
+    /// right.
     async fn comes_back(self, what: &str) {
         let engine = small(&self.data).start();
         let mut client = Client::connect(&engine).await;
@@ -183,7 +185,8 @@ async fn a_disk_that_fails_stops_the_engine_and_nothing_acked_is_lost() {
     }
 }
 
-/// Every fdatasync of a start fails once: the start is refused, and the next one is as if it had not been.
+/// Every fdatasync of a start fails once: the start is refused, and the next one is as if it had
+/// not been.
 #[tokio::test]
 async fn a_disk_that_fails_during_a_start_refuses_it_and_the_next_start_serves() {
     let dir = tempfile::tempdir().unwrap();
@@ -309,7 +312,8 @@ async fn a_full_disk_stops_the_engine_and_with_room_it_comes_back() {
         let what = format!("a full disk, {room} bytes of room");
         let (gone, stderr) = paid.pay_to_the_end(&what).await;
         assert!(stderr.contains("No space left") && stderr.contains("Make room"), "{stderr}");
-        // A start on the full disk is refused with the same words, or serves; it never loses anything.
+        // A start on the full disk is refused with the same words, or serves; it never loses
+        // anything.
         let _left = disk.fill(0);
         if let Err(exit) = Launch::new(&gone.data).try_start() {
             assert_eq!(exit.status.code(), Some(1), "{}", exit.stderr);

@@ -1,5 +1,5 @@
-//! Killed at every fail point around calls to a payment provider, before and after every record of them:
-//! everybody is charged and paid once, and all legs end as without the crash.
+//! Killed at every fail point around calls to a payment provider, before and after every record of
+//! them: everybody is charged and paid once, and all legs end as without the crash.
 
 use std::path::Path;
 use tallystick_tests::Outcome::Credited;
@@ -14,8 +14,8 @@ use tempfile::TempDir;
 
 const SECRET: &str = "sk_test_double";
 
-/// An engine on `data` that settles over this provider. Any binary with faults, so that all lives are of the
-/// same.
+/// An engine on `data` that settles over this provider. Any binary with faults, so that all lives
+/// are of the same.
 fn launch(psp: &Psp, data: &Path) -> Launch {
     let folder = data.parent().expect("it lies in the test's folder");
     let secret = |name: &str, text: &str| {

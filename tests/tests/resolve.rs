@@ -1,5 +1,6 @@
-//! What became of a leg when the rail cannot say: two operators say it, each with evidence, on the command
-//! line. The rail is `card`, the provider the test double, which loses answers and then answers no question.
+//! What became of a leg when the rail cannot say: two operators say it, each with evidence, on the
+//! command line. The rail is `card`, the provider the test double, which loses answers and then
+//! answers no question.
 
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -50,7 +51,8 @@ fn what_the_rail_cannot_say_two_operators_say_who_agree() {
     let again = refusal(&house.resolve("ann", &lost, small, "confirmed", &of));
     assert!(again.contains("another operator"), "{again}");
 
-    // Who says something else does not agree: his word stands instead, for another one to agree with.
+    // Who says something else does not agree: his word stands instead, for another one to agree
+    // with.
     for (word, of) in [("rejected", ""), ("confirmed", "pi_other")] {
         let said = done(&house.resolve("bob", &lost, small, word, of));
         assert_eq!(said[0]["state"], "unknown");

@@ -1,5 +1,5 @@
-//! What the engine does by itself, over kills and restarts: the real binary. When it does what is shown with a
-//! clock in hand, beside the code (`settle/schedule/diary/tests.rs`).
+//! What the engine does by itself, over kills and restarts: the real binary. When it does what is
+//! shown with a clock in hand, beside the code (`settle/schedule/diary/tests.rs`).
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -85,8 +85,9 @@ fn without_account(party: PartyId) -> UpsertPartyRequest {
     UpsertPartyRequest { request_id: request_id("party"), party: Some(party) }
 }
 
-/// The batch of a window could not be made, because a party had no account; then the engine was killed. The trouble
-/// was gone from `status`, and the batch was made no more. Meanwhile the threshold closed nothing any more.
+/// The batch of a window could not be made, because a party had no account; then the engine was
+/// killed. The trouble was gone from `status`, and the batch was made no more. Meanwhile the
+/// threshold closed nothing any more.
 #[tokio::test]
 async fn what_the_schedule_could_not_do_is_not_forgotten_over_a_kill_and_keeps_no_window_open() {
     let schedule = "close_when_gross_over = \"1000\"\nbatch_rail = \"iso20022\"\n";
@@ -117,10 +118,10 @@ async fn what_the_schedule_could_not_do_is_not_forgotten_over_a_kill_and_keeps_n
     }
 }
 
-/// `approve_below` looks at one batch only: with a threshold, batch after batch was approved and nobody looked.
+/// `approve_below` looks at one batch only: with a threshold, batch after batch was approved and
+/// nobody looked.
 #[tokio::test]
-async fn what_is_approved_in_a_day_stays_below_its_bound_over_kills_and_the_rest_waits_for_a_person()
- {
+async fn what_is_approved_in_a_day_stays_below_its_bound_over_kills_and_the_rest_waits() {
     let schedule = "close_when_gross_over = \"1000000\"\nbatch_rail = \"iso20022\"\n\
                     approve_below = \"5000000\"\napprove_below_per_day = \"4000000\"\n";
     let refusal = Launch::new(&tempfile::tempdir().unwrap().path().join("data"))

@@ -1,5 +1,5 @@
-//! From an approved batch to its end: what leaves, what operators say of it, who may, and what the engine
-//! does by itself.
+//! From an approved batch to its end: what leaves, what operators say of it, who may, and what the
+//! engine does by itself.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -83,7 +83,8 @@ fn names(folder: &Path) -> Vec<String> {
     names
 }
 
-/// Payer 0 owes payee 0, and payer 1 payee 1, in the asset that is settled through the clearing account.
+/// Payer 0 owes payee 0, and payer 1 payee 1, in the asset that is settled through the clearing
+/// account.
 async fn cleared(d: &mut Deployment, first: u64, second: u64) -> Batch {
     let vouchers = [
         d.world.pay(0, d.world.payees[0], World::CLEARED, 0, first),
@@ -378,7 +379,8 @@ async fn four_eyes_are_those_of_two_operators() {
     let gone = client.operator.abort_batch(with("b", give_up.clone())).await.unwrap().into_inner();
     let who = |b: &Batch| (b.created_by.clone(), b.four_eyes, b.aborted_by.clone());
     assert_eq!(who(&gone), ("ann".into(), true, "bob".into()));
-    // The same content has the same id. The first batch was bob's word to abort, whoever asks again.
+    // The same content has the same id. The first batch was bob's word to abort, whoever asks
+    // again.
     let anew = CreateBatchRequest { request_id: "anew".into(), ..create.clone() };
     let made = client.operator.create_batch(with("b", anew)).await.unwrap().into_inner();
     assert_eq!((&made.batch_id, &*made.created_by), (&batch.batch_id, "bob"));

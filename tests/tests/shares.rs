@@ -1,5 +1,5 @@
-//! What strangers may do to others: fair shares between connections, vouchers that change nothing, disks
-//! that are nearly full, channels without end.
+//! What strangers may do to others: fair shares between connections, vouchers that change nothing,
+//! disks that are nearly full, channels without end.
 
 use tallystick_tests::wire::GetStatusRequest;
 use tallystick_tests::{
@@ -13,9 +13,9 @@ async fn durable(client: &mut Client) -> u64 {
     client.operator.get_status(GetStatusRequest {}).await.unwrap().into_inner().durable_lsn
 }
 
-/// One client with full frames made every other one wait until all it had sent was done: 2 ms became
-/// 538 ms with one stream, and RESOURCE_EXHAUSTED with a thousand. The order of records tells who was
-/// first: never the clock.
+/// One client with full frames made every other one wait until all it had sent was done: 2 ms
+/// became 538 ms with one stream, and RESOURCE_EXHAUSTED with a thousand. The order of records
+/// tells who was first: never the clock.
 #[tokio::test]
 async fn one_voucher_is_credited_before_the_queue_of_another_connection_is() {
     let d = Deployment::new(2, 1).await;
@@ -44,8 +44,8 @@ async fn one_voucher_is_credited_before_the_queue_of_another_connection_is() {
     assert!(overtaken > 0, "it always waited for all that was queued before it");
 }
 
-/// A credited voucher, which payees and facilitators see, sent 4,096 times a frame, wrote 159 MB a second
-/// for as long as somebody liked.
+/// A credited voucher, which payees and facilitators see, sent 4,096 times a frame, wrote 159 MB a
+/// second for as long as somebody liked.
 #[tokio::test]
 async fn a_voucher_sent_again_leaves_no_record() {
     let mut d = Deployment::new(1, 1).await;
@@ -92,7 +92,8 @@ async fn what_can_never_count_leaves_no_record() {
     let wanted = [Outcome::Expired, Outcome::LifetimeTooLong, Outcome::Stale];
     assert_eq!((outcomes(&ack), ack.lsn), (wanted.to_vec(), 0));
     assert_eq!(durable(&mut d.client).await, before);
-    // Whether this one counts, only the ledger knows: one record, however often the frame repeats it.
+    // Whether this one counts, only the ledger knows: one record, however often the frame repeats
+    // it.
     let over = signed(d.world.expires_at, 11);
     let ack = d.client.submit(&vec![over; 4_096]).await;
     assert_eq!((ack.rejected, ack.lsn), (4_096, before + 1));
@@ -143,7 +144,8 @@ async fn a_key_opens_so_many_channels_and_no_more() {
     assert_eq!(d.client.pay(&more).await, [Outcome::TooManyChannels, Outcome::Credited]);
 }
 
-/// Of one connection only some large frames are read at once. All streams have their turn all the same.
+/// Of one connection only some large frames are read at once. All streams have their turn all the
+/// same.
 #[tokio::test]
 async fn large_frames_on_many_streams_of_one_connection_all_come_in() {
     let d = Deployment::new(1, 1).await;

@@ -45,16 +45,17 @@ fn small_frame() -> Vec<u8> {
     grpc(&message)
 }
 
-/// The HTTP/2 library counts small frames that lie unread and ended connections that had many. A stream of
-/// frames of one voucher to a busy engine was cut, with every other call on its connection, where it should
-/// have been held.
+/// The HTTP/2 library counts small frames that lie unread and ended connections that had many. A
+/// stream of frames of one voucher to a busy engine was cut, with every other call on its
+/// connection, where it should have been held.
 #[test]
 fn frames_of_one_voucher_are_held_and_their_connection_is_never_ended() {
     let (_dir, engine) = engine();
     let mut raw = Raw::connect(engine.address()).unwrap();
     raw.settle().unwrap();
     let frame = small_frame();
-    // Acks are not taken, so that the engine stops reading: then the windows fill, to the last frame.
+    // Acks are not taken, so that the engine stops reading: then the windows fill, to the last
+    // frame.
     let streams: Vec<u32> = (0..120).map(|_| raw.call(STREAM).unwrap()).collect();
     let mut held = 0;
     for round in 0.. {
@@ -86,7 +87,8 @@ fn frames_of_one_voucher_are_held_and_their_connection_is_never_ended() {
     assert!(raw.call(SUBMIT).unwrap() == honest);
 }
 
-/// Messages announced and never finished were kept for ever, up to 4 MiB on each of any number of streams.
+/// Messages announced and never finished were kept for ever, up to 4 MiB on each of any number of
+/// streams.
 #[test]
 fn unfinished_messages_end_in_time_and_their_memory_is_bounded() {
     let (_dir, engine) = engine();
@@ -119,7 +121,8 @@ async fn silent_connections_keep_nobody_out_and_leave_the_journal_its_files() {
         .map(|number| {
             let mut socket = TcpStream::connect(engine.address()).unwrap();
             if number % 2 == 0 {
-                // Whoever spoke and asks nothing is silent, too. It may have been told to go already.
+                // Whoever spoke and asks nothing is silent, too. It may have been told to go
+                // already.
                 let _ = socket.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0");
             }
             socket
@@ -153,7 +156,8 @@ fn who_does_not_speak_in_time_is_not_served_any_longer() {
     }
 }
 
-/// Exports that nobody read held the threads that every other call needs, and a list its whole window.
+/// Exports that nobody read held the threads that every other call needs, and a list its whole
+/// window.
 #[tokio::test]
 async fn answers_that_nobody_reads_keep_nobody_waiting_and_are_ended() {
     let (_dir, engine) = engine();

@@ -80,7 +80,8 @@ async fn messages_beyond_the_limit_and_unknown_calls_are_refused_and_the_engine_
     assert_eq!(status.inflight_vouchers, 0, "what was refused is not under way");
 }
 
-/// How often the engine's thread of that name has gone to sleep on its own; `None` while it has no name.
+/// How often the engine's thread of that name has gone to sleep on its own; `None` while it has no
+/// name.
 fn rests(engine: &Engine, thread: &str) -> Option<u64> {
     let tasks = std::fs::read_dir(format!("/proc/{}/task", engine.id())).expect("it runs");
     let named = |path: &std::path::Path| {
@@ -96,8 +97,9 @@ fn rests(engine: &Engine, thread: &str) -> Option<u64> {
 fn the_settler_rests_when_there_is_nothing_to_do_and_no_webhooks_come() {
     let dir = tempfile::tempdir().unwrap();
     let engine = Engine::start(&dir.path().join("data"), &[]);
-    // Ten times a second. A thread that looks again and again without a pause is put to sleep by others, and
-    // goes on its own only when a lock is taken: a few times in the minutes that `until` waits.
+    // Ten times a second. A thread that looks again and again without a pause is put to sleep by
+    // others, and goes on its own only when a lock is taken: a few times in the minutes that
+    // `until` waits.
     until("the settler has rested often", || rests(&engine, "settler").filter(|n| *n >= 20));
     engine.terminate();
 }

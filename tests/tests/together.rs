@@ -11,8 +11,8 @@ use tallystick_tests::{
 
 const NETWORK: &str = "5ca1ab1e5ca1ab1e5ca1ab1e5ca1ab1e5ca1ab1e5ca1ab1e5ca1ab1e5ca1ab1e";
 
-/// An engine of the same network and the same world as every other of this test: tight limits, and a
-/// second, capped signer of payer 0.
+/// An engine of the same network and the same world as every other of this test: tight limits, and
+/// a second, capped signer of payer 0.
 async fn engine(dir: &std::path::Path, shards: &str) -> (Engine, Client, World, Signer) {
     let engine = Engine::start(dir, &["--init", "--network-id", NETWORK, "--shards", shards]);
     let mut client = Client::connect(&engine).await;

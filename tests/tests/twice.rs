@@ -1,5 +1,6 @@
-//! What could be paid twice: a file that lies in the outbox when its legs are owed again, money that the bank
-//! shows of what nobody has sent, or that it shows once more, and a batch that pays what was paid.
+//! What could be paid twice: a file that lies in the outbox when its legs are owed again, money
+//! that the bank shows of what nobody has sent, or that it shows once more, and a batch that pays
+//! what was paid.
 
 use std::fs;
 use tallystick_tests::bank::{
@@ -27,11 +28,10 @@ async fn todo(d: &mut Deployment, batch: &Batch) -> String {
     reconciled(&mut d.client, batch).await.todo.join("\n")
 }
 
-/// Its legs were reported rejected and owed again, the file stayed in the outbox, and whoever uploaded it later
-/// had the same money paid twice.
+/// Its legs were reported rejected and owed again, the file stayed in the outbox, and whoever
+/// uploaded it later had the same money paid twice.
 #[tokio::test]
-async fn a_file_whose_legs_are_all_rejected_is_taken_out_of_the_outbox_by_whoevers_word_and_at_a_start()
- {
+async fn a_file_whose_legs_are_all_rejected_is_taken_out_of_the_outbox_by_whoevers_word() {
     for by_the_bank in [false, true] {
         let mut d = Deployment::new(1, 1).await;
         let batch = computed(&mut d, 2_000_000).await;
@@ -66,8 +66,7 @@ async fn a_file_whose_legs_are_all_rejected_is_taken_out_of_the_outbox_by_whoeve
 }
 
 #[tokio::test]
-async fn a_file_that_was_carried_away_before_is_no_trouble_and_one_that_cannot_be_taken_is_one_by_name()
- {
+async fn a_file_that_was_carried_away_is_no_trouble_and_one_that_cannot_be_taken_is_one() {
     let mut d = Deployment::new(1, 1).await;
     let outbox = d.data().join("outbox/iso20022");
     let first = computed(&mut d, 2_000_000).await;
@@ -120,8 +119,8 @@ async fn a_file_of_which_some_legs_may_still_be_paid_stays_and_the_report_names_
     until("the file's end", async || names(&outbox).is_empty().then_some(())).await;
 }
 
-/// Money booked under the key of a leg that nobody had sent was a remark beside the answer, and the batch was
-/// approved and paid.
+/// Money booked under the key of a leg that nobody had sent was a remark beside the answer, and the
+/// batch was approved and paid.
 #[tokio::test]
 async fn money_for_a_batch_that_is_not_approved_keeps_it_from_approval_until_somebody_has_looked() {
     let mut d = Deployment::new(1, 1).await;
@@ -148,8 +147,7 @@ async fn ack(d: &mut Deployment, number: u64) {
 
 /// The report of the batch that paid again what the bank had paid said nothing of it.
 #[tokio::test]
-async fn a_batch_that_pays_again_what_the_bank_says_it_paid_names_the_trouble_before_and_after_approval()
- {
+async fn a_batch_that_pays_again_what_the_bank_says_it_paid_names_the_trouble() {
     let mut d = Deployment::new(1, 1).await;
     let first = computed(&mut d, 2_000_000).await;
     approve(&mut d.client, &first).await;
@@ -205,8 +203,8 @@ async fn a_payment_told_again_after_it_came_back_is_nothing_new_and_a_second_one
     assert_eq!((ended.state(), &*ended.owed_again), (BatchState::SettledWithCarry, "2000000"));
 }
 
-/// An answer about a file that the ledger did not know was a remark beside it: nobody noticed that an old copy of
-/// the ledger was running.
+/// An answer about a file that the ledger did not know was a remark beside it: nobody noticed that
+/// an old copy of the ledger was running.
 #[tokio::test]
 async fn an_answer_about_messages_of_nobody_is_a_trouble_and_a_statement_of_others_money_is_not() {
     let mut d = Deployment::new(1, 1).await;

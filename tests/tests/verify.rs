@@ -23,8 +23,8 @@ async fn status(client: &mut Client) -> Status {
     client.operator.get_status(GetStatusRequest {}).await.unwrap().into_inner()
 }
 
-/// Good vouchers, and one in eight with a bit of its signature flipped, in frames of all sizes; enough
-/// of each payer that its key earns every table there is.
+/// Good vouchers, and one in eight with a bit of its signature flipped, in frames of all sizes;
+/// enough of each payer that its key earns every table there is.
 fn traffic(world: &World) -> (Vec<Frame>, Vec<Outcome>) {
     let mut rng = ChaCha8Rng::seed_from_u64(8);
     let (mut frames, mut wanted) = (Vec::new(), Vec::new());

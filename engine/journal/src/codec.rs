@@ -1,5 +1,6 @@
-//! What a record's body holds: a frame's vouchers as they came, or one event and who made it happen, in rkyv's
-//! archived form (little endian, unaligned, 32-bit offsets). Kinds are for ever: a changed struct is a new kind.
+//! What a record's body holds: a frame's vouchers as they came, or one event and who made it
+//! happen, in rkyv's archived form (little endian, unaligned, 32-bit offsets). Kinds are for ever:
+//! a changed struct is a new kind.
 
 use super::JournalError;
 use super::record::{Chain, FRAME, Framed, Record};
@@ -48,16 +49,21 @@ macro_rules! events {
 
         fn fact_bytes(Fact { envelope, event }: &Fact) -> rkyv::util::AlignedVec {
             match event {
-                $(Event::$name(event) => rkyv::to_bytes::<RkyvError>(&Written { envelope, event }),)*
+                $(Event::$name(event) => {
+                    rkyv::to_bytes::<RkyvError>(&Written { envelope, event })
+                })*
             }
             .expect("plain data of bounded size can be archived")
         }
 
         fn fact_of(kind: u8, body: &[u8]) -> Option<Result<Fact, RkyvError>> {
             match kind {
-                $($number => Some(rkyv::from_bytes::<_, RkyvError>(body).map(|Read { envelope, event }| {
-                    Fact { envelope, event: Event::$name(event) }
-                })),)*
+                $($number => {
+                    let read = rkyv::from_bytes::<Read<_>, RkyvError>(body);
+                    Some(read.map(|Read { envelope, event }| {
+                        Fact { envelope, event: Event::$name(event) }
+                    }))
+                })*
                 _ => None,
             }
         }
@@ -141,8 +147,8 @@ impl<'a> Record<'a> {
 }
 
 impl Record<'_> {
-    /// Whether the body is, byte for byte, how this fact is written. Reading alone lets some bytes be
-    /// anything: those behind a short text, and those of what is not there.
+    /// Whether the body is, byte for byte, how this fact is written. Reading alone lets some bytes
+    /// be anything: those behind a short text, and those of what is not there.
     #[must_use]
     pub fn is_written_as(&self, fact: &Fact) -> bool {
         event_kind(&fact.event) == self.kind && fact_bytes(fact).as_slice() == self.body

@@ -40,8 +40,8 @@ pub enum JournalError {
     Storage(String),
 }
 
-/// What to do about a failure of the storage, told by the words of the system's errors: those are all
-/// that RocksDB passes on.
+/// What to do about a failure of the storage, told by the words of the system's errors: those are
+/// all that RocksDB passes on.
 fn advice(text: &str) -> &'static str {
     let says = |words: &str| text.contains(words);
     if says("No space left") || says("quota exceeded") {

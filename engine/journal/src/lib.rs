@@ -1,7 +1,8 @@
 //! The journal: the totally ordered, durable log of everything that changed state.
 //!
-//! Owns the framing of records (`record`), how events become bytes (`codec`), where the bytes are kept
-//! (`rocks`; `memory` for tests), and what is kept beside them (`store`). Never knows what an event means, what a shard or a thread is.
+//! Owns the framing of records (`record`), how events become bytes (`codec`), where the bytes are
+//! kept (`rocks`; `memory` for tests), and what is kept beside them (`store`). Never knows what an
+//! event means, what a shard or a thread is.
 
 #![forbid(unsafe_code)]
 
@@ -50,8 +51,8 @@ impl Tail {
 /// Takes the bytes of the record at a position.
 pub type Visit<'a> = dyn FnMut(Lsn, &[u8]) -> Result<(), JournalError> + 'a;
 
-/// Where records are kept. Framing, checks, grouping and meaning live above it, so that this boundary
-/// can be met by an embedded store and by a replicated log alike.
+/// Where records are kept. Framing, checks, grouping and meaning live above it, so that this
+/// boundary can be met by an embedded store and by a replicated log alike.
 pub trait Journal {
     /// Makes the records durable, in order, in one write. When it returns, they are; when it fails,
     /// their fate is unknown and the process must stop: it is never called again.
@@ -67,8 +68,8 @@ pub trait Journal {
     /// `JournalError` of the visitor, or `Damaged` with the position that could not be read.
     fn read(&self, from: Lsn, visit: &mut Visit<'_>) -> Result<(), JournalError>;
 
-    /// Visits the bytes of every event (record that is no frame) up to and with `to`, in order. Events
-    /// are kept for ever.
+    /// Visits the bytes of every event (record that is no frame) up to and with `to`, in order.
+    /// Events are kept for ever.
     ///
     /// # Errors
     /// As for `read`.
@@ -77,8 +78,8 @@ pub trait Journal {
     /// The tables beside the journal.
     fn store(&self) -> Arc<dyn Store>;
 
-    /// Remembers, durably and apart from the records, that the journal reached `tail`: a later start that
-    /// finds less refuses.
+    /// Remembers, durably and apart from the records, that the journal reached `tail`: a later
+    /// start that finds less refuses.
     ///
     /// # Errors
     /// `JournalError` of the storage below.

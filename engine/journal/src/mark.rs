@@ -1,8 +1,8 @@
 //! The mark: how far the journal is known to reach, in a file of its own.
 //!
-//! Kept apart from RocksDB, so that whatever makes RocksDB forget records cannot make it forget the mark:
-//! a journal that ends before its mark is refused. Written after each group is durable, never before, so
-//! that it never runs ahead.
+//! Kept apart from RocksDB, so that whatever makes RocksDB forget records cannot make it forget the
+//! mark: a journal that ends before its mark is refused. Written after each group is durable, never
+//! before, so that it never runs ahead.
 
 use super::Tail;
 use std::fs::{File, OpenOptions};
@@ -13,8 +13,8 @@ use tallystick_ledger::types::{Digest, Lsn};
 
 /// Name of the file in the data directory.
 pub(super) const FILE: &str = "tallystick.mark";
-/// lsn u64, digest of that record, digest of the last event, and the first 8 bytes of BLAKE3 over them:
-/// one disk sector, so that it is written whole or not at all.
+/// lsn u64, digest of that record, digest of the last event, and the first 8 bytes of BLAKE3 over
+/// them: one disk sector, so that it is written whole or not at all.
 const BYTES: usize = 80;
 const FIELDS: usize = BYTES - 8;
 

@@ -1,5 +1,5 @@
-//! A journal in memory, for tests: keeps what was appended, until it is dropped. Can forget, as a power
-//! cut does, what was not durable yet.
+//! A journal in memory, for tests: keeps what was appended, until it is dropped. Can forget, as a
+//! power cut does, what was not durable yet.
 
 use super::record::FRAME;
 use super::store::VisitPage;

@@ -1,11 +1,12 @@
-//! Legs by what their rail calls them: so that an answer finds its leg without any batch being loaded, and
-//! costs the same whatever was settled before.
+//! Legs by what their rail calls them: so that an answer finds its leg without any batch being
+//! loaded, and costs the same whatever was settled before.
 //!
 //! | table | key | value |
 //! |---|---|---|
 //! | legs | rail u8, name | batch id, leg u32, payer, payee, amount u128, length of the key u8, key, account |
 //!
-//! A row says nothing about where a leg stands, and nothing about whether its batch was ever approved.
+//! A row says nothing about where a leg stands, and nothing about whether its batch was ever
+//! approved.
 
 use super::JournalError;
 use super::store::{Store, Table};

@@ -116,7 +116,8 @@ impl Chain {
         self.at
     }
 
-    /// Frames the next record. `body` is given in parts, so that vouchers need not be copied before.
+    /// Frames the next record. `body` is given in parts, so that vouchers need not be copied
+    /// before.
     #[must_use]
     pub fn frame(
         &mut self,
@@ -169,7 +170,8 @@ impl Chain {
         self.accept(record, links)
     }
 
-    /// As `follow`, where only events are kept: frames may lie between the last record and this event.
+    /// As `follow`, where only events are kept: frames may lie between the last record and this
+    /// event.
     ///
     /// # Errors
     /// `Damaged` with the position and what is wrong.

@@ -1,7 +1,7 @@
 //! The journal in RocksDB: its own WAL with sync writes; one value a record, keyed by lsn.
 //!
-//! Owns the directory's lock and marker. Every RocksDB option is in `options`; what lies beside the records
-//! in `tables`. Never looks into a record.
+//! Owns the directory's lock and marker. Every RocksDB option is in `options`; what lies beside the
+//! records in `tables`. Never looks into a record.
 
 mod format;
 mod merge;
@@ -29,7 +29,8 @@ const FRAMES: &str = "frames";
 const EVENTS: &str = "events";
 const META_EPOCH: &[u8] = b"epoch";
 
-/// What a write batch holds of a record besides its bytes: tag, column, lengths, key; and its header.
+/// What a write batch holds of a record besides its bytes: tag, column, lengths, key; and its
+/// header.
 const RECORD_OVERHEAD_BYTES: usize = 64;
 
 /// The journal of one data directory, locked for this process.
@@ -37,14 +38,15 @@ pub struct RocksJournal {
     store: RocksStore,
     dir: PathBuf,
     epoch: u32,
-    /// RocksDB has a lock of its own, but takes it only when it opens, and the logs are looked through,
-    /// and perhaps cut, before that.
+    /// RocksDB has a lock of its own, but takes it only when it opens, and the logs are looked
+    /// through, and perhaps cut, before that.
     _lock: File,
     mark: Mark,
 }
 
 impl RocksJournal {
-    /// Opens the journal in `dir`, or makes one in a new or empty directory, and starts a new epoch.
+    /// Opens the journal in `dir`, or makes one in a new or empty directory, and starts a new
+    /// epoch.
     ///
     /// # Errors
     /// `Locked`, `NotAJournal`, `OtherFormat`, `Damaged`, or the storage's own failure.
@@ -253,8 +255,8 @@ fn lock(dir: &Path) -> Result<File, JournalError> {
     }
 }
 
-/// A ledger without RocksDB's `CURRENT` would be taken for no ledger at all. Its mark is written behind the first
-/// record, its tables later still.
+/// A ledger without RocksDB's `CURRENT` would be taken for no ledger at all. Its mark is written
+/// behind the first record, its tables later still.
 fn check_not_lost(dir: &Path) -> Result<(), JournalError> {
     let Ok(entries) = std::fs::read_dir(dir) else { return Ok(()) };
     // A mark that is empty was made by a start that was cut off.
@@ -294,8 +296,8 @@ fn check_directory(dir: &Path) -> Result<(), JournalError> {
     Ok(())
 }
 
-/// Turns RocksDB's failure to open into words. For a damaged write-ahead log it looks, read-only, how
-/// far the records can still be read, so that the refusal can name the record.
+/// Turns RocksDB's failure to open into words. For a damaged write-ahead log it looks, read-only,
+/// how far the records can still be read, so that the refusal can name the record.
 fn explain(dir: &Path, error: &rocksdb::Error) -> JournalError {
     let text = error.to_string();
     if text.contains("LOCK")
@@ -403,8 +405,9 @@ mod tests {
         assert!(matches!(error, JournalError::Damaged { lsn: Lsn(4), .. }), "{error}");
     }
 
-    /// One file stayed open for each window that was ever closed, and one for each batch: on the usual
-    /// limit of 1,024 open files the engine stopped for good after 17 hours of a window a minute.
+    /// One file stayed open for each window that was ever closed, and one for each batch: on the
+    /// usual limit of 1,024 open files the engine stopped for good after 17 hours of a window a
+    /// minute.
     #[test]
     fn small_pages_leave_no_file_each_and_small_files_are_merged() {
         let dir = tempfile::tempdir().unwrap();
@@ -427,7 +430,8 @@ mod tests {
                 most = most.max(tables());
             }
         }
-        // 80 trims of four columns; a run of sixteen is merged, and those that RocksDB has not deleted yet.
+        // 80 trims of four columns; a run of sixteen is merged, and those that RocksDB has not
+        // deleted yet.
         assert!(most < 4 * (16 + 16 + 4), "{most} table files");
         for n in 0..640u64 {
             assert_eq!(store.get(Table::Windows, &n.to_be_bytes()).unwrap(), Some(vec![7; 300]));

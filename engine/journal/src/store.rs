@@ -1,8 +1,9 @@
-//! The store: what is kept beside the journal, in tables with ordered keys. Checkpoints, sealed windows
-//! and batches lie in it; the journal is needed only from the last checkpoint on.
+//! The store: what is kept beside the journal, in tables with ordered keys. Checkpoints, sealed
+//! windows and batches lie in it; the journal is needed only from the last checkpoint on.
 //!
-//! Never looks into a value. Pages are neither durable nor read back when they were put, but when their
-//! table was synced; what is committed is durable at once, and may speak of pages that were synced before.
+//! Never looks into a value. Pages are neither durable nor read back when they were put, but when
+//! their table was synced; what is committed is durable at once, and may speak of pages that were
+//! synced before.
 
 use super::{JournalError, Visit};
 use tallystick_ledger::types::Lsn;
@@ -46,8 +47,8 @@ impl Table {
 /// Takes a key and its value.
 pub type VisitPage<'a> = dyn FnMut(&[u8], &[u8]) -> Result<(), JournalError> + 'a;
 
-/// Ordered tables beside the journal. Shared between threads: whoever writes a key is the only one that
-/// does.
+/// Ordered tables beside the journal. Shared between threads: whoever writes a key is the only one
+/// that does.
 pub trait Store: Send + Sync {
     /// Puts a page. Durable, and sure to be read back, only after `sync`.
     ///
@@ -99,8 +100,8 @@ pub trait Store: Send + Sync {
     /// `JournalError` of the storage below.
     fn remove(&self, table: Table, from: &[u8], to: &[u8]) -> Result<(), JournalError>;
 
-    /// Visits the bytes of every event (record that is no frame) up to and with `to`, in order. Events
-    /// are kept for ever.
+    /// Visits the bytes of every event (record that is no frame) up to and with `to`, in order.
+    /// Events are kept for ever.
     ///
     /// # Errors
     /// `JournalError` of the visitor or of the storage.
@@ -112,7 +113,7 @@ pub trait Store: Send + Sync {
     /// `JournalError` of the storage below.
     fn trim(&self, lsn: Lsn) -> Result<(), JournalError>;
 
-    /// Free bytes where everything is kept, journal and tables; `None` where that means nothing, or cannot
-    /// be told.
+    /// Free bytes where everything is kept, journal and tables; `None` where that means nothing, or
+    /// cannot be told.
     fn free_bytes(&self) -> Option<u64>;
 }

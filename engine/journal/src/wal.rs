@@ -1,11 +1,12 @@
 //! Looks through RocksDB's write-ahead logs, and its MANIFEST, before RocksDB does.
 //!
-//! RocksDB cannot tell a write that was never finished, at the very end, from damage to one that was: some
-//! flipped bits make it drop, without a word, everything behind them, and some make it search for ever
-//! (`log::Reader`, 11.8). So the question is settled here: a log is good up to some byte, and what is
-//! behind that byte either ends too early, as the write that was under way does when the power goes (it
-//! was never acked and is cut off), or it does not, and then the journal is damaged. Reads the framing
-//! only, and the positions of the records in each write; writes nothing but the cut.
+//! RocksDB cannot tell a write that was never finished, at the very end, from damage to one that
+//! was: some flipped bits make it drop, without a word, everything behind them, and some make it
+//! search for ever (`log::Reader`, 11.8). So the question is settled here: a log is good up to some
+//! byte, and what is behind that byte either ends too early, as the write that was under way does
+//! when the power goes (it was never acked and is cut off), or it does not, and then the journal is
+//! damaged. Reads the framing only, and the positions of the records in each write; writes nothing
+//! but the cut.
 
 use super::JournalError;
 use std::fs::{self, OpenOptions};
@@ -51,9 +52,9 @@ struct Look {
     last: Option<Lsn>,
 }
 
-/// Checks all logs of a data directory, oldest first. Cuts off the remains of an unfinished write at the
-/// end of the newest, after a copy of them to `<log>.<offset>.cut` beside it; but not if the journal is
-/// `known` to reach further, for then the write was finished.
+/// Checks all logs of a data directory, oldest first. Cuts off the remains of an unfinished write
+/// at the end of the newest, after a copy of them to `<log>.<offset>.cut` beside it; but not if the
+/// journal is `known` to reach further, for then the write was finished.
 ///
 /// # Errors
 /// `Damaged`, or `Storage` when a file cannot be read or cut.
@@ -87,8 +88,9 @@ pub(super) fn check(dir: &Path, known: Option<Lsn>) -> Result<(), JournalError> 
     Ok(())
 }
 
-/// The MANIFEST, RocksDB's list of its files, has the same framing, and the same bits make RocksDB search
-/// for ever. One that ends too early is RocksDB's business; what that makes it forget, the mark misses.
+/// The MANIFEST, RocksDB's list of its files, has the same framing, and the same bits make RocksDB
+/// search for ever. One that ends too early is RocksDB's business; what that makes it forget, the
+/// mark misses.
 pub(super) fn check_manifest(dir: &Path) -> Result<(), JournalError> {
     // Where one of the two is missing or unreadable, RocksDB has the right words.
     let Ok(current) = fs::read_to_string(dir.join("CURRENT")) else { return Ok(()) };
@@ -163,8 +165,8 @@ fn look(log: &[u8]) -> Look {
     Look { good, flaw, last }
 }
 
-/// Whether what stands where a physical record should begin is the beginning of one, and the file ends
-/// before it does. `room` is what is left of the block.
+/// Whether what stands where a physical record should begin is the beginning of one, and the file
+/// ends before it does. `room` is what is left of the block.
 fn ends_too_early(rest: &[u8], room: usize) -> bool {
     // Space that was set aside for the log and never written is zero.
     if rest.iter().all(|byte| *byte == 0) {
@@ -197,11 +199,11 @@ fn fits(header: &[u8; HEADER], payload: &[u8]) -> bool {
     crc.rotate_right(15).wrapping_add(MASK_DELTA) == u32::from_le_bytes([c0, c1, c2, c3])
 }
 
-/// The last position of a record that a write holds, if it holds any. RocksDB may write what two threads
-/// write at once together, so records and pages can stand in one write, in any order.
+/// The last position of a record that a write holds, if it holds any. RocksDB may write what two
+/// threads write at once together, so records and pages can stand in one write, in any order.
 ///
-/// `db/write_batch.cc`: sequence u64, count u32, then the entries: tag, column, key and value, or the two
-/// keys of a range that is deleted.
+/// `db/write_batch.cc`: sequence u64, count u32, then the entries: tag, column, key and value, or
+/// the two keys of a range that is deleted.
 fn last_lsn(batch: &[u8]) -> Option<Lsn> {
     let (mut rest, mut last) = (batch.get(12..)?, None);
     while let Some((&tag, entry)) = rest.split_first() {
@@ -245,8 +247,8 @@ mod tests {
 
     const GROUPS: u64 = 6;
 
-    /// A directory as a power cut leaves it, the last marks not written: six groups of two records, in the log only; the sixth
-    /// larger than a block.
+    /// A directory as a power cut leaves it, the last marks not written: six groups of two records,
+    /// in the log only; the sixth larger than a block.
     fn killed() -> (tempfile::TempDir, PathBuf) {
         let dir = tempfile::tempdir().unwrap();
         let mut journal = RocksJournal::open(&dir.path().join("live")).unwrap();
@@ -337,9 +339,9 @@ mod tests {
         assert!(text.contains("record 5 ") && text.contains(&format!("byte {third}.")), "{text}");
     }
 
-    /// Found by reading RocksDB: what two threads write at once becomes one write. When a page came first,
-    /// the records behind it were not seen, and a sound log was refused as one that ends too early; when a
-    /// record came first, pages were counted as records.
+    /// Found by reading RocksDB: what two threads write at once becomes one write. When a page came
+    /// first, the records behind it were not seen, and a sound log was refused as one that ends too
+    /// early; when a record came first, pages were counted as records.
     #[test]
     fn records_are_found_in_a_write_among_pages() {
         let entry = |tag: u8, column: u8, key: &[u8], value: &[u8]| {

@@ -1,7 +1,7 @@
-//! What an event is about, for whoever asks what was done: its kind in words, and the party, key, asset, window and
-//! batch that it names.
+//! What an event is about, for whoever asks what was done: its kind in words, and the party, key,
+//! asset, window and batch that it names.
 
-use crate::event::{Cap, Event, PartyUpserted};
+use crate::event::{BatchComputed, Cap, Event, LegsMoved, PartyUpserted};
 use crate::leg::Mover;
 use crate::types::{AssetNumber, BatchId, PartyId, SignerKey, WindowNumber};
 
@@ -117,11 +117,7 @@ impl Event {
                 About { window: Some(e.window), text: e.reason.clone(), ..none }
             }
             Self::BatchComputed(e) => {
-                let eyes = if e.four_eyes { ", another operator must approve" } else { "" };
-                let count = e.windows.len();
-                let text =
-                    format!("{count} {}{eyes}", if count == 1 { "window" } else { "windows" });
-                About { batch: Some(e.batch), asset: Some(e.asset), text, ..none }
+                About { batch: Some(e.batch), asset: Some(e.asset), text: batch_text(e), ..none }
             }
             Self::BatchApproved(e) => About { batch: Some(e.batch), ..none },
             Self::BatchAborted(e) => About { batch: Some(e.batch), text: e.reason.clone(), ..none },
@@ -131,17 +127,7 @@ impl Event {
                 About { batch: Some(e.batch), text, ..none }
             }
             Self::LegsMoved(e) => {
-                let first = e.moves.first().map(|one| one.to.name()).unwrap_or_default();
-                let all_same = e.moves.iter().all(|one| one.to.name() == first);
-                let to = if all_same { format!(" to {first}") } else { String::new() };
-                let by = match e.mover {
-                    Mover::Engine => "the engine",
-                    Mover::Rail => "the rail's word",
-                    Mover::Operator => "an operator's word",
-                    Mover::Books => "what books show",
-                };
-                let text = format!("{} legs{to} by {by}", e.moves.len());
-                About { batch: Some(e.batch), asset: Some(e.asset), text, ..none }
+                About { batch: Some(e.batch), asset: Some(e.asset), text: moved_text(e), ..none }
             }
             Self::LegsBooked(e) => {
                 let text = format!("{} bookings", e.bookings.len());
@@ -192,6 +178,25 @@ impl Event {
             | Self::TroublesAcked(_) => false,
         }
     }
+}
+
+fn batch_text(e: &BatchComputed) -> String {
+    let eyes = if e.four_eyes { ", another operator must approve" } else { "" };
+    let count = e.windows.len();
+    format!("{count} {}{eyes}", if count == 1 { "window" } else { "windows" })
+}
+
+fn moved_text(e: &LegsMoved) -> String {
+    let first = e.moves.first().map(|one| one.to.name()).unwrap_or_default();
+    let all_same = e.moves.iter().all(|one| one.to.name() == first);
+    let to = if all_same { format!(" to {first}") } else { String::new() };
+    let by = match e.mover {
+        Mover::Engine => "the engine",
+        Mover::Rail => "the rail's word",
+        Mover::Operator => "an operator's word",
+        Mover::Books => "what books show",
+    };
+    format!("{} legs{to} by {by}", e.moves.len())
 }
 
 fn party_text(e: &PartyUpserted) -> String {

@@ -1,7 +1,7 @@
 //! A settlement batch: the legs that settle closed windows in one asset on one rail.
 //!
-//! Owns which legs there are, what is carried, the batch id and the legs' keys. Knows a rail only as
-//! a policy (unit, least, most, clearing account); never what its files look like.
+//! Owns which legs there are, what is carried, the batch id and the legs' keys. Knows a rail only
+//! as a policy (unit, least, most, clearing account); never what its files look like.
 
 use super::event::BatchComputed;
 use super::net;
@@ -111,7 +111,8 @@ pub struct BatchHead {
     pub total: Total,
     /// What creditors are still owed: total + carried is what the windows owed them, net.
     pub carried: Total,
-    /// What the rail cannot express or pay: owed in the window that is open when the first legs leave.
+    /// What the rail cannot express or pay: owed in the window that is open when the first legs
+    /// leave.
     pub carries: Vec<Obligation>,
     /// What parties' deposits pay inside the ledger, before any rail does; ordered by party.
     pub prefunded: Vec<(PartyId, Total)>,
@@ -124,7 +125,8 @@ pub struct BatchContent {
     pub head: Arc<BatchHead>,
     /// Pay-ins (to the clearing account) first, then the rest, each ordered by (from, to, part).
     pub legs: Vec<Leg>,
-    /// The accounts that the legs need. Shared with the parts of the batch that go into one file each.
+    /// The accounts that the legs need. Shared with the parts of the batch that go into one file
+    /// each.
     pub accounts: Arc<BTreeMap<PartyId, Account>>,
 }
 
@@ -239,15 +241,15 @@ impl<'a> Split<'a> {
         Self { policy, payments: Vec::new(), carries: Vec::new(), prefunded: Vec::new() }
     }
 
-    /// One leg per party against the clearing account; pay-ins first. A debtor's deposit, which lies
-    /// on the clearing account already, pays as much as it can.
+    /// One leg per party against the clearing account; pay-ins first. A debtor's deposit, which
+    /// lies on the clearing account already, pays as much as it can.
     fn through_clearing(
         &mut self,
         positions: &[Position],
         prefund: impl Fn(PartyId) -> Total,
     ) -> Result<(), Refusal> {
-        // The clearing account's own position mirrors the dust of earlier batches. It has no leg: the
-        // dust is carried pair by pair below, and with it the clearing account's side.
+        // The clearing account's own position mirrors the dust of earlier batches. It has no leg:
+        // the dust is carried pair by pair below, and with it the clearing account's side.
         let parties = || positions.iter().filter(|position| position.party != PartyId::CLEARING);
         for debtor in parties().filter(|position| position.net.0 < 0) {
             let owed = debtor.net.size();
@@ -260,8 +262,8 @@ impl<'a> Split<'a> {
         Ok(())
     }
 
-    /// One leg per net pair. What a debtor's deposit pays comes from the clearing account, on which the
-    /// deposit lies: one leg per creditor, whoever's deposits it is.
+    /// One leg per net pair. What a debtor's deposit pays comes from the clearing account, on which
+    /// the deposit lies: one leg per creditor, whoever's deposits it is.
     fn in_pairs(
         &mut self,
         nets: &[Obligation],
@@ -349,8 +351,8 @@ impl<'a> Split<'a> {
     }
 }
 
-/// The accounts without which the payments cannot be made: everyone's but the clearing account's and,
-/// for pay-ins on a rail that does not collect them, the debtor's.
+/// The accounts without which the payments cannot be made: everyone's but the clearing account's
+/// and, for pay-ins on a rail that does not collect them, the debtor's.
 fn accounts(
     rail: Rail,
     payments: &[Payment],
@@ -447,7 +449,8 @@ fn batch_id(
         hasher.text(&account.name);
         fields(&mut hasher, &account.fields);
     }
-    // Only where deposits pay; everything before it says its length, so nothing can be taken for it.
+    // Only where deposits pay; everything before it says its length, so nothing can be taken for
+    // it.
     if !prefunded.is_empty() {
         hasher.number(length(prefunded.len()));
         for (party, amount) in prefunded {

@@ -1,8 +1,9 @@
 //! Planted bugs: what the simulator must catch, or it proves nothing.
 //!
-//! Compiled in only with the cargo feature `canary`, that is, into the program `tallystick-sim-canary`,
-//! never into `tallystick`: without the feature `planted` is false where it is called, and its callers
-//! compile to what they would be without it. Owns the list; each bug stands where it would be made.
+//! Compiled in only with the cargo feature `canary`, that is, into the program
+//! `tallystick-sim-canary`, never into `tallystick`: without the feature `planted` is false where
+//! it is called, and its callers compile to what they would be without it. Owns the list; each bug
+//! stands where it would be made.
 
 use std::sync::atomic::{AtomicU8, Ordering};
 
@@ -17,8 +18,8 @@ static PLANTED: AtomicU8 = AtomicU8::new(0);
 pub enum Bug {
     /// From the second raise of a channel on, the whole total counts as owed and not its rise.
     CreditTotal = 1,
-    /// A channel that is credited between a cut and its turn to leave goes into the closed window as
-    /// it is afterwards.
+    /// A channel that is credited between a cut and its turn to leave goes into the closed window
+    /// as it is afterwards.
     CutTakesNext = 2,
     /// A channel that is credited between a checkpoint's mark and its turn is not copied before.
     CheckpointMissesChannel = 3,

@@ -1,7 +1,8 @@
 //! The control state: everything that operators make, and which windows and batches there are.
 //!
 //! Owns what may be done (`decide`) and what it changes (`apply`), event by event. Knows nothing of
-//! vouchers, channels or exposure (the shards do). Kept apart from them so that frames never touch it.
+//! vouchers, channels or exposure (the shards do). Kept apart from them so that frames never touch
+//! it.
 
 mod directory;
 mod doubt;
@@ -123,7 +124,8 @@ pub struct Control {
     /// By number; the last one is open.
     windows: BTreeMap<WindowNumber, WindowEntry>,
     batches: BTreeMap<BatchId, BatchEntry>,
-    /// What the records that computed and aborted batches did: the first result, for whoever retries the call.
+    /// What the records that computed and aborted batches did: the first result, for whoever
+    /// retries the call.
     deeds: BTreeMap<Lsn, Deed>,
     waiting: waiting::Waiting,
     troubles: Troubles,
@@ -195,8 +197,9 @@ impl Control {
         }
     }
 
-    /// Whether a wish keeps harm away, says what has happened already, or closes and settles what is owed. Those
-    /// are never refused for lack of room among the requests: no window waits for one to be forgotten.
+    /// Whether a wish keeps harm away, says what has happened already, or closes and settles what
+    /// is owed. Those are never refused for lack of room among the requests: no window waits for
+    /// one to be forgotten.
     fn goes_on_when_full(&self, wish: &Wish) -> bool {
         match wish {
             Wish::RevokeSigner { .. }
@@ -234,7 +237,8 @@ impl Control {
         self.requests.answered(request)
     }
 
-    /// Applies a fact that `decide` allowed, or that the journal holds: `record` is the one it is in.
+    /// Applies a fact that `decide` allowed, or that the journal holds: `record` is the one it is
+    /// in.
     pub fn apply(&mut self, record: History, at: Timestamp, fact: &Fact, made: Made) {
         let (lsn, before) = (record.lsn, self.history.lsn);
         assert!(lsn > before, "record {lsn} applied after {before}");
@@ -376,8 +380,8 @@ impl Control {
     }
 }
 
-/// Whether who asks may want this at all: the engine's own doings are nobody else's, and whatever anybody asks for
-/// has a request, so that it is done once.
+/// Whether who asks may want this at all: the engine's own doings are nobody else's, and whatever
+/// anybody asks for has a request, so that it is done once.
 fn may(envelope: &Envelope, wish: &Wish) -> Result<(), Refusal> {
     let Envelope { caller, request } = envelope;
     match (caller.role, request) {

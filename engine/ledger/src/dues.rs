@@ -1,5 +1,5 @@
-//! What each party owed in the windows of a batch, and how much of that is settled once its legs have
-//! ended. Pure sums over sealed windows: the same batch gives the same dues.
+//! What each party owed in the windows of a batch, and how much of that is settled once its legs
+//! have ended. Pure sums over sealed windows: the same batch gives the same dues.
 //!
 //! ```text
 //! owed = carried on (dust) + paid by deposit + paid by its own legs + set off
@@ -62,8 +62,8 @@ fn of(dues: &mut [Due], party: PartyId) -> &mut Due {
 }
 
 impl Due {
-    /// What is settled once every leg of the party has ended, of which those that it should have paid and
-    /// did not sum to `rejected`.
+    /// What is settled once every leg of the party has ended, of which those that it should have
+    /// paid and did not sum to `rejected`.
     ///
     /// Panics when more was carried and rejected than was owed: then the batch contradicts itself.
     #[must_use]

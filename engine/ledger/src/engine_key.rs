@@ -47,7 +47,8 @@ impl EngineKeys {
         self.set.iter().map(|(&lsn, &key)| (lsn, key))
     }
 
-    /// Whether a key may be put in force by this event, which somebody asked for or nobody. The proof in it is not checked here.
+    /// Whether a key may be put in force by this event, which somebody asked for or nobody. The
+    /// proof in it is not checked here.
     ///
     /// # Errors
     /// `KeyMisfit` that says why not.

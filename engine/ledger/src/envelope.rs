@@ -1,5 +1,5 @@
-//! Who tells the engine something, and by which request. Part of every event's record: the journal alone
-//! says who set a limit, who approved a batch, who closed a window.
+//! Who tells the engine something, and by which request. Part of every event's record: the journal
+//! alone says who set a limit, who approved a batch, who closed a window.
 
 use crate::event::Event;
 use crate::limits::{OPERATOR_NAME_BYTES_MAX, REQUEST_ID_BYTES_MAX};

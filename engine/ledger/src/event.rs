@@ -132,8 +132,8 @@ pub struct WindowSealed {
     pub signature: [u8; 64],
 }
 
-/// A settlement batch was computed. Its legs follow from the windows, the policy and the accounts at
-/// this point of the journal, and must give the id again.
+/// A settlement batch was computed. Its legs follow from the windows, the policy and the accounts
+/// at this point of the journal, and must give the id again.
 #[derive(Debug, Clone, PartialEq, Eq, Archive, Serialize, Deserialize)]
 pub struct BatchComputed {
     /// Whether another operator must approve.
@@ -205,20 +205,21 @@ pub struct LegRun {
     pub count: u32,
 }
 
-/// Legs of an approved batch are handed to the rail: their exact bytes are durable, and leave next. With
-/// the first of a batch its dust is owed in the window that is open now.
+/// Legs of an approved batch are handed to the rail: their exact bytes are durable, and leave next.
+/// With the first of a batch its dust is owed in the window that is open now.
 #[derive(Debug, Clone, PartialEq, Eq, Archive, Serialize, Deserialize)]
 pub struct LegsSubmitted {
     /// Which batch.
     pub batch: BatchId,
     /// The how-manieth of the batch, from 0.
     pub submission: u32,
-    /// The how-manieth attempt at it, from 0. Another attempt pays the same legs and can be executed
-    /// only in place of the others.
+    /// The how-manieth attempt at it, from 0. Another attempt pays the same legs and can be
+    /// executed only in place of the others.
     pub attempt: u32,
     /// Its legs: runs of neighbours, ascending.
     pub legs: Vec<LegRun>,
-    /// What of them the clearing account pays, in asset units; the same in every attempt, and paid once.
+    /// What of them the clearing account pays, in asset units; the same in every attempt, and paid
+    /// once.
     pub paid_out: Total,
     /// Digest of the bytes.
     pub digest: Digest,
@@ -228,8 +229,8 @@ pub struct LegsSubmitted {
     pub name: String,
 }
 
-/// Legs moved from one state to another. What was rejected or returned is owed in the window that is open
-/// now: this record is both.
+/// Legs moved from one state to another. What was rejected or returned is owed in the window that
+/// is open now: this record is both.
 #[derive(Debug, Clone, PartialEq, Eq, Archive, Serialize, Deserialize)]
 pub struct LegsMoved {
     /// Which batch.
@@ -244,8 +245,8 @@ pub struct LegsMoved {
     pub moves: Vec<LegMove>,
 }
 
-/// Books showed money of legs that stand where that leads already: nothing moves, and the reference is held, so
-/// that the same booking told again is known, and another one is found.
+/// Books showed money of legs that stand where that leads already: nothing moves, and the reference
+/// is held, so that the same booking told again is known, and another one is found.
 #[derive(Debug, Clone, PartialEq, Eq, Archive, Serialize, Deserialize)]
 pub struct LegsBooked {
     /// Which batch.
@@ -267,7 +268,8 @@ pub struct LegBooking {
     pub reference: String,
 }
 
-/// One operator said what became of an UNKNOWN leg, with evidence. It moves when another says the same.
+/// One operator said what became of an UNKNOWN leg, with evidence. It moves when another says the
+/// same.
 #[derive(Debug, Clone, PartialEq, Eq, Archive, Serialize, Deserialize)]
 pub struct LegProposed {
     /// Which batch.

@@ -35,7 +35,8 @@ impl Evidence {
         (self.voucher().asset().0, self.payer, self.voucher().payee())
     }
 
-    /// Its channel among those of one payer: signer, payee, asset, lane and expiry as they are packed.
+    /// Its channel among those of one payer: signer, payee, asset, lane and expiry as they are
+    /// packed.
     #[must_use]
     pub fn channel_bytes(&self) -> &[u8] {
         &self.voucher[..88]

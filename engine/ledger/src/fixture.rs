@@ -1,4 +1,5 @@
-//! For tests alone: a window in which somebody owes, as the sealer would close it, without the vouchers.
+//! For tests alone: a window in which somebody owes, as the sealer would close it, without the
+//! vouchers.
 
 use super::seal::{Head, Owed, close};
 use super::window::{EvidenceDigest, Obligation, SealedWindow};

@@ -1,14 +1,16 @@
-//! What passes through the clearing account of a multilateral asset, and how much of it a batch may pay
-//! out: nothing that has not come in, over all batches of the asset.
+//! What passes through the clearing account of a multilateral asset, and how much of it a batch may
+//! pay out: nothing that has not come in, over all batches of the asset.
 //!
-//! Owns these sums and the rule. Knows legs only as money that comes or goes; which of them leave first is
-//! the plan's. Bilateral assets need no rule: their clearing account pays what deposits paid, to the unit.
+//! Owns these sums and the rule. Knows legs only as money that comes or goes; which of them leave
+//! first is the plan's. Bilateral assets need no rule: their clearing account pays what deposits
+//! paid, to the unit.
 //!
-//! A batch brings deposits and pay-ins, and takes pay-outs. Once its pay-ins have ended it also advances
-//! **dust**: each creditor's cent is paid in full, each debtor's is carried, and comes with a pay-in of a later
-//! batch, which therefore brings so much less of its own. Once a batch has ended, what it has left over is there for what the
-//! clearing account still owes: a pay-out that the bank sent back, or one that was held back because a
-//! pay-in failed and has come in since. What a live batch needs for its own pay-outs is no one else's.
+//! A batch brings deposits and pay-ins, and takes pay-outs. Once its pay-ins have ended it also
+//! advances **dust**: each creditor's cent is paid in full, each debtor's is carried, and comes
+//! with a pay-in of a later batch, which therefore brings so much less of its own. Once a batch has
+//! ended, what it has left over is there for what the clearing account still owes: a pay-out that
+//! the bank sent back, or one that was held back because a pay-in failed and has come in since.
+//! What a live batch needs for its own pay-outs is no one else's.
 
 use super::batch::BatchHead;
 use super::leg::{LegMove, LegState};
@@ -34,8 +36,8 @@ pub struct Cover {
 }
 
 impl Cover {
-    /// Of a batch of which nothing has left. `dust_before` is what parties owe the clearing account in its
-    /// windows as the dust of earlier batches, net. `None` for a bilateral asset.
+    /// Of a batch of which nothing has left. `dust_before` is what parties owe the clearing account
+    /// in its windows as the dust of earlier batches, net. `None` for a bilateral asset.
     #[must_use]
     pub fn new(head: &BatchHead, dust_before: Net) -> Option<Self> {
         match head.asset.model {
@@ -62,8 +64,8 @@ impl Cover {
         self.base.plus(dust).plus(self.came.to_net()).minus(self.went.to_net())
     }
 
-    /// What others may take of it, or, below zero, what it took of theirs. While it is live it keeps what
-    /// its READY pay-outs need.
+    /// What others may take of it, or, below zero, what it took of theirs. While it is live it
+    /// keeps what its READY pay-outs need.
     #[must_use]
     pub fn spare(&self, has_ended: bool) -> Net {
         let left = self.left();

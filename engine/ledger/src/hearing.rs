@@ -1,10 +1,10 @@
-//! What rails say of one leg, weighed together: everything that one answer says of it, and where the leg
-//! stands. Pure: the same statements give the same verdict, in whatever order they come.
+//! What rails say of one leg, weighed together: everything that one answer says of it, and where
+//! the leg stands. Pure: the same statements give the same verdict, in whatever order they come.
 //!
-//! Owns which of them fit the leg, which of two that differ counts, and what a person must be told. Knows a
-//! rail only by two kinds of word: a **report** on what was handed in, and **money** that moved. A report
-//! may take a leg on or refuse it; what money did, it never undoes. Rails translate into statements, and
-//! never decide; whoever asks has the move journaled and the findings told.
+//! Owns which of them fit the leg, which of two that differ counts, and what a person must be told.
+//! Knows a rail only by two kinds of word: a **report** on what was handed in, and **money** that
+//! moved. A report may take a leg on or refuse it; what money did, it never undoes. Rails translate
+//! into statements, and never decide; whoever asks has the move journaled and the findings told.
 //!
 //! | all that fits | leads to |
 //! |---|---|
@@ -60,7 +60,8 @@ impl<'a> Subject<'a> {
     }
 }
 
-/// Which way money goes, seen from the clearing account (or, in a bilateral asset, from the payer's).
+/// Which way money goes, seen from the clearing account (or, in a bilateral asset, from the
+/// payer's).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Side {
     /// It comes in.
@@ -74,8 +75,8 @@ pub enum Side {
 pub enum Ground {
     /// What the rail thinks of what was handed in. It may leave the sum unsaid.
     Report,
-    /// Money that moved: an entry of an account, a return, a charge, a receipt. It must say its sum. That
-    /// something was taken on or rejected is a report all the same: no money moved.
+    /// Money that moved: an entry of an account, a return, a charge, a receipt. It must say its
+    /// sum. That something was taken on or rejected is a report all the same: no money moved.
     Money,
 }
 
@@ -86,7 +87,8 @@ pub enum Sum {
     Unsaid,
     /// So many units of the leg's asset.
     Units(Total),
-    /// Something that is no sum of the asset: another currency, or parts of a unit. As it was written.
+    /// Something that is no sum of the asset: another currency, or parts of a unit. As it was
+    /// written.
     Alien(String),
 }
 
@@ -118,7 +120,8 @@ pub struct Statement {
     pub place: Place,
     /// The rail's own reference; empty if it gave none.
     pub reference: String,
-    /// Tells movements of one answer apart that no reference of their own does; 0 where the reference does.
+    /// Tells movements of one answer apart that no reference of their own does; 0 where the
+    /// reference does.
     pub apart: u64,
     /// Reason code and text; empty if it gave none.
     pub reason: String,
@@ -199,7 +202,8 @@ pub enum Weight {
 /// Weighs all that one answer says of a leg.
 #[must_use]
 pub fn weigh(subject: &Subject<'_>, statements: &[Statement]) -> Verdict {
-    // A set: order and repetition are gone, and everything below walks it from its least to its greatest.
+    // A set: order and repetition are gone, and everything below walks it from its least to its
+    // greatest.
     let all: BTreeSet<&Statement> = statements.iter().collect();
     if let Some(bug) = last_word(subject, statements) {
         return bug;

@@ -36,12 +36,13 @@ pub enum Mover {
     Rail = 2,
     /// An operator's word about what the rail did, or two operators' about an UNKNOWN leg.
     Operator = 3,
-    /// Money that moved: an account, or the rail's own books, shows it. What it moved is remembered by its
-    /// reference, also of a leg that was CONFIRMED by somebody's word before.
+    /// Money that moved: an account, or the rail's own books, shows it. What it moved is remembered
+    /// by its reference, also of a leg that was CONFIRMED by somebody's word before.
     Books = 4,
 }
 
-/// Which way the money of a leg went that books have shown. The discriminants are in the journal for ever.
+/// Which way the money of a leg went that books have shown. The discriminants are in the journal
+/// for ever.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Archive, Serialize, Deserialize)]
 #[repr(u8)]
 pub enum Way {
@@ -75,7 +76,8 @@ pub enum Heard {
     Conflict,
 }
 
-/// One leg's move. Says again what moves, so that what follows from it needs nothing but the record.
+/// One leg's move. Says again what moves, so that what follows from it needs nothing but the
+/// record.
 #[derive(Debug, Clone, PartialEq, Eq, Archive, Serialize, Deserialize)]
 pub struct LegMove {
     /// Its place among the batch's legs.
@@ -180,19 +182,20 @@ impl LegState {
         }
     }
 
-    /// Whether `mover` may move a leg from here to `to`. READY to SENT is not a move but a submission,
-    /// which comes with its bytes.
+    /// Whether `mover` may move a leg from here to `to`. READY to SENT is not a move but a
+    /// submission, which comes with its bytes.
     #[must_use]
     pub fn may_move(self, to: Self, mover: Mover) -> bool {
         use LegState::{Accepted, Confirmed, Ready, Rejected, Returned, Sent, Unknown};
         match (self, to) {
-            // What cannot be sent is owed again: a pay-out that no pay-in covers, a leg that the rail
-            // cannot express; and, by an operator, what waits for a payee that is suspended.
+            // What cannot be sent is owed again: a pay-out that no pay-in covers, a leg that the
+            // rail cannot express; and, by an operator, what waits for a payee that is suspended.
             (Ready, Rejected) => mover == Mover::Engine || mover == Mover::Operator,
             // The answer was lost.
             (Sent, Unknown) => mover == Mover::Engine,
-            // The same bytes again under the same key: the rail is idempotent, or has never seen it; or
-            // what had been accepted was undone by the rail itself (a chain's reorganisation).
+            // The same bytes again under the same key: the rail is idempotent, or has never seen
+            // it; or what had been accepted was undone by the rail itself (a chain's
+            // reorganisation).
             (Unknown | Accepted, Sent) => mover == Mover::Engine,
             (Sent | Unknown, Accepted)
             | (Sent | Unknown | Accepted, Confirmed | Rejected)

@@ -1,5 +1,5 @@
-//! The legs of one batch that is being settled: where each stands, what was submitted, and how much of
-//! the batch's exposure was released. Part of the control state; knows legs by their place only.
+//! The legs of one batch that is being settled: where each stands, what was submitted, and how much
+//! of the batch's exposure was released. Part of the control state; knows legs by their place only.
 
 use super::event::{ExposureReleased, LegsBooked, LegsMoved, LegsSubmitted};
 use super::leg::{LegMove, LegState, Mover, Way};
@@ -131,8 +131,9 @@ impl Legs {
         self.facts.get(leg)
     }
 
-    /// Which of these legs, that the rail was found not to know, are sent again: those of which the journal says
-    /// nothing else by now. The looking takes its time, and operators may have said what became of one.
+    /// Which of these legs, that the rail was found not to know, are sent again: those of which the
+    /// journal says nothing else by now. The looking takes its time, and operators may have said
+    /// what became of one.
     #[must_use]
     pub fn to_send_again(&self, absent: &[u32]) -> Vec<u32> {
         let unknown = |leg: &u32| self.state(*leg) == LegState::Unknown;
@@ -176,8 +177,8 @@ impl Legs {
         &self.standing
     }
 
-    /// Whether what was submitted under this number may leave now: as far as its legs go, whatever has
-    /// become of them since it was made.
+    /// Whether what was submitted under this number may leave now: as far as its legs go, whatever
+    /// has become of them since it was made.
     #[must_use]
     pub fn may_leave(&self, submission: u32) -> MayLeave {
         let Some(held) = self.submissions.get(submission as usize) else { return MayLeave::Never };
@@ -202,8 +203,8 @@ impl Legs {
         found
     }
 
-    /// Whether nothing of what was submitted under this number is to be paid any more, and all of it is owed
-    /// again: then its file must not leave, and must not be handed in by anybody.
+    /// Whether nothing of what was submitted under this number is to be paid any more, and all of
+    /// it is owed again: then its file must not leave, and must not be handed in by anybody.
     #[must_use]
     pub fn is_void(&self, submission: u32) -> bool {
         let Some(held) = self.submissions.get(submission as usize) else { return false };
@@ -349,7 +350,8 @@ impl Legs {
         })
     }
 
-    /// Whether these bookings may be held: each of a leg that has ended, and that holds none of its way.
+    /// Whether these bookings may be held: each of a leg that has ended, and that holds none of its
+    /// way.
     ///
     /// # Errors
     /// `Refusal` that names the first leg of which it may not.

@@ -1,9 +1,10 @@
 //! The ledger: every rule of money, pure.
 //!
-//! Owns the types that everybody speaks (`types`), every limit (`limits`), the credit rule, the shards' state, windows, netting, batches and the control state
-//! (parties, signers, assets, requests). Time, order and bytes come in as values: nothing here does
-//! IO, reads a clock, starts a thread or draws a random number. The same events in the same order
-//! give the same state and the same bytes, on any number of shards.
+//! Owns the types that everybody speaks (`types`), every limit (`limits`), the credit rule, the
+//! shards' state, windows, netting, batches and the control state (parties, signers, assets,
+//! requests). Time, order and bytes come in as values: nothing here does IO, reads a clock, starts
+//! a thread or draws a random number. The same events in the same order give the same state and the
+//! same bytes, on any number of shards.
 
 #![forbid(unsafe_code)]
 

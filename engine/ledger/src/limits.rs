@@ -16,8 +16,9 @@ pub use shares::*;
 /// small enough that one frame is checked in a tenth of a second on one core.
 pub const FRAME_VOUCHERS_MAX: usize = 4_096;
 
-/// Vouchers under way between ingress and ack, over all clients: about 20 s of work for one core that
-/// checks 30 k signatures a second, and 128 MB with what is kept beside each. Ingress waits beyond it.
+/// Vouchers under way between ingress and ack, over all clients: about 20 s of work for one core
+/// that checks 30 k signatures a second, and 128 MB with what is kept beside each. Ingress waits
+/// beyond it.
 pub const INFLIGHT_VOUCHERS_MAX: usize = 1 << 19;
 const _: () = assert!(INFLIGHT_VOUCHERS_MAX >= 16 * FRAME_VOUCHERS_MAX);
 
@@ -25,18 +26,19 @@ const _: () = assert!(INFLIGHT_VOUCHERS_MAX >= 16 * FRAME_VOUCHERS_MAX);
 /// about a kilobyte of state).
 pub const INFLIGHT_FRAMES_MAX: usize = 1 << 16;
 
-/// Vouchers of one frame that go to a verify worker together: 8 groups of 8 lanes, and about 2 ms of
-/// work for the slowest backend, so that a small frame never waits long behind a large one.
+/// Vouchers of one frame that go to a verify worker together: 8 groups of 8 lanes, and about 2 ms
+/// of work for the slowest backend, so that a small frame never waits long behind a large one.
 pub const VERIFY_CHUNK: usize = 64;
 const _: () = assert!(FRAME_VOUCHERS_MAX.is_multiple_of(VERIFY_CHUNK));
 
-/// Vouchers that a verify worker checks at once when so many are queued: 32 groups of 8 lanes, where
-/// what a call costs beside its signatures has vanished, and about 0.3 ms of work for `lanes` (10 ms for
-/// the slowest backend), which is how long the first of them may wait for the last.
+/// Vouchers that a verify worker checks at once when so many are queued: 32 groups of 8 lanes,
+/// where what a call costs beside its signatures has vanished, and about 0.3 ms of work for `lanes`
+/// (10 ms for the slowest backend), which is how long the first of them may wait for the last.
 pub const VERIFY_BATCH: usize = 256;
 const _: () = assert!(VERIFY_BATCH >= VERIFY_CHUNK);
 
-/// Operator calls and reads waiting for the sequencer; beyond it a caller is told RESOURCE_EXHAUSTED.
+/// Operator calls and reads waiting for the sequencer; beyond it a caller is told
+/// RESOURCE_EXHAUSTED.
 pub const COMMAND_QUEUE: usize = 1 << 12;
 
 /// Bytes of records made durable by one fsync: some 100 full frames, 20 ms of disk.
@@ -50,23 +52,24 @@ pub const GROUP_QUEUE: usize = 2;
 
 /// Pages of a checkpoint between the shards and the keeper, each of up to `COPY_CHANNELS` channels.
 pub const PAGE_QUEUE: usize = 64;
-/// Channels that a shard copies at once for a checkpoint or a sealed window, between two frames: some
-/// 100 us, far below what a frame waits for the disk.
+/// Channels that a shard copies at once for a checkpoint or a sealed window, between two frames:
+/// some 100 us, far below what a frame waits for the disk.
 pub const COPY_CHANNELS: usize = 1_024;
 /// How long a shard without work waits when the keeper has no room for its pages.
 pub const COPY_WAIT_MILLIS: u64 = 1;
 
-/// Bytes of records after which a checkpoint is made, unless configured: the tail that a start replays,
-/// half a second of work, and far more than what a checkpoint of a hundred thousand channels writes.
+/// Bytes of records after which a checkpoint is made, unless configured: the tail that a start
+/// replays, half a second of work, and far more than what a checkpoint of a hundred thousand
+/// channels writes.
 pub const CHECKPOINT_BYTES_DEFAULT: u64 = 256 << 20;
 /// Fewest bytes between two checkpoints that can be configured: each costs a few files.
 pub const CHECKPOINT_BYTES_MIN: u64 = 1 << 10;
 
-/// Work after which a checkpoint is made however few bytes it took, in legs of batches that a start computes
-/// again: some 0.3 s of a start.
+/// Work after which a checkpoint is made however few bytes it took, in legs of batches that a start
+/// computes again: some 0.3 s of a start.
 pub const CHECKPOINT_WORK: u64 = 100_000;
-/// What a window that is sealed or loaded again counts in legs, however little is owed in it: 500 windows of
-/// a quiet deployment make a checkpoint due.
+/// What a window that is sealed or loaded again counts in legs, however little is owed in it: 500
+/// windows of a quiet deployment make a checkpoint due.
 pub const CHECKPOINT_WORK_WINDOW: u64 = 200;
 const _: () = assert!(CHECKPOINT_WORK / CHECKPOINT_WORK_WINDOW == 500);
 
@@ -78,14 +81,14 @@ pub const REPLAY_QUEUE: usize = 32;
 /// batched. Each holds all its obligations.
 pub const ARCHIVE_WINDOWS: usize = 2;
 
-/// Files of the journal that may be open at once, of however many there are: each costs a descriptor and
-/// some kilobytes of memory, and which windows are read is seldom far apart. Where the process may open few
-/// files, it is a quarter of them, but enough to work at all.
+/// Files of the journal that may be open at once, of however many there are: each costs a
+/// descriptor and some kilobytes of memory, and which windows are read is seldom far apart. Where
+/// the process may open few files, it is a quarter of them, but enough to work at all.
 pub const STORE_FILES_MAX: i32 = 512;
 /// See `STORE_FILES_MAX`.
 pub const STORE_FILES_MIN: i32 = 32;
-/// Open files that the process must be allowed: what it holds with the fewest of the journal's, some
-/// connections and rails. With less it does not start.
+/// Open files that the process must be allowed: what it holds with the fewest of the journal's,
+/// some connections and rails. With less it does not start.
 pub const OPEN_FILES_LEAST: u64 = 128;
 /// With fewer it starts, and says that this is little.
 pub const OPEN_FILES_ADVISED: u64 = 1_024;
@@ -100,12 +103,12 @@ pub const SHARDS_MAX: u16 = 64;
 /// Most threads that check signatures: more than any machine has cores.
 pub const VERIFY_THREADS_MAX: u16 = 1_024;
 
-/// Most memory for the tables of keys: 64 GiB hold a small one for 3.7 million keys. Who asks for more
-/// has surely mistyped.
+/// Most memory for the tables of keys: 64 GiB hold a small one for 3.7 million keys. Who asks for
+/// more has surely mistyped.
 pub const VERIFY_TABLE_BYTES_MAX: u64 = 64 << 30;
 
-/// Shortest time between two scheduled cuts: each costs two records and a walk over all obligations,
-/// and a window should hold more than it costs.
+/// Shortest time between two scheduled cuts: each costs two records and a walk over all
+/// obligations, and a window should hold more than it costs.
 pub const WINDOW_EVERY_MIN: Duration = Duration::from_millis(100);
 /// Longest time between two scheduled cuts: a month. Beyond it a schedule is surely a mistake.
 pub const WINDOW_EVERY_MAX: Duration = Duration::from_hours(31 * 24);
@@ -115,34 +118,35 @@ const _: () = assert!(WINDOW_EVERY_MIN.as_millis() < WINDOW_EVERY_MAX.as_millis(
 pub const PARTIES_MAX: usize = 1 << 24;
 /// Registered signers, for the same reason.
 pub const SIGNERS_MAX: usize = 1 << 24;
-/// Live channels (not expired) of one signer: an agent that pays a hundred a second, each on a lane of
-/// its own that lives ten minutes. Each is some 400 bytes of memory, so this is 26 MB, and it costs the
-/// payer nothing. Part of the credit rule: what it was when a voucher was journaled it must be at every
-/// replay.
+/// Live channels (not expired) of one signer: an agent that pays a hundred a second, each on a lane
+/// of its own that lives ten minutes. Each is some 400 bytes of memory, so this is 26 MB, and it
+/// costs the payer nothing. Part of the credit rule: what it was when a voucher was journaled it
+/// must be at every replay.
 pub const SIGNER_CHANNELS_MAX: u32 = 1 << 16;
-/// Live channels of one payer, over all its signers: a thousand agents with a thousand channels each,
-/// 420 MB. Part of the credit rule, as `SIGNER_CHANNELS_MAX` is.
+/// Live channels of one payer, over all its signers: a thousand agents with a thousand channels
+/// each, 420 MB. Part of the credit rule, as `SIGNER_CHANNELS_MAX` is.
 pub const PARTY_CHANNELS_MAX: u32 = 1 << 20;
 const _: () = assert!(SIGNER_CHANNELS_MAX <= PARTY_CHANNELS_MAX);
 
-/// What a party may owe unsettled in one asset at most, in whole units, whatever its credit limit says:
-/// a hundred million millions, more than anybody owes. Banks take a hundred million whole units and more
-/// in one payment, so that ten such parties still fit one batch. Part of the credit rule, as
-/// `SIGNER_CHANNELS_MAX` is.
+/// What a party may owe unsettled in one asset at most, in whole units, whatever its credit limit
+/// says: a hundred million millions, more than anybody owes. Banks take a hundred million whole
+/// units and more in one payment, so that ten such parties still fit one batch. Part of the credit
+/// rule, as `SIGNER_CHANNELS_MAX` is.
 pub const UNSETTLED_WHOLE_MAX: u128 = 100_000_000_000_000;
 
 /// Assets: every lookup searches them; no deployment clears thousands.
 pub const ASSETS_MAX: usize = 1 << 10;
 /// Caps of one signer: one for each asset that an agent may spend.
 pub const CAPS_MAX: usize = 16;
-/// Request ids remembered before nothing more is registered, 40 bytes each: 64 M is 2.6 GB, and two million a
-/// day for a month. What closes and settles windows, what keeps harm away and what has happened already is done
-/// all the same: those ids come on top, and go with time.
+/// Request ids remembered before nothing more is registered, 40 bytes each: 64 M is 2.6 GB, and two
+/// million a day for a month. What closes and settles windows, what keeps harm away and what has
+/// happened already is done all the same: those ids come on top, and go with time.
 pub const REQUESTS_MAX: usize = 1 << 26;
-// A deployment as large as it may get can be made in a month: a party, its limit, its account and its agent.
+// A deployment as large as it may get can be made in a month: a party, its limit, its account and
+// its agent.
 const _: () = assert!(REQUESTS_MAX >= 3 * PARTIES_MAX + SIGNERS_MAX);
-/// A request id is remembered at least so many days, counted by the records' timestamps. A caller that
-/// repeats a call later than that is surely not repeating it.
+/// A request id is remembered at least so many days, counted by the records' timestamps. A caller
+/// that repeats a call later than that is surely not repeating it.
 pub const REQUEST_DAYS: i64 = 30;
 /// Ids are forgotten together with all of so many days.
 pub const REQUEST_SPAN_DAYS: i64 = 5;
@@ -156,8 +160,8 @@ const _: () = assert!(
 );
 // What the schedule could not do is asked for again long before its id is forgotten.
 const _: () = assert!(SCHEDULE_RETRY.as_secs() < REQUEST_DAYS.cast_unsigned() * 24 * 3_600);
-/// Changes of accounts and deposits that are remembered, 32 bytes each, so that a batch is compared with
-/// those only: far more than happen between its last look and its record.
+/// Changes of accounts and deposits that are remembered, 32 bytes each, so that a batch is compared
+/// with those only: far more than happen between its last look and its record.
 pub const CHANGED_PARTIES_MAX: usize = 1 << 16;
 /// Bytes of a request id: any UUID, ULID or hash with a prefix.
 pub const REQUEST_ID_BYTES_MAX: usize = 128;
@@ -183,44 +187,48 @@ const _: () = assert!(UNSETTLED_WHOLE_MAX / 100_000_000 * 10 <= BATCH_LEGS_MAX a
 /// Legs in one file for a rail: banks take files of a hundred thousand payments, and few take more.
 pub const FILE_LEGS_MAX: usize = 100_000;
 const _: () = assert!(FILE_LEGS_MAX <= BATCH_LEGS_MAX);
-/// Legs whose calls are made durable together: one fsync and two records for all of them. So many new calls
-/// may be under way or wait for their turn, and so many look-ups beside them.
+/// Legs whose calls are made durable together: one fsync and two records for all of them. So many
+/// new calls may be under way or wait for their turn, and so many look-ups beside them.
 pub const CALL_LEGS_MAX: usize = 256;
-/// Calls and look-ups of a provider that are under way or wait for their turn: enough that its threads never wait
-/// for the journal, and at most so many answers to find again after a crash. Look-ups may all turn out to be
-/// calls to make again, so there is room for both.
+/// Calls and look-ups of a provider that are under way or wait for their turn: enough that its
+/// threads never wait for the journal, and at most so many answers to find again after a crash.
+/// Look-ups may all turn out to be calls to make again, so there is room for both.
 pub const CALLS_UNDER_WAY_MAX: usize = 2 * CALL_LEGS_MAX;
-/// How long answers are gathered for one record while others are under way: some fsyncs, and far less than a
-/// provider takes for an answer.
+/// How long answers are gathered for one record while others are under way: some fsyncs, and far
+/// less than a provider takes for an answer.
 pub const CALLS_GATHERED: Duration = Duration::from_millis(10);
-/// How long a stop waits for calls that are being made; those that take longer are looked up at the next start.
+/// How long a stop waits for calls that are being made; those that take longer are looked up at the
+/// next start.
 pub const CALLS_STOP_MAX: Duration = Duration::from_secs(2);
-/// First and longest wait before a leg's fate is asked for again; each wait is twice the one before.
+/// First and longest wait before a leg's fate is asked for again; each wait is twice the one
+/// before.
 pub const CALL_AGAIN_MIN: Duration = Duration::from_millis(250);
 /// See `CALL_AGAIN_MIN`.
 pub const CALL_AGAIN_MAX: Duration = Duration::from_secs(60);
-/// Moves in one record: each is some 700 bytes at most, with a reference and a reason of full length.
+/// Moves in one record: each is some 700 bytes at most, with a reference and a reason of full
+/// length.
 pub const MOVES_MAX: usize = 1_024;
 const _: () = assert!(CALL_LEGS_MAX <= MOVES_MAX);
 const _: () = assert!(MOVES_MAX * (128 + 2 * TEXT_BYTES_MAX) <= RECORD_BYTES_MAX);
 /// Parties whose exposure one record releases, 72 bytes each.
 pub const RELEASES_MAX: usize = 8_192;
 const _: () = assert!(RELEASES_MAX * 80 <= RECORD_BYTES_MAX);
-/// Bytes of one answer: a day's statement with a hundred thousand entries. What it says of our legs is held
-/// in memory together, some three times its size at most.
+/// Bytes of one answer: a day's statement with a hundred thousand entries. What it says of our legs
+/// is held in memory together, some three times its size at most.
 pub const ANSWER_BYTES_MAX: usize = 128 << 20;
 /// Troubles that one answer raises; the note beside it has all. A wrong file makes one of each leg.
 pub const ANSWER_TROUBLES_MAX: usize = 256;
-/// First and longest wait before a file that could not be read, or put away, is tried again; each wait is
-/// twice the one before. A person must act first, and sees why in `status` at once.
+/// First and longest wait before a file that could not be read, or put away, is tried again; each
+/// wait is twice the one before. A person must act first, and sees why in `status` at once.
 pub const FILE_AGAIN_MIN: Duration = Duration::from_millis(500);
 /// See `FILE_AGAIN_MIN`.
 pub const FILE_AGAIN_MAX: Duration = Duration::from_secs(30);
-/// Troubles that are open at once, some kilobytes each at most: more than any desk looks through. One that
-/// does not fit stands in the log and in its tray only, and `status` says so.
+/// Troubles that are open at once, some kilobytes each at most: more than any desk looks through.
+/// One that does not fit stands in the log and in its tray only, and `status` says so.
 pub const TROUBLES_MAX: usize = 1 << 13;
-/// Of these, room that is kept for those that say that money moved which should not have: while one of them
-/// cannot be put on the list, what it rests on is not taken in, and nothing is batched or approved.
+/// Of these, room that is kept for those that say that money moved which should not have: while one
+/// of them cannot be put on the list, what it rests on is not taken in, and nothing is batched or
+/// approved.
 pub const TROUBLES_RESERVED: usize = TROUBLES_MAX / 4;
 const _: () = assert!(ANSWER_TROUBLES_MAX < TROUBLES_RESERVED);
 /// Troubles that were taken away and are still known, so that the same word is not raised again.
@@ -232,7 +240,8 @@ pub const TROUBLES_RECORD_MAX: usize = 256;
 const _: () = assert!(TROUBLES_RECORD_MAX * (128 + 2 * TROUBLE_TEXT_BYTES_MAX) <= RECORD_BYTES_MAX);
 /// Troubles that `status` and the report of a batch name; the list has all.
 pub const TROUBLES_SHOWN: usize = 100;
-/// Operators that may be configured: more than any desk has people, and each call is compared with all.
+/// Operators that may be configured: more than any desk has people, and each call is compared with
+/// all.
 pub const OPERATORS_MAX: usize = 64;
 /// Bytes of an operator's name, which stands in records.
 pub const OPERATOR_NAME_BYTES_MAX: usize = 64;
@@ -240,27 +249,28 @@ pub const OPERATOR_NAME_BYTES_MAX: usize = 64;
 pub const SCHEDULE_MAX: usize = 64;
 /// How often the schedule looks at the clock and at the thresholds.
 pub const SCHEDULE_TICK: Duration = Duration::from_millis(500);
-/// How long what the schedule could not do rests before it is tried again: an operator must act first.
+/// How long what the schedule could not do rests before it is tried again: an operator must act
+/// first.
 pub const SCHEDULE_RETRY: Duration = Duration::from_mins(1);
-/// How long an operator's call waits for what the settler can do at once: a file of 100,000 legs takes a
-/// second or two, a provider may take longer, and then the answer says where things stand.
+/// How long an operator's call waits for what the settler can do at once: a file of 100,000 legs
+/// takes a second or two, a provider may take longer, and then the answer says where things stand.
 pub const SETTLER_PATIENCE: Duration = Duration::from_secs(5);
-/// How often the settler looks for answers when nothing wakes it: a look costs some 20 us, and an answer is
-/// taken in within a few hundredths of a second.
+/// How often the settler looks for answers when nothing wakes it: a look costs some 20 us, and an
+/// answer is taken in within a few hundredths of a second.
 pub const SETTLER_TICK: Duration = Duration::from_millis(25);
 /// Bytes of one piece of an exported file: a few thousand legs a piece, far below a gRPC message.
 pub const EXPORT_CHUNK_BYTES: usize = 256 << 10;
 
-/// Elements within each other in a bank's file; the deepest that the messages read here know is 15, and
-/// what is wrapped into `SplmtryData` may go some deeper.
+/// Elements within each other in a bank's file; the deepest that the messages read here know is 15,
+/// and what is wrapped into `SplmtryData` may go some deeper.
 pub const ANSWER_DEPTH_MAX: usize = 64;
-/// Bytes of one tag, comment or run of text in a bank's file: far above any of the messages read here
-/// (500 characters), room for a document that is wrapped into `SplmtryData`.
+/// Bytes of one tag, comment or run of text in a bank's file: far above any of the messages read
+/// here (500 characters), room for a document that is wrapped into `SplmtryData`.
 pub const ANSWER_EVENT_BYTES_MAX: usize = 1 << 20;
 /// Attributes of one element: the messages have one (`Ccy`), the root some namespaces.
 pub const ANSWER_ATTRIBUTES_MAX: usize = 32;
-/// Bytes of the text of an element that is read: eight times the longest that the messages know, so that
-/// neither four-byte characters nor a generous bank are refused.
+/// Bytes of the text of an element that is read: eight times the longest that the messages know, so
+/// that neither four-byte characters nor a generous bank are refused.
 pub const ANSWER_TEXT_BYTES_MAX: usize = 4_096;
 /// Remarks on one of a bank's files that are kept; the rest is counted only.
 pub const ANSWER_NOTES_MAX: usize = 1_000;
@@ -271,8 +281,8 @@ pub const IMPORT_FAILURES_MAX: usize = 1_000;
 /// Import items handed to the sequencer at once.
 pub const IMPORT_CHUNK: usize = 512;
 
-/// Closed windows that may wait for their seal; beyond it CloseWindow is refused for the moment. What a
-/// shard handed out at a cut is held until then, so this bounds memory.
+/// Closed windows that may wait for their seal; beyond it CloseWindow is refused for the moment.
+/// What a shard handed out at a cut is held until then, so this bounds memory.
 pub const UNSEALED_WINDOWS_MAX: usize = 16;
 
 /// How long a unary Submit waits for room among the vouchers under way before it is told
@@ -282,35 +292,37 @@ pub const SUBMIT_WAIT_MILLIS: u64 = 1_000;
 /// How long a stop waits for streams to end before it closes their connections.
 pub const STOP_WAIT_MILLIS: u64 = 10_000;
 
-/// How long a log line waits for a reader that stands still, once: then lines are dropped until it reads.
+/// How long a log line waits for a reader that stands still, once: then lines are dropped until it
+/// reads.
 pub const LOG_PATIENCE: Duration = Duration::from_millis(20);
-/// Bytes of a log line that are written at once: what a pipe that says that it is ready takes without waiting
-/// (`PIPE_BUF`).
+/// Bytes of a log line that are written at once: what a pipe that says that it is ready takes
+/// without waiting (`PIPE_BUF`).
 pub const LOG_PIECE_BYTES: usize = 4_096;
 
-/// Longest life of a voucher unless the deployment is created with another: five years. Longer lives
-/// mean channels that can never be forgotten.
+/// Longest life of a voucher unless the deployment is created with another: five years. Longer
+/// lives mean channels that can never be forgotten.
 pub const LIFETIME_SECONDS_DEFAULT: i64 = 5 * 366 * 24 * 3_600;
 /// Longest life of a voucher that a deployment may be created with: a century, far below where
 /// seconds in microseconds leave 64 bits.
 pub const LIFETIME_SECONDS_MAX: i64 = 100 * 366 * 24 * 3_600;
 const _: () = assert!(LIFETIME_SECONDS_DEFAULT <= LIFETIME_SECONDS_MAX);
 
-/// How far timestamps follow a wall clock that was set ahead, beyond what the monotonic clock has counted
-/// since the start: more than any correction of a clock that somebody looks after, and what a wrong one
-/// expires too early is an hour of channels, not all of them for ever.
+/// How far timestamps follow a wall clock that was set ahead, beyond what the monotonic clock has
+/// counted since the start: more than any correction of a clock that somebody looks after, and what
+/// a wrong one expires too early is an hour of channels, not all of them for ever.
 pub const CLOCK_AHEAD_MAX: Duration = Duration::from_hours(1);
-/// How far the wall clock may be before the last record at a start: more than a wrong time zone does;
-/// beyond it, some clock was surely wrong, then or now.
+/// How far the wall clock may be before the last record at a start: more than a wrong time zone
+/// does; beyond it, some clock was surely wrong, then or now.
 pub const CLOCK_START_BEHIND_MAX: Duration = Duration::from_hours(24);
-/// How long after the last record a start may come without the operator's word that the clock is right:
-/// an engine that was stopped for a year is rarer than a clock in a wrong year, which would expire every
-/// channel for ever.
+/// How long after the last record a start may come without the operator's word that the clock is
+/// right: an engine that was stopped for a year is rarer than a clock in a wrong year, which would
+/// expire every channel for ever.
 pub const CLOCK_START_AHEAD_MAX: Duration = Duration::from_hours(366 * 24);
-/// Steps of the wall clock up to this are not worth a word: NTP makes them, and so does a thread that was
-/// held up between reading one clock and the other.
+/// Steps of the wall clock up to this are not worth a word: NTP makes them, and so does a thread
+/// that was held up between reading one clock and the other.
 pub const CLOCK_STEP_TOLD: Duration = Duration::from_secs(1);
-/// Shortest time between two words about the clocks, so that one that is set all the time fills no disk.
+/// Shortest time between two words about the clocks, so that one that is set all the time fills no
+/// disk.
 pub const CLOCK_NOTE_EVERY: Duration = Duration::from_secs(10);
 /// How often it is said again that the wall clock is not followed.
 pub const CLOCK_REMINDER_EVERY: Duration = Duration::from_hours(1);
@@ -318,8 +330,8 @@ const _: () = assert!(CLOCK_NOTE_EVERY.as_secs() < CLOCK_REMINDER_EVERY.as_secs(
 const _: () = assert!(CLOCK_AHEAD_MAX.as_secs() < CLOCK_START_BEHIND_MAX.as_secs());
 
 /// Payments in one transaction of the rail `evm`: with 400 recipients that are new to the token it
-/// takes 10.6 M gas (measured, docs/RAIL-EVM.md), and chains cap a transaction at 2^24. The contract
-/// refuses more.
+/// takes 10.6 M gas (measured, docs/RAIL-EVM.md), and chains cap a transaction at 2^24. The
+/// contract refuses more.
 pub const EVM_CHUNK_ITEMS: usize = 400;
 /// Most gas that a transaction may ask for: EIP-7825.
 pub const EVM_GAS_MAX: u64 = 1 << 24;
@@ -328,19 +340,19 @@ pub const EVM_AMOUNT_MAX: u128 = (1 << 96) - 1;
 /// Most decimals of a token: one whole token must fit a payment. Tokens in use have 18 or fewer.
 pub const EVM_DECIMALS_MAX: u32 = 28;
 const _: () = assert!(10u128.pow(EVM_DECIMALS_MAX) <= EVM_AMOUNT_MAX);
-/// Transactions that one chunk may be signed as, bumps of the fee and new nonces together: beyond it
-/// something is wrong that another one does not mend, and a person must look.
+/// Transactions that one chunk may be signed as, bumps of the fee and new nonces together: beyond
+/// it something is wrong that another one does not mend, and a person must look.
 pub const EVM_SIGNED_MAX: usize = 64;
-/// Bytes of one answer of an EVM node: the receipt of 400 payments, each failed and told at length, is
-/// 0.6 MB of JSON.
+/// Bytes of one answer of an EVM node: the receipt of 400 payments, each failed and told at length,
+/// is 0.6 MB of JSON.
 pub const EVM_ANSWER_BYTES_MAX: usize = 4 << 20;
-/// Highest cap on the fee for one unit of gas that can be configured, in wei: 100,000 gwei. Who asks for
-/// more has surely mistyped.
+/// Highest cap on the fee for one unit of gas that can be configured, in wei: 100,000 gwei. Who
+/// asks for more has surely mistyped.
 pub const EVM_FEE_CAP_MAX: u128 = 100_000 * 1_000_000_000;
 /// Longest time that one call of an EVM node may be given.
 pub const EVM_TIMEOUT_MAX: Duration = Duration::from_secs(300);
-/// Most blocks that can be configured for a transaction to wait before its fee is raised, or for a block
-/// to count as final: about two weeks of 12 s.
+/// Most blocks that can be configured for a transaction to wait before its fee is raised, or for a
+/// block to count as final: about two weeks of 12 s.
 pub const EVM_BLOCKS_MAX: u64 = 100_000;
 /// Transactions of the engine's key that may wait to be mined: what every node keeps for one sender
 /// (geth's default) however full its pool is.

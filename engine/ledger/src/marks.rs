@@ -1,5 +1,5 @@
-//! Sets of places of legs, so that who looks for some of them does not walk all the others: one bit a leg,
-//! and above them one bit for 64 legs of which any is in the set.
+//! Sets of places of legs, so that who looks for some of them does not walk all the others: one bit
+//! a leg, and above them one bit for 64 legs of which any is in the set.
 //!
 //! Owns the bits. Knows nothing of legs.
 

@@ -1,6 +1,6 @@
-//! A map by leg that is cheap to copy: pages of neighbours, each shared by all copies until one changes it. So
-//! whoever reads a batch of a million legs takes a copy of it in no time, and whoever changes a leg meanwhile
-//! copies one page.
+//! A map by leg that is cheap to copy: pages of neighbours, each shared by all copies until one
+//! changes it. So whoever reads a batch of a million legs takes a copy of it in no time, and
+//! whoever changes a leg meanwhile copies one page.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -66,7 +66,8 @@ impl<T: Clone + Default> Pages<T> {
 mod tests {
     use super::*;
 
-    /// A report on a batch of a million legs once copied all that is known of them while nobody could pay.
+    /// A report on a batch of a million legs once copied all that is known of them while nobody
+    /// could pay.
     #[test]
     fn a_copy_shares_every_page_but_the_one_that_changes() {
         let mut pages = Pages::default();

@@ -1,15 +1,15 @@
-//! What is to be done next for a batch that is being settled: which legs may leave, which are held back,
-//! whose exposure falls. Pure: from the batch and where its legs stand.
+//! What is to be done next for a batch that is being settled: which legs may leave, which are held
+//! back, whose exposure falls. Pure: from the batch and where its legs stand.
 //!
-//! **Pay-ins before pay-outs.** The clearing account pays out no more than is there for the batch (`fund`
-//! says how much). Pay-outs leave in the order of their amounts, smallest first,
-//! so that as many creditors as possible are paid by what is there. A pay-in that failed therefore holds back
-//! only the largest pay-outs, no more of them than its amount asks for, and only once every pay-in has
-//! ended: they are rejected, and owed in the open window like the failed pay-in itself.
+//! **Pay-ins before pay-outs.** The clearing account pays out no more than is there for the batch
+//! (`fund` says how much). Pay-outs leave in the order of their amounts, smallest first, so that as
+//! many creditors as possible are paid by what is there. A pay-in that failed therefore holds back
+//! only the largest pay-outs, no more of them than its amount asks for, and only once every pay-in
+//! has ended: they are rejected, and owed in the open window like the failed pay-in itself.
 //!
-//! **Nothing leaves for a suspended payee.** Its legs stay READY, with what covers them, and leave when it is
-//! suspended no more. So that a batch can end without that, an operator may say that they are rejected: then
-//! they are owed in the open window.
+//! **Nothing leaves for a suspended payee.** Its legs stay READY, with what covers them, and leave
+//! when it is suspended no more. So that a batch can end without that, an operator may say that
+//! they are rejected: then they are owed in the open window.
 
 use super::batch::BatchContent;
 use super::dues::{Due, dues};
@@ -25,7 +25,8 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
-/// While more than one in so many pay-outs is READY, walking all of them costs less than sorting those.
+/// While more than one in so many pay-outs is READY, walking all of them costs less than sorting
+/// those.
 const SORTED_SHARE: usize = 8;
 
 /// A batch with what its steps are computed from.
@@ -49,8 +50,8 @@ pub struct Next {
     pub pay_outs: Vec<u32>,
     /// READY pay-outs that nothing will cover any more; ascending.
     pub held_back: Vec<u32>,
-    /// READY legs that are covered and whose payee is suspended: they wait until it is not, and what
-    /// covers them waits with them; ascending.
+    /// READY legs that are covered and whose payee is suspended: they wait until it is not, and
+    /// what covers them waits with them; ascending.
     pub suspended: Vec<u32>,
 }
 
@@ -117,8 +118,8 @@ impl BatchPlan {
         own.fold(Total::ZERO, |sum, payment| sum.plus(payment.amount))
     }
 
-    /// What may leave now, and what never will, if the clearing account may pay out `free` and these parties
-    /// are suspended. Costs nothing for legs that have ended.
+    /// What may leave now, and what never will, if the clearing account may pay out `free` and
+    /// these parties are suspended. Costs nothing for legs that have ended.
     #[must_use]
     pub fn next(&self, legs: &Standing, free: Total, suspended: &BTreeSet<PartyId>) -> Next {
         let all = &self.content.legs;
@@ -165,8 +166,8 @@ impl BatchPlan {
         Next { pay_ins, pay_outs, held_back, suspended }
     }
 
-    /// READY pay-outs of the clearing account, ordered by amount: all are in that order already, and few are
-    /// sorted for themselves.
+    /// READY pay-outs of the clearing account, ordered by amount: all are in that order already,
+    /// and few are sorted for themselves.
     fn by_amount(&self, mut ready: Vec<u32>, legs: &Standing) -> Vec<u32> {
         if ready.len() >= self.pay_outs.len() / SORTED_SHARE {
             return self.pay_outs.iter().copied().filter(|leg| legs.is_ready(*leg)).collect();
@@ -175,14 +176,16 @@ impl BatchPlan {
         ready
     }
 
-    /// The parties whose legs have all ended and whose exposure was not released, at most `limit` of them.
+    /// The parties whose legs have all ended and whose exposure was not released, at most `limit`
+    /// of them.
     #[must_use]
     pub fn releases(&self, legs: &Legs, limit: usize) -> Vec<Release> {
         let places = 0..place(self.dues.len());
         places.filter_map(|at| self.release_of(at, legs)).take(limit).collect()
     }
 
-    /// The release of the party at this place of the dues, if all its legs have ended and it is not released.
+    /// The release of the party at this place of the dues, if all its legs have ended and it is not
+    /// released.
     #[must_use]
     pub fn release_of(&self, at: u32, legs: &Legs) -> Option<Release> {
         let due = &self.dues[at as usize];
@@ -203,8 +206,9 @@ impl BatchPlan {
         Some(due.release(at as usize, rejected))
     }
 
-    /// The places, among the dues, of the parties that may be released since the last look, at which legs `then`
-    /// had not ended, as `open` have not now. At the first look, everybody of whom no leg is open.
+    /// The places, among the dues, of the parties that may be released since the last look, at
+    /// which legs `then` had not ended, as `open` have not now. At the first look, everybody of
+    /// whom no leg is open.
     #[must_use]
     pub fn may_release(&self, then: Option<&Marks>, open: &Marks) -> Vec<u32> {
         let mut found = BTreeSet::new();

@@ -1,5 +1,5 @@
-//! The rails, as the ledger knows them: by name and number, and by what each can do by itself. What their files
-//! and calls look like is known elsewhere.
+//! The rails, as the ledger knows them: by name and number, and by what each can do by itself. What
+//! their files and calls look like is known elsewhere.
 
 use super::batch::Payment;
 use super::leg::LegState;
@@ -34,8 +34,8 @@ impl Rail {
         }
     }
 
-    /// Whether it fetches pay-ins itself, so that the debtors' accounts must be known. A credit transfer
-    /// cannot, and neither can a contract.
+    /// Whether it fetches pay-ins itself, so that the debtors' accounts must be known. A credit
+    /// transfer cannot, and neither can a contract.
     #[must_use]
     pub fn collects(self) -> bool {
         match self {
@@ -44,8 +44,9 @@ impl Rail {
         }
     }
 
-    /// Whether the engine itself asks the rail what becomes of a payment that has left, until the rail has said
-    /// it. Then one operator's word that it failed must not come before: the payment could still be made.
+    /// Whether the engine itself asks the rail what becomes of a payment that has left, until the
+    /// rail has said it. Then one operator's word that it failed must not come before: the payment
+    /// could still be made.
     #[must_use]
     pub fn is_asked(self, payment: &Payment) -> bool {
         match self {
@@ -55,10 +56,10 @@ impl Rail {
         }
     }
 
-    /// Whether an operator's word may move such a payment from `from` to `to`. Not while the engine has it in
-    /// hand: its bytes are on their way, or are sent again whatever anybody says (a chain that leaves a block
-    /// is sent the same transaction), and what was said to be done otherwise would be done twice. What a call
-    /// leaves open is UNKNOWN, and is for two operators.
+    /// Whether an operator's word may move such a payment from `from` to `to`. Not while the engine
+    /// has it in hand: its bytes are on their way, or are sent again whatever anybody says (a chain
+    /// that leaves a block is sent the same transaction), and what was said to be done otherwise
+    /// would be done twice. What a call leaves open is UNKNOWN, and is for two operators.
     #[must_use]
     pub fn takes_word(self, payment: &Payment, from: LegState, to: LegState) -> bool {
         if !self.is_asked(payment) {
@@ -80,8 +81,8 @@ impl Rail {
         }
     }
 
-    /// Whether doubts about one payment keep its party from being charged or paid on this rail: a call moves
-    /// money before anybody has looked.
+    /// Whether doubts about one payment keep its party from being charged or paid on this rail: a
+    /// call moves money before anybody has looked.
     #[must_use]
     pub fn waits_for_doubts(self) -> bool {
         match self {
@@ -108,8 +109,8 @@ mod tests {
     use super::*;
     use crate::types::{PartyId, Total};
 
-    /// While a call was under way, one operator's word could say that its leg was paid: by hand, say. It left
-    /// all the same, and was paid twice.
+    /// While a call was under way, one operator's word could say that its leg was paid: by hand,
+    /// say. It left all the same, and was paid twice.
     #[test]
     fn an_operator_moves_nothing_that_the_engine_has_in_hand() {
         let party = PartyId([1; 32]);
@@ -122,7 +123,8 @@ mod tests {
             (Rail::Nacha, pay_out, [true; 3], [true; 3]),
             (Rail::Card, pay_in, [false; 3], [false, true, false]),
             (Rail::Card, pay_out, [false; 3], [false, true, false]),
-            // The engine cannot collect on the chain: it follows the list of pay-ins by nothing but words.
+            // The engine cannot collect on the chain: it follows the list of pay-ins by nothing but
+            // words.
             (Rail::Evm, pay_in, [true; 3], [true; 3]),
             (Rail::Evm, pay_out, [false; 3], [false; 3]),
         ] {

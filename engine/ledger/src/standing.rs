@@ -5,8 +5,8 @@
 use super::leg::LegState;
 use super::marks::Marks;
 
-/// Which legs have something to do yet: a bit or two a leg, cheap to copy, and what is asked of it costs
-/// nothing for legs that have ended.
+/// Which legs have something to do yet: a bit or two a leg, cheap to copy, and what is asked of it
+/// costs nothing for legs that have ended.
 #[derive(Debug, Clone)]
 pub struct Standing {
     ready: Marks,

@@ -1,5 +1,5 @@
-//! What of a batch was handed to its rail: which legs at once, in which attempts. Plain data; whether it may
-//! leave follows from where its legs stand.
+//! What of a batch was handed to its rail: which legs at once, in which attempts. Plain data;
+//! whether it may leave follows from where its legs stand.
 
 use super::event::LegRun;
 use crate::types::{Digest, Lsn, Timestamp};
@@ -9,8 +9,8 @@ use crate::types::{Digest, Lsn, Timestamp};
 pub struct Submission {
     /// Its legs: runs of neighbours, ascending.
     pub legs: Vec<LegRun>,
-    /// Attempts so far: what differs from one to the next is what the rail asks to be bid for the same
-    /// legs (a chain's fee), never what is paid.
+    /// Attempts so far: what differs from one to the next is what the rail asks to be bid for the
+    /// same legs (a chain's fee), never what is paid.
     pub attempts: Vec<Attempt>,
 }
 

@@ -1,7 +1,7 @@
 //! Troubles: what a person must see. Each is journaled, and stays until an operator takes it away.
 //!
-//! Owns their numbers, their bound and which of them is known already. Never decides what is a trouble
-//! (whoever weighs a rail's word does) and never moves money.
+//! Owns their numbers, their bound and which of them is known already. Never decides what is a
+//! trouble (whoever weighs a rail's word does) and never moves money.
 
 use super::event::{TroublesAcked, TroublesRaised};
 use super::rail::Rail;
@@ -84,8 +84,8 @@ pub struct Admitted {
     pub new: Vec<NewTrouble>,
     /// Those for which there is no room.
     pub lost: Vec<NewTrouble>,
-    /// Whether one of those says that money moved which should not have: then nothing is to be made of what it
-    /// rests on.
+    /// Whether one of those says that money moved which should not have: then nothing is to be made
+    /// of what it rests on.
     pub lost_of_leg: bool,
 }
 
@@ -97,8 +97,8 @@ impl NewTrouble {
         content_digest("trouble", &bytes.expect("plain data of bounded size can be archived"))
     }
 
-    /// The leg of which it says that more was paid, or less, than the ledger has. It must be on the list before
-    /// anything else is made of what it rests on.
+    /// The leg of which it says that more was paid, or less, than the ledger has. It must be on the
+    /// list before anything else is made of what it rests on.
     #[must_use]
     pub fn holds(&self) -> Option<(BatchId, u32)> {
         match self.kind {
@@ -146,8 +146,8 @@ impl Troubles {
         TROUBLES_MAX.saturating_sub(self.open.len())
     }
 
-    /// Which of these are raised: those that are not known, each once, as far as there is room. Those that hold
-    /// nobody leave room for those that do.
+    /// Which of these are raised: those that are not known, each once, as far as there is room.
+    /// Those that hold nobody leave room for those that do.
     #[must_use]
     pub fn admit(&self, troubles: impl IntoIterator<Item = NewTrouble>) -> Admitted {
         let (mut admitted, mut room) = (Admitted::default(), self.room());
@@ -191,7 +191,8 @@ impl Troubles {
     /// Whether these may be taken away.
     ///
     /// # Errors
-    /// `UnknownTrouble` names the first that is not open; `AckNumbers` when none is named, or one twice.
+    /// `UnknownTrouble` names the first that is not open; `AckNumbers` when none is named, or one
+    /// twice.
     pub fn check_ack(&self, e: &TroublesAcked) -> Result<(), Refusal> {
         let count = e.troubles.len();
         if count == 0 || count > TROUBLES_MAX || !e.troubles.is_sorted_by(|a, b| a < b) {
@@ -326,7 +327,8 @@ mod tests {
         assert!(troubles.check_raise(&raised(&["one more"])).is_err());
     }
 
-    /// A contradiction that found the list full was dropped, and what it spoke of was charged again.
+    /// A contradiction that found the list full was dropped, and what it spoke of was charged
+    /// again.
     #[test]
     fn what_holds_somebody_has_room_of_its_own_and_is_never_lost_in_silence() {
         let mut troubles = Troubles::default();

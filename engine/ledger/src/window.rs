@@ -33,7 +33,8 @@ pub struct SealedAsset {
     pub evidence: Vec<EvidenceDigest>,
     /// What earlier batches could not pay and left for this window, ordered by (payer, payee).
     pub carried: Vec<Obligation>,
-    /// Obligations and carry set off per pair: one direction, one amount; ordered by (payer, payee).
+    /// Obligations and carry set off per pair: one direction, one amount; ordered by (payer,
+    /// payee).
     pub net: Vec<Obligation>,
     /// Per party, ordered; they sum to zero.
     pub positions: Vec<Position>,

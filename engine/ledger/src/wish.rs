@@ -1,5 +1,6 @@
-//! What may be asked of the control state: a closed set of wishes, plain data. Nobody outside the ledger says
-//! what happened; that follows, by the rules, from what is wished for and from what stands (`control`).
+//! What may be asked of the control state: a closed set of wishes, plain data. Nobody outside the
+//! ledger says what happened; that follows, by the rules, from what is wished for and from what
+//! stands (`control`).
 //!
 //! Owns what a wish names. Holds no rule. Who wishes it is in the envelope around it.
 
@@ -51,8 +52,9 @@ pub enum Wish {
     SubmitLegs(SubmitLegs),
     /// The engine's own: legs move by its own doing, or as a rail says.
     MoveLegs { content: Arc<BatchContent>, voice: Voice, evidence: Digest, steps: Vec<LegStep> },
-    /// The engine's own: legs of a batch that has ended move, as a rail says. Nobody holds that batch any more: what
-    /// each moves is as the table of legs has it, which was written from the batch before anything left.
+    /// The engine's own: legs of a batch that has ended move, as a rail says. Nobody holds that
+    /// batch any more: what each moves is as the table of legs has it, which was written from the
+    /// batch before anything left.
     MoveEnded { batch: BatchId, voice: Voice, evidence: Digest, moves: Vec<LegMove> },
     /// An operator says what the rail did with legs.
     ReportLegs { content: Arc<BatchContent>, evidence: Digest, words: Vec<SaidOfLeg> },
@@ -66,8 +68,8 @@ pub enum Wish {
     },
     /// The engine's own: books showed money of legs that stand where that leads already.
     BookLegs { batch: BatchId, evidence: Digest, bookings: Vec<LegBooking> },
-    /// The engine's own: every leg of some parties has ended; these are their places among the batch's dues,
-    /// ascending. With none: there is nobody left.
+    /// The engine's own: every leg of some parties has ended; these are their places among the
+    /// batch's dues, ascending. With none: there is nobody left.
     ReleaseExposure { plan: Arc<BatchPlan>, places: Vec<u32> },
     /// The engine's own: it found what a person must see.
     RaiseTroubles(Vec<NewTrouble>),
@@ -92,8 +94,8 @@ pub struct SubmitLegs {
     pub bytes: u64,
     /// What the rail knows it by.
     pub name: String,
-    /// How often parties had been suspended, or not any more, when the legs were chosen. If one was since,
-    /// they are chosen anew.
+    /// How often parties had been suspended, or not any more, when the legs were chosen. If one was
+    /// since, they are chosen anew.
     pub suspensions: u64,
 }
 
@@ -200,7 +202,8 @@ impl Wish {
         }
     }
 
-    /// Whether only the engine itself may want it. Everything else people may want, and the schedule.
+    /// Whether only the engine itself may want it. Everything else people may want, and the
+    /// schedule.
     #[must_use]
     pub fn is_the_engines(&self) -> bool {
         match self {

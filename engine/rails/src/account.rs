@@ -1,5 +1,5 @@
-//! What makes an account's fields acceptable on every rail: their number and size, and that none of them is a
-//! payment card number. What each rail asks for beside is its own.
+//! What makes an account's fields acceptable on every rail: their number and size, and that none of
+//! them is a payment card number. What each rail asks for beside is its own.
 //!
 //! Owns the errors. Never asks a bank whether an account exists, and never puts a
 //! value into an error text: it may be somebody's account or card.

@@ -1,8 +1,8 @@
-//! Answers of the rails that work with files, whatever their format: read whole, then handed out as what they
-//! say of legs, by the names that the rail has for them.
+//! Answers of the rails that work with files, whatever their format: read whole, then handed out as
+//! what they say of legs, by the names that the rail has for them.
 //!
-//! Owns what is asked of every answer. How a report becomes a statement of the ledger's is each rail's own.
-//! Never knows which batches there are, and never decides whether a leg moves.
+//! Owns what is asked of every answer. How a report becomes a statement of the ledger's is each
+//! rail's own. Never knows which batches there are, and never decides whether a leg moves.
 
 use super::{Part, rules};
 use std::io::BufRead;
@@ -79,7 +79,8 @@ pub enum Name<'a> {
     File(&'a str),
 }
 
-/// How much a report speaks of at once: a narrow word stands against every wider one of the same answer.
+/// How much a report speaks of at once: a narrow word stands against every wider one of the same
+/// answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Breadth {
     /// One leg.
@@ -117,8 +118,8 @@ pub struct About<'a> {
 }
 
 impl Answer {
-    /// Reads an answer of a rail whole. `scale` gives the number of digits after the point of the asset of a
-    /// leg, by the leg's name.
+    /// Reads an answer of a rail whole. `scale` gives the number of digits after the point of the
+    /// asset of a leg, by the leg's name.
     ///
     /// # Errors
     /// A text that says what is wrong with it, and where.
@@ -148,7 +149,8 @@ impl Answer {
         self.reports.names()
     }
 
-    /// The places in a part of a batch of which the report with this number speaks, if it is about a file.
+    /// The places in a part of a batch of which the report with this number speaks, if it is about
+    /// a file.
     #[must_use]
     pub fn of_file(&self, number: usize, part: &Part) -> Range<usize> {
         self.reports.of_file(number, part)
@@ -172,14 +174,15 @@ impl Answer {
         self.reports.shared(number)
     }
 
-    /// Whether these sums, those of the legs that an entry lists in their order, are all of what was booked.
+    /// Whether these sums, those of the legs that an entry lists in their order, are all of what
+    /// was booked.
     #[must_use]
     pub fn is_shared_out(&self, entry: usize, asset: &AssetDef, legs: &[Total]) -> bool {
         self.reports.is_shared_out(entry, asset, legs)
     }
 
-    /// Whether all that it speaks of was handed in under our name: the status of instructions, or entries that
-    /// come back. A statement of an account speaks of others', too.
+    /// Whether all that it speaks of was handed in under our name: the status of instructions, or
+    /// entries that come back. A statement of an account speaks of others', too.
     #[must_use]
     pub fn is_about_instructions(&self) -> bool {
         self.reports.is_about_instructions()

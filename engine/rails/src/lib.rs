@@ -61,8 +61,8 @@ pub fn check_account(
     Ok(RailAccount { rail: rail.to_owned(), fields })
 }
 
-/// Checks that a party's (checked) account is not the clearing account itself: `clearing` has the fields of
-/// each rail's.
+/// Checks that a party's (checked) account is not the clearing account itself: `clearing` has the
+/// fields of each rail's.
 ///
 /// # Errors
 /// `AccountError` that says which field is wrong.
@@ -88,8 +88,8 @@ pub fn check_clearing(
     rules(rail).check_clearing(fields)
 }
 
-/// A clearing account that no bank has: for a first try-out, when none is configured. Empty where there
-/// is nothing to try out without a real one.
+/// A clearing account that no bank has: for a first try-out, when none is configured. Empty where
+/// there is nothing to try out without a real one.
 #[must_use]
 pub fn placeholder(rail: Rail) -> Fields {
     let own = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
@@ -108,8 +108,8 @@ pub fn policy(
     rules(rail).policy(asset, clearing)
 }
 
-/// Whether the rail can carry a computed batch: what `policy` cannot see, such as accounts from before
-/// the rail checked them. A batch that this refuses must not be created: it has no files.
+/// Whether the rail can carry a computed batch: what `policy` cannot see, such as accounts from
+/// before the rail checked them. A batch that this refuses must not be created: it has no files.
 ///
 /// # Errors
 /// `Refusal::RailUnfit` that says which leg or account is wrong.
@@ -126,8 +126,8 @@ pub fn leg_name(rail: Rail, key: &str) -> String {
     rules(rail).leg_name(key)
 }
 
-/// What an id in an answer of the rail says, if it may be that of a file of ours. It can be read in two ways;
-/// only the batch knows which.
+/// What an id in an answer of the rail says, if it may be that of a file of ours. It can be read in
+/// two ways; only the batch knows which.
 #[must_use]
 pub fn sent(rail: Rail, id: &str) -> Vec<Sent> {
     rules(rail).answers().map_or_else(Vec::new, |answers| answers.sent(id))
@@ -139,8 +139,8 @@ pub fn is_known_by_reference(rail: Rail) -> bool {
     rules(rail).is_known_by_reference()
 }
 
-/// Whether a leg of the rail is SENT only while a call for it is being made: nobody heard what became of one
-/// that a start finds so.
+/// Whether a leg of the rail is SENT only while a call for it is being made: nobody heard what
+/// became of one that a start finds so.
 #[must_use]
 pub fn is_sent_in_calls(rail: Rail) -> bool {
     rules(rail).is_sent_in_calls()
@@ -152,8 +152,8 @@ pub fn awaits(rail: Rail, pay_in: bool) -> Awaits {
     rules(rail).awaits(pay_in)
 }
 
-/// Whether the rail was handed these as a file, and says that it has taken them on before it says how they
-/// ended.
+/// Whether the rail was handed these as a file, and says that it has taken them on before it says
+/// how they ended.
 #[must_use]
 pub fn is_acknowledged(rail: Rail, pay_in: bool) -> bool {
     let is_list = pay_in && !rail.collects();
@@ -163,8 +163,8 @@ pub fn is_acknowledged(rail: Rail, pay_in: bool) -> bool {
 /// Hands the records of a batch to `write`, one after the other, each in pieces of at most
 /// `EXPORT_CHUNK_BYTES`: all legs as CSV and as JSON. The same batch gives the same bytes.
 ///
-/// Never anything that a rail executes. What a rail gets is a `Part`, which leaves once, with a record; a second
-/// file with the same payments under ids of its own would be money paid twice.
+/// Never anything that a rail executes. What a rail gets is a `Part`, which leaves once, with a
+/// record; a second file with the same payments under ids of its own would be money paid twice.
 ///
 /// # Errors
 /// What `write` fails with; it is not called again.
@@ -175,8 +175,8 @@ pub fn export<E>(content: &BatchContent, write: Taker<'_, E>) -> Result<(), E> {
     sink::file(&format!("{short}.legs.json"), write, |out| table::json(content, &*amount, out))
 }
 
-/// The account that a leg's money leaves, where it goes from party to party: as the rail compares it. Else
-/// it is the clearing account, and this is empty.
+/// The account that a leg's money leaves, where it goes from party to party: as the rail compares
+/// it. Else it is the clearing account, and this is empty.
 #[must_use]
 pub fn own_account<'a>(content: &'a BatchContent, payment: &Payment) -> &'a str {
     rules(content.head.policy.rail).own_account(content, payment)

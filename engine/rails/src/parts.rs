@@ -1,5 +1,5 @@
-//! Parts of a batch: the legs that leave together, as a batch of their own, and the file that they become on a
-//! rail that takes files.
+//! Parts of a batch: the legs that leave together, as a batch of their own, and the file that they
+//! become on a rail that takes files.
 //!
 //! Owns how legs are split, and what their files are called. The same legs give the same file.
 
@@ -43,7 +43,8 @@ pub fn split(content: &BatchContent, legs: &[u32]) -> Vec<Vec<u32>> {
     }
 }
 
-/// Whether what was submitted on a rail under this name is a file: calls and transactions have names, too.
+/// Whether what was submitted on a rail under this name is a file: calls and transactions have
+/// names, too.
 #[must_use]
 pub fn is_file(rail: Rail, name: &str) -> bool {
     rules(rail).files().is_some() || name.ends_with(PAY_INS_ENDING)
@@ -57,8 +58,8 @@ impl Part {
         Self { content: only(content, legs), number }
     }
 
-    /// The same, with the names and accounts of those who pay in, as far as `known` has them: a batch holds
-    /// none, for a payer needs no account on a rail that cannot collect.
+    /// The same, with the names and accounts of those who pay in, as far as `known` has them: a
+    /// batch holds none, for a payer needs no account on a rail that cannot collect.
     #[must_use]
     pub fn naming(mut self, known: impl Fn(PartyId) -> Option<Account>) -> Self {
         if !self.is_list() {
@@ -139,7 +140,8 @@ fn only(content: &BatchContent, legs: &[u32]) -> BatchContent {
     };
     let count = |n: usize| u64::try_from(n).expect("a length fits 64 bits");
     let of = &content.head;
-    // What the whole batch carries and what deposits pay is no part's, and may be as long as the batch.
+    // What the whole batch carries and what deposits pay is no part's, and may be as long as the
+    // batch.
     let head = BatchHead {
         id: of.id,
         windows: of.windows.clone(),

@@ -1,8 +1,8 @@
-//! What everybody may ask of a rail, whichever it is: pure rules, one implementation a rail, each in the rail's
-//! own folder. What a rail cannot do is absent here (`None`), and never a panic.
+//! What everybody may ask of a rail, whichever it is: pure rules, one implementation a rail, each
+//! in the rail's own folder. What a rail cannot do is absent here (`None`), and never a panic.
 //!
-//! Owns the questions, and no answer. Only `crate::rules` knows who answers: batches come to the rules of
-//! their own rail, and to no other's.
+//! Owns the questions, and no answer. Only `crate::rules` knows who answers: batches come to the
+//! rules of their own rail, and to no other's.
 
 use super::account::AccountError;
 use super::answers::{Answer, Sent};
@@ -13,8 +13,8 @@ use tallystick_ledger::limits::FILE_LEGS_MAX;
 use tallystick_ledger::types::{AssetDef, Total};
 use tallystick_ledger::{BatchContent, Policy, Refusal};
 
-/// Fields of a checked account as they are kept, ordered by name. Each rail reads them into a type of its own
-/// where they come in.
+/// Fields of a checked account as they are kept, ordered by name. Each rail reads them into a type
+/// of its own where they come in.
 pub type Fields = Vec<(String, String)>;
 
 /// How a rail writes an amount.
@@ -28,8 +28,8 @@ pub trait RailRules: Sync {
     /// Checks and normalises the operator's clearing account.
     fn check_clearing(&self, fields: &BTreeMap<String, String>) -> Result<Fields, AccountError>;
 
-    /// Whether a party's checked account is apart from the operator's. A bank moves money between any two
-    /// accounts, and gives it back.
+    /// Whether a party's checked account is apart from the operator's. A bank moves money between
+    /// any two accounts, and gives it back.
     fn check_apart(
         &self,
         _account: &[(String, String)],
@@ -86,7 +86,8 @@ pub trait RailRules: Sync {
 
 /// What a rail that takes files makes of legs.
 pub trait FileRules: Sync {
-    /// Splits legs (their places, ascending: all of them pay-ins, or none) into what each file takes.
+    /// Splits legs (their places, ascending: all of them pay-ins, or none) into what each file
+    /// takes.
     fn split(&self, _content: &BatchContent, legs: &[u32]) -> Vec<Vec<u32>> {
         legs.chunks(FILE_LEGS_MAX).map(<[u32]>::to_vec).collect()
     }
@@ -103,7 +104,8 @@ pub trait FileRules: Sync {
 
 /// What a rail that answers with files says.
 pub trait AnswerRules: Sync {
-    /// Reads an answer whole. `scale` gives the digits after the point of the asset of a leg, by its name.
+    /// Reads an answer whole. `scale` gives the digits after the point of the asset of a leg, by
+    /// its name.
     fn read(
         &self,
         input: &mut dyn BufRead,

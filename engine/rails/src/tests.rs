@@ -123,8 +123,8 @@ fn files(content: &BatchContent) -> BTreeMap<String, String> {
     files
 }
 
-/// An export once held the bank's file: the same payments as the file in the outbox, under a message id of its
-/// own, so that a bank which goes by that id alone paid them twice.
+/// An export once held the bank's file: the same payments as the file in the outbox, under a
+/// message id of its own, so that a bank which goes by that id alone paid them twice.
 #[test]
 fn an_export_holds_nothing_that_a_bank_executes() {
     for model in [BILATERAL, MULTILATERAL] {
@@ -139,7 +139,8 @@ fn an_export_holds_nothing_that_a_bank_executes() {
     }
 }
 
-/// The list said whom to ask for money by 64 digits only, although the party's name and account were known.
+/// The list said whom to ask for money by 64 digits only, although the party's name and account
+/// were known.
 #[test]
 fn a_list_of_pay_ins_names_who_is_to_pay() {
     let content = batch(&asset("EUR", 6, MULTILATERAL), &OWED, &plain);

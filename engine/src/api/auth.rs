@@ -1,5 +1,5 @@
-//! Who calls: operators are known by their tokens. Owns which name a call gets; decides nothing about what
-//! an operator may do (the ledger does). Tokens are known by their digests only.
+//! Who calls: operators are known by their tokens. Owns which name a call gets; decides nothing
+//! about what an operator may do (the ledger does). Tokens are known by their digests only.
 
 use crate::ledger::Caller;
 use crate::limits::STRANGERS_NOTE_EVERY;

@@ -62,7 +62,8 @@ async fn deed(intake: &Intake, request: &Request) -> Result<(Arc<BatchHead>, Dee
     found.await.map_err(|b| busy(&b))?.map_err(|r: Refusal| refused(&r))
 }
 
-/// A batch as a record left it, whatever came since: one that was aborted may have been computed again.
+/// A batch as a record left it, whatever came since: one that was aborted may have been computed
+/// again.
 fn as_it_was_done(head: &BatchHead, Deed { by, aborted, batch: _ }: Deed) -> v1::Batch {
     let state = match aborted {
         Some(_) => v1::BatchState::Aborted,
@@ -101,8 +102,8 @@ fn rail(name: &str) -> Result<Rail, Status> {
     })
 }
 
-/// Approves a batch, wakes the settler, and waits a while for what it does first. Answers with the batch
-/// as it stands then, also to a retry.
+/// Approves a batch, wakes the settler, and waits a while for what it does first. Answers with the
+/// batch as it stands then, also to a retry.
 pub(super) async fn approve(
     intake: &Intake,
     nudge: &Nudge,

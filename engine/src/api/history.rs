@@ -55,8 +55,8 @@ impl Wanted {
     }
 }
 
-/// Streams the events that are asked for, oldest first, as far as they are durable now. Read by a thread of its own,
-/// as the client takes them.
+/// Streams the events that are asked for, oldest first, as far as they are durable now. Read by a
+/// thread of its own, as the client takes them.
 pub(super) async fn list(
     intake: &Intake,
     place: Place,

@@ -21,8 +21,8 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Status;
 
-/// The legs of a batch as they stand, a page at a time: nobody waits for a long list to be copied, and a
-/// client that does not read it holds one page.
+/// The legs of a batch as they stand, a page at a time: nobody waits for a long list to be copied,
+/// and a client that does not read it holds one page.
 pub(super) async fn list(
     intake: &Intake,
     archive: &Archive,
@@ -110,7 +110,8 @@ pub(super) struct Reported {
     pub moved: u64,
 }
 
-/// Moves legs as an operator says. What is known already is no error; what cannot be true refuses all.
+/// Moves legs as an operator says. What is known already is no error; what cannot be true refuses
+/// all.
 pub(super) async fn report(
     intake: &Intake,
     archive: &Archive,

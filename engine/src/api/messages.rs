@@ -54,8 +54,8 @@ pub(super) fn request(id: String, kind: &str, message: &impl Message) -> Result<
     Ok(request)
 }
 
-/// A place in the engine's logs, opaque to whoever gets it: which form this is, which log, and where in it. Empty
-/// for no place.
+/// A place in the engine's logs, opaque to whoever gets it: which form this is, which log, and
+/// where in it. Empty for no place.
 pub(super) fn position(lsn: Lsn) -> Bytes {
     const FORM: u8 = 1;
     const LOG: u16 = 0;

@@ -1,7 +1,7 @@
 //! gRPC: the services of the wire contract.
 //!
-//! Owns the translation between messages and the engine's own words, and which error gets which status
-//! code. The only place, with `cli` and `serve`, that knows tonic. Holds no rule of money.
+//! Owns the translation between messages and the engine's own words, and which error gets which
+//! status code. The only place, with `cli` and `serve`, that knows tonic. Holds no rule of money.
 
 mod auth;
 mod batches;

@@ -16,8 +16,8 @@ use tonic::Status;
 /// A streamed answer.
 pub(super) type Streamed<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
-/// Streams `items`, each made when it is asked for. The place is free when the client has all of them, or is
-/// gone.
+/// Streams `items`, each made when it is asked for. The place is free when the client has all of
+/// them, or is gone.
 pub(super) fn streamed<T: 'static>(
     place: Place,
     items: impl Iterator<Item = T> + Send + 'static,

@@ -72,8 +72,9 @@ pub(super) async fn report(
     })
 }
 
-/// The troubles that concern a batch: its own while it settles, those of its rail's folders, and the
-/// settler's. The settler takes a batch's own away at the end of its turn, a moment after the batch ended.
+/// The troubles that concern a batch: its own while it settles, those of its rail's folders, and
+/// the settler's. The settler takes a batch's own away at the end of its turn, a moment after the
+/// batch ended.
 fn about(troubles: &Troubles, (batch, settling): (BatchId, bool), rail: &str) -> Vec<String> {
     let own = format!("batch {batch}");
     let of_rail = format!(" of {rail}");

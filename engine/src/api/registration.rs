@@ -1,8 +1,8 @@
 //! Registration: messages that become wishes, one by one or in bulk.
 //!
-//! Owns what is asked of their bytes: that keys are fit to sign, and that accounts fit the configuration. Every other
-//! rule is the ledger's. The same message gives the same wish,
-//! whether it came alone or in an Import, so that either can be retried as the other.
+//! Owns what is asked of their bytes: that keys are fit to sign, and that accounts fit the
+//! configuration. Every other rule is the ledger's. The same message gives the same wish, whether
+//! it came alone or in an Import, so that either can be retried as the other.
 
 use super::messages::{id, model, money, request};
 use super::status::{busy, invalid};

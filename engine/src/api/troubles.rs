@@ -50,7 +50,8 @@ pub(super) async fn ack(
     Ok(v1::AckTroublesResponse { open: u64::try_from(open).expect("troubles are limited") })
 }
 
-/// Those of earlier batches that say that what this batch pays was paid, as sentences; at most `TROUBLES_SHOWN`.
+/// Those of earlier batches that say that what this batch pays was paid, as sentences; at most
+/// `TROUBLES_SHOWN`.
 pub(super) fn again(control: &Control, batch: BatchId) -> Vec<String> {
     control.paid_again(batch).into_iter().take(TROUBLES_SHOWN).map(line).collect()
 }

@@ -1,7 +1,8 @@
 //! The `Vouchers` service: frames in, acks out.
 //!
-//! Owns what makes a frame acceptable as a whole. A stream's frames go into the pipeline in order and
-//! its acks come out in order; how far it may run ahead is bounded per stream, per source and over all.
+//! Owns what makes a frame acceptable as a whole. A stream's frames go into the pipeline in order
+//! and its acks come out in order; how far it may run ahead is bounded per stream, per source and
+//! over all.
 
 use super::door::{ConnectionId, Kept, Large};
 use super::evidence::receipt;
@@ -52,8 +53,8 @@ impl VouchersApi {
         Self { intake, engine_key, stopping }
     }
 
-    /// Whose frames they are that come by this request. What is known of a connection stays known between
-    /// its calls.
+    /// Whose frames they are that come by this request. What is known of a connection stays known
+    /// between its calls.
     fn feed<T>(&self, request: &Request<T>) -> Feed {
         let source = source(request);
         if let Some(kept) = request.extensions().get::<Kept>() {
@@ -185,8 +186,8 @@ fn source<T>(request: &Request<T>) -> Source {
     connection.map_or(Source::Here(0), |ConnectionId(number)| Source::Connection(*number))
 }
 
-/// Hands a stream's frame to the pipeline, when its source may. Of the room `ahead` for vouchers whose acks
-/// were not taken it keeps what it needs.
+/// Hands a stream's frame to the pipeline, when its source may. Of the room `ahead` for vouchers
+/// whose acks were not taken it keeps what it needs.
 async fn take_in_turn(
     caller: &Feed,
     frame: Taken,
@@ -215,7 +216,8 @@ impl Taken {
         self.vouchers.len() / VOUCHER_BYTES
     }
 
-    /// Hands it to the pipeline, when its source may bring one; gives up where that is not before `until`.
+    /// Hands it to the pipeline, when its source may bring one; gives up where that is not before
+    /// `until`.
     async fn submit(self, caller: &Feed, until: Option<Instant>) -> Result<Pending, Status> {
         let Self { frame_id, vouchers } = self;
         if vouchers.is_empty() {
@@ -258,8 +260,8 @@ impl Pending {
     }
 }
 
-/// A frame's vouchers in packed form: the received bytes themselves, when there are no others and they are
-/// most of the message that they came in.
+/// A frame's vouchers in packed form: the received bytes themselves, when there are no others and
+/// they are most of the message that they came in.
 fn packed(frame: v1::Frame) -> Result<Bytes, Status> {
     let (v1::Frame { frame_id, packed, vouchers }, size) = (frame, VOUCHER_BYTES);
     if !packed.len().is_multiple_of(size) {
@@ -287,8 +289,8 @@ fn packed(frame: v1::Frame) -> Result<Bytes, Status> {
     Ok(all.freeze())
 }
 
-/// What stands for a structured voucher with a field of the wrong length: reserved bytes that are not
-/// zero, which no well-formed voucher has.
+/// What stands for a structured voucher with a field of the wrong length: reserved bytes that are
+/// not zero, which no well-formed voucher has.
 const MALFORMED: [u8; VOUCHER_BYTES] = [0xff; VOUCHER_BYTES];
 
 fn structured(voucher: &v1::Voucher) -> Option<[u8; VOUCHER_BYTES]> {
@@ -332,8 +334,8 @@ mod tests {
         assert_eq!(packed(frame).unwrap().as_ptr(), before);
     }
 
-    /// One voucher with megabytes of unknown fields around it held all of them in memory until it was
-    /// durable.
+    /// One voucher with megabytes of unknown fields around it held all of them in memory until it
+    /// was durable.
     #[test]
     fn a_few_vouchers_do_not_hold_the_message_that_brought_them() {
         let message = Bytes::from(vec![0; 1 << 20]);

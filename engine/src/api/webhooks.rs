@@ -1,5 +1,6 @@
-//! HTTP: where the payment service provider sends what it has to say. Checks the signature, hands the event
-//! to the settler, and says yes only once what it means is durable: else the provider sends it again.
+//! HTTP: where the payment service provider sends what it has to say. Checks the signature, hands
+//! the event to the settler, and says yes only once what it means is durable: else the provider
+//! sends it again.
 
 use crate::pipeline;
 use crate::rails::card::{self, Meaning, Secret};

@@ -25,7 +25,8 @@ pub(super) enum State {
 
 /// A batch, as the events say.
 pub(super) struct Seen {
-    /// What passes through the clearing account; `None` for a bilateral asset, or if it is not known.
+    /// What passes through the clearing account; `None` for a bilateral asset, or if it is not
+    /// known.
     pub passed: Option<Passed>,
     pub state: State,
     pub windows: Vec<WindowNumber>,
@@ -41,8 +42,8 @@ pub(super) struct Seen {
     pub legs: Legs,
 }
 
-/// A window whose evidence was audited, as a batch needs it: what is owed net in each asset, and by whom
-/// gross.
+/// A window whose evidence was audited, as a batch needs it: what is owed net in each asset, and by
+/// whom gross.
 pub(super) struct Sealed {
     pub window: Arc<SealedWindow>,
     pub owed: BTreeMap<AssetNumber, Vec<(PartyId, u128)>>,
@@ -163,8 +164,8 @@ fn check_sums(content: &BatchContent, windows: &[Arc<SealedWindow>]) -> Result<(
             carried = carried.checked_add(amount).ok_or_else(too_large)?;
         }
     }
-    // Deposits pay on the clearing account, which pays the creditors in the debtors' stead: then it is
-    // not each pair that must come out, but each party.
+    // Deposits pay on the clearing account, which pays the creditors in the debtors' stead: then it
+    // is not each pair that must come out, but each party.
     for (party, amount) in &content.head.prefunded {
         flows.push(((*party, PartyId::CLEARING), -signed(amount.0)?));
     }

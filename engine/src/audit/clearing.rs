@@ -1,8 +1,8 @@
-//! The clearing account of each multilateral asset, summed up anew: at no submission may it have sent what
-//! had not come in.
+//! The clearing account of each multilateral asset, summed up anew: at no submission may it have
+//! sent what had not come in.
 //!
-//! Owns plain sums of what each batch brought and took. What leaves when, and which batch may use what
-//! another has left over, is the ledger's; here only the whole must be covered.
+//! Owns plain sums of what each batch brought and took. What leaves when, and which batch may use
+//! what another has left over, is the ledger's; here only the whole must be covered.
 
 use super::difference::Difference;
 use crate::ledger::event::{LegsMoved, LegsSubmitted};
@@ -93,9 +93,9 @@ impl Passed {
     }
 }
 
-/// Checks that what all batches of an asset sent is covered: by what came in and what deposits pay, and by
-/// the dust that is advanced until the debtors' next pay-in. What was returned to a debtor after it had been
-/// paid out is lost, and nobody else's money may replace it.
+/// Checks that what all batches of an asset sent is covered: by what came in and what deposits pay,
+/// and by the dust that is advanced until the debtors' next pay-in. What was returned to a debtor
+/// after it had been paid out is lost, and nobody else's money may replace it.
 pub(super) fn covered<'a>(batches: impl Iterator<Item = &'a Passed>) -> Result<(), Difference> {
     let mut held = 0i128;
     for one in batches.filter(|one| one.begun) {

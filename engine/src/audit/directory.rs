@@ -214,8 +214,8 @@ impl Newest {
 }
 
 /// The total that a channel had at the end of the last sealed window must be the one in the
-/// checkpoint, or the one from which the window goes on that was `open` at the checkpoint. If that window
-/// was sealed since, the total can only have risen.
+/// checkpoint, or the one from which the window goes on that was `open` at the checkpoint. If that
+/// window was sealed since, the total can only have risen.
 fn check_held(
     audit: &Audit<'_>,
     open: WindowNumber,

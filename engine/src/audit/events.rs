@@ -59,7 +59,8 @@ pub(super) struct Audit<'a> {
     pledged: Option<HashMap<(PartyId, AssetNumber), u128>>,
     /// The dust that parties owe the clearing account in a window, net.
     dust: BTreeMap<(WindowNumber, AssetNumber), i128>,
-    /// Assets of batches that could not be computed again: what passed through the clearing account is not known.
+    /// Assets of batches that could not be computed again: what passed through the clearing account
+    /// is not known.
     clearing_unknown: BTreeSet<AssetNumber>,
     batches: HashMap<BatchId, Seen>,
     live: BTreeMap<(WindowNumber, AssetNumber), BatchId>,

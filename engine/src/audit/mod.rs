@@ -39,7 +39,8 @@ use events::Audit;
 pub struct Settings<'a> {
     /// Threads that check signatures.
     pub threads: usize,
-    /// The first key of the engine, where whoever audits knows it: a history under another is not its own.
+    /// The first key of the engine, where whoever audits knows it: a history under another is not
+    /// its own.
     pub first_key: Option<SignerKey>,
     /// Receipts of vouchers, which must be in the evidence.
     pub receipts: &'a [Receipt],

@@ -1,5 +1,5 @@
-//! Receipts against the evidence: what the engine once said it credited must be in the window in which it
-//! did. What is left out of an export is seen by nothing else.
+//! Receipts against the evidence: what the engine once said it credited must be in the window in
+//! which it did. What is left out of an export is seen by nothing else.
 
 use super::difference::{AuditError, Difference};
 use super::events::Audit;
@@ -33,8 +33,8 @@ pub(super) fn check_window(
     Ok(())
 }
 
-/// Checks, after the last event, whose receipts they are; gives how many were of windows whose evidence
-/// is not there.
+/// Checks, after the last event, whose receipts they are; gives how many were of windows whose
+/// evidence is not there.
 pub(super) fn check_rest(audit: &Audit<'_>) -> Result<u64, AuditError> {
     let receipts = audit.settings.receipts;
     let Some(hasher) = audit.hasher.as_ref() else { return Ok(0) };

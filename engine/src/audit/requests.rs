@@ -1,5 +1,5 @@
-//! Whether request ids are new: none may stand in two records of one span of memory, which is what the
-//! engine promises (`REQUEST_DAYS`). By sums of the audit's own.
+//! Whether request ids are new: none may stand in two records of one span of memory, which is what
+//! the engine promises (`REQUEST_DAYS`). By sums of the audit's own.
 
 use crate::limits::{REQUEST_SPAN_DAYS, REQUEST_SPANS};
 use crate::types::{Timestamp, content_digest};

@@ -1,5 +1,5 @@
-//! Settlement, as the events say: what left, where each leg stood, what became owed again, and what was
-//! settled for whom. Followed with the legs that the audit computed itself.
+//! Settlement, as the events say: what left, where each leg stood, what became owed again, and what
+//! was settled for whom. Followed with the legs that the audit computed itself.
 
 use super::batches::{Seen, State};
 use super::difference::Difference;
@@ -88,8 +88,8 @@ impl Legs {
         Ok(())
     }
 
-    /// What the clearing account pays of these legs: `None` if the legs are not known, `Some(None)` if there
-    /// are none such or their sum is none.
+    /// What the clearing account pays of these legs: `None` if the legs are not known, `Some(None)`
+    /// if there are none such or their sum is none.
     fn paid_out(&self, runs: &[LegRun]) -> Option<Option<u128>> {
         let payments = self.payments.as_ref()?;
         let legs = runs.iter().map(|run| {
@@ -186,8 +186,8 @@ impl Legs {
         own.all(|(place, _)| u32::try_from(place).is_ok_and(|leg| self.state(leg).has_ended()))
     }
 
-    /// Checks what was settled for parties. `owed` is what each owed in the batch's windows, ordered; if it
-    /// is not known, nothing but that nobody is released twice is checked.
+    /// Checks what was settled for parties. `owed` is what each owed in the batch's windows,
+    /// ordered; if it is not known, nothing but that nobody is released twice is checked.
     pub fn released(
         &mut self,
         e: &ExposureReleased,

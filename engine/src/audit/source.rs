@@ -30,8 +30,8 @@ pub trait Source {
     /// Of the visitor, or when it cannot be read.
     fn events(&self, visit: &mut Visit<'_>) -> Result<(), AuditError>;
 
-    /// The signed ends of the exports: the first is that of the history that is visited, and the others'
-    /// histories must be beginnings of it.
+    /// The signed ends of the exports: the first is that of the history that is visited, and the
+    /// others' histories must be beginnings of it.
     fn ends(&self) -> &[End];
 
     /// The assets of a window, ascending.

@@ -18,10 +18,10 @@ Examples:
   tallystick audit windows.tallyexp --engine-key 5c..9e --receipt receipt.json
   tallystick audit --data-dir ./data --json
 
-Checks, without an engine: the chain of events and its signed end, every signature of vouchers and engine, channel ids, totals
-before and after, obligations, nets, positions, roots, batches with their legs, carries and control sums; of
-a data directory also its frames and its checkpoint. Exit code 0 only if all agree; else the first
-difference is named. What could not be checked is said.";
+Checks, without an engine: the chain of events and its signed end, every signature of vouchers and
+engine, channel ids, totals before and after, obligations, nets, positions, roots, batches with
+their legs, carries and control sums; of a data directory also its frames and its checkpoint. Exit
+code 0 only if all agree; else the first difference is named. What could not be checked is said.";
 
 /// `tallystick audit`
 #[derive(Debug, Args)]
@@ -32,7 +32,8 @@ pub struct AuditArgs {
     /// A data directory on which no engine runs; nothing in it is changed
     #[arg(long, value_name = "DIR", conflicts_with = "files")]
     data_dir: Option<PathBuf>,
-    /// The engine's first key, as you know it from elsewhere: a history under another key is refused
+    /// The engine's first key, as you know it from elsewhere: a history under another key is
+    /// refused
     #[arg(long, value_name = "KEY")]
     engine_key: Option<SignerKey>,
     /// Receipts, as `tallystick receipt` writes them: their vouchers must be in the evidence

@@ -71,7 +71,8 @@ impl Token {
     }
 }
 
-/// A file's text. That others may read it is said, not refused: the token is what the command is for.
+/// A file's text. That others may read it is said, not refused: the token is what the command is
+/// for.
 fn read_private(path: &Path) -> Result<String, CliError> {
     let text = std::fs::read_to_string(path).map_err(CliError::file(path))?;
     let mode = std::fs::metadata(path).map_err(CliError::file(path))?.permissions().mode();

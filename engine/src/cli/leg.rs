@@ -1,7 +1,7 @@
 //! `leg report` and `leg resolve`: what operators say of legs.
 //!
-//! Owns how many legs become several calls: each with a request id made from the legs in it, so that
-//! repeating the command after a lost answer moves nothing twice.
+//! Owns how many legs become several calls: each with a request id made from the legs in it, so
+//! that repeating the command after a lost answer moves nothing twice.
 
 use super::batch::{OneBatch, leg_record, resolve, with_asset};
 use super::client::Session;
@@ -152,7 +152,8 @@ pub async fn report(session: &mut Session, args: ReportArgs) -> Result<(), CliEr
     }
 }
 
-/// What failed is owed again: why, must be on record. The engine asks for it too; here nothing was sent yet.
+/// What failed is owed again: why, must be on record. The engine asks for it too; here nothing was
+/// sent yet.
 fn check_reason(report: &LegReport) -> Result<(), CliError> {
     match report.word() {
         LegWord::Rejected | LegWord::Returned if report.reason.is_empty() => {

@@ -73,7 +73,8 @@ pub struct Target {
         help_heading = "Common options"
     )]
     pub server: String,
-    /// File with your operator's token, where the engine has operators; else TALLYSTICK_TOKEN is used
+    /// File with your operator's token, where the engine has operators; else TALLYSTICK_TOKEN is
+    /// used
     #[arg(long, global = true, value_name = "FILE", help_heading = "Common options")]
     pub token_file: Option<PathBuf>,
     /// Print JSON Lines: one object a line, amounts as strings of asset units

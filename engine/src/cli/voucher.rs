@@ -40,9 +40,9 @@ Example:
     --cumulative 1500 --submit
 
 Prints the packed voucher in hexadecimal, or with --submit what became of it. A channel is (signer,
-payee, asset, lane, expiry), and its total starts at 0: the same command with --ttl, a second later, is
-another channel, and pays again. To raise a total or to repeat the command, give the same --expires-at
-(which is printed) instead of --ttl.";
+payee, asset, lane, expiry), and its total starts at 0: the same command with --ttl, a second later,
+is another channel, and pays again. To raise a total or to repeat the command, give the same
+--expires-at (which is printed) instead of --ttl.";
 
 /// `tallystick channel ...`
 #[derive(Debug, Subcommand)]

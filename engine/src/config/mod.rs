@@ -94,13 +94,13 @@ pub struct ServeArgs {
     #[arg(long)]
     pub print_config: bool,
 
-    /// Start although the clock is more than a day before, or more than a year after, the last record:
-    /// say so once, after you have made sure that the clock is right
+    /// Start although the clock is more than a day before, or more than a year after, the last
+    /// record: say so once, after you have made sure that the clock is right
     #[arg(long)]
     pub accept_clock: bool,
 
-    /// Create a new, empty ledger although the settings name its network: for the first start. Without
-    /// it a data directory that is missing or empty is refused, since it may not be mounted
+    /// Create a new, empty ledger although the settings name its network: for the first start.
+    /// Without it a data directory that is missing or empty is refused, since it may not be mounted
     #[arg(long)]
     pub init: bool,
 
@@ -160,8 +160,8 @@ impl Config {
         Ok(Self { accept_clock: args.accept_clock, init: args.init, ..config })
     }
 
-    /// These settings as a TOML file that gives the same ones again; but an access key in an address is not
-    /// shown.
+    /// These settings as a TOML file that gives the same ones again; but an access key in an
+    /// address is not shown.
     #[must_use]
     pub fn to_toml(&self) -> String {
         let threads = u16::try_from(self.verify_threads).expect("the range was checked");

@@ -1,5 +1,5 @@
-//! Who may operate the engine, and what it does by itself: `[operators]`, `four_eyes`, `[[schedule]]`.
-//! In the file only. Holds no secret: an operator's token is known by its digest.
+//! Who may operate the engine, and what it does by itself: `[operators]`, `four_eyes`,
+//! `[[schedule]]`. In the file only. Holds no secret: an operator's token is known by its digest.
 
 use super::values::{CronText, RailName, TokenDigest, Units};
 use crate::ledger::{Caller, Rail};
@@ -26,8 +26,8 @@ pub struct Scheduled {
     pub batch_rail: Option<Rail>,
     /// Approve it when its total is below this.
     pub approve_below: Option<Total>,
-    /// As long as what was approved so since midnight UTC stays below this, with it. With `approve_below` it is
-    /// never absent: unless it is said, it is the same.
+    /// As long as what was approved so since midnight UTC stays below this, with it. With
+    /// `approve_below` it is never absent: unless it is said, it is the same.
     pub approve_below_per_day: Option<Total>,
 }
 

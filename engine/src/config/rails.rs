@@ -1,5 +1,5 @@
-//! How the engine reaches each rail: in the configuration file only, one table a rail. Secrets are never
-//! here, but the files that hold them are named.
+//! How the engine reaches each rail: in the configuration file only, one table a rail. Secrets are
+//! never here, but the files that hold them are named.
 
 use super::values::{BadValue, parse_duration};
 use serde::{Deserialize, Serialize};
@@ -131,8 +131,8 @@ impl CardSettings {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EvmSettings {
-    /// JSON-RPC endpoint of a node: https, or http on this machine. Often holds an access key: then name
-    /// `rpc_url_file` instead.
+    /// JSON-RPC endpoint of a node: https, or http on this machine. Often holds an access key: then
+    /// name `rpc_url_file` instead.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub rpc_url: String,
     /// File that holds the endpoint.
@@ -140,7 +140,8 @@ pub struct EvmSettings {
     pub rpc_url_file: Option<PathBuf>,
     /// File with the key that owns the contract.
     pub key_file: PathBuf,
-    /// Blocks above a payment until it is safe and until it is final, for chains whose nodes do not say.
+    /// Blocks above a payment until it is safe and until it is final, for chains whose nodes do not
+    /// say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub depth: Option<Depth>,
     /// Never offer more for a unit of gas.

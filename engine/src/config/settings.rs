@@ -1,5 +1,5 @@
-//! The settings as one source gives them: their names, what is put together from several sources, and
-//! the defaults.
+//! The settings as one source gives them: their names, what is put together from several sources,
+//! and the defaults.
 
 use super::listeners::{Kind, Listeners};
 use super::operate::{ScheduleSetting, check_operators, check_schedule};
@@ -37,8 +37,8 @@ pub struct Settings {
     #[arg(long, env = "TALLYSTICK_READY_FILE", hide_env_values = true, value_name = "FILE")]
     pub(super) ready_file: Option<PathBuf>,
 
-    /// Id of the deployment, 64 hexadecimal digits: must match the data directory. A new one (--init)
-    /// gets it instead of a random one
+    /// Id of the deployment, 64 hexadecimal digits: must match the data directory. A new one
+    /// (--init) gets it instead of a random one
     #[arg(long, env = "TALLYSTICK_NETWORK_ID", hide_env_values = true, value_name = "HEX")]
     pub(super) network_id: Option<Network>,
 
@@ -72,8 +72,8 @@ pub struct Settings {
     #[arg(long, env = "TALLYSTICK_CHECKPOINT_BYTES", hide_env_values = true, value_name = "SIZE")]
     pub(super) checkpoint_bytes: Option<CheckpointBytes>,
 
-    /// Take no vouchers while less than this is free on the disk of the data directory; commands go on
-    /// [default: 128MiB]
+    /// Take no vouchers while less than this is free on the disk of the data directory; commands go
+    /// on [default: 128MiB]
     #[arg(
         long,
         env = "TALLYSTICK_DISK_RESERVE_BYTES",
@@ -121,8 +121,8 @@ pub struct Settings {
     pub(super) rail: RailSettings,
 }
 
-/// What is wrong with a file's text, and where. A line about operators is not shown: what stands there may be
-/// a token, pasted where its digest belongs.
+/// What is wrong with a file's text, and where. A line about operators is not shown: what stands
+/// there may be a token, pasted where its digest belongs.
 fn what_is_wrong(text: &str, error: &toml::de::Error) -> String {
     let at = error.span().map_or(0, |span| span.start.min(text.len()));
     let before = text.get(..at).unwrap_or_default();

@@ -187,8 +187,8 @@ impl FromStr for LogFilter {
         if text.trim().is_empty() {
             return Err(bad("the filter is empty".into()));
         }
-        // A word alone is a level. The library takes any other for a target of which all is logged, so that
-        // a mistyped level would silence everything else.
+        // A word alone is a level. The library takes any other for a target of which all is logged,
+        // so that a mistyped level would silence everything else.
         let mut words = text.split(',').map(str::trim).filter(|part| !part.contains('='));
         if let Some(word) = words.find(|word| word.parse::<LevelFilter>().is_err()) {
             return Err(bad(format!("{word:?} is no level")));

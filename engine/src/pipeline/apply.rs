@@ -1,5 +1,5 @@
-//! A shard at work: applies what the sequencer ordered to the shard's state, while the journal syncs
-//! it, and hands out evidence and checkpoints piece by piece between the items.
+//! A shard at work: applies what the sequencer ordered to the shard's state, while the journal
+//! syncs it, and hands out evidence and checkpoints piece by piece between the items.
 
 use super::frame::{Finding, Frame};
 use super::group::{Figures, Item, Question, Reply, What};
@@ -131,7 +131,8 @@ pub(super) fn run(
 
 fn credit(shard: &mut Shard, frame: &Frame, outcomes: &mut Vec<Outcome>, known: &Known) {
     let place = frame.place();
-    // A frame without a record holds no valid voucher, so nothing of it is credited at any position.
+    // A frame without a record holds no valid voucher, so nothing of it is credited at any
+    // position.
     let lsn = place.lsn.unwrap_or(Lsn(0));
     let (mut places, mut own) = (Vec::new(), Vec::new());
     for (i, voucher, finding) in frame.findings() {
@@ -151,8 +152,8 @@ fn credit(shard: &mut Shard, frame: &Frame, outcomes: &mut Vec<Outcome>, known: 
     frame.stage_done();
 }
 
-/// Whether the channel's total is at least the voucher's from here on, and it is worth remembering: it
-/// was credited, or it was not known to be stale and is.
+/// Whether the channel's total is at least the voucher's from here on, and it is worth remembering:
+/// it was credited, or it was not known to be stale and is.
 fn is_certain(outcome: Outcome, verdict: Verdict) -> bool {
     match outcome {
         Outcome::Credited => true,

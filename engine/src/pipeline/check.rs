@@ -1,8 +1,8 @@
 //! The verify workers: take chunks of vouchers, find channel, payer's shard and verdict of each.
 //!
-//! Takes the verdict on every signature, once, before the journal. Knows no rule of credit. Chunks of
-//! different frames are checked together when they are queued together; no voucher ever waits for
-//! company.
+//! Takes the verdict on every signature, once, before the journal. Knows no rule of credit. Chunks
+//! of different frames are checked together when they are queued together; no voucher ever waits
+//! for company.
 
 use super::fair::{Fair, Hand};
 use super::frame::{Finding, Frame};
@@ -74,7 +74,8 @@ impl Worker {
         }
     }
 
-    /// Checks a batch and hands each chunk's findings to its frame. False when the sequencer is gone.
+    /// Checks a batch and hands each chunk's findings to its frame. False when the sequencer is
+    /// gone.
     pub fn check(&self, batch: &mut Batch) -> bool {
         let Batch { hand: Hand { chunks, .. }, findings, messages, verdicts, scratch } = batch;
         let view = self.keys.view();
@@ -101,8 +102,8 @@ impl Worker {
         messages: &mut Vec<[u8; MESSAGE_BYTES]>,
     ) -> Vec<Signed<'a>> {
         let vouchers = || chunks.iter().flat_map(|(frame, index)| frame.chunk(*index)).map(Packed);
-        // First all keys, then the rest: a key is a cache miss, and misses that do not wait for each
-        // other's hashing overlap.
+        // First all keys, then the rest: a key is a cache miss, and misses that do not wait for
+        // each other's hashing overlap.
         let mut keys = Vec::with_capacity(VERIFY_BATCH);
         keys.extend(vouchers().map(|voucher| view.get(&voucher.signer())));
         findings.clear();
@@ -139,8 +140,8 @@ impl Worker {
         signed
     }
 
-    /// Gives each chunk its findings, and the sequencer each frame that this made complete. False when
-    /// the sequencer is gone.
+    /// Gives each chunk its findings, and the sequencer each frame that this made complete. False
+    /// when the sequencer is gone.
     fn hand_out(&self, chunks: &[Chunk], mut findings: &[Finding]) -> bool {
         for (frame, index) in chunks {
             let (own, others) = findings.split_at(frame.chunk(*index).len());
@@ -319,7 +320,8 @@ mod tests {
 
     #[test]
     fn a_worker_takes_its_share_of_whole_chunks_and_waits_for_none() {
-        // Frames of so many vouchers, so many of them queued, so many workers: chunks taken at once.
+        // Frames of so many vouchers, so many of them queued, so many workers: chunks taken at
+        // once.
         for (size, queued, workers, taken) in [
             (1, 1, 1, 1),
             (1, 10, 1, 10),

@@ -1,21 +1,23 @@
-//! The clock of the records: turns what the system's clocks say into timestamps that never go back and
-//! that no clock, however wrong, can carry away.
+//! The clock of the records: turns what the system's clocks say into timestamps that never go back
+//! and that no clock, however wrong, can carry away.
 //!
-//! Two clocks are heard. The wall clock says what time it is and may be set at any moment, to anything.
-//! The monotonic clock cannot be set; it only says how much time has passed. So:
+//! Two clocks are heard. The wall clock says what time it is and may be set at any moment, to
+//! anything. The monotonic clock cannot be set; it only says how much time has passed. So:
 //!
 //! - Time follows the wall clock as long as that stays between two bounds.
-//! - **Never less than half as fast as the monotonic clock.** When the wall clock is set back, time goes
-//!   on at half speed until the wall clock has caught up. It neither goes back nor stands still, so
-//!   vouchers go on expiring.
-//! - **Never more than `CLOCK_AHEAD_MAX` beyond what the monotonic clock has counted since the start.** A
-//!   wall clock that is set ahead is followed that far and no further, so that a jump of years does not
-//!   expire every channel for ever. A clock that was wrong and is now right needs a restart.
-//! - **A start** may come any time after the last record, since nobody knows how long the engine was
-//!   stopped, but not more than `CLOCK_START_AHEAD_MAX`, nor more than `CLOCK_START_BEHIND_MAX` before it,
-//!   unless the operator says that the clock is right (`--accept-clock`).
+//! - **Never less than half as fast as the monotonic clock.** When the wall clock is set back, time
+//!   goes on at half speed until the wall clock has caught up. It neither goes back nor stands
+//!   still, so vouchers go on expiring.
+//! - **Never more than `CLOCK_AHEAD_MAX` beyond what the monotonic clock has counted since the
+//!   start.** A wall clock that is set ahead is followed that far and no further, so that a jump of
+//!   years does not expire every channel for ever. A clock that was wrong and is now right needs a
+//!   restart.
+//! - **A start** may come any time after the last record, since nobody knows how long the engine
+//!   was stopped, but not more than `CLOCK_START_AHEAD_MAX`, nor more than `CLOCK_START_BEHIND_MAX`
+//!   before it, unless the operator says that the clock is right (`--accept-clock`).
 //!
-//! Reads no clock and logs nothing: times come in as values, and what is to be said goes out as a `Note`.
+//! Reads no clock and logs nothing: times come in as values, and what is to be said goes out as a
+//! `Note`.
 
 use crate::limits::{
     CLOCK_AHEAD_MAX, CLOCK_NOTE_EVERY, CLOCK_REMINDER_EVERY, CLOCK_START_AHEAD_MAX,
@@ -30,8 +32,8 @@ use std::time::Duration;
 pub struct Reading {
     /// What the wall clock says.
     pub wall: Timestamp,
-    /// What the monotonic clock says, in nanoseconds since an unknown moment. It should count the time
-    /// in which the machine slept.
+    /// What the monotonic clock says, in nanoseconds since an unknown moment. It should count the
+    /// time in which the machine slept.
     pub monotonic: u64,
 }
 
@@ -125,8 +127,8 @@ pub enum ClockRefused {
 pub struct At(pub Timestamp);
 
 impl Clock {
-    /// The clock of a start at `reading`, when the last record was written at `last`. `accepted`: the
-    /// operator says that the wall clock is right.
+    /// The clock of a start at `reading`, when the last record was written at `last`. `accepted`:
+    /// the operator says that the wall clock is right.
     ///
     /// # Errors
     /// `ClockRefused` when the wall clock is too far from the last record, on either side.
@@ -150,7 +152,8 @@ impl Clock {
         Ok((clock, slow.then_some(Note::Slow { by: behind })))
     }
 
-    /// The timestamp of the next record, never before the last, and what is to be said of the clocks.
+    /// The timestamp of the next record, never before the last, and what is to be said of the
+    /// clocks.
     pub fn read(&mut self, reading: Reading) -> (Timestamp, Option<Note>) {
         let Reading { wall, monotonic } = reading;
         let floor = later(self.anchor.at, elapsed(self.anchor, monotonic) / 2);
@@ -170,8 +173,8 @@ impl Clock {
         (self.last, note)
     }
 
-    /// What there is to say. A clock that is set there and back in no time is said nothing of, and nobody
-    /// can fill the disk with words by setting it over and over.
+    /// What there is to say. A clock that is set there and back in no time is said nothing of, and
+    /// nobody can fill the disk with words by setting it over and over.
     fn note(&mut self, pace: Pace, at: Timestamp, reading: Reading) -> Option<Note> {
         let expected = later(self.anchor.at, elapsed(self.anchor, reading.monotonic));
         let since =
@@ -417,8 +420,9 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever the wall clock does: time never goes back, is never more than the bound ahead of the
-        /// monotonic clock, never falls behind half its speed, and is the wall clock between the bounds.
+        /// Whatever the wall clock does: time never goes back, is never more than the bound ahead
+        /// of the monotonic clock, never falls behind half its speed, and is the wall clock between
+        /// the bounds.
         #[test]
         fn no_wall_clock_breaks_the_bounds(
             steps in prop::collection::vec((0..3 * HOUR, -2 * DAY..2 * DAY, 0u8..4), 1..200),

@@ -1,6 +1,6 @@
-//! The fair queue at work: callers that come in, the permits of what is under way, and the workers that
-//! wait for chunks. The rules are in `share`; here is the lock around them, and who sleeps and is woken.
-//! Knows no clock.
+//! The fair queue at work: callers that come in, the permits of what is under way, and the workers
+//! that wait for chunks. The rules are in `share`; here is the lock around them, and who sleeps and
+//! is woken. Knows no clock.
 
 use super::check::Chunk;
 use super::frame::Frame;
@@ -154,9 +154,9 @@ impl Fair {
         self.lock().shares.when(line, now)
     }
 
-    /// Waits for chunks, and takes one worker's share of `workers`, as long as whole chunks fit; of those who
-    /// are doubted one chunk, and no other worker any until this one comes back. False when nobody is left
-    /// who could bring any.
+    /// Waits for chunks, and takes one worker's share of `workers`, as long as whole chunks fit; of
+    /// those who are doubted one chunk, and no other worker any until this one comes back. False
+    /// when nobody is left who could bring any.
     pub fn take(&self, workers: usize, hand: &mut Hand) -> bool {
         let mut state = self.lock();
         state.doubting &= !std::mem::take(&mut hand.doubted);

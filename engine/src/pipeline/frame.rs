@@ -1,7 +1,8 @@
-//! One frame on its way through the pipeline: its vouchers, what each stage found, and who waits for it.
+//! One frame on its way through the pipeline: its vouchers, what each stage found, and who waits
+//! for it.
 //!
-//! Owns the hand-over between stages: verify workers fill in the chunks, the sequencer its position,
-//! journal and shards count down, and the last of them answers. Holds no rule.
+//! Owns the hand-over between stages: verify workers fill in the chunks, the sequencer its
+//! position, journal and shards count down, and the last of them answers. Holds no rule.
 
 use super::fair::Permit;
 use super::share::Answered;
@@ -80,8 +81,8 @@ pub(super) struct Frame {
 }
 
 impl Frame {
-    /// A frame of at least one voucher, and where its answer will arrive. `stages` is how many parties
-    /// (journal and shards) must be done with it.
+    /// A frame of at least one voucher, and where its answer will arrive. `stages` is how many
+    /// parties (journal and shards) must be done with it.
     pub fn new(
         ticket: u64,
         vouchers: Bytes,
@@ -212,10 +213,10 @@ impl Frame {
     }
 }
 
-/// Whether a voucher may be credited at all. One that certainly changes nothing needs no record: the
-/// shards still see it, in its place, and answer as the rule says, but a replay can do without it.
-/// The same voucher right behind itself is one of these, too: either its total is there by then, or
-/// whatever refused it still does, for within a frame limits are only used up.
+/// Whether a voucher may be credited at all. One that certainly changes nothing needs no record:
+/// the shards still see it, in its place, and answer as the rule says, but a replay can do without
+/// it. The same voucher right behind itself is one of these, too: either its total is there by
+/// then, or whatever refused it still does, for within a frame limits are only used up.
 fn needs_record(voucher: Packed<'_>, verdict: Verdict, terms: Terms) -> bool {
     let life = voucher.expires_at().saturating_sub(terms.now);
     match verdict {

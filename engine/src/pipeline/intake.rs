@@ -1,4 +1,5 @@
-//! The way in: what services hold to send frames, do commands, ask questions and wait for durability.
+//! The way in: what services hold to send frames, do commands, ask questions and wait for
+//! durability.
 //!
 //! Owns the bounds on what is under way. Nothing it returns is not durable yet.
 
@@ -128,8 +129,8 @@ impl Intake {
         Ok(done.pop().expect("one answer a command")?)
     }
 
-    /// Asks for one command of the engine's own, as soon as there is room, and says where its answer
-    /// will arrive. That says what was decided, durable or not.
+    /// Asks for one command of the engine's own, as soon as there is room, and says where its
+    /// answer will arrive. That says what was decided, durable or not.
     ///
     /// # Errors
     /// `Stopping`.
@@ -257,8 +258,8 @@ impl Intake {
         Ok(sum)
     }
 
-    /// What the open window holds over all shards, by asset: sums of what was credited, and the largest of
-    /// the exposures.
+    /// What the open window holds over all shards, by asset: sums of what was credited, and the
+    /// largest of the exposures.
     ///
     /// # Errors
     /// `Busy`.
@@ -340,8 +341,9 @@ impl Drop for Inner {
     }
 }
 
-/// One stream of frames. Between sources the engine's work is shared fairly; the frames of one source
-/// are taken in the order in which they came in, and so are those of one caller in the order of its calls.
+/// One stream of frames. Between sources the engine's work is shared fairly; the frames of one
+/// source are taken in the order in which they came in, and so are those of one caller in the order
+/// of its calls.
 pub struct Feed {
     intake: Intake,
     line: LineIndex,
@@ -354,8 +356,9 @@ pub struct Entry<'a> {
 }
 
 impl Feed {
-    /// Takes a frame of 1..=4,096 packed vouchers and says where its answer will arrive. Waits while
-    /// too much is under way: of its source, or of all. Asks nobody when it may: see `Entry::when`.
+    /// Takes a frame of 1..=4,096 packed vouchers and says where its answer will arrive. Waits
+    /// while too much is under way: of its source, or of all. Asks nobody when it may: see
+    /// `Entry::when`.
     ///
     /// # Errors
     /// `Stopping`, `DiskFull`.
@@ -379,8 +382,9 @@ impl Feed {
 }
 
 impl Entry<'_> {
-    /// When the frame may go on: `now`, but later for a source most of whose vouchers change nothing. Where
-    /// it is later, give this room back until then: others of the source are under way meanwhile.
+    /// When the frame may go on: `now`, but later for a source most of whose vouchers change
+    /// nothing. Where it is later, give this room back until then: others of the source are under
+    /// way meanwhile.
     #[must_use]
     pub fn when(&self, now: Instant) -> Instant {
         self.caller.intake.0.fair.when(self.permit.line(), now)

@@ -1,5 +1,5 @@
-//! The keeper: writes what the shards hand out for a checkpoint, and makes it count once the journal is
-//! durable up to it. `Keeper` has no thread; `run` drives it on one.
+//! The keeper: writes what the shards hand out for a checkpoint, and makes it count once the
+//! journal is durable up to it. `Keeper` has no thread; `run` drives it on one.
 
 use crate::journal::checkpoint::{Commit, Mark, Writer};
 use crate::journal::{JournalError, Store};
@@ -33,8 +33,8 @@ pub struct Progress {
 pub(super) const ENTRIES_LEAST: u64 = 4_096;
 
 impl Progress {
-    /// After the checkpoint that the start found. `entries_least` is `ENTRIES_LEAST`, or what a test
-    /// with few channels has in its place.
+    /// After the checkpoint that the start found. `entries_least` is `ENTRIES_LEAST`, or what a
+    /// test with few channels has in its place.
     pub(super) fn new(last: Option<Commit>, entries_least: u64) -> Self {
         let (idle, done) = (AtomicBool::new(true), AtomicU64::new(0));
         Self { idle, done, last: Mutex::new(last), entries_least }
@@ -72,8 +72,8 @@ impl Progress {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Since {
     bytes: u64,
-    /// In legs: what records cost at a start beside their bytes, since windows are sealed and batches
-    /// computed again.
+    /// In legs: what records cost at a start beside their bytes, since windows are sealed and
+    /// batches computed again.
     work: u64,
 }
 
@@ -168,8 +168,8 @@ impl Keeper {
     }
 }
 
-/// Works until the shards are gone. A failed write stops the process: what is in the tables is unknown
-/// then, and the next start goes by the last checkpoint that counts.
+/// Works until the shards are gone. A failed write stops the process: what is in the tables is
+/// unknown then, and the next start goes by the last checkpoint that counts.
 pub(super) fn run(mut keeper: Keeper, pages: &Receiver<Saved>, durable: &watch::Receiver<Lsn>) {
     let mut durable = durable.clone();
     let runtime = tokio::runtime::Builder::new_current_thread().build();
@@ -197,8 +197,8 @@ mod tests {
     use crate::ledger::event::WindowSealed;
     use crate::types::{Digest, SignerKey, WindowNumber};
 
-    /// A quiet deployment that closes a window a minute writes little: without this it replayed, and
-    /// sealed again, some hundred thousand windows before its first checkpoint.
+    /// A quiet deployment that closes a window a minute writes little: without this it replayed,
+    /// and sealed again, some hundred thousand windows before its first checkpoint.
     #[test]
     fn windows_make_a_checkpoint_due_however_little_is_in_them() {
         let sealed = WindowSealed {

@@ -1,15 +1,17 @@
-//! Totals that are certain: what one shard has credited of late, for verify workers to look at. A voucher
-//! at or below such a total changes nothing, whatever its signature, now and at every replay.
+//! Totals that are certain: what one shard has credited of late, for verify workers to look at. A
+//! voucher at or below such a total changes nothing, whatever its signature, now and at every
+//! replay.
 //!
-//! Owns a table of fixed size with one place for each channel; of two channels with the same place the
-//! later one stays. What is not in it costs a signature check and a record, never more. What is in it was
-//! credited by the shard: totals only rise, and whatever is sequenced after a look at it comes after that.
+//! Owns a table of fixed size with one place for each channel; of two channels with the same place
+//! the later one stays. What is not in it costs a signature check and a record, never more. What is
+//! in it was credited by the shard: totals only rise, and whatever is sequenced after a look at it
+//! comes after that.
 
 use crate::types::{Amount, ChannelId};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// One channel's total. All of it is read, or none: its version is odd while it is written, and another
-/// one afterwards.
+/// One channel's total. All of it is read, or none: its version is odd while it is written, and
+/// another one afterwards.
 #[derive(Default)]
 #[repr(align(32))]
 struct Place {
@@ -132,8 +134,8 @@ mod tests {
         assert!(known.is_stale(&id(1), Amount(10)));
     }
 
-    /// Two channels share the one place, and are written in turn while others read: a total of one is
-    /// never seen with the id of the other.
+    /// Two channels share the one place, and are written in turn while others read: a total of one
+    /// is never seen with the id of the other.
     #[test]
     fn a_place_that_changes_hands_is_read_whole_or_not_at_all() {
         let known = Known::new(1);

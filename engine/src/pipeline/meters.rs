@@ -1,5 +1,5 @@
-//! What the pipeline counts about itself: signatures checked and the CPU time that took, with what the
-//! verifier learnt from them.
+//! What the pipeline counts about itself: signatures checked and the CPU time that took, with what
+//! the verifier learnt from them.
 //!
 //! Reads the CPU clocks of threads and process; nothing it measures ever decides anything.
 

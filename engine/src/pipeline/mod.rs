@@ -18,16 +18,18 @@
 //! | `shard-N` | `shards` | the credit rule (`apply`) |
 //! | `keeper` | 1 | writes checkpoints (`keep`) |
 //!
-//! Everything that waits for long waits in the fair queue (`fair`, its rules in `share`), where sources
-//! take turns; what is behind it is one line for all, and short. What a shard has credited is `known` to
-//! the verify workers, so that what certainly changes nothing costs neither a check nor a record.
+//! Everything that waits for long waits in the fair queue (`fair`, its rules in `share`), where
+//! sources take turns; what is behind it is one line for all, and short. What a shard has credited
+//! is `known` to the verify workers, so that what certainly changes nothing costs neither a check
+//! nor a record.
 //!
 //! A frame is answered by whoever is done with it last: journal or shard (`frame`). The way in is
 //! `intake`, the way back after a start `recover`. tokio lends its channels to the edge; no thread
-//! here runs a task. The pipeline stops when the last `Intake` is dropped: each stage drains its queue
-//! and ends, and so the next.
+//! here runs a task. The pipeline stops when the last `Intake` is dropped: each stage drains its
+//! queue and ends, and so the next.
 //!
-//! `Stepper` is all of this without the threads: whoever holds it moves the stages one step at a time.
+//! `Stepper` is all of this without the threads: whoever holds it moves the stages one step at a
+//! time.
 
 mod apply;
 mod check;
@@ -99,8 +101,8 @@ pub struct PipelineOptions {
     pub disk_reserve_bytes: u64,
 }
 
-/// Every stage with its ends of the queues, and nothing at work yet: what `start` gives to threads, and
-/// `Stepper` moves by hand.
+/// Every stage with its ends of the queues, and nothing at work yet: what `start` gives to threads,
+/// and `Stepper` moves by hand.
 struct Wired<J> {
     workers: Vec<Worker>,
     sequencer: Sequencer,
@@ -249,8 +251,8 @@ fn wire<J: Journal>(
 }
 
 impl<J: Journal> Pipeline<J> {
-    /// Waits until every stage has drained its queue, then remembers where the journal ends, and gives
-    /// the journal back. Call it after the last `Intake` was dropped.
+    /// Waits until every stage has drained its queue, then remembers where the journal ends, and
+    /// gives the journal back. Call it after the last `Intake` was dropped.
     ///
     /// # Errors
     /// The storage's failure to remember.

@@ -1,5 +1,6 @@
-//! The one order: gives every frame and command its lsn and timestamp, decides commands, and says when
-//! a checkpoint is due. No thread, no clock: the sequencer's thread and the simulator both drive it.
+//! The one order: gives every frame and command its lsn and timestamp, decides commands, and says
+//! when a checkpoint is due. No thread, no clock: the sequencer's thread and the simulator both
+//! drive it.
 
 use super::fair::Turn;
 use super::frame::{Frame, Place, Terms};
@@ -39,7 +40,8 @@ pub(super) struct Order {
     early: BTreeMap<(LineIndex, u64), Arc<Frame>>,
     lifetime_max: i64,
     checkpoints: Arc<Progress>,
-    /// What was journaled since the last checkpoint began, and how many bytes make the next one due.
+    /// What was journaled since the last checkpoint began, and how many bytes make the next one
+    /// due.
     since: Since,
     checkpoint_bytes: u64,
     draft: Draft,
@@ -88,8 +90,8 @@ impl Order {
         self.control.clone()
     }
 
-    /// Puts a frame in its place: the frames of a source come out in the order of their numbers. Says
-    /// which frames have their places now.
+    /// Puts a frame in its place: the frames of a source come out in the order of their numbers.
+    /// Says which frames have their places now.
     pub fn frame(&mut self, frame: Arc<Frame>, clock: Timestamp) -> Vec<(u64, Option<Lsn>)> {
         let (line, _) = frame.permit().place();
         let turn = frame.permit().turn().clone();
@@ -169,8 +171,8 @@ impl Order {
         (!items.is_empty()).then(|| Group { records, items: items.into(), signers, last, changed })
     }
 
-    /// Begins a checkpoint at the end of the group, if one is due, the last one is done, and no window
-    /// waits for its seal: what a shard hands out at a cut is in no checkpoint.
+    /// Begins a checkpoint at the end of the group, if one is due, the last one is done, and no
+    /// window waits for its seal: what a shard hands out at a cut is in no checkpoint.
     fn checkpoint(&mut self) {
         let ends_with_record = !self.draft.records.is_empty();
         if !self.since.is_due(self.checkpoint_bytes) || !ends_with_record {

@@ -1,5 +1,5 @@
-//! The way back: the last checkpoint, then the records behind it, applied again. Gives the state that
-//! the last start had, on any number of shards, or refuses.
+//! The way back: the last checkpoint, then the records behind it, applied again. Gives the state
+//! that the last start had, on any number of shards, or refuses.
 //!
 //! Verdicts are not taken again: only vouchers with valid signatures were journaled.
 
@@ -40,8 +40,8 @@ impl Recovered {
         self.control.genesis()
     }
 
-    /// The clock that goes on from the last record. `accepted`: the operator says that the wall clock is
-    /// right, however far it is from that record.
+    /// The clock that goes on from the last record. `accepted`: the operator says that the wall
+    /// clock is right, however far it is from that record.
     ///
     /// # Errors
     /// `ClockRefused` when the wall clock cannot be right, judged by the last record.

@@ -1,6 +1,6 @@
-//! Replaying the records behind a checkpoint: one thread reads, checks and derives channels, one thread
-//! a shard credits. A window that was sealed is sealed again, a batch that was computed is computed
-//! again, and both must be what was journaled.
+//! Replaying the records behind a checkpoint: one thread reads, checks and derives channels, one
+//! thread a shard credits. A window that was sealed is sealed again, a batch that was computed is
+//! computed again, and both must be what was journaled.
 
 use super::keep::Since;
 use super::recover::{State, damaged};

@@ -1,5 +1,5 @@
-//! The sequencer's thread: takes what is there, has it put in order, and hands groups on. Never waits
-//! for the disk but when two groups are ahead.
+//! The sequencer's thread: takes what is there, has it put in order, and hands groups on. Never
+//! waits for the disk but when two groups are ahead.
 
 use super::clock::{Clock, Note, Reading};
 use super::frame::Frame;
@@ -85,8 +85,8 @@ impl Sequencer {
     /// To the journal first, then to the shards. False when they are gone.
     pub fn hand_on(&self, mut group: Group) -> bool {
         if !group.signers.is_empty() {
-            // Before the caller hears of it, which waits for the journal, so that its next voucher finds
-            // the key; and all at once, so that the verify workers are held up once a group.
+            // Before the caller hears of it, which waits for the journal, so that its next voucher
+            // finds the key; and all at once, so that the verify workers are held up once a group.
             self.keys.insert(std::mem::take(&mut group.signers));
         }
         let (items, changed) = (group.items.clone(), group.changed);
@@ -107,8 +107,8 @@ pub(super) fn tell(note: &Note) {
     }
 }
 
-/// Both clocks of the system. A wall clock before 1970 or beyond the year 294,000 counts as the nearest
-/// of the two. The monotonic one counts the time in which the machine slept.
+/// Both clocks of the system. A wall clock before 1970 or beyond the year 294,000 counts as the
+/// nearest of the two. The monotonic one counts the time in which the machine slept.
 pub(super) fn clocks() -> Reading {
     if let Some(stopped) = faults::stopped_clock() {
         return Reading { wall: Timestamp(stopped), monotonic: 0 };

@@ -1,17 +1,19 @@
-//! Who gets how much: the vouchers under way by source, whose come in next, and whose are checked next.
+//! Who gets how much: the vouchers under way by source, whose come in next, and whose are checked
+//! next.
 //!
 //! Owns the rules of fair shares, as a state without threads, clock or waiting:
 //!
-//! - **Coming in.** A source that holds nothing comes in as long as there is room at all; the last sixteenth
-//!   is kept for small frames. One that holds something gets more up to half of what is free, up to its
-//!   own bound, and not while a source that holds nothing waits. So some room is always left for who comes
-//!   next, however many are greedy. A source's own bound grows with what is credited of it.
-//! - **Being checked.** Sources take turns of `TURN_VOUCHERS` (deficit round robin). Who had nothing to
-//!   check and now has comes before those who always have (as in RFC 8290), so one voucher never waits
-//!   behind another source's thousands. Large frames of those of whom little was credited have a list of
-//!   their own: one worker at a time takes from it.
-//! - **Being slowed.** Sources most of whose vouchers change nothing have their frames spread out in time, so
-//!   that all of them together cost a constant part of a core (`judged`).
+//! - **Coming in.** A source that holds nothing comes in as long as there is room at all; the last
+//!   sixteenth is kept for small frames. One that holds something gets more up to half of what is
+//!   free, up to its own bound, and not while a source that holds nothing waits. So some room is
+//!   always left for who comes next, however many are greedy. A source's own bound grows with what
+//!   is credited of it.
+//! - **Being checked.** Sources take turns of `TURN_VOUCHERS` (deficit round robin). Who had
+//!   nothing to check and now has comes before those who always have (as in RFC 8290), so one
+//!   voucher never waits behind another source's thousands. Large frames of those of whom little
+//!   was credited have a list of their own: one worker at a time takes from it.
+//! - **Being slowed.** Sources most of whose vouchers change nothing have their frames spread out
+//!   in time, so that all of them together cost a constant part of a core (`judged`).
 
 mod judged;
 
@@ -303,7 +305,8 @@ impl<T: Clone, W> Shares<T, W> {
         self.slowed = self.slowed + u32::from(judged.is_slowed()) - before;
     }
 
-    /// Gives back what was under way, and what it led to unless it was given up. Says who comes in for it.
+    /// Gives back what was under way, and what it led to unless it was given up. Says who comes in
+    /// for it.
     pub fn release(
         &mut self,
         index: LineIndex,
@@ -446,8 +449,8 @@ impl<T: Clone, W> Shares<T, W> {
         }
     }
 
-    /// When a frame that has come in may go on: now, unless its source is slowed. Where it is later, it is
-    /// to be given up until then, and to come in again.
+    /// When a frame that has come in may go on: now, unless its source is slowed. Where it is
+    /// later, it is to be given up until then, and to come in again.
     pub fn when(&mut self, index: LineIndex, now: Instant) -> Instant {
         let slowed = self.slowed;
         self.lines[index].judged.when(now, slowed)

@@ -1,6 +1,6 @@
-//! Room on the disk: while less is free than a reserve, no vouchers are taken, so that what was taken
-//! still finds its place and operators can still do what helps. Looks every so many vouchers, and at
-//! each one while there is no room; knows no clock.
+//! Room on the disk: while less is free than a reserve, no vouchers are taken, so that what was
+//! taken still finds its place and operators can still do what helps. Looks every so many vouchers,
+//! and at each one while there is no room; knows no clock.
 
 use crate::journal::Store;
 use crate::limits::DISK_LOOK_VOUCHERS;

@@ -1,6 +1,6 @@
-//! The pipeline without its threads, for the simulator: the same stages between the same queues, moved
-//! one step at a time by whoever holds it. Owns no rule and no order but that of its caller; never
-//! waits, never reads a clock.
+//! The pipeline without its threads, for the simulator: the same stages between the same queues,
+//! moved one step at a time by whoever holds it. Owns no rule and no order but that of its caller;
+//! never waits, never reads a clock.
 
 use super::apply::Out;
 use super::check::{Batch, Chunk, Worker};
@@ -28,7 +28,8 @@ use tokio::sync::watch;
 pub struct StepOptions {
     /// Bytes of records after which the next checkpoint is due.
     pub checkpoint_bytes: u64,
-    /// Entries of channels beside a checkpoint's first segment after which everything is written anew.
+    /// Entries of channels beside a checkpoint's first segment after which everything is written
+    /// anew.
     pub entries_least: u64,
     /// Channels whose totals verify workers may know.
     pub known_totals: usize,
@@ -151,8 +152,8 @@ impl<J: Journal> Stepper<J> {
         (self.sequencer.frames.len(), self.sequencer.asks.len())
     }
 
-    /// The sequencer takes a frame. Returns which frames have their places by that, by ticket and with
-    /// their records: none, while an earlier one of the same source is missing, or several.
+    /// The sequencer takes a frame. Returns which frames have their places by that, by ticket and
+    /// with their records: none, while an earlier one of the same source is missing, or several.
     pub fn take_frame(&mut self, reading: Reading) -> Option<Vec<(u64, Option<Lsn>)>> {
         let frame = self.sequencer.frames.try_recv().ok()?;
         Some(self.sequencer.frame(frame, reading))
@@ -233,8 +234,8 @@ impl<J: Journal> Stepper<J> {
         saved.into_iter().for_each(|page| self.pages_in.try_send(page).expect("there was room"));
     }
 
-    /// The keeper takes a page or, once all are written and their records durable, makes the checkpoint
-    /// count. False when it can do neither.
+    /// The keeper takes a page or, once all are written and their records durable, makes the
+    /// checkpoint count. False when it can do neither.
     ///
     /// # Errors
     /// Of the storage; the engine would stop at once.
@@ -252,8 +253,8 @@ impl<J: Journal> Stepper<J> {
         Ok(true)
     }
 
-    /// Remembers where the journal ends, as a clean stop does, and gives it back. Every queue must be
-    /// empty.
+    /// Remembers where the journal ends, as a clean stop does, and gives it back. Every queue must
+    /// be empty.
     ///
     /// # Errors
     /// Of the storage.

@@ -82,8 +82,8 @@ impl Counts {
     }
 }
 
-/// How far the history goes that an export holds, in the engine's own word: without its key nobody can
-/// change an event of it, leave one out, or cut off the newest.
+/// How far the history goes that an export holds, in the engine's own word: without its key nobody
+/// can change an event of it, leave one out, or cut off the newest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SignedEnd {
     /// The last event.

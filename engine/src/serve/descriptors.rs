@@ -1,12 +1,12 @@
-//! How many files the process may have open: raised as far as the system allows, and refused where the
-//! engine could not live with it.
+//! How many files the process may have open: raised as far as the system allows, and refused where
+//! the engine could not live with it.
 
 use super::ServeError;
 use crate::limits::{OPEN_FILES_ADVISED, OPEN_FILES_LEAST};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// Raises the limit that holds to the highest that this user may set. Gives the one that holds then; `None`:
-/// there is none.
+/// Raises the limit that holds to the highest that this user may set. Gives the one that holds
+/// then; `None`: there is none.
 ///
 /// # Errors
 /// `FewFiles` when the engine cannot work with so few.

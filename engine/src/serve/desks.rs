@@ -1,5 +1,5 @@
-//! Opening the desks: from what is configured to what the settler works with. Reads the files that hold
-//! secrets; asks no rail.
+//! Opening the desks: from what is configured to what the settler works with. Reads the files that
+//! hold secrets; asks no rail.
 
 use super::privacy::secret;
 use crate::config::{CardSettings, EvmSettings, FolderSettings, RailSettings};
@@ -30,8 +30,8 @@ pub struct Opened {
     pub hooks: Option<(Secret, Mailbox)>,
 }
 
-/// Opens every desk that is configured. Rails that work with files need no configuration: their folders
-/// lie in `data_dir` unless named.
+/// Opens every desk that is configured. Rails that work with files need no configuration: their
+/// folders lie in `data_dir` unless named.
 ///
 /// # Errors
 /// `NotOpened` that names the rail and what is wrong.

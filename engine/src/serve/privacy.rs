@@ -11,7 +11,8 @@ const NOT_THE_OWNER: u32 = 0o077;
 /// The right of the group or of others to write.
 const WRITE_BY_OTHERS: u32 = 0o022;
 
-/// Closes up: what this process makes from now on is its owner's only, and no core ever holds its keys.
+/// Closes up: what this process makes from now on is its owner's only, and no core ever holds its
+/// keys.
 pub(super) fn close_up() {
     rustix::process::umask(Mode::RWXG | Mode::RWXO);
     #[cfg(target_os = "linux")]
@@ -23,8 +24,8 @@ pub(super) fn close_up() {
     }
 }
 
-/// Says what stands open of the folders that the engine works with. What somebody made so is not changed:
-/// who brings files to the bank may need it.
+/// Says what stands open of the folders that the engine works with. What somebody made so is not
+/// changed: who brings files to the bank may need it.
 pub(super) fn look_at(data_dir: &Path, inboxes: impl Iterator<Item = impl AsRef<Path>>) {
     if mode(data_dir).is_ok_and(|mode| mode & NOT_THE_OWNER != 0) {
         tracing::warn!(
@@ -48,8 +49,8 @@ fn mode(path: &Path) -> io::Result<u32> {
     Ok(fs::metadata(path)?.permissions().mode())
 }
 
-/// The first line of a file that nobody but its owner may read. One that stands open is closed, and that is
-/// said; one that cannot be closed is refused. No error ever shows it.
+/// The first line of a file that nobody but its owner may read. One that stands open is closed, and
+/// that is said; one that cannot be closed is refused. No error ever shows it.
 pub(super) fn secret(path: &Path) -> Result<String, String> {
     let unreadable = |error: io::Error| format!("cannot read {}: {error}", path.display());
     if mode(path).map_err(unreadable)? & NOT_THE_OWNER != 0 {
@@ -73,8 +74,8 @@ pub(super) fn secret(path: &Path) -> Result<String, String> {
 mod tests {
     use super::*;
 
-    /// The provider's secrets were taken from files that everybody could read, and even write, without a
-    /// word.
+    /// The provider's secrets were taken from files that everybody could read, and even write,
+    /// without a word.
     #[test]
     fn a_secret_that_others_may_read_is_closed() {
         let dir = tempfile::tempdir().unwrap();

@@ -1,6 +1,6 @@
 //! The archive: sealed windows and batches, loaded from what is kept of them. A few windows stay in
-//! memory, and one batch, since what is read or computed once is mostly read again; so do the plans that
-//! somebody works with, for everybody else.
+//! memory, and one batch, since what is read or computed once is mostly read again; so do the plans
+//! that somebody works with, for everybody else.
 
 use crate::journal::{JournalError, Store, kept};
 use crate::ledger::{BatchContent, BatchHead, BatchPlan, Refusal, SealedHead, SealedWindow};

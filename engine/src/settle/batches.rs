@@ -56,8 +56,8 @@ pub struct Ready {
 }
 
 impl Ready {
-    /// Looks whether what was used is still so, party by party, so that the sequencer never waits for the
-    /// lock. What others change meanwhile is none of its business.
+    /// Looks whether what was used is still so, party by party, so that the sequencer never waits
+    /// for the lock. What others change meanwhile is none of its business.
     fn look(self, intake: &Intake) -> Computed {
         let (version, changed) = {
             let control = intake.control();

@@ -1,8 +1,9 @@
-//! The desk of a rail that works with files: what leaves lies in its outbox, what comes back in its inbox.
+//! The desk of a rail that works with files: what leaves lies in its outbox, what comes back in its
+//! inbox.
 //!
-//! Owns the folders and how a file gets into the outbox once and only once: it is written and made durable
-//! under `.staging`, then its record is journaled, then it is renamed. A file that is still staged after a
-//! crash has not left; one that is not has. Never looks into a file.
+//! Owns the folders and how a file gets into the outbox once and only once: it is written and made
+//! durable under `.staging`, then its record is journaled, then it is renamed. A file that is still
+//! staged after a crash has not left; one that is not has. Never looks into a file.
 //!
 //! | folder | holds | who takes it away |
 //! |---|---|---|
@@ -140,8 +141,8 @@ impl FileDesk {
     /// Has a staged file leave. One that lies in the outbox has left, and is made durable there.
     ///
     /// # Errors
-    /// When it cannot be moved; it is still staged then. `NotFound` when it lies in neither folder: somebody
-    /// took it away.
+    /// When it cannot be moved; it is still staged then. `NotFound` when it lies in neither folder:
+    /// somebody took it away.
     pub fn release(&self, name: &str) -> io::Result<()> {
         let home = self.folders.home(name);
         let (from, to) = (self.staging().join(name), home.join(name));
@@ -154,8 +155,8 @@ impl FileDesk {
         sync_folder(home).map_err(|error| named(home, error))
     }
 
-    /// Takes a file back that must not be handed in any more, if nobody has carried it away: whether it was
-    /// there. It is kept, in a folder that nothing is handed in from.
+    /// Takes a file back that must not be handed in any more, if nobody has carried it away:
+    /// whether it was there. It is kept, in a folder that nothing is handed in from.
     ///
     /// # Errors
     /// When it cannot be moved.
@@ -245,8 +246,8 @@ impl FileDesk {
         File::open(&path).map_err(|error| named(&path, error))
     }
 
-    /// Puts an answer away, with what there is to say about it. Of two with one name both are kept, and a
-    /// note takes the place of nothing.
+    /// Puts an answer away, with what there is to say about it. Of two with one name both are kept,
+    /// and a note takes the place of nothing.
     ///
     /// # Errors
     /// When it cannot be moved.
@@ -262,7 +263,8 @@ impl FileDesk {
             }
             let (from, to) = (self.folders.inbox.join(name), folder.join(&kept));
             fs::rename(&from, &to).map_err(|error| {
-                // It is tried again, and would leave one more note each time. The error that counts is told.
+                // It is tried again, and would leave one more note each time. The error that counts
+                // is told.
                 if !note.is_empty() {
                     let _ = fs::remove_file(&beside);
                 }
@@ -381,8 +383,8 @@ mod tests {
         assert!(left.exists() && desk.staged().unwrap().is_empty() && !desk.is_staged("a.xml"));
     }
 
-    /// A cleaner of hidden folders once made money stay for ever, without a word: what was not staged any
-    /// more was taken for what had left.
+    /// A cleaner of hidden folders once made money stay for ever, without a word: what was not
+    /// staged any more was taken for what had left.
     #[test]
     fn a_file_that_somebody_took_from_staging_has_not_left() {
         let (dir, desk) = desk();
@@ -392,7 +394,8 @@ mod tests {
         desk.discard("a.xml").unwrap();
     }
 
-    /// A list of pay-ins lay among the bank's files, and the docs said to carry them all to the bank.
+    /// A list of pay-ins lay among the bank's files, and the docs said to carry them all to the
+    /// bank.
     #[test]
     fn a_list_of_pay_ins_never_lies_among_the_banks_files() {
         let (dir, desk) = desk();

@@ -32,8 +32,8 @@ pub struct Request {
     pub end: SignedEnd,
 }
 
-/// The end of an export, signed with the key that is in force at its last event. `None` if this engine
-/// holds no such key: another follows it at this very moment.
+/// The end of an export, signed with the key that is in force at its last event. `None` if this
+/// engine holds no such key: another follows it at this very moment.
 #[must_use]
 pub fn signed_end(
     engine_key: &EngineKey,

@@ -1,7 +1,8 @@
 //! Settlement: from the cut to the batch.
 //!
-//! Owns the sealer (cut windows get their root), the archive (what is kept of them), the schedule (windows close by themselves) and how a
-//! batch is computed beside the pipeline. Decides nothing: every transition is a command to it.
+//! Owns the sealer (cut windows get their root), the archive (what is kept of them), the schedule
+//! (windows close by themselves) and how a batch is computed beside the pipeline. Decides nothing:
+//! every transition is a command to it.
 
 mod archive;
 mod batches;

@@ -1,5 +1,5 @@
-//! The sealer: collects a cut window's parts from all shards, nets them, keeps what was owed with its
-//! evidence, and then has the root journaled.
+//! The sealer: collects a cut window's parts from all shards, nets them, keeps what was owed with
+//! its evidence, and then has the root journaled.
 //!
 //! One thread, beside the pipeline, so that ingest does not wait for sorting and hashing.
 
@@ -34,8 +34,8 @@ impl Sealer {
         Self { stop, thread: thread.expect("the system can start a thread") }
     }
 
-    /// Stops it and gives back its way in. A window that is not sealed by then is sealed at the next
-    /// start.
+    /// Stops it and gives back its way in. A window that is not sealed by then is sealed at the
+    /// next start.
     pub fn stop(self) {
         drop(self.stop);
         self.thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
@@ -106,8 +106,8 @@ fn seal_window(
     }
 }
 
-/// Nets a cut window from all its parts and keeps it: evidence is durable before the record that speaks
-/// of it.
+/// Nets a cut window from all its parts and keeps it: evidence is durable before the record that
+/// speaks of it.
 ///
 /// # Errors
 /// `JournalError` of the storage.

@@ -40,10 +40,11 @@ type Map = HashMap<SignerKey, Key, RandomState>;
 
 /// Every registered key. Read by all verify workers, written by the sequencer.
 ///
-/// A worker holds its view from the look-up of a batch's keys until what the batch taught is learnt:
-/// well under a millisecond with `lanes`, 10 ms with the slowest backend. A writer that waits is let in
-/// before new readers are (the lock of std prefers writers), so it is never starved; to keep the
-/// workers from waiting behind it often, the sequencer writes at most once a group.
+/// A worker holds its view from the look-up of a batch's keys until what the batch taught is
+/// learnt: well under a millisecond with `lanes`, 10 ms with the slowest backend. A writer that
+/// waits is let in before new readers are (the lock of std prefers writers), so it is never
+/// starved; to keep the workers from waiting behind it often, the sequencer writes at most once a
+/// group.
 #[derive(Debug, Default)]
 pub struct Keys(RwLock<Map>);
 

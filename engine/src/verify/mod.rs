@@ -1,9 +1,9 @@
-//! Whose signatures are checked: the engine's side of the crate `tallystick_verify`, which says what
-//! is true of a signature.
+//! Whose signatures are checked: the engine's side of the crate `tallystick_verify`, which says
+//! what is true of a signature.
 //!
-//! Owns the registered keys, with the party that each signs for, and the one place where the crate is
-//! named: the rest of the engine sees it through here. Holds no curve code and never knows what a
-//! voucher means.
+//! Owns the registered keys, with the party that each signs for, and the one place where the crate
+//! is named: the rest of the engine sees it through here. Holds no curve code and never knows what
+//! a voucher means.
 
 mod keys;
 mod single;

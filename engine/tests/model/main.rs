@@ -1,6 +1,7 @@
-//! The real pipeline, with all its threads, against a ledger of fifty lines: random vouchers in random
-//! frames, between random events, give equal outcomes and obligations. The journal that comes out is
-//! then replayed on other numbers of shards, and must give the same roots and the same files.
+//! The real pipeline, with all its threads, against a ledger of fifty lines: random vouchers in
+//! random frames, between random events, give equal outcomes and obligations. The journal that
+//! comes out is then replayed on other numbers of shards, and must give the same roots and the same
+//! files.
 
 mod ledger;
 

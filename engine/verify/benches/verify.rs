@@ -183,8 +183,8 @@ fn measure(hot: &Crowd, zipf: &Crowd, unknown: Option<&Crowd>) -> Measured {
     rounds(methods)
 }
 
-/// After a quiet time a burst of rejects is confirmed by the reference, all at once. That is let pass
-/// first: what a flood costs while it lasts is asked.
+/// After a quiet time a burst of rejects is confirmed by the reference, all at once. That is let
+/// pass first: what a flood costs while it lasts is asked.
 fn flood(work: &mut Work<'_>) -> f64 {
     for _ in 0..100 {
         work.step(BATCH);

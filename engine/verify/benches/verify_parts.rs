@@ -1,6 +1,6 @@
-//! What one call costs, by the number of signatures in it: every available backend with hot keys, and
-//! dalek. `verify.rs` compares methods under the same load; this shows the change of one from another
-//! day.
+//! What one call costs, by the number of signatures in it: every available backend with hot keys,
+//! and dalek. `verify.rs` compares methods under the same load; this shows the change of one from
+//! another day.
 
 mod common;
 

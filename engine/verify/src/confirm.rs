@@ -1,5 +1,6 @@
-//! How many rejects the reference confirms: all while they are few, a bounded share of the time when a
-//! flood of bad signatures comes. Owns the clock that this needs; knows nothing of signatures.
+//! How many rejects the reference confirms: all while they are few, a bounded share of the time
+//! when a flood of bad signatures comes. Owns the clock that this needs; knows nothing of
+//! signatures.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;

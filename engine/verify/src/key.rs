@@ -1,5 +1,5 @@
-//! A key whose signatures are checked: its 32 bytes, and where its table is, if it has one. Owns the
-//! test that a key must pass before its signatures mean anything.
+//! A key whose signatures are checked: its 32 bytes, and where its table is, if it has one. Owns
+//! the test that a key must pass before its signatures mean anything.
 
 use curve25519_dalek::edwards::CompressedEdwardsY;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -24,9 +24,9 @@ pub enum KeyError {
     Torsion,
 }
 
-/// Whether a key is fit to be registered: canonical, not of small order, torsion-free. `verify_strict`
-/// alone does not refuse a key with a torsion component, so it is refused here, once; the backends
-/// rely on it (they may add the group's order to a scalar).
+/// Whether a key is fit to be registered: canonical, not of small order, torsion-free.
+/// `verify_strict` alone does not refuse a key with a torsion component, so it is refused here,
+/// once; the backends rely on it (they may add the group's order to a scalar).
 ///
 /// # Errors
 /// `KeyError` that names the first rule it breaks.

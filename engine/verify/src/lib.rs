@@ -2,10 +2,10 @@
 //! `ed25519_dalek::VerifyingKey::verify_strict` says, for keys that come back again and again?
 //!
 //! Owns the predicate, the backends that compute it, the tables that make known keys cheap, and the
-//! alarm for the case that a backend is caught in a wrong reject. A verdict depends on nothing but its
-//! own key, message and signature: not on neighbours, thread count, hardware or chance. Never knows
-//! what a message means, whose key it is, or that there is a ledger. `docs/VERIFY.md` is the paper
-//! that a reviewer reads beside this code.
+//! alarm for the case that a backend is caught in a wrong reject. A verdict depends on nothing but
+//! its own key, message and signature: not on neighbours, thread count, hardware or chance. Never
+//! knows what a message means, whose key it is, or that there is a ledger. `docs/VERIFY.md` is the
+//! paper that a reviewer reads beside this code.
 //!
 //! `unsafe` is allowed in two places only: the vector instructions in `lanes/`, and the shared
 //! pointers of `tables.rs`.

@@ -1,5 +1,5 @@
-//! For tests: the field modulo p = 2^255 - 19, slow and obvious. 256-bit numbers in four little-endian
-//! words; a product is 256 doublings and additions.
+//! For tests: the field modulo p = 2^255 - 19, slow and obvious. 256-bit numbers in four
+//! little-endian words; a product is 256 doublings and additions.
 
 /// p.
 pub(crate) const P: [u64; 4] = [u64::MAX - 18, u64::MAX, u64::MAX, u64::MAX >> 1];

@@ -1,5 +1,5 @@
-//! The reference: `ed25519-dalek`'s `verify_strict`, one signature at a time. It defines the predicate;
-//! every other backend must say the same.
+//! The reference: `ed25519-dalek`'s `verify_strict`, one signature at a time. It defines the
+//! predicate; every other backend must say the same.
 
 use crate::{Check, Verdict};
 use ed25519_dalek::{Signature, VerifyingKey};

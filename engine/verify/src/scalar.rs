@@ -1,9 +1,11 @@
-//! Scalars as digits, for the portable code; the facts about the group's order that all backends share.
+//! Scalars as digits, for the portable code; the facts about the group's order that all backends
+//! share.
 //!
-//! The digits of an odd scalar k < 2^n, n = window * digits, are all odd: with k' = (k >> 1) + 2^(n-1)
-//! and d_i the i-th `window` bits of k', k = sum of (2 d_i - (2^window - 1)) 2^(window i). An even k
-//! is made odd by adding L, which changes nothing for points of order L (Joye and Tunstall, "Exponent
-//! recoding and regular exponentiation algorithms", AFRICACRYPT 2009, give the odd digits).
+//! The digits of an odd scalar k < 2^n, n = window * digits, are all odd: with k' = (k >> 1) +
+//! 2^(n-1) and d_i the i-th `window` bits of k', k = sum of (2 d_i - (2^window - 1)) 2^(window i).
+//! An even k is made odd by adding L, which changes nothing for points of order L (Joye and
+//! Tunstall, "Exponent recoding and regular exponentiation algorithms", AFRICACRYPT 2009, give the
+//! odd digits).
 
 use crate::table::Shape;
 use curve25519_dalek::Scalar;
@@ -12,8 +14,9 @@ use curve25519_dalek::Scalar;
 /// 5.1), as little-endian words.
 pub(crate) const L: [u64; 4] = [0x5812_631a_5cf5_d3ed, 0x14de_f9de_a2f7_9cd6, 0, 1 << 60];
 
-/// The canonical encodings of the eight points of small order, as little-endian words. `verify_strict`
-/// refuses them as R. Their other encodings need no list: R is compared with a canonical encoding.
+/// The canonical encodings of the eight points of small order, as little-endian words.
+/// `verify_strict` refuses them as R. Their other encodings need no list: R is compared with a
+/// canonical encoding.
 pub(crate) const SMALL_ORDER: [[u64; 4]; 8] = [
     [0, 0, 0, 0],
     [1, 0, 0, 0],

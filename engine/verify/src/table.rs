@@ -1,9 +1,10 @@
 //! Tables of multiples of one point: the format that every backend reads and writes.
 //!
-//! A scalar is written as odd signed digits of `window` bits (`scalar.rs`). Every `stride` digits share
-//! a block of the table; block q holds the odd multiples 1, 3, 5, ... of 2^(window*stride*q) P. So a
-//! multiplication takes one addition a digit, and `window` doublings for each step of the stride. A
-//! larger table has a smaller stride: fewer doublings, or a wider window: fewer additions.
+//! A scalar is written as odd signed digits of `window` bits (`scalar.rs`). Every `stride` digits
+//! share a block of the table; block q holds the odd multiples 1, 3, 5, ... of 2^(window*stride*q)
+//! P. So a multiplication takes one addition a digit, and `window` doublings for each step of the
+//! stride. A larger table has a smaller stride: fewer doublings, or a wider window: fewer
+//! additions.
 
 /// How a table is laid out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,8 +70,8 @@ const _: () = {
     }
 };
 
-/// One affine point (x, y) as (y + x, y - x, 2dxy), each canonical, four little-endian words. 96 bytes:
-/// at a multiple of 32 it always lies in two cache lines.
+/// One affine point (x, y) as (y + x, y - x, 2dxy), each canonical, four little-endian words. 96
+/// bytes: at a multiple of 32 it always lies in two cache lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(C, align(32))]
 pub(crate) struct Entry {
@@ -156,7 +157,8 @@ impl Table {
     }
 }
 
-/// Each step is one-to-one in the sum and in the word, so one changed word always changes the result.
+/// Each step is one-to-one in the sum and in the word, so one changed word always changes the
+/// result.
 fn checksum(entries: &[Entry]) -> u64 {
     let mut sum = 0x7461_6c6c_7973_7469_u64;
     for entry in entries {

@@ -1,14 +1,15 @@
-//! Where the tables of keys live: two tiers of slots within a byte budget, read by every thread without
-//! a lock. Owns who gets a slot and who loses it; never builds a table and never looks into one.
+//! Where the tables of keys live: two tiers of slots within a byte budget, read by every thread
+//! without a lock. Owns who gets a slot and who loses it; never builds a table and never looks into
+//! one.
 //!
-//! A key only remembers the slot where its table was put. The table says whose it is, so a slot can be
-//! given away without telling its old owner, who finds another's name there and is a key without a
-//! table again.
+//! A key only remembers the slot where its table was put. The table says whose it is, so a slot can
+//! be given away without telling its old owner, who finds another's name there and is a key without
+//! a table again.
 //!
-//! Who loses a slot is found by a second-chance sweep: the hand passes over slots that were used since
-//! it last came by. `verifier.rs` sells slots of a full tier so slowly that one round of the hand
-//! outlasts many thousands of signatures: whoever signs more often than that keeps its table, however
-//! many other keys come and go.
+//! Who loses a slot is found by a second-chance sweep: the hand passes over slots that were used
+//! since it last came by. `verifier.rs` sells slots of a full tier so slowly that one round of the
+//! hand outlasts many thousands of signatures: whoever signs more often than that keeps its table,
+//! however many other keys come and go.
 
 use crate::key::{KEY_BYTES, Key};
 use crate::table::{Table, Tier};
@@ -16,8 +17,8 @@ use crossbeam::epoch::{self, Atomic, Guard, Owned, Shared};
 use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// Slots that the hand passes in one round of building, and never more than half of a tier: whoever is
-/// in use gets the time to show it before the hand comes by again.
+/// Slots that the hand passes in one round of building, and never more than half of a tier: whoever
+/// is in use gets the time to show it before the hand comes by again.
 const SWEEP_MAX: usize = 64;
 
 /// Both tiers.
@@ -145,15 +146,15 @@ impl Tables {
         self.tier(tier).room.load(Ordering::Relaxed) > 0
     }
 
-    /// Takes up to `count` slots: free ones, then such as were not used of late. Each must be `put` to
-    /// use.
+    /// Takes up to `count` slots: free ones, then such as were not used of late. Each must be `put`
+    /// to use.
     pub fn reserve(&self, tier: Tier, count: usize) -> Vec<Place> {
         let slots = self.tier(tier).reserve(count);
         slots.into_iter().map(|slot| Place { tier, slot }).collect()
     }
 
-    /// Puts the key's table where room was taken for it. Its table of the other tier, if it had one,
-    /// makes room for others.
+    /// Puts the key's table where room was taken for it. Its table of the other tier, if it had
+    /// one, makes room for others.
     pub fn put(
         &self,
         place: &Place,
@@ -206,10 +207,10 @@ impl Slots {
 
     fn get<'g>(&self, slot: u32, guard: &'g Guard) -> Option<&'g Table> {
         let table = self.slots[slot as usize].table.load(Ordering::Acquire, guard);
-        // SAFETY: what is in a slot was made by `Owned::new` and published by `replace` with release
-        // ordering, which the acquire load above meets. It is destroyed only through
-        // `defer_destroy` after it left the slot, so not before every guard that could have loaded it
-        // is dropped; the reference cannot outlive `guard`.
+        // SAFETY: what is in a slot was made by `Owned::new` and published by `replace` with
+        // release ordering, which the acquire load above meets. It is destroyed only through
+        // `defer_destroy` after it left the slot, so not before every guard that could have loaded
+        // it is dropped; the reference cannot outlive `guard`.
         #[allow(unsafe_code)]
         unsafe {
             table.as_ref()
@@ -226,8 +227,8 @@ impl Slots {
         if old.is_null() {
             return false;
         }
-        // SAFETY: the swap took `old` out of its only home, so it is handed to `defer_destroy` once and
-        // no thread that pins from now on can reach it; those pinned already keep it alive.
+        // SAFETY: the swap took `old` out of its only home, so it is handed to `defer_destroy` once
+        // and no thread that pins from now on can reach it; those pinned already keep it alive.
         #[allow(unsafe_code)]
         unsafe {
             guard.defer_destroy(old);
@@ -340,8 +341,8 @@ mod tests {
         assert!(tables.find(&keys[0], &guard).is_none());
     }
 
-    /// Readers hold on to tables while writers replace them: what is read is whole and one's own. This
-    /// is what miri is for.
+    /// Readers hold on to tables while writers replace them: what is read is whole and one's own.
+    /// This is what miri is for.
     #[test]
     fn readers_see_whole_tables_of_their_own_while_others_replace_them() {
         let rounds = if cfg!(miri) { 12 } else { 3_000 };

@@ -65,8 +65,8 @@ pub struct Status {
     pub large: TierStatus,
     /// Rejects that the reference was asked to confirm.
     pub confirmed: u64,
-    /// Rejects that it did not confirm. Above 0 something is broken: the memory, the CPU, or this code.
-    /// From the first one on only the reference decides.
+    /// Rejects that it did not confirm. Above 0 something is broken: the memory, the CPU, or this
+    /// code. From the first one on only the reference decides.
     pub alarms: u64,
 }
 
@@ -104,7 +104,8 @@ const CONFIRMED_AT_ONCE: u32 = 16;
 /// A key whose table is being decided on by one thread: the others leave it alone.
 const CLAIMED: u32 = 1 << 31;
 
-/// Tables that are built in one round: one in each lane; half as many where each costs its own time.
+/// Tables that are built in one round: one in each lane; half as many where each costs its own
+/// time.
 const fn built_together(backend: Backend) -> usize {
     match backend {
         Backend::Lanes => 8,
@@ -160,8 +161,8 @@ impl Verifier {
         }
     }
 
-    /// Checks each signature on its own: `verdicts[i]` answers `checks[i]`. Best given 64 or more at
-    /// once; 256 gain little over that.
+    /// Checks each signature on its own: `verdicts[i]` answers `checks[i]`. Best given 64 or more
+    /// at once; 256 gain little over that.
     pub fn check(&self, scratch: &mut Scratch, checks: &[Check<'_>], verdicts: &mut Vec<Verdict>) {
         verdicts.clear();
         let guard = epoch::pin();
@@ -188,8 +189,8 @@ impl Verifier {
         scratch.credit = (scratch.credit + checks.len()).min(CREDIT_MAX);
     }
 
-    /// Has the reference look at rejects, as far as its allowance goes. If it finds one that is none,
-    /// the backend is stopped for good and the reference decides all rejects of this call.
+    /// Has the reference look at rejects, as far as its allowance goes. If it finds one that is
+    /// none, the backend is stopped for good and the reference decides all rejects of this call.
     fn confirm(&self, checks: &[Check<'_>], verdicts: &mut [Verdict], guard: &Guard) {
         let mut alarmed = false;
         let mut left = CONFIRMED_AT_ONCE;
@@ -224,8 +225,8 @@ impl Verifier {
         );
     }
 
-    /// What is to be done once the verdicts are out: counts the keys' valid signatures and builds the
-    /// tables that some have earned. Never changes a verdict; leaving it out only costs speed.
+    /// What is to be done once the verdicts are out: counts the keys' valid signatures and builds
+    /// the tables that some have earned. Never changes a verdict; leaving it out only costs speed.
     pub fn learn(&self, scratch: &mut Scratch, checks: &[Check<'_>], verdicts: &[Verdict]) {
         let backend = self.backend();
         if backend == Backend::Reference {
@@ -266,9 +267,10 @@ impl Verifier {
         (key.warm() >= after).then_some(tier)
     }
 
-    /// Signatures that a thread must have checked for each round of building, so that building takes a
-    /// small share of its time: at most a third while there is room, a twentieth when a table has to go
-    /// for the new one. The second also bounds how fast strangers can push known keys out.
+    /// Signatures that a thread must have checked for each round of building, so that building
+    /// takes a small share of its time: at most a third while there is room, a twentieth when a
+    /// table has to go for the new one. The second also bounds how fast strangers can push known
+    /// keys out.
     fn price(&self, tier: Tier) -> usize {
         match (tier, self.tables.has_room(tier)) {
             (Tier::Small, true) => 128,

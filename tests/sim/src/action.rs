@@ -1,5 +1,5 @@
-//! What may happen next in a run: by the hands of clients and operators, by a step of the engine, or by
-//! the machine under it.
+//! What may happen next in a run: by the hands of clients and operators, by a step of the engine,
+//! or by the machine under it.
 
 /// What may happen next, and how often in an ordinary run. Each seed stresses some of it and leaves
 /// some of it out.

@@ -1,6 +1,6 @@
-//! What the simulated rails say of a leg in one answer: in any order, twice, contradicting, with sums and
-//! accounts that do not fit. Draws it, and says by counting, with none of the engine's rules, what it must
-//! lead to.
+//! What the simulated rails say of a leg in one answer: in any order, twice, contradicting, with
+//! sums and accounts that do not fit. Draws it, and says by counting, with none of the engine's
+//! rules, what it must lead to.
 
 use crate::dice::Dice;
 use std::collections::BTreeSet;

@@ -1,4 +1,5 @@
-//! Who approves what waits for it: now and then, and all of it at the end. Draws nothing of what is settled.
+//! Who approves what waits for it: now and then, and all of it at the end. Draws nothing of what is
+//! settled.
 
 use crate::clients::{OPERATORS, by};
 use crate::life::Halt;

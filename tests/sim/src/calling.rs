@@ -1,6 +1,6 @@
-//! A rail that is called: looked up, sent again, heard by webhooks. What leaves must be SENT by the records of
-//! that very moment, whatever was said between the look-up and the call; what does not fit a leg moves nothing
-//! and is found; what contradicts a leg that has ended is found.
+//! A rail that is called: looked up, sent again, heard by webhooks. What leaves must be SENT by the
+//! records of that very moment, whatever was said between the look-up and the call; what does not
+//! fit a leg moves nothing and is found; what contradicts a leg that has ended is found.
 //!
 //! Owns these steps and their rules, by hand. Knows nothing of files.
 
@@ -48,8 +48,8 @@ impl Run<'_> {
             return self.left(*batch, &leaving);
         };
         self.ask_commands(vec![wish])?;
-        // The settler waits for its record; whatever was asked before it stands before it. If that ended a leg,
-        // the record was refused, and nothing leaves.
+        // The settler waits for its record; whatever was asked before it stands before it. If that
+        // ended a leg, the record was refused, and nothing leaves.
         let moved: Vec<u32> = leaving.iter().copied().filter(unknown).collect();
         self.settle()?;
         if self.left(*batch, &moved).is_err() {

@@ -23,7 +23,8 @@ pub fn text(call: &Call) -> String {
     }
 }
 
-/// The sequencer takes an ask: from here on it is known what must be answered. False when none waits.
+/// The sequencer takes an ask: from here on it is known what must be answered. False when none
+/// waits.
 ///
 /// # Errors
 /// `Wrong`.

@@ -1,5 +1,5 @@
-//! What clients and operators ask for, drawn at random: mostly what makes sense, sometimes what must be
-//! refused. Knows the model's state, so that it can aim; never the engine's.
+//! What clients and operators ask for, drawn at random: mostly what makes sense, sometimes what
+//! must be refused. Knows the model's state, so that it can aim; never the engine's.
 
 use crate::dice::Dice;
 use crate::model::State;
@@ -55,7 +55,8 @@ impl Clients {
         let four_eyes = self.four_eyes && dice.percent(85);
         // The configuration asks for four eyes only where every operator has a name.
         let from = if four_eyes { &OPERATORS[..2] } else { &OPERATORS[..] };
-        let caller = by(*dice.pick(from));
+        let caller: &str = dice.pick(from);
+        let caller = by(caller);
         (caller, four_eyes)
     }
 
@@ -253,7 +254,8 @@ impl Clients {
         Wish::RecordDeposit { party, asset, amount, reference }.by(by(""), request)
     }
 
-    /// A batch: mostly of windows that can be settled, all of them or some, and sometimes of others.
+    /// A batch: mostly of windows that can be settled, all of them or some, and sometimes of
+    /// others.
     pub fn batch(&mut self, dice: &mut Dice, world: &World, state: &State) -> CreateBatch {
         let closed = (1..).zip(&state.windows).filter(|(_, window)| window.sealed);
         let owed = closed.flat_map(|(number, window)| {

@@ -43,8 +43,8 @@ pub struct Times {
 }
 
 impl Times {
-    /// Of a start; `None` where it must be refused. `last` is the last record's timestamp, `accepted`
-    /// the operator's word that the clock is right.
+    /// Of a start; `None` where it must be refused. `last` is the last record's timestamp,
+    /// `accepted` the operator's word that the clock is right.
     #[must_use]
     pub fn start(last: i64, clocks: Clocks, accepted: bool) -> Option<Self> {
         let ahead = i128::from(clocks.wall) - i128::from(last);
@@ -58,7 +58,8 @@ impl Times {
     }
 
     /// The timestamp of a record: the wall clock, but at least half as fast as the monotonic clock
-    /// since it was last followed, and at most an hour beyond what that has counted since the start.
+    /// since it was last followed, and at most an hour beyond what that has counted since the
+    /// start.
     pub fn at(&mut self, clocks: Clocks) -> i64 {
         let passed = |since: u64| i128::from(clocks.monotonic.saturating_sub(since));
         let least = self.followed.0 + passed(self.followed.1) / 2_000;

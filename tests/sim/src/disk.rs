@@ -1,5 +1,5 @@
-//! A disk in memory that does what the journal's contract allows and no more: what was not synced may be
-//! lost, any part of it, and the process may die before and after every call that writes.
+//! A disk in memory that does what the journal's contract allows and no more: what was not synced
+//! may be lost, any part of it, and the process may die before and after every call that writes.
 //!
 //! Owns what is durable. Never looks into a record or a page.
 
@@ -125,9 +125,9 @@ impl Disk {
         self.state().last
     }
 
-    /// The disk as the next start finds it: some of what was not synced is lost, for pages are in the
-    /// process's own memory until then. The mark is with the system, which loses it only with the
-    /// `power`.
+    /// The disk as the next start finds it: some of what was not synced is lost, for pages are in
+    /// the process's own memory until then. The mark is with the system, which loses it only with
+    /// the `power`.
     pub fn restart(&self, power: bool) {
         let mut state = self.state();
         (state.fuse, state.died) = (None, None);

@@ -114,8 +114,8 @@ impl Run<'_> {
         Ok(Picture { windows, batches, files })
     }
 
-    /// Every rise of every channel is in exactly one window: all windows together owe what all channels
-    /// have come to. Drawn from the windows as they are kept, and from the totals.
+    /// Every rise of every channel is in exactly one window: all windows together owe what all
+    /// channels have come to. Drawn from the windows as they are kept, and from the totals.
     fn nothing_lost(&self, picture: &Picture) -> Checked {
         let mut owed: BTreeMap<Pair, u128> = BTreeMap::new();
         for window in &picture.windows {

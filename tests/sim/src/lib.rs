@@ -1,5 +1,6 @@
-//! The simulator: the real ledger, order, journal records, checkpoints, recovery, sealing and batches of
-//! the engine, moved one step at a time by one seed, beside a model that says what must come of it.
+//! The simulator: the real ledger, order, journal records, checkpoints, recovery, sealing and
+//! batches of the engine, moved one step at a time by one seed, beside a model that says what must
+//! come of it.
 //!
 //! | what | where |
 //! |---|---|
@@ -12,8 +13,9 @@
 //! | what is, compared with it | `check`, `settled`, `finish` |
 //! | what happens next | `run`, `lives` |
 //!
-//! The same seed gives the same bytes, on any machine. Never opens a socket, never reads a clock; the only
-//! threads in a run are those that a start of the engine replays on, whose order changes nothing.
+//! The same seed gives the same bytes, on any machine. Never opens a socket, never reads a clock;
+//! the only threads in a run are those that a start of the engine replays on, whose order changes
+//! nothing.
 
 #![forbid(unsafe_code)]
 
@@ -83,7 +85,8 @@ pub struct Failure {
     pub what: String,
 }
 
-/// A verifier for any number of runs. Tables of keys would only cost time: every run has keys of its own.
+/// A verifier for any number of runs. Tables of keys would only cost time: every run has keys of
+/// its own.
 ///
 /// # Panics
 /// Never: some backend always runs.

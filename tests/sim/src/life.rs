@@ -1,5 +1,5 @@
-//! One life of the engine: from a start to a stop or a death. Owns what is under way in it, and the steps
-//! of each part with what must come of them. Which step is next is decided in `run`.
+//! One life of the engine: from a start to a stop or a death. Owns what is under way in it, and the
+//! steps of each part with what must come of them. Which step is next is decided in `run`.
 
 use crate::check::{self, Checked, ensure, same};
 use crate::clock::{Clocks, Times};
@@ -273,7 +273,8 @@ impl Life {
         self.stepper.keep().map_err(|error| died(&self.disk, &error))
     }
 
-    /// A shard applies one item, and must then hold what that leaves behind. False when it has none.
+    /// A shard applies one item, and must then hold what that leaves behind. False when it has
+    /// none.
     ///
     /// # Errors
     /// `Wrong`.

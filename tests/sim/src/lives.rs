@@ -80,7 +80,8 @@ impl Run<'_> {
         self.figures.checkpoints += life.intake.checkpoints().done();
         let frames = life.flights.into_values().map(|flight| Unheard::Frame(flight.vouchers));
         let calls = life.tasks.into_iter().filter_map(|task| match task.call {
-            // The settler looks anew at where the legs stand: what it was about to do may be wrong now.
+            // The settler looks anew at where the legs stand: what it was about to do may be wrong
+            // now.
             Call::Commands { rotates: false, commands, .. } if !settler::is_own(&commands) => {
                 Some(Unheard::Commands(commands))
             }

@@ -1,5 +1,5 @@
-//! `tallystick-sim`: runs seeds of the simulator on all cores. `make sim SEEDS=N SEED=S`. The last line is
-//! JSON; exit code 1 when any seed failed.
+//! `tallystick-sim`: runs seeds of the simulator on all cores. `make sim SEEDS=N SEED=S`. The last
+//! line is JSON; exit code 1 when any seed failed.
 
 #![forbid(unsafe_code)]
 

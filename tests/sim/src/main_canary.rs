@@ -1,6 +1,6 @@
-//! `tallystick-sim-canary`: the simulator with an engine in which a bug is planted, one after the other:
-//! each must be caught. `make sim-canary`. The last line is JSON; exit code 1 when any bug was missed, or
-//! when a seed fails without one.
+//! `tallystick-sim-canary`: the simulator with an engine in which a bug is planted, one after the
+//! other: each must be caught. `make sim-canary`. The last line is JSON; exit code 1 when any bug
+//! was missed, or when a seed fails without one.
 
 #![forbid(unsafe_code)]
 

@@ -1,5 +1,6 @@
-//! Where files lie until somebody carries them to the rail: staged, in the outbox, or gone. Folders outlive a
-//! crash. What lies there may leave only as long as the journal says so, whoever comes for it, and whenever.
+//! Where files lie until somebody carries them to the rail: staged, in the outbox, or gone. Folders
+//! outlive a crash. What lies there may leave only as long as the journal says so, whoever comes
+//! for it, and whenever.
 
 use crate::life::Halt;
 use crate::run::Run;
@@ -36,8 +37,8 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// The settler takes files out of the outbox that must not leave any more; then somebody comes and carries one
-    /// of the others away.
+    /// The settler takes files out of the outbox that must not leave any more; then somebody comes
+    /// and carries one of the others away.
     pub(crate) fn carry(&mut self, batch: BatchId) -> Result<(), Halt> {
         let (lying, applied) = {
             let control = self.life().stepper.control();

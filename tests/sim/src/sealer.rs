@@ -1,5 +1,5 @@
-//! The sealer, one step at a time: the same pieces as its thread, in the same order. Checks each window
-//! as it is netted.
+//! The sealer, one step at a time: the same pieces as its thread, in the same order. Checks each
+//! window as it is netted.
 
 use crate::check::{self, Checked, ensure, same};
 use crate::disk::Disk;

@@ -1,5 +1,5 @@
-//! What must hold of money while batches are settled, whoever says what: nothing is made, lost, settled
-//! twice or paid out before it is there. Compares and sums; changes nothing.
+//! What must hold of money while batches are settled, whoever says what: nothing is made, lost,
+//! settled twice or paid out before it is there. Compares and sums; changes nothing.
 
 use crate::check::{Checked, ensure, same};
 use crate::model::{Batch, BatchState, Pair, State};
@@ -75,9 +75,10 @@ pub fn event(event: &Event, now: &State) -> Checked {
     }
 }
 
-/// The clearing account of an asset sends no more than it has, over all batches: what came in and what
-/// deposits pay, and the dust that it advances until the debtors' next pay-in. What was returned to a debtor
-/// after it had been paid out is lost until he pays again; nobody else's money replaces it.
+/// The clearing account of an asset sends no more than it has, over all batches: what came in and
+/// what deposits pay, and the dust that it advances until the debtors' next pay-in. What was
+/// returned to a debtor after it had been paid out is lost until he pays again; nobody else's money
+/// replaces it.
 fn covered(asset: u32, now: &State) -> Checked {
     if now.assets[&asset].model == SettlementModel::Bilateral {
         return Ok(());
@@ -142,7 +143,8 @@ fn adds_up(batch: &Batch, now: &State) -> Checked {
     ensure(left.is_empty(), || format!("neither paid nor carried: {left:?}"))
 }
 
-/// What windows hold of earlier batches is the dust of those that have begun, and what failed: once.
+/// What windows hold of earlier batches is the dust of those that have begun, and what failed:
+/// once.
 fn carried(now: &State) -> Checked {
     let (mut found, mut wanted) = (BTreeMap::new(), BTreeMap::new());
     let add = |sums: &mut BTreeMap<Pair, u128>, pair: Pair, amount: u128| {

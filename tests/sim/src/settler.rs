@@ -1,6 +1,7 @@
-//! The settler and the rail behind it: what leaves, what the rail then says, in whatever order and however
-//! often, and whose exposure falls. Draws it from where the legs stand, as the settler does: it remembers
-//! nothing, so a crash changes nothing. Never checks what comes of it (`calls`, `settled`).
+//! The settler and the rail behind it: what leaves, what the rail then says, in whatever order and
+//! however often, and whose exposure falls. Draws it from where the legs stand, as the settler
+//! does: it remembers nothing, so a crash changes nothing. Never checks what comes of it (`calls`,
+//! `settled`).
 
 use crate::answers::{self, word_of};
 use crate::approvals::another;
@@ -19,8 +20,8 @@ use tallystick::ledger::{
 use tallystick::settle::NotLoaded;
 use tallystick::types::{BatchId, Digest, PartyId, Total};
 
-/// How often each is drawn: a submission, what is held back, the rail's words, the engine's moves, another
-/// attempt, a release, an operator's word, what nobody should ask for.
+/// How often each is drawn: a submission, what is held back, the rail's words, the engine's moves,
+/// another attempt, a release, an operator's word, what nobody should ask for.
 const KINDS: [u32; 8] = [25, 12, 40, 10, 3, 25, 15, 4];
 
 /// In so many rounds every batch ends, or something is stuck.
@@ -29,10 +30,10 @@ const ROUNDS_MAX: u32 = 200;
 /// Whether these are what the settler, and the operators that stand beside it, ask for.
 #[must_use]
 pub fn is_own(commands: &[Command]) -> bool {
-    commands.iter().any(|command| match command.wish {
-        Wish::ReportLegs { .. } | Wish::ResolveLeg { .. } => true,
-        Wish::SealWindow(_) | Wish::RaiseTroubles(_) => false,
-        _ => command.wish.is_the_engines(),
+    commands.iter().any(|Command { wish, .. }| {
+        let beside = matches!(wish, Wish::ReportLegs { .. } | Wish::ResolveLeg { .. });
+        let others = matches!(wish, Wish::SealWindow(_) | Wish::RaiseTroubles(_));
+        beside || wish.is_the_engines() && !others
     })
 }
 
@@ -93,8 +94,8 @@ impl Run<'_> {
         if submit.attempt == 0 && self.dice.percent(30) {
             self.staged.insert((submit.content.head.id, submit.submission));
         }
-        // Now and then they were chosen at another time: one that never comes, for the next suspension may
-        // be under way already.
+        // Now and then they were chosen at another time: one that never comes, for the next
+        // suspension may be under way already.
         if self.dice.percent(5) {
             submit.suspensions = u64::MAX;
         }
@@ -304,7 +305,8 @@ impl View {
         let (voice, steps) = if is_booked { (Voice::Books, booked) } else { (Voice::Rail, told) };
         let by_operator = !is_booked && dice.percent(10);
         if steps.is_empty() {
-            // Of legs that do not move: the others' bookings are held behind their moves, or found again.
+            // Of legs that do not move: the others' bookings are held behind their moves, or found
+            // again.
             let ended = |(leg, ..): &(u32, Way, String)| self.legs.state(*leg).has_ended();
             return self.booked(held.into_iter().filter(ended));
         }
@@ -365,7 +367,8 @@ impl View {
             let said = &self.legs.proposed()[&leg];
             let word = word_of(said.to);
             if dice.percent(20) {
-                // In the way in which a rail's word is reported: then it must be the second one, too.
+                // In the way in which a rail's word is reported: then it must be the second one,
+                // too.
                 let (to, reference, reason) = (said.to, said.reference.clone(), String::new());
                 let step = LegStep { leg, to, reference, reason };
                 return Some(self.report(operator, vec![step]));

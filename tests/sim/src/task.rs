@@ -1,5 +1,5 @@
-//! Calls under way: futures of the engine's way in, polled by hand. Owns how a call is made and what its
-//! answer must be; never decides when it is polled.
+//! Calls under way: futures of the engine's way in, polled by hand. Owns how a call is made and
+//! what its answer must be; never decides when it is polled.
 
 use crate::model::{Decided, Exposure};
 use std::collections::BTreeSet;

@@ -1,5 +1,5 @@
-//! Who and what there is in a run: parties, keys, assets, channels; and the vouchers that are signed.
-//! Owns what clients know. Nothing here knows what the engine holds.
+//! Who and what there is in a run: parties, keys, assets, channels; and the vouchers that are
+//! signed. Owns what clients know. Nothing here knows what the engine holds.
 
 use crate::clock::{DAY, HOUR};
 use crate::dice::Dice;
@@ -50,7 +50,8 @@ pub struct Sent {
 pub struct Asset {
     /// Its definition.
     pub def: AssetDef,
-    /// Smallest step and largest payment of a bank file, in asset units; `None`: banks do not move it.
+    /// Smallest step and largest payment of a bank file, in asset units; `None`: banks do not move
+    /// it.
     pub bank: Option<(u128, u128)>,
     /// What one voucher raises a total by, at most.
     pub rise_max: u64,

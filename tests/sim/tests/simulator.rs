@@ -1,11 +1,12 @@
-//! The simulator itself: that its seeds are what they say, and that they go through what they should.
+//! The simulator itself: that its seeds are what they say, and that they go through what they
+//! should.
 
 use std::collections::BTreeSet;
 use std::sync::Mutex;
 use tallystick_sim::{Call, Figures, Settings, Side, run_seed, verifier};
 
-/// What clients and operators must have been told in a hundred seeds or so, apart from what nobody can
-/// bring about in so small a world.
+/// What clients and operators must have been told in a hundred seeds or so, apart from what nobody
+/// can bring about in so small a world.
 const ANSWERS: [&str; 62] = [
     "AccountsMissing",
     "AssetCreated",

@@ -1,9 +1,9 @@
-//! A chain of one's own: a node (`anvil`, from npm: run `engine/evm/setup` first), a token and a payout
-//! contract on it.
+//! A chain of one's own: a node (`anvil`, from npm: run `engine/evm/setup` first), a token and a
+//! payout contract on it.
 //!
-//! Owns what is deployed and how the token's own books are read. Speaks JSON-RPC only, straight to the node,
-//! apart from whatever is under test. The calls' bytes are written down here, so that they are compared with
-//! the compiled contracts and with what the engine makes of them.
+//! Owns what is deployed and how the token's own books are read. Speaks JSON-RPC only, straight to
+//! the node, apart from whatever is under test. The calls' bytes are written down here, so that
+//! they are compared with the compiled contracts and with what the engine makes of them.
 
 mod node;
 mod proxy;
@@ -139,8 +139,8 @@ impl Chain {
         format!("eip155:{CHAIN_ID}/erc20:{}", self.token)
     }
 
-    /// The engine's settings for this chain, the node being asked at `url`; the owner's key goes into a file in
-    /// `dir`. `more` are further settings of `[rail.evm]`.
+    /// The engine's settings for this chain, the node being asked at `url`; the owner's key goes
+    /// into a file in `dir`. `more` are further settings of `[rail.evm]`.
     #[must_use]
     pub fn config(&self, url: &str, dir: &Path, more: &str) -> String {
         let (contract, token, key) = (&self.contract, &self.token, key_file(dir, OWNER_KEY));

@@ -87,7 +87,8 @@ impl Anvil {
         Self { child, address, state: Some(state) }
     }
 
-    /// Ends it and starts it again, on another port: it keeps its blocks and loses its pool of transactions.
+    /// Ends it and starts it again, on another port: it keeps its blocks and loses its pool of
+    /// transactions.
     pub fn restart(&mut self) {
         let state = self.state.clone().expect("it keeps its state: start_in");
         let id = i32::try_from(self.child.id()).expect("process ids are positive i32");

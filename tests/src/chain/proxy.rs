@@ -1,7 +1,7 @@
 //! A man in the middle of the line to the node: loses requests or answers, or answers himself.
 //!
-//! Owns what happens to which call: all calls of one method, or any call with a chance. Never changes what
-//! the node itself knows.
+//! Owns what happens to which call: all calls of one method, or any call with a chance. Never
+//! changes what the node itself knows.
 
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;

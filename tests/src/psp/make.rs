@@ -154,7 +154,8 @@ fn is_open(intent: &Value) -> bool {
     matches!(intent["status"].as_str(), Some("requires_payment_method" | "requires_action"))
 }
 
-/// The customer pays a declined payment after all; gives the events, or nothing if it cannot be paid.
+/// The customer pays a declined payment after all; gives the events, or nothing if it cannot be
+/// paid.
 pub fn complete(books: &mut Books, intent: &str, now: u64) -> Option<Vec<Value>> {
     let mut intent = books.object(intent).filter(|intent| is_open(intent))?.clone();
     intent["last_payment_error"] = Value::Null;
@@ -164,7 +165,8 @@ pub fn complete(books: &mut Books, intent: &str, now: u64) -> Option<Vec<Value>>
     Some(events)
 }
 
-/// A refund does not arrive, and the charge stands again; gives the events, or nothing if there is no refund.
+/// A refund does not arrive, and the charge stands again; gives the events, or nothing if there is
+/// no refund.
 pub fn fail_refund(books: &mut Books, refund: &str, now: u64) -> Option<Vec<Value>> {
     let succeeded = |o: &&Value| o["object"] == "refund" && o["status"] == "succeeded";
     let mut refund = books.object(refund).filter(succeeded)?.clone();
@@ -183,8 +185,8 @@ pub fn fail_refund(books: &mut Books, refund: &str, now: u64) -> Option<Vec<Valu
     Some(events)
 }
 
-/// An event that nothing here led to: what somebody else's mistake, or another account, would send. `more`
-/// stands beside the type.
+/// An event that nothing here led to: what somebody else's mistake, or another account, would send.
+/// `more` stands beside the type.
 pub fn say(books: &mut Books, kind: &str, object: &Value, more: &Value, now: u64) -> Vec<Value> {
     let mut said = event(books, kind, object, now);
     for (name, value) in more.as_object().into_iter().flatten() {
@@ -349,7 +351,8 @@ pub enum DisputeEnd {
     LostThenReinstated,
 }
 
-/// A chargeback about `amount`, opened and closed; gives the events, or nothing if there is no such charge.
+/// A chargeback about `amount`, opened and closed; gives the events, or nothing if there is no such
+/// charge.
 pub fn dispute(
     books: &mut Books,
     intent: &str,

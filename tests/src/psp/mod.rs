@@ -200,8 +200,8 @@ impl Psp {
         self.shared.state().books.forget_keys();
     }
 
-    /// A chargeback of a payment, of all of it or of `amount`: opened and closed at once. Whether there is such
-    /// a payment.
+    /// A chargeback of a payment, of all of it or of `amount`: opened and closed at once. Whether
+    /// there is such a payment.
     pub fn dispute(&self, payment_intent: &str, end: DisputeEnd, amount: Option<u64>) -> bool {
         let _inside = self.runtime.as_ref().map(Runtime::enter);
         api::dispute(&self.shared, payment_intent, end, amount)
@@ -219,7 +219,8 @@ impl Psp {
         api::fail_refund(&self.shared, refund)
     }
 
-    /// Sends an event that nothing here led to, signed like the others; `more` stands beside its type.
+    /// Sends an event that nothing here led to, signed like the others; `more` stands beside its
+    /// type.
     pub fn say(&self, kind: &str, object: &serde_json::Value, more: &serde_json::Value) {
         let _inside = self.runtime.as_ref().map(Runtime::enter);
         api::say(&self.shared, kind, object, more);

@@ -1,5 +1,5 @@
-//! Killed at every fail point around signed transactions, before and after every record of them: every
-//! recipient is paid once, and all money and legs are as without the crash.
+//! Killed at every fail point around signed transactions, before and after every record of them:
+//! every recipient is paid once, and all money and legs are as without the crash.
 
 use crate::world::{DEADLINE, OFTEN, Setting, batch, came_in, is_pay_in, reconcile};
 use std::path::Path;

@@ -56,8 +56,8 @@ async fn lost_requests_and_answers_pay_nobody_twice() {
     assert!(counted["answer lost"] > 0 && counted["calls"] > 20, "{counted:?}");
 }
 
-/// A node that takes connections and never says a word, with as long a timeout as there may be: other rails
-/// settle meanwhile, and the engine stops when it is told to.
+/// A node that takes connections and never says a word, with as long a timeout as there may be:
+/// other rails settle meanwhile, and the engine stops when it is told to.
 #[tokio::test]
 async fn a_node_that_never_answers_holds_up_neither_other_rails_nor_a_stop() {
     let (setting, engine, client) = Setting::new("PlainToken", 1, 1).await;
@@ -118,7 +118,8 @@ async fn nobody_is_registered_at_the_contract_or_the_token() {
     client.operator.upsert_party(request).await.unwrap();
 }
 
-/// Two batches under way when the engine dies: the first one to go on must know the nonces of the other.
+/// Two batches under way when the engine dies: the first one to go on must know the nonces of the
+/// other.
 #[tokio::test]
 async fn a_start_takes_no_nonce_that_another_batch_has_signed_for() {
     let (setting, engine, mut client) = Setting::new("PlainToken", 2, 4).await;
@@ -141,8 +142,8 @@ async fn a_start_takes_no_nonce_that_another_batch_has_signed_for() {
     drop(client);
     engine.kill9();
 
-    // The node loses its pool, and the second pay-in of the first batch is the last word before the next
-    // crash: the start after it has a pay-out to sign before anything else.
+    // The node loses its pool, and the second pay-in of the first batch is the last word before the
+    // next crash: the start after it has a pay-out to sign before anything else.
     anvil.ask("anvil_dropAllTransactions", serde_json::json!([]));
     let over = setting.launch_over("http://127.0.0.1:1", OFTEN);
     let engine = over.fault("TALLYSTICK_FAULT", MOVED).start();
@@ -164,8 +165,8 @@ async fn a_start_takes_no_nonce_that_another_batch_has_signed_for() {
     setting.assert_paid(&[1_000_000, 3_000_000, 2_000_000, 0]);
 }
 
-/// A node that knows no final blocks, and no `depth` in the configuration: what was paid stayed ACCEPTED for
-/// ever, exposure never fell, and nothing was said.
+/// A node that knows no final blocks, and no `depth` in the configuration: what was paid stayed
+/// ACCEPTED for ever, exposure never fell, and nothing was said.
 #[tokio::test]
 async fn a_node_that_names_no_final_block_is_told_and_what_to_set() {
     let (setting, engine, client) = Setting::new("PlainToken", 1, 1).await;

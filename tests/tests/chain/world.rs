@@ -76,8 +76,8 @@ impl Setting {
         self.chain.balances(&payees)
     }
 
-    /// Asserts that the payees hold this, that the contract holds the rest, and that it paid each of them
-    /// once.
+    /// Asserts that the payees hold this, that the contract holds the rest, and that it paid each
+    /// of them once.
     pub fn assert_paid(&self, amounts: &[u64]) {
         let due: Vec<u128> = amounts.iter().map(|amount| u128::from(*amount)).collect();
         assert_eq!(self.balances(), due);

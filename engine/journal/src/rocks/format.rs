@@ -8,8 +8,8 @@ use std::path::Path;
 
 /// Where format 1 kept all records.
 const RECORDS_OF_FORMAT_1: &str = "records";
-/// An empty column that names the format, since format 3: the names of columns can be listed without
-/// opening what is in them. It is made before those of the tables.
+/// An empty column that names the format, since format 3: the names of columns can be listed
+/// without opening what is in them. It is made before those of the tables.
 pub(super) const FORMAT_COLUMN: &str = "format 3";
 const FORMAT_PREFIX: &str = "format ";
 /// The entry that names the format, since format 2.
@@ -19,8 +19,8 @@ pub(super) fn other_format(found: u16) -> JournalError {
     JournalError::OtherFormat { found: found.to_string(), wanted: FORMAT_VERSION }
 }
 
-/// Refuses a directory of another format before anything in it is touched: opening it to write would
-/// already move what is in its logs.
+/// Refuses a directory of another format before anything in it is touched: opening it to write
+/// would already move what is in its logs.
 pub(super) fn check_format_of(dir: &Path) -> Result<(), JournalError> {
     if !dir.join("CURRENT").exists() {
         return Ok(());
@@ -67,7 +67,8 @@ mod tests {
         dir
     }
 
-    /// What the engine signed in format 2 does not say what format 3 says, so neither reads the other's.
+    /// What the engine signed in format 2 does not say what format 3 says, so neither reads the
+    /// other's.
     #[test]
     fn a_directory_of_an_earlier_or_a_later_format_is_refused_untouched() {
         let since_2 = ["frames", "events", "meta"];

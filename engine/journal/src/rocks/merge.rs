@@ -1,8 +1,10 @@
-//! Merging small files. Each trim, and each start, writes what the logs held into files that may be small;
-//! their keys mostly ascend, so they never overlap and RocksDB's own compaction never merges them.
+//! Merging small files. Each trim, and each start, writes what the logs held into files that may be
+//! small; their keys mostly ascend, so they never overlap and RocksDB's own compaction never merges
+//! them.
 //!
-//! A run of small neighbours becomes one file; a file that is large enough is never written again. So a
-//! byte is written a few times in its life, and a column of B bytes has about B / `LARGE_BYTES` files.
+//! A run of small neighbours becomes one file; a file that is large enough is never written again.
+//! So a byte is written a few times in its life, and a column of B bytes has about B /
+//! `LARGE_BYTES` files.
 
 use super::super::{JournalError, Table};
 use super::EVENTS;
@@ -11,15 +13,15 @@ use rocksdb::{BottommostLevelCompaction, CompactOptions, LiveFile};
 
 /// Files of so many bytes stay as they are.
 const LARGE_BYTES: usize = 8 << 20;
-/// Small neighbours that are merged at once: few enough that this takes a moment, many enough that a byte
-/// is written again seldom.
+/// Small neighbours that are merged at once: few enough that this takes a moment, many enough that
+/// a byte is written again seldom.
 const RUN_MIN: usize = 16;
 const RUN_MAX: usize = 64;
 /// Bytes that are merged at once.
 const RUN_BYTES_MAX: usize = 64 << 20;
 
-/// Merges at most one run in each column that is kept for ever. (Frames go by whole files.) What RocksDB
-/// cannot merge stays as it is; if it cannot write, the next write says so.
+/// Merges at most one run in each column that is kept for ever. (Frames go by whole files.) What
+/// RocksDB cannot merge stays as it is; if it cannot write, the next write says so.
 pub(super) fn merge_small_files(store: &RocksStore) -> Result<(), JournalError> {
     let files = store.db.live_files()?;
     for column in [EVENTS].into_iter().chain(Table::ALL.map(Table::name)) {

@@ -30,8 +30,8 @@ pub(super) fn options() -> Options {
     // Keys mostly ascend, so files rarely overlap and compaction moves them without rewriting.
     options.set_level_compaction_dynamic_level_bytes(true);
     options.set_max_background_jobs(2);
-    // An unfinished write at the very end was never acked and is cut off; damage anywhere else makes
-    // the open fail. (The default would silently drop every record after the damage.)
+    // An unfinished write at the very end was never acked and is cut off; damage anywhere else
+    // makes the open fail. (The default would silently drop every record after the damage.)
     options.set_wal_recovery_mode(DBRecoveryMode::TolerateCorruptedTailRecords);
     // What is kept for ever lies in more and more files; only so many of them are open at once.
     options.set_max_open_files(open_files());
@@ -44,7 +44,8 @@ pub(super) fn options() -> Options {
     options
 }
 
-/// Files that RocksDB may hold open: a quarter of what the process may, so that connections have the rest.
+/// Files that RocksDB may hold open: a quarter of what the process may, so that connections have
+/// the rest.
 fn open_files() -> i32 {
     let all = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
     let share = i32::try_from(all / 4).unwrap_or(i32::MAX);

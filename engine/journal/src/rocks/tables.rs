@@ -1,11 +1,11 @@
 //! The tables beside the journal, in RocksDB: how pages become durable, and how files stay few.
 //!
-//! What is small goes through the write-ahead log, with one sync; a table of its own file for each closed
-//! window or each call would fill the directory, and the process's descriptors, with files of a kilobyte.
-//! What is large goes past the log, straight into a file.
+//! What is small goes through the write-ahead log, with one sync; a table of its own file for each
+//! closed window or each call would fill the directory, and the process's descriptors, with files
+//! of a kilobyte. What is large goes past the log, straight into a file.
 //!
-//! **Every write to the log is synced.** A log that ends too early is forgiven only if it is the newest
-//! (`wal`), so no write may stand unsynced at the end of one when the next is begun.
+//! **Every write to the log is synced.** A log that ends too early is forgiven only if it is the
+//! newest (`wal`), so no write may stand unsynced at the end of one when the next is begun.
 
 use super::super::store::VisitPage;
 use super::super::{JournalError, Store, Table, Visit};
@@ -16,9 +16,9 @@ use rocksdb::{ColumnFamily, DB, WriteBatch};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tallystick_ledger::types::Lsn;
 
-/// Pages that are synced together go through the write-ahead log up to so many bytes, where they hold up
-/// the journal's next write for about a millisecond, and past it from there on, into a file that is large
-/// enough to stay.
+/// Pages that are synced together go through the write-ahead log up to so many bytes, where they
+/// hold up the journal's next write for about a millisecond, and past it from there on, into a file
+/// that is large enough to stay.
 const LOGGED_BYTES_MAX: usize = 1 << 20;
 
 /// The tables of one data directory.
@@ -93,8 +93,8 @@ impl Store for RocksStore {
     }
 
     fn sync(&self, table: Table) -> Result<(), JournalError> {
-        // Held until all is durable: another thread's pages may be among these, and when that thread
-        // syncs it must not find the hand empty before they are.
+        // Held until all is durable: another thread's pages may be among these, and when that
+        // thread syncs it must not find the hand empty before they are.
         let mut hand = self.hand(table);
         if hand.past {
             self.put_past(&mut hand)?;
@@ -152,8 +152,8 @@ impl Store for RocksStore {
     }
 
     fn trim(&self, lsn: Lsn) -> Result<(), JournalError> {
-        // A write-ahead log stays as long as any column holds something of it that is in no file yet, and
-        // events and small pages are so few that theirs would take for ever to fill one.
+        // A write-ahead log stays as long as any column holds something of it that is in no file
+        // yet, and events and small pages are so few that theirs would take for ever to fill one.
         self.flush_logged()?;
         // Files that hold nothing above it; what shares a file with a later frame goes with that.
         let to = lsn.0.to_be_bytes();

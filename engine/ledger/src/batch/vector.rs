@@ -1,4 +1,5 @@
-//! Batches that another program computed, from what is owed to their ids (`tests/vectors/batches.py`).
+//! Batches that another program computed, from what is owed to their ids
+//! (`tests/vectors/batches.py`).
 
 use super::*;
 use crate::fixture::{HEAD, sealed};

@@ -1,5 +1,5 @@
-//! What open troubles forbid, and which batch pays what one of them says was paid. Rules alone: who finds a
-//! trouble, and who takes it away, is known elsewhere.
+//! What open troubles forbid, and which batch pays what one of them says was paid. Rules alone: who
+//! finds a trouble, and who takes it away, is known elsewhere.
 
 use super::{BatchState, Control, Used};
 use crate::batch::BatchHead;
@@ -17,14 +17,15 @@ use std::collections::{BTreeMap, BTreeSet};
 type Doubted = BTreeMap<PartyId, BTreeSet<u64>>;
 
 impl Control {
-    /// Who is neither charged nor paid on a rail until somebody has looked, each with the trouble that says why.
+    /// Who is neither charged nor paid on a rail until somebody has looked, each with the trouble
+    /// that says why.
     pub fn doubted(&self, rail: Rail) -> impl Iterator<Item = (u64, PartyId)> + '_ {
         let on_rail = self.troubles.open().filter(move |trouble| trouble.of.rail == rail);
         on_rail.filter_map(|trouble| Some((trouble.number, trouble.of.doubts()?)))
     }
 
-    /// Whether a batch may be made: the list of troubles holds all that was found, and nobody who takes part in
-    /// it waits.
+    /// Whether a batch may be made: the list of troubles holds all that was found, and nobody who
+    /// takes part in it waits.
     ///
     /// # Errors
     /// `TroublesFull`, or `InDoubt` that names the first who waits.
@@ -39,7 +40,8 @@ impl Control {
         }
     }
 
-    /// Whether money may be sent on its way: of what could not be put on the list nobody knows whom it holds.
+    /// Whether money may be sent on its way: of what could not be put on the list nobody knows whom
+    /// it holds.
     pub(super) fn check_troubles_fit(&self) -> Result<(), Refusal> {
         match self.troubles.room() {
             0 => Err(Refusal::TroublesFull(TROUBLES_MAX)),
@@ -47,8 +49,8 @@ impl Control {
         }
     }
 
-    /// The legs of a batch that nobody has sent and that are said to be paid, each with the trouble that says so.
-    /// They wait until somebody has looked.
+    /// The legs of a batch that nobody has sent and that are said to be paid, each with the trouble
+    /// that says so. They wait until somebody has looked.
     pub fn said_to_be_paid(&self, batch: BatchId) -> impl Iterator<Item = (u32, u64)> + '_ {
         let legs = self.batch(batch).ok().map(|entry| &entry.legs);
         self.troubles.open().filter_map(move |trouble| {
@@ -77,9 +79,9 @@ impl Control {
         }
     }
 
-    /// The open troubles that say of legs of earlier batches that they were paid, although they are owed again,
-    /// in windows that this batch settles; an aborted one pays nothing. Every window on the way is looked at once,
-    /// whatever there are of them.
+    /// The open troubles that say of legs of earlier batches that they were paid, although they are
+    /// owed again, in windows that this batch settles; an aborted one pays nothing. Every window on
+    /// the way is looked at once, whatever there are of them.
     #[must_use]
     pub fn paid_again(&self, batch: BatchId) -> Vec<&Trouble> {
         let pays = self.batch(batch).ok().filter(|of| of.state() != BatchState::Aborted);

@@ -1,5 +1,5 @@
-//! One batch as the control state knows it: what was decided about it, and how far its legs are. Rules
-//! about what may be done with it are above.
+//! One batch as the control state knows it: what was decided about it, and how far its legs are.
+//! Rules about what may be done with it are above.
 
 use crate::batch::{BatchHead, By};
 use crate::fund::Cover;
@@ -57,8 +57,8 @@ pub(super) enum Fate {
     Aborted,
 }
 
-/// What a record that computed or aborted a batch did. The batch may have been aborted and computed again since,
-/// under the same id.
+/// What a record that computed or aborted a batch did. The batch may have been aborted and computed
+/// again since, under the same id.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Deed {
     /// The batch.
@@ -116,8 +116,8 @@ impl BatchEntry {
         }
     }
 
-    /// The dust, the first time that it is asked for: it is owed once, in the window that is open when
-    /// the first leg moves.
+    /// The dust, the first time that it is asked for: it is owed once, in the window that is open
+    /// when the first leg moves.
     pub(super) fn dust(&mut self) -> Vec<Obligation> {
         if std::mem::replace(&mut self.dust_owed, true) {
             Vec::new()
@@ -126,8 +126,8 @@ impl BatchEntry {
         }
     }
 
-    /// What others may take of what it brought, or, below zero, what it took of theirs. Nothing before it
-    /// has begun: it may still be aborted.
+    /// What others may take of what it brought, or, below zero, what it took of theirs. Nothing
+    /// before it has begun: it may still be aborted.
     pub(super) fn spare(&self) -> Net {
         match &self.cover {
             Some(cover) if self.dust_owed => cover.spare(self.legs.have_ended()),
@@ -135,7 +135,8 @@ impl BatchEntry {
         }
     }
 
-    /// Whether the engine has anything to do for it: legs that have not ended, or exposure to release.
+    /// Whether the engine has anything to do for it: legs that have not ended, or exposure to
+    /// release.
     #[must_use]
     pub fn is_settling(&self) -> bool {
         self.fate == Fate::Approved && !(self.legs.have_ended() && self.released)

@@ -1,4 +1,5 @@
-//! From a wish to what is journaled. Here alone events are made; whether they may be, is checked on the event.
+//! From a wish to what is journaled. Here alone events are made; whether they may be, is checked on
+//! the event.
 
 use super::directory::{reason, text};
 use super::words::Resolution;

@@ -56,7 +56,8 @@ impl Control {
         self.changes.version()
     }
 
-    /// The parties of whom that is true since a version; `None` when they are too many to be remembered.
+    /// The parties of whom that is true since a version; `None` when they are too many to be
+    /// remembered.
     #[must_use]
     pub fn changed_since(&self, version: u64) -> Option<Vec<PartyId>> {
         self.changes.since(version).map(Iterator::collect)
@@ -79,8 +80,8 @@ impl Control {
         self.requests.len()
     }
 
-    /// What batches have left over on the clearing account of a multilateral asset, less what they took of
-    /// each other's; below zero when pay-ins were returned after they had been paid out.
+    /// What batches have left over on the clearing account of a multilateral asset, less what they
+    /// took of each other's; below zero when pay-ins were returned after they had been paid out.
     #[must_use]
     pub fn fund(&self, asset: AssetNumber) -> Net {
         self.funds.get(&asset).copied().unwrap_or_default()
@@ -208,8 +209,8 @@ impl Control {
         self.deeds.get(&lsn)
     }
 
-    /// The approved batches whose id begins with these hexadecimal digits, in small letters. What it costs
-    /// does not grow with the number of batches.
+    /// The approved batches whose id begins with these hexadecimal digits, in small letters. What
+    /// it costs does not grow with the number of batches.
     pub fn approved_named<'a>(&'a self, digits: &'a str) -> impl Iterator<Item = &'a BatchEntry> {
         let mut first = BatchId([0; 32]);
         for (byte, pair) in first.0.iter_mut().zip(digits.as_bytes().chunks_exact(2)) {

@@ -1,8 +1,8 @@
 //! The requests that were answered, by id: what makes a call that is repeated harmless.
 //!
-//! An id is remembered for at least `REQUEST_DAYS` days of the journal's own time, then forgotten, so that
-//! the table does not grow with the years. When, follows from the records' timestamps alone: every replay
-//! forgets the same ids at the same record.
+//! An id is remembered for at least `REQUEST_DAYS` days of the journal's own time, then forgotten,
+//! so that the table does not grow with the years. When, follows from the records' timestamps
+//! alone: every replay forgets the same ids at the same record.
 
 use crate::envelope::Request;
 use crate::limits::{REQUEST_SPAN_DAYS, REQUEST_SPANS};
@@ -13,8 +13,8 @@ use std::collections::{HashMap, VecDeque};
 
 const DAY_MICROS: i64 = 24 * 3_600 * 1_000_000;
 
-/// The first half of a digest: the chance that two are equal by accident is one in 2^64 for four billion of
-/// them, and whoever makes them equal on purpose fools nobody but himself.
+/// The first half of a digest: the chance that two are equal by accident is one in 2^64 for four
+/// billion of them, and whoever makes them equal on purpose fools nobody but himself.
 type Half = [u8; 16];
 
 #[derive(Debug, Clone, Copy)]
@@ -113,7 +113,8 @@ mod tests {
         Request { id: format!("r{id}"), content: Digest([1; 32]) }
     }
 
-    /// Ids were never forgotten: after 33 million of them every changing command was refused for ever.
+    /// Ids were never forgotten: after 33 million of them every changing command was refused for
+    /// ever.
     #[test]
     fn an_id_is_remembered_for_thirty_days_at_least_and_not_for_ever() {
         for day in 0..40 {

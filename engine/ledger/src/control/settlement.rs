@@ -1,5 +1,6 @@
-//! The control state of settlement: disputes, batches from approval to their end, legs, and what is owed
-//! again because a leg failed. Checks first, then changes; nothing else of the control state is touched.
+//! The control state of settlement: disputes, batches from approval to their end, legs, and what is
+//! owed again because a leg failed. Checks first, then changes; nothing else of the control state
+//! is touched.
 
 use super::entry::Fate;
 use super::{BatchEntry, BatchState, Control, Deed};
@@ -89,8 +90,8 @@ impl Control {
 
     pub(super) fn check_dispute(&self, number: WindowNumber) -> Result<(), Refusal> {
         let window = self.window(number)?;
-        // A window in a batch of which nothing has left can still be disputed: the batch then cannot
-        // be approved, and is aborted by whoever looks into it.
+        // A window in a batch of which nothing has left can still be disputed: the batch then
+        // cannot be approved, and is aborted by whoever looks into it.
         let left = window
             .live
             .values()
@@ -118,8 +119,9 @@ impl Control {
         Err(Refusal::WindowState { window: number, state, allowed })
     }
 
-    /// What the clearing account may pay out for a batch now: what the batch has left of what it brought,
-    /// and what other batches have left over. In a bilateral asset it pays deposits, all of which are there.
+    /// What the clearing account may pay out for a batch now: what the batch has left of what it
+    /// brought, and what other batches have left over. In a bilateral asset it pays deposits, all
+    /// of which are there.
     ///
     /// # Errors
     /// `UnknownBatch`.
@@ -181,7 +183,8 @@ impl Control {
 
     pub(super) fn check_release(&self, e: &ExposureReleased) -> Result<(), Refusal> {
         let entry = self.batch(e.batch)?;
-        // Who has no leg has nothing to wait for; but an abort would let the same debts be settled again.
+        // Who has no leg has nothing to wait for; but an abort would let the same debts be settled
+        // again.
         if entry.state() == BatchState::Approved {
             let allowed = "nothing is settled before the first leg has left";
             return Err(wrong_state(e.batch, entry, allowed));
@@ -313,8 +316,9 @@ impl Control {
         self.batch_mut(e.batch).legs.book(e);
     }
 
-    /// A batch goes on: `change` makes it, and gives what is owed again. The first time its dust is owed
-    /// too; when the last leg has ended, the batch has; and what is left over for others follows.
+    /// A batch goes on: `change` makes it, and gives what is owed again. The first time its dust is
+    /// owed too; when the last leg has ended, the batch has; and what is left over for others
+    /// follows.
     fn go_on(
         &mut self,
         at: Timestamp,

@@ -1,6 +1,6 @@
-//! What a batch was computed from, besides its windows, and whether that has changed since: accounts of its
-//! parties on its rail, and what was free of their deposits. Nothing else can make a batch stale, however
-//! much else is registered meanwhile.
+//! What a batch was computed from, besides its windows, and whether that has changed since:
+//! accounts of its parties on its rail, and what was free of their deposits. Nothing else can make
+//! a batch stale, however much else is registered meanwhile.
 
 use super::Control;
 use crate::batch::{Account, BatchHead};

@@ -1,6 +1,6 @@
-//! What waits for somebody: closed windows that no batch has taken, batches that nobody has approved; and how
-//! much the engine's own schedule has approved on the last day on which it did. Follows the events, decides
-//! nothing. As large as what waits, never as history.
+//! What waits for somebody: closed windows that no batch has taken, batches that nobody has
+//! approved; and how much the engine's own schedule has approved on the last day on which it did.
+//! Follows the events, decides nothing. As large as what waits, never as history.
 
 use super::{BatchEntry, Control};
 use crate::envelope::{Caller, Via};
@@ -11,8 +11,9 @@ use std::collections::BTreeMap;
 /// What waits, kept beside the windows and batches themselves.
 #[derive(Debug, Default)]
 pub(super) struct Waiting {
-    /// Sealed windows in which something is owed in an asset, and that are in no live batch of it; each with when
-    /// a person last took it into his hands, by aborting its batch or ending its dispute.
+    /// Sealed windows in which something is owed in an asset, and that are in no live batch of it;
+    /// each with when a person last took it into his hands, by aborting its batch or ending its
+    /// dispute.
     windows: BTreeMap<AssetNumber, BTreeMap<WindowNumber, Option<Timestamp>>>,
     /// Batches that were neither approved nor aborted, by the record that computed them.
     batches: BTreeMap<Lsn, BatchId>,
@@ -91,9 +92,9 @@ impl Waiting {
 }
 
 impl Control {
-    /// The closed, sealed windows in which something is owed in an asset and that are in no live batch of it,
-    /// oldest first; each with when a person last took it into his hands, by aborting its batch or ending its
-    /// dispute. Some may be disputed.
+    /// The closed, sealed windows in which something is owed in an asset and that are in no live
+    /// batch of it, oldest first; each with when a person last took it into his hands, by aborting
+    /// its batch or ending its dispute. Some may be disputed.
     pub fn unbatched(
         &self,
         asset: AssetNumber,
@@ -102,14 +103,15 @@ impl Control {
         waiting.map(|(window, taken)| (*window, *taken))
     }
 
-    /// The batches that were neither approved nor aborted, in the order in which they were computed.
+    /// The batches that were neither approved nor aborted, in the order in which they were
+    /// computed.
     pub fn unapproved(&self) -> impl Iterator<Item = &BatchEntry> {
         self.waiting.batches.values().filter_map(|batch| self.batch(*batch).ok())
     }
 
-    /// What the engine's own schedule has approved in an asset on the day of `now` (since midnight UTC). If its
-    /// last approval bears a later day, because a clock was ahead, what was approved on that day: no clock
-    /// that is put right gives it another day's worth.
+    /// What the engine's own schedule has approved in an asset on the day of `now` (since midnight
+    /// UTC). If its last approval bears a later day, because a clock was ahead, what was approved
+    /// on that day: no clock that is put right gives it another day's worth.
     #[must_use]
     pub fn approved_by_schedule(&self, asset: AssetNumber, now: Timestamp) -> Total {
         let held = self.waiting.scheduled.get(&asset).copied().unwrap_or_default();

@@ -1,5 +1,5 @@
-//! One window as the control state knows it: where it stands, what was left for it, its seal and batches.
-//! Rules about what may be done with it are above.
+//! One window as the control state knows it: where it stands, what was left for it, its seal and
+//! batches. Rules about what may be done with it are above.
 
 use crate::event::WindowSealed;
 use crate::refusal::Refusal;
@@ -53,7 +53,8 @@ pub struct WindowEntry {
     pub sealed: Option<Arc<WindowSealed>>,
     /// What earlier batches left for it, until it is sealed.
     pub carried: Vec<(AssetNumber, Obligation)>,
-    /// The part of it that is dust: what parties owe the clearing account, net. Kept once it is sealed.
+    /// The part of it that is dust: what parties owe the clearing account, net. Kept once it is
+    /// sealed.
     pub dust: BTreeMap<AssetNumber, Net>,
     /// The live batch per asset.
     pub live: BTreeMap<AssetNumber, BatchId>,

@@ -1,5 +1,5 @@
-//! What operators say of legs, in the rail's stead: where one's word moves a leg, and when two agree about one
-//! whose fate the rail cannot tell.
+//! What operators say of legs, in the rail's stead: where one's word moves a leg, and when two
+//! agree about one whose fate the rail cannot tell.
 
 use super::Control;
 use super::directory::text;
@@ -23,7 +23,8 @@ pub(super) struct Resolution {
 }
 
 impl Control {
-    /// Where an operator's words move legs, ordered by leg; nothing of those that say what is known.
+    /// Where an operator's words move legs, ordered by leg; nothing of those that say what is
+    /// known.
     ///
     /// # Errors
     /// `Refusal` that names the first leg of which that cannot be true, or cannot be taken.
@@ -83,7 +84,8 @@ impl Control {
         words: &[SaidOfLeg],
     ) -> Result<LegsMoved, Refusal> {
         let steps = self.reported(content, words)?;
-        // What is known already moves nothing, and whoever asks has seen to it that there is none of that.
+        // What is known already moves nothing, and whoever asks has seen to it that there is none
+        // of that.
         let moves = |leg: u32| steps.binary_search_by_key(&leg, |step| step.leg).is_ok();
         if let Some(one) = words.iter().find(|word| !moves(word.leg)) {
             let (batch, leg) = (content.head.id, one.leg);
@@ -146,8 +148,9 @@ fn check_reason(leg: &Leg, said: &SaidOfLeg) -> Result<(), Refusal> {
     }
 }
 
-/// Where an operator's word moves a leg; `None` when it says what is known. Stricter than with a rail's word,
-/// which comes late and out of order: a person may have meant something else, and can be asked.
+/// Where an operator's word moves a leg; `None` when it says what is known. Stricter than with a
+/// rail's word, which comes late and out of order: a person may have meant something else, and can
+/// be asked.
 fn heard(key: &str, state: LegState, said: LegWord) -> Result<Option<LegState>, Refusal> {
     use LegState::{Accepted, Confirmed, Ready, Rejected, Returned, Sent, Unknown};
     let why = match (state, said) {
@@ -177,7 +180,8 @@ fn heard(key: &str, state: LegState, said: LegWord) -> Result<Option<LegState>, 
     Err(Refusal::LegWord { key: key.to_owned(), state: state.name(), word: said.said(), why })
 }
 
-/// Whether another operator has said the same. Who repeats his own word is told that it takes another's.
+/// Whether another operator has said the same. Who repeats his own word is told that it takes
+/// another's.
 fn agreed(legs: &Legs, leg: u32, key: &str, said: &Proposal) -> Result<bool, Refusal> {
     let Some(standing) = legs.proposed().get(&leg) else { return Ok(false) };
     if standing == said {

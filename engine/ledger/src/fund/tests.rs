@@ -56,8 +56,8 @@ impl Books {
         self.apply(&Fact { envelope: Envelope::own(), event }, made);
     }
 
-    /// Does what the rules allow, on the engine's own account or asked for by nobody in particular; gives what
-    /// was journaled.
+    /// Does what the rules allow, on the engine's own account or asked for by nobody in particular;
+    /// gives what was journaled.
     pub(crate) fn wish(&mut self, wish: Wish) -> Result<Event, Refusal> {
         self.wish_by("", wish)
     }
@@ -219,9 +219,9 @@ pub(crate) fn request(n: u64) -> Request {
     Request { id: format!("request {n}"), content: Digest::ZERO }
 }
 
-/// A pay-in fails, and a window is cut before the pay-out that it would have covered is held back: the two
-/// are owed in different windows. The later window, settled alone, once had the clearing account advance
-/// the pay-out.
+/// A pay-in fails, and a window is cut before the pay-out that it would have covered is held back:
+/// the two are owed in different windows. The later window, settled alone, once had the clearing
+/// account advance the pay-out.
 #[test]
 fn what_a_failed_pay_in_held_back_waits_until_that_has_come_in() {
     let mut books = Books::new();
@@ -289,8 +289,8 @@ fn what_was_returned_to_a_debtor_is_taken_from_no_other_batch() {
     assert_eq!(books.fund(), Net::ZERO);
 }
 
-/// Debtors' dust once counted as held from the start, so that the smallest pay-outs left before anything had
-/// come in.
+/// Debtors' dust once counted as held from the start, so that the smallest pay-outs left before
+/// anything had come in.
 #[test]
 fn no_dust_is_advanced_before_every_pay_in_has_ended() {
     let mut books = Books::new();

@@ -14,7 +14,8 @@ impl Finding {
                 Weight::Misfit
             }
             Self::Surplus(_) => Weight::Surplus,
-            // What was taken on, or has ended, stays so; of what nobody has answered yet a person must ask.
+            // What was taken on, or has ended, stays so; of what nobody has answered yet a person
+            // must ask.
             Self::Duplicate(_) => match state {
                 LegState::Sent | LegState::Unknown => Weight::Contradiction,
                 LegState::Ready
@@ -27,7 +28,8 @@ impl Finding {
         }
     }
 
-    /// What a person reads: about the leg with this key, which stood at `state`. `scale` is the asset's.
+    /// What a person reads: about the leg with this key, which stood at `state`. `scale` is the
+    /// asset's.
     #[must_use]
     pub fn text(&self, key: &str, state: LegState, amount: Total, scale: u32) -> String {
         let own = amount.decimal(scale);

@@ -1,8 +1,8 @@
 //! Money that moved, weighed: which booking counts, which is held already, which is one too many.
 //!
-//! A leg holds two references: under which its money went, and under which it came back. Who tells either of
-//! them again tells nothing new; another one beside it is money that nothing stands for. The first going that
-//! is told of what came back already is the one that came back, told late.
+//! A leg holds two references: under which its money went, and under which it came back. Who tells
+//! either of them again tells nothing new; another one beside it is money that nothing stands for.
+//! The first going that is told of what came back already is the one that came back, told late.
 
 use super::{Finding, LegState, LegWord, Statement, Step, Subject, Weighing};
 use crate::canary::{Bug, planted};
@@ -50,7 +50,8 @@ impl<'a> Weighing<'a> {
         out: Vec<&'a Statement>,
         back: Vec<&'a Statement>,
     ) -> Option<Step> {
-        // In one answer each movement is listed once: what went more often than it came back is out.
+        // In one answer each movement is listed once: what went more often than it came back is
+        // out.
         let is_back = back.len() >= out.len();
         let went = Counted::new(out, self.subject.went);
         self.surplus(&went);
@@ -78,8 +79,8 @@ impl<'a> Weighing<'a> {
             LegState::Sent | LegState::Accepted | LegState::Unknown => {
                 Some(said.step(LegState::Confirmed))
             }
-            // The first time that the account shows what was known by somebody's word: remembered, so that a
-            // second time is noticed.
+            // The first time that the account shows what was known by somebody's word: remembered,
+            // so that a second time is noticed.
             LegState::Confirmed => Some(said.step(LegState::Confirmed)),
             LegState::Returned => {
                 self.hold(Way::Went, Some(said));
@@ -110,7 +111,8 @@ impl<'a> Weighing<'a> {
                 return None;
             }
         };
-        // What is held of one that is paid came back of a second payment: it is not this one's return.
+        // What is held of one that is paid came back of a second payment: it is not this one's
+        // return.
         if let Some(held) = came {
             back = Counted::new(back, Some(held)).more;
         }

@@ -1,5 +1,5 @@
-//! The weighing of what rails say: each rule by an example, then all of them against a slow model that
-//! counts, over every small set of statements in every order.
+//! The weighing of what rails say: each rule by an example, then all of them against a slow model
+//! that counts, over every small set of statements in every order.
 
 use super::LegWord::{Accepted, Confirmed, Rejected, Returned};
 use super::*;
@@ -52,8 +52,8 @@ fn weighed(subject: &Subject<'_>, said: &[Statement]) -> (Option<At>, Vec<Weight
     (to(&verdict), weights.collect())
 }
 
-/// A statement that lists the return before the payment once left the payee unpaid for ever: the entry
-/// that came last counted, and the leg was CONFIRMED.
+/// A statement that lists the return before the payment once left the payee unpaid for ever: the
+/// entry that came last counted, and the leg was CONFIRMED.
 #[test]
 fn a_return_beats_its_payment_in_whatever_order_they_are_listed() {
     let (paid, back) = (money(Confirmed, "P"), money(Returned, "R"));
@@ -94,7 +94,8 @@ fn a_fee_beside_its_payment_is_a_remark_and_the_payment_counts() {
     assert_eq!(weighed(&subject(At::Sent), &[fee]), (None, vec![Weight::Misfit]));
 }
 
-/// A second upload that the bank refused as a duplicate once un-paid the first, and all was paid again.
+/// A second upload that the bank refused as a duplicate once un-paid the first, and all was paid
+/// again.
 #[test]
 fn a_refused_second_copy_moves_nothing_whatever_the_first_has_come_to() {
     let again = [Statement { is_duplicate: true, ..report(Rejected) }];
@@ -134,7 +135,8 @@ fn two_words_of_one_report_that_cannot_both_be_true_move_nothing() {
     assert_eq!(weighed(&subject(At::Sent), &follows), (Some(At::Confirmed), vec![]));
 }
 
-/// A payment that the bank made twice, or a pay-in that came twice, was once passed over in silence.
+/// A payment that the bank made twice, or a pay-in that came twice, was once passed over in
+/// silence.
 #[test]
 fn money_that_moves_once_more_is_found_in_one_answer_and_in_a_later_one() {
     let twice = [money(Confirmed, "A"), money(Confirmed, "B")];
@@ -173,9 +175,9 @@ fn what_was_paid_twice_and_came_back_once_is_paid() {
     assert_eq!(weighed(&booked(At::Returned, "R"), &later), (None, vec![Weight::Surplus]));
 }
 
-/// A bank paid once more what had come back, under another reference, and nobody was told: it was taken for
-/// the first payment, told late. Then every payment told late was told as a second one. Only the two references
-/// together tell them apart.
+/// A bank paid once more what had come back, under another reference, and nobody was told: it was
+/// taken for the first payment, told late. Then every payment told late was told as a second one.
+/// Only the two references together tell them apart.
 #[test]
 fn paid_again_is_found_and_told_again_or_late_is_not() {
     let (first, again) = ([money(Confirmed, "A")], [money(Confirmed, "B")]);
@@ -204,8 +206,8 @@ fn paid_again_is_found_and_told_again_or_late_is_not() {
     assert_eq!((back.findings, back.held), (vec![], vec![(Way::Came, "R".into())]));
 }
 
-/// A statement of the day told once more, on its own, the return of a second payment: the leg was taken for one
-/// that had come back, and would have been paid again.
+/// A statement of the day told once more, on its own, the return of a second payment: the leg was
+/// taken for one that had come back, and would have been paid again.
 #[test]
 fn the_return_of_a_second_payment_is_not_that_of_the_first() {
     let day = [money(Confirmed, "A"), money(Confirmed, "B"), money(Returned, "R")];

@@ -1,6 +1,7 @@
 //! What strangers on connections may hold: the limits of the edge, and the sum of what they allow.
 //!
-//! Every item of the sum is a bound that one place of `api` holds; the sum is checked when this is compiled.
+//! Every item of the sum is a bound that one place of `api` holds; the sum is checked when this is
+//! compiled.
 
 use super::{EXPORT_CHUNK_BYTES, FRAME_VOUCHERS_MAX, STREAM_VOUCHERS_MAX};
 use crate::types::VOUCHER_BYTES;
@@ -9,14 +10,14 @@ use std::time::Duration;
 const KIB: usize = 1 << 10;
 const MIB: usize = 1 << 20;
 
-/// Connections over gRPC at once: far more than facilitators and operators have. Where fewer files may be
-/// open there are fewer (`connections`), so that the journal always finds some. When all places are taken,
-/// who was silent for longest goes for who comes.
+/// Connections over gRPC at once: far more than facilitators and operators have. Where fewer files
+/// may be open there are fewer (`connections`), so that the journal always finds some. When all
+/// places are taken, who was silent for longest goes for who comes.
 pub const CONNECTIONS_MAX: usize = 1_024;
 /// Connections over HTTP at once: providers send webhooks one by one or a few side by side.
 pub const HTTP_CONNECTIONS_MAX: usize = 64;
-/// Of the files that a process may open, connections over gRPC and over HTTP get a half together: the other
-/// half is for the journal, the inboxes and the calls to rails.
+/// Of the files that a process may open, connections over gRPC and over HTTP get a half together:
+/// the other half is for the journal, the inboxes and the calls to rails.
 const FILES_FOR_CONNECTIONS: u64 = 2;
 /// Of the files that a process may open, connections over HTTP get at most one in so many.
 const FILES_FOR_HTTP: u64 = 16;
@@ -37,16 +38,16 @@ pub struct Share {
     pub streams: u32,
     /// Bytes of one stream that may lie unread (HTTP/2's flow-control window).
     pub stream_window: u32,
-    /// The window of the connection. Never the narrower one: it is this large because half of it is the
-    /// budget within which the HTTP/2 library takes small frames (`SMALL_FRAME_COST`).
+    /// The window of the connection. Never the narrower one: it is this large because half of it is
+    /// the budget within which the HTTP/2 library takes small frames (`SMALL_FRAME_COST`).
     pub connection_window: u32,
-    /// Messages to the facilitators' service beyond one packet that are read, or wait to come in, at once.
-    /// All others stay in the windows, where flow control holds them.
+    /// Messages to the facilitators' service beyond one packet that are read, or wait to come in,
+    /// at once. All others stay in the windows, where flow control holds them.
     pub large: u32,
 }
 
-/// The share of the first connections: some large frames are read while others wait in windows that a
-/// local network fills faster than cores check, so that a few streams keep every core busy.
+/// The share of the first connections: some large frames are read while others wait in windows that
+/// a local network fills faster than cores check, so that a few streams keep every core busy.
 pub const WIDE: Share =
     Share { streams: 128, stream_window: 128 << 10, connection_window: 17 << 20, large: 4 };
 /// How many connections have it.
@@ -55,10 +56,10 @@ pub const WIDE_CONNECTIONS: usize = 6;
 pub const NARROW: Share =
     Share { streams: 16, stream_window: 32 << 10, connection_window: 640 << 10, large: 1 };
 
-/// What the HTTP/2 library counts for a DATA frame below 256 bytes that lies unread: what it lacks to that.
-/// When the count passes half of the connection's window it ends the connection. A frame of one voucher is
-/// 168 bytes or more, so the windows are such that streams full of them stay below it: they are held by
-/// flow control, as they should be.
+/// What the HTTP/2 library counts for a DATA frame below 256 bytes that lies unread: what it lacks
+/// to that. When the count passes half of the connection's window it ends the connection. A frame
+/// of one voucher is 168 bytes or more, so the windows are such that streams full of them stay
+/// below it: they are held by flow control, as they should be.
 const SMALL_FRAME_BYTES: usize = 168;
 const SMALL_FRAME_COST: usize = 256 - SMALL_FRAME_BYTES;
 
@@ -76,8 +77,8 @@ impl Share {
         self.unread() / SMALL_FRAME_BYTES * SMALL_FRAME_COST <= self.budget()
     }
 
-    /// The most that a connection can make the HTTP/2 library keep: all windows full, in frames as small as
-    /// it takes; and the large messages that wait to come in.
+    /// The most that a connection can make the HTTP/2 library keep: all windows full, in frames as
+    /// small as it takes; and the large messages that wait to come in.
     const fn bytes(self) -> usize {
         self.unread() + self.budget() + self.large as usize * VOUCHERS_MESSAGE_BYTES_MAX
     }
@@ -87,24 +88,28 @@ const _: () = assert!(WIDE.holds_small_frames() && NARROW.holds_small_frames());
 const _: () = assert!(WIDE.unread() <= WIDE.connection_window as usize);
 const _: () = assert!(NARROW.unread() <= NARROW.connection_window as usize);
 
-/// Bytes of one message to the facilitators' service: a full frame of structured vouchers is at most 850 KiB.
+/// Bytes of one message to the facilitators' service: a full frame of structured vouchers is at
+/// most 850 KiB.
 pub const VOUCHERS_MESSAGE_BYTES_MAX: usize = 896 * KIB;
 const _: () = assert!(VOUCHERS_MESSAGE_BYTES_MAX > FRAME_VOUCHERS_MAX * (VOUCHER_BYTES + 52));
-/// Bytes of one message to the operators' service: a thousand reports on legs with texts of full length.
+/// Bytes of one message to the operators' service: a thousand reports on legs with texts of full
+/// length.
 pub const MESSAGE_BYTES_MAX: usize = MIB;
 const _: () = assert!(EXPORT_CHUNK_BYTES < MESSAGE_BYTES_MAX);
-/// Bytes of one answer that the command line takes: the report of a batch with a hundred thousand submissions.
+/// Bytes of one answer that the command line takes: the report of a batch with a hundred thousand
+/// submissions.
 pub const REPLY_BYTES_MAX: usize = 16 * MIB;
-/// Bytes of messages that began and have not ended, over all connections: room for seventy full frames at
-/// the same moment. When it is full, the one that began first is given up.
+/// Bytes of messages that began and have not ended, over all connections: room for seventy full
+/// frames at the same moment. When it is full, the one that began first is given up.
 pub const UNFINISHED_BYTES_MAX: usize = 64 * MIB;
-/// A message takes its room in blocks of this size, as its bytes arrive: what is only announced costs nothing.
+/// A message takes its room in blocks of this size, as its bytes arrive: what is only announced
+/// costs nothing.
 pub const MESSAGE_BLOCK_BYTES: usize = 64 * KIB;
 /// The first block, which every call may have beside: whoever sends small frames waits for nobody.
 pub const MESSAGE_FIRST_BLOCK_BYTES: usize = 4 * KIB;
-/// Packed vouchers up to so many bytes are copied out of the message that brought them: the message may be
-/// as large as its limit, for what else it holds, and would stay as long as they are under way. Copying
-/// costs a hundredth of checking them.
+/// Packed vouchers up to so many bytes are copied out of the message that brought them: the message
+/// may be as large as its limit, for what else it holds, and would stay as long as they are under
+/// way. Copying costs a hundredth of checking them.
 pub const PACKED_COPIED_BYTES: usize = 256 * KIB;
 /// Bytes of the metadata of one call; four times that are read so that the answer can say so.
 pub const METADATA_BYTES_MAX: usize = 16 * KIB;
@@ -113,7 +118,8 @@ pub const METADATA_BYTES_READ: u32 = 64 << 10;
 
 /// How long a new connection may take until it has spoken HTTP/2.
 pub const PREFACE_WAIT: Duration = Duration::from_secs(5);
-/// How long a message may take from its first byte to its last, and a call with one message to bring it.
+/// How long a message may take from its first byte to its last, and a call with one message to
+/// bring it.
 pub const MESSAGE_WAIT: Duration = Duration::from_secs(10);
 /// How long a stream of messages other than frames of vouchers may pause.
 pub const PAUSE_MAX: Duration = Duration::from_mins(1);
@@ -121,7 +127,8 @@ pub const PAUSE_MAX: Duration = Duration::from_mins(1);
 pub const ANSWER_WAIT: Duration = Duration::from_secs(30);
 /// The same once the engine stops.
 pub const ANSWER_WAIT_STOPPING: Duration = Duration::from_secs(1);
-/// How long a connection may be without a call until it is told to go. Clients connect again by themselves.
+/// How long a connection may be without a call until it is told to go. Clients connect again by
+/// themselves.
 pub const IDLE_MAX: Duration = Duration::from_mins(5);
 /// How long a connection that was told to go may take once it has no calls.
 pub const LEAVE_WAIT: Duration = Duration::from_secs(1);
@@ -143,12 +150,12 @@ pub const HTTP_CONNECTION_MAX: Duration = Duration::from_mins(1);
 /// Bytes of an HTTP request's head, and of its body: a webhook holds one object, some kilobytes.
 pub const HTTP_BYTES_MAX: usize = 64 * KIB;
 
-/// Frames that one stream may have under way before its reading stops (HTTP/2 flow control then holds the
-/// client): small ones, each of which costs some state besides its vouchers.
+/// Frames that one stream may have under way before its reading stops (HTTP/2 flow control then
+/// holds the client): small ones, each of which costs some state besides its vouchers.
 pub const STREAM_FRAMES_MAX: usize = 64;
 
-/// Answers that read what is kept, piece by piece as the client takes them (files, evidence, proofs), at
-/// once: each has a thread. Beyond it callers are told RESOURCE_EXHAUSTED.
+/// Answers that read what is kept, piece by piece as the client takes them (files, evidence,
+/// proofs), at once: each has a thread. Beyond it callers are told RESOURCE_EXHAUSTED.
 pub const EXPORTS_MAX: usize = 8;
 /// Lists of windows, batches, legs and the like at once: each holds what it lists.
 pub const LISTS_MAX: usize = 16;
@@ -165,8 +172,8 @@ pub const LIST_PAGE: usize = 512;
 
 /// What a connection costs besides: buffers for reading and writing, tables for headers.
 const CONNECTION_BYTES: usize = 64 * KIB;
-/// What an open call costs besides: its tasks, the buffer that messages are read into, its metadata, its
-/// first block, and the packet that it was read from.
+/// What an open call costs besides: its tasks, the buffer that messages are read into, its
+/// metadata, its first block, and the packet that it was read from.
 const CALL_BYTES: usize = 24 * KIB + MESSAGE_FIRST_BLOCK_BYTES + 16 * KIB;
 /// What acks on one stream cost that nobody reads: a byte an outcome, and their frames' state.
 const STREAM_ACKS_BYTES: usize = STREAM_VOUCHERS_MAX + STREAM_FRAMES_MAX * 256;
@@ -174,10 +181,11 @@ const NARROW_CONNECTIONS: usize = CONNECTIONS_MAX - WIDE_CONNECTIONS;
 const CALLS: usize =
     WIDE_CONNECTIONS * WIDE.streams as usize + NARROW_CONNECTIONS * NARROW.streams as usize;
 
-/// The most memory that strangers can make the edge hold, whatever they do: what lies unread in windows and
-/// the large messages that wait to come in; unfinished messages; open calls with unread acks; connections; long answers (a piece with the client, one
-/// that waits, one that is made); Imports (items grow some four times when they are read); webhooks. What
-/// the pipeline holds has its own bound (`INFLIGHT_VOUCHERS_MAX`), and so has what lists show.
+/// The most memory that strangers can make the edge hold, whatever they do: what lies unread in
+/// windows and the large messages that wait to come in; unfinished messages; open calls with unread
+/// acks; connections; long answers (a piece with the client, one that waits, one that is made);
+/// Imports (items grow some four times when they are read); webhooks. What the pipeline holds has
+/// its own bound (`INFLIGHT_VOUCHERS_MAX`), and so has what lists show.
 pub const EDGE_BYTES_MAX: usize = WIDE_CONNECTIONS * WIDE.bytes()
     + NARROW_CONNECTIONS * NARROW.bytes()
     + UNFINISHED_BYTES_MAX

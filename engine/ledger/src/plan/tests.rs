@@ -1,5 +1,5 @@
-//! A batch is settled by a rail that does what it likes; whatever it does, no money is made or lost, and
-//! the clearing account never pays out what it does not hold.
+//! A batch is settled by a rail that does what it likes; whatever it does, no money is made or
+//! lost, and the clearing account never pays out what it does not hold.
 
 use super::*;
 use crate::Cover;
@@ -320,8 +320,8 @@ proptest! {
                 .map(|(_, of)| of.payment.amount.0)
                 .sum();
             let released = run.released.get(&due.party);
-            // A leg that was returned before the party's other legs ended counts as settled here; the
-            // shard adds it again when it comes back.
+            // A leg that was returned before the party's other legs ended counts as settled here;
+            // the shard adds it again when it comes back.
             prop_assert_eq!(released.map(|r| r.0 + again), Some(due.owed.0 - due.dust.0));
         }
         prop_assert_eq!(run.released.len(), run.plan.dues.len());
@@ -359,9 +359,9 @@ fn a_failed_pay_in_holds_back_the_largest_pay_outs_and_no_more() {
     assert_eq!(run.legs.owed_again(), Total(90 + 100));
 }
 
-/// Found by the first batch on a chain with a pay-in that failed: its pay-outs leave a round later than the
-/// others are held back, and what had been held back was taken for sent. So more were held back, and then more,
-/// until nobody was paid.
+/// Found by the first batch on a chain with a pay-in that failed: its pay-outs leave a round later
+/// than the others are held back, and what had been held back was taken for sent. So more were held
+/// back, and then more, until nobody was paid.
 #[test]
 fn what_was_held_back_takes_nothing_from_what_is_covered() {
     let owed: Vec<(u8, u8, u64)> = (1..=9).map(|n| (n, 100 + n, 100)).collect();

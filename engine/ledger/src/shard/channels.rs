@@ -1,9 +1,9 @@
-//! The channels of one shard: what each holds, and the two lists by which what changed leaves it: the
-//! evidence of a window that was cut, and the channels of a checkpoint.
+//! The channels of one shard: what each holds, and the two lists by which what changed leaves it:
+//! the evidence of a window that was cut, and the channels of a checkpoint.
 //!
-//! Both are pictures of one moment, taken without stopping: the list is set aside, a few entries are
-//! copied at a time, and a channel that changes before its turn is copied first. Knows no rule of
-//! credit; parties and signers are numbers here.
+//! Both are pictures of one moment, taken without stopping: the list is set aside, a few entries
+//! are copied at a time, and a channel that changes before its turn is copied first. Knows no rule
+//! of credit; parties and signers are numbers here.
 
 use super::Map;
 use crate::canary::{Bug, planted};
@@ -79,8 +79,8 @@ struct Saving {
     list: SavingList,
     next: usize,
     out: Vec<Picture>,
-    /// Channels that had expired by then, and were credited last before the window that was open then,
-    /// are forgotten.
+    /// Channels that had expired by then, and were credited last before the window that was open
+    /// then, are forgotten.
     at: Timestamp,
     open: WindowNumber,
     forgotten: Vec<ChannelIndex>,
@@ -257,8 +257,8 @@ impl Channels {
         self.signatures.reserve(channels);
     }
 
-    /// The open window was cut: its evidence begins to leave. Returns the pictures of the window before
-    /// it, if some of them were still to be copied.
+    /// The open window was cut: its evidence begins to leave. Returns the pictures of the window
+    /// before it, if some of them were still to be copied.
     pub fn cut(&mut self, window: WindowNumber) -> Option<(WindowNumber, Vec<Picture>)> {
         assert_eq!(window, self.window, "the cut closes the open window");
         let earlier = self.leave(usize::MAX);
@@ -288,8 +288,8 @@ impl Channels {
         self.leaving.take().map(|leaving| (leaving.window, leaving.out))
     }
 
-    /// Begins a checkpoint of what changed since the last one, or of everything. What expired before
-    /// `at` and is sealed is forgotten on the way, if everything is looked at.
+    /// Begins a checkpoint of what changed since the last one, or of everything. What expired
+    /// before `at` and is sealed is forgotten on the way, if everything is looked at.
     pub fn save(&mut self, everything: bool, at: Timestamp) {
         assert!(self.saving.is_none(), "one checkpoint at a time");
         let changed = std::mem::take(&mut self.changed);

@@ -1,5 +1,6 @@
-//! What a shard hands out for a checkpoint, and how it comes back from one. The pieces name parties and
-//! signers by id, never by a shard's own numbers, so that any number of shards can take them back.
+//! What a shard hands out for a checkpoint, and how it comes back from one. The pieces name parties
+//! and signers by id, never by a shard's own numbers, so that any number of shards can take them
+//! back.
 
 use super::channels::{CLEAN, Channel, Picture};
 use super::{Exposure, Shard};
@@ -70,8 +71,8 @@ impl Shard {
         page
     }
 
-    /// Copies up to `limit` more channels of the checkpoint: a page, and whether it is the last. `None`
-    /// when no checkpoint is under way.
+    /// Copies up to `limit` more channels of the checkpoint: a page, and whether it is the last.
+    /// `None` when no checkpoint is under way.
     pub fn saved(&mut self, limit: usize) -> Option<(ShardPage, bool)> {
         let Self { channels, signers, parties, hasher, .. } = self;
         let id = |channel: &Channel| -> ChannelId {
@@ -88,8 +89,8 @@ impl Shard {
         Some((ShardPage { channels, ..ShardPage::default() }, last))
     }
 
-    /// Takes back a page of a checkpoint: what of it is this shard's. All events up to the checkpoint
-    /// were applied before.
+    /// Takes back a page of a checkpoint: what of it is this shard's. All events up to the
+    /// checkpoint were applied before.
     ///
     /// # Errors
     /// A text that names what the events do not know.

@@ -6,7 +6,8 @@ use super::{Checked, PartyIndex, Shard, SignerIndex, mark};
 use crate::canary::{Bug, planted};
 use crate::types::{Amount, Lsn, Outcome, Timestamp, Verdict};
 
-/// Vouchers that are looked up together: enough misses in flight, few enough to stay in the first cache.
+/// Vouchers that are looked up together: enough misses in flight, few enough to stay in the first
+/// cache.
 const BLOCK: usize = 64;
 
 /// Where a voucher's channel, signer and payee stand in the shard's tables.
@@ -29,7 +30,8 @@ impl Shard {
         outcomes: &mut Vec<Outcome>,
     ) {
         outcomes.clear();
-        // Only at records, so that a replay counts the same: without one nothing is credited anyway.
+        // Only at records, so that a replay counts the same: without one nothing is credited
+        // anyway.
         if lsn > Lsn(0) {
             self.uncount_expired(at);
         }
@@ -42,10 +44,10 @@ impl Shard {
         }
     }
 
-    /// Looks up what a block of vouchers will need. What is found stays true while they are credited,
-    /// for no event comes between them. Changes nothing, but it is most of the speed: a lookup is a
-    /// cache miss, and misses that do not wait for each other's outcome overlap. A channel that is held
-    /// names its signer and payee: its id is a hash over them.
+    /// Looks up what a block of vouchers will need. What is found stays true while they are
+    /// credited, for no event comes between them. Changes nothing, but it is most of the speed: a
+    /// lookup is a cache miss, and misses that do not wait for each other's outcome overlap. A
+    /// channel that is held names its signer and payee: its id is a hash over them.
     fn look_up(&self, block: &[Checked<'_>], found: &mut [Found; BLOCK]) {
         for (found, checked) in found.iter_mut().zip(block) {
             *found = match checked.verdict {

@@ -1,9 +1,9 @@
-//! How many live channels each signer and each payer has: a channel costs its payer nothing, and the
-//! engine memory for as long as it lives.
+//! How many live channels each signer and each payer has: a channel costs its payer nothing, and
+//! the engine memory for as long as it lives.
 //!
-//! A channel counts from the record that opens it to the first record at or after its expiry. That depends
-//! on the journal alone, not on when a checkpoint happens to forget the channel, so any replay, on any
-//! number of shards, counts the same.
+//! A channel counts from the record that opens it to the first record at or after its expiry. That
+//! depends on the journal alone, not on when a checkpoint happens to forget the channel, so any
+//! replay, on any number of shards, counts the same.
 
 use super::{Shard, SignerIndex};
 use crate::limits::{PARTY_CHANNELS_MAX, SIGNER_CHANNELS_MAX};
@@ -45,7 +45,8 @@ impl Shard {
         }
     }
 
-    /// Counts what a checkpoint brought back. What had expired by then is uncounted at the next record.
+    /// Counts what a checkpoint brought back. What had expired by then is uncounted at the next
+    /// record.
     pub(super) fn count_anew(&mut self) {
         self.expiring.clear();
         self.signers.iter_mut().for_each(|signer| signer.channels = 0);
@@ -191,8 +192,8 @@ mod tests {
     }
 
     proptest! {
-        /// Against a list of channels that is counted anew for each voucher: over checkpoints that forget
-        /// what has expired, over starts, on one shard and on several.
+        /// Against a list of channels that is counted anew for each voucher: over checkpoints that
+        /// forget what has expired, over starts, on one shard and on several.
         #[test]
         fn live_channels_are_counted_and_limited(steps in steps()) {
             let (mut now, mut lsn, mut window) = (1_000, 100, 1);
@@ -204,14 +205,18 @@ mod tests {
                         lsn += 1;
                         let channel = (signer, lane, now + life);
                         let live = |whose: &dyn Fn(u8) -> bool| {
-                            let live = held.keys().filter(|(of, _, expires)| whose(*of) && *expires > now);
-                            live.count()
+                            let lives = |of: u8, expires: i64| whose(of) && expires > now;
+                            held.keys().filter(|(of, _, expires)| lives(*of, *expires)).count()
                         };
-                        let full = live(&|of| of == signer) >= MAX.of_signer as usize
-                            || live(&|of| payer_of(of) == payer_of(signer)) >= MAX.of_party as usize;
+                        let of_signer = live(&|of| of == signer);
+                        let of_party = live(&|of| payer_of(of) == payer_of(signer));
+                        let full = of_signer >= MAX.of_signer as usize
+                            || of_party >= MAX.of_party as usize;
                         let known = held.contains_key(&channel);
-                        let wanted =
-                            if full && !known { Outcome::TooManyChannels } else { Outcome::Credited };
+                        let wanted = match full && !known {
+                            true => Outcome::TooManyChannels,
+                            false => Outcome::Credited,
+                        };
                         let total = held.get(&channel).copied().unwrap_or(0) + 1;
                         let packed = voucher(signer, lane, now + life, total);
                         prop_assert_eq!(credit(&mut shards, lsn, now, signer, &packed), wanted);

@@ -1,8 +1,9 @@
-//! One shard: the parties that it owns as payers, their signers, channels, exposure and obligations.
+//! One shard: the parties that it owns as payers, their signers, channels, exposure and
+//! obligations.
 //!
-//! Owns the credit rule. Every shard sees every event in journal order, and of a frame those vouchers
-//! whose payer it owns. What it holds depends on nothing else, so any number of shards gives the same
-//! outcomes and obligations.
+//! Owns the credit rule. Every shard sees every event in journal order, and of a frame those
+//! vouchers whose payer it owns. What it holds depends on nothing else, so any number of shards
+//! gives the same outcomes and obligations.
 
 mod channels;
 mod checkpoint;
@@ -72,8 +73,8 @@ struct Party {
     changed: bool,
     /// Live channels on which it pays.
     channels: u32,
-    /// Per asset in which a limit or deposit was ever set; a handful at most. Only the shard that owns
-    /// the party holds any.
+    /// Per asset in which a limit or deposit was ever set; a handful at most. Only the shard that
+    /// owns the party holds any.
     exposures: Vec<(AssetNumber, Exposure)>,
 }
 
@@ -173,8 +174,8 @@ impl Shard {
         self.index
     }
 
-    /// Applies one event. At a cut the shard starts the next window at once; the evidence of the closed
-    /// one is handed out by `leave`, or here, if the next cut comes before it has left.
+    /// Applies one event. At a cut the shard starts the next window at once; the evidence of the
+    /// closed one is handed out by `leave`, or here, if the next cut comes before it has left.
     pub fn apply(&mut self, lsn: Lsn, event: &Event) -> Option<SealedPart> {
         match event {
             Event::AssetCreated(e) => {
@@ -230,8 +231,8 @@ impl Shard {
         None
     }
 
-    /// Copies the evidence of up to `limit` more channels of the closed window. The last call hands out
-    /// the window's part.
+    /// Copies the evidence of up to `limit` more channels of the closed window. The last call hands
+    /// out the window's part.
     pub fn leave(&mut self, limit: usize) -> Option<SealedPart> {
         self.channels.leave(limit).map(|left| self.part(left))
     }
@@ -301,7 +302,8 @@ impl Shard {
         self.answered.get(&lsn).copied()
     }
 
-    /// What a signer used of its cap; `None` where it has none, or signs for a payer of another shard.
+    /// What a signer used of its cap; `None` where it has none, or signs for a payer of another
+    /// shard.
     #[must_use]
     pub fn cap_used(&self, signer: SignerKey, asset: AssetNumber) -> Option<Amount> {
         let index = *self.signer_index.get(&signer)?;
@@ -400,8 +402,8 @@ impl Shard {
 
 /// What settlement changes of exposures.
 impl Shard {
-    /// Applies an event that a checkpoint covers. What parties owe unsettled is in the checkpoint, and is
-    /// loaded afterwards: here only what deposits have paid counts.
+    /// Applies an event that a checkpoint covers. What parties owe unsettled is in the checkpoint,
+    /// and is loaded afterwards: here only what deposits have paid counts.
     pub fn apply_past(&mut self, lsn: Lsn, event: &Event) {
         match event {
             Event::LegsMoved(_) => {}

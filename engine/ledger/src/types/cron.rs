@@ -1,5 +1,5 @@
-//! Times of day that come again and again: a cron expression in UTC. Owns how it is read and which time
-//! is next; reads no clock.
+//! Times of day that come again and again: a cron expression in UTC. Owns how it is read and which
+//! time is next; reads no clock.
 
 use super::Timestamp;
 use croner::parser::{CronParser, Seconds};
@@ -10,8 +10,8 @@ use std::str::FromStr;
 /// Longest expression: far more than anybody writes, little for who parses it.
 const CRON_BYTES_MAX: usize = 128;
 
-/// A cron expression: minute, hour, day of the month, month, day of the week, perhaps with a second before
-/// them; in UTC.
+/// A cron expression: minute, hour, day of the month, month, day of the week, perhaps with a second
+/// before them; in UTC.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cron {
     text: String,

@@ -1,4 +1,5 @@
-//! Digests: how records are linked, how windows get a root, how requests and batches are identified.
+//! Digests: how records are linked, how windows get a root, how requests and batches are
+//! identified.
 //!
 //! Owns the BLAKE3 context strings but the channel's (which `voucher` holds), those of the trees
 //! (`merkle`) and of what the engine signs (`statement`). Each use has its own context, so that no
@@ -70,8 +71,8 @@ pub fn content_digest(kind: &str, content: &[u8]) -> Digest {
     Context::new(CONTENT_CONTEXT).hash(&[&length, kind.as_bytes(), content])
 }
 
-/// Bytes that `BatchHasher` collects: BLAKE3 hashes sixteen pieces of 1 KiB at once, and a batch comes
-/// in parts of a few bytes.
+/// Bytes that `BatchHasher` collects: BLAKE3 hashes sixteen pieces of 1 KiB at once, and a batch
+/// comes in parts of a few bytes.
 const BATCH_BUFFER_BYTES: usize = 64 << 10;
 
 /// Collects a batch's content into its id. Every variable-length part is preceded by its length.
@@ -133,7 +134,8 @@ impl FileHasher {
     }
 }
 
-/// Digest of an operator's token, as the configuration holds it: plain BLAKE3, so that any tool can make it.
+/// Digest of an operator's token, as the configuration holds it: plain BLAKE3, so that any tool can
+/// make it.
 #[must_use]
 pub fn token_digest(token: &str) -> Digest {
     Digest(*blake3::hash(token.as_bytes()).as_bytes())
@@ -182,8 +184,8 @@ impl EvidenceHasher {
     }
 }
 
-/// Digests of the sections of an evidence export: each covers the one before it, so that the last one
-/// speaks for the whole file.
+/// Digests of the sections of an evidence export: each covers the one before it, so that the last
+/// one speaks for the whole file.
 #[derive(Clone)]
 pub struct SectionHasher(Context);
 

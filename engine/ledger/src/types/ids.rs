@@ -1,4 +1,5 @@
-//! Identifiers. Owns their byte form and their hexadecimal text form, and nothing about their meaning.
+//! Identifiers. Owns their byte form and their hexadecimal text form, and nothing about their
+//! meaning.
 
 use rkyv::{Archive, Deserialize, Serialize};
 use std::fmt;
@@ -116,7 +117,8 @@ macro_rules! number {
     ($(#[$doc:meta])* $name:ident, $inner:ty) => {
         $(#[$doc])*
         #[derive(
-            Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Archive, Serialize, Deserialize,
+            Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash,
+            Archive, Serialize, Deserialize,
         )]
         pub struct $name(pub $inner);
 

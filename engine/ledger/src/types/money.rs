@@ -1,13 +1,15 @@
 //! Money: checked integers in asset units (10^-scale of an asset), added in this file only.
 //!
-//! No float, no rounding, no lossy cast. A sum that does not fit is an error or a panic, never a wrap.
+//! No float, no rounding, no lossy cast. A sum that does not fit is an error or a panic, never a
+//! wrap.
 
 use rkyv::{Archive, Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
 
-/// Largest limit or deposit that is accepted, in asset units. Far above any real sum (10^36), and so
-/// far below `u128::MAX` and `i128::MAX` that limit + prefund, or 10^2 such sums, cannot overflow.
+/// Largest limit or deposit that is accepted, in asset units. Far above any real sum (10^36), and
+/// so far below `u128::MAX` and `i128::MAX` that limit + prefund, or 10^2 such sums, cannot
+/// overflow.
 pub const MONEY_MAX: u128 = 1_000_000_000_000_000_000_000_000_000_000_000_000;
 const _: () = assert!(MONEY_MAX < (i128::MAX as u128) / 100);
 
@@ -112,7 +114,8 @@ impl Total {
         self.0.checked_sub(other.0).map(Self)
     }
 
-    /// Splits into what is a whole multiple of `unit` and the rest: (whole, rest), whole + rest = self.
+    /// Splits into what is a whole multiple of `unit` and the rest: (whole, rest), whole + rest =
+    /// self.
     #[must_use]
     pub fn split(self, unit: Self) -> (Self, Self) {
         assert!(unit.0 > 0, "a rail's unit is never zero");
@@ -141,8 +144,8 @@ impl Total {
         Net(i128::try_from(self.0).expect("a sum of money exceeds 127 bits"))
     }
 
-    /// As a decimal number of whole assets, e.g. 12345 at scale 2 is "123.45"; all `scale` digits are
-    /// kept. Only for people and rails: the engine itself never reads it back.
+    /// As a decimal number of whole assets, e.g. 12345 at scale 2 is "123.45"; all `scale` digits
+    /// are kept. Only for people and rails: the engine itself never reads it back.
     #[must_use]
     pub fn decimal(self, scale: u32) -> String {
         let mut digits = self.0.to_string();

@@ -1,4 +1,5 @@
-//! What became of one voucher: the bytes of an ack. The numbers are those of `Outcome` in the proto.
+//! What became of one voucher: the bytes of an ack. The numbers are those of `Outcome` in the
+//! proto.
 
 /// Answer to one voucher. The discriminants are on the wire for ever.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

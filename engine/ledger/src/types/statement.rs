@@ -1,7 +1,7 @@
 //! What the engine signs with its own key: statements, each a digest of what it says.
 //!
-//! Those about a window, a batch and the end of an export hold the digest of an event. That digest covers
-//! every event up to it, so whoever changes one of them, or leaves one out, needs the key.
+//! Those about a window, a batch and the end of an export hold the digest of an event. That digest
+//! covers every event up to it, so whoever changes one of them, or leaves one out, needs the key.
 //!
 //! Owns their contexts and their bytes. Never holds a key, never signs, never checks a signature.
 

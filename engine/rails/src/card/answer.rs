@@ -36,8 +36,9 @@ pub enum Answer {
         /// Why.
         reason: String,
     },
-    /// It was declined, and the provider would still let the customer pay it: it counts as rejected only once
-    /// the provider has given it up. The client sees to that; nobody else meets this answer.
+    /// It was declined, and the provider would still let the customer pay it: it counts as rejected
+    /// only once the provider has given it up. The client sees to that; nobody else meets this
+    /// answer.
     Open {
         /// The provider's id.
         reference: String,
@@ -200,7 +201,8 @@ pub(super) fn stands(standing: Standing, object: &Value) -> Answer {
     }
 }
 
-/// What the answer to the cancelling of a declined payment means. Only what is surely given up is rejected.
+/// What the answer to the cancelling of a declined payment means. Only what is surely given up is
+/// rejected.
 pub fn given_up(call: &CallBytes, raw: &Raw, reason: &str) -> Answer {
     // What was cancelled before is shown in the error.
     let object = match raw.status {

@@ -89,8 +89,9 @@ impl Client {
         self.given_up(call, answer)
     }
 
-    /// Has the provider give up what was declined and could still be paid. It moves no money, and done twice
-    /// it is done once, so it needs no key: an error that was kept under one would stay for ever.
+    /// Has the provider give up what was declined and could still be paid. It moves no money, and
+    /// done twice it is done once, so it needs no key: an error that was kept under one would stay
+    /// for ever.
     fn given_up(&self, call: &CallBytes, answer: Answer) -> Answer {
         let Answer::Open { reference, reason } = answer else { return answer };
         if reference.is_empty() {

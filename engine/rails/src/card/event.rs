@@ -1,7 +1,8 @@
 //! What a webhook's event says of a leg.
 //!
-//! Owns which event means what, and what of it must be the leg's own. Keeps no state and moves nothing: an
-//! event may come twice, late, or before an older one; what it says is weighed by the ledger.
+//! Owns which event means what, and what of it must be the leg's own. Keeps no state and moves
+//! nothing: an event may come twice, late, or before an older one; what it says is weighed by the
+//! ledger.
 
 use super::call::CallBytes;
 use super::currency::Amounts;

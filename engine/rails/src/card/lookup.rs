@@ -1,8 +1,8 @@
 //! Finding out what became of a leg whose answer was lost.
 //!
-//! Owns what the provider's objects say, by id or in a list. Bytes are sent again only where nothing is
-//! found: the provider keeps idempotency keys for a day, and after that the same bytes under the same key
-//! would be a new payment.
+//! Owns what the provider's objects say, by id or in a list. Bytes are sent again only where
+//! nothing is found: the provider keeps idempotency keys for a day, and after that the same bytes
+//! under the same key would be a new payment.
 
 use super::answer::{Answer, Raw, misfit, stands};
 use super::call::CallBytes;

@@ -1,5 +1,5 @@
-//! What this rail answers to the questions that are asked of every rail. Decides nothing that the other files
-//! of this folder do not own.
+//! What this rail answers to the questions that are asked of every rail. Decides nothing that the
+//! other files of this folder do not own.
 
 use super::{Amounts, CLEARING_PLACEHOLDER, account, request};
 use crate::account::AccountError;

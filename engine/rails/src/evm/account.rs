@@ -56,8 +56,8 @@ pub fn check_account(
     Ok(vec![("address".into(), address::text(address))])
 }
 
-/// Checks that a party's checked account is neither the payout contract nor the token itself: money sent
-/// there would be nobody's. The contract leaves such an item out as well.
+/// Checks that a party's checked account is neither the payout contract nor the token itself: money
+/// sent there would be nobody's. The contract leaves such an item out as well.
 pub fn check_apart(
     account: &[(String, String)],
     clearing: &[(String, String)],

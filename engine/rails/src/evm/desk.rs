@@ -209,7 +209,8 @@ impl Desk {
         Ok(View { head, safe, last, used })
     }
 
-    /// Why a chunk that stands there would wait for ever, if the node never names the block that it waits for.
+    /// Why a chunk that stands there would wait for ever, if the node never names the block that it
+    /// waits for.
     #[must_use]
     pub fn waits_for_ever(&self, view: &View, state: &ChunkState) -> Option<&'static str> {
         match (self.config.finality, state) {

@@ -1,6 +1,7 @@
 //! Accounts at banks: a party's, and the operator's. Their fields, IBAN and BIC.
 //!
-//! Owns the forms. Never asks a bank whether an account exists, and never puts a value into an error text.
+//! Owns the forms. Never asks a bank whether an account exists, and never puts a value into an
+//! error text.
 
 use super::{CLEARING_PLACEHOLDER, RAIL, text};
 use crate::account::AccountError;

@@ -99,7 +99,8 @@ pub struct Report {
     pub shared: Option<usize>,
 }
 
-/// A booked entry of several transactions, some of which name no sum. What they share out is its sum.
+/// A booked entry of several transactions, some of which name no sum. What they share out is its
+/// sum.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SharedEntry {
     /// Its sum.

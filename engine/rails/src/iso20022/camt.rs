@@ -236,8 +236,8 @@ impl Entry {
     }
 }
 
-/// A booked entry of which no transaction is listed. One that pays a file of ours proves that the bank has
-/// the file, and none of its payments.
+/// A booked entry of which no transaction is listed. One that pays a file of ours proves that the
+/// bank has the file, and none of its payments.
 fn unlisted<E>(entry: &Entry, summary: &mut Summary, visit: Visit<'_, E>) -> Result<(), E> {
     let within = &entry.batch.within;
     if !ids::is_sent(within) {
@@ -307,8 +307,8 @@ fn tell<E>(
 
     let named = detail.key.map(|key| key.to_ascii_uppercase()).filter(|key| ids::is_key(key));
     let by_key = named.is_some();
-    // A payer who pays in by an own transfer may have had room for the key in the text only, and so may a
-    // bank that sends money back.
+    // A payer who pays in by an own transfer may have had room for the key in the text only, and so
+    // may a bank that sends money back.
     let key = named.or_else(|| detail.quoted.first().cloned());
     let Some(key) = key else {
         let within = if detail.within.is_empty() { &entry.batch.within } else { &detail.within };

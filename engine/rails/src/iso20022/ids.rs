@@ -13,8 +13,8 @@ const BLOCK_DIGITS: usize = 24;
 /// Characters of a leg's key.
 const KEY_CHARS: usize = 32;
 
-/// Hexadecimal digits of the batch id in the ids of its second file and all later ones, which also hold the
-/// file's number.
+/// Hexadecimal digits of the batch id in the ids of its second file and all later ones, which also
+/// hold the file's number.
 const LATER_MESSAGE_DIGITS: usize = 24;
 const LATER_BLOCK_DIGITS: usize = 16;
 
@@ -64,7 +64,8 @@ pub fn is_key(text: &str) -> bool {
     text.len() == KEY_CHARS && text.bytes().all(|b| matches!(b, b'A'..=b'Z' | b'2'..=b'7'))
 }
 
-/// What a text says if it is such an id. A MsgId can be read in two ways; only the batch knows which.
+/// What a text says if it is such an id. A MsgId can be read in two ways; only the batch knows
+/// which.
 pub fn sent(text: &str) -> Vec<Sent> {
     let text = text.to_ascii_lowercase();
     let hex = |text: &str, digits: usize| {

@@ -1,7 +1,7 @@
 //! Which legs of a file a bank's report speaks of, and what it says of each in the ledger's words.
 //!
-//! Owns how ids lead back to legs, whether a sum is one of the asset and whether an account is the leg's.
-//! Never decides what a statement leads to: the ledger weighs all of them together.
+//! Owns how ids lead back to legs, whether a sum is one of the asset and whether an account is the
+//! leg's. Never decides what a statement leads to: the ledger weighs all of them together.
 
 use super::account::Clearing;
 use super::answer::{Direction, Money, Report, Scope, SharedEntry};
@@ -57,8 +57,8 @@ impl Legs {
     }
 }
 
-/// Where the money of a leg moves, as far as it can be told: an IBAN, or nothing. `own` is that of the
-/// payer where money goes from party to party.
+/// Where the money of a leg moves, as far as it can be told: an IBAN, or nothing. `own` is that of
+/// the payer where money goes from party to party.
 #[must_use]
 pub fn pays<'a>(head: &'a BatchHead, own: &'a str) -> &'a str {
     if !own.is_empty() {
@@ -69,8 +69,9 @@ pub fn pays<'a>(head: &'a BatchHead, own: &'a str) -> &'a str {
     real.map_or("", |clearing| clearing.account.iban)
 }
 
-/// What a report says of one leg; `None` if it says nothing to act on. `iban` is where the leg's money
-/// moves. `shared` is the leg's sum where all legs that share one entry are known to sum to it.
+/// What a report says of one leg; `None` if it says nothing to act on. `iban` is where the leg's
+/// money moves. `shared` is the leg's sum where all legs that share one entry are known to sum to
+/// it.
 #[must_use]
 pub fn statement(
     report: &Report,
@@ -107,7 +108,8 @@ pub fn statement(
 }
 
 impl SharedEntry {
-    /// Whether these sums, those of the legs that it lists in their order, are all of what was booked.
+    /// Whether these sums, those of the legs that it lists in their order, are all of what was
+    /// booked.
     #[must_use]
     pub fn is_shared_out(&self, asset: &AssetDef, legs: &[Total]) -> bool {
         let count = u64::try_from(legs.len()).expect("a length fits 64 bits");

@@ -143,8 +143,8 @@ impl<'a> File<'a> {
     }
 
     /// One transaction. Nearly all of a large file is this, so its tags are written as text: the
-    /// bytes that the XML writer makes element by element, in less than half the time. Only the name
-    /// can hold what XML escapes: ids, codes and the remittance text are letters and digits.
+    /// bytes that the XML writer makes element by element, in less than half the time. Only the
+    /// name can hold what XML escapes: ids, codes and the remittance text are letters and digits.
     fn transaction(&self, out: &mut impl Write, leg: &Leg) -> io::Result<()> {
         let (name, BankAccount { iban, bic }) = self.party(leg.payment.to)?;
         let tags: [&str; 3] = [

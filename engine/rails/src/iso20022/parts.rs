@@ -65,8 +65,8 @@ pub fn add_reason<R: BufRead>(xml: &mut Xml<R>, all: &mut Reason) -> Result<(), 
     Ok(())
 }
 
-/// Codes that say that the same message, block or transaction was handed in before: it is the second one
-/// that is refused.
+/// Codes that say that the same message, block or transaction was handed in before: it is the
+/// second one that is refused.
 fn is_duplicate(code: &str) -> bool {
     matches!(code, "AM05" | "DU01" | "DU02" | "DU03" | "DU04" | "DU05")
 }

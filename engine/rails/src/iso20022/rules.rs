@@ -1,5 +1,5 @@
-//! What this rail answers to the questions that are asked of every rail. Decides nothing that the other files
-//! of this folder do not own.
+//! What this rail answers to the questions that are asked of every rail. Decides nothing that the
+//! other files of this folder do not own.
 
 use super::account::{self, BankAccount};
 use super::{
@@ -89,7 +89,8 @@ impl AnswerRules for Iso20022 {
     ) -> Result<Read, String> {
         let (mut reports, mut strangers, mut more_strangers) = (Vec::new(), Vec::new(), 0);
         let read = read_stream(input, &mut |report: Report| {
-            // Somebody else's transactions are counted, not kept: a file may hold a million of them.
+            // Somebody else's transactions are counted, not kept: a file may hold a million of
+            // them.
             match &report.scope {
                 Scope::Leg { key } if !is_key(key) => {
                     if strangers.len() < ANSWER_NOTES_MAX {

@@ -2,8 +2,8 @@
 //! (EPC217-08: a-z A-Z 0-9 / - ? : ( ) . , ' + and space).
 //!
 //! Owns which characters are carried; `latin` says what stands for the others. Never fails: a name
-//! may look worse in a bank file than in the ledger, but it never keeps a payment back. CSV and JSON
-//! keep it as it is.
+//! may look worse in a bank file than in the ledger, but it never keeps a payment back. CSV and
+//! JSON keep it as it is.
 
 use super::super::latin::folded;
 

@@ -89,7 +89,8 @@ pub fn check_account(
     check(fields, &PARTY, PARTY_KNOWN)
 }
 
-/// Checks the clearing account: an account as a party's, and what the operator's bank wants in files.
+/// Checks the clearing account: an account as a party's, and what the operator's bank wants in
+/// files.
 pub fn check_clearing(
     fields: &BTreeMap<String, String>,
 ) -> Result<Vec<(String, String)>, AccountError> {
@@ -210,7 +211,8 @@ impl<'a> BankAccount<'a> {
     }
 }
 
-/// The clearing account: where the other side of all entries is booked, and what its bank wants in files.
+/// The clearing account: where the other side of all entries is booked, and what its bank wants in
+/// files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Clearing<'a> {
     pub account: BankAccount<'a>,

@@ -6,9 +6,9 @@ use jiff::civil::{Date, DateTime, Weekday};
 use jiff::tz::TimeZone;
 use tallystick_ledger::types::Timestamp;
 
-/// Banking days after the effective date by which a return has arrived: a receiving bank sends one so
-/// that it reaches the originating bank by the opening of business on the second banking day after
-/// settlement (Nacha Operating Rules, Article Three, section 3.8). Later ones are exceptions.
+/// Banking days after the effective date by which a return has arrived: a receiving bank sends one
+/// so that it reaches the originating bank by the opening of business on the second banking day
+/// after settlement (Nacha Operating Rules, Article Three, section 3.8). Later ones are exceptions.
 pub const SETTLED_AFTER_BANKING_DAYS: u32 = 2;
 
 /// The day on which a leg with that effective date counts as confirmed, once the bank's return file
@@ -70,8 +70,8 @@ mod tests {
     use super::*;
     use jiff::civil::date;
 
-    /// Weekdays on which the Federal Reserve Banks are closed by the rules of their schedule K.8: five
-    /// years, with holidays on Saturdays and on Sundays.
+    /// Weekdays on which the Federal Reserve Banks are closed by the rules of their schedule K.8:
+    /// five years, with holidays on Saturdays and on Sundays.
     const CLOSED: [(i16, &[(i8, i8)]); 5] = [
         // Independence Day 2026 is a Saturday: no weekday is closed for it.
         (

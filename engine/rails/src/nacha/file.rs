@@ -1,9 +1,9 @@
 //! The file: records of a balanced ACH file with CCD entries.
 //!
-//! Owns its structure and sums. A leg is one entry and one addenda record; each batch of entries ends
-//! with one offset entry to or from the clearing account, so that its debits equal its credits.
-//! Written from front to back, never held in memory. `docs/RAIL-NACHA.md` says why each field is what
-//! it is.
+//! Owns its structure and sums. A leg is one entry and one addenda record; each batch of entries
+//! ends with one offset entry to or from the clearing account, so that its debits equal its
+//! credits. Written from front to back, never held in memory. `docs/RAIL-NACHA.md` says why each
+//! field is what it is.
 
 use super::account::{
     BANK_NAME_CHARS, BankAccount, COMPANY_ID_CHARS, COMPANY_NAME_CHARS, Clearing,

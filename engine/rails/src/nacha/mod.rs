@@ -1,9 +1,9 @@
 //! The rail `nacha`: ACH files of the United States (CCD entries), and the return files that come
 //! back.
 //!
-//! Owns the fields of an account and of the clearing account, what can be settled, which legs are in
-//! which file, the files, and what returns and notifications of change say. Never sends anything,
-//! never decides what a return means for a leg: the engine does, by the leg's state.
+//! Owns the fields of an account and of the clearing account, what can be settled, which legs are
+//! in which file, the files, and what returns and notifications of change say. Never sends
+//! anything, never decides what a return means for a leg: the engine does, by the leg's state.
 //! `docs/RAIL-NACHA.md` tells operators all of it.
 
 mod account;
@@ -36,8 +36,8 @@ const RAIL: &str = "nacha";
 /// Characters of an entry's identification number.
 const ID_CHARS: usize = 15;
 
-/// What ACH knows a leg by: the 15 characters of its entry's individual identification number, which
-/// a return and a notification of change repeat.
+/// What ACH knows a leg by: the 15 characters of its entry's individual identification number,
+/// which a return and a notification of change repeat.
 ///
 /// 75 bits of a digest of the leg's key in base32 (A-Z, 2-7). Two legs of one batch never share one
 /// ([`files`] refuses that); that any two of 80 million legs do has a chance of about 1 in 10^7.
@@ -48,7 +48,8 @@ pub fn rail_id(key: &str) -> String {
     id
 }
 
-/// Whether an identification number has the form of a leg's. Offset entries have a hyphen in theirs.
+/// Whether an identification number has the form of a leg's. Offset entries have a hyphen in
+/// theirs.
 fn is_rail_id(id: &str) -> bool {
     id.len() == ID_CHARS && id.bytes().all(|b| matches!(b, b'A'..=b'Z' | b'2'..=b'7'))
 }

@@ -1,7 +1,7 @@
 //! Which legs go into which file, and whether all of them can.
 //!
-//! Owns the checks of a batch, the order of its files and how many legs a file and a batch of entries
-//! take. Never writes a byte. The same batch gives the same files.
+//! Owns the checks of a batch, the order of its files and how many legs a file and a batch of
+//! entries take. Never writes a byte. The same batch gives the same files.
 //!
 //! Pay-ins and pay-outs are never in one file: pay-outs leave when pay-ins are confirmed.
 
@@ -187,8 +187,8 @@ pub fn whole(part: &BatchContent, earlier: usize) -> Result<FilePart, Unfit> {
     }
 }
 
-/// Cuts legs of a batch that was checked before (their places, ascending: all of them pay-ins, or none) into
-/// what each file takes.
+/// Cuts legs of a batch that was checked before (their places, ascending: all of them pay-ins, or
+/// none) into what each file takes.
 pub fn cut<'a>(content: &BatchContent, legs: &'a [u32]) -> Vec<&'a [u32]> {
     let cents = Cents::of(&content.head.asset);
     let moved = |place: &u32| cents.exact(content.legs[*place as usize].payment.amount);
@@ -203,8 +203,8 @@ pub fn cut<'a>(content: &BatchContent, legs: &'a [u32]) -> Vec<&'a [u32]> {
     files
 }
 
-/// How many of these sums, from the first on, a file takes: all until one is too many or too much. One alone
-/// always fits: no limit is below the largest entry.
+/// How many of these sums, from the first on, a file takes: all until one is too many or too much.
+/// One alone always fits: no limit is below the largest entry.
 fn taken(cents: impl Iterator<Item = Total>, count_max: usize, cents_max: Total) -> usize {
     let mut sum = Total::ZERO;
     let fits = |cents: &Total| {

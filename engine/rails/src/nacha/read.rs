@@ -1,12 +1,12 @@
 //! Return files: which legs came back and why, and what the bank wants changed.
 //!
-//! Owns the structure of such a file and all its sums, which must hold to the last digit: a damaged or
-//! cut file is refused whole. Never decides what a return means for a leg.
+//! Owns the structure of such a file and all its sums, which must hold to the last digit: a damaged
+//! or cut file is refused whole. Never decides what a return means for a leg.
 //!
-//! A return says `LegWord::Returned`: the entry does not stand, whether or not it had settled before.
-//! The engine makes `REJECTED` of it for a leg that was not confirmed yet, and `RETURNED` for one that
-//! was. There is no other word: ACH confirms nothing (see `settled_on`). Nothing else in a return
-//! file changes a leg; it becomes a note for the operator.
+//! A return says `LegWord::Returned`: the entry does not stand, whether or not it had settled
+//! before. The engine makes `REJECTED` of it for a leg that was not confirmed yet, and `RETURNED`
+//! for one that was. There is no other word: ACH confirms nothing (see `settled_on`). Nothing else
+//! in a return file changes a leg; it becomes a note for the operator.
 
 use super::super::status::{LegReport, LegWord};
 use super::account::is_checked;
@@ -22,8 +22,8 @@ const HASH_MODULUS: u128 = 10_000_000_000;
 /// What a file says.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Answer {
-    /// Legs that came back, in the file's order; each one's key is its `rail_id`. A leg that the bank
-    /// names twice is here twice.
+    /// Legs that came back, in the file's order; each one's key is its `rail_id`. A leg that the
+    /// bank names twice is here twice.
     pub reports: Vec<LegReport>,
     /// What changes no leg, for the operator.
     pub notes: Vec<Note>,
@@ -32,8 +32,8 @@ pub struct Answer {
 /// Why a note is none of a leg's reports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum NoteKind {
-    /// A notification of change: the entry went through, the account must be corrected before the next
-    /// one (by the rules within six banking days).
+    /// A notification of change: the entry went through, the account must be corrected before the
+    /// next one (by the rules within six banking days).
     Change,
     /// Our bank's notification of change was refused.
     ChangeRefused,
@@ -272,7 +272,8 @@ impl Reader<'_> {
         Ok(())
     }
 
-    /// What may stand behind the control: nothing, or records of nines until the last block is full.
+    /// What may stand behind the control: nothing, or records of nines until the last block is
+    /// full.
     fn filler(&mut self, records: usize, blocks: usize) -> Result<(), ReadError> {
         let mut fillers = 0;
         while let Some(line) = self.lines.peek() {

@@ -1,7 +1,7 @@
 //! One record of a file: 94 characters, filled from the left.
 //!
-//! Owns widths, filling and the line end. Never cuts anything: a text or number that does not fit its
-//! field is a bug, for who writes has checked it.
+//! Owns widths, filling and the line end. Never cuts anything: a text or number that does not fit
+//! its field is a bug, for who writes has checked it.
 
 use std::io::{self, Write};
 

@@ -1,7 +1,7 @@
 //! Text as ACH carries it: printable ASCII, upper case.
 //!
-//! Owns how other characters are replaced and where a text is cut. Never fails: a name may look worse
-//! in a bank file than in the ledger, but it never keeps a payment back.
+//! Owns how other characters are replaced and where a text is cut. Never fails: a name may look
+//! worse in a bank file than in the ledger, but it never keeps a payment back.
 
 use super::super::latin::folded;
 

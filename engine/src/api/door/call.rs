@@ -1,7 +1,7 @@
 //! One call: who runs it, and how long its answer may lie unread.
 //!
-//! hyper hands every call to `Calls`, which runs it as a task of its own. A call whose client takes no more
-//! of its answer is dropped, and HTTP/2 tells the client so.
+//! hyper hands every call to `Calls`, which runs it as a task of its own. A call whose client takes
+//! no more of its answer is dropped, and HTTP/2 tells the client so.
 
 use super::table::Guest;
 use crate::limits::{
@@ -21,8 +21,8 @@ use tonic::body::Body;
 /// What a call is to the door.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// A stream of frames of vouchers: may pause as long as it likes, and ends by itself when the engine
-    /// stops, so that what was taken in is acked.
+    /// A stream of frames of vouchers: may pause as long as it likes, and ends by itself when the
+    /// engine stops, so that what was taken in is acked.
     Frames,
     /// Another call of the facilitators' service: one message.
     Vouchers,
@@ -64,7 +64,8 @@ pub(super) fn here() -> Arc<Unread> {
     CALL.with(Clone::clone)
 }
 
-/// Since when a piece of a call's answer has been waiting for its client: milliseconds, 0 when none is.
+/// Since when a piece of a call's answer has been waiting for its client: milliseconds, 0 when none
+/// is.
 #[derive(Default)]
 pub(super) struct Unread(AtomicU64);
 
@@ -141,7 +142,8 @@ where
 /// A future that nobody waits for by name.
 type Boxed<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
-/// The body of an answer. Notes when a piece is with the client, and ends what waits when the engine stops.
+/// The body of an answer. Notes when a piece is with the client, and ends what waits when the
+/// engine stops.
 pub(super) struct Answer {
     body: Body,
     unread: Arc<Unread>,

@@ -114,8 +114,8 @@ async fn preface(socket: &mut TcpStream) -> io::Result<()> {
     Ok(())
 }
 
-/// How a connection comes to its end: told to go when it has been idle or the engine stops, then given time
-/// for the calls that are still open, and for the client to close it.
+/// How a connection comes to its end: told to go when it has been idle or the engine stops, then
+/// given time for the calls that are still open, and for the client to close it.
 #[derive(Default)]
 struct Leaving {
     /// Since when it has had no calls.

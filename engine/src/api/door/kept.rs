@@ -3,7 +3,8 @@
 use std::any::Any;
 use std::sync::{Arc, OnceLock};
 
-/// Something that is kept as long as a connection lasts, among the extensions of every request on it.
+/// Something that is kept as long as a connection lasts, among the extensions of every request on
+/// it.
 #[derive(Clone, Default)]
 pub struct Kept(Arc<OnceLock<Box<dyn Any + Send + Sync>>>);
 

@@ -1,13 +1,14 @@
-//! Large messages to the facilitators' service: of each connection only some are read at once, or read and
-//! waiting to come in. All others stay where flow control holds them. Without this every stream held one
-//! full frame for as long as its source had to wait.
+//! Large messages to the facilitators' service: of each connection only some are read at once, or
+//! read and waiting to come in. All others stay where flow control holds them. Without this every
+//! stream held one full frame for as long as its source had to wait.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// One call's way to its connection's places for large messages, among the extensions of its request.
+/// One call's way to its connection's places for large messages, among the extensions of its
+/// request.
 #[derive(Clone)]
 pub struct Large {
     places: Arc<Semaphore>,

@@ -1,9 +1,9 @@
 //! The messages of a call as they arrive: gRPC puts five bytes before each, a flag and its length.
 //!
-//! Owns what an unfinished message may cost: bytes are kept here, in blocks, until the message is whole, and
-//! only then go on to whoever reads them. A message that takes too long, or began first when there is no more
-//! room for unfinished ones, ends its call. Where only some may be `Large` at once, others are not read on.
-//! Never looks into a message.
+//! Owns what an unfinished message may cost: bytes are kept here, in blocks, until the message is
+//! whole, and only then go on to whoever reads them. A message that takes too long, or began first
+//! when there is no more room for unfinished ones, ends its call. Where only some may be `Large` at
+//! once, others are not read on. Never looks into a message.
 
 use super::call::{Kind, engine_stops, stopped};
 use super::large::{Large, Waiting};
@@ -171,7 +171,8 @@ pub(super) struct Messages<B> {
     unfinished: Arc<Unfinished>,
     stopping: watch::Receiver<bool>,
     partial: Option<Partial>,
-    /// Where only some messages may be large at once: the way to be one of them, and the wait for it.
+    /// Where only some messages may be large at once: the way to be one of them, and the wait for
+    /// it.
     large: Option<Large>,
     place: Option<Waiting>,
     /// What came of a message that waits for its place.

@@ -1,8 +1,8 @@
 //! The door: who may connect, and what a stranger on a connection can hold.
 //!
-//! Owns accepting, the places for connections, time limits on everything that waits for a client, and how
-//! connections end when the engine stops. One listener serves gRPC, another one HTTP. Knows no service and
-//! no message: what is allowed inside is for the services.
+//! Owns accepting, the places for connections, time limits on everything that waits for a client,
+//! and how connections end when the engine stops. One listener serves gRPC, another one HTTP. Knows
+//! no service and no message: what is allowed inside is for the services.
 
 mod call;
 mod grpc;
@@ -30,8 +30,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-/// The number of a connection, among the extensions of every request that came on it. None is used twice in
-/// the life of a process.
+/// The number of a connection, among the extensions of every request that came on it. None is used
+/// twice in the life of a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ConnectionId(pub u64);
 

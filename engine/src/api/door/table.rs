@@ -1,7 +1,8 @@
 //! Who is connected: so many places, and who has to go when somebody else comes.
 //!
-//! Owns the order in which guests lose their places: first who has not spoken yet, then who never sent a
-//! whole message, then who was silent for longest. Who was heard a moment ago keeps the place.
+//! Owns the order in which guests lose their places: first who has not spoken yet, then who never
+//! sent a whole message, then who was silent for longest. Who was heard a moment ago keeps the
+//! place.
 
 use super::ConnectionId;
 use crate::limits::{NARROW, PLACE_KEPT, STRANGERS_NOTE_EVERY, Share, WIDE, WIDE_CONNECTIONS};

@@ -1,5 +1,5 @@
-//! Who made each event happen: a caller that there can be, who may do such a thing, with a request where somebody
-//! asked and none where nobody did.
+//! Who made each event happen: a caller that there can be, who may do such a thing, with a request
+//! where somebody asked and none where nobody did.
 
 use crate::audit::difference::Difference;
 use crate::ledger::{Caller, Envelope, Event, Mover, Role, Via};

@@ -1,4 +1,5 @@
-//! Up to where the engine's word goes: the signed ends of exports, and the events that statements name.
+//! Up to where the engine's word goes: the signed ends of exports, and the events that statements
+//! name.
 
 use super::{Audit, Done};
 use crate::audit::difference::Difference;

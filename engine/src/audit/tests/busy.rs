@@ -1,4 +1,5 @@
-//! A deployment in which every kind of event of settlement came by, and a window was sealed after them.
+//! A deployment in which every kind of event of settlement came by, and a window was sealed after
+//! them.
 
 use super::made::{Change, EUR, Made, USD, party, voucher};
 use crate::ledger::event::{

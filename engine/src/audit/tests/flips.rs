@@ -1,5 +1,5 @@
-//! An export is a file that others hand on. Whoever changes one bit of it and makes every digest anew, which
-//! takes no key, is found out all the same.
+//! An export is a file that others hand on. Whoever changes one bit of it and makes every digest
+//! anew, which takes no key, is found out all the same.
 
 use super::audit_files;
 use super::made::Made;

@@ -1,4 +1,5 @@
-//! The deployment: two windows, two assets, a batch whose dust is carried, and what a test changes of it.
+//! The deployment: two windows, two assets, a batch whose dust is carried, and what a test changes
+//! of it.
 
 use crate::journal::Chain;
 use crate::ledger::event::{

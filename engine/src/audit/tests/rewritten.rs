@@ -1,4 +1,5 @@
-//! A history that was written anew, without the engine's key or with another, and exports that were cut.
+//! A history that was written anew, without the engine's key or with another, and exports that were
+//! cut.
 
 use super::made::{Change, Made, NETWORK, agent, voucher};
 use super::*;
@@ -21,8 +22,8 @@ fn with(file: &[u8], first_key: Option<SignerKey>, receipts: &[Receipt]) -> Repo
     }
 }
 
-/// Whoever has the file, but not the key: writes these events anew and links all records behind them, and
-/// has the end, which was signed, name the new last record.
+/// Whoever has the file, but not the key: writes these events anew and links all records behind
+/// them, and has the end, which was signed, name the new last record.
 fn rewritten(change: Rewrite) -> Report {
     let mut made = Made::busy();
     let signed = made.end();
@@ -56,8 +57,9 @@ fn what(report: &Report) -> String {
     report.first_difference.as_ref().map_or_else(String::new, ToString::to_string)
 }
 
-/// An export said that bob had approved a batch. Whoever handed it on could write eve instead, link all
-/// records anew and pass the audit: nothing that the engine had signed covered who had approved.
+/// An export said that bob had approved a batch. Whoever handed it on could write eve instead, link
+/// all records anew and pass the audit: nothing that the engine had signed covered who had
+/// approved.
 #[test]
 fn who_approved_computed_and_moved_cannot_be_rewritten_without_the_key() {
     let changes: [(&str, Rewrite); 7] = [
@@ -111,8 +113,8 @@ fn who_approved_computed_and_moved_cannot_be_rewritten_without_the_key() {
     assert!(same.ok, "what was not changed agrees: {}", what(&same));
 }
 
-/// The batch's own signature says who computed it and whether another had to approve: also where the engine
-/// itself goes on from what was changed.
+/// The batch's own signature says who computed it and whether another had to approve: also where
+/// the engine itself goes on from what was changed.
 #[test]
 fn a_batchs_signature_covers_who_computed_it_and_whether_four_eyes_hold() {
     let changes: [Rewrite; 3] = [
@@ -197,7 +199,8 @@ fn receipt(made: &Made, lane: u64, cumulative: u64, lsn: Lsn) -> Receipt {
     }
 }
 
-/// With its key an engine can leave an obligation out and sign what is left. Whoever holds a receipt sees it.
+/// With its key an engine can leave an obligation out and sign what is left. Whoever holds a
+/// receipt sees it.
 #[test]
 fn a_voucher_with_a_receipt_that_was_left_out_is_named() {
     let made = Made::busy();

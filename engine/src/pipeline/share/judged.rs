@@ -1,5 +1,6 @@
-//! What a source's vouchers have led to of late, and what follows: how much it may have under way, whether
-//! it is doubted, and when it may come in next while most of what it brings changes nothing.
+//! What a source's vouchers have led to of late, and what follows: how much it may have under way,
+//! whether it is doubted, and when it may come in next while most of what it brings changes
+//! nothing.
 
 use super::{Load, chunk_cost};
 use crate::limits::{
@@ -25,7 +26,8 @@ impl Answered {
     }
 }
 
-/// What became of a source's vouchers of late. A frame counts as `CHUNK_COST_MIN` vouchers at least.
+/// What became of a source's vouchers of late. A frame counts as `CHUNK_COST_MIN` vouchers at
+/// least.
 #[derive(Debug, Default)]
 pub(super) struct Judged {
     answered: u32,
@@ -66,8 +68,9 @@ impl Judged {
         Load { vouchers: NEW_SOURCE_VOUCHERS + more, frames: NEW_SOURCE_FRAMES + more }
     }
 
-    /// When a frame may come in: now, and then it is taken for done; or later, where the source is slowed,
-    /// one of so many who are. What was answered is paid for with time before the next one comes.
+    /// When a frame may come in: now, and then it is taken for done; or later, where the source is
+    /// slowed, one of so many who are. What was answered is paid for with time before the next one
+    /// comes.
     pub fn when(&mut self, now: Instant, slowed: u32) -> Instant {
         let wait = match self.is_slowed() {
             true => self.owed.saturating_mul(VAIN_PART).saturating_mul(slowed.max(1)),

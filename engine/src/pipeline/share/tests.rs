@@ -50,8 +50,8 @@ fn trusted(shares: &mut Numbers, source: Source) -> LineIndex {
     line
 }
 
-/// One client with a full queue took every other one's latency from 2 ms to 538 ms: its 266,240 vouchers
-/// were checked first.
+/// One client with a full queue took every other one's latency from 2 ms to 538 ms: its 266,240
+/// vouchers were checked first.
 #[test]
 fn one_voucher_is_checked_before_another_sources_thousands() {
     let mut shares = shares(BOUNDS);
@@ -237,8 +237,8 @@ fn small_frames_count_for_what_they_cost() {
     }
 }
 
-/// What was under way of a flood before anything of it was answered, 65,536 vouchers a connection, was a
-/// second of work.
+/// What was under way of a flood before anything of it was answered, 65,536 vouchers a connection,
+/// was a second of work.
 #[test]
 fn a_source_gets_room_as_it_is_credited() {
     let mut shares = shares(WIDE);
@@ -328,8 +328,8 @@ impl Run {
 }
 
 proptest! {
-    /// Whatever sources do, the bounds hold, nothing is lost, everybody who waits comes in once the others
-    /// are done, and nothing is kept of a source that is gone.
+    /// Whatever sources do, the bounds hold, nothing is lost, everybody who waits comes in once the
+    /// others are done, and nothing is kept of a source that is gone.
     #[test]
     fn bounds_hold_and_everybody_comes_in(steps in steps()) {
         let (mut shares, mut run, mut number) = (shares(BOUNDS), Run::default(), 0);

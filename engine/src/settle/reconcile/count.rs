@@ -1,5 +1,5 @@
-//! What is counted of a batch: legs by state, what was handed to the rail, ages, what was held back, whose
-//! exposure has fallen. Sums what stands in the ledger; never says what to do about it.
+//! What is counted of a batch: legs by state, what was handed to the rail, ages, what was held
+//! back, whose exposure has fallen. Sums what stands in the ledger; never says what to do about it.
 
 use super::{
     Ages, ByState, Moment, OpenProposal, Reconciliation, SubmissionSums, Sums, WindowFacts, Wrong,

@@ -1,5 +1,5 @@
-//! Reconciliation: where a batch stands, and what an operator must do now. Pure: from the batch, where its
-//! legs stand, its windows and the time. Decides nothing, asks nobody.
+//! Reconciliation: where a batch stands, and what an operator must do now. Pure: from the batch,
+//! where its legs stand, its windows and the time. Decides nothing, asks nobody.
 //!
 //! Owns the facts; `count` gathers them, `todo` says what follows from them.
 

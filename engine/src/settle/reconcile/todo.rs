@@ -1,5 +1,5 @@
-//! What an operator must do now about a batch: sentences that name the command to type, the most urgent
-//! first. Owns the words; counts nothing, and never decides.
+//! What an operator must do now about a batch: sentences that name the command to type, the most
+//! urgent first. Owns the words; counts nothing, and never decides.
 
 use super::{OpenProposal, Reconciliation, SubmissionSums, Sums, WindowFacts};
 use crate::ledger::{Attempt, BatchState, LegState, WindowState};

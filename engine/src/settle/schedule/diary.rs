@@ -1,15 +1,16 @@
-//! What the schedule has to do next, entry by entry. Pure: from the control state, what the open window holds,
-//! and the time. Does nothing, asks nobody, reads no clock.
+//! What the schedule has to do next, entry by entry. Pure: from the control state, what the open
+//! window holds, and the time. Does nothing, asks nobody, reads no clock.
 //!
-//! **What was done is known from the journal.** A time is done when no window that was closed for it waits for a
-//! batch any more. So a start looks at the windows, not at what a life before it remembered, and goes on with
-//! what is missing; a batch that is there, or that an operator has given up since, is not made again. What a
-//! page holds besides only saves looking twice within one life: to lose it costs at most a window that is closed
-//! once more.
+//! **What was done is known from the journal.** A time is done when no window that was closed for
+//! it waits for a batch any more. So a start looks at the windows, not at what a life before it
+//! remembered, and goes on with what is missing; a batch that is there, or that an operator has
+//! given up since, is not made again. What a page holds besides only saves looking twice within one
+//! life: to lose it costs at most a window that is closed once more.
 //!
-//! **No time of the past is believed that lies in the future.** Windows bear the time of the records, which a
-//! clock that was ahead leaves ahead; times in the schedule are those of the wall clock. When a window was
-//! closed is therefore what this life saw, and of an earlier life only what is not later than now.
+//! **No time of the past is believed that lies in the future.** Windows bear the time of the
+//! records, which a clock that was ahead leaves ahead; times in the schedule are those of the wall
+//! clock. When a window was closed is therefore what this life saw, and of an earlier life only
+//! what is not later than now.
 
 use super::{Cause, ScheduleEntry, Standing};
 use crate::ledger::{BatchEntry, Caller, Control, Gauge, Request};
@@ -114,7 +115,8 @@ impl Diary {
             page.at_start(entry, control, now, closed_at);
         }
         if open != seen.open {
-            // What was seen of a window that has been closed since says nothing of the one that is open.
+            // What was seen of a window that has been closed since says nothing of the one that is
+            // open.
             return None;
         }
         let holds = seen.holds && now >= page.close_at;
@@ -230,8 +232,8 @@ impl Diary {
         now >= self.pages[place].approve_at
     }
 
-    /// All that could be approved for an entry was; this is what keeps the rest, and it can be approved by
-    /// trying again.
+    /// All that could be approved for an entry was; this is what keeps the rest, and it can be
+    /// approved by trying again.
     pub fn approved(&mut self, place: usize, waits: Option<String>, again: bool, now: Timestamp) {
         let page = &mut self.pages[place];
         tell(&mut page.approve_trouble, waits);
@@ -260,8 +262,9 @@ impl Diary {
 }
 
 impl Page {
-    /// Whether nobody has closed for this time yet. One that was just handled is not new because a clock was put
-    /// back a little; one that lies far ahead was handled by a clock that was wrong, and counts for nothing.
+    /// Whether nobody has closed for this time yet. One that was just handled is not new because a
+    /// clock was put back a little; one that lies far ahead was handled by a clock that was wrong,
+    /// and counts for nothing.
     fn is_new(&self, due: Timestamp, now: Timestamp) -> bool {
         self.handled.is_none_or(|handled| due > handled || is_ahead(handled, now))
     }
@@ -298,7 +301,8 @@ impl Page {
         }
     }
 
-    /// Everything up to `upto` is closed for `cause`: a later one does what an earlier did not come to.
+    /// Everything up to `upto` is closed for `cause`: a later one does what an earlier did not come
+    /// to.
     fn closed(&mut self, entry: &ScheduleEntry, cause: Cause, upto: WindowNumber, now: Timestamp) {
         if entry.batch_rail.is_none() || upto < WindowNumber(1) {
             self.last = Some(now);
@@ -315,7 +319,8 @@ impl Page {
         self.last = Some(now);
     }
 
-    /// A clock that was ahead and is put right must not make anything rest for longer than it should.
+    /// A clock that was ahead and is put right must not make anything rest for longer than it
+    /// should.
     fn not_too_long(&mut self, now: Timestamp) {
         let most = after(now, SCHEDULE_RETRY);
         let Self { close_at, batch_at, approve_at, rest_until, .. } = self;
@@ -331,8 +336,8 @@ impl ScheduleEntry {
         super::own(&self.step(cause, step))
     }
 
-    /// The request of closing a window. It names the window: a time that comes twice, because a clock was put
-    /// right, closes another one the second time.
+    /// The request of closing a window. It names the window: a time that comes twice, because a
+    /// clock was put right, closes another one the second time.
     pub(super) fn close_request(&self, cause: Cause, window: WindowNumber) -> Request {
         match cause {
             Cause::Due(_) => self.request(cause, &format!("close/w{window}")),
@@ -402,8 +407,8 @@ fn last_cut(control: &Control) -> Option<Timestamp> {
     last.map(|(_, at)| at)
 }
 
-/// The first window that was closed at `due` or later: those after it are the next time's. The last one that was
-/// closed if that cannot be told, because a clock was ahead.
+/// The first window that was closed at `due` or later: those after it are the next time's. The last
+/// one that was closed if that cannot be told, because a clock was ahead.
 fn first_cut_since(control: &Control, due: Timestamp, now: Timestamp) -> WindowNumber {
     let last = before(control.open_window().number);
     if last_cut(control).is_some_and(|at| is_ahead(at, now)) {

@@ -1,9 +1,10 @@
-//! The schedule: what the engine does by itself at set times, or when the open window holds too much: closes
-//! it, computes a batch, approves a small one.
+//! The schedule: what the engine does by itself at set times, or when the open window holds too
+//! much: closes it, computes a batch, approves a small one.
 //!
-//! Owns when that is; what is to be done then is the diary's. Every step is a command under a request id that
-//! follows from its cause, so that a crash between two of them is carried on from and nothing is done twice.
-//! Closing never waits for a batch: windows close while one is computed, and while one cannot be made.
+//! Owns when that is; what is to be done then is the diary's. Every step is a command under a
+//! request id that follows from its cause, so that a crash between two of them is carried on from
+//! and nothing is done twice. Closing never waits for a batch: windows close while one is computed,
+//! and while one cannot be made.
 
 mod diary;
 
@@ -109,7 +110,8 @@ pub struct Schedule {
     pub board: Board,
 }
 
-/// The one batch that is being made, while windows go on closing: the entry's place, the windows, what came of it.
+/// The one batch that is being made, while windows go on closing: the entry's place, the windows,
+/// what came of it.
 type Work<'a> = Pin<Box<dyn Future<Output = (usize, Vec<WindowNumber>, Created)> + Send + 'a>>;
 
 impl Schedule {
@@ -319,8 +321,9 @@ fn own(id: &str) -> Request {
     Request { id: id.to_owned(), content: content_digest("schedule", id.as_bytes()) }
 }
 
-/// Closes the open window every `interval`, if anything was credited in it or carried into it, until
-/// the engine stops or the task is dropped. The interval is counted from the start of the engine.
+/// Closes the open window every `interval`, if anything was credited in it or carried into it,
+/// until the engine stops or the task is dropped. The interval is counted from the start of the
+/// engine.
 pub async fn close_every(intake: Intake, interval: Duration) {
     let mut ticks = tokio::time::interval(interval);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);

@@ -1,9 +1,10 @@
-//! What comes back: answers in the inbox become moves of legs. What one answer says of a leg is collected
-//! whole and weighed by the ledger; late, twice and out of order are harmless. What does not fit is left
-//! alone, noted beside the answer, and a trouble for a person where it concerns our money.
+//! What comes back: answers in the inbox become moves of legs. What one answer says of a leg is
+//! collected whole and weighed by the ledger; late, twice and out of order are harmless. What does
+//! not fit is left alone, noted beside the answer, and a trouble for a person where it concerns our
+//! money.
 //!
-//! Owns how a file is found, read, put away and tried again. What an answer costs depends on what it names,
-//! not on what was settled before: legs are found by their names, one by one.
+//! Owns how a file is found, read, put away and tried again. What an answer costs depends on what
+//! it names, not on what was settled before: legs are found by their names, one by one.
 
 use super::hear::{Heard, Told};
 use super::{Run, Stuck};
@@ -129,7 +130,8 @@ impl Run {
         let mut outcome = Outcome::default();
         let heard = Heard::collect(self, rail, &answer, name, &mut outcome)?;
         let records = heard.weigh(self, &mut outcome);
-        // Troubles first: of a leg that has moved, or whose booking is held, nobody finds them again.
+        // Troubles first: of a leg that has moved, or whose booking is held, nobody finds them
+        // again.
         let troubles = outcome.raised(rail, name);
         self.raise(troubles)?;
         self.journal_told(records, digest)?;
@@ -140,8 +142,8 @@ impl Run {
         Ok(())
     }
 
-    /// Journals what an answer led to. A batch that settles is held, and the ledger reads from it what a leg moves;
-    /// one that has ended is not loaded for an answer.
+    /// Journals what an answer led to. A batch that settles is held, and the ledger reads from it
+    /// what a leg moves; one that has ended is not loaded for an answer.
     fn journal_told(&self, records: Vec<Told>, evidence: Digest) -> Result<(), Stuck> {
         for told in records {
             let wish = match told {

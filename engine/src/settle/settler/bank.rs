@@ -1,5 +1,5 @@
-//! Rails that work with files, `iso20022` and `nacha`: legs leave as files, which a person carries to the bank.
-//! What is in a file is the rail's, what becomes of it on this machine `files.rs`'s.
+//! Rails that work with files, `iso20022` and `nacha`: legs leave as files, which a person carries
+//! to the bank. What is in a file is the rail's, what becomes of it on this machine `files.rs`'s.
 
 use super::desk::{Desk, Ready};
 use super::{Run, Stuck};

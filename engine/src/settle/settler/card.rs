@@ -1,10 +1,11 @@
-//! The rail `card`: one call a leg. The bytes of a chunk of calls are durable and journaled, then they are
-//! made, then what came of them is journaled. **SENT means that the call is being made**: what came back
-//! without an end, put off or lost, is UNKNOWN, and is looked up; what the provider does not know is journaled
-//! as SENT anew and sent with the same bytes, until the provider says what became of it.
+//! The rail `card`: one call a leg. The bytes of a chunk of calls are durable and journaled, then
+//! they are made, then what came of them is journaled. **SENT means that the call is being made**:
+//! what came back without an end, put off or lost, is UNKNOWN, and is looked up; what the provider
+//! does not know is journaled as SENT anew and sent with the same bytes, until the provider says
+//! what became of it.
 //!
-//! Owns what is journaled of calls and when. Waits for none: the line makes them, on threads of its own, and
-//! what has come of them by now is journaled together.
+//! Owns what is journaled of calls and when. Waits for none: the line makes them, on threads of its
+//! own, and what has come of them by now is journaled together.
 
 mod due;
 mod hear;
@@ -99,8 +100,8 @@ impl CardDesk {
         self.line.as_ref().map_or_else(never, |line| line.done().clone())
     }
 
-    /// Takes what the line has done, and what it does in the next moment, as long as there is more under way:
-    /// one record of many is cheaper than many of one.
+    /// Takes what the line has done, and what it does in the next moment, as long as there is more
+    /// under way: one record of many is cheaper than many of one.
     fn gather(&mut self, first: Done) {
         let until = Instant::now() + CALLS_GATHERED;
         let mut next = Some(first);
@@ -223,8 +224,8 @@ impl Desk for CardDesk {
 }
 
 impl Run {
-    /// What a batch on this rail needs, without waiting for the provider: legs under way that are due are asked
-    /// for, and legs that are READY leave, as far as there is room.
+    /// What a batch on this rail needs, without waiting for the provider: legs under way that are
+    /// due are asked for, and legs that are READY leave, as far as there is room.
     fn step_card(
         &mut self,
         desk: &mut CardDesk,

@@ -1,6 +1,8 @@
-//! How the settler reaches rails: one desk a rail, all of one form, so that its loop names none of them.
+//! How the settler reaches rails: one desk a rail, all of one form, so that its loop names none of
+//! them.
 //!
-//! Owns which desks there are. Never knows what a rail is like: each desk's own file or folder does.
+//! Owns which desks there are. Never knows what a rail is like: each desk's own file or folder
+//! does.
 
 use super::{Nudge, Run, Stuck};
 use crate::ledger::{BatchPlan, Rail};
@@ -10,8 +12,8 @@ use crate::types::BatchId;
 use crossbeam::channel::Select;
 use std::collections::BTreeMap;
 
-/// One rail, as the settler's loop sees it. Nothing here waits for the rail: whoever asks it does so on threads
-/// of his own, and has the loop woken.
+/// One rail, as the settler's loop sees it. Nothing here waits for the rail: whoever asks it does
+/// so on threads of his own, and has the loop woken.
 pub(crate) trait Desk: Send {
     /// Before anything else: starts the threads that it needs.
     fn at_start(&mut self, _intake: &Intake, _nudge: &Nudge) {}
@@ -22,8 +24,8 @@ pub(crate) trait Desk: Send {
     /// Takes what has arrived. Called when something woke the loop, perhaps for another desk.
     fn arrived(&mut self, _run: &mut Run) {}
 
-    /// Takes in what has come back, also of batches that operators have brought to their end meanwhile. Only
-    /// what must stop the settler is an error.
+    /// Takes in what has come back, also of batches that operators have brought to their end
+    /// meanwhile. Only what must stop the settler is an error.
     fn hear(&mut self, _run: &mut Run) -> Result<(), Stuck> {
         Ok(())
     }
@@ -43,7 +45,8 @@ pub(crate) trait Desk: Send {
     fn at_stop(&mut self) {}
 }
 
-/// Legs that may leave now. Pay-ins that the rail cannot collect are not among them: their list is out already.
+/// Legs that may leave now. Pay-ins that the rail cannot collect are not among them: their list is
+/// out already.
 pub(crate) struct Ready {
     pub pay_ins: Vec<u32>,
     pub pay_outs: Vec<u32>,
@@ -52,7 +55,8 @@ pub(crate) struct Ready {
 /// How the engine reaches each rail. A rail that is not set up has no desk: its batches wait.
 #[derive(Default)]
 pub struct Desks {
-    /// Where files lie: of rails that work with them, and the lists of pay-ins of those that cannot collect.
+    /// Where files lie: of rails that work with them, and the lists of pay-ins of those that cannot
+    /// collect.
     pub(super) files: BTreeMap<Rail, FileDesk>,
     pub(super) rails: BTreeMap<Rail, Box<dyn Desk>>,
 }

@@ -1,9 +1,11 @@
-//! The rail `evm`: one submission a chunk of legs, one attempt a signed transaction of it. A transaction is
-//! kept and journaled before it is sent; after that the chain is asked, round by round, what became of it,
-//! and what the chain says now is what counts: a start needs nothing but the journaled transactions.
+//! The rail `evm`: one submission a chunk of legs, one attempt a signed transaction of it. A
+//! transaction is kept and journaled before it is sent; after that the chain is asked, round by
+//! round, what became of it, and what the chain says now is what counts: a start needs nothing but
+//! the journaled transactions.
 //!
-//! Owns what is journaled of chunks and when. Asks the node nothing itself: the line does, on a thread of its
-//! own, one round at a time for all batches, since all of them share the key's nonces.
+//! Owns what is journaled of chunks and when. Asks the node nothing itself: the line does, on a
+//! thread of its own, one round at a time for all batches, since all of them share the key's
+//! nonces.
 
 mod line;
 mod watched;
@@ -135,8 +137,9 @@ impl Desk for EvmDesk {
 }
 
 impl Run {
-    /// What there is to do for a batch without waiting for the node: what the line has seen is journaled, what
-    /// is journaled is handed to it, and when the time comes, it is sent for another look.
+    /// What there is to do for a batch without waiting for the node: what the line has seen is
+    /// journaled, what is journaled is handed to it, and when the time comes, it is sent for
+    /// another look.
     fn step_evm(
         &mut self,
         desk: &mut EvmDesk,
@@ -200,8 +203,8 @@ impl Run {
         Ok(())
     }
 
-    /// Takes up the chunks of all batches that the journal holds and that have not ended: the first nonce that
-    /// is chosen must be free of all of them.
+    /// Takes up the chunks of all batches that the journal holds and that have not ended: the first
+    /// nonce that is chosen must be free of all of them.
     fn watch_all(&mut self, desk: &mut EvmDesk) -> Result<(), Stuck> {
         let batches = self.intake.control().settling_batches();
         for batch in batches {
@@ -343,8 +346,8 @@ impl Run {
         Ok(())
     }
 
-    /// Whether a transaction of a chunk may leave: the journal has all of its legs under way. Nobody but the
-    /// settler moves a pay-out that is, so what holds here holds when it leaves.
+    /// Whether a transaction of a chunk may leave: the journal has all of its legs under way.
+    /// Nobody but the settler moves a pay-out that is, so what holds here holds when it leaves.
     fn may_leave(&self, plan: &BatchPlan, part: &Part) -> Result<(), Stuck> {
         let ended = self.with_legs(plan.content().head.id, |legs| {
             places(plan, part)

@@ -1,6 +1,7 @@
-//! What leaves as a file: durable, journaled, then in the outbox, and not one step earlier. A file that was
-//! journaled and could not leave is **held**: it is tried again every turn, a trouble until it is out, and
-//! nobody's word about its legs is taken meanwhile, but the one that withdraws it.
+//! What leaves as a file: durable, journaled, then in the outbox, and not one step earlier. A file
+//! that was journaled and could not leave is **held**: it is tried again every turn, a trouble
+//! until it is out, and nobody's word about its legs is taken meanwhile, but the one that withdraws
+//! it.
 
 use super::answers::of_file;
 use super::step::{Bytes, is_called};
@@ -58,9 +59,10 @@ impl Held {
         self.files.lock().unwrap_or_else(PoisonError::into_inner).remove(&of);
     }
 
-    /// Before an operator's word about legs is journaled: nothing leaves while the guard is held. Files whose
-    /// legs are all said to be rejected are withdrawn first, and never leave; about one leg alone of a file
-    /// that has not left, or about what the rail did with it, there is nothing that could be true.
+    /// Before an operator's word about legs is journaled: nothing leaves while the guard is held.
+    /// Files whose legs are all said to be rejected are withdrawn first, and never leave; about one
+    /// leg alone of a file that has not left, or about what the rail did with it, there is nothing
+    /// that could be true.
     ///
     /// # Errors
     /// A text that says why the word cannot be taken now.
@@ -169,7 +171,8 @@ impl Run {
         Ok(())
     }
 
-    /// What is known now of a party that is to pay in: its name, and its account if it has one on the rail.
+    /// What is known now of a party that is to pay in: its name, and its account if it has one on
+    /// the rail.
     fn payer(&self, party: PartyId, rail: Rail) -> Option<Account> {
         let control = self.intake.control();
         let name = || control.party(party).ok().map(|entry| entry.name.clone());
@@ -246,8 +249,8 @@ impl Run {
         )))
     }
 
-    /// Files that were staged when the engine stopped: what is journaled is held, and leaves if it still may;
-    /// the rest is discarded and made again.
+    /// Files that were staged when the engine stopped: what is journaled is held, and leaves if it
+    /// still may; the rest is discarded and made again.
     pub(super) fn hold_staged(&self, rail: Rail, desk: &FileDesk) -> Result<(), Stuck> {
         for name in desk.staged()? {
             match self.submission_named(rail, &name) {

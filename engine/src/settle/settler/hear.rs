@@ -1,5 +1,6 @@
-//! What one answer says, leg by leg: collected whole, weighed by the ledger, journaled. Owns how the names of
-//! an answer lead to legs, and what is told of those that lead nowhere. Decides nothing.
+//! What one answer says, leg by leg: collected whole, weighed by the ledger, journaled. Owns how
+//! the names of an answer lead to legs, and what is told of those that lead nowhere. Decides
+//! nothing.
 
 use super::answers::{Outcome, of_file};
 use super::word::bookings;
@@ -96,9 +97,10 @@ impl<'a> Heard<'a> {
         }
     }
 
-    /// What a bank says of instructions, or what it sends back, is about what somebody has handed in under our
-    /// name: if nothing of it is known here, it may be what this ledger does not know any more, since an old copy of it
-    /// was restored. A statement names others' payments every day: of those there is a note at most.
+    /// What a bank says of instructions, or what it sends back, is about what somebody has handed
+    /// in under our name: if nothing of it is known here, it may be what this ledger does not know
+    /// any more, since an old copy of it was restored. A statement names others' payments every
+    /// day: of those there is a note at most.
     fn about_nobody(&self, outcome: &mut Outcome) {
         let is_known = self.knows_file || !self.legs.is_empty();
         if is_known || self.unknown.is_empty() || !self.answer.is_about_instructions() {
@@ -332,7 +334,8 @@ impl Run {
         Ok(entry.map(|entry| entry.head.asset.scale))
     }
 
-    /// The files of approved batches that an id may name: batch, the how-manieth, places of its legs.
+    /// The files of approved batches that an id may name: batch, the how-manieth, places of its
+    /// legs.
     fn files_named(&self, rail: Rail, id: &str) -> Vec<(BatchId, u32, Vec<u32>)> {
         let control = self.intake.control();
         let mut found = Vec::new();

@@ -1,4 +1,5 @@
-//! Files that could not be dealt with, and when each is tried again. Bounded by what lies in the folders.
+//! Files that could not be dealt with, and when each is tried again. Bounded by what lies in the
+//! folders.
 
 use crate::ledger::Rail;
 use crate::limits::{FILE_AGAIN_MAX, FILE_AGAIN_MIN};

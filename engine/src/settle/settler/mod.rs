@@ -1,9 +1,10 @@
 //! The settler: sees approved batches through to their end, on one thread beside the pipeline.
 //!
-//! Owns what is tried when. Decides nothing about money: which legs may leave is the ledger's plan, and
-//! every transition is a command. What it holds in memory follows from the journal; a start resumes every
-//! half-done thing: files that were staged leave, legs that a call was made for and that nobody answered
-//! become UNKNOWN and are called for again under the same key with the same bytes.
+//! Owns what is tried when. Decides nothing about money: which legs may leave is the ledger's plan,
+//! and every transition is a command. What it holds in memory follows from the journal; a start
+//! resumes every half-done thing: files that were staged leave, legs that a call was made for and
+//! that nobody answered become UNKNOWN and are called for again under the same key with the same
+//! bytes.
 
 mod answers;
 mod bank;
@@ -147,8 +148,8 @@ impl Nudge {
         let _ = self.wake.try_send(tokio::sync::oneshot::channel().0);
     }
 
-    /// There is something new to do. Returns when everything that could be done at once was done, or at
-    /// the latest after `patience`: a rail may be slow.
+    /// There is something new to do. Returns when everything that could be done at once was done,
+    /// or at the latest after `patience`: a rail may be slow.
     pub async fn turn(&self, patience: Duration) {
         let (done, turned) = tokio::sync::oneshot::channel();
         if self.wake.try_send(done).is_ok() {

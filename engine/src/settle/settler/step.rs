@@ -92,8 +92,9 @@ impl Run {
         Ok(())
     }
 
-    /// Legs that are SENT when the engine starts, where that means that a call is being made: nobody heard what
-    /// became of them. Also on a rail that is not set up any more: people must be able to say it.
+    /// Legs that are SENT when the engine starts, where that means that a call is being made:
+    /// nobody heard what became of them. Also on a rail that is not set up any more: people must be
+    /// able to say it.
     pub(super) fn lost_at_start(&mut self) -> Result<(), Stuck> {
         let batches = self.intake.control().settling_batches();
         for batch in batches {
@@ -115,7 +116,8 @@ impl Run {
         Ok(())
     }
 
-    /// Reads where the legs of a batch stand. Nothing that takes its time: the ledger waits meanwhile.
+    /// Reads where the legs of a batch stand. Nothing that takes its time: the ledger waits
+    /// meanwhile.
     pub(super) fn with_legs<T>(
         &self,
         batch: BatchId,
@@ -136,12 +138,12 @@ impl Run {
         self.wish(Wish::MoveLegs { content, voice, evidence, steps })
     }
 
-    /// Has a person see these: each is journaled, and stays until an operator takes it away. What is open
-    /// already, or was taken away not long ago, is not raised again.
+    /// Has a person see these: each is journaled, and stays until an operator takes it away. What
+    /// is open already, or was taken away not long ago, is not raised again.
     ///
     /// # Errors
-    /// `TroublesFull` when one that says that money moved which should not have does not fit: whoever raises it
-    /// must make nothing of what it rests on, and come again.
+    /// `TroublesFull` when one that says that money moved which should not have does not fit:
+    /// whoever raises it must make nothing of what it rests on, and come again.
     pub(super) fn raise(&self, troubles: Vec<NewTrouble>) -> Result<(), Stuck> {
         let troubles = troubles.into_iter().map(NewTrouble::bounded);
         let Admitted { new, lost, lost_of_leg } = self.intake.control().troubles().admit(troubles);

@@ -1,8 +1,9 @@
-//! Files that must not be handed in any more: all their legs came to be owed again, by the rail's word or an
-//! operator's, and whoever uploads what lies in the outbox would have the same money paid twice. They are taken
-//! out of it, after the record that says so; a start does it again.
+//! Files that must not be handed in any more: all their legs came to be owed again, by the rail's
+//! word or an operator's, and whoever uploads what lies in the outbox would have the same money
+//! paid twice. They are taken out of it, after the record that says so; a start does it again.
 //!
-//! Owns which files are still to be taken. Which they are is the ledger's rule, how it is done the desk's.
+//! Owns which files are still to be taken. Which they are is the ledger's rule, how it is done the
+//! desk's.
 
 use super::step::refused;
 use super::{Run, Stuck};
@@ -37,7 +38,8 @@ impl Withdrawals {
 }
 
 impl Run {
-    /// Notes the files of a batch that must not be handed in any more. What it costs grows with what failed.
+    /// Notes the files of a batch that must not be handed in any more. What it costs grows with
+    /// what failed.
     pub(super) fn note_void(&mut self, batch: BatchId) -> Result<(), Stuck> {
         let found: Vec<(u32, Rail, String)> = {
             let control = self.intake.control();

@@ -1,4 +1,5 @@
-//! What rails say that are called: answers, webhooks, the chain. Weighed by the ledger, journaled, told.
+//! What rails say that are called: answers, webhooks, the chain. Weighed by the ledger, journaled,
+//! told.
 //!
 //! Owns the way from statements to records. Decides nothing: `ledger::hearing` does.
 
@@ -20,7 +21,8 @@ use std::collections::BTreeMap;
 pub(super) type Statements = BTreeMap<u32, (Vec<Statement>, String)>;
 
 impl Run {
-    /// Moves the legs of one batch as their statements weigh, and has a person see what does not fit.
+    /// Moves the legs of one batch as their statements weigh, and has a person see what does not
+    /// fit.
     pub(super) fn weigh(&self, plan: &BatchPlan, said: &Statements) -> Result<(), Stuck> {
         let content = plan.content();
         let stands: Vec<(LegState, LegFacts)> = self.with_legs(content.head.id, |legs| {
@@ -129,7 +131,8 @@ pub(super) fn bookings(leg: u32, held: Vec<(Way, String)>) -> impl Iterator<Item
     held.into_iter().map(move |(way, reference)| LegBooking { leg, way, reference })
 }
 
-/// What a leg is kept under by its provider's reference, beside its key: no reference can be taken for a key.
+/// What a leg is kept under by its provider's reference, beside its key: no reference can be taken
+/// for a key.
 pub(super) fn reference_name(reference: &str) -> String {
     format!("ref {reference}")
 }

@@ -32,7 +32,8 @@ impl Crowd {
     pub fn new(keys: usize, order: &[usize]) -> Self {
         let signers: Vec<usize> = (0..keys).collect();
         let keys = in_parallel(&signers, |_, who| signer(*who).verifying_key().to_bytes());
-        // Making a signer costs as much as a signature, so it is not made twice where it need not be.
+        // Making a signer costs as much as a signature, so it is not made twice where it need not
+        // be.
         let cached: Vec<SigningKey> = if keys.len() < order.len() {
             in_parallel(&signers, |_, who| signer(*who))
         } else {

@@ -1,14 +1,16 @@
-//! Arithmetic modulo p = 2^255 - 19 on eight elements at once: 5 limbs of 51 bits, one vector a limb.
+//! Arithmetic modulo p = 2^255 - 19 on eight elements at once: 5 limbs of 51 bits, one vector a
+//! limb.
 //!
-//! Owns the bounds that make the 52-bit multiply-add exact. There are two kinds of elements, and only
-//! functions that keep the bounds make either:
+//! Owns the bounds that make the 52-bit multiply-add exact. There are two kinds of elements, and
+//! only functions that keep the bounds make either:
 //!
-//! * `Field` is *carried*: limb 0 at most 2^52 - 38, the others at most 2^52 - 2. All 52 bits of each
-//!   limb count in a multiplication, so it may be an operand.
-//! * `Sum` is a raw result: limbs below 2^63, so that no addition wrapped. It must be carried before
-//!   it is multiplied.
+//! * `Field` is *carried*: limb 0 at most 2^52 - 38, the others at most 2^52 - 2. All 52 bits of
+//!   each limb count in a multiplication, so it may be an operand.
+//! * `Sum` is a raw result: limbs below 2^63, so that no addition wrapped. It must be carried
+//!   before it is multiplied.
 //!
-//! Both are checked in debug builds, by assertions, at each construction. `docs/VERIFY.md` has the sums.
+//! Both are checked in debug builds, by assertions, at each construction. `docs/VERIFY.md` has the
+//! sums.
 
 use super::vector::{Cpu, LANES, Mask, Vector};
 
@@ -25,7 +27,8 @@ pub(super) struct Field([Vector; 5]);
 #[derive(Clone, Copy)]
 pub(super) struct Sum([Vector; 5]);
 
-/// Eight elements as right-hand operands: what a product needs of 19 b, so that it needs no folding.
+/// Eight elements as right-hand operands: what a product needs of 19 b, so that it needs no
+/// folding.
 ///
 /// With 19 b_j = u_j + 2^51 v_j: a_i b_j at weight 51 (i + j) >= 255 is a_i u_j at weight
 /// 51 (i + j - 5) plus a_i v_j at weight 51 (i + j - 4).
@@ -47,8 +50,8 @@ impl Sum {
         Self(limbs)
     }
 
-    /// The same elements, carried: each limb gives its bits from 51 up (fewer than 2^12 of them) to the
-    /// next, the last one 19 times to the first. Limbs below 2^51 + 19 * 2^12.
+    /// The same elements, carried: each limb gives its bits from 51 up (fewer than 2^12 of them) to
+    /// the next, the last one 19 times to the first. Limbs below 2^51 + 19 * 2^12.
     #[inline(always)]
     pub fn carry(self) -> Field {
         let [a, b, c, d, e] = self.0;
@@ -70,8 +73,8 @@ impl Sum {
         Self::new([a[0].add(b[0]), a[1].add(b[1]), a[2].add(b[2]), a[3].add(b[3]), a[4].add(b[4])])
     }
 
-    /// a - b, as a + 2^10 p - b: limbs of b at most 2^61 - 19456 (products are below 2^60.1, sums of
-    /// two below 2^61.1 never stand here), those of a below 2^62.
+    /// a - b, as a + 2^10 p - b: limbs of b at most 2^61 - 19456 (products are below 2^60.1, sums
+    /// of two below 2^61.1 never stand here), those of a below 2^62.
     #[inline(always)]
     pub fn minus(self, b: Self) -> Self {
         let (a, b) = (self.0, b.0);
@@ -188,8 +191,8 @@ impl Field {
         prepared
     }
 
-    /// a b. A product of limbs splits at bit 52, one above the radix, so high halves count twice in the
-    /// next limb. Limbs below 195 * 2^52 < 2^59.7.
+    /// a b. A product of limbs splits at bit 52, one above the radix, so high halves count twice in
+    /// the next limb. Limbs below 195 * 2^52 < 2^59.7.
     #[inline(always)]
     pub fn times(self, b: &Prepared) -> Sum {
         let a = &self.0;
@@ -222,8 +225,8 @@ impl Field {
         self.mul(b).carry()
     }
 
-    /// a^2. Column k is diagonal products plus twice the sum of crossed ones; columns 5 to 9 fold 19
-    /// times into 0 to 4. Limbs below 267 * 2^52 < 2^60.1.
+    /// a^2. Column k is diagonal products plus twice the sum of crossed ones; columns 5 to 9 fold
+    /// 19 times into 0 to 4. Limbs below 267 * 2^52 < 2^60.1.
     #[inline(always)]
     pub fn square(self) -> Sum {
         let a = self.0;

@@ -1,5 +1,5 @@
-//! One group: eight signatures whose keys' tables have the same shape, from bytes to the point
-//! R' = sB - kA of each. Inversion and the comparison with R are left to `mod.rs`, which shares them.
+//! One group: eight signatures whose keys' tables have the same shape, from bytes to the point R' =
+//! sB - kA of each. Inversion and the comparison with R are left to `mod.rs`, which shares them.
 
 use super::field::Field;
 use super::point::{Niels, Point};
@@ -128,7 +128,8 @@ fn pick_in_order(cpu: Cpu, digits: &Digits, shape: Shape, picks: &mut Vec<Pick>)
     }
 }
 
-/// The entries that are added at one place of the order: of the keys' tables, then of the base point's.
+/// The entries that are added at one place of the order: of the keys' tables, then of the base
+/// point's.
 #[inline(always)]
 #[allow(clippy::cast_possible_truncation, reason = "indices of entries are far below 2^31")]
 fn entries_at<'a>(

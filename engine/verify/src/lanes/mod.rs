@@ -1,9 +1,10 @@
 //! The lanes backend: eight signatures side by side in AVX-512 IFMA registers, tables per key.
 //!
-//! Owns how checks are put into groups of eight whose keys' tables have the same shape, and what groups
-//! share: the tables of keys that have none, one inversion, the comparison with R. A group that is not
-//! full repeats a check, so nothing waits for company. No result depends on another: lanes never mix,
-//! and what a lane shares over several groups, the inversion, stands even a Z of 0.
+//! Owns how checks are put into groups of eight whose keys' tables have the same shape, and what
+//! groups share: the tables of keys that have none, one inversion, the comparison with R. A group
+//! that is not full repeats a check, so nothing waits for company. No result depends on another:
+//! lanes never mix, and what a lane shares over several groups, the inversion, stands even a Z of
+//! 0.
 
 mod field;
 mod group;
@@ -112,7 +113,8 @@ fn check_on(
     }
 }
 
-/// Tables of the smallest shape for keys that have none, and which of them are points, group by group.
+/// Tables of the smallest shape for keys that have none, and which of them are points, group by
+/// group.
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512ifma,avx512vbmi2")]
 fn tiny_tables(
     cpu: Cpu,

@@ -1,9 +1,10 @@
-//! Eight points of the curve -x^2 + y^2 = 1 + d x^2 y^2 at once, in extended coordinates (X : Y : Z : T),
-//! x = X/Z, y = Y/Z, T = XY/Z.
+//! Eight points of the curve -x^2 + y^2 = 1 + d x^2 y^2 at once, in extended coordinates (X : Y : Z
+//! : T), x = X/Z, y = Y/Z, T = XY/Z.
 //!
-//! Formulas: Hisil, Wong, Carter, Dawson, "Twisted Edwards Curves Revisited" (ASIACRYPT 2008), a = -1,
-//! sections 3.1 (addition) and 3.3 (doubling). They are complete here (-1 is a square and d is none
-//! modulo p), so no lane needs a special case, and Z is never 0. Not constant time: only public data.
+//! Formulas: Hisil, Wong, Carter, Dawson, "Twisted Edwards Curves Revisited" (ASIACRYPT 2008), a =
+//! -1, sections 3.1 (addition) and 3.3 (doubling). They are complete here (-1 is a square and d is
+//! none modulo p), so no lane needs a special case, and Z is never 0. Not constant time: only
+//! public data.
 
 use super::field::{Field, Sum, equal};
 use super::vector::{Cpu, LANES, Mask, Vector, load_entries};
@@ -61,7 +62,8 @@ pub(super) struct Projective {
 }
 
 impl Niels {
-    /// One entry a lane, negated where the mask is set: -(x, y) = (-x, y) swaps the sums and negates 2dxy.
+    /// One entry a lane, negated where the mask is set: -(x, y) = (-x, y) swaps the sums and
+    /// negates 2dxy.
     #[inline(always)]
     pub fn load(cpu: Cpu, entries: [&Entry; LANES], negative: Mask) -> Self {
         let [p, m, t] = load_entries(cpu, entries);
@@ -118,8 +120,8 @@ impl Point {
         finish_addition(a, b, c, d)
     }
 
-    /// 2 p: 4 squarings and 4 multiplications; 3 without T. All of E, F, G, H have the other sign than in
-    /// the paper, which changes no product of two.
+    /// 2 p: 4 squarings and 4 multiplications; 3 without T. All of E, F, G, H have the other sign
+    /// than in the paper, which changes no product of two.
     #[inline(always)]
     pub fn double<const WITH_T: bool>(self) -> Self {
         let a = self.x.carry().square();
@@ -166,8 +168,9 @@ impl Point {
         (self.x.carry(), self.y.carry(), self.z.carry())
     }
 
-    /// The points with these encodings (RFC 8032, section 5.1.3), and where there is one; elsewhere the
-    /// neutral element stands, so that no lane spoils what it shares with others. y must be canonical.
+    /// The points with these encodings (RFC 8032, section 5.1.3), and where there is one; elsewhere
+    /// the neutral element stands, so that no lane spoils what it shares with others. y must be
+    /// canonical.
     #[inline(always)]
     pub fn decompress(words: [Vector; 4]) -> (Self, Mask) {
         let cpu = words[0].cpu();
@@ -230,8 +233,9 @@ pub(super) fn multiples(p: Point, shape: Shape, into: &mut Vec<Point>) {
     }
 }
 
-/// The multiplicative inverses of all Z, in their place, by one inversion (Montgomery's trick). No Z of
-/// points is 0; one from a damaged table may be, and gets 0, without harm to the others of its lane.
+/// The multiplicative inverses of all Z, in their place, by one inversion (Montgomery's trick). No
+/// Z of points is 0; one from a damaged table may be, and gets 0, without harm to the others of its
+/// lane.
 #[inline(always)]
 pub(super) fn invert_all(cpu: Cpu, zs: &mut [Field]) {
     let (zero, one) = (Field::zero(cpu), Field::one(cpu));

@@ -9,7 +9,8 @@ use crate::table::Shape;
 /// The low 52 bits.
 const MASK: u64 = (1 << 52) - 1;
 
-/// L in limbs of 52 bits. 2^252 is bit 44 of the last; the rest, c = L - 2^252, fits the first three.
+/// L in limbs of 52 bits. 2^252 is bit 44 of the last; the rest, c = L - 2^252, fits the first
+/// three.
 const LIMBS: [u64; 5] = [
     L[0] & MASK,
     (L[0] >> 52 | L[1] << 12) & MASK,
@@ -60,9 +61,9 @@ fn times_c<const N: usize>(x: [Vector; N]) -> [Vector; 8] {
 impl Scalar {
     /// 512-bit numbers modulo L; not canonical, but above 0 and below 5 * 2^252.
     ///
-    /// With 2^252 = -c (mod L), c < 2^125: x = low - c high, where c high < 2^385; its part above 2^252
-    /// folds again to c (that), below 2^258; and once more. low - p_low + q_low - r + 2 L, where
-    /// r < 2^131, lies between 2^252 and 4 * 2^252 + 2^126.
+    /// With 2^252 = -c (mod L), c < 2^125: x = low - c high, where c high < 2^385; its part above
+    /// 2^252 folds again to c (that), below 2^258; and once more. low - p_low + q_low - r + 2 L,
+    /// where r < 2^131, lies between 2^252 and 4 * 2^252 + 2^126.
     #[inline(always)]
     pub fn reduce(words: &[Vector; 8]) -> Self {
         let cpu = words[0].cpu();
@@ -171,7 +172,8 @@ pub(super) struct Digits {
 }
 
 impl Digits {
-    /// Digit i: which odd multiple in each lane (0 for 1, 1 for 3, ...), and where it is taken away.
+    /// Digit i: which odd multiple in each lane (0 for 1, 1 for 3, ...), and where it is taken
+    /// away.
     #[inline(always)]
     pub fn get(&self, cpu: Cpu, i: usize) -> ([u64; LANES], Mask) {
         let (word, shift) = (i * self.window / 64, i * self.window % 64);
@@ -220,7 +222,8 @@ mod tests {
         let Some(cpu) = Cpu::detect() else { return };
         let mut random = model::random(512);
         let mut digests: Vec<[u8; 64]> = vec![[0; 64], [0xff; 64]];
-        // One bit, all bits but one, all bits from one on: around every boundary of limbs and words.
+        // One bit, all bits but one, all bits from one on: around every boundary of limbs and
+        // words.
         for bit in 0..512 {
             let mut one = [0; 64];
             one[bit / 8] = 1 << (bit % 8);

@@ -5,7 +5,8 @@ use super::vector::{Cpu, LANES, Mask, Vector, transpose};
 /// Bytes of a block.
 const BLOCK: usize = 128;
 
-/// The first 64 bits of the fractional parts of the cube roots of the first 80 primes (section 4.2.3).
+/// The first 64 bits of the fractional parts of the cube roots of the first 80 primes (section
+/// 4.2.3).
 const K: [u64; 80] = [
     0x428a_2f98_d728_ae22,
     0x7137_4491_23ef_65cd,
@@ -165,7 +166,8 @@ pub(super) fn digest(cpu: Cpu, messages: &[Vec<u8>; LANES]) -> [Vector; 8] {
     state
 }
 
-/// One block of each message (section 6.4.2): eight rows with the first half, eight with the second.
+/// One block of each message (section 6.4.2): eight rows with the first half, eight with the
+/// second.
 #[inline(always)]
 fn compress(cpu: Cpu, state: [Vector; 8], rows: &[[u64; 8]; 2 * LANES]) -> [Vector; 8] {
     let mut w = [cpu.splat(0); 16];
@@ -184,7 +186,8 @@ fn compress(cpu: Cpu, state: [Vector; 8], rows: &[[u64; 8]; 2 * LANES]) -> [Vect
         macro_rules! round {
             ($($i:literal)*) => {$(
                 if sixteen > 0 {
-                    let (s0, s1) = (small_sigma_0(w[($i + 1) % 16]), small_sigma_1(w[($i + 14) % 16]));
+                    let s0 = small_sigma_0(w[($i + 1) % 16]);
+                    let s1 = small_sigma_1(w[($i + 14) % 16]);
                     w[$i] = w[$i].add(s0).add(w[($i + 9) % 16].add(s1));
                 }
                 let t1 = h.add(big_sigma_1(e)).add(e.ternary::<CHOOSE>(f, g));

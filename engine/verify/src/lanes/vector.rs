@@ -1,12 +1,13 @@
 //! Eight 64-bit words side by side in one AVX-512 register, one for each of eight signatures.
 //!
-//! Owns every vector instruction of the crate, and the argument why each may run: a `Vector` can only be
-//! made with a `Cpu` in hand, or from another `Vector`, and a `Cpu` can only be had where the
-//! instructions exist. So the functions here are safe to call, and nothing outside needs to know.
-//! Knows nothing of fields, curves or hashes.
+//! Owns every vector instruction of the crate, and the argument why each may run: a `Vector` can
+//! only be made with a `Cpu` in hand, or from another `Vector`, and a `Cpu` can only be had where
+//! the instructions exist. So the functions here are safe to call, and nothing outside needs to
+//! know. Knows nothing of fields, curves or hashes.
 //!
-//! All functions are inlined into callers that are compiled for these instructions (`#[target_feature]`
-//! cannot be combined with `#[inline(always)]`); compiled for a plain CPU they would be right, but slow.
+//! All functions are inlined into callers that are compiled for these instructions
+//! (`#[target_feature]` cannot be combined with `#[inline(always)]`); compiled for a plain CPU they
+//! would be right, but slow.
 
 #![allow(unsafe_code, reason = "the one home of vector instructions; see the macro `instruction`")]
 
@@ -63,10 +64,11 @@ pub(super) struct Vector(__m512i);
 /// One instruction on vectors.
 macro_rules! instruction {
     ($call:expr) => {
-        // SAFETY: the instruction needs a CPU that has it. Each caller was given a `Cpu` or a `Vector`,
-        // neither of which can be had unless `Cpu::detect` found AVX-512 F, BW, DQ, IFMA and VBMI2, to
-        // which all instructions of this file belong. Where it takes a pointer, the caller made it from
-        // a reference to at least as many bytes as are read or written, with no demand on alignment.
+        // SAFETY: the instruction needs a CPU that has it. Each caller was given a `Cpu` or a
+        // `Vector`, neither of which can be had unless `Cpu::detect` found AVX-512 F, BW, DQ, IFMA
+        // and VBMI2, to which all instructions of this file belong. Where it takes a pointer, the
+        // caller made it from a reference to at least as many bytes as are read or written, with no
+        // demand on alignment.
         unsafe { Vector($call) }
     };
 }

@@ -1,5 +1,5 @@
-//! Builds tables: the odd multiples of one point in the format of `table.rs`. Owns nothing of who gets
-//! a table or what it is used for.
+//! Builds tables: the odd multiples of one point in the format of `table.rs`. Owns nothing of who
+//! gets a table or what it is used for.
 
 use super::field::invert_all;
 use super::point::{Niels, Point};

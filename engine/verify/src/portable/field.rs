@@ -1,10 +1,10 @@
-//! Numbers modulo p = 2^255 - 19 in plain 64-bit arithmetic. Owns how they are held and the bounds that
-//! make it right; never knows what a point is. Not constant time: everything here is public.
+//! Numbers modulo p = 2^255 - 19 in plain 64-bit arithmetic. Owns how they are held and the bounds
+//! that make it right; never knows what a point is. Not constant time: everything here is public.
 //!
-//! A number is five limbs of radix 2^51, so that a product of limbs and the sum of five such products
-//! fit 128 bits. Between two multiplications limbs may grow: `Field` is carried, `Sum` is not, and only
-//! a multiplication (which takes both) carries. All limb arithmetic wraps on overflow to spare the
-//! checks; the bounds stated beside it say why nothing ever wraps.
+//! A number is five limbs of radix 2^51, so that a product of limbs and the sum of five such
+//! products fit 128 bits. Between two multiplications limbs may grow: `Field` is carried, `Sum` is
+//! not, and only a multiplication (which takes both) carries. All limb arithmetic wraps on overflow
+//! to spare the checks; the bounds stated beside it say why nothing ever wraps.
 
 use crate::scalar::low;
 use std::ops::{Add, Mul, Sub};
@@ -18,8 +18,8 @@ const CARRIED: u64 = (1 << 51) + (1 << 13);
 /// What the limbs of a `Sum` are below.
 const SUMMED: u64 = 1 << 54;
 
-/// What goes out of the highest limb of a product at most: its sum has no folded term, so it is below
-/// 5 * 2^108 + 2^64.
+/// What goes out of the highest limb of a product at most: its sum has no folded term, so it is
+/// below 5 * 2^108 + 2^64.
 const HIGHEST_CARRY: u64 = (5 << 57) + (1 << 13);
 
 /// 4p, limb by limb: more than any limb of a `Field` or of the sum of two.
@@ -63,8 +63,8 @@ fn wide(a: u64, b: u64) -> u128 {
 }
 
 /// One limb of a product, before it is folded, and what goes on to the next: a carry and a sum of
-/// products of limbs below 2^54, four of them folded (times 19) at most. With the carry, which is below
-/// 2^64, that is below (1 + 4 * 19) * 2^108 + 2^64 < 2^115.
+/// products of limbs below 2^54, four of them folded (times 19) at most. With the carry, which is
+/// below 2^64, that is below (1 + 4 * 19) * 2^108 + 2^64 < 2^115.
 #[inline(always)]
 fn dot<const N: usize>(carry: u64, a: [u64; N], b: [u64; N]) -> (u64, u64) {
     let mut sum = u128::from(carry);
@@ -213,8 +213,8 @@ impl Field {
 }
 
 /// The inverses of all values for the price of one and three multiplications each; zero for a zero,
-/// which spoils nothing for the others (Montgomery, "Speeding the Pollard and elliptic curve methods
-/// of factorization", Math. Comp. 48, 1987, section 10.3.1).
+/// which spoils nothing for the others (Montgomery, "Speeding the Pollard and elliptic curve
+/// methods of factorization", Math. Comp. 48, 1987, section 10.3.1).
 pub(super) fn invert_all(values: &[Field]) -> Vec<Field> {
     let mut product = Field::ONE;
     let mut inverses = Vec::with_capacity(values.len());

@@ -1,6 +1,6 @@
 //! The portable backend: the strict predicate in plain 64-bit arithmetic, one signature after the
-//! other, with a table per key. Owns the order of the checks; the same method as `lanes`, so each can
-//! be read beside the other. Never decides who has a table.
+//! other, with a table per key. Owns the order of the checks; the same method as `lanes`, so each
+//! can be read beside the other. Never decides who has a table.
 
 mod build;
 mod field;
@@ -26,8 +26,8 @@ struct Pending {
     computed: Projective,
 }
 
-/// Says of each job whether its signature is valid, in order. `base` holds multiples of the base point
-/// in `Shape::BASE`; jobs without a table are left to the reference.
+/// Says of each job whether its signature is valid, in order. `base` holds multiples of the base
+/// point in `Shape::BASE`; jobs without a table are left to the reference.
 pub(crate) fn check(jobs: &[Job<'_>], base: &[Entry], verdicts: &mut Vec<Verdict>) {
     assert_eq!(base.len(), Shape::BASE.entries(), "the base point's table has its own shape");
     let first = verdicts.len();
@@ -46,8 +46,9 @@ pub(crate) fn check(jobs: &[Job<'_>], base: &[Entry], verdicts: &mut Vec<Verdict
             pending.push(Pending { job, expected, computed });
         }
     }
-    // A sound table never leads to Z = 0. From a damaged one it gives zero for 1/Z and with that the
-    // encoding of a point of small order, which no R is here: bad, and no harm to the neighbours.
+    // A sound table never leads to Z = 0. From a damaged one it gives zero for 1/Z and with that
+    // the encoding of a point of small order, which no R is here: bad, and no harm to the
+    // neighbours.
     let denominators: Vec<_> = pending.iter().map(|pending| pending.computed.z).collect();
     for (pending, inverse) in pending.iter().zip(invert_all(&denominators)) {
         if pending.computed.encode(inverse) == pending.expected {
@@ -90,8 +91,8 @@ struct Term<'a> {
     negative: bool,
 }
 
-/// A table's entries for k times its point, in the order in which `add_all` takes them: digits of the
-/// same index modulo the stride together, the highest first.
+/// A table's entries for k times its point, in the order in which `add_all` takes them: digits of
+/// the same index modulo the stride together, the highest first.
 fn choose<'a>(
     k: &[u64; 4],
     entries: &'a [Entry],
@@ -113,8 +114,8 @@ fn fetch(terms: &[Term<'_>]) {
     black_box(terms.iter().fold(0, |all, term| all ^ Niels::touch(term.entry)));
 }
 
-/// Adds the terms of one table to a sum. Each step of the stride but the first doubles what is there,
-/// so with more than one step the sum must be the identity.
+/// Adds the terms of one table to a sum. Each step of the stride but the first doubles what is
+/// there, so with more than one step the sum must be the identity.
 #[inline(always)]
 fn add_all(mut sum: Completed, terms: &[Term<'_>], shape: Shape) -> Completed {
     for (step, terms) in terms.chunks_exact(shape.blocks()).enumerate() {

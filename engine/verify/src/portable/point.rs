@@ -147,9 +147,9 @@ impl Point {
         Self { x, y, z: Field::ONE, t: x * y }
     }
 
-    /// The point with this encoding, if there is one; as liberal as dalek, which takes y + p for y and
-    /// a negative zero. RFC 8032, section 5.1.3: x is the square root of u/v, u = y^2 - 1 and
-    /// v = d y^2 + 1, for which u v^3 (u v^7)^((p-5)/8) is right up to a square root of -1.
+    /// The point with this encoding, if there is one; as liberal as dalek, which takes y + p for y
+    /// and a negative zero. RFC 8032, section 5.1.3: x is the square root of u/v, u = y^2 - 1 and v
+    /// = d y^2 + 1, for which u v^3 (u v^7)^((p-5)/8) is right up to a square root of -1.
     pub fn decode(encoding: &[u64; 4]) -> Option<Self> {
         let y = Field::unpack(encoding);
         let u = (y.square() - Field::ONE).carry();
@@ -185,8 +185,8 @@ impl Point {
         }
     }
 
-    /// Adds an affine point. Section 3.1, "add-2008-hwcd-3" with Z2 = 1 and the second point prepared:
-    /// 3 multiplications here, 3 or 4 to complete.
+    /// Adds an affine point. Section 3.1, "add-2008-hwcd-3" with Z2 = 1 and the second point
+    /// prepared: 3 multiplications here, 3 or 4 to complete.
     #[inline(always)]
     pub fn add_niels(self, other: &Niels) -> Completed {
         let a = (self.y - self.x) * other.y_minus_x;

@@ -151,8 +151,8 @@ impl Bank {
         verdicts
     }
 
-    /// Whether it found its verdicts out itself: a backend whose rejects the reference had to correct
-    /// has failed, though the verdicts are right.
+    /// Whether it found its verdicts out itself: a backend whose rejects the reference had to
+    /// correct has failed, though the verdicts are right.
     pub fn is_sound(&self) -> bool {
         self.status().alarms == 0 && self.verifier.backend() == self.backend
     }

@@ -106,8 +106,8 @@ impl Signer {
     }
 }
 
-/// Keys whose discrete logarithm is small, near the order, or a power of two: sums of multiples of A
-/// and B then meet equal and opposite points, which incomplete formulas get wrong.
+/// Keys whose discrete logarithm is small, near the order, or a power of two: sums of multiples of
+/// A and B then meet equal and opposite points, which incomplete formulas get wrong.
 pub fn extreme_scalars() -> Vec<Scalar> {
     let mut scalars: Vec<Scalar> = (1_u64..=9)
         .chain([15, 16, 17, 31, 32, 33, 63, 64, 65, 511, 512])
@@ -172,8 +172,8 @@ fn bit(n: usize) -> Words {
     words
 }
 
-/// 256-bit numbers on which carries, borrows and comparisons with p and L turn: near 0, p, 2p, 2^255
-/// and the multiples of L, and full or empty limbs of 51, 52 and 64 bits.
+/// 256-bit numbers on which carries, borrows and comparisons with p and L turn: near 0, p, 2p,
+/// 2^255 and the multiples of L, and full or empty limbs of 51, 52 and 64 bits.
 pub fn edges() -> Vec<[u8; 32]> {
     let mut edges = Vec::new();
     let mut near = |center: Words, reach: u64| {

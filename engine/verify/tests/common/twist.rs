@@ -1,5 +1,5 @@
-//! The ways to spoil a signature, or to make a strange valid one. Each is a function of the signature,
-//! its signer and one number, so that a case can be made again.
+//! The ways to spoil a signature, or to make a strange valid one. Each is a function of the
+//! signature, its signer and one number, so that a case can be made again.
 
 use super::forge::{Case, Signer, bytes, edges, minus, non_canonical, plus_order, small_order};
 use super::forge::{L, words};

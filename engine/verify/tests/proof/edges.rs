@@ -1,5 +1,5 @@
-//! Numbers and points on which carries, comparisons and special cases of formulas turn, and messages
-//! of every length.
+//! Numbers and points on which carries, comparisons and special cases of formulas turn, and
+//! messages of every length.
 
 use crate::common::bank::{Bank, agree};
 use crate::common::forge::{Case, Signer, challenge, edges, extreme_scalars};
@@ -61,8 +61,8 @@ fn r_and_s_at_every_edge_are_compared_whole() {
     assert_eq!(agree(&banks, &cases), valid.len());
 }
 
-/// The first message in a row for which k or s has a wanted form. R stays the same, so a try costs one
-/// hash.
+/// The first message in a row for which k or s has a wanted form. R stays the same, so a try costs
+/// one hash.
 fn mined(signer: &Signer, wanted: impl Fn(&[u8; 32], &[u8; 32]) -> bool) -> Case {
     let nonce = signer.nonce(b"mined");
     let big_r = EdwardsPoint::mul_base(&nonce).compress().0;

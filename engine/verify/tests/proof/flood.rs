@@ -115,8 +115,8 @@ fn strangers_with_valid_signatures_do_not_push_out_who_signs_regularly() {
         }
         let before = engine.status();
 
-        // Seven in eight signatures are strangers', each of whom has earned a table many times over;
-        // the regulars take turns in what is left.
+        // Seven in eight signatures are strangers', each of whom has earned a table many times
+        // over; the regulars take turns in what is left.
         let strangers: Vec<Signing> =
             (1_000..1_200).map(|n| signing(&Signer::numbered(n))).collect();
         let (mut next, mut turn) = (strangers.iter().cycle(), regulars.iter().cycle());

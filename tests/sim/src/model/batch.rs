@@ -210,8 +210,8 @@ impl State {
 /// Who pays whom how much, and whose deposit pays how much before.
 type Debts = (Vec<(PartyId, PartyId, u128)>, BTreeMap<PartyId, u128>);
 
-/// Debtors pay in what their deposits do not pay, then creditors are paid; each against the clearing
-/// account, which itself has no leg.
+/// Debtors pay in what their deposits do not pay, then creditors are paid; each against the
+/// clearing account, which itself has no leg.
 fn through_clearing(positions: &BTreeMap<PartyId, Money>, free: impl Fn(PartyId) -> u128) -> Debts {
     let (mut ins, mut outs, mut prefunded) = (Vec::new(), Vec::new(), BTreeMap::new());
     for (&party, net) in positions.iter().filter(|(party, _)| **party != PartyId::CLEARING) {
@@ -229,8 +229,8 @@ fn through_clearing(positions: &BTreeMap<PartyId, Money>, free: impl Fn(PartyId)
     (ins, prefunded)
 }
 
-/// Each pair for itself. What a debtor's deposit pays, in whole units, the clearing account pays, on
-/// which the deposit lies.
+/// Each pair for itself. What a debtor's deposit pays, in whole units, the clearing account pays,
+/// on which the deposit lies.
 fn in_pairs(
     owing: &BTreeMap<(PartyId, PartyId), u128>,
     unit: u128,

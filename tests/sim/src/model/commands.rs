@@ -123,7 +123,8 @@ impl State {
         };
         self.last = (lsn, at);
         self.applied = lsn;
-        // Ids are forgotten by spans of five days: seven of them are remembered, the one that goes on too.
+        // Ids are forgotten by spans of five days: seven of them are remembered, the one that goes
+        // on too.
         let span = |at: i64| at.div_euclid(5 * DAY);
         self.requests.retain(|_, (_, _, asked)| span(at) - span(*asked) < 7);
         if let Some(Request { id, content }) = request {

@@ -1,4 +1,5 @@
-//! What the clearing account has of each batch and may pay out, summed up anew from where all legs stand.
+//! What the clearing account has of each batch and may pay out, summed up anew from where all legs
+//! stand.
 
 use super::{Batch, BatchState, Money, State};
 use tallystick::ledger::LegState::{Accepted, Confirmed, Ready, Sent, Unknown};

@@ -1,5 +1,5 @@
-//! What becomes of the legs of a batch, and of what they should have moved: the tables of moves by hand,
-//! what is owed again, whose exposure falls by how much.
+//! What becomes of the legs of a batch, and of what they should have moved: the tables of moves by
+//! hand, what is owed again, whose exposure falls by how much.
 
 use super::{Batch, BatchState, State};
 use std::collections::{BTreeMap, BTreeSet};
@@ -349,7 +349,8 @@ impl State {
         self.batch_mut(e.batch).progress.proposed.insert(e.leg, said);
     }
 
-    /// By what the model says, whatever the event does; that they agree is checked where it is decided.
+    /// By what the model says, whatever the event does; that they agree is checked where it is
+    /// decided.
     pub(super) fn release(&mut self, e: &ExposureReleased) {
         let batch = self.batch_mut(e.batch);
         let asset = batch.asset;

@@ -250,8 +250,8 @@ impl Model {
         clock.max(self.now.last.1)
     }
 
-    /// A frame takes its place, and the engine says whether it gets a record. Returns the record (0: none)
-    /// and the outcomes.
+    /// A frame takes its place, and the engine says whether it gets a record. Returns the record
+    /// (0: none) and the outcomes.
     ///
     /// # Errors
     /// Where a record is missing or needless: whatever is credited needs one, and what no signature

@@ -1,4 +1,5 @@
-//! Troubles: what they keep from being approved, and which batch pays again what one of them says was paid.
+//! Troubles: what they keep from being approved, and which batch pays again what one of them says
+//! was paid.
 
 use super::{BatchState, State};
 use std::collections::BTreeSet;
@@ -52,7 +53,8 @@ impl State {
         self.troubles.iter().filter(|(_, told)| again(told)).map(|(number, _)| *number).collect()
     }
 
-    /// Whether what a leg owes again comes to a batch, perhaps by way of others that failed to pay it.
+    /// Whether what a leg owes again comes to a batch, perhaps by way of others that failed to pay
+    /// it.
     fn leads_to(&self, batch: BatchId, leg: u32, by: BatchId) -> bool {
         let Some((_, of, _)) = self.batches.get(&batch) else { return false };
         let failed = |state| [LegState::Rejected, LegState::Returned].contains(&state);

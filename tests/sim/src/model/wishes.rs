@@ -1,5 +1,5 @@
-//! What a wish must lead to: the ledger's rules by hand, from a wish to the event that follows. What may be
-//! done at all is said next door (`commands`, `legs`).
+//! What a wish must lead to: the ledger's rules by hand, from a wish to the event that follows.
+//! What may be done at all is said next door (`commands`, `legs`).
 
 use super::{Batch, State};
 use tallystick::ledger::LegState::{Accepted, Confirmed, Ready, Rejected, Returned, Sent, Unknown};
@@ -21,7 +21,8 @@ fn place(leg: u32) -> usize {
     usize::try_from(leg).expect("legs are few")
 }
 
-/// Where one operator's word moves a leg: what it says, from where that can be; nothing where it is known.
+/// Where one operator's word moves a leg: what it says, from where that can be; nothing where it is
+/// known.
 fn said(state: LegState, word: LegWord) -> Result<Option<LegState>, &'static str> {
     let (to, from): (LegState, &[LegState]) = match word {
         LegWord::Accepted => (Accepted, &[Sent, Unknown]),

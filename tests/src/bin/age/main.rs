@@ -1,9 +1,9 @@
-//! `age`: gives an engine a long life in a short time, with few open files allowed, and says what that life
-//! costs. `make age WINDOWS=5000 BATCHES=500`. The last line is JSON; exit code 1 when the engine holds more
-//! open files than it may, or does not hold everything after its restarts.
+//! `age`: gives an engine a long life in a short time, with few open files allowed, and says what
+//! that life costs. `make age WINDOWS=5000 BATCHES=500`. The last line is JSON; exit code 1 when
+//! the engine holds more open files than it may, or does not hold everything after its restarts.
 //!
-//! One voucher a window, a settled batch every few windows; then a kill and a clean stop, and a start after
-//! each. Owns the counting. Asserts no time, unless told one with `--start-ms`.
+//! One voucher a window, a settled batch every few windows; then a kill and a clean stop, and a
+//! start after each. Owns the counting. Asserts no time, unless told one with `--start-ms`.
 
 #![forbid(unsafe_code)]
 

@@ -1,8 +1,8 @@
-//! The rail `evm` of the run: a chain that mines while the run goes on, leaves its newest blocks now and then,
-//! is started again, and is reached over a line that loses and delays.
+//! The rail `evm` of the run: a chain that mines while the run goes on, leaves its newest blocks
+//! now and then, is started again, and is reached over a line that loses and delays.
 //!
-//! Owns the node, the line and the moments of blocks and reorganisations. Knows nothing of the engine. Its
-//! books are read from the node itself, not over the line.
+//! Owns the node, the line and the moments of blocks and reorganisations. Knows nothing of the
+//! engine. Its books are read from the node itself, not over the line.
 
 use crate::check::{Movement, Told};
 use rand::{RngExt as _, SeedableRng as _};
@@ -127,7 +127,8 @@ impl ChainSide {
         counted
     }
 
-    /// The chain's own books: every payment by the contract, each with the leg that it is of, if there is one.
+    /// The chain's own books: every payment by the contract, each with the leg that it is of, if
+    /// there is one.
     ///
     /// # Errors
     /// A text, when the token's events and balances do not say the same.
@@ -166,8 +167,8 @@ fn mine(chain: &Chain, age: &mut u32, rng: &mut ChaCha8Rng, mined: &mut Mined) {
     }
 }
 
-/// Each payment with the key of the leg that names its transaction, or else of one to the same recipient for as
-/// much: then it was paid twice, or is in the ledger as not paid.
+/// Each payment with the key of the leg that names its transaction, or else of one to the same
+/// recipient for as much: then it was paid twice, or is in the ledger as not paid.
 fn matched(legs: &[Told], transfers: &[Transfer]) -> Vec<Movement> {
     let outs = || legs.iter().filter(|leg| !leg.pay_in);
     let exact: HashMap<_, _> =

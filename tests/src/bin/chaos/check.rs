@@ -61,8 +61,8 @@ pub struct Verdict {
     pub unresolved: u64,
     /// Anything else that differs: amount, who, which payment, money that belongs to no leg.
     pub different: u64,
-    /// Legs of which operators said what the rail did otherwise, and a person was told so: they are settled by
-    /// people, outside of this run.
+    /// Legs of which operators said what the rail did otherwise, and a person was told so: they are
+    /// settled by people, outside of this run.
     pub doubts: u64,
     /// Confirmed pay-ins and pay-outs, in asset units.
     pub sums: Sums,
@@ -155,8 +155,8 @@ pub fn compare(legs: &[Told], movements: &[Movement], is_told: &dyn Fn(&str) -> 
     verdict
 }
 
-/// A leg that operators have spoken of. What they say was paid by hand is their own book; if the rail did
-/// something else, somebody must have been told of this very leg.
+/// A leg that operators have spoken of. What they say was paid by hand is their own book; if the
+/// rail did something else, somebody must have been told of this very leg.
 fn by_hand(verdict: &mut Verdict, leg: &Told, done: &Done, is_told: &dyn Fn(&str) -> bool) {
     let paid = leg.state == LegState::Confirmed;
     if done.executed.is_empty() {

@@ -1,5 +1,6 @@
-//! What the operators of this run do: register who there is, take vouchers, close, batch, approve, say what came
-//! in, wait. Every call is made again, under the same request id, until an engine answers it.
+//! What the operators of this run do: register who there is, take vouchers, close, batch, approve,
+//! say what came in, wait. Every call is made again, under the same request id, until an engine
+//! answers it.
 //!
 //! Owns what was signed and what was said. Kills nobody.
 
@@ -156,7 +157,8 @@ impl Desk {
         Err(format!("{what} was not done in time: {last}"))
     }
 
-    /// Registers `pairs` payers and as many payees, and the assets; `token` is the code of the one on the chain.
+    /// Registers `pairs` payers and as many payees, and the assets; `token` is the code of the one
+    /// on the chain.
     pub async fn register(&mut self, pairs: usize, token: &str) -> Result<(), String> {
         for rail in self.rails.clone() {
             let asset = CreateAssetRequest {
@@ -199,8 +201,8 @@ impl Desk {
         Ok(())
     }
 
-    /// Has the first `pairs` payers pay one payee each: whole units of the rail and some of them a bit more,
-    /// which it cannot pay.
+    /// Has the first `pairs` payers pay one payee each: whole units of the rail and some of them a
+    /// bit more, which it cannot pay.
     pub async fn pay(
         &mut self,
         rail: Rail,
@@ -288,7 +290,8 @@ impl Desk {
             asset: rail.asset(),
             rail: rail.name().into(),
         };
-        // While an earlier payment of somebody is in doubt nothing is made, until somebody has looked.
+        // While an earlier payment of somebody is in doubt nothing is made, until somebody has
+        // looked.
         let batch = loop {
             let ask = async |c: &mut Client| c.operator.create_batch(by(ANN, create.clone())).await;
             match self.answer("CreateBatch", ask).await? {

@@ -1,12 +1,13 @@
-//! `chaos`: settles batches over a payment provider and over a chain, both of which fail in every way, while
-//! engine, provider and node are killed again and again, and compares the books at the end. `make chaos LEGS=N
-//! SEED=S`. The last line is JSON; exit code 1 unless nothing was paid twice, nothing lost, nothing left
-//! unresolved, and what the engine's ledger says is what the rails executed.
+//! `chaos`: settles batches over a payment provider and over a chain, both of which fail in every
+//! way, while engine, provider and node are killed again and again, and compares the books at the
+//! end. `make chaos LEGS=N SEED=S`. The last line is JSON; exit code 1 unless nothing was paid
+//! twice, nothing lost, nothing left unresolved, and what the engine's ledger says is what the
+//! rails executed.
 //!
 //! Owns the processes and the moments of the kills. What operators do is in `desk`, the provider in
-//! `provider`, the chain in `chain`, the comparison in `check`. Kills happen in real time, so a seed repeats
-//! who pays what and the draws, not the moments. Ends only processes that it started. The provider is a test
-//! double (`tests/src/psp/README.md`); the node is a real one.
+//! `provider`, the chain in `chain`, the comparison in `check`. Kills happen in real time, so a
+//! seed repeats who pays what and the draws, not the moments. Ends only processes that it started.
+//! The provider is a test double (`tests/src/psp/README.md`); the node is a real one.
 
 #![forbid(unsafe_code)]
 
@@ -35,8 +36,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tallystick_tests::{Engine, Launch};
 
-/// How long a batch may take before the run gives up: what the longest waits of the rail need, and a
-/// bound on each leg that is many times what it takes.
+/// How long a batch may take before the run gives up: what the longest waits of the rail need, and
+/// a bound on each leg that is many times what it takes.
 const TIME_BASE: Duration = Duration::from_secs(300);
 const TIME_PER_LEG: Duration = Duration::from_millis(20);
 /// An engine lives so long at most before it is killed: with few legs, and with many.
@@ -235,8 +236,8 @@ impl Chaos {
                         if killed >= EARLY && !approved.load(Ordering::Relaxed) {
                             continue;
                         }
-                        // Not killed meanwhile: that an engine does not start without its folders is
-                        // another matter.
+                        // Not killed meanwhile: that an engine does not start without its folders
+                        // is another matter.
                         if self.toggle_folder() {
                             continue;
                         }
@@ -274,8 +275,8 @@ impl Chaos {
         people_at_work::work(desk.another(), url, self.planted.clone(), stop.clone())
     }
 
-    /// Breaks the folder of the lists of pay-ins now and then, and repairs it at the next moment. Whether it
-    /// did one of both.
+    /// Breaks the folder of the lists of pay-ins now and then, and repairs it at the next moment.
+    /// Whether it did one of both.
     fn toggle_folder(&mut self) -> bool {
         let aside = self.outbox.with_file_name("evm-away");
         if self.broken {

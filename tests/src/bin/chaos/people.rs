@@ -1,6 +1,7 @@
 //! Who takes part in the run, on which rails, and how each of them behaves.
 //!
-//! Owns names, tokens, addresses and who fails in which way: all by place, so that a run is the same each time.
+//! Owns names, tokens, addresses and who fails in which way: all by place, so that a run is the
+//! same each time.
 
 use std::collections::BTreeMap;
 use tallystick_tests::chain::address;

@@ -1,5 +1,6 @@
-//! Operators who do not wait: they say what became of legs while the engine is still asking, say what they may
-//! not say, look at troubles and take them away; and a provider that says what does not fit and what cannot be.
+//! Operators who do not wait: they say what became of legs while the engine is still asking, say
+//! what they may not say, look at troubles and take them away; and a provider that says what does
+//! not fit and what cannot be.
 //!
 //! Owns what was planted and what was told. What the books must say of it is in `check`.
 
@@ -191,8 +192,8 @@ async fn one(
     Ok(())
 }
 
-/// Two operators say the same of a leg that the engine is asking about; by turns that it was paid by hand, and
-/// that it was not paid.
+/// Two operators say the same of a leg that the engine is asking about; by turns that it was paid
+/// by hand, and that it was not paid.
 async fn resolve(
     desk: &mut Desk,
     batch: &Batch,

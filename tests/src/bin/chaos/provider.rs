@@ -124,7 +124,8 @@ impl Provider {
         serde_json::from_value(books["movements"].take()).expect("the double's own format")
     }
 
-    /// Waits until nothing happens there any more and every webhook was taken. Whether it came to that.
+    /// Waits until nothing happens there any more and every webhook was taken. Whether it came to
+    /// that.
     pub fn quiet(&self, deadline: Instant) -> bool {
         let (mut seen, mut since) = (usize::MAX, Instant::now());
         while Instant::now() < deadline {

@@ -1,5 +1,5 @@
-//! What an operator says of the pay-ins of a batch on the chain, which the engine cannot collect itself: most
-//! have come, some will not. Said a portion at a time, some of it twice.
+//! What an operator says of the pay-ins of a batch on the chain, which the engine cannot collect
+//! itself: most have come, some will not. Said a portion at a time, some of it twice.
 //!
 //! Owns the statement, which is the rail's own book of pay-ins. Moves no money.
 
@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use tallystick_tests::seed;
 use tallystick_tests::wire::{Batch, LegReport, LegState, LegWord, ReportLegsRequest};
 
-/// Into so many portions it is cut, and so much time is between two: pay-outs leave bit by bit, as they are
-/// covered, and the engine dies in the middle of it.
+/// Into so many portions it is cut, and so much time is between two: pay-outs leave bit by bit, as
+/// they are covered, and the engine dies in the middle of it.
 const PORTIONS: usize = 30;
 const PAUSE: Duration = Duration::from_millis(300);
 /// Most lines that are said at once.

@@ -47,7 +47,8 @@ impl Found {
     }
 }
 
-/// One channel's vouchers are told apart by their place in the pool; counts are one more than places.
+/// One channel's vouchers are told apart by their place in the pool; counts are one more than
+/// places.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Sent {
     /// Vouchers before this one were sent.

@@ -1,7 +1,7 @@
 //! Compares what an engine says after a start with the books.
 //!
-//! Two steps. First what was acked must be there, and nothing that was never asked for. Then every call
-//! that was cut off is repeated, and after that the books and the engine must be equal.
+//! Two steps. First what was acked must be there, and nothing that was never asked for. Then every
+//! call that was cut off is repeated, and after that the books and the engine must be equal.
 
 use crate::books::{Books, Closed, Made, Op, same_batch, same_window};
 use crate::load::{extra, perform};
@@ -143,8 +143,8 @@ async fn exposures(client: &mut Client, pool: &Pool, books: &mut Books) {
     }
 }
 
-/// What each channel holds: at least what was acked, and a voucher that was sent. From here on the next
-/// voucher follows what is held, or what was sent, as different clients do.
+/// What each channel holds: at least what was acked, and a voucher that was sent. From here on the
+/// next voucher follows what is held, or what was sent, as different clients do.
 async fn channels(
     client: &Client,
     pool: &Arc<Pool>,

@@ -25,8 +25,8 @@ use tonic::{Code, Status};
 const AHEAD: usize = 4;
 /// Vouchers in a frame, at most.
 const FRAME: usize = 16;
-/// Longest pause between two frames of a stream: what matters is how often the engine is killed, not how
-/// much it holds then, and a start replays all of it.
+/// Longest pause between two frames of a stream: what matters is how often the engine is killed,
+/// not how much it holds then, and a start replays all of it.
 const PAUSE: Duration = Duration::from_millis(4);
 
 pub type Shared = Arc<Mutex<Books>>;
@@ -117,8 +117,8 @@ pub async fn stream(mut client: Client, pool: Arc<Pool>, books: Shared, seed: u6
     }
 }
 
-/// Calls as an operator does, one after the other, until the engine is gone. `number` of `of`: who may
-/// touch what, so that calls of two operators never depend on each other.
+/// Calls as an operator does, one after the other, until the engine is gone. `number` of `of`: who
+/// may touch what, so that calls of two operators never depend on each other.
 pub async fn operate(
     mut client: Client,
     pool: Arc<Pool>,

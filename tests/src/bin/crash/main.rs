@@ -1,13 +1,16 @@
-//! `crash`: kills the real engine under load, again and again, and compares what it then says with books
-//! of its own. `make crash ROUNDS=N SEED=S`. The last line is JSON; exit code 1 when anything was wrong.
+//! `crash`: kills the real engine under load, again and again, and compares what it then says with
+//! books of its own. `make crash ROUNDS=N SEED=S`. The last line is JSON; exit code 1 when anything
+//! was wrong.
 //!
-//! A round: streams of signed vouchers and two operators keep an engine busy; at a random moment it gets
-//! SIGKILL; sometimes the next starts are killed on their way too; another start, with another number
-//! of shards, must then hold what was acked, and nothing that was not sent. One data directory lives for
-//! `--life` rounds. Once, the engine is stopped (SIGSTOP) for `--stop-seconds` instead of killed.
+//! A round: streams of signed vouchers and two operators keep an engine busy; at a random moment it
+//! gets SIGKILL; sometimes the next starts are killed on their way too; another start, with another
+//! number of shards, must then hold what was acked, and nothing that was not sent. One data
+//! directory lives for `--life` rounds. Once, the engine is stopped (SIGSTOP) for `--stop-seconds`
+//! instead of killed.
 //!
 //! Owns the rounds. What may follow from what is in `books`, how calls are made in `load`, what is
-//! compared in `check`. The moment of a kill is real time, so a seed repeats the load, not the moment.
+//! compared in `check`. The moment of a kill is real time, so a seed repeats the load, not the
+//! moment.
 
 #![forbid(unsafe_code)]
 
@@ -125,7 +128,8 @@ async fn live(pool: &Arc<Pool>, seed: u64, rounds: u64, stop: Duration, done: &m
     let (books, dir) = (life.books.clone(), life.dir.path().to_owned());
     let counts = Arc::new(Mutex::new((0, 0, 0)));
     let counted = counts.clone();
-    // A task of its own, so that a panic (an engine that does not start) is counted and not the end.
+    // A task of its own, so that a panic (an engine that does not start) is counted and not the
+    // end.
     let lived: JoinHandle<Life> = tokio::spawn(life.run(rounds, stop, counted));
     let ended = lived.await;
     let (rounds_done, start_kills, stops) = *counts.lock().unwrap_or_else(|e| e.into_inner());

@@ -1,6 +1,7 @@
 //! Vouchers signed ahead: a client that signs while it sends would give the engine time to breathe.
 //!
-//! Owns who pays whom. The network's id is chosen here, so that the same vouchers serve every directory.
+//! Owns who pays whom. The network's id is chosen here, so that the same vouchers serve every
+//! directory.
 
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;

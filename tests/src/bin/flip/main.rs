@@ -1,9 +1,11 @@
-//! `flip`: flips single bits of what an engine left behind, and has each looked for by the audit and by a
-//! start. `make flip POSITIONS=N SEED=S`. The last line is JSON; exit code 1 when a flip was accepted.
+//! `flip`: flips single bits of what an engine left behind, and has each looked for by the audit
+//! and by a start. `make flip POSITIONS=N SEED=S`. The last line is JSON; exit code 1 when a flip
+//! was accepted.
 //!
-//! A flip is *detected* when the audit or the start refuses, and *without effect* when both hold, byte for
-//! byte, what was there before (some bytes of RocksDB's files carry nothing that is read). Anything else
-//! was silently accepted. Owns the choice of bits; what was there before is `Seen` and an export.
+//! A flip is *detected* when the audit or the start refuses, and *without effect* when both hold,
+//! byte for byte, what was there before (some bytes of RocksDB's files carry nothing that is read).
+//! Anything else was silently accepted. Owns the choice of bits; what was there before is `Seen`
+//! and an export.
 
 #![forbid(unsafe_code)]
 

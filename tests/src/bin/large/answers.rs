@@ -1,7 +1,7 @@
-//! What one small answer costs an engine with a past: bank's notifications of one booked payment each, put
-//! into the inbox one after the other, timed from the rename that puts one there until it lies among those
-//! that were read. That time holds what is left of the settler's tick, up to 100 ms, so the least of
-//! several is the nearest to what the engine itself takes.
+//! What one small answer costs an engine with a past: bank's notifications of one booked payment
+//! each, put into the inbox one after the other, timed from the rename that puts one there until it
+//! lies among those that were read. That time holds what is left of the settler's tick, up to 100
+//! ms, so the least of several is the nearest to what the engine itself takes.
 
 use crate::process::{self, Used};
 use std::fs;

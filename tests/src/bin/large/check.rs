@@ -1,5 +1,5 @@
-//! Reads the files in the outbox again and counts what they pay. Knows the files by their documents, not by
-//! the engine's code: pain.001, NACHA, the list of pay-ins.
+//! Reads the files in the outbox again and counts what they pay. Knows the files by their
+//! documents, not by the engine's code: pain.001, NACHA, the list of pay-ins.
 
 use std::fs::File;
 use std::io::{self, BufRead as _, BufReader};
@@ -86,8 +86,8 @@ fn amount(line: &str, sums: &mut Sums) {
     sums.paid_cents += cents(amount);
 }
 
-/// NACHA: entries of transaction code 22 and 32 pay, 27 and 37 collect; each batch of entries ends with an
-/// offset of the clearing account, which is told by its identification number.
+/// NACHA: entries of transaction code 22 and 32 pay, 27 and 37 collect; each batch of entries ends
+/// with an offset of the clearing account, which is told by its identification number.
 fn entry(line: &str, sums: &mut Sums) {
     let (Some(code), Some(amount), Some(id)) = (line.get(0..3), line.get(29..39), line.get(39..54))
     else {

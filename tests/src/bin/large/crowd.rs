@@ -1,7 +1,7 @@
 //! Who owes whom: parties with accounts, and vouchers of which each makes one leg.
 //!
-//! Through the clearing account every payee is paid by one payer, and every party has one leg; pair by pair
-//! every payer pays every payee. Owns parties and amounts.
+//! Through the clearing account every payee is paid by one payer, and every party has one leg; pair
+//! by pair every payer pays every payee. Owns parties and amounts.
 
 use crate::{Args, Model, On};
 use std::sync::Arc;
@@ -120,7 +120,8 @@ fn sign(
     for places in places.chunks(FRAME) {
         let voucher = |&place: &usize| -> Voucher {
             let (payer, payee) = pairs[place];
-            // A euro and more, in whole cents; what is owed anew rises the channel's total by the same.
+            // A euro and more, in whole cents; what is owed anew rises the channel's total by the
+            // same.
             let crumbs = if dust { 1 + place % 9_999 } else { 0 };
             let owed = 1_000_000 + 10_000 * (place % 10_000) + crumbs;
             let total = owed * (round + 1);

@@ -1,12 +1,13 @@
-//! `large`: settles one very large batch through the real engine, from the closed window to the last file
-//! in the outbox, and says what that took. `make bench-settle LEGS=N`. The last line is JSON; exit code 1
-//! when a file does not say what the batch says.
+//! `large`: settles one very large batch through the real engine, from the closed window to the
+//! last file in the outbox, and says what that took. `make bench-settle LEGS=N`. The last line is
+//! JSON; exit code 1 when a file does not say what the batch says.
 //!
-//! Timed are the calls of operators, with what they wait for: CreateBatch; ApproveBatch, until the pay-ins
-//! have left; ReportLegs that they came in, until every other leg is SENT and its file is in the outbox.
-//! Who there is and what they owe is made before (`crowd`), files are read again after (`check`), both off
-//! the clock. With `--answers N` every batch is settled to its end, and N small answers are timed after the
-//! last (`answers`). Owns the clocks and the engine's process. Asserts no time.
+//! Timed are the calls of operators, with what they wait for: CreateBatch; ApproveBatch, until the
+//! pay-ins have left; ReportLegs that they came in, until every other leg is SENT and its file is
+//! in the outbox. Who there is and what they owe is made before (`crowd`), files are read again
+//! after (`check`), both off the clock. With `--answers N` every batch is settled to its end, and N
+//! small answers are timed after the last (`answers`). Owns the clocks and the engine's process.
+//! Asserts no time.
 
 #![forbid(unsafe_code)]
 
@@ -51,15 +52,16 @@ struct Args {
     /// How its asset is settled: through the clearing account, one leg a party, or pair by pair.
     #[arg(long, value_enum, default_value_t = Model::Multilateral)]
     model: Model,
-    /// Has every amount hold a bit that the rail cannot express, so that each party has dust to carry.
+    /// Has every amount hold a bit that the rail cannot express, so that each party has dust to
+    /// carry.
     #[arg(long)]
     dust: bool,
     /// Batches, one after the other; figures are medians.
     #[arg(long, default_value_t = 3)]
     rounds: usize,
-    /// Settles every batch to its end, but for so many legs of the last one: the bank tells of each of them
-    /// in a small file of its own, which is timed, and then once more of as many legs of the first batch. On
-    /// iso20022, through the clearing account.
+    /// Settles every batch to its end, but for so many legs of the last one: the bank tells of each
+    /// of them in a small file of its own, which is timed, and then once more of as many legs of
+    /// the first batch. On iso20022, through the clearing account.
     #[arg(long, default_value_t = 0)]
     answers: usize,
 }

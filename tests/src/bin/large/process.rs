@@ -36,8 +36,8 @@ fn cpu(pid: u32) -> Duration {
     Duration::from_millis(10 * ticks.sum::<u64>())
 }
 
-/// Has the system begin anew to remember the most memory of a process. Where it cannot, the peak is that
-/// since the process began, which is no less.
+/// Has the system begin anew to remember the most memory of a process. Where it cannot, the peak is
+/// that since the process began, which is no less.
 pub fn forget_peak(pid: u32) {
     if let Err(error) = std::fs::write(format!("/proc/{pid}/clear_refs"), "5") {
         eprintln!("large: the peak of memory is that since the start: {error}");

@@ -100,8 +100,8 @@ fn long(field: &'static str) -> Result<(), Refusal> {
     Err(Refusal::TextTooLong { field, length: TEXT_BYTES_MAX + 1, limit: TEXT_BYTES_MAX })
 }
 
-/// What nothing but the gRPC layer had refused: another edge, or a mistake in this one, would have journaled
-/// it for ever.
+/// What nothing but the gRPC layer had refused: another edge, or a mistake in this one, would have
+/// journaled it for ever.
 #[test]
 fn what_cannot_be_registered_is_refused_by_the_ledger_itself() {
     let (fits, over) = ("x".repeat(TEXT_BYTES_MAX), "x".repeat(TEXT_BYTES_MAX + 1));

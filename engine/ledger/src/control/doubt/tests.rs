@@ -21,8 +21,8 @@ fn ack(books: &mut Books, troubles: Vec<u64>) {
     books.wish(Wish::AckTroubles { troubles, note: String::new() }).unwrap();
 }
 
-/// An account showed money under the key of a leg that nobody had sent yet: a remark beside the answer, and the
-/// batch was approved and paid.
+/// An account showed money under the key of a leg that nobody had sent yet: a remark beside the
+/// answer, and the batch was approved and paid.
 #[test]
 fn what_is_said_to_be_paid_is_not_approved_before_somebody_has_looked() {
     let mut books = Books::new();
@@ -50,8 +50,8 @@ fn a_leg_that_is_said_to_be_paid_does_not_leave_before_somebody_has_looked() {
     assert_eq!(books.submit(batch, &[1]), Ok(()));
 }
 
-/// A leg was reported rejected, owed again, and then the account showed it paid. The batch that paid it again
-/// said nothing of that.
+/// A leg was reported rejected, owed again, and then the account showed it paid. The batch that
+/// paid it again said nothing of that.
 #[test]
 fn the_batch_that_pays_again_what_was_paid_names_the_trouble_and_so_does_the_one_behind_it() {
     let mut books = Books::new();
@@ -85,7 +85,8 @@ fn the_batch_that_pays_again_what_was_paid_names_the_trouble_and_so_does_the_one
     assert_eq!(again(&books, second), [0; 0]);
 }
 
-/// The simulator found that a batch that somebody had aborted still warned of what it would pay again.
+/// The simulator found that a batch that somebody had aborted still warned of what it would pay
+/// again.
 #[test]
 fn an_aborted_batch_pays_nothing_again() {
     let mut books = Books::new();
@@ -121,8 +122,8 @@ fn while_the_list_of_troubles_is_full_nothing_is_batched_or_approved() {
     assert_eq!(books.approve(batch), Ok(()));
 }
 
-/// The doubt was asked about where the batch was computed; one that came between that and the record slipped
-/// through, and the party was charged.
+/// The doubt was asked about where the batch was computed; one that came between that and the
+/// record slipped through, and the party was charged.
 #[test]
 fn a_doubt_that_comes_after_a_batch_was_computed_keeps_it_from_being_made() {
     let mut books = Books::new();

@@ -78,8 +78,8 @@ fn what_leaves_pays_out_what_the_batch_says() {
     assert_eq!(paid_out(&mut books, &[2]), Ok(Total(40)));
 }
 
-/// Nobody holds a batch that has ended, and an answer about one leg would load all of it: there the kept table
-/// says what the leg moves. As long as the batch is held, the batch does.
+/// Nobody holds a batch that has ended, and an answer about one leg would load all of it: there the
+/// kept table says what the leg moves. As long as the batch is held, the batch does.
 #[test]
 fn only_legs_of_a_batch_that_has_ended_move_without_the_batch() {
     let mut books = Books::new();

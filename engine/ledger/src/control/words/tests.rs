@@ -37,8 +37,8 @@ fn batch(books: &mut Books, rail: Rail) -> BatchId {
     batch
 }
 
-/// `returned`, said of a payment that nobody had confirmed, made it REJECTED without a word; `confirmed`,
-/// said of one that was sent back, did nothing, without a word either.
+/// `returned`, said of a payment that nobody had confirmed, made it REJECTED without a word;
+/// `confirmed`, said of one that was sent back, did nothing, without a word either.
 #[test]
 fn an_operators_word_moves_a_leg_to_what_it_says_or_says_what_is_known_or_is_refused() {
     for state in LegState::ALL {
@@ -76,8 +76,8 @@ fn an_operators_word_moves_a_leg_to_what_it_says_or_says_what_is_known_or_is_ref
     assert!(heard("K", LegState::Returned, LegWord::Confirmed).is_err());
 }
 
-/// Of a charge that the engine still asks about, one operator's word was refused by the gRPC layer alone:
-/// through any other door it was owed again, and could be charged as well.
+/// Of a charge that the engine still asks about, one operator's word was refused by the gRPC layer
+/// alone: through any other door it was owed again, and could be charged as well.
 #[test]
 fn one_operators_word_moves_nothing_of_which_the_rail_is_still_asked() {
     for (rail, asked) in [(Rail::Card, true), (Rail::Iso20022, false)] {
@@ -95,7 +95,8 @@ fn one_operators_word_moves_nothing_of_which_the_rail_is_still_asked() {
     }
 }
 
-/// A move said itself who pays whom how much, and what was said was owed again: 7,000 for a leg over 1,000.
+/// A move said itself who pays whom how much, and what was said was owed again: 7,000 for a leg
+/// over 1,000.
 #[test]
 fn what_a_leg_moves_is_what_its_batch_says_whoever_moves_it() {
     let mut books = Books::new();
@@ -154,7 +155,8 @@ fn a_report_is_taken_whole_or_refused_whole() {
     assert_eq!(report(&mut books, batch, vec![again]).unwrap_err(), known);
 }
 
-/// What has not left is told before what the batch waits for: that is what whoever reports is mistaken about.
+/// What has not left is told before what the batch waits for: that is what whoever reports is
+/// mistaken about.
 #[test]
 fn of_a_batch_that_is_not_approved_nothing_has_left() {
     let mut books = Books::new();

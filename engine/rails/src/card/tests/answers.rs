@@ -205,8 +205,9 @@ fn a_refusal_says_why_in_codes_and_shows_no_token() {
     assert_eq!(reason, expected);
 }
 
-/// A card's bank asked for its customer. The leg was taken for rejected, and its sum was owed again; then the
-/// customer completed that very payment, and was charged a second time with the next batch.
+/// A card's bank asked for its customer. The leg was taken for rejected, and its sum was owed
+/// again; then the customer completed that very payment, and was charged a second time with the
+/// next batch.
 #[test]
 fn what_was_declined_is_rejected_only_once_the_provider_has_given_it_up() {
     let call = charge();

@@ -11,7 +11,8 @@ use tallystick_ledger::hearing::{Ground, Place, Statement, Sum};
 ///
 /// ```text
 /// import hmac, hashlib
-/// payload = b'{"id":"evt_1","object":"event","created":1795822200,"type":"ping","data":{"object":{}}}'
+/// payload = (b'{"id":"evt_1","object":"event","created":1795822200,"type":"ping",'
+///            b'"data":{"object":{}}}')
 /// for secret in (b"whsec_test_secret", b"whsec_old"):
 ///     print(hmac.new(secret, b"1795822245." + payload, hashlib.sha256).hexdigest())
 /// ```
@@ -150,8 +151,9 @@ fn events_of_what_a_call_made_name_the_leg_its_state_and_its_amount() {
     }
 }
 
-/// Signed by the right secret, and yet of another currency, sum, object, account or kind: each of these moved
-/// the leg, since a sum in another currency counted as none and nothing else was compared.
+/// Signed by the right secret, and yet of another currency, sum, object, account or kind: each of
+/// these moved the leg, since a sum in another currency counted as none and nothing else was
+/// compared.
 #[test]
 fn what_an_event_is_not_the_legs_own_in_is_said_whatever_it_is() {
     let paid = object("payment_intent", "succeeded");
@@ -258,8 +260,8 @@ fn a_full_refund_and_a_lost_chargeback_return_the_leg_and_nothing_less_does() {
     }
 }
 
-/// A refund that failed, or a chargeback that was won after all, was not even logged: the leg stayed RETURNED,
-/// and the next batch charged again what the provider held already.
+/// A refund that failed, or a chargeback that was won after all, was not even logged: the leg
+/// stayed RETURNED, and the next batch charged again what the provider held already.
 #[test]
 fn what_the_provider_holds_after_all_is_told_and_never_passed_over() {
     let refund = |status: &str| {

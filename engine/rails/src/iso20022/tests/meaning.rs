@@ -366,7 +366,8 @@ fn named(key: &str) -> String {
     format!("<TxDtls><Refs><EndToEndId>{key}</EndToEndId></Refs></TxDtls>")
 }
 
-/// Details without sums once confirmed whatever leg they named: a credit of 3.00 a pay-in of 120.35.
+/// Details without sums once confirmed whatever leg they named: a credit of 3.00 a pay-in of
+/// 120.35.
 #[test]
 fn details_without_sums_move_legs_only_if_the_legs_are_all_of_the_entry() {
     let content = multilateral();

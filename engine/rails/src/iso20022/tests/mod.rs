@@ -44,8 +44,8 @@ fn bilateral() -> BatchContent {
     batch(&asset("EUR", 6, BILATERAL), &OWED, &plain)
 }
 
-/// What an answer tells of the legs of a batch: of each leg what its narrowest reports say, in the order of
-/// the answer; and every statement with the leg that it is about.
+/// What an answer tells of the legs of a batch: of each leg what its narrowest reports say, in the
+/// order of the answer; and every statement with the leg that it is about.
 fn told(content: &BatchContent, answer: &Answer) -> (Vec<Told>, Vec<(String, Statement)>) {
     let files = Legs::new(content, 0);
     let mut spoken: Vec<(usize, u8, &Report)> = Vec::new();

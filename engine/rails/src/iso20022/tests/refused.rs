@@ -437,7 +437,8 @@ proptest! {
                 prop_assert_eq!(&answer.reports, &reports);
                 let _ = told(&multilateral(), answer);
                 for report in &answer.reports {
-                    prop_assert!(report.reason.to_string().len() <= tallystick_ledger::limits::TEXT_BYTES_MAX);
+                    let length = report.reason.to_string().len();
+                    prop_assert!(length <= tallystick_ledger::limits::TEXT_BYTES_MAX);
                 }
             }
             (Err(one), Err(other)) => prop_assert_eq!(one, &other),

@@ -279,7 +279,8 @@ fn the_file_of_pay_outs_credits_parties_and_debits_the_clearing_account() {
     let files = rendered(&content, &LIMITS);
     let [_, text] = files.as_slice() else { panic!("a file of pay-ins, one of pay-outs") };
     let file = slicer::slice(text);
-    // Pay-ins settle on Tuesday 24 and are confirmed on Friday 27 (Thursday is Thanksgiving): Monday.
+    // Pay-ins settle on Tuesday 24 and are confirmed on Friday 27 (Thursday is Thanksgiving):
+    // Monday.
     assert_eq!((file.date.as_str(), file.time.as_str()), ("261123", "1620"));
     assert_eq!(file.modifier, "B");
     assert!(file.batches.iter().all(|batch| batch.effective == "261130"));

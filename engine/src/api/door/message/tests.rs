@@ -93,7 +93,8 @@ async fn what_is_cut_short_goes_on_and_what_is_too_long_is_not_kept() {
     }
 }
 
-/// Messages of which the last byte never came were kept for ever, 4 MiB each, on any number of streams.
+/// Messages of which the last byte never came were kept for ever, 4 MiB each, on any number of
+/// streams.
 #[tokio::test]
 async fn unfinished_messages_have_one_bound_and_the_first_one_goes() {
     let unfinished = Arc::<Unfinished>::default();
@@ -131,8 +132,8 @@ async fn what_is_only_announced_costs_nothing() {
     assert_eq!(unfinished.held().bytes, 0);
 }
 
-/// Every stream read one full frame and held it for as long as its source had to wait: 640 KiB on each of
-/// sixteen thousand streams.
+/// Every stream read one full frame and held it for as long as its source had to wait: 640 KiB on
+/// each of sixteen thousand streams.
 #[tokio::test]
 async fn of_one_connection_only_some_large_messages_are_read_until_they_have_come_in() {
     let unfinished = Arc::<Unfinished>::default();

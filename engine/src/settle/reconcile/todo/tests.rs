@@ -233,8 +233,8 @@ fn a_batch_that_pays_again_says_so_first() {
     }
 }
 
-/// "Bring the files in outbox/iso20022 to the bank" sent people there with the list of pay-ins, and with files of
-/// other batches.
+/// "Bring the files in outbox/iso20022 to the bank" sent people there with the list of pay-ins, and
+/// with files of other batches.
 #[test]
 fn the_files_for_the_bank_are_named_and_those_that_have_ended_are_not() {
     let mut batch = at(BatchState::Submitting, Rail::Iso20022);

@@ -1,5 +1,6 @@
-//! The schedule by hand: a control state, a clock that is moved, and a life that can be lost between any two
-//! steps. What a pipeline would do is done by `World`, step for step as `Schedule` does it.
+//! The schedule by hand: a control state, a clock that is moved, and a life that can be lost
+//! between any two steps. What a pipeline would do is done by `World`, step for step as `Schedule`
+//! does it.
 
 mod world;
 
@@ -75,12 +76,13 @@ fn an_empty_window_is_not_closed_and_the_next_voucher_waits_for_the_next_time() 
     assert_eq!(world.batches(EUR), [[1]]);
 }
 
-/// Two entries have one time. The first closes the window, for both. A crash in the middle of it, between any
-/// two steps, once left the second asset without its batch until its next time, and nothing in `status`: its own
-/// close was in no record, so a start took the time for done.
+/// Two entries have one time. The first closes the window, for both. A crash in the middle of it,
+/// between any two steps, once left the second asset without its batch until its next time, and
+/// nothing in `status`: its own close was in no record, so a start took the time for done.
 #[test]
 fn a_crash_anywhere_in_a_time_that_two_entries_share_forgets_neither_batch() {
-    // Before the close; before the seal; before the second entry looks; before each batch; after them.
+    // Before the close; before the seal; before the second entry looks; before each batch; after
+    // them.
     for crash in 0..6 {
         let mut world = World::new(vec![entry(EUR, "0 * * * *"), entry(USD, "0 * * * *")]);
         world.run();
@@ -107,8 +109,8 @@ fn a_crash_anywhere_in_a_time_that_two_entries_share_forgets_neither_batch() {
     }
 }
 
-/// The batch of a time could not be made; then the engine was restarted. The trouble was gone from `status`, and
-/// the batch too.
+/// The batch of a time could not be made; then the engine was restarted. The trouble was gone from
+/// `status`, and the batch too.
 #[test]
 fn what_could_not_be_done_is_a_trouble_and_is_tried_again_after_a_restart_too() {
     let mut world = World::new(vec![entry(EUR, "0 * * * *"), entry(USD, "0 * * * *")]);
@@ -145,8 +147,8 @@ fn windows_that_are_closed_after_a_time_are_the_next_times_also_over_a_restart()
     assert_eq!(world.batches(EUR), [vec![1], vec![2, 3, 4, 5]]);
 }
 
-/// A window that was closed because it held too much, and whose batch could not be made, was forgotten over a
-/// restart: no time in the schedule led back to it.
+/// A window that was closed because it held too much, and whose batch could not be made, was
+/// forgotten over a restart: no time in the schedule led back to it.
 #[test]
 fn the_batch_of_a_threshold_is_not_forgotten_over_a_restart() {
     for sealed in [true, false] {
@@ -175,8 +177,8 @@ fn the_batch_of_a_threshold_is_not_forgotten_over_a_restart() {
     }
 }
 
-/// One payee without an account kept the batch of a window from being made; from then on the open window grew
-/// and grew, and was closed no more.
+/// One payee without an account kept the batch of a window from being made; from then on the open
+/// window grew and grew, and was closed no more.
 #[test]
 fn a_threshold_goes_on_closing_while_no_batch_can_be_made() {
     let mut over = entry(EUR, "");
@@ -216,7 +218,8 @@ fn exposure_that_closing_does_not_lower_does_not_close_window_after_window() {
     assert_eq!(world.control.open_window().number, WindowNumber(3));
 }
 
-/// A batch takes up to so many windows. What was more than that stayed closed, for ever, and silently.
+/// A batch takes up to so many windows. What was more than that stayed closed, for ever, and
+/// silently.
 #[test]
 fn more_windows_than_one_batch_takes_become_as_many_batches_as_it_takes() {
     let mut world = World::new(vec![entry(EUR, "0 17 * * *")]);
@@ -257,8 +260,9 @@ fn a_crash_between_two_parts_goes_on_with_the_next() {
     assert_eq!(world.batches(EUR).len(), 2);
 }
 
-/// The clock was two hours ahead when the engine started, and was put right. Every window was then closed
-/// later than now, as its record said, so every time seemed to be done: nothing closed for two hours.
+/// The clock was two hours ahead when the engine started, and was put right. Every window was then
+/// closed later than now, as its record said, so every time seemed to be done: nothing closed for
+/// two hours.
 #[test]
 fn a_clock_that_was_ahead_and_is_put_right_stops_nothing() {
     for restarted in [false, true] {
@@ -362,8 +366,8 @@ fn approved(world: &mut World, minutes: u32, amount: u128) -> u128 {
     all.filter(|batch| batch.approved.is_some()).map(|batch| batch.head.size().0).sum()
 }
 
-/// `approve_below` looks at one batch. With a threshold of its own making, a stolen key had the schedule pay out
-/// batch after batch, as far as its limit went, and nobody looked.
+/// `approve_below` looks at one batch. With a threshold of its own making, a stolen key had the
+/// schedule pay out batch after batch, as far as its limit went, and nobody looked.
 #[test]
 fn what_the_schedule_approves_in_a_day_stays_below_its_bound_also_over_restarts() {
     let mut world = World::new(vec![small(EUR, "* * * * *", 6, 21)]);
@@ -412,7 +416,8 @@ fn what_an_operator_makes_or_approves_is_not_counted_and_not_touched() {
     world.close_by_hand();
     let request = super::super::own("by hand");
     world.create(&request, &[WindowNumber(1)], EUR).unwrap();
-    // As if an operator had made it: `create` names the schedule, so another asset stands for it here.
+    // As if an operator had made it: `create` names the schedule, so another asset stands for it
+    // here.
     world.entries[0].asset = USD;
     assert_eq!(approved(&mut world, 1, 0), 0);
     let batch = world.control.batches()[0].head.id;
@@ -461,8 +466,8 @@ fn act() -> impl Strategy<Value = Act> {
 }
 
 proptest! {
-    /// Whatever crashes, fails, or is set to a wrong time: within two times of its schedule every asset has
-    /// every closed window in one batch, and none in two.
+    /// Whatever crashes, fails, or is set to a wrong time: within two times of its schedule every
+    /// asset has every closed window in one batch, and none in two.
     #[test]
     fn nothing_is_forgotten_whatever_crashes_and_whatever_the_clock_says(
         acts in proptest::collection::vec(act(), 1..60),

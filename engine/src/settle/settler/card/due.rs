@@ -1,4 +1,5 @@
-//! When each leg under way is asked for next, batch by batch: what is due is found without walking the rest.
+//! When each leg under way is asked for next, batch by batch: what is due is found without walking
+//! the rest.
 //!
 //! Owns the waits. Holds legs in flight only, so it is bounded by them; knows no provider.
 

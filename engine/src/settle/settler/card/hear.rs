@@ -1,5 +1,5 @@
-//! What came of calls and look-ups: weighed, journaled together, and what the provider does not know is sent
-//! again.
+//! What came of calls and look-ups: weighed, journaled together, and what the provider does not
+//! know is sent again.
 //!
 //! Owns the way from answers to records. Asks the provider nothing.
 
@@ -26,8 +26,8 @@ struct Called {
 }
 
 impl Run {
-    /// Journals what has come of calls and look-ups of one batch, whether it is settling still or not, and
-    /// sends what the provider does not know.
+    /// Journals what has come of calls and look-ups of one batch, whether it is settling still or
+    /// not, and sends what the provider does not know.
     pub(super) fn hear_calls(
         &mut self,
         desk: &mut CardDesk,
@@ -133,9 +133,10 @@ impl Run {
         })
     }
 
-    /// Sends what the provider was found not to know. The look-up took its time: what operators have said of a
-    /// leg meanwhile stands. What leaves is what this record makes SENT, and nothing else: if one of its legs
-    /// has moved at this very moment, it is refused whole, and none leaves before the next look-up.
+    /// Sends what the provider was found not to know. The look-up took its time: what operators
+    /// have said of a leg meanwhile stands. What leaves is what this record makes SENT, and nothing
+    /// else: if one of its legs has moved at this very moment, it is refused whole, and none leaves
+    /// before the next look-up.
     fn send_again(
         &self,
         desk: &mut CardDesk,

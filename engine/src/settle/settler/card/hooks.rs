@@ -1,7 +1,8 @@
-//! Webhooks of the rail `card`: which leg an event is about, and what follows. What fits its leg may move it;
-//! whatever does not is a trouble.
+//! Webhooks of the rail `card`: which leg an event is about, and what follows. What fits its leg
+//! may move it; whatever does not is a trouble.
 //!
-//! Owns the way from an event to its leg. What it says is read by the rail and weighed by the ledger.
+//! Owns the way from an event to its leg. What it says is read by the rail and weighed by the
+//! ledger.
 
 use super::{CardDesk, Read};
 use crate::ledger::hearing::Place;
@@ -22,8 +23,8 @@ impl Run {
         Ok(())
     }
 
-    /// What an event of the provider says. What fits its leg may move it, once it is weighed; what does not
-    /// moves nothing, and a person is told; whatever it is, the leg is looked up next.
+    /// What an event of the provider says. What fits its leg may move it, once it is weighed; what
+    /// does not moves nothing, and a person is told; whatever it is, the leg is looked up next.
     pub(super) fn hear_card(
         &mut self,
         desk: &mut CardDesk,
@@ -88,7 +89,8 @@ impl Run {
         Ok(())
     }
 
-    /// Weighs what was read before an event about this leg, where it matters in which order they are heard.
+    /// Weighs what was read before an event about this leg, where it matters in which order they
+    /// are heard.
     fn read_before(
         &self,
         (batch, leg): (BatchId, u32),
@@ -103,8 +105,8 @@ impl Run {
         if alone { self.weigh_read(read) } else { Ok(()) }
     }
 
-    /// Whether the money of a dispute that is told to be lost was told to be back before: events come in any
-    /// order.
+    /// Whether the money of a dispute that is told to be lost was told to be back before: events
+    /// come in any order.
     fn was_reinstated(&self, batch: BatchId, leg: u32, report: &card::Report) -> bool {
         let Some((dispute, "charge.dispute.closed")) = report.source.split_once(' ') else {
             return false;
@@ -117,8 +119,8 @@ impl Run {
         })
     }
 
-    /// An event that names no payment at all may be about one of ours: somebody must look. Other payments are
-    /// others' own business.
+    /// An event that names no payment at all may be about one of ours: somebody must look. Other
+    /// payments are others' own business.
     fn hear_of_nobody(&self, report: &card::Report) -> Result<(), Stuck> {
         let what = match &report.says {
             Says::Word { reason: what, .. }

@@ -1,8 +1,8 @@
-//! The line to the provider: threads that make calls and look legs up, so that a call that takes its time
-//! keeps neither other calls nor other rails, webhooks or a stop waiting.
+//! The line to the provider: threads that make calls and look legs up, so that a call that takes
+//! its time keeps neither other calls nor other rails, webhooks or a stop waiting.
 //!
-//! Owns the threads. Journals nothing and decides nothing but one thing: **a call is made only while the
-//! journal has its leg SENT at that moment**. A leg has one order under way at most.
+//! Owns the threads. Journals nothing and decides nothing but one thing: **a call is made only
+//! while the journal has its leg SENT at that moment**. A leg has one order under way at most.
 
 use crate::ledger::{Control, LegState};
 use crate::limits::CALLS_UNDER_WAY_MAX;
@@ -47,7 +47,8 @@ pub enum Came {
     Called(Answer),
     /// To a look-up.
     Found(Found),
-    /// There is none: nothing was asked. The leg was not SENT any more, or nothing is to be asked now.
+    /// There is none: nothing was asked. The leg was not SENT any more, or nothing is to be asked
+    /// now.
     NotMade,
 }
 
@@ -63,8 +64,8 @@ pub struct Line {
 }
 
 impl Line {
-    /// Starts so many threads. They end when the line is dropped, each after the call that it is at; nobody
-    /// waits for that.
+    /// Starts so many threads. They end when the line is dropped, each after the call that it is
+    /// at; nobody waits for that.
     pub fn start(client: &Arc<Client>, threads: usize, control: &Arc<RwLock<Control>>) -> Self {
         let (orders, ordered) = bounded(CALLS_UNDER_WAY_MAX);
         let (doing, done) = bounded(CALLS_UNDER_WAY_MAX);
@@ -169,7 +170,8 @@ mod tests {
     use std::net::TcpListener;
     use std::time::Duration;
 
-    /// A line to a provider that counts who comes to it and answers nobody; the journal knows no batch.
+    /// A line to a provider that counts who comes to it and answers nobody; the journal knows no
+    /// batch.
     fn line(provider: &TcpListener) -> Line {
         let config = CardConfig {
             base_url: format!("http://{}", provider.local_addr().unwrap()),

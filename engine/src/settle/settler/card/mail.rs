@@ -1,4 +1,5 @@
-//! What the provider says by itself: letters that wait for the settler, and who hears that they were taken.
+//! What the provider says by itself: letters that wait for the settler, and who hears that they
+//! were taken.
 //!
 //! Owns the mailbox. What a letter means is read in `hooks.rs`.
 
@@ -32,7 +33,8 @@ pub(super) fn mailbox() -> (Mailbox, Receiver<Letter>) {
 }
 
 impl Mailbox {
-    /// Hands on what the payment service provider says. What follows from it is durable when it returns.
+    /// Hands on what the payment service provider says. What follows from it is durable when it
+    /// returns.
     ///
     /// # Errors
     /// A text that says why it was not taken: it must be said again.
@@ -61,7 +63,8 @@ impl CardDesk {
     }
 }
 
-/// Events that were read and are weighed together: one record for all of them, and one word about a leg in it.
+/// Events that were read and are weighed together: one record for all of them, and one word about a
+/// leg in it.
 #[derive(Default)]
 pub(super) struct Read {
     pub said: BTreeMap<BatchId, (Arc<BatchPlan>, Statements)>,

@@ -1,9 +1,9 @@
-//! The line to the chain: a thread of its own that asks the node and sends, so that a node that is slow or
-//! gone keeps neither other rails nor a stop waiting.
+//! The line to the chain: a thread of its own that asks the node and sends, so that a node that is
+//! slow or gone keeps neither other rails nor a stop waiting.
 //!
-//! Owns the thread. Journals nothing and decides nothing: it looks at the chunks that it is handed, signs
-//! what is to be signed, and gives everything back; what was signed it sends when it is told that it is
-//! durable. One order at a time.
+//! Owns the thread. Journals nothing and decides nothing: it looks at the chunks that it is handed,
+//! signs what is to be signed, and gives everything back; what was signed it sends when it is told
+//! that it is durable. One order at a time.
 
 use crate::faults;
 use crate::limits::EVM_IN_FLIGHT_MAX;
@@ -39,8 +39,8 @@ pub struct Round {
     pub nonces: Nonces,
     /// Chunks under way.
     pub open: Vec<Task>,
-    /// Chunks of which nothing is signed, in the order of their numbers. Looked at while there is room, up to
-    /// the first for which nothing can be signed.
+    /// Chunks of which nothing is signed, in the order of their numbers. Looked at while there is
+    /// room, up to the first for which nothing can be signed.
     pub new: Vec<Task>,
 }
 
@@ -92,8 +92,8 @@ pub struct Line {
 }
 
 impl Line {
-    /// Starts the thread. It ends when the line is dropped and what it is at has come to an end; nobody waits
-    /// for that. It nudges whenever an order is done.
+    /// Starts the thread. It ends when the line is dropped and what it is at has come to an end;
+    /// nobody waits for that. It nudges whenever an order is done.
     pub fn start(desk: Arc<Desk>, nudge: Nudge) -> Self {
         let (orders, ordered) = bounded(1);
         let (doing, done) = bounded(1);

@@ -1,4 +1,5 @@
-//! An engine in miniature: what a pipeline would do of the schedule's wishes, with the clock in the test's hand.
+//! An engine in miniature: what a pipeline would do of the schedule's wishes, with the clock in the
+//! test's hand.
 
 use super::super::super::own;
 use super::*;
@@ -101,8 +102,8 @@ impl World {
         }
     }
 
-    /// Looks at everything once and closes what is to be closed. Gives up after `steps` closes, as a crash
-    /// would.
+    /// Looks at everything once and closes what is to be closed. Gives up after `steps` closes, as
+    /// a crash would.
     pub fn turn(&mut self, mut steps: usize) {
         let open = self.control.open_window().number;
         let holds = self.open.values().any(|sum| *sum > 0);
@@ -239,7 +240,8 @@ impl World {
         self.diary = Diary::new(self.entries.len());
     }
 
-    /// The windows of each batch in an asset that was not aborted, in the order in which they were made.
+    /// The windows of each batch in an asset that was not aborted, in the order in which they were
+    /// made.
     pub fn batches(&self, asset: AssetNumber) -> Vec<Vec<u64>> {
         let all = self.control.batches().into_iter();
         let own = all.filter(|b| b.head.asset.number == asset && b.state() != BatchState::Aborted);
