@@ -122,12 +122,14 @@ bench-settle: setup binaries ## A batch of LARGE_LEGS legs through the real engi
 check: rocksdb ## The inner loop: format, layers, clippy and unit tests, all in the fast dev profile
 	$(CARGO) fmt --all --check
 	.ci/layers
+	.ci/tidy
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
 	$(CARGO) test --locked --workspace --lib
 
 lint: rocksdb ## Format, layers and clippy, as CI checks them
 	$(CARGO) fmt --all --check
 	.ci/layers
+	.ci/tidy
 	$(CARGO) clippy --release --workspace --all-targets --locked -- -D warnings
 
 check-verify: ## Compare CASES signatures, random and forged, with dalek's verify_strict

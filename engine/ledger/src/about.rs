@@ -1,7 +1,10 @@
 //! What an event is about, for whoever asks what was done: its kind in words, and the party, key,
 //! asset, window and batch that it names.
 
-use crate::event::{BatchComputed, Cap, Event, LegsMoved, PartyUpserted};
+use crate::event::{
+    AssetCreated, BatchComputed, Cap, DisputeEnded, Event, LegsMoved, LegsSubmitted, PartyUpserted,
+    WindowDisputed,
+};
 use crate::leg::Mover;
 use crate::types::{AssetNumber, BatchId, PartyId, SignerKey, WindowNumber};
 
@@ -81,14 +84,14 @@ impl Event {
     pub fn about(&self) -> About {
         let none = About::default();
         match self {
-            Self::AssetCreated(e) => {
-                let text = format!("{} with scale {}", e.asset.code, e.asset.scale);
-                About { asset: Some(e.asset.number), text, ..none }
+            Self::AssetCreated(AssetCreated { asset }) => {
+                let text = format!("{} with scale {}", asset.code, asset.scale);
+                About { asset: Some(asset.number), text, ..none }
             }
             Self::PartyUpserted(e) => About { party: Some(e.party), text: party_text(e), ..none },
             Self::SignerAdded(e) => {
                 let cap = |cap: &Cap| format!("cap {} of {}", cap.amount, cap.asset);
-                let text = e.caps.iter().map(cap).collect::<Vec<_>>().join(", ");
+                let text = joined(e.caps.iter().map(cap));
                 About { party: Some(e.party), signer: Some(e.signer), text, ..none }
             }
             Self::SignerRevoked(e) => About { signer: Some(e.signer), ..none },
@@ -110,11 +113,9 @@ impl Event {
                 let text = format!("{} vouchers credited", e.credited);
                 About { window: Some(e.window), text, ..none }
             }
-            Self::WindowDisputed(e) => {
-                About { window: Some(e.window), text: e.reason.clone(), ..none }
-            }
-            Self::DisputeEnded(e) => {
-                About { window: Some(e.window), text: e.reason.clone(), ..none }
+            Self::WindowDisputed(WindowDisputed { window, reason })
+            | Self::DisputeEnded(DisputeEnded { window, reason }) => {
+                About { window: Some(*window), text: reason.clone(), ..none }
             }
             Self::BatchComputed(e) => {
                 About { batch: Some(e.batch), asset: Some(e.asset), text: batch_text(e), ..none }
@@ -122,9 +123,7 @@ impl Event {
             Self::BatchApproved(e) => About { batch: Some(e.batch), ..none },
             Self::BatchAborted(e) => About { batch: Some(e.batch), text: e.reason.clone(), ..none },
             Self::LegsSubmitted(e) => {
-                let legs: u64 = e.legs.iter().map(|run| u64::from(run.count)).sum();
-                let text = format!("{legs} legs as {}", e.name);
-                About { batch: Some(e.batch), text, ..none }
+                About { batch: Some(e.batch), text: submitted_text(e), ..none }
             }
             Self::LegsMoved(e) => {
                 About { batch: Some(e.batch), asset: Some(e.asset), text: moved_text(e), ..none }
@@ -141,12 +140,12 @@ impl Event {
                 let text = format!("{} parties", e.releases.len());
                 About { batch: Some(e.batch), asset: Some(e.asset), text, ..none }
             }
-            Self::TroublesRaised(e) => {
-                let text = e.troubles.first().map(|one| one.text.clone()).unwrap_or_default();
-                About { batch: e.troubles.first().and_then(|one| one.batch), text, ..none }
-            }
+            Self::TroublesRaised(e) => match e.troubles.first() {
+                Some(one) => About { batch: one.batch, text: one.text.clone(), ..none },
+                None => none,
+            },
             Self::TroublesAcked(e) => {
-                let numbers = e.troubles.iter().map(u64::to_string).collect::<Vec<_>>().join(", ");
+                let numbers = joined(e.troubles.iter().map(u64::to_string));
                 About { text: format!("{numbers}: {}", e.note), ..none }
             }
         }
@@ -180,10 +179,19 @@ impl Event {
     }
 }
 
+fn joined(texts: impl Iterator<Item = String>) -> String {
+    texts.collect::<Vec<_>>().join(", ")
+}
+
 fn batch_text(e: &BatchComputed) -> String {
     let eyes = if e.four_eyes { ", another operator must approve" } else { "" };
     let count = e.windows.len();
     format!("{count} {}{eyes}", if count == 1 { "window" } else { "windows" })
+}
+
+fn submitted_text(e: &LegsSubmitted) -> String {
+    let legs: u64 = e.legs.iter().map(|run| u64::from(run.count)).sum();
+    format!("{legs} legs as {}", e.name)
 }
 
 fn moved_text(e: &LegsMoved) -> String {

@@ -55,8 +55,8 @@ impl Clients {
         let four_eyes = self.four_eyes && dice.percent(85);
         // The configuration asks for four eyes only where every operator has a name.
         let from = if four_eyes { &OPERATORS[..2] } else { &OPERATORS[..] };
-        let caller: &str = dice.pick(from);
-        let caller = by(caller);
+        let place = dice.place(from.len());
+        let caller = by(from[place]);
         (caller, four_eyes)
     }
 
