@@ -8,7 +8,7 @@ use crate::types::{
     Amount, AssetDef, AssetError, AssetNumber, BatchId, Digest, Lsn, MONEY_MAX, NetworkId, PartyId,
     SettlementModel, SignerKey, Timestamp, Total, WindowNumber,
 };
-use crate::{Caller, Command, Refusal, Request, Wish};
+use crate::{Caller, Command, Envelope, Refusal, Request, Wish};
 
 const ASSET: AssetNumber = AssetNumber(978);
 const OTHER: AssetNumber = AssetNumber(840);
@@ -162,4 +162,41 @@ fn a_request_that_cannot_be_remembered_is_none() {
     assert_eq!(world.command(of(String::new())), Err(Refusal::NoRequestId));
     assert_eq!(world.command(of("r".repeat(limit + 1))), Err(too_long));
     assert_eq!(world.command(of("r".repeat(limit))), Ok(()));
+}
+
+/// Only the gRPC layer kept callers from the engine's own request ids, and nothing kept them from its doings.
+#[test]
+fn who_asks_and_with_which_request_decides_what_may_be_asked_for() {
+    let id = |id: &str| Request { id: id.into(), content: Digest([1; 32]) };
+    let close = |caller: Caller, request: &str| Wish::CloseWindow.by(caller, id(request));
+    let troubles = || Wish::RaiseTroubles(Vec::new());
+    let key = || Wish::SetEngineKey { key: KEY, proof: [0; 64] };
+    let (ann, nobody) = (|| Caller::grpc("ann".into()), || Caller::grpc(String::new()));
+    let silent =
+        |caller: Caller, wish: Wish| Command { envelope: Envelope { caller, request: None }, wish };
+    let own = |role: &'static str| Err(Refusal::EnginesOwn { role });
+    let table = [
+        (close(ann(), "c1"), Ok(())),
+        (close(nobody(), "c2"), Ok(())),
+        (close(Caller::schedule(), "tallystick/close/3"), Ok(())),
+        (close(ann(), "tallystick/close/4"), Err(Refusal::RequestReserved)),
+        (close(nobody(), "tallystick/close/4"), Err(Refusal::RequestReserved)),
+        (silent(ann(), Wish::CloseWindow), Err(Refusal::NoRequestId)),
+        (silent(Caller::schedule(), Wish::CloseWindow), Err(Refusal::NoRequestId)),
+        (troubles().by(ann(), id("t1")), own("operator")),
+        (troubles().by(nobody(), id("t2")), own("anyone")),
+        (troubles().by(Caller::schedule(), id("t3")), own("engine")),
+        (silent(ann(), troubles()), own("operator")),
+        (silent(ann(), key()), Err(Refusal::NoRequestId)),
+        (Command::own(key()), Ok(())),
+    ];
+    let mut world = World::new();
+    for (command, wanted) in table {
+        let told = format!("{command:?}");
+        assert_eq!(world.command(command), wanted, "{told}");
+    }
+    let long = Caller::grpc("a".repeat(65));
+    let refused = world.command(close(long, "c5"));
+    let (field, length, limit) = ("operator", 65, 64);
+    assert_eq!(refused, Err(Refusal::TextTooLong { field, length, limit }));
 }
