@@ -164,7 +164,8 @@ fn a_request_that_cannot_be_remembered_is_none() {
     assert_eq!(world.command(of("r".repeat(limit))), Ok(()));
 }
 
-/// Only the gRPC layer kept callers from the engine's own request ids, and nothing kept them from its doings.
+/// Only the gRPC layer kept callers from the engine's own request ids, and nothing kept them from
+/// its doings.
 #[test]
 fn who_asks_and_with_which_request_decides_what_may_be_asked_for() {
     let id = |id: &str| Request { id: id.into(), content: Digest([1; 32]) };
