@@ -153,7 +153,8 @@ def pay(world):
     expected = wire.channel_id(world.network, one["signer"], one["payee"], one["asset"],
                                one["lane"], one["expires_at"])
     assert channel == vo.Channel(
-        channel_id=expected, cumulative=1_234_567, lsn=ack.lsn, known=True), channel
+        channel_id=expected, cumulative=1_234_567, lsn=ack.lsn, known=True,
+        position=ack.position), channel
     never = world.vouchers.GetChannel(vo.GetChannelRequest(
         **{k: one[k] for k in ("signer", "payee", "asset", "expires_at")}, lane=77))
     assert (never.cumulative, never.known) == (0, False), never
