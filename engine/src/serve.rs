@@ -9,7 +9,7 @@ mod desks;
 mod privacy;
 
 use crate::api::{Auth, Door, Edge, OperatorApi, Service, Settlement, VouchersApi, webhooks};
-use crate::config::{Config, RailSettings, Scheduled};
+use crate::config::{Config, RailSettings};
 use crate::faults;
 use crate::journal::JournalError;
 use crate::journal::rocks::RocksJournal;
@@ -20,9 +20,7 @@ use crate::limits::{
 use crate::log;
 use crate::pipeline::{self, ClockRefused, Intake, NotDone, PipelineOptions, recover};
 use crate::rails;
-use crate::settle::{
-    Archive, Board, Clearing, Schedule, ScheduleEntry, Sealer, Settler, Troubles, close_every,
-};
+use crate::settle::{Archive, Board, Clearing, Schedule, Sealer, Settler, Troubles, close_every};
 use crate::sign::{EngineKey, EngineKeyError};
 use crate::types::{NetworkId, Timestamp};
 use crate::verify::{Options, Unavailable, Verifier};
@@ -147,7 +145,7 @@ pub fn run(config: &Config) -> Result<(), ServeError> {
     faults::point(|| "start-recovered");
     let clock = recovered.clock(config.accept_clock)?;
     let options = PipelineOptions {
-        verify_threads: config.verify_threads,
+        verify_threads: config.verify_threads.into(),
         checkpoint_bytes: config.checkpoint_bytes,
         disk_reserve_bytes: config.disk_reserve_bytes,
     };
@@ -187,7 +185,7 @@ pub fn run(config: &Config) -> Result<(), ServeError> {
         nudge,
         troubles,
         folders,
-        board: Board::new(config.schedule.iter().map(schedule_entry).collect()),
+        board: Board::new(config.schedule.clone()),
         operators: config.operators.len(),
         four_eyes: config.four_eyes,
     };
@@ -284,18 +282,6 @@ fn tell_placeholders(config: &Config) {
                  [clearing.{rail}] before you pay anyone"
             );
         }
-    }
-}
-
-fn schedule_entry(entry: &Scheduled) -> ScheduleEntry {
-    ScheduleEntry {
-        asset: entry.asset,
-        close: entry.close.clone(),
-        gross_over: entry.gross_over,
-        exposure_over: entry.exposure_over,
-        batch_rail: entry.batch_rail,
-        approve_below: entry.approve_below,
-        approve_below_per_day: entry.approve_below_per_day,
     }
 }
 

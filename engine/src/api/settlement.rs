@@ -1,8 +1,9 @@
 //! What `GetStatus` says of settlement.
 
 use super::batches::batch_state;
+use crate::config::ScheduleEntry;
 use crate::ledger::{BatchEntry, BatchState, Control, LegState};
-use crate::settle::{Board, ScheduleEntry, Standing, Troubles};
+use crate::settle::{Board, Standing, Troubles};
 use crate::types::{Timestamp, Total};
 use std::collections::BTreeMap;
 use tallystick_proto::v1;

@@ -1,15 +1,17 @@
 //! The listeners as the file gives them: a table, `[[listen]]`, or one address, its short form.
 
+use super::list::Setting;
 use super::values::{BadValue, Listen};
 use serde::de::{Error as _, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;
+use std::net::SocketAddr;
 use std::str::FromStr;
 
 /// What is served at an address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub(super) enum Kind {
+pub enum Kind {
     /// Vouchers, and what operators ask for.
     Grpc,
     /// Webhooks.
@@ -19,7 +21,7 @@ pub(super) enum Kind {
 /// One listener.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Listener {
+pub struct Listener {
     /// Where it listens.
     pub address: Listen,
     /// What it serves.
@@ -28,7 +30,7 @@ pub(super) struct Listener {
 
 /// Where the engine listens, as one source says it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Listeners {
+pub enum Listeners {
     /// An address for gRPC.
     Short(Listen),
     /// Every listener, one of a kind.
@@ -36,24 +38,6 @@ pub(super) enum Listeners {
 }
 
 impl Listeners {
-    /// The address of a kind.
-    pub fn of(&self, kind: Kind) -> Option<&Listen> {
-        match self {
-            Self::Short(address) => (kind == Kind::Grpc).then_some(address),
-            Self::Table(all) => all.iter().find(|one| one.kind == kind).map(|one| &one.address),
-        }
-    }
-
-    /// This, and what `other` says of kinds of which this says nothing.
-    pub fn or(self, other: Self) -> Self {
-        let (Self::Short(address), Self::Table(mut all)) = (self.clone(), other) else {
-            return self;
-        };
-        all.retain(|one| one.kind != Kind::Grpc);
-        all.insert(0, Listener { address, kind: Kind::Grpc });
-        Self::Table(all)
-    }
-
     /// What is wrong with it: what it is, and what is expected.
     pub fn check(&self, has_short_http: bool) -> Result<(), (String, String)> {
         let Self::Table(all) = self else { return Ok(()) };
@@ -68,6 +52,25 @@ impl Listeners {
             return Err(("given twice".to_owned(), expected));
         }
         Ok(())
+    }
+}
+
+impl Setting for Listeners {
+    type Value = SocketAddr;
+
+    /// The address for gRPC. A table is split up when the file is read.
+    fn value(self) -> SocketAddr {
+        match self {
+            Self::Short(address) => address.0,
+            Self::Table(all) => {
+                let grpc = all.into_iter().find(|one| one.kind == Kind::Grpc);
+                grpc.expect("the table was checked").address.0
+            }
+        }
+    }
+
+    fn of(address: &SocketAddr) -> Self {
+        Self::Short(Listen(*address))
     }
 }
 

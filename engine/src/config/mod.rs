@@ -4,81 +4,25 @@
 //! (flag > `TALLYSTICK_*` > file > default). Never opens anything but the file that `--config`
 //! names, and holds no secret.
 
+mod list;
 mod listeners;
 mod operate;
 mod rails;
 mod settings;
 mod values;
 
-pub use operate::{Operators, Scheduled};
+pub use operate::{Operators, ScheduleEntry};
 pub use rails::*;
-pub use settings::Settings;
+pub use settings::{Config, Settings};
 pub use values::{BadValue, parse_bytes, parse_duration, show_bytes, show_duration};
 
 use crate::limits;
-use crate::types::NetworkId;
-use crate::verify::Backend;
 use clap::Args;
-use listeners::{Kind, Listener, Listeners};
-use operate::ScheduleSetting;
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::time::Duration;
-use values::{
-    CheckpointBytes, Every, Listen, LogFilter, Network, ReserveBytes, TableBytes, TokenDigest,
-    VerifyBackend,
-};
 
 /// Port that the engine listens on, and clients look for it at, unless told otherwise.
 pub const PORT_DEFAULT: u16 = 7_450;
-
-/// The settings in force.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Config {
-    /// Where the journal lives.
-    pub data_dir: PathBuf,
-    /// Where clients connect; a loopback address. Port 0 takes any free port.
-    pub listen: SocketAddr,
-    /// File that is written once the engine serves: JSON with the address, the network and the pid.
-    pub ready_file: Option<PathBuf>,
-    /// The deployment's id: must match an existing directory, is chosen for a new one.
-    pub network_id: Option<NetworkId>,
-    /// Ledger threads.
-    pub shards: u16,
-    /// Threads that check signatures.
-    pub verify_threads: usize,
-    /// What checks signatures; `None`: the fastest that the machine can run.
-    pub verify_backend: Option<Backend>,
-    /// Memory for the tables that make known keys cheap, in bytes; 0: none.
-    pub verify_table_bytes: usize,
-    /// Bytes of records after which a checkpoint is made.
-    pub checkpoint_bytes: u64,
-    /// Free bytes on the disk below which no vouchers are taken.
-    pub disk_reserve_bytes: u64,
-    /// Time between two scheduled cuts; `None`: windows close by hand only.
-    pub window_every: Option<Duration>,
-    /// Longest life of a voucher; counts only when a directory is created.
-    pub voucher_lifetime_max_seconds: Option<i64>,
-    /// The operator's own settlement account per rail.
-    pub clearing: Clearing,
-    /// How each rail is reached.
-    pub rail: RailSettings,
-    /// Where webhooks and the like are served over HTTP; a loopback address. `None`: nowhere.
-    pub listen_http: Option<SocketAddr>,
-    /// Who may operate; empty: whoever reaches the engine.
-    pub operators: Operators,
-    /// Whether another operator than the one who computed a batch must approve it.
-    pub four_eyes: bool,
-    /// When windows close by themselves, by asset.
-    pub schedule: Vec<Scheduled>,
-    /// Which messages are logged.
-    pub log: String,
-    /// The operator says that the clock is right, however far it is from the last record.
-    pub accept_clock: bool,
-    /// A new, empty ledger may be created although the settings name its network.
-    pub init: bool,
-}
 
 /// Rail name to the fields of the operator's account there.
 pub type Clearing = BTreeMap<String, BTreeMap<String, String>>;
@@ -164,45 +108,9 @@ impl Config {
     /// address is not shown.
     #[must_use]
     pub fn to_toml(&self) -> String {
-        let threads = u16::try_from(self.verify_threads).expect("the range was checked");
-        let settings = Settings {
-            data_dir: Some(self.data_dir.clone()),
-            listen: Some(self.listeners()),
-            ready_file: self.ready_file.clone(),
-            network_id: self.network_id.map(Network),
-            shards: Some(self.shards),
-            verify_threads: Some(threads),
-            verify_backend: Some(VerifyBackend(self.verify_backend)),
-            verify_table_bytes: Some(TableBytes(self.verify_table_bytes)),
-            checkpoint_bytes: Some(CheckpointBytes(self.checkpoint_bytes)),
-            disk_reserve_bytes: Some(ReserveBytes(self.disk_reserve_bytes)),
-            window_every: Some(Every(self.window_every)),
-            voucher_lifetime_max_seconds: self.voucher_lifetime_max_seconds,
-            log: Some(LogFilter(self.log.clone())),
-            listen_http: None,
-            clearing: self.clearing.clone(),
-            rail: self.rail.shown(),
-            four_eyes: Some(self.four_eyes),
-            operators: self.operators.iter().map(|(n, d)| (n.clone(), TokenDigest(*d))).collect(),
-            schedule: self.schedule.iter().map(ScheduleSetting::of).collect(),
-        };
-        let text =
-            toml::to_string(&settings).expect("settings are plain tables of text and numbers");
+        let text = toml::to_string(&Settings::of(self))
+            .expect("settings are plain tables of text and numbers");
         format!("{}\n", text.trim_end())
-    }
-}
-
-impl Config {
-    /// The listeners as a file gives them: in the short form where that says all.
-    fn listeners(&self) -> Listeners {
-        let listener = |address, kind| Listener { address: Listen(address), kind };
-        match self.listen_http {
-            None => Listeners::Short(Listen(self.listen)),
-            Some(http) => Listeners::Table(vec![
-                listener(self.listen, Kind::Grpc),
-                listener(http, Kind::Http),
-            ]),
-        }
     }
 }
 

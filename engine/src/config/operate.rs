@@ -1,6 +1,7 @@
 //! Who may operate the engine, and what it does by itself: `[operators]`, `four_eyes`,
 //! `[[schedule]]`. In the file only. Holds no secret: an operator's token is known by its digest.
 
+use super::list::Setting;
 use super::values::{CronText, RailName, TokenDigest, Units};
 use crate::ledger::{Caller, Rail};
 use crate::limits::{OPERATOR_NAME_BYTES_MAX, OPERATORS_MAX, SCHEDULE_MAX};
@@ -13,7 +14,7 @@ pub type Operators = BTreeMap<String, Digest>;
 
 /// When windows close by themselves for one asset, and what follows.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Scheduled {
+pub struct ScheduleEntry {
     /// Whose sums count, and what is batched.
     pub asset: AssetNumber,
     /// Close at these times.
@@ -31,10 +32,16 @@ pub struct Scheduled {
     pub approve_below_per_day: Option<Total>,
 }
 
-/// The same as a file says it.
+/// `[operators]`.
+pub(super) type OperatorTable = BTreeMap<String, TokenDigest>;
+
+/// `[[schedule]]`.
+pub(super) type ScheduleTable = Vec<ScheduleSetting>;
+
+/// An entry of the schedule as a file says it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub(super) struct ScheduleSetting {
+pub struct ScheduleSetting {
     asset: Option<u32>,
     close: Option<CronText>,
     close_when_gross_over: Option<Units>,
@@ -132,11 +139,31 @@ fn check_per_day(entry: &ScheduleSetting) -> Result<(), (String, String)> {
     }
 }
 
+impl Setting for ScheduleTable {
+    type Value = Vec<ScheduleEntry>;
+    fn value(self) -> Vec<ScheduleEntry> {
+        self.into_iter().map(ScheduleSetting::entry).collect()
+    }
+    fn of(schedule: &Vec<ScheduleEntry>) -> Self {
+        schedule.iter().map(ScheduleSetting::of).collect()
+    }
+}
+
+impl Setting for OperatorTable {
+    type Value = Operators;
+    fn value(self) -> Operators {
+        self.into_iter().map(|(name, digest)| (name, digest.0)).collect()
+    }
+    fn of(operators: &Operators) -> Self {
+        operators.iter().map(|(name, digest)| (name.clone(), TokenDigest(*digest))).collect()
+    }
+}
+
 impl ScheduleSetting {
     /// The entry, checked before.
-    pub fn resolve(self) -> Scheduled {
+    fn entry(self) -> ScheduleEntry {
         let per_day = self.approve_below_per_day.as_ref().or(self.approve_below.as_ref());
-        Scheduled {
+        ScheduleEntry {
             approve_below_per_day: per_day.map(|below| below.0),
             asset: AssetNumber(self.asset.expect("it was checked")),
             close: self.close.map(|close| close.0),
@@ -148,7 +175,7 @@ impl ScheduleSetting {
     }
 
     /// What gives the entry again.
-    pub fn of(entry: &Scheduled) -> Self {
+    fn of(entry: &ScheduleEntry) -> Self {
         Self {
             asset: Some(entry.asset.0),
             close: entry.close.clone().map(CronText),

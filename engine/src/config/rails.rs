@@ -1,6 +1,7 @@
 //! How the engine reaches each rail: in the configuration file only, one table a rail. Secrets are
 //! never here, but the files that hold them are named.
 
+use super::list::Setting;
 use super::values::{BadValue, parse_duration};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -40,10 +41,16 @@ pub struct FolderSettings {
     pub inbox: Option<PathBuf>,
 }
 
-impl RailSettings {
+impl Setting for RailSettings {
+    type Value = Self;
+
+    fn value(self) -> Self {
+        self
+    }
+
     /// The same, with nothing that opens a door: what follows a node's host is often an access key.
-    pub(super) fn shown(&self) -> Self {
-        let mut shown = self.clone();
+    fn of(settings: &Self) -> Self {
+        let mut shown = settings.clone();
         if let Some(evm) = &mut shown.evm {
             evm.rpc_url = without_secrets(&evm.rpc_url);
         }
@@ -215,7 +222,7 @@ mod tests {
         }
         let text = "[evm]\nrpc_url = 'https://n.example/KEY'\nkey_file = 'e'\n";
         let settings: RailSettings = toml::from_str(text).unwrap();
-        assert!(!toml::to_string(&settings.shown()).unwrap().contains("KEY"));
+        assert!(!toml::to_string(&RailSettings::of(&settings)).unwrap().contains("KEY"));
     }
 
     #[test]

@@ -1,13 +1,14 @@
 //! The settings as one source gives them: their names, what is put together from several sources,
 //! and the defaults.
 
+use super::list::{Setting, form_of, in_force, plain_settings, settings, value_of};
 use super::listeners::{Kind, Listeners};
-use super::operate::{ScheduleSetting, check_operators, check_schedule};
+use super::operate::{OperatorTable, ScheduleTable, check_operators, check_schedule};
 use super::values::{
-    CheckpointBytes, Every, Listen, LogFilter, Network, ReserveBytes, TableBytes, TokenDigest,
-    VerifyBackend,
+    CheckpointBytes, Every, LifetimeSeconds, Listen, LogFilter, Network, ReserveBytes, Shards,
+    TableBytes, VerifyBackend, VerifyThreads,
 };
-use super::{Clearing, Config, ConfigError, PORT_DEFAULT, RailSettings};
+use super::{Clearing, ConfigError, Operators, PORT_DEFAULT, RailSettings};
 use crate::limits;
 use crate::verify::Options;
 use clap::Args;
@@ -16,46 +17,45 @@ use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 
-/// What one source says; what it leaves out, the next one decides.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Args, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Settings {
+plain_settings!(PathBuf, bool, Clearing);
+
+settings! {
+    (cores)
+
     /// Directory of the journal; created if it does not exist [default: ./tallystick-data]
     #[arg(long, env = "TALLYSTICK_DATA_DIR", hide_env_values = true, value_name = "DIR")]
-    pub(super) data_dir: Option<PathBuf>,
+    data_dir: PathBuf = "./tallystick-data".into();
 
     /// Loopback address and port to serve; port 0 takes any free one [default: 127.0.0.1:7450]
     #[arg(long, env = "TALLYSTICK_LISTEN", hide_env_values = true, value_name = "IP:PORT")]
-    pub(super) listen: Option<Listeners>,
+    listen: Listeners = (Ipv4Addr::LOCALHOST, PORT_DEFAULT).into();
 
     /// Loopback address and port to serve webhooks on, over HTTP; port 0 takes any free one
     /// [default: nowhere]
     #[arg(long, env = "TALLYSTICK_LISTEN_HTTP", hide_env_values = true, value_name = "IP:PORT")]
-    pub(super) listen_http: Option<Listen>,
+    listen_http: Listen;
 
     /// File that is written once the engine serves: JSON with the address, the network and the pid
     #[arg(long, env = "TALLYSTICK_READY_FILE", hide_env_values = true, value_name = "FILE")]
-    pub(super) ready_file: Option<PathBuf>,
+    ready_file: PathBuf;
 
     /// Id of the deployment, 64 hexadecimal digits: must match the data directory. A new one
     /// (--init) gets it instead of a random one
     #[arg(long, env = "TALLYSTICK_NETWORK_ID", hide_env_values = true, value_name = "HEX")]
-    pub(super) network_id: Option<Network>,
+    network_id: Network;
 
     /// Ledger threads [default: half of the cores]
-    #[arg(long, env = "TALLYSTICK_SHARDS", hide_env_values = true, value_name = "N",
-        value_parser = clap::value_parser!(u16).range(1..=i64::from(limits::SHARDS_MAX)))]
-    pub(super) shards: Option<u16>,
+    #[arg(long, env = "TALLYSTICK_SHARDS", hide_env_values = true, value_name = "N")]
+    shards: Shards = (cores / 2).clamp(1, limits::SHARDS_MAX);
 
     /// Threads that check signatures [default: the cores]
-    #[arg(long, env = "TALLYSTICK_VERIFY_THREADS", hide_env_values = true, value_name = "N",
-        value_parser = clap::value_parser!(u16).range(1..=i64::from(limits::VERIFY_THREADS_MAX)))]
-    pub(super) verify_threads: Option<u16>,
+    #[arg(long, env = "TALLYSTICK_VERIFY_THREADS", hide_env_values = true, value_name = "N")]
+    verify_threads: VerifyThreads = cores;
 
     /// What checks signatures: auto (the fastest that this machine can run), lanes, portable or
     /// reference [default: auto]
     #[arg(long, env = "TALLYSTICK_VERIFY_BACKEND", hide_env_values = true, value_name = "NAME")]
-    pub(super) verify_backend: Option<VerifyBackend>,
+    verify_backend: VerifyBackend = None;
 
     /// Memory for the tables that make known keys cheap, e.g. 192MiB or 1GiB; 0: none
     /// [default: 192MiB]
@@ -65,12 +65,12 @@ pub struct Settings {
         hide_env_values = true,
         value_name = "SIZE"
     )]
-    pub(super) verify_table_bytes: Option<TableBytes>,
+    verify_table_bytes: TableBytes = Options::TABLE_BYTES_DEFAULT;
 
     /// Make a checkpoint whenever the journal has grown by so much; what is behind the last one is
     /// replayed at a start [default: 256MiB]
     #[arg(long, env = "TALLYSTICK_CHECKPOINT_BYTES", hide_env_values = true, value_name = "SIZE")]
-    pub(super) checkpoint_bytes: Option<CheckpointBytes>,
+    checkpoint_bytes: CheckpointBytes = limits::CHECKPOINT_BYTES_DEFAULT;
 
     /// Take no vouchers while less than this is free on the disk of the data directory; commands go
     /// on [default: 128MiB]
@@ -80,45 +80,50 @@ pub struct Settings {
         hide_env_values = true,
         value_name = "SIZE"
     )]
-    pub(super) disk_reserve_bytes: Option<ReserveBytes>,
+    disk_reserve_bytes: ReserveBytes = limits::DISK_RESERVE_BYTES_DEFAULT;
 
     /// Close the open window this often: 500ms, 60s, 5m, 1h; "off": by hand only [default: off]
     #[arg(long, env = "TALLYSTICK_WINDOW_EVERY", hide_env_values = true, value_name = "TIME")]
-    pub(super) window_every: Option<Every>,
+    window_every: Every = None;
 
     /// Longest life of a voucher; counts only when the data directory is created [default: 5 years]
     #[arg(long, env = "TALLYSTICK_VOUCHER_LIFETIME_MAX_SECONDS", hide_env_values = true,
-        value_name = "SECONDS",
-        value_parser = clap::value_parser!(i64).range(1..=limits::LIFETIME_SECONDS_MAX))]
-    pub(super) voucher_lifetime_max_seconds: Option<i64>,
+        value_name = "SECONDS")]
+    voucher_lifetime_max_seconds: LifetimeSeconds;
 
     /// Which messages are logged to stderr, e.g. "warn" or "info,tallystick=debug" [default: info]
     #[arg(long, env = "TALLYSTICK_LOG", hide_env_values = true, value_name = "FILTER")]
-    pub(super) log: Option<LogFilter>,
+    log: LogFilter = "info".into();
 
-    /// Whether another operator must approve what one computed: in the file only.
+    /// Whether another operator must approve a batch than computed it: in the file only.
     #[arg(skip)]
-    pub(super) four_eyes: Option<bool>,
+    four_eyes: bool = false;
 
-    /// Who may operate, by the digest of the token: in the file only.
+    /// Who may operate, by the digest of the token; none: whoever reaches the engine. In the file
+    /// only.
     #[arg(skip)]
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub(super) operators: BTreeMap<String, TokenDigest>,
+    #[serde(skip_serializing_if = "is_nothing")]
+    operators: OperatorTable = Operators::new();
 
-    /// When windows close by themselves: in the file only.
+    /// When windows close by themselves, by asset: in the file only.
     #[arg(skip)]
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub(super) schedule: Vec<ScheduleSetting>,
+    #[serde(skip_serializing_if = "is_nothing")]
+    schedule: ScheduleTable = Vec::new();
 
-    /// The operator's own accounts: in the file only.
+    /// The operator's own account on each rail: in the file only.
     #[arg(skip)]
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub(super) clearing: Clearing,
+    #[serde(skip_serializing_if = "is_nothing")]
+    clearing: Clearing = Clearing::new();
 
     /// How each rail is reached: in the file only.
     #[arg(skip)]
-    #[serde(skip_serializing_if = "is_default")]
-    pub(super) rail: RailSettings,
+    #[serde(skip_serializing_if = "is_nothing")]
+    rail: RailSettings = RailSettings::default();
+}
+
+/// Whether a table need not be written.
+fn is_nothing<T: Default + PartialEq>(table: &Option<T>) -> bool {
+    table.as_ref().is_none_or(|table| *table == T::default())
 }
 
 /// What is wrong with a file's text, and where. A line about operators is not shown: what stands
@@ -143,10 +148,6 @@ fn what_is_wrong(text: &str, error: &toml::de::Error) -> String {
     )
 }
 
-fn is_default(rail: &RailSettings) -> bool {
-    *rail == RailSettings::default()
-}
-
 impl Settings {
     /// Reads a file's text; `path` only names it in errors.
     pub(super) fn from_toml(text: &str, path: &Path) -> Result<Self, ConfigError> {
@@ -160,38 +161,36 @@ impl Settings {
             got,
             expected,
         })?;
-        Ok(settings)
+        Ok(settings.with_short_listeners())
     }
 
-    /// Checks what the values' types do not: (key, value, what is expected). Flags are checked by
-    /// clap, with the same limits.
-    fn check(&self) -> Result<(), (String, String, String)> {
-        let range = |key: &str, value: Option<i64>, most: i64| match value {
-            Some(n) if !(1..=most).contains(&n) => {
-                Err((key.to_owned(), n.to_string(), format!("1 to {most}")))
-            }
-            Some(_) | None => Ok(()),
-        };
-        range("shards", self.shards.map(i64::from), i64::from(limits::SHARDS_MAX))?;
-        let threads = self.verify_threads.map(i64::from);
-        range("verify_threads", threads, i64::from(limits::VERIFY_THREADS_MAX))?;
-        let lifetime = self.voucher_lifetime_max_seconds;
-        range("voucher_lifetime_max_seconds", lifetime, limits::LIFETIME_SECONDS_MAX)?;
+    /// The same listeners as a table says, in the short forms.
+    fn with_short_listeners(mut self) -> Self {
+        if let Some(Listeners::Table(all)) = &self.listen {
+            let address = |kind| all.iter().find(|one| one.kind == kind).map(|one| &one.address);
+            self.listen_http = address(Kind::Http).or(self.listen_http.as_ref()).cloned();
+            self.listen = address(Kind::Grpc).cloned().map(Listeners::Short);
+        }
+        self
+    }
 
+    /// Checks what the values' types do not: (key, value, what is expected).
+    fn check(&self) -> Result<(), (String, String, String)> {
         if let Some(listen) = &self.listen {
             let wrong = |(got, expected)| ("listen".to_owned(), got, expected);
             listen.check(self.listen_http.is_some()).map_err(wrong)?;
         }
         let four_eyes = self.four_eyes.unwrap_or(false);
-        check_operators(&self.operators, four_eyes)?;
-        check_schedule(&self.schedule, four_eyes)?;
+        check_operators(self.operators.as_ref().unwrap_or(&BTreeMap::new()), four_eyes)?;
+        check_schedule(self.schedule.as_deref().unwrap_or_default(), four_eyes)?;
 
         let at_most = |key: String, count: usize, most: usize, what: &str| match count {
             n if n > most => Err((key, format!("{n} {what}"), format!("at most {most}"))),
             _ => Ok(()),
         };
-        at_most("clearing".into(), self.clearing.len(), limits::ACCOUNTS_MAX, "rails")?;
-        for (rail, fields) in &self.clearing {
+        let clearing = self.clearing.as_ref().unwrap_or(const { &BTreeMap::new() });
+        at_most("clearing".into(), clearing.len(), limits::ACCOUNTS_MAX, "rails")?;
+        for (rail, fields) in clearing {
             let key = format!("clearing.{rail}");
             at_most(key.clone(), fields.len(), limits::ACCOUNT_FIELDS_MAX, "fields")?;
             for (field, value) in fields {
@@ -200,75 +199,6 @@ impl Settings {
             }
         }
         Ok(())
-    }
-
-    /// These settings, and those of `other` where these say nothing.
-    pub(super) fn or(self, other: Self) -> Self {
-        Self {
-            data_dir: self.data_dir.or(other.data_dir),
-            listen: match (self.listen, other.listen) {
-                (Some(own), Some(other)) => Some(own.or(other)),
-                (own, other) => own.or(other),
-            },
-            ready_file: self.ready_file.or(other.ready_file),
-            network_id: self.network_id.or(other.network_id),
-            shards: self.shards.or(other.shards),
-            verify_threads: self.verify_threads.or(other.verify_threads),
-            verify_backend: self.verify_backend.or(other.verify_backend),
-            verify_table_bytes: self.verify_table_bytes.or(other.verify_table_bytes),
-            checkpoint_bytes: self.checkpoint_bytes.or(other.checkpoint_bytes),
-            disk_reserve_bytes: self.disk_reserve_bytes.or(other.disk_reserve_bytes),
-            window_every: self.window_every.or(other.window_every),
-            voucher_lifetime_max_seconds: self
-                .voucher_lifetime_max_seconds
-                .or(other.voucher_lifetime_max_seconds),
-            log: self.log.or(other.log),
-            listen_http: self.listen_http.or(other.listen_http),
-            four_eyes: self.four_eyes.or(other.four_eyes),
-            operators: if self.operators.is_empty() { other.operators } else { self.operators },
-            schedule: if self.schedule.is_empty() { other.schedule } else { self.schedule },
-            clearing: if self.clearing.is_empty() { other.clearing } else { self.clearing },
-            rail: if is_default(&self.rail) { other.rail } else { self.rail },
-        }
-    }
-
-    /// These settings, and the defaults where they say nothing.
-    pub(super) fn resolve(self, cores: u16) -> Config {
-        let listener = |kind| Some(self.listen.as_ref()?.of(kind)?.0);
-        let listen = listener(Kind::Grpc);
-        let listen = listen.unwrap_or((Ipv4Addr::LOCALHOST, PORT_DEFAULT).into());
-        let listen_http = self.listen_http.as_ref().map(|listen| listen.0);
-        let listen_http = listen_http.or_else(|| listener(Kind::Http));
-        Config {
-            data_dir: self.data_dir.unwrap_or_else(|| "./tallystick-data".into()),
-            listen,
-            ready_file: self.ready_file,
-            network_id: self.network_id.map(|network| network.0),
-            shards: self.shards.unwrap_or((cores / 2).clamp(1, limits::SHARDS_MAX)),
-            verify_threads: usize::from(self.verify_threads.unwrap_or(cores)),
-            verify_backend: self.verify_backend.and_then(|backend| backend.0),
-            verify_table_bytes: self
-                .verify_table_bytes
-                .map_or(Options::TABLE_BYTES_DEFAULT, |bytes| bytes.0),
-            checkpoint_bytes: self
-                .checkpoint_bytes
-                .map_or(limits::CHECKPOINT_BYTES_DEFAULT, |bytes| bytes.0),
-            disk_reserve_bytes: self
-                .disk_reserve_bytes
-                .map_or(limits::DISK_RESERVE_BYTES_DEFAULT, |bytes| bytes.0),
-            window_every: self.window_every.and_then(|every| every.0),
-            voucher_lifetime_max_seconds: self.voucher_lifetime_max_seconds,
-            listen_http,
-            operators: self.operators.into_iter().map(|(name, of)| (name, of.0)).collect(),
-            four_eyes: self.four_eyes.unwrap_or(false),
-            schedule: self.schedule.into_iter().map(ScheduleSetting::resolve).collect(),
-            clearing: self.clearing,
-            rail: self.rail,
-            log: self.log.map_or_else(|| "info".into(), |filter| filter.0),
-            // No setting: it is for one start only.
-            accept_clock: false,
-            init: false,
-        }
     }
 }
 
@@ -294,8 +224,11 @@ mod tests {
 
     #[test]
     fn flags_win_over_the_file_and_the_file_over_defaults() {
-        let flags =
-            Settings { shards: Some(2), window_every: Some(Every(None)), ..Settings::default() };
+        let flags = Settings {
+            shards: "2".parse().ok(),
+            window_every: Some(Every(None)),
+            ..Settings::default()
+        };
         let text = "shards = 3\nlog = \"warn\"\nwindow_every = \"60s\"\nverify_threads = 5\n";
         let config = flags.or(file(text).unwrap()).resolve(8);
         assert_eq!((config.shards, config.verify_threads), (2, 5));
@@ -323,7 +256,7 @@ mod tests {
     fn errors_name_the_file_the_key_and_what_is_expected() {
         for (text, parts) in [
             ("shards = 65", &["t.toml", "shards", "1 to 64"][..]),
-            ("shards = \"two\"", &["t.toml", "shards", "expected u16"]),
+            ("shards = \"two\"", &["t.toml", "shards", "expected i64"]),
             ("verify_threads = 0", &["t.toml", "verify_threads", "1 to 1024"]),
             ("verify_backend = \"fast\"", &["verify_backend", "auto, lanes, portable, reference"]),
             ("verify_table_bytes = \"1 MB\"", &["verify_table_bytes", "like 192MiB"]),
@@ -470,6 +403,8 @@ mod tests {
         let all = example.lines().map(|line| line.strip_prefix('#').unwrap_or(line));
         let all: Vec<&str> = all.filter(|line| !line.starts_with(' ')).collect();
         let settings = file(&all.join("\n")).unwrap();
-        assert!(settings.network_id.is_some() && settings.clearing.contains_key("iso20022"));
+        assert!(
+            settings.network_id.is_some() && settings.clearing.unwrap().contains_key("iso20022")
+        );
     }
 }

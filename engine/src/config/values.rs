@@ -1,5 +1,6 @@
 //! What a setting's text may be: each kind of value, how it is read, checked and shown.
 
+use super::list::Setting;
 use crate::ledger::Rail;
 use crate::limits;
 use crate::types::{Cron, Digest, NetworkId, Total};
@@ -20,7 +21,7 @@ macro_rules! text_setting {
     ($name:ident($inner:ty), $show:expr) => {
         #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
         #[serde(try_from = "String", into = "String")]
-        pub(super) struct $name(pub $inner);
+        pub struct $name(pub $inner);
 
         impl TryFrom<String> for $name {
             type Error = BadValue;
@@ -35,8 +36,65 @@ macro_rules! text_setting {
                 show(value.0)
             }
         }
+
+        value_setting!($name($inner));
     };
 }
+
+/// The value in force of a form is what is in it.
+macro_rules! value_setting {
+    ($name:ident($inner:ty)) => {
+        impl Setting for $name {
+            type Value = $inner;
+            fn value(self) -> $inner {
+                self.0
+            }
+            fn of(value: &$inner) -> Self {
+                Self(value.clone())
+            }
+        }
+    };
+}
+
+/// A setting that is a whole number from 1 to a limit, the same in a flag and in the file.
+macro_rules! count_setting {
+    ($name:ident($inner:ident), $most:expr) => {
+        #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+        #[serde(try_from = "i64", into = "i64")]
+        pub struct $name(pub $inner);
+
+        impl TryFrom<i64> for $name {
+            type Error = BadValue;
+            fn try_from(number: i64) -> Result<Self, BadValue> {
+                let most = $most;
+                let fits = $inner::try_from(number).ok().filter(|n| (1..=most).contains(n));
+                fits.map(Self)
+                    .ok_or_else(|| BadValue(format!("expected 1 to {most}, got {number}")))
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = BadValue;
+            fn from_str(text: &str) -> Result<Self, BadValue> {
+                let most = $most;
+                let bad = |_| BadValue(format!("expected a number from 1 to {most}, got {text:?}"));
+                text.parse::<i64>().map_err(bad)?.try_into()
+            }
+        }
+
+        impl From<$name> for i64 {
+            fn from(value: $name) -> Self {
+                Self::from(value.0)
+            }
+        }
+
+        value_setting!($name($inner));
+    };
+}
+
+count_setting!(Shards(u16), limits::SHARDS_MAX);
+count_setting!(VerifyThreads(u16), limits::VERIFY_THREADS_MAX);
+count_setting!(LifetimeSeconds(i64), limits::LIFETIME_SECONDS_MAX);
 
 text_setting!(Listen(SocketAddr), |address| address.to_string());
 text_setting!(Network(NetworkId), |network| network.to_string());

@@ -22,6 +22,6 @@ pub use reconcile::{
     ByState, Moment, OpenProposal, Reconciliation, SubmissionSums, Sums, WindowFacts, Wrong,
     reconcile,
 };
-pub use schedule::{Board, Schedule, ScheduleEntry, Standing, close_every};
+pub use schedule::{Board, Schedule, Standing, close_every};
 pub use sealer::{Parts, Sealer, keep_window, seal_command};
 pub use settler::{Desks, Held, Nudge, Settler, Troubles, desks};

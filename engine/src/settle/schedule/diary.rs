@@ -12,7 +12,8 @@
 //! clock. When a window was closed is therefore what this life saw, and of an earlier life only
 //! what is not later than now.
 
-use super::{Cause, ScheduleEntry, Standing};
+use super::{Cause, Standing};
+use crate::config::ScheduleEntry;
 use crate::ledger::{BatchEntry, Caller, Control, Gauge, Request};
 use crate::limits::{BATCH_WINDOWS_MAX, SCHEDULE_RETRY};
 use crate::types::{AssetNumber, Lsn, Timestamp, WindowNumber};

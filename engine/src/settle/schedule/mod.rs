@@ -12,34 +12,16 @@ use self::diary::{Diary, Making, Seen};
 use super::archive::{Archive, NotLoaded};
 use super::batches::{Clearing, CreateBatch, Created, create_batch};
 use super::settler::Nudge;
+use crate::config::ScheduleEntry;
 use crate::ledger::envelope::SCHEDULE_PREFIX;
 use crate::ledger::{Caller, Gauge, Rail, Refusal, Request, Wish};
 use crate::limits::SCHEDULE_TICK;
 use crate::pipeline::{self, Busy, Intake, NotDone};
 use crate::sign::EngineKey;
-use crate::types::{AssetNumber, Cron, Lsn, Timestamp, Total, WindowNumber, content_digest};
+use crate::types::{AssetNumber, Lsn, Timestamp, Total, WindowNumber, content_digest};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-
-/// When windows close by themselves for one asset, and what follows.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ScheduleEntry {
-    /// Whose sums count, and what is batched.
-    pub asset: AssetNumber,
-    /// Close at these times.
-    pub close: Option<Cron>,
-    /// Close when more than this is owed in the open window.
-    pub gross_over: Option<Total>,
-    /// Close when somebody who pays in the open window owes more than this, unsettled.
-    pub exposure_over: Option<Total>,
-    /// Compute a batch on this rail after each such close.
-    pub batch_rail: Option<Rail>,
-    /// Approve it when its total is below this.
-    pub approve_below: Option<Total>,
-    /// As long as what was approved so since midnight UTC stays below this, with it.
-    pub approve_below_per_day: Option<Total>,
-}
 
 /// Where an entry stands.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
