@@ -1,5 +1,5 @@
-//! Faults on demand, for tests: points at which the process kills itself, a clock that stands, a
-//! canary.
+//! Faults on demand, for tests: points at which the process kills itself, a frozen clock, few
+//! request ids.
 //!
 //! Compiled in only with the cargo feature `faults`, that is, into the binary `tallystick-faults`,
 //! never into `tallystick`: without the feature every function here is empty and its callers
@@ -12,7 +12,6 @@
 //! | `TALLYSTICK_FAULT_LOG=FILE` | the name of every point that is passed is written to FILE, a line each |
 //! | `TALLYSTICK_FAULT_CLOCK=MICROS` | both clocks stand, and the wall clock says this |
 //! | `TALLYSTICK_FAULT_REQUESTS_MAX=N` | so many request ids are remembered before nothing more is registered |
-//! | `TALLYSTICK_CANARY` | `canary()` is true: whoever asks plants a bug, which the tests must catch |
 //!
 //! | point | where |
 //! |---|---|
@@ -20,6 +19,10 @@
 //! | `append-KIND-after` | the same, once the group is durable and before anyone hears of it |
 //! | `start-opened` | at a start, the journal is open and not yet read |
 //! | `start-recovered` | at a start, the journal is read and nobody is served yet |
+//! | `submit-staged` | the settler, before it has journaled what is about to leave |
+//! | `submit-journaled` | the same, once that is durable and before anything leaves |
+//! | `submit-left` | the same, once a file or a call or a transaction has left |
+//! | `answers-journaled` | the same, once what has come of calls is durable |
 
 use std::fs::{File, OpenOptions};
 use std::io::Write as _;
@@ -67,14 +70,6 @@ pub fn requests_max() -> Option<usize> {
         let text = std::env::var("TALLYSTICK_FAULT_REQUESTS_MAX").ok()?;
         Some(text.parse().expect("TALLYSTICK_FAULT_REQUESTS_MAX is a number"))
     })
-}
-
-/// Whether a bug is to be planted.
-#[inline]
-#[must_use]
-pub fn canary() -> bool {
-    static SET: OnceLock<bool> = OnceLock::new();
-    ON && *SET.get_or_init(|| std::env::var_os("TALLYSTICK_CANARY").is_some())
 }
 
 /// Kills the process at the passage that was asked for.

@@ -210,7 +210,7 @@ pub const CALL_AGAIN_MAX: Duration = Duration::from_secs(60);
 pub const MOVES_MAX: usize = 1_024;
 const _: () = assert!(CALL_LEGS_MAX <= MOVES_MAX);
 const _: () = assert!(MOVES_MAX * (128 + 2 * TEXT_BYTES_MAX) <= RECORD_BYTES_MAX);
-/// Parties whose exposure one record releases, 72 bytes each.
+/// Parties whose exposure one record releases, 68 bytes each (FORMATS, kind 58).
 pub const RELEASES_MAX: usize = 8_192;
 const _: () = assert!(RELEASES_MAX * 80 <= RECORD_BYTES_MAX);
 /// Bytes of one answer: a day's statement with a hundred thousand entries. What it says of our legs

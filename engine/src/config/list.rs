@@ -1,5 +1,5 @@
-//! From one list of settings everything that is said of each: what a source gives, what is in force,
-//! and the ways between the two.
+//! From one list of settings everything that is said of each: what a source gives, what is in
+//! force, and the ways between the two.
 
 /// A setting's form in a flag or in the file, and its value in force.
 pub trait Setting: Sized {
@@ -28,7 +28,8 @@ macro_rules! plain_settings {
 pub(super) use plain_settings;
 
 /// Makes `Settings` and `Config` of one list. An entry is a setting's documentation (which is its
-/// help, too), its flag, its name and its form; behind `=` its default, without which it may be absent.
+/// help, too), its flag, its name and its form; behind `=` its default, without which it may be
+/// absent.
 macro_rules! settings {
     (
         ($cores:ident)

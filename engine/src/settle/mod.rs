@@ -1,8 +1,17 @@
-//! Settlement: from the cut to the batch.
+//! Settlement: from the cut to the last leg.
 //!
 //! Owns the sealer (cut windows get their root), the archive (what is kept of them), the schedule
 //! (windows close by themselves) and how a batch is computed beside the pipeline. Decides nothing:
 //! every transition is a command to it.
+//!
+//! | thread | how many | does | waits in its queue |
+//! |---|---|---|---|
+//! | `sealer` | 1 | nets what a cut leaves, has its root signed and journaled | the pipeline's `parts` |
+//! | `settler` | 1 | sees approved batches through, one turn after another | `NUDGES` wishes for a turn, `MAILBOX` webhooks |
+//! | `provider` | `threads` of `[rail.card]` | one call of the payment provider at a time | `CALLS_UNDER_WAY_MAX` calls, and as many answers |
+//! | `chain` | 1 | asks a chain's node | one order, one answer |
+//!
+//! The schedule is a task of the edge.
 
 mod archive;
 mod batches;
