@@ -8,8 +8,8 @@
 
 use std::path::Path;
 use std::time::{Duration, Instant};
-use tallystick::journal::rocks::RocksJournal;
-use tallystick::journal::{Chain, Journal as _};
+use tallystick::journal::rocks::{self, RocksLog};
+use tallystick::journal::{Chain, Journal, Log as _};
 use tallystick::ledger::Genesis;
 use tallystick::ledger::{Caller, Request, Wish};
 use tallystick::pipeline::{self, PipelineOptions, recover};
@@ -42,7 +42,7 @@ fn genesis() -> Genesis {
 
 /// Writes a journal in which so many vouchers raise so many channels in turn.
 struct Writer {
-    journal: RocksJournal,
+    journal: Journal<RocksLog>,
     chain: Chain,
     at: Timestamp,
     signers: Vec<SignerKey>,
@@ -51,25 +51,25 @@ struct Writer {
 
 impl Writer {
     fn new(world: &World, dir: &Path) -> Self {
-        let mut journal = RocksJournal::open(dir).expect("a new journal");
+        let mut journal = rocks::open(dir).expect("a new journal");
         let mut chain = Chain::start();
         let mut group = vec![chain.frame_genesis(1, AT, &genesis())];
         group.extend(world.facts().iter().map(|fact| chain.frame_fact(1, AT, fact)));
-        journal.append(&group).expect("it is written");
+        journal.log.append(&group).expect("it is written");
         Self::on(world, journal, chain, AT)
     }
 
     /// Behind what is there.
     fn reopen(world: &World, dir: &Path) -> Self {
-        let mut journal = RocksJournal::open(dir).expect("it opens");
-        let epoch = journal.epoch();
+        let mut journal = rocks::open(dir).expect("it opens");
+        let epoch = journal.log.epoch();
         let state = recover(&mut journal, epoch, 1, || (genesis(), AT)).expect("it is whole");
         // The engine that made the checkpoint wrote a record, a little later than all before.
         let at = Timestamp(NOW_US + 3_600_000_000);
         Self::on(world, journal, Chain::after(state.tail(), at), at)
     }
 
-    fn on(world: &World, journal: RocksJournal, chain: Chain, at: Timestamp) -> Self {
+    fn on(world: &World, journal: Journal<RocksLog>, chain: Chain, at: Timestamp) -> Self {
         let signers = (0..PAYERS).map(|n| world.signer(n)).collect();
         let payees = (0..PAYERS).map(|n| world.payee_of(n)).collect();
         Self { journal, chain, at, signers, payees }
@@ -84,11 +84,13 @@ impl Writer {
                 .collect();
             group.push(self.chain.frame_vouchers(1, self.at, &[&frame]));
             if group.len() == GROUP {
-                self.journal.append(&group).expect("it is written");
+                self.journal.log.append(&group).expect("it is written");
                 group.clear();
             }
         }
-        self.journal.append(&group).expect("it is written");
+        if !group.is_empty() {
+            self.journal.log.append(&group).expect("it is written");
+        }
     }
 
     fn voucher(&self, channel: usize, round: usize) -> [u8; 160] {
@@ -109,7 +111,7 @@ impl Writer {
     }
 
     fn close(mut self) {
-        self.journal.remember(self.chain.tail()).expect("it is written");
+        self.journal.log.remember(self.chain.tail()).expect("it is written");
     }
 }
 
@@ -118,8 +120,8 @@ fn recovered(dir: &Path, shards: u16) -> (Duration, Duration, usize, u64) {
     let (mut opens, mut recovers, mut held) = (Vec::new(), Vec::new(), (0, 0));
     for _ in 0..ROUNDS {
         let clock = Instant::now();
-        let mut journal = RocksJournal::open(dir).expect("it opens");
-        let epoch = journal.epoch();
+        let mut journal = rocks::open(dir).expect("it opens");
+        let epoch = journal.log.epoch();
         opens.push(clock.elapsed());
         let clock = Instant::now();
         let state = recover(&mut journal, epoch, shards, || (genesis(), AT)).expect("it is whole");
@@ -176,8 +178,8 @@ fn checkpointed(world: &World, shards: u16, channels: usize, behind: usize) {
 
 /// Starts an engine without an edge, has it make a checkpoint, and stops it.
 fn checkpoint(dir: &Path, shards: u16) {
-    let mut journal = RocksJournal::open(dir).expect("it opens");
-    let epoch = journal.epoch();
+    let mut journal = rocks::open(dir).expect("it opens");
+    let epoch = journal.log.epoch();
     let state = recover(&mut journal, epoch, shards, || (genesis(), AT)).expect("it is whole");
     let verifier = Verifier::new(Options::default()).expect("some backend always runs");
     let clock = state.clock(true).expect("any clock is right");

@@ -7,8 +7,8 @@ use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_mai
 use ed25519_dalek::{Signature, VerifyingKey};
 use prost::Message as _;
 use std::hint::black_box;
-use tallystick::journal::rocks::RocksJournal;
-use tallystick::journal::{Chain, Journal as _};
+use tallystick::journal::rocks;
+use tallystick::journal::{Chain, Log as _};
 use tallystick::ledger::shard::Checked;
 use tallystick::ledger::{Event, Shard};
 use tallystick::limits::VERIFY_BATCH;
@@ -121,13 +121,11 @@ fn journal(c: &mut Criterion, world: &World) {
         let name = format!("the same, and one fsync for {frames} of them");
         group.bench_function(name, |b| {
             let dir = tempfile::tempdir().expect("a directory");
-            let mut journal = RocksJournal::open(dir.path()).expect("an empty journal");
+            let mut log = rocks::open(dir.path()).expect("an empty journal").log;
             let mut chain = Chain::start();
             b.iter(|| {
                 let record = |_| chain.frame_vouchers(1, Timestamp(NOW_US), &[&frame]);
-                journal
-                    .append(&(0..frames).map(record).collect::<Vec<_>>())
-                    .expect("it is written");
+                log.append(&(0..frames).map(record).collect::<Vec<_>>()).expect("it is written");
             });
         });
     }

@@ -11,8 +11,7 @@ mod privacy;
 use crate::api::{Auth, Door, Edge, OperatorApi, Service, Settlement, VouchersApi, webhooks};
 use crate::config::{Config, RailSettings};
 use crate::faults;
-use crate::journal::JournalError;
-use crate::journal::rocks::RocksJournal;
+use crate::journal::{JournalError, rocks};
 use crate::ledger::{Command, Genesis, Rail, Wish};
 use crate::limits::{
     LIFETIME_SECONDS_DEFAULT, MESSAGE_BYTES_MAX, STOP_WAIT_MILLIS, VOUCHERS_MESSAGE_BYTES_MAX,
@@ -109,16 +108,16 @@ pub fn run(config: &Config) -> Result<(), ServeError> {
         backend: config.verify_backend,
         table_bytes: config.verify_table_bytes,
     })?;
-    if !RocksJournal::exists(&config.data_dir)? {
+    if !rocks::exists(&config.data_dir)? {
         check_new(config)?;
     }
-    let mut journal = RocksJournal::open(&config.data_dir)?;
-    let new = journal.is_empty()?;
+    let mut journal = rocks::open(&config.data_dir)?;
+    let new = journal.log.is_empty()?;
     if new {
         check_new(config)?;
     }
     faults::point(|| "start-opened");
-    let epoch = journal.epoch();
+    let epoch = journal.log.epoch();
     let network = match config.network_id {
         Some(network) => network,
         None => random_network()?,

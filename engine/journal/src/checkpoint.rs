@@ -9,8 +9,7 @@
 //!
 //! Never knows which shard a page came from, nor what its rows mean.
 
-use super::store::{Store, Table};
-use super::{JournalError, Tail};
+use super::{JournalError, Table, Tables, Tail};
 use tallystick_ledger::canary::{Bug, planted};
 use tallystick_ledger::evidence::{EVIDENCE_BYTES, Evidence};
 use tallystick_ledger::types::{
@@ -95,7 +94,7 @@ impl Commit {
 ///
 /// # Errors
 /// `Storage` when its commit was changed or cannot be read.
-pub fn committed(store: &dyn Store) -> Result<Option<Commit>, JournalError> {
+pub fn committed(store: &dyn Tables) -> Result<Option<Commit>, JournalError> {
     let Some(bytes) = store.get(Table::Meta, META_COMMIT)? else { return Ok(None) };
     match Commit::decode(&bytes) {
         Some(commit) => Ok(Some(commit)),
@@ -130,7 +129,7 @@ impl Writer {
     /// # Errors
     /// `JournalError` of the storage.
     pub fn begin(
-        store: &dyn Store,
+        store: &dyn Tables,
         before: Option<Commit>,
         mark: &Mark,
     ) -> Result<Self, JournalError> {
@@ -167,7 +166,7 @@ impl Writer {
     ///
     /// # Errors
     /// `JournalError` of the storage.
-    pub fn add(&mut self, store: &dyn Store, page: &ShardPage) -> Result<(), JournalError> {
+    pub fn add(&mut self, store: &dyn Tables, page: &ShardPage) -> Result<(), JournalError> {
         let channels = u64::try_from(page.channels.len()).expect("a length fits 64 bits");
         self.commit.channels += channels;
         self.commit.credited += page.credited;
@@ -186,7 +185,7 @@ impl Writer {
 
     fn put(
         &mut self,
-        store: &dyn Store,
+        store: &dyn Tables,
         section: u8,
         mut page: Vec<u8>,
     ) -> Result<(), JournalError> {
@@ -203,17 +202,16 @@ impl Writer {
     }
 
     /// Makes the checkpoint count, durably, then drops what it no longer needs. Every record up to
-    /// the checkpoint's must be durable before.
+    /// the checkpoint's must be durable before; the log may be trimmed up to it afterwards.
     ///
     /// # Errors
     /// `JournalError` of the storage.
-    pub fn commit(self, store: &dyn Store) -> Result<Commit, JournalError> {
+    pub fn commit(self, store: &dyn Tables) -> Result<Commit, JournalError> {
         let commit = self.commit;
         if !planted(Bug::CheckpointBeforeSync) {
             store.sync(Table::Checkpoints)?;
         }
         store.commit(META_COMMIT, &commit.encode())?;
-        store.trim(commit.tail.lsn)?;
         if let Some(before) = self.before
             && before.first < commit.first
         {
@@ -229,7 +227,7 @@ impl Writer {
 /// # Errors
 /// `Storage` when a page is missing or was changed; the visitor's errors pass through.
 pub fn load(
-    store: &dyn Store,
+    store: &dyn Tables,
     commit: &Commit,
     payer: &dyn Fn(SignerKey) -> Option<PartyId>,
     visit: &mut dyn FnMut(ShardPage) -> Result<(), JournalError>,

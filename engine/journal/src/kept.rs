@@ -7,8 +7,7 @@
 //! | batches | batch id, section u8, piece u32; big endian | rkyv of the section |
 //! | calls | batch id, submission u32, attempt u32, piece u32; big endian | bytes of one call |
 
-use super::JournalError;
-use super::store::{Store, Table};
+use super::{JournalError, Table, Tables};
 use rkyv::rancor::Error as RkyvError;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -58,7 +57,7 @@ fn window_key(window: WindowNumber, section: u8, asset: AssetNumber, piece: usiz
 ///
 /// # Errors
 /// `JournalError` of the storage.
-pub fn put_window(store: &dyn Store, sealed: &Sealed) -> Result<(), JournalError> {
+pub fn put_window(store: &dyn Tables, sealed: &Sealed) -> Result<(), JournalError> {
     let window = sealed.window.number;
     // A start before may have kept another content of it, when its cut was lost with the power.
     let (from, to) = (window.0.to_be_bytes(), window.next().0.to_be_bytes());
@@ -111,7 +110,7 @@ pub fn put_window(store: &dyn Store, sealed: &Sealed) -> Result<(), JournalError
 ///
 /// # Errors
 /// `Storage` when what is kept does not have the root that was journaled.
-pub fn load_window(store: &dyn Store, sealed: &SealedHead) -> Result<SealedWindow, JournalError> {
+pub fn load_window(store: &dyn Tables, sealed: &SealedHead) -> Result<SealedWindow, JournalError> {
     let number = sealed.head.number;
     let mut owed: BTreeMap<AssetNumber, Owed> = BTreeMap::new();
     scan_window(store, number, OBLIGATIONS, None, &mut |asset, page| {
@@ -144,7 +143,7 @@ pub fn load_window(store: &dyn Store, sealed: &SealedHead) -> Result<SealedWindo
 /// # Errors
 /// `JournalError` of the storage.
 pub fn page(
-    store: &dyn Store,
+    store: &dyn Tables,
     window: WindowNumber,
     section: u8,
     asset: AssetNumber,
@@ -158,7 +157,7 @@ pub fn page(
 /// # Errors
 /// `Storage` when it cannot be read, or names a signer that is not registered.
 pub fn scan_evidence(
-    store: &dyn Store,
+    store: &dyn Tables,
     window: WindowNumber,
     asset: AssetNumber,
     payer: &dyn Fn(SignerKey) -> Option<PartyId>,
@@ -181,7 +180,7 @@ pub fn scan_evidence(
 type VisitAsset<'a> = dyn FnMut(AssetNumber, &[u8]) -> Result<(), JournalError> + 'a;
 
 fn scan_window(
-    store: &dyn Store,
+    store: &dyn Tables,
     window: WindowNumber,
     section: u8,
     asset: Option<AssetNumber>,
@@ -207,7 +206,7 @@ fn scan_window(
 ///
 /// # Errors
 /// `JournalError` of the storage.
-pub fn put_batch(store: &dyn Store, content: &BatchContent) -> Result<(), JournalError> {
+pub fn put_batch(store: &dyn Tables, content: &BatchContent) -> Result<(), JournalError> {
     let id = content.head.id;
     let head = rkyv::to_bytes::<RkyvError>(&*content.head).map_err(|e| unfit(id, &e))?;
     store.put(Table::Batches, &batch_key(id, HEAD, 0), &head)?;
@@ -228,7 +227,7 @@ pub fn put_batch(store: &dyn Store, content: &BatchContent) -> Result<(), Journa
 ///
 /// # Errors
 /// `Storage` when it is not there or has changed.
-pub fn load_batch_head(store: &dyn Store, id: BatchId) -> Result<Arc<BatchHead>, JournalError> {
+pub fn load_batch_head(store: &dyn Tables, id: BatchId) -> Result<Arc<BatchHead>, JournalError> {
     let page = store.get(Table::Batches, &batch_key(id, HEAD, 0))?;
     let Some(page) = page else { return Err(unfit(id, &"it is not kept")) };
     let head: BatchHead = rkyv::from_bytes::<_, RkyvError>(&page).map_err(|e| unfit(id, &e))?;
@@ -240,7 +239,7 @@ pub fn load_batch_head(store: &dyn Store, id: BatchId) -> Result<Arc<BatchHead>,
 /// # Errors
 /// `Storage` when what comes out has another id.
 pub fn load_batch(
-    store: &dyn Store,
+    store: &dyn Tables,
     head: &BatchHead,
     windows: &[Arc<SealedWindow>],
 ) -> Result<BatchContent, JournalError> {
@@ -290,7 +289,7 @@ impl CallsOf {
 /// # Errors
 /// `JournalError` of the storage.
 pub fn put_calls<'a>(
-    store: &dyn Store,
+    store: &dyn Tables,
     of: CallsOf,
     calls: impl Iterator<Item = &'a [u8]>,
 ) -> Result<(), JournalError> {
@@ -304,7 +303,7 @@ pub fn put_calls<'a>(
 ///
 /// # Errors
 /// `Storage` when they are not there.
-pub fn load_call(store: &dyn Store, of: CallsOf, piece: u32) -> Result<Vec<u8>, JournalError> {
+pub fn load_call(store: &dyn Tables, of: CallsOf, piece: u32) -> Result<Vec<u8>, JournalError> {
     let lost = || unfit(of.batch, &format!("call {piece} of submission {} is lost", of.submission));
     store.get(Table::Calls, &of.key(piece))?.ok_or_else(lost)
 }

@@ -50,9 +50,8 @@ impl Mark {
         self.0.write_all_at(&encode(tail), 0)
     }
 
-    /// Writes it and waits for the disk.
-    pub fn write_durably(&self, tail: Tail) -> io::Result<()> {
-        self.write(tail)?;
+    /// Waits until the disk has what was written.
+    pub fn sync(&self) -> io::Result<()> {
         self.0.sync_all()
     }
 }

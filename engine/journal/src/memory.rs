@@ -2,77 +2,80 @@
 //! power cut does, what was not durable yet.
 
 use super::record::FRAME;
-use super::store::VisitPage;
-use super::{Framed, Journal, JournalError, Store, Table, Tail, Visit};
+use super::{Framed, Journal, JournalError, Log, Table, Tables, Tail, Visit, VisitPage};
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tallystick_ledger::types::Lsn;
 
-/// Records in memory.
+/// Records and tables in memory. Whoever holds it shares it.
 #[derive(Default)]
-pub struct MemoryJournal {
-    store: Arc<MemoryStore>,
-    remembered: Option<Tail>,
-}
-
-/// Tables and records in memory.
-#[derive(Default)]
-pub struct MemoryStore(Mutex<Kept>);
+pub struct Memory(Arc<Mutex<Kept>>);
 
 #[derive(Default, Clone)]
 struct Kept {
     frames: BTreeMap<Lsn, Vec<u8>>,
     events: BTreeMap<Lsn, Vec<u8>>,
     pages: BTreeMap<(Table, Vec<u8>), Vec<u8>>,
-    /// Put and not synced: key, and the page or its removal.
+    /// Put and not synced.
     unsynced: BTreeMap<(Table, Vec<u8>), Vec<u8>>,
+    /// How far it is known to reach.
+    last: Option<Tail>,
 }
 
-/// A copy shares nothing with the journal that it is of.
-impl Clone for MemoryJournal {
-    fn clone(&self) -> Self {
-        let kept = self.store.kept().clone();
-        Self { store: Arc::new(MemoryStore(Mutex::new(kept))), remembered: self.remembered }
-    }
-}
-
-impl MemoryJournal {
-    /// A journal as the next start finds it after a power cut: what was not durable is gone.
+impl Memory {
+    /// An empty journal.
     #[must_use]
-    pub fn after_power_cut(&self) -> Self {
-        let after = self.clone();
-        after.store.kept().unsynced.clear();
+    pub fn journal() -> Journal<Self> {
+        Self::default().with_tables()
+    }
+
+    /// A copy, which shares nothing with this one.
+    #[must_use]
+    pub fn copy(&self) -> Journal<Self> {
+        Self(Arc::new(Mutex::new(self.kept().clone()))).with_tables()
+    }
+
+    /// A copy as the next start finds it after a power cut: what was not durable is gone.
+    #[must_use]
+    pub fn after_power_cut(&self) -> Journal<Self> {
+        let after = self.copy();
+        after.log.kept().unsynced.clear();
         after
     }
 
-    /// Everything that is durable: every record, then every page. Equal bytes mean equal journals.
-    #[must_use]
-    pub fn bytes(&self) -> Vec<Vec<u8>> {
-        let kept = self.store.kept();
-        let records = kept.events.values().chain(kept.frames.values());
-        records.chain(kept.pages.values()).cloned().collect()
+    fn with_tables(self) -> Journal<Self> {
+        let tables = Arc::new(self.same());
+        Journal { log: self, tables }
     }
-}
 
-impl MemoryStore {
-    fn kept(&self) -> std::sync::MutexGuard<'_, Kept> {
+    fn same(&self) -> Self {
+        Self(self.0.clone())
+    }
+
+    fn kept(&self) -> MutexGuard<'_, Kept> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Journal for MemoryJournal {
-    fn append(&mut self, group: &[Framed]) -> Result<(), JournalError> {
-        let mut kept = self.store.kept();
+impl Log for Memory {
+    fn append(&mut self, group: &[Framed]) -> Result<Lsn, JournalError> {
+        let mut kept = self.kept();
         for framed in group {
             let records = if framed.kind() == FRAME { &mut kept.frames } else { &mut kept.events };
             records.insert(framed.lsn, framed.bytes.clone());
         }
-        Ok(())
+        let tail = group.last().expect("a group has records").tail();
+        kept.last = Some(tail);
+        Ok(tail.lsn)
+    }
+
+    fn resync(&mut self) -> Result<Tail, JournalError> {
+        Ok(self.kept().last.unwrap_or(Tail::START))
     }
 
     fn read(&self, from: Lsn, visit: &mut Visit<'_>) -> Result<(), JournalError> {
         let mut records: Vec<(Lsn, Vec<u8>)> = {
-            let kept = self.store.kept();
+            let kept = self.kept();
             let copy = |(lsn, bytes): (&Lsn, &Vec<u8>)| (*lsn, bytes.clone());
             kept.frames.range(from..).chain(kept.events.range(from..)).map(copy).collect()
         };
@@ -81,24 +84,31 @@ impl Journal for MemoryJournal {
     }
 
     fn read_events(&self, to: Lsn, visit: &mut Visit<'_>) -> Result<(), JournalError> {
-        self.store.read_events(to, visit)
+        let events = self.kept().events.clone();
+        events.range(..=to).try_for_each(|(lsn, bytes)| visit(*lsn, bytes))
     }
 
-    fn store(&self) -> Arc<dyn Store> {
-        self.store.clone()
+    fn trim(&self, to: Lsn) -> Result<(), JournalError> {
+        let mut kept = self.kept();
+        kept.frames = kept.frames.split_off(&to.next());
+        Ok(())
     }
 
     fn remember(&mut self, tail: Tail) -> Result<(), JournalError> {
-        self.remembered = Some(tail);
+        self.kept().last = Some(tail);
         Ok(())
     }
 
     fn remembered(&self) -> Result<Option<Tail>, JournalError> {
-        Ok(self.remembered)
+        Ok(self.kept().last)
+    }
+
+    fn shared(&self) -> Arc<dyn Log> {
+        Arc::new(self.same())
     }
 }
 
-impl Store for MemoryStore {
+impl Tables for Memory {
     fn put(&self, table: Table, key: &[u8], page: &[u8]) -> Result<(), JournalError> {
         self.kept().unsynced.insert((table, key.to_vec()), page.to_vec());
         Ok(())
@@ -143,18 +153,32 @@ impl Store for MemoryStore {
         Ok(())
     }
 
-    fn read_events(&self, to: Lsn, visit: &mut Visit<'_>) -> Result<(), JournalError> {
-        let events = self.kept().events.clone();
-        events.range(..=to).try_for_each(|(lsn, bytes)| visit(*lsn, bytes))
-    }
-
-    fn trim(&self, lsn: Lsn) -> Result<(), JournalError> {
-        let mut kept = self.kept();
-        kept.frames = kept.frames.split_off(&lsn.next());
-        Ok(())
-    }
-
     fn free_bytes(&self) -> Option<u64> {
         None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::conformance::{self, Place};
+
+    struct OverPowerCuts;
+
+    impl Place for OverPowerCuts {
+        type Log = Memory;
+
+        fn open(&mut self) -> Journal<Memory> {
+            Memory::journal()
+        }
+
+        fn again(&mut self, before: Journal<Memory>) -> Journal<Memory> {
+            before.log.after_power_cut()
+        }
+    }
+
+    #[test]
+    fn it_keeps_what_a_log_and_tables_promise_over_power_cuts() {
+        conformance::check(|| OverPowerCuts);
     }
 }

@@ -8,8 +8,7 @@
 //! A row says nothing about where a leg stands, and nothing about whether its batch was ever
 //! approved.
 
-use super::JournalError;
-use super::store::{Store, Table};
+use super::{JournalError, Table, Tables};
 use tallystick_ledger::Rail;
 use tallystick_ledger::types::{BatchId, PartyId, Total};
 
@@ -39,7 +38,7 @@ pub struct NamedLeg {
 /// # Errors
 /// `JournalError` of the storage.
 pub fn put_legs(
-    store: &dyn Store,
+    store: &dyn Tables,
     rail: Rail,
     legs: impl Iterator<Item = (String, NamedLeg)>,
 ) -> Result<(), JournalError> {
@@ -64,7 +63,7 @@ pub fn put_legs(
 /// # Errors
 /// `JournalError` of the storage, or when the row is no leg.
 pub fn load_leg(
-    store: &dyn Store,
+    store: &dyn Tables,
     rail: Rail,
     name: &str,
 ) -> Result<Option<NamedLeg>, JournalError> {
@@ -106,8 +105,7 @@ fn part<const N: usize>(row: &[u8], at: usize) -> [u8; N] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Journal as _;
-    use crate::memory::MemoryJournal;
+    use crate::memory::Memory;
 
     fn leg(number: u8, account: &str) -> NamedLeg {
         NamedLeg {
@@ -123,7 +121,7 @@ mod tests {
 
     #[test]
     fn a_leg_is_found_by_its_name_on_its_rail_alone() {
-        let store = MemoryJournal::default().store();
+        let store = Memory::journal().tables;
         let rows = [("A".to_owned(), leg(1, "")), ("AB".to_owned(), leg(2, "DE00"))];
         put_legs(&*store, Rail::Iso20022, rows.into_iter()).unwrap();
         let found = |rail, name| load_leg(&*store, rail, name).unwrap();
@@ -138,7 +136,7 @@ mod tests {
 
     #[test]
     fn the_bytes_of_a_row_are_those_of_the_description() {
-        let store = MemoryJournal::default().store();
+        let store = Memory::journal().tables;
         let rows = [("N".to_owned(), leg(3, "DE00"))];
         put_legs(&*store, Rail::Nacha, rows.into_iter()).unwrap();
         let row = store.get(Table::Legs, b"\x02N").unwrap().unwrap();

@@ -76,11 +76,16 @@ impl Framed {
     /// The journal's end once this record is its last.
     #[must_use]
     pub fn tail(&self) -> Tail {
-        let header = self.bytes.first_chunk().expect("a record has a header");
-        let digest = Digest(field(header, HASHED_BYTES));
-        let event_link = if self.kind() == FRAME { Digest(field(header, 64)) } else { digest };
-        Tail { lsn: self.lsn, link: digest, event_link }
+        tail_of(self.lsn, &self.bytes).expect("a record has a header")
     }
+}
+
+/// A log's end where these bytes are its last record; `None` where they are less than a header.
+pub(super) fn tail_of(lsn: Lsn, bytes: &[u8]) -> Option<Tail> {
+    let header = bytes.first_chunk()?;
+    let digest = Digest(field(header, HASHED_BYTES));
+    let event_link = if header[2] == FRAME { Digest(field(header, 64)) } else { digest };
+    Some(Tail { lsn, link: digest, event_link })
 }
 
 /// The chain of records: frames the next one, or checks that the next one follows.

@@ -7,19 +7,24 @@ mod format;
 mod merge;
 mod options;
 mod tables;
+#[cfg(test)]
+mod tests;
 
 use super::mark::{self, Mark};
-use super::record::FRAME;
-use super::{FORMAT_VERSION, Framed, Journal, JournalError, Store, Table, Tail, Visit, wal};
+use super::record::{FRAME, tail_of};
+use super::{
+    FORMAT_VERSION, Framed, Journal, JournalError, Log, Table, Tables as _, Tail, Visit, wal,
+};
 use format::{FORMAT_COLUMN, META_FORMAT, check_format_of, other_format};
-use options::{options, reading, synced};
+use merge::merge_small_files;
+use options::{options, reading, reading_one, synced};
 use rocksdb::{
     ColumnFamilyDescriptor, DB, DBRawIterator, DBRecoveryMode, IteratorMode, WriteBatch,
 };
 use std::fs::{File, TryLockError};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
-use tables::RocksStore;
+use tables::RocksTables;
 use tallystick_ledger::types::Lsn;
 
 const LOCK_FILE: &str = "tallystick.lock";
@@ -33,88 +38,114 @@ const META_EPOCH: &[u8] = b"epoch";
 /// header.
 const RECORD_OVERHEAD_BYTES: usize = 64;
 
-/// The journal of one data directory, locked for this process.
-pub struct RocksJournal {
-    store: RocksStore,
-    dir: PathBuf,
+/// The log of one data directory, locked for this process.
+pub struct RocksLog {
+    tables: RocksTables,
+    dir: Arc<Path>,
     epoch: u32,
     /// RocksDB has a lock of its own, but takes it only when it opens, and the logs are looked
     /// through, and perhaps cut, before that.
-    _lock: File,
-    mark: Mark,
+    lock: Arc<File>,
+    mark: Arc<Mark>,
+    /// A write failed: RocksDB shows what it had before, whatever the disk holds.
+    failed: bool,
 }
 
-impl RocksJournal {
-    /// Opens the journal in `dir`, or makes one in a new or empty directory, and starts a new
-    /// epoch.
-    ///
-    /// # Errors
-    /// `Locked`, `NotAJournal`, `OtherFormat`, `Damaged`, or the storage's own failure.
-    pub fn open(dir: &Path) -> Result<Self, JournalError> {
-        check_directory(dir)?;
-        let lock = lock(dir)?;
-        wal::check_manifest(dir)?;
-        check_format_of(dir)?;
-        let mark = Mark::open(dir).map_err(|error| mark_failed(dir, &error))?;
-        let known = mark.read().map_err(|error| mark_failed(dir, &error))?;
-        wal::check(dir, known.map(|tail| tail.lsn))?;
-        let columns = columns().map(|name| ColumnFamilyDescriptor::new(name, options()));
-        let db = DB::open_cf_descriptors(&options(), dir, columns).map_err(|e| explain(dir, &e))?;
-        let store = RocksStore::new(db);
-        let mut journal = Self { store, dir: dir.to_owned(), epoch: 0, _lock: lock, mark };
-        journal.check_format()?;
-        let epoch = journal.meta(META_EPOCH)?.map_or(0, |bytes: [u8; 4]| u32::from_le_bytes(bytes));
-        journal.epoch = epoch.checked_add(1).ok_or_else(|| {
-            JournalError::Storage("the engine was started 2^32 times on this directory".into())
-        })?;
-        journal.store.commit(META_EPOCH, &journal.epoch.to_le_bytes())?;
-        Ok(journal)
+/// Opens the journal in `dir`, or makes one in a new or empty directory, and starts a new epoch.
+///
+/// # Errors
+/// `Locked`, `NotAJournal`, `OtherFormat`, `Damaged`, or the storage's own failure.
+pub fn open(dir: &Path) -> Result<Journal<RocksLog>, JournalError> {
+    check_directory(dir)?;
+    let lock = lock(dir)?;
+    wal::check_manifest(dir)?;
+    check_format_of(dir)?;
+    let mark = Mark::open(dir).map_err(|error| mark_failed(dir, &error))?;
+    let known = mark.read().map_err(|error| mark_failed(dir, &error))?;
+    wal::check(dir, known.map(|tail| tail.lsn))?;
+    let columns = columns().map(|name| ColumnFamilyDescriptor::new(name, options()));
+    let db = DB::open_cf_descriptors(&options(), dir, columns).map_err(|e| explain(dir, &e))?;
+    let tables = RocksTables::new(db);
+    match meta::<2>(&tables, META_FORMAT)?.map(u16::from_le_bytes) {
+        None => tables.commit(META_FORMAT, &FORMAT_VERSION.to_le_bytes())?,
+        Some(FORMAT_VERSION) => {}
+        Some(found) => return Err(other_format(found)),
     }
+    let epoch = meta::<4>(&tables, META_EPOCH)?.map_or(0, u32::from_le_bytes);
+    let epoch = epoch.checked_add(1).ok_or_else(|| {
+        JournalError::Storage("the engine was started 2^32 times on this directory".into())
+    })?;
+    tables.commit(META_EPOCH, &epoch.to_le_bytes())?;
+    Ok(journal(tables, dir, epoch, lock, mark))
+}
 
-    /// Opens the journal in `dir` to read it; changes nothing, and keeps engines out meanwhile.
-    ///
-    /// # Errors
-    /// `Locked`, `NotAJournal`, `OtherFormat`, `Damaged`, or the storage's own failure.
-    pub fn open_read_only(dir: &Path) -> Result<Self, JournalError> {
-        if !Self::exists(dir)? {
-            return Err(JournalError::NotAJournal { dir: dir.to_owned() });
-        }
-        let lock = lock(dir)?;
-        wal::check_manifest(dir)?;
-        check_format_of(dir)?;
-        let mark = Mark::open(dir).map_err(|error| mark_failed(dir, &error))?;
-        let mut options = options();
-        options.create_if_missing(false);
-        let db = DB::open_cf_for_read_only(&options, dir, columns(), false)
-            .map_err(|error| explain(dir, &error))?;
-        let store = RocksStore::new(db);
-        let journal = Self { store, dir: dir.to_owned(), epoch: 0, _lock: lock, mark };
-        match journal.meta::<2>(META_FORMAT)?.map(u16::from_le_bytes) {
-            Some(FORMAT_VERSION) => Ok(journal),
-            Some(found) => Err(other_format(found)),
-            None => Err(JournalError::NotAJournal { dir: dir.to_owned() }),
-        }
+/// Opens the journal in `dir` to read it; changes nothing, and keeps engines out meanwhile.
+///
+/// # Errors
+/// `Locked`, `NotAJournal`, `OtherFormat`, `Damaged`, or the storage's own failure.
+pub fn open_read_only(dir: &Path) -> Result<Journal<RocksLog>, JournalError> {
+    if !exists(dir)? {
+        return Err(JournalError::NotAJournal { dir: dir.to_owned() });
     }
-
-    /// Whether a directory holds a journal, however short.
-    ///
-    /// # Errors
-    /// `CurrentLost` when it holds what is left of one.
-    pub fn exists(dir: &Path) -> Result<bool, JournalError> {
-        if dir.join("CURRENT").exists() {
-            return Ok(true);
-        }
-        check_not_lost(dir)?;
-        Ok(false)
+    let lock = lock(dir)?;
+    wal::check_manifest(dir)?;
+    check_format_of(dir)?;
+    let mark = Mark::open(dir).map_err(|error| mark_failed(dir, &error))?;
+    let mut options = options();
+    options.create_if_missing(false);
+    let db = DB::open_cf_for_read_only(&options, dir, columns(), false)
+        .map_err(|error| explain(dir, &error))?;
+    let tables = RocksTables::new(db);
+    match meta::<2>(&tables, META_FORMAT)?.map(u16::from_le_bytes) {
+        Some(FORMAT_VERSION) => Ok(journal(tables, dir, 0, lock, mark)),
+        Some(found) => Err(other_format(found)),
+        None => Err(JournalError::NotAJournal { dir: dir.to_owned() }),
     }
+}
 
+/// Whether a directory holds a journal, however short.
+///
+/// # Errors
+/// `CurrentLost` when it holds what is left of one.
+pub fn exists(dir: &Path) -> Result<bool, JournalError> {
+    if dir.join("CURRENT").exists() {
+        return Ok(true);
+    }
+    check_not_lost(dir)?;
+    Ok(false)
+}
+
+/// Log and tables lie in the same database.
+fn journal(
+    tables: RocksTables,
+    dir: &Path,
+    epoch: u32,
+    lock: File,
+    mark: Mark,
+) -> Journal<RocksLog> {
+    let (lock, mark) = (Arc::new(lock), Arc::new(mark));
+    let beside = Arc::new(tables.clone());
+    let log = RocksLog { tables, dir: dir.into(), epoch, lock, mark, failed: false };
+    Journal { log, tables: beside }
+}
+
+fn meta<const N: usize>(tables: &RocksTables, key: &[u8]) -> Result<Option<[u8; N]>, JournalError> {
+    let Some(bytes) = tables.get(Table::Meta, key)? else {
+        return Ok(None);
+    };
+    let length = bytes.len();
+    let wrong = |_| JournalError::Storage(format!("entry {key:?} has {length} bytes, not {N}"));
+    bytes.try_into().map(Some).map_err(wrong)
+}
+
+impl RocksLog {
     /// Whether it holds no record yet.
     ///
     /// # Errors
     /// `Damaged`, or the storage's own failure.
     pub fn is_empty(&self) -> Result<bool, JournalError> {
         // The first record is no frame, and events are kept for ever.
-        Ok(Records::start(&self.store, EVENTS, &[])?.lsn.is_none())
+        Ok(Records::start(&self.tables, EVENTS, &[])?.lsn.is_none())
     }
 
     /// The how-manieth start on this directory this is; the first is 1.
@@ -123,27 +154,15 @@ impl RocksJournal {
         self.epoch
     }
 
-    fn check_format(&mut self) -> Result<(), JournalError> {
-        match self.meta::<2>(META_FORMAT)?.map(u16::from_le_bytes) {
-            None => self.store.commit(META_FORMAT, &FORMAT_VERSION.to_le_bytes()),
-            Some(FORMAT_VERSION) => Ok(()),
-            Some(found) => Err(other_format(found)),
-        }
-    }
-
-    fn meta<const N: usize>(&self, key: &[u8]) -> Result<Option<[u8; N]>, JournalError> {
-        let Some(bytes) = self.store.get(Table::Meta, key)? else {
-            return Ok(None);
-        };
-        let length = bytes.len();
-        let wrong = |_| JournalError::Storage(format!("entry {key:?} has {length} bytes, not {N}"));
-        bytes.try_into().map(Some).map_err(wrong)
+    fn marked<T>(&self, done: std::io::Result<T>) -> Result<T, JournalError> {
+        done.map_err(|error| mark_failed(&self.dir, &error))
     }
 }
 
-impl Journal for RocksJournal {
-    fn append(&mut self, group: &[Framed]) -> Result<(), JournalError> {
-        let (frames, events) = (self.store.column(FRAMES), self.store.column(EVENTS));
+impl Log for RocksLog {
+    fn append(&mut self, group: &[Framed]) -> Result<Lsn, JournalError> {
+        let tail = group.last().expect("a group has records").tail();
+        let (frames, events) = (self.tables.column(FRAMES), self.tables.column(EVENTS));
         // Room for all of it at once: growing would copy every record several times.
         let bytes = group.iter().map(|framed| framed.bytes.len() + RECORD_OVERHEAD_BYTES).sum();
         let mut batch = WriteBatch::with_capacity_bytes(bytes);
@@ -151,19 +170,38 @@ impl Journal for RocksJournal {
             let column = if framed.kind() == FRAME { frames } else { events };
             batch.put_cf(column, framed.lsn.0.to_be_bytes(), &framed.bytes);
         }
-        self.store.db.write_opt(batch, &synced())?;
-        match group.last() {
-            None => Ok(()),
-            Some(last) => {
-                self.mark.write(last.tail()).map_err(|error| mark_failed(&self.dir, &error))
-            }
+        self.failed = true;
+        self.tables.db.write_opt(batch, &synced())?;
+        self.marked(self.mark.write(tail))?;
+        self.failed = false;
+        Ok(tail.lsn)
+    }
+
+    fn resync(&mut self) -> Result<Tail, JournalError> {
+        if self.failed {
+            return Err(JournalError::Storage(
+                "a write failed, and only a start can find out how much of it is durable".into(),
+            ));
         }
+        // What was trimmed is in the mark, which was made durable before.
+        let mut tail = self.remembered()?.unwrap_or(Tail::START);
+        for column in [FRAMES, EVENTS] {
+            let found = last_of(&self.tables, column)?;
+            tail = found.filter(|found| found.lsn > tail.lsn).unwrap_or(tail);
+        }
+        Ok(tail)
     }
 
     fn read(&self, from: Lsn, visit: &mut Visit<'_>) -> Result<(), JournalError> {
         let start = from.0.to_be_bytes();
-        let mut frames = Records::start(&self.store, FRAMES, &start)?;
-        let mut events = Records::start(&self.store, EVENTS, &start)?;
+        // Both columns as they are at one moment: records may be appended meanwhile.
+        let now = self.tables.db.snapshot();
+        let records = |column| {
+            let mut iterator = now.raw_iterator_cf_opt(self.tables.column(column), reading());
+            iterator.seek(start);
+            Records::at(iterator)
+        };
+        let (mut frames, mut events) = (records(FRAMES)?, records(EVENTS)?);
         loop {
             let next = match (frames.lsn, events.lsn) {
                 (None, None) => return Ok(()),
@@ -176,23 +214,57 @@ impl Journal for RocksJournal {
     }
 
     fn read_events(&self, to: Lsn, visit: &mut Visit<'_>) -> Result<(), JournalError> {
-        self.store.read_events(to, visit)
+        let mut events = Records::start(&self.tables, EVENTS, &[])?;
+        while events.lsn.is_some_and(|lsn| lsn <= to) {
+            events.hand_out(visit)?;
+        }
+        Ok(())
     }
 
-    fn store(&self) -> Arc<dyn Store> {
-        Arc::new(self.store.clone())
+    fn trim(&self, to: Lsn) -> Result<(), JournalError> {
+        // A write-ahead log stays as long as any column holds something of it that is in no file
+        // yet, and events and small pages are so few that theirs would take for ever to fill one.
+        self.tables.flush_logged()?;
+        // When the last record goes, the mark alone says that it was there.
+        self.marked(self.mark.sync())?;
+        // Files that hold nothing above it; what shares a file with a later frame goes with that.
+        let (frames, to) = (self.tables.column(FRAMES), to.0.to_be_bytes());
+        self.tables.db.delete_file_in_range_cf(frames, [0; 8], to)?;
+        merge_small_files(&self.tables)
     }
 
     fn remember(&mut self, tail: Tail) -> Result<(), JournalError> {
-        self.mark.write_durably(tail).map_err(|error| mark_failed(&self.dir, &error))?;
+        self.marked(self.mark.write(tail).and_then(|()| self.mark.sync()))?;
         // Out of the write-ahead log and into table files, where every bit is under a checksum.
-        self.store.db.flush_cf(self.store.column(FRAMES))?;
-        self.store.flush_logged()
+        self.tables.db.flush_cf(self.tables.column(FRAMES))?;
+        self.tables.flush_logged()
     }
 
     fn remembered(&self) -> Result<Option<Tail>, JournalError> {
-        self.mark.read().map_err(|error| mark_failed(&self.dir, &error))
+        self.marked(self.mark.read())
     }
+
+    fn shared(&self) -> Arc<dyn Log> {
+        Arc::new(Self {
+            tables: self.tables.clone(),
+            dir: self.dir.clone(),
+            epoch: self.epoch,
+            lock: self.lock.clone(),
+            mark: self.mark.clone(),
+            failed: self.failed,
+        })
+    }
+}
+
+/// The last record of a column.
+fn last_of(tables: &RocksTables, column: &str) -> Result<Option<Tail>, JournalError> {
+    let mut iterator = tables.db.raw_iterator_cf_opt(tables.column(column), reading_one());
+    iterator.seek_to_last();
+    let records = Records::at(iterator)?;
+    let Some(lsn) = records.lsn else { return Ok(None) };
+    let tail = tail_of(lsn, records.iterator.value().unwrap_or_default());
+    let damaged = || JournalError::Damaged { lsn, why: "it is less than a header".into() };
+    tail.map(Some).ok_or_else(damaged)
 }
 
 /// The records of one column, one after the other.
@@ -203,9 +275,14 @@ struct Records<'a> {
 }
 
 impl<'a> Records<'a> {
-    fn start(store: &'a RocksStore, column: &str, from: &[u8]) -> Result<Self, JournalError> {
-        let mut iterator = store.db.raw_iterator_cf_opt(store.column(column), reading());
+    fn start(tables: &'a RocksTables, column: &str, from: &[u8]) -> Result<Self, JournalError> {
+        let mut iterator = tables.db.raw_iterator_cf_opt(tables.column(column), reading());
         iterator.seek(from);
+        Self::at(iterator)
+    }
+
+    /// From where the iterator stands.
+    fn at(iterator: DBRawIterator<'a>) -> Result<Self, JournalError> {
         let mut records = Self { iterator, lsn: None };
         records.look(Lsn(0))?;
         Ok(records)
@@ -322,151 +399,4 @@ fn explain(dir: &Path, error: &rocksdb::Error) -> JournalError {
         })
         .unwrap_or(0);
     JournalError::Damaged { lsn: Lsn(last).next(), why: text }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::super::{Chain, replay};
-    use super::*;
-    use tallystick_ledger::types::Timestamp;
-
-    fn three_records(chain: &mut Chain, epoch: u32) -> Vec<Framed> {
-        (0..3).map(|i| chain.frame(epoch, Timestamp(7), 2, 1, &[&[i; 100]])).collect()
-    }
-
-    #[test]
-    fn records_are_read_back_after_a_reopen() {
-        let dir = tempfile::tempdir().unwrap();
-        let mut chain = Chain::start();
-        let mut journal = RocksJournal::open(dir.path()).unwrap();
-        assert_eq!(journal.epoch(), 1);
-        journal.append(&three_records(&mut chain, 1)).unwrap();
-        journal.remember(chain.tail()).unwrap();
-        drop(journal);
-        let journal = RocksJournal::open(dir.path()).unwrap();
-        assert_eq!(journal.epoch(), 2);
-        let mut bodies = Vec::new();
-        let mut again = Chain::start();
-        replay(&journal, &mut again, &mut |record| {
-            bodies.push(record.body.to_vec());
-            Ok(())
-        })
-        .unwrap();
-        assert_eq!(again.tail(), chain.tail());
-        assert_eq!(bodies, [vec![0; 100], vec![1; 100], vec![2; 100]]);
-    }
-
-    #[test]
-    fn a_second_journal_on_the_directory_is_refused() {
-        let dir = tempfile::tempdir().unwrap();
-        let _held = RocksJournal::open(dir.path()).unwrap();
-        let second = RocksJournal::open(dir.path()).err().unwrap();
-        assert!(matches!(second, JournalError::Locked { .. }), "{second}");
-    }
-
-    #[test]
-    fn a_directory_with_other_files_is_refused() {
-        let dir = tempfile::tempdir().unwrap();
-        std::fs::write(dir.path().join("thesis.txt"), "precious").unwrap();
-        let refused = RocksJournal::open(dir.path()).err().unwrap();
-        assert!(matches!(refused, JournalError::NotAJournal { .. }), "{refused}");
-    }
-
-    /// The logs of 20 million vouchers stood in the directory, for the sake of one registration.
-    #[test]
-    fn a_trim_lets_the_write_ahead_logs_go() {
-        let dir = tempfile::tempdir().unwrap();
-        let mut chain = Chain::start();
-        let mut journal = RocksJournal::open(dir.path()).unwrap();
-        journal.append(&[chain.frame(1, Timestamp(7), 16, 1, &[&[1; 100]])]).unwrap();
-        let body = vec![7; 1 << 20];
-        for _ in 0..7 {
-            for _ in 0..80 {
-                journal.append(&[chain.frame(1, Timestamp(7), 2, 1, &[&body])]).unwrap();
-            }
-            journal.store().trim(chain.tail().lsn).unwrap();
-        }
-        let files = std::fs::read_dir(dir.path()).unwrap().map(Result::unwrap);
-        let logs = files.filter(|file| file.path().extension().is_some_and(|e| e == "log"));
-        let bytes: u64 = logs.map(|file| file.metadata().unwrap().len()).sum();
-        // 560 MiB were written; what no file holds yet is at most what the memtables hold.
-        assert!(bytes < 384 << 20, "{bytes} bytes of logs");
-    }
-
-    #[test]
-    fn a_journal_shorter_than_remembered_is_refused() {
-        let dir = tempfile::tempdir().unwrap();
-        let mut chain = Chain::start();
-        let mut journal = RocksJournal::open(dir.path()).unwrap();
-        journal.append(&three_records(&mut chain, 1)).unwrap();
-        let tail = Tail { lsn: Lsn(4), ..chain.tail() };
-        journal.remember(tail).unwrap();
-        let error = replay(&journal, &mut Chain::start(), &mut |_| Ok(())).unwrap_err();
-        assert!(matches!(error, JournalError::Damaged { lsn: Lsn(4), .. }), "{error}");
-    }
-
-    /// One file stayed open for each window that was ever closed, and one for each batch: on the
-    /// usual limit of 1,024 open files the engine stopped for good after 17 hours of a window a
-    /// minute.
-    #[test]
-    fn small_pages_leave_no_file_each_and_small_files_are_merged() {
-        let dir = tempfile::tempdir().unwrap();
-        let mut chain = Chain::start();
-        let mut journal = RocksJournal::open(dir.path()).unwrap();
-        let store = journal.store();
-        let tables = || {
-            let files = std::fs::read_dir(dir.path()).unwrap().map(Result::unwrap);
-            files.filter(|file| file.path().extension().is_some_and(|e| e == "sst")).count()
-        };
-        let mut most = 0;
-        for n in 0..640u64 {
-            for table in [Table::Windows, Table::Batches, Table::Calls] {
-                store.put(table, &n.to_be_bytes(), &[7; 300]).unwrap();
-                store.sync(table).unwrap();
-            }
-            journal.append(&[chain.frame(1, Timestamp(7), 16, 1, &[&[1; 100]])]).unwrap();
-            if n % 8 == 7 {
-                store.trim(Lsn(0)).unwrap();
-                most = most.max(tables());
-            }
-        }
-        // 80 trims of four columns; a run of sixteen is merged, and those that RocksDB has not
-        // deleted yet.
-        assert!(most < 4 * (16 + 16 + 4), "{most} table files");
-        for n in 0..640u64 {
-            assert_eq!(store.get(Table::Windows, &n.to_be_bytes()).unwrap(), Some(vec![7; 300]));
-        }
-    }
-
-    /// As a kill leaves them: the directory is copied while the engine runs.
-    #[test]
-    fn pages_are_there_after_a_kill_once_they_were_synced_however_many_there_are() {
-        let dir = tempfile::tempdir().unwrap();
-        let journal = RocksJournal::open(&dir.path().join("live")).unwrap();
-        let store = journal.store();
-        // A few, many together, and a few again: through the log, past it, and both.
-        let sizes = [300, 300_000, 2_000_000, 300, 900_000];
-        for (n, size) in (0u8..).zip(sizes) {
-            for piece in 0..3u8 {
-                store.put(Table::Windows, &[n, piece], &vec![n; size]).unwrap();
-            }
-            store.sync(Table::Windows).unwrap();
-        }
-        store.remove(Table::Windows, &[3], &[4]).unwrap();
-        store.put(Table::Windows, &[9, 9], &[1]).unwrap();
-        let dead = dir.path().join("dead");
-        std::fs::create_dir(&dead).unwrap();
-        for entry in std::fs::read_dir(dir.path().join("live")).unwrap() {
-            let entry = entry.unwrap();
-            std::fs::copy(entry.path(), dead.join(entry.file_name())).unwrap();
-        }
-        let again = RocksJournal::open(&dead).unwrap().store();
-        for (n, size) in (0u8..).zip(sizes) {
-            let wanted = (n != 3).then(|| vec![n; size]);
-            for piece in 0..3u8 {
-                assert_eq!(again.get(Table::Windows, &[n, piece]).unwrap(), wanted, "{n}");
-            }
-        }
-        assert_eq!(again.get(Table::Windows, &[9, 9]).unwrap(), None, "it was not synced");
-    }
 }

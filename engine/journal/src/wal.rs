@@ -240,8 +240,7 @@ fn text(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::rocks::RocksJournal;
-    use super::super::{Chain, Journal as _, Table, replay};
+    use super::super::{Chain, Journal, Log as _, Table, replay, rocks};
     use super::*;
     use tallystick_ledger::types::Timestamp;
 
@@ -251,12 +250,12 @@ mod tests {
     /// in the log only; the sixth larger than a block.
     fn killed() -> (tempfile::TempDir, PathBuf) {
         let dir = tempfile::tempdir().unwrap();
-        let mut journal = RocksJournal::open(&dir.path().join("live")).unwrap();
+        let mut log = rocks::open(&dir.path().join("live")).unwrap().log;
         let mut chain = Chain::start();
         for group in 0..GROUPS {
             let body = vec![7; if group == GROUPS - 1 { 40_000 } else { 100 }];
             let record = |_| chain.frame(1, Timestamp(7), 2, 1, &[&body]);
-            journal.append(&(0..2).map(record).collect::<Vec<_>>()).unwrap();
+            log.append(&(0..2).map(record).collect::<Vec<_>>()).unwrap();
         }
         let dead = dir.path().join("dead");
         copy(&dir.path().join("live"), &dead);
@@ -274,9 +273,9 @@ mod tests {
     }
 
     fn records(dir: &Path) -> Result<u64, JournalError> {
-        let journal = RocksJournal::open(dir)?;
+        let log = rocks::open(dir)?.log;
         let mut chain = Chain::start();
-        replay(&journal, &mut chain, &mut |_| Ok(()))?;
+        replay(&log, &mut chain, &mut |_| Ok(()))?;
         Ok(chain.tail().lsn.0)
     }
 
@@ -370,17 +369,16 @@ mod tests {
     #[test]
     fn a_log_with_pages_and_records_of_two_threads_is_whole_and_names_the_last_record() {
         let dir = tempfile::tempdir().unwrap();
-        let mut journal = RocksJournal::open(dir.path()).unwrap();
-        let store = journal.store();
+        let Journal { mut log, tables } = rocks::open(dir.path()).unwrap();
         let pages = std::thread::spawn(move || {
             for n in 0..200u64 {
-                store.put(Table::Windows, &n.to_be_bytes(), &[7; 300]).unwrap();
-                store.sync(Table::Windows).unwrap();
+                tables.put(Table::Windows, &n.to_be_bytes(), &[7; 300]).unwrap();
+                tables.sync(Table::Windows).unwrap();
             }
         });
         let mut chain = Chain::start();
         for _ in 0..200 {
-            journal.append(&[chain.frame(1, Timestamp(7), 2, 1, &[&[1; 50]])]).unwrap();
+            log.append(&[chain.frame(1, Timestamp(7), 2, 1, &[&[1; 50]])]).unwrap();
         }
         pages.join().unwrap();
         let log = logs(dir.path()).unwrap().pop().unwrap();

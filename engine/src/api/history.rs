@@ -68,7 +68,7 @@ pub(super) async fn list(
     tokio::task::spawn_blocking(move || {
         let _place = place;
         let (mut chain, mut gone) = (Chain::start(), false);
-        let read = intake.store().read_events(last, &mut |lsn, bytes| {
+        let read = intake.log().read_events(last, &mut |lsn, bytes| {
             let record = chain.follow_event(lsn, bytes)?;
             let Entry::Fact(fact) = record.entry()? else { return Ok(()) };
             if !wanted.has(&intake, &record, &fact) {

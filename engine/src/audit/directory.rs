@@ -5,8 +5,9 @@ use super::difference::{AuditError, Difference};
 use super::events::Audit;
 use super::registry::Registry;
 use super::source::{End, Source, Visit};
-use crate::journal::rocks::RocksJournal;
-use crate::journal::{Chain, Entry, Journal, JournalError, checkpoint, kept, replay};
+use crate::journal::{
+    Chain, Entry, Journal, JournalError, Log, Tables, checkpoint, kept, replay, rocks,
+};
 use crate::ledger::{Event, Held};
 use crate::limits::VERIFY_BATCH;
 use crate::proof::Part;
@@ -18,10 +19,12 @@ use crate::verify::{Check, Scratch, SignatureVerdict, Verifier};
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
+use std::sync::Arc;
 
-/// A journal with its store, opened for reading.
+/// A journal, opened for reading.
 pub struct Directory {
-    journal: Box<dyn Journal>,
+    log: Arc<dyn Log>,
+    tables: Arc<dyn Tables>,
     /// The sealed windows, with their assets.
     windows: BTreeMap<WindowNumber, Vec<AssetNumber>>,
 }
@@ -32,16 +35,17 @@ impl Directory {
     /// # Errors
     /// When an engine runs on it, or it cannot be read.
     pub fn open(dir: &Path) -> Result<Self, AuditError> {
-        Self::new(Box::new(RocksJournal::open_read_only(dir)?))
+        Self::new(&rocks::open_read_only(dir)?)
     }
 
     /// Of a journal that nobody writes meanwhile.
     ///
     /// # Errors
     /// When its events cannot be read.
-    pub fn new(journal: Box<dyn Journal>) -> Result<Self, AuditError> {
+    pub fn new<L: Log>(journal: &Journal<L>) -> Result<Self, AuditError> {
+        let (log, tables) = (journal.log.shared(), journal.tables.clone());
         let (mut chain, mut windows) = (Chain::start(), BTreeMap::new());
-        journal.read_events(Lsn(u64::MAX), &mut |lsn, bytes| {
+        log.read_events(Lsn(u64::MAX), &mut |lsn, bytes| {
             if let Entry::Fact(fact) = chain.follow_event(lsn, bytes)?.entry()?
                 && let Event::WindowSealed(seal) = &fact.event
             {
@@ -49,7 +53,7 @@ impl Directory {
             }
             Ok(())
         })?;
-        Ok(Self { journal, windows })
+        Ok(Self { log, tables, windows })
     }
 }
 
@@ -64,7 +68,7 @@ impl Source for Directory {
 
     fn events(&self, visit: &mut Visit<'_>) -> Result<(), AuditError> {
         let mut ended = None;
-        let read = self.journal.read_events(Lsn(u64::MAX), &mut |lsn, bytes| {
+        let read = self.log.read_events(Lsn(u64::MAX), &mut |lsn, bytes| {
             visit(lsn, bytes).map_err(|error| {
                 // The journal only knows its own errors; the audit's is handed round it.
                 let why = error.to_string();
@@ -98,7 +102,7 @@ impl Source for Directory {
             Part::Carried => kept::CARRIED,
             Part::Evidence => kept::EVIDENCE,
         };
-        let page = kept::page(&*self.journal.store(), window, section, asset, piece)?;
+        let page = kept::page(&*self.tables, window, section, asset, piece)?;
         match page {
             Some(page) if !page.len().is_multiple_of(part.row_bytes()) => {
                 let difference = Difference::new("what is kept of it", "whole rows", page.len());
@@ -120,16 +124,16 @@ impl Source for Directory {
 /// Checks the frames and the checkpoint of a directory whose events and windows were found to be
 /// right.
 pub(super) fn check(audit: &mut Audit<'_>, directory: &Directory) -> Result<(), AuditError> {
-    let store = directory.journal.store();
+    let tables = &*directory.tables;
     for (batch, carries) in audit.known_carries() {
-        let head = kept::load_batch_head(&*store, batch).map_err(kept_error)?;
+        let head = kept::load_batch_head(tables, batch).map_err(kept_error)?;
         if head.carries != carries {
             let (expected, found) = (format!("{carries:?}"), format!("{:?}", head.carries));
             let difference = Difference::new("what is kept of its carries", expected, found);
             return Err(difference.batch(batch).into());
         }
     }
-    let commit = checkpoint::committed(&*store).map_err(kept_error)?;
+    let commit = checkpoint::committed(tables).map_err(kept_error)?;
     let start = match &commit {
         None => Chain::start(),
         Some(commit) => {
@@ -172,11 +176,10 @@ fn check_checkpoint(
     let payer = |signer: SignerKey| registry.signers.get(&signer).map(|signer| signer.party);
     let mut signatures = Signatures::new(audit);
     let mut ended: Option<AuditError> = None;
-    let store = directory.journal.store();
     let hasher = audit.hasher.as_ref().expect("genesis was first");
     // A channel may stand in several segments; the last one counts.
     let mut newest: HashMap<ChannelId, Newest> = HashMap::new();
-    let read = checkpoint::load(&*store, commit, &payer, &mut |page| {
+    let read = checkpoint::load(&*directory.tables, commit, &payer, &mut |page| {
         newest.extend(page.channels.iter().map(|held| Newest::of(hasher, held)));
         let vouchers = page.channels.iter().map(|held| held.evidence.voucher);
         signatures.add(vouchers, None).map_err(|difference| {
@@ -246,7 +249,7 @@ fn check_frames(
 ) -> Result<(), AuditError> {
     let mut signatures = Signatures::new(audit);
     let (mut frames, mut ended) = (0, None);
-    let read = replay(&*directory.journal, &mut chain, &mut |record| {
+    let read = replay(&*directory.log, &mut chain, &mut |record| {
         let Entry::Frame(vouchers) = record.entry()? else { return Ok(()) };
         frames += 1;
         signatures.add(vouchers.iter().copied(), Some(record.lsn)).map_err(|difference| {

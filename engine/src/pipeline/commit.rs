@@ -4,32 +4,28 @@ use super::group::Item;
 use super::order::Group;
 use crate::canary::{Bug, planted};
 use crate::faults;
-use crate::journal::{Framed, Journal, JournalError, Tail};
+use crate::journal::{Framed, JournalError, Log, Tail};
 use crate::types::Lsn;
 use crossbeam::channel::Receiver;
 use tokio::sync::watch;
 
 /// Works until the sequencer is gone. A failed write is never retried: its fate is unknown, so the
 /// process stops at once, and the next start finds out what is durable.
-pub(super) fn run<J: Journal>(
-    mut journal: J,
-    groups: &Receiver<Group>,
-    durable: &watch::Sender<Lsn>,
-) -> J {
+pub(super) fn run<L: Log>(mut log: L, groups: &Receiver<Group>, durable: &watch::Sender<Lsn>) -> L {
     for group in groups {
-        commit(&mut journal, &group, durable).unwrap_or_else(|error| stop(&error));
+        commit(&mut log, &group, durable).unwrap_or_else(|error| stop(&error));
     }
-    journal
+    log
 }
 
 /// Makes one group durable, then says so to all who wait for it.
 pub(super) fn commit(
-    journal: &mut impl Journal,
+    log: &mut impl Log,
     group: &Group,
     durable: &watch::Sender<Lsn>,
 ) -> Result<(), JournalError> {
     if !group.records.is_empty() && !planted(Bug::AckBeforeSync) {
-        append(journal, &group.records)?;
+        append(log, &group.records)?;
     }
     assert!(group.last >= *durable.borrow(), "positions only rise");
     durable.send_replace(group.last);
@@ -40,24 +36,22 @@ pub(super) fn commit(
         }
     }
     if !group.records.is_empty() && planted(Bug::AckBeforeSync) {
-        append(journal, &group.records)?;
+        append(log, &group.records)?;
     }
     Ok(())
 }
 
-/// Remembers where the journal ends, at a clean stop.
-pub(super) fn close<J: Journal>(mut journal: J, tail: Tail) -> Result<J, JournalError> {
-    journal.remember(tail)?;
-    Ok(journal)
+/// Remembers where the log ends, at a clean stop.
+pub(super) fn close<L: Log>(mut log: L, tail: Tail) -> Result<L, JournalError> {
+    log.remember(tail)?;
+    Ok(log)
 }
 
 /// Makes the records durable, between two fail points for each of them.
-pub(super) fn append(
-    journal: &mut (impl Journal + ?Sized),
-    records: &[Framed],
-) -> Result<(), JournalError> {
+pub(super) fn append(log: &mut impl Log, records: &[Framed]) -> Result<(), JournalError> {
     points(records, "before");
-    journal.append(records)?;
+    let reached = log.append(records)?;
+    assert!(records.last().is_some_and(|last| last.lsn == reached), "they stand where they belong");
     points(records, "after");
     Ok(())
 }

@@ -11,7 +11,7 @@ use super::meters::Meters;
 use super::share::{LineIndex, Source};
 use super::space::Space;
 use crate::canary::{Bug, planted};
-use crate::journal::Store;
+use crate::journal::{Log, Tables};
 use crate::ledger::control::Control;
 use crate::ledger::{Caller, Command};
 use crate::ledger::{ChannelState, Evidence, Exposure, Gauge, Refusal};
@@ -66,7 +66,8 @@ pub(super) struct Inner {
     pub verify_threads: usize,
     pub shards: u16,
     pub meters: Arc<Meters>,
-    pub store: Arc<dyn Store>,
+    pub log: Arc<dyn Log>,
+    pub tables: Arc<dyn Tables>,
     pub progress: Arc<Progress>,
     pub tickets: AtomicU64,
     pub durable: watch::Receiver<Lsn>,
@@ -447,10 +448,16 @@ impl Intake {
         (self.0.verifier.status(), self.0.verify_threads)
     }
 
-    /// What is kept beside the journal.
+    /// The records, to be read.
     #[must_use]
-    pub fn store(&self) -> &Arc<dyn Store> {
-        &self.0.store
+    pub fn log(&self) -> &Arc<dyn Log> {
+        &self.0.log
+    }
+
+    /// What is kept beside them.
+    #[must_use]
+    pub fn tables(&self) -> &Arc<dyn Tables> {
+        &self.0.tables
     }
 
     /// Where checkpoints stand.

@@ -2,7 +2,7 @@
 //! journal is durable up to it. `Keeper` has no thread; `run` drives it on one.
 
 use crate::journal::checkpoint::{Commit, Mark, Writer};
-use crate::journal::{JournalError, Store};
+use crate::journal::{JournalError, Log, Tables};
 use crate::ledger::control::Made;
 use crate::ledger::{Event, ShardPage};
 use crate::limits::{CHECKPOINT_WORK, CHECKPOINT_WORK_WINDOW};
@@ -129,15 +129,21 @@ impl Since {
 
 /// Writes checkpoints, one after the other.
 pub(super) struct Keeper {
-    store: Arc<dyn Store>,
+    log: Arc<dyn Log>,
+    store: Arc<dyn Tables>,
     progress: Arc<Progress>,
     shards: usize,
     writing: Option<(Writer, usize)>,
 }
 
 impl Keeper {
-    pub fn new(store: Arc<dyn Store>, progress: Arc<Progress>, shards: usize) -> Self {
-        Self { store, progress, shards, writing: None }
+    pub fn new(
+        log: Arc<dyn Log>,
+        store: Arc<dyn Tables>,
+        progress: Arc<Progress>,
+        shards: usize,
+    ) -> Self {
+        Self { log, store, progress, shards, writing: None }
     }
 
     /// Takes a page. With the last one of all shards returns the record that must be durable before
@@ -156,11 +162,12 @@ impl Keeper {
         Ok((open == 0).then_some(saved.mark.tail.lsn))
     }
 
-    /// Makes the checkpoint count.
+    /// Makes the checkpoint count, then lets go of the records that it holds.
     pub fn commit(&mut self) -> Result<Commit, JournalError> {
         let (writer, open) = self.writing.take().expect("a checkpoint is written");
         assert_eq!(open, 0, "every shard has handed out its last page");
         let commit = writer.commit(&*self.store)?;
+        self.log.trim(commit.tail.lsn)?;
         *self.progress.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(commit);
         self.progress.done.fetch_add(1, Ordering::AcqRel);
         self.progress.idle.store(true, Ordering::Release);

@@ -60,7 +60,7 @@ pub use recover::{Recovered, recover};
 pub use share::Source;
 pub use step::{Applied, Asked, StepOptions, Stepper};
 
-use crate::journal::{Journal, JournalError};
+use crate::journal::{Journal, JournalError, Log, Tables};
 use crate::ledger::SealedPart;
 use crate::limits::{
     COMMAND_QUEUE, GROUP_QUEUE, INFLIGHT_FRAMES_MAX, KNOWN_TOTALS, PAGE_QUEUE, UNSEALED_WINDOWS_MAX,
@@ -84,9 +84,10 @@ use std::thread::JoinHandle;
 use tokio::sync::watch;
 
 /// The running threads.
-pub struct Pipeline<J> {
+pub struct Pipeline<L> {
     workers: Vec<JoinHandle<()>>,
-    journal: JoinHandle<J>,
+    log: JoinHandle<L>,
+    tables: Arc<dyn Tables>,
     sequencer: JoinHandle<crate::journal::Tail>,
 }
 
@@ -103,10 +104,10 @@ pub struct PipelineOptions {
 
 /// Every stage with its ends of the queues, and nothing at work yet: what `start` gives to threads,
 /// and `Stepper` moves by hand.
-struct Wired<J> {
+struct Wired<L> {
     workers: Vec<Worker>,
     sequencer: Sequencer,
-    journal: J,
+    log: L,
     groups: Receiver<Group>,
     durable: watch::Sender<Lsn>,
     shards: Vec<(Applier, Receiver<Arc<[Item]>>)>,
@@ -130,21 +131,21 @@ struct Wiring {
 
 /// Starts the pipeline on a recovered state: its threads, the way in, and the parts of windows that
 /// wait to be sealed.
-pub fn start<J: Journal + Send + 'static>(
+pub fn start<L: Log + 'static>(
     recovered: Recovered,
     clock: Clock,
-    journal: J,
+    journal: Journal<L>,
     epoch: u32,
     verifier: Verifier,
     options: &PipelineOptions,
-) -> (Pipeline<J>, Intake, Receiver<SealedPart>) {
+) -> (Pipeline<L>, Intake, Receiver<SealedPart>) {
     let (verifier, entries_least) = (Arc::new(verifier), keep::ENTRIES_LEAST);
     let (options, known_totals) = (*options, KNOWN_TOTALS);
     let wiring = Wiring { epoch, verifier, options, entries_least, known_totals };
+    let tables = journal.tables.clone();
     let (wired, intake, parts_out) = wire(recovered, clock, journal, wiring);
-    let Wired {
-        sequencer, journal, groups, durable, parts, pages_in, pages, keeper, reached, ..
-    } = wired;
+    let Wired { sequencer, log, groups, durable, parts, pages_in, pages, keeper, reached, .. } =
+        wired;
     let mut workers = Vec::new();
     for (n, worker) in wired.workers.into_iter().enumerate() {
         workers.push(spawn(format!("verify-{n}"), move || worker.run()));
@@ -155,28 +156,27 @@ pub fn start<J: Journal + Send + 'static>(
         workers.push(spawn(name, move || apply::run(applier, &items, &parts, &pages)));
     }
     workers.push(spawn("keeper".to_owned(), move || keep::run(keeper, &pages, &reached)));
-    let journal = spawn("journal".to_owned(), move || commit::run(journal, &groups, &durable));
+    let log = spawn("journal".to_owned(), move || commit::run(log, &groups, &durable));
     let sequencer = spawn("sequence".to_owned(), move || sequencer.run());
-    (Pipeline { workers, journal, sequencer }, intake, parts_out)
+    (Pipeline { workers, log, tables, sequencer }, intake, parts_out)
 }
 
 /// Makes the queues of the table above, and the stages between them.
-fn wire<J: Journal>(
+fn wire<L: Log>(
     recovered: Recovered,
     clock: Clock,
-    journal: J,
+    journal: Journal<L>,
     wiring: Wiring,
-) -> (Wired<J>, Intake, Receiver<SealedPart>) {
+) -> (Wired<L>, Intake, Receiver<SealedPart>) {
     let Wiring { epoch, verifier, options, entries_least, known_totals } = wiring;
     let PipelineOptions { verify_threads, checkpoint_bytes, disk_reserve_bytes } = options;
     let Recovered { control, shards, keys, hasher, chain, unsealed, checkpoint, since, .. } =
         recovered;
-    let store = journal.store();
+    let Journal { log, tables } = journal;
     let progress = Arc::new(Progress::new(checkpoint, entries_least));
     let count = u16::try_from(shards.len()).expect("shards are bounded");
     let (control, keys) = (Arc::new(RwLock::new(control)), Arc::new(keys));
-    let fair = Fair::new();
-    let known = Known::of_shards(usize::from(count), known_totals);
+    let (fair, known) = (Fair::new(), Known::of_shards(usize::from(count), known_totals));
     let (frames_in, frames) = bounded(INFLIGHT_FRAMES_MAX);
     let (asks_in, asks) = bounded(COMMAND_QUEUE);
     let (groups_in, groups) = bounded(GROUP_QUEUE);
@@ -205,7 +205,7 @@ fn wire<J: Journal>(
             (items_in, (Applier::new(shard, known.clone()), items))
         })
         .unzip();
-    let keeper = Keeper::new(store.clone(), progress.clone(), usize::from(count));
+    let keeper = Keeper::new(log.shared(), tables.clone(), progress.clone(), usize::from(count));
     let sequencer = Sequencer {
         clock,
         order: Order::new(chain, epoch, control.clone(), progress.clone(), since, checkpoint_bytes),
@@ -219,7 +219,7 @@ fn wire<J: Journal>(
     let reached = durable.clone();
     let intake = Intake::new(Inner {
         fair,
-        space: Space::new(store.clone(), disk_reserve_bytes),
+        space: Space::new(tables.clone(), disk_reserve_bytes),
         asks: asks_in,
         control,
         keys,
@@ -228,7 +228,8 @@ fn wire<J: Journal>(
         verify_threads,
         shards: count,
         meters,
-        store,
+        log: log.shared(),
+        tables,
         progress,
         tickets: AtomicU64::new(0),
         durable,
@@ -237,7 +238,7 @@ fn wire<J: Journal>(
     let wired = Wired {
         workers,
         sequencer,
-        journal,
+        log,
         groups,
         durable: durable_in,
         shards,
@@ -250,18 +251,19 @@ fn wire<J: Journal>(
     (wired, intake, parts_out)
 }
 
-impl<J: Journal> Pipeline<J> {
+impl<L: Log> Pipeline<L> {
     /// Waits until every stage has drained its queue, then remembers where the journal ends, and
     /// gives the journal back. Call it after the last `Intake` was dropped.
     ///
     /// # Errors
     /// The storage's failure to remember.
-    pub fn stop(self) -> Result<J, JournalError> {
+    pub fn stop(self) -> Result<Journal<L>, JournalError> {
         for worker in self.workers {
             join(worker);
         }
         let tail = join(self.sequencer);
-        commit::close(join(self.journal), tail)
+        let log = commit::close(join(self.log), tail)?;
+        Ok(Journal { log, tables: self.tables })
     }
 }
 

@@ -10,7 +10,9 @@ use super::replay::{Replayed, Replaying};
 use super::sequence::{clocks, tell};
 use crate::faults;
 use crate::journal::checkpoint::{self, Commit};
-use crate::journal::{Chain, Entry, Journal, JournalError, Record, Store, Tail, kept, replay};
+use crate::journal::{
+    Chain, Entry, Journal, JournalError, Log, Record, Tables, Tail, kept, replay,
+};
 use crate::ledger::control::{Control, Made};
 use crate::ledger::{Event, Fact, Genesis, SealedPart, Shard, ShardPage};
 use crate::types::{ChannelHasher, History, Lsn, SignerKey, Timestamp};
@@ -106,20 +108,20 @@ impl State {
 ///
 /// # Errors
 /// `Damaged` names the record that is wrong; the storage's own failures pass through.
-pub fn recover(
-    journal: &mut dyn Journal,
+pub fn recover<L: Log>(
+    journal: &mut Journal<L>,
     epoch: u32,
     shards: u16,
     genesis: impl FnOnce() -> (Genesis, Timestamp),
 ) -> Result<Recovered, JournalError> {
-    let store = journal.store();
-    let checkpoint = checkpoint::committed(&*store)?;
+    let Journal { log, tables: store } = journal;
+    let checkpoint = checkpoint::committed(&**store)?;
     let (mut chain, state) = match &checkpoint {
         Some(commit) => {
-            let state = restore(journal, &*store, commit, shards)?;
+            let state = restore(log, &**store, commit, shards)?;
             (Chain::after(commit.tail, commit.at), state)
         }
-        None => match first_record(journal)? {
+        None => match first_record(log)? {
             Some((chain, genesis)) => {
                 let state = State::new(genesis, chain.tail().history(), shards);
                 (chain, state)
@@ -127,17 +129,17 @@ pub fn recover(
             None => {
                 let ((genesis, at), mut chain) = (genesis(), Chain::start());
                 let framed = chain.frame_genesis(epoch, at, &genesis);
-                commit::append(journal, &[framed])?;
+                commit::append(log, &[framed])?;
                 let state = State::new(genesis, chain.tail().history(), shards);
                 (chain, state)
             }
         },
     };
     let hasher = ChannelHasher::new(state.control.genesis().network);
-    let replayed = Replaying::run(state, &*store, &hasher, |replaying| {
-        replay(journal, &mut chain, &mut |record| replaying.apply(&record))
+    let replayed = Replaying::run(state, &**store, &hasher, |replaying| {
+        replay(log, &mut chain, &mut |record| replaying.apply(&record))
     })?;
-    journal.remember(chain.tail())?;
+    log.remember(chain.tail())?;
     let Replayed { state, unsealed, since, vouchers } = replayed;
     let State { mut control, shards, keys } = state;
     if let Some(most) = faults::requests_max() {
@@ -151,9 +153,9 @@ pub(super) fn damaged(lsn: Lsn, why: impl Into<String>) -> JournalError {
 }
 
 /// The genesis record of a journal that was never checkpointed, with the chain behind it.
-fn first_record(journal: &dyn Journal) -> Result<Option<(Chain, Genesis)>, JournalError> {
+fn first_record(log: &dyn Log) -> Result<Option<(Chain, Genesis)>, JournalError> {
     let (mut chain, mut first) = (Chain::start(), None);
-    journal.read_events(Lsn(1), &mut |lsn, bytes| {
+    log.read_events(Lsn(1), &mut |lsn, bytes| {
         let record = chain.follow(lsn, bytes)?;
         let Entry::Genesis(genesis) = record.entry()? else {
             return Err(damaged(lsn, "the first record is not the genesis record"));
@@ -166,13 +168,13 @@ fn first_record(journal: &dyn Journal) -> Result<Option<(Chain, Genesis)>, Journ
 
 /// The state at a checkpoint: all events up to it, and its pages.
 fn restore(
-    journal: &dyn Journal,
-    store: &dyn Store,
+    log: &dyn Log,
+    store: &dyn Tables,
     commit: &Commit,
     shards: u16,
 ) -> Result<State, JournalError> {
     let (mut chain, mut state) = (Chain::start(), None::<State>);
-    journal.read_events(commit.tail.lsn, &mut |lsn, bytes| {
+    log.read_events(commit.tail.lsn, &mut |lsn, bytes| {
         let record = chain.follow_event(lsn, bytes)?;
         match (record.entry()?, &mut state) {
             (Entry::Genesis(genesis), None) => {
@@ -206,7 +208,7 @@ fn restore(
     Ok(state)
 }
 
-fn load_pages(store: &dyn Store, commit: &Commit, state: &mut State) -> Result<(), JournalError> {
+fn load_pages(store: &dyn Tables, commit: &Commit, state: &mut State) -> Result<(), JournalError> {
     let State { shards, keys, .. } = state;
     let view = keys.view();
     let payer = |signer| view.get(&signer).map(crate::verify::Key::party);
@@ -224,7 +226,7 @@ fn load_pages(store: &dyn Store, commit: &Commit, state: &mut State) -> Result<(
 /// Applies a fact that the checkpoint covers. What it once led to is kept, and not made again.
 fn past_fact(
     state: &mut State,
-    store: &dyn Store,
+    store: &dyn Tables,
     record: &Record<'_>,
     fact: &Fact,
 ) -> Result<(), JournalError> {

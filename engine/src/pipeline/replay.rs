@@ -4,7 +4,7 @@
 
 use super::keep::Since;
 use super::recover::{State, damaged};
-use crate::journal::{Entry, HEADER_BYTES, JournalError, Record, Store, kept};
+use crate::journal::{Entry, HEADER_BYTES, JournalError, Record, Tables, kept};
 use crate::ledger::control::{Control, Made};
 use crate::ledger::event::{BatchComputed, WindowSealed};
 use crate::ledger::shard::Checked;
@@ -39,7 +39,7 @@ struct Frame {
 pub(super) struct Replaying<'a> {
     control: Control,
     keys: Keys,
-    store: &'a dyn Store,
+    store: &'a dyn Tables,
     hasher: &'a ChannelHasher,
     to_shards: Vec<Sender<Work>>,
     parts_out: Receiver<SealedPart>,
@@ -65,7 +65,7 @@ impl<'a> Replaying<'a> {
     /// Starts the shards' threads, has `feed` apply the records, and waits for the shards.
     pub fn run(
         state: State,
-        store: &'a dyn Store,
+        store: &'a dyn Tables,
         hasher: &'a ChannelHasher,
         feed: impl FnOnce(&mut Self) -> Result<(), JournalError>,
     ) -> Result<Replayed, JournalError> {

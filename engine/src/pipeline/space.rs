@@ -2,14 +2,14 @@
 //! taken still finds its place and operators can still do what helps. Looks every so many vouchers,
 //! and at each one while there is no room; knows no clock.
 
-use crate::journal::Store;
+use crate::journal::Tables;
 use crate::limits::DISK_LOOK_VOUCHERS;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// Room on the disk.
 pub(super) struct Space {
-    store: Arc<dyn Store>,
+    tables: Arc<dyn Tables>,
     reserve: u64,
     /// Vouchers since the last look.
     since: AtomicU64,
@@ -17,9 +17,9 @@ pub(super) struct Space {
 }
 
 impl Space {
-    pub fn new(store: Arc<dyn Store>, reserve: u64) -> Self {
+    pub fn new(tables: Arc<dyn Tables>, reserve: u64) -> Self {
         let (since, low) = (AtomicU64::new(DISK_LOOK_VOUCHERS), AtomicBool::new(false));
-        Self { store, reserve, since, low }
+        Self { tables, reserve, since, low }
     }
 
     /// Whether so many vouchers may be taken.
@@ -32,7 +32,7 @@ impl Space {
         }
         self.since.store(0, Ordering::Relaxed);
         // What cannot be told is no reason to refuse: the write itself will tell.
-        let low = self.store.free_bytes().is_some_and(|free| free < self.reserve);
+        let low = self.tables.free_bytes().is_some_and(|free| free < self.reserve);
         if low != self.low.swap(low, Ordering::Relaxed) {
             match low {
                 true => tracing::error!(

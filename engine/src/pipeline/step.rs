@@ -11,7 +11,7 @@ use super::order::Group;
 use super::recover::Recovered;
 use super::sequence::Sequencer;
 use super::{Applier, Intake, PipelineOptions, Saved, Wired, Wiring, commit};
-use crate::journal::{Journal, JournalError};
+use crate::journal::{Journal, JournalError, Log, Tables};
 use crate::ledger::Command;
 use crate::ledger::control::Control;
 use crate::ledger::{SealedPart, Shard};
@@ -36,14 +36,15 @@ pub struct StepOptions {
 }
 
 /// The pipeline, standing still between two steps.
-pub struct Stepper<J> {
+pub struct Stepper<L> {
     worker: Worker,
     batch: Batch,
     /// Chunks that wait for their verdicts; any of them may be next.
     chunks: Vec<Chunk>,
     sequencer: Sequencer,
     control: Arc<RwLock<Control>>,
-    journal: J,
+    log: L,
+    tables: Arc<dyn Tables>,
     groups: Receiver<Group>,
     durable: watch::Sender<Lsn>,
     shards: Vec<ShardAtWork>,
@@ -86,12 +87,12 @@ pub enum Applied {
     Checkpoint,
 }
 
-impl<J: Journal> Stepper<J> {
+impl<L: Log> Stepper<L> {
     /// On a recovered state, with the way in and the parts of windows that wait to be sealed.
     pub fn start(
         recovered: Recovered,
         clock: Clock,
-        journal: J,
+        journal: Journal<L>,
         epoch: u32,
         verifier: Arc<Verifier>,
         options: StepOptions,
@@ -100,9 +101,9 @@ impl<J: Journal> Stepper<J> {
         let options =
             PipelineOptions { verify_threads: 1, checkpoint_bytes, disk_reserve_bytes: 0 };
         let wiring = Wiring { epoch, verifier, options, entries_least, known_totals };
+        let tables = journal.tables.clone();
         let (wired, intake, parts_out) = super::wire(recovered, clock, journal, wiring);
-        let Wired { sequencer, journal, groups, durable, parts, pages_in, pages, keeper, .. } =
-            wired;
+        let Wired { sequencer, log, groups, durable, parts, pages_in, pages, keeper, .. } = wired;
         let mut workers = wired.workers;
         let worker = workers.pop().expect("one worker was asked for");
         let at_work = |(applier, queue)| ShardAtWork { applier, queue, group: None };
@@ -112,7 +113,8 @@ impl<J: Journal> Stepper<J> {
             chunks: Vec::new(),
             control: sequencer.order.control(),
             sequencer,
-            journal,
+            log,
+            tables,
             groups,
             durable,
             shards: wired.shards.into_iter().map(at_work).collect(),
@@ -189,7 +191,7 @@ impl<J: Journal> Stepper<J> {
     /// Of the storage; the engine would stop at once.
     pub fn append(&mut self) -> Result<bool, JournalError> {
         let Ok(group) = self.groups.try_recv() else { return Ok(false) };
-        commit::commit(&mut self.journal, &group, &self.durable)?;
+        commit::commit(&mut self.log, &group, &self.durable)?;
         Ok(true)
     }
 
@@ -258,10 +260,11 @@ impl<J: Journal> Stepper<J> {
     ///
     /// # Errors
     /// Of the storage.
-    pub fn stop(self) -> Result<J, JournalError> {
+    pub fn stop(self) -> Result<Journal<L>, JournalError> {
         let idle = self.groups.is_empty() && self.sequencer_waiting() == (0, 0);
         assert!(idle && self.chunks.is_empty(), "a clean stop drains every queue first");
-        commit::close(self.journal, self.sequencer.order.tail())
+        let log = commit::close(self.log, self.sequencer.order.tail())?;
+        Ok(Journal { log, tables: self.tables })
     }
 
     /// The control state as the sequencer has it.
@@ -285,7 +288,7 @@ impl<J: Journal> Stepper<J> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::journal::memory::MemoryJournal;
+    use crate::journal::memory::Memory;
     use crate::ledger::{Caller, Genesis, Request, Wish};
     use crate::pipeline::{Feed, Source, recover};
     use crate::types::{AssetDef, AssetNumber, Digest, NetworkId, SettlementModel, Timestamp};
@@ -293,8 +296,8 @@ mod tests {
 
     const READING: Reading = Reading { wall: Timestamp(1_000_000), monotonic: 0 };
 
-    fn stepper(checkpoint_bytes: u64) -> (Stepper<MemoryJournal>, Intake) {
-        let mut journal = MemoryJournal::default();
+    fn stepper(checkpoint_bytes: u64) -> (Stepper<Memory>, Intake) {
+        let mut journal = Memory::journal();
         let genesis = Genesis { network: NetworkId([1; 32]), lifetime_seconds_max: 60 };
         let recovered = recover(&mut journal, 1, 1, || (genesis, READING.wall)).unwrap();
         let clock = recovered.clock_at(READING, false).unwrap();

@@ -2,7 +2,7 @@
 //! memory, and one batch, since what is read or computed once is mostly read again; so do the plans
 //! that somebody works with, for everybody else.
 
-use crate::journal::{JournalError, Store, kept};
+use crate::journal::{JournalError, Log, Tables, kept};
 use crate::ledger::{BatchContent, BatchHead, BatchPlan, Refusal, SealedHead, SealedWindow};
 use crate::limits::ARCHIVE_WINDOWS;
 use crate::pipeline::{Busy, Intake, NotDone};
@@ -36,7 +36,8 @@ impl From<Busy> for NotLoaded {
 /// Loads windows and batches. Cheap to clone.
 #[derive(Clone)]
 pub struct Archive {
-    store: Arc<dyn Store>,
+    log: Arc<dyn Log>,
+    tables: Arc<dyn Tables>,
     recent: Arc<Mutex<VecDeque<Arc<SealedWindow>>>>,
     batches: Arc<Mutex<Batches>>,
 }
@@ -66,7 +67,8 @@ impl Archive {
     /// Of what the pipeline keeps.
     #[must_use]
     pub fn new(intake: &Intake) -> Self {
-        Self { store: intake.store().clone(), recent: Arc::default(), batches: Arc::default() }
+        let (log, tables) = (intake.log().clone(), intake.tables().clone());
+        Self { log, tables, recent: Arc::default(), batches: Arc::default() }
     }
 
     /// A sealed window.
@@ -77,7 +79,7 @@ impl Archive {
         if let Some(window) = self.find(sealed.head.number) {
             return Ok(window);
         }
-        let window = Arc::new(kept::load_window(&*self.store, sealed)?);
+        let window = Arc::new(kept::load_window(&*self.tables, sealed)?);
         let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
         recent.push_front(window.clone());
         recent.truncate(ARCHIVE_WINDOWS);
@@ -101,7 +103,7 @@ impl Archive {
         if let Some(content) = self.batches().content(head.id) {
             return Ok(content);
         }
-        let content = Arc::new(kept::load_batch(&*self.store, head, &self.windows(windows)?)?);
+        let content = Arc::new(kept::load_batch(&*self.tables, head, &self.windows(windows)?)?);
         self.hold(content.clone());
         Ok(content)
     }
@@ -142,10 +144,16 @@ impl Archive {
         self.batches.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What is kept.
+    /// Every record.
     #[must_use]
-    pub fn store(&self) -> &dyn Store {
-        &*self.store
+    pub fn log(&self) -> &dyn Log {
+        &*self.log
+    }
+
+    /// What is kept beside them.
+    #[must_use]
+    pub fn tables(&self) -> &dyn Tables {
+        &*self.tables
     }
 }
 

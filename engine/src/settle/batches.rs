@@ -183,8 +183,8 @@ async fn work(
         // Told before anything is kept; it is decided where the batch is journaled.
         intake.control().check_doubts(&used)?;
         // What it was computed from is durable before the record that speaks of it.
-        kept::put_batch(archive.store(), &content)?;
-        names::put_legs(archive.store(), content.head.policy.rail, named(&content))?;
+        kept::put_batch(archive.tables(), &content)?;
+        names::put_legs(archive.tables(), content.head.policy.rail, named(&content))?;
         archive.hold(Arc::new(content));
         Ready { used, version }.look(&intake)
     }))

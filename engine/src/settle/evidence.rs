@@ -53,11 +53,11 @@ pub fn signed_end(
 /// When what is kept cannot be read, or `out` cannot be written (as `Storage`, with its text).
 pub fn export(archive: &Archive, request: &Request, out: impl Write) -> Result<(), NotLoaded> {
     let failed = |error: std::io::Error| JournalError::Storage(error.to_string());
-    let store = archive.store();
+    let tables = archive.tables();
     let numbers: Vec<_> = request.windows.iter().map(|sealed| sealed.head.number).collect();
     let mut writer = ExportWriter::new(out, request.network, &numbers).map_err(failed)?;
-    store
-        .read_events(request.end.last.lsn, &mut |_, record| writer.event(record).map_err(failed))?;
+    let last = request.end.last.lsn;
+    archive.log().read_events(last, &mut |_, record| writer.event(record).map_err(failed))?;
     for sealed in &request.windows {
         let window = archive.window(sealed)?;
         let assets = u32::try_from(window.assets.len()).expect("assets are limited");
@@ -72,7 +72,7 @@ pub fn export(archive: &Archive, request: &Request, out: impl Write) -> Result<(
             }
             of.carried.iter().try_for_each(|carry| writer.carried(carry)).map_err(failed)?;
             for page in 0.. {
-                let rows = kept::page(store, window.number, kept::EVIDENCE, asset, page)?;
+                let rows = kept::page(tables, window.number, kept::EVIDENCE, asset, page)?;
                 let Some(rows) = rows else { break };
                 let mut pieces = rows.as_chunks::<EVIDENCE_BYTES>().0.iter();
                 pieces.try_for_each(|piece| writer.evidence(piece)).map_err(failed)?;
@@ -153,9 +153,9 @@ impl Pieces<'_> {
         let per_page = u64::try_from(kept::PIECES).expect("a page is small");
         let (page, at) = (number / per_page, number % per_page);
         if self.page.as_ref().is_none_or(|(held, _)| *held != page) {
-            let (store, window) = (self.archive.store(), self.sealed.head.number);
+            let (tables, window) = (self.archive.tables(), self.sealed.head.number);
             let index = usize::try_from(page).expect("pages fit memory");
-            let rows = kept::page(store, window, kept::EVIDENCE, self.asset, index)?;
+            let rows = kept::page(tables, window, kept::EVIDENCE, self.asset, index)?;
             self.page = Some((page, rows.unwrap_or_default()));
         }
         let rows = self.page.as_ref().map_or(&[][..], |(_, rows)| rows);

@@ -118,7 +118,7 @@ pub fn keep_window(
 ) -> Result<SealedWindow, JournalError> {
     let cut = intake.control().cut(window).expect("a window is cut before its parts arrive");
     let sealed = seal(cut, parts);
-    kept::put_window(&**intake.store(), &sealed)?;
+    kept::put_window(&**intake.tables(), &sealed)?;
     Ok(sealed.window)
 }
 

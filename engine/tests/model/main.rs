@@ -10,7 +10,8 @@ use ledger::ModelLedger;
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use tallystick::journal::memory::MemoryJournal;
+use tallystick::journal::Journal;
+use tallystick::journal::memory::Memory;
 use tallystick::ledger::event::Cap;
 use tallystick::ledger::{
     BatchContent, Caller, Command, Genesis, Rail, Refusal, Request, SealedWindow, Wish,
@@ -143,13 +144,13 @@ fn voucher(hasher: &ChannelHasher, draw: &Draw) -> (Voucher, [u8; 160]) {
 
 /// An engine without the edge.
 struct Engine {
-    pipeline: Pipeline<MemoryJournal>,
+    pipeline: Pipeline<Memory>,
     intake: Intake,
     sealer: Sealer,
 }
 
 impl Engine {
-    fn start(mut journal: MemoryJournal, shards: u16) -> Self {
+    fn start(mut journal: Journal<Memory>, shards: u16) -> Self {
         let genesis = || {
             let lifetime_seconds_max = 100 * limits::LIFETIME_SECONDS_DEFAULT;
             (Genesis { network: NETWORK, lifetime_seconds_max }, Timestamp(1))
@@ -169,7 +170,7 @@ impl Engine {
         Self { pipeline, intake, sealer }
     }
 
-    fn stop(self) -> MemoryJournal {
+    fn stop(self) -> Journal<Memory> {
         let Self { pipeline, intake, sealer } = self;
         sealer.stop();
         drop(intake);
@@ -209,7 +210,7 @@ impl Run {
     }
 
     async fn set_up(shards: u16) -> Self {
-        let engine = Engine::start(MemoryJournal::default(), shards);
+        let engine = Engine::start(Memory::journal(), shards);
         let lifetime = 100 * limits::LIFETIME_SECONDS_DEFAULT;
         let model = ModelLedger { lifetime, ..ModelLedger::default() };
         let mut run = Self { engine, model, requests: 0, owed: Vec::new() };
@@ -376,7 +377,7 @@ async fn check(steps: &[Step], shards: u16) {
     let journal = run.engine.stop();
 
     for shards in [1, 2, 4, 16] {
-        let again = Engine::start(journal.clone(), shards);
+        let again = Engine::start(journal.log.copy(), shards);
         assert_eq!(sealed(&again.intake).await, windows, "{shards} shards");
         assert_eq!(self::batches(&again.intake).await, batches, "{shards} shards");
         again.stop();

@@ -7,8 +7,9 @@ use crate::dice::Dice;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use tallystick::journal::store::VisitPage;
-use tallystick::journal::{Framed, Journal, JournalError, Store, Table, Tail, Visit};
+use tallystick::journal::{
+    Framed, Journal, JournalError, Log, Table, Tables, Tail, Visit, VisitPage,
+};
 use tallystick::types::Lsn;
 
 /// The kind of a record that holds vouchers (`docs/FORMATS.md`).
@@ -100,6 +101,12 @@ impl Disk {
             died: None,
             deaths: BTreeSet::new(),
         })))
+    }
+
+    /// What a process has of it.
+    #[must_use]
+    pub fn journal(&self) -> Journal<Self> {
+        Journal { log: self.clone(), tables: Arc::new(self.clone()) }
     }
 
     /// The process will die after so many boundaries; `None`: it will not.
@@ -195,8 +202,8 @@ impl State {
     }
 }
 
-impl Journal for Disk {
-    fn append(&mut self, group: &[Framed]) -> Result<(), JournalError> {
+impl Log for Disk {
+    fn append(&mut self, group: &[Framed]) -> Result<Lsn, JournalError> {
         self.write(Call::Append, |state| {
             for framed in group {
                 assert_eq!(framed.lsn, state.last.next(), "records are contiguous");
@@ -207,7 +214,17 @@ impl Journal for Disk {
             }
             // The mark is written behind, and not waited for.
             state.mark = group.last().map(Framed::tail).or(state.mark);
-        })
+        })?;
+        Ok(group.last().expect("a group has records").lsn)
+    }
+
+    fn resync(&mut self) -> Result<Tail, JournalError> {
+        let state = self.state();
+        let lasts = [state.frames.last_key_value(), state.events.last_key_value()];
+        let tail =
+            |(lsn, bytes): (&Lsn, &Vec<u8>)| Framed { lsn: *lsn, bytes: bytes.clone() }.tail();
+        let found = lasts.into_iter().flatten().map(tail).chain(state.mark);
+        Ok(found.max_by_key(|tail| tail.lsn).unwrap_or(Tail::START))
     }
 
     fn read(&self, from: Lsn, visit: &mut Visit<'_>) -> Result<(), JournalError> {
@@ -220,11 +237,22 @@ impl Journal for Disk {
     }
 
     fn read_events(&self, to: Lsn, visit: &mut Visit<'_>) -> Result<(), JournalError> {
-        Store::read_events(self, to, visit)
+        let events: Vec<(Lsn, Vec<u8>)> = {
+            let state = self.state();
+            state.events.range(..=to).map(|(lsn, bytes)| (*lsn, bytes.clone())).collect()
+        };
+        events.iter().try_for_each(|(lsn, bytes)| visit(*lsn, bytes))
     }
 
-    fn store(&self) -> Arc<dyn Store> {
-        Arc::new(self.clone())
+    fn trim(&self, to: Lsn) -> Result<(), JournalError> {
+        self.write(Call::Trim, |state| {
+            // Where the last record goes, the mark alone says that it was there.
+            state.mark_durable = state.mark;
+            // Some of them may be kept for a while: whole files go, or none.
+            let kept = *state.dice.pick(&[0, 0, 30, 100]);
+            let State { frames, dice, .. } = state;
+            frames.retain(|held, _| *held > to || dice.percent(kept));
+        })
     }
 
     fn remember(&mut self, tail: Tail) -> Result<(), JournalError> {
@@ -236,9 +264,13 @@ impl Journal for Disk {
     fn remembered(&self) -> Result<Option<Tail>, JournalError> {
         Ok(self.state().mark)
     }
+
+    fn shared(&self) -> Arc<dyn Log> {
+        Arc::new(self.clone())
+    }
 }
 
-impl Store for Disk {
+impl Tables for Disk {
     fn put(&self, table: Table, key: &[u8], page: &[u8]) -> Result<(), JournalError> {
         self.write(Call::Put, |state| {
             let (key, page) = (key.to_vec(), page.to_vec());
@@ -292,23 +324,6 @@ impl Store for Disk {
         })
     }
 
-    fn read_events(&self, to: Lsn, visit: &mut Visit<'_>) -> Result<(), JournalError> {
-        let events: Vec<(Lsn, Vec<u8>)> = {
-            let state = self.state();
-            state.events.range(..=to).map(|(lsn, bytes)| (*lsn, bytes.clone())).collect()
-        };
-        events.iter().try_for_each(|(lsn, bytes)| visit(*lsn, bytes))
-    }
-
-    fn trim(&self, lsn: Lsn) -> Result<(), JournalError> {
-        self.write(Call::Trim, |state| {
-            // Some of them may be kept for a while: whole files go, or none.
-            let kept = *state.dice.pick(&[0, 0, 30, 100]);
-            let State { frames, dice, .. } = state;
-            frames.retain(|held, _| *held > lsn || dice.percent(kept));
-        })
-    }
-
     fn free_bytes(&self) -> Option<u64> {
         None
     }
@@ -317,5 +332,32 @@ impl Store for Disk {
 impl fmt::Debug for Disk {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Disk({} records)", self.state().last)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tallystick::journal::conformance::{self, Place};
+
+    /// Every start finds it as a power cut leaves it.
+    struct Cut(Disk);
+
+    impl Place for Cut {
+        type Log = Disk;
+
+        fn open(&mut self) -> Journal<Disk> {
+            self.0.journal()
+        }
+
+        fn again(&mut self, _: Journal<Disk>) -> Journal<Disk> {
+            self.0.restart(true);
+            self.0.journal()
+        }
+    }
+
+    #[test]
+    fn it_keeps_what_a_log_and_tables_promise() {
+        (0..16).for_each(|seed| conformance::check(|| Cut(Disk::new(Dice::new(seed)))));
     }
 }

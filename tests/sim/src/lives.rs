@@ -162,7 +162,7 @@ impl Run<'_> {
         if self.disk.last().0 == 0 {
             self.born = Some(wall);
         }
-        let mut journal = self.disk.clone();
+        let mut journal = self.disk.journal();
         let recovered = recover(&mut journal, self.epoch, shards, genesis);
         let recovered = recovered.map_err(|error| self.not_started(&error))?;
         self.find_end()?;

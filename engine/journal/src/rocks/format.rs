@@ -1,8 +1,7 @@
 //! Which format a directory has, looked up before anything in it is changed.
 
 use super::options::options;
-use crate::store::Table;
-use crate::{FORMAT_VERSION, JournalError};
+use crate::{FORMAT_VERSION, JournalError, Table};
 use rocksdb::DB;
 use std::path::Path;
 
@@ -41,7 +40,7 @@ pub(super) fn check_format_of(dir: &Path) -> Result<(), JournalError> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::RocksJournal;
+    use super::super::{open, open_read_only};
     use super::*;
     use std::collections::BTreeMap;
 
@@ -77,8 +76,8 @@ mod tests {
         for (format, marker, kept) in all {
             let dir = directory(marker, kept);
             let before = files(dir.path());
-            let writing = RocksJournal::open(dir.path()).map(drop);
-            let reading = RocksJournal::open_read_only(dir.path()).map(drop);
+            let writing = open(dir.path()).map(drop);
+            let reading = open_read_only(dir.path()).map(drop);
             for refused in [writing, reading] {
                 let text = refused.unwrap_err().to_string();
                 let wanted = format!("the journal has format {format}, this engine reads 3");
@@ -88,8 +87,8 @@ mod tests {
         }
         let dir = tempfile::tempdir().unwrap();
         for _ in 0..2 {
-            drop(RocksJournal::open(dir.path()).unwrap());
+            drop(open(dir.path()).unwrap());
         }
-        drop(RocksJournal::open_read_only(dir.path()).unwrap());
+        drop(open_read_only(dir.path()).unwrap());
     }
 }

@@ -8,7 +8,7 @@
 
 use super::super::{JournalError, Table};
 use super::EVENTS;
-use super::tables::RocksStore;
+use super::tables::RocksTables;
 use rocksdb::{BottommostLevelCompaction, CompactOptions, LiveFile};
 
 /// Files of so many bytes stay as they are.
@@ -22,8 +22,8 @@ const RUN_BYTES_MAX: usize = 64 << 20;
 
 /// Merges at most one run in each column that is kept for ever. (Frames go by whole files.) What
 /// RocksDB cannot merge stays as it is; if it cannot write, the next write says so.
-pub(super) fn merge_small_files(store: &RocksStore) -> Result<(), JournalError> {
-    let files = store.db.live_files()?;
+pub(super) fn merge_small_files(tables: &RocksTables) -> Result<(), JournalError> {
+    let files = tables.db.live_files()?;
     for column in [EVENTS].into_iter().chain(Table::ALL.map(Table::name)) {
         let mut of: Vec<&LiveFile> =
             files.iter().filter(|file| file.column_family_name == column).collect();
@@ -34,7 +34,7 @@ pub(super) fn merge_small_files(store: &RocksStore) -> Result<(), JournalError> 
         let mut options = CompactOptions::default();
         options.set_exclusive_manual_compaction(false);
         options.set_bottommost_level_compaction(BottommostLevelCompaction::Force);
-        store.db.compact_range_cf_opt(store.column(column), start, end, &options);
+        tables.db.compact_range_cf_opt(tables.column(column), start, end, &options);
     }
     Ok(())
 }

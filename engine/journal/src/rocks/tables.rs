@@ -1,4 +1,4 @@
-//! The tables beside the journal, in RocksDB: how pages become durable, and how files stay few.
+//! The tables beside the log, in RocksDB: how pages become durable, and how files stay few.
 //!
 //! What is small goes through the write-ahead log, with one sync; a table of its own file for each
 //! closed window or each call would fill the directory, and the process's descriptors, with files
@@ -7,14 +7,11 @@
 //! **Every write to the log is synced.** A log that ends too early is forgiven only if it is the
 //! newest (`wal`), so no write may stand unsynced at the end of one when the next is begun.
 
-use super::super::store::VisitPage;
-use super::super::{JournalError, Store, Table, Visit};
-use super::merge::merge_small_files;
+use super::super::{JournalError, Table, Tables, VisitPage};
+use super::EVENTS;
 use super::options::{past_the_log, reading, reading_one, synced};
-use super::{EVENTS, FRAMES, Records};
 use rocksdb::{ColumnFamily, DB, WriteBatch};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use tallystick_ledger::types::Lsn;
 
 /// Pages that are synced together go through the write-ahead log up to so many bytes, where they
 /// hold up the journal's next write for about a millisecond, and past it from there on, into a file
@@ -23,7 +20,7 @@ const LOGGED_BYTES_MAX: usize = 1 << 20;
 
 /// The tables of one data directory.
 #[derive(Clone)]
-pub(super) struct RocksStore {
+pub(super) struct RocksTables {
     pub db: Arc<DB>,
     hands: Arc<[Mutex<Hand>; Table::ALL.len()]>,
 }
@@ -49,7 +46,7 @@ impl Table {
     }
 }
 
-impl RocksStore {
+impl RocksTables {
     pub fn new(db: DB) -> Self {
         Self { db: Arc::new(db), hands: Arc::default() }
     }
@@ -82,7 +79,7 @@ impl RocksStore {
     }
 }
 
-impl Store for RocksStore {
+impl Tables for RocksTables {
     fn put(&self, table: Table, key: &[u8], page: &[u8]) -> Result<(), JournalError> {
         let mut hand = self.hand(table);
         hand.pages.put_cf(self.column(table.name()), key, page);
@@ -141,24 +138,6 @@ impl Store for RocksStore {
         // Whole files first, so that hardly anything is left for the tombstone to cover.
         self.db.delete_file_in_range_cf(column, from, to)?;
         Ok(self.db.delete_range_cf_opt(column, from, to, &synced())?)
-    }
-
-    fn read_events(&self, to: Lsn, visit: &mut Visit<'_>) -> Result<(), JournalError> {
-        let mut events = Records::start(self, EVENTS, &[])?;
-        while events.lsn.is_some_and(|lsn| lsn <= to) {
-            events.hand_out(visit)?;
-        }
-        Ok(())
-    }
-
-    fn trim(&self, lsn: Lsn) -> Result<(), JournalError> {
-        // A write-ahead log stays as long as any column holds something of it that is in no file
-        // yet, and events and small pages are so few that theirs would take for ever to fill one.
-        self.flush_logged()?;
-        // Files that hold nothing above it; what shares a file with a later frame goes with that.
-        let to = lsn.0.to_be_bytes();
-        self.db.delete_file_in_range_cf(self.column(FRAMES), [0; 8], to)?;
-        merge_small_files(self)
     }
 
     fn free_bytes(&self) -> Option<u64> {

@@ -300,9 +300,9 @@ impl Run {
         let number = self.with_legs(batch, |legs| legs.submissions().len())?;
         let number = u32::try_from(number).expect("limited by legs");
         let of = CallsOf { batch, submission: number, attempt: 0 };
-        let store = &**self.intake.store();
+        let tables = &**self.intake.tables();
         let bytes = || calls.iter().map(|(_, call)| call.as_bytes());
-        kept::put_calls(store, of, bytes()).map_err(NotLoaded::from)?;
+        kept::put_calls(tables, of, bytes()).map_err(NotLoaded::from)?;
         let mut hasher = FileHasher::default();
         bytes().for_each(|bytes| hasher.update(bytes));
         let length = bytes().map(<[u8]>::len).sum::<usize>();
@@ -363,7 +363,7 @@ impl Run {
         for Open { leg, home, reference, .. } in open {
             let Home { submission, piece, at } = home.expect("what is in flight was submitted");
             let of = CallsOf { batch, submission, attempt: 0 };
-            let bytes = kept::load_call(&**self.intake.store(), of, piece);
+            let bytes = kept::load_call(&**self.intake.tables(), of, piece);
             let call = CallBytes::from_bytes(bytes.map_err(NotLoaded::from)?);
             let call = call.map_err(|error| Stuck::Other(error.to_string()))?;
             let task = Task::LookUp { reference, first_sent: at };

@@ -229,7 +229,7 @@ impl Run {
         held: BTreeMap<u32, Arc<Submission>>,
     ) -> Result<(), Stuck> {
         let batch = plan.content().head.id;
-        let store = &**self.intake.store();
+        let tables = &**self.intake.tables();
         for (number, submission) in held {
             let places: Vec<u32> = submission.legs().collect();
             let first = plan.content().legs[places[0] as usize].payment;
@@ -242,7 +242,7 @@ impl Run {
             for attempt in 0..submission.attempts.len() {
                 let attempt = u32::try_from(attempt).expect("attempts are limited");
                 let of = CallsOf { batch, submission: number, attempt };
-                let kept = kept::load_call(store, of, 0).map_err(NotLoaded::from)?;
+                let kept = kept::load_call(tables, of, 0).map_err(NotLoaded::from)?;
                 let (at_block, raw) = kept.split_first_chunk::<8>().ok_or_else(|| {
                     Stuck::Other(format!("transaction {attempt} of chunk {number} is cut off"))
                 })?;
@@ -406,7 +406,7 @@ impl Run {
         let of = CallsOf { batch, submission: number, attempt };
         let mut kept = tx.at_block().to_le_bytes().to_vec();
         kept.extend_from_slice(tx.raw());
-        kept::put_calls(&**self.intake.store(), of, std::iter::once(kept.as_slice()))
+        kept::put_calls(&**self.intake.tables(), of, std::iter::once(kept.as_slice()))
             .map_err(NotLoaded::from)?;
         faults::point(|| "submit-staged");
         let mut hasher = FileHasher::default();

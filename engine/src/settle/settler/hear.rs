@@ -322,13 +322,13 @@ fn moved(leg: &NamedLeg, step: Step) -> LegMove {
 impl Run {
     /// The leg with this name on a rail, whichever batch it is of.
     pub(super) fn named(&self, rail: Rail, name: &str) -> Result<Option<NamedLeg>, Stuck> {
-        let found = names::load_leg(&**self.intake.store(), rail, name);
+        let found = names::load_leg(&**self.intake.tables(), rail, name);
         Ok(found.map_err(NotLoaded::from)?)
     }
 
     /// Digits after the point of the asset of a leg.
     pub(super) fn scale_of(&self, rail: Rail, name: &str) -> Result<Option<u32>, NotLoaded> {
-        let found = names::load_leg(&**self.intake.store(), rail, name)?;
+        let found = names::load_leg(&**self.intake.tables(), rail, name)?;
         let control = self.intake.control();
         let entry = found.and_then(|leg| control.batch(leg.batch).ok());
         Ok(entry.map(|entry| entry.head.asset.scale))

@@ -1,14 +1,13 @@
-//! The store: what is kept beside the journal, in tables with ordered keys. Checkpoints, sealed
-//! windows and batches lie in it; the journal is needed only from the last checkpoint on.
+//! The tables: what is kept beside the log, by ordered keys. Checkpoints, sealed windows and
+//! batches lie in them; of frames the log is needed only from the last checkpoint on.
 //!
 //! Never looks into a value. Pages are neither durable nor read back when they were put, but when
 //! their table was synced; what is committed is durable at once, and may speak of pages that were
 //! synced before.
 
-use super::{JournalError, Visit};
-use tallystick_ledger::types::Lsn;
+use super::JournalError;
 
-/// A table of the store. Names are for ever.
+/// A table. Names are for ever.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Table {
     /// Segments of the shards' state.
@@ -47,10 +46,13 @@ impl Table {
 /// Takes a key and its value.
 pub type VisitPage<'a> = dyn FnMut(&[u8], &[u8]) -> Result<(), JournalError> + 'a;
 
-/// Ordered tables beside the journal. Shared between threads: whoever writes a key is the only one
-/// that does.
-pub trait Store: Send + Sync {
-    /// Puts a page. Durable, and sure to be read back, only after `sync`.
+/// Ordered tables beside the log. Shared between threads: whoever writes a key is the only one that
+/// does.
+///
+/// `conformance` holds every implementation to what is said here.
+pub trait Tables: Send + Sync {
+    /// Puts a page, in the place of one that had its key. Durable, and sure to be read back, only
+    /// after `sync`.
     ///
     /// # Errors
     /// `JournalError` of the storage below.
@@ -94,26 +96,14 @@ pub trait Store: Send + Sync {
         visit: &mut VisitPage<'_>,
     ) -> Result<(), JournalError>;
 
-    /// Forgets the pages with keys from `from` up to and without `to`, which is itself no key.
+    /// Forgets the pages with keys from `from` up to and without `to`, which is itself no key;
+    /// those that were not synced too. Sure to last only after `sync`.
     ///
     /// # Errors
     /// `JournalError` of the storage below.
     fn remove(&self, table: Table, from: &[u8], to: &[u8]) -> Result<(), JournalError>;
 
-    /// Visits the bytes of every event (record that is no frame) up to and with `to`, in order.
-    /// Events are kept for ever.
-    ///
-    /// # Errors
-    /// `JournalError` of the visitor or of the storage.
-    fn read_events(&self, to: Lsn, visit: &mut Visit<'_>) -> Result<(), JournalError>;
-
-    /// Frames at and below `lsn` are not needed any more. Some of them may be kept for a while.
-    ///
-    /// # Errors
-    /// `JournalError` of the storage below.
-    fn trim(&self, lsn: Lsn) -> Result<(), JournalError>;
-
-    /// Free bytes where everything is kept, journal and tables; `None` where that means nothing, or
-    /// cannot be told.
+    /// Free bytes on the disk that they lie on, with the log where it is embedded; `None` where
+    /// that means nothing, or cannot be told.
     fn free_bytes(&self) -> Option<u64>;
 }

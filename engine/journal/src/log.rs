@@ -1,0 +1,70 @@
+//! The log: the records, in one order, each at its position. Framing, links, checks, grouping and
+//! meaning live above it, so that an embedded store and a replicated stream can both be one.
+//!
+//! Never looks into a record, but for whether it is a frame and how it ends.
+
+use super::{Framed, JournalError, Tail};
+use std::sync::Arc;
+use tallystick_ledger::types::Lsn;
+
+/// Takes the bytes of the record at a position.
+pub type Visit<'a> = dyn FnMut(Lsn, &[u8]) -> Result<(), JournalError> + 'a;
+
+/// Where records are kept. One thread owns it, and it alone appends, one group at a time; everybody
+/// else holds it `shared`, reads it and trims it meanwhile.
+///
+/// `conformance` holds every implementation to what is said here.
+pub trait Log: Send + Sync {
+    /// Makes a group of records durable, in order, in one write, and says where its last one
+    /// stands. When it returns, all of them are; when it fails, nobody knows which, and it is not
+    /// called again before `resync` has said so.
+    ///
+    /// # Errors
+    /// `JournalError` of the storage below.
+    fn append(&mut self, group: &[Framed]) -> Result<Lsn, JournalError>;
+
+    /// The last durable record, looked up anew, `Tail::START` if there is none: what an append
+    /// whose fate is unknown has led to. A record that was trimmed counts.
+    ///
+    /// # Errors
+    /// `JournalError` of the storage below, or when it cannot know: then the process must stop, and
+    /// the next start finds out.
+    fn resync(&mut self) -> Result<Tail, JournalError>;
+
+    /// Visits the bytes of every record from `from` on, in order. Of frames that were trimmed some
+    /// may be missing. What the bytes hold is for the caller to check. Stops at the first error of
+    /// the visitor or of the storage.
+    ///
+    /// # Errors
+    /// `JournalError` of the visitor, or `Damaged` with the position that could not be read.
+    fn read(&self, from: Lsn, visit: &mut Visit<'_>) -> Result<(), JournalError>;
+
+    /// Visits the bytes of every event (record that is no frame) up to and with `to`, in order.
+    /// Events are kept for ever.
+    ///
+    /// # Errors
+    /// As for `read`.
+    fn read_events(&self, to: Lsn, visit: &mut Visit<'_>) -> Result<(), JournalError>;
+
+    /// Frames at and below `to` are not needed any more. Some of them may be kept for a while.
+    ///
+    /// # Errors
+    /// `JournalError` of the storage below.
+    fn trim(&self, to: Lsn) -> Result<(), JournalError>;
+
+    /// Remembers, durably and apart from the records, that the log reached `tail`: a later start
+    /// that finds less refuses.
+    ///
+    /// # Errors
+    /// `JournalError` of the storage below.
+    fn remember(&mut self, tail: Tail) -> Result<(), JournalError>;
+
+    /// How far it is known to reach: what `remember` was told last, or an append since.
+    ///
+    /// # Errors
+    /// `JournalError` of the storage below.
+    fn remembered(&self) -> Result<Option<Tail>, JournalError>;
+
+    /// The same log, for those who do not append.
+    fn shared(&self) -> Arc<dyn Log>;
+}

@@ -1,0 +1,206 @@
+use super::super::{Chain, conformance, replay};
+use super::*;
+use tallystick_ledger::types::Timestamp;
+
+fn three_records(chain: &mut Chain, epoch: u32) -> Vec<Framed> {
+    (0..3).map(|i| chain.frame(epoch, Timestamp(7), 2, 1, &[&[i; 100]])).collect()
+}
+
+#[test]
+fn records_are_read_back_after_a_reopen() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut chain = Chain::start();
+    let mut journal = open(dir.path()).unwrap();
+    assert_eq!(journal.log.epoch(), 1);
+    journal.log.append(&three_records(&mut chain, 1)).unwrap();
+    journal.log.remember(chain.tail()).unwrap();
+    drop(journal);
+    let journal = open(dir.path()).unwrap();
+    assert_eq!(journal.log.epoch(), 2);
+    let mut bodies = Vec::new();
+    let mut again = Chain::start();
+    replay(&journal.log, &mut again, &mut |record| {
+        bodies.push(record.body.to_vec());
+        Ok(())
+    })
+    .unwrap();
+    assert_eq!(again.tail(), chain.tail());
+    assert_eq!(bodies, [vec![0; 100], vec![1; 100], vec![2; 100]]);
+}
+
+/// Folders, one after the other: the next start finds a copy, or the same one.
+struct Folders {
+    used: Vec<tempfile::TempDir>,
+    kill: bool,
+}
+
+impl conformance::Place for Folders {
+    type Log = RocksLog;
+
+    fn open(&mut self) -> Journal<RocksLog> {
+        self.used.push(tempfile::tempdir().unwrap());
+        open(self.used.last().unwrap().path()).unwrap()
+    }
+
+    fn again(&mut self, before: Journal<RocksLog>) -> Journal<RocksLog> {
+        let mut dir = before.log.dir.to_path_buf();
+        if self.kill {
+            self.used.push(tempfile::tempdir().unwrap());
+            copy(&dir, self.used.last().unwrap().path());
+            dir = self.used.last().unwrap().path().to_owned();
+        }
+        drop(before);
+        open(&dir).unwrap()
+    }
+}
+
+/// What a kill leaves of a directory in use.
+fn copy(from: &Path, to: &Path) {
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        match std::fs::copy(entry.path(), to.join(entry.file_name())) {
+            // RocksDB takes away what it needs no more.
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            copied => drop(copied.unwrap()),
+        }
+    }
+}
+
+#[test]
+fn it_keeps_what_a_log_and_tables_promise_over_clean_stops() {
+    conformance::check(|| Folders { used: Vec::new(), kill: false });
+}
+
+#[test]
+fn it_keeps_what_a_log_and_tables_promise_over_kills() {
+    conformance::check(|| Folders { used: Vec::new(), kill: true });
+}
+
+/// RocksDB shows what it had before a write that failed, also where the disk holds all of it.
+#[test]
+fn after_a_failed_write_it_does_not_say_what_is_durable() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut chain = Chain::start();
+    let mut log = open(dir.path()).unwrap().log;
+    log.append(&three_records(&mut chain, 1)).unwrap();
+    let durable = chain.tail();
+    drop(log);
+    let mut log = open_read_only(dir.path()).unwrap().log;
+    assert_eq!(log.resync().unwrap(), durable);
+    log.append(&three_records(&mut chain, 1)).unwrap_err();
+    let unknown = log.resync().unwrap_err();
+    assert!(unknown.to_string().contains("only a start can find out"), "{unknown}");
+    drop(log);
+    assert_eq!(open(dir.path()).unwrap().log.resync().unwrap(), durable);
+}
+
+#[test]
+fn a_second_journal_on_the_directory_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let _held = open(dir.path()).unwrap();
+    let second = open(dir.path()).err().unwrap();
+    assert!(matches!(second, JournalError::Locked { .. }), "{second}");
+}
+
+#[test]
+fn a_directory_with_other_files_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("thesis.txt"), "precious").unwrap();
+    let refused = open(dir.path()).err().unwrap();
+    assert!(matches!(refused, JournalError::NotAJournal { .. }), "{refused}");
+}
+
+/// The logs of 20 million vouchers stood in the directory, for the sake of one registration.
+#[test]
+fn a_trim_lets_the_write_ahead_logs_go() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut chain = Chain::start();
+    let mut journal = open(dir.path()).unwrap();
+    journal.log.append(&[chain.frame(1, Timestamp(7), 16, 1, &[&[1; 100]])]).unwrap();
+    let body = vec![7; 1 << 20];
+    for _ in 0..7 {
+        for _ in 0..80 {
+            journal.log.append(&[chain.frame(1, Timestamp(7), 2, 1, &[&body])]).unwrap();
+        }
+        journal.log.trim(chain.tail().lsn).unwrap();
+    }
+    let files = std::fs::read_dir(dir.path()).unwrap().map(Result::unwrap);
+    let logs = files.filter(|file| file.path().extension().is_some_and(|e| e == "log"));
+    let bytes: u64 = logs.map(|file| file.metadata().unwrap().len()).sum();
+    // 560 MiB were written; what no file holds yet is at most what the memtables hold.
+    assert!(bytes < 384 << 20, "{bytes} bytes of logs");
+}
+
+#[test]
+fn a_journal_shorter_than_remembered_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut chain = Chain::start();
+    let mut journal = open(dir.path()).unwrap();
+    journal.log.append(&three_records(&mut chain, 1)).unwrap();
+    let tail = Tail { lsn: Lsn(4), ..chain.tail() };
+    journal.log.remember(tail).unwrap();
+    let error = replay(&journal.log, &mut Chain::start(), &mut |_| Ok(())).unwrap_err();
+    assert!(matches!(error, JournalError::Damaged { lsn: Lsn(4), .. }), "{error}");
+}
+
+/// One file stayed open for each window that was ever closed, and one for each batch: on the
+/// usual limit of 1,024 open files the engine stopped for good after 17 hours of a window a
+/// minute.
+#[test]
+fn small_pages_leave_no_file_each_and_small_files_are_merged() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut chain = Chain::start();
+    let mut journal = open(dir.path()).unwrap();
+    let tables = &journal.tables;
+    let files = || {
+        let files = std::fs::read_dir(dir.path()).unwrap().map(Result::unwrap);
+        files.filter(|file| file.path().extension().is_some_and(|e| e == "sst")).count()
+    };
+    let mut most = 0;
+    for n in 0..640u64 {
+        for table in [Table::Windows, Table::Batches, Table::Calls] {
+            tables.put(table, &n.to_be_bytes(), &[7; 300]).unwrap();
+            tables.sync(table).unwrap();
+        }
+        journal.log.append(&[chain.frame(1, Timestamp(7), 16, 1, &[&[1; 100]])]).unwrap();
+        if n % 8 == 7 {
+            journal.log.trim(Lsn(0)).unwrap();
+            most = most.max(files());
+        }
+    }
+    // 80 trims of four columns; a run of sixteen is merged, and those that RocksDB has not
+    // deleted yet.
+    assert!(most < 4 * (16 + 16 + 4), "{most} table files");
+    for n in 0..640u64 {
+        assert_eq!(tables.get(Table::Windows, &n.to_be_bytes()).unwrap(), Some(vec![7; 300]));
+    }
+}
+
+/// As a kill leaves them: the directory is copied while the engine runs.
+#[test]
+fn pages_are_there_after_a_kill_once_they_were_synced_however_many_there_are() {
+    let dir = tempfile::tempdir().unwrap();
+    let live = open(&dir.path().join("live")).unwrap();
+    let tables = &live.tables;
+    // A few, many together, and a few again: through the log, past it, and both.
+    let sizes = [300, 300_000, 2_000_000, 300, 900_000];
+    for (n, size) in (0u8..).zip(sizes) {
+        for piece in 0..3u8 {
+            tables.put(Table::Windows, &[n, piece], &vec![n; size]).unwrap();
+        }
+        tables.sync(Table::Windows).unwrap();
+    }
+    tables.remove(Table::Windows, &[3], &[4]).unwrap();
+    tables.put(Table::Windows, &[9, 9], &[1]).unwrap();
+    let dead = dir.path().join("dead");
+    std::fs::create_dir(&dead).unwrap();
+    copy(&dir.path().join("live"), &dead);
+    let again = open(&dead).unwrap().tables;
+    for (n, size) in (0u8..).zip(sizes) {
+        let wanted = (n != 3).then(|| vec![n; size]);
+        for piece in 0..3u8 {
+            assert_eq!(again.get(Table::Windows, &[n, piece]).unwrap(), wanted, "{n}");
+        }
+    }
+    assert_eq!(again.get(Table::Windows, &[9, 9]).unwrap(), None, "it was not synced");
+}
