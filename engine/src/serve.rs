@@ -8,7 +8,7 @@ mod descriptors;
 mod desks;
 mod privacy;
 
-use crate::api::{Auth, Door, Edge, OperatorApi, Service, Settlement, VouchersApi, webhooks};
+use crate::api::{Auth, Door, Edge, OperatorApi, Refused, Service, VouchersApi, webhooks};
 use crate::config::{Config, RailSettings};
 use crate::faults;
 use crate::journal::{JournalError, rocks};
@@ -17,11 +17,11 @@ use crate::limits::{
     LIFETIME_SECONDS_DEFAULT, MESSAGE_BYTES_MAX, STOP_WAIT_MILLIS, VOUCHERS_MESSAGE_BYTES_MAX,
 };
 use crate::log;
-use crate::pipeline::{self, ClockRefused, Intake, NotDone, PipelineOptions, recover};
+use crate::pipeline::{self, ClockRefused, NotDone, PipelineOptions, recover};
 use crate::rails;
-use crate::settle::{Archive, Board, Clearing, Schedule, Sealer, Settler, Troubles, close_every};
+use crate::settle::{Board, Clearing, Engine, EngineSetup, Schedule, Sealer, Settler, close_every};
 use crate::sign::{EngineKey, EngineKeyError};
-use crate::types::{NetworkId, Timestamp};
+use crate::types::NetworkId;
 use crate::verify::{Options, Unavailable, Verifier};
 use desks::{NotOpened, Opened, open_desks};
 use std::backtrace::{Backtrace, BacktraceStatus};
@@ -131,7 +131,7 @@ pub fn run(config: &Config) -> Result<(), ServeError> {
     let genesis = check_genesis(config, recovered.genesis())?;
     // Durable on disk before the journal names it.
     let engine_key = EngineKey::load_or_create(&config.data_dir, recovered.engine_key())?;
-    let (engine_key, first_key) = (Arc::new(engine_key), recovered.engine_key().is_none());
+    let first_key = recovered.engine_key().is_none();
     tell_new(config, new);
     tracing::info!(
         dir = %config.data_dir.display(), network = %genesis.network, epoch,
@@ -148,29 +148,31 @@ pub fn run(config: &Config) -> Result<(), ServeError> {
         checkpoint_bytes: config.checkpoint_bytes,
         disk_reserve_bytes: config.disk_reserve_bytes,
     };
+    let Opened { desks, hooks } = open_desks(&config.rail, &clearing, &config.data_dir)?;
     let (pipeline, intake, parts) =
         pipeline::start(recovered, clock, journal, epoch, verifier, &options);
+    let (secret, mailbox) = hooks.unzip();
+    let (key, four_eyes) = (Arc::new(engine_key), config.four_eyes);
+    let (engine, nudged) = Engine::new(EngineSetup { intake, key, clearing, four_eyes, mailbox });
+    let key = engine.key().public();
     if first_key {
-        let key = engine_key.public();
         let command = Command::own(Wish::SetEngineKey { key, proof: [0; 64] });
         // Durable before anybody is served what it signs.
         let runtime = tokio::runtime::Builder::new_current_thread().build();
         let runtime =
             runtime.map_err(|e| ServeError::System { what: "runtime", why: e.to_string() })?;
-        let set = runtime.block_on(intake.command(command));
+        let set = runtime.block_on(engine.tell(command));
         set.map_err(ServeError::EngineKeyNotSet)?;
     }
-    tracing::info!(key = %engine_key.public(), "the engine signs with this key");
-    let sealer = Sealer::start(intake.clone(), parts, engine_key.clone());
-    let (archive, troubles) = (Archive::new(&intake), Troubles::default());
-    let Opened { desks, hooks } = open_desks(&config.rail, &clearing, &config.data_dir)?;
+    tracing::info!(%key, "the engine signs with this key");
+    let sealer = Sealer::start(engine.clone(), parts);
     let folders = desks.folders().map(|(rail, of)| (rail, of.clone())).collect();
     let inboxes: Vec<PathBuf> = desks.folders().map(|(_, of)| of.inbox.clone()).collect();
-    let (settler, nudge) = Settler::start(intake.clone(), archive.clone(), desks, troubles.clone());
-    let (verify, threads) = intake.verifying();
+    let settler = Settler::start(engine.clone(), nudged, desks);
+    let verify = engine.vitals().verify;
     tracing::info!(
         verify = verify.backend.description(),
-        threads,
+        threads = config.verify_threads,
         small_tables = verify.small.capacity,
         large_tables = verify.large.capacity,
         shards = config.shards,
@@ -178,19 +180,17 @@ pub fn run(config: &Config) -> Result<(), ServeError> {
     );
     privacy::look_at(&config.data_dir, inboxes.iter());
     say_who_may_operate(config);
-    let settlement = Settlement {
-        archive,
-        clearing: Arc::new(clearing),
-        nudge,
-        troubles,
-        folders,
-        board: Board::new(config.schedule.clone()),
+    let edge = Edge {
+        started_at,
+        window_every: config.window_every,
         operators: config.operators.len(),
-        four_eyes: config.four_eyes,
+        board: Board::new(config.schedule.clone()),
+        folders,
+        refused: Refused::default(),
+        visits: Arc::default(),
     };
-    let hooks = hooks.map(|(secret, mailbox)| webhooks(secret, mailbox));
-    let served =
-        serve_edge(config, intake, engine_key, settlement, hooks, started_at, genesis.network);
+    let hooks = secret.map(|secret| webhooks(secret, engine.clone()));
+    let served = serve_edge(config, engine, edge, hooks, genesis.network);
     // Whatever happened to the edge, what was taken in is drained and the journal closed.
     settler.stop();
     sealer.stop();
@@ -284,24 +284,6 @@ fn tell_placeholders(config: &Config) {
     }
 }
 
-/// What the engine does by itself.
-fn schedule(
-    intake: &Intake,
-    engine_key: &Arc<EngineKey>,
-    settlement: &Settlement,
-) -> Option<Schedule> {
-    let board = settlement.board.clone();
-    (!board.list().is_empty()).then(|| Schedule {
-        intake: intake.clone(),
-        archive: settlement.archive.clone(),
-        engine_key: engine_key.clone(),
-        clearing: settlement.clearing.clone(),
-        nudge: settlement.nudge.clone(),
-        four_eyes: settlement.four_eyes,
-        board,
-    })
-}
-
 fn random_network() -> Result<NetworkId, ServeError> {
     let mut id = [0; 32];
     let failed =
@@ -329,11 +311,9 @@ fn check_genesis<'a>(config: &Config, genesis: &'a Genesis) -> Result<Genesis, S
 /// Serves until a signal comes, then lets streams end and closes the connections.
 fn serve_edge(
     config: &Config,
-    intake: Intake,
-    engine_key: Arc<EngineKey>,
-    settlement: Settlement,
+    engine: Engine,
+    edge: Edge,
     hooks: Option<axum::Router>,
-    started_at: Timestamp,
     network: NetworkId,
 ) -> Result<(), ServeError> {
     let system = |what| move |e: std::io::Error| ServeError::System { what, why: e.to_string() };
@@ -345,15 +325,16 @@ fn serve_edge(
     let served = runtime.block_on(async {
         let mut signals = Signals::new().map_err(system("signals"))?;
         let every = config.window_every;
-        let every = every.map(|every| tokio::spawn(close_every(intake.clone(), every)));
-        let schedule = schedule(&intake, &engine_key, &settlement);
-        let schedule = schedule.map(|schedule| tokio::spawn(schedule.run()));
-        let auth = Auth::new(config.operators.clone());
+        let every = every.map(|every| tokio::spawn(close_every(engine.clone(), every)));
+        let schedule = (!config.schedule.is_empty()).then(|| {
+            let schedule = Schedule { engine: engine.clone(), board: edge.board.clone() };
+            tokio::spawn(schedule.run())
+        });
+        let auth = Auth::new(config.operators.clone(), edge.refused.clone());
         let (stop, stopping) = watch::channel(false);
-        let vouchers = VouchersApi::new(intake.clone(), engine_key.clone(), stopping.clone());
-        let edge = Edge { refused: auth.refused(), ..Edge::default() };
-        let (visits, told) = (edge.visits.clone(), config.window_every);
-        let operator = OperatorApi::new(intake, engine_key, settlement, started_at, told, edge);
+        let vouchers = VouchersApi::new(engine.clone(), stopping.clone());
+        let visits = edge.visits.clone();
+        let operator = OperatorApi::new(engine, edge);
         let (health, routes) = services(vouchers, operator, auth).await;
         let grpc = open_door(config.listen, Service::Grpc(routes)).await?;
         let addr = grpc.address();

@@ -3,7 +3,7 @@
 
 use serde_json::Value;
 use tallystick_tests::World;
-use tallystick_tests::house::{House, done, hex, refusal};
+use tallystick_tests::house::{Charges, House, done, hex, refusal};
 
 fn history(house: &House, args: &[&str]) -> Vec<Value> {
     let mut all = vec!["history"];
@@ -93,4 +93,39 @@ fn the_history_is_asked_by_name_party_kind_time_and_request() {
     assert_eq!(kinds(&["--since", "2040-01-01T00:00:00Z"]), [""; 0]);
     let unknown = refusal(&house.cli("ann", &["history", "--kind", "limit"]));
     assert!(unknown.contains("limit_set"), "{unknown}");
+}
+
+/// Only a single wish was told when the ledger refused it: nothing was said of a batch that could
+/// not be computed, of an item of an import, of words about legs.
+#[test]
+fn what_is_refused_is_in_the_log_by_whichever_way_it_came() {
+    let house = House::new(&["ann", "bob"]);
+    house.register_all("ann", "pm_0");
+    let (Charges { batch: id, small, .. }, asset) = (house.computed("ann"), World::CLEARED);
+    let asset = asset.to_string();
+    let batch = ["batch", "create", "--window", "99", "--asset", &asset, "--rail", "card"];
+    // No leg has this key, and nobody asks what became of one that has not left.
+    let report = ["leg", "report", &id, "--key", "K", "--word", "confirmed"];
+    let resolve = ["leg", "resolve", &id, &small, "--word", "confirmed", "--reference", "R"];
+    let resolve = [&resolve[..], &["--evidence", "E"]].concat();
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("lines.jsonl");
+    let item = r#"{"limit":{"party":"PARTY","asset":99,"limit":"1"},"request_id":"I-1"}"#;
+    std::fs::write(&file, item.replace("PARTY", &hex(house.world.payers[0].party))).unwrap();
+    for (args, id) in [(&batch[..], "B-1"), (&report[..], "W-1"), (&resolve[..], "V-1")] {
+        refusal(&house.cli("ann", &[args, &["--request-id", id]].concat()));
+    }
+    assert!(!house.cli("bob", &["import", file.to_str().unwrap()]).status.success());
+    let log = house.engine.as_ref().unwrap().stderr();
+    for (id, who, asked) in [
+        ("B-1", "ann", "refused: create batch"),
+        ("W-1", "ann", "refused: report legs"),
+        ("V-1", "ann", "refused: resolve leg"),
+        ("I-1", "bob", "refused: set limit"),
+    ] {
+        let mut lines = log.lines().filter(|line| line.contains(id));
+        let line = lines.next().unwrap_or_else(|| panic!("nothing is said of {id}:\n{log}"));
+        assert!(line.contains(who) && line.contains(asked), "{line}");
+        assert_eq!(lines.next(), None, "it is said once");
+    }
 }

@@ -51,16 +51,10 @@ pub struct Auth {
 }
 
 impl Auth {
-    /// For these operators: name and digest of the token.
+    /// For these operators: name and digest of the token. What is refused is counted.
     #[must_use]
-    pub fn new(operators: BTreeMap<String, Digest>) -> Self {
-        Self { operators: Arc::new(operators), refused: Refused::default() }
-    }
-
-    /// What it refused.
-    #[must_use]
-    pub fn refused(&self) -> Refused {
-        self.refused.clone()
+    pub fn new(operators: BTreeMap<String, Digest>, refused: Refused) -> Self {
+        Self { operators: Arc::new(operators), refused }
     }
 
     fn name(&self, header: Option<&str>) -> Result<Operator, Status> {
@@ -116,7 +110,7 @@ mod tests {
 
     fn auth() -> Auth {
         let of = |name: &str| (name.to_owned(), token_digest(&format!("token of {name}")));
-        Auth::new([of("ann"), of("bob")].into())
+        Auth::new([of("ann"), of("bob")].into(), Refused::default())
     }
 
     #[test]
@@ -150,7 +144,7 @@ mod tests {
     #[test]
     fn a_refused_token_is_counted_and_a_good_one_is_not() {
         let mut auth = auth();
-        let refused = auth.refused();
+        let refused = auth.refused.clone();
         for (header, counts) in [("Bearer token of ann", 0), ("Bearer x", 1), ("Bearer y", 2)] {
             let mut request = Request::new(());
             request.metadata_mut().insert("authorization", header.parse().unwrap());
@@ -161,7 +155,7 @@ mod tests {
 
     #[test]
     fn without_operators_everybody_is_nobody_in_particular() {
-        let auth = Auth::new(BTreeMap::new());
+        let auth = Auth::new(BTreeMap::new(), Refused::default());
         assert_eq!(auth.name(None).unwrap(), Operator::default());
         assert_eq!(auth.name(Some("Bearer x")).unwrap(), Operator::default());
     }

@@ -1,19 +1,17 @@
 //! Batches: computed, approved, aborted, listed and exported.
 
 use super::door::Place;
-use super::messages::{batch_message, id, leg_state, request};
+use super::messages::{asked, asks, batch_message, id, leg_state};
 use super::read::Streamed;
-use super::status::{busy, invalid, not_done, not_loaded, refused, storage};
+use super::status::invalid;
 use super::troubles;
 use crate::ledger::control::BatchEntry;
 use crate::ledger::{
-    BatchContent, BatchHead, BatchState, Caller, Deed, LegState, Legs, Rail, Refusal, Request, Wish,
+    BatchHead, BatchState, Caller, Control, Deed, LegState, Legs, Rail, Refusal, Request, Wish,
 };
-use crate::limits::{BATCH_WINDOWS_MAX, SETTLER_PATIENCE};
-use crate::pipeline::Intake;
+use crate::limits::BATCH_WINDOWS_MAX;
 use crate::rails;
-use crate::settle::{Archive, Clearing, CreateBatch, Nudge, create_batch};
-use crate::sign::EngineKey;
+use crate::settle::{CreateBatch, Engine};
 use crate::types::{AssetNumber, BatchId, WindowNumber};
 use bytes::Bytes;
 use std::sync::Arc;
@@ -22,44 +20,44 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Status;
 
+asks! {
+    CreateBatchRequest "CreateBatch",
+    ApproveBatchRequest "ApproveBatch",
+    AbortBatchRequest "AbortBatch",
+}
+
 /// Chunks of an export that may wait for the client.
 const EXPORT_CHUNKS: usize = 1;
 
 pub(super) async fn create(
-    intake: &Intake,
-    archive: &Archive,
-    engine_key: &EngineKey,
-    clearing: &Clearing,
-    (caller, four_eyes): (Caller, bool),
-    mut message: v1::CreateBatchRequest,
+    engine: &Engine,
+    caller: Caller,
+    message: v1::CreateBatchRequest,
 ) -> Result<v1::Batch, Status> {
-    let request_id = std::mem::take(&mut message.request_id);
-    let request = request(request_id, "CreateBatch", &message)?;
+    let (request, message) = asked(message)?;
     let ask = CreateBatch {
         caller,
         request,
-        four_eyes,
+        four_eyes: engine.four_eyes(),
         windows: windows(message.windows)?,
         asset: AssetNumber(message.asset),
         rail: rail(&message.rail)?,
     };
-    let head = create_batch(intake, archive, engine_key, clearing, &ask).await;
-    let head = head.map_err(|r| not_loaded(&r))?;
+    let head = engine.create_batch(&ask).await?;
     // Who made it is the one who called first.
-    let (_, deed) = deed(intake, &ask.request).await?;
-    let found = intake.read(|control| troubles::of_batch(control, head.id)).await;
-    let troubles = found.map_err(|b| busy(&b))?;
+    let (_, deed) = deed(engine, &ask.request).await?;
+    let troubles = engine.ask(|control| Ok(troubles::of_batch(control, head.id))).await?;
     Ok(v1::Batch { troubles, ..as_it_was_done(&head, deed) })
 }
 
 /// The batch that the record of a request computed or aborted, and what it did.
-async fn deed(intake: &Intake, request: &Request) -> Result<(Arc<BatchHead>, Deed), Status> {
-    let found = intake.read(|control| {
+async fn deed(engine: &Engine, request: &Request) -> Result<(Arc<BatchHead>, Deed), Status> {
+    let found = engine.ask(|control| {
         let lsn = control.answered(request)?.expect("it was answered just now");
         let deed = control.deed(lsn).expect("the request computed or aborted a batch").clone();
         Ok((control.batch(deed.batch)?.head.clone(), deed))
     });
-    found.await.map_err(|b| busy(&b))?.map_err(|r: Refusal| refused(&r))
+    Ok(found.await?)
 }
 
 /// A batch as a record left it, whatever came since: one that was aborted may have been computed
@@ -105,47 +103,42 @@ fn rail(name: &str) -> Result<Rail, Status> {
 /// Approves a batch, wakes the settler, and waits a while for what it does first. Answers with the
 /// batch as it stands then, also to a retry.
 pub(super) async fn approve(
-    intake: &Intake,
-    nudge: &Nudge,
+    engine: &Engine,
     caller: Caller,
-    mut message: v1::ApproveBatchRequest,
+    message: v1::ApproveBatchRequest,
 ) -> Result<v1::Batch, Status> {
-    let request_id = std::mem::take(&mut message.request_id);
-    let request = request(request_id, "ApproveBatch", &message)?;
+    let (request, message) = asked(message)?;
     let batch: BatchId = id(&message.batch_id, "batch_id")?;
-    let wish = Wish::ApproveBatch { batch };
-    intake.command(wish.by(caller, request)).await.map_err(|r| not_done(&r))?;
-    nudge.turn(SETTLER_PATIENCE).await;
-    get(intake, batch).await
+    engine.tell(Wish::ApproveBatch { batch }.by(caller, request)).await?;
+    engine.turn().await;
+    get(engine, batch).await
 }
 
 /// Aborts a batch. The answer is that of the first time, also to a retry.
 pub(super) async fn abort(
-    intake: &Intake,
+    engine: &Engine,
     caller: Caller,
-    mut message: v1::AbortBatchRequest,
+    message: v1::AbortBatchRequest,
 ) -> Result<v1::Batch, Status> {
-    let request_id = std::mem::take(&mut message.request_id);
-    let request = request(request_id, "AbortBatch", &message)?;
+    let (request, message) = asked(message)?;
     let batch: BatchId = id(&message.batch_id, "batch_id")?;
     let wish = Wish::AbortBatch { batch, reason: message.reason };
-    let command = wish.by(caller, request.clone());
-    intake.command(command).await.map_err(|r| not_done(&r))?;
-    let (head, deed) = deed(intake, &request).await?;
+    engine.tell(wish.by(caller, request.clone())).await?;
+    let (head, deed) = deed(engine, &request).await?;
     Ok(as_it_was_done(&head, deed))
 }
 
-pub(super) async fn get(intake: &Intake, batch: BatchId) -> Result<v1::Batch, Status> {
-    let found = intake.read(|control| {
+pub(super) async fn get(engine: &Engine, batch: BatchId) -> Result<v1::Batch, Status> {
+    let found = engine.ask(|control| {
         let troubles = troubles::of_batch(control, batch);
         control.batch(batch).map(|entry| v1::Batch { troubles, ..as_it_stands(entry) })
     });
-    found.await.map_err(|b| busy(&b))?.map_err(|r| refused(&r))
+    Ok(found.await?)
 }
 
-pub(super) async fn list(intake: &Intake) -> Result<Vec<v1::Batch>, Status> {
-    let found = intake.read(|control| control.batches().into_iter().map(as_it_stands).collect());
-    found.await.map_err(|b| busy(&b))
+pub(super) async fn list(engine: &Engine) -> Result<Vec<v1::Batch>, Status> {
+    let all = |control: &Control| Ok(control.batches().into_iter().map(as_it_stands).collect());
+    Ok(engine.ask(all).await?)
 }
 
 pub(super) fn batch_state(state: BatchState) -> v1::BatchState {
@@ -183,26 +176,6 @@ fn leg_counts(legs: &Legs) -> Vec<v1::LegCount> {
     LegState::ALL.into_iter().map(count).filter(|count| count.legs > 0).collect()
 }
 
-/// A batch with its legs, if `allowed` does not refuse it.
-pub(super) async fn content(
-    intake: &Intake,
-    archive: &Archive,
-    batch: BatchId,
-    allowed: fn(&BatchEntry) -> Result<(), Refusal>,
-) -> Result<Arc<BatchContent>, Status> {
-    let found = intake.read(|control| {
-        let entry = control.batch(batch)?;
-        allowed(entry)?;
-        let windows = entry.head.windows.iter();
-        let windows = windows.map(|&window| control.window(window)?.sealed_head());
-        Ok((entry.head.clone(), windows.collect::<Result<Vec<_>, Refusal>>()?))
-    });
-    let (head, windows) = found.await.map_err(|b| busy(&b))?.map_err(|r: Refusal| refused(&r))?;
-    let archive = archive.clone();
-    let content = tokio::task::spawn_blocking(move || archive.batch(&head, &windows)).await;
-    content.expect("loading does not panic").map_err(|error| storage(&error))
-}
-
 fn exportable(entry: &BatchEntry) -> Result<(), Refusal> {
     match entry.state() {
         BatchState::Computed
@@ -220,12 +193,11 @@ fn exportable(entry: &BatchEntry) -> Result<(), Refusal> {
 
 /// The rail's files. Written by a thread of their own, chunk by chunk as the client takes them.
 pub(super) async fn export(
-    intake: &Intake,
-    archive: &Archive,
+    engine: &Engine,
     place: Place,
     batch: BatchId,
 ) -> Result<Streamed<v1::ExportChunk>, Status> {
-    let content = content(intake, archive, batch, exportable).await?;
+    let content = engine.batch(batch, exportable).await?;
     let (chunks_in, chunks) = mpsc::channel(EXPORT_CHUNKS);
     tokio::task::spawn_blocking(move || {
         let _place = place;

@@ -1,23 +1,26 @@
 //! Evidence for others: exports, proofs, receipts, and the rotation of the key that signs them.
 
 use super::door::Place;
-use super::messages::{id, position, request};
+use super::messages::{asked, asks, channel, id, position};
 use super::read::Streamed;
-use super::status::{busy, invalid, not_done, refused, storage};
-use crate::ledger::{Caller, Refusal, Wish};
+use super::status::{invalid, storage};
+use crate::ledger::{Caller, Refusal};
 use crate::limits::{BATCH_WINDOWS_MAX, EXPORT_CHUNK_BYTES};
-use crate::pipeline::{self, Done, Intake};
+use crate::pipeline;
 use crate::proof::{Document, Hex, RECEIPT_FORMAT, Receipt, Wanted};
-use crate::settle::{Archive, EvidenceRequest, NotLoaded, NotProved, signed_end};
-use crate::sign::{EngineKey, EngineKeyError, Signed};
-use crate::types::{AssetNumber, Lsn, PartyId, SignerKey, WindowNumber, receipt_statement};
+use crate::settle::{Engine, EvidenceRequest, NotLoaded, NotProved, signed_end};
+use crate::sign::Signed;
+use crate::types::{AssetNumber, PartyId, WindowNumber, receipt_statement};
 use bytes::Bytes;
 use std::io::{self, BufWriter, Write};
-use std::sync::Arc;
 use tallystick_proto::v1;
 use tokio::sync::mpsc::{self, Sender};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Status;
+
+asks! {
+    RotateEngineKeyRequest "RotateEngineKey",
+}
 
 /// Chunks that may wait for the client.
 const CHUNKS: usize = 1;
@@ -42,13 +45,11 @@ impl Write for ToClient {
 
 /// An export, written by a thread of its own.
 pub(super) async fn export(
-    intake: &Intake,
-    archive: &Archive,
-    engine_key: &EngineKey,
+    engine: &Engine,
     place: Place,
-    asked: v1::ExportEvidenceRequest,
+    message: v1::ExportEvidenceRequest,
 ) -> Result<Streamed<v1::DocumentChunk>, Status> {
-    let mut windows: Vec<WindowNumber> = asked.windows.into_iter().map(WindowNumber).collect();
+    let mut windows: Vec<WindowNumber> = message.windows.into_iter().map(WindowNumber).collect();
     if windows.len() > BATCH_WINDOWS_MAX {
         let count = windows.len();
         return Err(invalid(format!(
@@ -57,18 +58,17 @@ pub(super) async fn export(
     }
     windows.sort_unstable();
     windows.dedup();
-    let network = intake.hasher().network();
-    let found = intake.read(|control| {
+    let network = engine.network();
+    let found = engine.ask(|control| {
         let sealed = |number: &WindowNumber| control.window(*number)?.sealed_head();
         let windows = windows.iter().map(sealed).collect::<Result<Vec<_>, Refusal>>()?;
         Ok((windows, control.history(), control.engine_key()))
     });
-    let found = found.await.map_err(|b| busy(&b))?.map_err(|r: Refusal| refused(&r))?;
-    let (windows, last, key) = found;
-    let end =
-        signed_end(engine_key, key, network, last, pipeline::now()).ok_or_else(key_changes)?;
+    let (windows, last, key) = found.await?;
+    let end = signed_end(engine.key(), key, network, last, pipeline::now());
+    let end = end.ok_or_else(key_changes)?;
     let request = EvidenceRequest { network, windows, end };
-    let archive = archive.clone();
+    let archive = engine.archive().clone();
     let (chunks_in, chunks) = mpsc::channel(CHUNKS);
     tokio::task::spawn_blocking(move || {
         let _place = place;
@@ -86,13 +86,12 @@ pub(super) async fn export(
 
 /// A proof, in chunks.
 pub(super) async fn proof(
-    intake: &Intake,
-    archive: &Archive,
+    engine: &Engine,
     place: Place,
-    asked: v1::GetProofRequest,
+    message: v1::GetProofRequest,
 ) -> Result<Streamed<v1::DocumentChunk>, Status> {
-    let (number, asset) = (WindowNumber(asked.window), AssetNumber(asked.asset));
-    let wanted = match asked.of {
+    let (number, asset) = (WindowNumber(message.window), AssetNumber(message.asset));
+    let wanted = match message.of {
         Some(v1::get_proof_request::Of::Pair(pair)) => {
             let (payer, payee) = (id(&pair.payer, "payer")?, id(&pair.payee, "payee")?);
             Wanted::Pair { payer, payee }
@@ -103,12 +102,12 @@ pub(super) async fn proof(
         }
         None => return Err(invalid("say whose pair or position is to be proved")),
     };
-    let found = intake.read(|control| {
+    let found = engine.ask(|control| {
         control.asset(asset)?;
         control.window(number)?.sealed_head()
     });
-    let sealed = found.await.map_err(|b| busy(&b))?.map_err(|r: Refusal| refused(&r))?;
-    let (archive, network) = (archive.clone(), intake.hasher().network());
+    let sealed = found.await?;
+    let (archive, network) = (engine.archive().clone(), engine.network());
     let (chunks_in, chunks) = mpsc::channel(CHUNKS);
     tokio::task::spawn_blocking(move || {
         let _place = place;
@@ -132,27 +131,19 @@ pub(super) async fn proof(
 
 /// A receipt for the newest voucher of a channel.
 pub(super) async fn receipt(
-    intake: &Intake,
-    engine_key: &EngineKey,
-    asked: v1::GetChannelRequest,
+    engine: &Engine,
+    message: &v1::GetChannelRequest,
 ) -> Result<v1::Receipt, Status> {
-    let signer: SignerKey = id(&asked.signer, "signer")?;
-    let payee: PartyId = id(&asked.payee, "payee")?;
-    let (hasher, asset) = (intake.hasher(), AssetNumber(asked.asset));
-    let channel = hasher.channel_of(signer, payee, asset, asked.lane, asked.expires_at);
-    let newest = match intake.payer_of(signer) {
-        Some(payer) => intake.newest(payer, channel).await.map_err(|b| busy(&b))?,
-        None => None,
-    };
-    let Some(newest) = newest else {
+    let (signer, channel) = channel(engine, message)?;
+    let Some(newest) = engine.newest(signer, channel).await? else {
         return Err(Status::not_found(format!(
             "channel {channel} was never credited, or it expired and was forgotten"
         )));
     };
-    let (network, at) = (hasher.network(), pipeline::now());
+    let (network, at) = (engine.network(), pipeline::now());
     let statement = receipt_statement(network, &newest.voucher, newest.lsn, at);
-    let key = intake.read(crate::ledger::Control::engine_key).await.map_err(|b| busy(&b))?;
-    let signed = key.and_then(|key| engine_key.sign_as(key, &statement));
+    let key = engine.ask(|control| Ok(control.engine_key())).await?;
+    let signed = key.and_then(|key| engine.key().sign_as(key, &statement));
     let Signed { key, signature } = signed.ok_or_else(key_changes)?;
     let receipt = Receipt {
         format: RECEIPT_FORMAT.into(),
@@ -173,49 +164,11 @@ fn key_changes() -> Status {
 
 /// Puts a new key in force. The answer is that of the first time, also to a retry.
 pub(super) async fn rotate(
-    intake: &Intake,
-    engine_key: &Arc<EngineKey>,
+    engine: &Engine,
     caller: Caller,
-    mut message: v1::RotateEngineKeyRequest,
+    message: v1::RotateEngineKeyRequest,
 ) -> Result<v1::EngineKey, Status> {
-    let request_id = std::mem::take(&mut message.request_id);
-    let request = request(request_id, "RotateEngineKey", &message)?;
-    let before = intake.read(|control| control.answered(&request));
-    let before = before.await.map_err(|b| busy(&b))?.map_err(|r: Refusal| refused(&r))?;
-    if let Some(lsn) = before {
-        return set_by(intake, lsn).await;
-    }
-    let (key, network) = (engine_key.clone(), intake.hasher().network());
-    let next = blocking(move || key.prepare(network)).await?;
-    let wish = Wish::SetEngineKey { key: next.key, proof: next.signature };
-    let done = intake.command(wish.by(caller, request)).await;
-    let key = engine_key.clone();
-    let lsn = match done {
-        Ok(Done::Now(lsn)) => {
-            blocking(move || key.adopt()).await?;
-            lsn
-        }
-        Ok(Done::Before(lsn)) => {
-            blocking(move || key.discard()).await?;
-            lsn
-        }
-        Err(reason) => {
-            blocking(move || key.discard()).await?;
-            return Err(not_done(&reason));
-        }
-    };
-    set_by(intake, lsn).await
-}
-
-async fn set_by(intake: &Intake, lsn: Lsn) -> Result<v1::EngineKey, Status> {
-    let key = intake.read(|control| control.engine_key_set_by(lsn)).await.map_err(|b| busy(&b))?;
-    let key = key.ok_or_else(|| Status::internal("the request set no key"))?;
+    let (request, _) = asked(message)?;
+    let (key, lsn) = engine.rotate_key(caller, request).await?;
     Ok(v1::EngineKey { key: Bytes::copy_from_slice(&key.0), lsn: lsn.0 })
-}
-
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, EngineKeyError> + Send + 'static,
-) -> Result<T, Status> {
-    let done = tokio::task::spawn_blocking(work).await.expect("keys do not panic");
-    done.map_err(|error| Status::internal(error.to_string()))
 }

@@ -1,37 +1,28 @@
-//! What the `Operator` service holds of the rest of the engine.
+//! What the `Operator` service reports beside the engine.
 
 use super::auth::Refused;
 use super::door::Visits;
 use crate::ledger::Rail;
-use crate::settle::{Archive, Board, Clearing, Folders, Nudge, Troubles};
+use crate::settle::{Board, Folders};
+use crate::types::Timestamp;
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
-/// What the service reports of the edge.
-#[derive(Default)]
+/// What is only reported: how the process was set up, and who stands at the door.
 pub struct Edge {
-    /// Who is connected, once the door is open.
-    pub visits: Arc<OnceLock<Visits>>,
-    /// Tokens that were refused.
-    pub refused: Refused,
-}
-
-/// What the service needs of settlement.
-pub struct Settlement {
-    /// Sealed windows and batches.
-    pub archive: Archive,
-    /// The operator's own accounts.
-    pub clearing: Arc<Clearing>,
-    /// Wakes the settler.
-    pub nudge: Nudge,
-    /// What keeps it from going on.
-    pub troubles: Troubles,
-    /// Where the files of each rail lie.
-    pub folders: BTreeMap<Rail, Folders>,
-    /// The schedule, and where it stands.
-    pub board: Board,
+    /// When it was started.
+    pub started_at: Timestamp,
+    /// How often it closes windows, whatever the schedule says.
+    pub window_every: Option<Duration>,
     /// Operators configured.
     pub operators: usize,
-    /// Whether another operator must approve.
-    pub four_eyes: bool,
+    /// The schedule, and where it stands.
+    pub board: Board,
+    /// Where the files of each rail lie.
+    pub folders: BTreeMap<Rail, Folders>,
+    /// Tokens that were refused.
+    pub refused: Refused,
+    /// Who is connected, once the door is open.
+    pub visits: Arc<OnceLock<Visits>>,
 }

@@ -3,10 +3,10 @@
 use super::door::Place;
 use super::messages::id;
 use super::read::Streamed;
-use super::status::{busy, invalid, storage};
+use super::status::{invalid, storage};
 use crate::journal::{Chain, Entry, JournalError, Record};
 use crate::ledger::{About, Caller, Envelope, Event, Fact};
-use crate::pipeline::Intake;
+use crate::settle::Engine;
 use crate::types::PartyId;
 use bytes::Bytes;
 use std::collections::BTreeSet;
@@ -42,7 +42,7 @@ impl Wanted {
         Ok(Self { by, party, kinds: asked.kinds.into_iter().collect(), since_us, request_id })
     }
 
-    fn has(&self, intake: &Intake, record: &Record<'_>, fact: &Fact) -> bool {
+    fn has(&self, engine: &Engine, record: &Record<'_>, fact: &Fact) -> bool {
         let Fact { envelope, event } = fact;
         let id = envelope.request.as_ref().map_or("", |request| &request.id);
         record.at.0 >= self.since_us
@@ -51,27 +51,27 @@ impl Wanted {
             && (self.kinds.is_empty() || self.kinds.contains(event.kind_name()))
             && self
                 .party
-                .is_none_or(|party| event.names(party, |key| intake.payer_of(key) == Some(party)))
+                .is_none_or(|party| event.names(party, |key| engine.payer_of(key) == Some(party)))
     }
 }
 
 /// Streams the events that are asked for, oldest first, as far as they are durable now. Read by a
 /// thread of its own, as the client takes them.
 pub(super) async fn list(
-    intake: &Intake,
+    engine: &Engine,
     place: Place,
     asked: v1::ListHistoryRequest,
 ) -> Result<Streamed<v1::HistoryEntry>, Status> {
     let wanted = Wanted::new(asked)?;
-    let last = intake.read(|control| control.history().lsn).await.map_err(|b| busy(&b))?;
-    let (intake, (entries_in, entries)) = (intake.clone(), mpsc::channel(ENTRIES));
+    let last = engine.ask(|control| Ok(control.history().lsn)).await?;
+    let (engine, (entries_in, entries)) = (engine.clone(), mpsc::channel(ENTRIES));
     tokio::task::spawn_blocking(move || {
         let _place = place;
         let (mut chain, mut gone) = (Chain::start(), false);
-        let read = intake.log().read_events(last, &mut |lsn, bytes| {
+        let read = engine.log().read_events(last, &mut |lsn, bytes| {
             let record = chain.follow_event(lsn, bytes)?;
             let Entry::Fact(fact) = record.entry()? else { return Ok(()) };
-            if !wanted.has(&intake, &record, &fact) {
+            if !wanted.has(&engine, &record, &fact) {
                 return Ok(());
             }
             gone = entries_in.blocking_send(Ok(entry(&record, *fact))).is_err();

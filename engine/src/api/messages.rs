@@ -6,9 +6,10 @@ use crate::ledger::{
     AssetSeal, BatchHead, Exposure, Leg, LegState, Legs, Obligation, Position, Proposal, Request,
     WindowEntry, WindowState, control::PartyEntry,
 };
+use crate::settle::Engine;
 use crate::types::{
-    AssetDef, AssetNumber, BatchId, Digest, Lsn, PartyId, SettlementModel, SignerKey, Total,
-    content_digest,
+    AssetDef, AssetNumber, BatchId, ChannelId, Digest, Lsn, PartyId, SettlementModel, SignerKey,
+    Total, content_digest,
 };
 use crate::verify::TierStatus;
 use bytes::Bytes;
@@ -44,14 +45,48 @@ pub(super) fn money(text: &str, field: &str) -> Result<Total, Status> {
     text.parse().map_err(|error| invalid(format!("{field}: {error}")))
 }
 
-/// The request: its id and the digest of the rest of its content. `message` comes with its
-/// `request_id` taken out.
-pub(super) fn request(id: String, kind: &str, message: &impl Message) -> Result<Request, Status> {
-    let content = content_digest(kind, &message.encode_to_vec());
+/// The channel that a message names, and its signer.
+pub(super) fn channel(
+    engine: &Engine,
+    message: &v1::GetChannelRequest,
+) -> Result<(SignerKey, ChannelId), Status> {
+    let signer: SignerKey = id(&message.signer, "signer")?;
+    let payee: PartyId = id(&message.payee, "payee")?;
+    let (asset, hasher) = (AssetNumber(message.asset), engine.hasher());
+    Ok((signer, hasher.channel_of(signer, payee, asset, message.lane, message.expires_at)))
+}
+
+/// A message by which something is asked for under a request id.
+pub(super) trait Asks: Message {
+    /// What it asks for: part of what the request is compared by, so it is for ever.
+    const CALL: &'static str;
+
+    /// Takes the request id out of it.
+    fn take_id(&mut self) -> String;
+}
+
+/// Says so of messages, each beside what is done with it.
+macro_rules! asks {
+    ($($message:ident $call:literal),* $(,)?) => {
+        $(impl $crate::api::messages::Asks for v1::$message {
+            const CALL: &'static str = $call;
+
+            fn take_id(&mut self) -> String {
+                std::mem::take(&mut self.request_id)
+            }
+        })*
+    };
+}
+pub(super) use asks;
+
+/// The request that a message comes with, and the message without its id.
+pub(super) fn asked<M: Asks>(mut message: M) -> Result<(Request, M), Status> {
+    let id = message.take_id();
+    let content = content_digest(M::CALL, &message.encode_to_vec());
     let request = Request { id, content };
     // Before anything is computed for it.
     request.check().map_err(|r| refused(&r))?;
-    Ok(request)
+    Ok((request, message))
 }
 
 /// A place in the engine's logs, opaque to whoever gets it: which form this is, which log, and

@@ -24,7 +24,7 @@ mod windows;
 
 pub use auth::{Auth, Refused};
 pub use door::{ConnectionId, Door, Service, Visits};
-pub use held::{Edge, Settlement};
+pub use held::Edge;
 pub use operator::OperatorApi;
 pub use vouchers::VouchersApi;
 pub use webhooks::webhooks;

@@ -2,83 +2,52 @@
 
 use super::auth::caller;
 use super::door::{Places, Visits};
-use super::held::{Edge, Settlement};
+use super::held::Edge;
 use super::messages::{
-    asset_message, exposure_message, id, key_tables_message, party_message, request,
-    signer_message, window_message,
+    asset_message, exposure_message, id, key_tables_message, party_message, signer_message,
 };
-use super::read::{Streamed, batch_id, sealed, streamed, window, windows};
+use super::read::{Streamed, all_windows, batch_id, sealed, streamed, window};
 use super::registration::Asked;
-use super::status::{busy, not_done, refused};
 use super::{
-    batches, evidence, history, legs, reconcile, registration, settlement, troubles,
-    windows as disputes,
+    batches, evidence, history, legs, reconcile, registration, settlement, troubles, windows,
 };
 use crate::ledger::control::{PartyEntry, SignerEntry};
-use crate::ledger::{Caller, Exposure, Refusal, Wish};
+use crate::ledger::{Caller, Wish};
 use crate::limits::{EXPORTS_MAX, IMPORTS_MAX, LISTS_MAX};
 use crate::log;
-use crate::pipeline::{Done, Intake};
-use crate::sign::EngineKey;
-use crate::types::{AssetNumber, PartyId, Timestamp, WindowNumber};
+use crate::pipeline::Done;
+use crate::settle::Engine;
+use crate::types::{AssetNumber, PartyId, WindowNumber};
 use bytes::Bytes;
-use std::sync::Arc;
-use std::time::Duration;
 use tallystick_proto::v1;
 use tonic::{Request, Response, Status, Streaming};
 
 /// The service.
 pub struct OperatorApi {
-    intake: Intake,
-    engine_key: Arc<EngineKey>,
-    /// One key follows another at a time.
-    rotating: tokio::sync::Mutex<()>,
-    settlement: Settlement,
-    started_at: Timestamp,
-    window_every: Option<Duration>,
+    engine: Engine,
+    edge: Edge,
     exports: Places,
     lists: Places,
     imports: Places,
-    edge: Edge,
 }
 
 type Answer<T> = Result<Response<T>, Status>;
 
 impl OperatorApi {
-    /// The service on this pipeline. `started_at` and `window_every` are only reported.
+    /// The service of this engine.
     #[must_use]
-    pub fn new(
-        intake: Intake,
-        engine_key: Arc<EngineKey>,
-        settlement: Settlement,
-        started_at: Timestamp,
-        window_every: Option<Duration>,
-        edge: Edge,
-    ) -> Self {
+    pub fn new(engine: Engine, edge: Edge) -> Self {
         Self {
-            intake,
-            engine_key,
-            rotating: tokio::sync::Mutex::default(),
-            settlement,
-            started_at,
-            window_every,
+            engine,
+            edge,
             exports: Places::new("exports", EXPORTS_MAX),
             lists: Places::new("lists", LISTS_MAX),
             imports: Places::new("imports", IMPORTS_MAX),
-            edge,
         }
     }
 
     async fn wish(&self, caller: Caller, (request, wish): Asked) -> Result<Done, Status> {
-        self.intake.command(wish.by(caller, request)).await.map_err(|r| not_done(&r))
-    }
-
-    async fn read<T>(
-        &self,
-        read: impl FnOnce(&crate::ledger::Control) -> Result<T, Refusal>,
-    ) -> Result<T, Status> {
-        let found = self.intake.read(read).await.map_err(|b| busy(&b))?;
-        found.map_err(|r| refused(&r))
+        Ok(self.engine.tell(wish.by(caller, request)).await?)
     }
 
     /// Does what changes an exposure; answers with the exposure that it gave, also to a retry.
@@ -89,7 +58,7 @@ impl OperatorApi {
         (party, asset): (PartyId, AssetNumber),
     ) -> Answer<v1::Exposure> {
         let lsn = self.wish(caller, asked).await?.lsn();
-        let exposure = self.intake.exposure_at(party, lsn).await.map_err(|b| busy(&b))?;
+        let exposure = self.engine.exposure_at(party, lsn).await?;
         Ok(Response::new(exposure_message(party, asset, exposure)))
     }
 }
@@ -107,7 +76,7 @@ impl v1::operator_server::Operator for OperatorApi {
 
     async fn upsert_party(&self, request: Request<v1::UpsertPartyRequest>) -> Answer<v1::Party> {
         let caller = caller(&request);
-        let asked = registration::party_wish(request.into_inner(), &self.settlement.clearing)?;
+        let asked = registration::party_wish(request.into_inner(), self.engine.clearing())?;
         let Wish::UpsertParty { party, name, suspended, accounts, .. } = &asked.1 else {
             unreachable!("a party is registered")
         };
@@ -120,8 +89,8 @@ impl v1::operator_server::Operator for OperatorApi {
 
     async fn get_party(&self, request: Request<v1::GetPartyRequest>) -> Answer<v1::Party> {
         let party: PartyId = id(&request.into_inner().party_id, "party_id")?;
-        let read = self.read(|control| Ok(party_message(party, control.party(party)?)));
-        read.await.map(Response::new)
+        let party = self.engine.ask(|control| Ok(party_message(party, control.party(party)?)));
+        Ok(Response::new(party.await?))
     }
 
     async fn add_signer(&self, request: Request<v1::AddSignerRequest>) -> Answer<v1::Signer> {
@@ -147,8 +116,8 @@ impl v1::operator_server::Operator for OperatorApi {
         };
         let signer = *signer;
         self.wish(caller, asked).await?;
-        let read = self.read(|control| Ok(signer_message(signer, control.signer(signer)?)));
-        read.await.map(Response::new)
+        let signer = self.engine.ask(|control| Ok(signer_message(signer, control.signer(signer)?)));
+        Ok(Response::new(signer.await?))
     }
 
     async fn set_credit_limit(
@@ -178,15 +147,15 @@ impl v1::operator_server::Operator for OperatorApi {
     }
 
     async fn get_exposure(&self, request: Request<v1::GetExposureRequest>) -> Answer<v1::Exposure> {
-        let asked = request.into_inner();
+        let message = request.into_inner();
         let (party, asset) =
-            (id::<PartyId>(&asked.party_id, "party_id")?, AssetNumber(asked.asset));
-        self.read(|control| {
+            (id::<PartyId>(&message.party_id, "party_id")?, AssetNumber(message.asset));
+        let known = self.engine.ask(|control| {
             control.party(party)?;
             control.asset(asset).map(|_| ())
-        })
-        .await?;
-        let exposure: Exposure = self.intake.exposure(party, asset).await.map_err(|b| busy(&b))?;
+        });
+        known.await?;
+        let exposure = self.engine.exposure(party, asset).await?;
         Ok(Response::new(exposure_message(party, asset, exposure)))
     }
 
@@ -195,28 +164,18 @@ impl v1::operator_server::Operator for OperatorApi {
         request: Request<Streaming<v1::ImportRequest>>,
     ) -> Answer<v1::ImportResponse> {
         let (_place, caller) = (self.imports.take(&request)?, caller(&request));
-        let (clearing, items) = (&self.settlement.clearing, request.into_inner());
-        registration::import(&self.intake, caller, clearing, items).await.map(Response::new)
+        let items = request.into_inner();
+        registration::import(&self.engine, caller, items).await.map(Response::new)
     }
 
-    async fn close_window(&self, message: Request<v1::CloseWindowRequest>) -> Answer<v1::Window> {
-        let (caller, mut message) = (caller(&message), message.into_inner());
-        let request_id = std::mem::take(&mut message.request_id);
-        let request = request(request_id, "CloseWindow", &message)?;
-        let cut = self.wish(caller, (request, Wish::CloseWindow)).await?.lsn();
-        // The root is part of the answer, so the answer waits for the seal.
-        let sealed = self.intake.read_when(|control| {
-            let window = control.window_cut_by(cut).expect("the record closed a window");
-            window.sealed.as_ref().map(|_| window_message(window, 0))
-        });
-        let mut window = sealed.await.map_err(|b| busy(&b))?;
-        window.state = v1::WindowState::Closed.into();
-        Ok(Response::new(window))
+    async fn close_window(&self, request: Request<v1::CloseWindowRequest>) -> Answer<v1::Window> {
+        let caller = caller(&request);
+        windows::close(&self.engine, caller, request.into_inner()).await.map(Response::new)
     }
 
     async fn get_window(&self, request: Request<v1::GetWindowRequest>) -> Answer<v1::Window> {
         let number = WindowNumber(request.into_inner().number);
-        window(&self.intake, number).await.map(Response::new)
+        window(&self.engine, number).await.map(Response::new)
     }
 
     type ListWindowsStream = Streamed<v1::Window>;
@@ -225,7 +184,7 @@ impl v1::operator_server::Operator for OperatorApi {
         request: Request<v1::ListWindowsRequest>,
     ) -> Answer<Self::ListWindowsStream> {
         let place = self.lists.take(&request)?;
-        Ok(Response::new(streamed(place, windows(&self.intake).await?.into_iter())))
+        Ok(Response::new(streamed(place, all_windows(&self.engine).await?.into_iter())))
     }
 
     type ListObligationsStream = Streamed<v1::Obligation>;
@@ -234,7 +193,7 @@ impl v1::operator_server::Operator for OperatorApi {
         request: Request<v1::WindowAssetRequest>,
     ) -> Answer<Self::ListObligationsStream> {
         let place = self.lists.take(&request)?;
-        let page = sealed(&self.intake, &self.settlement.archive, request.get_ref()).await?;
+        let page = sealed(&self.engine, request.get_ref()).await?;
         Ok(Response::new(page.obligations(place)))
     }
 
@@ -244,7 +203,7 @@ impl v1::operator_server::Operator for OperatorApi {
         request: Request<v1::WindowAssetRequest>,
     ) -> Answer<Self::ListNetObligationsStream> {
         let place = self.lists.take(&request)?;
-        let page = sealed(&self.intake, &self.settlement.archive, request.get_ref()).await?;
+        let page = sealed(&self.engine, request.get_ref()).await?;
         Ok(Response::new(page.net_obligations(place)))
     }
 
@@ -254,7 +213,7 @@ impl v1::operator_server::Operator for OperatorApi {
         request: Request<v1::WindowAssetRequest>,
     ) -> Answer<Self::ListNetPositionsStream> {
         let place = self.lists.take(&request)?;
-        let page = sealed(&self.intake, &self.settlement.archive, request.get_ref()).await?;
+        let page = sealed(&self.engine, request.get_ref()).await?;
         Ok(Response::new(page.net_positions(place)))
     }
 
@@ -263,32 +222,22 @@ impl v1::operator_server::Operator for OperatorApi {
         request: Request<v1::DisputeWindowRequest>,
     ) -> Answer<v1::Window> {
         let caller = caller(&request);
-        let window = disputes::dispute(&self.intake, caller, request.into_inner());
-        window.await.map(Response::new)
+        windows::dispute(&self.engine, caller, request.into_inner()).await.map(Response::new)
     }
 
     async fn end_dispute(&self, request: Request<v1::EndDisputeRequest>) -> Answer<v1::Window> {
         let caller = caller(&request);
-        let window = disputes::end_dispute(&self.intake, caller, request.into_inner());
-        window.await.map(Response::new)
+        windows::end_dispute(&self.engine, caller, request.into_inner()).await.map(Response::new)
     }
 
     async fn create_batch(&self, request: Request<v1::CreateBatchRequest>) -> Answer<v1::Batch> {
-        let (caller, four_eyes) = (caller(&request), self.settlement.four_eyes);
-        let batch = batches::create(
-            &self.intake,
-            &self.settlement.archive,
-            &self.engine_key,
-            &self.settlement.clearing,
-            (caller, four_eyes),
-            request.into_inner(),
-        );
-        batch.await.map(Response::new)
+        let caller = caller(&request);
+        batches::create(&self.engine, caller, request.into_inner()).await.map(Response::new)
     }
 
     async fn get_batch(&self, request: Request<v1::GetBatchRequest>) -> Answer<v1::Batch> {
         let batch = batch_id(request.get_ref())?;
-        batches::get(&self.intake, batch).await.map(Response::new)
+        batches::get(&self.engine, batch).await.map(Response::new)
     }
 
     type ListBatchesStream = Streamed<v1::Batch>;
@@ -297,7 +246,7 @@ impl v1::operator_server::Operator for OperatorApi {
         request: Request<v1::ListBatchesRequest>,
     ) -> Answer<Self::ListBatchesStream> {
         let place = self.lists.take(&request)?;
-        Ok(Response::new(streamed(place, batches::list(&self.intake).await?.into_iter())))
+        Ok(Response::new(streamed(place, batches::list(&self.engine).await?.into_iter())))
     }
 
     type ListLegsStream = Streamed<v1::Leg>;
@@ -307,36 +256,27 @@ impl v1::operator_server::Operator for OperatorApi {
     ) -> Answer<Self::ListLegsStream> {
         let place = self.lists.take(&request)?;
         let batch = batch_id(request.get_ref())?;
-        let archive = &self.settlement.archive;
-        legs::list(&self.intake, archive, place, batch).await.map(Response::new)
+        legs::list(&self.engine, place, batch).await.map(Response::new)
     }
 
     async fn approve_batch(&self, request: Request<v1::ApproveBatchRequest>) -> Answer<v1::Batch> {
-        let nudge = &self.settlement.nudge;
         let caller = caller(&request);
-        let batch = batches::approve(&self.intake, nudge, caller, request.into_inner());
-        batch.await.map(Response::new)
+        batches::approve(&self.engine, caller, request.into_inner()).await.map(Response::new)
     }
 
     async fn abort_batch(&self, request: Request<v1::AbortBatchRequest>) -> Answer<v1::Batch> {
         let caller = caller(&request);
-        batches::abort(&self.intake, caller, request.into_inner()).await.map(Response::new)
+        batches::abort(&self.engine, caller, request.into_inner()).await.map(Response::new)
     }
 
     async fn report_legs(&self, request: Request<v1::ReportLegsRequest>) -> Answer<v1::Batch> {
-        let Settlement { archive, nudge, .. } = &self.settlement;
         let caller = caller(&request);
-        let legs::Reported { batch, moved } =
-            legs::report(&self.intake, archive, nudge, caller, request.into_inner()).await?;
-        let batch = batches::get(&self.intake, batch).await?;
-        Ok(Response::new(v1::Batch { legs_moved: moved, ..batch }))
+        legs::report(&self.engine, caller, request.into_inner()).await.map(Response::new)
     }
 
     async fn resolve_leg(&self, request: Request<v1::ResolveLegRequest>) -> Answer<v1::Leg> {
-        let Settlement { archive, nudge, .. } = &self.settlement;
         let caller = caller(&request);
-        let leg = legs::resolve(&self.intake, archive, nudge, caller, request.into_inner());
-        leg.await.map(Response::new)
+        legs::resolve(&self.engine, caller, request.into_inner()).await.map(Response::new)
     }
 
     async fn get_reconciliation(
@@ -345,10 +285,8 @@ impl v1::operator_server::Operator for OperatorApi {
     ) -> Answer<v1::Reconciliation> {
         let _place = self.lists.take(&request)?;
         let batch = batch_id(request.get_ref())?;
-        let Settlement { archive, troubles, folders, nudge, .. } = &self.settlement;
-        let wrong = (troubles, folders, nudge.held());
-        let report = reconcile::report(&self.intake, archive, wrong, batch);
-        report.await.map(Response::new)
+        let folders = &self.edge.folders;
+        reconcile::report(&self.engine, folders, batch).await.map(Response::new)
     }
 
     type ListTroublesStream = Streamed<v1::Trouble>;
@@ -357,7 +295,7 @@ impl v1::operator_server::Operator for OperatorApi {
         request: Request<v1::ListTroublesRequest>,
     ) -> Answer<Self::ListTroublesStream> {
         let place = self.lists.take(&request)?;
-        troubles::list(&self.intake, place, request.into_inner()).await.map(Response::new)
+        troubles::list(&self.engine, place, request.into_inner()).await.map(Response::new)
     }
 
     async fn ack_troubles(
@@ -365,7 +303,7 @@ impl v1::operator_server::Operator for OperatorApi {
         request: Request<v1::AckTroublesRequest>,
     ) -> Answer<v1::AckTroublesResponse> {
         let caller = caller(&request);
-        troubles::ack(&self.intake, caller, request.into_inner()).await.map(Response::new)
+        troubles::ack(&self.engine, caller, request.into_inner()).await.map(Response::new)
     }
 
     type ListHistoryStream = Streamed<v1::HistoryEntry>;
@@ -374,7 +312,7 @@ impl v1::operator_server::Operator for OperatorApi {
         request: Request<v1::ListHistoryRequest>,
     ) -> Answer<Self::ListHistoryStream> {
         let place = self.lists.take(&request)?;
-        history::list(&self.intake, place, request.into_inner()).await.map(Response::new)
+        history::list(&self.engine, place, request.into_inner()).await.map(Response::new)
     }
 
     type ExportBatchStream = Streamed<v1::ExportChunk>;
@@ -384,8 +322,7 @@ impl v1::operator_server::Operator for OperatorApi {
     ) -> Answer<Self::ExportBatchStream> {
         let place = self.exports.take(&request)?;
         let batch = batch_id(request.get_ref())?;
-        let archive = &self.settlement.archive;
-        batches::export(&self.intake, archive, place, batch).await.map(Response::new)
+        batches::export(&self.engine, place, batch).await.map(Response::new)
     }
 
     type ExportEvidenceStream = Streamed<v1::DocumentChunk>;
@@ -393,10 +330,8 @@ impl v1::operator_server::Operator for OperatorApi {
         &self,
         request: Request<v1::ExportEvidenceRequest>,
     ) -> Answer<Self::ExportEvidenceStream> {
-        let (place, archive) = (self.exports.take(&request)?, &self.settlement.archive);
-        let export =
-            evidence::export(&self.intake, archive, &self.engine_key, place, request.into_inner());
-        export.await.map(Response::new)
+        let place = self.exports.take(&request)?;
+        evidence::export(&self.engine, place, request.into_inner()).await.map(Response::new)
     }
 
     type GetProofStream = Streamed<v1::DocumentChunk>;
@@ -404,57 +339,55 @@ impl v1::operator_server::Operator for OperatorApi {
         &self,
         request: Request<v1::GetProofRequest>,
     ) -> Answer<Self::GetProofStream> {
-        let (place, archive) = (self.exports.take(&request)?, &self.settlement.archive);
-        let proof = evidence::proof(&self.intake, archive, place, request.into_inner());
-        proof.await.map(Response::new)
+        let place = self.exports.take(&request)?;
+        evidence::proof(&self.engine, place, request.into_inner()).await.map(Response::new)
     }
 
     async fn rotate_engine_key(
         &self,
         request: Request<v1::RotateEngineKeyRequest>,
     ) -> Answer<v1::EngineKey> {
-        let _alone = self.rotating.lock().await;
-        let (caller, message) = (caller(&request), request.into_inner());
-        let rotated = evidence::rotate(&self.intake, &self.engine_key, caller, message);
-        rotated.await.map(Response::new)
+        let caller = caller(&request);
+        evidence::rotate(&self.engine, caller, request.into_inner()).await.map(Response::new)
     }
 
     async fn get_status(&self, _: Request<v1::GetStatusRequest>) -> Answer<v1::Status> {
         let count = |n: usize| u64::try_from(n).expect("a count fits 64 bits");
-        let figures = self.intake.figures().await.map_err(|b| busy(&b))?;
-        let (network, window, (parties, signers), batches, (engine_key, ids, ids_max)) = self
-            .read(|control| {
+        let (engine, edge) = (&self.engine, &self.edge);
+        let figures = engine.figures().await?;
+        let (network, window, (parties, signers), batches, (engine_key, ids, ids_max)) = engine
+            .ask(|control| {
                 let (network, window) = (control.genesis().network, control.open_window().number);
                 let ids = control.request_count();
                 let own = (control.engine_key(), ids, control.requests_max());
                 Ok((network, window, control.counts(), control.batch_count(), own))
             })
             .await?;
-        let (verify, threads) = self.intake.verifying();
-        let meters = self.intake.meters();
-        let every = self.window_every.map_or(0, |every| every.as_millis());
-        let (settling, open, kept) = self
-            .read(|control| {
+        let vitals = engine.vitals();
+        let (verify, meters) = (vitals.verify, vitals.meters);
+        let every = edge.window_every.map_or(0, |every| every.as_millis());
+        let (settling, open, kept) = engine
+            .ask(|control| {
                 let open = count(control.troubles().count());
                 Ok((settlement::batches(control), open, troubles::sentences(control, None)))
             })
             .await?;
-        let standing = settlement::troubles(&self.settlement.troubles);
+        let standing = settlement::troubles(engine.troubles());
         Ok(Response::new(v1::Status {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             network_id: Bytes::copy_from_slice(&network.0),
-            durable_lsn: self.intake.durable_lsn().0,
+            durable_lsn: vitals.durable.0,
             open_window: window.0,
             window_vouchers: figures.credited,
             verify_backend: verify.backend.name().to_owned(),
-            verify_threads: u32::try_from(threads).expect("threads are few"),
-            shards: u32::from(self.intake.shards()),
+            verify_threads: u32::try_from(vitals.verify_threads).expect("threads are few"),
+            shards: u32::from(vitals.shards),
             parties: count(parties),
             signers: count(signers),
             channels: figures.channels,
             batches: count(batches),
-            started_at_us: self.started_at.0,
-            inflight_vouchers: self.intake.inflight_vouchers(),
+            started_at_us: edge.started_at.0,
+            inflight_vouchers: vitals.inflight_vouchers,
             vouchers_verified: meters.verified(),
             cpu_total_us: meters.cpu_total_us(),
             cpu_verify_us: meters.cpu_verify_us(),
@@ -467,20 +400,20 @@ impl v1::operator_server::Operator for OperatorApi {
             verify_rejects_confirmed: verify.confirmed,
             verify_alarms: verify.alarms,
             engine_key: engine_key.map_or(Bytes::new(), |key| Bytes::copy_from_slice(&key.0)),
-            schedule: settlement::schedule(&self.settlement.board),
+            schedule: settlement::schedule(&edge.board),
             batches_by_state: settling.by_state,
             legs_in_flight: settling.in_flight,
             legs_unknown: settling.unknown,
             troubles: standing.into_iter().chain(kept).collect(),
             troubles_open: open,
-            operators: u32::try_from(self.settlement.operators).expect("operators are few"),
-            four_eyes: self.settlement.four_eyes,
+            operators: u32::try_from(edge.operators).expect("operators are few"),
+            four_eyes: engine.four_eyes(),
             request_ids: count(ids),
             request_ids_max: count(ids_max),
             log_lines_lost: log::lost(),
-            connections: count(self.edge.visits.get().map_or(0, Visits::here)),
-            connections_turned_away: self.edge.visits.get().map_or(0, Visits::turned_away),
-            tokens_refused: self.edge.refused.count(),
+            connections: count(edge.visits.get().map_or(0, Visits::here)),
+            connections_turned_away: edge.visits.get().map_or(0, Visits::turned_away),
+            tokens_refused: edge.refused.count(),
         }))
     }
 }

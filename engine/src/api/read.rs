@@ -2,10 +2,8 @@
 
 use super::door::Place;
 use super::messages::{id, obligation_message, position_message, window_message};
-use super::status::{busy, refused, storage};
-use crate::ledger::{Refusal, SealedAsset, SealedWindow};
-use crate::pipeline::Intake;
-use crate::settle::Archive;
+use crate::ledger::{SealedAsset, SealedWindow, WindowEntry};
+use crate::settle::Engine;
 use crate::types::{AssetNumber, BatchId, WindowNumber};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -37,19 +35,15 @@ pub(super) struct SealedPage {
 
 /// Finds a sealed window; FAILED_PRECONDITION while it is open.
 pub(super) async fn sealed(
-    intake: &Intake,
-    archive: &Archive,
-    asked: &v1::WindowAssetRequest,
+    engine: &Engine,
+    message: &v1::WindowAssetRequest,
 ) -> Result<SealedPage, Status> {
-    let (number, asset) = (WindowNumber(asked.window), AssetNumber(asked.asset));
-    let found = intake.read(|control| {
+    let (number, asset) = (WindowNumber(message.window), AssetNumber(message.asset));
+    let sealed = engine.ask(|control| {
         control.asset(asset)?;
         control.window(number)?.sealed_head()
     });
-    let sealed = found.await.map_err(|b| busy(&b))?.map_err(|r: Refusal| refused(&r))?;
-    let archive = archive.clone();
-    let window = tokio::task::spawn_blocking(move || archive.window(&sealed)).await;
-    let window = window.expect("loading does not panic").map_err(|error| storage(&error))?;
+    let window = engine.window(sealed.await?).await?;
     Ok(SealedPage { window, asset })
 }
 
@@ -82,26 +76,25 @@ impl SealedPage {
 }
 
 /// One window as it stands.
-pub(super) async fn window(intake: &Intake, number: WindowNumber) -> Result<v1::Window, Status> {
-    let credited = intake.figures().await.map_err(|b| busy(&b))?.credited;
-    let found = intake.read(|control| {
+pub(super) async fn window(engine: &Engine, number: WindowNumber) -> Result<v1::Window, Status> {
+    let credited = engine.figures().await?.credited;
+    let found = engine.ask(|control| {
         let window = control.window(number)?;
         Ok(window_message(window, if window.cut.is_none() { credited } else { 0 }))
     });
-    found.await.map_err(|b| busy(&b))?.map_err(|r: Refusal| refused(&r))
+    Ok(found.await?)
 }
 
 /// All windows as they stand, oldest first.
-pub(super) async fn windows(intake: &Intake) -> Result<Vec<v1::Window>, Status> {
-    let credited = intake.figures().await.map_err(|b| busy(&b))?.credited;
-    let found = intake.read(|control| {
+pub(super) async fn all_windows(engine: &Engine) -> Result<Vec<v1::Window>, Status> {
+    let credited = engine.figures().await?.credited;
+    let found = engine.ask(|control| {
         let windows = control.windows();
-        let message = |w: &crate::ledger::WindowEntry| {
-            window_message(w, if w.cut.is_none() { credited } else { 0 })
-        };
-        windows.map(message).collect()
+        let message =
+            |w: &WindowEntry| window_message(w, if w.cut.is_none() { credited } else { 0 });
+        Ok(windows.map(message).collect())
     });
-    found.await.map_err(|b| busy(&b))
+    Ok(found.await?)
 }
 
 /// The id in a batch request.

@@ -1,15 +1,13 @@
 //! Reconciliation of a batch as a message.
 
 use super::batches::as_it_stands;
-use super::legs::plan;
 use super::messages::leg_state;
-use super::status::{busy, refused};
 use super::troubles::{again, sentences};
 use crate::ledger::{Attempt, Rail, Refusal};
-use crate::pipeline::{Intake, now};
+use crate::pipeline::now;
 use crate::settle::{
-    Archive, ByState, Folders, Held, Moment, OpenProposal, SubmissionSums, Troubles, WindowFacts,
-    Wrong, reconcile,
+    ByState, Engine, Folders, Moment, OpenProposal, SubmissionSums, Troubles, WindowFacts, Wrong,
+    reconcile,
 };
 use crate::types::BatchId;
 use bytes::Bytes;
@@ -19,13 +17,12 @@ use tonic::Status;
 
 /// Where a batch stands now, and what an operator must do.
 pub(super) async fn report(
-    intake: &Intake,
-    archive: &Archive,
-    (troubles, folders, held): (&Troubles, &BTreeMap<Rail, Folders>, &Held),
+    engine: &Engine,
+    folders: &BTreeMap<Rail, Folders>,
     batch: BatchId,
 ) -> Result<v1::Reconciliation, Status> {
-    let plan = plan(intake, archive, batch).await?;
-    let found = intake.read(|control| {
+    let plan = engine.plan(batch).await?;
+    let found = engine.ask(|control| {
         let entry = control.batch(batch)?.clone();
         let window = |&number| {
             let window = control.window(number)?;
@@ -35,12 +32,11 @@ pub(super) async fn report(
         let kept = (sentences(control, Some(batch)), again(control, batch));
         Ok((entry, windows, kept, control.suspended().clone()))
     });
-    let (entry, windows, (kept, again), suspended) =
-        found.await.map_err(|b| busy(&b))?.map_err(|r: Refusal| refused(&r))?;
+    let (entry, windows, (kept, again), suspended) = found.await?;
     let rail = entry.head.policy.rail;
     let settling = entry.is_settling();
-    let (own, at) = (about(troubles, (batch, settling), rail.name()), now());
-    let moment = Moment { at, held: held.of(batch), suspended };
+    let (own, at) = (about(engine.troubles(), (batch, settling), rail.name()), now());
+    let moment = Moment { at, held: engine.held().of(batch), suspended };
     let message = as_it_stands(&entry);
     let sums = tokio::task::spawn_blocking(move || {
         reconcile(&plan, &entry, windows, Wrong { standing: own, kept, again }, &moment)

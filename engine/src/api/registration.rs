@@ -4,29 +4,35 @@
 //! configuration. Every other rule is the ledger's. The same message gives the same wish, whether
 //! it came alone or in an Import, so that either can be retried as the other.
 
-use super::messages::{id, model, money, request};
-use super::status::{busy, invalid};
+use super::messages::{asked, asks, id, model, money};
+use super::status::invalid;
 use crate::ledger::event::Cap;
 use crate::ledger::{Caller, Request, Wish};
 use crate::limits::{IMPORT_CHUNK, IMPORT_CHUNK_BYTES, IMPORT_CHUNKS, IMPORT_FAILURES_MAX};
-use crate::pipeline::Intake;
 use crate::rails;
-use crate::settle::Clearing;
+use crate::settle::{Clearing, Engine};
 use crate::types::{Amount, AssetDef, AssetNumber, PartyId, SignerKey};
 use crate::verify::check_key;
 use prost::Message as _;
 use std::collections::VecDeque;
-use std::sync::Arc;
 use tallystick_proto::v1;
 use tokio::task::JoinHandle;
 use tonic::{Status, Streaming};
 
+asks! {
+    CreateAssetRequest "CreateAsset",
+    UpsertPartyRequest "UpsertParty",
+    AddSignerRequest "AddSigner",
+    RevokeSignerRequest "RevokeSigner",
+    SetCreditLimitRequest "SetCreditLimit",
+    RecordDepositRequest "RecordDeposit",
+}
+
 /// A wish, and the request that it comes with.
 pub(super) type Asked = (Request, Wish);
 
-pub(super) fn asset_wish(mut message: v1::CreateAssetRequest) -> Result<Asked, Status> {
-    let id = std::mem::take(&mut message.request_id);
-    let request = request(id, "CreateAsset", &message)?;
+pub(super) fn asset_wish(message: v1::CreateAssetRequest) -> Result<Asked, Status> {
+    let (request, message) = asked(message)?;
     let model = model(message.model)?;
     let asset = message.asset.ok_or_else(|| invalid("asset is missing"))?;
     let (number, code, scale) = (AssetNumber(asset.number), asset.code, asset.scale);
@@ -36,11 +42,10 @@ pub(super) fn asset_wish(mut message: v1::CreateAssetRequest) -> Result<Asked, S
 
 /// `clearing` has the operator's own accounts: no party's may be one of them.
 pub(super) fn party_wish(
-    mut message: v1::UpsertPartyRequest,
+    message: v1::UpsertPartyRequest,
     clearing: &Clearing,
 ) -> Result<Asked, Status> {
-    let request_id = std::mem::take(&mut message.request_id);
-    let request = request(request_id, "UpsertParty", &message)?;
+    let (request, message) = asked(message)?;
     let v1::Party { party_id, name, suspended, accounts } =
         message.party.ok_or_else(|| invalid("party is missing"))?;
     let party: PartyId = id(&party_id, "party_id")?;
@@ -53,40 +58,36 @@ pub(super) fn party_wish(
     Ok((request, Wish::UpsertParty { party, name, suspended, accounts }))
 }
 
-pub(super) fn signer_wish(mut message: v1::AddSignerRequest) -> Result<Asked, Status> {
-    let request_id = std::mem::take(&mut message.request_id);
-    let request = request(request_id, "AddSigner", &message)?;
-    let asked = message.signer.ok_or_else(|| invalid("signer is missing"))?;
-    let signer: SignerKey = id(&asked.signer, "signer")?;
-    let party: PartyId = id(&asked.party_id, "party_id")?;
-    if asked.revoked {
+pub(super) fn signer_wish(message: v1::AddSignerRequest) -> Result<Asked, Status> {
+    let (request, message) = asked(message)?;
+    let wanted = message.signer.ok_or_else(|| invalid("signer is missing"))?;
+    let signer: SignerKey = id(&wanted.signer, "signer")?;
+    let party: PartyId = id(&wanted.party_id, "party_id")?;
+    if wanted.revoked {
         return Err(invalid("a signer cannot be added as revoked; add it, then call RevokeSigner"));
     }
     check_key(signer).map_err(|error| invalid(format!("signer {signer}: {error}")))?;
     let cap = |cap: &v1::Cap| Cap { asset: AssetNumber(cap.asset), amount: Amount(cap.amount) };
-    let mut caps: Vec<Cap> = asked.caps.iter().map(cap).collect();
+    let mut caps: Vec<Cap> = wanted.caps.iter().map(cap).collect();
     caps.sort_unstable();
     Ok((request, Wish::AddSigner { signer, party, caps }))
 }
 
-pub(super) fn revocation_wish(mut message: v1::RevokeSignerRequest) -> Result<Asked, Status> {
-    let request_id = std::mem::take(&mut message.request_id);
-    let request = request(request_id, "RevokeSigner", &message)?;
+pub(super) fn revocation_wish(message: v1::RevokeSignerRequest) -> Result<Asked, Status> {
+    let (request, message) = asked(message)?;
     let signer: SignerKey = id(&message.signer, "signer")?;
     Ok((request, Wish::RevokeSigner { signer }))
 }
 
-pub(super) fn limit_wish(mut message: v1::SetCreditLimitRequest) -> Result<Asked, Status> {
-    let request_id = std::mem::take(&mut message.request_id);
-    let request = request(request_id, "SetCreditLimit", &message)?;
+pub(super) fn limit_wish(message: v1::SetCreditLimitRequest) -> Result<Asked, Status> {
+    let (request, message) = asked(message)?;
     let party: PartyId = id(&message.party_id, "party_id")?;
     let (asset, limit) = (AssetNumber(message.asset), money(&message.limit, "limit")?);
     Ok((request, Wish::SetCreditLimit { party, asset, limit }))
 }
 
-pub(super) fn deposit_wish(mut message: v1::RecordDepositRequest) -> Result<Asked, Status> {
-    let request_id = std::mem::take(&mut message.request_id);
-    let request = request(request_id, "RecordDeposit", &message)?;
+pub(super) fn deposit_wish(message: v1::RecordDepositRequest) -> Result<Asked, Status> {
+    let (request, message) = asked(message)?;
     let party: PartyId = id(&message.party_id, "party_id")?;
     let (asset, amount) = (AssetNumber(message.asset), money(&message.amount, "amount")?);
     Ok((request, Wish::RecordDeposit { party, asset, amount, reference: message.reference }))
@@ -107,9 +108,8 @@ type Wishes = Vec<Result<Asked, Status>>;
 
 /// An Import under way: chunks are checked side by side, and done in order.
 struct Import<'a> {
-    intake: &'a Intake,
+    engine: &'a Engine,
     caller: Caller,
-    clearing: &'a Arc<Clearing>,
     checking: VecDeque<JoinHandle<Wishes>>,
     next_index: u64,
     response: v1::ImportResponse,
@@ -117,14 +117,13 @@ struct Import<'a> {
 
 /// Does an Import: every item on its own, in order.
 pub(super) async fn import(
-    intake: &Intake,
+    engine: &Engine,
     caller: Caller,
-    clearing: &Arc<Clearing>,
     mut items: Streaming<v1::ImportRequest>,
 ) -> Result<v1::ImportResponse, Status> {
     let checking = VecDeque::with_capacity(IMPORT_CHUNKS);
     let response = v1::ImportResponse::default();
-    let mut import = Import { intake, caller, clearing, checking, next_index: 0, response };
+    let mut import = Import { engine, caller, checking, next_index: 0, response };
     let (mut chunk, mut bytes) = (Vec::new(), 0);
     while let Some(item) = items.message().await? {
         bytes += item.encoded_len();
@@ -146,18 +145,19 @@ pub(super) async fn import(
 
 impl Import<'_> {
     fn check(&mut self, chunk: Vec<v1::ImportRequest>) {
-        let clearing = self.clearing.clone();
-        let check = move || chunk.into_iter().map(|item| import_wish(item, &clearing)).collect();
+        let engine = self.engine.clone();
+        let wish = move |item| import_wish(item, engine.clearing());
+        let check = move || chunk.into_iter().map(wish).collect();
         self.checking.push_back(tokio::task::spawn_blocking(check));
     }
 
     async fn finish_one(&mut self) -> Result<(), Status> {
         let Some(checked) = self.checking.pop_front() else { return Ok(()) };
-        let asked = checked.await.expect("checking items does not panic");
+        let wishes = checked.await.expect("checking items does not panic");
         let first = self.next_index;
         let (mut indexes, mut commands) = (Vec::new(), Vec::new());
         let mut failures = Vec::new();
-        for (index, wish) in (first..).zip(asked) {
+        for (index, wish) in (first..).zip(wishes) {
             self.next_index = index + 1;
             match wish {
                 Ok((request, wish)) => {
@@ -167,7 +167,7 @@ impl Import<'_> {
                 Err(status) => failures.push((index, status.message().to_owned())),
             }
         }
-        let done = self.intake.commands(commands).await.map_err(|b| busy(&b))?;
+        let done = self.engine.tell_all(commands).await?;
         for (index, done) in indexes.into_iter().zip(done) {
             match done {
                 Ok(_) => self.response.applied += 1,

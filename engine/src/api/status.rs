@@ -3,7 +3,7 @@
 use crate::journal::JournalError;
 use crate::ledger::Refusal;
 use crate::pipeline::{Busy, NotDone};
-use crate::settle::NotLoaded;
+use crate::settle::{NotLoaded, NotRotated, NotSaid};
 use tonic::{Code, Status};
 
 /// The status of a refusal: its text says what is wrong and what to do.
@@ -72,28 +72,50 @@ pub(super) fn refused(refusal: &Refusal) -> Status {
     Status::new(code, refusal.to_string())
 }
 
-/// The status of a pipeline that does not take something.
-pub(super) fn busy(busy: &Busy) -> Status {
-    let code = match busy {
-        Busy::Full | Busy::DiskFull => Code::ResourceExhausted,
-        Busy::Stopping => Code::Unavailable,
-    };
-    Status::new(code, busy.to_string())
-}
-
-/// The status of a command that was not done.
-pub(super) fn not_done(reason: &NotDone) -> Status {
-    match reason {
-        NotDone::Refused(refusal) => refused(refusal),
-        NotDone::Busy(reason) => busy(reason),
+impl From<Busy> for Status {
+    fn from(busy: Busy) -> Self {
+        let code = match busy {
+            Busy::Full | Busy::DiskFull => Code::ResourceExhausted,
+            Busy::Stopping => Code::Unavailable,
+        };
+        Self::new(code, busy.to_string())
     }
 }
 
-/// The status of something of the past that cannot be shown.
-pub(super) fn not_loaded(reason: &NotLoaded) -> Status {
-    match reason {
-        NotLoaded::NotDone(reason) => not_done(reason),
-        NotLoaded::Storage(error) => storage(error),
+impl From<NotDone> for Status {
+    fn from(reason: NotDone) -> Self {
+        match reason {
+            NotDone::Refused(refusal) => refused(&refusal),
+            NotDone::Busy(busy) => busy.into(),
+        }
+    }
+}
+
+impl From<NotLoaded> for Status {
+    fn from(reason: NotLoaded) -> Self {
+        match reason {
+            NotLoaded::NotDone(reason) => reason.into(),
+            NotLoaded::Storage(error) => storage(&error),
+        }
+    }
+}
+
+impl From<NotSaid> for Status {
+    fn from(reason: NotSaid) -> Self {
+        match reason {
+            NotSaid::NotLoaded(reason) => reason.into(),
+            NotSaid::NoLeg(_) => Self::not_found(reason.to_string()),
+            NotSaid::Held(why) => Self::failed_precondition(why),
+        }
+    }
+}
+
+impl From<NotRotated> for Status {
+    fn from(reason: NotRotated) -> Self {
+        match reason {
+            NotRotated::NotDone(reason) => reason.into(),
+            NotRotated::Key(error) => Self::internal(error.to_string()),
+        }
     }
 }
 

@@ -1,52 +1,53 @@
 //! Troubles: listed, shown beside other answers, and taken away.
 
 use super::door::Place;
-use super::messages::{id, request};
+use super::messages::{asked, asks, id};
 use super::read::{Streamed, streamed};
-use super::status::{busy, not_done, refused};
-use crate::ledger::{Caller, Control, Refusal, Trouble, TroubleKind, Wish};
+use crate::ledger::{Caller, Control, Trouble, TroubleKind, Wish};
 use crate::limits::TROUBLES_SHOWN;
-use crate::pipeline::Intake;
+use crate::settle::Engine;
 use crate::types::BatchId;
 use bytes::Bytes;
 use tallystick_proto::v1;
 use tonic::Status;
+
+asks! {
+    AckTroublesRequest "AckTroubles",
+}
 
 /// Digits of a batch's id in a sentence: enough for every command.
 const BATCH_DIGITS: usize = 16;
 
 /// Those that are open, oldest first: all, or those about one batch.
 pub(super) async fn list(
-    intake: &Intake,
+    engine: &Engine,
     place: Place,
-    asked: v1::ListTroublesRequest,
+    message: v1::ListTroublesRequest,
 ) -> Result<Streamed<v1::Trouble>, Status> {
-    let batch = match asked.batch_id.as_ref() {
+    let batch = match message.batch_id.as_ref() {
         [] => None,
         bytes => Some(id::<BatchId>(bytes, "batch_id")?),
     };
-    let open = intake.read(|control| {
+    let open = engine.ask(|control| {
         batch.map_or(Ok(()), |batch| control.batch(batch).map(|_| ()))?;
-        Ok(of(control, batch).map(message).collect::<Vec<_>>())
+        Ok(of(control, batch).map(self::message).collect::<Vec<_>>())
     });
-    let open = open.await.map_err(|b| busy(&b))?.map_err(|r: Refusal| refused(&r))?;
-    Ok(streamed(place, open.into_iter()))
+    Ok(streamed(place, open.await?.into_iter()))
 }
 
 /// Takes some away; all of them or none.
 pub(super) async fn ack(
-    intake: &Intake,
+    engine: &Engine,
     caller: Caller,
-    mut message: v1::AckTroublesRequest,
+    message: v1::AckTroublesRequest,
 ) -> Result<v1::AckTroublesResponse, Status> {
-    let request_id = std::mem::take(&mut message.request_id);
-    let request = request(request_id, "AckTroubles", &message)?;
+    let (request, message) = asked(message)?;
     let mut troubles = message.numbers;
     troubles.sort_unstable();
     troubles.dedup();
     let wish = Wish::AckTroubles { troubles, note: message.note };
-    intake.command(wish.by(caller, request)).await.map_err(|r| not_done(&r))?;
-    let open = intake.read(|control| control.troubles().count()).await.map_err(|b| busy(&b))?;
+    engine.tell(wish.by(caller, request)).await?;
+    let open = engine.ask(|control| Ok(control.troubles().count())).await?;
     Ok(v1::AckTroublesResponse { open: u64::try_from(open).expect("troubles are limited") })
 }
 

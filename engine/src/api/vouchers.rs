@@ -6,14 +6,14 @@
 
 use super::door::{ConnectionId, Kept, Large};
 use super::evidence::receipt;
-use super::messages::{asset_message, id, position};
-use super::status::{busy, invalid};
+use super::messages::{asset_message, channel, position};
+use super::status::invalid;
 use crate::limits::{
     FRAME_VOUCHERS_MAX, PACKED_COPIED_BYTES, STREAM_FRAMES_MAX, STREAM_VOUCHERS_MAX,
     SUBMIT_WAIT_MILLIS,
 };
-use crate::pipeline::{Answer, Busy, Feed, Intake, Source};
-use crate::sign::EngineKey;
+use crate::pipeline::{Answer, Busy, Feed, Source};
+use crate::settle::Engine;
 use crate::types::{
     Amount, AssetNumber, PartyId, SIGNATURE_BYTES, SignerKey, VOUCHER_BYTES, Voucher,
 };
@@ -29,8 +29,7 @@ use tonic::{Request, Response, Status, Streaming};
 
 /// The service.
 pub struct VouchersApi {
-    intake: Intake,
-    engine_key: Arc<EngineKey>,
+    engine: Engine,
     /// True once the engine stops: streams are read no further.
     stopping: watch::Receiver<bool>,
 }
@@ -43,14 +42,10 @@ enum Pending {
 }
 
 impl VouchersApi {
-    /// The service on this pipeline; `stopping` turns true when the engine stops.
+    /// The service of this engine; `stopping` turns true when it stops.
     #[must_use]
-    pub fn new(
-        intake: Intake,
-        engine_key: Arc<EngineKey>,
-        stopping: watch::Receiver<bool>,
-    ) -> Self {
-        Self { intake, engine_key, stopping }
+    pub fn new(engine: Engine, stopping: watch::Receiver<bool>) -> Self {
+        Self { engine, stopping }
     }
 
     /// Whose frames they are that come by this request. What is known of a connection stays known
@@ -58,9 +53,9 @@ impl VouchersApi {
     fn feed<T>(&self, request: &Request<T>) -> Feed {
         let source = source(request);
         if let Some(kept) = request.extensions().get::<Kept>() {
-            kept.keep(|| self.intake.feed(source));
+            kept.keep(|| self.engine.feed(source));
         }
-        self.intake.feed(source)
+        self.engine.feed(source)
     }
 }
 
@@ -88,7 +83,7 @@ impl v1::vouchers_server::Vouchers for VouchersApi {
         let frame = Taken::new(request.into_inner())?;
         let submitted = frame.submit(&caller, Some(Instant::now() + wait));
         let pending = tokio::time::timeout(wait, submitted).await;
-        let pending = pending.map_err(|_| busy(&Busy::Full))??;
+        let pending = pending.map_err(|_| Busy::Full)??;
         large.iter().for_each(Large::done);
         pending.ack().await.map(Response::new)
     }
@@ -97,17 +92,8 @@ impl v1::vouchers_server::Vouchers for VouchersApi {
         &self,
         request: Request<v1::GetChannelRequest>,
     ) -> Result<Response<v1::Channel>, Status> {
-        let asked = request.into_inner();
-        let signer: SignerKey = id(&asked.signer, "signer")?;
-        let payee: PartyId = id(&asked.payee, "payee")?;
-        let asset = AssetNumber(asked.asset);
-        let hasher = self.intake.hasher();
-        let channel = hasher.channel_of(signer, payee, asset, asked.lane, asked.expires_at);
-        // A key that is not registered has no channel with a total.
-        let state = match self.intake.payer_of(signer) {
-            Some(payer) => self.intake.channel(payer, channel).await.map_err(|b| busy(&b))?,
-            None => crate::ledger::ChannelState::NONE,
-        };
+        let (signer, channel) = channel(&self.engine, request.get_ref())?;
+        let state = self.engine.channel(signer, channel).await?;
         Ok(Response::new(v1::Channel {
             channel_id: Bytes::copy_from_slice(&channel.0),
             cumulative: state.total.0,
@@ -122,21 +108,22 @@ impl v1::vouchers_server::Vouchers for VouchersApi {
         &self,
         request: Request<v1::GetChannelRequest>,
     ) -> Result<Response<v1::Receipt>, Status> {
-        let receipt = receipt(&self.intake, &self.engine_key, request.into_inner());
-        receipt.await.map(Response::new)
+        receipt(&self.engine, request.get_ref()).await.map(Response::new)
     }
 
     async fn get_network(
         &self,
         _: Request<v1::GetNetworkRequest>,
     ) -> Result<Response<v1::Network>, Status> {
-        let network = self.intake.read(|control| v1::Network {
-            network_id: Bytes::copy_from_slice(&control.genesis().network.0),
-            frame_vouchers_max: u32::try_from(FRAME_VOUCHERS_MAX).expect("a small number"),
-            voucher_lifetime_seconds_max: control.genesis().lifetime_seconds_max,
-            assets: control.assets().map(asset_message).collect(),
+        let network = self.engine.ask(|control| {
+            Ok(v1::Network {
+                network_id: Bytes::copy_from_slice(&control.genesis().network.0),
+                frame_vouchers_max: u32::try_from(FRAME_VOUCHERS_MAX).expect("a small number"),
+                voucher_lifetime_seconds_max: control.genesis().lifetime_seconds_max,
+                assets: control.assets().map(asset_message).collect(),
+            })
         });
-        network.await.map(Response::new).map_err(|b| busy(&b))
+        Ok(Response::new(network.await?))
     }
 }
 
@@ -224,14 +211,14 @@ impl Taken {
             return Ok(Pending::Known(Ok(v1::Ack { frame_id, ..v1::Ack::default() })));
         }
         loop {
-            let entry = caller.enter(vouchers.len() / VOUCHER_BYTES).await.map_err(|b| busy(&b))?;
+            let entry = caller.enter(vouchers.len() / VOUCHER_BYTES).await?;
             let now = Instant::now();
             let at = entry.when(now);
             if at <= now {
                 return Ok(Pending::Awaited(frame_id, entry.submit(vouchers), None));
             }
             if until.is_some_and(|until| at > until) {
-                return Err(busy(&Busy::Full));
+                return Err(Busy::Full.into());
             }
             // What the room was for is judged by then; whoever rests holds none.
             drop(entry);
@@ -245,7 +232,7 @@ impl Pending {
         match self {
             Self::Known(ack) => ack,
             Self::Awaited(frame_id, answer, _room) => {
-                let answer = answer.await.map_err(|_| busy(&Busy::Stopping))?;
+                let answer = answer.await.map_err(|_| Busy::Stopping)?;
                 Ok(v1::Ack {
                     frame_id,
                     lsn: answer.lsn.0,

@@ -4,7 +4,7 @@
 
 use crate::pipeline;
 use crate::rails::card::{self, Meaning, Secret};
-use crate::settle::desks::Mailbox;
+use crate::settle::Engine;
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::State;
@@ -14,14 +14,14 @@ use std::sync::Arc;
 
 struct Webhooks {
     secret: Secret,
-    mailbox: Mailbox,
+    engine: Engine,
 }
 
 /// The routes of the provider's webhooks. The door bounds their bodies.
-pub fn webhooks(secret: Secret, mailbox: Mailbox) -> Router {
+pub fn webhooks(secret: Secret, engine: Engine) -> Router {
     Router::new()
         .route("/webhooks/card", post(card))
-        .with_state(Arc::new(Webhooks { secret, mailbox }))
+        .with_state(Arc::new(Webhooks { secret, engine }))
 }
 
 async fn card(
@@ -39,7 +39,7 @@ async fn card(
     };
     match event.meaning {
         Meaning::Nothing => (StatusCode::OK, "nothing to do".into()),
-        Meaning::Report(report) => match webhooks.mailbox.card(report).await {
+        Meaning::Report(report) => match webhooks.engine.hear(report).await {
             Ok(()) => (StatusCode::OK, "done".into()),
             Err(why) => (StatusCode::SERVICE_UNAVAILABLE, why),
         },

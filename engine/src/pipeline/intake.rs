@@ -7,14 +7,14 @@ use super::fair::{Fair, Permit};
 use super::frame::{Answer, Frame};
 use super::group::{Ask, Done, Figures, Question, Reply, What};
 use super::keep::Progress;
+use super::look::{Vitals, Watch};
 use super::meters::Meters;
 use super::share::{LineIndex, Source};
 use super::space::Space;
 use crate::canary::{Bug, planted};
 use crate::journal::{Log, Tables};
 use crate::ledger::control::Control;
-use crate::ledger::{Caller, Command};
-use crate::ledger::{ChannelState, Evidence, Exposure, Gauge, Refusal};
+use crate::ledger::{ChannelState, Command, Evidence, Exposure, Gauge, Refusal};
 use crate::limits::FRAME_VOUCHERS_MAX;
 use crate::types::{AssetNumber, ChannelHasher, ChannelId, Lsn, PartyId, VOUCHER_BYTES};
 use crate::verify::{self, Keys, Verifier};
@@ -91,18 +91,8 @@ impl Intake {
     /// # Errors
     /// `Refused` by a rule, or `Busy`.
     pub async fn command(&self, command: Command) -> Result<Done, NotDone> {
-        let (envelope, asked) = (command.envelope.clone(), command.wish.name());
         let mut done = self.commands(vec![command]).await?;
-        let done = done.pop().expect("one answer a command");
-        if let Err(refusal) = &done
-            && let Some(request) = &envelope.request
-        {
-            // What was refused is in no record: the log alone tells who asked.
-            let Caller { name, role, via } = &envelope.caller;
-            let (role, via, request_id) = (role.name(), via.name(), request.id.as_str());
-            tracing::info!(caller = ?name, role, via, request_id, %refusal, "refused: {asked}");
-        }
-        Ok(done?)
+        Ok(done.pop().expect("one answer a command")?)
     }
 
     /// Does commands in order, each on its own: one that is refused does not stop the next.
@@ -166,14 +156,19 @@ impl Intake {
         &self,
         mut read: impl FnMut(&Control) -> Option<T>,
     ) -> Result<T, Busy> {
-        let mut changed = self.0.changed.clone();
+        let mut changes = self.watch(Lsn(0));
         loop {
-            changed.borrow_and_update();
+            changes.next().await?;
             if let Some(found) = self.read(&mut read).await? {
                 return Ok(found);
             }
-            changed.changed().await.map_err(|_| Busy::Stopping)?;
         }
+    }
+
+    /// Every change of the control state behind the record `from`, as it becomes durable.
+    #[must_use]
+    pub fn watch(&self, from: Lsn) -> Watch {
+        Watch::new(from, self.0.changed.clone(), self.0.durable.clone())
     }
 
     /// What the ledger holds for a channel of `payer`, durably.
@@ -424,28 +419,18 @@ impl Intake {
         self.0.keys.view().get(&signer).map(verify::Key::party)
     }
 
-    /// The last durable record.
+    /// How the pipeline is.
     #[must_use]
-    pub fn durable_lsn(&self) -> Lsn {
-        *self.0.durable.borrow()
-    }
-
-    /// Vouchers received and not yet answered.
-    #[must_use]
-    pub fn inflight_vouchers(&self) -> u64 {
-        u64::try_from(self.0.fair.vouchers()).expect("a count fits 64 bits")
-    }
-
-    /// Counters since the start.
-    #[must_use]
-    pub fn meters(&self) -> &Meters {
-        &self.0.meters
-    }
-
-    /// How signatures are checked and what that has led to, and on how many threads.
-    #[must_use]
-    pub fn verifying(&self) -> (verify::Status, usize) {
-        (self.0.verifier.status(), self.0.verify_threads)
+    pub fn vitals(&self) -> Vitals<'_> {
+        let inner = &*self.0;
+        Vitals {
+            durable: *inner.durable.borrow(),
+            inflight_vouchers: u64::try_from(inner.fair.vouchers()).expect("a count fits 64 bits"),
+            meters: &inner.meters,
+            verify: inner.verifier.status(),
+            verify_threads: inner.verify_threads,
+            shards: inner.shards,
+        }
     }
 
     /// The records, to be read.

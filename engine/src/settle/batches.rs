@@ -72,28 +72,10 @@ impl Ready {
     }
 }
 
-/// Computes a batch and has it journaled.
+/// Computes a batch and has it journaled, where the caller says how the work is done.
 ///
 /// # Errors
 /// `Refused` by a rule, `Busy`, or `Storage`.
-pub async fn create_batch(
-    intake: &Intake,
-    archive: &Archive,
-    engine_key: &EngineKey,
-    clearing: &Clearing,
-    ask: &CreateBatch,
-) -> Created {
-    let aside = |work: Work| async {
-        let computed = tokio::task::spawn_blocking(work).await;
-        computed.expect("computing a batch does not panic")
-    };
-    create_batch_by(intake, archive, engine_key, clearing, ask, aside).await
-}
-
-/// The same where the caller says how the work is done.
-///
-/// # Errors
-/// As for `create_batch`.
 pub async fn create_batch_by<F: Future<Output = Computed>>(
     intake: &Intake,
     archive: &Archive,

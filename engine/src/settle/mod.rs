@@ -1,8 +1,8 @@
 //! Settlement: from the cut to the last leg.
 //!
-//! Owns the sealer (cut windows get their root), the archive (what is kept of them), the schedule
-//! (windows close by themselves) and how a batch is computed beside the pipeline. Decides nothing:
-//! every transition is a command to it.
+//! Owns the engine's one door (`Engine`), the sealer (cut windows get their root), the archive
+//! (what is kept of them), the schedule (windows close by themselves) and how a batch is computed
+//! beside the pipeline. Decides nothing: every transition is a command to it.
 //!
 //! | thread | how many | does | waits in its queue |
 //! |---|---|---|---|
@@ -16,21 +16,26 @@
 mod archive;
 mod batches;
 mod desk;
+mod engine;
 mod evidence;
 mod reconcile;
+mod said;
 mod schedule;
 mod sealer;
 mod settler;
 mod signing;
 
 pub use archive::{Archive, NotLoaded};
-pub use batches::{Clearing, Computed, CreateBatch, Ready, Work, create_batch, create_batch_by};
+pub use batches::{Clearing, Computed, CreateBatch, Ready, Work, create_batch_by};
 pub use desk::{FileDesk, Folders};
+pub use engine::{Engine, Setup as EngineSetup};
 pub use evidence::{NotProved, Request as EvidenceRequest, export, prove, signed_end};
 pub use reconcile::{
     ByState, Moment, OpenProposal, Reconciliation, SubmissionSums, Sums, WindowFacts, Wrong,
     reconcile,
 };
+pub use said::{LegReport, LegVerdict, NotSaid};
 pub use schedule::{Board, Schedule, Standing, close_every};
 pub use sealer::{Parts, Sealer, keep_window, seal_command};
-pub use settler::{Desks, Held, Nudge, Settler, Troubles, desks};
+pub use settler::{Desks, Held, Nudged, Settler, Troubles, desks};
+pub use signing::NotRotated;

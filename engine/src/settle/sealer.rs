@@ -4,6 +4,7 @@
 //! One thread, beside the pipeline, so that ingest does not wait for sorting and hashing.
 
 use super::archive::NotLoaded;
+use super::engine::Engine;
 use super::signing::signed;
 use crate::journal::{JournalError, kept};
 use crate::ledger::event::WindowSealed;
@@ -15,7 +16,6 @@ use crate::types::{History, WindowNumber, window_statement};
 use crossbeam::channel::{Receiver, Sender, bounded};
 use crossbeam::select;
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::thread::JoinHandle;
 
 /// The running sealer.
@@ -27,10 +27,10 @@ pub struct Sealer {
 impl Sealer {
     /// Starts it.
     #[must_use]
-    pub fn start(intake: Intake, parts: Receiver<SealedPart>, engine_key: Arc<EngineKey>) -> Self {
+    pub fn start(engine: Engine, parts: Receiver<SealedPart>) -> Self {
         let (stop, stopped) = bounded(0);
         let thread = std::thread::Builder::new().name("sealer".to_owned());
-        let thread = thread.spawn(move || run(&intake, &parts, &stopped, &engine_key));
+        let thread = thread.spawn(move || run(&engine, &parts, &stopped));
         Self { stop, thread: thread.expect("the system can start a thread") }
     }
 
@@ -63,12 +63,7 @@ impl Parts {
     }
 }
 
-fn run(
-    intake: &Intake,
-    parts: &Receiver<SealedPart>,
-    stopped: &Receiver<()>,
-    engine_key: &EngineKey,
-) {
+fn run(engine: &Engine, parts: &Receiver<SealedPart>, stopped: &Receiver<()>) {
     let mut waiting = Parts::default();
     loop {
         let part = select! {
@@ -76,8 +71,8 @@ fn run(
             recv(stopped) -> _ => return,
         };
         let Ok(part) = part else { return };
-        let Some((window, parts)) = waiting.add(part, intake.shards()) else { continue };
-        match seal_window(intake, engine_key, window, parts) {
+        let Some((window, parts)) = waiting.add(part, engine.intake().shards()) else { continue };
+        match seal_window(engine, window, parts) {
             Ok(()) => {}
             Err(NotLoaded::NotDone(NotDone::Busy(
                 Busy::Stopping | Busy::Full | Busy::DiskFull,
@@ -91,14 +86,14 @@ fn run(
 }
 
 fn seal_window(
-    intake: &Intake,
-    engine_key: &EngineKey,
+    engine: &Engine,
     window: WindowNumber,
     parts: Vec<SealedPart>,
 ) -> Result<(), NotLoaded> {
+    let intake = engine.intake();
     let window = keep_window(intake, window, parts)?;
     loop {
-        match intake.command_here(seal_command(intake, engine_key, &window)) {
+        match engine.tell_here(seal_command(intake, engine.key(), &window)) {
             // The engine's key was rotated at this very moment: once more, with the new one.
             Err(NotDone::Refused(Refusal::EngineKeyMoved)) => {}
             done => return Ok(done.map(|_| ())?),

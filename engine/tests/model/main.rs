@@ -16,8 +16,8 @@ use tallystick::ledger::event::Cap;
 use tallystick::ledger::{
     BatchContent, Caller, Command, Genesis, Rail, Refusal, Request, SealedWindow, Wish,
 };
-use tallystick::pipeline::{self, Intake, Pipeline, PipelineOptions, Source, recover};
-use tallystick::settle::{Archive, Clearing, CreateBatch, Sealer, create_batch};
+use tallystick::pipeline::{self, Pipeline, PipelineOptions, Source, recover};
+use tallystick::settle::{Clearing, CreateBatch, Engine, EngineSetup, Sealer};
 use tallystick::sign::EngineKey;
 use tallystick::types::{
     Amount, AssetDef, AssetNumber, ChannelHasher, Digest, NetworkId, PartyId, SettlementModel,
@@ -142,14 +142,14 @@ fn voucher(hasher: &ChannelHasher, draw: &Draw) -> (Voucher, [u8; 160]) {
     (voucher, packed)
 }
 
-/// An engine without the edge.
-struct Engine {
+/// An engine without edge and settler.
+struct Running {
     pipeline: Pipeline<Memory>,
-    intake: Intake,
+    engine: Engine,
     sealer: Sealer,
 }
 
-impl Engine {
+impl Running {
     fn start(mut journal: Journal<Memory>, shards: u16) -> Self {
         let genesis = || {
             let lifetime_seconds_max = 100 * limits::LIFETIME_SECONDS_DEFAULT;
@@ -166,21 +166,25 @@ impl Engine {
             verifier,
             &PipelineOptions { verify_threads: 2, checkpoint_bytes: 20_000, disk_reserve_bytes: 0 },
         );
-        let sealer = Sealer::start(intake.clone(), parts, engine_key());
-        Self { pipeline, intake, sealer }
+        let clearing = Clearing::from([(Rail::Iso20022, rails::placeholder(Rail::Iso20022))]);
+        let (key, four_eyes, mailbox) = (engine_key(), false, None);
+        let setup = EngineSetup { intake, key, clearing, four_eyes, mailbox };
+        let (engine, _) = Engine::new(setup);
+        let sealer = Sealer::start(engine.clone(), parts);
+        Self { pipeline, engine, sealer }
     }
 
     fn stop(self) -> Journal<Memory> {
-        let Self { pipeline, intake, sealer } = self;
+        let Self { pipeline, engine, sealer } = self;
         sealer.stop();
-        drop(intake);
+        drop(engine);
         pipeline.stop().expect("memory does not fail")
     }
 }
 
 /// The engine and the model, and what both are told.
 struct Run {
-    engine: Engine,
+    running: Running,
     model: ModelLedger,
     requests: u32,
     owed: Vec<BTreeMap<(AssetNumber, PartyId, PartyId), u128>>,
@@ -198,7 +202,7 @@ impl Run {
 
     async fn tell(&mut self, wish: Wish) {
         let command = self.command(wish);
-        self.engine.intake.command(command).await.expect("the rules allow it");
+        self.running.engine.tell(command).await.expect("the rules allow it");
     }
 
     async fn tell_party(&mut self, n: u8, suspended: bool) {
@@ -210,10 +214,10 @@ impl Run {
     }
 
     async fn set_up(shards: u16) -> Self {
-        let engine = Engine::start(Memory::journal(), shards);
+        let running = Running::start(Memory::journal(), shards);
         let lifetime = 100 * limits::LIFETIME_SECONDS_DEFAULT;
         let model = ModelLedger { lifetime, ..ModelLedger::default() };
-        let mut run = Self { engine, model, requests: 0, owed: Vec::new() };
+        let mut run = Self { running, model, requests: 0, owed: Vec::new() };
         for (number, code, model) in
             [(EUR, "EUR", SettlementModel::Multilateral), (USD, "USD", SettlementModel::Bilateral)]
         {
@@ -244,7 +248,7 @@ impl Run {
     async fn frames(&mut self, frames: &[Vec<Draw>]) {
         let hasher = ChannelHasher::new(NETWORK);
         let (mut expected, mut answers) = (Vec::new(), Vec::new());
-        let caller = self.engine.intake.feed(Source::Here(0));
+        let caller = self.running.engine.feed(Source::Here(0));
         for frame in frames {
             let mut packed = Vec::new();
             for draw in frame {
@@ -284,33 +288,33 @@ impl Run {
 
     async fn close(&mut self) {
         let close = self.command(Wish::CloseWindow);
-        let close = self.engine.intake.command(close);
+        let close = self.running.engine.tell(close);
         close.await.expect("the open window can be closed");
         self.owed.push(std::mem::take(&mut self.model.owed));
     }
 }
 
-async fn sealed(intake: &Intake) -> Vec<Arc<SealedWindow>> {
-    let all = intake.read_when(|control| {
+async fn sealed(engine: &Engine) -> Vec<Arc<SealedWindow>> {
+    let all = engine.ask_until(|control| {
         let closed = control.windows().filter(|window| window.cut.is_some());
-        closed.map(|window| window.sealed_head().ok()).collect::<Option<Vec<_>>>()
+        Ok(closed.map(|window| window.sealed_head().ok()).collect::<Option<Vec<_>>>())
     });
-    let archive = Archive::new(intake);
+    let archive = engine.archive();
     let heads = all.await.expect("the engine runs");
     heads.iter().map(|head| archive.window(head).expect("it is kept")).collect()
 }
 
 /// Every batch's files.
-async fn batches(intake: &Intake) -> Vec<Files> {
-    let heads = intake.read(|control| {
+async fn batches(engine: &Engine) -> Vec<Files> {
+    let heads = engine.ask(|control| {
         let heads = control.batches().into_iter().map(|batch| {
             let windows = batch.head.windows.iter();
             let windows = windows.map(|&window| control.window(window)?.sealed_head());
             (batch.head.clone(), windows.collect::<Result<Vec<_>, Refusal>>().unwrap())
         });
-        heads.collect::<Vec<_>>()
+        Ok(heads.collect::<Vec<_>>())
     });
-    let archive = Archive::new(intake);
+    let archive = engine.archive();
     let heads = heads.await.expect("the engine runs");
     let content =
         |(head, windows): &(Arc<_>, Vec<_>)| archive.batch(head, windows).expect("it is kept");
@@ -350,18 +354,16 @@ type Files = BTreeMap<String, Vec<u8>>;
 
 /// Batches all closed windows in each asset; the files of each batch that has something to settle.
 async fn settle(run: &mut Run) -> Vec<Files> {
-    let clearing = Clearing::from([(Rail::Iso20022, rails::placeholder(Rail::Iso20022))]);
     let windows: Vec<WindowNumber> =
-        sealed(&run.engine.intake).await.iter().map(|window| window.number).collect();
-    let archive = Archive::new(&run.engine.intake);
+        sealed(&run.running.engine).await.iter().map(|window| window.number).collect();
     for asset in [EUR, USD] {
         let (caller, request) = (Caller::grpc(String::new()), run.request());
         let (windows, rail) = (windows.clone(), Rail::Iso20022);
         let ask = CreateBatch { caller, request, four_eyes: false, windows, asset, rail };
         // Where nothing is owed there is no batch.
-        let _ = create_batch(&run.engine.intake, &archive, &engine_key(), &clearing, &ask).await;
+        let _ = run.running.engine.create_batch(&ask).await;
     }
-    batches(&run.engine.intake).await
+    batches(&run.running.engine).await
 }
 
 async fn check(steps: &[Step], shards: u16) {
@@ -370,16 +372,16 @@ async fn check(steps: &[Step], shards: u16) {
         run.step(step).await;
     }
     run.close().await;
-    let windows = sealed(&run.engine.intake).await;
+    let windows = sealed(&run.running.engine).await;
     let owed: Vec<_> = windows.iter().map(|window| obligations(window)).collect();
     assert_eq!(owed, run.owed, "obligations per window");
     let batches = settle(&mut run).await;
-    let journal = run.engine.stop();
+    let journal = run.running.stop();
 
     for shards in [1, 2, 4, 16] {
-        let again = Engine::start(journal.log.copy(), shards);
-        assert_eq!(sealed(&again.intake).await, windows, "{shards} shards");
-        assert_eq!(self::batches(&again.intake).await, batches, "{shards} shards");
+        let again = Running::start(journal.log.copy(), shards);
+        assert_eq!(sealed(&again.engine).await, windows, "{shards} shards");
+        assert_eq!(self::batches(&again.engine).await, batches, "{shards} shards");
         again.stop();
     }
 }

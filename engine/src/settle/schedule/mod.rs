@@ -9,15 +9,14 @@
 mod diary;
 
 use self::diary::{Diary, Making, Seen};
-use super::archive::{Archive, NotLoaded};
-use super::batches::{Clearing, CreateBatch, Created, create_batch};
-use super::settler::Nudge;
+use super::archive::NotLoaded;
+use super::batches::{CreateBatch, Created};
+use super::engine::Engine;
 use crate::config::ScheduleEntry;
 use crate::ledger::envelope::SCHEDULE_PREFIX;
 use crate::ledger::{Caller, Gauge, Rail, Refusal, Request, Wish};
 use crate::limits::SCHEDULE_TICK;
-use crate::pipeline::{self, Busy, Intake, NotDone};
-use crate::sign::EngineKey;
+use crate::pipeline::{self, Busy, NotDone};
 use crate::types::{AssetNumber, Lsn, Timestamp, Total, WindowNumber, content_digest};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -76,18 +75,8 @@ enum Cause {
 
 /// The engine's own operator.
 pub struct Schedule {
-    /// The way in.
-    pub intake: Intake,
-    /// Sealed windows and batches.
-    pub archive: Archive,
-    /// Signs batches.
-    pub engine_key: Arc<EngineKey>,
-    /// The operator's own accounts.
-    pub clearing: Arc<Clearing>,
-    /// Wakes the settler.
-    pub nudge: Nudge,
-    /// Whether a person must approve every batch.
-    pub four_eyes: bool,
+    /// The engine that it operates.
+    pub engine: Engine,
     /// What is to be done when.
     pub board: Board,
 }
@@ -121,7 +110,7 @@ impl Schedule {
             };
             match turned {
                 Ok(()) => {}
-                Err(Busy::Stopping) => return,
+                Err(NotDone::Busy(Busy::Stopping)) => return,
                 // A full queue: at the next tick.
                 Err(reason) => tracing::debug!(%reason, "the schedule could not look"),
             }
@@ -129,21 +118,21 @@ impl Schedule {
     }
 
     /// Closes what is to be closed, approves what is small, and says where all stand.
-    async fn turn(&self, diary: &mut Diary) -> Result<(), Busy> {
+    async fn turn(&self, diary: &mut Diary) -> Result<(), NotDone> {
         let now = pipeline::now();
         // First, so that the rest is never taken for a later window's.
         let (open, carried) = self
-            .intake
-            .read(|control| {
+            .engine
+            .ask(|control| {
                 let open = control.open_window();
-                (open.number, !open.carried.is_empty())
+                Ok((open.number, !open.carried.is_empty()))
             })
             .await?;
-        let gauges = self.intake.gauges().await?;
-        let holds = carried || self.intake.figures().await?.credited > 0;
+        let gauges = self.engine.gauges().await?;
+        let holds = carried || self.engine.figures().await?.credited > 0;
         let seen = Seen { now, open, holds, gauges: &gauges };
         for (place, entry) in self.board.entries.iter().enumerate() {
-            let look = self.intake.read(|control| diary.look((place, entry), control, &seen));
+            let look = self.engine.ask(|control| Ok(diary.look((place, entry), control, &seen)));
             if let Some(cause) = look.await? {
                 self.close(diary, (place, entry), cause, &seen).await?;
             }
@@ -152,9 +141,9 @@ impl Schedule {
             if diary.may_approve(place, now) {
                 self.approve(diary, (place, entry), now).await?;
             }
-            let stands = |control: &_| diary.standing((place, entry), control, now);
-            let standing = self.intake.read(stands).await?;
-            self.board.set(place, standing);
+            let standing =
+                self.engine.ask(|control| Ok(diary.standing((place, entry), control, now)));
+            self.board.set(place, standing.await?);
         }
         Ok(())
     }
@@ -165,15 +154,15 @@ impl Schedule {
         (place, entry): (usize, &ScheduleEntry),
         cause: Cause,
         seen: &Seen<'_>,
-    ) -> Result<(), Busy> {
+    ) -> Result<(), NotDone> {
         let (window, now) = (seen.open, seen.now);
         let request = entry.close_request(cause, window);
-        match self.intake.command(Wish::CloseWindow.by(Caller::schedule(), request)).await {
+        match self.engine.tell(Wish::CloseWindow.by(Caller::schedule(), request)).await {
             Ok(_) => {
                 tracing::info!(%window, asset = %entry.asset, ?cause, "window closed on schedule");
                 diary.closed((place, entry), cause, window, now);
             }
-            Err(NotDone::Busy(busy)) => return Err(busy),
+            Err(busy @ NotDone::Busy(_)) => return Err(busy),
             Err(reason @ NotDone::Refused(_)) => diary.not_closed(place, reason.to_string(), now),
         }
         Ok(())
@@ -184,12 +173,13 @@ impl Schedule {
         &self,
         diary: &mut Diary,
         last: &mut usize,
-    ) -> Result<Option<Work<'_>>, Busy> {
+    ) -> Result<Option<Work<'_>>, NotDone> {
         let (now, count) = (pipeline::now(), self.board.entries.len());
         for step in 1..=count {
             let place = (*last + step) % count;
             let entry = &self.board.entries[place];
-            let next = self.intake.read(|control| diary.next_batch((place, entry), control, now));
+            let next =
+                self.engine.ask(|control| Ok(diary.next_batch((place, entry), control, now)));
             if let (Some(making), Some(rail)) = (next.await?, entry.batch_rail) {
                 *last = place;
                 return Ok(Some(Box::pin(self.make(place, entry.asset, rail, making))));
@@ -205,10 +195,9 @@ impl Schedule {
         rail: Rail,
         Making { request, windows }: Making,
     ) -> (usize, Vec<WindowNumber>, Created) {
-        let (caller, four_eyes) = (Caller::schedule(), self.four_eyes);
+        let (caller, four_eyes) = (Caller::schedule(), self.engine.four_eyes());
         let ask = CreateBatch { caller, request, four_eyes, windows: windows.clone(), asset, rail };
-        let Self { intake, archive, engine_key, clearing, .. } = self;
-        (place, windows, create_batch(intake, archive, engine_key, clearing, &ask).await)
+        (place, windows, self.engine.create_batch(&ask).await)
     }
 
     /// Approves the schedule's own batches that are small enough, as far as the day's bound goes.
@@ -217,12 +206,12 @@ impl Schedule {
         diary: &mut Diary,
         (place, entry): (usize, &ScheduleEntry),
         now: Timestamp,
-    ) -> Result<(), Busy> {
+    ) -> Result<(), NotDone> {
         let (mut after, mut stuck) = (Lsn(0), None);
         loop {
-            let next = self.intake.read(|control| {
+            let next = self.engine.ask(|control| {
                 let batch = entry.approvable(control, after, now);
-                batch.map(|batch| (batch.computed_lsn, batch.head.id, batch.head.size()))
+                Ok(batch.map(|batch| (batch.computed_lsn, batch.head.id, batch.head.size())))
             });
             let Some((computed, batch, size)) = next.await? else { break };
             after = computed;
@@ -230,18 +219,18 @@ impl Schedule {
             let request =
                 own(&format!("{SCHEDULE_PREFIX}schedule/{}/approve/{computed}", entry.asset));
             let command = Wish::ApproveBatch { batch }.by(Caller::schedule(), request);
-            match self.intake.command(command).await {
+            match self.engine.tell(command).await {
                 Ok(_) => {
-                    self.nudge.nudge();
+                    self.engine.nudge();
                     tracing::info!(%batch, %size, "batch approved on schedule");
                 }
-                Err(NotDone::Busy(busy)) => return Err(busy),
+                Err(busy @ NotDone::Busy(_)) => return Err(busy),
                 Err(reason @ NotDone::Refused(_)) => {
                     stuck.get_or_insert(format!("batch {batch} is not approved: {reason}"));
                 }
             }
         }
-        let waits = self.intake.read(|control| entry.waits(control, now)).await?;
+        let waits = self.engine.ask(|control| Ok(entry.waits(control, now))).await?;
         let again = stuck.is_some();
         diary.approved(place, stuck.or(waits), again, now);
         Ok(())
@@ -262,7 +251,7 @@ fn note(
     place: usize,
     windows: &[WindowNumber],
     made: Created,
-) -> Result<(), Busy> {
+) -> Result<(), NotDone> {
     match made {
         Ok(head) => {
             let (batch, total, asset) = (head.id, head.size(), head.asset.number);
@@ -272,7 +261,7 @@ fn note(
         Err(NotLoaded::NotDone(NotDone::Refused(Refusal::NothingToSettle(_)))) => {
             diary.nothing_in(place, windows);
         }
-        Err(NotLoaded::NotDone(NotDone::Busy(busy))) => return Err(busy),
+        Err(NotLoaded::NotDone(busy @ NotDone::Busy(_))) => return Err(busy),
         Err(reason) => diary.not_made(place, reason.to_string(), pipeline::now()),
     }
     Ok(())
@@ -306,14 +295,14 @@ fn own(id: &str) -> Request {
 /// Closes the open window every `interval`, if anything was credited in it or carried into it,
 /// until the engine stops or the task is dropped. The interval is counted from the start of the
 /// engine.
-pub async fn close_every(intake: Intake, interval: Duration) {
+pub async fn close_every(engine: Engine, interval: Duration) {
     let mut ticks = tokio::time::interval(interval);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     ticks.tick().await; // the first tick is immediate
     loop {
         ticks.tick().await;
         let id = |window| format!("{SCHEDULE_PREFIX}close/{window}");
-        match close_unless_empty(&intake, id).await {
+        match close_unless_empty(&engine, id).await {
             Ok(Some(window)) => tracing::info!(%window, "window closed on schedule"),
             Ok(None) => {}
             Err(NotDone::Busy(Busy::Stopping)) => return,
@@ -323,18 +312,18 @@ pub async fn close_every(intake: Intake, interval: Duration) {
 }
 
 async fn close_unless_empty(
-    intake: &Intake,
+    engine: &Engine,
     id: impl FnOnce(WindowNumber) -> String,
 ) -> Result<Option<WindowNumber>, NotDone> {
-    let (window, carried) = intake
-        .read(|control| {
+    let (window, carried) = engine
+        .ask(|control| {
             let open = control.open_window();
-            (open.number, !open.carried.is_empty())
+            Ok((open.number, !open.carried.is_empty()))
         })
         .await?;
-    if !carried && intake.figures().await?.credited == 0 {
+    if !carried && engine.figures().await?.credited == 0 {
         return Ok(None);
     }
-    intake.command(Wish::CloseWindow.by(Caller::schedule(), own(&id(window)))).await?;
+    engine.tell(Wish::CloseWindow.by(Caller::schedule(), own(&id(window)))).await?;
     Ok(Some(window))
 }

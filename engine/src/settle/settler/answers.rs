@@ -151,7 +151,7 @@ impl Run {
                     Wish::MoveEnded { batch, voice, evidence, moves }
                 }
                 Told::Moves(batch, voice, moves) => {
-                    let content = self.archive.plan(&self.intake, batch)?.content().clone();
+                    let content = self.engine.plan_here(batch)?.content().clone();
                     let steps = moves.into_iter().map(step).collect();
                     Wish::MoveLegs { content, voice, evidence, steps }
                 }
@@ -163,7 +163,7 @@ impl Run {
     }
 
     fn has_ended(&self, batch: BatchId) -> bool {
-        self.intake.control().batch(batch).is_ok_and(|entry| entry.state().has_ended())
+        self.engine.control().batch(batch).is_ok_and(|entry| entry.state().has_ended())
     }
 
     /// Reads a file from front to back, and digests it.

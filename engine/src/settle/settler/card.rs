@@ -15,14 +15,14 @@ mod mail;
 
 use super::desk::{Desk, Ready};
 use super::step::{Bytes, to};
-use super::{Nudge, Run, Stuck};
+use super::{Run, Stuck};
 use crate::faults;
 use crate::journal::kept::{self, CallsOf};
 use crate::ledger::{BatchPlan, Home, LegState, Legs, Rail, Voice};
 use crate::limits::{CALL_LEGS_MAX, CALLS_GATHERED, CALLS_STOP_MAX, CALLS_UNDER_WAY_MAX};
-use crate::pipeline::Intake;
 use crate::rails::card::{self, CallBytes, Client};
 use crate::settle::archive::NotLoaded;
+use crate::settle::engine::Engine;
 use crate::types::{BatchId, FileHasher, PartyId};
 use crossbeam::channel::{Receiver, Select, never};
 use due::Due;
@@ -158,8 +158,8 @@ impl CardDesk {
 }
 
 impl Desk for CardDesk {
-    fn at_start(&mut self, intake: &Intake, _nudge: &Nudge) {
-        self.line = Some(Line::start(&self.client, self.threads, intake.held_control()));
+    fn at_start(&mut self, engine: &Engine) {
+        self.line = Some(Line::start(&self.client, self.threads, engine.intake().held_control()));
     }
 
     fn watch<'a>(&'a self, select: &mut Select<'a>) {
@@ -252,7 +252,7 @@ impl Run {
     /// Those of these legs whose party nothing is in doubt of, and why the others wait.
     fn without_doubted(&self, plan: &BatchPlan, ready: &[u32]) -> (Vec<u32>, Option<String>) {
         let doubted: BTreeMap<PartyId, u64> = {
-            let control = self.intake.control();
+            let control = self.engine.control();
             control.doubted(Rail::Card).map(|(number, party)| (party, number)).collect()
         };
         let doubt = |leg: u32| {
@@ -300,7 +300,7 @@ impl Run {
         let number = self.with_legs(batch, |legs| legs.submissions().len())?;
         let number = u32::try_from(number).expect("limited by legs");
         let of = CallsOf { batch, submission: number, attempt: 0 };
-        let tables = &**self.intake.tables();
+        let tables = self.engine.tables();
         let bytes = || calls.iter().map(|(_, call)| call.as_bytes());
         kept::put_calls(tables, of, bytes()).map_err(NotLoaded::from)?;
         let mut hasher = FileHasher::default();
@@ -363,7 +363,7 @@ impl Run {
         for Open { leg, home, reference, .. } in open {
             let Home { submission, piece, at } = home.expect("what is in flight was submitted");
             let of = CallsOf { batch, submission, attempt: 0 };
-            let bytes = kept::load_call(&**self.intake.tables(), of, piece);
+            let bytes = kept::load_call(self.engine.tables(), of, piece);
             let call = CallBytes::from_bytes(bytes.map_err(NotLoaded::from)?);
             let call = call.map_err(|error| Stuck::Other(error.to_string()))?;
             let task = Task::LookUp { reference, first_sent: at };

@@ -4,10 +4,10 @@
 //! Owns which desks there are. Never knows what a rail is like: each desk's own file or folder
 //! does.
 
-use super::{Nudge, Run, Stuck};
+use super::{Run, Stuck};
 use crate::ledger::{BatchPlan, Rail};
-use crate::pipeline::Intake;
 use crate::settle::desk::{FileDesk, Folders};
+use crate::settle::engine::Engine;
 use crate::types::BatchId;
 use crossbeam::channel::Select;
 use std::collections::BTreeMap;
@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 /// so on threads of his own, and has the loop woken.
 pub(crate) trait Desk: Send {
     /// Before anything else: starts the threads that it needs.
-    fn at_start(&mut self, _intake: &Intake, _nudge: &Nudge) {}
+    fn at_start(&mut self, _engine: &Engine) {}
 
     /// Makes the loop wait for what wakes this desk, too.
     fn watch<'a>(&'a self, _select: &mut Select<'a>) {}

@@ -13,16 +13,16 @@ mod watched;
 use super::desk::{Desk, Ready};
 use super::step::{Bytes, refused, to};
 use super::word::Statements;
-use super::{Nudge, Run, Stuck};
+use super::{Run, Stuck};
 use crate::faults;
 use crate::journal::kept::{self, CallsOf};
 use crate::ledger::hearing::{Ground, Place, Side, Statement, Sum};
 use crate::ledger::{BatchPlan, LegState, LegWord, Rail, Submission, Voice};
 use crate::limits::{EVM_CHUNK_ITEMS, EVM_IN_FLIGHT_MAX};
-use crate::pipeline::Intake;
 use crate::rails::evm::{self, ChunkState, Nonces, SignedTx};
 use crate::rails::{LegReport, Part};
 use crate::settle::archive::NotLoaded;
+use crate::settle::engine::Engine;
 use crate::types::{BatchId, FileHasher};
 use line::{Done, Found, Leaving, Line, Round, Seen, Task, Todo};
 use std::collections::{BTreeMap, HashMap};
@@ -105,8 +105,8 @@ impl EvmDesk {
 
 impl Desk for EvmDesk {
     /// Starts the line, which nudges when it has something to say.
-    fn at_start(&mut self, _intake: &Intake, nudge: &Nudge) {
-        self.line = Some(Line::start(self.desk.clone(), nudge.clone()));
+    fn at_start(&mut self, engine: &Engine) {
+        self.line = Some(Line::start(self.desk.clone(), engine.nudges().clone()));
     }
 
     fn step(&mut self, run: &mut Run, plan: &BatchPlan, ready: Ready) -> Result<(), Stuck> {
@@ -206,10 +206,10 @@ impl Run {
     /// Takes up the chunks of all batches that the journal holds and that have not ended: the first
     /// nonce that is chosen must be free of all of them.
     fn watch_all(&mut self, desk: &mut EvmDesk) -> Result<(), Stuck> {
-        let batches = self.intake.control().settling_batches();
+        let batches = self.engine.control().settling_batches();
         for batch in batches {
             let held = {
-                let control = self.intake.control();
+                let control = self.engine.control();
                 let entry = control.batch(batch).map_err(refused)?;
                 (entry.head.policy.rail == Rail::Evm).then(|| entry.legs.submissions_under_way())
             };
@@ -229,7 +229,7 @@ impl Run {
         held: BTreeMap<u32, Arc<Submission>>,
     ) -> Result<(), Stuck> {
         let batch = plan.content().head.id;
-        let tables = &**self.intake.tables();
+        let tables = self.engine.tables();
         for (number, submission) in held {
             let places: Vec<u32> = submission.legs().collect();
             let first = plan.content().legs[places[0] as usize].payment;
@@ -406,7 +406,7 @@ impl Run {
         let of = CallsOf { batch, submission: number, attempt };
         let mut kept = tx.at_block().to_le_bytes().to_vec();
         kept.extend_from_slice(tx.raw());
-        kept::put_calls(&**self.intake.tables(), of, std::iter::once(kept.as_slice()))
+        kept::put_calls(self.engine.tables(), of, std::iter::once(kept.as_slice()))
             .map_err(NotLoaded::from)?;
         faults::point(|| "submit-staged");
         let mut hasher = FileHasher::default();

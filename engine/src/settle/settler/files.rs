@@ -9,9 +9,9 @@ use super::{Run, Stuck};
 use crate::faults;
 use crate::ledger::{Account, BatchPlan, LegState, LegStep, MayLeave, Rail, TroubleKind};
 use crate::limits::SETTLER_PATIENCE;
-use crate::pipeline::Intake;
 use crate::rails::Part;
 use crate::settle::desk::FileDesk;
+use crate::settle::engine::Engine;
 use crate::types::{BatchId, PartyId};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -68,7 +68,7 @@ impl Held {
     /// A text that says why the word cannot be taken now.
     pub async fn before(
         &self,
-        intake: &Intake,
+        engine: &Engine,
         batch: BatchId,
         steps: &[LegStep],
     ) -> Result<OwnedMutexGuard<()>, String> {
@@ -77,7 +77,7 @@ impl Held {
         let mut withdrawn = Vec::new();
         for ((_, number), file) in self.all().into_iter().filter(|((of, _), _)| *of == batch) {
             let open: Vec<u32> = {
-                let control = intake.control();
+                let control = engine.control();
                 let entry = control.batch(batch).map_err(|refusal| refusal.to_string())?;
                 let held = entry.legs.submissions().get(number as usize);
                 let legs = held.into_iter().flat_map(|one| one.legs());
@@ -126,7 +126,7 @@ impl Run {
         let content = plan.content();
         let batch = content.head.id;
         let number = {
-            let control = self.intake.control();
+            let control = self.engine.control();
             let entry = control.batch(batch).map_err(|r| Stuck::NotLoaded(r.into()))?;
             u32::try_from(entry.legs.submissions().len()).expect("submissions are limited by legs")
         };
@@ -174,7 +174,7 @@ impl Run {
     /// What is known now of a party that is to pay in: its name, and its account if it has one on
     /// the rail.
     fn payer(&self, party: PartyId, rail: Rail) -> Option<Account> {
-        let control = self.intake.control();
+        let control = self.engine.control();
         let name = || control.party(party).ok().map(|entry| entry.name.clone());
         control.account(party, rail).or_else(|| Some(Account { name: name()?, fields: Vec::new() }))
     }
@@ -182,7 +182,7 @@ impl Run {
     /// One held file leaves, or stays; then why.
     fn one_leaves(&self, of: (BatchId, u32), file: &HeldFile) -> Result<Option<String>, Stuck> {
         let ((batch, number), HeldFile { rail, desk, name }) = (of, file);
-        let may = self.intake.control().batch(batch).map(|entry| entry.legs.may_leave(number));
+        let may = self.engine.control().batch(batch).map(|entry| entry.legs.may_leave(number));
         match may.unwrap_or(MayLeave::Never) {
             MayLeave::Now => {}
             MayLeave::Mixed => {
@@ -228,9 +228,9 @@ impl Run {
 
     /// Makes a journaled file anew: byte by byte what it was.
     fn stage_again(&self, (batch, number): (BatchId, u32), file: &HeldFile) -> io::Result<()> {
-        let plan = self.archive.plan(&self.intake, batch).map_err(io::Error::other)?;
+        let plan = self.engine.plan_here(batch).map_err(io::Error::other)?;
         let (legs, digest) = {
-            let control = self.intake.control();
+            let control = self.engine.control();
             let entry = control.batch(batch).map_err(io::Error::other)?;
             let held = &entry.legs.submissions()[number as usize];
             (held.legs().collect::<Vec<u32>>(), held.newest().digest)
@@ -268,7 +268,7 @@ impl Run {
     pub(super) fn submission_named(&self, rail: Rail, name: &str) -> Option<(BatchId, u32)> {
         let mut parts = name.split('.');
         let (digits, number) = (parts.next()?, parts.next()?.parse::<u32>().ok()?);
-        let control = self.intake.control();
+        let control = self.engine.control();
         let found = control.approved_named(digits).find(|entry| {
             let held = entry.legs.submissions().get(number as usize);
             let is_own =

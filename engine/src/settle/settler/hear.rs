@@ -140,7 +140,7 @@ impl<'a> Heard<'a> {
         let (mut known, mut spoken) = (false, Vec::new());
         for (batch, file, places) in run.files_named(self.rail, id) {
             known = true;
-            let content = run.archive.plan(&run.intake, batch)?.content().clone();
+            let content = run.engine.plan_here(batch)?.content().clone();
             let part = Part::new(&content, &places, file);
             for place in self.answer.of_file(report, &part) {
                 let leg = places[place];
@@ -179,7 +179,7 @@ impl<'a> Heard<'a> {
             let found = run.named(self.rail, key)?;
             sums.extend(found.map(|leg| leg.amount));
         }
-        let asset = run.intake.control().batch(leg.batch).map(|of| of.head.asset.clone());
+        let asset = run.engine.control().batch(leg.batch).map(|of| of.head.asset.clone());
         let whole = asset.is_ok_and(|asset| self.answer.is_shared_out(entry, &asset, &sums));
         self.shared_out.insert(entry, whole);
         Ok(())
@@ -322,14 +322,14 @@ fn moved(leg: &NamedLeg, step: Step) -> LegMove {
 impl Run {
     /// The leg with this name on a rail, whichever batch it is of.
     pub(super) fn named(&self, rail: Rail, name: &str) -> Result<Option<NamedLeg>, Stuck> {
-        let found = names::load_leg(&**self.intake.tables(), rail, name);
+        let found = names::load_leg(self.engine.tables(), rail, name);
         Ok(found.map_err(NotLoaded::from)?)
     }
 
     /// Digits after the point of the asset of a leg.
     pub(super) fn scale_of(&self, rail: Rail, name: &str) -> Result<Option<u32>, NotLoaded> {
-        let found = names::load_leg(&**self.intake.tables(), rail, name)?;
-        let control = self.intake.control();
+        let found = names::load_leg(self.engine.tables(), rail, name)?;
+        let control = self.engine.control();
         let entry = found.and_then(|leg| control.batch(leg.batch).ok());
         Ok(entry.map(|entry| entry.head.asset.scale))
     }
@@ -337,7 +337,7 @@ impl Run {
     /// The files of approved batches that an id may name: batch, the how-manieth, places of its
     /// legs.
     fn files_named(&self, rail: Rail, id: &str) -> Vec<(BatchId, u32, Vec<u32>)> {
-        let control = self.intake.control();
+        let control = self.engine.control();
         let mut found = Vec::new();
         for named in sent(rail, id) {
             for entry in control.approved_named(&named.digits) {
@@ -352,7 +352,7 @@ impl Run {
 
     /// Where these legs of a batch stand; `None` if there is no such batch.
     fn stand(&self, batch: BatchId, legs: &[u32]) -> Option<(Arc<BatchHead>, Vec<Stands>)> {
-        let control = self.intake.control();
+        let control = self.engine.control();
         let entry = control.batch(batch).ok()?;
         let one = |leg: &u32| {
             let submission = entry.legs.submission_of(*leg);

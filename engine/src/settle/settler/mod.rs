@@ -18,7 +18,8 @@ mod step;
 mod withdraw;
 mod word;
 
-use super::archive::{Archive, NotLoaded};
+use super::archive::NotLoaded;
+use super::engine::Engine;
 pub use desk::Desks;
 pub use files::Held;
 
@@ -32,7 +33,7 @@ pub mod desks {
 use super::desk::FileDesk;
 use crate::ledger::{BatchPlan, Marks, Rail};
 use crate::limits::SETTLER_TICK;
-use crate::pipeline::{self, Busy, Intake, NotDone};
+use crate::pipeline::{self, Busy, NotDone};
 use crate::types::{BatchId, Lsn};
 use crossbeam::channel::{Receiver, Select, Sender, bounded};
 use desk::{Desk, Ready};
@@ -141,7 +142,20 @@ impl Troubles {
     }
 }
 
+/// What wakes the settler, on its way there.
+pub struct Nudged {
+    woken: Receiver<tokio::sync::oneshot::Sender<()>>,
+    held: Held,
+}
+
 impl Nudge {
+    /// With the end that the settler gets.
+    pub(super) fn new() -> (Self, Nudged) {
+        let (wake, woken) = bounded(NUDGES);
+        let held = Held::default();
+        (Self { wake, held: held.clone() }, Nudged { woken, held })
+    }
+
     /// There is something new to do.
     pub fn nudge(&self) {
         // Full: it is awake already. Gone: the engine stops. Nobody waits for the answer.
@@ -170,24 +184,16 @@ impl Nudge {
 impl Settler {
     /// Starts it.
     #[must_use]
-    pub fn start(
-        intake: Intake,
-        archive: Archive,
-        mut desks: Desks,
-        troubles: Troubles,
-    ) -> (Self, Nudge) {
+    pub fn start(engine: Engine, nudged: Nudged, mut desks: Desks) -> Self {
         let (stop, stopped) = bounded(0);
-        let (nudge, nudged) = bounded(NUDGES);
-        let held = Held::default();
-        let nudge = Nudge { wake: nudge, held: held.clone() };
-        desks.rails.values_mut().for_each(|desk| desk.at_start(&intake, &nudge));
+        let Nudged { woken, held } = nudged;
+        desks.rails.values_mut().for_each(|desk| desk.at_start(&engine));
         let Desks { files, rails } = desks;
         let withdrawals = Withdrawals::start(files.keys().copied());
         let run = Run {
-            intake,
-            archive,
+            troubles: engine.troubles().clone(),
+            engine,
             files,
-            troubles,
             plans: HashMap::new(),
             looked: HashMap::new(),
             unheard: BTreeMap::new(),
@@ -202,9 +208,9 @@ impl Settler {
                 .expect("a runtime without IO needs nothing of the system"),
         };
         let thread = std::thread::Builder::new().name("settler".to_owned());
-        let thread = thread.spawn(move || Turns { run, desks: rails }.run(&stopped, &nudged));
+        let thread = thread.spawn(move || Turns { run, desks: rails }.run(&stopped, &woken));
         let thread = thread.expect("the system can start a thread");
-        (Self { stop, thread }, nudge)
+        Self { stop, thread }
     }
 
     /// Stops it between two steps and gives back its way in.
@@ -222,8 +228,7 @@ struct Turns {
 
 /// What the loop and all desks work with.
 pub(crate) struct Run {
-    intake: Intake,
-    archive: Archive,
+    engine: Engine,
     files: BTreeMap<Rail, FileDesk>,
     troubles: Troubles,
     plans: HashMap<BatchId, Arc<BatchPlan>>,
@@ -320,7 +325,7 @@ impl Turns {
         self.run.withdraw();
         self.run.read_inboxes()?;
         let (applied, batches) = {
-            let control = self.run.intake.control();
+            let control = self.run.engine.control();
             (control.applied(), control.settling_batches())
         };
         if self.run.seen == Some(applied) {
@@ -368,7 +373,7 @@ impl Turns {
 
     /// Whether a rail is to be asked about some of these.
     fn asks(&self, batches: &[BatchId]) -> bool {
-        let control = self.run.intake.control();
+        let control = self.run.engine.control();
         let mut entries = batches.iter().filter_map(|batch| control.batch(*batch).ok());
         entries.any(|entry| {
             let desk = self.desks.get(&entry.head.policy.rail);
@@ -391,7 +396,7 @@ impl Run {
         if let Some(plan) = self.plans.get(&batch) {
             return Ok(plan.clone());
         }
-        let plan = self.archive.plan(&self.intake, batch)?;
+        let plan = self.engine.plan_here(batch)?;
         self.plans.insert(batch, plan.clone());
         Ok(plan)
     }

@@ -19,7 +19,7 @@ impl Run {
     pub(super) fn choose(&mut self, batch: BatchId, plan: &BatchPlan) -> Result<Ready, Stuck> {
         self.note_void(batch)?;
         let (standing, free, suspended, said) = {
-            let control = self.intake.control();
+            let control = self.engine.control();
             self.suspensions = control.suspensions();
             let entry = control.batch(batch).map_err(refused)?;
             let free = control.free_to_pay(batch).map_err(refused)?;
@@ -61,7 +61,7 @@ impl Run {
     /// Has the exposure of parties fall whose legs have ended since the last look at them.
     pub(super) fn release(&mut self, batch: BatchId, plan: &Arc<BatchPlan>) -> Result<(), Stuck> {
         let (open, state, settling) = {
-            let control = self.intake.control();
+            let control = self.engine.control();
             let entry = control.batch(batch).map_err(refused)?;
             (entry.legs.standing().open().clone(), entry.state(), entry.is_settling())
         };
@@ -96,10 +96,10 @@ impl Run {
     /// nobody heard what became of them. Also on a rail that is not set up any more: people must be
     /// able to say it.
     pub(super) fn lost_at_start(&mut self) -> Result<(), Stuck> {
-        let batches = self.intake.control().settling_batches();
+        let batches = self.engine.control().settling_batches();
         for batch in batches {
             let sent: Vec<u32> = {
-                let control = self.intake.control();
+                let control = self.engine.control();
                 let entry = control.batch(batch).map_err(refused)?;
                 let is_sent = |leg: &u32| entry.legs.state(*leg) == LegState::Sent;
                 let open = entry.legs.standing().in_flight().filter(is_sent);
@@ -123,7 +123,7 @@ impl Run {
         batch: BatchId,
         read: impl FnOnce(&Legs) -> T,
     ) -> Result<T, Stuck> {
-        let control = self.intake.control();
+        let control = self.engine.control();
         Ok(read(&control.batch(batch).map_err(refused)?.legs))
     }
 
@@ -146,7 +146,7 @@ impl Run {
     /// whoever raises it must make nothing of what it rests on, and come again.
     pub(super) fn raise(&self, troubles: Vec<NewTrouble>) -> Result<(), Stuck> {
         let troubles = troubles.into_iter().map(NewTrouble::bounded);
-        let Admitted { new, lost, lost_of_leg } = self.intake.control().troubles().admit(troubles);
+        let Admitted { new, lost, lost_of_leg } = self.engine.control().troubles().admit(troubles);
         for one in new.iter().chain(&lost) {
             tracing::warn!(rail = one.rail.name(), source = one.source, "a trouble: {}", one.text);
         }
@@ -185,7 +185,7 @@ impl Run {
 
     /// Has a wish of the engine's own done; durable when it returns.
     pub(super) fn wish(&self, wish: Wish) -> Result<Lsn, Stuck> {
-        let done = self.runtime.block_on(self.intake.command(Command::own(wish)))?;
+        let done = self.runtime.block_on(self.engine.tell(Command::own(wish)))?;
         Ok(done.lsn())
     }
 }

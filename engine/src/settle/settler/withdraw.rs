@@ -42,7 +42,7 @@ impl Run {
     /// what failed.
     pub(super) fn note_void(&mut self, batch: BatchId) -> Result<(), Stuck> {
         let found: Vec<(u32, Rail, String)> = {
-            let control = self.intake.control();
+            let control = self.engine.control();
             let entry = control.batch(batch).map_err(refused)?;
             let (rail, legs) = (entry.head.policy.rail, &entry.legs);
             if legs.owed_again() == Total::ZERO || !self.files.contains_key(&rail) {
@@ -110,7 +110,7 @@ impl Run {
         for name in left {
             let Some(of) = self.submission_named(rail, &name) else { continue };
             let is_void = {
-                let control = self.intake.control();
+                let control = self.engine.control();
                 control.batch(of.0).is_ok_and(|entry| entry.legs.is_void(of.1))
             };
             if is_void {

@@ -91,7 +91,7 @@ impl Run {
         if named.peek().is_none() {
             return Ok(());
         }
-        let kept = names::put_legs(&**self.intake.tables(), rail, named);
+        let kept = names::put_legs(self.engine.tables(), rail, named);
         Ok(kept.map_err(NotLoaded::from)?)
     }
 

@@ -111,7 +111,7 @@ impl Run {
         let Some((dispute, "charge.dispute.closed")) = report.source.split_once(' ') else {
             return false;
         };
-        let control = self.intake.control();
+        let control = self.engine.control();
         let back = format!("{dispute} charge.dispute.funds_reinstated");
         control.troubles().open().any(|trouble| {
             (trouble.of.batch, trouble.of.leg) == (Some(batch), Some(leg))
@@ -150,7 +150,7 @@ impl Run {
         };
         let Some(found) = found else { return Ok(None) };
         // Also of a batch of which nothing may leave yet, or ever: then somebody must see it.
-        let is_known = self.intake.control().batch(found.batch).is_ok();
+        let is_known = self.engine.control().batch(found.batch).is_ok();
         Ok(if is_known { Some((self.plan(found.batch)?, found.leg)) } else { None })
     }
 }

@@ -1,0 +1,180 @@
+//! What operators say of legs, by their keys: nothing of these legs leaves until the word is
+//! journaled, and the settler goes on with what it leaves.
+
+use super::archive::NotLoaded;
+use super::engine::{Engine, tell_refusal};
+use crate::ledger::{BatchContent, Command, Envelope, LegWord, Legs, SaidOfLeg, Wish};
+use crate::pipeline::NotDone;
+use crate::types::{BatchId, Digest};
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+/// Why an operator's word about legs is not taken.
+#[derive(Debug, thiserror::Error)]
+pub enum NotSaid {
+    /// The rules refuse it, the pipeline does not take it, or what is kept cannot be read.
+    #[error(transparent)]
+    NotLoaded(#[from] NotLoaded),
+    /// The batch has no leg of this key.
+    #[error("the batch has no leg {0:?}; `ListLegs` shows those it has")]
+    NoLeg(String),
+    /// A file of the legs is held, or is just leaving.
+    #[error("{0}")]
+    Held(String),
+}
+
+impl From<NotDone> for NotSaid {
+    fn from(reason: NotDone) -> Self {
+        Self::NotLoaded(reason.into())
+    }
+}
+
+/// What the rail did with a leg.
+#[derive(Debug, Clone)]
+pub struct LegReport {
+    /// The leg's key.
+    pub key: String,
+    /// What the rail did.
+    pub word: LegWord,
+    /// The rail's own reference; empty if there is none.
+    pub reference: String,
+    /// Why; what failed does not go without.
+    pub reason: String,
+}
+
+/// What became of a leg whose fate the rail cannot tell.
+#[derive(Debug, Clone)]
+pub struct LegVerdict {
+    /// The leg's key.
+    pub key: String,
+    /// What the rail did.
+    pub word: LegWord,
+    /// The rail's own reference; empty if there is none.
+    pub reference: String,
+    /// What the word rests on, or where that is filed.
+    pub evidence: String,
+}
+
+impl Engine {
+    /// Moves legs as an operator says, and returns how many moved. What is known already is no
+    /// error; what cannot be true refuses all.
+    ///
+    /// # Errors
+    /// `NotSaid`: nothing was changed.
+    pub async fn report_legs(
+        &self,
+        envelope: Envelope,
+        batch: BatchId,
+        evidence: Digest,
+        reports: &[LegReport],
+    ) -> Result<u64, NotSaid> {
+        let told = self.report(&envelope, batch, evidence, reports).await;
+        logged(&envelope, "report legs", told)
+    }
+
+    async fn report(
+        &self,
+        envelope: &Envelope,
+        batch: BatchId,
+        evidence: Digest,
+        reports: &[LegReport],
+    ) -> Result<u64, NotSaid> {
+        if self.was_answered(envelope).await? {
+            return Ok(0);
+        }
+        let content = self.plan(batch).await?.content().clone();
+        let mut words = words(&content, reports)?;
+        let steps = self.ask(|control| control.reported(&content, &words)).await?;
+        if steps.is_empty() {
+            return Ok(0);
+        }
+        words.retain(|word| steps.binary_search_by_key(&word.leg, |step| step.leg).is_ok());
+        // Nothing of these legs leaves until the word is journaled.
+        let held = self.held().before(self, batch, &steps).await.map_err(NotSaid::Held)?;
+        let wish = Wish::ReportLegs { content, evidence, words };
+        self.intake().command(Command { envelope: envelope.clone(), wish }).await?;
+        drop(held);
+        self.turn().await;
+        Ok(u64::try_from(steps.len()).expect("a length fits 64 bits"))
+    }
+
+    /// One operator's word about an UNKNOWN leg: kept, or, when another said the same, done.
+    /// Returns the leg's place and the batch with its legs as they stand then.
+    ///
+    /// # Errors
+    /// `NotSaid`: nothing was changed.
+    pub async fn resolve_leg(
+        &self,
+        envelope: Envelope,
+        batch: BatchId,
+        verdict: LegVerdict,
+    ) -> Result<(u32, Arc<BatchContent>, Legs), NotSaid> {
+        let told = self.resolve(&envelope, batch, verdict).await;
+        logged(&envelope, "resolve leg", told)
+    }
+
+    async fn resolve(
+        &self,
+        envelope: &Envelope,
+        batch: BatchId,
+        verdict: LegVerdict,
+    ) -> Result<(u32, Arc<BatchContent>, Legs), NotSaid> {
+        let LegVerdict { key, word, reference, evidence } = verdict;
+        let content = self.plan(batch).await?.content().clone();
+        let mut all = (0..).zip(&content.legs);
+        let Some((leg, _)) = all.find(|(_, leg)| leg.key == key) else {
+            return Err(no_leg(&key));
+        };
+        let wish = Wish::ResolveLeg { content: content.clone(), leg, word, reference, evidence };
+        self.intake().command(Command { envelope: envelope.clone(), wish }).await?;
+        let mut legs = self.legs(batch).await?;
+        if !legs.proposed().contains_key(&leg) {
+            // Both have said it: the settler goes on with what that leaves.
+            self.turn().await;
+            legs = self.legs(batch).await?;
+        }
+        Ok((leg, content, legs))
+    }
+
+    async fn legs(&self, batch: BatchId) -> Result<Legs, NotDone> {
+        self.ask(|control| control.batch(batch).map(|entry| entry.legs.clone())).await
+    }
+
+    /// Whether a request was answered before, by whatever record.
+    async fn was_answered(&self, envelope: &Envelope) -> Result<bool, NotDone> {
+        let Some(request) = &envelope.request else { return Ok(false) };
+        self.ask(|control| Ok(control.answered(request)?.is_some())).await
+    }
+}
+
+fn logged<T>(envelope: &Envelope, asked: &str, told: Result<T, NotSaid>) -> Result<T, NotSaid> {
+    match &told {
+        Err(NotSaid::NotLoaded(NotLoaded::NotDone(NotDone::Refused(refusal)))) => {
+            tell_refusal(envelope, asked, refusal);
+        }
+        Err(refusal @ (NotSaid::NoLeg(_) | NotSaid::Held(_))) => {
+            tell_refusal(envelope, asked, refusal);
+        }
+        Err(NotSaid::NotLoaded(NotLoaded::NotDone(NotDone::Busy(_)) | NotLoaded::Storage(_)))
+        | Ok(_) => {}
+    }
+    told
+}
+
+/// Reports as the ledger knows legs: by their places.
+fn words(content: &BatchContent, reports: &[LegReport]) -> Result<Vec<SaidOfLeg>, NotSaid> {
+    let asked: HashSet<&str> = reports.iter().map(|report| &*report.key).collect();
+    let found = (0..).zip(&content.legs).filter(|(_, leg)| asked.contains(&*leg.key));
+    let places: HashMap<&str, u32> = found.map(|(at, leg)| (&*leg.key, at)).collect();
+    let one = |report: &LegReport| {
+        let LegReport { key, word, reference, reason } = report;
+        let leg = places.get(&**key).copied().ok_or_else(|| no_leg(key))?;
+        let (reference, reason) = (reference.clone(), reason.clone());
+        Ok(SaidOfLeg { leg, word: *word, reference, reason })
+    };
+    reports.iter().map(one).collect()
+}
+
+fn no_leg(key: &str) -> NotSaid {
+    NotSaid::NoLeg(key.chars().take(80).collect())
+}
