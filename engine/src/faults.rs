@@ -1,5 +1,5 @@
 //! Faults on demand, for tests: points at which the process kills itself, a frozen clock, few
-//! request ids.
+//! request ids, a listener that ends.
 //!
 //! Compiled in only with the cargo feature `faults`, that is, into the binary `tallystick-faults`,
 //! never into `tallystick`: without the feature every function here is empty and its callers
@@ -12,6 +12,7 @@
 //! | `TALLYSTICK_FAULT_LOG=FILE` | the name of every point that is passed is written to FILE, a line each |
 //! | `TALLYSTICK_FAULT_CLOCK=MICROS` | both clocks stand, and the wall clock says this |
 //! | `TALLYSTICK_FAULT_REQUESTS_MAX=N` | so many request ids are remembered before nothing more is registered |
+//! | `TALLYSTICK_FAULT_LISTENER_ENDS=KIND` | the listener for KIND (gRPC, HTTP) ends as soon as it has begun |
 //!
 //! | point | where |
 //! |---|---|
@@ -72,6 +73,13 @@ pub fn requests_max() -> Option<usize> {
     })
 }
 
+/// Whether the listener of a kind is to end by itself.
+#[inline]
+#[must_use]
+pub fn listener_ends(kind: &str) -> bool {
+    ON && std::env::var("TALLYSTICK_FAULT_LISTENER_ENDS").is_ok_and(|wanted| wanted == kind)
+}
+
 /// Kills the process at the passage that was asked for.
 fn passage(name: &str) {
     static ARMED: OnceLock<Option<(String, u64)>> = OnceLock::new();
@@ -123,7 +131,7 @@ mod tests {
     fn without_the_feature_nothing_is_armed_and_no_name_is_made() {
         if !ON {
             point(|| -> &str { panic!("a name was made") });
-            assert!(!canary());
+            assert!(!listener_ends("gRPC"));
             assert_eq!((stopped_clock(), requests_max()), (None, None));
         }
     }

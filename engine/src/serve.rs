@@ -33,6 +33,7 @@ use tallystick_proto::v1::operator_server::OperatorServer;
 use tallystick_proto::v1::vouchers_server::VouchersServer;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
+use tokio::task::JoinSet;
 use tonic::service::Routes;
 use tonic::service::interceptor::InterceptedService;
 use tonic_health::server::HealthReporter;
@@ -345,10 +346,7 @@ fn serve_edge(
             (Some(_), None) | (None, _) => None,
         };
         let http_addr = http.as_ref().map(Door::address);
-        let mut serving = tokio::task::JoinSet::new();
-        for door in std::iter::once(grpc).chain(http) {
-            serving.spawn(door.serve(stopping.clone()));
-        }
+        let mut serving = let_in([("gRPC", Some(grpc)), ("HTTP", http)], &stopping);
         if let Some(path) = &config.ready_file {
             write_ready_file(path, addr, http_addr, network)?;
         }
@@ -358,9 +356,9 @@ fn serve_edge(
         }
         let ended = tokio::select! {
             () = signals.next() => None,
-            ended = serving.join_next() => Some(match ended {
-                Some(Err(error)) => error.to_string(),
-                Some(Ok(())) | None => "nothing told it to stop".to_owned(),
+            ended = serving.join_next() => Some(match ended.expect("one listens at least") {
+                Ok(kind) => format!("that for {kind}: nothing told it to stop"),
+                Err(error) => error.to_string(),
             }),
         };
         tracing::info!("stopping: streams end, what was taken in is finished");
@@ -380,6 +378,24 @@ fn serve_edge(
     // Tasks hold the way in to the pipeline; it can drain only when they are gone.
     runtime.shutdown_timeout(Duration::from_millis(STOP_WAIT_MILLIS));
     served
+}
+
+/// Each listener on a task of its own, which gives its kind when it ends.
+fn let_in(
+    doors: [(&'static str, Option<Door>); 2],
+    stopping: &watch::Receiver<bool>,
+) -> JoinSet<&'static str> {
+    let mut serving = JoinSet::new();
+    for (kind, door) in doors {
+        let (Some(door), stopping) = (door, stopping.clone()) else { continue };
+        serving.spawn(async move {
+            if !faults::listener_ends(kind) {
+                door.serve(stopping).await;
+            }
+            kind
+        });
+    }
+    serving
 }
 
 async fn open_door(listen: SocketAddr, service: Service) -> Result<Door, ServeError> {
