@@ -71,7 +71,7 @@ impl Line {
         let (doing, done) = bounded(CALLS_UNDER_WAY_MAX);
         let refused = Arc::new(AtomicBool::new(false));
         for _ in 0..threads {
-            let caller = Caller {
+            let clerk = Clerk {
                 client: client.clone(),
                 control: control.clone(),
                 refused: refused.clone(),
@@ -79,7 +79,7 @@ impl Line {
                 doing: doing.clone(),
             };
             let thread = std::thread::Builder::new().name("provider".to_owned());
-            thread.spawn(move || caller.serve()).expect("the system can start a thread");
+            thread.spawn(move || clerk.serve()).expect("the system can start a thread");
         }
         Self { orders, done, refused, busy: HashMap::new(), looking: 0 }
     }
@@ -121,7 +121,7 @@ impl Line {
     }
 }
 
-struct Caller {
+struct Clerk {
     client: Arc<Client>,
     control: Arc<RwLock<Control>>,
     /// The provider refuses our key or URL, or the engine stops: nothing more is asked of it.
@@ -130,7 +130,7 @@ struct Caller {
     doing: Sender<Done>,
 }
 
-impl Caller {
+impl Clerk {
     fn serve(self) {
         for Order { batch, leg, call, task } in &self.ordered {
             let came = match task {
