@@ -324,15 +324,24 @@ impl Control {
         last.into_mut()
     }
 
-    /// The sealed windows that a new batch in `asset` would settle, as they are loaded.
+    /// The sealed windows that a new batch in `asset` would settle, as they are loaded: not too
+    /// many, ascending, each once.
     ///
     /// # Errors
-    /// `Refusal` when one is unknown, open, unsealed, or in a live batch for the asset.
+    /// `Refusal` when they are not, or when one is unknown, open, unsealed, disputed, or in a live
+    /// batch for the asset.
     pub fn settleable(
         &self,
         windows: &[WindowNumber],
         asset: AssetNumber,
     ) -> Result<Vec<SealedHead>, Refusal> {
+        let (count, limit) = (windows.len(), limits::BATCH_WINDOWS_MAX);
+        if count == 0 || count > limit {
+            return Err(Refusal::BatchWindows { count, limit });
+        }
+        if let Some(twice) = windows.windows(2).find(|pair| pair[0] >= pair[1]) {
+            return Err(Refusal::WindowTwice(twice[1]));
+        }
         self.known_asset(asset)?;
         let one = |&number: &WindowNumber| {
             let window = self.window(number)?;

@@ -63,6 +63,10 @@ pub enum Refusal {
     TooManyLegs(usize),
     #[error("rail {rail} cannot settle asset {asset}: {why}")]
     RailUnfit { rail: &'static str, asset: AssetNumber, why: String },
+    #[error("a batch settles 1 to {limit} windows, {count} were named")]
+    BatchWindows { count: usize, limit: usize },
+    #[error("window {0} is named twice, or out of order")]
+    WindowTwice(WindowNumber),
     #[error("window {0} is disputed; end the dispute first")]
     WindowDisputed(WindowNumber),
     #[error("window {window} is {state}; {allowed}")]

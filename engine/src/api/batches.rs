@@ -9,7 +9,6 @@ use crate::ledger::control::BatchEntry;
 use crate::ledger::{
     BatchHead, BatchState, Caller, Control, Deed, LegState, Legs, Rail, Refusal, Request, Wish,
 };
-use crate::limits::BATCH_WINDOWS_MAX;
 use crate::rails;
 use crate::settle::{CreateBatch, Engine};
 use crate::types::{AssetNumber, BatchId, WindowNumber};
@@ -34,12 +33,14 @@ pub(super) async fn create(
     caller: Caller,
     message: v1::CreateBatchRequest,
 ) -> Result<v1::Batch, Status> {
-    let (request, message) = asked(message)?;
+    let (request, mut message) = asked(message)?;
+    // In whichever order they are named.
+    message.windows.sort_unstable();
     let ask = CreateBatch {
         caller,
         request,
         four_eyes: engine.four_eyes(),
-        windows: windows(message.windows)?,
+        windows: message.windows.into_iter().map(WindowNumber).collect(),
         asset: AssetNumber(message.asset),
         rail: rail(&message.rail)?,
     };
@@ -76,21 +77,6 @@ fn as_it_was_done(head: &BatchHead, Deed { by, aborted, batch: _ }: Deed) -> v1:
         legs_by_state: leg_counts(&Legs::ready(head.leg_count)),
         ..batch_message(head, state)
     }
-}
-
-/// The windows of a batch, ascending, each once.
-fn windows(mut asked: Vec<u64>) -> Result<Vec<WindowNumber>, Status> {
-    if asked.is_empty() || asked.len() > BATCH_WINDOWS_MAX {
-        let count = asked.len();
-        return Err(invalid(format!(
-            "a batch settles 1 to {BATCH_WINDOWS_MAX} windows, {count} were named"
-        )));
-    }
-    asked.sort_unstable();
-    if let Some(twice) = asked.windows(2).find(|pair| pair[0] == pair[1]) {
-        return Err(invalid(format!("window {} is named twice", twice[0])));
-    }
-    Ok(asked.into_iter().map(WindowNumber).collect())
 }
 
 fn rail(name: &str) -> Result<Rail, Status> {

@@ -58,6 +58,8 @@ pub(super) fn refused(refusal: &Refusal) -> Status {
         | Refusal::TooManyCaps(_)
         | Refusal::CapsRepeat
         | Refusal::NoDeposit
+        | Refusal::BatchWindows { .. }
+        | Refusal::WindowTwice(_)
         | Refusal::AckNumbers(_)
         | Refusal::NoReason
         | Refusal::NoReasonOfLeg { .. }

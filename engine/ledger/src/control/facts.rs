@@ -215,7 +215,7 @@ impl Control {
             }
             Event::LegsSubmitted(e) => self.check_submission(e),
             Event::LegsMoved(e) => self.check_moves(&envelope.caller, e),
-            Event::LegsBooked(e) => self.settling(e.batch)?.check_bookings(e),
+            Event::LegsBooked(e) => self.check_bookings(e),
             Event::LegProposed(e) => self.check_proposal(&envelope.caller, e),
             Event::ExposureReleased(e) => self.check_release(e),
             Event::TroublesRaised(e) => self.troubles.check_raise(e),

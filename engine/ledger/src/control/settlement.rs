@@ -2,6 +2,7 @@
 //! owed again because a leg failed. Checks first, then changes; nothing else of the control state
 //! is touched.
 
+use super::directory::text;
 use super::entry::Fate;
 use super::{BatchEntry, BatchState, Control, Deed};
 use crate::batch::{BatchHead, By};
@@ -133,6 +134,7 @@ impl Control {
     }
 
     pub(super) fn check_submission(&self, e: &LegsSubmitted) -> Result<(), Refusal> {
+        text(&e.name, "name")?;
         self.settling(e.batch)?.check_submission(e)?;
         self.check_leaving(e)?;
         let (batch, paid_out, free) = (e.batch, e.paid_out, self.free_to_pay(e.batch)?);
@@ -145,6 +147,11 @@ impl Control {
 
     pub(super) fn check_moves(&self, caller: &Caller, e: &LegsMoved) -> Result<(), Refusal> {
         let legs = self.settling(e.batch)?;
+        // A record holds as many moves as there may be only because their texts are bounded.
+        for one in &e.moves {
+            text(&one.reference, "rail_reference")?;
+            text(&one.reason, "reason")?;
+        }
         legs.check_moves(e)?;
         if e.mover != Mover::Operator {
             return Ok(());
@@ -163,6 +170,11 @@ impl Control {
             Some(one) => Err(Refusal::NeedsTwo { batch: e.batch, leg: one.leg }),
             None => Ok(()),
         }
+    }
+
+    pub(super) fn check_bookings(&self, e: &LegsBooked) -> Result<(), Refusal> {
+        e.bookings.iter().try_for_each(|one| text(&one.reference, "rail_reference"))?;
+        self.settling(e.batch)?.check_bookings(e)
     }
 
     pub(super) fn check_proposal(&self, caller: &Caller, e: &LegProposed) -> Result<(), Refusal> {

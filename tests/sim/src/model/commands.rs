@@ -51,6 +51,8 @@ pub fn word(refusal: &Refusal) -> &'static str {
         Refusal::RailUnfit { .. } => "RailUnfit",
         Refusal::AccountsMoved => "AccountsMoved",
         Refusal::SuspensionsMoved => "SuspensionsMoved",
+        Refusal::BatchWindows { .. } => "BatchWindows",
+        Refusal::WindowTwice(_) => "WindowTwice",
         Refusal::WindowDisputed(_) => "WindowDisputed",
         Refusal::WindowState { .. } => "WindowState",
         Refusal::SameOperator(_) => "SameOperator",

@@ -1,9 +1,11 @@
 //! What events say that nobody who wishes says: it follows from the batch.
 
 use crate::event::Event;
+use crate::event::LegBooking;
 use crate::fund::tests::Books;
-use crate::types::{BatchId, Digest, PartyId, Total};
-use crate::{LegMove, LegState, Refusal, SubmitLegs, Voice, Wish, runs};
+use crate::limits::{BATCH_WINDOWS_MAX, TEXT_BYTES_MAX};
+use crate::types::{AssetNumber, BatchId, Digest, PartyId, Total, WindowNumber};
+use crate::{LegMove, LegState, LegStep, Refusal, SubmitLegs, Voice, Way, Wish, runs};
 
 /// A party and what it owes less.
 type Released = Vec<(PartyId, Total)>;
@@ -106,4 +108,78 @@ fn only_legs_of_a_batch_that_has_ended_move_without_the_batch() {
     books.moves(batch, Voice::Rail, &pay_outs, LegState::Confirmed);
     assert!(matches!(books.wish(wish), Ok(Event::LegsMoved(_))));
     assert_eq!(books.control.batch(batch).unwrap().legs.state(1), LegState::Returned);
+}
+
+/// How many windows, and that none is named twice, was looked at by one of those who ask.
+#[test]
+fn a_batch_settles_some_windows_in_order_each_once() {
+    let mut books = Books::new();
+    let windows = [0; 3].map(|_| books.close(&[(1, 2, 100)]));
+    let asset = AssetNumber(978);
+    let [one, two, three] = windows;
+    let limit = BATCH_WINDOWS_MAX;
+    let many = |count: usize| (1..).take(count).map(WindowNumber).collect::<Vec<_>>();
+    let counted = |count| Err(Refusal::BatchWindows { count, limit });
+    let table = [
+        (vec![], counted(0)),
+        (many(limit + 1), counted(limit + 1)),
+        (many(limit), Err(Refusal::WindowOpen(WindowNumber(4)))),
+        (vec![one, one], Err(Refusal::WindowTwice(one))),
+        (vec![two, one], Err(Refusal::WindowTwice(one))),
+        (vec![one, three, three], Err(Refusal::WindowTwice(three))),
+        (vec![one, three], Ok(2)),
+        (vec![one, two, three], Ok(3)),
+    ];
+    for (named, wanted) in table {
+        let found = books.control.settleable(&named, asset).map(|found| found.len());
+        assert_eq!(found, wanted, "{named:?}");
+    }
+}
+
+/// What a rail says became part of a record at any length: each rail cut it by itself, and a record
+/// that is too long ends the engine.
+#[test]
+fn no_text_of_a_rail_is_longer_than_a_record_takes() {
+    let mut books = Books::new();
+    let window = books.close(&[(1, 2, 60), (3, 2, 40)]);
+    let batch = books.batch(window);
+    let (fits, over) = ("x".repeat(TEXT_BYTES_MAX), "x".repeat(TEXT_BYTES_MAX + 1));
+    let long = |field| {
+        let (length, limit) = (TEXT_BYTES_MAX + 1, TEXT_BYTES_MAX);
+        Err(Refusal::TextTooLong { field, length, limit })
+    };
+    let submit = |books: &Books, name: &String| {
+        Wish::SubmitLegs(SubmitLegs {
+            content: books.legs(batch),
+            submission: 0,
+            attempt: 0,
+            legs: runs([0, 1].into_iter()),
+            digest: Digest::ZERO,
+            bytes: 1,
+            name: name.clone(),
+            suspensions: books.control.suspensions(),
+        })
+    };
+    let moves = |books: &Books, leg, reference: &String, reason: &String| {
+        let (reference, reason) = (reference.clone(), reason.clone());
+        let steps = vec![LegStep { leg, to: LegState::Confirmed, reference, reason }];
+        let (content, evidence) = (books.legs(batch), Digest::ZERO);
+        Wish::MoveLegs { content, voice: Voice::Rail, evidence, steps }
+    };
+    let books_it = |reference: &String| {
+        let booking = LegBooking { leg: 0, way: Way::Went, reference: reference.clone() };
+        Wish::BookLegs { batch, evidence: Digest::ZERO, bookings: vec![booking] }
+    };
+    let table = [
+        (submit(&books, &over), long("name")),
+        (submit(&books, &fits), Ok(())),
+        (moves(&books, 0, &over, &fits), long("rail_reference")),
+        (moves(&books, 0, &fits, &over), long("reason")),
+        (moves(&books, 0, &fits, &fits), Ok(())),
+        (books_it(&over), long("rail_reference")),
+        (books_it(&fits), Ok(())),
+    ];
+    for (row, (wish, wanted)) in table.into_iter().enumerate() {
+        assert_eq!(books.wish(wish).map(|_| ()), wanted, "row {row}");
+    }
 }
