@@ -4,6 +4,7 @@
 use super::{Chain, Framed, Journal, JournalError, Log, Table, Tables, Tail};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use tallystick_ledger::types::{Lsn, Timestamp};
 
 /// Where one journal is kept.
@@ -226,27 +227,36 @@ fn what_was_remembered_is_known_at_the_next_start(place: &mut impl Place) {
     }
 }
 
-/// Groups that are appended while others read.
-const GROUPS: usize = 60;
+/// Groups that are appended while others read, and trims meanwhile.
+const GROUPS: usize = 100;
+const TRIMS: usize = 10;
+
+/// Says when whoever holds it is done, or has failed.
+struct AtWork<'a>(&'a AtomicBool);
+
+impl Drop for AtWork<'_> {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Relaxed);
+    }
+}
 
 fn others_read_and_trim_while_one_appends(place: &mut impl Place) {
     let (Journal { mut log, tables: _ }, mut chain) = (place.open(), Chain::start());
     log.append(&group(&mut chain, &[EVENT])).unwrap();
+    let (reading, trimming, at_work) = (log.shared(), log.shared(), AtomicBool::new(true));
     std::thread::scope(|scope| {
-        for trims in [true, false] {
-            let log = log.shared();
-            scope.spawn(move || {
-                for _ in 0..GROUPS {
-                    let found = read(&*log, 1);
-                    // Without a gap: what was appended together, or before, is there.
-                    assert!(found.iter().map(|(lsn, _)| lsn.0).eq((1..).take(found.len())));
-                    assert!(!read_events(&*log, u64::MAX).is_empty());
-                    if trims {
-                        log.trim(Lsn(0)).unwrap();
-                    }
-                }
-            });
-        }
+        let (at_work, _done) = (&at_work, AtWork(&at_work));
+        scope.spawn(move || {
+            let mut most = 0;
+            while at_work.load(Ordering::Relaxed) {
+                let found = read(&*reading, 1);
+                // All of one moment: what was appended before, or together, is there.
+                assert!(found.iter().map(|(lsn, _)| lsn.0).eq((1..).take(found.len())));
+                assert!(found.len() >= most && !read_events(&*reading, u64::MAX).is_empty());
+                most = found.len();
+            }
+        });
+        scope.spawn(move || (0..TRIMS).for_each(|_| trimming.trim(Lsn(0)).unwrap()));
         for n in 0..GROUPS {
             let kinds = if n.is_multiple_of(2) { [FRAME, EVENT] } else { [EVENT, FRAME] };
             log.append(&group(&mut chain, &kinds)).unwrap();
