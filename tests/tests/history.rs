@@ -113,7 +113,8 @@ fn what_is_refused_is_in_the_log_by_whichever_way_it_came() {
     let item = r#"{"limit":{"party":"PARTY","asset":99,"limit":"1"},"request_id":"I-1"}"#;
     std::fs::write(&file, item.replace("PARTY", &hex(house.world.payers[0].party))).unwrap();
     for (args, id) in [(&batch[..], "B-1"), (&report[..], "W-1"), (&resolve[..], "V-1")] {
-        refusal(&house.cli("ann", &[args, &["--request-id", id]].concat()));
+        let told = refusal(&house.cli("ann", &[args, &["--request-id", id]].concat()));
+        assert!(!told.is_empty(), "{id}");
     }
     assert!(!house.cli("bob", &["import", file.to_str().unwrap()]).status.success());
     let log = house.engine.as_ref().unwrap().stderr();
