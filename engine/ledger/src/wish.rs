@@ -12,7 +12,7 @@ use crate::leg::{LegMove, LegState, LegWord, Mover};
 use crate::plan::BatchPlan;
 use crate::trouble::NewTrouble;
 use crate::types::{
-    AssetDef, AssetNumber, BatchId, Digest, PartyId, SignerKey, Total, WindowNumber,
+    AssetDef, AssetNumber, BatchId, Digest, FitKey, PartyId, SignerKey, Total, WindowNumber,
 };
 use std::sync::Arc;
 
@@ -24,8 +24,8 @@ pub enum Wish {
     CreateAsset { asset: AssetDef },
     /// Register a party, or replace what is known of it. Its accounts are ordered by rail.
     UpsertParty { party: PartyId, name: String, suspended: bool, accounts: Vec<RailAccount> },
-    /// Let a key sign for a party. That it is fit to sign is found out before, with its bytes.
-    AddSigner { signer: SignerKey, party: PartyId, caps: Vec<Cap> },
+    /// Let a key sign for a party.
+    AddSigner { signer: FitKey, party: PartyId, caps: Vec<Cap> },
     /// Let a key sign no more.
     RevokeSigner { signer: SignerKey },
     /// Replace a party's credit limit.

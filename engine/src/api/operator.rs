@@ -103,7 +103,7 @@ impl v1::operator_server::Operator for OperatorApi {
             unreachable!("a signer is added")
         };
         let entry = SignerEntry { party: *party, revoked: false, caps: caps.clone() };
-        let message = signer_message(*signer, &entry);
+        let message = signer_message(signer.key(), &entry);
         self.wish(caller, asked).await?;
         Ok(Response::new(message))
     }

@@ -12,7 +12,7 @@ use crate::limits::{IMPORT_CHUNK, IMPORT_CHUNK_BYTES, IMPORT_CHUNKS, IMPORT_FAIL
 use crate::rails;
 use crate::settle::{Clearing, Engine};
 use crate::types::{Amount, AssetDef, AssetNumber, PartyId, SignerKey};
-use crate::verify::check_key;
+use crate::verify::fit_key;
 use prost::Message as _;
 use std::collections::VecDeque;
 use tallystick_proto::v1;
@@ -66,11 +66,11 @@ pub(super) fn signer_wish(message: v1::AddSignerRequest) -> Result<Asked, Status
     if wanted.revoked {
         return Err(invalid("a signer cannot be added as revoked; add it, then call RevokeSigner"));
     }
-    check_key(signer).map_err(|error| invalid(format!("signer {signer}: {error}")))?;
+    let fit = fit_key(signer).map_err(|error| invalid(format!("signer {signer}: {error}")))?;
     let cap = |cap: &v1::Cap| Cap { asset: AssetNumber(cap.asset), amount: Amount(cap.amount) };
     let mut caps: Vec<Cap> = wanted.caps.iter().map(cap).collect();
     caps.sort_unstable();
-    Ok((request, Wish::AddSigner { signer, party, caps }))
+    Ok((request, Wish::AddSigner { signer: fit, party, caps }))
 }
 
 pub(super) fn revocation_wish(message: v1::RevokeSignerRequest) -> Result<Asked, Status> {

@@ -2,7 +2,7 @@
 //! ledger's business.
 
 use super::KeyError;
-use crate::types::{PartyId, SignerKey};
+use crate::types::{FitKey, PartyId, SignerKey};
 use foldhash::fast::RandomState;
 use std::collections::HashMap;
 use std::sync::{PoisonError, RwLock, RwLockReadGuard};
@@ -13,6 +13,14 @@ use std::sync::{PoisonError, RwLock, RwLockReadGuard};
 /// `KeyError` that names the first rule it breaks.
 pub fn check_key(key: SignerKey) -> Result<(), KeyError> {
     tallystick_verify::check_key(key.0)
+}
+
+/// A key that is fit to be registered.
+///
+/// # Errors
+/// As for `check_key`.
+pub fn fit_key(key: SignerKey) -> Result<FitKey, KeyError> {
+    check_key(key).map(|()| FitKey::checked(key))
 }
 
 /// A registered key.

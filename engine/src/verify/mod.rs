@@ -8,7 +8,7 @@
 mod keys;
 mod single;
 
-pub use keys::{Key, Keys, KeysView, check_key};
+pub use keys::{Key, Keys, KeysView, check_key, fit_key};
 pub use single::is_signed;
 pub use tallystick_verify::{
     Backend, Check, KeyError, Options, Scratch, Status, TierStatus, Unavailable, Verifier,

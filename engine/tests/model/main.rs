@@ -20,8 +20,8 @@ use tallystick::pipeline::{self, Pipeline, PipelineOptions, Source, recover};
 use tallystick::settle::{Clearing, CreateBatch, Engine, EngineSetup, Sealer};
 use tallystick::sign::EngineKey;
 use tallystick::types::{
-    Amount, AssetDef, AssetNumber, ChannelHasher, Digest, NetworkId, PartyId, SettlementModel,
-    SignerKey, Timestamp, Total, Voucher, WindowNumber, message,
+    Amount, AssetDef, AssetNumber, ChannelHasher, Digest, FitKey, NetworkId, PartyId,
+    SettlementModel, SignerKey, Timestamp, Total, Voucher, WindowNumber, message,
 };
 use tallystick::verify::{Options, Verifier};
 use tallystick::{limits, rails};
@@ -238,7 +238,7 @@ impl Run {
             let caps =
                 if signer == 1 { vec![Cap { asset: EUR, amount: Amount(CAP) }] } else { vec![] };
             let party = party_of(signer);
-            run.tell(Wish::AddSigner { signer: key(signer), party, caps }).await;
+            run.tell(Wish::AddSigner { signer: FitKey::checked(key(signer)), party, caps }).await;
             run.model.signers.insert(key(signer), party);
         }
         run.model.caps.insert((key(1), EUR), u128::from(CAP));

@@ -11,8 +11,8 @@ use tallystick::ledger::event::Cap;
 use tallystick::ledger::{Caller, Command, NewTrouble, Rail, Request, TroubleKind, Wish};
 use tallystick::settle::CreateBatch;
 use tallystick::types::{
-    Amount, AssetDef, AssetNumber, BatchId, Digest, MONEY_MAX, PartyId, SettlementModel, Total,
-    WindowNumber,
+    Amount, AssetDef, AssetNumber, BatchId, Digest, FitKey, MONEY_MAX, PartyId, SettlementModel,
+    Total, WindowNumber,
 };
 
 /// Vouchers in flight from one client that are kept to be sent again.
@@ -227,7 +227,7 @@ impl Clients {
             }
         }
         let request = self.request(dice);
-        Wish::AddSigner { signer, party, caps }.by(by(""), request)
+        Wish::AddSigner { signer: FitKey::checked(signer), party, caps }.by(by(""), request)
     }
 
     fn limit(

@@ -30,7 +30,7 @@ impl Control {
                 Event::PartyUpserted(event)
             }
             Wish::AddSigner { signer, party, caps } => {
-                Event::SignerAdded(SignerAdded { signer, party, caps })
+                Event::SignerAdded(SignerAdded { signer: signer.key(), party, caps })
             }
             Wish::RevokeSigner { signer } => Event::SignerRevoked(SignerRevoked { signer }),
             Wish::SetCreditLimit { party, asset, limit } => {

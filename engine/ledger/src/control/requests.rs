@@ -105,7 +105,8 @@ mod tests {
     use crate::fund::tests::unlinked;
     use crate::limits::REQUEST_DAYS;
     use crate::types::{
-        AssetDef, AssetNumber, NetworkId, PartyId, SettlementModel, SignerKey, Total, WindowNumber,
+        AssetDef, AssetNumber, FitKey, NetworkId, PartyId, SettlementModel, SignerKey, Total,
+        WindowNumber,
     };
     use crate::wish::Wish;
 
@@ -167,7 +168,7 @@ mod tests {
             Wish::UpsertParty { party, name, suspended, accounts }
         };
         let limit = |limit| Wish::SetCreditLimit { party, asset, limit };
-        let added = || Wish::AddSigner { signer, party, caps: Vec::new() };
+        let added = || Wish::AddSigner { signer: FitKey::checked(signer), party, caps: Vec::new() };
         for (n, wish) in
             [(1, Wish::CreateAsset { asset: def }), (2, upsert(party, false)), (3, added())]
         {

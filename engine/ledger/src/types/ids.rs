@@ -162,6 +162,24 @@ impl WindowNumber {
     }
 }
 
+/// A key that is fit to sign, found so with its bytes: only such a one can be registered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FitKey(SignerKey);
+
+impl FitKey {
+    /// Of a key that was checked. For whoever checks keys, and nobody else.
+    #[must_use]
+    pub fn checked(key: SignerKey) -> Self {
+        Self(key)
+    }
+
+    /// The key.
+    #[must_use]
+    pub fn key(self) -> SignerKey {
+        self.0
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

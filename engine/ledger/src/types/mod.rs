@@ -23,7 +23,7 @@ pub use digest::{
     window_root,
 };
 pub use ids::{
-    AssetNumber, BatchId, ChannelId, Digest, HexError, Lsn, NetworkId, PartyId, SignerKey,
+    AssetNumber, BatchId, ChannelId, Digest, FitKey, HexError, Lsn, NetworkId, PartyId, SignerKey,
     WindowNumber,
 };
 pub use merkle::{MerklePath, MerkleTree, PathTree, Sibling};

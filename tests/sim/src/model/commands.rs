@@ -93,7 +93,7 @@ pub fn word(refusal: &Refusal) -> &'static str {
 
 /// The key that a wish registers, if it is done.
 pub fn registers(wish: &Wish) -> Option<SignerKey> {
-    if let Wish::AddSigner { signer, .. } = wish { Some(*signer) } else { None }
+    if let Wish::AddSigner { signer, .. } = wish { Some(signer.key()) } else { None }
 }
 
 type Allowed = Result<(), &'static str>;

@@ -210,7 +210,7 @@ fn registration(wish: &Wish) -> Option<Event> {
             Event::PartyUpserted(event)
         }
         Wish::AddSigner { signer, party, caps } => {
-            Event::SignerAdded(SignerAdded { signer, party, caps })
+            Event::SignerAdded(SignerAdded { signer: signer.key(), party, caps })
         }
         Wish::RevokeSigner { signer } => Event::SignerRevoked(SignerRevoked { signer }),
         Wish::SetCreditLimit { party, asset, limit } => {

@@ -5,8 +5,8 @@ use crate::event::{Cap, Genesis, RailAccount};
 use crate::fund::tests::unlinked;
 use crate::limits::{ACCOUNTS_MAX, CAPS_MAX, REQUEST_ID_BYTES_MAX, TEXT_BYTES_MAX};
 use crate::types::{
-    Amount, AssetDef, AssetError, AssetNumber, BatchId, Digest, Lsn, MONEY_MAX, NetworkId, PartyId,
-    SettlementModel, SignerKey, Timestamp, Total, WindowNumber,
+    Amount, AssetDef, AssetError, AssetNumber, BatchId, Digest, FitKey, Lsn, MONEY_MAX, NetworkId,
+    PartyId, SettlementModel, SignerKey, Timestamp, Total, WindowNumber,
 };
 use crate::{Caller, Command, Envelope, Refusal, Request, Wish};
 
@@ -69,7 +69,7 @@ fn account(rail: &str) -> RailAccount {
 fn sign(party: PartyId, assets: &[u32]) -> Wish {
     let cap = |asset: &u32| Cap { asset: AssetNumber(*asset), amount: Amount(5) };
     let caps = assets.iter().map(cap).collect();
-    Wish::AddSigner { signer: KEY, party, caps }
+    Wish::AddSigner { signer: FitKey::checked(KEY), party, caps }
 }
 
 fn deposit(amount: u128, reference: &str) -> Wish {
