@@ -8,8 +8,10 @@ pub use edge::*;
 use crate::types::VOUCHER_BYTES;
 use std::time::Duration;
 
+mod outside;
 mod shares;
 
+pub use outside::*;
 pub use shares::*;
 
 /// Vouchers in one frame. 4,096 x 160 B = 640 KiB: large enough that the cost per frame vanishes,

@@ -2,6 +2,7 @@
 //! the event to the settler, and says yes only once what it means is durable: else the provider
 //! sends it again.
 
+use crate::limits::WEBHOOK_AGE_MAX;
 use crate::pipeline;
 use crate::rails::card::{self, Meaning, Secret};
 use crate::settle::Engine;
@@ -32,7 +33,7 @@ async fn card(
     let header = headers.get("stripe-signature").and_then(|value| value.to_str().ok());
     let now = pipeline::now();
     let event =
-        card::verify(&body, header.unwrap_or_default(), &webhooks.secret, now, card::TOLERANCE);
+        card::verify(&body, header.unwrap_or_default(), &webhooks.secret, now, WEBHOOK_AGE_MAX);
     let event = match event {
         Ok(event) => event,
         Err(error) => return (StatusCode::BAD_REQUEST, error.to_string()),

@@ -122,9 +122,6 @@ pub struct CardSettings {
 }
 
 impl CardSettings {
-    /// Most calls side by side: providers limit them to about a hundred a second.
-    pub const THREADS_MAX: u16 = 64;
-
     fn timeout() -> Time {
         Time(Duration::from_secs(30))
     }

@@ -4,6 +4,7 @@
 use super::privacy::secret;
 use crate::config::{CardSettings, EvmSettings, FolderSettings, RailSettings};
 use crate::ledger::Rail;
+use crate::limits::CARD_THREADS_MAX;
 use crate::rails::card::{self, CardConfig, Secret};
 use crate::rails::evm::{self, EvmConfig, FeeRules, Finality};
 use crate::settle::desks::{BankDesk, CardDesk, EvmDesk, Mailbox};
@@ -81,8 +82,8 @@ pub fn open_desks(
 
 fn card_config(settings: &CardSettings) -> Result<(CardConfig, usize), String> {
     let secret = |path: &Path| secret(path).map(Secret::new);
-    if !(1..=CardSettings::THREADS_MAX).contains(&settings.threads) {
-        return Err(format!("threads must be 1 to {}", CardSettings::THREADS_MAX));
+    if !(1..=CARD_THREADS_MAX).contains(&settings.threads) {
+        return Err(format!("threads must be 1 to {}", CARD_THREADS_MAX));
     }
     let config = CardConfig {
         base_url: settings.base_url.clone(),

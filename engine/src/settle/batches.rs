@@ -7,6 +7,7 @@ use crate::journal::names::{self, NamedLeg};
 use crate::ledger::batch::Payment;
 use crate::ledger::control::{self, Used};
 use crate::ledger::{BatchContent, BatchHead, Caller, Rail, Refusal, Request, Wish};
+use crate::limits::{BATCH_ATTEMPTS_MAX, BATCH_OFFERS_MAX};
 use crate::pipeline::{Done, Intake, NotDone};
 use crate::rails;
 use crate::sign::{EngineKey, Signed};
@@ -34,12 +35,6 @@ pub struct CreateBatch {
     /// The rail to settle it on.
     pub rail: Rail,
 }
-
-/// What a batch is computed from may change meanwhile; then it is computed again, at most so often.
-const ATTEMPTS: usize = 8;
-/// A batch that still fits is offered at most so often: more changes than are remembered must come
-/// between a look and the offer behind it each time.
-const OFFERS: usize = 64;
 
 /// Work for a batch, which takes its time.
 pub type Work = Box<dyn FnOnce() -> Computed + Send>;
@@ -84,7 +79,7 @@ pub async fn create_batch_by<F: Future<Output = Computed>>(
     ask: &CreateBatch,
     aside: impl Fn(Work) -> F,
 ) -> Created {
-    for _ in 0..ATTEMPTS {
+    for _ in 0..BATCH_ATTEMPTS_MAX {
         if let Some(first) = intake.read(|control| first_result(control, &ask.request)).await?? {
             return Ok(first);
         }
@@ -180,7 +175,7 @@ async fn offer<F: Future<Output = Computed>>(
     mut ready: Ready,
     aside: impl Fn(Work) -> F,
 ) -> Result<Option<Arc<BatchHead>>, NotLoaded> {
-    for _ in 0..OFFERS {
+    for _ in 0..BATCH_OFFERS_MAX {
         let head = ready.used.head.clone();
         let (network, history) = (intake.hasher().network(), intake.control().history());
         let (operator, four_eyes) = (&ask.caller.name, ask.four_eyes);

@@ -7,7 +7,7 @@
 //! | thread | how many | does | waits in its queue |
 //! |---|---|---|---|
 //! | `sealer` | 1 | nets what a cut leaves, has its root signed and journaled | the pipeline's `parts` |
-//! | `settler` | 1 | sees approved batches through, one turn after another | `NUDGES` wishes for a turn, `MAILBOX` webhooks |
+//! | `settler` | 1 | sees approved batches through, one turn after another | `NUDGES_MAX` wishes for a turn, `WEBHOOKS_WAITING_MAX` webhooks |
 //! | `provider` | `threads` of `[rail.card]` | one call of the payment provider at a time | `CALLS_UNDER_WAY_MAX` calls, and as many answers |
 //! | `chain` | 1 | asks a chain's node | one order, one answer |
 //!

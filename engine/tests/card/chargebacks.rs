@@ -5,9 +5,9 @@ use crate::world::{
     until, word,
 };
 use tallystick::ledger::hearing::{Place, Statement, Sum};
+use tallystick::limits::WEBHOOK_AGE_MAX;
 use tallystick::rails::card::{
-    API_VERSION, CallBytes, Event, Found, Meaning, Own, Report, Says, Secret, TOLERANCE, refund,
-    verify,
+    API_VERSION, CallBytes, Event, Found, Meaning, Own, Report, Says, Secret, refund, verify,
 };
 use tallystick::rails::status::LegWord;
 use tallystick::types::Total;
@@ -24,7 +24,7 @@ fn with_inbox(refuse: usize) -> (Psp, Inbox) {
 fn events(inbox: &Inbox) -> Vec<Event> {
     let secret = Secret::new(WEBHOOK_SECRET.into());
     let check = |delivery: tallystick_tests::psp::Delivery| {
-        verify(&delivery.payload, &delivery.signature, &secret, now(), TOLERANCE).unwrap()
+        verify(&delivery.payload, &delivery.signature, &secret, now(), WEBHOOK_AGE_MAX).unwrap()
     };
     inbox.deliveries().into_iter().map(check).collect()
 }

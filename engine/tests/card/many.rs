@@ -5,7 +5,8 @@ use crate::world::{
     Party, WEBHOOK_SECRET, batch, calls, client, impatient, now, options, party, until,
 };
 use std::collections::{BTreeMap, BTreeSet};
-use tallystick::rails::card::{CallBytes, Found, Meaning, Says, Secret, TOLERANCE, verify};
+use tallystick::limits::WEBHOOK_AGE_MAX;
+use tallystick::rails::card::{CallBytes, Found, Meaning, Says, Secret, verify};
 use tallystick_tests::psp::{Fault, FaultOptions, Inbox, Movement, Psp};
 
 const LEGS: u16 = 2_000;
@@ -58,8 +59,8 @@ fn applied(
 ) -> BTreeMap<String, State> {
     let secret = Secret::new(WEBHOOK_SECRET.into());
     for delivery in deliveries {
-        let event =
-            verify(&delivery.payload, &delivery.signature, &secret, now(), TOLERANCE).unwrap();
+        let event = verify(&delivery.payload, &delivery.signature, &secret, now(), WEBHOOK_AGE_MAX)
+            .unwrap();
         if let Meaning::Report(report) = event.meaning
             && let Says::Word { word, reason, .. } = &report.says
         {

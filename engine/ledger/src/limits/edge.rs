@@ -143,6 +143,11 @@ pub const ACCEPT_REST: Duration = Duration::from_millis(100);
 /// Shortest time between two words about the same thing that strangers can cause.
 pub const STRANGERS_NOTE_EVERY: Duration = Duration::from_mins(1);
 
+/// How often a connection is looked at.
+pub const LOOK_EVERY: Duration = Duration::from_secs(10);
+/// How often one is that is to end.
+pub const LOOK_LEAVING_EVERY: Duration = Duration::from_millis(50);
+
 /// How long the head of an HTTP request may take, and then its body.
 pub const HTTP_WAIT: Duration = Duration::from_secs(10);
 /// How long an HTTP connection may last: a webhook is answered once what it says is durable.

@@ -10,11 +10,7 @@ use super::text;
 use crate::status::{LegReport, LegWord};
 use serde_json::Value;
 use std::time::Duration;
-
-/// How long to wait when the provider does not say.
-const LATER_DEFAULT: Duration = Duration::from_secs(5);
-/// Longest wait that the provider can ask for: it is asked again in an hour at the latest.
-const LATER_MAX: Duration = Duration::from_secs(3_600);
+use tallystick_ledger::limits::{CARD_LATER_DEFAULT, CARD_LATER_MAX};
 
 /// What became of one attempt at a leg.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -84,7 +80,7 @@ impl Answer {
     }
 
     pub(super) fn later(reason: &str) -> Self {
-        Self::Later { after: LATER_DEFAULT, reason: text::bounded(reason) }
+        Self::Later { after: CARD_LATER_DEFAULT, reason: text::bounded(reason) }
     }
 
     pub(super) fn halt(reason: &str) -> Self {
@@ -144,7 +140,7 @@ impl Raw {
 
     fn later(&self) -> Answer {
         let seconds = self.retry_after.as_deref().and_then(|text| text.trim().parse::<u64>().ok());
-        let after = seconds.map_or(LATER_DEFAULT, Duration::from_secs).min(LATER_MAX);
+        let after = seconds.map_or(CARD_LATER_DEFAULT, Duration::from_secs).min(CARD_LATER_MAX);
         Answer::Later { after, reason: self.says() }
     }
 }

@@ -6,15 +6,12 @@
 use super::config::is_version;
 use super::object::{Kind, LEG_KEY};
 use form_urlencoded::Serializer;
+use tallystick_ledger::limits::{CARD_CALL_BYTES_MAX, CARD_KEY_BYTES_MAX};
 use tallystick_ledger::types::Timestamp;
 
 /// The first line; another form gets another number.
 const OPENING: &str = "tallystick card call 1";
 const CONTENT_TYPE: &str = "application/x-www-form-urlencoded";
-/// Bytes of a call: a dozen parameters of at most a few hundred bytes each.
-const CALL_BYTES_MAX: usize = 8 << 10;
-/// Bytes of an idempotency key: the provider takes 255, a leg's key has 32.
-const KEY_BYTES_MAX: usize = 64;
 /// How far the provider's clock may be from this one when payments are listed by when they were
 /// made.
 const CLOCK_MARGIN_SECONDS: i64 = 3_600;
@@ -65,7 +62,7 @@ impl CallBytes {
     /// `CallError` when they are not what this rail journals.
     pub fn from_bytes(bytes: Vec<u8>) -> Result<Self, CallError> {
         let wrong = |what| CallError { bytes: bytes.len(), what };
-        if bytes.len() > CALL_BYTES_MAX {
+        if bytes.len() > CARD_CALL_BYTES_MAX {
             return Err(wrong("they are too many"));
         }
         let text = std::str::from_utf8(&bytes).map_err(|_| wrong("they are no text"))?;
@@ -202,5 +199,5 @@ fn query(pairs: &[(&str, &str)]) -> String {
 /// Whether a text can be an idempotency key: it goes into a header.
 fn is_key(text: &str) -> bool {
     let formed = |b: u8| b.is_ascii_alphanumeric() || b == b'-';
-    (1..=KEY_BYTES_MAX).contains(&text.len()) && text.bytes().all(formed)
+    (1..=CARD_KEY_BYTES_MAX).contains(&text.len()) && text.bytes().all(formed)
 }

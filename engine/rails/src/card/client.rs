@@ -13,7 +13,7 @@ use super::config::{CardConfig, ConfigError};
 use super::lookup::{self, Found, Matches, Page};
 use super::text;
 use std::cell::Cell;
-use std::time::Duration;
+use tallystick_ledger::limits::{CARD_ANSWER_BYTES_MAX, CARD_CONNECT_WAIT, CARD_PAGES_MAX};
 use tallystick_ledger::types::Timestamp;
 use ureq::config::AutoHeaderValue;
 use ureq::http::{HeaderMap, HeaderValue, Request, StatusCode};
@@ -21,13 +21,6 @@ use ureq::unversioned::resolver::DefaultResolver;
 use ureq::unversioned::transport::{ConnectionDetails, Connector, DefaultConnector, Transport};
 use ureq::{Agent, AsSendBody};
 use zeroize::Zeroizing;
-
-/// Bytes of one answer: a list of a hundred payments with their charges is some 600 KB.
-const ANSWER_BYTES_MAX: u64 = 4 << 20;
-/// Longest time to wait for a connection, so that a provider that is down is noticed soon.
-const CONNECT_MAX: Duration = Duration::from_secs(10);
-/// Pages of a list that are read: 5,000 payments of one customer.
-const PAGES_MAX: usize = 50;
 
 /// Talks to one provider. Any number of threads may share it.
 #[derive(Debug)]
@@ -61,7 +54,7 @@ impl Client {
             .max_idle_connections(0)
             .user_agent(AutoHeaderValue::Provided(user_agent().into()))
             .timeout_global(Some(config.timeout))
-            .timeout_connect(Some(config.timeout.min(CONNECT_MAX)))
+            .timeout_connect(Some(config.timeout.min(CARD_CONNECT_WAIT)))
             .build();
         let agent = Agent::with_parts(settings, Marking::default(), DefaultResolver::default());
         Ok(Self { agent, base, config })
@@ -127,7 +120,7 @@ impl Client {
             };
         }
         let (mut matches, mut after) = (Matches::default(), None);
-        for _ in 0..PAGES_MAX {
+        for _ in 0..CARD_PAGES_MAX {
             let raw = match self.get(call, &call.list_path(first_sent, after.as_deref())) {
                 Ok(raw) => raw,
                 Err(again) => return again,
@@ -177,7 +170,7 @@ impl Client {
             replayed: header("idempotent-replayed").as_deref() == Some("true"),
             body: Vec::new(),
         };
-        let limited = response.body_mut().with_config().limit(ANSWER_BYTES_MAX);
+        let limited = response.body_mut().with_config().limit(CARD_ANSWER_BYTES_MAX);
         raw.body = limited.read_to_vec().map_err(no_answer)?;
         Ok(raw)
     }

@@ -5,17 +5,12 @@
 
 use std::fmt;
 use std::time::Duration;
+use tallystick_ledger::limits::{CARD_SETTING_BYTES_MAX, CARD_TIMEOUT_MAX, CARD_TIMEOUT_MIN};
 use zeroize::Zeroizing;
 
 /// The version of the API that calls are written for, unless configured: the provider keeps
 /// answering in it, whatever comes later.
 pub const API_VERSION: &str = "2024-06-20";
-/// Shortest time that an answer may take: a charge takes the bank of the card a second or two.
-const TIMEOUT_MIN: Duration = Duration::from_millis(100);
-/// Longest time that an answer may take; beyond it somebody has surely mistyped.
-const TIMEOUT_MAX: Duration = Duration::from_secs(300);
-/// Bytes of a URL, a version or a secret: far above any real one.
-const TEXT_MAX: usize = 512;
 
 /// A secret: never shown, and overwritten when it is dropped.
 #[derive(Clone, PartialEq, Eq)]
@@ -66,7 +61,7 @@ pub enum ConfigError {
     Secret { what: &'static str },
     #[error("{0:?} is no version of the payment provider's API; give it like {API_VERSION}")]
     ApiVersion(String),
-    #[error("a timeout of {0:?} is not between {TIMEOUT_MIN:?} and {TIMEOUT_MAX:?}")]
+    #[error("a timeout of {0:?} is not between {CARD_TIMEOUT_MIN:?} and {CARD_TIMEOUT_MAX:?}")]
     Timeout(Duration),
 }
 
@@ -89,14 +84,14 @@ impl CardConfig {
         {
             let secret = secret.expose();
             let visible = secret.bytes().all(|b| b.is_ascii_graphic());
-            if secret.is_empty() || secret.len() > TEXT_MAX || !visible {
+            if secret.is_empty() || secret.len() > CARD_SETTING_BYTES_MAX || !visible {
                 return Err(ConfigError::Secret { what });
             }
         }
         if !is_version(&self.api_version) {
             return Err(ConfigError::ApiVersion(self.api_version.chars().take(40).collect()));
         }
-        if !(TIMEOUT_MIN..=TIMEOUT_MAX).contains(&self.timeout) {
+        if !(CARD_TIMEOUT_MIN..=CARD_TIMEOUT_MAX).contains(&self.timeout) {
             return Err(ConfigError::Timeout(self.timeout));
         }
         Ok(())
@@ -106,7 +101,7 @@ impl CardConfig {
     pub(super) fn base(&self) -> Result<&str, ConfigError> {
         let wrong = |why| Err(ConfigError::BaseUrl { why });
         let base = self.base_url.trim_end_matches('/');
-        if base.len() > TEXT_MAX {
+        if base.len() > CARD_SETTING_BYTES_MAX {
             return wrong("is too long");
         }
         let Ok(uri) = base.parse::<ureq::http::Uri>() else { return wrong("is no URL") };

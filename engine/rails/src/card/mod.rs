@@ -28,7 +28,7 @@ pub use config::{API_VERSION, CardConfig, ConfigError, Secret};
 pub use event::{Event, Meaning, Money, Own, Report, Says};
 pub use lookup::Found;
 pub use request::{Inexpressible, check_batch, refund, request};
-pub use webhook::{TOLERANCE, WebhookError, verify};
+pub use webhook::{WebhookError, verify};
 
 pub use account::Clearing;
 pub(super) use rules::Card;

@@ -25,7 +25,7 @@ const HIDDEN: [&str; 13] = [
 const REFERENCES: [&str; 10] =
     ["pi_", "ch_", "py_", "tr_", "po_", "re_", "dp_", "du_", "req_", "evt_"];
 /// Digits in a row from which on a word may be an account or a card.
-const DIGITS_MAX: usize = 8;
+const DIGITS_HIDDEN: usize = 8;
 
 /// Text from outside, fit to be kept and shown: printable, bounded, and with `...` in place of
 /// tokens.
@@ -62,7 +62,7 @@ fn masked(word: &str) -> String {
         // Codes like `card_declined` have no digit; tokens practically always do.
         Some(prefix) if *prefix != "card_" || digits > 0 => format!("{prefix}..."),
         Some(_) => word.into(),
-        None if digits >= DIGITS_MAX || reference => "...".into(),
+        None if digits >= DIGITS_HIDDEN || reference => "...".into(),
         None => word.into(),
     }
 }

@@ -8,20 +8,14 @@ use super::event::Event;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use std::time::Duration;
+use tallystick_ledger::limits::{WEBHOOK_BYTES_MAX, WEBHOOK_SIGNATURES_MAX};
 use tallystick_ledger::types::Timestamp;
-
-/// How old a webhook may be, unless configured: as the provider's own libraries have it.
-pub const TOLERANCE: Duration = Duration::from_secs(300);
-/// Bytes of a webhook: an event holds one object, some kilobytes.
-const PAYLOAD_BYTES_MAX: usize = 1 << 20;
-/// Signatures in one header: two while a secret is rolled.
-const SIGNATURES_MAX: usize = 8;
 
 /// Why a webhook is not believed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[allow(missing_docs)]
 pub enum WebhookError {
-    #[error("the webhook has {0} bytes, the most is {PAYLOAD_BYTES_MAX}")]
+    #[error("the webhook has {0} bytes, the most is {WEBHOOK_BYTES_MAX}")]
     TooLarge(usize),
     #[error("the Stripe-Signature header is missing or malformed")]
     Header,
@@ -50,7 +44,7 @@ pub fn verify(
     now: Timestamp,
     tolerance: Duration,
 ) -> Result<Event, WebhookError> {
-    if payload.len() > PAYLOAD_BYTES_MAX {
+    if payload.len() > WEBHOOK_BYTES_MAX {
         return Err(WebhookError::TooLarge(payload.len()));
     }
     let (signed_at, signatures) = parse(header).ok_or(WebhookError::Header)?;
@@ -81,7 +75,7 @@ fn parse(header: &str) -> Option<(&str, Vec<Vec<u8>>)> {
             ("t", value) if time.is_none() => time = Some(value),
             ("t", _) => return None,
             ("v1", value) => {
-                if signatures.len() == SIGNATURES_MAX {
+                if signatures.len() == WEBHOOK_SIGNATURES_MAX {
                     return None;
                 }
                 signatures.push(data_encoding::HEXLOWER_PERMISSIVE.decode(value.as_bytes()).ok()?);

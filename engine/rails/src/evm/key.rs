@@ -8,9 +8,7 @@ use std::fmt;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-
-/// The most bytes that a key's file has: 64 digits, `0x`, white space.
-const FILE_BYTES_MAX: u64 = 256;
+use tallystick_ledger::limits::EVM_KEY_FILE_BYTES_MAX;
 
 /// Why there is no key.
 #[derive(Debug, thiserror::Error)]
@@ -69,7 +67,7 @@ impl Signer {
         if about.permissions().mode() & 0o077 != 0 {
             return Err(KeyError::Open { path: path.to_owned() });
         }
-        if about.len() > FILE_BYTES_MAX {
+        if about.len() > EVM_KEY_FILE_BYTES_MAX {
             return Err(not_a_key());
         }
         let text = fs::read(path).map_err(read)?;

@@ -8,15 +8,14 @@ use super::hex;
 use super::rpc::{Rpc, RpcFailure};
 use alloy_primitives::{Address, B256, U256};
 use serde_json::{Value, json};
+use tallystick_ledger::limits::EVM_LOGS_MAX;
 
 /// Blocks whose tips are looked at.
 const FEE_BLOCKS: u64 = 10;
 /// Which tip of a block is taken: half of its gas paid less.
 const FEE_PERCENTILE: u64 = 50;
-/// Logs of one receipt: two for every item, and a few of the token's own.
-const LOGS_MAX: usize = 4_096;
 /// Topics of one log, by the EVM.
-const TOPICS_MAX: usize = 4;
+const TOPICS: usize = 4;
 
 /// One block of the chain as the node sees it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -329,7 +328,7 @@ fn read_receipt(answer: &Value) -> Option<Receipt> {
         hash: hex::hash_of(answer.get("blockHash")?)?,
     };
     let tx = hex::hash_of(answer.get("transactionHash")?)?;
-    if logs.len() > LOGS_MAX {
+    if logs.len() > EVM_LOGS_MAX {
         return None;
     }
     let logs = logs.iter().map(read_log).collect::<Option<_>>()?;
@@ -338,7 +337,7 @@ fn read_receipt(answer: &Value) -> Option<Receipt> {
 
 fn read_log(log: &Value) -> Option<Log> {
     let topics = log.get("topics")?.as_array()?;
-    if topics.len() > TOPICS_MAX {
+    if topics.len() > TOPICS {
         return None;
     }
     Some(Log {

@@ -5,6 +5,7 @@
 //! asked once, to find that it does not.
 
 use std::collections::BTreeSet;
+use tallystick_ledger::limits::EVM_FOREIGN_MAX;
 
 /// The nonces of one key on one chain.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -74,15 +75,12 @@ impl Nonces {
     /// `NonceTrouble` if somebody else signs with the key.
     pub fn check(&self, used: u64, pending: u64) -> Result<(), NonceTrouble> {
         let unknown = (used.max(self.floor)..pending).filter(|nonce| !self.open.contains(nonce));
-        match u64::try_from(unknown.take(FOREIGN_COUNTED).count()) {
+        match u64::try_from(unknown.take(EVM_FOREIGN_MAX).count()) {
             Ok(0) | Err(_) => Ok(()),
             Ok(unknown) => Err(NonceTrouble::Foreign { unknown }),
         }
     }
 }
-
-/// Foreign transactions are counted up to here: the number comes from a node.
-const FOREIGN_COUNTED: usize = 1_000;
 
 #[cfg(test)]
 mod tests {

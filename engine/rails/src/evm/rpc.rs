@@ -8,11 +8,8 @@ use super::hex;
 use serde_json::{Map, Value, json};
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
-use tallystick_ledger::limits::EVM_ANSWER_BYTES_MAX;
+use tallystick_ledger::limits::{EVM_ANSWER_BYTES_MAX, EVM_ERROR_CHARS_MAX};
 use ureq::Timeout;
-
-/// Characters of a node's error text that are kept.
-const MESSAGE_CHARS_MAX: usize = 200;
 
 /// What a call that gave no answer means.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -122,7 +119,7 @@ fn read(
 fn refused(method: &'static str, error: &Map<String, Value>) -> Option<RpcFailure> {
     let code = error.get("code")?.as_i64()?;
     let message = error.get("message")?.as_str()?;
-    let shown = message.chars().take(MESSAGE_CHARS_MAX);
+    let shown = message.chars().take(EVM_ERROR_CHARS_MAX);
     let message = shown.map(|c| if c.is_control() { ' ' } else { c }).collect();
     // Most nodes put the bytes of a revert into `data`, some into an object within it.
     let data = error.get("data").and_then(|data| {
@@ -196,7 +193,7 @@ mod tests {
         else {
             panic!("refused")
         };
-        assert!(message.starts_with("a b") && message.chars().count() == MESSAGE_CHARS_MAX);
+        assert!(message.starts_with("a b") && message.chars().count() == EVM_ERROR_CHARS_MAX);
         for data in [r#""0x0102""#, r#"{"data":"0x0102"}"#] {
             let text =
                 format!(r#"{{"id":7,"error":{{"code":3,"message":"reverted","data":{data}}}}}"#);

@@ -4,17 +4,14 @@
 //! panics on any bytes, and never puts what a field holds into an error: it may be an account.
 
 use super::record::RECORD_CHARS;
+use tallystick_ledger::limits::NACHA_BYTES_MAX;
 use tallystick_ledger::types::Total;
-
-/// Largest file that is read: 1.4 million returns, more than a bank sends in a day. It is held in
-/// memory.
-pub const READ_BYTES_MAX: usize = 256 << 20;
 
 /// Why a file is refused, whole: a sum that is wrong anywhere makes all of it doubtful.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[allow(missing_docs)]
 pub enum ReadError {
-    #[error("the file has {bytes} bytes, the most is {READ_BYTES_MAX}; ask the bank for several")]
+    #[error("the file has {bytes} bytes, the most is {NACHA_BYTES_MAX}; ask the bank for several")]
     TooLarge { bytes: usize },
     #[error("the file is empty; fetch it again")]
     Empty,
@@ -137,7 +134,7 @@ pub struct Lines<'a> {
 impl<'a> Lines<'a> {
     /// Cuts a file into lines: at line ends, or every 94 characters if it has none.
     pub fn of(bytes: &'a [u8]) -> Result<Self, ReadError> {
-        if bytes.len() > READ_BYTES_MAX {
+        if bytes.len() > NACHA_BYTES_MAX {
             return Err(ReadError::TooLarge { bytes: bytes.len() });
         }
         let records: Vec<&str> = if bytes.contains(&b'\n') {

@@ -21,7 +21,7 @@ mod text;
 pub use account::CLEARING_PLACEHOLDER;
 pub use calendar::{SETTLED_AFTER_BANKING_DAYS, settled_on};
 pub use file::render;
-pub use lines::{READ_BYTES_MAX, ReadError};
+pub use lines::ReadError;
 pub use plan::{FilePart, Flow, Unfit, files};
 pub use read::{Answer, Note, NoteKind, read};
 

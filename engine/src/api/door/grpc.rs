@@ -7,8 +7,8 @@ use super::large::Large;
 use super::message::{Messages, Unfinished};
 use super::table::Guest;
 use crate::limits::{
-    IDLE_MAX, KEEPALIVE_EVERY, KEEPALIVE_WAIT, LEAVE_WAIT, METADATA_BYTES_MAX, METADATA_BYTES_READ,
-    PREFACE_WAIT, STOP_WAIT_MILLIS,
+    IDLE_MAX, KEEPALIVE_EVERY, KEEPALIVE_WAIT, LEAVE_WAIT, LOOK_EVERY, LOOK_LEAVING_EVERY,
+    METADATA_BYTES_MAX, METADATA_BYTES_READ, PREFACE_WAIT, STOP_WAIT_MILLIS,
 };
 use hyper::body::Incoming;
 use hyper::server::conn::http2::Builder;
@@ -33,10 +33,6 @@ use tonic::transport::server::TcpConnectInfo;
 const PREFACE: [u8; 24] = *b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// Bytes that a metadata entry counts for beside its text, as HTTP/2 counts them.
 const ENTRY_BYTES: usize = 32;
-/// How often a connection is looked at, and when it is to end.
-const LOOK: Duration = Duration::from_secs(10);
-/// See `LOOK`.
-const LOOK_LEAVING: Duration = Duration::from_millis(50);
 
 /// Serves one connection until it ends.
 pub(super) async fn serve(
@@ -90,7 +86,7 @@ pub(super) async fn serve(
         if leaving.is_over(&guest) {
             return;
         }
-        let look = if leaving.since.is_some() { LOOK_LEAVING } else { LOOK };
+        let look = if leaving.since.is_some() { LOOK_LEAVING_EVERY } else { LOOK_EVERY };
         tokio::select! {
             // Why it ended is the client's affair.
             _ = connection.as_mut() => return,

@@ -5,13 +5,12 @@ use super::{
     Ages, ByState, Moment, OpenProposal, Reconciliation, SubmissionSums, Sums, WindowFacts, Wrong,
 };
 use crate::ledger::{BatchEntry, BatchPlan, LegState, Legs, Submission};
+use crate::limits::LEGS_SHOWN;
 use crate::settle::desk::Folders;
 use crate::types::{Timestamp, Total};
 
 const HOUR_US: i64 = 3_600_000_000;
 const DAY_US: i64 = 24 * HOUR_US;
-/// Legs of one file that are named: as many as a person goes through by hand; `leg list` has all.
-const LEGS_NAMED_MAX: usize = 10;
 /// Digits of a batch's id in a sentence: enough for every command.
 const BATCH_DIGITS: usize = 16;
 
@@ -98,7 +97,7 @@ fn submission_sums(
         pay_in |= own.payment.is_pay_in();
         all.add(own.payment.amount);
         by_state.entry(state).or_default().add(own.payment.amount);
-        if state.is_owed_again() && failed.len() < LEGS_NAMED_MAX {
+        if state.is_owed_again() && failed.len() < LEGS_SHOWN {
             failed.push(own.key.clone());
         }
     }

@@ -3,11 +3,9 @@
 
 use super::{OpenProposal, Reconciliation, SubmissionSums, Sums, WindowFacts};
 use crate::ledger::{Attempt, BatchState, LegState, WindowState};
+use crate::limits::FILES_SHOWN;
 use crate::rails::{self, Awaits};
 use crate::types::{AssetNumber, Total};
-
-/// Files that one sentence names: as many as a person carries by hand.
-const FILES_NAMED_MAX: usize = 10;
 
 impl Reconciliation {
     /// What an operator must do now, most urgent first; never empty.
@@ -269,8 +267,8 @@ impl Reconciliation {
         let path = |attempt: &Attempt| {
             self.folders.home(&attempt.name).join(&*attempt.name).display().to_string()
         };
-        let mut named: Vec<String> = own().take(FILES_NAMED_MAX).map(path).collect();
-        let more = own().count().saturating_sub(FILES_NAMED_MAX);
+        let mut named: Vec<String> = own().take(FILES_SHOWN).map(path).collect();
+        let more = own().count().saturating_sub(FILES_SHOWN);
         if more > 0 {
             named.push(format!("{more} more of this batch's in the same folder"));
         }

@@ -9,15 +9,12 @@ use crate::journal::names::{self, NamedLeg};
 use crate::ledger::event::LegBooking;
 use crate::ledger::hearing::{self, Side, Statement, Step, Subject, Verdict, Weight};
 use crate::ledger::{BatchHead, LegFacts, LegMove, LegState, NewTrouble, Rail, TroubleKind, Voice};
-use crate::limits::MOVES_MAX;
+use crate::limits::{ANSWER_NAMES_SHOWN, MOVES_MAX};
 use crate::rails::{About, Answer, Breadth, Name, Part, Shared, sent};
 use crate::settle::archive::NotLoaded;
 use crate::types::{BatchId, PartyId, Total};
 use std::collections::BTreeMap;
 use std::sync::Arc;
-
-/// Names that are told of an answer about nothing of ours.
-const NAMED_MAX: usize = 3;
 
 /// What one answer says, by leg.
 pub(super) struct Heard<'a> {
@@ -92,7 +89,7 @@ impl<'a> Heard<'a> {
     }
 
     fn stranger(&mut self, name: &str) {
-        if self.unknown.len() < NAMED_MAX {
+        if self.unknown.len() < ANSWER_NAMES_SHOWN {
             self.unknown.push(format!("{name:?}"));
         }
     }

@@ -32,7 +32,7 @@ pub mod desks {
 
 use super::desk::FileDesk;
 use crate::ledger::{BatchPlan, Marks, Rail};
-use crate::limits::SETTLER_TICK;
+use crate::limits::{NUDGES_MAX, SETTLER_TICK};
 use crate::pipeline::{self, Busy, NotDone};
 use crate::types::{BatchId, Lsn};
 use crossbeam::channel::{Receiver, Select, Sender, bounded};
@@ -56,9 +56,6 @@ pub struct Troubles(Arc<Mutex<BTreeMap<String, String>>>);
 
 /// What the list of troubles is called among the troubles.
 const LIST: &str = "list of troubles";
-
-/// Nudges that wait for an answer.
-const NUDGES: usize = 256;
 
 /// Wakes the settler, and knows which of its files have not left. Cheap to clone.
 #[derive(Clone)]
@@ -151,7 +148,7 @@ pub struct Nudged {
 impl Nudge {
     /// With the end that the settler gets.
     pub(super) fn new() -> (Self, Nudged) {
-        let (wake, woken) = bounded(NUDGES);
+        let (wake, woken) = bounded(NUDGES_MAX);
         let held = Held::default();
         (Self { wake, held: held.clone() }, Nudged { woken, held })
     }

@@ -4,6 +4,7 @@ use super::super::super::{LegReport, LegWord};
 use super::returns::{Back, file};
 use super::*;
 use proptest::prelude::*;
+use tallystick_ledger::limits::NACHA_BYTES_MAX;
 
 const NO_SCALE: &dyn Fn(&str) -> Option<u32> = &|_| None;
 
@@ -313,8 +314,8 @@ fn errors_say_where_and_what_and_show_no_account() {
     assert_eq!(error, ReadError::Length { line: 3, chars: 95 });
     assert_eq!(read(b"", &six), Err(ReadError::Empty));
     assert!(matches!(read(b"\n", &six), Err(ReadError::Length { line: 1, chars: 0 })));
-    let large = vec![b'9'; READ_BYTES_MAX + 1];
-    assert_eq!(read(&large, &six), Err(ReadError::TooLarge { bytes: READ_BYTES_MAX + 1 }));
+    let large = vec![b'9'; NACHA_BYTES_MAX + 1];
+    assert_eq!(read(&large, &six), Err(ReadError::TooLarge { bytes: NACHA_BYTES_MAX + 1 }));
 }
 
 #[test]

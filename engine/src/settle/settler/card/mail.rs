@@ -5,6 +5,7 @@
 
 use super::CardDesk;
 use crate::ledger::BatchPlan;
+use crate::limits::WEBHOOKS_WAITING_MAX;
 use crate::rails::card;
 use crate::settle::settler::Run;
 use crate::settle::settler::word::Statements;
@@ -13,9 +14,6 @@ use crossbeam::channel::{Receiver, Sender, bounded};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use tokio::sync::oneshot;
-
-/// Letters that wait for the settler: a provider sends again what was not taken.
-const MAILBOX: usize = 1_024;
 
 /// What others have heard of legs. Cheap to clone.
 #[derive(Clone)]
@@ -28,7 +26,7 @@ pub(super) struct Letter {
 
 /// A mailbox, and where its letters come out.
 pub(super) fn mailbox() -> (Mailbox, Receiver<Letter>) {
-    let (mailbox, letters) = bounded(MAILBOX);
+    let (mailbox, letters) = bounded(WEBHOOKS_WAITING_MAX);
     (Mailbox(mailbox), letters)
 }
 
@@ -48,7 +46,7 @@ impl Mailbox {
 impl CardDesk {
     /// Reads the letters that wait. What cannot be done now is not confirmed, and comes again.
     pub(super) fn read_letters(&mut self, run: &mut Run) {
-        let letters: Vec<Letter> = self.letters.try_iter().take(MAILBOX).collect();
+        let letters: Vec<Letter> = self.letters.try_iter().take(WEBHOOKS_WAITING_MAX).collect();
         let mut read = Read::default();
         for Letter { report, done } in letters {
             match run.hear_card(self, &report, &mut read) {
