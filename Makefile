@@ -4,7 +4,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-evm flip bench bench-recover bench-batch bench-settle bench-flood lint clean-demo \
+.PHONY: help setup demo test test-evm flip bench bench-recover bench-history bench-batch bench-settle bench-flood lint clean-demo \
   check-verify check-bounds bench-verify fuzz-verify miri-verify crash chaos sim sim-canary check \
   rocksdb
 
@@ -108,6 +108,9 @@ bench: rocksdb ## Benchmarks of the parts
 
 bench-recover: rocksdb ## How long a start takes: a checkpoint of a million channels, and the replay behind it
 	$(CARGO) bench --profile release --locked --workspace --bench recover
+
+bench-history: rocksdb ## How long a start takes after 2,000 windows, 300,000 limits and 10,000,000 moves of legs
+	$(CARGO) bench --profile release --locked --workspace --bench history
 
 bench-batch: rocksdb ## A batch of a million legs: computed, rendered, written to disk
 	$(CARGO) bench --profile release --locked --workspace --bench batch

@@ -7,11 +7,15 @@
 //! | checkpoints | section u8, segment u64, page u32; big endian | rows, then their digest |
 //! | meta | `checkpoint` | the commit |
 //!
+//! What changes of the control state is part of it, as changes of rows (`rows`).
+//!
 //! Never knows which shard a page came from, nor what its rows mean.
 
+use super::rows::{self, RowSum};
 use super::{JournalError, Table, Tables, Tail};
 use tallystick_ledger::canary::{Bug, planted};
 use tallystick_ledger::evidence::{EVIDENCE_BYTES, Evidence};
+use tallystick_ledger::row::RowChange;
 use tallystick_ledger::types::{
     Amount, AssetNumber, Digest, Lsn, PartyId, SignerKey, Timestamp, Total, WindowNumber,
     checkpoint_digest,
@@ -22,6 +26,10 @@ use tallystick_ledger::{Exposure, Held, ShardPage};
 const STATE: u8 = 1;
 /// Answers to limits and deposits; kept for ever.
 const ANSWERS: u8 = 2;
+/// Changes of the control state's rows; needed until they are made.
+const CHANGES: u8 = 3;
+/// How many sections there are.
+const SECTIONS: usize = 3;
 const META_COMMIT: &[u8] = b"checkpoint";
 
 /// What makes a checkpoint count.
@@ -43,25 +51,28 @@ pub struct Commit {
     pub channels: u64,
     /// Channels in its first segment, which holds everything.
     pub channels_first: u64,
-    /// Pages of state in all its segments, and of answers.
-    pub pages: [u64; 2],
+    /// Pages of state in all its segments, of answers, and of changes of rows in its own.
+    pub pages: [u64; SECTIONS],
     /// Digest over those pages' digests, in order.
-    pub digests: [Digest; 2],
+    pub digests: [Digest; SECTIONS],
+    /// The control state's rows with these changes.
+    pub rows: RowSum,
 }
 
-const NUMBERS: usize = 10;
-const COMMIT_BYTES: usize = 8 * NUMBERS + 32 * 4;
+const NUMBERS: usize = 12;
+const COMMIT_BYTES: usize = 8 * NUMBERS + 32 * 6;
 
 impl Commit {
     fn encode(&self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(COMMIT_BYTES + 32);
         let at = u64::from_le_bytes(self.at.0.to_le_bytes());
         let numbers = [self.segment, self.first, self.tail.lsn.0, at, self.window.0];
-        let [state, answers] = self.pages;
-        let counts = [self.credited, self.channels, self.channels_first, state, answers];
-        numbers.iter().chain(&counts).for_each(|n| bytes.extend_from_slice(&n.to_le_bytes()));
-        let digests = [self.tail.link, self.tail.event_link, self.digests[0], self.digests[1]];
-        digests.iter().for_each(|digest| bytes.extend_from_slice(&digest.0));
+        let counts = [self.credited, self.channels, self.channels_first];
+        let numbers = numbers.iter().chain(&counts).chain(&self.pages).chain([&self.rows.count]);
+        numbers.for_each(|n| bytes.extend_from_slice(&n.to_le_bytes()));
+        let digests = [self.tail.link, self.tail.event_link];
+        digests.iter().chain(&self.digests).for_each(|digest| bytes.extend_from_slice(&digest.0));
+        bytes.extend_from_slice(&self.rows.sum);
         let digest = checkpoint_digest(&[META_COMMIT, &bytes]);
         bytes.extend_from_slice(&digest.0);
         bytes
@@ -84,8 +95,9 @@ impl Commit {
             credited: number(5),
             channels: number(6),
             channels_first: number(7),
-            pages: [number(8), number(9)],
-            digests: [digest(2), digest(3)],
+            pages: [number(8), number(9), number(10)],
+            digests: [digest(2), digest(3), digest(4)],
+            rows: RowSum { count: number(11), sum: digest(5).0 },
         })
     }
 }
@@ -120,7 +132,7 @@ pub struct Mark {
 pub struct Writer {
     commit: Commit,
     before: Option<Commit>,
-    next: [u32; 2],
+    next: [u32; SECTIONS],
 }
 
 impl Writer {
@@ -135,13 +147,11 @@ impl Writer {
     ) -> Result<Self, JournalError> {
         let Mark { everything, tail, at, window } = *mark;
         let segment = before.map_or(1, |before| before.segment + 1);
-        // A start that was cut off may have left pages of this number.
-        for section in [STATE, ANSWERS] {
-            store.remove(
-                Table::Checkpoints,
-                &from(section, segment),
-                &from(section, segment + 1),
-            )?;
+        // A start that was cut off may have left pages of this number; and what earlier
+        // checkpoints changed of rows has been changed.
+        for (section, first) in [(STATE, segment), (ANSWERS, segment), (CHANGES, 0)] {
+            let (from, to) = (from(section, first), from(section, segment + 1));
+            store.remove(Table::Checkpoints, &from, &to)?;
         }
         let base = before.filter(|_| !everything);
         let commit = Commit {
@@ -153,13 +163,15 @@ impl Writer {
             credited: 0,
             channels: base.map_or(0, |base| base.channels),
             channels_first: base.map_or(0, |base| base.channels_first),
-            pages: [base.map_or(0, |base| base.pages[0]), before.map_or(0, |b| b.pages[1])],
+            pages: [base.map_or(0, |base| base.pages[0]), before.map_or(0, |b| b.pages[1]), 0],
             digests: [
                 base.map_or(Digest::ZERO, |base| base.digests[0]),
                 before.map_or(Digest::ZERO, |before| before.digests[1]),
+                Digest::ZERO,
             ],
+            rows: before.map_or_else(RowSum::default, |before| before.rows),
         };
-        Ok(Self { commit, before, next: [0; 2] })
+        Ok(Self { commit, before, next: [0; SECTIONS] })
     }
 
     /// Adds a page. Empty parts of it are not written.
@@ -173,7 +185,7 @@ impl Writer {
         if self.commit.first == self.commit.segment {
             self.commit.channels_first += channels;
         }
-        let state = [page.channels.len(), page.unsettled.len(), page.caps.len()];
+        let state = [page.channels.len(), page.exposures.len(), page.caps.len()];
         if state != [0; 3] {
             self.put(store, STATE, encode_state(page))?;
         }
@@ -181,6 +193,24 @@ impl Writer {
             self.put(store, ANSWERS, encode_answers(&page.answers))?;
         }
         Ok(())
+    }
+
+    /// Adds changes of the control state's rows. No row may be named twice in one checkpoint.
+    ///
+    /// # Errors
+    /// `JournalError` of the storage, or when a row that is kept was changed.
+    pub fn add_rows(
+        &mut self,
+        store: &dyn Tables,
+        changes: Vec<RowChange>,
+    ) -> Result<(), JournalError> {
+        let mut kept = Vec::with_capacity(changes.len());
+        for change in changes {
+            if self.commit.rows.follow(store, &change)? {
+                kept.push(change);
+            }
+        }
+        if kept.is_empty() { Ok(()) } else { self.put(store, CHANGES, rows::encode(&kept)) }
     }
 
     fn put(
@@ -212,6 +242,7 @@ impl Writer {
             store.sync(Table::Checkpoints)?;
         }
         store.commit(META_COMMIT, &commit.encode())?;
+        rows::apply(store, &commit)?;
         if let Some(before) = self.before
             && before.first < commit.first
         {
@@ -232,51 +263,72 @@ pub fn load(
     payer: &dyn Fn(SignerKey) -> Option<PartyId>,
     visit: &mut dyn FnMut(ShardPage) -> Result<(), JournalError>,
 ) -> Result<(), JournalError> {
-    for (section, first) in [(STATE, commit.first), (ANSWERS, 0)] {
-        let kind = usize::from(section - 1);
-        let (mut pages, mut digest) = (0, Digest::ZERO);
-        let (from, to) = (from(section, first), from(section, commit.segment + 1));
-        store.scan(Table::Checkpoints, &from, &to, &mut |key, page| {
-            let Some((rows, own)) = page.split_last_chunk::<32>() else {
-                return Err(changed("a page"));
-            };
-            if checkpoint_digest(&[key, rows]).0 != *own {
-                return Err(changed("a page"));
-            }
-            (pages, digest) = (pages + 1, checkpoint_digest(&[&digest.0, own]));
-            let decoded = match section {
-                STATE => decode_state(rows, payer),
-                _ => decode_answers(rows),
-            };
-            visit(decoded.ok_or_else(|| changed("a page"))?)
-        })?;
-        if (pages, digest) != (commit.pages[kind], commit.digests[kind]) {
-            return Err(changed("the list of its pages"));
+    scan(store, commit, STATE, commit.first, &mut |rows| {
+        visit(decode_state(rows, payer).ok_or_else(|| changed("a page"))?)
+    })?;
+    scan(store, commit, ANSWERS, 0, &mut |rows| {
+        visit(decode_answers(rows).ok_or_else(|| changed("a page"))?)
+    })
+}
+
+/// Reads the pages of changes of rows.
+pub(super) fn load_changes(
+    store: &dyn Tables,
+    commit: &Commit,
+    visit: &mut dyn FnMut(&[u8]) -> Result<(), JournalError>,
+) -> Result<(), JournalError> {
+    scan(store, commit, CHANGES, commit.segment, visit)
+}
+
+/// Reads the pages of a section from the segment `first` on: all that the commit counts.
+fn scan(
+    store: &dyn Tables,
+    commit: &Commit,
+    section: u8,
+    first: u64,
+    visit: &mut dyn FnMut(&[u8]) -> Result<(), JournalError>,
+) -> Result<(), JournalError> {
+    let kind = usize::from(section - 1);
+    let (mut pages, mut digest) = (0, Digest::ZERO);
+    let (from, to) = (from(section, first), from(section, commit.segment + 1));
+    store.scan(Table::Checkpoints, &from, &to, &mut |key, page| {
+        let Some((rows, own)) = page.split_last_chunk::<32>() else {
+            return Err(changed("a page"));
+        };
+        if checkpoint_digest(&[key, rows]).0 != *own {
+            return Err(changed("a page"));
         }
+        (pages, digest) = (pages + 1, checkpoint_digest(&[&digest.0, own]));
+        visit(rows)
+    })?;
+    if (pages, digest) == (commit.pages[kind], commit.digests[kind]) {
+        Ok(())
+    } else {
+        Err(changed("the list of its pages"))
     }
-    Ok(())
 }
 
 const HELD_BYTES: usize = 8 + EVIDENCE_BYTES;
-const UNSETTLED_BYTES: usize = 32 + 4 + 16;
+const EXPOSURE_BYTES: usize = 3 * 16;
+const OWES_BYTES: usize = 32 + 4 + EXPOSURE_BYTES;
 const CAP_BYTES: usize = 32 + 4 + 8;
-const ANSWER_BYTES: usize = 8 + 3 * 16;
+const ANSWER_BYTES: usize = 8 + 32 + EXPOSURE_BYTES;
 
-/// Counts of channels, debts and caps (u32 each), then the rows.
+/// Counts of channels, exposures and caps (u32 each), then the rows.
 fn encode_state(page: &ShardPage) -> Vec<u8> {
     let count = |length: usize| u32::try_from(length).expect("a page is bounded").to_le_bytes();
     let mut bytes = Vec::with_capacity(12 + page.channels.len() * HELD_BYTES);
-    for length in [page.channels.len(), page.unsettled.len(), page.caps.len()] {
+    for length in [page.channels.len(), page.exposures.len(), page.caps.len()] {
         bytes.extend_from_slice(&count(length));
     }
     for held in &page.channels {
         bytes.extend_from_slice(&held.window.0.to_le_bytes());
         bytes.extend_from_slice(&held.evidence.encode());
     }
-    for (party, asset, unsettled) in &page.unsettled {
+    for (party, asset, exposure) in &page.exposures {
         bytes.extend_from_slice(&party.0);
         bytes.extend_from_slice(&asset.0.to_le_bytes());
-        bytes.extend_from_slice(&unsettled.0.to_le_bytes());
+        bytes.extend_from_slice(&encode_exposure(exposure));
     }
     for (signer, asset, used) in &page.caps {
         bytes.extend_from_slice(&signer.0);
@@ -290,16 +342,16 @@ fn decode_state(bytes: &[u8], payer: &dyn Fn(SignerKey) -> Option<PartyId>) -> O
     let (head, rest) = bytes.split_at_checked(12)?;
     let count = |n: usize| u32::from_le_bytes(part(head, 4 * n)) as usize;
     let (channels, rest) = rest.split_at_checked(count(0).checked_mul(HELD_BYTES)?)?;
-    let (unsettled, rest) = rest.split_at_checked(count(1).checked_mul(UNSETTLED_BYTES)?)?;
+    let (exposures, rest) = rest.split_at_checked(count(1).checked_mul(OWES_BYTES)?)?;
     let caps = (rest.len() == count(2).checked_mul(CAP_BYTES)?).then_some(rest)?;
     let held = |row: &[u8; HELD_BYTES]| {
         let signer = SignerKey(part(row, HELD_BYTES - 160));
         let evidence = Evidence::decode(row[8..].first_chunk()?, payer(signer)?);
         Some(Held { window: WindowNumber(u64::from_le_bytes(part(row, 0))), evidence })
     };
-    let owes = |row: &[u8; UNSETTLED_BYTES]| {
+    let owes = |row: &[u8; OWES_BYTES]| {
         let asset = AssetNumber(u32::from_le_bytes(part(row, 32)));
-        (PartyId(part(row, 0)), asset, Total(u128::from_le_bytes(part(row, 36))))
+        (PartyId(part(row, 0)), asset, decode_exposure(&part(row, 36)))
     };
     let used = |row: &[u8; CAP_BYTES]| {
         let asset = AssetNumber(u32::from_le_bytes(part(row, 32)));
@@ -307,20 +359,34 @@ fn decode_state(bytes: &[u8], payer: &dyn Fn(SignerKey) -> Option<PartyId>) -> O
     };
     Some(ShardPage {
         channels: channels.as_chunks().0.iter().map(held).collect::<Option<_>>()?,
-        unsettled: unsettled.as_chunks().0.iter().map(owes).collect(),
+        exposures: exposures.as_chunks().0.iter().map(owes).collect(),
         caps: caps.as_chunks().0.iter().map(used).collect(),
         answers: Vec::new(),
         credited: 0,
     })
 }
 
-fn encode_answers(answers: &[(Lsn, Exposure)]) -> Vec<u8> {
+/// Limit, prefund, unsettled.
+fn encode_exposure(exposure: &Exposure) -> [u8; EXPOSURE_BYTES] {
+    let mut bytes = [0; EXPOSURE_BYTES];
+    let sums = [exposure.limit, exposure.prefund, exposure.unsettled];
+    for (field, sum) in bytes.as_chunks_mut::<16>().0.iter_mut().zip(sums) {
+        *field = sum.0.to_le_bytes();
+    }
+    bytes
+}
+
+fn decode_exposure(bytes: &[u8; EXPOSURE_BYTES]) -> Exposure {
+    let sum = |n: usize| Total(u128::from_le_bytes(part(bytes, 16 * n)));
+    Exposure { limit: sum(0), prefund: sum(1), unsettled: sum(2) }
+}
+
+fn encode_answers(answers: &[(Lsn, PartyId, Exposure)]) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(answers.len() * ANSWER_BYTES);
-    for (lsn, exposure) in answers {
+    for (lsn, party, exposure) in answers {
         bytes.extend_from_slice(&lsn.0.to_le_bytes());
-        for sum in [exposure.limit, exposure.prefund, exposure.unsettled] {
-            bytes.extend_from_slice(&sum.0.to_le_bytes());
-        }
+        bytes.extend_from_slice(&party.0);
+        bytes.extend_from_slice(&encode_exposure(exposure));
     }
     bytes
 }
@@ -328,9 +394,8 @@ fn encode_answers(answers: &[(Lsn, Exposure)]) -> Vec<u8> {
 fn decode_answers(bytes: &[u8]) -> Option<ShardPage> {
     let (rows, rest) = bytes.as_chunks::<ANSWER_BYTES>();
     let answer = |row: &[u8; ANSWER_BYTES]| {
-        let sum = |n: usize| Total(u128::from_le_bytes(part(row, 8 + 16 * n)));
-        let exposure = Exposure { limit: sum(0), prefund: sum(1), unsettled: sum(2) };
-        (Lsn(u64::from_le_bytes(part(row, 0))), exposure)
+        let (lsn, party) = (Lsn(u64::from_le_bytes(part(row, 0))), PartyId(part(row, 8)));
+        (lsn, party, decode_exposure(&part(row, 40)))
     };
     let answers = rows.iter().map(answer).collect();
     rest.is_empty().then_some(ShardPage { answers, ..ShardPage::default() })
@@ -353,7 +418,7 @@ fn part<const N: usize>(row: &[u8], at: usize) -> [u8; N] {
     *row[at..].first_chunk().expect("fields lie within their row")
 }
 
-fn changed(what: &str) -> JournalError {
+pub(super) fn changed(what: &str) -> JournalError {
     JournalError::Storage(format!(
         "the last checkpoint is damaged: {what} has changed. The engine does not start. Restore the \
          data directory from a copy"

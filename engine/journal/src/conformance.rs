@@ -50,8 +50,8 @@ pub fn check<P: Place>(new: impl Fn() -> P) {
 const FRAME: u8 = 2;
 const EVENT: u8 = 16;
 /// Tables whose pages are put and synced; entries of `Meta` are committed.
-const PAGED: [Table; 5] =
-    [Table::Checkpoints, Table::Windows, Table::Batches, Table::Calls, Table::Legs];
+const PAGED: [Table; 6] =
+    [Table::Checkpoints, Table::Windows, Table::Batches, Table::Calls, Table::Legs, Table::Control];
 
 type Records = Vec<(Lsn, Vec<u8>)>;
 type Pages = Vec<(Vec<u8>, Vec<u8>)>;

@@ -18,6 +18,7 @@ pub mod memory;
 pub mod names;
 mod record;
 pub mod rocks;
+pub mod rows;
 mod tables;
 mod wal;
 

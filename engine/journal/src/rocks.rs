@@ -12,10 +12,8 @@ mod tests;
 
 use super::mark::{self, Mark};
 use super::record::{FRAME, tail_of};
-use super::{
-    FORMAT_VERSION, Framed, Journal, JournalError, Log, Table, Tables as _, Tail, Visit, wal,
-};
-use format::{FORMAT_COLUMN, META_FORMAT, check_format_of, other_format};
+use super::{Framed, Journal, JournalError, Log, Table, Tables as _, Tail, Visit, wal};
+use format::{DIRECTORY_FORMAT, FORMAT_COLUMN, META_FORMAT, check_format_of, other_format};
 use merge::merge_small_files;
 use options::{options, reading, reading_one, synced};
 use rocksdb::{
@@ -67,8 +65,8 @@ pub fn open(dir: &Path) -> Result<Journal<RocksLog>, JournalError> {
     let db = DB::open_cf_descriptors(&options(), dir, columns).map_err(|e| explain(dir, &e))?;
     let tables = RocksTables::new(db);
     match meta::<2>(&tables, META_FORMAT)?.map(u16::from_le_bytes) {
-        None => tables.commit(META_FORMAT, &FORMAT_VERSION.to_le_bytes())?,
-        Some(FORMAT_VERSION) => {}
+        None => tables.commit(META_FORMAT, &DIRECTORY_FORMAT.to_le_bytes())?,
+        Some(DIRECTORY_FORMAT) => {}
         Some(found) => return Err(other_format(found)),
     }
     let epoch = meta::<4>(&tables, META_EPOCH)?.map_or(0, u32::from_le_bytes);
@@ -97,7 +95,7 @@ pub fn open_read_only(dir: &Path) -> Result<Journal<RocksLog>, JournalError> {
         .map_err(|error| explain(dir, &error))?;
     let tables = RocksTables::new(db);
     match meta::<2>(&tables, META_FORMAT)?.map(u16::from_le_bytes) {
-        Some(FORMAT_VERSION) => Ok(journal(tables, dir, 0, lock, mark)),
+        Some(DIRECTORY_FORMAT) => Ok(journal(tables, dir, 0, lock, mark)),
         Some(found) => Err(other_format(found)),
         None => Err(JournalError::NotAJournal { dir: dir.to_owned() }),
     }

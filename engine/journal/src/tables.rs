@@ -10,8 +10,10 @@ use super::JournalError;
 /// A table. Names are for ever.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Table {
-    /// Segments of the shards' state.
+    /// Segments of the shards' state, and changes of the control state's rows.
     Checkpoints,
+    /// Rows of the control state.
+    Control,
     /// What was owed in sealed windows, with its evidence.
     Windows,
     /// What batches carry, and the accounts that they were computed from.
@@ -26,14 +28,22 @@ pub enum Table {
 
 impl Table {
     /// Every table.
-    pub const ALL: [Self; 6] =
-        [Self::Checkpoints, Self::Windows, Self::Batches, Self::Calls, Self::Legs, Self::Meta];
+    pub const ALL: [Self; 7] = [
+        Self::Checkpoints,
+        Self::Control,
+        Self::Windows,
+        Self::Batches,
+        Self::Calls,
+        Self::Legs,
+        Self::Meta,
+    ];
 
     /// Its name in the directory.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
             Self::Checkpoints => "checkpoints",
+            Self::Control => "control",
             Self::Windows => "windows",
             Self::Batches => "batches",
             Self::Calls => "calls",

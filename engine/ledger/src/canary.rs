@@ -63,11 +63,18 @@ pub enum Bug {
     TooLateDropped = 22,
     /// A file whose legs are all rejected stays where it is handed in from.
     RejectedFileStays = 24,
+    /// A checkpoint does not hold deposits that changed.
+    ControlMissesMoney = 25,
+    /// A part of the control state that changes between a checkpoint's mark and its turn goes into
+    /// it as it is afterwards.
+    ControlTakesNext = 26,
+    /// A start goes by rows of which only some are those of the last checkpoint.
+    RowsHalfApplied = 27,
 }
 
 impl Bug {
     /// Every bug.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 26] = [
         Self::CreditTotal,
         Self::CutTakesNext,
         Self::CheckpointMissesChannel,
@@ -91,6 +98,9 @@ impl Bug {
         Self::AnyPlaceConfirms,
         Self::TooLateDropped,
         Self::RejectedFileStays,
+        Self::ControlMissesMoney,
+        Self::ControlTakesNext,
+        Self::RowsHalfApplied,
     ];
 
     /// Its name.
@@ -120,6 +130,9 @@ impl Bug {
             Self::AnyPlaceConfirms => "any-place-confirms",
             Self::TooLateDropped => "too-late-dropped",
             Self::RejectedFileStays => "rejected-file-stays",
+            Self::ControlMissesMoney => "control-misses-money",
+            Self::ControlTakesNext => "control-takes-next",
+            Self::RowsHalfApplied => "rows-half-applied",
         }
     }
 }

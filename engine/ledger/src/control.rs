@@ -6,10 +6,12 @@
 
 mod directory;
 mod doubt;
+mod ended;
 mod entry;
 mod facts;
 mod read;
 mod requests;
+mod rows;
 mod settlement;
 mod used;
 mod waiting;
@@ -17,13 +19,14 @@ mod window;
 mod words;
 
 pub use entry::{BatchEntry, BatchState, Deed};
+pub use rows::{Restored, Restoring, RowUnfit};
 pub use used::Used;
 pub use window::{SealedHead, WindowEntry, WindowState};
 
 use super::batch::{BatchContent, BatchHead, Policy};
 use super::engine_key::EngineKeys;
 use super::envelope::{Envelope, Fact, Request, Role};
-use super::event::{BatchComputed, Cap, Event, Genesis, RailAccount};
+use super::event::{BatchComputed, Cap, Event, Genesis, PartyUpserted, RailAccount};
 use super::rail::Rail;
 use super::refusal::Refusal;
 use super::trouble::Troubles;
@@ -36,6 +39,8 @@ use crate::types::{
 };
 use foldhash::fast::RandomState;
 use requests::Requests;
+use rkyv::{Archive, Deserialize, Serialize};
+use rows::Rows;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use used::Changes;
@@ -84,7 +89,7 @@ pub enum Made {
 }
 
 /// A registered party.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq, Archive, Serialize, Deserialize)]
 pub struct PartyEntry {
     /// Its name.
     pub name: String,
@@ -95,7 +100,7 @@ pub struct PartyEntry {
 }
 
 /// A registered signer.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq, Archive, Serialize, Deserialize)]
 pub struct SignerEntry {
     /// For whom it signs.
     pub party: PartyId,
@@ -106,6 +111,7 @@ pub struct SignerEntry {
 }
 
 /// The control state.
+#[cfg_attr(test, derive(Clone))]
 pub struct Control {
     genesis: Genesis,
     history: History,
@@ -132,6 +138,10 @@ pub struct Control {
     /// Parties that are suspended, and how often any was, or was not any more.
     suspended: BTreeSet<PartyId>,
     suspensions: u64,
+    /// What of all this the last checkpoint does not hold.
+    rows: Rows,
+    /// Batches that are over, of which pages of legs are in memory.
+    ended: BTreeSet<BatchId>,
 }
 
 impl Control {
@@ -158,6 +168,8 @@ impl Control {
             troubles: Troubles::default(),
             suspended: BTreeSet::new(),
             suspensions: 0,
+            rows: Rows::new(),
+            ended: BTreeSet::new(),
         }
     }
 
@@ -242,6 +254,7 @@ impl Control {
     pub fn apply(&mut self, record: History, at: Timestamp, fact: &Fact, made: Made) {
         let (lsn, before) = (record.lsn, self.history.lsn);
         assert!(lsn > before, "record {lsn} applied after {before}");
+        self.touch_all(lsn, fact, &made);
         self.history = record;
         let Fact { envelope, event } = fact;
         self.requests.apply(lsn, at, envelope.request.as_ref());
@@ -249,17 +262,7 @@ impl Control {
             Event::AssetCreated(e) => {
                 self.assets.insert(e.asset.number, e.asset.clone());
             }
-            Event::PartyUpserted(e) => {
-                let (name, suspended, accounts) = (e.name.clone(), e.suspended, e.accounts.clone());
-                self.parties.insert(e.party, PartyEntry { name, suspended, accounts });
-                self.changes.note(e.party);
-                let changed = if suspended {
-                    self.suspended.insert(e.party)
-                } else {
-                    self.suspended.remove(&e.party)
-                };
-                self.suspensions += u64::from(changed);
-            }
+            Event::PartyUpserted(e) => self.party_upserted(e),
             Event::SignerAdded(e) => {
                 let (party, caps) = (e.party, e.caps.clone());
                 self.signers.entry(e.signer).or_insert(SignerEntry { party, revoked: false, caps });
@@ -313,6 +316,18 @@ impl Control {
             Event::TroublesRaised(e) => self.troubles.raise(lsn, at, e),
             Event::TroublesAcked(e) => self.troubles.ack(e),
         }
+    }
+
+    fn party_upserted(&mut self, e: &PartyUpserted) {
+        let (name, suspended, accounts) = (e.name.clone(), e.suspended, e.accounts.clone());
+        self.parties.insert(e.party, PartyEntry { name, suspended, accounts });
+        self.changes.note(e.party);
+        let changed = if suspended {
+            self.suspended.insert(e.party)
+        } else {
+            self.suspended.remove(&e.party)
+        };
+        self.suspensions += u64::from(changed);
     }
 
     fn window_mut(&mut self, number: WindowNumber) -> &mut WindowEntry {

@@ -17,9 +17,10 @@ use super::leg::{LegMove, LegState};
 use super::window::Obligation;
 use crate::canary::{Bug, planted};
 use crate::types::{Net, PartyId, SettlementModel, Total};
+use rkyv::{Archive, Deserialize, Serialize};
 
 /// What one batch has brought to the clearing account and taken from it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Archive, Serialize, Deserialize)]
 pub struct Cover {
     /// What deposits pay, less the dust of earlier batches that it brings back.
     base: Net,

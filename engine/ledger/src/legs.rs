@@ -1,19 +1,24 @@
 //! The legs of one batch that is being settled: where each stands, what was submitted, and how much
 //! of the batch's exposure was released. Part of the control state; knows legs by their place only.
 
-use super::event::{ExposureReleased, LegsBooked, LegsMoved, LegsSubmitted};
+use super::event::{ExposureReleased, LegsBooked, LegsSubmitted};
 use super::leg::{LegMove, LegState, Mover, Way};
-use super::pages::Pages;
-use super::refusal::Refusal;
+use super::pages::{PAGE, Pages};
 use super::standing::Standing;
 use super::submission::{Attempt, MayLeave, Submission, legs_of};
 use crate::canary::{Bug, planted};
 use crate::types::{Lsn, PartyId, Timestamp, Total, WindowNumber};
-use std::collections::BTreeMap;
+use rkyv::{Archive, Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+mod check;
+mod kept;
+
+pub use kept::{LegsHead, LegsPage, PageHeld, page_of};
+
 /// What is known of a leg besides its state.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Archive, Serialize, Deserialize)]
 pub struct LegFacts {
     /// The rail's own reference.
     pub reference: Box<str>,
@@ -23,12 +28,10 @@ pub struct LegFacts {
     pub went: Option<Box<str>>,
     /// The reference under which they showed it come back.
     pub came: Option<Box<str>>,
-    /// Where it is owed again, if it is.
-    pub owed: Option<Box<Owed>>,
 }
 
-/// Where a leg's amount is owed again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Where the amount of a leg that failed is owed again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Archive, Serialize, Deserialize)]
 pub struct Owed {
     /// In which window.
     pub window: WindowNumber,
@@ -38,16 +41,18 @@ pub struct Owed {
 
 impl LegFacts {
     fn is_nothing(&self) -> bool {
-        let Self { reference, reason, went, came, owed } = self;
+        let Self { reference, reason, went, came } = self;
         let unsaid = reference.is_empty() && reason.is_empty();
-        unsaid && went.is_none() && came.is_none() && owed.is_none()
+        unsaid && went.is_none() && came.is_none()
     }
 }
 
 /// The legs of one batch.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Legs {
-    states: Vec<LegState>,
+    count: u32,
+    /// By page.
+    states: Vec<Arc<Vec<LegState>>>,
     counts: [u64; 8],
     facts: Pages<LegFacts>,
     /// When a leg became UNKNOWN, by leg.
@@ -64,6 +69,12 @@ pub struct Legs {
     owed_again: Total,
     /// What an operator said of an UNKNOWN leg, until another says the same.
     proposed: BTreeMap<u32, Proposal>,
+    /// The record that changed each page last; 0 where all of it is READY as at first.
+    changed: Vec<Lsn>,
+    /// Pages that changed and are not in memory: every leg on them has ended.
+    away: BTreeSet<u32>,
+    /// Legs that failed, with where each is owed again: in memory, whatever page is not.
+    failed: BTreeMap<u32, (LegState, Owed)>,
 }
 
 /// Where the bytes of a leg's call lie, and when they were first journaled.
@@ -78,7 +89,7 @@ pub struct Home {
 }
 
 /// One operator's word about a leg whose fate the rail cannot tell.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Archive, Serialize, Deserialize)]
 pub struct Proposal {
     /// Who.
     pub operator: String,
@@ -97,8 +108,14 @@ impl Legs {
         let length = usize::try_from(count).expect("legs are limited");
         let mut counts = [0; 8];
         counts[LegState::Ready as usize] = count;
+        let count = u32::try_from(count).expect("legs are limited");
+        let states: Vec<_> = kept::pages_of(count)
+            .map(|page| Arc::new(vec![LegState::Ready; kept::legs_of_page(count, page).len()]))
+            .collect();
         Self {
-            states: vec![LegState::Ready; length],
+            count,
+            changed: vec![Lsn(0); states.len()],
+            states,
             counts,
             facts: Pages::default(),
             unknown_since: Pages::default(),
@@ -110,24 +127,44 @@ impl Legs {
             released_sum: Total::ZERO,
             owed_again: Total::ZERO,
             proposed: BTreeMap::new(),
+            away: BTreeSet::new(),
+            failed: BTreeMap::new(),
         }
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.count as usize
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.count == 0
     }
 
     /// Where a leg stands.
     #[must_use]
     pub fn state(&self, leg: u32) -> LegState {
-        self.states[leg as usize]
+        match self.states[page_of(leg) as usize].get((leg % PAGE) as usize) {
+            Some(state) => *state,
+            // Of a page that is away every leg has ended, and those that failed are known.
+            None => self.failed.get(&leg).map_or(LegState::Confirmed, |(state, _)| *state),
+        }
     }
 
     /// Where all stand, in the order of the batch's legs.
-    #[must_use]
-    pub fn states(&self) -> &[LegState] {
-        &self.states
+    pub fn states(&self) -> impl Iterator<Item = LegState> {
+        (0..self.count).map(|leg| self.state(leg))
     }
 
     /// What is known of a leg besides.
+    ///
+    /// Panics when its page is away: nobody may take what is not here for what is not known.
     #[must_use]
     pub fn facts(&self, leg: u32) -> Option<&LegFacts> {
+        assert!(!self.away.contains(&page_of(leg)), "what is known of leg {leg} is not here");
         self.facts.get(leg)
     }
 
@@ -213,7 +250,13 @@ impl Legs {
 
     /// Where legs that failed are owed again: by leg.
     pub fn owed(&self) -> impl Iterator<Item = (u32, Owed)> {
-        self.facts.iter().filter_map(|(leg, facts)| Some((leg, **facts.owed.as_ref()?)))
+        self.failed.iter().map(|(leg, (_, owed))| (*leg, *owed))
+    }
+
+    /// Where a leg that failed is owed again.
+    #[must_use]
+    pub fn owed_in(&self, leg: u32) -> Option<Owed> {
+        self.failed.get(&leg).map(|(_, owed)| *owed)
     }
 
     /// How many legs stand at `state`.
@@ -267,41 +310,7 @@ impl Legs {
     }
 
     fn total(&self) -> u64 {
-        u64::try_from(self.states.len()).expect("legs are limited")
-    }
-
-    /// Whether these legs may be submitted.
-    ///
-    /// # Errors
-    /// `Refusal` that names what stands against it.
-    pub fn check_submission(&self, e: &LegsSubmitted) -> Result<(), Refusal> {
-        let misfit = |why| Err(Refusal::Submission { batch: e.batch, number: e.submission, why });
-        let index = e.submission as usize;
-        if let Some(held) = self.submissions.get(index) {
-            if held.legs != e.legs {
-                return misfit("another attempt is for the same legs");
-            }
-            if e.attempt as usize != held.attempts.len() {
-                return misfit("attempts are numbered one after the other");
-            }
-            let in_flight = held.legs().any(|leg| self.state(leg).is_in_flight());
-            return if in_flight { Ok(()) } else { misfit("its legs have ended") };
-        }
-        if index != self.submissions.len() || e.attempt != 0 {
-            return misfit("submissions are numbered one after the other");
-        }
-        let mut next = 0;
-        for run in &e.legs {
-            let (first, end) = (u64::from(run.first), u64::from(run.first) + u64::from(run.count));
-            if run.count == 0 || first < next || end > self.total() {
-                return misfit("there are no such legs, or they do not ascend");
-            }
-            next = end;
-        }
-        if e.legs.is_empty() || legs_of(&e.legs).any(|leg| self.state(leg) != LegState::Ready) {
-            return misfit("only READY legs are submitted");
-        }
-        Ok(())
+        u64::from(self.count)
     }
 
     /// Applies a submission that was allowed.
@@ -318,58 +327,6 @@ impl Legs {
         for leg in legs_of(&e.legs) {
             self.set(leg, LegState::Sent, at);
         }
-    }
-
-    /// Whether these moves may be made.
-    ///
-    /// # Errors
-    /// `Refusal` that names the first leg that may not.
-    pub fn check_moves(&self, e: &LegsMoved) -> Result<(), Refusal> {
-        let mut last = None;
-        for one in &e.moves {
-            let (batch, leg) = (e.batch, one.leg);
-            if u64::from(leg) >= self.total() || last.is_some_and(|last| last >= leg) {
-                return Err(Refusal::NoSuchLeg { batch, leg });
-            }
-            last = Some(leg);
-            let state = self.state(leg);
-            // Books are remembered once.
-            let again = state == one.to && self.is_held(leg, Way::Went);
-            if again || !state.may_move(one.to, e.mover) {
-                let (from, to) = (state.name(), one.to.name());
-                return Err(Refusal::LegState { batch, leg, from, to });
-            }
-        }
-        Ok(())
-    }
-
-    fn is_held(&self, leg: u32, way: Way) -> bool {
-        self.facts(leg).is_some_and(|facts| match way {
-            Way::Went => facts.went.is_some(),
-            Way::Came => facts.came.is_some(),
-        })
-    }
-
-    /// Whether these bookings may be held: each of a leg that has ended, and that holds none of its
-    /// way.
-    ///
-    /// # Errors
-    /// `Refusal` that names the first leg of which it may not.
-    pub fn check_bookings(&self, e: &LegsBooked) -> Result<(), Refusal> {
-        let mut last = None;
-        for one in &e.bookings {
-            let (batch, leg, of) = (e.batch, one.leg, (one.leg, one.way));
-            if u64::from(leg) >= self.total() || last.is_some_and(|last| last >= of) {
-                return Err(Refusal::NoSuchLeg { batch, leg });
-            }
-            last = Some(of);
-            let from = self.state(leg);
-            if !from.has_ended() || self.is_held(leg, one.way) {
-                let (from, to) = (from.name(), from.name());
-                return Err(Refusal::LegState { batch, leg, from, to });
-            }
-        }
-        Ok(())
     }
 
     /// Holds bookings that were allowed.
@@ -400,32 +357,18 @@ impl Legs {
             let held = Some(one.reference.as_str().into());
             if one.to.is_owed_again() { facts.came = held } else { facts.went = held }
         }
-        if one.to.is_owed_again() {
-            facts.owed = Some(Box::new(Owed { window: open, party: one.party() }));
-        }
         if facts.is_nothing() {
             self.facts.remove(one.leg);
+        }
+        if one.to.is_owed_again() {
+            let owed = Owed { window: open, party: one.party() };
+            self.failed.insert(one.leg, (one.to, owed));
         }
     }
 
     /// Remembers one operator's word about an UNKNOWN leg.
     pub fn propose(&mut self, leg: u32, proposal: Proposal) {
         self.proposed.insert(leg, proposal);
-    }
-
-    /// Whether these parties' exposure may be released.
-    ///
-    /// # Errors
-    /// `Refusal` when one was released before.
-    pub fn check_release(&self, e: &ExposureReleased) -> Result<(), Refusal> {
-        let mut last = None;
-        for one in &e.releases {
-            if self.is_released(one.place) || last.is_some_and(|last| last >= one.place) {
-                return Err(Refusal::ReleasedBefore { batch: e.batch, party: one.party });
-            }
-            last = Some(one.place);
-        }
-        Ok(())
     }
 
     /// Remembers that parties' exposure was released.
@@ -442,7 +385,8 @@ impl Legs {
     }
 
     fn set(&mut self, leg: u32, to: LegState, at: Timestamp) {
-        let from = std::mem::replace(&mut self.states[leg as usize], to);
+        let states = Arc::make_mut(&mut self.states[page_of(leg) as usize]);
+        let from = std::mem::replace(&mut states[(leg % PAGE) as usize], to);
         self.counts[from as usize] -= 1;
         self.counts[to as usize] += 1;
         self.standing.set(leg, to);

@@ -30,6 +30,7 @@ pub mod pages;
 pub mod plan;
 pub mod rail;
 pub mod refusal;
+pub mod row;
 pub mod seal;
 pub mod shard;
 pub mod standing;

@@ -57,6 +57,14 @@ pub const PAGE_QUEUE: usize = 64;
 /// Channels that a shard copies at once for a checkpoint or a sealed window, between two frames:
 /// some 100 us, far below what a frame waits for the disk.
 pub const COPY_CHANNELS: usize = 1_024;
+/// Rows of the control state that are copied at once for a checkpoint, while nothing else is
+/// decided: less than a millisecond, as long as the disk takes for a group.
+pub const COPY_ROWS: usize = 1_000;
+/// Bytes of rows after which no more of them are copied at once, for the same reason.
+pub const COPY_ROWS_BYTES: usize = 256 << 10;
+/// How often a copy of legs that are read from the disk is made again because it is old: only a
+/// checkpoint of the very legs makes one old.
+pub const LEGS_COPIES_MAX: usize = 100;
 /// How long a shard without work waits when the keeper has no room for its pages.
 pub const COPY_WAIT_MILLIS: u64 = 1;
 

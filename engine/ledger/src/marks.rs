@@ -4,12 +4,21 @@
 //! Owns the bits. Knows nothing of legs.
 
 /// A set of places below a fixed count.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default)]
 pub struct Marks {
     words: Vec<u64>,
     /// Which words are not zero.
     filled: Vec<u64>,
 }
+
+/// The same places, however many there could be.
+impl PartialEq for Marks {
+    fn eq(&self, other: &Self) -> bool {
+        self.iter().eq(other.iter())
+    }
+}
+
+impl Eq for Marks {}
 
 const BITS: usize = 64;
 
@@ -39,13 +48,12 @@ impl Marks {
         self.filled[word / BITS] |= 1 << (word % BITS);
     }
 
-    /// Takes a place out.
-    ///
-    /// Panics when it is not below the count.
+    /// Takes a place out. One that is not below the count is in no set.
     pub fn remove(&mut self, place: u32) {
         let (word, bit) = split(place);
-        self.words[word] &= !bit;
-        if self.words[word] == 0 {
+        let Some(held) = self.words.get_mut(word) else { return };
+        *held &= !bit;
+        if *held == 0 {
             self.filled[word / BITS] &= !(1 << (word % BITS));
         }
     }

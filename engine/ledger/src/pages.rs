@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Legs of a page: what a change copies at most while somebody reads.
-const PAGE: u32 = 1_024;
+pub(super) const PAGE: u32 = 1_024;
 
 /// What is known of some legs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,6 +28,16 @@ impl<T> Pages<T> {
     /// All of it, by leg.
     pub fn iter(&self) -> impl Iterator<Item = (u32, &T)> {
         self.0.values().flat_map(|page| page.iter().map(|(leg, of)| (*leg, of)))
+    }
+
+    /// All of one page, by leg.
+    pub fn page(&self, page: u32) -> impl Iterator<Item = (u32, &T)> {
+        self.0.get(&page).into_iter().flat_map(|page| page.iter().map(|(leg, of)| (*leg, of)))
+    }
+
+    /// Takes a page out, and knows nothing of its legs any more.
+    pub fn take(&mut self, page: u32) -> Option<Arc<BTreeMap<u32, T>>> {
+        self.0.remove(&page)
     }
 
     /// Whether nothing is known of any.

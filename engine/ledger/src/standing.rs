@@ -7,7 +7,7 @@ use super::marks::Marks;
 
 /// Which legs have something to do yet: a bit or two a leg, cheap to copy, and what is asked of it
 /// costs nothing for legs that have ended.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Standing {
     ready: Marks,
     open: Marks,

@@ -3,9 +3,10 @@
 
 use super::event::LegRun;
 use crate::types::{Digest, Lsn, Timestamp};
+use rkyv::{Archive, Deserialize, Serialize};
 
 /// What was handed to the rail at once.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Archive, Serialize, Deserialize)]
 pub struct Submission {
     /// Its legs: runs of neighbours, ascending.
     pub legs: Vec<LegRun>,
@@ -15,7 +16,7 @@ pub struct Submission {
 }
 
 /// One set of bytes that may have left.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Archive, Serialize, Deserialize)]
 pub struct Attempt {
     /// The record that made it durable.
     pub lsn: Lsn,

@@ -68,7 +68,7 @@ pub struct Trouble {
 }
 
 /// All troubles that are open.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Troubles {
     open: BTreeMap<u64, Trouble>,
     last: u64,
@@ -132,6 +132,24 @@ impl Troubles {
     /// Those that are open, oldest first.
     pub fn open(&self) -> impl DoubleEndedIterator<Item = &Trouble> {
         self.open.values()
+    }
+
+    /// One that is open.
+    #[must_use]
+    pub fn get(&self, number: u64) -> Option<&Trouble> {
+        self.open.get(&number)
+    }
+
+    /// The number of the last one.
+    #[must_use]
+    pub fn last(&self) -> u64 {
+        self.last
+    }
+
+    /// Digests of those that were taken away and are still known, oldest first.
+    #[must_use]
+    pub fn acked(&self) -> Vec<Digest> {
+        self.acked.iter().copied().collect()
     }
 
     /// How many are open.
@@ -224,6 +242,23 @@ impl Troubles {
                 self.known.remove(&oldest);
             }
         }
+    }
+}
+
+/// The way back from what was kept.
+impl Troubles {
+    pub(super) fn restore_last(&mut self, last: u64) {
+        self.last = last;
+    }
+
+    pub(super) fn restore(&mut self, trouble: Trouble) {
+        self.known.insert(trouble.of.digest());
+        self.open.insert(trouble.number, trouble);
+    }
+
+    pub(super) fn restore_acked(&mut self, acked: Vec<Digest>) {
+        self.known.extend(acked.iter().copied());
+        self.acked = acked.into();
     }
 }
 

@@ -5,11 +5,12 @@ use super::door::Place;
 use super::messages::{asked, asks, id, leg_message};
 use super::read::Streamed;
 use super::status::invalid;
-use crate::ledger::{BatchContent, Caller, LegWord};
+use crate::ledger::{BatchContent, Caller, LegWord, Legs};
 use crate::limits::LIST_PAGE;
 use crate::settle::{Engine, LegReport, LegVerdict};
 use crate::types::{BatchId, Digest};
 use std::ops::Range;
+use std::sync::Arc;
 use tallystick_proto::v1;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
@@ -52,18 +53,16 @@ pub(super) async fn list(
 /// Some legs as they stand.
 async fn page(
     engine: &Engine,
-    content: &BatchContent,
+    content: &Arc<BatchContent>,
     places: Range<usize>,
 ) -> Result<Vec<v1::Leg>, Status> {
-    let found = engine.ask(|control| {
-        let legs = &control.batch(content.head.id)?.legs;
-        let one = |leg: usize| {
-            let place = u32::try_from(leg).expect("legs are limited");
-            leg_message(&content.legs[leg], place, legs)
-        };
-        Ok(places.map(one).collect())
-    });
-    Ok(found.await?)
+    let place = |leg: usize| u32::try_from(leg).expect("legs are limited");
+    let (wanted, batch) = (places.clone().map(place).collect(), content.head.id);
+    let content = content.clone();
+    let look = move |legs: &Legs| {
+        places.map(|leg| leg_message(&content.legs[leg], place(leg), legs)).collect()
+    };
+    Ok(engine.legs(batch, wanted, look).await?)
 }
 
 fn word(value: i32) -> Result<LegWord, Status> {

@@ -1,15 +1,16 @@
-//! The keeper: writes what the shards hand out for a checkpoint, and makes it count once the
-//! journal is durable up to it. `Keeper` has no thread; `run` drives it on one.
+//! The keeper: writes what the shards hand out for a checkpoint, and what changed of the control
+//! state, and makes it count once the journal is durable up to it. `Keeper` has no thread; `run`
+//! drives it on one.
 
 use crate::journal::checkpoint::{Commit, Mark, Writer};
 use crate::journal::{JournalError, Log, Tables};
-use crate::ledger::control::Made;
+use crate::ledger::control::{Control, Made};
 use crate::ledger::{Event, ShardPage};
-use crate::limits::{CHECKPOINT_WORK, CHECKPOINT_WORK_WINDOW};
+use crate::limits::{CHECKPOINT_WORK, CHECKPOINT_WORK_WINDOW, COPY_ROWS, COPY_ROWS_BYTES};
 use crate::types::Lsn;
 use crossbeam::channel::Receiver;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use tokio::sync::watch;
 
 /// A page of one shard. The mark comes with a shard's first.
@@ -132,41 +133,82 @@ pub(super) struct Keeper {
     log: Arc<dyn Log>,
     store: Arc<dyn Tables>,
     progress: Arc<Progress>,
+    control: Arc<RwLock<Control>>,
     shards: usize,
-    writing: Option<(Writer, usize)>,
+    writing: Option<Writing>,
+}
+
+/// A checkpoint that is written.
+struct Writing {
+    writer: Writer,
+    /// The record that it is as of.
+    lsn: Lsn,
+    /// Shards that have not handed out their last page.
+    shards: usize,
+    /// The last row of the control state was written.
+    rows: bool,
 }
 
 impl Keeper {
     pub fn new(
         log: Arc<dyn Log>,
-        store: Arc<dyn Tables>,
+        (control, store): (Arc<RwLock<Control>>, Arc<dyn Tables>),
         progress: Arc<Progress>,
         shards: usize,
     ) -> Self {
-        Self { log, store, progress, shards, writing: None }
+        Self { log, store, progress, control, shards, writing: None }
     }
 
-    /// Takes a page. With the last one of all shards returns the record that must be durable before
-    /// `commit`.
-    pub fn page(&mut self, saved: &Saved) -> Result<Option<Lsn>, JournalError> {
-        let (mut writer, mut open) = match self.writing.take() {
+    /// Takes a page of a shard.
+    pub fn page(&mut self, saved: &Saved) -> Result<(), JournalError> {
+        let mut writing = match self.writing.take() {
             Some(writing) => writing,
             None => {
-                let before = self.progress.last();
-                (Writer::begin(&*self.store, before, &saved.mark)?, self.shards)
+                let (before, lsn) = (self.progress.last(), saved.mark.tail.lsn);
+                let writer = Writer::begin(&*self.store, before, &saved.mark)?;
+                Writing { writer, lsn, shards: self.shards, rows: false }
             }
         };
-        writer.add(&*self.store, &saved.page)?;
-        open -= usize::from(saved.last);
-        self.writing = Some((writer, open));
-        Ok((open == 0).then_some(saved.mark.tail.lsn))
+        writing.writer.add(&*self.store, &saved.page)?;
+        writing.shards -= usize::from(saved.last);
+        self.writing = Some(writing);
+        Ok(())
+    }
+
+    /// Whether the pages of all shards are written, and rows of the control state are not.
+    pub fn has_rows(&self) -> bool {
+        self.writing.as_ref().is_some_and(|writing| writing.shards == 0 && !writing.rows)
+    }
+
+    /// Writes some rows of the control state. The lock is held while they are copied, not while
+    /// they are written.
+    pub fn rows(&mut self) -> Result<(), JournalError> {
+        let writing = self.writing.as_mut().expect("a checkpoint is written");
+        let some = {
+            let mut control = self.control.write().unwrap_or_else(PoisonError::into_inner);
+            control.save_some(COPY_ROWS, COPY_ROWS_BYTES)
+        };
+        let (changes, last) = some.expect("a picture was begun at the mark");
+        writing.rows = last;
+        writing.writer.add_rows(&*self.store, changes)
+    }
+
+    /// Once all is written, the record that must be durable before `commit`.
+    pub fn written(&self) -> Option<Lsn> {
+        let writing = self.writing.as_ref()?;
+        (writing.shards == 0 && writing.rows).then_some(writing.lsn)
     }
 
     /// Makes the checkpoint count, then lets go of the records that it holds.
     pub fn commit(&mut self) -> Result<Commit, JournalError> {
-        let (writer, open) = self.writing.take().expect("a checkpoint is written");
-        assert_eq!(open, 0, "every shard has handed out its last page");
-        let commit = writer.commit(&*self.store)?;
+        assert!(self.written().is_some(), "all of the checkpoint is written");
+        let writing = self.writing.take().expect("a checkpoint is written");
+        let commit = writing.writer.commit(&*self.store)?;
+        let gone = {
+            let mut control = self.control.write().unwrap_or_else(PoisonError::into_inner);
+            control.let_go()
+        };
+        drop(gone);
         self.log.trim(commit.tail.lsn)?;
         *self.progress.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(commit);
         self.progress.done.fetch_add(1, Ordering::AcqRel);
@@ -182,8 +224,12 @@ pub(super) fn run(mut keeper: Keeper, pages: &Receiver<Saved>, durable: &watch::
     let runtime = tokio::runtime::Builder::new_current_thread().build();
     let runtime = runtime.expect("a runtime without IO needs nothing of the system");
     for saved in pages {
-        let ready = keeper.page(&saved).unwrap_or_else(|error| super::commit::stop(&error));
-        let Some(lsn) = ready else { continue };
+        let mut kept = keeper.page(&saved);
+        while kept.is_ok() && keeper.has_rows() {
+            kept = keeper.rows();
+        }
+        kept.unwrap_or_else(|error| super::commit::stop(&error));
+        let Some(lsn) = keeper.written() else { continue };
         let reached = durable.wait_for(|reached| *reached >= lsn);
         if runtime.block_on(reached).is_err() {
             return;

@@ -16,7 +16,7 @@
 //! | `sequence` | 1 | the one order: lsn, time, links; the control state (`order`, on the thread of `sequence`) |
 //! | `journal` | 1 | one write with fsync a group (`commit`) |
 //! | `shard-N` | `shards` | the credit rule (`apply`) |
-//! | `keeper` | 1 | writes checkpoints (`keep`) |
+//! | `keeper` | 1 | writes checkpoints: the shards' pages, and rows of the control state, which it copies (`keep`) |
 //!
 //! Everything that waits for long waits in the fair queue (`fair`, its rules in `share`), where
 //! sources take turns; what is behind it is one line for all, and short. What a shard has credited
@@ -41,6 +41,7 @@ mod group;
 mod intake;
 mod keep;
 mod known;
+mod legs;
 mod look;
 mod meters;
 mod order;
@@ -56,6 +57,7 @@ pub use frame::{Answer, Counts};
 pub use group::{Done, Figures};
 pub use intake::{Busy, Entry, Feed, Intake, NotDone};
 pub use keep::Progress;
+pub use legs::complete as complete_legs;
 pub use look::{Vitals, Watch};
 pub use meters::Meters;
 pub use recover::{Recovered, recover};
@@ -178,6 +180,7 @@ fn wire<L: Log>(
     let progress = Arc::new(Progress::new(checkpoint, entries_least));
     let count = u16::try_from(shards.len()).expect("shards are bounded");
     let (control, keys) = (Arc::new(RwLock::new(control)), Arc::new(keys));
+    let (shared, meters) = ((control.clone(), tables.clone()), Arc::new(Meters::default()));
     let (fair, known) = (Fair::new(), Known::of_shards(usize::from(count), known_totals));
     let (frames_in, frames) = bounded(INFLIGHT_FRAMES_MAX);
     let (asks_in, asks) = bounded(COMMAND_QUEUE);
@@ -186,7 +189,6 @@ fn wire<L: Log>(
     let (parts, parts_out) = bounded((UNSEALED_WINDOWS_MAX + 1) * usize::from(count));
     let (durable_in, durable) = watch::channel(chain.tail().lsn);
     let (changed_in, changed) = watch::channel(chain.tail().lsn);
-    let meters = Arc::new(Meters::default());
     unsealed.into_iter().for_each(|part| parts.send(part).expect("there is room for all"));
 
     let worker = |_| Worker {
@@ -207,10 +209,10 @@ fn wire<L: Log>(
             (items_in, (Applier::new(shard, known.clone()), items))
         })
         .unzip();
-    let keeper = Keeper::new(log.shared(), tables.clone(), progress.clone(), usize::from(count));
+    let keeper = Keeper::new(log.shared(), shared.clone(), progress.clone(), usize::from(count));
     let sequencer = Sequencer {
         clock,
-        order: Order::new(chain, epoch, control.clone(), progress.clone(), since, checkpoint_bytes),
+        order: Order::new(chain, epoch, shared, progress.clone(), since, checkpoint_bytes),
         keys: keys.clone(),
         frames,
         asks,

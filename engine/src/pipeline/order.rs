@@ -7,9 +7,10 @@ use super::frame::{Frame, Place, Terms};
 use super::group::{Ask, Done, Item};
 use super::keep::{Progress, Since};
 use super::share::LineIndex;
+use super::{commit, legs};
 use crate::canary::{Bug, planted};
 use crate::journal::checkpoint::Mark;
-use crate::journal::{Chain, Framed, Tail};
+use crate::journal::{Chain, Framed, Tables, Tail};
 use crate::ledger::control::Control;
 use crate::ledger::{Command, Decision, Event, Fact, Refusal};
 use crate::limits::{GROUP_BYTES_MAX, GROUP_RECORDS_MAX};
@@ -35,6 +36,8 @@ pub(super) struct Order {
     chain: Chain,
     epoch: u32,
     control: Arc<RwLock<Control>>,
+    /// Where legs of batches that have ended are kept.
+    store: Arc<dyn Tables>,
     /// Frames that were checked before an earlier one of the same source, by source and number: no
     /// source's frame ever waits for another's.
     early: BTreeMap<(LineIndex, u64), Arc<Frame>>,
@@ -60,7 +63,7 @@ impl Order {
     pub fn new(
         chain: Chain,
         epoch: u32,
-        control: Arc<RwLock<Control>>,
+        (control, store): (Arc<RwLock<Control>>, Arc<dyn Tables>),
         checkpoints: Arc<Progress>,
         since: Since,
         checkpoint_bytes: u64,
@@ -73,6 +76,7 @@ impl Order {
             chain,
             epoch,
             control,
+            store,
             early: BTreeMap::new(),
             lifetime_max,
             checkpoints,
@@ -139,6 +143,9 @@ impl Order {
         let at = self.at(clock);
         // The lock is free of half-done changes unless a bug panicked, and then the process stops.
         let mut control = self.control.write().unwrap_or_else(PoisonError::into_inner);
+        // Mostly none.
+        let away = control.away_of_wish(&command.wish);
+        legs::bring(&mut control, &*self.store, away).unwrap_or_else(|error| commit::stop(&error));
         let (fact, made) = match control.decide(command)? {
             Decision::Repeat(lsn) => return Ok(Done::Before(lsn)),
             Decision::New(fact, made) => (fact, made),
@@ -178,14 +185,14 @@ impl Order {
         if !self.since.is_due(self.checkpoint_bytes) || !ends_with_record {
             return;
         }
-        let (sealing, window) = {
-            let control = self.control.read().unwrap_or_else(PoisonError::into_inner);
-            (control.is_sealing(), control.open_window().number)
-        };
-        if sealing {
+        let mut control = self.control.write().unwrap_or_else(PoisonError::into_inner);
+        if control.is_sealing() {
             return;
         }
         let Some(everything) = self.checkpoints.begin() else { return };
+        let window = control.open_window().number;
+        control.begin_save();
+        drop(control);
         let (tail, at) = (self.chain.tail(), self.chain.at());
         self.since = Since::default();
         self.draft.items.push(Item::Checkpoint(Mark { everything, tail, at, window }));

@@ -10,11 +10,10 @@ use super::replay::{Replayed, Replaying};
 use super::sequence::{clocks, tell};
 use crate::faults;
 use crate::journal::checkpoint::{self, Commit};
-use crate::journal::{
-    Chain, Entry, Journal, JournalError, Log, Record, Tables, Tail, kept, replay,
-};
-use crate::ledger::control::{Control, Made};
-use crate::ledger::{Event, Fact, Genesis, SealedPart, Shard, ShardPage};
+use crate::journal::{Chain, Entry, Journal, JournalError, Log, Tables, Tail, kept, replay, rows};
+use crate::ledger::control::{Control, Restored, RowUnfit};
+use crate::ledger::row::RowKey;
+use crate::ledger::{Genesis, Refusal, SealedPart, Shard, ShardPage};
 use crate::types::{ChannelHasher, History, Lsn, SignerKey, Timestamp};
 use crate::verify::Keys;
 
@@ -95,13 +94,17 @@ pub(super) struct State {
 
 impl State {
     fn new(genesis: Genesis, record: History, count: u16) -> Self {
-        let (network, lifetime) = (genesis.network, genesis.lifetime_seconds_max);
         Self {
+            shards: empty_shards(&genesis, count),
             control: Control::new(genesis, record),
-            shards: (0..count).map(|i| Shard::new(i, count, network, lifetime)).collect(),
             keys: Keys::default(),
         }
     }
+}
+
+fn empty_shards(genesis: &Genesis, count: u16) -> Vec<Shard> {
+    let (network, lifetime) = (genesis.network, genesis.lifetime_seconds_max);
+    (0..count).map(|index| Shard::new(index, count, network, lifetime)).collect()
 }
 
 /// Recovers from `journal` on `shards` shards. An empty journal gets its genesis record first.
@@ -118,7 +121,7 @@ pub fn recover<L: Log>(
     let checkpoint = checkpoint::committed(&**store)?;
     let (mut chain, state) = match &checkpoint {
         Some(commit) => {
-            let state = restore(log, &**store, commit, shards)?;
+            let state = restore(&**store, commit, shards)?;
             (Chain::after(commit.tail, commit.at), state)
         }
         None => match first_record(log)? {
@@ -166,46 +169,74 @@ fn first_record(log: &dyn Log) -> Result<Option<(Chain, Genesis)>, JournalError>
     Ok(first.map(|genesis| (chain, genesis)))
 }
 
-/// The state at a checkpoint: all events up to it, and its pages.
-fn restore(
-    log: &dyn Log,
-    store: &dyn Tables,
-    commit: &Commit,
-    shards: u16,
-) -> Result<State, JournalError> {
-    let (mut chain, mut state) = (Chain::start(), None::<State>);
-    log.read_events(commit.tail.lsn, &mut |lsn, bytes| {
-        let record = chain.follow_event(lsn, bytes)?;
-        match (record.entry()?, &mut state) {
-            (Entry::Genesis(genesis), None) => {
-                state = Some(State::new(genesis, record.history(), shards));
-                Ok(())
-            }
-            (Entry::Fact(fact), Some(state)) => past_fact(state, store, &record, &fact),
-            (Entry::Genesis(_) | Entry::Frame(_), Some(_))
-            | (Entry::Frame(_) | Entry::Fact(_), None) => {
-                Err(damaged(lsn, "the genesis record must be the first, and only the first"))
-            }
-        }
-    })?;
-    let Some(mut state) = state else {
-        return Err(damaged(Lsn(1), "it is missing"));
-    };
-    let (found, wanted) = (chain.tail(), commit.tail);
-    if found.event_link != wanted.event_link {
-        return Err(damaged(found.lsn.next(), "an event before the last checkpoint is missing"));
+/// The state at a checkpoint: the control state's rows, and the shards' pages.
+fn restore(store: &dyn Tables, commit: &Commit, count: u16) -> Result<State, JournalError> {
+    rows::apply(store, commit)?;
+    let mut state = restore_control(store, commit, count)?;
+    let (control, wanted) = (&state.control, commit.tail);
+    if control.history().digest != wanted.event_link || control.applied() > wanted.lsn {
+        let why = format!("the checkpoint there holds the events up to {}", control.applied());
+        return Err(damaged(wanted.lsn, why));
     }
-    let open = state.control.open_window().number;
+    let open = control.open_window().number;
     if open != commit.window {
         let why = format!("window {open} is open there, the checkpoint holds {}", commit.window);
         return Err(damaged(wanted.lsn, why));
     }
-    let spread = usize::from(shards).max(1);
+    let spread = usize::from(count).max(1);
     let channels = usize::try_from(commit.channels_first).unwrap_or(0) / spread;
-    state.shards.iter_mut().for_each(|shard| shard.reserve(channels + channels / 8));
+    for shard in &mut state.shards {
+        shard.restore_window(open);
+        shard.reserve(channels + channels / 8);
+    }
     load_pages(store, commit, &mut state)?;
     state.shards.iter_mut().for_each(|shard| shard.restored(open, commit.credited));
     Ok(state)
+}
+
+/// The control state, and shards that know of it what they go by.
+fn restore_control(store: &dyn Tables, commit: &Commit, count: u16) -> Result<State, JournalError> {
+    let unfit = |unfit: RowUnfit| {
+        damaged(commit.tail.lsn, format!("the checkpoint there does not fit: {unfit}"))
+    };
+    let (mut restoring, keys) = (Control::restoring(), Keys::default());
+    let mut shards: Vec<Shard> = Vec::new();
+    rows::load(store, commit, &mut |key, row| {
+        let restored = restoring.row(key, row).map_err(unfit)?;
+        if shards.is_empty() {
+            shards = empty_shards(restoring.control().map_err(unfit)?.genesis(), count);
+        }
+        let known = |refusal: Refusal| damaged(commit.tail.lsn, refusal.to_string());
+        match restored {
+            Restored::Own => {}
+            Restored::Assets => {
+                let control = restoring.control().map_err(unfit)?;
+                shards.iter_mut().for_each(|shard| shard.restore_assets(control.assets()));
+            }
+            Restored::Party(party) => {
+                let entry = restoring.control().map_err(unfit)?.party(party).map_err(known)?;
+                shards.iter_mut().for_each(|shard| shard.restore_party(party, entry.suspended));
+            }
+            Restored::Signer(signer) => {
+                let entry = restoring.control().map_err(unfit)?.signer(signer).map_err(known)?;
+                keys.insert([(signer, entry.party)]);
+                shards.iter_mut().for_each(|shard| shard.restore_signer(signer, entry));
+            }
+            Restored::Batch(batch) => {
+                restoring.batch(kept::load_batch_head(store, batch)?).map_err(unfit)?;
+            }
+        }
+        Ok(())
+    })?;
+    // Legs of batches that are over stay where they are.
+    for batch in restoring.batches_at_work().map_err(unfit)? {
+        let (from, to) = RowKey::of_legs(batch);
+        rows::scan(store, &from, &to, &mut |key, row| {
+            restoring.row(key, row).map(drop).map_err(unfit)
+        })?;
+    }
+    let control = restoring.finish().map_err(unfit)?;
+    Ok(State { control, shards, keys })
 }
 
 fn load_pages(store: &dyn Tables, commit: &Commit, state: &mut State) -> Result<(), JournalError> {
@@ -221,44 +252,4 @@ fn load_pages(store: &dyn Tables, commit: &Commit, state: &mut State) -> Result<
         let wrong = |why| damaged(commit.tail.lsn, format!("the checkpoint there is wrong: {why}"));
         shards.iter_mut().try_for_each(|shard| shard.restore(&page).map_err(wrong))
     })
-}
-
-/// Applies a fact that the checkpoint covers. What it once led to is kept, and not made again.
-fn past_fact(
-    state: &mut State,
-    store: &dyn Tables,
-    record: &Record<'_>,
-    fact: &Fact,
-) -> Result<(), JournalError> {
-    let made = match &fact.event {
-        Event::BatchComputed(batch) => Made::Batch(kept::load_batch_head(store, batch.batch)?),
-        Event::SignerAdded(added) => {
-            state.keys.insert([(added.signer, added.party)]);
-            Made::Nothing
-        }
-        Event::AssetCreated(_)
-        | Event::PartyUpserted(_)
-        | Event::SignerRevoked(_)
-        | Event::CreditLimitSet(_)
-        | Event::DepositRecorded(_)
-        | Event::EngineKeySet(_)
-        | Event::WindowCut(_)
-        | Event::WindowSealed(_)
-        | Event::WindowDisputed(_)
-        | Event::DisputeEnded(_)
-        | Event::BatchApproved(_)
-        | Event::BatchAborted(_)
-        | Event::LegsSubmitted(_)
-        | Event::LegsMoved(_)
-        | Event::LegsBooked(_)
-        | Event::LegProposed(_)
-        | Event::ExposureReleased(_)
-        | Event::TroublesRaised(_)
-        | Event::TroublesAcked(_) => Made::Nothing,
-    };
-    state.control.apply(record.history(), record.at, fact, made);
-    for shard in &mut state.shards {
-        shard.apply_past(record.lsn, &fact.event);
-    }
-    Ok(())
 }

@@ -3,6 +3,7 @@
 //! computed again, and both must be what was journaled.
 
 use super::keep::Since;
+use super::legs;
 use super::recover::{State, damaged};
 use crate::journal::{Entry, HEADER_BYTES, JournalError, Record, Tables, kept};
 use crate::ledger::control::{Control, Made};
@@ -190,6 +191,8 @@ impl<'a> Replaying<'a> {
             | Event::TroublesAcked(_) => Made::Nothing,
         };
         self.since.add_event(&fact.event, &made);
+        let away = self.control.away_of_event(&fact.event);
+        legs::bring(&mut self.control, self.store, away)?;
         self.control.apply(record.history(), record.at, &fact, made);
         let event = Arc::new(fact.event);
         self.tell(|| Work::Event(record.lsn, event.clone()));

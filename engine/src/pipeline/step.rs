@@ -52,8 +52,6 @@ pub struct Stepper<L> {
     pages_in: Sender<Saved>,
     pages: Receiver<Saved>,
     keeper: Keeper,
-    /// The record that must be durable before the checkpoint that is written counts.
-    written: Option<Lsn>,
 }
 
 struct ShardAtWork {
@@ -122,7 +120,6 @@ impl<L: Log> Stepper<L> {
             pages_in,
             pages,
             keeper,
-            written: None,
         };
         (stepper, intake, parts_out)
     }
@@ -236,22 +233,25 @@ impl<L: Log> Stepper<L> {
         saved.into_iter().for_each(|page| self.pages_in.try_send(page).expect("there was room"));
     }
 
-    /// The keeper takes a page or, once all are written and their records durable, makes the
-    /// checkpoint count. False when it can do neither.
+    /// The keeper takes a page, or copies some rows of the control state or, once all are written
+    /// and their records durable, makes the checkpoint count. False when it can do none of these.
     ///
     /// # Errors
     /// Of the storage; the engine would stop at once.
     pub fn keep(&mut self) -> Result<bool, JournalError> {
-        if let Some(lsn) = self.written {
+        if self.keeper.has_rows() {
+            self.keeper.rows()?;
+            return Ok(true);
+        }
+        if let Some(lsn) = self.keeper.written() {
             if *self.durable.borrow() < lsn {
                 return Ok(false);
             }
             self.keeper.commit()?;
-            self.written = None;
             return Ok(true);
         }
         let Ok(saved) = self.pages.try_recv() else { return Ok(false) };
-        self.written = self.keeper.page(&saved)?;
+        self.keeper.page(&saved)?;
         Ok(true)
     }
 

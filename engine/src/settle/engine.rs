@@ -12,7 +12,7 @@ use super::settler::{Held, Nudge, Nudged, Troubles};
 use crate::journal::{Log, Tables};
 use crate::ledger::{
     BatchContent, BatchEntry, BatchPlan, ChannelState, Command, Control, Envelope, Evidence,
-    Exposure, Gauge, Refusal, SealedHead, SealedWindow,
+    Exposure, Gauge, Legs, Refusal, SealedHead, SealedWindow,
 };
 use crate::limits::SETTLER_PATIENCE;
 use crate::pipeline::{Busy, Done, Feed, Figures, Intake, NotDone, Source, Vitals, Watch};
@@ -272,6 +272,24 @@ impl Engine {
             .await?;
         let archive = self.archive().clone();
         Ok(aside(move || archive.batch(&head, &windows)).await?)
+    }
+
+    /// Looks at the legs of a batch as they stand, with what is known of these. Of a batch that has
+    /// ended it lies on the disk.
+    ///
+    /// # Errors
+    /// As for `batch`.
+    pub async fn legs<T: Send + 'static>(
+        &self,
+        batch: BatchId,
+        wanted: Vec<u32>,
+        look: impl FnOnce(&Legs) -> T + Send + 'static,
+    ) -> Result<T, NotLoaded> {
+        let engine = self.clone();
+        let found = aside(move || engine.0.setup.intake.legs(batch, &wanted, look)).await??;
+        // What was seen is durable when what there is now is.
+        self.ask(|_| Ok(())).await?;
+        Ok(found)
     }
 
     /// A batch's plan.

@@ -127,17 +127,13 @@ impl Engine {
         };
         let wish = Wish::ResolveLeg { content: content.clone(), leg, word, reference, evidence };
         self.intake().command(Command { envelope: envelope.clone(), wish }).await?;
-        let mut legs = self.legs(batch).await?;
-        if !legs.proposed().contains_key(&leg) {
+        let waits = move |legs: &Legs| legs.proposed().contains_key(&leg);
+        if !self.legs(batch, Vec::new(), waits).await? {
             // Both have said it: the settler goes on with what that leaves.
             self.turn().await;
-            legs = self.legs(batch).await?;
         }
+        let legs = self.legs(batch, vec![leg], Legs::clone).await?;
         Ok((leg, content, legs))
-    }
-
-    async fn legs(&self, batch: BatchId) -> Result<Legs, NotDone> {
-        self.ask(|control| control.batch(batch).map(|entry| entry.legs.clone())).await
     }
 
     /// Whether a request was answered before, by whatever record.

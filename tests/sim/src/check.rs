@@ -1,5 +1,7 @@
 //! What the engine holds, compared with what it must hold. Owns the comparisons; changes nothing.
 
+use crate::disk::Disk;
+use crate::fold;
 use crate::model::{self, BatchState, Decided, State, Window, word};
 use crate::world::{Channel, World};
 use std::collections::BTreeMap;
@@ -50,7 +52,7 @@ pub fn exposure(found: Exposure) -> model::Exposure {
 ///
 /// # Errors
 /// The first difference.
-pub fn control(found: &Control, wanted: &State) -> Checked {
+pub fn control(found: &Control, wanted: &State, disk: &Disk) -> Checked {
     same(|| "the last event".into(), &found.applied().0, &wanted.applied)?;
     same(|| "changes of accounts".into(), &found.directory_version(), &wanted.directory)?;
     let key = wanted.keys.last().map(|(key, _)| *key);
@@ -87,7 +89,7 @@ pub fn control(found: &Control, wanted: &State) -> Checked {
         same(|| format!("what batch {id} pays again"), &again, &wanted.paid_again(*id))?;
     }
     windows(found, wanted)?;
-    batches(found, wanted)
+    batches(found, wanted, disk)
 }
 
 fn windows(found: &Control, wanted: &State) -> Checked {
@@ -122,7 +124,7 @@ fn windows(found: &Control, wanted: &State) -> Checked {
     Ok(())
 }
 
-fn batches(found: &Control, wanted: &State) -> Checked {
+fn batches(found: &Control, wanted: &State, disk: &Disk) -> Checked {
     same(|| "batches".into(), &found.batch_count(), &wanted.batches.len())?;
     for (id, (state, batch, lsn)) in &wanted.batches {
         let entry = found.batch(*id).map_err(|refusal| refusal.to_string())?;
@@ -142,7 +144,7 @@ fn batches(found: &Control, wanted: &State) -> Checked {
         let approver = entry.approved.as_ref().map(|(who, _)| who.clone());
         same(|| format!("who approved batch {id}"), &approver, &batch.approver)?;
         head(&entry.head, batch)?;
-        crate::settled::progress(entry, batch)?;
+        crate::settled::progress(entry, &fold::whole(disk, *id, &entry.legs), batch)?;
     }
     for (lsn, id) in &wanted.computed {
         let made = found.batch_computed_by(tallystick::types::Lsn(*lsn));

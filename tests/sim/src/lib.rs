@@ -11,6 +11,7 @@
 //! | what a rail does with legs | `settler` |
 //! | what is looked up, sent again, heard | `calling` |
 //! | what is, compared with it | `check`, `settled`, `finish` |
+//! | what a start brings back, compared with all events | `fold` |
 //! | what happens next | `run`, `lives` |
 //!
 //! The same seed gives the same bytes, on any machine. Never opens a socket, never reads a clock;
@@ -30,6 +31,7 @@ mod clock;
 mod dice;
 mod disk;
 mod finish;
+mod fold;
 mod life;
 mod lives;
 mod model;

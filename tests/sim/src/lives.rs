@@ -4,6 +4,7 @@
 use crate::calls;
 use crate::check::{Checked, ensure, same};
 use crate::clock::Times;
+use crate::fold;
 use crate::life::{Halt, Life, Owner, died};
 use crate::run::{Run, Unheard};
 use crate::sealer::Sealer;
@@ -185,6 +186,8 @@ impl Run<'_> {
             Stepper::start(recovered, clock, journal, self.epoch, verifier, options);
         let sealer = Sealer::new(parts, shards);
         self.life = Some(Life::new(stepper, intake, sealer, key, times, self.disk.clone()));
+        let life = self.life.as_ref().expect("it was just started");
+        fold::same(&life.stepper.control(), &self.disk)?;
         self.compare()?;
         self.acked_is_present()?;
         if first {

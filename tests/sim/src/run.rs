@@ -435,7 +435,7 @@ impl<'a> Run<'a> {
     pub(crate) fn compare(&mut self) -> Checked {
         let Self { life, model, world, disk, .. } = self;
         let life = life.as_mut().expect("the engine runs between two steps");
-        check::control(&life.stepper.control(), &model.now)?;
+        check::control(&life.stepper.control(), &model.now, disk)?;
         settled::conserved(&model.now)?;
         let shards: Vec<_> = (0..life.stepper.shards()).map(|n| life.stepper.shard(n)).collect();
         check::shards(&shards, &model.now, world)?;

@@ -5,36 +5,35 @@ use crate::check::{Checked, ensure, same};
 use crate::model::{Batch, BatchState, Pair, State};
 use std::collections::BTreeMap;
 use tallystick::ledger::LegState::{Confirmed, Rejected, Returned};
-use tallystick::ledger::{BatchEntry, Event, Way};
+use tallystick::ledger::{BatchEntry, Event, Legs, Way};
 use tallystick::types::{PartyId, SettlementModel};
 
 /// How far a batch is, in every part.
 ///
 /// # Errors
 /// The first difference.
-pub fn progress(found: &BatchEntry, wanted: &Batch) -> Checked {
+pub fn progress(found: &BatchEntry, legs: &Legs, wanted: &Batch) -> Checked {
     let what = |of: &'static str| move || format!("{of} of batch {}", found.head.id);
     let progress = &wanted.progress;
-    same(what("the legs"), &found.legs.states(), &progress.legs.as_slice())?;
-    let submissions = found.legs.submissions().iter();
+    same(what("the legs"), &legs.states().collect(), &progress.legs)?;
+    let submissions = legs.submissions().iter();
     let submissions: Vec<_> =
         submissions.map(|one| (one.legs.clone(), one.attempts.len())).collect();
     same(what("the submissions"), &submissions, &progress.submissions)?;
     let mut books = BTreeMap::new();
     for leg in (0..).take(progress.legs.len()) {
-        let facts = found.legs.facts(leg).cloned().unwrap_or_default();
+        let facts = legs.facts(leg).cloned().unwrap_or_default();
         for (way, held) in [(Way::Went, facts.went), (Way::Came, facts.came)] {
             books.extend(held.map(|reference| ((leg, way), reference.into_string())));
         }
     }
     same(what("the bookings"), &books, &progress.books)?;
     let released = u64::try_from(progress.released.len()).expect("parties are few");
-    same(what("the released parties"), &found.legs.released(), &released)?;
+    same(what("the released parties"), &legs.released(), &released)?;
     let sums = progress.released.iter().map(|party| Ok(wanted.release(*party)?.0));
     let sum = sums.sum::<Result<u128, String>>()?;
-    same(what("what was released"), &found.legs.released_sum().0, &sum)?;
-    let proposed = found
-        .legs
+    same(what("what was released"), &legs.released_sum().0, &sum)?;
+    let proposed = legs
         .proposed()
         .iter()
         .map(|(leg, said)| (*leg, (said.operator.clone(), said.to, said.reference.clone())));
@@ -42,7 +41,7 @@ pub fn progress(found: &BatchEntry, wanted: &Batch) -> Checked {
     let again = progress.legs.iter().zip(&wanted.payments);
     let again = again.filter(|(leg, _)| [Rejected, Returned].contains(leg));
     let again: u128 = again.map(|(_, (_, _, amount, _))| amount).sum();
-    same(what("what is owed again"), &found.legs.owed_again().0, &again)
+    same(what("what is owed again"), &legs.owed_again().0, &again)
 }
 
 /// An event of settlement that was just decided, and what it must say.

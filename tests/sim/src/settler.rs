@@ -7,6 +7,7 @@ use crate::answers::{self, word_of};
 use crate::approvals::another;
 use crate::clients::{OPERATORS, by};
 use crate::dice::Dice;
+use crate::fold;
 use crate::life::{Halt, Life, died};
 use crate::run::Run;
 use std::collections::BTreeSet;
@@ -145,7 +146,8 @@ impl Run<'_> {
         })?;
         let control = stepper.control();
         let entry = control.batch(batch).map_err(|refusal| refusal.to_string())?;
-        let (legs, state, settling) = (entry.legs.clone(), entry.state(), entry.is_settling());
+        let legs = fold::whole(&disk, batch, &entry.legs);
+        let (state, settling) = (entry.state(), entry.is_settling());
         let free = control.free_to_pay(batch).map_err(|refusal| refusal.to_string())?;
         let (suspended, suspensions) = (control.suspended().clone(), control.suspensions());
         let said = control.said_to_be_paid(batch).map(|(leg, _)| leg).collect();
@@ -223,7 +225,7 @@ impl View {
 
     pub(crate) fn standing(&self, at: impl Fn(LegState) -> bool) -> Vec<u32> {
         let legs = (0u32..).zip(self.legs.states());
-        legs.filter(|(_, state)| at(**state)).map(|(leg, _)| leg).collect()
+        legs.filter(|(_, state)| at(*state)).map(|(leg, _)| leg).collect()
     }
 
     /// Some of the READY legs that may leave.
@@ -388,7 +390,7 @@ impl View {
 
     /// What the rules mostly refuse.
     fn nonsense(&self, dice: &mut Dice) -> Option<Command> {
-        let count = self.legs.states().len();
+        let count = self.legs.len();
         if dice.percent(30) {
             // Pay-outs, whether anything covers them or not.
             let mut legs = self.standing(|state| state == LegState::Ready);

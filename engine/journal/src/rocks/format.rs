@@ -1,21 +1,24 @@
 //! Which format a directory has, looked up before anything in it is changed.
 
 use super::options::options;
-use crate::{FORMAT_VERSION, JournalError, Table};
+use crate::{JournalError, Table};
 use rocksdb::DB;
 use std::path::Path;
 
 /// Where format 1 kept all records.
 const RECORDS_OF_FORMAT_1: &str = "records";
+/// The format of the directory: 4 since the control state is in checkpoints. Records have a format
+/// of their own.
+pub(super) const DIRECTORY_FORMAT: u16 = 4;
 /// An empty column that names the format, since format 3: the names of columns can be listed
 /// without opening what is in them. It is made before those of the tables.
-pub(super) const FORMAT_COLUMN: &str = "format 3";
+pub(super) const FORMAT_COLUMN: &str = "format 4";
 const FORMAT_PREFIX: &str = "format ";
 /// The entry that names the format, since format 2.
 pub(super) const META_FORMAT: &[u8] = b"format";
 
 pub(super) fn other_format(found: u16) -> JournalError {
-    JournalError::OtherFormat { found: found.to_string(), wanted: FORMAT_VERSION }
+    JournalError::OtherFormat { found: found.to_string(), wanted: DIRECTORY_FORMAT }
 }
 
 /// Refuses a directory of another format before anything in it is touched: opening it to write
@@ -29,7 +32,7 @@ pub(super) fn check_format_of(dir: &Path) -> Result<(), JournalError> {
     let has = |wanted: &str| names.iter().any(|name| name == wanted);
     let named = names.iter().find_map(|name| name.strip_prefix(FORMAT_PREFIX)?.parse().ok());
     match named {
-        Some(FORMAT_VERSION) => Ok(()),
+        Some(DIRECTORY_FORMAT) => Ok(()),
         Some(found) => Err(other_format(found)),
         None if has(RECORDS_OF_FORMAT_1) => Err(other_format(1)),
         None if has(Table::Meta.name()) => Err(other_format(2)),
@@ -66,13 +69,17 @@ mod tests {
         dir
     }
 
-    /// What the engine signed in format 2 does not say what format 3 says, so neither reads the
-    /// other's.
+    /// What the engine signed in format 2 does not say what later formats say, and before format 4
+    /// checkpoints do not hold the whole state.
     #[test]
     fn a_directory_of_an_earlier_or_a_later_format_is_refused_untouched() {
         let since_2 = ["frames", "events", "meta"];
-        let all: [(u16, Option<&str>, &[&str]); 3] =
-            [(1, None, &["records"]), (2, None, &since_2), (4, Some("format 4"), &since_2)];
+        let all: [(u16, Option<&str>, &[&str]); 4] = [
+            (1, None, &["records"]),
+            (2, None, &since_2),
+            (3, Some("format 3"), &since_2),
+            (5, Some("format 5"), &since_2),
+        ];
         for (format, marker, kept) in all {
             let dir = directory(marker, kept);
             let before = files(dir.path());
@@ -80,7 +87,7 @@ mod tests {
             let reading = open_read_only(dir.path()).map(drop);
             for refused in [writing, reading] {
                 let text = refused.unwrap_err().to_string();
-                let wanted = format!("the journal has format {format}, this engine reads 3");
+                let wanted = format!("the journal has format {format}, this engine reads 4");
                 assert!(text.contains(&wanted), "{text}");
             }
             assert!(files(dir.path()) == before, "format {format}: files were changed");

@@ -39,9 +39,12 @@ impl Table {
         match self {
             // The trim behind a checkpoint would write it into a file at once.
             Self::Checkpoints => 0,
-            Self::Windows | Self::Batches | Self::Calls | Self::Legs | Self::Meta => {
-                LOGGED_BYTES_MAX
-            }
+            Self::Control
+            | Self::Windows
+            | Self::Batches
+            | Self::Calls
+            | Self::Legs
+            | Self::Meta => LOGGED_BYTES_MAX,
         }
     }
 }

@@ -4,7 +4,6 @@
 use super::{BatchState, Control, Used};
 use crate::batch::BatchHead;
 use crate::event::LegsSubmitted;
-use crate::leg::LegState;
 use crate::legs::Owed;
 use crate::limits::TROUBLES_MAX;
 use crate::rail::Rail;
@@ -55,7 +54,8 @@ impl Control {
         let legs = self.batch(batch).ok().map(|entry| &entry.legs);
         self.troubles.open().filter_map(move |trouble| {
             let leg = trouble.of.leg.filter(|_| trouble.of.batch == Some(batch))?;
-            let is_ready = legs?.states().get(leg as usize) == Some(&LegState::Ready);
+            let legs = legs?;
+            let is_ready = (leg as usize) < legs.len() && legs.standing().is_ready(leg);
             let says_so = trouble.of.kind == TroubleKind::Contradiction && is_ready;
             says_so.then_some((leg, trouble.number))
         })
@@ -118,7 +118,7 @@ impl Control {
     fn owed_again(&self, head: &BatchHead, trouble: &Trouble) -> Option<Owed> {
         let (batch, leg) = trouble.of.holds()?;
         let of = self.batches.get(&batch).filter(|_| batch != head.id)?;
-        let owed = of.legs.facts(leg)?.owed.as_deref().copied();
+        let owed = of.legs.owed_in(leg);
         owed.filter(|_| of.head.asset.number == head.asset.number)
     }
 }

@@ -6,6 +6,7 @@ use crate::fund::Cover;
 use crate::legs::Legs;
 use crate::types::{BatchId, Lsn, Net, Timestamp, Total};
 use crate::window::Obligation;
+use rkyv::{Archive, Deserialize, Serialize};
 use std::sync::Arc;
 
 /// Where a batch stands.
@@ -50,7 +51,7 @@ impl BatchState {
 }
 
 /// What was decided about a batch.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Archive, Serialize, Deserialize)]
 pub(super) enum Fate {
     Computed,
     Approved,
@@ -59,7 +60,7 @@ pub(super) enum Fate {
 
 /// What a record that computed or aborted a batch did. The batch may have been aborted and computed
 /// again since, under the same id.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Archive, Serialize, Deserialize)]
 pub struct Deed {
     /// The batch.
     pub batch: BatchId,
@@ -70,7 +71,7 @@ pub struct Deed {
 }
 
 /// One batch.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BatchEntry {
     pub(super) fate: Fate,
     /// What it is, without its legs.

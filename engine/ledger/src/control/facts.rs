@@ -187,7 +187,7 @@ impl Control {
     /// Where the legs of a batch of ours stand, all of which are given.
     pub(super) fn legs_of(&self, content: &BatchContent) -> Result<&Legs, Refusal> {
         let legs = &self.batch(content.head.id)?.legs;
-        let (own, given) = (legs.states().len(), content.legs.len());
+        let (own, given) = (legs.len(), content.legs.len());
         assert_eq!(own, given, "a batch is settled whole, and its id is the hash of all of it");
         Ok(legs)
     }

@@ -4,11 +4,14 @@
 //! so that the table does not grow with the years. When, follows from the records' timestamps
 //! alone: every replay forgets the same ids at the same record.
 
+use super::rows;
 use crate::envelope::Request;
 use crate::limits::{REQUEST_SPAN_DAYS, REQUEST_SPANS};
 use crate::refusal::Refusal;
+use crate::row::{RowChange, RowKey};
 use crate::types::{Digest, Lsn, Timestamp, content_digest};
 use foldhash::fast::RandomState;
+use rkyv::{Archive, Deserialize, Serialize};
 use std::collections::{HashMap, VecDeque};
 
 const DAY_MICROS: i64 = 24 * 3_600 * 1_000_000;
@@ -17,24 +20,38 @@ const DAY_MICROS: i64 = 24 * 3_600 * 1_000_000;
 /// billion of them, and whoever makes them equal on purpose fools nobody but himself.
 type Half = [u8; 16];
 
-#[derive(Debug, Clone, Copy)]
-struct Answered {
+/// A request that was answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Archive, Serialize, Deserialize)]
+pub(super) struct Answered {
+    key: Half,
     content: Half,
     lsn: Lsn,
 }
 
 /// The requests that are remembered.
 #[derive(Debug)]
+#[cfg_attr(test, derive(Clone))]
 pub(super) struct Requests {
     /// By span of time, oldest first: the span's number, and what was asked in it.
-    spans: VecDeque<(i64, HashMap<Half, Answered, RandomState>)>,
+    spans: VecDeque<(i64, HashMap<Half, Known, RandomState>)>,
     /// How many there may be.
     limit: usize,
+    /// What came since the last checkpoint began, by span.
+    new: Vec<(i64, Vec<Answered>)>,
+    /// The first span that was not forgotten, if any was since then.
+    forgotten: Option<i64>,
+}
+
+/// What is known of a request besides its key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Known {
+    content: Half,
+    lsn: Lsn,
 }
 
 impl Requests {
     pub fn new(limit: usize) -> Self {
-        Self { spans: VecDeque::new(), limit }
+        Self { spans: VecDeque::new(), limit, new: Vec::new(), forgotten: None }
     }
 
     /// How many there may be.
@@ -73,14 +90,57 @@ impl Requests {
         let now = span(at);
         while self.spans.front().is_some_and(|(span, _)| now - span > REQUEST_SPANS) {
             self.spans.pop_front();
+            self.forgotten = Some(now - REQUEST_SPANS);
         }
         let Some(request) = request else { return };
         if self.spans.back().is_none_or(|(span, _)| *span < now) {
             self.spans.push_back((now, HashMap::default()));
         }
         let (_, requests) = self.spans.back_mut().expect("one was added if there was none");
-        requests.insert(key(&request.id), Answered { content: half(request.content), lsn });
+        let (key, content) = (key(&request.id), half(request.content));
+        requests.insert(key, Known { content, lsn });
+        if self.new.last().is_none_or(|(span, _)| *span < now) {
+            self.new.push((now, Vec::new()));
+        }
+        let (_, new) = self.new.last_mut().expect("one was added if there was none");
+        new.push(Answered { key, content, lsn });
     }
+
+    /// What came since this was asked last, by span, and the first span that was not forgotten, if
+    /// any was.
+    pub fn take_new(&mut self) -> (Vec<(i64, Vec<Answered>)>, Option<i64>) {
+        let (mut new, forgotten) = (std::mem::take(&mut self.new), self.forgotten.take());
+        new.retain(|(span, _)| forgotten.is_none_or(|first| *span >= first));
+        (new, forgotten)
+    }
+
+    /// Puts back a row of them. Rows come in the order of spans.
+    pub fn restore(&mut self, span: i64, answered: Vec<Answered>) -> Result<(), String> {
+        match self.spans.back() {
+            Some((last, _)) if *last > span => return Err("it is not in its place".into()),
+            Some((last, _)) if *last == span => {}
+            Some(_) | None => self.spans.push_back((span, HashMap::default())),
+        }
+        let (_, requests) = self.spans.back_mut().expect("one was added if there was none");
+        requests.extend(
+            answered
+                .into_iter()
+                .map(|Answered { key, content, lsn }| (key, Known { content, lsn })),
+        );
+        Ok(())
+    }
+
+    /// Whether the same is remembered, whatever of it a checkpoint holds.
+    pub fn is_same(&self, other: &Self) -> bool {
+        self.spans == other.spans
+    }
+}
+
+/// A row of requests that were answered in one span.
+pub(super) fn row(span: i64, answered: &[Answered]) -> RowChange {
+    let first = answered.first().map_or(0, |answered| answered.lsn.0);
+    let value = rows::bytes(&answered.to_vec());
+    RowChange::Put { key: RowKey::Requests(span, first).encode(), value }
 }
 
 /// The number of the span of days in which a record was made.

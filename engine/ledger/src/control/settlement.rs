@@ -16,6 +16,7 @@ use crate::fund::{self, Cover};
 use crate::leg::{LegState, Mover};
 use crate::legs::{Legs, Proposal};
 use crate::refusal::Refusal;
+use crate::row::RowKey;
 use crate::types::{AssetNumber, BatchId, Lsn, Net, PartyId, Timestamp, Total, WindowNumber};
 use crate::window::Obligation;
 use std::sync::Arc;
@@ -179,7 +180,7 @@ impl Control {
 
     pub(super) fn check_proposal(&self, caller: &Caller, e: &LegProposed) -> Result<(), Refusal> {
         let (batch, leg, legs) = (e.batch, e.leg, self.settling(e.batch)?);
-        if leg as usize >= legs.states().len() {
+        if leg as usize >= legs.len() {
             return Err(Refusal::NoSuchLeg { batch, leg });
         }
         let state = legs.state(leg);
@@ -366,6 +367,9 @@ impl Control {
         entry.legs.release(e);
         // The last release of a batch is empty: it says that there is no more to come.
         entry.released = e.releases.is_empty();
+        if entry.is_over() {
+            self.ended.insert(e.batch);
+        }
     }
 
     fn ended(&mut self, at: Timestamp, batch: BatchId) {
@@ -373,6 +377,7 @@ impl Control {
         entry.ended_at = Some(at);
         let head = entry.head.clone();
         for number in &head.windows {
+            self.touch(RowKey::Window(*number));
             self.window_mut(*number).settled.insert(head.asset.number);
         }
     }

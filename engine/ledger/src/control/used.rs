@@ -65,12 +65,18 @@ impl Used {
 
 /// The parties whose account or free deposits changed last, in order: each change is a version.
 #[derive(Debug, Default)]
+#[cfg_attr(test, derive(Clone))]
 pub(super) struct Changes {
     version: u64,
     last: VecDeque<PartyId>,
 }
 
 impl Changes {
+    /// After so many, of which none is remembered.
+    pub fn after(version: u64) -> Self {
+        Self { version, last: VecDeque::new() }
+    }
+
     pub fn version(&self) -> u64 {
         self.version
     }

@@ -9,7 +9,8 @@ use crate::types::{AssetNumber, BatchId, Lsn, Timestamp, Total, WindowNumber};
 use std::collections::BTreeMap;
 
 /// What waits, kept beside the windows and batches themselves.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq, Eq)]
+#[cfg_attr(test, derive(Clone))]
 pub(super) struct Waiting {
     /// Sealed windows in which something is owed in an asset, and that are in no live batch of it;
     /// each with when a person last took it into his hands, by aborting its batch or ending its
@@ -22,7 +23,7 @@ pub(super) struct Waiting {
 }
 
 /// What was approved on one day.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct OfDay {
     /// Days since 1970, UTC.
     day: i64,
@@ -43,9 +44,13 @@ impl Waiting {
         windows: &[WindowNumber],
     ) {
         self.batches.insert(lsn, batch);
-        let waiting = self.windows.entry(asset).or_default();
-        for window in windows {
-            waiting.remove(window);
+        if let Some(waiting) = self.windows.get_mut(&asset) {
+            for window in windows {
+                waiting.remove(window);
+            }
+            if waiting.is_empty() {
+                self.windows.remove(&asset);
+            }
         }
     }
 
@@ -78,8 +83,9 @@ impl Waiting {
         owed: impl Iterator<Item = WindowNumber>,
     ) {
         self.batches.remove(&computed);
-        let waiting = self.windows.entry(asset).or_default();
-        waiting.extend(owed.map(|window| (window, Some(at))));
+        for window in owed {
+            self.windows.entry(asset).or_default().insert(window, Some(at));
+        }
     }
 
     pub(super) fn dispute_ended(&mut self, window: WindowNumber, at: Timestamp) {
@@ -88,6 +94,44 @@ impl Waiting {
                 *taken = Some(at);
             }
         }
+    }
+}
+
+/// What rows hold of it, and how it comes back from them.
+impl Waiting {
+    /// The assets in which a window waits, each with since when a person has it in his hands.
+    pub(super) fn of_window(
+        &self,
+        window: WindowNumber,
+    ) -> impl Iterator<Item = (AssetNumber, Option<Timestamp>)> {
+        let of = move |(asset, waiting): (&AssetNumber, &BTreeMap<_, _>)| {
+            waiting.get(&window).map(|taken| (*asset, *taken))
+        };
+        self.windows.iter().filter_map(of)
+    }
+
+    /// What the schedule approved last in each asset: the day, and the sum.
+    pub(super) fn scheduled(&self) -> impl Iterator<Item = (AssetNumber, i64, Total)> {
+        self.scheduled.iter().map(|(asset, of)| (*asset, of.day, of.sum))
+    }
+
+    pub(super) fn restore_window(
+        &mut self,
+        window: WindowNumber,
+        waits: &[(AssetNumber, Option<Timestamp>)],
+    ) {
+        for (asset, taken) in waits {
+            self.windows.entry(*asset).or_default().insert(window, *taken);
+        }
+    }
+
+    pub(super) fn restore_batch(&mut self, computed: Lsn, batch: BatchId) {
+        self.batches.insert(computed, batch);
+    }
+
+    pub(super) fn restore_scheduled(&mut self, scheduled: &[(AssetNumber, i64, Total)]) {
+        let of = scheduled.iter().map(|&(asset, day, sum)| (asset, OfDay { day, sum }));
+        self.scheduled = of.collect();
     }
 }
 

@@ -39,7 +39,7 @@ impl WindowState {
 }
 
 /// One window.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WindowEntry {
     /// Its number.
     pub number: WindowNumber,

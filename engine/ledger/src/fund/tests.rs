@@ -29,6 +29,7 @@ pub(crate) struct Books {
     plans: BTreeMap<BatchId, Arc<BatchPlan>>,
     lsn: Lsn,
     requests: u64,
+    at: Timestamp,
 }
 
 /// A record that no chain holds.
@@ -41,7 +42,8 @@ impl Books {
         let genesis = Genesis { network: NetworkId([1; 32]), lifetime_seconds_max: 1 };
         let control = Control::new(genesis, unlinked(Lsn(1)));
         let (windows, plans) = Default::default();
-        let mut books = Self { control, windows, plans, lsn: Lsn(1), requests: 0 };
+        let mut books =
+            Self { control, windows, plans, lsn: Lsn(1), requests: 0, at: Timestamp(1) };
         let asset = asset();
         books.happens(Event::AssetCreated(AssetCreated { asset }), Made::Nothing);
         books
@@ -49,7 +51,12 @@ impl Books {
 
     fn apply(&mut self, fact: &Fact, made: Made) {
         self.lsn = self.lsn.next();
-        self.control.apply(unlinked(self.lsn), Timestamp(1), fact, made);
+        self.control.apply(unlinked(self.lsn), self.at, fact, made);
+    }
+
+    /// So many days pass.
+    pub(crate) fn later(&mut self, days: i64) {
+        self.at.0 += days * 24 * 3_600 * 1_000_000;
     }
 
     fn happens(&mut self, event: Event, made: Made) {
@@ -144,6 +151,14 @@ impl Books {
     }
 
     pub(crate) fn content(&self, window: WindowNumber, rail: Rail) -> BatchContent {
+        self.compute(window, rail).unwrap()
+    }
+
+    pub(crate) fn compute(
+        &self,
+        window: WindowNumber,
+        rail: Rail,
+    ) -> Result<BatchContent, Refusal> {
         let windows = [self.windows[&window].clone()];
         let policy = Policy {
             rail,
@@ -153,7 +168,7 @@ impl Books {
             clearing: Vec::new(),
         };
         let account = |_| Some(Account { name: String::new(), fields: Vec::new() });
-        BatchContent::compute(&windows, &asset(), &policy, account, |_| Total::ZERO).unwrap()
+        BatchContent::compute(&windows, &asset(), &policy, account, |_| Total::ZERO)
     }
 
     pub(crate) fn next(&self, batch: BatchId) -> Next {

@@ -133,6 +133,12 @@ impl Channels {
         self.window
     }
 
+    /// Which window is open, before there is any channel.
+    pub fn open_at(&mut self, window: WindowNumber) {
+        assert!(self.held.is_empty() && self.leaving.is_none(), "no channel is held yet");
+        self.window = window;
+    }
+
     pub fn find(&self, id: &ChannelId) -> Option<ChannelIndex> {
         self.index.get(id).copied()
     }

@@ -5,9 +5,10 @@
 use super::channels::{CLEAN, Channel, Picture};
 use super::{Exposure, Shard};
 use crate::canary::{Bug, planted};
+use crate::control::SignerEntry;
 use crate::evidence::Evidence;
 use crate::types::{
-    Amount, AssetNumber, ChannelId, Lsn, PartyId, SignerKey, Timestamp, Total, WindowNumber,
+    Amount, AssetDef, AssetNumber, ChannelId, Lsn, PartyId, SignerKey, Timestamp, WindowNumber,
 };
 
 /// What a shard held for one channel.
@@ -24,13 +25,13 @@ pub struct Held {
 pub struct ShardPage {
     /// Channels; a later page's entry replaces an earlier one's.
     pub channels: Vec<Held>,
-    /// What parties owe unsettled, per asset. Replaces what is held for the same party and asset;
-    /// limits and prefunds follow from the events.
-    pub unsettled: Vec<(PartyId, AssetNumber, Total)>,
+    /// What parties may owe and do, per asset. Replaces what is held for the same party and asset.
+    pub exposures: Vec<(PartyId, AssetNumber, Exposure)>,
     /// What signers used of their caps. Replaces what is held for the same signer and asset.
     pub caps: Vec<(SignerKey, AssetNumber, Amount)>,
-    /// Exposure right after limits and deposits, by record: new since the last checkpoint.
-    pub answers: Vec<(Lsn, Exposure)>,
+    /// Exposure of parties right after limits and deposits, by record: new since the last
+    /// checkpoint.
+    pub answers: Vec<(Lsn, PartyId, Exposure)>,
     /// Vouchers credited in the open window; in the first page that a shard hands out only.
     pub credited: u64,
 }
@@ -59,8 +60,7 @@ impl Shard {
         }
         for party in all_parties {
             let exposures = party.exposures.iter();
-            page.unsettled
-                .extend(exposures.map(|(asset, held)| (party.id, *asset, held.unsettled)));
+            page.exposures.extend(exposures.map(|(asset, held)| (party.id, *asset, *held)));
         }
         for signer in all_signers {
             let used = signer.caps.iter().filter(|cap| cap.used > Amount(0));
@@ -89,30 +89,58 @@ impl Shard {
         Some((ShardPage { channels, ..ShardPage::default() }, last))
     }
 
-    /// Takes back a page of a checkpoint: what of it is this shard's. All events up to the
-    /// checkpoint were applied before.
+    /// Takes back the assets of the control state, of which it holds no other yet.
+    pub fn restore_assets<'a>(&mut self, assets: impl Iterator<Item = &'a AssetDef>) {
+        assets.for_each(|asset| self.add_asset(asset));
+    }
+
+    /// Takes back a party of the control state.
+    pub fn restore_party(&mut self, party: PartyId, suspended: bool) {
+        self.upsert_party(party, suspended);
+    }
+
+    /// Takes back a signer of the control state, if its party is this shard's.
+    pub fn restore_signer(&mut self, signer: SignerKey, of: &SignerEntry) {
+        if !self.owns(&of.party) {
+            return;
+        }
+        self.add_signer(signer, of.party, &of.caps);
+        if of.revoked {
+            self.revoke_signer(signer);
+        }
+    }
+
+    /// Takes back which window is open, before any channel.
+    pub fn restore_window(&mut self, open: WindowNumber) {
+        self.channels.open_at(open);
+    }
+
+    /// Takes back a page of a checkpoint: what of it is this shard's. Assets, parties, signers and
+    /// the open window were taken back before.
     ///
     /// # Errors
-    /// A text that names what the events do not know.
+    /// A text that names what the control state does not know.
     pub fn restore(&mut self, page: &ShardPage) -> Result<(), String> {
         for held in &page.channels {
             if self.owns(&held.evidence.payer) {
                 self.restore_channel(held)?;
             }
         }
-        for (party, asset, unsettled) in &page.unsettled {
+        for (party, asset, exposure) in &page.exposures {
             if !self.owns(party) {
                 continue;
             }
-            let index = self.party_index.get(party).copied();
-            let party_held = index.map(|index| &mut self.parties[index as usize]);
-            let held = party_held.and_then(|held| {
-                held.exposures.iter_mut().find(|(of, _)| of == asset).map(|(_, held)| held)
-            });
-            let Some(held) = held else {
-                return Err(format!("party {party} owes in asset {asset} without a limit"));
+            let Some(&index) = self.party_index.get(party) else {
+                return Err(format!("party {party} owes in asset {asset} and is unknown"));
             };
-            held.unsettled = *unsettled;
+            if self.assets.binary_search(asset).is_err() {
+                return Err(format!("party {party} owes in asset {asset}, which is unknown"));
+            }
+            let exposures = &mut self.parties[index as usize].exposures;
+            match exposures.iter_mut().find(|(of, _)| of == asset) {
+                Some((_, held)) => *held = *exposure,
+                None => exposures.push((*asset, *exposure)),
+            }
         }
         for (signer, asset, used) in &page.caps {
             let Some(&index) = self.signer_index.get(signer) else { continue };
@@ -124,10 +152,10 @@ impl Shard {
                 }
             }
         }
-        for (lsn, exposure) in &page.answers {
-            // Only the shard that owns the party was ever asked for it.
-            if let Some(held) = self.answered.get_mut(lsn) {
-                *held = *exposure;
+        // Only the shard that owns the party is ever asked for it.
+        for (lsn, party, exposure) in &page.answers {
+            if self.owns(party) {
+                self.answered.insert(*lsn, *exposure);
             }
         }
         Ok(())
@@ -167,12 +195,8 @@ impl Shard {
     pub fn restored(&mut self, open: WindowNumber, credited: u64) {
         // The sum over all shards counts, not whose it is.
         self.credited = if self.index == 0 { credited } else { 0 };
-        assert_eq!(self.channels.window(), open, "the events lead to the checkpoint's window");
-        self.answers_new.clear();
+        assert_eq!(self.channels.window(), open, "the checkpoint's window was taken back");
         self.gauge_anew();
         self.count_anew();
-        for index in std::mem::take(&mut self.parties_changed) {
-            self.parties[index as usize].changed = false;
-        }
     }
 }

@@ -157,10 +157,7 @@ mod tests {
         // Another number of shards each time.
         let mut again = founded(if shards.len() == 1 { 3 } else { 1 });
         for shard in &mut again {
-            for number in 1..window {
-                drop(shard.apply(Lsn(100 + number), &cut(number)));
-                drop(shard.leave(usize::MAX));
-            }
+            shard.restore_window(WindowNumber(window));
             pages.iter().for_each(|page| shard.restore(page).unwrap());
             shard.restored(WindowNumber(window), credited);
         }

@@ -18,8 +18,8 @@ use super::leg::LegState;
 use super::seal::SealedPart;
 use crate::limits::UNSETTLED_WHOLE_MAX;
 use crate::types::{
-    Amount, AssetNumber, ChannelHasher, ChannelId, Lsn, NetworkId, Packed, PartyId, SignerKey,
-    Total, Verdict, Voucher, WindowNumber,
+    Amount, AssetDef, AssetNumber, ChannelHasher, ChannelId, Lsn, NetworkId, Packed, PartyId,
+    SignerKey, Total, Verdict, Voucher, WindowNumber,
 };
 use channels::{Channels, Picture};
 use foldhash::fast::RandomState;
@@ -135,7 +135,7 @@ pub struct Shard {
     /// What has changed since the last checkpoint.
     parties_changed: Vec<PartyIndex>,
     signers_changed: Vec<SignerIndex>,
-    answers_new: Vec<(Lsn, Exposure)>,
+    answers_new: Vec<(Lsn, PartyId, Exposure)>,
     hasher: ChannelHasher,
 }
 
@@ -178,23 +178,13 @@ impl Shard {
     /// closed one is handed out by `leave`, or here, if the next cut comes before it has left.
     pub fn apply(&mut self, lsn: Lsn, event: &Event) -> Option<SealedPart> {
         match event {
-            Event::AssetCreated(e) => {
-                if let Err(place) = self.assets.binary_search(&e.asset.number) {
-                    self.assets.insert(place, e.asset.number);
-                    self.gauges.insert(place, Gauge::default());
-                    self.unsettled_max.insert(place, unsettled_max(e.asset.scale));
-                }
-            }
+            Event::AssetCreated(e) => self.add_asset(&e.asset),
             Event::PartyUpserted(e) => self.upsert_party(e.party, e.suspended),
             Event::SignerAdded(e) if self.owns(&e.party) => {
                 self.add_signer(e.signer, e.party, &e.caps)
             }
             Event::SignerAdded(_) => {}
-            Event::SignerRevoked(e) => {
-                if let Some(&index) = self.signer_index.get(&e.signer) {
-                    self.signers[index as usize].revoked = true;
-                }
-            }
+            Event::SignerRevoked(e) => self.revoke_signer(e.signer),
             Event::CreditLimitSet(e) => {
                 self.change_exposure(lsn, e.party, e.asset, |exposure| exposure.limit = e.limit);
             }
@@ -352,6 +342,20 @@ impl Shard {
         self.parties[index as usize].id
     }
 
+    fn add_asset(&mut self, asset: &AssetDef) {
+        if let Err(place) = self.assets.binary_search(&asset.number) {
+            self.assets.insert(place, asset.number);
+            self.gauges.insert(place, Gauge::default());
+            self.unsettled_max.insert(place, unsettled_max(asset.scale));
+        }
+    }
+
+    fn revoke_signer(&mut self, signer: SignerKey) {
+        if let Some(&index) = self.signer_index.get(&signer) {
+            self.signers[index as usize].revoked = true;
+        }
+    }
+
     fn upsert_party(&mut self, id: PartyId, suspended: bool) {
         if let Some(&index) = self.party_index.get(&id) {
             self.parties[index as usize].suspended = suspended;
@@ -395,50 +399,13 @@ impl Shard {
         let (_, exposure) = &mut exposures[place];
         change(exposure);
         self.answered.insert(lsn, *exposure);
-        self.answers_new.push((lsn, *exposure));
+        self.answers_new.push((lsn, party, *exposure));
         mark(&mut self.parties[index as usize].changed, &mut self.parties_changed, index);
     }
 }
 
 /// What settlement changes of exposures.
 impl Shard {
-    /// Applies an event that a checkpoint covers. What parties owe unsettled is in the checkpoint,
-    /// and is loaded afterwards: here only what deposits have paid counts.
-    pub fn apply_past(&mut self, lsn: Lsn, event: &Event) {
-        match event {
-            Event::LegsMoved(_) => {}
-            Event::ExposureReleased(e) => {
-                for release in &e.releases {
-                    let paid = Release { unsettled: Total::ZERO, ..release.clone() };
-                    self.release(e.asset, &paid);
-                }
-            }
-            Event::AssetCreated(_)
-            | Event::PartyUpserted(_)
-            | Event::SignerAdded(_)
-            | Event::SignerRevoked(_)
-            | Event::CreditLimitSet(_)
-            | Event::DepositRecorded(_)
-            | Event::EngineKeySet(_)
-            | Event::WindowCut(_)
-            | Event::WindowSealed(_)
-            | Event::WindowDisputed(_)
-            | Event::DisputeEnded(_)
-            | Event::BatchComputed(_)
-            | Event::BatchApproved(_)
-            | Event::BatchAborted(_)
-            | Event::LegsSubmitted(_)
-            | Event::LegsBooked(_)
-            | Event::LegProposed(_)
-            | Event::TroublesRaised(_)
-            | Event::TroublesAcked(_) => {
-                // No channel is held yet, so what leaves at a cut is empty.
-                drop(self.apply(lsn, event));
-                drop(self.leave(usize::MAX));
-            }
-        }
-    }
-
     /// A batch settled what a party owed.
     fn release(&mut self, asset: AssetNumber, release: &Release) {
         let Some(exposure) = self.own_exposure(asset, release.party) else { return };

@@ -39,7 +39,7 @@ pub fn reconcile(
         submission_sums(plan, legs, submission, moment.held.contains(&number))
     });
     let submissions: Vec<SubmissionSums> = submissions.collect();
-    for (leg, &state) in (0u32..).zip(legs.states()) {
+    for (leg, state) in (0u32..).zip(legs.states()) {
         let payment = &content.legs[leg as usize].payment;
         let side = if payment.is_pay_in() { &mut pay_ins } else { &mut pay_outs };
         side.entry(state).or_default().add(payment.amount);

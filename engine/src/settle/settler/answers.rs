@@ -129,7 +129,7 @@ impl Run {
         };
         let mut outcome = Outcome::default();
         let heard = Heard::collect(self, rail, &answer, name, &mut outcome)?;
-        let records = heard.weigh(self, &mut outcome);
+        let records = heard.weigh(self, &mut outcome)?;
         // Troubles first: of a leg that has moved, or whose booking is held, nobody finds them
         // again.
         let troubles = outcome.raised(rail, name);

@@ -347,7 +347,7 @@ impl Run {
             asked.iter().map(|leg| one(*leg)).collect()
         };
         let (open, ended): (Vec<Open>, Vec<Open>) = {
-            let all: Vec<Open> = self.with_legs(batch, open)?;
+            let all: Vec<Open> = self.with_facts(batch, &asked, open)?;
             all.into_iter().partition(|one| one.state.is_in_flight())
         };
         ended.iter().for_each(|one| due.forget(one.leg));

@@ -218,13 +218,13 @@ impl<'a> Heard<'a> {
     }
 
     /// What is to be journaled of it; everything else is told.
-    pub fn weigh(self, run: &Run, outcome: &mut Outcome) -> Vec<Told> {
+    pub fn weigh(self, run: &Run, outcome: &mut Outcome) -> Result<Vec<Told>, Stuck> {
         let mut records = Vec::new();
         let all: Vec<(&(BatchId, u32), &Spoken)> = self.legs.iter().collect();
         for of_batch in all.chunk_by(|(a, _), (b, _)| a.0 == b.0) {
             let batch = of_batch[0].0.0;
             let legs: Vec<u32> = of_batch.iter().map(|((_, leg), _)| *leg).collect();
-            let Some((head, stands)) = run.stand(batch, &legs) else {
+            let Some((head, stands)) = run.stand(batch, &legs)? else {
                 of_batch.iter().for_each(|(_, spoken)| {
                     outcome.note(format!("nothing is known of leg {}", spoken.leg.key));
                 });
@@ -248,7 +248,7 @@ impl<'a> Heard<'a> {
             let bookings = held.chunks(MOVES_MAX).map(<[LegBooking]>::to_vec);
             records.extend(bookings.map(|some| Told::Bookings(batch, some)));
         }
-        records
+        Ok(records)
     }
 
     /// Weighs what is said of one leg.
@@ -305,6 +305,9 @@ impl<'a> Heard<'a> {
     }
 }
 
+/// A batch, and where some of its legs stand.
+type Stood = (Arc<BatchHead>, Vec<Stands>);
+
 /// Who pays in by a leg, or is paid.
 fn party(leg: &NamedLeg) -> PartyId {
     if leg.payee == PartyId::CLEARING { leg.payer } else { leg.payee }
@@ -348,17 +351,20 @@ impl Run {
     }
 
     /// Where these legs of a batch stand; `None` if there is no such batch.
-    fn stand(&self, batch: BatchId, legs: &[u32]) -> Option<(Arc<BatchHead>, Vec<Stands>)> {
-        let control = self.engine.control();
-        let entry = control.batch(batch).ok()?;
-        let one = |leg: &u32| {
-            let submission = entry.legs.submission_of(*leg);
-            Stands {
-                state: entry.legs.state(*leg),
-                facts: entry.legs.facts(*leg).cloned().unwrap_or_default(),
-                has_left: submission.is_some_and(|number| !self.held.holds(batch, number)),
-            }
-        };
-        Some((entry.head.clone(), legs.iter().map(one).collect()))
+    fn stand(&self, batch: BatchId, legs: &[u32]) -> Result<Option<Stood>, Stuck> {
+        let head = self.engine.control().batch(batch).ok().map(|entry| entry.head.clone());
+        let Some(head) = head else { return Ok(None) };
+        let stands = self.with_facts(batch, legs, |of| {
+            let one = |leg: &u32| {
+                let submission = of.submission_of(*leg);
+                Stands {
+                    state: of.state(*leg),
+                    facts: of.facts(*leg).cloned().unwrap_or_default(),
+                    has_left: submission.is_some_and(|number| !self.held.holds(batch, number)),
+                }
+            };
+            legs.iter().map(one).collect()
+        })?;
+        Ok(Some((head, stands)))
     }
 }

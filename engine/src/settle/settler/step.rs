@@ -8,6 +8,7 @@ use crate::ledger::{
 };
 use crate::limits::{MOVES_MAX, RELEASES_MAX, TROUBLES_RECORD_MAX};
 use crate::rails::{self, is_sent_in_calls};
+use crate::settle::archive::NotLoaded;
 use crate::types::{BatchId, Digest, Lsn, Total};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -116,15 +117,24 @@ impl Run {
         Ok(())
     }
 
-    /// Reads where the legs of a batch stand. Nothing that takes its time: the ledger waits
-    /// meanwhile.
+    /// Reads where the legs of a batch stand, but not what else is known of them. Nothing that
+    /// takes its time: the ledger waits meanwhile.
     pub(super) fn with_legs<T>(
         &self,
         batch: BatchId,
         read: impl FnOnce(&Legs) -> T,
     ) -> Result<T, Stuck> {
-        let control = self.engine.control();
-        Ok(read(&control.batch(batch).map_err(refused)?.legs))
+        self.with_facts(batch, &[], read)
+    }
+
+    /// The same with what is known of these legs.
+    pub(super) fn with_facts<T>(
+        &self,
+        batch: BatchId,
+        legs: &[u32],
+        read: impl FnOnce(&Legs) -> T,
+    ) -> Result<T, Stuck> {
+        self.engine.intake().legs(batch, legs, read).map_err(NotLoaded::from)?.map_err(refused)
     }
 
     /// Journals moves of at most `MOVES_MAX` legs.

@@ -9,7 +9,7 @@ use crate::journal::names::{self, NamedLeg};
 use crate::ledger::event::LegBooking;
 use crate::ledger::hearing::{Side, Statement, Subject, Weight, weigh};
 use crate::ledger::{
-    BatchPlan, LegFacts, LegState, LegStep, NewTrouble, TroubleKind, Voice, Way, Wish,
+    BatchPlan, LegFacts, LegState, LegStep, Legs, NewTrouble, TroubleKind, Voice, Way, Wish,
 };
 use crate::limits::MOVES_MAX;
 use crate::rails::is_known_by_reference;
@@ -25,10 +25,13 @@ impl Run {
     /// fit.
     pub(super) fn weigh(&self, plan: &BatchPlan, said: &Statements) -> Result<(), Stuck> {
         let content = plan.content();
-        let stands: Vec<(LegState, LegFacts)> = self.with_legs(content.head.id, |legs| {
+        let spoken: Vec<u32> = said.keys().copied().collect();
+        let stands = |legs: &Legs| {
             let one = |leg: &u32| (legs.state(*leg), legs.facts(*leg).cloned().unwrap_or_default());
-            said.keys().map(one).collect()
-        })?;
+            spoken.iter().map(one).collect()
+        };
+        let stands: Vec<(LegState, LegFacts)> =
+            self.with_facts(content.head.id, &spoken, stands)?;
         let (mut reported, mut booked, mut troubles) = (Vec::new(), Vec::new(), Vec::new());
         let mut held = Vec::new();
         for ((&leg, (statements, source)), (state, facts)) in said.iter().zip(stands) {

@@ -76,7 +76,8 @@ impl Run {
         }
         let batch = plan.content().head.id;
         let answers = called.iter().filter(|one| one.answer.is_some()).count();
-        let stand: Vec<(LegState, String)> = self.with_legs(batch, |legs| {
+        let of: Vec<u32> = called.iter().map(|one| one.leg).collect();
+        let stand: Vec<(LegState, String)> = self.with_facts(batch, &of, |legs| {
             let known = |leg| legs.facts(leg).map_or("", |facts| &facts.reference).to_owned();
             called.iter().map(|one| (legs.state(one.leg), known(one.leg))).collect()
         })?;

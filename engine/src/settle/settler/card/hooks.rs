@@ -37,7 +37,7 @@ impl Run {
         let content = plan.content();
         let (batch, own) = (content.head.id, &content.legs[leg as usize]);
         self.read_before((batch, leg), report, read)?;
-        let (state, reference) = self.with_legs(batch, |legs| {
+        let (state, reference) = self.with_facts(batch, &[leg], |legs| {
             let known = legs.facts(leg).map_or("", |facts| &facts.reference).to_owned();
             (legs.state(leg), known)
         })?;
