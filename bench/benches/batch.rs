@@ -12,14 +12,16 @@ use std::io::Write as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
+use tallystick::journal::memory::Memory;
 use tallystick::ledger::{
-    Account, AssetSeal, BatchContent, Obligation, Policy, Rail, SealedAsset, SealedWindow,
-    WindowTotals,
+    AssetSeal, BatchContent, Obligation, OpenBatch, Policy, Rail, RailAccount, SealedAccount,
+    SealedAsset, SealedWindow, WindowTotals,
 };
 use tallystick::rails;
 use tallystick::types::{
     AssetDef, AssetNumber, Digest, Lsn, PartyId, SettlementModel, Timestamp, Total, WindowNumber,
 };
+use tallystick::vault::{Plain, SealedParty, Standing, Vault, VaultError};
 
 const ROUNDS: usize = 3;
 const LEGS: usize = 1_000_000;
@@ -43,7 +45,8 @@ fn main() {
     let clearing = rails::placeholder(Rail::Iso20022);
     let policy = rails::policy(Rail::Iso20022, &asset, &clearing).expect("euros are fit");
     let window = Arc::new(window(&asset, legs));
-    let accounts: BTreeMap<PartyId, Account> = (0..legs).map(|n| (party(n), account(n))).collect();
+    let vault = Vault::seeded(Memory::journal().tables, [7; 32]);
+    let accounts = sealed_accounts(&vault, legs);
     say("parties", legs, 0, Took::default());
 
     let dir = tempfile::tempdir().expect("a temporary folder");
@@ -54,7 +57,10 @@ fn main() {
         let content = compute(&window, &asset, &policy, &accounts);
         assert_eq!(content.legs.len(), legs);
         took.entry("compute".into()).or_default().push(start.elapsed());
-        for (name, (time, size)) in write(&content, dir.path()) {
+        let opening = Clocks::now();
+        let open = vault.open_batch(&content).expect("every party has its key");
+        took.entry("open".into()).or_default().push(opening.elapsed());
+        for (name, (time, size)) in write(&open, dir.path()) {
             took.entry(name.clone()).or_default().push(time);
             bytes.insert(name, size);
         }
@@ -71,7 +77,7 @@ fn compute(
     window: &Arc<SealedWindow>,
     asset: &AssetDef,
     policy: &Policy,
-    accounts: &BTreeMap<PartyId, Account>,
+    accounts: &BTreeMap<PartyId, SealedAccount>,
 ) -> BatchContent {
     let account = |party| accounts.get(&party).cloned();
     BatchContent::compute(&[Arc::clone(window)], asset, policy, account, |_| Total::ZERO)
@@ -79,7 +85,7 @@ fn compute(
 }
 
 /// Writes the batch's files and has them on disk; gives time and size of each, by its ending.
-fn write(content: &BatchContent, dir: &Path) -> BTreeMap<String, (Took, u64)> {
+fn write(content: &OpenBatch, dir: &Path) -> BTreeMap<String, (Took, u64)> {
     let mut files: BTreeMap<String, (Took, u64)> = BTreeMap::new();
     let mut open: Option<(String, File)> = None;
     let mut since = Clocks::now();
@@ -170,13 +176,30 @@ fn party(number: usize) -> PartyId {
     id
 }
 
-fn account(number: usize) -> Account {
+/// Every party's account, under its own key.
+fn sealed_accounts(vault: &Vault, legs: usize) -> BTreeMap<PartyId, SealedAccount> {
+    let plain = |n| {
+        let (name, account) = account(n);
+        Plain { party: party(n), name, accounts: vec![account] }
+    };
+    let plain: Vec<Plain> = (0..legs).map(plain).collect();
+    let new = |_| Ok(Standing { erasures: 0, registered: false });
+    let sealed = vault.seal_parties(&plain, &new).expect("memory does not fail");
+    let one = |(plain, sealed): (&Plain, Result<SealedParty, VaultError>)| {
+        let SealedParty { name, mut accounts, .. } = sealed.expect("a new party is sealed");
+        let fields = accounts.pop().expect("it has an account").fields;
+        (plain.party, SealedAccount { name, fields })
+    };
+    plain.iter().zip(sealed).map(one).collect()
+}
+
+fn account(number: usize) -> (String, RailAccount) {
     let bban = 370_400_440_000_000_000 + u128::try_from(number).expect("a number");
     let iban = format!("DE{:02}{bban:018}", 98 - (bban * 1_000_000 + 131_400) % 97);
     let fields =
         BTreeMap::from([("iban".to_owned(), iban), ("bic".to_owned(), "COBADEFFXXX".to_owned())]);
-    let fields = rails::check_account("iso20022", &fields).expect("an account").fields;
-    Account { name: format!("Müller & Söhne Agent {number} GmbH"), fields }
+    let account = rails::check_account("iso20022", &fields).expect("an account");
+    (format!("Müller & Söhne Agent {number} GmbH"), account)
 }
 
 fn window(asset: &AssetDef, legs: usize) -> SealedWindow {

@@ -15,10 +15,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tallystick::journal::{kept, rocks};
 use tallystick::ledger::control::{Control, CreateBatch, Used};
-use tallystick::ledger::event::RailAccount;
 use tallystick::ledger::{
-    BatchContent, BatchPlan, Caller, Command, Genesis, LegState, LegStep, Policy, Rail, Request,
-    SubmitLegs, Voice, Wish, runs,
+    BatchContent, BatchPlan, Caller, Command, Genesis, LegState, LegStep, Policy, Rail,
+    RailAccount, Request, SubmitLegs, UpsertParty, Voice, Wish, runs,
 };
 use tallystick::pipeline::{self, Intake, PipelineOptions, Source, recover};
 use tallystick::settle::{Clearing, Engine, EngineSetup, Sealer};
@@ -27,6 +26,7 @@ use tallystick::types::{
     Amount, AssetDef, AssetNumber, ChannelHasher, Digest, PartyId, SettlementModel, SignerKey,
     Total, Voucher, WindowNumber, message,
 };
+use tallystick::vault::{Plain, Standing, Vault};
 use tallystick::verify::{Options, Verifier, fit_key};
 use tallystick_bench::NETWORK;
 
@@ -168,13 +168,20 @@ fn make(dir: &Path, size: &Size) {
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
     runtime.block_on(intake.command(Command::own(set))).expect("it is the first");
     let (clearing, four_eyes, mailbox) = (Clearing::default(), false, None);
-    let setup =
-        EngineSetup { intake: intake.clone(), key: key.clone(), clearing, four_eyes, mailbox };
+    let vault = Vault::seeded(intake.tables().clone(), [7; 32]);
+    let setup = EngineSetup {
+        intake: intake.clone(),
+        vault: vault.clone(),
+        key: key.clone(),
+        clearing,
+        four_eyes,
+        mailbox,
+    };
     let (engine, _) = Engine::new(setup);
     let sealer = Sealer::start(engine, parts);
     let mut asking = Asking { intake, runtime, requests: 0 };
     let payer = SigningKey::from_bytes(&[7; 32]);
-    found(&mut asking, &payer);
+    found(&mut asking, &vault, &payer);
     let limits = (0..size.limits).map(|n| Wish::SetCreditLimit {
         party: party(usize::try_from(n).expect("it fits") % PARTIES),
         asset: ASSET,
@@ -202,15 +209,24 @@ fn make(dir: &Path, size: &Size) {
 }
 
 /// The asset, the parties with their accounts, and who pays.
-fn found(asking: &mut Asking, payer: &SigningKey) {
+fn found(asking: &mut Asking, vault: &Vault, payer: &SigningKey) {
     let model = SettlementModel::Bilateral;
     let asset = AssetDef { number: ASSET, code: "EUR".into(), scale: 2, model };
     let mut wishes = vec![Wish::CreateAsset { asset }];
-    for n in 0..PARTIES {
+    let plain = |n| {
         let fields = vec![("iban".to_owned(), "DE02120300000000202051".to_owned())];
         let accounts = vec![RailAccount { rail: Rail::Iso20022.name().to_owned(), fields }];
-        let name = format!("Party {n}");
-        wishes.push(Wish::UpsertParty { party: party(n), name, suspended: false, accounts });
+        Plain { party: party(n), name: format!("Party {n}"), accounts, request_id: String::new() }
+    };
+    let plain: Vec<Plain> = (0..PARTIES).map(plain).collect();
+    let new = |_| Ok(Standing { erasures: 0, registered: false });
+    let sealed = vault.seal_parties(&plain, &new).expect("the disk does not fail");
+    for (plain, sealed) in plain.iter().zip(sealed) {
+        let sealed = sealed.expect("a new party is sealed");
+        let (name, accounts, erasures) = (sealed.name, sealed.accounts, sealed.erasures);
+        let (party, suspended, reopen) = (plain.party, false, false);
+        let upsert = UpsertParty { party, name, suspended, accounts, reopen, erasures };
+        wishes.push(Wish::UpsertParty(upsert));
     }
     let signer = SignerKey(payer.verifying_key().to_bytes());
     let signer = fit_key(signer).expect("it is a key");

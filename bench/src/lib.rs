@@ -4,7 +4,7 @@
 
 use ed25519_dalek::{Signer as _, SigningKey};
 use tallystick::ledger::event::{AssetCreated, CreditLimitSet, PartyUpserted, SignerAdded};
-use tallystick::ledger::{Caller, Event, Fact, Request};
+use tallystick::ledger::{Caller, Event, Fact, Request, SealedText};
 use tallystick::types::{
     Amount, AssetDef, AssetNumber, ChannelHasher, Digest, MONEY_MAX, NetworkId, PartyId,
     SettlementModel, SignerKey, Total, Voucher, message,
@@ -87,7 +87,9 @@ impl World {
         let mut events = vec![Event::AssetCreated(AssetCreated { asset })];
         let payees = (0..PAYEES).map(|n| PartyId(id(b'b', n)));
         for party in (0..PAYERS).map(|n| self.payer(n)).chain(payees) {
-            let (name, suspended, accounts) = (String::new(), false, Vec::new());
+            // As long as a sealed name is.
+            let (name, suspended) = (SealedText::new(vec![7; 60]), false);
+            let accounts = Vec::new();
             events.push(Event::PartyUpserted(PartyUpserted { party, name, suspended, accounts }));
         }
         for n in 0..PAYERS {

@@ -19,6 +19,8 @@
 //! | `append-KIND-before` | the journal thread, before the group that holds a record of this kind is written |
 //! | `append-KIND-after` | the same, once the group is durable and before anyone hears of it |
 //! | `start-opened` | at a start, the journal is open and not yet read |
+//! | `erase-journaled` | a party's erasure is durable, and its key is not destroyed yet |
+//! | `erase-destroyed` | the same key is destroyed, and nobody was told |
 //! | `start-recovered` | at a start, the journal is read and nobody is served yet |
 //! | `submit-staged` | the settler, before it has journaled what is about to leave |
 //! | `submit-journaled` | the same, once that is durable and before anything leaves |

@@ -10,9 +10,11 @@ pub mod faults;
 pub mod log;
 pub mod pipeline;
 pub mod proof;
+pub mod secret;
 pub mod serve;
 pub mod settle;
 pub mod sign;
+pub mod vault;
 pub mod verify;
 
 // The crates below, by the names of their rooms.

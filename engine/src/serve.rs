@@ -11,7 +11,7 @@ mod privacy;
 use crate::api::{Auth, Door, Edge, OperatorApi, Refused, Service, VouchersApi, webhooks};
 use crate::config::{Config, RailSettings};
 use crate::faults;
-use crate::journal::{JournalError, rocks};
+use crate::journal::{JournalError, Tables, rocks};
 use crate::ledger::{Command, Genesis, Rail, Wish};
 use crate::limits::{
     LIFETIME_SECONDS_DEFAULT, MESSAGE_BYTES_MAX, STOP_WAIT_MILLIS, VOUCHERS_MESSAGE_BYTES_MAX,
@@ -22,6 +22,7 @@ use crate::rails;
 use crate::settle::{Board, Clearing, Engine, EngineSetup, Schedule, Sealer, Settler, close_every};
 use crate::sign::{EngineKey, EngineKeyError};
 use crate::types::NetworkId;
+use crate::vault::{ROOT_KEY_FILE, RootKeyError, Vault, VaultError};
 use crate::verify::{Options, Unavailable, Verifier};
 use desks::{NotOpened, Opened, open_desks};
 use std::backtrace::{Backtrace, BacktraceStatus};
@@ -50,6 +51,10 @@ pub enum ServeError {
     Verify(#[from] Unavailable),
     #[error(transparent)]
     EngineKey(#[from] EngineKeyError),
+    #[error(transparent)]
+    RootKey(#[from] RootKeyError),
+    #[error("what the last start left of erasing a party cannot be finished: {0}")]
+    Erasing(VaultError),
     #[error("the engine's key cannot be journaled: {0}")]
     EngineKeyNotSet(NotDone),
     #[error(
@@ -118,11 +123,9 @@ pub fn run(config: &Config) -> Result<(), ServeError> {
         check_new(config)?;
     }
     faults::point(|| "start-opened");
+    let vault = vault(config, &journal.tables, new)?;
     let epoch = journal.log.epoch();
-    let network = match config.network_id {
-        Some(network) => network,
-        None => random_network()?,
-    };
+    let network = config.network_id.map_or_else(random_network, Ok)?;
     let lifetime = config.voucher_lifetime_max_seconds.unwrap_or(LIFETIME_SECONDS_DEFAULT);
     let clock = Instant::now();
     let recovered = recover(&mut journal, epoch, config.shards, || {
@@ -130,6 +133,7 @@ pub fn run(config: &Config) -> Result<(), ServeError> {
         (genesis, started_at)
     })?;
     let genesis = check_genesis(config, recovered.genesis())?;
+    vault.finish_all(&|party| recovered.erasures(party)).map_err(ServeError::Erasing)?;
     // Durable on disk before the journal names it.
     let engine_key = EngineKey::load_or_create(&config.data_dir, recovered.engine_key())?;
     let first_key = recovered.engine_key().is_none();
@@ -154,7 +158,8 @@ pub fn run(config: &Config) -> Result<(), ServeError> {
         pipeline::start(recovered, clock, journal, epoch, verifier, &options);
     let (secret, mailbox) = hooks.unzip();
     let (key, four_eyes) = (Arc::new(engine_key), config.four_eyes);
-    let (engine, nudged) = Engine::new(EngineSetup { intake, key, clearing, four_eyes, mailbox });
+    let (engine, nudged) =
+        Engine::new(EngineSetup { intake, key, vault, clearing, four_eyes, mailbox });
     let key = engine.key().public();
     if first_key {
         let command = Command::own(Wish::SetEngineKey { key, proof: [0; 64] });
@@ -254,6 +259,13 @@ fn say_who_may_operate(config: &Config) {
             "rails are configured, so money can move, and {open} before you pay anyone"
         );
     }
+}
+
+/// What names and accounts are sealed with.
+fn vault(config: &Config, tables: &Arc<dyn Tables>, new: bool) -> Result<Vault, RootKeyError> {
+    let beside = || config.data_dir.join(ROOT_KEY_FILE);
+    let file = config.root_key_file.clone().unwrap_or_else(beside);
+    Vault::open(tables.clone(), &file, new)
 }
 
 fn clearing(config: &Config) -> Result<Clearing, ServeError> {

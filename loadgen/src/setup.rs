@@ -184,7 +184,9 @@ fn items(crowd: &Crowd, tag: &str, party: Party, asset: u32) -> Vec<ImportReques
             name: crowd.name(party),
             suspended: false,
             accounts: BTreeMap::from([(RAIL.to_owned(), SettlementAccount { fields })]),
+            erased: false,
         }),
+        reopen: false,
     })];
     if let Some(key) = crowd.signer(party) {
         items.push(Item::Signer(AddSignerRequest {

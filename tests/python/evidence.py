@@ -19,7 +19,7 @@ import wire
 
 ZERO = bytes(32)
 # How many bytes the fields of each kind of event take at the end of its body, behind the envelope.
-FIELDS = {16: 17, 17: 49, 18: 72, 19: 32, 20: 52, 21: 60, 22: 96, 32: 8, 34: 152, 35: 16, 36: 16, 53: 32,
+FIELDS = {16: 17, 18: 72, 19: 32, 20: 52, 21: 60, 22: 96, 23: 49, 24: 40, 32: 8, 34: 152, 35: 16, 36: 16, 53: 32,
           54: 40, 56: 77, 57: 53, 58: 44, 59: 112, 60: 72, 61: 206, 65: 16, 66: 8}
 
 
@@ -100,6 +100,24 @@ def text(body, place):
     return body[place + offset:place + offset + length]
 
 
+def listed(body, place):
+    """Where the elements of the list are whose field is at a place of a body, and how many there are."""
+    offset, count = numbers("iI", body[place:place + 8])
+    return place + offset, count
+
+
+def sealed_party(body):
+    """The sealed name of a party, and its sealed accounts by rail."""
+    at, count = listed(body, len(body) - 17)
+    name = body[at:at + count]
+    first, rails = listed(body, len(body) - 8)
+    accounts = {}
+    for place in (first + 16 * n for n in range(rails)):
+        at, count = listed(body, place + 8)
+        accounts[text(body, place)] = body[at:at + count]
+    return name, accounts
+
+
 def sections(data):
     """The sections of an export, each (kind, body)."""
     must(data[:16] == b"TALLYEXP\x02" + bytes(7), "the file header")
@@ -120,13 +138,13 @@ class History:
     """What the events say."""
 
     def __init__(self, records):
-        self.signers, self.cuts, self.seals, self.keys = {}, {}, {}, []
+        self.signers, self.parties, self.cuts, self.seals, self.keys = {}, {}, {}, {}, []
         self.network, self.batches, self.first = None, 0, 2
         link, last, at, self.digests = ZERO, 0, None, {}
         for record in records:
             head, body = record[:128], record[128:]
             version, kind, zero, _, lsn, time, count, length = numbers("HBBIQqII", head[:32])
-            must((version, zero, count, length) == (3, 0, 1, len(body)), f"record {lsn}: its head")
+            must((version, zero, count, length) == (4, 0, 1, len(body)), f"record {lsn}: its head")
             must(derive("journal record v2", head[:96] + body) == head[96:], f"record {lsn}: digest")
             must(head[64:96] == link and lsn > last, f"record {lsn}: its event link")
             must(at is None or time >= at, f"record {lsn}: time goes back")
@@ -171,6 +189,12 @@ class History:
             else:
                 must(proof == bytes(64) and not asked, "the engine's first key")
             self.keys.append(key)
+        elif kind == 23:
+            own = body[-49:]
+            self.parties[own[:32]] = sealed = sealed_party(body)
+            must(40 <= len(sealed[0]) <= 296 and all(len(one) >= 40 for one in sealed[1].values()), "a sealed party")
+        elif kind == 24:
+            must(body[-40:-8] in self.parties, "an erased party was registered")
         elif kind == 32:
             window = numbers("Q", body[-8:])[0]
             self.cuts[window] = (self.first, lsn, digest, time)

@@ -239,8 +239,9 @@ pub fn party_request(party: PartyId, place: u64) -> UpsertPartyRequest {
         name: format!("Party {place} GmbH"),
         suspended: false,
         accounts: [("iso20022".to_owned(), SettlementAccount { fields })].into(),
+        erased: false,
     };
-    UpsertPartyRequest { request_id: request_id("party"), party: Some(party) }
+    UpsertPartyRequest { request_id: request_id("party"), party: Some(party), reopen: false }
 }
 
 /// A signer with caps of (asset, amount).

@@ -226,7 +226,7 @@ async fn parties_have_whole_ids_and_reachable_accounts() {
     }
     let clearing = party_request(PartyId([0; 32]), 1);
     refused(o.upsert_party(clearing).await, InvalidArgument, "zero");
-    let missing = UpsertPartyRequest { request_id: request_id("p"), party: None };
+    let missing = UpsertPartyRequest { request_id: request_id("p"), party: None, reopen: false };
     refused(o.upsert_party(missing).await, InvalidArgument, "party");
 
     let with = |field: &str, value: &str| {

@@ -95,6 +95,15 @@ def fields(pairs):
     return u64(len(pairs)) + b"".join(text(name) + text(value) for name, value in pairs)
 
 
+def as_sealed(party, length):
+    """Some bytes: a batch's id does not know what is sealed in them."""
+    return bytes([party[0]]) * length
+
+
+def sized(some):
+    return u64(len(some)) + some
+
+
 def make(case):
     asset, owed = case["asset"], case["owed"]
     leaves = [obligation_leaf(1, asset, 0, *row, ZERO) for row in owed]
@@ -110,7 +119,7 @@ def make(case):
     said += fields(account) + u64(len(legs))
     said += b"".join(a + b + u128(n) for a, b, n, _ in legs) + u64(len(carries))
     said += b"".join(a + b + u128(n) for a, b, n in carries) + u64(len(parties))
-    said += b"".join(p + text(f"Party {p[0]}") + fields(account) for p in parties)
+    said += b"".join(p + sized(as_sealed(p, 47)) + sized(as_sealed(p, 74)) for p in parties)
     used = sorted((party, amount) for party, amount in used.items() if amount)
     if used:
         said += u64(len(used)) + b"".join(p + u128(n) for p, n in used)
@@ -127,6 +136,7 @@ def make(case):
         "unit": case["unit"], "least": case["least"], "most": case["most"],
         "owed": [row(*o) for o in owed],
         "deposits": [{"party": p[0], "free": n} for p, n in case["deposits"]],
+        "accounts": {p[0]: {"name": as_sealed(p, 47).hex(), "account": as_sealed(p, 74).hex()} for p in parties},
         "root": root.hex(), "batch_id": batch.hex(),
         "legs": [{**row(*leg), "key": key(leg[0], leg[1], leg[3])} for leg in legs],
         "carries": [row(*carry) for carry in carries],

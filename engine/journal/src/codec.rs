@@ -72,12 +72,13 @@ macro_rules! events {
 
 events! {
     16 AssetCreated,
-    17 PartyUpserted,
     18 SignerAdded,
     19 SignerRevoked,
     20 CreditLimitSet,
     21 DepositRecorded,
     22 EngineKeySet,
+    23 PartyUpserted,
+    24 PartyErased,
     32 WindowCut,
     34 WindowSealed,
     35 WindowDisputed,
@@ -166,10 +167,12 @@ impl Record<'_> {
 mod tests {
     use super::*;
     use tallystick_ledger::event::{
-        CreditLimitSet, LegBooking, LegsBooked, PartyUpserted, RailAccount, TroublesRaised,
+        CreditLimitSet, LegBooking, LegsBooked, PartyErased, PartyUpserted, TroublesRaised,
     };
     use tallystick_ledger::types::{AssetNumber, BatchId, Digest, PartyId, Total};
-    use tallystick_ledger::{Caller, NewTrouble, Rail, Request, TroubleKind, Way};
+    use tallystick_ledger::{
+        Caller, NewTrouble, Rail, Request, SealedOnRail, SealedText, TroubleKind, Way,
+    };
 
     fn by_ann(event: Event) -> Fact {
         let request = Request { id: "req-1".into(), content: Digest([7; 32]) };
@@ -178,13 +181,17 @@ mod tests {
 
     #[test]
     fn entries_are_read_back() {
-        let fields = vec![("iban".to_owned(), "DE02120300000000202051".to_owned())];
+        let sealed = |length: usize| SealedText::new((0..=255).cycle().take(length).collect());
         let events = [
             Event::PartyUpserted(PartyUpserted {
                 party: PartyId([1; 32]),
-                name: "Müller & Söhne".into(),
+                name: sealed(47),
                 suspended: true,
-                accounts: vec![RailAccount { rail: "iso20022".into(), fields }],
+                accounts: vec![SealedOnRail { rail: "iso20022".into(), fields: sealed(60) }],
+            }),
+            Event::PartyErased(PartyErased {
+                party: PartyId([1; 32]),
+                deposits: "sent back on 3 March".into(),
             }),
             Event::CreditLimitSet(CreditLimitSet {
                 party: PartyId([1; 32]),
@@ -221,6 +228,35 @@ mod tests {
         let limit = format!("2211{}", "00".repeat(14));
         let golden = [caller, id, &"cc".repeat(32), &"aa".repeat(32), "04030201", &limit].concat();
         assert_eq!(hex, golden);
+    }
+
+    #[test]
+    fn golden_bytes_of_a_party_and_of_its_end() {
+        let (party, hex) = (PartyId([0xaa; 32]), |event: Event| {
+            let fact = Fact { envelope: Envelope::own(), event };
+            (event_kind(&fact.event), data_encoding::HEXLOWER.encode(&fact_bytes(&fact)))
+        });
+        let own = format!("{}0000{}", "ff".repeat(8), "00".repeat(41));
+        let sealed = |byte: u8, count: usize| SealedText::new(vec![byte; count]);
+        let (name, fields) = (sealed(0xee, 3), sealed(0xdd, 2));
+        let accounts = vec![SealedOnRail { rail: "evm".into(), fields }];
+        let upserted = PartyUpserted { party, name, suspended: true, accounts };
+        let golden = [
+            // Sealed bytes stand before what holds their places and numbers.
+            "eeeeee",
+            "dddd",
+            "65766dffffffffff",
+            "f6ffffff02000000",
+            &own,
+            &"aa".repeat(32),
+            "98ffffff03000000",
+            "01",
+            "94ffffff01000000",
+        ];
+        assert_eq!(hex(Event::PartyUpserted(upserted)), (23, golden.concat()));
+        let erased = PartyErased { party, deposits: "R".into() };
+        let golden = [&own, &"aa".repeat(32), "52ffffffffffffff"];
+        assert_eq!(hex(Event::PartyErased(erased)), (24, golden.concat()));
     }
 
     #[test]

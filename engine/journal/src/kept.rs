@@ -19,7 +19,7 @@ use tallystick_ledger::types::{
     AssetNumber, BatchId, Digest, PartyId, SignerKey, Total, VOUCHER_BYTES, WindowNumber,
 };
 use tallystick_ledger::{
-    Account, BatchContent, BatchHead, EvidenceDigest, Obligation, SealedHead, SealedWindow,
+    BatchContent, BatchHead, EvidenceDigest, Obligation, SealedAccount, SealedHead, SealedWindow,
 };
 
 /// Rows of obligations and carries in one page: some 200 KB.
@@ -152,6 +152,34 @@ pub fn page(
     store.get(Table::Windows, &window_key(window, section, asset, piece))
 }
 
+/// Whether a party pays or is paid by anything that is owed in one asset of a window.
+///
+/// # Errors
+/// `Storage` when it cannot be read.
+pub fn is_owed(
+    store: &dyn Tables,
+    window: WindowNumber,
+    asset: AssetNumber,
+    party: PartyId,
+) -> Result<bool, JournalError> {
+    let mut found = false;
+    let mut look = |row: &[u8]| {
+        let Obligation { payer, payee, .. } = owed_of(row);
+        found |= [payer, payee].contains(&party);
+    };
+    scan_window(store, window, OBLIGATIONS, Some(asset), &mut |_, page| {
+        let (rows, rest) = page.as_chunks::<ROW_BYTES>();
+        rows.iter().for_each(|row| look(row));
+        whole(window, rest)
+    })?;
+    scan_window(store, window, CARRIED, Some(asset), &mut |_, page| {
+        let (rows, rest) = page.as_chunks::<OWED_BYTES>();
+        rows.iter().for_each(|row| look(row));
+        whole(window, rest)
+    })?;
+    Ok(found)
+}
+
 /// Visits the evidence of one asset of a window, in order. `payer` gives the party of a signer.
 ///
 /// # Errors
@@ -213,7 +241,8 @@ pub fn put_batch(store: &dyn Tables, content: &BatchContent) -> Result<(), Journ
     let mut accounts = content.accounts.iter();
     for piece in 0.. {
         let some = accounts.by_ref().take(BATCH_ROWS);
-        let some: Vec<(PartyId, Account)> = some.map(|(of, own)| (*of, own.clone())).collect();
+        let some: Vec<(PartyId, SealedAccount)> =
+            some.map(|(of, own)| (*of, own.clone())).collect();
         if some.is_empty() {
             break;
         }
@@ -243,10 +272,10 @@ pub fn load_batch(
     head: &BatchHead,
     windows: &[Arc<SealedWindow>],
 ) -> Result<BatchContent, JournalError> {
-    let mut accounts: BTreeMap<PartyId, Account> = BTreeMap::new();
+    let mut accounts: BTreeMap<PartyId, SealedAccount> = BTreeMap::new();
     let (from, to) = (batch_key(head.id, ACCOUNTS, 0), batch_key(head.id, ACCOUNTS, usize::MAX));
     store.scan(Table::Batches, &from, &to, &mut |_, page| {
-        let page = rkyv::from_bytes::<Vec<(PartyId, Account)>, RkyvError>(page);
+        let page = rkyv::from_bytes::<Vec<(PartyId, SealedAccount)>, RkyvError>(page);
         accounts.extend(page.map_err(|e| unfit(head.id, &e))?);
         Ok(())
     })?;
@@ -274,7 +303,9 @@ pub struct CallsOf {
 }
 
 impl CallsOf {
-    fn key(self, piece: u32) -> [u8; 44] {
+    /// Names one of them.
+    #[must_use]
+    pub fn key(self, piece: u32) -> [u8; 44] {
         let mut key = [0; 44];
         key[..32].copy_from_slice(&self.batch.0);
         key[32..36].copy_from_slice(&self.submission.to_be_bytes());

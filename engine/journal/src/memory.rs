@@ -153,6 +153,13 @@ impl Tables for Memory {
         Ok(())
     }
 
+    fn destroy(&self, table: Table, key: &[u8]) -> Result<(), JournalError> {
+        let (mut kept, of) = (self.kept(), (table, key.to_vec()));
+        kept.pages.remove(&of);
+        kept.unsynced.remove(&of);
+        Ok(())
+    }
+
     fn free_bytes(&self) -> Option<u64> {
         None
     }

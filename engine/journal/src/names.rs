@@ -29,8 +29,8 @@ pub struct NamedLeg {
     pub amount: Total,
     /// Its key.
     pub key: String,
-    /// The account that its money leaves, where it goes from party to party; else empty.
-    pub account: String,
+    /// The account that its money leaves, where it goes from party to party, sealed; else empty.
+    pub account: Vec<u8>,
 }
 
 /// Keeps legs by their names. Durable when it returns.
@@ -52,7 +52,7 @@ pub fn put_legs(
         value.extend_from_slice(&leg.amount.0.to_le_bytes());
         value.push(u8::try_from(leg.key.len()).expect("keys are short"));
         value.extend_from_slice(leg.key.as_bytes());
-        value.extend_from_slice(leg.account.as_bytes());
+        value.extend_from_slice(&leg.account);
         store.put(Table::Legs, &key(rail, &name), &value)?;
     }
     store.sync(Table::Legs)
@@ -86,15 +86,14 @@ fn key(rail: Rail, name: &str) -> Vec<u8> {
 fn read(value: &[u8]) -> Option<NamedLeg> {
     let (fixed, texts) = value.split_at_checked(FIXED_BYTES)?;
     let (key, account) = texts.split_at_checked(usize::from(fixed[FIXED_BYTES - 1]))?;
-    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).ok();
     Some(NamedLeg {
         batch: BatchId(part(fixed, 0)),
         leg: u32::from_le_bytes(part(fixed, 32)),
         payer: PartyId(part(fixed, 36)),
         payee: PartyId(part(fixed, 68)),
         amount: Total(u128::from_le_bytes(part(fixed, 100))),
-        key: text(key)?,
-        account: text(account)?,
+        key: String::from_utf8(key.to_vec()).ok()?,
+        account: account.to_vec(),
     })
 }
 
@@ -115,7 +114,7 @@ mod tests {
             payee: PartyId::CLEARING,
             amount: Total(u128::MAX),
             key: format!("KEY{number}"),
-            account: account.to_owned(),
+            account: account.as_bytes().to_vec(),
         }
     }
 

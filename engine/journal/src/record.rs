@@ -3,7 +3,7 @@
 //!
 //! | offset | bytes | field |
 //! |---|---|---|
-//! | 0 | 2 | format version, 3 |
+//! | 0 | 2 | format version, 4 |
 //! | 2 | 1 | kind |
 //! | 3 | 1 | 0 |
 //! | 4 | 4 | epoch: the how-manieth start of the engine wrote it |
@@ -23,7 +23,7 @@ use tallystick_ledger::limits::RECORD_BYTES_MAX;
 use tallystick_ledger::types::{Digest, History, Lsn, RecordHasher, Timestamp};
 
 /// Version of the framing.
-pub const FORMAT_VERSION: u16 = 3;
+pub const FORMAT_VERSION: u16 = 4;
 /// Bytes before a record's body.
 pub const HEADER_BYTES: usize = 128;
 const HASHED_BYTES: usize = 96;
@@ -274,15 +274,15 @@ mod tests {
         (first, second)
     }
 
-    /// Persisted bytes are for ever: this is what version 3 writes.
+    /// Persisted bytes are for ever: this is what version 4 writes.
     #[test]
     fn golden_bytes_of_a_record() {
         let (first, _) = two_records();
         let golden = [
-            "0300 02 00 01000000",
+            "0400 02 00 01000000",
             "0100000000000000 0a00000000000000 01000000 05000000",
             &"00".repeat(64),
-            "dae2bfa393c68610fd0647c61792bc44fd364622cb528e478fcd0ba7e6d47431",
+            "8bac641839cb0c855c630eea453fed76fcc69823678d631277d884491267bebf",
             "68656c6c6f",
         ];
         let golden = golden.concat().replace(' ', "");

@@ -22,19 +22,22 @@ pub enum Table {
     Calls,
     /// Legs by what their rail calls them.
     Legs,
+    /// Each party's own key, under the root key.
+    PartyKeys,
     /// Small entries that are durable at once.
     Meta,
 }
 
 impl Table {
     /// Every table.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Checkpoints,
         Self::Control,
         Self::Windows,
         Self::Batches,
         Self::Calls,
         Self::Legs,
+        Self::PartyKeys,
         Self::Meta,
     ];
 
@@ -48,6 +51,7 @@ impl Table {
             Self::Batches => "batches",
             Self::Calls => "calls",
             Self::Legs => "legs",
+            Self::PartyKeys => "party_keys",
             Self::Meta => "meta",
         }
     }
@@ -112,6 +116,13 @@ pub trait Tables: Send + Sync {
     /// # Errors
     /// `JournalError` of the storage below.
     fn remove(&self, table: Table, from: &[u8], to: &[u8]) -> Result<(), JournalError>;
+
+    /// Forgets one page so that its bytes are in no file any more, logs and tables alike. Durable
+    /// when it returns. It takes its time: what lies beside the page is written anew.
+    ///
+    /// # Errors
+    /// `JournalError` of the storage below.
+    fn destroy(&self, table: Table, key: &[u8]) -> Result<(), JournalError>;
 
     /// Free bytes on the disk that they lie on, with the log where it is embedded; `None` where
     /// that means nothing, or cannot be told.

@@ -2,8 +2,8 @@
 //! asset, window and batch that it names.
 
 use crate::event::{
-    AssetCreated, BatchComputed, Cap, DisputeEnded, Event, LegsMoved, LegsSubmitted, PartyUpserted,
-    WindowDisputed,
+    AssetCreated, BatchComputed, Cap, DisputeEnded, Event, LegsMoved, LegsSubmitted, PartyErased,
+    PartyUpserted, WindowDisputed,
 };
 use crate::leg::Mover;
 use crate::types::{AssetNumber, BatchId, PartyId, SignerKey, WindowNumber};
@@ -32,6 +32,7 @@ impl Event {
         match self {
             Self::AssetCreated(_) => "asset_created",
             Self::PartyUpserted(_) => "party_upserted",
+            Self::PartyErased(_) => "party_erased",
             Self::SignerAdded(_) => "signer_added",
             Self::SignerRevoked(_) => "signer_revoked",
             Self::CreditLimitSet(_) => "limit_set",
@@ -55,7 +56,7 @@ impl Event {
     }
 
     /// The words for all kinds, ordered.
-    pub const KIND_NAMES: [&str; 21] = [
+    pub const KIND_NAMES: [&str; 22] = [
         "asset_created",
         "batch_aborted",
         "batch_approved",
@@ -69,6 +70,7 @@ impl Event {
         "legs_moved",
         "legs_submitted",
         "limit_set",
+        "party_erased",
         "party_upserted",
         "signer_added",
         "signer_revoked",
@@ -89,6 +91,7 @@ impl Event {
                 About { asset: Some(asset.number), text, ..none }
             }
             Self::PartyUpserted(e) => About { party: Some(e.party), text: party_text(e), ..none },
+            Self::PartyErased(e) => About { party: Some(e.party), text: erased_text(e), ..none },
             Self::SignerAdded(e) => {
                 let cap = |cap: &Cap| format!("cap {} of {}", cap.amount, cap.asset);
                 let text = joined(e.caps.iter().map(cap));
@@ -155,6 +158,7 @@ impl Event {
     pub fn names(&self, party: PartyId, key_is_of: impl Fn(SignerKey) -> bool) -> bool {
         match self {
             Self::PartyUpserted(e) => e.party == party,
+            Self::PartyErased(e) => e.party == party,
             Self::SignerAdded(e) => e.party == party,
             Self::SignerRevoked(e) => key_is_of(e.signer),
             Self::CreditLimitSet(e) => e.party == party,
@@ -183,6 +187,11 @@ fn joined(texts: impl Iterator<Item = String>) -> String {
     texts.collect::<Vec<_>>().join(", ")
 }
 
+/// How what was left of its deposits was given back.
+fn erased_text(e: &PartyErased) -> String {
+    e.deposits.clone()
+}
+
 fn batch_text(e: &BatchComputed) -> String {
     let eyes = if e.four_eyes { ", another operator must approve" } else { "" };
     let count = e.windows.len();
@@ -207,35 +216,22 @@ fn moved_text(e: &LegsMoved) -> String {
     format!("{} legs{to} by {by}", e.moves.len())
 }
 
+/// Without what is sealed: who has the keys says more.
 fn party_text(e: &PartyUpserted) -> String {
-    let mut text = format!("{:?}", e.name);
-    if e.suspended {
-        text.push_str(", suspended");
-    }
-    for account in &e.accounts {
-        let fields = account.fields.iter().map(|(name, value)| format!("{name}={value}"));
-        text.push_str(&format!(", {}:{}", account.rail, fields.collect::<Vec<_>>().join(",")));
-    }
-    text
+    let suspended = e.suspended.then_some("suspended");
+    joined(suspended.into_iter().chain(e.accounts.iter().map(|on| &*on.rail)).map(str::to_owned))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::{CreditLimitSet, RailAccount, SignerRevoked, WindowCut};
+    use crate::event::{CreditLimitSet, SignerRevoked, WindowCut};
     use crate::types::Total;
 
     #[test]
-    fn a_change_of_an_account_says_which_account() {
-        let fields = vec![("iban".to_owned(), "DE02120300000000202051".to_owned())];
-        let event = Event::PartyUpserted(PartyUpserted {
-            party: PartyId([1; 32]),
-            name: "Buyer".into(),
-            suspended: true,
-            accounts: vec![RailAccount { rail: "iso20022".into(), fields }],
-        });
-        let text = "\"Buyer\", suspended, iso20022:iban=DE02120300000000202051";
-        assert_eq!(event.about().text, text);
+    fn the_words_for_kinds_are_known_and_in_order() {
+        let event =
+            Event::PartyErased(PartyErased { party: PartyId([1; 32]), deposits: "".into() });
         assert!(Event::KIND_NAMES.contains(&event.kind_name()));
         assert!(Event::KIND_NAMES.is_sorted());
     }

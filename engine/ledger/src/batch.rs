@@ -7,6 +7,7 @@ use super::event::BatchComputed;
 use super::net;
 use super::rail::Rail;
 use super::refusal::Refusal;
+use super::sealed::SealedAccount;
 use super::window::{Obligation, Position, SealedWindow};
 use crate::canary::{Bug, planted};
 use crate::limits::BATCH_LEGS_MAX;
@@ -34,8 +35,8 @@ pub struct Policy {
 }
 
 /// Where a party's money goes to or comes from on the batch's rail, as it was when the batch was
-/// computed.
-#[derive(Debug, Clone, PartialEq, Eq, Archive, Serialize, Deserialize)]
+/// computed, in plain text: what a rail is shown. It is kept sealed (`SealedAccount`).
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Account {
     /// The party's name.
     pub name: String,
@@ -118,16 +119,30 @@ pub struct BatchHead {
     pub prefunded: Vec<(PartyId, Total)>,
 }
 
-/// A computed batch. Immutable: its id is the hash of all of it.
+/// A computed batch. Immutable: its id is the hash of all of it, with its accounts sealed. For a
+/// rail they are opened: then `A` is `Account`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct BatchContent {
+pub struct BatchContent<A = SealedAccount> {
     /// All but the legs.
     pub head: Arc<BatchHead>,
     /// Pay-ins (to the clearing account) first, then the rest, each ordered by (from, to, part).
-    pub legs: Vec<Leg>,
+    /// Shared with what is shown to a rail.
+    pub legs: Arc<Vec<Leg>>,
     /// The accounts that the legs need. Shared with the parts of the batch that go into one file
     /// each.
-    pub accounts: Arc<BTreeMap<PartyId, Account>>,
+    pub accounts: Arc<BTreeMap<PartyId, A>>,
+}
+
+/// A batch whose accounts can be read: what a rail is shown.
+pub type OpenBatch = BatchContent<Account>;
+
+impl<A> BatchContent<A> {
+    /// The same batch with these accounts in place of its own.
+    #[must_use]
+    pub fn with_accounts<B>(&self, accounts: BTreeMap<PartyId, B>) -> BatchContent<B> {
+        let (head, legs) = (self.head.clone(), self.legs.clone());
+        BatchContent { head, legs, accounts: Arc::new(accounts) }
+    }
 }
 
 impl Payment {
@@ -148,7 +163,7 @@ impl BatchContent {
         windows: &[Arc<SealedWindow>],
         asset: &AssetDef,
         policy: &Policy,
-        account: impl Fn(PartyId) -> Option<Account>,
+        account: impl Fn(PartyId) -> Option<SealedAccount>,
         prefund: impl Fn(PartyId) -> Total,
     ) -> Result<Self, Refusal> {
         let last = windows.last().expect("a batch settles at least one window");
@@ -190,7 +205,7 @@ impl BatchContent {
             key: keys.key(payment.from, payment.to, payment.part),
             payment,
         };
-        let legs = payments.into_iter().map(leg).collect();
+        let legs = Arc::new(payments.into_iter().map(leg).collect());
         Ok(Self { head: Arc::new(head), legs, accounts: Arc::new(accounts) })
     }
 }
@@ -356,8 +371,8 @@ impl<'a> Split<'a> {
 fn accounts(
     rail: Rail,
     payments: &[Payment],
-    account: impl Fn(PartyId) -> Option<Account>,
-) -> Result<BTreeMap<PartyId, Account>, Refusal> {
+    account: impl Fn(PartyId) -> Option<SealedAccount>,
+) -> Result<BTreeMap<PartyId, SealedAccount>, Refusal> {
     let needed = payments.iter().filter(|payment| rail.collects() || !payment.is_pay_in());
     let parties = needed.flat_map(|payment| [payment.from, payment.to]);
     let mut parties: Vec<PartyId> = parties.filter(|party| *party != PartyId::CLEARING).collect();
@@ -365,7 +380,7 @@ fn accounts(
     parties.dedup();
     let mut missing = Vec::new();
     // Ordered, so that the map is built from its leaves up.
-    let found: BTreeMap<PartyId, Account> = parties
+    let found: BTreeMap<PartyId, SealedAccount> = parties
         .into_iter()
         .filter_map(|party| match account(party) {
             Some(account) => Some((party, account)),
@@ -406,7 +421,7 @@ fn batch_id(
     payments: &[Payment],
     carries: &[Obligation],
     prefunded: &[(PartyId, Total)],
-    accounts: &BTreeMap<PartyId, Account>,
+    accounts: &BTreeMap<PartyId, SealedAccount>,
 ) -> BatchId {
     let length = count;
     let mut hasher = BatchHasher::default();
@@ -446,8 +461,8 @@ fn batch_id(
     hasher.number(length(accounts.len()));
     for (party, account) in accounts {
         hasher.fixed(&party.0);
-        hasher.text(&account.name);
-        fields(&mut hasher, &account.fields);
+        hasher.bytes(account.name.bytes());
+        hasher.bytes(account.fields.bytes());
     }
     // Only where deposits pay; everything before it says its length, so nothing can be taken for
     // it.

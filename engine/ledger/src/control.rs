@@ -8,6 +8,7 @@ mod directory;
 mod doubt;
 mod ended;
 mod entry;
+mod erase;
 mod facts;
 mod read;
 mod requests;
@@ -26,9 +27,10 @@ pub use window::{SealedHead, WindowEntry, WindowState};
 use super::batch::{BatchContent, BatchHead, Policy};
 use super::engine_key::EngineKeys;
 use super::envelope::{Envelope, Fact, Request, Role};
-use super::event::{BatchComputed, Cap, Event, Genesis, PartyUpserted, RailAccount};
+use super::event::{BatchComputed, Cap, Event, Genesis, PartyUpserted};
 use super::rail::Rail;
 use super::refusal::Refusal;
+use super::sealed::{SealedOnRail, SealedText};
 use super::trouble::Troubles;
 use super::window::SealedWindow;
 use super::wish::{Command, Wish};
@@ -91,12 +93,16 @@ pub enum Made {
 /// A registered party.
 #[derive(Debug, Clone, PartialEq, Eq, Archive, Serialize, Deserialize)]
 pub struct PartyEntry {
-    /// Its name.
-    pub name: String,
+    /// Its name, sealed; `None` once it was erased.
+    pub name: Option<SealedText>,
     /// Whether it may pay and be paid.
     pub suspended: bool,
-    /// Its settlement accounts, ordered by rail.
-    pub accounts: Vec<RailAccount>,
+    /// Its settlement accounts, sealed, ordered by rail.
+    pub accounts: Vec<SealedOnRail>,
+    /// Whether it is erased: suspended for good, unless it is registered anew.
+    pub erased: bool,
+    /// How often it was erased.
+    pub erasures: u32,
 }
 
 /// A registered signer.
@@ -142,6 +148,7 @@ pub struct Control {
     rows: Rows,
     /// Batches that are over, of which pages of legs are in memory.
     ended: BTreeSet<BatchId>,
+    needed: erase::Needed,
 }
 
 impl Control {
@@ -170,6 +177,7 @@ impl Control {
             suspensions: 0,
             rows: Rows::new(),
             ended: BTreeSet::new(),
+            needed: erase::Needed::from(first),
         }
     }
 
@@ -215,6 +223,7 @@ impl Control {
     fn goes_on_when_full(&self, wish: &Wish) -> bool {
         match wish {
             Wish::RevokeSigner { .. }
+            | Wish::EraseParty { .. }
             | Wish::SetEngineKey { .. }
             | Wish::CloseWindow
             | Wish::SealWindow(_)
@@ -232,8 +241,8 @@ impl Control {
             | Wish::ReleaseExposure { .. }
             | Wish::RaiseTroubles(_)
             | Wish::AckTroubles { .. } => true,
-            Wish::UpsertParty { suspended, party, .. } => {
-                *suspended && self.parties.contains_key(party)
+            Wish::UpsertParty(upsert) => {
+                upsert.suspended && self.parties.contains_key(&upsert.party)
             }
             Wish::SetCreditLimit { limit, .. } => *limit == Total::ZERO,
             Wish::CreateAsset { .. } | Wish::AddSigner { .. } | Wish::RecordDeposit { .. } => false,
@@ -262,7 +271,8 @@ impl Control {
             Event::AssetCreated(e) => {
                 self.assets.insert(e.asset.number, e.asset.clone());
             }
-            Event::PartyUpserted(e) => self.party_upserted(e),
+            Event::PartyUpserted(e) => self.registered(e),
+            Event::PartyErased(e) => self.erased(e),
             Event::SignerAdded(e) => {
                 let (party, caps) = (e.party, e.caps.clone());
                 self.signers.entry(e.signer).or_insert(SignerEntry { party, revoked: false, caps });
@@ -285,6 +295,7 @@ impl Control {
                 open.cut = Some((lsn, at));
                 open.cut_digest = record.digest;
                 let next = WindowEntry::open(e.window.next(), lsn.next());
+                self.needed.opened(next.number);
                 self.windows.insert(next.number, next);
             }
             Event::EngineKeySet(e) => self.engine_keys.set(lsn, e.key),
@@ -293,6 +304,8 @@ impl Control {
                 assert!(window.sealed.is_none(), "window {} was sealed before", e.window);
                 window.sealed = Some(Arc::new(e.clone()));
                 window.carried = Vec::new();
+                let is_settled = window.has_nothing_to_settle();
+                self.needed.settled(e.window, is_settled);
                 self.waiting.sealed(e);
             }
             Event::BatchComputed(e) => {
@@ -318,9 +331,11 @@ impl Control {
         }
     }
 
-    fn party_upserted(&mut self, e: &PartyUpserted) {
+    fn registered(&mut self, e: &PartyUpserted) {
         let (name, suspended, accounts) = (e.name.clone(), e.suspended, e.accounts.clone());
-        self.parties.insert(e.party, PartyEntry { name, suspended, accounts });
+        let (name, erased, erasures) = (Some(name), false, self.erasures(e.party));
+        let entry = PartyEntry { name, suspended, accounts, erased, erasures };
+        self.parties.insert(e.party, entry);
         self.changes.note(e.party);
         let changed = if suspended {
             self.suspended.insert(e.party)
@@ -328,6 +343,7 @@ impl Control {
             self.suspended.remove(&e.party)
         };
         self.suspensions += u64::from(changed);
+        self.needed.upserted(self.open_window().number, e);
     }
 
     fn window_mut(&mut self, number: WindowNumber) -> &mut WindowEntry {

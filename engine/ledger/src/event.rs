@@ -2,6 +2,7 @@
 //! a kind, persisted for ever (the journal gives each a record kind). No rule is held here.
 
 use super::leg::{LegMove, LegState, Mover, Way};
+use super::sealed::{SealedOnRail, SealedText};
 use super::trouble::NewTrouble;
 use super::window::AssetSeal;
 use crate::types::{
@@ -31,21 +32,22 @@ pub struct AssetCreated {
 pub struct PartyUpserted {
     /// The party.
     pub party: PartyId,
-    /// Its name, for people and rails.
-    pub name: String,
+    /// Its name, for people and rails, under its key.
+    pub name: SealedText,
     /// Whether it may pay and be paid.
     pub suspended: bool,
-    /// Per rail, the fields of its settlement account; both levels ordered by name.
-    pub accounts: Vec<RailAccount>,
+    /// Per rail, its settlement account under its key; ordered by rail.
+    pub accounts: Vec<SealedOnRail>,
 }
 
-/// A party's settlement account on one rail.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Archive, Serialize, Deserialize)]
-pub struct RailAccount {
-    /// The rail's name.
-    pub rail: String,
-    /// Field name and value, ordered by name.
-    pub fields: Vec<(String, String)>,
+/// A party was erased: what was sealed under its key up to here is not to be read any more, and its
+/// key is destroyed once this is durable.
+#[derive(Debug, Clone, PartialEq, Eq, Archive, Serialize, Deserialize)]
+pub struct PartyErased {
+    /// The party.
+    pub party: PartyId,
+    /// How what was left of its deposits was given back; empty where nothing was left.
+    pub deposits: String,
 }
 
 /// A signer's own spending cap in one asset.
@@ -330,6 +332,7 @@ pub struct TroublesAcked {
 pub enum Event {
     AssetCreated(AssetCreated),
     PartyUpserted(PartyUpserted),
+    PartyErased(PartyErased),
     SignerAdded(SignerAdded),
     SignerRevoked(SignerRevoked),
     CreditLimitSet(CreditLimitSet),

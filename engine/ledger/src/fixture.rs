@@ -1,9 +1,12 @@
 //! For tests alone: a window in which somebody owes, as the sealer would close it, without the
-//! vouchers.
+//! vouchers; and parties whose names look sealed.
 
 use super::seal::{Head, Owed, close};
+use super::sealed::{SealedAccount, SealedText};
 use super::window::{EvidenceDigest, Obligation, SealedWindow};
-use crate::types::{AssetNumber, Digest, Lsn, Timestamp, WindowNumber};
+use super::wish::UpsertParty;
+use crate::limits::SEAL_BYTES;
+use crate::types::{AssetNumber, Digest, Lsn, PartyId, Timestamp, WindowNumber};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -26,4 +29,20 @@ pub(crate) fn sealed(
     let evidence = vec![EvidenceDigest { count: 1, digest: Digest::ZERO }; obligations.len()];
     let owed = Owed { obligations, evidence, carried };
     Arc::new(close(head, BTreeMap::from([(asset, owed)])))
+}
+
+/// A text as if it were sealed.
+pub(crate) fn as_sealed(text: &str) -> SealedText {
+    SealedText::new([&[7; SEAL_BYTES][..], text.as_bytes()].concat())
+}
+
+/// An account as if it were sealed.
+pub(crate) fn as_account(name: &str) -> SealedAccount {
+    SealedAccount { name: as_sealed(name), fields: as_sealed("") }
+}
+
+/// A wish to register a party without accounts, that was never erased.
+pub(crate) fn upsert(party: PartyId, name: &str, suspended: bool) -> UpsertParty {
+    let (name, accounts) = (as_sealed(name), Vec::new());
+    UpsertParty { party, name, suspended, accounts, reopen: false, erasures: 0 }
 }

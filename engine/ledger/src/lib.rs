@@ -32,6 +32,7 @@ pub mod rail;
 pub mod refusal;
 pub mod row;
 pub mod seal;
+pub mod sealed;
 pub mod shard;
 pub mod standing;
 pub mod submission;
@@ -41,7 +42,7 @@ pub mod window;
 pub mod wish;
 
 pub use about::About;
-pub use batch::{Account, BatchContent, BatchHead, By, Leg, Payment, Policy};
+pub use batch::{Account, BatchContent, BatchHead, By, Leg, OpenBatch, Payment, Policy};
 pub use control::{
     BatchEntry, BatchState, Control, Decision, Deed, SealedHead, WindowEntry, WindowState,
 };
@@ -58,6 +59,7 @@ pub use plan::{BatchPlan, Next};
 pub use rail::Rail;
 pub use refusal::Refusal;
 pub use seal::{Sealed, SealedPart, seal};
+pub use sealed::{ERASED, RailAccount, SealedAccount, SealedOnRail, SealedText};
 pub use shard::{ChannelState, Exposure, Gauge, Held, Shard, ShardPage};
 pub use standing::Standing;
 pub use submission::{Attempt, MayLeave, Submission, runs};
@@ -65,4 +67,4 @@ pub use trouble::{Admitted, NewTrouble, Trouble, TroubleKind, Troubles};
 pub use window::{
     AssetSeal, EvidenceDigest, Obligation, Position, SealedAsset, SealedWindow, WindowTotals,
 };
-pub use wish::{Command, LegStep, SaidOfLeg, SubmitLegs, Voice, Wish};
+pub use wish::{Command, LegStep, SaidOfLeg, SubmitLegs, UpsertParty, Voice, Wish};

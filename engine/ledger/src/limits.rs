@@ -181,10 +181,14 @@ pub const TEXT_BYTES_MAX: usize = 256;
 pub const ACCOUNTS_MAX: usize = 8;
 /// Fields of one settlement account.
 pub const ACCOUNT_FIELDS_MAX: usize = 16;
+/// What sealing adds to a text: its nonce and its tag.
+pub const SEAL_BYTES: usize = 24 + 16;
+/// Bytes of a sealed name.
+pub const NAME_SEALED_MAX: usize = TEXT_BYTES_MAX + SEAL_BYTES;
+/// Bytes of a sealed account: names and values of its fields, each with its length.
+pub const ACCOUNT_SEALED_MAX: usize = ACCOUNT_FIELDS_MAX * 2 * (4 + TEXT_BYTES_MAX) + SEAL_BYTES;
 // A party with all its accounts, and a signer with all its caps, fit a record.
-const _: () = assert!(
-    ACCOUNTS_MAX * ACCOUNT_FIELDS_MAX * 2 * (8 + TEXT_BYTES_MAX) + 4_096 <= RECORD_BYTES_MAX
-);
+const _: () = assert!(ACCOUNTS_MAX * (ACCOUNT_SEALED_MAX + 512) + 4_096 <= RECORD_BYTES_MAX);
 const _: () = assert!(CAPS_MAX * 12 + REQUEST_ID_BYTES_MAX + 4_096 <= RECORD_BYTES_MAX);
 
 /// Windows in one batch: a month of hours.

@@ -178,6 +178,32 @@ pub enum Refusal {
          (`tallystick trouble ack {trouble} --note TEXT`), or abort the batch if nothing of it has left"
     )]
     SaidToBePaid { batch: BatchId, trouble: u64 },
+    #[error(
+        "party {0} was erased: its name and accounts are gone, and nothing new is registered of it; if money came \
+         back that must reach it, register it anew (`tallystick party add --id {0} --reopen`)"
+    )]
+    PartyErased(PartyId),
+    #[error("party {0} was erased while this was on its way; look at it, and try again")]
+    ErasedMeanwhile(PartyId),
+    #[error(
+        "party {0} is not suspended; suspend it first (`tallystick party suspend {0}`), so that nothing more is owed \
+         by it or to it"
+    )]
+    NotSuspended(PartyId),
+    #[error(
+        "something may still be owed by party {party} or to it, and then its name and accounts are needed: window \
+         {window} is {state}; close, batch and settle every window up to {until}, then erase it"
+    )]
+    StillNeeded { party: PartyId, window: WindowNumber, state: &'static str, until: WindowNumber },
+    #[error(
+        "{free} asset units of what party {party} has deposited in asset {asset} are left; give them back, and say \
+         how (`--deposits TEXT`)"
+    )]
+    DepositsLeft { party: PartyId, asset: AssetNumber, free: Total },
+    #[error(
+        "the sealed {field} has {length} bytes, it can have no fewer than 40 and {most} at most"
+    )]
+    NotSealed { field: &'static str, length: usize, most: usize },
     /// Parties' accounts changed while the batch was computed: compute it again.
     #[error("accounts changed while the batch was computed; try again")]
     AccountsMoved,

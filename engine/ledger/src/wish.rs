@@ -7,9 +7,10 @@
 use crate::batch::BatchContent;
 use crate::control::CreateBatch;
 use crate::envelope::{Caller, Envelope, Request};
-use crate::event::{Cap, LegBooking, LegRun, RailAccount, WindowSealed};
+use crate::event::{Cap, LegBooking, LegRun, WindowSealed};
 use crate::leg::{LegMove, LegState, LegWord, Mover};
 use crate::plan::BatchPlan;
+use crate::sealed::{SealedOnRail, SealedText};
 use crate::trouble::NewTrouble;
 use crate::types::{
     AssetDef, AssetNumber, BatchId, Digest, FitKey, PartyId, SignerKey, Total, WindowNumber,
@@ -23,7 +24,11 @@ pub enum Wish {
     /// Register an asset.
     CreateAsset { asset: AssetDef },
     /// Register a party, or replace what is known of it. Its accounts are ordered by rail.
-    UpsertParty { party: PartyId, name: String, suspended: bool, accounts: Vec<RailAccount> },
+    UpsertParty(UpsertParty),
+    /// Have a party's name and accounts be unreadable, for ever. `deposits` says how what was left
+    /// of its deposits was given back; `clear` are sealed windows, ascending, that were looked
+    /// through: nothing of the party stands in what is not settled of them, and they never change.
+    EraseParty { party: PartyId, deposits: String, clear: Vec<WindowNumber> },
     /// Let a key sign for a party.
     AddSigner { signer: FitKey, party: PartyId, caps: Vec<Cap> },
     /// Let a key sign no more.
@@ -75,6 +80,24 @@ pub enum Wish {
     RaiseTroubles(Vec<NewTrouble>),
     /// Take troubles away; their numbers ascend.
     AckTroubles { troubles: Vec<u64>, note: String },
+}
+
+/// What is to be known of a party from now on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UpsertParty {
+    /// The party.
+    pub party: PartyId,
+    /// Its name, sealed.
+    pub name: SealedText,
+    /// Whether it may neither pay nor be paid.
+    pub suspended: bool,
+    /// Its accounts, sealed, ordered by rail.
+    pub accounts: Vec<SealedOnRail>,
+    /// Whether it is meant that a party which was erased is registered anew.
+    pub reopen: bool,
+    /// How often the party had been erased when this was sealed: what was sealed under a key that
+    /// is destroyed says nothing.
+    pub erasures: u32,
 }
 
 /// Legs that leave. What they pay follows from the batch.
@@ -177,7 +200,8 @@ impl Wish {
     pub fn name(&self) -> &'static str {
         match self {
             Self::CreateAsset { .. } => "create asset",
-            Self::UpsertParty { .. } => "upsert party",
+            Self::UpsertParty(_) => "upsert party",
+            Self::EraseParty { .. } => "erase party",
             Self::AddSigner { .. } => "add signer",
             Self::RevokeSigner { .. } => "revoke signer",
             Self::SetCreditLimit { .. } => "set limit",
@@ -215,7 +239,8 @@ impl Wish {
             | Self::ReleaseExposure { .. }
             | Self::RaiseTroubles(_) => true,
             Self::CreateAsset { .. }
-            | Self::UpsertParty { .. }
+            | Self::UpsertParty(_)
+            | Self::EraseParty { .. }
             | Self::AddSigner { .. }
             | Self::RevokeSigner { .. }
             | Self::SetCreditLimit { .. }

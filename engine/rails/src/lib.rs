@@ -16,6 +16,8 @@ pub mod evm;
 pub mod iso20022;
 mod latin;
 pub mod nacha;
+#[cfg(test)]
+mod opened;
 mod parts;
 mod rules;
 mod sink;
@@ -33,9 +35,8 @@ pub use status::{LegReport, LegWord};
 use rules::{AmountText, Fields, RailRules};
 use std::collections::BTreeMap;
 use tallystick_ledger::batch::Payment;
-use tallystick_ledger::event::RailAccount;
 use tallystick_ledger::types::AssetDef;
-use tallystick_ledger::{BatchContent, Policy, Rail, Refusal};
+use tallystick_ledger::{OpenBatch, Policy, Rail, RailAccount, Refusal};
 
 /// The rules of each rail: the one list of them.
 fn rules(rail: Rail) -> &'static dyn RailRules {
@@ -113,7 +114,7 @@ pub fn policy(
 ///
 /// # Errors
 /// `Refusal::RailUnfit` that says which leg or account is wrong.
-pub fn check_batch(content: &BatchContent) -> Result<(), Refusal> {
+pub fn check_batch(content: &OpenBatch) -> Result<(), Refusal> {
     let rail = content.head.policy.rail;
     let (name, asset) = (rail.name(), content.head.asset.number);
     let done = rules(rail).check_batch(content);
@@ -168,7 +169,7 @@ pub fn is_acknowledged(rail: Rail, pay_in: bool) -> bool {
 ///
 /// # Errors
 /// What `write` fails with; it is not called again.
-pub fn export<E>(content: &BatchContent, write: Taker<'_, E>) -> Result<(), E> {
+pub fn export<E>(content: &OpenBatch, write: Taker<'_, E>) -> Result<(), E> {
     let short = short_id(content);
     let amount = amounts(content);
     sink::file(&format!("{short}.legs.csv"), write, |out| table::csv(content, &*amount, out))?;
@@ -178,18 +179,18 @@ pub fn export<E>(content: &BatchContent, write: Taker<'_, E>) -> Result<(), E> {
 /// The account that a leg's money leaves, where it goes from party to party: as the rail compares
 /// it. Else it is the clearing account, and this is empty.
 #[must_use]
-pub fn own_account<'a>(content: &'a BatchContent, payment: &Payment) -> &'a str {
+pub fn own_account<'a>(content: &'a OpenBatch, payment: &Payment) -> &'a str {
     rules(content.head.policy.rail).own_account(content, payment)
 }
 
 /// How the batch's rail writes an amount.
-fn amounts(content: &BatchContent) -> AmountText<'_> {
+fn amounts(content: &OpenBatch) -> AmountText<'_> {
     rules(content.head.policy.rail).amounts(content)
 }
 
 /// The first 16 hexadecimal digits of the batch's id: names its files, and the batch towards
 /// people.
-fn short_id(content: &BatchContent) -> String {
+fn short_id(content: &OpenBatch) -> String {
     let mut id = content.head.id.to_string();
     id.truncate(16);
     id

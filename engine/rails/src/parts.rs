@@ -5,18 +5,19 @@
 
 use super::rules::FileRules;
 use super::{rules, short_id, table};
+use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::sync::Arc;
 use tallystick_ledger::limits::FILE_LEGS_MAX;
 use tallystick_ledger::types::{PartyId, Total};
-use tallystick_ledger::{Account, BatchContent, BatchHead, Rail};
+use tallystick_ledger::{Account, BatchContent, BatchHead, OpenBatch, Rail};
 
 /// How the name of a list of pay-ins ends: it is for whoever asks them to pay, never for the rail.
 pub const PAY_INS_ENDING: &str = ".pay-ins.csv";
 
 /// Legs that leave together.
 pub struct Part {
-    content: BatchContent,
+    content: OpenBatch,
     number: u32,
 }
 
@@ -36,9 +37,10 @@ enum Form {
 
 /// Splits legs (their places, ascending: all of them pay-ins, or none) into what each file takes.
 #[must_use]
-pub fn split(content: &BatchContent, legs: &[u32]) -> Vec<Vec<u32>> {
+pub fn split<A>(content: &BatchContent<A>, legs: &[u32]) -> Vec<Vec<u32>> {
     match rules(content.head.policy.rail).files() {
-        Some(files) => files.split(content, legs),
+        // Who is paid what says nothing about which file it is paid by.
+        Some(files) => files.split(&content.with_accounts(BTreeMap::new()), legs),
         None => legs.chunks(FILE_LEGS_MAX).map(<[u32]>::to_vec).collect(),
     }
 }
@@ -54,7 +56,7 @@ impl Part {
     /// Of these legs (their places, ascending: all of them pay-ins, or none), as the how-manieth
     /// submission of the batch, from 0.
     #[must_use]
-    pub fn new(content: &BatchContent, legs: &[u32], number: u32) -> Self {
+    pub fn new(content: &OpenBatch, legs: &[u32], number: u32) -> Self {
         Self { content: only(content, legs), number }
     }
 
@@ -66,7 +68,7 @@ impl Part {
             return self;
         }
         let mut accounts = (*self.content.accounts).clone();
-        for leg in &self.content.legs {
+        for leg in self.content.legs.iter() {
             let payer = leg.payment.from;
             if let Some(account) = known(payer) {
                 accounts.entry(payer).or_insert(account);
@@ -74,6 +76,13 @@ impl Part {
         }
         self.content.accounts = Arc::new(accounts);
         self
+    }
+
+    /// Whether these legs of a batch become a list of pay-ins.
+    #[must_use]
+    pub fn is_list_of<A>(content: &BatchContent<A>, legs: &[u32]) -> bool {
+        let pays_in = |leg: &u32| content.legs[*leg as usize].payment.is_pay_in();
+        !content.head.policy.rail.collects() && legs.iter().any(pays_in)
     }
 
     /// Whether its file is a list of pay-ins: the rail cannot collect them.
@@ -84,7 +93,7 @@ impl Part {
 
     /// The legs as a batch of their own, with the batch's id.
     #[must_use]
-    pub fn content(&self) -> &BatchContent {
+    pub fn content(&self) -> &OpenBatch {
         &self.content
     }
 
@@ -132,7 +141,7 @@ impl PartFile<'_> {
 }
 
 /// These legs as a batch of their own.
-fn only(content: &BatchContent, legs: &[u32]) -> BatchContent {
+fn only(content: &OpenBatch, legs: &[u32]) -> OpenBatch {
     let legs: Vec<_> = legs.iter().map(|leg| content.legs[*leg as usize].clone()).collect();
     let sum = |pay_ins: bool| {
         let own = legs.iter().filter(|leg| leg.payment.is_pay_in() == pay_ins);
@@ -156,5 +165,6 @@ fn only(content: &BatchContent, legs: &[u32]) -> BatchContent {
         carries: Vec::new(),
         prefunded: Vec::new(),
     };
-    BatchContent { head: Arc::new(head), legs, accounts: Arc::clone(&content.accounts) }
+    let legs = Arc::new(legs);
+    OpenBatch { head: Arc::new(head), legs, accounts: Arc::clone(&content.accounts) }
 }

@@ -11,7 +11,7 @@ use std::io::{self, BufRead, Write};
 use tallystick_ledger::batch::Payment;
 use tallystick_ledger::limits::FILE_LEGS_MAX;
 use tallystick_ledger::types::{AssetDef, Total};
-use tallystick_ledger::{BatchContent, Policy, Refusal};
+use tallystick_ledger::{OpenBatch, Policy, Refusal};
 
 /// Fields of a checked account as they are kept, ordered by name. Each rail reads them into a type
 /// of its own where they come in.
@@ -45,7 +45,7 @@ pub trait RailRules: Sync {
     fn policy(&self, asset: &AssetDef, clearing: &[(String, String)]) -> Result<Policy, Refusal>;
 
     /// Why the rail cannot carry a computed batch, if it cannot.
-    fn check_batch(&self, _content: &BatchContent) -> Result<(), String> {
+    fn check_batch(&self, _content: &OpenBatch) -> Result<(), String> {
         Ok(())
     }
 
@@ -55,12 +55,12 @@ pub trait RailRules: Sync {
     }
 
     /// The account that money leaves which goes from party to party, as the rail's answers name it.
-    fn own_account<'a>(&self, _content: &'a BatchContent, _payment: &Payment) -> &'a str {
+    fn own_account<'a>(&self, _content: &'a OpenBatch, _payment: &Payment) -> &'a str {
         ""
     }
 
     /// How the amounts of a batch are written.
-    fn amounts<'a>(&self, content: &'a BatchContent) -> AmountText<'a> {
+    fn amounts<'a>(&self, content: &'a OpenBatch) -> AmountText<'a> {
         Box::new(|sum| sum.decimal(content.head.asset.scale))
     }
 
@@ -87,8 +87,8 @@ pub trait RailRules: Sync {
 /// What a rail that takes files makes of legs.
 pub trait FileRules: Sync {
     /// Splits legs (their places, ascending: all of them pay-ins, or none) into what each file
-    /// takes.
-    fn split(&self, _content: &BatchContent, legs: &[u32]) -> Vec<Vec<u32>> {
+    /// takes. The batch comes without its accounts.
+    fn split(&self, _content: &OpenBatch, legs: &[u32]) -> Vec<Vec<u32>> {
         legs.chunks(FILE_LEGS_MAX).map(<[u32]>::to_vec).collect()
     }
 
@@ -96,7 +96,7 @@ pub trait FileRules: Sync {
     fn ending(&self) -> &'static str;
 
     /// Writes the legs of a part of a batch as its how-manieth file.
-    fn write(&self, part: &BatchContent, number: u32, out: &mut dyn Write) -> io::Result<()>;
+    fn write(&self, part: &OpenBatch, number: u32, out: &mut dyn Write) -> io::Result<()>;
 
     /// Whether it says of a file that it has taken it on, before it says what became of it.
     fn is_acknowledged(&self) -> bool;

@@ -8,7 +8,7 @@ use std::fmt::Display;
 use std::io::{self, BufWriter, Write};
 use tallystick_ledger::batch::field;
 use tallystick_ledger::types::{BatchId, PartyId, SettlementModel, Total};
-use tallystick_ledger::{BatchContent, BatchHead, Leg, Obligation, Payment};
+use tallystick_ledger::{BatchHead, Leg, Obligation, OpenBatch, Payment};
 
 /// How the rail writes an amount; both files say it in the same words.
 pub type AmountText<'a> = &'a dyn Fn(Total) -> String;
@@ -31,10 +31,10 @@ const COLUMNS: [&str; 14] = [
 ];
 
 /// Writes the legs as CSV (RFC 4180, lines end in LF): a header, then one line a leg.
-pub fn csv(content: &BatchContent, amount: AmountText<'_>, out: &mut dyn Write) -> io::Result<()> {
+pub fn csv(content: &OpenBatch, amount: AmountText<'_>, out: &mut dyn Write) -> io::Result<()> {
     let mut csv = csv::WriterBuilder::new().from_writer(out);
     csv.write_record(COLUMNS)?;
-    for leg in &content.legs {
+    for leg in content.legs.iter() {
         let Payment { from, to, amount: units, part } = leg.payment;
         let (from, to) = (Side::of(content, from), Side::of(content, to));
         csv.write_record([
@@ -73,7 +73,7 @@ fn kind(payment: &Payment) -> &'static str {
 }
 
 /// Writes the batch as one JSON object, one line a leg and a carry.
-pub fn json(content: &BatchContent, amount: AmountText<'_>, out: &mut dyn Write) -> io::Result<()> {
+pub fn json(content: &OpenBatch, amount: AmountText<'_>, out: &mut dyn Write) -> io::Result<()> {
     // The many small pieces of an object cost no call through `dyn` each.
     let out = &mut BufWriter::new(out);
     // What is carried is mostly less than the rail can write: all digits of the asset.
@@ -130,7 +130,7 @@ struct Side<'a> {
 }
 
 impl<'a> Side<'a> {
-    fn of(content: &'a BatchContent, party: PartyId) -> Self {
+    fn of(content: &'a OpenBatch, party: PartyId) -> Self {
         if party == PartyId::CLEARING {
             let account = content.head.policy.clearing.as_slice();
             return Self { party, name: field(account, "name"), account };
@@ -157,7 +157,7 @@ struct LegLine<'a> {
 }
 
 impl<'a> LegLine<'a> {
-    fn of(content: &'a BatchContent, leg: &'a Leg, amount: AmountText<'_>) -> Self {
+    fn of(content: &'a OpenBatch, leg: &'a Leg, amount: AmountText<'_>) -> Self {
         let Payment { from, to, amount: units, part } = leg.payment;
         Self {
             key: &leg.key,
@@ -224,7 +224,7 @@ struct Head<'a> {
 }
 
 impl<'a> Head<'a> {
-    fn of(content: &'a BatchContent, amount: AmountText<'_>, full: AmountText<'_>) -> Self {
+    fn of(content: &'a OpenBatch, amount: AmountText<'_>, full: AmountText<'_>) -> Self {
         let BatchHead { asset, policy, .. } = &*content.head;
         let pay_ins = || content.legs.iter().filter(|leg| leg.payment.is_pay_in());
         let pay_in_total = pay_ins().fold(Total::ZERO, |sum, leg| sum.plus(leg.payment.amount));

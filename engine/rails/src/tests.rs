@@ -85,7 +85,7 @@ pub(super) fn batch(
     asset: &AssetDef,
     owed: &[(u16, u16, u128)],
     name: &dyn Fn(PartyId) -> String,
-) -> BatchContent {
+) -> OpenBatch {
     let net = owed.iter().map(|&(payer, payee, amount)| Obligation {
         payer: party(payer),
         payee: party(payee),
@@ -94,7 +94,7 @@ pub(super) fn batch(
     let window = window(asset, CUT_AT, net);
     let policy = policy(Rail::Iso20022, asset, &placeholder()).unwrap();
     let account = |party| Some(account(party, &name(party)));
-    BatchContent::compute(&[window], asset, &policy, account, |_| Total::ZERO).unwrap()
+    opened::compute(&[window], asset, &policy, account, |_| Total::ZERO).unwrap()
 }
 
 pub(super) fn plain(party: PartyId) -> String {
@@ -102,7 +102,7 @@ pub(super) fn plain(party: PartyId) -> String {
 }
 
 /// The records of a batch.
-fn records(content: &BatchContent) -> BTreeMap<String, String> {
+fn records(content: &OpenBatch) -> BTreeMap<String, String> {
     let mut files: BTreeMap<String, Vec<u8>> = BTreeMap::new();
     let Ok(()) = export(content, &mut |name, piece: &[u8]| {
         files.entry(name.into()).or_default().extend_from_slice(piece);
@@ -112,7 +112,7 @@ fn records(content: &BatchContent) -> BTreeMap<String, String> {
 }
 
 /// The same, and what the bank would get if all of the batch left at once.
-fn files(content: &BatchContent) -> BTreeMap<String, String> {
+fn files(content: &OpenBatch) -> BTreeMap<String, String> {
     let mut files = records(content);
     if content.legs.iter().any(|leg| !leg.payment.is_pay_in()) {
         let mut bytes = Vec::new();
@@ -159,7 +159,7 @@ fn a_list_of_pay_ins_names_who_is_to_pay() {
     let at = |name: &str| columns.iter().position(|column| column == name).unwrap();
     let rows: Vec<csv::StringRecord> = reader.records().collect::<Result<_, _>>().unwrap();
     assert_eq!(rows.len(), pay_ins.len());
-    for (row, leg) in rows.iter().zip(&content.legs) {
+    for (row, leg) in rows.iter().zip(content.legs.iter()) {
         let payer = leg.payment.from;
         assert_eq!(&row[at("from_name")], plain(payer));
         let iban = account(payer, "").field("iban").unwrap_or_default().to_owned();
@@ -174,11 +174,11 @@ fn a_list_of_pay_ins_names_who_is_to_pay() {
 }
 
 /// The file whose name ends so, if it was written.
-fn file(content: &BatchContent, end: &str) -> Option<String> {
+fn file(content: &OpenBatch, end: &str) -> Option<String> {
     files(content).into_iter().find(|(name, _)| name.ends_with(end)).map(|(_, text)| text)
 }
 
-fn xml(content: &BatchContent) -> String {
+fn xml(content: &OpenBatch) -> String {
     file(content, ".pain.001.xml").expect("the batch pays somebody")
 }
 
@@ -204,7 +204,7 @@ fn xpath(expression: &str, file: &str) -> String {
 }
 
 /// Asserts what neither the schema nor the writer's own sums can be trusted with.
-fn assert_sound(content: &BatchContent) {
+fn assert_sound(content: &OpenBatch) {
     let file = xml(content);
     xmllint(&["--noout", "--schema", SCHEMA], &file);
     let payouts: Vec<_> = content.legs.iter().filter(|leg| !leg.payment.is_pay_in()).collect();
@@ -336,10 +336,10 @@ fn currencies_of_every_number_of_digits_give_valid_files() {
 fn a_control_sum_that_the_schema_cannot_hold_is_left_out() {
     let asset = asset("KWD", 3, BILATERAL);
     let mut content = batch(&asset, &[(1, 2, 1)], &plain);
-    let mut leg = content.legs.remove(0);
+    let mut leg = Arc::make_mut(&mut content.legs).remove(0);
     leg.payment.amount = content.head.policy.most;
     // A million legs of the largest amount are 10^18 thousandths: 19 digits.
-    content.legs = vec![leg; 1_000_001];
+    content.legs = Arc::new(vec![leg; 1_000_001]);
     Arc::make_mut(&mut content.head).total = Total(content.head.policy.most.0 * 1_000_001);
     let mut start = Vec::new();
     let mut take = |_: &str, piece: &[u8]| {
@@ -375,7 +375,7 @@ fn csv_is_read_back_with_every_leg_and_no_formula() {
         let columns = reader.headers().unwrap().clone();
         let rows: Vec<csv::StringRecord> = reader.records().collect::<Result<_, _>>().unwrap();
         assert_eq!(rows.len(), content.legs.len());
-        for (row, leg) in rows.iter().zip(&content.legs) {
+        for (row, leg) in rows.iter().zip(content.legs.iter()) {
             let cell = |name: &str| &row[columns.iter().position(|column| column == name).unwrap()];
             assert_eq!(cell("key"), leg.key);
             assert_eq!(cell("amount_units"), leg.payment.amount.to_string());
@@ -397,7 +397,7 @@ fn json_holds_every_leg_and_names_as_they_are() {
     assert_eq!(json["carries"].as_array().unwrap().len(), content.head.carries.len());
     assert_eq!(json["batch_id"], content.head.id.to_string());
     assert_eq!(json["total"]["amount_units"], content.head.total.to_string());
-    for (line, leg) in legs.iter().zip(&content.legs) {
+    for (line, leg) in legs.iter().zip(content.legs.iter()) {
         assert_eq!(line["key"], leg.key);
         assert_eq!(line["amount_units"], leg.payment.amount.to_string());
         if let Some(account) = content.accounts.get(&leg.payment.to) {

@@ -3,7 +3,7 @@
 use super::door::Place;
 use super::messages::{asked, asks, batch_message, id, leg_state};
 use super::read::Streamed;
-use super::status::invalid;
+use super::status::{invalid, storage};
 use super::troubles;
 use crate::ledger::control::BatchEntry;
 use crate::ledger::{
@@ -183,12 +183,20 @@ pub(super) async fn export(
     place: Place,
     batch: BatchId,
 ) -> Result<Streamed<v1::ExportChunk>, Status> {
-    let content = engine.batch(batch, exportable).await?;
+    let (content, vault) = (engine.batch(batch, exportable).await?, engine.vault().clone());
     let (chunks_in, chunks) = mpsc::channel(EXPORT_CHUNKS);
     tokio::task::spawn_blocking(move || {
         let _place = place;
+        let shown = match vault.show_batch(&content) {
+            Ok(shown) => shown,
+            Err(error) => {
+                // Nobody to tell if the client is gone.
+                let _ = chunks_in.blocking_send(Err(storage(&error)));
+                return;
+            }
+        };
         // An error means that the client went away: the rest is not made.
-        let _ = rails::export(&content, &mut |file_name, bytes| {
+        let _ = rails::export(&shown, &mut |file_name, bytes| {
             let (file_name, content) = (file_name.to_owned(), Bytes::copy_from_slice(bytes));
             chunks_in.blocking_send(Ok(v1::ExportChunk { file_name, content }))
         });

@@ -5,9 +5,11 @@ use super::messages::id;
 use super::read::Streamed;
 use super::status::{invalid, storage};
 use crate::journal::{Chain, Entry, JournalError, Record};
+use crate::ledger::sealed::party_text;
 use crate::ledger::{About, Caller, Envelope, Event, Fact};
 use crate::settle::Engine;
 use crate::types::PartyId;
+use crate::vault::{Shown, Vault};
 use bytes::Bytes;
 use std::collections::BTreeSet;
 use tallystick_proto::v1;
@@ -74,7 +76,8 @@ pub(super) async fn list(
             if !wanted.has(&engine, &record, &fact) {
                 return Ok(());
             }
-            gone = entries_in.blocking_send(Ok(entry(&record, *fact))).is_err();
+            let entry = entry(&record, *fact, engine.vault())?;
+            gone = entries_in.blocking_send(Ok(entry)).is_err();
             if gone { Err(JournalError::Storage("the client went away".into())) } else { Ok(()) }
         });
         if let Err(error) = read
@@ -87,11 +90,19 @@ pub(super) async fn list(
     Ok(Box::pin(ReceiverStream::new(entries)))
 }
 
-fn entry(record: &Record<'_>, Fact { envelope, event }: Fact) -> v1::HistoryEntry {
+fn entry(
+    record: &Record<'_>,
+    Fact { envelope, event }: Fact,
+    vault: &Vault,
+) -> Result<v1::HistoryEntry, JournalError> {
     let Envelope { caller: Caller { name, role, via }, request } = envelope;
-    let About { party, signer, asset, window, batch, text } = event.about();
+    let About { party, signer, asset, window, batch, mut text } = event.about();
+    if let Event::PartyUpserted(e) = &event {
+        let Shown { name, accounts } = vault.show_party(e.party, Some(&e.name), &e.accounts)?;
+        text = party_text(&name, e.suspended, &accounts);
+    }
     let bytes = |id: Option<[u8; 32]>| id.map(|id| Bytes::copy_from_slice(&id)).unwrap_or_default();
-    v1::HistoryEntry {
+    Ok(v1::HistoryEntry {
         at_us: record.at.0,
         lsn: record.lsn.0,
         kind: event.kind_name().to_owned(),
@@ -105,5 +116,5 @@ fn entry(record: &Record<'_>, Fact { envelope, event }: Fact) -> v1::HistoryEntr
         window: window.map(|window| window.0),
         batch_id: bytes(batch.map(|batch| batch.0)),
         about: text,
-    }
+    })
 }

@@ -3,14 +3,15 @@
 use super::status::{invalid, refused};
 use crate::ledger::control::SignerEntry;
 use crate::ledger::{
-    AssetSeal, BatchHead, Exposure, Leg, LegState, Legs, Obligation, Position, Proposal, Request,
-    WindowEntry, WindowState, control::PartyEntry,
+    AssetSeal, BatchHead, Exposure, Leg, LegState, Legs, Obligation, Position, Proposal,
+    RailAccount, Request, WindowEntry, WindowState,
 };
 use crate::settle::Engine;
 use crate::types::{
     AssetDef, AssetNumber, BatchId, ChannelId, Digest, Lsn, PartyId, SettlementModel, SignerKey,
     Total, content_digest,
 };
+use crate::vault::Shown;
 use crate::verify::TierStatus;
 use bytes::Bytes;
 use prost::Message;
@@ -119,17 +120,16 @@ pub(super) fn model(value: i32) -> Result<SettlementModel, Status> {
     }
 }
 
-pub(super) fn party_message(party: PartyId, entry: &PartyEntry) -> v1::Party {
-    let account = |fields: &[(String, String)]| v1::SettlementAccount {
-        fields: fields.iter().cloned().collect(),
+pub(super) fn party_message(
+    party: PartyId,
+    shown: Shown,
+    (suspended, erased): (bool, bool),
+) -> v1::Party {
+    let account = |on: RailAccount| {
+        (on.rail, v1::SettlementAccount { fields: on.fields.into_iter().collect() })
     };
-    let accounts = entry.accounts.iter();
-    v1::Party {
-        party_id: bytes(&party.0),
-        name: entry.name.clone(),
-        suspended: entry.suspended,
-        accounts: accounts.map(|on| (on.rail.clone(), account(&on.fields))).collect(),
-    }
+    let accounts = shown.accounts.into_iter().map(account).collect();
+    v1::Party { party_id: bytes(&party.0), name: shown.name, suspended, accounts, erased }
 }
 
 pub(super) fn signer_message(signer: SignerKey, entry: &SignerEntry) -> v1::Signer {

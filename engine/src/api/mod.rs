@@ -12,6 +12,7 @@ mod history;
 mod legs;
 mod messages;
 mod operator;
+mod parties;
 mod read;
 mod reconcile;
 mod registration;

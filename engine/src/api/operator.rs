@@ -3,15 +3,14 @@
 use super::auth::caller;
 use super::door::{Places, Visits};
 use super::held::Edge;
-use super::messages::{
-    asset_message, exposure_message, id, key_tables_message, party_message, signer_message,
-};
+use super::messages::{asset_message, exposure_message, id, key_tables_message, signer_message};
 use super::read::{Streamed, all_windows, batch_id, sealed, streamed, window};
 use super::registration::Asked;
 use super::{
-    batches, evidence, history, legs, reconcile, registration, settlement, troubles, windows,
+    batches, evidence, history, legs, parties, reconcile, registration, settlement, troubles,
+    windows,
 };
-use crate::ledger::control::{PartyEntry, SignerEntry};
+use crate::ledger::control::SignerEntry;
 use crate::ledger::{Caller, Wish};
 use crate::limits::{EXPORTS_MAX, IMPORTS_MAX, LISTS_MAX};
 use crate::log;
@@ -19,6 +18,7 @@ use crate::pipeline::Done;
 use crate::settle::Engine;
 use crate::types::{AssetNumber, PartyId, WindowNumber};
 use bytes::Bytes;
+use std::sync::Arc;
 use tallystick_proto::v1;
 use tonic::{Request, Response, Status, Streaming};
 
@@ -26,6 +26,8 @@ use tonic::{Request, Response, Status, Streaming};
 pub struct OperatorApi {
     engine: Engine,
     edge: Edge,
+    /// One party is erased at a time.
+    erasing: Arc<tokio::sync::Mutex<()>>,
     exports: Places,
     lists: Places,
     imports: Places,
@@ -40,6 +42,7 @@ impl OperatorApi {
         Self {
             engine,
             edge,
+            erasing: Arc::default(),
             exports: Places::new("exports", EXPORTS_MAX),
             lists: Places::new("lists", LISTS_MAX),
             imports: Places::new("imports", IMPORTS_MAX),
@@ -75,22 +78,19 @@ impl v1::operator_server::Operator for OperatorApi {
     }
 
     async fn upsert_party(&self, request: Request<v1::UpsertPartyRequest>) -> Answer<v1::Party> {
-        let caller = caller(&request);
-        let asked = registration::party_wish(request.into_inner(), self.engine.clearing())?;
-        let Wish::UpsertParty { party, name, suspended, accounts, .. } = &asked.1 else {
-            unreachable!("a party is registered")
-        };
-        let (name, accounts) = (name.clone(), accounts.clone());
-        let entry = PartyEntry { name, suspended: *suspended, accounts };
-        let message = party_message(*party, &entry);
-        self.wish(caller, asked).await?;
-        Ok(Response::new(message))
+        let (caller, message) = (caller(&request), request.into_inner());
+        parties::upsert(&self.engine, caller, message).await.map(Response::new)
+    }
+
+    async fn erase_party(&self, request: Request<v1::ErasePartyRequest>) -> Answer<v1::Party> {
+        let (caller, message) = (caller(&request), request.into_inner());
+        let party = parties::erase(&self.engine, self.erasing.clone(), caller, message);
+        party.await.map(Response::new)
     }
 
     async fn get_party(&self, request: Request<v1::GetPartyRequest>) -> Answer<v1::Party> {
         let party: PartyId = id(&request.into_inner().party_id, "party_id")?;
-        let party = self.engine.ask(|control| Ok(party_message(party, control.party(party)?)));
-        Ok(Response::new(party.await?))
+        parties::get(&self.engine, party).await.map(Response::new)
     }
 
     async fn add_signer(&self, request: Request<v1::AddSignerRequest>) -> Answer<v1::Signer> {

@@ -1,15 +1,15 @@
 //! Registration: messages that become wishes, one by one or in bulk.
 //!
-//! Owns what is asked of their bytes: that keys are fit to sign, and that accounts fit the
-//! configuration. Every other rule is the ledger's. The same message gives the same wish, whether
+//! Owns what is asked of their bytes: that keys are fit to sign. Every other rule is the ledger's,
+//! or that of who seals parties (`parties`). The same message gives the same wish, whether
 //! it came alone or in an Import, so that either can be retried as the other.
 
 use super::messages::{asked, asks, id, model, money};
+use super::parties::{PartyAsked, party_asked, seal};
 use super::status::invalid;
 use crate::ledger::event::Cap;
 use crate::ledger::{Caller, Request, Wish};
 use crate::limits::{IMPORT_CHUNK, IMPORT_CHUNK_BYTES, IMPORT_CHUNKS, IMPORT_FAILURES_MAX};
-use crate::rails;
 use crate::settle::{Clearing, Engine};
 use crate::types::{Amount, AssetDef, AssetNumber, PartyId, SignerKey};
 use crate::verify::fit_key;
@@ -38,24 +38,6 @@ pub(super) fn asset_wish(message: v1::CreateAssetRequest) -> Result<Asked, Statu
     let (number, code, scale) = (AssetNumber(asset.number), asset.code, asset.scale);
     let asset = AssetDef { number, code, scale, model };
     Ok((request, Wish::CreateAsset { asset }))
-}
-
-/// `clearing` has the operator's own accounts: no party's may be one of them.
-pub(super) fn party_wish(
-    message: v1::UpsertPartyRequest,
-    clearing: &Clearing,
-) -> Result<Asked, Status> {
-    let (request, message) = asked(message)?;
-    let v1::Party { party_id, name, suspended, accounts } =
-        message.party.ok_or_else(|| invalid("party is missing"))?;
-    let party: PartyId = id(&party_id, "party_id")?;
-    let account = |(rail, account): (String, v1::SettlementAccount)| {
-        let checked = rails::check_account(&rail, &account.fields)
-            .and_then(|account| rails::check_apart(&account, clearing).map(|()| account));
-        checked.map_err(|error| invalid(format!("account on rail {rail:?}: {error}")))
-    };
-    let accounts = accounts.into_iter().map(account).collect::<Result<_, _>>()?;
-    Ok((request, Wish::UpsertParty { party, name, suspended, accounts }))
 }
 
 pub(super) fn signer_wish(message: v1::AddSignerRequest) -> Result<Asked, Status> {
@@ -93,14 +75,40 @@ pub(super) fn deposit_wish(message: v1::RecordDepositRequest) -> Result<Asked, S
     Ok((request, Wish::RecordDeposit { party, asset, amount, reference: message.reference }))
 }
 
-fn import_wish(item: v1::ImportRequest, clearing: &Clearing) -> Result<Asked, Status> {
-    match item.item {
-        Some(v1::import_request::Item::Party(party)) => party_wish(party, clearing),
+/// An item that was checked; a party is sealed next, with all those of its chunk.
+enum Checked {
+    Party(PartyAsked),
+    Done(Result<Asked, Status>),
+}
+
+fn check_item(item: v1::ImportRequest, clearing: &Clearing) -> Checked {
+    Checked::Done(match item.item {
+        Some(v1::import_request::Item::Party(party)) => match party_asked(party, clearing) {
+            Ok(asked) => return Checked::Party(asked),
+            Err(status) => Err(status),
+        },
         Some(v1::import_request::Item::Signer(signer)) => signer_wish(signer),
         Some(v1::import_request::Item::Limit(limit)) => limit_wish(limit),
         Some(v1::import_request::Item::Deposit(deposit)) => deposit_wish(deposit),
         None => Err(invalid("the item is empty, or of a kind that this engine does not know")),
+    })
+}
+
+/// The items of one chunk as wishes, in order.
+fn wishes(engine: &Engine, chunk: Vec<v1::ImportRequest>) -> Wishes {
+    let (mut wishes, mut asked) = (Vec::new(), Vec::new());
+    for item in chunk {
+        wishes.push(match check_item(item, engine.clearing()) {
+            Checked::Done(done) => Some(done),
+            Checked::Party(party) => {
+                asked.push(party);
+                None
+            }
+        });
     }
+    let mut sealed = seal(engine, asked).into_iter();
+    let next = |done: Option<_>| done.or_else(|| sealed.next()).expect("each party was sealed");
+    wishes.into_iter().map(next).collect()
 }
 
 /// Items of one chunk as wishes, or why they are none.
@@ -146,8 +154,7 @@ pub(super) async fn import(
 impl Import<'_> {
     fn check(&mut self, chunk: Vec<v1::ImportRequest>) {
         let engine = self.engine.clone();
-        let wish = move |item| import_wish(item, engine.clearing());
-        let check = move || chunk.into_iter().map(wish).collect();
+        let check = move || wishes(&engine, chunk);
         self.checking.push_back(tokio::task::spawn_blocking(check));
     }
 

@@ -4,6 +4,7 @@ use crate::journal::JournalError;
 use crate::ledger::Refusal;
 use crate::pipeline::{Busy, NotDone};
 use crate::settle::{NotLoaded, NotRotated, NotSaid};
+use crate::vault::VaultError;
 use tonic::{Code, Status};
 
 /// The status of a refusal: its text says what is wrong and what to do.
@@ -45,6 +46,10 @@ pub(super) fn refused(refusal: &Refusal) -> Status {
         | Refusal::SaidToBePaid { .. }
         | Refusal::ReleasedBefore { .. }
         | Refusal::NotEnded { .. }
+        | Refusal::PartyErased(_)
+        | Refusal::NotSuspended(_)
+        | Refusal::StillNeeded { .. }
+        | Refusal::DepositsLeft { .. }
         | Refusal::AccountsMissing { .. } => Code::FailedPrecondition,
         Refusal::DepositsTooLarge(..)
         | Refusal::RailUnfit { .. }
@@ -65,11 +70,13 @@ pub(super) fn refused(refusal: &Refusal) -> Status {
         | Refusal::NoReasonOfLeg { .. }
         | Refusal::LegTwice { .. }
         | Refusal::ReportCount { .. }
+        | Refusal::NotSealed { .. }
         | Refusal::NoEvidence => Code::InvalidArgument,
         Refusal::WindowUnsealed(_) => Code::Unavailable,
-        Refusal::AccountsMoved | Refusal::SuspensionsMoved | Refusal::EngineKeyMoved => {
-            Code::Aborted
-        }
+        Refusal::AccountsMoved
+        | Refusal::SuspensionsMoved
+        | Refusal::EngineKeyMoved
+        | Refusal::ErasedMeanwhile(_) => Code::Aborted,
     };
     Status::new(code, refusal.to_string())
 }
@@ -98,7 +105,29 @@ impl From<NotLoaded> for Status {
         match reason {
             NotLoaded::NotDone(reason) => reason.into(),
             NotLoaded::Storage(error) => storage(&error),
+            NotLoaded::Sealed(error) => (&error).into(),
         }
+    }
+}
+
+impl From<&VaultError> for Status {
+    fn from(error: &VaultError) -> Self {
+        match error {
+            VaultError::Storage(error) => storage(error),
+            VaultError::Refused(refusal) => refused(refusal),
+            VaultError::BeingErased(_) => Self::unavailable(error.to_string()),
+            VaultError::Secret(_) => Self::internal(error.to_string()),
+            VaultError::NoKey(_) | VaultError::OtherKey(_) => {
+                tracing::error!(%error, "what is sealed cannot be opened");
+                Self::data_loss(error.to_string())
+            }
+        }
+    }
+}
+
+impl From<VaultError> for Status {
+    fn from(error: VaultError) -> Self {
+        (&error).into()
     }
 }
 

@@ -94,7 +94,7 @@ pub(super) fn recompute(
     event: &BatchComputed,
     windows: &[Arc<SealedWindow>],
     asset: &AssetDef,
-    account: impl Fn(PartyId, Rail) -> Option<crate::ledger::Account>,
+    account: impl Fn(PartyId, Rail) -> Option<crate::ledger::SealedAccount>,
     prefund: impl Fn(PartyId) -> Total,
 ) -> Result<BatchContent, Difference> {
     let rail = Rail::from_byte(event.rail)
@@ -150,7 +150,7 @@ fn check_sums(content: &BatchContent, windows: &[Arc<SealedWindow>]) -> Result<(
         }
     }
     let (mut total, mut carried) = (0i128, 0i128);
-    for leg in &content.legs {
+    for leg in content.legs.iter() {
         let (from, to, amount) = (leg.payment.from, leg.payment.to, signed(leg.payment.amount.0)?);
         flows.push(((from, to), -amount));
         if to != PartyId::CLEARING {

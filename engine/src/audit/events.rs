@@ -192,6 +192,7 @@ impl<'a> Audit<'a> {
             Event::ExposureReleased(e) => self.released(e),
             Event::AssetCreated(_)
             | Event::PartyUpserted(_)
+            | Event::PartyErased(_)
             | Event::SignerAdded(_)
             | Event::SignerRevoked(_)
             | Event::CreditLimitSet(_)

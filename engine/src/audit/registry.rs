@@ -2,8 +2,8 @@
 //! counts.
 
 use super::difference::Difference;
-use crate::ledger::event::{Event, Genesis, PartyUpserted, RailAccount, SignerAdded};
-use crate::ledger::{Account, Rail};
+use crate::ledger::event::{Event, Genesis, PartyErased, PartyUpserted, SignerAdded};
+use crate::ledger::{Rail, SealedAccount, SealedOnRail, SealedText};
 use crate::types::{AssetDef, AssetNumber, Lsn, PartyId, SignerKey, Timestamp};
 use crate::verify::{SignatureKey, check_key};
 use foldhash::fast::RandomState;
@@ -24,8 +24,9 @@ pub(super) struct Signer {
 /// A party.
 pub(super) struct Party {
     pub since: Lsn,
-    name: String,
-    accounts: Vec<RailAccount>,
+    /// `None` once it was erased.
+    name: Option<SealedText>,
+    accounts: Vec<SealedOnRail>,
     /// From which record on it was suspended, and not.
     suspended: Vec<(Lsn, bool)>,
 }
@@ -107,6 +108,7 @@ impl Registry {
                 self.party(lsn, e);
                 Ok(())
             }
+            Event::PartyErased(e) => self.erased(e),
             Event::SignerAdded(e) => self.signer(lsn, e),
             Event::SignerRevoked(e) => match self.signers.get_mut(&e.signer) {
                 Some(signer) => {
@@ -145,15 +147,27 @@ impl Registry {
     fn party(&mut self, lsn: Lsn, e: &PartyUpserted) {
         let party = self.parties.entry(e.party).or_insert_with(|| Party {
             since: lsn,
-            name: String::new(),
+            name: None,
             accounts: Vec::new(),
             suspended: Vec::new(),
         });
-        party.name.clone_from(&e.name);
+        party.name = Some(e.name.clone());
         party.accounts.clone_from(&e.accounts);
         if party.suspended.last().is_some_and(|(_, now)| *now) != e.suspended {
             party.suspended.push((lsn, e.suspended));
         }
+    }
+
+    /// Who is erased was suspended, and stays so.
+    fn erased(&mut self, e: &PartyErased) -> Result<(), Difference> {
+        let Some(party) = self.parties.get_mut(&e.party) else {
+            return Err(Difference::new("an erased party", "a registered one", e.party));
+        };
+        if !party.suspended.last().is_some_and(|(_, suspended)| *suspended) {
+            return Err(Difference::new("an erased party", "a suspended one", e.party));
+        }
+        (party.name, party.accounts) = (None, Vec::new());
+        Ok(())
     }
 
     fn signer(&mut self, lsn: Lsn, e: &SignerAdded) -> Result<(), Difference> {
@@ -189,9 +203,9 @@ impl Registry {
     }
 
     /// A party's account on a rail, as it is at this point of the events.
-    pub fn account(&self, party: PartyId, rail: Rail) -> Option<Account> {
+    pub fn account(&self, party: PartyId, rail: Rail) -> Option<SealedAccount> {
         let party = self.parties.get(&party)?;
         let on_rail = party.accounts.iter().find(|account| account.rail == rail.name())?;
-        Some(Account { name: party.name.clone(), fields: on_rail.fields.clone() })
+        Some(SealedAccount { name: party.name.clone()?, fields: on_rail.fields.clone() })
     }
 }

@@ -167,8 +167,9 @@ fn party_item(line: PartyLine, request_id: String) -> Result<Item, String> {
     let accounts = line.accounts.into_iter();
     let accounts = accounts.map(|(rail, fields)| (rail, SettlementAccount { fields })).collect();
     let party_id = party_bytes(&line.id)?;
-    let party = Party { party_id, name: line.name, suspended: line.suspended, accounts };
-    Ok(Item::Party(UpsertPartyRequest { request_id, party: Some(party) }))
+    let party =
+        Party { party_id, name: line.name, suspended: line.suspended, accounts, erased: false };
+    Ok(Item::Party(UpsertPartyRequest { request_id, party: Some(party), reopen: false }))
 }
 
 fn signer_item(line: SignerLine, request_id: String) -> Result<Item, String> {

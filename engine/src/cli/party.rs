@@ -9,8 +9,8 @@ use crate::types::{PartyId, SignerKey};
 use clap::{Args, Subcommand};
 use std::collections::BTreeMap;
 use tallystick_proto::v1::{
-    AddSignerRequest, Cap, GetPartyRequest, Party, RevokeSignerRequest, SettlementAccount, Signer,
-    UpsertPartyRequest,
+    AddSignerRequest, Cap, ErasePartyRequest, GetPartyRequest, Party, RevokeSignerRequest,
+    SettlementAccount, Signer, UpsertPartyRequest,
 };
 
 const ADD_HELP: &str = "\
@@ -40,7 +40,20 @@ pub enum PartyCommand {
     /// Let a suspended party pay and be paid again
     #[command(after_help = "Example:\n  tallystick party resume 5a..64 hexadecimal digits..00")]
     Resume(PartyFlag),
+    /// Make a party's name and accounts unreadable, everywhere and for ever
+    #[command(after_help = ERASE_HELP)]
+    Erase(PartyErase),
 }
+
+const ERASE_HELP: &str = "\
+Example:
+  tallystick party suspend 5a..64 hexadecimal digits..00
+  tallystick window close          and batch and settle what was owed up to here
+  tallystick party erase 5a..64 hexadecimal digits..00 --yes
+
+It is refused while anything may still be owed to the party or by it. Files that have left (the
+outbox, the inbox, exports of batches) and copies of the data directory are yours to look after:
+see \"Erasing a party\" in docs/OPERATIONS.md.";
 
 /// `tallystick party add`
 #[derive(Debug, Args)]
@@ -57,6 +70,9 @@ pub struct PartyAdd {
     /// Let it neither pay nor be paid yet
     #[arg(long)]
     suspended: bool,
+    /// Register a party anew that was erased: money has come back that must reach it
+    #[arg(long)]
+    reopen: bool,
     #[command(flatten)]
     request: RequestArgs,
 }
@@ -67,6 +83,22 @@ pub struct PartyFlag {
     /// The party, 64 hexadecimal digits
     #[arg(value_name = "ID")]
     party: PartyId,
+    #[command(flatten)]
+    request: RequestArgs,
+}
+
+/// `tallystick party erase`
+#[derive(Debug, Args)]
+pub struct PartyErase {
+    /// The party, 64 hexadecimal digits
+    #[arg(value_name = "ID")]
+    party: PartyId,
+    /// How what was left of its deposits was given back, if something was left
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    deposits: String,
+    /// It cannot be undone: without this nothing is done
+    #[arg(long)]
+    yes: bool,
     #[command(flatten)]
     request: RequestArgs,
 }
@@ -173,12 +205,14 @@ pub async fn run_party(session: &mut Session, command: PartyCommand) -> Result<(
                 name: args.name,
                 suspended: args.suspended,
                 accounts: join_accounts(args.accounts)?,
+                erased: false,
             };
-            upsert(session, request_id, party).await?
+            upsert(session, request_id, party, args.reopen).await?
         }
         PartyCommand::Show { party } => get(session, party).await?,
         PartyCommand::Suspend(args) => set_suspended(session, args, true).await?,
         PartyCommand::Resume(args) => set_suspended(session, args, false).await?,
+        PartyCommand::Erase(args) => erase(session, args).await?,
     };
     session.print(&party_record(party)).await
 }
@@ -189,8 +223,13 @@ async fn get(session: &Session, party: PartyId) -> Result<Party, CliError> {
     Ok(answer.map_err(|status| session.failed(status))?.into_inner())
 }
 
-async fn upsert(session: &Session, request_id: String, party: Party) -> Result<Party, CliError> {
-    let request = UpsertPartyRequest { request_id: request_id.clone(), party: Some(party) };
+async fn upsert(
+    session: &Session,
+    request_id: String,
+    party: Party,
+    reopen: bool,
+) -> Result<Party, CliError> {
+    let request = UpsertPartyRequest { request_id: request_id.clone(), party: Some(party), reopen };
     let answer = session.operator().upsert_party(request).await;
     Ok(answer.map_err(|status| session.failed_change(status, &request_id))?.into_inner())
 }
@@ -204,7 +243,26 @@ async fn set_suspended(
     if party.suspended == suspended {
         return Ok(party);
     }
-    upsert(session, args.request.id()?, Party { suspended, ..party }).await
+    let party = Party { suspended, erased: false, ..party };
+    upsert(session, args.request.id()?, party, false).await
+}
+
+async fn erase(session: &Session, args: PartyErase) -> Result<Party, CliError> {
+    if !args.yes {
+        return Err(CliError::Input(format!(
+            "the name and accounts of party {} would be unreadable for ever, also in what was recorded so far; say \
+             --yes if that is meant",
+            args.party
+        )));
+    }
+    let request_id = args.request.id()?;
+    let request = ErasePartyRequest {
+        request_id: request_id.clone(),
+        party_id: args.party.0.to_vec().into(),
+        deposits: args.deposits,
+    };
+    let answer = session.operator().erase_party(request).await;
+    Ok(answer.map_err(|status| session.failed_change(status, &request_id))?.into_inner())
 }
 
 /// Runs `tallystick signer ...`.
@@ -245,6 +303,7 @@ fn party_record(party: Party) -> Record {
         ("name", Cell::Text(party.name)),
         ("suspended", Cell::Flag(party.suspended)),
         ("accounts", Cell::Accounts(accounts.collect())),
+        ("erased", Cell::Flag(party.erased)),
     ])
 }
 
@@ -311,10 +370,11 @@ mod tests {
             name: "N".into(),
             suspended: true,
             accounts: [("iso20022".into(), account)].into(),
+            erased: false,
         };
         let expected = serde_json::json!({
             "party_id": "01".repeat(32), "name": "N", "suspended": true,
-            "accounts": {"iso20022": {"iban": "DE"}},
+            "accounts": {"iso20022": {"iban": "DE"}}, "erased": false,
         });
         assert_eq!(party_record(party).json(), expected);
     }

@@ -26,6 +26,11 @@ settings! {
     #[arg(long, env = "TALLYSTICK_DATA_DIR", hide_env_values = true, value_name = "DIR")]
     data_dir: PathBuf = "./tallystick-data".into();
 
+    /// File of the root key, under which names and accounts are kept; made with a new directory
+    /// [default: tallystick.root in the data directory]
+    #[arg(long, env = "TALLYSTICK_ROOT_KEY_FILE", hide_env_values = true, value_name = "FILE")]
+    root_key_file: PathBuf;
+
     /// Loopback address and port to serve; port 0 takes any free one [default: 127.0.0.1:7450]
     #[arg(long, env = "TALLYSTICK_LISTEN", hide_env_values = true, value_name = "IP:PORT")]
     listen: Listeners = (Ipv4Addr::LOCALHOST, PORT_DEFAULT).into();
@@ -376,8 +381,8 @@ mod tests {
 
     #[test]
     fn printed_settings_are_read_back_as_the_same() {
-        let text = "data_dir = \"/d\"\nlisten = \"[::1]:0\"\nready_file = \"r\"\nshards = 7\n\
-            verify_threads = 9\nverify_backend = \"portable\"\nverify_table_bytes = \"0\"\n\
+        let text = "data_dir = \"/d\"\nroot_key_file = \"/k\"\nlisten = \"[::1]:0\"\n\
+            ready_file = \"r\"\nshards = 7\nverify_threads = 9\nverify_backend = \"portable\"\nverify_table_bytes = \"0\"\n\
             checkpoint_bytes = \"64MiB\"\ndisk_reserve_bytes = \"1GiB\"\n\
             window_every = \"90s\"\nvoucher_lifetime_max_seconds = 60\n\
             log = \"warn\"\nfour_eyes = false\n[clearing.iso20022]\nname = \"N\"\niban = \"I\"\n\

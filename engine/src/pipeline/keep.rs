@@ -92,6 +92,7 @@ impl Since {
             Event::BatchComputed(e) => u64::try_from(e.windows.len()).expect("windows are limited"),
             Event::AssetCreated(_)
             | Event::PartyUpserted(_)
+            | Event::PartyErased(_)
             | Event::SignerAdded(_)
             | Event::SignerRevoked(_)
             | Event::CreditLimitSet(_)

@@ -14,7 +14,7 @@ use crate::journal::{Chain, Entry, Journal, JournalError, Log, Tables, Tail, kep
 use crate::ledger::control::{Control, Restored, RowUnfit};
 use crate::ledger::row::RowKey;
 use crate::ledger::{Genesis, Refusal, SealedPart, Shard, ShardPage};
-use crate::types::{ChannelHasher, History, Lsn, SignerKey, Timestamp};
+use crate::types::{ChannelHasher, History, Lsn, PartyId, SignerKey, Timestamp};
 use crate::verify::Keys;
 
 /// What a journal's records add up to.
@@ -64,6 +64,12 @@ impl Recovered {
     #[must_use]
     pub fn engine_key(&self) -> Option<SignerKey> {
         self.control.engine_key()
+    }
+
+    /// How often a party was erased.
+    #[must_use]
+    pub fn erasures(&self, party: PartyId) -> u32 {
+        self.control.erasures(party)
     }
 
     /// The end of the journal.

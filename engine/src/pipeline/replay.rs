@@ -173,6 +173,7 @@ impl<'a> Replaying<'a> {
             }
             Event::AssetCreated(_)
             | Event::PartyUpserted(_)
+            | Event::PartyErased(_)
             | Event::SignerRevoked(_)
             | Event::CreditLimitSet(_)
             | Event::DepositRecorded(_)

@@ -6,7 +6,8 @@ use crate::journal::{JournalError, Log, Tables, kept};
 use crate::ledger::{BatchContent, BatchHead, BatchPlan, Refusal, SealedHead, SealedWindow};
 use crate::limits::ARCHIVE_WINDOWS;
 use crate::pipeline::{Busy, Intake, NotDone};
-use crate::types::{BatchId, WindowNumber};
+use crate::types::{BatchId, PartyId, WindowNumber};
+use crate::vault::{Vault, VaultError};
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
@@ -19,6 +20,22 @@ pub enum NotLoaded {
     /// What is kept cannot be read.
     #[error(transparent)]
     Storage(#[from] JournalError),
+    /// What is sealed cannot be opened.
+    #[error(transparent)]
+    Sealed(VaultError),
+}
+
+impl From<VaultError> for NotLoaded {
+    fn from(error: VaultError) -> Self {
+        match error {
+            VaultError::Storage(error) => Self::Storage(error),
+            VaultError::Refused(refusal) => refusal.into(),
+            other @ (VaultError::Secret(_)
+            | VaultError::BeingErased(_)
+            | VaultError::NoKey(_)
+            | VaultError::OtherKey(_)) => Self::Sealed(other),
+        }
+    }
 }
 
 impl From<Refusal> for NotLoaded {
@@ -38,6 +55,7 @@ impl From<Busy> for NotLoaded {
 pub struct Archive {
     log: Arc<dyn Log>,
     tables: Arc<dyn Tables>,
+    vault: Vault,
     recent: Arc<Mutex<VecDeque<Arc<SealedWindow>>>>,
     batches: Arc<Mutex<Batches>>,
 }
@@ -64,11 +82,17 @@ impl Batches {
 }
 
 impl Archive {
-    /// Of what the pipeline keeps.
+    /// Of what the pipeline keeps. `vault` opens what of it is sealed.
     #[must_use]
-    pub fn new(intake: &Intake) -> Self {
+    pub fn new(intake: &Intake, vault: Vault) -> Self {
         let (log, tables) = (intake.log().clone(), intake.tables().clone());
-        Self { log, tables, recent: Arc::default(), batches: Arc::default() }
+        Self { log, tables, vault, recent: Arc::default(), batches: Arc::default() }
+    }
+
+    /// Opens what is sealed.
+    #[must_use]
+    pub fn vault(&self) -> &Vault {
+        &self.vault
     }
 
     /// A sealed window.
@@ -144,6 +168,28 @@ impl Archive {
         self.batches.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The sealed windows in which nothing of a suspended party stands, of those that might need
+    /// it: up to the first in which something does.
+    ///
+    /// # Errors
+    /// `JournalError` when one cannot be read.
+    pub fn clear_of(
+        &self,
+        intake: &Intake,
+        party: PartyId,
+    ) -> Result<Vec<WindowNumber>, JournalError> {
+        let (may_need, mut clear) = (intake.control().may_need(party), Vec::new());
+        for (window, assets) in may_need {
+            for asset in assets {
+                if kept::is_owed(&*self.tables, window, asset, party)? {
+                    return Ok(clear);
+                }
+            }
+            clear.push(window);
+        }
+        Ok(clear)
+    }
+
     /// Every record.
     #[must_use]
     pub fn log(&self) -> &dyn Log {
@@ -161,7 +207,7 @@ impl Archive {
 mod tests {
     use super::*;
     use crate::ledger::seal::{Head, Owed, close};
-    use crate::ledger::{Account, EvidenceDigest, Obligation, Policy, Rail};
+    use crate::ledger::{EvidenceDigest, Obligation, Policy, Rail, SealedAccount, SealedText};
     use crate::types::{
         AssetDef, AssetNumber, Digest, Lsn, PartyId, SettlementModel, Timestamp, Total,
     };
@@ -186,7 +232,8 @@ mod tests {
             most: Total(1_000),
             clearing: Vec::new(),
         };
-        let account = |_| Some(Account { name: String::new(), fields: Vec::new() });
+        let nothing = || SealedText::new(Vec::new());
+        let account = |_| Some(SealedAccount { name: nothing(), fields: nothing() });
         let windows = [window.clone()];
         let content =
             BatchContent::compute(&windows, &asset, &policy, account, |_| Total::ZERO).unwrap();

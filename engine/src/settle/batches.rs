@@ -6,12 +6,13 @@ use crate::journal::kept;
 use crate::journal::names::{self, NamedLeg};
 use crate::ledger::batch::Payment;
 use crate::ledger::control::{self, Used};
-use crate::ledger::{BatchContent, BatchHead, Caller, Rail, Refusal, Request, Wish};
+use crate::ledger::{BatchContent, BatchHead, Caller, OpenBatch, Rail, Refusal, Request, Wish};
 use crate::limits::{BATCH_ATTEMPTS_MAX, BATCH_OFFERS_MAX};
 use crate::pipeline::{Done, Intake, NotDone};
 use crate::rails;
 use crate::sign::{EngineKey, Signed};
 use crate::types::{AssetNumber, BatchId, WindowNumber, batch_statement};
+use crate::vault::{Vault, VaultError};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -98,16 +99,34 @@ pub async fn create_batch_by<F: Future<Output = Computed>>(
     Err(Refusal::AccountsMoved.into())
 }
 
-/// The legs of a batch by what their rail calls them.
-fn named(content: &BatchContent) -> impl Iterator<Item = (String, NamedLeg)> + '_ {
+/// A leg of a batch as it is kept by its name, with the account that its money leaves sealed.
+pub(super) fn named_leg(
+    vault: &Vault,
+    content: &OpenBatch,
+    leg: u32,
+) -> Result<NamedLeg, VaultError> {
+    let (of, rail) = (&content.legs[leg as usize], content.head.policy.rail);
+    let Payment { from: payer, to: payee, amount, .. } = of.payment;
+    let (key, batch) = (of.key.clone(), content.head.id);
+    let account = rails::own_account(content, &of.payment);
+    let account = vault.seal_leaves(payer, rail.name(), account)?;
+    Ok(NamedLeg { batch, leg, payer, payee, amount, key, account })
+}
+
+/// Keeps the legs of a batch by what their rail calls them.
+fn keep_names(archive: &Archive, content: &OpenBatch) -> Result<(), NotLoaded> {
     let rail = content.head.policy.rail;
-    (0..).zip(&content.legs).map(move |(leg, of)| {
-        let Payment { from: payer, to: payee, amount, .. } = of.payment;
-        let (key, batch) = (of.key.clone(), content.head.id);
-        let account = rails::own_account(content, &of.payment).to_owned();
-        let named = NamedLeg { batch, leg, payer, payee, amount, key, account };
-        (rails::leg_name(rail, &of.key), named)
-    })
+    let legs = u32::try_from(content.legs.len()).expect("legs are limited");
+    let mut failed = None;
+    let named = (0..legs).map_while(|leg| match named_leg(archive.vault(), content, leg) {
+        Ok(named) => Some((rails::leg_name(rail, &named.key), named)),
+        Err(error) => {
+            failed = Some(error);
+            None
+        }
+    });
+    names::put_legs(archive.tables(), rail, named)?;
+    failed.map_or(Ok(()), |error| Err(error.into()))
 }
 
 fn first_result(
@@ -152,7 +171,8 @@ async fn work(
             found
         };
         let content = BatchContent::compute(&windows, &asset, &policy, account, prefund)?;
-        rails::check_batch(&content)?;
+        let open = archive.vault().open_batch(&content)?;
+        rails::check_batch(&open)?;
         let (head, accounts) = (content.head.clone(), content.accounts.clone());
         let mut free = free.into_inner();
         free.sort_unstable();
@@ -161,7 +181,7 @@ async fn work(
         intake.control().check_doubts(&used)?;
         // What it was computed from is durable before the record that speaks of it.
         kept::put_batch(archive.tables(), &content)?;
-        names::put_legs(archive.tables(), content.head.policy.rail, named(&content))?;
+        keep_names(&archive, &open)?;
         archive.hold(Arc::new(content));
         Ready { used, version }.look(&intake)
     }))

@@ -9,7 +9,7 @@ use super::archive::{Archive, NotLoaded};
 use super::batches::{Clearing, CreateBatch, Created, create_batch_by};
 use super::settler::desks::Mailbox;
 use super::settler::{Held, Nudge, Nudged, Troubles};
-use crate::journal::{Log, Tables};
+use crate::journal::{JournalError, Log, Tables};
 use crate::ledger::{
     BatchContent, BatchEntry, BatchPlan, ChannelState, Command, Control, Envelope, Evidence,
     Exposure, Gauge, Legs, Refusal, SealedHead, SealedWindow,
@@ -20,7 +20,9 @@ use crate::rails::card;
 use crate::sign::EngineKey;
 use crate::types::{
     AssetNumber, BatchId, ChannelHasher, ChannelId, Lsn, NetworkId, PartyId, SignerKey,
+    WindowNumber,
 };
+use crate::vault::Vault;
 use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::sync::{Arc, RwLockReadGuard};
@@ -35,6 +37,8 @@ pub struct Setup {
     pub intake: Intake,
     /// Signs windows, batches, receipts and exports.
     pub key: Arc<EngineKey>,
+    /// Seals and opens what is known of parties.
+    pub vault: Vault,
     /// The operator's own accounts.
     pub clearing: Clearing,
     /// Whether another operator must approve a batch than the one who made it.
@@ -56,7 +60,8 @@ impl Engine {
     /// On a running pipeline; with what wakes the settler.
     #[must_use]
     pub fn new(setup: Setup) -> (Self, Nudged) {
-        let (archive, (nudge, nudged)) = (Archive::new(&setup.intake), Nudge::new());
+        let (archive, (nudge, nudged)) =
+            (Archive::new(&setup.intake, setup.vault.clone()), Nudge::new());
         let (rotating, troubles) = (tokio::sync::Mutex::default(), Troubles::default());
         (Self(Arc::new(Inner { setup, archive, rotating, nudge, troubles })), nudged)
     }
@@ -352,6 +357,12 @@ impl Engine {
         &self.0.setup.key
     }
 
+    /// Seals and opens what is known of parties.
+    #[must_use]
+    pub fn vault(&self) -> &Vault {
+        &self.0.setup.vault
+    }
+
     /// The operator's own accounts.
     #[must_use]
     pub fn clearing(&self) -> &Clearing {
@@ -382,6 +393,27 @@ impl Engine {
     /// The control state now, durable or not: never for an answer.
     pub(super) fn control(&self) -> RwLockReadGuard<'_, Control> {
         self.0.setup.intake.control()
+    }
+
+    /// How a party stands, durable or not: the sequencer decides on what was made of it.
+    ///
+    /// # Errors
+    /// What `question` finds to refuse.
+    pub(crate) fn standing<T>(
+        &self,
+        question: impl FnOnce(&Control) -> Result<T, Refusal>,
+    ) -> Result<T, Refusal> {
+        question(&self.control())
+    }
+
+    /// How often a party was erased, durable or not.
+    pub(crate) fn erasures(&self, party: PartyId) -> u32 {
+        self.control().erasures(party)
+    }
+
+    /// As `Archive::clear_of`, on this thread.
+    pub(crate) fn clear_of(&self, party: PartyId) -> Result<Vec<WindowNumber>, JournalError> {
+        self.archive().clear_of(self.intake(), party)
     }
 
     /// Has one command of the engine's own done: waits for room, not for durability.

@@ -121,7 +121,7 @@ impl Engine {
     ) -> Result<(u32, Arc<BatchContent>, Legs), NotSaid> {
         let LegVerdict { key, word, reference, evidence } = verdict;
         let content = self.plan(batch).await?.content().clone();
-        let mut all = (0..).zip(&content.legs);
+        let mut all = (0..).zip(content.legs.iter());
         let Some((leg, _)) = all.find(|(_, leg)| leg.key == key) else {
             return Err(no_leg(&key));
         };
@@ -151,7 +151,9 @@ fn logged<T>(envelope: &Envelope, asked: &str, told: Result<T, NotSaid>) -> Resu
         Err(refusal @ (NotSaid::NoLeg(_) | NotSaid::Held(_))) => {
             tell_refusal(envelope, asked, refusal);
         }
-        Err(NotSaid::NotLoaded(NotLoaded::NotDone(NotDone::Busy(_)) | NotLoaded::Storage(_)))
+        Err(NotSaid::NotLoaded(
+            NotLoaded::NotDone(NotDone::Busy(_)) | NotLoaded::Storage(_) | NotLoaded::Sealed(_),
+        ))
         | Ok(_) => {}
     }
     told
@@ -160,7 +162,7 @@ fn logged<T>(envelope: &Envelope, asked: &str, told: Result<T, NotSaid>) -> Resu
 /// Reports as the ledger knows legs: by their places.
 fn words(content: &BatchContent, reports: &[LegReport]) -> Result<Vec<SaidOfLeg>, NotSaid> {
     let asked: HashSet<&str> = reports.iter().map(|report| &*report.key).collect();
-    let found = (0..).zip(&content.legs).filter(|(_, leg)| asked.contains(&*leg.key));
+    let found = (0..).zip(content.legs.iter()).filter(|(_, leg)| asked.contains(&*leg.key));
     let places: HashMap<&str, u32> = found.map(|(at, leg)| (&*leg.key, at)).collect();
     let one = |report: &LegReport| {
         let LegReport { key, word, reference, reason } = report;

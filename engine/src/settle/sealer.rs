@@ -81,6 +81,7 @@ fn run(engine: &Engine, parts: &Receiver<SealedPart>, stopped: &Receiver<()>) {
                 panic!("a cut window can be sealed: {refusal}")
             }
             Err(NotLoaded::Storage(error)) => pipeline::stop_at_once(&error),
+            Err(NotLoaded::Sealed(error)) => panic!("a window holds nothing sealed: {error}"),
         }
     }
 }

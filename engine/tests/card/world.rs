@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
-use tallystick::ledger::{Account, BatchContent, BatchHead, Leg, Payment, Rail};
+use tallystick::ledger::{Account, BatchHead, Leg, OpenBatch, Payment, Rail};
 use tallystick::rails::card::{
     API_VERSION, Answer, CallBytes, CardConfig, Client, Secret, request,
 };
@@ -78,13 +78,13 @@ pub fn party(number: u16, fields: &[(&str, &str)], cents: i64) -> Party {
 }
 
 /// A batch with one leg for each party.
-pub fn batch(parties: &[Party]) -> BatchContent {
+pub fn batch(parties: &[Party]) -> OpenBatch {
     let asset = asset();
     let clearing = BTreeMap::from([("account".to_owned(), "acct_clearing".to_owned())]);
     let clearing = rails::check_clearing(Rail::Card, &clearing).unwrap();
     let policy = rails::policy(Rail::Card, &asset, &clearing).unwrap();
     let keys = LegKeys::new(BatchId([0xcd; 32]));
-    let mut content = BatchContent {
+    let mut content = OpenBatch {
         head: Arc::new(BatchHead {
             id: BatchId([0xcd; 32]),
             windows: vec![WindowNumber(1)],
@@ -99,7 +99,7 @@ pub fn batch(parties: &[Party]) -> BatchContent {
             carries: Vec::new(),
             prefunded: Vec::new(),
         }),
-        legs: Vec::new(),
+        legs: Arc::default(),
         accounts: Arc::default(),
     };
     for Party { number, fields, cents } in parties {
@@ -111,12 +111,13 @@ pub fn batch(parties: &[Party]) -> BatchContent {
         let clearing = PartyId::CLEARING;
         let (from, to) = if *cents > 0 { (party, clearing) } else { (clearing, party) };
         let key = keys.key(from, to, 0);
-        content.legs.push(Leg { key, payment: Payment { from, to, amount, part: 0 } });
+        Arc::make_mut(&mut content.legs)
+            .push(Leg { key, payment: Payment { from, to, amount, part: 0 } });
     }
     content
 }
 
-pub fn calls(content: &BatchContent) -> Vec<CallBytes> {
+pub fn calls(content: &OpenBatch) -> Vec<CallBytes> {
     let call = |leg| request(leg, content, API_VERSION).unwrap();
     content.legs.iter().map(call).collect()
 }

@@ -1,7 +1,7 @@
 //! The engine's part: rounds, and a journal that holds signed bytes before they are sent.
 
 use std::collections::BTreeMap;
-use tallystick::ledger::BatchContent;
+use tallystick::ledger::OpenBatch;
 use tallystick::rails::evm::{
     Act, Blocked, Chunk, ChunkState, Desk, Look, Nonces, RpcFailure, SendWord, SignedTx, View,
     chunk, ranges, reports,
@@ -21,7 +21,7 @@ pub const ROUNDS_MAX: usize = 60;
 
 pub struct Engine<'a> {
     pub desk: Desk,
-    pub batch: &'a BatchContent,
+    pub batch: &'a OpenBatch,
     pub journal: Vec<Journaled>,
     pub held: Vec<Held>,
     pub nonces: Nonces,
@@ -41,7 +41,7 @@ pub struct Held {
 
 impl<'a> Engine<'a> {
     /// As after a start: all that is known is the journal.
-    pub fn start(desk: Desk, batch: &'a BatchContent, journal: Vec<Journaled>) -> Self {
+    pub fn start(desk: Desk, batch: &'a OpenBatch, journal: Vec<Journaled>) -> Self {
         let numbers = 0..u32::try_from(ranges(batch).len()).expect("few chunks");
         let mut nonces = Nonces::default();
         let held = numbers.map(|number| {

@@ -19,11 +19,7 @@ enum Crash {
     Final,
 }
 
-fn run_until(
-    world: &World,
-    batch: &tallystick::ledger::BatchContent,
-    crash: Crash,
-) -> Vec<Journaled> {
+fn run_until(world: &World, batch: &tallystick::ledger::OpenBatch, crash: Crash) -> Vec<Journaled> {
     let mut engine = Engine::start(world.desk(), batch, Vec::new());
     if crash == Crash::BeforeAnything {
         return engine.journal;

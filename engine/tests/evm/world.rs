@@ -7,7 +7,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tallystick::ledger::{
-    Account, AssetSeal, BatchContent, Obligation, Rail, SealedAsset, SealedWindow, WindowTotals,
+    Account, AssetSeal, BatchContent, Obligation, OpenBatch, Rail, SealedAccount, SealedAsset,
+    SealedText, SealedWindow, WindowTotals,
 };
 use tallystick::rails;
 use tallystick::rails::evm::{Address, Clearing, Desk, EvmConfig, FeeRules, Finality};
@@ -101,7 +102,7 @@ impl World {
     }
 
     /// The batch in which party n is owed the n-th amount.
-    pub fn batch(&self, owed: &[u128]) -> BatchContent {
+    pub fn batch(&self, owed: &[u128]) -> OpenBatch {
         let asset = AssetDef {
             number: AssetNumber(7),
             code: self.clearing().asset_code(),
@@ -115,14 +116,19 @@ impl World {
         });
         let window = window(asset.number, net.collect());
         let policy = rails::policy(Rail::Evm, &asset, &self.clearing_fields()).expect("it fits");
-        let batch =
-            BatchContent::compute(&[Arc::new(window)], &asset, &policy, account, |_| Total::ZERO);
-        batch.expect("a batch")
+        // The chain never sees what is sealed: any bytes will do.
+        let text = || SealedText::new(vec![7; 40]);
+        let sealed = |_| Some(SealedAccount { name: text(), fields: text() });
+        let windows = [Arc::new(window)];
+        let batch = BatchContent::compute(&windows, &asset, &policy, sealed, |_| Total::ZERO);
+        let batch = batch.expect("a batch");
+        let open = |party: &PartyId| Some((*party, account(*party)?));
+        batch.with_accounts(batch.accounts.keys().filter_map(open).collect())
     }
 
     /// Asserts that every pay-out leg but those of `failed` has arrived, once, and nothing else
     /// left.
-    pub fn assert_paid(&self, batch: &BatchContent, money: u128, failed: &[u32]) {
+    pub fn assert_paid(&self, batch: &OpenBatch, money: u128, failed: &[u32]) {
         let mut moved = 0;
         for leg in batch.legs.iter().filter(|leg| !leg.payment.is_pay_in()) {
             let skipped = failed.iter().any(|number| leg.payment.to == party(*number));

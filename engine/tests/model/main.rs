@@ -14,7 +14,8 @@ use tallystick::journal::Journal;
 use tallystick::journal::memory::Memory;
 use tallystick::ledger::event::Cap;
 use tallystick::ledger::{
-    BatchContent, Caller, Command, Genesis, Rail, Refusal, Request, SealedWindow, Wish,
+    BatchContent, Caller, Command, Genesis, OpenBatch, Rail, Refusal, Request, SealedWindow,
+    UpsertParty, Wish,
 };
 use tallystick::pipeline::{self, Pipeline, PipelineOptions, Source, recover};
 use tallystick::settle::{Clearing, CreateBatch, Engine, EngineSetup, Sealer};
@@ -23,6 +24,7 @@ use tallystick::types::{
     Amount, AssetDef, AssetNumber, ChannelHasher, Digest, FitKey, NetworkId, PartyId,
     SettlementModel, SignerKey, Timestamp, Total, Voucher, WindowNumber, message,
 };
+use tallystick::vault::{Plain, Standing, Vault};
 use tallystick::verify::{Options, Verifier};
 use tallystick::{limits, rails};
 
@@ -168,7 +170,8 @@ impl Running {
         );
         let clearing = Clearing::from([(Rail::Iso20022, rails::placeholder(Rail::Iso20022))]);
         let (key, four_eyes, mailbox) = (engine_key(), false, None);
-        let setup = EngineSetup { intake, key, clearing, four_eyes, mailbox };
+        let vault = Vault::seeded(intake.tables().clone(), [7; 32]);
+        let setup = EngineSetup { intake, key, vault, clearing, four_eyes, mailbox };
         let (engine, _) = Engine::new(setup);
         let sealer = Sealer::start(engine.clone(), parts);
         Self { pipeline, engine, sealer }
@@ -209,7 +212,15 @@ impl Run {
         let iban = [("iban".to_owned(), "DE02120300000000202051".to_owned())].into();
         let accounts = vec![rails::check_account("iso20022", &iban).expect("a valid account")];
         let (party, name) = (party(n), format!("party {n}"));
-        self.tell(Wish::UpsertParty { party, name, suspended, accounts }).await;
+        let registered = self.model.parties.contains_key(&party);
+        let standing = |_| Ok(Standing { erasures: 0, registered });
+        let plain = [Plain { party, name, accounts }];
+        let vault = self.running.engine.vault().clone();
+        let sealed = vault.seal_parties(&plain, &standing).expect("memory does not fail");
+        let sealed = sealed.into_iter().next().expect("one was asked for").expect("it has a key");
+        let (name, accounts, erasures) = (sealed.name, sealed.accounts, sealed.erasures);
+        let upsert = UpsertParty { party, name, suspended, accounts, reopen: false, erasures };
+        self.tell(Wish::UpsertParty(upsert)).await;
         self.model.parties.insert(party, suspended);
     }
 
@@ -318,7 +329,9 @@ async fn batches(engine: &Engine) -> Vec<Files> {
     let heads = heads.await.expect("the engine runs");
     let content =
         |(head, windows): &(Arc<_>, Vec<_>)| archive.batch(head, windows).expect("it is kept");
-    heads.iter().map(|batch| files(&content(batch))).collect()
+    let open =
+        |content: Arc<BatchContent>| archive.vault().open_batch(&content).expect("a key each");
+    heads.iter().map(|batch| files(&open(content(batch)))).collect()
 }
 
 fn obligations(window: &SealedWindow) -> BTreeMap<(AssetNumber, PartyId, PartyId), u128> {
@@ -330,7 +343,7 @@ fn obligations(window: &SealedWindow) -> BTreeMap<(AssetNumber, PartyId, PartyId
 }
 
 /// Every file of a batch, byte for byte.
-fn files(content: &BatchContent) -> BTreeMap<String, Vec<u8>> {
+fn files(content: &OpenBatch) -> BTreeMap<String, Vec<u8>> {
     let mut files: BTreeMap<String, Vec<u8>> = BTreeMap::new();
     let written = rails::export(content, &mut |name, bytes| {
         files.entry(name.to_owned()).or_default().extend_from_slice(bytes);

@@ -3,7 +3,7 @@
 
 /// What may happen next, and how often in an ordinary run. Each seed stresses some of it and leaves
 /// some of it out.
-pub const ACTIONS: [(Action, u32); 23] = [
+pub const ACTIONS: [(Action, u32); 24] = [
     (Action::Frame, 140),
     (Action::Commands, 50),
     (Action::Batch, 40),
@@ -11,6 +11,7 @@ pub const ACTIONS: [(Action, u32); 23] = [
     (Action::Question, 30),
     (Action::Read, 10),
     (Action::Rotate, 6),
+    (Action::Erase, 12),
     (Action::AskCheckpoint, 12),
     (Action::Again, 40),
     (Action::Check, 200),
@@ -45,6 +46,8 @@ pub enum Action {
     Read,
     /// An operator asks for a new key of the engine.
     Rotate,
+    /// An operator wants a party's name and accounts erased.
+    Erase,
     /// Somebody wants a checkpoint.
     AskCheckpoint,
     /// What was not answered before the engine died is asked again.

@@ -2,10 +2,11 @@
 
 use crate::check::{self, Checked, ensure, same};
 use crate::clock::Clocks;
+use crate::erasing;
 use crate::life::{Halt, Heard, Life, Owner, died};
 use crate::model::{Decided, Model, word};
 use crate::settled;
-use crate::task::{self, Call, Question, Told};
+use crate::task::{self, Call, Doing, Question, Told};
 use std::collections::BTreeSet;
 use tallystick::ledger::{BatchHead, Command, Event, LegState, Wish};
 use tallystick::pipeline::{Asked, NotDone};
@@ -97,6 +98,7 @@ fn sets(event: &Event) -> BTreeSet<(PartyId, u32)> {
         Event::ExposureReleased(e) => e.releases.iter().map(|one| (one.party, e.asset.0)).collect(),
         Event::AssetCreated(_)
         | Event::PartyUpserted(_)
+        | Event::PartyErased(_)
         | Event::SignerAdded(_)
         | Event::SignerRevoked(_)
         | Event::EngineKeySet(_)
@@ -219,9 +221,9 @@ pub fn poll(
     refusals(life, place, model);
     let before = life.stepper.sequencer_waiting().1;
     let id = life.tasks[place].id;
-    let disk = life.disk.clone();
+    let (disk, mut done_so) = (life.disk.clone(), None);
     let answered = match &mut life.tasks[place].call {
-        Call::Commands { commands, rotates, wanted, calling } => match task::poll(calling) {
+        Call::Commands { commands, doing, wanted, calling } => match task::poll(calling) {
             None => false,
             Some(done) => {
                 let done = done.map_err(|busy| busy.to_string())?;
@@ -234,11 +236,7 @@ pub fn poll(
                         heard.told(&disk, *lsn, || format!("call {id}"))?;
                     }
                 }
-                if *rotates {
-                    let now = matches!(found[..], [Decided::Now(_)]);
-                    let done = if now { life.key.adopt() } else { life.key.discard() };
-                    done.map_err(|error| error.to_string())?;
-                }
+                done_so = Some((*doing, matches!(found[..], [Decided::Now(_)])));
                 true
             }
         },
@@ -251,6 +249,7 @@ pub fn poll(
                 true
             }
             Some(Err(NotLoaded::Storage(error))) => return Err(died(&disk, &error)),
+            Some(Err(NotLoaded::Sealed(error))) => return Err(error.to_string().into()),
             Some(Err(NotLoaded::NotDone(NotDone::Busy(busy)))) => {
                 return Err(busy.to_string().into());
             }
@@ -286,14 +285,30 @@ pub fn poll(
     if answered {
         life.tasks.remove(place);
     }
+    if let Some((doing, now)) = done_so {
+        finish(life, doing, now)?;
+    }
     Ok(answered || life.stepper.sequencer_waiting().1 > before)
+}
+
+/// What the edge does once it was told what became of its command: whether it was done now.
+fn finish(life: &Life, doing: Doing, now: bool) -> Result<(), Halt> {
+    match doing {
+        Doing::Nothing => Ok(()),
+        Doing::Rotates => {
+            let done = if now { life.key.adopt() } else { life.key.discard() };
+            done.map_err(|error| Halt::Wrong(error.to_string()))
+        }
+        Doing::Erases(party) => erasing::erased(life, party),
+    }
 }
 
 /// The word for what became of a command: that it was done, that it was done before, or why not.
 fn answer(decided: &Decided, wish: &Wish) -> String {
     let done = match wish {
         Wish::CreateAsset { .. } => "AssetCreated",
-        Wish::UpsertParty { .. } => "PartyUpserted",
+        Wish::UpsertParty(_) => "PartyUpserted",
+        Wish::EraseParty { .. } => "PartyErased",
         Wish::AddSigner { .. } => "SignerAdded",
         Wish::RevokeSigner { .. } => "SignerWasRevoked",
         Wish::SetCreditLimit { .. } => "CreditLimitSet",

@@ -8,7 +8,10 @@ use crate::world::{Sent, World};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use tallystick::ledger::event::Cap;
-use tallystick::ledger::{Caller, Command, NewTrouble, Rail, Request, TroubleKind, Wish};
+use tallystick::ledger::{
+    Caller, Command, NewTrouble, Rail, RailAccount, Request, SealedOnRail, SealedText, TroubleKind,
+    UpsertParty, Wish,
+};
 use tallystick::settle::CreateBatch;
 use tallystick::types::{
     Amount, AssetDef, AssetNumber, BatchId, Digest, FitKey, MONEY_MAX, PartyId, SettlementModel,
@@ -92,7 +95,7 @@ impl Clients {
             commands.push(self.asset(dice, asset.def.clone()));
         }
         for party in &world.parties[..world.parties.len() - 1] {
-            commands.push(self.party(dice, world, *party, false));
+            commands.push(self.party(dice, world, *party, (false, false)));
             for asset in &world.assets[..world.assets.len() - 1] {
                 if dice.percent(90) {
                     let limits = [50_000_000, 1_000_000_000, 20_000_000_000, 20_000_000_000];
@@ -135,8 +138,9 @@ impl Clients {
                 self.asset(dice, def)
             }
             1 => {
-                let suspended = dice.percent(7);
-                self.party(dice, world, party, suspended)
+                let erased = state.parties.get(&party).is_some_and(|party| party.erased);
+                let flags = (dice.percent(12), erased && dice.percent(40));
+                self.party(dice, world, party, flags)
             }
             2 => {
                 let agent = dice.pick(&world.agents[..world.agents.len() - 1]);
@@ -166,9 +170,8 @@ impl Clients {
             }
             9 => {
                 let window = WindowNumber(dice.between(1, state.open() + 1));
-                let (request, operator) = (self.request(dice), "");
-                let reason = "simulated".to_owned();
-                Wish::DisputeWindow { window, reason }.by(by(operator), request)
+                let (request, reason) = (self.request(dice), "simulated".to_owned());
+                Wish::DisputeWindow { window, reason }.by(by(""), request)
             }
             10 => {
                 let window = any_disputed(dice, state);
@@ -200,11 +203,19 @@ impl Clients {
         dice: &mut Dice,
         world: &World,
         party: PartyId,
-        suspended: bool,
+        (suspended, reopen): (bool, bool),
     ) -> Command {
-        let (request, accounts) = (self.request(dice), world.accounts(dice));
-        let name = format!("Party {}", dice.below(100));
-        Wish::UpsertParty { party, name, suspended, accounts }.by(by(""), request)
+        // Not sealed yet: the texts lie where what is sealed will.
+        let text = |text: String| SealedText::new(text.into_bytes());
+        let account = |RailAccount { rail, mut fields }| {
+            let (_, value) = fields.pop().expect("an account has a field");
+            SealedOnRail { rail, fields: text(value) }
+        };
+        let request = self.request(dice);
+        let accounts = world.accounts(dice).into_iter().map(account).collect();
+        let name = text(format!("Party {}", dice.below(100)));
+        let upsert = UpsertParty { party, name, suspended, accounts, reopen, erasures: 0 };
+        Wish::UpsertParty(upsert).by(by(""), request)
     }
 
     fn signer(

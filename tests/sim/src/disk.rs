@@ -25,18 +25,20 @@ pub enum Call {
     Sync,
     Commit,
     Remove,
+    Destroy,
     Trim,
 }
 
 impl Call {
     /// Every call.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Append,
         Self::Remember,
         Self::Put,
         Self::Sync,
         Self::Commit,
         Self::Remove,
+        Self::Destroy,
         Self::Trim,
     ];
 }
@@ -321,6 +323,14 @@ impl Tables for Disk {
                 state.pages.remove(&(table, key.clone()));
                 state.unsynced.push(Unsynced::Remove(table, key));
             }
+        })
+    }
+
+    fn destroy(&self, table: Table, key: &[u8]) -> Result<(), JournalError> {
+        self.write(Call::Destroy, |state| {
+            let of = (table, key.to_vec());
+            state.pages.remove(&of);
+            state.durable.remove(&of);
         })
     }
 

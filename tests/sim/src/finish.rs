@@ -11,6 +11,7 @@ use std::sync::Arc;
 use tallystick::ledger::{BatchContent, Control, Refusal, SealedHead, SealedWindow, Wish};
 use tallystick::settle::{Archive, EvidenceRequest, export, signed_end};
 use tallystick::types::Timestamp;
+use tallystick::vault::VaultError;
 use tallystick::{audit, rails};
 
 /// Everything that settles, as it is kept: windows, batches, and the files of batches.
@@ -75,7 +76,8 @@ impl Run<'_> {
     fn picture(&mut self) -> Result<Picture, String> {
         let heads = heads(&self.life().stepper.control())?;
         // Nothing from memory: what is kept must give it.
-        let archive = Archive::new(&self.life().intake);
+        let (intake, vault) = (self.life().intake.clone(), self.life().archive.vault().clone());
+        let archive = Archive::new(&intake, vault);
         let mut windows = Vec::new();
         for sealed in &heads {
             let window = archive.window(sealed).map_err(|error| error.to_string())?;
@@ -93,7 +95,8 @@ impl Run<'_> {
             let of: Vec<SealedHead> = of.cloned().collect();
             let content = archive.batch(&head, &of).map_err(|error| error.to_string())?;
             check::content(&content, wanted)?;
-            let written = rails::export(&content, &mut |name, bytes| {
+            let shown = archive.vault().show_batch(&content).map_err(|error| error.to_string())?;
+            let written = rails::export(&shown, &mut |name, bytes| {
                 let file: &mut Vec<u8> = files.entry(name.to_owned()).or_default();
                 file.extend_from_slice(bytes);
                 Ok::<(), ()>(())
@@ -103,7 +106,18 @@ impl Run<'_> {
             let count = u32::try_from(content.legs.len()).expect("legs are limited");
             for side in [(0..first).collect::<Vec<u32>>(), (first..count).collect()] {
                 for (number, legs) in (0..).zip(rails::split(&content, &side)) {
-                    let part = rails::Part::new(&content, &legs, number);
+                    let open = match archive.vault().open_legs(&content, &legs) {
+                        Ok(open) => open,
+                        Err(VaultError::NoKey(party) | VaultError::OtherKey(party)) => {
+                            // What has left has left; it cannot be made again.
+                            ensure(self.model.now.erasures(party) > 0, || {
+                                format!("the key of {party} is lost")
+                            })?;
+                            continue;
+                        }
+                        Err(error) => return Err(error.to_string()),
+                    };
+                    let part = rails::Part::new(&open, &legs, number);
                     let own = part.file().expect("a rail of files");
                     let file = files.entry(own.name()).or_default();
                     own.write(file).expect("memory does not fail");
@@ -138,7 +152,7 @@ impl Run<'_> {
     fn leg_keys_are_unique(&self, picture: &Picture) -> Checked {
         let mut keys = BTreeMap::new();
         for batch in &picture.batches {
-            for leg in &batch.legs {
+            for leg in batch.legs.iter() {
                 let before = keys.insert(leg.key.clone(), (batch.head.id, leg.payment));
                 ensure(before.is_none(), || format!("leg key {} is used twice", leg.key))?;
             }

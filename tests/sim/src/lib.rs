@@ -30,6 +30,7 @@ mod clients;
 mod clock;
 mod dice;
 mod disk;
+mod erasing;
 mod finish;
 mod fold;
 mod life;

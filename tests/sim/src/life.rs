@@ -17,6 +17,7 @@ use tallystick::pipeline::{Answer, Applied, Feed, Intake, Source, Stepper};
 use tallystick::settle::Archive;
 use tallystick::sign::EngineKey;
 use tallystick::types::{Digest, Outcome, PartyId};
+use tallystick::vault::Vault;
 use tokio::sync::oneshot;
 
 /// Sources that frames come from.
@@ -155,12 +156,13 @@ impl Life {
     pub fn new(
         stepper: Stepper<Disk>,
         intake: Intake,
+        vault: Vault,
         sealer: Sealer,
         key: EngineKey,
         times: Times,
         disk: Disk,
     ) -> Self {
-        let archive = Archive::new(&intake);
+        let archive = Archive::new(&intake, vault);
         let callers = (0..).take(SOURCES).map(|n| Arc::new(intake.feed(Source::Here(n)))).collect();
         Self {
             stepper,

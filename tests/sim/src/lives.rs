@@ -9,12 +9,13 @@ use crate::life::{Halt, Life, Owner, died};
 use crate::run::{Run, Unheard};
 use crate::sealer::Sealer;
 use crate::settler;
-use crate::task::Call;
+use crate::task::{Call, Doing};
 use tallystick::journal::JournalError;
 use tallystick::ledger::{Command, Genesis, Wish};
 use tallystick::pipeline::{Recovered, Stepper, recover};
 use tallystick::sign::EngineKey;
 use tallystick::types::Timestamp;
+use tallystick::vault::{Vault, VaultError};
 
 impl Run<'_> {
     /// The process is dead: what follows from it, and the next start.
@@ -62,8 +63,13 @@ impl Run<'_> {
         let Self { life: Some(life), model, heard, figures, .. } = self else { return Ok(()) };
         let heard_all = life.hear(heard).and_then(|_| {
             for place in (0..life.tasks.len()).rev() {
-                // Computing a batch would write.
-                if !matches!(life.tasks[place].call, Call::Batch { .. }) {
+                // Computing a batch would write, and so would what follows an erasure.
+                let writes = match &life.tasks[place].call {
+                    Call::Batch { .. } => true,
+                    Call::Commands { doing, .. } => matches!(doing, Doing::Erases(_)),
+                    Call::Question { .. } | Call::Read { .. } => false,
+                };
+                if !writes {
                     calls::poll(life, place, model, heard, &mut figures.batches)?;
                 }
             }
@@ -83,7 +89,9 @@ impl Run<'_> {
         let calls = life.tasks.into_iter().filter_map(|task| match task.call {
             // The settler looks anew at where the legs stand: what it was about to do may be wrong
             // now.
-            Call::Commands { rotates: false, commands, .. } if !settler::is_own(&commands) => {
+            Call::Commands { doing: Doing::Nothing, commands, .. }
+                if !settler::is_own(&commands) =>
+            {
                 Some(Unheard::Commands(commands))
             }
             Call::Batch { ask, .. } => Some(Unheard::Batch(ask)),
@@ -179,17 +187,25 @@ impl Run<'_> {
                 return Err(Halt::Wrong(what));
             }
         };
+        let vault = Vault::seeded(journal.tables.clone(), self.world.network.0);
+        let finished = vault.finish_all(&|party| recovered.erasures(party));
+        match finished {
+            Ok(()) => {}
+            Err(VaultError::Storage(error)) => return Err(self.not_started(&error)),
+            Err(error) => return Err(Halt::Wrong(error.to_string())),
+        }
         let key = self.engine_key(&recovered)?;
         let first = recovered.engine_key().is_none();
         let (verifier, options) = (self.verifier.clone(), self.options);
         let (stepper, intake, parts) =
             Stepper::start(recovered, clock, journal, self.epoch, verifier, options);
         let sealer = Sealer::new(parts, shards);
-        self.life = Some(Life::new(stepper, intake, sealer, key, times, self.disk.clone()));
+        self.life = Some(Life::new(stepper, intake, vault, sealer, key, times, self.disk.clone()));
         let life = self.life.as_ref().expect("it was just started");
         fold::same(&life.stepper.control(), &self.disk)?;
         self.compare()?;
         self.acked_is_present()?;
+        self.keys_are_right()?;
         if first {
             self.first_key()?;
         }

@@ -13,7 +13,7 @@ use crate::life::{Halt, Heard, Life, Owner};
 use crate::model::Model;
 use crate::sealer::Step;
 use crate::settled;
-use crate::task::{self, Call, Task};
+use crate::task::{self, Call, Doing, Task};
 use crate::world::{BEGIN, Sent, World};
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
@@ -169,7 +169,7 @@ impl<'a> Run<'a> {
     pub fn steps(&mut self, steps: u64) -> Result<(), String> {
         self.start()?;
         let founding = self.clients.founding(&mut self.dice, &self.world);
-        let asked = self.ask_commands(founding);
+        let asked = self.ask_plain(founding);
         self.or_die(asked)?;
         if self.dice.percent(80) {
             let settled = self.settle();
@@ -209,7 +209,7 @@ impl<'a> Run<'a> {
             Action::Commands => {
                 let state = &self.model.now;
                 let commands = self.clients.commands(&mut self.dice, &self.world, state);
-                self.ask_commands(commands)?;
+                self.ask_plain(commands)?;
             }
             Action::Batch => {
                 let ask = self.clients.batch(&mut self.dice, &self.world, &self.model.now);
@@ -228,6 +228,7 @@ impl<'a> Run<'a> {
                 self.call(call)?;
             }
             Action::Rotate => self.rotate()?,
+            Action::Erase => self.erase()?,
             Action::AskCheckpoint => {
                 let life = self.life();
                 let asked = life.intake.ask_checkpoint();
@@ -300,6 +301,7 @@ impl<'a> Run<'a> {
             | Action::Question
             | Action::Read
             | Action::Rotate
+            | Action::Erase
             | Action::AskCheckpoint
             | Action::Again
             | Action::Clock
@@ -322,7 +324,7 @@ impl<'a> Run<'a> {
     }
 
     pub(crate) fn ask_commands(&mut self, commands: Vec<Command>) -> Result<(), Halt> {
-        let call = task::commands(&self.life().intake, commands, false);
+        let call = task::commands(&self.life().intake, commands, Doing::Nothing);
         self.call(call)
     }
 
@@ -334,7 +336,7 @@ impl<'a> Run<'a> {
     }
 
     /// Makes a call: it is polled for the first time at once.
-    fn call(&mut self, call: Call) -> Result<(), Halt> {
+    pub(crate) fn call(&mut self, call: Call) -> Result<(), Halt> {
         self.figures.operations += 1;
         self.tasks += 1;
         self.tell(|| format!("call {}: {}", self.tasks, calls::text(&call)));
@@ -349,7 +351,8 @@ impl<'a> Run<'a> {
 
     /// One key at a time, as the engine's edge does it.
     fn rotate(&mut self) -> Result<(), Halt> {
-        let rotating = |task: &Task| matches!(task.call, Call::Commands { rotates: true, .. });
+        let rotating =
+            |task: &Task| matches!(task.call, Call::Commands { doing: Doing::Rotates, .. });
         if self.life().tasks.iter().any(rotating) || self.model.now.keys.is_empty() {
             return Ok(());
         }
@@ -360,7 +363,7 @@ impl<'a> Run<'a> {
         let next = next.map_err(|error| Halt::Wrong(error.to_string()))?;
         let (key, proof) = (next.key, next.signature);
         let command = Wish::SetEngineKey { key, proof }.by(by(""), request);
-        let call = task::commands(&life.intake, vec![command], true);
+        let call = task::commands(&life.intake, vec![command], Doing::Rotates);
         self.secrets.insert(next.key, secret);
         self.call(call)
     }

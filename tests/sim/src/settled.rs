@@ -53,6 +53,7 @@ pub fn event(event: &Event, now: &State) -> Checked {
         Event::LegsSubmitted(e) => covered(now.batches[&e.batch].1.asset, now),
         Event::AssetCreated(_)
         | Event::PartyUpserted(_)
+        | Event::PartyErased(_)
         | Event::SignerAdded(_)
         | Event::SignerRevoked(_)
         | Event::CreditLimitSet(_)

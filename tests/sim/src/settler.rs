@@ -142,6 +142,7 @@ impl Run<'_> {
         let Life { intake, archive, stepper, .. } = self.life();
         let plan = archive.plan(intake, batch).map_err(|error| match error {
             NotLoaded::Storage(error) => died(&disk, &error),
+            NotLoaded::Sealed(error) => Halt::Wrong(format!("no plan for {batch}: {error}")),
             NotLoaded::NotDone(reason) => Halt::Wrong(format!("no plan for {batch}: {reason}")),
         })?;
         let control = stepper.control();

@@ -28,8 +28,8 @@ pub enum Call {
     Commands {
         /// What is asked for.
         commands: Vec<Command>,
-        /// It puts a new key of the engine in force.
-        rotates: bool,
+        /// What the edge does around them.
+        doing: Doing,
         /// What must be answered, once it is in the one order.
         wanted: Option<Vec<Decided>>,
         /// The call itself.
@@ -62,6 +62,17 @@ pub enum Call {
         /// The call itself.
         calling: Calling<Result<(u64, usize), Busy>>,
     },
+}
+
+/// What the edge does around commands, besides asking for them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Doing {
+    /// Nothing.
+    Nothing,
+    /// It puts a new key of the engine in force.
+    Rotates,
+    /// It destroys the key of a party that is erased.
+    Erases(PartyId),
 }
 
 /// What a shard can be asked.
@@ -100,10 +111,10 @@ pub fn at_once<T>(calling: impl Future<Output = T> + 'static) -> T {
 
 /// Commands, in order.
 #[must_use]
-pub fn commands(intake: &Intake, commands: Vec<Command>, rotates: bool) -> Call {
+pub fn commands(intake: &Intake, commands: Vec<Command>, doing: Doing) -> Call {
     let (intake, asked) = (intake.clone(), commands.clone());
     let calling = Box::pin(async move { intake.commands(asked).await });
-    Call::Commands { commands, rotates, wanted: None, calling }
+    Call::Commands { commands, doing, wanted: None, calling }
 }
 
 /// A batch. Computing it takes as long as nobody polls.

@@ -6,8 +6,7 @@ use crate::dice::Dice;
 use ed25519_dalek::{Signer as _, SigningKey};
 use std::collections::BTreeMap;
 use std::rc::Rc;
-use tallystick::ledger::Rail;
-use tallystick::ledger::event::RailAccount;
+use tallystick::ledger::{Rail, RailAccount};
 use tallystick::rails;
 use tallystick::settle::Clearing;
 use tallystick::types::{

@@ -177,8 +177,9 @@ pub fn party_request(party: PartyId, address: &str) -> UpsertPartyRequest {
         name: format!("Agent {}", &address[..10]),
         suspended: false,
         accounts: [("evm".to_owned(), SettlementAccount { fields })].into(),
+        erased: false,
     };
-    UpsertPartyRequest { request_id: request_id("party"), party: Some(party) }
+    UpsertPartyRequest { request_id: request_id("party"), party: Some(party), reopen: false }
 }
 
 fn deploy(anvil: &Anvil, from: &str, file: &str, arguments: &str) -> String {

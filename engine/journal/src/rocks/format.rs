@@ -7,11 +7,11 @@ use std::path::Path;
 
 /// Where format 1 kept all records.
 const RECORDS_OF_FORMAT_1: &str = "records";
-/// The format of the directory: 4 since the control state is in checkpoints. Records have a format
-/// of their own.
+/// The format of the directory: 4 since names and accounts are sealed, and the control state is in
+/// checkpoints. Records have a format of their own.
 pub(super) const DIRECTORY_FORMAT: u16 = 4;
-/// An empty column that names the format, since format 3: the names of columns can be listed
-/// without opening what is in them. It is made before those of the tables.
+/// An empty column that names the format, as every format since 3 has one: the names of columns can
+/// be listed without opening what is in them. It is made before those of the tables.
 pub(super) const FORMAT_COLUMN: &str = "format 4";
 const FORMAT_PREFIX: &str = "format ";
 /// The entry that names the format, since format 2.
@@ -69,8 +69,8 @@ mod tests {
         dir
     }
 
-    /// What the engine signed in format 2 does not say what later formats say, and before format 4
-    /// checkpoints do not hold the whole state.
+    /// What the engine signed in format 2 does not say what later formats say; before format 4
+    /// names and accounts were in plain text, and checkpoints did not hold the whole state.
     #[test]
     fn a_directory_of_an_earlier_or_a_later_format_is_refused_untouched() {
         let since_2 = ["frames", "events", "meta"];

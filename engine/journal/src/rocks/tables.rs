@@ -8,9 +8,9 @@
 //! newest (`wal`), so no write may stand unsynced at the end of one when the next is begun.
 
 use super::super::{JournalError, Table, Tables, VisitPage};
-use super::EVENTS;
 use super::options::{past_the_log, reading, reading_one, synced};
-use rocksdb::{ColumnFamily, DB, WriteBatch};
+use super::{EVENTS, FRAMES};
+use rocksdb::{BottommostLevelCompaction, ColumnFamily, CompactOptions, DB, WriteBatch};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Pages that are synced together go through the write-ahead log up to so many bytes, where they
@@ -44,6 +44,7 @@ impl Table {
             | Self::Batches
             | Self::Calls
             | Self::Legs
+            | Self::PartyKeys
             | Self::Meta => LOGGED_BYTES_MAX,
         }
     }
@@ -143,6 +144,24 @@ impl Tables for RocksTables {
         Ok(self.db.delete_range_cf_opt(column, from, to, &synced())?)
     }
 
+    fn destroy(&self, table: Table, key: &[u8]) -> Result<(), JournalError> {
+        let column = self.column(table.name());
+        // What was put before goes too, wherever it is.
+        self.put_past(&mut self.hand(table))?;
+        self.db.delete_cf_opt(column, key, &synced())?;
+        // Out of the logs: one goes when no column needs anything of it any more. This column
+        // first: what others write from here on lies in the next log.
+        self.db.flush_cf(column)?;
+        self.db.flush_cf(self.column(FRAMES))?;
+        self.flush_logged()?;
+        // Out of the files: those that the key can be in are written anew, down to the last one.
+        let mut options = CompactOptions::default();
+        options.set_exclusive_manual_compaction(true);
+        options.set_bottommost_level_compaction(BottommostLevelCompaction::Force);
+        self.db.compact_range_cf_opt(column, Some(key), Some(key), &options);
+        Ok(())
+    }
+
     fn free_bytes(&self) -> Option<u64> {
         let disk = rustix::fs::statvfs(self.db.path()).ok()?;
         Some(disk.f_bavail.saturating_mul(disk.f_frsize))
@@ -151,4 +170,58 @@ impl Tables for RocksTables {
 
 fn unreadable(table: Table, error: &rocksdb::Error) -> JournalError {
     JournalError::Storage(format!("table {} cannot be read: {error}", table.name()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::open;
+    use super::*;
+    use crate::{Chain, Framed, Log as _};
+    use tallystick_ledger::types::{Lsn, Timestamp};
+
+    fn record(chain: &mut Chain) -> Framed {
+        chain.frame(1, Timestamp(7), 2, 1, &[&[9; 100]])
+    }
+
+    /// What was merely deleted stood in a log and in a table file until somebody wrote there again.
+    #[test]
+    fn what_is_destroyed_is_in_no_file_any_more_wherever_it_had_got_to() {
+        let dir = tempfile::tempdir().unwrap();
+        let (mut chain, mut journal) = (Chain::start(), open(dir.path()).unwrap());
+        let store = journal.tables.clone();
+        let page = |n: u8| [&b"an unmistakable key "[..], &[n; 40]].concat();
+        let put = |n: u8| {
+            store.put(Table::PartyKeys, &[1, n], &page(n)).unwrap();
+            store.sync(Table::PartyKeys).unwrap();
+        };
+        let holds = |n: u8| {
+            let files = std::fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().path());
+            let bytes = files.filter_map(|path| std::fs::read(path).ok());
+            bytes
+                .flat_map(|bytes| bytes.windows(60).map(|w| w == page(n)).collect::<Vec<_>>())
+                .any(|found| found)
+        };
+        // The first three have got into a file, further and further down; the last is in a log.
+        for n in 1..=3 {
+            put(n);
+            journal.log.append(&[record(&mut chain)]).unwrap();
+            journal.log.remember(chain.tail()).unwrap();
+        }
+        journal.log.trim(Lsn(3)).unwrap();
+        put(4);
+        // What others write to the same log keeps it, until they have gone into a file.
+        journal.log.append(&[record(&mut chain)]).unwrap();
+        store.commit(b"entry", b"of another table").unwrap();
+        for n in [2, 4] {
+            assert!(holds(n), "{n} is kept");
+            store.destroy(Table::PartyKeys, &[1, n]).unwrap();
+            // RocksDB takes away what it needs no more on threads of its own.
+            let mut looks = 0..100_000;
+            assert!(looks.any(|_| !holds(n)), "{n} is still in a file");
+        }
+        let found = |n: u8| store.get(Table::PartyKeys, &[1, n]).unwrap();
+        assert_eq!([1, 2, 3, 4].map(|n| found(n).is_some()), [true, false, true, false]);
+        drop((store, journal));
+        assert_eq!([1, 2, 3, 4].map(holds), [true, false, true, false]);
+    }
 }

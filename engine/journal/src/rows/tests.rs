@@ -54,6 +54,11 @@ impl Tables for Fused {
         self.store.remove(table, from, to)
     }
 
+    fn destroy(&self, table: Table, key: &[u8]) -> Result<(), JournalError> {
+        self.write()?;
+        self.store.destroy(table, key)
+    }
+
     fn free_bytes(&self) -> Option<u64> {
         None
     }

@@ -3,6 +3,7 @@
 
 use super::*;
 use crate::fixture::{HEAD, sealed};
+use crate::sealed::SealedText;
 use crate::types::{AssetNumber, Digest};
 use serde_json::Value;
 
@@ -40,7 +41,12 @@ fn computed(case: &Value) -> (Arc<SealedWindow>, BatchContent) {
         clearing: fields.clone(),
     };
     let account = |party: PartyId| {
-        Some(Account { name: format!("Party {}", party.0[0]), fields: fields.clone() })
+        let text = |text: &Value| {
+            let hex = text.as_str().unwrap().as_bytes();
+            SealedText::new(data_encoding::HEXLOWER.decode(hex).unwrap())
+        };
+        let sealed = &case["accounts"][party.0[0].to_string()];
+        Some(SealedAccount { name: text(&sealed["name"]), fields: text(&sealed["account"]) })
     };
     let free = |of: PartyId| {
         let deposits = case["deposits"].as_array().unwrap().iter();

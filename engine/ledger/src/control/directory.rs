@@ -4,8 +4,9 @@ use super::{Control, room};
 use crate::event::{
     AssetCreated, Cap, CreditLimitSet, DepositRecorded, PartyUpserted, SignerAdded,
 };
-use crate::limits::{self, ACCOUNTS_MAX, CAPS_MAX, TEXT_BYTES_MAX};
+use crate::limits::{self, CAPS_MAX, TEXT_BYTES_MAX};
 use crate::refusal::Refusal;
+use crate::sealed::check_sealed;
 use crate::types::{AssetNumber, MONEY_MAX, PartyId, Total};
 
 /// Whether a text fits a record.
@@ -33,13 +34,7 @@ impl Control {
         if e.party == PartyId::CLEARING {
             return Err(Refusal::ClearingParty);
         }
-        if e.accounts.len() > ACCOUNTS_MAX {
-            return Err(Refusal::TooManyAccounts(ACCOUNTS_MAX));
-        }
-        if !e.accounts.is_sorted_by(|a, b| a.rail < b.rail) {
-            return Err(Refusal::AccountsUnordered);
-        }
-        text(&e.name, "name")?;
+        check_sealed(&e.name, &e.accounts)?;
         if self.parties.contains_key(&e.party) {
             return Ok(());
         }
@@ -82,8 +77,10 @@ impl Control {
         self.deposits.get(&(party, asset)).copied().unwrap_or_default()
     }
 
+    /// A party that was not erased.
     fn known_party(&self, party: PartyId) -> Result<(), Refusal> {
-        self.party(party).map(|_| ())
+        self.party(party)?;
+        self.check_open(party, false)
     }
 
     pub(super) fn known_asset(&self, asset: AssetNumber) -> Result<(), Refusal> {

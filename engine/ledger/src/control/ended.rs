@@ -59,7 +59,8 @@ impl Control {
                 self.away(*batch, bookings.iter().map(|one| one.leg))
             }
             Wish::CreateAsset { .. }
-            | Wish::UpsertParty { .. }
+            | Wish::UpsertParty(_)
+            | Wish::EraseParty { .. }
             | Wish::AddSigner { .. }
             | Wish::RevokeSigner { .. }
             | Wish::SetCreditLimit { .. }
@@ -134,6 +135,7 @@ pub(super) fn rows_of_legs(event: &Event) -> Vec<(BatchId, u32)> {
         Event::LegProposed(e) => vec![(e.batch, page_of(e.leg))],
         Event::AssetCreated(_)
         | Event::PartyUpserted(_)
+        | Event::PartyErased(_)
         | Event::SignerAdded(_)
         | Event::SignerRevoked(_)
         | Event::CreditLimitSet(_)

@@ -9,7 +9,7 @@ use crate::envelope::Envelope;
 use crate::event::{
     AssetCreated, BatchAborted, BatchApproved, CreditLimitSet, DepositRecorded, DisputeEnded,
     EngineKeySet, Event, ExposureReleased, LegRun, LegsBooked, LegsMoved, LegsSubmitted,
-    PartyUpserted, SignerAdded, SignerRevoked, TroublesAcked, TroublesRaised, WindowCut,
+    PartyErased, SignerAdded, SignerRevoked, TroublesAcked, TroublesRaised, WindowCut,
     WindowDisputed,
 };
 use crate::leg::{LegMove, Mover};
@@ -25,9 +25,10 @@ impl Control {
     pub(super) fn fact(&self, envelope: &Envelope, wish: Wish) -> Result<(Event, Made), Refusal> {
         let event = match wish {
             Wish::CreateAsset { asset } => Event::AssetCreated(AssetCreated { asset }),
-            Wish::UpsertParty { party, name, suspended, accounts } => {
-                let event = PartyUpserted { party, name, suspended, accounts };
-                Event::PartyUpserted(event)
+            Wish::UpsertParty(upsert) => Event::PartyUpserted(self.upserted(upsert)?),
+            Wish::EraseParty { party, deposits, clear } => {
+                self.check_erase(party, &deposits, &clear)?;
+                Event::PartyErased(PartyErased { party, deposits })
             }
             Wish::AddSigner { signer, party, caps } => {
                 Event::SignerAdded(SignerAdded { signer: signer.key(), party, caps })
@@ -228,7 +229,10 @@ impl Control {
                 self.engine_keys.check_set(asked, e).map_err(Refusal::EngineKey)
             }
             // Checked where they are made.
-            Event::WindowCut(_) | Event::WindowSealed(_) | Event::BatchComputed(_) => Ok(()),
+            Event::PartyErased(_)
+            | Event::WindowCut(_)
+            | Event::WindowSealed(_)
+            | Event::BatchComputed(_) => Ok(()),
         }
     }
 }

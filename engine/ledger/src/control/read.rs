@@ -1,10 +1,10 @@
 //! What can be read of the control state. Changes nothing, decides nothing.
 
-use super::super::batch::Account;
 use super::super::event::Genesis;
 use super::super::rail::Rail;
 use super::super::refusal::Refusal;
 use super::super::seal::Cut;
+use super::super::sealed::SealedAccount;
 use super::super::trouble::Troubles;
 use super::{BatchEntry, Control, Deed, PartyEntry, SignerEntry, WindowEntry};
 use crate::types::{
@@ -169,12 +169,12 @@ impl Control {
         self.window(number).ok().filter(|window| window.cut.is_some()).map(|w| w.cut_digest)
     }
 
-    /// A party's account on a rail.
+    /// A party's account on a rail, sealed.
     #[must_use]
-    pub fn account(&self, party: PartyId, rail: Rail) -> Option<Account> {
+    pub fn account(&self, party: PartyId, rail: Rail) -> Option<SealedAccount> {
         let entry = self.parties.get(&party)?;
         let on_rail = entry.accounts.iter().find(|account| account.rail == rail.name())?;
-        Some(Account { name: entry.name.clone(), fields: on_rail.fields.clone() })
+        Some(SealedAccount { name: entry.name.clone()?, fields: on_rail.fields.clone() })
     }
 
     /// The window that the record at `cut` closed.

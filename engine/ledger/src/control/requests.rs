@@ -162,6 +162,7 @@ mod tests {
     use super::*;
     use crate::envelope::Caller;
     use crate::event::Genesis;
+    use crate::fixture;
     use crate::fund::tests::unlinked;
     use crate::limits::REQUEST_DAYS;
     use crate::types::{
@@ -223,10 +224,7 @@ mod tests {
         let (party, asset, signer) = (PartyId([2; 32]), AssetNumber(978), SignerKey([3; 32]));
         let model = SettlementModel::Bilateral;
         let def = AssetDef { number: asset, code: "EUR".into(), scale: 2, model };
-        let upsert = |party, suspended| {
-            let (name, accounts) = ("P".to_owned(), Vec::new());
-            Wish::UpsertParty { party, name, suspended, accounts }
-        };
+        let upsert = |party, suspended| Wish::UpsertParty(fixture::upsert(party, "P", suspended));
         let limit = |limit| Wish::SetCreditLimit { party, asset, limit };
         let added = || Wish::AddSigner { signer: FitKey::checked(signer), party, caps: Vec::new() };
         for (n, wish) in

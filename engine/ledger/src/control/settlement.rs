@@ -349,7 +349,12 @@ impl Control {
         let open = self.open_window_mut();
         let held = open.dust.entry(asset).or_default();
         *held = held.plus(fund::dust(&dust));
+        let (number, carried) = (open.number, open.carried.len());
         open.carried.extend(dust.into_iter().chain(again).map(|carry| (asset, carry)));
+        for party in self.keeps_needed(number, carried) {
+            self.touch(RowKey::Party(party));
+            self.needed.carried(number, party);
+        }
         if ends {
             self.ended(at, id);
         }
@@ -378,7 +383,10 @@ impl Control {
         let head = entry.head.clone();
         for number in &head.windows {
             self.touch(RowKey::Window(*number));
-            self.window_mut(*number).settled.insert(head.asset.number);
+            let window = self.window_mut(*number);
+            window.settled.insert(head.asset.number);
+            let is_settled = window.has_nothing_to_settle();
+            self.needed.settled(*number, is_settled);
         }
     }
 

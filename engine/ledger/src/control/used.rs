@@ -3,9 +3,10 @@
 //! a batch stale, however much else is registered meanwhile.
 
 use super::Control;
-use crate::batch::{Account, BatchHead};
+use crate::batch::BatchHead;
 use crate::limits::CHANGED_PARTIES_MAX;
 use crate::rail::Rail;
+use crate::sealed::SealedAccount;
 use crate::types::{PartyId, SettlementModel, Total};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -16,7 +17,7 @@ pub struct Used {
     /// The batch.
     pub head: Arc<BatchHead>,
     /// The accounts that its legs need.
-    pub accounts: Arc<BTreeMap<PartyId, Account>>,
+    pub accounts: Arc<BTreeMap<PartyId, SealedAccount>>,
     /// What was free of the deposits of each party that pays, by party.
     pub free: Vec<(PartyId, Total)>,
 }

@@ -106,9 +106,14 @@ impl WindowEntry {
 
     /// Whether something was owed in it, and all of that is in batches that have ended.
     fn is_settled(&self) -> bool {
+        let owed = self.sealed.as_ref().is_some_and(|sealed| !sealed.assets.is_empty());
+        owed && self.has_nothing_to_settle()
+    }
+
+    /// Whether all that was owed in it, if anything was, is in batches that have ended.
+    pub(super) fn has_nothing_to_settle(&self) -> bool {
         let Some(sealed) = &self.sealed else { return false };
-        let mut owed = sealed.assets.iter().map(|seal| seal.asset);
-        !sealed.assets.is_empty() && owed.all(|asset| self.settled.contains(&asset))
+        sealed.assets.iter().all(|seal| self.settled.contains(&seal.asset))
     }
 }
 

@@ -2,16 +2,16 @@
 
 use crate::control::{Decision, Made};
 use crate::event::{AssetCreated, WindowCut, WindowSealed};
-use crate::fixture::sealed;
+use crate::fixture::{as_account, sealed};
 use crate::seal::{Cut, Head};
 use crate::types::{
     AssetDef, AssetNumber, BatchId, Digest, History, Lsn, Net, NetworkId, PartyId, SettlementModel,
     SignerKey, Timestamp, Total, WindowNumber,
 };
 use crate::{
-    Account, BatchContent, BatchPlan, Caller, Command, Control, Envelope, Event, Fact, Genesis,
-    LegState, LegStep, Next, Obligation, Policy, Rail, Refusal, Request, SealedWindow, SubmitLegs,
-    Voice, Wish, runs,
+    BatchContent, BatchPlan, Caller, Command, Control, Envelope, Event, Fact, Genesis, LegState,
+    LegStep, Next, Obligation, Policy, Rail, Refusal, Request, SealedWindow, SubmitLegs, Voice,
+    Wish, runs,
 };
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -167,7 +167,7 @@ impl Books {
             most: Total(1_000_000),
             clearing: Vec::new(),
         };
-        let account = |_| Some(Account { name: String::new(), fields: Vec::new() });
+        let account = |_| Some(as_account(""));
         BatchContent::compute(&windows, &asset(), &policy, account, |_| Total::ZERO)
     }
 

@@ -4,11 +4,11 @@
 use super::*;
 use crate::Cover;
 use crate::event::{ExposureReleased, LegRun, LegsMoved, LegsSubmitted};
-use crate::fixture::{HEAD, sealed};
+use crate::fixture::{HEAD, as_account, sealed};
 use crate::leg::{Heard, LegMove, LegWord, Mover};
 use crate::runs;
 use crate::types::{AssetDef, AssetNumber, Digest, Lsn, Net, Timestamp, WindowNumber};
-use crate::{Account, Obligation, Policy, Rail};
+use crate::{Obligation, Policy, Rail};
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -46,7 +46,7 @@ fn plan(
         most: Total(500),
         clearing: Vec::new(),
     };
-    let account = |_| Some(Account { name: String::new(), fields: Vec::new() });
+    let account = |_| Some(as_account(""));
     let prefund = |party| deposits.get(&party).copied().unwrap_or_default();
     let content = BatchContent::compute(windows, &asset, &policy, account, prefund).ok()?;
     Some(BatchPlan::new(windows, Arc::new(content)))

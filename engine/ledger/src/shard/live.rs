@@ -60,6 +60,7 @@ impl Shard {
 mod tests {
     use super::*;
     use crate::event::{AssetCreated, CreditLimitSet, PartyUpserted, SignerAdded, WindowCut};
+    use crate::fixture::as_sealed;
     use crate::shard::Checked;
     use crate::types::{
         Amount, AssetDef, AssetNumber, ChannelHasher, Lsn, NetworkId, Outcome, Packed, PartyId,
@@ -91,7 +92,7 @@ mod tests {
         let asset = AssetDef { number: ASSET, code: "EUR".into(), scale, model };
         let mut events = vec![Event::AssetCreated(AssetCreated { asset })];
         for n in [1, 2, 3, 9] {
-            let (party, name) = (payer(n), String::new());
+            let (party, name) = (payer(n), as_sealed(""));
             let accounts = Vec::new();
             let event = PartyUpserted { party, name, suspended: false, accounts };
             events.push(Event::PartyUpserted(event));

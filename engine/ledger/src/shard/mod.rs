@@ -205,7 +205,8 @@ impl Shard {
             Event::ExposureReleased(e) => {
                 e.releases.iter().for_each(|release| self.release(e.asset, release));
             }
-            Event::EngineKeySet(_)
+            Event::PartyErased(_)
+            | Event::EngineKeySet(_)
             | Event::WindowSealed(_)
             | Event::WindowDisputed(_)
             | Event::DisputeEnded(_)

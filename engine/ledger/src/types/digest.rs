@@ -105,8 +105,13 @@ impl BatchHasher {
 
     /// Adds a text: its length, then its bytes.
     pub fn text(&mut self, text: &str) {
-        self.number(u64::try_from(text.len()).expect("a length fits 64 bits"));
-        self.fixed(text.as_bytes());
+        self.bytes(text.as_bytes());
+    }
+
+    /// Adds bytes: their number, then they.
+    pub fn bytes(&mut self, bytes: &[u8]) {
+        self.number(u64::try_from(bytes.len()).expect("a length fits 64 bits"));
+        self.fixed(bytes);
     }
 
     /// The id.

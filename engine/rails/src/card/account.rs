@@ -8,6 +8,7 @@ use super::RAIL;
 use crate::account::{AccountError, hides_card_number};
 use std::collections::BTreeMap;
 use tallystick_ledger::batch::field;
+use tallystick_ledger::{Account, ERASED};
 
 /// Who the debtor is at the provider, and which of its cards is charged.
 pub(super) const CUSTOMER: &str = "customer";
@@ -85,6 +86,15 @@ pub fn check_clearing(
         return Err(AccountError::CardNumber { field: ACCOUNT.into() });
     }
     Ok(vec![(ACCOUNT.into(), account.into())])
+}
+
+/// What stands for the account of a party that was erased: what was said to the provider of its
+/// payments, but for whose they were.
+#[must_use]
+pub fn erased() -> Account {
+    let field = |name: &str| (name.to_owned(), ERASED.to_owned());
+    let fields = [CUSTOMER, PAYMENT_METHOD, PAYOUT].map(field).into();
+    Account { name: ERASED.to_owned(), fields }
 }
 
 /// A party's account, read from its checked fields.

@@ -30,7 +30,7 @@ pub use lookup::Found;
 pub use request::{Inexpressible, check_batch, refund, request};
 pub use webhook::{WebhookError, verify};
 
-pub use account::Clearing;
+pub use account::{Clearing, erased};
 pub(super) use rules::Card;
 
 use currency::Amounts;

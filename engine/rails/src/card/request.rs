@@ -9,7 +9,7 @@ use super::currency::Amounts;
 use super::object::Kind;
 use std::collections::BTreeSet;
 use tallystick_ledger::types::{PartyId, Total};
-use tallystick_ledger::{BatchContent, Leg, Payment, Refusal};
+use tallystick_ledger::{Leg, OpenBatch, Payment, Refusal};
 
 /// Why a leg cannot become a call: it cannot leave on this rail and is owed again.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -35,7 +35,7 @@ pub enum Inexpressible {
 ///
 /// # Errors
 /// `Refusal::AccountsMissing` that names the first of them.
-pub fn check_batch(content: &BatchContent) -> Result<(), Refusal> {
+pub fn check_batch(content: &OpenBatch) -> Result<(), Refusal> {
     let lacks = |payment: &Payment| {
         let charge = payment.is_pay_in();
         let party = if charge { payment.from } else { payment.to };
@@ -63,7 +63,7 @@ pub fn check_batch(content: &BatchContent) -> Result<(), Refusal> {
 /// `Inexpressible` when the leg cannot leave on this rail.
 pub fn request(
     leg: &Leg,
-    content: &BatchContent,
+    content: &OpenBatch,
     api_version: &str,
 ) -> Result<CallBytes, Inexpressible> {
     let payment = &leg.payment;
@@ -125,7 +125,7 @@ pub fn request(
 /// `Inexpressible` when the leg is no pay-in.
 pub fn refund(
     leg: &Leg,
-    content: &BatchContent,
+    content: &OpenBatch,
     payment_intent: &str,
     api_version: &str,
 ) -> Result<CallBytes, Inexpressible> {
@@ -152,7 +152,7 @@ struct Common {
 }
 
 impl Common {
-    fn of(leg: &Leg, content: &BatchContent) -> Result<Self, Inexpressible> {
+    fn of(leg: &Leg, content: &OpenBatch) -> Result<Self, Inexpressible> {
         let asset = &content.head.asset;
         let units = leg.payment.amount;
         let amount = Amounts::of(asset).and_then(|amounts| amounts.api_units(units));

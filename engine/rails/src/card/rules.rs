@@ -6,7 +6,7 @@ use crate::account::AccountError;
 use crate::rules::{AmountText, AnswerRules, Awaits, Fields, FileRules, RailRules};
 use std::collections::BTreeMap;
 use tallystick_ledger::types::AssetDef;
-use tallystick_ledger::{BatchContent, Policy, Refusal};
+use tallystick_ledger::{OpenBatch, Policy, Refusal};
 
 /// The rail.
 pub struct Card;
@@ -28,11 +28,11 @@ impl RailRules for Card {
         super::currency::policy(asset, clearing)
     }
 
-    fn check_batch(&self, content: &BatchContent) -> Result<(), String> {
+    fn check_batch(&self, content: &OpenBatch) -> Result<(), String> {
         request::check_batch(content).map_err(|why| why.to_string())
     }
 
-    fn amounts<'a>(&self, content: &'a BatchContent) -> AmountText<'a> {
+    fn amounts<'a>(&self, content: &'a OpenBatch) -> AmountText<'a> {
         let asset = &content.head.asset;
         match Amounts::of(asset) {
             Some(amounts) => Box::new(move |sum| amounts.text(sum)),

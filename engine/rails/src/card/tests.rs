@@ -15,7 +15,7 @@ use std::sync::Arc;
 use tallystick_ledger::types::{
     AssetDef, AssetNumber, BatchId, PartyId, SettlementModel, Timestamp, Total, WindowNumber,
 };
-use tallystick_ledger::{Account, BatchContent, BatchHead, Leg, Payment};
+use tallystick_ledger::{Account, BatchHead, Leg, OpenBatch, Payment};
 
 /// 2026-11-27.
 const CUT_AT: Timestamp = Timestamp(1_795_822_245_123_456);
@@ -50,7 +50,7 @@ fn leg(from: PartyId, to: PartyId, units: u128) -> Leg {
 }
 
 /// A batch by hand: its id does not change with the way batches are hashed.
-fn content(legs: Vec<Leg>) -> BatchContent {
+fn content(legs: Vec<Leg>) -> OpenBatch {
     let clearing = vec![("account".to_owned(), "acct_clearing".to_owned())];
     let head = BatchHead {
         id: BatchId([0xab; 32]),
@@ -66,7 +66,7 @@ fn content(legs: Vec<Leg>) -> BatchContent {
         carries: Vec::new(),
         prefunded: Vec::new(),
     };
-    BatchContent { head: Arc::new(head), legs, accounts: Arc::new(accounts()) }
+    OpenBatch { head: Arc::new(head), legs: Arc::new(legs), accounts: Arc::new(accounts()) }
 }
 
 /// The call of a payment of 12.34 EUR.

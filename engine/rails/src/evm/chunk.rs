@@ -12,7 +12,7 @@ use alloy_sol_types::SolCall as _;
 use std::ops::Range;
 use tallystick_ledger::limits::{EVM_AMOUNT_MAX, EVM_CHUNK_ITEMS, EVM_GAS_MAX};
 use tallystick_ledger::types::{MONEY_MAX, PartyId, Total, evm_chunk_id};
-use tallystick_ledger::{BatchContent, Leg};
+use tallystick_ledger::{Leg, OpenBatch};
 
 /// Gas beside the items: 57 k for the transaction, its id and its events (measured), and 218 k that
 /// the contract wants to see before the last item; the rest is margin.
@@ -87,7 +87,7 @@ pub struct Chunk {
     pub number: u32,
     /// What the contract knows it by.
     pub id: B256,
-    /// The legs it pays: their places in `BatchContent::legs`.
+    /// The legs it pays: their places in `OpenBatch::legs`.
     pub legs: Range<usize>,
     /// The payments, in the order of the legs.
     pub items: Vec<Item>,
@@ -122,7 +122,7 @@ pub enum ChunkError {
 }
 
 /// The legs that each chunk pays, in order: all pay-outs, none of the pay-ins.
-pub fn ranges(content: &BatchContent) -> impl ExactSizeIterator<Item = Range<usize>> {
+pub fn ranges(content: &OpenBatch) -> impl ExactSizeIterator<Item = Range<usize>> {
     let first = usize::try_from(content.head.pay_in_count).expect("legs in memory fit usize");
     let end = content.legs.len();
     let starts = (first..end).step_by(EVM_CHUNK_ITEMS);
@@ -133,7 +133,7 @@ pub fn ranges(content: &BatchContent) -> impl ExactSizeIterator<Item = Range<usi
 ///
 /// # Errors
 /// `ChunkError` that names the first leg which cannot be paid.
-pub fn check_batch(content: &BatchContent) -> Result<(), ChunkError> {
+pub fn check_batch(content: &OpenBatch) -> Result<(), ChunkError> {
     ranges(content).zip(0..).try_for_each(|(legs, number)| cut(content, legs, number).map(drop))
 }
 
@@ -141,7 +141,7 @@ pub fn check_batch(content: &BatchContent) -> Result<(), ChunkError> {
 ///
 /// # Errors
 /// `ChunkError` that names the leg which cannot be paid. Panics if there is no such chunk.
-pub fn chunk(content: &BatchContent, number: u32) -> Result<Chunk, ChunkError> {
+pub fn chunk(content: &OpenBatch, number: u32) -> Result<Chunk, ChunkError> {
     let index = usize::try_from(number).expect("a chunk's number fits usize");
     let legs = ranges(content).nth(index).expect("the batch has that chunk");
     cut(content, legs, number)
@@ -152,12 +152,12 @@ pub fn chunk(content: &BatchContent, number: u32) -> Result<Chunk, ChunkError> {
 ///
 /// # Errors
 /// `ChunkError` that names the leg which cannot be paid.
-pub fn chunk_of(part: &BatchContent, number: u32) -> Result<Chunk, ChunkError> {
+pub fn chunk_of(part: &OpenBatch, number: u32) -> Result<Chunk, ChunkError> {
     assert!(part.legs.len() <= EVM_CHUNK_ITEMS, "a chunk is bounded");
     cut(part, 0..part.legs.len(), number)
 }
 
-fn cut(content: &BatchContent, legs: Range<usize>, number: u32) -> Result<Chunk, ChunkError> {
+fn cut(content: &OpenBatch, legs: Range<usize>, number: u32) -> Result<Chunk, ChunkError> {
     let clearing = Clearing::read(&content.head.policy.clearing).ok_or(ChunkError::Clearing)?;
     let units = Units::new(content.head.asset.scale, clearing.decimals);
     let items = content.legs[legs.clone()].iter().map(|leg| item(content, leg, &units));
@@ -168,7 +168,7 @@ fn cut(content: &BatchContent, legs: Range<usize>, number: u32) -> Result<Chunk,
     Ok(Chunk { number, id, legs, items, sum })
 }
 
-fn item(content: &BatchContent, leg: &Leg, units: &Units) -> Result<Item, ChunkError> {
+fn item(content: &OpenBatch, leg: &Leg, units: &Units) -> Result<Item, ChunkError> {
     let key = || leg.key.clone();
     if leg.payment.from != PartyId::CLEARING {
         return Err(ChunkError::Payer { key: key() });

@@ -6,12 +6,12 @@
 use super::chunk::Chunk;
 use super::judge::{ChunkState, Mined};
 use crate::{LegReport, LegWord};
-use tallystick_ledger::BatchContent;
+use tallystick_ledger::OpenBatch;
 use tallystick_ledger::limits::TEXT_BYTES_MAX;
 
 /// One report for each leg of the chunk: none before it is mined.
 #[must_use]
-pub fn reports(content: &BatchContent, chunk: &Chunk, state: &ChunkState) -> Vec<LegReport> {
+pub fn reports(content: &OpenBatch, chunk: &Chunk, state: &ChunkState) -> Vec<LegReport> {
     let (mined, last) = match state {
         ChunkState::Mined(mined) | ChunkState::Safe(mined) => (mined, false),
         ChunkState::Final(mined) => (mined, true),

@@ -6,7 +6,7 @@ use crate::account::AccountError;
 use crate::rules::{AnswerRules, Awaits, Fields, FileRules, RailRules};
 use std::collections::BTreeMap;
 use tallystick_ledger::types::AssetDef;
-use tallystick_ledger::{BatchContent, Policy, Refusal};
+use tallystick_ledger::{OpenBatch, Policy, Refusal};
 
 /// The rail.
 pub struct Evm;
@@ -36,7 +36,7 @@ impl RailRules for Evm {
         account::policy(asset, clearing)
     }
 
-    fn check_batch(&self, content: &BatchContent) -> Result<(), String> {
+    fn check_batch(&self, content: &OpenBatch) -> Result<(), String> {
         chunk::check_batch(content).map_err(|why| why.to_string())
     }
 

@@ -9,8 +9,10 @@ use super::ids::Ids;
 use std::ops::Range;
 use tallystick_ledger::hearing::{Ground, Place, Side, Statement, Sum};
 use tallystick_ledger::types::{AssetDef, Total};
-use tallystick_ledger::{BatchContent, BatchHead};
+use tallystick_ledger::{BatchHead, OpenBatch};
 
+/// Characters of somebody's account that may be told.
+const ENDING_CHARS: usize = 4;
 /// Fewest digits of an account's number that are compared with the end of an IBAN.
 const NUMBER_DIGITS_MIN: usize = 5;
 
@@ -26,7 +28,7 @@ pub struct Legs {
 impl Legs {
     /// Of this part of a batch, as its how-manieth file.
     #[must_use]
-    pub fn new(content: &BatchContent, number: u32) -> Self {
+    pub fn new(content: &OpenBatch, number: u32) -> Self {
         let first = content.legs.partition_point(|leg| leg.payment.is_pay_in());
         let mut start = first;
         let blocks = super::pain001::by_debtor(&content.legs[first..]).map(|legs| {
@@ -89,7 +91,8 @@ pub fn statement(
         "" => Place::Unsaid,
         _ if iban.is_empty() => Place::Unsaid,
         account if is_account(account, iban) => Place::Ours,
-        other => Place::Other(format!("account {other}")),
+        // What is told of it is journaled for ever, and whose account it is nobody knows.
+        other => Place::Other(format!("an account that ends in {}", ending(other))),
     };
     Some(Statement {
         word,
@@ -118,6 +121,13 @@ impl SharedEntry {
         let sum = legs.iter().try_fold(0u128, |sum, leg| sum.checked_add(leg.0));
         whole && booked.is_some_and(|booked| Some(booked.0) == sum)
     }
+}
+
+/// As much of an account's id as tells it from another, and no more.
+fn ending(id: &str) -> String {
+    let mut last: Vec<char> = id.chars().rev().take(ENDING_CHARS).collect();
+    last.reverse();
+    last.into_iter().collect()
 }
 
 /// Whether an account's id is this IBAN, or the number at its end.

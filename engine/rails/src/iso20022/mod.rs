@@ -33,7 +33,7 @@ pub(super) use rules::Iso20022;
 
 use currency::Amounts;
 
-use tallystick_ledger::BatchContent;
+use tallystick_ledger::OpenBatch;
 
 const RAIL: &str = "iso20022";
 
@@ -49,7 +49,7 @@ pub fn is_placeholder(fields: &[(String, String)]) -> bool {
 }
 
 /// How the amounts of a batch are written.
-fn amounts(content: &BatchContent) -> Amounts {
+fn amounts(content: &OpenBatch) -> Amounts {
     Amounts::new(&content.head.asset, content.head.policy.unit)
 }
 

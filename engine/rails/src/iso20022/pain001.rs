@@ -14,7 +14,7 @@ use quick_xml::escape::escape;
 use quick_xml::events::{BytesDecl, BytesText, Event};
 use std::io::{self, BufWriter, Write};
 use tallystick_ledger::types::{PartyId, Total};
-use tallystick_ledger::{BatchContent, Leg};
+use tallystick_ledger::{Leg, OpenBatch};
 
 const NAMESPACE: &str = "urn:iso:std:iso:20022:tech:xsd:pain.001.001.09";
 
@@ -27,7 +27,7 @@ type Xml<'a> = Writer<BufWriter<&'a mut dyn Write>>;
 /// Writes the file of a batch that pays somebody.
 ///
 /// Panics when the batch contradicts itself: a file that does not say what is owed must not exist.
-pub fn render(content: &BatchContent, number: u32, out: &mut dyn Write) -> io::Result<()> {
+pub fn render(content: &OpenBatch, number: u32, out: &mut dyn Write) -> io::Result<()> {
     let file = File::new(content, number)?;
     let mut xml = Writer::new_with_indent(BufWriter::new(out), b' ', 1);
     xml.write_event(Event::Decl(BytesDecl::new("1.0", Some("UTF-8"), None)))?;
@@ -53,7 +53,7 @@ pub fn by_debtor(payouts: &[Leg]) -> impl Iterator<Item = &[Leg]> {
 
 /// What is the same in the whole file.
 struct File<'a> {
-    content: &'a BatchContent,
+    content: &'a OpenBatch,
     /// The legs that are transactions, ordered by debtor.
     payouts: &'a [Leg],
     clearing: Clearing<'a>,
@@ -66,7 +66,7 @@ struct File<'a> {
 }
 
 impl<'a> File<'a> {
-    fn new(content: &'a BatchContent, number: u32) -> io::Result<Self> {
+    fn new(content: &'a OpenBatch, number: u32) -> io::Result<Self> {
         let first = content.legs.partition_point(|leg| leg.payment.is_pay_in());
         let payouts = &content.legs[first..];
         assert!(!payouts.is_empty(), "the schema knows no file without a transaction");
@@ -194,7 +194,7 @@ fn sum(legs: &[Leg]) -> Total {
 
 /// "Tallystick windows 1-3 asset 978 batch 0123456789abcdef": at most 140 characters, and of the
 /// set.
-fn remittance(content: &BatchContent) -> String {
+fn remittance(content: &OpenBatch) -> String {
     let (first, last) = match content.head.windows.as_slice() {
         [first, .., last] => (first, last),
         [one] => (one, one),

@@ -17,7 +17,7 @@ use tallystick_ledger::batch::Payment;
 use tallystick_ledger::hearing::Statement;
 use tallystick_ledger::limits::ANSWER_NOTES_MAX;
 use tallystick_ledger::types::{AssetDef, PartyId, Total};
-use tallystick_ledger::{BatchContent, Policy, Refusal, TroubleKind};
+use tallystick_ledger::{OpenBatch, Policy, Refusal, TroubleKind};
 
 /// The rail.
 pub struct Iso20022;
@@ -39,7 +39,7 @@ impl RailRules for Iso20022 {
         super::currency::policy(asset, clearing)
     }
 
-    fn own_account<'a>(&self, content: &'a BatchContent, payment: &Payment) -> &'a str {
+    fn own_account<'a>(&self, content: &'a OpenBatch, payment: &Payment) -> &'a str {
         if payment.from == PartyId::CLEARING || payment.to == PartyId::CLEARING {
             return "";
         }
@@ -48,7 +48,7 @@ impl RailRules for Iso20022 {
         account.map_or("", |account| account.iban)
     }
 
-    fn amounts<'a>(&self, content: &'a BatchContent) -> AmountText<'a> {
+    fn amounts<'a>(&self, content: &'a OpenBatch) -> AmountText<'a> {
         let amounts = super::amounts(content);
         Box::new(move |sum| amounts.text(sum))
     }
@@ -72,7 +72,7 @@ impl FileRules for Iso20022 {
         "pain.001.xml"
     }
 
-    fn write(&self, part: &BatchContent, number: u32, out: &mut dyn Write) -> io::Result<()> {
+    fn write(&self, part: &OpenBatch, number: u32, out: &mut dyn Write) -> io::Result<()> {
         pain001::render(part, number, out)
     }
 

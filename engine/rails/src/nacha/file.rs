@@ -16,7 +16,7 @@ use super::{rail_id, text};
 use jiff::civil::Date;
 use std::io::{self, Write};
 use tallystick_ledger::types::{PartyId, Total};
-use tallystick_ledger::{BatchContent, Leg};
+use tallystick_ledger::{Leg, OpenBatch};
 
 /// Debits and credits in one batch.
 const MIXED: u128 = 200;
@@ -37,7 +37,7 @@ const HASH_MODULUS: u64 = 10_000_000_000;
 ///
 /// # Errors
 /// What `out` fails with.
-pub fn render(content: &BatchContent, part: &FilePart, out: &mut dyn Write) -> io::Result<()> {
+pub fn render(content: &OpenBatch, part: &FilePart, out: &mut dyn Write) -> io::Result<()> {
     assert_eq!(part.batch(), content.head.id, "a part is rendered with its own batch");
     let legs = &content.legs[part.legs()];
     let mut file = File::new(content, part, out)?;
@@ -90,7 +90,7 @@ impl Sums {
 
 /// A file while it is written.
 struct File<'a> {
-    content: &'a BatchContent,
+    content: &'a OpenBatch,
     part: &'a FilePart,
     out: &'a mut dyn Write,
     cents: Cents,
@@ -104,11 +104,7 @@ struct File<'a> {
 }
 
 impl<'a> File<'a> {
-    fn new(
-        content: &'a BatchContent,
-        part: &'a FilePart,
-        out: &'a mut dyn Write,
-    ) -> io::Result<Self> {
+    fn new(content: &'a OpenBatch, part: &'a FilePart, out: &'a mut dyn Write) -> io::Result<Self> {
         let clearing = Clearing::read(&content.head.policy.clearing).map_err(io::Error::other)?;
         let batch = super::super::short_id(content).to_ascii_uppercase();
         Ok(Self {

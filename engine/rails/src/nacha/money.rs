@@ -6,7 +6,7 @@
 use super::RAIL;
 use super::account::{Clearing, check_clearing};
 use tallystick_ledger::types::{AssetDef, SettlementModel, Total};
-use tallystick_ledger::{BatchContent, Leg, Policy, Rail, Refusal};
+use tallystick_ledger::{Leg, OpenBatch, Policy, Rail, Refusal};
 
 /// Largest amount of an entry, in cents: its field has ten digits.
 pub const ENTRY_CENTS_MAX: u128 = 9_999_999_999;
@@ -110,7 +110,7 @@ impl Cents {
 }
 
 /// How the amounts of a batch are written.
-pub fn amounts(content: &BatchContent) -> Cents {
+pub fn amounts(content: &OpenBatch) -> Cents {
     Cents::of(&content.head.asset)
 }
 

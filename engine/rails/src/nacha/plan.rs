@@ -13,7 +13,7 @@ use super::{ID_CHARS, rail_id};
 use jiff::civil::Date;
 use std::ops::Range;
 use tallystick_ledger::types::{BatchId, PartyId, Total};
-use tallystick_ledger::{BatchContent, Leg};
+use tallystick_ledger::{Leg, OpenBatch};
 
 /// File id modifiers: what tells the files of one day apart.
 const MODIFIERS: &[u8; 36] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";
@@ -148,7 +148,7 @@ impl FilePart {
 
     /// Its legs, cut into batches of entries. Each is balanced by one offset entry, which may be no
     /// larger than the largest entry.
-    pub(super) fn batches<'a>(&self, content: &'a BatchContent) -> Runs<'a> {
+    pub(super) fn batches<'a>(&self, content: &'a OpenBatch) -> Runs<'a> {
         let cents = Cents::of(&content.head.asset);
         let cents_max = cents.exact(content.head.policy.most);
         let legs = &content.legs[self.legs()];
@@ -161,13 +161,13 @@ impl FilePart {
 ///
 /// # Errors
 /// `Unfit` when a leg, an account or the number of files does not fit.
-pub fn files(content: &BatchContent, earlier: usize) -> Result<Vec<FilePart>, Unfit> {
+pub fn files(content: &OpenBatch, earlier: usize) -> Result<Vec<FilePart>, Unfit> {
     files_within(content, earlier, &LIMITS)
 }
 
 /// As [`files`], with other limits.
 pub fn files_within(
-    content: &BatchContent,
+    content: &OpenBatch,
     earlier: usize,
     limits: &Limits,
 ) -> Result<Vec<FilePart>, Unfit> {
@@ -179,7 +179,7 @@ pub fn files_within(
 ///
 /// # Errors
 /// `Unfit` when there were as many files on the day as can be told apart.
-pub fn whole(part: &BatchContent, earlier: usize) -> Result<FilePart, Unfit> {
+pub fn whole(part: &OpenBatch, earlier: usize) -> Result<FilePart, Unfit> {
     let mut files = planned(part, earlier, &LIMITS)?;
     match files.pop() {
         Some(file) if files.is_empty() => Ok(file),
@@ -189,7 +189,7 @@ pub fn whole(part: &BatchContent, earlier: usize) -> Result<FilePart, Unfit> {
 
 /// Cuts legs of a batch that was checked before (their places, ascending: all of them pay-ins, or
 /// none) into what each file takes.
-pub fn cut<'a>(content: &BatchContent, legs: &'a [u32]) -> Vec<&'a [u32]> {
+pub fn cut<'a>(content: &OpenBatch, legs: &'a [u32]) -> Vec<&'a [u32]> {
     let cents = Cents::of(&content.head.asset);
     let moved = |place: &u32| cents.exact(content.legs[*place as usize].payment.amount);
     let mut rest = legs;
@@ -214,7 +214,7 @@ fn taken(cents: impl Iterator<Item = Total>, count_max: usize, cents_max: Total)
     cents.take(count_max).take_while(fits).count()
 }
 
-fn check(content: &BatchContent) -> Result<(), Unfit> {
+fn check(content: &OpenBatch) -> Result<(), Unfit> {
     check_clearing(&content.head.policy.clearing)?;
     check_accounts(content)?;
     let cents = Cents::of(&content.head.asset);
@@ -222,11 +222,7 @@ fn check(content: &BatchContent) -> Result<(), Unfit> {
     check_ids(&content.legs)
 }
 
-fn planned(
-    content: &BatchContent,
-    earlier: usize,
-    limits: &Limits,
-) -> Result<Vec<FilePart>, Unfit> {
+fn planned(content: &OpenBatch, earlier: usize, limits: &Limits) -> Result<Vec<FilePart>, Unfit> {
     let cents = Cents::of(&content.head.asset);
     let first_out = content.legs.partition_point(|leg| leg.payment.is_pay_in());
     let (ins, outs) = content.legs.split_at(first_out);
@@ -291,7 +287,7 @@ struct Dates {
 impl Dates {
     /// Pay-ins: the next banking day, or the day of the cut if they are to settle the same day.
     /// Pay-outs leave on the day on which the pay-ins are confirmed, and settle as fast as those.
-    fn of(content: &BatchContent, pays_in: bool) -> Result<Self, Unfit> {
+    fn of(content: &OpenBatch, pays_in: bool) -> Result<Self, Unfit> {
         let cut = utc(content.head.cut_at).date();
         let clearing = account::Clearing::read(&content.head.policy.clearing);
         let same_day = clearing.map_err(Unfit::Clearing)?.same_day;
@@ -312,7 +308,7 @@ fn check_clearing(clearing: &[(String, String)]) -> Result<(), Unfit> {
 }
 
 /// Accounts are checked when they are registered, but older ones may be in the journal unchecked.
-fn check_accounts(content: &BatchContent) -> Result<(), Unfit> {
+fn check_accounts(content: &OpenBatch) -> Result<(), Unfit> {
     for (&party, account) in content.accounts.iter() {
         let checked = account::check_account(&account.fields.iter().cloned().collect());
         let checked = checked.map_err(|why| Unfit::Account { party, why })?;
@@ -323,7 +319,7 @@ fn check_accounts(content: &BatchContent) -> Result<(), Unfit> {
     Ok(())
 }
 
-fn check_leg(content: &BatchContent, leg: &Leg, cents: Cents) -> Result<(), Unfit> {
+fn check_leg(content: &OpenBatch, leg: &Leg, cents: Cents) -> Result<(), Unfit> {
     let key = || leg.key.clone();
     let party = match (leg.payment.from, leg.payment.to) {
         (PartyId::CLEARING, PartyId::CLEARING) => return Err(Unfit::Pair { key: key() }),

@@ -12,7 +12,7 @@ use std::io::{self, BufRead, Read as _, Write};
 use tallystick_ledger::hearing::{Ground, Place, Statement, Sum};
 use tallystick_ledger::limits::{ANSWER_BYTES_MAX, FILE_LEGS_MAX};
 use tallystick_ledger::types::AssetDef;
-use tallystick_ledger::{BatchContent, Policy, Refusal, TroubleKind};
+use tallystick_ledger::{OpenBatch, Policy, Refusal, TroubleKind};
 
 /// The rail.
 pub struct Nacha;
@@ -37,7 +37,7 @@ impl RailRules for Nacha {
         super::money::policy(asset, clearing)
     }
 
-    fn check_batch(&self, content: &BatchContent) -> Result<(), String> {
+    fn check_batch(&self, content: &OpenBatch) -> Result<(), String> {
         files(content, 0).map_or_else(|why| Err(why.to_string()), |_| Ok(()))
     }
 
@@ -45,7 +45,7 @@ impl RailRules for Nacha {
         rail_id(key)
     }
 
-    fn amounts<'a>(&self, content: &'a BatchContent) -> AmountText<'a> {
+    fn amounts<'a>(&self, content: &'a OpenBatch) -> AmountText<'a> {
         let amounts = super::amounts(content);
         Box::new(move |sum| amounts.text(sum))
     }
@@ -64,7 +64,7 @@ impl RailRules for Nacha {
 }
 
 impl FileRules for Nacha {
-    fn split(&self, content: &BatchContent, legs: &[u32]) -> Vec<Vec<u32>> {
+    fn split(&self, content: &OpenBatch, legs: &[u32]) -> Vec<Vec<u32>> {
         let chunks = legs.chunks(FILE_LEGS_MAX);
         let cut = |legs| plan::cut(content, legs).into_iter().map(<[u32]>::to_vec);
         chunks.flat_map(cut).collect()
@@ -74,7 +74,7 @@ impl FileRules for Nacha {
         "ach"
     }
 
-    fn write(&self, part: &BatchContent, number: u32, out: &mut dyn Write) -> io::Result<()> {
+    fn write(&self, part: &OpenBatch, number: u32, out: &mut dyn Write) -> io::Result<()> {
         let earlier = usize::try_from(number).map_err(io::Error::other)?;
         let file = plan::whole(part, earlier).map_err(io::Error::other)?;
         render(part, &file, out)
@@ -127,14 +127,17 @@ impl Reports for Returns {
 }
 
 fn remark(note: &Note) -> Remark {
-    let Note { kind, line, id, code, text, cents, original_trace, corrected, data, .. } = note;
+    let Note { kind, line, id, code, text, cents, original_trace, corrected, .. } = note;
     let sum = cents.decimal(2);
     let (trouble, says) = match kind {
         NoteKind::Change => {
-            let fields = corrected.iter().map(|(name, value)| format!("{name} {value}"));
-            let new = fields.collect::<Vec<_>>().join(", ");
-            let new = if new.is_empty() { data.clone() } else { new };
-            (Some(TroubleKind::Other), format!("correct the account within six banking days: {new}"))
+            // Not the values: what is told of it is journaled, and no erasing would reach it.
+            let names: Vec<&str> = corrected.iter().map(|(name, _)| *name).collect();
+            let names = if names.is_empty() { "what is new".to_owned() } else { names.join(", ") };
+            let says = format!(
+                "correct the account within six banking days: {names}, as this line of the file has it"
+            );
+            (Some(TroubleKind::Other), says)
         }
         NoteKind::ChangeRefused => (None, "a notification of change was refused".to_owned()),
         NoteKind::Dishonored => {

@@ -51,6 +51,7 @@ fn may(via: Via, event: &Event) -> bool {
         }
         Event::AssetCreated(_)
         | Event::PartyUpserted(_)
+        | Event::PartyErased(_)
         | Event::SignerAdded(_)
         | Event::SignerRevoked(_)
         | Event::CreditLimitSet(_)

@@ -4,12 +4,12 @@
 use crate::journal::Chain;
 use crate::ledger::event::{
     AssetCreated, BatchApproved, BatchComputed, EngineKeySet, LegRun, LegsSubmitted, PartyUpserted,
-    RailAccount, SignerAdded, SignerRevoked, WindowCut, WindowSealed,
+    SignerAdded, SignerRevoked, WindowCut, WindowSealed,
 };
 use crate::ledger::seal::Cut;
 use crate::ledger::{
-    Account, BatchContent, Caller, Envelope, Event, Evidence, Fact, Genesis, Obligation, Payment,
-    Policy, Rail, Request, Sealed, SealedPart, seal,
+    BatchContent, Caller, Envelope, Event, Evidence, Fact, Genesis, Obligation, Payment, Policy,
+    Rail, Request, Sealed, SealedAccount, SealedOnRail, SealedPart, SealedText, seal,
 };
 use crate::proof::{ExportWriter, SignedEnd};
 use crate::sign::{EngineKey, Signed};
@@ -129,12 +129,13 @@ impl Made {
             self.asked("ann", &id, Event::AssetCreated(AssetCreated { asset }));
         }
         for name in 1..=3u8 {
-            let fields = vec![("iban".to_owned(), "DE02120300000000202051".to_owned())];
+            // An audit opens nothing: any bytes will do.
+            let sealed = |length: usize| SealedText::new(vec![name; length]);
             let upserted = PartyUpserted {
                 party: party(name),
-                name: format!("Party {name}"),
+                name: sealed(47),
                 suspended: false,
-                accounts: vec![RailAccount { rail: "iso20022".into(), fields }],
+                accounts: vec![SealedOnRail { rail: "iso20022".into(), fields: sealed(74) }],
             };
             self.asked("ann", &format!("party {name}"), Event::PartyUpserted(upserted));
             let signer = SignerKey(agent(name).verifying_key().to_bytes());
@@ -197,11 +198,8 @@ impl Made {
             most: Total(1 << 60),
             clearing: Vec::new(),
         };
-        let fields = vec![("iban".to_owned(), "DE02120300000000202051".to_owned())];
-        let account = |party: PartyId| Account {
-            name: format!("Party {}", party.0[0]),
-            fields: fields.clone(),
-        };
+        let sealed = |party: PartyId, length| SealedText::new(vec![party.0[0]; length]);
+        let account = |party| SealedAccount { name: sealed(party, 47), fields: sealed(party, 74) };
         let windows = [Arc::new(self.windows[0].1.window.clone())];
         let content =
             BatchContent::compute(&windows, &asset, &policy, |p| Some(account(p)), |_| Total::ZERO)

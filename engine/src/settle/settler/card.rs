@@ -24,6 +24,7 @@ use crate::rails::card::{self, CallBytes, Client};
 use crate::settle::archive::NotLoaded;
 use crate::settle::engine::Engine;
 use crate::types::{BatchId, FileHasher, PartyId};
+use crate::vault::parties_of;
 use crossbeam::channel::{Receiver, Select, never};
 use due::Due;
 use line::{Done, Line, Order, Task};
@@ -282,9 +283,11 @@ impl Run {
         let content = plan.content();
         let batch = content.head.id;
         let version = &desk.client.config().api_version;
+        let vault = self.engine.vault();
+        let open = vault.open_legs(content, legs).map_err(NotLoaded::from)?;
         let (mut calls, mut cannot) = (Vec::new(), Vec::new());
         for &leg in legs {
-            match card::request(&content.legs[leg as usize], content, version) {
+            match card::request(&content.legs[leg as usize], &open, version) {
                 Ok(call) => calls.push((leg, Arc::new(call))),
                 Err(why) => {
                     cannot.push(to(leg, LegState::Rejected, "", &why.to_string()));
@@ -302,7 +305,14 @@ impl Run {
         let of = CallsOf { batch, submission: number, attempt: 0 };
         let tables = self.engine.tables();
         let bytes = || calls.iter().map(|(_, call)| call.as_bytes());
-        kept::put_calls(tables, of, bytes()).map_err(NotLoaded::from)?;
+        let mut sealed = Vec::new();
+        for (piece, (leg, call)) in (0..).zip(&calls) {
+            let parties = parties_of([content.legs[*leg as usize].payment].into_iter());
+            let call = vault.seal_call(of, piece, &parties, call.as_bytes());
+            sealed.push(call.map_err(NotLoaded::from)?);
+        }
+        let sealed = sealed.iter().map(Vec::as_slice);
+        kept::put_calls(tables, of, sealed).map_err(NotLoaded::from)?;
         let mut hasher = FileHasher::default();
         bytes().for_each(|bytes| hasher.update(bytes));
         let length = bytes().map(<[u8]>::len).sum::<usize>();
@@ -363,7 +373,11 @@ impl Run {
         for Open { leg, home, reference, .. } in open {
             let Home { submission, piece, at } = home.expect("what is in flight was submitted");
             let of = CallsOf { batch, submission, attempt: 0 };
-            let bytes = kept::load_call(self.engine.tables(), of, piece);
+            let sealed = kept::load_call(self.engine.tables(), of, piece);
+            let sealed = sealed.map_err(NotLoaded::from)?;
+            let payment = plan.content().legs[leg as usize].payment;
+            let parties = parties_of([payment].into_iter());
+            let bytes = self.engine.vault().open_call(of, piece, &parties, &sealed);
             let call = CallBytes::from_bytes(bytes.map_err(NotLoaded::from)?);
             let call = call.map_err(|error| Stuck::Other(error.to_string()))?;
             let task = Task::LookUp { reference, first_sent: at };

@@ -24,6 +24,7 @@ use crate::rails::{LegReport, Part};
 use crate::settle::archive::NotLoaded;
 use crate::settle::engine::Engine;
 use crate::types::{BatchId, FileHasher};
+use crate::vault::parties_of;
 use line::{Done, Found, Leaving, Line, Round, Seen, Task, Todo};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -179,7 +180,8 @@ impl Run {
         let room = EVM_IN_FLIGHT_MAX.saturating_sub(desk.nonces.waiting(desk.used));
         let mut new = Vec::new();
         for (number, some) in (first..).zip(ready.chunks(EVM_CHUNK_ITEMS)).take(room) {
-            let part = Part::new(plan.content(), some, number);
+            let open = self.engine.vault().open_legs(plan.content(), some);
+            let part = Part::new(&open.map_err(NotLoaded::from)?, some, number);
             match evm::chunk_of(part.content(), number) {
                 Ok(chunk) => {
                     let (chunk, book, was) = (Arc::new(chunk), Vec::new(), ChunkState::New);
@@ -236,13 +238,17 @@ impl Run {
             if first.is_pay_in() || desk.chunks.contains_key(&(batch, number)) {
                 continue;
             }
-            let part = Part::new(plan.content(), &places, number);
+            let vault = self.engine.vault();
+            let open = vault.open_legs(plan.content(), &places).map_err(NotLoaded::from)?;
+            let part = Part::new(&open, &places, number);
+            let parties = parties_of(part.content().legs.iter().map(|leg| leg.payment));
             let chunk = Arc::new(evm::chunk_of(part.content(), number).map_err(other)?);
             let mut book = Vec::new();
             for attempt in 0..submission.attempts.len() {
                 let attempt = u32::try_from(attempt).expect("attempts are limited");
                 let of = CallsOf { batch, submission: number, attempt };
-                let kept = kept::load_call(tables, of, 0).map_err(NotLoaded::from)?;
+                let sealed = kept::load_call(tables, of, 0).map_err(NotLoaded::from)?;
+                let kept = vault.open_call(of, 0, &parties, &sealed).map_err(NotLoaded::from)?;
                 let (at_block, raw) = kept.split_first_chunk::<8>().ok_or_else(|| {
                     Stuck::Other(format!("transaction {attempt} of chunk {number} is cut off"))
                 })?;
@@ -406,7 +412,10 @@ impl Run {
         let of = CallsOf { batch, submission: number, attempt };
         let mut kept = tx.at_block().to_le_bytes().to_vec();
         kept.extend_from_slice(tx.raw());
-        kept::put_calls(self.engine.tables(), of, std::iter::once(kept.as_slice()))
+        let parties = parties_of(part.content().legs.iter().map(|leg| leg.payment));
+        let sealed = self.engine.vault().seal_call(of, 0, &parties, &kept);
+        let sealed = sealed.map_err(NotLoaded::from)?;
+        kept::put_calls(self.engine.tables(), of, std::iter::once(sealed.as_slice()))
             .map_err(NotLoaded::from)?;
         faults::point(|| "submit-staged");
         let mut hasher = FileHasher::default();

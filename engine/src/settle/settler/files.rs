@@ -7,12 +7,16 @@ use super::answers::of_file;
 use super::step::{Bytes, is_called};
 use super::{Run, Stuck};
 use crate::faults;
-use crate::ledger::{Account, BatchPlan, LegState, LegStep, MayLeave, Rail, TroubleKind};
+use crate::ledger::{
+    Account, BatchContent, BatchPlan, LegState, LegStep, MayLeave, Rail, TroubleKind,
+};
 use crate::limits::SETTLER_PATIENCE;
 use crate::rails::Part;
+use crate::settle::archive::NotLoaded;
 use crate::settle::desk::FileDesk;
 use crate::settle::engine::Engine;
 use crate::types::{BatchId, PartyId};
+use crate::vault::parties_of;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -130,7 +134,7 @@ impl Run {
             let entry = control.batch(batch).map_err(|r| Stuck::NotLoaded(r.into()))?;
             u32::try_from(entry.legs.submissions().len()).expect("submissions are limited by legs")
         };
-        let part = Part::new(content, legs, number).naming(|party| self.payer(party, rail));
+        let part = self.part(content, legs, number)?;
         let file = part.file().ok_or_else(|| is_called(rail))?;
         let name = file.name();
         let staged = desk.stage(&name, |out| file.write(out))?;
@@ -171,12 +175,36 @@ impl Run {
         Ok(())
     }
 
+    /// These legs with what their file needs of their parties; in a list of pay-ins, with what is
+    /// known now of those who are to pay.
+    fn part(&self, content: &BatchContent, legs: &[u32], number: u32) -> Result<Part, NotLoaded> {
+        let (vault, rail) = (self.engine.vault(), content.head.policy.rail);
+        let open = vault.open_legs(content, legs)?;
+        let mut payers = BTreeMap::new();
+        if Part::is_list_of(&open, legs) {
+            for payer in parties_of(legs.iter().map(|leg| content.legs[*leg as usize].payment)) {
+                payers.insert(payer, self.payer(payer, rail)?);
+            }
+        }
+        Ok(Part::new(&open, legs, number).naming(|party| payers.get(&party).cloned().flatten()))
+    }
+
     /// What is known now of a party that is to pay in: its name, and its account if it has one on
     /// the rail.
-    fn payer(&self, party: PartyId, rail: Rail) -> Option<Account> {
-        let control = self.engine.control();
-        let name = || control.party(party).ok().map(|entry| entry.name.clone());
-        control.account(party, rail).or_else(|| Some(Account { name: name()?, fields: Vec::new() }))
+    fn payer(&self, party: PartyId, rail: Rail) -> Result<Option<Account>, NotLoaded> {
+        let (account, name) = {
+            let control = self.engine.control();
+            let name = control.party(party).ok().and_then(|entry| entry.name.clone());
+            (control.account(party, rail), name)
+        };
+        let vault = self.engine.vault();
+        Ok(match (account, name) {
+            (Some(account), _) => Some(vault.account(party, rail.name(), &account)?),
+            (None, Some(name)) => {
+                Some(Account { name: vault.name(party, &name)?, fields: Vec::new() })
+            }
+            (None, None) => None,
+        })
     }
 
     /// One held file leaves, or stays; then why.
@@ -235,8 +263,7 @@ impl Run {
             let held = &entry.legs.submissions()[number as usize];
             (held.legs().collect::<Vec<u32>>(), held.newest().digest)
         };
-        let part = Part::new(plan.content(), &legs, number);
-        let part = part.naming(|party| self.payer(party, file.rail));
+        let part = self.part(plan.content(), &legs, number).map_err(io::Error::other)?;
         let made = part.file().ok_or_else(|| io::Error::other(is_called(file.rail)))?;
         let staged = file.desk.stage(&file.name, |out| made.write(out))?;
         if staged.digest == digest {

@@ -10,10 +10,11 @@ use crate::ledger::event::LegBooking;
 use crate::ledger::hearing::{self, Side, Statement, Step, Subject, Verdict, Weight};
 use crate::ledger::{BatchHead, LegFacts, LegMove, LegState, NewTrouble, Rail, TroubleKind, Voice};
 use crate::limits::{ANSWER_NAMES_SHOWN, MOVES_MAX};
-use crate::rails::{About, Answer, Breadth, Name, Part, Shared, sent};
+use crate::rails::{About, Answer, Breadth, Name, Part, Shared, leg_name, sent};
 use crate::settle::archive::NotLoaded;
 use crate::types::{BatchId, PartyId, Total};
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
 /// What one answer says, by leg.
@@ -39,6 +40,9 @@ pub(super) enum Told {
 /// A leg, and the numbers of the narrowest reports that speak of it.
 struct Spoken {
     leg: NamedLeg,
+    /// The account that its money leaves, where it goes from party to party and that one was not
+    /// erased; else empty.
+    account: String,
     breadth: Breadth,
     reports: Vec<usize>,
 }
@@ -67,7 +71,7 @@ impl<'a> Heard<'a> {
                 Name::Leg(name) => match run.named(rail, name)? {
                     Some(leg) => {
                         heard.shares(run, number, &leg)?;
-                        heard.add(leg, breadth, number);
+                        heard.add(run, leg, breadth, number)?;
                     }
                     None => {
                         heard.stranger(name);
@@ -113,9 +117,22 @@ impl<'a> Heard<'a> {
         outcome.trouble(of_file(TroubleKind::Other, self.rail, self.source, text));
     }
 
-    fn add(&mut self, leg: NamedLeg, breadth: Breadth, report: usize) {
-        let of = (leg.batch, leg.leg);
-        let spoken = self.legs.entry(of).or_insert(Spoken { leg, breadth, reports: Vec::new() });
+    fn add(
+        &mut self,
+        run: &Run,
+        leg: NamedLeg,
+        breadth: Breadth,
+        report: usize,
+    ) -> Result<(), Stuck> {
+        let spoken = match self.legs.entry((leg.batch, leg.leg)) {
+            Entry::Occupied(held) => held.into_mut(),
+            Entry::Vacant(place) => {
+                let vault = run.engine.vault();
+                let account = vault.show_leaves(leg.payer, self.rail.name(), &leg.account);
+                let account = account.map_err(NotLoaded::from)?.unwrap_or_default();
+                place.insert(Spoken { leg, account, breadth, reports: Vec::new() })
+            }
+        };
         if breadth < spoken.breadth {
             spoken.breadth = breadth;
             spoken.reports.clear();
@@ -123,6 +140,7 @@ impl<'a> Heard<'a> {
         if breadth == spoken.breadth {
             spoken.reports.push(report);
         }
+        Ok(())
     }
 
     /// A report on a whole file, or on one debtor's block of it.
@@ -138,20 +156,11 @@ impl<'a> Heard<'a> {
         for (batch, file, places) in run.files_named(self.rail, id) {
             known = true;
             let content = run.engine.plan_here(batch)?.content().clone();
-            let part = Part::new(&content, &places, file);
+            // Which legs a file has says nothing about accounts.
+            let part = Part::new(&content.with_accounts(BTreeMap::new()), &places, file);
             for place in self.answer.of_file(report, &part) {
-                let leg = places[place];
-                let of = &content.legs[leg as usize];
-                let account = crate::rails::own_account(&content, &of.payment).to_owned();
-                spoken.push(NamedLeg {
-                    batch,
-                    leg,
-                    payer: of.payment.from,
-                    payee: of.payment.to,
-                    amount: of.payment.amount,
-                    key: of.key.clone(),
-                    account,
-                });
+                let name = leg_name(self.rail, &content.legs[places[place] as usize].key);
+                spoken.extend(run.named(self.rail, &name)?);
             }
         }
         self.knows_file |= known;
@@ -161,8 +170,7 @@ impl<'a> Heard<'a> {
         } else if let Some(status) = self.answer.silent(report) {
             outcome.note(format!("the bank says {status} of {id}: nothing moves by that"));
         }
-        spoken.into_iter().for_each(|leg| self.add(leg, breadth, report));
-        Ok(())
+        spoken.into_iter().try_for_each(|leg| self.add(run, leg, breadth, report))
     }
 
     /// Looks once at each entry whose sum is shared out.
@@ -266,7 +274,7 @@ impl<'a> Heard<'a> {
             let shared = self.answer.shared(report);
             let whole = shared.and_then(|shared| self.shared_out.get(&shared.entry));
             let shared: Option<Total> = whole.and_then(|all| all.then_some(leg.amount));
-            let about = About { head, account: &leg.account, side, shared };
+            let about = About { head, account: &spoken.account, side, shared };
             statements.extend(self.answer.statement(report, about));
             let silent = self.answer.silent(report).filter(|_| spoken.breadth == Breadth::Leg);
             if let Some(status) = silent {

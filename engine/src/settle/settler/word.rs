@@ -86,7 +86,7 @@ impl Run {
         let named = |one: &LegStep| {
             let (leg, of) = (one.leg, &content.legs[one.leg as usize]);
             let (payer, payee, amount) = (of.payment.from, of.payment.to, of.payment.amount);
-            let (key, account) = (of.key.clone(), String::new());
+            let (key, account) = (of.key.clone(), Vec::new());
             let named = NamedLeg { batch, leg, payer, payee, amount, key, account };
             (reference_name(&one.reference), named)
         };

@@ -5,7 +5,9 @@ use crate::clock::DAY;
 use crate::world::Asset;
 use tallystick::ledger::control::CreateBatch;
 use tallystick::ledger::event::SignerAdded;
-use tallystick::ledger::{Account, Command, Envelope, Event, Refusal, Request, Wish};
+use tallystick::ledger::{
+    Command, Envelope, Event, Refusal, Request, SealedAccount, UpsertParty, Wish,
+};
 use tallystick::types::{BatchId, MONEY_MAX, PartyId, SettlementModel, SignerKey, Total};
 
 /// Closed windows that may wait for their seal.
@@ -75,6 +77,12 @@ pub fn word(refusal: &Refusal) -> &'static str {
         Refusal::RequestReserved => "RequestReserved",
         Refusal::EnginesOwn { .. } => "EnginesOwn",
         Refusal::TextTooLong { .. } => "TextTooLong",
+        Refusal::PartyErased(_) => "PartyErased",
+        Refusal::ErasedMeanwhile(_) => "ErasedMeanwhile",
+        Refusal::NotSuspended(_) => "NotSuspended",
+        Refusal::StillNeeded { .. } => "StillNeeded",
+        Refusal::DepositsLeft { .. } => "DepositsLeft",
+        Refusal::NotSealed { .. } => "NotSealed",
         Refusal::AssetUnfit(_) => "AssetUnfit",
         Refusal::ClearingParty => "ClearingParty",
         Refusal::TooManyAccounts(_) => "TooManyAccounts",
@@ -153,6 +161,14 @@ impl State {
         if let Some(event) = &fact {
             self.allowed_event(&command.envelope, event)?;
         }
+        if let Wish::UpsertParty(UpsertParty { party, reopen, erasures, .. }) = wish {
+            let erased = self.parties.get(party).is_some_and(|party| party.erased);
+            unless(erased && !reopen, "PartyErased")?;
+            unless(self.erasures(*party) != *erasures, "ErasedMeanwhile")?;
+        }
+        if let (Wish::EraseParty { clear, .. }, Some(Event::PartyErased(e))) = (wish, &fact) {
+            self.may_erase(e, clear)?;
+        }
         let key = self.keys.last().map_or(SignerKey::ZERO, |(key, _)| *key);
         if let Wish::CloseWindow = wish {
             let closed = self.windows.iter().rev().skip(1);
@@ -171,11 +187,12 @@ impl State {
     /// Whether what a batch was computed from is still there, whoever changed meanwhile.
     fn still_has(&self, create: &CreateBatch) -> bool {
         let head = create.head();
-        let account = |(id, used): (&PartyId, &Account)| {
+        let account = |(id, used): (&PartyId, &SealedAccount)| {
             let party = &self.parties[id];
             let mut on_rail =
                 party.accounts.iter().filter(|own| own.rail == head.policy.rail.name());
-            party.name == used.name && on_rail.any(|own| own.fields == used.fields)
+            let same_name = party.name.as_ref() == Some(&used.name);
+            same_name && on_rail.any(|own| own.fields == used.fields)
         };
         let deposit = |(id, before): &(PartyId, Total)| {
             let (before, now) = (before.0, self.free(*id, head.asset.number.0));
@@ -189,14 +206,13 @@ impl State {
 
     fn allowed_event(&self, envelope: &Envelope, event: &Event) -> Allowed {
         let operator = envelope.operator();
-        let party = |id| unless(!self.parties.contains_key(id), "UnknownParty");
+        let party = |id: &PartyId| self.open_party(*id);
         let asset = |n: u32| unless(!self.assets.contains_key(&n), "UnknownAsset");
         match event {
             Event::AssetCreated(e) => {
                 let held = self.assets.get(&e.asset.number.0);
                 unless(held.is_some_and(|held| *held != e.asset), "AssetDiffers")
             }
-            Event::PartyUpserted(_) => Ok(()),
             Event::SignerAdded(e) => {
                 party(&e.party)?;
                 e.caps.iter().try_for_each(|cap| asset(cap.asset.0))?;
@@ -249,7 +265,7 @@ impl State {
             Event::LegsBooked(e) => self.may_book(e),
             Event::LegProposed(e) => self.may_propose(operator, e),
             Event::ExposureReleased(e) => self.may_release(e),
-            Event::TroublesRaised(_) => Ok(()),
+            Event::PartyUpserted(_) | Event::PartyErased(_) | Event::TroublesRaised(_) => Ok(()),
             Event::TroublesAcked(e) => {
                 let open = |number| self.troubles.contains_key(number);
                 unless(!e.troubles.iter().all(open), "UnknownTrouble")
@@ -258,6 +274,12 @@ impl State {
                 unreachable!("nobody asks for {event:?} as it is")
             }
         }
+    }
+
+    /// A party that was not erased.
+    fn open_party(&self, party: PartyId) -> Allowed {
+        let party = self.parties.get(&party).ok_or("UnknownParty")?;
+        unless(party.erased, "PartyErased")
     }
 
     fn disputable(&self, number: u64) -> Allowed {
@@ -274,12 +296,18 @@ impl State {
                 self.assets.insert(e.asset.number.0, e.asset.clone());
             }
             Event::PartyUpserted(e) => {
-                let (name, suspended, accounts) = (e.name.clone(), e.suspended, e.accounts.clone());
-                let before = self.parties.insert(e.party, Party { name, suspended, accounts });
+                let (name, suspended) = (Some(e.name.clone()), e.suspended);
+                let (accounts, erasures) = (e.accounts.clone(), self.erasures(e.party));
+                let party = Party { name, suspended, accounts, erased: false, erasures };
+                let before = self.parties.insert(e.party, party);
                 let before = before.is_some_and(|party| party.suspended);
+                if suspended && !before {
+                    self.until.insert(e.party, self.open());
+                }
                 self.suspensions += u64::from(before != suspended);
                 self.directory += 1;
             }
+            Event::PartyErased(e) => self.erase(e),
             Event::SignerAdded(SignerAdded { signer, party, caps, .. }) => {
                 let added = Signer { party: *party, revoked: false, caps: caps.clone() };
                 self.signers.entry(*signer).or_insert(added);

@@ -336,6 +336,7 @@ impl State {
                 back.push((from, amount));
             }
         }
+        self.carries(again.iter().flat_map(|((_, payer, payee), _)| [*payer, *payee]));
         self.windows.last_mut().expect("one window is open").carried.extend(again);
         for (party, amount) in back {
             let owes = self.exposures.get_mut(&(party, asset)).expect("it paid");
@@ -377,6 +378,7 @@ impl State {
         let dust: Vec<_> =
             dust.map(|(&(payer, payee), &amount)| ((asset, payer, payee), amount)).collect();
         let bilateral = self.assets[&asset].model == SettlementModel::Bilateral;
+        self.carries(dust.iter().flat_map(|((_, payer, payee), _)| [*payer, *payee]));
         let open = self.windows.last_mut().expect("one window is open");
         open.carried.extend(dust);
         if !bilateral {

@@ -7,6 +7,7 @@
 mod batch;
 mod commands;
 mod credit;
+mod erase;
 mod fund;
 mod legs;
 mod told;
@@ -21,8 +22,8 @@ pub use told::Told;
 use crate::world::{Asset, Channel, Sent};
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
-use tallystick::ledger::Command;
-use tallystick::ledger::event::{Cap, RailAccount};
+use tallystick::ledger::event::Cap;
+use tallystick::ledger::{Command, SealedOnRail, SealedText};
 use tallystick::types::{AssetDef, BatchId, Digest, Outcome, PartyId, SignerKey};
 
 /// Who owes whom in what.
@@ -31,12 +32,16 @@ pub type Pair = (u32, PartyId, PartyId);
 /// A party.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Party {
-    /// Its name.
-    pub name: String,
+    /// Its name, sealed; none once it was erased.
+    pub name: Option<SealedText>,
     /// Whether it may pay and be paid.
     pub suspended: bool,
-    /// Its accounts.
-    pub accounts: Vec<RailAccount>,
+    /// Its accounts, sealed.
+    pub accounts: Vec<SealedOnRail>,
+    /// Whether it is erased, and how often it was.
+    pub erased: bool,
+    /// See `erased`.
+    pub erasures: u32,
 }
 
 /// A signer.
@@ -147,6 +152,8 @@ pub struct State {
     pub directory: u64,
     /// How often a party was suspended, or was not any more.
     pub suspensions: u64,
+    /// The last window in which something of a suspended party can stand.
+    pub until: BTreeMap<PartyId, u64>,
     /// Limits, deposits and debts.
     pub exposures: BTreeMap<(PartyId, u32), Exposure>,
     /// Everything that was ever deposited.

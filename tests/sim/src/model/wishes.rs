@@ -5,12 +5,13 @@ use super::{Batch, State};
 use tallystick::ledger::LegState::{Accepted, Confirmed, Ready, Rejected, Returned, Sent, Unknown};
 use tallystick::ledger::event::{
     AssetCreated, BatchAborted, BatchApproved, CreditLimitSet, DepositRecorded, DisputeEnded,
-    EngineKeySet, ExposureReleased, LegProposed, LegsBooked, LegsMoved, LegsSubmitted,
+    EngineKeySet, ExposureReleased, LegProposed, LegsBooked, LegsMoved, LegsSubmitted, PartyErased,
     PartyUpserted, Release, SignerAdded, SignerRevoked, TroublesAcked, TroublesRaised,
     WindowDisputed,
 };
 use tallystick::ledger::{
-    Command, Event, LegMove, LegState, LegStep, LegWord, Mover, SaidOfLeg, SubmitLegs, Wish,
+    Command, Event, LegMove, LegState, LegStep, LegWord, Mover, SaidOfLeg, SubmitLegs, UpsertParty,
+    Wish,
 };
 use tallystick::types::{AssetNumber, BatchId, Digest, FileHasher, PartyId, Total};
 
@@ -89,7 +90,8 @@ impl State {
                 Event::TroublesAcked(TroublesAcked { troubles, note })
             }
             Wish::CreateAsset { .. }
-            | Wish::UpsertParty { .. }
+            | Wish::UpsertParty(_)
+            | Wish::EraseParty { .. }
             | Wish::AddSigner { .. }
             | Wish::RevokeSigner { .. }
             | Wish::SetCreditLimit { .. }
@@ -205,9 +207,12 @@ impl State {
 fn registration(wish: &Wish) -> Option<Event> {
     Some(match wish.clone() {
         Wish::CreateAsset { asset } => Event::AssetCreated(AssetCreated { asset }),
-        Wish::UpsertParty { party, name, suspended, accounts } => {
+        Wish::UpsertParty(UpsertParty { party, name, suspended, accounts, .. }) => {
             let event = PartyUpserted { party, name, suspended, accounts };
             Event::PartyUpserted(event)
+        }
+        Wish::EraseParty { party, deposits, .. } => {
+            Event::PartyErased(PartyErased { party, deposits })
         }
         Wish::AddSigner { signer, party, caps } => {
             Event::SignerAdded(SignerAdded { signer: signer.key(), party, caps })

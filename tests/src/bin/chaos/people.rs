@@ -90,8 +90,13 @@ pub fn party(party: PartyId, payer: bool, place: usize, rails: &[Rail]) -> Item 
         name: format!("{kind} {place} Inc."),
         suspended: false,
         accounts: rails.iter().map(account).collect(),
+        erased: false,
     };
-    Item::Party(UpsertPartyRequest { request_id: request_id("party"), party: Some(message) })
+    Item::Party(UpsertPartyRequest {
+        request_id: request_id("party"),
+        party: Some(message),
+        reopen: false,
+    })
 }
 
 /// The addresses of payees whom the token refuses, among so many.

@@ -162,6 +162,11 @@ fn party(id: PartyId, rail: On, place: usize) -> Item {
         name: format!("Müller & Söhne Agent {place} GmbH"),
         suspended: false,
         accounts: [(rail.name().to_owned(), SettlementAccount { fields })].into(),
+        erased: false,
     };
-    Item::Party(UpsertPartyRequest { request_id: request_id("party"), party: Some(party) })
+    Item::Party(UpsertPartyRequest {
+        request_id: request_id("party"),
+        party: Some(party),
+        reopen: false,
+    })
 }

@@ -1,14 +1,18 @@
 //! What may be registered: a table of wishes, each with the refusal that it meets.
 
 use super::super::{Control, Decision};
-use crate::event::{Cap, Genesis, RailAccount};
+use crate::event::{Cap, Genesis};
+use crate::fixture::{self, as_sealed};
 use crate::fund::tests::unlinked;
-use crate::limits::{ACCOUNTS_MAX, CAPS_MAX, REQUEST_ID_BYTES_MAX, TEXT_BYTES_MAX};
+use crate::limits::{
+    ACCOUNTS_MAX, CAPS_MAX, NAME_SEALED_MAX, REQUEST_ID_BYTES_MAX, TEXT_BYTES_MAX,
+};
+use crate::sealed::SealedOnRail;
 use crate::types::{
     Amount, AssetDef, AssetError, AssetNumber, BatchId, Digest, FitKey, Lsn, MONEY_MAX, NetworkId,
     PartyId, SettlementModel, SignerKey, Timestamp, Total, WindowNumber,
 };
-use crate::{Caller, Command, Envelope, Refusal, Request, Wish};
+use crate::{Caller, Command, Envelope, Refusal, Request, UpsertParty, Wish};
 
 const ASSET: AssetNumber = AssetNumber(978);
 const OTHER: AssetNumber = AssetNumber(840);
@@ -58,12 +62,12 @@ fn create(asset: AssetDef) -> Wish {
     Wish::CreateAsset { asset }
 }
 
-fn upsert(party: PartyId, name: &str, accounts: Vec<RailAccount>) -> Wish {
-    Wish::UpsertParty { party, name: name.into(), suspended: false, accounts }
+fn upsert(party: PartyId, name: &str, accounts: Vec<SealedOnRail>) -> Wish {
+    Wish::UpsertParty(UpsertParty { accounts, ..fixture::upsert(party, name, false) })
 }
 
-fn account(rail: &str) -> RailAccount {
-    RailAccount { rail: rail.into(), fields: Vec::new() }
+fn account(rail: &str) -> SealedOnRail {
+    SealedOnRail { rail: rail.into(), fields: as_sealed("") }
 }
 
 fn sign(party: PartyId, assets: &[u32]) -> Wish {
@@ -110,13 +114,15 @@ fn what_cannot_be_registered_is_refused_by_the_ledger_itself() {
     assert_eq!(caps.len(), CAPS_MAX + 1);
     let code = AssetError::Code("euro".into());
     let unknown = PartyId([9; 32]);
+    let (field, length, most) = ("name", NAME_SEALED_MAX + 1, NAME_SEALED_MAX);
+    let not_sealed = Refusal::NotSealed { field, length, most };
     let table = [
         (create(asset("euro", 2)), Err(Refusal::AssetUnfit(code))),
         (create(asset("EUR", 99)), Err(Refusal::AssetUnfit(AssetError::Scale(99)))),
         (create(asset("EUR", 3)), Err(Refusal::AssetDiffers(ASSET))),
         (create(asset("EUR", 2)), Ok(())),
         (upsert(PartyId::CLEARING, "P", Vec::new()), Err(Refusal::ClearingParty)),
-        (upsert(PARTY, &over, Vec::new()), long("name")),
+        (upsert(PARTY, &over, Vec::new()), Err(not_sealed)),
         (upsert(PARTY, &fits, accounts(ACCOUNTS_MAX)), Ok(())),
         (upsert(PARTY, "P", accounts(ACCOUNTS_MAX + 1)), Err(Refusal::TooManyAccounts(8))),
         (upsert(PARTY, "P", vec![account("card"); 2]), Err(Refusal::AccountsUnordered)),

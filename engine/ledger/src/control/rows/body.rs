@@ -3,7 +3,7 @@
 use super::ENTRIES;
 use crate::batch::By;
 use crate::control::entry::Fate;
-use crate::control::{BatchEntry, Control, Deed, WindowEntry};
+use crate::control::{BatchEntry, Control, Deed, PartyEntry, WindowEntry};
 use crate::event::{Genesis, WindowSealed};
 use crate::fund::Cover;
 use crate::legs::LegsHead;
@@ -72,6 +72,14 @@ pub(super) struct BatchRow {
     pub released: bool,
 }
 
+/// A party, and what keeps it from being erased.
+#[derive(Archive, Serialize, Deserialize)]
+pub(super) struct PartyRow {
+    pub entry: PartyEntry,
+    /// While it is suspended: the last window in which something of it can stand.
+    pub until: Option<WindowNumber>,
+}
+
 /// An open trouble, without its number.
 #[derive(Archive, Serialize, Deserialize)]
 pub(super) struct TroubleRow {
@@ -97,7 +105,10 @@ impl Control {
                 Some(bytes(&assets))
             }
             RowKey::Acked => Some(bytes(&self.troubles.acked())),
-            RowKey::Party(party) => self.parties.get(&party).map(bytes),
+            RowKey::Party(party) => {
+                let entry = self.parties.get(&party)?.clone();
+                Some(bytes(&PartyRow { entry, until: self.needed.until(party) }))
+            }
             RowKey::Signer(signer) => self.signers.get(&signer).map(bytes),
             RowKey::Money(party, asset) => {
                 let deposited = self.deposits.get(&(party, asset)).copied();

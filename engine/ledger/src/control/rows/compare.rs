@@ -43,6 +43,7 @@ impl Control {
             troubles,
             suspended,
             suspensions,
+            needed,
             rows: _,
             ended: _,
         } = self;
@@ -66,6 +67,7 @@ impl Control {
             ("troubles", *troubles == other.troubles),
             ("suspended parties", *suspended == other.suspended),
             ("suspensions", *suspensions == other.suspensions),
+            ("what keeps parties from being erased", *needed == other.needed),
         ];
         same.into_iter().find(|(_, same)| !same).map(|(what, _)| what)
     }

@@ -2,10 +2,10 @@
 //! refused with the row's name.
 
 use super::Rows;
-use super::body::{BatchRow, HeadRow, MoneyRow, TroubleRow, WindowRow, window_entry};
+use super::body::{BatchRow, HeadRow, MoneyRow, PartyRow, TroubleRow, WindowRow, window_entry};
 use crate::batch::BatchHead;
 use crate::control::entry::Fate;
-use crate::control::{BatchEntry, Control, Deed, PartyEntry, SignerEntry, requests};
+use crate::control::{BatchEntry, Control, Deed, SignerEntry, requests};
 use crate::legs::Legs;
 use crate::row::{RowKey, Section};
 use crate::trouble::Trouble;
@@ -147,7 +147,8 @@ impl Restoring {
     /// # Errors
     /// `RowUnfit` that names what is missing.
     pub fn finish(self) -> Result<Control, RowUnfit> {
-        let control = self.control.ok_or_else(no_head)?;
+        let mut control = self.control.ok_or_else(no_head)?;
+        control.restore_unsettled();
         let numbers = control.windows.keys().map(|number| number.0);
         let all_there = numbers.eq((1..).take(control.windows.len()));
         if control.windows.is_empty() || !all_there || control.open_window().cut.is_some() {
@@ -176,10 +177,14 @@ impl Restoring {
             }
             RowKey::Acked => control.troubles.restore_acked(read::<Vec<Digest>>(value)?),
             RowKey::Party(party) => {
-                let entry: PartyEntry = read(value)?;
+                let PartyRow { entry, until } = read(value)?;
+                if entry.suspended != until.is_some() {
+                    return Err("it does not say since when it is suspended".into());
+                }
                 if entry.suspended {
                     control.suspended.insert(party);
                 }
+                control.needed.restore(party, until);
                 control.parties.insert(party, entry);
                 return Ok(Restored::Party(party));
             }

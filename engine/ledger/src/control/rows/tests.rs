@@ -5,9 +5,11 @@ mod kept;
 
 use super::*;
 use crate::event::LegBooking;
+use crate::fixture::upsert;
 use crate::fund::tests::Books;
 use crate::row::Section;
 use crate::types::{AssetNumber, BatchId, Digest, FitKey, PartyId, SignerKey, Total};
+use crate::wish::UpsertParty;
 use crate::{LegState, NewTrouble, Rail, TroubleKind, Voice, Way, Wish};
 use kept::Kept;
 use proptest::prelude::*;
@@ -32,6 +34,7 @@ fn save(world: &mut World) {
 #[derive(Debug, Clone)]
 enum Step {
     Party(u8, bool),
+    Erase(u8),
     Signer(u8),
     Revoke(u8),
     Deposit(u8, u128),
@@ -74,6 +77,7 @@ fn step() -> impl Strategy<Value = Step> {
     ];
     prop_oneof![
         2 => (1u8..6, any::<bool>()).prop_map(|(n, suspended)| Step::Party(n, suspended)),
+        1 => (1u8..6).prop_map(Step::Erase),
         1 => (1u8..6).prop_map(Step::Signer),
         1 => (1u8..6).prop_map(Step::Revoke),
         2 => (1u8..6, 1u128..99).prop_map(|(n, sum)| Step::Deposit(n, sum)),
@@ -123,8 +127,16 @@ impl World {
     fn step(&mut self, step: Step) {
         match step {
             Step::Party(n, suspended) => {
-                let (party, name, accounts) = (party(n), format!("P{n}"), Vec::new());
-                self.wish(Wish::UpsertParty { party, name, suspended, accounts });
+                let name = format!("P{n}");
+                let erasures = self.books.control.erasures(party(n));
+                let wish = upsert(party(n), &name, suspended);
+                self.wish(Wish::UpsertParty(UpsertParty { reopen: true, erasures, ..wish }));
+            }
+            Step::Erase(n) => {
+                let party = party(n);
+                let clear: Vec<_> = self.books.control.may_need(party);
+                let clear = clear.into_iter().map(|(window, _)| window).collect();
+                self.wish(Wish::EraseParty { party, deposits: "given back".to_owned(), clear });
             }
             Step::Signer(n) => {
                 let (signer, caps) = (FitKey::checked(SignerKey([n; 32])), Vec::new());

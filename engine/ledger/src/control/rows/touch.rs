@@ -29,6 +29,7 @@ impl Control {
         match &fact.event {
             Event::AssetCreated(_) => vec![RowKey::Assets],
             Event::PartyUpserted(e) => vec![RowKey::Party(e.party)],
+            Event::PartyErased(e) => vec![RowKey::Party(e.party)],
             Event::SignerAdded(e) => vec![RowKey::Signer(e.signer)],
             Event::SignerRevoked(e) => vec![RowKey::Signer(e.signer)],
             Event::DepositRecorded(e) => vec![RowKey::Money(e.party, e.asset)],

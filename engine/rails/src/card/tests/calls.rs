@@ -112,7 +112,7 @@ fn a_batch_needs_the_accounts_of_debtors_too_because_the_rail_collects() {
             let known = known.iter().any(|number| party(*number) == id);
             known.then(|| accounts()[&id].clone())
         };
-        BatchContent::compute(std::slice::from_ref(&window), &asset(), &policy, account, |_| {
+        crate::opened::compute(std::slice::from_ref(&window), &asset(), &policy, account, |_| {
             Total::ZERO
         })
     };

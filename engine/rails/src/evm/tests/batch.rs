@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::account::AccountError;
+use crate::opened::compute;
 use crate::tests::window;
 use crate::{self as rails, LegWord};
 use proptest::prelude::*;
@@ -11,7 +12,7 @@ use tallystick_ledger::limits::{EVM_AMOUNT_MAX, EVM_CHUNK_ITEMS};
 use tallystick_ledger::types::{
     AssetDef, AssetNumber, MONEY_MAX, PartyId, SettlementModel, Timestamp, Total, evm_chunk_id,
 };
-use tallystick_ledger::{Account, BatchContent, Obligation, Rail, Refusal};
+use tallystick_ledger::{Account, Obligation, OpenBatch, Rail, Refusal};
 
 const TOKEN: &str = "0x833589fCD6eDb6E08f4c7C32D4f71b54bdA02913";
 const CONTRACT: &str = "0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed";
@@ -50,11 +51,7 @@ fn account(party: PartyId) -> Account {
 }
 
 /// The batch of one window in which party 0 owes party n the n-th amount.
-pub(super) fn batch(
-    asset: &AssetDef,
-    decimals: u32,
-    owed: &[u128],
-) -> Result<BatchContent, Refusal> {
+pub(super) fn batch(asset: &AssetDef, decimals: u32, owed: &[u128]) -> Result<OpenBatch, Refusal> {
     let net = owed.iter().zip(1..).map(|(amount, payee)| Obligation {
         payer: party(0),
         payee: party(payee),
@@ -62,10 +59,10 @@ pub(super) fn batch(
     });
     let window = window(asset, Timestamp(1_795_822_245_123_456), net);
     let policy = rails::policy(Rail::Evm, asset, &clearing(decimals))?;
-    BatchContent::compute(&[window], asset, &policy, |party| Some(account(party)), |_| Total::ZERO)
+    compute(&[window], asset, &policy, |party| Some(account(party)), |_| Total::ZERO)
 }
 
-fn chunks(content: &BatchContent) -> Vec<Chunk> {
+fn chunks(content: &OpenBatch) -> Vec<Chunk> {
     let numbers = 0..u32::try_from(ranges(content).len()).unwrap();
     numbers.map(|number| chunk(content, number).unwrap()).collect()
 }
@@ -315,7 +312,7 @@ proptest! {
         let finer = |digits: u32| 10u128.pow(scale.max(decimals) - digits);
         prop_assert_eq!(token * finer(decimals), total * finer(scale));
         prop_assert_eq!(total + content.head.carried.0, owed.iter().sum::<u128>());
-        for leg in &content.legs {
+        for leg in content.legs.iter() {
             prop_assert!(units.to_token(leg.payment.amount).is_some());
         }
     }

@@ -12,7 +12,7 @@ use crate::status::LegWord;
 use crate::tests::{BILATERAL, MULTILATERAL, OWED, asset, batch, plain, xmllint};
 use tallystick_ledger::hearing::{Finding, Side, Statement, Subject, Sum, Verdict, weigh};
 use tallystick_ledger::types::Total;
-use tallystick_ledger::{BatchContent, LegState};
+use tallystick_ledger::{LegState, OpenBatch};
 
 /// Every kept answer, with the message that it is.
 const ANSWERS: [(&str, &str); 10] = [
@@ -36,17 +36,17 @@ fn file(name: &str) -> Vec<u8> {
     std::fs::read(format!("{folder}/{name}")).unwrap_or_else(|error| panic!("{name}: {error}"))
 }
 
-fn multilateral() -> BatchContent {
+fn multilateral() -> OpenBatch {
     batch(&asset("EUR", 6, MULTILATERAL), &OWED, &plain)
 }
 
-fn bilateral() -> BatchContent {
+fn bilateral() -> OpenBatch {
     batch(&asset("EUR", 6, BILATERAL), &OWED, &plain)
 }
 
 /// What an answer tells of the legs of a batch: of each leg what its narrowest reports say, in the
 /// order of the answer; and every statement with the leg that it is about.
-fn told(content: &BatchContent, answer: &Answer) -> (Vec<Told>, Vec<(String, Statement)>) {
+fn told(content: &OpenBatch, answer: &Answer) -> (Vec<Told>, Vec<(String, Statement)>) {
     let files = Legs::new(content, 0);
     let mut spoken: Vec<(usize, u8, &Report)> = Vec::new();
     for report in &answer.reports {
@@ -81,7 +81,7 @@ fn told(content: &BatchContent, answer: &Answer) -> (Vec<Told>, Vec<(String, Sta
 }
 
 /// What the ledger makes of all that an answer says of one leg that is SENT.
-fn weighed(content: &BatchContent, answer: &Answer, key: &str) -> Verdict {
+fn weighed(content: &OpenBatch, answer: &Answer, key: &str) -> Verdict {
     let leg = content.legs.iter().find(|leg| leg.key == key).expect("it is a leg");
     let said = told(content, answer).1.into_iter().filter(|(of, _)| of == key);
     let said: Vec<Statement> = said.map(|(_, statement)| statement).collect();
@@ -103,7 +103,7 @@ fn words(told: &[Told]) -> Vec<(&str, LegWord)> {
 }
 
 /// The keys of the legs that are in the bank file.
-fn paid(content: &BatchContent) -> Vec<&str> {
+fn paid(content: &OpenBatch) -> Vec<&str> {
     let paid = content.legs.iter().filter(|leg| !leg.payment.is_pay_in());
     paid.map(|leg| leg.key.as_str()).collect()
 }

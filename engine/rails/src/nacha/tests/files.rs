@@ -1,6 +1,7 @@
 //! Whatever is owed: each leg is in one file, once, and all files are sound.
 
 use super::*;
+use crate::opened::compute;
 use jiff::civil::date;
 use proptest::prelude::*;
 use std::collections::BTreeSet;
@@ -8,7 +9,7 @@ use std::sync::Arc;
 use tallystick_ledger::Refusal;
 
 /// Asserts of all files of a batch what none of them says alone.
-pub fn assert_sound(content: &BatchContent, limits: &Limits) -> Vec<slicer::File> {
+pub fn assert_sound(content: &OpenBatch, limits: &Limits) -> Vec<slicer::File> {
     let parts = files_within(content, 0, limits).unwrap();
     let files: Vec<_> = rendered(content, limits).iter().map(|text| slicer::slice(text)).collect();
     assert_eq!(files.len(), parts.len());
@@ -42,7 +43,7 @@ pub fn assert_sound(content: &BatchContent, limits: &Limits) -> Vec<slicer::File
 }
 
 fn assert_leg(
-    content: &BatchContent,
+    content: &OpenBatch,
     entry: &slicer::Entry,
     leg: &tallystick_ledger::Leg,
     part: &FilePart,
@@ -163,7 +164,7 @@ fn a_day_has_thirty_six_files_and_no_more() {
 fn two_legs_with_one_identification_number_are_refused() {
     let mut content = small(&[(1, 2, 1_000_000), (3, 2, 1_000_000)]);
     let key = content.legs[0].key.clone();
-    content.legs[1].key = key.clone();
+    Arc::make_mut(&mut content.legs)[1].key = key.clone();
     let same = Unfit::SameId { first: key.clone(), second: key };
     assert_eq!(files(&content, 0), Err(same));
 }
@@ -179,7 +180,7 @@ fn identification_numbers_are_for_ever_and_differ() {
 #[test]
 fn legs_and_accounts_that_cannot_be_carried_are_refused_with_the_reason() {
     let good = small(&[(1, 2, 1_000_000)]);
-    let refused = |change: &dyn Fn(&mut BatchContent)| {
+    let refused = |change: &dyn Fn(&mut OpenBatch)| {
         let mut content = good.clone();
         change(&mut content);
         let why = files(&content, 0).unwrap_err();
@@ -189,14 +190,14 @@ fn legs_and_accounts_that_cannot_be_carried_are_refused_with_the_reason() {
         why
     };
     assert_eq!(super::super::super::check_batch(&good), Ok(()));
-    let pair = refused(&|c| c.legs[0].payment.to = party(2));
+    let pair = refused(&|c| Arc::make_mut(&mut c.legs)[0].payment.to = party(2));
     assert!(matches!(pair, Unfit::Pair { .. }), "{pair}");
     for key in ["", "A*B", "A\\B", "A B", "Ä", &"A".repeat(36)] {
-        let bad = refused(&|c| c.legs[0].key = key.into());
+        let bad = refused(&|c| Arc::make_mut(&mut c.legs)[0].key = key.into());
         assert!(matches!(bad, Unfit::Key { .. }), "{bad}");
     }
     for amount in [0, 1, 10_001, 100_000_000_000_000] {
-        let bad = refused(&|c| c.legs[0].payment.amount = Total(amount));
+        let bad = refused(&|c| Arc::make_mut(&mut c.legs)[0].payment.amount = Total(amount));
         assert!(matches!(bad, Unfit::Amount { .. }), "{bad}");
     }
     let unchecked = refused(&|c| {
@@ -222,8 +223,7 @@ fn a_party_that_pays_in_needs_an_account() {
     let owed = Obligation { payer: party(1), payee: party(2), amount: Total(1_000_000) };
     let window = window(&asset(6), CUT_AT, [owed].into_iter());
     let known = |id: PartyId| (id == party(2)).then(|| account(id, "Two"));
-    let error =
-        BatchContent::compute(&[window], &asset(6), policy, known, |_| Total::ZERO).unwrap_err();
+    let error = compute(&[window], &asset(6), policy, known, |_| Total::ZERO).unwrap_err();
     assert!(matches!(error, Refusal::AccountsMissing { rail: "nacha", count: 1, .. }), "{error}");
     assert_eq!(content.head.policy.rail, Rail::Nacha);
 }

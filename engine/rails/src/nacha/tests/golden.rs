@@ -23,11 +23,11 @@ fn nasty(party: PartyId) -> String {
     }
 }
 
-fn golden() -> BatchContent {
+fn golden() -> OpenBatch {
     batch(&asset(6), &clearing(false), CUT_AT, &OWED, &nasty)
 }
 
-fn exported(content: &BatchContent) -> BTreeMap<String, String> {
+fn exported(content: &OpenBatch) -> BTreeMap<String, String> {
     let mut files: BTreeMap<String, Vec<u8>> = BTreeMap::new();
     let Ok(()) = export(content, &mut |name, piece: &[u8]| {
         files.entry(name.into()).or_default().extend_from_slice(piece);
@@ -88,7 +88,7 @@ fn assert_fields(text: &str, expected: &[Fields<'_>]) {
 
 /// Agents 1 and 6 pay 120,000,012.34 (in two parts) and 29.99, from their accounts at the banks
 /// 02100001 and 02100006.
-fn pay_ins(content: &BatchContent) -> String {
+fn pay_ins(content: &OpenBatch) -> String {
     let file = rendered(content, &LIMITS).swap_remove(0);
     assert_eq!(file.lines().count(), 20);
     file

@@ -13,10 +13,11 @@ use super::account::{check_account, check_clearing};
 use super::money::policy;
 use super::plan::{LIMITS, Limits, files_within};
 use super::*;
+use crate::opened::compute;
 use crate::tests::window;
 use std::collections::BTreeMap;
 use tallystick_ledger::types::{AssetDef, AssetNumber, PartyId, SettlementModel, Timestamp, Total};
-use tallystick_ledger::{Account, BatchContent, Obligation, Rail};
+use tallystick_ledger::{Account, Obligation, OpenBatch, Rail};
 
 /// 2026-11-23 is a Monday; Thursday is Thanksgiving.
 const CUT_AT: Timestamp = Timestamp(1_795_450_825_123_456);
@@ -87,7 +88,7 @@ fn batch(
     cut_at: Timestamp,
     owed: &[(u16, u16, u128)],
     name: &dyn Fn(PartyId) -> String,
-) -> BatchContent {
+) -> OpenBatch {
     let net = owed.iter().map(|&(payer, payee, amount)| Obligation {
         payer: party(payer),
         payee: party(payee),
@@ -96,15 +97,15 @@ fn batch(
     let window = window(asset, cut_at, net);
     let policy = policy(asset, clearing).unwrap();
     let account = |party| Some(account(party, &name(party)));
-    BatchContent::compute(&[window], asset, &policy, account, |_| Total::ZERO).unwrap()
+    compute(&[window], asset, &policy, account, |_| Total::ZERO).unwrap()
 }
 
 /// The same with what most tests do not care about.
-fn small(owed: &[(u16, u16, u128)]) -> BatchContent {
+fn small(owed: &[(u16, u16, u128)]) -> OpenBatch {
     batch(&asset(6), &clearing(false), CUT_AT, owed, &plain)
 }
 
-fn rendered(content: &BatchContent, limits: &Limits) -> Vec<String> {
+fn rendered(content: &OpenBatch, limits: &Limits) -> Vec<String> {
     let parts = files_within(content, 0, limits).unwrap();
     let text = |part: &FilePart| {
         let mut out = Vec::new();
@@ -115,7 +116,7 @@ fn rendered(content: &BatchContent, limits: &Limits) -> Vec<String> {
 }
 
 /// A leg's amount in cents, by another way than the writer's.
-fn cents_of(content: &BatchContent, amount: Total) -> u128 {
+fn cents_of(content: &OpenBatch, amount: Total) -> u128 {
     let hundred = amount.0 * 100;
     let whole = content.head.asset.whole().0;
     assert_eq!(hundred % whole, 0);

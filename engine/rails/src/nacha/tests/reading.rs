@@ -13,7 +13,7 @@ fn six(_: &str) -> Option<u32> {
 }
 
 /// What was sent for a batch, and its legs' entries.
-fn sent(content: &BatchContent) -> Vec<slicer::Entry> {
+fn sent(content: &OpenBatch) -> Vec<slicer::Entry> {
     let files = rendered(content, &LIMITS);
     let files = files.iter().map(|text| slicer::slice(text));
     files.flat_map(|file| file.batches).flat_map(|batch| batch.entries).collect()
@@ -23,7 +23,7 @@ fn legs_of(entries: &[slicer::Entry]) -> Vec<slicer::Entry> {
     entries.iter().filter(|entry| entry.information.is_some()).cloned().collect()
 }
 
-fn example() -> (BatchContent, Vec<slicer::Entry>) {
+fn example() -> (OpenBatch, Vec<slicer::Entry>) {
     let content = small(&[(1, 2, 12_340_000), (3, 2, 50_000_000), (4, 5, 990_000)]);
     let entries = sent(&content);
     (content, entries)

@@ -6,11 +6,14 @@
 
 use super::{CardDesk, Read};
 use crate::ledger::hearing::Place;
-use crate::ledger::{BatchPlan, LegState, NewTrouble, Rail, TroubleKind};
-use crate::rails::card::{self, Own, Says};
+use crate::ledger::{BatchContent, BatchPlan, LegState, NewTrouble, Rail, TroubleKind};
+use crate::rails::card::{self, CallBytes, Own, Says};
+use crate::settle::archive::NotLoaded;
 use crate::settle::settler::word::{Statements, reference_name};
 use crate::settle::settler::{Run, Stuck};
 use crate::types::BatchId;
+use crate::vault::VaultError;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 impl Run {
@@ -41,8 +44,7 @@ impl Run {
             let known = legs.facts(leg).map_or("", |facts| &facts.reference).to_owned();
             (legs.state(leg), known)
         })?;
-        let call = card::request(own, content, &desk.config().api_version);
-        let call = call.map_err(|why| Stuck::Other(why.to_string()))?;
+        let call = self.call_of(content, leg, &desk.config().api_version)?;
         let clearing = card::Clearing::read(&content.head.policy.clearing);
         let facts = Own {
             call: &call,
@@ -103,6 +105,20 @@ impl Run {
             Says::Kept(_) | Says::Notice(_) => true,
         };
         if alone { self.weigh_read(read) } else { Ok(()) }
+    }
+
+    /// The call of a leg; of a party that was erased since, with a word in place of its tokens.
+    fn call_of(&self, content: &BatchContent, leg: u32, version: &str) -> Result<CallBytes, Stuck> {
+        let own = &content.legs[leg as usize];
+        let open = match self.engine.vault().open_legs(content, &[leg]) {
+            Ok(open) => open,
+            Err(VaultError::NoKey(party) | VaultError::OtherKey(party)) => {
+                content.with_accounts(BTreeMap::from([(party, card::erased())]))
+            }
+            Err(error) => return Err(NotLoaded::from(error).into()),
+        };
+        let call = card::request(own, &open, version);
+        call.map_err(|why| Stuck::Other(why.to_string()))
     }
 
     /// Whether the money of a dispute that is told to be lost was told to be back before: events

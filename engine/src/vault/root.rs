@@ -1,0 +1,105 @@
+//! The root key: what every party's key is kept under. It lies in a file of its own, which may be
+//! anywhere; the data directory only knows whether it is the right one.
+
+use super::seal::Secret;
+use crate::journal::{JournalError, Table, Tables};
+use crate::secret::{self, SecretError};
+use std::path::{Path, PathBuf};
+
+/// Name of the file in the data directory, unless it is kept elsewhere.
+pub const FILE: &str = "tallystick.root";
+/// Tells whether a root key is the one of a data directory, and nothing else of it.
+const CHECK_CONTEXT: &str = "tallystick 2026-11 root key check v1";
+const META_CHECK: &[u8] = b"root";
+
+/// Why the root key cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[allow(missing_docs)]
+pub enum RootKeyError {
+    #[error(
+        "the root key file {} is missing: without it no name and no account in this ledger can be read. Restore \
+         the file from a copy, or say where it is (root_key_file); no other file can take its place",
+        .path.display()
+    )]
+    Missing { path: PathBuf },
+    #[error(
+        "the root key file {} is that of another ledger: with it no name and no account in this one can be read. \
+         Restore the file that belongs to this data directory, or say where it is (root_key_file)",
+        .path.display()
+    )]
+    Other { path: PathBuf },
+    #[error("the data directory does not say which root key it has; restore it from a copy")]
+    Unknown,
+    #[error(transparent)]
+    File(#[from] SecretError),
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+}
+
+/// The root key of a data directory. In a `new` one a key is made, unless there is one already, and
+/// the directory remembers which it is, before anything is sealed.
+pub(super) fn open(tables: &dyn Tables, path: &Path, new: bool) -> Result<Secret, RootKeyError> {
+    let warn = "others could have read every name and account of the ledger";
+    let found = secret::read(path, warn)?;
+    let known = tables.get(Table::Meta, META_CHECK)?;
+    match (known, found) {
+        (Some(known), Some(key)) if known == check(&key) => Ok(key),
+        (Some(_), Some(_)) => Err(RootKeyError::Other { path: path.to_owned() }),
+        (Some(_), None) => Err(RootKeyError::Missing { path: path.to_owned() }),
+        (None, _) if !new => Err(RootKeyError::Unknown),
+        (None, found) => {
+            let key = match found {
+                Some(key) => key,
+                None => {
+                    let key = secret::fresh()?;
+                    secret::write(path, &key)?;
+                    key
+                }
+            };
+            tables.commit(META_CHECK, &check(&key))?;
+            Ok(key)
+        }
+    }
+}
+
+fn check(key: &Secret) -> [u8; 32] {
+    blake3::derive_key(CHECK_CONTEXT, &**key)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::journal::memory::Memory;
+
+    #[test]
+    fn a_root_key_is_made_once_and_no_other_is_taken() {
+        let (dir, store) = (tempfile::tempdir().unwrap(), Memory::journal().tables);
+        let path = dir.path().join(FILE);
+        let key = open(&*store, &path, true).unwrap();
+        assert_eq!(open(&*store, &path, false).unwrap(), key);
+        // A start that came no further than this begins anew with the same.
+        assert_eq!(open(&*store, &path, true).unwrap(), key);
+        let kept = std::fs::read(&path).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        for new in [true, false] {
+            let missing = open(&*store, &path, new).err().unwrap().to_string();
+            assert!(missing.contains("is missing") && missing.contains("root_key_file"));
+        }
+        assert!(!path.exists(), "none is made in its place");
+        secret::write(&path, &[7; 32]).unwrap();
+        let other = open(&*store, &path, false).err().unwrap().to_string();
+        assert!(other.contains("another ledger"), "{other}");
+        std::fs::write(&path, kept).unwrap();
+        open(&*store, &path, false).unwrap();
+    }
+
+    /// Two ledgers may have one key; a ledger that lost what it remembers of it may have none.
+    #[test]
+    fn a_new_ledger_takes_the_key_that_it_is_given() {
+        let (dir, store) = (tempfile::tempdir().unwrap(), Memory::journal().tables);
+        let path = dir.path().join("elsewhere");
+        secret::write(&path, &[7; 32]).unwrap();
+        assert!(matches!(open(&*store, &path, false), Err(RootKeyError::Unknown)));
+        assert_eq!(*open(&*store, &path, true).unwrap(), [7; 32]);
+    }
+}
