@@ -10,10 +10,10 @@
 
 mod file;
 
+use crate::secret::{self, SecretError};
 use crate::types::{NetworkId, SIGNATURE_BYTES, SignerKey, Statement, key_statement};
 use ed25519_dalek::{Signer as _, SigningKey};
 use file::KeyFile;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -33,15 +33,8 @@ pub enum EngineKeyError {
         .path.display()
     )]
     Other { path: PathBuf, found: SignerKey, wanted: SignerKey },
-    #[error(
-        "{} is no key file: expected 64 hexadecimal digits; restore it from a copy",
-        .path.display()
-    )]
-    NotAKey { path: PathBuf },
-    #[error("the key file {}: {source}", .path.display())]
-    File { path: PathBuf, source: io::Error },
-    #[error("the system gives no randomness for a key: {0}")]
-    Randomness(String),
+    #[error(transparent)]
+    Secret(#[from] SecretError),
 }
 
 /// A signature, and whose it is.
@@ -193,9 +186,7 @@ impl EngineKey {
 }
 
 fn generate() -> Result<SigningKey, EngineKeyError> {
-    let mut secret = [0; 32];
-    getrandom::fill(&mut secret).map_err(|e| EngineKeyError::Randomness(e.to_string()))?;
-    Ok(SigningKey::from_bytes(&secret))
+    Ok(SigningKey::from_bytes(&*secret::fresh()?))
 }
 
 fn public(key: &SigningKey) -> SignerKey {
