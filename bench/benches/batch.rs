@@ -180,7 +180,7 @@ fn party(number: usize) -> PartyId {
 fn sealed_accounts(vault: &Vault, legs: usize) -> BTreeMap<PartyId, SealedAccount> {
     let plain = |n| {
         let (name, account) = account(n);
-        Plain { party: party(n), name, accounts: vec![account] }
+        Plain { party: party(n), name, accounts: vec![account], request_id: String::new() }
     };
     let plain: Vec<Plain> = (0..legs).map(plain).collect();
     let new = |_| Ok(Standing { erasures: 0, registered: false });

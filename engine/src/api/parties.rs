@@ -26,7 +26,6 @@ asks! {
 
 /// A party as it was asked for, checked and not sealed.
 pub(super) struct PartyAsked {
-    request_id: String,
     suspended: bool,
     reopen: bool,
     /// What is sealed of it.
@@ -53,8 +52,8 @@ pub(super) fn party_asked(
         checked.map_err(|error| invalid(format!("account on rail {rail:?}: {error}")))
     };
     let accounts = accounts.into_iter().map(account).collect::<Result<Vec<RailAccount>, _>>()?;
-    let plain = Plain { party, name, accounts };
-    Ok(PartyAsked { request_id, suspended, reopen, plain })
+    let plain = Plain { party, name, accounts, request_id };
+    Ok(PartyAsked { suspended, reopen, plain })
 }
 
 impl PartyAsked {
@@ -69,7 +68,7 @@ impl PartyAsked {
     /// The wish, once it is sealed. The request's content is the digest of what is sealed: a digest
     /// of a name would stay in the journal when the name is erased, and could be guessed at.
     pub fn wish(self, sealed: SealedParty) -> Result<Asked, Status> {
-        let SealedParty { name, accounts, erasures } = sealed;
+        let SealedParty { name, accounts, erasures, request_id } = sealed;
         let (suspended, reopen, party) = (self.suspended, self.reopen, self.plain.party);
         let hex = |text: &SealedText| HEXLOWER.encode(text.bytes());
         let account = |on: &SealedOnRail| {
@@ -77,7 +76,7 @@ impl PartyAsked {
             (on.rail.clone(), v1::SettlementAccount { fields })
         };
         let content = v1::UpsertPartyRequest {
-            request_id: self.request_id,
+            request_id,
             party: Some(v1::Party {
                 party_id: party.0.to_vec().into(),
                 name: hex(&name),

@@ -32,6 +32,8 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use zeroize::Zeroizing;
 
+/// How the ids begin that `tallystick import` makes of the lines of a file.
+const MADE_OF_TEXT: &str = "import-";
 const KEYS: u8 = 1;
 const ERASING: u8 = 2;
 const SEEDED_CONTEXT: &str = "tallystick 2026-11 seeded party key v1";
@@ -83,6 +85,8 @@ pub struct Plain {
     pub name: String,
     /// Its accounts.
     pub accounts: Vec<RailAccount>,
+    /// The id of the request that asks for it.
+    pub request_id: String,
 }
 
 /// The same, sealed.
@@ -94,6 +98,10 @@ pub struct SealedParty {
     pub accounts: Vec<SealedOnRail>,
     /// How often it had been erased by then.
     pub erasures: u32,
+    /// The id under which the request is recorded: as it came, unless it follows from the text that
+    /// is sealed. Then it could be tried for ever against guesses of that text, and a keyed hash of
+    /// it stands in its place, under the party's key.
+    pub request_id: String,
 }
 
 /// Where new keys come from.
@@ -177,7 +185,11 @@ impl Vault {
             };
             let name = seal.seal(Field::Name(party), plain.name.as_bytes());
             let accounts = plain.accounts.iter().map(account).collect();
-            Ok(SealedParty { name, accounts, erasures: key.generation })
+            let request_id = match plain.request_id.strip_prefix(MADE_OF_TEXT) {
+                Some(_) => format!("{MADE_OF_TEXT}{}", seal.blind(&plain.request_id)),
+                None => plain.request_id.clone(),
+            };
+            Ok(SealedParty { name, accounts, erasures: key.generation, request_id })
         };
         Ok(parties.iter().zip(keys).map(sealed).collect())
     }

@@ -15,6 +15,10 @@ const NONCE_CONTEXT: &str = "tallystick 2026-11 party nonce key v1";
 const SHARED_CONTEXT: &str = "tallystick 2026-11 shared call key v1";
 
 const NONCE_BYTES: usize = 24;
+/// Stands before what is blinded; what a nonce is made of begins with the length of a field, which
+/// is less.
+const BLINDED: u8 = 0xff;
+const BLIND_BYTES: usize = 16;
 
 /// A key that nobody sees.
 pub(super) type Secret = Zeroizing<[u8; 32]>;
@@ -80,6 +84,13 @@ impl Seal {
         let sealed = self.cipher.encrypt(&XNonce::from(nonce), payload);
         let sealed = sealed.expect("a text is far shorter than what the cipher takes");
         SealedText::new([&nonce[..], &sealed].concat())
+    }
+
+    /// A keyed hash of a text: the same for the same text, and no use to who has not the key.
+    pub fn blind(&self, text: &str) -> String {
+        let mut hasher = blake3::Hasher::new_keyed(&self.nonces);
+        hasher.update(&[BLINDED]).update(text.as_bytes());
+        data_encoding::HEXLOWER.encode(&hasher.finalize().as_bytes()[..BLIND_BYTES])
     }
 
     /// `None` when it was not sealed so: under another key, as another field, or it has changed.

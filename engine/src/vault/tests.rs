@@ -29,7 +29,7 @@ fn vault(journal: &Journal<Memory>) -> Vault {
 fn plain(name: &str) -> Plain {
     let fields = vec![("iban".to_owned(), "DE02120300000000202051".to_owned())];
     let accounts = vec![RailAccount { rail: "iso20022".into(), fields }];
-    Plain { party: PARTY, name: name.into(), accounts }
+    Plain { party: PARTY, name: name.into(), accounts, request_id: "r".into() }
 }
 
 fn sealed(vault: &Vault, name: &str, standing: Standing) -> Result<SealedParty, VaultError> {
@@ -59,6 +59,24 @@ fn a_party_that_stands_twice_in_one_import_has_one_key() {
     let both = vault.seal_parties(&[plain("Ann"), plain("Bob")], &|_| Ok(NEW)).unwrap();
     let names = both.into_iter().map(|one| shown(&vault, &one.unwrap()));
     assert_eq!(names.collect::<Vec<_>>(), ["Ann", "Bob"]);
+}
+
+/// The id of a line that was imported is a hash of the line: of the name and the account in it.
+#[test]
+fn a_request_id_that_follows_from_the_text_is_recorded_as_nothing_that_can_be_guessed_at() {
+    let journal = MemoryJournal::default();
+    let vault = vault(&journal);
+    let recorded = |id: &str| {
+        let plain = Plain { request_id: id.into(), ..plain("Ann") };
+        let sealed = vault.seal_parties(&[plain], &|_| Ok(NEW)).unwrap().pop().unwrap();
+        sealed.unwrap().request_id
+    };
+    let made = format!("import-{}", "ab".repeat(16));
+    let blind = recorded(&made);
+    assert!(blind.starts_with("import-") && blind.len() == made.len() && blind != made);
+    assert_eq!(recorded(&made), blind, "a file that is imported again changes nothing more");
+    assert_ne!(recorded("import-x"), blind);
+    assert_eq!(recorded("bank-17"), "bank-17");
 }
 
 #[test]

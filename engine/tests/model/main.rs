@@ -214,7 +214,7 @@ impl Run {
         let (party, name) = (party(n), format!("party {n}"));
         let registered = self.model.parties.contains_key(&party);
         let standing = |_| Ok(Standing { erasures: 0, registered });
-        let plain = [Plain { party, name, accounts }];
+        let plain = [Plain { party, name, accounts, request_id: String::new() }];
         let vault = self.running.engine.vault().clone();
         let sealed = vault.seal_parties(&plain, &standing).expect("memory does not fail");
         let sealed = sealed.into_iter().next().expect("one was asked for").expect("it has a key");

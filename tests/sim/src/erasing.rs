@@ -26,7 +26,8 @@ fn plain(upsert: &UpsertParty) -> Plain {
         fields: vec![(FIELD.to_owned(), text(on.fields.bytes()))],
     };
     let accounts = upsert.accounts.iter().map(account).collect();
-    Plain { party: upsert.party, name: text(upsert.name.bytes()), accounts }
+    let (party, name, request_id) = (upsert.party, text(upsert.name.bytes()), String::new());
+    Plain { party, name, accounts, request_id }
 }
 
 /// What a step that needs a key came to.
