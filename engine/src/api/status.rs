@@ -1,7 +1,7 @@
 //! Which refusal gets which gRPC status code.
 
 use crate::journal::JournalError;
-use crate::ledger::Refusal;
+use crate::ledger::Refusal::{self, AssetDiffers, RequestReused, SignerDiffers};
 use crate::pipeline::{Busy, NotDone};
 use crate::settle::{NotLoaded, NotRotated, NotSaid};
 use crate::vault::VaultError;
@@ -10,9 +10,7 @@ use tonic::{Code, Status};
 /// The status of a refusal: its text says what is wrong and what to do.
 pub(super) fn refused(refusal: &Refusal) -> Status {
     let code = match refusal {
-        Refusal::RequestReused(_) | Refusal::AssetDiffers(_) | Refusal::SignerDiffers(_) => {
-            Code::AlreadyExists
-        }
+        RequestReused(_) | AssetDiffers(_) | SignerDiffers(_) => Code::AlreadyExists,
         Refusal::UnknownParty(_)
         | Refusal::UnknownSigner(_)
         | Refusal::UnknownAsset(_)

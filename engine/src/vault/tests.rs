@@ -64,7 +64,7 @@ fn a_party_that_stands_twice_in_one_import_has_one_key() {
 /// The id of a line that was imported is a hash of the line: of the name and the account in it.
 #[test]
 fn a_request_id_that_follows_from_the_text_is_recorded_as_nothing_that_can_be_guessed_at() {
-    let journal = MemoryJournal::default();
+    let journal = Memory::journal();
     let vault = vault(&journal);
     let recorded = |id: &str| {
         let plain = Plain { request_id: id.into(), ..plain("Ann") };

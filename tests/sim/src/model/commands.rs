@@ -29,7 +29,6 @@ pub enum Decided {
 pub fn word(refusal: &Refusal) -> &'static str {
     match refusal {
         Refusal::RequestReused(_) => "RequestReused",
-        Refusal::RequestsFull(_) => "RequestsFull",
         Refusal::UnknownParty(_) => "UnknownParty",
         Refusal::UnknownSigner(_) => "UnknownSigner",
         Refusal::UnknownAsset(_) => "UnknownAsset",
@@ -39,7 +38,6 @@ pub fn word(refusal: &Refusal) -> &'static str {
         Refusal::SignerDiffers(_) => "SignerDiffers",
         Refusal::SignerRevoked(_) => "SignerRevoked",
         Refusal::DepositsTooLarge(..) => "DepositsTooLarge",
-        Refusal::TableFull { .. } => "TableFull",
         Refusal::WindowOpen(_) => "WindowOpen",
         Refusal::WindowUnsealed(_) => "WindowUnsealed",
         Refusal::SealingBehind(_) => "SealingBehind",
@@ -94,7 +92,7 @@ pub fn word(refusal: &Refusal) -> &'static str {
         Refusal::AckNumbers(_) => "AckNumbers",
         Refusal::InDoubt { .. } => "InDoubt",
         Refusal::UnknownTrouble(_) => "UnknownTrouble",
-        Refusal::TroublesFull(_) => "TroublesFull",
+        Refusal::RequestsFull(_) | Refusal::TableFull { .. } | Refusal::TroublesFull(_) => "Full",
         Refusal::SaidToBePaid { .. } => "SaidToBePaid",
     }
 }

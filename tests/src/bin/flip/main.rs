@@ -206,6 +206,7 @@ fn kind(path: &Path) -> Option<&'static str> {
         "CURRENT" => Some("CURRENT"),
         "tallystick.mark" => Some("mark"),
         "tallystick.key" => Some("key"),
+        "tallystick.root" => Some("root"),
         _ if name.ends_with(".log") => Some("log"),
         _ if name.ends_with(".sst") => Some("sst"),
         _ if name.starts_with("MANIFEST-") => Some("MANIFEST"),
