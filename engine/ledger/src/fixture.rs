@@ -1,5 +1,7 @@
 //! For tests alone: a window in which somebody owes, as the sealer would close it, without the
-//! vouchers; and parties whose names look sealed.
+//! vouchers; parties whose names look sealed; and tables of text.
+
+pub(crate) mod table;
 
 use super::seal::{Head, Owed, close};
 use super::sealed::{SealedAccount, SealedText};

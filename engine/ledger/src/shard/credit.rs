@@ -189,3 +189,6 @@ impl Shard {
         Outcome::Credited
     }
 }
+
+#[cfg(test)]
+mod tests;
