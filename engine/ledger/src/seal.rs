@@ -208,3 +208,6 @@ pub fn position_leaf(window: WindowNumber, asset: AssetNumber, p: &Position) -> 
 fn count(length: usize) -> u64 {
     u64::try_from(length).expect("a length fits 64 bits")
 }
+
+#[cfg(test)]
+mod tests;
