@@ -482,3 +482,6 @@ fn count(length: usize) -> u64 {
 
 #[cfg(test)]
 mod vector;
+
+#[cfg(test)]
+mod tests;
