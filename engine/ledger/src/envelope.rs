@@ -119,6 +119,13 @@ impl Caller {
         Self { name, role, via: Via::Grpc }
     }
 
+    /// Whether it counts where two people must agree: who has no name may be the one who spoke
+    /// before, and the engine, its schedule too, has looked at nothing.
+    #[must_use]
+    pub fn is_operator(&self) -> bool {
+        self.role == Role::Operator
+    }
+
     /// With what it asks for.
     #[must_use]
     pub fn asks(self, request: Request) -> Envelope {

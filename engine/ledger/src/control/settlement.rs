@@ -51,8 +51,7 @@ impl Control {
         if entry.fate != Fate::Computed {
             return Err(wrong_state(e.batch, entry, "only a COMPUTED batch can be approved"));
         }
-        // Who has no name may be the one who computed it.
-        let another = !caller.name.is_empty() && caller.name != entry.by.operator;
+        let another = caller.is_operator() && caller.name != entry.by.operator;
         if entry.by.four_eyes && !another && !planted(Bug::OwnApproval) {
             return Err(Refusal::SameOperator(e.batch));
         }
@@ -161,7 +160,8 @@ impl Control {
         let alone = |leg: u32, to: LegState, reference: &str| {
             let proposal = legs.proposed().get(&leg);
             let agreed = proposal.is_some_and(|proposal| {
-                proposal.operator != caller.name
+                caller.is_operator()
+                    && proposal.operator != caller.name
                     && proposal.to == to
                     && proposal.reference == reference
             });
@@ -188,7 +188,7 @@ impl Control {
             let (from, to) = (state.name(), e.to.name());
             return Err(Refusal::LegState { batch, leg, from, to });
         }
-        if caller.name.is_empty() {
+        if !caller.is_operator() {
             return Err(Refusal::NeedsTwo { batch, leg });
         }
         Ok(())

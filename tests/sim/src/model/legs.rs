@@ -169,7 +169,8 @@ impl Batch {
         let alone = unsure.filter(|one| {
             let said = self.progress.proposed.get(&one.leg);
             let agreed = said.is_some_and(|(who, to, reference)| {
-                who != operator && *to == one.to && *reference == one.reference
+                let another = who != operator && !operator.is_empty();
+                another && *to == one.to && *reference == one.reference
             });
             e.mover == Mover::Operator && !agreed
         });
