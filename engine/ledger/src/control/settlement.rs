@@ -398,3 +398,6 @@ impl Control {
 fn wrong_state(batch: BatchId, entry: &BatchEntry, allowed: &'static str) -> Refusal {
     Refusal::BatchState { batch, state: entry.state().name(), allowed }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,6 @@
 //! What the clearing account may pay out, over several windows and batches of one asset.
 
-use crate::control::{Decision, Made};
+use crate::control::{CreateBatch, Decision, Made, Used};
 use crate::event::{AssetCreated, WindowCut, WindowSealed};
 use crate::fixture::{as_account, sealed};
 use crate::seal::{Cut, Head};
@@ -71,11 +71,18 @@ impl Books {
 
     /// The same for an operator. Each request is a new one.
     pub(crate) fn wish_by(&mut self, operator: &str, wish: Wish) -> Result<Event, Refusal> {
-        let command = if wish.is_the_engines() {
+        let engines = wish.is_the_engines();
+        let caller = if engines { Caller::engine() } else { Caller::grpc(operator.to_owned()) };
+        self.ask(caller, wish)
+    }
+
+    /// The same for anybody. The engine on its own has no request.
+    pub(crate) fn ask(&mut self, caller: Caller, wish: Wish) -> Result<Event, Refusal> {
+        let command = if caller == Caller::engine() {
             Command::own(wish)
         } else {
             self.requests += 1;
-            wish.by(Caller::grpc(operator.to_owned()), request(self.requests))
+            wish.by(caller, request(self.requests))
         };
         match self.control.decide(command)? {
             Decision::New(fact, made) => {
@@ -115,7 +122,7 @@ impl Books {
             window,
             root: sealed.root,
             credited: 1,
-            assets: Vec::new(),
+            assets: sealed.seals().copied().collect(),
             key: SignerKey::ZERO,
             signature: [0; 64],
         };
@@ -142,12 +149,40 @@ impl Books {
 
     pub(crate) fn computed_on(&mut self, window: WindowNumber, rail: Rail) -> BatchId {
         let content = self.content(window, rail);
-        let windows = [self.windows[&window].clone()];
         let (head, batch) = (content.head.clone(), content.head.id);
         let event = head.event(false, self.lsn, SignerKey::ZERO, [0; 64]);
         self.happens(Event::BatchComputed(event), Made::Batch(head));
-        self.plans.insert(batch, Arc::new(BatchPlan::new(&windows, Arc::new(content))));
+        self.plans.insert(batch, self.planned(window, content));
         batch
+    }
+
+    /// A batch of this window that somebody asks for.
+    pub(crate) fn create(
+        &mut self,
+        caller: Caller,
+        (window, rail): (WindowNumber, Rail),
+        four_eyes: bool,
+    ) -> Result<BatchId, Refusal> {
+        let content = self.content(window, rail);
+        let (head, accounts) = (content.head.clone(), content.accounts.clone());
+        let create = CreateBatch {
+            four_eyes,
+            used: Arc::new(Used { head, accounts, free: Vec::new() }),
+            history: self.lsn,
+            key: SignerKey::ZERO,
+            signature: [0; 64],
+            directory_version: self.control.directory_version(),
+        };
+        let batch = content.head.id;
+        self.ask(caller, Wish::CreateBatch(create))?;
+        self.plans.insert(batch, self.planned(window, content));
+        Ok(batch)
+    }
+
+    /// The plan of a batch, made or not.
+    pub(crate) fn planned(&self, window: WindowNumber, content: BatchContent) -> Arc<BatchPlan> {
+        let windows = [self.windows[&window].clone()];
+        Arc::new(BatchPlan::new(&windows, Arc::new(content)))
     }
 
     pub(crate) fn content(&self, window: WindowNumber, rail: Rail) -> BatchContent {
@@ -221,7 +256,7 @@ impl Books {
         }
     }
 
-    fn fund(&self) -> Net {
+    pub(crate) fn fund(&self) -> Net {
         self.control.fund(ASSET)
     }
 }

@@ -73,6 +73,10 @@ pub(super) const TIME: &str = "
     # A clock that was set back lengthens no life beyond what is allowed.
     time 500.0
     pay a1  B     eur   2    2000    13    valid    lifetime-too-long
+    time -5.0
+    pay a1  B     eur   2    9223372036854775807  13  valid  lifetime-too-long
+    pay a1  B     eur   2    -5      13    valid    expired
+    pay a1  B     eur   2    -4      13    valid    credited
 ";
 
 pub(super) const TOTALS: &str = "
@@ -225,7 +229,11 @@ pub(super) const CAPS: &str = "
     #   key payee asset lane expires total verdict  outcome
     pay a2  B     eur   1    2000    51    valid    over-signer-cap
     used a2 eur 0
+    pay a2  B     eur   1    2000    15    valid    credited
+    # Of a channel that goes on, the rise counts.
     pay a2  B     eur   1    2000    20    valid    credited
+    used a2 eur 20
+    pay a2  B     eur   1    2000    20    valid    stale
     and a2  B     eur   2    2000    31    valid    over-signer-cap
     and a2  C     eur   1    2000    30    valid    credited
     used a2 eur 50
