@@ -10,7 +10,7 @@
 //! |---|---|
 //! | `TALLYSTICK_FAULT=NAME:N` | at the N-th passage of the point NAME (the first is 1) the process gets SIGKILL |
 //! | `TALLYSTICK_FAULT_LOG=FILE` | the name of every point that is passed is written to FILE, a line each |
-//! | `TALLYSTICK_FAULT_CLOCK=MICROS` | both clocks stand, and the wall clock says this |
+//! | `TALLYSTICK_FAULT_CLOCK=MICROS` | both clocks are frozen, the wall clock at this time |
 //! | `TALLYSTICK_FAULT_REQUESTS_MAX=N` | so many request ids are remembered before nothing more is registered |
 //! | `TALLYSTICK_FAULT_LISTENER_ENDS=KIND` | the listener for KIND (gRPC, HTTP) ends as soon as it has begun |
 //!

@@ -272,8 +272,9 @@ fn clearing(config: &Config) -> Result<Clearing, ServeError> {
     let mut clearing = Clearing::new();
     for (name, fields) in &config.clearing {
         let wrong = |why: String| ServeError::Clearing { rail: name.clone(), why };
-        let rail = Rail::from_name(name)
-            .ok_or_else(|| wrong(format!("there is: {}", Rail::ALL.map(Rail::name).join(", "))))?;
+        let rail = Rail::from_name(name).ok_or_else(|| {
+            wrong(format!("available rails: {}", Rail::ALL.map(Rail::name).join(", ")))
+        })?;
         let fields = rails::check_clearing(rail, fields).map_err(|e| wrong(e.to_string()))?;
         clearing.insert(rail, fields);
     }

@@ -296,9 +296,9 @@ pub fn load_batch(
 pub struct CallsOf {
     /// The batch.
     pub batch: BatchId,
-    /// The how-manieth submission of it.
+    /// The submission's number, from 0.
     pub submission: u32,
-    /// The how-manieth attempt at that.
+    /// The attempt's number, from 0.
     pub attempt: u32,
 }
 

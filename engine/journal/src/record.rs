@@ -6,7 +6,7 @@
 //! | 0 | 2 | format version, 4 |
 //! | 2 | 1 | kind |
 //! | 3 | 1 | 0 |
-//! | 4 | 4 | epoch: the how-manieth start of the engine wrote it |
+//! | 4 | 4 | epoch: which start of the engine wrote it; the first is 1 |
 //! | 8 | 8 | lsn |
 //! | 16 | 8 | timestamp, i64 microseconds since 1970 UTC |
 //! | 24 | 4 | count: vouchers in a frame, else 1 |

@@ -146,7 +146,7 @@ impl RocksLog {
         Ok(Records::start(&self.tables, EVENTS, &[])?.lsn.is_none())
     }
 
-    /// The how-manieth start on this directory this is; the first is 1.
+    /// Counts starts on this directory; the first is 1.
     #[must_use]
     pub fn epoch(&self) -> u32 {
         self.epoch

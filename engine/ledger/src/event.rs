@@ -213,10 +213,10 @@ pub struct LegRun {
 pub struct LegsSubmitted {
     /// Which batch.
     pub batch: BatchId,
-    /// The how-manieth of the batch, from 0.
+    /// The submission's number in the batch, from 0.
     pub submission: u32,
-    /// The how-manieth attempt at it, from 0. Another attempt pays the same legs and can be
-    /// executed only in place of the others.
+    /// The attempt's number, from 0. Another attempt pays the same legs and can be executed only
+    /// in place of the others.
     pub attempt: u32,
     /// Its legs: runs of neighbours, ascending.
     pub legs: Vec<LegRun>,

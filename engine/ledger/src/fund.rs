@@ -10,7 +10,7 @@
 //! with a pay-in of a later batch, which therefore brings so much less of its own. Once a batch has
 //! ended, what it has left over is there for what the clearing account still owes: a pay-out that
 //! the bank sent back, or one that was held back because a pay-in failed and has come in since.
-//! What a live batch needs for its own pay-outs is no one else's.
+//! A live batch keeps what its own READY pay-outs need.
 
 use super::batch::BatchHead;
 use super::leg::{LegMove, LegState};

@@ -113,8 +113,8 @@ pub const SHARDS_MAX: u16 = 64;
 /// Most threads that check signatures: more than any machine has cores.
 pub const VERIFY_THREADS_MAX: u16 = 1_024;
 
-/// Most memory for the tables of keys: 64 GiB hold a small one for 3.7 million keys. Who asks for
-/// more has surely mistyped.
+/// Most memory for the tables of keys: 64 GiB hold a small one for 3.7 million keys. A larger value
+/// is almost certainly a typo.
 pub const VERIFY_TABLE_BYTES_MAX: u64 = 64 << 30;
 
 /// Shortest time between two scheduled cuts: each costs two records and a walk over all
@@ -360,8 +360,8 @@ pub const EVM_SIGNED_MAX: usize = 64;
 /// Bytes of one answer of an EVM node: the receipt of 400 payments, each failed and told at length,
 /// is 0.6 MB of JSON.
 pub const EVM_ANSWER_BYTES_MAX: usize = 4 << 20;
-/// Highest cap on the fee for one unit of gas that can be configured, in wei: 100,000 gwei. Who
-/// asks for more has surely mistyped.
+/// Highest cap on the fee for one unit of gas that can be configured, in wei: 100,000 gwei. A
+/// larger value is almost certainly a typo.
 pub const EVM_FEE_CAP_MAX: u128 = 100_000 * 1_000_000_000;
 /// Longest time that one call of an EVM node may be given.
 pub const EVM_TIMEOUT_MAX: Duration = Duration::from_secs(300);

@@ -105,9 +105,9 @@ pub struct UpsertParty {
 pub struct SubmitLegs {
     /// The batch.
     pub content: Arc<BatchContent>,
-    /// The how-manieth of the batch, from 0.
+    /// The submission's number in the batch, from 0.
     pub submission: u32,
-    /// The how-manieth attempt at it, from 0.
+    /// The attempt's number, from 0.
     pub attempt: u32,
     /// Its legs: runs of neighbours, ascending.
     pub legs: Vec<LegRun>,

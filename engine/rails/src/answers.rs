@@ -66,7 +66,7 @@ pub struct Shared<'a> {
 pub struct Sent {
     /// First hexadecimal digits of the batch's id, small letters.
     pub digits: String,
-    /// The how-manieth file of the batch.
+    /// The file's number in the batch.
     pub file: u32,
 }
 

@@ -53,8 +53,8 @@ pub fn is_file(rail: Rail, name: &str) -> bool {
 }
 
 impl Part {
-    /// Of these legs (their places, ascending: all of them pay-ins, or none), as the how-manieth
-    /// submission of the batch, from 0.
+    /// Of these legs (their places, ascending: all of them pay-ins, or none), as the
+    /// submission with this number in the batch, from 0.
     #[must_use]
     pub fn new(content: &OpenBatch, legs: &[u32], number: u32) -> Self {
         Self { content: only(content, legs), number }
@@ -97,7 +97,7 @@ impl Part {
         &self.content
     }
 
-    /// The how-manieth submission of its batch it is, from 0.
+    /// Its submission's number in the batch, from 0.
     #[must_use]
     pub fn number(&self) -> u32 {
         self.number

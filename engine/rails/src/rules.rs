@@ -95,7 +95,7 @@ pub trait FileRules: Sync {
     /// How the names of its files end.
     fn ending(&self) -> &'static str;
 
-    /// Writes the legs of a part of a batch as its how-manieth file.
+    /// Writes the legs of a part of a batch as its file with this number.
     fn write(&self, part: &OpenBatch, number: u32, out: &mut dyn Write) -> io::Result<()>;
 
     /// Whether it says of a file that it has taken it on, before it says what became of it.

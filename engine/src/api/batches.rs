@@ -82,7 +82,7 @@ fn as_it_was_done(head: &BatchHead, Deed { by, aborted, batch: _ }: Deed) -> v1:
 fn rail(name: &str) -> Result<Rail, Status> {
     let available = || Rail::ALL.map(Rail::name).join(", ");
     Rail::from_name(name).ok_or_else(|| {
-        invalid(format!("rail {name:?} is not available; there is: {}", available()))
+        invalid(format!("rail {name:?} is not available; available rails: {}", available()))
     })
 }
 

@@ -34,7 +34,7 @@ impl Wanted {
         let known = |kind: &&String| !Event::KIND_NAMES.contains(&kind.as_str());
         if let Some(kind) = asked.kinds.iter().find(known) {
             let names = Event::KIND_NAMES.join(", ");
-            return Err(invalid(format!("kind {kind:?} is not known; there is: {names}")));
+            return Err(invalid(format!("kind {kind:?} is not known; known kinds: {names}")));
         }
         let party = match asked.party_id.as_ref() {
             [] => None,

@@ -73,7 +73,7 @@ impl Question {
     /// Answers from the state after the record `applied`.
     pub fn answer(&self, reply: Reply, applied: Lsn) {
         let sender = self.reply.lock().unwrap_or_else(PoisonError::into_inner).take();
-        // Whoever asked may have gone away.
+        // The caller may have disconnected.
         let _ = sender.expect("a question is answered once").send((reply, applied));
     }
 }

@@ -132,7 +132,7 @@ impl Order {
             Ask::Question(question) => self.draft.items.push(Item::Question(question)),
             Ask::Commands(commands, reply) => {
                 let done = commands.into_iter().map(|command| self.command(command, clock));
-                // Whoever asked may have gone away; what was decided stands.
+                // The caller may have disconnected; the decision is final.
                 let _ = reply.send(done.collect());
             }
             Ask::Checkpoint => self.since.make_due(),

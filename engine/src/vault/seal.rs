@@ -34,7 +34,7 @@ pub(super) enum Field<'a> {
     Leaves(PartyId, &'a str),
     /// The bytes of a call, which these bytes name.
     Call(&'a [u8]),
-    /// A party's own key, under the root key, and the how-manieth of the party it is.
+    /// A party's own key, under the root key, and its number among the party's keys.
     PartyKey(PartyId, u32),
 }
 

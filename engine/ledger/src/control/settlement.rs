@@ -196,8 +196,8 @@ impl Control {
 
     pub(super) fn check_release(&self, e: &ExposureReleased) -> Result<(), Refusal> {
         let entry = self.batch(e.batch)?;
-        // Who has no leg has nothing to wait for; but an abort would let the same debts be settled
-        // again.
+        // A party without legs could be released at once; but the batch can still be aborted, and
+        // its debts settled a second time.
         if entry.state() == BatchState::Approved {
             let allowed = "nothing is settled before the first leg has left";
             return Err(wrong_state(e.batch, entry, allowed));

@@ -147,8 +147,8 @@ pub fn chunk(content: &OpenBatch, number: u32) -> Result<Chunk, ChunkError> {
     cut(content, legs, number)
 }
 
-/// The chunk of all legs of a part of a batch, of which there are at most `EVM_CHUNK_ITEMS`, as the
-/// how-manieth of the batch. No other legs may ever get the same number: it is in the chunk's id.
+/// The chunk of all legs of a part of a batch, of which there are at most `EVM_CHUNK_ITEMS`, under
+/// a number. No other legs of the batch may ever get the same: it is in the chunk's id.
 ///
 /// # Errors
 /// `ChunkError` that names the leg which cannot be paid.

@@ -18,7 +18,7 @@ const KEY_CHARS: usize = 32;
 const LATER_MESSAGE_DIGITS: usize = 24;
 const LATER_BLOCK_DIGITS: usize = 16;
 
-/// The ids of one file: the how-manieth of its batch, from 0.
+/// The ids of one file, which has a number in its batch, from 0.
 pub struct Ids {
     batch: String,
     number: u32,

@@ -26,7 +26,7 @@ pub struct Legs {
 }
 
 impl Legs {
-    /// Of this part of a batch, as its how-manieth file.
+    /// Of this part of a batch, as its file with this number.
     #[must_use]
     pub fn new(content: &OpenBatch, number: u32) -> Self {
         let first = content.legs.partition_point(|leg| leg.payment.is_pay_in());

@@ -18,8 +18,11 @@ impl Reconciliation {
         for trouble in &self.troubles {
             // An answer or a list waits; the batch goes on.
             let rest = trouble.starts_with("inbox of ") || trouble.starts_with("list of troubles");
-            let what = if rest { "See to the" } else { "Remove what keeps it from going on:" };
-            todo.push(format!("{what} {trouble}."));
+            todo.push(if rest {
+                format!("See to the {trouble}.")
+            } else {
+                format!("Blocked: {trouble}. Fix this first.")
+            });
         }
         for trouble in &self.kept {
             todo.push(format!(

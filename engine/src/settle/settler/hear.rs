@@ -342,8 +342,8 @@ impl Run {
         Ok(entry.map(|entry| entry.head.asset.scale))
     }
 
-    /// The files of approved batches that an id may name: batch, the how-manieth, places of its
-    /// legs.
+    /// The files of approved batches that an id may name: batch, number of the submission, places
+    /// of its legs.
     fn files_named(&self, rail: Rail, id: &str) -> Vec<(BatchId, u32, Vec<u32>)> {
         let control = self.engine.control();
         let mut found = Vec::new();

@@ -260,7 +260,7 @@ impl Turns {
             }
             // Who nudged while the turn was under way waits for the next.
             waiting.drain(..).for_each(|turned: tokio::sync::oneshot::Sender<()>| {
-                // Whoever asked may have gone away.
+                // The caller may have disconnected.
                 let _ = turned.send(());
             });
             let tick = if self.run.more { Duration::ZERO } else { SETTLER_TICK };

@@ -86,7 +86,11 @@ fn every_state_of_a_batch_says_what_is_next() {
     let mut stuck = at(BatchState::Approved, Rail::Evm);
     stuck.troubles.push("rail evm is not set up".into());
     let said = text(&stuck);
-    assert!(said.starts_with("Remove what keeps it") && said.contains("batch abort"), "{said}");
+    assert!(
+        said.starts_with("Blocked: rail evm is not set up. Fix this first.")
+            && said.contains("batch abort"),
+        "{said}"
+    );
     let mut held = at(BatchState::SettledWithCarry, Rail::Evm);
     held.held_back = some(2, 500);
     assert!(text(&held).contains("2 pay-outs over 5.00 EUR were held back"), "{}", text(&held));

@@ -64,8 +64,8 @@ pub struct Line {
 }
 
 impl Line {
-    /// Starts so many threads. They end when the line is dropped, each after the call that it is
-    /// at; nobody waits for that.
+    /// Starts so many threads. Each ends after its current call once the line is dropped. Nothing
+    /// joins them.
     pub fn start(client: &Arc<Client>, threads: usize, control: &Arc<RwLock<Control>>) -> Self {
         let (orders, ordered) = bounded(CALLS_UNDER_WAY_MAX);
         let (doing, done) = bounded(CALLS_UNDER_WAY_MAX);

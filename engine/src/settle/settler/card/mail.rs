@@ -79,7 +79,7 @@ impl Read {
     /// What was read is durable.
     pub fn confirmed(&mut self) {
         self.waiting.drain(..).for_each(|done| {
-            // Whoever asked may have gone away; what was decided stands.
+            // The caller may have disconnected; the decision is final.
             let _ = done.send(());
         });
     }

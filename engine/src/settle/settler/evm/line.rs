@@ -92,8 +92,8 @@ pub struct Line {
 }
 
 impl Line {
-    /// Starts the thread. It ends when the line is dropped and what it is at has come to an end;
-    /// nobody waits for that. It nudges whenever an order is done.
+    /// Starts the thread. It ends after its current order once the line is dropped; nothing joins
+    /// it. It nudges whenever an order is done.
     pub fn start(desk: Arc<Desk>, nudge: Nudge) -> Self {
         let (orders, ordered) = bounded(1);
         let (doing, done) = bounded(1);
