@@ -45,6 +45,8 @@ impl conformance::Place for Folders {
     fn again(&mut self, before: Journal<RocksLog>) -> Journal<RocksLog> {
         let mut dir = before.log.dir.to_path_buf();
         if self.kill {
+            // A kill stops all threads at once; files that came and went meanwhile would be missed.
+            before.log.tables.db.cancel_all_background_work(true);
             self.used.push(tempfile::tempdir().unwrap());
             copy(&dir, self.used.last().unwrap().path());
             dir = self.used.last().unwrap().path().to_owned();
