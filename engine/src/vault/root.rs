@@ -28,7 +28,9 @@ pub enum RootKeyError {
         .path.display()
     )]
     Other { path: PathBuf },
-    #[error("the data directory does not say which root key it has; restore it from a copy")]
+    #[error(
+        "the data directory is damaged: it does not say which root key it has; restore it from a copy"
+    )]
     Unknown,
     #[error(transparent)]
     File(#[from] SecretError),
