@@ -196,6 +196,13 @@ impl State {
         }
     }
 
+    /// What is seldom called would seldom be where a process dies.
+    fn often_dies_here(&mut self) {
+        if self.fuse.is_some() && self.dice.percent(50) {
+            self.fuse = Some(self.dice.below(2));
+        }
+    }
+
     fn harden(&mut self, write: Unsynced) {
         match write {
             Unsynced::Put(table, key, page) => self.durable.insert((table, key), page),
@@ -327,6 +334,7 @@ impl Tables for Disk {
     }
 
     fn destroy(&self, table: Table, key: &[u8]) -> Result<(), JournalError> {
+        self.state().often_dies_here();
         self.write(Call::Destroy, |state| {
             let of = (table, key.to_vec());
             state.pages.remove(&of);
