@@ -76,6 +76,8 @@ struct State {
     dice: Dice,
     /// Boundaries until the process dies; `None`: it does not.
     fuse: Option<u64>,
+    /// Whether it may die where few calls are, whatever the fuse.
+    mortal: bool,
     died: Option<Boundary>,
     /// Every boundary at which it ever died.
     deaths: BTreeSet<Boundary>,
@@ -100,6 +102,7 @@ impl Disk {
             last: Lsn(0),
             dice,
             fuse: None,
+            mortal: false,
             died: None,
             deaths: BTreeSet::new(),
         })))
@@ -114,6 +117,11 @@ impl Disk {
     /// The process will die after so many boundaries; `None`: it will not.
     pub fn arm(&self, fuse: Option<u64>) {
         self.state().fuse = fuse;
+    }
+
+    /// Whether the process may die at a call that is seldom made, with or without a fuse.
+    pub fn may_die(&self, mortal: bool) {
+        self.state().mortal = mortal;
     }
 
     /// Whether the process has died, and at which boundary.
@@ -198,7 +206,7 @@ impl State {
 
     /// What is seldom called would seldom be where a process dies.
     fn often_dies_here(&mut self) {
-        if self.fuse.is_some() && self.dice.percent(50) {
+        if self.mortal && self.dice.percent(40) {
             self.fuse = Some(self.dice.below(2));
         }
     }

@@ -30,6 +30,7 @@ impl Run<'_> {
     pub fn finish(&mut self, audited: bool) -> Result<(), String> {
         self.fuses = 0;
         self.disk.arm(None);
+        self.disk.may_die(false);
         self.ended(audited).map_err(|halt| match halt {
             Halt::Died => "the process died without a fuse".to_owned(),
             Halt::Wrong(what) => what,

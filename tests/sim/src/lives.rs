@@ -138,6 +138,7 @@ impl Run<'_> {
                 self.dice.below(most)
             });
             self.disk.arm(fuse);
+            self.disk.may_die(self.fuses > 0);
             self.epoch += 1;
             self.figures.starts += 1;
             let accepted = self.dice.percent(5);

@@ -104,11 +104,9 @@ fn four_hundred_seeds_find_nothing_and_go_through_every_answer_and_every_boundar
     let missing: Vec<_> = ANSWERS.iter().filter(|word| !sum.words.contains_key(**word)).collect();
     assert!(missing.is_empty(), "never answered: {missing:?}");
     for call in Call::ALL {
-        let sides = [Side::Before, Side::After];
-        let died = sides.map(|side| sum.boundaries.contains(&(call, side)));
-        // Keys are destroyed too seldom for both in so few seeds; `tests/erase.rs` dies at either.
-        let enough = if call == Call::Destroy { died[0] || died[1] } else { died[0] && died[1] };
-        assert!(enough, "never died before, or after, {call:?}: {died:?}");
+        for side in [Side::Before, Side::After] {
+            assert!(sum.boundaries.contains(&(call, side)), "never died {side:?} {call:?}");
+        }
     }
     assert!(sum.crashes > 200 && sum.checkpoints > 200 && sum.windows > 200, "{sum:?}");
 }
