@@ -184,11 +184,9 @@ impl BatchContent {
         }
         carries.sort_unstable();
         let accounts = accounts(policy.rail, &payments, account)?;
-        let id = batch_id(windows, asset, policy, &payments, &carries, &prefunded, &accounts);
-        let keys = LegKeys::new(id);
         let pay_ins = || payments.iter().filter(|payment| payment.is_pay_in());
-        let head = BatchHead {
-            id,
+        let mut head = BatchHead {
+            id: BatchId::ZERO,
             windows: windows.iter().map(|window| window.number).collect(),
             cut_at: last.cut_at,
             asset: asset.clone(),
@@ -201,6 +199,11 @@ impl BatchContent {
             carries,
             prefunded,
         };
+        head.id = head.id_over(windows, payments.iter(), &accounts, |hasher, account| {
+            hasher.bytes(account.name.bytes());
+            hasher.bytes(account.fields.bytes());
+        });
+        let keys = LegKeys::new(head.id);
         let leg = |payment: Payment| Leg {
             key: keys.key(payment.from, payment.to, payment.part),
             payment,
@@ -412,68 +415,62 @@ fn owed_to_parties(carries: &[Obligation]) -> Total {
     to_parties.fold(Total::ZERO, |sum, carry| sum.plus(carry.amount))
 }
 
-/// Hash of everything that determines what the rail is told: windows with their roots (which cover
-/// obligations and carry-in), asset, policy, payments, carry-out, what deposits pay, and accounts.
-fn batch_id(
-    windows: &[Arc<SealedWindow>],
-    asset: &AssetDef,
-    policy: &Policy,
-    payments: &[Payment],
-    carries: &[Obligation],
-    prefunded: &[(PartyId, Total)],
-    accounts: &BTreeMap<PartyId, SealedAccount>,
-) -> BatchId {
-    let length = count;
-    let mut hasher = BatchHasher::default();
-    hasher.number(length(windows.len()));
-    for window in windows {
-        hasher.number(window.number.0);
-        hasher.fixed(&window.root.0);
-    }
-    hasher.number(u64::from(asset.number.0));
-    hasher.text(&asset.code);
-    hasher.number(u64::from(asset.scale));
-    hasher.number(asset.model as u64);
-    hasher.text(policy.rail.name());
-    for sum in [policy.unit, policy.least, policy.most] {
-        hasher.fixed(&sum.0.to_le_bytes());
-    }
-    let fields = |hasher: &mut BatchHasher, fields: &[(String, String)]| {
-        hasher.number(length(fields.len()));
-        for (name, value) in fields {
-            hasher.text(name);
-            hasher.text(value);
+impl BatchHead {
+    /// The id of the batch with this head, `id` aside: a hash of all that determines what the
+    /// rail is told: windows with their roots (which cover obligations and carry-in), asset,
+    /// policy, payments, carry-out, accounts, what deposits pay. `account` hashes one in the form
+    /// that it has here.
+    pub fn id_over<'a, A>(
+        &self,
+        windows: &[Arc<SealedWindow>],
+        payments: impl ExactSizeIterator<Item = &'a Payment>,
+        accounts: &BTreeMap<PartyId, A>,
+        account: impl Fn(&mut BatchHasher, &A),
+    ) -> BatchId {
+        let Self { asset, policy, carries, prefunded, .. } = self;
+        let mut hasher = BatchHasher::default();
+        hasher.count(windows.len());
+        for window in windows {
+            hasher.number(window.number.0);
+            hasher.fixed(&window.root.0);
         }
-    };
-    fields(&mut hasher, &policy.clearing);
-    hasher.number(length(payments.len()));
-    for payment in payments {
-        hasher.fixed(&payment.from.0);
-        hasher.fixed(&payment.to.0);
-        hasher.fixed(&payment.amount.0.to_le_bytes());
-    }
-    hasher.number(length(carries.len()));
-    for carry in carries {
-        hasher.fixed(&carry.payer.0);
-        hasher.fixed(&carry.payee.0);
-        hasher.fixed(&carry.amount.0.to_le_bytes());
-    }
-    hasher.number(length(accounts.len()));
-    for (party, account) in accounts {
-        hasher.fixed(&party.0);
-        hasher.bytes(account.name.bytes());
-        hasher.bytes(account.fields.bytes());
-    }
-    // Only where deposits pay; everything before it says its length, so nothing can be taken for
-    // it.
-    if !prefunded.is_empty() {
-        hasher.number(length(prefunded.len()));
-        for (party, amount) in prefunded {
+        hasher.number(u64::from(asset.number.0));
+        hasher.text(&asset.code);
+        hasher.number(u64::from(asset.scale));
+        hasher.number(asset.model as u64);
+        hasher.text(policy.rail.name());
+        for sum in [policy.unit, policy.least, policy.most] {
+            hasher.fixed(&sum.0.to_le_bytes());
+        }
+        hasher.fields(&policy.clearing);
+        hasher.count(payments.len());
+        for payment in payments {
+            hasher.fixed(&payment.from.0);
+            hasher.fixed(&payment.to.0);
+            hasher.fixed(&payment.amount.0.to_le_bytes());
+        }
+        hasher.count(carries.len());
+        for carry in carries {
+            hasher.fixed(&carry.payer.0);
+            hasher.fixed(&carry.payee.0);
+            hasher.fixed(&carry.amount.0.to_le_bytes());
+        }
+        hasher.count(accounts.len());
+        for (party, of) in accounts {
             hasher.fixed(&party.0);
-            hasher.fixed(&amount.0.to_le_bytes());
+            account(&mut hasher, of);
         }
+        // Only where deposits pay; everything before it says its length, so nothing can be taken
+        // for it.
+        if !prefunded.is_empty() {
+            hasher.count(prefunded.len());
+            for (party, amount) in prefunded {
+                hasher.fixed(&party.0);
+                hasher.fixed(&amount.0.to_le_bytes());
+            }
+        }
+        hasher.finish()
     }
-    hasher.finish()
 }
 
 fn count(length: usize) -> u64 {

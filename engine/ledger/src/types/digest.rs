@@ -103,6 +103,20 @@ impl BatchHasher {
         self.fixed(&number.to_le_bytes());
     }
 
+    /// Adds a number of things that follow.
+    pub fn count(&mut self, count: usize) {
+        self.number(u64::try_from(count).expect("a length fits 64 bits"));
+    }
+
+    /// Adds names with values: their number, then each as texts.
+    pub fn fields(&mut self, fields: &[(String, String)]) {
+        self.count(fields.len());
+        for (name, value) in fields {
+            self.text(name);
+            self.text(value);
+        }
+    }
+
     /// Adds a text: its length, then its bytes.
     pub fn text(&mut self, text: &str) {
         self.bytes(text.as_bytes());
@@ -110,7 +124,7 @@ impl BatchHasher {
 
     /// Adds bytes: their number, then they.
     pub fn bytes(&mut self, bytes: &[u8]) {
-        self.number(u64::try_from(bytes.len()).expect("a length fits 64 bits"));
+        self.count(bytes.len());
         self.fixed(bytes);
     }
 
