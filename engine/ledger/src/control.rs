@@ -99,10 +99,16 @@ pub struct PartyEntry {
     pub suspended: bool,
     /// Its settlement accounts, sealed, ordered by rail.
     pub accounts: Vec<SealedOnRail>,
-    /// Whether it is erased: suspended for good, unless it is registered anew.
-    pub erased: bool,
     /// How often it was erased.
     pub erasures: u32,
+}
+
+impl PartyEntry {
+    /// Whether it is erased: suspended for good, unless it is registered anew.
+    #[must_use]
+    pub fn is_erased(&self) -> bool {
+        self.name.is_none()
+    }
 }
 
 /// A registered signer.
@@ -333,8 +339,8 @@ impl Control {
 
     fn registered(&mut self, e: &PartyUpserted) {
         let (name, suspended, accounts) = (e.name.clone(), e.suspended, e.accounts.clone());
-        let (name, erased, erasures) = (Some(name), false, self.erasures(e.party));
-        let entry = PartyEntry { name, suspended, accounts, erased, erasures };
+        let (name, erasures) = (Some(name), self.erasures(e.party));
+        let entry = PartyEntry { name, suspended, accounts, erasures };
         self.parties.insert(e.party, entry);
         self.changes.note(e.party);
         let changed = if suspended {

@@ -61,7 +61,7 @@ impl PartyAsked {
     pub fn standing(&self, control: &Control) -> Result<Standing, Refusal> {
         let party = self.plain.party;
         control.check_open(party, self.reopen)?;
-        let registered = control.party(party).is_ok_and(|entry| !entry.erased);
+        let registered = control.party(party).is_ok_and(|entry| !entry.is_erased());
         Ok(Standing { erasures: control.erasures(party), registered })
     }
 
@@ -122,13 +122,13 @@ pub(super) async fn upsert(
         unreachable!("a party is registered")
     };
     engine.tell(wish.by(caller, request)).await?;
-    show(engine, party, Some(name), accounts, (suspended, false)).await
+    show(engine, party, Some(name), accounts, suspended).await
 }
 
 /// A party as it is now.
 pub(super) async fn get(engine: &Engine, party: PartyId) -> Result<v1::Party, Status> {
     let entry = engine.ask(|control| control.party(party).cloned()).await?;
-    show(engine, party, entry.name, entry.accounts, (entry.suspended, entry.erased)).await
+    show(engine, party, entry.name, entry.accounts, entry.suspended).await
 }
 
 async fn show(
@@ -136,9 +136,9 @@ async fn show(
     party: PartyId,
     name: Option<SealedText>,
     accounts: Vec<SealedOnRail>,
-    flags: (bool, bool),
+    suspended: bool,
 ) -> Result<v1::Party, Status> {
-    let vault = engine.vault().clone();
+    let (vault, flags) = (engine.vault().clone(), (suspended, name.is_none()));
     let shown =
         tokio::task::spawn_blocking(move || vault.show_party(party, name.as_ref(), &accounts));
     let shown = shown.await.expect("opening does not panic").map_err(|e| storage(&e))?;

@@ -68,7 +68,7 @@ pub fn control(found: &Control, wanted: &State, disk: &Disk) -> Checked {
     for (id, party) in &wanted.parties {
         let entry = found.party(*id).map_err(|refusal| refusal.to_string())?;
         let (name, accounts) = (entry.name.clone(), entry.accounts.clone());
-        let (suspended, erased, erasures) = (entry.suspended, entry.erased, entry.erasures);
+        let (suspended, erased, erasures) = (entry.suspended, entry.is_erased(), entry.erasures);
         let entry = model::Party { name, suspended, accounts, erased, erasures };
         same(|| format!("party {id}"), &entry, party)?;
     }

@@ -66,7 +66,7 @@ impl Run<'_> {
         let standing = |_| {
             let control = life.stepper.control();
             control.check_open(party, reopen)?;
-            let registered = control.party(party).is_ok_and(|entry| !entry.erased);
+            let registered = control.party(party).is_ok_and(|entry| !entry.is_erased());
             Ok::<_, Refusal>(Standing { erasures: control.erasures(party), registered })
         };
         let sealed = life.archive.vault().seal_parties(&[plain], &standing);

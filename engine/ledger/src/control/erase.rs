@@ -119,7 +119,7 @@ impl Control {
     /// `PartyErased`.
     pub fn check_open(&self, party: PartyId, reopen: bool) -> Result<(), Refusal> {
         match self.parties.get(&party) {
-            Some(entry) if entry.erased && !reopen => Err(Refusal::PartyErased(party)),
+            Some(entry) if entry.is_erased() && !reopen => Err(Refusal::PartyErased(party)),
             Some(_) | None => Ok(()),
         }
     }
@@ -156,7 +156,7 @@ impl Control {
     ) -> Result<(), Refusal> {
         text(deposits, "deposits")?;
         let entry = self.party(party)?;
-        if entry.erased {
+        if entry.is_erased() {
             return Ok(());
         }
         if !entry.suspended {
@@ -183,10 +183,9 @@ impl Control {
 
     pub(super) fn erased(&mut self, e: &PartyErased) {
         let entry = self.parties.get_mut(&e.party).expect("it was found when it was decided");
-        if entry.erased {
+        if entry.is_erased() {
             return;
         }
-        entry.erased = true;
         entry.erasures = entry.erasures.saturating_add(1);
         entry.name = None;
         entry.accounts = Vec::new();

@@ -98,7 +98,7 @@ fn a_party_is_erased_when_it_is_suspended_and_every_window_up_to_then_is_settled
     // What is open now began after it was suspended: nothing of it can be there.
     world.erase().unwrap();
     let entry = world.control.party(PARTY).unwrap();
-    assert!(entry.erased && entry.suspended && entry.name.is_none());
+    assert!(entry.is_erased() && entry.suspended && entry.accounts.is_empty());
     assert_eq!(world.control.erasures(PARTY), 1);
 }
 
@@ -202,6 +202,6 @@ fn an_erased_party_takes_nothing_new_but_to_be_registered_anew() {
     assert_eq!(late, Err(Refusal::ErasedMeanwhile(PARTY)));
     world.wish(Wish::UpsertParty(anew(1))).unwrap();
     let entry = world.control.party(PARTY).unwrap();
-    assert!(!entry.erased && !entry.suspended);
+    assert!(!entry.is_erased() && !entry.suspended);
     assert_eq!((&entry.name, entry.erasures), (&Some(as_sealed("Q")), 1));
 }
