@@ -7,6 +7,7 @@
 
 use super::archive::{Archive, NotLoaded};
 use super::batches::{Clearing, CreateBatch, Created, create_batch_by};
+use super::refused::Refusals;
 use super::settler::desks::Mailbox;
 use super::settler::{Held, Nudge, Nudged, Troubles};
 use crate::journal::{JournalError, Log, Tables};
@@ -54,6 +55,7 @@ struct Inner {
     rotating: tokio::sync::Mutex<()>,
     nudge: Nudge,
     troubles: Troubles,
+    refusals: Refusals,
 }
 
 impl Engine {
@@ -63,7 +65,8 @@ impl Engine {
         let (archive, (nudge, nudged)) =
             (Archive::new(&setup.intake, setup.vault.clone()), Nudge::new());
         let (rotating, troubles) = (tokio::sync::Mutex::default(), Troubles::default());
-        (Self(Arc::new(Inner { setup, archive, rotating, nudge, troubles })), nudged)
+        let refusals = Refusals::default();
+        (Self(Arc::new(Inner { setup, archive, rotating, nudge, troubles, refusals })), nudged)
     }
 }
 
@@ -99,7 +102,7 @@ impl Engine {
         let (envelope, asked) = (command.envelope.clone(), command.wish.name());
         let done = self.0.setup.intake.command(command).await;
         if let Err(NotDone::Refused(refusal)) = &done {
-            tell_refusal(&envelope, asked, refusal);
+            self.tell_refusal(&envelope, asked, refusal);
         }
         done
     }
@@ -117,7 +120,7 @@ impl Engine {
         let done = self.0.setup.intake.commands(commands).await?;
         for ((envelope, asked), done) in asked.iter().zip(&done) {
             if let Err(refusal) = done {
-                tell_refusal(envelope, asked, refusal);
+                self.tell_refusal(envelope, asked, refusal);
             }
         }
         Ok(done)
@@ -132,9 +135,14 @@ impl Engine {
         let made = create_batch_by(intake, self.archive(), key, clearing, ask, aside).await;
         if let Err(NotLoaded::NotDone(NotDone::Refused(refusal))) = &made {
             let envelope = ask.caller.clone().asks(ask.request.clone());
-            tell_refusal(&envelope, "create batch", refusal);
+            self.tell_refusal(&envelope, "create batch", refusal);
         }
         made
+    }
+
+    /// Says in the log who asked for what was refused.
+    pub(super) fn tell_refusal(&self, envelope: &Envelope, asked: &str, refusal: &dyn Display) {
+        self.0.refusals.tell(envelope, asked, refusal);
     }
 
     /// Wakes the settler: there is something new to do.
@@ -146,15 +154,6 @@ impl Engine {
     pub async fn turn(&self) {
         self.0.nudge.turn(SETTLER_PATIENCE).await;
     }
-}
-
-/// Says who asked for what was refused: no record does.
-pub(super) fn tell_refusal(envelope: &Envelope, asked: &str, refusal: &dyn Display) {
-    // The engine on its own has no request, and knows what to do about it.
-    let Some(request) = &envelope.request else { return };
-    let caller = &envelope.caller;
-    let (role, via, request_id) = (caller.role.name(), caller.via.name(), request.id.as_str());
-    tracing::info!(caller = ?caller.name, role, via, request_id, %refusal, "refused: {asked}");
 }
 
 /// What is asked. Every answer is durable, and no lock is held while anybody waits.

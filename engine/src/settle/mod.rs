@@ -19,6 +19,7 @@ mod desk;
 mod engine;
 mod evidence;
 mod reconcile;
+mod refused;
 mod said;
 mod schedule;
 mod sealer;

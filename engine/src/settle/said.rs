@@ -2,7 +2,7 @@
 //! journaled, and the settler goes on with what it leaves.
 
 use super::archive::NotLoaded;
-use super::engine::{Engine, tell_refusal};
+use super::engine::Engine;
 use crate::ledger::{BatchContent, Command, Envelope, LegWord, Legs, SaidOfLeg, Wish};
 use crate::pipeline::NotDone;
 use crate::types::{BatchId, Digest};
@@ -69,7 +69,7 @@ impl Engine {
         reports: &[LegReport],
     ) -> Result<u64, NotSaid> {
         let told = self.report(&envelope, batch, evidence, reports).await;
-        logged(&envelope, "report legs", told)
+        self.logged(&envelope, "report legs", told)
     }
 
     async fn report(
@@ -110,7 +110,7 @@ impl Engine {
         verdict: LegVerdict,
     ) -> Result<(u32, Arc<BatchContent>, Legs), NotSaid> {
         let told = self.resolve(&envelope, batch, verdict).await;
-        logged(&envelope, "resolve leg", told)
+        self.logged(&envelope, "resolve leg", told)
     }
 
     async fn resolve(
@@ -141,22 +141,27 @@ impl Engine {
         let Some(request) = &envelope.request else { return Ok(false) };
         self.ask(|control| Ok(control.answered(request)?.is_some())).await
     }
-}
 
-fn logged<T>(envelope: &Envelope, asked: &str, told: Result<T, NotSaid>) -> Result<T, NotSaid> {
-    match &told {
-        Err(NotSaid::NotLoaded(NotLoaded::NotDone(NotDone::Refused(refusal)))) => {
-            tell_refusal(envelope, asked, refusal);
+    fn logged<T>(
+        &self,
+        envelope: &Envelope,
+        asked: &str,
+        told: Result<T, NotSaid>,
+    ) -> Result<T, NotSaid> {
+        match &told {
+            Err(NotSaid::NotLoaded(NotLoaded::NotDone(NotDone::Refused(refusal)))) => {
+                self.tell_refusal(envelope, asked, refusal);
+            }
+            Err(refusal @ (NotSaid::NoLeg(_) | NotSaid::Held(_))) => {
+                self.tell_refusal(envelope, asked, refusal);
+            }
+            Err(NotSaid::NotLoaded(
+                NotLoaded::NotDone(NotDone::Busy(_)) | NotLoaded::Storage(_) | NotLoaded::Sealed(_),
+            ))
+            | Ok(_) => {}
         }
-        Err(refusal @ (NotSaid::NoLeg(_) | NotSaid::Held(_))) => {
-            tell_refusal(envelope, asked, refusal);
-        }
-        Err(NotSaid::NotLoaded(
-            NotLoaded::NotDone(NotDone::Busy(_)) | NotLoaded::Storage(_) | NotLoaded::Sealed(_),
-        ))
-        | Ok(_) => {}
+        told
     }
-    told
 }
 
 /// Reports as the ledger knows legs: by their places.

@@ -143,6 +143,10 @@ pub const ACCEPT_REST: Duration = Duration::from_millis(100);
 /// Shortest time between two words about the same thing that strangers can cause.
 pub const STRANGERS_NOTE_EVERY: Duration = Duration::from_mins(1);
 
+/// Refused calls that the log tells one by one in `STRANGERS_NOTE_EVERY`; of the others it tells
+/// how many there were.
+pub const REFUSALS_TOLD_MAX: usize = 1_000;
+
 /// How often a connection is looked at.
 pub const LOOK_EVERY: Duration = Duration::from_secs(10);
 /// How often one is that is to end.
