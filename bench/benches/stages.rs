@@ -9,6 +9,7 @@ use prost::Message as _;
 use std::hint::black_box;
 use tallystick::journal::rocks;
 use tallystick::journal::{Chain, Log as _};
+use tallystick::ledger::event::RegistryEvent;
 use tallystick::ledger::shard::Checked;
 use tallystick::ledger::{Event, Shard};
 use tallystick::limits::VERIFY_BATCH;
@@ -51,7 +52,7 @@ fn decode(c: &mut Criterion, world: &World) {
 fn verify(c: &mut Criterion, world: &World) {
     let keys = Keys::default();
     for event in world.events() {
-        if let Event::SignerAdded(added) = event {
+        if let Event::Registry(RegistryEvent::SignerAdded(added)) = event {
             keys.insert([(added.signer, added.party)]);
         }
     }

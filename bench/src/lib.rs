@@ -84,20 +84,20 @@ impl World {
     pub fn events(&self) -> Vec<Event> {
         let model = SettlementModel::Multilateral;
         let asset = AssetDef { number: ASSET, code: "EUR".into(), scale: 6, model };
-        let mut events = vec![Event::AssetCreated(AssetCreated { asset })];
+        let mut events = vec![Event::from(AssetCreated { asset })];
         let payees = (0..PAYEES).map(|n| PartyId(id(b'b', n)));
         for party in (0..PAYERS).map(|n| self.payer(n)).chain(payees) {
             // As long as a sealed name is.
             let (name, suspended) = (SealedText::new(vec![7; 60]), false);
             let accounts = Vec::new();
-            events.push(Event::PartyUpserted(PartyUpserted { party, name, suspended, accounts }));
+            events.push(Event::from(PartyUpserted { party, name, suspended, accounts }));
         }
         for n in 0..PAYERS {
             let (party, signer) = (self.payer(n), self.signer(n));
             let (caps, limit) = (Vec::new(), Total(MONEY_MAX));
-            events.push(Event::SignerAdded(SignerAdded { signer, party, caps }));
+            events.push(Event::from(SignerAdded { signer, party, caps }));
             let asset = ASSET;
-            events.push(Event::CreditLimitSet(CreditLimitSet { party, asset, limit }));
+            events.push(Event::from(CreditLimitSet { party, asset, limit }));
         }
         events
     }

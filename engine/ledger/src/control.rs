@@ -27,7 +27,10 @@ pub use window::{SealedHead, WindowEntry, WindowState};
 use super::batch::{BatchContent, BatchHead, Policy};
 use super::engine_key::EngineKeys;
 use super::envelope::{Envelope, Fact, Request, Role};
-use super::event::{BatchComputed, Cap, Event, Genesis, PartyUpserted};
+use super::event::{
+    BatchComputed, BatchEvent, Cap, Event, Genesis, KeyEvent, LegEvent, PartyUpserted,
+    RegistryEvent, TroubleEvent, WindowEvent,
+};
 use super::rail::Rail;
 use super::refusal::Refusal;
 use super::sealed::{SealedOnRail, SealedText};
@@ -274,28 +277,56 @@ impl Control {
         let Fact { envelope, event } = fact;
         self.requests.apply(lsn, at, envelope.request.as_ref());
         match event {
-            Event::AssetCreated(e) => {
+            Event::Registry(e) => self.register(e),
+            Event::Key(KeyEvent::EngineSet(e)) => self.engine_keys.set(lsn, e.key),
+            Event::Window(e) => self.apply_window(record, at, e),
+            Event::Batch(BatchEvent::Computed(e)) => {
+                let Made::Batch(head) = made else { panic!("a computed batch comes with it") };
+                self.computed((lsn, at), &envelope.caller, e, head);
+            }
+            Event::Batch(BatchEvent::Approved(e)) => self.approved(at, &envelope.caller, e),
+            Event::Batch(BatchEvent::Aborted(e)) => self.aborted((lsn, at), &envelope.caller, e),
+            Event::Leg(LegEvent::Submitted(e)) => self.submitted(lsn, at, e),
+            Event::Leg(LegEvent::Moved(e)) => self.moved(at, e),
+            Event::Leg(LegEvent::Booked(e)) => self.booked(e),
+            Event::Leg(LegEvent::Proposed(e)) => self.proposed(&envelope.caller, e),
+            Event::Leg(LegEvent::Released(e)) => self.released(e),
+            Event::Trouble(TroubleEvent::Raised(e)) => self.troubles.raise(lsn, at, e),
+            Event::Trouble(TroubleEvent::Acked(e)) => self.troubles.ack(e),
+        }
+    }
+
+    fn register(&mut self, event: &RegistryEvent) {
+        match event {
+            RegistryEvent::AssetCreated(e) => {
                 self.assets.insert(e.asset.number, e.asset.clone());
             }
-            Event::PartyUpserted(e) => self.registered(e),
-            Event::PartyErased(e) => self.erased(e),
-            Event::SignerAdded(e) => {
+            RegistryEvent::PartyUpserted(e) => self.registered(e),
+            RegistryEvent::PartyErased(e) => self.erased(e),
+            RegistryEvent::SignerAdded(e) => {
                 let (party, caps) = (e.party, e.caps.clone());
                 self.signers.entry(e.signer).or_insert(SignerEntry { party, revoked: false, caps });
             }
-            Event::SignerRevoked(e) => {
+            RegistryEvent::SignerRevoked(e) => {
                 if let Some(signer) = self.signers.get_mut(&e.signer) {
                     signer.revoked = true;
                 }
             }
-            Event::CreditLimitSet(_) => {}
-            Event::DepositRecorded(e) => {
+            // The shards' alone.
+            RegistryEvent::LimitSet(_) => {}
+            RegistryEvent::Deposited(e) => {
                 let sum = self.deposited(e.party, e.asset).plus(e.amount);
                 self.deposits.insert((e.party, e.asset), sum);
                 // A batch that is being computed may count on what is free of deposits.
                 self.changes.note(e.party);
             }
-            Event::WindowCut(e) => {
+        }
+    }
+
+    fn apply_window(&mut self, record: History, at: Timestamp, event: &WindowEvent) {
+        let lsn = record.lsn;
+        match event {
+            WindowEvent::Cut(e) => {
                 let open = self.open_window_mut();
                 assert_eq!(open.number, e.window, "the cut closes the open window");
                 open.cut = Some((lsn, at));
@@ -304,8 +335,7 @@ impl Control {
                 self.needed.opened(next.number);
                 self.windows.insert(next.number, next);
             }
-            Event::EngineKeySet(e) => self.engine_keys.set(lsn, e.key),
-            Event::WindowSealed(e) => {
+            WindowEvent::Sealed(e) => {
                 let window = self.window_mut(e.window);
                 assert!(window.sealed.is_none(), "window {} was sealed before", e.window);
                 window.sealed = Some(Arc::new(e.clone()));
@@ -314,26 +344,11 @@ impl Control {
                 self.needed.settled(e.window, is_settled);
                 self.waiting.sealed(e);
             }
-            Event::BatchComputed(e) => {
-                let Made::Batch(head) = made else { panic!("a computed batch comes with it") };
-                self.computed((lsn, at), &envelope.caller, e, head);
-            }
-            Event::BatchApproved(e) => self.approved(at, &envelope.caller, e),
-            Event::BatchAborted(e) => self.aborted((lsn, at), &envelope.caller, e),
-            Event::WindowDisputed(e) => {
-                self.window_mut(e.window).dispute = Some(e.reason.clone());
-            }
-            Event::DisputeEnded(e) => {
+            WindowEvent::Disputed(e) => self.window_mut(e.window).dispute = Some(e.reason.clone()),
+            WindowEvent::DisputeEnded(e) => {
                 self.window_mut(e.window).dispute = None;
                 self.waiting.dispute_ended(e.window, at);
             }
-            Event::LegsSubmitted(e) => self.submitted(lsn, at, e),
-            Event::LegsMoved(e) => self.moved(at, e),
-            Event::LegsBooked(e) => self.booked(e),
-            Event::LegProposed(e) => self.proposed(&envelope.caller, e),
-            Event::ExposureReleased(e) => self.released(e),
-            Event::TroublesRaised(e) => self.troubles.raise(lsn, at, e),
-            Event::TroublesAcked(e) => self.troubles.ack(e),
         }
     }
 

@@ -1,6 +1,10 @@
 //! What happened: the events that, besides frames of vouchers, change state. Plain data, one struct
 //! a kind, persisted for ever (the journal gives each a record kind). No rule is held here.
 
+mod groups;
+
+pub use groups::{BatchEvent, Event, KeyEvent, LegEvent, RegistryEvent, TroubleEvent, WindowEvent};
+
 use super::leg::{LegMove, LegState, Mover, Way};
 use super::sealed::{SealedOnRail, SealedText};
 use super::trouble::NewTrouble;
@@ -324,32 +328,4 @@ pub struct TroublesAcked {
     pub troubles: Vec<u64>,
     /// What was done about them; may be empty.
     pub note: String,
-}
-
-/// Everything but frames that changes state.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[allow(missing_docs)]
-pub enum Event {
-    AssetCreated(AssetCreated),
-    PartyUpserted(PartyUpserted),
-    PartyErased(PartyErased),
-    SignerAdded(SignerAdded),
-    SignerRevoked(SignerRevoked),
-    CreditLimitSet(CreditLimitSet),
-    DepositRecorded(DepositRecorded),
-    EngineKeySet(EngineKeySet),
-    WindowCut(WindowCut),
-    WindowSealed(WindowSealed),
-    BatchComputed(BatchComputed),
-    BatchApproved(BatchApproved),
-    BatchAborted(BatchAborted),
-    WindowDisputed(WindowDisputed),
-    DisputeEnded(DisputeEnded),
-    LegsSubmitted(LegsSubmitted),
-    LegsMoved(LegsMoved),
-    LegsBooked(LegsBooked),
-    LegProposed(LegProposed),
-    ExposureReleased(ExposureReleased),
-    TroublesRaised(TroublesRaised),
-    TroublesAcked(TroublesAcked),
 }

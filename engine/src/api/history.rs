@@ -5,6 +5,7 @@ use super::messages::id;
 use super::read::Streamed;
 use super::status::{invalid, storage};
 use crate::journal::{Chain, Entry, JournalError, Record};
+use crate::ledger::event::RegistryEvent;
 use crate::ledger::sealed::party_text;
 use crate::ledger::{About, Caller, Envelope, Event, Fact};
 use crate::settle::Engine;
@@ -97,7 +98,7 @@ fn entry(
 ) -> Result<v1::HistoryEntry, JournalError> {
     let Envelope { caller: Caller { name, role, via }, request } = envelope;
     let About { party, signer, asset, window, batch, mut text } = event.about();
-    if let Event::PartyUpserted(e) = &event {
+    if let Event::Registry(RegistryEvent::PartyUpserted(e)) = &event {
         let Shown { name, accounts } = vault.show_party(e.party, Some(&e.name), &e.accounts)?;
         text = party_text(&name, e.suspended, &accounts);
     }

@@ -8,6 +8,7 @@ use super::source::{End, Source, Visit};
 use crate::journal::{
     Chain, Entry, Journal, JournalError, Log, Tables, checkpoint, kept, replay, rocks,
 };
+use crate::ledger::event::WindowEvent;
 use crate::ledger::{Event, Held};
 use crate::limits::VERIFY_BATCH;
 use crate::proof::Part;
@@ -47,7 +48,7 @@ impl Directory {
         let (mut chain, mut windows) = (Chain::start(), BTreeMap::new());
         log.read_events(Lsn(u64::MAX), &mut |lsn, bytes| {
             if let Entry::Fact(fact) = chain.follow_event(lsn, bytes)?.entry()?
-                && let Event::WindowSealed(seal) = &fact.event
+                && let Event::Window(WindowEvent::Sealed(seal)) = &fact.event
             {
                 windows.insert(seal.window, seal.assets.iter().map(|seal| seal.asset).collect());
             }

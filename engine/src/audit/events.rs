@@ -19,7 +19,10 @@ use super::source::Source;
 use super::totals::Totals;
 use super::windows::{self, Cut};
 use crate::journal::{Chain, Entry, Record};
-use crate::ledger::event::{BatchComputed, EngineKeySet, Genesis, WindowCut, WindowSealed};
+use crate::ledger::event::{
+    BatchComputed, BatchEvent, EngineKeySet, Genesis, KeyEvent, LegEvent, WindowCut, WindowEvent,
+    WindowSealed,
+};
 use crate::ledger::{By, Caller, EngineKeys, Envelope, Event, Fact, Obligation};
 use crate::types::{
     AssetNumber, BatchId, ChannelHasher, History, Lsn, NetworkId, PartyId, SignerKey, Statement,
@@ -175,31 +178,23 @@ impl<'a> Audit<'a> {
         {
             return Err(Difference::new("the request id", "a new one", &request.id).into());
         }
-        self.registry.apply(lsn, event)?;
         match event {
-            Event::EngineKeySet(e) => self.key(lsn, request.is_some(), e),
-            Event::WindowCut(e) => self.cut(record, at, e),
-            Event::WindowSealed(e) => self.seal(e),
-            Event::BatchComputed(e) => self.batch(caller, e),
-            Event::BatchApproved(e) => self.approved(caller, e),
-            Event::BatchAborted(e) => self.aborted(e.batch),
-            Event::WindowDisputed(e) => self.disputed(e.window, true),
-            Event::DisputeEnded(e) => self.disputed(e.window, false),
-            Event::LegsSubmitted(e) => self.submitted(e),
-            Event::LegsMoved(e) => self.moved(caller, e),
-            Event::LegsBooked(e) => self.booked(e),
-            Event::LegProposed(e) => self.proposed(caller, e),
-            Event::ExposureReleased(e) => self.released(e),
-            Event::AssetCreated(_)
-            | Event::PartyUpserted(_)
-            | Event::PartyErased(_)
-            | Event::SignerAdded(_)
-            | Event::SignerRevoked(_)
-            | Event::CreditLimitSet(_)
-            | Event::DepositRecorded(_)
+            Event::Registry(e) => Ok(self.registry.apply(lsn, e)?),
+            Event::Key(KeyEvent::EngineSet(e)) => self.key(lsn, request.is_some(), e),
+            Event::Window(WindowEvent::Cut(e)) => self.cut(record, at, e),
+            Event::Window(WindowEvent::Sealed(e)) => self.seal(e),
+            Event::Batch(BatchEvent::Computed(e)) => self.batch(caller, e),
+            Event::Batch(BatchEvent::Approved(e)) => self.approved(caller, e),
+            Event::Batch(BatchEvent::Aborted(e)) => self.aborted(e.batch),
+            Event::Window(WindowEvent::Disputed(e)) => self.disputed(e.window, true),
+            Event::Window(WindowEvent::DisputeEnded(e)) => self.disputed(e.window, false),
+            Event::Leg(LegEvent::Submitted(e)) => self.submitted(e),
+            Event::Leg(LegEvent::Moved(e)) => self.moved(caller, e),
+            Event::Leg(LegEvent::Booked(e)) => self.booked(e),
+            Event::Leg(LegEvent::Proposed(e)) => self.proposed(caller, e),
+            Event::Leg(LegEvent::Released(e)) => self.released(e),
             // What a person must see moves no money.
-            | Event::TroublesRaised(_)
-            | Event::TroublesAcked(_) => Ok(()),
+            Event::Trouble(_) => Ok(()),
         }
     }
 

@@ -2,7 +2,7 @@
 //! counts.
 
 use super::difference::Difference;
-use crate::ledger::event::{Event, Genesis, PartyErased, PartyUpserted, SignerAdded};
+use crate::ledger::event::{Genesis, PartyErased, PartyUpserted, RegistryEvent, SignerAdded};
 use crate::ledger::{Rail, SealedAccount, SealedOnRail, SealedText};
 use crate::types::{AssetDef, AssetNumber, Lsn, PartyId, SignerKey, Timestamp};
 use crate::verify::{SignatureKey, check_key};
@@ -84,13 +84,13 @@ impl Registry {
         (low, self.times.get(after).map_or(i64::MAX, |(_, at)| at.seconds()))
     }
 
-    /// Takes an event that registers something; others are not for it.
+    /// Takes an event that registers something.
     ///
     /// # Errors
     /// When the engine could not have taken it.
-    pub fn apply(&mut self, lsn: Lsn, event: &Event) -> Result<(), Difference> {
+    pub fn apply(&mut self, lsn: Lsn, event: &RegistryEvent) -> Result<(), Difference> {
         match event {
-            Event::AssetCreated(e) => {
+            RegistryEvent::AssetCreated(e) => {
                 let asset = Asset { since: lsn, def: e.asset.clone() };
                 let held = self.assets.entry(e.asset.number).or_insert(asset);
                 if held.def == e.asset {
@@ -104,21 +104,21 @@ impl Registry {
                 )
                 .asset(e.asset.number))
             }
-            Event::PartyUpserted(e) => {
+            RegistryEvent::PartyUpserted(e) => {
                 self.party(lsn, e);
                 Ok(())
             }
-            Event::PartyErased(e) => self.erased(e),
-            Event::SignerAdded(e) => self.signer(lsn, e),
-            Event::SignerRevoked(e) => match self.signers.get_mut(&e.signer) {
+            RegistryEvent::PartyErased(e) => self.erased(e),
+            RegistryEvent::SignerAdded(e) => self.signer(lsn, e),
+            RegistryEvent::SignerRevoked(e) => match self.signers.get_mut(&e.signer) {
                 Some(signer) => {
                     signer.revoked.get_or_insert(lsn);
                     Ok(())
                 }
                 None => Err(Difference::new("a revoked signer", "a registered one", e.signer)),
             },
-            Event::CreditLimitSet(e) => self.known(e.party, e.asset),
-            Event::DepositRecorded(e) => {
+            RegistryEvent::LimitSet(e) => self.known(e.party, e.asset),
+            RegistryEvent::Deposited(e) => {
                 self.known(e.party, e.asset)?;
                 let held = self.deposits.entry((e.party, e.asset)).or_default();
                 *held = held.checked_add(e.amount.0).ok_or_else(|| {
@@ -126,21 +126,6 @@ impl Registry {
                 })?;
                 Ok(())
             }
-            Event::EngineKeySet(_)
-            | Event::WindowCut(_)
-            | Event::WindowSealed(_)
-            | Event::BatchComputed(_)
-            | Event::WindowDisputed(_)
-            | Event::DisputeEnded(_)
-            | Event::BatchApproved(_)
-            | Event::BatchAborted(_)
-            | Event::LegsSubmitted(_)
-            | Event::LegsMoved(_)
-            | Event::LegsBooked(_)
-            | Event::LegProposed(_)
-            | Event::ExposureReleased(_)
-            | Event::TroublesRaised(_)
-            | Event::TroublesAcked(_) => Ok(()),
         }
     }
 

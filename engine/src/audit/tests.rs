@@ -7,7 +7,9 @@ mod made;
 mod rewritten;
 
 use super::*;
-use crate::ledger::event::{BatchAborted, EngineKeySet};
+use crate::ledger::event::{
+    BatchAborted, BatchEvent, EngineKeySet, KeyEvent, LegEvent, WindowEvent,
+};
 use crate::ledger::{Caller, EVIDENCE_BYTES, Event, Evidence, Fact, Request};
 use crate::proof::{
     AssetRoots, Document, Hex, ProofMaker, Trust, Wanted, WindowProof, check_document,
@@ -90,7 +92,7 @@ fn whoever_changes_what_an_export_says_is_found_out() {
         (
             "the window's root",
             fact(|e| {
-                if let Event::WindowSealed(e) = &mut e.event {
+                if let Event::Window(WindowEvent::Sealed(e)) = &mut e.event {
                     e.root.0[0] ^= 1
                 }
             }),
@@ -98,7 +100,7 @@ fn whoever_changes_what_an_export_says_is_found_out() {
         (
             "the window's signature",
             fact(|e| {
-                if let Event::WindowSealed(e) = &mut e.event {
+                if let Event::Window(WindowEvent::Sealed(e)) = &mut e.event {
                     e.signature[0] ^= 1
                 }
             }),
@@ -106,7 +108,7 @@ fn whoever_changes_what_an_export_says_is_found_out() {
         (
             "the net sum",
             fact(|e| {
-                if let Event::WindowSealed(e) = &mut e.event {
+                if let Event::Window(WindowEvent::Sealed(e)) = &mut e.event {
                     e.assets[0].totals.net_bilateral.0 += 1
                 }
             }),
@@ -114,7 +116,7 @@ fn whoever_changes_what_an_export_says_is_found_out() {
         (
             "the batch's signature",
             fact(|e| {
-                if let Event::BatchComputed(e) = &mut e.event {
+                if let Event::Batch(BatchEvent::Computed(e)) = &mut e.event {
                     e.signature = [0; SIGNATURE_BYTES]
                 }
             }),
@@ -122,7 +124,7 @@ fn whoever_changes_what_an_export_says_is_found_out() {
         (
             "the batch's id",
             fact(|e| {
-                if let Event::BatchComputed(e) = &mut e.event {
+                if let Event::Batch(BatchEvent::Computed(e)) = &mut e.event {
                     e.least.0 += 100_000_000
                 }
             }),
@@ -130,7 +132,7 @@ fn whoever_changes_what_an_export_says_is_found_out() {
         (
             "what a submission pays out",
             fact(|e| {
-                if let Event::LegsSubmitted(e) = &mut e.event {
+                if let Event::Leg(LegEvent::Submitted(e)) = &mut e.event {
                     e.paid_out.0 += 1
                 }
             }),
@@ -139,7 +141,7 @@ fn whoever_changes_what_an_export_says_is_found_out() {
         (
             "what the clearing account has left",
             fact(|e| {
-                if let Event::LegsSubmitted(e) = &mut e.event
+                if let Event::Leg(LegEvent::Submitted(e)) = &mut e.event
                     && e.name.ends_with("840")
                 {
                     e.legs[0].count = 2;
@@ -150,7 +152,7 @@ fn whoever_changes_what_an_export_says_is_found_out() {
         (
             "the proof of the engine's new key",
             fact(|e| {
-                if let Event::EngineKeySet(EngineKeySet { proof, .. }) = &mut e.event
+                if let Event::Key(KeyEvent::EngineSet(EngineKeySet { proof, .. })) = &mut e.event
                     && e.envelope.request.is_some()
                 {
                     proof[0] ^= 1
@@ -169,11 +171,11 @@ fn carries_are_those_that_the_batches_left() {
     let change = Change {
         fact: Some(|fact| {
             // Nothing ever left: then nothing may be carried.
-            if let Event::LegsSubmitted(e) = &fact.event {
+            if let Event::Leg(LegEvent::Submitted(e)) = &fact.event {
                 let (batch, reason) = (e.batch, String::new());
                 let request = Request { id: format!("abort {batch}"), content: Digest([1; 32]) };
                 fact.envelope = Caller::grpc("ann".into()).asks(request);
-                fact.event = Event::BatchAborted(BatchAborted { batch, reason });
+                fact.event = Event::from(BatchAborted { batch, reason });
             }
         }),
         ..Change::default()

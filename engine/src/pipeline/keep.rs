@@ -5,6 +5,7 @@
 use crate::journal::checkpoint::{Commit, Mark, Writer};
 use crate::journal::{JournalError, Log, Tables};
 use crate::ledger::control::{Control, Made};
+use crate::ledger::event::{BatchEvent, WindowEvent};
 use crate::ledger::{Event, ShardPage};
 use crate::limits::{CHECKPOINT_WORK, CHECKPOINT_WORK_WINDOW, COPY_ROWS, COPY_ROWS_BYTES};
 use crate::types::Lsn;
@@ -88,28 +89,18 @@ impl Since {
     /// Counts what a start has to do for an event.
     pub fn add_event(&mut self, event: &Event, made: &Made) {
         let windows = match event {
-            Event::WindowSealed(_) => 1,
-            Event::BatchComputed(e) => u64::try_from(e.windows.len()).expect("windows are limited"),
-            Event::AssetCreated(_)
-            | Event::PartyUpserted(_)
-            | Event::PartyErased(_)
-            | Event::SignerAdded(_)
-            | Event::SignerRevoked(_)
-            | Event::CreditLimitSet(_)
-            | Event::DepositRecorded(_)
-            | Event::EngineKeySet(_)
-            | Event::WindowCut(_)
-            | Event::WindowDisputed(_)
-            | Event::DisputeEnded(_)
-            | Event::BatchApproved(_)
-            | Event::BatchAborted(_)
-            | Event::LegsSubmitted(_)
-            | Event::LegsMoved(_)
-            | Event::LegsBooked(_)
-            | Event::LegProposed(_)
-            | Event::ExposureReleased(_)
-            | Event::TroublesRaised(_)
-            | Event::TroublesAcked(_) => 0,
+            Event::Window(WindowEvent::Sealed(_)) => 1,
+            Event::Batch(BatchEvent::Computed(e)) => {
+                u64::try_from(e.windows.len()).expect("windows are limited")
+            }
+            Event::Window(
+                WindowEvent::Cut(_) | WindowEvent::Disputed(_) | WindowEvent::DisputeEnded(_),
+            )
+            | Event::Batch(BatchEvent::Approved(_) | BatchEvent::Aborted(_))
+            | Event::Registry(_)
+            | Event::Key(_)
+            | Event::Leg(_)
+            | Event::Trouble(_) => 0,
         };
         let legs = match made {
             Made::Nothing => 0,
@@ -263,7 +254,7 @@ mod tests {
             key: SignerKey::ZERO,
             signature: [0; 64],
         };
-        let (mut since, event) = (Since::default(), Event::WindowSealed(sealed));
+        let (mut since, event) = (Since::default(), Event::from(sealed));
         let windows = CHECKPOINT_WORK / CHECKPOINT_WORK_WINDOW;
         for window in 1..=windows {
             assert!(!since.is_due(u64::MAX), "after {window} windows");

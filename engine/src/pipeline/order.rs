@@ -12,6 +12,7 @@ use crate::canary::{Bug, planted};
 use crate::journal::checkpoint::Mark;
 use crate::journal::{Chain, Framed, Tables, Tail};
 use crate::ledger::control::Control;
+use crate::ledger::event::RegistryEvent;
 use crate::ledger::{Command, Decision, Event, Fact, Refusal};
 use crate::limits::{GROUP_BYTES_MAX, GROUP_RECORDS_MAX};
 use crate::types::{Lsn, PartyId, SignerKey, Timestamp};
@@ -156,7 +157,7 @@ impl Order {
         control.apply(record, at, &fact, made);
         drop(control);
         let Fact { event, .. } = *fact;
-        if let Event::SignerAdded(added) = &event {
+        if let Event::Registry(RegistryEvent::SignerAdded(added)) = &event {
             self.draft.signers.push((added.signer, added.party));
         }
         self.draft.items.push(Item::Event(lsn, Arc::new(event)));

@@ -7,7 +7,7 @@ use super::legs;
 use super::recover::{State, damaged};
 use crate::journal::{Entry, HEADER_BYTES, JournalError, Record, Tables, kept};
 use crate::ledger::control::{Control, Made};
-use crate::ledger::event::{BatchComputed, WindowSealed};
+use crate::ledger::event::{BatchComputed, BatchEvent, RegistryEvent, WindowEvent, WindowSealed};
 use crate::ledger::shard::Checked;
 use crate::ledger::{Event, Fact, SealedPart, Shard, seal};
 use crate::limits::REPLAY_QUEUE;
@@ -162,34 +162,21 @@ impl<'a> Replaying<'a> {
 
     fn fact(&mut self, record: &Record<'_>, fact: Fact) -> Result<(), JournalError> {
         let made = match &fact.event {
-            Event::WindowSealed(sealed) => {
+            Event::Window(WindowEvent::Sealed(sealed)) => {
                 self.reseal(record.lsn, sealed)?;
                 Made::Nothing
             }
-            Event::BatchComputed(batch) => self.recompute(record.lsn, batch)?,
-            Event::SignerAdded(added) => {
+            Event::Batch(BatchEvent::Computed(batch)) => self.recompute(record.lsn, batch)?,
+            Event::Registry(RegistryEvent::SignerAdded(added)) => {
                 self.keys.insert([(added.signer, added.party)]);
                 Made::Nothing
             }
-            Event::AssetCreated(_)
-            | Event::PartyUpserted(_)
-            | Event::PartyErased(_)
-            | Event::SignerRevoked(_)
-            | Event::CreditLimitSet(_)
-            | Event::DepositRecorded(_)
-            | Event::EngineKeySet(_)
-            | Event::WindowCut(_)
-            | Event::WindowDisputed(_)
-            | Event::DisputeEnded(_)
-            | Event::BatchApproved(_)
-            | Event::BatchAborted(_)
-            | Event::LegsSubmitted(_)
-            | Event::LegsMoved(_)
-            | Event::LegsBooked(_)
-            | Event::LegProposed(_)
-            | Event::ExposureReleased(_)
-            | Event::TroublesRaised(_)
-            | Event::TroublesAcked(_) => Made::Nothing,
+            Event::Registry(_)
+            | Event::Key(_)
+            | Event::Window(_)
+            | Event::Batch(_)
+            | Event::Leg(_)
+            | Event::Trouble(_) => Made::Nothing,
         };
         self.since.add_event(&fact.event, &made);
         let away = self.control.away_of_event(&fact.event);

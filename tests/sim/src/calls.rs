@@ -8,6 +8,7 @@ use crate::model::{Decided, Model, word};
 use crate::settled;
 use crate::task::{self, Call, Doing, Question, Told};
 use std::collections::BTreeSet;
+use tallystick::ledger::event::{LegEvent, RegistryEvent};
 use tallystick::ledger::{BatchHead, Command, Event, LegState, Wish};
 use tallystick::pipeline::{Asked, NotDone};
 use tallystick::settle::{CreateBatch, NotLoaded};
@@ -73,7 +74,7 @@ fn decide(
         settled::event(&event, &model.now)?;
         let sets = sets(&event).into_iter().map(|of| (of, model.now.exposures[&of]));
         life.sets(lsn, sets.collect());
-        if let Event::LegsSubmitted(e) = event
+        if let Event::Leg(LegEvent::Submitted(e)) = event
             && let Some(party) = model.now.suspended_payee(&e).filter(|_| e.attempt == 0)
         {
             return Err(Halt::Wrong(format!("legs leave for {party}, which is suspended")));
@@ -88,32 +89,28 @@ fn decide(
 /// Whose exposure an event sets.
 fn sets(event: &Event) -> BTreeSet<(PartyId, u32)> {
     match event {
-        Event::CreditLimitSet(e) => [(e.party, e.asset.0)].into(),
-        Event::DepositRecorded(e) => [(e.party, e.asset.0)].into(),
-        Event::LegsMoved(e) => {
+        Event::Registry(RegistryEvent::LimitSet(e)) => [(e.party, e.asset.0)].into(),
+        Event::Registry(RegistryEvent::Deposited(e)) => [(e.party, e.asset.0)].into(),
+        Event::Leg(LegEvent::Moved(e)) => {
             let back = e.moves.iter().filter(|one| one.to == LegState::Returned);
             let payers = back.map(|one| one.payer).filter(|payer| *payer != PartyId::CLEARING);
             payers.map(|payer| (payer, e.asset.0)).collect()
         }
-        Event::ExposureReleased(e) => e.releases.iter().map(|one| (one.party, e.asset.0)).collect(),
-        Event::AssetCreated(_)
-        | Event::PartyUpserted(_)
-        | Event::PartyErased(_)
-        | Event::SignerAdded(_)
-        | Event::SignerRevoked(_)
-        | Event::EngineKeySet(_)
-        | Event::WindowCut(_)
-        | Event::WindowSealed(_)
-        | Event::BatchComputed(_)
-        | Event::BatchApproved(_)
-        | Event::BatchAborted(_)
-        | Event::WindowDisputed(_)
-        | Event::DisputeEnded(_)
-        | Event::LegsSubmitted(_)
-        | Event::LegsBooked(_)
-        | Event::LegProposed(_)
-        | Event::TroublesRaised(_)
-        | Event::TroublesAcked(_) => BTreeSet::new(),
+        Event::Leg(LegEvent::Released(e)) => {
+            e.releases.iter().map(|one| (one.party, e.asset.0)).collect()
+        }
+        Event::Registry(
+            RegistryEvent::AssetCreated(_)
+            | RegistryEvent::PartyUpserted(_)
+            | RegistryEvent::PartyErased(_)
+            | RegistryEvent::SignerAdded(_)
+            | RegistryEvent::SignerRevoked(_),
+        )
+        | Event::Leg(LegEvent::Submitted(_) | LegEvent::Booked(_) | LegEvent::Proposed(_))
+        | Event::Key(_)
+        | Event::Window(_)
+        | Event::Batch(_)
+        | Event::Trouble(_) => BTreeSet::new(),
     }
 }
 

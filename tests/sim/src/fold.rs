@@ -5,6 +5,7 @@ use crate::check::{Checked, ensure};
 use crate::disk::Disk;
 use tallystick::journal::{Chain, Entry, JournalError, Log, kept};
 use tallystick::ledger::control::{Control, Made};
+use tallystick::ledger::event::BatchEvent;
 use tallystick::ledger::{Event, Legs};
 use tallystick::pipeline::complete_legs;
 use tallystick::types::BatchId;
@@ -40,7 +41,7 @@ fn control(disk: &Disk) -> Result<Option<Control>, JournalError> {
         match (record.entry()?, &mut state) {
             (Entry::Genesis(genesis), None) => state = Some(Control::new(genesis, history)),
             (Entry::Fact(fact), Some(control)) => {
-                let made = if let Event::BatchComputed(e) = &fact.event {
+                let made = if let Event::Batch(BatchEvent::Computed(e)) = &fact.event {
                     Made::Batch(kept::load_batch_head(disk, e.batch)?)
                 } else {
                     Made::Nothing

@@ -5,6 +5,7 @@ use crate::check::{Checked, ensure, same};
 use crate::model::{Batch, BatchState, Pair, State};
 use std::collections::BTreeMap;
 use tallystick::ledger::LegState::{Confirmed, Rejected, Returned};
+use tallystick::ledger::event::LegEvent;
 use tallystick::ledger::{BatchEntry, Event, Legs, Way};
 use tallystick::types::{PartyId, SettlementModel};
 
@@ -50,28 +51,18 @@ pub fn progress(found: &BatchEntry, legs: &Legs, wanted: &Batch) -> Checked {
 /// What is wrong with it.
 pub fn event(event: &Event, now: &State) -> Checked {
     match event {
-        Event::LegsSubmitted(e) => covered(now.batches[&e.batch].1.asset, now),
-        Event::AssetCreated(_)
-        | Event::PartyUpserted(_)
-        | Event::PartyErased(_)
-        | Event::SignerAdded(_)
-        | Event::SignerRevoked(_)
-        | Event::CreditLimitSet(_)
-        | Event::DepositRecorded(_)
-        | Event::EngineKeySet(_)
-        | Event::WindowCut(_)
-        | Event::WindowSealed(_)
-        | Event::BatchComputed(_)
-        | Event::BatchApproved(_)
-        | Event::BatchAborted(_)
-        | Event::WindowDisputed(_)
-        | Event::DisputeEnded(_)
-        | Event::LegsMoved(_)
-        | Event::LegsBooked(_)
-        | Event::LegProposed(_)
-        | Event::ExposureReleased(_)
-        | Event::TroublesRaised(_)
-        | Event::TroublesAcked(_) => Ok(()),
+        Event::Leg(LegEvent::Submitted(e)) => covered(now.batches[&e.batch].1.asset, now),
+        Event::Leg(
+            LegEvent::Moved(_)
+            | LegEvent::Booked(_)
+            | LegEvent::Proposed(_)
+            | LegEvent::Released(_),
+        )
+        | Event::Registry(_)
+        | Event::Key(_)
+        | Event::Window(_)
+        | Event::Batch(_)
+        | Event::Trouble(_) => Ok(()),
     }
 }
 

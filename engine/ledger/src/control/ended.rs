@@ -6,7 +6,7 @@
 
 use super::rows::{RowUnfit, restore_page};
 use super::{BatchEntry, Control};
-use crate::event::Event;
+use crate::event::{Event, LegEvent};
 use crate::legs::{PageHeld, page_of};
 use crate::row::RowKey;
 use crate::types::BatchId;
@@ -126,31 +126,19 @@ pub(super) fn rows_of_legs(event: &Event) -> Vec<(BatchId, u32)> {
         pages.into_iter().map(|page| (batch, page)).collect()
     };
     match event {
-        Event::LegsSubmitted(e) => {
+        Event::Leg(LegEvent::Submitted(e)) => {
             let runs = e.legs.iter();
             of(e.batch, &mut runs.flat_map(|run| run.first..run.first.saturating_add(run.count)))
         }
-        Event::LegsMoved(e) => of(e.batch, &mut e.moves.iter().map(|one| one.leg)),
-        Event::LegsBooked(e) => of(e.batch, &mut e.bookings.iter().map(|one| one.leg)),
-        Event::LegProposed(e) => vec![(e.batch, page_of(e.leg))],
-        Event::AssetCreated(_)
-        | Event::PartyUpserted(_)
-        | Event::PartyErased(_)
-        | Event::SignerAdded(_)
-        | Event::SignerRevoked(_)
-        | Event::CreditLimitSet(_)
-        | Event::DepositRecorded(_)
-        | Event::EngineKeySet(_)
-        | Event::WindowCut(_)
-        | Event::WindowSealed(_)
-        | Event::WindowDisputed(_)
-        | Event::DisputeEnded(_)
-        | Event::BatchComputed(_)
-        | Event::BatchApproved(_)
-        | Event::BatchAborted(_)
-        | Event::ExposureReleased(_)
-        | Event::TroublesRaised(_)
-        | Event::TroublesAcked(_) => Vec::new(),
+        Event::Leg(LegEvent::Moved(e)) => of(e.batch, &mut e.moves.iter().map(|one| one.leg)),
+        Event::Leg(LegEvent::Booked(e)) => of(e.batch, &mut e.bookings.iter().map(|one| one.leg)),
+        Event::Leg(LegEvent::Proposed(e)) => vec![(e.batch, page_of(e.leg))],
+        Event::Leg(LegEvent::Released(_))
+        | Event::Registry(_)
+        | Event::Key(_)
+        | Event::Window(_)
+        | Event::Batch(_)
+        | Event::Trouble(_) => Vec::new(),
     }
 }
 

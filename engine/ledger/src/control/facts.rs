@@ -7,10 +7,10 @@ use super::{Control, CreateBatch, Made};
 use crate::batch::BatchContent;
 use crate::envelope::Envelope;
 use crate::event::{
-    AssetCreated, BatchAborted, BatchApproved, CreditLimitSet, DepositRecorded, DisputeEnded,
-    EngineKeySet, Event, ExposureReleased, LegRun, LegsBooked, LegsMoved, LegsSubmitted,
-    PartyErased, SignerAdded, SignerRevoked, TroublesAcked, TroublesRaised, WindowCut,
-    WindowDisputed,
+    AssetCreated, BatchAborted, BatchApproved, BatchEvent, CreditLimitSet, DepositRecorded,
+    DisputeEnded, EngineKeySet, Event, ExposureReleased, KeyEvent, LegEvent, LegRun, LegsBooked,
+    LegsMoved, LegsSubmitted, PartyErased, RegistryEvent, SignerAdded, SignerRevoked, TroubleEvent,
+    TroublesAcked, TroublesRaised, WindowCut, WindowDisputed, WindowEvent,
 };
 use crate::leg::{LegMove, Mover};
 use crate::legs::Legs;
@@ -24,64 +24,56 @@ impl Control {
     /// What a wish leads to, if the rules allow it.
     pub(super) fn fact(&self, envelope: &Envelope, wish: Wish) -> Result<(Event, Made), Refusal> {
         let event = match wish {
-            Wish::CreateAsset { asset } => Event::AssetCreated(AssetCreated { asset }),
-            Wish::UpsertParty(upsert) => Event::PartyUpserted(self.upserted(upsert)?),
+            Wish::CreateAsset { asset } => Event::from(AssetCreated { asset }),
+            Wish::UpsertParty(upsert) => Event::from(self.upserted(upsert)?),
             Wish::EraseParty { party, deposits, clear } => {
                 self.check_erase(party, &deposits, &clear)?;
-                Event::PartyErased(PartyErased { party, deposits })
+                Event::from(PartyErased { party, deposits })
             }
             Wish::AddSigner { signer, party, caps } => {
-                Event::SignerAdded(SignerAdded { signer: signer.key(), party, caps })
+                Event::from(SignerAdded { signer: signer.key(), party, caps })
             }
-            Wish::RevokeSigner { signer } => Event::SignerRevoked(SignerRevoked { signer }),
+            Wish::RevokeSigner { signer } => Event::from(SignerRevoked { signer }),
             Wish::SetCreditLimit { party, asset, limit } => {
-                Event::CreditLimitSet(CreditLimitSet { party, asset, limit })
+                Event::from(CreditLimitSet { party, asset, limit })
             }
             Wish::RecordDeposit { party, asset, amount, reference } => {
                 let event = DepositRecorded { party, asset, amount, reference };
-                Event::DepositRecorded(event)
+                Event::from(event)
             }
-            Wish::SetEngineKey { key, proof } => Event::EngineKeySet(EngineKeySet { key, proof }),
+            Wish::SetEngineKey { key, proof } => Event::from(EngineKeySet { key, proof }),
             Wish::CloseWindow => self.cut_of()?,
             Wish::SealWindow(sealed) => {
                 self.current_key(sealed.key)?;
-                Event::WindowSealed(sealed)
+                Event::from(sealed)
             }
             Wish::DisputeWindow { window, reason } => {
-                Event::WindowDisputed(WindowDisputed { window, reason })
+                Event::from(WindowDisputed { window, reason })
             }
-            Wish::EndDispute { window, reason } => {
-                Event::DisputeEnded(DisputeEnded { window, reason })
-            }
+            Wish::EndDispute { window, reason } => Event::from(DisputeEnded { window, reason }),
             Wish::CreateBatch(create) => return self.computed_of(create),
-            Wish::ApproveBatch { batch } => Event::BatchApproved(BatchApproved { batch }),
-            Wish::AbortBatch { batch, reason } => {
-                Event::BatchAborted(BatchAborted { batch, reason })
-            }
-            Wish::SubmitLegs(submit) => Event::LegsSubmitted(self.submission(submit)?),
+            Wish::ApproveBatch { batch } => Event::from(BatchApproved { batch }),
+            Wish::AbortBatch { batch, reason } => Event::from(BatchAborted { batch, reason }),
+            Wish::SubmitLegs(submit) => Event::from(self.submission(submit)?),
             Wish::MoveLegs { content, voice, evidence, steps } => {
-                Event::LegsMoved(self.moves(&content, voice.mover(), evidence, steps)?)
+                Event::from(self.moves(&content, voice.mover(), evidence, steps)?)
             }
             Wish::MoveEnded { batch, voice, evidence, moves } => {
-                Event::LegsMoved(self.moves_of_ended(batch, voice.mover(), evidence, moves)?)
+                Event::from(self.moves_of_ended(batch, voice.mover(), evidence, moves)?)
             }
             Wish::ReportLegs { content, evidence, words } => {
-                Event::LegsMoved(self.report(&content, evidence, &words)?)
+                Event::from(self.report(&content, evidence, &words)?)
             }
             Wish::ResolveLeg { content, leg, word, reference, evidence } => {
                 let said = Resolution { leg, word, reference, evidence };
                 self.resolution(&envelope.caller, &content, said)?
             }
             Wish::BookLegs { batch, evidence, bookings } => {
-                Event::LegsBooked(LegsBooked { batch, evidence, bookings })
+                Event::from(LegsBooked { batch, evidence, bookings })
             }
-            Wish::ReleaseExposure { plan, places } => {
-                Event::ExposureReleased(self.releases(&plan, &places)?)
-            }
-            Wish::RaiseTroubles(troubles) => Event::TroublesRaised(TroublesRaised { troubles }),
-            Wish::AckTroubles { troubles, note } => {
-                Event::TroublesAcked(TroublesAcked { troubles, note })
-            }
+            Wish::ReleaseExposure { plan, places } => Event::from(self.releases(&plan, &places)?),
+            Wish::RaiseTroubles(troubles) => Event::from(TroublesRaised { troubles }),
+            Wish::AckTroubles { troubles, note } => Event::from(TroublesAcked { troubles, note }),
         };
         self.check(envelope, &event)?;
         Ok((event, Made::Nothing))
@@ -93,7 +85,7 @@ impl Control {
             return Err(Refusal::SealingBehind(limits::UNSEALED_WINDOWS_MAX));
         }
         let window = self.open_window().number;
-        Ok(Event::WindowCut(WindowCut { window }))
+        Ok(Event::from(WindowCut { window }))
     }
 
     fn computed_of(&self, create: CreateBatch) -> Result<(Event, Made), Refusal> {
@@ -104,7 +96,7 @@ impl Control {
         self.settleable(&head.windows, head.asset.number)?;
         let CreateBatch { four_eyes, history, key, signature, .. } = create;
         let event = head.event(four_eyes, history, key, signature);
-        Ok((Event::BatchComputed(event), Made::Batch(head)))
+        Ok((Event::from(event), Made::Batch(head)))
     }
 
     /// Legs that leave, with what the clearing account pays of them.
@@ -195,44 +187,50 @@ impl Control {
 
     fn check(&self, envelope: &Envelope, event: &Event) -> Result<(), Refusal> {
         match event {
-            Event::AssetCreated(e) => self.check_asset(e),
-            Event::PartyUpserted(e) => self.check_party(e),
-            Event::SignerAdded(e) => self.check_signer(e),
-            Event::SignerRevoked(e) => self.signer(e.signer).map(|_| ()),
-            Event::CreditLimitSet(e) => self.check_limit(e),
-            Event::DepositRecorded(e) => self.check_deposit(e),
-            Event::BatchApproved(e) => self.check_approval(&envelope.caller, e),
-            Event::BatchAborted(e) => {
-                text(&e.reason, "reason")?;
-                self.check_abort(e)
-            }
-            Event::WindowDisputed(e) => {
+            Event::Registry(e) => self.check_registry(e),
+            Event::Window(WindowEvent::Disputed(e)) => {
                 reason(&e.reason)?;
                 self.check_dispute(e.window)
             }
-            Event::DisputeEnded(e) => {
+            Event::Window(WindowEvent::DisputeEnded(e)) => {
                 reason(&e.reason)?;
                 self.check_dispute_end(e.window)
             }
-            Event::LegsSubmitted(e) => self.check_submission(e),
-            Event::LegsMoved(e) => self.check_moves(&envelope.caller, e),
-            Event::LegsBooked(e) => self.check_bookings(e),
-            Event::LegProposed(e) => self.check_proposal(&envelope.caller, e),
-            Event::ExposureReleased(e) => self.check_release(e),
-            Event::TroublesRaised(e) => self.troubles.check_raise(e),
-            Event::TroublesAcked(e) => {
+            Event::Batch(BatchEvent::Approved(e)) => self.check_approval(&envelope.caller, e),
+            Event::Batch(BatchEvent::Aborted(e)) => {
+                text(&e.reason, "reason")?;
+                self.check_abort(e)
+            }
+            Event::Leg(LegEvent::Submitted(e)) => self.check_submission(e),
+            Event::Leg(LegEvent::Moved(e)) => self.check_moves(&envelope.caller, e),
+            Event::Leg(LegEvent::Booked(e)) => self.check_bookings(e),
+            Event::Leg(LegEvent::Proposed(e)) => self.check_proposal(&envelope.caller, e),
+            Event::Leg(LegEvent::Released(e)) => self.check_release(e),
+            Event::Trouble(TroubleEvent::Raised(e)) => self.troubles.check_raise(e),
+            Event::Trouble(TroubleEvent::Acked(e)) => {
                 text(&e.note, "note")?;
                 self.troubles.check_ack(e)
             }
-            Event::EngineKeySet(e) => {
+            Event::Key(KeyEvent::EngineSet(e)) => {
                 let asked = envelope.request.is_some();
                 self.engine_keys.check_set(asked, e).map_err(Refusal::EngineKey)
             }
             // Checked where they are made.
-            Event::PartyErased(_)
-            | Event::WindowCut(_)
-            | Event::WindowSealed(_)
-            | Event::BatchComputed(_) => Ok(()),
+            Event::Window(WindowEvent::Cut(_) | WindowEvent::Sealed(_))
+            | Event::Batch(BatchEvent::Computed(_)) => Ok(()),
+        }
+    }
+
+    fn check_registry(&self, event: &RegistryEvent) -> Result<(), Refusal> {
+        match event {
+            RegistryEvent::AssetCreated(e) => self.check_asset(e),
+            RegistryEvent::PartyUpserted(e) => self.check_party(e),
+            RegistryEvent::SignerAdded(e) => self.check_signer(e),
+            RegistryEvent::SignerRevoked(e) => self.signer(e.signer).map(|_| ()),
+            RegistryEvent::LimitSet(e) => self.check_limit(e),
+            RegistryEvent::Deposited(e) => self.check_deposit(e),
+            // Checked where it is made.
+            RegistryEvent::PartyErased(_) => Ok(()),
         }
     }
 }

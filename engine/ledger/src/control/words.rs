@@ -123,13 +123,13 @@ impl Control {
         let Proposal { to, reference, evidence, .. } = said;
         if !agreed {
             let event = LegProposed { batch, leg, to, reference, evidence };
-            return Ok(Event::LegProposed(event));
+            return Ok(Event::from(event));
         }
         let mut hasher = FileHasher::default();
         hasher.update(evidence.as_bytes());
         let step = LegStep { leg, to, reference, reason: evidence };
         let moved = self.moves(content, Mover::Operator, hasher.finish(), vec![step])?;
-        Ok(Event::LegsMoved(moved))
+        Ok(Event::from(moved))
     }
 }
 

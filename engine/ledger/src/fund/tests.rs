@@ -45,7 +45,7 @@ impl Books {
         let mut books =
             Self { control, windows, plans, lsn: Lsn(1), requests: 0, at: Timestamp(1) };
         let asset = asset();
-        books.happens(Event::AssetCreated(AssetCreated { asset }), Made::Nothing);
+        books.happens(Event::from(AssetCreated { asset }), Made::Nothing);
         books
     }
 
@@ -106,7 +106,7 @@ impl Books {
     pub(crate) fn close(&mut self, owed: &[(u8, u8, u128)]) -> WindowNumber {
         let window = self.control.open_window().number;
         let cut = WindowCut { window };
-        self.happens(Event::WindowCut(cut), Made::Nothing);
+        self.happens(Event::from(cut), Made::Nothing);
         let cut = self.control.cut(window).expect("it was cut");
         let owes = |(payer, payee, amount): &(u8, u8, u128)| Obligation {
             payer: party(*payer),
@@ -127,7 +127,7 @@ impl Books {
             signature: [0; 64],
         };
         self.windows.insert(window, sealed);
-        self.happens(Event::WindowSealed(event), Made::Nothing);
+        self.happens(Event::from(event), Made::Nothing);
         window
     }
 
@@ -151,7 +151,7 @@ impl Books {
         let content = self.content(window, rail);
         let (head, batch) = (content.head.clone(), content.head.id);
         let event = head.event(false, self.lsn, SignerKey::ZERO, [0; 64]);
-        self.happens(Event::BatchComputed(event), Made::Batch(head));
+        self.happens(Event::from(event), Made::Batch(head));
         self.plans.insert(batch, self.planned(window, content));
         batch
     }

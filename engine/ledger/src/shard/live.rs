@@ -90,19 +90,19 @@ mod tests {
     fn founding(scale: u32) -> Vec<Event> {
         let model = SettlementModel::Bilateral;
         let asset = AssetDef { number: ASSET, code: "EUR".into(), scale, model };
-        let mut events = vec![Event::AssetCreated(AssetCreated { asset })];
+        let mut events = vec![Event::from(AssetCreated { asset })];
         for n in [1, 2, 3, 9] {
             let (party, name) = (payer(n), as_sealed(""));
             let accounts = Vec::new();
             let event = PartyUpserted { party, name, suspended: false, accounts };
-            events.push(Event::PartyUpserted(event));
+            events.push(Event::from(event));
             let limit = Total(u128::MAX >> 2);
             let event = CreditLimitSet { party, asset: ASSET, limit };
-            events.push(Event::CreditLimitSet(event));
+            events.push(Event::from(event));
         }
         for n in 0..6 {
             let (signer, party, caps) = (key(n), payer_of(n), Vec::new());
-            events.push(Event::SignerAdded(SignerAdded { signer, party, caps }));
+            events.push(Event::from(SignerAdded { signer, party, caps }));
         }
         events
     }
@@ -167,7 +167,7 @@ mod tests {
 
     fn cut(number: u64) -> Event {
         let window = WindowNumber(number);
-        Event::WindowCut(WindowCut { window })
+        Event::from(WindowCut { window })
     }
 
     #[derive(Debug, Clone)]

@@ -12,7 +12,7 @@ mod live;
 
 pub use checkpoint::{Held, ShardPage};
 
-use super::event::{Cap, Event, Release};
+use super::event::{Cap, Event, LegEvent, RegistryEvent, Release, WindowEvent};
 use super::evidence::Evidence;
 use super::leg::LegState;
 use super::seal::SealedPart;
@@ -178,51 +178,53 @@ impl Shard {
     /// closed one is handed out by `leave`, or here, if the next cut comes before it has left.
     pub fn apply(&mut self, lsn: Lsn, event: &Event) -> Option<SealedPart> {
         match event {
-            Event::AssetCreated(e) => self.add_asset(&e.asset),
-            Event::PartyUpserted(e) => self.upsert_party(e.party, e.suspended),
-            Event::SignerAdded(e) if self.owns(&e.party) => {
-                self.add_signer(e.signer, e.party, &e.caps)
-            }
-            Event::SignerAdded(_) => {}
-            Event::SignerRevoked(e) => self.revoke_signer(e.signer),
-            Event::CreditLimitSet(e) => {
-                self.change_exposure(lsn, e.party, e.asset, |exposure| exposure.limit = e.limit);
-            }
-            Event::DepositRecorded(e) => self.change_exposure(lsn, e.party, e.asset, |exposure| {
-                exposure.prefund = exposure.prefund.plus(e.amount);
-            }),
-            Event::WindowCut(e) => {
+            Event::Registry(e) => self.register(lsn, e),
+            Event::Window(WindowEvent::Cut(e)) => {
                 let earlier = self.channels.cut(e.window).map(|left| self.part(left));
                 self.closing = Some((e.window, std::mem::take(&mut self.credited)));
                 self.gauges.fill(Gauge::default());
                 return earlier;
             }
-            Event::LegsMoved(e) => {
+            Event::Leg(LegEvent::Moved(e)) => {
                 for one in e.moves.iter().filter(|one| one.to == LegState::Returned) {
                     self.owed_again(e.asset, one.payer, one.amount);
                 }
             }
-            Event::ExposureReleased(e) => {
+            Event::Leg(LegEvent::Released(e)) => {
                 e.releases.iter().for_each(|release| self.release(e.asset, release));
             }
-            Event::PartyErased(_)
-            | Event::EngineKeySet(_)
-            | Event::WindowSealed(_)
-            | Event::WindowDisputed(_)
-            | Event::DisputeEnded(_)
-            | Event::BatchComputed(_)
-            | Event::BatchApproved(_)
-            | Event::BatchAborted(_)
-            | Event::LegsSubmitted(_)
-            | Event::LegsBooked(_)
-            | Event::LegProposed(_)
-            | Event::TroublesRaised(_)
-            | Event::TroublesAcked(_) => {}
+            Event::Window(
+                WindowEvent::Sealed(_) | WindowEvent::Disputed(_) | WindowEvent::DisputeEnded(_),
+            )
+            | Event::Leg(LegEvent::Submitted(_) | LegEvent::Booked(_) | LegEvent::Proposed(_))
+            | Event::Key(_)
+            | Event::Batch(_)
+            | Event::Trouble(_) => {}
         }
         None
     }
 
     /// Copies the evidence of up to `limit` more channels of the closed window. The last call hands
+    fn register(&mut self, lsn: Lsn, event: &RegistryEvent) {
+        match event {
+            RegistryEvent::AssetCreated(e) => self.add_asset(&e.asset),
+            RegistryEvent::PartyUpserted(e) => self.upsert_party(e.party, e.suspended),
+            RegistryEvent::SignerAdded(e) if self.owns(&e.party) => {
+                self.add_signer(e.signer, e.party, &e.caps);
+            }
+            RegistryEvent::SignerAdded(_) | RegistryEvent::PartyErased(_) => {}
+            RegistryEvent::SignerRevoked(e) => self.revoke_signer(e.signer),
+            RegistryEvent::LimitSet(e) => {
+                self.change_exposure(lsn, e.party, e.asset, |exposure| exposure.limit = e.limit);
+            }
+            RegistryEvent::Deposited(e) => {
+                self.change_exposure(lsn, e.party, e.asset, |exposure| {
+                    exposure.prefund = exposure.prefund.plus(e.amount);
+                });
+            }
+        }
+    }
+
     /// out the window's part.
     pub fn leave(&mut self, limit: usize) -> Option<SealedPart> {
         self.channels.leave(limit).map(|left| self.part(left))

@@ -2,6 +2,7 @@
 //! where somebody asked and none where nobody did.
 
 use crate::audit::difference::Difference;
+use crate::ledger::event::{BatchEvent, KeyEvent, LegEvent, TroubleEvent, WindowEvent};
 use crate::ledger::{Caller, Envelope, Event, Mover, Role, Via};
 
 /// Checks the envelope of an event.
@@ -35,32 +36,22 @@ pub(super) fn check(envelope: &Envelope, event: &Event) -> Result<(), Difference
 /// Whether such an event can come this way.
 fn may(via: Via, event: &Event) -> bool {
     match event {
-        Event::WindowSealed(_)
-        | Event::LegsSubmitted(_)
-        | Event::LegsBooked(_)
-        | Event::ExposureReleased(_)
-        | Event::TroublesRaised(_) => via == Via::Engine,
-        Event::LegsMoved(e) => match e.mover {
+        Event::Window(WindowEvent::Sealed(_))
+        | Event::Leg(LegEvent::Submitted(_) | LegEvent::Booked(_) | LegEvent::Released(_))
+        | Event::Trouble(TroubleEvent::Raised(_)) => via == Via::Engine,
+        Event::Leg(LegEvent::Moved(e)) => match e.mover {
             Mover::Engine | Mover::Rail | Mover::Books => via == Via::Engine,
             Mover::Operator => via == Via::Grpc,
         },
         // The first key is the engine's own; whether this is the first, is checked with the keys.
-        Event::EngineKeySet(_) => via != Via::Schedule,
-        Event::WindowCut(_) | Event::BatchComputed(_) | Event::BatchApproved(_) => {
-            via != Via::Engine
-        }
-        Event::AssetCreated(_)
-        | Event::PartyUpserted(_)
-        | Event::PartyErased(_)
-        | Event::SignerAdded(_)
-        | Event::SignerRevoked(_)
-        | Event::CreditLimitSet(_)
-        | Event::DepositRecorded(_)
-        | Event::BatchAborted(_)
-        | Event::WindowDisputed(_)
-        | Event::DisputeEnded(_)
-        | Event::LegProposed(_)
-        | Event::TroublesAcked(_) => via == Via::Grpc,
+        Event::Key(KeyEvent::EngineSet(_)) => via != Via::Schedule,
+        Event::Window(WindowEvent::Cut(_))
+        | Event::Batch(BatchEvent::Computed(_) | BatchEvent::Approved(_)) => via != Via::Engine,
+        Event::Registry(_)
+        | Event::Batch(BatchEvent::Aborted(_))
+        | Event::Window(WindowEvent::Disputed(_) | WindowEvent::DisputeEnded(_))
+        | Event::Leg(LegEvent::Proposed(_))
+        | Event::Trouble(TroubleEvent::Acked(_)) => via == Via::Grpc,
     }
 }
 
@@ -73,8 +64,8 @@ mod tests {
 
     #[test]
     fn a_caller_that_cannot_be_or_may_not_is_found() {
-        let cut = || Event::WindowCut(WindowCut { window: WindowNumber(1) });
-        let raised = || Event::TroublesRaised(TroublesRaised { troubles: Vec::new() });
+        let cut = || Event::from(WindowCut { window: WindowNumber(1) });
+        let raised = || Event::from(TroublesRaised { troubles: Vec::new() });
         let request = || Request { id: "r".into(), content: Digest::ZERO };
         let named = |name: &str, role, via| Caller { name: name.into(), role, via };
         let asks = |caller: Caller| caller.asks(request());

@@ -26,19 +26,19 @@ impl Made {
 
     fn parties(&mut self) {
         let (party, asset, limit) = (party(1), EUR, Total(5_000_000));
-        let set = Event::CreditLimitSet(CreditLimitSet { party, asset, limit });
+        let set = Event::from(CreditLimitSet { party, asset, limit });
         self.asked("ann", "limit", set);
         let (amount, reference) = (Total(7), "a transfer of Monday".to_owned());
         let deposit = DepositRecorded { party, asset, amount, reference };
-        self.asked("ann", "deposit", Event::DepositRecorded(deposit));
+        self.asked("ann", "deposit", Event::from(deposit));
     }
 
     fn disputes(&mut self) {
         let (window, reason) = (WindowNumber(2), "a sum looks wrong".to_owned());
         let disputed = WindowDisputed { window, reason };
-        self.asked("ann", "dispute", Event::WindowDisputed(disputed));
+        self.asked("ann", "dispute", Event::from(disputed));
         let ended = DisputeEnded { window, reason: "it is right".to_owned() };
-        self.asked("ann", "end of it", Event::DisputeEnded(ended));
+        self.asked("ann", "end of it", Event::from(ended));
     }
 
     fn moved(&mut self, batch: usize, legs: &[u32], to: LegState, mover: Mover, operator: &str) {
@@ -50,7 +50,7 @@ impl Made {
             LegMove { leg, to, payer, payee, amount, reference, reason: "booked".to_owned() }
         };
         let (moves, evidence) = (legs.iter().map(one).collect(), Digest([6; 32]));
-        let moved = Event::LegsMoved(LegsMoved { batch: id, asset, mover, evidence, moves });
+        let moved = Event::from(LegsMoved { batch: id, asset, mover, evidence, moves });
         if operator.is_empty() {
             self.event(moved);
         } else {
@@ -62,9 +62,9 @@ impl Made {
     fn held(&mut self, batch: BatchId) {
         let booking = LegBooking { leg: 0, way: Way::Came, reference: "R".to_owned() };
         let (evidence, bookings) = (Digest([5; 32]), vec![booking]);
-        self.event(Event::LegsBooked(LegsBooked { batch, evidence, bookings }));
+        self.event(Event::from(LegsBooked { batch, evidence, bookings }));
         let (asset, releases) = (EUR, Vec::new());
-        self.event(Event::ExposureReleased(ExposureReleased { batch, asset, releases }));
+        self.event(Event::from(ExposureReleased { batch, asset, releases }));
     }
 
     /// Two operators say what became of a leg that is not known.
@@ -79,7 +79,7 @@ impl Made {
             reference: "REF-1 of the bank".to_owned(),
             evidence: "a letter of the bank".to_owned(),
         };
-        self.asked("ann", "first word", Event::LegProposed(proposed));
+        self.asked("ann", "first word", Event::from(proposed));
         self.moved(1, &[0], LegState::Confirmed, Mover::Operator, "bob");
     }
 
@@ -93,8 +93,8 @@ impl Made {
             source: "a file".to_owned(),
             text: "too much".to_owned(),
         };
-        self.event(Event::TroublesRaised(TroublesRaised { troubles: vec![trouble] }));
+        self.event(Event::from(TroublesRaised { troubles: vec![trouble] }));
         let acked = TroublesAcked { troubles: vec![1], note: "sent back".to_owned() };
-        self.asked("ann", "acked", Event::TroublesAcked(acked));
+        self.asked("ann", "acked", Event::from(acked));
     }
 }

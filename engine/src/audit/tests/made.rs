@@ -4,7 +4,7 @@
 use crate::journal::Chain;
 use crate::ledger::event::{
     AssetCreated, BatchApproved, BatchComputed, EngineKeySet, LegRun, LegsSubmitted, PartyUpserted,
-    SignerAdded, SignerRevoked, WindowCut, WindowSealed,
+    SignerAdded, SignerRevoked, WindowCut, WindowEvent, WindowSealed,
 };
 use crate::ledger::seal::Cut;
 use crate::ledger::{
@@ -119,14 +119,14 @@ impl Made {
 
     fn register(&mut self) {
         let key = self.engine_key.public();
-        self.event(Event::EngineKeySet(EngineKeySet { key, proof: [0; 64] }));
+        self.event(Event::from(EngineKeySet { key, proof: [0; 64] }));
         for (asset, model) in
             [(EUR, SettlementModel::Bilateral), (USD, SettlementModel::Multilateral)]
         {
             let code = if asset == EUR { "EUR" } else { "USD" }.into();
             let asset = AssetDef { number: asset, code, scale: 6, model };
             let id = format!("asset {}", asset.number);
-            self.asked("ann", &id, Event::AssetCreated(AssetCreated { asset }));
+            self.asked("ann", &id, Event::from(AssetCreated { asset }));
         }
         for name in 1..=3u8 {
             // An audit opens nothing: any bytes will do.
@@ -137,10 +137,10 @@ impl Made {
                 suspended: false,
                 accounts: vec![SealedOnRail { rail: "iso20022".into(), fields: sealed(74) }],
             };
-            self.asked("ann", &format!("party {name}"), Event::PartyUpserted(upserted));
+            self.asked("ann", &format!("party {name}"), Event::from(upserted));
             let signer = SignerKey(agent(name).verifying_key().to_bytes());
             let added = SignerAdded { signer, party: party(name), caps: Vec::new() };
-            self.asked("ann", &format!("signer {name}"), Event::SignerAdded(added));
+            self.asked("ann", &format!("signer {name}"), Event::from(added));
         }
     }
 
@@ -162,7 +162,7 @@ impl Made {
         if let Some(change) = self.change.evidence.filter(|_| self.change.sealed) {
             change(&mut evidence[0]);
         }
-        let cut = Event::WindowCut(WindowCut { window: number });
+        let cut = Event::from(WindowCut { window: number });
         let cut_lsn = self.asked("ann", &format!("cut {number}"), cut);
         let (cut_at, cut_digest) = (Timestamp(self.clock), self.chain.tail().link);
         let credited = u64::try_from(evidence.len()).unwrap();
@@ -180,7 +180,7 @@ impl Made {
             key: signed.key,
             signature: signed.signature,
         };
-        self.event(Event::WindowSealed(event.clone()));
+        self.event(Event::Window(WindowEvent::Sealed(event.clone())));
         self.windows.push((event, sealed));
     }
 
@@ -211,14 +211,14 @@ impl Made {
         let batch = content.head.id;
         let payments = content.legs.iter().map(|leg| leg.payment).collect();
         self.batches.push((batch, number, payments));
-        self.asked("ann", &format!("batch {number}"), Event::BatchComputed(event));
-        let approved = Event::BatchApproved(BatchApproved { batch });
+        self.asked("ann", &format!("batch {number}"), Event::from(event));
+        let approved = Event::from(BatchApproved { batch });
         self.asked("a second operator", &format!("approve {number}"), approved);
         if !content.legs.is_empty() {
             // What is paid out waits for the pay-ins.
             let (all, pay_ins) = (content.head.leg_count, content.head.pay_in_count);
             let count = u32::try_from(if number == EUR { all } else { pay_ins }).unwrap();
-            self.event(Event::LegsSubmitted(LegsSubmitted {
+            self.event(Event::from(LegsSubmitted {
                 batch,
                 submission: 0,
                 attempt: 0,
@@ -250,11 +250,11 @@ impl Made {
         let next = EngineKey::of_secret([4; 32]);
         let key = next.public();
         let proof = made.engine_key.sign(&key_statement(NETWORK, key)).signature;
-        made.asked("ann", "rotate", Event::EngineKeySet(EngineKeySet { key, proof }));
+        made.asked("ann", "rotate", Event::from(EngineKeySet { key, proof }));
         made.engine_key = next;
         made.window(vec![voucher(1, 2, EUR, 0, 1_234_567, 1_234_570)], carried);
         let signer = SignerKey(agent(3).verifying_key().to_bytes());
-        made.asked("ann", "revoke", Event::SignerRevoked(SignerRevoked { signer }));
+        made.asked("ann", "revoke", Event::from(SignerRevoked { signer }));
         made
     }
 

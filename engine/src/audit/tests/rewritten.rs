@@ -4,6 +4,7 @@
 use super::made::{Change, Made, NETWORK, agent, voucher};
 use super::*;
 use crate::journal::{Chain, Entry};
+use crate::ledger::event::{BatchEvent, LegEvent, RegistryEvent, TroubleEvent};
 use crate::proof::{Receipt, SignedEnd};
 use crate::types::{Digest, History, Lsn, Packed, Timestamp, end_statement, receipt_statement};
 
@@ -64,24 +65,24 @@ fn what(report: &Report) -> String {
 fn who_approved_computed_and_moved_cannot_be_rewritten_without_the_key() {
     let changes: [(&str, Rewrite); 7] = [
         ("who approved", |fact| {
-            if let Event::BatchApproved(_) = fact.event {
+            if let Event::Batch(BatchEvent::Approved(_)) = fact.event {
                 fact.envelope.caller.name = "eve".to_owned();
             }
         }),
         ("who computed", |fact| {
-            if let Event::BatchComputed(_) = fact.event {
+            if let Event::Batch(BatchEvent::Computed(_)) = fact.event {
                 fact.envelope.caller.name = "eve".to_owned();
             }
         }),
         ("four eyes", |fact| {
-            if let Event::BatchComputed(e) = &mut fact.event {
+            if let Event::Batch(BatchEvent::Computed(e)) = &mut fact.event {
                 e.four_eyes = false;
-            } else if let Event::BatchApproved(_) = fact.event {
+            } else if let Event::Batch(BatchEvent::Approved(_)) = fact.event {
                 fact.envelope.caller.name = "ann".to_owned();
             }
         }),
         ("a rail's reference", |fact| {
-            if let Event::LegsMoved(e) = &mut fact.event
+            if let Event::Leg(LegEvent::Moved(e)) = &mut fact.event
                 && e.mover == crate::ledger::Mover::Rail
             {
                 e.moves[0].reference = "REF-1 of another".to_owned();
@@ -89,17 +90,17 @@ fn who_approved_computed_and_moved_cannot_be_rewritten_without_the_key() {
             }
         }),
         ("who set a limit", |fact| {
-            if let Event::CreditLimitSet(_) = fact.event {
+            if let Event::Registry(RegistryEvent::LimitSet(_)) = fact.event {
                 fact.envelope.caller.name = "eve".to_owned();
             }
         }),
         ("a limit", |fact| {
-            if let Event::CreditLimitSet(e) = &mut fact.event {
+            if let Event::Registry(RegistryEvent::LimitSet(e)) = &mut fact.event {
                 e.limit.0 += 1;
             }
         }),
         ("the last event", |fact| {
-            if let Event::TroublesAcked(e) = &mut fact.event {
+            if let Event::Trouble(TroubleEvent::Acked(e)) = &mut fact.event {
                 e.note = "nothing was done".to_owned();
             }
         }),
@@ -119,17 +120,17 @@ fn who_approved_computed_and_moved_cannot_be_rewritten_without_the_key() {
 fn a_batchs_signature_covers_who_computed_it_and_whether_four_eyes_hold() {
     let changes: [Rewrite; 3] = [
         |fact| {
-            if let Event::BatchComputed(_) = fact.event {
+            if let Event::Batch(BatchEvent::Computed(_)) = fact.event {
                 fact.envelope.caller.name = "eve".to_owned();
             }
         },
         |fact| {
-            if let Event::BatchComputed(e) = &mut fact.event {
+            if let Event::Batch(BatchEvent::Computed(e)) = &mut fact.event {
                 e.four_eyes = false;
             }
         },
         |fact| {
-            if let Event::BatchComputed(e) = &mut fact.event {
+            if let Event::Batch(BatchEvent::Computed(e)) = &mut fact.event {
                 e.history.0 -= 1;
             }
         },

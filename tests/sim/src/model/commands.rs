@@ -4,7 +4,9 @@ use super::{Batch, BatchState, Party, Signer, State, Told, Window};
 use crate::clock::DAY;
 use crate::world::Asset;
 use tallystick::ledger::control::CreateBatch;
-use tallystick::ledger::event::SignerAdded;
+use tallystick::ledger::event::{
+    BatchEvent, KeyEvent, LegEvent, RegistryEvent, SignerAdded, TroubleEvent, WindowEvent,
+};
 use tallystick::ledger::{
     Command, Envelope, Event, Refusal, Request, SealedAccount, UpsertParty, Wish,
 };
@@ -164,7 +166,11 @@ impl State {
             unless(erased && !reopen, "PartyErased")?;
             unless(self.erasures(*party) != *erasures, "ErasedMeanwhile")?;
         }
-        if let (Wish::EraseParty { clear, .. }, Some(Event::PartyErased(e))) = (wish, &fact) {
+        if let (
+            Wish::EraseParty { clear, .. },
+            Some(Event::Registry(RegistryEvent::PartyErased(e))),
+        ) = (wish, &fact)
+        {
             self.may_erase(e, clear)?;
         }
         let key = self.keys.last().map_or(SignerKey::ZERO, |(key, _)| *key);
@@ -207,32 +213,34 @@ impl State {
         let party = |id: &PartyId| self.open_party(*id);
         let asset = |n: u32| unless(!self.assets.contains_key(&n), "UnknownAsset");
         match event {
-            Event::AssetCreated(e) => {
+            Event::Registry(RegistryEvent::AssetCreated(e)) => {
                 let held = self.assets.get(&e.asset.number.0);
                 unless(held.is_some_and(|held| *held != e.asset), "AssetDiffers")
             }
-            Event::SignerAdded(e) => {
+            Event::Registry(RegistryEvent::SignerAdded(e)) => {
                 party(&e.party)?;
                 e.caps.iter().try_for_each(|cap| asset(cap.asset.0))?;
                 let Some(held) = self.signers.get(&e.signer) else { return Ok(()) };
                 unless(held.revoked, "SignerRevoked")?;
                 unless((held.party, &held.caps) != (e.party, &e.caps), "SignerDiffers")
             }
-            Event::SignerRevoked(e) => {
+            Event::Registry(RegistryEvent::SignerRevoked(e)) => {
                 unless(!self.signers.contains_key(&e.signer), "UnknownSigner")
             }
-            Event::CreditLimitSet(e) => party(&e.party).and_then(|()| asset(e.asset.0)),
-            Event::DepositRecorded(e) => {
+            Event::Registry(RegistryEvent::LimitSet(e)) => {
+                party(&e.party).and_then(|()| asset(e.asset.0))
+            }
+            Event::Registry(RegistryEvent::Deposited(e)) => {
                 party(&e.party).and_then(|()| asset(e.asset.0))?;
                 let before = self.deposits.get(&(e.party, e.asset.0)).copied().unwrap_or(0);
                 let sum = before + e.amount.0;
                 unless(sum > MONEY_MAX, "DepositsTooLarge")
             }
-            Event::EngineKeySet(e) => {
+            Event::Key(KeyEvent::EngineSet(e)) => {
                 let before = self.keys.iter().any(|(key, _)| *key == e.key);
                 unless(before || envelope.request.is_none() != self.keys.is_empty(), "EngineKey")
             }
-            Event::BatchApproved(e) => match self.batches.get(&e.batch) {
+            Event::Batch(BatchEvent::Approved(e)) => match self.batches.get(&e.batch) {
                 None => Err("UnknownBatch"),
                 Some((state, batch, _)) => {
                     unless(*state != BatchState::Computed, "BatchState")?;
@@ -245,7 +253,7 @@ impl State {
                     unless(of.any(|window| window.disputed), "WindowDisputed")
                 }
             },
-            Event::BatchAborted(e) => match self.batches.get(&e.batch) {
+            Event::Batch(BatchEvent::Aborted(e)) => match self.batches.get(&e.batch) {
                 None => Err("UnknownBatch"),
                 // Nothing of it has left.
                 Some((state, ..)) => {
@@ -253,22 +261,24 @@ impl State {
                     unless(!untouched.contains(state), "BatchState")
                 }
             },
-            Event::WindowDisputed(e) => self.disputable(e.window.0),
-            Event::DisputeEnded(e) => {
+            Event::Window(WindowEvent::Disputed(e)) => self.disputable(e.window.0),
+            Event::Window(WindowEvent::DisputeEnded(e)) => {
                 let window = self.window(e.window.0).ok_or("UnknownWindow")?;
                 unless(!window.disputed, "WindowState")
             }
-            Event::LegsSubmitted(e) => self.may_submit(e),
-            Event::LegsMoved(e) => self.may_move(operator, e),
-            Event::LegsBooked(e) => self.may_book(e),
-            Event::LegProposed(e) => self.may_propose(operator, e),
-            Event::ExposureReleased(e) => self.may_release(e),
-            Event::PartyUpserted(_) | Event::PartyErased(_) | Event::TroublesRaised(_) => Ok(()),
-            Event::TroublesAcked(e) => {
+            Event::Leg(LegEvent::Submitted(e)) => self.may_submit(e),
+            Event::Leg(LegEvent::Moved(e)) => self.may_move(operator, e),
+            Event::Leg(LegEvent::Booked(e)) => self.may_book(e),
+            Event::Leg(LegEvent::Proposed(e)) => self.may_propose(operator, e),
+            Event::Leg(LegEvent::Released(e)) => self.may_release(e),
+            Event::Registry(RegistryEvent::PartyUpserted(_) | RegistryEvent::PartyErased(_))
+            | Event::Trouble(TroubleEvent::Raised(_)) => Ok(()),
+            Event::Trouble(TroubleEvent::Acked(e)) => {
                 let open = |number| self.troubles.contains_key(number);
                 unless(!e.troubles.iter().all(open), "UnknownTrouble")
             }
-            Event::WindowCut(_) | Event::WindowSealed(_) | Event::BatchComputed(_) => {
+            Event::Window(WindowEvent::Cut(_) | WindowEvent::Sealed(_))
+            | Event::Batch(BatchEvent::Computed(_)) => {
                 unreachable!("nobody asks for {event:?} as it is")
             }
         }
@@ -290,10 +300,10 @@ impl State {
 
     fn record(&mut self, lsn: u64, operator: &str, event: &Event) {
         match event {
-            Event::AssetCreated(e) => {
+            Event::Registry(RegistryEvent::AssetCreated(e)) => {
                 self.assets.insert(e.asset.number.0, e.asset.clone());
             }
-            Event::PartyUpserted(e) => {
+            Event::Registry(RegistryEvent::PartyUpserted(e)) => {
                 let (name, suspended) = (Some(e.name.clone()), e.suspended);
                 let (accounts, erasures) = (e.accounts.clone(), self.erasures(e.party));
                 let party = Party { name, suspended, accounts, erased: false, erasures };
@@ -305,46 +315,54 @@ impl State {
                 self.suspensions += u64::from(before != suspended);
                 self.directory += 1;
             }
-            Event::PartyErased(e) => self.erase(e),
-            Event::SignerAdded(SignerAdded { signer, party, caps, .. }) => {
+            Event::Registry(RegistryEvent::PartyErased(e)) => self.erase(e),
+            Event::Registry(RegistryEvent::SignerAdded(SignerAdded {
+                signer,
+                party,
+                caps,
+                ..
+            })) => {
                 let added = Signer { party: *party, revoked: false, caps: caps.clone() };
                 self.signers.entry(*signer).or_insert(added);
             }
-            Event::SignerRevoked(e) => {
+            Event::Registry(RegistryEvent::SignerRevoked(e)) => {
                 self.signers.get_mut(&e.signer).expect("it is known").revoked = true;
             }
-            Event::CreditLimitSet(e) => {
+            Event::Registry(RegistryEvent::LimitSet(e)) => {
                 let owes = self.exposures.entry((e.party, e.asset.0)).or_default();
                 owes.limit = e.limit.0;
                 self.answers.insert(lsn, (e.party, e.asset.0, *owes));
             }
-            Event::DepositRecorded(e) => {
+            Event::Registry(RegistryEvent::Deposited(e)) => {
                 let owes = self.exposures.entry((e.party, e.asset.0)).or_default();
                 owes.prefund += e.amount.0;
                 self.answers.insert(lsn, (e.party, e.asset.0, *owes));
                 *self.deposits.entry((e.party, e.asset.0)).or_default() += e.amount.0;
                 self.directory += 1;
             }
-            Event::EngineKeySet(e) => self.keys.push((e.key, lsn)),
-            Event::BatchApproved(e) => self.approve(e.batch, operator),
-            Event::BatchAborted(e) => self.aborted(e.batch),
-            Event::WindowDisputed(e) => self.window_mut(e.window.0).disputed = true,
-            Event::DisputeEnded(e) => self.window_mut(e.window.0).disputed = false,
-            Event::LegsSubmitted(e) => self.submit(e),
-            Event::LegsMoved(e) => self.moved(e),
-            Event::LegsBooked(e) => self.booked(e),
-            Event::LegProposed(e) => self.propose(operator, e),
-            Event::ExposureReleased(e) => self.release(e),
-            Event::TroublesRaised(e) => {
+            Event::Key(KeyEvent::EngineSet(e)) => self.keys.push((e.key, lsn)),
+            Event::Batch(BatchEvent::Approved(e)) => self.approve(e.batch, operator),
+            Event::Batch(BatchEvent::Aborted(e)) => self.aborted(e.batch),
+            Event::Window(WindowEvent::Disputed(e)) => self.window_mut(e.window.0).disputed = true,
+            Event::Window(WindowEvent::DisputeEnded(e)) => {
+                self.window_mut(e.window.0).disputed = false
+            }
+            Event::Leg(LegEvent::Submitted(e)) => self.submit(e),
+            Event::Leg(LegEvent::Moved(e)) => self.moved(e),
+            Event::Leg(LegEvent::Booked(e)) => self.booked(e),
+            Event::Leg(LegEvent::Proposed(e)) => self.propose(operator, e),
+            Event::Leg(LegEvent::Released(e)) => self.release(e),
+            Event::Trouble(TroubleEvent::Raised(e)) => {
                 for trouble in &e.troubles {
                     self.raised += 1;
                     self.troubles.insert(self.raised, Told::new(trouble));
                 }
             }
-            Event::TroublesAcked(e) => {
+            Event::Trouble(TroubleEvent::Acked(e)) => {
                 self.troubles.retain(|number, _| !e.troubles.contains(number));
             }
-            Event::WindowCut(_) | Event::WindowSealed(_) | Event::BatchComputed(_) => {
+            Event::Window(WindowEvent::Cut(_) | WindowEvent::Sealed(_))
+            | Event::Batch(BatchEvent::Computed(_)) => {
                 unreachable!("nobody asks for {event:?} as it is")
             }
         }

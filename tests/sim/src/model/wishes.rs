@@ -52,15 +52,11 @@ impl State {
         }
         let event = match wish.clone() {
             Wish::DisputeWindow { window, reason } => {
-                Event::WindowDisputed(WindowDisputed { window, reason })
+                Event::from(WindowDisputed { window, reason })
             }
-            Wish::EndDispute { window, reason } => {
-                Event::DisputeEnded(DisputeEnded { window, reason })
-            }
-            Wish::ApproveBatch { batch } => Event::BatchApproved(BatchApproved { batch }),
-            Wish::AbortBatch { batch, reason } => {
-                Event::BatchAborted(BatchAborted { batch, reason })
-            }
+            Wish::EndDispute { window, reason } => Event::from(DisputeEnded { window, reason }),
+            Wish::ApproveBatch { batch } => Event::from(BatchApproved { batch }),
+            Wish::AbortBatch { batch, reason } => Event::from(BatchAborted { batch, reason }),
             Wish::SubmitLegs(submit) => self.leaving(submit)?,
             Wish::MoveLegs { content, voice, evidence, steps } => {
                 self.moving(content.head.id, voice.mover(), evidence, steps)?
@@ -80,15 +76,13 @@ impl State {
             }
             Wish::ResolveLeg { .. } => self.resolved(envelope.operator(), wish)?,
             Wish::BookLegs { batch, evidence, bookings } => {
-                Event::LegsBooked(LegsBooked { batch, evidence, bookings })
+                Event::from(LegsBooked { batch, evidence, bookings })
             }
             Wish::ReleaseExposure { plan, places } => {
                 self.released(plan.content().head.id, &places)?
             }
-            Wish::RaiseTroubles(troubles) => Event::TroublesRaised(TroublesRaised { troubles }),
-            Wish::AckTroubles { troubles, note } => {
-                Event::TroublesAcked(TroublesAcked { troubles, note })
-            }
+            Wish::RaiseTroubles(troubles) => Event::from(TroublesRaised { troubles }),
+            Wish::AckTroubles { troubles, note } => Event::from(TroublesAcked { troubles, note }),
             Wish::CreateAsset { .. }
             | Wish::UpsertParty(_)
             | Wish::EraseParty { .. }
@@ -119,7 +113,7 @@ impl State {
         let paid_out = Total(out.map(|(_, _, amount, _)| amount).sum());
         let event =
             LegsSubmitted { batch, submission, attempt, legs, paid_out, digest, bytes, name };
-        Ok(Event::LegsSubmitted(event))
+        Ok(Event::from(event))
     }
 
     /// Legs that move, with what each moves by the model's own batch.
@@ -132,7 +126,7 @@ impl State {
         let moves = steps.into_iter().map(one).collect::<Result<_, &'static str>>()?;
         let asset = AssetNumber(of.asset);
         let event = LegsMoved { batch, asset, mover, evidence, moves };
-        Ok(Event::LegsMoved(event))
+        Ok(Event::from(event))
     }
 
     /// Whose exposure falls, by what the model says that the batch settled for it.
@@ -153,7 +147,7 @@ impl State {
             return Err("NotEnded");
         }
         let asset = AssetNumber(of.asset);
-        Ok(Event::ExposureReleased(ExposureReleased { batch, asset, releases }))
+        Ok(Event::from(ExposureReleased { batch, asset, releases }))
     }
 
     /// Where an operator's words move legs: each of them must.
@@ -199,33 +193,31 @@ impl State {
             return self.moving(batch, Mover::Operator, hasher.finish(), vec![step]);
         }
         let event = LegProposed { batch, leg, to, reference, evidence };
-        Ok(Event::LegProposed(event))
+        Ok(Event::from(event))
     }
 }
 
 /// Who and what is registered: just what was asked for.
 fn registration(wish: &Wish) -> Option<Event> {
     Some(match wish.clone() {
-        Wish::CreateAsset { asset } => Event::AssetCreated(AssetCreated { asset }),
+        Wish::CreateAsset { asset } => Event::from(AssetCreated { asset }),
         Wish::UpsertParty(UpsertParty { party, name, suspended, accounts, .. }) => {
             let event = PartyUpserted { party, name, suspended, accounts };
-            Event::PartyUpserted(event)
+            Event::from(event)
         }
-        Wish::EraseParty { party, deposits, .. } => {
-            Event::PartyErased(PartyErased { party, deposits })
-        }
+        Wish::EraseParty { party, deposits, .. } => Event::from(PartyErased { party, deposits }),
         Wish::AddSigner { signer, party, caps } => {
-            Event::SignerAdded(SignerAdded { signer: signer.key(), party, caps })
+            Event::from(SignerAdded { signer: signer.key(), party, caps })
         }
-        Wish::RevokeSigner { signer } => Event::SignerRevoked(SignerRevoked { signer }),
+        Wish::RevokeSigner { signer } => Event::from(SignerRevoked { signer }),
         Wish::SetCreditLimit { party, asset, limit } => {
-            Event::CreditLimitSet(CreditLimitSet { party, asset, limit })
+            Event::from(CreditLimitSet { party, asset, limit })
         }
         Wish::RecordDeposit { party, asset, amount, reference } => {
             let event = DepositRecorded { party, asset, amount, reference };
-            Event::DepositRecorded(event)
+            Event::from(event)
         }
-        Wish::SetEngineKey { key, proof } => Event::EngineKeySet(EngineKeySet { key, proof }),
+        Wish::SetEngineKey { key, proof } => Event::from(EngineKeySet { key, proof }),
         Wish::CloseWindow
         | Wish::SealWindow(_)
         | Wish::DisputeWindow { .. }

@@ -68,7 +68,7 @@ impl World {
     fn close(&mut self, owed: bool) -> WindowNumber {
         let window = self.control.open_window().number;
         let happens = |event| Fact { envelope: Envelope::own(), event };
-        self.apply(&happens(Event::WindowCut(WindowCut { window })), Made::Nothing);
+        self.apply(&happens(Event::from(WindowCut { window })), Made::Nothing);
         let (root, carried_in, totals) = (Digest::ZERO, Total::ZERO, WindowTotals::default());
         let asset = AssetSeal {
             asset: ASSET,
@@ -80,7 +80,7 @@ impl World {
         let assets = if owed { vec![asset] } else { Vec::new() };
         let (key, signature) = (SignerKey::ZERO, [0; 64]);
         let sealed = WindowSealed { window, root, credited: 0, assets, key, signature };
-        self.apply(&happens(Event::WindowSealed(sealed)), Made::Nothing);
+        self.apply(&happens(Event::from(sealed)), Made::Nothing);
         window
     }
 }
@@ -174,7 +174,7 @@ fn deposits_that_are_left_keep_a_party_until_somebody_says_how_they_were_given_b
     let deposits = "sent back on 3 March, R-17".to_owned();
     let clear = Vec::new();
     let event = world.wish(Wish::EraseParty { party: PARTY, deposits: deposits.clone(), clear });
-    assert_eq!(event, Ok(Event::PartyErased(PartyErased { party: PARTY, deposits })));
+    assert_eq!(event, Ok(Event::from(PartyErased { party: PARTY, deposits })));
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! What events say that nobody who wishes says: it follows from the batch.
 
-use crate::event::Event;
 use crate::event::LegBooking;
+use crate::event::{Event, LegEvent};
 use crate::fund::tests::Books;
 use crate::limits::{BATCH_WINDOWS_MAX, TEXT_BYTES_MAX};
 use crate::types::{AssetNumber, BatchId, Digest, PartyId, Total, WindowNumber};
@@ -13,7 +13,7 @@ type Released = Vec<(PartyId, Total)>;
 fn release(books: &mut Books, batch: BatchId, places: &[u32]) -> Result<Released, Refusal> {
     let (plan, places) = (books.plan(batch), places.to_vec());
     let event = books.wish(Wish::ReleaseExposure { plan, places })?;
-    let Event::ExposureReleased(e) = event else { panic!("{event:?}") };
+    let Event::Leg(LegEvent::Released(e)) = event else { panic!("{event:?}") };
     assert_eq!((e.batch, e.asset), (batch, books.legs(batch).head.asset.number));
     Ok(e.releases.iter().map(|one| (one.party, one.unsettled)).collect())
 }
@@ -68,7 +68,7 @@ fn what_leaves_pays_out_what_the_batch_says() {
             suspensions: books.control.suspensions(),
         };
         let event = books.wish(Wish::SubmitLegs(submit))?;
-        let Event::LegsSubmitted(e) = event else { panic!("{event:?}") };
+        let Event::Leg(LegEvent::Submitted(e)) = event else { panic!("{event:?}") };
         Ok(e.paid_out)
     };
     let (sum, free) = (Total(100), Total::ZERO);
@@ -106,7 +106,7 @@ fn only_legs_of_a_batch_that_has_ended_move_without_the_batch() {
     let pay_outs = books.next(batch).pay_outs;
     books.submit(batch, &pay_outs).unwrap();
     books.moves(batch, Voice::Rail, &pay_outs, LegState::Confirmed);
-    assert!(matches!(books.wish(wish), Ok(Event::LegsMoved(_))));
+    assert!(matches!(books.wish(wish), Ok(Event::Leg(LegEvent::Moved(_)))));
     assert_eq!(books.control.batch(batch).unwrap().legs.state(1), LegState::Returned);
 }
 

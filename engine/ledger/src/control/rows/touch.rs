@@ -5,7 +5,10 @@ use super::ENTRIES;
 use crate::control::ended::rows_of_legs;
 use crate::control::{Control, Made};
 use crate::envelope::Fact;
-use crate::event::Event;
+use crate::event::{
+    BatchEvent, DisputeEnded, Event, ExposureReleased, KeyEvent, LegEvent, LegProposed, LegsBooked,
+    RegistryEvent, TroubleEvent, WindowDisputed, WindowEvent,
+};
 use crate::row::RowKey;
 use crate::types::{BatchId, Lsn};
 
@@ -27,26 +30,23 @@ impl Control {
     /// Without those of legs.
     fn rows_of(&self, lsn: Lsn, fact: &Fact, made: &Made) -> Vec<RowKey> {
         match &fact.event {
-            Event::AssetCreated(_) => vec![RowKey::Assets],
-            Event::PartyUpserted(e) => vec![RowKey::Party(e.party)],
-            Event::PartyErased(e) => vec![RowKey::Party(e.party)],
-            Event::SignerAdded(e) => vec![RowKey::Signer(e.signer)],
-            Event::SignerRevoked(e) => vec![RowKey::Signer(e.signer)],
-            Event::DepositRecorded(e) => vec![RowKey::Money(e.party, e.asset)],
-            // The head is in every checkpoint; limits are the shards'.
-            Event::CreditLimitSet(_) | Event::EngineKeySet(_) => Vec::new(),
-            Event::WindowCut(e) => {
+            Event::Registry(e) => rows_of_registry(e),
+            // The head is in every checkpoint.
+            Event::Key(KeyEvent::EngineSet(_)) => Vec::new(),
+            Event::Window(WindowEvent::Cut(e)) => {
                 vec![RowKey::Window(e.window), RowKey::Window(e.window.next())]
             }
-            Event::WindowSealed(e) => {
+            Event::Window(WindowEvent::Sealed(e)) => {
                 let carried = self.window(e.window).map_or(0, |window| window.carried.len());
                 let mut rows = vec![RowKey::Window(e.window)];
                 rows.extend((0..=piece(carried)).map(|piece| RowKey::Carried(e.window, piece)));
                 rows
             }
-            Event::WindowDisputed(e) => vec![RowKey::Window(e.window)],
-            Event::DisputeEnded(e) => vec![RowKey::Window(e.window)],
-            Event::BatchComputed(e) => {
+            Event::Window(
+                WindowEvent::Disputed(WindowDisputed { window, .. })
+                | WindowEvent::DisputeEnded(DisputeEnded { window, .. }),
+            ) => vec![RowKey::Window(*window)],
+            Event::Batch(BatchEvent::Computed(e)) => {
                 let mut rows = vec![RowKey::Batch(e.batch), RowKey::Deed(lsn)];
                 rows.extend(e.windows.iter().copied().map(RowKey::Window));
                 match made {
@@ -57,8 +57,8 @@ impl Control {
                 }
                 rows
             }
-            Event::BatchApproved(e) => self.rows_of_step(e.batch, 0),
-            Event::BatchAborted(e) => {
+            Event::Batch(BatchEvent::Approved(e)) => self.rows_of_step(e.batch, 0),
+            Event::Batch(BatchEvent::Aborted(e)) => {
                 let mut rows = vec![RowKey::Batch(e.batch), RowKey::Deed(lsn)];
                 if let Ok(entry) = self.batch(e.batch) {
                     let asset = entry.head.asset.number;
@@ -68,16 +68,18 @@ impl Control {
                 }
                 rows
             }
-            Event::LegsSubmitted(e) => self.rows_of_step(e.batch, 0),
-            Event::LegsMoved(e) => self.rows_of_step(e.batch, e.moves.len()),
-            Event::LegsBooked(e) => vec![RowKey::Batch(e.batch)],
-            Event::LegProposed(e) => vec![RowKey::Batch(e.batch)],
-            Event::ExposureReleased(e) => vec![RowKey::Batch(e.batch)],
-            Event::TroublesRaised(e) => {
+            Event::Leg(LegEvent::Submitted(e)) => self.rows_of_step(e.batch, 0),
+            Event::Leg(LegEvent::Moved(e)) => self.rows_of_step(e.batch, e.moves.len()),
+            Event::Leg(
+                LegEvent::Booked(LegsBooked { batch, .. })
+                | LegEvent::Proposed(LegProposed { batch, .. })
+                | LegEvent::Released(ExposureReleased { batch, .. }),
+            ) => vec![RowKey::Batch(*batch)],
+            Event::Trouble(TroubleEvent::Raised(e)) => {
                 let first = self.troubles.last() + 1;
                 (first..).take(e.troubles.len()).map(RowKey::Trouble).collect()
             }
-            Event::TroublesAcked(e) => {
+            Event::Trouble(TroubleEvent::Acked(e)) => {
                 let open = e.troubles.iter().copied().map(RowKey::Trouble);
                 open.chain([RowKey::Acked]).collect()
             }
@@ -95,6 +97,20 @@ impl Control {
         let pieces = piece(held)..=piece(held + dust + again);
         rows.extend(pieces.map(|piece| RowKey::Carried(open.number, piece)));
         rows
+    }
+}
+
+/// What is known of one party, key or asset is one row.
+fn rows_of_registry(event: &RegistryEvent) -> Vec<RowKey> {
+    match event {
+        RegistryEvent::AssetCreated(_) => vec![RowKey::Assets],
+        RegistryEvent::PartyUpserted(e) => vec![RowKey::Party(e.party)],
+        RegistryEvent::PartyErased(e) => vec![RowKey::Party(e.party)],
+        RegistryEvent::SignerAdded(e) => vec![RowKey::Signer(e.signer)],
+        RegistryEvent::SignerRevoked(e) => vec![RowKey::Signer(e.signer)],
+        RegistryEvent::Deposited(e) => vec![RowKey::Money(e.party, e.asset)],
+        // Limits are the shards'.
+        RegistryEvent::LimitSet(_) => Vec::new(),
     }
 }
 

@@ -10,7 +10,7 @@ mod stories;
 mod submissions;
 
 use crate::control::BatchEntry;
-use crate::event::LegBooking;
+use crate::event::{BatchEvent, LegBooking, LegEvent, WindowEvent};
 use crate::fixture::table::{Line, debts, lines, name, told};
 use crate::fund::tests::Books;
 use crate::leg::Way;
@@ -199,28 +199,20 @@ impl World {
 /// The word for a fact. In full: another kind of event is given a word here, and then a line.
 fn fact(event: &Event) -> &'static str {
     match event {
-        Event::BatchComputed(_) => "made",
-        Event::BatchApproved(_) => "approved",
-        Event::BatchAborted(_) => "aborted",
-        Event::WindowDisputed(_) => "disputed",
-        Event::DisputeEnded(_) => "ended",
-        Event::LegsSubmitted(_) => "left",
-        Event::LegsMoved(_) => "moved",
-        Event::LegsBooked(_) => "booked",
-        Event::LegProposed(_) => "proposed",
-        Event::ExposureReleased(_) => "released",
-        Event::AssetCreated(_)
-        | Event::PartyErased(_)
-        | Event::PartyUpserted(_)
-        | Event::SignerAdded(_)
-        | Event::SignerRevoked(_)
-        | Event::CreditLimitSet(_)
-        | Event::DepositRecorded(_)
-        | Event::EngineKeySet(_)
-        | Event::WindowCut(_)
-        | Event::WindowSealed(_)
-        | Event::TroublesRaised(_)
-        | Event::TroublesAcked(_) => panic!("no fact of settlement: {event:?}"),
+        Event::Batch(BatchEvent::Computed(_)) => "made",
+        Event::Batch(BatchEvent::Approved(_)) => "approved",
+        Event::Batch(BatchEvent::Aborted(_)) => "aborted",
+        Event::Window(WindowEvent::Disputed(_)) => "disputed",
+        Event::Window(WindowEvent::DisputeEnded(_)) => "ended",
+        Event::Leg(LegEvent::Submitted(_)) => "left",
+        Event::Leg(LegEvent::Moved(_)) => "moved",
+        Event::Leg(LegEvent::Booked(_)) => "booked",
+        Event::Leg(LegEvent::Proposed(_)) => "proposed",
+        Event::Leg(LegEvent::Released(_)) => "released",
+        Event::Window(WindowEvent::Cut(_) | WindowEvent::Sealed(_))
+        | Event::Registry(_)
+        | Event::Key(_)
+        | Event::Trouble(_) => panic!("no fact of settlement: {event:?}"),
     }
 }
 

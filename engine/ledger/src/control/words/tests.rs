@@ -1,6 +1,7 @@
 //! Operators' words, row by row: where the leg stands, what is said, and what becomes of it.
 
 use super::*;
+use crate::event::LegEvent;
 use crate::fund::tests::Books;
 use crate::limits::TEXT_BYTES_MAX;
 use crate::types::{BatchId, Digest, PartyId, Total};
@@ -103,7 +104,7 @@ fn what_a_leg_moves_is_what_its_batch_says_whoever_moves_it() {
     let batch = batch(&mut books, Rail::Iso20022);
     books.submit(batch, &[0]).unwrap();
     let event = report(&mut books, batch, vec![said(0, LegWord::Rejected)]).unwrap();
-    let Event::LegsMoved(moved) = event else { panic!("{event:?}") };
+    let Event::Leg(LegEvent::Moved(moved)) = event else { panic!("{event:?}") };
     let one = &moved.moves[0];
     let (payer, payee) = (PartyId([1; 32]), PartyId::CLEARING);
     assert_eq!((one.payer, one.payee, one.amount), (payer, payee, Total(100)));
@@ -208,7 +209,7 @@ fn what_the_rail_cannot_say_takes_two_operators_who_say_the_same() {
     assert!(matches!(returned, Err(Refusal::LegWord { state: "UNKNOWN", .. })), "{returned:?}");
     let is_kept = |books: &mut Books, operator, words| {
         let event = resolve(books, batch, operator, words).unwrap();
-        matches!(event, Event::LegProposed(_))
+        matches!(event, Event::Leg(LegEvent::Proposed(_)))
     };
     assert!(is_kept(&mut books, "ann", yes));
     assert!(is_kept(&mut books, "bob", no), "the other way: bob's word stands, and waits");
@@ -216,7 +217,7 @@ fn what_the_rail_cannot_say_takes_two_operators_who_say_the_same() {
     // The same word of the same operator on other grounds is one operator's yet.
     assert!(is_kept(&mut books, "ann", (0, LegWord::Confirmed, "letter 4")));
     let event = resolve(&mut books, batch, "bob", (0, LegWord::Confirmed, "seen")).unwrap();
-    let Event::LegsMoved(moved) = event else { panic!("{event:?}") };
+    let Event::Leg(LegEvent::Moved(moved)) = event else { panic!("{event:?}") };
     assert_eq!((moved.moves[0].to, moved.moves[0].amount), (LegState::Confirmed, Total(100)));
     assert_eq!(moved.moves[0].reason, "seen");
 }

@@ -225,7 +225,7 @@ impl World {
             }
             "cut" => {
                 let window = self.next;
-                self.happens(&Event::WindowCut(WindowCut { window }));
+                self.happens(&Event::from(WindowCut { window }));
                 self.cut.push_back(window);
                 self.next = window.next();
             }
@@ -274,13 +274,13 @@ impl World {
                 let (number, scale) = (asset(line.word()), line.read());
                 let (code, model) = ("EUR".into(), SettlementModel::Bilateral);
                 let asset = AssetDef { number, code, scale, model };
-                Event::AssetCreated(AssetCreated { asset })
+                Event::from(AssetCreated { asset })
             }
             "party" | "resume" | "suspend" => {
                 let (party, suspended) = (party(line.word()), kind == "suspend");
                 self.parties.insert(party);
                 let (name, accounts) = (as_sealed(""), Vec::new());
-                Event::PartyUpserted(PartyUpserted { party, name, suspended, accounts })
+                Event::from(PartyUpserted { party, name, suspended, accounts })
             }
             "key" => {
                 let (signer, party) = (key(line.word()), party(line.word()));
@@ -291,9 +291,9 @@ impl World {
                     Cap { asset: asset(code), amount: Amount(amount.parse().unwrap()) }
                 };
                 let caps = rest.split_whitespace().map(cap).collect();
-                Event::SignerAdded(SignerAdded { signer, party, caps })
+                Event::from(SignerAdded { signer, party, caps })
             }
-            "revoke" => Event::SignerRevoked(SignerRevoked { signer: key(line.word()) }),
+            "revoke" => Event::from(SignerRevoked { signer: key(line.word()) }),
             "limit" | "deposit" | "returned" | "release" => {
                 let (party, asset) = (party(line.word()), asset(line.word()));
                 money(kind, party, asset, line)
@@ -306,15 +306,15 @@ impl World {
 fn money(kind: &str, party: PartyId, asset: AssetNumber, line: &mut Line<'_>) -> Event {
     let (batch, amount) = (BatchId::ZERO, Total(line.read()));
     match kind {
-        "limit" => Event::CreditLimitSet(CreditLimitSet { party, asset, limit: amount }),
+        "limit" => Event::from(CreditLimitSet { party, asset, limit: amount }),
         "deposit" => {
             let reference = String::new();
-            Event::DepositRecorded(DepositRecorded { party, asset, amount, reference })
+            Event::from(DepositRecorded { party, asset, amount, reference })
         }
         "release" => {
             let prefund = Total(line.read());
             let releases = vec![Release { place: 0, party, unsettled: amount, prefund }];
-            Event::ExposureReleased(ExposureReleased { batch, asset, releases })
+            Event::from(ExposureReleased { batch, asset, releases })
         }
         _ => {
             let (leg, to, reference, reason) =
@@ -322,7 +322,7 @@ fn money(kind: &str, party: PartyId, asset: AssetNumber, line: &mut Line<'_>) ->
             let (payer, payee) = (party, PartyId::CLEARING);
             let moves = vec![LegMove { leg, to, payer, payee, amount, reference, reason }];
             let (mover, evidence) = (Mover::Rail, Digest::ZERO);
-            Event::LegsMoved(LegsMoved { batch, asset, mover, evidence, moves })
+            Event::from(LegsMoved { batch, asset, mover, evidence, moves })
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Every move of a leg: who moves it where, from each place at which it can stand.
 
 use super::*;
+use crate::event::LegEvent;
 use crate::fixture::table::party;
 use crate::fixture::upsert;
 
@@ -233,13 +234,13 @@ fn check(table: &str, rail: Rail, leg: u32, suspended: Option<&str>) {
         let entry = world.entry().unwrap();
         let now = entry.legs.state(leg);
         let found = match &told {
-            Ok(Event::LegsMoved(_) | Event::LegsSubmitted(_)) => now.name().to_owned(),
+            Ok(Event::Leg(LegEvent::Moved(_) | LegEvent::Submitted(_))) => now.name().to_owned(),
             Ok(event) => fact(event).to_owned(),
             Err(refusal) => name(refusal),
         };
         assert_eq!(found, wanted, "{from}: {who} {what}: {told:?}");
         assert_eq!(world.stands() == before, told.is_err(), "{from}: {who} {what}");
-        let is_owed = matches!(&told, Ok(Event::LegsMoved(_))) && now.is_owed_again();
+        let is_owed = matches!(&told, Ok(Event::Leg(LegEvent::Moved(_)))) && now.is_owed_again();
         let amount = Total(if is_owed { 100 } else { 0 });
         assert_eq!(entry.legs.owed_again(), again.plus(amount), "{from}: {who} {what}");
         let debt = if leg == 0 { "A>0:100" } else { "0>B:100" };

@@ -11,6 +11,7 @@
 //! and `waits`, what waits for somebody: the batch, and windows that no batch has taken.
 
 use super::*;
+use crate::event::LegEvent;
 
 const SETTLED: &str = "
     close A>B:60 A>C:45
@@ -320,7 +321,7 @@ impl Story {
         let places: Vec<u32> = places.split_whitespace().map(|at| at.parse().unwrap()).collect();
         let wish = self.world.release(&places);
         let event = self.world.ask("engine", wish)?;
-        let Event::ExposureReleased(e) = event else { panic!("{event:?}") };
+        let Event::Leg(LegEvent::Released(e)) = event else { panic!("{event:?}") };
         let one = |release: &crate::event::Release| {
             format!("{}:{}", crate::fixture::table::letter(release.party), release.unsettled)
         };

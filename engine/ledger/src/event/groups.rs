@@ -1,0 +1,98 @@
+//! The one list of all kinds of events, in groups by what they are about. Who only cares for some
+//! of them names the others by their groups.
+
+use super::{
+    AssetCreated, BatchAborted, BatchApproved, BatchComputed, CreditLimitSet, DepositRecorded,
+    DisputeEnded, EngineKeySet, ExposureReleased, LegProposed, LegsBooked, LegsMoved,
+    LegsSubmitted, PartyErased, PartyUpserted, SignerAdded, SignerRevoked, TroublesAcked,
+    TroublesRaised, WindowCut, WindowDisputed, WindowSealed,
+};
+
+macro_rules! groups {
+    ($($(#[$doc:meta])* $group:ident($inner:ident) {
+        $($variant:ident($event:ident) = $name:literal,)*
+    })*) => {
+        /// Everything but frames that changes state.
+        #[derive(Debug, Clone, PartialEq, Eq)]
+        pub enum Event {
+            $($(#[$doc])* $group($inner),)*
+        }
+
+        $(
+            $(#[$doc])*
+            #[derive(Debug, Clone, PartialEq, Eq)]
+            #[allow(missing_docs)]
+            pub enum $inner {
+                $($variant($event),)*
+            }
+
+            impl From<$inner> for Event {
+                fn from(event: $inner) -> Self {
+                    Self::$group(event)
+                }
+            }
+
+            $(impl From<$event> for Event {
+                fn from(event: $event) -> Self {
+                    Self::$group($inner::$variant(event))
+                }
+            })*
+        )*
+
+        impl Event {
+            /// The words for all kinds.
+            pub const KIND_NAMES: &[&str] = &[$($($name,)*)*];
+
+            /// The word for its kind; never changed.
+            #[must_use]
+            pub fn kind_name(&self) -> &'static str {
+                match self {
+                    $($(Self::$group($inner::$variant(_)) => $name,)*)*
+                }
+            }
+        }
+    };
+}
+
+groups! {
+    /// Who and what is known: assets, parties, their keys, limits and deposits.
+    Registry(RegistryEvent) {
+        AssetCreated(AssetCreated) = "asset_created",
+        PartyUpserted(PartyUpserted) = "party_upserted",
+        PartyErased(PartyErased) = "party_erased",
+        SignerAdded(SignerAdded) = "signer_added",
+        SignerRevoked(SignerRevoked) = "signer_revoked",
+        LimitSet(CreditLimitSet) = "limit_set",
+        Deposited(DepositRecorded) = "deposit_recorded",
+    }
+    /// Keys that sign for the engine.
+    Key(KeyEvent) {
+        EngineSet(EngineKeySet) = "engine_key_set",
+    }
+    /// Windows.
+    Window(WindowEvent) {
+        Cut(WindowCut) = "window_closed",
+        Sealed(WindowSealed) = "window_sealed",
+        Disputed(WindowDisputed) = "window_disputed",
+        DisputeEnded(DisputeEnded) = "dispute_ended",
+    }
+    /// Batches, until their legs leave.
+    Batch(BatchEvent) {
+        Computed(BatchComputed) = "batch_created",
+        Approved(BatchApproved) = "batch_approved",
+        Aborted(BatchAborted) = "batch_aborted",
+    }
+    /// Legs of a batch, and what is owed no more because they have ended.
+    Leg(LegEvent) {
+        Submitted(LegsSubmitted) = "legs_submitted",
+        Moved(LegsMoved) = "legs_moved",
+        Booked(LegsBooked) = "legs_booked",
+        Proposed(LegProposed) = "leg_proposed",
+        Released(ExposureReleased) = "exposure_released",
+    }
+    /// What a person must see.
+    Trouble(TroubleEvent) {
+        Raised(TroublesRaised) = "troubles_raised",
+        Acked(TroublesAcked) = "troubles_acked",
+    }
+}
