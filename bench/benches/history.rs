@@ -260,8 +260,8 @@ fn settle(asking: &mut Asking, key: SignerKey, window: WindowNumber, legs: u32) 
         control.window(window).ok().filter(|window| window.sealed.is_some())?.sealed_head().ok()
     });
     let sealed = asking.runtime.block_on(sealed).expect("the engine runs");
-    let store = asking.intake.tables().clone();
-    let windows = [Arc::new(kept::load_window(&*store, &sealed).expect("it is kept"))];
+    let tables = asking.intake.tables().clone();
+    let windows = [Arc::new(kept::load_window(&*tables, &sealed).expect("it is kept"))];
     let (unit, clearing) = (Total(1), Vec::new());
     let policy = Policy { rail: Rail::Iso20022, unit, least: unit, most: unit, clearing };
     let (content, history, version) = asking.read(|control| {
@@ -272,7 +272,7 @@ fn settle(asking: &mut Asking, key: SignerKey, window: WindowNumber, legs: u32) 
         (content.expect("it can be paid"), control.history().lsn, control.directory_version())
     });
     assert_eq!(content.legs.len(), legs as usize);
-    kept::put_batch(&*store, &content).expect("it is kept");
+    kept::put_batch(&*tables, &content).expect("it is kept");
     let content = Arc::new(content);
     let (head, batch) = (content.head.clone(), content.head.id);
     let accounts = content.accounts.clone();

@@ -106,8 +106,8 @@ impl Commit {
 ///
 /// # Errors
 /// `Storage` when its commit was changed or cannot be read.
-pub fn committed(store: &dyn Tables) -> Result<Option<Commit>, JournalError> {
-    let Some(bytes) = store.get(Table::Meta, META_COMMIT)? else { return Ok(None) };
+pub fn committed(tables: &dyn Tables) -> Result<Option<Commit>, JournalError> {
+    let Some(bytes) = tables.get(Table::Meta, META_COMMIT)? else { return Ok(None) };
     match Commit::decode(&bytes) {
         Some(commit) => Ok(Some(commit)),
         None => Err(changed("its commit")),
@@ -141,7 +141,7 @@ impl Writer {
     /// # Errors
     /// `JournalError` of the storage.
     pub fn begin(
-        store: &dyn Tables,
+        tables: &dyn Tables,
         before: Option<Commit>,
         mark: &Mark,
     ) -> Result<Self, JournalError> {
@@ -151,7 +151,7 @@ impl Writer {
         // checkpoints changed of rows has been changed.
         for (section, first) in [(STATE, segment), (ANSWERS, segment), (CHANGES, 0)] {
             let (from, to) = (from(section, first), from(section, segment + 1));
-            store.remove(Table::Checkpoints, &from, &to)?;
+            tables.remove(Table::Checkpoints, &from, &to)?;
         }
         let base = before.filter(|_| !everything);
         let commit = Commit {
@@ -187,7 +187,7 @@ impl Writer {
         }
         let state = [page.channels.len(), page.exposures.len(), page.caps.len()];
         if state != [0; 3] {
-            self.put(store, STATE, encode_state(page))?;
+            self.put(tables, STATE, encode_state(page))?;
         }
         if !page.answers.is_empty() {
             self.put(store, ANSWERS, encode_answers(&page.answers))?;
@@ -201,21 +201,21 @@ impl Writer {
     /// `JournalError` of the storage, or when a row that is kept was changed.
     pub fn add_rows(
         &mut self,
-        store: &dyn Tables,
+        tables: &dyn Tables,
         changes: Vec<RowChange>,
     ) -> Result<(), JournalError> {
         let mut kept = Vec::with_capacity(changes.len());
         for change in changes {
-            if self.commit.rows.follow(store, &change)? {
+            if self.commit.rows.follow(tables, &change)? {
                 kept.push(change);
             }
         }
-        if kept.is_empty() { Ok(()) } else { self.put(store, CHANGES, rows::encode(&kept)) }
+        if kept.is_empty() { Ok(()) } else { self.put(tables, CHANGES, rows::encode(&kept)) }
     }
 
     fn put(
         &mut self,
-        store: &dyn Tables,
+        tables: &dyn Tables,
         section: u8,
         mut page: Vec<u8>,
     ) -> Result<(), JournalError> {
@@ -223,7 +223,7 @@ impl Writer {
         let key = key(section, self.commit.segment, self.next[kind]);
         let digest = checkpoint_digest(&[&key, &page]);
         page.extend_from_slice(&digest.0);
-        store.put(Table::Checkpoints, &key, &page)?;
+        tables.put(Table::Checkpoints, &key, &page)?;
         self.next[kind] += 1;
         self.commit.pages[kind] += 1;
         let before = self.commit.digests[kind];
@@ -236,18 +236,20 @@ impl Writer {
     ///
     /// # Errors
     /// `JournalError` of the storage.
-    pub fn commit(self, store: &dyn Tables) -> Result<Commit, JournalError> {
+    pub fn commit(self, tables: &dyn Tables) -> Result<Commit, JournalError> {
         let commit = self.commit;
         if !planted(Bug::CheckpointBeforeSync) {
-            store.sync(Table::Checkpoints)?;
+            tables.sync(Table::Checkpoints)?;
         }
-        store.commit(META_COMMIT, &commit.encode())?;
-        rows::apply(store, &commit)?;
+        tables.commit(META_COMMIT, &commit.encode())?;
+        rows::apply(tables, &commit)?;
         if let Some(before) = self.before
             && before.first < commit.first
         {
-            let (from, to) = (from(STATE, before.first), from(STATE, commit.first));
-            store.remove(Table::Checkpoints, &from, &to)?;
+            for section in [STATE, ANSWERS] {
+                let (from, to) = (from(section, before.first), from(section, commit.first));
+                tables.remove(Table::Checkpoints, &from, &to)?;
+            }
         }
         Ok(commit)
     }
@@ -258,31 +260,31 @@ impl Writer {
 /// # Errors
 /// `Storage` when a page is missing or was changed; the visitor's errors pass through.
 pub fn load(
-    store: &dyn Tables,
+    tables: &dyn Tables,
     commit: &Commit,
     payer: &dyn Fn(SignerKey) -> Option<PartyId>,
     visit: &mut dyn FnMut(ShardPage) -> Result<(), JournalError>,
 ) -> Result<(), JournalError> {
-    scan(store, commit, STATE, commit.first, &mut |rows| {
+    scan(tables, commit, STATE, commit.first, &mut |rows| {
         visit(decode_state(rows, payer).ok_or_else(|| changed("a page"))?)
     })?;
-    scan(store, commit, ANSWERS, 0, &mut |rows| {
+    scan(tables, commit, ANSWERS, commit.first, &mut |rows| {
         visit(decode_answers(rows).ok_or_else(|| changed("a page"))?)
     })
 }
 
 /// Reads the pages of changes of rows.
 pub(super) fn load_changes(
-    store: &dyn Tables,
+    tables: &dyn Tables,
     commit: &Commit,
     visit: &mut dyn FnMut(&[u8]) -> Result<(), JournalError>,
 ) -> Result<(), JournalError> {
-    scan(store, commit, CHANGES, commit.segment, visit)
+    scan(tables, commit, CHANGES, commit.segment, visit)
 }
 
 /// Reads the pages of a section from the segment `first` on: all that the commit counts.
 fn scan(
-    store: &dyn Tables,
+    tables: &dyn Tables,
     commit: &Commit,
     section: u8,
     first: u64,
@@ -291,7 +293,7 @@ fn scan(
     let kind = usize::from(section - 1);
     let (mut pages, mut digest) = (0, Digest::ZERO);
     let (from, to) = (from(section, first), from(section, commit.segment + 1));
-    store.scan(Table::Checkpoints, &from, &to, &mut |key, page| {
+    tables.scan(Table::Checkpoints, &from, &to, &mut |key, page| {
         let Some((rows, own)) = page.split_last_chunk::<32>() else {
             return Err(changed("a page"));
         };

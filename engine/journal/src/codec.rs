@@ -42,7 +42,7 @@ struct Read<E> {
 }
 
 macro_rules! events {
-    ($($number:literal $name:ident),* $(,)?) => {
+    ($($group:ident::$inner:ident { $($number:literal $variant:ident,)* })*) => {
         fn event_kind(event: &Event) -> u8 {
             match event {
                 $($(Event::$group($inner::$variant(_)) => $number,)*)*
@@ -53,19 +53,19 @@ macro_rules! events {
             match event {
                 $($(Event::$group($inner::$variant(event)) => {
                     rkyv::to_bytes::<RkyvError>(&Written { envelope, event })
-                })*
+                })*)*
             }
             .expect("plain data of bounded size can be archived")
         }
 
         fn fact_of(kind: u8, body: &[u8]) -> Option<Result<Fact, RkyvError>> {
             match kind {
-                $($number => {
+                $($($number => {
                     let read = rkyv::from_bytes::<Read<_>, RkyvError>(body);
                     Some(read.map(|Read { envelope, event }| {
                         Fact { envelope, event: $inner::$variant(event).into() }
                     }))
-                })*
+                })*)*
                 _ => None,
             }
         }

@@ -57,20 +57,20 @@ fn window_key(window: WindowNumber, section: u8, asset: AssetNumber, piece: usiz
 ///
 /// # Errors
 /// `JournalError` of the storage.
-pub fn put_window(store: &dyn Tables, sealed: &Sealed) -> Result<(), JournalError> {
+pub fn put_window(tables: &dyn Tables, sealed: &Sealed) -> Result<(), JournalError> {
     let window = sealed.window.number;
     // A start before may have kept another content of it, when its cut was lost with the power.
     let (from, to) = (window.0.to_be_bytes(), window.next().0.to_be_bytes());
     let mut kept = false;
-    store.scan(Table::Windows, &from, &to, &mut |_, _| {
+    tables.scan(Table::Windows, &from, &to, &mut |_, _| {
         kept = true;
         Ok(())
     })?;
     if kept {
-        store.remove(Table::Windows, &from, &to)?;
+        tables.remove(Table::Windows, &from, &to)?;
     }
     let put = |section, asset, piece, page: &[u8]| {
-        store.put(Table::Windows, &window_key(window, section, asset, piece), page)
+        tables.put(Table::Windows, &window_key(window, section, asset, piece), page)
     };
     for (&asset, of) in &sealed.window.assets {
         let rows: Vec<(&Obligation, &EvidenceDigest)> =
@@ -103,17 +103,17 @@ pub fn put_window(store: &dyn Tables, sealed: &Sealed) -> Result<(), JournalErro
     if planted(Bug::SealBeforeSync) {
         return Ok(());
     }
-    store.sync(Table::Windows)
+    tables.sync(Table::Windows)
 }
 
 /// Loads a sealed window and nets it again.
 ///
 /// # Errors
 /// `Storage` when what is kept does not have the root that was journaled.
-pub fn load_window(store: &dyn Tables, sealed: &SealedHead) -> Result<SealedWindow, JournalError> {
+pub fn load_window(tables: &dyn Tables, sealed: &SealedHead) -> Result<SealedWindow, JournalError> {
     let number = sealed.head.number;
     let mut owed: BTreeMap<AssetNumber, Owed> = BTreeMap::new();
-    scan_window(store, number, OBLIGATIONS, None, &mut |asset, page| {
+    scan_window(tables, number, OBLIGATIONS, None, &mut |asset, page| {
         let (rows, rest) = page.as_chunks::<ROW_BYTES>();
         whole(number, rest)?;
         let owed = owed.entry(asset).or_default();
@@ -125,7 +125,7 @@ pub fn load_window(store: &dyn Tables, sealed: &SealedHead) -> Result<SealedWind
         }
         Ok(())
     })?;
-    scan_window(store, number, CARRIED, None, &mut |asset, page| {
+    scan_window(tables, number, CARRIED, None, &mut |asset, page| {
         let (rows, rest) = page.as_chunks::<OWED_BYTES>();
         whole(number, rest)?;
         owed.entry(asset).or_default().carried.extend(rows.iter().map(|row| owed_of(row)));
@@ -143,13 +143,13 @@ pub fn load_window(store: &dyn Tables, sealed: &SealedHead) -> Result<SealedWind
 /// # Errors
 /// `JournalError` of the storage.
 pub fn page(
-    store: &dyn Tables,
+    tables: &dyn Tables,
     window: WindowNumber,
     section: u8,
     asset: AssetNumber,
     piece: usize,
 ) -> Result<Option<Vec<u8>>, JournalError> {
-    store.get(Table::Windows, &window_key(window, section, asset, piece))
+    tables.get(Table::Windows, &window_key(window, section, asset, piece))
 }
 
 /// Whether a party pays or is paid by anything that is owed in one asset of a window.
@@ -157,7 +157,7 @@ pub fn page(
 /// # Errors
 /// `Storage` when it cannot be read.
 pub fn is_owed(
-    store: &dyn Tables,
+    tables: &dyn Tables,
     window: WindowNumber,
     asset: AssetNumber,
     party: PartyId,
@@ -167,12 +167,12 @@ pub fn is_owed(
         let Obligation { payer, payee, .. } = owed_of(row);
         found |= [payer, payee].contains(&party);
     };
-    scan_window(store, window, OBLIGATIONS, Some(asset), &mut |_, page| {
+    scan_window(tables, window, OBLIGATIONS, Some(asset), &mut |_, page| {
         let (rows, rest) = page.as_chunks::<ROW_BYTES>();
         rows.iter().for_each(|row| look(row));
         whole(window, rest)
     })?;
-    scan_window(store, window, CARRIED, Some(asset), &mut |_, page| {
+    scan_window(tables, window, CARRIED, Some(asset), &mut |_, page| {
         let (rows, rest) = page.as_chunks::<OWED_BYTES>();
         rows.iter().for_each(|row| look(row));
         whole(window, rest)
@@ -185,13 +185,13 @@ pub fn is_owed(
 /// # Errors
 /// `Storage` when it cannot be read, or names a signer that is not registered.
 pub fn scan_evidence(
-    store: &dyn Tables,
+    tables: &dyn Tables,
     window: WindowNumber,
     asset: AssetNumber,
     payer: &dyn Fn(SignerKey) -> Option<PartyId>,
     visit: &mut dyn FnMut(Evidence) -> Result<(), JournalError>,
 ) -> Result<(), JournalError> {
-    scan_window(store, window, EVIDENCE, Some(asset), &mut |_, page| {
+    scan_window(tables, window, EVIDENCE, Some(asset), &mut |_, page| {
         let (pieces, rest) = page.as_chunks::<EVIDENCE_BYTES>();
         whole(window, rest)?;
         for piece in pieces {
@@ -208,7 +208,7 @@ pub fn scan_evidence(
 type VisitAsset<'a> = dyn FnMut(AssetNumber, &[u8]) -> Result<(), JournalError> + 'a;
 
 fn scan_window(
-    store: &dyn Tables,
+    tables: &dyn Tables,
     window: WindowNumber,
     section: u8,
     asset: Option<AssetNumber>,
@@ -217,7 +217,7 @@ fn scan_window(
     let from = window_key(window, section, asset.unwrap_or(AssetNumber(0)), 0);
     let to = window_key(window, section, asset.unwrap_or(AssetNumber(u32::MAX)), u32::MAX as usize);
     let mut next = (AssetNumber(0), 0);
-    store.scan(Table::Windows, &from, &to, &mut |key, page| {
+    tables.scan(Table::Windows, &from, &to, &mut |key, page| {
         let key: &[u8; 17] = key.try_into().map_err(|_| changed(window, "has a foreign key"))?;
         let asset = AssetNumber(u32::from_be_bytes(part(key, 9)));
         let piece = u32::from_be_bytes(part(key, 13));
@@ -234,10 +234,10 @@ fn scan_window(
 ///
 /// # Errors
 /// `JournalError` of the storage.
-pub fn put_batch(store: &dyn Tables, content: &BatchContent) -> Result<(), JournalError> {
+pub fn put_batch(tables: &dyn Tables, content: &BatchContent) -> Result<(), JournalError> {
     let id = content.head.id;
     let head = rkyv::to_bytes::<RkyvError>(&*content.head).map_err(|e| unfit(id, &e))?;
-    store.put(Table::Batches, &batch_key(id, HEAD, 0), &head)?;
+    tables.put(Table::Batches, &batch_key(id, HEAD, 0), &head)?;
     let mut accounts = content.accounts.iter();
     for piece in 0.. {
         let some = accounts.by_ref().take(BATCH_ROWS);
@@ -247,17 +247,17 @@ pub fn put_batch(store: &dyn Tables, content: &BatchContent) -> Result<(), Journ
             break;
         }
         let page = rkyv::to_bytes::<RkyvError>(&some).map_err(|e| unfit(id, &e))?;
-        store.put(Table::Batches, &batch_key(id, ACCOUNTS, piece), &page)?;
+        tables.put(Table::Batches, &batch_key(id, ACCOUNTS, piece), &page)?;
     }
-    store.sync(Table::Batches)
+    tables.sync(Table::Batches)
 }
 
 /// Loads the head of a batch.
 ///
 /// # Errors
 /// `Storage` when it is not there or has changed.
-pub fn load_batch_head(store: &dyn Tables, id: BatchId) -> Result<Arc<BatchHead>, JournalError> {
-    let page = store.get(Table::Batches, &batch_key(id, HEAD, 0))?;
+pub fn load_batch_head(tables: &dyn Tables, id: BatchId) -> Result<Arc<BatchHead>, JournalError> {
+    let page = tables.get(Table::Batches, &batch_key(id, HEAD, 0))?;
     let Some(page) = page else { return Err(unfit(id, &"it is not kept")) };
     let head: BatchHead = rkyv::from_bytes::<_, RkyvError>(&page).map_err(|e| unfit(id, &e))?;
     if head.id == id { Ok(Arc::new(head)) } else { Err(unfit(id, &format!("holds {}", head.id))) }
@@ -268,13 +268,13 @@ pub fn load_batch_head(store: &dyn Tables, id: BatchId) -> Result<Arc<BatchHead>
 /// # Errors
 /// `Storage` when what comes out has another id.
 pub fn load_batch(
-    store: &dyn Tables,
+    tables: &dyn Tables,
     head: &BatchHead,
     windows: &[Arc<SealedWindow>],
 ) -> Result<BatchContent, JournalError> {
     let mut accounts: BTreeMap<PartyId, SealedAccount> = BTreeMap::new();
     let (from, to) = (batch_key(head.id, ACCOUNTS, 0), batch_key(head.id, ACCOUNTS, usize::MAX));
-    store.scan(Table::Batches, &from, &to, &mut |_, page| {
+    tables.scan(Table::Batches, &from, &to, &mut |_, page| {
         let page = rkyv::from_bytes::<Vec<(PartyId, SealedAccount)>, RkyvError>(page);
         accounts.extend(page.map_err(|e| unfit(head.id, &e))?);
         Ok(())
@@ -320,23 +320,23 @@ impl CallsOf {
 /// # Errors
 /// `JournalError` of the storage.
 pub fn put_calls<'a>(
-    store: &dyn Tables,
+    tables: &dyn Tables,
     of: CallsOf,
     calls: impl Iterator<Item = &'a [u8]>,
 ) -> Result<(), JournalError> {
     for (piece, call) in (0..).zip(calls) {
-        store.put(Table::Calls, &of.key(piece), call)?;
+        tables.put(Table::Calls, &of.key(piece), call)?;
     }
-    store.sync(Table::Calls)
+    tables.sync(Table::Calls)
 }
 
 /// Loads the bytes of one call, or of one transaction.
 ///
 /// # Errors
 /// `Storage` when they are not there.
-pub fn load_call(store: &dyn Tables, of: CallsOf, piece: u32) -> Result<Vec<u8>, JournalError> {
+pub fn load_call(tables: &dyn Tables, of: CallsOf, piece: u32) -> Result<Vec<u8>, JournalError> {
     let lost = || unfit(of.batch, &format!("call {piece} of submission {} is lost", of.submission));
-    store.get(Table::Calls, &of.key(piece))?.ok_or_else(lost)
+    tables.get(Table::Calls, &of.key(piece))?.ok_or_else(lost)
 }
 
 fn batch_key(id: BatchId, section: u8, piece: usize) -> [u8; 37] {

@@ -38,7 +38,7 @@ pub struct NamedLeg {
 /// # Errors
 /// `JournalError` of the storage.
 pub fn put_legs(
-    store: &dyn Tables,
+    tables: &dyn Tables,
     rail: Rail,
     legs: impl Iterator<Item = (String, NamedLeg)>,
 ) -> Result<(), JournalError> {
@@ -53,9 +53,9 @@ pub fn put_legs(
         value.push(u8::try_from(leg.key.len()).expect("keys are short"));
         value.extend_from_slice(leg.key.as_bytes());
         value.extend_from_slice(&leg.account);
-        store.put(Table::Legs, &key(rail, &name), &value)?;
+        tables.put(Table::Legs, &key(rail, &name), &value)?;
     }
-    store.sync(Table::Legs)
+    tables.sync(Table::Legs)
 }
 
 /// The leg with this name on its rail, if there is one.
@@ -63,11 +63,11 @@ pub fn put_legs(
 /// # Errors
 /// `JournalError` of the storage, or when the row is no leg.
 pub fn load_leg(
-    store: &dyn Tables,
+    tables: &dyn Tables,
     rail: Rail,
     name: &str,
 ) -> Result<Option<NamedLeg>, JournalError> {
-    let Some(value) = store.get(Table::Legs, &key(rail, name))? else { return Ok(None) };
+    let Some(value) = tables.get(Table::Legs, &key(rail, name))? else { return Ok(None) };
     let found = read(&value);
     let lost = || {
         JournalError::Storage(format!(
@@ -120,25 +120,25 @@ mod tests {
 
     #[test]
     fn a_leg_is_found_by_its_name_on_its_rail_alone() {
-        let store = Memory::journal().tables;
+        let tables = Memory::journal().tables;
         let rows = [("A".to_owned(), leg(1, "")), ("AB".to_owned(), leg(2, "DE00"))];
-        put_legs(&*store, Rail::Iso20022, rows.into_iter()).unwrap();
-        let found = |rail, name| load_leg(&*store, rail, name).unwrap();
+        put_legs(&*tables, Rail::Iso20022, rows.into_iter()).unwrap();
+        let found = |rail, name| load_leg(&*tables, rail, name).unwrap();
         assert_eq!(found(Rail::Iso20022, "A"), Some(leg(1, "")));
         assert_eq!(found(Rail::Iso20022, "AB"), Some(leg(2, "DE00")));
         assert_eq!(found(Rail::Iso20022, "ABC"), None);
         assert_eq!(found(Rail::Nacha, "A"), None);
-        store.put(Table::Legs, b"\x01X", b"short").unwrap();
-        store.sync(Table::Legs).unwrap();
-        assert!(load_leg(&*store, Rail::Iso20022, "X").is_err());
+        tables.put(Table::Legs, b"\x01X", b"short").unwrap();
+        tables.sync(Table::Legs).unwrap();
+        assert!(load_leg(&*tables, Rail::Iso20022, "X").is_err());
     }
 
     #[test]
     fn the_bytes_of_a_row_are_those_of_the_description() {
-        let store = Memory::journal().tables;
+        let tables = Memory::journal().tables;
         let rows = [("N".to_owned(), leg(3, "DE00"))];
-        put_legs(&*store, Rail::Nacha, rows.into_iter()).unwrap();
-        let row = store.get(Table::Legs, b"\x02N").unwrap().unwrap();
+        put_legs(&*tables, Rail::Nacha, rows.into_iter()).unwrap();
+        let row = tables.get(Table::Legs, b"\x02N").unwrap().unwrap();
         let mut wanted = vec![3; 32];
         wanted.extend_from_slice(&[7, 0, 0, 0]);
         wanted.extend_from_slice(&[1; 32]);

@@ -67,13 +67,13 @@ impl RowSum {
     /// `JournalError` of the storage, or when a row that goes has changed.
     pub(super) fn follow(
         &mut self,
-        store: &dyn Tables,
+        tables: &dyn Tables,
         change: &RowChange,
     ) -> Result<bool, JournalError> {
         match change {
             RowChange::Put { key, .. } if !is_counted(key) => Ok(true),
             RowChange::Put { key, value } => {
-                if let Some(held) = store.get(Table::Control, key)? {
+                if let Some(held) = tables.get(Table::Control, key)? {
                     self.take(&digest_of(key, &held)?)?;
                 }
                 self.add(&row_digest(key, value).0);
@@ -81,7 +81,7 @@ impl RowSum {
             }
             RowChange::Remove { from, to } => {
                 let mut any = false;
-                store.scan(Table::Control, from, to, &mut |key, held| {
+                tables.scan(Table::Control, from, to, &mut |key, held| {
                     any = true;
                     if is_counted(key) { self.take(&digest_of(key, held)?) } else { Ok(()) }
                 })?;
@@ -134,37 +134,37 @@ fn decode(mut bytes: &[u8]) -> Option<Vec<RowChange>> {
 ///
 /// # Errors
 /// `Storage` when its pages are not what the commit says; `JournalError` of the storage.
-pub fn apply(store: &dyn Tables, commit: &Commit) -> Result<(), JournalError> {
-    if applied(store)? == Some(commit.segment) {
+pub fn apply(tables: &dyn Tables, commit: &Commit) -> Result<(), JournalError> {
+    if applied(tables)? == Some(commit.segment) {
         return Ok(());
     }
     // All of them are looked at before any row is changed.
-    super::checkpoint::load_changes(store, commit, &mut |_| Ok(()))?;
-    super::checkpoint::load_changes(store, commit, &mut |page| {
+    super::checkpoint::load_changes(tables, commit, &mut |_| Ok(()))?;
+    super::checkpoint::load_changes(tables, commit, &mut |page| {
         let mut changes = decode(page).ok_or_else(|| changed("a page of rows"))?;
         if planted(Bug::RowsHalfApplied) {
             changes.truncate(changes.len() / 2);
         }
-        changes.into_iter().try_for_each(|change| change_row(store, change))
+        changes.into_iter().try_for_each(|change| change_row(tables, change))
     })?;
-    store.sync(Table::Control)?;
-    store.commit(META_APPLIED, &commit.segment.to_le_bytes())
+    tables.sync(Table::Control)?;
+    tables.commit(META_APPLIED, &commit.segment.to_le_bytes())
 }
 
-fn change_row(store: &dyn Tables, change: RowChange) -> Result<(), JournalError> {
+fn change_row(tables: &dyn Tables, change: RowChange) -> Result<(), JournalError> {
     match change {
         RowChange::Put { key, value } => {
             let mut held = row_digest(&key, &value).0.to_vec();
             held.extend_from_slice(&value);
-            store.put(Table::Control, &key, &held)
+            tables.put(Table::Control, &key, &held)
         }
-        RowChange::Remove { from, to } => store.remove(Table::Control, &from, &to),
+        RowChange::Remove { from, to } => tables.remove(Table::Control, &from, &to),
     }
 }
 
 /// The checkpoint that the rows are as of; `None` while there are none.
-fn applied(store: &dyn Tables) -> Result<Option<u64>, JournalError> {
-    let Some(bytes) = store.get(Table::Meta, META_APPLIED)? else { return Ok(None) };
+fn applied(tables: &dyn Tables) -> Result<Option<u64>, JournalError> {
+    let Some(bytes) = tables.get(Table::Meta, META_APPLIED)? else { return Ok(None) };
     let number = bytes.try_into().map_err(|_| changed("how far its rows were changed"))?;
     Ok(Some(u64::from_le_bytes(number)))
 }
@@ -176,13 +176,13 @@ fn applied(store: &dyn Tables) -> Result<Option<u64>, JournalError> {
 /// `Storage` that names a row that was changed, or says that one is missing; the visitor's errors
 /// pass through.
 pub fn load(
-    store: &dyn Tables,
+    tables: &dyn Tables,
     commit: &Commit,
     visit: &mut VisitPage<'_>,
 ) -> Result<(), JournalError> {
-    assert_eq!(applied(store)?, Some(commit.segment), "rows are read after they were changed");
+    assert_eq!(applied(tables)?, Some(commit.segment), "rows are read after they were changed");
     let mut sum = RowSum::default();
-    store.scan(Table::Control, &[0], &[Section::Legs as u8], &mut |key, held| {
+    tables.scan(Table::Control, &[0], &[Section::Legs as u8], &mut |key, held| {
         sum.add(&digest_of(key, held)?);
         visit(key, &held[32..])
     })?;
@@ -197,8 +197,8 @@ pub fn load(
 ///
 /// # Errors
 /// `Storage` when it was changed.
-pub fn get(store: &dyn Tables, key: &[u8]) -> Result<Option<Vec<u8>>, JournalError> {
-    let Some(mut held) = store.get(Table::Control, key)? else { return Ok(None) };
+pub fn get(tables: &dyn Tables, key: &[u8]) -> Result<Option<Vec<u8>>, JournalError> {
+    let Some(mut held) = tables.get(Table::Control, key)? else { return Ok(None) };
     let digest = digest_of(key, &held)?;
     Ok(Some(held.split_off(digest.len())))
 }
@@ -208,12 +208,12 @@ pub fn get(store: &dyn Tables, key: &[u8]) -> Result<Option<Vec<u8>>, JournalErr
 /// # Errors
 /// `Storage` that names a row that was changed; the visitor's errors pass through.
 pub fn scan(
-    store: &dyn Tables,
+    tables: &dyn Tables,
     from: &[u8],
     to: &[u8],
     visit: &mut VisitPage<'_>,
 ) -> Result<(), JournalError> {
-    store.scan(Table::Control, from, to, &mut |key, held| {
+    tables.scan(Table::Control, from, to, &mut |key, held| {
         digest_of(key, held)?;
         visit(key, &held[32..])
     })

@@ -123,7 +123,7 @@ impl Since {
 /// Writes checkpoints, one after the other.
 pub(super) struct Keeper {
     log: Arc<dyn Log>,
-    store: Arc<dyn Tables>,
+    tables: Arc<dyn Tables>,
     progress: Arc<Progress>,
     control: Arc<RwLock<Control>>,
     shards: usize,
@@ -144,11 +144,11 @@ struct Writing {
 impl Keeper {
     pub fn new(
         log: Arc<dyn Log>,
-        (control, store): (Arc<RwLock<Control>>, Arc<dyn Tables>),
+        (control, tables): (Arc<RwLock<Control>>, Arc<dyn Tables>),
         progress: Arc<Progress>,
         shards: usize,
     ) -> Self {
-        Self { log, store, progress, control, shards, writing: None }
+        Self { log, tables, progress, control, shards, writing: None }
     }
 
     /// Takes a page of a shard.
@@ -157,11 +157,11 @@ impl Keeper {
             Some(writing) => writing,
             None => {
                 let (before, lsn) = (self.progress.last(), saved.mark.tail.lsn);
-                let writer = Writer::begin(&*self.store, before, &saved.mark)?;
+                let writer = Writer::begin(&*self.tables, before, &saved.mark)?;
                 Writing { writer, lsn, shards: self.shards, rows: false }
             }
         };
-        writing.writer.add(&*self.store, &saved.page)?;
+        writing.writer.add(&*self.tables, &saved.page)?;
         writing.shards -= usize::from(saved.last);
         self.writing = Some(writing);
         Ok(())
@@ -182,7 +182,7 @@ impl Keeper {
         };
         let (changes, last) = some.expect("a picture was begun at the mark");
         writing.rows = last;
-        writing.writer.add_rows(&*self.store, changes)
+        writing.writer.add_rows(&*self.tables, changes)
     }
 
     /// Once all is written, the record that must be durable before `commit`.
@@ -195,7 +195,7 @@ impl Keeper {
     pub fn commit(&mut self) -> Result<Commit, JournalError> {
         assert!(self.written().is_some(), "all of the checkpoint is written");
         let writing = self.writing.take().expect("a checkpoint is written");
-        let commit = writing.writer.commit(&*self.store)?;
+        let commit = writing.writer.commit(&*self.tables)?;
         let gone = {
             let mut control = self.control.write().unwrap_or_else(PoisonError::into_inner);
             control.let_go()

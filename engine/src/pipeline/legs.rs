@@ -12,11 +12,11 @@ use crate::types::BatchId;
 /// Brings these rows of legs back into memory.
 pub(super) fn bring(
     control: &mut Control,
-    store: &dyn Tables,
+    tables: &dyn Tables,
     wanted: Vec<RowKey>,
 ) -> Result<(), JournalError> {
     for row in wanted {
-        let value = load(store, row)?;
+        let value = load(tables, row)?;
         control.bring(row, &value).map_err(|unfit| rows::changed(&unfit.to_string()))?;
     }
     Ok(())
@@ -28,13 +28,13 @@ pub(super) fn bring(
 /// # Errors
 /// `Storage` when a page is lost or was changed.
 pub fn complete(
-    store: &dyn Tables,
+    tables: &dyn Tables,
     batch: BatchId,
     legs: &mut Legs,
     wanted: impl Iterator<Item = u32>,
 ) -> Result<bool, JournalError> {
     for page in legs.pages_away(wanted) {
-        let value = load(store, RowKey::Legs(batch, page))?;
+        let value = load(tables, RowKey::Legs(batch, page))?;
         if legs.restore_row(page, &value).is_err() {
             return Ok(false);
         }
@@ -42,9 +42,9 @@ pub fn complete(
     Ok(true)
 }
 
-fn load(store: &dyn Tables, row: RowKey) -> Result<Vec<u8>, JournalError> {
+fn load(tables: &dyn Tables, row: RowKey) -> Result<Vec<u8>, JournalError> {
     let lost = || rows::changed(&format!("{row:?}, which is lost,"));
-    rows::get(store, &row.encode())?.ok_or_else(lost)
+    rows::get(tables, &row.encode())?.ok_or_else(lost)
 }
 
 impl Intake {

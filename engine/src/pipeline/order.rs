@@ -38,7 +38,7 @@ pub(super) struct Order {
     epoch: u32,
     control: Arc<RwLock<Control>>,
     /// Where legs of batches that have ended are kept.
-    store: Arc<dyn Tables>,
+    tables: Arc<dyn Tables>,
     /// Frames that were checked before an earlier one of the same source, by source and number: no
     /// source's frame ever waits for another's.
     early: BTreeMap<(LineIndex, u64), Arc<Frame>>,
@@ -64,7 +64,7 @@ impl Order {
     pub fn new(
         chain: Chain,
         epoch: u32,
-        (control, store): (Arc<RwLock<Control>>, Arc<dyn Tables>),
+        (control, tables): (Arc<RwLock<Control>>, Arc<dyn Tables>),
         checkpoints: Arc<Progress>,
         since: Since,
         checkpoint_bytes: u64,
@@ -77,7 +77,7 @@ impl Order {
             chain,
             epoch,
             control,
-            store,
+            tables,
             early: BTreeMap::new(),
             lifetime_max,
             checkpoints,
@@ -146,7 +146,7 @@ impl Order {
         let mut control = self.control.write().unwrap_or_else(PoisonError::into_inner);
         // Mostly none.
         let away = control.away_of_wish(&command.wish);
-        legs::bring(&mut control, &*self.store, away).unwrap_or_else(|error| commit::stop(&error));
+        legs::bring(&mut control, &*self.tables, away).unwrap_or_else(|error| commit::stop(&error));
         let (fact, made) = match control.decide(command)? {
             Decision::Repeat(lsn) => return Ok(Done::Before(lsn)),
             Decision::New(fact, made) => (fact, made),

@@ -123,11 +123,11 @@ pub fn recover<L: Log>(
     shards: u16,
     genesis: impl FnOnce() -> (Genesis, Timestamp),
 ) -> Result<Recovered, JournalError> {
-    let Journal { log, tables: store } = journal;
-    let checkpoint = checkpoint::committed(&**store)?;
+    let Journal { log, tables } = journal;
+    let checkpoint = checkpoint::committed(&**tables)?;
     let (mut chain, state) = match &checkpoint {
         Some(commit) => {
-            let state = restore(&**store, commit, shards)?;
+            let state = restore(&**tables, commit, shards)?;
             (Chain::after(commit.tail, commit.at), state)
         }
         None => match first_record(log)? {
@@ -145,7 +145,7 @@ pub fn recover<L: Log>(
         },
     };
     let hasher = ChannelHasher::new(state.control.genesis().network);
-    let replayed = Replaying::run(state, &**store, &hasher, |replaying| {
+    let replayed = Replaying::run(state, &**tables, &hasher, |replaying| {
         replay(log, &mut chain, &mut |record| replaying.apply(&record))
     })?;
     log.remember(chain.tail())?;
@@ -176,9 +176,9 @@ fn first_record(log: &dyn Log) -> Result<Option<(Chain, Genesis)>, JournalError>
 }
 
 /// The state at a checkpoint: the control state's rows, and the shards' pages.
-fn restore(store: &dyn Tables, commit: &Commit, count: u16) -> Result<State, JournalError> {
-    rows::apply(store, commit)?;
-    let mut state = restore_control(store, commit, count)?;
+fn restore(tables: &dyn Tables, commit: &Commit, count: u16) -> Result<State, JournalError> {
+    rows::apply(tables, commit)?;
+    let mut state = restore_control(tables, commit, count)?;
     let (control, wanted) = (&state.control, commit.tail);
     if control.history().digest != wanted.event_link || control.applied() > wanted.lsn {
         let why = format!("the checkpoint there holds the events up to {}", control.applied());
@@ -195,19 +195,23 @@ fn restore(store: &dyn Tables, commit: &Commit, count: u16) -> Result<State, Jou
         shard.restore_window(open);
         shard.reserve(channels + channels / 8);
     }
-    load_pages(store, commit, &mut state)?;
+    load_pages(tables, commit, &mut state)?;
     state.shards.iter_mut().for_each(|shard| shard.restored(open, commit.credited));
     Ok(state)
 }
 
 /// The control state, and shards that know of it what they go by.
-fn restore_control(store: &dyn Tables, commit: &Commit, count: u16) -> Result<State, JournalError> {
+fn restore_control(
+    tables: &dyn Tables,
+    commit: &Commit,
+    count: u16,
+) -> Result<State, JournalError> {
     let unfit = |unfit: RowUnfit| {
         damaged(commit.tail.lsn, format!("the checkpoint there does not fit: {unfit}"))
     };
     let (mut restoring, keys) = (Control::restoring(), Keys::default());
     let mut shards: Vec<Shard> = Vec::new();
-    rows::load(store, commit, &mut |key, row| {
+    rows::load(tables, commit, &mut |key, row| {
         let restored = restoring.row(key, row).map_err(unfit)?;
         if shards.is_empty() {
             shards = empty_shards(restoring.control().map_err(unfit)?.genesis(), count);
@@ -229,7 +233,7 @@ fn restore_control(store: &dyn Tables, commit: &Commit, count: u16) -> Result<St
                 shards.iter_mut().for_each(|shard| shard.restore_signer(signer, entry));
             }
             Restored::Batch(batch) => {
-                restoring.batch(kept::load_batch_head(store, batch)?).map_err(unfit)?;
+                restoring.batch(kept::load_batch_head(tables, batch)?).map_err(unfit)?;
             }
         }
         Ok(())
@@ -237,7 +241,7 @@ fn restore_control(store: &dyn Tables, commit: &Commit, count: u16) -> Result<St
     // Legs of batches that are over stay where they are.
     for batch in restoring.batches_at_work().map_err(unfit)? {
         let (from, to) = RowKey::of_legs(batch);
-        rows::scan(store, &from, &to, &mut |key, row| {
+        rows::scan(tables, &from, &to, &mut |key, row| {
             restoring.row(key, row).map(drop).map_err(unfit)
         })?;
     }
@@ -245,12 +249,12 @@ fn restore_control(store: &dyn Tables, commit: &Commit, count: u16) -> Result<St
     Ok(State { control, shards, keys })
 }
 
-fn load_pages(store: &dyn Tables, commit: &Commit, state: &mut State) -> Result<(), JournalError> {
+fn load_pages(tables: &dyn Tables, commit: &Commit, state: &mut State) -> Result<(), JournalError> {
     let State { shards, keys, .. } = state;
     let view = keys.view();
     let payer = |signer| view.get(&signer).map(crate::verify::Key::party);
     let open = commit.window;
-    checkpoint::load(store, commit, &payer, &mut |mut page: ShardPage| {
+    checkpoint::load(tables, commit, &payer, &mut |mut page: ShardPage| {
         // What had expired and was settled is forgotten, also where it still stands in a segment.
         let now = commit.at.seconds();
         page.channels

@@ -40,7 +40,7 @@ struct Frame {
 pub(super) struct Replaying<'a> {
     control: Control,
     keys: Keys,
-    store: &'a dyn Tables,
+    tables: &'a dyn Tables,
     hasher: &'a ChannelHasher,
     to_shards: Vec<Sender<Work>>,
     parts_out: Receiver<SealedPart>,
@@ -66,7 +66,7 @@ impl<'a> Replaying<'a> {
     /// Starts the shards' threads, has `feed` apply the records, and waits for the shards.
     pub fn run(
         state: State,
-        store: &'a dyn Tables,
+        tables: &'a dyn Tables,
         hasher: &'a ChannelHasher,
         feed: impl FnOnce(&mut Self) -> Result<(), JournalError>,
     ) -> Result<Replayed, JournalError> {
@@ -84,7 +84,7 @@ impl<'a> Replaying<'a> {
             let mut replaying = Self {
                 control,
                 keys,
-                store,
+                tables,
                 hasher,
                 to_shards,
                 parts_out,
@@ -180,7 +180,7 @@ impl<'a> Replaying<'a> {
         };
         self.since.add_event(&fact.event, &made);
         let away = self.control.away_of_event(&fact.event);
-        legs::bring(&mut self.control, self.store, away)?;
+        legs::bring(&mut self.control, self.tables, away)?;
         self.control.apply(record.history(), record.at, &fact, made);
         let event = Arc::new(fact.event);
         self.tell(|| Work::Event(record.lsn, event.clone()));
@@ -220,7 +220,7 @@ impl<'a> Replaying<'a> {
         };
         let heads = self.control.settleable(&batch.windows, batch.asset);
         let heads = heads.map_err(|refusal| wrong(refusal.to_string()))?;
-        let load = |head| kept::load_window(self.store, head).map(Arc::new);
+        let load = |head| kept::load_window(self.tables, head).map(Arc::new);
         let windows = heads.iter().map(load).collect::<Result<Vec<_>, _>>()?;
         let content = self.control.recompute(batch, &windows).map_err(wrong)?;
         Ok(Made::Batch(content.head))

@@ -75,33 +75,33 @@ mod tests {
 
     #[test]
     fn a_root_key_is_made_once_and_no_other_is_taken() {
-        let (dir, store) = (tempfile::tempdir().unwrap(), Memory::journal().tables);
+        let (dir, tables) = (tempfile::tempdir().unwrap(), Memory::journal().tables);
         let path = dir.path().join(FILE);
-        let key = open(&*store, &path, true).unwrap();
-        assert_eq!(open(&*store, &path, false).unwrap(), key);
+        let key = open(&*tables, &path, true).unwrap();
+        assert_eq!(open(&*tables, &path, false).unwrap(), key);
         // A start that came no further than this begins anew with the same.
-        assert_eq!(open(&*store, &path, true).unwrap(), key);
+        assert_eq!(open(&*tables, &path, true).unwrap(), key);
         let kept = std::fs::read(&path).unwrap();
         std::fs::remove_file(&path).unwrap();
         for new in [true, false] {
-            let missing = open(&*store, &path, new).err().unwrap().to_string();
+            let missing = open(&*tables, &path, new).err().unwrap().to_string();
             assert!(missing.contains("is missing") && missing.contains("root_key_file"));
         }
         assert!(!path.exists(), "none is made in its place");
         secret::write(&path, &[7; 32]).unwrap();
-        let other = open(&*store, &path, false).err().unwrap().to_string();
+        let other = open(&*tables, &path, false).err().unwrap().to_string();
         assert!(other.contains("another ledger"), "{other}");
         std::fs::write(&path, kept).unwrap();
-        open(&*store, &path, false).unwrap();
+        open(&*tables, &path, false).unwrap();
     }
 
     /// Two ledgers may have one key; a ledger that lost what it remembers of it may have none.
     #[test]
     fn a_new_ledger_takes_the_key_that_it_is_given() {
-        let (dir, store) = (tempfile::tempdir().unwrap(), Memory::journal().tables);
+        let (dir, tables) = (tempfile::tempdir().unwrap(), Memory::journal().tables);
         let path = dir.path().join("elsewhere");
         secret::write(&path, &[7; 32]).unwrap();
-        assert!(matches!(open(&*store, &path, false), Err(RootKeyError::Unknown)));
-        assert_eq!(*open(&*store, &path, true).unwrap(), [7; 32]);
+        assert!(matches!(open(&*tables, &path, false), Err(RootKeyError::Unknown)));
+        assert_eq!(*open(&*tables, &path, true).unwrap(), [7; 32]);
     }
 }

@@ -188,11 +188,11 @@ mod tests {
     fn what_is_destroyed_is_in_no_file_any_more_wherever_it_had_got_to() {
         let dir = tempfile::tempdir().unwrap();
         let (mut chain, mut journal) = (Chain::start(), open(dir.path()).unwrap());
-        let store = journal.tables.clone();
+        let tables = journal.tables.clone();
         let page = |n: u8| [&b"an unmistakable key "[..], &[n; 40]].concat();
         let put = |n: u8| {
-            store.put(Table::PartyKeys, &[1, n], &page(n)).unwrap();
-            store.sync(Table::PartyKeys).unwrap();
+            tables.put(Table::PartyKeys, &[1, n], &page(n)).unwrap();
+            tables.sync(Table::PartyKeys).unwrap();
         };
         let holds = |n: u8| {
             let files = std::fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().path());
@@ -211,17 +211,17 @@ mod tests {
         put(4);
         // What others write to the same log keeps it, until they have gone into a file.
         journal.log.append(&[record(&mut chain)]).unwrap();
-        store.commit(b"entry", b"of another table").unwrap();
+        tables.commit(b"entry", b"of another table").unwrap();
         for n in [2, 4] {
             assert!(holds(n), "{n} is kept");
-            store.destroy(Table::PartyKeys, &[1, n]).unwrap();
+            tables.destroy(Table::PartyKeys, &[1, n]).unwrap();
             // RocksDB takes away what it needs no more on threads of its own.
             let mut looks = 0..100_000;
             assert!(looks.any(|_| !holds(n)), "{n} is still in a file");
         }
-        let found = |n: u8| store.get(Table::PartyKeys, &[1, n]).unwrap();
+        let found = |n: u8| tables.get(Table::PartyKeys, &[1, n]).unwrap();
         assert_eq!([1, 2, 3, 4].map(|n| found(n).is_some()), [true, false, true, false]);
-        drop((store, journal));
+        drop((tables, journal));
         assert_eq!([1, 2, 3, 4].map(holds), [true, false, true, false]);
     }
 }

@@ -9,9 +9,9 @@ use tallystick_ledger::types::{Lsn, Timestamp, WindowNumber};
 
 type Rows = BTreeMap<Vec<u8>, Vec<u8>>;
 
-/// A store whose process dies after so many writes.
+/// Tables whose process dies after so many writes.
 struct Fused {
-    store: Arc<dyn Tables>,
+    tables: Arc<dyn Tables>,
     left: AtomicU64,
 }
 
@@ -26,17 +26,17 @@ impl Fused {
 impl Tables for Fused {
     fn put(&self, table: Table, key: &[u8], page: &[u8]) -> Result<(), JournalError> {
         self.write()?;
-        self.store.put(table, key, page)
+        self.tables.put(table, key, page)
     }
 
     fn sync(&self, table: Table) -> Result<(), JournalError> {
         self.write()?;
-        self.store.sync(table)
+        self.tables.sync(table)
     }
 
     fn commit(&self, key: &[u8], entry: &[u8]) -> Result<(), JournalError> {
         self.write()?;
-        self.store.commit(key, entry)
+        self.tables.commit(key, entry)
     }
 
     fn scan(
@@ -46,17 +46,17 @@ impl Tables for Fused {
         to: &[u8],
         visit: &mut VisitPage<'_>,
     ) -> Result<(), JournalError> {
-        self.store.scan(table, from, to, visit)
+        self.tables.scan(table, from, to, visit)
     }
 
     fn remove(&self, table: Table, from: &[u8], to: &[u8]) -> Result<(), JournalError> {
         self.write()?;
-        self.store.remove(table, from, to)
+        self.tables.remove(table, from, to)
     }
 
     fn destroy(&self, table: Table, key: &[u8]) -> Result<(), JournalError> {
         self.write()?;
-        self.store.destroy(table, key)
+        self.tables.destroy(table, key)
     }
 
     fn free_bytes(&self) -> Option<u64> {
@@ -73,16 +73,16 @@ fn remove(from: &[u8], to: &[u8]) -> RowChange {
 }
 
 /// Writes a checkpoint with these changes, some to a page.
-fn checkpoint(store: &dyn Tables, pages: &[Vec<RowChange>]) -> Result<(), JournalError> {
-    let before = committed(store)?;
+fn checkpoint(tables: &dyn Tables, pages: &[Vec<RowChange>]) -> Result<(), JournalError> {
+    let before = committed(tables)?;
     let lsn = Lsn(before.map_or(0, |before| before.tail.lsn.0) + 10);
     let tail = Tail { lsn, ..Tail::START };
     let mark = Mark { everything: true, tail, at: Timestamp(7), window: WindowNumber(1) };
     let mut writer = Writer::begin(store, before, &mark)?;
     for page in pages {
-        writer.add_rows(store, page.clone())?;
+        writer.add_rows(tables, page.clone())?;
     }
-    writer.commit(store).map(drop)
+    writer.commit(tables).map(drop)
 }
 
 fn follow(rows: &mut Rows, pages: &[Vec<RowChange>]) {
@@ -95,16 +95,16 @@ fn follow(rows: &mut Rows, pages: &[Vec<RowChange>]) {
 }
 
 /// What a start reads.
-fn started(store: &dyn Tables) -> Result<Rows, JournalError> {
-    let Some(commit) = committed(store)? else { return Ok(Rows::new()) };
-    apply(store, &commit)?;
+fn started(tables: &dyn Tables) -> Result<Rows, JournalError> {
+    let Some(commit) = committed(tables)? else { return Ok(Rows::new()) };
+    apply(tables, &commit)?;
     let mut rows = Rows::new();
     let mut visit = |key: &[u8], row: &[u8]| {
         rows.insert(key.to_vec(), row.to_vec());
         Ok(())
     };
-    load(store, &commit, &mut visit)?;
-    scan(store, &[Section::Legs as u8], &[Section::Legs as u8 + 1], &mut visit)?;
+    load(tables, &commit, &mut visit)?;
+    scan(tables, &[Section::Legs as u8], &[Section::Legs as u8 + 1], &mut visit)?;
     Ok(rows)
 }
 
@@ -138,22 +138,22 @@ fn wherever_a_checkpoint_is_cut_off_a_start_reads_the_rows_of_one_checkpoint() {
     let (mut seen, mut cut) = ([0; 4], 0..);
     for fuse in cut.by_ref() {
         let journal = Memory::journal();
-        let fused = Fused { store: journal.tables.clone(), left: AtomicU64::new(fuse) };
+        let fused = Fused { tables: journal.tables.clone(), left: AtomicU64::new(fuse) };
         let done = all.iter().try_for_each(|pages| checkpoint(&fused, pages));
         // With and without a loss of what was not synced, and once more cut off in the start.
         for (lost, again) in [(false, u64::MAX), (true, u64::MAX), (true, 1), (false, 3)] {
             let left = if lost { journal.log.after_power_cut() } else { journal.log.copy() };
-            let start = Fused { store: left.tables.clone(), left: AtomicU64::new(again) };
+            let start = Fused { tables: left.tables.clone(), left: AtomicU64::new(again) };
             drop(started(&start));
-            let store = left.tables;
-            let count = committed(&*store).unwrap().map_or(0, |commit| commit.segment);
+            let tables = left.tables;
+            let count = committed(&*tables).unwrap().map_or(0, |commit| commit.segment);
             let place = usize::try_from(count).unwrap();
-            assert_eq!(started(&*store).unwrap(), states[place], "died at write {fuse}");
+            assert_eq!(started(&*tables).unwrap(), states[place], "died at write {fuse}");
             seen[place] += 1;
             // And it goes on from there.
             for (pages, wanted) in all.iter().zip(&states[1..]).skip(place) {
-                checkpoint(&*store, pages).unwrap();
-                assert_eq!(started(&*store).unwrap(), *wanted, "died at write {fuse}");
+                checkpoint(&*tables, pages).unwrap();
+                assert_eq!(started(&*tables).unwrap(), *wanted, "died at write {fuse}");
             }
         }
         if done.is_ok() {
@@ -164,46 +164,46 @@ fn wherever_a_checkpoint_is_cut_off_a_start_reads_the_rows_of_one_checkpoint() {
 }
 
 fn damage(change: impl FnOnce(&dyn Tables)) -> String {
-    let store = Memory::journal().tables;
-    checkpoints().iter().for_each(|pages| checkpoint(&*store, pages).unwrap());
-    assert!(started(&*store).is_ok());
-    change(&*store);
-    store.sync(Table::Control).unwrap();
-    started(&*store).unwrap_err().to_string()
+    let tables = Memory::journal().tables;
+    checkpoints().iter().for_each(|pages| checkpoint(&*tables, pages).unwrap());
+    assert!(started(&*tables).is_ok());
+    change(&*tables);
+    tables.sync(Table::Control).unwrap();
+    started(&*tables).unwrap_err().to_string()
 }
 
 #[test]
 fn a_row_that_is_changed_is_refused_by_its_key_and_one_that_is_lost_or_old_by_the_sum() {
-    let text = damage(|store| {
-        let mut held = store.get(Table::Control, &[4, 1]).unwrap().unwrap();
+    let text = damage(|tables| {
+        let mut held = tables.get(Table::Control, &[4, 1]).unwrap().unwrap();
         *held.last_mut().unwrap() ^= 1;
-        store.put(Table::Control, &[4, 1], &held).unwrap();
+        tables.put(Table::Control, &[4, 1], &held).unwrap();
     });
     assert!(text.contains("row 0401 has changed"), "{text}");
-    let text = damage(|store| store.remove(Table::Control, &[4, 1], &[4, 2]).unwrap());
+    let text = damage(|tables| tables.remove(Table::Control, &[4, 1], &[4, 2]).unwrap());
     assert!(text.contains("(3 of 4 are there)"), "{text}");
     // As it was two checkpoints ago, with its own digest.
-    let text = damage(|store| {
+    let text = damage(|tables| {
         let old = [&row_digest(&[4, 1], b"ann").0[..], b"ann"].concat();
-        store.put(Table::Control, &[4, 1], &old).unwrap();
+        tables.put(Table::Control, &[4, 1], &old).unwrap();
     });
     assert!(text.contains("(4 of 4 are there)"), "{text}");
     // Another row's value, with that row's digest.
-    let text = damage(|store| {
-        let other = store.get(Table::Control, &[12, 2]).unwrap().unwrap();
-        store.put(Table::Control, &[4, 1], &other).unwrap();
+    let text = damage(|tables| {
+        let other = tables.get(Table::Control, &[12, 2]).unwrap().unwrap();
+        tables.put(Table::Control, &[4, 1], &other).unwrap();
     });
     assert!(text.contains("row 0401"), "{text}");
 }
 
 /// The table of rows, as it lies there.
-fn held(store: &dyn Tables) -> Rows {
+fn held(tables: &dyn Tables) -> Rows {
     let mut rows = Rows::new();
     let mut visit = |key: &[u8], row: &[u8]| {
         rows.insert(key.to_vec(), row.to_vec());
         Ok(())
     };
-    store.scan(Table::Control, &[0], &[0xff], &mut visit).unwrap();
+    tables.scan(Table::Control, &[0], &[0xff], &mut visit).unwrap();
     rows
 }
 
@@ -216,17 +216,17 @@ fn changes_that_count_and_were_changed_are_refused_before_any_row_is_touched() {
         checkpoint(&*journal.tables, &first).unwrap();
         let wanted = journal.tables.get(Table::Meta, b"control").unwrap();
         checkpoint(&*journal.tables, &second).unwrap();
-        let store = journal.tables.clone();
-        store.commit(b"control", &wanted.unwrap()).unwrap();
+        let tables = journal.tables.clone();
+        tables.commit(b"control", &wanted.unwrap()).unwrap();
         let key = [&[3][..], &2u64.to_be_bytes(), &damaged.to_be_bytes()].concat();
-        let mut page = store.get(Table::Checkpoints, &key).unwrap().unwrap();
+        let mut page = tables.get(Table::Checkpoints, &key).unwrap().unwrap();
         page[0] ^= 3;
-        store.put(Table::Checkpoints, &key, &page).unwrap();
-        store.sync(Table::Checkpoints).unwrap();
-        let before = held(&*store);
-        let text = started(&*store).unwrap_err().to_string();
+        tables.put(Table::Checkpoints, &key, &page).unwrap();
+        tables.sync(Table::Checkpoints).unwrap();
+        let before = held(&*tables);
+        let text = started(&*tables).unwrap_err().to_string();
         assert!(text.contains("a page has changed"), "{text}");
-        assert_eq!(held(&*store), before);
+        assert_eq!(held(&*tables), before);
     }
 }
 
