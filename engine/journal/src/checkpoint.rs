@@ -24,7 +24,7 @@ use tallystick_ledger::{Exposure, Held, ShardPage};
 
 /// Segments of what may change; dropped when a later one holds everything.
 const STATE: u8 = 1;
-/// Answers to limits and deposits; kept for ever.
+/// Answers to limits and deposits, while they are remembered; dropped as state is.
 const ANSWERS: u8 = 2;
 /// Changes of the control state's rows; needed until they are made.
 const CHANGES: u8 = 3;
@@ -47,11 +47,11 @@ pub struct Commit {
     pub window: WindowNumber,
     /// Vouchers credited in that window.
     pub credited: u64,
-    /// Channels in all its segments, counted as often as they stand there.
-    pub channels: u64,
-    /// Channels in its first segment, which holds everything.
-    pub channels_first: u64,
-    /// Pages of state in all its segments, of answers, and of changes of rows in its own.
+    /// Channels and answers in all its segments, counted as often as they stand there.
+    pub entries: u64,
+    /// Those in its first segment, which holds everything.
+    pub entries_first: u64,
+    /// Pages of state and of answers in all its segments, and of changes of rows in its own.
     pub pages: [u64; SECTIONS],
     /// Digest over those pages' digests, in order.
     pub digests: [Digest; SECTIONS],
@@ -67,7 +67,7 @@ impl Commit {
         let mut bytes = Vec::with_capacity(COMMIT_BYTES + 32);
         let at = u64::from_le_bytes(self.at.0.to_le_bytes());
         let numbers = [self.segment, self.first, self.tail.lsn.0, at, self.window.0];
-        let counts = [self.credited, self.channels, self.channels_first];
+        let counts = [self.credited, self.entries, self.entries_first];
         let numbers = numbers.iter().chain(&counts).chain(&self.pages).chain([&self.rows.count]);
         numbers.for_each(|n| bytes.extend_from_slice(&n.to_le_bytes()));
         let digests = [self.tail.link, self.tail.event_link];
@@ -93,8 +93,8 @@ impl Commit {
             at: Timestamp(i64::from_le_bytes(number(3).to_le_bytes())),
             window: WindowNumber(number(4)),
             credited: number(5),
-            channels: number(6),
-            channels_first: number(7),
+            entries: number(6),
+            entries_first: number(7),
             pages: [number(8), number(9), number(10)],
             digests: [digest(2), digest(3), digest(4)],
             rows: RowSum { count: number(11), sum: digest(5).0 },
@@ -125,6 +125,8 @@ pub struct Mark {
     pub at: Timestamp,
     /// The window that is open.
     pub window: WindowNumber,
+    /// What records before this one answered is not remembered.
+    pub remembered: Lsn,
 }
 
 /// Writes one checkpoint.
@@ -145,7 +147,7 @@ impl Writer {
         before: Option<Commit>,
         mark: &Mark,
     ) -> Result<Self, JournalError> {
-        let Mark { everything, tail, at, window } = *mark;
+        let Mark { everything, tail, at, window, remembered: _ } = *mark;
         let segment = before.map_or(1, |before| before.segment + 1);
         // A start that was cut off may have left pages of this number; and what earlier
         // checkpoints changed of rows has been changed.
@@ -161,14 +163,12 @@ impl Writer {
             at,
             window,
             credited: 0,
-            channels: base.map_or(0, |base| base.channels),
-            channels_first: base.map_or(0, |base| base.channels_first),
-            pages: [base.map_or(0, |base| base.pages[0]), before.map_or(0, |b| b.pages[1]), 0],
-            digests: [
-                base.map_or(Digest::ZERO, |base| base.digests[0]),
-                before.map_or(Digest::ZERO, |before| before.digests[1]),
-                Digest::ZERO,
-            ],
+            entries: base.map_or(0, |base| base.entries),
+            entries_first: base.map_or(0, |base| base.entries_first),
+            pages: base.map_or([0; SECTIONS], |base| [base.pages[0], base.pages[1], 0]),
+            digests: base.map_or([Digest::ZERO; SECTIONS], |base| {
+                [base.digests[0], base.digests[1], Digest::ZERO]
+            }),
             rows: before.map_or_else(RowSum::default, |before| before.rows),
         };
         Ok(Self { commit, before, next: [0; SECTIONS] })
@@ -178,19 +178,20 @@ impl Writer {
     ///
     /// # Errors
     /// `JournalError` of the storage.
-    pub fn add(&mut self, store: &dyn Tables, page: &ShardPage) -> Result<(), JournalError> {
-        let channels = u64::try_from(page.channels.len()).expect("a length fits 64 bits");
-        self.commit.channels += channels;
+    pub fn add(&mut self, tables: &dyn Tables, page: &ShardPage) -> Result<(), JournalError> {
+        let entries = page.channels.len() + page.answers.len();
+        let entries = u64::try_from(entries).expect("a length fits 64 bits");
+        self.commit.entries += entries;
         self.commit.credited += page.credited;
         if self.commit.first == self.commit.segment {
-            self.commit.channels_first += channels;
+            self.commit.entries_first += entries;
         }
         let state = [page.channels.len(), page.exposures.len(), page.caps.len()];
         if state != [0; 3] {
             self.put(tables, STATE, encode_state(page))?;
         }
         if !page.answers.is_empty() {
-            self.put(store, ANSWERS, encode_answers(&page.answers))?;
+            self.put(tables, ANSWERS, encode_answers(&page.answers))?;
         }
         Ok(())
     }
@@ -425,4 +426,59 @@ pub(super) fn changed(what: &str) -> JournalError {
         "the last checkpoint is damaged: {what} has changed. The engine does not start. Restore the \
          data directory from a copy"
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::memory::Memory;
+
+    /// A checkpoint of one answer.
+    fn checkpoint(tables: &dyn Tables, n: u64, everything: bool) -> Commit {
+        let before = committed(tables).unwrap();
+        let tail = Tail { lsn: Lsn(n), ..Tail::START };
+        let (at, window, remembered) = (Timestamp(0), WindowNumber(1), Lsn(1));
+        let mark = Mark { everything, tail, at, window, remembered };
+        let mut writer = Writer::begin(tables, before, &mark).unwrap();
+        let answers = vec![(Lsn(n), PartyId([1; 32]), Exposure::default())];
+        writer.add(tables, &ShardPage { answers, ..ShardPage::default() }).unwrap();
+        writer.commit(tables).unwrap()
+    }
+
+    /// What a start reads of answers.
+    fn answers(tables: &dyn Tables, commit: &Commit) -> Vec<u64> {
+        let mut found = Vec::new();
+        let mut visit = |page: ShardPage| {
+            found.extend(page.answers.iter().map(|(lsn, ..)| lsn.0));
+            Ok(())
+        };
+        load(tables, commit, &|_| None, &mut visit).unwrap();
+        found
+    }
+
+    /// They were kept for ever, 88 bytes each.
+    #[test]
+    fn answers_of_older_segments_go_with_a_checkpoint_that_holds_everything() {
+        let tables = Memory::journal().tables;
+        let mut found = Vec::new();
+        for (n, everything) in [(1, true), (2, false), (3, false), (4, true), (5, false)] {
+            let commit = checkpoint(&*tables, n, everything);
+            found.push((answers(&*tables, &commit), commit.entries, commit.entries_first));
+        }
+        let wanted = [
+            (vec![1], 1, 1),
+            (vec![1, 2], 2, 1),
+            (vec![1, 2, 3], 3, 1),
+            (vec![4], 1, 1),
+            (vec![4, 5], 2, 1),
+        ];
+        assert_eq!(found, wanted);
+        let mut pages = 0;
+        let count = &mut |_: &[u8], _: &[u8]| {
+            pages += 1;
+            Ok(())
+        };
+        tables.scan(Table::Checkpoints, &[ANSWERS], &[ANSWERS + 1], count).unwrap();
+        assert_eq!(pages, 2);
+    }
 }

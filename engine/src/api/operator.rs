@@ -61,7 +61,13 @@ impl OperatorApi {
         (party, asset): (PartyId, AssetNumber),
     ) -> Answer<v1::Exposure> {
         let lsn = self.wish(caller, asked).await?.lsn();
-        let exposure = self.engine.exposure_at(party, lsn).await?;
+        // It can be forgotten between being found and being asked for.
+        let exposure = self.engine.exposure_at(party, lsn).await?.ok_or_else(|| {
+            Status::aborted(
+                "this request was answered so long ago that what it gave is not remembered any \
+                 more; nothing has changed. Ask for the party's exposure",
+            )
+        })?;
         Ok(Response::new(exposure_message(party, asset, exposure)))
     }
 }

@@ -63,7 +63,7 @@ impl Applier {
             }
             Item::Question(_) => {}
             Item::Checkpoint(mark) => {
-                let page = self.shard.save(mark.everything, mark.at);
+                let page = self.shard.save(mark.everything, mark.at, mark.remembered);
                 self.saving = Some(*mark);
                 return Out { part: None, saved: Some(Saved { mark: *mark, page, last: false }) };
             }
@@ -179,9 +179,7 @@ fn answer(shard: &Shard, applied: Lsn, question: &Question) {
         What::Channel(channel) => Reply::Channel(shard.channel(channel)),
         What::Newest(channel) => Reply::Newest(shard.newest(channel)),
         What::Exposure(party, asset) => Reply::Exposure(shard.exposure(party, asset)),
-        What::ExposureAt(lsn) => Reply::Exposure(
-            shard.exposure_at(lsn).expect("asked only for records that set a limit or deposit"),
-        ),
+        What::ExposureAt(lsn) => Reply::ExposureAt(shard.exposure_at(lsn)),
         What::Figures => Reply::Figures(Figures {
             channels: u64::try_from(shard.channels()).expect("a count fits 64 bits"),
             credited: shard.credited(),

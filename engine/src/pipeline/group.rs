@@ -51,6 +51,7 @@ pub(super) enum Reply {
     Channel(ChannelState),
     Newest(Option<Evidence>),
     Exposure(Exposure),
+    ExposureAt(Option<Exposure>),
     Figures(Figures),
     Gauges(Vec<(AssetNumber, Gauge)>),
 }

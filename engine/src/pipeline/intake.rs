@@ -180,6 +180,7 @@ impl Intake {
             Reply::Channel(state) => Ok(state),
             reply @ (Reply::Newest(_)
             | Reply::Exposure(_)
+            | Reply::ExposureAt(_)
             | Reply::Figures(_)
             | Reply::Gauges(_)) => {
                 panic!("{reply:?} to a channel")
@@ -200,6 +201,7 @@ impl Intake {
             Reply::Newest(evidence) => Ok(evidence),
             reply @ (Reply::Channel(_)
             | Reply::Exposure(_)
+            | Reply::ExposureAt(_)
             | Reply::Figures(_)
             | Reply::Gauges(_)) => {
                 panic!("{reply:?} to the newest voucher")
@@ -220,15 +222,34 @@ impl Intake {
     /// # Errors
     /// `Busy`.
     pub async fn exposure(&self, party: PartyId, asset: AssetNumber) -> Result<Exposure, Busy> {
-        self.ask_exposure(party, What::Exposure(party, asset)).await
+        match self.question(party.shard(self.0.shards), What::Exposure(party, asset)).await? {
+            Reply::Exposure(exposure) => Ok(exposure),
+            reply @ (Reply::Newest(_)
+            | Reply::ExposureAt(_)
+            | Reply::Channel(_)
+            | Reply::Figures(_)
+            | Reply::Gauges(_)) => {
+                panic!("{reply:?} to an exposure")
+            }
+        }
     }
 
-    /// The exposure that the limit or deposit of `party` at `lsn` gave.
+    /// The exposure that the limit or deposit of `party` at `lsn` gave; `None` once that is
+    /// forgotten.
     ///
     /// # Errors
     /// `Busy`.
-    pub async fn exposure_at(&self, party: PartyId, lsn: Lsn) -> Result<Exposure, Busy> {
-        self.ask_exposure(party, What::ExposureAt(lsn)).await
+    pub async fn exposure_at(&self, party: PartyId, lsn: Lsn) -> Result<Option<Exposure>, Busy> {
+        match self.question(party.shard(self.0.shards), What::ExposureAt(lsn)).await? {
+            Reply::ExposureAt(exposure) => Ok(exposure),
+            reply @ (Reply::Newest(_)
+            | Reply::Exposure(_)
+            | Reply::Channel(_)
+            | Reply::Figures(_)
+            | Reply::Gauges(_)) => {
+                panic!("{reply:?} to what a record gave")
+            }
+        }
     }
 
     /// Figures over all shards.
@@ -245,6 +266,7 @@ impl Intake {
                 }
                 reply @ (Reply::Newest(_)
                 | Reply::Exposure(_)
+                | Reply::ExposureAt(_)
                 | Reply::Channel(_)
                 | Reply::Gauges(_)) => {
                     panic!("{reply:?} to figures")
@@ -272,6 +294,7 @@ impl Intake {
                 }
                 reply @ (Reply::Newest(_)
                 | Reply::Exposure(_)
+                | Reply::ExposureAt(_)
                 | Reply::Channel(_)
                 | Reply::Figures(_)) => {
                     panic!("{reply:?} to gauges")
@@ -279,18 +302,6 @@ impl Intake {
             }
         }
         Ok(all)
-    }
-
-    async fn ask_exposure(&self, party: PartyId, what: What) -> Result<Exposure, Busy> {
-        match self.question(party.shard(self.0.shards), what).await? {
-            Reply::Exposure(exposure) => Ok(exposure),
-            reply @ (Reply::Newest(_)
-            | Reply::Channel(_)
-            | Reply::Figures(_)
-            | Reply::Gauges(_)) => {
-                panic!("{reply:?} to an exposure")
-            }
-        }
     }
 
     async fn question(&self, shard: u16, what: What) -> Result<Reply, Busy> {

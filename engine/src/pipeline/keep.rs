@@ -30,7 +30,7 @@ pub struct Progress {
     entries_least: u64,
 }
 
-/// So many entries of channels may stand in segments beside the first before everything is written
+/// So many entries (channels, answers) may stand in segments beside the first before everything is written
 /// anew: as many as the first has, so that writing stays in proportion, but at least a page or two.
 pub(super) const ENTRIES_LEAST: u64 = 4_096;
 
@@ -50,8 +50,8 @@ impl Progress {
         Some(match self.last() {
             None => true,
             Some(last) => {
-                let beside = last.channels - last.channels_first;
-                beside > last.channels_first.max(self.entries_least)
+                let beside = last.entries - last.entries_first;
+                beside > last.entries_first.max(self.entries_least)
             }
         })
     }

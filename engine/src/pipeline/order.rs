@@ -192,11 +192,12 @@ impl Order {
         }
         let Some(everything) = self.checkpoints.begin() else { return };
         let window = control.open_window().number;
+        let remembered = control.remembered_from();
         control.begin_save();
         drop(control);
         let (tail, at) = (self.chain.tail(), self.chain.at());
         self.since = Since::default();
-        self.draft.items.push(Item::Checkpoint(Mark { everything, tail, at, window }));
+        self.draft.items.push(Item::Checkpoint(Mark { everything, tail, at, window, remembered }));
     }
 
     /// The clock, but never before the last record.

@@ -190,10 +190,10 @@ fn restore(tables: &dyn Tables, commit: &Commit, count: u16) -> Result<State, Jo
         return Err(damaged(wanted.lsn, why));
     }
     let spread = usize::from(count).max(1);
-    let channels = usize::try_from(commit.channels_first).unwrap_or(0) / spread;
+    let entries = usize::try_from(commit.entries_first).unwrap_or(0) / spread;
     for shard in &mut state.shards {
         shard.restore_window(open);
-        shard.reserve(channels + channels / 8);
+        shard.reserve(entries + entries / 8);
     }
     load_pages(tables, commit, &mut state)?;
     state.shards.iter_mut().for_each(|shard| shard.restored(open, commit.credited));

@@ -223,11 +223,12 @@ impl Engine {
         self.0.setup.intake.exposure(party, asset).await
     }
 
-    /// The exposure that the limit or deposit of `party` at `lsn` gave.
+    /// The exposure that the limit or deposit of `party` at `lsn` gave; `None` once that is
+    /// forgotten.
     ///
     /// # Errors
     /// `Busy`.
-    pub async fn exposure_at(&self, party: PartyId, lsn: Lsn) -> Result<Exposure, Busy> {
+    pub async fn exposure_at(&self, party: PartyId, lsn: Lsn) -> Result<Option<Exposure>, Busy> {
         self.0.setup.intake.exposure_at(party, lsn).await
     }
 

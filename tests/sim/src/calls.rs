@@ -165,7 +165,9 @@ fn told(model: &Model, question: Question) -> Told {
                 .map(|held| (Box::new(held.newest.packed), held.before, held.lsn)),
         ),
         Question::Exposure(party, asset) => Told::Exposure(state.exposure(party, asset)),
-        Question::ExposureAt(_, lsn) => Told::Exposure(state.answers[&lsn].2),
+        Question::ExposureAt(_, lsn) => {
+            Told::Given(state.answers.get(&lsn).map(|(.., owes)| *owes))
+        }
     }
 }
 
@@ -173,7 +175,9 @@ fn told(model: &Model, question: Question) -> Told {
 fn forgotten(model: &Model, question: Question, found: &Told) -> bool {
     let channel = match question {
         Question::Channel(_, channel, _) | Question::Newest(_, channel, _) => channel,
-        Question::Exposure(..) | Question::ExposureAt(..) => return false,
+        Question::Exposure(..) => return false,
+        // It is forgotten with the next checkpoint, or later.
+        Question::ExposureAt(_, lsn) => return !model.now.answers.contains_key(&lsn),
     };
     let held = &model.now.channels.get(&channel);
     let settled = held.is_some_and(|held| held.window < model.now.open());

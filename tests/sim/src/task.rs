@@ -94,6 +94,8 @@ pub enum Told {
     Newest(Option<(Box<[u8; 160]>, u64, u64)>),
     /// An exposure.
     Exposure(Exposure),
+    /// The exposure that a record gave, if that is remembered.
+    Given(Option<Exposure>),
 }
 
 /// Polls a future once. Nobody is woken: whoever holds it tries again.
@@ -174,7 +176,7 @@ pub fn question(intake: &Intake, question: Question) -> Call {
             }
             Question::ExposureAt(party, lsn) => {
                 let owes = intake.exposure_at(party, Lsn(lsn)).await?;
-                Told::Exposure(crate::check::exposure(owes))
+                Told::Given(owes.map(crate::check::exposure))
             }
         })
     });

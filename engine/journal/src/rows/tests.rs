@@ -77,8 +77,9 @@ fn checkpoint(tables: &dyn Tables, pages: &[Vec<RowChange>]) -> Result<(), Journ
     let before = committed(tables)?;
     let lsn = Lsn(before.map_or(0, |before| before.tail.lsn.0) + 10);
     let tail = Tail { lsn, ..Tail::START };
-    let mark = Mark { everything: true, tail, at: Timestamp(7), window: WindowNumber(1) };
-    let mut writer = Writer::begin(store, before, &mark)?;
+    let (at, window, remembered) = (Timestamp(7), WindowNumber(1), Lsn(1));
+    let mark = Mark { everything: true, tail, at, window, remembered };
+    let mut writer = Writer::begin(tables, before, &mark)?;
     for page in pages {
         writer.add_rows(tables, page.clone())?;
     }

@@ -50,6 +50,13 @@ impl Control {
         self.windows().rev().nth(1).is_some_and(|window| window.sealed.is_none())
     }
 
+    /// The record that answered the first request that is remembered; the next one to come if none
+    /// is. Nobody asks again for what an earlier record gave.
+    #[must_use]
+    pub fn remembered_from(&self) -> Lsn {
+        self.requests.first().unwrap_or(self.history.lsn.next())
+    }
+
     /// Rises whenever a party's name or accounts change, or what is free of its deposits.
     #[must_use]
     pub fn directory_version(&self) -> u64 {

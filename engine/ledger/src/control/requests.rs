@@ -32,14 +32,23 @@ pub(super) struct Answered {
 #[derive(Debug)]
 #[cfg_attr(test, derive(Clone))]
 pub(super) struct Requests {
-    /// By span of time, oldest first: the span's number, and what was asked in it.
-    spans: VecDeque<(i64, HashMap<Half, Known, RandomState>)>,
+    /// By span of time, oldest first.
+    spans: VecDeque<Span>,
     /// How many there may be.
     limit: usize,
     /// What came since the last checkpoint began, by span.
     new: Vec<(i64, Vec<Answered>)>,
     /// The first span that was not forgotten, if any was since then.
     forgotten: Option<i64>,
+}
+
+/// What was asked in one span of days.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Span {
+    number: i64,
+    /// The record that answered the first of them.
+    first: Lsn,
+    requests: HashMap<Half, Known, RandomState>,
 }
 
 /// What is known of a request besides its key.
@@ -66,14 +75,14 @@ impl Requests {
 
     /// How many are remembered.
     pub fn len(&self) -> usize {
-        self.spans.iter().map(|(_, requests)| requests.len()).sum()
+        self.spans.iter().map(|span| span.requests.len()).sum()
     }
 
     /// The record that answered a request before.
     pub fn answered(&self, request: &Request) -> Result<Option<Lsn>, Refusal> {
         let key = key(&request.id);
         // Mostly a call is repeated soon.
-        match self.spans.iter().rev().find_map(|(_, requests)| requests.get(&key)) {
+        match self.spans.iter().rev().find_map(|span| span.requests.get(&key)) {
             None => Ok(None),
             Some(answered) if answered.content == half(request.content) => Ok(Some(answered.lsn)),
             Some(_) => Err(Refusal::RequestReused(request.id.clone())),
@@ -88,15 +97,12 @@ impl Requests {
     /// Takes note of the event at `lsn`, and forgets what is old by its time.
     pub fn apply(&mut self, lsn: Lsn, at: Timestamp, request: Option<&Request>) {
         let now = span(at);
-        while self.spans.front().is_some_and(|(span, _)| now - span > REQUEST_SPANS) {
+        while self.spans.front().is_some_and(|span| now - span.number > REQUEST_SPANS) {
             self.spans.pop_front();
             self.forgotten = Some(now - REQUEST_SPANS);
         }
         let Some(request) = request else { return };
-        if self.spans.back().is_none_or(|(span, _)| *span < now) {
-            self.spans.push_back((now, HashMap::default()));
-        }
-        let (_, requests) = self.spans.back_mut().expect("one was added if there was none");
+        let requests = &mut self.span(now, lsn).requests;
         let (key, content) = (key(&request.id), half(request.content));
         requests.insert(key, Known { content, lsn });
         if self.new.last().is_none_or(|(span, _)| *span < now) {
@@ -104,6 +110,19 @@ impl Requests {
         }
         let (_, new) = self.new.last_mut().expect("one was added if there was none");
         new.push(Answered { key, content, lsn });
+    }
+
+    /// The span of this number, the last one; begun with the record at `lsn` if it is new.
+    fn span(&mut self, number: i64, lsn: Lsn) -> &mut Span {
+        if self.spans.back().is_none_or(|span| span.number < number) {
+            self.spans.push_back(Span { number, first: lsn, requests: HashMap::default() });
+        }
+        self.spans.back_mut().expect("one was added if there was none")
+    }
+
+    /// The record that answered the first of all that are remembered; `None` if none is.
+    pub fn first(&self) -> Option<Lsn> {
+        self.spans.front().map(|span| span.first)
     }
 
     /// What came since this was asked last, by span, and the first span that was not forgotten, if
@@ -116,13 +135,11 @@ impl Requests {
 
     /// Puts back a row of them. Rows come in the order of spans.
     pub fn restore(&mut self, span: i64, answered: Vec<Answered>) -> Result<(), String> {
-        match self.spans.back() {
-            Some((last, _)) if *last > span => return Err("it is not in its place".into()),
-            Some((last, _)) if *last == span => {}
-            Some(_) | None => self.spans.push_back((span, HashMap::default())),
+        let Some(first) = answered.first() else { return Ok(()) };
+        if self.spans.back().is_some_and(|last| last.number > span) {
+            return Err("it is not in its place".into());
         }
-        let (_, requests) = self.spans.back_mut().expect("one was added if there was none");
-        requests.extend(
+        self.span(span, first.lsn).requests.extend(
             answered
                 .into_iter()
                 .map(|Answered { key, content, lsn }| (key, Known { content, lsn })),

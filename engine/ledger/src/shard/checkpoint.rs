@@ -29,8 +29,7 @@ pub struct ShardPage {
     pub exposures: Vec<(PartyId, AssetNumber, Exposure)>,
     /// What signers used of their caps. Replaces what is held for the same signer and asset.
     pub caps: Vec<(SignerKey, AssetNumber, Amount)>,
-    /// Exposure of parties right after limits and deposits, by record: new since the last
-    /// checkpoint.
+    /// Exposure of parties right after limits and deposits, by record.
     pub answers: Vec<(Lsn, PartyId, Exposure)>,
     /// Vouchers credited in the open window; in the first page that a shard hands out only.
     pub credited: u64,
@@ -38,10 +37,11 @@ pub struct ShardPage {
 
 impl Shard {
     /// Begins a checkpoint at this point of the order: of what changed since the last one, or of
-    /// everything. Returns its first page; the channels follow by `saved`.
-    pub fn save(&mut self, everything: bool, at: Timestamp) -> ShardPage {
+    /// everything. Returns its first page; the channels follow by `saved`. What limits and deposits
+    /// before the record `remembered` gave is forgotten.
+    pub fn save(&mut self, everything: bool, at: Timestamp, remembered: Lsn) -> ShardPage {
         let mut page = ShardPage { credited: self.credited, ..ShardPage::default() };
-        page.answers = std::mem::take(&mut self.answers_new);
+        page.answers = self.answers(everything, remembered);
         let (parties, signers) =
             (std::mem::take(&mut self.parties_changed), std::mem::take(&mut self.signers_changed));
         for index in parties.iter().map(|&index| index as usize) {
@@ -69,6 +69,17 @@ impl Shard {
         }
         self.channels.save(everything, at);
         page
+    }
+
+    /// What of limits and deposits is remembered: what came since the last checkpoint, or all.
+    fn answers(&mut self, all: bool, remembered: Lsn) -> Vec<(Lsn, PartyId, Exposure)> {
+        self.answered = self.answered.split_off(&remembered);
+        let new = std::mem::take(&mut self.answers_new);
+        let row = |(&lsn, &(party, exposure)): (&Lsn, &(PartyId, Exposure))| (lsn, party, exposure);
+        if all {
+            return self.answered.iter().map(row).collect();
+        }
+        new.iter().filter_map(|lsn| self.answered.get_key_value(lsn)).map(row).collect()
     }
 
     /// Copies up to `limit` more channels of the checkpoint: a page, and whether it is the last.
@@ -155,7 +166,7 @@ impl Shard {
         // Only the shard that owns the party is ever asked for it.
         for (lsn, party, exposure) in &page.answers {
             if self.owns(party) {
-                self.answered.insert(*lsn, *exposure);
+                self.answered.insert(*lsn, (*party, *exposure));
             }
         }
         Ok(())
@@ -198,5 +209,65 @@ impl Shard {
         assert_eq!(self.channels.window(), open, "the checkpoint's window was taken back");
         self.gauge_anew();
         self.count_anew();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::{AssetCreated, CreditLimitSet, Event, PartyUpserted};
+    use crate::fixture::as_sealed;
+    use crate::types::{AssetDef, NetworkId, SettlementModel, Total};
+
+    const PARTY: PartyId = PartyId([1; 32]);
+    const ASSET: AssetNumber = AssetNumber(978);
+
+    fn founded() -> Shard {
+        let mut shard = Shard::new(0, 1, NetworkId([3; 32]), 60);
+        let (code, model) = ("EUR".to_owned(), SettlementModel::Bilateral);
+        let asset = AssetDef { number: ASSET, code, scale: 2, model };
+        let (name, accounts) = (as_sealed(""), Vec::new());
+        let party = PartyUpserted { party: PARTY, name, suspended: false, accounts };
+        for (lsn, event) in [(1, AssetCreated { asset }.into()), (2, Event::from(party))] {
+            assert!(shard.apply(Lsn(lsn), &event).is_none());
+        }
+        shard
+    }
+
+    fn set_limit(shard: &mut Shard, lsn: u64) {
+        let limit = Total(u128::from(lsn));
+        let event = Event::from(CreditLimitSet { party: PARTY, asset: ASSET, limit });
+        assert!(shard.apply(Lsn(lsn), &event).is_none());
+    }
+
+    fn saved(shard: &mut Shard, everything: bool, remembered: u64) -> ShardPage {
+        let page = shard.save(everything, Timestamp(0), Lsn(remembered));
+        while shard.saved(10).is_some_and(|(_, last)| !last) {}
+        page
+    }
+
+    fn lsns(page: &ShardPage) -> Vec<u64> {
+        page.answers.iter().map(|(lsn, ..)| lsn.0).collect()
+    }
+
+    /// They were kept for ever: in memory, and in every checkpoint that a start reads.
+    #[test]
+    fn what_limits_gave_is_forgotten_with_the_request_and_comes_back_while_it_is_not() {
+        let mut shard = founded();
+        (3..7).for_each(|lsn| set_limit(&mut shard, lsn));
+        assert_eq!(lsns(&saved(&mut shard, false, 4)), [4, 5, 6]);
+        set_limit(&mut shard, 7);
+        assert_eq!(lsns(&saved(&mut shard, false, 5)), [7]);
+        let known = |shard: &Shard| {
+            let given = (3..8).filter(|&lsn| shard.exposure_at(Lsn(lsn)).is_some());
+            given.collect::<Vec<u64>>()
+        };
+        assert_eq!(known(&shard), [5, 6, 7]);
+        let all = saved(&mut shard, true, 6);
+        assert_eq!(lsns(&all), [6, 7]);
+        let mut again = founded();
+        again.restore(&all).unwrap();
+        assert_eq!(known(&again), [6, 7]);
+        assert_eq!(again.exposure_at(Lsn(6)).map(|exposure| exposure.limit), Some(Total(6)));
     }
 }

@@ -146,7 +146,7 @@ mod tests {
         let mut pages: Vec<ShardPage> = Vec::new();
         for shard in shards.iter_mut() {
             drop(shard.leave(usize::MAX));
-            pages.push(shard.save(true, Timestamp(at * 1_000_000)));
+            pages.push(shard.save(true, Timestamp(at * 1_000_000), Lsn(0)));
             while let Some((page, last)) = shard.saved(2) {
                 pages.push(page);
                 if last {

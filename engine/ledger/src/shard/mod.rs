@@ -126,8 +126,9 @@ pub struct Shard {
     /// How many live channels expire when, by signer.
     expiring: BTreeMap<(i64, SignerIndex), u32>,
     channels_max: ChannelsMax,
-    /// Exposure right after each limit or deposit: the first result, for whoever retries the call.
-    answered: Map<Lsn, Exposure>,
+    /// Of whom, and the exposure right after, by limit or deposit: the first result, for whoever
+    /// retries the call while it is remembered.
+    answered: BTreeMap<Lsn, (PartyId, Exposure)>,
     /// Vouchers credited in the open window.
     credited: u64,
     /// The closed window whose evidence is leaving, and how many vouchers were credited in it.
@@ -135,7 +136,7 @@ pub struct Shard {
     /// What has changed since the last checkpoint.
     parties_changed: Vec<PartyIndex>,
     signers_changed: Vec<SignerIndex>,
-    answers_new: Vec<(Lsn, PartyId, Exposure)>,
+    answers_new: Vec<Lsn>,
     hasher: ChannelHasher,
 }
 
@@ -158,7 +159,7 @@ impl Shard {
             channels: Channels::new(),
             expiring: BTreeMap::new(),
             channels_max: ChannelsMax::RULE,
-            answered: Map::default(),
+            answered: BTreeMap::new(),
             credited: 0,
             closing: None,
             parties_changed: Vec::new(),
@@ -204,7 +205,6 @@ impl Shard {
         None
     }
 
-    /// Copies the evidence of up to `limit` more channels of the closed window. The last call hands
     fn register(&mut self, lsn: Lsn, event: &RegistryEvent) {
         match event {
             RegistryEvent::AssetCreated(e) => self.add_asset(&e.asset),
@@ -225,6 +225,7 @@ impl Shard {
         }
     }
 
+    /// Copies the evidence of up to `limit` more channels of the closed window. The last call hands
     /// out the window's part.
     pub fn leave(&mut self, limit: usize) -> Option<SealedPart> {
         self.channels.leave(limit).map(|left| self.part(left))
@@ -289,10 +290,10 @@ impl Shard {
         held.map(|(_, exposure)| *exposure).unwrap_or_default()
     }
 
-    /// The exposure that the limit or deposit at `lsn` gave.
+    /// The exposure that the limit or deposit at `lsn` gave; `None` once it is forgotten.
     #[must_use]
     pub fn exposure_at(&self, lsn: Lsn) -> Option<Exposure> {
-        self.answered.get(&lsn).copied()
+        self.answered.get(&lsn).map(|(_, exposure)| *exposure)
     }
 
     /// What a signer used of its cap; `None` where it has none, or signs for a payer of another
@@ -401,8 +402,8 @@ impl Shard {
         });
         let (_, exposure) = &mut exposures[place];
         change(exposure);
-        self.answered.insert(lsn, *exposure);
-        self.answers_new.push((lsn, party, *exposure));
+        self.answered.insert(lsn, (party, *exposure));
+        self.answers_new.push(lsn);
         mark(&mut self.parties[index as usize].changed, &mut self.parties_changed, index);
     }
 }

@@ -140,6 +140,9 @@ impl State {
         if let Some(Request { id, content }) = request {
             self.requests.insert(id.clone(), (*content, lsn, at));
         }
+        // Nobody asks again for what was answered before them.
+        let remembered = self.requests.values().map(|(_, lsn, _)| *lsn).min().unwrap_or(lsn + 1);
+        self.answers = self.answers.split_off(&remembered);
         if let Some(event) = fact {
             self.record(lsn, operator, &event);
         }
