@@ -30,8 +30,9 @@ pub struct Progress {
     entries_least: u64,
 }
 
-/// So many entries (channels, answers) may stand in segments beside the first before everything is written
-/// anew: as many as the first has, so that writing stays in proportion, but at least a page or two.
+/// So many entries (channels, answers) may stand in segments beside the first before everything is
+/// written anew: as many as the first has, so that writing stays in proportion, but at least a page
+/// or two.
 pub(super) const ENTRIES_LEAST: u64 = 4_096;
 
 impl Progress {
