@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use tallystick::journal::{kept, rocks};
 use tallystick::ledger::control::{Control, CreateBatch, Used};
 use tallystick::ledger::{
-    BatchContent, BatchPlan, Caller, Command, Genesis, LegState, LegStep, Policy, Rail,
+    BatchContent, BatchPlan, Caller, Command, Genesis, Keep, LegState, LegStep, Policy, Rail,
     RailAccount, Request, SubmitLegs, UpsertParty, Voice, Wish, runs,
 };
 use tallystick::pipeline::{self, Intake, PipelineOptions, Source, recover};
@@ -225,7 +225,8 @@ fn found(asking: &mut Asking, vault: &Vault, payer: &SigningKey) {
         let sealed = sealed.expect("a new party is sealed");
         let (name, accounts, erasures) = (sealed.name, sealed.accounts, sealed.erasures);
         let (party, suspended, reopen) = (plain.party, false, false);
-        let upsert = UpsertParty { party, name, suspended, accounts, reopen, erasures };
+        let keep = Keep::default();
+        let upsert = UpsertParty { party, name, suspended, accounts, reopen, erasures, keep };
         wishes.push(Wish::UpsertParty(upsert));
     }
     let signer = SignerKey(payer.verifying_key().to_bytes());

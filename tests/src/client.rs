@@ -72,7 +72,7 @@ impl Client {
 
     /// All windows, in the engine's order.
     pub async fn windows(&mut self) -> Vec<Window> {
-        all(self.operator.list_windows(crate::wire::ListWindowsRequest {}).await).await
+        all(self.operator.list_windows(crate::wire::ListWindowsRequest::default()).await).await
     }
 
     /// Gross obligations of a window in one asset.
@@ -106,7 +106,7 @@ impl Client {
 
     /// All batches, in the engine's order.
     pub async fn batches(&mut self) -> Vec<Batch> {
-        all(self.operator.list_batches(crate::wire::ListBatchesRequest {}).await).await
+        all(self.operator.list_batches(crate::wire::ListBatchesRequest::default()).await).await
     }
 
     /// A batch's legs.

@@ -51,7 +51,7 @@ impl Seen {
     pub async fn try_of(client: &mut Client, world: &World) -> Result<Self, Status> {
         let operator = &mut client.operator;
         let windows: Vec<Window> =
-            try_all(operator.list_windows(ListWindowsRequest {}).await).await?;
+            try_all(operator.list_windows(ListWindowsRequest::default()).await).await?;
         let (mut obligations, mut positions) = (Vec::new(), Vec::new());
         for window in windows.iter().filter(|window| window.cut_lsn > 0) {
             for asset in [World::PAIRS, World::CLEARED] {
@@ -61,7 +61,7 @@ impl Seen {
             }
         }
         let batches: Vec<Batch> =
-            try_all(operator.list_batches(ListBatchesRequest {}).await).await?;
+            try_all(operator.list_batches(ListBatchesRequest::default()).await).await?;
         let (mut legs, mut files) = (Vec::new(), Vec::new());
         for batch in &batches {
             legs.push(try_all(client.operator.list_legs(named(batch)).await).await?);

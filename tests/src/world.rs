@@ -241,7 +241,12 @@ pub fn party_request(party: PartyId, place: u64) -> UpsertPartyRequest {
         accounts: [("iso20022".to_owned(), SettlementAccount { fields })].into(),
         erased: false,
     };
-    UpsertPartyRequest { request_id: request_id("party"), party: Some(party), reopen: false }
+    UpsertPartyRequest {
+        request_id: request_id("party"),
+        party: Some(party),
+        reopen: false,
+        keep: None,
+    }
 }
 
 /// A signer with caps of (asset, amount).

@@ -169,6 +169,7 @@ async fn a_batch_has_the_account_that_its_party_had_when_it_was_made() {
         batches.push(batch.batch_id);
     }
     assert_ne!(batches[0], batches[1]);
-    let listed = d.client.operator.list_batches(tallystick_tests::wire::ListBatchesRequest {});
+    let listed =
+        d.client.operator.list_batches(tallystick_tests::wire::ListBatchesRequest::default());
     assert_eq!(listed.await.unwrap().into_inner().collect::<Vec<_>>().await.len(), 2);
 }

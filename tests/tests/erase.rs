@@ -50,7 +50,7 @@ impl Secrets {
             account.fields.insert((*field).to_owned(), value.clone());
         }
         let (request_id, party) = (request_id("party"), Some(message));
-        UpsertPartyRequest { request_id, party, reopen: false }
+        UpsertPartyRequest { request_id, party, reopen: false, keep: None }
     }
 
     /// What must be found nowhere, in whatever way it is written: all but the bank, which has many
@@ -110,7 +110,7 @@ async fn suspend(client: &mut Client, party: PartyId) {
     let mut message = get(client, party).await;
     message.suspended = true;
     let (request_id, party) = (request_id("suspend"), Some(message));
-    let request = UpsertPartyRequest { request_id, party, reopen: false };
+    let request = UpsertPartyRequest { request_id, party, reopen: false, keep: None };
     client.operator.upsert_party(request).await.unwrap();
 }
 

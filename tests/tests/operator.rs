@@ -226,7 +226,8 @@ async fn parties_have_whole_ids_and_reachable_accounts() {
     }
     let clearing = party_request(PartyId([0; 32]), 1);
     refused(o.upsert_party(clearing).await, InvalidArgument, "zero");
-    let missing = UpsertPartyRequest { request_id: request_id("p"), party: None, reopen: false };
+    let missing =
+        UpsertPartyRequest { request_id: request_id("p"), party: None, reopen: false, keep: None };
     refused(o.upsert_party(missing).await, InvalidArgument, "party");
 
     let with = |field: &str, value: &str| {

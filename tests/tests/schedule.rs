@@ -83,7 +83,12 @@ fn without_account(party: PartyId) -> UpsertPartyRequest {
     let (party_id, name) = (party.0.to_vec().into(), "Newcomer".to_owned());
     let party =
         Party { party_id, name, suspended: false, accounts: Default::default(), erased: false };
-    UpsertPartyRequest { request_id: request_id("party"), party: Some(party), reopen: false }
+    UpsertPartyRequest {
+        request_id: request_id("party"),
+        party: Some(party),
+        reopen: false,
+        keep: None,
+    }
 }
 
 /// The batch of a window could not be made, because a party had no account; then the engine was

@@ -13,6 +13,7 @@ mod facts;
 mod read;
 mod requests;
 mod rows;
+mod search;
 mod settlement;
 mod used;
 mod waiting;
@@ -131,8 +132,10 @@ pub struct Control {
     genesis: Genesis,
     history: History,
     assets: BTreeMap<AssetNumber, AssetDef>,
-    parties: HashMap<PartyId, PartyEntry, RandomState>,
-    signers: HashMap<SignerKey, SignerEntry, RandomState>,
+    /// By id, so that a list of them is read a page at a time.
+    parties: BTreeMap<PartyId, PartyEntry>,
+    /// The same.
+    signers: BTreeMap<SignerKey, SignerEntry>,
     changes: Changes,
     /// Everything that was ever deposited, so that no sum can outgrow its type.
     deposits: HashMap<(PartyId, AssetNumber), Total, RandomState>,
@@ -169,8 +172,8 @@ impl Control {
             genesis,
             history,
             assets: BTreeMap::new(),
-            parties: HashMap::default(),
-            signers: HashMap::default(),
+            parties: BTreeMap::new(),
+            signers: BTreeMap::new(),
             changes: Changes::default(),
             deposits: HashMap::default(),
             pledged: HashMap::default(),

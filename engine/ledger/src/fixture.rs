@@ -6,7 +6,7 @@ pub(crate) mod table;
 use super::seal::{Head, Owed, close};
 use super::sealed::{SealedAccount, SealedText};
 use super::window::{EvidenceDigest, Obligation, SealedWindow};
-use super::wish::UpsertParty;
+use super::wish::{Keep, UpsertParty};
 use crate::limits::SEAL_BYTES;
 use crate::types::{AssetNumber, Digest, Lsn, PartyId, Timestamp, WindowNumber};
 use std::collections::BTreeMap;
@@ -46,5 +46,6 @@ pub(crate) fn as_account(name: &str) -> SealedAccount {
 /// A wish to register a party without accounts, that was never erased.
 pub(crate) fn upsert(party: PartyId, name: &str, suspended: bool) -> UpsertParty {
     let (name, accounts) = (as_sealed(name), Vec::new());
-    UpsertParty { party, name, suspended, accounts, reopen: false, erasures: 0 }
+    let keep = Keep::default();
+    UpsertParty { party, name, suspended, accounts, reopen: false, erasures: 0, keep }
 }

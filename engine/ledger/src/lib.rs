@@ -57,7 +57,7 @@ pub use legs::{Home, LegFacts, Legs, Owed, Proposal};
 pub use marks::Marks;
 pub use plan::{BatchPlan, Next};
 pub use rail::Rail;
-pub use refusal::Refusal;
+pub use refusal::{PartyMisfit, Refusal};
 pub use seal::{Sealed, SealedPart, seal};
 pub use sealed::{ERASED, RailAccount, SealedAccount, SealedOnRail, SealedText};
 pub use shard::{ChannelState, Exposure, Gauge, Held, Shard, ShardPage};
@@ -67,4 +67,4 @@ pub use trouble::{Admitted, NewTrouble, Trouble, TroubleKind, Troubles};
 pub use window::{
     AssetSeal, EvidenceDigest, Obligation, Position, SealedAsset, SealedWindow, WindowTotals,
 };
-pub use wish::{Command, LegStep, SaidOfLeg, SubmitLegs, UpsertParty, Voice, Wish};
+pub use wish::{Command, Keep, LegStep, SaidOfLeg, SubmitLegs, UpsertParty, Voice, Wish};

@@ -2,8 +2,10 @@
 //! without a bound and nothing is dropped in silence.
 
 mod edge;
+mod lists;
 
 pub use edge::*;
+pub use lists::*;
 
 use crate::types::VOUCHER_BYTES;
 use std::time::Duration;

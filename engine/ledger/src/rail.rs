@@ -97,6 +97,22 @@ impl Rail {
         Self::ALL.into_iter().find(|rail| rail.name() == name)
     }
 
+    /// What is said of a name that is no rail's, everywhere in the same words.
+    #[must_use]
+    pub fn unknown(name: &str) -> String {
+        // What people call rails, and the one that they mean.
+        let meant = match name.to_ascii_lowercase().as_str() {
+            "sepa" | "swift" | "iban" | "bank" => Some(Self::Iso20022),
+            "ach" => Some(Self::Nacha),
+            "stripe" | "psp" => Some(Self::Card),
+            "eth" | "ethereum" | "base" | "usdc" | "chain" => Some(Self::Evm),
+            _other => None,
+        };
+        let meant = meant.map(|rail| format!("; for {name} use {}", rail.name()));
+        let names = Self::ALL.map(Self::name).join(", ");
+        format!("there is no rail {name:?}; the rails are {names}{}", meant.unwrap_or_default())
+    }
+
     /// The rail of that journal number.
     #[must_use]
     pub fn from_byte(byte: u8) -> Option<Self> {

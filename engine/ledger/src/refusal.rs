@@ -20,14 +20,14 @@ pub enum Refusal {
     UnknownSigner(SignerKey),
     #[error("asset {0} is not registered; create it with CreateAsset")]
     UnknownAsset(AssetNumber),
-    #[error("window {0} does not exist")]
-    UnknownWindow(WindowNumber),
+    #[error("window {window} does not exist: windows are 1 to {open}, and {open} is open")]
+    UnknownWindow { window: WindowNumber, open: WindowNumber },
     #[error("batch {0} does not exist")]
     UnknownBatch(BatchId),
     #[error(
-        "asset {0} exists with another definition; an asset never changes, choose another number"
+        "asset {asset} exists with another definition ({held}); an asset never changes, choose another number"
     )]
-    AssetDiffers(AssetNumber),
+    AssetDiffers { asset: AssetNumber, held: String },
     #[error(
         "signer {0} is registered with another party or other caps; revoke it and use a new key"
     )]
@@ -122,8 +122,8 @@ pub enum Refusal {
     )]
     ReportCount { count: usize, limit: usize },
     #[error(
-        "leg {key} is {state}; only what became of an UNKNOWN leg takes the word of two operators: say what the \
-         rail did with ReportLegs"
+        "this leg is {state} ({key}); `leg resolve` is only for UNKNOWN legs: say what the rail did with `leg \
+         report` (ReportLegs)"
     )]
     NotUnknown { key: String, state: &'static str },
     #[error(
@@ -147,12 +147,8 @@ pub enum Refusal {
     TextTooLong { field: &'static str, length: usize, limit: usize },
     #[error("{0}")]
     AssetUnfit(AssetError),
-    #[error("party_id is all zero, which stands for the clearing account")]
-    ClearingParty,
-    #[error("a party may have accounts on {0} rails at most")]
-    TooManyAccounts(usize),
-    #[error("a party may have one account a rail, ordered by rail")]
-    AccountsUnordered,
+    #[error("{0}")]
+    PartyUnfit(PartyMisfit),
     #[error("a signer may have {0} caps at most")]
     TooManyCaps(usize),
     #[error("a signer may have one cap an asset; an asset is named twice")]
@@ -207,4 +203,26 @@ pub enum Refusal {
     /// Parties' accounts changed while the batch was computed: compute it again.
     #[error("accounts changed while the batch was computed; try again")]
     AccountsMoved,
+}
+
+/// Why a party cannot be registered, or changed, so.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[allow(missing_docs)]
+pub enum PartyMisfit {
+    #[error("the party's name is empty: banks and people need one")]
+    NoName,
+    #[error("party_id is all zero, which stands for the clearing account")]
+    Clearing,
+    #[error("a party may have accounts on {0} rails at most")]
+    TooManyAccounts(usize),
+    #[error("a party may have one account a rail, ordered by rail")]
+    AccountsUnordered,
+    #[error("party {party} has no account on rail {rail:?}, so none can be removed there")]
+    NoAccount { party: PartyId, rail: String },
+}
+
+impl From<PartyMisfit> for Refusal {
+    fn from(misfit: PartyMisfit) -> Self {
+        Self::PartyUnfit(misfit)
+    }
 }

@@ -8,7 +8,7 @@
 use crate::limits::{
     ACCOUNT_SEALED_MAX, ACCOUNTS_MAX, NAME_SEALED_MAX, SEAL_BYTES, TEXT_BYTES_MAX,
 };
-use crate::refusal::Refusal;
+use crate::refusal::{PartyMisfit, Refusal};
 use rkyv::{Archive, Deserialize, Serialize};
 use std::fmt;
 
@@ -81,8 +81,11 @@ impl fmt::Debug for SealedText {
 /// What is asked of a party's name before it is sealed. (Its accounts are the rails' to check.)
 ///
 /// # Errors
-/// `TextTooLong`.
+/// `PartyUnfit`, `TextTooLong`.
 pub fn check_name(name: &str) -> Result<(), Refusal> {
+    if name.trim().is_empty() {
+        return Err(PartyMisfit::NoName.into());
+    }
     let (length, limit) = (name.len(), TEXT_BYTES_MAX);
     if length <= limit {
         Ok(())
@@ -94,10 +97,10 @@ pub fn check_name(name: &str) -> Result<(), Refusal> {
 /// What is asked of them once they are sealed.
 pub(crate) fn check_sealed(name: &SealedText, accounts: &[SealedOnRail]) -> Result<(), Refusal> {
     if accounts.len() > ACCOUNTS_MAX {
-        return Err(Refusal::TooManyAccounts(ACCOUNTS_MAX));
+        return Err(PartyMisfit::TooManyAccounts(ACCOUNTS_MAX).into());
     }
     if !accounts.is_sorted_by(|a, b| a.rail < b.rail) {
-        return Err(Refusal::AccountsUnordered);
+        return Err(PartyMisfit::AccountsUnordered.into());
     }
     name.check("name", NAME_SEALED_MAX)?;
     for account in accounts {

@@ -98,6 +98,21 @@ pub struct UpsertParty {
     /// How often the party had been erased when this was sealed: what was sealed under a key that
     /// is destroyed says nothing.
     pub erasures: u32,
+    /// What stays as it is of a party that is registered.
+    pub keep: Keep,
+}
+
+/// What a change of a party leaves alone. Nothing, if nothing is said.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Keep {
+    /// Its name: there must be one.
+    pub name: bool,
+    /// Whether it is suspended.
+    pub suspended: bool,
+    /// Its accounts on rails that are not named.
+    pub accounts: bool,
+    /// But not on these rails: it must have an account there.
+    pub removed: Vec<String>,
 }
 
 /// Legs that leave. What they pay follows from the batch.

@@ -79,9 +79,8 @@ impl Auth {
         }
         found.map(|name| Operator(name.clone())).ok_or_else(|| {
             Status::unauthenticated(
-                "the token is no operator's of this engine: use the one whose digest stands under \
-                 [operators] in its configuration, or have a new one entered there (`tallystick \
-                 operator token` makes one)",
+                "unknown token: use the one whose digest stands under [operators] in the engine's \
+                 configuration, or have a new one entered there (`tallystick operator token` makes one)",
             )
         })
     }

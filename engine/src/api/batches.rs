@@ -11,7 +11,7 @@ use crate::ledger::{
 };
 use crate::rails;
 use crate::settle::{CreateBatch, Engine};
-use crate::types::{AssetNumber, BatchId, WindowNumber};
+use crate::types::{AssetNumber, BatchId, Lsn, WindowNumber};
 use bytes::Bytes;
 use std::sync::Arc;
 use tallystick_proto::v1;
@@ -80,10 +80,7 @@ fn as_it_was_done(head: &BatchHead, Deed { by, aborted, batch: _ }: Deed) -> v1:
 }
 
 fn rail(name: &str) -> Result<Rail, Status> {
-    let available = || Rail::ALL.map(Rail::name).join(", ");
-    Rail::from_name(name).ok_or_else(|| {
-        invalid(format!("rail {name:?} is not available; available rails: {}", available()))
-    })
+    Rail::from_name(name).ok_or_else(|| invalid(Rail::unknown(name)))
 }
 
 /// Approves a batch, wakes the settler, and waits a while for what it does first. Answers with the
@@ -122,9 +119,30 @@ pub(super) async fn get(engine: &Engine, batch: BatchId) -> Result<v1::Batch, St
     Ok(found.await?)
 }
 
-pub(super) async fn list(engine: &Engine) -> Result<Vec<v1::Batch>, Status> {
-    let all = |control: &Control| Ok(control.batches().into_iter().map(as_it_stands).collect());
-    Ok(engine.ask(all).await?)
+/// Batches as they stand: all, or a page of them.
+pub(super) async fn list(
+    engine: &Engine,
+    asked: v1::ListBatchesRequest,
+) -> Result<Vec<v1::Batch>, Status> {
+    let v1::ListBatchesRequest { limit, before, newest_first, open } = asked;
+    let before = (before > 0).then_some(Lsn(before));
+    let limit = if limit == 0 { usize::MAX } else { limit as usize };
+    let page = |control: &Control| {
+        let own = |entry: &&BatchEntry| before.is_none_or(|lsn| entry.computed_lsn < lsn);
+        let mut found: Vec<&BatchEntry> = match (open, newest_first) {
+            (true, _) => control.open_batches().into_iter().filter(own).collect(),
+            (false, true) => control.batches_before(before).take(limit).collect(),
+            (false, false) => control.batches().into_iter().filter(own).collect(),
+        };
+        if open && newest_first {
+            found.sort_unstable_by_key(|entry| std::cmp::Reverse(entry.computed_lsn));
+        } else if open {
+            found.sort_unstable_by_key(|entry| entry.computed_lsn);
+        }
+        found.truncate(limit);
+        Ok(found.into_iter().map(as_it_stands).collect())
+    };
+    Ok(engine.ask(page).await?)
 }
 
 pub(super) fn batch_state(state: BatchState) -> v1::BatchState {
@@ -151,6 +169,8 @@ pub(super) fn as_it_stands(entry: &BatchEntry) -> v1::Batch {
         ended_at_us: entry.ended_at.unwrap_or_default().0,
         legs_by_state: leg_counts(&entry.legs),
         owed_again: entry.legs.owed_again().to_string(),
+        computed_at_us: entry.computed_at.0,
+        computed_lsn: entry.computed_lsn.0,
         ..batch_message(&entry.head, batch_state(entry.state()))
     }
 }

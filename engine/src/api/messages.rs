@@ -3,7 +3,7 @@
 use super::status::{invalid, refused};
 use crate::ledger::control::SignerEntry;
 use crate::ledger::{
-    AssetSeal, BatchHead, Exposure, Leg, LegState, Legs, Obligation, Position, Proposal,
+    AssetSeal, BatchHead, Exposure, Leg, LegFacts, LegState, Legs, Obligation, Position, Proposal,
     RailAccount, Request, WindowEntry, WindowState,
 };
 use crate::settle::Engine;
@@ -108,6 +108,15 @@ fn bytes(id: &[u8; 32]) -> Bytes {
 
 pub(super) fn asset_message(asset: &AssetDef) -> v1::Asset {
     v1::Asset { number: asset.number.0, code: asset.code.clone(), scale: asset.scale }
+}
+
+/// An asset, and how it is settled.
+pub(super) fn asset_listed(asset: &AssetDef) -> v1::AssetListed {
+    let model = match asset.model {
+        SettlementModel::Bilateral => v1::SettlementModel::Bilateral,
+        SettlementModel::Multilateral => v1::SettlementModel::Multilateral,
+    };
+    v1::AssetListed { asset: Some(asset_message(asset)), model: model.into() }
 }
 
 pub(super) fn model(value: i32) -> Result<SettlementModel, Status> {
@@ -251,15 +260,25 @@ pub(super) fn proposal_message(key: &str, proposal: &Proposal) -> v1::LegProposa
 /// A leg as it stands; `place` is its place among the batch's legs.
 pub(super) fn leg_message(leg: &Leg, place: u32, legs: &Legs) -> v1::Leg {
     let facts = legs.facts(place).cloned().unwrap_or_default();
+    leg_as_known(leg, legs.state(place), facts, legs.proposed().get(&place))
+}
+
+/// A leg, and what is known of it.
+pub(super) fn leg_as_known(
+    leg: &Leg,
+    state: LegState,
+    facts: LegFacts,
+    proposal: Option<&Proposal>,
+) -> v1::Leg {
     v1::Leg {
         key: leg.key.clone(),
         from: bytes(&leg.payment.from.0),
         to: bytes(&leg.payment.to.0),
         amount: leg.payment.amount.to_string(),
-        state: leg_state(legs.state(place)).into(),
+        state: leg_state(state).into(),
         rail_reference: facts.reference.into(),
         reason: facts.reason.into(),
-        proposal: legs.proposed().get(&place).map(|p| proposal_message(&leg.key, p)),
+        proposal: proposal.map(|p| proposal_message(&leg.key, p)),
     }
 }
 

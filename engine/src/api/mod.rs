@@ -10,6 +10,7 @@ mod evidence;
 mod held;
 mod history;
 mod legs;
+mod lists;
 mod messages;
 mod operator;
 mod parties;

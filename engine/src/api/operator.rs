@@ -4,17 +4,17 @@ use super::auth::caller;
 use super::door::{Places, Visits};
 use super::held::Edge;
 use super::messages::{asset_message, exposure_message, id, key_tables_message, signer_message};
-use super::read::{Streamed, all_windows, batch_id, sealed, streamed, window};
+use super::read::{Streamed, batch_id, sealed, streamed, window, windows as windows_listed};
 use super::registration::Asked;
 use super::{
-    batches, evidence, history, legs, parties, reconcile, registration, settlement, troubles,
-    windows,
+    batches, evidence, history, legs, lists, parties, reconcile, registration, settlement,
+    troubles, windows,
 };
 use crate::ledger::control::SignerEntry;
 use crate::ledger::{Caller, Wish};
 use crate::limits::{EXPORTS_MAX, IMPORTS_MAX, LISTS_MAX};
 use crate::log;
-use crate::pipeline::Done;
+use crate::pipeline::{Done, now};
 use crate::settle::Engine;
 use crate::types::{AssetNumber, PartyId, WindowNumber};
 use bytes::Bytes;
@@ -81,6 +81,42 @@ impl v1::operator_server::Operator for OperatorApi {
         let message = asset_message(asset);
         self.wish(caller, asked).await?;
         Ok(Response::new(message))
+    }
+
+    async fn list_assets(
+        &self,
+        _: Request<v1::ListAssetsRequest>,
+    ) -> Answer<v1::ListAssetsResponse> {
+        lists::assets(&self.engine).await.map(Response::new)
+    }
+
+    async fn list_parties(
+        &self,
+        request: Request<v1::ListPartiesRequest>,
+    ) -> Answer<v1::ListPartiesResponse> {
+        let _place = self.lists.take(&request)?;
+        lists::parties(&self.engine, request.into_inner()).await.map(Response::new)
+    }
+
+    async fn list_signers(
+        &self,
+        request: Request<v1::ListSignersRequest>,
+    ) -> Answer<v1::ListSignersResponse> {
+        let _place = self.lists.take(&request)?;
+        lists::signers(&self.engine, request.into_inner()).await.map(Response::new)
+    }
+
+    async fn find_ids(&self, request: Request<v1::FindIdsRequest>) -> Answer<v1::FindIdsResponse> {
+        let _place = self.lists.take(&request)?;
+        lists::ids(&self.engine, request.into_inner()).await.map(Response::new)
+    }
+
+    async fn find_legs(
+        &self,
+        request: Request<v1::FindLegsRequest>,
+    ) -> Answer<v1::FindLegsResponse> {
+        let _place = self.lists.take(&request)?;
+        lists::legs(&self.engine, request.into_inner()).await.map(Response::new)
     }
 
     async fn upsert_party(&self, request: Request<v1::UpsertPartyRequest>) -> Answer<v1::Party> {
@@ -190,7 +226,8 @@ impl v1::operator_server::Operator for OperatorApi {
         request: Request<v1::ListWindowsRequest>,
     ) -> Answer<Self::ListWindowsStream> {
         let place = self.lists.take(&request)?;
-        Ok(Response::new(streamed(place, all_windows(&self.engine).await?.into_iter())))
+        let found = windows_listed(&self.engine, request.into_inner()).await?;
+        Ok(Response::new(streamed(place, found.into_iter())))
     }
 
     type ListObligationsStream = Streamed<v1::Obligation>;
@@ -252,7 +289,8 @@ impl v1::operator_server::Operator for OperatorApi {
         request: Request<v1::ListBatchesRequest>,
     ) -> Answer<Self::ListBatchesStream> {
         let place = self.lists.take(&request)?;
-        Ok(Response::new(streamed(place, batches::list(&self.engine).await?.into_iter())))
+        let found = batches::list(&self.engine, request.into_inner()).await?;
+        Ok(Response::new(streamed(place, found.into_iter())))
     }
 
     type ListLegsStream = Streamed<v1::Leg>;
@@ -407,10 +445,11 @@ impl v1::operator_server::Operator for OperatorApi {
             verify_alarms: verify.alarms,
             engine_key: engine_key.map_or(Bytes::new(), |key| Bytes::copy_from_slice(&key.0)),
             schedule: settlement::schedule(&edge.board),
-            batches_by_state: settling.by_state,
+            batches_by_state: settling.by_state.clone(),
             legs_in_flight: settling.in_flight,
             legs_unknown: settling.unknown,
-            troubles: standing.into_iter().chain(kept).collect(),
+            troubles: standing.iter().cloned().chain(kept).collect(),
+            standing,
             troubles_open: open,
             operators: u32::try_from(edge.operators).expect("operators are few"),
             four_eyes: engine.four_eyes(),
@@ -420,6 +459,7 @@ impl v1::operator_server::Operator for OperatorApi {
             connections: count(edge.visits.get().map_or(0, Visits::here)),
             connections_turned_away: edge.visits.get().map_or(0, Visits::turned_away),
             tokens_refused: edge.refused.count(),
+            ..settling.ages(now())
         }))
     }
 }

@@ -8,7 +8,7 @@ use super::registration::Asked;
 use super::status::{invalid, refused, storage};
 use crate::ledger::sealed::check_name;
 use crate::ledger::{
-    Caller, Control, RailAccount, Refusal, SealedOnRail, SealedText, UpsertParty, Wish,
+    Caller, Control, Keep, RailAccount, Refusal, SealedOnRail, SealedText, UpsertParty, Wish,
 };
 use crate::pipeline::NotDone;
 use crate::rails;
@@ -28,6 +28,7 @@ asks! {
 pub(super) struct PartyAsked {
     suspended: bool,
     reopen: bool,
+    keep: Option<v1::Keep>,
     /// What is sealed of it.
     pub plain: Plain,
 }
@@ -38,14 +39,20 @@ pub(super) fn party_asked(
     message: v1::UpsertPartyRequest,
     clearing: &Clearing,
 ) -> Result<PartyAsked, Status> {
-    let v1::UpsertPartyRequest { request_id, party, reopen } = message;
+    let v1::UpsertPartyRequest { request_id, party, reopen, keep } = message;
     let v1::Party { party_id, name, suspended, accounts, erased } =
         party.ok_or_else(|| invalid("party is missing"))?;
     let party: PartyId = id(&party_id, "party_id")?;
     if erased {
         return Err(invalid("a party cannot be registered as erased; call EraseParty"));
     }
-    check_name(&name).map_err(|r| refused(&r))?;
+    if !keep.as_ref().is_some_and(|keep| keep.name) {
+        check_name(&name).map_err(|r| refused(&r))?;
+    }
+    let removed = keep.iter().flat_map(|keep| &keep.remove_accounts);
+    if let Some(rail) = removed.into_iter().find(|rail| accounts.contains_key(*rail)) {
+        return Err(invalid(format!("the account on rail {rail:?} is both given and removed")));
+    }
     let account = |(rail, account): (String, v1::SettlementAccount)| {
         let checked = rails::check_account(&rail, &account.fields)
             .and_then(|account| rails::check_apart(&account, clearing).map(|()| account));
@@ -53,7 +60,7 @@ pub(super) fn party_asked(
     };
     let accounts = accounts.into_iter().map(account).collect::<Result<Vec<RailAccount>, _>>()?;
     let plain = Plain { party, name, accounts, request_id };
-    Ok(PartyAsked { suspended, reopen, plain })
+    Ok(PartyAsked { suspended, reopen, keep, plain })
 }
 
 impl PartyAsked {
@@ -85,9 +92,18 @@ impl PartyAsked {
                 erased: false,
             }),
             reopen,
+            keep: self.keep.clone(),
         };
         let (request, _) = asked(content)?;
-        let upsert = UpsertParty { party, name, suspended, accounts, reopen, erasures };
+        let v1::Keep { name: keep_name, suspended: keep_suspended, accounts: rest, .. } =
+            self.keep.clone().unwrap_or_default();
+        let keep = Keep {
+            name: keep_name,
+            suspended: keep_suspended,
+            accounts: rest,
+            removed: self.keep.map(|keep| keep.remove_accounts).unwrap_or_default(),
+        };
+        let upsert = UpsertParty { party, name, suspended, accounts, reopen, erasures, keep };
         Ok((request, Wish::UpsertParty(upsert)))
     }
 }
@@ -112,6 +128,7 @@ pub(super) async fn upsert(
     caller: Caller,
     message: v1::UpsertPartyRequest,
 ) -> Result<v1::Party, Status> {
+    let keeps = message.keep.is_some();
     let asked = party_asked(message, engine.clearing())?;
     let here = engine.clone();
     let sealed = tokio::task::spawn_blocking(move || seal(&here, vec![asked]));
@@ -122,6 +139,10 @@ pub(super) async fn upsert(
         unreachable!("a party is registered")
     };
     engine.tell(wish.by(caller, request)).await?;
+    if keeps {
+        // What was kept is known to the ledger alone.
+        return get(engine, party).await;
+    }
     show(engine, party, Some(name), accounts, suspended).await
 }
 

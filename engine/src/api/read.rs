@@ -85,14 +85,25 @@ pub(super) async fn window(engine: &Engine, number: WindowNumber) -> Result<v1::
     Ok(found.await?)
 }
 
-/// All windows as they stand, oldest first.
-pub(super) async fn all_windows(engine: &Engine) -> Result<Vec<v1::Window>, Status> {
+/// Windows as they stand: all, or a page of them.
+pub(super) async fn windows(
+    engine: &Engine,
+    asked: v1::ListWindowsRequest,
+) -> Result<Vec<v1::Window>, Status> {
+    let v1::ListWindowsRequest { limit, before, newest_first } = asked;
+    let before = (before > 0).then_some(WindowNumber(before));
+    let limit = if limit == 0 { usize::MAX } else { limit as usize };
     let credited = engine.figures().await?.credited;
     let found = engine.ask(|control| {
-        let windows = control.windows();
         let message =
             |w: &WindowEntry| window_message(w, if w.cut.is_none() { credited } else { 0 });
-        Ok(windows.map(message).collect())
+        let newest = control.windows_before(before);
+        let oldest = control.windows().take_while(|w| before.is_none_or(|end| w.number < end));
+        Ok(if newest_first {
+            newest.take(limit).map(message).collect()
+        } else {
+            oldest.take(limit).map(message).collect()
+        })
     });
     Ok(found.await?)
 }

@@ -10,6 +10,7 @@ use super::status::invalid;
 use crate::ledger::event::Cap;
 use crate::ledger::{Caller, Request, Wish};
 use crate::limits::{IMPORT_CHUNK, IMPORT_CHUNK_BYTES, IMPORT_CHUNKS, IMPORT_FAILURES_MAX};
+use crate::pipeline::Done;
 use crate::settle::{Clearing, Engine};
 use crate::types::{Amount, AssetDef, AssetNumber, PartyId, SignerKey};
 use crate::verify::fit_key;
@@ -177,7 +178,11 @@ impl Import<'_> {
         let done = self.engine.tell_all(commands).await?;
         for (index, done) in indexes.into_iter().zip(done) {
             match done {
-                Ok(_) => self.response.applied += 1,
+                Ok(Done::Now(_)) => self.response.applied += 1,
+                Ok(Done::Before(_)) => {
+                    self.response.applied += 1;
+                    self.response.applied_before += 1;
+                }
                 Err(refusal) => failures.push((index, refusal.to_string())),
             }
         }

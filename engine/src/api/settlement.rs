@@ -13,22 +13,50 @@ pub(super) struct Settling {
     pub by_state: Vec<v1::BatchCount>,
     pub in_flight: u64,
     pub unknown: u64,
+    /// Since when the oldest of each has waited.
+    oldest_computed: Option<Timestamp>,
+    oldest_settling: Option<Timestamp>,
+    oldest_unknown: Option<Timestamp>,
+}
+
+impl Settling {
+    /// How long what waits has waited, and nothing else.
+    pub fn ages(&self, now: Timestamp) -> v1::Status {
+        let since = |oldest: Option<Timestamp>| oldest.unwrap_or_default().0;
+        v1::Status {
+            oldest_computed_us: since(self.oldest_computed),
+            oldest_settling_us: since(self.oldest_settling),
+            oldest_unknown_us: since(self.oldest_unknown),
+            at_us: now.0,
+            ..v1::Status::default()
+        }
+    }
 }
 
 /// Counts the batches and their legs.
 pub(super) fn batches(control: &Control) -> Settling {
     let mut by_state: BTreeMap<i32, u64> = BTreeMap::new();
     let (mut in_flight, mut unknown) = (0, 0);
+    let (mut settling, mut unknown_since) = (Vec::new(), Vec::new());
     for entry in control.batches() {
         let state = entry.state();
         *by_state.entry(batch_state(state).into()).or_default() += 1;
         if state == BatchState::Submitting {
             in_flight += moving(entry);
             unknown += entry.legs.count(LegState::Unknown);
+            unknown_since.extend(entry.legs.unknown_since().iter().map(|(_, at)| *at).min());
+            settling.extend(entry.approved.as_ref().map(|(_, at)| *at));
         }
     }
     let count = |(state, batches)| v1::BatchCount { state, batches };
-    Settling { by_state: by_state.into_iter().map(count).collect(), in_flight, unknown }
+    Settling {
+        by_state: by_state.into_iter().map(count).collect(),
+        in_flight,
+        unknown,
+        oldest_computed: control.unapproved().map(|entry| entry.computed_at).min(),
+        oldest_settling: settling.into_iter().min(),
+        oldest_unknown: unknown_since.into_iter().min(),
+    }
 }
 
 fn moving(entry: &BatchEntry) -> u64 {

@@ -1,7 +1,7 @@
 //! Which refusal gets which gRPC status code.
 
 use crate::journal::JournalError;
-use crate::ledger::Refusal::{self, AssetDiffers, RequestReused, SignerDiffers};
+use crate::ledger::Refusal::{self, RequestReused, SignerDiffers};
 use crate::pipeline::{Busy, NotDone};
 use crate::settle::{NotLoaded, NotRotated, NotSaid};
 use crate::vault::VaultError;
@@ -10,11 +10,11 @@ use tonic::{Code, Status};
 /// The status of a refusal: its text says what is wrong and what to do.
 pub(super) fn refused(refusal: &Refusal) -> Status {
     let code = match refusal {
-        RequestReused(_) | AssetDiffers(_) | SignerDiffers(_) => Code::AlreadyExists,
+        RequestReused(_) | Refusal::AssetDiffers { .. } | SignerDiffers(_) => Code::AlreadyExists,
         Refusal::UnknownParty(_)
         | Refusal::UnknownSigner(_)
         | Refusal::UnknownAsset(_)
-        | Refusal::UnknownWindow(_)
+        | Refusal::UnknownWindow { .. }
         | Refusal::UnknownBatch(_)
         | Refusal::UnknownTrouble(_)
         | Refusal::NoSuchLeg { .. } => Code::NotFound,
@@ -55,9 +55,7 @@ pub(super) fn refused(refusal: &Refusal) -> Status {
         | Refusal::RequestReserved
         | Refusal::TextTooLong { .. }
         | Refusal::AssetUnfit(_)
-        | Refusal::ClearingParty
-        | Refusal::TooManyAccounts(_)
-        | Refusal::AccountsUnordered
+        | Refusal::PartyUnfit(_)
         | Refusal::TooManyCaps(_)
         | Refusal::CapsRepeat
         | Refusal::NoDeposit

@@ -18,6 +18,7 @@ mod batches;
 mod desk;
 mod engine;
 mod evidence;
+mod find;
 mod reconcile;
 mod refused;
 mod said;
@@ -31,6 +32,7 @@ pub use batches::{Clearing, Computed, CreateBatch, Ready, Work, create_batch_by}
 pub use desk::{FileDesk, Folders};
 pub use engine::{Engine, Setup as EngineSetup};
 pub use evidence::{NotProved, Request as EvidenceRequest, export, prove, signed_end};
+pub use find::{FindLegs, FindNext, FoundLeg, FoundLegs};
 pub use reconcile::{
     ByState, Moment, OpenProposal, Reconciliation, SubmissionSums, Sums, WindowFacts, Wrong,
     reconcile,

@@ -95,6 +95,19 @@ impl Vault {
         Ok(shown.unwrap_or_else(|| Shown { name: ERASED.to_owned(), accounts: Vec::new() }))
     }
 
+    /// A party's name as people are shown it.
+    ///
+    /// # Errors
+    /// Of the storage.
+    pub fn show_name(
+        &self,
+        party: PartyId,
+        name: Option<&SealedText>,
+    ) -> Result<String, JournalError> {
+        let shown = name.map_or(Ok(None), |name| readable(self.name(party, name)))?;
+        Ok(shown.unwrap_or_else(|| ERASED.to_owned()))
+    }
+
     /// A party's account on a rail, for that rail.
     ///
     /// # Errors

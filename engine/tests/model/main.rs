@@ -14,7 +14,7 @@ use tallystick::journal::Journal;
 use tallystick::journal::memory::Memory;
 use tallystick::ledger::event::Cap;
 use tallystick::ledger::{
-    BatchContent, Caller, Command, Genesis, OpenBatch, Rail, Refusal, Request, SealedWindow,
+    BatchContent, Caller, Command, Genesis, Keep, OpenBatch, Rail, Refusal, Request, SealedWindow,
     UpsertParty, Wish,
 };
 use tallystick::pipeline::{self, Pipeline, PipelineOptions, Source, recover};
@@ -219,7 +219,8 @@ impl Run {
         let sealed = vault.seal_parties(&plain, &standing).expect("memory does not fail");
         let sealed = sealed.into_iter().next().expect("one was asked for").expect("it has a key");
         let (name, accounts, erasures) = (sealed.name, sealed.accounts, sealed.erasures);
-        let upsert = UpsertParty { party, name, suspended, accounts, reopen: false, erasures };
+        let (reopen, keep) = (false, Keep::default());
+        let upsert = UpsertParty { party, name, suspended, accounts, reopen, erasures, keep };
         self.tell(Wish::UpsertParty(upsert)).await;
         self.model.parties.insert(party, suspended);
     }

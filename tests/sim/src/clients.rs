@@ -9,8 +9,8 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use tallystick::ledger::event::Cap;
 use tallystick::ledger::{
-    Caller, Command, NewTrouble, Rail, RailAccount, Request, SealedOnRail, SealedText, TroubleKind,
-    UpsertParty, Wish,
+    Caller, Command, Keep, NewTrouble, Rail, RailAccount, Request, SealedOnRail, SealedText,
+    TroubleKind, UpsertParty, Wish,
 };
 use tallystick::settle::CreateBatch;
 use tallystick::types::{
@@ -214,7 +214,8 @@ impl Clients {
         let request = self.request(dice);
         let accounts = world.accounts(dice).into_iter().map(account).collect();
         let name = text(format!("Party {}", dice.below(100)));
-        let upsert = UpsertParty { party, name, suspended, accounts, reopen, erasures: 0 };
+        let keep = Keep::default();
+        let upsert = UpsertParty { party, name, suspended, accounts, reopen, erasures: 0, keep };
         Wish::UpsertParty(upsert).by(by(""), request)
     }
 

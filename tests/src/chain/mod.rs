@@ -179,7 +179,12 @@ pub fn party_request(party: PartyId, address: &str) -> UpsertPartyRequest {
         accounts: [("evm".to_owned(), SettlementAccount { fields })].into(),
         erased: false,
     };
-    UpsertPartyRequest { request_id: request_id("party"), party: Some(party), reopen: false }
+    UpsertPartyRequest {
+        request_id: request_id("party"),
+        party: Some(party),
+        reopen: false,
+        keep: None,
+    }
 }
 
 fn deploy(anvil: &Anvil, from: &str, file: &str, arguments: &str) -> String {

@@ -5,7 +5,7 @@ use crate::event::{
     AssetCreated, Cap, CreditLimitSet, DepositRecorded, PartyUpserted, SignerAdded,
 };
 use crate::limits::{self, CAPS_MAX, TEXT_BYTES_MAX};
-use crate::refusal::Refusal;
+use crate::refusal::{PartyMisfit, Refusal};
 use crate::sealed::check_sealed;
 use crate::types::{AssetNumber, MONEY_MAX, PartyId, Total};
 
@@ -24,7 +24,9 @@ impl Control {
     pub(super) fn check_asset(&self, e: &AssetCreated) -> Result<(), Refusal> {
         e.asset.check().map_err(Refusal::AssetUnfit)?;
         match self.assets.get(&e.asset.number) {
-            Some(held) if *held != e.asset => Err(Refusal::AssetDiffers(e.asset.number)),
+            Some(held) if *held != e.asset => {
+                Err(Refusal::AssetDiffers { asset: held.number, held: held.to_string() })
+            }
             Some(_) => Ok(()),
             None => room("the table of assets", self.assets.len(), limits::ASSETS_MAX),
         }
@@ -32,7 +34,7 @@ impl Control {
 
     pub(super) fn check_party(&self, e: &PartyUpserted) -> Result<(), Refusal> {
         if e.party == PartyId::CLEARING {
-            return Err(Refusal::ClearingParty);
+            return Err(PartyMisfit::Clearing.into());
         }
         check_sealed(&e.name, &e.accounts)?;
         if self.parties.contains_key(&e.party) {

@@ -11,7 +11,8 @@ use super::Control;
 use super::directory::text;
 use crate::event::{PartyErased, PartyUpserted};
 use crate::limits::BATCH_WINDOWS_MAX;
-use crate::refusal::Refusal;
+use crate::refusal::{PartyMisfit, Refusal};
+use crate::sealed::SealedOnRail;
 use crate::types::{AssetNumber, PartyId, Total, WindowNumber};
 use crate::window::Obligation;
 use crate::wish::UpsertParty;
@@ -126,11 +127,27 @@ impl Control {
 
     /// The registration of a party, if it was sealed under the key that it has.
     pub(super) fn upserted(&self, wish: UpsertParty) -> Result<PartyUpserted, Refusal> {
-        let UpsertParty { party, name, suspended, accounts, reopen, erasures } = wish;
+        let UpsertParty { party, name, suspended, accounts, reopen, erasures, keep } = wish;
         self.check_open(party, reopen)?;
         if erasures != self.erasures(party) {
             return Err(Refusal::ErasedMeanwhile(party));
         }
+        let held = self.parties.get(&party).filter(|entry| !entry.is_erased());
+        let name = match (keep.name, held.and_then(|entry| entry.name.clone())) {
+            (false, _) => name,
+            (true, Some(held)) => held,
+            (true, None) => return Err(Refusal::UnknownParty(party)),
+        };
+        let suspended = match held {
+            Some(entry) if keep.suspended => entry.suspended,
+            Some(_) | None => suspended,
+        };
+        let held = held.map_or(&[][..], |entry| &entry.accounts);
+        let gone = |rail: &String| !held.iter().any(|account| account.rail == *rail);
+        if let Some(rail) = keep.removed.iter().find(|rail| gone(rail)) {
+            return Err(PartyMisfit::NoAccount { party, rail: rail.clone() }.into());
+        }
+        let accounts = if keep.accounts { kept(held, accounts, &keep.removed) } else { accounts };
         Ok(PartyUpserted { party, name, suspended, accounts })
     }
 
@@ -191,6 +208,18 @@ impl Control {
         entry.accounts = Vec::new();
         self.changes.note(e.party);
     }
+}
+
+/// The accounts of a party, ordered by rail: new ones in place of those on the same rails, and none
+/// on the rails that were removed.
+fn kept(held: &[SealedOnRail], new: Vec<SealedOnRail>, removed: &[String]) -> Vec<SealedOnRail> {
+    let stays = |on: &&SealedOnRail| {
+        !removed.contains(&on.rail) && !new.iter().any(|account| account.rail == on.rail)
+    };
+    let mut all: Vec<SealedOnRail> = held.iter().filter(stays).cloned().collect();
+    all.extend(new);
+    all.sort_by(|a, b| a.rail.cmp(&b.rail));
+    all
 }
 
 #[cfg(test)]

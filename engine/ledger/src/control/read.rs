@@ -158,7 +158,11 @@ impl Control {
     /// # Errors
     /// `UnknownWindow`.
     pub fn window(&self, number: WindowNumber) -> Result<&WindowEntry, Refusal> {
-        self.windows.get(&number).ok_or(Refusal::UnknownWindow(number))
+        let unknown = || {
+            let open = self.open_window().number;
+            Refusal::UnknownWindow { window: number, open }
+        };
+        self.windows.get(&number).ok_or_else(unknown)
     }
 
     /// A window that was cut, as sealing needs it.
@@ -216,17 +220,10 @@ impl Control {
         self.deeds.get(&lsn)
     }
 
-    /// The approved batches whose id begins with these hexadecimal digits, in small letters. What
-    /// it costs does not grow with the number of batches.
-    pub fn approved_named<'a>(&'a self, digits: &'a str) -> impl Iterator<Item = &'a BatchEntry> {
-        let mut first = BatchId([0; 32]);
-        for (byte, pair) in first.0.iter_mut().zip(digits.as_bytes().chunks_exact(2)) {
-            let pair = std::str::from_utf8(pair).unwrap_or_default();
-            *byte = u8::from_str_radix(pair, 16).unwrap_or_default();
-        }
-        let from = self.batches.range(first..);
-        let own = from.take_while(move |(id, _)| id.to_string().starts_with(digits));
-        own.map(|(_, entry)| entry).filter(|entry| entry.approved.is_some())
+    /// The approved batches whose id begins with these hexadecimal digits. What it costs does not
+    /// grow with the number of batches.
+    pub fn approved_named(&self, digits: &str) -> impl Iterator<Item = &BatchEntry> {
+        self.batches_named(digits).map(|(_, entry)| entry).filter(|entry| entry.approved.is_some())
     }
 
     /// The batch that the record at `lsn` computed.

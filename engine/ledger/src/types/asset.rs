@@ -2,6 +2,7 @@
 
 use super::{AssetNumber, Total};
 use rkyv::{Archive, Deserialize, Serialize};
+use std::fmt;
 
 /// Largest scale: 10^18 units to one whole is what the finest tokens use.
 pub const SCALE_MAX: u32 = 18;
@@ -45,6 +46,17 @@ pub enum AssetError {
     /// The scale is out of range.
     #[error("scale {0} is more than {SCALE_MAX}")]
     Scale(u32),
+}
+
+/// Its definition in a few words, without its number.
+impl fmt::Display for AssetDef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let model = match self.model {
+            SettlementModel::Bilateral => "bilateral",
+            SettlementModel::Multilateral => "multilateral",
+        };
+        write!(f, "{}, scale {}, {model}", self.code, self.scale)
+    }
 }
 
 impl AssetDef {

@@ -21,11 +21,12 @@ pub struct Cron {
 /// Why a text is no cron expression.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "expected a cron expression in UTC like \"0 17 * * MON-FRI\" (minute, hour, day, month, weekday; \
-     perhaps a second before them), got {text:?}: {why}"
+    "expected a cron expression in UTC like \"0 17 * * MON-FRI\", or \"0 * * * *\" for every hour (minute, \
+     hour, day, month, weekday; perhaps a second before them), got {text:?}{why}"
 )]
 pub struct CronError {
     text: String,
+    /// More than that it is none; empty if there is nothing more to say.
     why: String,
 }
 
@@ -35,14 +36,14 @@ impl FromStr for Cron {
     fn from_str(text: &str) -> Result<Self, CronError> {
         let bad = |why: String| CronError { text: text.chars().take(80).collect(), why };
         if text.len() > CRON_BYTES_MAX {
-            return Err(bad(format!("it has more than {CRON_BYTES_MAX} bytes")));
+            return Err(bad(format!(": it has more than {CRON_BYTES_MAX} bytes")));
         }
         let parser = CronParser::builder().seconds(Seconds::Optional).build();
-        let cron = parser.parse(text).map_err(|error| bad(error.to_string()))?;
+        let cron = parser.parse(text).map_err(|_| bad(String::new()))?;
         let cron = Self { text: text.to_owned(), cron };
         match cron.next(Timestamp(0)) {
             Some(_) => Ok(cron),
-            None => Err(bad("no day is ever like that".into())),
+            None => Err(bad(": no day is ever like that".into())),
         }
     }
 }

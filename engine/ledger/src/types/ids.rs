@@ -16,6 +16,19 @@ pub struct HexError {
     pub got: String,
 }
 
+/// The first and the last of all ids of 32 bytes that begin with these hexadecimal digits; `None`
+/// when they are no digits, or too many.
+#[must_use]
+pub fn ids_named(digits: &str) -> Option<([u8; 32], [u8; 32])> {
+    let filled = |with: u8| {
+        let bytes = data_encoding::HEXLOWER_PERMISSIVE
+            .decode(&digits.bytes().chain(std::iter::repeat(with)).take(64).collect::<Vec<u8>>());
+        bytes.ok()?.try_into().ok()
+    };
+    let known = digits.len() <= 64 && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
+    if known { filled(b'0').zip(filled(b'f')) } else { None }
+}
+
 macro_rules! id32 {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*

@@ -24,7 +24,7 @@ pub use digest::{
 };
 pub use ids::{
     AssetNumber, BatchId, ChannelId, Digest, FitKey, HexError, Lsn, NetworkId, PartyId, SignerKey,
-    WindowNumber,
+    WindowNumber, ids_named,
 };
 pub use merkle::{MerklePath, MerkleTree, PathTree, Sibling};
 pub use money::{Amount, MONEY_MAX, MoneyError, Net, Total};

@@ -17,7 +17,7 @@ const _: () = assert!(MONEY_MAX < (i128::MAX as u128) / 100);
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum MoneyError {
     /// Something else than decimal digits.
-    #[error("expected a whole number of asset units in decimal digits, got {0:?}")]
+    #[error("expected a whole number of asset units, digits only, got {0:?}")]
     NotANumber(String),
     /// Larger than `MONEY_MAX`.
     #[error("{0} is more than the largest sum accepted, 10^36 asset units")]

@@ -381,7 +381,8 @@ impl Desk {
     /// All batches.
     pub async fn batches(&mut self) -> Result<Vec<Batch>, String> {
         let list = async |c: &mut Client| {
-            let all = c.operator.list_batches(by(ANN, ListBatchesRequest {})).await?.into_inner();
+            let all =
+                c.operator.list_batches(by(ANN, ListBatchesRequest::default())).await?.into_inner();
             all.collect::<Result<Vec<Batch>, Status>>().await
         };
         self.call("ListBatches", list).await

@@ -96,6 +96,7 @@ pub fn party(party: PartyId, payer: bool, place: usize, rails: &[Rail]) -> Item 
         request_id: request_id("party"),
         party: Some(message),
         reopen: false,
+        keep: None,
     })
 }
 

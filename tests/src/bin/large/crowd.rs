@@ -168,5 +168,6 @@ fn party(id: PartyId, rail: On, place: usize) -> Item {
         request_id: request_id("party"),
         party: Some(party),
         reopen: false,
+        keep: None,
     })
 }

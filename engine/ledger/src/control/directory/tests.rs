@@ -12,7 +12,7 @@ use crate::types::{
     Amount, AssetDef, AssetError, AssetNumber, BatchId, Digest, FitKey, Lsn, MONEY_MAX, NetworkId,
     PartyId, SettlementModel, SignerKey, Timestamp, Total, WindowNumber,
 };
-use crate::{Caller, Command, Envelope, Refusal, Request, UpsertParty, Wish};
+use crate::{Caller, Command, Envelope, Keep, PartyMisfit, Refusal, Request, UpsertParty, Wish};
 
 const ASSET: AssetNumber = AssetNumber(978);
 const OTHER: AssetNumber = AssetNumber(840);
@@ -119,13 +119,19 @@ fn what_cannot_be_registered_is_refused_by_the_ledger_itself() {
     let table = [
         (create(asset("euro", 2)), Err(Refusal::AssetUnfit(code))),
         (create(asset("EUR", 99)), Err(Refusal::AssetUnfit(AssetError::Scale(99)))),
-        (create(asset("EUR", 3)), Err(Refusal::AssetDiffers(ASSET))),
+        (
+            create(asset("EUR", 3)),
+            Err(Refusal::AssetDiffers { asset: ASSET, held: "EUR, scale 2, bilateral".into() }),
+        ),
         (create(asset("EUR", 2)), Ok(())),
-        (upsert(PartyId::CLEARING, "P", Vec::new()), Err(Refusal::ClearingParty)),
+        (upsert(PartyId::CLEARING, "P", Vec::new()), Err(PartyMisfit::Clearing.into())),
         (upsert(PARTY, &over, Vec::new()), Err(not_sealed)),
         (upsert(PARTY, &fits, accounts(ACCOUNTS_MAX)), Ok(())),
-        (upsert(PARTY, "P", accounts(ACCOUNTS_MAX + 1)), Err(Refusal::TooManyAccounts(8))),
-        (upsert(PARTY, "P", vec![account("card"); 2]), Err(Refusal::AccountsUnordered)),
+        (
+            upsert(PARTY, "P", accounts(ACCOUNTS_MAX + 1)),
+            Err(PartyMisfit::TooManyAccounts(8).into()),
+        ),
+        (upsert(PARTY, "P", vec![account("card"); 2]), Err(PartyMisfit::AccountsUnordered.into())),
         (sign(PARTY, &caps), Err(Refusal::TooManyCaps(CAPS_MAX))),
         (sign(PARTY, &[978, 978]), Err(Refusal::CapsRepeat)),
         (sign(unknown, &[978]), Err(Refusal::UnknownParty(unknown))),
@@ -206,4 +212,55 @@ fn who_asks_and_with_which_request_decides_what_may_be_asked_for() {
     let refused = world.command(close(long, "c5"));
     let (field, length, limit) = ("operator", 65, 64);
     assert_eq!(refused, Err(Refusal::TextTooLong { field, length, limit }));
+}
+
+fn change(accounts: &[&str], keep: Keep) -> Wish {
+    let accounts = accounts.iter().map(|rail| account(rail)).collect();
+    Wish::UpsertParty(UpsertParty { accounts, keep, ..fixture::upsert(PARTY, "New", false) })
+}
+
+fn keep(words: &str, removed: &[&str]) -> Keep {
+    let has = |word: &str| words.split(' ').any(|own| own == word);
+    let removed = removed.iter().map(|rail| (*rail).to_owned()).collect();
+    Keep { name: has("name"), suspended: has("suspended"), accounts: has("accounts"), removed }
+}
+
+/// Whoever changed a name once deleted the accounts with it, and resumed who was suspended.
+#[test]
+fn a_change_of_a_party_leaves_alone_what_it_says_that_it_keeps() {
+    for (accounts, words, removed, wanted) in [
+        (&["card"][..], "", &[][..], "New, free: card"),
+        (&["card"], "accounts", &[], "New, free: card iso20022 nacha"),
+        (&["nacha"], "name accounts", &[], "Old, free: iso20022 nacha"),
+        (&[], "name suspended accounts", &[], "Old, suspended: iso20022 nacha"),
+        (&[], "name suspended", &[], "Old, suspended: "),
+        (&["evm"], "suspended accounts", &["nacha"], "New, suspended: evm iso20022"),
+    ] {
+        let mut world = World::new();
+        let old = [account("iso20022"), account("nacha")].to_vec();
+        let old = UpsertParty { accounts: old, ..fixture::upsert(PARTY, "Old", true) };
+        world.wish(Wish::UpsertParty(old)).unwrap();
+        world.wish(change(accounts, keep(words, removed))).unwrap();
+        let entry = world.control.party(PARTY).unwrap();
+        let name = if entry.name == Some(as_sealed("Old")) { "Old" } else { "New" };
+        let state = if entry.suspended { "suspended" } else { "free" };
+        let rails: Vec<&str> = entry.accounts.iter().map(|account| &*account.rail).collect();
+        assert_eq!(format!("{name}, {state}: {}", rails.join(" ")), wanted);
+        assert_eq!(world.control.suspended().contains(&PARTY), entry.suspended);
+    }
+}
+
+#[test]
+fn what_is_not_there_can_neither_be_kept_nor_removed() {
+    let mut world = World::new();
+    let stranger = PartyId([9; 32]);
+    let of =
+        |party, keep| Wish::UpsertParty(UpsertParty { keep, ..fixture::upsert(party, "N", false) });
+    let kept = world.wish(of(stranger, keep("name accounts", &[])));
+    assert_eq!(kept, Err(Refusal::UnknownParty(stranger)));
+    let removed = world.wish(change(&[], keep("accounts", &["evm"])));
+    assert_eq!(removed, Err(PartyMisfit::NoAccount { party: PARTY, rail: "evm".into() }.into()));
+    // Nobody is there yet: what the change says is all there is.
+    world.wish(of(stranger, keep("suspended accounts", &[]))).unwrap();
+    assert!(!world.control.party(stranger).unwrap().suspended);
 }

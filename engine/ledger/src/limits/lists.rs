@@ -1,0 +1,25 @@
+//! Limits of what people look for: lists by the page, and searches that go on where they stopped.
+
+use super::MESSAGE_BYTES_MAX;
+
+/// Entries of one page of parties, signers, batches or windows, at most and if nothing else is
+/// asked for: some 100 KB, which a screen or a program takes in at once.
+pub const PAGE_MAX: usize = 500;
+/// Entries that one call looks through for those that are asked for: a few milliseconds of opening
+/// names, and less than a millisecond while nothing else is decided.
+pub const LOOK_MAX: usize = 2_000;
+const _: () = assert!(PAGE_MAX <= LOOK_MAX);
+/// Names that are asked for at once, to be shown beside ids: a page with two parties a row.
+pub const NAMES_MAX: usize = 2 * PAGE_MAX;
+const _: () = assert!(NAMES_MAX * 40 <= MESSAGE_BYTES_MAX);
+/// Ids that are named when the digits given stand for several: as many as a person compares.
+pub const CANDIDATES_MAX: usize = 10;
+/// Batches of which one call of a search looks at the heads.
+pub const FIND_BATCHES: usize = 1_000;
+/// Legs after which one call of a search looks at no further batch: what is loaded for one batch
+/// is looked through whole, and a small batch costs little.
+pub const FIND_LEGS: usize = 100_000;
+/// Parties of which one call searches legs: more have the name that was meant too rarely.
+pub const FIND_PARTIES: usize = 64;
+/// Legs whose references are read at once from where they are kept.
+pub const FIND_FACTS: usize = 1 << 16;

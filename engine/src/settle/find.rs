@@ -1,0 +1,257 @@
+//! Looking for legs: through all batches, the newest first, until enough are found or enough was
+//! looked through. Whoever asks goes on where the last call stopped. Decides nothing.
+//!
+//! What is looked at, of each leg: who pays and is paid, the amount, the key, and what its rail or
+//! the books called it, as all of that is kept with its batch.
+
+use super::archive::NotLoaded;
+use super::engine::Engine;
+use crate::ledger::{
+    BatchContent, BatchEntry, BatchState, Control, Leg, LegFacts, LegState, Legs, Proposal,
+};
+use crate::limits::{FIND_BATCHES, FIND_FACTS, FIND_LEGS};
+use crate::types::{AssetNumber, BatchId, Lsn, PartyId, Timestamp, Total};
+use std::sync::Arc;
+
+/// Which legs are wanted: those of which all of it is true.
+#[derive(Debug, Clone, Default)]
+pub struct FindLegs {
+    /// From or to one of these, ascending; none: whoever.
+    pub parties: Vec<PartyId>,
+    /// Exactly this amount.
+    pub amount: Option<Total>,
+    /// In this asset.
+    pub asset: Option<AssetNumber>,
+    /// Left then or later; for one that has not left, its batch was computed then or later.
+    pub from: Option<Timestamp>,
+    /// The same, before then.
+    pub to: Option<Timestamp>,
+    /// What its rail or the books called it holds this, in small letters; empty: whatever.
+    pub reference: String,
+    /// Its key begins so, in capitals; empty: whatever.
+    pub key: String,
+    /// Of this batch.
+    pub batch: Option<BatchId>,
+    /// Where to go on.
+    pub next: Option<FindNext>,
+    /// Stop when so many are found.
+    pub limit: usize,
+}
+
+/// Where to go on: behind these legs of the batch that this record computed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FindNext {
+    /// The record.
+    pub computed: Lsn,
+    /// The first leg that was not looked at.
+    pub leg: u32,
+}
+
+/// What one call found.
+#[derive(Debug, Default)]
+pub struct FoundLegs {
+    /// The legs.
+    pub legs: Vec<FoundLeg>,
+    /// Where to go on; `None`: everything was looked at.
+    pub next: Option<FindNext>,
+    /// Batches that were looked at.
+    pub batches_seen: u64,
+    /// Legs that were looked at.
+    pub legs_seen: u64,
+}
+
+/// One leg, as it stands.
+#[derive(Debug, Clone)]
+pub struct FoundLeg {
+    /// The leg.
+    pub leg: Leg,
+    /// Where it stands.
+    pub state: LegState,
+    /// What is known of it.
+    pub facts: LegFacts,
+    /// One operator's word about it.
+    pub proposal: Option<Proposal>,
+    /// Its batch.
+    pub of: FoundBatch,
+    /// When it left, and in which file or transaction; `None` if it has not.
+    pub sent: Option<(Timestamp, String)>,
+}
+
+/// The batch of a leg.
+#[derive(Debug, Clone, Copy)]
+pub struct FoundBatch {
+    /// Its id.
+    pub id: BatchId,
+    /// Where it stands.
+    pub state: BatchState,
+    /// Its asset.
+    pub asset: AssetNumber,
+    /// Its rail.
+    pub rail: &'static str,
+    /// When it was computed.
+    pub computed_at: Timestamp,
+    computed: Lsn,
+}
+
+impl FindLegs {
+    /// Whether a batch may hold such a leg, by what is known of it without its legs.
+    fn may_be_in(&self, entry: &BatchEntry) -> bool {
+        let head = &entry.head;
+        // Nothing of it leaves before it is computed, or after its last leg has ended.
+        let late = self.to.is_some_and(|to| entry.computed_at >= to);
+        let early = match (self.from, entry.state()) {
+            (Some(from), BatchState::Aborted) => entry.computed_at < from,
+            (Some(from), BatchState::Settled | BatchState::SettledWithCarry) => {
+                entry.ended_at.is_some_and(|ended| ended < from)
+            }
+            (Some(_), BatchState::Computed | BatchState::Approved | BatchState::Submitting)
+            | (None, _) => false,
+        };
+        !late
+            && !early
+            && self.asset.is_none_or(|asset| asset == head.asset.number)
+            && self.amount.is_none_or(|amount| amount <= head.total.max(head.pay_in_total))
+    }
+
+    /// Whether a leg is one of these, by what never changes of it.
+    fn fits(&self, leg: &Leg) -> bool {
+        let of = |party: PartyId| self.parties.binary_search(&party).is_ok();
+        let payment = &leg.payment;
+        (self.parties.is_empty() || of(payment.from) || of(payment.to))
+            && self.amount.is_none_or(|amount| amount == payment.amount)
+            && leg.key.starts_with(&self.key)
+    }
+
+    /// Whether it is, by what is known of it by now.
+    fn fits_now(&self, found: &FoundLeg) -> bool {
+        let at = found.sent.as_ref().map_or(found.of.computed_at, |(at, _)| *at);
+        self.from.is_none_or(|from| at >= from)
+            && self.to.is_none_or(|to| at < to)
+            && (self.reference.is_empty() || self.is_called_so(&found.facts))
+    }
+
+    fn is_called_so(&self, facts: &LegFacts) -> bool {
+        let LegFacts { reference, reason: _, went, came } = facts;
+        let names = [Some(reference), went.as_ref(), came.as_ref()];
+        names.into_iter().flatten().any(|name| name.to_lowercase().contains(&self.reference))
+    }
+}
+
+/// The batches to look at now, the newest first, and behind which to go on.
+fn batches(control: &Control, wanted: &FindLegs) -> (Vec<FoundBatch>, Option<Lsn>, u64) {
+    let from = wanted.next.map(|next| next.computed.next());
+    if let Some(batch) = wanted.batch {
+        let own = control.batch(batch).ok().filter(|entry| {
+            from.is_none_or(|from| entry.computed_lsn < from) && wanted.may_be_in(entry)
+        });
+        return (own.map(found_batch).into_iter().collect(), None, 1);
+    }
+    let mut all = control.batches_before(from);
+    let (mut found, mut last, mut seen) = (Vec::new(), None, 0);
+    for entry in all.by_ref().take(FIND_BATCHES) {
+        (last, seen) = (Some(entry.computed_lsn), seen + 1);
+        if wanted.may_be_in(entry) {
+            found.push(found_batch(entry));
+        }
+    }
+    (found, last.filter(|_| all.next().is_some()), seen)
+}
+
+fn found_batch(entry: &BatchEntry) -> FoundBatch {
+    FoundBatch {
+        id: entry.head.id,
+        state: entry.state(),
+        asset: entry.head.asset.number,
+        rail: entry.head.policy.rail.name(),
+        computed_at: entry.computed_at,
+        computed: entry.computed_lsn,
+    }
+}
+
+fn found_leg(content: &BatchContent, of: FoundBatch, place: u32, legs: &Legs) -> FoundLeg {
+    let sent = legs.home(place).map(|home| {
+        let submission = &legs.submissions()[home.submission as usize];
+        (home.at, submission.newest().name.to_string())
+    });
+    FoundLeg {
+        leg: content.legs[place as usize].clone(),
+        state: legs.state(place),
+        facts: legs.facts(place).cloned().unwrap_or_default(),
+        proposal: legs.proposed().get(&place).cloned(),
+        of,
+        sent,
+    }
+}
+
+impl Engine {
+    /// Looks for legs, as far as one call may.
+    ///
+    /// # Errors
+    /// `Busy`, or `Storage` when a batch cannot be read.
+    pub async fn find_legs(&self, wanted: FindLegs) -> Result<FoundLegs, NotLoaded> {
+        let looked = self.ask(|control| {
+            wanted.batch.map_or(Ok(()), |batch| control.batch(batch).map(|_| ()))?;
+            Ok(batches(control, &wanted))
+        });
+        let (found, behind, batches_seen) = looked.await?;
+        let (wanted, mut all) =
+            (Arc::new(wanted), FoundLegs { batches_seen, ..Default::default() });
+        for of in found {
+            let enough = u64::try_from(FIND_LEGS).expect("a limit fits 64 bits");
+            if all.legs_seen >= enough || all.legs.len() >= wanted.limit {
+                all.next = Some(FindNext { computed: of.computed, leg: 0 });
+                return Ok(all);
+            }
+            if let Some(next) = self.find_in(&wanted, of, &mut all).await? {
+                all.next = Some(next);
+                return Ok(all);
+            }
+        }
+        // Batches older than the last one that was looked at.
+        all.next = behind.map(|last| FindNext { computed: before(last), leg: 0 });
+        Ok(all)
+    }
+
+    /// Looks through one batch; where to go on in it when enough are found.
+    async fn find_in(
+        &self,
+        wanted: &Arc<FindLegs>,
+        of: FoundBatch,
+        all: &mut FoundLegs,
+    ) -> Result<Option<FindNext>, NotLoaded> {
+        let content = self.batch(of.id, |_| Ok(())).await?;
+        let begun = wanted.next.filter(|next| next.computed == of.computed);
+        let first = begun.map_or(0, |next| next.leg);
+        let legs = (0..).zip(content.legs.iter()).skip(first as usize);
+        let fit: Vec<u32> =
+            legs.filter(|(_, leg)| wanted.fits(leg)).map(|(place, _)| place).collect();
+        let looked = content.legs.len().saturating_sub(first as usize);
+        all.legs_seen += u64::try_from(looked).expect("a length fits 64 bits");
+        for places in fit.chunks(FIND_FACTS) {
+            let (places, wanted, content) = (places.to_vec(), wanted.clone(), content.clone());
+            let left = wanted.limit - all.legs.len();
+            let look = {
+                let places = places.clone();
+                move |legs: &Legs| {
+                    let one = |place: u32| (place, found_leg(&content, of, place, legs));
+                    let fit = places.into_iter().map(one);
+                    let fit = fit.filter(|(_, found)| wanted.fits_now(found));
+                    fit.take(left + 1).collect::<Vec<_>>()
+                }
+            };
+            let mut found = self.legs(of.id, places, look).await?;
+            let more = found.get(left).map(|(place, _)| *place);
+            found.truncate(left);
+            all.legs.extend(found.into_iter().map(|(_, leg)| leg));
+            if let Some(leg) = more {
+                return Ok(Some(FindNext { computed: of.computed, leg }));
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// The position before one.
+fn before(lsn: Lsn) -> Lsn {
+    Lsn(lsn.0.saturating_sub(1))
+}
