@@ -9,7 +9,7 @@ mod desks;
 mod privacy;
 
 use crate::api::{Auth, Door, Edge, OperatorApi, Refused, Service, VouchersApi, webhooks};
-use crate::config::{Config, RailSettings};
+use crate::config::{Config, FolderSettings, RailSettings};
 use crate::faults;
 use crate::journal::{JournalError, Tables, rocks};
 use crate::ledger::{Command, Genesis, Rail, Wish};
@@ -284,9 +284,18 @@ fn clearing(config: &Config) -> Result<Clearing, ServeError> {
     Ok(clearing)
 }
 
-/// Says which clearing accounts nobody configured.
+/// Says which clearing accounts nobody configured, of the rails that the configuration is about. Of
+/// any other it is said when a batch is made.
 fn tell_placeholders(config: &Config) {
-    for rail in Rail::ALL.into_iter().filter(|rail| !rails::placeholder(*rail).is_empty()) {
+    let scheduled = |rail| config.schedule.iter().any(|entry| entry.batch_rail == Some(rail));
+    let named = |rail: &Rail| match rail {
+        Rail::Iso20022 => config.rail.iso20022 != FolderSettings::default(),
+        Rail::Nacha => config.rail.nacha != FolderSettings::default(),
+        Rail::Card => config.rail.card.is_some(),
+        Rail::Evm => config.rail.evm.is_some(),
+    };
+    let used = Rail::ALL.into_iter().filter(|rail| named(rail) || scheduled(*rail));
+    for rail in used.filter(|rail| !rails::placeholder(*rail).is_empty()) {
         let rail = rail.name();
         if !config.clearing.contains_key(rail) {
             tracing::warn!(

@@ -12,7 +12,7 @@ use tallystick_ledger::limits::{ACCOUNT_FIELDS_MAX, TEXT_BYTES_MAX};
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[allow(missing_docs)]
 pub enum AccountError {
-    #[error("there is no rail {rail:?}; use one of {}", Rail::ALL.map(Rail::name).join(", "))]
+    #[error("{}", Rail::unknown(rail))]
     UnknownRail { rail: String },
     #[error("the account has {count} fields, the most is {ACCOUNT_FIELDS_MAX}; give fewer")]
     TooManyFields { count: usize },

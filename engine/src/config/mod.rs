@@ -72,10 +72,16 @@ pub enum ConfigError {
         what: String,
     },
     /// A value is not in its range.
-    #[error("in the configuration file {}: {key} is {got}; expected {expected}", path.display())]
+    #[error(
+        "in the configuration file {}{}: {key} is {got}; expected {expected}",
+        path.display(),
+        line.map_or(String::new(), |line| format!(", line {line}"))
+    )]
     OutOfRange {
         /// Which file.
         path: PathBuf,
+        /// In which line.
+        line: Option<usize>,
         /// Which key.
         key: String,
         /// Its value.

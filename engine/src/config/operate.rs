@@ -2,7 +2,7 @@
 //! `[[schedule]]`. In the file only. Holds no secret: an operator's token is known by its digest.
 
 use super::list::Setting;
-use super::values::{CronText, RailName, TokenDigest, Units};
+use super::values::{CronText, Number, RailName, TokenDigest, Units};
 use crate::ledger::{Caller, Rail};
 use crate::limits::{OPERATOR_NAME_BYTES_MAX, OPERATORS_MAX, SCHEDULE_MAX};
 use crate::types::{AssetNumber, Cron, Digest, Total};
@@ -42,7 +42,7 @@ pub(super) type ScheduleTable = Vec<ScheduleSetting>;
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ScheduleSetting {
-    asset: Option<u32>,
+    asset: Option<Number>,
     close: Option<CronText>,
     close_when_gross_over: Option<Units>,
     close_when_exposure_over: Option<Units>,
@@ -101,7 +101,7 @@ pub(super) fn check_schedule(schedule: &[ScheduleSetting], four_eyes: bool) -> R
     let mut seen = BTreeSet::new();
     for (index, entry) in schedule.iter().enumerate() {
         let key = |name: &str| format!("schedule[{index}].{name}");
-        let Some(asset) = entry.asset else {
+        let Some(Number(asset)) = entry.asset else {
             return Err(wrong(&key("asset"), "missing", "the number of an asset"));
         };
         if !seen.insert(asset) {
@@ -118,8 +118,8 @@ pub(super) fn check_schedule(schedule: &[ScheduleSetting], four_eyes: bool) -> R
             return Err(wrong(&key("approve_below"), "alone", "batch_rail with it"));
         }
         if entry.approve_below.is_some() && four_eyes {
-            let expected = "four_eyes = false: what nobody sees has no four eyes";
-            return Err(wrong(&key("approve_below"), "set with four_eyes", expected));
+            let expected = "four_eyes = false: approve_below approves without a person, so it cannot be used with four_eyes";
+            return Err(wrong(&key("approve_below"), "set", expected));
         }
         check_per_day(entry)
             .map_err(|(got, expected)| wrong(&key("approve_below_per_day"), got, expected))?;
@@ -165,7 +165,7 @@ impl ScheduleSetting {
         let per_day = self.approve_below_per_day.as_ref().or(self.approve_below.as_ref());
         ScheduleEntry {
             approve_below_per_day: per_day.map(|below| below.0),
-            asset: AssetNumber(self.asset.expect("it was checked")),
+            asset: AssetNumber(self.asset.expect("it was checked").0),
             close: self.close.map(|close| close.0),
             gross_over: self.close_when_gross_over.map(|over| over.0),
             exposure_over: self.close_when_exposure_over.map(|over| over.0),
@@ -177,7 +177,7 @@ impl ScheduleSetting {
     /// What gives the entry again.
     fn of(entry: &ScheduleEntry) -> Self {
         Self {
-            asset: Some(entry.asset.0),
+            asset: Some(Number(entry.asset.0)),
             close: entry.close.clone().map(CronText),
             close_when_gross_over: entry.gross_over.map(Units),
             close_when_exposure_over: entry.exposure_over.map(Units),

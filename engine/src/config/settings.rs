@@ -9,7 +9,9 @@ use super::values::{
     TableBytes, VerifyBackend, VerifyThreads,
 };
 use super::{Clearing, ConfigError, Operators, PORT_DEFAULT, RailSettings};
+use crate::ledger::Rail;
 use crate::limits;
+use crate::rails;
 use crate::verify::Options;
 use clap::Args;
 use serde::{Deserialize, Serialize};
@@ -153,6 +155,28 @@ fn what_is_wrong(text: &str, error: &toml::de::Error) -> String {
     )
 }
 
+/// The line in which a key stands, or its table: `schedule[1].close`, `clearing.iso20022.iban`.
+fn line_of(text: &str, key: &str) -> Option<usize> {
+    let lines = || (1..).zip(text.lines().map(str::trim));
+    let (table, field) = key.rsplit_once('.').unwrap_or(("", key));
+    let header = |name: &str| {
+        let (name, index) = match name.strip_suffix(']').and_then(|name| name.split_once('[')) {
+            Some((name, index)) => (format!("[[{name}]]"), index.parse().ok()?),
+            None => (format!("[{name}]"), 0),
+        };
+        let mut found = lines().filter(|(_, line)| line.starts_with(&name));
+        found.nth(index).map(|(number, _)| number)
+    };
+    let begins = header(key).or_else(|| header(table));
+    let is_field = |line: &str| {
+        line.strip_prefix(field).is_some_and(|rest| rest.trim_start().starts_with('='))
+    };
+    let first: usize = begins.unwrap_or(1);
+    let mut own = lines().skip(first.saturating_sub(usize::from(begins.is_none())));
+    let named = own.by_ref().take_while(|(_, line)| !line.starts_with('['));
+    named.into_iter().find(|(_, line)| is_field(line)).map(|(number, _)| number).or(begins)
+}
+
 impl Settings {
     /// Reads a file's text; `path` only names it in errors.
     pub(super) fn from_toml(text: &str, path: &Path) -> Result<Self, ConfigError> {
@@ -162,6 +186,7 @@ impl Settings {
         })?;
         settings.check().map_err(|(key, got, expected)| ConfigError::OutOfRange {
             path: path.to_owned(),
+            line: line_of(text, &key),
             key,
             got,
             expected,
@@ -202,6 +227,11 @@ impl Settings {
                 let most = limits::TEXT_BYTES_MAX;
                 at_most(format!("{key}.{field}"), value.len(), most, "bytes long")?;
             }
+            let Some(named) = Rail::from_name(rail) else {
+                return Err((key, "no rail's".into(), Rail::unknown(rail)));
+            };
+            rails::check_clearing(named, fields)
+                .map_err(|why| (key, "not usable".to_owned(), format!("an account: {why}")))?;
         }
         Ok(())
     }
@@ -225,6 +255,51 @@ mod tests {
         assert_eq!((config.window_every, config.log.as_str()), (None, "info"));
         assert_eq!(Settings::default().resolve(1).shards, 1);
         assert_eq!(Settings::default().resolve(1_000).shards, limits::SHARDS_MAX);
+    }
+
+    /// What an operator types at first, and what the answer says to do.
+    #[test]
+    fn what_is_mistyped_is_answered_with_what_to_type() {
+        let entry = "[[schedule]]\nclose = \"0 17 * * *\"\n";
+        for (text, wanted) in [
+            (
+                "[[schedule]]\nasset = \"EUR\"\n".to_owned(),
+                "an asset is named by its number, without quotes (978 for EUR), got \"EUR\"; `tallystick asset list` \
+                 shows the numbers",
+            ),
+            (
+                "[[schedule]]\nasset = 978\nclose = \"hourly\"\n".into(),
+                "expected a cron expression in UTC like \"0 17 * * MON-FRI\", or \"0 * * * *\" for every hour (minute, \
+                 hour, day, month, weekday; perhaps a second before them), got \"hourly\"\n",
+            ),
+            (
+                format!("{entry}asset = 978\nbatch_rail = \"sepa\"\n"),
+                "there is no rail \"sepa\"; the rails are iso20022, nacha, card, evm; for sepa use iso20022",
+            ),
+            (
+                format!("{entry}asset = 978\nclose_when_gross_over = \"1.50\"\n"),
+                "expected a whole number of asset units, digits only, got \"1.50\"",
+            ),
+            (
+                format!("four_eyes = false\n\n{entry}asset = 978\napprove_below = 5\n"),
+                "in the configuration file t.toml, line 6: schedule[0].approve_below is alone; expected batch_rail \
+                 with it",
+            ),
+            (
+                "log = \"warn\"\n\n[clearing.iso20022]\nname = \"N\"\niban = \"DE00\"\n".into(),
+                "in the configuration file t.toml, line 3: clearing.iso20022 is not usable; expected an account: ",
+            ),
+        ] {
+            let said = file(&text).unwrap_err();
+            assert!(said.contains(wanted), "{text}: {said}");
+        }
+        // An amount may be a number where it fits one.
+        let of = |amount: &str| {
+            let text = format!("{entry}asset = 978\nclose_when_gross_over = {amount}\n");
+            file(&text).unwrap().resolve(1).schedule[0].gross_over
+        };
+        assert_eq!((of("100000000"), of("\"100000000\"")), (of("\"100000000\""), of("100000000")));
+        assert_eq!(of("100000000").unwrap().to_string(), "100000000");
     }
 
     #[test]
@@ -385,7 +460,7 @@ mod tests {
             ready_file = \"r\"\nshards = 7\nverify_threads = 9\nverify_backend = \"portable\"\nverify_table_bytes = \"0\"\n\
             checkpoint_bytes = \"64MiB\"\ndisk_reserve_bytes = \"1GiB\"\n\
             window_every = \"90s\"\nvoucher_lifetime_max_seconds = 60\n\
-            log = \"warn\"\nfour_eyes = false\n[clearing.iso20022]\nname = \"N\"\niban = \"I\"\n\
+            log = \"warn\"\nfour_eyes = false\n[clearing.iso20022]\nname = \"N\"\niban = \"DE02120300000000202051\"\n\
             [[schedule]]\nasset = 978\nclose = \"0 17 * * *\"\nclose_when_gross_over = \"5\"\n\
             close_when_exposure_over = \"4\"\nbatch_rail = \"nacha\"\napprove_below = \"3\"\n";
         let network = format!("network_id = \"{}\"\n", "ab".repeat(32));

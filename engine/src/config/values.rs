@@ -5,7 +5,9 @@ use crate::ledger::Rail;
 use crate::limits;
 use crate::types::{Cron, Digest, NetworkId, Total};
 use crate::verify::Backend;
-use serde::{Deserialize, Serialize};
+use serde::de::Visitor;
+use serde::{Deserialize, Deserializer, Serialize};
+use std::fmt;
 use std::net::SocketAddr;
 use std::str::FromStr;
 use std::time::Duration;
@@ -110,7 +112,6 @@ text_setting!(Every(Option<Duration>), |every| every.map_or_else(|| "off".into()
 text_setting!(LogFilter(String), |filter| filter);
 text_setting!(TokenDigest(Digest), |digest| digest.to_string());
 text_setting!(CronText(Cron), |cron| cron.to_string());
-text_setting!(Units(Total), |units| units.to_string());
 text_setting!(RailName(Rail), |rail| rail.name().to_owned());
 
 impl FromStr for TokenDigest {
@@ -134,6 +135,73 @@ impl FromStr for CronText {
     }
 }
 
+/// An amount in asset units: as text, since it may exceed what a number of TOML holds, or as a
+/// number where it does not.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(into = "String")]
+pub struct Units(pub Total);
+
+impl From<Units> for String {
+    fn from(units: Units) -> Self {
+        units.0.to_string()
+    }
+}
+
+impl<'de> Deserialize<'de> for Units {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct Either;
+        impl Visitor<'_> for Either {
+            type Value = Units;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an amount in asset units, like \"100000000\"")
+            }
+
+            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Units, E> {
+                text.parse().map_err(E::custom)
+            }
+
+            fn visit_i64<E: serde::de::Error>(self, number: i64) -> Result<Units, E> {
+                self.visit_str(&number.to_string())
+            }
+        }
+        from.deserialize_any(Either)
+    }
+}
+
+value_setting!(Units(Total));
+
+/// An asset's number.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
+pub struct Number(pub u32);
+
+impl<'de> Deserialize<'de> for Number {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct Asset;
+        impl Visitor<'_> for Asset {
+            type Value = Number;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("the number of an asset, like 978")
+            }
+
+            fn visit_i64<E: serde::de::Error>(self, number: i64) -> Result<Number, E> {
+                let bad = |_| E::custom(format!("expected the number of an asset, got {number}"));
+                u32::try_from(number).map(Number).map_err(bad)
+            }
+
+            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Number, E> {
+                Err(E::custom(format!(
+                    "an asset is named by its number, without quotes (978 for EUR), got {text:?}; `tallystick \
+                     asset list` shows the numbers"
+                )))
+            }
+        }
+        from.deserialize_any(Asset)
+    }
+}
+
 impl FromStr for Units {
     type Err = BadValue;
     fn from_str(text: &str) -> Result<Self, BadValue> {
@@ -144,10 +212,7 @@ impl FromStr for Units {
 impl FromStr for RailName {
     type Err = BadValue;
     fn from_str(text: &str) -> Result<Self, BadValue> {
-        Rail::from_name(text).map(Self).ok_or_else(|| {
-            let names = Rail::ALL.map(Rail::name).join(", ");
-            BadValue(format!("expected one of {names}, got {text:?}"))
-        })
+        Rail::from_name(text).map(Self).ok_or_else(|| BadValue(Rail::unknown(text)))
     }
 }
 
@@ -159,8 +224,8 @@ impl FromStr for Listen {
         })?;
         if !address.ip().is_loopback() {
             return Err(BadValue(format!(
-                "{address} can be reached from other machines, and the engine does not \
-                 authenticate its callers yet; use a loopback address like 127.0.0.1:{}",
+                "{address} can be reached from other machines, and the engine has no TLS: use a loopback address \
+                 like 127.0.0.1:{}, and a tunnel from elsewhere (docs/OPERATIONS.md)",
                 address.port()
             )));
         }

@@ -3,6 +3,7 @@
 
 use crate::types::{Digest, MerklePath, Sibling};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::error::Category;
 
 /// What a proof's member `format` says.
 pub const PROOF_FORMAT: &str = "tallystick proof v2";
@@ -189,8 +190,13 @@ impl Document {
         struct Named {
             format: String,
         }
-        let named: Named = serde_json::from_str(text)
-            .map_err(|e| format!("it is no document with a member `format`: {e}"))?;
+        let named: Named = serde_json::from_str(text).map_err(|error| {
+            let why = match error.classify() {
+                Category::Data => "it has no member `format`",
+                Category::Syntax | Category::Eof | Category::Io => "not JSON",
+            };
+            format!("it is not a proof or a receipt ({why})")
+        })?;
         let wrong = |e: serde_json::Error| format!("it is no {}: {e}", named.format);
         match named.format.as_str() {
             PROOF_FORMAT => serde_json::from_str(text).map(Self::Proof).map_err(wrong),

@@ -17,7 +17,7 @@ use crate::ledger::{
 };
 use crate::limits::SETTLER_PATIENCE;
 use crate::pipeline::{Busy, Done, Feed, Figures, Intake, NotDone, Source, Vitals, Watch};
-use crate::rails::card;
+use crate::rails::{self, card};
 use crate::sign::EngineKey;
 use crate::types::{
     AssetNumber, BatchId, ChannelHasher, ChannelId, Lsn, NetworkId, PartyId, SignerKey,
@@ -133,6 +133,16 @@ impl Engine {
     pub async fn create_batch(&self, ask: &CreateBatch) -> Created {
         let Setup { intake, key, clearing, .. } = &self.0.setup;
         let made = create_batch_by(intake, self.archive(), key, clearing, ask, aside).await;
+        let placeholder = rails::placeholder(ask.rail);
+        if made.is_ok() && !placeholder.is_empty() && clearing.get(&ask.rail) == Some(&placeholder)
+        {
+            tracing::warn!(
+                rail = ask.rail.name(),
+                "the batch has a placeholder for a clearing account, that no bank has: set [clearing.{}] and \
+                 make it anew before you pay anyone",
+                ask.rail.name()
+            );
+        }
         if let Err(NotLoaded::NotDone(NotDone::Refused(refusal))) = &made {
             let envelope = ask.caller.clone().asks(ask.request.clone());
             self.tell_refusal(&envelope, "create batch", refusal);

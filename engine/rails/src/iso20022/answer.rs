@@ -351,7 +351,7 @@ impl fmt::Display for Note {
             }
             Self::Unnamed { within, status, reason, amount } => write!(
                 f,
-                "the bank says {status} {reason} of a transaction over {} in {within} and does not name \
+                "the bank says {status} {reason} of a transaction of {} in {within} and does not name \
                  its EndToEndId: no leg moved, find out which it is",
                 sum(amount)
             ),

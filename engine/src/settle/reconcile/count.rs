@@ -72,6 +72,7 @@ pub fn reconcile(
         submissions,
         unknown: ages(legs.unknown_since().iter().map(|(_, since)| *since), moment.at),
         proposals: proposals.collect(),
+        owed_in: legs.owed().map(|(_, owed)| owed.window).collect(),
         held_back,
         suspended,
         parties: u64::try_from(plan.parties()).expect("parties are limited"),

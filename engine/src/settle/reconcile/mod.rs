@@ -106,6 +106,8 @@ pub struct Reconciliation {
     pub unknown: Ages,
     /// Operators' words about UNKNOWN legs.
     pub proposals: Vec<OpenProposal>,
+    /// The windows in which what failed is owed now.
+    pub owed_in: BTreeSet<WindowNumber>,
     /// Legs that ended and never left.
     pub held_back: Sums,
     /// READY legs whose payee is suspended.

@@ -2,7 +2,7 @@
 //! urgent first. Owns the words; counts nothing, and never decides.
 
 use super::{OpenProposal, Reconciliation, SubmissionSums, Sums, WindowFacts};
-use crate::ledger::{Attempt, BatchState, LegState, WindowState};
+use crate::ledger::{Attempt, BatchState, Caller, LegState, WindowState};
 use crate::limits::FILES_SHOWN;
 use crate::rails::{self, Awaits};
 use crate::types::{AssetNumber, Total};
@@ -173,7 +173,7 @@ impl Reconciliation {
     fn legs(&self, pay_in: bool, of: Sums) -> String {
         let one = if pay_in { "pay-in" } else { "pay-out" };
         let many = if of.legs == 1 { "" } else { "s" };
-        format!("{} {one}{many} over {}", of.legs, self.money(of.sum))
+        format!("{} {one}{many} of {}", of.legs, self.money(of.sum))
     }
 
     /// What to do about legs of one side that stand at one state.
@@ -194,7 +194,7 @@ impl Reconciliation {
                 | BatchState::Aborted => None,
             },
             LegState::Accepted if rails::is_acknowledged(self.rail, pay_in) => Some(format!(
-                "Await the bank's word about {legs}, which it has taken on: put what it answers into \
+                "Wait for the bank's word about {legs}, which it has taken on: put what it answers into \
                  inbox/{}, or type `tallystick leg report {batch} --pay-outs --word confirmed --reference \
                  REF`.",
                 self.rail.name()
@@ -209,10 +209,11 @@ impl Reconciliation {
             )),
             LegState::Confirmed => None,
             LegState::Rejected | LegState::Returned => Some(format!(
-                "See why {legs} came to {} (`tallystick leg list {batch} --json`): the amount is owed in a \
-                 later window. If an account is wrong, correct it with `tallystick party add --id PARTY` \
-                 (its name and all its accounts anew) before that window is batched.",
-                state.name()
+                "{legs} {} {}; see why: `tallystick leg list {batch} --json`. The amount is owed in a later \
+                 window. If an account is wrong, correct it with `tallystick party update PARTY --account \
+                 RAIL:FIELD=VALUE` before that window is batched.",
+                if of.legs == 1 { "was" } else { "were" },
+                state.name().to_ascii_lowercase()
             )),
         }
     }
@@ -225,12 +226,12 @@ impl Reconciliation {
         let (files, inbox) = (self.files(pay_in), self.folders.inbox.display());
         match rails::awaits(self.rail, pay_in) {
             Awaits::Statement => format!(
-                "Await {legs} on the clearing account (who is to pay what stands in {files}, which is not for \
-                 the bank): put the bank's statement (camt.053 or camt.054) into {inbox}, or type {report}; \
+                "Wait for {legs} on the clearing account ({files} says who is to pay what, and is not for the \
+                 bank): put the bank's statement (camt.053 or camt.054) into {inbox}, or type {report}; \
                  `--key KEY --word rejected --reason TEXT` for who does not pay."
             ),
             Awaits::Chain => format!(
-                "Await {legs} at the clearing address (who is to pay what stands in {files}): when the chain \
+                "Wait for {legs} at the clearing address ({files} says who is to pay what): when the chain \
                  shows them, type {report}; `--key KEY --word rejected --reason TEXT` for who does not pay."
             ),
             Awaits::Bank => match self.to_upload(pay_in) {
@@ -282,9 +283,15 @@ impl Reconciliation {
         let batch = &self.batch;
         let abort = format!("`tallystick batch abort {batch} --reason TEXT`");
         match self.state {
+            BatchState::Computed if self.by.four_eyes && self.by.operator == Caller::SCHEDULE => {
+                format!(
+                    "Compare the sums, then approve with `tallystick batch approve {batch}` (any operator may), or \
+                     {abort}."
+                )
+            }
             BatchState::Computed if self.by.four_eyes => format!(
-                "Another operator than {} compares the sums and types `tallystick batch approve {batch}`, \
-                 or {abort}.",
+                "Another operator than {} must compare the sums, then approve with `tallystick batch approve \
+                 {batch}`, or {abort}.",
                 self.by.operator
             ),
             BatchState::Computed => format!(
@@ -305,18 +312,30 @@ impl Reconciliation {
             }
             BatchState::Settled => "Nothing: every leg is confirmed.".into(),
             BatchState::SettledWithCarry if self.held_back.legs > 0 => {
-                let one = self.held_back.legs == 1;
-                let (was, is) = if one { ("was", "is") } else { ("were", "are") };
+                let (was, its) =
+                    if self.held_back.legs == 1 { ("was", "its") } else { ("were", "their") };
                 format!(
-                    "Settle the window that what failed is owed in, like any other; {} {was} held back for \
-                     lack of cover and {is} owed there too.",
-                    self.legs(false, self.held_back)
+                    "{} {was} held back: {its} pay-ins have not arrived. {}",
+                    self.legs(false, self.held_back),
+                    self.owed_todo()
                 )
             }
-            BatchState::SettledWithCarry => {
-                "Settle the window that what failed is owed in, like any other.".into()
-            }
+            BatchState::SettledWithCarry => self.owed_todo(),
             BatchState::Aborted => self.again_todo(),
+        }
+    }
+
+    /// Where what failed is owed now.
+    fn owed_todo(&self) -> String {
+        let numbers: Vec<String> = self.owed_in.iter().map(ToString::to_string).collect();
+        match numbers.as_slice() {
+            [one] => {
+                format!("What failed is owed in window {one} now: settle that window as usual.")
+            }
+            several => format!(
+                "What failed is owed in windows {} now: settle those windows as usual.",
+                several.join(", ")
+            ),
         }
     }
 

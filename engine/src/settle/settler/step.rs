@@ -13,7 +13,7 @@ use crate::types::{BatchId, Digest, Lsn, Total};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-const HELD_BACK: &str = "held back: what would cover it has not come in";
+const HELD_BACK: &str = "held back: not enough pay-ins have arrived";
 
 impl Run {
     /// Which legs of a batch may leave now. What is to be held back is.
@@ -221,12 +221,12 @@ fn waiting_text(plan: &BatchPlan, legs: &[u32]) -> Option<String> {
     let sum = format!("{} {}", sum.decimal(head.asset.scale), head.asset.code);
     Some(if legs.len() == 1 {
         format!(
-            "1 pay-out over {sum} waits because its payee is suspended ({first}); it leaves when the payee is \
+            "1 pay-out of {sum} waits because its payee is suspended ({first}); it leaves when the payee is \
              resumed, or is owed again when you report it rejected"
         )
     } else {
         format!(
-            "{} pay-outs over {sum} wait because their payees are suspended ({first} first); they leave when \
+            "{} pay-outs of {sum} wait because their payees are suspended ({first} first); they leave when \
              those are resumed, or are owed again when you report them rejected",
             legs.len()
         )

@@ -37,6 +37,7 @@ fn at(state: BatchState, rail: Rail) -> Reconciliation {
         submissions: Vec::new(),
         unknown: Ages::default(),
         proposals: Vec::new(),
+        owed_in: [WindowNumber(8)].into(),
         held_back: Sums::default(),
         suspended: Sums::default(),
         parties: 0,
@@ -75,7 +76,7 @@ fn every_state_of_a_batch_says_what_is_next() {
         (BatchState::Approved, "Nothing"),
         (BatchState::Submitting, "`tallystick batch report 0123456789abcdef`"),
         (BatchState::Settled, "Nothing"),
-        (BatchState::SettledWithCarry, "Settle the window"),
+        (BatchState::SettledWithCarry, "owed in window 8 now: settle that window as usual"),
         (BatchState::Aborted, "batch create --window 7 --asset 978 --rail iso20022`"),
     ] {
         assert!(said(state).contains(part), "{}", said(state));
@@ -93,7 +94,12 @@ fn every_state_of_a_batch_says_what_is_next() {
     );
     let mut held = at(BatchState::SettledWithCarry, Rail::Evm);
     held.held_back = some(2, 500);
-    assert!(text(&held).contains("2 pay-outs over 5.00 EUR were held back"), "{}", text(&held));
+    assert!(
+        text(&held)
+            .contains("2 pay-outs of 5.00 EUR were held back: their pay-ins have not arrived."),
+        "{}",
+        text(&held)
+    );
 }
 
 #[test]
@@ -123,7 +129,7 @@ fn every_state_of_a_leg_on_every_rail_is_spoken_of_or_needs_nothing() {
                 let side = if pay_in { &mut batch.pay_ins } else { &mut batch.pay_outs };
                 side.insert(state, some(3, 1_234));
                 let said = text(&batch);
-                let name = if pay_in { "3 pay-ins over 12.34 EUR" } else { "3 pay-outs over" };
+                let name = if pay_in { "3 pay-ins of 12.34 EUR" } else { "3 pay-outs of" };
                 let silent = state == LegState::Confirmed;
                 assert_eq!(said.contains(name), !silent, "{rail:?} {state:?}: {said}");
                 let part = match state {
@@ -139,7 +145,7 @@ fn every_state_of_a_leg_on_every_rail_is_spoken_of_or_needs_nothing() {
                     },
                     LegState::Unknown => "leg resolve",
                     LegState::Confirmed => "batch report",
-                    LegState::Rejected | LegState::Returned => "party add --id PARTY",
+                    LegState::Rejected | LegState::Returned => "party update PARTY",
                 };
                 assert!(said.contains(part), "{rail:?} {state:?} {pay_in}: {said}");
             }
@@ -209,7 +215,7 @@ fn of_a_file_of_which_some_legs_are_owed_again_it_is_said_which_must_not_be_paid
     (file.all, file.failed) = (some(3, 400), vec!["K1".into()]);
     batch.submissions = vec![file];
     let said = text(&batch);
-    let part = "/srv/out/b.0.pain.001.xml names 2 pay-outs over 3.00 EUR owed again (K1 and 1 more";
+    let part = "/srv/out/b.0.pain.001.xml names 2 pay-outs of 3.00 EUR owed again (K1 and 1 more";
     assert!(said.contains(part) && said.contains("pay none of them by hand"), "{said}");
     assert!(!said.contains("Upload"), "as it is, it must not be handed in: {said}");
 }
@@ -219,7 +225,7 @@ fn what_waits_for_a_suspended_payee_waits_for_no_cover() {
     let mut batch = at(BatchState::Submitting, Rail::Iso20022);
     batch.pay_outs.insert(LegState::Ready, some(1, 100));
     batch.suspended = some(1, 100);
-    batch.troubles.push("1 pay-out over 1.00 EUR waits because its payee is suspended".into());
+    batch.troubles.push("1 pay-out of 1.00 EUR waits because its payee is suspended".into());
     let said = text(&batch);
     assert!(!said.contains("they leave when confirmed pay-ins cover them"), "{said}");
 }
@@ -264,7 +270,7 @@ fn legs_that_wait_are_spoken_of_only_while_legs_leave() {
     for state in BATCHES {
         let mut batch = at(state, Rail::Iso20022);
         batch.pay_outs.insert(LegState::Ready, some(1, 100));
-        let spoken = text(&batch).contains("1 pay-out over 1.00 EUR");
+        let spoken = text(&batch).contains("1 pay-out of 1.00 EUR");
         assert_eq!(spoken, state == BatchState::Submitting, "{state:?}");
     }
 }
@@ -274,9 +280,13 @@ fn a_pay_out_that_was_held_back_is_not_taken_for_one_that_the_bank_rejected() {
     let mut batch = at(BatchState::SettledWithCarry, Rail::Iso20022);
     batch.pay_outs.insert(LegState::Rejected, some(2, 500));
     batch.held_back = some(2, 500);
-    assert!(!text(&batch).contains("See why"), "{}", text(&batch));
+    assert!(!text(&batch).contains("see why"), "{}", text(&batch));
     batch.pay_outs.insert(LegState::Rejected, some(3, 900));
-    assert!(text(&batch).contains("See why 1 pay-out over 4.00 EUR"), "{}", text(&batch));
+    assert!(
+        text(&batch).contains("1 pay-out of 4.00 EUR was rejected; see why"),
+        "{}",
+        text(&batch)
+    );
 }
 
 #[test]
