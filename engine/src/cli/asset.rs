@@ -5,7 +5,9 @@ use super::output::{Cell, Record};
 use super::{CliError, RequestArgs};
 use crate::types::SCALE_MAX;
 use clap::{Args, Subcommand, ValueEnum};
-use tallystick_proto::v1::{Asset, CreateAssetRequest, SettlementModel};
+use tallystick_proto::v1::{
+    Asset, AssetListed, CreateAssetRequest, ListAssetsRequest, SettlementModel,
+};
 
 const ADD_HELP: &str = "\
 Examples:
@@ -36,10 +38,10 @@ pub struct AssetAdd {
     /// ISO 4217 ("EUR") or CAIP-19 ("eip155:8453/erc20:0x...")
     #[arg(long)]
     code: String,
-    /// How many decimal places one unit lies below one whole
+    /// Decimal places: 6 means that 1 EUR is 1,000,000 units
     #[arg(long, value_parser = clap::value_parser!(u32).range(0..=i64::from(SCALE_MAX)))]
     scale: u32,
-    /// Which legs settle it
+    /// How it is settled
     #[arg(long)]
     model: Model,
     #[command(flatten)]
@@ -63,6 +65,15 @@ impl Model {
     }
 }
 
+/// Reads the number of an asset.
+pub(super) fn asset_number(text: &str) -> Result<u32, String> {
+    text.parse().map_err(|_| {
+        format!(
+            "expected an asset's number, like 978 for EUR, got {text:?}; `tallystick asset list` shows them"
+        )
+    })
+}
+
 /// Runs `tallystick asset ...`.
 ///
 /// # Errors
@@ -82,12 +93,19 @@ pub async fn run(session: &mut Session, command: AssetCommand) -> Result<(), Cli
             session.print(&asset_record(asset.into_inner())).await
         }
         AssetCommand::List => {
-            for asset in session.network().await?.assets {
-                session.out.row(&asset_record(asset), &[], &Default::default())?;
-            }
-            Ok(())
+            let answer = session.operator().list_assets(ListAssetsRequest {}).await;
+            let listed = answer.map_err(|status| session.failed(status))?.into_inner();
+            let rows: Vec<Record> = listed.assets.into_iter().map(listed_record).collect();
+            session.print_rows(&rows, &[]).await
         }
     }
+}
+
+fn listed_record(listed: AssetListed) -> Record {
+    let model = super::state_name(listed.model().as_str_name(), "SETTLEMENT_MODEL_");
+    let Record(mut cells) = asset_record(listed.asset.unwrap_or_default());
+    cells.push(("model", Cell::Text(model)));
+    Record(cells)
 }
 
 fn asset_record(asset: Asset) -> Record {

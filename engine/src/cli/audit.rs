@@ -73,6 +73,11 @@ pub fn run(args: &AuditArgs, json: bool) -> Result<(), CliError> {
             bar.finish_and_clear();
             report
         }
+        // There is nothing to show yet.
+        Err(error) if !json => {
+            let why = printable(&error.to_string());
+            return Err(CliError::Failed(format!("the audit cannot begin: {why}")));
+        }
         Err(error) => Report::new(audit::Counts::default(), Vec::new(), Some(error)),
     };
     print(&report, clock.elapsed(), json)?;

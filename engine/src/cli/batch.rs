@@ -1,23 +1,21 @@
 //! `batch` and `leg`: settlement batches and the movements of money in them.
 //!
-//! Owns how a batch is named by the first digits of its id.
+//! Owns what people see of batches and legs.
 
 use super::client::Session;
 use super::export;
-use super::output::{Cell, Record, hex};
-use super::{CliError, RequestArgs, leg, reconcile};
+use super::ids::{KeyName, Named};
+use super::output::{Cell, Record};
+use super::page::{self, PageArgs};
+use super::{CliError, RequestArgs, find, leg, payins, reconcile};
+use crate::limits::PAGE_MAX;
 use crate::types::BatchId;
 use clap::{Args, Subcommand};
 use std::path::PathBuf;
-use std::str::FromStr;
 use tallystick_proto::v1::{
     AbortBatchRequest, ApproveBatchRequest, Batch, CreateBatchRequest, GetBatchRequest, Leg,
     LegCount, ListBatchesRequest,
 };
-
-/// Fewest digits that may stand for a batch: with 32 bits two of thousands of batches rarely meet,
-/// and it is told when they do.
-const PREFIX_DIGITS_MIN: usize = 8;
 
 /// `tallystick batch ...`
 #[derive(Debug, Subcommand)]
@@ -26,9 +24,11 @@ pub enum BatchCommand {
     #[command(after_help = "Examples:\n  tallystick batch create --window 3 --asset 978 --rail \
         iso20022\n  tallystick batch create --window 3,4,5 --asset 978 --rail iso20022")]
     Create(BatchCreate),
-    /// List all batches
-    #[command(after_help = "Example:\n  tallystick batch list --json")]
-    List,
+    /// List batches, those that were computed last first
+    #[command(
+        after_help = "Examples:\n  tallystick batch list --open\n  tallystick batch list --all --json"
+    )]
+    List(BatchList),
     /// Show one batch
     #[command(after_help = "Example:\n  tallystick batch show 9c1f03ab")]
     Show(OneBatch),
@@ -57,6 +57,9 @@ pub enum BatchCommand {
     /// List the legs of a batch
     #[command(after_help = "Example:\n  tallystick batch legs 9c1f03ab --json")]
     Legs(OneBatch),
+    /// Show whom to ask for money, with the words to ask in
+    #[command(after_help = payins::HELP)]
+    PayIns(OneBatch),
     /// Write all legs of a batch as CSV and JSON, for your records
     #[command(
         after_help = "Example:\n  tallystick batch export 9c1f03ab --dir ./out\n\nNothing of it goes to a \
@@ -78,10 +81,13 @@ pub enum LegCommand {
     Show {
         #[command(flatten)]
         one: OneBatch,
-        /// The leg's idempotency key
-        key: String,
+        /// The leg's key, or its first 8 or more letters
+        key: KeyName,
     },
-    /// Say what a rail did with legs, e.g. as the bank's own pages show it
+    /// Find payments: by party, name, amount, day, reference or key
+    #[command(after_help = find::HELP)]
+    Find(find::FindArgs),
+    /// Record what the bank (or another rail) did with payments
     #[command(
         after_help = "Examples:\n  tallystick leg report 9c1f03ab --pay-ins --word confirmed \
         --reference 'statement 41'\n  tallystick leg report 9c1f03ab --key QZ5M3WVF7K2C4D6E7FGH2JKLMNPQRSTU \
@@ -90,10 +96,23 @@ pub enum LegCommand {
         need --reason. A word that cannot be true of one leg refuses them all."
     )]
     Report(leg::ReportArgs),
-    /// Say what became of an UNKNOWN leg; it moves when another operator says the same
+    /// Record what became of an UNKNOWN leg; it moves when another operator says the same
     #[command(after_help = "Example:\n  tallystick leg resolve 9c1f03ab \
         QZ5M3WVF7K2C4D6E7FGH2JKLMNPQRSTU --word confirmed --reference ch_3P --evidence 'PSP ticket 17'")]
     Resolve(leg::ResolveArgs),
+}
+
+/// `tallystick batch list`
+#[derive(Debug, Clone, Copy, Args)]
+pub struct BatchList {
+    /// Only those that nobody has approved yet, and those whose legs have not all ended
+    #[arg(long)]
+    open: bool,
+    /// Only those that were computed before this record: what the end of a page names
+    #[arg(long, value_name = "LSN")]
+    before: Option<u64>,
+    #[command(flatten)]
+    page: PageArgs,
 }
 
 /// Names one batch.
@@ -101,17 +120,18 @@ pub enum LegCommand {
 pub struct OneBatch {
     /// The batch's id, or its first 8 or more digits
     #[arg(value_name = "BATCH")]
-    pub(super) batch: BatchName,
+    pub(super) batch: Named<BatchId>,
 }
 
 /// `tallystick batch create`
 #[derive(Debug, Args)]
 pub struct BatchCreate {
     /// The closed windows; may be repeated
-    #[arg(long = "window", value_name = "N", required = true, value_delimiter = ',')]
+    #[arg(long = "window", value_name = "WINDOW", required = true, value_delimiter = ',',
+        value_parser = super::window::window_number)]
     windows: Vec<u64>,
     /// The asset's number
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "ASSET", value_parser = super::asset::asset_number)]
     asset: u32,
     /// The rail that moves the money, e.g. iso20022
     #[arg(long)]
@@ -133,28 +153,6 @@ pub struct BatchExport {
     force: bool,
 }
 
-/// A batch id in full, or its first digits in lower case.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum BatchName {
-    Full(BatchId),
-    Prefix(String),
-}
-
-impl FromStr for BatchName {
-    type Err = String;
-    fn from_str(text: &str) -> Result<Self, String> {
-        let digits = text.to_ascii_lowercase();
-        if let Ok(id) = digits.parse() {
-            return Ok(Self::Full(id));
-        }
-        let usable = (PREFIX_DIGITS_MIN..64).contains(&digits.len());
-        if !usable || !digits.bytes().all(|b| b.is_ascii_hexdigit()) {
-            return Err(format!("expected {PREFIX_DIGITS_MIN} to 64 hexadecimal digits"));
-        }
-        Ok(Self::Prefix(digits))
-    }
-}
-
 /// Runs `tallystick batch ...`.
 ///
 /// # Errors
@@ -170,12 +168,7 @@ pub async fn run_batch(session: &mut Session, command: BatchCommand) -> Result<(
             let batch = answer.map_err(|status| session.failed_change(status, &request_id))?;
             session.print(&batch_record(batch.into_inner())).await
         }
-        BatchCommand::List => {
-            let answer = operator.list_batches(ListBatchesRequest {}).await;
-            let rows = answer.map_err(|status| session.failed(status))?.into_inner();
-            let columns = ["batch_id", "state", "windows", "rail", "legs", "total", "carried"];
-            session.print_stream(rows, &columns, batch_cells).await
-        }
+        BatchCommand::List(args) => list(session, args).await,
         BatchCommand::Show(one) => {
             let answer = operator.get_batch(resolve(session, one).await?).await;
             let batch = answer.map_err(|status| session.failed(status))?.into_inner();
@@ -199,6 +192,7 @@ pub async fn run_batch(session: &mut Session, command: BatchCommand) -> Result<(
         }
         BatchCommand::Report(one) => reconcile::run(session, one).await,
         BatchCommand::Legs(one) => list_legs(session, one).await,
+        BatchCommand::PayIns(one) => payins::run(session, one).await,
         BatchCommand::Export(BatchExport { one, dir, force }) => {
             let request = resolve(session, one).await?;
             let answer = operator.export_batch(request.clone()).await;
@@ -212,6 +206,36 @@ pub async fn run_batch(session: &mut Session, command: BatchCommand) -> Result<(
     }
 }
 
+const LIST_COLUMNS: [&str; 8] =
+    ["batch_id", "computed_at_us", "state", "windows", "rail", "legs", "total", "carried"];
+
+async fn list(session: &mut Session, args: BatchList) -> Result<(), CliError> {
+    let (mut before, mut left) = (args.before.unwrap_or(0), args.page.begin());
+    loop {
+        let (limit, open) = (left.ask(PAGE_MAX), args.open);
+        let asked = ListBatchesRequest { limit: limit + 1, before, newest_first: true, open };
+        let answer = session.operator().list_batches(asked).await;
+        let mut rows = answer.map_err(|status| session.failed(status))?.into_inner();
+        let mut found = Vec::new();
+        while let Some(batch) = rows.message().await.map_err(|status| session.failed(status))? {
+            found.push(batch);
+        }
+        let more = found.len() > limit as usize;
+        found.truncate(limit as usize);
+        before = found.last().map_or(0, |batch| batch.computed_lsn);
+        left.shown(found.len());
+        let rows: Vec<Record> = found.into_iter().map(batch_cells).collect();
+        session.print_rows(&rows, &LIST_COLUMNS).await?;
+        if !more {
+            return Ok(());
+        }
+        if left.is_full() {
+            page::tell_more("batches", "--before", &before.to_string());
+            return Ok(());
+        }
+    }
+}
+
 /// Runs `tallystick leg ...`.
 ///
 /// # Errors
@@ -219,11 +243,13 @@ pub async fn run_batch(session: &mut Session, command: BatchCommand) -> Result<(
 pub async fn run_leg(session: &mut Session, command: LegCommand) -> Result<(), CliError> {
     let (one, key) = match command {
         LegCommand::List(one) => return list_legs(session, one).await,
+        LegCommand::Find(args) => return find::run(session, args).await,
         LegCommand::Report(args) => return leg::report(session, args).await,
         LegCommand::Resolve(args) => return leg::resolve_leg(session, args).await,
         LegCommand::Show { one, key } => (one, key),
     };
     let (asset, request) = with_asset(session, one).await?;
+    let key = key.find(session, &request.batch_id).await?;
     let answer = session.operator().list_legs(request).await;
     let mut legs = answer.map_err(|status| session.failed(status))?.into_inner();
     while let Some(leg) = legs.message().await.map_err(|status| session.failed(status))? {
@@ -255,31 +281,9 @@ pub(super) async fn with_asset(
     Ok((batch.asset, request))
 }
 
-/// The request that names the batch: a prefix is looked up in the list of all batches.
+/// The request that names the batch.
 pub(super) async fn resolve(session: &Session, one: OneBatch) -> Result<GetBatchRequest, CliError> {
-    let prefix = match one.batch {
-        BatchName::Full(id) => return Ok(GetBatchRequest { batch_id: id.0.to_vec().into() }),
-        BatchName::Prefix(prefix) => prefix,
-    };
-    let answer = session.operator().list_batches(ListBatchesRequest {}).await;
-    let mut batches = answer.map_err(|status| session.failed(status))?.into_inner();
-    let mut found = Vec::new();
-    while let Some(batch) = batches.message().await.map_err(|status| session.failed(status))? {
-        if hex(&batch.batch_id).starts_with(&prefix) {
-            found.push(batch.batch_id);
-        }
-    }
-    match found.as_slice() {
-        [batch_id] => Ok(GetBatchRequest { batch_id: batch_id.clone() }),
-        [] => Err(CliError::Failed(format!(
-            "no batch id begins with {prefix}; `tallystick batch list` shows all"
-        ))),
-        several => Err(CliError::Failed(format!(
-            "{} batch ids begin with {prefix}; give more digits: {}",
-            several.len(),
-            several.iter().map(|id| hex(id)).collect::<Vec<_>>().join(", ")
-        ))),
-    }
+    Ok(GetBatchRequest { batch_id: one.batch.bytes(session).await? })
 }
 
 /// A batch with what is open about it.
@@ -301,8 +305,9 @@ pub(super) fn batch_cells(batch: Batch) -> Record {
     };
     let counts = batch.legs_by_state.iter().map(count).collect();
     Record(vec![
-        ("batch_id", Cell::Hex(batch.batch_id)),
+        ("batch_id", Cell::Id(batch.batch_id)),
         ("state", Cell::Text(state)),
+        ("computed_at_us", Cell::Micros(batch.computed_at_us)),
         ("windows", Cell::Counts(batch.windows)),
         ("asset", Cell::Count(asset.into())),
         ("rail", Cell::Text(batch.rail)),
@@ -315,6 +320,7 @@ pub(super) fn batch_cells(batch: Batch) -> Record {
         ("legs_by_state", Cell::Records(counts)),
         ("created_by", Cell::Text(batch.created_by)),
         ("four_eyes", Cell::Flag(batch.four_eyes)),
+        ("computed_lsn", Cell::Count(batch.computed_lsn)),
         ("approved_by", Cell::Text(batch.approved_by)),
         ("approved_at_us", Cell::Micros(batch.approved_at_us)),
         ("aborted_by", Cell::Text(batch.aborted_by)),
@@ -342,16 +348,6 @@ pub(super) fn leg_record(leg: Leg, asset: u32) -> Record {
 mod tests {
     use super::*;
     use tallystick_proto::v1::{BatchState, LegState};
-
-    #[test]
-    fn batches_are_named_in_full_or_by_eight_digits_or_more() {
-        let full = "ab".repeat(32);
-        assert_eq!(full.parse(), Ok(BatchName::Full(full.parse().unwrap())));
-        assert_eq!("ABCDEF01".parse(), Ok(BatchName::Prefix("abcdef01".into())));
-        for bad in ["", "abcdef0", "abcdefgh", &"ab".repeat(33)] {
-            assert!(bad.parse::<BatchName>().is_err(), "{bad}");
-        }
-    }
 
     #[test]
     fn batches_and_legs_in_json_have_their_states_in_words() {

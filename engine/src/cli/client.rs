@@ -2,15 +2,18 @@
 //!
 //! Never decides what is printed on standard output.
 
-use super::output::{AssetText, AssetTexts, Output, Record};
+use super::output::{AssetText, AssetTexts, Output, Record, Texts};
 use super::{CliError, Target};
+use crate::config::PORT_DEFAULT;
 use crate::limits;
+use bytes::Bytes;
+use std::collections::BTreeSet;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::time::Duration;
 use tallystick_proto::v1::operator_client::OperatorClient;
 use tallystick_proto::v1::vouchers_client::VouchersClient;
-use tallystick_proto::v1::{GetNetworkRequest, Network};
+use tallystick_proto::v1::{GetNetworkRequest, ListPartiesRequest, Network};
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::service::Interceptor;
 use tonic::service::interceptor::InterceptedService;
@@ -82,6 +85,9 @@ fn read_private(path: &Path) -> Result<String, CliError> {
     Ok(text)
 }
 
+/// Names that are held at once, for lists of any length.
+const NAMES_HELD: usize = 50_000;
+
 /// Longest wait for a connection: an engine on this machine answers at once, so this is what tells
 /// a wrong address from a slow one.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -91,7 +97,9 @@ pub struct Session {
     channel: Channel,
     token: Token,
     url: String,
-    assets: Option<AssetTexts>,
+    /// The assets are known once they were asked for.
+    assets_known: bool,
+    texts: Texts,
     /// Where results go.
     pub out: Output,
 }
@@ -116,7 +124,9 @@ impl Session {
         token.check_way(endpoint.uri().host().unwrap_or_default())?;
         let connected = endpoint.connect_timeout(CONNECT_TIMEOUT).connect().await;
         let channel = connected.map_err(|error| unreachable(&url, &error))?;
-        Ok(Self { channel, token, url, assets: None, out: Output::new(target.json) })
+        let (assets_known, texts) = (false, Texts::default());
+        let out = Output::new(target.json);
+        Ok(Self { channel, token, url, assets_known, texts, out })
     }
 
     /// The operators' service.
@@ -147,14 +157,41 @@ impl Session {
     /// # Errors
     /// When the call fails.
     pub async fn assets(&mut self) -> Result<&AssetTexts, CliError> {
-        if self.assets.is_none() {
+        if !self.assets_known {
             let assets = self.network().await?.assets.into_iter();
             let text = |asset: tallystick_proto::v1::Asset| {
                 (asset.number, AssetText { code: asset.code, scale: asset.scale })
             };
-            self.assets = Some(assets.map(text).collect());
+            self.texts.assets = assets.map(text).collect();
+            self.assets_known = true;
         }
-        Ok(self.assets.get_or_insert_default())
+        Ok(&self.texts.assets)
+    }
+
+    /// Asks for what people need to read these records: assets, names of parties.
+    async fn prepare(&mut self, records: &[Record]) -> Result<(), CliError> {
+        if self.out.is_json() {
+            return Ok(());
+        }
+        if records.iter().any(Record::has_money) {
+            self.assets().await?;
+        }
+        let mut parties = BTreeSet::new();
+        records.iter().for_each(|record| record.add_parties(&mut parties));
+        if self.texts.names.len() + parties.len() > NAMES_HELD {
+            self.texts.names.clear();
+        }
+        parties.retain(|party| !self.texts.names.contains_key(party));
+        let parties: Vec<Bytes> = parties.into_iter().collect();
+        for some in parties.chunks(limits::NAMES_MAX) {
+            let asked = ListPartiesRequest { party_ids: some.to_vec(), ..Default::default() };
+            // Names help; without an operator's token, or of an older engine, there are none.
+            let Ok(answer) = self.operator().list_parties(asked).await else { break };
+            self.texts.names.extend(some.iter().map(|party| (party.clone(), String::new())));
+            let named = answer.into_inner().parties.into_iter();
+            self.texts.names.extend(named.map(|party| (party.party_id, party.name)));
+        }
+        Ok(())
     }
 
     /// Prints one record.
@@ -162,11 +199,21 @@ impl Session {
     /// # Errors
     /// When the assets cannot be asked for or standard output cannot be written.
     pub async fn print(&mut self, record: &Record) -> Result<(), CliError> {
-        if record.has_money() && !self.out.is_json() {
-            self.assets().await?;
-        }
-        let none = AssetTexts::new();
-        self.out.record(record, self.assets.as_ref().unwrap_or(&none))
+        self.prepare(std::slice::from_ref(record)).await?;
+        self.out.record(record, &self.texts)
+    }
+
+    /// Prints some rows of a list.
+    ///
+    /// # Errors
+    /// When the assets cannot be asked for or standard output cannot be written.
+    pub async fn print_rows(
+        &mut self,
+        rows: &[Record],
+        columns: &[&'static str],
+    ) -> Result<(), CliError> {
+        self.prepare(rows).await?;
+        rows.iter().try_for_each(|row| self.out.row(row, columns, &self.texts))
     }
 
     /// Prints a list as it arrives.
@@ -175,19 +222,33 @@ impl Session {
     /// When the call fails or standard output cannot be written.
     pub async fn print_stream<T>(
         &mut self,
-        mut rows: Streaming<T>,
+        rows: Streaming<T>,
         columns: &[&'static str],
         view: impl Fn(T) -> Record,
     ) -> Result<(), CliError> {
+        self.print_some(rows, columns, |row| Some(view(row))).await
+    }
+
+    /// Prints those of a list that are to be seen, as they arrive.
+    ///
+    /// # Errors
+    /// As for `print_stream`.
+    pub async fn print_some<T>(
+        &mut self,
+        mut rows: Streaming<T>,
+        columns: &[&'static str],
+        view: impl Fn(T) -> Option<Record>,
+    ) -> Result<(), CliError> {
+        // Names are asked for many rows at once.
+        let mut held = Vec::new();
         while let Some(row) = rows.message().await.map_err(|status| self.failed(status))? {
-            let record = view(row);
-            if record.has_money() && !self.out.is_json() {
-                self.assets().await?;
+            held.extend(view(row));
+            if held.len() == limits::PAGE_MAX || self.out.is_json() {
+                self.print_rows(&held, columns).await?;
+                held.clear();
             }
-            let none = AssetTexts::new();
-            self.out.row(&record, columns, self.assets.as_ref().unwrap_or(&none))?;
         }
-        Ok(())
+        self.print_rows(&held, columns).await
     }
 
     /// What a failed read means.
@@ -204,9 +265,18 @@ impl Session {
     }
 }
 
-/// HOST:PORT as a URL; a URL stays as it is.
+/// HOST:PORT as a URL; a URL stays as it is, and a host alone has the port of an engine that was
+/// told nothing else.
 fn server_url(server: &str) -> String {
-    if server.starts_with("http://") { server.to_owned() } else { format!("http://{server}") }
+    if server.starts_with("http://") {
+        return server.to_owned();
+    }
+    let has_port = server.rsplit_once(':').is_some_and(|(_, port)| !port.ends_with(']'));
+    if has_port || server.is_empty() {
+        format!("http://{server}")
+    } else {
+        format!("http://{server}:{PORT_DEFAULT}")
+    }
 }
 
 fn unreachable(url: &str, error: &tonic::transport::Error) -> CliError {
@@ -223,6 +293,13 @@ fn unreachable(url: &str, error: &tonic::transport::Error) -> CliError {
 #[must_use]
 pub fn is_lost(status: &Status) -> bool {
     std::error::Error::source(status).is_some()
+}
+
+/// Whether something answered that is no engine: what it says has not the form of a call's answer.
+#[must_use]
+pub fn is_foreign(status: &Status) -> bool {
+    // The library's own words for an answer without a status; an engine's always has one.
+    status.message().starts_with("grpc-status header missing")
 }
 
 /// Whether a change that failed like this may have happened all the same.
@@ -253,11 +330,24 @@ pub fn is_unclear(status: &Status) -> bool {
 /// What the operator can do about an error, in the words of this program.
 #[must_use]
 pub fn hint(status: &Status) -> Option<&'static str> {
-    const CALLS: [(&str, &str); 4] = [
-        ("UpsertParty", "`tallystick party add --id ID --name NAME` registers a party"),
+    if is_foreign(status) {
+        return Some("name the engine's address with --server, or TALLYSTICK_SERVER");
+    }
+    let token = std::env::var(TOKEN_VARIABLE).unwrap_or_default();
+    if status.code() == Code::Unauthenticated && is_a_path(&token) {
+        return Some(
+            "TALLYSTICK_TOKEN holds the token itself, not the name of a file; name a file with --token-file",
+        );
+    }
+    const CALLS: [(&str, &str); 5] = [
+        (
+            "UpsertParty",
+            "`tallystick party add --id ID --name NAME --account RAIL:FIELD=VALUE` registers a party or an account",
+        ),
         ("AddSigner", "`tallystick signer add --party ID --key KEY` registers a signer"),
         ("CreateAsset", "`tallystick asset add` creates an asset, `asset list` shows them"),
         ("close it first", "`tallystick window close` closes the open window"),
+        ("AckTroubles", "`tallystick trouble ack NUMBER --note TEXT` takes a trouble away"),
     ];
     let calls = || CALLS.iter().find(|(call, _)| status.message().contains(call));
     if status.code() == Code::Unimplemented {
@@ -267,6 +357,11 @@ pub fn hint(status: &Status) -> Option<&'static str> {
     } else {
         calls().map(|(_, hint)| *hint)
     }
+}
+
+/// Whether what should be a token is the name of a file.
+fn is_a_path(token: &str) -> bool {
+    token.contains('/') || token.contains('.') || (!token.is_empty() && Path::new(token).exists())
 }
 
 /// The id given, or a fresh random one in the form of a UUID.
@@ -319,6 +414,9 @@ mod tests {
     #[test]
     fn servers_are_named_with_or_without_a_scheme() {
         assert_eq!(server_url("h:1"), "http://h:1");
+        assert_eq!(server_url("localhost"), "http://localhost:7450");
+        assert_eq!(server_url("[::1]"), "http://[::1]:7450");
+        assert_eq!(server_url("[::1]:9"), "http://[::1]:9");
         assert_eq!(server_url("http://h:1"), "http://h:1");
     }
 
@@ -335,6 +433,15 @@ mod tests {
                 "{away}"
             );
             assert!(Token(None).check_way(away).is_ok(), "without a token anybody may be asked");
+        }
+    }
+
+    #[test]
+    fn what_should_be_a_token_and_is_a_path_is_told_apart() {
+        for (token, path) in
+            [("ann.token", true), ("/run/ann", true), ("", false), ("5d41402abc4b2a76", false)]
+        {
+            assert_eq!(is_a_path(token), path, "{token}");
         }
     }
 

@@ -1,6 +1,7 @@
 //! `evidence`, `proof`, `receipt` and `key`: what the engine hands out so that others can check it.
 
 use super::client::Session;
+use super::ids::Named;
 use super::output::{Cell, Output, Record, hex};
 use super::voucher::ChannelArgs;
 use super::{CliError, RequestArgs};
@@ -26,7 +27,7 @@ pub enum EvidenceCommand {
     )]
     Export {
         /// The windows' numbers; none: events only
-        #[arg(value_name = "WINDOW")]
+        #[arg(value_name = "WINDOW", value_parser = super::window::window_number)]
         windows: Vec<u64>,
         /// File to write; `-` is standard output
         #[arg(long, value_name = "FILE")]
@@ -43,12 +44,12 @@ pub enum ProofCommand {
     Pair {
         #[command(flatten)]
         of: ProofOf,
-        /// Who owes, 64 hexadecimal digits
+        /// Who owes: the party's id, or its first 8 or more digits
         #[arg(long, value_name = "ID")]
-        payer: PartyId,
-        /// Who is owed, 64 hexadecimal digits
+        payer: Named<PartyId>,
+        /// Who is owed, likewise
         #[arg(long, value_name = "ID")]
-        payee: PartyId,
+        payee: Named<PartyId>,
     },
     /// Prove one party's position in a window
     #[command(
@@ -57,9 +58,9 @@ pub enum ProofCommand {
     Position {
         #[command(flatten)]
         of: ProofOf,
-        /// Whose position, 64 hexadecimal digits
+        /// Whose position: the party's id, or its first 8 or more digits
         #[arg(long, value_name = "ID")]
-        party: PartyId,
+        party: Named<PartyId>,
         /// With everything that makes it up, and its evidence
         #[arg(long)]
         pairs: bool,
@@ -86,10 +87,10 @@ pub enum ProofCommand {
 #[derive(Debug, Clone, Args)]
 pub struct ProofOf {
     /// The window's number
-    #[arg(value_name = "N")]
+    #[arg(value_name = "WINDOW", value_parser = super::window::window_number)]
     window: u64,
     /// The asset's number
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "ASSET", value_parser = super::asset::asset_number)]
     asset: u32,
     /// File to write; `-` is standard output
     #[arg(long, value_name = "FILE", default_value = "-")]
@@ -133,13 +134,14 @@ pub async fn run_evidence(session: &mut Session, command: EvidenceCommand) -> Re
 /// # Errors
 /// When the call fails or the file cannot be written.
 pub async fn run_proof(session: &mut Session, command: ProofCommand) -> Result<(), CliError> {
-    let bytes = |party: PartyId| party.0.to_vec().into();
     let (to, of) = match command {
         ProofCommand::Pair { of, payer, payee } => {
-            (of, Of::Pair(PairOf { payer: bytes(payer), payee: bytes(payee) }))
+            let (payer, payee) = (payer.bytes(session).await?, payee.bytes(session).await?);
+            (of, Of::Pair(PairOf { payer, payee }))
         }
         ProofCommand::Position { of, party, pairs } => {
-            (of, Of::Position(PositionOf { party_id: bytes(party), pairs }))
+            let party_id = party.bytes(session).await?;
+            (of, Of::Position(PositionOf { party_id, pairs }))
         }
         ProofCommand::Check { file, network_id, engine_key } => {
             let trust = Trust { network: network_id, engine_key };
@@ -157,7 +159,7 @@ pub async fn run_proof(session: &mut Session, command: ProofCommand) -> Result<(
 /// # Errors
 /// When the call fails or the file cannot be written.
 pub async fn run_receipt(session: &mut Session, args: ReceiptArgs) -> Result<(), CliError> {
-    let answer = session.vouchers().get_receipt(args.channel.request()).await;
+    let answer = session.vouchers().get_receipt(args.channel.request(session).await?).await;
     let receipt = answer.map_err(|status| session.failed(status))?.into_inner();
     let mut file = Target::create(&args.out)?;
     file.write(&receipt.document)?;
@@ -195,9 +197,7 @@ pub fn check(path: &Path, trust: &Trust, json: bool) -> Result<(), CliError> {
     let mut out = Output::new(json);
     out.record(&checked_record(&checked), &Default::default())?;
     if trust.engine_key.is_none() {
-        super::note(
-            "note: whether engine_key is the engine's is for you to know; see --engine-key",
-        );
+        super::note("note: pass --engine-key to check that this is your engine's key");
     }
     out.finish()
 }

@@ -2,6 +2,7 @@
 
 use super::CliError;
 use super::client::Session;
+use super::ids::Named;
 use super::output::{Cell, Record, time_text};
 use crate::types::PartyId;
 use clap::Args;
@@ -20,9 +21,9 @@ pub struct HistoryArgs {
     /// Only what this operator did; `schedule` is the schedule, '' whoever has no name
     #[arg(long, value_name = "NAME")]
     by: Option<String>,
-    /// Only what names this party, 64 hexadecimal digits, its keys' too
+    /// Only what names this party, or one of its keys: its id, or its first 8 or more digits
     #[arg(long, value_name = "ID")]
-    party: Option<PartyId>,
+    party: Option<Named<PartyId>>,
     /// Only these kinds, e.g. limit_set; may be repeated
     #[arg(long, value_name = "KIND", value_delimiter = ',')]
     kind: Vec<String>,
@@ -42,7 +43,10 @@ const COLUMNS: [&str; 6] = ["at", "lsn", "kind", "caller", "via", "about"];
 /// When the call fails.
 pub async fn run(session: &mut Session, args: HistoryArgs) -> Result<(), CliError> {
     let HistoryArgs { by, party, kind, since, request_id } = args;
-    let party_id = party.map(|party| party.0.to_vec().into()).unwrap_or_default();
+    let party_id = match party {
+        Some(party) => party.bytes(session).await?,
+        None => bytes::Bytes::new(),
+    };
     let since_us = since.unwrap_or(0).saturating_mul(1_000_000);
     let asked = ListHistoryRequest { by, party_id, kinds: kind, since_us, request_id };
     let answer = session.operator().list_history(asked).await;

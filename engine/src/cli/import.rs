@@ -10,13 +10,14 @@ use crate::limits;
 use crate::types::{Amount, PartyId, SignerKey, Total};
 use clap::Args;
 use serde::Deserialize;
+use serde_json::error::Category;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::PathBuf;
 use tallystick_proto::v1::import_request::Item;
 use tallystick_proto::v1::{
-    AddSignerRequest, Cap, ImportRequest, Party, RecordDepositRequest, SetCreditLimitRequest,
+    AddSignerRequest, Cap, ImportRequest, Keep, Party, RecordDepositRequest, SetCreditLimitRequest,
     SettlementAccount, Signer, UpsertPartyRequest,
 };
 use tokio::sync::mpsc;
@@ -41,13 +42,18 @@ Each line is one of:
   {"limit":{"party":"HEX","asset":978,"limit":"100000000"}}
   {"deposit":{"party":"HEX","asset":978,"amount":"2500000","reference":"statement 41, entry 7"}}
 and may hold a "request_id"; without one it is made from the line's text, so that importing a file
-again changes nothing more. Amounts are in asset units."#;
+again changes nothing more. Of a party that is registered, "accounts" and "suspended" stay as they are
+where a line leaves them out. Amounts are in asset units."#;
 
 /// `tallystick import`
 #[derive(Debug, Args)]
 pub struct ImportArgs {
     /// The file; - for standard input
     file: PathBuf,
+    /// Apply lines that were imported before once more, so that what changed since is set back; but
+    /// no deposits, and no lines with a request_id of their own
+    #[arg(long)]
+    again: bool,
 }
 
 /// A line as it is written.
@@ -67,9 +73,8 @@ struct PartyLine {
     id: String,
     name: String,
     #[serde(default)]
-    suspended: bool,
-    #[serde(default)]
-    accounts: BTreeMap<String, BTreeMap<String, String>>,
+    suspended: Option<bool>,
+    accounts: Option<BTreeMap<String, BTreeMap<String, String>>>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -120,15 +125,16 @@ impl Units {
     }
 }
 
-/// Reads one line.
-fn parse_line(text: &str) -> Result<Item, String> {
+/// Reads one line. `again` gives it another request id than its text alone does; but never a
+/// deposit: that would be money twice.
+fn parse_line(text: &str, again: Option<&str>) -> Result<Item, String> {
     let line: Line = serde_json::from_str(text).map_err(|error| json_error(&error))?;
     let request_id = match line.request_id {
         Some(id) if id.is_empty() || id.len() > limits::REQUEST_ID_BYTES_MAX => {
             return Err(format!("request_id must be 1 to {} bytes", limits::REQUEST_ID_BYTES_MAX));
         }
         Some(id) => id,
-        None => line_id(text),
+        None => line_id(text, again.filter(|_| line.deposit.is_none())),
     };
     match (line.party, line.signer, line.limit, line.deposit) {
         (Some(party), None, None, None) => party_item(party, request_id),
@@ -154,9 +160,15 @@ fn parse_line(text: &str) -> Result<Item, String> {
     }
 }
 
-/// What serde_json says; its line number would only confuse, since it sees one line at a time.
+/// What is wrong with a line, in plain words where it is no JSON at all. The library's line number
+/// would only confuse, since it sees one line at a time.
 fn json_error(error: &serde_json::Error) -> String {
-    let text = error.to_string();
+    let (text, column) = (error.to_string(), error.column());
+    match error.classify() {
+        Category::Eof => return format!("not a JSON object: cut off at column {column}"),
+        Category::Syntax => return format!("not a JSON object: look at column {column}"),
+        Category::Data | Category::Io => {}
+    }
     match text.rsplit_once(" at line ") {
         Some((what, _)) => format!("{what} (column {})", error.column()),
         None => text,
@@ -164,12 +176,20 @@ fn json_error(error: &serde_json::Error) -> String {
 }
 
 fn party_item(line: PartyLine, request_id: String) -> Result<Item, String> {
-    let accounts = line.accounts.into_iter();
+    // What a line leaves out stays as it is.
+    let keep = Keep {
+        name: false,
+        suspended: line.suspended.is_none(),
+        accounts: line.accounts.is_none(),
+        remove_accounts: Vec::new(),
+    };
+    let keep = (keep.suspended || keep.accounts).then_some(keep);
+    let accounts = line.accounts.unwrap_or_default().into_iter();
     let accounts = accounts.map(|(rail, fields)| (rail, SettlementAccount { fields })).collect();
     let party_id = party_bytes(&line.id)?;
-    let party =
-        Party { party_id, name: line.name, suspended: line.suspended, accounts, erased: false };
-    Ok(Item::Party(UpsertPartyRequest { request_id, party: Some(party), reopen: false }))
+    let suspended = line.suspended.unwrap_or(false);
+    let party = Party { party_id, name: line.name, suspended, accounts, erased: false };
+    Ok(Item::Party(UpsertPartyRequest { request_id, party: Some(party), reopen: false, keep }))
 }
 
 fn signer_item(line: SignerLine, request_id: String) -> Result<Item, String> {
@@ -193,9 +213,13 @@ fn party_bytes(text: &str) -> Result<bytes::Bytes, String> {
     Ok(id.0.to_vec().into())
 }
 
-/// The request id of a line that gives none: the same text, the same id.
-fn line_id(text: &str) -> String {
-    let digest = blake3::derive_key(LINE_CONTEXT, text.trim().as_bytes());
+/// The request id of a line that gives none: the same text, the same id; another one `again`.
+fn line_id(text: &str, again: Option<&str>) -> String {
+    let text = match again {
+        None => text.trim().to_owned(),
+        Some(again) => format!("{}\n{again}", text.trim()),
+    };
+    let digest = blake3::derive_key(LINE_CONTEXT, text.as_bytes());
     format!("import-{}", super::output::hex(&digest[..16]))
 }
 
@@ -235,7 +259,11 @@ impl Reading {
 }
 
 /// Reads the lines and hands over their items until the end, or until nobody takes them any more.
-fn read_lines(mut input: impl BufRead, mut take: impl FnMut(Item) -> bool) -> io::Result<Reading> {
+fn read_lines(
+    mut input: impl BufRead,
+    again: Option<&str>,
+    mut take: impl FnMut(Item) -> bool,
+) -> io::Result<Reading> {
     let mut reading = Reading::default();
     let mut text = Vec::new();
     let limit = u64::try_from(LINE_BYTES_MAX).expect("a limit fits 64 bits");
@@ -251,7 +279,7 @@ fn read_lines(mut input: impl BufRead, mut take: impl FnMut(Item) -> bool) -> io
         }
         let item = match std::str::from_utf8(&text) {
             Ok(text) if text.trim().is_empty() => continue,
-            Ok(text) => parse_line(text.trim()),
+            Ok(text) => parse_line(text.trim(), again),
             Err(_) => Err("the line is no UTF-8".into()),
         };
         match item {
@@ -278,11 +306,12 @@ pub async fn run(session: &mut Session, args: ImportArgs) -> Result<(), CliError
     } else {
         Box::new(File::open(&path).map_err(CliError::file(&path))?)
     };
+    let again = if args.again { Some(client::request_id(None)?) } else { None };
     let (items, receiver) = mpsc::channel(limits::IMPORT_CHUNK);
     // Files block; the thread ends with the file or with the call, whose end closes the channel.
     let reader = tokio::task::spawn_blocking(move || {
         let send = |item| items.blocking_send(ImportRequest { item: Some(item) }).is_ok();
-        read_lines(BufReader::new(input), send)
+        read_lines(BufReader::new(input), again.as_deref(), send)
     });
     let answer = session.operator().import(ReceiverStream::new(receiver)).await;
     let answer = answer.map_err(|status| {
@@ -311,7 +340,8 @@ pub async fn run(session: &mut Session, args: ImportArgs) -> Result<(), CliError
         Record(vec![("line", Cell::Count(line)), ("reason", Cell::Text(reason))])
     });
     let record = Record(vec![
-        ("applied", Cell::Count(answer.applied)),
+        ("applied", Cell::Count(answer.applied.saturating_sub(answer.applied_before))),
+        ("applied_before", Cell::Count(answer.applied_before)),
         ("failed", Cell::Count(failed)),
         ("failures", Cell::Records(failures.collect())),
     ]);
@@ -319,6 +349,13 @@ pub async fn run(session: &mut Session, args: ImportArgs) -> Result<(), CliError
     if !session.out.is_json() && listed > FAILURES_SHOWN {
         super::note(&format!(
             "note: these are the first {FAILURES_SHOWN}; --json lists {listed} of {failed}"
+        ));
+    }
+    if answer.applied_before > 0 && !args.again {
+        super::note(&format!(
+            "note: {} lines were imported before and changed nothing now: what was changed since is not set \
+             back; --again applies them once more, but no deposits",
+            answer.applied_before
         ));
     }
     match failed {
@@ -332,103 +369,4 @@ pub async fn run(session: &mut Session, args: ImportArgs) -> Result<(), CliError
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn id(byte: &str) -> String {
-        byte.repeat(32)
-    }
-
-    #[test]
-    fn every_kind_of_line_is_read() {
-        let party = format!(
-            r#"{{"party":{{"id":"{}","name":"N","accounts":{{"iso20022":{{"iban":"DE"}}}}}}}}"#,
-            id("01")
-        );
-        let Item::Party(request) = parse_line(&party).unwrap() else { panic!("not a party") };
-        let read = request.party.unwrap();
-        assert_eq!(read.accounts["iso20022"].fields["iban"], "DE");
-        assert_eq!((read.name.as_str(), read.suspended), ("N", false));
-
-        let signer = format!(
-            r#"{{"signer":{{"key":"{}","party":"{}","caps":{{"978":123,"1":"4"}}}}}}"#,
-            id("02"),
-            id("01")
-        );
-        let Item::Signer(request) = parse_line(&signer).unwrap() else { panic!("not a signer") };
-        let caps = [Cap { asset: 1, amount: 4 }, Cap { asset: 978, amount: 123 }];
-        assert_eq!(request.signer.unwrap().caps, caps);
-
-        let big = u128::from(u64::MAX) + 1;
-        let limit = format!(r#"{{"limit":{{"party":"{}","asset":1,"limit":"{big}"}}}}"#, id("01"));
-        let Item::Limit(request) = parse_line(&limit).unwrap() else { panic!("not a limit") };
-        assert_eq!(request.limit, big.to_string());
-
-        let deposit =
-            r#"{"request_id":"r","deposit":{"party":"ID","asset":1,"amount":5,"reference":"x"}}"#;
-        let deposit = deposit.replace("ID", &id("01"));
-        let Item::Deposit(request) = parse_line(&deposit).unwrap() else { panic!("no deposit") };
-        assert_eq!((request.amount.as_str(), request.request_id.as_str()), ("5", "r"));
-    }
-
-    #[test]
-    fn wrong_lines_say_what_is_wrong() {
-        for (line, part) in [
-            ("{}".to_owned(), "exactly one of"),
-            ("[".into(), "EOF"),
-            (r#"{"partie":{}}"#.into(), "unknown field"),
-            (r#"{"party":{"id":"ab","name":""}}"#.into(), "party: expected 64 hexadecimal"),
-            (r#"{"limit":{"party":"","asset":1,"limit":1.5}}"#.into(), "no decimals"),
-            (
-                format!(r#"{{"limit":{{"party":"{}","asset":1,"limit":"1.5"}}}}"#, id("01")),
-                "whole number of asset units",
-            ),
-            (
-                format!(
-                    r#"{{"signer":{{"key":"{0}","party":"{0}","caps":{{"EUR":1}}}}}}"#,
-                    id("01")
-                ),
-                "no asset number",
-            ),
-            (format!(r#"{{"request_id":"","party":{{"id":"{}","name":""}}}}"#, id("1a")), "bytes"),
-        ] {
-            let error = parse_line(&line).unwrap_err();
-            assert!(error.contains(part), "{line}: {error}");
-        }
-    }
-
-    #[test]
-    fn the_same_line_has_the_same_request_id() {
-        assert_eq!(line_id("{\"a\":1}"), line_id(" {\"a\":1}\r\n"));
-        assert_ne!(line_id("{\"a\":1}"), line_id("{\"a\":2}"));
-        assert!(line_id("x").len() <= limits::REQUEST_ID_BYTES_MAX);
-    }
-
-    #[test]
-    fn refused_items_are_found_again_by_their_line() {
-        let limit =
-            |n: u32| format!(r#"{{"limit":{{"party":"{}","asset":{n},"limit":1}}}}"#, id("01"));
-        let long = "x".repeat(LINE_BYTES_MAX + 10);
-        let lines = [String::new(), limit(1), limit(2), "bad".into(), limit(3), long, limit(4)];
-        let text = lines.join("\n");
-        let mut assets = Vec::new();
-        let take = |item| {
-            let Item::Limit(request) = item else { panic!("only limits were given") };
-            assets.push(request.asset);
-            true
-        };
-        let reading = read_lines(text.as_bytes(), take).unwrap();
-        assert_eq!(assets, [1, 2, 3, 4]);
-        let line_numbers: Vec<u64> = (0..4).map(|index| reading.line_of(index)).collect();
-        assert_eq!(line_numbers, [2, 3, 5, 7]);
-        assert_eq!((reading.sent, reading.skipped, reading.jumps.len()), (4, 2, 3));
-        assert_eq!((reading.failures[0].0, reading.failures[1].0), (4, 6));
-    }
-
-    #[test]
-    fn reading_ends_when_nobody_takes_the_items() {
-        let line = format!(r#"{{"limit":{{"party":"{}","asset":1,"limit":1}}}}"#, id("01"));
-        let reading = read_lines(format!("{line}\n{line}\n").as_bytes(), |_| false).unwrap();
-        assert_eq!(reading.sent, 1);
-    }
-}
+mod tests;

@@ -5,6 +5,7 @@
 
 use super::batch::{OneBatch, leg_record, resolve, with_asset};
 use super::client::Session;
+use super::ids::KeyName;
 use super::output::{Cell, hex};
 use super::{CliError, RequestArgs, batch};
 use crate::limits::MOVES_MAX;
@@ -44,9 +45,9 @@ impl Word {
 pub struct ReportArgs {
     #[command(flatten)]
     one: OneBatch,
-    /// A leg's key; may be repeated
+    /// A leg's key, or its first 8 or more letters; may be repeated
     #[arg(long = "key", value_name = "KEY", value_delimiter = ',')]
-    keys: Vec<String>,
+    keys: Vec<KeyName>,
     /// All pay-ins that have left and not ended
     #[arg(long, conflicts_with = "keys")]
     pay_ins: bool,
@@ -56,8 +57,8 @@ pub struct ReportArgs {
     /// CSV with the columns key, word, reference, reason; those left out come from the options
     #[arg(long, value_name = "FILE", conflicts_with_all = ["keys", "pay_ins", "pay_outs"])]
     csv: Option<PathBuf>,
-    /// What became of them
-    #[arg(long, required_unless_present = "csv")]
+    /// The outcome
+    #[arg(long, visible_alias = "outcome", required_unless_present = "csv")]
     word: Option<Word>,
     /// The bank's or chain's own reference
     #[arg(long, value_name = "TEXT", default_value = "")]
@@ -65,7 +66,7 @@ pub struct ReportArgs {
     /// Why; needed for legs that are rejected or returned
     #[arg(long, value_name = "TEXT", default_value = "")]
     reason: String,
-    /// File that the word rests on: its BLAKE3 digest goes into the journal
+    /// File that proves it: its BLAKE3 digest goes into the journal
     #[arg(long, value_name = "FILE")]
     evidence: Option<PathBuf>,
     #[command(flatten)]
@@ -77,15 +78,15 @@ pub struct ReportArgs {
 pub struct ResolveArgs {
     #[command(flatten)]
     one: OneBatch,
-    /// The leg's key
-    key: String,
-    /// What became of it
-    #[arg(long)]
+    /// The leg's key, or its first 8 or more letters
+    key: KeyName,
+    /// The outcome
+    #[arg(long, visible_alias = "outcome")]
     word: Word,
     /// The rail's own reference
     #[arg(long, value_name = "TEXT", default_value = "")]
     reference: String,
-    /// What the word rests on, or where that is filed
+    /// What proves it, or where that is filed
     #[arg(long, value_name = "TEXT")]
     evidence: String,
     #[command(flatten)]
@@ -198,7 +199,11 @@ async fn keys(
     args: &ReportArgs,
 ) -> Result<Vec<String>, CliError> {
     if !args.keys.is_empty() {
-        return Ok(args.keys.clone());
+        let mut keys = Vec::new();
+        for key in &args.keys {
+            keys.push(key.find(session, &request.batch_id).await?);
+        }
+        return Ok(keys);
     }
     if !args.pay_ins && !args.pay_outs {
         let text = "say which legs: --key KEY, --pay-ins, --pay-outs or --csv FILE";
@@ -255,7 +260,7 @@ fn from_csv(path: &Path, args: &ReportArgs) -> Result<Vec<LegReport>, CliError> 
         let word = word.ok_or_else(|| bad(format!("leg {}: the word is missing", line.key)))?;
         let or = |given: String, all: &str| if given.is_empty() { all.to_owned() } else { given };
         reports.push(LegReport {
-            key: line.key,
+            key: line.key.to_ascii_uppercase(),
             word: word.wire().into(),
             rail_reference: or(line.reference, &args.reference),
             reason: or(line.reason, &args.reason),
@@ -271,10 +276,11 @@ fn from_csv(path: &Path, args: &ReportArgs) -> Result<Vec<LegReport>, CliError> 
 pub async fn resolve_leg(session: &mut Session, args: ResolveArgs) -> Result<(), CliError> {
     let request_id = args.request.id()?;
     let (asset, GetBatchRequest { batch_id }) = with_asset(session, args.one).await?;
+    let key = args.key.find(session, &batch_id).await?;
     let request = ResolveLegRequest {
         request_id: request_id.clone(),
         batch_id,
-        key: args.key,
+        key,
         word: args.word.wire().into(),
         rail_reference: args.reference,
         evidence: args.evidence,

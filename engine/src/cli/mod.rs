@@ -6,18 +6,25 @@
 mod asset;
 mod audit;
 mod batch;
+mod check;
 mod client;
 mod evidence;
 mod export;
+mod find;
 mod history;
+mod ids;
 mod import;
 mod leg;
 mod money;
 mod operator;
 mod output;
+mod page;
 mod party;
+mod payins;
 mod reconcile;
+mod signer;
 mod status;
+mod todo;
 mod trouble;
 mod voucher;
 mod window;
@@ -111,16 +118,16 @@ pub enum Command {
 /// The commands that talk to an engine.
 #[derive(Debug, Subcommand)]
 pub enum Operate {
-    /// Register, show and suspend parties
+    /// Register, find, show and block parties
     #[command(subcommand)]
     Party(party::PartyCommand),
-    /// Register and revoke the keys that sign for a party
+    /// Register, list and revoke the keys that sign for a party
     #[command(subcommand)]
-    Signer(party::SignerCommand),
+    Signer(signer::SignerCommand),
     /// Create and list assets
     #[command(subcommand)]
     Asset(asset::AssetCommand),
-    /// Set and show how far a party may owe
+    /// Set and show how much a party may owe
     #[command(subcommand)]
     Limit(money::LimitCommand),
     /// Record money that a party has deposited
@@ -171,9 +178,12 @@ pub enum Operate {
     /// Re-derive everything from an export or a data directory, without an engine
     #[command(after_help = audit::HELP)]
     Audit(audit::AuditArgs),
+    /// Show what must be done now, over all batches
+    #[command(after_help = todo::HELP)]
+    Todo,
     /// Show what the engine is and does right now
-    #[command(after_help = "Example:\n  tallystick status --json")]
-    Status,
+    #[command(after_help = check::HELP)]
+    Status(check::CheckArgs),
 }
 
 /// Why a command failed.
@@ -213,6 +223,9 @@ pub enum CliError {
         /// Why not.
         source: io::Error,
     },
+    /// Something was found, and said: this is the exit code.
+    #[error("the check found something")]
+    Checked(u8),
     /// Standard output cannot be written.
     #[error("cannot write to standard output: {0}")]
     Output(io::Error),
@@ -224,6 +237,9 @@ fn state_name(full: &str, prefix: &str) -> String {
 }
 
 fn call_text(status: &Status, url: &str) -> String {
+    if client::is_foreign(status) {
+        return format!("{url} answered, but is not a Tallystick engine");
+    }
     let text = match status.message() {
         "" => status.code().description().to_owned(),
         message => output::printable(message),
@@ -244,9 +260,12 @@ impl CliError {
     fn exit_code(&self) -> u8 {
         match self {
             Self::Unreachable { .. } => EXIT_UNREACHABLE,
-            Self::Call { status, .. } if client::is_lost(status) => EXIT_UNREACHABLE,
+            Self::Call { status, .. } if client::is_lost(status) || client::is_foreign(status) => {
+                EXIT_UNREACHABLE
+            }
             Self::Call { .. } | Self::Failed(_) | Self::File { .. } => EXIT_FAILED,
             Self::Input(_) => EXIT_USAGE,
+            Self::Checked(code) => *code,
             // Whoever read our output has seen enough of it.
             Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => 0,
             Self::Output(_) => EXIT_FAILED,
@@ -255,7 +274,7 @@ impl CliError {
 
     /// Says on standard error what is wrong and what to do.
     fn report(&self) {
-        if self.exit_code() == 0 {
+        if self.exit_code() == 0 || matches!(self, Self::Checked(_)) {
             return;
         }
         note(&format!("error: {self}"));
@@ -319,10 +338,15 @@ async fn dispatch(target: &Target, command: Operate) -> Result<(), CliError> {
         let trust = crate::proof::Trust { network: *network_id, engine_key: *engine_key };
         return evidence::check(file, &trust, target.json);
     }
+    if let Operate::Status(args) = &command
+        && args.check
+    {
+        return check::run(target, args).await;
+    }
     let mut session = Session::connect(target).await?;
     let done = match command {
         Operate::Party(command) => party::run_party(&mut session, command).await,
-        Operate::Signer(command) => party::run_signer(&mut session, command).await,
+        Operate::Signer(command) => signer::run(&mut session, command).await,
         Operate::Asset(command) => asset::run(&mut session, command).await,
         Operate::Limit(command) => money::run_limit(&mut session, command).await,
         Operate::Deposit(command) => money::run_deposit(&mut session, command).await,
@@ -340,7 +364,8 @@ async fn dispatch(target: &Target, command: Operate) -> Result<(), CliError> {
         Operate::Receipt(args) => evidence::run_receipt(&mut session, args).await,
         Operate::Key(command) => evidence::run_key(&mut session, command).await,
         Operate::Audit(args) => audit::run(&args, session.out.is_json()),
-        Operate::Status => status::run(&mut session).await,
+        Operate::Todo => todo::run(&mut session).await,
+        Operate::Status(_) => status::run(&mut session).await,
     };
     // What was printed before a failure is still wanted.
     done.and(session.out.finish())
@@ -381,6 +406,16 @@ mod tests {
         assert_eq!(call(Status::not_found("x")).exit_code(), EXIT_FAILED);
         assert_eq!(call(Status::unavailable("stopping")).exit_code(), EXIT_FAILED);
         assert_eq!(call(Status::from_error("reset".into())).exit_code(), EXIT_UNREACHABLE);
+        let foreign = "grpc-status header missing, mapped from HTTP status code 404";
+        let error = CliError::Call {
+            status: Box::new(Status::unimplemented(foreign)),
+            url: "http://localhost:80".into(),
+            request_id: None,
+        };
+        assert_eq!(error.exit_code(), EXIT_UNREACHABLE);
+        let wanted = "http://localhost:80 answered, but is not a Tallystick engine";
+        assert_eq!(error.to_string(), wanted);
+        assert_eq!(CliError::Checked(2).exit_code(), 2);
         assert_eq!(CliError::Input(String::new()).exit_code(), EXIT_USAGE);
         assert_eq!(CliError::Output(io::ErrorKind::BrokenPipe.into()).exit_code(), 0);
     }

@@ -1,6 +1,7 @@
-//! `limit` and `deposit`: how far a party may owe. Owns how amounts are typed.
+//! `limit` and `deposit`: how much a party may owe. Owns how amounts are typed.
 
 use super::client::Session;
+use super::ids::Named;
 use super::output::{AssetText, Cell, Record};
 use super::{CliError, RequestArgs};
 use crate::types::{PartyId, Total};
@@ -35,11 +36,11 @@ pub enum DepositCommand {
 /// Whose, and in which asset.
 #[derive(Debug, Args)]
 pub struct OfParty {
-    /// The party, 64 hexadecimal digits
+    /// The party's id, or its first 8 or more digits
     #[arg(long, value_name = "ID")]
-    party: PartyId,
+    party: Named<PartyId>,
     /// The asset's number
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "ASSET", value_parser = super::asset::asset_number)]
     asset: u32,
 }
 
@@ -76,18 +77,14 @@ pub async fn run_limit(session: &mut Session, command: LimitCommand) -> Result<(
     let exposure = match command {
         LimitCommand::Set(LimitSet { of: OfParty { party, asset }, amount, request }) => {
             let limit = units(session, &amount, asset).await?;
-            let request_id = request.id()?;
-            let request = SetCreditLimitRequest {
-                request_id: request_id.clone(),
-                party_id: party.0.to_vec().into(),
-                asset,
-                limit,
-            };
+            let (request_id, party_id) = (request.id()?, party.bytes(session).await?);
+            let request =
+                SetCreditLimitRequest { request_id: request_id.clone(), party_id, asset, limit };
             let answer = session.operator().set_credit_limit(request).await;
             answer.map_err(|status| session.failed_change(status, &request_id))?
         }
         LimitCommand::Show(OfParty { party, asset }) => {
-            let request = GetExposureRequest { party_id: party.0.to_vec().into(), asset };
+            let request = GetExposureRequest { party_id: party.bytes(session).await?, asset };
             let answer = session.operator().get_exposure(request).await;
             answer.map_err(|status| session.failed(status))?
         }
@@ -103,10 +100,10 @@ pub async fn run_deposit(session: &mut Session, command: DepositCommand) -> Resu
     let DepositCommand::Record(args) = command;
     let OfParty { party, asset } = args.of;
     let amount = units(session, &args.amount, asset).await?;
-    let request_id = args.request.id()?;
+    let (request_id, party_id) = (args.request.id()?, party.bytes(session).await?);
     let request = RecordDepositRequest {
         request_id: request_id.clone(),
-        party_id: party.0.to_vec().into(),
+        party_id,
         asset,
         amount,
         reference: args.reference,
@@ -118,13 +115,17 @@ pub async fn run_deposit(session: &mut Session, command: DepositCommand) -> Resu
 
 /// The amount as the contract wants it. One with a decimal point is refused: whether units or
 /// wholes were meant is not for a program to guess.
-async fn units(session: &mut Session, text: &str, asset: u32) -> Result<String, CliError> {
+pub(super) async fn units(
+    session: &mut Session,
+    text: &str,
+    asset: u32,
+) -> Result<String, CliError> {
     match Total::parse_bounded(text) {
         Ok(total) => Ok(total.to_string()),
-        Err(error) if text.contains('.') => {
+        Err(error) if text.contains(['.', ',']) => {
             let asset = session.assets().await?.get(&asset);
             Err(CliError::Input(match asset {
-                Some(asset) => decimal_refused(text, asset),
+                Some(asset) => decimal_refused(&text.replace(',', "."), asset),
                 None => error.to_string(),
             }))
         }
@@ -151,7 +152,7 @@ fn decimal_refused(text: &str, AssetText { code, scale }: &AssetText) -> String 
 fn exposure_record(exposure: Exposure) -> Record {
     let asset = exposure.asset;
     Record(vec![
-        ("party_id", Cell::Hex(exposure.party_id)),
+        ("party_id", Cell::Party(exposure.party_id)),
         ("asset", Cell::Count(asset.into())),
         ("credit_limit", Cell::Money(exposure.credit_limit, asset)),
         ("prefund", Cell::Money(exposure.prefund, asset)),
@@ -171,6 +172,23 @@ mod tests {
         for odd in ["1.0000001", "1.5.5", ".5", "-1.5", "1.5e3"] {
             assert!(decimal_refused(odd, &euro).ends_with("scale 6"), "{odd}");
         }
+    }
+
+    /// Half of the world writes a comma there.
+    #[test]
+    fn what_is_no_amount_in_units_is_refused_in_plain_words() {
+        for (text, wanted) in [
+            ("-5", "expected a whole number of asset units, digits only, got \"-5\""),
+            ("1e3", "expected a whole number of asset units, digits only, got \"1e3\""),
+            ("", "expected a whole number of asset units, digits only, got \"\""),
+        ] {
+            assert_eq!(Total::parse_bounded(text).unwrap_err().to_string(), wanted);
+        }
+        let euro = AssetText { code: "EUR".into(), scale: 6 };
+        assert_eq!(
+            decimal_refused(&"100,00".replace(',', "."), &euro),
+            "amounts are in asset units, without a decimal point: EUR has scale 6; 100.00 EUR is 100000000"
+        );
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use super::output::{Cell, Output, Record, hex};
 use super::{CliError, client, voucher};
+use crate::limits::OPERATOR_NAME_BYTES_MAX;
 use crate::types::token_digest;
 use clap::{Args, Subcommand};
 use std::path::PathBuf;
@@ -29,12 +30,24 @@ pub struct TokenArgs {
     out: PathBuf,
 }
 
+/// Whether the configuration takes an operator of this name.
+fn check_name(name: &str) -> Result<(), CliError> {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-' | b'@');
+    if (1..=OPERATOR_NAME_BYTES_MAX).contains(&name.len()) && name.bytes().all(plain) {
+        return Ok(());
+    }
+    Err(CliError::Input(format!(
+        "--name expects 1 to {OPERATOR_NAME_BYTES_MAX} letters, digits and . _ - @, got {name:?}"
+    )))
+}
+
 /// Runs `tallystick operator ...`.
 ///
 /// # Errors
 /// When there is no randomness or the file exists or cannot be written.
 pub fn run(command: &OperatorCommand, json: bool) -> Result<(), CliError> {
     let OperatorCommand::Token(args) = command;
+    check_name(&args.name)?;
     let token = hex(&client::random::<32>()?);
     voucher::write_secret(&args.out, &token)?;
     let digest = token_digest(&token);

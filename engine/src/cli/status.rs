@@ -62,6 +62,10 @@ fn json(status: Status, network: Network) -> Record {
         ("legs_in_flight", Cell::Count(status.legs_in_flight)),
         ("legs_unknown", Cell::Count(status.legs_unknown)),
         ("troubles_open", Cell::Count(status.troubles_open)),
+        ("oldest_computed_us", Cell::Micros(status.oldest_computed_us)),
+        ("oldest_settling_us", Cell::Micros(status.oldest_settling_us)),
+        ("oldest_unknown_us", Cell::Micros(status.oldest_unknown_us)),
+        ("at_us", Cell::Micros(status.at_us)),
         ("troubles", troubles(status.troubles)),
         ("schedule", schedule(status.schedule)),
     ])
@@ -70,6 +74,7 @@ fn json(status: Status, network: Network) -> Record {
 /// The same, in the units of people.
 fn text(status: Status, network: Network) -> Record {
     let every = match status.window_every_ms {
+        0 if !status.schedule.is_empty() => "by the schedule, or by hand".into(),
         0 => "by hand only".into(),
         millis => show_duration(Duration::from_millis(millis)),
     };
@@ -110,6 +115,8 @@ fn text(status: Status, network: Network) -> Record {
         ("batches_by_state", batches(status.batches_by_state)),
         ("legs_in_flight", Cell::Count(status.legs_in_flight)),
         ("legs_unknown", Cell::Count(status.legs_unknown)),
+        ("oldest_computed_us", Cell::Micros(status.oldest_computed_us)),
+        ("oldest_settling_us", Cell::Micros(status.oldest_settling_us)),
         ("troubles", troubles(status.troubles)),
         ("schedule", schedule(status.schedule)),
         ("operators", Cell::Text(operators)),

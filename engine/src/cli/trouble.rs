@@ -1,9 +1,10 @@
 //! `trouble`: what a person must see, until it is taken away.
 
-use super::batch::{BatchName, OneBatch, resolve};
 use super::client::Session;
+use super::ids::Named;
 use super::output::{Cell, Record};
 use super::{CliError, RequestArgs};
+use crate::types::BatchId;
 use clap::Subcommand;
 use tallystick_proto::v1::{AckTroublesRequest, ListTroublesRequest, Trouble};
 
@@ -15,7 +16,7 @@ pub enum TroubleCommand {
     List {
         /// Only those about this batch: its id, or its first 8 or more digits
         #[arg(long, value_name = "BATCH")]
-        batch: Option<BatchName>,
+        batch: Option<Named<BatchId>>,
     },
     /// Take troubles away, once a person has dealt with them
     #[command(after_help = "Example:\n  tallystick trouble ack 3 4 --note 'the bank took it back'")]
@@ -41,7 +42,7 @@ pub async fn run(session: &mut Session, command: TroubleCommand) -> Result<(), C
     match command {
         TroubleCommand::List { batch } => {
             let batch_id = match batch {
-                Some(batch) => resolve(session, OneBatch { batch }).await?.batch_id,
+                Some(batch) => batch.bytes(session).await?,
                 None => bytes::Bytes::new(),
             };
             let asked = ListTroublesRequest { batch_id };
@@ -67,7 +68,7 @@ fn record(trouble: Trouble) -> Record {
         ("at_us", Cell::Micros(trouble.at_us)),
         ("kind", Cell::Text(kind)),
         ("rail", Cell::Text(trouble.rail)),
-        ("batch_id", Cell::Hex(trouble.batch_id)),
+        ("batch_id", Cell::Id(trouble.batch_id)),
         ("source", Cell::Text(trouble.source)),
         ("text", Cell::Text(trouble.text)),
     ])

@@ -3,9 +3,10 @@
 //! The keys made here are for trying things out: their secret lies in a plain file. Real signers
 //! keep theirs elsewhere.
 
-use super::CliError;
 use super::client::{self, Session};
+use super::ids::Named;
 use super::output::{Cell, Record, hex};
+use super::{CliError, money};
 use crate::config::parse_duration;
 use crate::types::{
     Amount, AssetNumber, ChannelHasher, NetworkId, Outcome, Packed, PartyId, SignerKey,
@@ -76,8 +77,8 @@ pub struct SignArgs {
     #[arg(long, value_name = "TIME", value_parser = parse_duration, conflicts_with = "expires_at")]
     ttl: Option<Duration>,
     /// The channel's new total, in asset units
-    #[arg(long, value_name = "UNITS")]
-    cumulative: u64,
+    #[arg(long, value_name = "UNITS", allow_negative_numbers = true)]
+    cumulative: String,
     /// Submit it to the engine
     #[arg(long)]
     submit: bool,
@@ -86,9 +87,9 @@ pub struct SignArgs {
 /// `tallystick channel show`
 #[derive(Debug, Args)]
 pub struct ChannelArgs {
-    /// The key that signs, 64 hexadecimal digits
+    /// The key that signs, or its first 8 or more digits
     #[arg(long, value_name = "KEY")]
-    signer: SignerKey,
+    signer: Named<SignerKey>,
     #[command(flatten)]
     to: ToArgs,
     /// When the channel expires: Unix seconds or RFC 3339
@@ -98,30 +99,40 @@ pub struct ChannelArgs {
 
 impl ChannelArgs {
     /// The channel, as it is asked for.
-    #[must_use]
-    pub fn request(&self) -> GetChannelRequest {
+    ///
+    /// # Errors
+    /// When the digits given stand for no id, or for several.
+    pub async fn request(&self, session: &Session) -> Result<GetChannelRequest, CliError> {
         let Self { signer, to, expires_at } = self;
-        GetChannelRequest {
-            signer: signer.0.to_vec().into(),
-            payee: to.payee.0.to_vec().into(),
+        Ok(GetChannelRequest {
+            signer: signer.bytes(session).await?,
+            payee: to.payee.bytes(session).await?,
             asset: to.asset,
             lane: to.lane,
             expires_at: *expires_at,
-        }
+        })
     }
 }
 
 /// Who is paid, in what, in which lane.
-#[derive(Debug, Clone, Copy, Args)]
+#[derive(Debug, Clone, Args)]
 pub struct ToArgs {
-    /// The party that is paid, 64 hexadecimal digits
+    /// The party that is paid: its id, or its first 8 or more digits
     #[arg(long, value_name = "ID")]
-    payee: PartyId,
+    payee: Named<PartyId>,
     /// The asset's number
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "ASSET", value_parser = super::asset::asset_number)]
     asset: u32,
     /// Which of the signer's parallel channels to this payee
     #[arg(long, value_name = "N", default_value_t = 0)]
+    lane: u64,
+}
+
+/// The same, once it is known who is meant.
+#[derive(Debug, Clone, Copy)]
+struct To {
+    payee: PartyId,
+    asset: u32,
     lane: u64,
 }
 
@@ -196,12 +207,12 @@ fn read_key(path: &Path) -> Result<SigningKey, CliError> {
 fn sign(
     key: &SigningKey,
     network: NetworkId,
-    to: ToArgs,
+    to: To,
     expires_at: i64,
     cumulative: Amount,
 ) -> Voucher {
     let signer = SignerKey(key.verifying_key().to_bytes());
-    let ToArgs { payee, asset, lane } = to;
+    let To { payee, asset, lane } = to;
     let asset = AssetNumber(asset);
     let channel = ChannelHasher::new(network).channel_of(signer, payee, asset, lane, expires_at);
     let signature = key.sign(&message(channel, cumulative, expires_at)).to_bytes();
@@ -232,7 +243,13 @@ pub async fn run_voucher(session: &mut Session, command: VoucherCommand) -> Resu
     let network_bytes = session.network().await?.network_id;
     let network = NetworkId::from_slice(&network_bytes)
         .ok_or_else(|| CliError::Failed("the engine names no network of 32 bytes".into()))?;
-    let voucher = sign(&key, network, args.to, expires_at, Amount(args.cumulative));
+    let ToArgs { payee, asset, lane } = args.to;
+    let cumulative = money::units(session, &args.cumulative, asset).await?;
+    let cumulative = cumulative.parse().map_err(|_| {
+        CliError::Input(format!("--cumulative {cumulative} is more than a voucher can carry"))
+    })?;
+    let to = To { payee: payee.find(session).await?, asset, lane };
+    let voucher = sign(&key, network, to, expires_at, Amount(cumulative));
     let packed = voucher.pack();
     let mut record = voucher_record(&voucher, &packed, network);
     if !args.submit {
@@ -331,7 +348,7 @@ fn voucher_record(voucher: &Voucher, packed: &[u8; VOUCHER_BYTES], network: Netw
     Record(vec![
         ("channel_id", Cell::Hex(channel.0.to_vec().into())),
         ("signer", Cell::Hex(voucher.signer.0.to_vec().into())),
-        ("payee", Cell::Hex(voucher.payee.0.to_vec().into())),
+        ("payee", Cell::Party(voucher.payee.0.to_vec().into())),
         ("asset", Cell::Count(asset.into())),
         ("lane", Cell::Label(voucher.lane)),
         ("expires_at", Cell::Count(u64::try_from(voucher.expires_at).unwrap_or(0))),
@@ -346,10 +363,10 @@ fn voucher_record(voucher: &Voucher, packed: &[u8; VOUCHER_BYTES], network: Netw
 /// When the call fails.
 pub async fn run_channel(session: &mut Session, command: ChannelCommand) -> Result<(), CliError> {
     let ChannelCommand::Show(args) = command;
-    let to = args.to;
-    let answer = session.vouchers().get_channel(args.request()).await;
+    let request = args.request(session).await?;
+    let answer = session.vouchers().get_channel(request).await;
     let channel = answer.map_err(|status| session.failed(status))?.into_inner();
-    session.print(&channel_record(channel, to.asset)).await
+    session.print(&channel_record(channel, args.to.asset)).await
 }
 
 fn channel_record(channel: Channel, asset: u32) -> Record {
@@ -368,7 +385,7 @@ mod tests {
     #[test]
     fn signed_vouchers_are_valid_under_strict_rules() {
         let key = SigningKey::from_bytes(&[7; 32]);
-        let to = ToArgs { payee: PartyId([2; 32]), asset: 978, lane: 3 };
+        let to = To { payee: PartyId([2; 32]), asset: 978, lane: 3 };
         let network = NetworkId([1; 32]);
         let voucher = sign(&key, network, to, 1_800_000_000, Amount(5));
         let packed = voucher.pack();

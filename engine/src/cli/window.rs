@@ -1,8 +1,13 @@
 //! `window`: closing windows and showing what is owed in them.
 
 use super::client::Session;
+use super::ids::Named;
 use super::output::{Cell, Record};
+use super::page::{self, PageArgs};
 use super::{CliError, RequestArgs};
+use crate::limits::PAGE_MAX;
+use crate::types::PartyId;
+use bytes::Bytes;
 use clap::{Args, Subcommand};
 use tallystick_proto::v1::{
     CloseWindowRequest, DisputeWindowRequest, EndDisputeRequest, GetWindowRequest,
@@ -18,14 +23,22 @@ pub enum WindowCommand {
         #[command(flatten)]
         request: RequestArgs,
     },
-    /// List all windows
-    #[command(after_help = "Example:\n  tallystick window list --json")]
-    List,
+    /// List windows, the newest first
+    #[command(
+        after_help = "Examples:\n  tallystick window list\n  tallystick window list --all --json"
+    )]
+    List {
+        /// Only windows before this number
+        #[arg(long, value_name = "N")]
+        before: Option<u64>,
+        #[command(flatten)]
+        page: PageArgs,
+    },
     /// Show one window with its totals per asset
     #[command(after_help = "Example:\n  tallystick window show 3")]
     Show {
         /// The window's number
-        #[arg(value_name = "N")]
+        #[arg(value_name = "WINDOW", value_parser = window_number)]
         window: u64,
     },
     /// Dispute a closed window: it cannot be batched, nor a batch of it approved
@@ -34,7 +47,7 @@ pub enum WindowCommand {
     )]
     Dispute {
         /// The window's number
-        #[arg(value_name = "N")]
+        #[arg(value_name = "WINDOW", value_parser = window_number)]
         window: u64,
         /// Why, for the record
         #[arg(long, value_name = "TEXT")]
@@ -46,7 +59,7 @@ pub enum WindowCommand {
     #[command(after_help = "Example:\n  tallystick window release 3 --reason 'the payer agreed'")]
     Release {
         /// The window's number
-        #[arg(value_name = "N")]
+        #[arg(value_name = "WINDOW", value_parser = window_number)]
         window: u64,
         /// How it came out, for the record
         #[arg(long, value_name = "TEXT")]
@@ -55,10 +68,19 @@ pub enum WindowCommand {
         request: RequestArgs,
     },
     /// List what each payer owes each payee
-    #[command(after_help = "Example:\n  tallystick window obligations 3 --asset 978 --net")]
+    #[command(
+        after_help = "Examples:\n  tallystick window obligations 3 --asset 978 --net\n  tallystick window \
+        obligations 3 --asset 978 --payee 7b00c3d1"
+    )]
     Obligations {
         #[command(flatten)]
         of: OfWindow,
+        /// Only what this party owes: its id, or its first 8 or more digits
+        #[arg(long, value_name = "ID")]
+        payer: Option<Named<PartyId>>,
+        /// Only what this party is owed, likewise
+        #[arg(long, value_name = "ID")]
+        payee: Option<Named<PartyId>>,
         /// Set off per pair: one direction, one amount
         #[arg(long)]
         net: bool,
@@ -68,6 +90,9 @@ pub enum WindowCommand {
     Positions {
         #[command(flatten)]
         of: OfWindow,
+        /// Only this party's: its id, or its first 8 or more digits
+        #[arg(long, value_name = "ID")]
+        party: Option<Named<PartyId>>,
     },
 }
 
@@ -75,10 +100,10 @@ pub enum WindowCommand {
 #[derive(Debug, Clone, Copy, Args)]
 pub struct OfWindow {
     /// The window's number
-    #[arg(value_name = "N")]
+    #[arg(value_name = "WINDOW", value_parser = window_number)]
     window: u64,
     /// The asset's number
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "ASSET", value_parser = super::asset::asset_number)]
     asset: u32,
 }
 
@@ -106,11 +131,7 @@ pub async fn run(session: &mut Session, command: WindowCommand) -> Result<(), Cl
             let window = answer.map_err(|status| session.failed_change(status, &request_id))?;
             session.print(&window_record(window.into_inner())).await
         }
-        WindowCommand::List => {
-            let answer = operator.list_windows(ListWindowsRequest {}).await;
-            let rows = answer.map_err(|status| session.failed(status))?.into_inner();
-            session.print_stream(rows, &LIST_COLUMNS, window_record).await
-        }
+        WindowCommand::List { before, page } => list(session, before, page).await,
         WindowCommand::Show { window } => {
             let answer = operator.get_window(GetWindowRequest { number: window }).await;
             let window = answer.map_err(|status| session.failed(status))?.into_inner();
@@ -132,19 +153,76 @@ pub async fn run(session: &mut Session, command: WindowCommand) -> Result<(), Cl
             let window = answer.map_err(|status| session.failed_change(status, &request_id))?;
             session.print(&window_record(window.into_inner())).await
         }
-        WindowCommand::Obligations { of, net } => {
+        WindowCommand::Obligations { of, payer, payee, net } => {
+            let (payer, payee) = (of_party(session, payer).await?, of_party(session, payee).await?);
             let answer = if net {
                 operator.list_net_obligations(of.request()).await
             } else {
                 operator.list_obligations(of.request()).await
             };
             let rows = answer.map_err(|status| session.failed(status))?.into_inner();
-            session.print_stream(rows, &["payer", "payee", "amount"], obligation_record).await
+            let own = |owed: &Obligation| is_of(&payer, &owed.payer) && is_of(&payee, &owed.payee);
+            let view = |owed| own(&owed).then(|| obligation_record(owed));
+            session.print_some(rows, &["payer", "payee", "amount"], view).await
         }
-        WindowCommand::Positions { of } => {
+        WindowCommand::Positions { of, party } => {
+            let party = of_party(session, party).await?;
             let answer = operator.list_net_positions(of.request()).await;
             let rows = answer.map_err(|status| session.failed(status))?.into_inner();
-            session.print_stream(rows, &["party_id", "amount"], position_record).await
+            let own = |position: &NetPosition| is_of(&party, &position.party_id);
+            let view = |position| own(&position).then(|| position_record(position));
+            session.print_some(rows, &["party_id", "amount"], view).await
+        }
+    }
+}
+
+/// The party that is asked for, if one is.
+async fn of_party(
+    session: &Session,
+    party: Option<Named<PartyId>>,
+) -> Result<Option<Bytes>, CliError> {
+    match party {
+        Some(party) => party.bytes(session).await.map(Some),
+        None => Ok(None),
+    }
+}
+
+/// Whether a row's party is the one that is asked for.
+fn is_of(asked: &Option<Bytes>, party: &Bytes) -> bool {
+    asked.as_ref().is_none_or(|asked| asked == party)
+}
+
+/// Reads the number of a window.
+pub(super) fn window_number(text: &str) -> Result<u64, String> {
+    let number = text.parse().ok().filter(|number| *number > 0);
+    number.ok_or_else(|| {
+        format!(
+            "expected a window's number, like 3, got {text:?}; `tallystick window list` shows them"
+        )
+    })
+}
+
+async fn list(session: &mut Session, before: Option<u64>, page: PageArgs) -> Result<(), CliError> {
+    let (mut before, mut left) = (before.unwrap_or(0), page.begin());
+    loop {
+        let limit = left.ask(PAGE_MAX);
+        let asked = ListWindowsRequest { limit, before, newest_first: true };
+        let answer = session.operator().list_windows(asked).await;
+        let mut rows = answer.map_err(|status| session.failed(status))?.into_inner();
+        let mut found = Vec::new();
+        while let Some(window) = rows.message().await.map_err(|status| session.failed(status))? {
+            before = window.number;
+            found.push(window_record(window));
+        }
+        left.shown(found.len());
+        session.print_rows(&found, &LIST_COLUMNS).await?;
+        // Windows count from 1.
+        if found.is_empty() || before <= 1 {
+            return Ok(());
+        }
+        if left.is_full() {
+            page::tell_more("windows", "--before", &before.to_string());
+            return Ok(());
         }
     }
 }
