@@ -1,5 +1,6 @@
 //! The command line: options, their defaults and their bounds. Reads nothing else.
 
+use crate::token::TokenArgs;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -55,6 +56,8 @@ pub struct Share(pub u32);
 impl Share {
     /// One whole.
     pub const WHOLE: u32 = 1_000_000;
+    /// Of all parties, those that both pay and are paid if nothing is said.
+    const BOTH: Self = Self(100_000);
 }
 
 impl FromStr for Share {
@@ -87,8 +90,17 @@ impl FromStr for Share {
 #[allow(clippy::struct_excessive_bools)]
 pub struct RunArgs {
     /// Where the engine listens.
-    #[arg(long, default_value = "127.0.0.1:7450", value_name = "HOST:PORT")]
-    pub target: String,
+    #[arg(
+        long,
+        visible_alias = "target",
+        env = "TALLYSTICK_SERVER",
+        hide_env_values = true,
+        default_value = "127.0.0.1:7450",
+        value_name = "HOST:PORT"
+    )]
+    pub server: String,
+    #[command(flatten)]
+    pub token: TokenArgs,
     #[command(flatten)]
     pub crowd: CrowdArgs,
     #[command(flatten)]
@@ -149,9 +161,9 @@ pub struct CrowdArgs {
     /// Parties that are paid.
     #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..))]
     pub payees: u32,
-    /// Share of all parties that both pay and are paid.
-    #[arg(long, default_value = "10%", value_name = "SHARE")]
-    pub both: Share,
+    /// Share of all parties that both pay and are paid [default: 10%, or as many as there are].
+    #[arg(long, value_name = "SHARE")]
+    pub both: Option<Share>,
     /// Everything that is drawn derives from it: the same seed gives the same parties and vouchers.
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
@@ -215,8 +227,15 @@ pub enum FloodKind {
 #[derive(Debug, Clone, Args)]
 pub struct FloodArgs {
     /// Where the engine listens: on this machine, for nobody else's engine is to be flooded.
-    #[arg(long, default_value = "127.0.0.1:7450", value_name = "IP:PORT")]
-    pub target: std::net::SocketAddr,
+    #[arg(
+        long,
+        visible_alias = "target",
+        default_value = "127.0.0.1:7450",
+        value_name = "IP:PORT"
+    )]
+    pub server: std::net::SocketAddr,
+    #[command(flatten)]
+    pub token: TokenArgs,
     /// What the flood is made of.
     #[arg(long, value_enum)]
     pub kind: FloodKind,
@@ -332,11 +351,13 @@ impl CrowdArgs {
         if heads > u64::from(PARTIES_MAX) {
             return Err(format!("--payers and --payees are {heads}; at most {PARTIES_MAX}"));
         }
-        let (share, whole) = (u64::from(self.both.0), u64::from(Share::WHOLE));
+        let share = self.both.unwrap_or(Share::BOTH);
+        let (share, whole) = (u64::from(share.0), u64::from(Share::WHOLE));
         let both = (share * heads + (whole + share) / 2) / (whole + share);
         let most = self.payers.min(self.payees);
         match u32::try_from(both) {
             Ok(both) if both <= most => Ok(both),
+            Ok(_) | Err(_) if self.both.is_none() => Ok(most),
             Ok(_) | Err(_) => Err(format!(
                 "--both asks for {both} parties that pay and are paid, but there are only {most}; \
                  lower it or raise --payers and --payees"
@@ -382,13 +403,18 @@ mod tests {
         let crowd = |payers, payees, both: &str| CrowdArgs {
             payers,
             payees,
-            both: both.parse().unwrap(),
+            both: Some(both.parse().unwrap()),
             seed: 1,
         };
         assert_eq!(crowd(10_000, 1_000, "10%").both(), Ok(1_000));
         assert_eq!(crowd(10_000, 1_000, "0").both(), Ok(0));
         assert_eq!(crowd(50, 50, "100%").both(), Ok(50));
         assert!(crowd(10_000, 1_000, "11%").both().is_err());
+        // Without the option there is never too many: `--payers 100000` alone was refused.
+        let unsaid = |payers, payees| CrowdArgs { both: None, ..crowd(payers, payees, "0") };
+        assert_eq!(unsaid(10_000, 1_000).both(), Ok(1_000));
+        assert_eq!(unsaid(100_000, 1_000).both(), Ok(1_000));
+        assert_eq!(unsaid(100, 100).both(), Ok(18));
     }
 
     fn run(options: &str) -> RunArgs {

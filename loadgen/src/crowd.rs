@@ -240,7 +240,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     fn crowd(seed: u64) -> Crowd {
-        let args = CrowdArgs { payers: 40, payees: 20, both: "20%".parse().unwrap(), seed };
+        let args = CrowdArgs { payers: 40, payees: 20, both: Some("20%".parse().unwrap()), seed };
         Crowd::draw(&args, args.both().unwrap())
     }
 

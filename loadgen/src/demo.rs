@@ -113,7 +113,7 @@ fn run_args(args: &DemoArgs, target: &str) -> RunArgs {
     let words = [
         "tallystick-loadgen",
         "run",
-        "--target",
+        "--server",
         target,
         "--vouchers",
         &vouchers,
@@ -261,7 +261,10 @@ impl DemoReport {
         );
         lines.line(
             "clearing",
-            format!("advances {} of debtors' dust", money(paid_out.saturating_sub(paid_in))),
+            format!(
+                "advances {}; it comes back as payers' cents add up",
+                money(paid_out.saturating_sub(paid_in))
+            ),
         );
         lines.line(
             "carried",

@@ -10,8 +10,8 @@ use std::path::PathBuf;
 pub enum Error {
     #[error("{0}")]
     Usage(String),
-    #[error("cannot reach an engine at {target}: {why}; is `tallystick serve` running there?")]
-    Unreachable { target: String, why: String },
+    #[error("cannot reach an engine at {server}: {why}; is `tallystick serve` running there?")]
+    Unreachable { server: String, why: String },
     #[error("{call} failed: {status}")]
     Call { call: &'static str, status: String },
     #[error(

@@ -10,6 +10,7 @@ use crate::args::{CrowdArgs, FloodArgs, FloodKind, Model};
 use crate::crowd::Crowd;
 use crate::error::{Error, status_text};
 use crate::setup::{Clients, connect};
+use crate::token::Token;
 use crate::voucher::{Fields, Network, VOUCHER_BYTES, outcome};
 use bytes::Bytes;
 use ed25519_dalek::{Signer as _, SigningKey};
@@ -83,12 +84,14 @@ impl Target {
     /// # Errors
     /// When the target is not this machine, or cannot be reached or set up.
     pub async fn prepare(args: &FloodArgs, rounds: u64) -> Result<Self, Error> {
-        if !args.target.ip().is_loopback() {
+        if !args.server.ip().is_loopback() {
             return Err(Error::Usage(
                 "only an engine on this machine is flooded: use 127.0.0.1".into(),
             ));
         }
-        let mut clients = connect(&args.target.to_string(), 1).await?;
+        let server = args.server.to_string();
+        let token = Token::load(&args.token, &server)?;
+        let mut clients = connect(&server, token, 1).await?;
         let crowd = Arc::new(Crowd::draw(&crowd_args(), 0));
         clients.create_asset_of(args.asset, "EUR", 6, Model::Multilateral).await?;
         clients.import(&crowd, args.asset).await?;
@@ -113,7 +116,7 @@ impl Target {
     /// When the engine cannot be reached.
     pub async fn measure(&mut self) -> Result<Report, Error> {
         let args = &self.args;
-        let (time, target) = (Duration::from_secs(args.seconds), args.target.to_string());
+        let (time, target) = (Duration::from_secs(args.seconds), args.server.to_string());
         let half = (args.seconds.saturating_add(1) * HONEST_PER_SECOND).try_into();
         let half: usize = half.map_err(|_| Error::Usage("too many seconds".into()))?;
         let first: Vec<Bytes> = self.vouchers.by_ref().take(half).collect();
@@ -180,7 +183,8 @@ async fn streams(
     stop: Arc<AtomicBool>,
     sent: Arc<AtomicU64>,
 ) -> Result<u64, Error> {
-    let clients = connect(&args.target.to_string(), usize::from(args.connections)).await?;
+    let (server, count) = (args.server.to_string(), usize::from(args.connections));
+    let clients = connect(&server, Token::default(), count).await?;
     let mut flooding = JoinSet::new();
     for client in &clients.vouchers {
         for _ in 0..args.streams {
@@ -247,7 +251,7 @@ impl Prober {
     }
 
     async fn probe(target: &str, vouchers: Vec<Bytes>, time: Duration) -> Result<Seen, Error> {
-        let mut client = connect(target, 1).await?.vouchers.remove(0);
+        let mut client = connect(target, Token::default(), 1).await?.vouchers.remove(0);
         let latency = Histogram::new_with_bounds(1, 120_000_000, 3).expect("the bounds are sound");
         let mut seen = Seen { latency, calls: 0, credited: 0, denied: None };
         let end = Instant::now() + time;
@@ -277,7 +281,7 @@ impl Prober {
 
 /// Two payers, the honest one and the flood's, and one payee.
 fn crowd_args() -> CrowdArgs {
-    let none = "0".parse().expect("a share");
+    let none = Some("0".parse().expect("a share"));
     CrowdArgs { payers: 2, payees: 1, both: none, seed: 0x666c_6f6f_6400 }
 }
 

@@ -6,6 +6,7 @@ use crate::engine::Engine;
 use crate::error::Error;
 use crate::flood::{Report, Target};
 use crate::print;
+use crate::token::TokenArgs;
 use clap::ValueEnum as _;
 use serde_json::json;
 use std::path::PathBuf;
@@ -122,7 +123,8 @@ async fn rounds(
     let target = engine.grpc.parse();
     let target = target.map_err(|_| Error::Engine(format!("{:?} is no address", engine.grpc)))?;
     let (seconds, asset, json) = (args.seconds, 978, false);
-    let flood = FloodArgs { target, kind, connections, streams, seconds, asset, json };
+    let (server, token) = (target, TokenArgs::default());
+    let flood = FloodArgs { server, token, kind, connections, streams, seconds, asset, json };
     let mut target = Target::prepare(&flood, args.rounds).await?;
     let mut reports = Vec::new();
     for _ in 0..args.rounds {

@@ -29,6 +29,7 @@ mod show;
 mod sign;
 mod stream;
 mod text;
+mod token;
 mod voucher;
 mod window;
 
@@ -62,10 +63,24 @@ fn main() -> ExitCode {
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
             eprintln!("error: {error}");
-            ExitCode::FAILURE
+            match error {
+                Error::Usage(_) => ExitCode::from(EXIT_USAGE),
+                Error::Unreachable { .. }
+                | Error::Call { .. }
+                | Error::Lost { .. }
+                | Error::Contract { .. }
+                | Error::Import { .. }
+                | Error::File { .. }
+                | Error::Engine(_)
+                | Error::Check(_)
+                | Error::Interrupted => ExitCode::FAILURE,
+            }
         }
     }
 }
+
+/// Wrong usage; clap's own code.
+const EXIT_USAGE: u8 = 2;
 
 async fn command(command: Command) -> Result<bool, Error> {
     match command {

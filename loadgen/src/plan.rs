@@ -207,7 +207,7 @@ pub mod tests {
 
     /// A small crowd with traffic in which every kind occurs often.
     pub fn small(seed: u64, vouchers: u64) -> (Crowd, TrafficArgs) {
-        let args = CrowdArgs { payers: 12, payees: 6, both: "20%".parse().unwrap(), seed };
+        let args = CrowdArgs { payers: 12, payees: 6, both: Some("20%".parse().unwrap()), seed };
         let share = |text: &str| text.parse().unwrap();
         let traffic = TrafficArgs {
             vouchers,

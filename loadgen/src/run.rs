@@ -12,6 +12,7 @@ use crate::progress::Progress;
 use crate::setup::{self, Clients};
 use crate::sign::{self, Signed, Terms};
 use crate::stream::{self, Answers, Sending};
+use crate::token::Token;
 use crate::voucher::Network;
 use crate::window::Sealed;
 use std::sync::Arc;
@@ -50,7 +51,8 @@ pub struct Run {
 /// When it cannot be carried through; differences between the books are a result, not an error.
 pub async fn execute(args: &RunArgs) -> Result<Run, Error> {
     args.check().map_err(Error::Usage)?;
-    let mut clients = setup::connect(&args.target, usize::from(args.connections)).await?;
+    let token = Token::load(&args.token, &args.server)?;
+    let mut clients = setup::connect(&args.server, token, usize::from(args.connections)).await?;
     let both = args.crowd.both().map_err(Error::Usage)?;
     let (crowd, planned, books) = plan_ahead(args.clone(), both).await;
     let crowd = Arc::new(crowd);

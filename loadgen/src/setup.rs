@@ -7,6 +7,7 @@ use crate::crowd::{Crowd, Party};
 use crate::error::Error;
 use crate::plan::LIMIT;
 use crate::progress::Progress;
+use crate::token::Token;
 use crate::voucher::Fields;
 use bytes::Bytes;
 use std::collections::BTreeMap;
@@ -20,6 +21,7 @@ use tallystick_proto::v1::{
     GetStatusRequest, ImportRequest, Network, Party as PartyMessage, SetCreditLimitRequest,
     SettlementAccount, SettlementModel, Signer, Status, UpsertPartyRequest,
 };
+use tonic::service::interceptor::InterceptedService;
 use tonic::transport::{Channel, Endpoint};
 
 /// The rail on which parties have an account.
@@ -35,22 +37,22 @@ pub struct Clients {
     /// One per connection, for vouchers.
     pub vouchers: Vec<VouchersClient<Channel>>,
     /// For operator calls; on a connection of its own, so that they wait behind no voucher.
-    pub operator: OperatorClient<Channel>,
+    pub operator: OperatorClient<InterceptedService<Channel, Token>>,
 }
 
-/// Connects to `target`, `count` times for vouchers.
+/// Connects to `server`, `count` times for vouchers.
 ///
 /// # Errors
 /// When nobody listens there.
-pub async fn connect(target: &str, count: usize) -> Result<Clients, Error> {
-    let unreachable = |why: String| Error::Unreachable { target: target.into(), why };
-    let endpoint = Endpoint::from_shared(format!("http://{target}"))
+pub async fn connect(server: &str, token: Token, count: usize) -> Result<Clients, Error> {
+    let unreachable = |why: String| Error::Unreachable { server: server.into(), why };
+    let endpoint = Endpoint::from_shared(format!("http://{server}"))
         .map_err(|error| unreachable(reason(&error)))?
         .connect_timeout(CONNECT_TIMEOUT)
         .tcp_nodelay(true);
     let connect = async || endpoint.connect().await.map_err(|error| unreachable(reason(&error)));
-    let operator =
-        OperatorClient::new(connect().await?).max_decoding_message_size(ANSWER_BYTES_MAX);
+    let operator = OperatorClient::with_interceptor(connect().await?, token)
+        .max_decoding_message_size(ANSWER_BYTES_MAX);
     let mut vouchers = Vec::new();
     for _ in 0..count {
         vouchers.push(VouchersClient::new(connect().await?));
@@ -187,6 +189,7 @@ fn items(crowd: &Crowd, tag: &str, party: Party, asset: u32) -> Vec<ImportReques
             erased: false,
         }),
         reopen: false,
+        keep: None,
     })];
     if let Some(key) = crowd.signer(party) {
         items.push(Item::Signer(AddSignerRequest {
@@ -222,7 +225,7 @@ mod tests {
 
     #[test]
     fn payers_get_a_signer_and_a_limit_and_payees_an_account() {
-        let args = CrowdArgs { payers: 2, payees: 1, both: "0".parse().unwrap(), seed: 1 };
+        let args = CrowdArgs { payers: 2, payees: 1, both: Some("0".parse().unwrap()), seed: 1 };
         let crowd = Crowd::draw(&args, 0);
         assert_eq!(items(&crowd, "t", 0, 978).len(), 3);
         let payee = items(&crowd, "t", 2, 978);
