@@ -11,6 +11,7 @@ mod client;
 mod evidence;
 mod export;
 mod find;
+mod help;
 mod history;
 mod ids;
 mod import;
@@ -178,6 +179,12 @@ pub enum Operate {
     /// Re-derive everything from an export or a data directory, without an engine
     #[command(after_help = audit::HELP)]
     Audit(audit::AuditArgs),
+    /// Print a script that completes commands in your shell
+    #[command(after_help = help::COMPLETIONS_HELP)]
+    Completions(help::CompletionsArgs),
+    /// Write the manual pages
+    #[command(after_help = help::MAN_HELP)]
+    Man(help::ManArgs),
     /// Show what must be done now, over all batches
     #[command(after_help = todo::HELP)]
     Todo,
@@ -329,6 +336,12 @@ async fn dispatch(target: &Target, command: Operate) -> Result<(), CliError> {
     if let Operate::Operator(command) = &command {
         return operator::run(command, target.json);
     }
+    if let Operate::Completions(args) = &command {
+        return help::completions(args);
+    }
+    if let Operate::Man(args) = &command {
+        return help::man(args, target.json);
+    }
     // What is checked offline needs none either.
     if let Operate::Audit(args) = &command {
         return audit::run(args, target.json);
@@ -364,6 +377,8 @@ async fn dispatch(target: &Target, command: Operate) -> Result<(), CliError> {
         Operate::Receipt(args) => evidence::run_receipt(&mut session, args).await,
         Operate::Key(command) => evidence::run_key(&mut session, command).await,
         Operate::Audit(args) => audit::run(&args, session.out.is_json()),
+        Operate::Completions(args) => help::completions(&args),
+        Operate::Man(args) => help::man(&args, session.out.is_json()),
         Operate::Todo => todo::run(&mut session).await,
         Operate::Status(_) => status::run(&mut session).await,
     };
