@@ -13,7 +13,12 @@ from blake3 import blake3
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from tallystick.v1 import vouchers_pb2, vouchers_pb2_grpc
 
+if len(sys.argv) != 6:
+    sys.exit(__doc__)
 server, secret, payee, asset, cumulative = sys.argv[1:]
+for what, text in (("SECRET_HEX", secret), ("PAYEE_HEX", payee)):
+    if len(text) != 64 or set(text.lower()) - set("0123456789abcdef"):
+        sys.exit(f"{what} is 64 hexadecimal digits; what was given has {len(text)} characters")
 engine = vouchers_pb2_grpc.VouchersStub(grpc.insecure_channel(server))
 network = engine.GetNetwork(vouchers_pb2.GetNetworkRequest()).network_id
 
