@@ -86,7 +86,7 @@ fn without_an_engine_the_exit_code_is_3_and_the_address_is_named() {
 fn wrong_usage_exits_with_2() {
     for args in [
         &["party", "show", "ab"][..],
-        &["status", "--server", "nonsense"],
+        &["status", "--server", "no sense"],
         &["batch", "show", "abc"],
         &[
             "asset",

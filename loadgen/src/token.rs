@@ -14,7 +14,8 @@ const VARIABLE: &str = "TALLYSTICK_TOKEN";
 /// Where the token is.
 #[derive(Debug, Clone, Default, Args)]
 pub struct TokenArgs {
-    /// File with an operator's token, where the engine has operators; else TALLYSTICK_TOKEN is used.
+    /// File with an operator's token, where the engine has operators; else TALLYSTICK_TOKEN is
+    /// used.
     #[arg(long, value_name = "FILE")]
     pub token_file: Option<PathBuf>,
 }

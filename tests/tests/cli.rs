@@ -297,7 +297,11 @@ fn what_cannot_be_served_is_refused_at_the_start() {
         let text = Launch::new(&data).without_clearing().args(&["--config", &path]).refusal();
         assert!(text.contains(part), "{content:?}: {text:?}");
     }
-    std::fs::write(&file, "shards = 3\n[clearing.iso20022]\nname = \"A\"\niban = \"x\"").unwrap();
+    std::fs::write(
+        &file,
+        "shards = 3\n[clearing.iso20022]\nname = \"A\"\niban = \"DE02120300000000202051\"",
+    )
+    .unwrap();
     let shown = run_cli(&["serve", "--config", &path, "--shards", "5", "--print-config"]);
     let shown = String::from_utf8(shown.stdout).unwrap();
     assert!(shown.contains("shards = 5") && shown.contains("[clearing.iso20022]"), "{shown}");

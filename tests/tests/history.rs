@@ -105,7 +105,8 @@ fn what_is_refused_is_in_the_log_by_whichever_way_it_came() {
     let asset = asset.to_string();
     let batch = ["batch", "create", "--window", "99", "--asset", &asset, "--rail", "card"];
     // No leg has this key, and nobody asks what became of one that has not left.
-    let report = ["leg", "report", &id, "--key", "K", "--word", "confirmed"];
+    let key = "K".repeat(32);
+    let report = ["leg", "report", &id, "--key", &key, "--word", "confirmed"];
     let resolve = ["leg", "resolve", &id, &small, "--word", "confirmed", "--reference", "R"];
     let resolve = [&resolve[..], &["--evidence", "E"]].concat();
     let dir = tempfile::tempdir().unwrap();

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 use std::process::Output;
-use tallystick_tests::{Engine, run_loadgen};
+use tallystick_tests::{Engine, Launch, run_cli, run_loadgen};
 
 #[track_caller]
 fn report(output: &Output) -> Value {
@@ -81,6 +81,29 @@ fn books_match_in_closed_and_open_loop_with_every_kind_of_voucher() {
         .copied()
         .collect();
     agrees(&report(&run_loadgen(&[&args[..], &bilateral].concat())), 2_000);
+    engine.terminate();
+}
+
+/// The real configuration has operators, and no rehearsal of it was possible.
+#[test]
+fn an_engine_with_operators_is_loaded_with_a_token() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("ann.token");
+    let file = file.to_str().unwrap();
+    let made = run_cli(&["operator", "token", "--name", "ann", "--out", file, "--json"]);
+    let made: Value = serde_json::from_slice(&made.stdout).unwrap();
+    let config = format!("[operators]\n{}\n", made["config"].as_str().unwrap());
+    let engine = Launch::new(&dir.path().join("data")).config(&config).start();
+    let run = ["run", "--json", "--server", engine.address(), "--vouchers", "1000"];
+    let run = [&run[..], &["--payers", "30", "--payees", "2"]].concat();
+    let refused = run_loadgen(&run);
+    let said = String::from_utf8(refused.stderr).unwrap();
+    assert_eq!(refused.status.code(), Some(1), "{said}");
+    assert!(said.contains("token"), "{said}");
+    agrees(&report(&run_loadgen(&[&run[..], &["--token-file", file]].concat())), 1_000);
+    let both = run_loadgen(&[&run[..], &["--token-file", file, "--both", "50%"]].concat());
+    let said = String::from_utf8(both.stderr).unwrap();
+    assert_eq!(both.status.code(), Some(2), "{said}");
     engine.terminate();
 }
 

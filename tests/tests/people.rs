@@ -63,6 +63,9 @@ fn of<'a>(lines: &'a [Value], name: &str) -> Vec<&'a str> {
     lines.iter().map(|line| line[name].as_str().unwrap()).collect()
 }
 
+/// How the ids of a buyer, a seller and somebody else begin.
+const PARTIES: [&str; 3] = ["b0b0b0b0", "5e115e11", "0711e500"];
+
 /// An id that begins so.
 fn id(digits: &str) -> String {
     format!("{digits:0<64}")
@@ -194,29 +197,42 @@ fn a_change_of_a_party_leaves_alone_what_it_does_not_name() {
     assert_eq!((&after["credit_limit"], &after["prefund"]), (&"7".into(), &"5".into()));
 }
 
-#[test]
-fn a_payment_is_found_and_what_is_to_be_done_is_said_over_all_batches() {
-    let dir = tempfile::tempdir().unwrap();
-    let engine = Engine::start(&dir.path().join("data"), &[]);
-    let cli = Cli(&engine);
-    asset(&cli);
-    let [buyer, seller, other] = ["b0b0b0b0", "5e115e11", "0711e500"].map(id);
-    party(&cli, &buyer, "Buyer GmbH", 1);
-    party(&cli, &seller, "Müller & Søn", 2);
-    party(&cli, &other, "Other Ltd", 3);
+/// Three batches, each of one payment of a buyer's, the newest first.
+fn three_batches(cli: &Cli<'_>, dir: &Path) -> Vec<String> {
+    asset(cli);
+    let [buyer, seller, other] = PARTIES.map(id);
+    party(cli, &buyer, "Buyer GmbH", 1);
+    party(cli, &seller, "Müller & Søn", 2);
+    party(cli, &other, "Other Ltd", 3);
     assert_eq!(cli.shown(&["todo"]), "Nothing to do.\n");
-    let (file, _) = key(&cli, dir.path(), &buyer);
+    let (file, _) = key(cli, dir, &buyer);
     let mut batches = Vec::new();
     for (window, (to, total)) in
         [("1", (&seller, "22530000")), ("2", (&seller, "23530000")), ("3", (&other, "4000000"))]
     {
-        pay(&cli, &file, to, total);
+        pay(cli, &file, to, total);
         cli.one(&["window", "close"]);
         let made = ["batch", "create", "--window", window, "--asset", "978", "--rail", "iso20022"];
         let batch = cli.one(&made)["batch_id"].as_str().unwrap().to_owned();
         batches.push(batch);
     }
     batches.reverse();
+    batches
+}
+
+/// The oldest leaves, and the bank says that it was paid.
+fn pay_oldest(cli: &Cli<'_>, batches: &[String]) {
+    cli.one(&["batch", "approve", &batches[2]]);
+    let report = ["leg", "report", &batches[2], "--pay-outs", "--word", "confirmed"];
+    cli.one(&[&report[..], &["--reference", "NTRF 4711/2"]].concat());
+}
+
+#[test]
+fn what_is_to_be_done_is_said_over_all_batches_and_lists_begin_with_the_newest() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = Engine::start(&dir.path().join("data"), &[]);
+    let cli = Cli(&engine);
+    let batches = three_batches(&cli, dir.path());
     assert_eq!(of(&cli.lines(&["batch", "list"]), "batch_id"), batches);
     let newest = cli.lines(&["batch", "list", "--limit", "1"]);
     assert_eq!(of(&newest, "batch_id"), batches[..1]);
@@ -225,7 +241,6 @@ fn a_payment_is_found_and_what_is_to_be_done_is_said_over_all_batches() {
     let windows = cli.lines(&["window", "list", "--limit", "2"]);
     assert_eq!(windows.iter().map(|w| w["number"].as_u64().unwrap()).collect::<Vec<_>>(), [4, 3]);
 
-    // All three wait; one leaves, and the bank says that it was paid.
     let todo = cli.lines(&["todo"]);
     assert_eq!(of(&todo, "state"), ["computed"; 3]);
     assert!(of(&todo, "do").iter().all(|what| what.starts_with("Compare the sums")), "{todo:?}");
@@ -235,10 +250,18 @@ fn a_payment_is_found_and_what_is_to_be_done_is_said_over_all_batches() {
     let text = String::from_utf8(late.stdout).unwrap();
     assert_eq!(late.status.code(), Some(1), "{text}");
     assert!(text.starts_with("WARNING: a batch has waited"), "{text}");
-    cli.one(&["batch", "approve", &batches[2]]);
-    let report = ["leg", "report", &batches[2], "--pay-outs", "--word", "confirmed"];
-    cli.one(&[&report[..], &["--reference", "NTRF 4711/2"]].concat());
+    pay_oldest(&cli, &batches);
+    assert_eq!(cli.lines(&["todo"]).len(), 2, "what has ended asks for nothing");
+}
 
+#[test]
+fn a_payment_is_found_by_whatever_is_known_of_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = Engine::start(&dir.path().join("data"), &[]);
+    let cli = Cli(&engine);
+    let batches = three_batches(&cli, dir.path());
+    pay_oldest(&cli, &batches);
+    let [buyer, _, other] = PARTIES.map(id);
     let legs = |args: &[&str]| cli.lines(&[&["leg", "find"], args].concat());
     let all = legs(&["--party", "b0b0b0b0"]);
     assert_eq!(of(&all, "amount"), ["4000000", "1000000", "22530000"]);
@@ -277,7 +300,6 @@ fn a_payment_is_found_and_what_is_to_be_done_is_said_over_all_batches() {
     let owed = ["window", "obligations", "2", "--asset", "978", "--payee"];
     assert_eq!(cli.lines(&[&owed[..], &["5e115e11"]].concat()).len(), 1);
     assert!(cli.lines(&[&owed[..], &["0711e500"]].concat()).is_empty());
-    assert_eq!(cli.lines(&["todo"]).len(), 2, "what has ended asks for nothing");
 }
 
 #[test]
@@ -302,9 +324,19 @@ fn completions_and_manual_pages_need_no_engine() {
     assert!(page.contains("Looks through the legs of every batch"), "{page}");
 }
 
-/// What people type wrong, and what they are told: the whole text.
+/// A wrong usage, how it ends, and the whole text of the error.
+type Wrong<'a> = (Vec<&'a str>, i32, String);
+
+#[track_caller]
+fn answers(cli: &Cli<'_>, table: Vec<Wrong<'_>>) {
+    for (args, code, wanted) in table {
+        let (got, said) = cli.refused(&args);
+        assert_eq!((got, said.lines().next().unwrap()), (code, &*format!("error: {wanted}")));
+    }
+}
+
 #[test]
-fn wrong_usage_is_answered_in_plain_words() {
+fn what_is_no_amount_is_answered_with_how_it_is_typed() {
     let dir = tempfile::tempdir().unwrap();
     let engine = Engine::start(&dir.path().join("data"), &[]);
     let cli = Cli(&engine);
@@ -317,17 +349,30 @@ fn wrong_usage_is_answered_in_plain_words() {
     let point = "amounts are in asset units, without a decimal point: EUR has scale 6;";
     let sign = ["voucher", "sign", "--key-file", &file, "--payee", &id, "--asset", "978"];
     let sign = [&sign[..], &["--expires-at", "2030-01-01T00:00:00Z", "--cumulative"]].concat();
+    let table: Vec<Wrong<'_>> = vec![
+        ([&limit[..], &["100,00"]].concat(), 2, format!("{point} 100.00 EUR is 100000000")),
+        ([&limit[..], &["-5"]].concat(), 2, format!("{units} \"-5\"")),
+        ([&sign[..], &["1.50"]].concat(), 2, format!("{point} 1.50 EUR is 1500000")),
+    ];
+    answers(&cli, table);
+}
+
+/// What people type wrong, and what they are told: the whole text.
+#[test]
+fn wrong_usage_is_answered_in_plain_words() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = Engine::start(&dir.path().join("data"), &[]);
+    let cli = Cli(&engine);
+    asset(&cli);
+    let id = id("aa00bb11");
+    party(&cli, &id, "Buyer GmbH", 1);
     let create = ["batch", "create", "--window", "1", "--asset", "978", "--rail"];
     let token = dir.path().join("t");
     let token = ["operator", "token", "--out", token.to_str().unwrap(), "--name"];
     let not_json = dir.path().join("README.md");
     std::fs::write(&not_json, "# Tallystick\n").unwrap();
     let not_json = not_json.to_str().unwrap();
-    let data = dir.path().join("data");
-    let table: Vec<(Vec<&str>, i32, String)> = vec![
-        ([&limit[..], &["100,00"]].concat(), 2, format!("{point} 100.00 EUR is 100000000")),
-        ([&limit[..], &["-5"]].concat(), 2, format!("{units} \"-5\"")),
-        ([&sign[..], &["1.50"]].concat(), 2, format!("{point} 1.50 EUR is 1500000")),
+    let table: Vec<Wrong<'_>> = vec![
         (
             vec!["window", "show", "99"],
             1,
@@ -368,11 +413,18 @@ fn wrong_usage_is_answered_in_plain_words() {
             format!("{not_json} proves nothing: it is not a proof or a receipt (not JSON)"),
         ),
     ];
-    for (args, code, wanted) in table {
-        let (got, said) = cli.refused(&args);
-        assert_eq!((got, said.lines().next().unwrap()), (code, &*format!("error: {wanted}")));
-    }
-    // What the parser of the command line says is wrapped in its own words: only ours are compared.
+    answers(&cli, table);
+}
+
+/// What the parser of the command line says is wrapped in its own words: only ours are compared.
+#[test]
+fn what_cannot_be_read_is_answered_with_what_is_expected() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = Engine::start(&dir.path().join("data"), &[]);
+    let cli = Cli(&engine);
+    asset(&cli);
+    let id = id("aa00bb11");
+    party(&cli, &id, "Buyer GmbH", 1);
     for (args, wanted) in [
         (
             &["window", "positions", "last", "--asset", "978"][..],
@@ -407,6 +459,7 @@ fn wrong_usage_is_answered_in_plain_words() {
         assert_eq!(code, 2, "{said}");
         assert!(said.replace('\n', " ").contains(wanted), "{said}");
     }
+    let data = dir.path().join("data");
     let audit = run_cli(&["audit", "--data-dir", data.to_str().unwrap()]);
     assert_eq!((audit.status.code(), audit.stdout.len()), (Some(1), 0), "{audit:?}");
     let said = String::from_utf8(audit.stderr).unwrap();

@@ -1,5 +1,5 @@
-//! `status --check`: one line a trouble, for programs that watch. Owns what is a warning and what is
-//! worse, and the exit codes.
+//! `status --check`: one line a trouble, for programs that watch. Owns what is a warning and what
+//! is worse, and the exit codes.
 
 use super::client::Session;
 use super::output::{Cell, Record};
@@ -15,9 +15,9 @@ Examples:
   tallystick status --json
   tallystick status --check --computed-older 4h
 
-With --check one line for each trouble is printed, and the exit code says how bad the worst one is:
-0 all is well; 1 WARNING: something waits for a person; 2 CRITICAL: something is broken, money may be
-lost or late, or no engine answers.";
+With --check one line for each trouble is printed, and the exit code says how bad the worst is:
+0 all is well; 1 WARNING: something waits for a person; 2 CRITICAL: something is broken, money may
+be lost or late, or no engine answers.";
 
 /// What is watched for.
 #[derive(Debug, Clone, Args)]

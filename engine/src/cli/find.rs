@@ -23,10 +23,10 @@ Examples:
   tallystick leg find --reference 'NTRF 4711'
   tallystick leg find --key Y44KQ2PL
 
-Looks through the legs of every batch, also of those that wait for approval or were aborted, the newest
-batch first. A name is what a party is called now. A reference is what the rail or the bank's statement
-called the payment. --from and --to are about when a leg left; for one that has not left, about when its
-batch was computed.";
+Looks through the legs of every batch, also of those that wait for approval or were aborted, the
+newest batch first. A name is what a party is called now. A reference is what the rail or the bank's
+statement called the payment. --from and --to are about when a leg left; for one that has not left,
+about when its batch was computed.";
 
 /// What is known of the payment.
 #[derive(Debug, Args)]

@@ -18,8 +18,8 @@ pub const HELP: &str = "\
 Example:
   tallystick batch pay-ins 9c1f03ab --json
 
-Of each pay-in that has not ended: who pays, how much, and a sentence that you can send. The reference in it
-is how the bank's statement finds the payment.";
+Of each pay-in that has not ended: who pays, how much, and a sentence that you can send. By the
+reference in it the bank's statement is matched with the payment.";
 
 const COLUMNS: [&str; 5] = ["party_id", "name", "amount", "state", "ask"];
 

@@ -1,5 +1,5 @@
-//! `todo`: what a person must do now, over all batches. Owns which sentence stands where; what is to
-//! be done about one batch is the engine's to say.
+//! `todo`: what a person must do now, over all batches. Owns which sentence stands where; what is
+//! to be done about one batch is the engine's to say.
 
 use super::CliError;
 use super::client::Session;
@@ -16,9 +16,9 @@ pub const HELP: &str = "\
 Example:
   tallystick todo
 
-Says of every batch that has not ended what you must do now, the oldest batch first, then what is open
-beside them: troubles, the schedule, what keeps the engine from going on. `batch report` says more of one
-batch.";
+Says of every batch that has not ended what you must do now, the oldest batch first, then what is
+open beside them: troubles, the schedule, what keeps the engine from going on. `batch report` says
+more of one batch.";
 
 const COLUMNS: [&str; 4] = ["batch_id", "state", "since_us", "do"];
 
@@ -97,8 +97,8 @@ async fn of_batch(session: &Session, batch: Batch) -> Result<Vec<Record>, CliErr
     Ok(report.todo.into_iter().filter(|what| needs_somebody(what)).map(one).collect())
 }
 
-/// Whether a sentence asks for something: the engine also says what it does itself, and when to look
-/// again.
+/// Whether a sentence asks for something: the engine also says what it does itself, and when to
+/// look again.
 fn needs_somebody(what: &str) -> bool {
     !what.starts_with("Nothing") && !what.starts_with("Look again")
 }

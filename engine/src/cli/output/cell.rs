@@ -1,5 +1,5 @@
-//! One value as it is printed: for programs and for people. Owns how money, times, ids and bytes are
-//! shown.
+//! One value as it is printed: for programs and for people. Owns how money, times, ids and bytes
+//! are shown.
 
 use super::Record;
 use crate::types::{PartyId, Total};

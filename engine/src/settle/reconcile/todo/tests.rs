@@ -257,7 +257,12 @@ fn the_files_for_the_bank_are_named_and_those_that_have_ended_are_not() {
     ];
     let said = text(&batch);
     assert!(said.contains("Upload /srv/out/b.2.pain.001.xml to the bank"), "{said}");
-    assert!(said.contains("/srv/pay-ins/b.0.pay-ins.csv, which is not for the bank"), "{said}");
+    assert!(
+        said.contains(
+            "/srv/pay-ins/b.0.pay-ins.csv says who is to pay what, and is not for the bank"
+        ),
+        "{said}"
+    );
     assert!(!said.contains("b.1.pain.001.xml"), "{said}");
     let many = (3..20).map(|n| submission(&format!("b.{n}.xml"), false, LegState::Sent));
     batch.submissions.extend(many);
