@@ -229,9 +229,16 @@ const _: () = assert!(MOVES_MAX * (128 + 2 * TEXT_BYTES_MAX) <= RECORD_BYTES_MAX
 /// Parties whose exposure one record releases, 68 bytes each (FORMATS, kind 58).
 pub const RELEASES_MAX: usize = 8_192;
 const _: () = assert!(RELEASES_MAX * 80 <= RECORD_BYTES_MAX);
-/// Bytes of one answer: a day's statement with a hundred thousand entries. What it says of our legs
-/// is held in memory together, some three times its size at most.
-pub const ANSWER_BYTES_MAX: usize = 128 << 20;
+/// Bytes of one answer, unpacked: a day's statement with a million entries. It is read from front
+/// to back, so that others' entries take no memory.
+pub const ANSWER_BYTES_MAX: usize = 1 << 30;
+/// Bytes of an answer that is packed: text becomes a tenth.
+pub const ANSWER_PACKED_BYTES_MAX: usize = 128 << 20;
+/// Files in a ZIP archive: a day's statements of a company with some hundred accounts.
+pub const ANSWER_FILES_MAX: usize = 1_000;
+/// What one answer may say of our legs, one by one: it is held in memory together, some 1 KiB each
+/// with the leg that it is about.
+pub const ANSWER_REPORTS_MAX: usize = 500_000;
 /// Troubles that one answer raises; the note beside it has all. A wrong file makes one of each leg.
 pub const ANSWER_TROUBLES_MAX: usize = 256;
 /// First and longest wait before a file that could not be read, or put away, is tried again; each
@@ -288,6 +295,9 @@ pub const ANSWER_ATTRIBUTES_MAX: usize = 32;
 /// Bytes of the text of an element that is read: eight times the longest that the messages know, so
 /// that neither four-byte characters nor a generous bank are refused.
 pub const ANSWER_TEXT_BYTES_MAX: usize = 4_096;
+/// Bytes of what is said of one payment in words in which a leg's key is looked for: some hundred
+/// lines.
+pub const ANSWER_QUOTED_BYTES_MAX: usize = 16 << 10;
 /// Remarks on one of a bank's files that are kept; the rest is counted only.
 pub const ANSWER_NOTES_MAX: usize = 1_000;
 const _: () = assert!(ANSWER_TEXT_BYTES_MAX < ANSWER_EVENT_BYTES_MAX);

@@ -15,6 +15,9 @@ use tallystick_ledger::{BatchHead, Rail, TroubleKind};
 pub struct Answer {
     reports: Box<dyn Reports>,
     remarks: Vec<Remark>,
+    more_remarks: u64,
+    /// What is somebody else's business.
+    others: u64,
     /// Names that are no leg's by their form; the first of them.
     strangers: Vec<String>,
     more_strangers: u64,
@@ -50,6 +53,21 @@ pub(crate) trait Reports {
 
     /// Whether all that it speaks of was handed in under our name.
     fn is_about_instructions(&self) -> bool;
+}
+
+/// What is known here of what an answer may name.
+#[derive(Clone, Copy)]
+pub struct Known<'a> {
+    /// The number of digits after the point of the asset of a leg, by the leg's name on the rail,
+    /// if there is such a leg.
+    pub scale: &'a dyn Fn(&str) -> Option<u32>,
+    /// Whether an approved batch has a file, or a block in one, with this id.
+    pub file: &'a dyn Fn(&str) -> bool,
+}
+
+impl Known<'_> {
+    /// Every name of the right form is one of ours: for whoever has no ledger.
+    pub const ANY: Known<'static> = Known { scale: &|_| Some(0), file: &|_| true };
 }
 
 /// An entry of which several legs share the sum.
@@ -102,6 +120,8 @@ pub struct Remark {
     pub trouble: Option<TroubleKind>,
     /// What there is to say.
     pub text: String,
+    /// What is said beside the answer alone, and never journaled: somebody's account.
+    pub aside: String,
 }
 
 /// A leg that an answer speaks of.
@@ -118,24 +138,26 @@ pub struct About<'a> {
 }
 
 impl Answer {
-    /// Reads an answer of a rail whole. `scale` gives the number of digits after the point of the
-    /// asset of a leg, by the leg's name.
+    /// Reads an answer of a rail whole.
     ///
     /// # Errors
     /// A text that says what is wrong with it, and where.
-    pub fn read(
-        rail: Rail,
-        mut input: impl BufRead,
-        scale: &dyn Fn(&str) -> Option<u32>,
-    ) -> Result<Self, String> {
+    pub fn read(rail: Rail, mut input: impl BufRead, known: Known<'_>) -> Result<Self, String> {
         let answers = rules(rail).answers();
         let answers = answers.ok_or("this rail answers calls, not with files")?;
-        answers.read(&mut input, scale)
+        answers.read(&mut input, known)
     }
 
     /// What a rail has read.
     pub(crate) fn new(reports: impl Reports + 'static, remarks: Vec<Remark>) -> Self {
-        Self { reports: Box::new(reports), remarks, strangers: Vec::new(), more_strangers: 0 }
+        let (strangers, more_strangers) = (Vec::new(), 0);
+        let (reports, more_remarks, others) = (Box::new(reports), 0, 0);
+        Self { reports, remarks, more_remarks, others, strangers, more_strangers }
+    }
+
+    /// The same, with how many remarks were left out, and how much is somebody else's business.
+    pub(crate) fn with_counts(self, more_remarks: u64, others: u64) -> Self {
+        Self { more_remarks, others, ..self }
     }
 
     /// The same, with names that are no leg's by their form, and how many more there are.
@@ -192,6 +214,18 @@ impl Answer {
     #[must_use]
     pub fn remarks(&self) -> &[Remark] {
         &self.remarks
+    }
+
+    /// How many more remarks there are than are kept.
+    #[must_use]
+    pub fn more_remarks(&self) -> u64 {
+        self.more_remarks
+    }
+
+    /// How many movements are somebody else's business.
+    #[must_use]
+    pub fn others(&self) -> u64 {
+        self.others
     }
 
     /// Names that are no leg's by their form, and how many more there are.

@@ -12,6 +12,7 @@
 mod account;
 mod answers;
 pub mod card;
+mod charset;
 pub mod evm;
 pub mod iso20022;
 mod latin;
@@ -25,7 +26,7 @@ pub mod status;
 mod table;
 
 pub use account::AccountError;
-pub use answers::{About, Answer, Breadth, Name, Remark, Sent, Shared};
+pub use answers::{About, Answer, Breadth, Known, Name, Remark, Sent, Shared};
 pub use iso20022::{CLEARING_PLACEHOLDER, is_placeholder};
 pub use parts::{PAY_INS_ENDING, Part, PartFile, is_file, split};
 pub use rules::Awaits;

@@ -5,7 +5,7 @@
 //! rules of their own rail, and to no other's.
 
 use super::account::AccountError;
-use super::answers::{Answer, Sent};
+use super::answers::{Answer, Known, Sent};
 use std::collections::BTreeMap;
 use std::io::{self, BufRead, Write};
 use tallystick_ledger::batch::Payment;
@@ -104,13 +104,8 @@ pub trait FileRules: Sync {
 
 /// What a rail that answers with files says.
 pub trait AnswerRules: Sync {
-    /// Reads an answer whole. `scale` gives the digits after the point of the asset of a leg, by
-    /// its name.
-    fn read(
-        &self,
-        input: &mut dyn BufRead,
-        scale: &dyn Fn(&str) -> Option<u32>,
-    ) -> Result<Answer, String>;
+    /// Reads an answer whole.
+    fn read(&self, input: &mut dyn BufRead, known: Known<'_>) -> Result<Answer, String>;
 
     /// What an id in an answer says, if it may be that of a file of ours.
     fn sent(&self, _id: &str) -> Vec<Sent> {

@@ -1,7 +1,7 @@
 //! Limits of what those whom we ask may answer, and how long it may take them: providers, nodes,
 //! banks; and of what a person is told of it.
 
-use super::{ANSWER_BYTES_MAX, EVM_CHUNK_ITEMS, HTTP_BYTES_MAX};
+use super::{EVM_CHUNK_ITEMS, HTTP_BYTES_MAX};
 use std::time::Duration;
 
 /// Bytes of one answer of a payment provider: a list of a hundred payments with their charges is
@@ -50,9 +50,6 @@ pub const EVM_ERROR_CHARS_MAX: usize = 200;
 /// Foreign transactions of the engine's account are counted up to here: their number comes from a
 /// node.
 pub const EVM_FOREIGN_MAX: usize = 1_000;
-
-/// Bytes of an ACH file that is read: what any answer may have, which is 700,000 returns.
-pub const NACHA_BYTES_MAX: usize = ANSWER_BYTES_MAX;
 
 /// What a batch is computed from may change meanwhile; then it is computed again, at most so often.
 pub const BATCH_ATTEMPTS_MAX: usize = 8;

@@ -4,6 +4,7 @@
 //! decides which legs a report moves (`legs.rs` does) or whether a leg may move (the engine does).
 
 use super::super::status::LegWord;
+use super::note::Note;
 use std::fmt;
 use tallystick_ledger::limits::{ANSWER_NOTES_MAX, TEXT_BYTES_MAX};
 use tallystick_ledger::types::{AssetDef, Total};
@@ -93,6 +94,8 @@ pub struct Report {
     pub instructed: Option<Money>,
     /// The account on which it moved (IBAN or another id); empty in a status report.
     pub account: String,
+    /// It was booked for good: money that moved. Else it is what the bank thinks so far.
+    pub is_booked: bool,
     /// Tells it apart from other movements of the file where no reference of its own does; else 0.
     pub apart: u64,
     /// The number of its entry among those of `Summary::shared`, if it is a part that names no sum.
@@ -120,65 +123,12 @@ pub struct SharedEntry {
 pub enum Kind {
     /// pain.002: what the bank thinks of a file.
     Status,
+    /// camt.052: entries of an account while the day lasts. None of them is final.
+    Interim,
     /// camt.053: all entries of an account on a day.
     Statement,
     /// camt.054: entries as they are booked.
     Notification,
-}
-
-/// Something that moves no leg and that a person should see.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Note {
-    /// The status report answers a message that is no pain.001, so it was not looked at.
-    NotOurKind {
-        /// What it answers.
-        answers: String,
-    },
-    /// A transaction that the bank does not name by its `EndToEndId`.
-    Unnamed {
-        /// The payment information block or message it is in, if named.
-        within: String,
-        /// What the bank says of it.
-        status: String,
-        /// Why, on one line.
-        reason: String,
-        /// Its amount.
-        amount: Option<Money>,
-    },
-    /// One entry for many transactions that are not listed: proves none of them.
-    BatchBooked {
-        /// The payment information block or message.
-        within: String,
-        /// The bank's reference.
-        reference: String,
-        /// The sum.
-        amount: Option<Money>,
-        /// It came back.
-        is_back: bool,
-    },
-    /// The bank's fee for a transaction: no payment.
-    Charge {
-        /// The transaction.
-        key: String,
-        /// The fee.
-        amount: Option<Money>,
-    },
-    /// One payment that quotes several legs' keys: no leg can be told apart.
-    SeveralKeys {
-        /// The first of them.
-        key: String,
-        /// The bank's reference.
-        reference: String,
-        /// The sum.
-        amount: Option<Money>,
-    },
-    /// The bank took it on with a change (ACWC); the reason says which.
-    Changed {
-        /// Whom it is about.
-        scope: Scope,
-        /// Why, on one line.
-        reason: String,
-    },
 }
 
 /// Where the reports of one file go.
@@ -189,8 +139,8 @@ pub(super) type Visit<'a, E> = &'a mut dyn FnMut(Report) -> Result<(), E>;
 pub struct Summary {
     /// What kind of file it is.
     pub kind: Kind,
-    /// The message with its version, such as pain.002.001.10.
-    pub message: &'static str,
+    /// The message with its version, such as pain.002.001.10; without one if it says none.
+    pub message: String,
     /// The bank's own id of the file (`GrpHdr/MsgId`).
     pub id: String,
     /// When the bank made it, as written.
@@ -221,7 +171,7 @@ pub struct Answer {
 }
 
 impl Summary {
-    pub(super) fn new(kind: Kind, message: &'static str) -> Self {
+    pub(super) fn new(kind: Kind, message: String) -> Self {
         Self {
             kind,
             message,
@@ -242,7 +192,7 @@ impl Summary {
     pub fn is_status(&self) -> bool {
         match self.kind {
             Kind::Status => true,
-            Kind::Statement | Kind::Notification => false,
+            Kind::Interim | Kind::Statement | Kind::Notification => false,
         }
     }
 
@@ -333,53 +283,6 @@ impl fmt::Display for Reason {
             add(&mut line, " ", piece);
         }
         f.write_str(&line)
-    }
-}
-
-/// One sentence for a person.
-impl fmt::Display for Note {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let sum = |amount: &Option<Money>| {
-            amount.as_ref().map_or_else(|| "a sum that is not told".to_owned(), Money::to_string)
-        };
-        match self {
-            Self::NotOurKind { answers } => {
-                write!(
-                    f,
-                    "the status report answers a {answers}, not a payment file: not looked at"
-                )
-            }
-            Self::Unnamed { within, status, reason, amount } => write!(
-                f,
-                "the bank says {status} {reason} of a transaction of {} in {within} and does not name \
-                 its EndToEndId: no leg moved, find out which it is",
-                sum(amount)
-            ),
-            Self::BatchBooked { within, reference, amount, is_back: true } => write!(
-                f,
-                "{} came back for {within} as one sum ({reference}), and no transaction is listed: no leg \
-                 moved, ask the bank which payments they are and move them by hand",
-                sum(amount)
-            ),
-            Self::BatchBooked { within, reference, amount, is_back: false } => write!(
-                f,
-                "the bank has booked {within} as one sum, {} ({reference}), and lists no transaction: \
-                 that it has the file is certain, and not which payments were made; no leg moved",
-                sum(amount)
-            ),
-            Self::Charge { key, amount } => {
-                write!(f, "the bank took a fee of {} for leg {key}", sum(amount))
-            }
-            Self::SeveralKeys { key, reference, amount } => write!(
-                f,
-                "one payment of {} ({reference}) quotes the keys of several legs, {key} among them: no leg \
-                 moved, move them by hand",
-                sum(amount)
-            ),
-            Self::Changed { scope, reason } => {
-                write!(f, "the bank took on {scope} with a change: {reason}")
-            }
-        }
     }
 }
 

@@ -96,7 +96,7 @@ pub fn statement(
     };
     Some(Statement {
         word,
-        ground: if report.account.is_empty() { Ground::Report } else { Ground::Money },
+        ground: if report.is_booked { Ground::Money } else { Ground::Report },
         is_duplicate: report.reason.is_duplicate,
         side: match report.direction {
             Direction::In => Side::In,

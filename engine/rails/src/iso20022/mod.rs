@@ -1,7 +1,7 @@
 //! The rail `iso20022`: bank files, pain.001.001.09, and what banks send back.
 //!
 //! Owns the fields of an account (iban, bic) and of the clearing account (name, iban, bic), what
-//! can be expressed in which currency, the file, and what pain.002, camt.053 and camt.054 say of
+//! can be expressed in which currency, the file, and what pain.002, camt.052 to camt.054 say of
 //! its legs. Never decides whether a leg may move, and never collects money: a credit transfer only
 //! pays, so pay-ins are not in the file. `docs/RAIL-ISO20022.md` tells operators all of it.
 
@@ -10,22 +10,24 @@ mod answer;
 mod calendar;
 mod camt;
 mod currency;
+mod details;
 mod ids;
 mod legs;
+mod note;
 mod pain001;
 mod pain002;
 mod parts;
 mod problem;
+mod quoted;
 mod read;
 mod rules;
 mod text;
 mod xml;
 
-pub use answer::{
-    Answer, Direction, Kind, Money, Note, Reason, Report, Scope, SharedEntry, Summary,
-};
+pub use answer::{Answer, Direction, Kind, Money, Reason, Report, Scope, SharedEntry, Summary};
 pub use ids::is_key;
 pub use legs::Legs;
+pub use note::Note;
 pub use problem::{Problem, ReadError};
 pub use read::{read, read_stream};
 

@@ -6,7 +6,9 @@
 //! that it did not name. `docs/RAIL-ISO20022.md` says it all in one table.
 
 use super::super::status::LegWord;
-use super::answer::{Direction, Money, Note, Reason, Report, Scope, Summary, Visit};
+use super::answer::{Direction, Money, Reason, Report, Scope, Summary, Visit};
+use super::ids;
+use super::note::Note;
 use super::parts::{add_reason, header, money};
 use super::problem::{Problem, ReadError};
 use super::text::NOT_PROVIDED;
@@ -152,11 +154,14 @@ fn original_group<R: BufRead>(xml: &mut Xml<R>) -> Result<Group, ReadError> {
     }
     let within = "OrgnlGrpInfAndSts";
     let id: String = id.ok_or_else(|| xml.missing("OrgnlMsgId", within))?;
-    let kind: String = kind.ok_or_else(|| xml.missing("OrgnlMsgNmId", within))?;
     // Written as "pain.001.001.09", "pain.001" or with the namespace in front. The answer to a
-    // request for cancellation names the same transactions, and its RJCT means that they stay.
-    let ours = kind.to_ascii_lowercase().contains("pain.001");
-    let id = if ours { id } else { kind };
+    // request for cancellation names the same transactions, and its RJCT means that they stay. Some
+    // banks leave the name out: then only an id that has the form of ours tells.
+    let ours = match &kind {
+        Some(kind) => kind.to_ascii_lowercase().contains("pain.001"),
+        None => ids::is_sent(&id),
+    };
+    let id = if ours { id } else { kind.unwrap_or(id) };
     Ok(Group { id, ours, status: Status { code: code.unwrap_or_default(), reason } })
 }
 
@@ -219,6 +224,7 @@ fn wide<E>(
         amount: None,
         instructed: None,
         account: String::new(),
+        is_booked: false,
         apart: 0,
         shared: None,
     })
@@ -274,6 +280,7 @@ fn transaction<R: BufRead, E: From<ReadError>>(
         amount,
         instructed: None,
         account: String::new(),
+        is_booked: false,
         apart: 0,
         shared: None,
     })?;

@@ -4,7 +4,8 @@
 //! characters of what stands in the file.
 
 use tallystick_ledger::limits::{
-    ANSWER_ATTRIBUTES_MAX, ANSWER_DEPTH_MAX, ANSWER_EVENT_BYTES_MAX, ANSWER_TEXT_BYTES_MAX,
+    ANSWER_ATTRIBUTES_MAX, ANSWER_DEPTH_MAX, ANSWER_EVENT_BYTES_MAX, ANSWER_REPORTS_MAX,
+    ANSWER_TEXT_BYTES_MAX,
 };
 
 /// Why a file was refused, and where. Nothing in it counts.
@@ -26,13 +27,13 @@ pub enum Problem {
     #[error("cannot be read: {0}")]
     Input(String),
     /// It does not begin as XML does.
-    #[error("this is not XML; if it is packed (ZIP, gzip), unpack it first")]
+    #[error("this is not XML; if it is packed by other means than ZIP or gzip, unpack it first")]
     NotXml,
     /// Not well-formed.
     #[error("not well-formed XML: {0}")]
     Syntax(String),
     /// Another encoding.
-    #[error("{0}; only UTF-8 is read: convert the file, or ask the bank for UTF-8")]
+    #[error("{0}, which is not read here: convert the file, or ask the bank for UTF-8")]
     Encoding(String),
     /// A document type.
     #[error("a document type (DTD) is refused: bank files have none")]
@@ -60,7 +61,7 @@ pub enum Problem {
     Trailing,
     /// Another root element.
     #[error(
-        "the root element is {found:?}; expected {expected}: if the bank wraps it, take it out"
+        "the root element is {found:?} and holds no {expected}: this is no message of ISO 20022"
     )]
     Root {
         /// What it is.
@@ -68,6 +69,15 @@ pub enum Problem {
         /// What is read here.
         expected: &'static str,
     },
+    /// There are several documents in one envelope.
+    #[error("the file holds more than one {0}: cut it into one file each, or ask the bank to")]
+    Several(&'static str),
+    /// It speaks of more of our payments than can be held.
+    #[error(
+        "the file speaks of more than {ANSWER_REPORTS_MAX} of our payments: ask the bank for several \
+         smaller files"
+    )]
+    TooMany,
     /// Another message, or none.
     #[error("this is {found}; expected {expected}")]
     OtherMessage {

@@ -3,19 +3,19 @@
 
 use super::account::{self, BankAccount};
 use super::{
-    Answer, CLEARING_PLACEHOLDER, Legs, Note, ReadError, Report, Scope, ids, is_key, legs, pain001,
-    read_stream,
+    Answer, CLEARING_PLACEHOLDER, Legs, Note, Problem, ReadError, Report, Scope, ids, is_key, legs,
+    pain001, read_stream,
 };
 use crate::Part;
 use crate::account::AccountError;
-use crate::answers::{About, Answer as Read, Breadth, Name, Remark, Reports, Sent, Shared};
+use crate::answers::{About, Answer as Read, Breadth, Known, Name, Remark, Reports, Sent, Shared};
 use crate::rules::{AmountText, AnswerRules, Awaits, Fields, FileRules, RailRules};
 use std::collections::BTreeMap;
 use std::io::{self, BufRead, Write};
 use std::ops::Range;
 use tallystick_ledger::batch::Payment;
 use tallystick_ledger::hearing::Statement;
-use tallystick_ledger::limits::ANSWER_NOTES_MAX;
+use tallystick_ledger::limits::{ANSWER_NOTES_MAX, ANSWER_REPORTS_MAX};
 use tallystick_ledger::types::{AssetDef, PartyId, Total};
 use tallystick_ledger::{OpenBatch, Policy, Refusal, TroubleKind};
 
@@ -82,13 +82,9 @@ impl FileRules for Iso20022 {
 }
 
 impl AnswerRules for Iso20022 {
-    fn read(
-        &self,
-        input: &mut dyn BufRead,
-        _scale: &dyn Fn(&str) -> Option<u32>,
-    ) -> Result<Read, String> {
+    fn read(&self, input: &mut dyn BufRead, known: Known<'_>) -> Result<Read, String> {
         let (mut reports, mut strangers, mut more_strangers) = (Vec::new(), Vec::new(), 0);
-        let read = read_stream(input, &mut |report: Report| {
+        let read = read_stream(input, known, &mut |report: Report| {
             // Somebody else's transactions are counted, not kept: a file may hold a million of
             // them.
             match &report.scope {
@@ -98,16 +94,26 @@ impl AnswerRules for Iso20022 {
                     } else {
                         more_strangers += 1;
                     }
+                    Ok(())
+                }
+                Scope::Leg { .. } | Scope::Message { .. } | Scope::Payment { .. }
+                    if reports.len() < ANSWER_REPORTS_MAX =>
+                {
+                    reports.push(report);
+                    Ok(())
                 }
                 Scope::Leg { .. } | Scope::Message { .. } | Scope::Payment { .. } => {
-                    reports.push(report);
+                    Err(ReadError { line: 0, offset: 0, what: Problem::TooMany })
                 }
             }
-            Ok::<(), ReadError>(())
         });
-        let summary = read.map_err(|error| error.to_string())?;
+        let summary = read.map_err(|error| {
+            let is_everywhere = error.what == Problem::TooMany;
+            if is_everywhere { error.what.to_string() } else { error.to_string() }
+        })?;
         let remarks = summary.notes.iter().map(remark).collect();
-        let read = Read::new(Answer { summary, reports }, remarks);
+        let (more, others) = (summary.notes_left_out, summary.others);
+        let read = Read::new(Answer { summary, reports }, remarks).with_counts(more, others);
         Ok(read.with_strangers(strangers, more_strangers))
     }
 
@@ -168,12 +174,12 @@ fn remark(note: &Note) -> Remark {
             (None, Some(within.clone()), Some(TroubleKind::Misfit))
         }
         Note::BatchBooked { within, is_back: false, .. } => (None, Some(within.clone()), None),
-        Note::Charge { key, .. } => (Some(key.clone()), None, None),
+        Note::Charge { key, .. } | Note::NotFinal { key, .. } => (Some(key.clone()), None, None),
         Note::SeveralKeys { key, .. } => (Some(key.clone()), None, Some(TroubleKind::Misfit)),
         Note::Changed { scope, .. } => match scope {
             Scope::Leg { key } => (Some(key.clone()), None, None),
             Scope::Payment { id } | Scope::Message { id } => (None, Some(id.clone()), None),
         },
     };
-    Remark { leg, within, trouble, text: note.to_string() }
+    Remark { leg, within, trouble, text: note.to_string(), aside: String::new() }
 }

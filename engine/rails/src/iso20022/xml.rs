@@ -1,10 +1,12 @@
 //! XML that comes from outside, read element by element in bounded memory.
 //!
-//! Owns what is refused before any meaning is looked for: what is not well-formed, not UTF-8, has a
-//! document type or an entity of its own, is too deep, too long or cut off, or goes on behind its
-//! end. Expands nothing. Knows no message.
+//! Owns what is refused before any meaning is looked for: what is not well-formed, has a document
+//! type or an entity of its own, is too deep, too long or cut off, or goes on behind its end; and
+//! where the document begins that a bank may have put into an envelope. Expands nothing. Knows no
+//! message.
 
 use super::problem::{Problem, ReadError};
+use crate::charset::{self, Utf8};
 use quick_xml::Error;
 use quick_xml::escape::resolve_predefined_entity;
 use quick_xml::events::{BytesDecl, BytesRef, BytesStart, Event};
@@ -18,14 +20,18 @@ use tallystick_ledger::limits::{
 /// Longest piece of somebody else's text that an error shows.
 const SHOWN_CHARS_MAX: usize = 60;
 
-const BYTE_ORDER_MARK: &str = "\u{feff}";
-
-/// A document, from its root element on. Elements whose names are not asked for, or that are of
+/// A document, from its first element on. Elements whose names are not asked for, or that are of
 /// another namespace, are passed over with all they hold.
 pub struct Xml<R> {
-    reader: NsReader<Bounded<R>>,
+    reader: NsReader<Bounded<Utf8<R>>>,
     event: Vec<u8>,
     names: &'static [&'static str],
+    /// The element that is the document.
+    document: &'static str,
+    /// Elements around it; `None` until it is found.
+    around: Option<usize>,
+    /// Whether it was read to its end.
+    is_over: bool,
     root: String,
     namespace: String,
     depth: usize,
@@ -54,13 +60,19 @@ enum Token {
 }
 
 impl<R: BufRead> Xml<R> {
-    /// Reads up to the root element; gives its namespace. `names` are the elements that are ever
-    /// asked for, sorted; the root is of the first name and any other root is refused.
+    /// Reads up to the element `document`, which is the root or stands in an envelope. `names` are
+    /// the elements that are ever asked for, sorted.
     pub fn open(
         input: R,
-        root: &'static str,
+        document: &'static str,
         names: &'static [&'static str],
     ) -> Result<Self, ReadError> {
+        let unread = |error: io::Error| ReadError {
+            line: 1,
+            offset: 0,
+            what: Problem::Input(error.to_string()),
+        };
+        let input = Utf8::open(input).map_err(unread)?;
         let mut reader = NsReader::from_reader(Bounded::new(input));
         let config = reader.config_mut();
         config.expand_empty_elements = true;
@@ -69,6 +81,9 @@ impl<R: BufRead> Xml<R> {
             reader,
             event: Vec::new(),
             names,
+            document,
+            around: None,
+            is_over: false,
             root: String::new(),
             namespace: String::new(),
             depth: 0,
@@ -76,16 +91,20 @@ impl<R: BufRead> Xml<R> {
             text: String::new(),
             currency: String::new(),
         };
-        match xml.next()? {
-            Token::Open(Some(name)) if name == root => Ok(xml),
-            Token::Open(_) => {
-                Err(xml.error(Problem::Root { found: shown(&xml.root), expected: root }))
+        loop {
+            match xml.next()? {
+                Token::Open(_) if xml.around.is_some() => return Ok(xml),
+                Token::Open(_) | Token::Close | Token::Text => {}
+                Token::End => {
+                    let found = shown(&xml.root);
+                    return Err(xml.error(Problem::Root { found, expected: document }));
+                }
             }
-            Token::Close | Token::Text | Token::End => Err(xml.error(Problem::NotXml)),
         }
     }
 
-    /// The namespace of the root element, which is that of the message.
+    /// The namespace of the document, which is that of the message. A document without one has that
+    /// of the element in it.
     pub fn namespace(&self) -> &str {
         &self.namespace
     }
@@ -132,6 +151,34 @@ impl<R: BufRead> Xml<R> {
         }
     }
 
+    /// A code: the text of the element that was just opened, or of its child `Cd`, or of `Prtry`,
+    /// which is the bank's own and no known code. `None` if it is empty. Closes it.
+    pub fn code(&mut self, name: &'static str) -> Result<Option<String>, ReadError> {
+        let (mut text, mut chosen) = (String::new(), None);
+        loop {
+            match self.next()? {
+                Token::Text => text.push_str(&self.text),
+                Token::Open(Some("Cd")) => self.fill(&mut chosen, "Cd")?,
+                Token::Open(Some("Prtry")) => {
+                    let own = self.text("Prtry")?;
+                    self.once(&chosen, "Prtry")?;
+                    chosen = Some(format!("Prtry {own}"));
+                }
+                Token::Open(_) => self.skip()?,
+                Token::Close => break,
+                Token::End => return Err(self.error(Problem::Truncated)),
+            }
+            if text.len() > ANSWER_TEXT_BYTES_MAX {
+                return Err(self.error(Problem::TextTooLong(name)));
+            }
+        }
+        match (text.trim_ascii(), chosen) {
+            ("", chosen) => Ok(chosen),
+            (text, None) => Ok(Some(text.to_owned())),
+            (text, Some(_)) => Err(self.error(Problem::StrayText(shown(text)))),
+        }
+    }
+
     /// As `text`, into a place that must still be empty.
     pub fn fill(
         &mut self,
@@ -153,11 +200,19 @@ impl<R: BufRead> Xml<R> {
         &self.currency
     }
 
-    /// Refuses a document that goes on behind its root element, which is closed.
+    /// Refuses a file that goes on behind its document, which is closed. An envelope may hold more
+    /// than the document, but not a second one.
     pub fn finish(&mut self) -> Result<(), ReadError> {
-        match self.next()? {
-            Token::End => Ok(()),
-            Token::Open(_) | Token::Close | Token::Text => Err(self.error(Problem::Trailing)),
+        self.is_over = true;
+        loop {
+            let is_within = self.depth > 0;
+            match self.next()? {
+                Token::End => return Ok(()),
+                Token::Open(_) | Token::Close | Token::Text if is_within => {}
+                Token::Open(_) | Token::Close | Token::Text => {
+                    return Err(self.error(Problem::Trailing));
+                }
+            }
         }
     }
 
@@ -212,13 +267,10 @@ impl<R: BufRead> Xml<R> {
             Event::Decl(_) => Err(Problem::Syntax("a second XML declaration".into())),
             Event::DocType(_) => Err(Problem::Doctype),
             Event::Comment(_) | Event::PI(_) => Ok(None),
-            // A byte order mark that the reader overlooked because it came in pieces.
-            Event::Text(text) if first && &*text == BYTE_ORDER_MARK => {
+            // White space in front of the declaration is no XML, and an exporter's habit.
+            Event::Text(text) if first && is_blank(&text) => {
                 self.stage = Stage::Start;
                 Ok(None)
-            }
-            Event::Text(text) if first => {
-                self.characters(text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(&text))
             }
             Event::Text(text) => self.characters(&text),
             Event::CData(text) => self.characters(&text),
@@ -279,11 +331,23 @@ impl<R: BufRead> Xml<R> {
             }
         };
         if self.depth == 0 {
-            namespace.clone_into(&mut self.namespace);
             name.as_ref().clone_into(&mut self.root);
         }
+        let is_document = name.as_ref() == self.document;
+        if is_document && self.is_over {
+            return Err(Problem::Several(self.document));
+        }
+        if is_document && self.around.is_none() {
+            namespace.clone_into(&mut self.namespace);
+            self.around = Some(self.depth);
+        }
+        // Some declare the namespace one element too late.
+        let is_first = self.around.is_some_and(|around| self.depth == around + 1);
+        if is_first && self.namespace.is_empty() {
+            namespace.clone_into(&mut self.namespace);
+        }
         let known = self.names.binary_search(&name.as_ref()).ok().map(|at| self.names[at]);
-        let ours = self.namespace == namespace;
+        let ours = self.around.is_some() && self.namespace == namespace;
         self.depth += 1;
         self.stage = Stage::Root;
         Ok(Token::Open(known.filter(|_| ours)))
@@ -299,7 +363,7 @@ impl<R: BufRead> Xml<R> {
             {
                 Problem::Truncated
             }
-            Error::Encoding(_) => Problem::Encoding("the file is not UTF-8".into()),
+            Error::Encoding(_) => Problem::Encoding("the file is no text".into()),
             Error::Syntax(_)
             | Error::IllFormed(_)
             | Error::InvalidAttr(_)
@@ -315,7 +379,7 @@ fn declaration(decl: &BytesDecl<'_>) -> Result<(), Problem> {
         return Err(Problem::Syntax(format!("XML {} is not read, only 1.0", shown(&version))));
     }
     match decl.encoding().transpose() {
-        Ok(Some(encoding)) if !encoding.eq_ignore_ascii_case("UTF-8") => {
+        Ok(Some(encoding)) if !charset::is_known(&encoding) => {
             Err(Problem::Encoding(format!("the file says that it is {}", shown(&encoding))))
         }
         Ok(_) => Ok(()),

@@ -1,27 +1,24 @@
-//! The lines of a file that came from a bank: 94 printable characters each.
+//! The lines of a file that came from a bank: 94 characters each.
 //!
-//! Owns how bytes become lines and lines become fields, and what can be wrong with a file. Never
-//! panics on any bytes, and never puts what a field holds into an error: it may be an account.
+//! Owns how bytes become lines, in every form in which such files arrive, and lines become fields;
+//! and what can be wrong with a file. What is no printable ASCII is a question mark here: no field
+//! that money depends on has any. Never panics on any bytes, never holds more than a line, and
+//! never puts what a field holds into an error: it may be an account.
 
 use super::record::RECORD_CHARS;
-use tallystick_ledger::limits::NACHA_BYTES_MAX;
+use crate::charset::Utf8;
+use std::io::BufRead;
+use tallystick_ledger::limits::ANSWER_REPORTS_MAX;
 use tallystick_ledger::types::Total;
 
 /// Why a file is refused, whole: a sum that is wrong anywhere makes all of it doubtful.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[allow(missing_docs)]
 pub enum ReadError {
-    #[error("the file has {bytes} bytes, the most is {NACHA_BYTES_MAX}; ask the bank for several")]
-    TooLarge { bytes: usize },
+    #[error("cannot be read: {0}")]
+    Input(String),
     #[error("the file is empty; fetch it again")]
     Empty,
-    #[error(
-        "line {line} has {chars} characters, a record has {RECORD_CHARS}; fetch the file again, as \
-         plain text"
-    )]
-    Length { line: usize, chars: usize },
-    #[error("line {line}, position {position}: no printable ASCII; fetch the file again")]
-    Character { line: usize, position: usize },
     #[error("the file ends after line {line} where {expected} should follow; fetch it again")]
     Truncated { line: usize, expected: &'static str },
     #[error("line {line} is not {expected}; fetch the file again")]
@@ -38,44 +35,44 @@ pub enum ReadError {
     )]
     Differs { line: usize, field: &'static str },
     #[error(
-        "line {line}: this entry is neither returned nor corrected; this is no return file, do not \
-         import it"
+        "line {line}: this entry is one of ours, and neither returned nor corrected; this is no return \
+         file but one that goes to the bank, do not import it"
     )]
     NotAReturn { line: usize },
     #[error(
-        "line {line}: entries of class {class} have records of another form; ask the bank for the \
-         returns of this company alone"
+        "the file speaks of more than {ANSWER_REPORTS_MAX} of our entries: ask the bank for several \
+         smaller files"
     )]
-    Class { line: usize, class: String },
+    TooMany,
 }
 
 /// One line.
-#[derive(Debug, Clone, Copy)]
-pub struct Line<'a> {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Line {
     /// From 1.
     pub number: usize,
-    text: &'a str,
+    bytes: [u8; RECORD_CHARS],
 }
 
-impl<'a> Line<'a> {
+impl Line {
     /// The record type.
     pub fn kind(&self) -> u8 {
-        self.text.as_bytes()[0]
+        self.bytes[0]
     }
 
     /// The characters from position `first` to `last`, counted from 1 as the rules do.
-    pub fn at(&self, first: usize, last: usize) -> &'a str {
-        &self.text[first - 1..last]
+    pub fn at(&self, first: usize, last: usize) -> &str {
+        str::from_utf8(&self.bytes[first - 1..last]).expect("a line is ASCII")
     }
 
     /// The same without the blanks around.
-    pub fn trimmed(&self, first: usize, last: usize) -> &'a str {
+    pub fn trimmed(&self, first: usize, last: usize) -> &str {
         self.at(first, last).trim()
     }
 
     /// Whether it only fills a block.
     pub fn is_filler(&self) -> bool {
-        self.text.bytes().all(|b| b == b'9')
+        self.bytes.trim_ascii_end().iter().all(|b| *b == b'9')
     }
 
     /// A number of digits only.
@@ -96,7 +93,7 @@ impl<'a> Line<'a> {
         first: usize,
         last: usize,
         field: &'static str,
-    ) -> Result<&'a str, ReadError> {
+    ) -> Result<&str, ReadError> {
         let digits = self.at(first, last);
         let formed = digits.bytes().all(|b| b.is_ascii_digit());
         formed.then_some(digits).ok_or_else(|| self.wrong(field, "a number"))
@@ -125,62 +122,138 @@ impl<'a> Line<'a> {
     }
 }
 
-/// The lines of a file, one after the other.
-pub struct Lines<'a> {
-    records: Vec<&'a str>,
-    next: usize,
+/// The lines of a file, one after the other. They end with a line end of any kind, or after 94
+/// characters; blanks that were cut off at their ends are put back, and blank lines are none.
+pub struct Lines<R> {
+    input: Utf8<R>,
+    ahead: Option<Line>,
+    /// Ends of lines so far, and lines that hold something.
+    ends: usize,
+    taken: usize,
+    after_return: bool,
 }
 
-impl<'a> Lines<'a> {
-    /// Cuts a file into lines: at line ends, or every 94 characters if it has none.
-    pub fn of(bytes: &'a [u8]) -> Result<Self, ReadError> {
-        if bytes.len() > NACHA_BYTES_MAX {
-            return Err(ReadError::TooLarge { bytes: bytes.len() });
-        }
-        let records: Vec<&str> = if bytes.contains(&b'\n') {
-            let whole = bytes.strip_suffix(b"\n").unwrap_or(bytes);
-            let lines = whole.split(|b| *b == b'\n').enumerate();
-            let lines =
-                lines.map(|(at, line)| record(at, line.strip_suffix(b"\r").unwrap_or(line)));
-            lines.collect::<Result<_, _>>()?
-        } else {
-            let lines = bytes.chunks(RECORD_CHARS).enumerate();
-            lines.map(|(at, line)| record(at, line)).collect::<Result<_, _>>()?
-        };
-        if records.is_empty() {
-            return Err(ReadError::Empty);
-        }
-        Ok(Self { records, next: 0 })
+impl<R: BufRead> Lines<R> {
+    /// Of a file, from its beginning.
+    pub fn open(input: R) -> Result<Self, ReadError> {
+        let input = Utf8::open(input).map_err(|error| ReadError::Input(error.to_string()))?;
+        Ok(Self { input, ahead: None, ends: 0, taken: 0, after_return: false })
     }
 
     /// The next line, if the file has one more.
-    pub fn peek(&self) -> Option<Line<'a>> {
-        let text = self.records.get(self.next)?;
-        Some(Line { number: self.next + 1, text })
+    pub fn peek(&mut self) -> Result<Option<Line>, ReadError> {
+        if self.ahead.is_none() {
+            self.ahead = self.line()?;
+        }
+        Ok(self.ahead)
     }
 
     /// Takes the next line; the error of a file that ends too early says what should follow.
-    pub fn take(&mut self, expected: &'static str) -> Result<Line<'a>, ReadError> {
-        let line = self.peek().ok_or(ReadError::Truncated { line: self.next, expected })?;
-        self.next += 1;
-        Ok(line)
+    pub fn take(&mut self, expected: &'static str) -> Result<Line, ReadError> {
+        self.peek()?;
+        let last = self.ends.max(self.taken);
+        self.ahead.take().ok_or(ReadError::Truncated { line: last, expected })
     }
 
     /// Takes the next line if it is of that kind.
-    pub fn take_if(&mut self, kind: u8) -> Option<Line<'a>> {
-        let line = self.peek().filter(|line| line.kind() == kind)?;
-        self.next += 1;
-        Some(line)
+    pub fn take_if(&mut self, kind: u8) -> Result<Option<Line>, ReadError> {
+        let is_next = self.peek()?.is_some_and(|line| line.kind() == kind);
+        Ok(if is_next { self.ahead.take() } else { None })
+    }
+
+    fn line(&mut self) -> Result<Option<Line>, ReadError> {
+        let (mut bytes, mut filled) = ([b' '; RECORD_CHARS], 0);
+        let number = loop {
+            let number = self.ends + 1;
+            let Some(byte) = self.byte()? else {
+                if filled == 0 {
+                    return Ok(None);
+                }
+                break number;
+            };
+            match byte {
+                // Line ends of all systems, and what some put behind the last one.
+                b'\n' | b'\r' | 0x0c | 0x1a | 0 => {
+                    // A return and a feed are one end.
+                    let is_second = byte == b'\n' && self.after_return;
+                    self.ends += usize::from(!is_second);
+                    self.after_return = byte == b'\r';
+                    if bytes == [b' '; RECORD_CHARS] {
+                        filled = 0;
+                    } else {
+                        break number;
+                    }
+                    continue;
+                }
+                // The second and later bytes of one character.
+                0x80..=0xbf => continue,
+                b' '..=b'~' => bytes[filled] = byte,
+                _ => bytes[filled] = b'?',
+            }
+            self.after_return = false;
+            filled += 1;
+            if filled == RECORD_CHARS {
+                if bytes != [b' '; RECORD_CHARS] {
+                    break number;
+                }
+                filled = 0;
+            }
+        };
+        self.taken += 1;
+        Ok(Some(Line { number: number.max(self.taken), bytes }))
+    }
+
+    fn byte(&mut self) -> Result<Option<u8>, ReadError> {
+        let bytes = self.input.fill_buf().map_err(|error| ReadError::Input(error.to_string()))?;
+        let first = bytes.first().copied();
+        if first.is_some() {
+            self.input.consume(1);
+        }
+        Ok(first)
     }
 }
 
-fn record(index: usize, bytes: &[u8]) -> Result<&str, ReadError> {
-    let line = index + 1;
-    if let Some(at) = bytes.iter().position(|b| !matches!(b, b' '..=b'~')) {
-        return Err(ReadError::Character { line, position: at + 1 });
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lines(bytes: &[u8]) -> Vec<(usize, String)> {
+        let mut lines = Lines::open(bytes).unwrap();
+        let mut read = Vec::new();
+        while let Ok(line) = lines.take("more") {
+            read.push((line.number, line.at(1, 94).trim_end().to_owned()));
+        }
+        read
     }
-    if bytes.len() != RECORD_CHARS {
-        return Err(ReadError::Length { line, chars: bytes.len() });
+
+    /// A quarter of the files that people publish have lines that are not 94 characters long.
+    #[test]
+    fn lines_arrive_in_every_form_and_are_the_same() {
+        let first = format!("1{}x", "a".repeat(92));
+        let wanted = vec![(1, first.clone()), (2, "5 short".to_owned()), (3, "9".to_owned())];
+        let full = format!("{first}{:94}{:94}", "5 short", "9");
+        for text in [
+            format!("{first}\n5 short\n9\n"),
+            format!("{first}\n5 short\n9"),
+            format!("{first}\r\n5 short\r\n9\r\n"),
+            format!("{first}\r5 short\r9\r"),
+            format!("{first}   \n5 short{:100}\n9\n\n \n\r\n", ""),
+            format!("{first}\n5 short\n9\n\u{1a}"),
+            format!("\u{feff}{first}\n5 short\n9\n"),
+            full.clone(),
+            format!("{full}\n"),
+            format!("{full}\u{1a}\0\0"),
+        ] {
+            assert_eq!(lines(text.as_bytes()), wanted, "{text:?}");
+        }
+        assert_eq!(lines(b"1\n\n\n5\n"), [(1, "1".to_owned()), (4, "5".to_owned())]);
+        assert_eq!(lines(b"\r\n \n\x1a"), []);
     }
-    Ok(str::from_utf8(bytes).expect("printable ASCII is UTF-8"))
+
+    #[test]
+    fn a_letter_beyond_ascii_is_one_character_in_every_character_set() {
+        for bytes in [&b"6JOS\xc9 P\xc9REZ"[..], "6JOSÉ PÉREZ".as_bytes(), b"6JOS\x07 P\tREZ"] {
+            assert_eq!(lines(bytes), [(1, "6JOS? P?REZ".to_owned())]);
+        }
+    }
 }

@@ -12,6 +12,7 @@ mod codes;
 mod file;
 mod lines;
 mod money;
+mod note;
 mod plan;
 mod read;
 mod record;
@@ -22,8 +23,9 @@ pub use account::CLEARING_PLACEHOLDER;
 pub use calendar::{SETTLED_AFTER_BANKING_DAYS, settled_on};
 pub use file::render;
 pub use lines::ReadError;
+pub use note::{Note, NoteKind, Notes};
 pub use plan::{FilePart, Flow, Unfit, files};
-pub use read::{Answer, Note, NoteKind, read};
+pub use read::{Answer, read};
 
 pub(super) use rules::Nacha;
 

@@ -1,7 +1,8 @@
 //! Return files: which legs came back and why, and what the bank wants changed.
 //!
 //! Owns the structure of such a file and all its sums, which must hold to the last digit: a damaged
-//! or cut file is refused whole. Never decides what a return means for a leg.
+//! or cut file is refused whole. What is somebody else's is passed over, and added up all the same.
+//! Never decides what a return means for a leg.
 //!
 //! A return says `LegWord::Returned`: the entry does not stand, whether or not it had settled
 //! before. The engine makes `REJECTED` of it for a leg that was not confirmed yet, and `RETURNED`
@@ -14,10 +15,16 @@ use super::codes::{self, ReturnKind};
 use super::is_rail_id;
 use super::lines::{Line, Lines, ReadError};
 use super::money::Cents;
+use super::note::{Note, NoteKind, Notes};
+use crate::answers::Known;
+use std::io::BufRead;
+use tallystick_ledger::limits::ANSWER_REPORTS_MAX;
 use tallystick_ledger::types::Total;
 
 /// Digits of an entry hash: what is above them is left away.
 const HASH_MODULUS: u128 = 10_000_000_000;
+/// The class of an operator's own accounting, whose records have another form.
+const ACCOUNTING: &str = "ADV";
 
 /// What a file says.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -26,87 +33,26 @@ pub struct Answer {
     /// bank names twice is here twice.
     pub reports: Vec<LegReport>,
     /// What changes no leg, for the operator.
-    pub notes: Vec<Note>,
+    pub notes: Notes,
 }
 
-/// Why a note is none of a leg's reports.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum NoteKind {
-    /// A notification of change: the entry went through, the account must be corrected before the
-    /// next one (by the rules within six banking days).
-    Change,
-    /// Our bank's notification of change was refused.
-    ChangeRefused,
-    /// A return was dishonored by the originating bank: the bank settles it, or asks the operator.
-    Dishonored,
-    /// The receiving bank insists on a dishonored return.
-    Contested,
-    /// The clearing account's own entry came back: the whole batch of entries is in doubt.
-    Offset,
-    /// The identification number is of no leg: another system's entry of the same company.
-    Foreign,
-    /// The amount cannot be one of the leg's asset.
-    Amount,
-}
-
-/// What an operator should read.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Note {
-    /// Why it changes no leg.
-    pub kind: NoteKind,
-    /// The line of the entry.
-    pub line: usize,
-    /// The entry's identification number: a leg's `rail_id`, or an offset entry's, or another's.
-    pub id: String,
-    /// The entry's trace number, as it was sent.
-    pub original_trace: String,
-    /// The trace number of what came back.
-    pub trace: String,
-    /// The code, such as R67 or C01.
-    pub code: String,
-    /// What it says.
-    pub text: &'static str,
-    /// The amount, in cents.
-    pub cents: Total,
-    /// What else the bank wrote: corrected data for a change. May hold account numbers.
-    pub data: String,
-    /// For a change: the account's fields as they should be, as far as they can be read.
-    pub corrected: Vec<(&'static str, String)>,
-}
-
-/// Reads a return file. `scale` gives the number of digits after the point of the asset of the leg
-/// with that `rail_id`, if there is such a leg: amounts are reported in its units. Without one the
-/// report has no amount.
+/// Reads a return file, or several behind each other. Amounts are reported in the units of the
+/// asset of the leg, if there is such a leg; without one the report has no amount.
 ///
 /// # Errors
 /// `ReadError` with the line and what is wrong there.
-pub fn read(bytes: &[u8], scale: &dyn Fn(&str) -> Option<u32>) -> Result<Answer, ReadError> {
-    let mut reader = Reader { lines: Lines::of(bytes)?, scale, answer: Answer::default() };
-    let header = reader.lines.take("a file header")?;
-    check_header(&header)?;
-    let mut total = Sums::default();
-    let mut batches = 0;
-    while let Some(header) = reader.lines.take_if(b'5') {
-        total.add(&reader.batch(&header)?);
-        batches += 1;
+pub fn read(input: impl BufRead, known: Known<'_>) -> Result<Answer, ReadError> {
+    let mut reader = Reader { lines: Lines::open(input)?, known, answer: Answer::default() };
+    if reader.lines.peek()?.is_none() {
+        return Err(ReadError::Empty);
     }
-    let control = reader.lines.take("a batch header or the file's control")?;
-    if control.kind() != b'9' || control.is_filler() {
-        return Err(control.order("a batch header or the file's control"));
+    while reader.lines.peek()?.is_some() {
+        reader.file()?;
     }
-    control.compare((2, 7), "number of batches", Total(batches))?;
-    let blocks = control.number.div_ceil(10);
-    control.compare((8, 13), "number of blocks", count(blocks))?;
-    control.compare((14, 21), "number of entries and addenda", Total(total.records))?;
-    total.compare(&control, 22)?;
-    reader.filler(control.number, blocks)?;
     Ok(reader.answer)
 }
 
-fn check_header(header: &Line<'_>) -> Result<(), ReadError> {
-    if header.kind() != b'1' {
-        return Err(header.order("a file header"));
-    }
+fn check_header(header: &Line) -> Result<(), ReadError> {
     if header.at(35, 40) != "094101" {
         return Err(header.wrong("record size, blocking factor and format", "094101"));
     }
@@ -117,7 +63,7 @@ fn count(number: usize) -> Total {
     Total(u128::try_from(number).expect("a length fits 128 bits"))
 }
 
-/// What the records of a batch or file add up to. 64 bits of records of 10 digits cannot overflow.
+/// What the records of a batch or file add up to. 64 bits of records of 12 digits cannot overflow.
 #[derive(Default)]
 struct Sums {
     records: u128,
@@ -134,92 +80,173 @@ impl Sums {
         self.credits = self.credits.plus(other.credits);
     }
 
-    /// Hash and totals, which batch and file controls have one after the other from `first` on.
-    fn compare(&self, control: &Line<'_>, first: usize) -> Result<(), ReadError> {
-        let (debits, credits) = (first + 10, first + 22);
+    /// Hash and totals, which batch and file controls have one after the other from `first` on; a
+    /// total has so many digits.
+    fn compare(&self, control: &Line, first: usize, digits: usize) -> Result<(), ReadError> {
+        let debits = first + 10;
+        let credits = debits + digits;
         control.compare((first, first + 9), "entry hash", Total(self.hash % HASH_MODULUS))?;
-        control.compare((debits, debits + 11), "total of debits", self.debits)?;
-        control.compare((credits, credits + 11), "total of credits", self.credits)
+        control.compare((debits, credits - 1), "total of debits", self.debits)?;
+        control.compare((credits, credits + digits - 1), "total of credits", self.credits)
     }
 }
 
-struct Reader<'a> {
-    lines: Lines<'a>,
-    scale: &'a dyn Fn(&str) -> Option<u32>,
+/// Digits of a total: the accounting of operators has longer ones.
+fn total_digits(is_accounting: bool) -> usize {
+    if is_accounting { 20 } else { 12 }
+}
+
+struct Reader<'a, R> {
+    lines: Lines<R>,
+    known: Known<'a>,
     answer: Answer,
 }
 
-impl Reader<'_> {
-    /// The records from a batch's header to its control.
-    fn batch(&mut self, header: &Line<'_>) -> Result<Sums, ReadError> {
-        let class = header.trimmed(51, 53);
-        if matches!(class, "IAT" | "ADV") {
-            return Err(ReadError::Class { line: header.number, class: class.into() });
+impl<R: BufRead> Reader<'_, R> {
+    /// One file, from its header to what fills its last block. Some have neither header nor
+    /// control.
+    fn file(&mut self) -> Result<(), ReadError> {
+        let header = self.lines.take_if(b'1')?;
+        if let Some(header) = &header {
+            check_header(header)?;
         }
-        let mut sums = Sums::default();
-        while let Some(entry) = self.lines.take_if(b'6') {
-            self.entry(&entry, &mut sums)?;
+        let first = self.lines.peek()?;
+        if let Some(line) = first.filter(|line| header.is_none() && line.kind() != b'5') {
+            return Err(line.order("a file header"));
+        }
+        let (mut total, mut batches, mut is_accounting) = (Sums::default(), 0, false);
+        let mut records = 1;
+        while let Some(header) = self.lines.take_if(b'5')? {
+            let sums = self.batch(&header)?;
+            total.add(&sums);
+            batches += 1;
+            records += 2 + usize::try_from(sums.records).expect("records fit memory");
+            is_accounting |= header.at(51, 53) == ACCOUNTING;
+        }
+        if let Some(first) = first.filter(|_| header.is_none()) {
+            // A control without its header: something was lost in front.
+            if self.lines.peek()?.is_some() {
+                return Err(first.order("a file header"));
+            }
+            let line = first.number;
+            self.answer.notes.add(Note { kind: NoteKind::Bare, line, ..Note::new() });
+            return Ok(());
+        }
+        let control = self.lines.take("a batch header or the file's control")?;
+        if control.kind() != b'9' || control.is_filler() {
+            return Err(control.order("a batch header or the file's control"));
+        }
+        control.compare((2, 7), "number of batches", Total(batches))?;
+        control.compare((8, 13), "number of blocks", count((records + 1).div_ceil(10)))?;
+        control.compare((14, 21), "number of entries and addenda", Total(total.records))?;
+        total.compare(&control, 22, total_digits(is_accounting))?;
+        while self.lines.peek()?.is_some_and(|line| line.is_filler()) {
+            self.lines.take("what fills the block")?;
+        }
+        match self.lines.peek()? {
+            Some(line) if line.kind() != b'1' => Err(line.order("the end of the file")),
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// The records from a batch's header to its control.
+    fn batch(&mut self, header: &Line) -> Result<Sums, ReadError> {
+        let class = header.trimmed(51, 53);
+        let is_accounting = class == ACCOUNTING;
+        let (mut sums, mut others) = (Sums::default(), 0);
+        while let Some(entry) = self.lines.take_if(b'6')? {
+            others += self.entry(&entry, header, &mut sums)?;
         }
         let control = self.lines.take("an entry or the batch's control")?;
         if control.kind() != b'8' {
             return Err(control.order("an entry or the batch's control"));
         }
-        // Banks put the company's identification to either side of its field.
         for (field, in_header, in_control) in [
             ("service class", (2, 4), (2, 4)),
             ("company identification", (41, 50), (45, 54)),
             ("originating bank", (80, 87), (80, 87)),
             ("batch number", (88, 94), (88, 94)),
         ] {
+            // In the accounting of operators a total stands there.
+            if is_accounting && in_control.0 == 45 {
+                continue;
+            }
+            // Banks put a company's identification to either side of its field, or leave it out.
             let stated = header.trimmed(in_header.0, in_header.1);
-            if stated != control.trimmed(in_control.0, in_control.1) {
+            let again = control.trimmed(in_control.0, in_control.1);
+            if !again.is_empty() && stated != again {
                 return Err(ReadError::Differs { line: control.number, field });
             }
         }
         control.compare((5, 10), "number of entries and addenda", Total(sums.records))?;
-        sums.compare(&control, 11)?;
+        sums.compare(&control, 11, total_digits(is_accounting))?;
+        if others > 0 {
+            let (kind, line, code) = (NoteKind::Others, header.number, class.to_owned());
+            self.answer.notes.add(Note { kind, line, code, entries: others, ..Note::new() });
+        }
         Ok(sums)
     }
 
-    /// One entry with its addenda.
-    fn entry(&mut self, line: &Line<'_>, sums: &mut Sums) -> Result<(), ReadError> {
-        let entry = Entry::of(line)?;
+    /// One entry with its addenda. Gives 1 for one that is neither returned nor corrected, and none
+    /// of ours.
+    fn entry(&mut self, line: &Line, header: &Line, sums: &mut Sums) -> Result<u64, ReadError> {
+        let entry = Entry::of(line, header)?;
         sums.records += 1;
         sums.hash += entry.hash;
         let side = if entry.debit { &mut sums.debits } else { &mut sums.credits };
         *side = side.plus(entry.cents);
-        let mut message = None;
-        while let Some(addenda) = self.lines.take_if(b'7') {
+        let (mut message, mut again) = (None, None);
+        while let Some(addenda) = self.lines.take_if(b'7')? {
             sums.records += 1;
-            if matches!(addenda.at(2, 3), "98" | "99") && message.replace(addenda).is_some() {
-                return Err(addenda.order("the only record 98 or 99 of its entry"));
+            if !matches!(addenda.at(2, 3), "98" | "99") {
+                continue;
+            }
+            // What is said of a return stands behind the return.
+            if message.is_none() || is_about_a_return(&addenda) {
+                message = Some(addenda);
+            } else {
+                again = Some(addenda);
             }
         }
-        let message = message.ok_or(ReadError::NotAReturn { line: line.number })?;
+        let is_ours = is_rail_id(entry.id) || entry.id.starts_with("OFFSET-");
+        let Some(message) = message else {
+            if is_ours && (self.known.scale)(entry.id).is_some() {
+                return Err(ReadError::NotAReturn { line: line.number });
+            }
+            return Ok(1);
+        };
+        if !is_ours {
+            let note = self.others(&entry, &message);
+            self.answer.notes.add(note);
+            return Ok(0);
+        }
+        entry.check(line)?;
+        if let Some(again) = again {
+            return Err(again.order("the only record 98 or 99 of its entry"));
+        }
         let trace = message.digits_at(7, 21, "original trace number")?;
         if message.at(2, 3) == "98" {
-            self.change(&entry, &message, trace)
+            self.change(&entry, &message, trace)?;
         } else {
-            self.came_back(&entry, &message, trace)
+            self.came_back(&entry, &message, trace)?;
         }
+        Ok(0)
     }
 
-    fn change(
-        &mut self,
-        entry: &Entry<'_>,
-        message: &Line<'_>,
-        trace: &str,
-    ) -> Result<(), ReadError> {
+    /// A return or change of an entry whose identification number is none of ours.
+    fn others(&self, entry: &Entry<'_>, message: &Line) -> Note {
+        let is_own = is_batch_start(entry.within) && (self.known.file)(entry.within);
+        let kind = if is_own { NoteKind::Unnamed } else { NoteKind::Foreign };
+        let code = message.at(4, 6);
+        let text = codes::number('R', code).map(codes::return_text);
+        let text = text.or_else(|| codes::number('C', code).map(codes::change_text));
+        entry.note(kind, message.at(7, 21), code, text.unwrap_or("unknown reason code"), "")
+    }
+
+    fn change(&mut self, entry: &Entry<'_>, message: &Line, trace: &str) -> Result<(), ReadError> {
         let code = message.at(4, 6);
         let number = codes::number('C', code)
             .ok_or_else(|| message.wrong("change code", "C and two digits"))?;
-        if entry.cents > Total::ZERO {
-            return Err(ReadError::Field {
-                line: entry.line,
-                field: "amount",
-                expected: "zero, as a change moves no money",
-            });
-        }
         let refused = codes::is_refusal(number);
         let kind = if refused { NoteKind::ChangeRefused } else { NoteKind::Change };
         let data = message.trimmed(36, 64);
@@ -227,28 +254,27 @@ impl Reader<'_> {
         if !refused {
             note.corrected = codes::corrected_fields(number, data);
         }
-        self.answer.notes.push(note);
+        self.answer.notes.add(note);
         Ok(())
     }
 
     fn came_back(
         &mut self,
         entry: &Entry<'_>,
-        message: &Line<'_>,
+        message: &Line,
         trace: &str,
     ) -> Result<(), ReadError> {
         let code = message.at(4, 6);
         let number = codes::number('R', code)
             .ok_or_else(|| message.wrong("return reason code", "R and two digits"))?;
         let (text, data) = (codes::return_text(number), message.trimmed(36, 79));
-        let mut note = |kind| self.answer.notes.push(entry.note(kind, trace, code, text, data));
+        let mut note = |kind| self.answer.notes.add(entry.note(kind, trace, code, text, data));
         match codes::return_kind(number) {
             ReturnKind::Dishonored => note(NoteKind::Dishonored),
             ReturnKind::Contested => note(NoteKind::Contested),
             ReturnKind::Return if entry.id.starts_with("OFFSET-") => note(NoteKind::Offset),
-            ReturnKind::Return if !is_rail_id(entry.id) => note(NoteKind::Foreign),
             ReturnKind::Return => {
-                let scale = (self.scale)(entry.id);
+                let scale = (self.known.scale)(entry.id);
                 let amount = scale.map(|scale| Cents::of_scale(scale).to_units(entry.cents));
                 match amount {
                     Some(None) => note(NoteKind::Amount),
@@ -257,6 +283,9 @@ impl Reader<'_> {
                         if !data.is_empty() {
                             reason.push_str(": ");
                             reason.push_str(data);
+                        }
+                        if self.answer.reports.len() == ANSWER_REPORTS_MAX {
+                            return Err(ReadError::TooMany);
                         }
                         self.answer.reports.push(LegReport {
                             key: entry.id.to_owned(),
@@ -271,24 +300,24 @@ impl Reader<'_> {
         }
         Ok(())
     }
-
-    /// What may stand behind the control: nothing, or records of nines until the last block is
-    /// full.
-    fn filler(&mut self, records: usize, blocks: usize) -> Result<(), ReadError> {
-        let mut fillers = 0;
-        while let Some(line) = self.lines.peek() {
-            if !line.is_filler() || fillers == blocks * 10 - records {
-                return Err(line.order("the end of the file"));
-            }
-            self.lines.take("filler")?;
-            fillers += 1;
-        }
-        if fillers != 0 && records + fillers != blocks * 10 {
-            return Err(ReadError::Truncated { line: records + fillers, expected: "filler" });
-        }
-        Ok(())
-    }
 }
+
+/// Whether a record 99 is about a return, and none itself.
+fn is_about_a_return(message: &Line) -> bool {
+    let number = codes::number('R', message.at(4, 6)).filter(|_| message.at(2, 3) == "99");
+    number.is_some_and(|number| match codes::return_kind(number) {
+        ReturnKind::Dishonored | ReturnKind::Contested => true,
+        ReturnKind::Return => false,
+    })
+}
+
+/// Whether a header's field for the company's own use may hold the beginning of a batch's id.
+pub(super) fn is_batch_start(text: &str) -> bool {
+    text.len() == BATCH_START_CHARS && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
+}
+
+/// Characters of a batch's id in the header of a batch of entries.
+const BATCH_START_CHARS: usize = 16;
 
 /// An entry of a return file.
 struct Entry<'a> {
@@ -298,30 +327,41 @@ struct Entry<'a> {
     /// First eight digits of the routing number.
     hash: u128,
     id: &'a str,
+    /// What its batch's header has for the company's own use.
+    within: &'a str,
     trace: &'a str,
 }
 
 impl<'a> Entry<'a> {
-    fn of(line: &Line<'a>) -> Result<Self, ReadError> {
+    /// Reads what every entry must have to be added up.
+    fn of(line: &'a Line, header: &'a Line) -> Result<Self, ReadError> {
+        let is_accounting = header.at(51, 53) == ACCOUNTING;
         // Returns and changes have 21 and 26 (checking), 31 and 36 (savings) and so on, but banks
         // leave the code of the entry that was sent, too: the second digit tells the direction.
         let debit = match line.at(2, 3).as_bytes() {
+            [b'8', odd] if is_accounting => odd % 2 == 0,
             [b'2'..=b'5', b'0'..=b'4'] => false,
             [b'2'..=b'5', b'5'..=b'9'] => true,
             [..] => return Err(line.wrong("transaction code", "20 to 59")),
         };
-        let routing = line.digits_at(4, 12, "routing number")?;
-        if !is_checked(routing) {
-            return Err(line.wrong("routing number", "nine digits with a check digit"));
-        }
+        let cents = if is_accounting { (28, 39) } else { (30, 39) };
         Ok(Self {
             line: line.number,
             debit,
-            cents: line.number_at(30, 39, "amount")?,
+            cents: line.number_at(cents.0, cents.1, "amount")?,
             hash: line.number_at(4, 11, "routing number")?.0,
-            id: line.trimmed(40, 54),
-            trace: line.digits_at(80, 94, "trace number")?,
+            id: if is_accounting { "" } else { line.trimmed(40, 54) },
+            within: header.trimmed(21, 40),
+            trace: line.at(80, 94),
         })
+    }
+
+    /// What an entry of ours must be beside.
+    fn check(&self, line: &Line) -> Result<(), ReadError> {
+        if !is_checked(line.digits_at(4, 12, "routing number")?) {
+            return Err(line.wrong("routing number", "nine digits with a check digit"));
+        }
+        line.digits_at(80, 94, "trace number").map(|_| ())
     }
 
     fn note(
@@ -336,13 +376,14 @@ impl<'a> Entry<'a> {
             kind,
             line: self.line,
             id: self.id.to_owned(),
+            within: self.within.to_owned(),
             original_trace: original_trace.to_owned(),
             trace: self.trace.to_owned(),
             code: code.to_owned(),
             text,
             cents: self.cents,
             data: data.to_owned(),
-            corrected: Vec::new(),
+            ..Note::new()
         }
     }
 }

@@ -2,15 +2,15 @@
 //! other files of this folder do not own.
 
 use super::plan::{self, files};
-use super::{CLEARING_PLACEHOLDER, Note, NoteKind, account, rail_id, read, render};
+use super::{CLEARING_PLACEHOLDER, Note, NoteKind, account, is_rail_id, rail_id, read, render};
 use crate::account::AccountError;
-use crate::answers::{About, Answer as Read, Breadth, Name, Remark, Reports};
+use crate::answers::{About, Answer as Read, Breadth, Known, Name, Remark, Reports, Sent};
 use crate::rules::{AmountText, AnswerRules, Awaits, Fields, FileRules, RailRules};
 use crate::status::LegReport;
 use std::collections::BTreeMap;
-use std::io::{self, BufRead, Read as _, Write};
+use std::io::{self, BufRead, Write};
 use tallystick_ledger::hearing::{Ground, Place, Statement, Sum};
-use tallystick_ledger::limits::{ANSWER_BYTES_MAX, FILE_LEGS_MAX};
+use tallystick_ledger::limits::FILE_LEGS_MAX;
 use tallystick_ledger::types::AssetDef;
 use tallystick_ledger::{OpenBatch, Policy, Refusal, TroubleKind};
 
@@ -86,18 +86,16 @@ impl FileRules for Nacha {
 }
 
 impl AnswerRules for Nacha {
-    fn read(
-        &self,
-        input: &mut dyn BufRead,
-        scale: &dyn Fn(&str) -> Option<u32>,
-    ) -> Result<Read, String> {
-        let mut bytes = Vec::new();
-        let most = u64::try_from(ANSWER_BYTES_MAX).expect("a limit fits 64 bits");
-        let done = input.take(most).read_to_end(&mut bytes);
-        done.map_err(|error| error.to_string())?;
-        let answer = read(&bytes, scale).map_err(|error| error.to_string())?;
-        let remarks = answer.notes.iter().map(remark).collect();
-        Ok(Read::new(Returns(answer.reports), remarks))
+    fn read(&self, input: &mut dyn BufRead, known: Known<'_>) -> Result<Read, String> {
+        let answer = read(input, known).map_err(|error| error.to_string())?;
+        let remarks = answer.notes.kept.iter().map(remark).collect();
+        let (more, others) = (answer.notes.left_out, answer.notes.others);
+        Ok(Read::new(Returns(answer.reports), remarks).with_counts(more, others))
+    }
+
+    fn sent(&self, id: &str) -> Vec<Sent> {
+        let is_ours = read::is_batch_start(id);
+        is_ours.then(|| Sent { digits: id.to_owned(), file: 0 }).into_iter().collect()
     }
 }
 
@@ -127,37 +125,83 @@ impl Reports for Returns {
 }
 
 fn remark(note: &Note) -> Remark {
-    let Note { kind, line, id, code, text, cents, original_trace, corrected, .. } = note;
+    let (trouble, says) = says(note);
+    let Note { kind, line, id, code, text, cents, entries, original_trace, within, .. } = note;
     let sum = cents.decimal(2);
-    let (trouble, says) = match kind {
+    let text = match kind {
+        NoteKind::Others => format!(
+            "line {line}: {entries} entries of a batch of class {code} are neither returned nor corrected, \
+             and not ours: {says}"
+        ),
+        NoteKind::Bare => format!("line {line}: {says}"),
+        NoteKind::Change
+        | NoteKind::ChangeRefused
+        | NoteKind::Dishonored
+        | NoteKind::Contested
+        | NoteKind::Offset
+        | NoteKind::Unnamed
+        | NoteKind::Amount
+        | NoteKind::Foreign => {
+            let id = if id.is_empty() { "no identification" } else { id };
+            format!(
+                "line {line}: {code} ({text}) for entry {id} with trace {original_trace}, {sum} dollars: \
+                 {says}"
+            )
+        }
+    };
+    // A value is told beside the answer, which holds it anyway, and is journaled nowhere.
+    let values = note.corrected.iter().map(|(name, value)| format!("{name} is now {value}"));
+    let mut aside = values.collect::<Vec<_>>().join(", ");
+    if aside.is_empty() && *kind == NoteKind::Change {
+        aside = format!("the bank wrote {}", note.data);
+    }
+    let of_batch = *kind == NoteKind::Unnamed;
+    Remark {
+        leg: Some(id.clone()).filter(|id| is_rail_id(id)),
+        within: of_batch.then(|| within.clone()),
+        trouble,
+        text,
+        aside,
+    }
+}
+
+/// Whether a note concerns our money, and what to do about it.
+fn says(Note { kind, corrected, .. }: &Note) -> (Option<TroubleKind>, String) {
+    let other = |text: &str| (Some(TroubleKind::Other), text.to_owned());
+    match kind {
         NoteKind::Change => {
             // Not the values: what is told of it is journaled, and no erasing would reach it.
             let names: Vec<&str> = corrected.iter().map(|(name, _)| *name).collect();
             let names = if names.is_empty() { "what is new".to_owned() } else { names.join(", ") };
-            let says = format!(
-                "correct the account within six banking days: {names}, as this line of the file has it"
-            );
-            (Some(TroubleKind::Other), says)
+            other(&format!(
+                "correct the account within six banking days: {names}, as this line of the file and the \
+                 note beside it have it"
+            ))
         }
         NoteKind::ChangeRefused => (None, "a notification of change was refused".to_owned()),
-        NoteKind::Dishonored => {
-            (Some(TroubleKind::Other), "a return was dishonored: ask the bank".to_owned())
-        }
-        NoteKind::Contested => {
-            (Some(TroubleKind::Other), "the other bank insists on its return: ask the bank".to_owned())
-        }
+        NoteKind::Dishonored => other("a return was dishonored: ask the bank"),
+        NoteKind::Contested => other("the other bank insists on its return: ask the bank"),
         NoteKind::Offset => (
             Some(TroubleKind::Contradiction),
             "the clearing account's own entry came back, so its whole batch is in doubt: ask the bank"
                 .to_owned(),
         ),
-        NoteKind::Foreign => (None, "it is no leg's".to_owned()),
+        NoteKind::Unnamed => (
+            Some(TroubleKind::Misfit),
+            "it came back among entries of ours, and its identification number is no leg's: no leg \
+             moved, find the leg by its trace number and amount, and move it by hand"
+                .to_owned(),
+        ),
         NoteKind::Amount => {
             (Some(TroubleKind::Misfit), "no leg moved: find out what happened".to_owned())
         }
-    };
-    let text = format!(
-        "line {line}: {code} ({text}) for entry {id:?} with trace {original_trace}, {sum} dollars: {says}"
-    );
-    Remark { leg: Some(id.clone()).filter(|id| !id.is_empty()), within: None, trouble, text }
+        NoteKind::Bare => (
+            None,
+            "the file has neither header nor control, so that nothing tells whether it is whole; each \
+             batch in it is: see whether the bank has more"
+                .to_owned(),
+        ),
+        NoteKind::Foreign => (None, "it is no leg's, and passed over".to_owned()),
+        NoteKind::Others => (None, "passed over".to_owned()),
+    }
 }

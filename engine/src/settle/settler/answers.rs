@@ -7,21 +7,25 @@
 //! it names, not on what was settled before: legs are found by their names, one by one.
 
 use super::hear::{Heard, Told};
+use super::unpack::{self, Packing};
 use super::{Run, Stuck};
 use crate::ledger::{LegMove, LegStep, NewTrouble, Rail, TroubleKind, Wish};
-use crate::limits::{ANSWER_BYTES_MAX, ANSWER_NOTES_MAX, ANSWER_TROUBLES_MAX, TROUBLES_SHOWN};
-use crate::rails::Answer;
+use crate::limits::{ANSWER_NOTES_MAX, ANSWER_TROUBLES_MAX, TROUBLES_SHOWN};
+use crate::rails::{Answer, Known};
 use crate::settle::archive::NotLoaded;
 use crate::settle::desk::{FileDesk, Tray, Waiting};
 use crate::types::{BatchId, Digest, FileHasher};
 use std::cell::RefCell;
-use std::io::{self, BufReader, Read};
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read, Seek};
 
 /// What one answer led to.
 #[derive(Debug, Default)]
 pub(super) struct Outcome {
     pub moved: u64,
     pub known: u64,
+    /// Movements that are somebody else's business.
+    pub others: u64,
     pub notes: Vec<String>,
     pub more_notes: u64,
     pub troubles: Vec<NewTrouble>,
@@ -39,7 +43,13 @@ impl Outcome {
 
     /// Notes it, and has a person see it.
     pub fn trouble(&mut self, trouble: NewTrouble) {
-        self.note(trouble.text.clone());
+        self.trouble_with(trouble, "");
+    }
+
+    /// The same, with what is told beside the answer alone.
+    pub fn trouble_with(&mut self, trouble: NewTrouble, aside: &str) {
+        let between = if aside.is_empty() { "" } else { "; " };
+        self.note(format!("{}{between}{aside}", trouble.text));
         if self.troubles.len() < ANSWER_TROUBLES_MAX {
             self.troubles.push(trouble);
         } else {
@@ -58,6 +68,15 @@ impl Outcome {
             troubles.push(of_file(TroubleKind::Other, rail, file, text));
         }
         troubles
+    }
+
+    /// Takes over what one file of an archive led to.
+    fn add(&mut self, file: &str, of: Self) {
+        of.notes.into_iter().for_each(|note| self.note(format!("{file}: {note}")));
+        self.more_notes += of.more_notes;
+        self.moved += of.moved;
+        self.known += of.known;
+        self.others += of.others;
     }
 
     fn text(&self) -> String {
@@ -116,30 +135,136 @@ impl Run {
     }
 
     fn read_answer(&mut self, rail: Rail, desk: &FileDesk, name: &str) -> Result<(), Stuck> {
-        let (answer, digest) = match self.parse(rail, desk, name)? {
-            Ok(read) => read,
-            Err(text) => {
-                tracing::warn!(rail = rail.name(), file = name, "an answer is refused: {text}");
-                let tray = "inbox/*/refused has it, and nothing of it was taken in";
-                let told = format!("the answer {name} is refused: {text}; {tray}");
-                self.raise(vec![of_file(TroubleKind::Refused, rail, name, told)])?;
-                desk.put_away(name, Tray::Refused, &format!("{text}\n"))?;
-                return Ok(());
+        let mut file = desk.answer(name)?;
+        let packing = Packing::of(&mut file)?;
+        let most = packing.bytes_max();
+        let mut outcome = Outcome::default();
+        let bytes = usize::try_from(file.metadata()?.len()).unwrap_or(usize::MAX);
+        let is_read = if bytes > most {
+            let why = format!("it has more than {most} bytes; ask for smaller files");
+            self.refuse(rail, name, &why, &mut outcome)?
+        } else {
+            match packing {
+                Packing::Plain | Packing::Gzip => {
+                    self.read_one(rail, file, packing, name, &mut outcome)?
+                }
+                Packing::Zip => self.read_archive(rail, file, name, &mut outcome)?,
             }
         };
-        let mut outcome = Outcome::default();
-        let heard = Heard::collect(self, rail, &answer, name, &mut outcome)?;
-        let records = heard.weigh(self, &mut outcome)?;
+        let tray = if is_read { Tray::Done } else { Tray::Refused };
+        desk.put_away(name, tray, &outcome.text())?;
+        if is_read {
+            let Outcome { moved, known, others, notes, more_notes, .. } = outcome;
+            let notes = u64::try_from(notes.len()).expect("a length fits 64 bits") + more_notes;
+            let rail = rail.name();
+            tracing::info!(rail, file = name, moved, known, others, notes, "answer read");
+        }
+        Ok(())
+    }
+
+    /// Reads a file that is one answer, from front to back, and digests it meanwhile. Gives whether
+    /// it was taken in.
+    fn read_one(
+        &mut self,
+        rail: Rail,
+        file: File,
+        packing: Packing,
+        name: &str,
+        outcome: &mut Outcome,
+    ) -> Result<bool, Stuck> {
+        let mut input = Digesting { file, hasher: FileHasher::default(), failed: None };
+        let read = match packing {
+            Packing::Gzip => self.parse(rail, unpack::gzip(BufReader::new(&mut input))),
+            Packing::Plain | Packing::Zip => self.parse(rail, BufReader::new(&mut input)),
+        };
+        // What could not be read is no fault of its content.
+        if let Some(error) = input.failed.take() {
+            return Err(Stuck::Folder(error));
+        }
+        match read? {
+            Ok(answer) => {
+                self.take_in(rail, &answer, name, input.hasher.finish(), outcome)?;
+                Ok(true)
+            }
+            Err(why) => self.refuse(rail, name, &why, outcome),
+        }
+    }
+
+    /// Reads every file of an archive as an answer of its own. What they rest on is the archive.
+    /// Gives whether one of them was taken in, or there was nothing to refuse.
+    fn read_archive(
+        &mut self,
+        rail: Rail,
+        mut file: File,
+        name: &str,
+        outcome: &mut Outcome,
+    ) -> Result<bool, Stuck> {
+        let digest = digest(&mut file)?;
+        let mut read = 0;
+        let done = unpack::zip(&mut file, &mut |inner, content| {
+            let source = format!("{name}/{inner}");
+            let parsed = match content {
+                Ok(content) => self.parse(rail, content)?,
+                Err(why) => Err(why),
+            };
+            let mut of = Outcome::default();
+            match parsed {
+                Ok(answer) => {
+                    self.take_in(rail, &answer, &source, digest, &mut of)?;
+                    read += 1;
+                }
+                Err(why) => {
+                    self.refuse(rail, &source, &why, &mut of)?;
+                }
+            }
+            outcome.add(inner, of);
+            Ok::<(), Stuck>(())
+        })?;
+        match done {
+            Ok(0) => self.refuse(rail, name, "the archive holds no file to read", outcome),
+            Ok(_) => Ok(read > 0),
+            Err(why) => {
+                self.refuse(rail, name, &why, outcome)?;
+                Ok(read > 0)
+            }
+        }
+    }
+
+    /// Has a person see that nothing of a file is taken in.
+    fn refuse(
+        &mut self,
+        rail: Rail,
+        source: &str,
+        why: &str,
+        outcome: &mut Outcome,
+    ) -> Result<bool, Stuck> {
+        tracing::warn!(rail = rail.name(), file = source, "an answer is refused: {why}");
+        let told = format!(
+            "the answer {source} is refused: {why}; nothing of it was taken in, and inbox/*/refused has it, \
+             or inbox/*/done the archive if more is in it"
+        );
+        self.raise(vec![of_file(TroubleKind::Refused, rail, source, told)])?;
+        outcome.note(why.to_owned());
+        Ok(false)
+    }
+
+    /// Hears what an answer says, and journals what it leads to.
+    fn take_in(
+        &mut self,
+        rail: Rail,
+        answer: &Answer,
+        source: &str,
+        digest: Digest,
+        outcome: &mut Outcome,
+    ) -> Result<(), Stuck> {
+        outcome.others += answer.others();
+        let heard = Heard::collect(self, rail, answer, source, outcome)?;
+        let records = heard.weigh(self, outcome)?;
         // Troubles first: of a leg that has moved, or whose booking is held, nobody finds them
         // again.
-        let troubles = outcome.raised(rail, name);
+        let troubles = outcome.raised(rail, source);
         self.raise(troubles)?;
-        self.journal_told(records, digest)?;
-        desk.put_away(name, Tray::Done, &outcome.text())?;
-        let Outcome { moved, known, notes, more_notes, .. } = outcome;
-        let notes = u64::try_from(notes.len()).expect("a length fits 64 bits") + more_notes;
-        tracing::info!(rail = rail.name(), file = name, moved, known, notes, "answer read");
-        Ok(())
+        self.journal_told(records, digest)
     }
 
     /// Journals what an answer led to. A batch that settles is held, and the ledger reads from it
@@ -166,20 +291,8 @@ impl Run {
         self.engine.control().batch(batch).is_ok_and(|entry| entry.state().has_ended())
     }
 
-    /// Reads a file from front to back, and digests it.
-    fn parse(
-        &self,
-        rail: Rail,
-        desk: &FileDesk,
-        name: &str,
-    ) -> Result<Result<(Answer, Digest), String>, Stuck> {
-        let file = desk.answer(name)?;
-        let most = u64::try_from(ANSWER_BYTES_MAX).expect("a limit fits 64 bits");
-        if file.metadata()?.len() > most {
-            let why = format!("it has more than {ANSWER_BYTES_MAX} bytes; ask for smaller files");
-            return Ok(Err(why));
-        }
-        let mut input = Digesting { file, hasher: FileHasher::default(), failed: None };
+    /// Reads an answer whole; the text says why it is refused.
+    fn parse(&self, rail: Rail, input: impl BufRead) -> Result<Result<Answer, String>, Stuck> {
         let lost: RefCell<Option<NotLoaded>> = RefCell::default();
         let scale = |leg: &str| match self.scale_of(rail, leg) {
             Ok(scale) => scale,
@@ -188,16 +301,29 @@ impl Run {
                 None
             }
         };
-        let read = Answer::read(rail, BufReader::new(&mut input), &scale);
-        if let Some(error) = lost.into_inner() {
-            return Err(error.into());
+        let file = |id: &str| self.is_file(rail, id);
+        let read = Answer::read(rail, input, Known { scale: &scale, file: &file });
+        match lost.into_inner() {
+            Some(error) => Err(error.into()),
+            None => Ok(read),
         }
-        // What could not be read is no fault of its content.
-        if let Some(error) = input.failed.take() {
-            return Err(Stuck::Folder(error));
-        }
-        Ok(read.map(|answer| (answer, input.hasher.finish())))
     }
+}
+
+/// Digests a file, and goes back to its beginning.
+fn digest(file: &mut File) -> io::Result<Digest> {
+    let mut hasher = FileHasher::default();
+    let mut piece = vec![0; 64 << 10];
+    loop {
+        match file.read(&mut piece) {
+            Ok(0) => break,
+            Ok(read) => hasher.update(&piece[..read]),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    file.rewind()?;
+    Ok(hasher.finish())
 }
 
 /// A move, without what the ledger knows by itself.
@@ -214,7 +340,7 @@ pub(super) fn of_file(kind: TroubleKind, rail: Rail, file: &str, text: String) -
 
 /// Digests what is read.
 struct Digesting {
-    file: std::fs::File,
+    file: File,
     hasher: FileHasher,
     failed: Option<io::Error>,
 }

@@ -10,7 +10,7 @@ use crate::ledger::event::LegBooking;
 use crate::ledger::hearing::{self, Side, Statement, Step, Subject, Verdict, Weight};
 use crate::ledger::{BatchHead, LegFacts, LegMove, LegState, NewTrouble, Rail, TroubleKind, Voice};
 use crate::limits::{ANSWER_NAMES_SHOWN, MOVES_MAX};
-use crate::rails::{About, Answer, Breadth, Name, Part, Shared, leg_name, sent};
+use crate::rails::{About, Answer, Breadth, Name, Part, Sent, Shared, leg_name, sent};
 use crate::settle::archive::NotLoaded;
 use crate::types::{BatchId, PartyId, Total};
 use std::collections::BTreeMap;
@@ -212,7 +212,7 @@ impl<'a> Heard<'a> {
                 outcome.note(text);
                 continue;
             };
-            outcome.trouble(NewTrouble {
+            let trouble = NewTrouble {
                 kind,
                 rail: self.rail,
                 batch: leg.as_ref().map(|leg| leg.batch).or(batch),
@@ -220,7 +220,16 @@ impl<'a> Heard<'a> {
                 party: leg.as_ref().map(party),
                 source: self.source.to_owned(),
                 text,
-            });
+            };
+            outcome.trouble_with(trouble, &remark.aside);
+        }
+        let more = self.answer.more_remarks();
+        if more > 0 {
+            let text = format!(
+                "the answer {} has {more} more remarks on what is ours than are kept: look into the file",
+                self.source
+            );
+            outcome.trouble(of_file(TroubleKind::Misfit, self.rail, self.source, text));
         }
         Ok(())
     }
@@ -356,6 +365,19 @@ impl Run {
             }
         }
         found
+    }
+
+    /// Whether an id names a file of an approved batch.
+    pub(super) fn is_file(&self, rail: Rail, id: &str) -> bool {
+        let control = self.engine.control();
+        let is_one = |named: Sent| {
+            let mut entries = control.approved_named(&named.digits);
+            entries.any(|entry| {
+                let submissions = entry.legs.submissions();
+                entry.head.policy.rail == rail && submissions.get(named.file as usize).is_some()
+            })
+        };
+        sent(rail, id).into_iter().any(is_one)
     }
 
     /// Where these legs of a batch stand; `None` if there is no such batch.

@@ -15,6 +15,7 @@ mod files;
 mod hear;
 mod later;
 mod step;
+mod unpack;
 mod withdraw;
 mod word;
 

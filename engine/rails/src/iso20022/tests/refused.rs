@@ -34,7 +34,8 @@ fn a_file_that_is_cut_off_anywhere_is_refused() {
             let known = error.what == Problem::Truncated
                 || length <= root && matches!(error.what, Problem::NotXml | Problem::Syntax(_));
             assert!(known, "{name} cut at {length}: {error}");
-            assert!(error.offset <= u64::try_from(length).unwrap());
+            // Half a character is read as what its bytes are in Western European.
+            assert!(error.offset <= u64::try_from(length).unwrap() + 3);
         }
         assert!(read(&whole[..=end]).is_ok());
     }
@@ -56,8 +57,12 @@ fn a_file_that_goes_on_behind_its_end_is_refused() {
 #[test]
 fn another_message_is_refused_by_name() {
     for (to, found) in [
-        ("camt.052.001.08", "camt.052.001.08"),
-        ("pain.002.003.03", "pain.002.003.03"),
+        ("camt.029.001.09", "camt.029.001.09"),
+        ("camt.053.001.01", "camt.053.001.01"),
+        ("camt.053.002.02", "camt.053.002.02"),
+        ("camt.054.001.99", "camt.054.001.99"),
+        ("pain.002.001.02", "pain.002.001.02"),
+        ("pain.002.001.9", "pain.002.001.9"),
         ("pain.001.001.09", "pain.001.001.09, a file for the bank and not its answer"),
     ] {
         let Problem::OtherMessage { found: said, expected } =
@@ -66,10 +71,11 @@ fn another_message_is_refused_by_name() {
             panic!("{to}");
         };
         assert_eq!(said, found);
-        assert!(expected.contains("pain.002.001.10") && expected.contains("camt.054.001.08"));
+        assert!(expected.contains("pain.002.001.03") && expected.contains("camt.054"));
     }
     let bare = changed(" xmlns=\"urn:iso:std:iso:20022:tech:xsd:pain.002.001.10\"", "");
-    assert!(matches!(problem(&bare), Problem::OtherMessage { .. }));
+    let bare = String::from_utf8(bare).unwrap().replace("CstmrPmtStsRpt", "Report");
+    assert!(matches!(problem(bare.as_bytes()), Problem::OtherMessage { .. }));
     let golden = include_bytes!("../../golden/multilateral.pain.001.xml");
     assert!(matches!(problem(golden), Problem::OtherMessage { .. }));
     let other = changed("<CstmrPmtStsRpt>", "<BkToCstmrStmt>");
@@ -94,9 +100,11 @@ fn what_is_no_xml_is_refused_and_says_so() {
         assert!(matches!(refused, Problem::Syntax(_)), "{bytes}: {refused}");
     }
     for root in ["html", "BizMsgEnvlp", "document"] {
-        let refused = problem(format!("<{root}><Document/></{root}>").as_bytes());
+        let refused = problem(format!("<{root}><a/>x</{root}>").as_bytes());
         assert_eq!(refused, Problem::Root { found: root.into(), expected: "Document" });
     }
+    let several = "<all><Document><a/></Document><Document/></all>";
+    assert!(matches!(problem(several.as_bytes()), Problem::OtherMessage { .. }));
 }
 
 #[test]
@@ -124,37 +132,25 @@ fn a_document_type_and_entities_are_refused_unexpanded() {
 }
 
 #[test]
-fn other_encodings_are_refused_and_a_mark_of_utf_8_is_not() {
+fn what_is_no_text_or_declares_what_nobody_knows_is_refused() {
     let plain = changed("RJCT", "RJCT");
-    let declared = |encoding: &str| {
-        let head = format!("<?xml version=\"1.0\" encoding=\"{encoding}\"?>");
+    let declared = |version: &str, encoding: &str| {
+        let head = format!("<?xml version=\"{version}\" encoding=\"{encoding}\"?>");
         [head.as_bytes(), &plain].concat()
     };
-    for encoding in ["ISO-8859-1", "UTF-16", "windows-1252", "US-ASCII"] {
-        let refused = problem(&declared(encoding));
-        assert!(
-            matches!(&refused, Problem::Encoding(text) if text.contains(encoding)),
-            "{refused}"
-        );
+    for encoding in ["EBCDIC-CP-US", "IBM500", "ISO-2022-KR", "x"] {
+        let refused = problem(&declared("1.0", encoding));
+        let says = |text: &str| text.contains(encoding);
+        assert!(matches!(&refused, Problem::Encoding(text) if says(text)), "{refused}");
     }
-    assert!(read(&declared("utf-8")).is_ok());
-    let marked = [&b"\xef\xbb\xbf"[..], &declared("UTF-8")].concat();
-    assert!(read(&marked).is_ok());
-    // The mark may come in pieces.
-    assert!(read_stream(BufReader::with_capacity(1, &*marked), &mut ignore).is_ok());
-    let utf16: Vec<u8> = plain.iter().flat_map(|&b| [b, 0]).collect();
-    assert!(matches!(problem(&utf16), Problem::Encoding(_)));
-    assert!(matches!(problem(&[&b"\xff\xfe"[..], &utf16].concat()), Problem::Encoding(_)));
-    let mut latin = changed("RJCT", "M?ller");
-    let at = latin.iter().position(|&b| b == b'?').unwrap();
-    latin[at] = 0xfc;
-    assert!(matches!(problem(&latin), Problem::Encoding(_)));
     assert!(matches!(problem(&changed("RJCT", "\u{1}")), Problem::Encoding(_)));
-    let old = declared("UTF-8");
-    let new = String::from_utf8(old).unwrap().replace("\"1.0\"", "\"1.1\"");
-    assert!(matches!(problem(new.as_bytes()), Problem::Syntax(_)));
-    let twice = [declared("UTF-8"), declared("UTF-8")].concat();
+    assert!(matches!(problem(&declared("1.1", "UTF-8")), Problem::Syntax(_)));
+    let twice = [declared("1.0", "UTF-8"), declared("1.0", "UTF-8")].concat();
     assert!(matches!(problem(&twice), Problem::Syntax(_)));
+    // The mark may come in pieces.
+    let marked = [&b"\xef\xbb\xbf"[..], &declared("1.0", "UTF-8")].concat();
+    let pieces = BufReader::with_capacity(1, &*marked);
+    assert!(read_stream(pieces, Known::ANY, &mut ignore).is_ok());
 }
 
 #[test]
@@ -281,7 +277,7 @@ fn a_tag_comment_or_text_without_an_end_is_refused_before_it_fills_the_memory() 
     {
         let (start, taken) = (format!("{start}{open}"), Cell::new(0));
         let input = BufReader::new(Endless { start: start.as_bytes(), taken: &taken });
-        let refused = read_stream(input, &mut ignore).unwrap_err();
+        let refused = read_stream(input, Known::ANY, &mut ignore).unwrap_err();
         assert_eq!(refused.what, Problem::TooLong, "{open}");
         assert!(taken.get() < ANSWER_EVENT_BYTES_MAX + (64 << 10), "{open}: {}", taken.get());
     }
@@ -320,7 +316,7 @@ fn reports_leave_while_the_file_is_still_being_read() {
     let (start, _) = whole.split_once("</OrgnlPmtInfAndSts>").unwrap();
     let long = Long { left: 50_000, piece: start.as_bytes().to_vec(), at: 0 };
     let mut seen = 0u32;
-    let summary = read_stream(BufReader::new(long), &mut |report| {
+    let summary = read_stream(BufReader::new(long), Known::ANY, &mut |report| {
         seen += 1;
         assert_eq!(report.word, Some(LegWord::Confirmed));
         Ok::<(), ReadError>(())
@@ -340,13 +336,13 @@ fn reports_leave_while_the_file_is_still_being_read() {
     // Whoever has seen enough is asked no more, though what follows is bad.
     let long = Long { left: 2, piece: whole.into_bytes(), at: 0 };
     let mut asked = 0;
-    let stopped = read_stream(BufReader::new(long), &mut |_| {
+    let stopped = read_stream(BufReader::new(long), Known::ANY, &mut |_| {
         asked += 1;
         Err(Stop::Enough)
     });
     assert!(matches!(stopped, Err(Stop::Bad(_))) && asked == 0);
     let bytes = changed("</CstmrPmtStsRpt>", "</CstmrPmtStsRpt>x");
-    let stopped = read_stream(&*bytes, &mut |_| Err(Stop::Enough));
+    let stopped = read_stream(&*bytes, Known::ANY, &mut |_| Err(Stop::Enough));
     assert_eq!(stopped, Err(Stop::Enough));
 }
 
@@ -427,7 +423,8 @@ proptest! {
     fn damaged_files_are_read_or_refused_and_never_panic(bytes in mutated(), piece in 1usize..40) {
         let at_once = read(&bytes);
         let mut reports = Vec::new();
-        let in_pieces = read_stream(BufReader::with_capacity(piece, &*bytes), &mut |report| {
+        let pieces = BufReader::with_capacity(piece, &*bytes);
+        let in_pieces = read_stream(pieces, Known::ANY, &mut |report| {
             reports.push(report);
             Ok::<(), ReadError>(())
         });

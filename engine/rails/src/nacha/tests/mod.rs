@@ -3,6 +3,7 @@
 //!
 //! `slicer` is the independent reader, `returns` an independent writer of return files.
 
+mod arriving;
 mod files;
 mod golden;
 mod reading;

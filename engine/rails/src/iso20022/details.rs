@@ -1,0 +1,195 @@
+//! One transaction of an entry of an account, and what entry and transaction share: sums, codes,
+//! what belongs to which of our files, and words.
+//!
+//! Owns how each is read, in every version of the messages. Never what it means for a leg.
+
+use super::answer::{Money, Reason};
+use super::parts::{add_reason, money};
+use super::problem::ReadError;
+use super::quoted::Quoted;
+use super::xml::Xml;
+use std::io::BufRead;
+
+/// Amounts beside the booked one.
+#[derive(Default)]
+pub struct Sums {
+    pub transaction: Option<Money>,
+    pub instructed: Option<Money>,
+}
+
+impl Sums {
+    /// Whether none is named.
+    pub fn is_empty(&self) -> bool {
+        self.transaction.is_none() && self.instructed.is_none()
+    }
+}
+
+/// What an entry for several transactions says of them.
+#[derive(Default)]
+pub struct Batch {
+    pub within: String,
+    pub count: Option<String>,
+}
+
+/// One transaction of an entry.
+#[derive(Default)]
+pub struct Detail {
+    pub key: Option<String>,
+    pub within: String,
+    pub reference: Option<String>,
+    pub bank_id: Option<String>,
+    pub amount: Option<Money>,
+    pub credit: Option<bool>,
+    pub sums: Sums,
+    pub code: Option<String>,
+    pub returned: Option<Reason>,
+    pub quoted: Quoted,
+}
+
+/// Reads a transaction.
+pub fn detail<R: BufRead>(xml: &mut Xml<R>) -> Result<Detail, ReadError> {
+    let mut detail = Detail::default();
+    while let Some(name) = xml.child()? {
+        match name {
+            "Refs" => references(xml, &mut detail)?,
+            "Amt" => {
+                xml.once(&detail.amount, name)?;
+                detail.amount = Some(money(xml, name)?);
+            }
+            "CdtDbtInd" => {
+                xml.once(&detail.credit, name)?;
+                detail.credit = Some(is_credit(xml)?);
+            }
+            "AmtDtls" => sums(xml, &mut detail.sums)?,
+            "BkTxCd" => transaction_code(xml, &mut detail.code)?,
+            "RmtInf" => remittance(xml, &mut detail.quoted)?,
+            "AddtlTxInf" => detail.quoted.add(&xml.text(name)?),
+            "RtrInf" => {
+                xml.once(&detail.returned, name)?;
+                add_reason(xml, detail.returned.insert(Reason::default()))?;
+            }
+            _ => xml.skip()?,
+        }
+    }
+    Ok(detail)
+}
+
+fn references<R: BufRead>(xml: &mut Xml<R>, detail: &mut Detail) -> Result<(), ReadError> {
+    let (mut message, mut block) = (None, None);
+    while let Some(name) = xml.child()? {
+        match name {
+            "MsgId" => xml.fill(&mut message, name)?,
+            "PmtInfId" => xml.fill(&mut block, name)?,
+            "EndToEndId" => xml.fill(&mut detail.key, name)?,
+            "AcctSvcrRef" => xml.fill(&mut detail.reference, name)?,
+            "TxId" => xml.fill(&mut detail.bank_id, name)?,
+            _ => xml.skip()?,
+        }
+    }
+    if let Some(within) = block.or(message) {
+        detail.within = within;
+    }
+    Ok(())
+}
+
+/// Reads what an entry says of its transactions together.
+pub fn batch<R: BufRead>(xml: &mut Xml<R>, batch: &mut Batch) -> Result<(), ReadError> {
+    let (mut message, mut block) = (None, None);
+    while let Some(name) = xml.child()? {
+        match name {
+            "MsgId" => xml.fill(&mut message, name)?,
+            "PmtInfId" => xml.fill(&mut block, name)?,
+            "NbOfTxs" => xml.fill(&mut batch.count, name)?,
+            _ => xml.skip()?,
+        }
+    }
+    if let Some(within) = block.or(message) {
+        batch.within = within;
+    }
+    Ok(())
+}
+
+/// What a payer says, in words or as a reference.
+fn remittance<R: BufRead>(xml: &mut Xml<R>, quoted: &mut Quoted) -> Result<(), ReadError> {
+    while let Some(name) = xml.child()? {
+        match name {
+            "Ustrd" => quoted.add(&xml.text(name)?),
+            "Strd" => structured(xml, quoted)?,
+            _ => xml.skip()?,
+        }
+    }
+    Ok(())
+}
+
+/// References that somebody gave a form: of the payee, of documents, and what is said beside them.
+fn structured<R: BufRead>(xml: &mut Xml<R>, quoted: &mut Quoted) -> Result<(), ReadError> {
+    let mut open = 1;
+    while open > 0 {
+        match xml.child()? {
+            None => open -= 1,
+            Some("CdtrRefInf" | "RfrdDocInf") => open += 1,
+            Some(name @ ("Ref" | "Nb" | "AddtlRmtInf")) => quoted.add(&xml.text(name)?),
+            Some(_) => xml.skip()?,
+        }
+    }
+    Ok(())
+}
+
+/// Reads amounts beside the booked one.
+pub fn sums<R: BufRead>(xml: &mut Xml<R>, sums: &mut Sums) -> Result<(), ReadError> {
+    while let Some(name) = xml.child()? {
+        let place = match name {
+            "InstdAmt" => &mut sums.instructed,
+            "TxAmt" => &mut sums.transaction,
+            _ => {
+                xml.skip()?;
+                continue;
+            }
+        };
+        while let Some(name) = xml.child()? {
+            match name {
+                "Amt" => {
+                    xml.once(place, name)?;
+                    *place = Some(money(xml, name)?);
+                }
+                _ => xml.skip()?,
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The sub-family of a bank transaction code of the ISO list.
+pub fn transaction_code<R: BufRead>(
+    xml: &mut Xml<R>,
+    code: &mut Option<String>,
+) -> Result<(), ReadError> {
+    let mut open = 1;
+    while open > 0 {
+        match xml.child()? {
+            None => open -= 1,
+            Some("Domn" | "Fmly") => open += 1,
+            Some(name @ "SubFmlyCd") => xml.fill(code, name)?,
+            Some(_) => xml.skip()?,
+        }
+    }
+    Ok(())
+}
+
+/// Whether money came in.
+pub fn is_credit<R: BufRead>(xml: &mut Xml<R>) -> Result<bool, ReadError> {
+    match xml.text("CdtDbtInd")?.as_str() {
+        "CRDT" => Ok(true),
+        "DBIT" => Ok(false),
+        other => Err(xml.value("CdtDbtInd", other, "CRDT or DBIT")),
+    }
+}
+
+/// Whether it is marked as a reversal.
+pub fn indicator<R: BufRead>(xml: &mut Xml<R>) -> Result<bool, ReadError> {
+    match xml.text("RvslInd")?.as_str() {
+        "true" | "1" => Ok(true),
+        "false" | "0" => Ok(false),
+        other => Err(xml.value("RvslInd", other, "true or false")),
+    }
+}
