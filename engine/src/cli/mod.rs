@@ -15,6 +15,7 @@ mod help;
 mod history;
 mod ids;
 mod import;
+mod latin;
 mod leg;
 mod money;
 mod operator;

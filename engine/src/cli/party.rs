@@ -5,6 +5,7 @@
 
 use super::client::Session;
 use super::ids::{Id as _, Named};
+use super::latin::dotted;
 use super::output::{Cell, Record, hex};
 use super::page::{self, PageArgs};
 use super::{CliError, RequestArgs};
@@ -254,6 +255,7 @@ async fn add(session: &Session, args: PartyAdd) -> Result<Party, CliError> {
         remove_accounts: args.removed,
     };
     let party = upsert(session, request_id, party, args.reopen, keep).await?;
+    warn(&party);
     let stayed: Vec<&str> =
         party.accounts.keys().filter(|rail| !named.contains(rail)).map(String::as_str).collect();
     if !stayed.is_empty() {
@@ -278,7 +280,16 @@ async fn update(session: &Session, args: PartyUpdate) -> Result<Party, CliError>
     let name = args.name.unwrap_or_default();
     let accounts = join_accounts(args.accounts)?;
     let party = Party { party_id: known.party_id, name, accounts, ..Party::default() };
-    upsert(session, request_id, party, false, keep).await
+    let party = upsert(session, request_id, party, false, keep).await?;
+    warn(&party);
+    Ok(party)
+}
+
+/// Tells of a name that a bank's file cannot carry.
+fn warn(party: &Party) {
+    if let Some(text) = dotted(party) {
+        super::note(&format!("warning: {text}"));
+    }
 }
 
 async fn list(
