@@ -4,7 +4,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-evm flip bench bench-recover bench-history bench-batch bench-settle bench-flood lint clean-demo \
+.PHONY: help setup demo test test-evm flip bench bench-recover bench-history bench-batch bench-settle bench-statement bench-flood lint clean-demo \
   check-verify check-bounds bench-verify fuzz-verify miri-verify crash chaos sim sim-canary check \
   rocksdb
 
@@ -30,6 +30,8 @@ LEGS ?= 20000
 # Legs of the batch that `make bench-settle` settles, and more of its arguments: see --help.
 LARGE_LEGS ?= 1000000
 LARGE_ARGS ?=
+# More arguments of `make bench-statement`: see --help.
+STATEMENT_ARGS ?=
 # Rounds of quiet and flood in turn, and more arguments of `make bench-flood`: see floods --help.
 FLOOD_ROUNDS ?= 3
 FLOOD_ARGS ?=
@@ -118,6 +120,9 @@ bench-batch: rocksdb ## A batch of a million legs: computed, rendered, written t
 bench-flood: rocksdb ## An honest client beside each kind of flood: FLOOD_ROUNDS rounds, medians
 	$(CARGO) build --release --locked --workspace --bin tallystick --bin tallystick-loadgen
 	@$(LOADGEN) floods --engine $(ENGINE) --rounds $(FLOOD_ROUNDS) $(FLOOD_ARGS)
+
+bench-statement: setup binaries ## A statement of a million entries around four of ours: time and memory
+	@$(TARGET)/release/tallystick-statement $(STATEMENT_ARGS)
 
 bench-settle: setup binaries ## A batch of LARGE_LEGS legs through the real engine: computed, approved, all files out
 	@$(LARGE) --legs $(LARGE_LEGS) $(LARGE_ARGS)

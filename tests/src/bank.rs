@@ -77,8 +77,13 @@ pub fn names(folder: &Path) -> Vec<String> {
 
 /// Puts an answer into the inbox; gives the tray in which it ends, and what is noted beside it.
 pub async fn answer(data: &Path, name: &str, text: &str) -> (&'static str, String) {
+    answer_bytes(data, name, text.as_bytes()).await
+}
+
+/// The same, of a file that is no text.
+pub async fn answer_bytes(data: &Path, name: &str, bytes: &[u8]) -> (&'static str, String) {
     let inbox = data.join("inbox/iso20022");
-    fs::write(inbox.join(format!("{name}.part")), text).unwrap();
+    fs::write(inbox.join(format!("{name}.part")), bytes).unwrap();
     fs::rename(inbox.join(format!("{name}.part")), inbox.join(name)).unwrap();
     let tray = until("a tray", async || {
         let there = |tray: &&&str| inbox.join(tray).join(name).exists();
@@ -132,4 +137,40 @@ pub fn refusal(message: &str) -> String {
 pub async fn reconciled(client: &mut Client, batch: &Batch) -> Reconciliation {
     let request = GetBatchRequest { batch_id: batch.batch_id.clone() };
     client.operator.get_reconciliation(request).await.unwrap().into_inner()
+}
+
+/// A ZIP archive of these files, stored as they are: each with its header, then the list of them,
+/// then the end (APPNOTE.TXT, 4.3).
+#[must_use]
+pub fn archive(files: &[(&str, &str)]) -> Vec<u8> {
+    let (mut out, mut list) = (Vec::new(), Vec::new());
+    let short = |number: usize| u16::try_from(number).unwrap().to_le_bytes();
+    let long = |number: usize| u32::try_from(number).unwrap().to_le_bytes();
+    for (name, content) in files {
+        let at = long(out.len());
+        let size = long(content.len());
+        // Version, flags, method, time and date, check sum, both sizes, and the name's length.
+        let what = [
+            &short(20)[..],
+            &[0; 8],
+            &check_sum(content.as_bytes()).to_le_bytes(),
+            &size,
+            &size,
+            &short(name.len()),
+        ]
+        .concat();
+        let name = name.as_bytes();
+        out.extend([b"PK\x03\x04", &what[..], &[0; 2], name, content.as_bytes()].concat());
+        list.extend([b"PK\x01\x02", &short(20)[..], &what, &[0; 12], &at, name].concat());
+    }
+    let (count, start, size) = (short(files.len()), long(out.len()), long(list.len()));
+    out.extend(list);
+    out.extend([b"PK\x05\x06", &[0; 4][..], &count, &count, &size, &start, &[0; 2]].concat());
+    out
+}
+
+/// CRC-32 as archives have it.
+fn check_sum(bytes: &[u8]) -> u32 {
+    let step = |sum: u32, _: u32| (sum >> 1) ^ if sum & 1 == 1 { 0xedb8_8320 } else { 0 };
+    !bytes.iter().fold(!0, |sum, &byte| (0..8).fold(sum ^ u32::from(byte), step))
 }

@@ -5,7 +5,8 @@ use std::fs;
 use std::path::Path;
 use tallystick_tests::Outcome::Credited;
 use tallystick_tests::bank::{
-    answer, approve, computed, entry, names, own_account, report, statement, told, until,
+    answer, answer_bytes, approve, archive, computed, entry, names, own_account, report, statement,
+    told, until,
 };
 use tallystick_tests::wire::{Batch, BatchState, LegState, LegWord};
 use tallystick_tests::{
@@ -218,4 +219,24 @@ async fn what_waits_for_a_suspended_payee_can_be_given_up_and_is_owed_again() {
     d.client.operator.report_legs(report(&next, &legs, LegWord::Rejected)).await.unwrap();
     let ended = until_batch(&mut d.client, &next, |b| b.ended_at_us > 0).await;
     assert_eq!((ended.state(), &*ended.owed_again), (BatchState::SettledWithCarry, "3000000"));
+}
+
+/// Banks deliver a day's files in an archive: it was refused as "not UTF-8", and so was one in
+/// which a single file was of no use.
+#[tokio::test]
+async fn every_file_of_an_archive_is_an_answer_of_its_own() {
+    let mut d = Deployment::new(1, 1).await;
+    let batch = computed(&mut d, 2_000_000).await;
+    approve(&mut d.client, &batch).await;
+    let key = d.client.legs(&batch).await[0].key.clone();
+    let good = statement(&own_account(), &[entry("2.00", "DBIT", "R-1", &key, false)]);
+    let day = archive(&[("bad.xml", "<x/>"), ("days/good.xml", &good), ("days/day.pdf", "%")]);
+    let (tray, note) = answer_bytes(&d.data(), "day.zip", &day).await;
+    assert!(tray == "done" && note.starts_with("bad.xml: "), "{note}");
+    assert_eq!(legs_at(&get_batch(&mut d.client, &batch).await, LegState::Confirmed), 1);
+    assert!(told(&mut d.client, &batch).await.contains("day.zip/bad.xml"));
+    let cut = &day[..day.len() - 9];
+    assert_eq!(answer_bytes(&d.data(), "cut.zip", cut).await.0, "refused");
+    let (tray, note) = answer_bytes(&d.data(), "none.zip", &archive(&[])).await;
+    assert!(tray == "refused" && note.contains("no file to read"), "{note}");
 }
