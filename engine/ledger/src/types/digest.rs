@@ -2,8 +2,8 @@
 //! identified.
 //!
 //! Owns the BLAKE3 context strings but the channel's (which `voucher` holds), those of the trees
-//! (`merkle`) and of what the engine signs (`statement`). Each use has its own context, so that no
-//! digest of one kind can ever be taken for another.
+//! (`merkle`) and of what the engine and operators sign (`statement`, `said`). Each use has its own
+//! context, so that no digest of one kind can ever be taken for another.
 
 use super::{AssetNumber, BatchId, Digest, PartyId, WindowNumber};
 use std::sync::LazyLock;
@@ -141,6 +141,12 @@ impl BatchHasher {
 pub struct FileHasher(blake3::Hasher);
 
 impl FileHasher {
+    /// The digest of bytes that are all here.
+    #[must_use]
+    pub fn of(bytes: &[u8]) -> Digest {
+        Digest(*blake3::hash(bytes).as_bytes())
+    }
+
     /// Adds bytes.
     pub fn update(&mut self, bytes: &[u8]) {
         self.0.update(bytes);

@@ -10,6 +10,7 @@ mod ids;
 mod merkle;
 mod money;
 mod outcome;
+mod said;
 mod statement;
 mod time;
 mod verdict;
@@ -29,6 +30,10 @@ pub use ids::{
 pub use merkle::{MerklePath, MerkleTree, PathTree, Sibling};
 pub use money::{Amount, MONEY_MAX, MoneyError, Net, Total};
 pub use outcome::Outcome;
+pub use said::{
+    LegSaid, approval_statement, operator_key_statement, operator_removal_statement,
+    words_statement,
+};
 pub use statement::{
     History, Statement, batch_statement, end_statement, key_statement, receipt_statement,
     window_statement,

@@ -23,8 +23,9 @@ const RECEIPT_CONTEXT: &str = "tallystick 2026-11 receipt v1";
 const END_CONTEXT: &str = "tallystick 2026-11 export end v1";
 const KEY_CONTEXT: &str = "tallystick 2026-11 key statement v1";
 
-/// The digest that is signed, as 32 bytes. Only the functions below make one, each in a context of
-/// its own, so that no signature over one kind of statement says anything of another kind.
+/// The digest that is signed, as 32 bytes. Only the functions below, and those of what operators
+/// sign (`said`), make one, each in a context of its own, so that no signature over one kind of
+/// statement says anything of another kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Statement(Digest);
 
@@ -36,7 +37,7 @@ impl Statement {
     }
 }
 
-fn statement(context: &str, parts: &[&[u8]]) -> Statement {
+pub(super) fn statement(context: &str, parts: &[&[u8]]) -> Statement {
     Statement(Context::new(context).hash(parts))
 }
 
