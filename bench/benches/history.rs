@@ -282,7 +282,7 @@ fn settle(asking: &mut Asking, key: SignerKey, window: WindowNumber, legs: u32) 
     let (four_eyes, directory_version) = (false, version);
     let create = CreateBatch { four_eyes, used, history, key, signature, directory_version };
     asking.wish(Wish::CreateBatch(create));
-    asking.wish(Wish::ApproveBatch { batch });
+    asking.wish(Wish::ApproveBatch { batch, signed: None });
     asking.wish(Wish::SubmitLegs(SubmitLegs {
         content: content.clone(),
         submission: 0,

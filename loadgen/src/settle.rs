@@ -81,6 +81,7 @@ pub async fn settle(args: &RunArgs, run: &mut Run, dir: &Path) -> Result<Settled
     let request = ApproveBatchRequest {
         request_id: format!("loadgen-{tag}-approve"),
         batch_id: batch.batch_id.clone(),
+        ..Default::default()
     };
     let answer = run.clients.operator.approve_batch(request).await;
     let batch = answer.map_err(|status| Error::call("ApproveBatch", &status))?.into_inner();

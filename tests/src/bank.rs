@@ -35,7 +35,7 @@ pub async fn computed(d: &mut Deployment, total: u64) -> Batch {
 /// Approves a batch.
 pub async fn approve(client: &mut Client, batch: &Batch) -> Batch {
     let (request_id, batch_id) = (request_id("approve"), batch.batch_id.clone());
-    let request = ApproveBatchRequest { request_id, batch_id };
+    let request = ApproveBatchRequest { request_id, batch_id, ..Default::default() };
     client.operator.approve_batch(request).await.unwrap().into_inner()
 }
 
@@ -53,6 +53,7 @@ pub fn report(batch: &Batch, legs: &[Leg], word: LegWord) -> ReportLegsRequest {
         batch_id: batch.batch_id.clone(),
         reports: legs.iter().map(one).collect(),
         evidence: Vec::new().into(),
+        ..Default::default()
     }
 }
 

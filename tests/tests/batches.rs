@@ -20,7 +20,7 @@ use tonic::Status;
 
 async fn approve(client: &mut Client, batch: &Batch) -> Result<Batch, Status> {
     let (request_id, batch_id) = (request_id("approve"), batch.batch_id.clone());
-    let request = ApproveBatchRequest { request_id, batch_id };
+    let request = ApproveBatchRequest { request_id, batch_id, ..Default::default() };
     Ok(client.operator.approve_batch(request).await?.into_inner())
 }
 

@@ -35,8 +35,11 @@ async fn two_windows() -> Deployment {
     d.client.submit(&vouchers).await;
     d.client.close_window().await;
     let batch = d.client.create_batch(&[1], World::PAIRS).await.unwrap();
-    let approve =
-        ApproveBatchRequest { request_id: request_id("approve"), batch_id: batch.batch_id };
+    let approve = ApproveBatchRequest {
+        request_id: request_id("approve"),
+        batch_id: batch.batch_id,
+        ..Default::default()
+    };
     d.client.operator.approve_batch(approve).await.unwrap();
     let rotate = RotateEngineKeyRequest { request_id: request_id("rotate") };
     let set = d.client.operator.rotate_engine_key(rotate.clone()).await.unwrap().into_inner();

@@ -63,7 +63,11 @@ impl People {
 
     async fn approve(&mut self, batch: &Batch) {
         let batch_id = batch.batch_id.clone();
-        let request = ApproveBatchRequest { request_id: format!("approve {batch_id:?}"), batch_id };
+        let request = ApproveBatchRequest {
+            request_id: format!("approve {batch_id:?}"),
+            batch_id,
+            ..Default::default()
+        };
         self.0.call(async |client| client.operator.approve_batch(request.clone()).await).await;
     }
 

@@ -54,7 +54,7 @@ async fn settles(client: &mut Client, world: &World, cumulative: u64) {
     client.operator.end_dispute(end).await.unwrap();
     let batch = client.create_batch(&[window], World::PAIRS).await.unwrap();
     let (id, batch_id) = (request_id("approve"), batch.batch_id.clone());
-    let approve = ApproveBatchRequest { request_id: id, batch_id };
+    let approve = ApproveBatchRequest { request_id: id, batch_id, ..Default::default() };
     client.operator.approve_batch(approve).await.unwrap();
     until_batch(client, &batch, |b| b.state() == BatchState::Submitting).await;
     let reports = client.legs(&batch).await.into_iter().map(|leg| LegReport {
@@ -68,6 +68,7 @@ async fn settles(client: &mut Client, world: &World, cumulative: u64) {
         batch_id: batch.batch_id.clone(),
         reports: reports.collect(),
         evidence: vec![7; 32].into(),
+        ..Default::default()
     };
     client.operator.report_legs(report).await.unwrap();
     until_batch(client, &batch, |b| b.state() == BatchState::Settled).await;

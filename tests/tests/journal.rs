@@ -35,7 +35,7 @@ async fn history(d: &mut Deployment) {
             for asset in [World::PAIRS, World::CLEARED] {
                 let batch = d.client.create_batch(&[window], asset).await.unwrap();
                 let (request_id, batch_id) = (request_id("approve"), batch.batch_id);
-                let request = ApproveBatchRequest { request_id, batch_id };
+                let request = ApproveBatchRequest { request_id, batch_id, ..Default::default() };
                 d.client.operator.approve_batch(request).await.unwrap();
             }
         }

@@ -61,8 +61,11 @@ async fn computed(client: &mut Client, world: &World) -> Batch {
 }
 
 async fn history(patient: &mut Patient, batch: &Batch) -> Batch {
-    let approve =
-        ApproveBatchRequest { request_id: "approve".into(), batch_id: batch.batch_id.clone() };
+    let approve = ApproveBatchRequest {
+        request_id: "approve".into(),
+        batch_id: batch.batch_id.clone(),
+        ..Default::default()
+    };
     patient.call(async |c| c.operator.approve_batch(approve.clone()).await).await;
     patient.until(batch, |batch| batch.ended_at_us > 0).await
 }

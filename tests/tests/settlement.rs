@@ -22,9 +22,13 @@ use tonic::{Request, Status};
 /// Bounds every wait; not an expectation.
 const DEADLINE: Duration = Duration::from_secs(120);
 
+fn approval(request_id: String, batch: &Batch) -> ApproveBatchRequest {
+    let batch_id = batch.batch_id.clone();
+    ApproveBatchRequest { request_id, batch_id, ..Default::default() }
+}
+
 async fn approve(client: &mut Client, batch: &Batch) -> Result<Batch, Status> {
-    let (request_id, batch_id) = (request_id("approve"), batch.batch_id.clone());
-    let request = ApproveBatchRequest { request_id, batch_id };
+    let request = approval(request_id("approve"), batch);
     Ok(client.operator.approve_batch(request).await?.into_inner())
 }
 
@@ -41,12 +45,9 @@ fn report(batch: &Batch, legs: &[&Leg], word: LegWord) -> ReportLegsRequest {
         rail_reference: "statement 41".into(),
         reason: if word == LegWord::Confirmed { String::new() } else { "no such account".into() },
     };
-    ReportLegsRequest {
-        request_id: request_id("report"),
-        batch_id: batch.batch_id.clone(),
-        reports: legs.iter().map(one).collect(),
-        evidence: vec![7; 32].into(),
-    }
+    let (request_id, batch_id) = (request_id("report"), batch.batch_id.clone());
+    let (reports, evidence) = (legs.iter().map(one).collect(), vec![7; 32].into());
+    ReportLegsRequest { request_id, batch_id, reports, evidence, ..Default::default() }
 }
 
 async fn say(client: &mut Client, batch: &Batch, legs: &[&Leg], word: LegWord) -> Batch {
@@ -260,6 +261,7 @@ async fn what_cannot_be_said_of_legs_is_refused_and_changes_nothing() {
         word: LegWord::Confirmed.into(),
         rail_reference: String::new(),
         evidence: "a mail".into(),
+        ..Default::default()
     };
     refused(d.client.operator.resolve_leg(resolve).await, FailedPrecondition, "ReportLegs");
     // What nobody has confirmed cannot have been sent back, and what failed needs a reason.
@@ -279,8 +281,7 @@ async fn an_approval_that_is_asked_for_twice_is_one() {
     assert_eq!(d.client.pay(&[d.world.voucher(0, 0, 0, 2_000_000)]).await, [Credited]);
     d.client.close_window().await;
     let batch = d.client.create_batch(&[1], World::PAIRS).await.unwrap();
-    let request =
-        ApproveBatchRequest { request_id: "once".into(), batch_id: batch.batch_id.clone() };
+    let request = approval("once".into(), &batch);
     let first = d.client.operator.approve_batch(request.clone()).await.unwrap().into_inner();
     let mut d = d.restart(&[]).await;
     let again = d.client.operator.approve_batch(request).await.unwrap().into_inner();
@@ -364,8 +365,7 @@ async fn four_eyes_are_those_of_two_operators() {
     };
     let batch = client.operator.create_batch(with("a", create.clone())).await.unwrap().into_inner();
     assert_eq!((&*batch.created_by, batch.four_eyes), ("ann", true));
-    let ask =
-        |id: &str| ApproveBatchRequest { request_id: id.into(), batch_id: batch.batch_id.clone() };
+    let ask = |id: &str| approval(id.into(), &batch);
     let own = client.operator.approve_batch(with("a", ask("own"))).await;
     refused(own, PermissionDenied, "another operator");
     // Whoever repeats another's call is told who made it, not his own name.

@@ -133,7 +133,7 @@ async fn money_for_a_batch_that_is_not_approved_keeps_it_from_approval_until_som
     assert!(shown.contains("trouble 1") && shown.contains("R-1"), "{shown}");
     assert!(told(&mut d.client, &batch).await.contains("R-1"));
     let (request_id_, batch_id) = (request_id("approve"), batch.batch_id.clone());
-    let ask = ApproveBatchRequest { request_id: request_id_, batch_id };
+    let ask = ApproveBatchRequest { request_id: request_id_, batch_id, ..Default::default() };
     refused(d.client.operator.approve_batch(ask).await, FailedPrecondition, "trouble 1 ");
     ack(&mut d, 1).await;
     assert!(approve(&mut d.client, &batch).await.troubles.is_empty());

@@ -84,6 +84,8 @@ events! {
     }
     Key::KeyEvent {
         22 EngineSet,
+        25 OperatorSet,
+        26 OperatorRemoved,
     }
     Window::WindowEvent {
         32 Cut,
@@ -92,16 +94,16 @@ events! {
         36 DisputeEnded,
     }
     Batch::BatchEvent {
-        53 Approved,
         54 Aborted,
         61 Computed,
+        62 Approved,
     }
     Leg::LegEvent {
-        56 Moved,
-        57 Proposed,
         58 Released,
         59 Submitted,
         60 Booked,
+        63 Moved,
+        67 Proposed,
     }
     Trouble::TroubleEvent {
         65 Acked,
@@ -181,11 +183,13 @@ impl Record<'_> {
 mod tests {
     use super::*;
     use tallystick_ledger::event::{
-        CreditLimitSet, LegBooking, LegsBooked, PartyErased, PartyUpserted, TroublesRaised,
+        BatchApproved, CreditLimitSet, LegBooking, LegProposed, LegsBooked, LegsMoved,
+        OperatorKeyRemoved, OperatorKeySet, PartyErased, PartyUpserted, TroublesRaised,
     };
-    use tallystick_ledger::types::{AssetNumber, BatchId, Digest, PartyId, Total};
+    use tallystick_ledger::types::{AssetNumber, BatchId, Digest, PartyId, SignerKey, Total};
     use tallystick_ledger::{
-        Caller, NewTrouble, Rail, Request, SealedOnRail, SealedText, TroubleKind, Way,
+        Caller, LegMove, LegState, Mover, NewTrouble, Rail, Request, SealedOnRail, SealedText,
+        TroubleKind, Way,
     };
 
     fn by_ann(event: Event) -> Fact {
@@ -271,6 +275,48 @@ mod tests {
         let erased = PartyErased { party, deposits: "R".into() };
         let golden = [&own, &"aa".repeat(32), "52ffffffffffffff"];
         assert_eq!(hex(Event::from(erased)), (24, golden.concat()));
+    }
+
+    #[test]
+    fn golden_bytes_of_what_operators_sign() {
+        let (batch, hex) = (BatchId([0xbb; 32]), |event: Event| {
+            let fact = Fact { envelope: Envelope::own(), event };
+            (event_kind(&fact.event), data_encoding::HEXLOWER.encode(&fact_bytes(&fact)))
+        });
+        let own = format!("{}0000{}", "ff".repeat(8), "00".repeat(41));
+        let (name, signature) = ("616e6effffffffff", [0x99; 64]);
+        let (operator, key) = ("ann".to_owned(), SignerKey([0xaa; 32]));
+        let set = OperatorKeySet { operator, key, possession: [0x88; 64], signature };
+        let golden = [&own, name, &"aa".repeat(32), &"88".repeat(64), &"99".repeat(64)];
+        assert_eq!(hex(Event::from(set)), (25, golden.concat()));
+        let removed = OperatorKeyRemoved { operator: "ann".into(), signature };
+        let golden = [&own, name, &"99".repeat(64)];
+        assert_eq!(hex(Event::from(removed)), (26, golden.concat()));
+        let approved = BatchApproved { batch, signature };
+        let golden = [&*own, &"bb".repeat(32), &"99".repeat(64)];
+        assert_eq!(hex(Event::from(approved)), (62, golden.concat()));
+        let (to, reference, evidence) = (LegState::Confirmed, "R".to_owned(), "E".to_owned());
+        let word = LegProposed { batch, leg: 7, to, reference, evidence, signature };
+        let (r, e) = ("52ffffffffffffff", "45ffffffffffffff");
+        let golden = [&*own, &"bb".repeat(32), "07000000", "05", r, e, &"99".repeat(64)];
+        assert_eq!(hex(Event::from(word)), (67, golden.concat()));
+        let moves = vec![LegMove {
+            leg: 7,
+            to,
+            payer: PartyId([0xaa; 32]),
+            payee: PartyId([0xcc; 32]),
+            amount: Total(5),
+            reference: "R".into(),
+            reason: "E".into(),
+        }];
+        let (asset, mover, evidence) = (AssetNumber(978), Mover::Operator, Digest([0xee; 32]));
+        let moved = LegsMoved { batch, asset, mover, evidence, moves, signature };
+        let amount = format!("05{}", "00".repeat(15));
+        let row = ["07000000", "05", &"aa".repeat(32), &"cc".repeat(32), &amount, r, e].concat();
+        let list = "23ffffff01000000";
+        let golden =
+            [&*row, &own, &"bb".repeat(32), "d203000003", &"ee".repeat(32), list, &"99".repeat(64)];
+        assert_eq!(hex(Event::from(moved)), (63, golden.concat()));
     }
 
     #[test]

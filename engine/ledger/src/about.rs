@@ -14,7 +14,7 @@ use crate::types::{AssetNumber, BatchId, PartyId, SignerKey, WindowNumber};
 pub struct About {
     /// The party whose it is; none where it is several parties'.
     pub party: Option<PartyId>,
-    /// The key that signs for a party, or for the engine.
+    /// The key that signs for a party, for the engine, or for an operator.
     pub signer: Option<SignerKey>,
     /// The asset.
     pub asset: Option<AssetNumber>,
@@ -32,7 +32,7 @@ impl Event {
     pub fn about(&self) -> About {
         match self {
             Self::Registry(e) => e.about(),
-            Self::Key(KeyEvent::EngineSet(e)) => About { signer: Some(e.key), ..About::default() },
+            Self::Key(e) => e.about(),
             Self::Window(e) => e.about(),
             Self::Batch(e) => e.about(),
             Self::Leg(e) => e.about(),
@@ -92,6 +92,20 @@ impl RegistryEvent {
                 let text = format!("deposit {}: {}", e.amount, e.reference);
                 About { party: Some(e.party), asset: Some(e.asset), text, ..none }
             }
+        }
+    }
+}
+
+impl KeyEvent {
+    fn about(&self) -> About {
+        let of = |operator: &str| format!("the key of {operator}");
+        match self {
+            Self::EngineSet(e) => About { signer: Some(e.key), ..About::default() },
+            Self::OperatorSet(e) => {
+                About { signer: Some(e.key), text: of(&e.operator), ..About::default() }
+            }
+            // Which one it was, only who knows the history can say.
+            Self::OperatorRemoved(e) => About { text: of(&e.operator), ..About::default() },
         }
     }
 }

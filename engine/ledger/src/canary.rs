@@ -70,11 +70,13 @@ pub enum Bug {
     ControlTakesNext = 26,
     /// A start goes by rows of which only some are those of the last checkpoint.
     RowsHalfApplied = 27,
+    /// An operator who has a key may approve and say without signing.
+    UnsignedApproval = 28,
 }
 
 impl Bug {
     /// Every bug.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 27] = [
         Self::CreditTotal,
         Self::CutTakesNext,
         Self::CheckpointMissesChannel,
@@ -101,6 +103,7 @@ impl Bug {
         Self::ControlMissesMoney,
         Self::ControlTakesNext,
         Self::RowsHalfApplied,
+        Self::UnsignedApproval,
     ];
 
     /// Its name.
@@ -133,6 +136,7 @@ impl Bug {
             Self::ControlMissesMoney => "control-misses-money",
             Self::ControlTakesNext => "control-takes-next",
             Self::RowsHalfApplied => "rows-half-applied",
+            Self::UnsignedApproval => "unsigned-approval",
         }
     }
 }

@@ -15,12 +15,13 @@ mod requests;
 mod rows;
 mod search;
 mod settlement;
+mod signed;
 mod used;
 mod waiting;
 mod window;
 mod words;
 
-pub use entry::{BatchEntry, BatchState, Deed};
+pub use entry::{Approval, BatchEntry, BatchState, Deed};
 pub use rows::{Restored, Restoring, RowUnfit};
 pub use used::Used;
 pub use window::{SealedHead, WindowEntry, WindowState};
@@ -32,6 +33,7 @@ use super::event::{
     BatchComputed, BatchEvent, Cap, Event, Genesis, KeyEvent, LegEvent, PartyUpserted,
     RegistryEvent, TroubleEvent, WindowEvent,
 };
+use super::operator_key::OperatorKeys;
 use super::rail::Rail;
 use super::refusal::Refusal;
 use super::sealed::{SealedOnRail, SealedText};
@@ -145,6 +147,7 @@ pub struct Control {
     funds: BTreeMap<AssetNumber, Net>,
     requests: Requests,
     engine_keys: EngineKeys,
+    operator_keys: OperatorKeys,
     /// By number; the last one is open.
     windows: BTreeMap<WindowNumber, WindowEntry>,
     batches: BTreeMap<BatchId, BatchEntry>,
@@ -180,6 +183,7 @@ impl Control {
             funds: BTreeMap::new(),
             requests: Requests::new(limits::REQUESTS_MAX),
             engine_keys: EngineKeys::default(),
+            operator_keys: OperatorKeys::default(),
             windows: BTreeMap::from([(first, WindowEntry::open(first, history.lsn.next()))]),
             batches: BTreeMap::new(),
             deeds: BTreeMap::new(),
@@ -237,6 +241,8 @@ impl Control {
             Wish::RevokeSigner { .. }
             | Wish::EraseParty { .. }
             | Wish::SetEngineKey { .. }
+            | Wish::SetOperatorKey { .. }
+            | Wish::RemoveOperatorKey { .. }
             | Wish::CloseWindow
             | Wish::SealWindow(_)
             | Wish::DisputeWindow { .. }
@@ -282,6 +288,10 @@ impl Control {
         match event {
             Event::Registry(e) => self.register(e),
             Event::Key(KeyEvent::EngineSet(e)) => self.engine_keys.set(lsn, e.key),
+            Event::Key(KeyEvent::OperatorSet(e)) => {
+                self.operator_keys.set(lsn, &e.operator, e.key);
+            }
+            Event::Key(KeyEvent::OperatorRemoved(e)) => self.operator_keys.remove(lsn, &e.operator),
             Event::Window(e) => self.apply_window(record, at, e),
             Event::Batch(BatchEvent::Computed(e)) => {
                 let Made::Batch(head) = made else { panic!("a computed batch comes with it") };

@@ -22,6 +22,8 @@ pub enum KeyMisfit {
     NotCurrent { found: SignerKey, wanted: SignerKey },
     #[error("{0} was the engine's key before")]
     Reused(SignerKey),
+    #[error("{0} is, or was, an operator's key")]
+    Operators(SignerKey),
     #[error("the first key follows no other and is asked for by nobody")]
     First,
     #[error("a key that follows another is asked for by an operator")]

@@ -121,6 +121,28 @@ pub struct EngineKeySet {
     pub proof: [u8; 64],
 }
 
+/// An operator signs with a key of his own from now on: the first, or one that follows another.
+#[derive(Debug, Clone, PartialEq, Eq, Archive, Serialize, Deserialize)]
+pub struct OperatorKeySet {
+    /// Whose key it is: who asked.
+    pub operator: String,
+    /// The key that he signs with from now on.
+    pub key: SignerKey,
+    /// Its signature over the statement of it: whoever sets it has it.
+    pub possession: [u8; 64],
+    /// Signature of the key before it over the same statement; zero for the first.
+    pub signature: [u8; 64],
+}
+
+/// An operator's key counts no more, and he has none.
+#[derive(Debug, Clone, PartialEq, Eq, Archive, Serialize, Deserialize)]
+pub struct OperatorKeyRemoved {
+    /// Whose key it was.
+    pub operator: String,
+    /// Signature of whoever asked over the statement of it; zero: he has no key.
+    pub signature: [u8; 64],
+}
+
 /// A closed window's obligations were sealed under one root. Re-sealing must give the same.
 #[derive(Debug, Clone, PartialEq, Eq, Archive, Serialize, Deserialize)]
 pub struct WindowSealed {
@@ -173,6 +195,8 @@ pub struct BatchComputed {
 pub struct BatchApproved {
     /// Which batch.
     pub batch: BatchId,
+    /// The operator's signature over the statement of it; zero: not signed.
+    pub signature: [u8; 64],
 }
 
 /// An operator aborted a batch of which nothing had left; its windows can be batched anew.
@@ -249,6 +273,8 @@ pub struct LegsMoved {
     pub evidence: Digest,
     /// The moves, ordered by leg.
     pub moves: Vec<LegMove>,
+    /// Of an operator's word: his signature over the statement of it; zero: not signed.
+    pub signature: [u8; 64],
 }
 
 /// Books showed money of legs that stand where that leads already: nothing moves, and the reference
@@ -288,6 +314,8 @@ pub struct LegProposed {
     pub reference: String,
     /// The evidence, or where it is filed.
     pub evidence: String,
+    /// The operator's signature over the statement of it; zero: not signed.
+    pub signature: [u8; 64],
 }
 
 /// One party's exposure falls by what a batch settled for it.

@@ -26,6 +26,7 @@ pub mod legs;
 pub mod limits;
 pub mod marks;
 pub mod net;
+pub mod operator_key;
 pub mod pages;
 pub mod plan;
 pub mod rail;
@@ -44,7 +45,7 @@ pub mod wish;
 pub use about::About;
 pub use batch::{Account, BatchContent, BatchHead, By, Leg, OpenBatch, Payment, Policy};
 pub use control::{
-    BatchEntry, BatchState, Control, Decision, Deed, SealedHead, WindowEntry, WindowState,
+    Approval, BatchEntry, BatchState, Control, Decision, Deed, SealedHead, WindowEntry, WindowState,
 };
 pub use dues::{Due, dues};
 pub use engine_key::{EngineKeys, KeyMisfit};
@@ -55,6 +56,7 @@ pub use fund::Cover;
 pub use leg::{Heard, LegMove, LegState, LegWord, Mover, Way};
 pub use legs::{Home, LegFacts, Legs, Owed, Proposal};
 pub use marks::Marks;
+pub use operator_key::{OperatorKeyEntry, OperatorKeyMisfit, OperatorKeys, OperatorSignature};
 pub use plan::{BatchPlan, Next};
 pub use rail::Rail;
 pub use refusal::{PartyMisfit, Refusal};

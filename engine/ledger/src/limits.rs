@@ -268,6 +268,10 @@ pub const TROUBLES_SHOWN: usize = 100;
 pub const OPERATORS_MAX: usize = 64;
 /// Bytes of an operator's name, which stands in records.
 pub const OPERATOR_NAME_BYTES_MAX: usize = 64;
+/// Keys that operators may ever have had, some 150 bytes each: what one of them signed is looked up
+/// for ever. As many operators as there may be, each with a new key every month for five years.
+pub const OPERATOR_KEYS_MAX: usize = 1 << 12;
+const _: () = assert!(OPERATOR_KEYS_MAX >= OPERATORS_MAX * 12 * 5);
 /// Entries of the schedule: as many as there can be assets worth one.
 pub const SCHEDULE_MAX: usize = 64;
 /// How often the schedule looks at the clock and at the thresholds.

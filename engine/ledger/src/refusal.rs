@@ -1,6 +1,7 @@
 //! Why the ledger does not do what an operator asked. Values, not failures: nothing has changed.
 
 use super::engine_key::KeyMisfit;
+use super::operator_key::OperatorKeyMisfit;
 use crate::types::{AssetError, AssetNumber, BatchId, PartyId, SignerKey, Total, WindowNumber};
 
 /// A call that the rules refuse. Says what is wrong and what to do.
@@ -50,6 +51,8 @@ pub enum Refusal {
     EngineKey(KeyMisfit),
     #[error("the engine's signing key was rotated at the same moment; try again")]
     EngineKeyMoved,
+    #[error(transparent)]
+    OperatorKey(#[from] OperatorKeyMisfit),
     #[error("the windows hold nothing to settle in asset {0}")]
     NothingToSettle(AssetNumber),
     #[error("batch {batch} is {state}; {allowed}")]

@@ -34,13 +34,15 @@ pub enum Section {
     Troubles = 11,
     /// Requests that were answered.
     Requests = 12,
+    /// Keys that operators have, or had.
+    OperatorKeys = 13,
     /// Legs of batches, by pages. The last section: it is not read whole.
-    Legs = 13,
+    Legs = 14,
 }
 
 impl Section {
     /// Every section.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Head,
         Self::Assets,
         Self::Acked,
@@ -53,6 +55,7 @@ impl Section {
         Self::Deeds,
         Self::Troubles,
         Self::Requests,
+        Self::OperatorKeys,
         Self::Legs,
     ];
 }
@@ -75,6 +78,7 @@ pub enum RowKey {
     Trouble(u64),
     /// The span of days, and the record of the first in the row.
     Requests(i64, u64),
+    OperatorKey(SignerKey),
     /// And the page.
     Legs(BatchId, u32),
 }
@@ -87,6 +91,7 @@ impl RowKey {
         match self {
             Self::Head | Self::Assets | Self::Acked => {}
             Self::Party(party) => bytes.extend_from_slice(&party.0),
+            Self::OperatorKey(key) => bytes.extend_from_slice(&key.0),
             Self::Signer(signer) => bytes.extend_from_slice(&signer.0),
             Self::Money(party, asset) => {
                 bytes.extend_from_slice(&party.0);
@@ -139,6 +144,7 @@ impl RowKey {
                 let span = unordered(u64::from_be_bytes(take(of)?));
                 Self::Requests(span, u64::from_be_bytes(take(of)?))
             }
+            Section::OperatorKeys => Self::OperatorKey(SignerKey(take(of)?)),
             Section::Legs => Self::Legs(BatchId(take(of)?), u32::from_be_bytes(take(of)?)),
         };
         fields.is_empty().then_some(row)
@@ -166,6 +172,7 @@ impl RowKey {
             Self::Deed(_) => Section::Deeds,
             Self::Trouble(_) => Section::Troubles,
             Self::Requests(..) => Section::Requests,
+            Self::OperatorKey(_) => Section::OperatorKeys,
             Self::Legs(..) => Section::Legs,
         }
     }

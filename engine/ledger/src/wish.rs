@@ -9,6 +9,7 @@ use crate::control::CreateBatch;
 use crate::envelope::{Caller, Envelope, Request};
 use crate::event::{Cap, LegBooking, LegRun, WindowSealed};
 use crate::leg::{LegMove, LegState, LegWord, Mover};
+use crate::operator_key::OperatorSignature;
 use crate::plan::BatchPlan;
 use crate::sealed::{SealedOnRail, SealedText};
 use crate::trouble::NewTrouble;
@@ -39,6 +40,11 @@ pub enum Wish {
     RecordDeposit { party: PartyId, asset: AssetNumber, amount: Total, reference: String },
     /// Have another key sign for the engine; the first one is the engine's own.
     SetEngineKey { key: SignerKey, proof: [u8; 64] },
+    /// Have the caller sign with another key of his own from now on: the one whose possession is
+    /// shown. The key before it, if there is one, signs.
+    SetOperatorKey { possession: Box<OperatorSignature>, signed: Option<OperatorSignature> },
+    /// Have an operator's key, which is this one now, count no more.
+    RemoveOperatorKey { operator: String, key: SignerKey, signed: Option<OperatorSignature> },
     /// Close the open window, whichever it is.
     CloseWindow,
     /// The engine's own: a cut window was sealed, and what was owed in it is kept.
@@ -50,7 +56,7 @@ pub enum Wish {
     /// Make a computed batch the one that settles its windows.
     CreateBatch(CreateBatch),
     /// Let the legs of a batch leave.
-    ApproveBatch { batch: BatchId },
+    ApproveBatch { batch: BatchId, signed: Option<OperatorSignature> },
     /// Give up a batch of which nothing has left.
     AbortBatch { batch: BatchId, reason: String },
     /// The engine's own: legs leave, as these bytes.
@@ -62,7 +68,12 @@ pub enum Wish {
     /// batch before anything left.
     MoveEnded { batch: BatchId, voice: Voice, evidence: Digest, moves: Vec<LegMove> },
     /// An operator says what the rail did with legs.
-    ReportLegs { content: Arc<BatchContent>, evidence: Digest, words: Vec<SaidOfLeg> },
+    ReportLegs {
+        content: Arc<BatchContent>,
+        evidence: Digest,
+        words: Vec<SaidOfLeg>,
+        signed: Option<OperatorSignature>,
+    },
     /// One operator's word about a leg whose fate the rail cannot tell.
     ResolveLeg {
         content: Arc<BatchContent>,
@@ -70,6 +81,7 @@ pub enum Wish {
         word: LegWord,
         reference: String,
         evidence: String,
+        signed: Option<OperatorSignature>,
     },
     /// The engine's own: books showed money of legs that stand where that leads already.
     BookLegs { batch: BatchId, evidence: Digest, bookings: Vec<LegBooking> },
@@ -222,6 +234,8 @@ impl Wish {
             Self::SetCreditLimit { .. } => "set limit",
             Self::RecordDeposit { .. } => "record deposit",
             Self::SetEngineKey { .. } => "set the engine's key",
+            Self::SetOperatorKey { .. } => "set an operator's key",
+            Self::RemoveOperatorKey { .. } => "remove an operator's key",
             Self::CloseWindow => "close window",
             Self::SealWindow(_) => "seal window",
             Self::DisputeWindow { .. } => "dispute window",
@@ -261,6 +275,8 @@ impl Wish {
             | Self::SetCreditLimit { .. }
             | Self::RecordDeposit { .. }
             | Self::SetEngineKey { .. }
+            | Self::SetOperatorKey { .. }
+            | Self::RemoveOperatorKey { .. }
             | Self::CloseWindow
             | Self::DisputeWindow { .. }
             | Self::EndDispute { .. }

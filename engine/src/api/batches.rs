@@ -1,13 +1,14 @@
 //! Batches: computed, approved, aborted, listed and exported.
 
 use super::door::Place;
-use super::messages::{asked, asks, batch_message, id, leg_state};
+use super::messages::{asked, asked_signed, asks, batch_message, id, leg_state};
 use super::read::Streamed;
 use super::status::{invalid, storage};
 use super::troubles;
 use crate::ledger::control::BatchEntry;
 use crate::ledger::{
-    BatchHead, BatchState, Caller, Control, Deed, LegState, Legs, Rail, Refusal, Request, Wish,
+    Approval, BatchHead, BatchState, Caller, Control, Deed, LegState, Legs, Rail, Refusal, Request,
+    Wish,
 };
 use crate::rails;
 use crate::settle::{CreateBatch, Engine};
@@ -21,7 +22,7 @@ use tonic::Status;
 
 asks! {
     CreateBatchRequest "CreateBatch",
-    ApproveBatchRequest "ApproveBatch",
+    ApproveBatchRequest "ApproveBatch" signature,
     AbortBatchRequest "AbortBatch",
 }
 
@@ -90,9 +91,9 @@ pub(super) async fn approve(
     caller: Caller,
     message: v1::ApproveBatchRequest,
 ) -> Result<v1::Batch, Status> {
-    let (request, message) = asked(message)?;
+    let (request, message, signature) = asked_signed(message)?;
     let batch: BatchId = id(&message.batch_id, "batch_id")?;
-    engine.tell(Wish::ApproveBatch { batch }.by(caller, request)).await?;
+    engine.approve_batch(caller.asks(request), batch, signature).await?;
     engine.turn().await;
     get(engine, batch).await
 }
@@ -157,13 +158,15 @@ pub(super) fn batch_state(state: BatchState) -> v1::BatchState {
 }
 
 pub(super) fn as_it_stands(entry: &BatchEntry) -> v1::Batch {
-    let (approved_by, approved_at) = entry.approved.clone().unwrap_or_default();
+    let Approval { operator: approved_by, at, key } = entry.approved.clone().unwrap_or_default();
+    let approved_key = key.map(|key| Bytes::copy_from_slice(&key.0)).unwrap_or_default();
     let (aborted_by, abort_reason) = entry.aborted.clone().unwrap_or_default();
     v1::Batch {
         created_by: entry.by.operator.clone(),
         four_eyes: entry.by.four_eyes,
         approved_by,
-        approved_at_us: approved_at.0,
+        approved_at_us: at.0,
+        approved_key,
         aborted_by,
         abort_reason,
         ended_at_us: entry.ended_at.unwrap_or_default().0,

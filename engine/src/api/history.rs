@@ -5,9 +5,9 @@ use super::messages::id;
 use super::read::Streamed;
 use super::status::{invalid, storage};
 use crate::journal::{Chain, Entry, JournalError, Record};
-use crate::ledger::event::RegistryEvent;
+use crate::ledger::event::{KeyEvent, RegistryEvent};
 use crate::ledger::sealed::party_text;
-use crate::ledger::{About, Caller, Envelope, Event, Fact};
+use crate::ledger::{About, Caller, Envelope, Event, Fact, OperatorKeys};
 use crate::settle::Engine;
 use crate::types::PartyId;
 use crate::vault::{Shown, Vault};
@@ -66,7 +66,11 @@ pub(super) async fn list(
     asked: v1::ListHistoryRequest,
 ) -> Result<Streamed<v1::HistoryEntry>, Status> {
     let wanted = Wanted::new(asked)?;
-    let last = engine.ask(|control| Ok(control.history().lsn)).await?;
+    let found = engine.ask(|control| {
+        let keys = control.operator_keys().clone();
+        Ok((control.history().lsn, keys))
+    });
+    let (last, keys) = found.await?;
     let (engine, (entries_in, entries)) = (engine.clone(), mpsc::channel(ENTRIES));
     tokio::task::spawn_blocking(move || {
         let _place = place;
@@ -77,7 +81,7 @@ pub(super) async fn list(
             if !wanted.has(&engine, &record, &fact) {
                 return Ok(());
             }
-            let entry = entry(&record, *fact, engine.vault())?;
+            let entry = entry(&record, *fact, engine.vault(), &keys)?;
             gone = entries_in.blocking_send(Ok(entry)).is_err();
             if gone { Err(JournalError::Storage("the client went away".into())) } else { Ok(()) }
         });
@@ -95,9 +99,15 @@ fn entry(
     record: &Record<'_>,
     Fact { envelope, event }: Fact,
     vault: &Vault,
+    keys: &OperatorKeys,
 ) -> Result<v1::HistoryEntry, JournalError> {
     let Envelope { caller: Caller { name, role, via }, request } = envelope;
-    let About { party, signer, asset, window, batch, mut text } = event.about();
+    let About { party, mut signer, asset, window, batch, mut text } = event.about();
+    let own = |operator: &str| keys.in_force(operator, record.lsn);
+    let signed_with = own(&name).filter(|_| event.is_signed());
+    if let Event::Key(KeyEvent::OperatorRemoved(e)) = &event {
+        signer = own(&e.operator);
+    }
     if let Event::Registry(RegistryEvent::PartyUpserted(e)) = &event {
         let Shown { name, accounts } = vault.show_party(e.party, Some(&e.name), &e.accounts)?;
         text = party_text(&name, e.suspended, &accounts);
@@ -117,5 +127,6 @@ fn entry(
         window: window.map(|window| window.0),
         batch_id: bytes(batch.map(|batch| batch.0)),
         about: text,
+        signed_with: bytes(signed_with.map(|key| key.0)),
     })
 }

@@ -2,7 +2,7 @@
 
 use super::batches;
 use super::door::Place;
-use super::messages::{asked, asks, id, leg_message};
+use super::messages::{asked_signed, asks, id, leg_message};
 use super::read::Streamed;
 use super::status::invalid;
 use crate::ledger::{BatchContent, Caller, LegWord, Legs};
@@ -17,8 +17,8 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::Status;
 
 asks! {
-    ReportLegsRequest "ReportLegs",
-    ResolveLegRequest "ResolveLeg",
+    ReportLegsRequest "ReportLegs" signature,
+    ResolveLegRequest "ResolveLeg" signature,
 }
 
 /// The legs of a batch as they stand, a page at a time: nobody waits for a long list to be copied,
@@ -84,7 +84,7 @@ pub(super) async fn report(
     caller: Caller,
     message: v1::ReportLegsRequest,
 ) -> Result<v1::Batch, Status> {
-    let (request, message) = asked(message)?;
+    let (request, message, signature) = asked_signed(message)?;
     let batch: BatchId = id(&message.batch_id, "batch_id")?;
     let evidence = match message.evidence.len() {
         0 => Digest::ZERO,
@@ -96,7 +96,7 @@ pub(super) async fn report(
     };
     let reports = message.reports.into_iter().map(one).collect::<Result<Vec<_>, Status>>()?;
     let envelope = caller.asks(request);
-    let legs_moved = engine.report_legs(envelope, batch, evidence, &reports).await?;
+    let legs_moved = engine.report_legs(envelope, batch, evidence, &reports, signature).await?;
     Ok(v1::Batch { legs_moved, ..batches::get(engine, batch).await? })
 }
 
@@ -106,11 +106,11 @@ pub(super) async fn resolve(
     caller: Caller,
     message: v1::ResolveLegRequest,
 ) -> Result<v1::Leg, Status> {
-    let (request, message) = asked(message)?;
+    let (request, message, signature) = asked_signed(message)?;
     let batch: BatchId = id(&message.batch_id, "batch_id")?;
     let v1::ResolveLegRequest { key, rail_reference: reference, evidence, .. } = message;
     let verdict = LegVerdict { key, word: word(message.word)?, reference, evidence };
     let envelope = caller.asks(request);
-    let (leg, content, legs) = engine.resolve_leg(envelope, batch, verdict).await?;
+    let (leg, content, legs) = engine.resolve_leg(envelope, batch, verdict, signature).await?;
     Ok(leg_message(&content.legs[leg as usize], leg, &legs))
 }

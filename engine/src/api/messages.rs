@@ -6,7 +6,7 @@ use crate::ledger::{
     AssetSeal, BatchHead, Exposure, Leg, LegFacts, LegState, Legs, Obligation, Position, Proposal,
     RailAccount, Request, WindowEntry, WindowState,
 };
-use crate::settle::Engine;
+use crate::settle::{Engine, Signature};
 use crate::types::{
     AssetDef, AssetNumber, BatchId, ChannelId, Digest, Lsn, PartyId, SettlementModel, SignerKey,
     Total, content_digest,
@@ -64,30 +64,60 @@ pub(super) trait Asks: Message {
 
     /// Takes the request id out of it.
     fn take_id(&mut self) -> String;
+
+    /// Takes the caller's signature out of it: it is no part of what is asked for.
+    fn take_signature(&mut self) -> Bytes {
+        Bytes::new()
+    }
 }
 
-/// Says so of messages, each beside what is done with it.
+/// Says so of messages, each beside what is done with it, and of those that are signed, in which
+/// field.
 macro_rules! asks {
-    ($($message:ident $call:literal),* $(,)?) => {
+    ($($message:ident $call:literal $($signature:ident)?),* $(,)?) => {
         $(impl $crate::api::messages::Asks for v1::$message {
             const CALL: &'static str = $call;
 
             fn take_id(&mut self) -> String {
                 std::mem::take(&mut self.request_id)
             }
+
+            $(fn take_signature(&mut self) -> bytes::Bytes {
+                std::mem::take(&mut self.$signature)
+            })?
         })*
     };
 }
 pub(super) use asks;
 
 /// The request that a message comes with, and the message without its id.
-pub(super) fn asked<M: Asks>(mut message: M) -> Result<(Request, M), Status> {
-    let id = message.take_id();
+pub(super) fn asked<M: Asks>(message: M) -> Result<(Request, M), Status> {
+    let (request, message, _) = asked_signed(message)?;
+    Ok((request, message))
+}
+
+/// The same of a message that may be signed, with the signature. Who repeats a call may have
+/// another key by then, so that the content is without it.
+pub(super) fn asked_signed<M: Asks>(
+    mut message: M,
+) -> Result<(Request, M, Option<Signature>), Status> {
+    let (id, signature) = (message.take_id(), message.take_signature());
     let content = content_digest(M::CALL, &message.encode_to_vec());
     let request = Request { id, content };
     // Before anything is computed for it.
     request.check().map_err(|r| refused(&r))?;
-    Ok((request, message))
+    let signature = match signature.len() {
+        0 => None,
+        _ => Some(signature_of(&signature, "signature")?),
+    };
+    Ok((request, message, signature))
+}
+
+/// Reads a signature; INVALID_ARGUMENT names the field when it is not 64 bytes.
+pub(super) fn signature_of(bytes: &[u8], field: &str) -> Result<Signature, Status> {
+    let length = bytes.len();
+    Signature::try_from(bytes)
+        .map_err(|_| invalid(format!("{field} has {length} bytes, it must have 64 bytes")))
 }
 
 /// A place in the engine's logs, opaque to whoever gets it: which form this is, which log, and

@@ -13,6 +13,7 @@ mod legs;
 mod lists;
 mod messages;
 mod operator;
+mod operator_keys;
 mod parties;
 mod read;
 mod reconcile;

@@ -7,8 +7,8 @@ use super::messages::{asset_message, exposure_message, id, key_tables_message, s
 use super::read::{Streamed, batch_id, sealed, streamed, window, windows as windows_listed};
 use super::registration::Asked;
 use super::{
-    batches, evidence, history, legs, lists, parties, reconcile, registration, settlement,
-    troubles, windows,
+    batches, evidence, history, legs, lists, operator_keys, parties, reconcile, registration,
+    settlement, troubles, windows,
 };
 use crate::ledger::control::SignerEntry;
 use crate::ledger::{Caller, Wish};
@@ -393,6 +393,31 @@ impl v1::operator_server::Operator for OperatorApi {
     ) -> Answer<v1::EngineKey> {
         let caller = caller(&request);
         evidence::rotate(&self.engine, caller, request.into_inner()).await.map(Response::new)
+    }
+
+    async fn set_operator_key(
+        &self,
+        request: Request<v1::SetOperatorKeyRequest>,
+    ) -> Answer<v1::OperatorKey> {
+        let caller = caller(&request);
+        operator_keys::set(&self.engine, caller, request.into_inner()).await.map(Response::new)
+    }
+
+    async fn remove_operator_key(
+        &self,
+        request: Request<v1::RemoveOperatorKeyRequest>,
+    ) -> Answer<v1::OperatorKey> {
+        let caller = caller(&request);
+        operator_keys::remove(&self.engine, caller, request.into_inner()).await.map(Response::new)
+    }
+
+    type ListOperatorKeysStream = Streamed<v1::OperatorKey>;
+    async fn list_operator_keys(
+        &self,
+        request: Request<v1::ListOperatorKeysRequest>,
+    ) -> Answer<Self::ListOperatorKeysStream> {
+        let place = self.lists.take(&request)?;
+        Ok(Response::new(streamed(place, operator_keys::list(&self.engine).await?.into_iter())))
     }
 
     async fn get_status(&self, _: Request<v1::GetStatusRequest>) -> Answer<v1::Status> {

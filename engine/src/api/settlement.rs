@@ -45,7 +45,7 @@ pub(super) fn batches(control: &Control) -> Settling {
             in_flight += moving(entry);
             unknown += entry.legs.count(LegState::Unknown);
             unknown_since.extend(entry.legs.unknown_since().iter().map(|(_, at)| *at).min());
-            settling.extend(entry.approved.as_ref().map(|(_, at)| *at));
+            settling.extend(entry.approved.as_ref().map(|approval| approval.at));
         }
     }
     let count = |(state, batches)| v1::BatchCount { state, batches };

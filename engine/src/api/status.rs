@@ -1,6 +1,7 @@
 //! Which refusal gets which gRPC status code.
 
 use crate::journal::JournalError;
+use crate::ledger::OperatorKeyMisfit;
 use crate::ledger::Refusal::{self, RequestReused, SignerDiffers};
 use crate::pipeline::{Busy, NotDone};
 use crate::settle::{NotLoaded, NotRotated, NotSaid};
@@ -9,7 +10,11 @@ use tonic::{Code, Status};
 
 /// The status of a refusal: its text says what is wrong and what to do.
 pub(super) fn refused(refusal: &Refusal) -> Status {
-    let code = match refusal {
+    Status::new(code(refusal), refusal.to_string())
+}
+
+fn code(refusal: &Refusal) -> Code {
+    match refusal {
         RequestReused(_) | Refusal::AssetDiffers { .. } | SignerDiffers(_) => Code::AlreadyExists,
         Refusal::UnknownParty(_)
         | Refusal::UnknownSigner(_)
@@ -19,6 +24,7 @@ pub(super) fn refused(refusal: &Refusal) -> Status {
         | Refusal::UnknownTrouble(_)
         | Refusal::NoSuchLeg { .. } => Code::NotFound,
         Refusal::SameOperator(_) | Refusal::EnginesOwn { .. } => Code::PermissionDenied,
+        Refusal::OperatorKey(misfit) => of_key(misfit),
         Refusal::RequestsFull(_)
         | Refusal::TableFull { .. }
         | Refusal::TooManyLegs(_)
@@ -73,8 +79,23 @@ pub(super) fn refused(refusal: &Refusal) -> Status {
         | Refusal::SuspensionsMoved
         | Refusal::EngineKeyMoved
         | Refusal::ErasedMeanwhile(_) => Code::Aborted,
-    };
-    Status::new(code, refusal.to_string())
+    }
+}
+
+/// Who may not, for want of the right signature, and what does not go as things are.
+fn of_key(misfit: &OperatorKeyMisfit) -> Code {
+    match misfit {
+        OperatorKeyMisfit::MustSign { .. } | OperatorKeyMisfit::SignatureUnfit { .. } => {
+            Code::PermissionDenied
+        }
+        OperatorKeyMisfit::TooMany => Code::ResourceExhausted,
+        OperatorKeyMisfit::Reused(_)
+        | OperatorKeyMisfit::Engines(_)
+        | OperatorKeyMisfit::NoKey { .. }
+        | OperatorKeyMisfit::Nameless
+        | OperatorKeyMisfit::NotHis { .. }
+        | OperatorKeyMisfit::Idle { .. } => Code::FailedPrecondition,
+    }
 }
 
 impl From<Busy> for Status {

@@ -4,6 +4,7 @@
 
 mod callers;
 mod ends;
+mod operators;
 mod settling;
 
 use super::Settings;
@@ -23,7 +24,7 @@ use crate::ledger::event::{
     BatchComputed, BatchEvent, EngineKeySet, Genesis, KeyEvent, LegEvent, WindowCut, WindowEvent,
     WindowSealed,
 };
-use crate::ledger::{By, Caller, EngineKeys, Envelope, Event, Fact, Obligation};
+use crate::ledger::{By, Caller, EngineKeys, Envelope, Event, Fact, Obligation, OperatorKeys};
 use crate::types::{
     AssetNumber, BatchId, ChannelHasher, History, Lsn, NetworkId, PartyId, SignerKey, Statement,
     Timestamp, Total, WindowNumber, batch_statement, key_statement, window_statement,
@@ -47,6 +48,7 @@ pub(super) struct Audit<'a> {
     pub unknown_carries: u64,
     given: BTreeSet<WindowNumber>,
     keys: EngineKeys,
+    operators: OperatorKeys,
     first_key: Option<SignerKey>,
     requests: Requests,
     /// Every event so far, for the statements that name one.
@@ -90,6 +92,7 @@ impl<'a> Audit<'a> {
             unknown_carries: 0,
             given: source.windows().into_iter().collect(),
             keys: EngineKeys::default(),
+            operators: OperatorKeys::default(),
             first_key: None,
             requests: Requests::default(),
             digests: Vec::new(),
@@ -119,6 +122,7 @@ impl<'a> Audit<'a> {
             self.end_at(record.history())
         })?;
         self.all_ends_met()?;
+        self.all_pins_met()?;
         if let Some(window) = self.given.first().copied() {
             let difference = Difference::new("the window", "sealed by an event", "not sealed");
             return Err(difference.window(window).into());
@@ -181,6 +185,8 @@ impl<'a> Audit<'a> {
         match event {
             Event::Registry(e) => Ok(self.registry.apply(lsn, e)?),
             Event::Key(KeyEvent::EngineSet(e)) => self.key(lsn, request.is_some(), e),
+            Event::Key(KeyEvent::OperatorSet(e)) => self.operator_key_set(lsn, caller, e),
+            Event::Key(KeyEvent::OperatorRemoved(e)) => self.operator_key_removed(lsn, caller, e),
             Event::Window(WindowEvent::Cut(e)) => self.cut(record, at, e),
             Event::Window(WindowEvent::Sealed(e)) => self.seal(e),
             Event::Batch(BatchEvent::Computed(e)) => self.batch(caller, e),
@@ -203,6 +209,9 @@ impl<'a> Audit<'a> {
             Difference::new("the engine's key", "one that may follow", found.to_string())
         };
         self.keys.check_set(asked, e).map_err(|misfit| differs(&misfit))?;
+        if self.operators.get(e.key).is_some() {
+            return Err(differs(&"an operator's").into());
+        }
         match (self.keys.current(), self.settings.first_key) {
             (Some(before), _) => {
                 let statement = key_statement(self.network(), e.key);
@@ -424,6 +433,7 @@ impl<'a> Audit<'a> {
         let mut report = Report::new(self.counts, not_checked, ended);
         report.network_id = self.hasher.as_ref().map(|hasher| hasher.network().to_string());
         report.engine_key = self.keys.current().map(|key| key.to_string());
+        report.operator_keys = self.keys_of_operators();
         report.first_engine_key = self.first_key.map(|key| key.to_string());
         report
     }

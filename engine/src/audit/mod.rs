@@ -26,7 +26,7 @@ mod windows;
 pub use difference::{AuditError, Difference};
 pub use directory::Directory;
 pub use files::Files;
-pub use report::{Counts, Report};
+pub use report::{Counts, OperatorKey, Report};
 pub use source::Source;
 
 use crate::proof::Receipt;
@@ -42,6 +42,8 @@ pub struct Settings<'a> {
     /// The first key of the engine, where whoever audits knows it: a history under another is not
     /// its own.
     pub first_key: Option<SignerKey>,
+    /// First keys of operators, by name, where whoever audits knows them.
+    pub operator_keys: &'a [(String, SignerKey)],
     /// Receipts of vouchers, which must be in the evidence.
     pub receipts: &'a [Receipt],
     /// Is told how many pieces of evidence were checked so far.

@@ -26,8 +26,29 @@ pub struct Counts {
     pub legs: u64,
     /// Frames that were still there.
     pub frames: u64,
+    /// Approvals of batches.
+    pub approvals: u64,
+    /// Of these, with a valid signature of their operator's own key.
+    pub approvals_signed: u64,
+    /// Records in which operators say what became of legs.
+    pub words: u64,
+    /// Of these, with a valid signature of their operator's own key.
+    pub words_signed: u64,
     /// Receipts whose vouchers are in the evidence.
     pub receipts: u64,
+}
+
+/// A key of an operator's own.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct OperatorKey {
+    /// Whose.
+    pub operator: String,
+    /// The key.
+    pub key: String,
+    /// The record that put it in force.
+    pub since_lsn: u64,
+    /// The record that ended it; none while it is in force.
+    pub until_lsn: Option<u64>,
 }
 
 /// The outcome of an audit.
@@ -41,6 +62,9 @@ pub struct Report {
     pub engine_key: Option<String>,
     /// The first one: compare it with the key that you know, or give it to the audit.
     pub first_engine_key: Option<String>,
+    /// Keys of operators, oldest first: compare the first of each with the one that you know from
+    /// him, or give it to the audit.
+    pub operator_keys: Vec<OperatorKey>,
     /// How much was checked, up to the first difference.
     #[serde(flatten)]
     pub counts: Counts,
@@ -67,6 +91,7 @@ impl Report {
             network_id: None,
             engine_key: None,
             first_engine_key: None,
+            operator_keys: Vec::new(),
             counts,
             not_checked,
             first_difference,

@@ -258,6 +258,7 @@ mod tests {
             mover,
             evidence: Digest::ZERO,
             moves: vec![one],
+            signature: [0; 64],
         }
     }
 
@@ -272,6 +273,7 @@ mod tests {
             to: LegState::Confirmed,
             reference: "R".into(),
             evidence: "a mail".into(),
+            signature: [0; 64],
         }
     }
 

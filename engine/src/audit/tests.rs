@@ -5,6 +5,7 @@ mod example;
 mod flips;
 mod made;
 mod rewritten;
+mod signed;
 
 use super::*;
 use crate::ledger::event::{
@@ -26,7 +27,13 @@ fn audit_files(files: &[Vec<u8>]) -> Report {
     for (path, file) in paths.iter().zip(files) {
         std::fs::write(path, file).unwrap();
     }
-    let settings = Settings { threads: 2, first_key: None, receipts: &[], progress: &|_| {} };
+    let settings = Settings {
+        threads: 2,
+        first_key: None,
+        operator_keys: &[],
+        receipts: &[],
+        progress: &|_| {},
+    };
     match Files::open(&paths) {
         Ok(files) => audit(&files, settings),
         Err(error) => Report::new(Counts::default(), Vec::new(), Some(error)),

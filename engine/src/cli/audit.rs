@@ -2,9 +2,9 @@
 
 use super::CliError;
 use super::output::printable;
-use crate::audit::{self, AuditError, Directory, Files, Report, Settings, Source};
+use crate::audit::{self, AuditError, Directory, Files, OperatorKey, Report, Settings, Source};
 use crate::proof::{Document, Receipt, Trust, check_document};
-use crate::types::SignerKey;
+use crate::types::{HexError, SignerKey};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::io::{IsTerminal as _, Write as _};
@@ -16,12 +16,14 @@ pub const HELP: &str = "\
 Examples:
   tallystick audit windows.tallyexp
   tallystick audit windows.tallyexp --engine-key 5c..9e --receipt receipt.json
+  tallystick audit windows.tallyexp --engine-key 5c..9e --operator-key ann=e1..07
   tallystick audit --data-dir ./data --json
 
-Checks, without an engine: the chain of events and its signed end, every signature of vouchers and
-engine, channel ids, totals before and after, obligations, nets, positions, roots, batches with
-their legs, carries and control sums; of a data directory also its frames and its checkpoint. Exit
-code 0 only if all agree; else the first difference is named. What could not be checked is said.";
+Checks, without an engine: the chain of events and its signed end, every signature of vouchers,
+engine and operators, channel ids, totals before and after, obligations, nets, positions, roots,
+batches with their legs, carries and control sums; of a data directory also its frames and its
+checkpoint. Exit code 0 only if all agree; else the first difference is named. What could not be
+checked is said.";
 
 /// `tallystick audit`
 #[derive(Debug, Args)]
@@ -36,6 +38,10 @@ pub struct AuditArgs {
     /// refused
     #[arg(long, value_name = "KEY")]
     engine_key: Option<SignerKey>,
+    /// An operator's first own key, as you know it from him; may be repeated: a history in which he
+    /// set another one, or none, is refused
+    #[arg(long = "operator-key", value_name = "NAME=KEY", value_parser = operator_key)]
+    operator_keys: Vec<(String, SignerKey)>,
     /// Receipts, as `tallystick receipt` writes them: their vouchers must be in the evidence
     #[arg(long = "receipt", value_name = "RECEIPT", num_args = 1..)]
     receipts: Vec<PathBuf>,
@@ -66,6 +72,7 @@ pub fn run(args: &AuditArgs, json: bool) -> Result<(), CliError> {
             let settings = Settings {
                 threads,
                 first_key: args.engine_key,
+                operator_keys: &args.operator_keys,
                 receipts: &receipts,
                 progress: &progress,
             };
@@ -90,6 +97,13 @@ pub fn run(args: &AuditArgs, json: bool) -> Result<(), CliError> {
         (None, None) => unreachable!("a report that is not ok says why"),
     };
     Err(CliError::Failed(format!("the audit failed: {}", printable(&why))))
+}
+
+/// Reads NAME=KEY.
+fn operator_key(text: &str) -> Result<(String, SignerKey), String> {
+    let (name, key) = text.rsplit_once('=').ok_or("expected NAME=KEY")?;
+    let key = key.parse().map_err(|error: HexError| error.to_string())?;
+    Ok((name.to_owned(), key))
 }
 
 /// A receipt whose own signatures hold.
@@ -131,6 +145,11 @@ fn print(report: &Report, took: Duration, json: bool) -> Result<(), CliError> {
     for (name, value) in members.filter(|(_, value)| value.is_u64() || value.is_string()) {
         let text = value.as_str().map_or_else(|| value.to_string(), printable);
         write(format!("{name:18}  {text}"))?;
+    }
+    for OperatorKey { operator, key, since_lsn, until_lsn } in &report.operator_keys {
+        let until = until_lsn.map_or(String::new(), |lsn| format!(" to {lsn}"));
+        let operator = printable(operator);
+        write(format!("{:18}  {operator} {key}, from record {since_lsn}{until}", "operator_key"))?;
     }
     for text in &report.not_checked {
         write(format!("{:18}  {text}", "not checked"))?;

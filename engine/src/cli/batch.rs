@@ -5,11 +5,12 @@
 use super::client::Session;
 use super::export;
 use super::ids::{KeyName, Named};
+use super::operator_key::{SignWith, signature};
 use super::output::{Cell, Record};
 use super::page::{self, PageArgs};
 use super::{CliError, RequestArgs, find, leg, payins, reconcile};
 use crate::limits::PAGE_MAX;
-use crate::types::BatchId;
+use crate::types::{BatchId, approval_statement};
 use clap::{Args, Subcommand};
 use std::path::PathBuf;
 use tallystick_proto::v1::{
@@ -33,10 +34,13 @@ pub enum BatchCommand {
     #[command(after_help = "Example:\n  tallystick batch show 9c1f03ab")]
     Show(OneBatch),
     /// Approve a computed batch
-    #[command(after_help = "Example:\n  tallystick batch approve 9c1f03ab")]
+    #[command(after_help = "Examples:\n  tallystick batch approve 9c1f03ab\n  tallystick \
+        batch approve 9c1f03ab --sign-with ann.key")]
     Approve {
         #[command(flatten)]
         one: OneBatch,
+        #[command(flatten)]
+        sign_with: SignWith,
         #[command(flatten)]
         request: RequestArgs,
     },
@@ -95,7 +99,7 @@ pub enum LegCommand {
         What was sent and will not be paid is rejected; what was confirmed and came back is returned. Both \
         need --reason. A word that cannot be true of one leg refuses them all."
     )]
-    Report(leg::ReportArgs),
+    Report(Box<leg::ReportArgs>),
     /// Record what became of an UNKNOWN leg; it moves when another operator says the same
     #[command(after_help = "Example:\n  tallystick leg resolve 9c1f03ab \
         QZ5M3WVF7K2C4D6E7FGH2JKLMNPQRSTU --word confirmed --reference ch_3P --evidence 'PSP ticket 17'")]
@@ -174,13 +178,8 @@ pub async fn run_batch(session: &mut Session, command: BatchCommand) -> Result<(
             let batch = answer.map_err(|status| session.failed(status))?.into_inner();
             session.print(&batch_record(batch)).await
         }
-        BatchCommand::Approve { one, request } => {
-            let request_id = request.id()?;
-            let GetBatchRequest { batch_id } = resolve(session, one).await?;
-            let request = ApproveBatchRequest { request_id: request_id.clone(), batch_id };
-            let answer = operator.approve_batch(request).await;
-            let batch = answer.map_err(|status| session.failed_change(status, &request_id))?;
-            session.print(&batch_record(batch.into_inner())).await
+        BatchCommand::Approve { one, sign_with, request } => {
+            approve(session, one, &sign_with, &request).await
         }
         BatchCommand::Abort { one, reason, request } => {
             let request_id = request.id()?;
@@ -204,6 +203,28 @@ pub async fn run_batch(session: &mut Session, command: BatchCommand) -> Result<(
             Ok(())
         }
     }
+}
+
+async fn approve(
+    session: &mut Session,
+    one: OneBatch,
+    sign_with: &SignWith,
+    request: &RequestArgs,
+) -> Result<(), CliError> {
+    let (request_id, key) = (request.id()?, sign_with.key()?);
+    let GetBatchRequest { batch_id } = resolve(session, one).await?;
+    let (network, batch) = (session.network_id().await?, batch_of(&batch_id)?);
+    let signature = signature(key.as_ref(), || approval_statement(network, batch));
+    let request = ApproveBatchRequest { request_id: request_id.clone(), batch_id, signature };
+    let answer = session.operator().approve_batch(request).await;
+    let batch = answer.map_err(|status| session.failed_change(status, &request_id))?;
+    session.print(&batch_record(batch.into_inner())).await
+}
+
+/// A batch's id, as the engine tells it.
+pub(super) fn batch_of(bytes: &[u8]) -> Result<BatchId, CliError> {
+    BatchId::from_slice(bytes)
+        .ok_or_else(|| CliError::Failed("the engine names no batch of 32 bytes".into()))
 }
 
 const LIST_COLUMNS: [&str; 8] =
@@ -244,7 +265,7 @@ pub async fn run_leg(session: &mut Session, command: LegCommand) -> Result<(), C
     let (one, key) = match command {
         LegCommand::List(one) => return list_legs(session, one).await,
         LegCommand::Find(args) => return find::run(session, args).await,
-        LegCommand::Report(args) => return leg::report(session, args).await,
+        LegCommand::Report(args) => return leg::report(session, *args).await,
         LegCommand::Resolve(args) => return leg::resolve_leg(session, args).await,
         LegCommand::Show { one, key } => (one, key),
     };
@@ -322,6 +343,7 @@ pub(super) fn batch_cells(batch: Batch) -> Record {
         ("four_eyes", Cell::Flag(batch.four_eyes)),
         ("computed_lsn", Cell::Count(batch.computed_lsn)),
         ("approved_by", Cell::Text(batch.approved_by)),
+        ("approved_key", Cell::Hex(batch.approved_key)),
         ("approved_at_us", Cell::Micros(batch.approved_at_us)),
         ("aborted_by", Cell::Text(batch.aborted_by)),
         ("abort_reason", Cell::Text(batch.abort_reason)),

@@ -6,6 +6,7 @@ use super::output::{AssetText, AssetTexts, Output, Record, Texts};
 use super::{CliError, Target};
 use crate::config::PORT_DEFAULT;
 use crate::limits;
+use crate::types::NetworkId;
 use bytes::Bytes;
 use std::collections::BTreeSet;
 use std::os::unix::fs::PermissionsExt as _;
@@ -150,6 +151,16 @@ impl Session {
     pub async fn network(&self) -> Result<Network, CliError> {
         let answer = self.vouchers().get_network(GetNetworkRequest {}).await;
         Ok(answer.map_err(|status| self.failed(status))?.into_inner())
+    }
+
+    /// The network's id.
+    ///
+    /// # Errors
+    /// When the call fails.
+    pub async fn network_id(&self) -> Result<NetworkId, CliError> {
+        let bytes = self.network().await?.network_id;
+        NetworkId::from_slice(&bytes)
+            .ok_or_else(|| CliError::Failed("the engine names no network of 32 bytes".into()))
     }
 
     /// The assets' codes and scales, asked for once.

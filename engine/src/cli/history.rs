@@ -76,6 +76,9 @@ fn record(entry: HistoryEntry) -> Record {
     if !entry.batch_id.is_empty() {
         cells.push(("batch_id", Cell::Hex(entry.batch_id)));
     }
+    if !entry.signed_with.is_empty() {
+        cells.push(("signed_with", Cell::Hex(entry.signed_with)));
+    }
     cells.push(("about", Cell::Text(entry.about)));
     Record(cells)
 }

@@ -6,11 +6,14 @@
 use super::batch::{OneBatch, leg_record, resolve, with_asset};
 use super::client::Session;
 use super::ids::KeyName;
+use super::operator_key::{OwnKey, SignWith};
 use super::output::{Cell, hex};
-use super::{CliError, RequestArgs, batch};
+use super::{CliError, RequestArgs, batch, operator_key};
 use crate::limits::MOVES_MAX;
-use crate::types::{FileHasher, PartyId};
+use crate::types::{BatchId, Digest, FileHasher, LegSaid, NetworkId, PartyId, words_statement};
+use bytes::Bytes;
 use clap::{Args, ValueEnum};
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use tallystick_proto::v1::{
     Batch, GetBatchRequest, Leg, LegReport, LegState, LegWord, ReportLegsRequest, ResolveLegRequest,
@@ -70,6 +73,8 @@ pub struct ReportArgs {
     #[arg(long, value_name = "FILE")]
     evidence: Option<PathBuf>,
     #[command(flatten)]
+    sign_with: SignWith,
+    #[command(flatten)]
     request: RequestArgs,
 }
 
@@ -89,6 +94,8 @@ pub struct ResolveArgs {
     /// What proves it, or where that is filed
     #[arg(long, value_name = "TEXT")]
     evidence: String,
+    #[command(flatten)]
+    sign_with: SignWith,
     #[command(flatten)]
     request: RequestArgs,
 }
@@ -111,7 +118,7 @@ struct Line {
 /// # Errors
 /// When a file cannot be read, or a call fails: then the calls before it are done.
 pub async fn report(session: &mut Session, args: ReportArgs) -> Result<(), CliError> {
-    let id = args.request.id()?;
+    let (id, key) = (args.request.id()?, args.sign_with.key()?);
     let digest = args.evidence.as_deref().or(args.csv.as_deref()).map(file_digest).transpose()?;
     let request = resolve(session, args.one.clone()).await?;
     let reports = match &args.csv {
@@ -122,6 +129,7 @@ pub async fn report(session: &mut Session, args: ReportArgs) -> Result<(), CliEr
         }
     };
     reports.iter().try_for_each(check_reason)?;
+    let signer = Signing::new(session, &request, key).await?;
     let (mut last, mut moved): (Option<Batch>, u64) = (None, 0);
     for part in reports.chunks(MOVES_MAX) {
         let request_id = part_id(&id, part);
@@ -129,7 +137,8 @@ pub async fn report(session: &mut Session, args: ReportArgs) -> Result<(), CliEr
             request_id: request_id.clone(),
             batch_id: request.batch_id.clone(),
             reports: part.to_vec(),
-            evidence: digest.clone().unwrap_or_default().into(),
+            evidence: digest.map(|digest| digest.0.to_vec()).unwrap_or_default().into(),
+            signature: signer.over(digest.unwrap_or(Digest::ZERO), part)?,
         };
         let answer = session.operator().report_legs(report).await;
         let batch = answer.map_err(|s| session.failed_change(s, &id))?.into_inner();
@@ -234,11 +243,8 @@ fn is_awaited(leg: &Leg) -> bool {
     }
 }
 
-fn file_digest(path: &Path) -> Result<Vec<u8>, CliError> {
-    let bytes = std::fs::read(path).map_err(CliError::file(path))?;
-    let mut hasher = FileHasher::default();
-    hasher.update(&bytes);
-    Ok(hasher.finish().0.to_vec())
+fn file_digest(path: &Path) -> Result<Digest, CliError> {
+    Ok(FileHasher::of(&std::fs::read(path).map_err(CliError::file(path))?))
 }
 
 fn from_csv(path: &Path, args: &ReportArgs) -> Result<Vec<LegReport>, CliError> {
@@ -269,21 +275,82 @@ fn from_csv(path: &Path, args: &ReportArgs) -> Result<Vec<LegReport>, CliError> 
     Ok(reports)
 }
 
+/// What it takes to sign words about legs of one batch: the key, and the legs' numbers, which are
+/// their places in the list of all. Without a key nothing is looked up, and nothing signed.
+struct Signing(Option<(OwnKey, NetworkId, BatchId, HashMap<String, u32>)>);
+
+impl Signing {
+    async fn new(
+        session: &Session,
+        batch: &GetBatchRequest,
+        key: Option<OwnKey>,
+    ) -> Result<Self, CliError> {
+        let Some(key) = key else { return Ok(Self(None)) };
+        let (network, id) = (session.network_id().await?, batch::batch_of(&batch.batch_id)?);
+        let answer = session.operator().list_legs(batch.clone()).await;
+        let mut legs = answer.map_err(|status| session.failed(status))?.into_inner();
+        let mut places = HashMap::new();
+        while let Some(leg) = legs.message().await.map_err(|status| session.failed(status))? {
+            let place = u32::try_from(places.len());
+            places.insert(leg.key, place.expect("legs are numbered in 32 bits"));
+        }
+        Ok(Self(Some((key, network, id, places))))
+    }
+
+    /// The signature over words that rest on this.
+    fn over(&self, evidence: Digest, reports: &[LegReport]) -> Result<Bytes, CliError> {
+        let Some((key, network, batch, places)) = &self.0 else { return Ok(Bytes::new()) };
+        let words = reports.iter().map(|report| as_said(report, places));
+        let words = words.collect::<Result<Vec<_>, CliError>>()?;
+        let over = words_statement(*network, *batch, evidence, words);
+        Ok(operator_key::signature(Some(key), || over))
+    }
+}
+
+/// What is signed of a report. The states of legs have the same numbers in calls and in the
+/// journal.
+fn as_said<'a>(
+    report: &'a LegReport,
+    places: &HashMap<String, u32>,
+) -> Result<LegSaid<'a>, CliError> {
+    let LegReport { key, rail_reference: reference, reason, .. } = report;
+    let Some(leg) = places.get(key).copied() else {
+        let all = "`tallystick leg list BATCH` shows those it has";
+        return Err(CliError::Failed(format!("the batch has no leg {key:?}; {all}")));
+    };
+    let state = match report.word() {
+        LegWord::Unspecified => LegState::Unspecified,
+        LegWord::Accepted => LegState::Accepted,
+        LegWord::Confirmed => LegState::Confirmed,
+        LegWord::Rejected => LegState::Rejected,
+        LegWord::Returned => LegState::Returned,
+    };
+    let state = u8::try_from(i32::from(state)).expect("states are few");
+    Ok(LegSaid { leg, state, reference, reason })
+}
+
 /// Says what became of an UNKNOWN leg.
 ///
 /// # Errors
 /// When the call fails.
 pub async fn resolve_leg(session: &mut Session, args: ResolveArgs) -> Result<(), CliError> {
-    let request_id = args.request.id()?;
-    let (asset, GetBatchRequest { batch_id }) = with_asset(session, args.one).await?;
-    let key = args.key.find(session, &batch_id).await?;
+    let (request_id, own) = (args.request.id()?, args.sign_with.key()?);
+    let (asset, batch) = with_asset(session, args.one).await?;
+    let signer = Signing::new(session, &batch, own).await?;
+    let key = args.key.find(session, &batch.batch_id).await?;
+    let (word, reason) = (args.word.wire().into(), args.evidence.clone());
+    let said = LegReport { key, word, rail_reference: args.reference, reason };
+    let rests_on = FileHasher::of(args.evidence.as_bytes());
+    let signature = signer.over(rests_on, std::slice::from_ref(&said))?;
+    let LegReport { key, word, rail_reference, .. } = said;
     let request = ResolveLegRequest {
         request_id: request_id.clone(),
-        batch_id,
+        batch_id: batch.batch_id,
         key,
-        word: args.word.wire().into(),
-        rail_reference: args.reference,
+        word,
+        rail_reference,
         evidence: args.evidence,
+        signature,
     };
     let answer = session.operator().resolve_leg(request).await;
     let leg = answer.map_err(|status| session.failed_change(status, &request_id))?.into_inner();
@@ -310,6 +377,7 @@ mod tests {
             reference: "R".into(),
             reason: String::new(),
             evidence: None,
+            sign_with: SignWith::default(),
             request: RequestArgs { request_id: None },
         }
     }

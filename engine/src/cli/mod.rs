@@ -19,6 +19,7 @@ mod latin;
 mod leg;
 mod money;
 mod operator;
+mod operator_key;
 mod output;
 mod page;
 mod party;
@@ -334,8 +335,10 @@ async fn dispatch(target: &Target, command: Operate) -> Result<(), CliError> {
     if let Operate::Voucher(voucher::VoucherCommand::Keygen(args)) = &command {
         return voucher::keygen(args, target.json);
     }
-    if let Operate::Operator(command) = &command {
-        return operator::run(command, target.json);
+    if let Operate::Operator(command) = &command
+        && let Some(done) = operator::offline(command, target.json)
+    {
+        return done;
     }
     if let Operate::Completions(args) = &command {
         return help::completions(args);
@@ -370,7 +373,7 @@ async fn dispatch(target: &Target, command: Operate) -> Result<(), CliError> {
         Operate::Leg(command) => batch::run_leg(&mut session, command).await,
         Operate::Trouble(command) => trouble::run(&mut session, command).await,
         Operate::History(args) => history::run(&mut session, args).await,
-        Operate::Operator(command) => operator::run(&command, session.out.is_json()),
+        Operate::Operator(command) => operator::run(&mut session, command).await,
         Operate::Voucher(command) => voucher::run_voucher(&mut session, command).await,
         Operate::Channel(command) => voucher::run_channel(&mut session, command).await,
         Operate::Evidence(command) => evidence::run_evidence(&mut session, command).await,

@@ -1,7 +1,9 @@
-//! `operator`: tokens by which operators are known. Needs no engine.
+//! `operator`: tokens by which operators are known, and keys of their own.
 
+use super::client::Session;
+use super::operator_key::KeyCommand;
 use super::output::{Cell, Output, Record, hex};
-use super::{CliError, client, voucher};
+use super::{CliError, client, operator_key, voucher};
 use crate::limits::OPERATOR_NAME_BYTES_MAX;
 use crate::types::token_digest;
 use clap::{Args, Subcommand};
@@ -17,6 +19,9 @@ pub enum OperatorCommand {
         --token-file ann.token."
     )]
     Token(TokenArgs),
+    /// A key of your own, with which you sign what you approve and say
+    #[command(subcommand)]
+    Key(KeyCommand),
 }
 
 /// `tallystick operator token`
@@ -41,12 +46,30 @@ fn check_name(name: &str) -> Result<(), CliError> {
     )))
 }
 
-/// Runs `tallystick operator ...`.
+/// Runs what needs no engine; `None` if it needs one.
 ///
 /// # Errors
 /// When there is no randomness or the file exists or cannot be written.
-pub fn run(command: &OperatorCommand, json: bool) -> Result<(), CliError> {
-    let OperatorCommand::Token(args) = command;
+pub fn offline(command: &OperatorCommand, json: bool) -> Option<Result<(), CliError>> {
+    match command {
+        OperatorCommand::Token(args) => Some(token(args, json)),
+        OperatorCommand::Key(KeyCommand::New(args)) => Some(operator_key::new_key(args, json)),
+        OperatorCommand::Key(KeyCommand::Set(_) | KeyCommand::Remove(_) | KeyCommand::List) => None,
+    }
+}
+
+/// Runs `tallystick operator ...`.
+///
+/// # Errors
+/// When a file cannot be read or written, or the call fails.
+pub async fn run(session: &mut Session, command: OperatorCommand) -> Result<(), CliError> {
+    match command {
+        OperatorCommand::Token(args) => token(&args, session.out.is_json()),
+        OperatorCommand::Key(command) => operator_key::run(session, command).await,
+    }
+}
+
+fn token(args: &TokenArgs, json: bool) -> Result<(), CliError> {
     check_name(&args.name)?;
     let token = hex(&client::random::<32>()?);
     voucher::write_secret(&args.out, &token)?;

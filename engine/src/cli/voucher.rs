@@ -163,7 +163,7 @@ pub fn keygen(args: &KeygenArgs, json: bool) -> Result<(), CliError> {
 }
 
 /// Makes a key and writes its secret to a file that only its owner can read.
-fn make_key(path: &Path) -> Result<SigningKey, CliError> {
+pub(super) fn make_key(path: &Path) -> Result<SigningKey, CliError> {
     let seed = client::random::<32>()?;
     write_secret(path, &hex(&seed))?;
     Ok(SigningKey::from_bytes(&seed))
@@ -186,7 +186,7 @@ pub(super) fn write_secret(path: &Path, secret: &str) -> Result<(), CliError> {
 }
 
 /// Reads a key file: 64 hexadecimal digits.
-fn read_key(path: &Path) -> Result<SigningKey, CliError> {
+pub(super) fn read_key(path: &Path) -> Result<SigningKey, CliError> {
     let text = fs::read_to_string(path).map_err(CliError::file(path))?;
     let mode = fs::metadata(path).map_err(CliError::file(path))?.permissions().mode();
     if mode & 0o077 != 0 {
@@ -197,7 +197,7 @@ fn read_key(path: &Path) -> Result<SigningKey, CliError> {
     let seed: Option<[u8; 32]> = seed.and_then(|seed| seed.try_into().ok());
     seed.map(|seed| SigningKey::from_bytes(&seed)).ok_or_else(|| {
         CliError::Input(format!(
-            "{} is no key file: expected 64 hexadecimal digits, as `voucher keygen` writes them",
+            "{} is no key file: expected 64 hexadecimal digits, as `voucher keygen` and `operator key new` write them",
             path.display()
         ))
     })
@@ -240,9 +240,7 @@ pub async fn run_voucher(session: &mut Session, command: VoucherCommand) -> Resu
              --expires-at {expires_at} instead of --ttl"
         ));
     }
-    let network_bytes = session.network().await?.network_id;
-    let network = NetworkId::from_slice(&network_bytes)
-        .ok_or_else(|| CliError::Failed("the engine names no network of 32 bytes".into()))?;
+    let network = session.network_id().await?;
     let ToArgs { payee, asset, lane } = args.to;
     let cumulative = money::units(session, &args.cumulative, asset).await?;
     let cumulative = cumulative.parse().map_err(|_| {

@@ -25,6 +25,7 @@ mod said;
 mod schedule;
 mod sealer;
 mod settler;
+mod signed;
 mod signing;
 
 pub use archive::{Archive, NotLoaded};
@@ -41,4 +42,5 @@ pub use said::{LegReport, LegVerdict, NotSaid};
 pub use schedule::{Board, Schedule, Standing, close_every};
 pub use sealer::{Parts, Sealer, keep_window, seal_command};
 pub use settler::{Desks, Held, Nudged, Settler, Troubles, desks};
+pub use signed::Signature;
 pub use signing::NotRotated;

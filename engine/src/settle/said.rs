@@ -3,9 +3,12 @@
 
 use super::archive::NotLoaded;
 use super::engine::Engine;
-use crate::ledger::{BatchContent, Command, Envelope, LegWord, Legs, SaidOfLeg, Wish};
+use super::signed::Signature;
+use crate::ledger::{
+    BatchContent, Command, Envelope, LegWord, Legs, OperatorKeyMisfit, Refusal, SaidOfLeg, Wish,
+};
 use crate::pipeline::NotDone;
-use crate::types::{BatchId, Digest};
+use crate::types::{BatchId, Digest, FileHasher, LegSaid, words_statement};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
@@ -57,7 +60,7 @@ pub struct LegVerdict {
 
 impl Engine {
     /// Moves legs as an operator says, and returns how many moved. What is known already is no
-    /// error; what cannot be true refuses all.
+    /// error, unless it is signed; what cannot be true refuses all.
     ///
     /// # Errors
     /// `NotSaid`: nothing was changed.
@@ -67,8 +70,9 @@ impl Engine {
         batch: BatchId,
         evidence: Digest,
         reports: &[LegReport],
+        signature: Option<Signature>,
     ) -> Result<u64, NotSaid> {
-        let told = self.report(&envelope, batch, evidence, reports).await;
+        let told = self.report(&envelope, batch, evidence, (reports, signature)).await;
         self.logged(&envelope, "report legs", told)
     }
 
@@ -77,21 +81,33 @@ impl Engine {
         envelope: &Envelope,
         batch: BatchId,
         evidence: Digest,
-        reports: &[LegReport],
+        (reports, signature): (&[LegReport], Option<Signature>),
     ) -> Result<u64, NotSaid> {
-        if self.was_answered(envelope).await? {
+        if self.answered_by(envelope).await?.is_some() {
             return Ok(0);
         }
         let content = self.plan(batch).await?.content().clone();
         let mut words = words(&content, reports)?;
-        let steps = self.ask(|control| control.reported(&content, &words)).await?;
+        let (is_signed, caller) = (signature.is_some(), &envelope.caller);
+        let steps = self.ask(|control| {
+            control.signs_with(caller, is_signed)?;
+            control.reported(&content, &words)
+        });
+        let steps = steps.await?;
+        let moves = |leg: u32| steps.binary_search_by_key(&leg, |step| step.leg).is_ok();
+        if let Some(idle) = words.iter().find(|word| is_signed && !moves(word.leg)) {
+            return Err(self.idle(&content, idle.leg).await.into());
+        }
         if steps.is_empty() {
             return Ok(0);
         }
-        words.retain(|word| steps.binary_search_by_key(&word.leg, |step| step.leg).is_ok());
+        words.retain(|word| moves(word.leg));
+        let said = words.iter().map(SaidOfLeg::signed);
+        let over = words_statement(self.network(), batch, evidence, said);
+        let signed = self.signed(envelope, signature, over).await?;
         // Nothing of these legs leaves until the word is journaled.
         let held = self.held().before(self, batch, &steps).await.map_err(NotSaid::Held)?;
-        let wish = Wish::ReportLegs { content, evidence, words };
+        let wish = Wish::ReportLegs { content, evidence, words, signed };
         self.intake().command(Command { envelope: envelope.clone(), wish }).await?;
         drop(held);
         self.turn().await;
@@ -108,8 +124,9 @@ impl Engine {
         envelope: Envelope,
         batch: BatchId,
         verdict: LegVerdict,
+        signature: Option<Signature>,
     ) -> Result<(u32, Arc<BatchContent>, Legs), NotSaid> {
-        let told = self.resolve(&envelope, batch, verdict).await;
+        let told = self.resolve(&envelope, batch, (verdict, signature)).await;
         self.logged(&envelope, "resolve leg", told)
     }
 
@@ -117,7 +134,7 @@ impl Engine {
         &self,
         envelope: &Envelope,
         batch: BatchId,
-        verdict: LegVerdict,
+        (verdict, signature): (LegVerdict, Option<Signature>),
     ) -> Result<(u32, Arc<BatchContent>, Legs), NotSaid> {
         let LegVerdict { key, word, reference, evidence } = verdict;
         let content = self.plan(batch).await?.content().clone();
@@ -125,7 +142,12 @@ impl Engine {
         let Some((leg, _)) = all.find(|(_, leg)| leg.key == key) else {
             return Err(no_leg(&key));
         };
-        let wish = Wish::ResolveLeg { content: content.clone(), leg, word, reference, evidence };
+        let (state, rests_on) = (word.state().number(), FileHasher::of(evidence.as_bytes()));
+        let said = LegSaid { leg, state, reference: &reference, reason: &evidence };
+        let over = words_statement(self.network(), batch, rests_on, [said]);
+        let signed = self.signed(envelope, signature, over).await?;
+        let content_of = content.clone();
+        let wish = Wish::ResolveLeg { content: content_of, leg, word, reference, evidence, signed };
         self.intake().command(Command { envelope: envelope.clone(), wish }).await?;
         let waits = move |legs: &Legs| legs.proposed().contains_key(&leg);
         if !self.legs(batch, Vec::new(), waits).await? {
@@ -136,10 +158,15 @@ impl Engine {
         Ok((leg, content, legs))
     }
 
-    /// Whether a request was answered before, by whatever record.
-    async fn was_answered(&self, envelope: &Envelope) -> Result<bool, NotDone> {
-        let Some(request) = &envelope.request else { return Ok(false) };
-        self.ask(|control| Ok(control.answered(request)?.is_some())).await
+    /// What an operator signs is journaled word by word: none of it may say what is known.
+    async fn idle(&self, content: &BatchContent, leg: u32) -> NotDone {
+        let (batch, place) = (content.head.id, usize::try_from(leg).expect("legs fit memory"));
+        let stands = self.ask(|control| Ok(control.batch(batch)?.legs.state(leg).name())).await;
+        let key = content.legs[place].key.clone();
+        match stands {
+            Ok(state) => Refusal::from(OperatorKeyMisfit::Idle { key, state }).into(),
+            Err(not_done) => not_done,
+        }
     }
 
     fn logged<T>(

@@ -30,7 +30,9 @@ impl Run<'_> {
 
     pub(crate) fn approve(&mut self, batch: BatchId, operator: &str) -> Result<(), Halt> {
         let request = self.clients.new_request();
-        self.ask_commands(vec![Wish::ApproveBatch { batch }.by(by(operator), request)])
+        self.ask_commands(vec![
+            Wish::ApproveBatch { batch, signed: None }.by(by(operator), request),
+        ])
     }
 
     /// Batches that wait for approval, and who computed each.

@@ -315,6 +315,8 @@ fn answer(decided: &Decided, wish: &Wish) -> String {
         Wish::SetCreditLimit { .. } => "CreditLimitSet",
         Wish::RecordDeposit { .. } => "DepositRecorded",
         Wish::SetEngineKey { .. } => "EngineKeySet",
+        Wish::SetOperatorKey { .. } => "OperatorKeySet",
+        Wish::RemoveOperatorKey { .. } => "OperatorKeyRemoved",
         Wish::ApproveBatch { .. } => "BatchApproved",
         Wish::AbortBatch { .. } => "BatchAborted",
         Wish::DisputeWindow { .. } => "DisputeBegun",

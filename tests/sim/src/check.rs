@@ -1,5 +1,6 @@
 //! What the engine holds, compared with what it must hold. Owns the comparisons; changes nothing.
 
+use crate::clients::OPERATORS;
 use crate::disk::Disk;
 use crate::fold;
 use crate::model::{self, BatchState, Decided, State, Window, word};
@@ -85,6 +86,11 @@ pub fn control(found: &Control, wanted: &State, disk: &Disk) -> Checked {
     }
     let open = found.troubles().open().map(|one| (one.number, model::Told::new(&one.of)));
     same(|| "troubles".into(), &open.collect(), &wanted.troubles)?;
+    for operator in OPERATORS {
+        let what = || format!("the key of {operator:?}");
+        let key = found.operator_keys().current(operator);
+        same(what, &key, &wanted.own.get(operator).copied())?;
+    }
     for id in wanted.batches.keys() {
         let again = found.paid_again(*id).iter().map(|trouble| trouble.number).collect();
         same(|| format!("what batch {id} pays again"), &again, &wanted.paid_again(*id))?;
@@ -142,7 +148,7 @@ fn batches(found: &Control, wanted: &State, disk: &Disk) -> Checked {
         let by = (entry.by.operator.clone(), entry.by.four_eyes);
         let wanted = (batch.creator.clone(), batch.four_eyes);
         same(|| format!("who computed batch {id}"), &by, &wanted)?;
-        let approver = entry.approved.as_ref().map(|(who, _)| who.clone());
+        let approver = entry.approved.as_ref().map(|of| of.operator.clone());
         same(|| format!("who approved batch {id}"), &approver, &batch.approver)?;
         head(&entry.head, batch)?;
         crate::settled::progress(entry, &fold::whole(disk, *id, &entry.legs), batch)?;

@@ -25,8 +25,9 @@ const REMEMBERED: usize = 64;
 pub const OPERATORS: [&str; 3] = ["anna", "ben", ""];
 
 /// How often commands are drawn: assets, parties, signers, revocations, limits, deposits, closes,
-/// approvals, aborts, disputes, ends of disputes, troubles that are raised and taken away.
-const KINDS: [u32; 13] = [4, 12, 10, 1, 16, 14, 12, 14, 6, 2, 4, 4, 3];
+/// approvals, aborts, disputes, ends of disputes, troubles that are raised and taken away,
+/// operators' keys that are set and taken away.
+const KINDS: [u32; 15] = [4, 12, 10, 1, 16, 14, 12, 14, 6, 2, 4, 4, 3, 4, 2];
 const CLOSE: usize = 6;
 
 /// Draws what is asked for, and remembers it for those who ask twice.
@@ -161,12 +162,12 @@ impl Clients {
             7 => {
                 let (request, batch) = (self.request(dice), any_batch(dice, state));
                 let operator = *dice.pick(&OPERATORS);
-                Wish::ApproveBatch { batch }.by(by(operator), request)
+                Wish::ApproveBatch { batch, signed: None }.by(by(operator), request)
             }
             8 => {
                 let (request, batch) = (self.request(dice), any_batch(dice, state));
-                let (operator, reason) = ("", "simulated".to_owned());
-                Wish::AbortBatch { batch, reason }.by(by(operator), request)
+                let reason = "simulated".to_owned();
+                Wish::AbortBatch { batch, reason }.by(by(""), request)
             }
             9 => {
                 let window = WindowNumber(dice.between(1, state.open() + 1));
@@ -175,21 +176,21 @@ impl Clients {
             }
             10 => {
                 let window = any_disputed(dice, state);
-                let (request, operator) = (self.request(dice), "");
-                let reason = "simulated".to_owned();
-                Wish::EndDispute { window, reason }.by(by(operator), request)
+                let (request, reason) = (self.request(dice), "simulated".to_owned());
+                Wish::EndDispute { window, reason }.by(by(""), request)
             }
             11 => {
-                let count = dice.between(1, 3);
-                let troubles = (0..count).map(|_| any_trouble(dice, state)).collect();
+                let count = 0..dice.between(1, 3);
+                let troubles = count.map(|_| any_trouble(dice, state)).collect();
                 Command::own(Wish::RaiseTroubles(troubles))
             }
-            _ => {
-                let request = self.request(dice);
-                let operator = *dice.pick(&OPERATORS);
+            12 => {
+                let (request, operator) = (self.request(dice), *dice.pick(&OPERATORS));
                 let (troubles, note) = (any_open(dice, state), "simulated".to_owned());
                 Wish::AckTroubles { troubles, note }.by(by(operator), request)
             }
+            13 => world.operators.set(self.request(dice), dice, state),
+            _ => world.operators.remove(self.request(dice), dice, state),
         }
     }
 

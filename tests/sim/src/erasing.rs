@@ -53,7 +53,14 @@ impl Run<'_> {
                 Err(word) => self.heard.word(format!("{word} at the edge")),
             }
         }
-        if sealed.is_empty() { Ok(()) } else { self.ask_commands(sealed) }
+        if sealed.is_empty() {
+            return Ok(());
+        }
+        // Now and then somebody forgets to sign.
+        match self.dice.percent(90) {
+            true => self.ask_commands(sealed),
+            false => self.ask_as_they_are(sealed),
+        }
     }
 
     fn sealed(&mut self, command: Command) -> Result<Result<Command, &'static str>, Halt> {

@@ -180,7 +180,13 @@ impl Run<'_> {
         let files = files.map_err(|error| error.to_string())?;
         let report = audit::audit(
             &files,
-            audit::Settings { threads: 1, first_key: None, receipts: &[], progress: &|_| () },
+            audit::Settings {
+                threads: 1,
+                first_key: None,
+                operator_keys: &[],
+                receipts: &[],
+                progress: &|_| (),
+            },
         );
         ensure(report.ok, || format!("the audit says: {report:?}"))?;
         self.heard.answers.update(&bytes);

@@ -36,6 +36,7 @@ mod fold;
 mod life;
 mod lives;
 mod model;
+mod operators;
 mod outbox;
 mod run;
 mod sealer;

@@ -104,7 +104,7 @@ impl<'a> Run<'a> {
     pub fn new(seed: u64, verifier: &'a Arc<Verifier>, trace: bool) -> Self {
         let mut dice = Dice::new(seed);
         let world = World::new(&mut dice);
-        let model = Model::new(world.assets.clone(), world.lifetime);
+        let model = Model::new(world.assets.clone(), world.lifetime, world.network);
         let disk = Disk::new(dice.split());
         let options = StepOptions {
             checkpoint_bytes: *dice.pick(&[1 << 10, 5_000, 20_000, u64::MAX]),
@@ -323,7 +323,14 @@ impl<'a> Run<'a> {
         self.life().submit(source, frame);
     }
 
-    pub(crate) fn ask_commands(&mut self, commands: Vec<Command>) -> Result<(), Halt> {
+    /// Asks for commands; whoever has a key of his own signs.
+    pub(crate) fn ask_commands(&mut self, mut commands: Vec<Command>) -> Result<(), Halt> {
+        let Self { world, model, .. } = self;
+        commands.iter_mut().for_each(|one| world.operators.signs(one, &model.now));
+        self.ask_as_they_are(commands)
+    }
+
+    pub(crate) fn ask_as_they_are(&mut self, commands: Vec<Command>) -> Result<(), Halt> {
         let call = task::commands(&self.life().intake, commands, Doing::Nothing);
         self.call(call)
     }

@@ -453,7 +453,7 @@ impl View {
         let request = self.request.clone();
         let (content, evidence) = (self.plan.content().clone(), Digest::ZERO);
         let words = steps.into_iter().map(said).collect();
-        Wish::ReportLegs { content, evidence, words }.by(by(operator), request)
+        Wish::ReportLegs { content, evidence, words, signed: None }.by(by(operator), request)
     }
 
     /// An operator says what became of a leg that the rail does not tell of.
@@ -466,7 +466,8 @@ impl View {
     ) -> Command {
         let request = self.request.clone();
         let (content, evidence) = (self.plan.content().clone(), "a statement".to_owned());
-        Wish::ResolveLeg { content, leg, word, reference, evidence }.by(by(operator), request)
+        Wish::ResolveLeg { content, leg, word, reference, evidence, signed: None }
+            .by(by(operator), request)
     }
 }
 

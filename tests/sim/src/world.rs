@@ -3,6 +3,7 @@
 
 use crate::clock::{DAY, HOUR};
 use crate::dice::Dice;
+use crate::operators::Operators;
 use ed25519_dalek::{Signer as _, SigningKey};
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -81,6 +82,8 @@ pub struct World {
     pub hot: Vec<Channel>,
     /// The operator's clearing account.
     pub clearing: Clearing,
+    /// Operators' keys of their own.
+    pub operators: Operators,
     hasher: ChannelHasher,
     secrets: BTreeMap<SignerKey, usize>,
     /// The highest total that was signed, by channel.
@@ -114,6 +117,7 @@ impl World {
             assets: assets(),
             hot: Vec::new(),
             clearing: Clearing::from([(Rail::Iso20022, rails::placeholder(Rail::Iso20022))]),
+            operators: Operators::new(network),
             hasher: ChannelHasher::new(network),
             secrets,
             signed: BTreeMap::new(),

@@ -7,7 +7,7 @@ use tallystick_sim::{Call, Figures, Settings, Side, run_seed, verifier};
 
 /// What clients and operators must have been told in a hundred seeds or so, apart from what nobody
 /// can bring about in so small a world.
-const ANSWERS: [&str; 62] = [
+const ANSWERS: [&str; 69] = [
     "AccountsMissing",
     "AssetCreated",
     "AssetDiffers",
@@ -34,10 +34,16 @@ const ANSWERS: [&str; 62] = [
     "LegsSubmitted",
     "LifetimeTooLong",
     "Malformed",
+    "MustSign",
+    "NamelessKey",
     "NeedsTwo",
     "NoSuchLeg",
+    "NotHisKey",
     "NotUnknown",
     "NothingToSettle",
+    "OperatorKey",
+    "OperatorKeyRemoved",
+    "OperatorKeySet",
     "OverLimit",
     "OverSignerCap",
     "PartyUpserted",
@@ -51,6 +57,7 @@ const ANSWERS: [&str; 62] = [
     "SignerAdded",
     "SignerDiffers",
     "SignerRevoked",
+    "SignatureUnfit",
     "SignerWasRevoked",
     "Stale",
     "Submission",

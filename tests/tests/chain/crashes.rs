@@ -18,8 +18,11 @@ async fn history(
     batch: &Batch,
     report: &ReportLegsRequest,
 ) -> Batch {
-    let approve =
-        ApproveBatchRequest { request_id: "approve".into(), batch_id: batch.batch_id.clone() };
+    let approve = ApproveBatchRequest {
+        request_id: "approve".into(),
+        batch_id: batch.batch_id.clone(),
+        ..Default::default()
+    };
     patient.call(async |c| c.operator.approve_batch(approve.clone()).await).await;
     // It waits for the list of pay-ins to be there.
     patient.until(batch, |b| legs_at(b, LegState::Sent) == 1).await;

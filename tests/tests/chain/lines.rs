@@ -16,8 +16,8 @@ use tallystick_tests::{
 };
 use tonic::Code::InvalidArgument;
 
-/// Dies once the first record that moves legs (56: docs/FORMATS.md) is durable.
-const MOVED: &str = "append-56-after:1";
+/// Dies once the first record that moves legs (63: docs/FORMATS.md) is durable.
+const MOVED: &str = "append-63-after:1";
 
 #[tokio::test]
 async fn lost_requests_and_answers_pay_nobody_twice() {
@@ -92,8 +92,11 @@ async fn a_node_that_never_answers_holds_up_neither_other_rails_nor_a_stop() {
     assert_eq!(client.pay(&[setting.world.voucher(0, 0, 0, 2_000_000)]).await, [Credited]);
     let window = client.close_window().await.number;
     let other = client.create_batch(&[window], World::PAIRS).await.unwrap();
-    let request =
-        ApproveBatchRequest { request_id: request_id("approve"), batch_id: other.batch_id.clone() };
+    let request = ApproveBatchRequest {
+        request_id: request_id("approve"),
+        batch_id: other.batch_id.clone(),
+        ..Default::default()
+    };
     client.operator.approve_batch(request).await.unwrap();
     until_batch(&mut client, &other, |b| legs_at(b, LegState::Sent) == 1).await;
     drop(client);

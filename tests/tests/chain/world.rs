@@ -130,6 +130,7 @@ pub async fn approve(client: &mut Client, batch: &Batch) -> Batch {
     let request = ApproveBatchRequest {
         request_id: format!("approve {:?}", batch.batch_id),
         batch_id: batch.batch_id.clone(),
+        ..Default::default()
     };
     client.operator.approve_batch(request).await.expect("an approval").into_inner()
 }
@@ -156,6 +157,7 @@ pub fn came_in(batch: &Batch, legs: &[Leg]) -> ReportLegsRequest {
         batch_id: batch.batch_id.clone(),
         reports: legs.iter().filter(|leg| is_pay_in(leg)).map(one).collect(),
         evidence: vec![7; 32].into(),
+        ..Default::default()
     }
 }
 

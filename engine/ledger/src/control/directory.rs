@@ -11,7 +11,12 @@ use crate::types::{AssetNumber, MONEY_MAX, PartyId, Total};
 
 /// Whether a text fits a record.
 pub(super) fn text(text: &str, field: &'static str) -> Result<(), Refusal> {
-    let (length, limit) = (text.len(), TEXT_BYTES_MAX);
+    bounded(text, field, TEXT_BYTES_MAX)
+}
+
+/// Whether a text has no more bytes than it may.
+pub(super) fn bounded(text: &str, field: &'static str, limit: usize) -> Result<(), Refusal> {
+    let length = text.len();
     if length <= limit { Ok(()) } else { Err(Refusal::TextTooLong { field, length, limit }) }
 }
 

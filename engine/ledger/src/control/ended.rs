@@ -66,6 +66,8 @@ impl Control {
             | Wish::SetCreditLimit { .. }
             | Wish::RecordDeposit { .. }
             | Wish::SetEngineKey { .. }
+            | Wish::SetOperatorKey { .. }
+            | Wish::RemoveOperatorKey { .. }
             | Wish::CloseWindow
             | Wish::SealWindow(_)
             | Wish::DisputeWindow { .. }

@@ -4,7 +4,7 @@
 use crate::batch::{BatchHead, By};
 use crate::fund::Cover;
 use crate::legs::Legs;
-use crate::types::{BatchId, Lsn, Net, Timestamp, Total};
+use crate::types::{BatchId, Lsn, Net, SignerKey, Timestamp, Total};
 use crate::window::Obligation;
 use rkyv::{Archive, Deserialize, Serialize};
 use std::sync::Arc;
@@ -58,6 +58,17 @@ pub(super) enum Fate {
     Aborted,
 }
 
+/// How a batch was approved.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Archive, Serialize, Deserialize)]
+pub struct Approval {
+    /// By whom.
+    pub operator: String,
+    /// When.
+    pub at: Timestamp,
+    /// With which key of his own he signed; `None` if he did not.
+    pub key: Option<SignerKey>,
+}
+
 /// What a record that computed or aborted a batch did. The batch may have been aborted and computed
 /// again since, under the same id.
 #[derive(Debug, Clone, PartialEq, Eq, Archive, Serialize, Deserialize)]
@@ -82,8 +93,8 @@ pub struct BatchEntry {
     pub computed_at: Timestamp,
     /// Who computed it, and whether another must approve.
     pub by: By,
-    /// Who approved it, and when; `None` before.
-    pub approved: Option<(String, Timestamp)>,
+    /// Who approved it, and how; `None` before.
+    pub approved: Option<Approval>,
     /// Where its legs stand.
     pub legs: Legs,
     /// When the last of its legs ended; `None` before.

@@ -2,14 +2,16 @@
 //! the event.
 
 use super::directory::{reason, text};
+use super::signed::UNSIGNED;
 use super::words::Resolution;
 use super::{Control, CreateBatch, Made};
 use crate::batch::BatchContent;
+use crate::engine_key::KeyMisfit;
 use crate::envelope::Envelope;
 use crate::event::{
-    AssetCreated, BatchAborted, BatchApproved, BatchEvent, CreditLimitSet, DepositRecorded,
-    DisputeEnded, EngineKeySet, Event, ExposureReleased, KeyEvent, LegEvent, LegRun, LegsBooked,
-    LegsMoved, LegsSubmitted, PartyErased, RegistryEvent, SignerAdded, SignerRevoked, TroubleEvent,
+    AssetCreated, BatchAborted, BatchEvent, CreditLimitSet, DepositRecorded, DisputeEnded,
+    EngineKeySet, Event, ExposureReleased, KeyEvent, LegEvent, LegRun, LegsBooked, LegsMoved,
+    LegsSubmitted, PartyErased, RegistryEvent, SignerAdded, SignerRevoked, TroubleEvent,
     TroublesAcked, TroublesRaised, WindowCut, WindowDisputed, WindowEvent,
 };
 use crate::leg::{LegMove, Mover};
@@ -23,6 +25,7 @@ use crate::wish::{LegStep, SubmitLegs, Wish};
 impl Control {
     /// What a wish leads to, if the rules allow it.
     pub(super) fn fact(&self, envelope: &Envelope, wish: Wish) -> Result<(Event, Made), Refusal> {
+        let caller = &envelope.caller;
         let event = match wish {
             Wish::CreateAsset { asset } => Event::from(AssetCreated { asset }),
             Wish::UpsertParty(upsert) => Event::from(self.upserted(upsert)?),
@@ -38,21 +41,23 @@ impl Control {
                 Event::from(CreditLimitSet { party, asset, limit })
             }
             Wish::RecordDeposit { party, asset, amount, reference } => {
-                let event = DepositRecorded { party, asset, amount, reference };
-                Event::from(event)
+                Event::from(DepositRecorded { party, asset, amount, reference })
             }
             Wish::SetEngineKey { key, proof } => Event::from(EngineKeySet { key, proof }),
-            Wish::CloseWindow => self.cut_of()?,
-            Wish::SealWindow(sealed) => {
-                self.current_key(sealed.key)?;
-                Event::from(sealed)
+            Wish::SetOperatorKey { possession, signed } => {
+                self.key_set(caller, *possession, signed)?
             }
+            Wish::RemoveOperatorKey { operator, key, signed } => {
+                self.key_removed(caller, (operator, key), signed)?
+            }
+            Wish::CloseWindow => self.cut_of()?,
+            Wish::SealWindow(e) => self.current_key(e.key).map(|()| Event::from(e))?,
             Wish::DisputeWindow { window, reason } => {
                 Event::from(WindowDisputed { window, reason })
             }
             Wish::EndDispute { window, reason } => Event::from(DisputeEnded { window, reason }),
             Wish::CreateBatch(create) => return self.computed_of(create),
-            Wish::ApproveBatch { batch } => Event::from(BatchApproved { batch }),
+            Wish::ApproveBatch { batch, signed } => self.approval(caller, batch, signed)?,
             Wish::AbortBatch { batch, reason } => Event::from(BatchAborted { batch, reason }),
             Wish::SubmitLegs(submit) => Event::from(self.submission(submit)?),
             Wish::MoveLegs { content, voice, evidence, steps } => {
@@ -61,12 +66,13 @@ impl Control {
             Wish::MoveEnded { batch, voice, evidence, moves } => {
                 Event::from(self.moves_of_ended(batch, voice.mover(), evidence, moves)?)
             }
-            Wish::ReportLegs { content, evidence, words } => {
-                Event::from(self.report(&content, evidence, &words)?)
+            Wish::ReportLegs { content, evidence, words, signed } => {
+                let moved = self.report(&content, evidence, &words)?;
+                self.signed_moves(caller, moved, signed)?
             }
-            Wish::ResolveLeg { content, leg, word, reference, evidence } => {
+            Wish::ResolveLeg { content, leg, word, reference, evidence, signed } => {
                 let said = Resolution { leg, word, reference, evidence };
-                self.resolution(&envelope.caller, &content, said)?
+                self.resolution(caller, &content, said, signed)?
             }
             Wish::BookLegs { batch, evidence, bookings } => {
                 Event::from(LegsBooked { batch, evidence, bookings })
@@ -130,7 +136,7 @@ impl Control {
             Ok(LegMove { leg, to, payer, payee, amount, reference, reason })
         };
         let moves = steps.into_iter().map(one).collect::<Result<_, Refusal>>()?;
-        Ok(LegsMoved { batch, asset, mover, evidence, moves })
+        Ok(LegsMoved { batch, asset, mover, evidence, moves, signature: UNSIGNED })
     }
 
     /// Moves of legs of a batch that has ended.
@@ -146,7 +152,7 @@ impl Control {
             return Err(Refusal::NotEnded { batch });
         }
         let asset = entry.head.asset.number;
-        Ok(LegsMoved { batch, asset, mover, evidence, moves })
+        Ok(LegsMoved { batch, asset, mover, evidence, moves, signature: UNSIGNED })
     }
 
     /// Exposure that falls, by what the batch has settled for each party.
@@ -213,10 +219,15 @@ impl Control {
             }
             Event::Key(KeyEvent::EngineSet(e)) => {
                 let asked = envelope.request.is_some();
-                self.engine_keys.check_set(asked, e).map_err(Refusal::EngineKey)
+                self.engine_keys.check_set(asked, e).map_err(Refusal::EngineKey)?;
+                match self.operator_keys.get(e.key) {
+                    Some(_) => Err(Refusal::EngineKey(KeyMisfit::Operators(e.key))),
+                    None => Ok(()),
+                }
             }
             // Checked where they are made.
-            Event::Window(WindowEvent::Cut(_) | WindowEvent::Sealed(_))
+            Event::Key(KeyEvent::OperatorSet(_) | KeyEvent::OperatorRemoved(_))
+            | Event::Window(WindowEvent::Cut(_) | WindowEvent::Sealed(_))
             | Event::Batch(BatchEvent::Computed(_)) => Ok(()),
         }
     }

@@ -4,7 +4,7 @@
 
 use super::directory::text;
 use super::entry::Fate;
-use super::{BatchEntry, BatchState, Control, Deed};
+use super::{Approval, BatchEntry, BatchState, Control, Deed};
 use crate::batch::{BatchHead, By};
 use crate::canary::{Bug, planted};
 use crate::envelope::Caller;
@@ -259,9 +259,10 @@ impl Control {
     }
 
     pub(super) fn approved(&mut self, at: Timestamp, caller: &Caller, e: &BatchApproved) {
+        let key = self.operator_keys.current(&caller.name).filter(|_| e.is_signed());
         let entry = self.batch_mut(e.batch);
         entry.fate = Fate::Approved;
-        entry.approved = Some((caller.name.clone(), at));
+        entry.approved = Some(Approval { operator: caller.name.clone(), at, key });
         let (computed, of) = (entry.computed_lsn, (entry.head.asset.number, entry.head.size()));
         self.waiting.approved(computed, at, caller, of);
         let entry = self.batch_mut(e.batch);

@@ -3,14 +3,16 @@
 
 use super::Control;
 use super::directory::text;
+use super::signed::UNSIGNED;
 use crate::batch::{BatchContent, Leg};
 use crate::envelope::Caller;
 use crate::event::{Event, LegProposed, LegsMoved};
 use crate::leg::{LegState, LegWord, Mover};
 use crate::legs::{Legs, Proposal};
 use crate::limits::MOVES_MAX;
+use crate::operator_key::OperatorSignature;
 use crate::refusal::Refusal;
-use crate::types::{Digest, FileHasher};
+use crate::types::{Digest, FileHasher, LegSaid};
 use crate::wish::{LegStep, SaidOfLeg};
 use std::collections::BTreeMap;
 
@@ -101,6 +103,7 @@ impl Control {
         caller: &Caller,
         content: &BatchContent,
         said: Resolution,
+        signed: Option<OperatorSignature>,
     ) -> Result<Event, Refusal> {
         let Resolution { leg, word, reference, evidence } = said;
         text(&reference, "rail_reference")?;
@@ -122,14 +125,14 @@ impl Control {
         let agreed = agreed(legs, leg, key, &said)?;
         let Proposal { to, reference, evidence, .. } = said;
         if !agreed {
-            let event = LegProposed { batch, leg, to, reference, evidence };
-            return Ok(Event::from(event));
+            let signature = UNSIGNED;
+            let word = LegProposed { batch, leg, to, reference, evidence, signature };
+            return self.signed_word(caller, word, signed);
         }
-        let mut hasher = FileHasher::default();
-        hasher.update(evidence.as_bytes());
+        let digest = FileHasher::of(evidence.as_bytes());
         let step = LegStep { leg, to, reference, reason: evidence };
-        let moved = self.moves(content, Mover::Operator, hasher.finish(), vec![step])?;
-        Ok(Event::from(moved))
+        let moved = self.moves(content, Mover::Operator, digest, vec![step])?;
+        self.signed_moves(caller, moved, signed)
     }
 }
 
@@ -193,6 +196,17 @@ fn agreed(legs: &Legs, leg: u32, key: &str, said: &Proposal) -> Result<bool, Ref
 }
 
 impl LegWord {
+    /// Where a leg stands of which it is said.
+    #[must_use]
+    pub fn state(self) -> LegState {
+        match self {
+            Self::Accepted => LegState::Accepted,
+            Self::Confirmed => LegState::Confirmed,
+            Self::Rejected => LegState::Rejected,
+            Self::Returned => LegState::Returned,
+        }
+    }
+
     /// The word for it in calls.
     #[must_use]
     pub fn said(self) -> &'static str {
@@ -206,6 +220,13 @@ impl LegWord {
 }
 
 impl SaidOfLeg {
+    /// What an operator signs who says this.
+    #[must_use]
+    pub fn signed(&self) -> LegSaid<'_> {
+        let Self { leg, word, reference, reason } = self;
+        LegSaid { leg: *leg, state: word.state().number(), reference, reason }
+    }
+
     fn step(&self, to: LegState) -> LegStep {
         let (reference, reason) = (self.reference.clone(), self.reason.clone());
         LegStep { leg: self.leg, to, reference, reason }

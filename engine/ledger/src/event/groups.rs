@@ -4,8 +4,8 @@
 use super::{
     AssetCreated, BatchAborted, BatchApproved, BatchComputed, CreditLimitSet, DepositRecorded,
     DisputeEnded, EngineKeySet, ExposureReleased, LegProposed, LegsBooked, LegsMoved,
-    LegsSubmitted, PartyErased, PartyUpserted, SignerAdded, SignerRevoked, TroublesAcked,
-    TroublesRaised, WindowCut, WindowDisputed, WindowSealed,
+    LegsSubmitted, OperatorKeyRemoved, OperatorKeySet, PartyErased, PartyUpserted, SignerAdded,
+    SignerRevoked, TroublesAcked, TroublesRaised, WindowCut, WindowDisputed, WindowSealed,
 };
 
 macro_rules! groups {
@@ -65,9 +65,11 @@ groups! {
         LimitSet(CreditLimitSet) = "limit_set",
         Deposited(DepositRecorded) = "deposit_recorded",
     }
-    /// Keys that sign for the engine.
+    /// Keys that sign for the engine, and operators' own.
     Key(KeyEvent) {
         EngineSet(EngineKeySet) = "engine_key_set",
+        OperatorSet(OperatorKeySet) = "operator_key_set",
+        OperatorRemoved(OperatorKeyRemoved) = "operator_key_removed",
     }
     /// Windows.
     Window(WindowEvent) {

@@ -59,7 +59,7 @@ impl Books {
         self.at.0 += days * 24 * 3_600 * 1_000_000;
     }
 
-    fn happens(&mut self, event: Event, made: Made) {
+    pub(crate) fn happens(&mut self, event: Event, made: Made) {
         self.apply(&Fact { envelope: Envelope::own(), event }, made);
     }
 
@@ -84,6 +84,11 @@ impl Books {
             self.requests += 1;
             wish.by(caller, request(self.requests))
         };
+        self.command(command)
+    }
+
+    /// The same with a request that is given.
+    pub(crate) fn command(&mut self, command: Command) -> Result<Event, Refusal> {
         match self.control.decide(command)? {
             Decision::New(fact, made) => {
                 self.apply(&fact, made);
@@ -139,7 +144,7 @@ impl Books {
     }
 
     pub(crate) fn approve(&mut self, batch: BatchId) -> Result<(), Refusal> {
-        self.wish(Wish::ApproveBatch { batch }).map(|_| ())
+        self.wish(Wish::ApproveBatch { batch, signed: None }).map(|_| ())
     }
 
     /// A batch of this window that is not approved.

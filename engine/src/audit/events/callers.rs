@@ -47,7 +47,10 @@ fn may(via: Via, event: &Event) -> bool {
         Event::Key(KeyEvent::EngineSet(_)) => via != Via::Schedule,
         Event::Window(WindowEvent::Cut(_))
         | Event::Batch(BatchEvent::Computed(_) | BatchEvent::Approved(_)) => via != Via::Engine,
-        Event::Registry(_)
+        // Whose name is empty has no key of his own; what he signs, and whom he names, is checked
+        // with the keys.
+        Event::Key(KeyEvent::OperatorSet(_) | KeyEvent::OperatorRemoved(_))
+        | Event::Registry(_)
         | Event::Batch(BatchEvent::Aborted(_))
         | Event::Window(WindowEvent::Disputed(_) | WindowEvent::DisputeEnded(_))
         | Event::Leg(LegEvent::Proposed(_))

@@ -28,6 +28,7 @@ impl Audit<'_> {
     }
 
     pub(super) fn approved(&mut self, caller: &Caller, e: &BatchApproved) -> Done {
+        self.approval_signed(caller, e).map_err(|difference| difference.batch(e.batch))?;
         let id = e.batch;
         let Some(batch) = self.batches.get_mut(&id).filter(|b| b.state == State::Computed) else {
             return Err(Difference::new("the approved batch", "a computed one", id).into());
@@ -90,6 +91,7 @@ impl Audit<'_> {
     }
 
     pub(super) fn moved(&mut self, caller: &Caller, e: &LegsMoved) -> Done {
+        self.moves_signed(caller, e).map_err(|difference| difference.batch(e.batch))?;
         let batch = self.settling(e.batch)?;
         if batch.asset != e.asset {
             let difference = Difference::new("the asset of legs", batch.asset, e.asset);
@@ -112,6 +114,7 @@ impl Audit<'_> {
     }
 
     pub(super) fn proposed(&mut self, caller: &Caller, e: &LegProposed) -> Done {
+        self.word_signed(caller, e).map_err(|difference| difference.batch(e.batch))?;
         let legs = &mut self.settling(e.batch)?.legs;
         Ok(legs.proposed(caller, e).map_err(|difference| difference.batch(e.batch))?)
     }

@@ -11,7 +11,11 @@ use crate::types::{BatchId, Digest, Total, WindowNumber};
 
 impl Made {
     pub(super) fn busy() -> Self {
-        let mut made = Self::deployment(Change::default());
+        Self::deployment(Change::default()).made_busy()
+    }
+
+    pub(super) fn made_busy(self) -> Self {
+        let mut made = self;
         made.parties();
         made.disputes();
         let legs = made.batches[0].2.len();
@@ -50,7 +54,8 @@ impl Made {
             LegMove { leg, to, payer, payee, amount, reference, reason: "booked".to_owned() }
         };
         let (moves, evidence) = (legs.iter().map(one).collect(), Digest([6; 32]));
-        let moved = Event::from(LegsMoved { batch: id, asset, mover, evidence, moves });
+        let (batch, signature) = (id, [0; 64]);
+        let moved = Event::from(LegsMoved { batch, asset, mover, evidence, moves, signature });
         if operator.is_empty() {
             self.event(moved);
         } else {
@@ -78,6 +83,7 @@ impl Made {
             to: LegState::Confirmed,
             reference: "REF-1 of the bank".to_owned(),
             evidence: "a letter of the bank".to_owned(),
+            signature: [0; 64],
         };
         self.asked("ann", "first word", Event::from(proposed));
         self.moved(1, &[0], LegState::Confirmed, Mover::Operator, "bob");

@@ -15,12 +15,18 @@ fn the_example_export_agrees_and_holds_what_its_vector_says() {
     let said: serde_json::Value =
         serde_json::from_str(include_str!("../../../../tests/vectors/example.json")).unwrap();
     let receipts = [*receipt];
-    let settings = Settings { threads: 1, first_key: None, receipts: &receipts, progress: &|_| {} };
+    let settings = Settings {
+        threads: 1,
+        first_key: None,
+        operator_keys: &[],
+        receipts: &receipts,
+        progress: &|_| {},
+    };
     let report = audit(&Files::open(&[path]).unwrap(), settings);
     assert!(report.ok, "{:?}", report.first_difference);
     let found = serde_json::to_value(&report).unwrap();
     let audit = said["audit"].as_object().unwrap();
-    assert_eq!(audit.len(), 13);
+    assert_eq!(audit.len(), 18);
     for (name, wanted) in audit {
         assert_eq!(found[name], *wanted, "{name}");
     }

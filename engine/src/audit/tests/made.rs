@@ -3,8 +3,9 @@
 
 use crate::journal::Chain;
 use crate::ledger::event::{
-    AssetCreated, BatchApproved, BatchComputed, EngineKeySet, LegRun, LegsSubmitted, PartyUpserted,
-    SignerAdded, SignerRevoked, WindowCut, WindowEvent, WindowSealed,
+    AssetCreated, BatchApproved, BatchComputed, BatchEvent, EngineKeySet, LegEvent, LegRun,
+    LegsSubmitted, OperatorKeyRemoved, OperatorKeySet, PartyUpserted, SignerAdded, SignerRevoked,
+    WindowCut, WindowEvent, WindowSealed,
 };
 use crate::ledger::seal::Cut;
 use crate::ledger::{
@@ -15,10 +16,12 @@ use crate::proof::{ExportWriter, SignedEnd};
 use crate::sign::{EngineKey, Signed};
 use crate::types::{
     Amount, AssetDef, AssetNumber, BatchId, ChannelHasher, Digest, History, Lsn, NetworkId,
-    PartyId, SettlementModel, SignerKey, Timestamp, Total, Voucher, WindowNumber, batch_statement,
-    end_statement, key_statement, message, window_statement,
+    PartyId, SettlementModel, SignerKey, Statement, Timestamp, Total, Voucher, WindowNumber,
+    approval_statement, batch_statement, end_statement, key_statement, message,
+    operator_key_statement, operator_removal_statement, window_statement,
 };
 use ed25519_dalek::{Signer as _, SigningKey};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 pub(super) const NETWORK: NetworkId = NetworkId([9; 32]);
@@ -47,6 +50,8 @@ pub(super) struct Made {
     /// The batches, with what each leg moves.
     pub(super) batches: Vec<(BatchId, AssetNumber, Vec<Payment>)>,
     pub(super) change: Change,
+    /// The operators who have keys of their own.
+    pub(super) own: BTreeMap<String, SigningKey>,
 }
 
 pub(super) fn party(name: u8) -> PartyId {
@@ -77,6 +82,31 @@ pub(super) fn voucher(
     Evidence { payer, before, lsn: Lsn(0), voucher: voucher.pack() }
 }
 
+/// What an operator approves or says, signed with his own key.
+fn signed(own: &SigningKey, event: Event) -> Event {
+    let by = |over: Statement| own.sign(over.bytes()).to_bytes();
+    match event {
+        Event::Batch(BatchEvent::Approved(mut e)) => {
+            e.signature = by(approval_statement(NETWORK, e.batch));
+            Event::from(e)
+        }
+        Event::Leg(LegEvent::Moved(mut e)) => {
+            e.signature = by(e.statement(NETWORK));
+            Event::from(e)
+        }
+        Event::Leg(LegEvent::Proposed(mut e)) => {
+            e.signature = by(e.statement(NETWORK));
+            Event::from(e)
+        }
+        other @ (Event::Registry(_)
+        | Event::Key(_)
+        | Event::Window(_)
+        | Event::Batch(_)
+        | Event::Leg(_)
+        | Event::Trouble(_)) => other,
+    }
+}
+
 impl Made {
     pub(super) fn new(change: Change) -> Self {
         let mut made = Self {
@@ -87,6 +117,7 @@ impl Made {
             windows: Vec::new(),
             batches: Vec::new(),
             change,
+            own: BTreeMap::new(),
         };
         let genesis = Genesis { network: NETWORK, lifetime_seconds_max: 10_000_000 };
         let record = made.chain.frame_genesis(1, Timestamp(made.clock), &genesis);
@@ -104,7 +135,35 @@ impl Made {
     pub(super) fn asked(&mut self, operator: &str, id: &str, event: Event) -> Lsn {
         let request = Request { id: id.into(), content: Digest([1; 32]) };
         let envelope = Caller::grpc(operator.to_owned()).asks(request);
+        let event = match self.own.get(operator) {
+            Some(own) => signed(own, event),
+            None => event,
+        };
         self.fact(Fact { envelope, event })
+    }
+
+    /// An operator has a key of his own from now on.
+    pub(super) fn sets_key(&mut self, operator: &str, secret: u8) {
+        let (next, before) = (agent(secret), self.own.get(operator).cloned());
+        let public = |key: &SigningKey| SignerKey(key.verifying_key().to_bytes());
+        let key = public(&next);
+        let over = operator_key_statement(NETWORK, operator, key, before.as_ref().map(public));
+        let by = |key: &SigningKey| key.sign(over.bytes()).to_bytes();
+        let (possession, signature) = (by(&next), before.as_ref().map_or([0; 64], by));
+        let (id, operator) = (format!("key {secret} of {operator}"), operator.to_owned());
+        let event = OperatorKeySet { operator: operator.clone(), key, possession, signature };
+        self.asked(&operator, &id, Event::from(event));
+        self.own.insert(operator, next);
+    }
+
+    /// An operator who has a key takes that of another one away.
+    pub(super) fn removes_key(&mut self, caller: &str, operator: &str) {
+        let key = self.own.remove(operator).unwrap();
+        let key = SignerKey(key.verifying_key().to_bytes());
+        let over = operator_removal_statement(NETWORK, operator, key);
+        let signature = self.own[caller].sign(over.bytes()).to_bytes();
+        let event = OperatorKeyRemoved { operator: operator.to_owned(), signature };
+        self.asked(caller, "no key", Event::from(event));
     }
 
     fn fact(&mut self, mut fact: Fact) -> Lsn {
@@ -212,7 +271,7 @@ impl Made {
         let payments = content.legs.iter().map(|leg| leg.payment).collect();
         self.batches.push((batch, number, payments));
         self.asked("ann", &format!("batch {number}"), Event::from(event));
-        let approved = Event::from(BatchApproved { batch });
+        let approved = Event::from(BatchApproved { batch, signature: [0; 64] });
         self.asked("a second operator", &format!("approve {number}"), approved);
         if !content.legs.is_empty() {
             // What is paid out waits for the pay-ins.
@@ -233,7 +292,11 @@ impl Made {
     }
 
     pub(super) fn deployment(change: Change) -> Self {
-        let mut made = Self::new(change);
+        Self::new(change).deployed()
+    }
+
+    pub(super) fn deployed(self) -> Self {
+        let mut made = self;
         made.window(
             vec![
                 voucher(1, 2, EUR, 0, 0, 1_234_567),

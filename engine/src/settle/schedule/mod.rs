@@ -218,7 +218,8 @@ impl Schedule {
             // One that was aborted and computed again is another one.
             let request =
                 own(&format!("{SCHEDULE_PREFIX}schedule/{}/approve/{computed}", entry.asset));
-            let command = Wish::ApproveBatch { batch }.by(Caller::schedule(), request);
+            let command =
+                Wish::ApproveBatch { batch, signed: None }.by(Caller::schedule(), request);
             match self.engine.tell(command).await {
                 Ok(_) => {
                     self.engine.nudge();

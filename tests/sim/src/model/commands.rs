@@ -46,6 +46,7 @@ pub fn word(refusal: &Refusal) -> &'static str {
         Refusal::WindowInBatch { .. } => "WindowInBatch",
         Refusal::EngineKey(_) => "EngineKey",
         Refusal::EngineKeyMoved => "EngineKeyMoved",
+        Refusal::OperatorKey(misfit) => super::own::word(misfit),
         Refusal::NothingToSettle(_) => "NothingToSettle",
         Refusal::BatchState { .. } => "BatchState",
         Refusal::AccountsMissing { .. } => "AccountsMissing",
@@ -217,19 +218,7 @@ impl State {
                 let before = self.keys.iter().any(|(key, _)| *key == e.key);
                 unless(before || envelope.request.is_none() != self.keys.is_empty(), "EngineKey")
             }
-            Event::Batch(BatchEvent::Approved(e)) => match self.batches.get(&e.batch) {
-                None => Err("UnknownBatch"),
-                Some((state, batch, _)) => {
-                    unless(*state != BatchState::Computed, "BatchState")?;
-                    // Four eyes are those of two people who have names.
-                    let by = [operator, batch.creator.as_str()];
-                    let one = by[0] == by[1] || by[0].is_empty();
-                    unless(batch.four_eyes && one, "SameOperator")?;
-                    unless(!self.said_to_be_paid(e.batch).is_empty(), "SaidToBePaid")?;
-                    let mut of = batch.windows.iter().filter_map(|number| self.window(*number));
-                    unless(of.any(|window| window.disputed), "WindowDisputed")
-                }
-            },
+            Event::Batch(BatchEvent::Approved(e)) => self.may_approve(operator, e.batch),
             Event::Batch(BatchEvent::Aborted(e)) => match self.batches.get(&e.batch) {
                 None => Err("UnknownBatch"),
                 // Nothing of it has left.
@@ -248,7 +237,9 @@ impl State {
             Event::Leg(LegEvent::Booked(e)) => self.may_book(e),
             Event::Leg(LegEvent::Proposed(e)) => self.may_propose(operator, e),
             Event::Leg(LegEvent::Released(e)) => self.may_release(e),
-            Event::Trouble(TroubleEvent::Raised(_)) => Ok(()),
+            // What is asked of keys is decided as the event is made.
+            Event::Key(KeyEvent::OperatorSet(_) | KeyEvent::OperatorRemoved(_))
+            | Event::Trouble(TroubleEvent::Raised(_)) => Ok(()),
             Event::Trouble(TroubleEvent::Acked(e)) => {
                 let open = |number| self.troubles.contains_key(number);
                 unless(!e.troubles.iter().all(open), "UnknownTrouble")
@@ -258,6 +249,17 @@ impl State {
                 unreachable!("nobody asks for {event:?} as it is")
             }
         }
+    }
+
+    fn may_approve(&self, operator: &str, id: BatchId) -> Allowed {
+        let (state, batch, _) = self.batches.get(&id).ok_or("UnknownBatch")?;
+        unless(*state != BatchState::Computed, "BatchState")?;
+        // Four eyes are those of two people who have names.
+        let one = operator == batch.creator || operator.is_empty();
+        unless(batch.four_eyes && one, "SameOperator")?;
+        unless(!self.said_to_be_paid(id).is_empty(), "SaidToBePaid")?;
+        let mut of = batch.windows.iter().filter_map(|number| self.window(*number));
+        unless(of.any(|window| window.disputed), "WindowDisputed")
     }
 
     fn allowed_registry(&self, event: &RegistryEvent) -> Allowed {
@@ -346,7 +348,7 @@ impl State {
                 *self.deposits.entry((e.party, e.asset.0)).or_default() += e.amount.0;
                 self.directory += 1;
             }
-            Event::Key(KeyEvent::EngineSet(e)) => self.keys.push((e.key, lsn)),
+            Event::Key(e) => self.key(lsn, e),
             Event::Batch(BatchEvent::Approved(e)) => self.approve(e.batch, operator),
             Event::Batch(BatchEvent::Aborted(e)) => self.aborted(e.batch),
             Event::Window(WindowEvent::Disputed(e)) => self.window_mut(e.window.0).disputed = true,

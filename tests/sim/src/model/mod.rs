@@ -10,6 +10,7 @@ mod credit;
 mod erase;
 mod fund;
 mod legs;
+mod own;
 mod told;
 mod wishes;
 
@@ -24,7 +25,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use tallystick::ledger::event::Cap;
 use tallystick::ledger::{Command, SealedOnRail, SealedText};
-use tallystick::types::{AssetDef, BatchId, Digest, Outcome, PartyId, SignerKey};
+use tallystick::types::{AssetDef, BatchId, Digest, NetworkId, Outcome, PartyId, SignerKey};
 
 /// Who owes whom in what.
 pub type Pair = (u32, PartyId, PartyId);
@@ -176,6 +177,12 @@ pub struct State {
     pub answers: BTreeMap<u64, (PartyId, u32, Exposure)>,
     /// The engine's keys, oldest first, with the records that set them.
     pub keys: Vec<(SignerKey, u64)>,
+    /// Which deployment it is.
+    pub network: [u8; 32],
+    /// The own key of each operator who has one, and every key that one ever had.
+    pub own: BTreeMap<String, SignerKey>,
+    /// See `own`.
+    pub had: BTreeSet<SignerKey>,
     /// Troubles that are open, by number, and how many were ever raised.
     pub troubles: BTreeMap<u64, Told>,
     /// See `troubles`.
@@ -184,9 +191,9 @@ pub struct State {
 
 impl State {
     /// After the first record.
-    fn genesis(at: i64) -> Self {
+    fn genesis(at: i64, network: [u8; 32]) -> Self {
         let windows = vec![Window { first_lsn: 2, ..Window::default() }];
-        Self { last: (1, at), applied: 1, windows, ..Self::default() }
+        Self { last: (1, at), applied: 1, windows, network, ..Self::default() }
     }
 
     /// The window that is open.
@@ -225,6 +232,7 @@ pub struct Model {
     /// What there is, by number.
     assets: Vec<Asset>,
     lifetime: i64,
+    network: [u8; 32],
     /// A state that is durable, and every record after it.
     base: State,
     log: Vec<Logged>,
@@ -239,15 +247,16 @@ pub struct Model {
 impl Model {
     /// Before anything.
     #[must_use]
-    pub fn new(assets: Vec<Asset>, lifetime: i64) -> Self {
+    pub fn new(assets: Vec<Asset>, lifetime: i64, network: NetworkId) -> Self {
+        let NetworkId(network) = network;
         let (base, now) = (State::default(), State::default());
         let (known, registered) = (BTreeSet::new(), Vec::new());
-        Self { assets, lifetime, base, log: Vec::new(), now, known, registered }
+        Self { assets, lifetime, network, base, log: Vec::new(), now, known, registered }
     }
 
     /// The first record was made.
     pub fn genesis(&mut self, at: i64) {
-        self.base = State::genesis(at);
+        self.base = State::genesis(at, self.network);
         self.now = self.base.clone();
     }
 

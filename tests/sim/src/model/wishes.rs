@@ -5,15 +5,17 @@ use super::{Batch, State};
 use tallystick::ledger::LegState::{Accepted, Confirmed, Ready, Rejected, Returned, Sent, Unknown};
 use tallystick::ledger::event::{
     AssetCreated, BatchAborted, BatchApproved, CreditLimitSet, DepositRecorded, DisputeEnded,
-    EngineKeySet, ExposureReleased, LegProposed, LegsBooked, LegsMoved, LegsSubmitted, PartyErased,
-    PartyUpserted, Release, SignerAdded, SignerRevoked, TroublesAcked, TroublesRaised,
+    EngineKeySet, ExposureReleased, LegEvent, LegProposed, LegsBooked, LegsMoved, LegsSubmitted,
+    PartyErased, PartyUpserted, Release, SignerAdded, SignerRevoked, TroublesAcked, TroublesRaised,
     WindowDisputed,
 };
 use tallystick::ledger::{
-    Command, Event, LegMove, LegState, LegStep, LegWord, Mover, SaidOfLeg, SubmitLegs, UpsertParty,
-    Wish,
+    Command, Event, LegMove, LegState, LegStep, LegWord, Mover, OperatorSignature, SaidOfLeg,
+    SubmitLegs, UpsertParty, Wish,
 };
-use tallystick::types::{AssetNumber, BatchId, Digest, FileHasher, PartyId, Total};
+use tallystick::types::{
+    AssetNumber, BatchId, Digest, FileHasher, PartyId, Total, approval_statement,
+};
 
 /// What follows; or the word of the refusal.
 type Fact = Result<Event, &'static str>;
@@ -47,15 +49,20 @@ impl State {
     /// The word of the refusal, where the rules of words refuse it.
     pub fn fact(&self, command: &Command) -> Result<Option<Event>, &'static str> {
         let Command { envelope, wish } = command;
-        if let Some(event) = registration(wish) {
+        if let Some(event) = registration(wish).or(self.of_keys(envelope, wish)?) {
             return Ok(Some(event));
         }
+        let operator = envelope.operator();
         let event = match wish.clone() {
             Wish::DisputeWindow { window, reason } => {
                 Event::from(WindowDisputed { window, reason })
             }
             Wish::EndDispute { window, reason } => Event::from(DisputeEnded { window, reason }),
-            Wish::ApproveBatch { batch } => Event::from(BatchApproved { batch }),
+            Wish::ApproveBatch { batch, signed } => {
+                let over = approval_statement(self.network(), batch);
+                let signature = self.signature(operator, signed, &over)?;
+                Event::from(BatchApproved { batch, signature })
+            }
             Wish::AbortBatch { batch, reason } => Event::from(BatchAborted { batch, reason }),
             Wish::SubmitLegs(submit) => self.leaving(submit)?,
             Wish::MoveLegs { content, voice, evidence, steps } => {
@@ -70,11 +77,14 @@ impl State {
                 };
                 self.moving(batch, voice.mover(), evidence, moves.into_iter().map(step).collect())?
             }
-            Wish::ReportLegs { content, evidence, words } => {
+            Wish::ReportLegs { content, evidence, words, signed } => {
                 let steps = self.heard(content.head.id, &words)?;
-                self.moving(content.head.id, Mover::Operator, evidence, steps)?
+                let moved = self.moving(content.head.id, Mover::Operator, evidence, steps)?;
+                self.signed(operator, moved, signed)?
             }
-            Wish::ResolveLeg { .. } => self.resolved(envelope.operator(), wish)?,
+            Wish::ResolveLeg { signed, .. } => {
+                self.signed(operator, self.resolved(operator, wish)?, signed)?
+            }
             Wish::BookLegs { batch, evidence, bookings } => {
                 Event::from(LegsBooked { batch, evidence, bookings })
             }
@@ -91,11 +101,33 @@ impl State {
             | Wish::SetCreditLimit { .. }
             | Wish::RecordDeposit { .. }
             | Wish::SetEngineKey { .. }
+            | Wish::SetOperatorKey { .. }
+            | Wish::RemoveOperatorKey { .. }
             | Wish::CloseWindow
             | Wish::SealWindow(_)
             | Wish::CreateBatch(_) => return Ok(None),
         };
         Ok(Some(event))
+    }
+
+    /// What an operator says of legs, with what stands under it.
+    fn signed(&self, operator: &str, said: Event, signed: Option<OperatorSignature>) -> Fact {
+        match said.clone() {
+            Event::Leg(LegEvent::Moved(e)) => {
+                let signature = self.signature(operator, signed, &e.statement(self.network()))?;
+                Ok(Event::from(LegsMoved { signature, ..e }))
+            }
+            Event::Leg(LegEvent::Proposed(e)) => {
+                let signature = self.signature(operator, signed, &e.statement(self.network()))?;
+                Ok(Event::from(LegProposed { signature, ..e }))
+            }
+            Event::Leg(LegEvent::Submitted(_) | LegEvent::Booked(_) | LegEvent::Released(_))
+            | Event::Registry(_)
+            | Event::Key(_)
+            | Event::Window(_)
+            | Event::Batch(_)
+            | Event::Trouble(_) => unreachable!("{said:?} is no word about a leg"),
+        }
     }
 
     /// What leaves, with what it pays out by the model's own batch.
@@ -125,7 +157,7 @@ impl State {
         };
         let moves = steps.into_iter().map(one).collect::<Result<_, &'static str>>()?;
         let asset = AssetNumber(of.asset);
-        let event = LegsMoved { batch, asset, mover, evidence, moves };
+        let event = LegsMoved { batch, asset, mover, evidence, moves, signature: [0; 64] };
         Ok(Event::from(event))
     }
 
@@ -169,7 +201,7 @@ impl State {
 
     /// One operator's word about an UNKNOWN leg: kept, or done if another has said the same.
     fn resolved(&self, operator: &str, wish: &Wish) -> Fact {
-        let Wish::ResolveLeg { content, leg, word, reference, evidence } = wish.clone() else {
+        let Wish::ResolveLeg { content, leg, word, reference, evidence, .. } = wish.clone() else {
             unreachable!("{wish:?} resolves nothing")
         };
         let batch = content.head.id;
@@ -192,7 +224,8 @@ impl State {
             let step = LegStep { leg, to, reference, reason: evidence };
             return self.moving(batch, Mover::Operator, hasher.finish(), vec![step]);
         }
-        let event = LegProposed { batch, leg, to, reference, evidence };
+        let signature = [0; 64];
+        let event = LegProposed { batch, leg, to, reference, evidence, signature };
         Ok(Event::from(event))
     }
 }
@@ -218,7 +251,9 @@ fn registration(wish: &Wish) -> Option<Event> {
             Event::from(event)
         }
         Wish::SetEngineKey { key, proof } => Event::from(EngineKeySet { key, proof }),
-        Wish::CloseWindow
+        Wish::SetOperatorKey { .. }
+        | Wish::RemoveOperatorKey { .. }
+        | Wish::CloseWindow
         | Wish::SealWindow(_)
         | Wish::DisputeWindow { .. }
         | Wish::EndDispute { .. }

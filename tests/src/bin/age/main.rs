@@ -141,7 +141,7 @@ async fn settle(client: &mut Client, windows: &[u64]) {
         }
     };
     let (request_id, batch_id) = (request_id("approve"), batch.batch_id.clone());
-    let approval = ApproveBatchRequest { request_id, batch_id };
+    let approval = ApproveBatchRequest { request_id, batch_id, ..Default::default() };
     client.operator.approve_batch(approval).await.expect("it is approved");
     let all = batch.legs;
     let sent = until_batch(client, &batch, |now| legs_at(now, LegState::Sent) == all).await;
@@ -159,7 +159,13 @@ async fn confirm(client: &mut Client, batch: &Batch) {
     };
     let reports = client.legs(batch).await.into_iter().map(report).collect();
     let (request_id, batch_id) = (request_id("report"), batch.batch_id.clone());
-    let request = ReportLegsRequest { request_id, batch_id, reports, evidence: Vec::new().into() };
+    let request = ReportLegsRequest {
+        request_id,
+        batch_id,
+        reports,
+        evidence: Vec::new().into(),
+        ..Default::default()
+    };
     client.operator.report_legs(request).await.expect("it is believed");
 }
 

@@ -305,6 +305,7 @@ impl Desk {
         let approve = ApproveBatchRequest {
             request_id: request_id("approve"),
             batch_id: batch.batch_id.clone(),
+            ..Default::default()
         };
         let approve =
             async |c: &mut Client| c.operator.approve_batch(by(ANN, approve.clone())).await;

@@ -209,6 +209,7 @@ async fn resolve(
         word: if paid { LegWord::Confirmed } else { LegWord::Rejected }.into(),
         rail_reference: if paid { BY_HAND } else { "" }.to_owned(),
         evidence: EVIDENCE.to_owned(),
+        ..Default::default()
     };
     for operator in ["ann", "bob"] {
         match desk.resolve(operator, request(operator)).await? {
@@ -246,6 +247,7 @@ async fn speak_out_of_turn(
         batch_id: batch.batch_id.clone(),
         reports: vec![report],
         evidence: bytes::Bytes::new(),
+        ..Default::default()
     };
     match desk.report(request).await? {
         None => held(shared).refused += 1,

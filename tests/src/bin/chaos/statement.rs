@@ -75,6 +75,7 @@ impl Statement {
             batch_id: batch.batch_id.clone(),
             reports: portion.iter().map(report).collect(),
             evidence: seed(&format!("statement {said}")).to_vec().into(),
+            ..Default::default()
         }
     }
 

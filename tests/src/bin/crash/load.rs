@@ -216,7 +216,8 @@ pub async fn perform(client: &mut Client, pool: &Pool, id: &str, op: &Op) -> Res
             }
         }
         Op::Approve { batch } => {
-            let request = ApproveBatchRequest { request_id, batch_id: batch_id(batch) };
+            let request =
+                ApproveBatchRequest { request_id, batch_id: batch_id(batch), ..Default::default() };
             Ok(Told::Batch(Box::new(operator.approve_batch(request).await?.into_inner())))
         }
         Op::Abort { batch } => {

@@ -226,6 +226,7 @@ impl Settling {
         let request = ApproveBatchRequest {
             request_id: request_id("approve"),
             batch_id: batch.batch_id.clone(),
+            ..Default::default()
         };
         let approved = self.client.operator.approve_batch(request).await;
         approved.map_err(|status| format!("ApproveBatch: {status}"))?;
@@ -255,6 +256,7 @@ impl Settling {
                 batch_id: batch.batch_id.clone(),
                 reports: some.iter().map(report).collect(),
                 evidence: Vec::new().into(),
+                ..Default::default()
             };
             let reported = self.client.operator.report_legs(request).await;
             reported.map_err(|status| format!("ReportLegs: {status}"))?;

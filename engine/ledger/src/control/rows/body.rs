@@ -3,7 +3,7 @@
 use super::ENTRIES;
 use crate::batch::By;
 use crate::control::entry::Fate;
-use crate::control::{BatchEntry, Control, Deed, PartyEntry, WindowEntry};
+use crate::control::{Approval, BatchEntry, Control, Deed, PartyEntry, WindowEntry};
 use crate::event::{Genesis, WindowSealed};
 use crate::fund::Cover;
 use crate::legs::LegsHead;
@@ -63,7 +63,7 @@ pub(super) struct BatchRow {
     pub computed_lsn: Lsn,
     pub computed_at: Timestamp,
     pub by: By,
-    pub approved: Option<(String, Timestamp)>,
+    pub approved: Option<Approval>,
     pub legs: LegsHead,
     pub ended_at: Option<Timestamp>,
     pub aborted: Option<(String, String)>,
@@ -110,6 +110,7 @@ impl Control {
                 Some(bytes(&PartyRow { entry, until: self.needed.until(party) }))
             }
             RowKey::Signer(signer) => self.signers.get(&signer).map(bytes),
+            RowKey::OperatorKey(key) => self.operator_keys.get(key).map(bytes),
             RowKey::Money(party, asset) => {
                 let deposited = self.deposits.get(&(party, asset)).copied();
                 let pledged = self.pledged.get(&(party, asset)).copied();

@@ -7,6 +7,7 @@ use crate::batch::BatchHead;
 use crate::control::entry::Fate;
 use crate::control::{BatchEntry, Control, Deed, SignerEntry, requests};
 use crate::legs::Legs;
+use crate::operator_key::OperatorKeyEntry;
 use crate::row::{RowKey, Section};
 use crate::trouble::Trouble;
 use crate::types::{
@@ -220,6 +221,9 @@ impl Restoring {
             }
             RowKey::Requests(span, _) => {
                 control.requests.restore(span, read::<Vec<requests::Answered>>(value)?)?;
+            }
+            RowKey::OperatorKey(key) => {
+                control.operator_keys.restore(key, read::<OperatorKeyEntry>(value)?);
             }
             RowKey::Legs(..) => {
                 return restore_page(&mut control.batches, row, value)

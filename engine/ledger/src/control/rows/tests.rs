@@ -2,6 +2,7 @@
 //! from them is the state at the mark.
 
 mod kept;
+mod keys;
 
 use super::*;
 use crate::event::LegBooking;
@@ -44,6 +45,8 @@ enum Step {
     Abort,
     Legs(OfLegs),
     Doubt(Doubt),
+    /// An operator sets this key of his own, or loses the one that he has.
+    Key(Option<u8>),
     /// Begins a picture, if none is taken.
     Mark,
     /// Copies so many rows of it.
@@ -94,6 +97,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => any::<u64>().prop_map(|n| Step::Doubt(Doubt::EndDispute(n))),
         2 => (any::<u8>(), any::<u32>()).prop_map(|(n, leg)| Step::Doubt(Doubt::Raise(n, leg))),
         1 => Just(Step::Doubt(Doubt::Ack)),
+        2 => prop::option::weighted(0.7, 1u8..20).prop_map(Step::Key),
         3 => Just(Step::Mark),
         6 => (1usize..6).prop_map(Step::Copy),
     ]
@@ -167,7 +171,7 @@ impl World {
             }
             Step::Approve => {
                 if let Some(batch) = self.last {
-                    self.wish(Wish::ApproveBatch { batch });
+                    self.wish(Wish::ApproveBatch { batch, signed: None });
                 }
             }
             Step::Abort => {
@@ -177,6 +181,7 @@ impl World {
             }
             Step::Legs(step) => self.step_of_legs(step),
             Step::Doubt(step) => self.step_of_doubts(step),
+            Step::Key(key) => self.step_of_keys(key),
             Step::Mark | Step::Copy(_) => {}
         }
     }
@@ -256,7 +261,14 @@ impl World {
                 let content = self.books.legs(self.last.unwrap());
                 let (reference, evidence) = (String::new(), "a letter".to_owned());
                 let word = crate::LegWord::Confirmed;
-                self.wish(Wish::ResolveLeg { content, leg, word, reference, evidence });
+                self.wish(Wish::ResolveLeg {
+                    content,
+                    leg,
+                    word,
+                    reference,
+                    evidence,
+                    signed: None,
+                });
             }
         }
     }
@@ -301,6 +313,10 @@ fn full() -> World {
         Step::Party(2, true),
         Step::Signer(1),
         Step::Deposit(1, 5),
+        Step::Key(Some(1)),
+        Step::Key(Some(2)),
+        Step::Key(None),
+        Step::Key(Some(3)),
         Step::Close(vec![(1, 2, 5_003), (2, 3, 4_007), (3, 1, 999)]),
         Step::Compute,
         Step::Approve,

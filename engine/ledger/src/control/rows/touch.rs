@@ -33,6 +33,14 @@ impl Control {
             Event::Registry(e) => rows_of_registry(e),
             // The head is in every checkpoint.
             Event::Key(KeyEvent::EngineSet(_)) => Vec::new(),
+            Event::Key(KeyEvent::OperatorSet(e)) => {
+                let before = self.operator_keys.current(&e.operator);
+                before.into_iter().chain([e.key]).map(RowKey::OperatorKey).collect()
+            }
+            Event::Key(KeyEvent::OperatorRemoved(e)) => {
+                let key = self.operator_keys.current(&e.operator);
+                key.into_iter().map(RowKey::OperatorKey).collect()
+            }
             Event::Window(WindowEvent::Cut(e)) => {
                 vec![RowKey::Window(e.window), RowKey::Window(e.window.next())]
             }

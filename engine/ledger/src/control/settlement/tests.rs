@@ -105,12 +105,19 @@ impl World {
     fn report(&self, leg: u32, word: LegWord) -> Wish {
         let (reference, reason) = ("R".to_owned(), "by letter".to_owned());
         let words = vec![SaidOfLeg { leg, word, reference, reason }];
-        Wish::ReportLegs { content: self.content(), evidence: Digest::ZERO, words }
+        Wish::ReportLegs { content: self.content(), evidence: Digest::ZERO, words, signed: None }
     }
 
     fn resolve(&self, leg: u32, word: LegWord, evidence: &str) -> Wish {
         let (content, reference) = (self.content(), "R".to_owned());
-        Wish::ResolveLeg { content, leg, word, reference, evidence: evidence.to_owned() }
+        Wish::ResolveLeg {
+            content,
+            leg,
+            word,
+            reference,
+            evidence: evidence.to_owned(),
+            signed: None,
+        }
     }
 
     fn book(&self, leg: u32, way: Way) -> Wish {
@@ -166,7 +173,7 @@ impl World {
     fn wish(&self, word: &str) -> Wish {
         let (batch, window, reason) = (self.batch, self.window, "why".to_owned());
         match word {
-            "approve" => Wish::ApproveBatch { batch },
+            "approve" => Wish::ApproveBatch { batch, signed: None },
             "abort" => Wish::AbortBatch { batch, reason },
             "dispute" => Wish::DisputeWindow { window, reason },
             "undispute" => Wish::EndDispute { window, reason },

@@ -16,7 +16,7 @@ fn said(leg: u32, word: LegWord) -> SaidOfLeg {
 
 fn report(books: &mut Books, batch: BatchId, words: Vec<SaidOfLeg>) -> Result<Event, Refusal> {
     let (content, evidence) = (books.legs(batch), Digest::ZERO);
-    books.wish_by("ann", Wish::ReportLegs { content, evidence, words })
+    books.wish_by("ann", Wish::ReportLegs { content, evidence, words, signed: None })
 }
 
 fn resolve(
@@ -27,7 +27,10 @@ fn resolve(
 ) -> Result<Event, Refusal> {
     let (content, reference) = (books.legs(batch), "R".to_owned());
     let evidence = evidence.to_owned();
-    books.wish_by(operator, Wish::ResolveLeg { content, leg, word, reference, evidence })
+    books.wish_by(
+        operator,
+        Wish::ResolveLeg { content, leg, word, reference, evidence, signed: None },
+    )
 }
 
 /// An approved batch on a rail: leg 0 pays in 100, legs 1 and 2 pay out 60 and 40.
@@ -233,7 +236,7 @@ fn who_says_just_the_same_again_is_told_that_it_takes_another() {
     let key = content.legs[0].key.clone();
     let said = (LegWord::Confirmed, "R".to_owned(), "letter".to_owned());
     let (word, reference, evidence) = said;
-    let wish = Wish::ResolveLeg { content, leg: 0, word, reference, evidence };
+    let wish = Wish::ResolveLeg { content, leg: 0, word, reference, evidence, signed: None };
     assert_eq!(
         books.wish_by("ann", wish).unwrap_err(),
         Refusal::SaidBefore { key, operator: "ann".into() }

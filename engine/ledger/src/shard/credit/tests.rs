@@ -322,7 +322,7 @@ fn money(kind: &str, party: PartyId, asset: AssetNumber, line: &mut Line<'_>) ->
             let (payer, payee) = (party, PartyId::CLEARING);
             let moves = vec![LegMove { leg, to, payer, payee, amount, reference, reason }];
             let (mover, evidence) = (Mover::Rail, Digest::ZERO);
-            Event::from(LegsMoved { batch, asset, mover, evidence, moves })
+            Event::from(LegsMoved { batch, asset, mover, evidence, moves, signature: [0; 64] })
         }
     }
 }

@@ -421,7 +421,7 @@ fn what_an_operator_makes_or_approves_is_not_counted_and_not_touched() {
     world.entries[0].asset = USD;
     assert_eq!(approved(&mut world, 1, 0), 0);
     let batch = world.control.batches()[0].head.id;
-    world.asked("approved by hand", Wish::ApproveBatch { batch });
+    world.asked("approved by hand", Wish::ApproveBatch { batch, signed: None });
     assert_eq!(world.control.approved_by_schedule(EUR, world.now), Total::ZERO);
     assert_eq!(world.control.unapproved().count(), 0);
 }

@@ -196,7 +196,10 @@ impl World {
                     unreachable!("it is one")
                 };
                 let reference = "S".to_owned();
-                drop(self.ask("ann", Wish::ResolveLeg { content, leg, word, reference, evidence }));
+                drop(self.ask(
+                    "ann",
+                    Wish::ResolveLeg { content, leg, word, reference, evidence, signed: None },
+                ));
                 match who {
                     "else" => ("bob", self.resolve(leg, said(what), "seen")),
                     _ => ("bob", self.report(leg, said(what))),

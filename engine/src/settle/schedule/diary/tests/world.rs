@@ -129,7 +129,8 @@ impl World {
                 let (computed, batch) = (found.computed_lsn, found.head.id);
                 after = computed;
                 let request = own(&format!("approve {computed}"));
-                let approve = Wish::ApproveBatch { batch }.by(Caller::schedule(), request);
+                let approve =
+                    Wish::ApproveBatch { batch, signed: None }.by(Caller::schedule(), request);
                 self.command(approve).unwrap();
             }
             let waits = entry.waits(&self.control, self.now);
