@@ -140,6 +140,34 @@ impl House {
         run_cli(&all)
     }
 
+    /// Makes a key of the operator's own, which the engine does not know yet; gives its public
+    /// half.
+    #[must_use]
+    pub fn own_key(&self, operator: &str) -> String {
+        let file = self.own_file(operator);
+        let made = done(&run_cli(&["operator", "key", "new", "--json", "--out", &file]));
+        made[0]["key"].as_str().expect("a key").to_owned()
+    }
+
+    /// The file with the operator's own key, if he has one.
+    #[must_use]
+    pub fn own(&self, operator: &str) -> Option<String> {
+        Some(self.own_file(operator)).filter(|file| Path::new(file).exists())
+    }
+
+    fn own_file(&self, operator: &str) -> String {
+        let file = self.dir.path().join(format!("{operator}.key"));
+        file.to_str().expect("a plain path").to_owned()
+    }
+
+    /// Runs a command that is signed where the operator has a key of his own.
+    fn signing(&self, operator: &str, args: &[&str]) -> Output {
+        match self.own(operator) {
+            Some(file) => self.cli(operator, &[args, &["--sign-with", &file]].concat()),
+            None => self.cli(operator, args),
+        }
+    }
+
     /// Registers everybody with an account; `method` is what the first payer is charged on.
     pub fn register_all(&self, operator: &str, method: &str) {
         for (place, payer) in self.world.payers.iter().enumerate() {
@@ -179,7 +207,7 @@ impl House {
 
     /// Approves a batch.
     pub fn approve(&self, operator: &str, charges: &Charges) {
-        let _ = done(&self.cli(operator, &["batch", "approve", &charges.batch]));
+        let _ = done(&self.signing(operator, &["batch", "approve", &charges.batch]));
     }
 
     /// A batch of the first window, approved while the provider fails so at its two charges, in the
@@ -268,7 +296,7 @@ impl House {
     ) -> Output {
         let evidence = format!("{operator} saw it on the provider's pages");
         let args = ["leg", "resolve", &charges.batch, key, "--word", word, "--reference", of];
-        self.cli(operator, &[&args[..], &["--evidence", &evidence]].concat())
+        self.signing(operator, &[&args[..], &["--evidence", &evidence]].concat())
     }
 
     /// What a party owes.
