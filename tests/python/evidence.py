@@ -19,8 +19,8 @@ import wire
 
 ZERO = bytes(32)
 # How many bytes the fields of each kind of event take at the end of its body, behind the envelope.
-FIELDS = {16: 17, 18: 72, 19: 32, 20: 52, 21: 60, 22: 96, 23: 49, 24: 40, 32: 8, 34: 152, 35: 16, 36: 16, 53: 32,
-          54: 40, 56: 77, 57: 53, 58: 44, 59: 112, 60: 72, 61: 206, 65: 16, 66: 8}
+FIELDS = {16: 17, 18: 72, 19: 32, 20: 52, 21: 60, 22: 96, 23: 49, 24: 40, 25: 168, 26: 72, 32: 8, 34: 152, 35: 16,
+          36: 16, 54: 40, 58: 44, 59: 112, 60: 72, 61: 206, 62: 96, 63: 141, 65: 16, 66: 8, 67: 117}
 
 
 class Wrong(Exception):
@@ -106,6 +106,11 @@ def listed(body, place):
     return place + offset, count
 
 
+def sized(said):
+    """A text as it is signed: its length, and its bytes."""
+    return struct.pack("<I", len(said)) + said
+
+
 def sealed_party(body):
     """The sealed name of a party, and its sealed accounts by rail."""
     at, count = listed(body, len(body) - 17)
@@ -140,11 +145,13 @@ class History:
     def __init__(self, records):
         self.signers, self.parties, self.cuts, self.seals, self.keys = {}, {}, {}, {}, []
         self.network, self.batches, self.first = None, 0, 2
+        # Operators' own keys: those in force, and all that there ever were.
+        self.own, self.had, self.signed = {}, set(), 0
         link, last, at, self.digests = ZERO, 0, None, {}
         for record in records:
             head, body = record[:128], record[128:]
             version, kind, zero, _, lsn, time, count, length = numbers("HBBIQqII", head[:32])
-            must((version, zero, count, length) == (4, 0, 1, len(body)), f"record {lsn}: its head")
+            must((version, zero, count, length) == (5, 0, 1, len(body)), f"record {lsn}: its head")
             must(derive("journal record v2", head[:96] + body) == head[96:], f"record {lsn}: digest")
             must(head[64:96] == link and lsn > last, f"record {lsn}: its event link")
             must(at is None or time >= at, f"record {lsn}: time goes back")
@@ -188,6 +195,7 @@ class History:
                 signed(self.keys[-1], proof, statement, "the engine's new key")
             else:
                 must(proof == bytes(64) and not asked, "the engine's first key")
+            must(key not in self.had, "the engine's key is no operator's")
             self.keys.append(key)
         elif kind == 23:
             own = body[-49:]
@@ -210,6 +218,57 @@ class History:
             said += own[:1] + struct.pack("<Q", len(operator)) + operator
             signed(key, own[-64:], derive("batch statement v2", said), "a batch")
             self.batches += 1
+        elif kind in (25, 26):
+            self.own_key(kind, name, body)
+        elif kind == 62:
+            self.under(name, derive("operator approval v1", self.network + body[-96:-64]), body[-64:])
+        elif kind == 63:
+            self.moved(name, body)
+        elif kind == 67:
+            place = len(body) - FIELDS[67]
+            own, evidence = body[place:], text(body, place + 45)
+            word = own[32:37] + sized(text(body, place + 37)) + sized(evidence)
+            self.under(name, self.words(own[:32], blake3(evidence).digest(), [word]), own[-64:])
+
+    def words(self, batch, evidence, words):
+        said = batch + evidence + struct.pack("<I", len(words)) + b"".join(words)
+        return derive("operator words v1", self.network + said)
+
+    def moved(self, name, body):
+        place = len(body) - FIELDS[63]
+        own, (first, count) = body[place:], listed(body, place + 69)
+        words = []
+        for at in range(first, first + 101 * count, 101):
+            words.append(body[at:at + 5] + sized(text(body, at + 85)) + sized(text(body, at + 93)))
+        must(own[36] == 3 or own[-64:] == bytes(64), "only an operator's word is signed")
+        self.under(name if own[36] == 3 else b"", self.words(own[:32], own[37:69], words), own[-64:])
+
+    def own_key(self, kind, name, body):
+        """An operator's key comes or goes."""
+        place = len(body) - FIELDS[kind]
+        operator, signature = text(body, place), body[-64:]
+        before = self.own.get(operator)
+        must(name not in (b"", b"schedule"), "an operator changes a key")
+        if kind == 26:
+            must(before is not None, "a key that is removed is in force")
+            self.under(name, derive("operator key removal v1", self.network + sized(operator) + before), signature)
+            del self.own[operator]
+            return
+        key, possession = body[place + 8:place + 40], body[place + 40:place + 104]
+        must(name == operator and key not in self.had | set(self.keys), "a new key of the caller's own")
+        said = derive("operator key v1", self.network + sized(operator) + key + (before or ZERO))
+        signed(key, possession, said, "the possession of an operator's key")
+        self.under(name, said, signature)
+        self.own[operator] = key
+        self.had.add(key)
+
+    def under(self, name, statement, signature):
+        """Who has a key signs, and nobody else."""
+        key = self.own.get(name)
+        must((key is None) == (signature == bytes(64)), f"{name}: signs, if he has a key")
+        if key is not None:
+            signed(key, signature, statement, f"what {name} says")
+            self.signed += 1
 
     def seal(self, body):
         place = len(body) - 152

@@ -58,8 +58,10 @@ ann batch create --window 1 --asset 978 --rail iso20022 --json
 multilateral=$(field out batch_id)
 ann batch create --window 1 --asset 840 --rail iso20022 --json
 bilateral=$(field out batch_id)
-bob batch approve "$multilateral"
-bob batch approve "$bilateral"
+"$engine" operator key new --out bob.key --json >bob-key.json
+bob operator key set bob --sign-with bob.key
+bob batch approve "$multilateral" --sign-with bob.key
+bob batch approve "$bilateral" --sign-with bob.key
 ann leg report "$bilateral" --pay-outs --word rejected --reason 'the account is closed'
 bob key rotate
 pays 0 1 "$p2" 978 2345800
@@ -68,17 +70,19 @@ ann window close
 ann evidence export 1 2 --out "$here/example.tallyexp"
 ann receipt --signer "$(field 1.json signer)" --payee "$p2" --asset 978 \
     --expires-at "$expires" --out "$here/example-receipt.json"
-"$engine" audit "$here/example.tallyexp" --receipt "$here/example-receipt.json" --json >audit.json
+"$engine" audit "$here/example.tallyexp" --receipt "$here/example-receipt.json" \
+    --operator-key "bob=$(field bob-key.json key)" --json >audit.json
 ann window show 2 --json
 python3 - "$here/example.json" audit.json <<'EOF'
 import json, sys
 audit = json.load(open(sys.argv[2]))
 names = ["network_id", "first_engine_key", "engine_key", "events", "windows", "obligations", "carried", "positions",
-         "voucher_signatures", "engine_signatures", "batches", "legs", "receipts"]
+         "voucher_signatures", "engine_signatures", "batches", "legs", "approvals", "approvals_signed", "words",
+         "words_signed", "receipts", "operator_keys"]
 said = {
     "what": "example.tallyexp, made by an engine of this version: two operators and four eyes, two windows, a "
-            "multilateral batch whose debtor's deposit pays a part, a bilateral one whose only leg was rejected, and "
-            "a new key; audited with example-receipt.json",
+            "multilateral batch whose debtor's deposit pays a part, a bilateral one whose only leg was rejected, an "
+            "approver who signs with his own key, and a new key of the engine; audited with example-receipt.json",
     "audit": {name: audit[name] for name in names},
 }
 open(sys.argv[1], "w").write(json.dumps(said, indent=1) + "\n")
