@@ -240,3 +240,19 @@ async fn every_file_of_an_archive_is_an_answer_of_its_own() {
     let (tray, note) = answer_bytes(&d.data(), "none.zip", &archive(&[])).await;
     assert!(tray == "refused" && note.contains("no file to read"), "{note}");
 }
+
+/// Which account it was, only the file itself said.
+#[tokio::test]
+async fn an_account_that_is_not_ours_is_told_in_full_beside_the_answer_and_nowhere_else() {
+    let mut d = Deployment::new(1, 1).await;
+    let batch = computed(&mut d, 2_000_000).await;
+    approve(&mut d.client, &batch).await;
+    let key = d.client.legs(&batch).await[0].key.clone();
+    let account = "DE02100100100006820101";
+    let text = statement(account, &[entry("2.00", "DBIT", "R-1", &key, false)]);
+    let (tray, note) = answer_bytes(&d.data(), "day.xml", text.as_bytes()).await;
+    assert!(tray == "done" && note.contains(account), "{note}");
+    let told = told(&mut d.client, &batch).await;
+    assert!(told.contains("ends in 0101") && !told.contains(account), "{told}");
+    assert_eq!(legs_at(&get_batch(&mut d.client, &batch).await, LegState::Confirmed), 0);
+}

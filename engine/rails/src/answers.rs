@@ -41,6 +41,12 @@ pub(crate) trait Reports {
         None
     }
 
+    /// The account whose money a report is about, in full: for the note beside the answer, which
+    /// holds it anyway, and never to be journaled.
+    fn account(&self, _number: usize) -> Option<&str> {
+        None
+    }
+
     /// The entry whose sum a report shares with others.
     fn shared(&self, _number: usize) -> Option<Shared<'_>> {
         None
@@ -188,6 +194,13 @@ impl Answer {
     #[must_use]
     pub fn silent(&self, number: usize) -> Option<String> {
         self.reports.silent(number)
+    }
+
+    /// The account whose money the report with this number is about, in full: for the note beside
+    /// the answer, which holds it anyway, and never to be journaled.
+    #[must_use]
+    pub fn account(&self, number: usize) -> Option<&str> {
+        self.reports.account(number)
     }
 
     /// The entry whose sum the report with this number shares with others.

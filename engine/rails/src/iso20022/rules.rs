@@ -144,6 +144,10 @@ impl Reports for Answer {
         worth.then(|| format!("{} {}", report.status, report.reason).trim().to_owned())
     }
 
+    fn account(&self, number: usize) -> Option<&str> {
+        Some(&*self.reports[number].account).filter(|account| !account.is_empty())
+    }
+
     fn shared(&self, number: usize) -> Option<Shared<'_>> {
         let entry = self.reports[number].shared?;
         Some(Shared { entry, legs: &self.summary.shared[entry].keys })

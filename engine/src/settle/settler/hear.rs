@@ -7,14 +7,14 @@ use super::word::bookings;
 use super::{Run, Stuck};
 use crate::journal::names::{self, NamedLeg};
 use crate::ledger::event::LegBooking;
-use crate::ledger::hearing::{self, Side, Statement, Step, Subject, Verdict, Weight};
+use crate::ledger::hearing::{self, Place, Side, Statement, Step, Subject, Verdict, Weight};
 use crate::ledger::{BatchHead, LegFacts, LegMove, LegState, NewTrouble, Rail, TroubleKind, Voice};
 use crate::limits::{ANSWER_NAMES_SHOWN, MOVES_MAX};
 use crate::rails::{About, Answer, Breadth, Name, Part, Sent, Shared, leg_name, sent};
 use crate::settle::archive::NotLoaded;
 use crate::types::{BatchId, PartyId, Total};
-use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// What one answer says, by leg.
@@ -279,12 +279,16 @@ impl<'a> Heard<'a> {
         let leg = &spoken.leg;
         let side = if leg.payee == PartyId::CLEARING { Side::In } else { Side::Out };
         let mut statements: Vec<Statement> = Vec::new();
+        let mut elsewhere: BTreeSet<&str> = BTreeSet::new();
         for &report in &spoken.reports {
             let shared = self.answer.shared(report);
             let whole = shared.and_then(|shared| self.shared_out.get(&shared.entry));
             let shared: Option<Total> = whole.and_then(|all| all.then_some(leg.amount));
             let about = About { head, account: &spoken.account, side, shared };
-            statements.extend(self.answer.statement(report, about));
+            let said = self.answer.statement(report, about);
+            let is_elsewhere = said.iter().any(|said| matches!(said.place, Place::Other(_)));
+            elsewhere.extend(self.answer.account(report).filter(|_| is_elsewhere));
+            statements.extend(said);
             let silent = self.answer.silent(report).filter(|_| spoken.breadth == Breadth::Leg);
             if let Some(status) = silent {
                 outcome.note(format!("the bank says {status} of leg {}: nothing moves", leg.key));
@@ -294,6 +298,10 @@ impl<'a> Heard<'a> {
         let (amount, went, came) = (leg.amount, None, None);
         let subject = Subject { state, has_left, side, amount, went, came }.with(Some(facts));
         let verdict = hearing::weigh(&subject, &statements);
+        let aside = match elsewhere.len() {
+            0 => String::new(),
+            _ => format!("in full: {}", Vec::from_iter(elsewhere).join(", ")),
+        };
         for finding in &verdict.findings {
             let text = finding.text(&leg.key, state, amount, head.asset.scale);
             let kind = match finding.weight(state) {
@@ -305,7 +313,7 @@ impl<'a> Heard<'a> {
                 Weight::Misfit => TroubleKind::Misfit,
                 Weight::Surplus => TroubleKind::Surplus,
             };
-            outcome.trouble(NewTrouble {
+            let trouble = NewTrouble {
                 kind,
                 rail: self.rail,
                 batch: Some(leg.batch),
@@ -313,7 +321,8 @@ impl<'a> Heard<'a> {
                 party: Some(party(leg)),
                 source: self.source.to_owned(),
                 text,
-            });
+            };
+            outcome.trouble_with(trouble, if kind == TroubleKind::Misfit { &aside } else { "" });
         }
         if verdict.to.is_none() && verdict.findings.is_empty() && !statements.is_empty() {
             outcome.known += 1;
