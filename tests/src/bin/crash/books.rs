@@ -214,12 +214,16 @@ pub fn same_window(a: &Window, b: &Window) -> bool {
     *a == Window { state: a.state, ..b.clone() }
 }
 
-/// Equal in what never changes of a batch.
+/// Equal in what never changes of a batch. The answer to a call says no more of it; and one that is
+/// computed again after an abort is the same batch, at another time.
 pub fn same_batch(a: &Batch, b: &Batch) -> bool {
     let content = |batch: &Batch| Batch {
         state: 0,
         approved_by: String::new(),
         approved_at_us: 0,
+        approved_key: Vec::new().into(),
+        computed_at_us: 0,
+        computed_lsn: 0,
         aborted_by: String::new(),
         abort_reason: String::new(),
         ended_at_us: 0,
