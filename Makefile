@@ -5,7 +5,7 @@
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-evm flip bench bench-recover bench-history bench-batch bench-settle bench-statement bench-flood lint clean-demo \
-  check-verify check-bounds bench-verify fuzz-verify miri-verify crash chaos sim sim-canary check \
+  check-verify check-bounds bench-verify fuzz-verify miri-verify crash chaos age sim sim-canary check \
   rocksdb
 
 CARGO ?= cargo
@@ -126,6 +126,9 @@ bench-statement: setup binaries ## A statement of a million entries around four 
 
 bench-settle: setup binaries ## A batch of LARGE_LEGS legs through the real engine: computed, approved, all files out
 	@$(LARGE) --legs $(LARGE_LEGS) $(LARGE_ARGS)
+
+age: setup binaries ## A long life: WINDOWS windows and BATCHES settled batches with few open files allowed
+	@$(AGE) --windows $(WINDOWS) --batches $(BATCHES)
 
 check: rocksdb ## The inner loop: format, layers, clippy and unit tests, all in the fast dev profile
 	$(CARGO) fmt --all --check

@@ -39,3 +39,5 @@ mkdir "$work/stubs"
     tallystick/v1/vouchers.proto tallystick/v1/operator.proto
 PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=$work/stubs "$venv/bin/python" "$here/e2e.py" \
     --engine "$engine" --work "$work" --schema "$here/../schemas/pain.001.001.09.xsd"
+# The README's commands, in a shell of their own.
+PYTHONDONTWRITEBYTECODE=1 "$venv/bin/python" "$here/readme.py" --engine "$engine" --work "$work/readme"
