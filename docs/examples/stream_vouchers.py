@@ -1,11 +1,14 @@
-"""Pays for COUNT requests of PRICE units each, over a stream, in several lanes. Needs what send_one_voucher.py needs.
-Usage: PYTHONPATH=. stream_vouchers.py HOST:PORT SECRET_HEX PAYEE_HEX ASSET PRICE COUNT [FILE]
+"""Pays for COUNT requests of PRICE units each, over one stream, for one or more agents in several lanes each.
+Needs what send_one_voucher.py needs.
+Usage: PYTHONPATH=. stream_vouchers.py HOST:PORT SECRET_HEX[,SECRET_HEX...] PAYEE_HEX ASSET PRICE COUNT
 
 Shows what a client must do so that nothing is paid twice and nothing served for nothing:
-- the channels (expiry, lanes, totals) are kept in FILE, and written down before a voucher leaves;
+- the channels (expiry, lanes, totals) of each agent are kept in a file of this folder, for this network, payee and
+  asset alone, and written down before a voucher leaves;
 - acks are read while frames are written;
 - after a crash or a lost ack the newest vouchers are sent again: what was credited is stale now, nothing more;
-- only `credited` and `stale` say that a total is held. Everything else is looked at, and GetChannel asked."""
+- only `credited` and `stale` say that a total is held. Everything else, also what this program does not know, is looked
+  at, and GetChannel asked."""
 import json
 import os
 import struct
@@ -27,16 +30,22 @@ def name(outcome):
     return NAMES.get(outcome, f"unknown outcome {outcome}")
 
 
-class Channels:
-    """The channels of one signer to one payee: one expiry, a total for each lane; in a file."""
+class Agent:
+    """A key, and its channels to one payee: one expiry, a total for each lane; kept in a file."""
 
-    def __init__(self, file):
-        self.file = file
-        if os.path.exists(file):
-            with open(file) as kept:
-                self.expires_at, self.totals = json.load(kept).values()
+    def __init__(self, network, secret, payee, asset):
+        self.network, self.payee, self.asset = network, payee, asset
+        self.key = Ed25519PrivateKey.from_private_bytes(bytes.fromhex(secret))
+        self.signer = self.key.public_key().public_bytes_raw()
+        # The totals are those of one channel. Another network, payee or asset is another channel, at 0.
+        ids = (network, self.signer, payee)
+        self.file = f"stream-{'-'.join(part.hex()[:16] for part in ids)}-{asset}.json"
+        if os.path.exists(self.file):
+            with open(self.file) as kept:
+                kept = json.load(kept)
+            self.expires_at, self.totals = kept["expires_at"], kept["totals"]
             if self.expires_at <= time.time():
-                sys.exit(f"the channels in {file} have expired: ask GetChannel what they came to, then "
+                sys.exit(f"the channels in {self.file} have expired: ask GetChannel what they came to, then "
                          "move the file away to begin others")
         else:
             # Chosen once for all runs: with another expiry every total would start at 0 again.
@@ -44,87 +53,84 @@ class Channels:
         self.keep()
 
     def keep(self):
-        """Durable, whole, or not at all."""
+        """Durable, name and all, or not at all."""
         with open(self.file + ".tmp", "w") as new:
             json.dump({"expires_at": self.expires_at, "totals": self.totals}, new)
             new.flush()
             os.fsync(new.fileno())
         os.rename(self.file + ".tmp", self.file)
-
-
-class Payer:
-    """Signs and streams."""
-
-    def __init__(self, server, secret, payee, asset, channels):
-        self.engine = vouchers_pb2_grpc.VouchersStub(grpc.insecure_channel(server))
-        self.network = self.engine.GetNetwork(vouchers_pb2.GetNetworkRequest()).network_id
-        self.key = Ed25519PrivateKey.from_private_bytes(bytes.fromhex(secret))
-        self.signer = self.key.public_key().public_bytes_raw()
-        self.payee, self.asset, self.channels = bytes.fromhex(payee), int(asset), channels
-        self.waiting = deque()  # what was sent in each frame whose ack has not come
+        folder = os.open(".", os.O_RDONLY)
+        os.fsync(folder)
+        os.close(folder)
 
     def voucher(self, lane):
         """The lane's total as it is kept, signed: 160 bytes."""
-        total, expires_at = self.channels.totals[lane], self.channels.expires_at
+        total, expires_at = self.totals[lane], self.expires_at
         channel = blake3(
-            self.network + self.signer + self.payee
-            + struct.pack("<IQq", self.asset, lane, expires_at),
+            self.network + self.signer + self.payee + struct.pack("<IQq", self.asset, lane, expires_at),
             derive_key_context="tallystick 2026-11 channel v1").digest()
         message = b"\x56\x01" + channel + struct.pack("<Qq", total, expires_at)
         return (self.signer + self.payee
                 + struct.pack("<IIQqQ", self.asset, 0, lane, expires_at, total)
                 + self.key.sign(message))
 
-    def frames(self, price, count):
-        """First the newest voucher of each lane again, in case an ack was lost; then what is to be paid."""
-        used = [lane for lane in range(LANES) if self.channels.totals[lane]]
-        if used:
-            yield self.frame([(lane, self.voucher(lane)) for lane in used])
-        for first in range(0, count, FRAME):
-            vouchers = []
-            for request in range(first, min(first + FRAME, count)):
-                lane = request % LANES
-                self.channels.totals[lane] += price
-                vouchers.append((lane, self.voucher(lane)))
-            self.channels.keep()  # before they leave
-            yield self.frame(vouchers)
 
-    def frame(self, vouchers):
-        """One message."""
-        self.waiting.append([lane for lane, _ in vouchers])
-        packed = b"".join(voucher for _, voucher in vouchers)
-        return vouchers_pb2.Frame(frame_id=len(vouchers), packed=packed)
+def frames(agents, price, count, waiting):
+    """First the newest voucher of each lane again, in case an ack was lost; then what is to be paid. `waiting` takes what
+    was sent in each frame whose ack has not come."""
+    def frame(parts):
+        waiting.append([(agent, lane) for agent, lane, _ in parts])
+        return vouchers_pb2.Frame(frame_id=len(parts), packed=b"".join(voucher for *_, voucher in parts))
 
-    def held(self, lane):
-        """What the engine holds of a lane; `known` is false for a channel that it has forgotten or never seen."""
-        return self.engine.GetChannel(vouchers_pb2.GetChannelRequest(
-            signer=self.signer, payee=self.payee, asset=self.asset, lane=lane,
-            expires_at=self.channels.expires_at))
+    again = [(agent, lane, agent.voucher(lane))
+             for agent in agents for lane in range(LANES) if agent.totals[lane]]
+    for first in range(0, len(again), FRAME):
+        yield frame(again[first:first + FRAME])
+    for first in range(0, count, FRAME):
+        parts = []
+        for request in range(first, min(first + FRAME, count)):
+            agent, lane = agents[request % len(agents)], request // len(agents) % LANES
+            agent.totals[lane] += price
+            parts.append((agent, lane, agent.voucher(lane)))
+        for agent in agents:
+            agent.keep()  # before they leave
+        yield frame(parts)
 
-    def run(self, price, count):
-        """Streams; gRPC takes frames from the generator on a thread of its own while acks are read here."""
-        seen = {}
-        for ack in self.engine.Stream(self.frames(price, count)):
-            for lane, outcome in zip(self.waiting.popleft(), ack.outcomes):  # in frame order
-                word = name(outcome)
-                seen[word] = seen.get(word, 0) + 1
-                if word not in ("CREDITED", "STALE"):
-                    print(f"lane {lane}: {word} (an lsn of {ack.lsn} does not mean credited)")
-        return seen
+
+def run(engine, agents, price, count):
+    """Streams; gRPC takes frames from the generator on a thread of its own while acks are read here."""
+    seen, waiting = {}, deque()
+    for ack in engine.Stream(frames(agents, price, count, waiting)):
+        for (agent, lane), outcome in zip(waiting.popleft(), ack.outcomes):  # in frame order
+            word = name(outcome)
+            seen[word] = seen.get(word, 0) + 1
+            if word not in ("CREDITED", "STALE"):
+                print(f"{agent.signer.hex()[:16]} lane {lane}: {word} (an lsn of {ack.lsn} does not mean credited)")
+    return seen
 
 
 def main():
-    server, secret, payee, asset, price, count = sys.argv[1:7]
-    channels = Channels(sys.argv[7] if len(sys.argv) > 7 else "channels.json")
-    payer = Payer(server, secret, payee, asset, channels)
-    seen = payer.run(int(price), int(count))
+    if len(sys.argv) != 7:
+        sys.exit(__doc__)
+    server, secrets, payee, asset, price, count = sys.argv[1:]
+    engine = vouchers_pb2_grpc.VouchersStub(grpc.insecure_channel(server))
+    network = engine.GetNetwork(vouchers_pb2.GetNetworkRequest()).network_id
+    agents = [Agent(network, secret, bytes.fromhex(payee), int(asset)) for secret in secrets.split(",")]
+    try:
+        seen = run(engine, agents, int(price), int(count))
+    except grpc.RpcError as error:
+        sys.exit(f"{error.code().name}: {error.details()}; the totals are kept: run this again with COUNT 0, and what "
+                 "was signed and is not held is sent again")
     print(", ".join(f"{count} {word}" for word, count in sorted(seen.items())))
     lacking = 0
-    for lane in (lane for lane in range(LANES) if channels.totals[lane]):
-        held = payer.held(lane)
-        lacking += held.cumulative < channels.totals[lane]
-        print(f"lane {lane}, expires_at {channels.expires_at}: signed {channels.totals[lane]}, "
-              f"held {held.cumulative if held.known else 'nothing (not known)'}")
+    for agent in agents:
+        for lane in (lane for lane in range(LANES) if agent.totals[lane]):
+            # What the engine holds of it; `known` is false for a channel that it has forgotten or never seen.
+            held = engine.GetChannel(vouchers_pb2.GetChannelRequest(
+                signer=agent.signer, payee=agent.payee, asset=agent.asset, lane=lane, expires_at=agent.expires_at))
+            lacking += held.cumulative < agent.totals[lane]
+            print(f"{agent.signer.hex()[:16]} lane {lane}, expires_at {agent.expires_at}: "
+                  f"signed {agent.totals[lane]}, held {held.cumulative if held.known else 'nothing (not known)'}")
     sys.exit(1 if lacking else 0)
 
 

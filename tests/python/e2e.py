@@ -159,6 +159,12 @@ def pay(world):
     never = world.vouchers.GetChannel(vo.GetChannelRequest(
         **{k: one[k] for k in ("signer", "payee", "asset", "expires_at")}, lane=77))
     assert (never.cumulative, never.known) == (0, False), never
+    # What the README says of messages that are compressed.
+    try:
+        submit(vo.Frame(packed=wire.pack(good)), compression=grpc.Compression.Gzip)
+        raise AssertionError("a compressed message was taken")
+    except grpc.RpcError as error:
+        assert error.code() == grpc.StatusCode.UNIMPLEMENTED, error
     stream(world)
 
 
@@ -227,21 +233,40 @@ def run_the_readmes_example(world, address, work):
 
 
 def run_the_streaming_example(world, address, work):
-    """Totals go on over runs; what a crash left signed and unsent is sent with the next run, once."""
-    ask = ("stream_vouchers.py", address, wire.seed("agent b").hex(), world.parties["d"].hex(),
-           PAIR_BY_PAIR, 1_000)
-    assert "250 CREDITED" in example(work, *ask, 250)
+    """Four agents on one stream. Totals go on over runs; what a crash left signed and unsent is sent with the next run,
+    once; another payee's channels have totals of their own."""
+    def ask(payee):
+        secrets = ",".join(wire.seed(f"agent {name}").hex() for name in "abcg")
+        return "stream_vouchers.py", address, secrets, world.parties[payee].hex(), PAIR_BY_PAIR, 1_000
+
+    def kept(payee):
+        return sorted(work.glob(f"stream-*-{world.parties[payee].hex()[:16]}-{PAIR_BY_PAIR}.json"))
+
+    assert "250 CREDITED" in example(work, *ask("e"), 250)
     # Written down, and then the power went, before the frame left.
-    file = work / "channels.json"
-    kept = json.loads(file.read_text())
-    assert sum(kept["totals"]) == 250_000, kept
-    kept["totals"][0] += 1_000
-    file.write_text(json.dumps(kept))
-    said = example(work, *ask, 0)
-    assert "1 CREDITED, 3 STALE" in said, said
-    said = example(work, *ask, 5)
-    assert "5 CREDITED, 4 STALE" in said and "nothing" not in said, said
-    world.owe(PAIR_BY_PAIR, "b", "d", 256_000)
+    assert len(kept("e")) == 4, kept("e")
+    paid = {}
+    for file in kept("e"):
+        totals = json.loads(file.read_text())
+        paid[file.name] = sum(totals["totals"])
+        assert 0 not in totals["totals"], totals
+    assert sorted(paid.values()) == [62_000, 62_000, 63_000, 63_000], paid
+    file = kept("e")[0]
+    totals = json.loads(file.read_text())
+    totals["totals"][0] += 1_000
+    file.write_text(json.dumps(totals))
+    said = example(work, *ask("e"), 0)
+    assert "1 CREDITED, 15 STALE" in said, said
+    said = example(work, *ask("e"), 5)
+    assert "5 CREDITED, 16 STALE" in said and "nothing" not in said, said
+    # Once the file was the agent's alone, and another payee was paid the first one's totals.
+    said = example(work, *ask("f"), 4)
+    assert "4 CREDITED" in said and "STALE" not in said, said
+    for name in "abcg":
+        key = world.agents[name].key.hex()[:16]
+        for payee in "ef":
+            sums = [sum(json.loads(file.read_text())["totals"]) for file in kept(payee) if key in file.name]
+            world.owe(PAIR_BY_PAIR, name, payee, sums[0])
     assert name_of_an_unknown_outcome() == "unknown outcome 99"
 
 
@@ -260,7 +285,7 @@ def read_window(world):
     assert world.operator.CloseWindow(request).number == window.number == 1, "a retry is no new cut"
     window = world.operator.GetWindow(op.GetWindowRequest(number=1))
     assert window.state == op.WINDOW_STATE_CLOSED and window.cut_lsn > 0
-    assert window.vouchers_credited == 1_204 + 256, window
+    assert window.vouchers_credited == 1_204 + 260, window
     nets = {}
     for asset in (THROUGH_CLEARING, PAIR_BY_PAIR):
         ask = op.WindowAssetRequest(window=1, asset=asset)
