@@ -43,7 +43,7 @@ class Agent:
         if os.path.exists(self.file):
             with open(self.file) as kept:
                 kept = json.load(kept)
-            self.expires_at, self.totals = kept["expires_at"], kept["totals"]
+            self.expires_at, self.totals = kept["expires_at"], [int(total) for total in kept["totals"]]
             if self.expires_at <= time.time():
                 sys.exit(f"the channels in {self.file} have expired: ask GetChannel what they came to, then "
                          "move the file away to begin others")
@@ -55,7 +55,8 @@ class Agent:
     def keep(self):
         """Durable, name and all, or not at all."""
         with open(self.file + ".tmp", "w") as new:
-            json.dump({"expires_at": self.expires_at, "totals": self.totals}, new)
+            # As text: other languages' numbers lose digits.
+            json.dump({"expires_at": self.expires_at, "totals": [str(total) for total in self.totals]}, new)
             new.flush()
             os.fsync(new.fileno())
         os.rename(self.file + ".tmp", self.file)

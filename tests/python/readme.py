@@ -9,6 +9,7 @@ import json
 import os
 import pathlib
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -23,7 +24,7 @@ RUN = ("First voucher", "First window", "First bank file", "In production", "How
 END = "trap 'kill $! && wait $!' EXIT\nset -e\n"
 # What a reader must find in what the commands print, in this order.
 PRINTED = (
-    "outcome     credited", "OUTCOME_CREDITED at lsn", "200 CREDITED", "state              closed",
+    "outcome     credited", "OUTCOME_CREDITED at lsn", "200 CREDITED", "200 CREDITED, 4 STALE", "state              closed",
     "Buyer GmbH  b2b2b2b2b2b2b2b2 Seller GmbH", "all agrees          yes", "state          computed",
     "state          submitting", "Please pay EUR", ".1.pain.001.xml", "Upload ", "state          settled",
     "troubles", "token_file  ann.token", "four_eyes = ", "OK: window 2 is open",
@@ -53,12 +54,24 @@ def check_make(blocks):
             assert f"$({variable.partition('=')[0]})" in makefile, f"no such variable: {line}"
 
 
+def check_javascript(text):
+    """What it shows of the example in JavaScript stands there, and its vector is a published one."""
+    shown, = re.findall(r"^```js\n(.*?)^```$", text, flags=re.MULTILINE | re.DOTALL)
+    assert shown in (ROOT / "docs" / "examples" / "voucher.mjs").read_text(), "the README differs"
+    file = json.loads((ROOT / "tests" / "vectors" / "vouchers.json").read_text())
+    one = file["vouchers"][0]
+    parts = (f"`{file['network_id']}`", f"`{one['signer']}`", f"`{one['payee']}`",
+             f"{one['asset']}, {one['lane']}, {one['expires_at']}", f"`{one['channel_id']}`")
+    table, = re.findall(r"(?:^\| [a-z ,]+ \| .* \|\n){5}", text, flags=re.MULTILINE)
+    assert tuple(row.split(" | ")[1].rstrip(" |") for row in table.splitlines()) == parts, table
+
+
 def like_the_clone(work, binaries):
-    """The folders that the commands name, as links; what they write stays in `work`."""
+    """The folders that the commands name; what they write stays in `work`."""
     (work / "target").mkdir()
     (work / "target" / "release").symlink_to(binaries)
-    for name in ("docs", "proto"):
-        (work / name).symlink_to(ROOT / name)
+    (work / "proto").symlink_to(ROOT / "proto")
+    shutil.copytree(ROOT / "docs", work / "docs", ignore=shutil.ignore_patterns("node_modules"))
     (work / "venv").symlink_to(sys.prefix)
 
 
@@ -66,6 +79,8 @@ def run(found, work):
     """One shell for all sections, as a person has one. Returns what was printed."""
     ready, printed = work / "ready.json", work / "printed"
     setting = {name: value for name, value in os.environ.items() if not name.startswith("TALLYSTICK_")}
+    # What `npm ci` needs is here already, most days.
+    setting |= {"npm_config_prefer_offline": "true", "npm_config_loglevel": "error"}
     setting |= {"TALLYSTICK_LISTEN": "127.0.0.1:0", "TALLYSTICK_READY_FILE": str(ready)}
     blocks = [block for title in RUN for block in found[title]]
     assert "tallystick serve" in blocks[0], "the first commands start an engine"
@@ -103,7 +118,9 @@ def main():
     parser.add_argument("--engine", required=True, type=pathlib.Path)
     parser.add_argument("--work", required=True, type=pathlib.Path)
     args = parser.parse_args()
-    found = sections((ROOT / "README.md").read_text())
+    readme = (ROOT / "README.md").read_text()
+    check_javascript(readme)
+    found = sections(readme)
     assert sorted(found) == sorted(LOOKED_UP + RUN), f"sections with commands: {sorted(found)}"
     for title in LOOKED_UP:
         check_make(found[title])

@@ -1,5 +1,5 @@
 #!/bin/sh
-# The Python tests: the golden ACH files before validators of others, and end to end a client that
+# The Python tests and those of the examples in JavaScript: the golden ACH files before validators of others, and end to end a client that
 # shares no code with the engine, only the .proto files.
 # Makes a venv outside the clone (once per set of requirements) and stubs in a temporary folder.
 set -eu
@@ -30,6 +30,15 @@ PYTHONDONTWRITEBYTECODE=1 "$venv/bin/python" "$here/nacha.py" \
 # tests read.
 PYTHONDONTWRITEBYTECODE=1 "$venv/bin/python" "$here/bank.py" \
     --check "$root/engine/rails/src/iso20022/answers"
+
+# The examples in JavaScript, with what their lock file names. Marked at the end, as above.
+examples=$root/docs/examples
+stamp=$(cat "$examples/package.json" "$examples/package-lock.json" | cksum)
+if [ "$(cat "$examples/node_modules/.ready" 2>/dev/null)" != "$stamp" ]; then
+    npm ci --silent --no-progress --prefix "$examples"
+    echo "$stamp" >"$examples/node_modules/.ready"
+fi
+node "$root/tests/js/vectors.mjs"
 
 work=$(mktemp -d)
 trap 'rm -rf -- "$work"' EXIT INT TERM
