@@ -133,6 +133,32 @@ fn a_trim_lets_the_write_ahead_logs_go() {
     assert!(bytes < 384 << 20, "{bytes} bytes of logs");
 }
 
+/// RocksDB's own text log was one file without end for each run: old runs had a bound, the running one
+/// had none, and figures that nobody reads went into it every ten minutes.
+#[test]
+fn the_text_logs_of_rocksdb_have_a_bound_in_number_size_and_chatter() {
+    let dir = tempfile::tempdir().unwrap();
+    let names = || {
+        let files = std::fs::read_dir(dir.path()).unwrap().map(Result::unwrap);
+        files.map(|file| file.file_name().into_string().unwrap()).collect::<Vec<_>>()
+    };
+    for _ in 0..8 {
+        drop(open(dir.path()).unwrap());
+        let logs = names().into_iter().filter(|name| name.starts_with("LOG")).count();
+        assert!((1..=5).contains(&logs), "{:?}", names());
+    }
+    // What RocksDB itself wrote down as in force; its default of 0 means without end.
+    let newest = names().into_iter().filter(|name| name.starts_with("OPTIONS-")).max().unwrap();
+    let text = std::fs::read_to_string(dir.path().join(newest)).unwrap();
+    let value = |name: &str| -> u64 {
+        let lines = text.lines().filter_map(|line| line.trim().split_once('='));
+        lines.filter(|(known, _)| *known == name).map(|(_, n)| n.parse().unwrap()).next().unwrap()
+    };
+    let size = value("max_log_file_size");
+    assert!(size > 0 && size * value("keep_log_file_num") <= 64 << 20, "{size} bytes each");
+    assert_eq!((value("stats_dump_period_sec"), value("stats_persist_period_sec")), (0, 0));
+}
+
 #[test]
 fn a_journal_shorter_than_remembered_is_refused() {
     let dir = tempfile::tempdir().unwrap();
