@@ -73,7 +73,8 @@ pub struct SignArgs {
     /// When the channel expires: Unix seconds or RFC 3339
     #[arg(long, value_name = "TIME", value_parser = parse_time, required_unless_present = "ttl")]
     expires_at: Option<i64>,
-    /// Begin a new channel that expires this long from now, e.g. 1h; its total starts at 0
+    /// Begin a new channel that expires this long from now: a whole number with a unit s, m, h or d
+    /// (365d, since years and weeks are no units); its total starts at 0
     #[arg(long, value_name = "TIME", value_parser = parse_duration, conflicts_with = "expires_at")]
     ttl: Option<Duration>,
     /// The channel's new total, in asset units

@@ -133,8 +133,8 @@ fn a_trim_lets_the_write_ahead_logs_go() {
     assert!(bytes < 384 << 20, "{bytes} bytes of logs");
 }
 
-/// RocksDB's own text log was one file without end for each run: old runs had a bound, the running one
-/// had none, and figures that nobody reads went into it every ten minutes.
+/// RocksDB's own text log was one file without end for each run: old runs had a bound, the running
+/// one had none, and figures that nobody reads went into it every ten minutes.
 #[test]
 fn the_text_logs_of_rocksdb_have_a_bound_in_number_size_and_chatter() {
     let dir = tempfile::tempdir().unwrap();
