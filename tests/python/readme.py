@@ -54,6 +54,26 @@ def check_make(blocks):
             assert f"$({variable.partition('=')[0]})" in makefile, f"no such variable: {line}"
 
 
+def anchors(page):
+    """The names that GitHub gives to the headings of a page."""
+    heads = re.findall(r"^#+ (.*)$", page.read_text(), flags=re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", head.lower()).replace(" ", "-") for head in heads}
+
+
+def check_links():
+    """Every link of the pages leads to a file that is there, and to a heading in it."""
+    pages = [ROOT / "README.md", *(ROOT / "docs").glob("*.md"), *(ROOT / "docs" / "adr").glob("*.md"),
+             *(ROOT / name / "README.md" for name in ("findings", "tests"))]
+    for page in pages:
+        for link in re.findall(r"\]\(([^)\s]+)\)", page.read_text()):
+            if link.startswith(("https://", "http://")):
+                continue
+            path, _, heading = link.partition("#")
+            target = (page.parent / path).resolve() if path else page
+            assert target.exists(), f"{page.relative_to(ROOT)}: {link} is not there"
+            assert not heading or heading in anchors(target), f"{page.relative_to(ROOT)}: no heading {link}"
+
+
 def check_javascript(text):
     """What it shows of the example in JavaScript stands there, and its vector is a published one."""
     shown, = re.findall(r"^```js\n(.*?)^```$", text, flags=re.MULTILINE | re.DOTALL)
@@ -120,6 +140,7 @@ def main():
     args = parser.parse_args()
     readme = (ROOT / "README.md").read_text()
     check_javascript(readme)
+    check_links()
     found = sections(readme)
     assert sorted(found) == sorted(LOOKED_UP + RUN), f"sections with commands: {sorted(found)}"
     for title in LOOKED_UP:
