@@ -20,7 +20,10 @@ for what, text in (("SECRET_HEX", secret), ("PAYEE_HEX", payee)):
     if len(text) != 64 or set(text.lower()) - set("0123456789abcdef"):
         sys.exit(f"{what} is 64 hexadecimal digits; what was given has {len(text)} characters")
 engine = vouchers_pb2_grpc.VouchersStub(grpc.insecure_channel(server))
-network = engine.GetNetwork(vouchers_pb2.GetNetworkRequest()).network_id
+try:
+    network = engine.GetNetwork(vouchers_pb2.GetNetworkRequest()).network_id
+except grpc.RpcError as error:
+    sys.exit(f"no engine answers at {server}: {error.details()}")
 
 key = Ed25519PrivateKey.from_private_bytes(bytes.fromhex(secret))
 signer, payee = key.public_key().public_bytes_raw(), bytes.fromhex(payee)

@@ -85,6 +85,11 @@ function* frames(network, agents) {
   }
 }
 
+process.on("uncaughtException", (error) => {
+  console.error(`${error.details ?? error.stack}; if totals were kept, run this again with COUNT 0, and what was signed and is ` +
+    "not held is sent again");
+  process.exit(1);
+});
 const network = (await ask("GetNetwork", {})).network_id;
 const agents = secrets.split(",").map((secret) => channels(network, secret));
 const seen = new Map(), waiting = [];

@@ -115,7 +115,10 @@ def main():
         sys.exit(__doc__)
     server, secrets, payee, asset, price, count = sys.argv[1:]
     engine = vouchers_pb2_grpc.VouchersStub(grpc.insecure_channel(server))
-    network = engine.GetNetwork(vouchers_pb2.GetNetworkRequest()).network_id
+    try:
+        network = engine.GetNetwork(vouchers_pb2.GetNetworkRequest()).network_id
+    except grpc.RpcError as error:
+        sys.exit(f"no engine answers at {server}: {error.details()}")
     agents = [Agent(network, secret, bytes.fromhex(payee), int(asset)) for secret in secrets.split(",")]
     try:
         seen = run(engine, agents, int(price), int(count))
