@@ -92,7 +92,8 @@ def like_the_clone(work, binaries):
     (work / "target" / "release").symlink_to(binaries)
     (work / "proto").symlink_to(ROOT / "proto")
     shutil.copytree(ROOT / "docs", work / "docs", ignore=shutil.ignore_patterns("node_modules"))
-    (work / "venv").symlink_to(sys.prefix)
+    # A copy, since the commands make it again in place, and others may be using this one.
+    shutil.copytree(sys.prefix, work / "venv", symlinks=True)
 
 
 def run(found, work):
