@@ -25,7 +25,7 @@ pub use file::render;
 pub use lines::ReadError;
 pub use note::{Note, NoteKind, Notes};
 pub use plan::{FilePart, Flow, Unfit, files};
-pub use read::{Answer, read};
+pub use read::{Answer, Return, read};
 
 pub(super) use rules::Nacha;
 

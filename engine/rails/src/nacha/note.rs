@@ -26,6 +26,9 @@ pub enum NoteKind {
     /// An entry came back in a batch of entries of ours, and its identification number is none of
     /// ours.
     Unnamed,
+    /// An entry with a leg's identification number that is neither returned nor corrected, in a file
+    /// that has returns of ours: whoever was paid knows the number, and may use it.
+    Unreturned,
     /// The amount cannot be one of the leg's asset.
     Amount,
     /// The file has neither header nor control, so that nothing tells whether it is whole.
@@ -124,6 +127,7 @@ impl NoteKind {
             | Self::Contested
             | Self::Offset
             | Self::Unnamed
+            | Self::Unreturned
             | Self::Amount
             | Self::Bare => false,
         }

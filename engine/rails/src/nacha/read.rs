@@ -4,12 +4,11 @@
 //! or cut file is refused whole. What is somebody else's is passed over, and added up all the same.
 //! Never decides what a return means for a leg.
 //!
-//! A return says `LegWord::Returned`: the entry does not stand, whether or not it had settled
-//! before. The engine makes `REJECTED` of it for a leg that was not confirmed yet, and `RETURNED`
-//! for one that was. There is no other word: ACH confirms nothing (see `settled_on`). Nothing else
-//! in a return file changes a leg; it becomes a note for the operator.
+//! A return says that the entry does not stand, whether or not it had settled before. The engine
+//! makes `REJECTED` of it for a leg that was not confirmed yet, and `RETURNED` for one that was.
+//! There is no other word: ACH confirms nothing (see `settled_on`). Nothing else in a return file
+//! changes a leg; it becomes a note for the operator.
 
-use super::super::status::{LegReport, LegWord};
 use super::account::is_checked;
 use super::codes::{self, ReturnKind};
 use super::is_rail_id;
@@ -26,12 +25,26 @@ const HASH_MODULUS: u128 = 10_000_000_000;
 /// The class of an operator's own accounting, whose records have another form.
 const ACCOUNTING: &str = "ADV";
 
+/// An entry of a leg that came back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Return {
+    /// The leg's `rail_id`.
+    pub key: String,
+    /// Whether what came back had taken money from the party: the entry of a pay-in.
+    pub is_debit: bool,
+    /// Both trace numbers.
+    pub reference: String,
+    /// Code, what it says, and what the bank adds.
+    pub reason: String,
+    /// In asset units, if there is such a leg.
+    pub amount: Option<Total>,
+}
+
 /// What a file says.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Answer {
-    /// Legs that came back, in the file's order; each one's key is its `rail_id`. A leg that the
-    /// bank names twice is here twice.
-    pub reports: Vec<LegReport>,
+    /// Legs that came back, in the file's order. A leg that the bank names twice is here twice.
+    pub reports: Vec<Return>,
     /// What changes no leg, for the operator.
     pub notes: Notes,
 }
@@ -42,14 +55,18 @@ pub struct Answer {
 /// # Errors
 /// `ReadError` with the line and what is wrong there.
 pub fn read(input: impl BufRead, known: Known<'_>) -> Result<Answer, ReadError> {
-    let mut reader = Reader { lines: Lines::open(input)?, known, answer: Answer::default() };
+    let (lines, answer) = (Lines::open(input)?, Answer::default());
+    let mut reader = Reader { lines, known, answer, unreturned: None, is_answer: false };
     if reader.lines.peek()?.is_none() {
         return Err(ReadError::Empty);
     }
     while reader.lines.peek()?.is_some() {
         reader.file()?;
     }
-    Ok(reader.answer)
+    match reader.unreturned {
+        Some(line) if !reader.is_answer => Err(ReadError::NotAReturn { line }),
+        Some(_) | None => Ok(reader.answer),
+    }
 }
 
 fn check_header(header: &Line) -> Result<(), ReadError> {
@@ -100,6 +117,12 @@ struct Reader<'a, R> {
     lines: Lines<R>,
     known: Known<'a>,
     answer: Answer,
+    /// The first line of an entry with a leg's number that is neither returned nor corrected.
+    unreturned: Option<usize>,
+    /// Whether anything of ours came back: then it is no file that goes to the bank. Whoever was
+    /// paid knows the number of the entry, and may write it into one of its own; that takes no
+    /// return from us.
+    is_answer: bool,
 }
 
 impl<R: BufRead> Reader<'_, R> {
@@ -210,13 +233,16 @@ impl<R: BufRead> Reader<'_, R> {
         }
         let is_ours = is_rail_id(entry.id) || entry.id.starts_with("OFFSET-");
         let Some(message) = message else {
-            if is_ours && (self.known.scale)(entry.id).is_some() {
-                return Err(ReadError::NotAReturn { line: line.number });
+            if !is_ours || (self.known.scale)(entry.id).is_none() {
+                return Ok(1);
             }
-            return Ok(1);
+            self.unreturned.get_or_insert(line.number);
+            self.answer.notes.add(entry.note(NoteKind::Unreturned, entry.trace, "", "", ""));
+            return Ok(0);
         };
         if !is_ours {
             let note = self.others(&entry, &message);
+            self.is_answer |= note.kind == NoteKind::Unnamed;
             self.answer.notes.add(note);
             return Ok(0);
         }
@@ -224,6 +250,7 @@ impl<R: BufRead> Reader<'_, R> {
         if let Some(again) = again {
             return Err(again.order("the only record 98 or 99 of its entry"));
         }
+        self.is_answer = true;
         let trace = message.digits_at(7, 21, "original trace number")?;
         if message.at(2, 3) == "98" {
             self.change(&entry, &message, trace)?;
@@ -287,9 +314,9 @@ impl<R: BufRead> Reader<'_, R> {
                         if self.answer.reports.len() == ANSWER_REPORTS_MAX {
                             return Err(ReadError::TooMany);
                         }
-                        self.answer.reports.push(LegReport {
+                        self.answer.reports.push(Return {
                             key: entry.id.to_owned(),
-                            word: LegWord::Returned,
+                            is_debit: entry.debit,
                             reference: format!("return {} of trace {trace}", entry.trace),
                             reason,
                             amount: amount.flatten(),

@@ -2,23 +2,24 @@
 //! other files of this folder do not own.
 
 use super::plan::{self, files};
-use super::{CLEARING_PLACEHOLDER, Note, NoteKind, account, is_rail_id, rail_id, read, render};
+use super::{
+    CLEARING_PLACEHOLDER, Note, NoteKind, Return, account, is_rail_id, rail_id, read, render,
+};
 use crate::account::AccountError;
 use crate::answers::{About, Answer as Read, Breadth, Known, Name, Remark, Reports, Sent};
 use crate::rules::{AmountText, AnswerRules, Awaits, Fields, FileRules, RailRules};
-use crate::status::LegReport;
 use std::collections::BTreeMap;
 use std::io::{self, BufRead, Write};
-use tallystick_ledger::hearing::{Ground, Place, Statement, Sum};
+use tallystick_ledger::hearing::{Ground, Place, Side, Statement, Sum};
 use tallystick_ledger::limits::FILE_LEGS_MAX;
 use tallystick_ledger::types::AssetDef;
-use tallystick_ledger::{OpenBatch, Policy, Refusal, TroubleKind};
+use tallystick_ledger::{LegWord, OpenBatch, Policy, Refusal, TroubleKind};
 
 /// The rail.
 pub struct Nacha;
 
 /// What a return file says.
-struct Returns(Vec<LegReport>);
+struct Returns(Vec<Return>);
 
 impl RailRules for Nacha {
     fn check_account(&self, fields: &BTreeMap<String, String>) -> Result<Fields, AccountError> {
@@ -104,13 +105,15 @@ impl Reports for Returns {
         self.0.iter().map(|report| (Name::Leg(&report.key), Breadth::Leg)).collect()
     }
 
-    fn statement(&self, number: usize, leg: About<'_>) -> Option<Statement> {
-        let LegReport { word, reference, reason, amount, .. } = self.0[number].clone();
+    fn statement(&self, number: usize, _leg: About<'_>) -> Option<Statement> {
+        let Return { is_debit, reference, reason, amount, .. } = self.0[number].clone();
         Some(Statement {
-            word,
+            word: LegWord::Returned,
             ground: Ground::Money,
             is_duplicate: false,
-            side: leg.side,
+            // A reversal goes the other way under the same number: one that comes back leaves the
+            // leg as it is.
+            side: if is_debit { Side::In } else { Side::Out },
             sum: amount.map_or(Sum::Unsaid, Sum::Units),
             place: Place::Unsaid,
             reference,
@@ -134,6 +137,9 @@ fn remark(note: &Note) -> Remark {
              and not ours: {says}"
         ),
         NoteKind::Bare => format!("line {line}: {says}"),
+        NoteKind::Unreturned => format!(
+            "line {line}: entry {id} with trace {original_trace}, {sum} dollars, is neither returned nor              corrected: {says}"
+        ),
         NoteKind::Change
         | NoteKind::ChangeRefused
         | NoteKind::Dishonored
@@ -190,6 +196,11 @@ fn says(Note { kind, corrected, .. }: &Note) -> (Option<TroubleKind>, String) {
             Some(TroubleKind::Misfit),
             "it came back among entries of ours, and its identification number is no leg's: no leg \
              moved, find the leg by its trace number and amount, and move it by hand"
+                .to_owned(),
+        ),
+        NoteKind::Unreturned => (
+            Some(TroubleKind::Misfit),
+            "no leg moved; whoever was paid knows the number and may have sent money under it, so see what              the entry is"
                 .to_owned(),
         ),
         NoteKind::Amount => {

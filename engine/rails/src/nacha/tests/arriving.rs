@@ -9,7 +9,7 @@ use crate::answers::{Answer as Told, Known};
 use tallystick_ledger::Rail;
 
 /// A batch of entries with its sums.
-struct Entries {
+pub struct Entries {
     lines: Vec<String>,
     records: usize,
     hash: u128,
@@ -19,7 +19,7 @@ struct Entries {
 
 /// A batch of these records, as a bank writes it. `use_` stands in its header for the company's own
 /// use.
-fn entries(class: &str, use_: &str, records: &[String]) -> Entries {
+pub fn entries(class: &str, use_: &str, records: &[String]) -> Entries {
     let of = |line: &&String| line.starts_with('6');
     let entries: Vec<&String> = records.iter().filter(of).collect();
     let number = |line: &str, from: usize, to: usize| line[from - 1..to].parse::<u128>().unwrap();
@@ -44,7 +44,7 @@ fn entries(class: &str, use_: &str, records: &[String]) -> Entries {
 }
 
 /// A file of these batches.
-fn whole(batches: &[Entries]) -> Vec<String> {
+pub fn whole(batches: &[Entries]) -> Vec<String> {
     let mut lines =
         vec![format!("101 121042882 0910000192611251200A094101{:46}{:8}", "A BANK", "")];
     lines.extend(batches.iter().flat_map(|batch| batch.lines.clone()));
@@ -64,12 +64,12 @@ fn whole(batches: &[Entries]) -> Vec<String> {
     lines
 }
 
-fn text(lines: &[String]) -> String {
+pub fn text(lines: &[String]) -> String {
     lines.join("\n") + "\n"
 }
 
 /// An entry and its addenda, and what stands in the addenda behind its kind.
-fn entry(code: u32, id: &str, name: &str, cents: u128, addenda: &[&str]) -> Vec<String> {
+pub fn entry(code: u32, id: &str, name: &str, cents: u128, addenda: &[&str]) -> Vec<String> {
     let trace = "091000010000009";
     let flag = u8::from(!addenda.is_empty());
     let first =
@@ -79,7 +79,7 @@ fn entry(code: u32, id: &str, name: &str, cents: u128, addenda: &[&str]) -> Vec<
 }
 
 /// The records of a return or change of an entry of ours.
-fn ours(back: Back) -> Vec<String> {
+pub fn ours(back: Back) -> Vec<String> {
     let text = file(&[vec![back]]);
     text.lines().filter(|line| line.starts_with(['6', '7'])).map(str::to_owned).collect()
 }

@@ -6,6 +6,7 @@
 mod arriving;
 mod files;
 mod golden;
+mod hostile;
 mod reading;
 mod returns;
 mod slicer;

@@ -1,6 +1,5 @@
 //! Return files: what they say is reported, once and to the right leg; what is damaged is refused.
 
-use super::super::super::{LegReport, LegWord};
 use super::returns::{Back, file};
 use super::*;
 use crate::answers::Known;
@@ -42,9 +41,9 @@ fn a_return_is_reported_to_its_leg_with_reason_reference_and_amount() {
     free.data = "CALL 555-0100".into();
     let text = file(&[vec![Back::of(&entries[0], "R01")], vec![free]]);
     let answer = read(text.as_bytes(), &six).unwrap();
-    let report = |index: usize, reference: &str, reason: &str| LegReport {
+    let report = |index: usize, reference: &str, reason: &str| Return {
         key: rail_id(&content.legs[index].key),
-        word: LegWord::Returned,
+        is_debit: content.legs[index].payment.is_pay_in(),
         reference: reference.into(),
         reason: reason.into(),
         amount: Some(content.legs[index].payment.amount),
@@ -295,7 +294,6 @@ fn errors_say_where_and_what_and_show_no_account() {
             "line 7: the total of debits says 1234, the records before it give 1235",
         ),
         (3, 80, "X", "line 3: the trace number is not a number"),
-        (4, 2, "05", "line 3: this entry is one of ours, and neither returned nor corrected"),
         (4, 4, "X01", "line 4: the return reason code"),
         (4, 4, "C01", "line 4: the return reason code"),
         (4, 7, "            ", "line 4: the original trace number"),
