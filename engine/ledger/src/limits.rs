@@ -302,6 +302,9 @@ pub const ANSWER_TEXT_BYTES_MAX: usize = 4_096;
 /// Bytes of what is said of one payment in words in which a leg's key is looked for: some hundred
 /// lines.
 pub const ANSWER_QUOTED_BYTES_MAX: usize = 16 << 10;
+/// Guesses at keys in what one answer says in words that are looked up, a second or two. In honest
+/// text hardly any group of words could be a key.
+pub const ANSWER_GUESSES_MAX: u64 = 1_000_000;
 /// Remarks on one of a bank's files that are kept; the rest is counted only.
 pub const ANSWER_NOTES_MAX: usize = 1_000;
 const _: () = assert!(ANSWER_TEXT_BYTES_MAX < ANSWER_EVENT_BYTES_MAX);

@@ -98,6 +98,8 @@ pub struct Report {
     pub is_booked: bool,
     /// Tells it apart from other movements of the file where no reference of its own does; else 0.
     pub apart: u64,
+    /// The sum of its entry, where that does not cover what the entry lists.
+    pub uncovered: Option<Money>,
     /// The number of its entry among those of `Summary::shared`, if it is a part that names no sum.
     pub shared: Option<usize>,
 }
@@ -151,6 +153,8 @@ pub struct Summary {
     pub booked: u64,
     /// Booked movements of an account that quote no leg's key: somebody else's business.
     pub others: u64,
+    /// Guesses at keys that were looked up.
+    pub guesses: u64,
     /// Entries of an account that are not booked (PDNG, INFO, ...).
     pub unbooked: u64,
     /// Entries whose sum is shared out among transactions that name none.
@@ -180,6 +184,7 @@ impl Summary {
             reports: 0,
             booked: 0,
             others: 0,
+            guesses: 0,
             unbooked: 0,
             shared: Vec::new(),
             notes: Vec::new(),
@@ -239,6 +244,12 @@ impl Money {
         let digits = if whole.len() + part.len() == 0 { "0" } else { &format!("{whole}{part}") };
         let decimals = u32::try_from(part.len()).ok()?;
         Some(Self { currency: currency.to_owned(), digits: digits.parse().ok()?, decimals })
+    }
+
+    /// In the smallest part that any amount may have, whatever its currency.
+    pub(super) fn parts(&self) -> i128 {
+        let missing = u32::try_from(AMOUNT_DECIMALS_MAX).map_or(0, |most| most - self.decimals);
+        i128::from(self.digits) * 10i128.pow(missing)
     }
 
     /// In units of the asset; `None` if it is in another currency or finer than one unit.

@@ -8,37 +8,40 @@
 
 use super::super::status::LegWord;
 use super::answer::{
-    Direction, Kind, Money, Reason, Report, Scope, SharedEntry, Summary, Visit, add,
+    Direction, Kind, Money, Reason, Report, Scope, SharedEntry, Summary, Visit, bounded,
 };
 use super::details::{
-    Batch, Detail, Sums, batch, detail, indicator, is_credit, sums, transaction_code,
+    Batch, Code, Detail, Sums, batch, detail, indicator, is_credit, sums, transaction_code,
 };
 use super::ids;
+use super::moved::{Listing, Moved};
 use super::note::Note;
 use super::parts::{header, money};
-use super::problem::ReadError;
+use super::problem::{Problem, ReadError};
 use super::quoted::Quoted;
 use super::xml::Xml;
 use crate::answers::Known;
+use std::cell::Cell;
+use std::collections::BTreeSet;
 use std::io::BufRead;
-
-/// Sub-families of bank transaction codes that say that money comes back: "reversal due to payment
-/// return" and "... cancellation request".
-const BACK: [&str; 2] = ["RRTN", "RPCR"];
-/// Sub-families that say that the bank took a fee, which may quote the payment it was for.
-const FEES: [&str; 6] = ["CHRG", "FEES", "COMM", "COME", "COMI", "COMT"];
+use tallystick_ledger::limits::{ANSWER_GUESSES_MAX, ANSWER_REPORTS_MAX};
 
 /// One line of an account.
 #[derive(Default)]
-struct Entry {
-    amount: Option<Money>,
-    credit: Option<bool>,
-    reversal: Option<bool>,
+pub struct Entry {
+    pub amount: Option<Money>,
+    pub credit: Option<bool>,
+    pub reversal: Option<bool>,
     status: Option<String>,
-    reference: Option<String>,
-    code: Option<String>,
-    sums: Sums,
+    pub reference: Option<String>,
+    pub code: Code,
+    pub sums: Sums,
+    /// What is said of the transactions that are being read.
     batch: Batch,
+    /// How many it says that it has, if it says so.
+    claimed: Option<u64>,
+    /// Files of ours of which it lists no transaction.
+    unlisted: BTreeSet<String>,
     /// What is said of it in words.
     quoted: Quoted,
 }
@@ -114,9 +117,9 @@ fn account_id<R: BufRead>(xml: &mut Xml<R>) -> Result<String, ReadError> {
             }
         }
     }
-    let mut bounded = String::new();
-    add(&mut bounded, "", &id.ok_or_else(|| xml.missing("Id", "Acct"))?);
-    Ok(bounded)
+    // An account that is not named is no account that can be compared.
+    let id = id.filter(|id: &String| id.contains(|c: char| c.is_ascii_alphanumeric()));
+    id.map(|id| bounded(&id)).ok_or_else(|| xml.missing("Id", "Acct"))
 }
 
 fn entry<R: BufRead, E: From<ReadError>>(
@@ -152,15 +155,7 @@ fn entry<R: BufRead, E: From<ReadError>>(
             "AddtlNtryInf" => entry.quoted.add(&xml.text(name)?),
             "NtryDtls" => {
                 entry.assert_complete(xml)?;
-                while let Some(name) = xml.child()? {
-                    match name {
-                        "Btch" => batch(xml, &mut entry.batch)?,
-                        "TxDtls" if entry.is_booked() => {
-                            listed.add(&entry, detail(xml)?, to)?;
-                        }
-                        _ => xml.skip()?,
-                    }
-                }
+                details(xml, &mut entry, &mut listed, to)?;
             }
             _ => xml.skip()?,
         }
@@ -173,57 +168,111 @@ fn entry<R: BufRead, E: From<ReadError>>(
     Ok(())
 }
 
+/// Transactions of an entry, listed or not. An entry may have several such parts.
+fn details<R: BufRead, E: From<ReadError>>(
+    xml: &mut Xml<R>,
+    entry: &mut Entry,
+    listed: &mut Listed<'_>,
+    to: &mut To<'_, '_, E>,
+) -> Result<(), E> {
+    let before = listed.count;
+    entry.batch = Batch::default();
+    while let Some(name) = xml.child()? {
+        match name {
+            "Btch" => {
+                entry.batch = batch(xml)?;
+                if let Some(count) = entry.batch.count {
+                    entry.claimed = Some(entry.claimed.unwrap_or_default().saturating_add(count));
+                }
+            }
+            "TxDtls" if entry.is_booked() => listed.add(entry, detail(xml)?, to)?,
+            _ => xml.skip()?,
+        }
+    }
+    if listed.count == before && is_own(&entry.batch.within, to.known) {
+        entry.unlisted.insert(std::mem::take(&mut entry.batch.within));
+    }
+    Ok(())
+}
+
 /// The transactions that an entry lists.
 #[derive(Default)]
 struct Listed<'a> {
     account: &'a str,
     place: usize,
     /// The last one is kept back: only when it stays alone has it what the entry says of itself.
-    last: Option<Detail>,
+    last: Option<(Detail, String)>,
     count: u64,
+    /// What they sum to.
+    sums: Listing,
+    /// What they say of legs, until it is known whether the entry covers them all.
+    told: Vec<Report>,
     /// Whether some of them have no sum but a share of the entry's.
     shares: bool,
     keys: Vec<String>,
 }
 
 impl Listed<'_> {
-    fn add<E>(&mut self, entry: &Entry, detail: Detail, to: &mut To<'_, '_, E>) -> Result<(), E> {
+    fn add<E: From<ReadError>>(
+        &mut self,
+        entry: &Entry,
+        detail: Detail,
+        to: &mut To<'_, '_, E>,
+    ) -> Result<(), E> {
         self.count += 1;
-        match self.last.replace(detail) {
+        match self.last.replace((detail, entry.batch.within.clone())) {
             Some(before) => self.tell(entry, before, false, to),
             None => Ok(()),
         }
     }
 
-    fn tell<E>(
+    fn tell<E: From<ReadError>>(
         &mut self,
         entry: &Entry,
-        detail: Detail,
+        (detail, within): (Detail, String),
         alone: bool,
         to: &mut To<'_, '_, E>,
     ) -> Result<(), E> {
         let is_part = !alone && detail.amount.is_none() && detail.sums.is_empty();
-        let shared = is_part.then_some(self.place);
-        let key = tell(entry, detail, Of { alone, account: self.account, shared }, to)?;
-        self.shares |= shared.is_some() && key.is_some();
-        self.keys.extend(key);
+        let is_other_way = detail.credit.is_some_and(|credit| Some(credit) != entry.credit);
+        let shared = (is_part && !is_other_way).then_some(self.place);
+        self.sums.add(entry, &detail, alone);
+        let of = Of { alone, account: self.account, within: &within, shared };
+        let Some(report) = tell(entry, detail, of, to)? else { return Ok(()) };
+        if self.told.len() == ANSWER_REPORTS_MAX {
+            return Err(ReadError::of_all(Problem::TooMany).into());
+        }
+        self.shares |= shared.is_some();
+        if let Scope::Leg { key } = &report.scope {
+            self.keys.push(key.clone());
+        }
+        self.told.push(report);
         Ok(())
     }
 
     /// The entry was read to its end, and is booked.
-    fn finish<E>(mut self, entry: Entry, to: &mut To<'_, '_, E>) -> Result<(), E> {
-        let claimed = entry.batch.count.as_deref();
-        let one = claimed.is_none_or(|count| count.trim_start_matches('0') == "1");
+    fn finish<E: From<ReadError>>(
+        mut self,
+        mut entry: Entry,
+        to: &mut To<'_, '_, E>,
+    ) -> Result<(), E> {
+        let one = entry.claimed.is_none_or(|count| count == 1);
+        let unlisted = std::mem::take(&mut entry.unlisted);
         match self.last.take() {
             Some(last) => self.tell(&entry, last, one && self.count == 1, to)?,
-            None if !entry.quoted.is_empty() && one && !is_own(&entry.batch.within, to.known) => {
-                self.tell(&entry, Detail::default(), true, to)?;
+            None if !entry.quoted.is_empty() && one && unlisted.is_empty() => {
+                self.tell(&entry, Default::default(), true, to)?;
             }
-            None => unlisted(&entry, to)?,
+            None if unlisted.is_empty() => to.summary.others += 1,
+            None => {}
+        }
+        unlisted.into_iter().try_for_each(|id| of_file(&entry, id, to))?;
+        let uncovered = entry.amount.clone().filter(|_| !self.sums.is_covered(&entry));
+        for report in self.told {
+            (to.visit)(Report { uncovered: uncovered.clone(), ..report })?;
         }
         if self.shares {
-            let claimed = claimed.and_then(|count| count.trim().parse().ok());
-            let Entry { amount, reference, .. } = entry;
+            let Entry { amount, reference, claimed, .. } = entry;
             let reference = reference.unwrap_or_default();
             let Self { count: listed, keys, .. } = self;
             to.summary.shared.push(SharedEntry { amount, listed, keys, claimed, reference });
@@ -256,18 +305,13 @@ impl Entry {
     }
 }
 
-/// A booked entry of which no transaction is listed. One that pays a file of ours proves that the
+/// A booked entry that pays a file of ours and lists none of its transactions: it proves that the
 /// bank has the file, and none of its payments.
-fn unlisted<E>(entry: &Entry, to: &mut To<'_, '_, E>) -> Result<(), E> {
-    let within = &entry.batch.within;
-    if !is_own(within, to.known) {
-        to.summary.others += 1;
-        return Ok(());
-    }
-    let reference = entry.reference.clone().unwrap_or_default();
+fn of_file<E>(entry: &Entry, id: String, to: &mut To<'_, '_, E>) -> Result<(), E> {
+    let reference = bounded(&entry.reference.clone().unwrap_or_default());
     let is_back = entry.credit.unwrap_or_default() || entry.reversal.unwrap_or_default();
     to.summary.note(Note::BatchBooked {
-        within: within.clone(),
+        within: id.clone(),
         reference: reference.clone(),
         amount: entry.amount.clone(),
         is_back,
@@ -275,7 +319,6 @@ fn unlisted<E>(entry: &Entry, to: &mut To<'_, '_, E>) -> Result<(), E> {
     if is_back {
         return Ok(());
     }
-    let id = within.clone();
     let scope = if id.contains('-') { Scope::Payment { id } } else { Scope::Message { id } };
     (to.visit)(Report {
         scope,
@@ -289,6 +332,7 @@ fn unlisted<E>(entry: &Entry, to: &mut To<'_, '_, E>) -> Result<(), E> {
         account: String::new(),
         is_booked: false,
         apart: 0,
+        uncovered: None,
         shared: None,
     })
 }
@@ -298,52 +342,84 @@ struct Of<'a> {
     /// It is the whole of its entry.
     alone: bool,
     account: &'a str,
+    /// The file that it is of, as the part of the entry says in which it is listed.
+    within: &'a str,
     /// The number of the entry whose sum it shares.
     shared: Option<usize>,
 }
 
-/// Hands out what a booked transaction says of a leg; gives the leg's key.
-fn tell<E>(
+/// The keys that a transaction names. One is that of its leg, unless it is nobody's here.
+fn keys<E: From<ReadError>>(
     entry: &Entry,
-    mut detail: Detail,
-    Of { alone, account, shared }: Of<'_>,
+    detail: &mut Detail,
+    alone: bool,
     to: &mut To<'_, '_, E>,
-) -> Result<Option<String>, E> {
-    to.summary.booked += 1;
-    let named = detail.key.take().map(|key| key.to_ascii_uppercase());
-    let named = named.filter(|key| ids::is_key(key));
+) -> Result<Vec<String>, E> {
+    let guesses = Cell::new(0);
+    let known = to.known;
+    let is_ours = |key: &str| {
+        guesses.set(guesses.get() + 1);
+        (known.scale)(key).is_some()
+    };
+    let given = detail.key.take().map(|key| key.to_ascii_uppercase());
+    let named = given.clone().filter(|key| ids::is_key(key));
+    if let Some(key) = named.clone().filter(|key| is_ours(key)) {
+        return Ok(vec![key]);
+    }
     // A payer who pays in by an own transfer may have had room for the key in the text only, and so
     // may a bank that sends money back.
-    let mut quoted = Vec::new();
-    if named.is_none() {
-        let known = to.known;
-        let is_ours = |key: &str| (known.scale)(key).is_some();
-        quoted = detail.quoted.keys(&is_ours);
-        if quoted.is_empty() && alone {
-            quoted = entry.quoted.keys(&is_ours);
+    given.iter().for_each(|text| detail.quoted.add(text));
+    let mut quoted = detail.quoted.keys(&is_ours);
+    if quoted.is_empty() && alone {
+        quoted = entry.quoted.keys(&is_ours);
+    }
+    // Other programs have ids of the same form.
+    if let Some(named) = named {
+        quoted.retain(|key| *key != named && is_ours(key));
+        if quoted.is_empty() {
+            quoted.push(named);
         }
     }
-    let is_ambiguous = quoted.len() > 1;
-    let key = named.or_else(|| quoted.into_iter().next());
+    to.summary.guesses += guesses.get();
+    if to.summary.guesses > ANSWER_GUESSES_MAX {
+        return Err(ReadError::of_all(Problem::Guesses).into());
+    }
+    Ok(quoted)
+}
+
+/// What a booked transaction says of a leg.
+fn tell<E: From<ReadError>>(
+    entry: &Entry,
+    mut detail: Detail,
+    Of { alone, account, within, shared }: Of<'_>,
+    to: &mut To<'_, '_, E>,
+) -> Result<Option<Report>, E> {
+    to.summary.booked += 1;
+    let keys = keys(entry, &mut detail, alone, to)?;
+    let is_ambiguous = keys.len() > 1;
     let moved = Moved::new(entry, &detail, alone, to.summary.booked);
-    let Some(key) = key else {
-        let within = if detail.within.is_empty() { &entry.batch.within } else { &detail.within };
+    let Some(key) = keys.into_iter().next() else {
+        let within = if detail.within.is_empty() { within } else { &detail.within };
         if is_own(within, to.known) {
             let reason = detail.returned.unwrap_or_default().to_string();
-            let (within, status) = (within.clone(), "BOOK".to_owned());
+            let (within, status) = (within.to_owned(), "BOOK".to_owned());
             to.summary.note(Note::Unnamed { within, status, reason, amount: moved.amount });
         } else {
             to.summary.others += 1;
         }
         return Ok(None);
     };
-    let Moved { amount, instructed, credit, back, is_fee, reference, apart } = moved;
+    let Moved { amount, instructed, credit, back, is_fee, is_drawn, reference, apart } = moved;
     if is_ambiguous {
         to.summary.note(Note::SeveralKeys { key, reference, amount });
         return Ok(None);
     }
     if is_fee && !back {
         to.summary.note(Note::Charge { key, amount });
+        return Ok(None);
+    }
+    if is_drawn {
+        to.summary.note(Note::Drawn { key, reference, amount });
         return Ok(None);
     }
     let is_booked = to.summary.kind != Kind::Interim;
@@ -356,8 +432,7 @@ fn tell<E>(
         (true, false) => LegWord::Confirmed,
         (true, true) => LegWord::Returned,
     };
-    let told = Some(key.clone());
-    (to.visit)(Report {
+    Ok(Some(Report {
         scope: Scope::Leg { key },
         word: Some(word),
         status: "BOOK".into(),
@@ -369,44 +444,7 @@ fn tell<E>(
         account: account.to_owned(),
         is_booked,
         apart,
+        uncovered: None,
         shared,
-    })?;
-    Ok(told)
-}
-
-/// The movement that a booked transaction is.
-struct Moved {
-    amount: Option<Money>,
-    instructed: Option<Money>,
-    credit: bool,
-    back: bool,
-    is_fee: bool,
-    reference: String,
-    apart: u64,
-}
-
-impl Moved {
-    /// `number` is that of the transaction in its file.
-    fn new(entry: &Entry, detail: &Detail, alone: bool, number: u64) -> Self {
-        let of_entry = |value: &Option<Money>| if alone { value.clone() } else { None };
-        let amount = detail.amount.clone().or_else(|| detail.sums.transaction.clone());
-        let amount = amount.or_else(|| of_entry(&entry.sums.transaction));
-        let amount = amount.or_else(|| of_entry(&entry.amount));
-        let instructed = detail.sums.instructed.clone();
-        let code = detail.code.as_deref().or(entry.code.as_deref()).unwrap_or_default();
-        let back = entry.reversal.unwrap_or_default();
-        let own = entry.reference.as_ref().filter(|_| alone);
-        let reference = detail.reference.as_ref().or(own).or(detail.bank_id.as_ref()).cloned();
-        Self {
-            amount,
-            instructed: instructed.or_else(|| of_entry(&entry.sums.instructed)),
-            credit: detail.credit.or(entry.credit).unwrap_or_default(),
-            back: back || detail.returned.is_some() || BACK.contains(&code),
-            is_fee: FEES.contains(&code),
-            // Two transactions that share the reference of their entry, or have none, are two all
-            // the same.
-            apart: if reference.is_some() { 0 } else { number },
-            reference: reference.or_else(|| entry.reference.clone()).unwrap_or_default(),
-        }
-    }
+    }))
 }

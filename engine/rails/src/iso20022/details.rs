@@ -28,7 +28,15 @@ impl Sums {
 #[derive(Default)]
 pub struct Batch {
     pub within: String,
-    pub count: Option<String>,
+    /// How many there are.
+    pub count: Option<u64>,
+}
+
+/// What a bank transaction code of the ISO list says.
+#[derive(Default)]
+pub struct Code {
+    pub family: Option<String>,
+    pub sub_family: Option<String>,
 }
 
 /// One transaction of an entry.
@@ -41,7 +49,7 @@ pub struct Detail {
     pub amount: Option<Money>,
     pub credit: Option<bool>,
     pub sums: Sums,
-    pub code: Option<String>,
+    pub code: Code,
     pub returned: Option<Reason>,
     pub quoted: Quoted,
 }
@@ -93,20 +101,19 @@ fn references<R: BufRead>(xml: &mut Xml<R>, detail: &mut Detail) -> Result<(), R
 }
 
 /// Reads what an entry says of its transactions together.
-pub fn batch<R: BufRead>(xml: &mut Xml<R>, batch: &mut Batch) -> Result<(), ReadError> {
-    let (mut message, mut block) = (None, None);
+pub fn batch<R: BufRead>(xml: &mut Xml<R>) -> Result<Batch, ReadError> {
+    let (mut message, mut block, mut count) = (None, None, None);
     while let Some(name) = xml.child()? {
         match name {
             "MsgId" => xml.fill(&mut message, name)?,
             "PmtInfId" => xml.fill(&mut block, name)?,
-            "NbOfTxs" => xml.fill(&mut batch.count, name)?,
+            "NbOfTxs" => xml.fill(&mut count, name)?,
             _ => xml.skip()?,
         }
     }
-    if let Some(within) = block.or(message) {
-        batch.within = within;
-    }
-    Ok(())
+    // What is no number is none that is listed.
+    let count = count.map(|count| count.parse().unwrap_or(u64::MAX));
+    Ok(Batch { within: block.or(message).unwrap_or_default(), count })
 }
 
 /// What a payer says, in words or as a reference.
@@ -159,17 +166,16 @@ pub fn sums<R: BufRead>(xml: &mut Xml<R>, sums: &mut Sums) -> Result<(), ReadErr
     Ok(())
 }
 
-/// The sub-family of a bank transaction code of the ISO list.
-pub fn transaction_code<R: BufRead>(
-    xml: &mut Xml<R>,
-    code: &mut Option<String>,
-) -> Result<(), ReadError> {
+/// Reads a bank transaction code of the ISO list.
+pub fn transaction_code<R: BufRead>(xml: &mut Xml<R>, code: &mut Code) -> Result<(), ReadError> {
     let mut open = 1;
     while open > 0 {
         match xml.child()? {
             None => open -= 1,
             Some("Domn" | "Fmly") => open += 1,
-            Some(name @ "SubFmlyCd") => xml.fill(code, name)?,
+            // Domain, family and sub-family each have their code, the last one under another name.
+            Some(name @ "Cd") if open == 3 => xml.fill(&mut code.family, name)?,
+            Some(name @ "SubFmlyCd") => xml.fill(&mut code.sub_family, name)?,
             Some(_) => xml.skip()?,
         }
     }

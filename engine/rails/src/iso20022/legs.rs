@@ -82,10 +82,15 @@ pub fn statement(
     shared: Option<Total>,
 ) -> Option<Statement> {
     let word = report.word?;
-    let sum = match report.units(asset) {
-        Ok(Some(units)) => Sum::Units(units),
-        Ok(None) => shared.map_or(Sum::Unsaid, Sum::Units),
-        Err(other) => Sum::Alien(other.to_string()),
+    let sum = match (&report.uncovered, report.units(asset)) {
+        (Some(entry), _) => {
+            let part = report.amount.as_ref().or(report.instructed.as_ref());
+            let part = part.map_or_else(|| "a share".to_owned(), Money::to_string);
+            Sum::Alien(format!("{part}, which does not fit its entry of {entry}"))
+        }
+        (None, Ok(Some(units))) => Sum::Units(units),
+        (None, Ok(None)) => shared.map_or(Sum::Unsaid, Sum::Units),
+        (None, Err(other)) => Sum::Alien(other.to_string()),
     };
     let place = match report.account.as_str() {
         "" => Place::Unsaid,

@@ -13,6 +13,7 @@ mod currency;
 mod details;
 mod ids;
 mod legs;
+mod moved;
 mod note;
 mod pain001;
 mod pain002;

@@ -42,6 +42,15 @@ pub enum Note {
         /// The fee.
         amount: Option<Money>,
     },
+    /// Money that somebody drew from the account by direct debit, and that quotes a leg.
+    Drawn {
+        /// The leg.
+        key: String,
+        /// The bank's reference.
+        reference: String,
+        /// The sum.
+        amount: Option<Money>,
+    },
     /// One payment that quotes several legs' keys: no leg can be told apart.
     SeveralKeys {
         /// The first of them.
@@ -105,6 +114,12 @@ impl fmt::Display for Note {
             Self::Charge { key, amount } => {
                 write!(f, "the bank took a fee of {} for leg {key}", sum(amount))
             }
+            Self::Drawn { key, reference, amount } => write!(
+                f,
+                "somebody drew {} ({reference}) from the account by direct debit and quotes leg {key}: that is no \
+                 payment of ours, and no leg moved; see whether it is rightful",
+                sum(amount)
+            ),
             Self::SeveralKeys { key, reference, amount } => write!(
                 f,
                 "one payment of {} ({reference}) quotes the keys of several legs, {key} among them: no leg \

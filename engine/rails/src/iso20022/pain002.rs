@@ -6,7 +6,7 @@
 //! that it did not name. `docs/RAIL-ISO20022.md` says it all in one table.
 
 use super::super::status::LegWord;
-use super::answer::{Direction, Money, Reason, Report, Scope, Summary, Visit};
+use super::answer::{Direction, Money, Reason, Report, Scope, Summary, Visit, bounded};
 use super::ids;
 use super::note::Note;
 use super::parts::{add_reason, header, money};
@@ -217,7 +217,7 @@ fn wide<E>(
     visit(Report {
         scope,
         word,
-        status: status.code,
+        status: bounded(&status.code),
         direction: Direction::Out,
         reference: String::new(),
         reason: status.reason,
@@ -226,6 +226,7 @@ fn wide<E>(
         account: String::new(),
         is_booked: false,
         apart: 0,
+        uncovered: None,
         shared: None,
     })
 }
@@ -273,15 +274,16 @@ fn transaction<R: BufRead, E: From<ReadError>>(
     visit(Report {
         scope,
         word,
-        status: status.code,
+        status: bounded(&status.code),
         direction: Direction::Out,
-        reference: booked.or(cleared).or(of_status).unwrap_or_default(),
+        reference: bounded(&booked.or(cleared).or(of_status).unwrap_or_default()),
         reason: status.reason,
         amount,
         instructed: None,
         account: String::new(),
         is_booked: false,
         apart: 0,
+        uncovered: None,
         shared: None,
     })?;
     Ok(None)

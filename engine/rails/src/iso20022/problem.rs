@@ -4,8 +4,8 @@
 //! characters of what stands in the file.
 
 use tallystick_ledger::limits::{
-    ANSWER_ATTRIBUTES_MAX, ANSWER_DEPTH_MAX, ANSWER_EVENT_BYTES_MAX, ANSWER_REPORTS_MAX,
-    ANSWER_TEXT_BYTES_MAX,
+    ANSWER_ATTRIBUTES_MAX, ANSWER_DEPTH_MAX, ANSWER_EVENT_BYTES_MAX, ANSWER_GUESSES_MAX,
+    ANSWER_REPORTS_MAX, ANSWER_TEXT_BYTES_MAX,
 };
 
 /// Why a file was refused, and where. Nothing in it counts.
@@ -18,6 +18,18 @@ pub struct ReadError {
     pub offset: u64,
     /// What is wrong.
     pub what: Problem,
+}
+
+impl ReadError {
+    /// Of a file as a whole, and of no place in it.
+    pub(super) fn of_all(what: Problem) -> Self {
+        Self { line: 0, offset: 0, what }
+    }
+
+    /// For a person: where it is, if it is somewhere.
+    pub(super) fn told(&self) -> String {
+        if self.line == 0 { self.what.to_string() } else { self.to_string() }
+    }
 }
 
 /// What is wrong with a file.
@@ -78,6 +90,12 @@ pub enum Problem {
          smaller files"
     )]
     TooMany,
+    /// Its texts are made to be searched for ever.
+    #[error(
+        "the texts of the file hold more than {ANSWER_GUESSES_MAX} groups of words that could be keys: \
+         no bank writes such a file, see where it is from"
+    )]
+    Guesses,
     /// Another message, or none.
     #[error("this is {found}; expected {expected}")]
     OtherMessage {

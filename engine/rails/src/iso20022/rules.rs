@@ -10,7 +10,7 @@ use crate::Part;
 use crate::account::AccountError;
 use crate::answers::{About, Answer as Read, Breadth, Known, Name, Remark, Reports, Sent, Shared};
 use crate::rules::{AmountText, AnswerRules, Awaits, Fields, FileRules, RailRules};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, BufRead, Write};
 use std::ops::Range;
 use tallystick_ledger::batch::Payment;
@@ -84,33 +84,36 @@ impl FileRules for Iso20022 {
 impl AnswerRules for Iso20022 {
     fn read(&self, input: &mut dyn BufRead, known: Known<'_>) -> Result<Read, String> {
         let (mut reports, mut strangers, mut more_strangers) = (Vec::new(), Vec::new(), 0);
+        let mut wide = BTreeSet::new();
         let read = read_stream(input, known, &mut |report: Report| {
-            // Somebody else's transactions are counted, not kept: a file may hold a million of
-            // them.
             match &report.scope {
+                // Somebody else's transactions are counted, not kept: a file may hold a million of
+                // them.
                 Scope::Leg { key } if !is_key(key) => {
                     if strangers.len() < ANSWER_NOTES_MAX {
                         strangers.push(key.clone());
                     } else {
                         more_strangers += 1;
                     }
-                    Ok(())
+                    return Ok(());
                 }
-                Scope::Leg { .. } | Scope::Message { .. } | Scope::Payment { .. }
-                    if reports.len() < ANSWER_REPORTS_MAX =>
-                {
-                    reports.push(report);
-                    Ok(())
-                }
-                Scope::Leg { .. } | Scope::Message { .. } | Scope::Payment { .. } => {
-                    Err(ReadError { line: 0, offset: 0, what: Problem::TooMany })
+                Scope::Leg { .. } => {}
+                // Said of all legs of a file, and said once: a hundred thousand times would be so
+                // many words for each of them.
+                Scope::Message { id } | Scope::Payment { id } => {
+                    let id = id.to_ascii_lowercase();
+                    if !wide.insert((id, report.word, report.reason.is_duplicate)) {
+                        return Ok(());
+                    }
                 }
             }
+            if reports.len() == ANSWER_REPORTS_MAX {
+                return Err(ReadError::of_all(Problem::TooMany));
+            }
+            reports.push(report);
+            Ok(())
         });
-        let summary = read.map_err(|error| {
-            let is_everywhere = error.what == Problem::TooMany;
-            if is_everywhere { error.what.to_string() } else { error.to_string() }
-        })?;
+        let summary = read.map_err(|error| error.told())?;
         let remarks = summary.notes.iter().map(remark).collect();
         let (more, others) = (summary.notes_left_out, summary.others);
         let read = Read::new(Answer { summary, reports }, remarks).with_counts(more, others);
@@ -179,7 +182,9 @@ fn remark(note: &Note) -> Remark {
         }
         Note::BatchBooked { within, is_back: false, .. } => (None, Some(within.clone()), None),
         Note::Charge { key, .. } | Note::NotFinal { key, .. } => (Some(key.clone()), None, None),
-        Note::SeveralKeys { key, .. } => (Some(key.clone()), None, Some(TroubleKind::Misfit)),
+        Note::SeveralKeys { key, .. } | Note::Drawn { key, .. } => {
+            (Some(key.clone()), None, Some(TroubleKind::Misfit))
+        }
         Note::Changed { scope, .. } => match scope {
             Scope::Leg { key } => (Some(key.clone()), None, None),
             Scope::Payment { id } | Scope::Message { id } => (None, Some(id.clone()), None),

@@ -26,8 +26,8 @@ pub enum NoteKind {
     /// An entry came back in a batch of entries of ours, and its identification number is none of
     /// ours.
     Unnamed,
-    /// An entry with a leg's identification number that is neither returned nor corrected, in a file
-    /// that has returns of ours: whoever was paid knows the number, and may use it.
+    /// An entry with a leg's identification number that is neither returned nor corrected, in a
+    /// file that has returns of ours: whoever was paid knows the number, and may use it.
     Unreturned,
     /// The amount cannot be one of the leg's asset.
     Amount,

@@ -179,13 +179,18 @@ impl<'a> Heard<'a> {
         if self.shared_out.contains_key(&entry) {
             return Ok(());
         }
+        let asset_of = |leg: &NamedLeg| {
+            let control = run.engine.control();
+            control.batch(leg.batch).map(|of| of.head.asset.clone()).ok()
+        };
+        let asset = asset_of(leg);
         let mut sums = Vec::new();
         for key in legs {
             let found = run.named(self.rail, key)?;
-            sums.extend(found.map(|leg| leg.amount));
+            // Units of two assets have no sum.
+            sums.extend(found.filter(|leg| asset_of(leg) == asset).map(|leg| leg.amount));
         }
-        let asset = run.engine.control().batch(leg.batch).map(|of| of.head.asset.clone());
-        let whole = asset.is_ok_and(|asset| self.answer.is_shared_out(entry, &asset, &sums));
+        let whole = asset.is_some_and(|asset| self.answer.is_shared_out(entry, &asset, &sums));
         self.shared_out.insert(entry, whole);
         Ok(())
     }
@@ -293,6 +298,11 @@ impl<'a> Heard<'a> {
             if let Some(status) = silent {
                 outcome.note(format!("the bank says {status} of leg {}: nothing moves", leg.key));
             }
+        }
+        // A word for many that is said once so that it holds, and once so that it does not, may be
+        // about any of them.
+        if spoken.breadth != Breadth::Leg && statements.len() < spoken.reports.len() {
+            statements.clear();
         }
         let Stands { state, ref facts, has_left } = *stands;
         let (amount, went, came) = (leg.amount, None, None);

@@ -7,12 +7,12 @@ use crate::answers::Answer as Heard;
 use tallystick_ledger::Rail;
 use tallystick_ledger::hearing::{Ground, Place};
 
-const KEY: &str = "25U3A6IZ23CUTOKORTYKM677SQJKWZQD";
+pub const KEY: &str = "25U3A6IZ23CUTOKORTYKM677SQJKWZQD";
 const IBAN: &str = "DE36000000000000000000";
 const STANDARD: &str = "urn:iso:std:iso:20022:tech:xsd:";
 
 /// A message about an account, of any of the three kinds.
-fn account(message: &str, entries: &str) -> String {
+pub fn account(message: &str, entries: &str) -> String {
     let (body, each) = match &message[..8] {
         "camt.052" => ("BkToCstmrAcctRpt", "Rpt"),
         "camt.053" => ("BkToCstmrStmt", "Stmt"),
@@ -28,7 +28,7 @@ fn account(message: &str, entries: &str) -> String {
 }
 
 /// A booked entry: `sts` in the form of its version, `inner` behind what every entry has.
-fn entry(way: &str, amount: &str, sts: &str, inner: &str) -> String {
+pub fn entry(way: &str, amount: &str, sts: &str, inner: &str) -> String {
     format!(
         "<Ntry><Amt Ccy=\"EUR\">{amount}</Amt><CdtDbtInd>{way}</CdtDbtInd>{sts}\
          <AcctSvcrRef>R-1</AcctSvcrRef>{inner}</Ntry>"
@@ -36,23 +36,23 @@ fn entry(way: &str, amount: &str, sts: &str, inner: &str) -> String {
 }
 
 /// One transaction of an entry.
-fn detail(inner: &str) -> String {
+pub fn detail(inner: &str) -> String {
     format!("<NtryDtls><TxDtls>{inner}</TxDtls></NtryDtls>")
 }
 
-fn named(key: &str) -> String {
+pub fn named(key: &str) -> String {
     detail(&format!("<Refs><EndToEndId>{key}</EndToEndId></Refs>"))
 }
 
-const TEXT: &str = "<Sts>BOOK</Sts>";
-const CODE: &str = "<Sts><Cd>BOOK</Cd></Sts>";
+pub const TEXT: &str = "<Sts>BOOK</Sts>";
+pub const CODE: &str = "<Sts><Cd>BOOK</Cd></Sts>";
 
-fn answer(text: &str) -> Answer {
+pub fn answer(text: &str) -> Answer {
     read(text.as_bytes()).unwrap_or_else(|error| panic!("{error}: {text}"))
 }
 
 /// What an answer makes of the golden batch's leg of EUR 12.33.
-fn moves(text: &str) -> Option<LegState> {
+pub fn moves(text: &str) -> Option<LegState> {
     weighed(&multilateral(), &answer(text), KEY).to.map(|step| step.to)
 }
 

@@ -4,6 +4,7 @@
 //! says that they are what banks may send.
 
 mod dialects;
+mod hostile;
 mod meaning;
 mod refused;
 
