@@ -52,7 +52,7 @@ pub struct Reason {
     pub proprietary: String,
     /// What the bank adds in words, and all further reasons.
     pub text: String,
-    /// Who gave the reason: a name, BIC or other id.
+    /// Who gave the reason: the BIC or other id of an organisation.
     pub originator: String,
     /// One of the codes says that the same was handed in before.
     pub is_duplicate: bool,

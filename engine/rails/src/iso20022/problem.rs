@@ -121,9 +121,9 @@ pub enum Problem {
     /// Elements where text belongs.
     #[error("{0} holds elements; only text belongs there")]
     NotText(&'static str),
-    /// Text where elements belong.
-    #[error("text stands between elements: {0:?}")]
-    StrayText(String),
+    /// Text where elements belong. It is not shown: it may be somebody's account or name.
+    #[error("text stands between elements")]
+    StrayText,
     /// A value that cannot be.
     #[error("{element} is {found:?}; expected {expected}")]
     Value {

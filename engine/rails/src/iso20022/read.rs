@@ -37,7 +37,7 @@ const MESSAGES: [Message; 4] = [
 const EXPECTED: &str = "pain.002.001.03 to .15, or camt.052, camt.053 or camt.054 (.001.02 to .14)";
 
 /// Every element that is ever looked at, in the order of their names.
-const NAMES: [&str; 72] = [
+const NAMES: [&str; 70] = [
     "Acct",
     "AcctSvcrRef",
     "AddtlInf",
@@ -72,7 +72,6 @@ const NAMES: [&str; 72] = [
     "MsgId",
     "Nb",
     "NbOfTxs",
-    "Nm",
     "Ntfctn",
     "Ntry",
     "NtryDtls",
@@ -89,7 +88,6 @@ const NAMES: [&str; 72] = [
     "PmtInfId",
     "PmtInfSts",
     "Prtry",
-    "PrvtId",
     "Ref",
     "Refs",
     "RfrdDocInf",

@@ -117,10 +117,7 @@ impl<R: BufRead> Xml<R> {
                 Token::Open(None) => self.skip()?,
                 Token::Close => return Ok(None),
                 Token::Text if is_blank(&self.text) => {}
-                Token::Text => {
-                    let text = shown(&self.text);
-                    return Err(self.error(Problem::StrayText(text)));
-                }
+                Token::Text => return Err(self.error(Problem::StrayText)),
                 Token::End => return Err(self.error(Problem::Truncated)),
             }
         }
@@ -175,7 +172,7 @@ impl<R: BufRead> Xml<R> {
         match (text.trim_ascii(), chosen) {
             ("", chosen) => Ok(chosen),
             (text, None) => Ok(Some(text.to_owned())),
-            (text, Some(_)) => Err(self.error(Problem::StrayText(shown(text)))),
+            (_, Some(_)) => Err(self.error(Problem::StrayText)),
         }
     }
 

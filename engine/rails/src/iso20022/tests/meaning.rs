@@ -79,7 +79,7 @@ fn a_status_report_by_hand_is_read_with_every_detail() {
     let answer = read(&file("hand.pain.002.001.10.xml")).unwrap();
     let (told, _) = told(&multilateral(), &answer);
     let moved = "ACWC DT06 execution date moved; to 2026-12-01";
-    let why = "RJCT AC04 account closed; X-9 (by Bank of the creditor)";
+    let why = "RJCT AC04 account closed; X-9 (by 4711)";
     assert_eq!(
         told,
         [

@@ -65,3 +65,19 @@ fn an_entry_of_somebody_elses_under_our_number_keeps_no_return_back() {
     let alone = read(text(&whole(&[cent()])).as_bytes(), &six);
     assert_eq!(alone, Err(ReadError::NotAReturn { line: 3 }), "nothing in it is lost");
 }
+
+/// What a bank writes beside a code was journaled with the leg, accounts and all.
+#[test]
+fn no_account_is_kept_of_what_a_bank_adds_to_a_return() {
+    let (_, sent) = example();
+    for (data, told) in [
+        ("SEE 1918171614, DIED 112926", "SEE ..1614, DIED 112926"),
+        ("CALL 555-0100", "CALL 555-0100"),
+        ("1234567", "..4567"),
+    ] {
+        let back = Back { data: data.into(), ..Back::of(&legs_of(&sent)[0], "R15") };
+        let answer = read(text(&whole(&[entries("CCD", "", &ours(back))])).as_bytes(), &six);
+        let reason = &answer.unwrap().reports[0].reason;
+        assert!(reason.ends_with(&format!(": {told}")), "{reason}");
+    }
+}
