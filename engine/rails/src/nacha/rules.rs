@@ -138,7 +138,8 @@ fn remark(note: &Note) -> Remark {
         ),
         NoteKind::Bare => format!("line {line}: {says}"),
         NoteKind::Unreturned => format!(
-            "line {line}: entry {id} with trace {original_trace}, {sum} dollars, is neither returned nor              corrected: {says}"
+            "line {line}: entry {id} with trace {original_trace}, {sum} dollars, is neither returned nor \
+             corrected: {says}"
         ),
         NoteKind::Change
         | NoteKind::ChangeRefused
@@ -200,7 +201,8 @@ fn says(Note { kind, corrected, .. }: &Note) -> (Option<TroubleKind>, String) {
         ),
         NoteKind::Unreturned => (
             Some(TroubleKind::Misfit),
-            "no leg moved; whoever was paid knows the number and may have sent money under it, so see what              the entry is"
+            "no leg moved; whoever was paid knows the number and may have sent money under it, so see what \
+             the entry is"
                 .to_owned(),
         ),
         NoteKind::Amount => {
