@@ -50,8 +50,8 @@ impl Finding {
             }
             Self::OtherSide(one) => format!(
                 "leg {key} of {own} is {name}, and the rail reports the opposite movement, {}: a return \
-                 that is not marked as one, or another account's file; nothing moved, see the entry and \
-                 move the leg by hand",
+                 that is not marked as one, a reversal that came back, or another account's file; nothing \
+                 moved, see the entry and move the leg by hand",
                 said(one)
             ),
             Self::OtherPlace(one) => format!(

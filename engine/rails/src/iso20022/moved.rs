@@ -43,13 +43,18 @@ impl Moved {
         let credit = detail.credit.or(entry.credit).unwrap_or_default();
         let back =
             entry.reversal.unwrap_or_default() || detail.returned.is_some() || is_one_of(&BACK);
+        // What a payer instructed in another currency may not have arrived.
+        let currency = entry.amount.as_ref().map(|sum| &sum.currency);
+        let instructed = instructed(entry, detail, alone);
+        let instructed =
+            instructed.filter(|sum| !credit || back || currency == Some(&sum.currency));
         let of_entry = named(&entry.reference);
         // Transactions that all have the reference of their entry are as many all the same.
         let own = named(&detail.reference).filter(|own| alone || Some(*own) != of_entry);
         let own = own.or(of_entry.filter(|_| alone)).or(named(&detail.bank_id));
         Self {
             amount: amount(entry, detail, alone).cloned(),
-            instructed: instructed(entry, detail, alone).cloned(),
+            instructed: instructed.cloned(),
             credit,
             back,
             is_fee: is_one_of(&FEES),

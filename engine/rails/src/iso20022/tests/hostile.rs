@@ -70,6 +70,25 @@ fn a_transaction_moves_its_leg_only_if_its_entry_booked_as_much() {
     assert!(text.contains("EUR 12.33, which does not fit its entry of EUR 0.01 (R-1"), "{text}");
 }
 
+/// A payer instructed the sum of its pay-in in another currency, banks on the way kept most of it,
+/// and the pay-in was confirmed.
+#[test]
+fn what_was_instructed_in_another_currency_is_no_pay_in() {
+    let content = multilateral();
+    let leg = content.legs.iter().find(|leg| leg.payment.is_pay_in()).unwrap();
+    let euros = leg.payment.amount.decimal(6);
+    let euros = euros.trim_end_matches('0');
+    let instructed = |of: &str| {
+        let sums =
+            format!("<AmtDtls><InstdAmt><Amt Ccy=\"EUR\">{euros}</Amt></InstdAmt></AmtDtls>");
+        let inner = listed(&[part(&leg.key, &sums)]);
+        let text = statement(&entry("CRDT", "0.01", CODE, &inner).replacen("EUR\">0.01", of, 1));
+        weighed(&content, &answer(&text), &leg.key).to.map(|step| step.to)
+    };
+    assert_eq!(instructed("USD\">0.01"), None);
+    assert_eq!(instructed(&format!("EUR\">{euros}")), Some(LegState::Confirmed));
+}
+
 /// What goes the other way has no share of an entry's sum.
 #[test]
 fn a_share_of_an_entry_goes_the_way_of_the_entry() {
