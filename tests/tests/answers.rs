@@ -237,6 +237,13 @@ async fn every_file_of_an_archive_is_an_answer_of_its_own() {
     assert!(told(&mut d.client, &batch).await.contains("day.zip/bad.xml"));
     let cut = &day[..day.len() - 9];
     assert_eq!(answer_bytes(&d.data(), "cut.zip", cut).await.0, "refused");
+    // Hundreds of files that are none are one trouble more, and keep the answer among them not.
+    let names: Vec<String> = (0..300).map(|number| format!("{number}.sta")).collect();
+    let mut files: Vec<(&str, &str)> = names.iter().map(|name| (&**name, ":20:X")).collect();
+    files.push(("good.xml", &good));
+    let (tray, note) = answer_bytes(&d.data(), "many.zip", &archive(&files)).await;
+    assert!(tray == "done" && note.lines().count() == 300, "{note}");
+    assert!(told(&mut d.client, &batch).await.contains("290 more files of the archive many.zip"));
     let (tray, note) = answer_bytes(&d.data(), "none.zip", &archive(&[])).await;
     assert!(tray == "refused" && note.contains("no file to read"), "{note}");
 }

@@ -241,6 +241,9 @@ pub const ANSWER_FILES_MAX: usize = 1_000;
 pub const ANSWER_REPORTS_MAX: usize = 500_000;
 /// Troubles that one answer raises; the note beside it has all. A wrong file makes one of each leg.
 pub const ANSWER_TROUBLES_MAX: usize = 256;
+/// Files of one archive whose refusal is a trouble each; the others are one together, so that a
+/// day's files of another format hide nothing in the list of troubles.
+pub const ARCHIVE_TROUBLES_MAX: usize = 10;
 /// First and longest wait before a file that could not be read, or put away, is tried again; each
 /// wait is twice the one before. A person must act first, and sees why in `status` at once.
 pub const FILE_AGAIN_MIN: Duration = Duration::from_millis(500);

@@ -10,7 +10,7 @@ use super::hear::{Heard, Told};
 use super::unpack::{self, Packing};
 use super::{Run, Stuck};
 use crate::ledger::{LegMove, LegStep, NewTrouble, Rail, TroubleKind, Wish};
-use crate::limits::{ANSWER_NOTES_MAX, ANSWER_TROUBLES_MAX, TROUBLES_SHOWN};
+use crate::limits::{ANSWER_NOTES_MAX, ANSWER_TROUBLES_MAX, ARCHIVE_TROUBLES_MAX, TROUBLES_SHOWN};
 use crate::rails::{Answer, Known};
 use crate::settle::archive::NotLoaded;
 use crate::settle::desk::{FileDesk, Tray, Waiting};
@@ -200,7 +200,7 @@ impl Run {
         outcome: &mut Outcome,
     ) -> Result<bool, Stuck> {
         let digest = digest(&mut file)?;
-        let mut read = 0;
+        let (mut read, mut refused) = (0, 0);
         let done = unpack::zip(&mut file, &mut |inner, content| {
             let source = format!("{name}/{inner}");
             let parsed = match content {
@@ -213,13 +213,25 @@ impl Run {
                     self.take_in(rail, &answer, &source, digest, &mut of)?;
                     read += 1;
                 }
-                Err(why) => {
+                Err(why) if refused < ARCHIVE_TROUBLES_MAX => {
+                    refused += 1;
                     self.refuse(rail, &source, &why, &mut of)?;
+                }
+                Err(why) => {
+                    refused += 1;
+                    of.note(why);
                 }
             }
             outcome.add(inner, of);
             Ok::<(), Stuck>(())
         })?;
+        let more = refused.saturating_sub(ARCHIVE_TROUBLES_MAX);
+        if more > 0 {
+            let told = format!(
+                "{more} more files of the archive {name} are refused: the note beside it has them"
+            );
+            self.raise(vec![of_file(TroubleKind::Refused, rail, name, told)])?;
+        }
         match done {
             Ok(0) => self.refuse(rail, name, "the archive holds no file to read", outcome),
             Ok(_) => Ok(read > 0),
