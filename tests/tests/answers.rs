@@ -221,6 +221,43 @@ async fn what_waits_for_a_suspended_payee_can_be_given_up_and_is_owed_again() {
     assert_eq!((ended.state(), &*ended.owed_again), (BatchState::SettledWithCarry, "3000000"));
 }
 
+/// A bank told one debtor's payments in two parts with another one's between: the first part had
+/// a payment that it did not name and took on, and the second one rejected them all. What was taken
+/// on was owed again, and paid twice.
+#[tokio::test]
+async fn a_word_for_many_that_does_not_hold_in_one_part_holds_in_none() {
+    let mut d = Deployment::new(1, 1).await;
+    let batch = computed(&mut d, 2_000_000).await;
+    approve(&mut d.client, &batch).await;
+    let id: String = batch.batch_id.iter().map(|byte| format!("{byte:02x}")).collect();
+    let block = |id: &str, inner: &str| {
+        format!(
+            "<OrgnlPmtInfAndSts><OrgnlPmtInfId>{id}</OrgnlPmtInfId><PmtInfSts>RJCT</PmtInfSts>{inner}\
+             </OrgnlPmtInfAndSts>"
+        )
+    };
+    let own = format!("{}-1", &id[..24]);
+    let unnamed = "<TxInfAndSts><TxSts>ACSP</TxSts></TxInfAndSts>";
+    let report = |parts: &[String]| {
+        format!(
+            "<Document xmlns=\"urn:iso:std:iso:20022:tech:xsd:pain.002.001.10\"><CstmrPmtStsRpt><GrpHdr>\
+             <MsgId>B</MsgId><CreDtTm>2026-11-30T08:00:00</CreDtTm></GrpHdr><OrgnlGrpInfAndSts>\
+             <OrgnlMsgId>{}</OrgnlMsgId><OrgnlMsgNmId>pain.001.001.09</OrgnlMsgNmId></OrgnlGrpInfAndSts>\
+             {}</CstmrPmtStsRpt></Document>",
+            &id[..32],
+            parts.concat()
+        )
+    };
+    let (first, other, last) = (block(&own, unnamed), block("A-1", ""), block(&own, ""));
+    for (name, parts) in [("1.xml", [&first, &other, &last]), ("2.xml", [&last, &other, &first])] {
+        let (tray, note) = answer(&d.data(), name, &report(&parts.map(Clone::clone))).await;
+        assert!(tray == "done" && note.contains("nothing moves by that"), "{note}");
+        assert_eq!(legs_at(&get_batch(&mut d.client, &batch).await, LegState::Sent), 1, "{name}");
+    }
+    answer(&d.data(), "3.xml", &report(&[other, last])).await;
+    assert_eq!(legs_at(&get_batch(&mut d.client, &batch).await, LegState::Rejected), 1);
+}
+
 /// Banks deliver a day's files in an archive: it was refused as "not UTF-8", and so was one in
 /// which a single file was of no use.
 #[tokio::test]
