@@ -24,6 +24,15 @@ pub enum Note {
         /// Its amount.
         amount: Option<Money>,
     },
+    /// A transaction with a leg's key in a file that is none of ours.
+    OtherFile {
+        /// The leg.
+        key: String,
+        /// The payment information block or message.
+        within: String,
+        /// What the bank says of it.
+        status: String,
+    },
     /// One entry for many transactions that are not listed: proves none of them.
     BatchBooked {
         /// The payment information block or message.
@@ -98,6 +107,11 @@ impl fmt::Display for Note {
                 "the bank says {status} {reason} of a transaction of {} in {within} and does not name \
                  its EndToEndId: no leg moved, find out which it is",
                 sum(amount)
+            ),
+            Self::OtherFile { key, within, status } => write!(
+                f,
+                "the bank says {status} of leg {key} in {within}, which is no file of ours: it is about a copy, and \
+                 no leg moved; find out who handed that in, for the leg may be paid twice"
             ),
             Self::BatchBooked { within, reference, amount, is_back: true } => write!(
                 f,

@@ -13,6 +13,7 @@ use super::parts::{add_reason, header, money};
 use super::problem::{Problem, ReadError};
 use super::text::NOT_PROVIDED;
 use super::xml::Xml;
+use crate::answers::Known;
 use std::io::BufRead;
 
 /// What a status means for a leg; `None`: nothing to act on.
@@ -77,6 +78,7 @@ struct Wide {
 /// Reads the body of a status report.
 pub fn report<R: BufRead, E: From<ReadError>>(
     xml: &mut Xml<R>,
+    known: Known<'_>,
     summary: &mut Summary,
     visit: Visit<'_, E>,
 ) -> Result<(), E> {
@@ -95,7 +97,7 @@ pub fn report<R: BufRead, E: From<ReadError>>(
             "OrgnlPmtInfAndSts" => match &group {
                 None => return Err(xml.missing("OrgnlGrpInfAndSts", "the report so far").into()),
                 Some(group) if group.ours => {
-                    let block = block(xml, group, summary, visit)?;
+                    let block = block(xml, (group, known), summary, visit)?;
                     unnamed.join(&block.unnamed);
                     if let Some(before) = merge(&mut held, block) {
                         hand_out(before, summary, visit)?;
@@ -168,7 +170,7 @@ fn original_group<R: BufRead>(xml: &mut Xml<R>) -> Result<Group, ReadError> {
 /// The transactions of one payment information block.
 fn block<R: BufRead, E: From<ReadError>>(
     xml: &mut Xml<R>,
-    group: &Group,
+    (group, known): (&Group, Known<'_>),
     summary: &mut Summary,
     visit: Visit<'_, E>,
 ) -> Result<Wide, E> {
@@ -190,6 +192,8 @@ fn block<R: BufRead, E: From<ReadError>>(
                     None => group.status.clone(),
                 });
                 let within = id.as_deref().unwrap_or(&group.id);
+                let is_other = is_other(&group.id, known) && is_other(within, known);
+                let within = Within { id: within, is_other, known };
                 if let Some(word) = transaction(xml, above, within, summary, visit)? {
                     unnamed.add(word);
                 }
@@ -231,12 +235,27 @@ fn wide<E>(
     })
 }
 
+/// What a transaction is said to be of.
+struct Within<'a> {
+    id: &'a str,
+    /// Whether it is no file of ours. A copy under another name is not what has left: that it was
+    /// refused says nothing of that.
+    is_other: bool,
+    known: Known<'a>,
+}
+
+/// Whether an id names something, and no file of ours.
+fn is_other(id: &str, known: Known<'_>) -> bool {
+    let is_said = !id.is_empty() && !id.eq_ignore_ascii_case(NOT_PROVIDED);
+    is_said && !(ids::is_sent(id) && (known.file)(id))
+}
+
 /// Reads one transaction and hands out what is said of it. `Some`: what was said of one that is not
 /// named.
 fn transaction<R: BufRead, E: From<ReadError>>(
     xml: &mut Xml<R>,
     above: &Status,
-    within: &str,
+    within: Within<'_>,
     summary: &mut Summary,
     visit: Visit<'_, E>,
 ) -> Result<Option<Option<LegWord>>, E> {
@@ -265,9 +284,14 @@ fn transaction<R: BufRead, E: From<ReadError>>(
     let (word, amount) = (word(&status.code), amount.flatten());
     let key = key.unwrap_or_default().to_ascii_uppercase();
     if key.is_empty() || key == NOT_PROVIDED {
-        let (within, reason) = (within.to_owned(), status.reason.to_string());
+        let (within, reason) = (within.id.to_owned(), status.reason.to_string());
         summary.note(Note::Unnamed { within, status: status.code, reason, amount });
         return Ok(Some(word));
+    }
+    if within.is_other && ids::is_key(&key) && (within.known.scale)(&key).is_some() {
+        let (within, status) = (within.id.to_owned(), status.code);
+        summary.note(Note::OtherFile { key, within, status });
+        return Ok(None);
     }
     let scope = Scope::Leg { key };
     note_change(&scope, &status, summary);

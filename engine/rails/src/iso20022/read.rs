@@ -145,7 +145,7 @@ pub fn read_stream<E: From<ReadError>>(
         let mut summary = Summary::new(message.kind, id.clone());
         let mut to = camt::To { summary: &mut summary, known, visit: &mut count };
         match message.kind {
-            Kind::Status => pain002::report(&mut xml, to.summary, to.visit)?,
+            Kind::Status => pain002::report(&mut xml, known, to.summary, to.visit)?,
             Kind::Interim => camt::accounts(&mut xml, "Rpt", &mut to)?,
             Kind::Statement => camt::accounts(&mut xml, "Stmt", &mut to)?,
             Kind::Notification => camt::accounts(&mut xml, "Ntfctn", &mut to)?,

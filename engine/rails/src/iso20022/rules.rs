@@ -182,7 +182,7 @@ fn remark(note: &Note) -> Remark {
         }
         Note::BatchBooked { within, is_back: false, .. } => (None, Some(within.clone()), None),
         Note::Charge { key, .. } | Note::NotFinal { key, .. } => (Some(key.clone()), None, None),
-        Note::SeveralKeys { key, .. } | Note::Drawn { key, .. } => {
+        Note::SeveralKeys { key, .. } | Note::Drawn { key, .. } | Note::OtherFile { key, .. } => {
             (Some(key.clone()), None, Some(TroubleKind::Misfit))
         }
         Note::Changed { scope, .. } => match scope {

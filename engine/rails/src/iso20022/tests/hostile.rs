@@ -258,3 +258,31 @@ fn what_is_kept_of_a_report_is_bounded() {
     let Report { status, reference, .. } = &said.reports[0];
     assert!(status.len() <= TEXT_BYTES_MAX && reference.len() <= TEXT_BYTES_MAX);
 }
+
+/// A file that was handed in once more under another name, and refused, had its legs rejected,
+/// which the first one paid: they were owed again.
+#[test]
+fn a_report_on_a_copy_under_another_name_moves_no_leg() {
+    let id = multilateral().head.id.to_string();
+    let (message, own) = (&id[..32], format!("{}-1", &id[..24]));
+    let text = String::from_utf8(status_report("", &block(&transaction(KEY, "RJCT")))).unwrap();
+    let is_ours = |one: &str| one == message || one == own;
+    let scale = |key: &str| (key == KEY).then_some(6);
+    for (of, within, moves) in [
+        (message, &*own, true),
+        ("COPY-1", &*own, true),
+        (message, "COPY-1-1", true),
+        ("NOTPROVIDED", "NOTPROVIDED", true),
+        ("COPY-1", "COPY-1-1", false),
+        ("0123456789abcdef0123456789abcdef", "0123456789abcdef01234567-1", false),
+    ] {
+        let text = text.replace(&own, within).replace(&format!(">{message}<"), &format!(">{of}<"));
+        let known = Known { scale: &scale, file: &is_ours };
+        let read = super::super::read(text.as_bytes(), known).unwrap();
+        assert_eq!(read.reports.len(), usize::from(moves), "{of} {within}");
+        assert_eq!(read.summary.notes.len(), usize::from(!moves));
+        // What is nobody's leg here is told as such.
+        let none = Known { scale: &|_| None, file: &is_ours };
+        assert_eq!(super::super::read(text.as_bytes(), none).unwrap().reports.len(), 1);
+    }
+}

@@ -155,6 +155,7 @@ fn a_notification_confirms_and_returns_what_was_booked_and_nothing_else() {
             Note::Changed { reason, .. } => ("changed", reason.as_str()),
             Note::NotFinal { key, .. } => ("not final", key.as_str()),
             Note::Drawn { key, .. } => ("drawn", key.as_str()),
+            Note::OtherFile { key, .. } => ("other file", key.as_str()),
         })
         .collect();
     let block = "930a86c8d08b4f9b497eb3f5-1";
