@@ -32,11 +32,12 @@ pub struct Batch {
     pub count: Option<u64>,
 }
 
-/// What a bank transaction code of the ISO list says.
+/// What a bank transaction code says: one of the ISO list, and the bank's own.
 #[derive(Default)]
 pub struct Code {
     pub family: Option<String>,
     pub sub_family: Option<String>,
+    pub own: Option<String>,
 }
 
 /// One transaction of an entry.
@@ -166,13 +167,21 @@ pub fn sums<R: BufRead>(xml: &mut Xml<R>, sums: &mut Sums) -> Result<(), ReadErr
     Ok(())
 }
 
-/// Reads a bank transaction code of the ISO list.
+/// Reads a bank transaction code.
 pub fn transaction_code<R: BufRead>(xml: &mut Xml<R>, code: &mut Code) -> Result<(), ReadError> {
     let mut open = 1;
     while open > 0 {
         match xml.child()? {
             None => open -= 1,
             Some("Domn" | "Fmly") => open += 1,
+            Some("Prtry") => {
+                while let Some(name) = xml.child()? {
+                    match name {
+                        "Cd" => xml.fill(&mut code.own, name)?,
+                        _ => xml.skip()?,
+                    }
+                }
+            }
             // Domain, family and sub-family each have their code, the last one under another name.
             Some(name @ "Cd") if open == 3 => xml.fill(&mut code.family, name)?,
             Some(name @ "SubFmlyCd") => xml.fill(&mut code.sub_family, name)?,

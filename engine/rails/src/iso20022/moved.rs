@@ -15,6 +15,9 @@ const FEES: [&str; 6] = ["CHRG", "FEES", "COMM", "COME", "COMI", "COMT"];
 /// The family of direct debits that others draw from the account: no payment of ours, whatever they
 /// quote.
 const DRAWN: &str = "RDDT";
+/// The same where a bank has no code but its own: it begins with the four letters of SWIFT.
+const FEES_OWN: [&str; 2] = ["NCHG", "NCOM"];
+const DRAWN_OWN: [&str; 1] = ["NDDT"];
 /// What banks write where a reference is needed and there is none.
 const NO_REFERENCE: [&str; 7] =
     ["NONREF", "NOREF", "NOTPROVIDED", "NOTAVAILABLE", "NONE", "UNKNOWN", "NA"];
@@ -38,8 +41,13 @@ impl Moved {
         let is_one_of = |codes: &[&str]| {
             sub_families.into_iter().flatten().any(|code| codes.contains(&code.as_str()))
         };
+        let own = [&detail.code.own, &entry.code.own];
+        let begins = |codes: &[&str]| {
+            own.into_iter().flatten().any(|code| codes.iter().any(|own| code.starts_with(own)))
+        };
         let families = [&detail.code.family, &entry.code.family];
         let is_drawn = families.into_iter().flatten().any(|family| family == DRAWN);
+        let is_drawn = is_drawn || begins(&DRAWN_OWN);
         let credit = detail.credit.or(entry.credit).unwrap_or_default();
         let back =
             entry.reversal.unwrap_or_default() || detail.returned.is_some() || is_one_of(&BACK);
@@ -57,7 +65,7 @@ impl Moved {
             instructed: instructed.cloned(),
             credit,
             back,
-            is_fee: is_one_of(&FEES),
+            is_fee: is_one_of(&FEES) || begins(&FEES_OWN),
             is_drawn: is_drawn && !credit && !back,
             apart: if own.is_some() { 0 } else { number },
             reference: bounded(own.or(of_entry).unwrap_or_default()),

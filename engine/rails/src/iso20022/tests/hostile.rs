@@ -145,7 +145,17 @@ fn a_direct_debit_that_quotes_a_key_is_no_payment_of_ours() {
              </BkTxCd>"
         )
     };
+    let own = |code: &str| {
+        format!("<BkTxCd><Prtry><Cd>{code}</Cd><Issr>DK</Issr></Prtry></BkTxCd>{}", named(KEY))
+    };
+    for (own_code, state) in
+        [("NTRF+116", Some(LegState::Confirmed)), ("NCHG+808", None), ("NDDT+105", None)]
+    {
+        let text = statement(&entry("DBIT", "12.33", CODE, &own(own_code)));
+        assert_eq!(moves(&text), state, "{own_code}");
+    }
     for inner in [
+        own("NDDT+105+00931"),
         code("RDDT", "ESDD") + &named(KEY),
         listed(&[part(KEY, &code("RDDT", "ESDD"))]),
         code("RDDT", "ESDD") + &detail(&format!("<RmtInf><Ustrd>{KEY}</Ustrd></RmtInf>")),
