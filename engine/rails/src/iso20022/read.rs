@@ -138,6 +138,10 @@ pub fn read_stream<E: From<ReadError>>(
             Some((message, message.name.to_owned()))
         });
         let Some((message, id)) = sent.as_ref().filter(|(message, _)| message.body == name) else {
+            // Nobody would see what a second one says.
+            if let Some(message) = MESSAGES.iter().find(|message| message.body == name) {
+                return Err(xml.error(Problem::Misplaced(message.body)).into());
+            }
             xml.skip()?;
             continue;
         };

@@ -296,3 +296,20 @@ fn a_report_on_a_copy_under_another_name_moves_no_leg() {
         assert_eq!(super::super::read(text.as_bytes(), none).unwrap().reports.len(), 1);
     }
 }
+
+/// A document with two messages was read for its first one, and the other was passed over.
+#[test]
+fn a_document_holds_one_message() {
+    let status = String::from_utf8(status_report("<GrpSts>RJCT</GrpSts>", "")).unwrap();
+    let body = |text: &str| {
+        let from = text.find("><").unwrap() + 1;
+        text[from..].replace("</Document>", "")
+    };
+    let booked = statement(&entry("DBIT", "12.33", CODE, &named(KEY)));
+    let booked = body(&booked[booked.find("<Document").unwrap()..]);
+    for namespace in ["", " xmlns=\"urn:iso:std:iso:20022:tech:xsd:pain.002.001.10\""] {
+        let both = format!("<Document{namespace}>{}{booked}</Document>", body(&status));
+        let refused = read(both.as_bytes()).unwrap_err().what;
+        assert_eq!(refused, Problem::Misplaced("BkToCstmrStmt"), "{namespace}");
+    }
+}

@@ -81,8 +81,11 @@ fn another_message_is_refused_by_name() {
     let other = changed("<CstmrPmtStsRpt>", "<BkToCstmrStmt>");
     let other = String::from_utf8(other).unwrap().replace("</CstmrPmt", "</BkToCstmr");
     let other = other.replace("StsRpt>", "Stmt>");
+    assert_eq!(problem(other.as_bytes()), Problem::Misplaced("BkToCstmrStmt"));
+    let empty = String::from_utf8(changed("<CstmrPmtStsRpt>", "<Report>")).unwrap();
+    let empty = empty.replace("</CstmrPmtStsRpt>", "</Report>");
     let missing = Problem::Missing { element: "CstmrPmtStsRpt", within: "Document" };
-    assert_eq!(problem(other.as_bytes()), missing);
+    assert_eq!(problem(empty.as_bytes()), missing);
 }
 
 #[test]
