@@ -2,9 +2,10 @@
 //! and by a start. `make flip POSITIONS=N SEED=S`. The last line is JSON; exit code 1 when a flip
 //! was accepted.
 //!
-//! A flip is *detected* when the audit or the start refuses, and *without effect* when both hold,
-//! byte for byte, what was there before (some bytes of RocksDB's files carry nothing that is read).
-//! Anything else was silently accepted. Owns the choice of bits; what was there before is `Seen`
+//! A flip is *detected* when the audit or the start refuses, or when the engine comes upon it as it
+//! merges files and says so, at its end at the latest; and *without effect* when all hold, byte for
+//! byte, what was there before (some bytes of RocksDB's files carry nothing that is read). Anything
+//! else was silently accepted. Owns the choice of bits; what was there before is `Seen`
 //! and an export.
 
 #![forbid(unsafe_code)]
@@ -16,8 +17,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use tallystick_tests::{
-    Client, Deployment, Engine, Launch, Seen, Voucher, World, copy_dir, files, flip_bit, is_damage,
-    run_cli,
+    Client, Deployment, Engine, Launch, Seen, Signal, Voucher, World, copy_dir, files, flip_bit,
+    is_damage, run_cli,
 };
 
 #[derive(Debug, Parser)]
@@ -36,6 +37,7 @@ struct Args {
 struct Found {
     by_audit: u64,
     by_start: u64,
+    by_end: u64,
     no_effect: u64,
     accepted: u64,
 }
@@ -70,6 +72,7 @@ async fn main() -> ExitCode {
         match what {
             Verdict::ByAudit => counts.by_audit += 1,
             Verdict::ByStart => counts.by_start += 1,
+            Verdict::ByEnd => counts.by_end += 1,
             Verdict::NoEffect => counts.no_effect += 1,
             Verdict::Accepted(text) => {
                 eprintln!("ACCEPTED: {text}");
@@ -85,8 +88,8 @@ fn report(args: &Args, found: &BTreeMap<String, Found>) -> ExitCode {
     let accepted = sum(|f| f.accepted);
     let kinds = found.iter().map(|(kind, f)| {
         let counts = serde_json::json!({
-            "by_audit": f.by_audit, "by_start": f.by_start, "no_effect": f.no_effect,
-            "accepted": f.accepted,
+            "by_audit": f.by_audit, "by_start": f.by_start, "by_end": f.by_end,
+            "no_effect": f.no_effect, "accepted": f.accepted,
         });
         (kind.clone(), counts)
     });
@@ -95,6 +98,7 @@ fn report(args: &Args, found: &BTreeMap<String, Found>) -> ExitCode {
         "seed": args.seed,
         "by_audit": sum(|f| f.by_audit),
         "by_start": sum(|f| f.by_start),
+        "by_end": sum(|f| f.by_end),
         "no_effect": sum(|f| f.no_effect),
         "kinds": kinds.collect::<serde_json::Map<_, _>>(),
         "failures": accepted,
@@ -103,9 +107,13 @@ fn report(args: &Args, found: &BTreeMap<String, Found>) -> ExitCode {
     if accepted == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
+/// What an engine says that comes upon a damaged file of RocksDB.
+const DAMAGED: &str = "the storage failed: Corruption";
+
 enum Verdict {
     ByAudit,
     ByStart,
+    ByEnd,
     NoEffect,
     Accepted(String),
 }
@@ -185,11 +193,21 @@ impl Left {
         let verdict = match seen {
             Err(status) if is_damage(&status) => Verdict::ByStart,
             Ok(seen) if seen == self.seen && self.exports_the_same(&engine) => Verdict::NoEffect,
-            Ok(_) | Err(_) => Verdict::Accepted(what),
+            Ok(_) | Err(_) => Verdict::Accepted(what.clone()),
         };
         drop(client);
-        engine.stop().await;
-        verdict
+        engine.signal(Signal::TERM);
+        let exit = tokio::task::spawn_blocking(move || engine.ended()).await;
+        let exit = exit.expect("waiting for its end does not fail");
+        match verdict {
+            _ if exit.status.success() => verdict,
+            // Nothing that anybody asked for lay there: the merging of files came upon it.
+            Verdict::NoEffect if exit.stderr.contains(DAMAGED) => Verdict::ByEnd,
+            Verdict::ByStart => verdict,
+            Verdict::ByAudit | Verdict::ByEnd | Verdict::NoEffect | Verdict::Accepted(_) => {
+                Verdict::Accepted(format!("{what}: at its end: {}", exit.stderr))
+            }
+        }
     }
 }
 
