@@ -5,7 +5,7 @@ use super::directory::{reason, text};
 use super::signed::UNSIGNED;
 use super::words::Resolution;
 use super::{Control, CreateBatch, Made};
-use crate::batch::BatchContent;
+use crate::batch::{BatchContent, Payment};
 use crate::engine_key::KeyMisfit;
 use crate::envelope::Envelope;
 use crate::event::{
@@ -110,7 +110,11 @@ impl Control {
         let SubmitLegs { content, submission, attempt, legs, digest, bytes, name, suspensions } =
             submit;
         // Another attempt pays the same legs in place of the first.
-        if attempt == 0 && suspensions != self.suspensions {
+        let pays_suspended = || {
+            let mut payments = payments(&content, &legs);
+            payments.any(|payment| self.suspended.contains(&payment.to))
+        };
+        if attempt == 0 && (suspensions != self.suspensions || pays_suspended()) {
             return Err(Refusal::SuspensionsMoved);
         }
         self.whole(&content)?;
@@ -246,11 +250,15 @@ impl Control {
     }
 }
 
-/// What the clearing account pays of these legs; of those that are not there, nothing.
-fn paid_out(content: &BatchContent, legs: &[LegRun]) -> Total {
+/// The payments of these legs, up to the first that is not there.
+fn payments(content: &BatchContent, legs: &[LegRun]) -> impl Iterator<Item = Payment> {
     let places = legs.iter().flat_map(|run| run.first..run.first.saturating_add(run.count));
-    let payments = places.map_while(|leg| content.legs.get(leg as usize)).map(|leg| leg.payment);
-    let out = payments.filter(|payment| payment.from == PartyId::CLEARING);
+    places.map_while(|leg| content.legs.get(leg as usize)).map(|leg| leg.payment)
+}
+
+/// What the clearing account pays of these legs.
+fn paid_out(content: &BatchContent, legs: &[LegRun]) -> Total {
+    let out = payments(content, legs).filter(|payment| payment.from == PartyId::CLEARING);
     out.fold(Total::ZERO, |sum, payment| sum.plus(payment.amount))
 }
 

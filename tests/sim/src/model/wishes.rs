@@ -134,7 +134,12 @@ impl State {
     fn leaving(&self, submit: SubmitLegs) -> Fact {
         let SubmitLegs { content, submission, attempt, legs, digest, bytes, name, suspensions } =
             submit;
-        if attempt == 0 && suspensions != self.suspensions {
+        let is_suspended = |to: &PartyId| self.parties.get(to).is_some_and(|party| party.suspended);
+        let pays_suspended =
+            legs.iter().flat_map(|run| run.first..run.first + run.count).any(|leg| {
+                content.legs.get(place(leg)).is_some_and(|leg| is_suspended(&leg.payment.to))
+            });
+        if attempt == 0 && (suspensions != self.suspensions || pays_suspended) {
             return Err("SuspensionsMoved");
         }
         let batch = content.head.id;

@@ -99,3 +99,18 @@ fn what_was_chosen_before_a_suspension_does_not_leave() {
     world.suspend("B");
     assert_eq!(world.ask("engine", again).map(|event| fact(&event)), Ok("left"));
 }
+
+/// The ledger trusted whoever chose the legs to have looked: a submission with the number that had
+/// just become the next one left for a payee who had been suspended long before.
+#[test]
+fn nothing_leaves_for_a_payee_who_is_suspended_whoever_chose_it() {
+    let mut world = World::batch_at("APPROVED");
+    world.does("engine", "submit-in").unwrap();
+    for party in ["A", "B", "C"] {
+        world.suspend(party);
+    }
+    let before = world.stands();
+    let chosen = world.submit(&[1], None);
+    assert_eq!(world.ask("engine", chosen), Err(Refusal::SuspensionsMoved));
+    assert_eq!(world.stands(), before);
+}
