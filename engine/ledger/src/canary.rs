@@ -72,11 +72,13 @@ pub enum Bug {
     RowsHalfApplied = 27,
     /// An operator who has a key may approve and say without signing.
     UnsignedApproval = 28,
+    /// What comes back of a leg that went twice has it owed again.
+    ReturnOfASecondPaysAgain = 29,
 }
 
 impl Bug {
     /// Every bug.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 28] = [
         Self::CreditTotal,
         Self::CutTakesNext,
         Self::CheckpointMissesChannel,
@@ -104,6 +106,7 @@ impl Bug {
         Self::ControlTakesNext,
         Self::RowsHalfApplied,
         Self::UnsignedApproval,
+        Self::ReturnOfASecondPaysAgain,
     ];
 
     /// Its name.
@@ -137,6 +140,7 @@ impl Bug {
             Self::ControlTakesNext => "control-takes-next",
             Self::RowsHalfApplied => "rows-half-applied",
             Self::UnsignedApproval => "unsigned-approval",
+            Self::ReturnOfASecondPaysAgain => "return-of-a-second-pays-again",
         }
     }
 }

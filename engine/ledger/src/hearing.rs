@@ -8,11 +8,10 @@
 //!
 //! | all that fits | leads to |
 //! |---|---|
-//! | money came back | REJECTED, or RETURNED where it was CONFIRMED: it beats every other word |
-//! | a booking that is held, told again | nothing |
-//! | the first going, or return, of what has ended already | it is held; a second one is found |
-//! | money moved more often than it came back, in one answer | CONFIRMED, and the surplus is found |
-//! | money moved | CONFIRMED; a report that refuses it is found |
+//! | a movement that is held, told again | nothing |
+//! | money came back as often as it went | REJECTED, or RETURNED where it was CONFIRMED |
+//! | money went more often than it came back | CONFIRMED; a report that refuses it is found |
+//! | a second going, or a return too many | it is held, and found |
 //! | reports that refuse, and others that do not | nothing: it contradicts itself |
 //! | reports that refuse | REJECTED, but nothing that was CONFIRMED comes back by a report |
 //! | reports that it was done, or taken on | CONFIRMED, ACCEPTED |
@@ -23,6 +22,7 @@ mod money;
 
 use super::leg::{LegState, LegWord, Way};
 use super::legs::LegFacts;
+use super::movements::Movements;
 use crate::canary::{Bug, planted};
 use crate::types::Total;
 use std::collections::BTreeSet;
@@ -38,25 +38,25 @@ pub struct Subject<'a> {
     pub side: Side,
     /// How much, in asset units.
     pub amount: Total,
-    /// The reference under which books showed its money go, if they did; it may be empty.
-    pub went: Option<&'a str>,
-    /// The reference under which they showed it come back.
-    pub came: Option<&'a str>,
+    /// What books showed of its money going.
+    pub went: &'a Movements,
+    /// What they showed of it coming back.
+    pub came: &'a Movements,
 }
 
 impl<'a> Subject<'a> {
     /// The same with what is held of its bookings.
     #[must_use]
     pub fn with(self, facts: Option<&'a LegFacts>) -> Self {
-        let went = facts.and_then(|facts| facts.went.as_deref());
-        let came = facts.and_then(|facts| facts.came.as_deref());
+        let went = facts.map_or(Movements::NONE, |facts| &facts.went);
+        let came = facts.map_or(Movements::NONE, |facts| &facts.came);
         Self { went, came, ..self }
     }
 
     /// Whether books have shown any of its money.
     #[must_use]
     pub fn is_booked(&self) -> bool {
-        self.went.is_some() || self.came.is_some()
+        !self.went.is_none() || !self.came.is_none()
     }
 }
 
@@ -132,7 +132,7 @@ pub struct Statement {
 pub struct Verdict {
     /// Where the leg moves, if it does.
     pub to: Option<Step>,
-    /// Bookings that are held from now on beside that; ordered.
+    /// Movements that are held from now on beside that; ordered.
     pub held: Vec<(Way, String)>,
     /// What a person must be told; ordered, each once.
     pub findings: Vec<Finding>,
@@ -174,6 +174,15 @@ pub enum Finding {
     TooLate(Said),
     /// Money moved once more.
     Surplus(Said),
+    /// Of money that went several times some came back.
+    CameBack {
+        /// What came back.
+        said: Said,
+        /// How often it went, by all that is known.
+        went: usize,
+        /// How often it came back.
+        came: usize,
+    },
 }
 
 /// A statement, as a person reads it.
@@ -281,7 +290,8 @@ fn beside(subject: &Subject<'_>, stands: LegState, finding: Finding) -> Finding 
         | Finding::NotLeft(_)
         | Finding::AtOdds(_)
         | Finding::TooLate(_)
-        | Finding::Surplus(_)) => finding,
+        | Finding::Surplus(_)
+        | Finding::CameBack { .. }) => finding,
     }
 }
 
@@ -370,6 +380,15 @@ impl<'a> Weighing<'a> {
             }
             LegState::Ready | LegState::Rejected | LegState::Returned => None,
         }
+    }
+}
+
+impl Verdict {
+    /// Whether what is held is held before the leg moves: of one that comes back the ledger must
+    /// know by then that it came back as often as it went.
+    #[must_use]
+    pub fn holds_first(&self) -> bool {
+        self.to.as_ref().is_some_and(|step| step.to == LegState::Returned)
     }
 }
 

@@ -148,6 +148,16 @@ impl LegState {
         }
     }
 
+    /// Which way the money went that books showed, where they moved a leg here.
+    #[must_use]
+    pub fn booked(self) -> Option<Way> {
+        match self {
+            Self::Confirmed => Some(Way::Went),
+            Self::Rejected | Self::Returned => Some(Way::Came),
+            Self::Ready | Self::Sent | Self::Accepted | Self::Unknown => None,
+        }
+    }
+
     /// Whether its amount is owed anew.
     #[must_use]
     pub fn is_owed_again(self) -> bool {

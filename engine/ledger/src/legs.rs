@@ -3,6 +3,7 @@
 
 use super::event::{ExposureReleased, LegsBooked, LegsSubmitted};
 use super::leg::{LegMove, LegState, Mover, Way};
+use super::movements::Movements;
 use super::pages::{PAGE, Pages};
 use super::standing::Standing;
 use super::submission::{Attempt, MayLeave, Submission, legs_of};
@@ -24,10 +25,10 @@ pub struct LegFacts {
     pub reference: Box<str>,
     /// Why it stands where it stands.
     pub reason: Box<str>,
-    /// The reference under which books showed its money go, if they did; it may be empty.
-    pub went: Option<Box<str>>,
-    /// The reference under which they showed it come back.
-    pub came: Option<Box<str>>,
+    /// What books showed of its money going.
+    pub went: Movements,
+    /// What they showed of it coming back.
+    pub came: Movements,
 }
 
 /// Where the amount of a leg that failed is owed again.
@@ -44,6 +45,14 @@ impl LegFacts {
         let Self { reference, reason, went, came } = self;
         let unsaid = reference.is_empty() && reason.is_empty();
         unsaid && went.is_none() && came.is_none()
+    }
+
+    /// Books showed its money move that way.
+    fn book(&mut self, way: Way, reference: &str) {
+        match way {
+            Way::Went => self.went.hold(reference),
+            Way::Came => self.came.hold(reference),
+        }
     }
 }
 
@@ -332,12 +341,7 @@ impl Legs {
     /// Holds bookings that were allowed.
     pub fn book(&mut self, e: &LegsBooked) {
         for one in &e.bookings {
-            let facts = self.facts.entry(one.leg);
-            let held = match one.way {
-                Way::Went => &mut facts.went,
-                Way::Came => &mut facts.came,
-            };
-            *held = Some(one.reference.as_str().into());
+            self.facts.entry(one.leg).book(one.way, &one.reference);
         }
     }
 
@@ -353,9 +357,8 @@ impl Legs {
             facts.reference = one.reference.as_str().into();
         }
         facts.reason = one.reason.as_str().into();
-        if mover == Mover::Books {
-            let held = Some(one.reference.as_str().into());
-            if one.to.is_owed_again() { facts.came = held } else { facts.went = held }
+        if let Some(way) = one.to.booked().filter(|_| mover == Mover::Books) {
+            facts.book(way, &one.reference);
         }
         if facts.is_nothing() {
             self.facts.remove(one.leg);

@@ -226,6 +226,9 @@ pub const CALL_AGAIN_MAX: Duration = Duration::from_secs(60);
 pub const MOVES_MAX: usize = 1_024;
 const _: () = assert!(CALL_LEGS_MAX <= MOVES_MAX);
 const _: () = assert!(MOVES_MAX * (128 + 2 * TEXT_BYTES_MAX) <= RECORD_BYTES_MAX);
+/// References of movements that are held of one leg, of each way: that a bank makes one payment
+/// three times is rarely heard of. What is beyond it moves nothing and is a trouble.
+pub const BOOKINGS_MAX: usize = 8;
 /// Parties whose exposure one record releases, 68 bytes each (FORMATS, kind 58).
 pub const RELEASES_MAX: usize = 8_192;
 const _: () = assert!(RELEASES_MAX * 80 <= RECORD_BYTES_MAX);

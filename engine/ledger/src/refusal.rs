@@ -114,6 +114,12 @@ pub enum Refusal {
          the others without it"
     )]
     LegWord { key: String, state: &'static str, word: &'static str, why: &'static str },
+    #[error(
+        "leg {leg} of batch {batch} is still paid: books showed its money go {went} times and come back {came} times, \
+         and with one return more it has not come back as often; wait until the account shows the others back, or \
+         agree with whoever has the money on payments back"
+    )]
+    StillPaid { batch: BatchId, leg: u32, went: usize, came: usize },
     #[error("leg {key} is reported twice in one call")]
     LegTwice { key: String },
     #[error(

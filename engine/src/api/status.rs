@@ -50,6 +50,7 @@ fn code(refusal: &Refusal) -> Code {
         | Refusal::SaidToBePaid { .. }
         | Refusal::ReleasedBefore { .. }
         | Refusal::NotEnded { .. }
+        | Refusal::StillPaid { .. }
         | Refusal::PartyErased(_)
         | Refusal::NotSuspended(_)
         | Refusal::StillNeeded { .. }

@@ -7,7 +7,10 @@ use super::sums::per_party;
 use crate::ledger::event::{
     ExposureReleased, LegProposed, LegRun, LegsBooked, LegsMoved, LegsSubmitted,
 };
-use crate::ledger::{BatchContent, By, Caller, LegMove, LegState, Mover, Obligation, Payment};
+use crate::ledger::{
+    BatchContent, By, Caller, LegMove, LegState, Mover, Obligation, Payment, Tally, Way,
+};
+use crate::limits::BOOKINGS_MAX;
 use crate::types::{PartyId, Total};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -24,14 +27,16 @@ pub(super) struct Legs {
     /// One operator's word about an UNKNOWN leg: who, where it stands, the reference.
     proposed: BTreeMap<u32, (String, LegState, String)>,
     dust_owed: bool,
+    /// What books showed of legs' money: how often it went and came back.
+    shown: BTreeMap<(u32, Way), Tally>,
 }
 
 impl Legs {
     pub fn new(content: Option<&BatchContent>) -> Self {
         let payments = content.map(|content| content.legs.iter().map(|leg| leg.payment).collect());
         let (states, submissions, released) = Default::default();
-        let (rejected, proposed, dust_owed) = Default::default();
-        Self { payments, states, submissions, released, rejected, proposed, dust_owed }
+        let (rejected, proposed, dust_owed, shown) = Default::default();
+        Self { payments, states, submissions, released, rejected, proposed, dust_owed, shown }
     }
 
     /// Where a leg stands.
@@ -122,6 +127,7 @@ impl Legs {
                 }
             }
             self.two_agree(caller, e, one, from)?;
+            self.comes_back(e, one)?;
             self.states.insert(one.leg, one.to);
             if one.to.is_owed_again() {
                 let (payer, payee, amount) = said;
@@ -139,11 +145,42 @@ impl Legs {
 
     /// Follows bookings that are held: of legs that have ended, and nothing moves.
     pub fn booked(&mut self, e: &LegsBooked) -> Result<(), Difference> {
-        let wrong =
-            e.bookings.iter().find(|one| !self.has(one.leg) || !self.state(one.leg).has_ended());
-        let Some(one) = wrong else { return Ok(()) };
-        let found = format!("leg {}, which is {}", one.leg, self.state(one.leg).name());
-        Err(Difference::new("a booking", "one of a leg that has ended", found))
+        for one in &e.bookings {
+            if !self.has(one.leg) || !self.state(one.leg).has_ended() {
+                let found = format!("leg {}, which is {}", one.leg, self.state(one.leg).name());
+                return Err(Difference::new("a booking", "one of a leg that has ended", found));
+            }
+            self.shown(one.leg, one.way, &one.reference)?;
+        }
+        Ok(())
+    }
+
+    /// Books showed money of a leg move that way.
+    fn shown(&mut self, leg: u32, way: Way, reference: &str) -> Result<(), Difference> {
+        let tally = self.shown.entry((leg, way)).or_default();
+        if tally.is_full() {
+            let expected = format!("{BOOKINGS_MAX} of a leg and way at most");
+            return Err(Difference::new("a booking", expected, format!("more of leg {leg}")));
+        }
+        tally.hold(reference);
+        Ok(())
+    }
+
+    /// Follows what a move shows of a leg's money, and whether what comes back has gone no more
+    /// often. Whose word it is stands for one return, if it is not the books'.
+    fn comes_back(&mut self, e: &LegsMoved, one: &LegMove) -> Result<(), Difference> {
+        let by_books = e.mover == Mover::Books;
+        if let Some(way) = one.to.booked().filter(|_| by_books) {
+            self.shown(one.leg, way, &one.reference)?;
+        }
+        let of = |way| self.shown.get(&(one.leg, way)).copied().unwrap_or_default();
+        let came = of(Way::Came).count() + usize::from(!by_books);
+        if one.to != LegState::Returned || of(Way::Went).is_back(came) {
+            return Ok(());
+        }
+        let went = of(Way::Went).count();
+        let found = format!("leg {} went {went} times and came back {came} times", one.leg);
+        Err(Difference::new("a leg that comes back", "one that went no more often", found))
     }
 
     /// Follows one operator's word about an UNKNOWN leg.
@@ -246,6 +283,7 @@ pub(super) fn may_abort(seen: &Seen) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ledger::event::LegBooking;
     use crate::types::{AssetNumber, BatchId, Digest};
 
     fn moved(mover: Mover, to: LegState, reference: &str) -> LegsMoved {
@@ -310,6 +348,45 @@ mod tests {
         assert!(legs.moved(&by("bob"), &confirmed("R")).is_err(), "nobody said it before");
         // The rail itself needs nobody.
         unknown().moved(&Caller::engine(), &moved(Mover::Rail, LegState::Confirmed, "R")).unwrap();
+    }
+
+    fn booked(all: &[(Way, &str)]) -> LegsBooked {
+        let one = |(way, reference): &(Way, &str)| {
+            let reference = (*reference).to_owned();
+            LegBooking { leg: 0, way: *way, reference }
+        };
+        let (batch, evidence) = (BatchId::ZERO, Digest::ZERO);
+        LegsBooked { batch, evidence, bookings: all.iter().map(one).collect() }
+    }
+
+    /// The payee has one of two payments yet, and the leg would be owed again.
+    #[test]
+    fn a_leg_that_comes_back_less_often_than_it_went_is_found() {
+        for mover in [Mover::Books, Mover::Rail, Mover::Operator] {
+            let mut legs = unknown();
+            let engine = Caller::engine();
+            legs.moved(&engine, &moved(Mover::Books, LegState::Confirmed, "A")).unwrap();
+            legs.booked(&booked(&[(Way::Went, "B")])).unwrap();
+            let back = moved(mover, LegState::Returned, "S");
+            let found = legs.moved(&by("ann"), &back).unwrap_err();
+            assert_eq!(found.found, "leg 0 went 2 times and came back 1 times", "{mover:?}");
+        }
+        for mover in [Mover::Books, Mover::Rail, Mover::Operator] {
+            let mut legs = unknown();
+            let engine = Caller::engine();
+            legs.moved(&engine, &moved(Mover::Books, LegState::Confirmed, "A")).unwrap();
+            legs.booked(&booked(&[(Way::Went, "B"), (Way::Came, "R")])).unwrap();
+            legs.moved(&by("ann"), &moved(mover, LegState::Returned, "S")).unwrap();
+        }
+    }
+
+    #[test]
+    fn more_bookings_than_are_held_are_found() {
+        let mut legs = unknown();
+        legs.moved(&Caller::engine(), &moved(Mover::Rail, LegState::Confirmed, "A")).unwrap();
+        legs.booked(&booked(&[(Way::Went, "A"); BOOKINGS_MAX])).unwrap();
+        assert!(legs.booked(&booked(&[(Way::Went, "B")])).is_err());
+        legs.booked(&booked(&[(Way::Came, "B")])).unwrap();
     }
 
     #[test]

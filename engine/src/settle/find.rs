@@ -132,8 +132,10 @@ impl FindLegs {
 
     fn is_called_so(&self, facts: &LegFacts) -> bool {
         let LegFacts { reference, reason: _, went, came } = facts;
-        let names = [Some(reference), went.as_ref(), came.as_ref()];
-        names.into_iter().flatten().any(|name| name.to_lowercase().contains(&self.reference))
+        let booked = went.references().iter().chain(came.references());
+        std::iter::once(reference)
+            .chain(booked)
+            .any(|name| name.to_lowercase().contains(&self.reference))
     }
 }
 

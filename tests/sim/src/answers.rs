@@ -5,7 +5,7 @@
 use crate::dice::Dice;
 use std::collections::BTreeSet;
 use tallystick::ledger::hearing::{Ground, Place, Side, Statement, Subject, Sum};
-use tallystick::ledger::{LegState, LegWord};
+use tallystick::ledger::{LegState, LegWord, Movements};
 use tallystick::types::Total;
 
 /// One answer about a leg.
@@ -24,13 +24,18 @@ pub fn draw(dice: &mut Dice, subject: &Subject<'_>) -> Vec<Statement> {
 
 fn one(dice: &mut Dice, subject: &Subject<'_>) -> Statement {
     let words = [LegWord::Accepted, LegWord::Confirmed, LegWord::Rejected, LegWord::Returned];
-    let word = words[dice.weighted(&[30, 45, 15, 10])];
+    // Of what has ended books tell most: paid once more, sent back, told again.
+    let weights = if subject.state.has_ended() { [5, 45, 10, 40] } else { [30, 45, 15, 10] };
+    let word = words[dice.weighted(&weights)];
     let moves = word == LegWord::Returned || word == LegWord::Confirmed && dice.percent(60);
     let (ground, reference) = if moves {
         let back = word == LegWord::Returned && dice.percent(70);
-        let held = if back { subject.came } else { subject.went };
-        let held = held.filter(|_| dice.percent(40));
-        (Ground::Money, held.unwrap_or(*dice.pick(&["A", "A", "A", "B", "C"])).to_owned())
+        let (held, own) = match back {
+            true => (references(subject.came), ["R", "R", "R", "S", "T"]),
+            false => (references(subject.went), ["A", "A", "A", "B", "C"]),
+        };
+        let again = !held.is_empty() && dice.percent(40);
+        (Ground::Money, (*dice.pick(if again { &held } else { &own })).to_owned())
     } else {
         (Ground::Report, String::new())
     };
@@ -57,6 +62,10 @@ fn one(dice: &mut Dice, subject: &Subject<'_>) -> Statement {
     }
 }
 
+fn references(held: &Movements) -> Vec<&str> {
+    held.references().iter().map(|of| &**of).collect()
+}
+
 /// Where all that was said moves the leg, if anywhere: each rule by counting.
 #[must_use]
 pub fn wanted(subject: &Subject<'_>, said: &[Statement]) -> Option<LegState> {
@@ -71,23 +80,25 @@ pub fn wanted(subject: &Subject<'_>, said: &[Statement]) -> Option<LegState> {
             && !one.is_duplicate
             && !matches!(one.place, Place::Other(_))
     };
-    let count = |word: LegWord| {
+    // How often it moved by this answer and all before it, and how often of that nobody knew.
+    let count = |word: LegWord, held: &Movements| {
         let own =
             said.iter().filter(fits).filter(|one| one.word == word && one.ground == Ground::Money);
-        own.map(|one| one.reference.clone()).collect::<BTreeSet<_>>().len()
+        let told: BTreeSet<&str> = own.map(|one| one.reference.as_str()).collect();
+        let held = references(held);
+        let new = told.iter().filter(|one| !held.contains(*one)).count();
+        (held.len() + new, new, !told.is_empty())
     };
     let has = |word| said.iter().filter(fits).any(|one| one.word == word);
     let open = [Sent, Accepted, Unknown].contains(&subject.state);
-    let (out, back) = (count(LegWord::Confirmed), count(LegWord::Returned));
-    if out + back > 0 {
-        // A return that is held of what is paid was that of a second payment.
-        let new = said.iter().filter(fits).any(|one| {
-            one.word == LegWord::Returned && Some(one.reference.as_str()) != subject.came
-        });
-        return match (back >= out, subject.state) {
-            (true, Confirmed) => new.then_some(Returned),
+    let (goings, new, out) = count(LegWord::Confirmed, subject.went);
+    let (returns, more, back) = count(LegWord::Returned, subject.came);
+    if out || back {
+        // It is paid as long as its money went more often than it came back; what came back went.
+        return match (returns > 0 && returns >= goings, subject.state) {
+            (true, Confirmed) => (more > 0).then_some(Returned),
             (true, _) => open.then_some(Rejected),
-            (false, Confirmed) => subject.went.is_none().then_some(Confirmed),
+            (false, Confirmed) => (new > 0 && new == goings).then_some(Confirmed),
             (false, _) => open.then_some(Confirmed),
         };
     }

@@ -10,7 +10,7 @@ use crate::life::Halt;
 use crate::run::Run;
 use crate::settler::View;
 use tallystick::ledger::hearing::{Ground, Place, Side, Statement, Subject, Sum, Weight, weigh};
-use tallystick::ledger::{Command, LegState, LegWord, Voice};
+use tallystick::ledger::{Command, LegState, LegStep, LegWord, Movements, Voice};
 use tallystick::types::{BatchId, PartyId, Total};
 
 /// A look-up under way: of which start, and which legs the rail does not know.
@@ -108,8 +108,8 @@ impl Run<'_> {
             has_left: true,
             side: if payment.to == PartyId::CLEARING { Side::In } else { Side::Out },
             amount: payment.amount,
-            went: None,
-            came: None,
+            went: Movements::NONE,
+            came: Movements::NONE,
         };
         let subject = subject.with(view.legs.facts(leg));
         let (other_sum, other_place) = (self.dice.percent(15), self.dice.percent(20));
@@ -142,7 +142,8 @@ impl Run<'_> {
         let held = || view.booked(verdict.held.iter().map(|(way, said)| (leg, *way, said.clone())));
         let wish = verdict.to.as_ref().and_then(|step| {
             let voice = if step.is_booked { Voice::Books } else { Voice::Rail };
-            view.moves(voice, vec![(leg, step.to)])
+            let (to, reference, reason) = (step.to, step.reference.clone(), String::new());
+            Some(view.moved(voice, vec![LegStep { leg, to, reference, reason }]))
         });
         Ok(wish.or_else(held))
     }

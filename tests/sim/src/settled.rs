@@ -24,8 +24,9 @@ pub fn progress(found: &BatchEntry, legs: &Legs, wanted: &Batch) -> Checked {
     let mut books = BTreeMap::new();
     for leg in (0..).take(progress.legs.len()) {
         let facts = legs.facts(leg).cloned().unwrap_or_default();
-        for (way, held) in [(Way::Went, facts.went), (Way::Came, facts.came)] {
-            books.extend(held.map(|reference| ((leg, way), reference.into_string())));
+        for (way, held) in [(Way::Went, &facts.went), (Way::Came, &facts.came)] {
+            let held: Vec<String> = held.references().iter().map(|of| of.to_string()).collect();
+            books.extend((!held.is_empty()).then_some(((leg, way), held)));
         }
     }
     same(what("the bookings"), &books, &progress.books)?;

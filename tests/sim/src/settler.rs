@@ -15,8 +15,8 @@ use std::sync::Arc;
 use tallystick::ledger::event::LegBooking;
 use tallystick::ledger::hearing::{Side, Step, Subject, weigh};
 use tallystick::ledger::{
-    BatchPlan, BatchState, Command, LegState, LegStep, LegWord, Legs, Next, Request, SaidOfLeg,
-    SubmitLegs, Voice, Way, Wish, runs,
+    BatchPlan, BatchState, Command, LegState, LegStep, LegWord, Legs, Movements, Next, Request,
+    SaidOfLeg, SubmitLegs, Voice, Way, Wish, runs,
 };
 use tallystick::settle::NotLoaded;
 use tallystick::types::{BatchId, Digest, PartyId, Total};
@@ -276,7 +276,7 @@ impl View {
     /// What the rail says, late, twice, out of order. Where legs stand decides what it leads to.
     fn words(&self, dice: &mut Dice) -> Option<Command> {
         // A rail that has lost an answer mostly stays silent.
-        let (late, silent) = (dice.percent(5), dice.percent(70));
+        let (late, silent) = (dice.percent(15), dice.percent(70));
         let legs = self.standing(|state| {
             let open = state.is_in_flight() && !(silent && state == LegState::Unknown);
             open || late && state.has_ended()
@@ -290,8 +290,8 @@ impl View {
                 has_left: file.is_some_and(|number| !self.staged.contains(&number)),
                 side: if payment.to == PartyId::CLEARING { Side::In } else { Side::Out },
                 amount: payment.amount,
-                went: None,
-                came: None,
+                went: Movements::NONE,
+                came: Movements::NONE,
             };
             let subject = subject.with(self.legs.facts(leg));
             let said = answers::draw(dice, &subject);
@@ -307,11 +307,10 @@ impl View {
         let is_booked = told.is_empty() || !booked.is_empty() && dice.percent(50);
         let (voice, steps) = if is_booked { (Voice::Books, booked) } else { (Voice::Rail, told) };
         let by_operator = !is_booked && dice.percent(10);
-        if steps.is_empty() {
-            // Of legs that do not move: the others' bookings are held behind their moves, or found
-            // again.
-            let ended = |(leg, ..): &(u32, Way, String)| self.legs.state(*leg).has_ended();
-            return self.booked(held.into_iter().filter(ended));
+        // Of legs that have ended: the others' are held behind their moves, or found again.
+        held.retain(|(leg, ..): &(u32, Way, String)| self.legs.state(*leg).has_ended());
+        if steps.is_empty() || !held.is_empty() && dice.percent(70) {
+            return self.booked(held.into_iter());
         }
         let one = |(leg, step): (u32, Step)| {
             let (to, reference, reason) = (step.to, step.reference, String::new());
@@ -439,7 +438,7 @@ impl View {
         moves.into_iter().map(one).collect()
     }
 
-    fn moved(&self, voice: Voice, steps: Vec<LegStep>) -> Command {
+    pub(crate) fn moved(&self, voice: Voice, steps: Vec<LegStep>) -> Command {
         let (content, evidence) = (self.plan.content().clone(), Digest::ZERO);
         Command::own(Wish::MoveLegs { content, voice, evidence, steps })
     }

@@ -9,7 +9,7 @@ impl Finding {
     #[must_use]
     pub fn weight(&self, state: LegState) -> Weight {
         match self {
-            Self::Beside(_) => Weight::Remark,
+            Self::Beside(_) | Self::CameBack { .. } => Weight::Remark,
             Self::NoSum(_) | Self::OtherSum(_) | Self::OtherSide(_) | Self::OtherPlace(_) => {
                 Weight::Misfit
             }
@@ -83,6 +83,11 @@ impl Finding {
             Self::Surplus(one) => format!(
                 "money for leg {key} of {own} moved once more: {}; see whether the rail did it twice, and \
                  claim it back or give it back",
+                said(one)
+            ),
+            Self::CameBack { said: one, went, came } => format!(
+                "leg {key} of {own}: the rail says {}; its money went {went} times and came back {came} \
+                 times, and it is paid as long as it went more often",
                 said(one)
             ),
         }

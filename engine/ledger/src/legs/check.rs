@@ -3,7 +3,9 @@
 
 use super::Legs;
 use crate::event::{ExposureReleased, LegsBooked, LegsMoved, LegsSubmitted};
-use crate::leg::{LegState, Way};
+use crate::leg::{LegMove, LegState, Mover, Way};
+use crate::limits::BOOKINGS_MAX;
+use crate::movements::Tally;
 use crate::refusal::Refusal;
 use crate::submission::legs_of;
 
@@ -56,37 +58,61 @@ impl Legs {
             last = Some(leg);
             let state = self.state(leg);
             // Books are remembered once.
-            let again = state == one.to && self.is_held(leg, Way::Went);
+            let again = state == one.to && self.tally(leg, Way::Went).held() > 0;
             if again || !state.may_move(one.to, e.mover) {
                 let (from, to) = (state.name(), one.to.name());
                 return Err(Refusal::LegState { batch, leg, from, to });
+            }
+            if one.to == LegState::Returned && !self.is_back_with(one, e.mover) {
+                let of = |way| self.tally(leg, way).count();
+                let (went, came) = (of(Way::Went), of(Way::Came));
+                return Err(Refusal::StillPaid { batch, leg, went, came });
             }
         }
         Ok(())
     }
 
-    fn is_held(&self, leg: u32, way: Way) -> bool {
-        self.facts(leg).is_some_and(|facts| match way {
-            Way::Went => facts.went.is_some(),
-            Way::Came => facts.came.is_some(),
-        })
+    /// Whether as much of a leg's money has come back as went, once it does what this move says:
+    /// come back. A leg is paid as long as it went more often.
+    fn is_back_with(&self, one: &LegMove, mover: Mover) -> bool {
+        let (went, mut came) = (self.tally(one.leg, Way::Went), self.tally(one.leg, Way::Came));
+        match mover {
+            Mover::Books => {
+                let fits = !came.is_full();
+                came.hold(&one.reference);
+                fits && went.is_back(came.count())
+            }
+            // Somebody's word stands for one that the books will show.
+            Mover::Engine | Mover::Rail | Mover::Operator => went.is_back(came.count() + 1),
+        }
     }
 
-    /// Whether these bookings may be held: each of a leg that has ended, and that holds none of its
-    /// way.
+    fn tally(&self, leg: u32, way: Way) -> Tally {
+        let Some(facts) = self.facts(leg) else { return Tally::default() };
+        match way {
+            Way::Went => facts.went.tally(),
+            Way::Came => facts.came.tally(),
+        }
+    }
+
+    /// Whether these bookings may be held: each of a leg that has ended, and no more of one way
+    /// than are counted.
     ///
     /// # Errors
     /// `Refusal` that names the first leg of which it may not.
     pub fn check_bookings(&self, e: &LegsBooked) -> Result<(), Refusal> {
-        let mut last = None;
+        let (mut last, mut alike) = (None, 0);
         for one in &e.bookings {
-            let (batch, leg, of) = (e.batch, one.leg, (one.leg, one.way));
-            if u64::from(leg) >= self.total() || last.is_some_and(|last| last >= of) {
+            let (batch, leg, of) = (e.batch, one.leg, (one.leg, one.way, &one.reference));
+            // Two movements can have one reference: that of the entry in which both stand.
+            if u64::from(leg) >= self.total() || last.is_some_and(|last| last > of) {
                 return Err(Refusal::NoSuchLeg { batch, leg });
             }
+            let same = last.is_some_and(|(leg, way, _)| (leg, way) == (one.leg, one.way));
+            alike = if same { alike + 1 } else { 1 };
             last = Some(of);
             let from = self.state(leg);
-            if !from.has_ended() || self.is_held(leg, one.way) {
+            if !from.has_ended() || self.tally(leg, one.way).held() + alike > BOOKINGS_MAX {
                 let (from, to) = (from.name(), from.name());
                 return Err(Refusal::LegState { batch, leg, from, to });
             }

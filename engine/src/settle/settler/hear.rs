@@ -8,7 +8,9 @@ use super::{Run, Stuck};
 use crate::journal::names::{self, NamedLeg};
 use crate::ledger::event::LegBooking;
 use crate::ledger::hearing::{self, Place, Side, Statement, Step, Subject, Verdict, Weight};
-use crate::ledger::{BatchHead, LegFacts, LegMove, LegState, NewTrouble, Rail, TroubleKind, Voice};
+use crate::ledger::{
+    BatchHead, LegFacts, LegMove, LegState, Movements, NewTrouble, Rail, TroubleKind, Voice,
+};
 use crate::limits::{ANSWER_NAMES_SHOWN, MOVES_MAX};
 use crate::rails::{About, Answer, Breadth, Name, Part, Sent, Shared, leg_name, sent};
 use crate::settle::archive::NotLoaded;
@@ -252,23 +254,29 @@ impl<'a> Heard<'a> {
                 });
                 continue;
             };
-            let (mut told, mut booked, mut held) = (Vec::new(), Vec::new(), Vec::new());
+            let (mut told, mut booked) = (Vec::new(), Vec::new());
+            let (mut first, mut held) = (Vec::new(), Vec::new());
             for ((_, spoken), stands) in of_batch.iter().zip(&stands) {
                 let verdict = self.one(spoken, &head, stands, outcome);
-                held.extend(bookings(spoken.leg.leg, verdict.held));
+                let list = if verdict.holds_first() { &mut first } else { &mut held };
+                list.extend(bookings(spoken.leg.leg, verdict.held));
                 if let Some(step) = verdict.to {
                     let moves = if step.is_booked { &mut booked } else { &mut told };
                     moves.push(moved(&spoken.leg, step));
                 }
             }
+            let in_records = |held: Vec<LegBooking>| {
+                let some = held.chunks(MOVES_MAX).map(<[LegBooking]>::to_vec);
+                some.map(|some| Told::Bookings(batch, some)).collect::<Vec<_>>()
+            };
+            records.extend(in_records(first));
             for (voice, moves) in [(Voice::Rail, told), (Voice::Books, booked)] {
                 for some in moves.chunks(MOVES_MAX) {
                     records.push(Told::Moves(batch, voice, some.to_vec()));
                     outcome.moved += u64::try_from(some.len()).expect("a length fits 64 bits");
                 }
             }
-            let bookings = held.chunks(MOVES_MAX).map(<[LegBooking]>::to_vec);
-            records.extend(bookings.map(|some| Told::Bookings(batch, some)));
+            records.extend(in_records(held));
         }
         Ok(records)
     }
@@ -305,7 +313,7 @@ impl<'a> Heard<'a> {
             statements.clear();
         }
         let Stands { state, ref facts, has_left } = *stands;
-        let (amount, went, came) = (leg.amount, None, None);
+        let (amount, went, came) = (leg.amount, Movements::NONE, Movements::NONE);
         let subject = Subject { state, has_left, side, amount, went, came }.with(Some(facts));
         let verdict = hearing::weigh(&subject, &statements);
         let aside = match elsewhere.len() {

@@ -9,12 +9,13 @@ use crate::journal::names::{self, NamedLeg};
 use crate::ledger::event::LegBooking;
 use crate::ledger::hearing::{Side, Statement, Subject, Weight, weigh};
 use crate::ledger::{
-    BatchPlan, LegFacts, LegState, LegStep, Legs, NewTrouble, TroubleKind, Voice, Way, Wish,
+    BatchPlan, LegFacts, LegState, LegStep, Legs, Movements, NewTrouble, TroubleKind, Voice, Way,
+    Wish,
 };
 use crate::limits::MOVES_MAX;
 use crate::rails::is_known_by_reference;
 use crate::settle::archive::NotLoaded;
-use crate::types::Digest;
+use crate::types::{BatchId, Digest};
 use std::collections::BTreeMap;
 
 /// What is said of the legs of one batch, and by which object or answer.
@@ -33,7 +34,7 @@ impl Run {
         let stands: Vec<(LegState, LegFacts)> =
             self.with_facts(content.head.id, &spoken, stands)?;
         let (mut reported, mut booked, mut troubles) = (Vec::new(), Vec::new(), Vec::new());
-        let mut held = Vec::new();
+        let (mut first, mut held) = (Vec::new(), Vec::new());
         for ((&leg, (statements, source)), (state, facts)) in said.iter().zip(stands) {
             let own = &content.legs[leg as usize];
             let subject = Subject {
@@ -41,16 +42,17 @@ impl Run {
                 has_left: state != LegState::Ready,
                 side: if own.payment.is_pay_in() { Side::In } else { Side::Out },
                 amount: own.payment.amount,
-                went: None,
-                came: None,
+                went: Movements::NONE,
+                came: Movements::NONE,
             };
             let subject = subject.with(Some(&facts));
             let verdict = weigh(&subject, statements);
+            let list = if verdict.holds_first() { &mut first } else { &mut held };
+            list.extend(bookings(leg, verdict.held));
             if let Some(step) = verdict.to {
                 let one = to(leg, step.to, &step.reference, &step.reason);
                 if step.is_booked { booked.push(one) } else { reported.push(one) }
             }
-            held.extend(bookings(leg, verdict.held));
             for finding in verdict.findings {
                 let scale = content.head.asset.scale;
                 let text = finding.text(&own.key, state, own.payment.amount, scale);
@@ -63,11 +65,17 @@ impl Run {
         self.remember(plan, reported.iter().chain(&booked))?;
         // Troubles first: of a leg that has moved nobody asks again.
         self.raise(troubles)?;
+        self.hold(content.head.id, &first)?;
         self.journal(plan, Voice::Rail, reported)?;
         self.journal(plan, Voice::Books, booked)?;
+        self.hold(content.head.id, &held)
+    }
+
+    /// Journals what is held of legs beside what they do.
+    fn hold(&self, batch: BatchId, held: &[LegBooking]) -> Result<(), Stuck> {
         for some in held.chunks(MOVES_MAX) {
-            let (batch, bookings) = (content.head.id, some.to_vec());
-            self.wish(Wish::BookLegs { batch, evidence: Digest::ZERO, bookings })?;
+            let (evidence, bookings) = (Digest::ZERO, some.to_vec());
+            self.wish(Wish::BookLegs { batch, evidence, bookings })?;
         }
         Ok(())
     }

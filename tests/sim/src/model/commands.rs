@@ -67,6 +67,7 @@ pub fn word(refusal: &Refusal) -> &'static str {
         Refusal::NeedsTwo { .. } => "NeedsTwo",
         Refusal::InHand { .. } => "InHand",
         Refusal::LegWord { .. } => "LegWord",
+        Refusal::StillPaid { .. } => "StillPaid",
         Refusal::LegTwice { .. } => "LegTwice",
         Refusal::NoReasonOfLeg { .. } => "NoReasonOfLeg",
         Refusal::ReportCount { .. } => "ReportCount",

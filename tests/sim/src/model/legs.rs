@@ -8,6 +8,7 @@ use tallystick::ledger::event::{
     ExposureReleased, LegProposed, LegRun, LegsBooked, LegsMoved, LegsSubmitted, Release,
 };
 use tallystick::ledger::{LegState, Mover, Way};
+use tallystick::limits::BOOKINGS_MAX;
 use tallystick::types::{BatchId, PartyId, SettlementModel};
 
 /// What may be done, or the word of the refusal.
@@ -27,7 +28,7 @@ pub struct Progress {
     /// The dust is owed in a later window.
     pub dust_owed: bool,
     /// The references under which the books showed money of legs go and come back.
-    pub books: BTreeMap<(u32, Way), String>,
+    pub books: BTreeMap<(u32, Way), Vec<String>>,
     /// In which window legs that failed are owed again.
     pub owed: BTreeMap<u32, u64>,
     /// One operator's word about an UNKNOWN leg: who, where it stands, the reference.
@@ -156,6 +157,13 @@ impl Batch {
             if again || !given_up && !may(from, one.to, e.mover) {
                 return Err("LegState");
             }
+            // It says that it came back once more. Of more than are counted nobody knows.
+            let returns = self.shown(one.leg, Way::Came) + 1;
+            let too_many = e.mover == Mover::Books && returns > BOOKINGS_MAX;
+            let goings = self.shown(one.leg, Way::Went);
+            if one.to == Returned && (goings > returns || goings == BOOKINGS_MAX || too_many) {
+                return Err("StillPaid");
+            }
             last = Some(one.leg);
         }
         let kept = |leg: u32| {
@@ -177,16 +185,24 @@ impl Batch {
         if alone.count() > 0 { Err("NeedsTwo") } else { Ok(()) }
     }
 
+    /// How often books showed its money move that way.
+    fn shown(&self, leg: u32, way: Way) -> usize {
+        self.progress.books.get(&(leg, way)).map_or(0, Vec::len)
+    }
+
     fn bookable(&self, e: &LegsBooked) -> Allowed {
         let mut last = None;
+        let mut held: BTreeMap<(u32, Way), usize> = BTreeMap::new();
         for one in &e.bookings {
             let state = self.leg(one.leg)?;
-            let of = (one.leg, one.way);
-            if last.is_some_and(|last| last >= of) {
+            let of = (one.leg, one.way, &one.reference);
+            if last.is_some_and(|last| last > of) {
                 return Err("NoSuchLeg");
             }
             let ended = [Confirmed, Rejected, Returned].contains(&state);
-            if !ended || self.progress.books.contains_key(&of) {
+            let more = held.entry((one.leg, one.way)).or_default();
+            *more += 1;
+            if !ended || self.shown(one.leg, one.way) + *more > BOOKINGS_MAX {
                 return Err("LegState");
             }
             last = Some(of);
@@ -270,7 +286,9 @@ impl State {
 
     pub(super) fn booked(&mut self, e: &LegsBooked) {
         let books = &mut self.batch_mut(e.batch).progress.books;
-        books.extend(e.bookings.iter().map(|one| ((one.leg, one.way), one.reference.clone())));
+        for one in &e.bookings {
+            books.entry((one.leg, one.way)).or_default().push(one.reference.clone());
+        }
     }
 
     pub(super) fn may_propose(&self, operator: &str, e: &LegProposed) -> Allowed {
@@ -320,9 +338,10 @@ impl State {
         let (mut again, mut back) = (Vec::new(), Vec::new());
         for one in &e.moves {
             let failed = [Rejected, Returned].contains(&one.to);
-            if e.mover == Mover::Books {
+            if e.mover == Mover::Books && (failed || one.to == Confirmed) {
                 let way = if failed { Way::Came } else { Way::Went };
-                batch.progress.books.insert((one.leg, way), one.reference.clone());
+                let books = batch.progress.books.entry((one.leg, way)).or_default();
+                books.push(one.reference.clone());
             }
             if failed {
                 batch.progress.owed.insert(one.leg, open);

@@ -120,8 +120,12 @@ impl World {
         }
     }
 
-    fn book(&self, leg: u32, way: Way) -> Wish {
-        let bookings = vec![LegBooking { leg, way, reference: "R".to_owned() }];
+    fn book(&self, leg: u32, all: &[(Way, &str)]) -> Wish {
+        let one = |(way, reference): &(Way, &str)| {
+            let reference = (*reference).to_owned();
+            LegBooking { leg, way: *way, reference }
+        };
+        let bookings = all.iter().map(one).collect();
         Wish::BookLegs { batch: self.batch, evidence: Digest::ZERO, bookings }
     }
 
@@ -187,7 +191,7 @@ impl World {
             "no-such-leg" => self.moves(Voice::Rail, 2, LegState::Confirmed),
             "report-in" => self.report(0, LegWord::Confirmed),
             "resolve-in" => self.resolve(0, LegWord::Confirmed, "letter"),
-            "book-in" => self.book(0, Way::Went),
+            "book-in" => self.book(0, &[(Way::Went, "R")]),
             "release-A" => self.release(&[0]),
             "release-no" => self.release(&[]),
             _ => panic!("{word:?} is no wish"),

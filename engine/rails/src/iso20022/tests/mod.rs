@@ -15,7 +15,7 @@ use crate::status::LegWord;
 use crate::tests::{BILATERAL, MULTILATERAL, OWED, asset, batch, plain, xmllint};
 use tallystick_ledger::hearing::{Finding, Side, Statement, Subject, Sum, Verdict, weigh};
 use tallystick_ledger::types::Total;
-use tallystick_ledger::{LegState, OpenBatch};
+use tallystick_ledger::{LegState, Movements, OpenBatch};
 
 /// Every kept answer, with the message that it is.
 const ANSWERS: [(&str, &str); 10] = [
@@ -99,8 +99,8 @@ fn weighed(content: &OpenBatch, answer: &Answer, key: &str) -> Verdict {
         has_left: true,
         side,
         amount: leg.payment.amount,
-        went: None,
-        came: None,
+        went: Movements::NONE,
+        came: Movements::NONE,
     };
     weigh(&subject, &said)
 }

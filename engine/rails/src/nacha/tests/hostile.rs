@@ -7,7 +7,7 @@ use super::returns::Back;
 use super::*;
 use crate::answers::{About, Answer as Told, Known};
 use tallystick_ledger::hearing::{Finding, Side, Statement, Subject, weigh};
-use tallystick_ledger::{BatchHead, LegState};
+use tallystick_ledger::{BatchHead, LegState, Movements};
 
 /// What a file says of legs that go this way.
 fn said(head: &BatchHead, bytes: &[u8], side: Side) -> Vec<Statement> {
@@ -30,8 +30,8 @@ fn a_reversal_that_comes_back_leaves_the_payment_as_it_is() {
             has_left: true,
             side,
             amount: own.payment.amount,
-            went: None,
-            came: None,
+            went: Movements::NONE,
+            came: Movements::NONE,
         };
         let back = Back::of(leg, "R01");
         let file = |back: &Back| text(&whole(&[entries("CCD", "", &ours(back.clone()))]));

@@ -4,6 +4,7 @@ use super::*;
 use crate::event::LegEvent;
 use crate::fixture::table::party;
 use crate::fixture::upsert;
+use crate::limits::BOOKINGS_MAX;
 
 /// `rail` and `books` are words of the rail, `engine` its own doing, `report` is ann's word in the
 /// rail's stead. `alone` is what ann says of a leg whose fate the rail cannot tell, `silent` the
@@ -209,8 +210,8 @@ impl World {
                 ann_said(self, LegWord::Accepted);
                 ("bob", self.resolve(leg, said(what), "seen"))
             }
-            "book" if what == "went" => ("engine", self.book(leg, Way::Went)),
-            "book" if what == "came" => ("engine", self.book(leg, Way::Came)),
+            "book" if what == "went" => ("engine", self.book(leg, &[(Way::Went, "R")])),
+            "book" if what == "came" => ("engine", self.book(leg, &[(Way::Came, "R")])),
             _ => panic!("{who:?} {what:?} is no row"),
         }
     }
@@ -275,16 +276,65 @@ fn what_waits_for_a_suspended_payee_can_be_given_up() {
     check(SUSPENDED, Rail::Iso20022, 1, Some("B"));
 }
 
-/// A booking that is held already is no news.
+/// What is held is bounded, ordered, and of legs that have ended; a move that holds a going is made
+/// once.
 #[test]
-fn books_are_held_once_of_each_way() {
+fn books_are_held_in_order_and_up_to_the_bound() {
     let mut world = World::leg_at(Rail::Iso20022, 0, LegState::Confirmed);
-    for (way, wanted) in [(Way::Went, "booked"), (Way::Went, "LegState"), (Way::Came, "booked")] {
-        let wish = world.book(0, way);
+    let (went, came) = ([(Way::Went, "R"); BOOKINGS_MAX], [(Way::Came, "R"); BOOKINGS_MAX]);
+    let both: Vec<_> = went.into_iter().chain(came).collect();
+    let table: [(&[(Way, &str)], &str); 9] = [
+        (&[(Way::Came, "R"), (Way::Went, "R")], "NoSuchLeg"),
+        (&[(Way::Went, "S"), (Way::Went, "R")], "NoSuchLeg"),
+        (&[(Way::Went, "A"), (Way::Went, "B"), (Way::Came, "A")], "booked"),
+        (&went, "LegState"),
+        (&came[1..], "booked"),
+        (&came[..1], "LegState"),
+        (&both[2..=BOOKINGS_MAX], "LegState"),
+        (&went[2..], "booked"),
+        (&went[..1], "LegState"),
+    ];
+    for (row, (held, wanted)) in table.into_iter().enumerate() {
+        let wish = world.book(0, held);
         let found = world.ask("engine", wish);
         let found = found.map_or_else(|refusal| name(&refusal), |event| fact(&event).to_owned());
-        assert_eq!(found, wanted, "{way:?}");
+        assert_eq!(found, wanted, "row {row}");
     }
     let wish = world.moves(Voice::Books, 0, LegState::Confirmed);
     assert_eq!(name(&world.ask("engine", wish).unwrap_err()), "LegState");
+    // So many that nobody knows how many: no word takes it for one that came back.
+    let wish = world.moves(Voice::Books, 0, LegState::Returned);
+    assert_eq!(name(&world.ask("engine", wish).unwrap_err()), "StillPaid");
+    let wish = world.report(0, LegWord::Returned);
+    assert_eq!(name(&world.ask("ann", wish).unwrap_err()), "StillPaid");
+}
+
+/// The payee of a leg that was paid twice sent one payment back, and the leg was owed again.
+#[test]
+fn a_leg_is_paid_as_long_as_its_money_went_more_often_than_it_came_back() {
+    for (leg, who) in [(0, "rail"), (0, "books"), (0, "ann"), (1, "rail"), (1, "books"), (1, "ann")]
+    {
+        let mut world = World::leg_at(Rail::Iso20022, leg, LegState::Confirmed);
+        let returned = |world: &mut World| {
+            let (caller, wish) = match who {
+                "ann" => ("ann", world.report(leg, LegWord::Returned)),
+                _ => world.row(leg, who, "RETURNED"),
+            };
+            world.ask(caller, wish)
+        };
+        let twice = world.book(leg, &[(Way::Went, "A"), (Way::Went, "B")]);
+        world.ask("engine", twice).unwrap();
+        let refused = returned(&mut world).unwrap_err();
+        let batch = world.batch;
+        assert_eq!(refused, Refusal::StillPaid { batch, leg, went: 2, came: 0 }, "{who}");
+        assert_eq!(world.entry().unwrap().legs.state(leg), LegState::Confirmed);
+        let once = world.book(leg, &[(Way::Came, "S")]);
+        world.ask("engine", once).unwrap();
+        // This is the second return, or stands for it.
+        returned(&mut world).unwrap();
+        let legs = &world.entry().unwrap().legs;
+        assert_eq!((legs.state(leg), legs.owed_again()), (LegState::Returned, Total(100)), "{who}");
+        let came = legs.facts(leg).unwrap().came.references().len();
+        assert_eq!(came, if who == "books" { 2 } else { 1 }, "{who}");
+    }
 }
