@@ -285,7 +285,7 @@ pub struct LegsBooked {
     pub batch: BatchId,
     /// Digest of what the rail gave as evidence; zero if nothing.
     pub evidence: Digest,
-    /// The bookings, ordered by leg and way.
+    /// The bookings, ordered by leg, way and reference.
     pub bookings: Vec<LegBooking>,
 }
 

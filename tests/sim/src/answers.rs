@@ -124,3 +124,55 @@ pub fn word_of(to: LegState) -> LegWord {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tallystick::ledger::Way;
+    use tallystick::ledger::hearing::weigh;
+
+    /// What is drawn must reach what it is there for: that it came back less often than it went,
+    /// and that after that it came back as often, over several answers.
+    #[test]
+    fn answers_over_time_show_second_goings_and_their_returns() {
+        let (mut stays, mut returned) = (0, 0);
+        for seed in 0..2_000 {
+            let mut dice = Dice::new(seed);
+            let (mut went, mut came) = (Movements::None, Movements::None);
+            let mut state = LegState::Sent;
+            for _ in 0..12 {
+                let side = if seed % 2 == 0 { Side::In } else { Side::Out };
+                let (before_went, before_came) = (went.clone(), came.clone());
+                let subject = Subject {
+                    state,
+                    has_left: true,
+                    side,
+                    amount: Total(100),
+                    went: &before_went,
+                    came: &before_came,
+                };
+                let said = draw(&mut dice, &subject);
+                let verdict = weigh(&subject, &said);
+                let moved = verdict.to.as_ref().map(|step| step.to);
+                assert_eq!(moved, wanted(&subject, &said), "{subject:?} by {said:#?}");
+                let own = verdict.to.iter().filter(|step| step.is_booked);
+                let own = own.filter_map(|step| Some((step.to.booked()?, step.reference.clone())));
+                for (way, reference) in verdict.held.iter().cloned().chain(own) {
+                    match way {
+                        Way::Went => went.hold(&reference),
+                        Way::Came => came.hold(&reference),
+                    }
+                }
+                let before = state;
+                state = moved.unwrap_or(state);
+                let (goings, returns) = (went.tally().count(), came.tally().count());
+                let earlier = before_went.tally().count() > 1;
+                let back = earlier && came != before_came;
+                stays += u32::from(back && state == LegState::Confirmed && returns < goings);
+                let to = (before, state) == (LegState::Confirmed, LegState::Returned);
+                returned += u32::from(back && to && goings > 1);
+            }
+        }
+        assert!(stays > 100 && returned > 100, "{stays} stay paid, {returned} come back");
+    }
+}

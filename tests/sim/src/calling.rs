@@ -140,10 +140,10 @@ impl Run<'_> {
             ensure(verdict.to.is_none() && weights == [Weight::Contradiction], what)?;
         }
         let held = || view.booked(verdict.held.iter().map(|(way, said)| (leg, *way, said.clone())));
-        let wish = verdict.to.as_ref().and_then(|step| {
+        let wish = verdict.to.as_ref().map(|step| {
             let voice = if step.is_booked { Voice::Books } else { Voice::Rail };
             let (to, reference, reason) = (step.to, step.reference.clone(), String::new());
-            Some(view.moved(voice, vec![LegStep { leg, to, reference, reason }]))
+            view.moved(voice, vec![LegStep { leg, to, reference, reason }])
         });
         Ok(wish.or_else(held))
     }
