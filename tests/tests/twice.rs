@@ -218,3 +218,57 @@ async fn an_answer_about_messages_of_nobody_is_a_trouble_and_a_statement_of_othe
     let request = GetBatchRequest { batch_id: batch.batch_id.clone() };
     assert!(d.client.operator.get_batch(request).await.unwrap().into_inner().troubles.is_empty());
 }
+
+/// A second payment was told in a file of its own, and what a third told to have come back had the
+/// leg owed again, although the payee still had one payment.
+#[tokio::test]
+async fn a_leg_that_was_paid_twice_is_owed_again_when_both_are_back_whichever_files_tell_it() {
+    let mut d = Deployment::new(1, 1).await;
+    let batch = computed(&mut d, 2_000_000).await;
+    approve(&mut d.client, &batch).await;
+    let legs = d.client.legs(&batch).await;
+    let key = legs[0].key.clone();
+    let text = |way: &str, reference: &str| {
+        let one = entry("2.00", way, reference, &key, way == "CRDT");
+        statement(&own_account(), &[one])
+    };
+    assert_eq!(answer(&d.data(), "1.xml", &text("DBIT", "R-1")).await, ("done", String::new()));
+    let (_, note) = answer(&d.data(), "2.xml", &text("DBIT", "R-2")).await;
+    assert!(note.contains("R-2, beside R-1"), "{note}");
+    // What is held outlives a restart.
+    let mut d = d.restart(&[]).await;
+    let (_, note) = answer(&d.data(), "3.xml", &text("CRDT", "R-3")).await;
+    assert!(note.contains("R-3") && note.contains("went 2 times and came back 1 times"), "{note}");
+    let paid = get_batch(&mut d.client, &batch).await;
+    assert_eq!((legs_at(&paid, LegState::Confirmed), &*paid.owed_again), (1, "0"));
+    // The same return again is no second one, and nothing is left to pay.
+    answer(&d.data(), "4.xml", &text("CRDT", "R-3")).await;
+    let paid = get_batch(&mut d.client, &batch).await;
+    assert_eq!(legs_at(&paid, LegState::Confirmed), 1);
+    answer(&d.data(), "5.xml", &text("CRDT", "R-4")).await;
+    let back = get_batch(&mut d.client, &batch).await;
+    assert_eq!((legs_at(&back, LegState::Returned), &*back.owed_again), (1, "2000000"));
+    // One return more than there were goings is somebody's money.
+    let (_, note) = answer(&d.data(), "6.xml", &text("CRDT", "R-5")).await;
+    assert!(note.contains("R-5"), "{note}");
+    let back = get_batch(&mut d.client, &batch).await;
+    assert_eq!(&*back.owed_again, "2000000");
+}
+
+/// An operator's word that it came back stands for one return.
+#[tokio::test]
+async fn nobody_says_returned_of_a_leg_that_is_still_paid_with_one_return_more() {
+    let mut d = Deployment::new(1, 1).await;
+    let batch = computed(&mut d, 2_000_000).await;
+    approve(&mut d.client, &batch).await;
+    let legs = d.client.legs(&batch).await;
+    let entries = ["R-1", "R-2"].map(|of| entry("2.00", "DBIT", of, &legs[0].key, false));
+    answer(&d.data(), "1.xml", &statement(&own_account(), &entries)).await;
+    let ask = report(&batch, &legs, LegWord::Returned);
+    refused(d.client.operator.report_legs(ask).await, FailedPrecondition, "still paid");
+    let back = entry("2.00", "CRDT", "R-3", &legs[0].key, true);
+    answer(&d.data(), "2.xml", &statement(&own_account(), &[back])).await;
+    let ask = report(&batch, &legs, LegWord::Returned);
+    d.client.operator.report_legs(ask).await.unwrap();
+    assert_eq!(&*get_batch(&mut d.client, &batch).await.owed_again, "2000000");
+}
