@@ -32,10 +32,13 @@ impl Drop for Anvil {
     }
 }
 
-/// The folder of the contract's package.
+/// The folder of the contract's package, in the clone in which this runs: where clones share what
+/// is compiled, it may have been compiled in another one.
 #[must_use]
 pub fn evm_package() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../engine/evm")
+    let here = std::env::current_dir().expect("there is a working directory");
+    let found = here.ancestors().map(|folder| folder.join("engine/evm")).find(|evm| evm.is_dir());
+    found.unwrap_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../engine/evm"))
 }
 
 fn binary() -> PathBuf {
