@@ -5,7 +5,7 @@
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-evm flip bench bench-recover bench-history bench-batch bench-settle bench-statement bench-flood lint clean-demo \
-  check-verify check-bounds bench-verify fuzz-verify miri-verify crash chaos age sim sim-canary check \
+  dist check-unit deny check-verify check-bounds bench-verify fuzz-verify miri-verify crash chaos age sim sim-canary check \
   rocksdb
 
 CARGO ?= cargo
@@ -84,6 +84,21 @@ demo: rocksdb ## Sign, stream, net and settle DEMO_VOUCHERS vouchers, and check 
 test: setup test-evm binaries faults ## All tests: Rust (unit, end to end, crash), contract, Python client
 	$(CARGO) test --release --locked --workspace
 	TALLYSTICK_BIN=$(abspath $(ENGINE)) tests/python/run.sh
+
+dist: rocksdb ## Pack what runs as a service: a .deb and a tarball in target/dist, same bytes for the same commit
+	$(CARGO) build --release --locked --workspace --bin tallystick --bin tallystick-loadgen
+	@dist/build $(abspath $(TARGET))/release $(abspath $(TARGET))/dist
+
+check-unit: ## Have systemd look at the unit: what it does not understand, and what it leaves open
+	@command -v systemd-analyze >/dev/null || { echo 'check-unit: needs systemd-analyze (package systemd)' >&2; exit 1; }
+	! systemd-analyze verify --man=no dist/tallystick.service 2>&1 | grep -v 'is not executable'
+	systemd-analyze security --offline=true --threshold=15 dist/tallystick.service >/dev/null
+
+deny: ## Licences, sources and crates that are kept out; advisories where their data can be had (cargo-deny)
+	@$(CARGO) deny --version >/dev/null 2>&1 || { echo 'deny: needs cargo-deny: cargo install --locked cargo-deny' >&2; exit 1; }
+	$(CARGO) deny --locked check bans licenses sources
+	@if $(CARGO) deny --locked fetch db >/dev/null 2>&1; then $(CARGO) deny --locked check advisories; \
+	  else echo 'deny: advisories were not checked: their data cannot be had here'; fi
 
 test-evm: setup ## Install what the rail evm is tested with; the contract's own tests, and its gas
 	@engine/evm/setup

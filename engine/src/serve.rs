@@ -6,6 +6,7 @@
 
 mod descriptors;
 mod desks;
+mod manager;
 mod privacy;
 
 use crate::api::{Auth, Door, Edge, OperatorApi, Refused, Service, VouchersApi, webhooks};
@@ -376,6 +377,7 @@ fn serve_edge(
         if let Some(addr) = http_addr {
             tracing::info!(%addr, "serving webhooks over HTTP");
         }
+        manager::serving();
         let ended = tokio::select! {
             () = signals.next() => None,
             ended = serving.join_next() => Some(match ended.expect("one listens at least") {
@@ -384,6 +386,7 @@ fn serve_edge(
             }),
         };
         tracing::info!("stopping: streams end, what was taken in is finished");
+        manager::stopping();
         // Who watches hears it before the streams end.
         health.set_not_serving::<VouchersServer<VouchersApi>>().await;
         health.set_not_serving::<OperatorServer<OperatorApi>>().await;

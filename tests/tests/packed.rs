@@ -1,0 +1,58 @@
+//! What is packed for whoever runs the engine as a service: the unit, the settings that come with it,
+//! and what the engine tells the program that started it.
+
+use std::os::unix::net::UnixDatagram;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use tallystick_tests::{Launch, binary};
+
+fn dist() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../dist")
+}
+
+/// A manager that waits for it knows when clients are served, and that a stop is under way.
+#[test]
+fn a_service_manager_is_told_when_the_engine_serves_and_when_it_stops() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("notify");
+    let manager = UnixDatagram::bind(&path).unwrap();
+    let variable = format!("NOTIFY_SOCKET={}", path.display());
+    let engine = Launch::new(&dir.path().join("data")).under(&["env", &variable]).start();
+    let mut told = [0; 256];
+    let mut next = || {
+        let length = manager.recv(&mut told).unwrap();
+        std::str::from_utf8(&told[..length]).unwrap().trim().to_owned()
+    };
+    assert_eq!(next(), "READY=1");
+    engine.terminate();
+    assert_eq!(next(), "STOPPING=1");
+}
+
+/// An example that the program does not take is worse than none.
+#[test]
+fn every_file_of_settings_that_is_packed_is_taken() {
+    let mut files = vec![dist().join("tallystick.toml")];
+    files.extend(dist().join("examples").read_dir().unwrap().map(|file| file.unwrap().path()));
+    assert!(files.len() > 2);
+    for file in files {
+        let mut serve = Command::new(binary("TALLYSTICK_BIN", "tallystick"));
+        let shown = serve.args(["serve", "--print-config", "--config"]).arg(&file).output().unwrap();
+        let error = String::from_utf8(shown.stderr).unwrap();
+        assert!(shown.status.success(), "{}: {error}", file.display());
+        let text = String::from_utf8(shown.stdout).unwrap();
+        assert!(text.contains("/var/lib/tallystick"), "{text}");
+    }
+}
+
+/// The unit starts what the package installs, with the settings that it installs.
+#[test]
+fn the_unit_and_the_package_name_the_same_files() {
+    let read = |name: &str| std::fs::read_to_string(dist().join(name)).unwrap();
+    let (unit, build) = (read("tallystick.service"), read("build"));
+    let start = unit.lines().find_map(|line| line.strip_prefix("ExecStart=")).unwrap();
+    assert_eq!(start, "/usr/bin/tallystick serve --config /etc/tallystick/tallystick.toml");
+    for place in ["\"$deb/usr/bin/\"", "\"$deb/etc/tallystick/\"", "\"$deb/lib/systemd/system/\""] {
+        assert!(build.contains(place), "{place}");
+    }
+    assert!(build.contains("echo /etc/tallystick/tallystick.toml >\"$deb/DEBIAN/conffiles\""));
+}
