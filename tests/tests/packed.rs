@@ -1,5 +1,5 @@
-//! What is packed for whoever runs the engine as a service: the unit, the settings that come with it,
-//! and what the engine tells the program that started it.
+//! What is packed for whoever runs the engine as a service: the unit, the settings that come with
+//! it, and what the engine tells the program that started it.
 
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
@@ -36,7 +36,8 @@ fn every_file_of_settings_that_is_packed_is_taken() {
     assert!(files.len() > 2);
     for file in files {
         let mut serve = Command::new(binary("TALLYSTICK_BIN", "tallystick"));
-        let shown = serve.args(["serve", "--print-config", "--config"]).arg(&file).output().unwrap();
+        let shown =
+            serve.args(["serve", "--print-config", "--config"]).arg(&file).output().unwrap();
         let error = String::from_utf8(shown.stderr).unwrap();
         assert!(shown.status.success(), "{}: {error}", file.display());
         let text = String::from_utf8(shown.stdout).unwrap();
@@ -55,4 +56,33 @@ fn the_unit_and_the_package_name_the_same_files() {
         assert!(build.contains(place), "{place}");
     }
     assert!(build.contains("echo /etc/tallystick/tallystick.toml >\"$deb/DEBIAN/conffiles\""));
+}
+
+/// A threat whose test is gone would look defended.
+#[test]
+fn every_test_that_the_threat_model_names_exists() {
+    let root = dist().join("..");
+    let text = std::fs::read_to_string(root.join("docs/SECURITY.md")).unwrap();
+    let rows = text.lines().filter(|line| line.starts_with('|')).filter_map(|line| {
+        let tests = line.trim_end_matches(['|', ' ']).rsplit('|').next()?;
+        tests.contains('`').then_some(tests)
+    });
+    let named: Vec<&str> = rows.flat_map(|tests| tests.split('`').skip(1).step_by(2)).collect();
+    assert!(named.len() > 30, "{named:?}");
+    let mut sources = String::new();
+    read_all(&root.join("engine"), &mut sources);
+    read_all(&root.join("tests"), &mut sources);
+    for name in named {
+        assert!(sources.contains(&format!("fn {name}(")), "{name} is in docs/SECURITY.md alone");
+    }
+}
+
+fn read_all(folder: &Path, into: &mut String) {
+    for entry in folder.read_dir().unwrap().map(|entry| entry.unwrap().path()) {
+        if entry.is_dir() && !entry.ends_with("node_modules") {
+            read_all(&entry, into);
+        } else if entry.extension().is_some_and(|of| of == "rs") {
+            into.push_str(&std::fs::read_to_string(&entry).unwrap());
+        }
+    }
 }
