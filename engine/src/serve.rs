@@ -6,10 +6,11 @@
 
 mod descriptors;
 mod desks;
+mod doors;
 mod manager;
 mod privacy;
 
-use crate::api::{Auth, Door, Edge, OperatorApi, Refused, Service, VouchersApi, webhooks};
+use crate::api::{Auth, Door, Edge, OperatorApi, Refused, TlsError, VouchersApi, webhooks};
 use crate::config::{Config, FolderSettings, RailSettings};
 use crate::faults;
 use crate::journal::{JournalError, Tables, rocks};
@@ -26,6 +27,7 @@ use crate::types::NetworkId;
 use crate::vault::{ROOT_KEY_FILE, RootKeyError, Vault, VaultError};
 use crate::verify::{Options, Unavailable, Verifier};
 use desks::{NotOpened, Opened, open_desks};
+use doors::Doors;
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -88,6 +90,8 @@ pub enum ServeError {
          configuration has no [rail.card]; add it, or leave --listen-http out"
     )]
     NobodyListens { addr: SocketAddr },
+    #[error("listener for {kind}: {why}")]
+    Tls { kind: &'static str, why: TlsError },
     #[error("a listener ended by itself ({why}), so the engine stops; start it again")]
     ListenerEnded { why: String },
     #[error("cannot write the ready file {}: {why}", .path.display())]
@@ -108,9 +112,7 @@ pub fn run(config: &Config) -> Result<(), ServeError> {
     let open_files = descriptors::raise()?;
     let started_at = pipeline::now();
     let clearing = clearing(config)?;
-    if let (Some(addr), None) = (config.listen_http, &config.rail.card) {
-        return Err(ServeError::NobodyListens { addr });
-    }
+    let doors = Doors::prepare(config)?;
     let verifier = Verifier::new(Options {
         backend: config.verify_backend,
         table_bytes: config.verify_table_bytes,
@@ -197,7 +199,7 @@ pub fn run(config: &Config) -> Result<(), ServeError> {
         visits: Arc::default(),
     };
     let hooks = secret.map(|secret| webhooks(secret, engine.clone()));
-    let served = serve_edge(config, engine, edge, hooks, genesis.network);
+    let served = serve_edge(config, engine, edge, doors.behind(hooks), genesis.network);
     // Whatever happened to the edge, what was taken in is drained and the journal closed.
     settler.stop();
     sealer.stop();
@@ -337,7 +339,7 @@ fn serve_edge(
     config: &Config,
     engine: Engine,
     edge: Edge,
-    hooks: Option<axum::Router>,
+    doors: Doors,
     network: NetworkId,
 ) -> Result<(), ServeError> {
     let system = |what| move |e: std::io::Error| ServeError::System { what, why: e.to_string() };
@@ -360,14 +362,10 @@ fn serve_edge(
         let visits = edge.visits.clone();
         let operator = OperatorApi::new(engine, edge);
         let (health, routes) = services(vouchers, operator, auth).await;
-        let grpc = open_door(config.listen, Service::Grpc(routes)).await?;
+        let reload = doors.watch().map_err(system("signals"))?;
+        let (grpc, http) = doors.open(routes).await?;
         let addr = grpc.address();
         visits.get_or_init(|| grpc.visits());
-        let http = match (config.listen_http, hooks) {
-            (Some(listen), Some(hooks)) => Some(open_door(listen, Service::Http(hooks)).await?),
-            // Refused before anything was opened.
-            (Some(_), None) | (None, _) => None,
-        };
         let http_addr = http.as_ref().map(Door::address);
         let mut serving = let_in([("gRPC", Some(grpc)), ("HTTP", http)], &stopping);
         if let Some(path) = &config.ready_file {
@@ -397,7 +395,7 @@ fn serve_edge(
             _ = serving.join_all() => {}
             () = signals.next() => tracing::warn!("second signal: connections are cut"),
         }
-        every.into_iter().chain(schedule).for_each(|task| task.abort());
+        every.into_iter().chain(schedule).chain([reload]).for_each(|task| task.abort());
         ended.map_or(Ok(()), |why| Err(ServeError::ListenerEnded { why }))
     });
     // Tasks hold the way in to the pipeline; it can drain only when they are gone.
@@ -421,10 +419,6 @@ fn let_in(
         });
     }
     serving
-}
-
-async fn open_door(listen: SocketAddr, service: Service) -> Result<Door, ServeError> {
-    Door::open(listen, service).await.map_err(|why| ServeError::Listen { addr: listen, why })
 }
 
 /// The gRPC services.

@@ -1,9 +1,9 @@
 //! The command line: options, their defaults and their bounds. Reads nothing else.
 
-use crate::token::TokenArgs;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 use std::str::FromStr;
+use tallystick_connect::Credentials;
 
 /// Most vouchers of one run: beyond it a payer could reach its limit by honest vouchers alone, and
 /// then the expected outcomes would be wrong. It is 160 GB of vouchers, so nobody is held up.
@@ -36,6 +36,8 @@ pub enum Command {
     Flood(FloodArgs),
     /// Every flood in turn, each against an engine of its own, and a table of medians.
     Floods(FloodsArgs),
+    /// What TLS costs: engines with and without it in turn, and medians.
+    Tls(TlsArgs),
     /// Start an engine, load it, settle the window and check every figure.
     Demo(DemoArgs),
 }
@@ -89,7 +91,7 @@ impl FromStr for Share {
 #[derive(Debug, Clone, Args)]
 #[allow(clippy::struct_excessive_bools)]
 pub struct RunArgs {
-    /// Where the engine listens.
+    /// Where the engine listens; https://HOST:PORT for one that speaks TLS.
     #[arg(
         long,
         visible_alias = "target",
@@ -100,7 +102,7 @@ pub struct RunArgs {
     )]
     pub server: String,
     #[command(flatten)]
-    pub token: TokenArgs,
+    pub credentials: Credentials,
     #[command(flatten)]
     pub crowd: CrowdArgs,
     #[command(flatten)]
@@ -235,7 +237,7 @@ pub struct FloodArgs {
     )]
     pub server: std::net::SocketAddr,
     #[command(flatten)]
-    pub token: TokenArgs,
+    pub credentials: Credentials,
     /// What the flood is made of.
     #[arg(long, value_enum)]
     pub kind: FloodKind,
@@ -274,6 +276,33 @@ pub struct FloodsArgs {
     /// Only floods of this kind.
     #[arg(long, value_enum)]
     pub kind: Option<FloodKind>,
+    /// Print one JSON object on standard output instead of the table.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Options of `tls`.
+#[derive(Debug, Clone, Args)]
+pub struct TlsArgs {
+    /// The engine's binary [default: `tallystick` beside this one].
+    #[arg(long, value_name = "PATH")]
+    pub engine: Option<PathBuf>,
+    /// Where certificates and the engines' data go; it is removed afterwards.
+    #[arg(long, default_value = "target/tls")]
+    pub dir: PathBuf,
+    /// How often both take turns.
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=100))]
+    pub rounds: u64,
+    /// How many vouchers each engine gets in one turn.
+    #[arg(long, default_value_t = 1_000_000,
+        value_parser = clap::value_parser!(u64).range(1..=VOUCHERS_MAX))]
+    pub vouchers: u64,
+    /// Vouchers in one frame.
+    #[arg(long, default_value_t = 1024, value_parser = clap::value_parser!(u16).range(1..=4096))]
+    pub frame: u16,
+    /// Clients show certificates, too.
+    #[arg(long)]
+    pub mutual: bool,
     /// Print one JSON object on standard output instead of the table.
     #[arg(long)]
     pub json: bool,
@@ -421,7 +450,7 @@ mod tests {
         let words = ["tallystick-loadgen", "run"].into_iter().chain(options.split_whitespace());
         match Cli::try_parse_from(words).unwrap().command {
             Command::Run(args) => *args,
-            Command::Demo(_) | Command::Flood(_) | Command::Floods(_) => {
+            Command::Demo(_) | Command::Flood(_) | Command::Floods(_) | Command::Tls(_) => {
                 unreachable!("the words say run")
             }
         }

@@ -52,7 +52,7 @@ pub async fn demo(args: &DemoArgs) -> Result<bool, Error> {
     let binary = engine_binary(args)?;
     prepare(&args.dir)?;
     eprintln!("Starting {} with its data in {}", binary.display(), args.dir.display());
-    let mut engine = Engine::start(&binary, &args.dir).await?;
+    let mut engine = Engine::start(&binary, &args.dir, None).await?;
     let found = load_and_settle(args, &engine.grpc).await;
     let (report, settled) = found.map_err(|error| engine.explain(error))?;
     let json = args.dir.join("report.json");
@@ -126,7 +126,7 @@ fn run_args(args: &DemoArgs, target: &str) -> RunArgs {
     ];
     match Cli::parse_from(words).command {
         Command::Run(args) => *args,
-        Command::Demo(_) | Command::Flood(_) | Command::Floods(_) => {
+        Command::Demo(_) | Command::Flood(_) | Command::Floods(_) | Command::Tls(_) => {
             unreachable!("the words say run")
         }
     }

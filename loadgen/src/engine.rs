@@ -25,12 +25,12 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// Starts `binary` with its data in `dir/data` and its log in `dir/engine.log`, and waits until
-    /// it is ready.
+    /// Starts `binary` with its data in `dir/data` and its log in `dir/engine.log`, perhaps with a
+    /// configuration file, and waits until it is ready.
     ///
     /// # Errors
     /// When it cannot be started, exits early or does not get ready in time.
-    pub async fn start(binary: &Path, dir: &Path) -> Result<Self, Error> {
+    pub async fn start(binary: &Path, dir: &Path, config: Option<&Path>) -> Result<Self, Error> {
         let (log, ready) = (dir.join("engine.log"), dir.join("ready.json"));
         let file = |source| Error::File { doing: "cannot write", path: log.clone(), source };
         let stderr = File::create(&log).map_err(file)?;
@@ -38,6 +38,9 @@ impl Engine {
         let mut command = Command::new(binary);
         command.arg("serve").arg("--data-dir").arg(dir.join("data"));
         command.args(["--listen", "127.0.0.1:0"]).arg("--ready-file").arg(&ready);
+        if let Some(config) = config {
+            command.arg("--config").arg(config);
+        }
         command.stdin(Stdio::null()).stdout(stdout).stderr(stderr);
         // A group of its own: Ctrl-C is for us, and we decide what becomes of the engine.
         std::os::unix::process::CommandExt::process_group(&mut command, 0);

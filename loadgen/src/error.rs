@@ -3,6 +3,7 @@
 //! A difference between the books is never an error: it is a result, and the report holds it.
 
 use std::path::PathBuf;
+use tallystick_connect::ConnectError;
 
 /// A run that cannot go on.
 #[derive(Debug, thiserror::Error)]
@@ -38,6 +39,21 @@ impl Error {
     #[must_use]
     pub fn call(call: &'static str, status: &tonic::Status) -> Self {
         Self::Call { call, status: status_text(status) }
+    }
+}
+
+impl From<ConnectError> for Error {
+    fn from(error: ConnectError) -> Self {
+        match error {
+            ConnectError::Input(why) => Self::Usage(why),
+            ConnectError::File { path, source } => {
+                Self::File { doing: "cannot read", path, source }
+            }
+            ConnectError::Unreachable { url, cause } => {
+                Self::Unreachable { server: url, why: cause }
+            }
+            ConnectError::Misfit(why) => Self::Engine(why),
+        }
     }
 }
 

@@ -10,7 +10,6 @@ use crate::args::{CrowdArgs, FloodArgs, FloodKind, Model};
 use crate::crowd::Crowd;
 use crate::error::{Error, status_text};
 use crate::setup::{Clients, connect};
-use crate::token::Token;
 use crate::voucher::{Fields, Network, VOUCHER_BYTES, outcome};
 use bytes::Bytes;
 use ed25519_dalek::{Signer as _, SigningKey};
@@ -20,6 +19,7 @@ use serde_json::json;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime};
+use tallystick_connect::Way;
 use tallystick_proto::v1::Frame;
 use tallystick_proto::v1::vouchers_client::VouchersClient;
 use tokio::task::JoinSet;
@@ -64,6 +64,7 @@ pub struct Report {
 /// An engine that is ready to be flooded, with what is sent.
 pub struct Target {
     args: FloodArgs,
+    way: Way,
     clients: Clients,
     frame: Bytes,
     /// The honest client's, for all that is measured.
@@ -89,9 +90,8 @@ impl Target {
                 "only an engine on this machine is flooded: use 127.0.0.1".into(),
             ));
         }
-        let server = args.server.to_string();
-        let token = Token::load(&args.token, &server)?;
-        let mut clients = connect(&server, token, 1).await?;
+        let way = Way::prepare(&args.server.to_string(), &args.credentials)?;
+        let mut clients = connect(&way, 1).await?;
         let crowd = Arc::new(Crowd::draw(&crowd_args(), 0));
         clients.create_asset_of(args.asset, "EUR", 6, Model::Multilateral).await?;
         clients.import(&crowd, args.asset).await?;
@@ -107,7 +107,7 @@ impl Target {
         }
         let count = 2 * rounds * args.seconds.saturating_add(1) * HONEST_PER_SECOND;
         let vouchers = maker.honest(count).into_iter();
-        Ok(Self { args: args.clone(), clients, frame, vouchers })
+        Ok(Self { args: args.clone(), way, clients, frame, vouchers })
     }
 
     /// Measures the honest client, first in quiet and then beside the flood.
@@ -116,7 +116,7 @@ impl Target {
     /// When the engine cannot be reached.
     pub async fn measure(&mut self) -> Result<Report, Error> {
         let args = &self.args;
-        let (time, target) = (Duration::from_secs(args.seconds), args.server.to_string());
+        let (time, target) = (Duration::from_secs(args.seconds), self.way.clone());
         let half = (args.seconds.saturating_add(1) * HONEST_PER_SECOND).try_into();
         let half: usize = half.map_err(|_| Error::Usage("too many seconds".into()))?;
         let first: Vec<Bytes> = self.vouchers.by_ref().take(half).collect();
@@ -125,7 +125,8 @@ impl Target {
         let before = self.clients.status().await?;
         let (stop, sent) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
         let runtime = lowest_runtime()?;
-        let flooding = streams(args.clone(), self.frame.clone(), stop.clone(), sent.clone());
+        let flooding =
+            streams(args.clone(), self.way.clone(), self.frame.clone(), stop.clone(), sent.clone());
         let flooding = runtime.spawn(flooding);
         let beside = Prober::start(target, second, time).await;
         let during = self.clients.status().await?;
@@ -179,12 +180,12 @@ fn lowest_runtime() -> Result<tokio::runtime::Runtime, Error> {
 /// All streams of the flood. Returns how many acks they read.
 async fn streams(
     args: FloodArgs,
+    way: Way,
     frame: Bytes,
     stop: Arc<AtomicBool>,
     sent: Arc<AtomicU64>,
 ) -> Result<u64, Error> {
-    let (server, count) = (args.server.to_string(), usize::from(args.connections));
-    let clients = connect(&server, Token::default(), count).await?;
+    let clients = connect(&way, usize::from(args.connections)).await?;
     let mut flooding = JoinSet::new();
     for client in &clients.vouchers {
         for _ in 0..args.streams {
@@ -238,7 +239,7 @@ struct Prober;
 impl Prober {
     /// Sends vouchers one after the other for so long, on a thread of its own, so that it does not
     /// wait for the flood's own work.
-    async fn start(target: String, vouchers: Vec<Bytes>, time: Duration) -> Result<Seen, Error> {
+    async fn start(target: Way, vouchers: Vec<Bytes>, time: Duration) -> Result<Seen, Error> {
         let (done, seen) = tokio::sync::oneshot::channel();
         let thread = std::thread::Builder::new().name("honest".into());
         let run = move || {
@@ -250,8 +251,8 @@ impl Prober {
         seen.await.map_err(|_| Error::Engine("the honest client broke off".into()))?
     }
 
-    async fn probe(target: &str, vouchers: Vec<Bytes>, time: Duration) -> Result<Seen, Error> {
-        let mut client = connect(target, Token::default(), 1).await?.vouchers.remove(0);
+    async fn probe(target: &Way, vouchers: Vec<Bytes>, time: Duration) -> Result<Seen, Error> {
+        let mut client = connect(target, 1).await?.vouchers.remove(0);
         let latency = Histogram::new_with_bounds(1, 120_000_000, 3).expect("the bounds are sound");
         let mut seen = Seen { latency, calls: 0, credited: 0, denied: None };
         let end = Instant::now() + time;

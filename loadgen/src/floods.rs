@@ -6,10 +6,10 @@ use crate::engine::Engine;
 use crate::error::Error;
 use crate::flood::{Report, Target};
 use crate::print;
-use crate::token::TokenArgs;
 use clap::ValueEnum as _;
 use serde_json::json;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use tallystick_connect::Credentials;
 
 /// The floods: kind, connections, streams on each.
 const FLOODS: [(FloodKind, u16, u16); 10] = [
@@ -88,7 +88,7 @@ async fn measure(
         std::fs::remove_dir_all(&dir).map_err(file("cannot remove"))?;
     }
     std::fs::create_dir_all(&dir).map_err(file("cannot make"))?;
-    let mut engine = Engine::start(&engine_binary(args), &dir).await?;
+    let mut engine = Engine::start(&engine_binary(args.engine.as_deref()), &dir, None).await?;
     let measured = rounds(args, &engine, kind, connections, streams).await;
     let reports = measured.map_err(|error| engine.explain(error))?;
     let rss_mib = engine.most_memory_mib();
@@ -123,8 +123,8 @@ async fn rounds(
     let target = engine.grpc.parse();
     let target = target.map_err(|_| Error::Engine(format!("{:?} is no address", engine.grpc)))?;
     let (seconds, asset, json) = (args.seconds, 978, false);
-    let (server, token) = (target, TokenArgs::default());
-    let flood = FloodArgs { server, token, kind, connections, streams, seconds, asset, json };
+    let (server, credentials) = (target, Credentials::default());
+    let flood = FloodArgs { server, credentials, kind, connections, streams, seconds, asset, json };
     let mut target = Target::prepare(&flood, args.rounds).await?;
     let mut reports = Vec::new();
     for _ in 0..args.rounds {
@@ -135,16 +135,16 @@ async fn rounds(
 }
 
 /// The engine's binary: beside this one, unless it is named.
-fn engine_binary(args: &FloodsArgs) -> PathBuf {
+pub fn engine_binary(named: Option<&Path>) -> PathBuf {
     let beside = || {
         let own = std::env::current_exe().unwrap_or_else(|_| PathBuf::from("tallystick-loadgen"));
         own.with_file_name("tallystick")
     };
-    args.engine.clone().unwrap_or_else(beside)
+    named.map_or_else(beside, Path::to_owned)
 }
 
 /// The middle one, or the lower of the two.
-fn median(mut values: Vec<f64>) -> f64 {
+pub fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     values[(values.len() - 1) / 2]
 }

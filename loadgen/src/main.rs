@@ -29,7 +29,7 @@ mod show;
 mod sign;
 mod stream;
 mod text;
-mod token;
+mod versus;
 mod voucher;
 mod window;
 
@@ -92,6 +92,7 @@ async fn command(command: Command) -> Result<bool, Error> {
             Ok(report.good())
         }
         Command::Floods(args) => floods::floods(&args).await,
+        Command::Tls(args) => versus::versus(&args).await,
     }
 }
 

@@ -12,11 +12,11 @@ use crate::progress::Progress;
 use crate::setup::{self, Clients};
 use crate::sign::{self, Signed, Terms};
 use crate::stream::{self, Answers, Sending};
-use crate::token::Token;
 use crate::voucher::Network;
 use crate::window::Sealed;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use tallystick_connect::Way;
 use tallystick_proto::v1::Status;
 
 /// Everything that a run brought to light.
@@ -51,8 +51,8 @@ pub struct Run {
 /// When it cannot be carried through; differences between the books are a result, not an error.
 pub async fn execute(args: &RunArgs) -> Result<Run, Error> {
     args.check().map_err(Error::Usage)?;
-    let token = Token::load(&args.token, &args.server)?;
-    let mut clients = setup::connect(&args.server, token, usize::from(args.connections)).await?;
+    let way = Way::prepare(&args.server, &args.credentials)?;
+    let mut clients = setup::connect(&way, usize::from(args.connections)).await?;
     let both = args.crowd.both().map_err(Error::Usage)?;
     let (crowd, planned, books) = plan_ahead(args.clone(), both).await;
     let crowd = Arc::new(crowd);

@@ -7,12 +7,12 @@ use crate::crowd::{Crowd, Party};
 use crate::error::Error;
 use crate::plan::LIMIT;
 use crate::progress::Progress;
-use crate::token::Token;
 use crate::voucher::Fields;
 use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use tallystick_connect::{ConnectError, Token, Way};
 use tallystick_proto::v1::import_request::Item;
 use tallystick_proto::v1::operator_client::OperatorClient;
 use tallystick_proto::v1::vouchers_client::VouchersClient;
@@ -22,12 +22,10 @@ use tallystick_proto::v1::{
     SettlementAccount, SettlementModel, Signer, Status, UpsertPartyRequest,
 };
 use tonic::service::interceptor::InterceptedService;
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::Channel;
 
 /// The rail on which parties have an account.
 pub const RAIL: &str = "iso20022";
-/// How long a connection may take.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Largest answer that is read: exported files come in chunks of any size up to this.
 const ANSWER_BYTES_MAX: usize = 64 << 20;
 
@@ -40,33 +38,24 @@ pub struct Clients {
     pub operator: OperatorClient<InterceptedService<Channel, Token>>,
 }
 
-/// Connects to `server`, `count` times for vouchers.
+/// Connects to an engine, `count` times for vouchers.
 ///
 /// # Errors
-/// When nobody listens there.
-pub async fn connect(server: &str, token: Token, count: usize) -> Result<Clients, Error> {
-    let unreachable = |why: String| Error::Unreachable { server: server.into(), why };
-    let endpoint = Endpoint::from_shared(format!("http://{server}"))
-        .map_err(|error| unreachable(reason(&error)))?
-        .connect_timeout(CONNECT_TIMEOUT)
-        .tcp_nodelay(true);
-    let connect = async || endpoint.connect().await.map_err(|error| unreachable(reason(&error)));
-    let operator = OperatorClient::with_interceptor(connect().await?, token)
+/// When nobody answers there, or who answers does not fit.
+pub async fn connect(way: &Way, count: usize) -> Result<Clients, Error> {
+    let operator = OperatorClient::with_interceptor(way.connect().await?, way.token())
         .max_decoding_message_size(ANSWER_BYTES_MAX);
     let mut vouchers = Vec::new();
     for _ in 0..count {
-        vouchers.push(VouchersClient::new(connect().await?));
+        let mut client = VouchersClient::new(way.connect().await?);
+        // A certificate that the engine refuses shows at the first call only.
+        let called = client.get_network(GetNetworkRequest {}).await;
+        if let (Err(_), Some(why)) = (called, way.misfit()) {
+            return Err(ConnectError::Misfit(why).into());
+        }
+        vouchers.push(client);
     }
     Ok(Clients { vouchers, operator })
-}
-
-/// The innermost reason of an error, which is the one that says something.
-fn reason(error: &dyn std::error::Error) -> String {
-    let mut inner = error;
-    while let Some(source) = inner.source() {
-        inner = source;
-    }
-    inner.to_string()
 }
 
 impl Clients {

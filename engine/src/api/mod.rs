@@ -26,7 +26,7 @@ mod webhooks;
 mod windows;
 
 pub use auth::{Auth, Refused};
-pub use door::{ConnectionId, Door, Service, Visits};
+pub use door::{ConnectionId, Door, Keys, Peer, Protocol, Service, TlsError, Visits};
 pub use held::Edge;
 pub use operator::OperatorApi;
 pub use vouchers::VouchersApi;

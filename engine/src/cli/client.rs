@@ -9,95 +9,27 @@ use crate::limits;
 use crate::types::NetworkId;
 use bytes::Bytes;
 use std::collections::BTreeSet;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
-use std::time::Duration;
+use tallystick_connect::{ConnectError, Token, Way};
 use tallystick_proto::v1::operator_client::OperatorClient;
 use tallystick_proto::v1::vouchers_client::VouchersClient;
 use tallystick_proto::v1::{GetNetworkRequest, ListPartiesRequest, Network};
-use tonic::metadata::{Ascii, MetadataValue};
-use tonic::service::Interceptor;
 use tonic::service::interceptor::InterceptedService;
-use tonic::transport::{Channel, Endpoint};
-use tonic::{Code, Request, Status, Streaming};
-
-/// The operator's token, when it is not in a file.
-const TOKEN_VARIABLE: &str = "TALLYSTICK_TOKEN";
-
-/// Puts the operator's token on every call, if there is one.
-#[derive(Clone)]
-pub struct Token(Option<MetadataValue<Ascii>>);
-
-impl Interceptor for Token {
-    fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
-        if let Some(token) = &self.0 {
-            request.metadata_mut().insert("authorization", token.clone());
-        }
-        Ok(request)
-    }
-}
-
-impl Token {
-    /// From the file named, or the environment.
-    fn load(file: Option<&Path>) -> Result<Self, CliError> {
-        let text = match file {
-            Some(path) => Some(read_private(path)?),
-            None => std::env::var(TOKEN_VARIABLE).ok(),
-        };
-        let Some(text) = text.as_deref().map(str::trim).filter(|text| !text.is_empty()) else {
-            return match file {
-                None => Ok(Self(None)),
-                Some(path) => Err(CliError::Input(format!(
-                    "{} is empty; `tallystick operator token` makes a token",
-                    path.display()
-                ))),
-            };
-        };
-        let bad = || CliError::Input("the operator's token is no line of plain text".into());
-        let mut header: MetadataValue<Ascii> =
-            format!("Bearer {text}").parse().map_err(|_| bad())?;
-        header.set_sensitive(true);
-        Ok(Self(Some(header)))
-    }
-
-    /// A token travels as it is, so it never leaves this machine.
-    fn check_way(&self, host: &str) -> Result<(), CliError> {
-        let host = host.trim_start_matches('[').trim_end_matches(']');
-        let is_here = host == "localhost"
-            || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback());
-        if self.0.is_none() || is_here {
-            return Ok(());
-        }
-        Err(CliError::Input(format!(
-            "your token would be sent to {host} where anybody on the way can read it; reach the engine \
-             through a tunnel (ssh -L 7450:127.0.0.1:7450 {host}) and --server 127.0.0.1:7450"
-        )))
-    }
-}
-
-/// A file's text. That others may read it is said, not refused: the token is what the command is
-/// for.
-fn read_private(path: &Path) -> Result<String, CliError> {
-    let text = std::fs::read_to_string(path).map_err(CliError::file(path))?;
-    let mode = std::fs::metadata(path).map_err(CliError::file(path))?.permissions().mode();
-    if mode & 0o077 != 0 {
-        eprintln!("warning: others may read {}: chmod 600 it", path.display());
-    }
-    Ok(text)
-}
+use tonic::transport::Channel;
+use tonic::{Code, Status, Streaming};
 
 /// Names that are held at once, for lists of any length.
 const NAMES_HELD: usize = 50_000;
 
-/// Longest wait for a connection: an engine on this machine answers at once, so this is what tells
-/// a wrong address from a slow one.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// The operator's token, when it is not in a file.
+const TOKEN_VARIABLE: &str = "TALLYSTICK_TOKEN";
+
+const _: () = assert!(PORT_DEFAULT == tallystick_connect::PORT_DEFAULT);
 
 /// What a command works with: the engine and standard output.
 pub struct Session {
     channel: Channel,
-    token: Token,
-    url: String,
+    way: Way,
     /// The assets are known once they were asked for.
     assets_known: bool,
     texts: Texts,
@@ -109,31 +41,20 @@ impl Session {
     /// Connects.
     ///
     /// # Errors
-    /// `CliError::Unreachable` when no engine answers; `Input` when the address is none.
+    /// `CliError::Unreachable` when no engine answers, `Misfit` when what answers does not fit;
+    /// `Input` when the address is none.
     pub async fn connect(target: &Target) -> Result<Self, CliError> {
-        let url = server_url(&target.server);
-        let token = Token::load(target.token_file.as_deref())?;
-        let endpoint = Endpoint::from_shared(url.clone())
-            .ok()
-            .filter(|endpoint| endpoint.uri().port().is_some())
-            .ok_or_else(|| {
-                CliError::Input(format!(
-                    "--server expects HOST:PORT like 127.0.0.1:7450, got {:?}",
-                    target.server
-                ))
-            })?;
-        token.check_way(endpoint.uri().host().unwrap_or_default())?;
-        let connected = endpoint.connect_timeout(CONNECT_TIMEOUT).connect().await;
-        let channel = connected.map_err(|error| unreachable(&url, &error))?;
+        let way = Way::prepare(&target.server, &target.credentials)?;
+        let channel = way.connect().await?;
         let (assets_known, texts) = (false, Texts::default());
         let out = Output::new(target.json);
-        Ok(Self { channel, token, url, assets_known, texts, out })
+        Ok(Self { channel, way, assets_known, texts, out })
     }
 
     /// The operators' service.
     #[must_use]
     pub fn operator(&self) -> OperatorClient<InterceptedService<Channel, Token>> {
-        OperatorClient::with_interceptor(self.channel.clone(), self.token.clone())
+        OperatorClient::with_interceptor(self.channel.clone(), self.way.token())
             .max_decoding_message_size(limits::REPLY_BYTES_MAX)
             .max_encoding_message_size(limits::MESSAGE_BYTES_MAX)
     }
@@ -265,38 +186,36 @@ impl Session {
     /// What a failed read means.
     #[must_use]
     pub fn failed(&self, status: Status) -> CliError {
-        CliError::Call { status: Box::new(status), url: self.url.clone(), request_id: None }
+        self.failed_call(status, None)
     }
 
     /// What a failed change means: with the id under which it can be asked for again.
     #[must_use]
     pub fn failed_change(&self, status: Status, request_id: &str) -> CliError {
-        let request_id = Some(request_id.to_owned());
-        CliError::Call { status: Box::new(status), url: self.url.clone(), request_id }
+        self.failed_call(status, Some(request_id.to_owned()))
+    }
+
+    fn failed_call(&self, status: Status, request_id: Option<String>) -> CliError {
+        // A certificate that the engine refuses shows at the first call only.
+        match self.way.misfit().filter(|_| is_lost(&status)) {
+            Some(why) => CliError::Misfit(why),
+            None => {
+                let url = self.way.url().to_owned();
+                CliError::Call { status: Box::new(status), url, request_id }
+            }
+        }
     }
 }
 
-/// HOST:PORT as a URL; a URL stays as it is, and a host alone has the port of an engine that was
-/// told nothing else.
-fn server_url(server: &str) -> String {
-    if server.starts_with("http://") {
-        return server.to_owned();
+impl From<ConnectError> for CliError {
+    fn from(error: ConnectError) -> Self {
+        match error {
+            ConnectError::Input(why) => Self::Input(why),
+            ConnectError::File { path, source } => Self::File { path, source },
+            ConnectError::Unreachable { url, cause } => Self::Unreachable { url, cause },
+            ConnectError::Misfit(why) => Self::Misfit(why),
+        }
     }
-    let has_port = server.rsplit_once(':').is_some_and(|(_, port)| !port.ends_with(']'));
-    if has_port || server.is_empty() {
-        format!("http://{server}")
-    } else {
-        format!("http://{server}:{PORT_DEFAULT}")
-    }
-}
-
-fn unreachable(url: &str, error: &tonic::transport::Error) -> CliError {
-    // The outermost texts say "transport error"; the innermost says what happened.
-    let mut cause: &dyn std::error::Error = error;
-    while let Some(inner) = cause.source() {
-        cause = inner;
-    }
-    CliError::Unreachable { url: url.to_owned(), cause: cause.to_string() }
 }
 
 /// Whether the connection failed, rather than the engine having answered: only then is there a
@@ -420,31 +339,6 @@ mod tests {
         assert_ne!(request_id(None).unwrap(), request_id(None).unwrap());
         assert_eq!(request_id(Some(&"mine".into())).unwrap(), "mine");
         assert!(request_id(Some(&"x".repeat(129))).is_err());
-    }
-
-    #[test]
-    fn servers_are_named_with_or_without_a_scheme() {
-        assert_eq!(server_url("h:1"), "http://h:1");
-        assert_eq!(server_url("localhost"), "http://localhost:7450");
-        assert_eq!(server_url("[::1]"), "http://[::1]:7450");
-        assert_eq!(server_url("[::1]:9"), "http://[::1]:9");
-        assert_eq!(server_url("http://h:1"), "http://h:1");
-    }
-
-    #[test]
-    fn a_token_never_leaves_this_machine() {
-        let token = Token(Some("Bearer x".parse().unwrap()));
-        for here in ["127.0.0.1", "127.9.9.9", "localhost", "[::1]", "::1"] {
-            assert!(token.check_way(here).is_ok(), "{here}");
-        }
-        for away in ["10.0.0.1", "clearing.example", "[2001:db8::1]", "127.0.0.1.example", ""] {
-            let refused = token.check_way(away);
-            assert!(
-                matches!(refused, Err(CliError::Input(text)) if text.contains("tunnel")),
-                "{away}"
-            );
-            assert!(Token(None).check_way(away).is_ok(), "without a token anybody may be asked");
-        }
     }
 
     #[test]

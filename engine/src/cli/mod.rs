@@ -6,6 +6,7 @@
 mod asset;
 mod audit;
 mod batch;
+mod cert;
 mod check;
 mod client;
 mod evidence;
@@ -38,6 +39,7 @@ use client::Session;
 use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use tallystick_connect::Credentials;
 use tonic::Status;
 
 /// The engine refused or failed.
@@ -72,7 +74,7 @@ pub struct Cli {
 /// Where the engine is and how results are printed.
 #[derive(Debug, Clone, Args)]
 pub struct Target {
-    /// The engine's address
+    /// The engine's address; https://HOST:PORT for one that speaks TLS
     #[arg(
         long,
         global = true,
@@ -83,10 +85,9 @@ pub struct Target {
         help_heading = "Common options"
     )]
     pub server: String,
-    /// File with your operator's token, where the engine has operators; else TALLYSTICK_TOKEN is
-    /// used
-    #[arg(long, global = true, value_name = "FILE", help_heading = "Common options")]
-    pub token_file: Option<PathBuf>,
+    /// By what you are known, and whom you trust
+    #[command(flatten)]
+    pub credentials: Credentials,
     /// Print JSON Lines: one object a line, amounts as strings of asset units
     #[arg(long, global = true, help_heading = "Common options")]
     pub json: bool,
@@ -157,6 +158,9 @@ pub enum Operate {
     /// Make the tokens by which operators are known
     #[command(subcommand)]
     Operator(operator::OperatorCommand),
+    /// Make certificates, to try TLS out
+    #[command(subcommand)]
+    Cert(cert::CertCommand),
     /// Make keys and vouchers by hand, to try things out
     #[command(subcommand)]
     Voucher(voucher::VoucherCommand),
@@ -208,6 +212,9 @@ pub enum CliError {
         /// What the system says.
         cause: String,
     },
+    /// Something answers, and it and this program do not fit.
+    #[error("{0}")]
+    Misfit(String),
     /// The engine refused or failed, or its answer was lost.
     #[error("{}", call_text(status, url))]
     Call {
@@ -268,7 +275,7 @@ impl CliError {
 
     fn exit_code(&self) -> u8 {
         match self {
-            Self::Unreachable { .. } => EXIT_UNREACHABLE,
+            Self::Unreachable { .. } | Self::Misfit(_) => EXIT_UNREACHABLE,
             Self::Call { status, .. } if client::is_lost(status) || client::is_foreign(status) => {
                 EXIT_UNREACHABLE
             }
@@ -340,6 +347,9 @@ async fn dispatch(target: &Target, command: Operate) -> Result<(), CliError> {
     {
         return done;
     }
+    if let Operate::Cert(command) = &command {
+        return cert::run(command, target.json);
+    }
     if let Operate::Completions(args) = &command {
         return help::completions(args);
     }
@@ -374,6 +384,7 @@ async fn dispatch(target: &Target, command: Operate) -> Result<(), CliError> {
         Operate::Trouble(command) => trouble::run(&mut session, command).await,
         Operate::History(args) => history::run(&mut session, args).await,
         Operate::Operator(command) => operator::run(&mut session, command).await,
+        Operate::Cert(command) => cert::run(&command, session.out.is_json()),
         Operate::Voucher(command) => voucher::run_voucher(&mut session, command).await,
         Operate::Channel(command) => voucher::run_channel(&mut session, command).await,
         Operate::Evidence(command) => evidence::run_evidence(&mut session, command).await,
@@ -425,6 +436,7 @@ mod tests {
         assert_eq!(call(Status::not_found("x")).exit_code(), EXIT_FAILED);
         assert_eq!(call(Status::unavailable("stopping")).exit_code(), EXIT_FAILED);
         assert_eq!(call(Status::from_error("reset".into())).exit_code(), EXIT_UNREACHABLE);
+        assert_eq!(CliError::Misfit(String::new()).exit_code(), EXIT_UNREACHABLE);
         let foreign = "grpc-status header missing, mapped from HTTP status code 404";
         let error = CliError::Call {
             status: Box::new(Status::unimplemented(foreign)),

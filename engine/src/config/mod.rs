@@ -11,6 +11,7 @@ mod rails;
 mod settings;
 mod values;
 
+pub use listeners::TlsFiles;
 pub use operate::{Operators, ScheduleEntry};
 pub use rails::*;
 pub use settings::{Config, Settings};
@@ -18,6 +19,7 @@ pub use values::{BadValue, parse_bytes, parse_duration, show_bytes, show_duratio
 
 use crate::limits;
 use clap::Args;
+use listeners::{Kind, ListenTls, why_not};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
@@ -89,6 +91,9 @@ pub enum ConfigError {
         /// What it should be.
         expected: String,
     },
+    /// A listener would be reached by whom it must not.
+    #[error("{0}")]
+    Reachable(String),
 }
 
 impl Config {
@@ -107,14 +112,24 @@ impl Config {
             }
         };
         let config = args.settings.clone().or(file).resolve(cores());
+        config.check_reach()?;
         Ok(Self { accept_clock: args.accept_clock, init: args.init, ..config })
+    }
+
+    /// Whether every listener may be reached by whom it can be reached.
+    fn check_reach(&self) -> Result<(), ConfigError> {
+        let has_operators = !self.operators.is_empty();
+        let ListenTls { grpc, http } = &self.listen_tls;
+        let grpc = why_not(Kind::Grpc, self.listen, grpc.as_ref(), has_operators);
+        let http = self.listen_http.map(|at| why_not(Kind::Http, at, http.as_ref(), has_operators));
+        grpc.or(http.flatten()).map_or(Ok(()), |why| Err(ConfigError::Reachable(why)))
     }
 
     /// These settings as a TOML file that gives the same ones again; but an access key in an
     /// address is not shown.
     #[must_use]
     pub fn to_toml(&self) -> String {
-        let text = toml::to_string(&Settings::of(self))
+        let text = toml::to_string(&Settings::of(self).as_written())
             .expect("settings are plain tables of text and numbers");
         format!("{}\n", text.trim_end())
     }

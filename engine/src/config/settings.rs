@@ -2,7 +2,7 @@
 //! and the defaults.
 
 use super::list::{Setting, form_of, in_force, plain_settings, settings, value_of};
-use super::listeners::{Kind, Listeners};
+use super::listeners::{ListenTls, Listeners};
 use super::operate::{OperatorTable, ScheduleTable, check_operators, check_schedule};
 use super::values::{
     CheckpointBytes, Every, LifetimeSeconds, Listen, LogFilter, Network, ReserveBytes, Shards,
@@ -19,7 +19,7 @@ use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 
-plain_settings!(PathBuf, bool, Clearing);
+plain_settings!(PathBuf, bool, Clearing, ListenTls);
 
 settings! {
     (cores)
@@ -33,14 +33,20 @@ settings! {
     #[arg(long, env = "TALLYSTICK_ROOT_KEY_FILE", hide_env_values = true, value_name = "FILE")]
     root_key_file: PathBuf;
 
-    /// Loopback address and port to serve; port 0 takes any free one [default: 127.0.0.1:7450]
+    /// Address and port to serve; port 0 takes any free one. Beyond this machine only with TLS
+    /// (file) [default: 127.0.0.1:7450]
     #[arg(long, env = "TALLYSTICK_LISTEN", hide_env_values = true, value_name = "IP:PORT")]
     listen: Listeners = (Ipv4Addr::LOCALHOST, PORT_DEFAULT).into();
 
-    /// Loopback address and port to serve webhooks on, over HTTP; port 0 takes any free one
-    /// [default: nowhere]
+    /// Address and port to serve webhooks on, over HTTP; port 0 takes any free one. Beyond this
+    /// machine only with TLS (file) [default: nowhere]
     #[arg(long, env = "TALLYSTICK_LISTEN_HTTP", hide_env_values = true, value_name = "IP:PORT")]
     listen_http: Listen;
+
+    /// The listeners' certificates: in the file only, in its tables `[[listen]]`.
+    #[arg(skip)]
+    #[serde(skip)]
+    listen_tls: ListenTls = ListenTls::default();
 
     /// File that is written once the engine serves: JSON with the address, the network and the pid
     #[arg(long, env = "TALLYSTICK_READY_FILE", hide_env_values = true, value_name = "FILE")]
@@ -194,16 +200,6 @@ impl Settings {
         Ok(settings.with_short_listeners())
     }
 
-    /// The same listeners as a table says, in the short forms.
-    fn with_short_listeners(mut self) -> Self {
-        if let Some(Listeners::Table(all)) = &self.listen {
-            let address = |kind| all.iter().find(|one| one.kind == kind).map(|one| &one.address);
-            self.listen_http = address(Kind::Http).or(self.listen_http.as_ref()).cloned();
-            self.listen = address(Kind::Grpc).cloned().map(Listeners::Short);
-        }
-        self
-    }
-
     /// Checks what the values' types do not: (key, value, what is expected).
     fn check(&self) -> Result<(), (String, String, String)> {
         if let Some(listen) = &self.listen {
@@ -316,23 +312,6 @@ mod tests {
     }
 
     #[test]
-    fn listeners_are_a_table_and_flags_are_its_short_forms() {
-        let table = "[[listen]]\naddress = \"127.0.0.1:1\"\nkind = \"grpc\"\n\
-                     [[listen]]\naddress = \"127.0.0.1:2\"\nkind = \"http\"\n";
-        let addresses = |flags: Settings, text: &str| {
-            let config = flags.or(file(text).unwrap()).resolve(1);
-            (config.listen.port(), config.listen_http.map(|http| http.port()))
-        };
-        assert_eq!(addresses(Settings::default(), table), (1, Some(2)));
-        let grpc = Settings { listen: "127.0.0.1:3".parse().ok(), ..Settings::default() };
-        assert_eq!(addresses(grpc, table), (3, Some(2)), "the flag says nothing of webhooks");
-        let http = Settings { listen_http: "127.0.0.1:4".parse().ok(), ..Settings::default() };
-        assert_eq!(addresses(http, table), (1, Some(4)));
-        let short = "listen = \"127.0.0.1:5\"\nlisten_http = \"127.0.0.1:6\"\n";
-        assert_eq!(addresses(Settings::default(), short), (5, Some(6)));
-    }
-
-    #[test]
     fn errors_name_the_file_the_key_and_what_is_expected() {
         for (text, parts) in [
             ("shards = 65", &["t.toml", "shards", "1 to 64"][..]),
@@ -343,10 +322,12 @@ mod tests {
             ("verify_table_bytes = \"65GiB\"", &["verify_table_bytes", "at most 64GiB"]),
             ("voucher_lifetime_max_seconds = -1", &["voucher_lifetime_max_seconds", "1 to"]),
             ("shard = 1", &["t.toml", "unknown field `shard`", "`shards`"]),
-            ("listen = \"0.0.0.0:7450\"", &["t.toml", "listen", "use a loopback address"]),
             ("listen = \"localhost:7450\"", &["listen", "like 127.0.0.1:7450"]),
             ("listen = 7450", &["listen", "[[listen]]"]),
-            ("[[listen]]\naddress = \"0.0.0.0:1\"\nkind = \"grpc\"", &["use a loopback address"]),
+            (
+                "[[listen]]\naddress = \"127.0.0.1:1\"\nkind = \"grpc\"\ntls = { cert = \"c\" }",
+                &["t.toml", "missing field `key`"],
+            ),
             ("[[listen]]\naddress = \"127.0.0.1:1\"\nkind = \"ftp\"", &["grpc", "http"]),
             (
                 "[[listen]]\naddress = \"127.0.0.1:1\"\nkind = \"http\"",

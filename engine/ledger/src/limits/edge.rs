@@ -118,6 +118,8 @@ pub const METADATA_BYTES_READ: u32 = 64 << 10;
 
 /// How long a new connection may take until it has spoken HTTP/2.
 pub const PREFACE_WAIT: Duration = Duration::from_secs(5);
+/// How long a TLS handshake may take: a fair one is done in three packets.
+pub const HANDSHAKE_WAIT: Duration = Duration::from_secs(5);
 /// How long a message may take from its first byte to its last, and a call with one message to
 /// bring it.
 pub const MESSAGE_WAIT: Duration = Duration::from_secs(10);
@@ -179,6 +181,47 @@ pub const IMPORT_CHUNKS: usize = 2;
 /// Legs that a list reads at once from the state that everybody waits for.
 pub const LIST_PAGE: usize = 512;
 
+/// Bytes that a TLS connection reads from the system at once: the library alone asks for 4 KiB at a
+/// time, which is four calls for every record.
+pub const TLS_READ_BYTES: usize = 32 * KIB;
+/// Bytes of an answer that the TLS library may hold encrypted until the client takes them: two
+/// records.
+pub const TLS_WRITE_BYTES: usize = 32 * KIB;
+/// Bytes of the certificates by which a client is known, which are kept as long as it stays: a
+/// chain of four is 5 KiB.
+pub const TLS_CHAIN_BYTES_MAX: usize = 16 * KIB;
+/// The largest record.
+const TLS_RECORD_BYTES: usize = 18 * KIB;
+/// The largest handshake message that the TLS library puts together, whenever it comes; while the
+/// handshake lasts it may be there twice, as it came and as it was understood.
+const TLS_HANDSHAKE_BYTES: usize = 64 * KIB;
+/// What TLS costs a connection besides: its state and its keys.
+const TLS_STATE_BYTES: usize = 8 * KIB;
+/// The most that TLS holds for a connection while it is greeted.
+const TLS_GREETING_BYTES: usize = TLS_STATE_BYTES + TLS_READ_BYTES + 2 * TLS_HANDSHAKE_BYTES;
+/// The most once it is served: a handshake message in pieces, a record that was not taken and one
+/// more, what is to be sent and one record beyond that, the client's certificates.
+const TLS_SERVED_BYTES: usize = TLS_STATE_BYTES
+    + TLS_READ_BYTES
+    + TLS_HANDSHAKE_BYTES
+    + 2 * TLS_RECORD_BYTES
+    + TLS_WRITE_BYTES
+    + TLS_RECORD_BYTES
+    + TLS_CHAIN_BYTES_MAX;
+const TLS_BYTES: usize =
+    if TLS_GREETING_BYTES > TLS_SERVED_BYTES { TLS_GREETING_BYTES } else { TLS_SERVED_BYTES };
+
+/// Bytes of a file with certificates or a key: the bundle of a hundred authorities is a quarter of
+/// it.
+pub const TLS_FILE_BYTES_MAX: usize = MIB;
+/// How often the files of certificates are looked at. New ones are taken when they have not changed
+/// between two looks, so that a certificate never meets the key of the one before.
+pub const TLS_LOOK_EVERY: Duration = Duration::from_secs(2);
+/// How long before a certificate ends the log says so, every day: time to renew by hand.
+pub const TLS_ENDS_SOON: Duration = Duration::from_hours(14 * 24);
+/// How often it is said.
+pub const TLS_ENDS_NOTE_EVERY: Duration = Duration::from_hours(24);
+
 /// What a connection costs besides: buffers for reading and writing, tables for headers.
 const CONNECTION_BYTES: usize = 64 * KIB;
 /// What an open call costs besides: its tasks, the buffer that messages are read into, its
@@ -192,14 +235,15 @@ const CALLS: usize =
 
 /// The most memory that strangers can make the edge hold, whatever they do: what lies unread in
 /// windows and the large messages that wait to come in; unfinished messages; open calls with unread
-/// acks; connections; long answers (a piece with the client, one that waits, one that is made);
-/// Imports (items grow some four times when they are read); webhooks. What the pipeline holds has
-/// its own bound (`INFLIGHT_VOUCHERS_MAX`), and so has what lists show.
+/// acks; connections and their TLS; long answers (a piece with the client, one that waits, one that
+/// is made); Imports (items grow some four times when they are read); webhooks. What the pipeline
+/// holds has its own bound (`INFLIGHT_VOUCHERS_MAX`), and so has what lists show.
 pub const EDGE_BYTES_MAX: usize = WIDE_CONNECTIONS * WIDE.bytes()
     + NARROW_CONNECTIONS * NARROW.bytes()
     + UNFINISHED_BYTES_MAX
     + CALLS * (CALL_BYTES + STREAM_ACKS_BYTES)
     + CONNECTIONS_MAX * CONNECTION_BYTES
+    + (CONNECTIONS_MAX + HTTP_CONNECTIONS_MAX) * TLS_BYTES
     + EXPORTS_MAX * 3 * EXPORT_CHUNK_BYTES
     + IMPORTS_MAX * (IMPORT_CHUNKS + 1) * 4 * (IMPORT_CHUNK_BYTES + MESSAGE_BYTES_MAX)
     + HTTP_CONNECTIONS_MAX * 3 * HTTP_BYTES_MAX;

@@ -1,11 +1,12 @@
 //! One connection over gRPC: from its first byte to its end.
 
-use super::ConnectionId;
 use super::call::{Answer, Calls, Kind, here};
 use super::kept::Kept;
 use super::large::Large;
 use super::message::{Messages, Unfinished};
 use super::table::Guest;
+use super::wire::{Said, Wire};
+use super::{ConnectionId, Peer};
 use crate::limits::{
     IDLE_MAX, KEEPALIVE_EVERY, KEEPALIVE_WAIT, LEAVE_WAIT, LOOK_EVERY, LOOK_LEAVING_EVERY,
     METADATA_BYTES_MAX, METADATA_BYTES_READ, PREFACE_WAIT, STOP_WAIT_MILLIS,
@@ -21,13 +22,11 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::io::AsyncReadExt as _;
-use tokio::net::TcpStream;
 use tokio::sync::{Semaphore, watch};
 use tonic::Status;
 use tonic::body::Body;
 use tonic::codegen::Service as _;
 use tonic::service::Routes;
-use tonic::transport::server::TcpConnectInfo;
 
 /// What every HTTP/2 client sends first.
 const PREFACE: [u8; 24] = *b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -36,25 +35,21 @@ const ENTRY_BYTES: usize = 32;
 
 /// Serves one connection until it ends.
 pub(super) async fn serve(
-    mut socket: TcpStream,
+    mut wire: Wire,
+    peer: Peer,
     guest: Guest,
     routes: Routes,
     unfinished: Arc<Unfinished>,
     mut stopping: watch::Receiver<bool>,
 ) {
-    let (local_addr, remote_addr) = (socket.local_addr().ok(), socket.peer_addr().ok());
-    let peer = TcpConnectInfo { local_addr, remote_addr };
-    // It is served all the same, only slower.
-    let _ = socket.set_nodelay(true);
     let spoken = tokio::select! {
-        spoken = tokio::time::timeout(PREFACE_WAIT, preface(&mut socket)) => spoken,
+        spoken = tokio::time::timeout(PREFACE_WAIT, preface(&mut wire)) => spoken,
         () = guest.must_leave() => return,
         _ = stopping.wait_for(|stopping| *stopping) => return,
     };
     let Ok(Ok(())) = spoken else { return };
     guest.spoke();
-    let (reader, writer) = socket.into_split();
-    let socket = TokioIo::new(tokio::io::join((&PREFACE[..]).chain(reader), writer));
+    let wire = TokioIo::new(Said::new(&PREFACE, wire));
     let share = guest.share();
     let mut builder = Builder::new(Calls::new(guest.clone(), stopping.clone()));
     builder
@@ -76,7 +71,7 @@ pub(super) async fn serve(
         request.extensions_mut().insert(kept.clone());
         answer(request, of.clone(), routes.clone(), unfinished.clone(), until.clone())
     });
-    let mut connection = pin!(builder.serve_connection(socket, service));
+    let mut connection = pin!(builder.serve_connection(wire, service));
     let mut leaving = Leaving::default();
     loop {
         let stop = *stopping.borrow();
@@ -98,10 +93,10 @@ pub(super) async fn serve(
 }
 
 /// Reads what every HTTP/2 client sends first, and gives up at the first byte that is another.
-async fn preface(socket: &mut TcpStream) -> io::Result<()> {
+async fn preface(wire: &mut Wire) -> io::Result<()> {
     let (mut read, mut length) = ([0; PREFACE.len()], 0);
     while length < PREFACE.len() {
-        let more = socket.read(&mut read[length..]).await?;
+        let more = wire.read(&mut read[length..]).await?;
         length += more;
         if more == 0 || read[..length] != PREFACE[..length] {
             return Err(io::ErrorKind::InvalidData.into());

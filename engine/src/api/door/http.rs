@@ -1,7 +1,8 @@
 //! One connection over HTTP: one request, whole, in time, and its answer.
 
-use super::ConnectionId;
 use super::table::Guest;
+use super::wire::Wire;
+use super::{ConnectionId, Peer};
 use crate::limits::{HTTP_BYTES_MAX, HTTP_CONNECTION_MAX, HTTP_WAIT, LEAVE_WAIT};
 use axum::body::Body;
 use axum::http::StatusCode;
@@ -13,13 +14,13 @@ use hyper::{Request, Response};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use std::convert::Infallible;
 use std::pin::pin;
-use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tonic::codegen::Service as _;
 
 /// Serves one connection until it ends. Each has one request: a sender that stays needs no place.
 pub(super) async fn serve(
-    socket: TcpStream,
+    wire: Wire,
+    peer: Peer,
     guest: Guest,
     router: axum::Router,
     mut stopping: watch::Receiver<bool>,
@@ -31,8 +32,11 @@ pub(super) async fn serve(
         .keep_alive(false)
         .max_buf_size(HTTP_BYTES_MAX);
     let of = guest.clone();
-    let service = service_fn(move |request| answer(request, of.clone(), router.clone()));
-    let mut connection = pin!(builder.serve_connection(TokioIo::new(socket), service));
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(peer.clone());
+        answer(request, of.clone(), router.clone())
+    });
+    let mut connection = pin!(builder.serve_connection(TokioIo::new(wire), service));
     let stopped = async {
         // An error means that the sender is gone, and so is the engine.
         let _ = stopping.wait_for(|stopping| *stopping).await;

@@ -1,8 +1,8 @@
 //! The door: who may connect, and what a stranger on a connection can hold.
 //!
-//! Owns accepting, the places for connections, time limits on everything that waits for a client,
-//! and how connections end when the engine stops. One listener serves gRPC, another one HTTP. Knows
-//! no service and no message: what is allowed inside is for the services.
+//! Owns accepting, TLS, the places for connections, time limits on everything that waits for a
+//! client, and how connections end when the engine stops. One listener serves gRPC, another one
+//! HTTP. Knows no service and no message: what is allowed inside is for the services.
 
 mod call;
 mod grpc;
@@ -12,13 +12,16 @@ mod large;
 mod message;
 mod places;
 mod table;
+mod tls;
+mod wire;
 
 pub use kept::Kept;
 pub use large::Large;
 pub use places::{Place, Places};
 pub use table::Visits;
+pub use tls::{Keys, Protocol, TlsError};
 
-use crate::limits::{ACCEPT_REST, STRANGERS_NOTE_EVERY, connections};
+use crate::limits::{ACCEPT_REST, HANDSHAKE_WAIT, STRANGERS_NOTE_EVERY, connections};
 use message::Unfinished;
 use rustix::process::{Resource, getrlimit};
 use std::io;
@@ -29,11 +32,22 @@ use table::Table;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use wire::Wire;
 
 /// The number of a connection, among the extensions of every request that came on it. None is used
 /// twice in the life of a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ConnectionId(pub u64);
+
+/// Who is at the other end of a connection, among the extensions of every request that came on it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Peer {
+    /// Where it calls from.
+    pub address: SocketAddr,
+    /// The name in its certificate, where clients must have one: the first URI among the
+    /// alternative names, else the first DNS name, else the common name. It was checked.
+    pub certificate: Option<String>,
+}
 
 /// What is served behind a door.
 pub enum Service {
@@ -48,6 +62,7 @@ pub struct Door {
     listener: TcpListener,
     address: SocketAddr,
     service: Behind,
+    keys: Option<Keys>,
     table: Arc<Table>,
 }
 
@@ -58,11 +73,15 @@ enum Behind {
 }
 
 impl Door {
-    /// Listens; nobody is let in before `serve`.
+    /// Listens, under TLS where there are keys; nobody is let in before `serve`.
     ///
     /// # Errors
     /// When the address cannot be had.
-    pub async fn open(address: SocketAddr, service: Service) -> io::Result<Self> {
+    pub async fn open(
+        address: SocketAddr,
+        service: Service,
+        keys: Option<Keys>,
+    ) -> io::Result<Self> {
         let listener = TcpListener::bind(address).await?;
         let address = listener.local_addr()?;
         let files = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
@@ -71,7 +90,7 @@ impl Door {
             Service::Grpc(routes) => (grpc, Behind::Grpc(routes.prepare(), Arc::default())),
             Service::Http(router) => (http, Behind::Http(router)),
         };
-        Ok(Self { listener, address, service, table: Arc::new(Table::new(most)) })
+        Ok(Self { listener, address, service, keys, table: Arc::new(Table::new(most)) })
     }
 
     /// Where it listens.
@@ -88,7 +107,7 @@ impl Door {
 
     /// Serves until `stopping` turns true and everybody has gone.
     pub async fn serve(self, mut stopping: watch::Receiver<bool>) {
-        let Self { listener, service, table, .. } = self;
+        let Self { listener, service, keys, table, .. } = self;
         let mut guests = JoinSet::new();
         let mut noted = None;
         loop {
@@ -100,10 +119,10 @@ impl Door {
                 accepted = listener.accept() => accepted,
             };
             match accepted {
-                Ok((socket, _)) => {
+                Ok((socket, address)) => {
                     if let Some(guest) = table.admit() {
-                        let (service, stopping) = (service.clone(), stopping.clone());
-                        guests.spawn(welcome(socket, guest, service, stopping));
+                        let arrival = Arrival { socket, address, guest, keys: keys.clone() };
+                        guests.spawn(arrival.welcome(service.clone(), stopping.clone()));
                     }
                 }
                 Err(error) if is_of_one_connection(&error) => {}
@@ -120,17 +139,44 @@ impl Door {
     }
 }
 
-async fn welcome(
+/// Somebody who has a place, and has not said a word.
+struct Arrival {
     socket: TcpStream,
+    address: SocketAddr,
     guest: table::Guest,
-    service: Behind,
-    stopping: watch::Receiver<bool>,
-) {
-    match service {
-        Behind::Grpc(routes, unfinished) => {
-            grpc::serve(socket, guest, routes, unfinished, stopping).await;
+    keys: Option<Keys>,
+}
+
+impl Arrival {
+    /// Serves it until it goes.
+    async fn welcome(self, service: Behind, mut stopping: watch::Receiver<bool>) {
+        let Self { socket, address, guest, keys } = self;
+        // It is served all the same, only slower.
+        let _ = socket.set_nodelay(true);
+        // An IPv4 address is one, also where it came by a listener for both kinds.
+        let address = SocketAddr::new(address.ip().to_canonical(), address.port());
+        let mut peer = Peer { address, certificate: None };
+        let wire = match keys {
+            None => Wire::Plain(socket),
+            Some(keys) => {
+                // Until it is through it counts as who has not spoken.
+                let entering = tokio::time::timeout(HANDSHAKE_WAIT, keys.enter(socket, address));
+                let entered = tokio::select! {
+                    entered = entering => entered,
+                    () = guest.must_leave() => return,
+                    _ = stopping.wait_for(|stopping| *stopping) => return,
+                };
+                let Ok(Some(tls::Entered { stream, certificate })) = entered else { return };
+                peer.certificate = certificate;
+                Wire::Tls(stream)
+            }
+        };
+        match service {
+            Behind::Grpc(routes, unfinished) => {
+                grpc::serve(wire, peer, guest, routes, unfinished, stopping).await;
+            }
+            Behind::Http(router) => http::serve(wire, peer, guest, router, stopping).await,
         }
-        Behind::Http(router) => http::serve(socket, guest, router, stopping).await,
     }
 }
 

@@ -1,0 +1,118 @@
+//! Where the engine is: what a person types, and the URL that it means.
+
+use crate::ConnectError;
+use std::net::IpAddr;
+use tonic::transport::{Endpoint, Uri};
+
+/// The port at which an engine listens that was told nothing else.
+pub const PORT_DEFAULT: u16 = 7_450;
+
+const PLAIN: &str = "http://";
+const TLS: &str = "https://";
+
+/// An engine's address.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Address {
+    url: String,
+    host: String,
+    port: u16,
+    tls: bool,
+}
+
+impl Address {
+    /// Reads `HOST`, `HOST:PORT`, `http://HOST:PORT` or `https://HOST:PORT`. Who names an authority
+    /// or a certificate means TLS.
+    pub fn read(server: &str, has_tls_options: bool) -> Result<Self, ConnectError> {
+        let bad = || {
+            ConnectError::Input(format!(
+                "--server expects HOST:PORT like 127.0.0.1:7450, or https://HOST:PORT for an engine that \
+                 speaks TLS, got {server:?}"
+            ))
+        };
+        let (tls, rest) = match (server.strip_prefix(TLS), server.strip_prefix(PLAIN)) {
+            (Some(rest), _) => (true, rest),
+            (None, Some(_)) if has_tls_options => {
+                return Err(ConnectError::Input(format!(
+                    "{server} is plain text, and --tls-ca, --tls-cert and --tls-key are for TLS: write \
+                     https:// or leave them out (TALLYSTICK_TLS_CA, .._CERT and .._KEY too)"
+                )));
+            }
+            (None, Some(rest)) => (false, rest),
+            (None, None) => (has_tls_options, server),
+        };
+        let rest = rest.strip_suffix('/').unwrap_or(rest);
+        let has_port = rest.rsplit_once(':').is_some_and(|(_, port)| !port.ends_with(']'));
+        let scheme = if tls { TLS } else { PLAIN };
+        let url = match has_port || rest.is_empty() {
+            true => format!("{scheme}{rest}"),
+            false => format!("{scheme}{rest}:{PORT_DEFAULT}"),
+        };
+        let uri: Uri = url.parse().map_err(|_| bad())?;
+        let is_alone = uri.path_and_query().is_none_or(|path| path.as_str() == "/");
+        let has_user = uri.authority().is_some_and(|authority| authority.as_str().contains('@'));
+        let (Some(host), Some(port)) = (uri.host(), uri.port_u16()) else { return Err(bad()) };
+        if host.is_empty() || !is_alone || has_user {
+            return Err(bad());
+        }
+        let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
+        Ok(Self { host, port, tls, url })
+    }
+
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    pub fn is_tls(&self) -> bool {
+        self.tls
+    }
+
+    /// Whether it is this machine, so that nobody else sees what goes there.
+    pub fn is_here(&self) -> bool {
+        self.host == "localhost" || self.host.parse().is_ok_and(|ip: IpAddr| ip.is_loopback())
+    }
+
+    pub fn endpoint(&self) -> Result<Endpoint, ConnectError> {
+        let endpoint = Endpoint::from_shared(self.url.clone());
+        endpoint.map_err(|error| ConnectError::Input(error.to_string()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn engines_are_named_with_or_without_a_scheme_and_a_port() {
+        let url = |text| Address::read(text, false).unwrap().url;
+        assert_eq!(url("h:1"), "http://h:1");
+        assert_eq!(url("localhost"), "http://localhost:7450");
+        assert_eq!(url("[::1]"), "http://[::1]:7450");
+        assert_eq!(url("[::1]:9"), "http://[::1]:9");
+        assert_eq!(url("http://h:1"), "http://h:1");
+        assert_eq!(url("http://h:1/"), "http://h:1");
+        assert_eq!(url("https://h"), "https://h:7450");
+        for bad in ["", "h:", "h:x", "http://", "https://h:1/path", "ftp://h:1", "me@h:1", "a b:1"]
+        {
+            assert!(matches!(Address::read(bad, false), Err(ConnectError::Input(_))), "{bad:?}");
+        }
+        let address = Address::read("https://[::1]:9", false).unwrap();
+        assert_eq!((address.host(), address.port(), address.is_here()), ("::1", 9, true));
+    }
+
+    #[test]
+    fn who_names_an_authority_means_tls() {
+        let of =
+            |text| Address::read(text, true).map(|address| address.url).map_err(|e| e.to_string());
+        assert_eq!(of("h:1").unwrap(), "https://h:1");
+        assert_eq!(of("https://h:1").unwrap(), "https://h:1");
+        assert!(of("http://h:1").unwrap_err().contains("plain text"));
+    }
+}
