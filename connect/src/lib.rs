@@ -1,5 +1,5 @@
-//! How a client comes to its engine: the address, the operator's token, TLS, and in plain words what
-//! is wrong when the two sides do not fit.
+//! How a client comes to its engine: the address, the operator's token, TLS, and in plain words
+//! what is wrong when the two sides do not fit.
 //!
 //! Owns what every client of the command line does before its first call. Knows no service and no
 //! message, and nothing of the engine's insides. TLS is always checked: there is no way to trust

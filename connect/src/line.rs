@@ -1,5 +1,5 @@
-//! One connection, in plain text or under TLS, that remembers what did not fit: what HTTP/2 makes of
-//! a broken connection says nothing any more.
+//! One connection, in plain text or under TLS, that remembers what did not fit: what HTTP/2 makes
+//! of a broken connection says nothing any more.
 
 use crate::address::Address;
 use crate::misfit::Misfit;

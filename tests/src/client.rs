@@ -34,6 +34,12 @@ impl Client {
         let endpoint = Channel::from_shared(format!("http://{}", engine.address()));
         let endpoint = endpoint.expect("the ready file holds an address");
         let channel = endpoint.connect().await.expect("a ready engine accepts connections");
+        Self::over(channel)
+    }
+
+    /// On a connection that somebody else has made.
+    #[must_use]
+    pub fn over(channel: Channel) -> Self {
         Self {
             vouchers: VouchersClient::new(channel.clone()),
             operator: OperatorClient::new(channel),

@@ -167,7 +167,10 @@ impl Launch {
         };
         command.envs(self.faults.iter().map(|(name, value)| (name, value)));
         command.arg("serve").arg("--data-dir").arg(&self.dir);
-        command.args(["--listen", "127.0.0.1:0", "--ready-file"]).arg(scratch.path().join(READY));
+        if !self.args.iter().any(|arg| arg == "--listen") {
+            command.args(["--listen", "127.0.0.1:0"]);
+        }
+        command.arg("--ready-file").arg(scratch.path().join(READY));
         let clearing = if self.clearing { CONFIG } else { "" };
         let text = format!("{}\n{clearing}", self.config);
         if !text.trim().is_empty() {

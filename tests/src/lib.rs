@@ -17,6 +17,7 @@ mod patient;
 pub mod psp;
 pub mod raw;
 mod seen;
+pub mod tls;
 mod voucher;
 mod world;
 

@@ -34,10 +34,10 @@ const HELP: &str = "\
 Example:
   tallystick cert dev --out certs --name clearing.example --client acme
 
-Files: ca.pem (the authority, for --tls-ca and client_ca), server.pem and server.key (for the engine's
-listener), acme.pem and acme.key (for --tls-cert and --tls-key). They are valid for 90 days. The
-authority's key is not kept: for one client more, make all of them anew in another folder. An engine in
-use gets its certificate from your own authority.";
+Files: ca.pem (the authority, for --tls-ca and client_ca), server.pem and server.key (for the
+engine's listener), acme.pem and acme.key (for --tls-cert and --tls-key). They are valid for 90
+days. The authority's key is not kept: for one client more, make all of them anew in another folder.
+An engine in use gets its certificate from your own authority.";
 
 /// `tallystick cert dev`
 #[derive(Debug, Args)]

@@ -20,7 +20,7 @@ mod wire;
 
 pub use books::Movement;
 pub use faults::{Fault, FaultOptions};
-pub use hooks::HookOptions;
+pub use hooks::{HookOptions, signature};
 pub use inbox::{Delivery, Inbox};
 pub use make::DisputeEnd;
 

@@ -40,7 +40,10 @@ impl Files {
         let mut client = CertificateParams::new(Vec::new()).unwrap();
         client.subject_alt_names = vec![SanType::URI(CLIENT.try_into().unwrap())];
         for (name, params) in [
-            ("server", CertificateParams::new(vec!["localhost".into(), "127.0.0.1".into()]).unwrap()),
+            (
+                "server",
+                CertificateParams::new(vec!["localhost".into(), "127.0.0.1".into()]).unwrap(),
+            ),
             ("client", client),
         ] {
             let key = KeyPair::generate().unwrap();
@@ -72,7 +75,8 @@ impl Files {
 fn write(path: &Path, what: &str, der: &[u8]) {
     use std::os::unix::fs::PermissionsExt as _;
     let text = data_encoding::BASE64.encode(der);
-    std::fs::write(path, format!("-----BEGIN {what}-----\n{text}\n-----END {what}-----\n")).unwrap();
+    std::fs::write(path, format!("-----BEGIN {what}-----\n{text}\n-----END {what}-----\n"))
+        .unwrap();
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).unwrap();
 }
 
@@ -126,7 +130,8 @@ async fn a_request_over_http_carries_its_clients_address_and_certificate() {
     roots.add(CertificateDer::from_pem_slice(&pem("ca.pem")).unwrap()).unwrap();
     let provider = Arc::new(tokio_rustls::rustls::crypto::ring::default_provider());
     let config = ClientConfig::builder_with_provider(provider);
-    let config = config.with_safe_default_protocol_versions().unwrap().with_root_certificates(roots);
+    let config =
+        config.with_safe_default_protocol_versions().unwrap().with_root_certificates(roots);
     let chain = vec![CertificateDer::from_pem_slice(&pem("client.pem")).unwrap()];
     let key = PrivateKeyDer::from_pem_slice(&pem("client.key")).unwrap();
     let config = config.with_client_auth_cert(chain, key).unwrap();
@@ -149,7 +154,11 @@ fn new_files_are_taken_when_they_have_come_to_rest_and_bad_ones_never() {
     let keys = files.keys(Protocol::Grpc);
     let (old, other) = (keys.in_force(), Files::new());
     let is_old = || Arc::ptr_eq(&keys.in_force(), &old);
-    let take = |name: &str| std::fs::copy(other.path(name), files.path(name)).unwrap();
+    // Under another name first, as everybody should: the file is another one, whatever the clock.
+    let take = |name: &str| {
+        std::fs::copy(other.path(name), files.path("new")).unwrap();
+        std::fs::rename(files.path("new"), files.path(name)).unwrap();
+    };
     keys.look();
     keys.look();
     assert!(is_old(), "nothing has changed");
@@ -190,15 +199,20 @@ fn files_that_cannot_be_used_are_refused_with_what_to_do() {
         change(&mut settings);
         refused(&settings)
     };
-    assert!(with(&|of| of.cert = files.path("none.pem")).contains("cannot read the TLS certificate"));
+    assert!(
+        with(&|of| of.cert = files.path("none.pem")).contains("cannot read the TLS certificate")
+    );
     assert!(with(&|of| of.key = files.path("none.key")).contains("cannot read the TLS key"));
     assert!(with(&|of| of.key = files.dir.path().into()).contains("it is no file"));
     assert!(with(&|of| of.cert = files.path("server.key")).contains("holds no certificate"));
     assert!(with(&|of| of.key = files.path("server.pem")).contains("holds no private key"));
     assert!(with(&|of| of.client_ca = Some(files.path("server.key"))).contains("no certificate"));
     assert!(with(&|of| of.key = other.path("server.key")).contains("made together"));
-    std::fs::write(files.path("bad.pem"), "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n")
-        .unwrap();
+    std::fs::write(
+        files.path("bad.pem"),
+        "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
+    )
+    .unwrap();
     assert!(with(&|of| of.cert = files.path("bad.pem")).contains("cannot be read"));
     for mode in [0o604, 0o602, 0o660, 0o644] {
         std::fs::set_permissions(&good.key, std::fs::Permissions::from_mode(mode)).unwrap();
