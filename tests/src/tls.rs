@@ -1,5 +1,5 @@
-//! TLS from outside: certificates as `tallystick cert dev` makes them, and a client of our own, which
-//! shares nothing with the product's.
+//! TLS from outside: certificates as `tallystick cert dev` makes them, and a client of our own,
+//! which shares nothing with the product's.
 
 use crate::engine::run_cli;
 use hyper_util::rt::TokioIo;

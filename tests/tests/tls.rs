@@ -5,7 +5,6 @@ use serde_json::{Value, json};
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::Path;
 use std::process::Output;
 use std::time::Duration;
 use tallystick_tests::Outcome::Credited;
@@ -370,51 +369,6 @@ async fn stalled_handshakes_keep_nobody_out_and_end_in_time() {
     engine.stop().await;
 }
 
-#[test]
-fn what_cannot_be_served_is_refused_before_anything_is_opened() {
-    let dir = tempfile::tempdir().unwrap();
-    let certs = Certs::make(&dir.path().join("certs"), &[]);
-    let other = Certs::make(&dir.path().join("other"), &[]);
-    let data = dir.path().join("data");
-    let tls = |cert: &str, key: &str, more: &str| {
-        format!(
-            "[[listen]]\naddress = \"127.0.0.1:0\"\nkind = \"grpc\"\n\
-             tls = {{ cert = {cert:?}, key = {key:?}{more} }}\n"
-        )
-    };
-    let (cert, key, other_key) =
-        (certs.path("server.pem"), certs.path("server.key"), other.path("server.key"));
-    let none = certs.path("none.pem");
-    let open_key = other.path("server.key");
-    std::fs::set_permissions(&open_key, std::fs::Permissions::from_mode(0o644)).unwrap();
-    let operators = format!("[operators]\nann = \"{}\"\n", "ab".repeat(32));
-    let (away, here) = (&["--listen", "0.0.0.0:0"][..], &[][..]);
-    let (one_way, mutual) = (certs.listener(false), certs.listener(true));
-    for (config, args, wanted) in [
-        (tls(&none, &key, ""), here, &["none.pem", "cannot read"][..]),
-        (tls(&cert, &none, ""), here, &["none.pem", "cannot read"]),
-        (tls(&cert, &other_key, ""), here, &["chmod 600", "mode 644"]),
-        (tls(&key, &key, ""), here, &["holds no certificate"]),
-        (tls(&cert, &cert, ""), here, &["holds no private key"]),
-        (tls(&cert, &key, &format!(", client_ca = {none:?}")), here, &["client_ca", "none.pem"]),
-        (String::new(), away, &["plain text", "[[listen]]"]),
-        (operators.clone(), away, &["plain text"]),
-        (mutual.clone(), away, &["no [operators]"]),
-        (format!("{one_way}{operators}"), away, &["client_ca"]),
-        (format!("listen_http = \"0.0.0.0:0\"\n{operators}"), here, &["plain text", "0.0.0.0:0"]),
-    ] {
-        let text = Launch::new(&data).config(&config).args(args).refusal();
-        for part in wanted {
-            assert!(text.contains(part), "{config}: {text} without {part:?}");
-        }
-        assert!(!text.contains("PRIVATE"), "no key is ever shown: {text}");
-        assert!(!data.exists(), "nothing is made before that is known: {config}");
-    }
-    std::fs::set_permissions(&open_key, std::fs::Permissions::from_mode(0o600)).unwrap();
-    let text = Launch::new(&data).config(&tls(&cert, &other_key, "")).refusal();
-    assert!(text.contains("made together") && !data.exists(), "{text}");
-}
-
 /// The whole of it: reachable from elsewhere, with operators and certificates.
 #[tokio::test]
 async fn with_operators_and_certificates_of_clients_an_engine_may_be_reached_from_elsewhere() {
@@ -440,74 +394,4 @@ async fn with_operators_and_certificates_of_clients_an_engine_may_be_reached_fro
     let with = run_cli(&args);
     assert!(with.status.success(), "{with:?}");
     engine.stop().await;
-}
-
-/// As other servers do: clients refuse it, and what needs no client goes on.
-#[tokio::test]
-async fn a_certificate_that_has_ended_is_served_and_said_and_one_that_ends_soon_is_said() {
-    let dir = tempfile::tempdir().unwrap();
-    let dated = |days: i64| Certs::dated(&dir.path().join(format!("dated{days}")), days);
-    let (ended, soon) = (dated(-1), dated(9));
-    for (certs, wanted) in [(&ended, "ended on"), (&soon, "days: put a new one")] {
-        let launch = Launch::new(&dir.path().join("data"));
-        let engine = launch.config(&certs.listener(false)).without_clearing().start();
-        until("the log says so", || engine.stderr().contains(wanted).then_some(()));
-        let ca = certs.path("ca.pem");
-        let url = format!("https://{}", engine.address());
-        let out = run_cli(&["status", "--server", &url, "--tls-ca", &ca]);
-        match wanted {
-            "ended on" => {
-                assert_eq!(out.status.code(), Some(3), "{out:?}");
-                assert!(said(&out).contains("has ended"), "{}", said(&out));
-            }
-            _ => assert!(out.status.success(), "{out:?}"),
-        }
-        engine.stop().await;
-    }
-}
-
-#[test]
-fn certificates_for_trying_out_are_private_short_lived_and_never_overwritten() {
-    let dir = tempfile::tempdir().unwrap();
-    let out = dir.path().join("certs");
-    let args = ["cert", "dev", "--out", out.to_str().unwrap(), "--json", "--client", "acme"];
-    let made = run_cli(&args);
-    assert!(made.status.success(), "{made:?}");
-    assert!(said(&made).contains("for trying out only"), "{made:?}");
-    let told: Value = serde_json::from_slice(&made.stdout).unwrap();
-    assert!(told["config"].as_str().unwrap().contains("client_ca = "), "{told}");
-    assert!(told["clients"].as_str().unwrap().contains("--tls-key"), "{told}");
-    let mode = |name: &str| std::fs::metadata(out.join(name)).unwrap().permissions().mode() & 0o777;
-    assert_eq!((mode("server.key"), mode("acme.key"), mode("ca.pem")), (0o600, 0o600, 0o644));
-    let before = contents(&out);
-    let again = run_cli(&args);
-    assert_eq!(again.status.code(), Some(1), "{again:?}");
-    assert!(said(&again).contains("nothing is overwritten"), "{again:?}");
-    assert_eq!(contents(&out), before);
-}
-
-fn contents(folder: &Path) -> Vec<(String, Vec<u8>)> {
-    let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap());
-    let mut all: Vec<_> = entries
-        .map(|entry| {
-            let name = entry.file_name().into_string().unwrap();
-            (name, std::fs::read(entry.path()).unwrap())
-        })
-        .collect();
-    all.sort();
-    all
-}
-
-#[test]
-fn printed_settings_name_the_files_of_certificates_and_show_no_key() {
-    let dir = tempfile::tempdir().unwrap();
-    let certs = Certs::make(&dir.path().join("certs"), &[]);
-    let config = dir.path().join("tallystick.toml");
-    std::fs::write(&config, certs.listener(true)).unwrap();
-    let config = config.to_str().unwrap();
-    let printed = run_cli(&["serve", "--config", config, "--print-config"]);
-    let text = String::from_utf8(printed.stdout).unwrap();
-    assert!(text.contains(&certs.path("server.key")) && text.contains("client_ca"), "{text}");
-    let key = std::fs::read_to_string(certs.path("server.key")).unwrap();
-    assert!(key.lines().all(|line| !text.contains(line)), "{text}");
 }
