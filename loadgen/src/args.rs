@@ -297,6 +297,8 @@ pub struct TlsArgs {
     #[arg(long, default_value_t = 1_000_000,
         value_parser = clap::value_parser!(u64).range(1..=VOUCHERS_MAX))]
     pub vouchers: u64,
+    #[command(flatten)]
+    pub crowd: CrowdArgs,
     /// Vouchers in one frame.
     #[arg(long, default_value_t = 1024, value_parser = clap::value_parser!(u16).range(1..=4096))]
     pub frame: u16,

@@ -27,6 +27,7 @@ fn what_cannot_be_served_is_refused_before_anything_is_opened() {
     let (cert, key, other_key) =
         (certs.path("server.pem"), certs.path("server.key"), other.path("server.key"));
     let none = certs.path("none.pem");
+    other.replace("no.key", &std::fs::read(&cert).unwrap());
     let open_key = other.path("server.key");
     std::fs::set_permissions(&open_key, std::fs::Permissions::from_mode(0o644)).unwrap();
     let operators = format!("[operators]\nann = \"{}\"\n", "ab".repeat(32));
@@ -37,7 +38,7 @@ fn what_cannot_be_served_is_refused_before_anything_is_opened() {
         (tls(&cert, &none, ""), here, &["none.pem", "cannot read"]),
         (tls(&cert, &other_key, ""), here, &["chmod 600", "mode 644"]),
         (tls(&key, &key, ""), here, &["holds no certificate"]),
-        (tls(&cert, &cert, ""), here, &["holds no private key"]),
+        (tls(&cert, &other.path("no.key"), ""), here, &["holds no private key"]),
         (tls(&cert, &key, &format!(", client_ca = {none:?}")), here, &["client_ca", "none.pem"]),
         (String::new(), away, &["plain text", "[[listen]]"]),
         (operators.clone(), away, &["plain text"]),

@@ -121,6 +121,7 @@ fn what_tls_costs_can_be_measured() {
     let (engine, dir) = (engine.to_string_lossy(), dir.path().join("tls"));
     let mut args = vec!["tls", "--engine", &engine, "--dir", dir.to_str().unwrap(), "--json"];
     args.extend(["--rounds", "2", "--vouchers", "3000", "--mutual"]);
+    args.extend(["--payers", "50", "--payees", "9"]);
     let measured = run_loadgen(&args);
     assert!(measured.status.success(), "{measured:?}");
     let measured: Value = serde_json::from_slice(&measured.stdout).unwrap();
@@ -149,8 +150,10 @@ async fn webhooks_come_over_tls_and_only_so() {
     );
     let engine = Launch::new(&dir.path().join("data")).config(&config).start();
     let http = engine.http().unwrap().to_owned();
-    let payload =
-        r#"{"id":"evt_1","object":"event","type":"customer.created","data":{"object":{}}}"#;
+    let payload = concat!(
+        r#"{"id":"evt_1","object":"event","created":1,"type":"customer.created","#,
+        r#""data":{"object":{"id":"cus_1","object":"customer"}}}"#
+    );
     let ask = |signature: &str| {
         format!(
             "POST /webhooks/card HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n\
@@ -225,8 +228,10 @@ fn a_person_is_told_what_does_not_fit_and_which_option_to_give() {
     let other = Certs::make(&house.dir.path().join("other"), &[]);
     let (url, ca, other_ca) = (house.url(), house.certs.path("ca.pem"), other.path("ca.pem"));
     let tls = house.engine.address();
-    let port = tls.rsplit_once(':').unwrap().1;
-    let (by_name, elsewhere) = (format!("https://127.0.0.9:{port}"), plain.address());
+    // Its certificate is for 127.0.0.1, among others.
+    let launch = Launch::new(&house.dir.path().join("nine")).config(&house.certs.listener(false));
+    let nine = launch.without_clearing().args(&["--listen", "127.0.0.9:0"]).start();
+    let (by_name, elsewhere) = (format!("https://{}", nine.address()), plain.address());
     let plain_text = format!("http://{tls}");
     let missing = house.dir.path().join("none.pem");
     let missing = missing.to_str().unwrap();
@@ -261,6 +266,7 @@ fn a_person_is_told_what_does_not_fit_and_which_option_to_give() {
     assert_eq!(out.status.code(), Some(2), "{out:?}");
     assert!(said(&out).contains("https://clearing.example:7450"), "{}", said(&out));
     plain.terminate();
+    nine.terminate();
     house.engine.terminate();
 }
 

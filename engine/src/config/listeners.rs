@@ -81,7 +81,7 @@ pub(super) fn why_not(
         return Some(format!(
             "{address} can be reached from other machines, and this listener speaks plain text: give it a \
              certificate ([[listen]] with tls = {{ cert, key, client_ca }}; `tallystick cert dev` makes one to try \
-             out), or use a loopback address like 127.0.0.1:{port} (docs/OPERATIONS.md, \"TLS\")"
+             out), or use a loopback address like 127.0.0.1:{port} (docs/DEPLOY.md, \"TLS\")"
         ));
     };
     match kind {
