@@ -112,16 +112,10 @@ impl Way {
             false => None,
         };
         token.check_way(&address)?;
-        let endpoint = address.endpoint()?.connect_timeout(CONNECT_TIMEOUT).tcp_nodelay(true);
+        let endpoint = address.endpoint()?.connect_timeout(CONNECT_TIMEOUT);
         let connector = Connector::new(&address, trust);
         let (has_own_ca, has_certificate) = (tls_ca.is_some(), tls_cert.is_some());
         Ok(Self { address, endpoint, connector, token, has_own_ca, has_certificate })
-    }
-
-    /// The same way for another kind of connection.
-    #[must_use]
-    pub fn with_endpoint(self, change: impl FnOnce(Endpoint) -> Endpoint) -> Self {
-        Self { endpoint: change(self.endpoint), ..self }
     }
 
     /// Connects.

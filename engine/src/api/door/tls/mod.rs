@@ -215,7 +215,7 @@ impl Keys {
     /// monitor or a scanner.
     fn note_failure(&self, error: &io::Error, address: SocketAddr) {
         let since_start = self.0.failed.fetch_add(1, Ordering::Relaxed) + 1;
-        if error.get_ref().is_none() {
+        if error.kind() == io::ErrorKind::UnexpectedEof || error.get_ref().is_none() {
             return;
         }
         let mut noted = lock(&self.0.failure_noted);
