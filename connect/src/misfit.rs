@@ -65,7 +65,7 @@ impl Misfit {
     fn of_certificate(error: &CertificateError) -> Self {
         use CertificateError as E;
         if let E::NotValidForNameContext { presented, .. } = error {
-            return Self::OtherName(presented.clone());
+            return Self::OtherName(presented.iter().map(|name| plain(name)).collect());
         }
         if matches!(error, E::UnknownIssuer | E::BadSignature | E::InvalidPurpose)
             || is_its_own_authority(error)
@@ -170,6 +170,14 @@ impl Misfit {
     }
 }
 
+/// A name as the library shows it, `DnsName("localhost")`, without what is around it, and without
+/// what could disturb a terminal: a stranger may have written it.
+fn plain(shown: &str) -> String {
+    let inner = shown.split_once('(').and_then(|(_, rest)| rest.strip_suffix(')'));
+    let inner = inner.unwrap_or(shown).trim_matches('"');
+    inner.chars().filter(char::is_ascii_graphic).collect()
+}
+
 /// A certificate that is put among the authorities and is none.
 fn is_its_own_authority(error: &CertificateError) -> bool {
     matches!(error, CertificateError::Other(other) if other.to_string().contains("CaUsedAsEndEntity"))
@@ -214,6 +222,9 @@ mod tests {
             assert!(text.contains(wanted) && text.contains("https://h:1"), "{error:?}: {text}");
         }
         assert!(say(&Misfit::UnknownAuthority, false).contains("this system trusts"));
+        assert_eq!(plain("DnsName(\"a.example\")"), "a.example");
+        assert_eq!(plain("IpAddress(127.0.0.1)"), "127.0.0.1");
+        assert_eq!(plain("DnsName(\"\u{1b}[31mred\")"), "[31mred");
         let eof = io::Error::from(io::ErrorKind::UnexpectedEof);
         assert_eq!(Misfit::of_handshake(&eof), Some(Misfit::SpeaksNoTls));
         // The same later on says nothing: a connection may end.
