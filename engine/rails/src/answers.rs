@@ -41,6 +41,12 @@ pub(crate) trait Reports {
         None
     }
 
+    /// What the rail says of it in words: they may name people, so they are for the note beside the
+    /// answer, which holds them anyway, and never to be journaled.
+    fn words(&self, _number: usize) -> Option<&str> {
+        None
+    }
+
     /// The account whose money a report is about, in full: for the note beside the answer, which
     /// holds it anyway, and never to be journaled.
     fn account(&self, _number: usize) -> Option<&str> {
@@ -126,7 +132,7 @@ pub struct Remark {
     pub trouble: Option<TroubleKind>,
     /// What there is to say.
     pub text: String,
-    /// What is said beside the answer alone, and never journaled: somebody's account.
+    /// What is said beside the answer alone, and never journaled: somebody's account, or words.
     pub aside: String,
 }
 
@@ -141,6 +147,11 @@ pub struct About<'a> {
     pub side: Side,
     /// Its sum, where it is known to be its share of an entry that names none.
     pub shared: Option<Total>,
+}
+
+/// What a rail says in words, as a note tells it.
+pub(crate) fn in_words(words: &str) -> String {
+    format!("in the bank's words: {words:?}")
 }
 
 impl Answer {
@@ -194,6 +205,13 @@ impl Answer {
     #[must_use]
     pub fn silent(&self, number: usize) -> Option<String> {
         self.reports.silent(number)
+    }
+
+    /// What the rail says in words in the report with this number, for the note beside the answer:
+    /// they may name people, and are never to be journaled.
+    #[must_use]
+    pub fn words(&self, number: usize) -> Option<String> {
+        self.reports.words(number).map(in_words)
     }
 
     /// The account whose money the report with this number is about, in full: for the note beside

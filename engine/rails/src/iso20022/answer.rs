@@ -4,9 +4,11 @@
 //! decides which legs a report moves (`legs.rs` does) or whether a leg may move (the engine does).
 
 use super::super::status::LegWord;
+use super::codes;
 use super::note::Note;
+use super::problem::ReadError;
 use std::fmt;
-use tallystick_ledger::limits::{ANSWER_NOTES_MAX, TEXT_BYTES_MAX};
+use tallystick_ledger::limits::{ANSWER_NAMES_SHOWN, ANSWER_NOTES_MAX, TEXT_BYTES_MAX};
 use tallystick_ledger::types::{AssetDef, Total};
 
 /// Digits that an amount may have (ISO 20022, ActiveOrHistoricCurrencyAndAmount).
@@ -50,8 +52,11 @@ pub struct Reason {
     pub code: String,
     /// A code of the bank's own.
     pub proprietary: String,
-    /// What the bank adds in words, and all further reasons.
-    pub text: String,
+    /// All further reasons, as codes.
+    pub further: String,
+    /// What the bank says in words: they may name people, so they stand beside the answer alone and
+    /// are never journaled.
+    pub words: String,
     /// Who gave the reason: the BIC or other id of an organisation.
     pub originator: String,
     /// One of the codes says that the same was handed in before.
@@ -163,6 +168,10 @@ pub struct Summary {
     pub notes: Vec<Note>,
     /// How many notes were left out.
     pub notes_left_out: u64,
+    /// Why somebody else's entries could not be read; the first `ANSWER_NAMES_SHOWN`.
+    pub passed_over: Vec<ReadError>,
+    /// How many more of them there are.
+    pub more_passed_over: u64,
 }
 
 /// A file that was read to its end, with all its reports: for files of bounded size.
@@ -189,6 +198,8 @@ impl Summary {
             shared: Vec::new(),
             notes: Vec::new(),
             notes_left_out: 0,
+            passed_over: Vec::new(),
+            more_passed_over: 0,
         }
     }
 
@@ -198,6 +209,16 @@ impl Summary {
         match self.kind {
             Kind::Status => true,
             Kind::Interim | Kind::Statement | Kind::Notification => false,
+        }
+    }
+
+    /// An entry that is somebody else's, and cannot be read: their money, and no reason to leave
+    /// ours waiting.
+    pub(super) fn pass_over(&mut self, fault: ReadError) {
+        if self.passed_over.len() < ANSWER_NAMES_SHOWN {
+            self.passed_over.push(fault);
+        } else {
+            self.more_passed_over += 1;
         }
     }
 
@@ -281,7 +302,8 @@ impl Reason {
     }
 }
 
-/// On one line, at most `TEXT_BYTES_MAX` bytes: "AC04 account closed (by BANKDEFFXXX)".
+/// On one line, at most `TEXT_BYTES_MAX` bytes: "AC04 account closed (by BANKDEFFXXX)". The words are
+/// ours, never the bank's.
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let by = if self.originator.is_empty() {
@@ -290,9 +312,10 @@ impl fmt::Display for Reason {
             format!("(by {})", self.originator)
         };
         let mut line = String::new();
-        for piece in [&self.code, &self.proprietary, &self.text, &by] {
+        for piece in [&self.code, codes::meaning(&self.code), &self.proprietary, &by] {
             add(&mut line, " ", piece);
         }
+        add(&mut line, "; ", &self.further);
         f.write_str(&line)
     }
 }
@@ -382,12 +405,14 @@ mod tests {
     fn reasons_are_one_bounded_line() {
         let reason = Reason {
             code: "AC04".into(),
-            proprietary: String::new(),
-            text: "account\r\n closed\u{0}".into(),
+            proprietary: "X-9".into(),
+            further: "AM05\r\n handed\u{0} in before".into(),
+            words: "call Ann".into(),
             originator: "BANK".into(),
             is_duplicate: false,
         };
-        assert_eq!(reason.to_string(), "AC04 account closed (by BANK)");
+        let told = "AC04 account closed X-9 (by BANK); AM05 handed in before";
+        assert_eq!(reason.to_string(), told);
         let mut long = String::new();
         for _ in 0..100 {
             add(&mut long, "; ", "éééé é");

@@ -17,7 +17,7 @@ use super::ids;
 use super::moved::{Listing, Moved};
 use super::note::Note;
 use super::parts::{header, money};
-use super::problem::{Problem, ReadError};
+use super::problem::{Problem, ReadError, held};
 use super::quoted::Quoted;
 use super::xml::Xml;
 use crate::answers::Known;
@@ -44,6 +44,8 @@ pub struct Entry {
     unlisted: BTreeSet<String>,
     /// What is said of it in words.
     quoted: Quoted,
+    /// The first value in it that cannot be.
+    fault: Option<ReadError>,
 }
 
 /// Where what is read goes, and what is asked about it.
@@ -134,15 +136,15 @@ fn entry<R: BufRead, E: From<ReadError>>(
         match name {
             "Amt" => {
                 xml.once(&entry.amount, name)?;
-                entry.amount = Some(money(xml, name)?);
+                entry.amount = held(money(xml, name), &mut entry.fault)?;
             }
             "CdtDbtInd" => {
                 xml.once(&entry.credit, name)?;
-                entry.credit = Some(is_credit(xml)?);
+                entry.credit = held(is_credit(xml), &mut entry.fault)?;
             }
             "RvslInd" => {
                 xml.once(&entry.reversal, name)?;
-                entry.reversal = Some(indicator(xml)?);
+                entry.reversal = held(indicator(xml), &mut entry.fault)?;
             }
             // A text until version 07, a choice from then on.
             "Sts" => {
@@ -151,17 +153,17 @@ fn entry<R: BufRead, E: From<ReadError>>(
             }
             "AcctSvcrRef" => xml.fill(&mut entry.reference, name)?,
             "BkTxCd" => transaction_code(xml, &mut entry.code)?,
-            "AmtDtls" => sums(xml, &mut entry.sums)?,
+            "AmtDtls" => sums(xml, &mut entry.sums, &mut entry.fault)?,
             "AddtlNtryInf" => entry.quoted.add(&xml.text(name)?),
             "NtryDtls" => {
-                entry.assert_complete(xml)?;
+                entry.look_through(xml);
                 details(xml, &mut entry, &mut listed, to)?;
             }
             _ => xml.skip()?,
         }
     }
-    entry.assert_complete(xml)?;
-    if entry.is_booked() {
+    entry.look_through(xml);
+    if entry.is_read() {
         return listed.finish(entry, to);
     }
     to.summary.unbooked += 1;
@@ -185,7 +187,7 @@ fn details<R: BufRead, E: From<ReadError>>(
                     entry.claimed = Some(entry.claimed.unwrap_or_default().saturating_add(count));
                 }
             }
-            "TxDtls" if entry.is_booked() => listed.add(entry, detail(xml)?, to)?,
+            "TxDtls" if entry.is_read() => listed.add(entry, detail(xml)?, to)?,
             _ => xml.skip()?,
         }
     }
@@ -210,6 +212,10 @@ struct Listed<'a> {
     /// Whether some of them have no sum but a share of the entry's.
     shares: bool,
     keys: Vec<String>,
+    /// Whether one of them is about a leg or a file of ours, or may be.
+    ours: bool,
+    /// The first value in them that cannot be.
+    fault: Option<ReadError>,
 }
 
 impl Listed<'_> {
@@ -229,16 +235,25 @@ impl Listed<'_> {
     fn tell<E: From<ReadError>>(
         &mut self,
         entry: &Entry,
-        (detail, within): (Detail, String),
+        (mut detail, within): (Detail, String),
         alone: bool,
         to: &mut To<'_, '_, E>,
     ) -> Result<(), E> {
+        self.fault = self.fault.take().or(detail.fault.take());
         let is_part = !alone && detail.amount.is_none() && detail.sums.is_empty();
         let is_other_way = detail.credit.is_some_and(|credit| Some(credit) != entry.credit);
         let shared = (is_part && !is_other_way).then_some(self.place);
         self.sums.add(entry, &detail, alone);
         let of = Of { alone, account: self.account, within: &within, shared };
-        let Some(report) = tell(entry, detail, of, to)? else { return Ok(()) };
+        let report = match tell(entry, detail, of, to)? {
+            Tale::Others => return Ok(()),
+            Tale::Noted => {
+                self.ours = true;
+                return Ok(());
+            }
+            Tale::OfLeg(report) => *report,
+        };
+        self.ours = true;
         if self.told.len() == ANSWER_REPORTS_MAX {
             return Err(ReadError::of_all(Problem::TooMany).into());
         }
@@ -266,6 +281,14 @@ impl Listed<'_> {
             None if unlisted.is_empty() => to.summary.others += 1,
             None => {}
         }
+        // What is wrong in somebody else's entry keeps nothing of ours waiting.
+        if let Some(fault) = entry.fault.take().or(self.fault.take()) {
+            if self.ours || !unlisted.is_empty() {
+                return Err(fault.into());
+            }
+            to.summary.pass_over(fault);
+            return Ok(());
+        }
         unlisted.into_iter().try_for_each(|id| of_file(&entry, id, to))?;
         let uncovered = entry.amount.clone().filter(|_| !self.sums.is_covered(&entry));
         for report in self.told {
@@ -287,17 +310,21 @@ fn is_own(within: &str, known: Known<'_>) -> bool {
 }
 
 impl Entry {
-    /// What every entry has, in front of its details.
-    fn assert_complete<R: BufRead>(&self, xml: &Xml<R>) -> Result<(), ReadError> {
+    /// Looks for what every entry has, in front of its details.
+    fn look_through<R: BufRead>(&mut self, xml: &Xml<R>) {
         let lacks = [
             ("Amt", self.amount.is_none()),
             ("CdtDbtInd", self.credit.is_none()),
             ("Sts", self.status.is_none()),
         ];
-        match lacks.into_iter().find(|&(_, lacks)| lacks) {
-            Some((element, _)) => Err(xml.missing(element, "Ntry")),
-            None => Ok(()),
+        if let Some((element, _)) = lacks.into_iter().find(|&(_, lacks)| lacks) {
+            self.fault.get_or_insert_with(|| xml.missing(element, "Ntry"));
         }
+    }
+
+    /// Whether its transactions are looked at. In one with a fault it must be seen whose it is.
+    fn is_read(&self) -> bool {
+        self.is_booked() || self.fault.is_some()
     }
 
     fn is_booked(&self) -> bool {
@@ -335,6 +362,16 @@ fn of_file<E>(entry: &Entry, id: String, to: &mut To<'_, '_, E>) -> Result<(), E
         uncovered: None,
         shared: None,
     })
+}
+
+/// What a transaction is about.
+enum Tale {
+    /// Somebody else's.
+    Others,
+    /// Something of ours that moves no leg.
+    Noted,
+    /// A leg, by its form.
+    OfLeg(Box<Report>),
 }
 
 /// What a transaction is part of.
@@ -393,7 +430,7 @@ fn tell<E: From<ReadError>>(
     mut detail: Detail,
     Of { alone, account, within, shared }: Of<'_>,
     to: &mut To<'_, '_, E>,
-) -> Result<Option<Report>, E> {
+) -> Result<Tale, E> {
     to.summary.booked += 1;
     let keys = keys(entry, &mut detail, alone, to)?;
     let is_ambiguous = keys.len() > 1;
@@ -401,38 +438,39 @@ fn tell<E: From<ReadError>>(
     let Some(key) = keys.into_iter().next() else {
         let within = if detail.within.is_empty() { within } else { &detail.within };
         if is_own(within, to.known) {
-            let reason = detail.returned.unwrap_or_default().to_string();
+            let returned = detail.returned.unwrap_or_default();
+            let (reason, words) = (returned.to_string(), returned.words);
             let (within, status) = (within.to_owned(), "BOOK".to_owned());
-            to.summary.note(Note::Unnamed { within, status, reason, amount: moved.amount });
-        } else {
-            to.summary.others += 1;
+            to.summary.note(Note::Unnamed { within, status, reason, words, amount: moved.amount });
+            return Ok(Tale::Noted);
         }
-        return Ok(None);
+        to.summary.others += 1;
+        return Ok(Tale::Others);
     };
     let Moved { amount, instructed, credit, back, is_fee, is_drawn, reference, apart } = moved;
     if is_ambiguous {
         to.summary.note(Note::SeveralKeys { key, reference, amount });
-        return Ok(None);
+        return Ok(Tale::Noted);
     }
     if is_fee && !back {
         to.summary.note(Note::Charge { key, amount });
-        return Ok(None);
+        return Ok(Tale::Noted);
     }
     if is_drawn {
         to.summary.note(Note::Drawn { key, reference, amount });
-        return Ok(None);
+        return Ok(Tale::Noted);
     }
     let is_booked = to.summary.kind != Kind::Interim;
     if !is_booked && (credit || back) {
         to.summary.note(Note::NotFinal { key, reference, amount, is_back: back });
-        return Ok(None);
+        return Ok(Tale::Noted);
     }
     let word = match (is_booked, back) {
         (false, _) => LegWord::Accepted,
         (true, false) => LegWord::Confirmed,
         (true, true) => LegWord::Returned,
     };
-    Ok(Some(Report {
+    Ok(Tale::OfLeg(Box::new(Report {
         scope: Scope::Leg { key },
         word: Some(word),
         status: "BOOK".into(),
@@ -446,5 +484,5 @@ fn tell<E: From<ReadError>>(
         apart,
         uncovered: None,
         shared,
-    }))
+    })))
 }

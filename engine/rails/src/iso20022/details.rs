@@ -5,7 +5,7 @@
 
 use super::answer::{Money, Reason};
 use super::parts::{add_reason, money};
-use super::problem::ReadError;
+use super::problem::{ReadError, held};
 use super::quoted::Quoted;
 use super::xml::Xml;
 use std::io::BufRead;
@@ -53,6 +53,8 @@ pub struct Detail {
     pub code: Code,
     pub returned: Option<Reason>,
     pub quoted: Quoted,
+    /// The first value in it that cannot be.
+    pub fault: Option<ReadError>,
 }
 
 /// Reads a transaction.
@@ -63,13 +65,13 @@ pub fn detail<R: BufRead>(xml: &mut Xml<R>) -> Result<Detail, ReadError> {
             "Refs" => references(xml, &mut detail)?,
             "Amt" => {
                 xml.once(&detail.amount, name)?;
-                detail.amount = Some(money(xml, name)?);
+                detail.amount = held(money(xml, name), &mut detail.fault)?;
             }
             "CdtDbtInd" => {
                 xml.once(&detail.credit, name)?;
-                detail.credit = Some(is_credit(xml)?);
+                detail.credit = held(is_credit(xml), &mut detail.fault)?;
             }
-            "AmtDtls" => sums(xml, &mut detail.sums)?,
+            "AmtDtls" => sums(xml, &mut detail.sums, &mut detail.fault)?,
             "BkTxCd" => transaction_code(xml, &mut detail.code)?,
             "RmtInf" => remittance(xml, &mut detail.quoted)?,
             "AddtlTxInf" => detail.quoted.add(&xml.text(name)?),
@@ -144,7 +146,11 @@ fn structured<R: BufRead>(xml: &mut Xml<R>, quoted: &mut Quoted) -> Result<(), R
 }
 
 /// Reads amounts beside the booked one.
-pub fn sums<R: BufRead>(xml: &mut Xml<R>, sums: &mut Sums) -> Result<(), ReadError> {
+pub fn sums<R: BufRead>(
+    xml: &mut Xml<R>,
+    sums: &mut Sums,
+    fault: &mut Option<ReadError>,
+) -> Result<(), ReadError> {
     while let Some(name) = xml.child()? {
         let place = match name {
             "InstdAmt" => &mut sums.instructed,
@@ -158,7 +164,7 @@ pub fn sums<R: BufRead>(xml: &mut Xml<R>, sums: &mut Sums) -> Result<(), ReadErr
             match name {
                 "Amt" => {
                     xml.once(place, name)?;
-                    *place = Some(money(xml, name)?);
+                    *place = held(money(xml, name), fault)?;
                 }
                 _ => xml.skip()?,
             }

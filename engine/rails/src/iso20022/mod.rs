@@ -9,6 +9,7 @@ mod account;
 mod answer;
 mod calendar;
 mod camt;
+mod codes;
 mod currency;
 mod details;
 mod ids;

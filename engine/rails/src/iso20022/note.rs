@@ -21,6 +21,8 @@ pub enum Note {
         status: String,
         /// Why, on one line.
         reason: String,
+        /// What the bank says in words.
+        words: String,
         /// Its amount.
         amount: Option<Money>,
     },
@@ -86,7 +88,25 @@ pub enum Note {
         scope: Scope,
         /// Why, on one line.
         reason: String,
+        /// What the bank says in words.
+        words: String,
     },
+}
+
+impl Note {
+    /// What the bank says in words: for the note beside the answer, and never to be journaled.
+    pub fn words(&self) -> &str {
+        match self {
+            Self::Unnamed { words, .. } | Self::Changed { words, .. } => words,
+            Self::NotOurKind { .. }
+            | Self::OtherFile { .. }
+            | Self::BatchBooked { .. }
+            | Self::Charge { .. }
+            | Self::Drawn { .. }
+            | Self::SeveralKeys { .. }
+            | Self::NotFinal { .. } => "",
+        }
+    }
 }
 
 /// One sentence for a person.
@@ -102,7 +122,7 @@ impl fmt::Display for Note {
                     "the status report answers {answers}, which is no payment file of ours: not looked at"
                 )
             }
-            Self::Unnamed { within, status, reason, amount } => write!(
+            Self::Unnamed { within, status, reason, amount, words: _ } => write!(
                 f,
                 "the bank says {status} {reason} of a transaction of {} in {within} and does not name \
                  its EndToEndId: no leg moved, find out which it is",
@@ -150,7 +170,7 @@ impl fmt::Display for Note {
                     sum(amount)
                 )
             }
-            Self::Changed { scope, reason } => {
+            Self::Changed { scope, reason, words: _ } => {
                 write!(f, "the bank took on {scope} with a change: {reason}")
             }
         }

@@ -7,10 +7,11 @@
 
 use super::super::status::LegWord;
 use super::answer::{Direction, Money, Reason, Report, Scope, Summary, Visit, bounded};
+use super::codes::is_code;
 use super::ids;
 use super::note::Note;
 use super::parts::{add_reason, header, money};
-use super::problem::{Problem, ReadError};
+use super::problem::{Problem, ReadError, held};
 use super::text::NOT_PROVIDED;
 use super::xml::Xml;
 use crate::answers::Known;
@@ -36,6 +37,12 @@ fn word(status: &str) -> Option<LegWord> {
 struct Status {
     code: String,
     reason: Reason,
+}
+
+/// A status, if it has the form of one: what is told of a leg is journaled, and words may name
+/// people.
+fn coded(status: String) -> String {
+    if status.is_empty() || is_code(&status) { status } else { "a status in words".to_owned() }
 }
 
 /// What else the bank said of transactions that a wide report would cover, above all of those that
@@ -164,7 +171,7 @@ fn original_group<R: BufRead>(xml: &mut Xml<R>) -> Result<Group, ReadError> {
         None => ids::is_sent(&id),
     };
     let id = if ours { id } else { kind.unwrap_or(id) };
-    Ok(Group { id, ours, status: Status { code: code.unwrap_or_default(), reason } })
+    Ok(Group { id, ours, status: Status { code: code.map_or_else(String::new, coded), reason } })
 }
 
 /// The transactions of one payment information block.
@@ -188,7 +195,9 @@ fn block<R: BufRead, E: From<ReadError>>(
             "StsRsnInf" => add_reason(xml, &mut reason)?,
             "TxInfAndSts" => {
                 let above = inherited.get_or_insert_with(|| match &code {
-                    Some(code) => Status { code: String::clone(code), reason: reason.clone() },
+                    Some(code) => {
+                        Status { code: coded(String::clone(code)), reason: reason.clone() }
+                    }
                     None => group.status.clone(),
                 });
                 let within = id.as_deref().unwrap_or(&group.id);
@@ -202,7 +211,8 @@ fn block<R: BufRead, E: From<ReadError>>(
         }
     }
     let id: String = id.ok_or_else(|| xml.missing("OrgnlPmtInfId", "OrgnlPmtInfAndSts"))?;
-    Ok(Wide { id, status: Status { code: code.unwrap_or_default(), reason }, unnamed })
+    let status = Status { code: code.map_or_else(String::new, coded), reason };
+    Ok(Wide { id, status, unnamed })
 }
 
 /// Hands out the status of a payment information block or of the message, if it has one.
@@ -261,7 +271,7 @@ fn transaction<R: BufRead, E: From<ReadError>>(
 ) -> Result<Option<Option<LegWord>>, E> {
     let (mut key, mut code, mut reason) = (None, None, Reason::default());
     let (mut booked, mut cleared, mut of_status) = (None, None, None);
-    let mut amount = None;
+    let (mut amount, mut fault) = (None, None);
     while let Some(name) = xml.child()? {
         match name {
             "OrgnlEndToEndId" => xml.fill(&mut key, name)?,
@@ -272,20 +282,28 @@ fn transaction<R: BufRead, E: From<ReadError>>(
             "StsId" => xml.fill(&mut of_status, name)?,
             "OrgnlTxRef" => {
                 xml.once(&amount, name)?;
-                amount = Some(original_amount(xml)?);
+                amount = Some(original_amount(xml, &mut fault)?);
             }
             _ => xml.skip()?,
         }
     }
     let status = Status {
-        code: code.unwrap_or_else(|| above.code.clone()),
+        code: code.map_or_else(|| above.code.clone(), coded),
         reason: if reason.is_empty() { above.reason.clone() } else { reason },
     };
     let (word, amount) = (word(&status.code), amount.flatten());
     let key = key.unwrap_or_default().to_ascii_uppercase();
+    if let Some(fault) = fault {
+        if !within.is_other || (within.known.scale)(&key).is_some() {
+            return Err(fault.into());
+        }
+        summary.pass_over(fault);
+        return Ok(None);
+    }
     if key.is_empty() || key == NOT_PROVIDED {
         let (within, reason) = (within.id.to_owned(), status.reason.to_string());
-        summary.note(Note::Unnamed { within, status: status.code, reason, amount });
+        let Status { code: status, reason: Reason { words, .. } } = status;
+        summary.note(Note::Unnamed { within, status, reason, words, amount });
         return Ok(Some(word));
     }
     if within.is_other && ids::is_key(&key) && (within.known.scale)(&key).is_some() {
@@ -316,12 +334,15 @@ fn transaction<R: BufRead, E: From<ReadError>>(
 fn note_change(scope: &Scope, status: &Status, summary: &mut Summary) {
     if status.code == "ACWC" {
         let (scope, reason) = (scope.clone(), status.reason.to_string());
-        summary.note(Note::Changed { scope, reason });
+        summary.note(Note::Changed { scope, reason, words: status.reason.words.clone() });
     }
 }
 
 /// The amount of the original transaction, if the bank repeats it.
-fn original_amount<R: BufRead>(xml: &mut Xml<R>) -> Result<Option<Money>, ReadError> {
+fn original_amount<R: BufRead>(
+    xml: &mut Xml<R>,
+    fault: &mut Option<ReadError>,
+) -> Result<Option<Money>, ReadError> {
     let mut found = None;
     while let Some(name) = xml.child()? {
         if name != "Amt" {
@@ -333,7 +354,7 @@ fn original_amount<R: BufRead>(xml: &mut Xml<R>) -> Result<Option<Money>, ReadEr
             match name {
                 "InstdAmt" => {
                     xml.once(&found, name)?;
-                    found = Some(money(xml, name)?);
+                    found = held(money(xml, name), fault)?;
                 }
                 _ => xml.skip()?,
             }

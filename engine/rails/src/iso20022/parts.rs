@@ -2,8 +2,8 @@
 //!
 //! Owns how each is read. Never what it means for a leg.
 
-use super::account;
 use super::answer::{Money, Reason, Summary, add};
+use super::codes::{is_code, is_id};
 use super::problem::ReadError;
 use super::xml::Xml;
 use std::io::BufRead;
@@ -34,7 +34,8 @@ pub fn money<R: BufRead>(xml: &mut Xml<R>, name: &'static str) -> Result<Money, 
     })
 }
 
-/// Reads one reason (of a status or of a return); further ones are added to the text.
+/// Reads one reason (of a status or of a return); further ones are added to the first. Of what has
+/// not the form of a code it is known that it is words.
 pub fn add_reason<R: BufRead>(xml: &mut Xml<R>, all: &mut Reason) -> Result<(), ReadError> {
     let mut one = Reason::default();
     let (mut code, mut proprietary) = (None, None);
@@ -50,17 +51,20 @@ pub fn add_reason<R: BufRead>(xml: &mut Xml<R>, all: &mut Reason) -> Result<(), 
                     }
                 }
             }
-            "AddtlInf" => add(&mut one.text, "; ", &without_accounts(&xml.text(name)?)),
+            "AddtlInf" => add(&mut one.words, "; ", &xml.text(name)?),
             _ => xml.skip()?,
         }
     }
-    add(&mut one.code, "", &code.unwrap_or_default());
-    add(&mut one.proprietary, "", &without_accounts(&proprietary.unwrap_or_default()));
+    for (given, place) in [(code, &mut one.code), (proprietary, &mut one.proprietary)] {
+        let given: String = given.unwrap_or_default();
+        if is_code(&given) { add(place, "", &given) } else { add(&mut one.words, "; ", &given) }
+    }
     one.is_duplicate = [&one.code, &one.proprietary].into_iter().any(|code| is_duplicate(code));
     if all.is_empty() {
         *all = one;
     } else {
-        add(&mut all.text, "; ", &one.to_string());
+        add(&mut all.words, "; ", &one.words);
+        add(&mut all.further, "; ", &one.to_string());
         all.is_duplicate |= one.is_duplicate;
     }
     Ok(())
@@ -84,7 +88,7 @@ fn originator<R: BufRead>(xml: &mut Xml<R>, found: &mut String) -> Result<(), Re
             Some("Id") if open == 1 => open += 1,
             Some(name @ ("AnyBIC" | "BICOrBEI" | "LEI" | "Id")) => {
                 let text = xml.text(name)?;
-                if found.is_empty() {
+                if found.is_empty() && is_id(&text) {
                     add(found, "", &text);
                 }
             }
@@ -92,78 +96,4 @@ fn originator<R: BufRead>(xml: &mut Xml<R>, found: &mut String) -> Result<(), Re
         }
     }
     Ok(())
-}
-
-/// A text with every IBAN in it cut to its last characters, in groups or not: what is told of a leg
-/// is journaled, and no erasing would reach it.
-fn without_accounts(text: &str) -> String {
-    let is_part = |c: char| c.is_ascii_alphanumeric();
-    let (mut told, mut rest) = (String::new(), text);
-    while let Some(begin) = rest.find(is_part) {
-        let (before, from) = rest.split_at(begin);
-        told.push_str(before);
-        let end = from.find(|c| !is_part(c)).unwrap_or(from.len());
-        if let Some((iban, behind)) = iban_at_start(from) {
-            told.push_str("an account that ends in ");
-            told.push_str(&iban[iban.len() - SHOWN_CHARS..]);
-            rest = behind;
-        } else {
-            told.push_str(&from[..end]);
-            rest = &from[end..];
-        }
-    }
-    told + rest
-}
-
-/// Characters of somebody's account that may be told.
-const SHOWN_CHARS: usize = 4;
-/// Longest IBAN.
-const IBAN_CHARS_MAX: usize = 34;
-
-/// An IBAN with which a text begins, whatever stands between its groups, and what is behind it.
-fn iban_at_start(text: &str) -> Option<(String, &str)> {
-    let mut plain = String::new();
-    for (at, c) in text.char_indices() {
-        let is_part = match plain.len() {
-            0 | 1 => c.is_ascii_alphabetic(),
-            2 | 3 => c.is_ascii_digit(),
-            more => more < IBAN_CHARS_MAX && c.is_ascii_alphanumeric(),
-        };
-        if is_part {
-            plain.push(c);
-            if let Ok(iban) = account::iban(&plain) {
-                return Some((iban, &text[at + 1..]));
-            }
-        } else if !matches!(c, ' ' | '-' | '.') {
-            return None;
-        }
-    }
-    None
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Banks write into the reason of a return which account was meant. It was journaled with the
-    /// leg, where erasing the party could not reach it.
-    #[test]
-    fn no_account_is_kept_of_what_a_bank_says_in_words() {
-        for (text, told) in [
-            ("account closed", "account closed"),
-            ("DE89370400440532013000 closed", "an account that ends in 3000 closed"),
-            (
-                "IBAN: de89 3704 0044 0532 0130 00, closed",
-                "IBAN: an account that ends in 3000, closed",
-            ),
-            ("(GB29-NWBK-6016-1331-9268-19)", "(an account that ends in 6819)"),
-            ("\u{fc}ber DE89370400440532013000/X", "\u{fc}ber an account that ends in 3000/X"),
-            ("DE89370400440532013001", "DE89370400440532013001"),
-            ("AB12", "AB12"),
-            ("AB12 \u{fc}", "AB12 \u{fc}"),
-            ("", ""),
-        ] {
-            assert_eq!(without_accounts(text), told);
-        }
-    }
 }

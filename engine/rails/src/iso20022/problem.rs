@@ -26,9 +26,31 @@ impl ReadError {
         Self { line: 0, offset: 0, what }
     }
 
+    /// Whether it is a value that cannot be, or one that is missing: the file around it is whole,
+    /// and whether it matters depends on whose entry it stands in.
+    fn is_of_a_value(&self) -> bool {
+        matches!(self.what, Problem::Value { .. } | Problem::Missing { .. })
+    }
+
     /// For a person: where it is, if it is somewhere.
     pub(super) fn told(&self) -> String {
         if self.line == 0 { self.what.to_string() } else { self.to_string() }
+    }
+}
+
+/// A value, or none if it cannot be one: then `fault` has why, until it is known whose it is. What
+/// else is wrong refuses the file.
+pub(super) fn held<T>(
+    read: Result<T, ReadError>,
+    fault: &mut Option<ReadError>,
+) -> Result<Option<T>, ReadError> {
+    match read {
+        Ok(value) => Ok(Some(value)),
+        Err(error) if error.is_of_a_value() => {
+            fault.get_or_insert(error);
+            Ok(None)
+        }
+        Err(error) => Err(error),
     }
 }
 

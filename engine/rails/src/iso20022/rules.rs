@@ -3,12 +3,14 @@
 
 use super::account::{self, BankAccount};
 use super::{
-    Answer, CLEARING_PLACEHOLDER, Legs, Note, Problem, ReadError, Report, Scope, ids, is_key, legs,
-    pain001, read_stream,
+    Answer, CLEARING_PLACEHOLDER, Legs, Note, Problem, ReadError, Report, Scope, Summary, ids,
+    is_key, legs, pain001, read_stream,
 };
 use crate::Part;
 use crate::account::AccountError;
-use crate::answers::{About, Answer as Read, Breadth, Known, Name, Remark, Reports, Sent, Shared};
+use crate::answers::{
+    About, Answer as Read, Breadth, Known, Name, Remark, Reports, Sent, Shared, in_words,
+};
 use crate::rules::{AmountText, AnswerRules, Awaits, Fields, FileRules, RailRules};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, BufRead, Write};
@@ -114,7 +116,8 @@ impl AnswerRules for Iso20022 {
             Ok(())
         });
         let summary = read.map_err(|error| error.told())?;
-        let remarks = summary.notes.iter().map(remark).collect();
+        let mut remarks: Vec<Remark> = summary.notes.iter().map(remark).collect();
+        remarks.extend(passed_over(&summary));
         let (more, others) = (summary.notes_left_out, summary.others);
         let read = Read::new(Answer { summary, reports }, remarks).with_counts(more, others);
         Ok(read.with_strangers(strangers, more_strangers))
@@ -147,6 +150,10 @@ impl Reports for Answer {
         worth.then(|| format!("{} {}", report.status, report.reason).trim().to_owned())
     }
 
+    fn words(&self, number: usize) -> Option<&str> {
+        Some(&*self.reports[number].reason.words).filter(|words| !words.is_empty())
+    }
+
     fn account(&self, number: usize) -> Option<&str> {
         Some(&*self.reports[number].account).filter(|account| !account.is_empty())
     }
@@ -173,6 +180,19 @@ fn name(scope: &Scope) -> (Name<'_>, Breadth) {
     }
 }
 
+/// What is told of entries of others that could not be read.
+fn passed_over(summary: &Summary) -> impl Iterator<Item = Remark> {
+    let one =
+        |why: String| format!("{why}: the entry names no payment of ours, and is passed over");
+    let more = summary.more_passed_over;
+    let more = (more > 0).then(|| format!("{more} more entries of others could not be read"));
+    let all = summary.passed_over.iter().map(move |fault| one(fault.told())).chain(more);
+    all.map(|text| {
+        let (leg, within, trouble) = (None, None, None);
+        Remark { leg, within, trouble, text, aside: String::new() }
+    })
+}
+
 fn remark(note: &Note) -> Remark {
     let (leg, within, trouble) = match note {
         Note::NotOurKind { .. } => (None, None, None),
@@ -190,5 +210,7 @@ fn remark(note: &Note) -> Remark {
             Scope::Payment { id } | Scope::Message { id } => (None, Some(id.clone()), None),
         },
     };
-    Remark { leg, within, trouble, text: note.to_string(), aside: String::new() }
+    let words = note.words();
+    let aside = if words.is_empty() { String::new() } else { in_words(words) };
+    Remark { leg, within, trouble, text: note.to_string(), aside }
 }

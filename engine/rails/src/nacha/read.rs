@@ -34,8 +34,10 @@ pub struct Return {
     pub is_debit: bool,
     /// Both trace numbers.
     pub reference: String,
-    /// Code, what it says, and what the bank adds.
+    /// Code, and what it says.
     pub reason: String,
+    /// What the bank adds: for the note beside the answer, and never to be journaled.
+    pub words: String,
     /// In asset units, if there is such a leg.
     pub amount: Option<Total>,
 }
@@ -306,11 +308,6 @@ impl<R: BufRead> Reader<'_, R> {
                 match amount {
                     Some(None) => note(NoteKind::Amount),
                     None | Some(Some(_)) => {
-                        let mut reason = format!("{code} {text}");
-                        if !data.is_empty() {
-                            reason.push_str(": ");
-                            reason.push_str(&without_numbers(data));
-                        }
                         if self.answer.reports.len() == ANSWER_REPORTS_MAX {
                             return Err(ReadError::TooMany);
                         }
@@ -318,7 +315,8 @@ impl<R: BufRead> Reader<'_, R> {
                             key: entry.id.to_owned(),
                             is_debit: entry.debit,
                             reference: format!("return {} of trace {trace}", entry.trace),
-                            reason,
+                            reason: format!("{code} {text}"),
+                            words: data.to_owned(),
                             amount: amount.flatten(),
                         });
                     }
@@ -328,22 +326,6 @@ impl<R: BufRead> Reader<'_, R> {
         Ok(())
     }
 }
-
-/// A text with every long number in it cut to its last digits: it may be an account, and what is
-/// told of a leg is journaled, where no erasing would reach it.
-fn without_numbers(text: &str) -> String {
-    let parts = text.split_inclusive(|c: char| !c.is_ascii_digit());
-    let cut = |part: &str| {
-        let digits = part.bytes().take_while(u8::is_ascii_digit).count();
-        let from = if digits < NUMBER_DIGITS_MIN { 0 } else { digits - NUMBER_DIGITS_SHOWN };
-        format!("{}{}", if from > 0 { ".." } else { "" }, &part[from..])
-    };
-    parts.map(cut).collect()
-}
-
-/// Fewest digits of a number that may be an account: a date has six.
-const NUMBER_DIGITS_MIN: usize = 7;
-const NUMBER_DIGITS_SHOWN: usize = 4;
 
 /// Whether a record 99 is about a return, and none itself.
 fn is_about_a_return(message: &Line) -> bool {

@@ -122,6 +122,10 @@ impl Reports for Returns {
         })
     }
 
+    fn words(&self, number: usize) -> Option<&str> {
+        Some(&*self.0[number].words).filter(|words| !words.is_empty())
+    }
+
     fn is_about_instructions(&self) -> bool {
         true
     }

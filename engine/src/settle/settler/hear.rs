@@ -95,8 +95,10 @@ impl<'a> Heard<'a> {
     }
 
     fn stranger(&mut self, name: &str) {
+        // What is told of it is journaled, and words may name people.
+        let is_id = name.bytes().all(|byte| byte.is_ascii_graphic());
         if self.unknown.len() < ANSWER_NAMES_SHOWN {
-            self.unknown.push(format!("{name:?}"));
+            self.unknown.push(if is_id { format!("{name:?}") } else { "a name of words".into() });
         }
     }
 
@@ -172,6 +174,9 @@ impl<'a> Heard<'a> {
         } else if let Some(status) = self.answer.silent(report) {
             outcome.note(format!("the bank says {status} of {id}: nothing moves by that"));
         }
+        if let Some(words) = self.answer.words(report).filter(|_| known) {
+            outcome.note(format!("of {id} {words}"));
+        }
         spoken.into_iter().try_for_each(|leg| self.add(run, leg, breadth, report))
     }
 
@@ -216,7 +221,8 @@ impl<'a> Heard<'a> {
             });
             let text = format!("{of}{}", remark.text);
             let Some(kind) = remark.trouble else {
-                outcome.note(text);
+                let between = if remark.aside.is_empty() { "" } else { "; " };
+                outcome.note(format!("{text}{between}{}", remark.aside));
                 continue;
             };
             let trouble = NewTrouble {
@@ -305,6 +311,10 @@ impl<'a> Heard<'a> {
             let silent = self.answer.silent(report).filter(|_| spoken.breadth == Breadth::Leg);
             if let Some(status) = silent {
                 outcome.note(format!("the bank says {status} of leg {}: nothing moves", leg.key));
+            }
+            let words = self.answer.words(report).filter(|_| spoken.breadth == Breadth::Leg);
+            if let Some(words) = words {
+                outcome.note(format!("of leg {} {words}", leg.key));
             }
         }
         // A word for many that is said once so that it holds, and once so that it does not, may be

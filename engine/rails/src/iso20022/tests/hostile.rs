@@ -313,3 +313,56 @@ fn a_document_holds_one_message() {
         assert_eq!(refused, Problem::Misplaced("BkToCstmrStmt"), "{namespace}");
     }
 }
+
+/// Banks write people's names into the reasons of what they refuse or send back, and some where a
+/// code belongs. All of it was journaled with the leg, where erasing a party does not reach.
+#[test]
+fn words_of_a_bank_stand_beside_the_answer_and_are_not_journaled() {
+    let reasons = [
+        "<Rsn><Cd>AC04</Cd></Rsn><AddtlInf>Account of Ann Smith, DE89370400440532013000</AddtlInf>",
+        "<Rsn><Prtry>Ann Smith died</Prtry></Rsn>",
+        "<Orgtr><Nm>Ann Smith</Nm><Id><OrgId><Othr><Id>Ann Smith</Id></Othr></OrgId></Id></Orgtr>\
+         <Rsn><Cd>MS03</Cd></Rsn><AddtlInf>Ann</AddtlInf><AddtlInf>Smith</AddtlInf>",
+        "<Rsn><Prtry>DE89370400440532013000</Prtry></Rsn>",
+    ];
+    let wide = |reason: &str| {
+        let group = format!("<GrpSts>RJCT</GrpSts><StsRsnInf>{reason}</StsRsnInf>");
+        status_report(&group, "")
+    };
+    let narrow = |reason: &str| {
+        let one = format!(
+            "<TxInfAndSts><OrgnlEndToEndId>{KEY}</OrgnlEndToEndId><TxSts>RJCT</TxSts><StsRsnInf>{reason}\
+             </StsRsnInf></TxInfAndSts>"
+        );
+        status_report("", &block(&one))
+    };
+    let back = |reason: &str| {
+        let of = format!("<Refs><EndToEndId>{KEY}</EndToEndId></Refs><RtrInf>{reason}</RtrInf>");
+        statement(&entry("CRDT", "12.33", CODE, &detail(&of))).into_bytes()
+    };
+    let unnamed = |reason: &str| {
+        let one = format!(
+            "<TxInfAndSts><OrgnlEndToEndId>NOTPROVIDED</OrgnlEndToEndId><TxSts>RJCT</TxSts><StsRsnInf>{reason}\
+             </StsRsnInf></TxInfAndSts>"
+        );
+        status_report("", &block(&one))
+    };
+    let secret =
+        |text: &str| text.contains("Ann") || text.contains("Smith") || text.contains("DE89");
+    for reason in reasons {
+        for file in [wide(reason), narrow(reason), back(reason)] {
+            let (told, _) = told(&multilateral(), &read(&file).unwrap());
+            assert!(!told.is_empty() && told.iter().all(|told| !secret(&told.3)), "{told:?}");
+            let heard = Heard::read(Rail::Iso20022, file.as_slice(), Known::ANY).unwrap();
+            let words = heard.words(0).unwrap();
+            assert!(secret(&words), "the note has them: {words}");
+        }
+        let file = unnamed(reason);
+        let heard = Heard::read(Rail::Iso20022, file.as_slice(), Known::ANY).unwrap();
+        let remark = &heard.remarks()[0];
+        assert!(remark.trouble.is_some() && !secret(&remark.text), "{}", remark.text);
+        assert!(secret(&remark.aside), "{}", remark.aside);
+    }
+    let status = status_report("<GrpSts>Ann Smith</GrpSts>", "");
+    assert_eq!(read(&status).unwrap().reports[0].status, "a status in words");
+}

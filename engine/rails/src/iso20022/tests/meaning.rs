@@ -50,7 +50,7 @@ fn the_answers_of_an_independent_bank_are_read_back() {
     }
     let (told, _) =
         told(&content, &read(&file("multilateral.partial.pain.002.001.10.xml")).unwrap());
-    assert_eq!(told[0], one(OUT_12_33, Rejected, "", "RJCT AC04", None));
+    assert_eq!(told[0], one(OUT_12_33, Rejected, "", "RJCT AC04 account closed", None));
 }
 
 #[test]
@@ -78,13 +78,13 @@ fn a_status_of_a_block_is_that_of_its_debtors_legs_alone() {
 fn a_status_report_by_hand_is_read_with_every_detail() {
     let answer = read(&file("hand.pain.002.001.10.xml")).unwrap();
     let (told, _) = told(&multilateral(), &answer);
-    let moved = "ACWC DT06 execution date moved; to 2026-12-01";
-    let why = "RJCT AC04 account closed; X-9 (by 4711)";
+    let moved = "ACWC DT06 the date of execution was changed";
+    let why = "RJCT AC04 account closed (by 4711); X-9";
     assert_eq!(
         told,
         [
             one(OUT_12_33, Rejected, "T-1", why, Some(12_330_000)),
-            one(OUT_MOST, Confirmed, "R-1", "ACSC DT06 execution date moved; to 2026-12-01", None),
+            one(OUT_MOST, Confirmed, "R-1", "ACSC DT06 the date of execution was changed", None),
             // Without a status of its own: that of its block.
             one(OUT_MOST_2, Accepted, "", moved, None),
             // BLCK decides nothing, and keeps the block's word away. The block's is for the rest.
@@ -108,13 +108,12 @@ fn the_example_of_the_german_banks_is_read_and_moves_nothing_of_ours() {
         .map(|report| (report.scope.to_string(), report.word, report.reason.to_string()))
         .collect();
     let payment = |number| format!("payment information Sammler {number}");
-    let changed = "DT06 Vom Kunden vorgegebenes Ausführungsdatum wurde hochgesetzt; ReqdExctnDt \
-                   ALT: 2023-11-23; ReqdExctnDt NEU: 2023-11-24 (by BANKDEFF123)";
+    let changed = "DT06 the date of execution was changed (by BANKDEFF123)";
     let expected = [
         (payment(1), Some(Accepted), String::new()),
         (payment(2), Some(Accepted), changed.into()),
-        ("leg 4656384".into(), Some(Rejected), "AC01 IBAN fehlerhaft (by BANKDEFF123)".into()),
-        (payment(3), Some(Rejected), "AM05 Doppeleinreichung (by BANKDEFF123)".into()),
+        ("leg 4656384".into(), Some(Rejected), "AC01 account number wrong (by BANKDEFF123)".into()),
+        (payment(3), Some(Rejected), "AM05 handed in before (by BANKDEFF123)".into()),
         (payment(4), None, String::new()),
     ];
     assert_eq!(said, expected);

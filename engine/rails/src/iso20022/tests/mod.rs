@@ -6,6 +6,7 @@
 mod dialects;
 mod hostile;
 mod meaning;
+mod others;
 mod refused;
 
 use super::legs::statement;

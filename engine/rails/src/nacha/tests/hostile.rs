@@ -66,18 +66,18 @@ fn an_entry_of_somebody_elses_under_our_number_keeps_no_return_back() {
     assert_eq!(alone, Err(ReadError::NotAReturn { line: 3 }), "nothing in it is lost");
 }
 
-/// What a bank writes beside a code was journaled with the leg, accounts and all.
+/// What a bank writes beside a code was journaled with the leg, names and all, where erasing a party
+/// does not reach.
 #[test]
-fn no_account_is_kept_of_what_a_bank_adds_to_a_return() {
-    let (_, sent) = example();
-    for (data, told) in [
-        ("SEE 1918171614, DIED 112926", "SEE ..1614, DIED 112926"),
-        ("CALL 555-0100", "CALL 555-0100"),
-        ("1234567", "..4567"),
-    ] {
-        let back = Back { data: data.into(), ..Back::of(&legs_of(&sent)[0], "R15") };
-        let answer = read(text(&whole(&[entries("CCD", "", &ours(back))])).as_bytes(), &six);
-        let reason = &answer.unwrap().reports[0].reason;
-        assert!(reason.ends_with(&format!(": {told}")), "{reason}");
-    }
+fn words_of_a_bank_stand_beside_the_answer_and_are_not_journaled() {
+    let (content, sent) = example();
+    let said = "ANN SMITH DIED 112926, SEE 1918171614";
+    let back = Back { data: said.into(), ..Back::of(&legs_of(&sent)[0], "R15") };
+    let bytes = text(&whole(&[entries("CCD", "", &ours(back))]));
+    let known = Known { scale: &six, file: &|_| true };
+    let told = Told::read(Rail::Nacha, bytes.as_bytes(), known).unwrap();
+    let about = About { head: &content.head, account: "", side: Side::Out, shared: None };
+    let reason = told.statement(0, about).unwrap().reason;
+    assert_eq!(reason, format!("R15 {}", super::super::codes::return_text(15)));
+    assert_eq!(told.words(0).unwrap(), format!("in the bank's words: {said:?}"));
 }

@@ -41,21 +41,28 @@ fn a_return_is_reported_to_its_leg_with_reason_reference_and_amount() {
     free.data = "CALL 555-0100".into();
     let text = file(&[vec![Back::of(&entries[0], "R01")], vec![free]]);
     let answer = read(text.as_bytes(), &six).unwrap();
-    let report = |index: usize, reference: &str, reason: &str| Return {
+    let report = |index: usize, reference: &str, reason: &str, words: &str| Return {
         key: rail_id(&content.legs[index].key),
         is_debit: content.legs[index].payment.is_pay_in(),
         reference: reference.into(),
         reason: reason.into(),
+        words: words.into(),
         amount: Some(content.legs[index].payment.amount),
     };
     assert_eq!(
         answer.reports,
         [
-            report(0, "return 021000020000001 of trace 121042880000001", "R01 insufficient funds"),
+            report(
+                0,
+                "return 021000020000001 of trace 121042880000001",
+                "R01 insufficient funds",
+                ""
+            ),
             report(
                 1,
                 "return 021000020000002 of trace 121042880000002",
-                "R29 corporate customer advises not authorized: CALL 555-0100"
+                "R29 corporate customer advises not authorized",
+                "CALL 555-0100"
             ),
         ]
     );
