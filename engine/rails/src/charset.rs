@@ -87,12 +87,17 @@ impl<R: BufRead> BufRead for Utf8<R> {
 
 impl<R: BufRead> Read for Utf8<R> {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        let bytes = self.fill_buf()?;
-        let count = bytes.len().min(into.len());
-        into[..count].copy_from_slice(&bytes[..count]);
-        self.consume(count);
-        Ok(count)
+        read_of_buffer(self, into)
     }
+}
+
+/// How what has a buffer is read: as much as lies in it.
+pub fn read_of_buffer(input: &mut impl BufRead, into: &mut [u8]) -> io::Result<usize> {
+    let bytes = input.fill_buf()?;
+    let count = bytes.len().min(into.len());
+    into[..count].copy_from_slice(&bytes[..count]);
+    input.consume(count);
+    Ok(count)
 }
 
 /// Whether a name of a character set, as an XML declaration has it, is one that is read.

@@ -302,8 +302,8 @@ impl Reason {
     }
 }
 
-/// On one line, at most `TEXT_BYTES_MAX` bytes: "AC04 account closed (by BANKDEFFXXX)". The words are
-/// ours, never the bank's.
+/// On one line, at most `TEXT_BYTES_MAX` bytes: "AC04 account closed (by BANKDEFFXXX)". The words
+/// are ours, never the bank's.
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let by = if self.originator.is_empty() {

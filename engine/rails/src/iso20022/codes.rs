@@ -1,7 +1,8 @@
 //! What the reason codes of the ISO lists say, in words of our own.
 //!
-//! Owns the words, and what has the form of a code. What a bank adds in its own is somebody else's text, which may name people, and
-//! stands beside the answer alone; so a code has to speak for itself.
+//! Owns the words, and what has the form of a code. What a bank adds in its own is somebody else's
+//! text, which may name people, and stands beside the answer alone; so a code has to speak for
+//! itself.
 
 use super::account;
 

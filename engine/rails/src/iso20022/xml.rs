@@ -452,10 +452,6 @@ impl<R: BufRead> BufRead for Bounded<R> {
 
 impl<R: BufRead> Read for Bounded<R> {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        let bytes = self.fill_buf()?;
-        let count = bytes.len().min(into.len());
-        into[..count].copy_from_slice(&bytes[..count]);
-        self.consume(count);
-        Ok(count)
+        charset::read_of_buffer(self, into)
     }
 }

@@ -1,5 +1,5 @@
-//! Other people's entries that cannot be read: their money, and no reason to leave ours waiting. What
-//! could be ours still refuses the file.
+//! Other people's entries that cannot be read: their money, and no reason to leave ours waiting.
+//! What could be ours still refuses the file.
 
 use super::dialects::{CODE, KEY, account, detail, entry, named};
 use super::*;
@@ -68,8 +68,8 @@ fn an_entry_of_others_that_cannot_be_read_is_passed_over_with_a_note() {
     }
 }
 
-/// What names a leg or a file of ours, or has the form of a key, refuses the file: nothing of ours is
-/// guessed at.
+/// What names a leg or a file of ours, or has the form of a key, refuses the file: nothing of ours
+/// is guessed at.
 #[test]
 fn an_entry_that_could_be_ours_and_cannot_be_read_refuses_the_file() {
     let own = [

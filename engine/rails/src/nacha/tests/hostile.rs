@@ -66,8 +66,8 @@ fn an_entry_of_somebody_elses_under_our_number_keeps_no_return_back() {
     assert_eq!(alone, Err(ReadError::NotAReturn { line: 3 }), "nothing in it is lost");
 }
 
-/// What a bank writes beside a code was journaled with the leg, names and all, where erasing a party
-/// does not reach.
+/// What a bank writes beside a code was journaled with the leg, names and all, where erasing a
+/// party does not reach.
 #[test]
 fn words_of_a_bank_stand_beside_the_answer_and_are_not_journaled() {
     let (content, sent) = example();
