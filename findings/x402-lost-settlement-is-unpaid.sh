@@ -1,9 +1,9 @@
 #!/bin/sh
-# An x402 seller tells a buyer who has paid that he has not, when the answer to one call is lost.
+# An x402 seller tells a buyer who has paid that nothing was paid, when the answer to one call is lost.
 #
 # Guess:    the seller asks the facilitator again when the answer to `/settle` is lost (502), or
 #           asks what became of the payment, and gives out the goods once it knows.
-# Happens:  the buyer gets 402 "payment required" and no goods, though his money has moved and the
+# Happens:  the buyer gets 402 "payment required" and no goods, though the money has moved and the
 #           handler has run; nothing is asked again, then or later. `settlement_pending` with a
 #           transaction is asked once more within the same request, without a word on how long to
 #           wait, and then is 402 too. Both libraries do the same.
