@@ -160,7 +160,7 @@ impl House {
         file.to_str().expect("a plain path").to_owned()
     }
 
-    /// Runs a command that is signed where the operator has a key of his own.
+    /// Runs a command that is signed where the operator has an own key.
     fn signing(&self, operator: &str, args: &[&str]) -> Output {
         match self.own(operator) {
             Some(file) => self.cli(operator, &[args, &["--sign-with", &file]].concat()),

@@ -24,7 +24,7 @@ fn keys_of(house: &House) -> Vec<(String, bool)> {
 }
 
 #[test]
-fn who_approved_and_said_is_proved_by_his_own_key_and_a_lost_key_is_taken_away() {
+fn who_approved_and_said_is_proved_by_an_own_key_and_a_lost_key_is_taken_away() {
     let mut house = House::new(&["ann", "bob"]);
     house.register_all("ann", "pm_0");
     let charges = house.computed("ann");
@@ -41,7 +41,7 @@ fn who_approved_and_said_is_proved_by_his_own_key_and_a_lost_key_is_taken_away()
     assert!(unsigned.contains("--sign-with FILE") && unsigned.contains(&key), "{unsigned}");
     let signs = [&approve[..], &["--sign-with", &own]].concat();
     let by_bob = refusal(&house.cli("bob", &signs));
-    assert!(by_bob.contains("no key of his own"), "{by_bob}");
+    assert!(by_bob.contains("no own key"), "{by_bob}");
     assert_eq!(house.report("bob", &charges)["state"], "computed");
     house.psp.fail_next(&[Fault::DropBefore, Fault::DropBefore]);
     let per_mille = [(Fault::Unavailable, 1_000)].into();

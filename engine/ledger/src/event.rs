@@ -121,7 +121,7 @@ pub struct EngineKeySet {
     pub proof: [u8; 64],
 }
 
-/// An operator signs with a key of his own from now on: the first, or one that follows another.
+/// An operator signs with an own key from now on: the first, or one that follows another.
 #[derive(Debug, Clone, PartialEq, Eq, Archive, Serialize, Deserialize)]
 pub struct OperatorKeySet {
     /// Whose key it is: who asked.

@@ -53,7 +53,7 @@ pub struct OperatorKeys {
     all: BTreeMap<SignerKey, OperatorKeyEntry>,
 }
 
-/// Why a key cannot become an operator's, or what he says is not taken as he signed it.
+/// Why a key cannot become an operator's, or what an operator says is not taken as it was signed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[allow(missing_docs)]
 pub enum OperatorKeyMisfit {
@@ -64,22 +64,22 @@ pub enum OperatorKeyMisfit {
     #[error("operators have had {OPERATOR_KEYS_MAX} keys, and no more are taken")]
     TooMany,
     #[error(
-        "operator {operator:?} has a key of his own ({key}) and signs what he approves and says: give its file \
+        "operator {operator:?} has an own key ({key}) and signs with it what they approve and say: give its file \
          (`--sign-with FILE`); if it is lost, another operator takes it away (`tallystick operator key remove`)"
     )]
     MustSign { operator: String, key: SignerKey },
     #[error(
-        "operator {operator:?} has no key of his own, so that a signature says nothing: leave it out (`--sign-with`), \
+        "operator {operator:?} has no own key, so that a signature says nothing: leave it out (`--sign-with`), \
          or set the key first (`tallystick operator key set NAME --sign-with FILE`)"
     )]
     NoKey { operator: String },
     #[error(
-        "who has no name has no key of his own and takes none away: configure operators, and call with a token"
+        "who has no name has no own key and takes none away: configure operators, and call with a token"
     )]
     Nameless,
     #[error(
         "the signature is not that of key {key} over just what operator {operator:?} asks for here: sign this call with \
-         the key that is his (`tallystick operator key list`)"
+         that key (`tallystick operator key list`)"
     )]
     SignatureUnfit { operator: String, key: SignerKey },
     #[error(

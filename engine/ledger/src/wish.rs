@@ -40,7 +40,7 @@ pub enum Wish {
     RecordDeposit { party: PartyId, asset: AssetNumber, amount: Total, reference: String },
     /// Have another key sign for the engine; the first one is the engine's own.
     SetEngineKey { key: SignerKey, proof: [u8; 64] },
-    /// Have the caller sign with another key of his own from now on: the one whose possession is
+    /// Have the caller sign with another own key from now on: the one whose possession is
     /// shown. The key before it, if there is one, signs.
     SetOperatorKey { possession: Box<OperatorSignature>, signed: Option<OperatorSignature> },
     /// Have an operator's key, which is this one now, count no more.

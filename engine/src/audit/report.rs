@@ -63,7 +63,7 @@ pub struct Report {
     /// The first one: compare it with the key that you know, or give it to the audit.
     pub first_engine_key: Option<String>,
     /// Keys of operators, oldest first: compare the first of each with the one that you know from
-    /// him, or give it to the audit.
+    /// elsewhere, or give it to the audit.
     pub operator_keys: Vec<OperatorKey>,
     /// How much was checked, up to the first difference.
     #[serde(flatten)]

@@ -1,5 +1,5 @@
 //! `operator key`, and signing with such a key: what an operator approves and says with a key of
-//! his own. The key never leaves its file: only signatures are sent.
+//! their own. The key never leaves its file: only signatures are sent.
 
 use super::client::Session;
 use super::output::{Cell, Output, Record};
@@ -33,7 +33,7 @@ pub enum KeyCommand {
     Set(SetArgs),
     /// Take away the key of an operator who has lost it, or whose key others have
     #[command(after_help = "Example:\n  tallystick operator key remove ann\n\nAny operator may; \
-        who has a key of his own signs it.")]
+        who has an own key signs it.")]
     Remove(RemoveArgs),
     /// List the keys that operators have, and had
     #[command(after_help = "Example:\n  tallystick operator key list --json")]

@@ -323,7 +323,7 @@ impl<'a> Run<'a> {
         self.life().submit(source, frame);
     }
 
-    /// Asks for commands; whoever has a key of his own signs.
+    /// Asks for commands; whoever has an own key signs.
     pub(crate) fn ask_commands(&mut self, mut commands: Vec<Command>) -> Result<(), Halt> {
         let Self { world, model, .. } = self;
         commands.iter_mut().for_each(|one| world.operators.signs(one, &model.now));

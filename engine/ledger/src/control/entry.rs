@@ -65,7 +65,7 @@ pub struct Approval {
     pub operator: String,
     /// When.
     pub at: Timestamp,
-    /// With which key of his own he signed; `None` if he did not.
+    /// With which own key it was signed; `None` if it was not.
     pub key: Option<SignerKey>,
 }
 

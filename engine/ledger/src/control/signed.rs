@@ -182,7 +182,7 @@ impl BatchApproved {
 }
 
 impl Event {
-    /// Whether an operator signed it with a key of his own: what he approved or said, or a change
+    /// Whether an operator signed it with an own key: what he approved or said, or a change
     /// of such a key.
     #[must_use]
     pub fn is_signed(&self) -> bool {

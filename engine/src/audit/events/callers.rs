@@ -47,7 +47,7 @@ fn may(via: Via, event: &Event) -> bool {
         Event::Key(KeyEvent::EngineSet(_)) => via != Via::Schedule,
         Event::Window(WindowEvent::Cut(_))
         | Event::Batch(BatchEvent::Computed(_) | BatchEvent::Approved(_)) => via != Via::Engine,
-        // Whose name is empty has no key of his own; what he signs, and whom he names, is checked
+        // Whose name is empty has no own key; what is signed, and who is named, is checked
         // with the keys.
         Event::Key(KeyEvent::OperatorSet(_) | KeyEvent::OperatorRemoved(_))
         | Event::Registry(_)

@@ -142,7 +142,7 @@ impl Made {
         self.fact(Fact { envelope, event })
     }
 
-    /// An operator has a key of his own from now on.
+    /// An operator has an own key from now on.
     pub(super) fn sets_key(&mut self, operator: &str, secret: u8) {
         let (next, before) = (agent(secret), self.own.get(operator).cloned());
         let public = |key: &SigningKey| SignerKey(key.verifying_key().to_bytes());

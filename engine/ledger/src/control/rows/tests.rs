@@ -45,7 +45,7 @@ enum Step {
     Abort,
     Legs(OfLegs),
     Doubt(Doubt),
-    /// An operator sets this key of his own, or loses the one that he has.
+    /// An operator sets this own key, or loses the one there is.
     Key(Option<u8>),
     /// Begins a picture, if none is taken.
     Mark,
