@@ -96,7 +96,7 @@ impl Clients {
             commands.push(self.asset(dice, asset.def.clone()));
         }
         for party in &world.parties[..world.parties.len() - 1] {
-            commands.push(self.party(dice, world, *party, (false, false)));
+            commands.push(self.party(dice, world, *party, (false, false), false));
             for asset in &world.assets[..world.assets.len() - 1] {
                 if dice.percent(90) {
                     let limits = [50_000_000, 1_000_000_000, 20_000_000_000, 20_000_000_000];
@@ -141,7 +141,7 @@ impl Clients {
             1 => {
                 let erased = state.parties.get(&party).is_some_and(|party| party.erased);
                 let flags = (dice.percent(12), erased && dice.percent(40));
-                self.party(dice, world, party, flags)
+                self.party(dice, world, party, flags, true)
             }
             2 => {
                 let agent = dice.pick(&world.agents[..world.agents.len() - 1]);
@@ -205,7 +205,9 @@ impl Clients {
         world: &World,
         party: PartyId,
         (suspended, reopen): (bool, bool),
+        is_change: bool,
     ) -> Command {
+        let keep = if is_change { keep(dice) } else { Keep::default() };
         // Not sealed yet: the texts lie where what is sealed will.
         let text = |text: String| SealedText::new(text.into_bytes());
         let account = |RailAccount { rail, mut fields }| {
@@ -213,9 +215,16 @@ impl Clients {
             SealedOnRail { rail, fields: text(value) }
         };
         let request = self.request(dice);
-        let accounts = world.accounts(dice).into_iter().map(account).collect();
+        let mut accounts: Vec<SealedOnRail> =
+            world.accounts(dice).into_iter().map(account).collect();
+        if dice.percent(20) {
+            let other = RailAccount {
+                rail: OTHER_RAIL.to_owned(),
+                fields: vec![(String::new(), format!("account {}", dice.below(100)))],
+            };
+            accounts.push(account(other));
+        }
         let name = text(format!("Party {}", dice.below(100)));
-        let keep = Keep::default();
         let upsert = UpsertParty { party, name, suspended, accounts, reopen, erasures: 0, keep };
         Wish::UpsertParty(upsert).by(by(""), request)
     }
@@ -288,7 +297,15 @@ impl Clients {
         let windows = windows.split_off(from).into_iter().map(WindowNumber).collect();
         let (request, asset) = (self.request(dice), AssetNumber(asset));
         let (caller, four_eyes) = self.by(dice);
-        CreateBatch { caller, request, four_eyes, windows, asset, rail: Rail::Iso20022 }
+        CreateBatch {
+            caller,
+            request,
+            four_eyes,
+            windows,
+            asset,
+            rail: Rail::Iso20022,
+            least: Total::ZERO,
+        }
     }
 
     /// One batch in each asset, of all windows that can be settled.
@@ -305,7 +322,15 @@ impl Clients {
         let ask = |(asset, windows): (u32, Vec<WindowNumber>)| {
             let (request, asset) = (self.new_request(), AssetNumber(asset));
             let (caller, four_eyes) = self.by(dice);
-            CreateBatch { caller, request, four_eyes, windows, asset, rail: Rail::Iso20022 }
+            CreateBatch {
+                caller,
+                request,
+                four_eyes,
+                windows,
+                asset,
+                rail: Rail::Iso20022,
+                least: Total::ZERO,
+            }
         };
         free.into_iter().map(ask).collect()
     }
@@ -350,6 +375,20 @@ impl Clients {
 /// Who calls under this name; an empty one is nobody's.
 pub fn by(operator: &str) -> Caller {
     Caller::grpc(operator.to_owned())
+}
+
+/// A rail on which some parties have an account, and on which nothing is settled here.
+const OTHER_RAIL: &str = "nacha";
+
+/// What a change of a party leaves alone: mostly nothing, or something of each kind.
+fn keep(dice: &mut Dice) -> Keep {
+    if dice.percent(40) {
+        return Keep::default();
+    }
+    let rails = [OTHER_RAIL, OTHER_RAIL, Rail::Iso20022.name()];
+    let removed = if dice.percent(25) { vec![(*dice.pick(&rails)).to_owned()] } else { Vec::new() };
+    let (name, suspended, accounts) = (dice.percent(50), dice.percent(60), dice.percent(60));
+    Keep { name, suspended, accounts, removed }
 }
 
 fn any_batch(dice: &mut Dice, state: &State) -> BatchId {

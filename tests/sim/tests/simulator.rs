@@ -7,7 +7,7 @@ use tallystick_sim::{Call, Figures, Settings, Side, run_seed, verifier};
 
 /// What clients and operators must have been told in a hundred seeds or so, apart from what nobody
 /// can bring about in so small a world.
-const ANSWERS: [&str; 69] = [
+const ANSWERS: [&str; 70] = [
     "AccountsMissing",
     "AssetCreated",
     "AssetDiffers",
@@ -46,6 +46,7 @@ const ANSWERS: [&str; 69] = [
     "OperatorKeySet",
     "OverLimit",
     "OverSignerCap",
+    "PartyUnfit",
     "PartyUpserted",
     "RailUnfit",
     "ReleasedBefore",

@@ -9,6 +9,7 @@ mod commands;
 mod credit;
 mod erase;
 mod fund;
+mod keep;
 mod legs;
 mod own;
 mod told;

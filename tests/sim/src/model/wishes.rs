@@ -6,12 +6,12 @@ use tallystick::ledger::LegState::{Accepted, Confirmed, Ready, Rejected, Returne
 use tallystick::ledger::event::{
     AssetCreated, BatchAborted, BatchApproved, CreditLimitSet, DepositRecorded, DisputeEnded,
     EngineKeySet, ExposureReleased, LegEvent, LegProposed, LegsBooked, LegsMoved, LegsSubmitted,
-    PartyErased, PartyUpserted, Release, SignerAdded, SignerRevoked, TroublesAcked, TroublesRaised,
+    PartyErased, Release, SignerAdded, SignerRevoked, TroublesAcked, TroublesRaised,
     WindowDisputed,
 };
 use tallystick::ledger::{
     Command, Event, LegMove, LegState, LegStep, LegWord, Mover, OperatorSignature, SaidOfLeg,
-    SubmitLegs, UpsertParty, Wish,
+    SubmitLegs, Wish,
 };
 use tallystick::types::{
     AssetNumber, BatchId, Digest, FileHasher, PartyId, Total, approval_statement,
@@ -49,6 +49,9 @@ impl State {
     /// The word of the refusal, where the rules of words refuse it.
     pub fn fact(&self, command: &Command) -> Result<Option<Event>, &'static str> {
         let Command { envelope, wish } = command;
+        if let Wish::UpsertParty(upsert) = wish {
+            return self.upserted(upsert.clone()).map(Some);
+        }
         if let Some(event) = registration(wish).or(self.of_keys(envelope, wish)?) {
             return Ok(Some(event));
         }
@@ -239,10 +242,6 @@ impl State {
 fn registration(wish: &Wish) -> Option<Event> {
     Some(match wish.clone() {
         Wish::CreateAsset { asset } => Event::from(AssetCreated { asset }),
-        Wish::UpsertParty(UpsertParty { party, name, suspended, accounts, .. }) => {
-            let event = PartyUpserted { party, name, suspended, accounts };
-            Event::from(event)
-        }
         Wish::EraseParty { party, deposits, .. } => Event::from(PartyErased { party, deposits }),
         Wish::AddSigner { signer, party, caps } => {
             Event::from(SignerAdded { signer: signer.key(), party, caps })
@@ -256,7 +255,8 @@ fn registration(wish: &Wish) -> Option<Event> {
             Event::from(event)
         }
         Wish::SetEngineKey { key, proof } => Event::from(EngineKeySet { key, proof }),
-        Wish::SetOperatorKey { .. }
+        Wish::UpsertParty(_)
+        | Wish::SetOperatorKey { .. }
         | Wish::RemoveOperatorKey { .. }
         | Wish::CloseWindow
         | Wish::SealWindow(_)
