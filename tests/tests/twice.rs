@@ -65,6 +65,32 @@ async fn a_file_whose_legs_are_all_rejected_is_taken_out_of_the_outbox_by_whoeve
     }
 }
 
+/// All was paid, the batch had ended, and its file lay in the outbox still. Then the payment came
+/// back and was owed again: the file stayed there until the next start.
+#[tokio::test]
+async fn a_file_is_taken_out_of_the_outbox_even_when_its_batch_had_ended_before() {
+    for by_the_bank in [false, true] {
+        let mut d = Deployment::new(1, 1).await;
+        let batch = computed(&mut d, 2_000_000).await;
+        approve(&mut d.client, &batch).await;
+        let legs = d.client.legs(&batch).await;
+        let word = |word| report(&batch, &legs, word);
+        d.client.operator.report_legs(word(LegWord::Confirmed)).await.unwrap();
+        until_batch(&mut d.client, &batch, |b| b.state() == BatchState::Settled).await;
+        let outbox = d.data().join("outbox/iso20022");
+        assert_eq!(names(&outbox), [first_file(&batch)]);
+        if by_the_bank {
+            let back = entry("2.00", "CRDT", "BACK-1", &legs[0].key, true);
+            let back = statement(&own_account(), &[back]);
+            assert_eq!(answer(&d.data(), "back.xml", &back).await.0, "done");
+        } else {
+            d.client.operator.report_legs(word(LegWord::Returned)).await.unwrap();
+        }
+        until("the file's end", async || names(&outbox).is_empty().then_some(())).await;
+        assert_eq!(names(&outbox.join(".withdrawn")), [first_file(&batch)]);
+    }
+}
+
 #[tokio::test]
 async fn a_file_that_was_carried_away_is_no_trouble_and_one_that_cannot_be_taken_is_one() {
     let mut d = Deployment::new(1, 1).await;

@@ -19,7 +19,7 @@ pub enum NotSaid {
     #[error(transparent)]
     NotLoaded(#[from] NotLoaded),
     /// The batch has no leg of this key.
-    #[error("the batch has no leg {0:?}; `ListLegs` shows those it has")]
+    #[error("the batch has no leg {0:?}; `tallystick leg list BATCH` shows those it has")]
     NoLeg(String),
     /// A file of the legs is held, or is just leaving.
     #[error("{0}")]
@@ -109,6 +109,7 @@ impl Engine {
         let held = self.held().before(self, batch, &steps).await.map_err(NotSaid::Held)?;
         let wish = Wish::ReportLegs { content, evidence, words, signed };
         self.intake().command(Command { envelope: envelope.clone(), wish }).await?;
+        self.held().said(batch);
         drop(held);
         self.turn().await;
         Ok(u64::try_from(steps.len()).expect("a length fits 64 bits"))
@@ -149,6 +150,7 @@ impl Engine {
         let content_of = content.clone();
         let wish = Wish::ResolveLeg { content: content_of, leg, word, reference, evidence, signed };
         self.intake().command(Command { envelope: envelope.clone(), wish }).await?;
+        self.held().said(batch);
         let waits = move |legs: &Legs| legs.proposed().contains_key(&leg);
         if !self.legs(batch, Vec::new(), waits).await? {
             // Both have said it: the settler goes on with what that leaves.

@@ -281,8 +281,9 @@ impl Run {
 
     /// Journals what an answer led to. A batch that settles is held, and the ledger reads from it
     /// what a leg moves; one that has ended is not loaded for an answer.
-    fn journal_told(&self, records: Vec<Told>, evidence: Digest) -> Result<(), Stuck> {
+    fn journal_told(&mut self, records: Vec<Told>, evidence: Digest) -> Result<(), Stuck> {
         for told in records {
+            let (Told::Moves(batch, ..) | Told::Bookings(batch, _)) = told;
             let wish = match told {
                 Told::Moves(batch, voice, moves) if self.has_ended(batch) => {
                     Wish::MoveEnded { batch, voice, evidence, moves }
@@ -295,6 +296,8 @@ impl Run {
                 Told::Bookings(batch, bookings) => Wish::BookLegs { batch, evidence, bookings },
             };
             self.wish(wish)?;
+            // Of one that has ended nobody looks by itself.
+            self.note_void(batch)?;
         }
         Ok(())
     }

@@ -28,6 +28,9 @@ pub struct Held {
     files: Arc<Mutex<BTreeMap<(BatchId, u32), HeldFile>>>,
     /// Whoever has it may have files leave, or say what became of their legs: never both at once.
     turn: Arc<Turn<()>>,
+    /// Batches of whose legs an operator has said something since the settler looked. It looks by
+    /// itself at those that are not done, and at no others.
+    said: Arc<Mutex<BTreeSet<BatchId>>>,
 }
 
 /// A file that has not left.
@@ -39,6 +42,16 @@ struct HeldFile {
 }
 
 impl Held {
+    /// An operator has said something of legs of a batch.
+    pub fn said(&self, batch: BatchId) {
+        self.said.lock().unwrap_or_else(PoisonError::into_inner).insert(batch);
+    }
+
+    /// Takes the batches of which something was said.
+    pub(super) fn take_said(&self) -> BTreeSet<BatchId> {
+        std::mem::take(&mut *self.said.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
     /// Whether the file of a submission has not left.
     pub(super) fn holds(&self, batch: BatchId, submission: u32) -> bool {
         self.all().contains_key(&(batch, submission))

@@ -320,6 +320,9 @@ impl Turns {
         self.run.unheard.clear();
         self.hear()?;
         self.run.let_leave()?;
+        for batch in self.run.held.take_said() {
+            self.run.note_void(batch)?;
+        }
         self.run.withdraw();
         self.run.read_inboxes()?;
         let (applied, batches) = {
