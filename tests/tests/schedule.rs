@@ -160,3 +160,28 @@ async fn what_is_approved_in_a_day_stays_below_its_bound_over_kills_and_the_rest
     assert_eq!(entry.approve_below_per_day, "4000000");
     drop(house.dir);
 }
+
+/// Each hour's dust made a batch that two people looked at. What comes to too little waits, over a
+/// kill, too, and leaves with the window that brings it to enough; nothing of that is a trouble.
+#[tokio::test]
+async fn what_would_move_too_little_waits_for_a_later_window() {
+    let schedule = "close_when_gross_over = \"1000\"\nbatch_rail = \"iso20022\"\n\
+                    batch_min_total = \"3000000\"\n";
+    let mut house = House::new(schedule).await;
+    for (window, total) in [(1, 1_000_000), (2, 2_000_000), (3, 3_500_000)] {
+        assert_eq!(house.client.pay(&[house.world.voucher(0, 0, 0, total)]).await, [Credited]);
+        let deadline = Instant::now() + DEADLINE;
+        while house.client.window(window).await.root.is_empty() {
+            assert!(Instant::now() < deadline, "window {window} stays open");
+        }
+        if window == 2 {
+            house = house.again().await;
+        }
+    }
+    let batches = house.until_batches(1).await;
+    assert_eq!((batches.len(), &batches[0].windows), (1, &vec![1, 2, 3]));
+    assert_eq!((&*batches[0].total, &*batches[0].advanced), ("3500000", "0"));
+    let entry = house.entry().await;
+    assert_eq!((&*entry.trouble, &*entry.batch_min_total), ("", "3000000"));
+    drop(house.dir);
+}

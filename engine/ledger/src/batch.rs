@@ -220,6 +220,18 @@ impl BatchHead {
         self.total.max(self.pay_in_total)
     }
 
+    /// What the clearing account pays out beyond what comes in: debtors' rests below one payment's
+    /// step, which come back when they add up.
+    #[must_use]
+    pub fn advanced(&self) -> Total {
+        let covered = |sum: Total, (_, used): &(PartyId, Total)| sum.plus(*used);
+        let covered = self.prefunded.iter().fold(self.pay_in_total, covered);
+        match self.asset.model {
+            SettlementModel::Bilateral => Total::ZERO,
+            SettlementModel::Multilateral => Total(self.total.0.saturating_sub(covered.0)),
+        }
+    }
+
     /// The event that records this batch.
     #[must_use]
     pub fn event(

@@ -15,11 +15,13 @@ pub enum Refusal {
          days after they were used; what revokes, suspends, closes, disputes or aborts is done all the same"
     )]
     RequestsFull(usize),
-    #[error("party {0} is not registered; register it with UpsertParty")]
+    #[error("party {0} is not registered; `tallystick party add` (UpsertParty) registers it")]
     UnknownParty(PartyId),
-    #[error("signer {0} is not registered; register it with AddSigner")]
+    #[error("signer {0} is not registered; `tallystick signer add` (AddSigner) registers it")]
     UnknownSigner(SignerKey),
-    #[error("asset {0} is not registered; create it with CreateAsset")]
+    #[error(
+        "asset {0} is not registered; `tallystick asset add` (CreateAsset) creates it, `asset list` shows those there are"
+    )]
     UnknownAsset(AssetNumber),
     #[error("window {window} does not exist: windows are 1 to {open}, and {open} is open")]
     UnknownWindow { window: WindowNumber, open: WindowNumber },
@@ -53,13 +55,17 @@ pub enum Refusal {
     EngineKeyMoved,
     #[error(transparent)]
     OperatorKey(#[from] OperatorKeyMisfit),
+    #[error(
+        "the batch would move {size} asset units, and less than {least} is left to wait (batch_min_total)"
+    )]
+    BelowLeast { size: Total, least: Total },
     #[error("the windows hold nothing to settle in asset {0}")]
     NothingToSettle(AssetNumber),
     #[error("batch {batch} is {state}; {allowed}")]
     BatchState { batch: BatchId, state: &'static str, allowed: &'static str },
     #[error(
         "{count} parties of the batch have no {rail} account, so money cannot reach them: {first}; \
-         register their accounts with UpsertParty"
+         `tallystick party update ID --account RAIL:FIELD=VALUE` registers an account"
     )]
     AccountsMissing { rail: &'static str, count: usize, first: String },
     #[error("the batch would have more than {0} legs; settle fewer windows at once")]
@@ -97,7 +103,7 @@ pub enum Refusal {
     ReleasedBefore { batch: BatchId, party: PartyId },
     #[error(
         "leg {leg} of batch {batch} is UNKNOWN: that takes the word of two operators, each with \
-         evidence; configure operators and resolve it with ResolveLeg"
+         evidence; configure operators, and both say it with `tallystick leg resolve`"
     )]
     NeedsTwo { batch: BatchId, leg: u32 },
     /// A party was suspended, or is not any more, while legs were chosen: choose them again.
@@ -169,7 +175,7 @@ pub enum Refusal {
     #[error(
         "what became of an earlier payment of party {party} is in doubt (trouble {trouble}): it is neither \
          charged nor paid on rail {rail} until somebody has looked into it and has taken the trouble away \
-         with AckTroubles"
+         with `tallystick trouble ack NUMBER --note TEXT`"
     )]
     InDoubt { party: PartyId, trouble: u64, rail: &'static str },
     #[error(

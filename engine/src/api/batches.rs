@@ -12,7 +12,7 @@ use crate::ledger::{
 };
 use crate::rails;
 use crate::settle::{CreateBatch, Engine};
-use crate::types::{AssetNumber, BatchId, Lsn, WindowNumber};
+use crate::types::{AssetNumber, BatchId, Lsn, Timestamp, Total, WindowNumber};
 use bytes::Bytes;
 use std::sync::Arc;
 use tallystick_proto::v1;
@@ -44,33 +44,49 @@ pub(super) async fn create(
         windows: message.windows.into_iter().map(WindowNumber).collect(),
         asset: AssetNumber(message.asset),
         rail: rail(&message.rail)?,
+        // Who asks for a batch gets it, however little it moves.
+        least: Total::ZERO,
     };
     let head = engine.create_batch(&ask).await?;
     // Who made it is the one who called first.
-    let (_, deed) = deed(engine, &ask.request).await?;
+    let (_, deed, computed) = deed(engine, &ask.request).await?;
     let troubles = engine.ask(|control| Ok(troubles::of_batch(control, head.id))).await?;
-    Ok(v1::Batch { troubles, ..as_it_was_done(&head, deed) })
+    Ok(v1::Batch { troubles, ..as_it_was_done(&head, deed, computed) })
 }
 
 /// The batch that the record of a request computed or aborted, and what it did.
-async fn deed(engine: &Engine, request: &Request) -> Result<(Arc<BatchHead>, Deed), Status> {
+/// When it was computed is known as long as it was not computed again.
+async fn deed(
+    engine: &Engine,
+    request: &Request,
+) -> Result<(Arc<BatchHead>, Deed, (Timestamp, Lsn)), Status> {
     let found = engine.ask(|control| {
         let lsn = control.answered(request)?.expect("it was answered just now");
         let deed = control.deed(lsn).expect("the request computed or aborted a batch").clone();
-        Ok((control.batch(deed.batch)?.head.clone(), deed))
+        let entry = control.batch(deed.batch)?;
+        let known = entry.computed_lsn <= lsn;
+        let computed = (entry.computed_at, entry.computed_lsn);
+        let computed = if known { computed } else { (Timestamp::default(), Lsn(0)) };
+        Ok((entry.head.clone(), deed, computed))
     });
     Ok(found.await?)
 }
 
 /// A batch as a record left it, whatever came since: one that was aborted may have been computed
 /// again.
-fn as_it_was_done(head: &BatchHead, Deed { by, aborted, batch: _ }: Deed) -> v1::Batch {
+fn as_it_was_done(
+    head: &BatchHead,
+    Deed { by, aborted, batch: _ }: Deed,
+    (computed_at, computed_lsn): (Timestamp, Lsn),
+) -> v1::Batch {
     let state = match aborted {
         Some(_) => v1::BatchState::Aborted,
         None => v1::BatchState::Computed,
     };
     let (aborted_by, abort_reason) = aborted.unwrap_or_default();
     v1::Batch {
+        computed_at_us: computed_at.0,
+        computed_lsn: computed_lsn.0,
         created_by: by.operator,
         four_eyes: by.four_eyes,
         aborted_by,
@@ -108,8 +124,8 @@ pub(super) async fn abort(
     let batch: BatchId = id(&message.batch_id, "batch_id")?;
     let wish = Wish::AbortBatch { batch, reason: message.reason };
     engine.tell(wish.by(caller, request.clone())).await?;
-    let (head, deed) = deed(engine, &request).await?;
-    Ok(as_it_was_done(&head, deed))
+    let (head, deed, computed) = deed(engine, &request).await?;
+    Ok(as_it_was_done(&head, deed, computed))
 }
 
 pub(super) async fn get(engine: &Engine, batch: BatchId) -> Result<v1::Batch, Status> {

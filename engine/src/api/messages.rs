@@ -260,6 +260,7 @@ pub(super) fn batch_message(head: &BatchHead, state: v1::BatchState) -> v1::Batc
         carried: head.carried.to_string(),
         pay_in_legs: head.pay_in_count,
         pay_in_total: head.pay_in_total.to_string(),
+        advanced: head.advanced().to_string(),
         owed_again: Total::ZERO.to_string(),
         ..v1::Batch::default()
     }

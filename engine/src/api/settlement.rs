@@ -87,6 +87,7 @@ fn entry((entry, standing): (ScheduleEntry, Standing)) -> v1::ScheduleStatus {
         close_when_exposure_over: sum(entry.exposure_over),
         exposure: standing.gauge.exposure.to_string(),
         batch_rail: entry.batch_rail.map(|rail| rail.name().to_owned()).unwrap_or_default(),
+        batch_min_total: sum(entry.batch_min_total),
         approve_below: sum(entry.approve_below),
         approve_below_per_day: sum(entry.approve_below_per_day),
         approved_today: standing.approved_today.to_string(),

@@ -34,6 +34,7 @@ fn code(refusal: &Refusal) -> Code {
         | Refusal::WindowOpen(_)
         | Refusal::WindowInBatch { .. }
         | Refusal::NothingToSettle(_)
+        | Refusal::BelowLeast { .. }
         | Refusal::BatchState { .. }
         | Refusal::EngineKey(_)
         | Refusal::WindowDisputed(_)

@@ -336,6 +336,7 @@ pub(super) fn batch_cells(batch: Batch) -> Record {
         ("total", Cell::Money(batch.total, asset)),
         ("pay_in_legs", Cell::Count(batch.pay_in_legs)),
         ("pay_in_total", Cell::Money(batch.pay_in_total, asset)),
+        ("advanced", Cell::Money(batch.advanced, asset)),
         ("carried", Cell::Money(batch.carried, asset)),
         ("owed_again", Cell::Money(batch.owed_again, asset)),
         ("legs_by_state", Cell::Records(counts)),

@@ -180,6 +180,7 @@ fn schedule(entries: Vec<ScheduleStatus>) -> Cell {
             ("close_when_exposure_over", sum(entry.close_when_exposure_over)),
             ("exposure", sum(entry.exposure)),
             ("batch_rail", Cell::Text(entry.batch_rail)),
+            ("batch_min_total", sum(entry.batch_min_total)),
             ("approve_below", sum(entry.approve_below)),
             ("approve_below_per_day", sum(entry.approve_below_per_day)),
             ("approved_today", sum(entry.approved_today)),

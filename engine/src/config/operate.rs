@@ -25,6 +25,8 @@ pub struct ScheduleEntry {
     pub exposure_over: Option<Total>,
     /// Compute a batch on this rail after each such close.
     pub batch_rail: Option<Rail>,
+    /// Unless it would move less than this: then its windows wait for the next close.
+    pub batch_min_total: Option<Total>,
     /// Approve it when its total is below this.
     pub approve_below: Option<Total>,
     /// As long as what was approved so since midnight UTC stays below this, with it. With
@@ -47,6 +49,7 @@ pub struct ScheduleSetting {
     close_when_gross_over: Option<Units>,
     close_when_exposure_over: Option<Units>,
     batch_rail: Option<RailName>,
+    batch_min_total: Option<Units>,
     approve_below: Option<Units>,
     approve_below_per_day: Option<Units>,
 }
@@ -114,6 +117,9 @@ pub(super) fn check_schedule(schedule: &[ScheduleSetting], four_eyes: bool) -> R
             let expected = "close, close_when_gross_over or close_when_exposure_over with it";
             return Err(wrong(&key("asset"), asset.to_string(), expected));
         }
+        if entry.batch_min_total.is_some() && entry.batch_rail.is_none() {
+            return Err(wrong(&key("batch_min_total"), "alone", "batch_rail with it"));
+        }
         if entry.approve_below.is_some() && entry.batch_rail.is_none() {
             return Err(wrong(&key("approve_below"), "alone", "batch_rail with it"));
         }
@@ -170,6 +176,7 @@ impl ScheduleSetting {
             gross_over: self.close_when_gross_over.map(|over| over.0),
             exposure_over: self.close_when_exposure_over.map(|over| over.0),
             batch_rail: self.batch_rail.map(|rail| rail.0),
+            batch_min_total: self.batch_min_total.map(|least| least.0),
             approve_below: self.approve_below.map(|below| below.0),
         }
     }
@@ -182,6 +189,7 @@ impl ScheduleSetting {
             close_when_gross_over: entry.gross_over.map(Units),
             close_when_exposure_over: entry.exposure_over.map(Units),
             batch_rail: entry.batch_rail.map(RailName),
+            batch_min_total: entry.batch_min_total.map(Units),
             approve_below: entry.approve_below.map(Units),
             approve_below_per_day: entry.approve_below_per_day.map(Units),
         }

@@ -11,7 +11,7 @@ use crate::limits::{BATCH_ATTEMPTS_MAX, BATCH_OFFERS_MAX};
 use crate::pipeline::{Done, Intake, NotDone};
 use crate::rails;
 use crate::sign::{EngineKey, Signed};
-use crate::types::{AssetNumber, BatchId, WindowNumber, batch_statement};
+use crate::types::{AssetNumber, BatchId, Total, WindowNumber, batch_statement};
 use crate::vault::{Vault, VaultError};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -35,6 +35,8 @@ pub struct CreateBatch {
     pub asset: AssetNumber,
     /// The rail to settle it on.
     pub rail: Rail,
+    /// A batch that moves less is not made.
+    pub least: Total,
 }
 
 /// Work for a batch, which takes its time.
@@ -157,7 +159,7 @@ async fn work(
         .await??;
     let account = clearing.get(&ask.rail).map_or(&[][..], Vec::as_slice);
     let policy = rails::policy(ask.rail, &asset, account)?;
-    let (intake, rail, archive) = (intake.clone(), ask.rail, archive.clone());
+    let (intake, rail, archive, least) = (intake.clone(), ask.rail, archive.clone(), ask.least);
     Ok(Box::new(move || {
         let load = |sealed| archive.window(sealed);
         let windows = windows.iter().map(load).collect::<Result<Vec<_>, _>>()?;
@@ -171,6 +173,10 @@ async fn work(
             found
         };
         let content = BatchContent::compute(&windows, &asset, &policy, account, prefund)?;
+        let size = content.head.size();
+        if size < least {
+            return Err(Refusal::BelowLeast { size, least }.into());
+        }
         let open = archive.vault().open_batch(&content)?;
         rails::check_batch(&open)?;
         let (head, accounts) = (content.head.clone(), content.accounts.clone());

@@ -373,7 +373,8 @@ async fn settle(run: &mut Run) -> Vec<Files> {
     for asset in [EUR, USD] {
         let (caller, request) = (Caller::grpc(String::new()), run.request());
         let (windows, rail) = (windows.clone(), Rail::Iso20022);
-        let ask = CreateBatch { caller, request, four_eyes: false, windows, asset, rail };
+        let (four_eyes, least) = (false, Total::ZERO);
+        let ask = CreateBatch { caller, request, four_eyes, windows, asset, rail, least };
         // Where nothing is owed there is no batch.
         let _ = run.running.engine.create_batch(&ask).await;
     }

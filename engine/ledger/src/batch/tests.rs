@@ -244,3 +244,22 @@ fn other_assets_of_the_windows_are_not_settled_with_it() {
     let content = rules.batch(&both, &BTreeMap::new(), "").unwrap();
     assert_eq!(legs(&content), "B>0:30 0>C:30");
 }
+
+/// A batch paid out more than came in, and nothing said what the difference was.
+#[test]
+fn what_the_clearing_account_advances_is_what_debtors_rests_add_up_to() {
+    let none = BTreeMap::new();
+    let content = |rules: &str, owed: &str, deposits: &BTreeMap<PartyId, Total>| {
+        Rules::new(rules).batch(&windows(owed), deposits, "").unwrap()
+    };
+    let multilateral = "[multilateral iso20022 unit 10 least 10 most 50]";
+    let rests = content(multilateral, "A>C:15 B>C:15", &none);
+    assert_eq!(legs(&rests), "A>0:10 B>0:10 0>C:30");
+    assert_eq!(rests.head.advanced(), Total(10));
+    assert_eq!(content(multilateral, "A>C:20 B>C:20", &none).head.advanced(), Total::ZERO);
+    // What deposits pay is no advance.
+    let deposits = sums("A:15 B:15");
+    assert_eq!(content(multilateral, "A>C:15 B>C:15", &deposits).head.advanced(), Total::ZERO);
+    let bilateral = "[bilateral iso20022 unit 10 least 10 most 50]";
+    assert_eq!(content(bilateral, "A>C:15 B>C:15", &none).head.advanced(), Total::ZERO);
+}

@@ -15,9 +15,9 @@ use super::engine::Engine;
 use crate::config::ScheduleEntry;
 use crate::ledger::envelope::SCHEDULE_PREFIX;
 use crate::ledger::{Caller, Gauge, Rail, Refusal, Request, Wish};
-use crate::limits::SCHEDULE_TICK;
+use crate::limits::{BATCH_WINDOWS_MAX, SCHEDULE_TICK};
 use crate::pipeline::{self, Busy, NotDone};
-use crate::types::{AssetNumber, Lsn, Timestamp, Total, WindowNumber, content_digest};
+use crate::types::{Lsn, Timestamp, Total, WindowNumber, content_digest};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -182,7 +182,7 @@ impl Schedule {
                 self.engine.ask(|control| Ok(diary.next_batch((place, entry), control, now)));
             if let (Some(making), Some(rail)) = (next.await?, entry.batch_rail) {
                 *last = place;
-                return Ok(Some(Box::pin(self.make(place, entry.asset, rail, making))));
+                return Ok(Some(Box::pin(self.make((place, entry), rail, making))));
             }
         }
         Ok(None)
@@ -190,13 +190,17 @@ impl Schedule {
 
     async fn make(
         &self,
-        place: usize,
-        asset: AssetNumber,
+        (place, entry): (usize, &ScheduleEntry),
         rail: Rail,
         Making { request, windows }: Making,
     ) -> (usize, Vec<WindowNumber>, Created) {
-        let (caller, four_eyes) = (Caller::schedule(), self.engine.four_eyes());
-        let ask = CreateBatch { caller, request, four_eyes, windows: windows.clone(), asset, rail };
+        let (caller, four_eyes, asset) = (Caller::schedule(), self.engine.four_eyes(), entry.asset);
+        // Windows that fill a batch wait no longer, however little they owe: no later one takes
+        // more of them.
+        let is_full = windows.len() >= BATCH_WINDOWS_MAX;
+        let least = entry.batch_min_total.filter(|_| !is_full).unwrap_or_default();
+        let of = windows.clone();
+        let ask = CreateBatch { caller, request, four_eyes, windows: of, asset, rail, least };
         (place, windows, self.engine.create_batch(&ask).await)
     }
 
@@ -260,6 +264,11 @@ fn note(
             diary.made(place);
         }
         Err(NotLoaded::NotDone(NotDone::Refused(Refusal::NothingToSettle(_)))) => {
+            diary.nothing_in(place, windows);
+        }
+        // They are looked at again with the next close.
+        Err(NotLoaded::NotDone(NotDone::Refused(why @ Refusal::BelowLeast { .. }))) => {
+            tracing::info!(windows = windows.len(), "{why}");
             diary.nothing_in(place, windows);
         }
         Err(NotLoaded::NotDone(busy @ NotDone::Busy(_))) => return Err(busy),

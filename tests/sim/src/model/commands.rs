@@ -7,9 +7,7 @@ use tallystick::ledger::control::CreateBatch;
 use tallystick::ledger::event::{
     BatchEvent, KeyEvent, LegEvent, RegistryEvent, SignerAdded, TroubleEvent, WindowEvent,
 };
-use tallystick::ledger::{
-    Command, Envelope, Event, Refusal, Request, SealedAccount, UpsertParty, Wish,
-};
+use tallystick::ledger::{Command, Envelope, Event, Refusal, Request, SealedAccount, Wish};
 use tallystick::types::{BatchId, MONEY_MAX, PartyId, SettlementModel, SignerKey, Total};
 
 /// Closed windows that may wait for their seal.
@@ -47,7 +45,7 @@ pub fn word(refusal: &Refusal) -> &'static str {
         Refusal::EngineKey(_) => "EngineKey",
         Refusal::EngineKeyMoved => "EngineKeyMoved",
         Refusal::OperatorKey(misfit) => super::own::word(misfit),
-        Refusal::NothingToSettle(_) => "NothingToSettle",
+        Refusal::NothingToSettle(_) | Refusal::BelowLeast { .. } => "NothingToSettle",
         Refusal::BatchState { .. } => "BatchState",
         Refusal::AccountsMissing { .. } => "AccountsMissing",
         Refusal::TooManyLegs(_) => "TooManyLegs",
@@ -163,11 +161,6 @@ impl State {
         let (fact, wish) = (self.fact(command)?, &command.wish);
         if let Some(event) = &fact {
             self.allowed_event(&command.envelope, event)?;
-        }
-        if let Wish::UpsertParty(UpsertParty { party, reopen, erasures, .. }) = wish {
-            let erased = self.parties.get(party).is_some_and(|party| party.erased);
-            unless(erased && !reopen, "PartyErased")?;
-            unless(self.erasures(*party) != *erasures, "ErasedMeanwhile")?;
         }
         if let (
             Wish::EraseParty { clear, .. },

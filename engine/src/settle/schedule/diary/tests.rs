@@ -34,6 +34,7 @@ fn entry(asset: AssetNumber, close: &str) -> ScheduleEntry {
         gross_over: None,
         exposure_over: None,
         batch_rail: Some(Rail::Iso20022),
+        batch_min_total: None,
         approve_below: None,
         approve_below_per_day: None,
     }
