@@ -143,9 +143,13 @@ pub struct RunArgs {
         default_missing_value = "true", value_name = "BOOL")]
     pub close: bool,
     /// First measure plain ed25519-dalek `verify_strict` on the same vouchers, on one core and on
-    /// all, for a second each.
+    /// all.
     #[arg(long)]
     pub baseline: bool,
+    /// How long each of the two is measured.
+    #[arg(long, value_name = "SECONDS", default_value_t = 1, requires = "baseline",
+        value_parser = clap::value_parser!(u64).range(1..=60))]
+    pub baseline_seconds: u64,
     /// Print one JSON object on standard output instead of the report.
     #[arg(long)]
     pub json: bool,

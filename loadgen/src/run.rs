@@ -73,7 +73,10 @@ pub async fn execute(args: &RunArgs) -> Result<Run, Error> {
     let signing = started.elapsed();
     let baseline = match args.baseline {
         false => None,
-        true => Some(measure_baseline(terms.clone(), signed.clone()).await),
+        true => {
+            let time = Duration::from_secs(args.baseline_seconds);
+            Some(measure_baseline(terms.clone(), signed.clone(), time).await)
+        }
     };
     let tag = format!("{}-{}-{}", crowd.tag(), args.traffic.run, terms.expires_at);
     let first_window = first_window(args, &mut clients, &tag).await?;
@@ -164,8 +167,8 @@ async fn sign_ahead(
     tokio::task::spawn_blocking(work).await.expect("signing does not panic")
 }
 
-async fn measure_baseline(terms: Terms, signed: Vec<Signed>) -> Baseline {
-    let work = move || baseline::measure(&terms, &signed);
+async fn measure_baseline(terms: Terms, signed: Vec<Signed>, time: Duration) -> Baseline {
+    let work = move || baseline::measure(&terms, &signed, time);
     tokio::task::spawn_blocking(work).await.expect("measuring does not panic")
 }
 
