@@ -5,6 +5,7 @@
 
 use super::CliError;
 use super::client::{self, Session};
+use super::names::{self, Names};
 use super::output::{Cell, Record};
 use crate::limits;
 use crate::types::{Amount, PartyId, SignerKey, Total};
@@ -231,6 +232,10 @@ struct Reading {
     /// Lines that were not sent; only the first are listed.
     skipped: u64,
     failures: Vec<(u64, String)>,
+    /// What to tell of names, by line; the first.
+    warnings: Vec<(u64, String)>,
+    /// How many there are.
+    warned: u64,
     /// Where the distance between item and line changes: (item index, its line).
     jumps: Vec<(u64, u64)>,
 }
@@ -240,6 +245,22 @@ impl Reading {
         self.skipped += 1;
         if self.failures.len() < limits::IMPORT_FAILURES_MAX {
             self.failures.push((line, why));
+        }
+    }
+
+    fn warn(&mut self, line: u64, what: String) {
+        self.warned += 1;
+        if self.warnings.len() < limits::IMPORT_FAILURES_MAX {
+            self.warnings.push((line, what));
+        }
+    }
+
+    /// Looks at the name of a party.
+    fn name(&mut self, line: u64, item: &Item, names: &mut Names) {
+        let Item::Party(UpsertPartyRequest { party: Some(party), .. }) = item else { return };
+        names::misfits(party).into_iter().for_each(|what| self.warn(line, what));
+        if let Some(first) = names.meet(line, party) {
+            self.warn(line, format!("another party has the same name, in line {first}"));
         }
     }
 
@@ -264,7 +285,7 @@ fn read_lines(
     again: Option<&str>,
     mut take: impl FnMut(Item) -> bool,
 ) -> io::Result<Reading> {
-    let mut reading = Reading::default();
+    let (mut reading, mut names) = (Reading::default(), Names::default());
     let mut text = Vec::new();
     let limit = u64::try_from(LINE_BYTES_MAX).expect("a limit fits 64 bits");
     for line in 1.. {
@@ -286,6 +307,7 @@ fn read_lines(
             Err(why) => reading.skip(line, why),
             Ok(item) => {
                 reading.note(line);
+                reading.name(line, &item, &mut names);
                 if !take(item) {
                     break;
                 }
@@ -293,6 +315,13 @@ fn read_lines(
         }
     }
     Ok(reading)
+}
+
+/// What is said of lines.
+fn by_line(said: Vec<(u64, String)>) -> Cell {
+    let one =
+        |(line, reason)| Record(vec![("line", Cell::Count(line)), ("reason", Cell::Text(reason))]);
+    Cell::Records(said.into_iter().map(one).collect())
 }
 
 /// Runs `tallystick import`.
@@ -335,15 +364,15 @@ pub async fn run(session: &mut Session, args: ImportArgs) -> Result<(), CliError
     let listed = reading.failures.len();
     if !session.out.is_json() {
         reading.failures.truncate(FAILURES_SHOWN);
+        reading.warnings.truncate(FAILURES_SHOWN);
     }
-    let failures = reading.failures.into_iter().map(|(line, reason)| {
-        Record(vec![("line", Cell::Count(line)), ("reason", Cell::Text(reason))])
-    });
     let record = Record(vec![
         ("applied", Cell::Count(answer.applied.saturating_sub(answer.applied_before))),
         ("applied_before", Cell::Count(answer.applied_before)),
         ("failed", Cell::Count(failed)),
-        ("failures", Cell::Records(failures.collect())),
+        ("failures", by_line(reading.failures)),
+        ("warned", Cell::Count(reading.warned)),
+        ("warnings", by_line(reading.warnings)),
     ]);
     session.print(&record).await?;
     if !session.out.is_json() && listed > FAILURES_SHOWN {

@@ -5,14 +5,14 @@
 
 use super::client::Session;
 use super::ids::{Id as _, Named};
-use super::latin::dotted;
+use super::names;
 use super::output::{Cell, Record, hex};
 use super::page::{self, PageArgs};
 use super::{CliError, RequestArgs};
 use crate::limits::PAGE_MAX;
 use crate::types::PartyId;
 use bytes::Bytes;
-use clap::{Args, Subcommand};
+use clap::{ArgGroup, Args, Subcommand};
 use std::collections::BTreeMap;
 use tallystick_proto::v1::{
     ErasePartyRequest, FindIdsRequest, GetPartyRequest, IdKind, Keep, ListPartiesRequest, Party,
@@ -112,12 +112,13 @@ pub struct PartyAdd {
 
 /// `tallystick party update`
 #[derive(Debug, Args)]
+#[command(group = ArgGroup::new("changes").required(true).multiple(true).args(["name", "accounts", "removed"]))]
 pub struct PartyUpdate {
     /// The party's id, or its first 8 or more digits
     #[arg(value_name = "ID")]
     party: Named<PartyId>,
     /// Its new name
-    #[arg(long, required_unless_present_any = ["accounts", "removed"])]
+    #[arg(long)]
     name: Option<String>,
     /// Its new account on a rail, in place of the one there; may be repeated
     #[arg(long = "account", value_name = "RAIL:FIELD=VALUE,...", value_parser = parse_account)]
@@ -255,7 +256,7 @@ async fn add(session: &Session, args: PartyAdd) -> Result<Party, CliError> {
         remove_accounts: args.removed,
     };
     let party = upsert(session, request_id, party, args.reopen, keep).await?;
-    warn(&party);
+    warn(session, &party).await;
     let stayed: Vec<&str> =
         party.accounts.keys().filter(|rail| !named.contains(rail)).map(String::as_str).collect();
     if !stayed.is_empty() {
@@ -281,14 +282,26 @@ async fn update(session: &Session, args: PartyUpdate) -> Result<Party, CliError>
     let accounts = join_accounts(args.accounts)?;
     let party = Party { party_id: known.party_id, name, accounts, ..Party::default() };
     let party = upsert(session, request_id, party, false, keep).await?;
-    warn(&party);
+    warn(session, &party).await;
     Ok(party)
 }
 
-/// Tells of a name that a bank's file cannot carry.
-fn warn(party: &Party) {
-    if let Some(text) = dotted(party) {
+/// Tells of a name that a bank's file does not carry as it is, and of another party that has it.
+async fn warn(session: &Session, party: &Party) {
+    for text in names::misfits(party) {
         super::note(&format!("warning: {text}"));
+    }
+    let asked = ListPartiesRequest { name: party.name.clone(), limit: 10, ..Default::default() };
+    // The party is registered: what cannot be looked up now is no reason to fail.
+    let Ok(answer) = session.operator().list_parties(asked).await else { return };
+    let is_other = |other: &&Party| {
+        other.party_id != party.party_id && names::is_same(&other.name, &party.name)
+    };
+    if let Some(other) = answer.into_inner().parties.iter().find(is_other) {
+        super::note(&format!(
+            "warning: party {} has this name, too; whoever looks for one by its name finds both",
+            hex(&other.party_id)
+        ));
     }
 }
 

@@ -63,3 +63,9 @@ pub const ANSWER_NAMES_SHOWN: usize = 3;
 pub const LEGS_SHOWN: usize = 10;
 /// Files that one sentence names: as many as a person carries by hand.
 pub const FILES_SHOWN: usize = 10;
+/// Characters of a name in a bank's file of ISO 20022: the SEPA guidelines' (EPC217-08).
+pub const SEPA_NAME_CHARS: usize = 70;
+/// Characters of a receiver's name in an ACH entry: its field of the record.
+pub const ACH_NAME_CHARS: usize = 22;
+/// Names of one import that are compared with each other: some 200 MB at most.
+pub const IMPORT_NAMES_MAX: usize = 1 << 20;

@@ -6,12 +6,10 @@
 //! JSON keep it as it is.
 
 use super::super::latin::folded;
+use tallystick_ledger::limits::SEPA_NAME_CHARS as NAME_CHARS_MAX;
 
 /// What stands where a text is needed and nothing is left of it.
 pub const NOT_PROVIDED: &str = "NOTPROVIDED";
-
-/// Characters of a name in a SEPA file.
-const NAME_CHARS_MAX: usize = 70;
 
 /// A party's name as a bank file carries it: at most 70 characters of the set, never empty.
 ///

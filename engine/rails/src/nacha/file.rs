@@ -15,6 +15,7 @@ use super::record::Record;
 use super::{rail_id, text};
 use jiff::civil::Date;
 use std::io::{self, Write};
+use tallystick_ledger::limits::ACH_NAME_CHARS as RECEIVER_CHARS;
 use tallystick_ledger::types::{PartyId, Total};
 use tallystick_ledger::{Leg, OpenBatch};
 
@@ -22,8 +23,6 @@ use tallystick_ledger::{Leg, OpenBatch};
 const MIXED: u128 = 200;
 /// Corporate credit or debit: an entry between companies, with at most one addenda record.
 const CLASS: &str = "CCD";
-/// Characters of the receiver's name in an entry.
-const RECEIVER_CHARS: usize = 22;
 /// Characters of the payment related information in an addenda record.
 const INFORMATION_CHARS: usize = 80;
 /// Records of a block.
