@@ -4,19 +4,19 @@
 
 #![forbid(unsafe_code)]
 
-use clap::Parser as _;
 use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;
 use tallystick::cli::{self, Cli, Command};
 use tallystick::config::{Config, ServeArgs};
 use tallystick::log;
+use tallystick::serve::ServeError;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
 /// Runs the engine or one operator command.
 pub(crate) fn main() -> ExitCode {
-    let Cli { target, command } = Cli::parse();
+    let Cli { target, command } = cli::parse();
     match command {
         Command::Serve(args) => serve(&args),
         Command::Operate(command) => cli::run(&target, command),
@@ -41,6 +41,10 @@ fn serve(args: &ServeArgs) -> ExitCode {
     tracing_subscriber::registry().with(filter).with(lines).init();
     match tallystick::serve::run(&config) {
         Ok(()) => ExitCode::SUCCESS,
+        // Nothing was begun: the configuration is wrong.
+        Err(error @ (ServeError::NobodyListens { .. } | ServeError::Clearing { .. })) => {
+            fail(cli::EXIT_USAGE, &error)
+        }
         Err(error) => fail(cli::EXIT_FAILED, &error),
     }
 }

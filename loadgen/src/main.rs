@@ -35,6 +35,7 @@ mod window;
 
 use args::{Cli, Command, RunArgs};
 use clap::Parser as _;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use error::Error;
 use report::Report;
 use std::io::Write as _;
@@ -42,7 +43,7 @@ use std::process::ExitCode;
 use tokio::signal::unix::{SignalKind, signal};
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = Cli::try_parse().unwrap_or_else(|error| in_plain_words(error).exit());
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -77,6 +78,22 @@ fn main() -> ExitCode {
             }
         }
     }
+}
+
+/// What the parser of the command line says of a number that is none, in plain words.
+fn in_plain_words(error: clap::Error) -> clap::Error {
+    use std::error::Error as _;
+    let why = error.source().map(ToString::to_string).unwrap_or_default();
+    let text = |kind| match error.get(kind) {
+        Some(ContextValue::String(text)) => text.clone(),
+        Some(_) | None => String::new(),
+    };
+    if error.kind() != ErrorKind::ValueValidation || !why.starts_with("invalid digit") {
+        return error;
+    }
+    let (argument, value) = (text(ContextKind::InvalidArg), text(ContextKind::InvalidValue));
+    let said = format!("invalid value '{value}' for '{argument}': expected a whole number\n");
+    clap::Error::raw(ErrorKind::ValueValidation, said)
 }
 
 /// Wrong usage; clap's own code.

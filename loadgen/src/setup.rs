@@ -65,7 +65,12 @@ impl Clients {
     /// When the call fails.
     pub async fn network(&mut self) -> Result<Network, Error> {
         let answer = self.vouchers[0].get_network(GetNetworkRequest {}).await;
-        Ok(answer.map_err(|status| Error::call("GetNetwork", &status))?.into_inner())
+        // It is the first call, and needs no token: an engine answers it.
+        let no_engine = |status: tonic::Status| {
+            let why = crate::error::status_text(&status);
+            Error::Engine(format!("what answers at --server is no Tallystick engine ({why})"))
+        };
+        Ok(answer.map_err(no_engine)?.into_inner())
     }
 
     /// What the engine is and does right now.

@@ -9,6 +9,7 @@
 
 pub mod bank;
 pub mod chain;
+mod cli;
 mod client;
 mod damage;
 mod engine;
@@ -21,6 +22,7 @@ pub mod tls;
 mod voucher;
 mod world;
 
+pub use cli::{Cli, ends_with};
 pub use client::{
     Client, check_money_sums, frame, get_batch, legs_at, outcomes, refused, request_id, until_batch,
 };

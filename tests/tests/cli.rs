@@ -2,59 +2,11 @@
 
 use serde_json::Value;
 use std::path::Path;
-use std::process::Output;
-use tallystick_tests::{Engine, Launch, iban, run_cli};
+use tallystick_tests::{Cli, Engine, Launch, ends_with, iban, run_cli};
 
 const REFUSED: i32 = 1;
 const USAGE: i32 = 2;
 const NO_ENGINE: i32 = 3;
-
-/// The command line against one engine.
-struct Cli<'a>(&'a Engine);
-
-impl Cli<'_> {
-    fn run(&self, args: &[&str]) -> Output {
-        run_cli(&[args, &["--server", self.0.address(), "--json"]].concat())
-    }
-
-    /// Runs a command that must succeed; gives its lines of JSON.
-    #[track_caller]
-    fn lines(&self, args: &[&str]) -> Vec<Value> {
-        let output = self.run(args);
-        let error = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "{args:?} {}: {error}", output.status);
-        let text = String::from_utf8(output.stdout).unwrap();
-        text.lines().map(|line| serde_json::from_str(line).expect("a line of JSON")).collect()
-    }
-
-    /// What a command that must succeed says to people beside its results.
-    #[track_caller]
-    fn says(&self, args: &[&str]) -> String {
-        let output = self.run(args);
-        assert!(output.status.success(), "{args:?} {}", output.status);
-        String::from_utf8(output.stderr).unwrap()
-    }
-
-    #[track_caller]
-    fn one(&self, args: &[&str]) -> Value {
-        let mut lines = self.lines(args);
-        assert_eq!(lines.len(), 1, "{lines:?}");
-        lines.remove(0)
-    }
-
-    #[track_caller]
-    fn fails(&self, args: &[&str], code: i32, part: &str) {
-        ends_with(&self.run(args), code, part);
-    }
-}
-
-#[track_caller]
-fn ends_with(output: &Output, code: i32, part: &str) {
-    let error = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(code), "{error}");
-    assert!(error.contains(part), "{error:?} says nothing of {part:?}");
-    assert!(!error.contains("panicked"), "{error}");
-}
 
 fn text(value: &Value, name: &str) -> String {
     value[name].as_str().unwrap_or_else(|| panic!("{name} of {value}")).to_owned()
@@ -182,7 +134,7 @@ fn settle(cli: &Cli<'_>, dir: &Path) {
     assert!(
         exported.into_iter().all(|e| !e.unwrap().file_name().to_str().unwrap().ends_with(".xml"))
     );
-    let said = cli.says(&["batch", "export", &id, "--dir", &out]);
+    let said = cli.said(&["batch", "export", &id, "--dir", &out]);
     assert!(
         said.contains("only these go to the bank") && said.contains(".0.pain.001.xml"),
         "{said}"

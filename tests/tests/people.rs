@@ -4,60 +4,7 @@
 
 use serde_json::Value;
 use std::path::Path;
-use std::process::Output;
-use tallystick_tests::{Engine, iban, run_cli};
-
-/// The command line against one engine.
-struct Cli<'a>(&'a Engine);
-
-impl Cli<'_> {
-    fn run(&self, args: &[&str]) -> Output {
-        run_cli(&[args, &["--server", self.0.address()]].concat())
-    }
-
-    #[track_caller]
-    fn done(&self, args: &[&str]) -> Output {
-        let output = self.run(args);
-        let error = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "{args:?} {}: {error}", output.status);
-        output
-    }
-
-    /// Runs a command that must succeed; gives its lines of JSON.
-    #[track_caller]
-    fn lines(&self, args: &[&str]) -> Vec<Value> {
-        let output = self.done(&[args, &["--json"]].concat());
-        let text = String::from_utf8(output.stdout).unwrap();
-        text.lines().map(|line| serde_json::from_str(line).expect("a line of JSON")).collect()
-    }
-
-    #[track_caller]
-    fn one(&self, args: &[&str]) -> Value {
-        let mut lines = self.lines(args);
-        assert_eq!(lines.len(), 1, "{lines:?}");
-        lines.remove(0)
-    }
-
-    /// What people see of it.
-    #[track_caller]
-    fn shown(&self, args: &[&str]) -> String {
-        String::from_utf8(self.done(args).stdout).unwrap()
-    }
-
-    /// What is said beside the results.
-    #[track_caller]
-    fn said(&self, args: &[&str]) -> String {
-        String::from_utf8(self.done(args).stderr).unwrap()
-    }
-
-    /// How a command that must fail ends, and what it says.
-    #[track_caller]
-    fn refused(&self, args: &[&str]) -> (i32, String) {
-        let output = self.run(args);
-        assert!(!output.status.success(), "{args:?}");
-        (output.status.code().unwrap(), String::from_utf8(output.stderr).unwrap())
-    }
-}
+use tallystick_tests::{Cli, Engine, iban, run_cli};
 
 fn of<'a>(lines: &'a [Value], name: &str) -> Vec<&'a str> {
     lines.iter().map(|line| line[name].as_str().unwrap()).collect()

@@ -28,18 +28,14 @@ checked is said.";
 /// `tallystick audit`
 #[derive(Debug, Args)]
 pub struct AuditArgs {
-    /// Exports, as `tallystick evidence export` writes them
-    #[arg(value_name = "FILE", required_unless_present = "data_dir")]
-    files: Vec<PathBuf>,
-    /// A data directory on which no engine runs; nothing in it is changed
-    #[arg(long, value_name = "DIR", conflicts_with = "files")]
-    data_dir: Option<PathBuf>,
+    #[command(flatten)]
+    of: OfArgs,
     /// The engine's first key, as you know it from elsewhere: a history under another key is
     /// refused
     #[arg(long, value_name = "KEY")]
     engine_key: Option<SignerKey>,
-    /// An operator's first own key, as you know it from him; may be repeated: a history in which he
-    /// set another one, or none, is refused
+    /// An operator's first own key, as you know it from elsewhere; may be repeated: a history in
+    /// which that operator set another one, or none, is refused
     #[arg(long = "operator-key", value_name = "NAME=KEY", value_parser = operator_key)]
     operator_keys: Vec<(String, SignerKey)>,
     /// Receipts, as `tallystick receipt` writes them: their vouchers must be in the evidence
@@ -48,6 +44,18 @@ pub struct AuditArgs {
     /// Threads that check signatures [default: the cores]
     #[arg(long, value_name = "N")]
     threads: Option<usize>,
+}
+
+/// What is audited.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+struct OfArgs {
+    /// Exports, as `tallystick evidence export` writes them
+    #[arg(value_name = "FILE")]
+    files: Vec<PathBuf>,
+    /// A data directory on which no engine runs; nothing in it is changed
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
 }
 
 /// Runs `tallystick audit`.
@@ -61,9 +69,15 @@ pub fn run(args: &AuditArgs, json: bool) -> Result<(), CliError> {
     let clock = std::time::Instant::now();
     let receipts = args.receipts.iter().map(|path| read_receipt(path));
     let receipts = receipts.collect::<Result<Vec<_>, _>>()?;
-    let source: Result<Box<dyn Source>, AuditError> = match &args.data_dir {
+    if let Some(dir) = args.of.data_dir.as_ref().filter(|dir| !dir.is_dir()) {
+        let dir = dir.display();
+        return Err(CliError::Failed(format!(
+            "there is no folder {dir}: name an engine's data directory"
+        )));
+    }
+    let source: Result<Box<dyn Source>, AuditError> = match &args.of.data_dir {
         Some(dir) => Directory::open(dir).map(|dir| Box::new(dir) as Box<dyn Source>),
-        None => Files::open(&args.files).map(|files| Box::new(files) as Box<dyn Source>),
+        None => Files::open(&args.of.files).map(|files| Box::new(files) as Box<dyn Source>),
     };
     let report = match source {
         Ok(source) => {

@@ -269,23 +269,13 @@ pub fn hint(status: &Status) -> Option<&'static str> {
             "TALLYSTICK_TOKEN holds the token itself, not the name of a file; name a file with --token-file",
         );
     }
-    const CALLS: [(&str, &str); 5] = [
-        (
-            "UpsertParty",
-            "`tallystick party add --id ID --name NAME --account RAIL:FIELD=VALUE` registers a party or an account",
-        ),
-        ("AddSigner", "`tallystick signer add --party ID --key KEY` registers a signer"),
-        ("CreateAsset", "`tallystick asset add` creates an asset, `asset list` shows them"),
-        ("close it first", "`tallystick window close` closes the open window"),
-        ("AckTroubles", "`tallystick trouble ack NUMBER --note TEXT` takes a trouble away"),
-    ];
-    let calls = || CALLS.iter().find(|(call, _)| status.message().contains(call));
     if status.code() == Code::Unimplemented {
         Some("the engine is older than this program")
     } else if status.code() == Code::ResourceExhausted {
         Some("the engine is at a limit; if it is a full queue, try again")
     } else {
-        calls().map(|(_, hint)| *hint)
+        let is_open = status.message().contains("close it first");
+        is_open.then_some("`tallystick window close` closes the open window")
     }
 }
 

@@ -287,7 +287,7 @@ impl Target {
             let mut name = path.as_os_str().to_owned();
             name.push(format!(".{}.tmp", std::process::id()));
             let unfinished = PathBuf::from(name);
-            let file = File::create(&unfinished).map_err(CliError::file(&unfinished))?;
+            let file = File::create(&unfinished).map_err(CliError::file(path))?;
             (Some(unfinished), Box::new(file))
         };
         let (out, hasher) = (BufWriter::new(out), blake3::Hasher::new());

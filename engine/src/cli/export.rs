@@ -63,7 +63,14 @@ pub fn where_the_bank_files_are(report: &Reconciliation) -> String {
         .map(|attempt| format!("{}/{}", report.outbox, attempt.name))
         .collect();
     let records = "note: these files are records and no rail takes them";
+    let has_left = report.submissions.iter().any(|submission| {
+        submission.attempts.iter().any(|attempt| !attempt.name.ends_with(PAY_INS_ENDING))
+    });
     match (rail, names.as_slice()) {
+        ("iso20022" | "nacha", []) if has_left => format!(
+            "{records}; what left for the bank must not be handed in any more: all of it is owed again, in a later \
+             window"
+        ),
         ("iso20022" | "nacha", []) => format!(
             "{records}; what goes to the bank will lie in {} on the engine's machine, each file once: nothing \
              of this batch has left yet",

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use std::marker::PhantomData;
 use std::str::FromStr;
 use tallystick_proto::v1::{FindIdsRequest, FoundId, IdKind};
+use tonic::Code;
 
 /// Fewest digits that may stand for an id: with 32 bits two of thousands rarely meet, and it is
 /// told when they do.
@@ -158,7 +159,15 @@ async fn only(
 ) -> Result<FoundId, CliError> {
     let prefix = asked.prefix.clone();
     let answer = session.operator().find_ids(asked).await;
-    let answer = answer.map_err(|status| session.failed(status))?.into_inner();
+    let answer = answer.map_err(|status| match status.code() == Code::Unauthenticated {
+        // Who signs vouchers needs no token for anything else.
+        true => CliError::Failed(format!(
+            "{prefix} is the beginning of an id, and only an operator may ask whose: give all of its digits, or a \
+             token with --token-file"
+        )),
+        false => session.failed(status),
+    })?;
+    let answer = answer.into_inner();
     let (mut found, more) = (answer.found, answer.more);
     match found.len() {
         0 => Err(CliError::Failed(format!("no {what}'s id begins with {prefix}; {shown}"))),

@@ -8,12 +8,14 @@ use super::client::Session;
 use super::ids::KeyName;
 use super::operator_key::{OwnKey, SignWith};
 use super::output::{Cell, hex};
-use super::{CliError, RequestArgs, batch, operator_key};
+use super::{CliError, RequestArgs, batch, money, operator_key};
 use crate::limits::MOVES_MAX;
-use crate::types::{BatchId, Digest, FileHasher, LegSaid, NetworkId, PartyId, words_statement};
+use crate::types::{
+    BatchId, Digest, FileHasher, LegSaid, NetworkId, PartyId, Total, words_statement,
+};
 use bytes::Bytes;
-use clap::{Args, ValueEnum};
-use std::collections::HashMap;
+use clap::{ArgGroup, Args, ValueEnum};
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use tallystick_proto::v1::{
     Batch, GetBatchRequest, Leg, LegReport, LegState, LegWord, ReportLegsRequest, ResolveLegRequest,
@@ -45,6 +47,7 @@ impl Word {
 
 /// `tallystick leg report`
 #[derive(Debug, Args)]
+#[command(group = ArgGroup::new("legs").required(true).multiple(true).args(["keys", "pay_ins", "pay_outs", "csv"]))]
 pub struct ReportArgs {
     #[command(flatten)]
     one: OneBatch,
@@ -69,6 +72,9 @@ pub struct ReportArgs {
     /// Why; needed for legs that are rejected or returned
     #[arg(long, value_name = "TEXT", default_value = "")]
     reason: String,
+    /// Refuse unless the legs that are meant come to this sum, in asset units
+    #[arg(long, value_name = "UNITS")]
+    sum: Option<String>,
     /// File that proves it: its BLAKE3 digest goes into the journal
     #[arg(long, value_name = "FILE")]
     evidence: Option<PathBuf>,
@@ -129,6 +135,9 @@ pub async fn report(session: &mut Session, args: ReportArgs) -> Result<(), CliEr
         }
     };
     reports.iter().try_for_each(check_reason)?;
+    if let Some(sum) = &args.sum {
+        check_sum(session, args.one.clone(), &reports, sum).await?;
+    }
     let signer = Signing::new(session, &request, key).await?;
     let (mut last, mut moved): (Option<Batch>, u64) = (None, 0);
     for part in reports.chunks(MOVES_MAX) {
@@ -180,6 +189,34 @@ fn check_reason(report: &LegReport) -> Result<(), CliError> {
         | LegWord::Rejected
         | LegWord::Returned => Ok(()),
     }
+}
+
+/// Refuses unless the legs that are meant come to this sum.
+async fn check_sum(
+    session: &mut Session,
+    one: OneBatch,
+    reports: &[LegReport],
+    wanted: &str,
+) -> Result<(), CliError> {
+    let (asset, request) = with_asset(session, one).await?;
+    let wanted = money::units(session, wanted, asset).await?;
+    let meant: HashSet<&str> = reports.iter().map(|report| &*report.key).collect();
+    let answer = session.operator().list_legs(request).await;
+    let mut legs = answer.map_err(|status| session.failed(status))?.into_inner();
+    let mut sum = Total::ZERO;
+    while let Some(leg) = legs.message().await.map_err(|status| session.failed(status))? {
+        if meant.contains(&*leg.key) {
+            sum = sum.plus(leg.amount.parse().map_or(Total::ZERO, Total));
+        }
+    }
+    if sum.to_string() == wanted {
+        return Ok(());
+    }
+    Err(CliError::Failed(format!(
+        "{} legs are meant, and they come to {sum} asset units, not to {wanted}: nothing was said of them; see \
+         `tallystick leg list BATCH`",
+        meant.len()
+    )))
 }
 
 /// The id of one of several calls. The same legs give the same id.
@@ -253,7 +290,7 @@ fn from_csv(path: &Path, args: &ReportArgs) -> Result<Vec<LegReport>, CliError> 
     let reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(text.as_slice());
     let mut reports = Vec::new();
     for line in reader.into_deserialize::<Line>() {
-        let line = line.map_err(|error| bad(error.to_string()))?;
+        let line = line.map_err(|error| bad(csv_error(&error)))?;
         let word = match line.word.as_str() {
             "" => args.word,
             word => Some(Word::from_str(word, true).map_err(|_| {
@@ -273,6 +310,21 @@ fn from_csv(path: &Path, args: &ReportArgs) -> Result<Vec<LegReport>, CliError> 
         });
     }
     Ok(reports)
+}
+
+/// What is wrong with a line of a CSV file, in plain words.
+fn csv_error(error: &csv::Error) -> String {
+    const COLUMNS: &str =
+        "the first line names the columns: key, and perhaps word, reference, reason";
+    let line = error.position().map_or(1, csv::Position::line);
+    let text = error.to_string();
+    match text.split_once("unknown field `").and_then(|(_, rest)| rest.split_once('`')) {
+        Some((column, _)) => format!("there is no column {column:?}; {COLUMNS}"),
+        None if text.contains("missing field `key`") => {
+            format!("there is no column key; {COLUMNS}")
+        }
+        None => format!("line {line}: {text}"),
+    }
 }
 
 /// What it takes to sign words about legs of one batch: the key, and the legs' numbers, which are
@@ -376,6 +428,7 @@ mod tests {
             word,
             reference: "R".into(),
             reason: String::new(),
+            sum: None,
             evidence: None,
             sign_with: SignWith::default(),
             request: RequestArgs { request_id: None },

@@ -16,15 +16,16 @@ mod help;
 mod history;
 mod ids;
 mod import;
-mod latin;
 mod leg;
 mod money;
+mod names;
 mod operator;
 mod operator_key;
 mod output;
 mod page;
 mod party;
 mod payins;
+mod plain;
 mod reconcile;
 mod signer;
 mod status;
@@ -33,11 +34,13 @@ mod trouble;
 mod voucher;
 mod window;
 
+pub use plain::parse;
+
 use crate::config::ServeArgs;
 use clap::{Args, Parser, Subcommand};
 use client::Session;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use tallystick_connect::Credentials;
 use tonic::Status;
@@ -232,7 +235,7 @@ pub enum CliError {
     #[error("{0}")]
     Failed(String),
     /// A file cannot be read or written.
-    #[error("{}: {source}", path.display())]
+    #[error("{}", file_text(path, source))]
     File {
         /// Which file.
         path: PathBuf,
@@ -252,6 +255,25 @@ fn state_name(full: &str, prefix: &str) -> String {
     full.strip_prefix(prefix).unwrap_or(full).to_ascii_lowercase()
 }
 
+/// What keeps a file from being read or written, and what to do.
+fn file_text(path: &Path, error: &io::Error) -> String {
+    const KINDS: [(io::ErrorKind, &str); 5] = [
+        (io::ErrorKind::NotFound, "does not exist: check the name, and that its folder exists"),
+        (
+            io::ErrorKind::PermissionDenied,
+            "may not be used by this user: name another file, or be another user",
+        ),
+        (io::ErrorKind::IsADirectory, "is a folder: name a file"),
+        (io::ErrorKind::NotADirectory, "stands behind a file, not in a folder: check the name"),
+        (io::ErrorKind::AlreadyExists, "is a file, and a folder is needed: choose another name"),
+    ];
+    let known = KINDS.iter().find(|(kind, _)| *kind == error.kind());
+    match known {
+        Some((_, what)) => format!("{} {what}", path.display()),
+        None => format!("{}: {error}", path.display()),
+    }
+}
+
 fn call_text(status: &Status, url: &str) -> String {
     if client::is_foreign(status) {
         return format!("{url} answered, but is not a Tallystick engine");
@@ -261,7 +283,9 @@ fn call_text(status: &Status, url: &str) -> String {
         message => output::printable(message),
     };
     if client::is_lost(status) {
-        return format!("the connection to {url} was lost ({text}); is the engine still running?");
+        return format!(
+            "the connection to {url} was lost ({text}); is the engine still running, and is this its address?"
+        );
     }
     text
 }

@@ -70,19 +70,27 @@ pub struct SignArgs {
     key_file: PathBuf,
     #[command(flatten)]
     to: ToArgs,
-    /// When the channel expires: Unix seconds or RFC 3339
-    #[arg(long, value_name = "TIME", value_parser = parse_time, required_unless_present = "ttl")]
-    expires_at: Option<i64>,
-    /// Begin a new channel that expires this long from now: a whole number with a unit s, m, h or d
-    /// (365d, since years and weeks are no units); its total starts at 0
-    #[arg(long, value_name = "TIME", value_parser = parse_duration, conflicts_with = "expires_at")]
-    ttl: Option<Duration>,
+    #[command(flatten)]
+    expiry: ExpiryArgs,
     /// The channel's new total, in asset units
     #[arg(long, value_name = "UNITS", allow_negative_numbers = true)]
     cumulative: String,
     /// Submit it to the engine
     #[arg(long)]
     submit: bool,
+}
+
+/// Which channel: one that is known by its expiry, or a new one.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+struct ExpiryArgs {
+    /// When the channel expires: Unix seconds or RFC 3339
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    expires_at: Option<i64>,
+    /// Begin a new channel that expires this long from now: a whole number with a unit s, m, h or d
+    /// (365d, since years and weeks are no units); its total starts at 0
+    #[arg(long, value_name = "AGE", value_parser = parse_duration)]
+    ttl: Option<Duration>,
 }
 
 /// `tallystick channel show`
@@ -230,17 +238,11 @@ pub async fn run_voucher(session: &mut Session, command: VoucherCommand) -> Resu
         VoucherCommand::Sign(args) => args,
     };
     let key = read_key(&args.key_file)?;
-    let expires_at = match (args.expires_at, args.ttl) {
+    let ExpiryArgs { expires_at, ttl } = args.expiry;
+    let expires_at = match (expires_at, ttl) {
         (Some(time), _) => time,
         (None, ttl) => after_now(ttl.unwrap_or_default())?,
     };
-    if args.ttl.is_some() {
-        // Whoever repeats the command would pay again.
-        super::note(&format!(
-            "note: this is a new channel, whose total starts at 0; to raise its total or to repeat this, give \
-             --expires-at {expires_at} instead of --ttl"
-        ));
-    }
     let network = session.network_id().await?;
     let ToArgs { payee, asset, lane } = args.to;
     let cumulative = money::units(session, &args.cumulative, asset).await?;
@@ -248,6 +250,13 @@ pub async fn run_voucher(session: &mut Session, command: VoucherCommand) -> Resu
         CliError::Input(format!("--cumulative {cumulative} is more than a voucher can carry"))
     })?;
     let to = To { payee: payee.find(session).await?, asset, lane };
+    if ttl.is_some() {
+        // Whoever repeats the command would pay again.
+        super::note(&format!(
+            "note: this is a new channel, whose total starts at 0; to raise its total or to repeat this, give \
+             --expires-at {expires_at} instead of --ttl"
+        ));
+    }
     let voucher = sign(&key, network, to, expires_at, Amount(cumulative));
     let packed = voucher.pack();
     let mut record = voucher_record(&voucher, &packed, network);

@@ -197,7 +197,8 @@ pub(super) fn window_number(text: &str) -> Result<u64, String> {
     let number = text.parse().ok().filter(|number| *number > 0);
     number.ok_or_else(|| {
         format!(
-            "expected a window's number, like 3, got {text:?}; `tallystick window list` shows them"
+            "expected a window's number, like 3, got {text:?}; `tallystick window list` shows them, and several are \
+             given as 1,2,3"
         )
     })
 }

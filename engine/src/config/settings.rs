@@ -5,8 +5,8 @@ use super::list::{Setting, form_of, in_force, plain_settings, settings, value_of
 use super::listeners::{ListenTls, Listeners};
 use super::operate::{OperatorTable, ScheduleTable, check_operators, check_schedule};
 use super::values::{
-    CheckpointBytes, Every, LifetimeSeconds, Listen, LogFilter, Network, ReserveBytes, Shards,
-    TableBytes, VerifyBackend, VerifyThreads,
+    self, CheckpointBytes, Every, LifetimeSeconds, Listen, LogFilter, Network, ReserveBytes,
+    Shards, TableBytes, VerifyBackend, VerifyThreads,
 };
 use super::{Clearing, ConfigError, Operators, PORT_DEFAULT, RailSettings};
 use crate::ledger::Rail;
@@ -150,7 +150,7 @@ fn what_is_wrong(text: &str, error: &toml::de::Error) -> String {
     let is_secret =
         [table.unwrap_or_default(), &line].iter().any(|text| text.contains("operators"));
     if !is_secret {
-        return error.to_string();
+        return values::in_plain_words(error.to_string());
     }
     let (number, key) = (before.matches('\n').count() + 1, line.split('=').next().unwrap_or(""));
     format!(
@@ -224,7 +224,11 @@ impl Settings {
                 at_most(format!("{key}.{field}"), value.len(), most, "bytes long")?;
             }
             let Some(named) = Rail::from_name(rail) else {
-                return Err((key, "no rail's".into(), Rail::unknown(rail)));
+                return Err((
+                    key,
+                    "no rail's".into(),
+                    format!("a rail's name: {}", Rail::unknown(rail)),
+                ));
             };
             rails::check_clearing(named, fields)
                 .map_err(|why| (key, "not usable".to_owned(), format!("an account: {why}")))?;
@@ -315,7 +319,7 @@ mod tests {
     fn errors_name_the_file_the_key_and_what_is_expected() {
         for (text, parts) in [
             ("shards = 65", &["t.toml", "shards", "1 to 64"][..]),
-            ("shards = \"two\"", &["t.toml", "shards", "expected i64"]),
+            ("shards = \"two\"", &["t.toml", "shards", "expected a whole number, without quotes"]),
             ("verify_threads = 0", &["t.toml", "verify_threads", "1 to 1024"]),
             ("verify_backend = \"fast\"", &["verify_backend", "auto, lanes, portable, reference"]),
             ("verify_table_bytes = \"1 MB\"", &["verify_table_bytes", "like 192MiB"]),

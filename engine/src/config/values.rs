@@ -376,6 +376,18 @@ pub fn show_bytes(bytes: u64) -> String {
     format!("{}{unit}", bytes / size)
 }
 
+/// What the reader of TOML says of a value of another kind, as people say it.
+pub(super) fn in_plain_words(text: String) -> String {
+    const KINDS: [(&str, &str); 5] = [
+        ("expected a boolean", "expected true or false, without quotes"),
+        ("expected usize", "expected a whole number, without quotes"),
+        ("expected u64", "expected a whole number, without quotes"),
+        ("expected i64", "expected a whole number, without quotes"),
+        ("expected a map", "expected a table, like [clearing.iso20022]"),
+    ];
+    KINDS.iter().fold(text, |text, (theirs, ours)| text.replace(theirs, ours))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -18,8 +18,8 @@ pub enum Inexpressible {
     #[error("the batch holds no card account of party {0}")]
     NoAccount(PartyId),
     #[error(
-        "the card account of party {party} has no {field}; register it with UpsertParty for \
-         the next batch"
+        "the card account of party {party} has no {field}; `tallystick party update ID --account` \
+         registers it for the next batch"
     )]
     NoToken { party: PartyId, field: &'static str },
     #[error("{0} asset units cannot be expressed in the provider's units")]

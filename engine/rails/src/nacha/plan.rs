@@ -67,11 +67,14 @@ pub enum Unfit {
     Amount { key: String, amount: Total },
     #[error("leg key {key:?} does not have 1 to 35 letters, digits and hyphens")]
     Key { key: String },
-    #[error("party {party} cannot be reached by ACH: {why}; correct its account with UpsertParty")]
+    #[error(
+        "party {party} cannot be reached by ACH: {why}; correct its account with `tallystick party \
+             update`"
+    )]
     Account { party: PartyId, why: AccountError },
     #[error(
         "party {party} has an account from before accounts of this rail were checked; register it \
-         again with UpsertParty"
+         again with `tallystick party update`"
     )]
     AccountUnchecked { party: PartyId },
     #[error("the clearing account of the batch: {0}; abort it and correct [clearing.nacha]")]

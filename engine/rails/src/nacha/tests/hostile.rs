@@ -78,6 +78,6 @@ fn words_of_a_bank_stand_beside_the_answer_and_are_not_journaled() {
     let told = Told::read(Rail::Nacha, bytes.as_bytes(), known).unwrap();
     let about = About { head: &content.head, account: "", side: Side::Out, shared: None };
     let reason = told.statement(0, about).unwrap().reason;
-    assert_eq!(reason, format!("R15 {}", super::super::codes::return_text(15)));
+    assert_eq!(reason, format!("R15 {}", codes::return_text(15)));
     assert_eq!(told.words(0).unwrap(), format!("in the bank's words: {said:?}"));
 }
