@@ -11,16 +11,17 @@
 //!
 //! Never knows which shard a page came from, nor what its rows mean.
 
+mod page;
+
 use super::rows::{self, RowSum};
 use super::{JournalError, Table, Tables, Tail};
+use page::{decode_answers, decode_state, encode_answers, encode_state, part};
+use tallystick_ledger::ShardPage;
 use tallystick_ledger::canary::{Bug, planted};
-use tallystick_ledger::evidence::{EVIDENCE_BYTES, Evidence};
 use tallystick_ledger::row::RowChange;
 use tallystick_ledger::types::{
-    Amount, AssetNumber, Digest, Lsn, PartyId, SignerKey, Timestamp, Total, WindowNumber,
-    checkpoint_digest,
+    Digest, Lsn, PartyId, SignerKey, Timestamp, WindowNumber, checkpoint_digest,
 };
-use tallystick_ledger::{Exposure, Held, ShardPage};
 
 /// Segments of what may change; dropped when a later one holds everything.
 const STATE: u8 = 1;
@@ -186,8 +187,8 @@ impl Writer {
         if self.commit.first == self.commit.segment {
             self.commit.entries_first += entries;
         }
-        let state = [page.channels.len(), page.exposures.len(), page.caps.len()];
-        if state != [0; 3] {
+        let owed = [page.channels.len(), page.exposures.len()];
+        if owed != [0; 2] || !page.caps.is_empty() || !page.budgets.is_empty() {
             self.put(tables, STATE, encode_state(page))?;
         }
         if !page.answers.is_empty() {
@@ -311,99 +312,6 @@ fn scan(
     }
 }
 
-const HELD_BYTES: usize = 8 + EVIDENCE_BYTES;
-const EXPOSURE_BYTES: usize = 3 * 16;
-const OWES_BYTES: usize = 32 + 4 + EXPOSURE_BYTES;
-const CAP_BYTES: usize = 32 + 4 + 8;
-const ANSWER_BYTES: usize = 8 + 32 + EXPOSURE_BYTES;
-
-/// Counts of channels, exposures and caps (u32 each), then the rows.
-fn encode_state(page: &ShardPage) -> Vec<u8> {
-    let count = |length: usize| u32::try_from(length).expect("a page is bounded").to_le_bytes();
-    let mut bytes = Vec::with_capacity(12 + page.channels.len() * HELD_BYTES);
-    for length in [page.channels.len(), page.exposures.len(), page.caps.len()] {
-        bytes.extend_from_slice(&count(length));
-    }
-    for held in &page.channels {
-        bytes.extend_from_slice(&held.window.0.to_le_bytes());
-        bytes.extend_from_slice(&held.evidence.encode());
-    }
-    for (party, asset, exposure) in &page.exposures {
-        bytes.extend_from_slice(&party.0);
-        bytes.extend_from_slice(&asset.0.to_le_bytes());
-        bytes.extend_from_slice(&encode_exposure(exposure));
-    }
-    for (signer, asset, used) in &page.caps {
-        bytes.extend_from_slice(&signer.0);
-        bytes.extend_from_slice(&asset.0.to_le_bytes());
-        bytes.extend_from_slice(&used.0.to_le_bytes());
-    }
-    bytes
-}
-
-fn decode_state(bytes: &[u8], payer: &dyn Fn(SignerKey) -> Option<PartyId>) -> Option<ShardPage> {
-    let (head, rest) = bytes.split_at_checked(12)?;
-    let count = |n: usize| u32::from_le_bytes(part(head, 4 * n)) as usize;
-    let (channels, rest) = rest.split_at_checked(count(0).checked_mul(HELD_BYTES)?)?;
-    let (exposures, rest) = rest.split_at_checked(count(1).checked_mul(OWES_BYTES)?)?;
-    let caps = (rest.len() == count(2).checked_mul(CAP_BYTES)?).then_some(rest)?;
-    let held = |row: &[u8; HELD_BYTES]| {
-        let signer = SignerKey(part(row, HELD_BYTES - 160));
-        let evidence = Evidence::decode(row[8..].first_chunk()?, payer(signer)?);
-        Some(Held { window: WindowNumber(u64::from_le_bytes(part(row, 0))), evidence })
-    };
-    let owes = |row: &[u8; OWES_BYTES]| {
-        let asset = AssetNumber(u32::from_le_bytes(part(row, 32)));
-        (PartyId(part(row, 0)), asset, decode_exposure(&part(row, 36)))
-    };
-    let used = |row: &[u8; CAP_BYTES]| {
-        let asset = AssetNumber(u32::from_le_bytes(part(row, 32)));
-        (SignerKey(part(row, 0)), asset, Amount(u64::from_le_bytes(part(row, 36))))
-    };
-    Some(ShardPage {
-        channels: channels.as_chunks().0.iter().map(held).collect::<Option<_>>()?,
-        exposures: exposures.as_chunks().0.iter().map(owes).collect(),
-        caps: caps.as_chunks().0.iter().map(used).collect(),
-        answers: Vec::new(),
-        credited: 0,
-    })
-}
-
-/// Limit, prefund, unsettled.
-fn encode_exposure(exposure: &Exposure) -> [u8; EXPOSURE_BYTES] {
-    let mut bytes = [0; EXPOSURE_BYTES];
-    let sums = [exposure.limit, exposure.prefund, exposure.unsettled];
-    for (field, sum) in bytes.as_chunks_mut::<16>().0.iter_mut().zip(sums) {
-        *field = sum.0.to_le_bytes();
-    }
-    bytes
-}
-
-fn decode_exposure(bytes: &[u8; EXPOSURE_BYTES]) -> Exposure {
-    let sum = |n: usize| Total(u128::from_le_bytes(part(bytes, 16 * n)));
-    Exposure { limit: sum(0), prefund: sum(1), unsettled: sum(2) }
-}
-
-fn encode_answers(answers: &[(Lsn, PartyId, Exposure)]) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(answers.len() * ANSWER_BYTES);
-    for (lsn, party, exposure) in answers {
-        bytes.extend_from_slice(&lsn.0.to_le_bytes());
-        bytes.extend_from_slice(&party.0);
-        bytes.extend_from_slice(&encode_exposure(exposure));
-    }
-    bytes
-}
-
-fn decode_answers(bytes: &[u8]) -> Option<ShardPage> {
-    let (rows, rest) = bytes.as_chunks::<ANSWER_BYTES>();
-    let answer = |row: &[u8; ANSWER_BYTES]| {
-        let (lsn, party) = (Lsn(u64::from_le_bytes(part(row, 0))), PartyId(part(row, 8)));
-        (lsn, party, decode_exposure(&part(row, 40)))
-    };
-    let answers = rows.iter().map(answer).collect();
-    rest.is_empty().then_some(ShardPage { answers, ..ShardPage::default() })
-}
-
 fn key(section: u8, segment: u64, page: u32) -> [u8; 13] {
     let mut key = [0; 13];
     key[0] = section;
@@ -417,10 +325,6 @@ fn from(section: u8, segment: u64) -> [u8; 9] {
     *key(section, segment, 0).first_chunk().expect("a key begins so")
 }
 
-fn part<const N: usize>(row: &[u8], at: usize) -> [u8; N] {
-    *row[at..].first_chunk().expect("fields lie within their row")
-}
-
 pub(super) fn changed(what: &str) -> JournalError {
     JournalError::Storage(format!(
         "the last checkpoint is damaged: {what} has changed. The engine does not start. Restore the \
@@ -432,6 +336,7 @@ pub(super) fn changed(what: &str) -> JournalError {
 mod tests {
     use super::*;
     use crate::memory::Memory;
+    use tallystick_ledger::Exposure;
 
     /// A checkpoint of one answer.
     fn checkpoint(tables: &dyn Tables, n: u64, everything: bool) -> Commit {

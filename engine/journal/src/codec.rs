@@ -7,7 +7,7 @@ use super::record::{Chain, FRAME, Framed, Record};
 use rkyv::rancor::Error as RkyvError;
 use rkyv::with::Inline;
 use tallystick_ledger::event::{
-    BatchEvent, Genesis, KeyEvent, LegEvent, RegistryEvent, TroubleEvent, WindowEvent,
+    BatchEvent, BudgetEvent, Genesis, KeyEvent, LegEvent, RegistryEvent, TroubleEvent, WindowEvent,
 };
 use tallystick_ledger::types::{Lsn, Timestamp, VOUCHER_BYTES};
 use tallystick_ledger::{Envelope, Event, Fact};
@@ -86,6 +86,10 @@ events! {
         22 EngineSet,
         25 OperatorSet,
         26 OperatorRemoved,
+    }
+    Budget::BudgetEvent {
+        80 Set,
+        81 Warned,
     }
     Window::WindowEvent {
         32 Cut,
@@ -183,13 +187,16 @@ impl Record<'_> {
 mod tests {
     use super::*;
     use tallystick_ledger::event::{
-        BatchApproved, CreditLimitSet, LegBooking, LegProposed, LegsBooked, LegsMoved,
-        OperatorKeyRemoved, OperatorKeySet, PartyErased, PartyUpserted, TroublesRaised,
+        BatchApproved, BudgetsSet, BudgetsWarned, CreditLimitSet, LegBooking, LegProposed,
+        LegsBooked, LegsMoved, OperatorKeyRemoved, OperatorKeySet, PartyErased, PartyUpserted,
+        TroublesRaised,
     };
-    use tallystick_ledger::types::{AssetNumber, BatchId, Digest, PartyId, SignerKey, Total};
+    use tallystick_ledger::types::{
+        Amount, AssetNumber, BatchId, Digest, PartyId, SignerKey, Total,
+    };
     use tallystick_ledger::{
-        Caller, LegMove, LegState, Mover, NewTrouble, Rail, Request, SealedOnRail, SealedText,
-        TroubleKind, Way,
+        Budget, BudgetKey, BudgetUse, Caller, LegMove, LegState, Mover, NewTrouble, Period, Rail,
+        Request, SealedOnRail, SealedText, TroubleKind, Way,
     };
 
     fn by_ann(event: Event) -> Fact {
@@ -317,6 +324,31 @@ mod tests {
         let golden =
             [&*row, &own, &"bb".repeat(32), "d203000003", &"ee".repeat(32), list, &"99".repeat(64)];
         assert_eq!(hex(Event::from(moved)), (63, golden.concat()));
+    }
+
+    #[test]
+    fn golden_bytes_of_budgets() {
+        let hex = |event: Event| {
+            let fact = Fact { envelope: Envelope::own(), event };
+            (event_kind(&fact.event), data_encoding::HEXLOWER.encode(&fact_bytes(&fact)))
+        };
+        let own = format!("{}0000{}", "ff".repeat(8), "00".repeat(41));
+        let (signer, payee) = (SignerKey([0xaa; 32]), PartyId([0xbb; 32]));
+        let budget = |period, payee| Budget {
+            key: BudgetKey { asset: AssetNumber(978), period, payee },
+            amount: Amount(0x0102),
+        };
+        let set = BudgetsSet { signer, budgets: vec![budget(Period::Day, None)] };
+        let amount = "0201000000000000";
+        let row = ["d2030000", "03", "00", &"00".repeat(32), amount].concat();
+        let golden = [&*row, &own, &"aa".repeat(32), "7fffffff01000000"];
+        assert_eq!(hex(Event::from(set)), (80, golden.concat()));
+        let budget = budget(Period::Hour, Some(payee));
+        let uses = vec![BudgetUse { signer, budget, number: 0x0304, used: Amount(0x0506) }];
+        let row = ["d2030000", "04", "01", &"bb".repeat(32), amount].concat();
+        let used = "04030000000000000605000000000000";
+        let golden = [&"aa".repeat(32), &*row, used, &own, "6fffffff01000000"];
+        assert_eq!(hex(Event::from(BudgetsWarned { uses })), (81, golden.concat()));
     }
 
     #[test]

@@ -182,10 +182,13 @@ pub fn load(
 ) -> Result<(), JournalError> {
     assert_eq!(applied(tables)?, Some(commit.segment), "rows are read after they were changed");
     let mut sum = RowSum::default();
-    tables.scan(Table::Control, &[0], &[Section::Legs as u8], &mut |key, held| {
-        sum.add(&digest_of(key, held)?);
-        visit(key, &held[32..])
-    })?;
+    let legs = Section::Legs as u8;
+    for (from, to) in [(0, legs), (legs + 1, u8::MAX)] {
+        tables.scan(Table::Control, &[from], &[to], &mut |key, held| {
+            sum.add(&digest_of(key, held)?);
+            visit(key, &held[32..])
+        })?;
+    }
     if sum == commit.rows {
         return Ok(());
     }

@@ -1,9 +1,10 @@
 //! What an event is about, for whoever asks what was done: its kind in words, and the party, key,
 //! asset, window and batch that it names.
 
+use crate::budget::{Budget, BudgetUse};
 use crate::event::{
-    AssetCreated, BatchComputed, BatchEvent, Cap, DisputeEnded, Event, KeyEvent, LegEvent,
-    LegsMoved, LegsSubmitted, PartyErased, PartyUpserted, RegistryEvent, TroubleEvent,
+    AssetCreated, BatchComputed, BatchEvent, BudgetEvent, Cap, DisputeEnded, Event, KeyEvent,
+    LegEvent, LegsMoved, LegsSubmitted, PartyErased, PartyUpserted, RegistryEvent, TroubleEvent,
     WindowDisputed, WindowEvent,
 };
 use crate::leg::Mover;
@@ -32,6 +33,7 @@ impl Event {
     pub fn about(&self) -> About {
         match self {
             Self::Registry(e) => e.about(),
+            Self::Budget(e) => e.about(),
             Self::Key(e) => e.about(),
             Self::Window(e) => e.about(),
             Self::Batch(e) => e.about(),
@@ -52,6 +54,8 @@ impl Event {
                 RegistryEvent::Deposited(e) => e.party == party,
                 RegistryEvent::AssetCreated(_) => false,
             },
+            Self::Budget(BudgetEvent::Set(e)) => key_is_of(e.signer),
+            Self::Budget(BudgetEvent::Warned(e)) => e.uses.iter().any(|of| key_is_of(of.signer)),
             Self::Leg(LegEvent::Moved(e)) => {
                 e.moves.iter().any(|one| [one.payer, one.payee].contains(&party))
             }
@@ -91,6 +95,30 @@ impl RegistryEvent {
             Self::Deposited(e) => {
                 let text = format!("deposit {}: {}", e.amount, e.reference);
                 About { party: Some(e.party), asset: Some(e.asset), text, ..none }
+            }
+        }
+    }
+}
+
+impl BudgetEvent {
+    fn about(&self) -> About {
+        let none = About::default();
+        match self {
+            Self::Set(e) => {
+                let text = match e.budgets.is_empty() {
+                    true => "no budgets".to_owned(),
+                    false => joined(e.budgets.iter().map(budget_text)),
+                };
+                About { signer: Some(e.signer), text, ..none }
+            }
+            Self::Warned(e) => {
+                let use_text = |of: &BudgetUse| {
+                    format!("used {} of budget {}", of.used, budget_text(&of.budget))
+                };
+                let text = joined(e.uses.iter().map(use_text));
+                let one = e.uses.first().filter(|_| e.uses.len() == 1);
+                let asset = one.map(|of| of.budget.key.asset);
+                About { signer: one.map(|of| of.signer), asset, text, ..none }
             }
         }
     }
@@ -182,6 +210,12 @@ impl TroubleEvent {
 
 fn joined(texts: impl Iterator<Item = String>) -> String {
     texts.collect::<Vec<_>>().join(", ")
+}
+
+/// As it is written: so much of which asset, in what time, to whom.
+fn budget_text(Budget { key, amount }: &Budget) -> String {
+    let payee = key.payee.map(|payee| format!(" to {payee}")).unwrap_or_default();
+    format!("{amount} of {}/{}{payee}", key.asset, key.period.name())
 }
 
 /// How what was left of its deposits was given back.

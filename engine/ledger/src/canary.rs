@@ -74,11 +74,15 @@ pub enum Bug {
     UnsignedApproval = 28,
     /// What comes back of a leg that went twice has it owed again.
     ReturnOfASecondPaysAgain = 29,
+    /// What was used of a budget counts in the next period, too.
+    BudgetHoldsOn = 30,
+    /// A checkpoint forgets what signers used of their budgets.
+    CheckpointLosesBudgets = 31,
 }
 
 impl Bug {
     /// Every bug.
-    pub const ALL: [Self; 28] = [
+    pub const ALL: [Self; 30] = [
         Self::CreditTotal,
         Self::CutTakesNext,
         Self::CheckpointMissesChannel,
@@ -107,6 +111,8 @@ impl Bug {
         Self::RowsHalfApplied,
         Self::UnsignedApproval,
         Self::ReturnOfASecondPaysAgain,
+        Self::BudgetHoldsOn,
+        Self::CheckpointLosesBudgets,
     ];
 
     /// Its name.
@@ -141,6 +147,8 @@ impl Bug {
             Self::RowsHalfApplied => "rows-half-applied",
             Self::UnsignedApproval => "unsigned-approval",
             Self::ReturnOfASecondPaysAgain => "return-of-a-second-pays-again",
+            Self::BudgetHoldsOn => "budget-holds-on",
+            Self::CheckpointLosesBudgets => "checkpoint-loses-budgets",
         }
     }
 }

@@ -4,6 +4,7 @@
 //! vouchers, channels or exposure (the shards do). Kept apart from them so that frames never touch
 //! it.
 
+mod budgets;
 mod directory;
 mod doubt;
 mod ended;
@@ -27,6 +28,7 @@ pub use used::Used;
 pub use window::{SealedHead, WindowEntry, WindowState};
 
 use super::batch::{BatchContent, BatchHead, Policy};
+use super::budget::BudgetEntry;
 use super::engine_key::EngineKeys;
 use super::envelope::{Envelope, Fact, Request, Role};
 use super::event::{
@@ -42,7 +44,7 @@ use super::window::SealedWindow;
 use super::wish::{Command, Wish};
 use crate::limits;
 use crate::types::{
-    AssetDef, AssetNumber, BatchId, History, Lsn, Net, PartyId, SIGNATURE_BYTES, SignerKey,
+    Amount, AssetDef, AssetNumber, BatchId, History, Lsn, Net, PartyId, SIGNATURE_BYTES, SignerKey,
     Timestamp, Total, WindowNumber,
 };
 use foldhash::fast::RandomState;
@@ -138,6 +140,8 @@ pub struct Control {
     parties: BTreeMap<PartyId, PartyEntry>,
     /// The same.
     signers: BTreeMap<SignerKey, SignerEntry>,
+    /// Of those signers that have any.
+    budgets: BTreeMap<SignerKey, Vec<BudgetEntry>>,
     changes: Changes,
     /// Everything that was ever deposited, so that no sum can outgrow its type.
     deposits: HashMap<(PartyId, AssetNumber), Total, RandomState>,
@@ -177,6 +181,7 @@ impl Control {
             assets: BTreeMap::new(),
             parties: BTreeMap::new(),
             signers: BTreeMap::new(),
+            budgets: BTreeMap::new(),
             changes: Changes::default(),
             deposits: HashMap::default(),
             pledged: HashMap::default(),
@@ -245,6 +250,7 @@ impl Control {
             | Wish::RemoveOperatorKey { .. }
             | Wish::CloseWindow
             | Wish::SealWindow(_)
+            | Wish::WarnBudgets(_)
             | Wish::DisputeWindow { .. }
             | Wish::EndDispute { .. }
             | Wish::CreateBatch(_)
@@ -263,6 +269,8 @@ impl Control {
                 upsert.suspended && self.parties.contains_key(&upsert.party)
             }
             Wish::SetCreditLimit { limit, .. } => *limit == Total::ZERO,
+            // A budget of nothing stops a key.
+            Wish::SetBudgets { budgets, .. } => budgets.iter().any(|of| of.amount == Amount(0)),
             Wish::CreateAsset { .. } | Wish::AddSigner { .. } | Wish::RecordDeposit { .. } => false,
         }
     }
@@ -287,6 +295,7 @@ impl Control {
         self.requests.apply(lsn, at, envelope.request.as_ref());
         match event {
             Event::Registry(e) => self.register(e),
+            Event::Budget(e) => self.apply_budgets(e),
             Event::Key(KeyEvent::EngineSet(e)) => self.engine_keys.set(lsn, e.key),
             Event::Key(KeyEvent::OperatorSet(e)) => {
                 self.operator_keys.set(lsn, &e.operator, e.key);

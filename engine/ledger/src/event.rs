@@ -3,8 +3,11 @@
 
 mod groups;
 
-pub use groups::{BatchEvent, Event, KeyEvent, LegEvent, RegistryEvent, TroubleEvent, WindowEvent};
+pub use groups::{
+    BatchEvent, BudgetEvent, Event, KeyEvent, LegEvent, RegistryEvent, TroubleEvent, WindowEvent,
+};
 
+use super::budget::{Budget, BudgetUse};
 use super::leg::{LegMove, LegState, Mover, Way};
 use super::sealed::{SealedOnRail, SealedText};
 use super::trouble::NewTrouble;
@@ -72,6 +75,22 @@ pub struct SignerAdded {
     pub party: PartyId,
     /// Its caps, ordered by asset.
     pub caps: Vec<Cap>,
+}
+
+/// A signer's budgets were replaced. What it has credited of one that is for the same still counts.
+#[derive(Debug, Clone, PartialEq, Eq, Archive, Serialize, Deserialize)]
+pub struct BudgetsSet {
+    /// Whose.
+    pub signer: SignerKey,
+    /// All that it has from now on, ordered by what they are for.
+    pub budgets: Vec<Budget>,
+}
+
+/// Of some budgets so much was used that their owners should know.
+#[derive(Debug, Clone, PartialEq, Eq, Archive, Serialize, Deserialize)]
+pub struct BudgetsWarned {
+    /// How they stood when it was found, ordered; each once a period.
+    pub uses: Vec<BudgetUse>,
 }
 
 /// A key may not sign any more.

@@ -10,6 +10,7 @@
 
 pub mod about;
 pub mod batch;
+pub mod budget;
 pub mod canary;
 pub mod control;
 pub mod dues;
@@ -45,6 +46,7 @@ pub mod wish;
 
 pub use about::About;
 pub use batch::{Account, BatchContent, BatchHead, By, Leg, OpenBatch, Payment, Policy};
+pub use budget::{Budget, BudgetEntry, BudgetKey, BudgetUse, Period};
 pub use control::{
     Approval, BatchEntry, BatchState, Control, Decision, Deed, SealedHead, WindowEntry, WindowState,
 };

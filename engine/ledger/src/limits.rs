@@ -150,6 +150,15 @@ pub const UNSETTLED_WHOLE_MAX: u128 = 100_000_000_000_000;
 pub const ASSETS_MAX: usize = 1 << 10;
 /// Caps of one signer: one for each asset that an agent may spend.
 pub const CAPS_MAX: usize = 16;
+/// Budgets of one signer: an hour's, a day's and a month's in several assets, and of some payees.
+/// Each is looked at for every voucher of the signer.
+pub const BUDGETS_MAX: usize = 16;
+/// Warnings of budgets in one record, and of one shard at once: some 120 bytes each.
+pub const BUDGET_WARNINGS_MAX: usize = 256;
+const _: () = assert!(BUDGET_WARNINGS_MAX * 128 + 4_096 <= RECORD_BYTES_MAX);
+/// How often it is asked of which budgets so much is used that their owners should know: soon
+/// enough for a person, and one question a shard.
+pub const BUDGET_WARNINGS_EVERY: Duration = Duration::from_secs(1);
 /// Request ids remembered before nothing more is registered, 40 bytes each: 64 M is 2.6 GB, and two
 /// million a day for a month. What closes and settles windows, what keeps harm away and what has
 /// happened already is done all the same: those ids come on top, and go with time.

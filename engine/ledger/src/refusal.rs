@@ -168,6 +168,17 @@ pub enum Refusal {
     TooManyCaps(usize),
     #[error("a signer may have one cap an asset; an asset is named twice")]
     CapsRepeat,
+    #[error("a signer may have {0} budgets at most")]
+    TooManyBudgets(usize),
+    #[error(
+        "a signer may have one budget for the same asset, period and payee; one is named twice"
+    )]
+    BudgetsRepeat,
+    #[error("a budget for what the signer's own party is paid: nobody pays himself")]
+    BudgetForSelf,
+    /// Nobody is warned twice of the same budget in the same period, nor of one that is gone.
+    #[error("a budget was set anew, or its owner was warned before")]
+    BudgetsMoved,
     #[error("numbers has {0}, it must name some, each once and in order")]
     AckNumbers(usize),
     #[error("amount is 0; a deposit moves money")]

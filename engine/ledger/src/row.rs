@@ -36,13 +36,15 @@ pub enum Section {
     Requests = 12,
     /// Keys that operators have, or had.
     OperatorKeys = 13,
-    /// Legs of batches, by pages. The last section: it is not read whole.
+    /// Legs of batches, by pages. The one section that is not read whole.
     Legs = 14,
+    /// Budgets of signers.
+    Budgets = 15,
 }
 
 impl Section {
     /// Every section.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Head,
         Self::Assets,
         Self::Acked,
@@ -57,6 +59,7 @@ impl Section {
         Self::Requests,
         Self::OperatorKeys,
         Self::Legs,
+        Self::Budgets,
     ];
 }
 
@@ -81,6 +84,8 @@ pub enum RowKey {
     OperatorKey(SignerKey),
     /// And the page.
     Legs(BatchId, u32),
+    /// Of a signer.
+    Budgets(SignerKey),
 }
 
 impl RowKey {
@@ -92,7 +97,7 @@ impl RowKey {
             Self::Head | Self::Assets | Self::Acked => {}
             Self::Party(party) => bytes.extend_from_slice(&party.0),
             Self::OperatorKey(key) => bytes.extend_from_slice(&key.0),
-            Self::Signer(signer) => bytes.extend_from_slice(&signer.0),
+            Self::Signer(signer) | Self::Budgets(signer) => bytes.extend_from_slice(&signer.0),
             Self::Money(party, asset) => {
                 bytes.extend_from_slice(&party.0);
                 bytes.extend_from_slice(&asset.0.to_be_bytes());
@@ -146,6 +151,7 @@ impl RowKey {
             }
             Section::OperatorKeys => Self::OperatorKey(SignerKey(take(of)?)),
             Section::Legs => Self::Legs(BatchId(take(of)?), u32::from_be_bytes(take(of)?)),
+            Section::Budgets => Self::Budgets(SignerKey(take(of)?)),
         };
         fields.is_empty().then_some(row)
     }
@@ -174,6 +180,7 @@ impl RowKey {
             Self::Requests(..) => Section::Requests,
             Self::OperatorKey(_) => Section::OperatorKeys,
             Self::Legs(..) => Section::Legs,
+            Self::Budgets(_) => Section::Budgets,
         }
     }
 }

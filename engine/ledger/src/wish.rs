@@ -5,6 +5,7 @@
 //! Owns what a wish names. Holds no rule. Who wishes it is in the envelope around it.
 
 use crate::batch::BatchContent;
+use crate::budget::{Budget, BudgetUse};
 use crate::control::CreateBatch;
 use crate::envelope::{Caller, Envelope, Request};
 use crate::event::{Cap, LegBooking, LegRun, WindowSealed};
@@ -34,6 +35,10 @@ pub enum Wish {
     AddSigner { signer: FitKey, party: PartyId, caps: Vec<Cap> },
     /// Let a key sign no more.
     RevokeSigner { signer: SignerKey },
+    /// Replace the budgets of a key. They are ordered by what they are for.
+    SetBudgets { signer: SignerKey, budgets: Vec<Budget> },
+    /// The engine's own: so much of these budgets was used that their owners should know.
+    WarnBudgets(Vec<BudgetUse>),
     /// Replace a party's credit limit.
     SetCreditLimit { party: PartyId, asset: AssetNumber, limit: Total },
     /// Add money that a party has deposited.
@@ -231,6 +236,8 @@ impl Wish {
             Self::EraseParty { .. } => "erase party",
             Self::AddSigner { .. } => "add signer",
             Self::RevokeSigner { .. } => "revoke signer",
+            Self::SetBudgets { .. } => "set budgets",
+            Self::WarnBudgets(_) => "warn of budgets",
             Self::SetCreditLimit { .. } => "set limit",
             Self::RecordDeposit { .. } => "record deposit",
             Self::SetEngineKey { .. } => "set the engine's key",
@@ -261,6 +268,7 @@ impl Wish {
     pub fn is_the_engines(&self) -> bool {
         match self {
             Self::SealWindow(_)
+            | Self::WarnBudgets(_)
             | Self::SubmitLegs(_)
             | Self::MoveLegs { .. }
             | Self::MoveEnded { .. }
@@ -272,6 +280,7 @@ impl Wish {
             | Self::EraseParty { .. }
             | Self::AddSigner { .. }
             | Self::RevokeSigner { .. }
+            | Self::SetBudgets { .. }
             | Self::SetCreditLimit { .. }
             | Self::RecordDeposit { .. }
             | Self::SetEngineKey { .. }

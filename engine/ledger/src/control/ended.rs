@@ -63,6 +63,8 @@ impl Control {
             | Wish::EraseParty { .. }
             | Wish::AddSigner { .. }
             | Wish::RevokeSigner { .. }
+            | Wish::SetBudgets { .. }
+            | Wish::WarnBudgets(_)
             | Wish::SetCreditLimit { .. }
             | Wish::RecordDeposit { .. }
             | Wish::SetEngineKey { .. }
@@ -137,6 +139,7 @@ pub(super) fn rows_of_legs(event: &Event) -> Vec<(BatchId, u32)> {
         Event::Leg(LegEvent::Proposed(e)) => vec![(e.batch, page_of(e.leg))],
         Event::Leg(LegEvent::Released(_))
         | Event::Registry(_)
+        | Event::Budget(_)
         | Event::Key(_)
         | Event::Window(_)
         | Event::Batch(_)

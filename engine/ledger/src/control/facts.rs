@@ -9,10 +9,11 @@ use crate::batch::{BatchContent, Payment};
 use crate::engine_key::KeyMisfit;
 use crate::envelope::Envelope;
 use crate::event::{
-    AssetCreated, BatchAborted, BatchEvent, CreditLimitSet, DepositRecorded, DisputeEnded,
-    EngineKeySet, Event, ExposureReleased, KeyEvent, LegEvent, LegRun, LegsBooked, LegsMoved,
-    LegsSubmitted, PartyErased, RegistryEvent, SignerAdded, SignerRevoked, TroubleEvent,
-    TroublesAcked, TroublesRaised, WindowCut, WindowDisputed, WindowEvent,
+    AssetCreated, BatchAborted, BatchEvent, BudgetsSet, BudgetsWarned, CreditLimitSet,
+    DepositRecorded, DisputeEnded, EngineKeySet, Event, ExposureReleased, KeyEvent, LegEvent,
+    LegRun, LegsBooked, LegsMoved, LegsSubmitted, PartyErased, RegistryEvent, SignerAdded,
+    SignerRevoked, TroubleEvent, TroublesAcked, TroublesRaised, WindowCut, WindowDisputed,
+    WindowEvent,
 };
 use crate::leg::{LegMove, Mover};
 use crate::legs::Legs;
@@ -37,6 +38,8 @@ impl Control {
                 Event::from(SignerAdded { signer: signer.key(), party, caps })
             }
             Wish::RevokeSigner { signer } => Event::from(SignerRevoked { signer }),
+            Wish::SetBudgets { signer, budgets } => Event::from(BudgetsSet { signer, budgets }),
+            Wish::WarnBudgets(uses) => Event::from(BudgetsWarned { uses }),
             Wish::SetCreditLimit { party, asset, limit } => {
                 Event::from(CreditLimitSet { party, asset, limit })
             }
@@ -198,6 +201,7 @@ impl Control {
     fn check(&self, envelope: &Envelope, event: &Event) -> Result<(), Refusal> {
         match event {
             Event::Registry(e) => self.check_registry(e),
+            Event::Budget(e) => self.check_budgets(e),
             Event::Window(WindowEvent::Disputed(e)) => {
                 reason(&e.reason)?;
                 self.check_dispute(e.window)

@@ -196,6 +196,7 @@ impl Event {
             | Self::Batch(BatchEvent::Computed(_) | BatchEvent::Aborted(_))
             | Self::Leg(LegEvent::Submitted(_) | LegEvent::Booked(_) | LegEvent::Released(_))
             | Self::Registry(_)
+            | Self::Budget(_)
             | Self::Window(_)
             | Self::Trouble(_) => return false,
         };

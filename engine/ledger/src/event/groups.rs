@@ -2,10 +2,11 @@
 //! of them names the others by their groups.
 
 use super::{
-    AssetCreated, BatchAborted, BatchApproved, BatchComputed, CreditLimitSet, DepositRecorded,
-    DisputeEnded, EngineKeySet, ExposureReleased, LegProposed, LegsBooked, LegsMoved,
-    LegsSubmitted, OperatorKeyRemoved, OperatorKeySet, PartyErased, PartyUpserted, SignerAdded,
-    SignerRevoked, TroublesAcked, TroublesRaised, WindowCut, WindowDisputed, WindowSealed,
+    AssetCreated, BatchAborted, BatchApproved, BatchComputed, BudgetsSet, BudgetsWarned,
+    CreditLimitSet, DepositRecorded, DisputeEnded, EngineKeySet, ExposureReleased, LegProposed,
+    LegsBooked, LegsMoved, LegsSubmitted, OperatorKeyRemoved, OperatorKeySet, PartyErased,
+    PartyUpserted, SignerAdded, SignerRevoked, TroublesAcked, TroublesRaised, WindowCut,
+    WindowDisputed, WindowSealed,
 };
 
 macro_rules! groups {
@@ -64,6 +65,11 @@ groups! {
         SignerRevoked(SignerRevoked) = "signer_revoked",
         LimitSet(CreditLimitSet) = "limit_set",
         Deposited(DepositRecorded) = "deposit_recorded",
+    }
+    /// What signers may credit in an hour, a day, a month, at all.
+    Budget(BudgetEvent) {
+        Set(BudgetsSet) = "budgets_set",
+        Warned(BudgetsWarned) = "budgets_warned",
     }
     /// Keys that sign for the engine, and operators' own.
     Key(KeyEvent) {

@@ -4,6 +4,7 @@
 
 use super::channels::{CLEAN, Channel, Picture};
 use super::{Exposure, Shard};
+use crate::budget::BudgetUse;
 use crate::canary::{Bug, planted};
 use crate::control::SignerEntry;
 use crate::evidence::Evidence;
@@ -29,6 +30,9 @@ pub struct ShardPage {
     pub exposures: Vec<(PartyId, AssetNumber, Exposure)>,
     /// What signers used of their caps. Replaces what is held for the same signer and asset.
     pub caps: Vec<(SignerKey, AssetNumber, Amount)>,
+    /// What signers used of their budgets. Replaces what is held for the same signer's budget for
+    /// the same; what is of a budget that is no more says nothing.
+    pub budgets: Vec<BudgetUse>,
     /// Exposure of parties right after limits and deposits, by record.
     pub answers: Vec<(Lsn, PartyId, Exposure)>,
     /// Vouchers credited in the open window; in the first page that a shard hands out only.
@@ -66,6 +70,7 @@ impl Shard {
             let used = signer.caps.iter().filter(|cap| cap.used > Amount(0));
             let used = used.filter(|_| !planted(Bug::CheckpointLosesCaps));
             page.caps.extend(used.map(|cap| (signer.key, cap.cap.asset, cap.used)));
+            page.budgets.extend(Self::budgets_saved(signer, everything));
         }
         self.channels.save(everything, at);
         page
@@ -163,6 +168,7 @@ impl Shard {
                 }
             }
         }
+        page.budgets.iter().for_each(|of| self.restore_budget_use(of));
         // Only the shard that owns the party is ever asked for it.
         for (lsn, party, exposure) in &page.answers {
             if self.owns(party) {
@@ -209,6 +215,7 @@ impl Shard {
         assert_eq!(self.channels.window(), open, "the checkpoint's window was taken back");
         self.gauge_anew();
         self.count_anew();
+        self.note_all_budgets();
     }
 }
 

@@ -1,6 +1,7 @@
 //! The credit rule: what becomes of one voucher. Reads the shard's tables, changes them only when
 //! nothing can refuse any more.
 
+use super::budgets;
 use super::channels::{ChannelIndex, Credit, Stream};
 use super::{Checked, PartyIndex, Shard, SignerIndex, mark};
 use crate::canary::{Bug, planted};
@@ -155,6 +156,13 @@ impl Shard {
                 Some(_) | None => return Outcome::OverSignerCap,
             },
         };
+        // Most keys have no budget: they ask no more than that.
+        let budgeted = signer.budgets.as_deref_mut().map(|held| (held, (asset, voucher.payee())));
+        if let Some((held, of)) = &budgeted
+            && let Some(over) = budgets::refusal(held, *of, at, delta)
+        {
+            return over;
+        }
         let mut exposures = self.parties[payer as usize].exposures.iter_mut();
         let Some((_, exposure)) = exposures.find(|(of, _)| *of == asset) else {
             return Outcome::OverLimit;
@@ -176,6 +184,15 @@ impl Shard {
             mark(&mut signer.changed, &mut self.signers_changed, signer_index);
         }
         let credit = Credit { total: cumulative, lsn, signature: voucher.signature() };
+        if let Some((held, of)) = budgeted {
+            let (counted, tell) = budgets::spend(held, of, at, delta);
+            if counted {
+                mark(&mut signer.changed, &mut self.signers_changed, signer_index);
+            }
+            if tell {
+                self.budgets_near.insert(signer_index);
+            }
+        }
         match channel {
             Some(channel) => self.channels.raise(channel, &credit),
             None => {

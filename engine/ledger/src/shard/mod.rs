@@ -5,6 +5,7 @@
 //! vouchers whose payer it owns. What it holds depends on nothing else, so any number of shards
 //! gives the same outcomes and obligations.
 
+mod budgets;
 mod channels;
 mod checkpoint;
 mod credit;
@@ -21,10 +22,11 @@ use crate::types::{
     Amount, AssetDef, AssetNumber, ChannelHasher, ChannelId, Lsn, NetworkId, Packed, PartyId,
     SignerKey, Total, Verdict, Voucher, WindowNumber,
 };
+use budgets::Budgets;
 use channels::{Channels, Picture};
 use foldhash::fast::RandomState;
 use live::ChannelsMax;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 type Map<K, V> = HashMap<K, V, RandomState>;
 
@@ -85,11 +87,13 @@ struct Signer {
     key: SignerKey,
     payer: PartyIndex,
     revoked: bool,
-    /// The use of a cap has changed since the last checkpoint.
+    /// The use of a cap or a budget has changed since the last checkpoint.
     changed: bool,
     /// Live channels.
     channels: u32,
     caps: Box<[CapUse]>,
+    /// `None` where it has none, which most have not.
+    budgets: Option<Budgets>,
 }
 
 struct CapUse {
@@ -122,6 +126,8 @@ pub struct Shard {
     unsettled_max: Vec<Total>,
     signer_index: Map<SignerKey, SignerIndex>,
     signers: Vec<Signer>,
+    /// Those whose owner is to be told of a budget.
+    budgets_near: BTreeSet<SignerIndex>,
     channels: Channels,
     /// How many live channels expire when, by signer.
     expiring: BTreeMap<(i64, SignerIndex), u32>,
@@ -156,6 +162,7 @@ impl Shard {
             unsettled_max: Vec::new(),
             signer_index: Map::default(),
             signers: Vec::new(),
+            budgets_near: BTreeSet::new(),
             channels: Channels::new(),
             expiring: BTreeMap::new(),
             channels_max: ChannelsMax::RULE,
@@ -180,6 +187,7 @@ impl Shard {
     pub fn apply(&mut self, lsn: Lsn, event: &Event) -> Option<SealedPart> {
         match event {
             Event::Registry(e) => self.register(lsn, e),
+            Event::Budget(e) => self.apply_budgets(e),
             Event::Window(WindowEvent::Cut(e)) => {
                 let earlier = self.channels.cut(e.window).map(|left| self.part(left));
                 self.closing = Some((e.window, std::mem::take(&mut self.credited)));
@@ -380,8 +388,8 @@ impl Shard {
         let index = SignerIndex::try_from(self.signers.len()).expect("signers are limited");
         self.signer_index.insert(key, index);
         let caps = caps.iter().map(|&cap| CapUse { cap, used: Amount(0) }).collect();
-        let (revoked, changed, channels) = (false, false, 0);
-        self.signers.push(Signer { key, payer, revoked, changed, channels, caps });
+        let (revoked, changed, channels, budgets) = (false, false, 0, None);
+        self.signers.push(Signer { key, payer, revoked, changed, channels, caps, budgets });
     }
 
     fn change_exposure(

@@ -35,11 +35,19 @@ pub enum Outcome {
     SuspendedParty = 27,
     /// The channel would be a new one, and the key or its party has as many live ones as it may.
     TooManyChannels = 28,
+    /// The key would credit more than a budget of it that never begins anew.
+    OverTotalBudget = 29,
+    /// The key would credit more than a budget of it for this month.
+    OverMonthBudget = 30,
+    /// The key would credit more than a budget of it for this day.
+    OverDayBudget = 31,
+    /// The key would credit more than a budget of it for this hour.
+    OverHourBudget = 32,
 }
 
 impl Outcome {
     /// Every outcome, in the order of their numbers.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 19] = [
         Self::Credited,
         Self::Stale,
         Self::Malformed,
@@ -55,6 +63,10 @@ impl Outcome {
         Self::OverLimit,
         Self::SuspendedParty,
         Self::TooManyChannels,
+        Self::OverTotalBudget,
+        Self::OverMonthBudget,
+        Self::OverDayBudget,
+        Self::OverHourBudget,
     ];
 
     /// The byte in an ack.
@@ -86,6 +98,6 @@ mod tests {
             assert_eq!(Outcome::from_byte(outcome.byte()), Some(outcome));
         }
         assert_eq!(Outcome::from_byte(0), None);
-        assert_eq!(Outcome::from_byte(29), None);
+        assert_eq!(Outcome::from_byte(33), None);
     }
 }

@@ -110,6 +110,7 @@ impl Control {
                 Some(bytes(&PartyRow { entry, until: self.needed.until(party) }))
             }
             RowKey::Signer(signer) => self.signers.get(&signer).map(bytes),
+            RowKey::Budgets(signer) => self.budgets.get(&signer).map(bytes),
             RowKey::OperatorKey(key) => self.operator_keys.get(key).map(bytes),
             RowKey::Money(party, asset) => {
                 let deposited = self.deposits.get(&(party, asset)).copied();

@@ -4,6 +4,7 @@
 use super::Rows;
 use super::body::{BatchRow, HeadRow, MoneyRow, PartyRow, TroubleRow, WindowRow, window_entry};
 use crate::batch::BatchHead;
+use crate::budget::BudgetEntry;
 use crate::control::entry::Fate;
 use crate::control::{BatchEntry, Control, Deed, SignerEntry, requests};
 use crate::legs::Legs;
@@ -42,6 +43,8 @@ pub enum Restored {
     Party(PartyId),
     /// A signer.
     Signer(SignerKey),
+    /// A signer's budgets.
+    Budgets(SignerKey),
     /// A batch; its head must be given before the next row.
     Batch(BatchId),
 }
@@ -196,6 +199,13 @@ impl Restoring {
                 }
                 control.signers.insert(signer, entry);
                 return Ok(Restored::Signer(signer));
+            }
+            RowKey::Budgets(signer) => {
+                if !control.signers.contains_key(&signer) {
+                    return Err("its signer is missing".into());
+                }
+                control.budgets.insert(signer, read::<Vec<BudgetEntry>>(value)?);
+                return Ok(Restored::Budgets(signer));
             }
             RowKey::Money(party, asset) => {
                 let MoneyRow { deposited, pledged } = read(value)?;

@@ -1,6 +1,7 @@
 //! Rows against the state that they are of: whatever happens while they are copied, what comes back
 //! from them is the state at the mark.
 
+mod budgets;
 mod kept;
 mod keys;
 
@@ -12,6 +13,7 @@ use crate::row::Section;
 use crate::types::{AssetNumber, BatchId, Digest, FitKey, PartyId, SignerKey, Total};
 use crate::wish::UpsertParty;
 use crate::{LegState, NewTrouble, Rail, TroubleKind, Voice, Way, Wish};
+use budgets::OfBudgets;
 use kept::Kept;
 use proptest::prelude::*;
 
@@ -38,6 +40,7 @@ enum Step {
     Erase(u8),
     Signer(u8),
     Revoke(u8),
+    Budgets(OfBudgets),
     Deposit(u8, u128),
     Close(Vec<(u8, u8, u128)>),
     Compute,
@@ -83,6 +86,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (1u8..6).prop_map(Step::Erase),
         1 => (1u8..6).prop_map(Step::Signer),
         1 => (1u8..6).prop_map(Step::Revoke),
+        4 => budgets::step().prop_map(Step::Budgets),
         2 => (1u8..6, 1u128..99).prop_map(|(n, sum)| Step::Deposit(n, sum)),
         2 => prop::collection::vec(owed, 0..5).prop_map(Step::Close),
         2 => Just(Step::Compute),
@@ -146,6 +150,7 @@ impl World {
                 let (signer, caps) = (FitKey::checked(SignerKey([n; 32])), Vec::new());
                 self.wish(Wish::AddSigner { signer, party: party(n), caps });
             }
+            Step::Budgets(step) => self.step_of_budgets(step),
             Step::Revoke(n) => self.wish(Wish::RevokeSigner { signer: SignerKey([n; 32]) }),
             Step::Deposit(n, sum) => {
                 let (party, asset, reference) = (party(n), ASSET, String::new());
@@ -312,6 +317,7 @@ fn full() -> World {
         Step::Party(1, false),
         Step::Party(2, true),
         Step::Signer(1),
+        Step::Budgets(OfBudgets::Set(1, vec![5, 6])),
         Step::Deposit(1, 5),
         Step::Key(Some(1)),
         Step::Key(Some(2)),

@@ -6,8 +6,8 @@ use crate::control::ended::rows_of_legs;
 use crate::control::{Control, Made};
 use crate::envelope::Fact;
 use crate::event::{
-    BatchEvent, DisputeEnded, Event, ExposureReleased, KeyEvent, LegEvent, LegProposed, LegsBooked,
-    RegistryEvent, TroubleEvent, WindowDisputed, WindowEvent,
+    BatchEvent, BudgetEvent, DisputeEnded, Event, ExposureReleased, KeyEvent, LegEvent,
+    LegProposed, LegsBooked, RegistryEvent, TroubleEvent, WindowDisputed, WindowEvent,
 };
 use crate::row::RowKey;
 use crate::types::{BatchId, Lsn};
@@ -31,6 +31,10 @@ impl Control {
     fn rows_of(&self, lsn: Lsn, fact: &Fact, made: &Made) -> Vec<RowKey> {
         match &fact.event {
             Event::Registry(e) => rows_of_registry(e),
+            Event::Budget(BudgetEvent::Set(e)) => vec![RowKey::Budgets(e.signer)],
+            Event::Budget(BudgetEvent::Warned(e)) => {
+                e.uses.iter().map(|of| RowKey::Budgets(of.signer)).collect()
+            }
             // The head is in every checkpoint.
             Event::Key(KeyEvent::EngineSet(_)) => Vec::new(),
             Event::Key(KeyEvent::OperatorSet(e)) => {

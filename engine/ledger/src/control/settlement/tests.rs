@@ -222,6 +222,7 @@ fn fact(event: &Event) -> &'static str {
         Event::Leg(LegEvent::Released(_)) => "released",
         Event::Window(WindowEvent::Cut(_) | WindowEvent::Sealed(_))
         | Event::Registry(_)
+        | Event::Budget(_)
         | Event::Key(_)
         | Event::Trouble(_) => panic!("no fact of settlement: {event:?}"),
     }

@@ -8,9 +8,10 @@ mod tables;
 
 use super::super::live::ChannelsMax;
 use super::super::{Checked, Shard};
+use crate::budget::{Budget, BudgetKey, BudgetUse, Period};
 use crate::event::{
-    AssetCreated, Cap, CreditLimitSet, DepositRecorded, Event, ExposureReleased, LegsMoved,
-    PartyUpserted, Release, SignerAdded, SignerRevoked, WindowCut,
+    AssetCreated, BudgetsSet, BudgetsWarned, Cap, CreditLimitSet, DepositRecorded, Event,
+    ExposureReleased, LegsMoved, PartyUpserted, Release, SignerAdded, SignerRevoked, WindowCut,
 };
 use crate::fixture::as_sealed;
 use crate::fixture::table::{Line, lines, party, told};
@@ -64,6 +65,10 @@ fn word(outcome: Outcome) -> &'static str {
         Outcome::OverLimit => "over-limit",
         Outcome::SuspendedParty => "suspended-party",
         Outcome::TooManyChannels => "too-many-channels",
+        Outcome::OverTotalBudget => "over-total-budget",
+        Outcome::OverMonthBudget => "over-month-budget",
+        Outcome::OverDayBudget => "over-day-budget",
+        Outcome::OverHourBudget => "over-hour-budget",
     }
 }
 
@@ -200,6 +205,10 @@ impl World {
             }
             let gauges: Vec<_> = shard.gauges().collect();
             all += &format!("{} {} {gauges:?}", shard.channels(), shard.credited());
+            for key in self.payers.keys() {
+                all += &format!("{:?}", shard.budgets_used(*key));
+            }
+            all += &format!("{:?}", shard.budgets_near(usize::MAX));
         }
         all
     }
@@ -239,6 +248,10 @@ impl World {
                 let used = self.shards.iter().find_map(|shard| shard.cap_used(key, asset));
                 assert_eq!(used, Some(Amount(line.read())), "{whole}");
             }
+            "near" => {
+                let near: Vec<String> = self.near().into_iter().map(|(word, _)| word).collect();
+                assert_eq!(near.join(" "), line.rest(), "{whole}");
+            }
             "gauge" => {
                 let asset = asset(line.word());
                 let gauges = self.shards.iter().flat_map(Shard::gauges);
@@ -253,6 +266,18 @@ impl World {
             }
         }
         line.end();
+    }
+
+    /// Of which budgets owners are to be told, in words.
+    fn near(&self) -> Vec<(String, Vec<BudgetUse>)> {
+        let near = self.shards.iter().flat_map(|shard| shard.budgets_near(usize::MAX));
+        let word = |of: BudgetUse| {
+            let name = std::str::from_utf8(&of.signer.0[..2]).unwrap();
+            let (used, key) = (of.used, of.budget.key);
+            let (period, number) = (key.period.name(), of.number);
+            (format!("{name}:{used}/{}/{period}{number}", of.budget.amount), vec![of])
+        };
+        near.map(word).collect()
     }
 
     /// What was owed in the oldest window that has not left.
@@ -293,6 +318,15 @@ impl World {
                 let caps = rest.split_whitespace().map(cap).collect();
                 Event::from(SignerAdded { signer, party, caps })
             }
+            "budgets" => {
+                let signer = key(line.word());
+                let budgets = line.rest().split_whitespace().map(budget).collect();
+                Event::from(BudgetsSet { signer, budgets })
+            }
+            "warned" => {
+                let uses = self.near().into_iter().flat_map(|(_, uses)| uses).collect();
+                Event::from(BudgetsWarned { uses })
+            }
             "revoke" => Event::from(SignerRevoked { signer: key(line.word()) }),
             "limit" | "deposit" | "returned" | "release" => {
                 let (party, asset) = (party(line.word()), asset(line.word()));
@@ -301,6 +335,19 @@ impl World {
             _ => panic!("{kind:?} is no step"),
         }
     }
+}
+
+/// `eur:50/day` or, to one payee, `eur:50/day@B`.
+fn budget(word: &str) -> Budget {
+    let (code, rest) = word.split_once(':').expect("asset:amount/period");
+    let (amount, rest) = rest.split_once('/').expect("amount/period");
+    let (period, payee) = match rest.split_once('@') {
+        Some((period, payee)) => (period, Some(party(payee))),
+        None => (rest, None),
+    };
+    let period = Period::ALL.into_iter().find(|one| one.name() == period).expect("a period");
+    let key = BudgetKey { asset: asset(code), period, payee };
+    Budget { key, amount: Amount(amount.parse().unwrap()) }
 }
 
 fn money(kind: &str, party: PartyId, asset: AssetNumber, line: &mut Line<'_>) -> Event {
@@ -367,6 +414,16 @@ fn nobody_owes_more_than_limit_and_deposits_or_than_any_party_may() {
 #[test]
 fn no_key_credits_more_than_its_cap_for_as_long_as_it_lives() {
     play(tables::CAPS);
+}
+
+#[test]
+fn no_key_credits_more_than_its_budgets_and_the_next_period_begins_at_nothing() {
+    play(tables::BUDGETS);
+}
+
+#[test]
+fn a_budget_that_is_set_anew_keeps_what_was_used_and_an_owner_is_told_once_a_period() {
+    play(tables::CHANGES);
 }
 
 #[test]

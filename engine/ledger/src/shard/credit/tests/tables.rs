@@ -1,6 +1,7 @@
 //! The stories. What a line means is said where they are read.
 
-pub(super) const ALL: [&str; 8] = [WHO, TIME, TOTALS, WINDOWS, LIMITS, CAPS, CHANNELS, ORDER];
+pub(super) const ALL: [&str; 10] =
+    [WHO, TIME, TOTALS, WINDOWS, LIMITS, CAPS, BUDGETS, CHANGES, CHANNELS, ORDER];
 
 /// Where every story begins.
 pub(super) const NETWORK: &str = "
@@ -273,6 +274,127 @@ pub(super) const CAPS: &str = "
     owes A  tok 36893488147419103230
 ";
 
+pub(super) const BUDGETS: &str = "
+    limit   A eur 1000
+    limit   A usd 1000
+    budgets a1 eur:100/day eur:25/day@C eur:40/hour
+    #   key payee asset lane expires total verdict  outcome
+    pay a1  B     eur   1    2000    30    valid    credited
+    # Of a channel that goes on, the rise counts; whatever does not fit is refused whole.
+    pay a1  B     eur   1    2000    41    valid    over-hour-budget
+    pay a1  B     eur   1    2000    40    valid    credited
+    pay a1  B     eur   2    2000    1     valid    over-hour-budget
+    pay a1  C     eur   2    2000    1     valid    over-hour-budget
+    # Other assets, and other keys of the party, have their own.
+    pay a1  B     usd   1    2000    500   valid    credited
+    pay a2  B     eur   1    2000    50    valid    credited
+    # The hour ends with its last microsecond. The same voucher fits the next one.
+    time 3599.999999
+    pay a1  B     eur   9    4000    1     valid    over-hour-budget
+    time 3600.0
+    pay a1  B     eur   9    4000    1     valid    credited
+    # What goes to a payee of its own counts for all of them, too.
+    pay a1  C     eur   9    4000    26    valid    over-day-budget
+    pay a1  C     eur   9    4000    25    valid    credited
+    and a1  C     eur   9    4000    26    valid    over-day-budget
+    and a1  B     eur   9    4000    16    valid    over-hour-budget
+    and a1  B     eur   9    4000    15    valid    credited
+    # The day's 80 are used, then its 100; the day ends with its last microsecond.
+    time 7200.0
+    pay a1  B     eur   9    8000    21    valid    over-day-budget
+    pay a1  B     eur   9    8000    20    valid    credited
+    time 86399.999999
+    pay a1  B     eur   9    86999   1     valid    over-day-budget
+    time 86400.0
+    pay a1  C     eur   9    86999   25    valid    credited
+    pay a1  C     eur   9    86999   26    valid    over-day-budget
+    # A month is the calendar's: January 1970 had 31 days, February 28.
+    budgets a1 eur:100/month
+    time 2678399.999999
+    pay a1  B     eur   9    2679000 100   valid    credited
+    pay a1  B     eur   9    2679000 101   valid    over-month-budget
+    time 2678400.0
+    pay a1  B     eur   9    2679000 200   valid    credited
+    pay a1  B     eur   9    2679000 201   valid    over-month-budget
+    time 5097599.999999
+    pay a1  B     eur   9    5098000 1     valid    over-month-budget
+    time 5097600.0
+    pay a1  B     eur   9    5098000 1     valid    credited
+    # What never begins anew goes on over months. A voucher that the limit refuses uses nothing.
+    budgets a1 eur:100/total@B
+    pay a1  B     eur   10   5098000 60    valid    credited
+    limit   A eur 0
+    pay a1  B     eur   11   5098000 40    valid    over-limit
+    limit   A eur 1000
+    time 9000000.0
+    pay a1  B     eur   10   9000900 41    valid    over-total-budget
+    pay a1  B     eur   10   9000900 40    valid    credited
+    pay a1  C     eur   10   9000900 100   valid    credited
+    # What is settled comes back to the party, and never to the key.
+    cut
+    left A>B:500 A>B:426 A>C:150
+    release A eur 576 0
+    pay a1  B     eur   11   9000900 1     valid    over-total-budget
+    # Sums that no number holds are over every budget.
+    budgets a1 usd:18446744073709551615/total
+    limit   A usd 1000000
+    pay a1  B     usd   8    9000900 9     valid    credited
+    pay a1  B     usd   9    9000900 18446744073709551615 valid over-total-budget
+";
+
+pub(super) const CHANGES: &str = "
+    limit   A eur 1000
+    budgets a1 eur:100/day eur:50/hour
+    #   key payee asset lane expires total verdict  outcome
+    pay a1  B     eur   1    2000    39    valid    credited
+    near
+    pay a1  B     eur   1    2000    40    valid    credited
+    near a1:40/50/hour0
+    # Told once, whatever more is used of it in that hour.
+    warned
+    near
+    pay a1  B     eur   1    2000    50    valid    credited
+    near
+    time 3600.0
+    pay a1  B     eur   2    4000    40    valid    credited
+    near a1:90/100/day0 a1:40/50/hour1
+    warned
+    near
+    # Lowered below what is used: nothing more is credited, and it is near at once.
+    budgets a1 eur:60/day eur:50/hour
+    near a1:90/60/day0
+    pay a1  B     eur   2    4000    41    valid    over-day-budget
+    # Raised: what was used still counts.
+    budgets a1 eur:95/day eur:50/hour
+    pay a1  B     eur   2    4000    46    valid    over-day-budget
+    pay a1  B     eur   2    4000    45    valid    credited
+    near a1:95/95/day0
+    # Set just so once more: who was told was told.
+    warned
+    budgets a1 eur:95/day eur:50/hour
+    near
+    # Taken away, and given again: it begins at nothing. What another had used does not count.
+    budgets a1
+    near
+    pay a1  B     eur   3    4000    500   valid    credited
+    budgets a1 eur:20/day eur:20/day@C
+    pay a1  B     eur   4    4000    21    valid    over-day-budget
+    pay a1  B     eur   4    4000    16    valid    credited
+    pay a1  C     eur   4    4000    4     valid    credited
+    near a1:20/20/day0
+    # One for nothing stops the key.
+    budgets a1 eur:0/total
+    time 9000000.0
+    pay a1  B     eur   5    9000900 1     valid    over-total-budget
+    near
+    budgets a1
+    pay a1  B     eur   5    9000900 1     valid    credited
+    # Budgets of a key that is not known, or of another shard's, harm nobody.
+    budgets x1 eur:1/day
+    cut
+    left A>B:612 A>C:4
+";
+
 pub(super) const CHANNELS: &str = "
     # Live ones: two of a key, three of a party.
     channels 2 3
@@ -333,6 +455,17 @@ pub(super) const ORDER: &str = "
     pay a1  B     eur   9    2000    999   forged   bad-signature
     pay a2  B     eur   9    2000    999   valid    too-many-channels
     pay a2  B     eur   1    2000    999   valid    over-signer-cap
+    budgets a1 eur:9/total eur:9/month eur:9/day eur:9/hour
+    pay a1  B     eur   1    2000    999   valid    over-total-budget
+    budgets a1 eur:999/total eur:9/month eur:9/day eur:9/hour
+    pay a1  B     eur   1    2000    999   valid    over-month-budget
+    budgets a1 eur:9/day eur:9/hour
+    pay a1  B     eur   1    2000    999   valid    over-day-budget
+    budgets a1 eur:9/hour
+    pay a1  B     eur   1    2000    999   valid    over-hour-budget
+    budgets a2 eur:9/hour
+    pay a2  B     eur   1    2000    999   valid    over-signer-cap
+    budgets a1
     pay a1  B     eur   1    2000    999   valid    over-limit
     # What certainly changes nothing is told what stands before that, all the same.
     pay s1  B     eur   1    2000    1     certain  suspended-party

@@ -1,0 +1,192 @@
+//! What signers have used of their budgets. A signer signs for one party, and a party is one shard's:
+//! so one shard sees all that a signer pays, in the order of the journal, and its counts are exact.
+//!
+//! Of each budget one count is held, of the period in which something was credited last. The next
+//! voucher in a later period begins at zero, whenever that is: nothing happens at midnight, and
+//! nothing grows with the number of periods.
+
+use super::{Shard, Signer, SignerIndex, mark};
+use crate::budget::{Budget, BudgetEntry, BudgetKey, BudgetUse, is_near, replaced};
+use crate::canary::{Bug, planted};
+use crate::event::BudgetEvent;
+use crate::types::{Amount, AssetNumber, Outcome, PartyId, SignerKey, Timestamp};
+
+/// The budgets of one signer, the longest first. One without any holds none of this.
+pub(super) type Budgets = Box<[Held]>;
+
+/// A budget, and what is used of it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Held {
+    entry: BudgetEntry,
+    /// The period in which something was credited last, and how much was in it.
+    number: i64,
+    used: Amount,
+}
+
+impl Held {
+    fn new(entry: BudgetEntry) -> Self {
+        Self { entry, number: entry.budget.key.period.number(Timestamp(0)), used: Amount(0) }
+    }
+
+    fn is_for(&self, asset: AssetNumber, payee: PartyId) -> bool {
+        let BudgetKey { asset: of, period: _, payee: to } = self.entry.budget.key;
+        of == asset && to.is_none_or(|to| to == payee)
+    }
+
+    /// What is used in the period in which `at` lies.
+    fn used_at(&self, at: Timestamp) -> Amount {
+        let is_now = self.entry.budget.key.period.number(at) == self.number;
+        if is_now || planted(Bug::BudgetHoldsOn) { self.used } else { Amount(0) }
+    }
+
+    /// Whether so much is used that the owner should know, and was not told.
+    fn is_to_tell(&self) -> bool {
+        is_near(self.entry.budget.amount, self.used) && self.entry.warned != Some(self.number)
+    }
+
+    fn of(&self, signer: SignerKey) -> BudgetUse {
+        let (budget, number, used) = (self.entry.budget, self.number, self.used);
+        BudgetUse { signer, budget, number, used }
+    }
+}
+
+/// Whether a rise fits every budget that it is for, and if not, which outcome says so: that of the
+/// longest period, for no shorter one can help before it ends.
+#[inline]
+pub(super) fn refusal(
+    budgets: &[Held],
+    (asset, payee): (AssetNumber, PartyId),
+    at: Timestamp,
+    rise: Amount,
+) -> Option<Outcome> {
+    let over = budgets.iter().filter(|held| held.is_for(asset, payee)).find(|held| {
+        let used = held.used_at(at).checked_add(rise);
+        used.is_none_or(|used| used > held.entry.budget.amount)
+    });
+    over.map(|held| held.entry.budget.key.period.refusal())
+}
+
+/// Counts a rise that fits. Says whether something was counted, and whether somebody is to be told.
+pub(super) fn spend(
+    budgets: &mut [Held],
+    (asset, payee): (AssetNumber, PartyId),
+    at: Timestamp,
+    rise: Amount,
+) -> (bool, bool) {
+    let (mut counted, mut tell) = (false, false);
+    for held in budgets.iter_mut().filter(|held| held.is_for(asset, payee)) {
+        held.used = held.used_at(at).checked_add(rise).expect("it was found to fit");
+        held.number = held.entry.budget.key.period.number(at);
+        (counted, tell) = (true, tell || held.is_to_tell());
+    }
+    (counted, tell)
+}
+
+impl Signer {
+    fn uses(&self) -> impl Iterator<Item = BudgetUse> {
+        self.budgets.iter().flatten().map(|held| held.of(self.key))
+    }
+}
+
+impl Shard {
+    pub(super) fn apply_budgets(&mut self, event: &BudgetEvent) {
+        match event {
+            BudgetEvent::Set(e) => self.set_budgets(e.signer, &e.budgets),
+            BudgetEvent::Warned(e) => e.uses.iter().for_each(|of| self.warned(of)),
+        }
+    }
+
+    /// What was used of a budget for the same still counts.
+    fn set_budgets(&mut self, signer: SignerKey, budgets: &[Budget]) {
+        let Some(&index) = self.signer_index.get(&signer) else { return };
+        let of = &mut self.signers[index as usize];
+        let before: Vec<Held> = of.budgets.iter().flatten().copied().collect();
+        let entries: Vec<BudgetEntry> = before.iter().map(|held| held.entry).collect();
+        let held = |entry: BudgetEntry| {
+            let same = before.iter().find(|held| held.entry.budget.key == entry.budget.key);
+            same.map_or_else(|| Held::new(entry), |held| Held { entry, ..*held })
+        };
+        let now: Budgets = replaced(&entries, budgets).into_iter().map(held).collect();
+        of.budgets = (!now.is_empty()).then_some(now);
+        mark(&mut of.changed, &mut self.signers_changed, index);
+        self.note_budgets(index);
+    }
+
+    fn warned(&mut self, of: &BudgetUse) {
+        let Some(&index) = self.signer_index.get(&of.signer) else { return };
+        let held = self.signers[index as usize].budgets.iter_mut().flatten();
+        for one in held.filter(|one| one.entry.budget == of.budget) {
+            one.entry.warned = Some(of.number);
+        }
+        self.note_budgets(index);
+    }
+
+    /// Whether an owner is to be told of a signer's budgets.
+    fn note_budgets(&mut self, index: SignerIndex) {
+        if self.signers[index as usize].budgets.iter().flatten().any(Held::is_to_tell) {
+            self.budgets_near.insert(index);
+        } else {
+            self.budgets_near.remove(&index);
+        }
+    }
+
+    /// Of which budgets so much is used that their owners should know, and were not told: some of
+    /// them, and the others once these are `BudgetsWarned`.
+    #[must_use]
+    pub fn budgets_near(&self, limit: usize) -> Vec<BudgetUse> {
+        let near = self.budgets_near.iter().map(|&index| &self.signers[index as usize]);
+        let of = |signer: &'_ Signer| {
+            let key = signer.key;
+            let held: Vec<Held> = signer.budgets.iter().flatten().copied().collect();
+            held.into_iter().filter(Held::is_to_tell).map(move |held| held.of(key))
+        };
+        let mut uses: Vec<BudgetUse> = near.flat_map(of).take(limit).collect();
+        uses.sort_unstable();
+        uses
+    }
+
+    /// What a signer has used of its budgets, each in the period in which it did last; nothing
+    /// where it signs for a payer of another shard.
+    #[must_use]
+    pub fn budgets_used(&self, signer: SignerKey) -> Vec<BudgetUse> {
+        let index = self.signer_index.get(&signer);
+        index.map(|&index| self.signers[index as usize].uses().collect()).unwrap_or_default()
+    }
+
+    /// What a checkpoint holds of a signer's budgets: all of them, so that one that was taken away
+    /// and given again is not read as it was before.
+    pub(super) fn budgets_saved(of: &Signer, everything: bool) -> Vec<BudgetUse> {
+        let lost = planted(Bug::CheckpointLosesBudgets);
+        let saved = of.uses().filter(|one| !everything || one.used > Amount(0));
+        saved.filter(|_| !lost).collect()
+    }
+
+    /// Takes back a signer's budgets of the control state, if the signer is this shard's.
+    pub fn restore_budgets(&mut self, signer: SignerKey, entries: &[BudgetEntry]) {
+        let Some(&index) = self.signer_index.get(&signer) else { return };
+        let held = entries.iter().map(|&entry| Held::new(entry)).collect();
+        self.signers[index as usize].budgets = Some(held);
+    }
+
+    /// Takes back what was used. An earlier page may name a budget that is no more.
+    pub(super) fn restore_budget_use(&mut self, of: &BudgetUse) {
+        let Some(&index) = self.signer_index.get(&of.signer) else { return };
+        let held = self.signers[index as usize].budgets.iter_mut().flatten();
+        for one in held.filter(|one| one.entry.budget.key == of.budget.key) {
+            (one.number, one.used) = (of.number, of.used);
+        }
+    }
+
+    /// Everything was taken back: who was not told is to be told.
+    pub(super) fn note_all_budgets(&mut self) {
+        let to_tell = self
+            .signers
+            .iter()
+            .zip(0..)
+            .filter(|(signer, _)| signer.budgets.iter().flatten().any(Held::is_to_tell));
+        self.budgets_near = to_tell.map(|(_, index)| index).collect();
+    }
+}
+
+#[cfg(test)]
+mod tests;
