@@ -9,13 +9,13 @@ use prost::Message as _;
 use std::hint::black_box;
 use tallystick::journal::rocks;
 use tallystick::journal::{Chain, Log as _};
-use tallystick::ledger::event::RegistryEvent;
+use tallystick::ledger::event::{BudgetsSet, RegistryEvent};
 use tallystick::ledger::shard::Checked;
-use tallystick::ledger::{Event, Shard};
+use tallystick::ledger::{Budget, BudgetKey, Event, Period, Shard};
 use tallystick::limits::VERIFY_BATCH;
-use tallystick::types::{Lsn, MESSAGE_BYTES, Outcome, Packed, Timestamp, Verdict, message};
+use tallystick::types::{Amount, Lsn, MESSAGE_BYTES, Outcome, Packed, Timestamp, Verdict, message};
 use tallystick::verify::{Check, Keys, Options, Scratch, SignatureVerdict, Verifier};
-use tallystick_bench::{EXPIRES_AT, FRAME, NOW_US, World};
+use tallystick_bench::{ASSET, EXPIRES_AT, FRAME, NOW_US, PAYERS, World};
 use tallystick_proto::v1;
 use tokio_stream::StreamExt as _;
 
@@ -134,11 +134,25 @@ fn journal(c: &mut Criterion, world: &World) {
 }
 
 fn apply(c: &mut Criterion, world: &World) {
+    apply_with(c, world, "credit", &[]);
+    // What an agent may well have: all three are counted for each of its vouchers.
+    apply_with(c, world, "credit with three budgets", &[Period::Month, Period::Day, Period::Hour]);
+}
+
+fn apply_with(c: &mut Criterion, world: &World, name: &str, periods: &[Period]) {
     let mut shard = Shard::new(0, 1, world.hasher.network(), i64::MAX);
     let events = world.events();
     (1..).zip(&events).for_each(|(lsn, event)| {
         shard.apply(Lsn(lsn), event);
     });
+    let budget = |&period: &Period| Budget {
+        key: BudgetKey { asset: ASSET, period, payee: None },
+        amount: Amount(u64::MAX),
+    };
+    for n in 0..if periods.is_empty() { 0 } else { PAYERS } {
+        let (signer, budgets) = (world.signer(n), periods.iter().map(budget).collect());
+        shard.apply(Lsn(1), &Event::from(BudgetsSet { signer, budgets }));
+    }
     let frames: Vec<Vec<u8>> = (0..8).map(|round| world.frame(round)).collect();
     let channels = |frame: &Vec<u8>| vouchers(frame).map(|v| world.hasher.channel(v)).collect();
     let channels: Vec<Vec<_>> = frames.iter().map(channels).collect();
@@ -146,7 +160,7 @@ fn apply(c: &mut Criterion, world: &World) {
     group.throughput(VOUCHERS);
     // Every pass raises every total again, by a cumulative that only this pass has.
     let (mut pass, mut outcomes) = (10u64, Vec::new());
-    group.bench_function("credit", |b| {
+    group.bench_function(name, |b| {
         b.iter_batched(
             || {
                 pass += 1;

@@ -21,7 +21,9 @@ use crate::limits::{
 use crate::log;
 use crate::pipeline::{self, ClockRefused, NotDone, PipelineOptions, recover};
 use crate::rails;
-use crate::settle::{Board, Clearing, Engine, EngineSetup, Schedule, Sealer, Settler, close_every};
+use crate::settle::{
+    Board, Clearing, Engine, EngineSetup, Schedule, Sealer, Settler, close_every, warn_of_budgets,
+};
 use crate::sign::{EngineKey, EngineKeyError};
 use crate::types::NetworkId;
 use crate::vault::{ROOT_KEY_FILE, RootKeyError, Vault, VaultError};
@@ -352,6 +354,7 @@ fn serve_edge(
         let mut signals = Signals::new().map_err(system("signals"))?;
         let every = config.window_every;
         let every = every.map(|every| tokio::spawn(close_every(engine.clone(), every)));
+        let budgets = tokio::spawn(warn_of_budgets(engine.clone()));
         let schedule = (!config.schedule.is_empty()).then(|| {
             let schedule = Schedule { engine: engine.clone(), board: edge.board.clone() };
             tokio::spawn(schedule.run())
@@ -395,7 +398,7 @@ fn serve_edge(
             _ = serving.join_all() => {}
             () = signals.next() => tracing::warn!("second signal: connections are cut"),
         }
-        every.into_iter().chain(schedule).chain([reload]).for_each(|task| task.abort());
+        every.into_iter().chain(schedule).chain([budgets, reload]).for_each(|task| task.abort());
         ended.map_or(Ok(()), |why| Err(ServeError::ListenerEnded { why }))
     });
     // Tasks hold the way in to the pipeline; it can drain only when they are gone.

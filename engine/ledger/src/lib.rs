@@ -63,7 +63,7 @@ pub use movements::{Movements, Tally};
 pub use operator_key::{OperatorKeyEntry, OperatorKeyMisfit, OperatorKeys, OperatorSignature};
 pub use plan::{BatchPlan, Next};
 pub use rail::Rail;
-pub use refusal::{PartyMisfit, Refusal};
+pub use refusal::{BudgetMisfit, PartyMisfit, Refusal};
 pub use seal::{Sealed, SealedPart, seal};
 pub use sealed::{ERASED, RailAccount, SealedAccount, SealedOnRail, SealedText};
 pub use shard::{ChannelState, Exposure, Gauge, Held, Shard, ShardPage};

@@ -168,17 +168,8 @@ pub enum Refusal {
     TooManyCaps(usize),
     #[error("a signer may have one cap an asset; an asset is named twice")]
     CapsRepeat,
-    #[error("a signer may have {0} budgets at most")]
-    TooManyBudgets(usize),
-    #[error(
-        "a signer may have one budget for the same asset, period and payee; one is named twice"
-    )]
-    BudgetsRepeat,
-    #[error("a budget for what the signer's own party is paid: nobody pays himself")]
-    BudgetForSelf,
-    /// Nobody is warned twice of the same budget in the same period, nor of one that is gone.
-    #[error("a budget was set anew, or its owner was warned before")]
-    BudgetsMoved,
+    #[error("{0}")]
+    Budgets(BudgetMisfit),
     #[error("numbers has {0}, it must name some, each once and in order")]
     AckNumbers(usize),
     #[error("amount is 0; a deposit moves money")]
@@ -229,6 +220,29 @@ pub enum Refusal {
     /// Parties' accounts changed while the batch was computed: compute it again.
     #[error("accounts changed while the batch was computed; try again")]
     AccountsMoved,
+}
+
+/// Why budgets cannot be set so, or nobody is warned of them.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[allow(missing_docs)]
+pub enum BudgetMisfit {
+    #[error("a signer may have {0} budgets at most")]
+    TooMany(usize),
+    #[error(
+        "a signer may have one budget for the same asset, period and payee; one is named twice"
+    )]
+    Repeat,
+    #[error("a budget for what the signer's own party is paid: nobody pays himself")]
+    ForSelf,
+    /// Nobody is warned twice of the same budget in the same period, nor of one that is gone.
+    #[error("a budget was set anew, or its owner was warned before")]
+    Moved,
+}
+
+impl From<BudgetMisfit> for Refusal {
+    fn from(misfit: BudgetMisfit) -> Self {
+        Self::Budgets(misfit)
+    }
 }
 
 /// Why a party cannot be registered, or changed, so.

@@ -132,7 +132,7 @@ pub(super) fn position(lsn: Lsn) -> Bytes {
     Bytes::copy_from_slice(&[&[FORM][..], &log, &lsn].concat())
 }
 
-fn bytes(id: &[u8; 32]) -> Bytes {
+pub(super) fn bytes(id: &[u8; 32]) -> Bytes {
     Bytes::copy_from_slice(id)
 }
 

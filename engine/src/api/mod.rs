@@ -5,6 +5,7 @@
 
 mod auth;
 mod batches;
+mod budgets;
 mod door;
 mod evidence;
 mod held;

@@ -7,8 +7,8 @@ use super::messages::{asset_message, exposure_message, id, key_tables_message, s
 use super::read::{Streamed, batch_id, sealed, streamed, window, windows as windows_listed};
 use super::registration::Asked;
 use super::{
-    batches, evidence, history, legs, lists, operator_keys, parties, reconcile, registration,
-    settlement, troubles, windows,
+    batches, budgets, evidence, history, legs, lists, operator_keys, parties, reconcile,
+    registration, settlement, troubles, windows,
 };
 use crate::ledger::control::SignerEntry;
 use crate::ledger::{Caller, Wish};
@@ -160,6 +160,15 @@ impl v1::operator_server::Operator for OperatorApi {
         self.wish(caller, asked).await?;
         let signer = self.engine.ask(|control| Ok(signer_message(signer, control.signer(signer)?)));
         Ok(Response::new(signer.await?))
+    }
+
+    async fn set_budgets(&self, request: Request<v1::SetBudgetsRequest>) -> Answer<v1::Budgets> {
+        let caller = caller(&request);
+        budgets::set(&self.engine, caller, request.into_inner()).await.map(Response::new)
+    }
+
+    async fn get_budgets(&self, request: Request<v1::GetBudgetsRequest>) -> Answer<v1::Budgets> {
+        budgets::get(&self.engine, request.into_inner()).await.map(Response::new)
     }
 
     async fn set_credit_limit(

@@ -1,8 +1,8 @@
 //! Which refusal gets which gRPC status code.
 
 use crate::journal::JournalError;
-use crate::ledger::OperatorKeyMisfit;
 use crate::ledger::Refusal::{self, RequestReused, SignerDiffers};
+use crate::ledger::{BudgetMisfit, OperatorKeyMisfit};
 use crate::pipeline::{Busy, NotDone};
 use crate::settle::{NotLoaded, NotRotated, NotSaid};
 use crate::vault::VaultError;
@@ -25,6 +25,7 @@ fn code(refusal: &Refusal) -> Code {
         | Refusal::NoSuchLeg { .. } => Code::NotFound,
         Refusal::SameOperator(_) | Refusal::EnginesOwn { .. } => Code::PermissionDenied,
         Refusal::OperatorKey(misfit) => of_key(misfit),
+        Refusal::Budgets(misfit) => of_budgets(misfit),
         Refusal::RequestsFull(_)
         | Refusal::TableFull { .. }
         | Refusal::TooManyLegs(_)
@@ -97,6 +98,15 @@ fn of_key(misfit: &OperatorKeyMisfit) -> Code {
         | OperatorKeyMisfit::Nameless
         | OperatorKeyMisfit::NotHis { .. }
         | OperatorKeyMisfit::Idle { .. } => Code::FailedPrecondition,
+    }
+}
+
+fn of_budgets(misfit: &BudgetMisfit) -> Code {
+    match misfit {
+        BudgetMisfit::TooMany(_) | BudgetMisfit::Repeat | BudgetMisfit::ForSelf => {
+            Code::InvalidArgument
+        }
+        BudgetMisfit::Moved => Code::Aborted,
     }
 }
 

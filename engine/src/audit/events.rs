@@ -184,6 +184,7 @@ impl<'a> Audit<'a> {
         }
         match event {
             Event::Registry(e) => Ok(self.registry.apply(lsn, e)?),
+            Event::Budget(e) => Ok(self.registry.budgets(at, e)?),
             Event::Key(KeyEvent::EngineSet(e)) => self.key(lsn, request.is_some(), e),
             Event::Key(KeyEvent::OperatorSet(e)) => self.operator_key_set(lsn, caller, e),
             Event::Key(KeyEvent::OperatorRemoved(e)) => self.operator_key_removed(lsn, caller, e),
@@ -402,8 +403,8 @@ impl<'a> Audit<'a> {
     /// What came of it.
     pub fn report(&self, ended: Option<AuditError>) -> Report {
         let mut not_checked = vec![
-            "limits, caps and the number of credited vouchers: they need every voucher, evidence is \
-             the newest of each channel"
+            "limits, caps, budgets and the number of credited vouchers: they need every voucher, \
+             evidence is the newest of each channel"
                 .to_owned(),
         ];
         let mut say = |count: u64, text: &str| {

@@ -7,6 +7,7 @@
 //! Never writes anything.
 
 mod batches;
+mod budgets;
 mod clearing;
 mod difference;
 mod directory;

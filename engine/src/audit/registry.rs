@@ -1,6 +1,7 @@
 //! Who there is, as the events say: parties, signers and assets, each with the record from which it
 //! counts.
 
+use super::budgets::Budgets;
 use super::difference::Difference;
 use crate::ledger::event::{Genesis, PartyErased, PartyUpserted, RegistryEvent, SignerAdded};
 use crate::ledger::{Rail, SealedAccount, SealedOnRail, SealedText};
@@ -47,6 +48,7 @@ pub(super) struct Registry {
     times: Vec<(Lsn, Timestamp)>,
     deposits: HashMap<(PartyId, AssetNumber), u128, RandomState>,
     pub genesis: Option<Genesis>,
+    pub budgets: Budgets,
 }
 
 impl Signer {

@@ -6,6 +6,7 @@
 mod asset;
 mod audit;
 mod batch;
+mod budget;
 mod cert;
 mod check;
 mod client;

@@ -2,6 +2,7 @@
 //!
 //! Owns how caps are written on the command line.
 
+use super::budget::{self, BudgetArgs, BudgetCommand};
 use super::client::Session;
 use super::ids::Named;
 use super::output::{Cell, Record, hex};
@@ -20,8 +21,12 @@ use tallystick_proto::v1::{
 pub enum SignerCommand {
     /// Let a key sign vouchers for a party
     #[command(after_help = "Example:\n  tallystick signer add --party 5a..00 --key 8f..31 --cap \
-        978=5000000\n\nA key signs for one party for ever; caps are in asset units.")]
+        978=5000000 --budget 978=100000/day\n\nA key signs for one party for ever; caps are for ever, \
+        too, budgets can be changed; both are in asset units.")]
     Add(SignerAdd),
+    /// How much a key may spend in an hour, a day, a month, or in total
+    #[command(subcommand)]
+    Budget(BudgetCommand),
     /// List keys: of all parties, or of one
     #[command(after_help = "Example:\n  tallystick signer list --party 5a3e77c0")]
     List(SignerList),
@@ -47,6 +52,8 @@ pub struct SignerAdd {
     /// Most that the key may ever spend of an asset, in asset units; may be repeated
     #[arg(long = "cap", value_name = "ASSET=AMOUNT", value_parser = parse_cap)]
     caps: Vec<Cap>,
+    #[command(flatten)]
+    budgets: BudgetArgs,
     #[command(flatten)]
     request: RequestArgs,
 }
@@ -78,12 +85,23 @@ fn parse_cap(text: &str) -> Result<Cap, String> {
 pub async fn run(session: &mut Session, command: SignerCommand) -> Result<(), CliError> {
     let signer = match command {
         SignerCommand::List(args) => return list(session, args).await,
-        SignerCommand::Add(SignerAdd { party, key, caps, request }) => {
+        SignerCommand::Budget(command) => return budget::run(session, command).await,
+        SignerCommand::Add(SignerAdd { party, key, caps, budgets, request }) => {
             let (request_id, party_id) = (request.id()?, party.bytes(session).await?);
+            // Whoever they name is found before anything is done.
+            let budgets = budgets.messages(session).await?;
+            let budgets_id = budget::request_id(&request_id, &budgets)?;
             let signer = Signer { signer: key.0.to_vec().into(), party_id, revoked: false, caps };
             let request = AddSignerRequest { request_id: request_id.clone(), signer: Some(signer) };
             let answer = session.operator().add_signer(request).await;
-            answer.map_err(|status| session.failed_change(status, &request_id))?.into_inner()
+            let answer = answer.map_err(|status| session.failed_change(status, &request_id))?;
+            let answer = answer.into_inner();
+            if !budgets.is_empty() {
+                // A call of its own, that the same repetition does again.
+                let set = budget::set(session, budgets_id, answer.signer.clone(), budgets).await;
+                set.map_err(|error| budget::not_set(&answer.signer, &error))?;
+            }
+            answer
         }
         SignerCommand::Revoke { key, request } => {
             let (request_id, signer) = (request.id()?, key.bytes(session).await?);

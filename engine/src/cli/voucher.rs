@@ -343,6 +343,21 @@ fn explanation(outcome: Outcome) -> &'static str {
             "the payer or the payee is suspended; `tallystick channel show` says whether this voucher was \
              credited earlier"
         }
+        Outcome::OverTotalBudget => {
+            "the key would spend more than a budget of it that never begins anew; see `tallystick signer budget list`"
+        }
+        Outcome::OverMonthBudget => {
+            "the key would spend more than its budget of this month; send the voucher again next month (UTC), or see \
+             `tallystick signer budget list`"
+        }
+        Outcome::OverDayBudget => {
+            "the key would spend more than its budget of this day; send the voucher again after midnight UTC, or see \
+             `tallystick signer budget list`"
+        }
+        Outcome::OverHourBudget => {
+            "the key would spend more than its budget of this hour; send the voucher again in the next one, or see \
+             `tallystick signer budget list`"
+        }
         Outcome::TooManyChannels => {
             "the key or its party has as many live channels as it may; use those, or wait until \
              some expire"

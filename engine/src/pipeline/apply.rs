@@ -9,7 +9,7 @@ use crate::canary::{Bug, planted};
 use crate::journal::checkpoint::Mark;
 use crate::ledger::shard::Checked;
 use crate::ledger::{SealedPart, Shard};
-use crate::limits::{COPY_CHANNELS, COPY_WAIT_MILLIS};
+use crate::limits::{BUDGET_WARNINGS_MAX, COPY_CHANNELS, COPY_WAIT_MILLIS};
 use crate::types::{Lsn, Outcome, Verdict};
 use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, TryRecvError};
 use std::sync::Arc;
@@ -170,7 +170,11 @@ fn is_certain(outcome: Outcome, verdict: Verdict) -> bool {
         | Outcome::LifetimeTooLong
         | Outcome::OverSignerCap
         | Outcome::SuspendedParty
-        | Outcome::TooManyChannels => false,
+        | Outcome::TooManyChannels
+        | Outcome::OverTotalBudget
+        | Outcome::OverMonthBudget
+        | Outcome::OverDayBudget
+        | Outcome::OverHourBudget => false,
     }
 }
 
@@ -185,6 +189,8 @@ fn answer(shard: &Shard, applied: Lsn, question: &Question) {
             credited: shard.credited(),
         }),
         What::Gauges => Reply::Gauges(shard.gauges().collect()),
+        What::Budgets(signer) => Reply::Budgets(shard.budgets_used(signer)),
+        What::BudgetsNear => Reply::Budgets(shard.budgets_near(BUDGET_WARNINGS_MAX)),
     };
     question.answer(reply, applied);
 }

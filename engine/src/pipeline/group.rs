@@ -2,8 +2,8 @@
 
 use super::frame::Frame;
 use crate::journal::checkpoint::Mark;
-use crate::ledger::{ChannelState, Command, Event, Evidence, Exposure, Gauge, Refusal};
-use crate::types::{AssetNumber, ChannelId, Lsn, PartyId};
+use crate::ledger::{BudgetUse, ChannelState, Command, Event, Evidence, Exposure, Gauge, Refusal};
+use crate::types::{AssetNumber, ChannelId, Lsn, PartyId, SignerKey};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::oneshot;
 
@@ -43,6 +43,10 @@ pub(super) enum What {
     Figures,
     /// What the open window holds, by asset.
     Gauges,
+    /// What a signer has used of its budgets.
+    Budgets(SignerKey),
+    /// Of which budgets so much is used that their owners should know: some of them.
+    BudgetsNear,
 }
 
 /// A shard's answer.
@@ -54,6 +58,7 @@ pub(super) enum Reply {
     ExposureAt(Option<Exposure>),
     Figures(Figures),
     Gauges(Vec<(AssetNumber, Gauge)>),
+    Budgets(Vec<BudgetUse>),
 }
 
 /// Figures of one shard, or the sum over all.

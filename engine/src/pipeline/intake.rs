@@ -182,7 +182,8 @@ impl Intake {
             | Reply::Exposure(_)
             | Reply::ExposureAt(_)
             | Reply::Figures(_)
-            | Reply::Gauges(_)) => {
+            | Reply::Gauges(_)
+            | Reply::Budgets(_)) => {
                 panic!("{reply:?} to a channel")
             }
         }
@@ -203,7 +204,8 @@ impl Intake {
             | Reply::Exposure(_)
             | Reply::ExposureAt(_)
             | Reply::Figures(_)
-            | Reply::Gauges(_)) => {
+            | Reply::Gauges(_)
+            | Reply::Budgets(_)) => {
                 panic!("{reply:?} to the newest voucher")
             }
         }
@@ -228,7 +230,8 @@ impl Intake {
             | Reply::ExposureAt(_)
             | Reply::Channel(_)
             | Reply::Figures(_)
-            | Reply::Gauges(_)) => {
+            | Reply::Gauges(_)
+            | Reply::Budgets(_)) => {
                 panic!("{reply:?} to an exposure")
             }
         }
@@ -246,7 +249,8 @@ impl Intake {
             | Reply::Exposure(_)
             | Reply::Channel(_)
             | Reply::Figures(_)
-            | Reply::Gauges(_)) => {
+            | Reply::Gauges(_)
+            | Reply::Budgets(_)) => {
                 panic!("{reply:?} to what a record gave")
             }
         }
@@ -268,7 +272,8 @@ impl Intake {
                 | Reply::Exposure(_)
                 | Reply::ExposureAt(_)
                 | Reply::Channel(_)
-                | Reply::Gauges(_)) => {
+                | Reply::Gauges(_)
+                | Reply::Budgets(_)) => {
                     panic!("{reply:?} to figures")
                 }
             }
@@ -296,7 +301,8 @@ impl Intake {
                 | Reply::Exposure(_)
                 | Reply::ExposureAt(_)
                 | Reply::Channel(_)
-                | Reply::Figures(_)) => {
+                | Reply::Figures(_)
+                | Reply::Budgets(_)) => {
                     panic!("{reply:?} to gauges")
                 }
             }
@@ -304,7 +310,7 @@ impl Intake {
         Ok(all)
     }
 
-    async fn question(&self, shard: u16, what: What) -> Result<Reply, Busy> {
+    pub(super) async fn question(&self, shard: u16, what: What) -> Result<Reply, Busy> {
         let (question, answer) = Question::new(shard, what);
         self.ask(Ask::Question(question))?;
         let (reply, applied) = answer.await.map_err(|_| Busy::Stopping)?;

@@ -32,6 +32,7 @@
 //! time.
 
 mod apply;
+mod budgets;
 mod check;
 mod clock;
 mod commit;

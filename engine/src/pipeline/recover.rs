@@ -232,6 +232,10 @@ fn restore_control(
                 keys.insert([(signer, entry.party)]);
                 shards.iter_mut().for_each(|shard| shard.restore_signer(signer, entry));
             }
+            Restored::Budgets(signer) => {
+                let held = restoring.control().map_err(unfit)?.budgets(signer).map_err(known)?;
+                shards.iter_mut().for_each(|shard| shard.restore_budgets(signer, held));
+            }
             Restored::Batch(batch) => {
                 restoring.batch(kept::load_batch_head(tables, batch)?).map_err(unfit)?;
             }

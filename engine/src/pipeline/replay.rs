@@ -172,6 +172,7 @@ impl<'a> Replaying<'a> {
                 Made::Nothing
             }
             Event::Registry(_)
+            | Event::Budget(_)
             | Event::Key(_)
             | Event::Window(_)
             | Event::Batch(_)

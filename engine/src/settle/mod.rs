@@ -11,10 +11,11 @@
 //! | `provider` | `threads` of `[rail.card]` | one call of the payment provider at a time | `CALLS_UNDER_WAY_MAX` calls, and as many answers |
 //! | `chain` | 1 | asks a chain's node | one order, one answer |
 //!
-//! The schedule is a task of the edge.
+//! The schedule, and what tells of budgets that are nearly used up, are tasks of the edge.
 
 mod archive;
 mod batches;
+mod budgets;
 mod desk;
 mod engine;
 mod evidence;
@@ -30,6 +31,7 @@ mod signing;
 
 pub use archive::{Archive, NotLoaded};
 pub use batches::{Clearing, Computed, CreateBatch, Ready, Work, create_batch_by};
+pub use budgets::warn_of_budgets;
 pub use desk::{FileDesk, Folders};
 pub use engine::{Engine, Setup as EngineSetup};
 pub use evidence::{NotProved, Request as EvidenceRequest, export, prove, signed_end};

@@ -107,6 +107,7 @@ fn sets(event: &Event) -> BTreeSet<(PartyId, u32)> {
             | RegistryEvent::SignerRevoked(_),
         )
         | Event::Leg(LegEvent::Submitted(_) | LegEvent::Booked(_) | LegEvent::Proposed(_))
+        | Event::Budget(_)
         | Event::Key(_)
         | Event::Window(_)
         | Event::Batch(_)
@@ -312,6 +313,8 @@ fn answer(decided: &Decided, wish: &Wish) -> String {
         Wish::EraseParty { .. } => "PartyErased",
         Wish::AddSigner { .. } => "SignerAdded",
         Wish::RevokeSigner { .. } => "SignerWasRevoked",
+        Wish::SetBudgets { .. } => "BudgetsSet",
+        Wish::WarnBudgets(_) => "BudgetsWarned",
         Wish::SetCreditLimit { .. } => "CreditLimitSet",
         Wish::RecordDeposit { .. } => "DepositRecorded",
         Wish::SetEngineKey { .. } => "EngineKeySet",

@@ -78,6 +78,10 @@ pub fn control(found: &Control, wanted: &State, disk: &Disk) -> Checked {
         let (party, revoked, caps) = (entry.party, entry.revoked, entry.caps.clone());
         same(|| format!("signer {key}"), &model::Signer { party, revoked, caps }, signer)?;
     }
+    for key in wanted.signers.keys() {
+        let held = found.budgets(*key).map_err(|refusal| refusal.to_string())?;
+        same(|| format!("budgets of {key}"), &held.to_vec(), &wanted.entries(*key))?;
+    }
     same(|| "request ids".into(), &found.request_count(), &wanted.requests.len())?;
     for (id, (content, lsn, _)) in &wanted.requests {
         let request = tallystick::ledger::Request { id: id.clone(), content: *content };
@@ -191,6 +195,14 @@ pub fn shards(found: &[&Shard], wanted: &State, world: &World) -> Checked {
             same(|| format!("cap use of {key} in {}", cap.asset), &held, &Some(used))?;
         }
     }
+    for (key, signer) in &wanted.signers {
+        let mut uses = of(&signer.party).budgets_used(*key);
+        uses.retain(|one| one.used.0 > 0);
+        same(|| format!("what {key} used of its budgets"), &uses, &wanted.uses(*key))?;
+    }
+    let mut near: Vec<_> = found.iter().flat_map(|one| one.budgets_near(usize::MAX)).collect();
+    near.sort_unstable();
+    same(|| "budgets to warn of".into(), &near, &wanted.near())?;
     for (lsn, (party, asset, owes)) in &wanted.answers {
         let held = of(party).exposure_at(tallystick::types::Lsn(*lsn)).map(exposure);
         same(|| format!("the answer of record {lsn} to {party} in {asset}"), &held, &Some(*owes))?;

@@ -1,6 +1,7 @@
 //! What clients and operators ask for, drawn at random: mostly what makes sense, sometimes what
 //! must be refused. Knows the model's state, so that it can aim; never the engine's.
 
+use crate::budgets;
 use crate::dice::Dice;
 use crate::model::State;
 use crate::task::Question;
@@ -26,8 +27,8 @@ pub const OPERATORS: [&str; 3] = ["anna", "ben", ""];
 
 /// How often commands are drawn: assets, parties, signers, revocations, limits, deposits, closes,
 /// approvals, aborts, disputes, ends of disputes, troubles that are raised and taken away,
-/// operators' keys that are set and taken away.
-const KINDS: [u32; 15] = [4, 12, 10, 1, 16, 14, 12, 14, 6, 2, 4, 4, 3, 4, 2];
+/// operators' keys that are set and taken away, budgets.
+const KINDS: [u32; 16] = [4, 12, 10, 1, 16, 14, 12, 14, 6, 2, 4, 4, 3, 4, 2, 18];
 const CLOSE: usize = 6;
 
 /// Draws what is asked for, and remembers it for those who ask twice.
@@ -166,8 +167,7 @@ impl Clients {
             }
             8 => {
                 let (request, batch) = (self.request(dice), any_batch(dice, state));
-                let reason = "simulated".to_owned();
-                Wish::AbortBatch { batch, reason }.by(by(""), request)
+                Wish::AbortBatch { batch, reason: "simulated".to_owned() }.by(by(""), request)
             }
             9 => {
                 let window = WindowNumber(dice.between(1, state.open() + 1));
@@ -190,7 +190,8 @@ impl Clients {
                 Wish::AckTroubles { troubles, note }.by(by(operator), request)
             }
             13 => world.operators.set(self.request(dice), dice, state),
-            _ => world.operators.remove(self.request(dice), dice, state),
+            14 => world.operators.remove(self.request(dice), dice, state),
+            _ => budgets::any(self.request(dice), dice, world, state),
         }
     }
 

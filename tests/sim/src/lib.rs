@@ -23,6 +23,7 @@
 mod action;
 mod answers;
 mod approvals;
+mod budgets;
 mod calling;
 mod calls;
 mod check;

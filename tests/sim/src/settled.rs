@@ -60,6 +60,7 @@ pub fn event(event: &Event, now: &State) -> Checked {
             | LegEvent::Released(_),
         )
         | Event::Registry(_)
+        | Event::Budget(_)
         | Event::Key(_)
         | Event::Window(_)
         | Event::Batch(_)

@@ -7,7 +7,7 @@ use tallystick_sim::{Call, Figures, Settings, Side, run_seed, verifier};
 
 /// What clients and operators must have been told in a hundred seeds or so, apart from what nobody
 /// can bring about in so small a world.
-const ANSWERS: [&str; 70] = [
+const ANSWERS: [&str; 78] = [
     "AccountsMissing",
     "AssetCreated",
     "AssetDiffers",
@@ -16,6 +16,10 @@ const ANSWERS: [&str; 70] = [
     "BatchApproved",
     "BatchCreated",
     "BatchState",
+    "BudgetsMoved",
+    "BudgetsRepeat",
+    "BudgetsSet",
+    "BudgetsWarned",
     "ClockRefused",
     "CreditLimitSet",
     "Credited",
@@ -44,8 +48,12 @@ const ANSWERS: [&str; 70] = [
     "OperatorKey",
     "OperatorKeyRemoved",
     "OperatorKeySet",
+    "OverDayBudget",
+    "OverHourBudget",
     "OverLimit",
+    "OverMonthBudget",
     "OverSignerCap",
+    "OverTotalBudget",
     "PartyUnfit",
     "PartyUpserted",
     "RailUnfit",

@@ -1,5 +1,5 @@
-//! The bytes of the pages of shards: rows of fixed size, one kind after the other. What they mean is
-//! the shards'.
+//! The bytes of the pages of shards: rows of fixed size, one kind after the other. What they mean
+//! is the shards'.
 
 use tallystick_ledger::evidence::{EVIDENCE_BYTES, Evidence};
 use tallystick_ledger::types::{Amount, AssetNumber, Lsn, PartyId, SignerKey, Total, WindowNumber};

@@ -5,7 +5,7 @@ use super::Control;
 use crate::budget::{Budget, BudgetEntry, BudgetUse, replaced};
 use crate::event::{BudgetEvent, BudgetsSet, BudgetsWarned};
 use crate::limits::{BUDGET_WARNINGS_MAX, BUDGETS_MAX};
-use crate::refusal::Refusal;
+use crate::refusal::{BudgetMisfit, Refusal};
 use crate::types::SignerKey;
 
 impl Control {
@@ -37,7 +37,7 @@ impl Control {
                 let in_order = e.uses.is_sorted_by(|a, b| order(a) < order(b));
                 match in_order && e.uses.iter().all(|of| self.is_new(of)) {
                     true => Ok(()),
-                    false => Err(Refusal::BudgetsMoved),
+                    false => Err(BudgetMisfit::Moved.into()),
                 }
             }
         }
@@ -45,10 +45,10 @@ impl Control {
 
     fn check_budgets_set(&self, e: &BudgetsSet) -> Result<(), Refusal> {
         if e.budgets.len() > BUDGETS_MAX {
-            return Err(Refusal::TooManyBudgets(BUDGETS_MAX));
+            return Err(BudgetMisfit::TooMany(BUDGETS_MAX).into());
         }
         if !e.budgets.is_sorted_by(|a, b| a.key < b.key) {
-            return Err(Refusal::BudgetsRepeat);
+            return Err(BudgetMisfit::Repeat.into());
         }
         let signer = self.signer(e.signer)?;
         if signer.revoked {
@@ -58,7 +58,7 @@ impl Control {
         e.budgets.iter().try_for_each(|Budget { key, amount: _ }| {
             self.known_asset(key.asset)?;
             match key.payee {
-                Some(payee) if payee == party => Err(Refusal::BudgetForSelf),
+                Some(payee) if payee == party => Err(BudgetMisfit::ForSelf.into()),
                 Some(payee) => self.party(payee).map(|_| ()),
                 None => Ok(()),
             }

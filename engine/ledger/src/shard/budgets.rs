@@ -1,5 +1,6 @@
-//! What signers have used of their budgets. A signer signs for one party, and a party is one shard's:
-//! so one shard sees all that a signer pays, in the order of the journal, and its counts are exact.
+//! What limits signers beside their party: caps and budgets. A signer signs for one party, and a
+//! party is one shard's: so one shard sees all that a signer pays, in the order of the journal, and
+//! its counts are exact.
 //!
 //! Of each budget one count is held, of the period in which something was credited last. The next
 //! voucher in a later period begins at zero, whenever that is: nothing happens at midnight, and
@@ -8,11 +9,22 @@
 use super::{Shard, Signer, SignerIndex, mark};
 use crate::budget::{Budget, BudgetEntry, BudgetKey, BudgetUse, is_near, replaced};
 use crate::canary::{Bug, planted};
-use crate::event::BudgetEvent;
+use crate::event::{BudgetEvent, Cap};
 use crate::types::{Amount, AssetNumber, Outcome, PartyId, SignerKey, Timestamp};
 
-/// The budgets of one signer, the longest first. One without any holds none of this.
-pub(super) type Budgets = Box<[Held]>;
+/// What limits one signer beside its party. One without any holds none of this.
+#[derive(Default)]
+pub(super) struct Limits {
+    caps: Box<[CapUse]>,
+    /// The longest first.
+    budgets: Box<[Held]>,
+}
+
+/// A cap, and what is used of it.
+pub(super) struct CapUse {
+    pub cap: Cap,
+    pub used: Amount,
+}
 
 /// A budget, and what is used of it.
 #[derive(Debug, Clone, Copy)]
@@ -50,45 +62,91 @@ impl Held {
     }
 }
 
-/// Whether a rise fits every budget that it is for, and if not, which outcome says so: that of the
-/// longest period, for no shorter one can help before it ends.
-#[inline]
-pub(super) fn refusal(
-    budgets: &[Held],
-    (asset, payee): (AssetNumber, PartyId),
-    at: Timestamp,
-    rise: Amount,
-) -> Option<Outcome> {
-    let over = budgets.iter().filter(|held| held.is_for(asset, payee)).find(|held| {
-        let used = held.used_at(at).checked_add(rise);
-        used.is_none_or(|used| used > held.entry.budget.amount)
-    });
-    over.map(|held| held.entry.budget.key.period.refusal())
-}
-
-/// Counts a rise that fits. Says whether something was counted, and whether somebody is to be told.
-pub(super) fn spend(
-    budgets: &mut [Held],
-    (asset, payee): (AssetNumber, PartyId),
-    at: Timestamp,
-    rise: Amount,
-) -> (bool, bool) {
-    let (mut counted, mut tell) = (false, false);
-    for held in budgets.iter_mut().filter(|held| held.is_for(asset, payee)) {
-        held.used = held.used_at(at).checked_add(rise).expect("it was found to fit");
-        held.number = held.entry.budget.key.period.number(at);
-        (counted, tell) = (true, tell || held.is_to_tell());
+impl Limits {
+    /// Of a key with these caps.
+    pub fn of(caps: &[Cap]) -> Option<Box<Self>> {
+        let held = caps.iter().map(|&cap| CapUse { cap, used: Amount(0) }).collect();
+        let limits = Self { caps: held, budgets: Box::default() };
+        (!caps.is_empty()).then(|| Box::new(limits))
     }
-    (counted, tell)
+
+    /// Which outcome says that a rise is over the cap or over a budget, if it is: of budgets that
+    /// of the longest period, for no shorter one can help before it ends.
+    pub fn refusal(
+        &self,
+        (asset, payee): (AssetNumber, PartyId),
+        at: Timestamp,
+        rise: Amount,
+    ) -> Option<Outcome> {
+        let over = |used: Amount, most: Amount| {
+            let used = used.checked_add(rise);
+            used.is_none_or(|used| used > most)
+        };
+        let mut caps = self.caps.iter().filter(|held| held.cap.asset == asset);
+        if caps.any(|held| over(held.used, held.cap.amount)) {
+            return Some(Outcome::OverSignerCap);
+        }
+        let mut budgets = self.budgets.iter().filter(|held| held.is_for(asset, payee));
+        let held = budgets.find(|held| over(held.used_at(at), held.entry.budget.amount));
+        held.map(|held| held.entry.budget.key.period.refusal())
+    }
 }
 
 impl Signer {
+    pub(super) fn caps(&self) -> &[CapUse] {
+        self.limits.as_ref().map_or(&[], |limits| &limits.caps)
+    }
+
+    pub(super) fn caps_mut(&mut self) -> &mut [CapUse] {
+        self.limits.as_mut().map_or(&mut [], |limits| &mut limits.caps)
+    }
+
+    fn budgets(&self) -> &[Held] {
+        self.limits.as_ref().map_or(&[], |limits| &limits.budgets)
+    }
+
+    fn budgets_mut(&mut self) -> &mut [Held] {
+        self.limits.as_mut().map_or(&mut [], |limits| &mut limits.budgets)
+    }
+
+    /// Replaces its budgets.
+    fn have_budgets(&mut self, budgets: Box<[Held]>) {
+        self.limits.get_or_insert_default().budgets = budgets;
+        self.limits.take_if(|limits| limits.caps.is_empty() && limits.budgets.is_empty());
+    }
+
     fn uses(&self) -> impl Iterator<Item = BudgetUse> {
-        self.budgets.iter().flatten().map(|held| held.of(self.key))
+        self.budgets().iter().map(|held| held.of(self.key))
     }
 }
 
 impl Shard {
+    /// Counts a rise that fits.
+    #[inline]
+    pub(super) fn spend(
+        &mut self,
+        index: SignerIndex,
+        (asset, payee): (AssetNumber, PartyId),
+        at: Timestamp,
+        rise: Amount,
+    ) {
+        let signer = &mut self.signers[index as usize];
+        let Some(limits) = &mut signer.limits else { return };
+        let more = |used: Amount| used.checked_add(rise).expect("it was found to fit");
+        for held in limits.caps.iter_mut().filter(|held| held.cap.asset == asset) {
+            held.used = more(held.used);
+            mark(&mut signer.changed, &mut self.signers_changed, index);
+        }
+        for held in limits.budgets.iter_mut().filter(|held| held.is_for(asset, payee)) {
+            held.used = more(held.used_at(at));
+            held.number = held.entry.budget.key.period.number(at);
+            mark(&mut signer.changed, &mut self.signers_changed, index);
+            if held.is_to_tell() {
+                self.budgets_near.insert(index);
+            }
+        }
+    }
+
     pub(super) fn apply_budgets(&mut self, event: &BudgetEvent) {
         match event {
             BudgetEvent::Set(e) => self.set_budgets(e.signer, &e.budgets),
@@ -100,21 +158,20 @@ impl Shard {
     fn set_budgets(&mut self, signer: SignerKey, budgets: &[Budget]) {
         let Some(&index) = self.signer_index.get(&signer) else { return };
         let of = &mut self.signers[index as usize];
-        let before: Vec<Held> = of.budgets.iter().flatten().copied().collect();
+        let before = of.budgets().to_vec();
         let entries: Vec<BudgetEntry> = before.iter().map(|held| held.entry).collect();
         let held = |entry: BudgetEntry| {
             let same = before.iter().find(|held| held.entry.budget.key == entry.budget.key);
             same.map_or_else(|| Held::new(entry), |held| Held { entry, ..*held })
         };
-        let now: Budgets = replaced(&entries, budgets).into_iter().map(held).collect();
-        of.budgets = (!now.is_empty()).then_some(now);
+        of.have_budgets(replaced(&entries, budgets).into_iter().map(held).collect());
         mark(&mut of.changed, &mut self.signers_changed, index);
         self.note_budgets(index);
     }
 
     fn warned(&mut self, of: &BudgetUse) {
         let Some(&index) = self.signer_index.get(&of.signer) else { return };
-        let held = self.signers[index as usize].budgets.iter_mut().flatten();
+        let held = self.signers[index as usize].budgets_mut().iter_mut();
         for one in held.filter(|one| one.entry.budget == of.budget) {
             one.entry.warned = Some(of.number);
         }
@@ -123,7 +180,7 @@ impl Shard {
 
     /// Whether an owner is to be told of a signer's budgets.
     fn note_budgets(&mut self, index: SignerIndex) {
-        if self.signers[index as usize].budgets.iter().flatten().any(Held::is_to_tell) {
+        if self.signers[index as usize].budgets().iter().any(Held::is_to_tell) {
             self.budgets_near.insert(index);
         } else {
             self.budgets_near.remove(&index);
@@ -135,12 +192,11 @@ impl Shard {
     #[must_use]
     pub fn budgets_near(&self, limit: usize) -> Vec<BudgetUse> {
         let near = self.budgets_near.iter().map(|&index| &self.signers[index as usize]);
-        let of = |signer: &'_ Signer| {
-            let key = signer.key;
-            let held: Vec<Held> = signer.budgets.iter().flatten().copied().collect();
-            held.into_iter().filter(Held::is_to_tell).map(move |held| held.of(key))
-        };
-        let mut uses: Vec<BudgetUse> = near.flat_map(of).take(limit).collect();
+        let to_tell = near.flat_map(|signer| {
+            let held = signer.budgets().iter().filter(|held| held.is_to_tell());
+            held.map(|held| held.of(signer.key))
+        });
+        let mut uses: Vec<BudgetUse> = to_tell.take(limit).collect();
         uses.sort_unstable();
         uses
     }
@@ -165,13 +221,13 @@ impl Shard {
     pub fn restore_budgets(&mut self, signer: SignerKey, entries: &[BudgetEntry]) {
         let Some(&index) = self.signer_index.get(&signer) else { return };
         let held = entries.iter().map(|&entry| Held::new(entry)).collect();
-        self.signers[index as usize].budgets = Some(held);
+        self.signers[index as usize].have_budgets(held);
     }
 
     /// Takes back what was used. An earlier page may name a budget that is no more.
     pub(super) fn restore_budget_use(&mut self, of: &BudgetUse) {
         let Some(&index) = self.signer_index.get(&of.signer) else { return };
-        let held = self.signers[index as usize].budgets.iter_mut().flatten();
+        let held = self.signers[index as usize].budgets_mut().iter_mut();
         for one in held.filter(|one| one.entry.budget.key == of.budget.key) {
             (one.number, one.used) = (of.number, of.used);
         }
@@ -183,7 +239,7 @@ impl Shard {
             .signers
             .iter()
             .zip(0..)
-            .filter(|(signer, _)| signer.budgets.iter().flatten().any(Held::is_to_tell));
+            .filter(|(signer, _)| signer.budgets().iter().any(Held::is_to_tell));
         self.budgets_near = to_tell.map(|(_, index)| index).collect();
     }
 }

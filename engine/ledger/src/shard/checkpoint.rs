@@ -67,7 +67,7 @@ impl Shard {
             page.exposures.extend(exposures.map(|(asset, held)| (party.id, *asset, *held)));
         }
         for signer in all_signers {
-            let used = signer.caps.iter().filter(|cap| cap.used > Amount(0));
+            let used = signer.caps().iter().filter(|cap| cap.used > Amount(0));
             let used = used.filter(|_| !planted(Bug::CheckpointLosesCaps));
             page.caps.extend(used.map(|cap| (signer.key, cap.cap.asset, cap.used)));
             page.budgets.extend(Self::budgets_saved(signer, everything));
@@ -160,7 +160,7 @@ impl Shard {
         }
         for (signer, asset, used) in &page.caps {
             let Some(&index) = self.signer_index.get(signer) else { continue };
-            let mut caps = self.signers[index as usize].caps.iter_mut();
+            let mut caps = self.signers[index as usize].caps_mut().iter_mut();
             match caps.find(|cap| cap.cap.asset == *asset) {
                 Some(cap) if *used <= cap.cap.amount => cap.used = *used,
                 Some(_) | None => {

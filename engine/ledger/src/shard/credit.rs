@@ -1,7 +1,6 @@
 //! The credit rule: what becomes of one voucher. Reads the shard's tables, changes them only when
 //! nothing can refuse any more.
 
-use super::budgets;
 use super::channels::{ChannelIndex, Credit, Stream};
 use super::{Checked, PartyIndex, Shard, SignerIndex, mark};
 use crate::canary::{Bug, planted};
@@ -148,18 +147,9 @@ impl Shard {
         }
         let again = planted(Bug::CreditTotal) && total > Amount(0);
         let delta = if again { cumulative } else { delta };
-        let cap = signer.caps.iter_mut().find(|cap_use| cap_use.cap.asset == asset);
-        let cap_used = match &cap {
-            None => None,
-            Some(cap_use) => match cap_use.used.checked_add(delta) {
-                Some(used) if used <= cap_use.cap.amount => Some(used),
-                Some(_) | None => return Outcome::OverSignerCap,
-            },
-        };
-        // Most keys have no budget: they ask no more than that.
-        let budgeted = signer.budgets.as_deref_mut().map(|held| (held, (asset, voucher.payee())));
-        if let Some((held, of)) = &budgeted
-            && let Some(over) = budgets::refusal(held, *of, at, delta)
+        // Most keys have no limit of their own: they ask no more than that.
+        if let Some(limits) = &signer.limits
+            && let Some(over) = limits.refusal((asset, voucher.payee()), at, delta)
         {
             return over;
         }
@@ -179,20 +169,8 @@ impl Shard {
         gauge.gross = gauge.gross.plus_amount(delta);
         gauge.exposure = gauge.exposure.max(unsettled);
         mark(&mut self.parties[payer as usize].changed, &mut self.parties_changed, payer);
-        if let (Some(cap_use), Some(used)) = (cap, cap_used) {
-            cap_use.used = used;
-            mark(&mut signer.changed, &mut self.signers_changed, signer_index);
-        }
+        self.spend(signer_index, (asset, voucher.payee()), at, delta);
         let credit = Credit { total: cumulative, lsn, signature: voucher.signature() };
-        if let Some((held, of)) = budgeted {
-            let (counted, tell) = budgets::spend(held, of, at, delta);
-            if counted {
-                mark(&mut signer.changed, &mut self.signers_changed, signer_index);
-            }
-            if tell {
-                self.budgets_near.insert(signer_index);
-            }
-        }
         match channel {
             Some(channel) => self.channels.raise(channel, &credit),
             None => {

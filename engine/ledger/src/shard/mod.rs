@@ -22,7 +22,7 @@ use crate::types::{
     Amount, AssetDef, AssetNumber, ChannelHasher, ChannelId, Lsn, NetworkId, Packed, PartyId,
     SignerKey, Total, Verdict, Voucher, WindowNumber,
 };
-use budgets::Budgets;
+use budgets::Limits;
 use channels::{Channels, Picture};
 use foldhash::fast::RandomState;
 use live::ChannelsMax;
@@ -91,14 +91,8 @@ struct Signer {
     changed: bool,
     /// Live channels.
     channels: u32,
-    caps: Box<[CapUse]>,
-    /// `None` where it has none, which most have not.
-    budgets: Option<Budgets>,
-}
-
-struct CapUse {
-    cap: Cap,
-    used: Amount,
+    /// `None` where it has none of its own, as most have not: then it asks and costs nothing.
+    limits: Option<Box<Limits>>,
 }
 
 /// A voucher with what was found of it before the ledger saw it.
@@ -309,7 +303,7 @@ impl Shard {
     #[must_use]
     pub fn cap_used(&self, signer: SignerKey, asset: AssetNumber) -> Option<Amount> {
         let index = *self.signer_index.get(&signer)?;
-        let mut caps = self.signers[index as usize].caps.iter();
+        let mut caps = self.signers[index as usize].caps().iter();
         caps.find(|cap_use| cap_use.cap.asset == asset).map(|cap_use| cap_use.used)
     }
 
@@ -387,9 +381,8 @@ impl Shard {
         }
         let index = SignerIndex::try_from(self.signers.len()).expect("signers are limited");
         self.signer_index.insert(key, index);
-        let caps = caps.iter().map(|&cap| CapUse { cap, used: Amount(0) }).collect();
-        let (revoked, changed, channels, budgets) = (false, false, 0, None);
-        self.signers.push(Signer { key, payer, revoked, changed, channels, caps, budgets });
+        let (revoked, changed, channels, limits) = (false, false, 0, Limits::of(caps));
+        self.signers.push(Signer { key, payer, revoked, changed, channels, limits });
     }
 
     fn change_exposure(

@@ -2,7 +2,9 @@
 //! where somebody asked and none where nobody did.
 
 use crate::audit::difference::Difference;
-use crate::ledger::event::{BatchEvent, KeyEvent, LegEvent, TroubleEvent, WindowEvent};
+use crate::ledger::event::{
+    BatchEvent, BudgetEvent, KeyEvent, LegEvent, TroubleEvent, WindowEvent,
+};
 use crate::ledger::{Caller, Envelope, Event, Mover, Role, Via};
 
 /// Checks the envelope of an event.
@@ -38,6 +40,7 @@ fn may(via: Via, event: &Event) -> bool {
     match event {
         Event::Window(WindowEvent::Sealed(_))
         | Event::Leg(LegEvent::Submitted(_) | LegEvent::Booked(_) | LegEvent::Released(_))
+        | Event::Budget(BudgetEvent::Warned(_))
         | Event::Trouble(TroubleEvent::Raised(_)) => via == Via::Engine,
         Event::Leg(LegEvent::Moved(e)) => match e.mover {
             Mover::Engine | Mover::Rail | Mover::Books => via == Via::Engine,
@@ -51,6 +54,7 @@ fn may(via: Via, event: &Event) -> bool {
         // with the keys.
         Event::Key(KeyEvent::OperatorSet(_) | KeyEvent::OperatorRemoved(_))
         | Event::Registry(_)
+        | Event::Budget(BudgetEvent::Set(_))
         | Event::Batch(BatchEvent::Aborted(_))
         | Event::Window(WindowEvent::Disputed(_) | WindowEvent::DisputeEnded(_))
         | Event::Leg(LegEvent::Proposed(_))

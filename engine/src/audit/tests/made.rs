@@ -99,6 +99,7 @@ fn signed(own: &SigningKey, event: Event) -> Event {
             Event::from(e)
         }
         other @ (Event::Registry(_)
+        | Event::Budget(_)
         | Event::Key(_)
         | Event::Window(_)
         | Event::Batch(_)

@@ -85,8 +85,8 @@ pub fn word(refusal: &Refusal) -> &'static str {
         Refusal::NotSealed { .. } => "NotSealed",
         Refusal::AssetUnfit(_) => "AssetUnfit",
         Refusal::PartyUnfit(_) => "PartyUnfit",
-        Refusal::TooManyCaps(_) => "TooManyCaps",
-        Refusal::CapsRepeat => "CapsRepeat",
+        Refusal::TooManyCaps(_) | Refusal::CapsRepeat => "CapsUnfit",
+        Refusal::Budgets(misfit) => super::budgets::word(misfit),
         Refusal::NoDeposit => "NoDeposit",
         Refusal::NotEnded { .. } => "NotEnded",
         Refusal::AckNumbers(_) => "AckNumbers",
@@ -231,6 +231,7 @@ impl State {
             Event::Leg(LegEvent::Booked(e)) => self.may_book(e),
             Event::Leg(LegEvent::Proposed(e)) => self.may_propose(operator, e),
             Event::Leg(LegEvent::Released(e)) => self.may_release(e),
+            Event::Budget(e) => self.may_budget(e),
             // What is asked of keys is decided as the event is made.
             Event::Key(KeyEvent::OperatorSet(_) | KeyEvent::OperatorRemoved(_))
             | Event::Trouble(TroubleEvent::Raised(_)) => Ok(()),
@@ -342,6 +343,7 @@ impl State {
                 *self.deposits.entry((e.party, e.asset.0)).or_default() += e.amount.0;
                 self.directory += 1;
             }
+            Event::Budget(e) => self.budgeted(e),
             Event::Key(e) => self.key(lsn, e),
             Event::Batch(BatchEvent::Approved(e)) => self.approve(e.batch, operator),
             Event::Batch(BatchEvent::Aborted(e)) => self.aborted(e.batch),

@@ -19,12 +19,11 @@ impl State {
         at: i64,
         vouchers: &[(Rc<Sent>, Verdict)],
     ) -> Vec<u8> {
-        let now = at.div_euclid(1_000_000);
         let outcome = |(sent, verdict): &(Rc<Sent>, Verdict)| {
-            let outcome = match self.allowed(lifetime, now, sent, *verdict) {
+            let outcome = match self.allowed(lifetime, at, sent, *verdict) {
                 Err(outcome) => outcome,
                 Ok((payer, rise)) => {
-                    self.raise(lsn, payer, rise, sent);
+                    self.raise((lsn, at), payer, rise, sent);
                     Outcome::Credited
                 }
             };
@@ -37,7 +36,7 @@ impl State {
     fn allowed(
         &self,
         lifetime: i64,
-        now: i64,
+        at: i64,
         sent: &Sent,
         verdict: Verdict,
     ) -> Result<(PartyId, u64), Outcome> {
@@ -57,8 +56,10 @@ impl State {
         let owes = self.exposure(payer, channel.asset);
         let scale = self.assets.get(&channel.asset).map_or(0, |asset| asset.scale);
         let most = (owes.limit + owes.prefund).min(WHOLE_MAX * 10u128.pow(scale));
+        let now = at.div_euclid(1_000_000);
         let life = i128::from(channel.expires_at) - i128::from(now);
         let payee = self.parties.get(&channel.payee);
+        let budget = self.over_budget(channel.signer, (channel.asset, channel.payee), at, rise);
         let refusals = [
             (signer.revoked, Outcome::RevokedSigner),
             (self.parties[&payer].suspended, Outcome::SuspendedParty),
@@ -76,6 +77,7 @@ impl State {
                 }),
                 Outcome::OverSignerCap,
             ),
+            (budget.is_some(), budget.unwrap_or(Outcome::Credited)),
             (owes.unsettled + u128::from(rise) > most, Outcome::OverLimit),
         ];
         match refusals.into_iter().find(|(refused, _)| *refused) {
@@ -84,7 +86,7 @@ impl State {
         }
     }
 
-    fn raise(&mut self, lsn: u64, payer: PartyId, rise: u64, sent: &Rc<Sent>) {
+    fn raise(&mut self, (lsn, at): (u64, i64), payer: PartyId, rise: u64, sent: &Rc<Sent>) {
         let (channel, open) = (sent.channel, self.open());
         let before = self.channels.get(&channel).map_or(0, |held| held.newest.cumulative);
         let newest = sent.clone();
@@ -96,6 +98,7 @@ impl State {
         if self.signers[&channel.signer].caps.iter().any(|cap| cap.asset.0 == channel.asset) {
             *self.used.entry((channel.signer, channel.asset)).or_default() += rise;
         }
+        self.spend(channel.signer, (channel.asset, channel.payee), at, rise);
         let owes = self.exposures.entry((payer, channel.asset)).or_default();
         owes.unsettled += u128::from(rise);
         let window = self.windows.last_mut().expect("one window is open");

@@ -5,6 +5,7 @@
 //! rule, no sum and no netting of the engine is used here.
 
 mod batch;
+mod budgets;
 mod commands;
 mod credit;
 mod erase;
@@ -16,6 +17,7 @@ mod told;
 mod wishes;
 
 pub use batch::{Batch, Money, Payment};
+pub use budgets::Budget;
 pub use commands::{Decided, word};
 pub use credit::Verdict;
 pub use legs::Progress;
@@ -24,6 +26,7 @@ pub use told::Told;
 use crate::world::{Asset, Channel, Sent};
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
+use tallystick::ledger::BudgetKey;
 use tallystick::ledger::event::Cap;
 use tallystick::ledger::{Command, SealedOnRail, SealedText};
 use tallystick::types::{AssetDef, BatchId, Digest, NetworkId, Outcome, PartyId, SignerKey};
@@ -164,6 +167,8 @@ pub struct State {
     pub pledged: BTreeMap<(PartyId, u32), u128>,
     /// What keys used of their caps.
     pub used: BTreeMap<(SignerKey, u32), u64>,
+    /// What keys may spend, by budget.
+    pub budgets: BTreeMap<SignerKey, BTreeMap<BudgetKey, Budget>>,
     /// Totals.
     pub channels: BTreeMap<Channel, Held>,
     /// Windows, from number 1.

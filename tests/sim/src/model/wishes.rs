@@ -4,10 +4,10 @@
 use super::{Batch, State};
 use tallystick::ledger::LegState::{Accepted, Confirmed, Ready, Rejected, Returned, Sent, Unknown};
 use tallystick::ledger::event::{
-    AssetCreated, BatchAborted, BatchApproved, CreditLimitSet, DepositRecorded, DisputeEnded,
-    EngineKeySet, ExposureReleased, LegEvent, LegProposed, LegsBooked, LegsMoved, LegsSubmitted,
-    PartyErased, Release, SignerAdded, SignerRevoked, TroublesAcked, TroublesRaised,
-    WindowDisputed,
+    AssetCreated, BatchAborted, BatchApproved, BudgetsSet, BudgetsWarned, CreditLimitSet,
+    DepositRecorded, DisputeEnded, EngineKeySet, ExposureReleased, LegEvent, LegProposed,
+    LegsBooked, LegsMoved, LegsSubmitted, PartyErased, Release, SignerAdded, SignerRevoked,
+    TroublesAcked, TroublesRaised, WindowDisputed,
 };
 use tallystick::ledger::{
     Command, Event, LegMove, LegState, LegStep, LegWord, Mover, OperatorSignature, SaidOfLeg,
@@ -94,6 +94,7 @@ impl State {
             Wish::ReleaseExposure { plan, places } => {
                 self.released(plan.content().head.id, &places)?
             }
+            Wish::WarnBudgets(uses) => Event::from(BudgetsWarned { uses }),
             Wish::RaiseTroubles(troubles) => Event::from(TroublesRaised { troubles }),
             Wish::AckTroubles { troubles, note } => Event::from(TroublesAcked { troubles, note }),
             Wish::CreateAsset { .. }
@@ -101,6 +102,7 @@ impl State {
             | Wish::EraseParty { .. }
             | Wish::AddSigner { .. }
             | Wish::RevokeSigner { .. }
+            | Wish::SetBudgets { .. }
             | Wish::SetCreditLimit { .. }
             | Wish::RecordDeposit { .. }
             | Wish::SetEngineKey { .. }
@@ -126,6 +128,7 @@ impl State {
             }
             Event::Leg(LegEvent::Submitted(_) | LegEvent::Booked(_) | LegEvent::Released(_))
             | Event::Registry(_)
+            | Event::Budget(_)
             | Event::Key(_)
             | Event::Window(_)
             | Event::Batch(_)
@@ -247,6 +250,7 @@ fn registration(wish: &Wish) -> Option<Event> {
             Event::from(SignerAdded { signer: signer.key(), party, caps })
         }
         Wish::RevokeSigner { signer } => Event::from(SignerRevoked { signer }),
+        Wish::SetBudgets { signer, budgets } => Event::from(BudgetsSet { signer, budgets }),
         Wish::SetCreditLimit { party, asset, limit } => {
             Event::from(CreditLimitSet { party, asset, limit })
         }
@@ -256,6 +260,7 @@ fn registration(wish: &Wish) -> Option<Event> {
         }
         Wish::SetEngineKey { key, proof } => Event::from(EngineKeySet { key, proof }),
         Wish::UpsertParty(_)
+        | Wish::WarnBudgets(_)
         | Wish::SetOperatorKey { .. }
         | Wish::RemoveOperatorKey { .. }
         | Wish::CloseWindow

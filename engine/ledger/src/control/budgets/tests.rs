@@ -10,7 +10,7 @@ use crate::types::{
     Amount, AssetDef, AssetNumber, Digest, FitKey, Lsn, NetworkId, PartyId, SettlementModel,
     SignerKey, Timestamp,
 };
-use crate::{Caller, Command, Refusal, Request, Wish};
+use crate::{BudgetMisfit, Caller, Command, Refusal, Request, Wish};
 
 const ASSET: AssetNumber = AssetNumber(978);
 const PARTY: PartyId = PartyId([2; 32]);
@@ -75,15 +75,15 @@ fn budgets_are_of_a_key_that_signs_and_of_what_there_is_and_each_for_something_e
     let wish = Wish::SetBudgets { signer: unknown, budgets: vec![day] };
     assert_eq!(world.wish(wish), Err(Refusal::UnknownSigner(unknown)));
     let many: Vec<Budget> = (0..=u64::try_from(BUDGETS_MAX).unwrap()).map(|_| day).collect();
-    assert_eq!(world.set(&many), Err(Refusal::TooManyBudgets(BUDGETS_MAX)));
+    assert_eq!(world.set(&many), Err(BudgetMisfit::TooMany(BUDGETS_MAX).into()));
     let twice = [budget(Period::Day, None, 4), day];
-    assert_eq!(world.set(&twice), Err(Refusal::BudgetsRepeat));
+    assert_eq!(world.set(&twice), Err(BudgetMisfit::Repeat.into()));
     let order = [budget(Period::Hour, None, 4), day];
-    assert_eq!(world.set(&order), Err(Refusal::BudgetsRepeat));
+    assert_eq!(world.set(&order), Err(BudgetMisfit::Repeat.into()));
     let nobody = PartyId([8; 32]);
     let table = [
         (budget(Period::Day, Some(nobody), 5), Err(Refusal::UnknownParty(nobody))),
-        (budget(Period::Day, Some(PARTY), 5), Err(Refusal::BudgetForSelf)),
+        (budget(Period::Day, Some(PARTY), 5), Err(BudgetMisfit::ForSelf.into())),
         (budget(Period::Day, Some(PAYEE), 5), Ok(())),
         (budget(Period::Total, None, 0), Ok(())),
     ];
@@ -108,7 +108,7 @@ fn an_owner_is_warned_once_a_period_of_a_budget_that_there_is() {
     let warned = |world: &World| -> Vec<Option<i64>> {
         world.control.budgets(KEY).unwrap().iter().map(|entry| entry.warned).collect()
     };
-    let moved = Err(Refusal::BudgetsMoved);
+    let moved = Err(Refusal::Budgets(BudgetMisfit::Moved));
     assert_eq!(world.warn(&[used(day, 7, 39)]), moved, "too little is used");
     assert_eq!(world.warn(&[used(budget(Period::Day, None, 51), 7, 49)]), moved, "it was set anew");
     assert_eq!(world.warn(&[used(hour, 9, 9), used(day, 7, 40)]), moved, "in no order");

@@ -8,7 +8,6 @@ use crate::budget::BudgetEntry;
 use crate::control::entry::Fate;
 use crate::control::{BatchEntry, Control, Deed, SignerEntry, requests};
 use crate::legs::Legs;
-use crate::operator_key::OperatorKeyEntry;
 use crate::row::{RowKey, Section};
 use crate::trouble::Trouble;
 use crate::types::{
@@ -200,13 +199,7 @@ impl Restoring {
                 control.signers.insert(signer, entry);
                 return Ok(Restored::Signer(signer));
             }
-            RowKey::Budgets(signer) => {
-                if !control.signers.contains_key(&signer) {
-                    return Err("its signer is missing".into());
-                }
-                control.budgets.insert(signer, read::<Vec<BudgetEntry>>(value)?);
-                return Ok(Restored::Budgets(signer));
-            }
+            RowKey::Budgets(signer) => return control.restore_budgets(signer, read(value)?),
             RowKey::Money(party, asset) => {
                 let MoneyRow { deposited, pledged } = read(value)?;
                 control.deposits.extend(deposited.map(|sum| ((party, asset), sum)));
@@ -232,9 +225,7 @@ impl Restoring {
             RowKey::Requests(span, _) => {
                 control.requests.restore(span, read::<Vec<requests::Answered>>(value)?)?;
             }
-            RowKey::OperatorKey(key) => {
-                control.operator_keys.restore(key, read::<OperatorKeyEntry>(value)?);
-            }
+            RowKey::OperatorKey(key) => control.operator_keys.restore(key, read(value)?),
             RowKey::Legs(..) => {
                 return restore_page(&mut control.batches, row, value)
                     .map(|()| Restored::Own)
@@ -246,6 +237,18 @@ impl Restoring {
 }
 
 impl Control {
+    fn restore_budgets(
+        &mut self,
+        signer: SignerKey,
+        budgets: Vec<BudgetEntry>,
+    ) -> Result<Restored, String> {
+        if !self.signers.contains_key(&signer) {
+            return Err("its signer is missing".into());
+        }
+        self.budgets.insert(signer, budgets);
+        Ok(Restored::Budgets(signer))
+    }
+
     fn restore_carried(
         &mut self,
         number: WindowNumber,
