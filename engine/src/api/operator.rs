@@ -1,76 +1,26 @@
 //! The `Operator` service: each call, and where it is done.
 
+mod service;
+
+pub use service::OperatorApi;
+
 use super::auth::caller;
-use super::door::{Places, Visits};
-use super::held::Edge;
+use super::door::Visits;
 use super::messages::{asset_message, exposure_message, id, key_tables_message, signer_message};
 use super::read::{Streamed, batch_id, sealed, streamed, window, windows as windows_listed};
-use super::registration::Asked;
 use super::{
     batches, budgets, evidence, history, legs, lists, operator_keys, parties, reconcile,
     registration, settlement, troubles, windows,
 };
+use crate::ledger::Wish;
 use crate::ledger::control::SignerEntry;
-use crate::ledger::{Caller, Wish};
-use crate::limits::{EXPORTS_MAX, IMPORTS_MAX, LISTS_MAX};
 use crate::log;
-use crate::pipeline::{Done, now};
-use crate::settle::Engine;
+use crate::pipeline::now;
 use crate::types::{AssetNumber, PartyId, WindowNumber};
 use bytes::Bytes;
-use std::sync::Arc;
+use service::Answer;
 use tallystick_proto::v1;
-use tonic::{Request, Response, Status, Streaming};
-
-/// The service.
-pub struct OperatorApi {
-    engine: Engine,
-    edge: Edge,
-    /// One party is erased at a time.
-    erasing: Arc<tokio::sync::Mutex<()>>,
-    exports: Places,
-    lists: Places,
-    imports: Places,
-}
-
-type Answer<T> = Result<Response<T>, Status>;
-
-impl OperatorApi {
-    /// The service of this engine.
-    #[must_use]
-    pub fn new(engine: Engine, edge: Edge) -> Self {
-        Self {
-            engine,
-            edge,
-            erasing: Arc::default(),
-            exports: Places::new("exports", EXPORTS_MAX),
-            lists: Places::new("lists", LISTS_MAX),
-            imports: Places::new("imports", IMPORTS_MAX),
-        }
-    }
-
-    async fn wish(&self, caller: Caller, (request, wish): Asked) -> Result<Done, Status> {
-        Ok(self.engine.tell(wish.by(caller, request)).await?)
-    }
-
-    /// Does what changes an exposure; answers with the exposure that it gave, also to a retry.
-    async fn expose(
-        &self,
-        caller: Caller,
-        asked: Asked,
-        (party, asset): (PartyId, AssetNumber),
-    ) -> Answer<v1::Exposure> {
-        let lsn = self.wish(caller, asked).await?.lsn();
-        // It can be forgotten between being found and being asked for.
-        let exposure = self.engine.exposure_at(party, lsn).await?.ok_or_else(|| {
-            Status::aborted(
-                "this request was answered so long ago that what it gave is not remembered any \
-                 more; nothing has changed. Ask for the party's exposure",
-            )
-        })?;
-        Ok(Response::new(exposure_message(party, asset, exposure)))
-    }
-}
+use tonic::{Request, Response, Streaming};
 
 #[tonic::async_trait]
 impl v1::operator_server::Operator for OperatorApi {

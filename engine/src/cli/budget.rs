@@ -93,11 +93,6 @@ fn parse_budget(text: &str) -> Result<Wanted, String> {
 }
 
 impl BudgetArgs {
-    /// Whether none is named.
-    pub(super) fn is_empty(&self) -> bool {
-        self.budgets.is_empty()
-    }
-
     /// The budgets as messages hold them.
     ///
     /// # Errors

@@ -30,12 +30,14 @@ mod plain;
 mod reconcile;
 mod signer;
 mod status;
+mod target;
 mod todo;
 mod trouble;
 mod voucher;
 mod window;
 
 pub use plain::parse;
+pub use target::Target;
 
 use crate::config::ServeArgs;
 use clap::{Args, Parser, Subcommand};
@@ -43,7 +45,6 @@ use client::Session;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use tallystick_connect::Credentials;
 use tonic::Status;
 
 /// The engine refused or failed.
@@ -73,28 +74,6 @@ pub struct Cli {
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
-}
-
-/// Where the engine is and how results are printed.
-#[derive(Debug, Clone, Args)]
-pub struct Target {
-    /// The engine's address; https://HOST:PORT for one that speaks TLS
-    #[arg(
-        long,
-        global = true,
-        env = "TALLYSTICK_SERVER",
-        value_name = "HOST:PORT",
-        default_value = "127.0.0.1:7450",
-        hide_env_values = true,
-        help_heading = "Common options"
-    )]
-    pub server: String,
-    /// By what you are known, and whom you trust
-    #[command(flatten)]
-    pub credentials: Credentials,
-    /// Print JSON Lines: one object a line, amounts as strings of asset units
-    #[arg(long, global = true, help_heading = "Common options")]
-    pub json: bool,
 }
 
 /// The id that makes a change safe to repeat.

@@ -356,18 +356,24 @@ impl State {
             Event::Leg(LegEvent::Booked(e)) => self.booked(e),
             Event::Leg(LegEvent::Proposed(e)) => self.propose(operator, e),
             Event::Leg(LegEvent::Released(e)) => self.release(e),
-            Event::Trouble(TroubleEvent::Raised(e)) => {
+            Event::Trouble(e) => self.troubled(e),
+            Event::Window(WindowEvent::Cut(_) | WindowEvent::Sealed(_))
+            | Event::Batch(BatchEvent::Computed(_)) => {
+                unreachable!("nobody asks for {event:?} as it is")
+            }
+        }
+    }
+
+    fn troubled(&mut self, event: &TroubleEvent) {
+        match event {
+            TroubleEvent::Raised(e) => {
                 for trouble in &e.troubles {
                     self.raised += 1;
                     self.troubles.insert(self.raised, Told::new(trouble));
                 }
             }
-            Event::Trouble(TroubleEvent::Acked(e)) => {
+            TroubleEvent::Acked(e) => {
                 self.troubles.retain(|number, _| !e.troubles.contains(number));
-            }
-            Event::Window(WindowEvent::Cut(_) | WindowEvent::Sealed(_))
-            | Event::Batch(BatchEvent::Computed(_)) => {
-                unreachable!("nobody asks for {event:?} as it is")
             }
         }
     }

@@ -135,14 +135,13 @@ impl World {
     fn step(&mut self, step: Step) {
         match step {
             Step::Party(n, suspended) => {
-                let name = format!("P{n}");
                 let erasures = self.books.control.erasures(party(n));
-                let wish = upsert(party(n), &name, suspended);
+                let wish = upsert(party(n), &format!("P{n}"), suspended);
                 self.wish(Wish::UpsertParty(UpsertParty { reopen: true, erasures, ..wish }));
             }
             Step::Erase(n) => {
                 let party = party(n);
-                let clear: Vec<_> = self.books.control.may_need(party);
+                let clear = self.books.control.may_need(party);
                 let clear = clear.into_iter().map(|(window, _)| window).collect();
                 self.wish(Wish::EraseParty { party, deposits: "given back".to_owned(), clear });
             }
@@ -153,8 +152,8 @@ impl World {
             Step::Budgets(step) => self.step_of_budgets(step),
             Step::Revoke(n) => self.wish(Wish::RevokeSigner { signer: SignerKey([n; 32]) }),
             Step::Deposit(n, sum) => {
-                let (party, asset, reference) = (party(n), ASSET, String::new());
-                let amount = Total(sum);
+                let (party, asset, amount) = (party(n), ASSET, Total(sum));
+                let reference = String::new();
                 self.wish(Wish::RecordDeposit { party, asset, amount, reference });
             }
             Step::Close(mut owed) => {
@@ -164,10 +163,9 @@ impl World {
                 self.books.close(&owed);
             }
             Step::Compute => {
-                let mut windows = self.books.control.windows();
-                let free = windows.find(|w| w.sealed.is_some() && w.live.is_empty());
-                let number = free.map(|window| window.number);
-                drop(windows);
+                let is_free =
+                    |w: &&crate::control::WindowEntry| w.sealed.is_some() && w.live.is_empty();
+                let number = self.books.control.windows().find(is_free).map(|free| free.number);
                 if let Some(number) = number
                     && self.books.compute(number, Rail::Iso20022).is_ok()
                 {

@@ -1,0 +1,69 @@
+//! What the calls of the service share: the engine, places for what takes long, and how a wish is
+//! done.
+
+use crate::api::door::Places;
+use crate::api::held::Edge;
+use crate::api::messages::exposure_message;
+use crate::api::registration::Asked;
+use crate::ledger::Caller;
+use crate::limits::{EXPORTS_MAX, IMPORTS_MAX, LISTS_MAX};
+use crate::pipeline::Done;
+use crate::settle::Engine;
+use crate::types::{AssetNumber, PartyId};
+use std::sync::Arc;
+use tallystick_proto::v1;
+use tonic::{Response, Status};
+
+/// The service.
+pub struct OperatorApi {
+    pub(super) engine: Engine,
+    pub(super) edge: Edge,
+    /// One party is erased at a time.
+    pub(super) erasing: Arc<tokio::sync::Mutex<()>>,
+    pub(super) exports: Places,
+    pub(super) lists: Places,
+    pub(super) imports: Places,
+}
+
+pub(super) type Answer<T> = Result<Response<T>, Status>;
+
+impl OperatorApi {
+    /// The service of this engine.
+    #[must_use]
+    pub fn new(engine: Engine, edge: Edge) -> Self {
+        Self {
+            engine,
+            edge,
+            erasing: Arc::default(),
+            exports: Places::new("exports", EXPORTS_MAX),
+            lists: Places::new("lists", LISTS_MAX),
+            imports: Places::new("imports", IMPORTS_MAX),
+        }
+    }
+
+    pub(super) async fn wish(
+        &self,
+        caller: Caller,
+        (request, wish): Asked,
+    ) -> Result<Done, Status> {
+        Ok(self.engine.tell(wish.by(caller, request)).await?)
+    }
+
+    /// Does what changes an exposure; answers with the exposure that it gave, also to a retry.
+    pub(super) async fn expose(
+        &self,
+        caller: Caller,
+        asked: Asked,
+        (party, asset): (PartyId, AssetNumber),
+    ) -> Answer<v1::Exposure> {
+        let lsn = self.wish(caller, asked).await?.lsn();
+        // It can be forgotten between being found and being asked for.
+        let exposure = self.engine.exposure_at(party, lsn).await?.ok_or_else(|| {
+            Status::aborted(
+                "this request was answered so long ago that what it gave is not remembered any \
+                 more; nothing has changed. Ask for the party's exposure",
+            )
+        })?;
+        Ok(Response::new(exposure_message(party, asset, exposure)))
+    }
+}
