@@ -53,13 +53,14 @@ pub struct Restoring {
     control: Option<Control>,
     batch: Option<(BatchId, BatchRow)>,
     last: Vec<u8>,
+    last_legs: Vec<u8>,
 }
 
 impl Control {
     /// Begins the way back.
     #[must_use]
     pub fn restoring() -> Restoring {
-        Restoring { control: None, batch: None, last: Vec::new() }
+        Restoring { control: None, batch: None, last: Vec::new(), last_legs: Vec::new() }
     }
 }
 
@@ -71,10 +72,13 @@ impl Restoring {
     pub fn row(&mut self, key: &[u8], value: &[u8]) -> Result<Restored, RowUnfit> {
         let unfit = |why: String| RowUnfit { row: name(key), why };
         let Some(row) = RowKey::decode(key) else { return Err(unfit("no such row".into())) };
-        if self.last.as_slice() >= key {
+        // Rows of legs are read when all others were, whatever the number of their section.
+        let is_legs = row.section() == Section::Legs;
+        let last = if is_legs { &mut self.last_legs } else { &mut self.last };
+        if last.as_slice() >= key {
             return Err(unfit("it is not in its place".into()));
         }
-        self.last = key.to_vec();
+        *last = key.to_vec();
         if self.batch.is_some() {
             return Err(unfit("the batch before it has no head".into()));
         }

@@ -2,6 +2,7 @@
 
 use super::super::*;
 use crate::legs::Legs;
+use crate::row::Section;
 use std::collections::BTreeMap;
 
 /// The rows as they are kept.
@@ -22,7 +23,10 @@ impl Kept {
     pub fn restore(&self, heads: &Control) -> Result<Control, RowUnfit> {
         let mut restoring = Control::restoring();
         let mut at_work = None;
-        for (key, value) in &self.0 {
+        // As a start reads them: those of legs when all others were.
+        let of = |key: &[u8]| RowKey::decode(key).is_some_and(|row| row.section() == Section::Legs);
+        let others = self.0.iter().filter(|(key, _)| !of(key));
+        for (key, value) in others.chain(self.0.iter().filter(|(key, _)| of(key))) {
             if let Some(RowKey::Legs(batch, _)) = RowKey::decode(key) {
                 let at_work = match &at_work {
                     None => at_work.insert(restoring.batches_at_work()?),
