@@ -274,7 +274,7 @@ fn a_person_is_told_what_does_not_fit_and_which_option_to_give() {
 async fn who_speaks_an_older_tls_is_refused() {
     let house = House::new(false);
     let old = handshake(house.engine.address(), house.certs.client(None, &[&TLS12], H2)).await;
-    let why = old.err().expect("the engine speaks TLS 1.3 only").to_string();
+    let why = old.expect_err("the engine speaks TLS 1.3 only").to_string();
     assert!(why.contains("ProtocolVersion"), "{why}");
     let new = house.certs.client(None, &[&TLS12, &TLS13], H2);
     assert!(handshake(house.engine.address(), new).await.is_ok(), "who speaks both is let in");

@@ -36,11 +36,9 @@ pub enum Misfit {
 impl Misfit {
     /// What a failed handshake means; `None` when it is nothing of TLS.
     pub(crate) fn of_handshake(error: &io::Error) -> Option<Self> {
-        let silent = match error.kind() {
-            // Whoever speaks no TLS takes our first word for nonsense, and hangs up.
-            io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset => true,
-            _ => false,
-        };
+        // Whoever speaks no TLS takes our first word for nonsense, and hangs up.
+        let hung_up = [io::ErrorKind::UnexpectedEof, io::ErrorKind::ConnectionReset];
+        let silent = hung_up.contains(&error.kind());
         Self::of_tls(error).or(silent.then_some(Self::SpeaksNoTls))
     }
 

@@ -141,7 +141,7 @@ impl Settings {
     }
 
     /// The same settings as a file says them: certificates stand in the table of their listener.
-    pub(super) fn as_written(mut self) -> Self {
+    pub(super) fn in_tables(mut self) -> Self {
         let tls = self.listen_tls.take().filter(|tls| *tls != ListenTls::default());
         if let (Some(tls), Some(Listeners::Short(grpc))) = (tls, &self.listen) {
             self.listen = Some(Listeners::table(grpc.clone(), self.listen_http.take(), tls));

@@ -129,7 +129,7 @@ impl Config {
     /// address is not shown.
     #[must_use]
     pub fn to_toml(&self) -> String {
-        let text = toml::to_string(&Settings::of(self).as_written())
+        let text = toml::to_string(&Settings::of(self).in_tables())
             .expect("settings are plain tables of text and numbers");
         format!("{}\n", text.trim_end())
     }

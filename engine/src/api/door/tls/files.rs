@@ -130,11 +130,12 @@ fn certified_key(
     let path = || files.key.clone();
     let text = key_text(&files.key)?;
     let key = PrivateKeyDer::from_pem_slice(&text).map_err(|_| TlsError::NoKey { path: path() })?;
-    CertifiedKey::from_der(chain, key, provider).map_err(|error| match error {
-        Error::InconsistentKeys(InconsistentKeys::KeyMismatch) => {
+    CertifiedKey::from_der(chain, key, provider).map_err(|error| {
+        if error == Error::InconsistentKeys(InconsistentKeys::KeyMismatch) {
             TlsError::OtherKey { cert: files.cert.clone(), key: path() }
+        } else {
+            TlsError::BadKey { path: path(), why: error.to_string() }
         }
-        error => TlsError::BadKey { path: path(), why: error.to_string() },
     })
 }
 
