@@ -37,12 +37,13 @@ impl Files {
         let key = KeyPair::generate().unwrap();
         write(&dir.path().join("ca.pem"), "CERTIFICATE", ca.self_signed(&key).unwrap().der());
         let issuer = Issuer::new(ca, key);
-        let mut client = CertificateParams::new(Vec::new()).unwrap();
+        let mut client = CertificateParams::new(Vec::<String>::new()).unwrap();
         client.subject_alt_names = vec![SanType::URI(CLIENT.try_into().unwrap())];
         for (name, params) in [
             (
                 "server",
-                CertificateParams::new(vec!["localhost".into(), "127.0.0.1".into()]).unwrap(),
+                CertificateParams::new(vec!["localhost".to_owned(), "127.0.0.1".to_owned()])
+                    .unwrap(),
             ),
             ("client", client),
         ] {
