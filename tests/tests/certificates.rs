@@ -27,6 +27,9 @@ fn what_cannot_be_served_is_refused_before_anything_is_opened() {
     let (cert, key, other_key) =
         (certs.path("server.pem"), certs.path("server.key"), other.path("server.key"));
     let none = certs.path("none.pem");
+    let secret = std::fs::read_to_string(&key).unwrap();
+    let secret =
+        secret.lines().filter(|line| !line.starts_with("--")).collect::<Vec<_>>().join("\n");
     other.replace("no.key", &std::fs::read(&cert).unwrap());
     let open_key = other.path("server.key");
     std::fs::set_permissions(&open_key, std::fs::Permissions::from_mode(0o644)).unwrap();
@@ -50,7 +53,7 @@ fn what_cannot_be_served_is_refused_before_anything_is_opened() {
         for part in wanted {
             assert!(text.contains(part), "{config}: {text} without {part:?}");
         }
-        assert!(!text.contains("PRIVATE"), "no key is ever shown: {text}");
+        assert!(!secret.lines().any(|line| text.contains(line)), "a key is shown: {text}");
         assert!(!data.exists(), "nothing is made before that is known: {config}");
     }
     std::fs::set_permissions(&open_key, std::fs::Permissions::from_mode(0o600)).unwrap();
