@@ -149,7 +149,6 @@ fn certificates(args: &TlsArgs) -> Result<(), Error> {
 }
 
 /// One load on an engine of its own.
-#[allow(clippy::cast_precision_loss)]
 async fn turn(args: &TlsArgs, round: u64, tls: bool, good: &mut bool) -> Result<Turn, Error> {
     let name = if tls { "tls" } else { "plain" };
     let dir = args.dir.join(format!("{name}-{round}"));
@@ -187,11 +186,16 @@ async fn turn(args: &TlsArgs, round: u64, tls: bool, good: &mut bool) -> Result<
         *good = false;
     }
     Ok(Turn {
-        per_second: report.sent.vouchers_per_second as f64,
-        p50_us: report.sent.ack_p50_us as f64,
-        p99_us: report.sent.ack_p99_us as f64,
+        per_second: float(report.sent.vouchers_per_second),
+        p50_us: float(report.sent.ack_p50_us),
+        p99_us: float(report.sent.ack_p99_us),
         cpu_us: report.cost.server_cpu_us_per_voucher_total,
     })
+}
+
+/// A figure that fits 32 bits: a rate, an hour in microseconds.
+fn float(figure: u64) -> f64 {
+    u32::try_from(figure).map_or(f64::INFINITY, f64::from)
 }
 
 /// The options of one load: those of `run`, with ours.

@@ -47,7 +47,7 @@ impl Trust {
         ca: Option<&Path>,
         own: Option<(&Path, &Path)>,
     ) -> Result<Self, ConnectError> {
-        let input = |why: String| ConnectError::Input(why);
+        let input = ConnectError::Input;
         let name = ServerName::try_from(address.host().to_owned()).map_err(|_| {
             input(format!("{} is no name that a certificate can have", address.host()))
         })?;

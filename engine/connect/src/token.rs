@@ -28,18 +28,15 @@ impl Interceptor for Token {
 impl Token {
     /// From the file named, or the environment.
     pub(crate) fn load(file: Option<&Path>) -> Result<Self, ConnectError> {
-        match file {
-            Some(path) => Self::of(&read_private(path)?)?.map_or_else(
-                || {
-                    Err(ConnectError::Input(format!(
-                        "{} is empty; `tallystick operator token` makes a token",
-                        path.display()
-                    )))
-                },
-                Ok,
-            ),
-            None => Ok(Self::of(&std::env::var(VARIABLE).unwrap_or_default())?.unwrap_or_default()),
-        }
+        let Some(path) = file else {
+            return Ok(Self::of(&std::env::var(VARIABLE).unwrap_or_default())?.unwrap_or_default());
+        };
+        Self::of(&read_private(path)?)?.ok_or_else(|| {
+            ConnectError::Input(format!(
+                "{} is empty; `tallystick operator token` makes a token",
+                path.display()
+            ))
+        })
     }
 
     fn of(text: &str) -> Result<Option<Self>, ConnectError> {
