@@ -139,7 +139,7 @@ async fn what_is_over_a_budget_is_refused_until_the_next_hour_or_day_over_any_re
     // Lowered below what is used, nothing more; raised, as much more as that.
     house.set(0, &["1=100/hour", "1=120/day", &total]);
     assert_eq!(house.pay(0, 1, 102).await, Outcome::OverDayBudget);
-    let rows = house.set(0, &["1=100/hour", "1=200/day", &total]);
+    let rows = house.set(0, &["1=100/hour", "1=201/day", &total]);
     let (period, used, since) = (&rows[2]["period"], &rows[2]["used"], &rows[2]["since_us"]);
     assert_eq!((period, used), (&json!("hour"), &json!("31")));
     assert_eq!(since, &json!(day + 11 * HOUR));
