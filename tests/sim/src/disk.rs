@@ -206,7 +206,7 @@ impl State {
 
     /// What is seldom called would seldom be where a process dies.
     fn often_dies_here(&mut self) {
-        if self.mortal && self.dice.percent(40) {
+        if self.mortal && self.dice.percent(80) {
             self.fuse = Some(self.dice.below(2));
         }
     }

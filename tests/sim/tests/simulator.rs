@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::sync::Mutex;
 use tallystick_sim::{Call, Figures, Settings, Side, run_seed, verifier};
 
-/// What clients and operators must have been told in a hundred seeds or so, apart from what nobody
+/// What clients and operators must have been told in some hundred seeds, apart from what nobody
 /// can bring about in so small a world.
 const ANSWERS: [&str; 78] = [
     "AccountsMissing",
@@ -102,11 +102,11 @@ fn the_same_seed_gives_the_same_bytes_and_another_seed_others() {
 }
 
 #[test]
-fn four_hundred_seeds_find_nothing_and_go_through_every_answer_and_every_boundary() {
+fn a_thousand_seeds_find_nothing_and_go_through_every_answer_and_every_boundary() {
     let (verifier, settings) = (verifier(), Settings::default());
     let sum = Mutex::new(Figures::default());
     std::thread::scope(|scope| {
-        for half in [1..=200, 201..=400] {
+        for half in [1..=500, 501..=1_000] {
             scope.spawn(|| {
                 for seed in half {
                     let ran = run_seed(seed, &verifier, settings);
