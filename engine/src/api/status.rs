@@ -1,7 +1,10 @@
 //! Which refusal gets which gRPC status code.
 
 use crate::journal::JournalError;
-use crate::ledger::Refusal::{self, RequestReused, SignerDiffers};
+use crate::ledger::Refusal::{
+    self, NoSuchLeg, RequestReused, SignerDiffers, UnknownAsset, UnknownBatch, UnknownParty,
+    UnknownSigner, UnknownTrouble, UnknownWindow,
+};
 use crate::ledger::{BudgetMisfit, OperatorKeyMisfit};
 use crate::pipeline::{Busy, NotDone};
 use crate::settle::{NotLoaded, NotRotated, NotSaid};
@@ -16,13 +19,8 @@ pub(super) fn refused(refusal: &Refusal) -> Status {
 fn code(refusal: &Refusal) -> Code {
     match refusal {
         RequestReused(_) | Refusal::AssetDiffers { .. } | SignerDiffers(_) => Code::AlreadyExists,
-        Refusal::UnknownParty(_)
-        | Refusal::UnknownSigner(_)
-        | Refusal::UnknownAsset(_)
-        | Refusal::UnknownWindow { .. }
-        | Refusal::UnknownBatch(_)
-        | Refusal::UnknownTrouble(_)
-        | Refusal::NoSuchLeg { .. } => Code::NotFound,
+        UnknownParty(_) | UnknownSigner(_) | UnknownAsset(_) | UnknownBatch(_) => Code::NotFound,
+        UnknownTrouble(_) | UnknownWindow { .. } | NoSuchLeg { .. } => Code::NotFound,
         Refusal::SameOperator(_) | Refusal::EnginesOwn { .. } => Code::PermissionDenied,
         Refusal::OperatorKey(misfit) => of_key(misfit),
         Refusal::Budgets(misfit) => of_budgets(misfit),

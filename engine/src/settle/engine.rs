@@ -1,4 +1,4 @@
-//! The one door: whoever wants something of the engine, by whichever way he came, holds an `Engine`
+//! The one door: whoever wants something of the engine, however it comes, holds an `Engine`
 //! and nothing else. Frames are submitted, commands told, questions asked, changes watched.
 //!
 //! Owns what calls need beside the pipeline: the archive, the engine's key, the operator's own

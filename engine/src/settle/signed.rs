@@ -88,18 +88,18 @@ impl Engine {
         self.wish_of(envelope, Wish::RemoveOperatorKey { operator, key, signed }).await
     }
 
-    /// What a caller has signed: `None` where he has no key, and where he was answered before.
+    /// What a caller has signed: `None` where there is no key, and where it was answered.
     ///
     /// # Errors
-    /// `Refused` when he must sign and did not, when he has no key and did, or when it is not the
-    /// signature of his key over this.
+    /// `Refused` when the caller must sign and did not, has no key and did, or when it is not the
+    /// signature of that key over this.
     pub(super) async fn signed(
         &self,
         envelope: &Envelope,
         signature: Option<Signature>,
         over: Statement,
     ) -> Result<Option<OperatorSignature>, NotDone> {
-        // Whoever was answered is answered so again, whichever key he has by now.
+        // Whoever was answered is answered so again, whichever key holds by now.
         if self.answered_by(envelope).await?.is_some() {
             return Ok(None);
         }

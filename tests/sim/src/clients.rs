@@ -296,17 +296,20 @@ impl Clients {
         };
         let from = dice.place(windows.len().min(3));
         let windows = windows.split_off(from).into_iter().map(WindowNumber).collect();
-        let (request, asset) = (self.request(dice), AssetNumber(asset));
+        let request = self.request(dice);
+        self.batch_of(dice, request, windows, asset)
+    }
+
+    fn batch_of(
+        &self,
+        dice: &mut Dice,
+        request: Request,
+        windows: Vec<WindowNumber>,
+        asset: u32,
+    ) -> CreateBatch {
         let (caller, four_eyes) = self.by(dice);
-        CreateBatch {
-            caller,
-            request,
-            four_eyes,
-            windows,
-            asset,
-            rail: Rail::Iso20022,
-            least: Total::ZERO,
-        }
+        let (asset, rail, least) = (AssetNumber(asset), Rail::Iso20022, Total::ZERO);
+        CreateBatch { caller, request, four_eyes, windows, asset, rail, least }
     }
 
     /// One batch in each asset, of all windows that can be settled.
@@ -321,17 +324,8 @@ impl Clients {
             }
         }
         let ask = |(asset, windows): (u32, Vec<WindowNumber>)| {
-            let (request, asset) = (self.new_request(), AssetNumber(asset));
-            let (caller, four_eyes) = self.by(dice);
-            CreateBatch {
-                caller,
-                request,
-                four_eyes,
-                windows,
-                asset,
-                rail: Rail::Iso20022,
-                least: Total::ZERO,
-            }
+            let request = self.new_request();
+            self.batch_of(dice, request, windows, asset)
         };
         free.into_iter().map(ask).collect()
     }

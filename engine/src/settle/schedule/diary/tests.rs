@@ -5,11 +5,10 @@
 mod world;
 
 use super::*;
-use crate::ledger::BatchState;
 use crate::ledger::batch::{BatchHead, Policy};
 use crate::ledger::control::{CreateBatch, Decision, Used};
 use crate::ledger::event::WindowSealed;
-use crate::ledger::{AssetSeal, Genesis, Rail, Refusal, WindowTotals, Wish};
+use crate::ledger::{AssetSeal, BatchState, Genesis, Rail, Refusal, WindowTotals, Wish};
 use crate::types::{
     AssetDef, BatchId, Digest, NetworkId, SettlementModel, SignerKey, Total, content_digest,
 };
