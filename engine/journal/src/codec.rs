@@ -96,6 +96,7 @@ events! {
         34 Sealed,
         35 Disputed,
         36 DisputeEnded,
+        100 Archived,
     }
     Batch::BatchEvent {
         54 Aborted,
@@ -187,12 +188,12 @@ impl Record<'_> {
 mod tests {
     use super::*;
     use tallystick_ledger::event::{
-        BatchApproved, BudgetsSet, BudgetsWarned, CreditLimitSet, LegBooking, LegProposed,
-        LegsBooked, LegsMoved, OperatorKeyRemoved, OperatorKeySet, PartyErased, PartyUpserted,
-        TroublesRaised,
+        ArchiveId, BatchApproved, BudgetsSet, BudgetsWarned, CreditLimitSet, LegBooking,
+        LegProposed, LegsBooked, LegsMoved, OperatorKeyRemoved, OperatorKeySet, PartyErased,
+        PartyUpserted, TroublesRaised, WindowArchived,
     };
     use tallystick_ledger::types::{
-        Amount, AssetNumber, BatchId, Digest, PartyId, SignerKey, Total,
+        Amount, AssetNumber, BatchId, Digest, PartyId, SignerKey, Total, WindowNumber,
     };
     use tallystick_ledger::{
         Budget, BudgetKey, BudgetUse, Caller, LegMove, LegState, Mover, NewTrouble, Period, Rail,
@@ -349,6 +350,18 @@ mod tests {
         let used = "04030000000000000605000000000000";
         let golden = [&"aa".repeat(32), &*row, used, &own, "6fffffff01000000"];
         assert_eq!(hex(Event::from(BudgetsWarned { uses })), (81, golden.concat()));
+    }
+
+    #[test]
+    fn golden_bytes_of_an_archived_window() {
+        let (window, digest) = (WindowNumber(0x0102), Digest([0xdd; 32]));
+        let archive = ArchiveId { digest, bytes: 0x0304 };
+        let event = Event::from(WindowArchived { window, archive });
+        let fact = Fact { envelope: Envelope::own(), event };
+        let own = format!("{}0000{}", "ff".repeat(8), "00".repeat(41));
+        let golden = [&*own, "0201000000000000", &"dd".repeat(32), "0403000000000000"];
+        let hex = data_encoding::HEXLOWER.encode(&fact_bytes(&fact));
+        assert_eq!((event_kind(&fact.event), hex), (100, golden.concat()));
     }
 
     #[test]

@@ -152,6 +152,48 @@ pub fn page(
     tables.get(Table::Windows, &window_key(window, section, asset, piece))
 }
 
+/// Whether any evidence of a window is kept here.
+///
+/// # Errors
+/// `JournalError` of the storage.
+pub fn has_evidence(tables: &dyn Tables, window: WindowNumber) -> Result<bool, JournalError> {
+    let (from, to) = evidence_keys(window);
+    let mut found = false;
+    // The first page says it; its error ends the visit.
+    let visited = tables.scan(Table::Windows, &from, &to, &mut |_, _| {
+        found = true;
+        Err(JournalError::Storage(String::new()))
+    });
+    if found { Ok(true) } else { visited.map(|()| false) }
+}
+
+/// Forgets the evidence of a window, which lies in an archive. Durable when it returns.
+///
+/// # Errors
+/// `JournalError` of the storage.
+pub fn forget_evidence(tables: &dyn Tables, window: WindowNumber) -> Result<(), JournalError> {
+    let (from, to) = evidence_keys(window);
+    tables.remove(Table::Windows, &from, &to)?;
+    tables.sync(Table::Windows)
+}
+
+/// Gives the disk back what was forgotten of these windows.
+///
+/// # Errors
+/// `JournalError` of the storage.
+pub fn reclaim(
+    tables: &dyn Tables,
+    first: WindowNumber,
+    last: WindowNumber,
+) -> Result<(), JournalError> {
+    tables.reclaim(Table::Windows, &first.0.to_be_bytes(), &last.next().0.to_be_bytes())
+}
+
+fn evidence_keys(window: WindowNumber) -> ([u8; 17], [u8; 17]) {
+    let first = |section| window_key(window, section, AssetNumber(0), 0);
+    (first(EVIDENCE), first(EVIDENCE + 1))
+}
+
 /// Whether a party pays or is paid by anything that is owed in one asset of a window.
 ///
 /// # Errors

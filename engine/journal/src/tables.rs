@@ -117,6 +117,16 @@ pub trait Tables: Send + Sync {
     /// `JournalError` of the storage below.
     fn remove(&self, table: Table, from: &[u8], to: &[u8]) -> Result<(), JournalError>;
 
+    /// Gives the disk back what was removed of the pages with keys from `from` up to and without
+    /// `to`: what lies between is written anew. Changes nothing that can be read, and takes its
+    /// time; where there is no disk there is nothing to do.
+    ///
+    /// # Errors
+    /// `JournalError` of the storage below.
+    fn reclaim(&self, _table: Table, _from: &[u8], _to: &[u8]) -> Result<(), JournalError> {
+        Ok(())
+    }
+
     /// Forgets one page so that its bytes are in no file any more, logs and tables alike. Durable
     /// when it returns. It takes its time: what lies beside the page is written anew.
     ///

@@ -147,6 +147,11 @@ impl WindowEvent {
                 let text = format!("{} vouchers credited", e.credited);
                 About { window: Some(e.window), text, ..none }
             }
+            Self::Archived(e) => {
+                let text =
+                    format!("{} bytes of evidence, digest {}", e.archive.bytes, e.archive.digest);
+                About { window: Some(e.window), text, ..none }
+            }
             Self::Disputed(WindowDisputed { window, reason })
             | Self::DisputeEnded(DisputeEnded { window, reason }) => {
                 About { window: Some(*window), text: reason.clone(), ..none }

@@ -78,11 +78,13 @@ pub enum Bug {
     BudgetHoldsOn = 30,
     /// A checkpoint forgets what signers used of their budgets.
     CheckpointLosesBudgets = 31,
+    /// Evidence of a window leaves for an archive before all that it proves is settled.
+    EvidenceLeavesEarly = 35,
 }
 
 impl Bug {
     /// Every bug.
-    pub const ALL: [Self; 30] = [
+    pub const ALL: [Self; 31] = [
         Self::CreditTotal,
         Self::CutTakesNext,
         Self::CheckpointMissesChannel,
@@ -113,6 +115,7 @@ impl Bug {
         Self::ReturnOfASecondPaysAgain,
         Self::BudgetHoldsOn,
         Self::CheckpointLosesBudgets,
+        Self::EvidenceLeavesEarly,
     ];
 
     /// Its name.
@@ -149,6 +152,7 @@ impl Bug {
             Self::ReturnOfASecondPaysAgain => "return-of-a-second-pays-again",
             Self::BudgetHoldsOn => "budget-holds-on",
             Self::CheckpointLosesBudgets => "checkpoint-loses-budgets",
+            Self::EvidenceLeavesEarly => "evidence-leaves-early",
         }
     }
 }

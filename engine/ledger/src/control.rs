@@ -250,6 +250,7 @@ impl Control {
             | Wish::RemoveOperatorKey { .. }
             | Wish::CloseWindow
             | Wish::SealWindow(_)
+            | Wish::ArchiveWindow(_)
             | Wish::WarnBudgets(_)
             | Wish::DisputeWindow { .. }
             | Wish::EndDispute { .. }
@@ -366,6 +367,7 @@ impl Control {
                 self.needed.settled(e.window, is_settled);
                 self.waiting.sealed(e);
             }
+            WindowEvent::Archived(e) => self.window_mut(e.window).archive = Some(e.archive),
             WindowEvent::Disputed(e) => self.window_mut(e.window).dispute = Some(e.reason.clone()),
             WindowEvent::DisputeEnded(e) => {
                 self.window_mut(e.window).dispute = None;

@@ -179,6 +179,25 @@ pub struct WindowSealed {
     pub signature: [u8; 64],
 }
 
+/// The evidence of a settled window lies in an archive, which was read back and found to be whole:
+/// it leaves the engine's own store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Archive, Serialize, Deserialize)]
+pub struct WindowArchived {
+    /// The window.
+    pub window: WindowNumber,
+    /// Which archive.
+    pub archive: ArchiveId,
+}
+
+/// Names an archive by what it holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Archive, Serialize, Deserialize)]
+pub struct ArchiveId {
+    /// Digest of its last section, which covers all before it.
+    pub digest: Digest,
+    /// How long it is.
+    pub bytes: u64,
+}
+
 /// A settlement batch was computed. Its legs follow from the windows, the policy and the accounts
 /// at this point of the journal, and must give the id again.
 #[derive(Debug, Clone, PartialEq, Eq, Archive, Serialize, Deserialize)]

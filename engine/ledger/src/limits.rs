@@ -159,6 +159,17 @@ const _: () = assert!(BUDGET_WARNINGS_MAX * 128 + 4_096 <= RECORD_BYTES_MAX);
 /// How often it is asked of which budgets so much is used that their owners should know: soon
 /// enough for a person, and one question a shard.
 pub const BUDGET_WARNINGS_EVERY: Duration = Duration::from_secs(1);
+/// Closed windows whose evidence stays, where the rest is archived: a day of windows of a quarter
+/// of an hour, which is what people ask about.
+pub const KEEP_WINDOWS_DEFAULT: u32 = 100;
+/// The most that can be asked for: a window a minute for two years.
+pub const KEEP_WINDOWS_MAX: u32 = 1_000_000;
+/// After so many windows whose evidence has left, the disk is given back what it took: each time
+/// what lies beside it is written anew.
+pub const RETENTION_RECLAIM: usize = 16;
+/// How often it is looked which settled windows can be archived: nobody waits for it, and disk
+/// space is needed by the day.
+pub const RETENTION_EVERY: Duration = Duration::from_secs(1);
 /// Request ids remembered before nothing more is registered, 40 bytes each: 64 M is 2.6 GB, and two
 /// million a day for a month. What closes and settles windows, what keeps harm away and what has
 /// happened already is done all the same: those ids come on top, and go with time.

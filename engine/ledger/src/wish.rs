@@ -8,7 +8,7 @@ use crate::batch::BatchContent;
 use crate::budget::{Budget, BudgetUse};
 use crate::control::CreateBatch;
 use crate::envelope::{Caller, Envelope, Request};
-use crate::event::{Cap, LegBooking, LegRun, WindowSealed};
+use crate::event::{Cap, LegBooking, LegRun, WindowArchived, WindowSealed};
 use crate::leg::{LegMove, LegState, LegWord, Mover};
 use crate::operator_key::OperatorSignature;
 use crate::plan::BatchPlan;
@@ -54,6 +54,8 @@ pub enum Wish {
     CloseWindow,
     /// The engine's own: a cut window was sealed, and what was owed in it is kept.
     SealWindow(WindowSealed),
+    /// The engine's own: the evidence of a settled window lies in an archive that was read back.
+    ArchiveWindow(WindowArchived),
     /// Keep a closed window from being batched.
     DisputeWindow { window: WindowNumber, reason: String },
     /// End a dispute.
@@ -245,6 +247,7 @@ impl Wish {
             Self::RemoveOperatorKey { .. } => "remove an operator's key",
             Self::CloseWindow => "close window",
             Self::SealWindow(_) => "seal window",
+            Self::ArchiveWindow(_) => "archive window",
             Self::DisputeWindow { .. } => "dispute window",
             Self::EndDispute { .. } => "end dispute",
             Self::CreateBatch(_) => "create batch",
@@ -268,6 +271,7 @@ impl Wish {
     pub fn is_the_engines(&self) -> bool {
         match self {
             Self::SealWindow(_)
+            | Self::ArchiveWindow(_)
             | Self::WarnBudgets(_)
             | Self::SubmitLegs(_)
             | Self::MoveLegs { .. }

@@ -7,12 +7,12 @@ use std::path::Path;
 
 /// Where format 1 kept all records.
 const RECORDS_OF_FORMAT_1: &str = "records";
-/// The format of the directory: 5 since operators can sign what they approve and say. Records have
-/// a format of their own.
-pub(super) const DIRECTORY_FORMAT: u16 = 5;
+/// The format of the directory: 6 since the evidence of settled windows can leave for archives.
+/// Records have a format of their own.
+pub(super) const DIRECTORY_FORMAT: u16 = 6;
 /// An empty column that names the format, as every format since 3 has one: the names of columns can
 /// be listed without opening what is in them. It is made before those of the tables.
-pub(super) const FORMAT_COLUMN: &str = "format 5";
+pub(super) const FORMAT_COLUMN: &str = "format 6";
 const FORMAT_PREFIX: &str = "format ";
 /// The entry that names the format, since format 2.
 pub(super) const META_FORMAT: &[u8] = b"format";
@@ -71,16 +71,18 @@ mod tests {
 
     /// What the engine signed in format 2 does not say what later formats say; before format 4
     /// names and accounts were in plain text, and checkpoints did not hold the whole state; in
-    /// format 4 approvals and words have no place for a signature.
+    /// format 4 approvals and words have no place for a signature, in format 5 rows of windows none
+    /// for an archive.
     #[test]
     fn a_directory_of_an_earlier_or_a_later_format_is_refused_untouched() {
         let since_2 = ["frames", "events", "meta"];
-        let all: [(u16, Option<&str>, &[&str]); 5] = [
+        let all: [(u16, Option<&str>, &[&str]); 6] = [
             (1, None, &["records"]),
             (2, None, &since_2),
             (3, Some("format 3"), &since_2),
             (4, Some("format 4"), &since_2),
-            (6, Some("format 6"), &since_2),
+            (5, Some("format 5"), &since_2),
+            (7, Some("format 7"), &since_2),
         ];
         for (format, marker, kept) in all {
             let dir = directory(marker, kept);
@@ -89,7 +91,7 @@ mod tests {
             let reading = open_read_only(dir.path()).map(drop);
             for refused in [writing, reading] {
                 let text = refused.unwrap_err().to_string();
-                let wanted = format!("the journal has format {format}, this engine reads 5");
+                let wanted = format!("the journal has format {format}, this engine reads 6");
                 assert!(text.contains(&wanted), "{text}");
             }
             assert!(files(dir.path()) == before, "format {format}: files were changed");

@@ -144,6 +144,16 @@ impl Tables for RocksTables {
         Ok(self.db.delete_range_cf_opt(column, from, to, &synced())?)
     }
 
+    fn reclaim(&self, table: Table, from: &[u8], to: &[u8]) -> Result<(), JournalError> {
+        let column = self.column(table.name());
+        self.db.flush_cf(column)?;
+        let mut options = CompactOptions::default();
+        // Whoever writes goes first.
+        options.set_exclusive_manual_compaction(false);
+        self.db.compact_range_cf_opt(column, Some(from), Some(to), &options);
+        Ok(())
+    }
+
     fn destroy(&self, table: Table, key: &[u8]) -> Result<(), JournalError> {
         let column = self.column(table.name());
         // What was put before goes too, wherever it is.

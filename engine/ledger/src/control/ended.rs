@@ -72,6 +72,7 @@ impl Control {
             | Wish::RemoveOperatorKey { .. }
             | Wish::CloseWindow
             | Wish::SealWindow(_)
+            | Wish::ArchiveWindow(_)
             | Wish::DisputeWindow { .. }
             | Wish::EndDispute { .. }
             | Wish::CreateBatch(_)

@@ -55,6 +55,10 @@ impl Control {
             }
             Wish::CloseWindow => self.cut_of()?,
             Wish::SealWindow(e) => self.current_key(e.key).map(|()| Event::from(e))?,
+            Wish::ArchiveWindow(e) => {
+                self.window(e.window)?.check_archive()?;
+                Event::from(e)
+            }
             Wish::DisputeWindow { window, reason } => {
                 Event::from(WindowDisputed { window, reason })
             }
@@ -235,7 +239,9 @@ impl Control {
             }
             // Checked where they are made.
             Event::Key(KeyEvent::OperatorSet(_) | KeyEvent::OperatorRemoved(_))
-            | Event::Window(WindowEvent::Cut(_) | WindowEvent::Sealed(_))
+            | Event::Window(
+                WindowEvent::Cut(_) | WindowEvent::Sealed(_) | WindowEvent::Archived(_),
+            )
             | Event::Batch(BatchEvent::Computed(_)) => Ok(()),
         }
     }

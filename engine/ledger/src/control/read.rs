@@ -6,7 +6,7 @@ use super::super::refusal::Refusal;
 use super::super::seal::Cut;
 use super::super::sealed::SealedAccount;
 use super::super::trouble::Troubles;
-use super::{BatchEntry, Control, Deed, PartyEntry, SignerEntry, WindowEntry};
+use super::{BatchEntry, Control, Deed, PartyEntry, SealedHead, SignerEntry, WindowEntry};
 use crate::types::{
     AssetDef, AssetNumber, BatchId, Digest, History, Lsn, Net, PartyId, SignerKey, WindowNumber,
 };
@@ -197,6 +197,19 @@ impl Control {
     /// All windows, oldest first; the last one is open.
     pub fn windows(&self) -> impl DoubleEndedIterator<Item = &WindowEntry> + ExactSizeIterator {
         self.windows.values()
+    }
+
+    /// The first window from `from` on whose evidence has not left, and what of those from there
+    /// on, but the newest `keep` and the open one, can be archived next.
+    #[must_use]
+    pub fn archivable(&self, from: WindowNumber, keep: u64) -> (WindowNumber, Option<SealedHead>) {
+        let open = self.open_window().number;
+        let first = self.windows.range(from..).find(|(_, window)| window.archive.is_none());
+        let first = first.map_or(open, |(number, _)| *number);
+        let end = WindowNumber(open.0.saturating_sub(keep)).max(first);
+        let mut all = self.windows.range(first..end).map(|(_, window)| window);
+        let next = all.find(|window| window.check_archive().is_ok());
+        (first, next.and_then(|window| window.sealed_head().ok()))
     }
 
     /// The window in which vouchers are credited.

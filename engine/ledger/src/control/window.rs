@@ -1,7 +1,8 @@
 //! One window as the control state knows it: where it stands, what was left for it, its seal and
 //! batches. Rules about what may be done with it are above.
 
-use crate::event::WindowSealed;
+use crate::canary::{Bug, planted};
+use crate::event::{ArchiveId, WindowSealed};
 use crate::refusal::Refusal;
 use crate::seal::Head;
 use crate::types::{AssetNumber, BatchId, Digest, Lsn, Net, Timestamp, WindowNumber};
@@ -62,13 +63,25 @@ pub struct WindowEntry {
     pub settled: BTreeSet<AssetNumber>,
     /// Why it is disputed, while it is.
     pub dispute: Option<String>,
+    /// Where its evidence is, once that has left the engine's own store.
+    pub archive: Option<ArchiveId>,
 }
 
 impl WindowEntry {
     pub(super) fn open(number: WindowNumber, first_lsn: Lsn) -> Self {
-        let (cut, sealed, cut_digest) = (None, None, Digest::ZERO);
-        let (carried, dust, live, settled, dispute) = Default::default();
-        Self { number, first_lsn, cut, cut_digest, sealed, carried, dust, live, settled, dispute }
+        Self {
+            number,
+            first_lsn,
+            cut: None,
+            cut_digest: Digest::ZERO,
+            sealed: None,
+            carried: Vec::new(),
+            dust: BTreeMap::new(),
+            live: BTreeMap::new(),
+            settled: BTreeSet::new(),
+            dispute: None,
+            archive: None,
+        }
     }
 
     /// What a sealed window is loaded by.
@@ -83,7 +96,8 @@ impl WindowEntry {
             (Some((cut_lsn, cut_at)), Some(sealed)) => {
                 let credited = sealed.credited;
                 let head = Head { number, first_lsn, cut_lsn, cut_at, credited };
-                Ok(SealedHead { head, cut_digest: self.cut_digest, seal: sealed.clone() })
+                let (cut_digest, seal, archive) = (self.cut_digest, sealed.clone(), self.archive);
+                Ok(SealedHead { head, cut_digest, seal, archive })
             }
         }
     }
@@ -110,6 +124,26 @@ impl WindowEntry {
         owed && self.has_nothing_to_settle()
     }
 
+    /// Whether its evidence can leave the engine's own store: it is sealed, all that was owed in
+    /// it, if anything was, is settled, nobody disputes it, and it has not left before.
+    ///
+    /// # Errors
+    /// `WindowOpen`, `WindowUnsealed`, `WindowDisputed`, or `WindowState`.
+    pub fn check_archive(&self) -> Result<(), Refusal> {
+        let window = self.number;
+        self.sealed_head()?;
+        if self.dispute.is_some() {
+            return Err(Refusal::WindowDisputed(window));
+        }
+        let settled = self.has_nothing_to_settle() || planted(Bug::EvidenceLeavesEarly);
+        let allowed = match (settled, self.archive) {
+            (true, None) => return Ok(()),
+            (true, Some(_)) => "its evidence is in an archive already",
+            (false, _) => "only the evidence of a settled window can be archived",
+        };
+        Err(Refusal::WindowState { window, state: self.state().name(), allowed })
+    }
+
     /// Whether all that was owed in it, if anything was, is in batches that have ended.
     pub(super) fn has_nothing_to_settle(&self) -> bool {
         let Some(sealed) = &self.sealed else { return false };
@@ -126,4 +160,6 @@ pub struct SealedHead {
     pub cut_digest: Digest,
     /// Roots and figures.
     pub seal: Arc<WindowSealed>,
+    /// The archive that holds its evidence, once that has left the engine's own store.
+    pub archive: Option<ArchiveId>,
 }

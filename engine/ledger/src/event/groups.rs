@@ -5,8 +5,8 @@ use super::{
     AssetCreated, BatchAborted, BatchApproved, BatchComputed, BudgetsSet, BudgetsWarned,
     CreditLimitSet, DepositRecorded, DisputeEnded, EngineKeySet, ExposureReleased, LegProposed,
     LegsBooked, LegsMoved, LegsSubmitted, OperatorKeyRemoved, OperatorKeySet, PartyErased,
-    PartyUpserted, SignerAdded, SignerRevoked, TroublesAcked, TroublesRaised, WindowCut,
-    WindowDisputed, WindowSealed,
+    PartyUpserted, SignerAdded, SignerRevoked, TroublesAcked, TroublesRaised, WindowArchived,
+    WindowCut, WindowDisputed, WindowSealed,
 };
 
 macro_rules! groups {
@@ -83,6 +83,7 @@ groups! {
         Sealed(WindowSealed) = "window_sealed",
         Disputed(WindowDisputed) = "window_disputed",
         DisputeEnded(DisputeEnded) = "dispute_ended",
+        Archived(WindowArchived) = "window_archived",
     }
     /// Batches, until their legs leave.
     Batch(BatchEvent) {

@@ -197,7 +197,10 @@ impl Shard {
                 e.releases.iter().for_each(|release| self.release(e.asset, release));
             }
             Event::Window(
-                WindowEvent::Sealed(_) | WindowEvent::Disputed(_) | WindowEvent::DisputeEnded(_),
+                WindowEvent::Sealed(_)
+                | WindowEvent::Disputed(_)
+                | WindowEvent::DisputeEnded(_)
+                | WindowEvent::Archived(_),
             )
             | Event::Leg(LegEvent::Submitted(_) | LegEvent::Booked(_) | LegEvent::Proposed(_))
             | Event::Key(_)

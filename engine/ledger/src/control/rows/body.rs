@@ -4,7 +4,7 @@ use super::ENTRIES;
 use crate::batch::By;
 use crate::control::entry::Fate;
 use crate::control::{Approval, BatchEntry, Control, Deed, PartyEntry, WindowEntry};
-use crate::event::{Genesis, WindowSealed};
+use crate::event::{ArchiveId, Genesis, WindowSealed};
 use crate::fund::Cover;
 use crate::legs::LegsHead;
 use crate::row::RowKey;
@@ -52,6 +52,7 @@ pub(super) struct WindowRow {
     pub live: Vec<(AssetNumber, BatchId)>,
     pub settled: Vec<AssetNumber>,
     pub dispute: Option<String>,
+    pub archive: Option<ArchiveId>,
     /// Where it waits for a batch: since when a person has it in his hands, if one has.
     pub waits: Vec<(AssetNumber, Option<Timestamp>)>,
 }
@@ -169,6 +170,7 @@ impl Control {
             live,
             settled,
             dispute,
+            archive,
         } = window;
         WindowRow {
             first_lsn: *first_lsn,
@@ -179,6 +181,7 @@ impl Control {
             live: live.iter().map(|(asset, batch)| (*asset, *batch)).collect(),
             settled: settled.iter().copied().collect(),
             dispute: dispute.clone(),
+            archive: *archive,
             waits: self.waiting.of_window(*number).collect(),
         }
     }
@@ -216,8 +219,18 @@ fn batch_row(entry: &BatchEntry) -> BatchRow {
 
 /// The number of the window that was open when the row's window was.
 pub(super) fn window_entry(number: WindowNumber, row: WindowRow) -> WindowEntry {
-    let WindowRow { first_lsn, cut, cut_digest, sealed, dust, live, settled, dispute, waits: _ } =
-        row;
+    let WindowRow {
+        first_lsn,
+        cut,
+        cut_digest,
+        sealed,
+        dust,
+        live,
+        settled,
+        dispute,
+        archive,
+        waits: _,
+    } = row;
     WindowEntry {
         number,
         first_lsn,
@@ -229,5 +242,6 @@ pub(super) fn window_entry(number: WindowNumber, row: WindowRow) -> WindowEntry 
         live: live.into_iter().collect(),
         settled: settled.into_iter().collect(),
         dispute,
+        archive,
     }
 }

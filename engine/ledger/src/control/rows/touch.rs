@@ -7,7 +7,8 @@ use crate::control::{Control, Made};
 use crate::envelope::Fact;
 use crate::event::{
     BatchEvent, BudgetEvent, DisputeEnded, Event, ExposureReleased, KeyEvent, LegEvent,
-    LegProposed, LegsBooked, RegistryEvent, TroubleEvent, WindowDisputed, WindowEvent,
+    LegProposed, LegsBooked, RegistryEvent, TroubleEvent, WindowArchived, WindowDisputed,
+    WindowEvent,
 };
 use crate::row::RowKey;
 use crate::types::{BatchId, Lsn};
@@ -45,19 +46,7 @@ impl Control {
                 let key = self.operator_keys.current(&e.operator);
                 key.into_iter().map(RowKey::OperatorKey).collect()
             }
-            Event::Window(WindowEvent::Cut(e)) => {
-                vec![RowKey::Window(e.window), RowKey::Window(e.window.next())]
-            }
-            Event::Window(WindowEvent::Sealed(e)) => {
-                let carried = self.window(e.window).map_or(0, |window| window.carried.len());
-                let mut rows = vec![RowKey::Window(e.window)];
-                rows.extend((0..=piece(carried)).map(|piece| RowKey::Carried(e.window, piece)));
-                rows
-            }
-            Event::Window(
-                WindowEvent::Disputed(WindowDisputed { window, .. })
-                | WindowEvent::DisputeEnded(DisputeEnded { window, .. }),
-            ) => vec![RowKey::Window(*window)],
+            Event::Window(e) => self.rows_of_window(e),
             Event::Batch(BatchEvent::Computed(e)) => {
                 let mut rows = vec![RowKey::Batch(e.batch), RowKey::Deed(lsn)];
                 rows.extend(e.windows.iter().copied().map(RowKey::Window));
@@ -94,6 +83,23 @@ impl Control {
             Event::Trouble(TroubleEvent::Acked(e)) => {
                 let open = e.troubles.iter().copied().map(RowKey::Trouble);
                 open.chain([RowKey::Acked]).collect()
+            }
+        }
+    }
+
+    fn rows_of_window(&self, event: &WindowEvent) -> Vec<RowKey> {
+        match event {
+            WindowEvent::Cut(e) => vec![RowKey::Window(e.window), RowKey::Window(e.window.next())],
+            WindowEvent::Sealed(e) => {
+                let carried = self.window(e.window).map_or(0, |window| window.carried.len());
+                let mut rows = vec![RowKey::Window(e.window)];
+                rows.extend((0..=piece(carried)).map(|piece| RowKey::Carried(e.window, piece)));
+                rows
+            }
+            WindowEvent::Disputed(WindowDisputed { window, .. })
+            | WindowEvent::DisputeEnded(DisputeEnded { window, .. })
+            | WindowEvent::Archived(WindowArchived { window, .. }) => {
+                vec![RowKey::Window(*window)]
             }
         }
     }

@@ -10,7 +10,7 @@ mod stories;
 mod submissions;
 
 use crate::control::BatchEntry;
-use crate::event::{BatchEvent, LegBooking, LegEvent, WindowEvent};
+use crate::event::{ArchiveId, BatchEvent, LegBooking, LegEvent, WindowArchived, WindowEvent};
 use crate::fixture::table::{Line, debts, lines, name, told};
 use crate::fund::tests::Books;
 use crate::leg::Way;
@@ -148,7 +148,8 @@ impl World {
         let window = control.window(self.window).unwrap();
         let open = &control.open_window().carried;
         let waits: Vec<_> = control.unapproved().map(|entry| entry.head.id).collect();
-        format!("{batch:?} {:?} {open:?} {waits:?} {:?}", window.state(), self.books.fund())
+        let (state, archive) = (window.state(), window.archive);
+        format!("{batch:?} {state:?} {archive:?} {open:?} {waits:?} {:?}", self.books.fund())
     }
 
     /// Where a batch stands by itself, or by what was done to it.
@@ -194,6 +195,10 @@ impl World {
             "book-in" => self.book(0, &[(Way::Went, "R")]),
             "release-A" => self.release(&[0]),
             "release-no" => self.release(&[]),
+            "archive" => {
+                let archive = ArchiveId { digest: Digest::ZERO, bytes: 1 };
+                Wish::ArchiveWindow(WindowArchived { window, archive })
+            }
             _ => panic!("{word:?} is no wish"),
         }
     }
@@ -215,6 +220,7 @@ fn fact(event: &Event) -> &'static str {
         Event::Batch(BatchEvent::Aborted(_)) => "aborted",
         Event::Window(WindowEvent::Disputed(_)) => "disputed",
         Event::Window(WindowEvent::DisputeEnded(_)) => "ended",
+        Event::Window(WindowEvent::Archived(_)) => "archived",
         Event::Leg(LegEvent::Submitted(_)) => "left",
         Event::Leg(LegEvent::Moved(_)) => "moved",
         Event::Leg(LegEvent::Booked(_)) => "booked",
@@ -257,6 +263,10 @@ const BATCHES: &str = "
     ann      dispute     disputed  WindowState WindowState WindowState WindowState disputed
     schedule dispute     disputed  WindowState WindowState WindowState WindowState disputed
     ann      undispute   WindowState WindowState WindowState WindowState WindowState WindowState
+    # And its evidence leaves once it is settled.
+    engine   archive     WindowState WindowState WindowState archived archived WindowState
+    ann      archive     EnginesOwn EnginesOwn EnginesOwn EnginesOwn EnginesOwn EnginesOwn
+    schedule archive     EnginesOwn EnginesOwn EnginesOwn EnginesOwn EnginesOwn EnginesOwn
     # And is in no other batch before.
     ann      create      WindowInBatch WindowInBatch WindowInBatch WindowInBatch WindowInBatch made
     engine   create      NoRequestId NoRequestId NoRequestId NoRequestId NoRequestId NoRequestId
@@ -306,7 +316,7 @@ fn of_a_batch_that_does_not_exist_nothing_is_done() {
     let wishes = lines(BATCHES).skip(1).filter_map(|row| {
         let mut line = Line::new(row);
         let (who, wish) = (line.word(), line.word());
-        let of_batch = !["create", "dispute", "undispute"].contains(&wish);
+        let of_batch = !["create", "dispute", "undispute", "archive"].contains(&wish);
         (of_batch && !["NoRequestId", "EnginesOwn"].contains(&line.word())).then_some((who, wish))
     });
     let mut checked = 0;

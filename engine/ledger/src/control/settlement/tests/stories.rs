@@ -11,12 +11,15 @@
 //! and `waits`, what waits for somebody: the batch, and windows that no batch has taken.
 
 use super::*;
-use crate::event::LegEvent;
 
 const SETTLED: &str = "
     close A>B:60 A>C:45
     window 1 CLOSED
     waits 1
+    # Evidence leaves when all that it proves is settled, and not before.
+    no archive 1 : WindowState
+    no archive 2 : WindowOpen
+    no archive 9 : UnknownWindow
     batch
     is COMPUTED
     window 1 BATCHED
@@ -52,6 +55,9 @@ const SETTLED: &str = "
     rail CONFIRMED 1 2
     is SETTLED
     window 1 SETTLED
+    archive 1
+    window 1 SETTLED
+    no archive 1 : WindowState
     again 0
     fund 0
     todo yes
@@ -169,6 +175,7 @@ const GIVEN_UP: &str = "
     # While a window is disputed, no batch of it is made or approved.
     dispute 1
     window 1 DISPUTED
+    no archive 1 : WindowDisputed
     no batch WindowDisputed
     no dispute 1 WindowDisputed
     undispute 1
@@ -307,6 +314,12 @@ impl Story {
                     "dispute" => Wish::DisputeWindow { window, reason },
                     _ => Wish::EndDispute { window, reason },
                 }
+            }
+            "archive" => {
+                let (window, digest) = (WindowNumber(line.read()), Digest::ZERO);
+                let archive = ArchiveId { digest, bytes: 1 };
+                let wish = Wish::ArchiveWindow(WindowArchived { window, archive });
+                return world.ask("engine", wish).map(|_| ());
             }
             "release" => return self.release(&mut line, whole),
             _ => return self.legs(word, &mut line),
