@@ -175,6 +175,7 @@ fn make(dir: &Path, size: &Size) {
         key: key.clone(),
         clearing,
         four_eyes,
+        archives: None,
         mailbox,
     };
     let (engine, _) = Engine::new(setup);

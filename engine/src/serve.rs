@@ -9,6 +9,7 @@ mod desks;
 mod doors;
 mod manager;
 mod privacy;
+mod tasks;
 
 use crate::api::{Auth, Door, Edge, OperatorApi, Refused, TlsError, VouchersApi, webhooks};
 use crate::config::{Config, FolderSettings, RailSettings};
@@ -21,9 +22,7 @@ use crate::limits::{
 use crate::log;
 use crate::pipeline::{self, ClockRefused, NotDone, PipelineOptions, recover};
 use crate::rails;
-use crate::settle::{
-    Board, Clearing, Engine, EngineSetup, Schedule, Sealer, Settler, close_every, warn_of_budgets,
-};
+use crate::settle::{Board, Clearing, Engine, EngineSetup, Sealer, Settler};
 use crate::sign::{EngineKey, EngineKeyError};
 use crate::types::NetworkId;
 use crate::vault::{ROOT_KEY_FILE, RootKeyError, Vault, VaultError};
@@ -163,8 +162,9 @@ pub fn run(config: &Config) -> Result<(), ServeError> {
         pipeline::start(recovered, clock, journal, epoch, verifier, &options);
     let (secret, mailbox) = hooks.unzip();
     let (key, four_eyes) = (Arc::new(engine_key), config.four_eyes);
+    let archives = config.archive_dir.clone();
     let (engine, nudged) =
-        Engine::new(EngineSetup { intake, key, vault, clearing, four_eyes, mailbox });
+        Engine::new(EngineSetup { intake, key, vault, clearing, four_eyes, archives, mailbox });
     let key = engine.key().public();
     if first_key {
         let command = Command::own(Wish::SetEngineKey { key, proof: [0; 64] });
@@ -352,13 +352,7 @@ fn serve_edge(
         .map_err(system("threads"))?;
     let served = runtime.block_on(async {
         let mut signals = Signals::new().map_err(system("signals"))?;
-        let every = config.window_every;
-        let every = every.map(|every| tokio::spawn(close_every(engine.clone(), every)));
-        let budgets = tokio::spawn(warn_of_budgets(engine.clone()));
-        let schedule = (!config.schedule.is_empty()).then(|| {
-            let schedule = Schedule { engine: engine.clone(), board: edge.board.clone() };
-            tokio::spawn(schedule.run())
-        });
+        let tasks = tasks::start(config, &engine, &edge.board);
         let auth = Auth::new(config.operators.clone(), edge.refused.clone());
         let (stop, stopping) = watch::channel(false);
         let vouchers = VouchersApi::new(engine.clone(), stopping.clone());
@@ -398,7 +392,7 @@ fn serve_edge(
             _ = serving.join_all() => {}
             () = signals.next() => tracing::warn!("second signal: connections are cut"),
         }
-        every.into_iter().chain(schedule).chain([budgets, reload]).for_each(|task| task.abort());
+        tasks.into_iter().chain([reload]).for_each(|task| task.abort());
         ended.map_or(Ok(()), |why| Err(ServeError::ListenerEnded { why }))
     });
     // Tasks hold the way in to the pipeline; it can drain only when they are gone.

@@ -3,12 +3,12 @@
 use super::door::Place;
 use super::messages::{asked, asks, channel, id, position};
 use super::read::Streamed;
-use super::status::{invalid, storage};
+use super::status::invalid;
 use crate::ledger::{Caller, Refusal};
 use crate::limits::{BATCH_WINDOWS_MAX, EXPORT_CHUNK_BYTES};
 use crate::pipeline;
 use crate::proof::{Document, Hex, RECEIPT_FORMAT, Receipt, Wanted};
-use crate::settle::{Engine, EvidenceRequest, NotLoaded, NotProved, signed_end};
+use crate::settle::{Engine, EvidenceRequest, NotProved, signed_end};
 use crate::sign::Signed;
 use crate::types::{AssetNumber, PartyId, WindowNumber, receipt_statement};
 use bytes::Bytes;
@@ -67,18 +67,18 @@ pub(super) async fn export(
     let (windows, last, key) = found.await?;
     let end = signed_end(engine.key(), key, network, last, pipeline::now());
     let end = end.ok_or_else(key_changes)?;
-    let request = EvidenceRequest { network, windows, end };
+    let request = EvidenceRequest { network, windows, events: true, end };
     let archive = engine.archive().clone();
     let (chunks_in, chunks) = mpsc::channel(CHUNKS);
     tokio::task::spawn_blocking(move || {
         let _place = place;
         let out = BufWriter::with_capacity(EXPORT_CHUNK_BYTES, ToClient(chunks_in.clone()));
         let ended = crate::settle::export(&archive, &request, out);
-        if let Err(NotLoaded::Storage(error)) = ended
+        if let Err(error) = ended
             && !chunks_in.is_closed()
         {
             // Nobody to tell if the client is gone.
-            let _ = chunks_in.blocking_send(Err(storage(&error)));
+            let _ = chunks_in.blocking_send(Err(error.into()));
         }
     });
     Ok(Box::pin(ReceiverStream::new(chunks)))
@@ -122,7 +122,7 @@ pub(super) async fn proof(
                 return;
             }
             Err(NotProved::Nothing(text)) => Status::not_found(text),
-            Err(NotProved::Storage(error)) => storage(&error),
+            Err(NotProved::NotRead(error)) => error.into(),
         };
         let _ = chunks_in.blocking_send(Err(status));
     });

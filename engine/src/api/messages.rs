@@ -218,6 +218,8 @@ pub(super) fn window_message(window: &WindowEntry, credited_if_open: u64) -> v1:
             .map_or(Vec::new(), |sealed| sealed.assets.iter().map(totals_message).collect()),
         cut_at_us: cut_at,
         dispute: window.dispute.clone().unwrap_or_default(),
+        archive_digest: window.archive.map_or(Bytes::new(), |archive| bytes(&archive.digest.0)),
+        archive_bytes: window.archive.map_or(0, |archive| archive.bytes),
     }
 }
 

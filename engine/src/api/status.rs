@@ -7,7 +7,7 @@ use crate::ledger::Refusal::{
 };
 use crate::ledger::{BudgetMisfit, OperatorKeyMisfit};
 use crate::pipeline::{Busy, NotDone};
-use crate::settle::{NotLoaded, NotRotated, NotSaid};
+use crate::settle::{NotLoaded, NotRead, NotRotated, NotSaid};
 use crate::vault::VaultError;
 use tonic::{Code, Status};
 
@@ -133,6 +133,15 @@ impl From<NotLoaded> for Status {
             NotLoaded::NotDone(reason) => reason.into(),
             NotLoaded::Storage(error) => storage(&error),
             NotLoaded::Sealed(error) => (&error).into(),
+        }
+    }
+}
+
+impl From<NotRead> for Status {
+    fn from(reason: NotRead) -> Self {
+        match reason {
+            NotRead::Storage(error) => storage(&error),
+            NotRead::Away(why) => Self::failed_precondition(why),
         }
     }
 }

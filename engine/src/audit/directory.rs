@@ -8,10 +8,10 @@ use super::source::{End, Source, Visit};
 use crate::journal::{
     Chain, Entry, Journal, JournalError, Log, Tables, checkpoint, kept, replay, rocks,
 };
-use crate::ledger::event::WindowEvent;
+use crate::ledger::event::{ArchiveId, WindowArchived, WindowEvent};
 use crate::ledger::{Event, Held};
 use crate::limits::VERIFY_BATCH;
-use crate::proof::Part;
+use crate::proof::{ExportFile, Part, archive_name};
 use crate::types::{
     Amount, AssetNumber, ChannelHasher, ChannelId, Lsn, NetworkId, Packed, SignerKey,
     VOUCHER_BYTES, WindowNumber, message,
@@ -26,35 +26,57 @@ use std::sync::Arc;
 pub struct Directory {
     log: Arc<dyn Log>,
     tables: Arc<dyn Tables>,
-    /// The sealed windows, with their assets.
+    /// The sealed windows whose evidence is there, with their assets.
     windows: BTreeMap<WindowNumber, Vec<AssetNumber>>,
+    /// The archives of those whose evidence has left.
+    archives: BTreeMap<WindowNumber, ExportFile>,
 }
 
 impl Directory {
-    /// Opens a data directory for reading. No engine may run on it meanwhile.
+    /// Opens a data directory for reading, with the folder of its archives, if it is given. No
+    /// engine may run on it meanwhile.
     ///
     /// # Errors
     /// When an engine runs on it, or it cannot be read.
-    pub fn open(dir: &Path) -> Result<Self, AuditError> {
-        Self::new(&rocks::open_read_only(dir)?)
+    pub fn open(dir: &Path, archives: Option<&Path>) -> Result<Self, AuditError> {
+        Self::new(&rocks::open_read_only(dir)?, archives)
     }
 
-    /// Of a journal that nobody writes meanwhile.
+    /// Of a journal that nobody writes meanwhile. Windows whose evidence has left, and whose
+    /// archive is not in `archives`, are not among its windows.
     ///
     /// # Errors
-    /// When its events cannot be read.
-    pub fn new<L: Log>(journal: &Journal<L>) -> Result<Self, AuditError> {
+    /// When its events, or an archive, cannot be read.
+    pub fn new<L: Log>(journal: &Journal<L>, archives: Option<&Path>) -> Result<Self, AuditError> {
         let (log, tables) = (journal.log.shared(), journal.tables.clone());
         let (mut chain, mut windows) = (Chain::start(), BTreeMap::new());
+        let mut archived = Vec::new();
         log.read_events(Lsn(u64::MAX), &mut |lsn, bytes| {
-            if let Entry::Fact(fact) = chain.follow_event(lsn, bytes)?.entry()?
-                && let Event::Window(WindowEvent::Sealed(seal)) = &fact.event
-            {
-                windows.insert(seal.window, seal.assets.iter().map(|seal| seal.asset).collect());
+            let Entry::Fact(fact) = chain.follow_event(lsn, bytes)?.entry()? else { return Ok(()) };
+            if let Event::Window(event) = &fact.event {
+                match event {
+                    WindowEvent::Sealed(seal) => {
+                        let assets = seal.assets.iter().map(|seal| seal.asset).collect();
+                        windows.insert(seal.window, assets);
+                    }
+                    WindowEvent::Archived(e) => archived.push(*e),
+                    WindowEvent::Cut(_)
+                    | WindowEvent::Disputed(_)
+                    | WindowEvent::DisputeEnded(_) => {}
+                }
             }
             Ok(())
         })?;
-        Ok(Self { log, tables, windows })
+        let mut files = BTreeMap::new();
+        for WindowArchived { window, archive } in archived {
+            match archives.map(|dir| dir.join(archive_name(window))).filter(|path| path.exists()) {
+                Some(path) => drop(files.insert(window, archive_of(&path, window, archive)?)),
+                // What a stop left here, or a start brought back, is as good.
+                None if kept::has_evidence(&*tables, window).map_err(kept_error)? => {}
+                None => drop(windows.remove(&window)),
+            }
+        }
+        Ok(Self { log, tables, windows, archives: files })
     }
 }
 
@@ -98,6 +120,9 @@ impl Source for Directory {
         part: Part,
         piece: usize,
     ) -> Result<Option<Vec<u8>>, AuditError> {
+        if let (Part::Evidence, Some(file)) = (part, self.archives.get(&window)) {
+            return Ok(file.rows(window, asset, part, piece)?);
+        }
         let section = match part {
             Part::Obligations => kept::OBLIGATIONS,
             Part::Carried => kept::CARRIED,
@@ -120,6 +145,16 @@ impl Source for Directory {
     fn directory(&self) -> Option<&Directory> {
         Some(self)
     }
+}
+
+/// The archive of a window, if it is the one that was journaled.
+fn archive_of(path: &Path, window: WindowNumber, id: ArchiveId) -> Result<ExportFile, AuditError> {
+    let file = ExportFile::open(path)?;
+    if file.id() == id {
+        return Ok(file);
+    }
+    let what = format!("the digest of {}", path.display());
+    Err(Difference::new(&what, id.digest, file.id().digest).window(window).into())
 }
 
 /// Checks the frames and the checkpoint of a directory whose events and windows were found to be

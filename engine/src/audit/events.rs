@@ -60,6 +60,7 @@ pub(super) struct Audit<'a> {
     cuts: BTreeMap<WindowNumber, Cut>,
     sealed: BTreeMap<WindowNumber, Option<Arc<Sealed>>>,
     disputed: BTreeSet<WindowNumber>,
+    archived: BTreeSet<WindowNumber>,
     /// What live and ended batches pay of deposits; `None` once one could not be computed again.
     pledged: Option<HashMap<(PartyId, AssetNumber), u128>>,
     /// The dust that parties owe the clearing account in a window, net.
@@ -102,6 +103,7 @@ impl<'a> Audit<'a> {
             cuts: BTreeMap::new(),
             sealed: BTreeMap::new(),
             disputed: BTreeSet::new(),
+            archived: BTreeSet::new(),
             pledged: Some(HashMap::new()),
             dust: BTreeMap::new(),
             clearing_unknown: BTreeSet::new(),
@@ -190,6 +192,7 @@ impl<'a> Audit<'a> {
             Event::Key(KeyEvent::OperatorRemoved(e)) => self.operator_key_removed(lsn, caller, e),
             Event::Window(WindowEvent::Cut(e)) => self.cut(record, at, e),
             Event::Window(WindowEvent::Sealed(e)) => self.seal(e),
+            Event::Window(WindowEvent::Archived(e)) => self.archived(e),
             Event::Batch(BatchEvent::Computed(e)) => self.batch(caller, e),
             Event::Batch(BatchEvent::Approved(e)) => self.approved(caller, e),
             Event::Batch(BatchEvent::Aborted(e)) => self.aborted(e.batch),

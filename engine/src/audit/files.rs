@@ -9,7 +9,7 @@ use crate::types::{AssetNumber, History, NetworkId, WindowNumber};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-/// Several exports of one network, each of windows of its own.
+/// Several exports of one network, each of windows of its own; archives among them.
 pub struct Files {
     /// The one with the longest history first.
     files: Vec<ExportFile>,
@@ -43,6 +43,12 @@ impl Files {
                 }
             }
         }
+        if files.first().is_some_and(|file| file.counts().events == 0) {
+            let name = files[0].path().display().to_string();
+            let why = "it is an archive, which holds a window's evidence and no events; give an export beside it \
+                       (`tallystick evidence export`, with or without windows)";
+            return Err(AuditError::Unreadable { name, why: why.into() });
+        }
         let ends = files.iter().map(end).collect::<Result<_, _>>()?;
         Ok(Self { files, windows, ends })
     }
@@ -52,8 +58,12 @@ impl Files {
     }
 }
 
-/// Where a file's history ends: with the event that its engine signed as the last.
+/// Where a file's history ends: with the event that its engine signed as the last. An archive
+/// leaves the events to the export beside it, whose history must hold that one.
 fn end(file: &ExportFile) -> Result<End, AuditError> {
+    if file.counts().events == 0 {
+        return Ok(End { name: file.path().display().to_string(), signed: *file.end() });
+    }
     let mut chain = Chain::start();
     file.events::<AuditError>(&mut |lsn, bytes| {
         chain.follow_event(lsn, bytes)?;

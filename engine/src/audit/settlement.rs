@@ -58,6 +58,12 @@ impl Legs {
         self.payments.as_ref().map(Vec::is_empty)
     }
 
+    /// Whether every leg has ended; `None` if it is not known how many there are.
+    pub fn have_ended(&self) -> Option<bool> {
+        let count = u32::try_from(self.payments.as_ref()?.len()).ok()?;
+        Some((0..count).all(|leg| self.state(leg).has_ended()))
+    }
+
     /// The first time that it is asked: whether the batch's dust is owed from now on.
     pub fn dust(&mut self) -> bool {
         !std::mem::replace(&mut self.dust_owed, true)

@@ -17,7 +17,8 @@ Examples:
   tallystick audit windows.tallyexp
   tallystick audit windows.tallyexp --engine-key 5c..9e --receipt receipt.json
   tallystick audit windows.tallyexp --engine-key 5c..9e --operator-key ann=e1..07
-  tallystick audit --data-dir ./data --json
+  tallystick audit --data-dir ./data --archives ./archives --json
+  tallystick audit events.tallyexp archives/window-0000000007.tallyexp
 
 Checks, without an engine: the chain of events and its signed end, every signature of vouchers,
 engine and operators, channel ids, totals before and after, obligations, nets, positions, roots,
@@ -30,6 +31,9 @@ checked is said.";
 pub struct AuditArgs {
     #[command(flatten)]
     of: OfArgs,
+    /// The folder of the archives of that data directory's windows (`archive_dir`)
+    #[arg(long, value_name = "DIR", requires = "data_dir")]
+    archives: Option<PathBuf>,
     /// The engine's first key, as you know it from elsewhere: a history under another key is
     /// refused
     #[arg(long, value_name = "KEY")]
@@ -69,14 +73,16 @@ pub fn run(args: &AuditArgs, json: bool) -> Result<(), CliError> {
     let clock = std::time::Instant::now();
     let receipts = args.receipts.iter().map(|path| read_receipt(path));
     let receipts = receipts.collect::<Result<Vec<_>, _>>()?;
-    if let Some(dir) = args.of.data_dir.as_ref().filter(|dir| !dir.is_dir()) {
+    let folders = args.of.data_dir.iter().chain(&args.archives);
+    if let Some(dir) = folders.into_iter().find(|dir| !dir.is_dir()) {
         let dir = dir.display();
         return Err(CliError::Failed(format!(
             "there is no folder {dir}: name an engine's data directory"
         )));
     }
     let source: Result<Box<dyn Source>, AuditError> = match &args.of.data_dir {
-        Some(dir) => Directory::open(dir).map(|dir| Box::new(dir) as Box<dyn Source>),
+        Some(dir) => Directory::open(dir, args.archives.as_deref())
+            .map(|dir| Box::new(dir) as Box<dyn Source>),
         None => Files::open(&args.of.files).map(|files| Box::new(files) as Box<dyn Source>),
     };
     let report = match source {

@@ -239,6 +239,8 @@ fn window_record(window: Window) -> Record {
         ("cut_lsn", Cell::Count(window.cut_lsn)),
         ("vouchers_credited", Cell::Count(window.vouchers_credited)),
         ("root", Cell::Hex(window.root)),
+        ("archive_digest", Cell::Hex(window.archive_digest)),
+        ("archive_bytes", Cell::Count(window.archive_bytes)),
         ("totals", Cell::Records(window.totals.into_iter().map(totals_record).collect())),
     ])
 }

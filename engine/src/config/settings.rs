@@ -5,8 +5,8 @@ use super::list::{Setting, form_of, in_force, plain_settings, settings, value_of
 use super::listeners::{ListenTls, Listeners};
 use super::operate::{OperatorTable, ScheduleTable, check_operators, check_schedule};
 use super::values::{
-    self, CheckpointBytes, Every, LifetimeSeconds, Listen, LogFilter, Network, ReserveBytes,
-    Shards, TableBytes, VerifyBackend, VerifyThreads,
+    self, CheckpointBytes, Every, KeepWindows, LifetimeSeconds, Listen, LogFilter, Network,
+    ReserveBytes, Shards, TableBytes, VerifyBackend, VerifyThreads,
 };
 use super::{Clearing, ConfigError, Operators, PORT_DEFAULT, RailSettings};
 use crate::ledger::Rail;
@@ -94,6 +94,16 @@ settings! {
         value_name = "SIZE"
     )]
     disk_reserve_bytes: ReserveBytes = limits::DISK_RESERVE_BYTES_DEFAULT;
+
+    /// Folder into which the evidence of settled windows goes, a file for each [default: none, it
+    /// is kept in the data directory for ever]
+    #[arg(long, env = "TALLYSTICK_ARCHIVE_DIR", hide_env_values = true, value_name = "DIR")]
+    archive_dir: PathBuf;
+
+    /// How many of the newest closed windows keep their evidence in the data directory, where there
+    /// is an archive_dir [default: 100]
+    #[arg(long, env = "TALLYSTICK_KEEP_WINDOWS", hide_env_values = true, value_name = "N")]
+    keep_windows: KeepWindows = limits::KEEP_WINDOWS_DEFAULT;
 
     /// Close the open window this often: 500ms, 60s, 5m, 1h; "off": by hand only [default: off]
     #[arg(long, env = "TALLYSTICK_WINDOW_EVERY", hide_env_values = true, value_name = "TIME")]

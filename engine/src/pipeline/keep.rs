@@ -95,7 +95,10 @@ impl Since {
                 u64::try_from(e.windows.len()).expect("windows are limited")
             }
             Event::Window(
-                WindowEvent::Cut(_) | WindowEvent::Disputed(_) | WindowEvent::DisputeEnded(_),
+                WindowEvent::Cut(_)
+                | WindowEvent::Disputed(_)
+                | WindowEvent::DisputeEnded(_)
+                | WindowEvent::Archived(_),
             )
             | Event::Batch(BatchEvent::Approved(_) | BatchEvent::Aborted(_))
             | Event::Registry(_)

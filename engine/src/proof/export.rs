@@ -1,6 +1,7 @@
 //! Writing an evidence export: a file header, then sections, each with a digest that covers the one
 //! before it, and an end that says how much there was.
 
+use crate::ledger::event::ArchiveId;
 use crate::ledger::{EVIDENCE_BYTES, EvidenceDigest, Obligation};
 use crate::limits::EXPORT_CHUNK_BYTES;
 use crate::types::{
@@ -121,6 +122,12 @@ impl SignedEnd {
     }
 }
 
+/// The name of the archive of a window: an export of it alone, without the events.
+#[must_use]
+pub fn archive_name(window: WindowNumber) -> String {
+    format!("window-{:010}.tallyexp", window.0)
+}
+
 /// Writes an export from front to back; holds no more of it than one section.
 pub struct ExportWriter<W> {
     out: W,
@@ -128,6 +135,7 @@ pub struct ExportWriter<W> {
     link: Digest,
     open: Option<Kind>,
     body: Vec<u8>,
+    bytes: u64,
     counts: Counts,
 }
 
@@ -140,7 +148,8 @@ impl<W: Write> ExportWriter<W> {
         out.write_all(&FILE_HEAD)?;
         let body = Vec::with_capacity(EXPORT_CHUNK_BYTES);
         let (hasher, link, counts) = (SectionHasher::default(), Digest::ZERO, Counts::default());
-        let mut writer = Self { out, hasher, link, open: None, body, counts };
+        let bytes = length(FILE_HEAD.len());
+        let mut writer = Self { out, hasher, link, open: None, body, bytes, counts };
         let mut head = network.0.to_vec();
         windows.iter().for_each(|window| head.extend_from_slice(&window.0.to_le_bytes()));
         writer.add(Kind::Head, &head)?;
@@ -195,13 +204,14 @@ impl<W: Write> ExportWriter<W> {
     }
 
     /// Ends the export with the engine's word about its last event.
-    pub fn finish(mut self, end: &SignedEnd) -> io::Result<(W, Counts)> {
+    /// Gives what names the whole of it.
+    pub fn finish(mut self, end: &SignedEnd) -> io::Result<(W, ArchiveId)> {
         self.close()?;
         let counts = self.counts;
         self.add(Kind::End, &[&counts.encode()[..], &end.encode()].concat())?;
         self.close()?;
         self.out.flush()?;
-        Ok((self.out, counts))
+        Ok((self.out, ArchiveId { digest: self.link, bytes: self.bytes }))
     }
 
     /// Adds to the section of that kind; begins another when the open one is of another kind or
@@ -219,15 +229,20 @@ impl<W: Write> ExportWriter<W> {
     /// Writes the open section.
     fn close(&mut self) -> io::Result<()> {
         let Some(kind) = self.open.take() else { return Ok(()) };
-        let length = u32::try_from(self.body.len()).expect("a section is bounded");
+        let body = u32::try_from(self.body.len()).expect("a section is bounded");
         let mut head = [0; SECTION_HEAD_BYTES];
         head[0] = kind as u8;
-        head[4..].copy_from_slice(&length.to_le_bytes());
+        head[4..].copy_from_slice(&body.to_le_bytes());
         self.link = self.hasher.digest(self.link, &head, &self.body);
         self.out.write_all(&head)?;
         self.out.write_all(&self.body)?;
         self.out.write_all(&self.link.0)?;
+        self.bytes += length(head.len() + self.body.len() + self.link.0.len());
         self.body.clear();
         Ok(())
     }
+}
+
+fn length(bytes: usize) -> u64 {
+    u64::try_from(bytes).expect("a length fits 64 bits")
 }

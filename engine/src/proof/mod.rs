@@ -17,6 +17,6 @@ pub use document::{
     AssetRoots, Document, Hex, PairProof, PositionProof, Proof, RECEIPT_FORMAT, Receipt, RowKind,
     SignerParty, Step, WindowProof,
 };
-pub use export::{Counts, ExportWriter, SignedEnd};
+pub use export::{Counts, ExportWriter, SignedEnd, archive_name};
 pub use make::{PartialProof, ProofMaker, Wanted};
 pub use read::{AssetIndex, ExportFile, Part, ReadError, WindowIndex};

@@ -6,6 +6,7 @@
 use super::export::{Counts, FILE_HEAD, Kind, SECTION_HEAD_BYTES, SignedEnd};
 use super::rows::{CARRIED_BYTES, OBLIGATION_BYTES};
 use crate::ledger::EVIDENCE_BYTES;
+use crate::ledger::event::ArchiveId;
 use crate::limits::{EXPORT_CHUNK_BYTES, RECORD_BYTES_MAX};
 use crate::types::{AssetNumber, Digest, Lsn, NetworkId, SectionHasher, WindowNumber};
 use std::collections::BTreeMap;
@@ -89,6 +90,7 @@ pub struct ExportFile {
     windows: BTreeMap<WindowNumber, WindowIndex>,
     counts: Counts,
     end: SignedEnd,
+    id: ArchiveId,
 }
 
 impl ExportFile {
@@ -113,7 +115,8 @@ impl ExportFile {
         let Index { network, events, windows, counts, end, .. } = index;
         let network = network.expect("the first section names it");
         let end = end.expect("the last section holds it");
-        Ok(Self { path: path.to_owned(), file, network, events, windows, counts, end })
+        let id = ArchiveId { digest: scan.link, bytes: scan.at };
+        Ok(Self { path: path.to_owned(), file, network, events, windows, counts, end, id })
     }
 
     /// The file.
@@ -160,6 +163,38 @@ impl ExportFile {
             }
         }
         Ok(())
+    }
+
+    /// What names it: the digest of its last section, which covers all before it, and its length.
+    #[must_use]
+    pub fn id(&self) -> ArchiveId {
+        self.id
+    }
+
+    /// One piece of evidence of an asset by its number, from 0. `None` behind the last one.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn piece(
+        &self,
+        window: WindowNumber,
+        asset: AssetNumber,
+        number: u64,
+    ) -> Result<Option<[u8; EVIDENCE_BYTES]>, ReadError> {
+        let index = self.windows.get(&window).and_then(|window| window.assets.get(&asset));
+        let places = index.map_or(&[][..], |index| &index.places[Part::Evidence as usize]);
+        let mut skip = usize::try_from(number).unwrap_or(usize::MAX);
+        for place in places {
+            let pieces = place.length / EVIDENCE_BYTES;
+            if skip < pieces {
+                let at =
+                    place.at + u64::try_from(skip * EVIDENCE_BYTES).expect("a section is bounded");
+                let bytes = self.body(Place { at, length: EVIDENCE_BYTES })?;
+                return Ok(bytes.first_chunk().copied());
+            }
+            skip -= pieces;
+        }
+        Ok(None)
     }
 
     /// The next rows of a part of an asset: those of its section number `section`, from 0. `None`

@@ -9,7 +9,8 @@ use crate::pipeline::{Busy, Intake, NotDone};
 use crate::types::{BatchId, PartyId, WindowNumber};
 use crate::vault::{Vault, VaultError};
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, Weak};
 
 /// Why something of the past cannot be shown.
 #[derive(Debug, thiserror::Error)]
@@ -56,6 +57,10 @@ pub struct Archive {
     log: Arc<dyn Log>,
     tables: Arc<dyn Tables>,
     vault: Vault,
+    /// Where the evidence of settled windows goes, if it leaves at all.
+    archives: Option<Arc<Path>>,
+    /// Held while evidence is read: it does not leave meanwhile.
+    stays: Arc<RwLock<()>>,
     recent: Arc<Mutex<VecDeque<Arc<SealedWindow>>>>,
     batches: Arc<Mutex<Batches>>,
 }
@@ -82,11 +87,42 @@ impl Batches {
 }
 
 impl Archive {
-    /// Of what the pipeline keeps. `vault` opens what of it is sealed.
+    /// Of what the pipeline keeps. `vault` opens what of it is sealed; `archives` is where the
+    /// evidence of settled windows goes.
     #[must_use]
-    pub fn new(intake: &Intake, vault: Vault) -> Self {
+    pub fn new(intake: &Intake, vault: Vault, archives: Option<&Path>) -> Self {
         let (log, tables) = (intake.log().clone(), intake.tables().clone());
-        Self { log, tables, vault, recent: Arc::default(), batches: Arc::default() }
+        let (archives, stays) = (archives.map(Arc::from), Arc::default());
+        Self {
+            log,
+            tables,
+            vault,
+            archives,
+            stays,
+            recent: Arc::default(),
+            batches: Arc::default(),
+        }
+    }
+
+    /// Where the archives of settled windows are.
+    #[must_use]
+    pub fn archives(&self) -> Option<&Path> {
+        self.archives.as_deref()
+    }
+
+    /// Keeps evidence from leaving as long as the guard is held.
+    pub(super) fn stay(&self) -> RwLockReadGuard<'_, ()> {
+        self.stays.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Forgets the evidence of a window, which lies in an archive, unless somebody is reading any.
+    ///
+    /// # Errors
+    /// `JournalError` of the storage.
+    pub fn forget_evidence(&self, window: WindowNumber) -> Result<bool, JournalError> {
+        let Ok(_alone) = self.stays.try_write() else { return Ok(false) };
+        kept::forget_evidence(&*self.tables, window)?;
+        Ok(true)
     }
 
     /// Opens what is sealed.

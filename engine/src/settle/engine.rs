@@ -26,6 +26,7 @@ use crate::types::{
 use crate::vault::Vault;
 use std::collections::BTreeMap;
 use std::fmt::Display;
+use std::path::PathBuf;
 use std::sync::{Arc, RwLockReadGuard};
 
 /// The engine. Cheap to clone; the pipeline stops when the last clone is gone.
@@ -44,6 +45,8 @@ pub struct Setup {
     pub clearing: Clearing,
     /// Whether another operator must approve a batch than the one who made it.
     pub four_eyes: bool,
+    /// Where the archives of settled windows are, if their evidence leaves at all.
+    pub archives: Option<PathBuf>,
     /// Where what a provider says by itself is handed in, if one is set up.
     pub mailbox: Option<Mailbox>,
 }
@@ -62,8 +65,8 @@ impl Engine {
     /// On a running pipeline; with what wakes the settler.
     #[must_use]
     pub fn new(setup: Setup) -> (Self, Nudged) {
-        let (archive, (nudge, nudged)) =
-            (Archive::new(&setup.intake, setup.vault.clone()), Nudge::new());
+        let archive = Archive::new(&setup.intake, setup.vault.clone(), setup.archives.as_deref());
+        let (nudge, nudged) = Nudge::new();
         let (rotating, troubles) = (tokio::sync::Mutex::default(), Troubles::default());
         let refusals = Refusals::default();
         (Self(Arc::new(Inner { setup, archive, rotating, nudge, troubles, refusals })), nudged)

@@ -1,8 +1,10 @@
 //! Handing out evidence: exports of windows and proofs, read from what is kept. Never holds up the
 //! pipeline: it reads what never changes.
 
-use super::archive::{Archive, NotLoaded};
-use crate::journal::{JournalError, kept};
+use super::archive::Archive;
+use super::pieces::{NotRead, Pieces};
+use crate::journal::JournalError;
+use crate::ledger::event::ArchiveId;
 use crate::ledger::{EVIDENCE_BYTES, SealedHead};
 use crate::proof::{
     AssetRoots, ExportWriter, Hex, PartialProof, Proof, ProofMaker, SignedEnd, Wanted, WindowProof,
@@ -19,7 +21,13 @@ pub enum NotProved {
     Nothing(String),
     /// What is kept cannot be read.
     #[error(transparent)]
-    Storage(#[from] JournalError),
+    NotRead(#[from] NotRead),
+}
+
+impl From<JournalError> for NotProved {
+    fn from(error: JournalError) -> Self {
+        NotRead::from(error).into()
+    }
 }
 
 /// Which windows are exported, and up to which record the events are given.
@@ -28,6 +36,8 @@ pub struct Request {
     pub network: NetworkId,
     /// The sealed windows, ascending.
     pub windows: Vec<SealedHead>,
+    /// Whether the events are given: an archive of a window leaves them to the export beside it.
+    pub events: bool,
     /// The last event that is given, which is durable, and the engine's signature over it.
     pub end: SignedEnd,
 }
@@ -47,40 +57,58 @@ pub fn signed_end(
     Some(SignedEnd { last, at, key, signature })
 }
 
-/// Writes an export.
+/// Writes an export, and gives what names it.
 ///
 /// # Errors
-/// When what is kept cannot be read, or `out` cannot be written (as `Storage`, with its text).
-pub fn export(archive: &Archive, request: &Request, out: impl Write) -> Result<(), NotLoaded> {
-    let failed = |error: std::io::Error| JournalError::Storage(error.to_string());
-    let tables = archive.tables();
+/// When evidence is away or cannot be read, or `out` cannot be written (as `Storage`, with its
+/// text).
+pub fn export(archive: &Archive, request: &Request, out: impl Write) -> Result<ArchiveId, NotRead> {
+    look(archive, &request.windows)?;
     let numbers: Vec<_> = request.windows.iter().map(|sealed| sealed.head.number).collect();
     let mut writer = ExportWriter::new(out, request.network, &numbers).map_err(failed)?;
     let last = request.end.last.lsn;
-    archive.log().read_events(last, &mut |_, record| writer.event(record).map_err(failed))?;
+    if request.events {
+        archive.log().read_events(last, &mut |_, record| writer.event(record).map_err(failed))?;
+    }
     for sealed in &request.windows {
-        let window = archive.window(sealed)?;
-        let assets = u32::try_from(window.assets.len()).expect("assets are limited");
-        writer.window(window.number, assets).map_err(failed)?;
-        for (&asset, of) in &window.assets {
-            let length = |n: usize| u64::try_from(n).expect("a length fits 64 bits");
-            let pieces = of.evidence.iter().map(|evidence| u64::from(evidence.count)).sum();
-            let (obligations, carried) = (length(of.obligations.len()), length(of.carried.len()));
-            writer.asset(asset, obligations, carried, pieces).map_err(failed)?;
-            for (owed, evidence) in of.obligations.iter().zip(&of.evidence) {
-                writer.obligation(owed, evidence).map_err(failed)?;
-            }
-            of.carried.iter().try_for_each(|carry| writer.carried(carry)).map_err(failed)?;
-            for page in 0.. {
-                let rows = kept::page(tables, window.number, kept::EVIDENCE, asset, page)?;
-                let Some(rows) = rows else { break };
-                let mut pieces = rows.as_chunks::<EVIDENCE_BYTES>().0.iter();
-                pieces.try_for_each(|piece| writer.evidence(piece)).map_err(failed)?;
-            }
+        write_window(archive, sealed, &mut writer)?;
+    }
+    Ok(writer.finish(&request.end).map_err(failed)?.1)
+}
+
+/// Whether all evidence of these windows is at hand, before anything is written.
+fn look(archive: &Archive, windows: &[SealedHead]) -> Result<(), NotRead> {
+    windows.iter().try_for_each(|sealed| Pieces::open(archive, sealed).map(|_| ()))
+}
+
+fn write_window(
+    archive: &Archive,
+    sealed: &SealedHead,
+    writer: &mut ExportWriter<impl Write>,
+) -> Result<(), NotRead> {
+    let (window, pieces) = (archive.window(sealed)?, Pieces::open(archive, sealed)?);
+    let assets = u32::try_from(window.assets.len()).expect("assets are limited");
+    writer.window(window.number, assets).map_err(failed)?;
+    for (&asset, of) in &window.assets {
+        let length = |n: usize| u64::try_from(n).expect("a length fits 64 bits");
+        let count = of.evidence.iter().map(|evidence| u64::from(evidence.count)).sum();
+        let (obligations, carried) = (length(of.obligations.len()), length(of.carried.len()));
+        writer.asset(asset, obligations, carried, count).map_err(failed)?;
+        for (owed, evidence) in of.obligations.iter().zip(&of.evidence) {
+            writer.obligation(owed, evidence).map_err(failed)?;
+        }
+        of.carried.iter().try_for_each(|carry| writer.carried(carry)).map_err(failed)?;
+        for page in 0.. {
+            let Some(rows) = pieces.page(asset, page)? else { break };
+            let mut rows = rows.as_chunks::<EVIDENCE_BYTES>().0.iter();
+            rows.try_for_each(|piece| writer.evidence(piece)).map_err(failed)?;
         }
     }
-    writer.finish(&request.end).map_err(failed)?;
     Ok(())
+}
+
+fn failed(error: std::io::Error) -> JournalError {
+    JournalError::Storage(error.to_string())
 }
 
 /// Proves a pair or a position.
@@ -115,10 +143,11 @@ pub fn prove(
     of.carried.iter().for_each(|carry| maker.carried(carry));
     of.positions.iter().for_each(|position| maker.position(position));
     let mut selected: PartialProof = maker.finish().ok_or_else(nothing)?;
-    let mut reader = Pieces { archive, sealed, asset, page: None };
+    let mut reader = Pieces::open(archive, sealed)?;
     for pair in 0..selected.pieces().len() {
         let range = selected.pieces()[pair].clone();
-        let pieces = range.map(|piece| reader.piece(piece)).collect::<Result<Vec<_>, _>>()?;
+        let pieces =
+            range.map(|piece| reader.piece(asset, piece)).collect::<Result<Vec<_>, _>>()?;
         selected.put(pair, pieces.into_iter());
     }
     let seal = &sealed.seal;
@@ -138,31 +167,4 @@ pub fn prove(
         signature: Hex(seal.signature),
     };
     Ok(selected.proof(network, seal.key, window, roots.collect()))
-}
-
-/// Pieces of evidence by their number in an asset, page by page.
-struct Pieces<'a> {
-    archive: &'a Archive,
-    sealed: &'a SealedHead,
-    asset: AssetNumber,
-    page: Option<(u64, Vec<u8>)>,
-}
-
-impl Pieces<'_> {
-    fn piece(&mut self, number: u64) -> Result<[u8; EVIDENCE_BYTES], JournalError> {
-        let per_page = u64::try_from(kept::PIECES).expect("a page is small");
-        let (page, at) = (number / per_page, number % per_page);
-        if self.page.as_ref().is_none_or(|(held, _)| *held != page) {
-            let (tables, window) = (self.archive.tables(), self.sealed.head.number);
-            let index = usize::try_from(page).expect("pages fit memory");
-            let rows = kept::page(tables, window, kept::EVIDENCE, self.asset, index)?;
-            self.page = Some((page, rows.unwrap_or_default()));
-        }
-        let rows = self.page.as_ref().map_or(&[][..], |(_, rows)| rows);
-        let at = usize::try_from(at).expect("a page is small");
-        rows.as_chunks().0.get(at).copied().ok_or_else(|| {
-            let window = self.sealed.head.number;
-            JournalError::Storage(format!("the evidence kept of window {window} lacks a page"))
-        })
-    }
 }

@@ -11,7 +11,8 @@
 //! | `provider` | `threads` of `[rail.card]` | one call of the payment provider at a time | `CALLS_UNDER_WAY_MAX` calls, and as many answers |
 //! | `chain` | 1 | asks a chain's node | one order, one answer |
 //!
-//! The schedule, and what tells of budgets that are nearly used up, are tasks of the edge.
+//! The schedule, what tells of budgets that are nearly used up, and what archives settled windows
+//! are tasks of the edge.
 
 mod archive;
 mod batches;
@@ -20,8 +21,10 @@ mod desk;
 mod engine;
 mod evidence;
 mod find;
+mod pieces;
 mod reconcile;
 mod refused;
+mod retention;
 mod said;
 mod schedule;
 mod sealer;
@@ -36,10 +39,12 @@ pub use desk::{FileDesk, Folders};
 pub use engine::{Engine, Setup as EngineSetup};
 pub use evidence::{NotProved, Request as EvidenceRequest, export, prove, signed_end};
 pub use find::{FindLegs, FindNext, FoundLeg, FoundLegs};
+pub use pieces::NotRead;
 pub use reconcile::{
     ByState, Moment, OpenProposal, Reconciliation, SubmissionSums, Sums, WindowFacts, Wrong,
     reconcile,
 };
+pub use retention::{Retention, archive_windows};
 pub use said::{LegReport, LegVerdict, NotSaid};
 pub use schedule::{Board, Schedule, Standing, close_every};
 pub use sealer::{Parts, Sealer, keep_window, seal_command};

@@ -171,7 +171,8 @@ impl Running {
         let clearing = Clearing::from([(Rail::Iso20022, rails::placeholder(Rail::Iso20022))]);
         let (key, four_eyes, mailbox) = (engine_key(), false, None);
         let vault = Vault::seeded(intake.tables().clone(), [7; 32]);
-        let setup = EngineSetup { intake, key, vault, clearing, four_eyes, mailbox };
+        let setup =
+            EngineSetup { intake, key, vault, clearing, four_eyes, archives: None, mailbox };
         let (engine, _) = Engine::new(setup);
         let sealer = Sealer::start(engine.clone(), parts);
         Self { pipeline, engine, sealer }

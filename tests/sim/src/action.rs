@@ -3,7 +3,7 @@
 
 /// What may happen next, and how often in an ordinary run. Each seed stresses some of it and leaves
 /// some of it out.
-pub const ACTIONS: [(Action, u32); 24] = [
+pub const ACTIONS: [(Action, u32); 25] = [
     (Action::Frame, 140),
     (Action::Commands, 50),
     (Action::Batch, 40),
@@ -12,6 +12,7 @@ pub const ACTIONS: [(Action, u32); 24] = [
     (Action::Read, 10),
     (Action::Rotate, 6),
     (Action::Erase, 12),
+    (Action::Archive, 12),
     (Action::AskCheckpoint, 12),
     (Action::Again, 40),
     (Action::Check, 200),
@@ -48,6 +49,8 @@ pub enum Action {
     Rotate,
     /// An operator wants a party's name and accounts erased.
     Erase,
+    /// The evidence of a settled window leaves for an archive.
+    Archive,
     /// Somebody wants a checkpoint.
     AskCheckpoint,
     /// What was not answered before the engine died is asked again.

@@ -1,5 +1,6 @@
 //! Calls on their way: how an ask takes its place in the one order, and what its answer must be.
 
+use crate::archiving;
 use crate::check::{self, Checked, ensure, same};
 use crate::clock::Clocks;
 use crate::erasing;
@@ -302,6 +303,8 @@ fn finish(life: &Life, doing: Doing, now: bool) -> Result<(), Halt> {
             done.map_err(|error| Halt::Wrong(error.to_string()))
         }
         Doing::Erases(party) => erasing::erased(life, party),
+        Doing::Archives(window) if now => archiving::forgotten(life, window),
+        Doing::Archives(_) => Ok(()),
     }
 }
 
@@ -322,6 +325,7 @@ fn answer(decided: &Decided, wish: &Wish) -> String {
         Wish::RemoveOperatorKey { .. } => "OperatorKeyRemoved",
         Wish::ApproveBatch { .. } => "BatchApproved",
         Wish::AbortBatch { .. } => "BatchAborted",
+        Wish::ArchiveWindow(_) => "WindowArchived",
         Wish::DisputeWindow { .. } => "DisputeBegun",
         Wish::EndDispute { .. } => "DisputeEnded",
         Wish::MoveLegs { .. } | Wish::MoveEnded { .. } | Wish::ReportLegs { .. } => "LegsMoved",

@@ -123,6 +123,7 @@ fn windows(found: &Control, wanted: &State) -> Checked {
         let settled = entry.settled.iter().map(|asset| asset.0).collect();
         same(what("the settled assets"), &settled, &window.settled)?;
         same(what("the dispute"), &entry.dispute.is_some(), &window.disputed)?;
+        same(what("the archive"), &entry.archive.is_some(), &window.archived)?;
         if !window.sealed {
             let carried = entry.carried.iter();
             let carried = carried.map(|(asset, o)| ((asset.0, o.payer, o.payee), o.amount.0));

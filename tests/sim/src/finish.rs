@@ -78,7 +78,7 @@ impl Run<'_> {
         let heads = heads(&self.life().stepper.control())?;
         // Nothing from memory: what is kept must give it.
         let (intake, vault) = (self.life().intake.clone(), self.life().archive.vault().clone());
-        let archive = Archive::new(&intake, vault);
+        let archive = Archive::new(&intake, vault, None);
         let mut windows = Vec::new();
         for sealed in &heads {
             let window = archive.window(sealed).map_err(|error| error.to_string())?;
@@ -164,7 +164,11 @@ impl Run<'_> {
     /// The audit, which shares no sum with the ledger, finds nothing in an export.
     fn audit(&mut self) -> Checked {
         let (network, archive) = (self.world.network, self.life().archive.clone());
-        let windows = heads(&self.life().stepper.control())?;
+        let all = heads(&self.life().stepper.control())?;
+        let archived = all.iter().filter_map(|sealed| Some((sealed.head.number, sealed.archive?)));
+        let archived: Vec<_> = archived.collect();
+        self.archives_are_right(&archived)?;
+        let windows = all.into_iter().filter(|sealed| sealed.archive.is_none()).collect();
         let (last, key) = {
             let control = self.life().stepper.control();
             (control.history(), control.engine_key())
@@ -172,11 +176,17 @@ impl Run<'_> {
         let end = signed_end(&self.life().key, key, network, last, Timestamp(0));
         let end = end.ok_or("the engine has not the key that is in force")?;
         let mut bytes = Vec::new();
-        let request = EvidenceRequest { network, windows, end };
+        let request = EvidenceRequest { network, windows, events: true, end };
         export(&archive, &request, &mut bytes).map_err(|error| error.to_string())?;
-        let file = tempfile::NamedTempFile::new().map_err(|error| error.to_string())?;
-        std::fs::write(file.path(), &bytes).map_err(|error| error.to_string())?;
-        let files = audit::Files::open(&[file.path().to_owned()]);
+        let dir = tempfile::tempdir().map_err(|error| error.to_string())?;
+        let archives = archived.iter().map(|(window, _)| &self.archives[window]);
+        let mut paths = Vec::new();
+        for (name, content) in (0..).zip([&bytes].into_iter().chain(archives)) {
+            let path = dir.path().join(format!("{name}"));
+            std::fs::write(&path, content).map_err(|error| error.to_string())?;
+            paths.push(path);
+        }
+        let files = audit::Files::open(&paths);
         let files = files.map_err(|error| error.to_string())?;
         let report = audit::audit(
             &files,

@@ -23,6 +23,7 @@
 mod action;
 mod answers;
 mod approvals;
+mod archiving;
 mod budgets;
 mod calling;
 mod calls;

@@ -162,7 +162,7 @@ impl Life {
         times: Times,
         disk: Disk,
     ) -> Self {
-        let archive = Archive::new(&intake, vault);
+        let archive = Archive::new(&intake, vault, None);
         let callers = (0..).take(SOURCES).map(|n| Arc::new(intake.feed(Source::Here(n)))).collect();
         Self {
             stepper,

@@ -63,10 +63,12 @@ impl Run<'_> {
         let Self { life: Some(life), model, heard, figures, .. } = self else { return Ok(()) };
         let heard_all = life.hear(heard).and_then(|_| {
             for place in (0..life.tasks.len()).rev() {
-                // Computing a batch would write, and so would what follows an erasure.
+                // Computing a batch would write, and so would what follows an erasure or archive.
                 let writes = match &life.tasks[place].call {
                     Call::Batch { .. } => true,
-                    Call::Commands { doing, .. } => matches!(doing, Doing::Erases(_)),
+                    Call::Commands { doing, .. } => {
+                        matches!(doing, Doing::Erases(_) | Doing::Archives(_))
+                    }
                     Call::Question { .. } | Call::Read { .. } => false,
                 };
                 if !writes {

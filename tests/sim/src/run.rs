@@ -21,7 +21,7 @@ use std::sync::Arc;
 use tallystick::ledger::{Command, Wish};
 use tallystick::pipeline::StepOptions;
 use tallystick::settle::CreateBatch;
-use tallystick::types::{BatchId, SignerKey};
+use tallystick::types::{BatchId, SignerKey, WindowNumber};
 use tallystick::verify::Verifier;
 
 /// What was done in a run.
@@ -89,6 +89,8 @@ pub struct Run<'a> {
     pub(crate) staged: BTreeSet<(BatchId, u32)>,
     /// Files that were carried away, or taken out of the outbox again.
     pub(crate) gone: BTreeSet<(BatchId, u32)>,
+    /// The archives of windows. They outlive a crash.
+    pub(crate) archives: BTreeMap<WindowNumber, Vec<u8>>,
     weights: Vec<u32>,
     /// How often a life is ended by the disk, in percent.
     pub(crate) fuses: u64,
@@ -128,6 +130,7 @@ impl<'a> Run<'a> {
             epoch: 0,
             born: None,
             secrets: BTreeMap::new(),
+            archives: BTreeMap::new(),
             staged: BTreeSet::new(),
             gone: BTreeSet::new(),
             weights: weights.to_vec(),
@@ -229,6 +232,7 @@ impl<'a> Run<'a> {
             }
             Action::Rotate => self.rotate()?,
             Action::Erase => self.erase()?,
+            Action::Archive => self.archive()?,
             Action::AskCheckpoint => {
                 let life = self.life();
                 let asked = life.intake.ask_checkpoint();
@@ -302,6 +306,7 @@ impl<'a> Run<'a> {
             | Action::Read
             | Action::Rotate
             | Action::Erase
+            | Action::Archive
             | Action::AskCheckpoint
             | Action::Again
             | Action::Clock

@@ -33,8 +33,13 @@ const ROUNDS_MAX: u32 = 200;
 pub fn is_own(commands: &[Command]) -> bool {
     commands.iter().any(|Command { wish, .. }| {
         let beside = matches!(wish, Wish::ReportLegs { .. } | Wish::ResolveLeg { .. });
-        let others =
-            matches!(wish, Wish::SealWindow(_) | Wish::RaiseTroubles(_) | Wish::WarnBudgets(_));
+        let others = matches!(
+            wish,
+            Wish::SealWindow(_)
+                | Wish::ArchiveWindow(_)
+                | Wish::RaiseTroubles(_)
+                | Wish::WarnBudgets(_)
+        );
         beside || wish.is_the_engines() && !others
     })
 }

@@ -10,7 +10,7 @@ use tallystick::ledger::{BatchHead, Command, Refusal};
 use tallystick::pipeline::{Busy, Done, Intake};
 use tallystick::settle::{Archive, Clearing, Computed, CreateBatch, Work, create_batch_by};
 use tallystick::sign::EngineKey;
-use tallystick::types::{AssetNumber, ChannelId, Lsn, PartyId};
+use tallystick::types::{AssetNumber, ChannelId, Lsn, PartyId, WindowNumber};
 
 type Calling<T> = Pin<Box<dyn Future<Output = T>>>;
 
@@ -73,6 +73,8 @@ pub enum Doing {
     Rotates,
     /// It destroys the key of a party that is erased.
     Erases(PartyId),
+    /// It forgets the evidence of a window.
+    Archives(WindowNumber),
 }
 
 /// What a shard can be asked.

@@ -7,7 +7,7 @@ use tallystick_sim::{Call, Figures, Settings, Side, run_seed, verifier};
 
 /// What clients and operators must have been told in some hundred seeds, apart from what nobody
 /// can bring about in so small a world.
-const ANSWERS: [&str; 78] = [
+const ANSWERS: [&str; 79] = [
     "AccountsMissing",
     "AssetCreated",
     "AssetDiffers",
@@ -80,6 +80,7 @@ const ANSWERS: [&str; 78] = [
     "UnknownSigner",
     "UnknownTrouble",
     "UnknownWindow",
+    "WindowArchived",
     "WindowClosed",
     "WindowDisputed",
     "WindowInBatch",

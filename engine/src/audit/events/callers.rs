@@ -38,7 +38,7 @@ pub(super) fn check(envelope: &Envelope, event: &Event) -> Result<(), Difference
 /// Whether such an event can come this way.
 fn may(via: Via, event: &Event) -> bool {
     match event {
-        Event::Window(WindowEvent::Sealed(_))
+        Event::Window(WindowEvent::Sealed(_) | WindowEvent::Archived(_))
         | Event::Leg(LegEvent::Submitted(_) | LegEvent::Booked(_) | LegEvent::Released(_))
         | Event::Budget(BudgetEvent::Warned(_))
         | Event::Trouble(TroubleEvent::Raised(_)) => via == Via::Engine,

@@ -6,7 +6,7 @@ use crate::audit::difference::Difference;
 use crate::audit::settlement;
 use crate::ledger::event::{
     BatchApproved, BatchComputed, ExposureReleased, LegProposed, LegsBooked, LegsMoved,
-    LegsSubmitted,
+    LegsSubmitted, WindowArchived,
 };
 use crate::ledger::{BatchContent, Caller, LegState, Obligation};
 use crate::types::{AssetNumber, BatchId, WindowNumber};
@@ -66,6 +66,35 @@ impl Audit<'_> {
         }
         let expected = if now { "a closed one that is not" } else { "a disputed one" };
         Err(Difference::new("the window of a dispute", expected, window).into())
+    }
+
+    /// Evidence leaves for an archive once all that was owed in its window is settled, and only
+    /// once.
+    pub(super) fn archived(&mut self, e: &WindowArchived) -> Done {
+        let window = e.window;
+        let differs = |expected: &str, found: &str| {
+            Err(Difference::new("the archived window", expected, found).window(window).into())
+        };
+        let Some(sealed) = self.sealed.get(&window) else {
+            return differs("a sealed one", "not sealed");
+        };
+        if self.disputed.contains(&window) {
+            return differs("one that nobody disputes", "disputed");
+        }
+        let assets = sealed.iter().flat_map(|sealed| sealed.window.assets.keys());
+        for asset in assets {
+            let batch = self.live.get(&(window, *asset)).and_then(|id| self.batches.get(id));
+            let ended = batch.is_some_and(|batch| {
+                batch.state == State::Approved && batch.legs.have_ended() != Some(false)
+            });
+            if !ended {
+                return differs("a settled one", &format!("asset {asset} is not settled"));
+            }
+        }
+        if self.archived.insert(window) {
+            return Ok(());
+        }
+        differs("one that was not archived before", "archived twice")
     }
 
     fn settling(&mut self, id: BatchId) -> Result<&mut Seen, Difference> {

@@ -57,6 +57,8 @@ pub struct Troubles(Arc<Mutex<BTreeMap<String, String>>>);
 
 /// What the list of troubles is called among the troubles.
 const LIST: &str = "list of troubles";
+/// What the folder of archives is called among them.
+pub(in crate::settle) const ARCHIVES: &str = "archive_dir";
 
 /// Wakes the settler, and knows which of its files have not left. Cheap to clone.
 #[derive(Clone)]
@@ -120,7 +122,7 @@ impl Troubles {
         });
     }
 
-    fn set(&self, of: &str, trouble: Option<String>) {
+    pub(in crate::settle) fn set(&self, of: &str, trouble: Option<String>) {
         let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         match trouble {
             None => {
@@ -130,7 +132,7 @@ impl Troubles {
             Some(text) if held.get(of) == Some(&text) => {}
             Some(text) => {
                 // The rest goes on: other answers, other files.
-                let rest = of.starts_with("inbox of ") || of == LIST;
+                let rest = of.starts_with("inbox of ") || [LIST, ARCHIVES].contains(&of);
                 let what =
                     if rest { "an operator must see to it" } else { "settlement does not go on" };
                 tracing::warn!(of, "{what}: {text}");

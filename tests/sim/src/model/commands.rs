@@ -226,6 +226,13 @@ impl State {
                 let window = self.window(e.window.0).ok_or("UnknownWindow")?;
                 unless(!window.disputed, "WindowState")
             }
+            Event::Window(WindowEvent::Archived(e)) => {
+                let window = self.window(e.window.0).ok_or("UnknownWindow")?;
+                unless(window.cut.is_none(), "WindowOpen")?;
+                unless(!window.sealed, "WindowUnsealed")?;
+                unless(window.disputed, "WindowDisputed")?;
+                unless(!window.can_leave(), "WindowState")
+            }
             Event::Leg(LegEvent::Submitted(e)) => self.may_submit(e),
             Event::Leg(LegEvent::Moved(e)) => self.may_move(operator, e),
             Event::Leg(LegEvent::Booked(e)) => self.may_book(e),
@@ -350,6 +357,9 @@ impl State {
             Event::Window(WindowEvent::Disputed(e)) => self.window_mut(e.window.0).disputed = true,
             Event::Window(WindowEvent::DisputeEnded(e)) => {
                 self.window_mut(e.window.0).disputed = false
+            }
+            Event::Window(WindowEvent::Archived(e)) => {
+                self.window_mut(e.window.0).archived = true;
             }
             Event::Leg(LegEvent::Submitted(e)) => self.submit(e),
             Event::Leg(LegEvent::Moved(e)) => self.moved(e),

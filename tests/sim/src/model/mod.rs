@@ -109,6 +109,17 @@ pub struct Window {
     pub settled: BTreeSet<u32>,
     /// Whether somebody disputes it.
     pub disputed: bool,
+    /// Whether its evidence has left for an archive.
+    pub archived: bool,
+}
+
+impl Window {
+    /// Whether its evidence can leave for an archive.
+    #[must_use]
+    pub fn can_leave(&self) -> bool {
+        let settled = self.assets().iter().all(|asset| self.settled.contains(asset));
+        self.sealed && settled && !self.disputed && !self.archived
+    }
 }
 
 /// Where a batch stands.

@@ -61,6 +61,7 @@ impl State {
                 Event::from(WindowDisputed { window, reason })
             }
             Wish::EndDispute { window, reason } => Event::from(DisputeEnded { window, reason }),
+            Wish::ArchiveWindow(e) => Event::from(e),
             Wish::ApproveBatch { batch, signed } => {
                 let over = approval_statement(self.network(), batch);
                 let signature = self.signature(operator, signed, &over)?;
@@ -265,6 +266,7 @@ fn registration(wish: &Wish) -> Option<Event> {
         | Wish::RemoveOperatorKey { .. }
         | Wish::CloseWindow
         | Wish::SealWindow(_)
+        | Wish::ArchiveWindow(_)
         | Wish::DisputeWindow { .. }
         | Wish::EndDispute { .. }
         | Wish::CreateBatch(_)

@@ -2,8 +2,9 @@
 //! that life costs. `make age WINDOWS=5000 BATCHES=500`. The last line is JSON; exit code 1 when
 //! the engine holds more open files than it may, or does not hold everything after its restarts.
 //!
-//! One voucher a window, a settled batch every few windows; then a kill and a clean stop, and a
-//! start after each. Owns the counting. Asserts no time, unless told one with `--start-ms`.
+//! A voucher for each channel a window, a settled batch every few windows; then a kill and a clean
+//! stop, and a start after each. Owns the counting. Asserts no time, unless told one with
+//! `--start-ms`.
 
 #![forbid(unsafe_code)]
 
@@ -27,6 +28,9 @@ struct Args {
     /// Batches that are settled, spread over them.
     #[arg(long, default_value_t = 500)]
     batches: u64,
+    /// Channels that are paid on in every window: pieces of evidence.
+    #[arg(long, default_value_t = 1)]
+    channels: u64,
     /// Files that the engine may have open.
     #[arg(long, default_value_t = 256)]
     limit: u64,
@@ -85,8 +89,11 @@ async fn main() -> ExitCode {
     let every = (args.windows / args.batches.max(1)).max(1);
     let mut made = 0;
     for window in 1..=args.windows {
-        let ack = client.submit(&[world.voucher(0, 0, 0, window * 10_000)]).await;
-        assert_eq!(ack.credited, 1, "{ack:?}");
+        let pays = (0..args.channels).map(|lane| world.voucher(0, 0, lane, window * 10_000));
+        for pays in pays.collect::<Vec<_>>().chunks(4_096) {
+            let ack = client.submit(pays).await;
+            assert_eq!(ack.credited as usize, pays.len(), "{ack:?}");
+        }
         client.close_window().await;
         if window % every == 0 && made < args.batches {
             let windows: Vec<u64> = (window + 1 - every..=window).collect();
@@ -116,6 +123,7 @@ async fn main() -> ExitCode {
     let lsn = status.expect("the engine answers").into_inner().durable_lsn;
     drop(client);
     engine.stop().await;
+    let disk = size(&data);
     let starts: Vec<u128> = seen.starts.iter().map(Duration::as_millis).collect();
     let slow = args.start_ms.is_some_and(|most| starts.iter().any(|start| *start > most));
     let failures = u8::from(seen.open_most > args.open) + u8::from(slow);
@@ -123,12 +131,19 @@ async fn main() -> ExitCode {
         "{}",
         serde_json::json!({
             "bench": "age", "windows": args.windows, "batches": made, "records": lsn,
-            "limit": args.limit, "open_most": seen.open_most, "tables_most": seen.tables_most,
+            "channels": args.channels, "disk_bytes": disk, "limit": args.limit, "open_most": seen.open_most, "tables_most": seen.tables_most,
             "start_ms": { "new": starts[0], "after_kill": starts[1], "after_stop": starts[2] },
             "failures": failures,
         })
     );
     if failures == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Bytes of the files in a folder.
+fn size(dir: &Path) -> u64 {
+    let entries = std::fs::read_dir(dir).expect("the folder is there").flatten();
+    let files = entries.filter_map(|entry| entry.metadata().ok()).filter(|of| of.is_file());
+    files.map(|of| of.len()).sum()
 }
 
 /// A batch of these windows, from nothing to settled.
@@ -180,6 +195,7 @@ async fn whole(client: &mut Client, args: &Args, made: u64) {
     for window in [1, args.windows] {
         let owed = client.obligations(window, World::PAIRS).await;
         assert_eq!(owed.len(), 1, "window {window}");
-        assert_eq!(owed[0].amount, "10000", "window {window}");
+        let amount = (args.channels * 10_000).to_string();
+        assert_eq!(owed[0].amount, amount, "window {window}");
     }
 }

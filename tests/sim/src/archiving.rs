@@ -1,0 +1,102 @@
+//! Evidence that leaves for archives now and then: mostly of a window that is settled, as the
+//! engine's own task does it. Owns the archives, which outlive every crash, and the steps around
+//! the command.
+
+use crate::check::{Checked, ensure};
+use crate::life::{Halt, Life, died};
+use crate::run::Run;
+use crate::task::{self, Call, Doing, Task};
+use tallystick::journal::kept;
+use tallystick::ledger::event::{ArchiveId, WindowArchived};
+use tallystick::ledger::{Command, Wish};
+use tallystick::settle::{EvidenceRequest, NotRead, export, signed_end};
+use tallystick::types::{Digest, Timestamp, WindowNumber};
+
+impl Run<'_> {
+    /// One window at a time: its archive is written, then it is journaled.
+    pub(crate) fn archive(&mut self) -> Result<(), Halt> {
+        let archiving =
+            |task: &Task| matches!(task.call, Call::Commands { doing: Doing::Archives(_), .. });
+        if self.life().tasks.iter().any(archiving) {
+            return Ok(());
+        }
+        self.forget_rest()?;
+        let all = &self.model.now.windows;
+        let fit: Vec<u64> =
+            (1..).zip(all).filter(|(_, window)| window.can_leave()).map(|(n, _)| n).collect();
+        let number = match fit.is_empty() || self.dice.percent(10) {
+            true => 1 + self.dice.below(u64::try_from(all.len()).expect("windows are few")),
+            false => *self.dice.pick(&fit),
+        };
+        let window = WindowNumber(number);
+        let archive = match self.written(window)? {
+            Some((id, bytes)) => {
+                self.archives.insert(window, bytes);
+                id
+            }
+            // Nothing can be written of it: the ledger must refuse this.
+            None => ArchiveId { digest: Digest::ZERO, bytes: 1 },
+        };
+        let command = Command::own(Wish::ArchiveWindow(WindowArchived { window, archive }));
+        let call = task::commands(&self.life().intake, vec![command], Doing::Archives(window));
+        self.call(call)
+    }
+
+    /// The archive of a window that is sealed and here.
+    fn written(&mut self, window: WindowNumber) -> Result<Option<(ArchiveId, Vec<u8>)>, Halt> {
+        let network = self.world.network;
+        let life = self.life();
+        let (sealed, last, key) = {
+            let control = life.stepper.control();
+            let sealed = control.window(window).ok().and_then(|of| of.sealed_head().ok());
+            (sealed, control.history(), control.engine_key())
+        };
+        let Some(sealed) = sealed.filter(|sealed| sealed.archive.is_none()) else {
+            return Ok(None);
+        };
+        let end = signed_end(&life.key, key, network, last, Timestamp(0));
+        let Some(end) = end else { return Ok(None) };
+        let (windows, mut bytes) = (vec![sealed], Vec::new());
+        let request = EvidenceRequest { network, windows, events: false, end };
+        match export(&life.archive, &request, &mut bytes) {
+            Ok(id) => Ok(Some((id, bytes))),
+            Err(NotRead::Storage(error)) => Err(died(&life.disk, &error)),
+            Err(NotRead::Away(why)) => Err(Halt::Wrong(why)),
+        }
+    }
+
+    /// What a crash left, or what was brought back by doing records again.
+    fn forget_rest(&mut self) -> Result<(), Halt> {
+        let life = self.life();
+        let archived: Vec<WindowNumber> = {
+            let control = life.stepper.control();
+            let archived = control.windows().filter(|window| window.archive.is_some());
+            archived.map(|window| window.number).collect()
+        };
+        for window in archived {
+            let here = kept::has_evidence(&life.disk, window);
+            if here.map_err(|error| died(&life.disk, &error))? {
+                forgotten(life, window)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The archives are those that were journaled.
+    pub(crate) fn archives_are_right(&self, archived: &[(WindowNumber, ArchiveId)]) -> Checked {
+        for (window, id) in archived {
+            let length = self.archives.get(window).map(|bytes| bytes.len());
+            let length = length.and_then(|length| u64::try_from(length).ok());
+            ensure(length == Some(id.bytes), || {
+                format!("window {window} has no archive of its own")
+            })?;
+        }
+        Ok(())
+    }
+}
+
+/// The evidence of a window lies in an archive.
+pub fn forgotten(life: &Life, window: WindowNumber) -> Result<(), Halt> {
+    let done = life.archive.forget_evidence(window).map_err(|error| died(&life.disk, &error))?;
+    Ok(ensure(done, || format!("somebody reads the evidence of window {window}"))?)
+}
