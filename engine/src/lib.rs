@@ -14,6 +14,7 @@ pub mod secret;
 pub mod serve;
 pub mod settle;
 pub mod sign;
+pub mod trail;
 pub mod vault;
 pub mod verify;
 

@@ -9,6 +9,7 @@ mod desks;
 mod doors;
 mod manager;
 mod privacy;
+mod services;
 mod tasks;
 
 use crate::api::{Auth, Door, Edge, OperatorApi, Refused, TlsError, VouchersApi, webhooks};
@@ -16,9 +17,7 @@ use crate::config::{Config, FolderSettings, RailSettings};
 use crate::faults;
 use crate::journal::{JournalError, Tables, rocks};
 use crate::ledger::{Command, Genesis, Rail, Wish};
-use crate::limits::{
-    LIFETIME_SECONDS_DEFAULT, MESSAGE_BYTES_MAX, STOP_WAIT_MILLIS, VOUCHERS_MESSAGE_BYTES_MAX,
-};
+use crate::limits::{LIFETIME_SECONDS_DEFAULT, STOP_WAIT_MILLIS};
 use crate::log;
 use crate::pipeline::{self, ClockRefused, NotDone, PipelineOptions, recover};
 use crate::rails;
@@ -29,6 +28,7 @@ use crate::vault::{ROOT_KEY_FILE, RootKeyError, Vault, VaultError};
 use crate::verify::{Options, Unavailable, Verifier};
 use desks::{NotOpened, Opened, open_desks};
 use doors::Doors;
+use services::{audit_log, services};
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -39,9 +39,6 @@ use tallystick_proto::v1::vouchers_server::VouchersServer;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tonic::service::Routes;
-use tonic::service::interceptor::InterceptedService;
-use tonic_health::server::HealthReporter;
 
 /// Why the engine did not start, or stopped on its own.
 #[derive(Debug, thiserror::Error)]
@@ -97,6 +94,11 @@ pub enum ServeError {
     ListenerEnded { why: String },
     #[error("cannot write the ready file {}: {why}", .path.display())]
     ReadyFile { path: PathBuf, why: std::io::Error },
+    #[error(
+        "the audit log cannot be written in {}: {why}; make that folder writable, or name another with --audit-log",
+        .dir.display()
+    )]
+    AuditLog { dir: PathBuf, why: std::io::Error },
     #[error(transparent)]
     Desk(#[from] NotOpened),
     #[error("the system gives no {what}: {why}")]
@@ -345,6 +347,7 @@ fn serve_edge(
     network: NetworkId,
 ) -> Result<(), ServeError> {
     let system = |what| move |e: std::io::Error| ServeError::System { what, why: e.to_string() };
+    let (audit_log, audit_writer) = audit_log(config)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .thread_name("edge")
         .enable_all()
@@ -357,8 +360,8 @@ fn serve_edge(
         let (stop, stopping) = watch::channel(false);
         let vouchers = VouchersApi::new(engine.clone(), stopping.clone());
         let visits = edge.visits.clone();
-        let operator = OperatorApi::new(engine, edge);
-        let (health, routes) = services(vouchers, operator, auth).await;
+        let operator = OperatorApi::new(engine, edge, audit_log.clone());
+        let (health, routes) = services(vouchers, operator, auth, audit_log).await;
         let reload = doors.watch().map_err(system("signals"))?;
         let (grpc, http) = doors.open(routes).await?;
         let addr = grpc.address();
@@ -397,6 +400,7 @@ fn serve_edge(
     });
     // Tasks hold the way in to the pipeline; it can drain only when they are gone.
     runtime.shutdown_timeout(Duration::from_millis(STOP_WAIT_MILLIS));
+    audit_writer.finish();
     served
 }
 
@@ -416,31 +420,6 @@ fn let_in(
         });
     }
     serving
-}
-
-/// The gRPC services.
-async fn services(
-    vouchers: VouchersApi,
-    operator: OperatorApi,
-    auth: Auth,
-) -> (HealthReporter, Routes) {
-    let (health, health_service) = tonic_health::server::health_reporter();
-    health.set_serving::<VouchersServer<VouchersApi>>().await;
-    health.set_serving::<OperatorServer<OperatorApi>>().await;
-    let reflection = || {
-        tonic_reflection::server::Builder::configure()
-            .register_encoded_file_descriptor_set(tallystick_proto::FILE_DESCRIPTORS)
-            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-    };
-    let vouchers =
-        VouchersServer::new(vouchers).max_decoding_message_size(VOUCHERS_MESSAGE_BYTES_MAX);
-    let operator = OperatorServer::new(operator).max_decoding_message_size(MESSAGE_BYTES_MAX);
-    let routes = Routes::new(health_service)
-        .add_service(reflection().build_v1().expect("the descriptors were made by the build"))
-        .add_service(reflection().build_v1alpha().expect("the descriptors were made by the build"))
-        .add_service(vouchers)
-        .add_service(InterceptedService::new(operator, auth));
-    (health, routes)
 }
 
 /// Written whole under another name first, so that whoever waits for it never reads half of it.

@@ -164,6 +164,18 @@ pub const BUDGET_WARNINGS_EVERY: Duration = Duration::from_secs(1);
 pub const KEEP_WINDOWS_DEFAULT: u32 = 100;
 /// The most that can be asked for: a window a minute for two years.
 pub const KEEP_WINDOWS_MAX: u32 = 1_000_000;
+/// A file of the audit log: some 200,000 calls, and still opened by any editor.
+pub const AUDIT_FILE_BYTES: u64 = 64 << 20;
+/// Files of it that are kept unless said otherwise: 4 GiB, and years for most.
+pub const AUDIT_FILES_DEFAULT: u32 = 64;
+/// The most that can be asked for.
+pub const AUDIT_FILES_MAX: u32 = 100_000;
+/// Lines of it that wait for the disk; then calls wait, too.
+pub const AUDIT_LINES_WAITING: usize = 4_096;
+/// Lines that are written together.
+pub const AUDIT_LINES_TOGETHER: usize = 256;
+/// Ids that are written down of one call: of an import, whose items are in the journal, the first.
+pub const AUDIT_IDS_MAX: usize = 4;
 /// After so many windows whose evidence has left, the disk is given back what it took: each time
 /// what lies beside it is written anew.
 pub const RETENTION_RECLAIM: usize = 16;

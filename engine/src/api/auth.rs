@@ -1,6 +1,7 @@
 //! Who calls: operators are known by their tokens. Owns which name a call gets; decides nothing
 //! about what an operator may do (the ledger does). Tokens are known by their digests only.
 
+use super::trail;
 use crate::ledger::Caller;
 use crate::limits::STRANGERS_NOTE_EVERY;
 use crate::types::{Digest, same_digest, token_digest};
@@ -92,6 +93,7 @@ impl Interceptor for Auth {
         let header = request.metadata().get("authorization");
         let operator = self.name(header.map(|header| header.to_str().unwrap_or_default()));
         let operator = operator.inspect_err(|_| self.refused.note())?;
+        trail::is_by(&operator.0, Caller::grpc(operator.0.clone()).role.name());
         request.extensions_mut().insert(operator);
         Ok(request)
     }

@@ -1,6 +1,7 @@
 //! The engine's words as messages, and the fields of messages as the engine's words.
 
 use super::status::{invalid, refused};
+use super::trail;
 use crate::ledger::control::SignerEntry;
 use crate::ledger::{
     AssetSeal, BatchHead, Exposure, Leg, LegFacts, LegState, Legs, Obligation, Position, Proposal,
@@ -37,6 +38,7 @@ id32!(PartyId, SignerKey, BatchId, Digest);
 /// Reads an id; INVALID_ARGUMENT names the field when it is not 32 bytes.
 pub(super) fn id<T: Id32>(bytes: &[u8], field: &str) -> Result<T, Status> {
     let length = bytes.len();
+    trail::names(field, || data_encoding::HEXLOWER.encode(&bytes[..length.min(32)]));
     T::read(bytes)
         .ok_or_else(|| invalid(format!("{field} has {length} bytes, it must have 32 bytes")))
 }
@@ -102,6 +104,7 @@ pub(super) fn asked_signed<M: Asks>(
     mut message: M,
 ) -> Result<(Request, M, Option<Signature>), Status> {
     let (id, signature) = (message.take_id(), message.take_signature());
+    trail::is_request(&id);
     let content = content_digest(M::CALL, &message.encode_to_vec());
     let request = Request { id, content };
     // Before anything is computed for it.

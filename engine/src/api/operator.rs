@@ -10,7 +10,7 @@ use super::messages::{asset_message, exposure_message, id, key_tables_message, s
 use super::read::{Streamed, batch_id, sealed, streamed, window, windows as windows_listed};
 use super::{
     batches, budgets, evidence, history, legs, lists, operator_keys, parties, reconcile,
-    registration, settlement, troubles, windows,
+    registration, settlement, trail, troubles, windows,
 };
 use crate::ledger::Wish;
 use crate::ledger::control::SignerEntry;
@@ -89,8 +89,7 @@ impl v1::operator_server::Operator for OperatorApi {
         let caller = caller(&request);
         let message = request.into_inner();
         // Checking a key takes tens of microseconds: not on a network thread.
-        let check = tokio::task::spawn_blocking(move || registration::signer_wish(message));
-        let asked = check.await.expect("checking a key does not panic")?;
+        let asked = trail::aside(move || registration::signer_wish(message)).await?;
         let Wish::AddSigner { signer, party, caps, .. } = &asked.1 else {
             unreachable!("a signer is added")
         };
@@ -440,6 +439,7 @@ impl v1::operator_server::Operator for OperatorApi {
             request_ids: count(ids),
             request_ids_max: count(ids_max),
             log_lines_lost: log::lost(),
+            audit_lines_lost: self.audit_log.lost(),
             connections: count(edge.visits.get().map_or(0, Visits::here)),
             connections_turned_away: edge.visits.get().map_or(0, Visits::turned_away),
             tokens_refused: edge.refused.count(),

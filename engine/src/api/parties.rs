@@ -6,6 +6,7 @@
 use super::messages::{asked, asks, id, party_message};
 use super::registration::Asked;
 use super::status::{invalid, refused, storage};
+use super::trail;
 use crate::ledger::sealed::check_name;
 use crate::ledger::{
     Caller, Control, Keep, RailAccount, Refusal, SealedOnRail, SealedText, UpsertParty, Wish,
@@ -40,6 +41,7 @@ pub(super) fn party_asked(
     clearing: &Clearing,
 ) -> Result<PartyAsked, Status> {
     let v1::UpsertPartyRequest { request_id, party, reopen, keep } = message;
+    trail::is_request(&request_id);
     let v1::Party { party_id, name, suspended, accounts, erased } =
         party.ok_or_else(|| invalid("party is missing"))?;
     let party: PartyId = id(&party_id, "party_id")?;

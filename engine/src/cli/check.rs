@@ -137,6 +137,10 @@ fn troubles(status: &Status, args: &CheckArgs) -> Vec<Found> {
         let lost = status.log_lines_lost;
         say(Warning, format!("{lost} lines of the log could not be written since the start"));
     }
+    if status.audit_lines_lost > 0 {
+        let lost = status.audit_lines_lost;
+        say(Warning, format!("{lost} lines of the audit log could not be written since the start"));
+    }
     if found.is_empty() {
         let (window, lsn) = (status.open_window, status.durable_lsn);
         found.push((Level::Ok, format!("window {window} is open, record {lsn} is durable")));

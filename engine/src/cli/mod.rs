@@ -5,6 +5,7 @@
 
 mod asset;
 mod audit;
+mod audit_log;
 mod batch;
 mod budget;
 mod cert;
@@ -168,6 +169,9 @@ pub enum Operate {
     /// Re-derive everything from an export or a data directory, without an engine
     #[command(after_help = audit::HELP)]
     Audit(audit::AuditArgs),
+    /// Show each call of operators, reads and refused ones too, from the audit log's files
+    #[command(name = "audit-log", after_help = audit_log::HELP)]
+    AuditLog(Box<audit_log::AuditLogArgs>),
     /// Print a script that completes commands in your shell
     #[command(after_help = help::COMPLETIONS_HELP)]
     Completions(help::CompletionsArgs),
@@ -364,6 +368,9 @@ async fn dispatch(target: &Target, command: Operate) -> Result<(), CliError> {
     if let Operate::Audit(args) = &command {
         return audit::run(args, target.json);
     }
+    if let Operate::AuditLog(args) = &command {
+        return audit_log::run(args, target.json);
+    }
     if let Operate::Proof(evidence::ProofCommand::Check { file, network_id, engine_key }) = &command
     {
         let trust = crate::proof::Trust { network: *network_id, engine_key: *engine_key };
@@ -396,6 +403,7 @@ async fn dispatch(target: &Target, command: Operate) -> Result<(), CliError> {
         Operate::Receipt(args) => evidence::run_receipt(&mut session, args).await,
         Operate::Key(command) => evidence::run_key(&mut session, command).await,
         Operate::Audit(args) => audit::run(&args, session.out.is_json()),
+        Operate::AuditLog(args) => audit_log::run(&args, session.out.is_json()),
         Operate::Completions(args) => help::completions(&args),
         Operate::Man(args) => help::man(&args, session.out.is_json()),
         Operate::Todo => todo::run(&mut session).await,

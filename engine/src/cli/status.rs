@@ -55,6 +55,7 @@ fn json(status: Status, network: Network) -> Record {
         ("request_ids", Cell::Count(status.request_ids)),
         ("request_ids_max", Cell::Count(status.request_ids_max)),
         ("log_lines_lost", Cell::Count(status.log_lines_lost)),
+        ("audit_lines_lost", Cell::Count(status.audit_lines_lost)),
         ("connections", Cell::Count(status.connections)),
         ("connections_turned_away", Cell::Count(status.connections_turned_away)),
         ("tokens_refused", Cell::Count(status.tokens_refused)),

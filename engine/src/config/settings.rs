@@ -5,8 +5,8 @@ use super::list::{Setting, form_of, in_force, plain_settings, settings, value_of
 use super::listeners::{ListenTls, Listeners};
 use super::operate::{OperatorTable, ScheduleTable, check_operators, check_schedule};
 use super::values::{
-    self, CheckpointBytes, Every, KeepWindows, LifetimeSeconds, Listen, LogFilter, Network,
-    ReserveBytes, Shards, TableBytes, VerifyBackend, VerifyThreads,
+    self, AuditLogFiles, CheckpointBytes, Every, KeepWindows, LifetimeSeconds, Listen, LogFilter,
+    Network, ReserveBytes, Shards, TableBytes, VerifyBackend, VerifyThreads,
 };
 use super::{Clearing, ConfigError, Operators, PORT_DEFAULT, RailSettings};
 use crate::ledger::Rail;
@@ -104,6 +104,15 @@ settings! {
     /// is an archive_dir [default: 100]
     #[arg(long, env = "TALLYSTICK_KEEP_WINDOWS", hide_env_values = true, value_name = "N")]
     keep_windows: KeepWindows = limits::KEEP_WINDOWS_DEFAULT;
+
+    /// Folder of the audit log, which has a line for each call of operators
+    /// [default: audit-log in the data directory]
+    #[arg(long, env = "TALLYSTICK_AUDIT_LOG", hide_env_values = true, value_name = "DIR")]
+    audit_log: PathBuf;
+
+    /// How many files of the audit log are kept, of 64 MiB each [default: 64]
+    #[arg(long, env = "TALLYSTICK_AUDIT_LOG_FILES", hide_env_values = true, value_name = "N")]
+    audit_log_files: AuditLogFiles = limits::AUDIT_FILES_DEFAULT;
 
     /// Close the open window this often: 500ms, 60s, 5m, 1h; "off": by hand only [default: off]
     #[arg(long, env = "TALLYSTICK_WINDOW_EVERY", hide_env_values = true, value_name = "TIME")]

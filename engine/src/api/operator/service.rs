@@ -9,6 +9,7 @@ use crate::ledger::Caller;
 use crate::limits::{EXPORTS_MAX, IMPORTS_MAX, LISTS_MAX};
 use crate::pipeline::Done;
 use crate::settle::Engine;
+use crate::trail::AuditLog;
 use crate::types::{AssetNumber, PartyId};
 use std::sync::Arc;
 use tallystick_proto::v1;
@@ -18,6 +19,7 @@ use tonic::{Response, Status};
 pub struct OperatorApi {
     pub(super) engine: Engine,
     pub(super) edge: Edge,
+    pub(super) audit_log: AuditLog,
     /// One party is erased at a time.
     pub(super) erasing: Arc<tokio::sync::Mutex<()>>,
     pub(super) exports: Places,
@@ -30,10 +32,11 @@ pub(super) type Answer<T> = Result<Response<T>, Status>;
 impl OperatorApi {
     /// The service of this engine.
     #[must_use]
-    pub fn new(engine: Engine, edge: Edge) -> Self {
+    pub fn new(engine: Engine, edge: Edge, audit_log: AuditLog) -> Self {
         Self {
             engine,
             edge,
+            audit_log,
             erasing: Arc::default(),
             exports: Places::new("exports", EXPORTS_MAX),
             lists: Places::new("lists", LISTS_MAX),

@@ -1,0 +1,45 @@
+//! What is served over gRPC, and where each call of operators is written down.
+
+use super::ServeError;
+use crate::api::{Auth, OperatorApi, Trail, VouchersApi};
+use crate::config::Config;
+use crate::limits::{MESSAGE_BYTES_MAX, VOUCHERS_MESSAGE_BYTES_MAX};
+use crate::trail::{AuditLog, Writer};
+use tallystick_proto::v1::operator_server::OperatorServer;
+use tallystick_proto::v1::vouchers_server::VouchersServer;
+use tonic::service::Routes;
+use tonic::service::interceptor::InterceptedService;
+use tonic_health::server::HealthReporter;
+
+/// The gRPC services.
+pub(super) async fn services(
+    vouchers: VouchersApi,
+    operator: OperatorApi,
+    auth: Auth,
+    audit_log: AuditLog,
+) -> (HealthReporter, Routes) {
+    let (health, health_service) = tonic_health::server::health_reporter();
+    health.set_serving::<VouchersServer<VouchersApi>>().await;
+    health.set_serving::<OperatorServer<OperatorApi>>().await;
+    let reflection = || {
+        tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(tallystick_proto::FILE_DESCRIPTORS)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+    };
+    let vouchers =
+        VouchersServer::new(vouchers).max_decoding_message_size(VOUCHERS_MESSAGE_BYTES_MAX);
+    let operator = OperatorServer::new(operator).max_decoding_message_size(MESSAGE_BYTES_MAX);
+    let routes = Routes::new(health_service)
+        .add_service(reflection().build_v1().expect("the descriptors were made by the build"))
+        .add_service(reflection().build_v1alpha().expect("the descriptors were made by the build"))
+        .add_service(vouchers)
+        .add_service(Trail::new(InterceptedService::new(operator, auth), audit_log));
+    (health, routes)
+}
+
+/// Where each call of operators is written down.
+pub(super) fn audit_log(config: &Config) -> Result<(AuditLog, Writer), ServeError> {
+    let dir = config.audit_log.clone().unwrap_or_else(|| config.data_dir.join("audit-log"));
+    let opened = AuditLog::open(&dir, config.audit_log_files);
+    opened.map_err(|why| ServeError::AuditLog { dir, why })
+}

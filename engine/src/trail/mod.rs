@@ -1,0 +1,96 @@
+//! The audit log: a line for each call of the `Operator` service, reads and refused ones too, as
+//! JSON in files that are never changed once the next one is begun.
+//!
+//! Owns the line, the files and how they follow each other, and reading them. Never holds what a
+//! call carries: names, accounts, tokens, keys and texts stay out, ids are written. What changes
+//! state is in the journal whatever becomes of this log, so a disk that takes no lines stops no
+//! settlement: lines that are lost are counted and said.
+
+mod files;
+mod line;
+mod read;
+
+pub use line::{Line, Who};
+pub use read::{Lines, Unreadable};
+
+use crate::limits::{AUDIT_LINES_TOGETHER, AUDIT_LINES_WAITING};
+use files::Files;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread::JoinHandle;
+use tokio::sync::mpsc::{Receiver, Sender, channel};
+
+/// Where lines are handed in. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct AuditLog {
+    lines: Sender<Line>,
+    lost: Arc<AtomicU64>,
+}
+
+/// The thread that writes them. Ends once every `AuditLog` is gone.
+#[derive(Debug)]
+pub struct Writer(JoinHandle<()>);
+
+impl AuditLog {
+    /// Opens the newest file of a folder, which is made if it is not there, and keeps so many.
+    ///
+    /// # Errors
+    /// When the folder or the file cannot be opened for writing.
+    pub fn open(dir: &Path, keep: u32) -> io::Result<(Self, Writer)> {
+        let files = Files::open(dir, keep)?;
+        let (lines, waiting) = channel(AUDIT_LINES_WAITING);
+        let lost = Arc::new(AtomicU64::new(0));
+        let log = Self { lines, lost: lost.clone() };
+        let thread = std::thread::Builder::new().name("audit-log".to_owned());
+        let (dir, thread) = (dir.to_owned(), thread);
+        let thread = thread.spawn(move || write(files, waiting, &lost, &dir))?;
+        Ok((log, Writer(thread)))
+    }
+
+    /// Hands in a line; waits while too many are waiting.
+    pub async fn write(&self, line: Line) {
+        if self.lines.send(line).await.is_err() {
+            self.lost.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Hands in a line where nobody can wait.
+    pub fn write_now(&self, line: Line) {
+        if self.lines.try_send(line).is_err() {
+            self.lost.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Lines that were not written since the start.
+    #[must_use]
+    pub fn lost(&self) -> u64 {
+        self.lost.load(Ordering::Relaxed)
+    }
+}
+
+impl Writer {
+    /// Waits until all lines are written: every `AuditLog` must be gone.
+    pub fn finish(self) {
+        self.0.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+    }
+}
+
+fn write(mut files: Files, mut waiting: Receiver<Line>, lost: &AtomicU64, dir: &Path) {
+    let (mut together, mut failing) = (Vec::new(), false);
+    while waiting.blocking_recv_many(&mut together, AUDIT_LINES_TOGETHER) > 0 {
+        let count = u64::try_from(together.len()).expect("a length fits 64 bits");
+        let text: Vec<u8> = together.drain(..).flat_map(|line| line.json()).collect();
+        let done = files.append(&text);
+        if let Err(error) = &done {
+            lost.fetch_add(count, Ordering::Relaxed);
+            if !failing {
+                tracing::error!(dir = %dir.display(), %error, "lines of the audit log are lost");
+            }
+        } else if failing {
+            tracing::info!(dir = %dir.display(), "the audit log is written again");
+        }
+        failing = done.is_err();
+    }
+}
