@@ -265,7 +265,7 @@ class History:
     def under(self, name, statement, signature):
         """Who has a key signs, and nobody else."""
         key = self.own.get(name)
-        must((key is None) == (signature == bytes(64)), f"{name}: signs, if he has a key")
+        must((key is None) == (signature == bytes(64)), f"{name}: signs, if they have a key")
         if key is not None:
             signed(key, signature, statement, f"what {name} says")
             self.signed += 1

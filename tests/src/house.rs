@@ -149,7 +149,7 @@ impl House {
         made[0]["key"].as_str().expect("a key").to_owned()
     }
 
-    /// The file with the operator's own key, if he has one.
+    /// The file with the operator's own key, if they have one.
     #[must_use]
     pub fn own(&self, operator: &str) -> Option<String> {
         Some(self.own_file(operator)).filter(|file| Path::new(file).exists())

@@ -208,7 +208,7 @@ async fn budgets_that_make_no_sense_are_refused_in_plain_words_and_change_nothin
     for (budgets, words) in [
         (vec!["99=5/day"], "asset 99"),
         (vec!["1=5/day", "1=6/day"], "one budget for the same"),
-        (vec![to_own.as_str()], "nobody pays himself"),
+        (vec![to_own.as_str()], "nobody pays themselves"),
         (vec![to_nobody.as_str()], "is not registered"),
         (vec!["1=5/week"], "hour, day, month or total"),
         (vec![], "--none"),

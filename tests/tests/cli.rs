@@ -116,7 +116,7 @@ fn settle(cli: &Cli<'_>, dir: &Path) {
     // The first digits name it.
     let approved = cli.one(&["batch", "approve", &id[..8]]);
     assert_eq!(text(&approved, "state"), "submitting");
-    // What Alice has deposited is paid from the clearing account, the rest by her.
+    // What Alice has deposited is paid from the clearing account, the rest by Alice.
     let legs = cli.lines(&["batch", "legs", &id]);
     let amounts: Vec<String> = legs.iter().map(|leg| text(leg, "amount")).collect();
     assert_eq!(amounts, ["250000", "4750000"]);

@@ -51,7 +51,7 @@ fn what_the_rail_cannot_say_two_operators_say_who_agree() {
     let again = refusal(&house.resolve("ann", &lost, small, "confirmed", &of));
     assert!(again.contains("another operator"), "{again}");
 
-    // Who says something else does not agree: his word stands instead, for another one to agree
+    // Who says something else does not agree: that word stands instead, for another one to agree
     // with.
     for (word, of) in [("rejected", ""), ("confirmed", "pi_other")] {
         let said = done(&house.resolve("bob", &lost, small, word, of));

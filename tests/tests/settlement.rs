@@ -368,7 +368,7 @@ async fn four_eyes_are_those_of_two_operators() {
     let ask = |id: &str| approval(id.into(), &batch);
     let own = client.operator.approve_batch(with("a", ask("own"))).await;
     refused(own, PermissionDenied, "another operator");
-    // Whoever repeats another's call is told who made it, not his own name.
+    // Whoever repeats another's call is told who made it, not their own name.
     let again = client.operator.create_batch(with("b", create.clone())).await;
     assert_eq!(again.unwrap().into_inner(), batch);
     let give_up = AbortBatchRequest {

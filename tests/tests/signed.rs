@@ -1,4 +1,4 @@
-//! Operators' keys of their own, on the command line: who has one signs what he approves and says,
+//! Operators' keys of their own, on the command line: who has one signs what they approve and say,
 //! a lost one is taken away, and an auditor who knows the first key finds another one.
 
 use serde_json::Value;
@@ -35,7 +35,7 @@ fn who_approved_and_said_is_proved_by_an_own_key_and_a_lost_key_is_taken_away() 
     assert!(other.contains("is not that of key"), "bob is not ann: {other}");
     assert_eq!(done(&set("ann"))[0]["key"], *key);
 
-    // From now on ann signs, and nobody signs for her.
+    // From now on ann signs, and nobody signs for ann.
     let approve = ["batch", "approve", &charges.batch, "--request-id", "approval"];
     let unsigned = refusal(&house.cli("ann", &approve));
     assert!(unsigned.contains("--sign-with FILE") && unsigned.contains(&key), "{unsigned}");
@@ -86,7 +86,7 @@ fn who_approved_and_said_is_proved_by_an_own_key_and_a_lost_key_is_taken_away() 
     audits_with_what_is_known_of_ann(&["--data-dir", house.data().to_str().unwrap()], &key);
 }
 
-/// Ann has lost her key, and bob takes it away. The key that she sets then, which it gives, is a
+/// Ann has lost a key, and bob takes it away. The key that ann sets then, which it gives, is a
 /// first one again.
 fn the_key_is_lost(house: &House, key: &str) -> String {
     let own = house.own("ann").unwrap();

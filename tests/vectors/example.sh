@@ -82,7 +82,7 @@ names = ["network_id", "first_engine_key", "engine_key", "events", "windows", "o
 said = {
     "what": "example.tallyexp, made by an engine of this version: two operators and four eyes, two windows, a "
             "multilateral batch whose debtor's deposit pays a part, a bilateral one whose only leg was rejected, an "
-            "approver who signs with his own key, and a new key of the engine; audited with example-receipt.json",
+            "approver who signs with their own key, and a new key of the engine; audited with example-receipt.json",
     "audit": {name: audit[name] for name in names},
 }
 open(sys.argv[1], "w").write(json.dumps(said, indent=1) + "\n")

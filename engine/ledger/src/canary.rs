@@ -35,7 +35,7 @@ pub enum Bug {
     OrderByArrival = 8,
     /// What is below the rail's unit is dropped where a payment is made for the rest.
     DustLost = 9,
-    /// Whoever reads or commands is answered before what he is told is durable.
+    /// Whoever reads or commands is answered before what they are told is durable.
     ReadBeforeDurable = 10,
     /// A frame with a bad signature in its middle is journaled without what follows it.
     FrameCutShort = 11,

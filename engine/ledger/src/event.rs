@@ -145,7 +145,7 @@ pub struct EngineKeySet {
 pub struct OperatorKeySet {
     /// Whose key it is: who asked.
     pub operator: String,
-    /// The key that he signs with from now on.
+    /// The key that they sign with from now on.
     pub key: SignerKey,
     /// Its signature over the statement of it: whoever sets it has it.
     pub possession: [u8; 64],
@@ -153,12 +153,12 @@ pub struct OperatorKeySet {
     pub signature: [u8; 64],
 }
 
-/// An operator's key counts no more, and he has none.
+/// An operator's key counts no more, and they have none.
 #[derive(Debug, Clone, PartialEq, Eq, Archive, Serialize, Deserialize)]
 pub struct OperatorKeyRemoved {
     /// Whose key it was.
     pub operator: String,
-    /// Signature of whoever asked over the statement of it; zero: he has no key.
+    /// Signature of whoever asked over the statement of it; zero: they have no key.
     pub signature: [u8; 64],
 }
 
@@ -311,7 +311,7 @@ pub struct LegsMoved {
     pub evidence: Digest,
     /// The moves, ordered by leg.
     pub moves: Vec<LegMove>,
-    /// Of an operator's word: his signature over the statement of it; zero: not signed.
+    /// Of an operator's word: their signature over the statement of it; zero: not signed.
     pub signature: [u8; 64],
 }
 

@@ -94,7 +94,7 @@ pub enum OperatorKeyMisfit {
 }
 
 impl OperatorKeys {
-    /// The key that an operator signs with; `None` if he has none.
+    /// The key that an operator signs with; `None` if they have none.
     #[must_use]
     pub fn current(&self, operator: &str) -> Option<SignerKey> {
         self.current.get(operator).copied()

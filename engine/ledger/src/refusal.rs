@@ -232,7 +232,7 @@ pub enum BudgetMisfit {
         "a signer may have one budget for the same asset, period and payee; one is named twice"
     )]
     Repeat,
-    #[error("a budget for what the signer's own party is paid: nobody pays himself")]
+    #[error("a budget for what the signer's own party is paid: nobody pays themselves")]
     ForSelf,
     /// Nobody is warned twice of the same budget in the same period, nor of one that is gone.
     #[error("a budget was set anew, or its owner was warned before")]

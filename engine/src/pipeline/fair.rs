@@ -115,7 +115,7 @@ impl Fair {
             answer
         });
         let permit = answer.await.ok()?;
-        assert_eq!(permit.load, load, "who waits comes in with what he waited for");
+        assert_eq!(permit.load, load, "who waits comes in with what was waited for");
         Some(permit)
     }
 

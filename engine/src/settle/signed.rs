@@ -31,8 +31,8 @@ impl Engine {
         self.wish_of(envelope, Wish::ApproveBatch { batch, signed }).await
     }
 
-    /// Has the caller sign with this key from now on: he has it, and signs with the one before it,
-    /// if there is one.
+    /// Has the caller sign with this key from now on. The caller has it, and signs with the one
+    /// before it, if there is one.
     ///
     /// # Errors
     /// `Refused` by a rule, or `Busy`.

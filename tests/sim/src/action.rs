@@ -73,7 +73,7 @@ pub enum Action {
     Keep,
     /// The sealer goes on.
     Seal,
-    /// Somebody looks whether his call was answered.
+    /// Somebody looks whether their call was answered.
     Poll,
     /// A clock is set.
     Clock,

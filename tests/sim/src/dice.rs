@@ -14,7 +14,7 @@ impl Dice {
         Self(ChaCha8Rng::seed_from_u64(seed))
     }
 
-    /// Dice of its own for somebody else, so that what he draws changes nothing here.
+    /// Dice of its own for somebody else, so that what they draw changes nothing here.
     #[must_use]
     pub fn split(&mut self) -> Self {
         Self::new(self.0.random())

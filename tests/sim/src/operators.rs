@@ -37,7 +37,7 @@ impl Operators {
         OperatorSignature::checked(over, key, secret.sign(over.bytes()).to_bytes())
     }
 
-    /// Signs what an operator approves or says, if he has a key now and nothing is signed yet.
+    /// Signs what an operator approves or says, if they have a key now and nothing is signed yet.
     pub fn signs(&self, command: &mut Command, state: &State) {
         let Some(key) = state.own.get(command.envelope.operator()).copied() else { return };
         let network = self.network;
@@ -60,12 +60,12 @@ impl Operators {
         }
     }
 
-    /// An operator sets a key: mostly one of his own that is new, sometimes one that was used.
+    /// An operator sets a key: mostly one of their own that is new, sometimes one that was used.
     pub fn set(&self, request: Request, dice: &mut Dice, state: &State) -> Command {
         let operator = *dice.pick(&OPERATORS);
         let (key, _) = dice.pick(&self.keys);
         let before = state.own.get(operator).copied();
-        // Now and then he means another one before it, or does not sign with it.
+        // Now and then they mean another one before it, or do not sign with it.
         let named = if dice.percent(5) { None } else { before };
         let over = operator_key_statement(self.network, operator, *key, named);
         let signed = before.filter(|_| dice.percent(90)).map(|before| self.sign(before, over));

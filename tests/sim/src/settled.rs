@@ -70,8 +70,8 @@ pub fn event(event: &Event, now: &State) -> Checked {
 
 /// The clearing account of an asset sends no more than it has, over all batches: what came in and
 /// what deposits pay, and the dust that it advances until the debtors' next pay-in. What was
-/// returned to a debtor after it had been paid out is lost until he pays again; nobody else's money
-/// replaces it.
+/// returned to a debtor after it had been paid out is lost until they pay again; nobody else's
+/// money replaces it.
 fn covered(asset: u32, now: &State) -> Checked {
     if now.assets[&asset].model == SettlementModel::Bilateral {
         return Ok(());
@@ -162,7 +162,7 @@ fn carried(now: &State) -> Checked {
     same(|| "what is carried in all windows".into(), &found, &wanted)
 }
 
-/// Everyone owes what the windows say that no batch has settled for him, each sum once.
+/// Everyone owes what the windows say that no batch has settled for them, each sum once.
 fn owed(now: &State) -> Checked {
     let mut owed: BTreeMap<(PartyId, u32), u128> = BTreeMap::new();
     let settles = |live: &BTreeMap<u32, _>, asset: u32, party: &PartyId| {

@@ -1,4 +1,4 @@
-//! A man in the middle of the line to the node: loses requests or answers, or answers himself.
+//! Somebody in the middle of the line to the node: loses requests or answers, or answers itself.
 //!
 //! Owns what happens to which call: all calls of one method, or any call with a chance. Never
 //! changes what the node itself knows.

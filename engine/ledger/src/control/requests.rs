@@ -17,7 +17,7 @@ use std::collections::{HashMap, VecDeque};
 const DAY_MICROS: i64 = 24 * 3_600 * 1_000_000;
 
 /// The first half of a digest: the chance that two are equal by accident is one in 2^64 for four
-/// billion of them, and whoever makes them equal on purpose fools nobody but himself.
+/// billion of them, and whoever makes them equal on purpose fools nobody else.
 type Half = [u8; 16];
 
 /// A request that was answered.

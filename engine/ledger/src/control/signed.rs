@@ -1,4 +1,4 @@
-//! Operators' keys of their own: who has one signs what he approves and says, and how keys come and
+//! Operators' keys of their own: who has one signs what they approve and say, and how keys come and
 //! go. That a signature is valid was found before (`OperatorSignature`); that it is over just what
 //! is journaled, and by the key in force, is decided here.
 
@@ -29,11 +29,11 @@ impl Control {
         &self.operator_keys
     }
 
-    /// The key with which a caller signs what he says; `None` if he has none, and says it without.
+    /// The key with which a caller signs; `None` if the caller has none, and signs nothing.
     ///
     /// # Errors
-    /// `MustSign` when he has one and `is_signed` is false; `NoKey` or `Nameless` when he has none
-    /// and it is true.
+    /// `MustSign` when there is one and `is_signed` is false; `NoKey` or `Nameless` when there is
+    /// none and it is true.
     pub fn signs_with(
         &self,
         caller: &Caller,
@@ -83,7 +83,7 @@ impl Control {
         Ok(Event::from(BatchApproved { batch, signature }))
     }
 
-    /// An operator's word about legs, as he signed it.
+    /// An operator's word about legs, as it was signed.
     pub(super) fn signed_moves(
         &self,
         caller: &Caller,
@@ -94,7 +94,7 @@ impl Control {
         Ok(Event::from(LegsMoved { signature, ..moved }))
     }
 
-    /// One operator's word about an UNKNOWN leg, as he signed it.
+    /// One operator's word about an UNKNOWN leg, as it was signed.
     pub(super) fn signed_word(
         &self,
         caller: &Caller,
@@ -105,7 +105,7 @@ impl Control {
         Ok(Event::from(LegProposed { signature, ..word }))
     }
 
-    /// An operator's new key: he has it, and signs with the one before it, if there is one.
+    /// An operator's new key: they have it, and sign with the one before it, if there is one.
     pub(super) fn key_set(
         &self,
         caller: &Caller,
@@ -163,7 +163,7 @@ impl LegsMoved {
 }
 
 impl LegProposed {
-    /// What an operator signs who says this: what he would if it moved the leg at once.
+    /// What an operator signs who says this: the same as if it moved the leg at once.
     #[must_use]
     pub fn statement(&self, network: NetworkId) -> Statement {
         let evidence = FileHasher::of(self.evidence.as_bytes());
@@ -182,7 +182,7 @@ impl BatchApproved {
 }
 
 impl Event {
-    /// Whether an operator signed it with an own key: what he approved or said, or a change
+    /// Whether an operator signed it with an own key: what they approved or said, or a change
     /// of such a key.
     #[must_use]
     pub fn is_signed(&self) -> bool {

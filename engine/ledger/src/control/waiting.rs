@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 #[cfg_attr(test, derive(Clone))]
 pub(super) struct Waiting {
     /// Sealed windows in which something is owed in an asset, and that are in no live batch of it;
-    /// each with when a person last took it into his hands, by aborting its batch or ending its
+    /// each with when a person last took it into their hands, by aborting its batch or ending its
     /// dispute.
     windows: BTreeMap<AssetNumber, BTreeMap<WindowNumber, Option<Timestamp>>>,
     /// Batches that were neither approved nor aborted, by the record that computed them.
@@ -99,7 +99,7 @@ impl Waiting {
 
 /// What rows hold of it, and how it comes back from them.
 impl Waiting {
-    /// The assets in which a window waits, each with since when a person has it in his hands.
+    /// The assets in which a window waits, each with since when a person has it in their hands.
     pub(super) fn of_window(
         &self,
         window: WindowNumber,
@@ -137,8 +137,8 @@ impl Waiting {
 
 impl Control {
     /// The closed, sealed windows in which something is owed in an asset and that are in no live
-    /// batch of it, oldest first; each with when a person last took it into his hands, by aborting
-    /// its batch or ending its dispute. Some may be disputed.
+    /// batch of it, oldest first; each with when a person last took it into their hands, by
+    /// aborting its batch or ending its dispute. Some may be disputed.
     pub fn unbatched(
         &self,
         asset: AssetNumber,

@@ -183,7 +183,7 @@ fn heard(key: &str, state: LegState, said: LegWord) -> Result<Option<LegState>, 
     Err(Refusal::LegWord { key: key.to_owned(), state: state.name(), word: said.said(), why })
 }
 
-/// Whether another operator has said the same. Who repeats his own word is told that it takes
+/// Whether another operator has said the same. Who repeats their own word is told that it takes
 /// another's.
 fn agreed(legs: &Legs, leg: u32, key: &str, said: &Proposal) -> Result<bool, Refusal> {
     let Some(standing) = legs.proposed().get(&leg) else { return Ok(false) };

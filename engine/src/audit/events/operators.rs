@@ -1,5 +1,5 @@
 //! What operators signed with keys of their own, and whose keys those are: who has one signs all
-//! that he approves and says, and nobody else's signature counts.
+//! that they approve and say, and nobody else's signature counts.
 
 use super::{Audit, Done};
 use crate::audit::difference::Difference;
@@ -83,7 +83,7 @@ impl Audit<'_> {
         Ok(())
     }
 
-    /// Whether a caller signed what he says: he does, strictly with the key that he has, and who
+    /// Whether a caller signed what they say: strictly with the key that they have, and who
     /// has none does not.
     fn under(
         &self,
@@ -102,7 +102,7 @@ impl Audit<'_> {
         }
     }
 
-    /// An operator's first key is the one that whoever audits knows, if he does.
+    /// An operator's first key is the one that whoever audits knows, if they do.
     fn pinned(&self, e: &OperatorKeySet) -> Checked {
         let had_one = self.operators.all().iter().any(|(_, of)| of.operator == e.operator);
         let pins = self.settings.operator_keys.iter();

@@ -82,7 +82,7 @@ pub(super) fn voucher(
     Evidence { payer, before, lsn: Lsn(0), voucher: voucher.pack() }
 }
 
-/// What an operator approves or says, signed with his own key.
+/// What an operator approves or says, signed with their own key.
 fn signed(own: &SigningKey, event: Event) -> Event {
     let by = |over: Statement| own.sign(over.bytes()).to_bytes();
     match event {

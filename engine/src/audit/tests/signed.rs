@@ -220,7 +220,7 @@ fn a_first_key_that_is_not_the_operators_is_found_by_who_knows_it() {
         let report = pinned(&file, known);
         assert!(report.ok, "{}", what(&report));
     }
-    // Another one, his second one, one of somebody who never set any, and two of one.
+    // Another one, the operator's second one, one of somebody who never set any, and two of one.
     let wrong: [&[(&str, SignerKey)]; 4] = [
         &[("bob", public(7))],
         &[("bob", public(43))],

@@ -183,7 +183,7 @@ impl Diary {
         // Its windows must be sealed, all up to the last: they are sealed in their order.
         control.window(work.upto).ok().filter(|window| window.sealed.is_some())?;
         let began = work.began(control);
-        // What a person took into his hands since is his until the next time.
+        // What a person took into their hands since is theirs until the next time.
         let is_his = |taken: Option<Timestamp>| {
             taken.is_some_and(|at| Some(at) >= began && !is_ahead(at, now))
         };

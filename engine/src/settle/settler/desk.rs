@@ -13,7 +13,7 @@ use crossbeam::channel::Select;
 use std::collections::BTreeMap;
 
 /// One rail, as the settler's loop sees it. Nothing here waits for the rail: whoever asks it does
-/// so on threads of his own, and has the loop woken.
+/// so on threads of its own, and has the loop woken.
 pub(crate) trait Desk: Send {
     /// Before anything else: starts the threads that it needs.
     fn at_start(&mut self, _engine: &Engine) {}

@@ -1,5 +1,5 @@
 //! Points of order 2, 4 and 8, and encodings that name a point twice: in R, in A, and in what a
-//! signer can do with them who knows his key.
+//! signer can do with them who knows the key.
 
 use crate::common::bank::{Bank, agree};
 use crate::common::forge::{Case, Signer, non_canonical, plus_order, small_order};

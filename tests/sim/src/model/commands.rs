@@ -197,7 +197,7 @@ impl State {
         let deposit = |(id, before): &(PartyId, Total)| {
             let (before, now) = (before.0, self.free(*id, head.asset.number.0));
             let paid = head.prefunded.iter().find(|(of, _)| of == id).map_or(0, |(_, paid)| paid.0);
-            // Who owes no more than his deposits pay is free to deposit more.
+            // Who owes no more than their deposits pay is free to deposit more.
             let all_paid = head.asset.model == SettlementModel::Multilateral && paid < before;
             now == before || all_paid && paid <= now
         };

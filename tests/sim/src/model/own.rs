@@ -1,4 +1,4 @@
-//! Operators' keys of their own, by hand: who has one signs, with that one, just what he asks for.
+//! Operators' keys of their own, by hand: who has one signs, with that one, just what they ask for.
 
 use super::State;
 use tallystick::ledger::event::{KeyEvent, OperatorKeyRemoved, OperatorKeySet};

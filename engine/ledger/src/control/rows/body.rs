@@ -53,7 +53,7 @@ pub(super) struct WindowRow {
     pub settled: Vec<AssetNumber>,
     pub dispute: Option<String>,
     pub archive: Option<ArchiveId>,
-    /// Where it waits for a batch: since when a person has it in his hands, if one has.
+    /// Where it waits for a batch: since when a person has it in their hands, if one has.
     pub waits: Vec<(AssetNumber, Option<Timestamp>)>,
 }
 

@@ -53,7 +53,7 @@ fn unfit(n: u8) -> Refusal {
     OperatorKeyMisfit::SignatureUnfit { operator: "ann".into(), key: key(n) }.into()
 }
 
-/// That an operator had approved was the engine's word, whoever he was.
+/// That an operator had approved was the engine's word, whoever it was.
 #[test]
 fn who_has_a_key_signs_his_approval_with_it_and_nobody_else_signs() {
     let mut books = Books::new();
@@ -134,14 +134,14 @@ fn a_lost_key_is_taken_away_by_another_operator_and_then_a_new_one_is_the_first(
         remove(&mut books, ("", None), lost).unwrap_err(),
         OperatorKeyMisfit::Nameless.into()
     );
-    // Ann has lost it, so she cannot sign; and has it, for all that the engine knows.
+    // Ann has lost it, so cannot sign; and has it, for all that the engine knows.
     assert_eq!(remove(&mut books, ("ann", None), lost).unwrap_err(), must_sign(1));
     let other = OperatorKeyMisfit::NotHis { operator: "ann".into(), key: key(2) }.into();
     assert_eq!(remove(&mut books, ("bob", None), ("ann", 2)).unwrap_err(), other);
     let long = "x".repeat(OPERATOR_NAME_BYTES_MAX + 1);
     let refused = remove(&mut books, ("bob", None), (&long, 2));
     assert!(matches!(refused, Err(Refusal::TextTooLong { field: "operator", .. })));
-    // Bob has a key, so he signs it.
+    // Bob has a key, so signs it.
     set(&mut books, "bob", 5, None).unwrap();
     let wanted = OperatorKeyMisfit::MustSign { operator: "bob".into(), key: key(5) }.into();
     assert_eq!(remove(&mut books, ("bob", None), lost).unwrap_err(), wanted);

@@ -5,7 +5,7 @@ use crate::operator_key::OperatorSignature;
 use crate::types::{operator_key_statement, operator_removal_statement};
 
 impl World {
-    /// Sets this key of an operator who says nothing, or takes the one away that he has.
+    /// Sets this key of an operator who says nothing, or takes the one away that they have.
     pub(super) fn step_of_keys(&mut self, next: Option<u8>) {
         let (network, operator) = (self.books.control.genesis().network, "cid");
         let before = self.books.control.operator_keys().current(operator);

@@ -9,10 +9,11 @@ use crate::limits::BOOKINGS_MAX;
 /// `rail` and `books` are words of the rail, `engine` its own doing, `report` is ann's word in the
 /// rail's stead. `alone` is what ann says of a leg whose fate the rail cannot tell, `silent` the
 /// same without evidence; `nobody` and `clock` are nobody in particular and the schedule, instead
-/// of her. After ann has said the same: `agree` is bob, `after` his report, `twice` she herself and
-/// `own` her report, `joins` nobody in particular and `tells` his report, `ticks` the schedule.
-/// `differ` is bob after she has said something else, and `cross` his report; `else` is bob after
-/// her same word under another reference, and `other` his report.
+/// of ann. After ann has said the same: `agree` is bob, `after` bob's report, `twice` ann again and
+/// `own` ann's report, `joins` nobody in particular and `tells` such a report, `ticks` the
+/// schedule.
+/// `differ` is bob after ann has said something else, and `cross` bob's report; `else` is bob after
+/// ann's same word under another reference, and `other` bob's report.
 const PAY_IN: &str = "
                        READY      SENT       ACCEPTED   UNKNOWN    CONFIRMED  REJECTED   RETURNED
     rail   READY       LegState   LegState   LegState   LegState   LegState   LegState   LegState
