@@ -7,6 +7,7 @@ pub mod audit;
 pub mod cli;
 pub mod config;
 pub mod faults;
+pub mod files;
 pub mod log;
 pub mod pipeline;
 pub mod proof;

@@ -3,6 +3,7 @@
 //!
 //! Owns the form. Never says whose secret it is, or shows one.
 
+use crate::files;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
@@ -14,7 +15,7 @@ use zeroize::Zeroizing;
 pub enum SecretError {
     /// It has another form.
     #[error(
-        "{} is no key file: expected 64 hexadecimal digits; restore it from a copy",
+        "{} is no key file: expected 64 hexadecimal digits; name the right file, or restore it from a copy",
         .path.display()
     )]
     NotASecret {
@@ -22,12 +23,12 @@ pub enum SecretError {
         path: PathBuf,
     },
     /// The system refuses.
-    #[error("the key file {}: {source}", .path.display())]
+    #[error("the key file {}", files::why(path, why))]
     File {
         /// Which file.
         path: PathBuf,
         /// Why.
-        source: io::Error,
+        why: io::Error,
     },
     /// There is no randomness.
     #[error("the system gives no randomness for a key: {0}")]
@@ -49,12 +50,17 @@ pub fn fresh() -> Result<Zeroizing<[u8; 32]>, SecretError> {
 /// # Errors
 /// `SecretError`.
 pub fn read(path: &Path, warn: &str) -> Result<Option<Zeroizing<[u8; 32]>>, SecretError> {
-    let failed = |source| SecretError::File { path: path.to_owned(), source };
+    let failed = |why| SecretError::File { path: path.to_owned(), why };
     let text = match fs::read(path) {
         Ok(text) => Zeroizing::new(text),
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(failed(error)),
     };
+    let bytes = data_encoding::HEXLOWER_PERMISSIVE.decode(text.trim_ascii()).ok();
+    let bytes = bytes.map(Zeroizing::new).and_then(|bytes| <[u8; 32]>::try_from(&**bytes).ok());
+    let bytes = bytes.ok_or_else(|| SecretError::NotASecret { path: path.to_owned() })?;
+    let bytes = Zeroizing::new(bytes);
+    // Only what is a secret is closed: another file was named by mistake.
     let mode = fs::metadata(path).map_err(failed)?.permissions().mode();
     if mode & 0o077 != 0 {
         fs::set_permissions(path, fs::Permissions::from_mode(0o600)).map_err(failed)?;
@@ -63,10 +69,7 @@ pub fn read(path: &Path, warn: &str) -> Result<Option<Zeroizing<[u8; 32]>>, Secr
             "others could read this key until now; it is closed (chmod 600): {warn}"
         );
     }
-    let bytes = data_encoding::HEXLOWER_PERMISSIVE.decode(text.trim_ascii()).ok();
-    let bytes = bytes.map(Zeroizing::new).and_then(|bytes| <[u8; 32]>::try_from(&**bytes).ok());
-    let bytes = bytes.ok_or_else(|| SecretError::NotASecret { path: path.to_owned() })?;
-    Ok(Some(Zeroizing::new(bytes)))
+    Ok(Some(bytes))
 }
 
 /// Writes a secret, under another name first, so that the name never stands for half of one.
@@ -89,12 +92,12 @@ pub fn write(path: &Path, secret: &[u8; 32]) -> Result<(), SecretError> {
         writeln!(file, "{}", *text)?;
         file.sync_all()
     };
-    write().map_err(|source| SecretError::File { path: unfinished.clone(), source })?;
+    write().map_err(|why| SecretError::File { path: unfinished.clone(), why })?;
     let named = || {
         fs::rename(&unfinished, path)?;
         sync_folder(path)
     };
-    named().map_err(|source| SecretError::File { path: path.to_owned(), source })
+    named().map_err(|why| SecretError::File { path: path.to_owned(), why })
 }
 
 /// Makes the names in a file's folder durable.

@@ -15,6 +15,7 @@ mod tasks;
 use crate::api::{Auth, Door, Edge, OperatorApi, Refused, TlsError, VouchersApi, webhooks};
 use crate::config::{Config, FolderSettings, RailSettings};
 use crate::faults;
+use crate::files;
 use crate::journal::{JournalError, Tables, rocks};
 use crate::ledger::{Command, Genesis, Rail, Wish};
 use crate::limits::{LIFETIME_SECONDS_DEFAULT, STOP_WAIT_MILLIS};
@@ -92,7 +93,7 @@ pub enum ServeError {
     Tls { kind: &'static str, why: TlsError },
     #[error("a listener ended by itself ({why}), so the engine stops; start it again")]
     ListenerEnded { why: String },
-    #[error("cannot write the ready file {}: {why}", .path.display())]
+    #[error("the ready file {}", files::why(path, why))]
     ReadyFile { path: PathBuf, why: std::io::Error },
     #[error(
         "the audit log cannot be written in {}: {why}; make that folder writable, or name another with --audit-log",

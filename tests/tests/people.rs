@@ -357,7 +357,10 @@ fn wrong_usage_is_answered_in_plain_words() {
         (
             vec!["proof", "check", not_json],
             1,
-            format!("{not_json} proves nothing: it is not a proof or a receipt (not JSON)"),
+            format!(
+                "{not_json} proves nothing: it is not a proof or a receipt (not JSON): name a file that \
+                 `tallystick proof` or `tallystick receipt` has written"
+            ),
         ),
     ];
     answers(&cli, table);

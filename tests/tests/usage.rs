@@ -50,9 +50,20 @@ fn all_are_answered(rows: &str, words: &Words, run: impl Fn(&[&str]) -> Output) 
 fn files(dir: &Path) -> Vec<(&'static str, String)> {
     let path = |name: &str| dir.join(name).to_string_lossy().into_owned();
     std::fs::write(path("legs.csv"), "nokey\n1\n").unwrap();
+    // What is no file, and files of another kind than is wanted.
+    std::fs::create_dir(path("folder")).unwrap();
+    std::fs::write(path("empty"), "").unwrap();
+    std::fs::write(path("text"), "hello\n").unwrap();
+    std::fs::write(path("json"), "{\"a\": 1}\n").unwrap();
+    std::fs::write(path("binary"), [0xff, 0xfe, 0x00]).unwrap();
+    std::fs::write(path("export"), b"TALLYEXP\x02\0").unwrap();
     let made = run_cli(&["voucher", "keygen", "--out", &path("key")]);
     assert!(made.status.success(), "{made:?}");
-    vec![("$KEYFILE", path("key")), ("$CSV", path("legs.csv"))]
+    let mut words = vec![("$KEYFILE", path("key")), ("$CSV", path("legs.csv"))];
+    words.extend([("$FOLDER", path("folder")), ("$EMPTY", path("empty")), ("$TEXT", path("text"))]);
+    words.extend([("$JSON", path("json")), ("$BINARY", path("binary"))]);
+    words.extend([("$EXPORT", path("export")), ("$NEW", path("new"))]);
+    words
 }
 
 #[test]

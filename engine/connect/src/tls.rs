@@ -109,7 +109,7 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, ConnectErro
     let all: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&text).collect();
     all.ok().filter(|all| !all.is_empty()).ok_or_else(|| {
         ConnectError::Input(format!(
-            "{} holds no certificate in PEM (-----BEGIN CERTIFICATE-----)",
+            "{} holds no certificate in PEM (-----BEGIN CERTIFICATE-----): is it the right file?",
             path.display()
         ))
     })

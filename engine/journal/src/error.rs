@@ -15,6 +15,14 @@ pub enum JournalError {
     Locked { dir: PathBuf },
     #[error("data directory {} holds other files and no journal; give an empty or new one", .dir.display())]
     NotAJournal { dir: PathBuf },
+    #[error("there is no ledger in {}: name an engine's data directory", .dir.display())]
+    NoJournal { dir: PathBuf },
+    #[error(
+        "{} is a file, or stands behind one, and a data directory is a folder: name another with --data-dir \
+         (data_dir in the configuration); one that does not exist is made",
+        .dir.display()
+    )]
+    NotAFolder { dir: PathBuf },
     #[error(
         "data directory {} holds what is left of a ledger ({found}) and not the file CURRENT, without which it \
          cannot be read: something removed it, or a copy left it out. Nothing was changed. Restore the whole \

@@ -80,10 +80,10 @@ pub fn open(dir: &Path) -> Result<Journal<RocksLog>, JournalError> {
 /// Opens the journal in `dir` to read it; changes nothing, and keeps engines out meanwhile.
 ///
 /// # Errors
-/// `Locked`, `NotAJournal`, `OtherFormat`, `Damaged`, or the storage's own failure.
+/// `Locked`, `NoJournal`, `NotAFolder`, `OtherFormat`, `Damaged`, or the storage's own failure.
 pub fn open_read_only(dir: &Path) -> Result<Journal<RocksLog>, JournalError> {
     if !exists(dir)? {
-        return Err(JournalError::NotAJournal { dir: dir.to_owned() });
+        return Err(JournalError::NoJournal { dir: dir.to_owned() });
     }
     let lock = lock(dir)?;
     wal::check_manifest(dir)?;
@@ -97,15 +97,18 @@ pub fn open_read_only(dir: &Path) -> Result<Journal<RocksLog>, JournalError> {
     match meta::<2>(&tables, META_FORMAT)?.map(u16::from_le_bytes) {
         Some(DIRECTORY_FORMAT) => Ok(journal(tables, dir, 0, lock, mark)),
         Some(found) => Err(other_format(found)),
-        None => Err(JournalError::NotAJournal { dir: dir.to_owned() }),
+        None => Err(JournalError::NoJournal { dir: dir.to_owned() }),
     }
 }
 
 /// Whether a directory holds a journal, however short.
 ///
 /// # Errors
-/// `CurrentLost` when it holds what is left of one.
+/// `CurrentLost` when it holds what is left of one, `NotAFolder` when it is a file.
 pub fn exists(dir: &Path) -> Result<bool, JournalError> {
+    if std::fs::metadata(dir).is_ok_and(|found| !found.is_dir()) {
+        return Err(JournalError::NotAFolder { dir: dir.to_owned() });
+    }
     if dir.join("CURRENT").exists() {
         return Ok(true);
     }
@@ -349,7 +352,11 @@ fn check_directory(dir: &Path) -> Result<(), JournalError> {
     let failed = |error: std::io::Error| {
         JournalError::Storage(format!("data directory {}: {error}", dir.display()))
     };
-    std::fs::create_dir_all(dir).map_err(failed)?;
+    std::fs::create_dir_all(dir).map_err(|error| {
+        let is_behind_a_file = error.kind() == std::io::ErrorKind::NotADirectory;
+        let no_folder = JournalError::NotAFolder { dir: dir.to_owned() };
+        if is_behind_a_file { no_folder } else { failed(error) }
+    })?;
     if dir.join("CURRENT").exists() {
         return Ok(());
     }

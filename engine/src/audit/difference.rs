@@ -123,14 +123,9 @@ pub enum AuditError {
     /// Something is not as it must be.
     #[error("{0}")]
     Difference(Box<Difference>),
-    /// A source cannot be read.
-    #[error("cannot read {name}: {why}")]
-    Unreadable {
-        /// Which.
-        name: String,
-        /// Why not.
-        why: String,
-    },
+    /// A source cannot be read: which, and what to do.
+    #[error("{0}")]
+    Unreadable(String),
 }
 
 impl From<Difference> for AuditError {
@@ -142,8 +137,8 @@ impl From<Difference> for AuditError {
 impl From<ReadError> for AuditError {
     fn from(error: ReadError) -> Self {
         match error {
-            ReadError::File { path, source } => {
-                Self::Unreadable { name: path.display().to_string(), why: source.to_string() }
+            other @ (ReadError::File { .. } | ReadError::Other { .. }) => {
+                Self::Unreadable(other.to_string())
             }
             ReadError::Damaged { path, at, why } => {
                 let what = format!("{} at byte {at}", path.display());
@@ -163,12 +158,12 @@ impl From<JournalError> for AuditError {
             }
             other @ (JournalError::Locked { .. }
             | JournalError::NotAJournal { .. }
+            | JournalError::NoJournal { .. }
+            | JournalError::NotAFolder { .. }
             | JournalError::CurrentLost { .. }
             | JournalError::OtherNetwork { .. }
             | JournalError::OtherFormat { .. }
-            | JournalError::Storage(_)) => {
-                Self::Unreadable { name: "the journal".into(), why: other.to_string() }
-            }
+            | JournalError::Storage(_)) => Self::Unreadable(other.to_string()),
         }
     }
 }

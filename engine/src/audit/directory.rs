@@ -195,6 +195,8 @@ fn kept_error(error: JournalError) -> AuditError {
         }
         other @ (JournalError::Locked { .. }
         | JournalError::NotAJournal { .. }
+        | JournalError::NoJournal { .. }
+        | JournalError::NotAFolder { .. }
         | JournalError::CurrentLost { .. }
         | JournalError::OtherNetwork { .. }
         | JournalError::OtherFormat { .. }

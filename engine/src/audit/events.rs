@@ -457,6 +457,6 @@ fn located(error: AuditError, lsn: Lsn) -> AuditError {
         AuditError::Difference(difference) if difference.place.lsn.is_none() => {
             difference.lsn(lsn).into()
         }
-        other @ (AuditError::Difference(_) | AuditError::Unreadable { .. }) => other,
+        other @ (AuditError::Difference(_) | AuditError::Unreadable(_)) => other,
     }
 }

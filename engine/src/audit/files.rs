@@ -37,9 +37,10 @@ impl Files {
         for (index, file) in files.iter().enumerate() {
             for window in file.windows().keys() {
                 if windows.insert(*window, index).is_some() {
-                    let name = file.path().display().to_string();
-                    let why = format!("window {window} is in another file too; give one of them");
-                    return Err(AuditError::Unreadable { name, why });
+                    let name = file.path().display();
+                    return Err(AuditError::Unreadable(format!(
+                        "window {window} of {name} is in another file too; give one of them"
+                    )));
                 }
             }
         }

@@ -83,7 +83,7 @@ impl Report {
         let (first_difference, error) = match ended {
             None => (None, None),
             Some(AuditError::Difference(difference)) => (Some(*difference), None),
-            Some(error @ AuditError::Unreadable { .. }) => (None, Some(error.to_string())),
+            Some(error @ AuditError::Unreadable(_)) => (None, Some(error.to_string())),
         };
         let ok = first_difference.is_none() && error.is_none();
         Self {

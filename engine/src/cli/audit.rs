@@ -73,13 +73,7 @@ pub fn run(args: &AuditArgs, json: bool) -> Result<(), CliError> {
     let clock = std::time::Instant::now();
     let receipts = args.receipts.iter().map(|path| read_receipt(path));
     let receipts = receipts.collect::<Result<Vec<_>, _>>()?;
-    let folders = args.of.data_dir.iter().chain(&args.archives);
-    if let Some(dir) = folders.into_iter().find(|dir| !dir.is_dir()) {
-        let dir = dir.display();
-        return Err(CliError::Failed(format!(
-            "there is no folder {dir}: name an engine's data directory"
-        )));
-    }
+    check_kinds(args)?;
     let source: Result<Box<dyn Source>, AuditError> = match &args.of.data_dir {
         Some(dir) => Directory::open(dir, args.archives.as_deref())
             .map(|dir| Box::new(dir) as Box<dyn Source>),
@@ -119,6 +113,31 @@ pub fn run(args: &AuditArgs, json: bool) -> Result<(), CliError> {
     Err(CliError::Failed(format!("the audit failed: {}", printable(&why))))
 }
 
+/// Whether folders are named where folders are wanted, and files where files are.
+fn check_kinds(args: &AuditArgs) -> Result<(), CliError> {
+    let no_folder = |dir: &Path, wanted: &str, instead: String| {
+        let name = dir.display();
+        CliError::Failed(match dir.exists() {
+            true => format!("{name} is a file, and {wanted} is a folder; {instead}"),
+            false => format!("there is no folder {name}: name {wanted}"),
+        })
+    };
+    if let Some(dir) = args.of.data_dir.as_deref().filter(|dir| !dir.is_dir()) {
+        let instead = format!("`tallystick audit {}` audits an export", dir.display());
+        return Err(no_folder(dir, "an engine's data directory", instead));
+    }
+    if let Some(dir) = args.archives.as_deref().filter(|dir| !dir.is_dir()) {
+        let instead = "name the folder in which it lies".to_owned();
+        return Err(no_folder(dir, "the folder of archives (archive_dir)", instead));
+    }
+    let folder = args.of.files.iter().find(|file| file.is_dir()).map(|folder| folder.display());
+    folder.map_or(Ok(()), |name| {
+        Err(CliError::Failed(format!(
+            "{name} is a folder: name an export, or an engine's data directory with --data-dir {name}"
+        )))
+    })
+}
+
 /// Reads NAME=KEY.
 fn operator_key(text: &str) -> Result<(String, SignerKey), String> {
     let (name, key) = text.rsplit_once('=').ok_or("expected NAME=KEY")?;
@@ -129,7 +148,7 @@ fn operator_key(text: &str) -> Result<(String, SignerKey), String> {
 /// A receipt whose own signatures hold.
 fn read_receipt(path: &Path) -> Result<Receipt, CliError> {
     let failed = |why: String| CliError::Failed(format!("{}: {why}", path.display()));
-    let text = std::fs::read_to_string(path).map_err(|error| failed(error.to_string()))?;
+    let text = super::evidence::read_document(path)?;
     let checked = check_document(&text, &Trust::default());
     match checked.map_err(|why| failed(printable(&why)))?.document {
         Document::Receipt(receipt) => Ok(*receipt),

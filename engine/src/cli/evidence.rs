@@ -5,7 +5,7 @@ use super::ids::Named;
 use super::output::{Cell, Output, Record, hex};
 use super::voucher::ChannelArgs;
 use super::{CliError, RequestArgs};
-use crate::proof::{Checked, Document, Trust, check_document};
+use crate::proof::{Checked, Document, Trust, check_document, is_export};
 use crate::types::{NetworkId, PartyId, SignerKey};
 use clap::{Args, Subcommand};
 use std::fs::{self, File};
@@ -185,13 +185,7 @@ pub async fn run_key(session: &mut Session, command: KeyCommand) -> Result<(), C
 /// # Errors
 /// When the document cannot be read, or something in it does not hold.
 pub fn check(path: &Path, trust: &Trust, json: bool) -> Result<(), CliError> {
-    let text = if path == Path::new("-") {
-        let mut text = String::new();
-        io::stdin().read_to_string(&mut text).map(|_| text)
-    } else {
-        fs::read_to_string(path)
-    };
-    let text = text.map_err(CliError::file(path))?;
+    let text = read_document(path)?;
     let checked = check_document(&text, trust)
         .map_err(|why| CliError::Failed(format!("{} proves nothing: {why}", path.display())))?;
     let mut out = Output::new(json);
@@ -200,6 +194,32 @@ pub fn check(path: &Path, trust: &Trust, json: bool) -> Result<(), CliError> {
         super::note("note: pass --engine-key to check that this is your engine's key");
     }
     out.finish()
+}
+
+/// The text of a proof or a receipt; what is plainly something else is told as what it is.
+pub(super) fn read_document(path: &Path) -> Result<String, CliError> {
+    let mut bytes = Vec::new();
+    let read = if path == Path::new("-") {
+        io::stdin().read_to_end(&mut bytes)
+    } else {
+        File::open(path).and_then(|mut file| file.read_to_end(&mut bytes))
+    };
+    read.map_err(CliError::file(path))?;
+    let name = path.display();
+    if is_export(&bytes) {
+        return Err(CliError::Failed(format!(
+            "{name} is an evidence export, no proof or receipt: `tallystick audit {name}` checks it"
+        )));
+    }
+    let why = match String::from_utf8(bytes) {
+        Ok(text) if text.trim().is_empty() => "is empty: fetch the proof or receipt again",
+        Ok(text) => return Ok(text),
+        Err(_) => {
+            "is no text, so it is no proof or receipt: name a file that `tallystick proof pair`, `proof \
+             position` or `receipt` has written"
+        }
+    };
+    Err(CliError::Failed(format!("{name} {why}")))
 }
 
 fn checked_record(checked: &Checked) -> Record {

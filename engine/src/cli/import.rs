@@ -15,7 +15,7 @@ use serde_json::error::Category;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use tallystick_proto::v1::import_request::Item;
 use tallystick_proto::v1::{
     AddSignerRequest, Cap, ImportRequest, Keep, Party, RecordDepositRequest, SetCreditLimitRequest,
@@ -324,17 +324,20 @@ fn by_line(said: Vec<(u64, String)>) -> Cell {
     Cell::Records(said.into_iter().map(one).collect())
 }
 
+fn open(path: &Path) -> Result<Box<dyn Read + Send>, CliError> {
+    if path.as_os_str() == "-" {
+        return Ok(Box::new(io::stdin()));
+    }
+    Ok(Box::new(File::open(path).map_err(CliError::file(path))?))
+}
+
 /// Runs `tallystick import`.
 ///
 /// # Errors
 /// When the file cannot be read, the call fails, or any line does.
 pub async fn run(session: &mut Session, args: ImportArgs) -> Result<(), CliError> {
     let path = args.file;
-    let input: Box<dyn Read + Send> = if path.as_os_str() == "-" {
-        Box::new(io::stdin())
-    } else {
-        Box::new(File::open(&path).map_err(CliError::file(&path))?)
-    };
+    let input = open(&path)?;
     let again = if args.again { Some(client::request_id(None)?) } else { None };
     let (items, receiver) = mpsc::channel(limits::IMPORT_CHUNK);
     // Files block; the thread ends with the file or with the call, whose end closes the channel.
@@ -379,6 +382,9 @@ pub async fn run(session: &mut Session, args: ImportArgs) -> Result<(), CliError
         super::note(&format!(
             "note: these are the first {FAILURES_SHOWN}; --json lists {listed} of {failed}"
         ));
+    }
+    if answer.applied + failed == 0 {
+        super::note(&format!("note: {} holds no lines, so nothing was imported", path.display()));
     }
     if answer.applied_before > 0 && !args.again {
         super::note(&format!(

@@ -287,7 +287,9 @@ fn file_digest(path: &Path) -> Result<Digest, CliError> {
 fn from_csv(path: &Path, args: &ReportArgs) -> Result<Vec<LegReport>, CliError> {
     let text = std::fs::read(path).map_err(CliError::file(path))?;
     let bad = |why: String| CliError::Input(format!("{}: {why}", path.display()));
-    let reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(text.as_slice());
+    let text = String::from_utf8(text)
+        .map_err(|_| bad(format!("it is no text, but a CSV file is needed: {COLUMNS}")))?;
+    let reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(text.as_bytes());
     let mut reports = Vec::new();
     for line in reader.into_deserialize::<Line>() {
         let line = line.map_err(|error| bad(csv_error(&error)))?;
@@ -309,13 +311,17 @@ fn from_csv(path: &Path, args: &ReportArgs) -> Result<Vec<LegReport>, CliError> 
             reason: or(line.reason, &args.reason),
         });
     }
+    if reports.is_empty() {
+        return Err(bad(format!("it names no legs; {COLUMNS}, and each further line is a leg")));
+    }
     Ok(reports)
 }
 
+/// How such a file begins.
+const COLUMNS: &str = "the first line names the columns: key, and perhaps word, reference, reason";
+
 /// What is wrong with a line of a CSV file, in plain words.
 fn csv_error(error: &csv::Error) -> String {
-    const COLUMNS: &str =
-        "the first line names the columns: key, and perhaps word, reference, reason";
     let line = error.position().map_or(1, csv::Position::line);
     let text = error.to_string();
     match text.split_once("unknown field `").and_then(|(_, rest)| rest.split_once('`')) {

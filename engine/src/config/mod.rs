@@ -17,6 +17,7 @@ pub use rails::*;
 pub use settings::{Config, Settings};
 pub use values::{BadValue, parse_bytes, parse_duration, show_bytes, show_duration};
 
+use crate::files;
 use crate::limits;
 use clap::Args;
 use listeners::{Kind, ListenTls, why_not};
@@ -58,12 +59,12 @@ pub struct ServeArgs {
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// The file cannot be read.
-    #[error("cannot read the configuration file {}: {source}", path.display())]
+    #[error("the configuration file {}", files::why(path, why))]
     Unreadable {
         /// Which file.
         path: PathBuf,
         /// Why not.
-        source: std::io::Error,
+        why: std::io::Error,
     },
     /// The file is no TOML, has an unknown key, or a value of the wrong form.
     #[error("in the configuration file {}: {what}", path.display())]
@@ -107,7 +108,7 @@ impl Config {
             None => Settings::default(),
             Some(path) => {
                 let text = std::fs::read_to_string(path)
-                    .map_err(|source| ConfigError::Unreadable { path: path.clone(), source })?;
+                    .map_err(|why| ConfigError::Unreadable { path: path.clone(), why })?;
                 Settings::from_toml(&text, path)?
             }
         };

@@ -161,6 +161,10 @@ fn is_nothing<T: Default + PartialEq>(table: &Option<T>) -> bool {
 /// What is wrong with a file's text, and where. A line about operators is not shown: what stands
 /// there may be a token, pasted where its digest belongs.
 fn what_is_wrong(text: &str, error: &toml::de::Error) -> String {
+    let is_one_word = text.split_whitespace().nth(1).is_none();
+    if is_one_word && !text.contains('=') || text.contains("-----BEGIN") {
+        return "it holds no settings, but perhaps a key or a token: is it the right file?".into();
+    }
     let at = error.span().map_or(0, |span| span.start.min(text.len()));
     let before = text.get(..at).unwrap_or_default();
     let rest_of_line = text.get(at..).unwrap_or_default().lines().next().unwrap_or_default();

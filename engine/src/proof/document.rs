@@ -195,7 +195,10 @@ impl Document {
                 Category::Data => "it has no member `format`",
                 Category::Syntax | Category::Eof | Category::Io => "not JSON",
             };
-            format!("it is not a proof or a receipt ({why})")
+            format!(
+                "it is not a proof or a receipt ({why}): name a file that `tallystick proof` or `tallystick \
+                 receipt` has written"
+            )
         })?;
         let wrong = |e: serde_json::Error| format!("it is no {}: {e}", named.format);
         match named.format.as_str() {

@@ -19,4 +19,4 @@ pub use document::{
 };
 pub use export::{Counts, ExportWriter, SignedEnd, archive_name};
 pub use make::{PartialProof, ProofMaker, Wanted};
-pub use read::{AssetIndex, ExportFile, Part, ReadError, WindowIndex};
+pub use read::{AssetIndex, ExportFile, Part, ReadError, WindowIndex, is_export};

@@ -5,6 +5,7 @@
 
 use super::export::{Counts, FILE_HEAD, Kind, SECTION_HEAD_BYTES, SignedEnd};
 use super::rows::{CARRIED_BYTES, OBLIGATION_BYTES};
+use crate::files;
 use crate::ledger::EVIDENCE_BYTES;
 use crate::ledger::event::ArchiveId;
 use crate::limits::{EXPORT_CHUNK_BYTES, RECORD_BYTES_MAX};
@@ -25,10 +26,18 @@ const _: () = assert!(SECTION_BYTES_MAX > EXPORT_CHUNK_BYTES);
 #[derive(Debug, thiserror::Error)]
 #[allow(missing_docs)]
 pub enum ReadError {
-    #[error("{}: {source}", .path.display())]
-    File { path: PathBuf, source: io::Error },
+    #[error("{}", files::why(path, why))]
+    File { path: PathBuf, why: io::Error },
     #[error("{}: {why}, at byte {at}; fetch the export again", .path.display())]
     Damaged { path: PathBuf, at: u64, why: String },
+    #[error("{} {why}", .path.display())]
+    Other { path: PathBuf, why: &'static str },
+}
+
+/// Whether a file that begins so is meant as an export, of whatever version.
+#[must_use]
+pub fn is_export(begin: &[u8]) -> bool {
+    begin.starts_with(&FILE_HEAD[..8])
 }
 
 /// Takes the bytes of a record and the position that it names.
@@ -99,7 +108,7 @@ impl ExportFile {
     /// # Errors
     /// `ReadError` with the first byte of the section that is not as it must be.
     pub fn open(path: &Path) -> Result<Self, ReadError> {
-        let failed = |source| ReadError::File { path: path.to_owned(), source };
+        let failed = |why| ReadError::File { path: path.to_owned(), why };
         let file = File::open(path).map_err(failed)?;
         let input = BufReader::with_capacity(1 << 20, file.try_clone().map_err(failed)?);
         let mut scan =
@@ -216,7 +225,7 @@ impl ExportFile {
 
     fn body(&self, place: Place) -> Result<Vec<u8>, ReadError> {
         let mut body = vec![0; place.length];
-        let failed = |source| ReadError::File { path: self.path.clone(), source };
+        let failed = |why| ReadError::File { path: self.path.clone(), why };
         self.file.read_exact_at(&mut body, place.at).map_err(failed)?;
         Ok(body)
     }
@@ -256,16 +265,42 @@ struct Scan<'a> {
 impl Scan<'_> {
     fn file_head(&mut self) -> Result<(), ReadError> {
         let mut head = [0; FILE_HEAD.len()];
-        self.fill(&mut head)?;
+        let begins = self.begins(&mut head)?;
         if head == FILE_HEAD {
             return Ok(());
         }
-        let why = if head[..8] == FILE_HEAD[..8] {
-            "it has another version than this program reads: it was made by another version of the engine"
-        } else {
-            "it is no evidence export"
+        let why = match &head[..begins] {
+            [] => "is empty: fetch the export again",
+            begins if begins == &FILE_HEAD[..begins.len()] => "is cut off: fetch the export again",
+            begins if begins.starts_with(&FILE_HEAD[..8]) => {
+                "has another version than this program reads: audit it with the version of the engine that \
+                 made it"
+            }
+            [b'{', ..] => {
+                "is no evidence export, but perhaps a proof or a receipt: `tallystick proof check FILE` \
+                 checks one"
+            }
+            _ => {
+                "is no evidence export: name a file that `tallystick evidence export` has written, or a data \
+                 directory with --data-dir"
+            }
         };
-        Err(self.damaged(0, why.into()))
+        Err(ReadError::Other { path: self.path.to_owned(), why })
+    }
+
+    /// The first bytes, as many as there are.
+    fn begins(&mut self, head: &mut [u8]) -> Result<usize, ReadError> {
+        let mut begins = 0;
+        while begins < head.len() {
+            match self.input.read(&mut head[begins..]) {
+                Ok(0) => break,
+                Ok(more) => begins += more,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(why) => return Err(ReadError::File { path: self.path.to_owned(), why }),
+            }
+        }
+        self.at = u64::try_from(begins).expect("a head is short");
+        Ok(begins)
     }
 
     fn section(&mut self) -> Result<(Kind, Place, Vec<u8>), ReadError> {
@@ -296,7 +331,7 @@ impl Scan<'_> {
         match self.input.read(&mut more) {
             Ok(0) => Ok(()),
             Ok(_) => Err(self.damaged(self.at, "there is more after its end".into())),
-            Err(source) => Err(ReadError::File { path: self.path.to_owned(), source }),
+            Err(why) => Err(ReadError::File { path: self.path.to_owned(), why }),
         }
     }
 
@@ -309,7 +344,7 @@ impl Scan<'_> {
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
                 Err(self.damaged(self.at, "the file is cut off".into()))
             }
-            Err(source) => Err(ReadError::File { path: self.path.to_owned(), source }),
+            Err(why) => Err(ReadError::File { path: self.path.to_owned(), why }),
         }
     }
 

@@ -1,5 +1,6 @@
 //! What others on this machine may see: files, secrets, and the memory of this process.
 
+use crate::files;
 use rustix::fs::Mode;
 use std::fs;
 use std::io;
@@ -52,7 +53,7 @@ fn mode(path: &Path) -> io::Result<u32> {
 /// The first line of a file that nobody but its owner may read. One that stands open is closed, and
 /// that is said; one that cannot be closed is refused. No error ever shows it.
 pub(super) fn secret(path: &Path) -> Result<String, String> {
-    let unreadable = |error: io::Error| format!("cannot read {}: {error}", path.display());
+    let unreadable = |error: io::Error| format!("the secret {}", files::why(path, &error));
     if mode(path).map_err(unreadable)? & NOT_THE_OWNER != 0 {
         fs::set_permissions(path, fs::Permissions::from_mode(0o600)).map_err(|error| {
             format!(
@@ -86,6 +87,6 @@ mod tests {
             assert_eq!(secret(&path).unwrap(), "sk_live_1");
             assert_eq!(mode(&path).unwrap() & 0o777, 0o600);
         }
-        assert!(secret(&dir.path().join("none")).unwrap_err().contains("cannot read"));
+        assert!(secret(&dir.path().join("none")).unwrap_err().contains("does not exist"));
     }
 }

@@ -14,6 +14,7 @@
 //! | `inbox` | what the rail answered; a name that begins with `.` or ends in `.tmp` or `.part` is left alone | the engine |
 //! | `inbox/done`, `inbox/refused` | what was read, and what could not be, with a `.txt` that says why | the operator |
 
+use crate::files;
 use crate::limits::TROUBLES_SHOWN;
 use crate::rails::PAY_INS_ENDING;
 use crate::types::{Digest, FileHasher};
@@ -333,7 +334,7 @@ fn sync_folder(folder: &Path) -> io::Result<()> {
 }
 
 fn named(path: &Path, error: io::Error) -> io::Error {
-    io::Error::new(error.kind(), format!("{}: {error}", path.display()))
+    io::Error::new(error.kind(), files::why(path, &error))
 }
 
 /// Counts and digests what goes through.

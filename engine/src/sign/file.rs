@@ -78,6 +78,6 @@ impl KeyFile {
 
     fn failed(&self, name: &str) -> impl FnOnce(io::Error) -> EngineKeyError {
         let path = self.dir.join(name);
-        move |source| SecretError::File { path, source }.into()
+        move |why| SecretError::File { path, why }.into()
     }
 }

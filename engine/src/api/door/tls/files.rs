@@ -3,6 +3,7 @@
 
 use super::certificate::{self, Known};
 use crate::config::TlsFiles;
+use crate::files;
 use crate::limits::TLS_FILE_BYTES_MAX;
 use jiff::Timestamp;
 use rustix::fs::Uid;
@@ -23,8 +24,8 @@ use tokio_rustls::rustls::{Error, InconsistentKeys, RootCertStore, ServerConfig}
 #[derive(Debug, thiserror::Error)]
 #[allow(missing_docs)]
 pub enum TlsError {
-    #[error("cannot read the TLS {what} {}: {source}", .path.display())]
-    Unreadable { what: &'static str, path: PathBuf, source: io::Error },
+    #[error("the TLS {what} {}", files::why(path, why))]
+    Unreadable { what: &'static str, path: PathBuf, why: io::Error },
     #[error("the TLS {what} {} is {bytes} bytes; it cannot be more than {TLS_FILE_BYTES_MAX}", .path.display())]
     TooLarge { what: &'static str, path: PathBuf, bytes: u64 },
     #[error(
@@ -184,12 +185,15 @@ fn key_text(path: &Path) -> Result<zeroize::Zeroizing<Vec<u8>>, TlsError> {
 
 /// A file's bytes, and what the system says of the file that was read.
 fn read(what: &'static str, path: &Path) -> Result<(Vec<u8>, Metadata), TlsError> {
-    let unreadable = |source| TlsError::Unreadable { what, path: path.to_owned(), source };
+    let unreadable = |why| TlsError::Unreadable { what, path: path.to_owned(), why };
     let most = u64::try_from(TLS_FILE_BYTES_MAX).expect("a size fits 64 bits");
     // A folder or a pipe is no file: opening a pipe would wait for whoever writes to it.
     let metadata = fs::metadata(path).map_err(unreadable)?;
+    if metadata.is_dir() {
+        return Err(unreadable(io::ErrorKind::IsADirectory.into()));
+    }
     if !metadata.is_file() {
-        return Err(unreadable(io::Error::other("it is no file")));
+        return Err(unreadable(io::Error::other("it is no ordinary file: name one")));
     }
     let file = File::open(path).map_err(unreadable)?;
     let metadata = file.metadata().map_err(unreadable)?;

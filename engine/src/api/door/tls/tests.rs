@@ -200,11 +200,9 @@ fn files_that_cannot_be_used_are_refused_with_what_to_do() {
         change(&mut settings);
         refused(&settings)
     };
-    assert!(
-        with(&|of| of.cert = files.path("none.pem")).contains("cannot read the TLS certificate")
-    );
-    assert!(with(&|of| of.key = files.path("none.key")).contains("cannot read the TLS key"));
-    assert!(with(&|of| of.key = files.dir.path().into()).contains("it is no file"));
+    assert!(with(&|of| of.cert = files.path("none.pem")).contains("none.pem does not exist"));
+    assert!(with(&|of| of.key = files.path("none.key")).contains("the TLS key"));
+    assert!(with(&|of| of.key = files.dir.path().into()).contains("is a folder"));
     assert!(with(&|of| of.cert = files.path("server.key")).contains("holds no certificate"));
     assert!(with(&|of| of.key = files.path("server.pem")).contains("holds no private key"));
     assert!(with(&|of| of.client_ca = Some(files.path("server.key"))).contains("no certificate"));

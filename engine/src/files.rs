@@ -1,0 +1,56 @@
+//! What keeps a file or a folder from being used, in words that say what to do.
+//!
+//! Owns these words; opens nothing.
+
+use std::io::{Error, ErrorKind};
+use std::path::Path;
+
+/// What is said of each kind of failure, behind the name.
+const KINDS: [(ErrorKind, &str); 9] = [
+    (ErrorKind::NotFound, "does not exist: check the name, and that its folder exists"),
+    (
+        ErrorKind::PermissionDenied,
+        "may not be used by this user: name another file, or be another user",
+    ),
+    (ErrorKind::IsADirectory, "is a folder: name a file"),
+    (ErrorKind::NotADirectory, "stands behind a file, not in a folder: check the name"),
+    (ErrorKind::AlreadyExists, "is a file, and a folder is needed: choose another name"),
+    (ErrorKind::InvalidData, "is no text: is it the right file?"),
+    (ErrorKind::InvalidFilename, "is longer than a name can be: choose another name"),
+    (ErrorKind::ReadOnlyFilesystem, "lies where nothing can be written: name another place"),
+    (ErrorKind::StorageFull, "does not fit on its disk: make room, or name another place"),
+];
+
+/// The name, and what is the matter with it.
+#[must_use]
+pub fn why(path: &Path, error: &Error) -> String {
+    let known = KINDS.iter().find(|(kind, _)| *kind == error.kind());
+    match known {
+        Some((_, what)) => format!("{} {what}", path.display()),
+        None => format!("{}: {error}", path.display()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    /// Asked of the system itself, so that a kind that it names otherwise is noticed.
+    #[test]
+    fn what_is_no_file_and_what_is_no_folder_is_said_with_what_to_do() {
+        let dir = tempfile::tempdir().unwrap();
+        let (file, folder) = (dir.path().join("file"), dir.path().join("folder"));
+        fs::write(&file, [0xff, 0xfe]).unwrap();
+        fs::create_dir(&folder).unwrap();
+        let read = |path: &Path| why(path, &fs::read_to_string(path).unwrap_err());
+        assert!(read(&folder).ends_with("folder is a folder: name a file"));
+        assert!(read(&dir.path().join("none")).contains("none does not exist: check the name"));
+        assert!(read(&file.join("x")).contains("stands behind a file"));
+        assert!(read(&file).ends_with("file is no text: is it the right file?"));
+        assert!(read(&dir.path().join("x".repeat(300))).contains("longer than a name can be"));
+        let made = why(&file, &fs::create_dir_all(&file).unwrap_err());
+        assert!(made.contains("is a file, and a folder is needed"), "{made}");
+        assert_eq!(why(Path::new("f"), &Error::other("why")), "f: why");
+    }
+}
