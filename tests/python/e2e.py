@@ -149,6 +149,12 @@ def pay(world):
         "BAD_SIGNATURE", "UNKNOWN_SIGNER", "SELF_PAYMENT", "EXPIRED", "OVER_LIMIT", "CREDITED"]
     world.owe(THROUGH_CLEARING, "b", "d", 5)
 
+    asked = [world.agents["b"].key, wire.Agent("nobody").key]
+    room = world.vouchers.GetHeadroom(
+        vo.GetHeadroomRequest(asset=THROUGH_CLEARING, signers=asked)).headrooms
+    assert [(of.signer, of.left, of.beyond) for of in room] == [
+        (asked[0], 10 ** 15 - 5, vo.OUTCOME_OVER_LIMIT), (asked[1], 0, vo.OUTCOME_UNKNOWN_SIGNER)]
+
     channel = world.vouchers.GetChannel(vo.GetChannelRequest(
         **{k: one[k] for k in ("signer", "payee", "asset", "lane", "expires_at")}))
     expected = wire.channel_id(world.network, one["signer"], one["payee"], one["asset"],

@@ -66,7 +66,7 @@ pub use rail::Rail;
 pub use refusal::{BudgetMisfit, PartyMisfit, Refusal};
 pub use seal::{Sealed, SealedPart, seal};
 pub use sealed::{ERASED, RailAccount, SealedAccount, SealedOnRail, SealedText};
-pub use shard::{ChannelState, Exposure, Gauge, Held, Shard, ShardPage};
+pub use shard::{ChannelState, Exposure, Gauge, Headroom, Held, Shard, ShardPage};
 pub use standing::Standing;
 pub use submission::{Attempt, MayLeave, Submission, runs};
 pub use trouble::{Admitted, NewTrouble, Trouble, TroubleKind, Troubles};

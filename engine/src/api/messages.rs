@@ -199,15 +199,19 @@ pub(super) fn exposure_message(
     }
 }
 
-/// A window as it stands. `credited` is only known to the shards while it is open.
-pub(super) fn window_message(window: &WindowEntry, credited_if_open: u64) -> v1::Window {
-    let state = match window.state() {
+pub(super) fn window_state(state: WindowState) -> v1::WindowState {
+    match state {
         WindowState::Open => v1::WindowState::Open,
         WindowState::Closed => v1::WindowState::Closed,
         WindowState::Batched => v1::WindowState::Batched,
         WindowState::Disputed => v1::WindowState::Disputed,
         WindowState::Settled => v1::WindowState::Settled,
-    };
+    }
+}
+
+/// A window as it stands. `credited` is only known to the shards while it is open.
+pub(super) fn window_message(window: &WindowEntry, credited_if_open: u64) -> v1::Window {
+    let state = window_state(window.state());
     let (cut_lsn, cut_at) = window.cut.map_or((0, 0), |(lsn, at)| (lsn.0, at.0));
     let sealed = window.sealed.as_deref();
     v1::Window {

@@ -10,7 +10,7 @@ use super::messages::{asset_message, exposure_message, id, key_tables_message, s
 use super::read::{Streamed, batch_id, sealed, streamed, window, windows as windows_listed};
 use super::{
     batches, budgets, evidence, history, legs, lists, operator_keys, parties, reconcile,
-    registration, settlement, trail, troubles, windows,
+    registration, settlement, statement, trail, troubles, windows,
 };
 use crate::ledger::Wish;
 use crate::ledger::control::SignerEntry;
@@ -67,6 +67,14 @@ impl v1::operator_server::Operator for OperatorApi {
     ) -> Answer<v1::FindLegsResponse> {
         let _place = self.lists.take(&request)?;
         lists::legs(&self.engine, request.into_inner()).await.map(Response::new)
+    }
+
+    async fn get_statement(
+        &self,
+        request: Request<v1::GetStatementRequest>,
+    ) -> Answer<v1::GetStatementResponse> {
+        let _place = self.lists.take(&request)?;
+        statement::get(&self.engine, request.into_inner()).await.map(Response::new)
     }
 
     async fn upsert_party(&self, request: Request<v1::UpsertPartyRequest>) -> Answer<v1::Party> {

@@ -4,12 +4,13 @@
 //! and its acks come out in order; how far it may run ahead is bounded per stream, per source and
 //! over all.
 
-use super::door::{ConnectionId, Kept, Large};
+use super::door::{ConnectionId, Kept, Large, Places};
 use super::evidence::receipt;
+use super::headroom;
 use super::messages::{asset_message, channel, position};
 use super::status::invalid;
 use crate::limits::{
-    FRAME_VOUCHERS_MAX, PACKED_COPIED_BYTES, STREAM_FRAMES_MAX, STREAM_VOUCHERS_MAX,
+    FRAME_VOUCHERS_MAX, HEADROOMS_MAX, PACKED_COPIED_BYTES, STREAM_FRAMES_MAX, STREAM_VOUCHERS_MAX,
     SUBMIT_WAIT_MILLIS,
 };
 use crate::pipeline::{Answer, Busy, Feed, Source};
@@ -32,6 +33,7 @@ pub struct VouchersApi {
     engine: Engine,
     /// True once the engine stops: streams are read no further.
     stopping: watch::Receiver<bool>,
+    headrooms: Places,
 }
 
 /// What a stream's next ack will come from.
@@ -45,7 +47,7 @@ impl VouchersApi {
     /// The service of this engine; `stopping` turns true when it stops.
     #[must_use]
     pub fn new(engine: Engine, stopping: watch::Receiver<bool>) -> Self {
-        Self { engine, stopping }
+        Self { engine, stopping, headrooms: Places::new("questions for headroom", HEADROOMS_MAX) }
     }
 
     /// Whose frames they are that come by this request. What is known of a connection stays known
@@ -109,6 +111,14 @@ impl v1::vouchers_server::Vouchers for VouchersApi {
         request: Request<v1::GetChannelRequest>,
     ) -> Result<Response<v1::Receipt>, Status> {
         receipt(&self.engine, request.get_ref()).await.map(Response::new)
+    }
+
+    async fn get_headroom(
+        &self,
+        request: Request<v1::GetHeadroomRequest>,
+    ) -> Result<Response<v1::GetHeadroomResponse>, Status> {
+        let _place = self.headrooms.take(&request)?;
+        headroom::of(&self.engine, request.into_inner()).await.map(Response::new)
     }
 
     async fn get_network(

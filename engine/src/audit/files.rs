@@ -45,10 +45,11 @@ impl Files {
             }
         }
         if files.first().is_some_and(|file| file.counts().events == 0) {
-            let name = files[0].path().display().to_string();
-            let why = "it is an archive, which holds a window's evidence and no events; give an export beside it \
-                       (`tallystick evidence export`, with or without windows)";
-            return Err(AuditError::Unreadable { name, why: why.into() });
+            let name = files[0].path().display();
+            return Err(AuditError::Unreadable(format!(
+                "{name} is an archive, which holds a window's evidence and no events; give an export beside it \
+                 (`tallystick evidence export`, with or without windows)"
+            )));
         }
         let ends = files.iter().map(end).collect::<Result<_, _>>()?;
         Ok(Self { files, windows, ends })

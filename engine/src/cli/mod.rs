@@ -14,6 +14,7 @@ mod client;
 mod evidence;
 mod export;
 mod find;
+mod headroom;
 mod help;
 mod history;
 mod ids;
@@ -30,6 +31,7 @@ mod payins;
 mod plain;
 mod reconcile;
 mod signer;
+mod statement;
 mod status;
 mod target;
 mod todo;
@@ -41,10 +43,11 @@ pub use plain::parse;
 pub use target::Target;
 
 use crate::config::ServeArgs;
+use crate::files;
 use clap::{Args, Parser, Subcommand};
 use client::Session;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use tonic::Status;
 
@@ -219,7 +222,7 @@ pub enum CliError {
     #[error("{0}")]
     Failed(String),
     /// A file cannot be read or written.
-    #[error("{}", file_text(path, source))]
+    #[error("{}", files::why(path, source))]
     File {
         /// Which file.
         path: PathBuf,
@@ -237,25 +240,6 @@ pub enum CliError {
 /// A state's name in lower case, without its enum's prefix.
 fn state_name(full: &str, prefix: &str) -> String {
     full.strip_prefix(prefix).unwrap_or(full).to_ascii_lowercase()
-}
-
-/// What keeps a file from being read or written, and what to do.
-fn file_text(path: &Path, error: &io::Error) -> String {
-    const KINDS: [(io::ErrorKind, &str); 5] = [
-        (io::ErrorKind::NotFound, "does not exist: check the name, and that its folder exists"),
-        (
-            io::ErrorKind::PermissionDenied,
-            "may not be used by this user: name another file, or be another user",
-        ),
-        (io::ErrorKind::IsADirectory, "is a folder: name a file"),
-        (io::ErrorKind::NotADirectory, "stands behind a file, not in a folder: check the name"),
-        (io::ErrorKind::AlreadyExists, "is a file, and a folder is needed: choose another name"),
-    ];
-    let known = KINDS.iter().find(|(kind, _)| *kind == error.kind());
-    match known {
-        Some((_, what)) => format!("{} {what}", path.display()),
-        None => format!("{}: {error}", path.display()),
-    }
 }
 
 fn call_text(status: &Status, url: &str) -> String {

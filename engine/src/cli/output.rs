@@ -166,6 +166,14 @@ impl Output {
         Ok(())
     }
 
+    /// Prints text as it is.
+    ///
+    /// # Errors
+    /// When standard output cannot be written.
+    pub fn text(&mut self, text: &str) -> Result<(), CliError> {
+        self.write(text)
+    }
+
     /// Prints text as it is, with a line end.
     ///
     /// # Errors

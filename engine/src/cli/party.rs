@@ -8,6 +8,7 @@ use super::ids::{Id as _, Named};
 use super::names;
 use super::output::{Cell, Record, hex};
 use super::page::{self, PageArgs};
+use super::statement::{self, StatementArgs};
 use super::{CliError, RequestArgs};
 use crate::limits::PAGE_MAX;
 use crate::types::PartyId;
@@ -64,6 +65,9 @@ pub enum PartyCommand {
         #[arg(value_name = "ID")]
         party: Named<PartyId>,
     },
+    /// Show what a party sent and received, window by window, and the payments that settle it
+    #[command(after_help = statement::HELP)]
+    Statement(StatementArgs),
     /// Block a party: it can neither pay nor be paid
     #[command(after_help = "Example:\n  tallystick party suspend 5a3e77c0")]
     Suspend(PartyFlag),
@@ -229,6 +233,7 @@ pub async fn run_party(session: &mut Session, command: PartyCommand) -> Result<(
             return list(session, name, after, page).await;
         }
         PartyCommand::Find { text, page } => return find(session, text, page).await,
+        PartyCommand::Statement(args) => return statement::run(session, args).await,
         PartyCommand::Show { party } => get(session, party.find(session).await?).await?,
         PartyCommand::Suspend(args) => set_suspended(session, args, true).await?,
         PartyCommand::Resume(args) => set_suspended(session, args, false).await?,

@@ -4,6 +4,7 @@
 
 use super::budget::{self, BudgetArgs, BudgetCommand};
 use super::client::Session;
+use super::headroom::{self, HeadroomArgs};
 use super::ids::Named;
 use super::output::{Cell, Record, hex};
 use super::page::{self, PageArgs};
@@ -30,6 +31,9 @@ pub enum SignerCommand {
     /// List keys: of all parties, or of one
     #[command(after_help = "Example:\n  tallystick signer list --party 5a3e77c0")]
     List(SignerList),
+    /// Show how much keys may still spend
+    #[command(after_help = headroom::HELP)]
+    Headroom(HeadroomArgs),
     /// Stop accepting a key, permanently
     #[command(after_help = "Example:\n  tallystick signer revoke 8f31aa02")]
     Revoke {
@@ -85,6 +89,7 @@ fn parse_cap(text: &str) -> Result<Cap, String> {
 pub async fn run(session: &mut Session, command: SignerCommand) -> Result<(), CliError> {
     let signer = match command {
         SignerCommand::List(args) => return list(session, args).await,
+        SignerCommand::Headroom(args) => return headroom::run(session, args).await,
         SignerCommand::Budget(command) => return budget::run(session, command).await,
         SignerCommand::Add(SignerAdd { party, key, caps, budgets, request }) => {
             let (request_id, party_id) = (request.id()?, party.bytes(session).await?);

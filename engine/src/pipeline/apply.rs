@@ -2,7 +2,7 @@
 //! syncs it, and hands out evidence and checkpoints piece by piece between the items.
 
 use super::frame::{Finding, Frame};
-use super::group::{Figures, Item, Question, Reply, What};
+use super::group::{Ahead, Figures, Item, Question, Reply, What};
 use super::keep::Saved;
 use super::known::Known;
 use crate::canary::{Bug, planted};
@@ -10,7 +10,7 @@ use crate::journal::checkpoint::Mark;
 use crate::ledger::shard::Checked;
 use crate::ledger::{SealedPart, Shard};
 use crate::limits::{BUDGET_WARNINGS_MAX, COPY_CHANNELS, COPY_WAIT_MILLIS};
-use crate::types::{Lsn, Outcome, Verdict};
+use crate::types::{Lsn, Outcome, SignerKey, Verdict};
 use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, TryRecvError};
 use std::sync::Arc;
 use std::time::Duration;
@@ -179,18 +179,22 @@ fn is_certain(outcome: Outcome, verdict: Verdict) -> bool {
 }
 
 fn answer(shard: &Shard, applied: Lsn, question: &Question) {
-    let reply = match question.what {
-        What::Channel(channel) => Reply::Channel(shard.channel(channel)),
-        What::Newest(channel) => Reply::Newest(shard.newest(channel)),
-        What::Exposure(party, asset) => Reply::Exposure(shard.exposure(party, asset)),
-        What::ExposureAt(lsn) => Reply::ExposureAt(shard.exposure_at(lsn)),
+    let reply = match &question.what {
+        What::Channel(channel) => Reply::Channel(shard.channel(*channel)),
+        What::Newest(channel) => Reply::Newest(shard.newest(*channel)),
+        What::Exposure(party, asset) => Reply::Exposure(shard.exposure(*party, *asset)),
+        What::ExposureAt(lsn) => Reply::ExposureAt(shard.exposure_at(*lsn)),
         What::Figures => Reply::Figures(Figures {
             channels: u64::try_from(shard.channels()).expect("a count fits 64 bits"),
             credited: shard.credited(),
         }),
         What::Gauges => Reply::Gauges(shard.gauges().collect()),
-        What::Budgets(signer) => Reply::Budgets(shard.budgets_used(signer)),
+        What::Budgets(signer) => Reply::Budgets(shard.budgets_used(*signer)),
         What::BudgetsNear => Reply::Budgets(shard.budgets_near(BUDGET_WARNINGS_MAX)),
+        What::Headroom(Ahead { signers, asset, payee, at }) => {
+            let of = |signer: &SignerKey| shard.headroom(*signer, (*asset, *payee), *at);
+            Reply::Headroom(signers.iter().map(of).collect())
+        }
     };
     question.answer(reply, applied);
 }

@@ -36,7 +36,8 @@ impl Intake {
             | Reply::ExposureAt(_)
             | Reply::Channel(_)
             | Reply::Figures(_)
-            | Reply::Gauges(_)) => {
+            | Reply::Gauges(_)
+            | Reply::Headroom(_)) => {
                 panic!("{reply:?} to budgets")
             }
         }

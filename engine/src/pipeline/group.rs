@@ -2,8 +2,10 @@
 
 use super::frame::Frame;
 use crate::journal::checkpoint::Mark;
-use crate::ledger::{BudgetUse, ChannelState, Command, Event, Evidence, Exposure, Gauge, Refusal};
-use crate::types::{AssetNumber, ChannelId, Lsn, PartyId, SignerKey};
+use crate::ledger::{
+    BudgetUse, ChannelState, Command, Event, Evidence, Exposure, Gauge, Headroom, Refusal,
+};
+use crate::types::{AssetNumber, ChannelId, Lsn, PartyId, SignerKey, Timestamp};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::oneshot;
 
@@ -29,7 +31,7 @@ pub(super) struct Question {
 }
 
 /// What a shard can be asked.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) enum What {
     /// What it holds for a channel.
     Channel(ChannelId),
@@ -47,6 +49,21 @@ pub(super) enum What {
     Budgets(SignerKey),
     /// Of which budgets so much is used that their owners should know: some of them.
     BudgetsNear,
+    /// How much these signers may still credit.
+    Headroom(Ahead),
+}
+
+/// How much may still be credited: of whom, in what, to whom, and when.
+#[derive(Debug, Clone)]
+pub(super) struct Ahead {
+    /// Signers of one shard.
+    pub signers: Vec<SignerKey>,
+    /// In which asset.
+    pub asset: AssetNumber,
+    /// To this payee; `None`: to whomever they may pay.
+    pub payee: Option<PartyId>,
+    /// In the periods of budgets in which this lies.
+    pub at: Timestamp,
 }
 
 /// A shard's answer.
@@ -59,6 +76,7 @@ pub(super) enum Reply {
     Figures(Figures),
     Gauges(Vec<(AssetNumber, Gauge)>),
     Budgets(Vec<BudgetUse>),
+    Headroom(Vec<Headroom>),
 }
 
 /// Figures of one shard, or the sum over all.

@@ -183,7 +183,8 @@ impl Intake {
             | Reply::ExposureAt(_)
             | Reply::Figures(_)
             | Reply::Gauges(_)
-            | Reply::Budgets(_)) => {
+            | Reply::Budgets(_)
+            | Reply::Headroom(_)) => {
                 panic!("{reply:?} to a channel")
             }
         }
@@ -205,7 +206,8 @@ impl Intake {
             | Reply::ExposureAt(_)
             | Reply::Figures(_)
             | Reply::Gauges(_)
-            | Reply::Budgets(_)) => {
+            | Reply::Budgets(_)
+            | Reply::Headroom(_)) => {
                 panic!("{reply:?} to the newest voucher")
             }
         }
@@ -231,7 +233,8 @@ impl Intake {
             | Reply::Channel(_)
             | Reply::Figures(_)
             | Reply::Gauges(_)
-            | Reply::Budgets(_)) => {
+            | Reply::Budgets(_)
+            | Reply::Headroom(_)) => {
                 panic!("{reply:?} to an exposure")
             }
         }
@@ -250,7 +253,8 @@ impl Intake {
             | Reply::Channel(_)
             | Reply::Figures(_)
             | Reply::Gauges(_)
-            | Reply::Budgets(_)) => {
+            | Reply::Budgets(_)
+            | Reply::Headroom(_)) => {
                 panic!("{reply:?} to what a record gave")
             }
         }
@@ -273,7 +277,8 @@ impl Intake {
                 | Reply::ExposureAt(_)
                 | Reply::Channel(_)
                 | Reply::Gauges(_)
-                | Reply::Budgets(_)) => {
+                | Reply::Budgets(_)
+                | Reply::Headroom(_)) => {
                     panic!("{reply:?} to figures")
                 }
             }
@@ -302,7 +307,8 @@ impl Intake {
                 | Reply::ExposureAt(_)
                 | Reply::Channel(_)
                 | Reply::Figures(_)
-                | Reply::Budgets(_)) => {
+                | Reply::Budgets(_)
+                | Reply::Headroom(_)) => {
                     panic!("{reply:?} to gauges")
                 }
             }

@@ -39,6 +39,7 @@ mod commit;
 mod fair;
 mod frame;
 mod group;
+mod headroom;
 mod intake;
 mod keep;
 mod known;

@@ -13,7 +13,7 @@ use super::settler::{Held, Nudge, Nudged, Troubles};
 use crate::journal::{JournalError, Log, Tables};
 use crate::ledger::{
     BatchContent, BatchEntry, BatchPlan, BudgetUse, ChannelState, Command, Control, Envelope,
-    Evidence, Exposure, Gauge, Legs, Refusal, SealedHead, SealedWindow,
+    Evidence, Exposure, Gauge, Headroom, Legs, Refusal, SealedHead, SealedWindow,
 };
 use crate::limits::SETTLER_PATIENCE;
 use crate::pipeline::{Busy, Done, Feed, Figures, Intake, NotDone, Source, Vitals, Watch};
@@ -269,6 +269,18 @@ impl Engine {
     pub async fn budgets(&self, signer: SignerKey) -> Result<Vec<BudgetUse>, Busy> {
         let Some(payer) = self.payer_of(signer) else { return Ok(Vec::new()) };
         self.0.setup.intake.budgets(payer, signer).await
+    }
+
+    /// How much each of these signers may still credit in an asset, to this payee or to whomever.
+    ///
+    /// # Errors
+    /// `Busy`.
+    pub async fn headroom(
+        &self,
+        signers: &[SignerKey],
+        to: (AssetNumber, Option<PartyId>),
+    ) -> Result<Vec<Headroom>, Busy> {
+        self.0.setup.intake.headroom(signers, to).await
     }
 
     /// Of which budgets so much is used that their owners should know: some, of each shard apart.

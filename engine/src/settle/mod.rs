@@ -31,6 +31,7 @@ mod sealer;
 mod settler;
 mod signed;
 mod signing;
+mod statement;
 
 pub use archive::{Archive, NotLoaded};
 pub use batches::{Clearing, Computed, CreateBatch, Ready, Work, create_batch_by};
@@ -51,3 +52,4 @@ pub use sealer::{Parts, Sealer, keep_window, seal_command};
 pub use settler::{Desks, Held, Nudged, Settler, Troubles, desks};
 pub use signed::Signature;
 pub use signing::NotRotated;
+pub use statement::{Statement, StatementLine, StatementWindow, WantedStatement};

@@ -23,3 +23,14 @@ pub const FIND_LEGS: usize = 100_000;
 pub const FIND_PARTIES: usize = 64;
 /// Legs whose references are read at once from where they are kept.
 pub const FIND_FACTS: usize = 1 << 16;
+/// Signers that one call asks the headroom of: a question to a shard holds it up for some
+/// microseconds then, as one of a frame's vouchers does.
+pub const HEADROOM_SIGNERS_MAX: usize = 256;
+/// Questions for headroom at once, and half of them for one connection: strangers may ask, and
+/// each question goes through the queue of the sequencer, which has room for others meanwhile.
+pub const HEADROOMS_MAX: usize = 8;
+/// Windows that one call of a statement loads: some days of hourly ones.
+pub const STATEMENT_WINDOWS: usize = 100;
+/// Rows of the windows that it loads after which one call of a statement loads no further window:
+/// some 100 ms of comparing them with their root.
+pub const STATEMENT_ROWS: usize = 200_000;

@@ -6,7 +6,7 @@
 //! voucher in a later period begins at zero, whenever that is: nothing happens at midnight, and
 //! nothing grows with the number of periods.
 
-use super::{Shard, Signer, SignerIndex, mark};
+use super::{Headroom, Shard, Signer, SignerIndex, mark};
 use crate::budget::{Budget, BudgetEntry, BudgetKey, BudgetUse, is_near, replaced};
 use crate::canary::{Bug, planted};
 use crate::event::{BudgetEvent, Cap};
@@ -43,6 +43,11 @@ impl Held {
     fn is_for(&self, asset: AssetNumber, payee: PartyId) -> bool {
         let BudgetKey { asset: of, period: _, payee: to } = self.entry.budget.key;
         of == asset && to.is_none_or(|to| to == payee)
+    }
+
+    fn is_for_all(&self, asset: AssetNumber) -> bool {
+        let BudgetKey { asset: of, period: _, payee } = self.entry.budget.key;
+        of == asset && payee.is_none()
     }
 
     /// What is used in the period in which `at` lies.
@@ -107,6 +112,29 @@ impl Signer {
 
     fn budgets_mut(&mut self) -> &mut [Held] {
         self.limits.as_mut().map_or(&mut [], |limits| &mut limits.budgets)
+    }
+
+    /// How much each cap and budget leaves of what it pays in an asset, to this payee or to
+    /// whomever, in the order in which they refuse.
+    pub(super) fn left(
+        &self,
+        (asset, payee): (AssetNumber, Option<PartyId>),
+        at: Timestamp,
+    ) -> impl Iterator<Item = Headroom> {
+        let left = |most: Amount, used: Amount| Amount(most.0.saturating_sub(used.0));
+        let caps = self.caps().iter().filter(move |held| held.cap.asset == asset);
+        let caps = caps.map(move |held| Headroom {
+            left: left(held.cap.amount, held.used),
+            beyond: Outcome::OverSignerCap,
+        });
+        let budgets = self.budgets().iter().filter(move |held| match payee {
+            Some(payee) => held.is_for(asset, payee),
+            None => held.is_for_all(asset),
+        });
+        caps.chain(budgets.map(move |held| {
+            let Budget { key, amount } = held.entry.budget;
+            Headroom { left: left(amount, held.used_at(at)), beyond: key.period.refusal() }
+        }))
     }
 
     /// Replaces its budgets.

@@ -9,9 +9,11 @@ mod budgets;
 mod channels;
 mod checkpoint;
 mod credit;
+mod headroom;
 mod live;
 
 pub use checkpoint::{Held, ShardPage};
+pub use headroom::Headroom;
 
 use super::event::{Cap, Event, LegEvent, RegistryEvent, Release, WindowEvent};
 use super::evidence::Evidence;

@@ -4,6 +4,7 @@
 //! adds one to it; every other line is an event, or what must be so by then. Each story is told to
 //! one shard and to three, with the same outcomes.
 
+mod ahead;
 mod tables;
 
 use super::super::live::ChannelsMax;
@@ -150,6 +151,7 @@ impl World {
     fn play(&mut self, table: &str) {
         let mut rest = lines(table).peekable();
         while let Some(line) = rest.next() {
+            self.as_the_headroom_says();
             if !line.starts_with("pay ") {
                 self.step(line);
                 continue;
@@ -381,6 +383,7 @@ fn play(table: &str) -> BTreeSet<Outcome> {
         let mut world = World::new(count);
         world.play(tables::NETWORK);
         world.play(table);
+        world.all_headroom_is_used();
         seen.append(&mut world.seen);
     }
     seen
