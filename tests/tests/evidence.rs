@@ -104,7 +104,10 @@ async fn exports_proofs_and_receipts_are_checked_without_the_engine() {
         flip_bit(&export, at, 3);
         let (success, out, _) = cli(&server, &["audit", path(&export), "--json"]);
         assert!(!success, "byte {at}");
-        assert!(json(&out)["first_difference"].is_object(), "{out}");
+        // Where a bit of its first bytes is another one, it is no export at all.
+        let told = json(&out);
+        let is_none = at < 16 && told["error"].is_string();
+        assert!(told["first_difference"].is_object() || is_none, "{out}");
         flip_bit(&export, at, 3);
     }
     ok(&server, &["audit", path(&export)]);

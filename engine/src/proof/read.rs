@@ -266,7 +266,7 @@ impl Scan<'_> {
     fn file_head(&mut self) -> Result<(), ReadError> {
         let mut head = [0; FILE_HEAD.len()];
         let begins = self.begins(&mut head)?;
-        if head == FILE_HEAD {
+        if begins == head.len() && head == FILE_HEAD {
             return Ok(());
         }
         let why = match &head[..begins] {
