@@ -13,7 +13,10 @@ const KINDS: [(ErrorKind, &str); 9] = [
         "may not be used by this user: name another file, or be another user",
     ),
     (ErrorKind::IsADirectory, "is a folder: name a file"),
-    (ErrorKind::NotADirectory, "stands behind a file, not in a folder: check the name"),
+    (
+        ErrorKind::NotADirectory,
+        "is a file, or stands behind one, where a folder is needed: check the name",
+    ),
     (ErrorKind::AlreadyExists, "is a file, and a folder is needed: choose another name"),
     (ErrorKind::InvalidData, "is no text: is it the right file?"),
     (ErrorKind::InvalidFilename, "is longer than a name can be: choose another name"),
@@ -46,7 +49,7 @@ mod tests {
         let read = |path: &Path| why(path, &fs::read_to_string(path).unwrap_err());
         assert!(read(&folder).ends_with("folder is a folder: name a file"));
         assert!(read(&dir.path().join("none")).contains("none does not exist: check the name"));
-        assert!(read(&file.join("x")).contains("stands behind a file"));
+        assert!(read(&file.join("x")).contains("stands behind one"));
         assert!(read(&file).ends_with("file is no text: is it the right file?"));
         assert!(read(&dir.path().join("x".repeat(300))).contains("longer than a name can be"));
         let made = why(&file, &fs::create_dir_all(&file).unwrap_err());
