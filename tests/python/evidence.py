@@ -20,7 +20,8 @@ import wire
 ZERO = bytes(32)
 # How many bytes the fields of each kind of event take at the end of its body, behind the envelope.
 FIELDS = {16: 17, 18: 72, 19: 32, 20: 52, 21: 60, 22: 96, 23: 49, 24: 40, 25: 168, 26: 72, 32: 8, 34: 152, 35: 16,
-          36: 16, 54: 40, 58: 44, 59: 112, 60: 72, 61: 206, 62: 96, 63: 141, 65: 16, 66: 8, 67: 117}
+          36: 16, 54: 40, 58: 44, 59: 112, 60: 72, 61: 206, 62: 96, 63: 141, 65: 16, 66: 8, 67: 117, 90: 71, 91: 8,
+          92: 41}
 
 
 class Wrong(Exception):
@@ -174,7 +175,8 @@ class History:
         place = len(body) - FIELDS[kind] - 51
         name, (role, via, asked) = text(body, place), body[place + 8:place + 11]
         must((role, via, name) in ((0, 0, b""), (0, 1, b"schedule"), (2, 2, b""))
-             or (role, via) == (1, 2) and name not in (b"", b"schedule"), "a caller")
+             or (role, via) == (1, 2) and name not in (b"", b"schedule")
+             or role in (1, 3, 4, 5, 6) and via in (3, 4, 5) and name not in (b"", b"schedule"), "a caller")
         must(asked == (via != 0), "a request of whoever asked, and none of the engine's own")
         return name, asked
 

@@ -7,7 +7,8 @@ use super::record::{Chain, FRAME, Framed, Record};
 use rkyv::rancor::Error as RkyvError;
 use rkyv::with::Inline;
 use tallystick_ledger::event::{
-    BatchEvent, BudgetEvent, Genesis, KeyEvent, LegEvent, RegistryEvent, TroubleEvent, WindowEvent,
+    AccessEvent, BatchEvent, BudgetEvent, Genesis, KeyEvent, LegEvent, RegistryEvent, TroubleEvent,
+    WindowEvent,
 };
 use tallystick_ledger::types::{Lsn, Timestamp, VOUCHER_BYTES};
 use tallystick_ledger::{Envelope, Event, Fact};
@@ -90,6 +91,11 @@ events! {
     Budget::BudgetEvent {
         80 Set,
         81 Warned,
+    }
+    Access::AccessEvent {
+        90 Added,
+        91 Revoked,
+        92 Rotated,
     }
     Window::WindowEvent {
         32 Cut,
@@ -188,16 +194,17 @@ impl Record<'_> {
 mod tests {
     use super::*;
     use tallystick_ledger::event::{
-        ArchiveId, BatchApproved, BudgetsSet, BudgetsWarned, CreditLimitSet, LegBooking,
-        LegProposed, LegsBooked, LegsMoved, OperatorKeyRemoved, OperatorKeySet, PartyErased,
-        PartyUpserted, TroublesRaised, WindowArchived,
+        ArchiveId, BatchApproved, BudgetsSet, BudgetsWarned, CreditLimitSet, IdentityAdded,
+        IdentityRevoked, IdentityRotated, LegBooking, LegProposed, LegsBooked, LegsMoved,
+        OperatorKeyRemoved, OperatorKeySet, PartyErased, PartyUpserted, TroublesRaised,
+        WindowArchived,
     };
     use tallystick_ledger::types::{
         Amount, AssetNumber, BatchId, Digest, PartyId, SignerKey, Total, WindowNumber,
     };
     use tallystick_ledger::{
-        Budget, BudgetKey, BudgetUse, Caller, LegMove, LegState, Mover, NewTrouble, Period, Rail,
-        Request, SealedOnRail, SealedText, TroubleKind, Way,
+        Budget, BudgetKey, BudgetUse, Caller, Credential, LegMove, LegState, Mover, NewTrouble,
+        Period, Rail, Request, Role, Scope, SealedOnRail, SealedText, TroubleKind, Way,
     };
 
     fn by_ann(event: Event) -> Fact {
@@ -350,6 +357,50 @@ mod tests {
         let used = "04030000000000000605000000000000";
         let golden = [&"aa".repeat(32), &*row, used, &own, "6fffffff01000000"];
         assert_eq!(hex(Event::from(BudgetsWarned { uses })), (81, golden.concat()));
+    }
+
+    #[test]
+    fn golden_bytes_of_identities() {
+        let hex = |event: Event| {
+            let fact = Fact { envelope: Envelope::own(), event };
+            (event_kind(&fact.event), data_encoding::HEXLOWER.encode(&fact_bytes(&fact)))
+        };
+        let own = format!("{}0000{}", "ff".repeat(8), "00".repeat(41));
+        let (party, payee) = (PartyId([0xaa; 32]), PartyId([0xbb; 32]));
+        let added = IdentityAdded {
+            name: "fac".into(),
+            role: Role::Facilitator,
+            credential: Credential::Key(Digest([0xcc; 32])),
+            scope: Scope { parties: vec![party], payees: vec![payee] },
+            expires_at: Some(Timestamp(0x0102)),
+            rate: 0x0304,
+        };
+        let golden = [
+            // The two lists stand before what holds their places and numbers.
+            &*"aa".repeat(32),
+            &"bb".repeat(32),
+            &own,
+            "666163ffffffffff",
+            "03",
+            "00",
+            &"cc".repeat(32),
+            "63ffffff01000000",
+            "7bffffff01000000",
+            "010201000000000000",
+            "04030000",
+        ];
+        assert_eq!(hex(Event::from(added)), (90, golden.concat()));
+        let name = || "fac".to_owned();
+        let revoked = IdentityRevoked { name: name() };
+        assert_eq!(hex(Event::from(revoked)), (91, [&*own, "666163ffffffffff"].concat()));
+        let key = Credential::Signed(SignerKey([0xdd; 32]));
+        let rotated = IdentityRotated { name: name(), credential: key };
+        let golden = [&*own, "666163ffffffffff", "01", &"dd".repeat(32)].concat();
+        assert_eq!(hex(Event::from(rotated)), (92, golden));
+        let certificate = Credential::Certificate("c".into());
+        let rotated = IdentityRotated { name: name(), credential: certificate };
+        let golden = [&*own, "666163ffffffffff", "02", "63ffffffffffffff", &"00".repeat(24)];
+        assert_eq!(hex(Event::from(rotated)), (92, golden.concat()));
     }
 
     #[test]

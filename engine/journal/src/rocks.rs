@@ -25,6 +25,8 @@ use std::sync::Arc;
 use tables::RocksTables;
 use tallystick_ledger::types::Lsn;
 
+/// Names the first operator until a start has journaled it: may be there before a journal is.
+const BOOTSTRAP_FILE: &str = "bootstrap.json";
 const LOCK_FILE: &str = "tallystick.lock";
 /// Records that hold vouchers; those below the last checkpoint are dropped.
 const FRAMES: &str = "frames";
@@ -363,7 +365,7 @@ fn check_directory(dir: &Path) -> Result<(), JournalError> {
     check_not_lost(dir)?;
     // What RocksDB itself makes before it writes CURRENT may be left by a start that was cut off.
     let known = |name: &str| {
-        [LOCK_FILE, mark::FILE, "LOCK", "LOG", "IDENTITY"].contains(&name)
+        [LOCK_FILE, mark::FILE, BOOTSTRAP_FILE, "LOCK", "LOG", "IDENTITY"].contains(&name)
             || name.starts_with("LOG.old")
             || name.starts_with("MANIFEST-")
             || name.starts_with("OPTIONS-")

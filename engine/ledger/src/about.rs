@@ -3,10 +3,11 @@
 
 use crate::budget::{Budget, BudgetUse};
 use crate::event::{
-    AssetCreated, BatchComputed, BatchEvent, BudgetEvent, Cap, DisputeEnded, Event, KeyEvent,
-    LegEvent, LegsMoved, LegsSubmitted, PartyErased, PartyUpserted, RegistryEvent, TroubleEvent,
-    WindowDisputed, WindowEvent,
+    AccessEvent, AssetCreated, BatchComputed, BatchEvent, BudgetEvent, Cap, DisputeEnded, Event,
+    KeyEvent, LegEvent, LegsMoved, LegsSubmitted, PartyErased, PartyUpserted, RegistryEvent,
+    TroubleEvent, WindowDisputed, WindowEvent,
 };
+use crate::identity::Credential;
 use crate::leg::Mover;
 use crate::types::{AssetNumber, BatchId, PartyId, SignerKey, WindowNumber};
 
@@ -34,6 +35,7 @@ impl Event {
         match self {
             Self::Registry(e) => e.about(),
             Self::Budget(e) => e.about(),
+            Self::Access(e) => e.about(),
             Self::Key(e) => e.about(),
             Self::Window(e) => e.about(),
             Self::Batch(e) => e.about(),
@@ -56,6 +58,7 @@ impl Event {
             },
             Self::Budget(BudgetEvent::Set(e)) => key_is_of(e.signer),
             Self::Budget(BudgetEvent::Warned(e)) => e.uses.iter().any(|of| key_is_of(of.signer)),
+            Self::Access(AccessEvent::Added(e)) => e.scope.owns(party),
             Self::Leg(LegEvent::Moved(e)) => {
                 e.moves.iter().any(|one| [one.payer, one.payee].contains(&party))
             }
@@ -65,6 +68,7 @@ impl Event {
             }
             Self::Leg(LegEvent::Submitted(_) | LegEvent::Booked(_) | LegEvent::Proposed(_))
             | Self::Trouble(TroubleEvent::Acked(_))
+            | Self::Access(AccessEvent::Revoked(_) | AccessEvent::Rotated(_))
             | Self::Key(_)
             | Self::Window(_)
             | Self::Batch(_) => false,
@@ -134,6 +138,27 @@ impl KeyEvent {
             }
             // Which one it was, only who knows the history can say.
             Self::OperatorRemoved(e) => About { text: of(&e.operator), ..About::default() },
+        }
+    }
+}
+
+impl AccessEvent {
+    fn about(&self) -> About {
+        let key = |credential: &Credential| match credential {
+            Credential::Signed(key) => Some(*key),
+            Credential::Key(_) | Credential::Certificate(_) => None,
+        };
+        match self {
+            Self::Added(e) => {
+                let one = (e.scope.parties.len() == 1).then(|| e.scope.parties[0]);
+                let text = format!("{} as {}", e.name, e.role.name());
+                About { party: one, signer: key(&e.credential), text, ..About::default() }
+            }
+            Self::Revoked(e) => About { text: e.name.clone(), ..About::default() },
+            Self::Rotated(e) => {
+                let text = e.name.clone();
+                About { signer: key(&e.credential), text, ..About::default() }
+            }
         }
     }
 }

@@ -78,13 +78,15 @@ pub enum Bug {
     BudgetHoldsOn = 30,
     /// A checkpoint forgets what signers used of their budgets.
     CheckpointLosesBudgets = 31,
+    /// An identity that was revoked may do what it could before.
+    RevokedIdentityStillActs = 32,
     /// Evidence of a window leaves for an archive before all that it proves is settled.
     EvidenceLeavesEarly = 35,
 }
 
 impl Bug {
     /// Every bug.
-    pub const ALL: [Self; 31] = [
+    pub const ALL: [Self; 32] = [
         Self::CreditTotal,
         Self::CutTakesNext,
         Self::CheckpointMissesChannel,
@@ -115,6 +117,7 @@ impl Bug {
         Self::ReturnOfASecondPaysAgain,
         Self::BudgetHoldsOn,
         Self::CheckpointLosesBudgets,
+        Self::RevokedIdentityStillActs,
         Self::EvidenceLeavesEarly,
     ];
 
@@ -152,6 +155,7 @@ impl Bug {
             Self::ReturnOfASecondPaysAgain => "return-of-a-second-pays-again",
             Self::BudgetHoldsOn => "budget-holds-on",
             Self::CheckpointLosesBudgets => "checkpoint-loses-budgets",
+            Self::RevokedIdentityStillActs => "revoked-identity-still-acts",
             Self::EvidenceLeavesEarly => "evidence-leaves-early",
         }
     }

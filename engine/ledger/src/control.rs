@@ -4,6 +4,7 @@
 //! vouchers, channels or exposure (the shards do). Kept apart from them so that frames never touch
 //! it.
 
+mod access;
 mod budgets;
 mod directory;
 mod doubt;
@@ -22,6 +23,7 @@ mod waiting;
 mod window;
 mod words;
 
+pub use access::identity;
 pub use entry::{Approval, BatchEntry, BatchState, Deed};
 pub use rows::{Restored, Restoring, RowUnfit};
 pub use used::Used;
@@ -30,11 +32,12 @@ pub use window::{SealedHead, WindowEntry, WindowState};
 use super::batch::{BatchContent, BatchHead, Policy};
 use super::budget::BudgetEntry;
 use super::engine_key::EngineKeys;
-use super::envelope::{Envelope, Fact, Request, Role};
+use super::envelope::{Fact, Request};
 use super::event::{
     BatchComputed, BatchEvent, Cap, Event, Genesis, KeyEvent, LegEvent, PartyUpserted,
     RegistryEvent, TroubleEvent, WindowEvent,
 };
+use super::identity::Identities;
 use super::operator_key::OperatorKeys;
 use super::rail::Rail;
 use super::refusal::Refusal;
@@ -152,6 +155,7 @@ pub struct Control {
     requests: Requests,
     engine_keys: EngineKeys,
     operator_keys: OperatorKeys,
+    identities: Identities,
     /// By number; the last one is open.
     windows: BTreeMap<WindowNumber, WindowEntry>,
     batches: BTreeMap<BatchId, BatchEntry>,
@@ -189,6 +193,7 @@ impl Control {
             requests: Requests::new(limits::REQUESTS_MAX),
             engine_keys: EngineKeys::default(),
             operator_keys: OperatorKeys::default(),
+            identities: Identities::default(),
             windows: BTreeMap::from([(first, WindowEntry::open(first, history.lsn.next()))]),
             batches: BTreeMap::new(),
             deeds: BTreeMap::new(),
@@ -202,14 +207,15 @@ impl Control {
         }
     }
 
-    /// Whether a command may be done, and as which fact. Changes nothing.
+    /// Whether a command may be done at this time, and as which fact. Changes nothing.
     ///
     /// # Errors
     /// `Refusal` that says which rule stands against it.
-    pub fn decide(&self, command: Command) -> Result<Decision, Refusal> {
+    pub fn decide(&self, command: Command, at: Timestamp) -> Result<Decision, Refusal> {
         let Command { envelope, wish } = command;
         envelope.check()?;
-        may(&envelope, &wish)?;
+        access::may(&envelope, &wish)?;
+        let acting = self.acting(&envelope.caller, &wish, at)?;
         if let Some(request) = &envelope.request {
             if let Some(lsn) = self.answered(request)? {
                 return Ok(Decision::Repeat(lsn));
@@ -218,7 +224,10 @@ impl Control {
                 self.requests.room()?;
             }
         }
-        let (event, made) = self.fact(&envelope, wish)?;
+        let (event, made) = self.fact(&envelope, wish, at)?;
+        if let Some(acting) = acting {
+            self.entitled(acting, &event)?;
+        }
         Ok(Decision::New(Box::new(Fact { envelope, event }), made))
     }
 
@@ -248,6 +257,8 @@ impl Control {
             | Wish::SetEngineKey { .. }
             | Wish::SetOperatorKey { .. }
             | Wish::RemoveOperatorKey { .. }
+            | Wish::RevokeIdentity { .. }
+            | Wish::RotateIdentity { .. }
             | Wish::CloseWindow
             | Wish::SealWindow(_)
             | Wish::ArchiveWindow(_)
@@ -272,7 +283,10 @@ impl Control {
             Wish::SetCreditLimit { limit, .. } => *limit == Total::ZERO,
             // A budget of nothing stops a key.
             Wish::SetBudgets { budgets, .. } => budgets.iter().any(|of| of.amount == Amount(0)),
-            Wish::CreateAsset { .. } | Wish::AddSigner { .. } | Wish::RecordDeposit { .. } => false,
+            Wish::CreateAsset { .. }
+            | Wish::AddSigner { .. }
+            | Wish::AddIdentity(_)
+            | Wish::RecordDeposit { .. } => false,
         }
     }
 
@@ -297,6 +311,7 @@ impl Control {
         match event {
             Event::Registry(e) => self.register(e),
             Event::Budget(e) => self.apply_budgets(e),
+            Event::Access(e) => self.apply_access(lsn, e),
             Event::Key(KeyEvent::EngineSet(e)) => self.engine_keys.set(lsn, e.key),
             Event::Key(KeyEvent::OperatorSet(e)) => {
                 self.operator_keys.set(lsn, &e.operator, e.key);
@@ -461,23 +476,6 @@ impl Control {
             Ok(content)
         } else {
             Err(format!("it now has the id {}", content.head.id))
-        }
-    }
-}
-
-/// Whether who asks may want this at all: the engine's own doings are nobody else's, and whatever
-/// anybody asks for has a request, so that it is done once.
-fn may(envelope: &Envelope, wish: &Wish) -> Result<(), Refusal> {
-    let Envelope { caller, request } = envelope;
-    match (caller.role, request) {
-        (Role::Engine, None) if wish.is_the_engines() => Ok(()),
-        (Role::Engine, None) if matches!(wish, Wish::SetEngineKey { .. }) => Ok(()),
-        (Role::Engine | Role::Operator | Role::Anyone, Some(_)) if !wish.is_the_engines() => Ok(()),
-        (Role::Engine | Role::Operator | Role::Anyone, None) if !wish.is_the_engines() => {
-            Err(Refusal::NoRequestId)
-        }
-        (Role::Engine | Role::Operator | Role::Anyone, _) => {
-            Err(Refusal::EnginesOwn { role: caller.role.name() })
         }
     }
 }

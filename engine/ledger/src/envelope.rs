@@ -2,6 +2,7 @@
 //! alone says who set a limit, who approved a batch, who closed a window.
 
 use crate::event::Event;
+use crate::identity::Identity;
 use crate::limits::{OPERATOR_NAME_BYTES_MAX, REQUEST_ID_BYTES_MAX};
 use crate::refusal::Refusal;
 use crate::types::Digest;
@@ -25,10 +26,18 @@ pub struct Request {
 pub enum Role {
     /// The engine itself, its schedule too.
     Engine = 0,
-    /// A configured operator, known by a token.
+    /// An operator: configured and known by a token, or an identity.
     Operator = 1,
-    /// Whoever reaches an engine for which no operators are configured.
+    /// Whoever reaches an engine that has no operators.
     Anyone = 2,
+    /// An identity that brings vouchers of others.
+    Facilitator = 3,
+    /// An identity of a party's owner.
+    Party = 4,
+    /// An identity that approves what operators have made, and makes nothing.
+    Approver = 5,
+    /// An identity that reads.
+    Auditor = 6,
 }
 
 /// The way by which a call came.
@@ -39,14 +48,21 @@ pub enum Via {
     Engine = 0,
     /// The configured times at which the engine closes windows, batches them and approves batches.
     Schedule = 1,
-    /// gRPC.
+    /// gRPC: a configured operator's token, or nothing.
     Grpc = 2,
+    /// gRPC: an identity's API key.
+    Key = 3,
+    /// gRPC: a token that an identity's owner signed.
+    Signed = 4,
+    /// gRPC: the name in an identity's certificate.
+    Certificate = 5,
 }
 
 /// Who calls.
 #[derive(Debug, Clone, PartialEq, Eq, Archive, Serialize, Deserialize)]
 pub struct Caller {
-    /// The operator's name; `schedule` for the schedule; empty where nobody has one.
+    /// The operator's name, or the identity's; `schedule` for the schedule; empty where nobody has
+    /// one.
     pub name: String,
     /// What it is to the engine.
     pub role: Role,
@@ -73,6 +89,16 @@ pub struct Fact {
 }
 
 impl Role {
+    /// Those that an identity can have.
+    pub const OF_IDENTITIES: [Self; 5] =
+        [Self::Facilitator, Self::Party, Self::Operator, Self::Approver, Self::Auditor];
+
+    /// The one with this word, of those that an identity can have.
+    #[must_use]
+    pub fn named(word: &str) -> Option<Self> {
+        Self::OF_IDENTITIES.into_iter().find(|role| role.name() == word)
+    }
+
     /// The word for it.
     #[must_use]
     pub fn name(self) -> &'static str {
@@ -80,6 +106,10 @@ impl Role {
             Self::Engine => "engine",
             Self::Operator => "operator",
             Self::Anyone => "anyone",
+            Self::Facilitator => "facilitator",
+            Self::Party => "party",
+            Self::Approver => "approver",
+            Self::Auditor => "auditor",
         }
     }
 }
@@ -92,6 +122,20 @@ impl Via {
             Self::Engine => "engine",
             Self::Schedule => "schedule",
             Self::Grpc => "grpc",
+            Self::Key => "key",
+            Self::Signed => "signed",
+            Self::Certificate => "certificate",
+        }
+    }
+}
+
+impl Via {
+    /// Whether it is an identity's way: what such a caller may do, the ledger decides.
+    #[must_use]
+    pub fn is_of_identities(self) -> bool {
+        match self {
+            Self::Key | Self::Signed | Self::Certificate => true,
+            Self::Engine | Self::Schedule | Self::Grpc => false,
         }
     }
 }
@@ -119,11 +163,17 @@ impl Caller {
         Self { name, role, via: Via::Grpc }
     }
 
+    /// Who came as this identity.
+    #[must_use]
+    pub fn identity(of: &Identity) -> Self {
+        Self { name: of.name.clone(), role: of.role, via: of.credential.via() }
+    }
+
     /// Whether it counts where two people must agree: who has no name may be the one who spoke
     /// before, and the engine, its schedule too, has looked at nothing.
     #[must_use]
     pub fn is_operator(&self) -> bool {
-        self.role == Role::Operator
+        matches!(self.role, Role::Operator | Role::Approver)
     }
 
     /// With what it asks for.
@@ -157,10 +207,10 @@ impl Envelope {
         }
         let Some(request) = &self.request else { return Ok(()) };
         let reserved = request.id.starts_with(SCHEDULE_PREFIX);
-        match self.caller.role {
-            Role::Operator | Role::Anyone if reserved => Err(Refusal::RequestReserved),
-            Role::Engine | Role::Operator | Role::Anyone => request.check(),
+        if reserved && self.caller.role != Role::Engine {
+            return Err(Refusal::RequestReserved);
         }
+        request.check()
     }
 }
 

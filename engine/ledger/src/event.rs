@@ -4,17 +4,20 @@
 mod groups;
 
 pub use groups::{
-    BatchEvent, BudgetEvent, Event, KeyEvent, LegEvent, RegistryEvent, TroubleEvent, WindowEvent,
+    AccessEvent, BatchEvent, BudgetEvent, Event, KeyEvent, LegEvent, RegistryEvent, TroubleEvent,
+    WindowEvent,
 };
 
 use super::budget::{Budget, BudgetUse};
+use super::envelope::Role;
+use super::identity::{Credential, Scope};
 use super::leg::{LegMove, LegState, Mover, Way};
 use super::sealed::{SealedOnRail, SealedText};
 use super::trouble::NewTrouble;
 use super::window::AssetSeal;
 use crate::types::{
-    Amount, AssetDef, AssetNumber, BatchId, Digest, Lsn, NetworkId, PartyId, SignerKey, Total,
-    WindowNumber,
+    Amount, AssetDef, AssetNumber, BatchId, Digest, Lsn, NetworkId, PartyId, SignerKey, Timestamp,
+    Total, WindowNumber,
 };
 use rkyv::{Archive, Deserialize, Serialize};
 
@@ -160,6 +163,39 @@ pub struct OperatorKeyRemoved {
     pub operator: String,
     /// Signature of whoever asked over the statement of it; zero: they have no key.
     pub signature: [u8; 64],
+}
+
+/// Somebody has an identity from now on.
+#[derive(Debug, Clone, PartialEq, Eq, Archive, Serialize, Deserialize)]
+pub struct IdentityAdded {
+    /// Its name, for ever.
+    pub name: String,
+    /// What it may do.
+    pub role: Role,
+    /// By what it is known.
+    pub credential: Credential,
+    /// For whom it acts.
+    pub scope: Scope,
+    /// From when on it counts no more.
+    pub expires_at: Option<Timestamp>,
+    /// Vouchers that it may bring in a second; 0: as many as the engine takes.
+    pub rate: u32,
+}
+
+/// An identity counts no more, and never will again.
+#[derive(Debug, Clone, PartialEq, Eq, Archive, Serialize, Deserialize)]
+pub struct IdentityRevoked {
+    /// Which.
+    pub name: String,
+}
+
+/// An identity is known by something else from now on.
+#[derive(Debug, Clone, PartialEq, Eq, Archive, Serialize, Deserialize)]
+pub struct IdentityRotated {
+    /// Which.
+    pub name: String,
+    /// By what it is known, and by nothing else.
+    pub credential: Credential,
 }
 
 /// A closed window's obligations were sealed under one root. Re-sealing must give the same.

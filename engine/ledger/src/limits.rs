@@ -310,6 +310,26 @@ pub const OPERATOR_NAME_BYTES_MAX: usize = 64;
 /// for ever. As many operators as there may be, each with a new key every month for five years.
 pub const OPERATOR_KEYS_MAX: usize = 1 << 12;
 const _: () = assert!(OPERATOR_KEYS_MAX >= OPERATORS_MAX * 12 * 5);
+/// Identities that there may ever have been, revoked ones too, some 300 bytes each and 16 KiB with
+/// the widest scope: a list of them is made at once. A hundred facilitators and owners whose
+/// identities are made anew every month have room for six years.
+pub const IDENTITIES_MAX: usize = 1 << 13;
+/// Bytes of an identity's name: it stands in records where an operator's does.
+pub const IDENTITY_NAME_BYTES_MAX: usize = OPERATOR_NAME_BYTES_MAX;
+/// Bytes of the name in an identity's certificate: what the door reads of one.
+pub const CERTIFICATE_NAME_BYTES_MAX: usize = 255;
+/// Parties in each list of an identity's scope: a record holds both, and each voucher is looked up.
+pub const SCOPE_PARTIES_MAX: usize = 256;
+const _: () = assert!(2 * SCOPE_PARTIES_MAX * 32 + 1_024 <= RECORD_BYTES_MAX);
+/// Bytes of a token that an identity's owner signs: a few claims and a signature.
+pub const SIGNED_TOKEN_BYTES_MAX: usize = 2_048;
+/// Longest life of such a token, in seconds: whoever finds one in a log can do nothing with it.
+pub const SIGNED_TOKEN_SECONDS_MAX: i64 = 300;
+/// How far its owner's clock and the engine's may be apart, in seconds.
+pub const SIGNED_TOKEN_SKEW_SECONDS: i64 = 30;
+/// How often it is looked whether somebody who makes a call may do so no more: who was revoked is
+/// out within a second.
+pub const ACCESS_LOOK_EVERY: Duration = Duration::from_millis(250);
 /// Entries of the schedule: as many as there can be assets worth one.
 pub const SCHEDULE_MAX: usize = 64;
 /// How often the schedule looks at the clock and at the thresholds.

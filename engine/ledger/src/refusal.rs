@@ -1,6 +1,7 @@
 //! Why the ledger does not do what an operator asked. Values, not failures: nothing has changed.
 
 use super::engine_key::KeyMisfit;
+use super::identity::IdentityMisfit;
 use super::operator_key::OperatorKeyMisfit;
 use crate::types::{AssetError, AssetNumber, BatchId, PartyId, SignerKey, Total, WindowNumber};
 
@@ -55,6 +56,8 @@ pub enum Refusal {
     EngineKeyMoved,
     #[error(transparent)]
     OperatorKey(#[from] OperatorKeyMisfit),
+    #[error(transparent)]
+    Identity(#[from] IdentityMisfit),
     #[error(
         "the batch would move {size} asset units, and less than {least} is left to wait (batch_min_total)"
     )]

@@ -40,11 +40,13 @@ pub enum Section {
     Legs = 14,
     /// Budgets of signers.
     Budgets = 15,
+    /// Identities.
+    Identities = 16,
 }
 
 impl Section {
     /// Every section.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Head,
         Self::Assets,
         Self::Acked,
@@ -60,6 +62,7 @@ impl Section {
         Self::OperatorKeys,
         Self::Legs,
         Self::Budgets,
+        Self::Identities,
     ];
 }
 
@@ -86,6 +89,8 @@ pub enum RowKey {
     Legs(BatchId, u32),
     /// Of a signer.
     Budgets(SignerKey),
+    /// The one that this record added.
+    Identity(Lsn),
 }
 
 impl RowKey {
@@ -108,7 +113,7 @@ impl RowKey {
                 bytes.extend_from_slice(&piece.to_be_bytes());
             }
             Self::Batch(batch) => bytes.extend_from_slice(&batch.0),
-            Self::Deed(lsn) => bytes.extend_from_slice(&lsn.0.to_be_bytes()),
+            Self::Deed(lsn) | Self::Identity(lsn) => bytes.extend_from_slice(&lsn.0.to_be_bytes()),
             Self::Trouble(number) => bytes.extend_from_slice(&number.to_be_bytes()),
             Self::Requests(span, first) => {
                 bytes.extend_from_slice(&ordered(span).to_be_bytes());
@@ -152,6 +157,7 @@ impl RowKey {
             Section::OperatorKeys => Self::OperatorKey(SignerKey(take(of)?)),
             Section::Legs => Self::Legs(BatchId(take(of)?), u32::from_be_bytes(take(of)?)),
             Section::Budgets => Self::Budgets(SignerKey(take(of)?)),
+            Section::Identities => Self::Identity(Lsn(u64::from_be_bytes(take(of)?))),
         };
         fields.is_empty().then_some(row)
     }
@@ -181,6 +187,7 @@ impl RowKey {
             Self::OperatorKey(_) => Section::OperatorKeys,
             Self::Legs(..) => Section::Legs,
             Self::Budgets(_) => Section::Budgets,
+            Self::Identity(_) => Section::Identities,
         }
     }
 }

@@ -8,7 +8,8 @@ use crate::batch::BatchContent;
 use crate::budget::{Budget, BudgetUse};
 use crate::control::CreateBatch;
 use crate::envelope::{Caller, Envelope, Request};
-use crate::event::{Cap, LegBooking, LegRun, WindowArchived, WindowSealed};
+use crate::event::{Cap, IdentityAdded, LegBooking, LegRun, WindowArchived, WindowSealed};
+use crate::identity::Credential;
 use crate::leg::{LegMove, LegState, LegWord, Mover};
 use crate::operator_key::OperatorSignature;
 use crate::plan::BatchPlan;
@@ -50,6 +51,13 @@ pub enum Wish {
     SetOperatorKey { possession: Box<OperatorSignature>, signed: Option<OperatorSignature> },
     /// Have an operator's key, which is this one now, count no more.
     RemoveOperatorKey { operator: String, key: SignerKey, signed: Option<OperatorSignature> },
+    /// Give somebody an identity. The first operator's may be the engine's own doing, as whoever
+    /// has its directory asked.
+    AddIdentity(IdentityAdded),
+    /// Have an identity count no more.
+    RevokeIdentity { name: String },
+    /// Have an identity known by something else.
+    RotateIdentity { name: String, credential: Credential },
     /// Close the open window, whichever it is.
     CloseWindow,
     /// The engine's own: a cut window was sealed, and what was owed in it is kept.
@@ -245,6 +253,9 @@ impl Wish {
             Self::SetEngineKey { .. } => "set the engine's key",
             Self::SetOperatorKey { .. } => "set an operator's key",
             Self::RemoveOperatorKey { .. } => "remove an operator's key",
+            Self::AddIdentity(_) => "add identity",
+            Self::RevokeIdentity { .. } => "revoke identity",
+            Self::RotateIdentity { .. } => "rotate identity",
             Self::CloseWindow => "close window",
             Self::SealWindow(_) => "seal window",
             Self::ArchiveWindow(_) => "archive window",
@@ -290,6 +301,9 @@ impl Wish {
             | Self::SetEngineKey { .. }
             | Self::SetOperatorKey { .. }
             | Self::RemoveOperatorKey { .. }
+            | Self::AddIdentity(_)
+            | Self::RevokeIdentity { .. }
+            | Self::RotateIdentity { .. }
             | Self::CloseWindow
             | Self::DisputeWindow { .. }
             | Self::EndDispute { .. }

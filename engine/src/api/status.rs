@@ -5,7 +5,7 @@ use crate::ledger::Refusal::{
     self, NoSuchLeg, RequestReused, SignerDiffers, UnknownAsset, UnknownBatch, UnknownParty,
     UnknownSigner, UnknownTrouble, UnknownWindow,
 };
-use crate::ledger::{BudgetMisfit, OperatorKeyMisfit};
+use crate::ledger::{BudgetMisfit, IdentityMisfit, OperatorKeyMisfit};
 use crate::pipeline::{Busy, NotDone};
 use crate::settle::{NotLoaded, NotRead, NotRotated, NotSaid};
 use crate::vault::VaultError;
@@ -24,6 +24,7 @@ fn code(refusal: &Refusal) -> Code {
         Refusal::SameOperator(_) | Refusal::EnginesOwn { .. } => Code::PermissionDenied,
         Refusal::OperatorKey(misfit) => of_key(misfit),
         Refusal::Budgets(misfit) => of_budgets(misfit),
+        Refusal::Identity(misfit) => of_identity(misfit),
         Refusal::RequestsFull(_)
         | Refusal::TableFull { .. }
         | Refusal::TooManyLegs(_)
@@ -96,6 +97,26 @@ fn of_key(misfit: &OperatorKeyMisfit) -> Code {
         | OperatorKeyMisfit::Nameless
         | OperatorKeyMisfit::NotHis { .. }
         | OperatorKeyMisfit::Idle { .. } => Code::FailedPrecondition,
+    }
+}
+
+fn of_identity(misfit: &IdentityMisfit) -> Code {
+    match misfit {
+        IdentityMisfit::Name(_)
+        | IdentityMisfit::CertificateName { .. }
+        | IdentityMisfit::Role { .. }
+        | IdentityMisfit::NoParty
+        | IdentityMisfit::NoScope { .. }
+        | IdentityMisfit::Scope
+        | IdentityMisfit::Over => Code::InvalidArgument,
+        IdentityMisfit::NameTaken(_) | IdentityMisfit::CredentialTaken(_) => Code::AlreadyExists,
+        IdentityMisfit::TooMany => Code::ResourceExhausted,
+        IdentityMisfit::Unknown(_) => Code::NotFound,
+        IdentityMisfit::Revoked(_)
+        | IdentityMisfit::Expired(_)
+        | IdentityMisfit::Rotated(_)
+        | IdentityMisfit::OtherKind(_) => Code::FailedPrecondition,
+        IdentityMisfit::NotAllowed { .. } | IdentityMisfit::NotOwn { .. } => Code::PermissionDenied,
     }
 }
 

@@ -4,6 +4,7 @@
 
 mod callers;
 mod ends;
+mod identities;
 mod operators;
 mod settling;
 
@@ -24,7 +25,9 @@ use crate::ledger::event::{
     BatchComputed, BatchEvent, EngineKeySet, Genesis, KeyEvent, LegEvent, WindowCut, WindowEvent,
     WindowSealed,
 };
-use crate::ledger::{By, Caller, EngineKeys, Envelope, Event, Fact, Obligation, OperatorKeys};
+use crate::ledger::{
+    By, Caller, EngineKeys, Envelope, Event, Fact, Identities, Obligation, OperatorKeys,
+};
 use crate::types::{
     AssetNumber, BatchId, ChannelHasher, History, Lsn, NetworkId, PartyId, SignerKey, Statement,
     Timestamp, Total, WindowNumber, batch_statement, key_statement, window_statement,
@@ -49,6 +52,7 @@ pub(super) struct Audit<'a> {
     given: BTreeSet<WindowNumber>,
     keys: EngineKeys,
     operators: OperatorKeys,
+    identities: Identities,
     first_key: Option<SignerKey>,
     requests: Requests,
     /// Every event so far, for the statements that name one.
@@ -94,6 +98,7 @@ impl<'a> Audit<'a> {
             given: source.windows().into_iter().collect(),
             keys: EngineKeys::default(),
             operators: OperatorKeys::default(),
+            identities: Identities::default(),
             first_key: None,
             requests: Requests::default(),
             digests: Vec::new(),
@@ -179,6 +184,7 @@ impl<'a> Audit<'a> {
         let (lsn, Fact { envelope, event }) = (record.lsn, fact);
         let Envelope { caller, request } = envelope;
         callers::check(envelope, event)?;
+        self.identity_acts(caller, event, at)?;
         if let Some(request) = request
             && !self.requests.is_new(at, &request.id)
         {
@@ -187,6 +193,7 @@ impl<'a> Audit<'a> {
         match event {
             Event::Registry(e) => Ok(self.registry.apply(lsn, e)?),
             Event::Budget(e) => Ok(self.registry.budgets(at, e)?),
+            Event::Access(e) => self.access(lsn, at, e),
             Event::Key(KeyEvent::EngineSet(e)) => self.key(lsn, request.is_some(), e),
             Event::Key(KeyEvent::OperatorSet(e)) => self.operator_key_set(lsn, caller, e),
             Event::Key(KeyEvent::OperatorRemoved(e)) => self.operator_key_removed(lsn, caller, e),

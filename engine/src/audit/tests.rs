@@ -3,6 +3,7 @@
 mod busy;
 mod example;
 mod flips;
+mod identities;
 mod made;
 mod rewritten;
 mod signed;

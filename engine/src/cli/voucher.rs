@@ -173,9 +173,14 @@ pub fn keygen(args: &KeygenArgs, json: bool) -> Result<(), CliError> {
 
 /// Makes a key and writes its secret to a file that only its owner can read.
 pub(super) fn make_key(path: &Path) -> Result<SigningKey, CliError> {
-    let seed = client::random::<32>()?;
+    let seed = make_secret()?;
     write_secret(path, &hex(&seed))?;
     Ok(SigningKey::from_bytes(&seed))
+}
+
+/// A secret for a key.
+pub(super) fn make_secret() -> Result<[u8; 32], CliError> {
+    client::random()
 }
 
 /// Writes a secret to a new file that only its owner can read.
@@ -357,6 +362,9 @@ fn explanation(outcome: Outcome) -> &'static str {
         Outcome::OverHourBudget => {
             "the key would spend more than its budget of this hour; send the voucher again in the next one, or see \
              `tallystick signer budget list`"
+        }
+        Outcome::OutOfScope => {
+            "the payer or the payee is not in the scope of your identity; see `tallystick access list`"
         }
         Outcome::TooManyChannels => {
             "the key or its party has as many live channels as it may; use those, or wait until \

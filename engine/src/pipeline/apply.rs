@@ -174,7 +174,8 @@ fn is_certain(outcome: Outcome, verdict: Verdict) -> bool {
         | Outcome::OverTotalBudget
         | Outcome::OverMonthBudget
         | Outcome::OverDayBudget
-        | Outcome::OverHourBudget => false,
+        | Outcome::OverHourBudget
+        | Outcome::OutOfScope => false,
     }
 }
 

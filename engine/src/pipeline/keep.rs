@@ -103,6 +103,7 @@ impl Since {
             | Event::Batch(BatchEvent::Approved(_) | BatchEvent::Aborted(_))
             | Event::Registry(_)
             | Event::Budget(_)
+            | Event::Access(_)
             | Event::Key(_)
             | Event::Leg(_)
             | Event::Trouble(_) => 0,

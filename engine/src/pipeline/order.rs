@@ -147,7 +147,7 @@ impl Order {
         // Mostly none.
         let away = control.away_of_wish(&command.wish);
         legs::bring(&mut control, &*self.tables, away).unwrap_or_else(|error| commit::stop(&error));
-        let (fact, made) = match control.decide(command)? {
+        let (fact, made) = match control.decide(command, at)? {
             Decision::Repeat(lsn) => return Ok(Done::Before(lsn)),
             Decision::New(fact, made) => (fact, made),
         };

@@ -109,6 +109,7 @@ fn sets(event: &Event) -> BTreeSet<(PartyId, u32)> {
         )
         | Event::Leg(LegEvent::Submitted(_) | LegEvent::Booked(_) | LegEvent::Proposed(_))
         | Event::Budget(_)
+        | Event::Access(_)
         | Event::Key(_)
         | Event::Window(_)
         | Event::Batch(_)
@@ -323,6 +324,9 @@ fn answer(decided: &Decided, wish: &Wish) -> String {
         Wish::SetEngineKey { .. } => "EngineKeySet",
         Wish::SetOperatorKey { .. } => "OperatorKeySet",
         Wish::RemoveOperatorKey { .. } => "OperatorKeyRemoved",
+        Wish::AddIdentity(_) => "IdentityAdded",
+        Wish::RevokeIdentity { .. } => "IdentityWasRevoked",
+        Wish::RotateIdentity { .. } => "IdentityChanged",
         Wish::ApproveBatch { .. } => "BatchApproved",
         Wish::AbortBatch { .. } => "BatchAborted",
         Wish::ArchiveWindow(_) => "WindowArchived",

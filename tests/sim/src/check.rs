@@ -90,6 +90,7 @@ pub fn control(found: &Control, wanted: &State, disk: &Disk) -> Checked {
     }
     let open = found.troubles().open().map(|one| (one.number, model::Told::new(&one.of)));
     same(|| "troubles".into(), &open.collect(), &wanted.troubles)?;
+    identities(found, wanted)?;
     for operator in OPERATORS {
         let what = || format!("the key of {operator:?}");
         let key = found.operator_keys().current(operator);
@@ -101,6 +102,17 @@ pub fn control(found: &Control, wanted: &State, disk: &Disk) -> Checked {
     }
     windows(found, wanted)?;
     batches(found, wanted, disk)
+}
+
+fn identities(found: &Control, wanted: &State) -> Checked {
+    let known = |(_, of): (tallystick::types::Lsn, &tallystick::ledger::Identity)| {
+        let (role, credential) = (of.role, of.credential.clone());
+        let (parties, until) = (of.scope.parties.clone(), of.expires_at.map(|at| at.0));
+        let revoked = of.revoked.is_some();
+        (of.name.clone(), model::Known { role, credential, parties, until, revoked })
+    };
+    let found: BTreeMap<String, model::Known> = found.identities().all().map(known).collect();
+    same(|| "identities".into(), &found, &wanted.identities)
 }
 
 fn windows(found: &Control, wanted: &State) -> Checked {

@@ -3,6 +3,7 @@
 
 use crate::budgets;
 use crate::dice::Dice;
+use crate::identities;
 use crate::model::State;
 use crate::task::Question;
 use crate::world::{Sent, World};
@@ -27,9 +28,10 @@ pub const OPERATORS: [&str; 3] = ["anna", "ben", ""];
 
 /// How often commands are drawn: assets, parties, signers, revocations, limits, deposits, closes,
 /// approvals, aborts, disputes, ends of disputes, troubles that are raised and taken away,
-/// operators' keys that are set and taken away, budgets.
-const KINDS: [u32; 16] = [4, 12, 10, 1, 16, 14, 12, 14, 6, 2, 4, 4, 3, 4, 2, 18];
+/// operators' keys that are set and taken away, budgets, identities.
+const KINDS: [u32; 17] = [4, 12, 10, 1, 16, 14, 12, 14, 6, 2, 4, 4, 3, 4, 2, 18, 16];
 const CLOSE: usize = 6;
+const IDENTITIES: usize = 16;
 
 /// Draws what is asked for, and remembers it for those who ask twice.
 pub struct Clients {
@@ -119,16 +121,26 @@ impl Clients {
             return dice.pick(&self.commands).clone();
         }
         let count = *dice.pick(&[1, 1, 1, 2, 5]);
-        let commands: Vec<Command> = (0..count).map(|_| self.command(dice, world, state)).collect();
+        let commands: Vec<Command> = (0..count).map(|_| self.posed(dice, world, state)).collect();
         remember(&mut self.commands, dice, &commands);
         commands
     }
 
-    fn command(&mut self, dice: &mut Dice, world: &World, state: &State) -> Command {
+    fn posed(&mut self, dice: &mut Dice, world: &World, state: &State) -> Command {
+        let kind = dice.weighted(&self.weights);
+        let mut command = match kind {
+            IDENTITIES => identities::any(self.request(dice), dice, world, state),
+            kind => self.command(kind, dice, world, state),
+        };
+        identities::pose(&mut command, dice, state);
+        command
+    }
+
+    fn command(&mut self, kind: usize, dice: &mut Dice, world: &World, state: &State) -> Command {
         let party = *dice.pick(&world.parties[..world.parties.len() - 1]);
         let asset = dice.pick(&world.assets).def.number;
         let whose = *dice.pick(&world.parties);
-        match dice.weighted(&self.weights) {
+        match kind {
             0 => {
                 let asset = dice.pick(&world.assets[..world.assets.len() - 1]).def.clone();
                 let model = match asset.model {

@@ -35,6 +35,7 @@ mod disk;
 mod erasing;
 mod finish;
 mod fold;
+mod identities;
 mod life;
 mod lives;
 mod model;

@@ -7,7 +7,7 @@ use tallystick_sim::{Call, Figures, Settings, Side, run_seed, verifier};
 
 /// What clients and operators must have been told in some hundred seeds, apart from what nobody
 /// can bring about in so small a world.
-const ANSWERS: [&str; 79] = [
+const ANSWERS: [&str; 91] = [
     "AccountsMissing",
     "AssetCreated",
     "AssetDiffers",
@@ -31,6 +31,16 @@ const ANSWERS: [&str; 79] = [
     "EngineKeySet",
     "Expired",
     "ExposureReleased",
+    "IdentityAdded",
+    "IdentityChanged",
+    "IdentityExpired",
+    "IdentityOtherKind",
+    "IdentityRevoked",
+    "IdentityRotated",
+    "IdentityTaken",
+    "IdentityUnfit",
+    "IdentityUnknown",
+    "IdentityWasRevoked",
     "LegResolved",
     "LegState",
     "LegWord",
@@ -42,7 +52,9 @@ const ANSWERS: [&str; 79] = [
     "NamelessKey",
     "NeedsTwo",
     "NoSuchLeg",
+    "NotAllowed",
     "NotHisKey",
+    "NotOwn",
     "NotUnknown",
     "NothingToSettle",
     "OperatorKey",

@@ -7,8 +7,8 @@ use std::path::Path;
 
 /// Where format 1 kept all records.
 const RECORDS_OF_FORMAT_1: &str = "records";
-/// The format of the directory: 6 since the evidence of settled windows can leave for archives.
-/// Records have a format of their own.
+/// The format of the directory: 6 since identities are in the journal, and the evidence of settled
+/// windows can leave for archives. Records have a format of their own.
 pub(super) const DIRECTORY_FORMAT: u16 = 6;
 /// An empty column that names the format, as every format since 3 has one: the names of columns can
 /// be listed without opening what is in them. It is made before those of the tables.
@@ -72,7 +72,7 @@ mod tests {
     /// What the engine signed in format 2 does not say what later formats say; before format 4
     /// names and accounts were in plain text, and checkpoints did not hold the whole state; in
     /// format 4 approvals and words have no place for a signature, in format 5 rows of windows none
-    /// for an archive.
+    /// for an archive, and nobody has an identity.
     #[test]
     fn a_directory_of_an_earlier_or_a_later_format_is_refused_untouched() {
         let since_2 = ["frames", "events", "meta"];

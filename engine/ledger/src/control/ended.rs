@@ -65,6 +65,9 @@ impl Control {
             | Wish::RevokeSigner { .. }
             | Wish::SetBudgets { .. }
             | Wish::WarnBudgets(_)
+            | Wish::AddIdentity(_)
+            | Wish::RevokeIdentity { .. }
+            | Wish::RotateIdentity { .. }
             | Wish::SetCreditLimit { .. }
             | Wish::RecordDeposit { .. }
             | Wish::SetEngineKey { .. }
@@ -141,6 +144,7 @@ pub(super) fn rows_of_legs(event: &Event) -> Vec<(BatchId, u32)> {
         Event::Leg(LegEvent::Released(_))
         | Event::Registry(_)
         | Event::Budget(_)
+        | Event::Access(_)
         | Event::Key(_)
         | Event::Window(_)
         | Event::Batch(_)

@@ -1,6 +1,7 @@
 //! From a wish to what is journaled. Here alone events are made; whether they may be, is checked on
 //! the event.
 
+use super::access::access_event;
 use super::directory::{reason, text};
 use super::signed::UNSIGNED;
 use super::words::Resolution;
@@ -20,12 +21,17 @@ use crate::legs::Legs;
 use crate::limits;
 use crate::plan::BatchPlan;
 use crate::refusal::Refusal;
-use crate::types::{BatchId, Digest, PartyId, Total};
+use crate::types::{BatchId, Digest, PartyId, Timestamp, Total};
 use crate::wish::{LegStep, SubmitLegs, Wish};
 
 impl Control {
     /// What a wish leads to, if the rules allow it.
-    pub(super) fn fact(&self, envelope: &Envelope, wish: Wish) -> Result<(Event, Made), Refusal> {
+    pub(super) fn fact(
+        &self,
+        envelope: &Envelope,
+        wish: Wish,
+        at: Timestamp,
+    ) -> Result<(Event, Made), Refusal> {
         let caller = &envelope.caller;
         let event = match wish {
             Wish::CreateAsset { asset } => Event::from(AssetCreated { asset }),
@@ -40,12 +46,6 @@ impl Control {
             Wish::RevokeSigner { signer } => Event::from(SignerRevoked { signer }),
             Wish::SetBudgets { signer, budgets } => Event::from(BudgetsSet { signer, budgets }),
             Wish::WarnBudgets(uses) => Event::from(BudgetsWarned { uses }),
-            Wish::SetCreditLimit { party, asset, limit } => {
-                Event::from(CreditLimitSet { party, asset, limit })
-            }
-            Wish::RecordDeposit { party, asset, amount, reference } => {
-                Event::from(DepositRecorded { party, asset, amount, reference })
-            }
             Wish::SetEngineKey { key, proof } => Event::from(EngineKeySet { key, proof }),
             Wish::SetOperatorKey { possession, signed } => {
                 self.key_set(caller, *possession, signed)?
@@ -53,6 +53,11 @@ impl Control {
             Wish::RemoveOperatorKey { operator, key, signed } => {
                 self.key_removed(caller, (operator, key), signed)?
             }
+            wish @ (Wish::SetCreditLimit { .. }
+            | Wish::RecordDeposit { .. }
+            | Wish::AddIdentity(_)
+            | Wish::RevokeIdentity { .. }
+            | Wish::RotateIdentity { .. }) => whole(wish),
             Wish::CloseWindow => self.cut_of()?,
             Wish::SealWindow(e) => self.current_key(e.key).map(|()| Event::from(e))?,
             Wish::ArchiveWindow(e) => {
@@ -88,7 +93,7 @@ impl Control {
             Wish::RaiseTroubles(troubles) => Event::from(TroublesRaised { troubles }),
             Wish::AckTroubles { troubles, note } => Event::from(TroublesAcked { troubles, note }),
         };
-        self.check(envelope, &event)?;
+        self.check(envelope, &event, at)?;
         Ok((event, Made::Nothing))
     }
 
@@ -202,10 +207,11 @@ impl Control {
         Ok(legs)
     }
 
-    fn check(&self, envelope: &Envelope, event: &Event) -> Result<(), Refusal> {
+    fn check(&self, envelope: &Envelope, event: &Event, at: Timestamp) -> Result<(), Refusal> {
         match event {
             Event::Registry(e) => self.check_registry(e),
             Event::Budget(e) => self.check_budgets(e),
+            Event::Access(e) => self.check_access(e, at),
             Event::Window(WindowEvent::Disputed(e)) => {
                 reason(&e.reason)?;
                 self.check_dispute(e.window)
@@ -257,6 +263,17 @@ impl Control {
             // Checked where it is made.
             RegistryEvent::PartyErased(_) => Ok(()),
         }
+    }
+}
+
+/// What follows from a wish that names all of it.
+fn whole(wish: Wish) -> Event {
+    if let Wish::SetCreditLimit { party, asset, limit } = wish {
+        Event::from(CreditLimitSet { party, asset, limit })
+    } else if let Wish::RecordDeposit { party, asset, amount, reference } = wish {
+        Event::from(DepositRecorded { party, asset, amount, reference })
+    } else {
+        access_event(wish)
     }
 }
 

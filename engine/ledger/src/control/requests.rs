@@ -231,7 +231,7 @@ mod tests {
         let mut lsn = Lsn(1);
         let mut done = |control: &mut Control, n: u64, wish: Wish| {
             let command = wish.by(Caller::grpc("ann".into()), request(n));
-            let Decision::New(fact, made) = control.decide(command)? else {
+            let Decision::New(fact, made) = control.decide(command, Timestamp(7))? else {
                 panic!("every id is new")
             };
             lsn = lsn.next();

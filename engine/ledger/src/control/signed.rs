@@ -197,6 +197,7 @@ impl Event {
             | Self::Leg(LegEvent::Submitted(_) | LegEvent::Booked(_) | LegEvent::Released(_))
             | Self::Registry(_)
             | Self::Budget(_)
+            | Self::Access(_)
             | Self::Window(_)
             | Self::Trouble(_) => return false,
         };

@@ -3,10 +3,10 @@
 
 use super::{
     AssetCreated, BatchAborted, BatchApproved, BatchComputed, BudgetsSet, BudgetsWarned,
-    CreditLimitSet, DepositRecorded, DisputeEnded, EngineKeySet, ExposureReleased, LegProposed,
-    LegsBooked, LegsMoved, LegsSubmitted, OperatorKeyRemoved, OperatorKeySet, PartyErased,
-    PartyUpserted, SignerAdded, SignerRevoked, TroublesAcked, TroublesRaised, WindowArchived,
-    WindowCut, WindowDisputed, WindowSealed,
+    CreditLimitSet, DepositRecorded, DisputeEnded, EngineKeySet, ExposureReleased, IdentityAdded,
+    IdentityRevoked, IdentityRotated, LegProposed, LegsBooked, LegsMoved, LegsSubmitted,
+    OperatorKeyRemoved, OperatorKeySet, PartyErased, PartyUpserted, SignerAdded, SignerRevoked,
+    TroublesAcked, TroublesRaised, WindowArchived, WindowCut, WindowDisputed, WindowSealed,
 };
 
 macro_rules! groups {
@@ -76,6 +76,12 @@ groups! {
         EngineSet(EngineKeySet) = "engine_key_set",
         OperatorSet(OperatorKeySet) = "operator_key_set",
         OperatorRemoved(OperatorKeyRemoved) = "operator_key_removed",
+    }
+    /// Who may come to the engine, and as what.
+    Access(AccessEvent) {
+        Added(IdentityAdded) = "identity_added",
+        Revoked(IdentityRevoked) = "identity_revoked",
+        Rotated(IdentityRotated) = "identity_rotated",
     }
     /// Windows.
     Window(WindowEvent) {

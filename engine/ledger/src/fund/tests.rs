@@ -89,7 +89,7 @@ impl Books {
 
     /// The same with a request that is given.
     pub(crate) fn command(&mut self, command: Command) -> Result<Event, Refusal> {
-        match self.control.decide(command)? {
+        match self.control.decide(command, Timestamp(7))? {
             Decision::New(fact, made) => {
                 self.apply(&fact, made);
                 Ok(fact.event)

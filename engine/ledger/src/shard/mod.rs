@@ -207,6 +207,7 @@ impl Shard {
             | Event::Leg(LegEvent::Submitted(_) | LegEvent::Booked(_) | LegEvent::Proposed(_))
             | Event::Key(_)
             | Event::Batch(_)
+            | Event::Access(_)
             | Event::Trouble(_) => {}
         }
         None

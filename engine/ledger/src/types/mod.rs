@@ -3,6 +3,7 @@
 //! Owns what the words look like in memory and as bytes. Never holds a rule of business, never does
 //! IO, never reads a clock.
 
+mod api_key;
 mod asset;
 mod cron;
 mod digest;
@@ -16,6 +17,7 @@ mod time;
 mod verdict;
 mod voucher;
 
+pub use api_key::{API_KEY_PREFIX, ApiKey, NotAKey};
 pub use asset::{AssetDef, AssetError, CODE_BYTES_MAX, SCALE_MAX, SettlementModel};
 pub use cron::{Cron, CronError};
 pub use digest::{

@@ -43,11 +43,13 @@ pub enum Outcome {
     OverDayBudget = 31,
     /// The key would credit more than a budget of it for this hour.
     OverHourBudget = 32,
+    /// The payer or the payee is not in the scope of who sent it.
+    OutOfScope = 33,
 }
 
 impl Outcome {
     /// Every outcome, in the order of their numbers.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::Credited,
         Self::Stale,
         Self::Malformed,
@@ -67,6 +69,7 @@ impl Outcome {
         Self::OverMonthBudget,
         Self::OverDayBudget,
         Self::OverHourBudget,
+        Self::OutOfScope,
     ];
 
     /// The byte in an ack.
@@ -98,6 +101,6 @@ mod tests {
             assert_eq!(Outcome::from_byte(outcome.byte()), Some(outcome));
         }
         assert_eq!(Outcome::from_byte(0), None);
-        assert_eq!(Outcome::from_byte(33), None);
+        assert_eq!(Outcome::from_byte(34), None);
     }
 }

@@ -3,7 +3,7 @@
 
 use crate::audit::difference::Difference;
 use crate::ledger::event::{
-    BatchEvent, BudgetEvent, KeyEvent, LegEvent, TroubleEvent, WindowEvent,
+    AccessEvent, BatchEvent, BudgetEvent, KeyEvent, LegEvent, TroubleEvent, WindowEvent,
 };
 use crate::ledger::{Caller, Envelope, Event, Mover, Role, Via};
 
@@ -15,14 +15,18 @@ pub(super) fn check(envelope: &Envelope, event: &Event) -> Result<(), Difference
         (Role::Engine, Via::Engine) | (Role::Anyone, Via::Grpc) => name.is_empty(),
         (Role::Engine, Via::Schedule) => name == Caller::SCHEDULE,
         (Role::Operator, Via::Grpc) => !name.is_empty() && name != Caller::SCHEDULE,
-        (Role::Engine, Via::Grpc)
-        | (Role::Operator | Role::Anyone, Via::Engine | Via::Schedule) => false,
+        // What they are called and may do, is checked with the identities.
+        (
+            Role::Facilitator | Role::Party | Role::Operator | Role::Approver | Role::Auditor,
+            Via::Key | Via::Signed | Via::Certificate,
+        ) => true,
+        _ => false,
     };
     if !is_one {
         return Err(Difference::new("who made it happen", "a caller", format!("{caller:?}")));
     }
     let expected = match via {
-        Via::Schedule | Via::Grpc => true,
+        Via::Schedule | Via::Grpc | Via::Key | Via::Signed | Via::Certificate => true,
         Via::Engine => false,
     };
     if request.is_some() != expected {
@@ -37,6 +41,7 @@ pub(super) fn check(envelope: &Envelope, event: &Event) -> Result<(), Difference
 
 /// Whether such an event can come this way.
 fn may(via: Via, event: &Event) -> bool {
+    let is_call = via == Via::Grpc || via.is_of_identities();
     match event {
         Event::Window(WindowEvent::Sealed(_) | WindowEvent::Archived(_))
         | Event::Leg(LegEvent::Submitted(_) | LegEvent::Booked(_) | LegEvent::Released(_))
@@ -44,7 +49,7 @@ fn may(via: Via, event: &Event) -> bool {
         | Event::Trouble(TroubleEvent::Raised(_)) => via == Via::Engine,
         Event::Leg(LegEvent::Moved(e)) => match e.mover {
             Mover::Engine | Mover::Rail | Mover::Books => via == Via::Engine,
-            Mover::Operator => via == Via::Grpc,
+            Mover::Operator => is_call,
         },
         // The first key is the engine's own; whether this is the first, is checked with the keys.
         Event::Key(KeyEvent::EngineSet(_)) => via != Via::Schedule,
@@ -58,7 +63,12 @@ fn may(via: Via, event: &Event) -> bool {
         | Event::Batch(BatchEvent::Aborted(_))
         | Event::Window(WindowEvent::Disputed(_) | WindowEvent::DisputeEnded(_))
         | Event::Leg(LegEvent::Proposed(_))
-        | Event::Trouble(TroubleEvent::Acked(_)) => via == Via::Grpc,
+        | Event::Access(AccessEvent::Revoked(_) | AccessEvent::Rotated(_))
+        | Event::Trouble(TroubleEvent::Acked(_)) => is_call,
+        // Whoever has the machine lets the first operator in.
+        Event::Access(AccessEvent::Added(e)) => {
+            is_call || via == Via::Engine && e.role == Role::Operator
+        }
     }
 }
 

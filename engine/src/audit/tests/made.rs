@@ -100,6 +100,7 @@ fn signed(own: &SigningKey, event: Event) -> Event {
         }
         other @ (Event::Registry(_)
         | Event::Budget(_)
+        | Event::Access(_)
         | Event::Key(_)
         | Event::Window(_)
         | Event::Batch(_)
@@ -141,6 +142,12 @@ impl Made {
             None => event,
         };
         self.fact(Fact { envelope, event })
+    }
+
+    /// The same of whoever it is.
+    pub(super) fn asked_as(&mut self, caller: Caller, id: &str, event: Event) -> Lsn {
+        let request = Request { id: id.into(), content: Digest([1; 32]) };
+        self.fact(Fact { envelope: caller.asks(request), event })
     }
 
     /// An operator has an own key from now on.

@@ -45,6 +45,7 @@ pub fn word(refusal: &Refusal) -> &'static str {
         Refusal::EngineKey(_) => "EngineKey",
         Refusal::EngineKeyMoved => "EngineKeyMoved",
         Refusal::OperatorKey(misfit) => super::own::word(misfit),
+        Refusal::Identity(misfit) => super::access::word(misfit),
         Refusal::NothingToSettle(_) | Refusal::BelowLeast { .. } => "NothingToSettle",
         Refusal::BatchState { .. } => "BatchState",
         Refusal::AccountsMissing { .. } => "AccountsMissing",
@@ -73,8 +74,7 @@ pub fn word(refusal: &Refusal) -> &'static str {
         Refusal::SaidBefore { .. } => "SaidBefore",
         Refusal::NoEvidence => "NoEvidence",
         Refusal::NoReason => "NoReason",
-        Refusal::NoRequestId => "NoRequestId",
-        Refusal::RequestReserved => "RequestReserved",
+        Refusal::NoRequestId | Refusal::RequestReserved => "NoRequestId",
         Refusal::EnginesOwn { .. } => "EnginesOwn",
         Refusal::TextTooLong { .. } => "TextTooLong",
         Refusal::PartyErased(_) => "PartyErased",
@@ -119,13 +119,16 @@ impl State {
     ) -> Decided {
         let Command { envelope, wish } = command;
         let (request, operator) = (envelope.request.as_ref(), envelope.operator());
+        if let Err(word) = self.acting(envelope, wish, at) {
+            return Decided::Refused(word);
+        }
         if let Some(Request { id, content }) = request
             && let Some((before, lsn, _)) = self.requests.get(id)
         {
             let same = before == content;
             return if same { Decided::Before(*lsn) } else { Decided::Refused("RequestReused") };
         }
-        let fact = match self.allowed_now(command) {
+        let fact = match self.allowed_now(command, at) {
             Ok(fact) => fact,
             Err(word) => return Decided::Refused(word),
         };
@@ -157,8 +160,11 @@ impl State {
     }
 
     /// The event of a command that may be done; `None` of a wish that makes none of its own.
-    fn allowed_now(&self, command: &Command) -> Result<Option<Event>, &'static str> {
+    fn allowed_now(&self, command: &Command, at: i64) -> Result<Option<Event>, &'static str> {
         let (fact, wish) = (self.fact(command)?, &command.wish);
+        if let Some(Event::Access(e)) = &fact {
+            self.may_access(e, at)?;
+        }
         if let Some(event) = &fact {
             self.allowed_event(&command.envelope, event)?;
         }
@@ -180,6 +186,9 @@ impl State {
             unless(!self.still_has(create), "AccountsMoved")?;
             unless(create.key != key, "EngineKeyMoved")?;
             self.settleable(&numbers(create), create.head().asset.number.0)?;
+        }
+        if let Some(event) = &fact {
+            self.own_affair(&command.envelope, event)?;
         }
         Ok(fact)
     }
@@ -239,8 +248,9 @@ impl State {
             Event::Leg(LegEvent::Proposed(e)) => self.may_propose(operator, e),
             Event::Leg(LegEvent::Released(e)) => self.may_release(e),
             Event::Budget(e) => self.may_budget(e),
-            // What is asked of keys is decided as the event is made.
-            Event::Key(KeyEvent::OperatorSet(_) | KeyEvent::OperatorRemoved(_))
+            // What is asked of keys is decided as the event is made, and of identities by the time.
+            Event::Access(_)
+            | Event::Key(KeyEvent::OperatorSet(_) | KeyEvent::OperatorRemoved(_))
             | Event::Trouble(TroubleEvent::Raised(_)) => Ok(()),
             Event::Trouble(TroubleEvent::Acked(e)) => {
                 let open = |number| self.troubles.contains_key(number);
@@ -351,6 +361,7 @@ impl State {
                 self.directory += 1;
             }
             Event::Budget(e) => self.budgeted(e),
+            Event::Access(e) => self.accessed(e),
             Event::Key(e) => self.key(lsn, e),
             Event::Batch(BatchEvent::Approved(e)) => self.approve(e.batch, operator),
             Event::Batch(BatchEvent::Aborted(e)) => self.aborted(e.batch),

@@ -4,6 +4,7 @@
 //! Shares with the engine only the words in which things are asked (`types`, `Event`, `Wish`); no
 //! rule, no sum and no netting of the engine is used here.
 
+mod access;
 mod batch;
 mod budgets;
 mod commands;
@@ -16,6 +17,7 @@ mod own;
 mod told;
 mod wishes;
 
+pub use access::Known;
 pub use batch::{Batch, Money, Payment};
 pub use budgets::Budget;
 pub use commands::{Decided, word};
@@ -198,6 +200,8 @@ pub struct State {
     pub network: [u8; 32],
     /// The own key of each operator who has one, and every key that one ever had.
     pub own: BTreeMap<String, SignerKey>,
+    /// Identities, those that were revoked too.
+    pub identities: BTreeMap<String, Known>,
     /// See `own`.
     pub had: BTreeSet<SignerKey>,
     /// Troubles that are open, by number, and how many were ever raised.

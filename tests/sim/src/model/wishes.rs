@@ -5,9 +5,9 @@ use super::{Batch, State};
 use tallystick::ledger::LegState::{Accepted, Confirmed, Ready, Rejected, Returned, Sent, Unknown};
 use tallystick::ledger::event::{
     AssetCreated, BatchAborted, BatchApproved, BudgetsSet, BudgetsWarned, CreditLimitSet,
-    DepositRecorded, DisputeEnded, EngineKeySet, ExposureReleased, LegEvent, LegProposed,
-    LegsBooked, LegsMoved, LegsSubmitted, PartyErased, Release, SignerAdded, SignerRevoked,
-    TroublesAcked, TroublesRaised, WindowDisputed,
+    DepositRecorded, DisputeEnded, EngineKeySet, ExposureReleased, IdentityRevoked,
+    IdentityRotated, LegEvent, LegProposed, LegsBooked, LegsMoved, LegsSubmitted, PartyErased,
+    Release, SignerAdded, SignerRevoked, TroublesAcked, TroublesRaised, WindowDisputed,
 };
 use tallystick::ledger::{
     Command, Event, LegMove, LegState, LegStep, LegWord, Mover, OperatorSignature, SaidOfLeg,
@@ -89,9 +89,6 @@ impl State {
             Wish::ResolveLeg { signed, .. } => {
                 self.signed(operator, self.resolved(operator, wish)?, signed)?
             }
-            Wish::BookLegs { batch, evidence, bookings } => {
-                Event::from(LegsBooked { batch, evidence, bookings })
-            }
             Wish::ReleaseExposure { plan, places } => {
                 self.released(plan.content().head.id, &places)?
             }
@@ -104,11 +101,15 @@ impl State {
             | Wish::AddSigner { .. }
             | Wish::RevokeSigner { .. }
             | Wish::SetBudgets { .. }
+            | Wish::BookLegs { .. }
             | Wish::SetCreditLimit { .. }
             | Wish::RecordDeposit { .. }
             | Wish::SetEngineKey { .. }
             | Wish::SetOperatorKey { .. }
             | Wish::RemoveOperatorKey { .. }
+            | Wish::AddIdentity(_)
+            | Wish::RevokeIdentity { .. }
+            | Wish::RotateIdentity { .. }
             | Wish::CloseWindow
             | Wish::SealWindow(_)
             | Wish::CreateBatch(_) => return Ok(None),
@@ -130,6 +131,7 @@ impl State {
             Event::Leg(LegEvent::Submitted(_) | LegEvent::Booked(_) | LegEvent::Released(_))
             | Event::Registry(_)
             | Event::Budget(_)
+            | Event::Access(_)
             | Event::Key(_)
             | Event::Window(_)
             | Event::Batch(_)
@@ -260,6 +262,14 @@ fn registration(wish: &Wish) -> Option<Event> {
             Event::from(event)
         }
         Wish::SetEngineKey { key, proof } => Event::from(EngineKeySet { key, proof }),
+        Wish::BookLegs { batch, evidence, bookings } => {
+            Event::from(LegsBooked { batch, evidence, bookings })
+        }
+        Wish::AddIdentity(e) => Event::from(e),
+        Wish::RevokeIdentity { name } => Event::from(IdentityRevoked { name }),
+        Wish::RotateIdentity { name, credential } => {
+            Event::from(IdentityRotated { name, credential })
+        }
         Wish::UpsertParty(_)
         | Wish::WarnBudgets(_)
         | Wish::SetOperatorKey { .. }
@@ -277,7 +287,6 @@ fn registration(wish: &Wish) -> Option<Event> {
         | Wish::MoveEnded { .. }
         | Wish::ReportLegs { .. }
         | Wish::ResolveLeg { .. }
-        | Wish::BookLegs { .. }
         | Wish::ReleaseExposure { .. }
         | Wish::RaiseTroubles(_)
         | Wish::AckTroubles { .. } => return None,

@@ -45,7 +45,9 @@ impl World {
             let request = Request { id: format!("r{}", self.lsn), content: Digest([1; 32]) };
             wish.by(Caller::grpc("ann".into()), request)
         };
-        let Decision::New(fact, made) = self.control.decide(command)? else { return Ok(()) };
+        let Decision::New(fact, made) = self.control.decide(command, Timestamp(7))? else {
+            return Ok(());
+        };
         self.control.apply(unlinked(Lsn(self.lsn)), Timestamp(7), &fact, made);
         Ok(())
     }
@@ -128,5 +130,5 @@ fn an_owner_is_warned_once_a_period_of_a_budget_that_there_is() {
     let request = Request { id: "r".into(), content: Digest([1; 32]) };
     let wish = Wish::WarnBudgets(vec![used(day, 9, 50)]);
     let command = wish.by(Caller::grpc("ann".into()), request);
-    assert!(matches!(world.control.decide(command), Err(Refusal::EnginesOwn { .. })));
+    assert!(matches!(world.control.decide(command, Timestamp(7)), Err(Refusal::EnginesOwn { .. })));
 }

@@ -39,7 +39,9 @@ impl World {
     }
 
     fn command(&mut self, command: Command) -> Result<(), Refusal> {
-        let Decision::New(fact, made) = self.control.decide(command)? else { return Ok(()) };
+        let Decision::New(fact, made) = self.control.decide(command, Timestamp(7))? else {
+            return Ok(());
+        };
         self.lsn = self.lsn.next();
         self.control.apply(unlinked(self.lsn), Timestamp(7), &fact, made);
         Ok(())

@@ -143,13 +143,16 @@ fn a_doubt_that_comes_after_a_batch_was_computed_keeps_it_from_being_made() {
         });
         wish.by(Caller::schedule(), request(99))
     };
-    assert!(books.control.decide(create()).is_ok());
+    assert!(books.control.decide(create(), crate::types::Timestamp(7)).is_ok());
     let doubt = said(TroubleKind::Contradiction, BatchId([9; 32]), Some(1));
     raise(&mut books, NewTrouble { rail: Rail::Card, ..doubt.clone() });
-    let refused = books.control.decide(create()).unwrap_err();
+    let refused = books.control.decide(create(), crate::types::Timestamp(7)).unwrap_err();
     let party = PartyId([2; 32]);
     assert_eq!(refused, Refusal::InDoubt { party, trouble: 1, rail: "card" });
     ack(&mut books, vec![1]);
     raise(&mut books, doubt);
-    assert!(books.control.decide(create()).is_ok(), "a bank's file is looked at before it is sent");
+    assert!(
+        books.control.decide(create(), crate::types::Timestamp(7)).is_ok(),
+        "a bank's file is looked at before it is sent"
+    );
 }

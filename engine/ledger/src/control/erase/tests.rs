@@ -39,7 +39,7 @@ impl World {
         self.requests += 1;
         let request = Request { id: self.requests.to_string(), content: Digest([1; 32]) };
         let command = wish.by(Caller::grpc("ann".into()), request);
-        let Decision::New(fact, made) = self.control.decide(command)? else {
+        let Decision::New(fact, made) = self.control.decide(command, Timestamp(7))? else {
             panic!("each request is new")
         };
         self.apply(&fact, made);

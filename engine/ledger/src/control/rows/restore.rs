@@ -229,6 +229,7 @@ impl Restoring {
             RowKey::Requests(span, _) => {
                 control.requests.restore(span, read::<Vec<requests::Answered>>(value)?)?;
             }
+            RowKey::Identity(lsn) => control.identities.restore(lsn, read(value)?),
             RowKey::OperatorKey(key) => control.operator_keys.restore(key, read(value)?),
             RowKey::Legs(..) => {
                 return restore_page(&mut control.batches, row, value)

@@ -2,6 +2,7 @@
 //! from them is the state at the mark.
 
 mod budgets;
+mod identities;
 mod kept;
 mod keys;
 
@@ -14,6 +15,7 @@ use crate::types::{AssetNumber, BatchId, Digest, FitKey, PartyId, SignerKey, Tot
 use crate::wish::UpsertParty;
 use crate::{LegState, NewTrouble, Rail, TroubleKind, Voice, Way, Wish};
 use budgets::OfBudgets;
+use identities::OfIdentities;
 use kept::Kept;
 use proptest::prelude::*;
 
@@ -50,6 +52,7 @@ enum Step {
     Doubt(Doubt),
     /// An operator sets this own key, or loses the one there is.
     Key(Option<u8>),
+    Identity(OfIdentities),
     /// Begins a picture, if none is taken.
     Mark,
     /// Copies so many rows of it.
@@ -87,6 +90,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (1u8..6).prop_map(Step::Signer),
         1 => (1u8..6).prop_map(Step::Revoke),
         4 => budgets::step().prop_map(Step::Budgets),
+        4 => identities::step().prop_map(Step::Identity),
         2 => (1u8..6, 1u128..99).prop_map(|(n, sum)| Step::Deposit(n, sum)),
         2 => prop::collection::vec(owed, 0..5).prop_map(Step::Close),
         2 => Just(Step::Compute),
@@ -150,6 +154,7 @@ impl World {
                 self.wish(Wish::AddSigner { signer, party: party(n), caps });
             }
             Step::Budgets(step) => self.step_of_budgets(step),
+            Step::Identity(step) => self.step_of_identities(step),
             Step::Revoke(n) => self.wish(Wish::RevokeSigner { signer: SignerKey([n; 32]) }),
             Step::Deposit(n, sum) => {
                 let (party, asset, amount) = (party(n), ASSET, Total(sum));
@@ -317,6 +322,9 @@ fn full() -> World {
         Step::Signer(1),
         Step::Budgets(OfBudgets::Set(1, vec![5, 6])),
         Step::Deposit(1, 5),
+        Step::Identity(OfIdentities::Add(1, 3)),
+        Step::Identity(OfIdentities::Add(0, 4)),
+        Step::Identity(OfIdentities::Revoke(1)),
         Step::Key(Some(1)),
         Step::Key(Some(2)),
         Step::Key(None),

@@ -46,6 +46,7 @@ impl Control {
                 let key = self.operator_keys.current(&e.operator);
                 key.into_iter().map(RowKey::OperatorKey).collect()
             }
+            Event::Access(e) => self.rows_of_access(lsn, e),
             Event::Window(e) => self.rows_of_window(e),
             Event::Batch(BatchEvent::Computed(e)) => {
                 let mut rows = vec![RowKey::Batch(e.batch), RowKey::Deed(lsn)];

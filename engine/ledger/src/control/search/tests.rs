@@ -29,7 +29,9 @@ fn world(digits: &[&str]) -> Control {
         lsn = lsn.next();
         let request = Request { id: format!("r{lsn}"), content: Digest([1; 32]) };
         let command: Command = wish.by(Caller::grpc("ann".into()), request);
-        let Ok(Decision::New(fact, made)) = control.decide(command) else { panic!("allowed") };
+        let Ok(Decision::New(fact, made)) = control.decide(command, Timestamp(7)) else {
+            panic!("allowed")
+        };
         control.apply(unlinked(lsn), Timestamp(7), &fact, made);
     }
     control

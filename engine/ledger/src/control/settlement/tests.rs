@@ -229,6 +229,7 @@ fn fact(event: &Event) -> &'static str {
         Event::Window(WindowEvent::Cut(_) | WindowEvent::Sealed(_))
         | Event::Registry(_)
         | Event::Budget(_)
+        | Event::Access(_)
         | Event::Key(_)
         | Event::Trouble(_) => panic!("no fact of settlement: {event:?}"),
     }

@@ -240,7 +240,7 @@ fn who_was_answered_is_answered_so_again_whatever_key_he_has_by_then() {
     books.command(ask(Some(by(1, over)))).unwrap();
     remove(&mut books, ("bob", None), ("ann", 1)).unwrap();
     for signed in [None, Some(by(1, over)), Some(by(9, over))] {
-        let decision = books.control.decide(ask(signed)).unwrap();
+        let decision = books.control.decide(ask(signed), crate::types::Timestamp(7)).unwrap();
         assert!(matches!(decision, Decision::Repeat(_)), "{decision:?}");
     }
 }

@@ -48,7 +48,7 @@ impl World {
     }
 
     pub fn command(&mut self, command: Command) -> Result<(), Refusal> {
-        match self.control.decide(command)? {
+        match self.control.decide(command, Timestamp(7))? {
             Decision::New(fact, made) => {
                 self.lsn += 1;
                 // The records' clock never goes back.
