@@ -21,6 +21,7 @@
 //! | `start-opened` | at a start, the journal is open and not yet read |
 //! | `erase-journaled` | a party's erasure is durable, and its key is not destroyed yet |
 //! | `erase-destroyed` | the same key is destroyed, and nobody was told |
+//! | `bootstrap-journaled` | at a start, the first operator is durable, and the file that names it is still there |
 //! | `start-recovered` | at a start, the journal is read and nobody is served yet |
 //! | `submit-staged` | the settler, before it has journaled what is about to leave |
 //! | `submit-journaled` | the same, once that is durable and before anything leaves |

@@ -4,6 +4,7 @@
 //! Owns the order of start and stop and what is said about them. Knows every other part; no part
 //! knows it.
 
+mod bootstrap;
 mod descriptors;
 mod desks;
 mod doors;
@@ -12,12 +13,12 @@ mod privacy;
 mod services;
 mod tasks;
 
-use crate::api::{Auth, Door, Edge, OperatorApi, Refused, TlsError, VouchersApi, webhooks};
-use crate::config::{Config, FolderSettings, RailSettings};
+use crate::api::{Door, Edge, OperatorApi, Refused, TlsError, VouchersApi, webhooks};
+use crate::config::{Config, FolderSettings};
 use crate::faults;
 use crate::files;
 use crate::journal::{JournalError, Tables, rocks};
-use crate::ledger::{Command, Genesis, Rail, Wish};
+use crate::ledger::{Genesis, Rail};
 use crate::limits::{LIFETIME_SECONDS_DEFAULT, STOP_WAIT_MILLIS};
 use crate::log;
 use crate::pipeline::{self, ClockRefused, NotDone, PipelineOptions, recover};
@@ -27,6 +28,7 @@ use crate::sign::{EngineKey, EngineKeyError};
 use crate::types::NetworkId;
 use crate::vault::{ROOT_KEY_FILE, RootKeyError, Vault, VaultError};
 use crate::verify::{Options, Unavailable, Verifier};
+use bootstrap::{check_before, first_records, say_who_may_operate};
 use desks::{NotOpened, Opened, open_desks};
 use doors::Doors;
 use services::{audit_log, services};
@@ -89,6 +91,17 @@ pub enum ServeError {
          configuration has no [rail.card]; add it, or leave --listen-http out"
     )]
     NobodyListens { addr: SocketAddr },
+    #[error(
+        "{addr} can be reached from other machines, and there are no operators, so that anybody there could operate \
+         the engine: make the first one (`tallystick access bootstrap`), add [operators] to the configuration, or use \
+         a loopback address like 127.0.0.1:{port}", port = .addr.port()
+    )]
+    NobodyOperates { addr: SocketAddr },
+    #[error(
+        "the first operator that {} names cannot be made: {why}; take the file away, or make it anew (`tallystick \
+         access bootstrap`)", .path.display()
+    )]
+    Bootstrap { path: PathBuf, why: String },
     #[error("listener for {kind}: {why}")]
     Tls { kind: &'static str, why: TlsError },
     #[error("a listener ended by itself ({why}), so the engine stops; start it again")]
@@ -121,7 +134,9 @@ pub fn run(config: &Config) -> Result<(), ServeError> {
         backend: config.verify_backend,
         table_bytes: config.verify_table_bytes,
     })?;
-    if !rocks::exists(&config.data_dir)? {
+    let is_there = rocks::exists(&config.data_dir)?;
+    check_before(config, is_there)?;
+    if !is_there {
         check_new(config)?;
     }
     let mut journal = rocks::open(&config.data_dir)?;
@@ -168,16 +183,8 @@ pub fn run(config: &Config) -> Result<(), ServeError> {
     let archives = config.archive_dir.clone();
     let (engine, nudged) =
         Engine::new(EngineSetup { intake, key, vault, clearing, four_eyes, archives, mailbox });
+    first_records(&engine, config, first_key)?;
     let key = engine.key().public();
-    if first_key {
-        let command = Command::own(Wish::SetEngineKey { key, proof: [0; 64] });
-        // Durable before anybody is served what it signs.
-        let runtime = tokio::runtime::Builder::new_current_thread().build();
-        let runtime =
-            runtime.map_err(|e| ServeError::System { what: "runtime", why: e.to_string() })?;
-        let set = runtime.block_on(engine.tell(command));
-        set.map_err(ServeError::EngineKeyNotSet)?;
-    }
     tracing::info!(%key, "the engine signs with this key");
     let sealer = Sealer::start(engine.clone(), parts);
     let folders = desks.folders().map(|(rail, of)| (rail, of.clone())).collect();
@@ -193,7 +200,7 @@ pub fn run(config: &Config) -> Result<(), ServeError> {
         "pipeline started"
     );
     privacy::look_at(&config.data_dir, inboxes.iter());
-    say_who_may_operate(config);
+    say_who_may_operate(config, engine.has_operators());
     let edge = Edge {
         started_at,
         window_every: config.window_every,
@@ -248,23 +255,6 @@ fn tell_new(config: &Config, new: bool) {
         tracing::warn!(
             "--init has nothing to do: {dir} holds a ledger. Leave it out, so that a directory that is \
              missing one day is refused"
-        );
-    }
-}
-
-/// Without operators the engine is open, which is meant for a first look. Where money can move,
-/// that is said as what it is.
-fn say_who_may_operate(config: &Config) {
-    if !config.operators.is_empty() {
-        return;
-    }
-    let open = "no operators are configured: whoever reaches this address may operate the engine; set \
-                [operators]";
-    if config.clearing.is_empty() && config.rail == RailSettings::default() {
-        tracing::warn!("{open}");
-    } else {
-        tracing::error!(
-            "rails are configured, so money can move, and {open} before you pay anyone"
         );
     }
 }
@@ -356,13 +346,13 @@ fn serve_edge(
         .map_err(system("threads"))?;
     let served = runtime.block_on(async {
         let mut signals = Signals::new().map_err(system("signals"))?;
-        let tasks = tasks::start(config, &engine, &edge.board);
-        let auth = Auth::new(config.operators.clone(), edge.refused.clone());
+        let access = doors.access(config, &engine, &edge);
+        let tasks = tasks::start(config, &engine, &edge.board, &access);
         let (stop, stopping) = watch::channel(false);
-        let vouchers = VouchersApi::new(engine.clone(), stopping.clone());
+        let vouchers = VouchersApi::new(engine.clone(), access.clone(), stopping.clone());
         let visits = edge.visits.clone();
         let operator = OperatorApi::new(engine, edge, audit_log.clone());
-        let (health, routes) = services(vouchers, operator, auth, audit_log).await;
+        let (health, routes) = services(vouchers, operator, access, audit_log).await;
         let reload = doors.watch().map_err(system("signals"))?;
         let (grpc, http) = doors.open(routes).await?;
         let addr = grpc.address();

@@ -9,7 +9,7 @@
 use crate::args::{CrowdArgs, FloodArgs, FloodKind, Model};
 use crate::crowd::Crowd;
 use crate::error::{Error, status_text};
-use crate::setup::{Clients, connect};
+use crate::setup::{Clients, Vouchers, connect};
 use crate::voucher::{Fields, Network, VOUCHER_BYTES, outcome};
 use bytes::Bytes;
 use ed25519_dalek::{Signer as _, SigningKey};
@@ -21,9 +21,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 use tallystick_connect::Way;
 use tallystick_proto::v1::Frame;
-use tallystick_proto::v1::vouchers_client::VouchersClient;
 use tokio::task::JoinSet;
-use tonic::transport::Channel;
 
 /// Vouchers of a frame of the flood: as many as one may hold.
 const FRAME: u64 = 4_096;
@@ -199,7 +197,7 @@ async fn streams(
 
 /// One stream of the flood. Returns how many acks it read.
 async fn stream(
-    mut client: VouchersClient<Channel>,
+    mut client: Vouchers,
     packed: Bytes,
     reads: bool,
     stop: Arc<AtomicBool>,

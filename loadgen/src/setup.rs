@@ -29,11 +29,14 @@ pub const RAIL: &str = "iso20022";
 /// Largest answer that is read: exported files come in chunks of any size up to this.
 const ANSWER_BYTES_MAX: usize = 64 << 20;
 
+/// For vouchers, which go with the caller's key.
+pub type Vouchers = VouchersClient<InterceptedService<Channel, Token>>;
+
 /// The connections of a run.
 #[derive(Clone)]
 pub struct Clients {
     /// One per connection, for vouchers.
-    pub vouchers: Vec<VouchersClient<Channel>>,
+    pub vouchers: Vec<Vouchers>,
     /// For operator calls; on a connection of its own, so that they wait behind no voucher.
     pub operator: OperatorClient<InterceptedService<Channel, Token>>,
 }
@@ -47,7 +50,7 @@ pub async fn connect(way: &Way, count: usize) -> Result<Clients, Error> {
         .max_decoding_message_size(ANSWER_BYTES_MAX);
     let mut vouchers = Vec::new();
     for _ in 0..count {
-        let mut client = VouchersClient::new(way.connect().await?);
+        let mut client = VouchersClient::with_interceptor(way.connect().await?, way.token());
         // A certificate that the engine refuses shows at the first call only.
         let called = client.get_network(GetNetworkRequest {}).await;
         if let (Err(_), Some(why)) = (called, way.misfit()) {

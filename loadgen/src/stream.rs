@@ -7,17 +7,16 @@
 
 use crate::error::{Error, status_text};
 use crate::progress::Progress;
+use crate::setup::Vouchers;
 use crate::sign::Signed;
 use crate::voucher::{Fields, VOUCHER_BYTES, outcome};
 use hdrhistogram::Histogram;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tallystick_proto::v1::vouchers_client::VouchersClient;
 use tallystick_proto::v1::{Ack, Frame};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::transport::Channel;
 
 /// How long a stream waits for an ack before it calls the engine dead. Longer than any stall that
 /// is worth measuring.
@@ -89,7 +88,7 @@ impl Answers {
 /// # Errors
 /// When a stream breaks or the engine breaks the contract of acks.
 pub async fn send_all(
-    clients: &[VouchersClient<Channel>],
+    clients: &[Vouchers],
     signed: &[Signed],
     sending: Sending,
     progress: Arc<Progress>,
@@ -198,7 +197,7 @@ struct Stream {
     signed: Signed,
     sending: Sending,
     start: Instant,
-    client: VouchersClient<Channel>,
+    client: Vouchers,
     progress: Arc<Progress>,
 }
 

@@ -14,6 +14,7 @@ mod client;
 mod damage;
 mod engine;
 pub mod house;
+pub mod keys;
 mod patient;
 pub mod psp;
 pub mod raw;

@@ -395,8 +395,6 @@ async fn four_eyes_are_those_of_two_operators() {
 #[test]
 fn four_eyes_need_two_operators_and_tokens_are_made_on_the_command_line() {
     let dir = tempfile::tempdir().unwrap();
-    let refusal = Launch::new(dir.path()).config("four_eyes = true\n").refusal();
-    assert!(refusal.contains("at least two operators"), "{refusal}");
     let out = dir.path().join("ann.token");
     let args = ["operator", "token", "--name", "ann", "--json", "--out", out.to_str().unwrap()];
     let made = run_cli(&args);
@@ -407,6 +405,9 @@ fn four_eyes_need_two_operators_and_tokens_are_made_on_the_command_line() {
     assert_eq!(told["digest"], digest);
     assert!(!String::from_utf8(made.stdout).unwrap().contains(token.trim()));
     let config = format!("[operators]\n{}\n", told["config"].as_str().unwrap());
+    let alone = format!("four_eyes = true\n{config}");
+    let refusal = Launch::new(dir.path()).config(&alone).refusal();
+    assert!(refusal.contains("at least two operators"), "{refusal}");
     let engine = Launch::new(&dir.path().join("data")).config(&config).start();
     let server = ["--server", engine.address(), "status", "--json"];
     let without = run_cli(&server);
@@ -414,10 +415,8 @@ fn four_eyes_need_two_operators_and_tokens_are_made_on_the_command_line() {
     let mut args = server.to_vec();
     args.extend(["--token-file", out.to_str().unwrap()]);
     assert!(run_cli(&args).status.success());
-    assert_eq!(
-        run_cli(&["operator", "token", "--name", "ann", "--out", args[5]]).status.code(),
-        Some(1)
-    );
+    let again = run_cli(&["operator", "token", "--name", "ann", "--out", args[5]]);
+    assert_eq!(again.status.code(), Some(1), "a token is never overwritten");
 }
 
 /// The first batch that there is.

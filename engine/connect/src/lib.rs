@@ -1,5 +1,5 @@
-//! How a client comes to its engine: the address, the operator's token, TLS, and in plain words
-//! what is wrong when the two sides do not fit.
+//! How a client comes to its engine: the address, the caller's token or key, TLS, and in plain
+//! words what is wrong when the two sides do not fit.
 //!
 //! Owns what every client of the command line does before its first call. Knows no service and no
 //! message, and nothing of the engine's insides. TLS is always checked: there is no way to trust
@@ -10,6 +10,7 @@
 mod address;
 mod line;
 mod misfit;
+mod signed;
 mod tls;
 mod token;
 
@@ -35,8 +36,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// By what a client is known, and whom it trusts.
 #[derive(Debug, Clone, Default, Args)]
 pub struct Credentials {
-    /// File with your operator's token, where the engine has operators; else TALLYSTICK_TOKEN is
-    /// used
+    /// File with your operator's token, your API key, or your identity's key (`access keygen`),
+    /// where the engine asks who calls; else TALLYSTICK_TOKEN is used
     #[arg(long, global = true, value_name = "FILE", help_heading = HEADING)]
     pub token_file: Option<PathBuf>,
     /// File with the authority of the engine's certificate (PEM), for an engine that speaks TLS;
@@ -139,7 +140,7 @@ impl Way {
         self.address.url()
     }
 
-    /// What goes with every operator's call.
+    /// What goes with every call.
     #[must_use]
     pub fn token(&self) -> Token {
         self.token.clone()

@@ -1,26 +1,43 @@
-//! The operator's token: from a file or the environment, put on every operator's call. It travels
-//! as it is, so it goes nowhere where others could read it on the way.
+//! The caller's token: from a file or the environment, put on every call. It travels as it is, so
+//! it goes nowhere where others could read it on the way; one that is signed for the call lives for
+//! minutes, and goes nowhere else either.
 
 use crate::ConnectError;
 use crate::address::Address;
+use crate::signed::IdentityKey;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
+use std::sync::Arc;
+use tonic::metadata::errors::InvalidMetadataValue;
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::service::Interceptor;
 use tonic::{Request, Status};
 
-/// The operator's token, when it is not in a file.
+/// The token, when it is not in a file.
 pub const VARIABLE: &str = "TALLYSTICK_TOKEN";
 
-/// Puts the operator's token on every call, if there is one.
+/// Puts the caller's token on every call, if there is one.
 #[derive(Clone, Default)]
-pub struct Token(Option<MetadataValue<Ascii>>);
+pub struct Token(Is);
+
+#[derive(Clone, Default)]
+enum Is {
+    #[default]
+    Absent,
+    Fixed(MetadataValue<Ascii>),
+    /// A new one is signed for each call.
+    Signed(Arc<IdentityKey>),
+}
 
 impl Interceptor for Token {
     fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
-        if let Some(token) = &self.0 {
-            request.metadata_mut().insert("authorization", token.clone());
-        }
+        let token = match &self.0 {
+            Is::Absent => return Ok(request),
+            Is::Fixed(token) => token.clone(),
+            Is::Signed(key) => header(&key.token())
+                .map_err(|_| Status::internal("a signed token is plain text"))?,
+        };
+        request.metadata_mut().insert("authorization", token);
         Ok(request)
     }
 }
@@ -31,9 +48,14 @@ impl Token {
         let Some(path) = file else {
             return Ok(Self::of(&std::env::var(VARIABLE).unwrap_or_default())?.unwrap_or_default());
         };
-        Self::of(&read_private(path)?)?.ok_or_else(|| {
+        let text = read_private(path)?;
+        if IdentityKey::looks_like_one(&text) {
+            let key = Arc::new(IdentityKey::read(&text, path)?);
+            return Ok(Self(Is::Signed(key)));
+        }
+        Self::of(&text)?.ok_or_else(|| {
             ConnectError::Input(format!(
-                "{} is empty; `tallystick operator token` makes a token",
+                "{} is empty; `tallystick access add` makes a key, `tallystick operator token` a token",
                 path.display()
             ))
         })
@@ -44,16 +66,13 @@ impl Token {
         if text.is_empty() {
             return Ok(None);
         }
-        let bad =
-            |_| ConnectError::Input("the operator's token is no line of plain text".to_owned());
-        let mut header: MetadataValue<Ascii> = format!("Bearer {text}").parse().map_err(bad)?;
-        header.set_sensitive(true);
-        Ok(Some(Self(Some(header))))
+        let bad = |_| ConnectError::Input("the token is no line of plain text".to_owned());
+        Ok(Some(Self(Is::Fixed(header(text).map_err(bad)?))))
     }
 
     /// A token goes to another machine only under TLS.
     pub(crate) fn check_way(&self, address: &Address) -> Result<(), ConnectError> {
-        if self.0.is_none() || address.is_tls() || address.is_here() {
+        if matches!(self.0, Is::Absent) || address.is_tls() || address.is_here() {
             return Ok(());
         }
         let (host, port) = (address.host(), address.port());
@@ -63,6 +82,12 @@ impl Token {
              7450:127.0.0.1:7450 {host}) and --server 127.0.0.1:7450"
         )))
     }
+}
+
+fn header(token: &str) -> Result<MetadataValue<Ascii>, InvalidMetadataValue> {
+    let mut header: MetadataValue<Ascii> = format!("Bearer {token}").parse()?;
+    header.set_sensitive(true);
+    Ok(header)
 }
 
 /// A file's text. That others may read it is said, not refused: the secret is what the command is
@@ -92,7 +117,7 @@ mod tests {
             let refused = token.check_way(&address(away));
             let text = refused.unwrap_err().to_string();
             assert!(text.contains("tunnel") && text.contains("https://"), "{away}: {text}");
-            assert!(Token(None).check_way(&address(away)).is_ok(), "without a token anybody");
+            assert!(Token::default().check_way(&address(away)).is_ok(), "without a token anybody");
         }
     }
 

@@ -84,6 +84,17 @@ pub(super) async fn export(
     Ok(Box::pin(ReceiverStream::new(chunks)))
 }
 
+/// Of whom something is to be proved.
+pub(super) fn proved_of(message: &v1::GetProofRequest) -> Result<Vec<PartyId>, Status> {
+    Ok(match &message.of {
+        Some(v1::get_proof_request::Of::Pair(pair)) => {
+            vec![id(&pair.payer, "payer")?, id(&pair.payee, "payee")?]
+        }
+        Some(v1::get_proof_request::Of::Position(of)) => vec![id(&of.party_id, "party_id")?],
+        None => Vec::new(),
+    })
+}
+
 /// A proof, in chunks.
 pub(super) async fn proof(
     engine: &Engine,

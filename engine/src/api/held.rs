@@ -1,6 +1,6 @@
 //! What the `Operator` service reports beside the engine.
 
-use super::auth::Refused;
+use super::access::Refused;
 use super::door::Visits;
 use crate::ledger::Rail;
 use crate::settle::{Board, Folders};

@@ -3,7 +3,7 @@
 //! Owns the translation between messages and the engine's own words, and which error gets which
 //! status code. The only place, with `cli` and `serve`, that knows tonic. Holds no rule of money.
 
-mod auth;
+mod access;
 mod batches;
 mod budgets;
 mod door;
@@ -11,6 +11,7 @@ mod evidence;
 mod headroom;
 mod held;
 mod history;
+mod identities;
 mod legs;
 mod lists;
 mod messages;
@@ -29,7 +30,7 @@ mod vouchers;
 mod webhooks;
 mod windows;
 
-pub use auth::{Auth, Refused};
+pub use access::{Access, Gated, Reach, Refused};
 pub use door::{ConnectionId, Door, Keys, Peer, Protocol, Service, TlsError, Visits};
 pub use held::Edge;
 pub use operator::OperatorApi;

@@ -4,13 +4,13 @@ mod service;
 
 pub use service::OperatorApi;
 
-use super::auth::caller;
+use super::access::{caller, own};
 use super::door::Visits;
 use super::messages::{asset_message, exposure_message, id, key_tables_message, signer_message};
 use super::read::{Streamed, batch_id, sealed, streamed, window, windows as windows_listed};
 use super::{
-    batches, budgets, evidence, history, legs, lists, operator_keys, parties, reconcile,
-    registration, settlement, statement, trail, troubles, windows,
+    batches, budgets, evidence, history, identities, legs, lists, operator_keys, parties,
+    reconcile, registration, settlement, statement, trail, troubles, windows,
 };
 use crate::ledger::Wish;
 use crate::ledger::control::SignerEntry;
@@ -53,6 +53,7 @@ impl v1::operator_server::Operator for OperatorApi {
         request: Request<v1::ListSignersRequest>,
     ) -> Answer<v1::ListSignersResponse> {
         let _place = self.lists.take(&request)?;
+        own(&request).of_party(&request.get_ref().party_id)?;
         lists::signers(&self.engine, request.into_inner()).await.map(Response::new)
     }
 
@@ -66,6 +67,7 @@ impl v1::operator_server::Operator for OperatorApi {
         request: Request<v1::FindLegsRequest>,
     ) -> Answer<v1::FindLegsResponse> {
         let _place = self.lists.take(&request)?;
+        own(&request).of_parties(&request.get_ref().party_ids)?;
         lists::legs(&self.engine, request.into_inner()).await.map(Response::new)
     }
 
@@ -89,18 +91,20 @@ impl v1::operator_server::Operator for OperatorApi {
     }
 
     async fn get_party(&self, request: Request<v1::GetPartyRequest>) -> Answer<v1::Party> {
-        let party: PartyId = id(&request.into_inner().party_id, "party_id")?;
+        let party: PartyId = id(&request.get_ref().party_id, "party_id")?;
+        own(&request).party(party)?;
         parties::get(&self.engine, party).await.map(Response::new)
     }
 
     async fn add_signer(&self, request: Request<v1::AddSignerRequest>) -> Answer<v1::Signer> {
-        let caller = caller(&request);
+        let (caller, own) = (caller(&request), own(&request));
         let message = request.into_inner();
         // Checking a key takes tens of microseconds: not on a network thread.
         let asked = trail::aside(move || registration::signer_wish(message)).await?;
         let Wish::AddSigner { signer, party, caps, .. } = &asked.1 else {
             unreachable!("a signer is added")
         };
+        own.party(*party)?;
         let entry = SignerEntry { party: *party, revoked: false, caps: caps.clone() };
         let message = signer_message(signer.key(), &entry);
         self.wish(caller, asked).await?;
@@ -108,23 +112,26 @@ impl v1::operator_server::Operator for OperatorApi {
     }
 
     async fn revoke_signer(&self, request: Request<v1::RevokeSignerRequest>) -> Answer<v1::Signer> {
-        let caller = caller(&request);
+        let (caller, own) = (caller(&request), own(&request));
         let asked = registration::revocation_wish(request.into_inner())?;
         let Wish::RevokeSigner { signer, .. } = &asked.1 else {
             unreachable!("a signer is revoked")
         };
         let signer = *signer;
+        own.signer(&self.engine, signer)?;
         self.wish(caller, asked).await?;
         let signer = self.engine.ask(|control| Ok(signer_message(signer, control.signer(signer)?)));
         Ok(Response::new(signer.await?))
     }
 
     async fn set_budgets(&self, request: Request<v1::SetBudgetsRequest>) -> Answer<v1::Budgets> {
-        let caller = caller(&request);
+        let (caller, own) = (caller(&request), own(&request));
+        own.signer(&self.engine, id(&request.get_ref().signer, "signer")?)?;
         budgets::set(&self.engine, caller, request.into_inner()).await.map(Response::new)
     }
 
     async fn get_budgets(&self, request: Request<v1::GetBudgetsRequest>) -> Answer<v1::Budgets> {
+        own(&request).signer(&self.engine, id(&request.get_ref().signer, "signer")?)?;
         budgets::get(&self.engine, request.into_inner()).await.map(Response::new)
     }
 
@@ -155,9 +162,11 @@ impl v1::operator_server::Operator for OperatorApi {
     }
 
     async fn get_exposure(&self, request: Request<v1::GetExposureRequest>) -> Answer<v1::Exposure> {
+        let own = own(&request);
         let message = request.into_inner();
         let (party, asset) =
             (id::<PartyId>(&message.party_id, "party_id")?, AssetNumber(message.asset));
+        own.party(party)?;
         let known = self.engine.ask(|control| {
             control.party(party)?;
             control.asset(asset).map(|_| ())
@@ -322,6 +331,7 @@ impl v1::operator_server::Operator for OperatorApi {
         request: Request<v1::ListHistoryRequest>,
     ) -> Answer<Self::ListHistoryStream> {
         let place = self.lists.take(&request)?;
+        own(&request).of_party(&request.get_ref().party_id)?;
         history::list(&self.engine, place, request.into_inner()).await.map(Response::new)
     }
 
@@ -350,6 +360,7 @@ impl v1::operator_server::Operator for OperatorApi {
         request: Request<v1::GetProofRequest>,
     ) -> Answer<Self::GetProofStream> {
         let place = self.exports.take(&request)?;
+        own(&request).one_of(&evidence::proved_of(request.get_ref())?)?;
         evidence::proof(&self.engine, place, request.into_inner()).await.map(Response::new)
     }
 
@@ -386,6 +397,38 @@ impl v1::operator_server::Operator for OperatorApi {
         Ok(Response::new(streamed(place, operator_keys::list(&self.engine).await?.into_iter())))
     }
 
+    async fn add_identity(&self, request: Request<v1::AddIdentityRequest>) -> Answer<v1::Identity> {
+        let caller = caller(&request);
+        identities::add(&self.engine, caller, request.into_inner()).await.map(Response::new)
+    }
+
+    async fn revoke_identity(
+        &self,
+        request: Request<v1::RevokeIdentityRequest>,
+    ) -> Answer<v1::Identity> {
+        let caller = caller(&request);
+        identities::revoke(&self.engine, caller, request.into_inner()).await.map(Response::new)
+    }
+
+    async fn rotate_identity(
+        &self,
+        request: Request<v1::RotateIdentityRequest>,
+    ) -> Answer<v1::Identity> {
+        let (caller, own) = (caller(&request), own(&request));
+        own.named(&request.get_ref().name)?;
+        identities::rotate(&self.engine, caller, request.into_inner()).await.map(Response::new)
+    }
+
+    type ListIdentitiesStream = Streamed<v1::Identity>;
+    async fn list_identities(
+        &self,
+        request: Request<v1::ListIdentitiesRequest>,
+    ) -> Answer<Self::ListIdentitiesStream> {
+        let (place, own) = (self.lists.take(&request)?, own(&request));
+        let found = identities::list(&self.engine, &own).await?;
+        Ok(Response::new(streamed(place, found.into_iter())))
+    }
+
     async fn get_status(&self, _: Request<v1::GetStatusRequest>) -> Answer<v1::Status> {
         let count = |n: usize| u64::try_from(n).expect("a count fits 64 bits");
         let (engine, edge) = (&self.engine, &self.edge);
@@ -401,10 +444,11 @@ impl v1::operator_server::Operator for OperatorApi {
         let vitals = engine.vitals();
         let (verify, meters) = (vitals.verify, vitals.meters);
         let every = edge.window_every.map_or(0, |every| every.as_millis());
-        let (settling, open, kept) = engine
+        let (settling, open, kept, named) = engine
             .ask(|control| {
-                let open = count(control.troubles().count());
-                Ok((settlement::batches(control), open, troubles::sentences(control, None)))
+                let (open, all) = (count(control.troubles().count()), control.identities());
+                let kept = troubles::sentences(control, None);
+                Ok((settlement::batches(control), open, kept, all.operators(now())))
             })
             .await?;
         let standing = settlement::troubles(engine.troubles());
@@ -442,7 +486,7 @@ impl v1::operator_server::Operator for OperatorApi {
             troubles: standing.iter().cloned().chain(kept).collect(),
             standing,
             troubles_open: open,
-            operators: u32::try_from(edge.operators).expect("operators are few"),
+            operators: u32::try_from(edge.operators + named).expect("operators are few"),
             four_eyes: engine.four_eyes(),
             request_ids: count(ids),
             request_ids_max: count(ids_max),

@@ -4,10 +4,11 @@
 //! and its acks come out in order; how far it may run ahead is bounded per stream, per source and
 //! over all.
 
+use super::access::{Access, Own, Screened, entrant, merged, own};
 use super::door::{ConnectionId, Kept, Large, Places};
 use super::evidence::receipt;
 use super::headroom;
-use super::messages::{asset_message, channel, position};
+use super::messages::{asset_message, channel, id, position};
 use super::status::invalid;
 use crate::limits::{
     FRAME_VOUCHERS_MAX, HEADROOMS_MAX, PACKED_COPIED_BYTES, STREAM_FRAMES_MAX, STREAM_VOUCHERS_MAX,
@@ -31,6 +32,7 @@ use tonic::{Request, Response, Status, Streaming};
 /// The service.
 pub struct VouchersApi {
     engine: Engine,
+    access: Access,
     /// True once the engine stops: streams are read no further.
     stopping: watch::Receiver<bool>,
     headrooms: Places,
@@ -39,25 +41,52 @@ pub struct VouchersApi {
 /// What a stream's next ack will come from.
 enum Pending {
     Known(Result<v1::Ack, Status>),
-    /// With the room that the frame's vouchers have until the ack is taken.
-    Awaited(u64, oneshot::Receiver<Answer>, Option<OwnedSemaphorePermit>),
+    Awaited(Box<Awaited>),
+}
+
+/// A frame whose vouchers are under way.
+struct Awaited {
+    frame_id: u64,
+    answer: oneshot::Receiver<Answer>,
+    /// What those are answered that were kept back.
+    kept_back: Option<Vec<u8>>,
+    /// The room that the frame's vouchers have until the ack is taken.
+    room: Option<OwnedSemaphorePermit>,
+}
+
+/// Whose frames they are, and what of them may be brought.
+struct Bringer {
+    feed: Feed,
+    own: Own,
+    engine: Engine,
 }
 
 impl VouchersApi {
-    /// The service of this engine; `stopping` turns true when it stops.
+    /// The service of this engine; `stopping` turns true when it stops. A stream ends when `access`
+    /// lets its caller in no more.
     #[must_use]
-    pub fn new(engine: Engine, stopping: watch::Receiver<bool>) -> Self {
-        Self { engine, stopping, headrooms: Places::new("questions for headroom", HEADROOMS_MAX) }
+    pub fn new(engine: Engine, access: Access, stopping: watch::Receiver<bool>) -> Self {
+        let headrooms = Places::new("questions for headroom", HEADROOMS_MAX);
+        Self { engine, access, stopping, headrooms }
     }
 
     /// Whose frames they are that come by this request. What is known of a connection stays known
     /// between its calls.
-    fn feed<T>(&self, request: &Request<T>) -> Feed {
+    fn bringer<T>(&self, request: &Request<T>) -> Bringer {
         let source = source(request);
         if let Some(kept) = request.extensions().get::<Kept>() {
             kept.keep(|| self.engine.feed(source));
         }
-        self.engine.feed(source)
+        Bringer { feed: self.engine.feed(source), own: own(request), engine: self.engine.clone() }
+    }
+}
+
+impl VouchersApi {
+    /// Whether a channel may be seen.
+    fn may_see(&self, request: &Request<v1::GetChannelRequest>) -> Result<(), Status> {
+        let asked = request.get_ref();
+        let (signer, payee) = (id(&asked.signer, "signer")?, id(&asked.payee, "payee")?);
+        own(request).channel(&self.engine, signer, payee)
     }
 }
 
@@ -70,20 +99,21 @@ impl v1::vouchers_server::Vouchers for VouchersApi {
         request: Request<Streaming<v1::Frame>>,
     ) -> Result<Response<Self::StreamStream>, Status> {
         let (acks_in, acks) = mpsc::channel(STREAM_FRAMES_MAX);
-        let caller = self.feed(&request);
+        let (bringer, entrant) = (self.bringer(&request), entrant(&request).clone());
         let large = request.extensions().get::<Large>().cloned();
-        let (frames, stopping) = (request.into_inner(), self.stopping.clone());
-        tokio::spawn(read_frames(caller, frames, large, acks_in, stopping));
+        let ended = self.access.clone().ended(entrant);
+        let until = Until { ended: Box::pin(ended), stopping: self.stopping.clone() };
+        tokio::spawn(read_frames(bringer, request.into_inner(), large, acks_in, until));
         let acks = ReceiverStream::new(acks).then(Pending::ack);
         Ok(Response::new(Box::pin(acks)))
     }
 
     async fn submit(&self, request: Request<v1::Frame>) -> Result<Response<v1::Ack>, Status> {
         let wait = Duration::from_millis(SUBMIT_WAIT_MILLIS);
-        let caller = self.feed(&request);
+        let bringer = self.bringer(&request);
         let large = request.extensions().get::<Large>().cloned();
         let frame = Taken::new(request.into_inner())?;
-        let submitted = frame.submit(&caller, Some(Instant::now() + wait));
+        let submitted = frame.submit(&bringer, Some(Instant::now() + wait));
         let pending = tokio::time::timeout(wait, submitted).await;
         let pending = pending.map_err(|_| Busy::Full)??;
         large.iter().for_each(Large::done);
@@ -94,6 +124,7 @@ impl v1::vouchers_server::Vouchers for VouchersApi {
         &self,
         request: Request<v1::GetChannelRequest>,
     ) -> Result<Response<v1::Channel>, Status> {
+        self.may_see(&request)?;
         let (signer, channel) = channel(&self.engine, request.get_ref())?;
         let state = self.engine.channel(signer, channel).await?;
         Ok(Response::new(v1::Channel {
@@ -110,6 +141,7 @@ impl v1::vouchers_server::Vouchers for VouchersApi {
         &self,
         request: Request<v1::GetChannelRequest>,
     ) -> Result<Response<v1::Receipt>, Status> {
+        self.may_see(&request)?;
         receipt(&self.engine, request.get_ref()).await.map(Response::new)
     }
 
@@ -137,31 +169,56 @@ impl v1::vouchers_server::Vouchers for VouchersApi {
     }
 }
 
-/// Reads a stream's frames until it ends, fails, is refused, or the engine stops.
+/// When a stream is read no further, before its client ends it.
+struct Until {
+    /// Comes when its caller may not go on, with what he is told.
+    ended: Pin<Box<dyn Future<Output = Status> + Send>>,
+    stopping: watch::Receiver<bool>,
+}
+
+impl Until {
+    /// Comes with what the client is told, if anything.
+    async fn comes(&mut self) -> Option<Status> {
+        tokio::select! {
+            status = &mut self.ended => Some(status),
+            _ = self.stopping.wait_for(|stopping| *stopping) => None,
+        }
+    }
+}
+
+/// Reads a stream's frames until it ends, fails, is refused, its caller may not go on, or the
+/// engine stops.
 async fn read_frames(
-    caller: Feed,
+    bringer: Bringer,
     mut frames: Streaming<v1::Frame>,
     large: Option<Large>,
     acks: mpsc::Sender<Pending>,
-    mut stopping: watch::Receiver<bool>,
+    mut until: Until,
 ) {
     let ahead = Arc::new(Semaphore::new(STREAM_VOUCHERS_MAX));
     loop {
         // Room for the ack first: a client that does not read its acks is not read either.
         let Ok(room) = acks.reserve().await else { return };
         let most = u32::try_from(FRAME_VOUCHERS_MAX).expect("a small number");
-        let (frame, ahead) = tokio::select! {
-            next = async {
-                let ahead = ahead.clone().acquire_many_owned(most).await;
-                (frames.message().await, ahead.expect("nobody closes it"))
-            } => next,
-            _ = stopping.wait_for(|stopping| *stopping) => return,
+        let next = async {
+            let ahead = ahead.clone().acquire_many_owned(most).await;
+            (frames.message().await, ahead.expect("nobody closes it"))
+        };
+        let taken = tokio::select! {
+            biased;
+            told = until.comes() => Err(told),
+            next = next => Ok(next),
+        };
+        let (frame, ahead) = match taken {
+            Ok(next) => next,
+            Err(told) => return tell(room, told),
         };
         let pending = match frame.map(|frame| frame.map(Taken::new)) {
             Ok(Some(Ok(frame))) => tokio::select! {
-                taken = take_in_turn(&caller, frame, ahead) => taken,
+                biased;
                 // What was not taken in is not acked, and whoever sent it sends it again.
-                _ = stopping.wait_for(|stopping| *stopping) => return,
+                told = until.comes() => return tell(room, told),
+                taken = take_in_turn(&bringer, frame, ahead) => taken,
             },
             Ok(None) => return,
             Err(status) | Ok(Some(Err(status))) => Err(status),
@@ -169,11 +226,15 @@ async fn read_frames(
         large.iter().for_each(Large::done);
         match pending {
             Ok(pending) => room.send(pending),
-            Err(status) => {
-                room.send(Pending::Known(Err(status)));
-                return;
-            }
+            Err(status) => return tell(room, Some(status)),
         }
+    }
+}
+
+/// Ends a stream, behind the acks that are owed.
+fn tell(room: mpsc::Permit<'_, Pending>, status: Option<Status>) {
+    if let Some(status) = status {
+        room.send(Pending::Known(Err(status)));
     }
 }
 
@@ -186,14 +247,14 @@ fn source<T>(request: &Request<T>) -> Source {
 /// Hands a stream's frame to the pipeline, when its source may. Of the room `ahead` for vouchers
 /// whose acks were not taken it keeps what it needs.
 async fn take_in_turn(
-    caller: &Feed,
+    bringer: &Bringer,
     frame: Taken,
     mut ahead: OwnedSemaphorePermit,
 ) -> Result<Pending, Status> {
     let room = ahead.split(frame.count());
     drop(ahead);
-    Ok(match frame.submit(caller, None).await? {
-        Pending::Awaited(frame_id, answer, _) => Pending::Awaited(frame_id, answer, room),
+    Ok(match frame.submit(bringer, None).await? {
+        Pending::Awaited(awaited) => Pending::Awaited(Box::new(Awaited { room, ..*awaited })),
         known @ Pending::Known(_) => known,
     })
 }
@@ -215,17 +276,23 @@ impl Taken {
 
     /// Hands it to the pipeline, when its source may bring one; gives up where that is not before
     /// `until`.
-    async fn submit(self, caller: &Feed, until: Option<Instant>) -> Result<Pending, Status> {
+    async fn submit(self, bringer: &Bringer, until: Option<Instant>) -> Result<Pending, Status> {
         let Self { frame_id, vouchers } = self;
+        let Screened { vouchers, kept_back } = bringer.own.screen(&bringer.engine, vouchers);
         if vouchers.is_empty() {
-            return Ok(Pending::Known(Ok(v1::Ack { frame_id, ..v1::Ack::default() })));
+            let (outcomes, rejected) = merged(kept_back.unwrap_or_default(), &[]);
+            let ack =
+                v1::Ack { frame_id, outcomes: outcomes.into(), rejected, ..v1::Ack::default() };
+            return Ok(Pending::Known(Ok(ack)));
         }
         loop {
-            let entry = caller.enter(vouchers.len() / VOUCHER_BYTES).await?;
+            let entry = bringer.feed.enter(vouchers.len() / VOUCHER_BYTES).await?;
             let now = Instant::now();
             let at = entry.when(now);
             if at <= now {
-                return Ok(Pending::Awaited(frame_id, entry.submit(vouchers), None));
+                let answer = entry.submit(vouchers);
+                let awaited = Awaited { frame_id, answer, kept_back, room: None };
+                return Ok(Pending::Awaited(Box::new(awaited)));
             }
             if until.is_some_and(|until| at > until) {
                 return Err(Busy::Full.into());
@@ -241,16 +308,21 @@ impl Pending {
     async fn ack(self) -> Result<v1::Ack, Status> {
         match self {
             Self::Known(ack) => ack,
-            Self::Awaited(frame_id, answer, _room) => {
-                let answer = answer.await.map_err(|_| Busy::Stopping)?;
+            Self::Awaited(awaited) => {
+                let Awaited { frame_id, answer, kept_back, room: _room } = *awaited;
+                let Answer { lsn, outcomes, counts } = answer.await.map_err(|_| Busy::Stopping)?;
+                let (outcomes, kept) = match kept_back {
+                    Some(kept_back) => merged(kept_back, &outcomes),
+                    None => (outcomes, 0),
+                };
                 Ok(v1::Ack {
                     frame_id,
-                    lsn: answer.lsn.0,
-                    position: position(answer.lsn),
-                    outcomes: answer.outcomes.into(),
-                    credited: answer.counts.credited,
-                    stale: answer.counts.stale,
-                    rejected: answer.counts.rejected,
+                    lsn: lsn.0,
+                    position: position(lsn),
+                    outcomes: outcomes.into(),
+                    credited: counts.credited,
+                    stale: counts.stale,
+                    rejected: counts.rejected + kept,
                 })
             }
         }

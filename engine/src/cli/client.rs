@@ -61,8 +61,9 @@ impl Session {
 
     /// The facilitators' service.
     #[must_use]
-    pub fn vouchers(&self) -> VouchersClient<Channel> {
-        VouchersClient::new(self.channel.clone()).max_decoding_message_size(limits::REPLY_BYTES_MAX)
+    pub fn vouchers(&self) -> VouchersClient<InterceptedService<Channel, Token>> {
+        VouchersClient::with_interceptor(self.channel.clone(), self.way.token())
+            .max_decoding_message_size(limits::REPLY_BYTES_MAX)
     }
 
     /// What the engine says of its network.

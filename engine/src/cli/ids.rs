@@ -159,8 +159,11 @@ async fn only(
 ) -> Result<FoundId, CliError> {
     let prefix = asked.prefix.clone();
     let answer = session.operator().find_ids(asked).await;
-    let answer = answer.map_err(|status| match status.code() == Code::Unauthenticated {
-        // Who signs vouchers needs no token for anything else.
+    let may_not = |status: &tonic::Status| {
+        [Code::Unauthenticated, Code::PermissionDenied].contains(&status.code())
+    };
+    let answer = answer.map_err(|status| match may_not(&status) {
+        // Who signs vouchers, or owns a party, needs no other party's ids.
         true => CliError::Failed(format!(
             "{prefix} is the beginning of an id, and only an operator may ask whose: give all of its digits, or a \
              token with --token-file"

@@ -3,6 +3,7 @@
 //! Owns the tree of commands and the exit codes. Knows the contract, the types and the limits, and
 //! nothing of the engine's inside; `serve` is `main`'s.
 
+mod access;
 mod asset;
 mod audit;
 mod audit_log;
@@ -142,6 +143,9 @@ pub enum Operate {
     /// Show who did what: every event, or those that are asked for
     #[command(after_help = history::HELP)]
     History(history::HistoryArgs),
+    /// Say who may come to the engine, and as what
+    #[command(subcommand)]
+    Access(access::AccessCommand),
     /// Make the tokens by which operators are known
     #[command(subcommand)]
     Operator(operator::OperatorCommand),
@@ -329,18 +333,24 @@ pub fn run(target: &Target, command: Operate) -> ExitCode {
     }
 }
 
+/// Makes a key, which needs no engine; `None` of other commands.
+fn keys(command: &Operate, json: bool) -> Option<Result<(), CliError>> {
+    if let Operate::Voucher(voucher::VoucherCommand::Keygen(args)) = command {
+        Some(voucher::keygen(args, json))
+    } else if let Operate::Operator(command) = command {
+        operator::offline(command, json)
+    } else if let Operate::Access(command) = command {
+        access::offline(command, json)
+    } else if let Operate::Cert(command) = command {
+        Some(cert::run(command, json))
+    } else {
+        None
+    }
+}
+
 async fn dispatch(target: &Target, command: Operate) -> Result<(), CliError> {
-    // Making a key needs no engine.
-    if let Operate::Voucher(voucher::VoucherCommand::Keygen(args)) = &command {
-        return voucher::keygen(args, target.json);
-    }
-    if let Operate::Operator(command) = &command
-        && let Some(done) = operator::offline(command, target.json)
-    {
+    if let Some(done) = keys(&command, target.json) {
         return done;
-    }
-    if let Operate::Cert(command) = &command {
-        return cert::run(command, target.json);
     }
     if let Operate::Completions(args) = &command {
         return help::completions(args);
@@ -378,6 +388,7 @@ async fn dispatch(target: &Target, command: Operate) -> Result<(), CliError> {
         Operate::Leg(command) => batch::run_leg(&mut session, command).await,
         Operate::Trouble(command) => trouble::run(&mut session, command).await,
         Operate::History(args) => history::run(&mut session, args).await,
+        Operate::Access(command) => access::run(&mut session, command).await,
         Operate::Operator(command) => operator::run(&mut session, command).await,
         Operate::Cert(command) => cert::run(&command, session.out.is_json()),
         Operate::Voucher(command) => voucher::run_voucher(&mut session, command).await,

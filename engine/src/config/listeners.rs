@@ -66,39 +66,18 @@ pub enum Listeners {
 }
 
 /// Why a listener may not be where it was put; `None` if it may. The one place that decides who can
-/// be reached from other machines: never in plain text, and only where it is known who calls.
-pub(super) fn why_not(
-    kind: Kind,
-    address: SocketAddr,
-    tls: Option<&TlsFiles>,
-    has_operators: bool,
-) -> Option<String> {
-    if address.ip().is_loopback() {
+/// be reached from other machines: never in plain text. That it is known who calls there is the
+/// gate's to see to (`api/access`), and that there are operators the start's (`serve`).
+pub(super) fn why_not(address: SocketAddr, tls: Option<&TlsFiles>) -> Option<String> {
+    if address.ip().is_loopback() || tls.is_some() {
         return None;
     }
     let port = address.port();
-    let Some(tls) = tls else {
-        return Some(format!(
-            "{address} can be reached from other machines, and this listener speaks plain text: give it a \
-             certificate ([[listen]] with tls = {{ cert, key, client_ca }}; `tallystick cert dev` makes one to try \
-             out), or use a loopback address like 127.0.0.1:{port} (docs/DEPLOY.md, \"TLS\")"
-        ));
-    };
-    match kind {
-        // Whoever sends a webhook is known by its signature.
-        Kind::Http => None,
-        Kind::Grpc if !has_operators => Some(format!(
-            "{address} can be reached from other machines, and the configuration has no [operators], so that \
-             anybody there could operate the engine: add them (`tallystick operator token`), or use a loopback \
-             address like 127.0.0.1:{port}"
-        )),
-        Kind::Grpc if tls.client_ca.is_none() => Some(format!(
-            "{address} can be reached from other machines, and whoever sends vouchers has no identity but a \
-             certificate: add client_ca to this listener's tls, the file of the authority that signs your \
-             facilitators' certificates, or use a loopback address like 127.0.0.1:{port}"
-        )),
-        Kind::Grpc => None,
-    }
+    Some(format!(
+        "{address} can be reached from other machines, and this listener speaks plain text: give it a certificate \
+         ([[listen]] with tls = {{ cert, key, client_ca }}; `tallystick cert dev` makes one to try out), or use a \
+         loopback address like 127.0.0.1:{port} (docs/DEPLOY.md, \"TLS\")"
+    ))
 }
 
 impl Listeners {
@@ -224,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_else_reaches_plain_text_or_an_engine_that_does_not_know_who_calls() {
+    fn nobody_else_reaches_plain_text() {
         let away: SocketAddr = "0.0.0.0:7450".parse().unwrap();
         let here: SocketAddr = "[::1]:7450".parse().unwrap();
         let files = |client_ca: Option<&str>| TlsFiles {
@@ -233,24 +212,13 @@ mod tests {
             client_ca: client_ca.map(PathBuf::from),
         };
         let (one_way, mutual) = (files(None), files(Some("ca")));
-        for kind in [Kind::Grpc, Kind::Http] {
-            for tls in [None, Some(&one_way), Some(&mutual)] {
-                for has_operators in [false, true] {
-                    assert_eq!(why_not(kind, here, tls, has_operators), None);
-                    let why = why_not(kind, away, tls, has_operators);
-                    let may = match (kind, tls) {
-                        (_, None) => false,
-                        (Kind::Http, Some(_)) => true,
-                        (Kind::Grpc, Some(tls)) => has_operators && tls.client_ca.is_some(),
-                    };
-                    assert_eq!(why.is_none(), may, "{kind:?} {tls:?} {has_operators}: {why:?}");
-                }
-            }
+        for tls in [None, Some(&one_way), Some(&mutual)] {
+            assert_eq!(why_not(here, tls), None);
+            let why = why_not(away, tls);
+            assert_eq!(why.is_none(), tls.is_some(), "{tls:?}: {why:?}");
         }
-        let why = |tls, has_operators| why_not(Kind::Grpc, away, tls, has_operators).unwrap();
-        assert!(why(None, true).contains("speaks plain text: give it a certificate"));
-        assert!(why(Some(&mutual), false).contains("no [operators]"));
-        assert!(why(Some(&one_way), true).contains("add client_ca"));
+        let why = why_not(away, None).unwrap();
+        assert!(why.contains("speaks plain text: give it a certificate"), "{why}");
     }
 
     #[test]

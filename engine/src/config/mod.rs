@@ -2,8 +2,9 @@
 //!
 //! Owns the names of the settings, their defaults, what each accepts and which source wins
 //! (flag > `TALLYSTICK_*` > file > default). Never opens anything but the file that `--config`
-//! names, and holds no secret.
+//! names, and that in which the first operator waits for a start; holds no secret.
 
+mod bootstrap;
 mod list;
 mod listeners;
 mod operate;
@@ -11,6 +12,7 @@ mod rails;
 mod settings;
 mod values;
 
+pub use bootstrap::Bootstrap;
 pub use listeners::TlsFiles;
 pub use operate::{Operators, ScheduleEntry};
 pub use rails::*;
@@ -20,7 +22,7 @@ pub use values::{BadValue, parse_bytes, parse_duration, show_bytes, show_duratio
 use crate::files;
 use crate::limits;
 use clap::Args;
-use listeners::{Kind, ListenTls, why_not};
+use listeners::{ListenTls, why_not};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
@@ -119,10 +121,9 @@ impl Config {
 
     /// Whether every listener may be reached by whom it can be reached.
     fn check_reach(&self) -> Result<(), ConfigError> {
-        let has_operators = !self.operators.is_empty();
         let ListenTls { grpc, http } = &self.listen_tls;
-        let grpc = why_not(Kind::Grpc, self.listen, grpc.as_ref(), has_operators);
-        let http = self.listen_http.map(|at| why_not(Kind::Http, at, http.as_ref(), has_operators));
+        let grpc = why_not(self.listen, grpc.as_ref());
+        let http = self.listen_http.map(|at| why_not(at, http.as_ref()));
         grpc.or(http.flatten()).map_or(Ok(()), |why| Err(ConfigError::Reachable(why)))
     }
 

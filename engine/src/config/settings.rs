@@ -370,7 +370,10 @@ mod tests {
             ("window_every = \"1ms\"", &["window_every", "between 100ms and 31d"]),
             ("log = \"loud,=\"", &["log", "expected a level"]),
             ("[clearing.iso20022]\niban = 7", &["iban", "expected a string"]),
-            ("four_eyes = true", &["t.toml", "four_eyes", "at least two operators"]),
+            (
+                "four_eyes = true\n[operators]\nann = \"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\"",
+                &["t.toml", "four_eyes", "at least two operators"],
+            ),
             ("[operators]\nann = \"secret\"", &["ann", "operator token"]),
             ("[[schedule]]\nasset = 1\nclose = \"17:00\"", &["close", "cron expression"]),
             ("[[schedule]]\nclose = \"0 17 * * *\"", &["schedule[0].asset", "number of an asset"]),

@@ -2,9 +2,10 @@
 //! before anything else is opened and looked at as long as the engine serves.
 
 use super::ServeError;
-use crate::api::{Door, Keys, Protocol, Service};
+use crate::api::{Access, Door, Edge, Keys, Protocol, Reach, Service};
 use crate::config::{Config, TlsFiles};
 use crate::limits::TLS_LOOK_EVERY;
+use crate::settle::Engine;
 use std::io;
 use std::net::SocketAddr;
 use tokio::signal::unix::{SignalKind, signal};
@@ -39,6 +40,16 @@ impl Doors {
     /// With this behind the door for HTTP.
     pub fn behind(self, hooks: Option<axum::Router>) -> Self {
         Self { hooks, ..self }
+    }
+
+    /// Who may make which call behind the one for gRPC.
+    pub fn access(&self, config: &Config, engine: &Engine, edge: &Edge) -> Access {
+        let tls = config.listen_tls.grpc.as_ref();
+        let reach = Reach {
+            away: !self.listen.ip().is_loopback(),
+            certified: tls.is_some_and(|tls| tls.client_ca.is_some()),
+        };
+        Access::new(config.operators.clone(), reach, engine.clone(), edge.refused.clone())
     }
 
     /// Opens them: for gRPC, and for HTTP where there is one.

@@ -1,21 +1,20 @@
 //! What is served over gRPC, and where each call of operators is written down.
 
 use super::ServeError;
-use crate::api::{Auth, OperatorApi, Trail, VouchersApi};
+use crate::api::{Access, Gated, OperatorApi, Trail, VouchersApi};
 use crate::config::Config;
 use crate::limits::{MESSAGE_BYTES_MAX, VOUCHERS_MESSAGE_BYTES_MAX};
 use crate::trail::{AuditLog, Writer};
 use tallystick_proto::v1::operator_server::OperatorServer;
 use tallystick_proto::v1::vouchers_server::VouchersServer;
 use tonic::service::Routes;
-use tonic::service::interceptor::InterceptedService;
 use tonic_health::server::HealthReporter;
 
 /// The gRPC services.
 pub(super) async fn services(
     vouchers: VouchersApi,
     operator: OperatorApi,
-    auth: Auth,
+    access: Access,
     audit_log: AuditLog,
 ) -> (HealthReporter, Routes) {
     let (health, health_service) = tonic_health::server::health_reporter();
@@ -32,8 +31,8 @@ pub(super) async fn services(
     let routes = Routes::new(health_service)
         .add_service(reflection().build_v1().expect("the descriptors were made by the build"))
         .add_service(reflection().build_v1alpha().expect("the descriptors were made by the build"))
-        .add_service(vouchers)
-        .add_service(Trail::new(InterceptedService::new(operator, auth), audit_log));
+        .add_service(Gated::new(vouchers, access.clone()))
+        .add_service(Trail::new(Gated::new(operator, access), audit_log));
     (health, routes)
 }
 

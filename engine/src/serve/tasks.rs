@@ -1,5 +1,6 @@
 //! What the engine does by itself at the edge: tasks that run until it stops.
 
+use crate::api::Access;
 use crate::config::Config;
 use crate::settle::{
     Board, Engine, Retention, Schedule, archive_windows, close_every, warn_of_budgets,
@@ -7,8 +8,14 @@ use crate::settle::{
 use tokio::task::JoinHandle;
 
 /// Starts those that the settings ask for.
-pub(super) fn start(config: &Config, engine: &Engine, board: &Board) -> Vec<JoinHandle<()>> {
+pub(super) fn start(
+    config: &Config,
+    engine: &Engine,
+    board: &Board,
+    access: &Access,
+) -> Vec<JoinHandle<()>> {
     let mut tasks = vec![tokio::spawn(warn_of_budgets(engine.clone()))];
+    tasks.push(tokio::spawn(access.clone().watch()));
     if let Some(every) = config.window_every {
         tasks.push(tokio::spawn(close_every(engine.clone(), every)));
     }

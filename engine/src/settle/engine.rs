@@ -449,6 +449,11 @@ impl Engine {
         question(&self.control())
     }
 
+    /// Whether there ever was an identity of an operator, durable or not.
+    pub(crate) fn has_operators(&self) -> bool {
+        self.control().identities().had_operator()
+    }
+
     /// How often a party was erased, durable or not.
     pub(crate) fn erasures(&self, party: PartyId) -> u32 {
         self.control().erasures(party)

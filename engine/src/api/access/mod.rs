@@ -1,0 +1,323 @@
+//! Who calls, and whether he may: from a token, a signed token or the name in a certificate to a
+//! caller with a role and a scope, by the table of rights and the control state as it is now.
+//!
+//! Owns the one place where a caller by gRPC is made. What may be done is the ledger's to say
+//! (`rights`), which decides again on all that is journaled.
+
+mod denied;
+mod gate;
+mod own;
+mod signed;
+
+pub use denied::Refused;
+pub use gate::Gated;
+pub(in crate::api) use own::{Own, Screened, merged};
+
+use super::door::Peer;
+use super::trail;
+use crate::ledger::{
+    Call, Caller, Control, Credential, Identity, IdentityMisfit, Right, Role, Via,
+};
+use crate::limits::ACCESS_LOOK_EVERY;
+use crate::pipeline;
+use crate::settle::Engine;
+use crate::types::{ApiKey, Digest, Lsn, NotAKey, SignerKey, Timestamp, same_digest, token_digest};
+use denied::Denied;
+use hyper::HeaderMap;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use tokio::sync::watch;
+use tonic::{Request, Status};
+
+const SCHEME: &str = "Bearer ";
+
+/// How the listener for gRPC is reached.
+#[derive(Debug, Clone, Copy)]
+pub struct Reach {
+    /// From other machines, too.
+    pub away: bool,
+    /// By those alone who have a certificate by the right authority.
+    pub certified: bool,
+}
+
+/// Decides who may make which call. Cheap to clone.
+#[derive(Clone)]
+pub struct Access(Arc<Inner>);
+
+struct Inner {
+    operators: BTreeMap<String, Digest>,
+    reach: Reach,
+    engine: Engine,
+    refused: Refused,
+    /// Rises when somebody may do less than before.
+    changes: watch::Sender<u64>,
+}
+
+/// Who makes a call that was let in, among its extensions.
+#[derive(Debug, Clone)]
+pub(in crate::api) struct Entrant {
+    /// Who calls.
+    pub caller: Caller,
+    /// The identity, if it is one, with the record that gave it its credential.
+    identity: Option<Arc<Identity>>,
+    call: Call,
+}
+
+impl Access {
+    /// For these operators of the configuration (name and digest of the token), and the engine's
+    /// identities.
+    #[must_use]
+    pub fn new(
+        operators: BTreeMap<String, Digest>,
+        reach: Reach,
+        engine: Engine,
+        refused: Refused,
+    ) -> Self {
+        let (changes, _) = watch::channel(0);
+        Self(Arc::new(Inner { operators, reach, engine, refused, changes }))
+    }
+
+    /// Looks, until nobody is interested any more, whether somebody may do less than before.
+    pub async fn watch(self) {
+        let mut every = tokio::time::interval(ACCESS_LOOK_EVERY);
+        loop {
+            every.tick().await;
+            let now = pipeline::now();
+            let seen = self.control(|control| {
+                let identities = control.identities();
+                let ended = identities.all().filter(|(_, of)| of.check_in_force(now).is_err());
+                identities.changes() + u64::try_from(ended.count()).unwrap_or(u64::MAX)
+            });
+            self.0.changes.send_if_modified(|before| {
+                let differs = *before != seen;
+                *before = seen;
+                differs
+            });
+        }
+    }
+
+    /// The control state now, durable or not: who was revoked is so at once, and what somebody new
+    /// does is in a record behind the one that added him.
+    fn control<T>(&self, look: impl FnOnce(&Control) -> T) -> T {
+        match self.0.engine.standing(|control| Ok(look(control))) {
+            Ok(found) => found,
+            Err(_) => unreachable!("nothing refuses a look"),
+        }
+    }
+
+    /// Whether vouchers are taken of whoever brings them.
+    fn brings_anybody(&self, control: &Control) -> bool {
+        let Reach { away, certified } = self.0.reach;
+        (!away || certified) && !control.identities().had_facilitator()
+    }
+
+    /// Whether anybody may operate.
+    fn operates_anybody(&self, control: &Control) -> bool {
+        self.0.operators.is_empty() && !control.identities().had_operator()
+    }
+
+    /// Who makes a call, if he may make it.
+    ///
+    /// # Errors
+    /// `Denied`: it is counted.
+    pub(in crate::api) fn admit(
+        &self,
+        path: &str,
+        headers: &HeaderMap,
+        peer: Option<&Peer>,
+    ) -> Result<Entrant, Denied> {
+        let admitted = Call::at(path).ok_or(Denied::NoSuchCall).and_then(|call| {
+            let now = pipeline::now();
+            let presented = self.presented(headers, now);
+            self.control(|control| self.entrant(control, call, presented, peer, now))
+        });
+        admitted.inspect_err(|denied| self.0.refused.note(denied))
+    }
+
+    fn entrant(
+        &self,
+        control: &Control,
+        call: Call,
+        presented: Presented,
+        peer: Option<&Peer>,
+        now: Timestamp,
+    ) -> Result<Entrant, Denied> {
+        let anyone = || {
+            trail::is_by("", Role::Anyone.name());
+            Entrant { caller: Caller::grpc(String::new()), identity: None, call }
+        };
+        // Whoever signs a token must know for which network: that is no secret.
+        if call == Call::GetNetwork {
+            return Ok(anyone());
+        }
+        let open = match call.is_of_vouchers() {
+            true => self.brings_anybody(control),
+            false => self.operates_anybody(control),
+        };
+        let found = match presented {
+            Presented::Nothing => by_certificate(control, peer, now),
+            Presented::Operator(name) => Ok(Some(Found::Operator(name))),
+            Presented::Credential(credential) => {
+                credential.and_then(|credential| known(control, &credential, now)).map(Some)
+            }
+        };
+        let found = match found {
+            Err(Denied::Unknown) if open => return Ok(anyone()),
+            other => other?,
+        };
+        let Some(found) = found else {
+            return match (open, call.is_of_vouchers()) {
+                (true, _) => Ok(anyone()),
+                (false, true) => Err(Denied::NobodyBrings),
+                (false, false) => Err(Denied::NobodyOperates),
+            };
+        };
+        match &found {
+            Found::Operator(name) => trail::is_by(name, Role::Operator.name()),
+            Found::Identity(of) => trail::is_by(&of.name, of.role.name()),
+        }
+        match found {
+            Found::Operator(name) => {
+                Ok(Entrant { caller: Caller::grpc(name), identity: None, call })
+            }
+            Found::Identity(of) if call.right(of.role) == Right::Refused => {
+                Err(Denied::role(of.role.name(), call))
+            }
+            Found::Identity(of) => Ok(Entrant {
+                caller: Caller::identity(of),
+                identity: Some(Arc::new(of.clone())),
+                call,
+            }),
+        }
+    }
+
+    /// What a call carries. Hashing and checking signatures take their time, and nobody waits for
+    /// them: no lock is held.
+    fn presented(&self, headers: &HeaderMap, now: Timestamp) -> Presented {
+        // A header that is no text is no token.
+        let header = headers.get("authorization").map(|header| header.to_str().unwrap_or_default());
+        let Some(header) = header else { return Presented::Nothing };
+        let scheme = header.get(..SCHEME.len()).filter(|s| s.eq_ignore_ascii_case(SCHEME));
+        let token = scheme.and_then(|_| header.get(SCHEME.len()..)).unwrap_or_default().trim();
+        let digest = token_digest(token);
+        // Every operator is compared with, so that the time tells nothing.
+        let mut found = None;
+        for (name, held) in &self.0.operators {
+            if same_digest(held, &digest) {
+                found = Some(name);
+            }
+        }
+        if let Some(name) = found {
+            return Presented::Operator(name.clone());
+        }
+        if signed::looks_like_one(token) {
+            let key_of = |name: &str| self.control(|control| key_of(control, name));
+            let signed = signed::check(token, self.0.engine.network(), now, key_of);
+            return Presented::Credential(signed.map(Credential::Signed));
+        }
+        Presented::Credential(match ApiKey::check(token) {
+            // Looked up by its digest, which tells nobody what the key is like.
+            Ok(()) => Ok(Credential::Key(digest)),
+            Err(NotAKey::Mistyped) => Err(Denied::Mistyped),
+            Err(NotAKey::OfAnotherForm) => Err(Denied::Unknown),
+        })
+    }
+
+    /// Whether who was let in still may.
+    fn still(&self, entrant: &Entrant) -> Result<(), Denied> {
+        let now = pipeline::now();
+        self.control(|control| {
+            let Some(identity) = &entrant.identity else {
+                let is_open = match entrant.call.is_of_vouchers() {
+                    true => self.brings_anybody(control),
+                    false => self.operates_anybody(control),
+                };
+                let is_anyone = entrant.caller.role == Role::Anyone;
+                let must_leave = is_anyone && !is_open && entrant.call != Call::GetNetwork;
+                return if must_leave { Err(Denied::Locked) } else { Ok(()) };
+            };
+            let as_who: (Role, Via) = (identity.role, identity.credential.via());
+            let of = control.identities().acts(&identity.name, as_who, now)?;
+            let same: (Lsn, Lsn) = (of.changed, identity.changed);
+            match same.0 == same.1 {
+                true => Ok(()),
+                false => Err(IdentityMisfit::Rotated(identity.name.clone()).into()),
+            }
+        })
+    }
+
+    /// Comes when who was let in may not go on, with what he is told.
+    pub(in crate::api) async fn ended(self, entrant: Entrant) -> Status {
+        let mut changes = self.0.changes.subscribe();
+        loop {
+            if let Err(denied) = self.still(&entrant) {
+                self.0.refused.note(&denied);
+                return denied.into();
+            }
+            // The sender is held here.
+            let _ = changes.changed().await;
+        }
+    }
+}
+
+enum Found<'a> {
+    Operator(String),
+    Identity(&'a Identity),
+}
+
+/// What a call carries.
+enum Presented {
+    Nothing,
+    /// The token of this operator of the configuration.
+    Operator(String),
+    Credential(Result<Credential, Denied>),
+}
+
+/// The key with which an identity signs, if it does.
+fn key_of(control: &Control, name: &str) -> Option<SignerKey> {
+    match &control.identities().named(name).ok()?.credential {
+        Credential::Signed(key) => Some(*key),
+        Credential::Key(_) | Credential::Certificate(_) => None,
+    }
+}
+
+/// Whose a key is.
+fn known<'a>(
+    control: &'a Control,
+    credential: &Credential,
+    now: Timestamp,
+) -> Result<Found<'a>, Denied> {
+    // It has the form of an identity's, and nobody is let in by one for nothing.
+    let of = control.identities().known_by(credential).ok_or(Denied::UnknownKey)?;
+    of.check_in_force(now)?;
+    Ok(Found::Identity(of))
+}
+
+fn by_certificate<'a>(
+    control: &'a Control,
+    peer: Option<&Peer>,
+    now: Timestamp,
+) -> Result<Option<Found<'a>>, Denied> {
+    let Some(name) = peer.and_then(|peer| peer.certificate.clone()) else { return Ok(None) };
+    let Some(of) = control.identities().known_by(&Credential::Certificate(name)) else {
+        return Ok(None);
+    };
+    of.check_in_force(now)?;
+    Ok(Some(Found::Identity(of)))
+}
+
+/// Who makes a call that was let in.
+pub(in crate::api) fn caller<T>(request: &Request<T>) -> Caller {
+    entrant(request).caller.clone()
+}
+
+/// What a call that was let in may be about.
+pub(in crate::api) fn own<T>(request: &Request<T>) -> Own {
+    let Entrant { identity, call, .. } = entrant(request);
+    let is_own = |of: &Arc<Identity>| call.right(of.role) == Right::Own;
+    Own::new(*call, identity.clone().filter(is_own))
+}
+
+pub(in crate::api) fn entrant<T>(request: &Request<T>) -> &Entrant {
+    request.extensions().get().expect("every call comes through the gate")
+}

@@ -1,0 +1,55 @@
+//! Who is to be the first operator, as whoever has the machine says it: a file in the data
+//! directory, which the next start journals and takes away. It holds no secret: the key is known
+//! by its digest.
+
+use crate::types::Digest;
+use serde::{Deserialize, Serialize};
+use std::path::{Path, PathBuf};
+use std::{fs, io};
+
+/// The file's name.
+const FILE: &str = "bootstrap.json";
+
+/// The first operator.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Bootstrap {
+    /// Its name.
+    pub name: String,
+    /// Digest of its key, in hexadecimal digits.
+    pub key_digest: String,
+}
+
+impl Bootstrap {
+    /// Where it stands.
+    #[must_use]
+    pub fn path(data_dir: &Path) -> PathBuf {
+        data_dir.join(FILE)
+    }
+
+    /// The one that waits for a start.
+    ///
+    /// # Errors
+    /// A text that says what is wrong with the file.
+    pub fn read(data_dir: &Path) -> Result<Option<(String, Digest)>, String> {
+        let text = match fs::read(Self::path(data_dir)) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error.to_string()),
+        };
+        let Self { name, key_digest } =
+            serde_json::from_slice(&text).map_err(|error| error.to_string())?;
+        let digest = key_digest.parse().map_err(|_| {
+            format!("key_digest {key_digest:?} is no digest of 64 hexadecimal digits")
+        })?;
+        Ok(Some((name, digest)))
+    }
+
+    /// Takes it away: it is journaled.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub fn remove(data_dir: &Path) -> io::Result<()> {
+        fs::remove_file(Self::path(data_dir))
+    }
+}

@@ -1,0 +1,101 @@
+//! What is journaled at a start before anybody is let in: the engine's first key, and the operator
+//! whom the owner of the machine asked for. And whether anybody knows who operates an engine that
+//! others can reach.
+
+use super::ServeError;
+use crate::config::{Bootstrap, Config, RailSettings};
+use crate::faults;
+use crate::ledger::event::IdentityAdded;
+use crate::ledger::{Command, Credential, IdentityMisfit, Refusal, Role, Scope, Wish};
+use crate::pipeline::NotDone;
+use crate::settle::Engine;
+
+/// An engine that others can reach has operators, or nothing is opened.
+///
+/// # Errors
+/// `NobodyOperates`; `Bootstrap` when the file that names the first one is no good.
+pub(super) fn check_before(config: &Config, is_there: bool) -> Result<(), ServeError> {
+    let first = read(config)?;
+    // Who is in a journal is known once it is open.
+    if is_there || first.is_some() { Ok(()) } else { check(config, false) }
+}
+
+fn check(config: &Config, has_identity: bool) -> Result<(), ServeError> {
+    let has_operators = !config.operators.is_empty() || has_identity;
+    match config.listen.ip().is_loopback() || has_operators {
+        true => Ok(()),
+        false => Err(ServeError::NobodyOperates { addr: config.listen }),
+    }
+}
+
+fn read(config: &Config) -> Result<Option<(String, crate::types::Digest)>, ServeError> {
+    let path = Bootstrap::path(&config.data_dir);
+    Bootstrap::read(&config.data_dir).map_err(|why| ServeError::Bootstrap { path, why })
+}
+
+/// Journals what comes before everything else. Durable before anybody is served.
+///
+/// # Errors
+/// `ServeError` that says what could not be journaled.
+pub(super) fn first_records(
+    engine: &Engine,
+    config: &Config,
+    first_key: bool,
+) -> Result<(), ServeError> {
+    let runtime = tokio::runtime::Builder::new_current_thread().build();
+    let runtime =
+        runtime.map_err(|e| ServeError::System { what: "runtime", why: e.to_string() })?;
+    if first_key {
+        let key = engine.key().public();
+        let command = Command::own(Wish::SetEngineKey { key, proof: [0; 64] });
+        runtime.block_on(engine.tell(command)).map_err(ServeError::EngineKeyNotSet)?;
+    }
+    if let Some((name, digest)) = read(config)? {
+        let credential = Credential::Key(digest);
+        let told = runtime.block_on(engine.tell(Command::own(Wish::AddIdentity(IdentityAdded {
+            name: name.clone(),
+            role: Role::Operator,
+            credential: credential.clone(),
+            scope: Scope::default(),
+            expires_at: None,
+            rate: 0,
+        }))));
+        let path = Bootstrap::path(&config.data_dir);
+        match told {
+            Ok(_) => tracing::warn!(%name, "the owner of this machine made an operator"),
+            // The last start was cut off before the file was taken away.
+            Err(NotDone::Refused(Refusal::Identity(IdentityMisfit::NameTaken(_))))
+                if is_known(engine, &name, &credential) => {}
+            Err(why) => return Err(ServeError::Bootstrap { path, why: why.to_string() }),
+        }
+        faults::point(|| "bootstrap-journaled");
+        Bootstrap::remove(&config.data_dir)
+            .map_err(|why| ServeError::Bootstrap { path, why: why.to_string() })?;
+    }
+    check(config, engine.has_operators())
+}
+
+/// Without operators the engine is open, which is meant for a first look. Where money can move,
+/// that is said as what it is.
+pub(super) fn say_who_may_operate(config: &Config, has_identity: bool) {
+    if !config.operators.is_empty() || has_identity {
+        return;
+    }
+    let open = "there are no operators: whoever reaches this address may operate the engine; make the first one \
+                (`tallystick access bootstrap`), or set [operators]";
+    if config.clearing.is_empty() && config.rail == RailSettings::default() {
+        tracing::warn!("{open}");
+    } else {
+        tracing::error!(
+            "rails are configured, so money can move, and {open} before you pay anyone"
+        );
+    }
+}
+
+fn is_known(engine: &Engine, name: &str, credential: &Credential) -> bool {
+    let known = engine.standing(|control| {
+        let of = control.identities().named(name)?;
+        Ok(of.credential == *credential)
+    });
+    known.unwrap_or(false)
+}
