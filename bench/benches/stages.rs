@@ -246,6 +246,13 @@ impl v1::vouchers_server::Vouchers for Echo {
         Err(tonic::Status::unimplemented("only Stream is measured"))
     }
 
+    async fn get_headroom(
+        &self,
+        _: tonic::Request<v1::GetHeadroomRequest>,
+    ) -> Result<tonic::Response<v1::GetHeadroomResponse>, tonic::Status> {
+        Err(tonic::Status::unimplemented("only Stream is measured"))
+    }
+
     async fn get_network(
         &self,
         _: tonic::Request<v1::GetNetworkRequest>,

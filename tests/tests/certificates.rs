@@ -37,8 +37,8 @@ fn what_cannot_be_served_is_refused_before_anything_is_opened() {
     let (away, here) = (&["--listen", "0.0.0.0:0"][..], &[][..]);
     let (one_way, mutual) = (certs.listener(false), certs.listener(true));
     for (config, args, wanted) in [
-        (tls(&none, &key, ""), here, &["none.pem", "cannot read"][..]),
-        (tls(&cert, &none, ""), here, &["none.pem", "cannot read"]),
+        (tls(&none, &key, ""), here, &["none.pem", "does not exist"][..]),
+        (tls(&cert, &none, ""), here, &["none.pem", "does not exist"]),
         (tls(&cert, &other_key, ""), here, &["chmod 600", "mode 644"]),
         (tls(&key, &key, ""), here, &["holds no certificate"]),
         (tls(&cert, &other.path("no.key"), ""), here, &["holds no private key"]),

@@ -166,7 +166,7 @@ async fn what_left_for_archives_is_proved_exported_and_audited_as_before() {
     let report = ok(&["audit", text(&file("rest.tallyexp")), one, two, three]);
     assert!(report.contains("windows             5"), "{report}");
     let (success, said) = cli(&["audit", two]);
-    assert!(!success && said.contains("it is an archive"), "{said}");
+    assert!(!success && said.contains("is an archive, which holds"), "{said}");
     // Obligations stay.
     assert_eq!(house.d.client.obligations(1, World::PAIRS).await.len(), 2);
     let (_dir, data, archives) = house.stop();

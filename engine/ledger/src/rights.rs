@@ -103,12 +103,14 @@ calls! {
     Submit              "Vouchers" own no  yes no  no;
     GetChannel          "Vouchers" own own yes yes yes;
     GetReceipt          "Vouchers" own own yes yes yes;
+    GetHeadroom         "Vouchers" own own yes yes yes;
     GetNetwork          "Vouchers" yes yes yes yes yes;
     CreateAsset         "Operator" no  no  yes no  no;
     ListAssets          "Operator" yes yes yes yes yes;
     UpsertParty         "Operator" no  no  yes no  no;
     GetParty            "Operator" no  own yes yes yes;
     ListParties         "Operator" no  no  yes yes yes;
+    GetStatement        "Operator" no  own yes yes yes;
     EraseParty          "Operator" no  no  yes no  no;
     AddSigner           "Operator" no  own yes no  no;
     RevokeSigner        "Operator" no  own yes no  no;

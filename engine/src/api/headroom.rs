@@ -1,5 +1,6 @@
 //! Headroom: how much signers may still spend, for facilitators, who ask before they serve.
 
+use super::access::Own;
 use super::messages::{bytes, id};
 use super::status::invalid;
 use crate::ledger::Headroom;
@@ -12,6 +13,7 @@ use tonic::Status;
 /// Of each signer that is named.
 pub(super) async fn of(
     engine: &Engine,
+    own: &Own,
     asked: v1::GetHeadroomRequest,
 ) -> Result<v1::GetHeadroomResponse, Status> {
     let v1::GetHeadroomRequest { asset, signers, payee } = asked;
@@ -27,6 +29,7 @@ pub(super) async fn of(
         true => None,
         false => Some(id(&payee, "payee")?),
     };
+    signers.iter().try_for_each(|signer| own.headroom(engine, *signer, payee))?;
     let found = engine.headroom(&signers, (AssetNumber(asset), payee)).await?;
     let one = |(signer, found): (&SignerKey, Headroom)| v1::Headroom {
         signer: bytes(&signer.0),

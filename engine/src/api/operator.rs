@@ -6,7 +6,7 @@ pub use service::OperatorApi;
 
 use super::access::{caller, own};
 use super::door::Visits;
-use super::messages::{asset_message, exposure_message, id, key_tables_message, signer_message};
+use super::messages::{asset_message, id, key_tables_message, signer_message};
 use super::read::{Streamed, batch_id, sealed, streamed, window, windows as windows_listed};
 use super::{
     batches, budgets, evidence, history, identities, legs, lists, operator_keys, parties,
@@ -16,7 +16,7 @@ use crate::ledger::Wish;
 use crate::ledger::control::SignerEntry;
 use crate::log;
 use crate::pipeline::now;
-use crate::types::{AssetNumber, PartyId, WindowNumber};
+use crate::types::{PartyId, WindowNumber};
 use bytes::Bytes;
 use service::Answer;
 use tallystick_proto::v1;
@@ -75,8 +75,8 @@ impl v1::operator_server::Operator for OperatorApi {
         &self,
         request: Request<v1::GetStatementRequest>,
     ) -> Answer<v1::GetStatementResponse> {
-        let _place = self.lists.take(&request)?;
-        statement::get(&self.engine, request.into_inner()).await.map(Response::new)
+        let (_place, own) = (self.lists.take(&request)?, own(&request));
+        statement::get(&self.engine, &own, request.into_inner()).await.map(Response::new)
     }
 
     async fn upsert_party(&self, request: Request<v1::UpsertPartyRequest>) -> Answer<v1::Party> {
@@ -163,17 +163,7 @@ impl v1::operator_server::Operator for OperatorApi {
 
     async fn get_exposure(&self, request: Request<v1::GetExposureRequest>) -> Answer<v1::Exposure> {
         let own = own(&request);
-        let message = request.into_inner();
-        let (party, asset) =
-            (id::<PartyId>(&message.party_id, "party_id")?, AssetNumber(message.asset));
-        own.party(party)?;
-        let known = self.engine.ask(|control| {
-            control.party(party)?;
-            control.asset(asset).map(|_| ())
-        });
-        known.await?;
-        let exposure = self.engine.exposure(party, asset).await?;
-        Ok(Response::new(exposure_message(party, asset, exposure)))
+        parties::exposure(&self.engine, &own, request.into_inner()).await.map(Response::new)
     }
 
     async fn import(

@@ -3,7 +3,8 @@
 //!
 //! Owns what of a party's message is sealed, and the steps of erasing one. Decides nothing.
 
-use super::messages::{asked, asks, id, party_message};
+use super::access::Own;
+use super::messages::{asked, asks, exposure_message, id, party_message};
 use super::registration::Asked;
 use super::status::{invalid, refused, storage};
 use super::trail;
@@ -14,7 +15,7 @@ use crate::ledger::{
 use crate::pipeline::NotDone;
 use crate::rails;
 use crate::settle::{Clearing, Engine};
-use crate::types::PartyId;
+use crate::types::{AssetNumber, PartyId};
 use crate::vault::{Plain, SealedParty, Standing, VaultError};
 use data_encoding::HEXLOWER;
 use std::sync::Arc;
@@ -146,6 +147,22 @@ pub(super) async fn upsert(
         return get(engine, party).await;
     }
     show(engine, party, Some(name), accounts, suspended).await
+}
+
+/// What a party owes now, and what it may owe.
+pub(super) async fn exposure(
+    engine: &Engine,
+    own: &Own,
+    message: v1::GetExposureRequest,
+) -> Result<v1::Exposure, Status> {
+    let (party, asset) = (id(&message.party_id, "party_id")?, AssetNumber(message.asset));
+    own.party(party)?;
+    let known = engine.ask(|control| {
+        control.party(party)?;
+        control.asset(asset).map(|_| ())
+    });
+    known.await?;
+    Ok(exposure_message(party, asset, engine.exposure(party, asset).await?))
 }
 
 /// A party as it is now.

@@ -1,5 +1,6 @@
 //! A party's statement, a bounded number of windows at a time.
 
+use super::access::Own;
 use super::batches::batch_state;
 use super::messages::{bytes, id, window_state};
 use crate::settle::{Engine, StatementLine, WantedStatement};
@@ -11,6 +12,7 @@ use tonic::Status;
 /// As far as one call looks.
 pub(super) async fn get(
     engine: &Engine,
+    own: &Own,
     asked: v1::GetStatementRequest,
 ) -> Result<v1::GetStatementResponse, Status> {
     let v1::GetStatementRequest { party_id, asset, first_window, last_window } = asked;
@@ -20,6 +22,7 @@ pub(super) async fn get(
         first: WindowNumber(first_window.max(1)),
         last: (last_window > 0).then_some(WindowNumber(last_window)),
     };
+    own.party(wanted.party)?;
     let found = engine.statement(wanted).await?;
     Ok(v1::GetStatementResponse {
         lines: found.lines.iter().map(line).collect(),

@@ -149,8 +149,8 @@ impl v1::vouchers_server::Vouchers for VouchersApi {
         &self,
         request: Request<v1::GetHeadroomRequest>,
     ) -> Result<Response<v1::GetHeadroomResponse>, Status> {
-        let _place = self.headrooms.take(&request)?;
-        headroom::of(&self.engine, request.into_inner()).await.map(Response::new)
+        let (_place, own) = (self.headrooms.take(&request)?, own(&request));
+        headroom::of(&self.engine, &own, request.into_inner()).await.map(Response::new)
     }
 
     async fn get_network(

@@ -34,7 +34,8 @@ impl Bootstrap {
     pub fn read(data_dir: &Path) -> Result<Option<(String, Digest)>, String> {
         let text = match fs::read(Self::path(data_dir)) {
             Ok(text) => text,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            // What is wrong with the folder itself, whoever opens it says.
+            Err(error) if is_not_there(&error) => return Ok(None),
             Err(error) => return Err(error.to_string()),
         };
         let Self { name, key_digest } =
@@ -52,4 +53,8 @@ impl Bootstrap {
     pub fn remove(data_dir: &Path) -> io::Result<()> {
         fs::remove_file(Self::path(data_dir))
     }
+}
+
+fn is_not_there(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }

@@ -115,6 +115,27 @@ impl Own {
         })
     }
 
+    /// Whether it may be seen how much a signer may still spend, with this payee or whomever: by
+    /// who may bring its vouchers, and by its payer. That nobody has registered it, anybody may
+    /// know.
+    ///
+    /// # Errors
+    /// PERMISSION_DENIED.
+    pub fn headroom(
+        &self,
+        engine: &Engine,
+        signer: SignerKey,
+        payee: Option<PartyId>,
+    ) -> Result<(), Status> {
+        let Some(payer) = engine.payer_of(signer) else { return Ok(()) };
+        self.unless(|of| {
+            if of.role == Role::Party {
+                return of.scope.owns(payer);
+            }
+            of.scope.has_payer(payer) && payee.is_none_or(|to| of.scope.has_payee(to))
+        })
+    }
+
     /// Keeps the vouchers back that are not of the identity's scope.
     pub fn screen(&self, engine: &Engine, vouchers: Bytes) -> Screened {
         let scope = self.identity.as_ref().map(|of| &of.scope);
