@@ -70,7 +70,7 @@ pub use refusal::{BudgetMisfit, PartyMisfit, Refusal};
 pub use rights::{Call, Right};
 pub use seal::{Sealed, SealedPart, seal};
 pub use sealed::{ERASED, RailAccount, SealedAccount, SealedOnRail, SealedText};
-pub use shard::{ChannelState, Exposure, Gauge, Headroom, Held, Shard, ShardPage};
+pub use shard::{ChannelState, Exposure, Gauge, Headroom, Held, Leftover, Shard, ShardPage};
 pub use standing::Standing;
 pub use submission::{Attempt, MayLeave, Submission, runs};
 pub use trouble::{Admitted, NewTrouble, Trouble, TroubleKind, Troubles};

@@ -35,6 +35,25 @@ pub enum TroubleKind {
     Other = 6,
 }
 
+impl TroubleKind {
+    /// Every kind.
+    pub const ALL: [Self; 6] =
+        [Self::Contradiction, Self::Misfit, Self::Surplus, Self::Refused, Self::Held, Self::Other];
+
+    /// The word for it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Contradiction => "contradiction",
+            Self::Misfit => "misfit",
+            Self::Surplus => "surplus",
+            Self::Refused => "refused",
+            Self::Held => "held",
+            Self::Other => "other",
+        }
+    }
+}
+
 /// A trouble, before it has a number.
 #[derive(Debug, Clone, PartialEq, Eq, Archive, Serialize, Deserialize)]
 pub struct NewTrouble {

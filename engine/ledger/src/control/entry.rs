@@ -27,6 +27,16 @@ pub enum BatchState {
 }
 
 impl BatchState {
+    /// Every state.
+    pub const ALL: [Self; 6] = [
+        Self::Computed,
+        Self::Approved,
+        Self::Submitting,
+        Self::Settled,
+        Self::SettledWithCarry,
+        Self::Aborted,
+    ];
+
     /// The word for it.
     #[must_use]
     pub fn name(self) -> &'static str {

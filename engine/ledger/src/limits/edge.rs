@@ -3,7 +3,7 @@
 //! Every item of the sum is a bound that one place of `api` holds; the sum is checked when this is
 //! compiled.
 
-use super::{EXPORT_CHUNK_BYTES, FRAME_VOUCHERS_MAX, STREAM_VOUCHERS_MAX};
+use super::{ASSETS_MAX, EXPORT_CHUNK_BYTES, FRAME_VOUCHERS_MAX, STREAM_VOUCHERS_MAX};
 use crate::types::VOUCHER_BYTES;
 use std::time::Duration;
 
@@ -161,6 +161,19 @@ pub const HTTP_CONNECTION_MAX: Duration = Duration::from_mins(1);
 /// Bytes of an HTTP request's head, and of its body: a webhook holds one object, some kilobytes.
 pub const HTTP_BYTES_MAX: usize = 64 * KIB;
 
+/// How long the page of metrics waits for what the engine's threads must be asked: well below
+/// the ten seconds after which Prometheus gives up. What is there by then is served.
+pub const METRICS_WAIT: Duration = Duration::from_secs(3);
+/// Pages of metrics that are made, or not yet taken, at once: for two who look, and some that look
+/// and are slow.
+pub const METRICS_PAGES_MAX: usize = 8;
+/// Bytes of one: 20 KiB, and half a kilobyte for each asset that there may be.
+const METRICS_PAGE_BYTES: usize = 32 * KIB + ASSETS_MAX * 512;
+/// When who was told to come again over HTTP should do so, in seconds: a start takes some seconds.
+pub const WEBHOOK_RETRY_SECONDS: u64 = 5;
+/// Letters of the shortest token for the metrics that is taken: what can be guessed is none.
+pub const METRICS_TOKEN_LETTERS_MIN: usize = 16;
+
 /// Frames that one stream may have under way before its reading stops (HTTP/2 flow control then
 /// holds the client): small ones, each of which costs some state besides its vouchers.
 pub const STREAM_FRAMES_MAX: usize = 64;
@@ -236,8 +249,9 @@ const CALLS: usize =
 /// The most memory that strangers can make the edge hold, whatever they do: what lies unread in
 /// windows and the large messages that wait to come in; unfinished messages; open calls with unread
 /// acks; connections and their TLS; long answers (a piece with the client, one that waits, one that
-/// is made); Imports (items grow some four times when they are read); webhooks. What the pipeline
-/// holds has its own bound (`INFLIGHT_VOUCHERS_MAX`), and so has what lists show.
+/// is made); Imports (items grow some four times when they are read); webhooks, and pages of
+/// metrics. What the pipeline holds has its own bound (`INFLIGHT_VOUCHERS_MAX`), and so has what
+/// lists show.
 pub const EDGE_BYTES_MAX: usize = WIDE_CONNECTIONS * WIDE.bytes()
     + NARROW_CONNECTIONS * NARROW.bytes()
     + UNFINISHED_BYTES_MAX
@@ -246,7 +260,8 @@ pub const EDGE_BYTES_MAX: usize = WIDE_CONNECTIONS * WIDE.bytes()
     + (CONNECTIONS_MAX + HTTP_CONNECTIONS_MAX) * TLS_BYTES
     + EXPORTS_MAX * 3 * EXPORT_CHUNK_BYTES
     + IMPORTS_MAX * (IMPORT_CHUNKS + 1) * 4 * (IMPORT_CHUNK_BYTES + MESSAGE_BYTES_MAX)
-    + HTTP_CONNECTIONS_MAX * 3 * HTTP_BYTES_MAX;
+    + HTTP_CONNECTIONS_MAX * 3 * HTTP_BYTES_MAX
+    + METRICS_PAGES_MAX * METRICS_PAGE_BYTES;
 const _: () = assert!(EDGE_BYTES_MAX < 7 << 29);
 
 #[cfg(test)]

@@ -79,3 +79,8 @@ pub const DISK_LOOK_VOUCHERS: u64 = 4_096;
 /// unread have one bound.
 pub const STREAM_VOUCHERS_MAX: usize = 1 << 14;
 const _: () = assert!(STREAM_VOUCHERS_MAX >= 4 * FRAME_VOUCHERS_MAX);
+
+/// Parties of a shard of which it is looked at once how much they have left of what they may owe,
+/// when somebody reads the metrics: a millisecond in which the shard credits nothing. Of more, the
+/// next ones the next time.
+pub const HEADROOM_PARTIES_MAX: usize = 65_536;

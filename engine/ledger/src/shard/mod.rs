@@ -10,10 +10,12 @@ mod channels;
 mod checkpoint;
 mod credit;
 mod headroom;
+mod leftover;
 mod live;
 
 pub use checkpoint::{Held, ShardPage};
 pub use headroom::Headroom;
+pub use leftover::Leftover;
 
 use super::event::{Cap, Event, LegEvent, RegistryEvent, Release, WindowEvent};
 use super::evidence::Evidence;

@@ -72,6 +72,32 @@ impl Outcome {
         Self::OutOfScope,
     ];
 
+    /// Its name in metrics: that of the wire contract, in small letters.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Credited => "credited",
+            Self::Stale => "stale",
+            Self::Malformed => "malformed",
+            Self::BadSignature => "bad_signature",
+            Self::UnknownSigner => "unknown_signer",
+            Self::RevokedSigner => "revoked_signer",
+            Self::UnknownPayee => "unknown_payee",
+            Self::UnknownAsset => "unknown_asset",
+            Self::SelfPayment => "self_payment",
+            Self::Expired => "expired",
+            Self::LifetimeTooLong => "lifetime_too_long",
+            Self::OverSignerCap => "over_signer_cap",
+            Self::OverLimit => "over_limit",
+            Self::SuspendedParty => "suspended_party",
+            Self::TooManyChannels => "too_many_channels",
+            Self::OverTotalBudget => "over_total_budget",
+            Self::OverMonthBudget => "over_month_budget",
+            Self::OverDayBudget => "over_day_budget",
+            Self::OverHourBudget => "over_hour_budget",
+        }
+    }
+
     /// The byte in an ack.
     #[must_use]
     pub fn byte(self) -> u8 {
