@@ -9,6 +9,7 @@
 //! | variable | does |
 //! |---|---|
 //! | `TALLYSTICK_FAULT=NAME:N` | at the N-th passage of the point NAME (the first is 1) the process gets SIGKILL |
+//! | `TALLYSTICK_FAULT_WAIT=NAME:FIFO` | at each passage of the point NAME the thread waits until FIFO, a named pipe, was opened for writing and closed |
 //! | `TALLYSTICK_FAULT_LOG=FILE` | the name of every point that is passed is written to FILE, a line each |
 //! | `TALLYSTICK_FAULT_CLOCK=MICROS` | both clocks are frozen, the wall clock at this time |
 //! | `TALLYSTICK_FAULT_REQUESTS_MAX=N` | so many request ids are remembered before nothing more is registered |
@@ -23,6 +24,7 @@
 //! | `erase-destroyed` | the same key is destroyed, and nobody was told |
 //! | `bootstrap-journaled` | at a start, the first operator is durable, and the file that names it is still there |
 //! | `start-recovered` | at a start, the journal is read and nobody is served yet |
+//! | `stopping` | at a stop, nobody new is let in, and what was taken in is not answered yet |
 //! | `submit-staged` | the settler, before it has journaled what is about to leave |
 //! | `submit-journaled` | the same, once that is durable and before anything leaves |
 //! | `submit-left` | the same, once a file or a call or a transaction has left |
@@ -93,10 +95,24 @@ fn passage(name: &str) {
         Some((name.to_owned(), count.parse().expect("TALLYSTICK_FAULT ends with a number")))
     });
     log(name);
+    wait(name);
     let Some((wanted, count)) = armed else { return };
     if wanted == name && PASSED.fetch_add(1, Ordering::Relaxed) + 1 == *count {
         kill();
     }
+}
+
+/// Waits at the point that a test wants to look at.
+fn wait(name: &str) {
+    static AT: OnceLock<Option<(String, String)>> = OnceLock::new();
+    let at = AT.get_or_init(|| {
+        let text = std::env::var("TALLYSTICK_FAULT_WAIT").ok()?;
+        let (name, fifo) = text.split_once(':').expect("TALLYSTICK_FAULT_WAIT is NAME:FIFO");
+        Some((name.to_owned(), fifo.to_owned()))
+    });
+    let Some((_, fifo)) = at.as_ref().filter(|(wanted, _)| wanted == name) else { return };
+    // The opening waits for whoever writes, and the reading for the end of that.
+    std::fs::read(fifo).expect("TALLYSTICK_FAULT_WAIT names a pipe");
 }
 
 /// So that a test can find out which points there are.

@@ -9,6 +9,7 @@ pub mod config;
 pub mod faults;
 pub mod files;
 pub mod log;
+pub mod metrics;
 pub mod pipeline;
 pub mod proof;
 pub mod secret;

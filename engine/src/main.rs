@@ -42,7 +42,7 @@ fn serve(args: &ServeArgs) -> ExitCode {
     match tallystick::serve::run(&config) {
         Ok(()) => ExitCode::SUCCESS,
         // Nothing was begun: the configuration is wrong.
-        Err(error @ (ServeError::NobodyListens { .. } | ServeError::Clearing { .. })) => {
+        Err(error @ (ServeError::MetricsToken { .. } | ServeError::Clearing { .. })) => {
             fail(cli::EXIT_USAGE, &error)
         }
         Err(error) => fail(cli::EXIT_FAILED, &error),

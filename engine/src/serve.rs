@@ -8,12 +8,13 @@ mod bootstrap;
 mod descriptors;
 mod desks;
 mod doors;
+mod http;
 mod manager;
 mod privacy;
 mod services;
 mod tasks;
 
-use crate::api::{Door, Edge, OperatorApi, Refused, TlsError, VouchersApi, webhooks};
+use crate::api::{Behind, Door, Edge, OperatorApi, Refused, TlsError, VouchersApi, webhooks};
 use crate::config::{Config, FolderSettings};
 use crate::faults;
 use crate::files;
@@ -41,7 +42,7 @@ use tallystick_proto::v1::operator_server::OperatorServer;
 use tallystick_proto::v1::vouchers_server::VouchersServer;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 
 /// Why the engine did not start, or stopped on its own.
 #[derive(Debug, thiserror::Error)]
@@ -87,11 +88,6 @@ pub enum ServeError {
     )]
     Listen { addr: SocketAddr, why: std::io::Error },
     #[error(
-        "--listen-http {addr} would serve nobody: webhooks of the rail card are all that comes there, and the \
-         configuration has no [rail.card]; add it, or leave --listen-http out"
-    )]
-    NobodyListens { addr: SocketAddr },
-    #[error(
         "{addr} can be reached from other machines, and there are no operators, so that anybody there could operate \
          the engine: make the first one (`tallystick access bootstrap`), add [operators] to the configuration, or use \
          a loopback address like 127.0.0.1:{port}", port = .addr.port()
@@ -102,6 +98,8 @@ pub enum ServeError {
          access bootstrap`)", .path.display()
     )]
     Bootstrap { path: PathBuf, why: String },
+    #[error("metrics_token_file: {why}")]
+    MetricsToken { why: String },
     #[error("listener for {kind}: {why}")]
     Tls { kind: &'static str, why: TlsError },
     #[error("a listener ended by itself ({why}), so the engine stops; start it again")]
@@ -129,7 +127,7 @@ pub fn run(config: &Config) -> Result<(), ServeError> {
     let open_files = descriptors::raise()?;
     let started_at = pipeline::now();
     let clearing = clearing(config)?;
-    let doors = Doors::prepare(config)?;
+    let doors = Doors::prepare(config, started_at)?;
     let verifier = Verifier::new(Options {
         backend: config.verify_backend,
         table_bytes: config.verify_table_bytes,
@@ -211,7 +209,7 @@ pub fn run(config: &Config) -> Result<(), ServeError> {
         visits: Arc::default(),
     };
     let hooks = secret.map(|secret| webhooks(secret, engine.clone()));
-    let served = serve_edge(config, engine, edge, doors.behind(hooks), genesis.network);
+    let served = serve_edge(config, engine, (edge, hooks), doors, genesis.network);
     // Whatever happened to the edge, what was taken in is drained and the journal closed.
     settler.stop();
     sealer.stop();
@@ -333,8 +331,8 @@ fn check_genesis<'a>(config: &Config, genesis: &'a Genesis) -> Result<Genesis, S
 fn serve_edge(
     config: &Config,
     engine: Engine,
-    edge: Edge,
-    doors: Doors,
+    (edge, hooks): (Edge, Option<axum::Router>),
+    mut doors: Doors,
     network: NetworkId,
 ) -> Result<(), ServeError> {
     let system = |what| move |e: std::io::Error| ServeError::System { what, why: e.to_string() };
@@ -348,39 +346,37 @@ fn serve_edge(
         let mut signals = Signals::new().map_err(system("signals"))?;
         let access = doors.access(config, &engine, &edge);
         let tasks = tasks::start(config, &engine, &edge.board, &access);
+        let behind = Behind::of(&engine, &edge, hooks);
         let (stop, stopping) = watch::channel(false);
         let vouchers = VouchersApi::new(engine.clone(), access.clone(), stopping.clone());
         let visits = edge.visits.clone();
         let operator = OperatorApi::new(engine, edge, audit_log.clone());
         let (health, routes) = services(vouchers, operator, access, audit_log).await;
         let reload = doors.watch().map_err(system("signals"))?;
-        let (grpc, http) = doors.open(routes).await?;
-        let addr = grpc.address();
+        let grpc = doors.open(routes).await?;
+        let (addr, http_addr) = (grpc.address(), doors.http_address());
         visits.get_or_init(|| grpc.visits());
-        let http_addr = http.as_ref().map(Door::address);
-        let mut serving = let_in([("gRPC", Some(grpc)), ("HTTP", http)], &stopping);
+        doors.serving(behind, &grpc);
+        let mut serving = let_in(grpc, &stopping);
         if let Some(path) = &config.ready_file {
             write_ready_file(path, addr, http_addr, network)?;
         }
         tracing::info!(%addr, "serving gRPC");
-        if let Some(addr) = http_addr {
-            tracing::info!(%addr, "serving webhooks over HTTP");
-        }
         manager::serving();
         let ended = tokio::select! {
             () = signals.next() => None,
-            ended = serving.join_next() => Some(match ended.expect("one listens at least") {
-                Ok(kind) => format!("that for {kind}: nothing told it to stop"),
-                Err(error) => error.to_string(),
-            }),
+            ended = serving.join_next() => Some(why_ended("gRPC", ended.expect("it listens"))),
+            ended = doors.http_ended() => Some(why_ended(http::KIND, ended)),
         };
         tracing::info!("stopping: streams end, what was taken in is finished");
         manager::stopping();
+        doors.stopping();
         // Who watches hears it before the streams end.
         health.set_not_serving::<VouchersServer<VouchersApi>>().await;
         health.set_not_serving::<OperatorServer<OperatorApi>>().await;
         health.set_service_status("", tonic_health::ServingStatus::NotServing).await;
         stop.send_replace(true);
+        faults::point(|| "stopping");
         tokio::select! {
             // Doors have time limits of their own.
             _ = serving.join_all() => {}
@@ -391,26 +387,28 @@ fn serve_edge(
     });
     // Tasks hold the way in to the pipeline; it can drain only when they are gone.
     runtime.shutdown_timeout(Duration::from_millis(STOP_WAIT_MILLIS));
+    doors.close();
     audit_writer.finish();
     served
 }
 
-/// Each listener on a task of its own, which gives its kind when it ends.
-fn let_in(
-    doors: [(&'static str, Option<Door>); 2],
-    stopping: &watch::Receiver<bool>,
-) -> JoinSet<&'static str> {
-    let mut serving = JoinSet::new();
-    for (kind, door) in doors {
-        let (Some(door), stopping) = (door, stopping.clone()) else { continue };
-        serving.spawn(async move {
-            if !faults::listener_ends(kind) {
-                door.serve(stopping).await;
-            }
-            kind
-        });
-    }
+/// The listener for gRPC on a task of its own.
+fn let_in(door: Door, stopping: &watch::Receiver<bool>) -> JoinSet<()> {
+    let (mut serving, stopping) = (JoinSet::new(), stopping.clone());
+    serving.spawn(async move {
+        if !faults::listener_ends("gRPC") {
+            door.serve(stopping).await;
+        }
+    });
     serving
+}
+
+/// Why the engine stops because a listener has ended.
+fn why_ended(kind: &str, ended: Result<(), JoinError>) -> String {
+    match ended {
+        Ok(()) => format!("that for {kind}: nothing told it to stop"),
+        Err(error) => error.to_string(),
+    }
 }
 
 /// Written whole under another name first, so that whoever waits for it never reads half of it.

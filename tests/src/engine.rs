@@ -245,6 +245,12 @@ impl Starting {
         }
     }
 
+    /// What it has written to stderr so far.
+    #[must_use]
+    pub fn stderr(&self) -> String {
+        read(&self.scratch, STDERR)
+    }
+
     /// Kills it, wherever it is on its way.
     pub fn kill9(self) {}
 }

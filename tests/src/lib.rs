@@ -15,6 +15,7 @@ mod damage;
 mod engine;
 pub mod house;
 pub mod keys;
+pub mod page;
 mod patient;
 pub mod psp;
 pub mod raw;

@@ -1,8 +1,9 @@
 //! A listener that ends by itself takes the engine with it, which says which one it was and why;
-//! a listener that nobody would read from is refused at the start.
+//! a listener without webhooks serves monitors.
 
 use tallystick_tests::Launch;
 use tallystick_tests::house::{House, done};
+use tallystick_tests::page::{get, post};
 
 const FAULT: &str = "TALLYSTICK_FAULT_LISTENER_ENDS";
 
@@ -31,17 +32,24 @@ fn a_listener_that_ends_stops_the_engine_with_its_reason_and_loses_nothing() {
     assert_eq!(done(&house.cli("ann", &["history"])), before);
 }
 
-/// The same in every form in which a listener can be given: nobody would read from it.
+/// In every form in which a listener can be given.
 #[test]
-fn a_listener_without_a_reader_is_refused_however_it_is_given() {
+fn a_listener_without_webhooks_serves_monitors_however_it_is_given() {
     let dir = tempfile::tempdir().unwrap();
     let data = dir.path().join("data");
     let short = "listen_http = \"127.0.0.1:0\"\n";
     let table = "[[listen]]\naddress = \"127.0.0.1:0\"\nkind = \"grpc\"\n\
                  [[listen]]\naddress = \"127.0.0.1:0\"\nkind = \"http\"\n";
     for config in [short, table] {
-        let text = Launch::new(&data).config(config).refusal();
-        assert!(text.contains("would serve nobody") && text.contains("[rail.card]"), "{text}");
-        assert!(!data.exists(), "nothing is made before that is known");
+        let launch = Launch::new(&data).config(config);
+        let engine = launch.start();
+        let http = engine.http().unwrap();
+        for path in ["/livez", "/readyz", "/metrics"] {
+            assert_eq!(get(http, path, None).status, 200, "{path}");
+        }
+        let webhook = post(http, "/webhooks/card", "{}");
+        assert!(webhook.status == 404 && webhook.text.contains("[rail.card]"), "{webhook:?}");
+        assert_eq!(get(http, "/", None).status, 404);
+        engine.terminate();
     }
 }

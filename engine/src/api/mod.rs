@@ -8,6 +8,7 @@ mod batches;
 mod budgets;
 mod door;
 mod evidence;
+mod front;
 mod headroom;
 mod held;
 mod history;
@@ -32,6 +33,7 @@ mod windows;
 
 pub use access::{Access, Gated, Reach, Refused};
 pub use door::{ConnectionId, Door, Keys, Peer, Protocol, Service, TlsError, Visits};
+pub use front::{Behind, Front};
 pub use held::Edge;
 pub use operator::OperatorApi;
 pub use trail::Trail;

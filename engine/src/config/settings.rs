@@ -38,10 +38,15 @@ settings! {
     #[arg(long, env = "TALLYSTICK_LISTEN", hide_env_values = true, value_name = "IP:PORT")]
     listen: Listeners = (Ipv4Addr::LOCALHOST, PORT_DEFAULT).into();
 
-    /// Address and port to serve webhooks on, over HTTP; port 0 takes any free one. Beyond this
-    /// machine only with TLS (file) [default: nowhere]
+    /// Address and port to serve metrics, health and webhooks on, over HTTP; port 0 takes any free
+    /// one. Beyond this machine only with TLS (file) [default: nowhere]
     #[arg(long, env = "TALLYSTICK_LISTEN_HTTP", hide_env_values = true, value_name = "IP:PORT")]
     listen_http: Listen;
+
+    /// File of a token: whoever sends it may read the metrics, from wherever the HTTP listener can
+    /// be reached [default: none; the metrics are for this machine]
+    #[arg(long, env = "TALLYSTICK_METRICS_TOKEN_FILE", hide_env_values = true, value_name = "FILE")]
+    metrics_token_file: PathBuf;
 
     /// The listeners' certificates: in the file only, in its tables `[[listen]]`.
     #[arg(skip)]

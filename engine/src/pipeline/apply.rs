@@ -5,11 +5,12 @@ use super::frame::{Finding, Frame};
 use super::group::{Ahead, Figures, Item, Question, Reply, What};
 use super::keep::Saved;
 use super::known::Known;
+use super::meters::Meters;
 use crate::canary::{Bug, planted};
 use crate::journal::checkpoint::Mark;
 use crate::ledger::shard::Checked;
 use crate::ledger::{SealedPart, Shard};
-use crate::limits::{BUDGET_WARNINGS_MAX, COPY_CHANNELS, COPY_WAIT_MILLIS};
+use crate::limits::{BUDGET_WARNINGS_MAX, COPY_CHANNELS, COPY_WAIT_MILLIS, HEADROOM_PARTIES_MAX};
 use crate::types::{Lsn, Outcome, SignerKey, Verdict};
 use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, TryRecvError};
 use std::sync::Arc;
@@ -22,6 +23,9 @@ pub(super) struct Applier {
     outcomes: Vec<Outcome>,
     /// What every shard has credited; this one writes its own.
     known: Arc<[Known]>,
+    meters: Arc<Meters>,
+    /// The party from which on it is looked how much parties have left, next time.
+    looked: usize,
     /// The checkpoint that is being copied.
     saving: Option<Mark>,
 }
@@ -34,8 +38,9 @@ pub(super) struct Out {
 }
 
 impl Applier {
-    pub fn new(shard: Shard, known: Arc<[Known]>) -> Self {
-        Self { shard, applied: Lsn(0), outcomes: Vec::new(), known, saving: None }
+    pub fn new(shard: Shard, known: Arc<[Known]>, meters: Arc<Meters>) -> Self {
+        let (applied, outcomes, looked) = (Lsn(0), Vec::new(), 0);
+        Self { shard, applied, outcomes, known, meters, looked, saving: None }
     }
 
     pub fn shard(&self) -> &Shard {
@@ -52,6 +57,7 @@ impl Applier {
             Item::Frame(frame) => {
                 let known = &self.known[usize::from(self.shard.index())];
                 credit(&mut self.shard, frame, &mut self.outcomes, known);
+                frame.stage_done(&self.meters);
                 self.applied = frame.place().lsn.unwrap_or(self.applied);
             }
             Item::Event(lsn, event) => {
@@ -59,7 +65,7 @@ impl Applier {
                 return Out { part: self.shard.apply(*lsn, event), saved: None };
             }
             Item::Question(question) if question.shard == self.shard.index() => {
-                answer(&self.shard, self.applied, question);
+                answer(&self.shard, self.applied, question, &mut self.looked);
             }
             Item::Question(_) => {}
             Item::Checkpoint(mark) => {
@@ -149,7 +155,6 @@ fn credit(shard: &mut Shard, frame: &Frame, outcomes: &mut Vec<Outcome>, known: 
             known.at_least(&checked.channel, checked.voucher.cumulative());
         }
     }
-    frame.stage_done();
 }
 
 /// Whether the channel's total is at least the voucher's from here on, and it is worth remembering:
@@ -179,7 +184,7 @@ fn is_certain(outcome: Outcome, verdict: Verdict) -> bool {
     }
 }
 
-fn answer(shard: &Shard, applied: Lsn, question: &Question) {
+fn answer(shard: &Shard, applied: Lsn, question: &Question, looked: &mut usize) {
     let reply = match &question.what {
         What::Channel(channel) => Reply::Channel(shard.channel(*channel)),
         What::Newest(channel) => Reply::Newest(shard.newest(*channel)),
@@ -195,6 +200,11 @@ fn answer(shard: &Shard, applied: Lsn, question: &Question) {
         What::Headroom(Ahead { signers, asset, payee, at }) => {
             let of = |signer: &SignerKey| shard.headroom(*signer, (*asset, *payee), *at);
             Reply::Headroom(signers.iter().map(of).collect())
+        }
+        What::Leftover => {
+            let (found, next) = shard.leftover(*looked, HEADROOM_PARTIES_MAX);
+            *looked = next;
+            Reply::Leftover(found)
         }
     };
     question.answer(reply, applied);

@@ -37,7 +37,8 @@ impl Intake {
             | Reply::Channel(_)
             | Reply::Figures(_)
             | Reply::Gauges(_)
-            | Reply::Headroom(_)) => {
+            | Reply::Headroom(_)
+            | Reply::Leftover(_)) => {
                 panic!("{reply:?} to budgets")
             }
         }

@@ -13,6 +13,7 @@ use crate::types::{ChannelHasher, ChannelId, MESSAGE_BYTES, Packed, Verdict, mes
 use crate::verify::{Check, Key, Keys, KeysView, Scratch, SignatureVerdict, Verifier, known};
 use crossbeam::channel::Sender;
 use std::sync::Arc;
+use std::time::Instant;
 
 /// A chunk to be checked: the frame and which of its chunks.
 pub(super) type Chunk = (Arc<Frame>, u16);
@@ -143,11 +144,12 @@ impl Worker {
     /// Gives each chunk its findings, and the sequencer each frame that this made complete. False
     /// when the sequencer is gone.
     fn hand_out(&self, chunks: &[Chunk], mut findings: &[Finding]) -> bool {
+        let now = Instant::now();
         for (frame, index) in chunks {
             let (own, others) = findings.split_at(frame.chunk(*index).len());
             findings = others;
-            if frame.chunk_checked(*index, own.into()) && self.checked.send(frame.clone()).is_err()
-            {
+            let last = frame.chunk_checked(*index, own.into(), now);
+            if last && self.checked.send(frame.clone()).is_err() {
                 return false;
             }
         }

@@ -1,6 +1,7 @@
 //! The journal thread: makes groups durable, one fsync each, and says how far it got.
 
 use super::group::Item;
+use super::meters::Meters;
 use super::order::Group;
 use crate::canary::{Bug, planted};
 use crate::faults;
@@ -11,9 +12,14 @@ use tokio::sync::watch;
 
 /// Works until the sequencer is gone. A failed write is never retried: its fate is unknown, so the
 /// process stops at once, and the next start finds out what is durable.
-pub(super) fn run<L: Log>(mut log: L, groups: &Receiver<Group>, durable: &watch::Sender<Lsn>) -> L {
+pub(super) fn run<L: Log>(
+    mut log: L,
+    groups: &Receiver<Group>,
+    durable: &watch::Sender<Lsn>,
+    meters: &Meters,
+) -> L {
     for group in groups {
-        commit(&mut log, &group, durable).unwrap_or_else(|error| stop(&error));
+        commit(&mut log, &group, durable, meters).unwrap_or_else(|error| stop(&error));
     }
     log
 }
@@ -23,15 +29,16 @@ pub(super) fn commit(
     log: &mut impl Log,
     group: &Group,
     durable: &watch::Sender<Lsn>,
+    meters: &Meters,
 ) -> Result<(), JournalError> {
     if !group.records.is_empty() && !planted(Bug::AckBeforeSync) {
-        append(log, &group.records)?;
+        meters.syncing(|| append(log, &group.records))?;
     }
     assert!(group.last >= *durable.borrow(), "positions only rise");
     durable.send_replace(group.last);
     for item in group.items.iter() {
         match item {
-            Item::Frame(frame) => frame.stage_done(),
+            Item::Frame(frame) => frame.stage_done(meters),
             Item::Event(..) | Item::Question(_) | Item::Checkpoint(_) => {}
         }
     }

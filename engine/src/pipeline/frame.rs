@@ -5,6 +5,7 @@
 //! position, journal and shards count down, and the last of them answers. Holds no rule.
 
 use super::fair::Permit;
+use super::meters::{Meters, OUTCOME_BYTES, Way};
 use super::share::Answered;
 use crate::canary::{Bug, planted};
 use crate::limits::VERIFY_CHUNK;
@@ -12,6 +13,7 @@ use crate::types::{ChannelId, Lsn, Outcome, Packed, Timestamp, VOUCHER_BYTES, Ve
 use bytes::Bytes;
 use std::sync::atomic::{AtomicU8, AtomicU16, AtomicUsize, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
+use std::time::Instant;
 use tokio::sync::oneshot;
 
 /// The answer to a frame.
@@ -78,6 +80,10 @@ pub(super) struct Frame {
     waiting: AtomicUsize,
     reply: Mutex<Option<oneshot::Sender<Answer>>>,
     permit: Permit,
+    /// When it came in, when all of it was checked, when it was handed on.
+    born: Instant,
+    checked: OnceLock<Instant>,
+    ordered: OnceLock<Instant>,
 }
 
 impl Frame {
@@ -104,6 +110,9 @@ impl Frame {
             waiting: AtomicUsize::new(stages),
             reply: Mutex::new(Some(reply)),
             permit,
+            born: Instant::now(),
+            checked: OnceLock::new(),
+            ordered: OnceLock::new(),
         };
         (frame, answer)
     }
@@ -120,13 +129,14 @@ impl Frame {
         &vouchers[start..vouchers.len().min(start + VERIFY_CHUNK)]
     }
 
-    /// Notes what was found of one chunk. True for the last one.
-    pub fn chunk_checked(&self, index: u16, checked: Box<[Finding]>) -> bool {
+    /// Notes what was found of one chunk, by now. True for the last one.
+    pub fn chunk_checked(&self, index: u16, checked: Box<[Finding]>, now: Instant) -> bool {
         assert_eq!(checked.len(), self.chunk(index).len(), "one finding a voucher");
         let first = self.chunks[usize::from(index)].set(checked).is_ok();
         assert!(first, "a chunk is checked once");
         let last = self.unchecked.fetch_sub(1, Ordering::AcqRel) == 1;
         if last {
+            self.checked.get_or_init(|| now);
             self.permit.checked();
         }
         last
@@ -172,6 +182,11 @@ impl Frame {
         assert!(first, "a frame is sequenced once");
     }
 
+    /// Notes that it is handed on to journal and shards.
+    pub fn handed_on(&self, now: Instant) {
+        self.ordered.get_or_init(|| now);
+    }
+
     /// Where the frame stands.
     pub fn place(&self) -> Place {
         *self.place.get().expect("the frame was sequenced before it was handed on")
@@ -183,19 +198,26 @@ impl Frame {
     }
 
     /// One stage (the journal or a shard) is done with the frame. The last one answers.
-    pub fn stage_done(&self) {
+    pub fn stage_done(&self, meters: &Meters) {
         // Release makes this stage's outcomes visible to the last one, acquire makes it see them.
         if self.waiting.fetch_sub(1, Ordering::AcqRel) != 1 {
             return;
         }
         let outcomes: Vec<u8> = self.outcomes.iter().map(|o| o.load(Ordering::Relaxed)).collect();
-        let counts = count(&outcomes);
+        let by_byte = by_byte(&outcomes);
+        let counts = count(&by_byte);
+        meters.answered(&by_byte, self.way());
         self.permit.answered(self.led_to(counts));
         let lsn = self.place().lsn.unwrap_or(Lsn(0));
         let reply = self.reply.lock().unwrap_or_else(PoisonError::into_inner).take();
         let reply = reply.expect("a frame is answered once");
         // A client that went away is not an error: what was journaled stays.
         let _ = reply.send(Answer { lsn, outcomes, counts });
+    }
+
+    fn way(&self) -> Option<Way> {
+        let (checked, ordered) = (*self.checked.get()?, *self.ordered.get()?);
+        Some(Way { born: self.born, checked, ordered })
     }
 
     /// What its source is judged by.
@@ -225,17 +247,18 @@ fn needs_record(voucher: Packed<'_>, verdict: Verdict, terms: Terms) -> bool {
     }
 }
 
-fn count(outcomes: &[u8]) -> Counts {
-    let mut counts = Counts::default();
-    for &byte in outcomes {
-        assert_ne!(byte, 0, "a voucher was left undecided");
-        if byte == Outcome::Credited.byte() {
-            counts.credited += 1;
-        } else if byte == Outcome::Stale.byte() {
-            counts.stale += 1;
-        } else {
-            counts.rejected += 1;
-        }
+/// How many vouchers have each outcome, by its byte.
+fn by_byte(outcomes: &[u8]) -> [u32; OUTCOME_BYTES] {
+    let mut by_byte = [0; OUTCOME_BYTES];
+    for byte in outcomes {
+        by_byte[usize::from(*byte)] += 1;
     }
-    counts
+    assert_eq!(by_byte[0], 0, "a voucher was left undecided");
+    by_byte
+}
+
+fn count(by_byte: &[u32; OUTCOME_BYTES]) -> Counts {
+    let of = |outcome: Outcome| by_byte[usize::from(outcome.byte())];
+    let (credited, stale) = (of(Outcome::Credited), of(Outcome::Stale));
+    Counts { credited, stale, rejected: by_byte.iter().sum::<u32>() - credited - stale }
 }

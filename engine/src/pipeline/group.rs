@@ -3,9 +3,10 @@
 use super::frame::Frame;
 use crate::journal::checkpoint::Mark;
 use crate::ledger::{
-    BudgetUse, ChannelState, Command, Event, Evidence, Exposure, Gauge, Headroom, Refusal,
+    BudgetUse, ChannelState, Command, Event, Evidence, Exposure, Gauge, Headroom, Leftover, Refusal,
 };
 use crate::types::{AssetNumber, ChannelId, Lsn, PartyId, SignerKey, Timestamp};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::oneshot;
 
@@ -49,6 +50,8 @@ pub(super) enum What {
     Budgets(SignerKey),
     /// Of which budgets so much is used that their owners should know: some of them.
     BudgetsNear,
+    /// How much parties have left of what they may owe: of some of them at a time.
+    Leftover,
     /// How much these signers may still credit.
     Headroom(Ahead),
 }
@@ -77,6 +80,7 @@ pub(super) enum Reply {
     Gauges(Vec<(AssetNumber, Gauge)>),
     Budgets(Vec<BudgetUse>),
     Headroom(Vec<Headroom>),
+    Leftover(BTreeMap<AssetNumber, Leftover>),
 }
 
 /// Figures of one shard, or the sum over all.

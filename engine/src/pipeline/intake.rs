@@ -9,8 +9,9 @@ use super::group::{Ask, Done, Figures, Question, Reply, What};
 use super::keep::Progress;
 use super::look::{Vitals, Watch};
 use super::meters::Meters;
+use super::queues::Queues;
 use super::share::{LineIndex, Source};
-use super::space::Space;
+use super::space::{Room, Space};
 use crate::canary::{Bug, planted};
 use crate::journal::{Log, Tables};
 use crate::ledger::control::Control;
@@ -19,7 +20,7 @@ use crate::limits::FRAME_VOUCHERS_MAX;
 use crate::types::{AssetNumber, ChannelHasher, ChannelId, Lsn, PartyId, VOUCHER_BYTES};
 use crate::verify::{self, Keys, Verifier};
 use bytes::Bytes;
-use crossbeam::channel::{Sender, TrySendError};
+use crossbeam::channel::TrySendError;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -58,7 +59,7 @@ pub struct Intake(Arc<Inner>);
 pub(super) struct Inner {
     pub fair: Arc<Fair>,
     pub space: Space,
-    pub asks: Sender<Ask>,
+    pub queues: Queues,
     pub control: Arc<RwLock<Control>>,
     pub keys: Arc<Keys>,
     pub hasher: ChannelHasher,
@@ -131,7 +132,7 @@ impl Intake {
     ) -> Result<oneshot::Receiver<Vec<Result<Done, Refusal>>>, Busy> {
         let (reply, answer) = oneshot::channel();
         let ask = Ask::Commands(vec![command], reply);
-        self.0.asks.send(ask).map_err(|_| Busy::Stopping)?;
+        self.0.queues.asks.send(ask).map_err(|_| Busy::Stopping)?;
         Ok(answer)
     }
 
@@ -184,7 +185,8 @@ impl Intake {
             | Reply::Figures(_)
             | Reply::Gauges(_)
             | Reply::Budgets(_)
-            | Reply::Headroom(_)) => {
+            | Reply::Headroom(_)
+            | Reply::Leftover(_)) => {
                 panic!("{reply:?} to a channel")
             }
         }
@@ -207,7 +209,8 @@ impl Intake {
             | Reply::Figures(_)
             | Reply::Gauges(_)
             | Reply::Budgets(_)
-            | Reply::Headroom(_)) => {
+            | Reply::Headroom(_)
+            | Reply::Leftover(_)) => {
                 panic!("{reply:?} to the newest voucher")
             }
         }
@@ -234,7 +237,8 @@ impl Intake {
             | Reply::Figures(_)
             | Reply::Gauges(_)
             | Reply::Budgets(_)
-            | Reply::Headroom(_)) => {
+            | Reply::Headroom(_)
+            | Reply::Leftover(_)) => {
                 panic!("{reply:?} to an exposure")
             }
         }
@@ -254,7 +258,8 @@ impl Intake {
             | Reply::Figures(_)
             | Reply::Gauges(_)
             | Reply::Budgets(_)
-            | Reply::Headroom(_)) => {
+            | Reply::Headroom(_)
+            | Reply::Leftover(_)) => {
                 panic!("{reply:?} to what a record gave")
             }
         }
@@ -278,7 +283,8 @@ impl Intake {
                 | Reply::Channel(_)
                 | Reply::Gauges(_)
                 | Reply::Budgets(_)
-                | Reply::Headroom(_)) => {
+                | Reply::Headroom(_)
+                | Reply::Leftover(_)) => {
                     panic!("{reply:?} to figures")
                 }
             }
@@ -308,7 +314,8 @@ impl Intake {
                 | Reply::Channel(_)
                 | Reply::Figures(_)
                 | Reply::Budgets(_)
-                | Reply::Headroom(_)) => {
+                | Reply::Headroom(_)
+                | Reply::Leftover(_)) => {
                     panic!("{reply:?} to gauges")
                 }
             }
@@ -325,7 +332,7 @@ impl Intake {
     }
 
     fn ask(&self, ask: Ask) -> Result<(), Busy> {
-        self.0.asks.try_send(ask).map_err(|error| match error {
+        self.0.queues.asks.try_send(ask).map_err(|error| match error {
             TrySendError::Full(_) => Busy::Full,
             TrySendError::Disconnected(_) => Busy::Stopping,
         })
@@ -448,12 +455,19 @@ impl Intake {
         let inner = &*self.0;
         Vitals {
             durable: *inner.durable.borrow(),
+            queues: inner.queues.depths(),
             inflight_vouchers: u64::try_from(inner.fair.vouchers()).expect("a count fits 64 bits"),
             meters: &inner.meters,
             verify: inner.verifier.status(),
             verify_threads: inner.verify_threads,
             shards: inner.shards,
         }
+    }
+
+    /// How much room there is on the disk, looked at now.
+    #[must_use]
+    pub fn room(&self) -> Room {
+        self.0.space.look()
     }
 
     /// The records, to be read.

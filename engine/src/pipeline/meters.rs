@@ -1,17 +1,53 @@
 //! What the pipeline counts about itself: signatures checked and the CPU time that took, with what
-//! the verifier learnt from them.
+//! the verifier learnt from them; what became of vouchers, and how long each part of the way took.
 //!
-//! Reads the CPU clocks of threads and process; nothing it measures ever decides anything.
+//! Reads the clocks of threads and process; nothing it measures ever decides anything. No lock, and
+//! what is counted for each voucher is counted once a frame.
 
+use crate::metrics::{Taken, Times};
+use crate::types::{Outcome, Timestamp};
 use rustix::time::{ClockId, clock_gettime};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::time::Instant;
+
+/// More than any outcome's byte.
+pub(super) const OUTCOME_BYTES: usize = 64;
 
 /// Counters since the start.
 #[derive(Default)]
 pub struct Meters {
     verified: AtomicU64,
     verify_nanos: AtomicU64,
+    outcomes: Tally,
+    ack: Times,
+    /// See `Way`.
+    stages: [Times; 3],
+    sync: Times,
+    /// The records' time less the wall clock's, in microseconds.
+    skew: AtomicI64,
 }
+
+/// Vouchers by the byte of their outcome.
+struct Tally([AtomicU64; OUTCOME_BYTES]);
+
+impl Default for Tally {
+    fn default() -> Self {
+        Self(std::array::from_fn(|_| AtomicU64::new(0)))
+    }
+}
+
+/// When a frame was where on its way.
+pub(super) struct Way {
+    /// It came in.
+    pub born: Instant,
+    /// All of it was checked.
+    pub checked: Instant,
+    /// It was handed on to journal and shards.
+    pub ordered: Instant,
+}
+
+/// The parts of a frame's way, in order, as they are called.
+pub const STAGES: [&str; 3] = ["check", "order", "settle"];
 
 impl Meters {
     /// Runs `work`, which checks `signatures`, and counts its CPU time.
@@ -27,6 +63,63 @@ impl Meters {
         work();
         let spent = cpu_nanos(ClockId::ThreadCPUTime).saturating_sub(start);
         self.verify_nanos.fetch_add(spent, Ordering::Relaxed);
+    }
+
+    /// A frame is answered: so many vouchers of each outcome, on this way.
+    pub(super) fn answered(&self, by_byte: &[u32; OUTCOME_BYTES], way: Option<Way>) {
+        for (counter, count) in self.outcomes.0.iter().zip(by_byte) {
+            if *count > 0 {
+                counter.fetch_add(u64::from(*count), Ordering::Relaxed);
+            }
+        }
+        let Some(Way { born, checked, ordered }) = way else { return };
+        let now = Instant::now();
+        self.ack.note(now.saturating_duration_since(born));
+        for (times, (from, to)) in
+            self.stages.iter().zip([(born, checked), (checked, ordered), (ordered, now)])
+        {
+            times.note(to.saturating_duration_since(from));
+        }
+    }
+
+    /// Makes records durable, and counts how long that takes.
+    pub(super) fn syncing<T>(&self, work: impl FnOnce() -> T) -> T {
+        self.sync.time(work)
+    }
+
+    /// Notes how far the records' time is from the wall clock's.
+    pub(super) fn clocks(&self, record: Timestamp, wall: Timestamp) {
+        self.skew.store(record.0.saturating_sub(wall.0), Ordering::Relaxed);
+    }
+
+    /// Vouchers with this outcome.
+    #[must_use]
+    pub fn with_outcome(&self, outcome: Outcome) -> u64 {
+        self.outcomes.0[usize::from(outcome.byte())].load(Ordering::Relaxed)
+    }
+
+    /// How long frames took from coming in to their answers.
+    #[must_use]
+    pub fn acks(&self) -> Taken {
+        self.ack.read()
+    }
+
+    /// How long each part of that took.
+    pub fn stages(&self) -> impl Iterator<Item = (&'static str, Taken)> + '_ {
+        STAGES.into_iter().zip(self.stages.iter().map(Times::read))
+    }
+
+    /// How long it took to make records durable.
+    #[must_use]
+    pub fn syncs(&self) -> Taken {
+        self.sync.read()
+    }
+
+    /// How far the records' time was ahead of the wall clock's when the last one was asked for, in
+    /// microseconds; below 0: behind.
+    #[must_use]
+    pub fn skew_us(&self) -> i64 {
+        self.skew.load(Ordering::Relaxed)
     }
 
     /// Signatures checked.

@@ -43,10 +43,12 @@ mod headroom;
 mod intake;
 mod keep;
 mod known;
+mod leftover;
 mod legs;
 mod look;
 mod meters;
 mod order;
+mod queues;
 mod recover;
 mod replay;
 mod sequence;
@@ -64,6 +66,7 @@ pub use look::{Vitals, Watch};
 pub use meters::Meters;
 pub use recover::{Recovered, recover};
 pub use share::Source;
+pub use space::Room;
 pub use step::{Applied, Asked, StepOptions, Stepper};
 
 use crate::journal::{Journal, JournalError, Log, Tables};
@@ -82,6 +85,7 @@ use intake::Inner;
 use keep::{Keeper, Saved};
 use known::Known;
 use order::{Group, Order};
+use queues::Queues;
 use sequence::Sequencer;
 use space::Space;
 use std::sync::atomic::AtomicU64;
@@ -162,7 +166,8 @@ pub fn start<L: Log + 'static>(
         workers.push(spawn(name, move || apply::run(applier, &items, &parts, &pages)));
     }
     workers.push(spawn("keeper".to_owned(), move || keep::run(keeper, &pages, &reached)));
-    let log = spawn("journal".to_owned(), move || commit::run(log, &groups, &durable));
+    let meters = sequencer.meters.clone();
+    let log = spawn("journal".to_owned(), move || commit::run(log, &groups, &durable, &meters));
     let sequencer = spawn("sequence".to_owned(), move || sequencer.run());
     (Pipeline { workers, log, tables, sequencer }, intake, parts_out)
 }
@@ -204,13 +209,12 @@ fn wire<L: Log>(
         meters: meters.clone(),
     };
     let workers = (0..verify_threads).map(worker).collect();
-    let (to_shards, shards) = shards
-        .into_iter()
-        .map(|shard| {
-            let (items_in, items) = bounded(GROUP_QUEUE);
-            (items_in, (Applier::new(shard, known.clone()), items))
-        })
-        .unzip();
+    let applier = |shard| {
+        let (items_in, items) = bounded(GROUP_QUEUE);
+        (items_in, (Applier::new(shard, known.clone(), meters.clone()), items))
+    };
+    let (to_shards, shards): (Vec<_>, Vec<_>) = shards.into_iter().map(applier).unzip();
+    let queues = Queues::new(&frames_in, asks_in, &groups_in, &to_shards, &pages_in);
     let keeper = Keeper::new(log.shared(), shared.clone(), progress.clone(), usize::from(count));
     let sequencer = Sequencer {
         clock,
@@ -221,12 +225,13 @@ fn wire<L: Log>(
         journal: groups_in,
         shards: to_shards,
         changed: changed_in,
+        meters: meters.clone(),
     };
     let reached = durable.clone();
     let intake = Intake::new(Inner {
         fair,
         space: Space::new(tables.clone(), disk_reserve_bytes),
-        asks: asks_in,
+        queues,
         control,
         keys,
         hasher,

@@ -4,6 +4,7 @@
 use super::clock::{Clock, Note, Reading};
 use super::frame::Frame;
 use super::group::{Ask, Item};
+use super::meters::Meters;
 use super::order::{Group, Order};
 use crate::faults;
 use crate::journal::Tail;
@@ -13,7 +14,7 @@ use crossbeam::channel::{Receiver, Sender, never};
 use crossbeam::select;
 use rustix::time::{ClockId, clock_gettime};
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Instant, SystemTime};
 use tokio::sync::watch;
 
 /// The order, and the queues to and from it.
@@ -27,6 +28,7 @@ pub(super) struct Sequencer {
     pub shards: Vec<Sender<Arc<[Item]>>>,
     /// The last event that the control state holds: wakes whoever waits for a change of it.
     pub changed: watch::Sender<Lsn>,
+    pub meters: Arc<Meters>,
 }
 
 impl Sequencer {
@@ -79,6 +81,7 @@ impl Sequencer {
     fn now(&mut self, reading: Reading) -> Timestamp {
         let (at, note) = self.clock.read(reading);
         note.iter().for_each(tell);
+        self.meters.clocks(at, reading.wall);
         at
     }
 
@@ -90,6 +93,13 @@ impl Sequencer {
             self.keys.insert(std::mem::take(&mut group.signers));
         }
         let (items, changed) = (group.items.clone(), group.changed);
+        let now = Instant::now();
+        for item in items.iter() {
+            match item {
+                Item::Frame(frame) => frame.handed_on(now),
+                Item::Event(..) | Item::Question(_) | Item::Checkpoint(_) => {}
+            }
+        }
         let open = self.journal.send(group).is_ok()
             && self.shards.iter().all(|shard| shard.send(items.clone()).is_ok());
         if let Some(lsn) = changed {

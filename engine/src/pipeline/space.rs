@@ -16,6 +16,17 @@ pub(super) struct Space {
     low: AtomicBool,
 }
 
+/// How much room there is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Room {
+    /// Free bytes; `None` when the system does not say.
+    pub free: Option<u64>,
+    /// Below so many no vouchers are taken.
+    pub reserve: u64,
+    /// No vouchers are taken.
+    pub low: bool,
+}
+
 impl Space {
     pub fn new(tables: Arc<dyn Tables>, reserve: u64) -> Self {
         let (since, low) = (AtomicU64::new(DISK_LOOK_VOUCHERS), AtomicBool::new(false));
@@ -30,18 +41,24 @@ impl Space {
         if since < DISK_LOOK_VOUCHERS && !before {
             return true;
         }
+        !self.look().low
+    }
+
+    /// Looks now. Says so in the log where it has changed.
+    pub fn look(&self) -> Room {
         self.since.store(0, Ordering::Relaxed);
+        let (free, reserve) = (self.tables.free_bytes(), self.reserve);
         // What cannot be told is no reason to refuse: the write itself will tell.
-        let low = self.tables.free_bytes().is_some_and(|free| free < self.reserve);
+        let low = free.is_some_and(|free| free < reserve);
         if low != self.low.swap(low, Ordering::Relaxed) {
             match low {
                 true => tracing::error!(
-                    reserve = self.reserve,
+                    reserve,
                     "the disk is nearly full: no vouchers are taken until there is room again"
                 ),
                 false => tracing::warn!("the disk has room again: vouchers are taken"),
             }
         }
-        !low
+        Room { free, reserve, low }
     }
 }

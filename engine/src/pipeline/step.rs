@@ -7,6 +7,7 @@ use super::check::{Batch, Chunk, Worker};
 use super::clock::{Clock, Reading};
 use super::group::{Ask, Item};
 use super::keep::Keeper;
+use super::meters::Meters;
 use super::order::Group;
 use super::recover::Recovered;
 use super::sequence::Sequencer;
@@ -52,6 +53,7 @@ pub struct Stepper<L> {
     pages_in: Sender<Saved>,
     pages: Receiver<Saved>,
     keeper: Keeper,
+    meters: Arc<Meters>,
 }
 
 struct ShardAtWork {
@@ -102,6 +104,7 @@ impl<L: Log> Stepper<L> {
         let tables = journal.tables.clone();
         let (wired, intake, parts_out) = super::wire(recovered, clock, journal, wiring);
         let Wired { sequencer, log, groups, durable, parts, pages_in, pages, keeper, .. } = wired;
+        let meters = sequencer.meters.clone();
         let mut workers = wired.workers;
         let worker = workers.pop().expect("one worker was asked for");
         let at_work = |(applier, queue)| ShardAtWork { applier, queue, group: None };
@@ -120,6 +123,7 @@ impl<L: Log> Stepper<L> {
             pages_in,
             pages,
             keeper,
+            meters,
         };
         (stepper, intake, parts_out)
     }
@@ -188,7 +192,7 @@ impl<L: Log> Stepper<L> {
     /// Of the storage; the engine would stop at once.
     pub fn append(&mut self) -> Result<bool, JournalError> {
         let Ok(group) = self.groups.try_recv() else { return Ok(false) };
-        commit::commit(&mut self.log, &group, &self.durable)?;
+        commit::commit(&mut self.log, &group, &self.durable, &self.meters)?;
         Ok(true)
     }
 

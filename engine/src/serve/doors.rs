@@ -1,45 +1,44 @@
 //! Opening the doors: where they are, what is behind each, and their certificates, which are read
-//! before anything else is opened and looked at as long as the engine serves.
+//! before anything else is opened and looked at as long as the engine serves. That for HTTP opens
+//! at once, that for gRPC when the engine can serve.
 
 use super::ServeError;
-use crate::api::{Access, Door, Edge, Keys, Protocol, Reach, Service};
+use super::http::{self, Http};
+use crate::api::{Access, Behind, Door, Edge, Keys, Protocol, Reach, Service};
 use crate::config::{Config, TlsFiles};
 use crate::limits::TLS_LOOK_EVERY;
 use crate::settle::Engine;
+use crate::types::Timestamp;
 use std::io;
 use std::net::SocketAddr;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::task::JoinHandle;
+use tokio::task::{JoinError, JoinHandle};
 use tonic::service::Routes;
 
-/// The doors to be opened.
+/// The doors: one that is open, where there is one for HTTP, and one to be opened.
 pub(super) struct Doors {
     listen: SocketAddr,
-    listen_http: Option<SocketAddr>,
     keys: Option<Keys>,
-    keys_http: Option<Keys>,
-    hooks: Option<axum::Router>,
+    /// That for HTTP.
+    pub http: Option<Http>,
 }
 
 impl Doors {
-    /// Reads the certificates. Opens nothing.
+    /// Reads the certificates, then opens the one for HTTP.
     ///
     /// # Errors
-    /// `ServeError` when they cannot be used, or a listener would serve nobody.
-    pub fn prepare(config: &Config) -> Result<Self, ServeError> {
-        if let (Some(addr), None) = (config.listen_http, &config.rail.card) {
-            return Err(ServeError::NobodyListens { addr });
-        }
-        let (listen, listen_http) = (config.listen, config.listen_http);
+    /// `ServeError` when they cannot be used, or its address cannot be had.
+    pub fn prepare(config: &Config, started_at: Timestamp) -> Result<Self, ServeError> {
         let tls = &config.listen_tls;
-        let keys = keys(tls.grpc.as_ref(), "gRPC", Protocol::Grpc)?;
-        let keys_http = keys_of_http(config)?;
-        Ok(Self { listen, listen_http, keys, keys_http, hooks: None })
-    }
-
-    /// With this behind the door for HTTP.
-    pub fn behind(self, hooks: Option<axum::Router>) -> Self {
-        Self { hooks, ..self }
+        let keys = read_keys(tls.grpc.as_ref(), "gRPC", Protocol::Grpc)?;
+        let http = match config.listen_http {
+            Some(address) => {
+                let keys = read_keys(tls.http.as_ref(), http::KIND, Protocol::Http)?;
+                Some(Http::open(config, address, keys, started_at)?)
+            }
+            None => None,
+        };
+        Ok(Self { listen: config.listen, keys, http })
     }
 
     /// Who may make which call behind the one for gRPC.
@@ -52,20 +51,46 @@ impl Doors {
         Access::new(config.operators.clone(), reach, engine.clone(), edge.refused.clone())
     }
 
-    /// Opens them: for gRPC, and for HTTP where there is one.
+    /// Opens that for gRPC.
     ///
     /// # Errors
-    /// `ServeError::Listen` when an address cannot be had.
-    pub async fn open(self, routes: Routes) -> Result<(Door, Option<Door>), ServeError> {
-        let grpc = open_door(self.listen, Service::Grpc(routes), self.keys).await?;
-        let http = match (self.listen_http, self.hooks) {
-            (Some(listen), Some(hooks)) => {
-                Some(open_door(listen, Service::Http(hooks), self.keys_http).await?)
-            }
-            // Refused before anything was opened.
-            (Some(_), None) | (None, _) => None,
-        };
-        Ok((grpc, http))
+    /// `ServeError::Listen` when its address cannot be had.
+    pub async fn open(&self, routes: Routes) -> Result<Door, ServeError> {
+        let door = Door::open(self.listen, Service::Grpc(routes), self.keys.clone()).await;
+        door.map_err(|why| ServeError::Listen { addr: self.listen, why })
+    }
+
+    /// Where that for HTTP is.
+    pub fn http_address(&self) -> Option<SocketAddr> {
+        self.http.as_ref().map(|http| http.address)
+    }
+
+    /// Whoever asks over HTTP is told that the engine serves, and how it is.
+    pub fn serving(&self, mut behind: Behind, grpc: &Door) {
+        let Some(http) = &self.http else { return };
+        behind.listeners = vec![
+            ("grpc", grpc.visits(), self.keys.clone()),
+            ("http", http.visits.clone(), http.keys.clone()),
+        ];
+        http.front.serving(behind);
+    }
+
+    /// Whoever asks over HTTP is told that the engine stops.
+    pub fn stopping(&self) {
+        self.http.iter().for_each(|http| http.front.stopping());
+    }
+
+    /// Comes when that for HTTP has ended by itself; never where there is none.
+    pub async fn http_ended(&mut self) -> Result<(), JoinError> {
+        match &mut self.http {
+            Some(http) => http.ended().await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Closes that for HTTP. Who asked there held the way in to the engine, too.
+    pub fn close(self) {
+        self.http.into_iter().for_each(Http::close);
     }
 
     /// Takes new certificates when their files change, and when SIGHUP comes.
@@ -74,7 +99,8 @@ impl Doors {
     /// When the system gives no signals.
     pub fn watch(&self) -> io::Result<JoinHandle<()>> {
         let mut hangup = signal(SignalKind::hangup())?;
-        let keys: Vec<Keys> = self.keys.iter().chain(&self.keys_http).cloned().collect();
+        let http = self.http.as_ref().and_then(|http| http.keys.as_ref());
+        let keys: Vec<Keys> = self.keys.iter().chain(http).cloned().collect();
         Ok(tokio::spawn(async move {
             let mut look: fn(&Keys) = Keys::look;
             loop {
@@ -98,14 +124,7 @@ impl Doors {
     }
 }
 
-fn keys_of_http(config: &Config) -> Result<Option<Keys>, ServeError> {
-    match config.listen_http {
-        Some(_) => keys(config.listen_tls.http.as_ref(), "HTTP", Protocol::Http),
-        None => Ok(None),
-    }
-}
-
-fn keys(
+fn read_keys(
     files: Option<&TlsFiles>,
     kind: &'static str,
     protocol: Protocol,
@@ -115,13 +134,4 @@ fn keys(
     let client_certificates = if files.client_ca.is_some() { "needed" } else { "not asked for" };
     tracing::info!(kind, cert = %files.cert.display(), client_certificates, "TLS");
     Ok(Some(keys))
-}
-
-async fn open_door(
-    listen: SocketAddr,
-    service: Service,
-    keys: Option<Keys>,
-) -> Result<Door, ServeError> {
-    let opened = Door::open(listen, service, keys).await;
-    opened.map_err(|why| ServeError::Listen { addr: listen, why })
 }

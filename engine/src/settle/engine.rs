@@ -16,7 +16,10 @@ use crate::ledger::{
     Evidence, Exposure, Gauge, Headroom, Legs, Refusal, SealedHead, SealedWindow,
 };
 use crate::limits::SETTLER_PATIENCE;
-use crate::pipeline::{Busy, Done, Feed, Figures, Intake, NotDone, Source, Vitals, Watch};
+use crate::metrics::Times;
+use crate::pipeline::{
+    Busy, Done, Feed, Figures, Intake, NotDone, Progress, Room, Source, Vitals, Watch,
+};
 use crate::rails::{self, card};
 use crate::sign::EngineKey;
 use crate::types::{
@@ -59,6 +62,7 @@ struct Inner {
     nudge: Nudge,
     troubles: Troubles,
     refusals: Refusals,
+    seals: Times,
 }
 
 impl Engine {
@@ -68,8 +72,9 @@ impl Engine {
         let archive = Archive::new(&setup.intake, setup.vault.clone(), setup.archives.as_deref());
         let (nudge, nudged) = Nudge::new();
         let (rotating, troubles) = (tokio::sync::Mutex::default(), Troubles::default());
-        let refusals = Refusals::default();
-        (Self(Arc::new(Inner { setup, archive, rotating, nudge, troubles, refusals })), nudged)
+        let (refusals, seals) = (Refusals::default(), Times::default());
+        let inner = Inner { setup, archive, rotating, nudge, troubles, refusals, seals };
+        (Self(Arc::new(inner)), nudged)
     }
 }
 
@@ -380,6 +385,24 @@ impl Engine {
     #[must_use]
     pub fn vitals(&self) -> Vitals<'_> {
         self.0.setup.intake.vitals()
+    }
+
+    /// How much room there is on the disk, looked at now.
+    #[must_use]
+    pub fn room(&self) -> Room {
+        self.0.setup.intake.room()
+    }
+
+    /// Where checkpoints stand.
+    #[must_use]
+    pub fn checkpoints(&self) -> &Progress {
+        self.0.setup.intake.checkpoints()
+    }
+
+    /// How long it took to seal windows.
+    #[must_use]
+    pub fn seals(&self) -> &Times {
+        &self.0.seals
     }
 
     /// Every record, to be read beside the network threads.

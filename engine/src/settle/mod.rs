@@ -21,6 +21,7 @@ mod desk;
 mod engine;
 mod evidence;
 mod find;
+mod leftover;
 mod pieces;
 mod reconcile;
 mod refused;

@@ -72,7 +72,7 @@ fn run(engine: &Engine, parts: &Receiver<SealedPart>, stopped: &Receiver<()>) {
         };
         let Ok(part) = part else { return };
         let Some((window, parts)) = waiting.add(part, engine.intake().shards()) else { continue };
-        match seal_window(engine, window, parts) {
+        match engine.seals().time(|| seal_window(engine, window, parts)) {
             Ok(()) => {}
             Err(NotLoaded::NotDone(NotDone::Busy(
                 Busy::Stopping | Busy::Full | Busy::DiskFull,

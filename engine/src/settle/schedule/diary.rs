@@ -252,7 +252,11 @@ impl Diary {
         let page = &self.pages[place];
         let troubles = [&page.close_trouble, &page.batch_trouble, &page.approve_trouble];
         let troubles: Vec<&str> = troubles.into_iter().flatten().map(String::as_str).collect();
+        let unclosed = entry.last_due(now);
+        let unclosed = unclosed.filter(|due| page.started && page.is_new(*due, now));
+        let unbatched = page.work.and_then(|work| work.began(control));
         Standing {
+            late_since: unclosed.or(unbatched),
             next: entry.close.as_ref().and_then(|close| close.next(now)),
             last: page.last,
             gauge: page.gauge,

@@ -33,6 +33,8 @@ pub struct Standing {
     pub gauge: Gauge,
     /// What it has approved since midnight UTC.
     pub approved_today: Total,
+    /// Since when a window should be closed, or a batch be made, that is not.
+    pub late_since: Option<Timestamp>,
     /// What it could not do, or not yet.
     pub trouble: Option<String>,
 }

@@ -1,0 +1,238 @@
+//! What the HTTP listener answers, from before the journal is read until the engine has stopped:
+//! whether the process lives and is ready, what it measures of itself, and the provider's webhooks.
+//!
+//! Owns where the engine stands as others see it, and who may read the metrics. Webhooks are handed
+//! on while the engine serves; before and after, their sender is told to come again.
+
+mod figures;
+mod settling;
+mod system;
+
+use super::auth::Refused;
+use super::door::{Keys, Peer, Visits};
+use super::held::Edge;
+use crate::limits::{METRICS_PAGES_MAX, METRICS_WAIT, WEBHOOK_RETRY_SECONDS};
+use crate::metrics::{INFO, Page, READY, STARTED};
+use crate::settle::{Board, Engine};
+use crate::types::{Digest, Timestamp, same_digest, token_digest};
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::{any, get};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tonic::codegen::Service as _;
+
+const SCHEME: &str = "Bearer ";
+/// What Prometheus's text format is called.
+const TEXT_FORMAT: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// What is in front of the engine on the HTTP listener. Cheap to clone.
+#[derive(Clone)]
+pub struct Front(Arc<Inner>);
+
+struct Inner {
+    started_at: Timestamp,
+    /// Whoever has this token may read the metrics; none: whoever is on this machine.
+    token: Option<Digest>,
+    stage: Mutex<Stage>,
+    denied: Denied,
+    /// So many pages may be made, or wait to be taken, at once.
+    pages: Arc<Semaphore>,
+}
+
+/// Where the engine stands.
+enum Stage {
+    Starting,
+    Serving(Arc<Behind>),
+    Stopping,
+}
+
+/// What is behind it while the engine serves.
+pub struct Behind {
+    /// The engine.
+    pub engine: Engine,
+    /// Where webhooks are taken, if they are.
+    pub hooks: Option<Router>,
+    /// The schedule, and where it stands.
+    pub board: Board,
+    /// Tokens of operators that were refused.
+    pub refused: Refused,
+    /// The listeners: what each is for, who is there, and its certificate.
+    pub listeners: Vec<(&'static str, Visits, Option<Keys>)>,
+}
+
+impl Behind {
+    /// What is behind it but for the listeners.
+    #[must_use]
+    pub fn of(engine: &Engine, edge: &Edge, hooks: Option<Router>) -> Self {
+        let (board, refused) = (edge.board.clone(), edge.refused.clone());
+        Self { engine: engine.clone(), hooks, board, refused, listeners: Vec::new() }
+    }
+}
+
+/// A page, which has its place until its last byte was taken.
+struct Made {
+    text: String,
+    _place: OwnedSemaphorePermit,
+}
+
+impl AsRef<[u8]> for Made {
+    fn as_ref(&self) -> &[u8] {
+        self.text.as_bytes()
+    }
+}
+
+/// Requests that were refused here.
+#[derive(Default)]
+struct Denied {
+    token: AtomicU64,
+    elsewhere: AtomicU64,
+    webhook: AtomicU64,
+}
+
+impl Front {
+    /// In front of an engine that is only starting. With a token the metrics are for whoever has
+    /// it, without one for this machine.
+    #[must_use]
+    pub fn new(started_at: Timestamp, token: Option<&str>) -> Self {
+        Self(Arc::new(Inner {
+            started_at,
+            token: token.map(token_digest),
+            stage: Mutex::new(Stage::Starting),
+            denied: Denied::default(),
+            pages: Arc::new(Semaphore::new(METRICS_PAGES_MAX)),
+        }))
+    }
+
+    /// The engine serves.
+    pub fn serving(&self, behind: Behind) {
+        *self.stage() = Stage::Serving(Arc::new(behind));
+    }
+
+    /// The engine stops: nobody is handed on to it any more.
+    pub fn stopping(&self) {
+        let before = std::mem::replace(&mut *self.stage(), Stage::Stopping);
+        // Not under the lock.
+        drop(before);
+    }
+
+    /// The routes.
+    pub fn router(&self) -> Router {
+        Router::new()
+            .route("/livez", get(|| async { "the process lives\n" }))
+            .route("/readyz", get(ready))
+            .route("/metrics", get(metrics))
+            .route("/webhooks/{of}", any(webhook))
+            .with_state(self.clone())
+    }
+
+    fn stage(&self) -> MutexGuard<'_, Stage> {
+        self.0.stage.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn behind(&self) -> Result<Arc<Behind>, &'static str> {
+        match &*self.stage() {
+            Stage::Starting => Err("starting: the journal is read"),
+            Stage::Serving(behind) => Ok(behind.clone()),
+            Stage::Stopping => Err("stopping: what was taken in is finished"),
+        }
+    }
+
+    /// Whether vouchers are taken; if not, why.
+    fn readiness(&self) -> Result<(), &'static str> {
+        match self.behind()?.engine.room().low {
+            false => Ok(()),
+            true => Err("the disk is nearly full: vouchers are refused until there is room"),
+        }
+    }
+
+    /// Whether somebody may read the metrics.
+    fn may_read(&self, peer: Option<&Peer>, headers: &HeaderMap) -> Result<(), Box<Response>> {
+        let Inner { token, denied, .. } = &*self.0;
+        let Some(digest) = token else {
+            if peer.is_some_and(|peer| peer.address.ip().is_loopback()) {
+                return Ok(());
+            }
+            denied.elsewhere.fetch_add(1, Ordering::Relaxed);
+            let why = "metrics are for this machine only: for others give the engine metrics_token_file\n";
+            return Err(Box::new((StatusCode::FORBIDDEN, why).into_response()));
+        };
+        let given = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+        let given = given.and_then(|value| value.strip_prefix(SCHEME)).unwrap_or_default();
+        if same_digest(digest, &token_digest(given.trim())) {
+            return Ok(());
+        }
+        denied.token.fetch_add(1, Ordering::Relaxed);
+        let why =
+            "metrics need the token in metrics_token_file, as `authorization: Bearer TOKEN`\n";
+        let challenge = [(header::WWW_AUTHENTICATE, "Bearer")];
+        Err(Box::new((StatusCode::UNAUTHORIZED, challenge, why).into_response()))
+    }
+
+    /// The page, as full as it can be had in time.
+    async fn page(&self) -> Page {
+        let mut page = Page::default();
+        page.put(&INFO, &[env!("CARGO_PKG_VERSION")], 1);
+        page.put(&READY, &[], u8::from(self.readiness().is_ok()));
+        page.put(&STARTED, &[], figures::unix(self.0.started_at.0));
+        system::put(&mut page);
+        let complete = match self.behind() {
+            Ok(behind) => {
+                figures::put(&mut page, &behind, &self.0.denied);
+                let asked = settling::put(&mut page, &behind);
+                matches!(tokio::time::timeout(METRICS_WAIT, asked).await, Ok(Ok(())))
+            }
+            Err(_) => false,
+        };
+        page.put(&crate::metrics::COMPLETE, &[], u8::from(complete));
+        page
+    }
+}
+
+async fn ready(State(front): State<Front>) -> Response {
+    match front.readiness() {
+        Ok(()) => "ready\n".into_response(),
+        Err(why) => later(format!("not ready: {why}\n")),
+    }
+}
+
+async fn metrics(State(front): State<Front>, request: Request) -> Response {
+    let peer = request.extensions().get::<Peer>();
+    if let Err(refused) = front.may_read(peer, request.headers()) {
+        return *refused;
+    }
+    let place = front.0.pages.clone().acquire_owned().await.expect("nobody closes it");
+    let page = Bytes::from_owner(Made { text: front.page().await.text(), _place: place });
+    ([(header::CONTENT_TYPE, TEXT_FORMAT)], page).into_response()
+}
+
+async fn webhook(State(front): State<Front>, request: Request) -> Response {
+    let behind = match front.behind() {
+        Ok(behind) => behind,
+        Err(why) => return later(format!("{why}; send this again\n")),
+    };
+    let Some(mut hooks) = behind.hooks.clone() else {
+        return (StatusCode::NOT_FOUND, "no rail takes webhooks here: add [rail.card]\n")
+            .into_response();
+    };
+    // What is handed on holds the engine itself.
+    drop(behind);
+    let Ok(answer) = hooks.call(request.map(Body::new)).await;
+    if answer.status() == StatusCode::BAD_REQUEST {
+        front.0.denied.webhook.fetch_add(1, Ordering::Relaxed);
+    }
+    answer
+}
+
+/// Not now: with when to ask again.
+fn later(why: String) -> Response {
+    let again = [(header::RETRY_AFTER, WEBHOOK_RETRY_SECONDS)];
+    (StatusCode::SERVICE_UNAVAILABLE, again, why).into_response()
+}
+
+#[cfg(test)]
+mod tests;
