@@ -5,7 +5,7 @@
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-evm flip bench bench-recover bench-history bench-batch bench-settle bench-statement bench-flood bench-tls lint clean-demo \
-  dist check-unit deny check-verify check-bounds bench-verify fuzz-verify miri-verify crash chaos age sim sim-canary check \
+  dist check-unit alerts deny check-verify check-bounds bench-verify fuzz-verify miri-verify crash chaos age sim sim-canary check \
   rocksdb
 
 CARGO ?= cargo
@@ -91,6 +91,9 @@ test: setup test-evm binaries faults ## All tests: Rust (unit, end to end, crash
 dist: rocksdb ## Pack what runs as a service: a .deb and a tarball in target/dist, same bytes for the same commit
 	$(CARGO) build --release --locked --workspace --bin tallystick --bin tallystick-loadgen
 	@dist/build $(abspath $(TARGET))/release $(abspath $(TARGET))/dist
+
+alerts: ## Check the alert rules with promtool, and make each of them fire
+	@.ci/alerts $(abspath $(TARGET))
 
 check-unit: ## Have systemd look at the unit: what it does not understand, and what it leaves open
 	@command -v systemd-analyze >/dev/null || { echo 'check-unit: needs systemd-analyze (package systemd)' >&2; exit 1; }

@@ -5,6 +5,8 @@
 //! `docs/METRICS.md` and the dashboards. Where the values come from is known to who puts them on
 //! the page (`api/front/`). Nothing that is measured ever decides anything.
 
+#[cfg(test)]
+mod alerts;
 mod boards;
 mod document;
 mod page;
