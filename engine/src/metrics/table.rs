@@ -179,7 +179,7 @@ table! {
         TLS_ENDS "tls_ends_timestamp_seconds" Gauge ["listener"]
             "When the first of a listener's certificates ends, in seconds since 1970";
         DENIED "calls_denied_total" Counter ["reason"]
-            "Calls refused at the door: token (no operator's), metrics_token, metrics_elsewhere (not from this machine), webhook (not the provider's)";
+            "Calls refused at the door: token (nobody's, or none), right (somebody's who may not do this), metrics_token, metrics_elsewhere (not from this machine), webhook (not the provider's)";
     }
 }
 

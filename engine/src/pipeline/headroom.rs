@@ -44,7 +44,8 @@ impl Intake {
             | Reply::Channel(_)
             | Reply::Figures(_)
             | Reply::Gauges(_)
-            | Reply::Budgets(_)) => {
+            | Reply::Budgets(_)
+            | Reply::Leftover(_)) => {
                 panic!("{reply:?} to headroom")
             }
         }

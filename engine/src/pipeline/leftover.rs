@@ -27,7 +27,8 @@ impl Intake {
                 | Reply::Channel(_)
                 | Reply::Figures(_)
                 | Reply::Budgets(_)
-                | Reply::Gauges(_)) => {
+                | Reply::Gauges(_)
+                | Reply::Headroom(_)) => {
                     panic!("{reply:?} to leftover")
                 }
             }

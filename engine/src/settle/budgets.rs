@@ -8,6 +8,27 @@ use super::engine::Engine;
 use crate::ledger::{BudgetUse, Command, Wish};
 use crate::limits::BUDGET_WARNINGS_EVERY;
 use crate::pipeline::{Busy, NotDone};
+use crate::types::SignerKey;
+
+impl Engine {
+    /// What a signer has used of its budgets, of each in the period in which it did last; nothing
+    /// where the key is not registered.
+    ///
+    /// # Errors
+    /// `Busy`.
+    pub async fn budgets(&self, signer: SignerKey) -> Result<Vec<BudgetUse>, Busy> {
+        let Some(payer) = self.payer_of(signer) else { return Ok(Vec::new()) };
+        self.intake().budgets(payer, signer).await
+    }
+
+    /// Of which budgets so much is used that their owners should know: some, of each shard apart.
+    ///
+    /// # Errors
+    /// `Busy`.
+    pub async fn budgets_near(&self) -> Result<Vec<Vec<BudgetUse>>, Busy> {
+        self.intake().budgets_near().await
+    }
+}
 
 /// Has owners warned until the engine stops or the task is dropped.
 pub async fn warn_of_budgets(engine: Engine) {

@@ -12,8 +12,8 @@ use super::settler::desks::Mailbox;
 use super::settler::{Held, Nudge, Nudged, Troubles};
 use crate::journal::{JournalError, Log, Tables};
 use crate::ledger::{
-    BatchContent, BatchEntry, BatchPlan, BudgetUse, ChannelState, Command, Control, Envelope,
-    Evidence, Exposure, Gauge, Headroom, Legs, Refusal, SealedHead, SealedWindow,
+    BatchContent, BatchEntry, BatchPlan, ChannelState, Command, Control, Envelope, Evidence,
+    Exposure, Gauge, Legs, Refusal, SealedHead, SealedWindow,
 };
 use crate::limits::SETTLER_PATIENCE;
 use crate::metrics::Times;
@@ -264,36 +264,6 @@ impl Engine {
     /// `Busy`.
     pub async fn gauges(&self) -> Result<BTreeMap<AssetNumber, Gauge>, Busy> {
         self.0.setup.intake.gauges().await
-    }
-
-    /// What a signer has used of its budgets, of each in the period in which it did last; nothing
-    /// where the key is not registered.
-    ///
-    /// # Errors
-    /// `Busy`.
-    pub async fn budgets(&self, signer: SignerKey) -> Result<Vec<BudgetUse>, Busy> {
-        let Some(payer) = self.payer_of(signer) else { return Ok(Vec::new()) };
-        self.0.setup.intake.budgets(payer, signer).await
-    }
-
-    /// How much each of these signers may still credit in an asset, to this payee or to whomever.
-    ///
-    /// # Errors
-    /// `Busy`.
-    pub async fn headroom(
-        &self,
-        signers: &[SignerKey],
-        to: (AssetNumber, Option<PartyId>),
-    ) -> Result<Vec<Headroom>, Busy> {
-        self.0.setup.intake.headroom(signers, to).await
-    }
-
-    /// Of which budgets so much is used that their owners should know: some, of each shard apart.
-    ///
-    /// # Errors
-    /// `Busy`.
-    pub async fn budgets_near(&self) -> Result<Vec<Vec<BudgetUse>>, Busy> {
-        self.0.setup.intake.budgets_near().await
     }
 
     /// A sealed window, loaded beside the network threads.

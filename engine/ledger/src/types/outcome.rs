@@ -95,6 +95,7 @@ impl Outcome {
             Self::OverMonthBudget => "over_month_budget",
             Self::OverDayBudget => "over_day_budget",
             Self::OverHourBudget => "over_hour_budget",
+            Self::OutOfScope => "out_of_scope",
         }
     }
 

@@ -78,20 +78,36 @@ impl From<Denied> for Status {
 
 /// Calls that were not let through. Cheap to clone.
 #[derive(Debug, Clone, Default)]
-pub struct Refused(Arc<(AtomicU64, Mutex<Option<Instant>>)>);
+pub struct Refused(Arc<Counts>);
+
+#[derive(Debug, Default)]
+struct Counts {
+    all: AtomicU64,
+    without_right: AtomicU64,
+    noted: Mutex<Option<Instant>>,
+}
 
 impl Refused {
     /// How many since the start.
     #[must_use]
     pub fn count(&self) -> u64 {
-        self.0.0.load(Ordering::Relaxed)
+        self.0.all.load(Ordering::Relaxed)
+    }
+
+    /// How many of them came from somebody who is known and has no right to that call.
+    #[must_use]
+    pub fn without_right(&self) -> u64 {
+        self.0.without_right.load(Ordering::Relaxed)
     }
 
     /// Counts one, and says so now and then. Whose credential it was is said, where it is known;
     /// what was sent, never.
     pub(super) fn note(&self, denied: &Denied) {
-        let (count, noted) = &*self.0;
-        let count = count.fetch_add(1, Ordering::Relaxed) + 1;
+        let Counts { all, without_right, noted } = &*self.0;
+        if denied.code() == Code::PermissionDenied {
+            without_right.fetch_add(1, Ordering::Relaxed);
+        }
+        let count = all.fetch_add(1, Ordering::Relaxed) + 1;
         let mut noted = noted.lock().unwrap_or_else(PoisonError::into_inner);
         if noted.is_none_or(|at| at.elapsed() >= STRANGERS_NOTE_EVERY) {
             *noted = Some(Instant::now());

@@ -80,7 +80,9 @@ fn door(page: &mut Page, behind: &Behind, denied: &Denied) {
         }
     }
     let counter = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-    page.put(&DENIED, &["token"], behind.refused.count());
+    let (all, right) = (behind.refused.count(), behind.refused.without_right());
+    page.put(&DENIED, &["token"], all.saturating_sub(right));
+    page.put(&DENIED, &["right"], right);
     page.put(&DENIED, &["metrics_token"], counter(&denied.token));
     page.put(&DENIED, &["metrics_elsewhere"], counter(&denied.elsewhere));
     page.put(&DENIED, &["webhook"], counter(&denied.webhook));

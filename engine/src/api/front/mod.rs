@@ -8,7 +8,7 @@ mod figures;
 mod settling;
 mod system;
 
-use super::auth::Refused;
+use super::access::Refused;
 use super::door::{Keys, Peer, Visits};
 use super::held::Edge;
 use crate::limits::{METRICS_PAGES_MAX, METRICS_WAIT, WEBHOOK_RETRY_SECONDS};
