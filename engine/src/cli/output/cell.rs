@@ -16,7 +16,7 @@ pub enum Cell {
     Count(u64),
     /// A 64-bit value that only identifies (a lane): a string in JSON, where 2^53 is the limit.
     Label(u64),
-    /// Unix seconds.
+    /// Unix seconds, 0 for never.
     Seconds(i64),
     /// Microseconds since 1970, 0 for never; its name ends in `_us`.
     Micros(i64),
@@ -92,6 +92,7 @@ impl Cell {
             Self::Text(text) => or_dash(printable(text)),
             Self::Count(count) => count.to_string(),
             Self::Label(label) => label.to_string(),
+            Self::Seconds(0) => "-".into(),
             Self::Seconds(seconds) => time_text(seconds.checked_mul(1_000_000)),
             Self::Micros(0) => "-".into(),
             Self::Micros(micros) => time_text(Some(*micros)),
