@@ -6,7 +6,12 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 /// Runbooks for what somebody asks for, and no metric shows.
-const ASKED_FOR: [&str; 2] = ["the-months-end-comparing-with-the-account", "erasing-a-party"];
+const ASKED_FOR: [&str; 4] = [
+    "the-months-end-comparing-with-the-account",
+    "erasing-a-party",
+    "a-party-asks-what-it-was-paid-and-for-what",
+    "an-agents-vouchers-are-over-the-limit",
+];
 
 fn read(path: &str) -> String {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
