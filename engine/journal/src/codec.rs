@@ -7,8 +7,8 @@ use super::record::{Chain, FRAME, Framed, Record};
 use rkyv::rancor::Error as RkyvError;
 use rkyv::with::Inline;
 use tallystick_ledger::event::{
-    AccessEvent, BatchEvent, BudgetEvent, Genesis, KeyEvent, LegEvent, RegistryEvent, TroubleEvent,
-    WindowEvent,
+    AccessEvent, BatchEvent, BudgetEvent, Genesis, HoldEvent, KeyEvent, LegEvent, RegistryEvent,
+    TroubleEvent, WindowEvent,
 };
 use tallystick_ledger::types::{Lsn, Timestamp, VOUCHER_BYTES};
 use tallystick_ledger::{Envelope, Event, Fact};
@@ -120,6 +120,10 @@ events! {
         65 Acked,
         66 Raised,
     }
+    Hold::HoldEvent {
+        96 Begun,
+        97 Released,
+    }
 }
 
 impl Chain {
@@ -194,10 +198,10 @@ impl Record<'_> {
 mod tests {
     use super::*;
     use tallystick_ledger::event::{
-        ArchiveId, BatchApproved, BudgetsSet, BudgetsWarned, CreditLimitSet, IdentityAdded,
-        IdentityRevoked, IdentityRotated, LegBooking, LegProposed, LegsBooked, LegsMoved,
-        OperatorKeyRemoved, OperatorKeySet, PartyErased, PartyUpserted, TroublesRaised,
-        WindowArchived,
+        ArchiveId, BatchApproved, BudgetsSet, BudgetsWarned, CreditLimitSet, HoldReleased,
+        IdentityAdded, IdentityRevoked, IdentityRotated, LedgerRestored, LegBooking, LegProposed,
+        LegsBooked, LegsMoved, OperatorKeyRemoved, OperatorKeySet, PartyErased, PartyUpserted,
+        TroublesRaised, WindowArchived,
     };
     use tallystick_ledger::types::{
         Amount, AssetNumber, BatchId, Digest, PartyId, SignerKey, Total, WindowNumber,
@@ -413,6 +417,22 @@ mod tests {
         let golden = [&*own, "0201000000000000", &"dd".repeat(32), "0403000000000000"];
         let hex = data_encoding::HEXLOWER.encode(&fact_bytes(&fact));
         assert_eq!((event_kind(&fact.event), hex), (100, golden.concat()));
+    }
+
+    #[test]
+    fn golden_bytes_of_a_restored_ledger_and_of_its_release() {
+        let hex = |event: Event| {
+            let fact = Fact { envelope: Envelope::own(), event };
+            (event_kind(&fact.event), data_encoding::HEXLOWER.encode(&fact_bytes(&fact)))
+        };
+        let own = format!("{}0000{}", "ff".repeat(8), "00".repeat(41));
+        let (instance, backup) = (Digest([0xaa; 32]), Digest([0xbb; 32]));
+        let restored = LedgerRestored { instance, backup, position: Lsn(0x0102) };
+        let golden = [&*own, &"aa".repeat(32), &"bb".repeat(32), "0201000000000000"];
+        assert_eq!(hex(Event::from(restored)), (96, golden.concat()));
+        let released = HoldReleased { restored: Lsn(0x0304), reason: "R".into() };
+        let golden = [&*own, "0403000000000000", "52ffffffffffffff"];
+        assert_eq!(hex(Event::from(released)), (97, golden.concat()));
     }
 
     #[test]

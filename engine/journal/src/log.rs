@@ -4,6 +4,7 @@
 //! Never looks into a record, but for whether it is a frame and how it ends.
 
 use super::{Framed, JournalError, Tail};
+use std::path::Path;
 use std::sync::Arc;
 use tallystick_ledger::types::Lsn;
 
@@ -64,6 +65,17 @@ pub trait Log: Send + Sync {
     /// # Errors
     /// `JournalError` of the storage below.
     fn remembered(&self) -> Result<Option<Tail>, JournalError>;
+
+    /// Copies log and tables as they are at one moment into a new folder, while they are in use:
+    /// with all that was durable before, and nothing half of what was not. Says where the log ends
+    /// in the copy.
+    ///
+    /// # Errors
+    /// `JournalError` of the storage below, or that it cannot be copied so.
+    fn copy(&self, dir: &Path) -> Result<Tail, JournalError> {
+        let dir = dir.display();
+        Err(JournalError::Storage(format!("what is kept elsewhere is not copied into {dir}")))
+    }
 
     /// The same log, for those who do not append.
     fn shared(&self) -> Arc<dyn Log>;

@@ -29,6 +29,11 @@ impl Mark {
         Ok(Self(file?))
     }
 
+    /// Opens the file to read it.
+    pub fn open_read_only(dir: &Path) -> io::Result<Self> {
+        Ok(Self(File::open(dir.join(FILE))?))
+    }
+
     /// What it holds; `None` if it was never written or not written whole.
     pub fn read(&self) -> io::Result<Option<Tail>> {
         let mut bytes = [0; BYTES];

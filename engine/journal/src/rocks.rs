@@ -3,6 +3,7 @@
 //! Owns the directory's lock and marker. Every RocksDB option is in `options`; what lies beside the
 //! records in `tables`. Never looks into a record.
 
+mod copy;
 mod format;
 mod merge;
 mod options;
@@ -13,6 +14,7 @@ mod tests;
 use super::mark::{self, Mark};
 use super::record::{FRAME, tail_of};
 use super::{Framed, Journal, JournalError, Log, Table, Tables as _, Tail, Visit, wal};
+pub use copy::{note_restored, open_copy, restored};
 use format::{DIRECTORY_FORMAT, FORMAT_COLUMN, META_FORMAT, check_format_of, other_format};
 use merge::merge_small_files;
 use options::{options, reading, reading_one, synced};
@@ -245,6 +247,10 @@ impl Log for RocksLog {
 
     fn remembered(&self) -> Result<Option<Tail>, JournalError> {
         self.marked(self.mark.read())
+    }
+
+    fn copy(&self, dir: &Path) -> Result<Tail, JournalError> {
+        self.copy_into(dir)
     }
 
     fn shared(&self) -> Arc<dyn Log> {

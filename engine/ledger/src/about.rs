@@ -4,8 +4,8 @@
 use crate::budget::{Budget, BudgetUse};
 use crate::event::{
     AccessEvent, AssetCreated, BatchComputed, BatchEvent, BudgetEvent, Cap, DisputeEnded, Event,
-    KeyEvent, LegEvent, LegsMoved, LegsSubmitted, PartyErased, PartyUpserted, RegistryEvent,
-    TroubleEvent, WindowDisputed, WindowEvent,
+    HoldEvent, KeyEvent, LegEvent, LegsMoved, LegsSubmitted, PartyErased, PartyUpserted,
+    RegistryEvent, TroubleEvent, WindowDisputed, WindowEvent,
 };
 use crate::identity::Credential;
 use crate::leg::Mover;
@@ -41,6 +41,7 @@ impl Event {
             Self::Batch(e) => e.about(),
             Self::Leg(e) => e.about(),
             Self::Trouble(e) => e.about(),
+            Self::Hold(e) => e.about(),
         }
     }
 
@@ -71,7 +72,8 @@ impl Event {
             | Self::Access(AccessEvent::Revoked(_) | AccessEvent::Rotated(_))
             | Self::Key(_)
             | Self::Window(_)
-            | Self::Batch(_) => false,
+            | Self::Batch(_)
+            | Self::Hold(_) => false,
         }
     }
 }
@@ -125,6 +127,19 @@ impl BudgetEvent {
                 About { signer: one.map(|of| of.signer), asset, text, ..none }
             }
         }
+    }
+}
+
+impl HoldEvent {
+    fn about(&self) -> About {
+        let text = match self {
+            Self::Begun(e) => format!(
+                "from the copy {} up to record {}, as instance {}",
+                e.backup, e.position, e.instance
+            ),
+            Self::Released(e) => format!("of record {}: {}", e.restored, e.reason),
+        };
+        About { text, ..About::default() }
     }
 }
 

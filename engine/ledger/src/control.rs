@@ -12,6 +12,7 @@ mod ended;
 mod entry;
 mod erase;
 mod facts;
+mod hold;
 mod read;
 mod requests;
 mod rows;
@@ -25,6 +26,7 @@ mod words;
 
 pub use access::identity;
 pub use entry::{Approval, BatchEntry, BatchState, Deed};
+pub use hold::HoldEntry;
 pub use rows::{Restored, Restoring, RowUnfit};
 pub use used::Used;
 pub use window::{SealedHead, WindowEntry, WindowState};
@@ -34,8 +36,8 @@ use super::budget::BudgetEntry;
 use super::engine_key::EngineKeys;
 use super::envelope::{Fact, Request};
 use super::event::{
-    BatchComputed, BatchEvent, Cap, Event, Genesis, KeyEvent, LegEvent, PartyUpserted,
-    RegistryEvent, TroubleEvent, WindowEvent,
+    BatchComputed, BatchEvent, Cap, Event, Genesis, LegEvent, PartyUpserted, RegistryEvent,
+    TroubleEvent, WindowEvent,
 };
 use super::identity::Identities;
 use super::operator_key::OperatorKeys;
@@ -172,6 +174,8 @@ pub struct Control {
     /// Batches that are over, of which pages of legs are in memory.
     ended: BTreeSet<BatchId>,
     needed: erase::Needed,
+    /// Of the last copy that the ledger was restored from.
+    hold: Option<HoldEntry>,
 }
 
 impl Control {
@@ -204,6 +208,7 @@ impl Control {
             rows: Rows::new(),
             ended: BTreeSet::new(),
             needed: erase::Needed::from(first),
+            hold: None,
         }
     }
 
@@ -276,7 +281,9 @@ impl Control {
             | Wish::BookLegs { .. }
             | Wish::ReleaseExposure { .. }
             | Wish::RaiseTroubles(_)
-            | Wish::AckTroubles { .. } => true,
+            | Wish::AckTroubles { .. }
+            | Wish::BeginHold(_)
+            | Wish::ReleaseHold { .. } => true,
             Wish::UpsertParty(upsert) => {
                 upsert.suspended && self.parties.contains_key(&upsert.party)
             }
@@ -312,11 +319,7 @@ impl Control {
             Event::Registry(e) => self.register(e),
             Event::Budget(e) => self.apply_budgets(e),
             Event::Access(e) => self.apply_access(lsn, e),
-            Event::Key(KeyEvent::EngineSet(e)) => self.engine_keys.set(lsn, e.key),
-            Event::Key(KeyEvent::OperatorSet(e)) => {
-                self.operator_keys.set(lsn, &e.operator, e.key);
-            }
-            Event::Key(KeyEvent::OperatorRemoved(e)) => self.operator_keys.remove(lsn, &e.operator),
+            Event::Key(e) => self.apply_keys(lsn, e),
             Event::Window(e) => self.apply_window(record, at, e),
             Event::Batch(BatchEvent::Computed(e)) => {
                 let Made::Batch(head) = made else { panic!("a computed batch comes with it") };
@@ -331,6 +334,7 @@ impl Control {
             Event::Leg(LegEvent::Released(e)) => self.released(e),
             Event::Trouble(TroubleEvent::Raised(e)) => self.troubles.raise(lsn, at, e),
             Event::Trouble(TroubleEvent::Acked(e)) => self.troubles.ack(e),
+            Event::Hold(e) => self.apply_hold((lsn, at), &envelope.caller, e),
         }
     }
 

@@ -4,8 +4,8 @@
 mod groups;
 
 pub use groups::{
-    AccessEvent, BatchEvent, BudgetEvent, Event, KeyEvent, LegEvent, RegistryEvent, TroubleEvent,
-    WindowEvent,
+    AccessEvent, BatchEvent, BudgetEvent, Event, HoldEvent, KeyEvent, LegEvent, RegistryEvent,
+    TroubleEvent, WindowEvent,
 };
 
 use super::budget::{Budget, BudgetUse};
@@ -430,4 +430,26 @@ pub struct TroublesAcked {
     pub troubles: Vec<u64>,
     /// What was done about them; may be empty.
     pub note: String,
+}
+
+/// The ledger goes on from an older copy of itself: what left since is not in it, so nothing leaves
+/// before somebody has looked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Archive, Serialize, Deserialize)]
+pub struct LedgerRestored {
+    /// Drawn when the copy was restored, so that no two ledgers that go on from one backup are the
+    /// same.
+    pub instance: Digest,
+    /// The backup: the digest of its manifest.
+    pub backup: Digest,
+    /// The last record that the backup holds.
+    pub position: Lsn,
+}
+
+/// An operator has looked at what left since the copy was made: payments leave again.
+#[derive(Debug, Clone, PartialEq, Eq, Archive, Serialize, Deserialize)]
+pub struct HoldReleased {
+    /// The record that began it.
+    pub restored: Lsn,
+    /// What was found, and done about it.
+    pub reason: String,
 }

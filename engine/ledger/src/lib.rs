@@ -50,7 +50,8 @@ pub use about::About;
 pub use batch::{Account, BatchContent, BatchHead, By, Leg, OpenBatch, Payment, Policy};
 pub use budget::{Budget, BudgetEntry, BudgetKey, BudgetUse, Period};
 pub use control::{
-    Approval, BatchEntry, BatchState, Control, Decision, Deed, SealedHead, WindowEntry, WindowState,
+    Approval, BatchEntry, BatchState, Control, Decision, Deed, HoldEntry, SealedHead, WindowEntry,
+    WindowState,
 };
 pub use dues::{Due, dues};
 pub use engine_key::{EngineKeys, KeyMisfit};

@@ -1,9 +1,11 @@
 //! Every limit of the engine, with its reason. Full means that the client is told; nothing grows
 //! without a bound and nothing is dropped in silence.
 
+mod backup;
 mod edge;
 mod lists;
 
+pub use backup::*;
 pub use edge::*;
 pub use lists::*;
 

@@ -3,7 +3,9 @@
 use super::engine_key::KeyMisfit;
 use super::identity::IdentityMisfit;
 use super::operator_key::OperatorKeyMisfit;
-use crate::types::{AssetError, AssetNumber, BatchId, PartyId, SignerKey, Total, WindowNumber};
+use crate::types::{
+    AssetError, AssetNumber, BatchId, Lsn, PartyId, SignerKey, Total, WindowNumber,
+};
 
 /// A call that the rules refuse. Says what is wrong and what to do.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -220,6 +222,13 @@ pub enum Refusal {
         "the sealed {field} has {length} bytes, it can have no fewer than 40 and {most} at most"
     )]
     NotSealed { field: &'static str, length: usize, most: usize },
+    #[error(
+        "this ledger was restored from a copy that ends at record {position}: what left since is not in it and would \
+         leave again, so nothing is approved and nothing leaves. Find out what left, then `tallystick restore release`"
+    )]
+    OnHold { position: Lsn },
+    #[error("nothing is held: the ledger was never restored from a copy, or was released since")]
+    NotOnHold,
     /// Parties' accounts changed while the batch was computed: compute it again.
     #[error("accounts changed while the batch was computed; try again")]
     AccountsMoved,

@@ -3,8 +3,8 @@
 
 use crate::envelope::Role;
 use crate::event::{
-    AccessEvent, BatchEvent, BudgetEvent, Event, KeyEvent, LegEvent, RegistryEvent, TroubleEvent,
-    WindowEvent,
+    AccessEvent, BatchEvent, BudgetEvent, Event, HoldEvent, KeyEvent, LegEvent, RegistryEvent,
+    TroubleEvent, WindowEvent,
 };
 use crate::identity::Identity;
 use crate::leg::Mover;
@@ -154,6 +154,8 @@ calls! {
     RevokeIdentity      "Operator" no  no  yes no  no;
     RotateIdentity      "Operator" own own yes own own;
     ListIdentities      "Operator" own own yes yes yes;
+    CreateBackup        "Operator" no  no  yes no  no;
+    ReleaseHold         "Operator" no  no  yes yes no;
     GetStatus           "Operator" no  no  yes yes yes;
 }
 
@@ -193,6 +195,7 @@ impl Wish {
             Self::ReportLegs { .. } => Call::ReportLegs,
             Self::ResolveLeg { .. } => Call::ResolveLeg,
             Self::AckTroubles { .. } => Call::AckTroubles,
+            Self::ReleaseHold { .. } => Call::ReleaseHold,
             Self::WarnBudgets(_)
             | Self::SealWindow(_)
             | Self::ArchiveWindow(_)
@@ -201,7 +204,8 @@ impl Wish {
             | Self::MoveEnded { .. }
             | Self::BookLegs { .. }
             | Self::ReleaseExposure { .. }
-            | Self::RaiseTroubles(_) => return None,
+            | Self::RaiseTroubles(_)
+            | Self::BeginHold(_) => return None,
         })
     }
 }
@@ -240,6 +244,7 @@ impl Event {
             },
             Self::Leg(LegEvent::Proposed(_)) => Call::ResolveLeg,
             Self::Trouble(TroubleEvent::Acked(_)) => Call::AckTroubles,
+            Self::Hold(HoldEvent::Released(_)) => Call::ReleaseHold,
             Self::Budget(BudgetEvent::Warned(_))
             | Self::Window(WindowEvent::Sealed(_) | WindowEvent::Archived(_))
             | Self::Leg(
@@ -248,7 +253,8 @@ impl Event {
                 | LegEvent::Booked(_)
                 | LegEvent::Released(_),
             )
-            | Self::Trouble(TroubleEvent::Raised(_)) => return None,
+            | Self::Trouble(TroubleEvent::Raised(_))
+            | Self::Hold(HoldEvent::Begun(_)) => return None,
         })
     }
 }

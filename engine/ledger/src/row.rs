@@ -42,11 +42,13 @@ pub enum Section {
     Budgets = 15,
     /// Identities.
     Identities = 16,
+    /// That the ledger was restored from a copy, last: one row.
+    Hold = 24,
 }
 
 impl Section {
     /// Every section.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::Head,
         Self::Assets,
         Self::Acked,
@@ -63,6 +65,7 @@ impl Section {
         Self::Legs,
         Self::Budgets,
         Self::Identities,
+        Self::Hold,
     ];
 }
 
@@ -91,6 +94,7 @@ pub enum RowKey {
     Budgets(SignerKey),
     /// The one that this record added.
     Identity(Lsn),
+    Hold,
 }
 
 impl RowKey {
@@ -99,7 +103,7 @@ impl RowKey {
     pub fn encode(self) -> Vec<u8> {
         let mut bytes = vec![self.section() as u8];
         match self {
-            Self::Head | Self::Assets | Self::Acked => {}
+            Self::Head | Self::Assets | Self::Acked | Self::Hold => {}
             Self::Party(party) => bytes.extend_from_slice(&party.0),
             Self::OperatorKey(key) => bytes.extend_from_slice(&key.0),
             Self::Signer(signer) | Self::Budgets(signer) => bytes.extend_from_slice(&signer.0),
@@ -158,6 +162,7 @@ impl RowKey {
             Section::Legs => Self::Legs(BatchId(take(of)?), u32::from_be_bytes(take(of)?)),
             Section::Budgets => Self::Budgets(SignerKey(take(of)?)),
             Section::Identities => Self::Identity(Lsn(u64::from_be_bytes(take(of)?))),
+            Section::Hold => Self::Hold,
         };
         fields.is_empty().then_some(row)
     }
@@ -188,6 +193,7 @@ impl RowKey {
             Self::Legs(..) => Section::Legs,
             Self::Budgets(_) => Section::Budgets,
             Self::Identity(_) => Section::Identities,
+            Self::Hold => Section::Hold,
         }
     }
 }

@@ -8,7 +8,9 @@ use crate::batch::BatchContent;
 use crate::budget::{Budget, BudgetUse};
 use crate::control::CreateBatch;
 use crate::envelope::{Caller, Envelope, Request};
-use crate::event::{Cap, IdentityAdded, LegBooking, LegRun, WindowArchived, WindowSealed};
+use crate::event::{
+    Cap, IdentityAdded, LedgerRestored, LegBooking, LegRun, WindowArchived, WindowSealed,
+};
 use crate::identity::Credential;
 use crate::leg::{LegMove, LegState, LegWord, Mover};
 use crate::operator_key::OperatorSignature;
@@ -107,6 +109,10 @@ pub enum Wish {
     RaiseTroubles(Vec<NewTrouble>),
     /// Take troubles away; their numbers ascend.
     AckTroubles { troubles: Vec<u64>, note: String },
+    /// The engine's own: it goes on from an older copy, so nothing leaves from here on.
+    BeginHold(LedgerRestored),
+    /// Let payments leave again: somebody has looked at what left since the copy was made.
+    ReleaseHold { reason: String },
 }
 
 /// What is to be known of a party from now on.
@@ -273,6 +279,8 @@ impl Wish {
             Self::ReleaseExposure { .. } => "release exposure",
             Self::RaiseTroubles(_) => "raise troubles",
             Self::AckTroubles { .. } => "ack troubles",
+            Self::BeginHold(_) => "begin the hold of a restored ledger",
+            Self::ReleaseHold { .. } => "release what is held since the restore",
         }
     }
 
@@ -289,7 +297,8 @@ impl Wish {
             | Self::MoveEnded { .. }
             | Self::BookLegs { .. }
             | Self::ReleaseExposure { .. }
-            | Self::RaiseTroubles(_) => true,
+            | Self::RaiseTroubles(_)
+            | Self::BeginHold(_) => true,
             Self::CreateAsset { .. }
             | Self::UpsertParty(_)
             | Self::EraseParty { .. }
@@ -312,7 +321,8 @@ impl Wish {
             | Self::AbortBatch { .. }
             | Self::ReportLegs { .. }
             | Self::ResolveLeg { .. }
-            | Self::AckTroubles { .. } => false,
+            | Self::AckTroubles { .. }
+            | Self::ReleaseHold { .. } => false,
         }
     }
 }

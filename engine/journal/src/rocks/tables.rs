@@ -11,7 +11,7 @@ use super::super::{JournalError, Table, Tables, VisitPage};
 use super::options::{past_the_log, reading, reading_one, synced};
 use super::{EVENTS, FRAMES};
 use rocksdb::{BottommostLevelCompaction, ColumnFamily, CompactOptions, DB, WriteBatch};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 /// Pages that are synced together go through the write-ahead log up to so many bytes, where they
 /// hold up the journal's next write for about a millisecond, and past it from there on, into a file
@@ -23,6 +23,8 @@ const LOGGED_BYTES_MAX: usize = 1 << 20;
 pub(super) struct RocksTables {
     pub db: Arc<DB>,
     hands: Arc<[Mutex<Hand>; Table::ALL.len()]>,
+    /// Held by whoever makes pages durable past the log; alone by who makes a copy.
+    copying: Arc<RwLock<()>>,
 }
 
 /// The pages of one table that were put and not synced.
@@ -52,7 +54,7 @@ impl Table {
 
 impl RocksTables {
     pub fn new(db: DB) -> Self {
-        Self { db: Arc::new(db), hands: Arc::default() }
+        Self { db: Arc::new(db), hands: Arc::default(), copying: Arc::default() }
     }
 
     pub fn column(&self, name: &str) -> &ColumnFamily {
@@ -66,6 +68,15 @@ impl RocksTables {
             self.db.flush_cf(self.column(column))?;
         }
         Ok(())
+    }
+
+    /// While it is held, no page becomes durable past the log.
+    pub fn keep_pages_out(&self) -> RwLockWriteGuard<'_, ()> {
+        self.copying.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn past_the_log(&self) -> RwLockReadGuard<'_, ()> {
+        self.copying.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn hand(&self, table: Table) -> MutexGuard<'_, Hand> {
@@ -98,6 +109,7 @@ impl Tables for RocksTables {
         // thread syncs it must not find the hand empty before they are.
         let mut hand = self.hand(table);
         if hand.past {
+            let _may = self.past_the_log();
             self.put_past(&mut hand)?;
             self.db.flush_cf(self.column(table.name()))?;
             hand.past = false;

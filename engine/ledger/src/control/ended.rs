@@ -83,7 +83,9 @@ impl Control {
             | Wish::AbortBatch { .. }
             | Wish::ReleaseExposure { .. }
             | Wish::RaiseTroubles(_)
-            | Wish::AckTroubles { .. } => Vec::new(),
+            | Wish::AckTroubles { .. }
+            | Wish::BeginHold(_)
+            | Wish::ReleaseHold { .. } => Vec::new(),
         }
     }
 
@@ -148,7 +150,8 @@ pub(super) fn rows_of_legs(event: &Event) -> Vec<(BatchId, u32)> {
         | Event::Key(_)
         | Event::Window(_)
         | Event::Batch(_)
-        | Event::Trouble(_) => Vec::new(),
+        | Event::Trouble(_)
+        | Event::Hold(_) => Vec::new(),
     }
 }
 

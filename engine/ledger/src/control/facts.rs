@@ -11,17 +11,17 @@ use crate::engine_key::KeyMisfit;
 use crate::envelope::Envelope;
 use crate::event::{
     AssetCreated, BatchAborted, BatchEvent, BudgetsSet, BudgetsWarned, CreditLimitSet,
-    DepositRecorded, DisputeEnded, EngineKeySet, Event, ExposureReleased, KeyEvent, LegEvent,
-    LegRun, LegsBooked, LegsMoved, LegsSubmitted, PartyErased, RegistryEvent, SignerAdded,
-    SignerRevoked, TroubleEvent, TroublesAcked, TroublesRaised, WindowCut, WindowDisputed,
-    WindowEvent,
+    DepositRecorded, DisputeEnded, EngineKeySet, Event, ExposureReleased, HoldEvent, KeyEvent,
+    LegEvent, LegRun, LegsBooked, LegsMoved, LegsSubmitted, PartyErased, RegistryEvent,
+    SignerAdded, SignerRevoked, TroubleEvent, TroublesAcked, TroublesRaised, WindowCut,
+    WindowDisputed, WindowEvent,
 };
 use crate::leg::{LegMove, Mover};
 use crate::legs::Legs;
 use crate::limits;
 use crate::plan::BatchPlan;
 use crate::refusal::Refusal;
-use crate::types::{BatchId, Digest, PartyId, Timestamp, Total};
+use crate::types::{BatchId, Digest, PartyId, Timestamp, Total, WindowNumber};
 use crate::wish::{LegStep, SubmitLegs, Wish};
 
 impl Control {
@@ -37,8 +37,7 @@ impl Control {
             Wish::CreateAsset { asset } => Event::from(AssetCreated { asset }),
             Wish::UpsertParty(upsert) => Event::from(self.upserted(upsert)?),
             Wish::EraseParty { party, deposits, clear } => {
-                self.check_erase(party, &deposits, &clear)?;
-                Event::from(PartyErased { party, deposits })
+                Event::from(self.erasure(party, deposits, &clear)?)
             }
             Wish::AddSigner { signer, party, caps } => {
                 Event::from(SignerAdded { signer: signer.key(), party, caps })
@@ -92,9 +91,20 @@ impl Control {
             Wish::ReleaseExposure { plan, places } => Event::from(self.releases(&plan, &places)?),
             Wish::RaiseTroubles(troubles) => Event::from(TroublesRaised { troubles }),
             Wish::AckTroubles { troubles, note } => Event::from(TroublesAcked { troubles, note }),
+            wish @ (Wish::BeginHold(_) | Wish::ReleaseHold { .. }) => self.of_hold(wish)?,
         };
         self.check(envelope, &event, at)?;
         Ok((event, Made::Nothing))
+    }
+
+    fn erasure(
+        &self,
+        party: PartyId,
+        deposits: String,
+        clear: &[WindowNumber],
+    ) -> Result<PartyErased, Refusal> {
+        self.check_erase(party, &deposits, clear)?;
+        Ok(PartyErased { party, deposits })
     }
 
     fn cut_of(&self) -> Result<Event, Refusal> {
@@ -243,8 +253,10 @@ impl Control {
                     None => Ok(()),
                 }
             }
+            Event::Hold(HoldEvent::Released(e)) => reason(&e.reason),
             // Checked where they are made.
-            Event::Key(KeyEvent::OperatorSet(_) | KeyEvent::OperatorRemoved(_))
+            Event::Hold(HoldEvent::Begun(_))
+            | Event::Key(KeyEvent::OperatorSet(_) | KeyEvent::OperatorRemoved(_))
             | Event::Window(
                 WindowEvent::Cut(_) | WindowEvent::Sealed(_) | WindowEvent::Archived(_),
             )

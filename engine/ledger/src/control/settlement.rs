@@ -55,6 +55,7 @@ impl Control {
         if entry.by.four_eyes && !another && !planted(Bug::OwnApproval) {
             return Err(Refusal::SameOperator(e.batch));
         }
+        self.check_hold()?;
         self.check_troubles_fit()?;
         self.check_unsent(e.batch)?;
         match entry.head.windows.iter().find(|window| self.is_disputed(**window)) {
@@ -135,6 +136,7 @@ impl Control {
 
     pub(super) fn check_submission(&self, e: &LegsSubmitted) -> Result<(), Refusal> {
         text(&e.name, "name")?;
+        self.check_hold()?;
         self.settling(e.batch)?.check_submission(e)?;
         self.check_leaving(e)?;
         let (batch, paid_out, free) = (e.batch, e.paid_out, self.free_to_pay(e.batch)?);
@@ -153,6 +155,10 @@ impl Control {
             text(&one.reason, "reason")?;
         }
         legs.check_moves(e)?;
+        // A call is made again, or a transaction sent.
+        if e.moves.iter().any(|one| one.to == LegState::Sent) {
+            self.check_hold()?;
+        }
         if e.mover != Mover::Operator {
             return Ok(());
         }

@@ -15,7 +15,7 @@ use crate::limits::OPERATOR_NAME_BYTES_MAX;
 use crate::operator_key::{OperatorKeyMisfit, OperatorKeys, OperatorSignature};
 use crate::refusal::Refusal;
 use crate::types::{
-    BatchId, FileHasher, LegSaid, NetworkId, SIGNATURE_BYTES, SignerKey, Statement,
+    BatchId, FileHasher, LegSaid, Lsn, NetworkId, SIGNATURE_BYTES, SignerKey, Statement,
     approval_statement, operator_key_statement, operator_removal_statement, words_statement,
 };
 
@@ -23,6 +23,14 @@ use crate::types::{
 pub(crate) const UNSIGNED: [u8; SIGNATURE_BYTES] = [0; SIGNATURE_BYTES];
 
 impl Control {
+    pub(super) fn apply_keys(&mut self, lsn: Lsn, event: &KeyEvent) {
+        match event {
+            KeyEvent::EngineSet(e) => self.engine_keys.set(lsn, e.key),
+            KeyEvent::OperatorSet(e) => self.operator_keys.set(lsn, &e.operator, e.key),
+            KeyEvent::OperatorRemoved(e) => self.operator_keys.remove(lsn, &e.operator),
+        }
+    }
+
     /// Operators' keys.
     #[must_use]
     pub fn operator_keys(&self) -> &OperatorKeys {
@@ -199,7 +207,8 @@ impl Event {
             | Self::Budget(_)
             | Self::Access(_)
             | Self::Window(_)
-            | Self::Trouble(_) => return false,
+            | Self::Trouble(_)
+            | Self::Hold(_) => return false,
         };
         *signature != UNSIGNED
     }

@@ -3,10 +3,11 @@
 
 use super::{
     AssetCreated, BatchAborted, BatchApproved, BatchComputed, BudgetsSet, BudgetsWarned,
-    CreditLimitSet, DepositRecorded, DisputeEnded, EngineKeySet, ExposureReleased, IdentityAdded,
-    IdentityRevoked, IdentityRotated, LegProposed, LegsBooked, LegsMoved, LegsSubmitted,
-    OperatorKeyRemoved, OperatorKeySet, PartyErased, PartyUpserted, SignerAdded, SignerRevoked,
-    TroublesAcked, TroublesRaised, WindowArchived, WindowCut, WindowDisputed, WindowSealed,
+    CreditLimitSet, DepositRecorded, DisputeEnded, EngineKeySet, ExposureReleased, HoldReleased,
+    IdentityAdded, IdentityRevoked, IdentityRotated, LedgerRestored, LegProposed, LegsBooked,
+    LegsMoved, LegsSubmitted, OperatorKeyRemoved, OperatorKeySet, PartyErased, PartyUpserted,
+    SignerAdded, SignerRevoked, TroublesAcked, TroublesRaised, WindowArchived, WindowCut,
+    WindowDisputed, WindowSealed,
 };
 
 macro_rules! groups {
@@ -109,5 +110,10 @@ groups! {
     Trouble(TroubleEvent) {
         Raised(TroublesRaised) = "troubles_raised",
         Acked(TroublesAcked) = "troubles_acked",
+    }
+    /// The ledger was restored from an older copy, and what follows from that.
+    Hold(HoldEvent) {
+        Begun(LedgerRestored) = "ledger_restored",
+        Released(HoldReleased) = "hold_released",
     }
 }

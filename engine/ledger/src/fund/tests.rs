@@ -78,13 +78,28 @@ impl Books {
 
     /// The same for anybody. The engine on its own has no request.
     pub(crate) fn ask(&mut self, caller: Caller, wish: Wish) -> Result<Event, Refusal> {
-        let command = if caller == Caller::engine() {
-            Command::own(wish)
-        } else {
-            self.requests += 1;
-            wish.by(caller, request(self.requests))
-        };
+        let command = self.asked(caller, wish);
         self.command(command)
+    }
+
+    /// The time.
+    pub(crate) fn now(&self) -> Timestamp {
+        self.at
+    }
+
+    /// A wish as its command: the engine's own, or of nobody in particular.
+    pub(crate) fn command_of(&mut self, wish: Wish) -> Command {
+        let engines = wish.is_the_engines();
+        let caller = if engines { Caller::engine() } else { Caller::grpc(String::new()) };
+        self.asked(caller, wish)
+    }
+
+    fn asked(&mut self, caller: Caller, wish: Wish) -> Command {
+        if caller == Caller::engine() {
+            return Command::own(wish);
+        }
+        self.requests += 1;
+        wish.by(caller, request(self.requests))
     }
 
     /// The same with a request that is given.

@@ -210,7 +210,8 @@ impl Shard {
             | Event::Key(_)
             | Event::Batch(_)
             | Event::Access(_)
-            | Event::Trouble(_) => {}
+            | Event::Trouble(_)
+            | Event::Hold(_) => {}
         }
         None
     }

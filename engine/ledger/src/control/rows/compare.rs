@@ -47,6 +47,7 @@ impl Control {
             suspended,
             suspensions,
             needed,
+            hold,
             rows: _,
             ended: _,
         } = self;
@@ -74,6 +75,7 @@ impl Control {
             ("suspended parties", *suspended == other.suspended),
             ("suspensions", *suspensions == other.suspensions),
             ("what keeps parties from being erased", *needed == other.needed),
+            ("that it was restored", *hold == other.hold),
         ];
         same.into_iter().find(|(_, same)| !same).map(|(what, _)| what)
     }

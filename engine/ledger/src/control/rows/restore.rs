@@ -219,9 +219,7 @@ impl Restoring {
                 self.batch = Some((batch, read(value)?));
                 return Ok(Restored::Batch(batch));
             }
-            RowKey::Deed(lsn) => {
-                control.deeds.insert(lsn, read::<Deed>(value)?);
-            }
+            RowKey::Deed(lsn) => drop(control.deeds.insert(lsn, read::<Deed>(value)?)),
             RowKey::Trouble(number) => {
                 let TroubleRow { lsn, at, of } = read(value)?;
                 control.troubles.restore(Trouble { number, lsn, at, of });
@@ -231,6 +229,7 @@ impl Restoring {
             }
             RowKey::Identity(lsn) => control.identities.restore(lsn, read(value)?),
             RowKey::OperatorKey(key) => control.operator_keys.restore(key, read(value)?),
+            RowKey::Hold => control.hold = Some(read(value)?),
             RowKey::Legs(..) => {
                 return restore_page(&mut control.batches, row, value)
                     .map(|()| Restored::Own)

@@ -16,24 +16,13 @@ use crate::wish::UpsertParty;
 use crate::{LegState, NewTrouble, Rail, TroubleKind, Voice, Way, Wish};
 use budgets::OfBudgets;
 use identities::OfIdentities;
-use kept::Kept;
+use kept::{Kept, save};
 use proptest::prelude::*;
 
 const ASSET: AssetNumber = AssetNumber(978);
 
 fn party(n: u8) -> PartyId {
     PartyId([n; 32])
-}
-
-/// Takes a picture, without anything in between.
-fn save(world: &mut World) {
-    world.books.control.begin_save();
-    while let Some((changes, last)) = world.books.control.save_some(3, usize::MAX) {
-        world.kept.change(changes);
-        if last {
-            break;
-        }
-    }
 }
 
 #[derive(Debug, Clone)]
@@ -53,6 +42,8 @@ enum Step {
     /// An operator sets this own key, or loses the one there is.
     Key(Option<u8>),
     Identity(OfIdentities),
+    /// It was restored from a copy, or is released.
+    Hold(bool),
     /// Begins a picture, if none is taken.
     Mark,
     /// Copies so many rows of it.
@@ -106,6 +97,7 @@ fn step() -> impl Strategy<Value = Step> {
         2 => (any::<u8>(), any::<u32>()).prop_map(|(n, leg)| Step::Doubt(Doubt::Raise(n, leg))),
         1 => Just(Step::Doubt(Doubt::Ack)),
         2 => prop::option::weighted(0.7, 1u8..20).prop_map(Step::Key),
+        1 => any::<bool>().prop_map(Step::Hold),
         3 => Just(Step::Mark),
         6 => (1usize..6).prop_map(Step::Copy),
     ]
@@ -190,6 +182,7 @@ impl World {
             Step::Legs(step) => self.step_of_legs(step),
             Step::Doubt(step) => self.step_of_doubts(step),
             Step::Key(key) => self.step_of_keys(key),
+            Step::Hold(begins) => self.step_of_hold(begins),
             Step::Mark | Step::Copy(_) => {}
         }
     }
@@ -329,6 +322,8 @@ fn full() -> World {
         Step::Key(Some(2)),
         Step::Key(None),
         Step::Key(Some(3)),
+        Step::Hold(true),
+        Step::Hold(false),
         Step::Close(vec![(1, 2, 5_003), (2, 3, 4_007), (3, 1, 999)]),
         Step::Compute,
         Step::Approve,

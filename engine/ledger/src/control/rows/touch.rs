@@ -6,7 +6,7 @@ use crate::control::ended::rows_of_legs;
 use crate::control::{Control, Made};
 use crate::envelope::Fact;
 use crate::event::{
-    BatchEvent, BudgetEvent, DisputeEnded, Event, ExposureReleased, KeyEvent, LegEvent,
+    BatchEvent, BudgetEvent, DisputeEnded, Event, ExposureReleased, HoldEvent, KeyEvent, LegEvent,
     LegProposed, LegsBooked, RegistryEvent, TroubleEvent, WindowArchived, WindowDisputed,
     WindowEvent,
 };
@@ -85,6 +85,7 @@ impl Control {
                 let open = e.troubles.iter().copied().map(RowKey::Trouble);
                 open.chain([RowKey::Acked]).collect()
             }
+            Event::Hold(HoldEvent::Begun(_) | HoldEvent::Released(_)) => vec![RowKey::Hold],
         }
     }
 

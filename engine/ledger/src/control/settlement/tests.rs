@@ -231,7 +231,8 @@ fn fact(event: &Event) -> &'static str {
         | Event::Budget(_)
         | Event::Access(_)
         | Event::Key(_)
-        | Event::Trouble(_) => panic!("no fact of settlement: {event:?}"),
+        | Event::Trouble(_)
+        | Event::Hold(_) => panic!("no fact of settlement: {event:?}"),
     }
 }
 

@@ -1,6 +1,7 @@
 //! Rows as they are kept, and what comes back from them.
 
 use super::super::*;
+use super::World;
 use crate::legs::Legs;
 use crate::row::Section;
 use std::collections::BTreeMap;
@@ -54,5 +55,16 @@ impl Kept {
             legs
         };
         found.difference(wanted, &whole)
+    }
+}
+
+/// Takes a picture, without anything in between.
+pub(super) fn save(world: &mut World) {
+    world.books.control.begin_save();
+    while let Some((changes, last)) = world.books.control.save_some(3, usize::MAX) {
+        world.kept.change(changes);
+        if last {
+            break;
+        }
     }
 }
