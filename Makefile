@@ -4,7 +4,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-evm flip bench bench-recover bench-history bench-batch bench-settle bench-statement bench-flood bench-tls lint clean-demo \
+.PHONY: help setup demo test test-evm flip bench bench-recover bench-history bench-batch bench-settle bench-statement bench-flood bench-tls bench-backup lint clean-demo \
   dist check-unit alerts deny check-verify check-bounds bench-verify fuzz-verify miri-verify crash chaos age sim sim-canary check \
   rocksdb
 
@@ -38,6 +38,8 @@ FLOOD_ARGS ?=
 # Rounds of `make bench-tls`, and more of its arguments: see tls --help.
 TLS_ROUNDS ?= 5
 TLS_ARGS ?=
+BACKUP_ROUNDS ?= 5
+BACKUP_ARGS ?=
 # Windows that `make age` closes, and batches that it settles.
 WINDOWS ?= 5000
 BATCHES ?= 500
@@ -145,6 +147,10 @@ bench-flood: rocksdb ## An honest client beside each kind of flood: FLOOD_ROUNDS
 bench-tls: rocksdb ## What TLS costs of the throughput: TLS_ROUNDS rounds with and without, in turn, medians
 	$(CARGO) build --release --locked --workspace --bin tallystick --bin tallystick-loadgen
 	@$(LOADGEN) tls --engine $(ENGINE) --rounds $(TLS_ROUNDS) $(TLS_ARGS)
+
+bench-backup: rocksdb ## What backups cost who waits for acks: BACKUP_ROUNDS rounds with and without, in turn, medians
+	$(CARGO) build --release --locked --workspace --bin tallystick --bin tallystick-loadgen
+	@$(LOADGEN) backup --engine $(ENGINE) --rounds $(BACKUP_ROUNDS) $(BACKUP_ARGS)
 
 bench-statement: setup binaries ## A statement of a million entries around four of ours: time and memory
 	@$(TARGET)/release/tallystick-statement $(STATEMENT_ARGS)

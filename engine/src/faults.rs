@@ -23,6 +23,9 @@
 //! | `erase-journaled` | a party's erasure is durable, and its key is not destroyed yet |
 //! | `erase-destroyed` | the same key is destroyed, and nobody was told |
 //! | `bootstrap-journaled` | at a start, the first operator is durable, and the file that names it is still there |
+//! | `backup-linked` | what is to be backed up is linked together, and nothing of it copied |
+//! | `backup-file` | one more file of a backup is durable |
+//! | `backup-written` | all of a backup is durable, and it has no name yet |
 //! | `start-recovered` | at a start, the journal is read and nobody is served yet |
 //! | `stopping` | at a stop, nobody new is let in, and what was taken in is not answered yet |
 //! | `submit-staged` | the settler, before it has journaled what is about to leave |

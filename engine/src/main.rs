@@ -6,10 +6,10 @@
 
 use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;
-use tallystick::cli::{self, Cli, Command};
+use tallystick::cli::{self, Cli, Command, DoctorArgs, DoctorLine};
 use tallystick::config::{Config, ServeArgs};
 use tallystick::log;
-use tallystick::serve::ServeError;
+use tallystick::serve::{Finding, ServeError};
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
@@ -19,8 +19,21 @@ pub(crate) fn main() -> ExitCode {
     let Cli { target, command } = cli::parse();
     match command {
         Command::Serve(args) => serve(&args),
+        Command::Doctor(args) => doctor(&args, target.json),
         Command::Operate(command) => cli::run(&target, command),
     }
+}
+
+fn doctor(args: &DoctorArgs, json: bool) -> ExitCode {
+    let config = match args.load() {
+        Ok(config) => config,
+        Err(error) => return fail(cli::EXIT_USAGE, &error),
+    };
+    let found = tallystick::serve::examine(&config, args.backup_older());
+    let line =
+        |one: Finding| DoctorLine { level: one.health as u8, what: one.what, text: one.text };
+    let lines: Vec<DoctorLine> = found.into_iter().map(line).collect();
+    cli::show_doctor(&lines, json)
 }
 
 fn serve(args: &ServeArgs) -> ExitCode {

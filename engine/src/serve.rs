@@ -7,14 +7,19 @@
 mod bootstrap;
 mod descriptors;
 mod desks;
+mod doctor;
 mod doors;
+mod hold;
 mod http;
 mod manager;
 mod privacy;
 mod services;
 mod tasks;
 
-use crate::api::{Behind, Door, Edge, OperatorApi, Refused, TlsError, VouchersApi, webhooks};
+use crate::api::{
+    Backups, Behind, Door, Edge, OperatorApi, Refused, TlsError, VouchersApi, webhooks,
+};
+use crate::backup::BackupError;
 use crate::config::{Config, FolderSettings};
 use crate::faults;
 use crate::files;
@@ -31,6 +36,7 @@ use crate::vault::{ROOT_KEY_FILE, RootKeyError, Vault, VaultError};
 use crate::verify::{Options, Unavailable, Verifier};
 use bootstrap::{check_before, first_records, say_who_may_operate};
 use desks::{NotOpened, Opened, open_desks};
+pub use doctor::{Finding, Health, examine};
 use doors::Doors;
 use services::{audit_log, services};
 use std::backtrace::{Backtrace, BacktraceStatus};
@@ -62,6 +68,10 @@ pub enum ServeError {
     Erasing(VaultError),
     #[error("the engine's key cannot be journaled: {0}")]
     EngineKeyNotSet(NotDone),
+    #[error("that this ledger was restored from a copy cannot be journaled: {0}")]
+    HoldNotTold(NotDone),
+    #[error(transparent)]
+    Backup(#[from] BackupError),
     #[error(
         "clearing account of rail {rail}: {why}; correct [clearing.{rail}] in the configuration"
     )]
@@ -143,7 +153,7 @@ pub fn run(config: &Config) -> Result<(), ServeError> {
         check_new(config)?;
     }
     faults::point(|| "start-opened");
-    let vault = vault(config, &journal.tables, new)?;
+    let (vault, restored) = (vault(config, &journal.tables, new)?, hold::restored(&journal)?);
     let epoch = journal.log.epoch();
     let network = config.network_id.map_or_else(random_network, Ok)?;
     let lifetime = config.voucher_lifetime_max_seconds.unwrap_or(LIFETIME_SECONDS_DEFAULT);
@@ -153,6 +163,7 @@ pub fn run(config: &Config) -> Result<(), ServeError> {
         (genesis, started_at)
     })?;
     let genesis = check_genesis(config, recovered.genesis())?;
+    hold::clear(&config.data_dir)?;
     vault.finish_all(&|party| recovered.erasures(party)).map_err(ServeError::Erasing)?;
     // Durable on disk before the journal names it.
     let engine_key = EngineKey::load_or_create(&config.data_dir, recovered.engine_key())?;
@@ -182,6 +193,7 @@ pub fn run(config: &Config) -> Result<(), ServeError> {
     let (engine, nudged) =
         Engine::new(EngineSetup { intake, key, vault, clearing, four_eyes, archives, mailbox });
     first_records(&engine, config, first_key)?;
+    hold::tell(&engine, restored)?;
     let key = engine.key().public();
     tracing::info!(%key, "the engine signs with this key");
     let sealer = Sealer::start(engine.clone(), parts);
@@ -205,6 +217,7 @@ pub fn run(config: &Config) -> Result<(), ServeError> {
         operators: config.operators.len(),
         board: Board::new(config.schedule.clone()),
         folders,
+        backups: Backups::new(&config.data_dir, config.backup_dir.as_deref()),
         refused: Refused::default(),
         visits: Arc::default(),
     };

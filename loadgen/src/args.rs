@@ -1,5 +1,6 @@
 //! The command line: options, their defaults and their bounds. Reads nothing else.
 
+use crate::backups::BackupArgs;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -38,6 +39,8 @@ pub enum Command {
     Floods(FloodsArgs),
     /// What TLS costs: engines with and without it in turn, and medians.
     Tls(TlsArgs),
+    /// What backups cost: engines with and without them in turn, and medians.
+    Backup(BackupArgs),
     /// Start an engine, load it, settle the window and check every figure.
     Demo(DemoArgs),
 }
@@ -456,7 +459,11 @@ mod tests {
         let words = ["tallystick-loadgen", "run"].into_iter().chain(options.split_whitespace());
         match Cli::try_parse_from(words).unwrap().command {
             Command::Run(args) => *args,
-            Command::Demo(_) | Command::Flood(_) | Command::Floods(_) | Command::Tls(_) => {
+            Command::Demo(_)
+            | Command::Flood(_)
+            | Command::Floods(_)
+            | Command::Tls(_)
+            | Command::Backup(_) => {
                 unreachable!("the words say run")
             }
         }

@@ -126,7 +126,11 @@ fn run_args(args: &DemoArgs, target: &str) -> RunArgs {
     ];
     match Cli::parse_from(words).command {
         Command::Run(args) => *args,
-        Command::Demo(_) | Command::Flood(_) | Command::Floods(_) | Command::Tls(_) => {
+        Command::Demo(_)
+        | Command::Flood(_)
+        | Command::Floods(_)
+        | Command::Tls(_)
+        | Command::Backup(_) => {
             unreachable!("the words say run")
         }
     }

@@ -8,6 +8,7 @@
 #![forbid(unsafe_code)]
 
 mod args;
+mod backups;
 mod bank;
 mod baseline;
 mod books;
@@ -110,6 +111,7 @@ async fn command(command: Command) -> Result<bool, Error> {
         }
         Command::Floods(args) => floods::floods(&args).await,
         Command::Tls(args) => versus::versus(&args).await,
+        Command::Backup(args) => backups::backups(&args).await,
     }
 }
 

@@ -218,8 +218,10 @@ fn run_args(args: &TlsArgs, address: &str, certs: Option<&Path>) -> RunArgs {
     }
     match Cli::parse_from(words).command {
         Command::Run(run) => RunArgs { crowd: args.crowd.clone(), ..*run },
-        Command::Demo(_) | Command::Flood(_) | Command::Floods(_) | Command::Tls(_) => {
-            unreachable!("the words say run")
-        }
+        Command::Demo(_)
+        | Command::Flood(_)
+        | Command::Floods(_)
+        | Command::Tls(_)
+        | Command::Backup(_) => unreachable!("the words say run"),
     }
 }

@@ -1,6 +1,7 @@
 //! What the `Operator` service reports beside the engine.
 
 use super::access::Refused;
+use super::backups::Backups;
 use super::door::Visits;
 use crate::ledger::Rail;
 use crate::settle::{Board, Folders};
@@ -21,6 +22,8 @@ pub struct Edge {
     pub board: Board,
     /// Where the files of each rail lie.
     pub folders: BTreeMap<Rail, Folders>,
+    /// Where backups are made.
+    pub backups: Backups,
     /// Tokens that were refused.
     pub refused: Refused,
     /// Who is connected, once the door is open.

@@ -4,6 +4,7 @@
 //! status code. The only place, with `cli` and `serve`, that knows tonic. Holds no rule of money.
 
 mod access;
+mod backups;
 mod batches;
 mod budgets;
 mod door;
@@ -32,6 +33,7 @@ mod webhooks;
 mod windows;
 
 pub use access::{Access, Gated, Reach, Refused};
+pub use backups::Backups;
 pub use door::{ConnectionId, Door, Keys, Peer, Protocol, Service, TlsError, Visits};
 pub use front::{Behind, Front};
 pub use held::Edge;

@@ -9,7 +9,7 @@ use super::door::Visits;
 use super::messages::{asset_message, id, key_tables_message, signer_message};
 use super::read::{Streamed, batch_id, sealed, streamed, window, windows as windows_listed};
 use super::{
-    batches, budgets, evidence, history, identities, legs, lists, operator_keys, parties,
+    backups, batches, budgets, evidence, history, identities, legs, lists, operator_keys, parties,
     reconcile, registration, settlement, statement, trail, troubles, windows,
 };
 use crate::ledger::Wish;
@@ -419,6 +419,17 @@ impl v1::operator_server::Operator for OperatorApi {
         Ok(Response::new(streamed(place, found.into_iter())))
     }
 
+    async fn create_backup(&self, request: Request<v1::CreateBackupRequest>) -> Answer<v1::Backup> {
+        // A key that is destroyed must not lie in a copy that is just being made here.
+        let (turn, message) = (self.erasing.clone(), request.into_inner());
+        backups::create(&self.engine, &self.edge, turn, message).await.map(Response::new)
+    }
+
+    async fn release_hold(&self, request: Request<v1::ReleaseHoldRequest>) -> Answer<v1::Hold> {
+        let caller = caller(&request);
+        backups::release(&self.engine, caller, request.into_inner()).await.map(Response::new)
+    }
+
     async fn get_status(&self, _: Request<v1::GetStatusRequest>) -> Answer<v1::Status> {
         let count = |n: usize| u64::try_from(n).expect("a count fits 64 bits");
         let (engine, edge) = (&self.engine, &self.edge);
@@ -434,13 +445,7 @@ impl v1::operator_server::Operator for OperatorApi {
         let vitals = engine.vitals();
         let (verify, meters) = (vitals.verify, vitals.meters);
         let every = edge.window_every.map_or(0, |every| every.as_millis());
-        let (settling, open, kept, named) = engine
-            .ask(|control| {
-                let (open, all) = (count(control.troubles().count()), control.identities());
-                let kept = troubles::sentences(control, None);
-                Ok((settlement::batches(control), open, kept, all.operators(now())))
-            })
-            .await?;
+        let (settling, open, kept, (hold, named)) = settlement::stands(engine).await?;
         let standing = settlement::troubles(engine.troubles());
         Ok(Response::new(v1::Status {
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -485,6 +490,9 @@ impl v1::operator_server::Operator for OperatorApi {
             connections: count(edge.visits.get().map_or(0, Visits::here)),
             connections_turned_away: edge.visits.get().map_or(0, Visits::turned_away),
             tokens_refused: edge.refused.count(),
+            backup_dir: edge.backups.dir(),
+            last_backup: edge.backups.last(),
+            hold,
             ..settling.ages(now())
         }))
     }

@@ -6,8 +6,8 @@ use super::troubles::{again, sentences};
 use crate::ledger::{Attempt, Rail, Refusal};
 use crate::pipeline::now;
 use crate::settle::{
-    ByState, Engine, Folders, Moment, OpenProposal, SubmissionSums, Troubles, WindowFacts, Wrong,
-    reconcile,
+    ByState, Engine, Folders, Moment, OpenProposal, RESTORED, SubmissionSums, Troubles,
+    WindowFacts, Wrong, reconcile,
 };
 use crate::types::BatchId;
 use bytes::Bytes;
@@ -75,8 +75,11 @@ fn about(troubles: &Troubles, (batch, settling): (BatchId, bool), rail: &str) ->
     let own = format!("batch {batch}");
     let of_rail = format!(" of {rail}");
     let all = troubles.list().into_iter();
-    let concerns =
-        |of: &str| (settling && of.starts_with(&own)) || of == "settler" || of.ends_with(&of_rail);
+    let concerns = |of: &str| {
+        (settling && of.starts_with(&own))
+            || ["settler", RESTORED].contains(&of)
+            || of.ends_with(&of_rail)
+    };
     let text = |(of, why): (String, String)| {
         if of.starts_with(&own) { why } else { format!("{of}: {why}") }
     };

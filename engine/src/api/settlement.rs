@@ -3,7 +3,7 @@
 use super::batches::batch_state;
 use crate::config::ScheduleEntry;
 use crate::ledger::{BatchEntry, BatchState, Control, LegState};
-use crate::settle::{Board, Standing, Troubles};
+use crate::settle::{Board, Engine, Standing, Troubles};
 use crate::types::{Timestamp, Total};
 use std::collections::BTreeMap;
 use tallystick_proto::v1;
@@ -93,4 +93,18 @@ fn entry((entry, standing): (ScheduleEntry, Standing)) -> v1::ScheduleStatus {
         approved_today: standing.approved_today.to_string(),
         trouble: standing.trouble.unwrap_or_default(),
     }
+}
+
+/// What of settlement stands where, the sentences of its troubles, and whether it is held.
+pub(super) async fn stands(
+    engine: &Engine,
+) -> Result<(Settling, u64, Vec<String>, (Option<v1::Hold>, usize)), tonic::Status> {
+    let found = engine.ask(|control| {
+        let open = u64::try_from(control.troubles().count()).expect("troubles are limited");
+        let kept = super::troubles::sentences(control, None);
+        let hold = control.restored().map(super::backups::hold);
+        let named = control.identities().operators(crate::pipeline::now());
+        Ok((batches(control), open, kept, (hold, named)))
+    });
+    Ok(found.await?)
 }

@@ -56,6 +56,8 @@ fn code(refusal: &Refusal) -> Code {
         | Refusal::NotSuspended(_)
         | Refusal::StillNeeded { .. }
         | Refusal::DepositsLeft { .. }
+        | Refusal::OnHold { .. }
+        | Refusal::NotOnHold
         | Refusal::AccountsMissing { .. } => Code::FailedPrecondition,
         Refusal::DepositsTooLarge(..)
         | Refusal::RailUnfit { .. }

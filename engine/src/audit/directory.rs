@@ -6,7 +6,7 @@ use super::events::Audit;
 use super::registry::Registry;
 use super::source::{End, Source, Visit};
 use crate::journal::{
-    Chain, Entry, Journal, JournalError, Log, Tables, checkpoint, kept, replay, rocks,
+    Chain, Entry, Journal, JournalError, Log, Tables, Tail, checkpoint, kept, replay, rocks,
 };
 use crate::ledger::event::{ArchiveId, WindowArchived, WindowEvent};
 use crate::ledger::{Event, Held};
@@ -77,6 +77,21 @@ impl Directory {
             }
         }
         Ok(Self { log, tables, windows, archives: files })
+    }
+}
+
+impl Directory {
+    /// Where the journal ends, as its records and its checkpoint say.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub fn tail(&self) -> Result<Tail, JournalError> {
+        let mut chain = match checkpoint::committed(&*self.tables)? {
+            None => Chain::start(),
+            Some(commit) => Chain::after(commit.tail, commit.at),
+        };
+        replay(&*self.log, &mut chain, &mut |_| Ok(()))?;
+        Ok(chain.tail())
     }
 }
 

@@ -4,6 +4,7 @@
 
 mod callers;
 mod ends;
+mod hold;
 mod identities;
 mod operators;
 mod settling;
@@ -60,6 +61,8 @@ pub(super) struct Audit<'a> {
     /// How many of the exports' ends were met.
     ends: usize,
     open: (WindowNumber, Lsn),
+    /// The record since which nothing leaves, where the ledger was restored from a copy.
+    held: Option<Lsn>,
     carried: Option<Vec<(AssetNumber, Obligation)>>,
     cuts: BTreeMap<WindowNumber, Cut>,
     sealed: BTreeMap<WindowNumber, Option<Arc<Sealed>>>,
@@ -104,6 +107,7 @@ impl<'a> Audit<'a> {
             digests: Vec::new(),
             ends: 0,
             open: (WindowNumber(1), Lsn(2)),
+            held: None,
             carried: Some(Vec::new()),
             cuts: BTreeMap::new(),
             sealed: BTreeMap::new(),
@@ -212,6 +216,7 @@ impl<'a> Audit<'a> {
             Event::Leg(LegEvent::Released(e)) => self.released(e),
             // What a person must see moves no money.
             Event::Trouble(_) => Ok(()),
+            Event::Hold(e) => self.hold(lsn, e),
         }
     }
 

@@ -34,6 +34,9 @@ pub struct CheckArgs {
     /// An UNKNOWN leg older than this is critical
     #[arg(long, value_name = "AGE", value_parser = parse_duration, default_value = "1h")]
     unknown_older: Duration,
+    /// Warn when the newest backup is older than this, where the engine has a backup_dir
+    #[arg(long, value_name = "AGE", value_parser = parse_duration, default_value = "26h")]
+    backup_older: Duration,
 }
 
 /// How bad it is. The numbers are the exit codes.
@@ -133,6 +136,16 @@ fn troubles(status: &Status, args: &CheckArgs) -> Vec<Found> {
             format!("{ids} of {most} request ids are remembered: soon nothing is registered"),
         );
     }
+    if !status.backup_dir.is_empty() {
+        let last = status.last_backup.as_ref().map_or(0, |last| last.created_at_us);
+        match age(status.at_us, last) {
+            None => say(Warning, "there is no backup: `tallystick backup create`".to_owned()),
+            Some(age) if age > args.backup_older => {
+                say(Warning, format!("the newest backup is {} old", rough(age)));
+            }
+            Some(_) => {}
+        }
+    }
     if status.log_lines_lost > 0 {
         let lost = status.log_lines_lost;
         say(Warning, format!("{lost} lines of the log could not be written since the start"));
@@ -165,7 +178,7 @@ fn rough(age: Duration) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tallystick_proto::v1::ScheduleStatus;
+    use tallystick_proto::v1::{Backup, ScheduleStatus};
 
     const HOUR_US: i64 = 3_600_000_000;
 
@@ -176,6 +189,7 @@ mod tests {
             computed_older: hours(1),
             settling_older: hours(96),
             unknown_older: hours(1),
+            backup_older: hours(26),
         }
     }
 
@@ -194,7 +208,8 @@ mod tests {
         let now = well().at_us;
         let late =
             ScheduleStatus { asset: 978, trouble: "no account".into(), ..Default::default() };
-        let table: [(Status, &str); 10] = [
+        let backed_up = |created_at_us| Backup { created_at_us, ..Default::default() };
+        let table: [(Status, &str); 12] = [
             (well(), "OK: window 3 is open, record 9 is durable"),
             (
                 Status { verify_alarms: 2, ..well() },
@@ -231,6 +246,18 @@ mod tests {
             (
                 Status { request_ids: 90, ..well() },
                 "WARNING: 90 of 100 request ids are remembered: soon nothing is registered",
+            ),
+            (
+                Status { backup_dir: "/b".into(), ..well() },
+                "WARNING: there is no backup: `tallystick backup create`",
+            ),
+            (
+                Status {
+                    backup_dir: "/b".into(),
+                    last_backup: Some(backed_up(now - 49 * HOUR_US)),
+                    ..well()
+                },
+                "WARNING: the newest backup is 2d old",
             ),
         ];
         for (status, wanted) in table {

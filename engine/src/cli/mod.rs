@@ -7,11 +7,13 @@ mod access;
 mod asset;
 mod audit;
 mod audit_log;
+mod backup;
 mod batch;
 mod budget;
 mod cert;
 mod check;
 mod client;
+mod doctor;
 mod evidence;
 mod export;
 mod find;
@@ -23,6 +25,7 @@ mod import;
 mod leg;
 mod money;
 mod names;
+mod offline;
 mod operator;
 mod operator_key;
 mod output;
@@ -31,6 +34,7 @@ mod party;
 mod payins;
 mod plain;
 mod reconcile;
+mod restore;
 mod signer;
 mod statement;
 mod status;
@@ -40,6 +44,7 @@ mod trouble;
 mod voucher;
 mod window;
 
+pub use doctor::{DoctorArgs, Line as DoctorLine};
 pub use plain::parse;
 pub use target::Target;
 
@@ -102,6 +107,9 @@ pub enum Command {
     /// Run the engine until SIGTERM or SIGINT
     #[command(after_help = "Example:\n  tallystick serve --data-dir ./data --window-every 60s")]
     Serve(Box<ServeArgs>),
+    /// Look at the machine, the files and the rails of a configuration
+    #[command(after_help = doctor::HELP)]
+    Doctor(Box<DoctorArgs>),
     /// Every other command.
     #[command(flatten)]
     Operate(Operate),
@@ -179,6 +187,12 @@ pub enum Operate {
     /// Show each call of operators, reads and refused ones too, from the audit log's files
     #[command(name = "audit-log", after_help = audit_log::HELP)]
     AuditLog(Box<audit_log::AuditLogArgs>),
+    /// Make, list, verify and prune backups
+    #[command(subcommand)]
+    Backup(backup::BackupCommand),
+    /// Make a data directory from a backup; and let payments leave again after that
+    #[command(after_help = restore::HELP)]
+    Restore(restore::RestoreArgs),
     /// Print a script that completes commands in your shell
     #[command(after_help = help::COMPLETIONS_HELP)]
     Completions(help::CompletionsArgs),
@@ -333,42 +347,21 @@ pub fn run(target: &Target, command: Operate) -> ExitCode {
     }
 }
 
-/// Makes a key, which needs no engine; `None` of other commands.
-fn keys(command: &Operate, json: bool) -> Option<Result<(), CliError>> {
-    if let Operate::Voucher(voucher::VoucherCommand::Keygen(args)) = command {
-        Some(voucher::keygen(args, json))
-    } else if let Operate::Operator(command) = command {
-        operator::offline(command, json)
-    } else if let Operate::Access(command) = command {
-        access::offline(command, json)
-    } else if let Operate::Cert(command) = command {
-        Some(cert::run(command, json))
-    } else {
-        None
+/// Prints what `doctor` found, and says how it ended.
+#[must_use]
+pub fn show_doctor(lines: &[DoctorLine], json: bool) -> ExitCode {
+    match doctor::print(lines, json) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            error.report();
+            ExitCode::from(error.exit_code())
+        }
     }
 }
 
 async fn dispatch(target: &Target, command: Operate) -> Result<(), CliError> {
-    if let Some(done) = keys(&command, target.json) {
+    if let Some(done) = offline::run(target, &command) {
         return done;
-    }
-    if let Operate::Completions(args) = &command {
-        return help::completions(args);
-    }
-    if let Operate::Man(args) = &command {
-        return help::man(args, target.json);
-    }
-    // What is checked offline needs none either.
-    if let Operate::Audit(args) = &command {
-        return audit::run(args, target.json);
-    }
-    if let Operate::AuditLog(args) = &command {
-        return audit_log::run(args, target.json);
-    }
-    if let Operate::Proof(evidence::ProofCommand::Check { file, network_id, engine_key }) = &command
-    {
-        let trust = crate::proof::Trust { network: *network_id, engine_key: *engine_key };
-        return evidence::check(file, &trust, target.json);
     }
     if let Operate::Status(args) = &command
         && args.check
@@ -402,6 +395,11 @@ async fn dispatch(target: &Target, command: Operate) -> Result<(), CliError> {
         Operate::Completions(args) => help::completions(&args),
         Operate::Man(args) => help::man(&args, session.out.is_json()),
         Operate::Todo => todo::run(&mut session).await,
+        Operate::Backup(command) => backup::run(&mut session, command).await,
+        Operate::Restore(restore::RestoreArgs { then: Some(command), .. }) => {
+            restore::run(&mut session, command).await
+        }
+        Operate::Restore(args) => restore::offline(&args, session.out.is_json()),
         Operate::Status(_) => status::run(&mut session).await,
     };
     // What was printed before a failure is still wanted.

@@ -6,7 +6,7 @@ use super::output::{Cell, Record};
 use crate::config::show_duration;
 use std::time::Duration;
 use tallystick_proto::v1::{
-    BatchCount, GetStatusRequest, KeyTables, Network, ScheduleStatus, Status,
+    Backup, BatchCount, GetStatusRequest, Hold, KeyTables, Network, ScheduleStatus, Status,
 };
 
 /// Runs `tallystick status`.
@@ -67,6 +67,9 @@ fn json(status: Status, network: Network) -> Record {
         ("oldest_settling_us", Cell::Micros(status.oldest_settling_us)),
         ("oldest_unknown_us", Cell::Micros(status.oldest_unknown_us)),
         ("at_us", Cell::Micros(status.at_us)),
+        ("backup_dir", Cell::Text(status.backup_dir)),
+        ("last_backup_us", last_backup(status.last_backup.as_ref())),
+        ("restored", restored(status.hold)),
         ("troubles", troubles(status.troubles)),
         ("schedule", schedule(status.schedule)),
     ])
@@ -118,6 +121,8 @@ fn text(status: Status, network: Network) -> Record {
         ("legs_unknown", Cell::Count(status.legs_unknown)),
         ("oldest_computed_us", Cell::Micros(status.oldest_computed_us)),
         ("oldest_settling_us", Cell::Micros(status.oldest_settling_us)),
+        ("last_backup_us", last_backup(status.last_backup.as_ref())),
+        ("restored", restored(status.hold)),
         ("troubles", troubles(status.troubles)),
         ("schedule", schedule(status.schedule)),
         ("operators", Cell::Text(operators)),
@@ -149,6 +154,14 @@ fn alarm(status: &Status) -> Vec<(&'static str, Cell)> {
             vec![("ALARM", Cell::Text(text))]
         }
     }
+}
+
+fn last_backup(last: Option<&Backup>) -> Cell {
+    Cell::Micros(last.map_or(0, |last| last.created_at_us))
+}
+
+fn restored(hold: Option<Hold>) -> Cell {
+    Cell::Records(hold.map(super::restore::record).into_iter().collect())
 }
 
 fn batches(counts: Vec<BatchCount>) -> Cell {

@@ -33,6 +33,11 @@ settings! {
     #[arg(long, env = "TALLYSTICK_ROOT_KEY_FILE", hide_env_values = true, value_name = "FILE")]
     root_key_file: PathBuf;
 
+    /// Folder in which backups may be made, here or below: on another disk than the data directory
+    /// [default: nowhere]
+    #[arg(long, env = "TALLYSTICK_BACKUP_DIR", hide_env_values = true, value_name = "DIR")]
+    backup_dir: PathBuf;
+
     /// Address and port to serve; port 0 takes any free one. Beyond this machine only with TLS
     /// (file) [default: 127.0.0.1:7450]
     #[arg(long, env = "TALLYSTICK_LISTEN", hide_env_values = true, value_name = "IP:PORT")]

@@ -106,7 +106,8 @@ impl Since {
             | Event::Access(_)
             | Event::Key(_)
             | Event::Leg(_)
-            | Event::Trouble(_) => 0,
+            | Event::Trouble(_)
+            | Event::Hold(_) => 0,
         };
         let legs = match made {
             Made::Nothing => 0,

@@ -178,7 +178,8 @@ impl<'a> Replaying<'a> {
             | Event::Window(_)
             | Event::Batch(_)
             | Event::Leg(_)
-            | Event::Trouble(_) => Made::Nothing,
+            | Event::Trouble(_)
+            | Event::Hold(_) => Made::Nothing,
         };
         self.since.add_event(&fact.event, &made);
         let away = self.control.away_of_event(&fact.event);

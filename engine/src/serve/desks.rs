@@ -80,7 +80,7 @@ pub fn open_desks(
     Ok(Opened { desks, hooks })
 }
 
-fn card_config(settings: &CardSettings) -> Result<(CardConfig, usize), String> {
+pub(super) fn card_config(settings: &CardSettings) -> Result<(CardConfig, usize), String> {
     let secret = |path: &Path| secret(path).map(Secret::new);
     if !(1..=CARD_THREADS_MAX).contains(&settings.threads) {
         return Err(format!("threads must be 1 to {}", CARD_THREADS_MAX));
@@ -95,7 +95,7 @@ fn card_config(settings: &CardSettings) -> Result<(CardConfig, usize), String> {
     Ok((config, usize::from(settings.threads)))
 }
 
-fn evm_config(settings: &EvmSettings) -> Result<EvmConfig, String> {
+pub(super) fn evm_config(settings: &EvmSettings) -> Result<EvmConfig, String> {
     let rpc_url = match (&settings.rpc_url_file, settings.rpc_url.as_str()) {
         (Some(path), "") => secret(path)?,
         (None, url) if !url.is_empty() => url.to_owned(),

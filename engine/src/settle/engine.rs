@@ -381,6 +381,12 @@ impl Engine {
         self.archive().log()
     }
 
+    /// The same, for whoever keeps it longer than the engine.
+    #[must_use]
+    pub fn log_shared(&self) -> Arc<dyn Log> {
+        self.intake().log().clone()
+    }
+
     /// Sealed windows and batches, to be read beside the network threads.
     #[must_use]
     pub fn archive(&self) -> &Archive {

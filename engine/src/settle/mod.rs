@@ -50,7 +50,7 @@ pub use retention::{Retention, archive_windows};
 pub use said::{LegReport, LegVerdict, NotSaid};
 pub use schedule::{Board, Schedule, Standing, close_every};
 pub use sealer::{Parts, Sealer, keep_window, seal_command};
-pub use settler::{Desks, Held, Nudged, Settler, Troubles, desks};
+pub use settler::{Desks, Held, Nudged, RESTORED, Settler, Troubles, desks};
 pub use signed::Signature;
 pub use signing::NotRotated;
 pub use statement::{Statement, StatementLine, StatementWindow, WantedStatement};

@@ -51,6 +51,16 @@ impl Engine {
         Ok((key.expect("the request set a key"), lsn))
     }
 
+    /// Has something done while no other key comes into force, beside the network threads.
+    pub async fn while_key_stays<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&EngineKey) -> T + Send + 'static,
+    ) -> T {
+        let _alone = self.rotating().lock().await;
+        let key = self.key().clone();
+        tokio::task::spawn_blocking(move || work(&key)).await.expect("such work does not panic")
+    }
+
     async fn rotate(&self, caller: Caller, request: Request) -> Result<Lsn, NotRotated> {
         let network = self.network();
         let next = self.with_key(move |key| key.prepare(network)).await?;

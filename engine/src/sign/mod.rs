@@ -179,10 +179,34 @@ impl EngineKey {
         self.file.iter().try_for_each(KeyFile::remove_next)
     }
 
+    /// The key in force with its secret half as `seal` gives it: for a backup.
+    #[must_use]
+    pub fn sealed(
+        &self,
+        seal: impl FnOnce(SignerKey, &[u8; 32]) -> Vec<u8>,
+    ) -> (SignerKey, Vec<u8>) {
+        let held = self.held();
+        let key = public(&held.current);
+        (key, seal(key, held.current.as_bytes()))
+    }
+
     fn held(&self) -> MutexGuard<'_, Held> {
         // Whole whenever the lock is free: no step under it can panic half-way.
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Writes the key of a restored ledger into its data directory.
+///
+/// # Errors
+/// `Other` when the secret is not that of `wanted`; or when it cannot be written.
+pub fn restore_key(dir: &Path, wanted: SignerKey, secret: &[u8; 32]) -> Result<(), EngineKeyError> {
+    let (file, key) = (KeyFile::new(dir), SigningKey::from_bytes(secret));
+    if public(&key) != wanted {
+        let (path, found) = (file.path(), public(&key));
+        return Err(EngineKeyError::Other { path, found, wanted });
+    }
+    file.write(&key)
 }
 
 fn generate() -> Result<SigningKey, EngineKeyError> {

@@ -19,13 +19,13 @@ mod root;
 mod seal;
 
 pub use open::{Shown, parties_of};
-pub use root::{FILE as ROOT_KEY_FILE, RootKeyError};
+pub use root::{FILE as ROOT_KEY_FILE, RootKey, RootKeyError};
 
 use crate::faults;
 use crate::journal::{JournalError, Table, Tables};
 use crate::ledger::{RailAccount, Refusal, SealedOnRail, SealedText};
 use crate::secret::{self, SecretError};
-use crate::types::PartyId;
+use crate::types::{Digest, PartyId, SignerKey};
 use seal::{Field, Seal, Secret, fields_bytes};
 use std::collections::HashMap;
 use std::path::Path;
@@ -117,7 +117,7 @@ pub struct Vault(Arc<Inner>);
 
 struct Inner {
     tables: Arc<dyn Tables>,
-    root: Seal,
+    root: RootKey,
     fresh: Fresh,
     /// Whoever has it may make keys, or destroy them.
     turn: Mutex<()>,
@@ -136,17 +136,18 @@ impl Vault {
     /// `RootKeyError` that says what is wrong with the file and what to do.
     pub fn open(tables: Arc<dyn Tables>, root_key: &Path, new: bool) -> Result<Self, RootKeyError> {
         let root = root::open(&*tables, root_key, new)?;
-        Ok(Self::new(tables, &root, Fresh::System))
+        Ok(Self::new(tables, RootKey::new(root_key, root), Fresh::System))
     }
 
     /// A vault whose keys follow from a seed, for engines that are not on disk.
     #[must_use]
     pub fn seeded(tables: Arc<dyn Tables>, seed: [u8; 32]) -> Self {
-        Self::new(tables, &Zeroizing::new(seed), Fresh::Seed(seed))
+        let root = RootKey::new(Path::new("a seed"), Zeroizing::new(seed));
+        Self::new(tables, root, Fresh::Seed(seed))
     }
 
-    fn new(tables: Arc<dyn Tables>, root: &Secret, fresh: Fresh) -> Self {
-        let (root, turn) = (Seal::new(root), Mutex::default());
+    fn new(tables: Arc<dyn Tables>, root: RootKey, fresh: Fresh) -> Self {
+        let turn = Mutex::default();
         Self(Arc::new(Inner { tables, root, fresh, turn }))
     }
 
@@ -219,7 +220,7 @@ impl Vault {
                 Zeroizing::new(*hasher.finalize().as_bytes())
             }
         };
-        let wrapped = self.0.root.seal(Field::PartyKey(party, generation), &*secret);
+        let wrapped = self.0.root.seal().seal(Field::PartyKey(party, generation), &*secret);
         let row = [&generation.to_le_bytes()[..], wrapped.bytes()].concat();
         self.0.tables.put(Table::PartyKeys, &row_key(KEYS, party), &row)?;
         made.insert(party, secret.clone());
@@ -234,7 +235,7 @@ impl Vault {
         let opened = || {
             let (generation, wrapped) = row.split_first_chunk::<4>()?;
             let generation = u32::from_le_bytes(*generation);
-            let key = self.0.root.open(Field::PartyKey(party, generation), wrapped)?;
+            let key = self.0.root.seal().open(Field::PartyKey(party, generation), wrapped)?;
             let secret = Zeroizing::new(<[u8; 32]>::try_from(&**key).ok()?);
             Some(PartyKey { generation, secret })
         };
@@ -285,6 +286,18 @@ impl Vault {
             Ok(())
         })?;
         left.into_iter().try_for_each(|party| self.finish_erasing(party, erasures(party)))
+    }
+
+    /// The engine's key sealed under the root key, for a backup: `key` is its public half.
+    #[must_use]
+    pub fn seal_engine_key(&self, key: SignerKey, secret: &[u8; 32]) -> Vec<u8> {
+        self.0.root.seal().seal(Field::EngineKey(key), secret).bytes().to_vec()
+    }
+
+    /// A keyed hash: nobody makes it who has not the root key.
+    #[must_use]
+    pub fn mark(&self, bytes: &[u8]) -> Digest {
+        self.0.root.mark(bytes)
     }
 
     fn turn(&self) -> MutexGuard<'_, ()> {

@@ -1,16 +1,74 @@
 //! The root key: what every party's key is kept under. It lies in a file of its own, which may be
 //! anywhere; the data directory only knows whether it is the right one.
 
-use super::seal::Secret;
+use super::seal::{Field, Seal, Secret};
 use crate::journal::{JournalError, Table, Tables};
 use crate::secret::{self, SecretError};
+use crate::types::{Digest, SignerKey};
 use std::path::{Path, PathBuf};
+use zeroize::Zeroizing;
 
 /// Name of the file in the data directory, unless it is kept elsewhere.
 pub const FILE: &str = "tallystick.root";
 /// Tells whether a root key is the one of a data directory, and nothing else of it.
 const CHECK_CONTEXT: &str = "tallystick 2026-11 root key check v1";
 const META_CHECK: &[u8] = b"root";
+const MARK_CONTEXT: &str = "tallystick 2026-11 backup mark key v1";
+const WARN: &str = "others could have read every name and account of the ledger";
+
+/// The root key of a ledger, and the file that it is from.
+pub struct RootKey {
+    path: PathBuf,
+    secret: Secret,
+    seal: Seal,
+    marks: Secret,
+}
+
+impl RootKey {
+    pub(super) fn new(path: &Path, secret: Secret) -> Self {
+        let marks = Zeroizing::new(blake3::derive_key(MARK_CONTEXT, &*secret));
+        Self { path: path.to_owned(), seal: Seal::new(&secret), secret, marks }
+    }
+
+    /// Reads one from its file, if there is one. Whose it is, only who compares it can tell.
+    ///
+    /// # Errors
+    /// `SecretError`.
+    pub fn read(path: &Path) -> Result<Option<Self>, SecretError> {
+        Ok(secret::read(path, WARN)?.map(|secret| Self::new(path, secret)))
+    }
+
+    /// Writes it into another file.
+    ///
+    /// # Errors
+    /// `SecretError`.
+    pub fn write(&self, path: &Path) -> Result<(), SecretError> {
+        secret::write(path, &self.secret)
+    }
+
+    /// The file that it is from.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The secret half of an engine's key from a backup; `None` under another root key.
+    #[must_use]
+    pub fn open_engine_key(&self, key: SignerKey, sealed: &[u8]) -> Option<Zeroizing<[u8; 32]>> {
+        let opened = self.seal.open(Field::EngineKey(key), sealed)?;
+        Some(Zeroizing::new(<[u8; 32]>::try_from(&**opened).ok()?))
+    }
+
+    /// See `Vault::mark`.
+    #[must_use]
+    pub fn mark(&self, bytes: &[u8]) -> Digest {
+        Digest(*blake3::keyed_hash(&self.marks, bytes).as_bytes())
+    }
+
+    pub(super) fn seal(&self) -> &Seal {
+        &self.seal
+    }
+}
 
 /// Why the root key cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -41,8 +99,7 @@ pub enum RootKeyError {
 /// The root key of a data directory. In a `new` one a key is made, unless there is one already, and
 /// the directory remembers which it is, before anything is sealed.
 pub(super) fn open(tables: &dyn Tables, path: &Path, new: bool) -> Result<Secret, RootKeyError> {
-    let warn = "others could have read every name and account of the ledger";
-    let found = secret::read(path, warn)?;
+    let found = secret::read(path, WARN)?;
     let known = tables.get(Table::Meta, META_CHECK)?;
     match (known, found) {
         (Some(known), Some(key)) if known == check(&key) => Ok(key),

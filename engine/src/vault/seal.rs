@@ -5,7 +5,7 @@
 //! would be a collision of BLAKE3; what it shows is that the same text was sealed before.
 
 use crate::ledger::SealedText;
-use crate::types::PartyId;
+use crate::types::{PartyId, SignerKey};
 use chacha20poly1305::aead::{Aead as _, Payload};
 use chacha20poly1305::{Key, KeyInit as _, XChaCha20Poly1305, XNonce};
 use zeroize::Zeroizing;
@@ -36,6 +36,8 @@ pub(super) enum Field<'a> {
     Call(&'a [u8]),
     /// A party's own key, under the root key, and its number among the party's keys.
     PartyKey(PartyId, u32),
+    /// The secret half of this key, under the root key.
+    EngineKey(SignerKey),
 }
 
 impl Field<'_> {
@@ -47,6 +49,7 @@ impl Field<'_> {
             Self::Leaves(party, rail) => of(3, party, rail.as_bytes()),
             Self::Call(name) => [&[4], name].concat(),
             Self::PartyKey(party, generation) => of(5, party, &generation.to_le_bytes()),
+            Self::EngineKey(key) => [&[6], &key.0[..]].concat(),
         }
     }
 }

@@ -113,7 +113,8 @@ fn sets(event: &Event) -> BTreeSet<(PartyId, u32)> {
         | Event::Key(_)
         | Event::Window(_)
         | Event::Batch(_)
-        | Event::Trouble(_) => BTreeSet::new(),
+        | Event::Trouble(_)
+        | Event::Hold(_) => BTreeSet::new(),
     }
 }
 
@@ -338,6 +339,8 @@ fn answer(decided: &Decided, wish: &Wish) -> String {
         Wish::ReleaseExposure { .. } => "ExposureReleased",
         Wish::RaiseTroubles(_) => "TroublesRaised",
         Wish::AckTroubles { .. } => "TroublesAcked",
+        Wish::BeginHold(_) => "LedgerRestored",
+        Wish::ReleaseHold { .. } => "HoldReleased",
         Wish::CloseWindow => "WindowClosed",
         Wish::SealWindow(_) => "WindowSealed",
         Wish::CreateBatch(_) => "BatchCreated",

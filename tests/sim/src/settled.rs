@@ -65,7 +65,8 @@ pub fn event(event: &Event, now: &State) -> Checked {
         | Event::Key(_)
         | Event::Window(_)
         | Event::Batch(_)
-        | Event::Trouble(_) => Ok(()),
+        | Event::Trouble(_)
+        | Event::Hold(_) => Ok(()),
     }
 }
 

@@ -66,6 +66,24 @@ impl Client {
         &self.config
     }
 
+    /// Whether the provider answers, and takes the key: reads one payment at most, and moves
+    /// nothing.
+    ///
+    /// # Errors
+    /// A text that says what is wrong and what to do.
+    pub fn check(&self) -> Result<(), String> {
+        let uri = format!("{}/v1/payment_intents?limit=1", self.base);
+        let request = Request::get(uri).header("stripe-version", &self.config.api_version);
+        let raw = self.exchange(request, ()).map_err(|no_answer| {
+            format!("the provider does not answer ({}): check base_url", no_answer.reason)
+        })?;
+        match raw.status {
+            200 if raw.json().is_some() => Ok(()),
+            401 | 403 => Err("the provider refuses the key: check secret_key_file".to_owned()),
+            status => Err(format!("the provider answers {status} to a list: check base_url")),
+        }
+    }
+
     /// Sends a call once and reads its answer. The caller has journaled the bytes.
     #[must_use]
     pub fn send(&self, call: &CallBytes) -> Answer {

@@ -3,7 +3,7 @@
 
 use crate::audit::difference::Difference;
 use crate::ledger::event::{
-    AccessEvent, BatchEvent, BudgetEvent, KeyEvent, LegEvent, TroubleEvent, WindowEvent,
+    AccessEvent, BatchEvent, BudgetEvent, HoldEvent, KeyEvent, LegEvent, TroubleEvent, WindowEvent,
 };
 use crate::ledger::{Caller, Envelope, Event, Mover, Role, Via};
 
@@ -46,7 +46,8 @@ fn may(via: Via, event: &Event) -> bool {
         Event::Window(WindowEvent::Sealed(_) | WindowEvent::Archived(_))
         | Event::Leg(LegEvent::Submitted(_) | LegEvent::Booked(_) | LegEvent::Released(_))
         | Event::Budget(BudgetEvent::Warned(_))
-        | Event::Trouble(TroubleEvent::Raised(_)) => via == Via::Engine,
+        | Event::Trouble(TroubleEvent::Raised(_))
+        | Event::Hold(HoldEvent::Begun(_)) => via == Via::Engine,
         Event::Leg(LegEvent::Moved(e)) => match e.mover {
             Mover::Engine | Mover::Rail | Mover::Books => via == Via::Engine,
             Mover::Operator => is_call,
@@ -64,7 +65,8 @@ fn may(via: Via, event: &Event) -> bool {
         | Event::Window(WindowEvent::Disputed(_) | WindowEvent::DisputeEnded(_))
         | Event::Leg(LegEvent::Proposed(_))
         | Event::Access(AccessEvent::Revoked(_) | AccessEvent::Rotated(_))
-        | Event::Trouble(TroubleEvent::Acked(_)) => is_call,
+        | Event::Trouble(TroubleEvent::Acked(_))
+        | Event::Hold(HoldEvent::Released(_)) => is_call,
         // Whoever has the machine lets the first operator in.
         Event::Access(AccessEvent::Added(e)) => {
             is_call || via == Via::Engine && e.role == Role::Operator

@@ -29,6 +29,7 @@ impl Audit<'_> {
 
     pub(super) fn approved(&mut self, caller: &Caller, e: &BatchApproved) -> Done {
         self.approval_signed(caller, e).map_err(|difference| difference.batch(e.batch))?;
+        self.may_leave().map_err(|difference| difference.batch(e.batch))?;
         let id = e.batch;
         let Some(batch) = self.batches.get_mut(&id).filter(|b| b.state == State::Computed) else {
             return Err(Difference::new("the approved batch", "a computed one", id).into());
@@ -103,6 +104,7 @@ impl Audit<'_> {
     }
 
     pub(super) fn submitted(&mut self, e: &LegsSubmitted) -> Done {
+        self.may_leave().map_err(|difference| difference.batch(e.batch))?;
         let batch = self.settling(e.batch)?;
         let asset = batch.asset;
         let submitted = batch.legs.submit(e).and_then(|()| match &mut batch.passed {
@@ -120,6 +122,7 @@ impl Audit<'_> {
     }
 
     pub(super) fn moved(&mut self, caller: &Caller, e: &LegsMoved) -> Done {
+        self.moves_may_leave(e).map_err(|difference| difference.batch(e.batch))?;
         self.moves_signed(caller, e).map_err(|difference| difference.batch(e.batch))?;
         let batch = self.settling(e.batch)?;
         if batch.asset != e.asset {

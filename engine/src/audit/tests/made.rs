@@ -105,7 +105,8 @@ fn signed(own: &SigningKey, event: Event) -> Event {
         | Event::Window(_)
         | Event::Batch(_)
         | Event::Leg(_)
-        | Event::Trouble(_)) => other,
+        | Event::Trouble(_)
+        | Event::Hold(_)) => other,
     }
 }
 

@@ -203,7 +203,7 @@ fn what_is_approved_by_itself_always_has_a_bound_for_the_day() {
 
 #[test]
 fn printed_settings_are_read_back_as_the_same() {
-    let text = "data_dir = \"/d\"\nroot_key_file = \"/k\"\nlisten = \"[::1]:0\"\n\
+    let text = "data_dir = \"/d\"\nroot_key_file = \"/k\"\nbackup_dir = \"/b\"\nlisten = \"[::1]:0\"\n\
         ready_file = \"r\"\nshards = 7\nverify_threads = 9\nverify_backend = \"portable\"\nverify_table_bytes = \"0\"\n\
         checkpoint_bytes = \"64MiB\"\ndisk_reserve_bytes = \"1GiB\"\n\
         window_every = \"90s\"\nvoucher_lifetime_max_seconds = 60\n\

@@ -55,6 +55,8 @@ pub struct Settler {
 #[derive(Clone, Default)]
 pub struct Troubles(Arc<Mutex<BTreeMap<String, String>>>);
 
+/// What is said of a ledger that was restored from a copy, among the troubles.
+pub const RESTORED: &str = "restore";
 /// What the list of troubles is called among the troubles.
 const LIST: &str = "list of troubles";
 /// What the folder of archives is called among them.
@@ -321,7 +323,10 @@ impl Turns {
         self.run.more = false;
         self.run.unheard.clear();
         self.hear()?;
-        self.run.let_leave()?;
+        let on_hold = self.run.on_hold();
+        if !on_hold {
+            self.run.let_leave()?;
+        }
         for batch in self.run.held.take_said() {
             self.run.note_void(batch)?;
         }
@@ -336,7 +341,8 @@ impl Turns {
         }
         let mut all_well = true;
         for batch in &batches {
-            let done = self.step(*batch);
+            // What has come back counts; nothing leaves, and no rail is asked to do anything.
+            let done = if on_hold { self.run.let_go(*batch) } else { self.step(*batch) };
             if let Err(stuck) = &done
                 && (stuck.is_stop() || matches!(stuck, Stuck::NotLoaded(NotLoaded::Storage(_))))
             {
@@ -392,6 +398,26 @@ impl Run {
         self.plans.retain(|batch, _| batches.contains(batch));
         self.looked.retain(|batch, _| batches.contains(batch));
         self.troubles.retain(batches);
+    }
+
+    /// Whether nothing may leave, since the ledger was restored from a copy.
+    fn on_hold(&self) -> bool {
+        let position = self.engine.control().on_hold().map(|hold| hold.of.position);
+        let text = position.map(|position| {
+            format!(
+                "this ledger was restored from a copy that ends at record {position}: nothing is approved and \
+                 nothing leaves. Find out what left since (docs/OPERATIONS.md, \"Restore\"), then \
+                 `tallystick restore release --reason TEXT`"
+            )
+        });
+        self.troubles.set(RESTORED, text);
+        position.is_some()
+    }
+
+    /// Has the exposure of those fall who are done with a batch, and nothing else.
+    fn let_go(&mut self, batch: BatchId) -> Result<(), Stuck> {
+        let plan = self.plan(batch)?;
+        self.release(batch, &plan)
     }
 
     /// The plan of a batch, made anew when it is not held.

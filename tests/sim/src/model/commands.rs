@@ -5,7 +5,8 @@ use crate::clock::DAY;
 use crate::world::Asset;
 use tallystick::ledger::control::CreateBatch;
 use tallystick::ledger::event::{
-    BatchEvent, KeyEvent, LegEvent, RegistryEvent, SignerAdded, TroubleEvent, WindowEvent,
+    BatchEvent, HoldEvent, KeyEvent, LegEvent, RegistryEvent, SignerAdded, TroubleEvent,
+    WindowEvent,
 };
 use tallystick::ledger::{Command, Envelope, Event, Refusal, Request, SealedAccount, Wish};
 use tallystick::types::{BatchId, MONEY_MAX, PartyId, SettlementModel, SignerKey, Total};
@@ -38,8 +39,7 @@ pub fn word(refusal: &Refusal) -> &'static str {
         Refusal::SignerDiffers(_) => "SignerDiffers",
         Refusal::SignerRevoked(_) => "SignerRevoked",
         Refusal::DepositsTooLarge(..) => "DepositsTooLarge",
-        Refusal::WindowOpen(_) => "WindowOpen",
-        Refusal::WindowUnsealed(_) => "WindowUnsealed",
+        Refusal::WindowOpen(_) | Refusal::WindowUnsealed(_) => window_word(refusal),
         Refusal::SealingBehind(_) => "SealingBehind",
         Refusal::WindowInBatch { .. } => "WindowInBatch",
         Refusal::EngineKey(_) => "EngineKey",
@@ -94,7 +94,16 @@ pub fn word(refusal: &Refusal) -> &'static str {
         Refusal::UnknownTrouble(_) => "UnknownTrouble",
         Refusal::RequestsFull(_) | Refusal::TableFull { .. } | Refusal::TroublesFull(_) => "Full",
         Refusal::SaidToBePaid { .. } => "SaidToBePaid",
+        Refusal::OnHold { .. } | Refusal::NotOnHold => hold_word(refusal),
     }
+}
+
+fn hold_word(refusal: &Refusal) -> &'static str {
+    if *refusal == Refusal::NotOnHold { "NotOnHold" } else { "OnHold" }
+}
+
+fn window_word(refusal: &Refusal) -> &'static str {
+    if let Refusal::WindowOpen(_) = refusal { "WindowOpen" } else { "WindowUnsealed" }
 }
 
 /// The key that a wish registers, if it is done.
@@ -250,11 +259,11 @@ impl State {
             Event::Budget(e) => self.may_budget(e),
             // What is asked of keys is decided as the event is made, and of identities by the time.
             Event::Access(_)
+            | Event::Hold(_)
             | Event::Key(KeyEvent::OperatorSet(_) | KeyEvent::OperatorRemoved(_))
             | Event::Trouble(TroubleEvent::Raised(_)) => Ok(()),
             Event::Trouble(TroubleEvent::Acked(e)) => {
-                let open = |number| self.troubles.contains_key(number);
-                unless(!e.troubles.iter().all(open), "UnknownTrouble")
+                unless(!e.troubles.iter().all(|n| self.troubles.contains_key(n)), "UnknownTrouble")
             }
             Event::Window(WindowEvent::Cut(_) | WindowEvent::Sealed(_))
             | Event::Batch(BatchEvent::Computed(_)) => {
@@ -269,6 +278,7 @@ impl State {
         // Four eyes are those of two people who have names.
         let one = operator == batch.creator || operator.is_empty();
         unless(batch.four_eyes && one, "SameOperator")?;
+        self.may_leave()?;
         unless(!self.said_to_be_paid(id).is_empty(), "SaidToBePaid")?;
         let mut of = batch.windows.iter().filter_map(|number| self.window(*number));
         unless(of.any(|window| window.disputed), "WindowDisputed")
@@ -378,6 +388,8 @@ impl State {
             Event::Leg(LegEvent::Proposed(e)) => self.propose(operator, e),
             Event::Leg(LegEvent::Released(e)) => self.release(e),
             Event::Trouble(e) => self.troubled(e),
+            Event::Hold(HoldEvent::Begun(_)) => self.held = Some(lsn),
+            Event::Hold(HoldEvent::Released(_)) => self.held = None,
             Event::Window(WindowEvent::Cut(_) | WindowEvent::Sealed(_))
             | Event::Batch(BatchEvent::Computed(_)) => {
                 unreachable!("nobody asks for {event:?} as it is")

@@ -232,6 +232,7 @@ impl State {
     }
 
     pub(super) fn may_submit(&self, e: &LegsSubmitted) -> Allowed {
+        self.may_leave()?;
         let batch = self.approved(e.batch)?;
         batch.submittable(e)?;
         let said = self.said_to_be_paid(e.batch);
@@ -277,7 +278,13 @@ impl State {
 
     pub(super) fn may_move(&self, operator: &str, e: &LegsMoved) -> Allowed {
         let suspended = |party| self.parties.get(&party).is_some_and(|party| party.suspended);
-        self.approved(e.batch)?.movable(operator, e, suspended)
+        self.approved(e.batch)?.movable(operator, e, suspended)?;
+        if e.moves.iter().any(|one| one.to == Sent) { self.may_leave() } else { Ok(()) }
+    }
+
+    /// Whether money may be on its way: not from an older copy that nobody has looked at.
+    pub(super) fn may_leave(&self) -> Allowed {
+        if self.held.is_some() { Err("OnHold") } else { Ok(()) }
     }
 
     pub(super) fn may_book(&self, e: &LegsBooked) -> Allowed {

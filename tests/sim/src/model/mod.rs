@@ -208,6 +208,8 @@ pub struct State {
     pub troubles: BTreeMap<u64, Told>,
     /// See `troubles`.
     pub raised: u64,
+    /// The record since which nothing leaves, where an older copy was restored.
+    pub held: Option<u64>,
 }
 
 impl State {

@@ -5,7 +5,7 @@ use super::{Batch, State};
 use tallystick::ledger::LegState::{Accepted, Confirmed, Ready, Rejected, Returned, Sent, Unknown};
 use tallystick::ledger::event::{
     AssetCreated, BatchAborted, BatchApproved, BudgetsSet, BudgetsWarned, CreditLimitSet,
-    DepositRecorded, DisputeEnded, EngineKeySet, ExposureReleased, IdentityRevoked,
+    DepositRecorded, DisputeEnded, EngineKeySet, ExposureReleased, HoldReleased, IdentityRevoked,
     IdentityRotated, LegEvent, LegProposed, LegsBooked, LegsMoved, LegsSubmitted, PartyErased,
     Release, SignerAdded, SignerRevoked, TroublesAcked, TroublesRaised, WindowDisputed,
 };
@@ -14,7 +14,7 @@ use tallystick::ledger::{
     SubmitLegs, Wish,
 };
 use tallystick::types::{
-    AssetNumber, BatchId, Digest, FileHasher, PartyId, Total, approval_statement,
+    AssetNumber, BatchId, Digest, FileHasher, Lsn, PartyId, Total, approval_statement,
 };
 
 /// What follows; or the word of the refusal.
@@ -95,6 +95,7 @@ impl State {
             Wish::WarnBudgets(uses) => Event::from(BudgetsWarned { uses }),
             Wish::RaiseTroubles(troubles) => Event::from(TroublesRaised { troubles }),
             Wish::AckTroubles { troubles, note } => Event::from(TroublesAcked { troubles, note }),
+            hold @ (Wish::BeginHold(_) | Wish::ReleaseHold { .. }) => self.hold_of(hold)?,
             Wish::CreateAsset { .. }
             | Wish::UpsertParty(_)
             | Wish::EraseParty { .. }
@@ -117,6 +118,15 @@ impl State {
         Ok(Some(event))
     }
 
+    fn hold_of(&self, wish: Wish) -> Fact {
+        if let Wish::BeginHold(of) = wish {
+            return Ok(Event::from(of));
+        }
+        let Wish::ReleaseHold { reason } = wish else { unreachable!("{wish:?} is about no hold") };
+        let restored = Lsn(self.held.ok_or("NotOnHold")?);
+        Ok(Event::from(HoldReleased { restored, reason }))
+    }
+
     /// What an operator says of legs, with what stands under it.
     fn signed(&self, operator: &str, said: Event, signed: Option<OperatorSignature>) -> Fact {
         match said.clone() {
@@ -135,7 +145,8 @@ impl State {
             | Event::Key(_)
             | Event::Window(_)
             | Event::Batch(_)
-            | Event::Trouble(_) => unreachable!("{said:?} is no word about a leg"),
+            | Event::Trouble(_)
+            | Event::Hold(_) => unreachable!("{said:?} is no word about a leg"),
         }
     }
 
@@ -289,6 +300,8 @@ fn registration(wish: &Wish) -> Option<Event> {
         | Wish::ResolveLeg { .. }
         | Wish::ReleaseExposure { .. }
         | Wish::RaiseTroubles(_)
-        | Wish::AckTroubles { .. } => return None,
+        | Wish::AckTroubles { .. }
+        | Wish::BeginHold(_)
+        | Wish::ReleaseHold { .. } => return None,
     })
 }

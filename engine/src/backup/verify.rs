@@ -1,0 +1,97 @@
+//! Whether a backup is good: every file by its digest, then everything in it re-derived.
+
+use super::files::{Pace, check, digest};
+use super::{BackupError, LEDGER, Manifest};
+use crate::audit::{self, Directory, Report, Settings};
+use crate::journal::rocks;
+use crate::vault::RootKey;
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
+/// A backup that was found good.
+#[derive(Debug)]
+pub struct Verified {
+    /// Its manifest.
+    pub manifest: Manifest,
+    /// What the audit says.
+    pub report: Report,
+    /// Whether the manifest was compared with the root key, too.
+    pub is_marked: bool,
+}
+
+/// Verifies a backup: nothing in it is changed.
+///
+/// # Errors
+/// `Damaged` that names the file, `Audit`, or that it cannot be read.
+pub fn verify(
+    backup: &Path,
+    root_key: Option<&RootKey>,
+    threads: usize,
+) -> Result<Verified, BackupError> {
+    let manifest = Manifest::read(backup)?;
+    if let Some(root_key) = root_key {
+        check_mark(&manifest, root_key)?;
+    }
+    let (ledger, mut pace) = (backup.join(LEDGER), Pace::free());
+    check_names(&ledger, &manifest)?;
+    for file in &manifest.files {
+        let path = ledger.join(&file.name);
+        check(&path, file, &digest(&path, &mut pace)?)?;
+    }
+    let journal = rocks::open_copy(&ledger)?;
+    let directory =
+        Directory::new(&journal, None).map_err(|error| BackupError::Differs(error.to_string()));
+    let report = audited(&directory?, &manifest, threads)?;
+    Ok(Verified { manifest, report, is_marked: root_key.is_some() })
+}
+
+/// The audit of what was backed up, and whether it is what the manifest says.
+pub(super) fn audited(
+    directory: &Directory,
+    manifest: &Manifest,
+    threads: usize,
+) -> Result<Report, BackupError> {
+    let settings =
+        Settings { threads, first_key: None, operator_keys: &[], receipts: &[], progress: &|_| {} };
+    let report = audit::audit(directory, settings);
+    if !report.ok {
+        return Err(BackupError::Audit(Box::new(report)));
+    }
+    let found = directory.tail().map_err(|error| BackupError::Differs(error.to_string()))?;
+    let wanted = manifest.tail().map_err(BackupError::Differs)?;
+    if found != wanted {
+        return Err(BackupError::Differs(format!(
+            "the journal ends at record {} ({}), and the manifest says {} ({})",
+            found.lsn, found.link, wanted.lsn, wanted.link
+        )));
+    }
+    let same = |what: &str, found: Option<&String>, wanted: &str| match found {
+        Some(found) if found == wanted => Ok(()),
+        found => Err(BackupError::Differs(format!("the {what} is {found:?}, not {wanted}"))),
+    };
+    same("network", report.network_id.as_ref(), &manifest.network_id)?;
+    same("engine's key", report.engine_key.as_ref(), &manifest.engine_key)?;
+    Ok(report)
+}
+
+/// Whether whoever wrote the manifest had the root key.
+pub(super) fn check_mark(manifest: &Manifest, root_key: &RootKey) -> Result<(), BackupError> {
+    if root_key.mark(&manifest.marked()).to_string() == manifest.mark {
+        return Ok(());
+    }
+    Err(BackupError::OtherRootKey { path: root_key.path().to_owned() })
+}
+
+/// No file is there that the manifest does not name.
+fn check_names(ledger: &Path, manifest: &Manifest) -> Result<(), BackupError> {
+    let wanted: BTreeSet<&str> = manifest.files.iter().map(|file| file.name.as_str()).collect();
+    for entry in fs::read_dir(ledger).map_err(BackupError::file(ledger))? {
+        let entry = entry.map_err(BackupError::file(ledger))?;
+        let name = entry.file_name();
+        if !name.to_str().is_some_and(|name| wanted.contains(name)) {
+            return Err(BackupError::damaged(&entry.path(), "the manifest does not name it"));
+        }
+    }
+    Ok(())
+}
