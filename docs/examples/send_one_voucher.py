@@ -1,7 +1,9 @@
 """Signs one voucher and sends it. Needs: pip install grpcio-tools blake3 cryptography, and the stubs:
 python -m grpc_tools.protoc -I proto --python_out=. --grpc_python_out=. proto/tallystick/v1/*.proto
 Usage: PYTHONPATH=. send_one_voucher.py HOST:PORT SECRET_HEX PAYEE_HEX ASSET CUMULATIVE
-Run twice with the same arguments, it pays once: the channel is kept in a file in this folder."""
+Run twice with the same arguments, it pays once: the channel is kept in a file in this folder.
+As `tallystick` does: https://HOST:PORT is an engine that speaks TLS, TALLYSTICK_TLS_CA the file of its authority,
+TALLYSTICK_TOKEN your facilitator's key."""
 import json
 import os
 import struct
@@ -19,7 +21,17 @@ server, secret, payee, asset, cumulative = sys.argv[1:]
 for what, text in (("SECRET_HEX", secret), ("PAYEE_HEX", payee)):
     if len(text) != 64 or set(text.lower()) - set("0123456789abcdef"):
         sys.exit(f"{what} is 64 hexadecimal digits; what was given has {len(text)} characters")
-engine = vouchers_pb2_grpc.VouchersStub(grpc.insecure_channel(server))
+token = os.environ.get("TALLYSTICK_TOKEN")
+caller = [("authorization", f"Bearer {token}")] if token else []
+if server.startswith("https://"):
+    ca = os.environ.get("TALLYSTICK_TLS_CA")
+    trusted = grpc.ssl_channel_credentials(open(ca, "rb").read() if ca else None)
+    connection = grpc.secure_channel(server.removeprefix("https://"), trusted)
+elif token and server.rpartition(":")[0] not in ("127.0.0.1", "localhost", "[::1]"):
+    sys.exit("a key goes to another machine under TLS only: https://HOST:PORT")
+else:
+    connection = grpc.insecure_channel(server)
+engine = vouchers_pb2_grpc.VouchersStub(connection)
 try:
     network = engine.GetNetwork(vouchers_pb2.GetNetworkRequest()).network_id
 except grpc.RpcError as error:
@@ -57,7 +69,10 @@ message = b"\x56\x01" + channel + struct.pack("<Qq", cumulative, expires_at)
 voucher = signer + payee + struct.pack("<IIQqQ", asset, 0, lane, expires_at, cumulative)
 voucher += key.sign(message)
 
-ack = engine.Submit(vouchers_pb2.Frame(frame_id=1, packed=voucher))
+try:
+    ack = engine.Submit(vouchers_pb2.Frame(frame_id=1, packed=voucher), metadata=caller)
+except grpc.RpcError as error:
+    sys.exit(f"{error.code().name}: {error.details()}; to send it again is safe")
 names = {number: name for name, number in vouchers_pb2.Outcome.items()}
 print(names.get(ack.outcomes[0], f"outcome {ack.outcomes[0]}"), "at lsn", ack.lsn)
 print(f"the channel's total is {cumulative}, lane {lane}, expires_at {expires_at} (kept in {file})")

@@ -1,6 +1,6 @@
 // Pays for COUNT requests of PRICE units each, over one stream, in several lanes: stream_vouchers.py in JavaScript, which
 // says what such a client must do. Both keep the same file, so that one goes on where the other stopped.
-// Needs: npm ci --prefix docs/examples
+// Needs: npm ci --prefix docs/examples. Takes TALLYSTICK_TLS_CA and TALLYSTICK_TOKEN as send_one_voucher.py does.
 // Usage: stream_vouchers.mjs HOST:PORT SECRET_HEX[,SECRET_HEX...] PAYEE_HEX ASSET PRICE COUNT
 import { once } from "node:events";
 import fs from "node:fs";
@@ -24,9 +24,19 @@ const contract = fileURLToPath(new URL("../../proto/tallystick/v1/vouchers.proto
 const root = fileURLToPath(new URL("../../proto", import.meta.url));
 const definition = loader.loadSync(contract, { keepCase: true, longs: String, enums: Number, defaults: true, includeDirs: [root] });
 const { Vouchers } = grpc.loadPackageDefinition(definition).tallystick.v1;
-const engine = new Vouchers(server, grpc.credentials.createInsecure());
+// What says to the engine who calls: a facilitator's key, which goes to another machine under TLS only.
+const { TALLYSTICK_TLS_CA: ca, TALLYSTICK_TOKEN: token } = process.env;
+const isTls = server.startsWith("https://"), address = server.replace("https://", "");
+if (token && !isTls && !/^(127\.0\.0\.1|localhost|\[::1\]):/.test(server)) {
+  console.error("a key goes to another machine under TLS only: https://HOST:PORT");
+  process.exit(2);
+}
+const caller = new grpc.Metadata();
+if (token) caller.set("authorization", `Bearer ${token}`);
+const { createSsl, createInsecure } = grpc.credentials;
+const engine = new Vouchers(address, isTls ? createSsl(ca ? fs.readFileSync(ca) : null) : createInsecure());
 const ask = (method, request) => new Promise((resolve, reject) =>
-  engine[method](request, (error, answer) => (error ? reject(error) : resolve(answer))));
+  engine[method](request, caller, (error, answer) => (error ? reject(error) : resolve(answer))));
 
 // An engine may know outcomes that this program does not.
 const NAMES = new Map(definition["tallystick.v1.Outcome"].type.value
@@ -93,7 +103,7 @@ process.on("uncaughtException", (error) => {
 const network = (await ask("GetNetwork", {})).network_id;
 const agents = secrets.split(",").map((secret) => channels(network, secret));
 const seen = new Map(), waiting = [];
-const stream = engine.Stream();
+const stream = engine.Stream(caller);
 stream.on("data", (ack) => { // while frames are written, and in frame order
   const sent = waiting.shift();
   [...ack.outcomes].forEach((outcome, place) => {
@@ -121,9 +131,13 @@ for (const one of agents) {
     if (!total) continue;
     // What the engine holds of it; `known` is false for a channel that it has forgotten or never seen.
     const held = await ask("GetChannel", { signer: one.signer, payee, asset, lane, expires_at: String(one.expiresAt) });
-    lacking += BigInt(held.cumulative) < total ? 1 : 0;
+    lacking += BigInt(held.cumulative) === total ? 0 : 1;
     console.log(`${one.signer.toString("hex").slice(0, 16)} lane ${lane}, expires_at ${one.expiresAt}: ` +
       `signed ${total}, held ${held.known ? held.cumulative : "nothing (not known)"}`);
+    if (BigInt(held.cumulative) > total) {
+      console.log(`  more is held than ${one.file} says: was it lost, or does another program sign with this key? ` +
+        "What was signed now paid nothing");
+    }
   }
 }
 process.exit(lacking ? 1 : 0);

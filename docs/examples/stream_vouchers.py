@@ -1,5 +1,5 @@
 """Pays for COUNT requests of PRICE units each, over one stream, for one or more agents in several lanes each.
-Needs what send_one_voucher.py needs.
+Needs what send_one_voucher.py needs, and takes TALLYSTICK_TLS_CA and TALLYSTICK_TOKEN as that does.
 Usage: PYTHONPATH=. stream_vouchers.py HOST:PORT SECRET_HEX[,SECRET_HEX...] PAYEE_HEX ASSET PRICE COUNT
 
 Shows what a client must do so that nothing is paid twice and nothing served for nothing:
@@ -98,10 +98,25 @@ def frames(agents, price, count, waiting):
         yield frame(parts)
 
 
-def run(engine, agents, price, count):
+def connect(server):
+    """The engine, and what says to it who calls: a facilitator's key, which goes to another machine under TLS only."""
+    token = os.environ.get("TALLYSTICK_TOKEN")
+    caller = [("authorization", f"Bearer {token}")] if token else []
+    if server.startswith("https://"):
+        ca = os.environ.get("TALLYSTICK_TLS_CA")
+        trusted = grpc.ssl_channel_credentials(open(ca, "rb").read() if ca else None)
+        connection = grpc.secure_channel(server.removeprefix("https://"), trusted)
+    elif token and server.rpartition(":")[0] not in ("127.0.0.1", "localhost", "[::1]"):
+        sys.exit("a key goes to another machine under TLS only: https://HOST:PORT")
+    else:
+        connection = grpc.insecure_channel(server)
+    return vouchers_pb2_grpc.VouchersStub(connection), caller
+
+
+def run(engine, caller, agents, price, count):
     """Streams; gRPC takes frames from the generator on a thread of its own while acks are read here."""
     seen, waiting = {}, deque()
-    for ack in engine.Stream(frames(agents, price, count, waiting)):
+    for ack in engine.Stream(frames(agents, price, count, waiting), metadata=caller):
         for (agent, lane), outcome in zip(waiting.popleft(), ack.outcomes):  # in frame order
             word = name(outcome)
             seen[word] = seen.get(word, 0) + 1
@@ -114,14 +129,14 @@ def main():
     if len(sys.argv) != 7:
         sys.exit(__doc__)
     server, secrets, payee, asset, price, count = sys.argv[1:]
-    engine = vouchers_pb2_grpc.VouchersStub(grpc.insecure_channel(server))
+    engine, caller = connect(server)
     try:
         network = engine.GetNetwork(vouchers_pb2.GetNetworkRequest()).network_id
     except grpc.RpcError as error:
         sys.exit(f"no engine answers at {server}: {error.details()}")
     agents = [Agent(network, secret, bytes.fromhex(payee), int(asset)) for secret in secrets.split(",")]
     try:
-        seen = run(engine, agents, int(price), int(count))
+        seen = run(engine, caller, agents, int(price), int(count))
     except grpc.RpcError as error:
         sys.exit(f"{error.code().name}: {error.details()}; the totals are kept: run this again with COUNT 0, and what "
                  "was signed and is not held is sent again")
@@ -130,11 +145,15 @@ def main():
     for agent in agents:
         for lane in (lane for lane in range(LANES) if agent.totals[lane]):
             # What the engine holds of it; `known` is false for a channel that it has forgotten or never seen.
-            held = engine.GetChannel(vouchers_pb2.GetChannelRequest(
-                signer=agent.signer, payee=agent.payee, asset=agent.asset, lane=lane, expires_at=agent.expires_at))
-            lacking += held.cumulative < agent.totals[lane]
+            asked = vouchers_pb2.GetChannelRequest(
+                signer=agent.signer, payee=agent.payee, asset=agent.asset, lane=lane, expires_at=agent.expires_at)
+            held = engine.GetChannel(asked, metadata=caller)
+            lacking += held.cumulative != agent.totals[lane]
             print(f"{agent.signer.hex()[:16]} lane {lane}, expires_at {agent.expires_at}: "
                   f"signed {agent.totals[lane]}, held {held.cumulative if held.known else 'nothing (not known)'}")
+            if held.cumulative > agent.totals[lane]:
+                print(f"  more is held than {agent.file} says: was it lost, or does another program sign with this key? "
+                      "What was signed now paid nothing")
     sys.exit(1 if lacking else 0)
 
 
