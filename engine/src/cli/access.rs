@@ -229,7 +229,8 @@ pub async fn run(session: &mut Session, command: AccessCommand) -> Result<(), Cl
         AccessCommand::List => {
             let answer = session.operator().list_identities(ListIdentitiesRequest {}).await;
             let rows = answer.map_err(|status| session.failed(status))?.into_inner();
-            let columns = ["name", "role", "kind", "expires_at", "revoked_lsn"];
+            let columns =
+                ["name", "role", "kind", "parties", "payees", "expires_at", "revoked_lsn"];
             session.print_stream(rows, &columns, identity_record).await
         }
         AccessCommand::Revoke(RevokeArgs { name, request }) => {
