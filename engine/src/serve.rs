@@ -108,6 +108,11 @@ pub enum ServeError {
          access bootstrap`)", .path.display()
     )]
     Bootstrap { path: PathBuf, why: String },
+    #[error(
+        "operators.{name} has the name of an identity, or of one that was revoked; give that operator another name \
+         in the configuration"
+    )]
+    NameTwice { name: String },
     #[error("metrics_token_file: {why}")]
     MetricsToken { why: String },
     #[error("listener for {kind}: {why}")]
@@ -215,6 +220,7 @@ pub fn run(config: &Config) -> Result<(), ServeError> {
         started_at,
         window_every: config.window_every,
         operators: config.operators.len(),
+        operator_names: config.operators.keys().cloned().collect(),
         board: Board::new(config.schedule.clone()),
         folders,
         backups: Backups::new(&config.data_dir, config.backup_dir.as_deref()),

@@ -6,7 +6,7 @@ use super::door::Visits;
 use crate::ledger::Rail;
 use crate::settle::{Board, Folders};
 use crate::types::Timestamp;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -18,6 +18,8 @@ pub struct Edge {
     pub window_every: Option<Duration>,
     /// Operators configured.
     pub operators: usize,
+    /// Their names: no identity may have one of them.
+    pub operator_names: BTreeSet<String>,
     /// The schedule, and where it stands.
     pub board: Board,
     /// Where the files of each rail lie.

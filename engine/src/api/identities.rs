@@ -2,6 +2,7 @@
 //! makes one keeps it, and sends its digest.
 
 use super::access::Own;
+use super::held::Edge;
 use super::messages::{asked, asks, bytes, id};
 use super::status::invalid;
 use crate::ledger::event::IdentityAdded;
@@ -24,6 +25,7 @@ const MICROS: i64 = 1_000_000;
 /// Gives somebody an identity.
 pub(super) async fn add(
     engine: &Engine,
+    edge: &Edge,
     caller: Caller,
     message: v1::AddIdentityRequest,
 ) -> Result<v1::Identity, Status> {
@@ -41,6 +43,12 @@ pub(super) async fn add(
         })?)),
     };
     let (name, rate) = (message.name, message.rate);
+    // What the journal says somebody did is one person's doing.
+    if edge.operator_names.contains(&name) {
+        return Err(Status::already_exists(format!(
+            "{name:?} is the name of an operator in the configuration; choose another"
+        )));
+    }
     let added = IdentityAdded { name: name.clone(), role, credential, scope, expires_at, rate };
     engine.tell(Wish::AddIdentity(added).by(caller, request)).await?;
     one(engine, &name).await

@@ -389,7 +389,8 @@ impl v1::operator_server::Operator for OperatorApi {
 
     async fn add_identity(&self, request: Request<v1::AddIdentityRequest>) -> Answer<v1::Identity> {
         let caller = caller(&request);
-        identities::add(&self.engine, caller, request.into_inner()).await.map(Response::new)
+        let added = identities::add(&self.engine, &self.edge, caller, request.into_inner());
+        added.await.map(Response::new)
     }
 
     async fn revoke_identity(

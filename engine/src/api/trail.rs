@@ -4,6 +4,7 @@
 //! Those who read a message note as they read; nothing of a message is kept but that.
 
 use super::door::Peer;
+use crate::ledger::Call;
 use crate::limits::{AUDIT_IDS_MAX, REQUEST_ID_BYTES_MAX};
 use crate::trail::{AuditLog, Line, Who};
 use std::collections::BTreeMap;
@@ -139,7 +140,8 @@ impl Entry {
             who: Who::default(),
             certificate: peer.and_then(|peer| peer.certificate.clone()),
             from: peer.map_or(String::new(), |peer| peer.address.to_string()),
-            call: path.rsplit('/').next().unwrap_or_default().to_owned(),
+            // What is no call is whatever a stranger sends, of any length.
+            call: Call::at(path).map_or("?", Call::name).to_owned(),
             request_id: String::new(),
             about: BTreeMap::new(),
             result: String::new(),

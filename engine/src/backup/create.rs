@@ -169,8 +169,13 @@ fn one_file(
     let bytes = fs::metadata(from).map_err(BackupError::file(from))?.len();
     if let Some((held, at)) = held.filter(|(held, _)| held.bytes == bytes) {
         let found = digest(from, pace)?;
-        // A disk that links nothing, or no more, gets a copy.
-        if check(from, held, &found).is_ok() && fs::hard_link(at, to).is_ok() {
+        let same = check(from, held, &found).is_ok();
+        // What has rotted in the last backup does not go on into this one. A disk that links
+        // nothing, or no more, gets a copy.
+        let good = |at: &Path, pace: &mut Pace| {
+            digest(at, pace).is_ok_and(|found| check(at, held, &found).is_ok())
+        };
+        if same && good(&at, pace) && fs::hard_link(at, to).is_ok() {
             return Ok((held.clone(), false));
         }
     }

@@ -51,6 +51,11 @@ pub(super) fn first_records(
         runtime.block_on(engine.tell(command)).map_err(ServeError::EngineKeyNotSet)?;
     }
     if let Some((name, digest)) = read(config)? {
+        if config.operators.contains_key(&name) {
+            let path = Bootstrap::path(&config.data_dir);
+            let why = format!("{name:?} is the name of an operator in the configuration");
+            return Err(ServeError::Bootstrap { path, why });
+        }
         let credential = Credential::Key(digest);
         let told = runtime.block_on(engine.tell(Command::own(Wish::AddIdentity(IdentityAdded {
             name: name.clone(),
@@ -72,7 +77,20 @@ pub(super) fn first_records(
         Bootstrap::remove(&config.data_dir)
             .map_err(|why| ServeError::Bootstrap { path, why: why.to_string() })?;
     }
+    check_names(engine, config)?;
     check(config, engine.has_operators())
+}
+
+/// No operator of the configuration has the name of an identity, be it a revoked one: what the
+/// journal says somebody did is one person's doing.
+fn check_names(engine: &Engine, config: &Config) -> Result<(), ServeError> {
+    for name in config.operators.keys() {
+        let named = engine.standing(|control| Ok(control.identities().named(name).map(|_| ())?));
+        if named.is_ok() {
+            return Err(ServeError::NameTwice { name: name.clone() });
+        }
+    }
+    Ok(())
 }
 
 /// Without operators the engine is open, which is meant for a first look. Where money can move,

@@ -109,6 +109,8 @@ impl Turns {
         let (from, keep) = (self.first, self.retention.keep);
         let found = self.engine.ask(|control| {
             let (first, due) = control.archivable(from, keep);
+            // A copy that was restored may share the folder with the ledger that it is a copy of.
+            let due = due.filter(|_| control.on_hold().is_none());
             Ok((first, due, control.history(), control.engine_key()))
         });
         let (first, due, last, key) = found.await?;

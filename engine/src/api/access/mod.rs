@@ -162,7 +162,11 @@ impl Access {
             }
         };
         let found = match found {
-            Err(Denied::Unknown) if open => return Ok(anyone()),
+            // Who has an identity by certificate, in force or not, does not lose it by sending a
+            // word besides.
+            Err(Denied::Unknown) if open && by_certificate(control, peer, now)?.is_none() => {
+                return Ok(anyone());
+            }
             other => other?,
         };
         let Some(found) = found else {
