@@ -158,3 +158,33 @@ async fn who_locks_the_door_behind_himself_is_answered() {
     ends_with(&run_cli(&[&["status"], &ann[..]].concat()), 1, "was revoked");
     engine.stop().await;
 }
+
+/// Under four eyes an operator gave an approver the name of the other one, and approved alone, as
+/// two.
+#[tokio::test]
+async fn an_operator_of_the_configuration_and_an_identity_never_have_one_name() {
+    let dir = tempfile::tempdir().unwrap();
+    let token = |name: &str| dir.path().join(format!("{name}.token")).display().to_string();
+    let digest = |name: &str| {
+        let made = json(&["operator", "token", "--name", name, "--out", &token(name)]);
+        made["digest"].as_str().unwrap().to_owned()
+    };
+    let (ann, bob, carol) = (digest("ann"), digest("bob"), digest("carol"));
+    let both = format!("four_eyes = true\n[operators]\nann = \"{ann}\"\nbob = \"{bob}\"\n");
+    let launch = Launch::new(&dir.path().join("data")).without_clearing();
+    let engine = launch.clone().config(&both).start();
+    let by_ann = ["--server", engine.address(), "--token-file", &token("ann")].map(str::to_owned);
+    let by_ann: Vec<&str> = by_ann.iter().map(String::as_str).collect();
+    let add = |name: &str| {
+        let role = ["access", "add", "--role", "approver", "--json", "--name", name];
+        run_cli(&[&role[..], &by_ann].concat())
+    };
+    ends_with(&add("bob"), 1, "is the name of an operator in the configuration");
+    assert!(add("carol").status.success());
+    let revoked = run_cli(&[&["access", "revoke", "carol"], &by_ann[..]].concat());
+    assert!(revoked.status.success(), "{revoked:?}");
+    engine.stop().await;
+    // Nor the other way round, and not when the identity is gone.
+    let text = launch.config(&format!("{both}carol = \"{carol}\"\n")).refusal();
+    assert!(text.contains("operators.carol has the name of an identity"), "{text}");
+}
