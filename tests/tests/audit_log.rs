@@ -1,8 +1,10 @@
 //! Each call of operators is written down, reads and refused ones too, and nothing of what it
 //! carries: no name, no account, no token.
 
+use rustix::fs::{CWD, FileType, Mode, mknodat};
 use std::path::{Path, PathBuf};
-use tallystick_tests::{Cli, Engine, Launch, Signal, run_cli};
+use tallystick_tests::wire::GetStatusRequest;
+use tallystick_tests::{Cli, Client, Engine, Launch, Signal, run_cli};
 use tempfile::TempDir;
 
 const IBAN: &str = "DE02120300000000202051";
@@ -173,4 +175,29 @@ fn a_log_that_cannot_be_written_is_refused_at_the_start_and_counted_later() {
     let ended = Cli(&engine).run(&["window", "close"]);
     assert!(ended.status.success(), "the engine goes on");
     assert!(engine.stderr().contains("lines of the audit log are lost"), "{}", engine.stderr());
+}
+
+/// A folder that hung held up every operator, and the stop, for ever.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_disk_that_hangs_holds_up_neither_operators_nor_the_stop() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = dir.path().join("log");
+    std::fs::create_dir(&log).unwrap();
+    // A pipe that nobody reads takes 64 KiB, and then nothing.
+    let pipe = log.join("audit-00000001.jsonl");
+    mknodat(CWD, &pipe, FileType::Fifo, Mode::from(0o600), 0).unwrap();
+    let launch = Launch::new(&dir.path().join("data")).args(&["--audit-log", text(&log)]);
+    let engine = launch.start();
+    let mut client = Client::connect(&engine).await;
+    let mut lost = 0;
+    for _ in 0..10_000 {
+        let status = client.operator.get_status(GetStatusRequest {}).await.unwrap();
+        lost = status.into_inner().audit_lines_lost;
+        if lost > 0 {
+            break;
+        }
+    }
+    assert!(lost > 0, "10,000 lines fit nowhere");
+    drop(client);
+    engine.stop().await;
 }

@@ -174,6 +174,10 @@ pub const AUDIT_FILES_DEFAULT: u32 = 64;
 pub const AUDIT_FILES_MAX: u32 = 100_000;
 /// Lines of it that wait for the disk; then calls wait, too.
 pub const AUDIT_LINES_WAITING: usize = 4_096;
+/// How long a call waits for a disk that takes no lines; then its line is lost, and counted.
+pub const AUDIT_PATIENCE: Duration = Duration::from_secs(1);
+/// How long a stop waits for the last lines.
+pub const AUDIT_END_PATIENCE: Duration = Duration::from_secs(5);
 /// Lines that are written together.
 pub const AUDIT_LINES_TOGETHER: usize = 256;
 /// Ids that are written down of one call: of an import, whose items are in the journal, the first.

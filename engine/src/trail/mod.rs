@@ -13,12 +13,15 @@ mod read;
 pub use line::{Line, Who};
 pub use read::{Lines, Unreadable};
 
-use crate::limits::{AUDIT_LINES_TOGETHER, AUDIT_LINES_WAITING};
+use crate::limits::{
+    AUDIT_END_PATIENCE, AUDIT_LINES_TOGETHER, AUDIT_LINES_WAITING, AUDIT_PATIENCE,
+};
 use files::Files;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::RecvTimeoutError;
 use std::thread::JoinHandle;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 
@@ -31,7 +34,11 @@ pub struct AuditLog {
 
 /// The thread that writes them. Ends once every `AuditLog` is gone.
 #[derive(Debug)]
-pub struct Writer(JoinHandle<()>);
+pub struct Writer {
+    thread: JoinHandle<()>,
+    /// Ends with the thread.
+    ended: std::sync::mpsc::Receiver<()>,
+}
 
 impl AuditLog {
     /// Opens the newest file of a folder, which is made if it is not there, and keeps so many.
@@ -44,14 +51,20 @@ impl AuditLog {
         let lost = Arc::new(AtomicU64::new(0));
         let log = Self { lines, lost: lost.clone() };
         let thread = std::thread::Builder::new().name("audit-log".to_owned());
-        let (dir, thread) = (dir.to_owned(), thread);
-        let thread = thread.spawn(move || write(files, waiting, &lost, &dir))?;
-        Ok((log, Writer(thread)))
+        let dir = dir.to_owned();
+        let (ends, ended) = std::sync::mpsc::channel();
+        let thread = thread.spawn(move || {
+            let _ends: std::sync::mpsc::Sender<()> = ends;
+            write(files, waiting, &lost, &dir);
+        })?;
+        Ok((log, Writer { thread, ended }))
     }
 
-    /// Hands in a line; waits while too many are waiting.
+    /// Hands in a line; waits a moment while too many are waiting. A disk that hangs loses lines,
+    /// and holds up no call for long.
     pub async fn write(&self, line: Line) {
-        if self.lines.send(line).await.is_err() {
+        let sent = tokio::time::timeout(AUDIT_PATIENCE, self.lines.send(line)).await;
+        if !matches!(sent, Ok(Ok(()))) {
             self.lost.fetch_add(1, Ordering::Relaxed);
         }
     }
@@ -71,9 +84,14 @@ impl AuditLog {
 }
 
 impl Writer {
-    /// Waits until all lines are written: every `AuditLog` must be gone.
+    /// Waits until all lines are written, but not for a disk that hangs: every `AuditLog` must be
+    /// gone.
     pub fn finish(self) {
-        self.0.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        if let Err(RecvTimeoutError::Timeout) = self.ended.recv_timeout(AUDIT_END_PATIENCE) {
+            tracing::error!("the last lines of the audit log are lost: its disk takes none");
+            return;
+        }
+        self.thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
     }
 }
 
