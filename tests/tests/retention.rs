@@ -236,6 +236,27 @@ async fn a_window_that_is_not_settled_or_disputed_stays_and_what_cannot_be_writt
     house.archived(2).await;
 }
 
+/// A restored copy with the same folder wrote over the archives of the ledger that it was a copy
+/// of, which had forgotten that evidence.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_file_is_written_over_and_what_stands_in_the_way_is_named() {
+    let mut house = House::new(1).await;
+    std::fs::create_dir(&house.archives).unwrap();
+    std::fs::write(house.file(1), "somebody else's").unwrap();
+    house.windows(1..=2).await;
+    let server = house.server();
+    let said = until("the trouble is told", async || {
+        let (_, said) = cli(&["--server", &server, "status"]);
+        said.contains("archive_dir").then_some(said)
+    })
+    .await;
+    assert!(said.contains("window-0000000001.tallyexp is there already"), "{said}");
+    assert_eq!(std::fs::read_to_string(house.file(1)).unwrap(), "somebody else's");
+    assert_eq!(house.d.client.window(1).await.archive_bytes, 0);
+    std::fs::remove_file(house.file(1)).unwrap();
+    house.archived(1).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_around_the_record_one_of_the_two_places_has_the_evidence() {
     for point in ["archive-written", "archive-journaled"] {

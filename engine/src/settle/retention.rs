@@ -47,9 +47,10 @@ enum NotArchived {
     #[error("{}: {source}", path.display())]
     Written { path: PathBuf, source: io::Error },
     #[error(
-        "{} holds another network's window: give each engine an archive_dir of its own", .0.display()
+        "{} is there already and is no archive of this window of this ledger: give each engine an archive_dir of \
+         its own, or take the file away", .0.display()
     )]
-    OtherNetwork(PathBuf),
+    Another(PathBuf),
     #[error("the archive that was just written does not prove window {0}: {1}")]
     NotProved(WindowNumber, &'static str),
 }
@@ -201,9 +202,8 @@ fn write(
 ) -> Result<ArchiveId, NotArchived> {
     let window = sealed.head.number;
     let path = dir.join(archive_name(window));
-    // A stop before the record leaves one, and that is written anew.
-    if path.exists() && ExportFile::open(&path).is_ok_and(|of| of.network() != request.network) {
-        return Err(NotArchived::OtherNetwork(path));
+    if path.exists() {
+        return left_behind(path, sealed, request);
     }
     let part = path.with_extension("part");
     let failed = |path: &Path| {
@@ -224,6 +224,23 @@ fn write(
     fs::rename(&part, &path).map_err(failed(&path))?;
     File::open(dir).and_then(|dir| dir.sync_all()).map_err(failed(dir))?;
     Ok(id)
+}
+
+/// What a stop before the record left. An archive is never written over: it may be all that is left
+/// of another ledger's evidence.
+fn left_behind(
+    path: PathBuf,
+    sealed: &SealedHead,
+    request: &Request,
+) -> Result<ArchiveId, NotArchived> {
+    let own = |of: &ExportFile| {
+        let ends_here = of.end().last.lsn <= request.end.last.lsn;
+        of.network() == request.network && ends_here && check(&path, of.id(), sealed).is_ok()
+    };
+    match ExportFile::open(&path).ok().filter(own) {
+        Some(of) => Ok(of.id()),
+        None => Err(NotArchived::Another(path)),
+    }
 }
 
 /// Whether an archive proves the window's root, and holds every piece that the root speaks of.
