@@ -5,6 +5,7 @@ use rustix::fs::{CWD, FileType, Mode, mknodat};
 use std::collections::BTreeSet;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
+use tallystick_tests::bank;
 use tallystick_tests::page::{Answer, Page, get, post};
 use tallystick_tests::wire::{ApproveBatchRequest, BatchState, GetStatusRequest, Status};
 use tallystick_tests::{
@@ -103,7 +104,12 @@ async fn the_page_agrees_with_what_was_sent_and_acked_and_with_the_status() {
         assert_eq!(client.pay(std::slice::from_ref(voucher)).await, [*outcome], "{name}");
     }
     let of = |outcome: &str| format!("tallystick_vouchers_total{{outcome=\"{outcome}\"}}");
-    let seen = page(&engine).await;
+    // Its place is free a moment after it was acked.
+    let seen = bank::until("nothing is in flight", async || {
+        let seen = page(&engine).await;
+        (seen.count("tallystick_vouchers_in_flight") == 0).then_some(seen)
+    })
+    .await;
     for (_, _, name) in &some {
         let sent = some.iter().filter(|(_, _, other)| other == name).count();
         assert_eq!(seen.count(&of(name)), u64::try_from(sent).unwrap(), "{name}");
