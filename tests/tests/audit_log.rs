@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use tallystick_tests::wire::GetStatusRequest;
 use tallystick_tests::{Cli, Client, Engine, Launch, Signal, run_cli};
 use tempfile::TempDir;
+use tonic::transport::Channel;
+use tower::{Service as _, ServiceExt as _};
 
 const IBAN: &str = "DE02120300000000202051";
 const PARTY: &str = "5a00000000000000000000000000000000000000000000000000000000000001";
@@ -175,6 +177,25 @@ fn a_log_that_cannot_be_written_is_refused_at_the_start_and_counted_later() {
     let ended = Cli(&engine).run(&["window", "close"]);
     assert!(ended.status.success(), "the engine goes on");
     assert!(engine.stderr().contains("lines of the audit log are lost"), "{}", engine.stderr());
+}
+
+/// The name of a call that there is not was written down as a stranger sent it, of any length.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_no_call_is_not_written_down_as_it_was_sent() {
+    let house = House::new(&[]);
+    let address = format!("http://{}", house.engine.address());
+    let mut channel = Channel::from_shared(address).unwrap().connect().await.unwrap();
+    let path = format!("/tallystick.v1.Operator/{}", "x".repeat(8_000));
+    let request = hyper::Request::post(path)
+        .header("content-type", "application/grpc")
+        .body(tonic::body::Body::empty())
+        .unwrap();
+    let answer = channel.ready().await.unwrap().call(request).await.unwrap();
+    assert!(answer.headers().contains_key("grpc-status"), "it is refused: {answer:?}");
+    drop(channel);
+    house.stop();
+    let raw = std::fs::read_to_string(house.log().join("audit-00000001.jsonl")).unwrap();
+    assert!(raw.contains("\"call\":\"?\"") && !raw.contains("xxx"), "{raw}");
 }
 
 /// A folder that hung held up every operator, and the stop, for ever.

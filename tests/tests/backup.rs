@@ -189,6 +189,23 @@ async fn what_two_backups_share_is_there_once_and_stays_when_the_first_is_pruned
     assert!(!elsewhere.exists());
 }
 
+/// A file that had rotted in one backup was linked into every later one, and none could be
+/// restored.
+#[tokio::test]
+async fn what_has_rotted_in_the_last_backup_does_not_go_on_into_the_next() {
+    let mut house = House::new().await;
+    settle(&mut house.d, 5_000_000).await;
+    let first = house.backup();
+    let tables = files(&first).into_keys().filter(|name| name.ends_with(".sst"));
+    for name in tables.collect::<Vec<_>>() {
+        let path = first.join("ledger").join(&name);
+        flip_bit(&path, fs::read(&path).unwrap().len() / 2, 3);
+    }
+    assert!(!verify(&first).status.success());
+    let second = house.backup();
+    assert!(verify(&second).status.success());
+}
+
 /// Every file in turn, by one bit, or gone: the refusal names it.
 #[tokio::test]
 async fn a_damaged_backup_is_refused_with_the_name_of_the_file() {
