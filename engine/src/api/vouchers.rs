@@ -171,7 +171,7 @@ impl v1::vouchers_server::Vouchers for VouchersApi {
 
 /// When a stream is read no further, before its client ends it.
 struct Until {
-    /// Comes when its caller may not go on, with what he is told.
+    /// Comes when its caller may not go on, with what they are told.
     ended: Pin<Box<dyn Future<Output = Status> + Send>>,
     stopping: watch::Receiver<bool>,
 }

@@ -1,5 +1,5 @@
-//! Who may come, and whether who came may do what he asks: identities, by their roles and scopes.
-//! An operator of the configuration may do everything; who he is, the edge has found.
+//! Who may come, and whether who came may do what they ask: identities, by their roles and scopes.
+//! An operator of the configuration may do everything; who that is, the edge has found.
 
 use super::Control;
 use crate::canary::{Bug, planted};

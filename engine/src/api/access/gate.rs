@@ -1,5 +1,5 @@
 //! The gate before a service: a call goes through it if its caller may make it, and its answer
-//! ends when he may no more.
+//! ends when they may no more.
 
 use super::{Access, Entrant};
 use crate::api::door::Peer;
@@ -72,8 +72,8 @@ where
 }
 
 /// Whether an answer goes on while others do something: then it ends when its caller may not go on.
-/// What was done is answered, whatever it was: also to who shut himself out. A stream of vouchers
-/// ends by itself, behind the acks that are owed.
+/// What was done is answered, whatever it was: also to who shut themselves out. A stream of
+/// vouchers ends by itself, behind the acks that are owed.
 fn may_be_long(call: Call) -> bool {
     let name = call.name();
     name.starts_with("List") || name.starts_with("Export") || call == Call::GetProof

@@ -1,4 +1,4 @@
-//! Who calls, and whether he may: from a token, a signed token or the name in a certificate to a
+//! Who calls, and whether they may: from a token, a signed token or the name in a certificate to a
 //! caller with a role and a scope, by the table of rights and the control state as it is now.
 //!
 //! Owns the one place where a caller by gRPC is made. What may be done is the ledger's to say
@@ -97,7 +97,7 @@ impl Access {
     }
 
     /// The control state now, durable or not: who was revoked is so at once, and what somebody new
-    /// does is in a record behind the one that added him.
+    /// does is in a record behind the one that added them.
     fn control<T>(&self, look: impl FnOnce(&Control) -> T) -> T {
         match self.0.engine.standing(|control| Ok(look(control))) {
             Ok(found) => found,
@@ -116,7 +116,7 @@ impl Access {
         self.0.operators.is_empty() && !control.identities().had_operator()
     }
 
-    /// Who makes a call, if he may make it.
+    /// Who makes a call, if they may make it.
     ///
     /// # Errors
     /// `Denied`: it is counted.
@@ -250,7 +250,7 @@ impl Access {
         })
     }
 
-    /// Comes when who was let in may not go on, with what he is told.
+    /// Comes when who was let in may not go on, with what they are told.
     pub(in crate::api) async fn ended(self, entrant: Entrant) -> Status {
         let mut changes = self.0.changes.subscribe();
         loop {
