@@ -23,11 +23,11 @@ use crate::backup::BackupError;
 use crate::config::{Config, FolderSettings};
 use crate::faults;
 use crate::files;
-use crate::journal::{JournalError, Tables, rocks};
+use crate::journal::{JournalError, Log, Tables, rocks};
 use crate::ledger::{Genesis, Rail};
 use crate::limits::{LIFETIME_SECONDS_DEFAULT, STOP_WAIT_MILLIS};
 use crate::log;
-use crate::pipeline::{self, ClockRefused, NotDone, PipelineOptions, recover};
+use crate::pipeline::{self, ClockRefused, NotDone, Pipeline, PipelineOptions, recover};
 use crate::rails;
 use crate::settle::{Board, Clearing, Engine, EngineSetup, Sealer, Settler};
 use crate::sign::{EngineKey, EngineKeyError};
@@ -197,8 +197,11 @@ pub fn run(config: &Config) -> Result<(), ServeError> {
     let archives = config.archive_dir.clone();
     let (engine, nudged) =
         Engine::new(EngineSetup { intake, key, vault, clearing, four_eyes, archives, mailbox });
-    first_records(&engine, config, first_key)?;
-    hold::tell(&engine, restored)?;
+    let told = first_records(&engine, config, first_key);
+    if let Err(error) = told.and_then(|()| hold::tell(&engine, restored)) {
+        drop((engine, nudged, parts));
+        return Err(stopped(pipeline, error));
+    }
     let key = engine.key().public();
     tracing::info!(%key, "the engine signs with this key");
     let sealer = Sealer::start(engine.clone(), parts);
@@ -250,6 +253,12 @@ fn stop_on_bugs() {
         log::line(&format!("thread {name} {panic}{trace}"));
         std::process::abort();
     }));
+}
+
+/// Ends a pipeline whose engine is gone: threads still at work on a journal that is closed would
+/// end the process in place of a word.
+fn stopped<L: Log>(pipeline: Pipeline<L>, why: ServeError) -> ServeError {
+    pipeline.stop().map_or_else(Into::into, |_| why)
 }
 
 /// Where the settings name a network, its ledger is there: an empty one in its place would refuse
