@@ -1,9 +1,9 @@
 //! What keeps a file or a folder from being used, in words that say what to do.
 //!
-//! Owns these words; opens nothing.
+//! Owns these words, and which folder lies in which; opens nothing.
 
 use std::io::{Error, ErrorKind};
-use std::path::Path;
+use std::path::{Component, Path, PathBuf};
 
 /// What is said of each kind of failure, behind the name.
 const KINDS: [(ErrorKind, &str); 9] = [
@@ -34,6 +34,27 @@ pub fn why(path: &Path, error: &Error) -> String {
     }
 }
 
+/// Whether `path` is `folder`, or lies in it, by whatever way it is named. Neither need exist.
+#[must_use]
+pub fn is_within(path: &Path, folder: &Path) -> bool {
+    real(path).starts_with(real(folder))
+}
+
+/// The path without links as far as there is something, and without steps up in what is not there
+/// yet.
+fn real(path: &Path) -> PathBuf {
+    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let there = path.ancestors().find_map(|some| Some((some, some.canonicalize().ok()?)));
+    let Some((some, mut real)) = there else { return path };
+    for part in path.strip_prefix(some).expect("it is one of its ancestors").components() {
+        match part {
+            Component::ParentDir => drop(real.pop()),
+            part => real.push(part),
+        }
+    }
+    real
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -55,5 +76,26 @@ mod tests {
         let made = why(&file, &fs::create_dir_all(&file).unwrap_err());
         assert!(made.contains("is a file, and a folder is needed"), "{made}");
         assert_eq!(why(Path::new("f"), &Error::other("why")), "f: why");
+    }
+
+    #[test]
+    fn what_lies_in_a_folder_is_known_by_any_of_its_names() {
+        let dir = tempfile::tempdir().unwrap();
+        let (data, link) = (dir.path().join("data"), dir.path().join("link"));
+        fs::create_dir(&data).unwrap();
+        std::os::unix::fs::symlink(&data, &link).unwrap();
+        for inside in [
+            data.clone(),
+            data.join("backups"),
+            data.join("not/there/yet"),
+            link.join("backups"),
+            dir.path().join("other/../data/x"),
+        ] {
+            assert!(is_within(&inside, &data), "{}", inside.display());
+            assert!(is_within(&inside, &link), "{}", inside.display());
+        }
+        for outside in [dir.path().join("data-2"), data.join("../backups"), link.join("../x")] {
+            assert!(!is_within(&outside, &data), "{}", outside.display());
+        }
     }
 }

@@ -84,6 +84,33 @@ fn files(backup: &Path) -> BTreeMap<String, (u64, u64)> {
     ledger.map(one).collect()
 }
 
+/// A backup that is gone is no newest one; none lies in the ledger, or in another backup.
+#[tokio::test]
+async fn a_backup_lies_outside_of_the_ledger_and_one_that_was_removed_is_missed() {
+    let house = House::new().await;
+    let check = || run_cli(&["--server", house.d.engine.address(), "status", "--check"]);
+    let (first, second) = (house.backup(), house.backup());
+    assert!(check().status.success(), "{:?}", check());
+    fs::remove_dir_all(&second).unwrap();
+    let mut client = Client::connect(&house.d.engine).await;
+    assert_eq!(status(&mut client).await.last_backup.unwrap().folder, text(&first));
+    let within = Cli(&house.d.engine).run(&["backup", "create", "--to", text(&first.join("x"))]);
+    ends_with(&within, 1, "is a backup");
+    fs::remove_dir_all(&first).unwrap();
+    ends_with(&check(), 1, "");
+    assert!(status(&mut client).await.last_backup.is_none());
+    drop(client);
+    for (setting, name) in [("--backup-dir", "backup_dir"), ("--archive-dir", "archive_dir")] {
+        let inside = house.path("data/copies");
+        let refused = Launch::new(&house.path("data")).args(&[setting, text(&inside)]).refusal();
+        assert!(
+            refused.contains(name) && refused.contains("lies in the data directory"),
+            "{refused}"
+        );
+        assert!(!inside.exists());
+    }
+}
+
 fn verify(dir: &Path) -> std::process::Output {
     run_cli(&["backup", "verify", text(dir)])
 }
@@ -206,6 +233,22 @@ async fn what_has_rotted_in_the_last_backup_does_not_go_on_into_the_next() {
     assert!(verify(&second).status.success());
 }
 
+/// The manifest with the sum that belongs to it.
+fn summed(manifest: &str) -> String {
+    let mut value: serde_json::Value = serde_json::from_str(manifest).unwrap();
+    let mut was = |name: &str| {
+        let was = format!("\"{name}\": {}", value[name]);
+        value[name] = String::new().into();
+        was
+    };
+    let (sum, mark) = (was("blake3"), was("mark"));
+    let bare = manifest.replace(&sum, "\"blake3\": \"\"").replace(&mark, "\"mark\": \"\"");
+    // The files have sums of their own, under the same name, and keep them.
+    assert_eq!(bare.matches("\"blake3\": \"\"").count(), 1);
+    let found = blake3::hash(bare.as_bytes()).to_string();
+    manifest.replace(&sum, &format!("\"blake3\": \"{found}\""))
+}
+
 /// Every file in turn, by one bit, or gone: the refusal names it.
 #[tokio::test]
 async fn a_damaged_backup_is_refused_with_the_name_of_the_file() {
@@ -229,10 +272,17 @@ async fn a_damaged_backup_is_refused_with_the_name_of_the_file() {
     fs::write(backup.join("ledger/000999.sst"), "x").unwrap();
     ends_with(&verify(&backup), 1, "000999.sst");
     fs::remove_file(backup.join("ledger/000999.sst")).unwrap();
-    // Who rewrites the manifest, too, has not the root key.
+    // What only the root key could contradict is known by its sum, also without that key.
     let manifest = backup.join("manifest.json");
     let whole = fs::read_to_string(&manifest).unwrap();
-    fs::write(&manifest, whole.replace("\"created_at_us\": 1", "\"created_at_us\": 2")).unwrap();
+    let sealed: serde_json::Value = serde_json::from_str(&whole).unwrap();
+    let sealed = sealed["engine_key_sealed"].as_str().unwrap();
+    let other = format!("{}{}", if sealed.starts_with('0') { "1" } else { "0" }, &sealed[1..]);
+    fs::write(&manifest, whole.replace(sealed, &other)).unwrap();
+    ends_with(&verify(&backup), 1, "not what was written");
+    // Who rewrites the sum, too, has not the root key.
+    fs::write(&manifest, summed(&whole.replace(sealed, &other))).unwrap();
+    assert!(verify(&backup).status.success());
     ends_with(&house.restore(&backup, &to, &house.root_key()), 1, "not the one of this backup");
     fs::write(&manifest, whole).unwrap();
     assert!(verify(&backup).status.success());

@@ -4,12 +4,14 @@ use super::held::Edge;
 use super::messages::{asked, asks};
 use super::status::invalid;
 use crate::backup::{self, BackupError, Found, Made, Manifest, Ours};
+use crate::files;
 use crate::ledger::{Caller, HoldEntry, Wish};
+use crate::limits::BACKUP_LOOK_WAIT;
 use crate::pipeline;
 use crate::settle::Engine;
 use bytes::Bytes;
 use std::path::{Component, Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tallystick_proto::v1;
 use tonic::{Code, Status};
 
@@ -27,6 +29,8 @@ struct Inner {
     /// Backups may be made here, and below.
     root: Option<PathBuf>,
     last: Mutex<Option<v1::Backup>>,
+    /// Whoever has it looks whether that is still there.
+    looking: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl Backups {
@@ -40,7 +44,8 @@ impl Backups {
         let last =
             newest.flatten().map(|Found { folder, manifest }| message(&folder, &manifest, 0));
         let (data_dir, root) = (data_dir.to_owned(), root.map(Path::to_owned));
-        Self(Arc::new(Inner { data_dir, root, last: Mutex::new(last) }))
+        let looking = Arc::default();
+        Self(Arc::new(Inner { data_dir, root, last: Mutex::new(last), looking }))
     }
 
     /// Where they may be made; empty: nowhere.
@@ -48,9 +53,39 @@ impl Backups {
         self.0.root.as_ref().map(|root| root.display().to_string()).unwrap_or_default()
     }
 
-    /// The newest one.
-    pub(super) fn last(&self) -> Option<v1::Backup> {
-        self.0.last.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    /// The newest one: if that was removed, the newest in the folder where they may be made. A disk
+    /// that does not answer is not waited for; then it is the newest that is known.
+    pub(super) async fn last(&self) -> Option<v1::Backup> {
+        if let (true, Ok(turn)) = (self.0.root.is_some(), self.0.looking.clone().try_lock_owned()) {
+            let own = self.clone();
+            let looked = tokio::task::spawn_blocking(move || {
+                own.look();
+                drop(turn);
+            });
+            // What it finds later is known the next time.
+            let _ = tokio::time::timeout(BACKUP_LOOK_WAIT, looked).await;
+        }
+        self.known().clone()
+    }
+
+    fn known(&self) -> MutexGuard<'_, Option<v1::Backup>> {
+        self.0.last.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Finds another one in place of the newest if that is gone.
+    fn look(&self) {
+        let (Some(root), known) = (&self.0.root, self.known().clone()) else { return };
+        if known.as_ref().is_some_and(|known| backup::is_one(Path::new(&known.folder))) {
+            return;
+        }
+        // A disk that is not mounted has none, and neither has a folder that cannot be read.
+        let newest = backup::newest(root).ok().flatten();
+        let newest = newest.map(|Found { folder, manifest }| message(&folder, &manifest, 0));
+        let mut last = self.known();
+        // One may just have been made.
+        if *last == known {
+            *last = newest;
+        }
     }
 
     /// Takes note of what came of making one.
@@ -64,7 +99,7 @@ impl Backups {
             new_bytes,
             "a backup was made"
         );
-        *self.0.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(message.clone());
+        *self.known() = Some(message.clone());
         Ok(message)
     }
 
@@ -87,15 +122,23 @@ impl Backups {
             ))
         });
         let climbs = to.components().any(|part| part == Component::ParentDir);
-        if climbs || !to.starts_with(root) {
+        // Nor by way of links.
+        if climbs || !to.starts_with(root) || !files::is_within(to, root) {
             return Err(outside());
         }
-        // Nor by way of links, as far as there is something already.
-        let there = to.ancestors().find(|path| path.exists());
-        let real = |path: &Path| path.canonicalize().ok();
-        match (there.filter(|there| there.starts_with(root)).map(real), real(root)) {
-            (Some(Some(there)), Some(root)) if !there.starts_with(&root) => Err(outside()),
-            _ => Ok(to.to_owned()),
+        if files::is_within(to, &self.0.data_dir) {
+            return Err(invalid(format!(
+                "{} lies in the ledger itself: name another",
+                to.display()
+            )));
+        }
+        let shelves = to.ancestors().take_while(|path| path.starts_with(root));
+        match shelves.into_iter().find(|path| backup::is_one(path)) {
+            Some(of) => Err(invalid(format!(
+                "{} is a backup, or was to become one, and nothing else goes into it: name a folder beside it",
+                of.display()
+            ))),
+            None => Ok(to.to_owned()),
         }
     }
 }
@@ -210,7 +253,7 @@ mod tests {
         std::fs::create_dir(&root).unwrap();
         std::fs::create_dir(&other).unwrap();
         std::os::unix::fs::symlink(&other, root.join("way-out")).unwrap();
-        let backups = Backups::new(dir.path(), Some(&root));
+        let backups = Backups::new(&dir.path().join("data"), Some(&root));
         let shelf = |to: &Path| backups.shelf(&to.display().to_string());
         assert_eq!(backups.shelf("").unwrap(), root);
         assert_eq!(shelf(&root.join("weekly/a")).unwrap(), root.join("weekly/a"));
@@ -227,5 +270,15 @@ mod tests {
         }
         let none = Backups::new(dir.path(), None);
         assert!(none.shelf("").unwrap_err().message().contains("set backup_dir"));
+        // A backup holds what its manifest names: another one in it would spoil it.
+        for of in ["a/manifest.json", "weekly/.partial-b/x", "weekly/.gone-c/x"] {
+            let file = root.join(of);
+            std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+            std::fs::write(&file, "{}").unwrap();
+            let to = file.parent().unwrap().join("below");
+            let refused = shelf(&to).unwrap_err();
+            assert!(refused.message().contains("name a folder beside it"), "{of}: {refused}");
+        }
+        assert!(shelf(&root.join("weekly")).is_ok());
     }
 }

@@ -492,7 +492,7 @@ impl v1::operator_server::Operator for OperatorApi {
             connections_turned_away: edge.visits.get().map_or(0, Visits::turned_away),
             tokens_refused: edge.refused.count(),
             backup_dir: edge.backups.dir(),
-            last_backup: edge.backups.last(),
+            last_backup: edge.backups.last().await,
             hold,
             ..settling.ages(now())
         }))

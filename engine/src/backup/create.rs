@@ -118,8 +118,10 @@ pub fn create(of: &Ours, linked: Linked, shelf: &Path) -> Result<Made, BackupErr
         engine_key: key.to_string(),
         engine_key_sealed: data_encoding::HEXLOWER.encode(&sealed),
         files,
+        blake3: String::new(),
         mark: String::new(),
-    };
+    }
+    .summed();
     let mark = of.vault.mark(&manifest.marked()).to_string();
     let manifest = Manifest { mark, ..manifest };
     write(&partial.0.join(MANIFEST), &manifest.text())?;

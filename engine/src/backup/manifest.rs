@@ -57,6 +57,8 @@ pub struct Manifest {
     pub engine_key_sealed: String,
     /// The files, by name.
     pub files: Vec<ManifestFile>,
+    /// BLAKE3 over all of this with this field and the next empty: whether a disk has kept it.
+    pub blake3: String,
     /// A keyed hash of all of this with this field empty, under the root key: who has not that can
     /// put no backup together that is taken.
     pub mark: String,
@@ -89,7 +91,22 @@ impl Manifest {
         let manifest: Self =
             serde_json::from_value(value).map_err(|error| unfit(error.to_string()))?;
         manifest.check().map_err(unfit)?;
+        if manifest.sum() != manifest.blake3 {
+            let why = "it is not what was written: its blake3 is another".to_owned();
+            return Err(unfit(why));
+        }
         Ok(manifest)
+    }
+
+    /// The manifest with its sum, and without a mark.
+    #[must_use]
+    pub fn summed(self) -> Self {
+        Self { blake3: self.sum(), ..self }
+    }
+
+    fn sum(&self) -> String {
+        let bare = Self { blake3: String::new(), mark: String::new(), ..self.clone() };
+        blake3::hash(bare.text().as_bytes()).to_string()
     }
 
     /// Whether all of it can be what it says: no name leads out of the backup.
@@ -203,8 +220,10 @@ mod tests {
             engine_key: "bb".repeat(32),
             engine_key_sealed: String::new(),
             files: vec![file("000004.sst"), file("CURRENT")],
+            blake3: String::new(),
             mark: "dd".repeat(32),
         }
+        .summed()
     }
 
     fn refusal(of: &Manifest) -> String {
@@ -243,5 +262,8 @@ mod tests {
         assert!(text.contains("tallystick-backup-2") && text.contains("1.2.3"), "{text}");
         let other = Manifest { network_id: "xyz".to_owned(), ..manifest() };
         assert!(refusal(&other).contains("network_id"));
+        // What nothing in the files could contradict.
+        let other = Manifest { engine_key_sealed: "00".to_owned(), ..manifest() };
+        assert!(refusal(&other).contains("not what was written"));
     }
 }

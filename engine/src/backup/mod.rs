@@ -20,7 +20,7 @@ pub use create::{Linked, Made, Ours, clear, create, link};
 pub use error::BackupError;
 pub use manifest::{FORMAT, Manifest, ManifestFile, Position};
 pub use restore::{Asked, Noted, RestoredTo, restore, root_key, which};
-pub use shelf::{Found, list, newest, prune};
+pub use shelf::{Found, is_one, list, newest, prune};
 pub use verify::{Verified, verify};
 
 /// The manifest's name in a backup.

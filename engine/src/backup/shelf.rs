@@ -65,6 +65,17 @@ pub fn prune(shelf: &Path, keep: usize) -> Result<Vec<Found>, BackupError> {
     Ok(all)
 }
 
+/// Whether this folder is a backup, or one that was begun or removed half.
+#[must_use]
+pub fn is_one(folder: &Path) -> bool {
+    let name = folder.file_name().unwrap_or_default().to_string_lossy();
+    is_half(&name) || folder.join(MANIFEST).exists()
+}
+
+fn is_half(name: &str) -> bool {
+    name.starts_with(PARTIAL) || name.starts_with(GONE)
+}
+
 /// The folders with a manifest, or, if not `wanted`, those that were begun or removed half.
 pub(super) fn finished(shelf: &Path, wanted: bool) -> Result<Vec<PathBuf>, BackupError> {
     let entries = match fs::read_dir(shelf) {
@@ -76,8 +87,7 @@ pub(super) fn finished(shelf: &Path, wanted: bool) -> Result<Vec<PathBuf>, Backu
     for entry in entries {
         let entry = entry.map_err(BackupError::file(shelf))?;
         let (name, path) = (entry.file_name(), entry.path());
-        let name = name.to_string_lossy();
-        let is_half = name.starts_with(PARTIAL) || name.starts_with(GONE);
+        let is_half = is_half(&name.to_string_lossy());
         if is_half != wanted && (is_half || path.join(MANIFEST).is_file()) {
             folders.push(path);
         }

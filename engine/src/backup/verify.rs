@@ -20,13 +20,14 @@ pub struct Verified {
     pub is_marked: bool,
 }
 
-/// Verifies a backup: nothing in it is changed.
+/// Verifies a backup, with the folder of archives if there is one: nothing in it is changed.
 ///
 /// # Errors
 /// `Damaged` that names the file, `Audit`, or that it cannot be read.
 pub fn verify(
     backup: &Path,
     root_key: Option<&RootKey>,
+    archives: Option<&Path>,
     threads: usize,
 ) -> Result<Verified, BackupError> {
     let manifest = Manifest::read(backup)?;
@@ -41,7 +42,7 @@ pub fn verify(
     }
     let journal = rocks::open_copy(&ledger)?;
     let directory =
-        Directory::new(&journal, None).map_err(|error| BackupError::Differs(error.to_string()));
+        Directory::new(&journal, archives).map_err(|error| BackupError::Differs(error.to_string()));
     let report = audited(&directory?, &manifest, threads)?;
     Ok(Verified { manifest, report, is_marked: root_key.is_some() })
 }

@@ -61,6 +61,9 @@ pub struct VerifyArgs {
     /// The root key of the ledger: then who made the backup is checked, too
     #[arg(long, value_name = "FILE")]
     root_key_file: Option<PathBuf>,
+    /// The folder of archives (`archive_dir`): then the windows in it are checked, too
+    #[arg(long, value_name = "DIR")]
+    archives: Option<PathBuf>,
     /// Threads that check signatures [default: the cores]
     #[arg(long, value_name = "N")]
     threads: Option<usize>,
@@ -129,7 +132,8 @@ fn verify(args: &VerifyArgs, json: bool) -> Result<(), CliError> {
     let root_key = args.root_key_file.as_deref().map(backup::root_key).transpose();
     let root_key = root_key.map_err(failed)?;
     let threads = args.threads.unwrap_or_else(threads);
-    let good = backup::verify(&backup, root_key.as_ref(), threads).map_err(failed)?;
+    let good = backup::verify(&backup, root_key.as_ref(), args.archives.as_deref(), threads)
+        .map_err(failed)?;
     let Verified { manifest, report, is_marked } = good;
     let mut out = Output::new(json);
     let mut cells = vec![
@@ -142,6 +146,12 @@ fn verify(args: &VerifyArgs, json: bool) -> Result<(), CliError> {
         ("maker_checked", Cell::Flag(is_marked)),
     ];
     cells.extend(audited(&report));
+    let mut not_checked = report.not_checked;
+    if !is_marked {
+        not_checked.push("who made it: that takes the root key (--root-key-file)".to_owned());
+    }
+    let not_checked = not_checked.into_iter().map(|what| Record(vec![("what", Cell::Text(what))]));
+    cells.push(("not_checked", Cell::Records(not_checked.collect())));
     cells.push(("good", Cell::Flag(true)));
     out.record(&Record(cells), &Default::default())?;
     out.finish()

@@ -97,6 +97,21 @@ pub enum ConfigError {
     /// A listener would be reached by whom it must not.
     #[error("{0}")]
     Reachable(String),
+    /// A copy would lie in what it is a copy of.
+    #[error(
+        "{setting} is {}, which lies in the data directory {}: what is kept there would be lost with the ledger; \
+         name a folder outside of it, best on another disk",
+        path.display(),
+        data_dir.display()
+    )]
+    Inside {
+        /// Which setting.
+        setting: &'static str,
+        /// Its value.
+        path: PathBuf,
+        /// The data directory.
+        data_dir: PathBuf,
+    },
 }
 
 impl Config {
@@ -116,6 +131,7 @@ impl Config {
         };
         let config = args.settings.clone().or(file).resolve(cores());
         config.check_reach()?;
+        config.check_places()?;
         Ok(Self { accept_clock: args.accept_clock, init: args.init, ..config })
     }
 
@@ -125,6 +141,26 @@ impl Config {
         let grpc = why_not(self.listen, grpc.as_ref());
         let http = self.listen_http.map(|at| why_not(at, http.as_ref()));
         grpc.or(http.flatten()).map_or(Ok(()), |why| Err(ConfigError::Reachable(why)))
+    }
+
+    /// Whether what must outlive the ledger lies elsewhere.
+    fn check_places(&self) -> Result<(), ConfigError> {
+        let data_dir = &self.data_dir;
+        for (setting, path) in
+            [("backup_dir", &self.backup_dir), ("archive_dir", &self.archive_dir)]
+        {
+            if let Some(path) = path.as_ref().filter(|path| files::is_within(path, data_dir)) {
+                let (path, data_dir) = (path.clone(), data_dir.clone());
+                return Err(ConfigError::Inside { setting, path, data_dir });
+            }
+        }
+        Ok(())
+    }
+
+    /// Where the audit log is.
+    #[must_use]
+    pub fn audit_log_dir(&self) -> PathBuf {
+        self.audit_log.clone().unwrap_or_else(|| self.data_dir.join("audit-log"))
     }
 
     /// These settings as a TOML file that gives the same ones again; but an access key in an

@@ -116,6 +116,8 @@ table! {
             "Below so much no vouchers are taken: disk_reserve_bytes of the configuration";
         DISK_LOW "disk_low" Gauge []
             "1 while vouchers are refused because too little is free";
+        LAST_BACKUP "last_backup_timestamp_seconds" Gauge []
+            "When the newest backup in backup_dir was begun, in seconds since 1970; 0 if there is none, and missing without a backup_dir";
         CLOCK_SKEW "clock_skew_seconds" Gauge []
             "How far the records' time is ahead of the system's clock; below 0: behind";
     }

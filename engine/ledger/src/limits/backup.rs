@@ -28,3 +28,6 @@ pub const CERTIFICATE_DAYS_LEAST: i64 = 3;
 /// What wall clock and monotonic clock may differ by while a disk is measured, a second or so: NTP
 /// turns a clock by half a millisecond a second.
 pub const CLOCKS_DIFFER: Duration = Duration::from_millis(50);
+/// How long a status or a page of metrics waits to see whether the newest backup is still there: a
+/// disk answers at once, and one that hangs says nothing however long one waits.
+pub const BACKUP_LOOK_WAIT: Duration = Duration::from_secs(1);

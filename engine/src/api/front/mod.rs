@@ -9,6 +9,7 @@ mod settling;
 mod system;
 
 use super::access::Refused;
+use super::backups::Backups;
 use super::door::{Keys, Peer, Visits};
 use super::held::Edge;
 use crate::limits::{METRICS_PAGES_MAX, METRICS_WAIT, WEBHOOK_RETRY_SECONDS};
@@ -61,6 +62,8 @@ pub struct Behind {
     pub board: Board,
     /// Tokens of operators that were refused.
     pub refused: Refused,
+    /// Where backups are made.
+    pub backups: Backups,
     /// The listeners: what each is for, who is there, and its certificate.
     pub listeners: Vec<(&'static str, Visits, Option<Keys>)>,
 }
@@ -70,7 +73,8 @@ impl Behind {
     #[must_use]
     pub fn of(engine: &Engine, edge: &Edge, hooks: Option<Router>) -> Self {
         let (board, refused) = (edge.board.clone(), edge.refused.clone());
-        Self { engine: engine.clone(), hooks, board, refused, listeners: Vec::new() }
+        let (engine, backups) = (engine.clone(), edge.backups.clone());
+        Self { engine, hooks, board, refused, backups, listeners: Vec::new() }
     }
 }
 

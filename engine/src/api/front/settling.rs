@@ -4,16 +4,16 @@
 //! are; never anything of a single party.
 
 use super::Behind;
-use super::figures::age;
+use super::figures::{age, unix};
 use crate::ledger::{
     BatchEntry, BatchState, Control, LegState, Rail, TroubleKind, WindowEntry, WindowState,
 };
 use crate::limits::UNSEALED_WINDOWS_MAX;
 use crate::metrics::{
     APPROVE_BOUND, APPROVED_TODAY, BALANCE, BATCH_OLDEST, BATCHES, CHANNELS, DISPUTED, HEADROOM,
-    LEG_OLDEST, LEGS, MONEY, PARTIES, PAY_INS_FAILED, Page, REQUEST_IDS, REQUEST_IDS_MAX,
-    SCHEDULE_LAG, SCHEDULE_TROUBLE, SIGNERS, TROUBLES, UNSEALED, WINDOW, WINDOW_AGE,
-    WINDOW_VOUCHERS,
+    LAST_BACKUP, LEG_OLDEST, LEGS, MONEY, PARTIES, PAY_INS_FAILED, Page, REQUEST_IDS,
+    REQUEST_IDS_MAX, SCHEDULE_LAG, SCHEDULE_TROUBLE, SIGNERS, TROUBLES, UNSEALED, WINDOW,
+    WINDOW_AGE, WINDOW_VOUCHERS,
 };
 use crate::pipeline::{NotDone, now};
 use crate::types::{AssetNumber, Net, Timestamp, Total};
@@ -57,6 +57,10 @@ struct Money {
 pub(super) async fn put(page: &mut Page, behind: &Behind) -> Result<(), NotDone> {
     let now = now();
     schedule(page, behind, now);
+    if !behind.backups.dir().is_empty() {
+        let last = behind.backups.last().await;
+        page.put(&LAST_BACKUP, &[], unix(last.map_or(0, |last| last.created_at_us)));
+    }
     let seen = behind.engine.ask(|control| Ok(Seen::of(control))).await?;
     seen.put(page, now);
     let figures = behind.engine.figures().await?;
