@@ -304,3 +304,40 @@ impl House {
         .await;
     }
 }
+
+/// A copy has nothing to take away from before somebody has looked at it: the archives of the
+/// original may lie in the same folder.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_held_ledger_archives_nothing_before_its_release() {
+    let mut house = House::new(100).await;
+    let shelf = house.d.dir.path().join("backups");
+    let launch = house.launch(100).args(&["--backup-dir", text(&shelf)]);
+    house.live(launch).await;
+    house.windows(1..=3).await;
+    ok(&["--server", &house.server(), "backup", "create"]);
+    let copy = house.d.dir.path().join("copy");
+    let (data, root) = (house.d.data(), house.d.data().join("tallystick.root"));
+    let asked = ["restore", "--from", text(&shelf), "--data-dir", text(&copy)];
+    ok(&[&asked[..], &["--keep-root-key", "--root-key-file", text(&root)]].concat());
+    house.d.engine.signal(tallystick_tests::Signal::KILL);
+    until("the directory is free", async || {
+        std::fs::rename(&data, data.with_extension("old")).ok()
+    })
+    .await;
+    std::fs::rename(&copy, &data).unwrap();
+    house.again(1).await;
+    // It goes on: windows close, and are kept.
+    let pay = house.d.world.voucher(0, 0, 0, 9_000_000);
+    assert_eq!(house.d.client.pay(&[pay]).await, [Credited]);
+    assert_eq!(house.d.client.close_window().await.number, 4);
+    let server = house.server();
+    ok(&["--server", &server, "restore", "release", "--reason", "nothing left"]);
+    house.archived(2).await;
+    let history = ok(&["--server", &server, "history", "--json"]);
+    let events =
+        history.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+    let kinds: Vec<String> = events.map(|of| of["kind"].as_str().unwrap().to_owned()).collect();
+    let first =
+        |kind: &str| kinds.iter().position(|of| of == kind).unwrap_or_else(|| panic!("{kinds:?}"));
+    assert!(first("hold_released") < first("window_archived"), "{kinds:?}");
+}

@@ -5,6 +5,7 @@
 //! Owns what is looked at and how bad each finding is. Never looks into the ledger: `audit` does.
 
 mod disk;
+mod folders;
 mod rails;
 
 use crate::api::{Keys, Protocol};
@@ -19,7 +20,7 @@ use crate::vault::ROOT_KEY_FILE;
 use crate::verify::{Backend, Options, Verifier};
 use rustix::process::{Resource, getrlimit};
 use std::fs;
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -74,6 +75,7 @@ pub fn examine(config: &Config, backup_older: Duration) -> Vec<Finding> {
     found.extend(permissions(config));
     found.extend(certificates(config));
     found.push(backups(config, now(), backup_older));
+    found.extend(folders::examine(config));
     found.extend(rails::examine(config));
     found
 }
@@ -142,8 +144,9 @@ fn permissions(config: &Config) -> Vec<Finding> {
         );
         found.push(Finding::critical(what, text));
     }
-    let backups = config.backup_dir.iter();
-    for dir in [&config.data_dir].into_iter().chain(backups).filter(|dir| is_open(dir)) {
+    let audit_log = config.audit_log_dir();
+    let beside = config.backup_dir.iter().chain(&config.archive_dir).chain([&audit_log]);
+    for dir in [&config.data_dir].into_iter().chain(beside).filter(|dir| is_open(dir)) {
         let text = format!("others may look into {}: chmod 700 it", dir.display());
         found.push(Finding::warning(what, text));
     }
@@ -204,8 +207,7 @@ fn backups(config: &Config, at: Timestamp, older: Duration) -> Finding {
     if age > older {
         return Finding::warning(what, format!("the newest, {folder}, is {hours} hours old"));
     }
-    let disk = |path: &Path| fs::metadata(path).map(|of| of.dev()).ok();
-    if disk(dir).is_some() && disk(dir) == disk(&config.data_dir) {
+    if folders::share_a_disk(dir, &config.data_dir) {
         let dir = dir.display();
         return Finding::warning(
             what,

@@ -38,7 +38,7 @@ pub(super) async fn services(
 
 /// Where each call of operators is written down.
 pub(super) fn audit_log(config: &Config) -> Result<(AuditLog, Writer), ServeError> {
-    let dir = config.audit_log.clone().unwrap_or_else(|| config.data_dir.join("audit-log"));
+    let dir = config.audit_log_dir();
     let opened = AuditLog::open(&dir, config.audit_log_files);
     opened.map_err(|why| ServeError::AuditLog { dir, why })
 }

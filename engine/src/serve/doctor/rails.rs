@@ -1,12 +1,11 @@
 //! Every rail of a configuration, asked what it is asked every day: nothing moves by it.
 
+use super::folders::unfit;
 use super::{Finding, is_open};
 use crate::config::{Config, FolderSettings};
 use crate::ledger::Rail;
 use crate::rails::{card, evm};
 use crate::serve::desks::{card_config, evm_config};
-use std::fs::{self, OpenOptions};
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 /// Looks at all that are configured, and at the folders of those that work with files.
@@ -36,8 +35,7 @@ fn files(rail: Rail, folders: &FolderSettings, data_dir: &Path) -> Finding {
         inbox.unwrap_or_else(|| own("inbox")),
     ];
     for folder in all {
-        // A start makes those that are missing.
-        if let Err(error) = if folder.exists() { writes(&folder) } else { Ok(()) } {
+        if let Some(error) = unfit(&folder) {
             let folder = folder.display();
             return Finding::critical(
                 what,
@@ -46,13 +44,6 @@ fn files(rail: Rail, folders: &FolderSettings, data_dir: &Path) -> Finding {
         }
     }
     Finding::ok(what, "its folders can be written")
-}
-
-fn writes(folder: &Path) -> std::io::Result<()> {
-    // Names with a dot are nobody's file: neither the bank's nor the engine's.
-    let path = folder.join(format!(".doctor-{}", std::process::id()));
-    OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
-    fs::remove_file(&path)
 }
 
 /// Whoever reads a secret that stands open closes it, and a doctor changes nothing.

@@ -39,6 +39,25 @@ fn no_backup_and_an_old_one_are_warnings() {
 }
 
 #[test]
+fn archives_on_the_ledgers_disk_are_a_warning_and_what_is_no_folder_is_critical() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut config = config(dir.path());
+    let names = |config: &Config| {
+        let found = folders::examine(config);
+        found.into_iter().map(|one| (one.what, one.health)).collect::<Vec<_>>()
+    };
+    assert_eq!(names(&config), [("audit log", Health::Ok)]);
+    config.archive_dir = Some(dir.path().join("archives"));
+    fs::create_dir(dir.path().join("archives")).unwrap();
+    assert_eq!(names(&config), [("archives", Health::Warning), ("audit log", Health::Ok)]);
+    assert_eq!(fs::read_dir(dir.path().join("archives")).unwrap().count(), 0);
+    fs::write(dir.path().join("file"), "").unwrap();
+    config.archive_dir = Some(dir.path().join("file"));
+    config.audit_log = Some(dir.path().join("file"));
+    assert_eq!(names(&config), [("archives", Health::Critical), ("audit log", Health::Critical)]);
+}
+
+#[test]
 fn folders_that_cannot_be_written_are_named() {
     let dir = tempfile::tempdir().unwrap();
     let mut config = config(dir.path());
