@@ -47,9 +47,10 @@ fn real(path: &Path) -> PathBuf {
     let there = path.ancestors().find_map(|some| Some((some, some.canonicalize().ok()?)));
     let Some((some, mut real)) = there else { return path };
     for part in path.strip_prefix(some).expect("it is one of its ancestors").components() {
-        match part {
-            Component::ParentDir => drop(real.pop()),
-            part => real.push(part),
+        if part == Component::ParentDir {
+            real.pop();
+        } else {
+            real.push(part);
         }
     }
     real
