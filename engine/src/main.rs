@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use tallystick::cli::{self, Cli, Command, DoctorArgs, DoctorLine};
 use tallystick::config::{Config, ServeArgs};
 use tallystick::log;
-use tallystick::serve::{Finding, ServeError};
+use tallystick::serve::{Finding, Renewal, ServeError};
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
@@ -51,8 +51,15 @@ fn serve(args: &ServeArgs) -> ExitCode {
         .with_writer(|| log::Stderr)
         .with_ansi(std::io::stderr().is_terminal())
         .log_internal_errors(false);
+    let (filter, change) = tracing_subscriber::reload::Layer::new(filter);
     tracing_subscriber::registry().with(filter).with(lines).init();
-    match tallystick::serve::run(&config) {
+    let log = move |filter: &str| {
+        let filter: Targets = filter.parse().expect("a configuration holds a filter that was read");
+        // It fails only when nothing is logged any more.
+        let _ = change.reload(filter);
+    };
+    let renewal = Renewal { args: args.clone(), log: Box::new(log) };
+    match tallystick::serve::run(&config, renewal) {
         Ok(()) => ExitCode::SUCCESS,
         // Nothing was begun: the configuration is wrong.
         Err(error @ (ServeError::MetricsToken { .. } | ServeError::Clearing { .. })) => {

@@ -13,11 +13,12 @@ mod hold;
 mod http;
 mod manager;
 mod privacy;
+mod reload;
 mod services;
 mod tasks;
 
 use crate::api::{
-    Backups, Behind, Door, Edge, OperatorApi, Refused, TlsError, VouchersApi, webhooks,
+    Backups, Behind, Door, Edge, OperatorApi, Operators, Refused, TlsError, VouchersApi, webhooks,
 };
 use crate::backup::BackupError;
 use crate::config::{Config, FolderSettings};
@@ -38,6 +39,8 @@ use bootstrap::{check_before, first_records, say_who_may_operate};
 use desks::{NotOpened, Opened, open_desks};
 pub use doctor::{Finding, Health, examine};
 use doors::Doors;
+use reload::Reload;
+pub use reload::Renewal;
 use services::{audit_log, services};
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::net::SocketAddr;
@@ -132,11 +135,12 @@ pub enum ServeError {
     System { what: &'static str, why: String },
 }
 
-/// Runs the engine until SIGTERM or SIGINT, then drains and returns.
+/// Runs the engine until SIGTERM or SIGINT, then drains and returns. A SIGHUP has certificates and
+/// settings read again.
 ///
 /// # Errors
 /// `ServeError` when it cannot start. A failure of the journal later on ends the process at once.
-pub fn run(config: &Config) -> Result<(), ServeError> {
+pub fn run(config: &Config, renewal: Renewal) -> Result<(), ServeError> {
     stop_on_bugs();
     privacy::close_up();
     let open_files = descriptors::raise()?;
@@ -222,8 +226,7 @@ pub fn run(config: &Config) -> Result<(), ServeError> {
     let edge = Edge {
         started_at,
         window_every: config.window_every,
-        operators: config.operators.len(),
-        operator_names: config.operators.keys().cloned().collect(),
+        operators: Operators::new(config.operators.clone()),
         board: Board::new(config.schedule.clone()),
         folders,
         backups: Backups::new(&config.data_dir, config.backup_dir.as_deref()),
@@ -231,7 +234,7 @@ pub fn run(config: &Config) -> Result<(), ServeError> {
         visits: Arc::default(),
     };
     let hooks = secret.map(|secret| webhooks(secret, engine.clone()));
-    let served = serve_edge(config, engine, (edge, hooks), doors, genesis.network);
+    let served = serve_edge((config, renewal), engine, (edge, hooks), doors, genesis.network);
     // Whatever happened to the edge, what was taken in is drained and the journal closed.
     settler.stop();
     sealer.stop();
@@ -357,7 +360,7 @@ fn check_genesis<'a>(config: &Config, genesis: &'a Genesis) -> Result<Genesis, S
 
 /// Serves until a signal comes, then lets streams end and closes the connections.
 fn serve_edge(
-    config: &Config,
+    (config, renewal): (&Config, Renewal),
     engine: Engine,
     (edge, hooks): (Edge, Option<axum::Router>),
     mut doors: Doors,
@@ -373,6 +376,8 @@ fn serve_edge(
     let served = runtime.block_on(async {
         let mut signals = Signals::new().map_err(system("signals"))?;
         let access = doors.access(config, &engine, &edge);
+        let reload = Reload::new(renewal, config, &edge, &access);
+        let reload = doors.watch(reload).map_err(system("signals"))?;
         let tasks = tasks::start(config, &engine, &edge.board, &access);
         let behind = Behind::of(&engine, &edge, hooks);
         let (stop, stopping) = watch::channel(false);
@@ -380,7 +385,6 @@ fn serve_edge(
         let visits = edge.visits.clone();
         let operator = OperatorApi::new(engine, edge, audit_log.clone());
         let (health, routes) = services(vouchers, operator, access, audit_log).await;
-        let reload = doors.watch().map_err(system("signals"))?;
         let grpc = doors.open(routes).await?;
         let (addr, http_addr) = (grpc.address(), doors.http_address());
         visits.get_or_init(|| grpc.visits());

@@ -256,6 +256,14 @@ impl Starting {
 }
 
 impl Engine {
+    /// Writes its configuration file anew, with `old` replaced by `new`. It is read at a SIGHUP.
+    pub fn configure(&self, old: &str, new: &str) {
+        let path = self.scratch.path().join("config.toml");
+        let text = std::fs::read_to_string(&path).expect("it has one");
+        assert!(text.contains(old), "{old:?} is not in {text}");
+        std::fs::write(path, text.replace(old, new)).expect("a temporary file");
+    }
+
     /// Starts an engine on `dir` with more arguments of `serve`.
     #[must_use]
     pub fn start(dir: &Path, args: &[&str]) -> Self {

@@ -1,12 +1,12 @@
 //! What the `Operator` service reports beside the engine.
 
-use super::access::Refused;
+use super::access::{Operators, Refused};
 use super::backups::Backups;
 use super::door::Visits;
 use crate::ledger::Rail;
 use crate::settle::{Board, Folders};
 use crate::types::Timestamp;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -16,10 +16,8 @@ pub struct Edge {
     pub started_at: Timestamp,
     /// How often it closes windows, whatever the schedule says.
     pub window_every: Option<Duration>,
-    /// Operators configured.
-    pub operators: usize,
-    /// Their names: no identity may have one of them.
-    pub operator_names: BTreeSet<String>,
+    /// Operators configured: no identity may have the name of one.
+    pub operators: Operators,
     /// The schedule, and where it stands.
     pub board: Board,
     /// Where the files of each rail lie.

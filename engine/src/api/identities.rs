@@ -44,7 +44,7 @@ pub(super) async fn add(
     };
     let (name, rate) = (message.name, message.rate);
     // What the journal says somebody did is one person's doing.
-    if edge.operator_names.contains(&name) {
+    if edge.operators.has(&name) {
         return Err(Status::already_exists(format!(
             "{name:?} is the name of an operator in the configuration; choose another"
         )));

@@ -32,7 +32,7 @@ mod vouchers;
 mod webhooks;
 mod windows;
 
-pub use access::{Access, Gated, Reach, Refused};
+pub use access::{Access, Gated, Operators, Reach, Refused};
 pub use backups::Backups;
 pub use door::{ConnectionId, Door, Keys, Peer, Protocol, Service, TlsError, Visits};
 pub use front::{Behind, Front};

@@ -482,7 +482,7 @@ impl v1::operator_server::Operator for OperatorApi {
             troubles: standing.iter().cloned().chain(kept).collect(),
             standing,
             troubles_open: open,
-            operators: u32::try_from(edge.operators + named).expect("operators are few"),
+            operators: u32::try_from(edge.operators.count() + named).expect("operators are few"),
             four_eyes: engine.four_eyes(),
             request_ids: count(ids),
             request_ids_max: count(ids_max),

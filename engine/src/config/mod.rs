@@ -23,7 +23,7 @@ use crate::files;
 use crate::limits;
 use clap::Args;
 use listeners::{ListenTls, why_not};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 /// Port that the engine listens on, and clients look for it at, unless told otherwise.
@@ -155,6 +155,15 @@ impl Config {
             }
         }
         Ok(())
+    }
+
+    /// The settings in which `new` differs, by their names in a file.
+    #[must_use]
+    pub fn changed(&self, new: &Self) -> Vec<String> {
+        let table = |of: &Self| of.to_toml().parse::<toml::Table>().unwrap_or_default();
+        let (old, new) = (table(self), table(new));
+        let names: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
+        names.into_iter().filter(|name| old.get(*name) != new.get(*name)).cloned().collect()
     }
 
     /// Where the audit log is.

@@ -4,6 +4,7 @@
 
 use super::ServeError;
 use super::http::{self, Http};
+use super::reload::Reload;
 use crate::api::{Access, Behind, Door, Edge, Keys, Protocol, Reach, Service};
 use crate::config::{Config, TlsFiles};
 use crate::limits::TLS_LOOK_EVERY;
@@ -48,7 +49,7 @@ impl Doors {
             away: !self.listen.ip().is_loopback(),
             certified: tls.is_some_and(|tls| tls.client_ca.is_some()),
         };
-        Access::new(config.operators.clone(), reach, engine.clone(), edge.refused.clone())
+        Access::new(edge.operators.clone(), reach, engine.clone(), edge.refused.clone())
     }
 
     /// Opens that for gRPC.
@@ -93,30 +94,38 @@ impl Doors {
         self.http.into_iter().for_each(Http::close);
     }
 
-    /// Takes new certificates when their files change, and when SIGHUP comes.
+    /// Takes new certificates when their files change, and certificates and settings when SIGHUP
+    /// comes.
     ///
     /// # Errors
     /// When the system gives no signals.
-    pub fn watch(&self) -> io::Result<JoinHandle<()>> {
+    pub fn watch(&self, reload: Reload) -> io::Result<JoinHandle<()>> {
         let mut hangup = signal(SignalKind::hangup())?;
         let http = self.http.as_ref().and_then(|http| http.keys.as_ref());
         let keys: Vec<Keys> = self.keys.iter().chain(http).cloned().collect();
+        let front = self.http.as_ref().map(|http| http.front.clone());
+        let mut reload = reload;
         Ok(tokio::spawn(async move {
-            let mut look: fn(&Keys) = Keys::look;
+            let mut hung_up = false;
             loop {
-                let all = keys.clone();
+                let (all, front) = (keys.clone(), front.clone());
                 // Reading files may take its time where they are somewhere else.
-                let looked = tokio::task::spawn_blocking(move || all.iter().for_each(look));
-                // It fails only when the engine ends.
-                let _ = looked.await;
-                look = tokio::select! {
-                    () = tokio::time::sleep(TLS_LOOK_EVERY), if !keys.is_empty() => Keys::look,
-                    Some(()) = hangup.recv() => {
-                        if keys.is_empty() {
-                            tracing::info!("SIGHUP: no listener has a certificate, so nothing is read anew");
-                        }
-                        Keys::reload
+                let looked = tokio::task::spawn_blocking(move || {
+                    match hung_up {
+                        true => all.iter().for_each(Keys::reload),
+                        false => all.iter().for_each(Keys::look),
                     }
+                    if hung_up {
+                        reload.settings(front.as_ref());
+                    }
+                    reload
+                });
+                // It fails only when the engine ends.
+                let Ok(looked) = looked.await else { return };
+                reload = looked;
+                hung_up = tokio::select! {
+                    () = tokio::time::sleep(TLS_LOOK_EVERY), if !keys.is_empty() => false,
+                    Some(()) = hangup.recv() => true,
                     else => return,
                 };
             }

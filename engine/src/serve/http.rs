@@ -83,7 +83,7 @@ impl Http {
 }
 
 /// The token in a file.
-fn token(path: &Path) -> Result<String, ServeError> {
+pub(super) fn token(path: &Path) -> Result<String, ServeError> {
     let wrong = |why: String| ServeError::MetricsToken { why };
     let token = secret(path).map_err(wrong)?;
     let letters = token.chars().count();

@@ -42,6 +42,10 @@ pub(in crate::api) enum Denied {
          access add`)"
     )]
     Locked,
+    #[error(
+        "this operator's token counts no more: the configuration names another one, or nobody of this name"
+    )]
+    NoOperator,
     #[error("this engine has no such call; is the client newer than it?")]
     NoSuchCall,
 }
@@ -60,7 +64,8 @@ impl Denied {
             | Self::UnknownKey
             | Self::Mistyped
             | Self::Signed(_)
-            | Self::Locked => Code::Unauthenticated,
+            | Self::Locked
+            | Self::NoOperator => Code::Unauthenticated,
             Self::Identity(IdentityMisfit::NotAllowed { .. } | IdentityMisfit::NotOwn { .. }) => {
                 Code::PermissionDenied
             }

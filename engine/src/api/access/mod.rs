@@ -6,11 +6,13 @@
 
 mod denied;
 mod gate;
+mod operators;
 mod own;
 mod signed;
 
 pub use denied::Refused;
 pub use gate::Gated;
+pub use operators::Operators;
 pub(in crate::api) use own::{Own, Screened, merged};
 
 use super::door::Peer;
@@ -21,10 +23,9 @@ use crate::ledger::{
 use crate::limits::ACCESS_LOOK_EVERY;
 use crate::pipeline;
 use crate::settle::Engine;
-use crate::types::{ApiKey, Digest, Lsn, NotAKey, SignerKey, Timestamp, same_digest, token_digest};
+use crate::types::{ApiKey, Digest, Lsn, NotAKey, SignerKey, Timestamp, token_digest};
 use denied::Denied;
 use hyper::HeaderMap;
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use tokio::sync::watch;
 use tonic::{Request, Status};
@@ -45,7 +46,7 @@ pub struct Reach {
 pub struct Access(Arc<Inner>);
 
 struct Inner {
-    operators: BTreeMap<String, Digest>,
+    operators: Operators,
     reach: Reach,
     engine: Engine,
     refused: Refused,
@@ -60,19 +61,15 @@ pub(in crate::api) struct Entrant {
     pub caller: Caller,
     /// The identity, if it is one, with the record that gave it its credential.
     identity: Option<Arc<Identity>>,
+    /// The digest of the token, if it is an operator of the configuration.
+    token: Option<Digest>,
     call: Call,
 }
 
 impl Access {
-    /// For these operators of the configuration (name and digest of the token), and the engine's
-    /// identities.
+    /// For these operators of the configuration, and the engine's identities.
     #[must_use]
-    pub fn new(
-        operators: BTreeMap<String, Digest>,
-        reach: Reach,
-        engine: Engine,
-        refused: Refused,
-    ) -> Self {
+    pub fn new(operators: Operators, reach: Reach, engine: Engine, refused: Refused) -> Self {
         let (changes, _) = watch::channel(0);
         Self(Arc::new(Inner { operators, reach, engine, refused, changes }))
     }
@@ -86,7 +83,8 @@ impl Access {
             let seen = self.control(|control| {
                 let identities = control.identities();
                 let ended = identities.all().filter(|(_, of)| of.check_in_force(now).is_err());
-                identities.changes() + u64::try_from(ended.count()).unwrap_or(u64::MAX)
+                let ended = u64::try_from(ended.count()).unwrap_or(u64::MAX);
+                identities.changes() + self.0.operators.changes() + ended
             });
             self.0.changes.send_if_modified(|before| {
                 let differs = *before != seen;
@@ -105,6 +103,12 @@ impl Access {
         }
     }
 
+    /// Whether an identity has this name, or had it: no operator of the configuration may.
+    #[must_use]
+    pub fn is_identity(&self, name: &str) -> bool {
+        self.control(|control| control.identities().named(name).is_ok())
+    }
+
     /// Whether vouchers are taken of whoever brings them.
     fn brings_anybody(&self, control: &Control) -> bool {
         let Reach { away, certified } = self.0.reach;
@@ -113,7 +117,7 @@ impl Access {
 
     /// Whether anybody may operate.
     fn operates_anybody(&self, control: &Control) -> bool {
-        self.0.operators.is_empty() && !control.identities().had_operator()
+        !self.0.operators.had_any() && !control.identities().had_operator()
     }
 
     /// Who makes a call, if they may make it.
@@ -144,7 +148,7 @@ impl Access {
     ) -> Result<Entrant, Denied> {
         let anyone = || {
             trail::is_by("", Role::Anyone.name());
-            Entrant { caller: Caller::grpc(String::new()), identity: None, call }
+            Entrant { caller: Caller::grpc(String::new()), identity: None, token: None, call }
         };
         // Whoever signs a token must know for which network: that is no secret.
         if call == Call::GetNetwork {
@@ -156,7 +160,7 @@ impl Access {
         };
         let found = match presented {
             Presented::Nothing => by_certificate(control, peer, now),
-            Presented::Operator(name) => Ok(Some(Found::Operator(name))),
+            Presented::Operator(name, token) => Ok(Some(Found::Operator(name, token))),
             Presented::Credential(credential) => {
                 credential.and_then(|credential| known(control, &credential, now)).map(Some)
             }
@@ -177,12 +181,13 @@ impl Access {
             };
         };
         match &found {
-            Found::Operator(name) => trail::is_by(name, Role::Operator.name()),
+            Found::Operator(name, _) => trail::is_by(name, Role::Operator.name()),
             Found::Identity(of) => trail::is_by(&of.name, of.role.name()),
         }
         match found {
-            Found::Operator(name) => {
-                Ok(Entrant { caller: Caller::grpc(name), identity: None, call })
+            Found::Operator(name, token) => {
+                let (caller, token) = (Caller::grpc(name), Some(token));
+                Ok(Entrant { caller, identity: None, token, call })
             }
             Found::Identity(of) if call.right(of.role) == Right::Refused => {
                 Err(Denied::role(of.role.name(), call))
@@ -190,6 +195,7 @@ impl Access {
             Found::Identity(of) => Ok(Entrant {
                 caller: Caller::identity(of),
                 identity: Some(Arc::new(of.clone())),
+                token: None,
                 call,
             }),
         }
@@ -204,15 +210,8 @@ impl Access {
         let scheme = header.get(..SCHEME.len()).filter(|s| s.eq_ignore_ascii_case(SCHEME));
         let token = scheme.and_then(|_| header.get(SCHEME.len()..)).unwrap_or_default().trim();
         let digest = token_digest(token);
-        // Every operator is compared with, so that the time tells nothing.
-        let mut found = None;
-        for (name, held) in &self.0.operators {
-            if same_digest(held, &digest) {
-                found = Some(name);
-            }
-        }
-        if let Some(name) = found {
-            return Presented::Operator(name.clone());
+        if let Some(name) = self.0.operators.known_by(&digest) {
+            return Presented::Operator(name, digest);
         }
         if signed::looks_like_one(token) {
             let key_of = |name: &str| self.control(|control| key_of(control, name));
@@ -230,6 +229,10 @@ impl Access {
     /// Whether who was let in still may.
     fn still(&self, entrant: &Entrant) -> Result<(), Denied> {
         let now = pipeline::now();
+        if let Some(token) = &entrant.token {
+            let is_one = self.0.operators.is(&entrant.caller.name, token);
+            return if is_one { Ok(()) } else { Err(Denied::NoOperator) };
+        }
         self.control(|control| {
             let Some(identity) = &entrant.identity else {
                 let is_open = match entrant.call.is_of_vouchers() {
@@ -265,15 +268,15 @@ impl Access {
 }
 
 enum Found<'a> {
-    Operator(String),
+    Operator(String, Digest),
     Identity(&'a Identity),
 }
 
 /// What a call carries.
 enum Presented {
     Nothing,
-    /// The token of this operator of the configuration.
-    Operator(String),
+    /// The token of this operator of the configuration, by its digest.
+    Operator(String, Digest),
     Credential(Result<Credential, Denied>),
 }
 

@@ -23,7 +23,7 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{any, get};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tonic::codegen::Service as _;
 
@@ -38,7 +38,7 @@ pub struct Front(Arc<Inner>);
 struct Inner {
     started_at: Timestamp,
     /// Whoever has this token may read the metrics; none: whoever is on this machine.
-    token: Option<Digest>,
+    token: RwLock<Option<Digest>>,
     stage: Mutex<Stage>,
     denied: Denied,
     /// So many pages may be made, or wait to be taken, at once.
@@ -105,11 +105,16 @@ impl Front {
     pub fn new(started_at: Timestamp, token: Option<&str>) -> Self {
         Self(Arc::new(Inner {
             started_at,
-            token: token.map(token_digest),
+            token: RwLock::new(token.map(token_digest)),
             stage: Mutex::new(Stage::Starting),
             denied: Denied::default(),
             pages: Arc::new(Semaphore::new(METRICS_PAGES_MAX)),
         }))
+    }
+
+    /// From now on the metrics are for whoever has this token; none: for this machine.
+    pub fn set_token(&self, token: Option<&str>) {
+        *self.0.token.write().unwrap_or_else(PoisonError::into_inner) = token.map(token_digest);
     }
 
     /// The engine serves.
@@ -157,6 +162,7 @@ impl Front {
     /// Whether somebody may read the metrics.
     fn may_read(&self, peer: Option<&Peer>, headers: &HeaderMap) -> Result<(), Box<Response>> {
         let Inner { token, denied, .. } = &*self.0;
+        let token = *token.read().unwrap_or_else(PoisonError::into_inner);
         let Some(digest) = token else {
             if peer.is_some_and(|peer| peer.address.ip().is_loopback()) {
                 return Ok(());
@@ -167,7 +173,7 @@ impl Front {
         };
         let given = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
         let given = given.and_then(|value| value.strip_prefix(SCHEME)).unwrap_or_default();
-        if same_digest(digest, &token_digest(given.trim())) {
+        if same_digest(&digest, &token_digest(given.trim())) {
             return Ok(());
         }
         denied.token.fetch_add(1, Ordering::Relaxed);
