@@ -65,9 +65,9 @@ impl Clients {
         let mut sealed = Sealed::default();
         for number in first..=last {
             sealed.windows.push(self.sealed_window(number).await?);
-            let request = WindowAssetRequest { window: number, asset };
-            self.add_obligations(request, &mut sealed.obligations).await?;
-            self.add_net_obligations(request, &mut sealed.net_obligations).await?;
+            let request = WindowAssetRequest { window: number, asset, ..Default::default() };
+            self.add_obligations(request.clone(), &mut sealed.obligations).await?;
+            self.add_net_obligations(request.clone(), &mut sealed.net_obligations).await?;
             self.add_positions(request, &mut sealed.positions).await?;
         }
         sealed.positions.retain(|_, net| *net != 0);
@@ -80,7 +80,7 @@ impl Clients {
         sums: &mut BTreeMap<Pair, u128>,
     ) -> Result<(), Error> {
         let failed = |status: tonic::Status| Error::call("ListObligations", &status);
-        let answer = self.operator.list_obligations(request).await;
+        let answer = self.operator.list_obligations(request.clone()).await;
         let mut list = answer.map_err(failed)?.into_inner();
         let mut last = None;
         while let Some(obligation) = list.message().await.map_err(failed)? {
@@ -99,7 +99,7 @@ impl Clients {
         sums: &mut BTreeMap<Pair, u128>,
     ) -> Result<(), Error> {
         let failed = |status: tonic::Status| Error::call("ListNetObligations", &status);
-        let answer = self.operator.list_net_obligations(request).await;
+        let answer = self.operator.list_net_obligations(request.clone()).await;
         let mut list = answer.map_err(failed)?.into_inner();
         while let Some(obligation) = list.message().await.map_err(failed)? {
             let (pair, amount) = read(&obligation, request.asset)?;

@@ -83,17 +83,29 @@ impl Client {
 
     /// Gross obligations of a window in one asset.
     pub async fn obligations(&mut self, window: u64, asset: u32) -> Vec<Obligation> {
-        all(self.operator.list_obligations(WindowAssetRequest { window, asset }).await).await
+        all(self
+            .operator
+            .list_obligations(WindowAssetRequest { window, asset, ..Default::default() })
+            .await)
+        .await
     }
 
     /// Net obligations of a window in one asset.
     pub async fn net_obligations(&mut self, window: u64, asset: u32) -> Vec<Obligation> {
-        all(self.operator.list_net_obligations(WindowAssetRequest { window, asset }).await).await
+        all(self
+            .operator
+            .list_net_obligations(WindowAssetRequest { window, asset, ..Default::default() })
+            .await)
+        .await
     }
 
     /// Net positions of a window in one asset.
     pub async fn net_positions(&mut self, window: u64, asset: u32) -> Vec<NetPosition> {
-        all(self.operator.list_net_positions(WindowAssetRequest { window, asset }).await).await
+        all(self
+            .operator
+            .list_net_positions(WindowAssetRequest { window, asset, ..Default::default() })
+            .await)
+        .await
     }
 
     /// Asks for a batch over bank files.

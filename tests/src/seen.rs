@@ -55,8 +55,8 @@ impl Seen {
         let (mut obligations, mut positions) = (Vec::new(), Vec::new());
         for window in windows.iter().filter(|window| window.cut_lsn > 0) {
             for asset in [World::PAIRS, World::CLEARED] {
-                let ask = WindowAssetRequest { window: window.number, asset };
-                obligations.push(try_all(operator.list_obligations(ask).await).await?);
+                let ask = WindowAssetRequest { window: window.number, asset, ..Default::default() };
+                obligations.push(try_all(operator.list_obligations(ask.clone()).await).await?);
                 positions.push(try_all(operator.list_net_positions(ask).await).await?);
             }
         }

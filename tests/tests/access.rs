@@ -13,6 +13,7 @@ use tallystick_tests::wire::{
     GetExposureRequest, GetHeadroomRequest, GetPartyRequest, GetProofRequest, GetStatementRequest,
     GetStatusRequest, Identity, ListHistoryRequest, ListIdentitiesRequest, ListSignersRequest,
     Outcome, PairOf, RevokeIdentityRequest, RevokeSignerRequest, Role, RotateIdentityRequest,
+    WindowAssetRequest,
 };
 use tallystick_tests::{
     Client, Deployment, Engine, Launch, PartyId, Signer, Voucher, World, frame, outcomes, refused,
@@ -244,6 +245,23 @@ async fn an_owner_looks_after_their_own_party_and_no_other() {
     api.get_statement(with(&key, statement(own.party))).await.expect("its own affair");
     let of_others = api.get_statement(with(&key, statement(other.party))).await;
     refused(of_others, PermissionDenied, "not in its scope");
+    // Who paid it, and whom it paid: if it is asked for as one of the two.
+    let some = |party: &Bytes| [party.clone(), Bytes::new()];
+    let (mine, theirs) = (some(&id(own.party)), some(&id(other.party)));
+    for (payer, payee, may) in [(0, 1, true), (1, 0, true), (1, 1, false)] {
+        let (payer, payee) = (mine[payer].clone(), mine[payee].clone());
+        let asked = WindowAssetRequest { window: 1, asset: ASSET, payer, payee };
+        let net = api.list_net_obligations(with(&key, asked.clone())).await.map(drop);
+        assert_eq!(net.is_ok(), may);
+        assert_eq!(api.list_obligations(with(&key, asked)).await.is_ok(), may);
+    }
+    let asked = WindowAssetRequest {
+        payer: theirs[0].clone(),
+        window: 1,
+        asset: ASSET,
+        ..Default::default()
+    };
+    refused(api.list_obligations(with(&key, asked)).await, PermissionDenied, "scope");
     let pair = |payer: PartyId, payee: PartyId| GetProofRequest {
         window: 1,
         asset: ASSET,

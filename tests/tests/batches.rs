@@ -55,9 +55,9 @@ async fn a_window_holds_what_was_credited_before_its_cut_and_nothing_else() {
     let open = d.client.window(1).await;
     assert_eq!((open.state(), open.cut_lsn, open.cut_at_us), (WindowState::Open, 0, 0));
     assert_eq!(d.client.pay(&[d.world.voucher(0, 0, 0, 30)]).await, [Credited]);
-    let ask = WindowAssetRequest { window: 1, asset: World::PAIRS };
-    refused(d.client.operator.list_obligations(ask).await, FailedPrecondition, "open");
-    refused(d.client.operator.list_net_obligations(ask).await, FailedPrecondition, "open");
+    let ask = WindowAssetRequest { window: 1, asset: World::PAIRS, ..Default::default() };
+    refused(d.client.operator.list_obligations(ask.clone()).await, FailedPrecondition, "open");
+    refused(d.client.operator.list_net_obligations(ask.clone()).await, FailedPrecondition, "open");
     refused(d.client.operator.list_net_positions(ask).await, FailedPrecondition, "open");
 
     let closed = d.client.close_window().await;

@@ -106,7 +106,7 @@ async fn what_is_unknown_is_not_found() {
         let window = o.get_window(GetWindowRequest { number }).await;
         refused(window, NotFound, &format!("window {number}"));
     }
-    let ask = WindowAssetRequest { window: 9, asset: World::PAIRS };
+    let ask = WindowAssetRequest { window: 9, asset: World::PAIRS, ..Default::default() };
     refused(o.list_obligations(ask).await, NotFound, "window 9");
     let ask = GetBatchRequest { batch_id: vec![7; 32].into() };
     refused(o.get_batch(ask.clone()).await, NotFound, "batch");

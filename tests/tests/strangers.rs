@@ -181,7 +181,7 @@ async fn answers_that_nobody_reads_keep_nobody_waiting_and_are_ended() {
         raws.push(raw);
     }
     // All of these need a thread of their own, too.
-    let asked = WindowAssetRequest { window, asset: World::PAIRS };
+    let asked = WindowAssetRequest { window, asset: World::PAIRS, ..Default::default() };
     let mut list = client.operator.list_obligations(asked).await.unwrap().into_inner();
     let pair = list.message().await.unwrap();
     assert!(pair.is_some(), "lists are served");

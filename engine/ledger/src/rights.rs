@@ -127,8 +127,8 @@ calls! {
     ListWindows         "Operator" no  no  yes yes yes;
     DisputeWindow       "Operator" no  no  yes yes no;
     EndDispute          "Operator" no  no  yes yes no;
-    ListObligations     "Operator" no  no  yes yes yes;
-    ListNetObligations  "Operator" no  no  yes yes yes;
+    ListObligations     "Operator" no  own yes yes yes;
+    ListNetObligations  "Operator" no  own yes yes yes;
     ListNetPositions    "Operator" no  no  yes yes yes;
     CreateBatch         "Operator" no  no  yes no  no;
     GetBatch            "Operator" no  no  yes yes yes;

@@ -29,7 +29,10 @@ fn page(limit: u32) -> usize {
 }
 
 /// An id that may be left out.
-fn optional<T: super::messages::Id32>(bytes: &[u8], field: &str) -> Result<Option<T>, Status> {
+pub(super) fn optional<T: super::messages::Id32>(
+    bytes: &[u8],
+    field: &str,
+) -> Result<Option<T>, Status> {
     if bytes.is_empty() { Ok(None) } else { id(bytes, field).map(Some) }
 }
 

@@ -201,7 +201,7 @@ impl v1::operator_server::Operator for OperatorApi {
         request: Request<v1::WindowAssetRequest>,
     ) -> Answer<Self::ListObligationsStream> {
         let place = self.lists.take(&request)?;
-        let page = sealed(&self.engine, request.get_ref()).await?;
+        let page = sealed(&self.engine, &request).await?;
         Ok(Response::new(page.obligations(place)))
     }
 
@@ -211,7 +211,7 @@ impl v1::operator_server::Operator for OperatorApi {
         request: Request<v1::WindowAssetRequest>,
     ) -> Answer<Self::ListNetObligationsStream> {
         let place = self.lists.take(&request)?;
-        let page = sealed(&self.engine, request.get_ref()).await?;
+        let page = sealed(&self.engine, &request).await?;
         Ok(Response::new(page.net_obligations(place)))
     }
 
@@ -221,7 +221,7 @@ impl v1::operator_server::Operator for OperatorApi {
         request: Request<v1::WindowAssetRequest>,
     ) -> Answer<Self::ListNetPositionsStream> {
         let place = self.lists.take(&request)?;
-        let page = sealed(&self.engine, request.get_ref()).await?;
+        let page = sealed(&self.engine, &request).await?;
         Ok(Response::new(page.net_positions(place)))
     }
 

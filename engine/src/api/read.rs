@@ -1,15 +1,17 @@
 //! Reading sealed windows and batches: lists that are streamed from what never changes.
 
+use super::access::own;
 use super::door::Place;
+use super::lists::optional;
 use super::messages::{id, obligation_message, position_message, window_message};
-use crate::ledger::{SealedAsset, SealedWindow, WindowEntry};
+use crate::ledger::{Obligation, SealedAsset, SealedWindow, WindowEntry};
 use crate::settle::Engine;
-use crate::types::{AssetNumber, BatchId, WindowNumber};
+use crate::types::{AssetNumber, BatchId, PartyId, WindowNumber};
 use std::pin::Pin;
 use std::sync::Arc;
 use tallystick_proto::v1;
 use tokio_stream::Stream;
-use tonic::Status;
+use tonic::{Request, Status};
 
 /// A streamed answer.
 pub(super) type Streamed<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
@@ -31,20 +33,41 @@ pub(super) fn streamed<T: 'static>(
 pub(super) struct SealedPage {
     window: Arc<SealedWindow>,
     asset: AssetNumber,
+    of: Pair,
+}
+
+/// Whose obligations are wanted; none: whoever's.
+#[derive(Debug, Clone, Copy)]
+struct Pair {
+    payer: Option<PartyId>,
+    payee: Option<PartyId>,
+}
+
+impl Pair {
+    fn has(self, payer: PartyId, payee: PartyId) -> bool {
+        self.payer.is_none_or(|of| of == payer) && self.payee.is_none_or(|of| of == payee)
+    }
 }
 
 /// Finds a sealed window; FAILED_PRECONDITION while it is open.
 pub(super) async fn sealed(
     engine: &Engine,
-    message: &v1::WindowAssetRequest,
+    request: &Request<v1::WindowAssetRequest>,
 ) -> Result<SealedPage, Status> {
+    let message = request.get_ref();
     let (number, asset) = (WindowNumber(message.window), AssetNumber(message.asset));
+    let of = Pair {
+        payer: optional(&message.payer, "payer")?,
+        payee: optional(&message.payee, "payee")?,
+    };
+    let named: Vec<PartyId> = of.payer.into_iter().chain(of.payee).collect();
+    own(request).one_of(&named)?;
     let sealed = engine.ask(|control| {
         control.asset(asset)?;
         control.window(number)?.sealed_head()
     });
     let window = engine.window(sealed.await?).await?;
-    Ok(SealedPage { window, asset })
+    Ok(SealedPage { window, asset, of })
 }
 
 impl SealedPage {
@@ -52,26 +75,40 @@ impl SealedPage {
         self,
         place: Place,
         part: fn(&SealedAsset) -> &[E],
+        wanted: impl Fn(&E) -> bool + Send + 'static,
         message: fn(AssetNumber, &E) -> T,
     ) -> Streamed<T> {
-        let SealedPage { window, asset } = self;
+        let SealedPage { window, asset, .. } = self;
         let length = window.assets.get(&asset).map_or(0, |sealed| part(sealed).len());
-        streamed(place, (0..length).map(move |i| message(asset, &part(&window.assets[&asset])[i])))
+        let all = (0..length).filter_map(move |i| {
+            let of = &part(&window.assets[&asset])[i];
+            wanted(of).then(|| message(asset, of))
+        });
+        streamed(place, all)
+    }
+
+    fn owed(
+        self,
+        place: Place,
+        part: fn(&SealedAsset) -> &[Obligation],
+    ) -> Streamed<v1::Obligation> {
+        let pair = self.of;
+        self.list(place, part, move |of| pair.has(of.payer, of.payee), obligation_message)
     }
 
     /// Gross per pair.
     pub fn obligations(self, place: Place) -> Streamed<v1::Obligation> {
-        self.list(place, |sealed| &sealed.obligations, obligation_message)
+        self.owed(place, |sealed| &sealed.obligations)
     }
 
     /// Set off per pair.
     pub fn net_obligations(self, place: Place) -> Streamed<v1::Obligation> {
-        self.list(place, |sealed| &sealed.net, obligation_message)
+        self.owed(place, |sealed| &sealed.net)
     }
 
     /// Per party.
     pub fn net_positions(self, place: Place) -> Streamed<v1::NetPosition> {
-        self.list(place, |sealed| &sealed.positions, position_message)
+        self.list(place, |sealed| &sealed.positions, |_| true, position_message)
     }
 }
 

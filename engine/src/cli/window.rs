@@ -109,7 +109,7 @@ pub struct OfWindow {
 
 impl OfWindow {
     fn request(self) -> WindowAssetRequest {
-        WindowAssetRequest { window: self.window, asset: self.asset }
+        WindowAssetRequest { window: self.window, asset: self.asset, ..Default::default() }
     }
 }
 
@@ -155,14 +155,16 @@ pub async fn run(session: &mut Session, command: WindowCommand) -> Result<(), Cl
         }
         WindowCommand::Obligations { of, payer, payee, net } => {
             let (payer, payee) = (of_party(session, payer).await?, of_party(session, payee).await?);
+            let of_pair = |party: &Option<Bytes>| party.clone().unwrap_or_default();
+            let (payer, payee) = (of_pair(&payer), of_pair(&payee));
+            let asked = WindowAssetRequest { payer, payee, ..of.request() };
             let answer = if net {
-                operator.list_net_obligations(of.request()).await
+                operator.list_net_obligations(asked).await
             } else {
-                operator.list_obligations(of.request()).await
+                operator.list_obligations(asked).await
             };
             let rows = answer.map_err(|status| session.failed(status))?.into_inner();
-            let own = |owed: &Obligation| is_of(&payer, &owed.payer) && is_of(&payee, &owed.payee);
-            let view = |owed| own(&owed).then(|| obligation_record(owed));
+            let view = |owed| Some(obligation_record(owed));
             session.print_some(rows, &["payer", "payee", "amount"], view).await
         }
         WindowCommand::Positions { of, party } => {
