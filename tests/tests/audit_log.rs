@@ -194,7 +194,7 @@ async fn what_is_no_call_is_not_written_down_as_it_was_sent() {
     assert!(answer.headers().contains_key("grpc-status"), "it is refused: {answer:?}");
     drop(channel);
     house.stop();
-    let raw = std::fs::read_to_string(house.log().join("audit-00000001.jsonl")).unwrap();
+    let raw = std::fs::read_to_string(house.log().join("refused-00000001.jsonl")).unwrap();
     assert!(raw.contains("\"call\":\"?\"") && !raw.contains("xxx"), "{raw}");
 }
 

@@ -3,10 +3,12 @@
 
 mod backup;
 mod edge;
+mod identities;
 mod lists;
 
 pub use backup::*;
 pub use edge::*;
+pub use identities::*;
 pub use lists::*;
 
 use crate::types::VOUCHER_BYTES;
@@ -170,6 +172,9 @@ pub const KEEP_WINDOWS_MAX: u32 = 1_000_000;
 pub const AUDIT_FILE_BYTES: u64 = 64 << 20;
 /// Files of it that are kept unless said otherwise: 4 GiB, and years for most.
 pub const AUDIT_FILES_DEFAULT: u32 = 64;
+/// One in so many of that for calls of who sees no more than its own, and as many for calls that
+/// were not let in: files of their own, so that they never make the desk's go.
+pub const AUDIT_OTHERS_PART: u32 = 4;
 /// The most that can be asked for.
 pub const AUDIT_FILES_MAX: u32 = 100_000;
 /// Lines of it that wait for the disk; then calls wait, too.

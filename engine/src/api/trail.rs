@@ -4,9 +4,9 @@
 //! Those who read a message note as they read; nothing of a message is kept but that.
 
 use super::door::Peer;
-use crate::ledger::Call;
+use crate::ledger::{Call, Role};
 use crate::limits::{AUDIT_IDS_MAX, REQUEST_ID_BYTES_MAX};
-use crate::trail::{AuditLog, Line, Who};
+use crate::trail::{AuditLog, Group, Line, Who};
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::future::Future;
@@ -33,6 +33,7 @@ struct Known {
     who: Who,
     request_id: String,
     about: BTreeMap<String, String>,
+    too_often: bool,
 }
 
 fn note(write: impl FnOnce(&mut Known)) {
@@ -45,6 +46,11 @@ fn note(write: impl FnOnce(&mut Known)) {
 /// The call was let in as this.
 pub(super) fn is_by(name: &str, role: &str) {
     note(|known| known.who = Who { name: name.to_owned(), role: role.to_owned() });
+}
+
+/// Whoever calls is known, and came more often than they may.
+pub(super) fn is_too_often() {
+    note(|known| known.too_often = true);
 }
 
 /// The call has this request id; of an import, its first item has.
@@ -150,27 +156,37 @@ impl Entry {
         Self { began: Instant::now(), line: Some(line), note: Note::default(), log }
     }
 
-    fn finished(&mut self, result: String) -> Option<Line> {
+    fn finished(&mut self, result: String) -> Option<(Group, Line)> {
         let mut known = self.note.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let Known { who, request_id, about } = std::mem::take(&mut *known);
+        let Known { who, request_id, about, too_often } = std::mem::take(&mut *known);
         let took_us = u64::try_from(self.began.elapsed().as_micros()).unwrap_or(u64::MAX);
         let line = self.line.take()?;
-        Some(Line { who, request_id, about, result, took_us, ..line })
+        let group = if too_often { Group::Refused } else { group(&who.role) };
+        Some((group, Line { who, request_id, about, result, took_us, ..line }))
     }
 
     async fn end(mut self, code: Code) {
-        if let Some(line) = self.finished(code_name(code).to_owned()) {
-            self.log.write(line).await;
+        if let Some((group, line)) = self.finished(code_name(code).to_owned()) {
+            self.log.write(group, line).await;
         }
     }
 }
 
 impl Drop for Entry {
     fn drop(&mut self) {
-        if let Some(line) = self.finished(code_name(Code::Cancelled).to_owned()) {
-            self.log.write_now(line);
+        if let Some((group, line)) = self.finished(code_name(Code::Cancelled).to_owned()) {
+            self.log.write_now(group, line);
         }
     }
+}
+
+/// In which files the calls of a role are; none: it was not let in.
+fn group(role: &str) -> Group {
+    if role.is_empty() {
+        return Group::Refused;
+    }
+    let own = [Role::Facilitator, Role::Party].map(Role::name);
+    if own.contains(&role) { Group::Own } else { Group::Desk }
 }
 
 /// The names of gRPC's status codes (<https://grpc.github.io/grpc/core/md_doc_statuscodes.html>).

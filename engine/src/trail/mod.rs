@@ -1,6 +1,10 @@
 //! The audit log: a line for each call of the `Operator` service, reads and refused ones too, as
 //! JSON in files that are never changed once the next one is begun.
 //!
+//! Three groups of files follow each other apart: the desk's calls, those of who sees its own
+//! alone, and those that were not let in. So nobody who has no right to anything makes the desk's
+//! lines go.
+//!
 //! Owns the line, the files and how they follow each other, and reading them. Never holds what a
 //! call carries: names, accounts, tokens, keys and texts stay out, ids are written. What changes
 //! state is in the journal whatever becomes of this log, so a disk that takes no lines stops no
@@ -14,7 +18,8 @@ pub use line::{Line, Who};
 pub use read::{Lines, Unreadable};
 
 use crate::limits::{
-    AUDIT_END_PATIENCE, AUDIT_LINES_TOGETHER, AUDIT_LINES_WAITING, AUDIT_PATIENCE,
+    AUDIT_END_PATIENCE, AUDIT_LINES_TOGETHER, AUDIT_LINES_WAITING, AUDIT_OTHERS_PART,
+    AUDIT_PATIENCE,
 };
 use files::Files;
 use std::io;
@@ -25,10 +30,43 @@ use std::sync::mpsc::RecvTimeoutError;
 use std::thread::JoinHandle;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 
+/// Whose calls have files of their own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Group {
+    /// Operators, approvers, auditors, and whoever operates unnamed.
+    Desk,
+    /// Facilitators and owners of parties, who see no more than their own.
+    Own,
+    /// Whoever was not let in, or came more often than they may.
+    Refused,
+}
+
+impl Group {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Desk, Self::Own, Self::Refused];
+
+    /// How its files' names begin.
+    fn prefix(self) -> &'static str {
+        match self {
+            Self::Desk => "audit",
+            Self::Own => "own",
+            Self::Refused => "refused",
+        }
+    }
+
+    /// How many of its files are kept, where so many of the desk's are.
+    fn keeps(self, desk: u32) -> u32 {
+        match self {
+            Self::Desk => desk,
+            Self::Own | Self::Refused => desk.div_ceil(AUDIT_OTHERS_PART),
+        }
+    }
+}
+
 /// Where lines are handed in. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct AuditLog {
-    lines: Sender<Line>,
+    lines: Sender<(Group, Line)>,
     lost: Arc<AtomicU64>,
 }
 
@@ -41,12 +79,14 @@ pub struct Writer {
 }
 
 impl AuditLog {
-    /// Opens the newest file of a folder, which is made if it is not there, and keeps so many.
+    /// Opens the newest files of a folder, which is made if it is not there, and keeps so many of
+    /// the desk's, and a part of that of the others'.
     ///
     /// # Errors
     /// When the folder or the file cannot be opened for writing.
     pub fn open(dir: &Path, keep: u32) -> io::Result<(Self, Writer)> {
-        let files = Files::open(dir, keep)?;
+        let open = |group: Group| Files::open(dir, group, group.keeps(keep));
+        let files = [open(Group::Desk)?, open(Group::Own)?, open(Group::Refused)?];
         let (lines, waiting) = channel(AUDIT_LINES_WAITING);
         let lost = Arc::new(AtomicU64::new(0));
         let log = Self { lines, lost: lost.clone() };
@@ -62,16 +102,16 @@ impl AuditLog {
 
     /// Hands in a line; waits a moment while too many are waiting. A disk that hangs loses lines,
     /// and holds up no call for long.
-    pub async fn write(&self, line: Line) {
-        let sent = tokio::time::timeout(AUDIT_PATIENCE, self.lines.send(line)).await;
+    pub async fn write(&self, group: Group, line: Line) {
+        let sent = tokio::time::timeout(AUDIT_PATIENCE, self.lines.send((group, line))).await;
         if !matches!(sent, Ok(Ok(()))) {
             self.lost.fetch_add(1, Ordering::Relaxed);
         }
     }
 
     /// Hands in a line where nobody can wait.
-    pub fn write_now(&self, line: Line) {
-        if self.lines.try_send(line).is_err() {
+    pub fn write_now(&self, group: Group, line: Line) {
+        if self.lines.try_send((group, line)).is_err() {
             self.lost.fetch_add(1, Ordering::Relaxed);
         }
     }
@@ -95,14 +135,31 @@ impl Writer {
     }
 }
 
-fn write(mut files: Files, mut waiting: Receiver<Line>, lost: &AtomicU64, dir: &Path) {
+fn write(
+    mut files: [Files; Group::ALL.len()],
+    mut waiting: Receiver<(Group, Line)>,
+    lost: &AtomicU64,
+    dir: &Path,
+) {
     let (mut together, mut failing) = (Vec::new(), false);
     while waiting.blocking_recv_many(&mut together, AUDIT_LINES_TOGETHER) > 0 {
-        let count = u64::try_from(together.len()).expect("a length fits 64 bits");
-        let text: Vec<u8> = together.drain(..).flat_map(|line| line.json()).collect();
-        let done = files.append(&text);
+        let mut texts: [(u64, Vec<u8>); Group::ALL.len()] = Default::default();
+        for (group, line) in together.drain(..) {
+            let (count, text) = &mut texts[group as usize];
+            *count += 1;
+            text.extend(line.json());
+        }
+        let mut done = Ok(());
+        for (files, (count, text)) in files.iter_mut().zip(texts) {
+            if text.is_empty() {
+                continue;
+            }
+            if let Err(error) = files.append(&text) {
+                lost.fetch_add(count, Ordering::Relaxed);
+                done = Err(error);
+            }
+        }
         if let Err(error) = &done {
-            lost.fetch_add(count, Ordering::Relaxed);
             if !failing {
                 tracing::error!(dir = %dir.display(), %error, "lines of the audit log are lost");
             }

@@ -22,6 +22,12 @@ const FILES_FOR_CONNECTIONS: u64 = 2;
 /// Of the files that a process may open, connections over HTTP get at most one in so many.
 const FILES_FOR_HTTP: u64 = 16;
 
+/// One address (of IPv6 a /64, which one client has) may have one in so many of a listener's
+/// places, unless the configuration says otherwise: seven others find some, whatever it does.
+pub const ORIGIN_PART: usize = 8;
+/// The most that can be asked for: all of them.
+pub const CONNECTIONS_PER_ADDRESS_MAX: u32 = 1_024;
+
 /// How many connections there may be over gRPC and over HTTP, when so many files may be open.
 #[must_use]
 pub fn connections(files: u64) -> (usize, usize) {
@@ -111,7 +117,8 @@ pub const MESSAGE_FIRST_BLOCK_BYTES: usize = 4 * KIB;
 /// may be as large as its limit, for what else it holds, and would stay as long as they are under
 /// way. Copying costs a hundredth of checking them.
 pub const PACKED_COPIED_BYTES: usize = 256 * KIB;
-/// Bytes of the metadata of one call; four times that are read so that the answer can say so.
+/// Bytes of the metadata of one call, and of the headers of a request over HTTP; four times that
+/// are read so that the answer can say so.
 pub const METADATA_BYTES_MAX: usize = 16 * KIB;
 /// See `METADATA_BYTES_MAX`.
 pub const METADATA_BYTES_READ: u32 = 64 << 10;
@@ -183,9 +190,15 @@ pub const STREAM_FRAMES_MAX: usize = 64;
 pub const EXPORTS_MAX: usize = 8;
 /// Lists of windows, batches, legs and the like at once: each holds what it lists.
 pub const LISTS_MAX: usize = 16;
+/// The same for those who see no more than their own (facilitators, owners of parties): places
+/// apart, so that they never keep those who look after everybody's affairs from theirs.
+pub const EXPORTS_OWN_MAX: usize = 4;
+/// See `EXPORTS_OWN_MAX`.
+pub const LISTS_OWN_MAX: usize = 8;
 /// Imports at once.
 pub const IMPORTS_MAX: usize = 4;
-/// One connection may have half of these, so that another finds a place.
+/// One identity, or a connection without one, may have half of these, so that another finds a
+/// place.
 pub const PLACES_SHARE: usize = 2;
 /// Bytes of items that an Import hands on together; with `IMPORT_CHUNK`, whichever comes first.
 pub const IMPORT_CHUNK_BYTES: usize = 256 * KIB;
@@ -258,7 +271,7 @@ pub const EDGE_BYTES_MAX: usize = WIDE_CONNECTIONS * WIDE.bytes()
     + CALLS * (CALL_BYTES + STREAM_ACKS_BYTES)
     + CONNECTIONS_MAX * CONNECTION_BYTES
     + (CONNECTIONS_MAX + HTTP_CONNECTIONS_MAX) * TLS_BYTES
-    + EXPORTS_MAX * 3 * EXPORT_CHUNK_BYTES
+    + (EXPORTS_MAX + EXPORTS_OWN_MAX) * 3 * EXPORT_CHUNK_BYTES
     + IMPORTS_MAX * (IMPORT_CHUNKS + 1) * 4 * (IMPORT_CHUNK_BYTES + MESSAGE_BYTES_MAX)
     + HTTP_CONNECTIONS_MAX * 3 * HTTP_BYTES_MAX
     + METRICS_PAGES_MAX * METRICS_PAGE_BYTES;

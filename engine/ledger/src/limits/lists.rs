@@ -26,8 +26,9 @@ pub const FIND_FACTS: usize = 1 << 16;
 /// Signers that one call asks the headroom of: a question to a shard holds it up for some
 /// microseconds then, as one of a frame's vouchers does.
 pub const HEADROOM_SIGNERS_MAX: usize = 256;
-/// Questions for headroom at once, and half of them for one connection: strangers may ask, and
-/// each question goes through the queue of the sequencer, which has room for others meanwhile.
+/// Questions for headroom at once of the desk, and as many of all others, half of them for one:
+/// strangers may ask, and each question goes through the queue of the sequencer, which has room for
+/// others meanwhile.
 pub const HEADROOMS_MAX: usize = 8;
 /// Windows that one call of a statement loads: some days of hourly ones.
 pub const STATEMENT_WINDOWS: usize = 100;
