@@ -34,7 +34,7 @@ pub use window::{SealedHead, WindowEntry, WindowState};
 use super::batch::{BatchContent, BatchHead, Policy};
 use super::budget::BudgetEntry;
 use super::engine_key::EngineKeys;
-use super::envelope::{Fact, Request};
+use super::envelope::{Caller, Fact, Request};
 use super::event::{
     BatchComputed, BatchEvent, Cap, Event, Genesis, LegEvent, PartyUpserted, RegistryEvent,
     TroubleEvent, WindowEvent,
@@ -222,7 +222,7 @@ impl Control {
         access::may(&envelope, &wish)?;
         let acting = self.acting(&envelope.caller, &wish, at)?;
         if let Some(request) = &envelope.request {
-            if let Some(lsn) = self.answered(request)? {
+            if let Some(lsn) = self.answered_to(&envelope.caller, request)? {
                 return Ok(Decision::Repeat(lsn));
             }
             if !self.goes_on_when_full(&wish) {
@@ -297,13 +297,22 @@ impl Control {
         }
     }
 
-    /// The record that answered a request before; `None` also when that was so long ago that it is
-    /// forgotten.
+    /// The record that answered a request of the desk or the engine before; `None` also when that
+    /// was so long ago that it is forgotten.
     ///
     /// # Errors
     /// `RequestReused` when the id was used for something else.
     pub fn answered(&self, request: &Request) -> Result<Option<Lsn>, Refusal> {
-        self.requests.answered(request)
+        self.requests.answered(None, request)
+    }
+
+    /// The same of a request of this caller: whoever may change no more than its own has ids of its
+    /// own.
+    ///
+    /// # Errors
+    /// `RequestReused` when it used the id for something else.
+    pub fn answered_to(&self, caller: &Caller, request: &Request) -> Result<Option<Lsn>, Refusal> {
+        self.requests.answered(requests::own(caller), request)
     }
 
     /// Applies a fact that `decide` allowed, or that the journal holds: `record` is the one it is
@@ -314,7 +323,8 @@ impl Control {
         self.touch_all(lsn, fact, &made);
         self.history = record;
         let Fact { envelope, event } = fact;
-        self.requests.apply(lsn, at, envelope.request.as_ref());
+        let asked = envelope.request.as_ref().map(|request| (&envelope.caller, request));
+        self.requests.apply(lsn, at, asked);
         match event {
             Event::Registry(e) => self.register(e),
             Event::Budget(e) => self.apply_budgets(e),

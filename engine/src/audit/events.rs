@@ -190,7 +190,7 @@ impl<'a> Audit<'a> {
         callers::check(envelope, event)?;
         self.identity_acts(caller, event, at)?;
         if let Some(request) = request
-            && !self.requests.is_new(at, &request.id)
+            && !self.requests.is_new(at, caller, &request.id)
         {
             return Err(Difference::new("the request id", "a new one", &request.id).into());
         }

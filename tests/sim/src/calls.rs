@@ -202,7 +202,7 @@ fn refusals(life: &mut Life, place: usize, model: &Model) {
     let began = *began.get_or_insert(model.now.directory);
     let CreateBatch { request, windows, asset, .. } = ask;
     let windows: Vec<u64> = windows.iter().map(|window| window.0).collect();
-    let before = model.now.requests.get(&request.id);
+    let before = model.now.requests.get(&(None, request.id.clone()));
     refusals.extend(
         before.filter(|(content, ..)| *content != request.content).map(|_| "RequestReused"),
     );
@@ -361,7 +361,7 @@ fn batch_made(
     heard: &mut Heard,
     disk: &crate::disk::Disk,
 ) -> Checked {
-    let request = model.now.requests.get(&ask.request.id);
+    let request = model.now.requests.get(&(None, ask.request.id.clone()));
     let (_, lsn, _) = request.ok_or_else(|| format!("batch {} was never in order", head.id))?;
     heard.told(disk, *lsn, || format!("the caller of batch {}", head.id))?;
     same(|| format!("the batch of record {lsn}"), &Some(&head.id), &model.now.computed.get(lsn))?;

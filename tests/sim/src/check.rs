@@ -9,8 +9,8 @@ use std::collections::BTreeMap;
 use std::fmt::Debug;
 use tallystick::ledger::event::WindowSealed;
 use tallystick::ledger::{
-    BatchContent, BatchHead, Control, Exposure, Obligation, Refusal, SealedWindow, Shard,
-    WindowTotals,
+    BatchContent, BatchHead, Caller, Control, Exposure, Obligation, Refusal, Role, SealedWindow,
+    Shard, Via, WindowTotals,
 };
 use tallystick::pipeline::Done;
 use tallystick::types::{AssetNumber, BatchId, PartyId};
@@ -83,9 +83,13 @@ pub fn control(found: &Control, wanted: &State, disk: &Disk) -> Checked {
         same(|| format!("budgets of {key}"), &held.to_vec(), &wanted.entries(*key))?;
     }
     same(|| "request ids".into(), &found.request_count(), &wanted.requests.len())?;
-    for (id, (content, lsn, _)) in &wanted.requests {
+    for ((whose, id), (content, lsn, _)) in &wanted.requests {
         let request = tallystick::ledger::Request { id: id.clone(), content: *content };
-        let answered = found.answered(&request).map(|lsn| lsn.map(|lsn| lsn.0));
+        let caller = match whose.clone() {
+            Some(name) => Caller { name, role: Role::Party, via: Via::Key },
+            None => Caller::engine(),
+        };
+        let answered = found.answered_to(&caller, &request).map(|lsn| lsn.map(|lsn| lsn.0));
         same(|| format!("the answer to request {id}"), &answered, &Ok(Some(*lsn)))?;
     }
     let open = found.troubles().open().map(|one| (one.number, model::Told::new(&one.of)));

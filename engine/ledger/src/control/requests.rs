@@ -3,9 +3,12 @@
 //! An id is remembered for at least `REQUEST_DAYS` days of the journal's own time, then forgotten,
 //! so that the table does not grow with the years. When, follows from the records' timestamps
 //! alone: every replay forgets the same ids at the same record.
+//!
+//! Whoever may change no more than its own (a facilitator, the owner of a party) has ids of its
+//! own: it cannot take one ahead that an operator will use, and is not told which those were.
 
 use super::rows;
-use crate::envelope::Request;
+use crate::envelope::{Caller, Request, Role};
 use crate::limits::{REQUEST_SPAN_DAYS, REQUEST_SPANS};
 use crate::refusal::Refusal;
 use crate::row::{RowChange, RowKey};
@@ -78,9 +81,9 @@ impl Requests {
         self.spans.iter().map(|span| span.requests.len()).sum()
     }
 
-    /// The record that answered a request before.
-    pub fn answered(&self, request: &Request) -> Result<Option<Lsn>, Refusal> {
-        let key = key(&request.id);
+    /// The record that answered a request before, of the desk or of who has ids of its `own`.
+    pub fn answered(&self, own: Option<&str>, request: &Request) -> Result<Option<Lsn>, Refusal> {
+        let key = key(own, &request.id);
         // Mostly a call is repeated soon.
         match self.spans.iter().rev().find_map(|span| span.requests.get(&key)) {
             None => Ok(None),
@@ -95,15 +98,15 @@ impl Requests {
     }
 
     /// Takes note of the event at `lsn`, and forgets what is old by its time.
-    pub fn apply(&mut self, lsn: Lsn, at: Timestamp, request: Option<&Request>) {
+    pub fn apply(&mut self, lsn: Lsn, at: Timestamp, asked: Option<(&Caller, &Request)>) {
         let now = span(at);
         while self.spans.front().is_some_and(|span| now - span.number > REQUEST_SPANS) {
             self.spans.pop_front();
             self.forgotten = Some(now - REQUEST_SPANS);
         }
-        let Some(request) = request else { return };
+        let Some((caller, request)) = asked else { return };
         let requests = &mut self.span(now, lsn).requests;
-        let (key, content) = (key(&request.id), half(request.content));
+        let (key, content) = (key(own(caller), &request.id), half(request.content));
         requests.insert(key, Known { content, lsn });
         if self.new.last().is_none_or(|(span, _)| *span < now) {
             self.new.push((now, Vec::new()));
@@ -165,8 +168,23 @@ fn span(at: Timestamp) -> i64 {
     at.0.div_euclid(REQUEST_SPAN_DAYS * DAY_MICROS)
 }
 
-fn key(id: &str) -> Half {
-    half(content_digest("request id", id.as_bytes()))
+/// The name of whoever has ids of its own.
+pub(super) fn own(caller: &Caller) -> Option<&str> {
+    match caller.role {
+        Role::Facilitator | Role::Party => Some(&caller.name),
+        Role::Engine | Role::Anyone | Role::Operator | Role::Approver | Role::Auditor => None,
+    }
+}
+
+fn key(own: Option<&str>, id: &str) -> Half {
+    half(match own {
+        // A name holds no zero.
+        Some(name) => content_digest(
+            "request id of an identity",
+            &[name.as_bytes(), &[0], id.as_bytes()].concat(),
+        ),
+        None => content_digest("request id", id.as_bytes()),
+    })
 }
 
 fn half(digest: Digest) -> Half {
@@ -177,7 +195,7 @@ fn half(digest: Digest) -> Half {
 mod tests {
     use super::super::{Control, Decision};
     use super::*;
-    use crate::envelope::Caller;
+    use crate::envelope::Via;
     use crate::event::Genesis;
     use crate::fixture;
     use crate::fund::tests::unlinked;
@@ -192,6 +210,32 @@ mod tests {
         Request { id: format!("r{id}"), content: Digest([1; 32]) }
     }
 
+    fn desk() -> Caller {
+        Caller::grpc("ann".into())
+    }
+
+    /// An owner could use the id of a line that an operator would import, whose call then failed,
+    /// or was taken for done.
+    #[test]
+    fn whoever_sees_its_own_alone_has_ids_of_its_own() {
+        let owner = |name: &str, role| Caller { name: name.into(), role, via: Via::Key };
+        let (a, b) = (owner("a", Role::Party), owner("b", Role::Facilitator));
+        let mut requests = Requests::new(10);
+        let other = Request { content: Digest([2; 32]), ..request(1) };
+        requests.apply(Lsn(5), Timestamp(0), Some((&a, &request(1))));
+        for caller in [&b, &desk(), &owner("ann", Role::Approver), &Caller::engine()] {
+            assert_eq!(requests.answered(own(caller), &other), Ok(None), "{caller:?}");
+        }
+        assert_eq!(requests.answered(own(&a), &request(1)), Ok(Some(Lsn(5))));
+        assert_eq!(requests.answered(own(&a), &other), Err(Refusal::RequestReused("r1".into())));
+        requests.apply(Lsn(6), Timestamp(0), Some((&desk(), &other)));
+        let approver = owner("bob", Role::Approver);
+        assert_eq!(requests.answered(own(&approver), &other), Ok(Some(Lsn(6))), "the desk is one");
+        // No name and id together are those of another.
+        let joined = Request { id: format!("x\0{}", request(1).id), ..request(1) };
+        assert_eq!(requests.answered(Some(""), &joined), Ok(None));
+    }
+
     /// Ids were never forgotten: after 33 million of them every changing command was refused for
     /// ever.
     #[test]
@@ -199,14 +243,18 @@ mod tests {
         for day in 0..40 {
             let mut requests = Requests::new(10);
             let asked = Timestamp(day * DAY_MICROS + 77);
-            requests.apply(Lsn(5), asked, Some(&request(1)));
+            requests.apply(Lsn(5), asked, Some((&desk(), &request(1))));
             let after = |days: i64| Timestamp(asked.0 + days * DAY_MICROS);
             requests.apply(Lsn(6), after(REQUEST_DAYS), None);
-            assert_eq!(requests.answered(&request(1)), Ok(Some(Lsn(5))), "asked on day {day}");
+            assert_eq!(
+                requests.answered(None, &request(1)),
+                Ok(Some(Lsn(5))),
+                "asked on day {day}"
+            );
             let other = Request { content: Digest([2; 32]), ..request(1) };
-            assert_eq!(requests.answered(&other), Err(Refusal::RequestReused("r1".into())));
+            assert_eq!(requests.answered(None, &other), Err(Refusal::RequestReused("r1".into())));
             requests.apply(Lsn(7), after(REQUEST_DAYS + REQUEST_SPAN_DAYS), None);
-            assert_eq!((requests.answered(&request(1)), requests.len()), (Ok(None), 0));
+            assert_eq!((requests.answered(None, &request(1)), requests.len()), (Ok(None), 0));
         }
     }
 
@@ -216,11 +264,14 @@ mod tests {
         for n in 0..400 * per_day {
             let at = Timestamp(i64::try_from(n / per_day).unwrap() * DAY_MICROS);
             requests.room().unwrap();
-            requests.apply(Lsn(n + 1), at, Some(&request(n)));
+            requests.apply(Lsn(n + 1), at, Some((&desk(), &request(n))));
         }
         let days = u64::try_from(REQUEST_DAYS + REQUEST_SPAN_DAYS).unwrap();
         assert!(requests.len() <= usize::try_from(days * per_day).unwrap());
-        assert_eq!(requests.answered(&request(399 * per_day)), Ok(Some(Lsn(399 * per_day + 1))));
+        assert_eq!(
+            requests.answered(None, &request(399 * per_day)),
+            Ok(Some(Lsn(399 * per_day + 1)))
+        );
     }
 
     /// A full table refused everything that changes anything, also what keeps harm away.

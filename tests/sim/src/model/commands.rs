@@ -8,7 +8,9 @@ use tallystick::ledger::event::{
     BatchEvent, HoldEvent, KeyEvent, LegEvent, RegistryEvent, SignerAdded, TroubleEvent,
     WindowEvent,
 };
-use tallystick::ledger::{Command, Envelope, Event, Refusal, Request, SealedAccount, Wish};
+use tallystick::ledger::{
+    Caller, Command, Envelope, Event, Refusal, Request, Role, SealedAccount, Wish,
+};
 use tallystick::types::{BatchId, MONEY_MAX, PartyId, SettlementModel, SignerKey, Total};
 
 /// Closed windows that may wait for their seal.
@@ -117,6 +119,11 @@ fn unless(refused: bool, word: &'static str) -> Allowed {
     if refused { Err(word) } else { Ok(()) }
 }
 
+/// Whose ids a caller's request ids are among: those of the desk, or its own.
+fn whose(caller: &Caller) -> Option<String> {
+    matches!(caller.role, Role::Facilitator | Role::Party).then(|| caller.name.clone())
+}
+
 impl State {
     /// Decides a command and, if it is done, does it, as the record `lsn`.
     pub(super) fn decide(
@@ -132,7 +139,8 @@ impl State {
             return Decided::Refused(word);
         }
         if let Some(Request { id, content }) = request
-            && let Some((before, lsn, _)) = self.requests.get(id)
+            && let Some((before, lsn, _)) =
+                self.requests.get(&(whose(&envelope.caller), id.clone()))
         {
             let same = before == content;
             return if same { Decided::Before(*lsn) } else { Decided::Refused("RequestReused") };
@@ -148,7 +156,8 @@ impl State {
         let span = |at: i64| at.div_euclid(5 * DAY);
         self.requests.retain(|_, (_, _, asked)| span(at) - span(*asked) < 7);
         if let Some(Request { id, content }) = request {
-            self.requests.insert(id.clone(), (*content, lsn, at));
+            let key = (whose(&envelope.caller), id.clone());
+            self.requests.insert(key, (*content, lsn, at));
         }
         // Nobody asks again for what was answered before them.
         let remembered = self.requests.values().map(|(_, lsn, _)| *lsn).min().unwrap_or(lsn + 1);

@@ -188,8 +188,9 @@ pub struct State {
     pub windows: Vec<Window>,
     /// Batches, and where they stand, and the record that made each last.
     pub batches: BTreeMap<BatchId, (BatchState, Batch, u64)>,
-    /// What was asked, by which record it was answered, and when; but nothing that is forgotten.
-    pub requests: BTreeMap<String, (Digest, u64, i64)>,
+    /// What was asked, by whom where it has ids of its own, by which record it was answered, and
+    /// when; but nothing that is forgotten.
+    pub requests: BTreeMap<(Option<String>, String), (Digest, u64, i64)>,
     /// Which batch a record computed.
     pub computed: BTreeMap<u64, BatchId>,
     /// The exposure that a limit or deposit gave.
