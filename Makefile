@@ -4,7 +4,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-evm flip bench bench-recover bench-history bench-batch bench-settle bench-statement bench-flood bench-tls bench-backup lint clean-demo \
+.PHONY: help setup demo test test-evm flip bench bench-recover bench-history bench-batch bench-settle bench-statement bench-flood bench-abuse bench-tls bench-backup lint clean-demo \
   dist check-unit alerts deny check-verify check-bounds bench-verify fuzz-verify miri-verify crash chaos age sim sim-canary check \
   rocksdb
 
@@ -35,6 +35,9 @@ STATEMENT_ARGS ?=
 # Rounds of quiet and flood in turn, and more arguments of `make bench-flood`: see floods --help.
 FLOOD_ROUNDS ?= 3
 FLOOD_ARGS ?=
+# The same of `make bench-abuse`: see abuse --help.
+ABUSE_ROUNDS ?= 3
+ABUSE_ARGS ?=
 # Rounds of `make bench-tls`, and more of its arguments: see tls --help.
 TLS_ROUNDS ?= 5
 TLS_ARGS ?=
@@ -143,6 +146,10 @@ bench-batch: rocksdb ## A batch of a million legs: computed, rendered, written t
 bench-flood: rocksdb ## An honest client beside each kind of flood: FLOOD_ROUNDS rounds, medians
 	$(CARGO) build --release --locked --workspace --bin tallystick --bin tallystick-loadgen
 	@$(LOADGEN) floods --engine $(ENGINE) --rounds $(FLOOD_ROUNDS) $(FLOOD_ARGS)
+
+bench-abuse: rocksdb ## An honest client beside what the Internet tries: ABUSE_ROUNDS rounds, medians
+	$(CARGO) build --release --locked --workspace --bin tallystick --bin tallystick-loadgen
+	@$(LOADGEN) abuse --engine $(ENGINE) --rounds $(ABUSE_ROUNDS) $(ABUSE_ARGS)
 
 bench-tls: rocksdb ## What TLS costs of the throughput: TLS_ROUNDS rounds with and without, in turn, medians
 	$(CARGO) build --release --locked --workspace --bin tallystick --bin tallystick-loadgen

@@ -1,6 +1,8 @@
 //! The command line: options, their defaults and their bounds. Reads nothing else.
 
+use crate::abuse::AbuseArgs;
 use crate::backups::BackupArgs;
+use crate::floods::FloodsArgs;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -35,6 +37,8 @@ pub enum Command {
     Run(Box<RunArgs>),
     /// Flood an engine on this machine, and measure an honest client beside the flood.
     Flood(FloodArgs),
+    /// What the Internet tries, each against an engine of its own, beside an honest client.
+    Abuse(AbuseArgs),
     /// Every flood in turn, each against an engine of its own, and a table of medians.
     Floods(FloodsArgs),
     /// What TLS costs: engines with and without it in turn, and medians.
@@ -265,29 +269,6 @@ pub struct FloodArgs {
     pub json: bool,
 }
 
-/// Options of `floods`.
-#[derive(Debug, Clone, Args)]
-pub struct FloodsArgs {
-    /// The engine's binary [default: `tallystick` beside this one].
-    #[arg(long, value_name = "PATH")]
-    pub engine: Option<PathBuf>,
-    /// Where the engines' data goes; it is removed afterwards.
-    #[arg(long, default_value = "target/floods")]
-    pub dir: PathBuf,
-    /// How often quiet and flood take turns.
-    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..=100))]
-    pub rounds: u64,
-    /// How long each of both is measured.
-    #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u64).range(1..=120))]
-    pub seconds: u64,
-    /// Only floods of this kind.
-    #[arg(long, value_enum)]
-    pub kind: Option<FloodKind>,
-    /// Print one JSON object on standard output instead of the table.
-    #[arg(long)]
-    pub json: bool,
-}
-
 /// Options of `tls`.
 #[derive(Debug, Clone, Args)]
 pub struct TlsArgs {
@@ -460,6 +441,7 @@ mod tests {
         match Cli::try_parse_from(words).unwrap().command {
             Command::Run(args) => *args,
             Command::Demo(_)
+            | Command::Abuse(_)
             | Command::Flood(_)
             | Command::Floods(_)
             | Command::Tls(_)

@@ -206,6 +206,7 @@ fn run_args(args: &BackupArgs, address: &str) -> RunArgs {
     match Cli::parse_from(all).command {
         Command::Run(run) => RunArgs { crowd: args.crowd.clone(), ..*run },
         Command::Demo(_)
+        | Command::Abuse(_)
         | Command::Flood(_)
         | Command::Floods(_)
         | Command::Tls(_)

@@ -127,6 +127,7 @@ fn run_args(args: &DemoArgs, target: &str) -> RunArgs {
     match Cli::parse_from(words).command {
         Command::Run(args) => *args,
         Command::Demo(_)
+        | Command::Abuse(_)
         | Command::Flood(_)
         | Command::Floods(_)
         | Command::Tls(_)

@@ -30,7 +30,7 @@ const READY_FRAMES: usize = 8;
 /// How long the honest client rests between two vouchers.
 const REST: Duration = Duration::from_millis(10);
 /// The honest client's vouchers for each second, signed ahead.
-const HONEST_PER_SECOND: u64 = 100;
+pub const HONEST_PER_SECOND: u64 = 100;
 /// How long what a flood has left under way may take.
 const CALM_MAX: Duration = Duration::from_secs(60);
 /// Lowest priority that a thread can give itself.
@@ -165,7 +165,10 @@ impl Target {
 }
 
 /// Threads that give way to all others.
-fn lowest_runtime() -> Result<tokio::runtime::Runtime, Error> {
+///
+/// # Errors
+/// When the system starts none.
+pub fn lowest_runtime() -> Result<tokio::runtime::Runtime, Error> {
     let lowest = || {
         // Where it cannot, the flood only costs more.
         let _ = setpriority_process(None, LOWEST);
@@ -232,12 +235,15 @@ async fn stream(
 }
 
 /// The honest client.
-struct Prober;
+pub struct Prober;
 
 impl Prober {
     /// Sends vouchers one after the other for so long, on a thread of its own, so that it does not
     /// wait for the flood's own work.
-    async fn start(target: Way, vouchers: Vec<Bytes>, time: Duration) -> Result<Seen, Error> {
+    ///
+    /// # Errors
+    /// When the engine cannot be reached.
+    pub async fn start(target: Way, vouchers: Vec<Bytes>, time: Duration) -> Result<Seen, Error> {
         let (done, seen) = tokio::sync::oneshot::channel();
         let thread = std::thread::Builder::new().name("honest".into());
         let run = move || {
@@ -279,13 +285,13 @@ impl Prober {
 }
 
 /// Two payers, the honest one and the flood's, and one payee.
-fn crowd_args() -> CrowdArgs {
+pub fn crowd_args() -> CrowdArgs {
     let none = Some("0".parse().expect("a share"));
     CrowdArgs { payers: 2, payees: 1, both: none, seed: 0x666c_6f6f_6400 }
 }
 
 /// Makes vouchers.
-struct Maker {
+pub struct Maker {
     asset: u32,
     crowd: Arc<Crowd>,
     network: Network,
@@ -295,7 +301,8 @@ struct Maker {
 }
 
 impl Maker {
-    fn new(asset: u32, crowd: Arc<Crowd>, network: Network) -> Self {
+    /// Of vouchers in this asset, on channels of its own.
+    pub fn new(asset: u32, crowd: Arc<Crowd>, network: Network) -> Self {
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let expires_at = i64::try_from(now.as_secs()).unwrap_or(i64::MAX).saturating_add(3_600);
         let lane = u64::try_from(now.as_millis()).unwrap_or(u64::MAX) << 16;
@@ -322,13 +329,19 @@ impl Maker {
     }
 
     /// The honest client's vouchers: one channel, whose total rises.
-    fn honest(&self, count: u64) -> Vec<Bytes> {
+    pub fn honest(&self, count: u64) -> Vec<Bytes> {
         let voucher = |n| Bytes::copy_from_slice(&self.voucher(self.key(0), FRAME, n));
         (1..=count).map(voucher).collect()
     }
 
+    /// Good vouchers of the other payer, which bring these channels to a total.
+    pub fn others_frame(&self, lanes: std::ops::Range<u64>, total: u64) -> Bytes {
+        let vouchers: Vec<_> = lanes.map(|n| self.voucher(self.key(1), n, total)).collect();
+        vouchers.concat().into()
+    }
+
     /// What the flood sends again and again.
-    fn flood_frame(&self, kind: FloodKind) -> Bytes {
+    pub fn flood_frame(&self, kind: FloodKind) -> Bytes {
         let stranger = SigningKey::from_bytes(&[99; 32]);
         let of = |key: &SigningKey, cumulative| {
             let vouchers: Vec<_> = (0..FRAME).map(|n| self.voucher(key, n, cumulative)).collect();
@@ -360,6 +373,13 @@ impl Seen {
     pub fn millis(&self, quantile: f64) -> f64 {
         let micros = self.latency.value_at_quantile(quantile);
         f64::from(u32::try_from(micros).unwrap_or(u32::MAX)) / 1_000.0
+    }
+
+    /// The first answer that was not what an honest client may expect, if there is one.
+    #[must_use]
+    pub fn why_denied(&self) -> Option<String> {
+        let none = || (self.calls == 0).then(|| "no call came through".to_owned());
+        self.denied.clone().or_else(none)
     }
 
     fn max_millis(&self) -> f64 {

@@ -1,12 +1,12 @@
 //! The table of floods: each kind against an engine of its own, several rounds of quiet and flood
 //! in turn, and the medians.
 
-use crate::args::{FloodArgs, FloodKind, FloodsArgs};
+use crate::args::{FloodArgs, FloodKind};
 use crate::engine::Engine;
 use crate::error::Error;
 use crate::flood::{Report, Target};
 use crate::print;
-use clap::ValueEnum as _;
+use clap::{Args, ValueEnum as _};
 use serde_json::json;
 use std::path::{Path, PathBuf};
 use tallystick_connect::Credentials;
@@ -27,6 +27,29 @@ const FLOODS: [(FloodKind, u16, u16); 10] = [
 
 /// How much slower the honest client's p99 may be beside a flood.
 const RATIO_MAX: f64 = 3.0;
+
+/// Options of `floods`.
+#[derive(Debug, Clone, Args)]
+pub struct FloodsArgs {
+    /// The engine's binary [default: `tallystick` beside this one].
+    #[arg(long, value_name = "PATH")]
+    pub engine: Option<PathBuf>,
+    /// Where the engines' data goes; it is removed afterwards.
+    #[arg(long, default_value = "target/floods")]
+    pub dir: PathBuf,
+    /// How often quiet and flood take turns.
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..=100))]
+    pub rounds: u64,
+    /// How long each of both is measured.
+    #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u64).range(1..=120))]
+    pub seconds: u64,
+    /// Only floods of this kind.
+    #[arg(long, value_enum)]
+    pub kind: Option<FloodKind>,
+    /// Print one JSON object on standard output instead of the table.
+    #[arg(long)]
+    pub json: bool,
+}
 
 /// One line of the table.
 struct Line {

@@ -7,6 +7,7 @@
 
 #![forbid(unsafe_code)]
 
+mod abuse;
 mod args;
 mod backups;
 mod bank;
@@ -104,6 +105,7 @@ async fn command(command: Command) -> Result<bool, Error> {
     match command {
         Command::Run(args) => run_command(&args).await,
         Command::Demo(args) => demo::demo(&args).await,
+        Command::Abuse(args) => abuse::abuse(&args).await,
         Command::Flood(args) => {
             let report = flood::flood(&args).await?;
             print(&if args.json { report.json() } else { report.text() });

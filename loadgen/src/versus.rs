@@ -219,6 +219,7 @@ fn run_args(args: &TlsArgs, address: &str, certs: Option<&Path>) -> RunArgs {
     match Cli::parse_from(words).command {
         Command::Run(run) => RunArgs { crowd: args.crowd.clone(), ..*run },
         Command::Demo(_)
+        | Command::Abuse(_)
         | Command::Flood(_)
         | Command::Floods(_)
         | Command::Tls(_)
