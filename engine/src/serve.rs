@@ -222,7 +222,7 @@ pub fn run(config: &Config, renewal: Renewal) -> Result<(), ServeError> {
         "pipeline started"
     );
     privacy::look_at(&config.data_dir, inboxes.iter());
-    say_who_may_operate(config, engine.has_operators());
+    say_who_may_operate(config, &engine);
     let edge = Edge {
         started_at,
         window_every: config.window_every,

@@ -278,10 +278,16 @@ impl Identities {
         self.all.values().filter(is_one).count()
     }
 
-    /// Whether there ever was one with role operator: from then on nobody is let in unnamed.
+    /// Whether there ever was one with role operator.
     #[must_use]
     pub fn had_operator(&self) -> bool {
         self.operators > 0
+    }
+
+    /// Whether there ever was any: from then on nobody operates unnamed.
+    #[must_use]
+    pub fn had_any(&self) -> bool {
+        !self.all.is_empty()
     }
 
     /// Whether there ever was a facilitator: from then on nobody brings vouchers unnamed.

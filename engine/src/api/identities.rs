@@ -43,6 +43,14 @@ pub(super) async fn add(
         })?)),
     };
     let (name, rate) = (message.name, message.rate);
+    // From the first identity on nobody operates unnamed.
+    if caller.role == Role::Anyone && role != Role::Operator {
+        return Err(Status::failed_precondition(
+            "nobody operates this engine by name, and from its first identity on nobody does \
+             unnamed: add an operator first (`tallystick access add --role operator`, or `tallystick \
+             access bootstrap`)",
+        ));
+    }
     // What the journal says somebody did is one person's doing.
     if edge.operators.has(&name) {
         return Err(Status::already_exists(format!(

@@ -15,6 +15,7 @@ mod held;
 mod history;
 mod identities;
 mod legs;
+mod limited;
 mod lists;
 mod messages;
 mod operator;
@@ -34,7 +35,7 @@ mod windows;
 
 pub use access::{Access, Gated, Operators, Reach, Refused};
 pub use backups::Backups;
-pub use door::{ConnectionId, Door, Keys, Peer, Protocol, Service, TlsError, Visits};
+pub use door::{ConnectionId, Door, Keys, Peer, PerOrigin, Protocol, Service, TlsError, Visits};
 pub use front::{Behind, Front};
 pub use held::Edge;
 pub use operator::OperatorApi;

@@ -1,11 +1,13 @@
 //! Which refusal gets which gRPC status code.
 
+use super::limited::{self, Limit};
 use crate::journal::JournalError;
 use crate::ledger::Refusal::{
     self, NoSuchLeg, RequestReused, SignerDiffers, UnknownAsset, UnknownBatch, UnknownParty,
     UnknownSigner, UnknownTrouble, UnknownWindow,
 };
 use crate::ledger::{BudgetMisfit, IdentityMisfit, OperatorKeyMisfit};
+use crate::limits::{RETRY_LATER, RETRY_SOON};
 use crate::pipeline::{Busy, NotDone};
 use crate::settle::{NotLoaded, NotRead, NotRotated, NotSaid};
 use crate::vault::VaultError;
@@ -133,11 +135,11 @@ fn of_budgets(misfit: &BudgetMisfit) -> Code {
 
 impl From<Busy> for Status {
     fn from(busy: Busy) -> Self {
-        let code = match busy {
-            Busy::Full | Busy::DiskFull => Code::ResourceExhausted,
-            Busy::Stopping => Code::Unavailable,
-        };
-        Self::new(code, busy.to_string())
+        match busy {
+            Busy::Full => limited::refused(Limit::Full, busy.to_string(), RETRY_SOON),
+            Busy::DiskFull => limited::refused(Limit::Disk, busy.to_string(), RETRY_LATER),
+            Busy::Stopping => Self::unavailable(busy.to_string()),
+        }
     }
 }
 

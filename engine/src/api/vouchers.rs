@@ -4,15 +4,15 @@
 //! and its acks come out in order; how far it may run ahead is bounded per stream, per source and
 //! over all.
 
-use super::access::{Access, Own, Screened, entrant, merged, own};
+use super::access::{Access, Allowance, Own, Screened, entrant, merged, own};
 use super::door::{ConnectionId, Kept, Large, Places};
 use super::evidence::receipt;
 use super::headroom;
 use super::messages::{asset_message, channel, id, position};
 use super::status::invalid;
 use crate::limits::{
-    FRAME_VOUCHERS_MAX, HEADROOMS_MAX, PACKED_COPIED_BYTES, STREAM_FRAMES_MAX, STREAM_VOUCHERS_MAX,
-    SUBMIT_WAIT_MILLIS,
+    FRAME_VOUCHERS_MAX, HEADROOMS_MAX, PACKED_COPIED_BYTES, RATE_HELD_MAX, STREAM_FRAMES_MAX,
+    STREAM_VOUCHERS_MAX, SUBMIT_WAIT_MILLIS,
 };
 use crate::pipeline::{Answer, Busy, Feed, Source};
 use crate::settle::Engine;
@@ -58,6 +58,7 @@ struct Awaited {
 struct Bringer {
     feed: Feed,
     own: Own,
+    allowance: Option<Arc<Allowance>>,
     engine: Engine,
 }
 
@@ -66,18 +67,26 @@ impl VouchersApi {
     /// lets its caller in no more.
     #[must_use]
     pub fn new(engine: Engine, access: Access, stopping: watch::Receiver<bool>) -> Self {
-        let headrooms = Places::new("questions for headroom", HEADROOMS_MAX);
+        let headrooms = Places::new("questions for headroom", HEADROOMS_MAX, HEADROOMS_MAX);
         Self { engine, access, stopping, headrooms }
     }
 
-    /// Whose frames they are that come by this request. What is known of a connection stays known
-    /// between its calls.
+    /// Whose frames they are that come by this request: an identity's, by whatever connection, or
+    /// a connection's. What is known of either stays known between its calls.
     fn bringer<T>(&self, request: &Request<T>) -> Bringer {
-        let source = source(request);
-        if let Some(kept) = request.extensions().get::<Kept>() {
-            kept.keep(|| self.engine.feed(source));
+        let (extensions, allowance) = (request.extensions(), entrant(request).allowance.clone());
+        let connection = || {
+            let id = extensions.get::<ConnectionId>();
+            id.map_or(Source::Here(0), |ConnectionId(number)| Source::Connection(*number))
+        };
+        let source = allowance.as_ref().map_or_else(connection, |own| own.source());
+        let feed = || self.engine.feed(source);
+        match (&allowance, extensions.get::<Kept>()) {
+            (Some(own), _) => own.keep(feed),
+            (None, Some(kept)) => kept.keep(feed),
+            (None, None) => {}
         }
-        Bringer { feed: self.engine.feed(source), own: own(request), engine: self.engine.clone() }
+        Bringer { feed: feed(), own: own(request), allowance, engine: self.engine.clone() }
     }
 }
 
@@ -100,11 +109,15 @@ impl v1::vouchers_server::Vouchers for VouchersApi {
     ) -> Result<Response<Self::StreamStream>, Status> {
         let (acks_in, acks) = mpsc::channel(STREAM_FRAMES_MAX);
         let (bringer, entrant) = (self.bringer(&request), entrant(&request).clone());
+        let place = bringer.allowance.as_ref().map(|own| own.stream()).transpose()?;
         let large = request.extensions().get::<Large>().cloned();
         let ended = self.access.clone().ended(entrant);
         let until = Until { ended: Box::pin(ended), stopping: self.stopping.clone() };
         tokio::spawn(read_frames(bringer, request.into_inner(), large, acks_in, until));
-        let acks = ReceiverStream::new(acks).then(Pending::ack);
+        let acks = ReceiverStream::new(acks).then(Pending::ack).map(move |ack| {
+            let _until_its_end = &place;
+            ack
+        });
         Ok(Response::new(Box::pin(acks)))
     }
 
@@ -113,6 +126,7 @@ impl v1::vouchers_server::Vouchers for VouchersApi {
         let bringer = self.bringer(&request);
         let large = request.extensions().get::<Large>().cloned();
         let frame = Taken::new(request.into_inner())?;
+        bringer.in_its_rate(&frame, Duration::ZERO).await?;
         let submitted = frame.submit(&bringer, Some(Instant::now() + wait));
         let pending = tokio::time::timeout(wait, submitted).await;
         let pending = pending.map_err(|_| Busy::Full)??;
@@ -238,10 +252,16 @@ fn tell(room: mpsc::Permit<'_, Pending>, status: Option<Status>) {
     }
 }
 
-/// Whose frames they are that come by this request. Shares are between connections.
-fn source<T>(request: &Request<T>) -> Source {
-    let connection = request.extensions().get::<ConnectionId>();
-    connection.map_or(Source::Here(0), |ConnectionId(number)| Source::Connection(*number))
+impl Bringer {
+    /// Waits until a frame may come in by the rate of its identity. An empty one counts for one.
+    async fn in_its_rate(&self, frame: &Taken, patience: Duration) -> Result<(), Status> {
+        let Some(own) = &self.allowance else { return Ok(()) };
+        let at = own.bring(frame.count().max(1), patience)?;
+        if at > Instant::now() {
+            tokio::time::sleep_until(at.into()).await;
+        }
+        Ok(())
+    }
 }
 
 /// Hands a stream's frame to the pipeline, when its source may. Of the room `ahead` for vouchers
@@ -253,6 +273,7 @@ async fn take_in_turn(
 ) -> Result<Pending, Status> {
     let room = ahead.split(frame.count());
     drop(ahead);
+    bringer.in_its_rate(&frame, RATE_HELD_MAX).await?;
     Ok(match frame.submit(bringer, None).await? {
         Pending::Awaited(awaited) => Pending::Awaited(Box::new(Awaited { room, ..*awaited })),
         known @ Pending::Known(_) => known,

@@ -90,7 +90,7 @@ fn text(status: Status, network: Network) -> Record {
         seconds(status.cpu_verify_us)
     );
     let operators = match (status.operators, status.four_eyes) {
-        (0, _) => "none: whoever reaches the engine may operate it".into(),
+        (0, _) => "none: without any identity whoever reaches the engine may operate it".into(),
         (some, true) => format!("{some}, four eyes"),
         (some, false) => some.to_string(),
     };

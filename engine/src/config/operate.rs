@@ -5,7 +5,7 @@ use super::list::Setting;
 use super::values::{CronText, Number, RailName, TokenDigest, Units};
 use crate::ledger::{Caller, Rail};
 use crate::limits::{OPERATOR_NAME_BYTES_MAX, OPERATORS_MAX, SCHEDULE_MAX};
-use crate::types::{AssetNumber, Cron, Digest, Total};
+use crate::types::{AssetNumber, Cron, Digest, Total, token_digest};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -61,6 +61,9 @@ fn wrong(key: &str, got: impl Into<String>, expected: impl Into<String>) -> Wron
     (key.to_owned(), got.into(), expected.into())
 }
 
+/// What a script makes the digest of when there is no token.
+const NO_TOKENS: [&str; 8] = ["", " ", "\n", "\r\n", "\t", "\r", " \n", "\n\n"];
+
 /// Checks who may operate.
 pub(super) fn check_operators(
     operators: &BTreeMap<String, TokenDigest>,
@@ -82,6 +85,10 @@ pub(super) fn check_operators(
         }
         if name == Caller::SCHEDULE {
             return Err(wrong(&key, "the engine's own name", "another name"));
+        }
+        if NO_TOKENS.iter().any(|text| token_digest(text) == digest.0) {
+            let expected = "the digest of a token (`tallystick operator token`)";
+            return Err(wrong(&key, "the digest of an empty text or of blanks", expected));
         }
         if !seen.insert(digest.0) {
             let expected = "a token of its own for each operator (`tallystick operator token`)";

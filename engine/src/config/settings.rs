@@ -6,7 +6,7 @@ use super::listeners::{ListenTls, Listeners};
 use super::operate::{OperatorTable, ScheduleTable, check_operators, check_schedule};
 use super::values::{
     self, AuditLogFiles, CheckpointBytes, Every, KeepWindows, LifetimeSeconds, Listen, LogFilter,
-    Network, ReserveBytes, Shards, TableBytes, VerifyBackend, VerifyThreads,
+    Network, PerAddress, ReserveBytes, Shards, TableBytes, VerifyBackend, VerifyThreads,
 };
 use super::{Clearing, ConfigError, Operators, PORT_DEFAULT, RailSettings};
 use crate::ledger::Rail;
@@ -123,6 +123,17 @@ settings! {
     /// How many files of the audit log are kept, of 64 MiB each [default: 64]
     #[arg(long, env = "TALLYSTICK_AUDIT_LOG_FILES", hide_env_values = true, value_name = "N")]
     audit_log_files: AuditLogFiles = limits::AUDIT_FILES_DEFAULT;
+
+    /// Connections that one address (of IPv6 a /64) may have to a listener, this machine's
+    /// included; more for a proxy in front [default: an eighth of all, and this machine's are not
+    /// counted]
+    #[arg(
+        long,
+        env = "TALLYSTICK_CONNECTIONS_PER_ADDRESS",
+        hide_env_values = true,
+        value_name = "N"
+    )]
+    connections_per_address: PerAddress;
 
     /// Close the open window this often: 500ms, 60s, 5m, 1h; "off": by hand only [default: off]
     #[arg(long, env = "TALLYSTICK_WINDOW_EVERY", hide_env_values = true, value_name = "TIME")]

@@ -98,6 +98,7 @@ count_setting!(Shards(u16), limits::SHARDS_MAX);
 count_setting!(VerifyThreads(u16), limits::VERIFY_THREADS_MAX);
 count_setting!(AuditLogFiles(u32), limits::AUDIT_FILES_MAX);
 count_setting!(KeepWindows(u32), limits::KEEP_WINDOWS_MAX);
+count_setting!(PerAddress(u32), limits::CONNECTIONS_PER_ADDRESS_MAX);
 count_setting!(LifetimeSeconds(i64), limits::LIFETIME_SECONDS_MAX);
 
 text_setting!(Listen(SocketAddr), |address| address.to_string());

@@ -175,13 +175,17 @@ table! {
         CONNECTIONS "connections" Gauge ["listener"]
             "Connections now: grpc, http";
         TURNED_AWAY "connections_turned_away_total" Counter ["listener"]
-            "Connections that found all places taken by busy clients";
+            "Connections that found all places taken by busy clients, or all that one address may have";
+        CROWDED "connections_address_full_total" Counter ["listener"]
+            "Of these, those whose address had all connections that one may have";
         HANDSHAKES_FAILED "tls_handshakes_failed_total" Counter ["listener"]
             "TLS handshakes that failed";
         TLS_ENDS "tls_ends_timestamp_seconds" Gauge ["listener"]
             "When the first of a listener's certificates ends, in seconds since 1970";
         DENIED "calls_denied_total" Counter ["reason"]
             "Calls refused at the door: token (nobody's, or none), right (somebody's who may not do this), metrics_token, metrics_elsewhere (not from this machine), webhook (not the provider's)";
+        LIMITED "calls_limited_total" Counter ["limit"]
+            "Calls told to come later, by the limit: rate (vouchers a second of an identity), streams (of an identity), calls and changes (how often an identity asks and changes), places (lists, exports, imports, questions at once), full (vouchers under way, or questions), disk (nearly full)";
     }
 }
 

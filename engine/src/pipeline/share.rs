@@ -29,7 +29,9 @@ use std::time::Instant;
 /// Whose frames they are: what shares are between.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Source {
-    /// A connection, by its number.
+    /// An identity, by the record that added it, however many connections it has.
+    Identity(u64),
+    /// A connection of somebody who has no identity, by its number.
     Connection(u64),
     /// No connection: a caller within the process.
     Here(u64),

@@ -95,8 +95,15 @@ fn check_names(engine: &Engine, config: &Config) -> Result<(), ServeError> {
 
 /// Without operators the engine is open, which is meant for a first look. Where money can move,
 /// that is said as what it is.
-pub(super) fn say_who_may_operate(config: &Config, has_identity: bool) {
-    if !config.operators.is_empty() || has_identity {
+pub(super) fn say_who_may_operate(config: &Config, engine: &Engine) {
+    if !config.operators.is_empty() || engine.has_operators() {
+        return;
+    }
+    if engine.has_identities() {
+        tracing::error!(
+            "there are identities and no operators, so nobody can operate this engine: is [operators] missing in \
+             the configuration? Otherwise make one (`tallystick access bootstrap`)"
+        );
         return;
     }
     let open = "there are no operators: whoever reaches this address may operate the engine; make the first one \

@@ -5,7 +5,7 @@
 use super::ServeError;
 use super::http::{self, Http};
 use super::reload::Reload;
-use crate::api::{Access, Behind, Door, Edge, Keys, Protocol, Reach, Service};
+use crate::api::{Access, Behind, Door, Edge, Keys, PerOrigin, Protocol, Reach, Service};
 use crate::config::{Config, TlsFiles};
 use crate::limits::TLS_LOOK_EVERY;
 use crate::settle::Engine;
@@ -20,6 +20,7 @@ use tonic::service::Routes;
 pub(super) struct Doors {
     listen: SocketAddr,
     keys: Option<Keys>,
+    per_origin: PerOrigin,
     /// That for HTTP.
     pub http: Option<Http>,
 }
@@ -39,7 +40,8 @@ impl Doors {
             }
             None => None,
         };
-        Ok(Self { listen: config.listen, keys, http })
+        let per_origin = PerOrigin { configured: config.connections_per_address };
+        Ok(Self { listen: config.listen, keys, per_origin, http })
     }
 
     /// Who may make which call behind the one for gRPC.
@@ -57,7 +59,8 @@ impl Doors {
     /// # Errors
     /// `ServeError::Listen` when its address cannot be had.
     pub async fn open(&self, routes: Routes) -> Result<Door, ServeError> {
-        let door = Door::open(self.listen, Service::Grpc(routes), self.keys.clone()).await;
+        let service = Service::Grpc(routes);
+        let door = Door::open(self.listen, service, self.keys.clone(), self.per_origin).await;
         door.map_err(|why| ServeError::Listen { addr: self.listen, why })
     }
 

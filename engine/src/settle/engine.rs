@@ -453,6 +453,11 @@ impl Engine {
         self.control().identities().had_operator()
     }
 
+    /// Whether there ever was any identity, durable or not: then nobody operates unnamed.
+    pub(crate) fn has_identities(&self) -> bool {
+        self.control().identities().had_any()
+    }
+
     /// How often a party was erased, durable or not.
     pub(crate) fn erasures(&self, party: PartyId) -> u32 {
         self.control().erasures(party)

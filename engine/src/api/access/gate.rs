@@ -3,6 +3,7 @@
 
 use super::{Access, Entrant};
 use crate::api::door::Peer;
+use crate::api::trail;
 use crate::ledger::Call;
 use bytes::Bytes;
 use hyper::body::{Body as HttpBody, Frame, SizeHint};
@@ -59,6 +60,12 @@ where
                 return Box::pin(std::future::ready(Ok(refused)));
             }
         };
+        let may = entrant.allowance.as_ref().map_or(Ok(()), |own| own.call(entrant.call));
+        if let Err(too_often) = may {
+            trail::is_too_often();
+            return Box::pin(std::future::ready(Ok(too_often.into_http())));
+        }
+        request.extensions_mut().insert(entrant.holder());
         request.extensions_mut().insert(entrant.clone());
         let (answer, access) = (self.inner.call(request), self.access.clone());
         Box::pin(async move {

@@ -4,18 +4,21 @@
 //! Owns the one place where a caller by gRPC is made. What may be done is the ledger's to say
 //! (`rights`), which decides again on all that is journaled.
 
+mod allowance;
 mod denied;
 mod gate;
 mod operators;
 mod own;
+mod pace;
 mod signed;
 
+pub(in crate::api) use allowance::Allowance;
 pub use denied::Refused;
 pub use gate::Gated;
 pub use operators::Operators;
 pub(in crate::api) use own::{Own, Screened, merged};
 
-use super::door::Peer;
+use super::door::{Holder, Peer};
 use super::trail;
 use crate::ledger::{
     Call, Caller, Control, Credential, Identity, IdentityMisfit, Right, Role, Via,
@@ -24,6 +27,7 @@ use crate::limits::ACCESS_LOOK_EVERY;
 use crate::pipeline;
 use crate::settle::Engine;
 use crate::types::{ApiKey, Digest, Lsn, NotAKey, SignerKey, Timestamp, token_digest};
+use allowance::Allowances;
 use denied::Denied;
 use hyper::HeaderMap;
 use std::sync::Arc;
@@ -50,17 +54,20 @@ struct Inner {
     reach: Reach,
     engine: Engine,
     refused: Refused,
+    allowances: Allowances,
     /// Rises when somebody may do less than before.
     changes: watch::Sender<u64>,
 }
 
 /// Who makes a call that was let in, among its extensions.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(in crate::api) struct Entrant {
     /// Who calls.
     pub caller: Caller,
     /// The identity, if it is one, with the record that gave it its credential.
     identity: Option<Arc<Identity>>,
+    /// What that may have.
+    pub allowance: Option<Arc<Allowance>>,
     /// The digest of the token, if it is an operator of the configuration.
     token: Option<Digest>,
     call: Call,
@@ -71,7 +78,8 @@ impl Access {
     #[must_use]
     pub fn new(operators: Operators, reach: Reach, engine: Engine, refused: Refused) -> Self {
         let (changes, _) = watch::channel(0);
-        Self(Arc::new(Inner { operators, reach, engine, refused, changes }))
+        let allowances = Allowances::default();
+        Self(Arc::new(Inner { operators, reach, engine, refused, allowances, changes }))
     }
 
     /// Looks, until nobody is interested any more, whether somebody may do less than before.
@@ -115,9 +123,9 @@ impl Access {
         (!away || certified) && !control.identities().had_facilitator()
     }
 
-    /// Whether anybody may operate.
+    /// Whether anybody may operate: as long as nobody ever was known by name.
     fn operates_anybody(&self, control: &Control) -> bool {
-        !self.0.operators.had_any() && !control.identities().had_operator()
+        !self.0.operators.had_any() && !control.identities().had_any()
     }
 
     /// Who makes a call, if they may make it.
@@ -148,7 +156,7 @@ impl Access {
     ) -> Result<Entrant, Denied> {
         let anyone = || {
             trail::is_by("", Role::Anyone.name());
-            Entrant { caller: Caller::grpc(String::new()), identity: None, token: None, call }
+            Entrant::unnamed(Caller::grpc(String::new()), None, call)
         };
         // Whoever signs a token must know for which network: that is no secret.
         if call == Call::GetNetwork {
@@ -165,15 +173,9 @@ impl Access {
                 credential.and_then(|credential| known(control, &credential, now)).map(Some)
             }
         };
-        let found = match found {
-            // Who has an identity by certificate, in force or not, does not lose it by sending a
-            // word besides.
-            Err(Denied::Unknown) if open && by_certificate(control, peer, now)?.is_none() => {
-                return Ok(anyone());
-            }
-            other => other?,
-        };
-        let Some(found) = found else {
+        // A token that nobody has is a mistake that somebody should know of, also where the door is
+        // open to whoever sends none.
+        let Some(found) = found? else {
             return match (open, call.is_of_vouchers()) {
                 (true, _) => Ok(anyone()),
                 (false, true) => Err(Denied::NobodyBrings),
@@ -186,18 +188,26 @@ impl Access {
         }
         match found {
             Found::Operator(name, token) => {
-                let (caller, token) = (Caller::grpc(name), Some(token));
-                Ok(Entrant { caller, identity: None, token, call })
+                Ok(Entrant::unnamed(Caller::grpc(name), Some(token), call))
             }
-            Found::Identity(of) if call.right(of.role) == Right::Refused => {
-                Err(Denied::role(of.role.name(), call))
+            Found::Identity(of) => {
+                let place = control.identities().place(&of.name).expect("it was found there");
+                let allowance = self.0.allowances.of(place, of);
+                if call.right(of.role) == Right::Refused {
+                    // It counts all the same, and many make none of the desk's lines go.
+                    if allowance.call(call).is_err() {
+                        trail::is_too_often();
+                    }
+                    return Err(Denied::role(of.role.name(), call));
+                }
+                Ok(Entrant {
+                    caller: Caller::identity(of),
+                    identity: Some(Arc::new(of.clone())),
+                    allowance: Some(allowance),
+                    token: None,
+                    call,
+                })
             }
-            Found::Identity(of) => Ok(Entrant {
-                caller: Caller::identity(of),
-                identity: Some(Arc::new(of.clone())),
-                token: None,
-                call,
-            }),
         }
     }
 
@@ -209,6 +219,9 @@ impl Access {
         let Some(header) = header else { return Presented::Nothing };
         let scheme = header.get(..SCHEME.len()).filter(|s| s.eq_ignore_ascii_case(SCHEME));
         let token = scheme.and_then(|_| header.get(SCHEME.len()..)).unwrap_or_default().trim();
+        if token.is_empty() {
+            return Presented::Credential(Err(Denied::Unknown));
+        }
         let digest = token_digest(token);
         if let Some(name) = self.0.operators.known_by(&digest) {
             return Presented::Operator(name, digest);
@@ -264,6 +277,24 @@ impl Access {
             // The sender is held here.
             let _ = changes.changed().await;
         }
+    }
+}
+
+impl Entrant {
+    /// Of who has no identity, but perhaps a token of the configuration.
+    fn unnamed(caller: Caller, token: Option<Digest>, call: Call) -> Self {
+        Self { caller, identity: None, allowance: None, token, call }
+    }
+
+    /// Who takes a place where there are few. Whoever operates unnamed is the desk, whoever brings
+    /// vouchers unnamed a stranger.
+    fn holder(&self) -> Holder {
+        let is_desk = match self.caller.role {
+            Role::Facilitator | Role::Party => false,
+            Role::Anyone => !self.call.is_of_vouchers(),
+            Role::Engine | Role::Operator | Role::Approver | Role::Auditor => true,
+        };
+        Holder { identity: self.allowance.as_ref().map(|own| own.place()), is_desk }
     }
 }
 

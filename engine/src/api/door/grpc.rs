@@ -169,6 +169,7 @@ async fn answer(
     Ok(response.map(|body| Answer::new(body, kind, here(), guest, stopping)))
 }
 
-fn size(metadata: &HeaderMap) -> usize {
+/// Bytes of headers, as HTTP/2 counts them.
+pub(super) fn size(metadata: &HeaderMap) -> usize {
     metadata.iter().map(|(name, value)| name.as_str().len() + value.len() + ENTRY_BYTES).sum()
 }

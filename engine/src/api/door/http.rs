@@ -1,9 +1,12 @@
 //! One connection over HTTP: one request, whole, in time, and its answer.
 
+use super::grpc::size;
 use super::table::Guest;
 use super::wire::Wire;
 use super::{ConnectionId, Peer};
-use crate::limits::{HTTP_BYTES_MAX, HTTP_CONNECTION_MAX, HTTP_WAIT, LEAVE_WAIT};
+use crate::limits::{
+    HTTP_BYTES_MAX, HTTP_CONNECTION_MAX, HTTP_WAIT, LEAVE_WAIT, METADATA_BYTES_MAX,
+};
 use axum::body::Body;
 use axum::http::StatusCode;
 use axum::response::IntoResponse as _;
@@ -59,6 +62,11 @@ async fn answer(
 ) -> Result<Response<Body>, Infallible> {
     guest.spoke();
     let (mut head, body) = request.into_parts();
+    let bytes = size(&head.headers);
+    if bytes > METADATA_BYTES_MAX {
+        let why = format!("the headers are {bytes} bytes; the limit is {METADATA_BYTES_MAX}\n");
+        return Ok((StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, why).into_response());
+    }
     let body = axum::body::to_bytes(Body::new(body), HTTP_BYTES_MAX);
     let body = match tokio::time::timeout(HTTP_WAIT, body).await {
         Ok(Ok(body)) => body,

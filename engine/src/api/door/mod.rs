@@ -10,6 +10,7 @@ mod http;
 mod kept;
 mod large;
 mod message;
+mod origin;
 mod places;
 mod table;
 mod tls;
@@ -17,7 +18,8 @@ mod wire;
 
 pub use kept::Kept;
 pub use large::Large;
-pub use places::{Place, Places};
+pub use origin::PerOrigin;
+pub use places::{Holder, Place, Places};
 pub use table::Visits;
 pub use tls::{Keys, Protocol, TlsError};
 
@@ -81,6 +83,7 @@ impl Door {
         address: SocketAddr,
         service: Service,
         keys: Option<Keys>,
+        per_origin: PerOrigin,
     ) -> io::Result<Self> {
         let listener = TcpListener::bind(address).await?;
         let address = listener.local_addr()?;
@@ -90,7 +93,7 @@ impl Door {
             Service::Grpc(routes) => (grpc, Behind::Grpc(routes.prepare(), Arc::default())),
             Service::Http(router) => (http, Behind::Http(router)),
         };
-        Ok(Self { listener, address, service, keys, table: Arc::new(Table::new(most)) })
+        Ok(Self { listener, address, service, keys, table: Arc::new(Table::new(most, per_origin)) })
     }
 
     /// Where it listens.
@@ -120,7 +123,7 @@ impl Door {
             };
             match accepted {
                 Ok((socket, address)) => {
-                    if let Some(guest) = table.admit() {
+                    if let Some(guest) = table.admit(address.ip()) {
                         let arrival = Arrival { socket, address, guest, keys: keys.clone() };
                         guests.spawn(arrival.welcome(service.clone(), stopping.clone()));
                     }

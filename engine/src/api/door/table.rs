@@ -2,11 +2,13 @@
 //!
 //! Owns the order in which guests lose their places: first who has not spoken yet, then who never
 //! sent a whole message, then who was silent for longest. Who was heard a moment ago keeps the
-//! place.
+//! place. Where all that one address may have are taken, one of its own goes.
 
 use super::ConnectionId;
+use super::origin::{Origin, PerOrigin};
 use crate::limits::{NARROW, PLACE_KEPT, STRANGERS_NOTE_EVERY, Share, WIDE, WIDE_CONNECTIONS};
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -15,6 +17,7 @@ use tokio::sync::Notify;
 /// The places, and who has them.
 pub(super) struct Table {
     most: usize,
+    per_origin: PerOrigin,
     since: Instant,
     guests: Mutex<Guests>,
 }
@@ -25,12 +28,15 @@ struct Guests {
     next: u64,
     wide: usize,
     turned_away: u64,
+    /// Of these, whose address had all that one may have.
+    crowded: u64,
     noted: Option<Instant>,
 }
 
 /// What is known of one connection.
 struct Known {
     id: u64,
+    origin: Origin,
     /// 0: has not spoken; 1: has; 2: has sent a whole message.
     trust: AtomicU8,
     /// When it was last heard or took an answer, in milliseconds of the table's time.
@@ -56,18 +62,21 @@ struct Seat {
 pub(super) struct OpenCall(Guest);
 
 impl Table {
-    pub fn new(most: usize) -> Self {
-        Self { most, since: Instant::now(), guests: Mutex::default() }
+    pub fn new(most: usize, per_origin: PerOrigin) -> Self {
+        Self { most, per_origin, since: Instant::now(), guests: Mutex::default() }
     }
 
-    /// A place for somebody new, if there is one or somebody can go.
-    pub fn admit(self: &Arc<Self>) -> Option<Guest> {
-        let now = self.now();
+    /// A place for somebody new who comes from there, if there is one or somebody can go.
+    pub fn admit(self: &Arc<Self>, from: IpAddr) -> Option<Guest> {
+        let (now, origin) = (self.now(), Origin::of(from));
         let mut guests = self.guests();
-        if guests.here.len() >= self.most {
-            let Some(goes) = guests.goes(now) else {
+        let own = guests.here.values().filter(|known| known.origin == origin).count();
+        let is_crowded = own >= self.per_origin.of(origin, self.most);
+        if is_crowded || guests.here.len() >= self.most {
+            let Some(goes) = guests.goes(now, is_crowded.then_some(origin)) else {
                 guests.turned_away += 1;
-                guests.note(self.most);
+                guests.crowded += u64::from(is_crowded);
+                guests.note(self.most, is_crowded);
                 return None;
             };
             // The place is the new one's at once; the task of the old one ends by itself.
@@ -79,6 +88,7 @@ impl Table {
         guests.wide += usize::from(wide);
         let known = Arc::new(Known {
             id,
+            origin,
             trust: AtomicU8::new(0),
             heard: AtomicU64::new(now),
             calls: AtomicUsize::new(0),
@@ -99,12 +109,13 @@ impl Table {
 }
 
 impl Guests {
-    /// Who has to go next.
-    fn goes(&self, now: u64) -> Option<u64> {
+    /// Who has to go next, of all or of one origin.
+    fn goes(&self, now: u64, of: Option<Origin>) -> Option<u64> {
         let order = |known: &&Arc<Known>| {
             (known.trust.load(Ordering::Relaxed), known.heard.load(Ordering::Relaxed), known.id)
         };
-        let last = self.here.values().min_by_key(order)?;
+        let all = self.here.values().filter(|known| of.is_none_or(|of| known.origin == of));
+        let last = all.min_by_key(order)?;
         let (trust, heard, id) = order(&last);
         let silent = Duration::from_millis(now.saturating_sub(heard));
         (trust < SENT || silent >= PLACE_KEPT).then_some(id)
@@ -117,15 +128,15 @@ impl Guests {
         }
     }
 
-    fn note(&mut self, most: usize) {
+    fn note(&mut self, most: usize, is_crowded: bool) {
         if self.noted.is_none_or(|at| at.elapsed() >= STRANGERS_NOTE_EVERY) {
             self.noted = Some(Instant::now());
             let turned_away = self.turned_away;
-            tracing::warn!(
-                most,
-                turned_away,
-                "all places for connections are taken by busy clients"
-            );
+            let why = match is_crowded {
+                true => "busy clients of one address have all connections that one may have",
+                false => "all places for connections are taken by busy clients",
+            };
+            tracing::warn!(most, turned_away, "{why}");
         }
     }
 }
@@ -199,16 +210,47 @@ impl Visits {
         self.0.guests().here.len()
     }
 
-    /// Connections that were not let in since the start: all places were taken, by busy clients.
+    /// Connections that were not let in since the start: all places were taken, by busy clients, or
+    /// all that one address may have.
     #[must_use]
     pub fn turned_away(&self) -> u64 {
         self.0.guests().turned_away
+    }
+
+    /// Of these, those whose address had all that one may have.
+    #[must_use]
+    pub fn crowded(&self) -> u64 {
+        self.0.guests().crowded
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const HERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
+
+    fn table_of(most: usize) -> Table {
+        Table::new(most, PerOrigin::default())
+    }
+
+    #[test]
+    fn one_address_takes_so_many_places_and_the_others_find_theirs() {
+        let table = Arc::new(table_of(32));
+        let (far, other): (IpAddr, IpAddr) =
+            ("192.0.2.1".parse().unwrap(), "192.0.2.2".parse().unwrap());
+        let busy: Vec<Guest> = (0..4).map(|_| table.admit(far).unwrap()).collect();
+        busy.iter().for_each(Guest::sent);
+        assert!(table.admit(far).is_none(), "an eighth of all, and all four are busy");
+        let visits = Visits::of(table.clone());
+        assert_eq!((visits.turned_away(), visits.crowded()), (1, 1));
+        let silent: Vec<Guest> = (0..4).map(|_| table.admit(other).unwrap()).collect();
+        let fifth = table.admit(other).expect("one of its own, who has not spoken, goes");
+        assert_eq!(ids(&table), [0, 1, 2, 3, 5, 6, 7, 8]);
+        let local: Vec<Guest> = (0..24).map(|_| table.admit(HERE).unwrap()).collect();
+        assert_eq!(ids(&table).len(), 32, "this machine takes all that are left");
+        drop((silent, fifth, local));
+    }
 
     fn ids(table: &Arc<Table>) -> Vec<u64> {
         table.guests().here.keys().copied().collect()
@@ -222,40 +264,41 @@ mod tests {
 
     #[test]
     fn who_comes_gets_the_place_of_who_has_not_spoken_then_of_who_sent_nothing() {
-        let table = Arc::new(Table::new(3));
-        let guests: Vec<Guest> = (0..3).map(|_| table.admit().unwrap()).collect();
+        let table = Arc::new(table_of(3));
+        let guests: Vec<Guest> = (0..3).map(|_| table.admit(HERE).unwrap()).collect();
         guests[0].sent();
         guests[1].spoke();
-        let fourth = table.admit().unwrap();
+        let fourth = table.admit(HERE).unwrap();
         assert_eq!(ids(&table), [0, 1, 3], "2 had not spoken");
         fourth.sent();
-        let fifth = table.admit().unwrap();
+        let fifth = table.admit(HERE).unwrap();
         assert_eq!(ids(&table), [0, 3, 4], "1 had sent nothing");
         fifth.sent();
-        assert!(table.admit().is_none(), "all three were heard just now");
+        assert!(table.admit(HERE).is_none(), "all three were heard just now");
         assert_eq!(table.guests().turned_away, 1);
     }
 
     #[test]
     fn a_busy_client_keeps_its_place_and_a_silent_one_loses_it() {
-        let table = later(Table::new(2), PLACE_KEPT);
-        let (busy, silent) = (table.admit().unwrap(), table.admit().unwrap());
+        let table = later(table_of(2), PLACE_KEPT);
+        let (busy, silent) = (table.admit(HERE).unwrap(), table.admit(HERE).unwrap());
         for guest in [&busy, &silent] {
             guest.sent();
         }
         silent.0.known.heard.store(0, Ordering::Relaxed);
-        assert!(table.admit().is_some());
+        assert!(table.admit(HERE).is_some());
         assert_eq!(ids(&table), [0], "the new one was dropped, and the silent one had to go");
     }
 
     #[test]
     fn a_place_is_free_when_its_guest_is_gone_and_counted_once() {
-        let table = Arc::new(Table::new(WIDE_CONNECTIONS + 1));
-        let guests: Vec<Guest> = (0..=WIDE_CONNECTIONS).map(|_| table.admit().unwrap()).collect();
+        let table = Arc::new(table_of(WIDE_CONNECTIONS + 1));
+        let guests: Vec<Guest> =
+            (0..=WIDE_CONNECTIONS).map(|_| table.admit(HERE).unwrap()).collect();
         assert_eq!(guests[WIDE_CONNECTIONS].share(), NARROW);
         assert!(guests[..WIDE_CONNECTIONS].iter().all(|guest| guest.share() == WIDE));
         // One has to go, and goes later: its place and its share are free once, not twice.
-        let new = table.admit().unwrap();
+        let new = table.admit(HERE).unwrap();
         assert_eq!(new.share(), WIDE);
         drop(guests);
         assert_eq!((ids(&table).len(), table.guests().wide), (1, 1));

@@ -1,11 +1,12 @@
 //! What can be said of the engine without asking any thread of it.
 
 use super::{Behind, Denied};
+use crate::api::limited;
 use crate::metrics::{
     ACK_SECONDS, ALARMS, BACKEND, CHECKPOINT, CHECKPOINT_AGE, CHECKPOINTS, CLOCK_SKEW, CONFIRMED,
-    CONNECTIONS, CPU_SECONDS, DENIED, DISK_FREE_BYTES, DISK_LOW, DISK_RESERVE_BYTES, DURABLE,
-    HANDSHAKES_FAILED, HELD_UP, IN_FLIGHT, Metric, Page, QUEUE, SEAL_SECONDS, SIGNATURES,
-    STAGE_SECONDS, SYNC_SECONDS, Seconds, TABLES, TLS_ENDS, TURNED_AWAY, VOUCHERS,
+    CONNECTIONS, CPU_SECONDS, CROWDED, DENIED, DISK_FREE_BYTES, DISK_LOW, DISK_RESERVE_BYTES,
+    DURABLE, HANDSHAKES_FAILED, HELD_UP, IN_FLIGHT, LIMITED, Metric, Page, QUEUE, SEAL_SECONDS,
+    SIGNATURES, STAGE_SECONDS, SYNC_SECONDS, Seconds, TABLES, TLS_ENDS, TURNED_AWAY, VOUCHERS,
 };
 use crate::pipeline::{Meters, now};
 use crate::types::{Outcome, Timestamp};
@@ -74,6 +75,7 @@ fn door(page: &mut Page, behind: &Behind, denied: &Denied) {
     for (listener, visits, keys) in &behind.listeners {
         page.count(&CONNECTIONS, &[listener], visits.here());
         page.put(&TURNED_AWAY, &[listener], visits.turned_away());
+        page.put(&CROWDED, &[listener], visits.crowded());
         if let Some(keys) = keys {
             page.put(&HANDSHAKES_FAILED, &[listener], keys.handshakes_failed());
             page.put(&TLS_ENDS, &[listener], keys.ends_at());
@@ -86,6 +88,9 @@ fn door(page: &mut Page, behind: &Behind, denied: &Denied) {
     page.put(&DENIED, &["metrics_token"], counter(&denied.token));
     page.put(&DENIED, &["metrics_elsewhere"], counter(&denied.elsewhere));
     page.put(&DENIED, &["webhook"], counter(&denied.webhook));
+    for (limit, count) in limited::counts() {
+        page.put(&LIMITED, &[limit], count);
+    }
 }
 
 /// Puts an age on the page.

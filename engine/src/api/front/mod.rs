@@ -215,7 +215,14 @@ async fn metrics(State(front): State<Front>, request: Request) -> Response {
     if let Err(refused) = front.may_read(peer, request.headers()) {
         return *refused;
     }
-    let place = front.0.pages.clone().acquire_owned().await.expect("nobody closes it");
+    // Whoever is slow to take theirs goes some time; who asks is not kept for longer than they
+    // wait.
+    let place = tokio::time::timeout(METRICS_WAIT, front.0.pages.clone().acquire_owned()).await;
+    let Ok(place) = place.map(|place| place.expect("nobody closes it")) else {
+        let again = [(header::RETRY_AFTER, WEBHOOK_RETRY_SECONDS)];
+        let why = format!("{METRICS_PAGES_MAX} pages are made or not yet taken; ask again later\n");
+        return (StatusCode::TOO_MANY_REQUESTS, again, why).into_response();
+    };
     let page = Bytes::from_owner(Made { text: front.page().await.text(), _place: place });
     ([(header::CONTENT_TYPE, TEXT_FORMAT)], page).into_response()
 }

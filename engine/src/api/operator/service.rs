@@ -6,7 +6,7 @@ use crate::api::held::Edge;
 use crate::api::messages::exposure_message;
 use crate::api::registration::Asked;
 use crate::ledger::Caller;
-use crate::limits::{EXPORTS_MAX, IMPORTS_MAX, LISTS_MAX};
+use crate::limits::{EXPORTS_MAX, EXPORTS_OWN_MAX, IMPORTS_MAX, LISTS_MAX, LISTS_OWN_MAX};
 use crate::pipeline::Done;
 use crate::settle::Engine;
 use crate::trail::AuditLog;
@@ -38,9 +38,9 @@ impl OperatorApi {
             edge,
             audit_log,
             erasing: Arc::default(),
-            exports: Places::new("exports", EXPORTS_MAX),
-            lists: Places::new("lists", LISTS_MAX),
-            imports: Places::new("imports", IMPORTS_MAX),
+            exports: Places::new("exports", EXPORTS_MAX, EXPORTS_OWN_MAX),
+            lists: Places::new("lists", LISTS_MAX, LISTS_OWN_MAX),
+            imports: Places::new("imports", IMPORTS_MAX, 0),
         }
     }
 
