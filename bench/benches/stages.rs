@@ -176,6 +176,7 @@ fn apply_with(c: &mut Criterion, world: &World, name: &str, periods: &[Period]) 
                     voucher,
                     channel: *channel,
                     verdict: Verdict::Valid,
+                    rise: None,
                 };
                 let checked: Vec<_> = vouchers(&frame).zip(&channels[round]).map(checked).collect();
                 shard.credit(Lsn(1), Timestamp(NOW_US), &checked, &mut outcomes);

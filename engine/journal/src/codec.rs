@@ -3,7 +3,7 @@
 //! a changed struct is a new kind.
 
 use super::JournalError;
-use super::record::{Chain, FRAME, Framed, Record};
+use super::record::{CHARGES, Chain, FRAME, Framed, Record};
 use rkyv::rancor::Error as RkyvError;
 use rkyv::with::Inline;
 use tallystick_ledger::event::{
@@ -20,11 +20,17 @@ pub enum Entry<'a> {
     Genesis(Genesis),
     /// Vouchers with valid signatures, packed, in the order in which they are credited.
     Frame(&'a [[u8; VOUCHER_BYTES]]),
+    /// The same, and by how much each is to raise its channel's total: by anything else it is not
+    /// credited.
+    Charges(&'a [[u8; VOUCHER_BYTES]], &'a [[u8; RISE_BYTES]]),
     /// Everything else.
     Fact(Box<Fact>),
 }
 
 const GENESIS: u8 = 1;
+
+/// Bytes of a rise: little endian.
+pub const RISE_BYTES: usize = 8;
 
 /// How a fact lies in a record: the envelope, then the fields of its kind.
 #[derive(rkyv::Archive, rkyv::Serialize)]
@@ -148,6 +154,25 @@ impl Chain {
         let count = u32::try_from(bytes / VOUCHER_BYTES).expect("a frame is bounded");
         self.frame(epoch, at, FRAME, count, parts)
     }
+
+    /// Frames the record of packed vouchers, given in parts, each with the rise that was asked for.
+    #[must_use]
+    pub fn frame_charges(
+        &mut self,
+        epoch: u32,
+        at: Timestamp,
+        parts: &[&[u8]],
+        rises: &[u8],
+    ) -> Framed {
+        let bytes: usize = parts.iter().map(|part| part.len()).sum();
+        assert!(bytes > 0 && bytes.is_multiple_of(VOUCHER_BYTES), "whole vouchers");
+        let count = bytes / VOUCHER_BYTES;
+        assert_eq!(rises.len(), count * RISE_BYTES, "one rise a voucher");
+        let count = u32::try_from(count).expect("a frame is bounded");
+        let mut all = parts.to_vec();
+        all.push(rises);
+        self.frame(epoch, at, CHARGES, count, &all)
+    }
 }
 
 impl<'a> Record<'a> {
@@ -168,6 +193,19 @@ impl<'a> Record<'a> {
                     return Err(damaged(self.lsn, "it does not hold whole vouchers".into()));
                 }
                 Ok(Entry::Frame(vouchers))
+            }
+            CHARGES => {
+                let count = self.count as usize;
+                let parts = self.body.split_at_checked(count * VOUCHER_BYTES);
+                match parts.map(|(vouchers, rises)| (vouchers.as_chunks(), rises.as_chunks())) {
+                    Some(((vouchers, _), (rises, []))) if rises.len() == count => {
+                        Ok(Entry::Charges(vouchers, rises))
+                    }
+                    Some(_) | None => {
+                        let why = "it does not hold whole vouchers with their rises";
+                        Err(damaged(self.lsn, why.into()))
+                    }
+                }
             }
             kind => match fact_of(kind, self.body) {
                 Some(Ok(fact)) => Ok(Entry::Fact(Box::new(fact))),
@@ -247,6 +285,16 @@ mod tests {
         let framed = writer.frame_vouchers(1, Timestamp(6), &[&vouchers[0], &vouchers[1]]);
         let record = reader.follow(framed.lsn, &framed.bytes).unwrap();
         assert_eq!(record.entry().unwrap(), Entry::Frame(&vouchers));
+        let rises = [5u64.to_le_bytes(), u64::MAX.to_le_bytes()];
+        let parts: [&[u8]; 2] = [&vouchers[0], &vouchers[1]];
+        let framed = writer.frame_charges(1, Timestamp(6), &parts, rises.as_flattened());
+        let record = reader.follow(framed.lsn, &framed.bytes).unwrap();
+        assert_eq!((record.kind, record.count, record.body.len()), (3, 2, 2 * 168));
+        assert_eq!(record.entry().unwrap(), Entry::Charges(&vouchers, &rises));
+        // A byte too many or too few is no such record.
+        for body in [&record.body[1..], &record.body[..335], &[record.body, &[0]].concat()] {
+            assert!(Record { body, ..record }.entry().is_err());
+        }
     }
 
     /// Persisted bytes are for ever: this is what version 1 wrote.

@@ -22,7 +22,7 @@ pub mod rows;
 mod tables;
 mod wal;
 
-pub use codec::Entry;
+pub use codec::{Entry, RISE_BYTES};
 pub use error::JournalError;
 pub use log::{Log, Visit};
 pub use record::{Chain, FORMAT_VERSION, Framed, HEADER_BYTES, Record};

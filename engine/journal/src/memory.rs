@@ -1,7 +1,7 @@
 //! A journal in memory, for tests: keeps what was appended, until it is dropped. Can forget, as a
 //! power cut does, what was not durable yet.
 
-use super::record::FRAME;
+use super::record::is_frame;
 use super::{Framed, Journal, JournalError, Log, Table, Tables, Tail, Visit, VisitPage};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -61,7 +61,7 @@ impl Log for Memory {
     fn append(&mut self, group: &[Framed]) -> Result<Lsn, JournalError> {
         let mut kept = self.kept();
         for framed in group {
-            let records = if framed.kind() == FRAME { &mut kept.frames } else { &mut kept.events };
+            let records = if is_frame(framed.kind()) { &mut kept.frames } else { &mut kept.events };
             records.insert(framed.lsn, framed.bytes.clone());
         }
         let tail = group.last().expect("a group has records").tail();

@@ -27,8 +27,16 @@ pub const FORMAT_VERSION: u16 = 5;
 /// Bytes before a record's body.
 pub const HEADER_BYTES: usize = 128;
 const HASHED_BYTES: usize = 96;
-/// The kind of a record that holds a frame's vouchers; every other kind is an event.
+/// The kind of a record that holds a frame's vouchers.
 pub(super) const FRAME: u8 = 2;
+/// The kind of a record that holds a frame's vouchers, and by how much each is to raise its total.
+/// Every kind but these two is an event.
+pub(super) const CHARGES: u8 = 3;
+
+/// Whether a record of this kind holds a frame.
+pub(super) fn is_frame(kind: u8) -> bool {
+    matches!(kind, FRAME | CHARGES)
+}
 
 /// A record as read back: checked, its body not yet understood.
 #[derive(Debug, Clone, Copy)]
@@ -84,7 +92,7 @@ impl Framed {
 pub(super) fn tail_of(lsn: Lsn, bytes: &[u8]) -> Option<Tail> {
     let header = bytes.first_chunk()?;
     let digest = Digest(field(header, HASHED_BYTES));
-    let event_link = if header[2] == FRAME { Digest(field(header, 64)) } else { digest };
+    let event_link = if is_frame(header[2]) { Digest(field(header, 64)) } else { digest };
     Some(Tail { lsn, link: digest, event_link })
 }
 
@@ -190,7 +198,7 @@ impl Chain {
             return Err(JournalError::Damaged { lsn, why });
         }
         let (record, links) = self.open(lsn, bytes)?;
-        if record.kind == FRAME {
+        if is_frame(record.kind) {
             let why = "it is a frame among the events".into();
             return Err(JournalError::Damaged { lsn, why });
         }
@@ -228,7 +236,7 @@ impl Chain {
             body,
             digest,
         };
-        if header[3] != 0 || (record.kind != FRAME && record.count != 1) {
+        if header[3] != 0 || (!is_frame(record.kind) && record.count != 1) {
             return damaged("its head is not that of an event or a frame".into());
         }
         let links = Links { record: Digest(field(header, 32)), event: Digest(field(header, 64)) };
@@ -247,7 +255,7 @@ impl Chain {
         if record.epoch < self.epoch {
             return damaged("it is of an earlier start of the engine than the record before it");
         }
-        let event_link = if record.kind == FRAME { links.event } else { record.digest };
+        let event_link = if is_frame(record.kind) { links.event } else { record.digest };
         self.tail = Tail { lsn: record.lsn, link: record.digest, event_link };
         (self.at, self.epoch) = (record.at, record.epoch);
         Ok(record)
@@ -324,14 +332,14 @@ mod tests {
     #[test]
     fn events_are_a_chain_of_their_own_when_the_frames_are_gone() {
         let mut chain = Chain::start();
-        let kinds = [1, FRAME, FRAME, 16, FRAME, 17, 18];
+        let kinds = [1, FRAME, CHARGES, 16, FRAME, 17, 18];
         let records = kinds.map(|kind| chain.frame(1, Timestamp(3), kind, 1, &[&[kind]]));
         let mut whole = Chain::start();
         let mut events = Chain::start();
         for record in &records {
             whole.follow(record.lsn, &record.bytes).unwrap();
             assert_eq!(whole.tail(), record.tail());
-            if record.kind() != FRAME {
+            if !is_frame(record.kind()) {
                 events.follow_event(record.lsn, &record.bytes).unwrap();
             }
         }

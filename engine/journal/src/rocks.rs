@@ -12,7 +12,7 @@ mod tables;
 mod tests;
 
 use super::mark::{self, Mark};
-use super::record::{FRAME, tail_of};
+use super::record::{is_frame, tail_of};
 use super::{Framed, Journal, JournalError, Log, Table, Tables as _, Tail, Visit, wal};
 pub use copy::{note_restored, open_copy, restored};
 use format::{DIRECTORY_FORMAT, FORMAT_COLUMN, META_FORMAT, check_format_of, other_format};
@@ -172,7 +172,7 @@ impl Log for RocksLog {
         let bytes = group.iter().map(|framed| framed.bytes.len() + RECORD_OVERHEAD_BYTES).sum();
         let mut batch = WriteBatch::with_capacity_bytes(bytes);
         for framed in group {
-            let column = if framed.kind() == FRAME { frames } else { events };
+            let column = if is_frame(framed.kind()) { frames } else { events };
             batch.put_cf(column, framed.lsn.0.to_be_bytes(), &framed.bytes);
         }
         self.failed = true;

@@ -303,7 +303,9 @@ fn check_frames(
     let mut signatures = Signatures::new(audit);
     let (mut frames, mut ended) = (0, None);
     let read = replay(&*directory.log, &mut chain, &mut |record| {
-        let Entry::Frame(vouchers) = record.entry()? else { return Ok(()) };
+        let (Entry::Frame(vouchers) | Entry::Charges(vouchers, _)) = record.entry()? else {
+            return Ok(());
+        };
         frames += 1;
         signatures.add(vouchers.iter().copied(), Some(record.lsn)).map_err(|difference| {
             ended = Some(difference);

@@ -366,6 +366,9 @@ fn explanation(outcome: Outcome) -> &'static str {
         Outcome::OutOfScope => {
             "the payer or the payee is not in the scope of your identity; see `tallystick access list`"
         }
+        Outcome::WrongAmount => {
+            "it does not raise the channel's total by the amount that was asked for"
+        }
         Outcome::TooManyChannels => {
             "the key or its party has as many live channels as it may; use those, or wait until \
              some expire"

@@ -145,13 +145,17 @@ fn credit(shard: &mut Shard, frame: &Frame, outcomes: &mut Vec<Outcome>, known: 
         if finding.shard == shard.index() {
             let Finding { channel, verdict, .. } = *finding;
             places.push(i);
-            own.push(Checked { voucher, channel, verdict });
+            own.push(Checked { voucher, channel, verdict, rise: frame.rise(i) });
         }
     }
-    shard.credit(lsn, place.at, &own, outcomes);
+    match frame.is_question() {
+        true => shard.would(place.at, &own, outcomes),
+        false => shard.credit(lsn, place.at, &own, outcomes),
+    }
     for ((i, outcome), checked) in places.into_iter().zip(&*outcomes).zip(&own) {
         frame.decided(i, *outcome);
-        if is_certain(*outcome, checked.verdict) {
+        frame.total(i, || shard.channel(checked.channel).total);
+        if !frame.is_question() && is_certain(*outcome, checked.verdict) {
             known.at_least(&checked.channel, checked.voucher.cumulative());
         }
     }
@@ -180,7 +184,8 @@ fn is_certain(outcome: Outcome, verdict: Verdict) -> bool {
         | Outcome::OverMonthBudget
         | Outcome::OverDayBudget
         | Outcome::OverHourBudget
-        | Outcome::OutOfScope => false,
+        | Outcome::OutOfScope
+        | Outcome::WrongAmount => false,
     }
 }
 

@@ -159,6 +159,7 @@ impl Worker {
 
 #[cfg(test)]
 mod tests {
+    use super::super::frame::Aim;
     use super::super::share::Source;
     use super::*;
     use crate::limits::VERIFY_CHUNK;
@@ -252,7 +253,7 @@ mod tests {
         let waiting = std::pin::pin!(worker.fair.admit(line, vouchers.len()));
         let mut context = std::task::Context::from_waker(std::task::Waker::noop());
         let Poll::Ready(Some(permit)) = waiting.poll(&mut context) else { panic!("no room") };
-        let (frame, _) = Frame::new(ticket, Bytes::from(vouchers.concat()), 1, permit);
+        let (frame, _) = Frame::new(ticket, (Bytes::from(vouchers.concat()), Aim::Credit), 1, permit);
         let frame = Arc::new(frame);
         worker.fair.push(frame.clone());
         (frame, findings)

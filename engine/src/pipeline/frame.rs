@@ -9,12 +9,33 @@ use super::meters::{Meters, OUTCOME_BYTES, Way};
 use super::share::Answered;
 use crate::canary::{Bug, planted};
 use crate::limits::VERIFY_CHUNK;
-use crate::types::{ChannelId, Lsn, Outcome, Packed, Timestamp, VOUCHER_BYTES, Verdict};
+use crate::types::{Amount, ChannelId, Lsn, Outcome, Packed, Timestamp, VOUCHER_BYTES, Verdict};
 use bytes::Bytes;
-use std::sync::atomic::{AtomicU8, AtomicU16, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU16, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Instant;
 use tokio::sync::oneshot;
+
+/// What is wanted of a frame's vouchers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Aim {
+    /// That they are credited, each by as much as it raises its channel's total.
+    Credit,
+    /// That each is credited if it raises its total by just this, and else not.
+    Charge(Box<[Amount]>),
+    /// To know what would become of each that is to raise its total by this, came it alone and now.
+    /// Nothing changes, and nothing is journaled.
+    Ask(Box<[Amount]>),
+}
+
+impl Aim {
+    fn rises(&self) -> &[Amount] {
+        match self {
+            Self::Credit => &[],
+            Self::Charge(rises) | Self::Ask(rises) => rises,
+        }
+    }
+}
 
 /// The answer to a frame.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,6 +46,9 @@ pub struct Answer {
     pub outcomes: Vec<u8>,
     /// How many were credited, stale, rejected.
     pub counts: Counts,
+    /// Where it was to be known by how much they rise: the totals of their channels by then, in
+    /// frame order.
+    pub totals: Vec<Amount>,
 }
 
 /// Vouchers by what became of them.
@@ -67,15 +91,27 @@ pub(super) struct Terms {
     pub lifetime_max: i64,
 }
 
+/// What of a frame needs a record.
+#[derive(Default)]
+pub(super) struct Recorded<'a> {
+    /// The bytes of those vouchers, in as few parts as possible: the whole frame, uncopied, when
+    /// all do.
+    pub parts: Vec<&'a [u8]>,
+    /// By how much each is to raise its total, where that was said.
+    pub rises: Vec<u8>,
+}
+
 /// A frame under way.
 pub(super) struct Frame {
     /// Tells it from every other frame.
     pub ticket: u64,
     vouchers: Bytes,
+    aim: Aim,
     chunks: Box<[OnceLock<Box<[Finding]>>]>,
     unchecked: AtomicU16,
     place: OnceLock<Place>,
     outcomes: Box<[AtomicU8]>,
+    totals: Box<[AtomicU64]>,
     /// Journal and shards that are not done with it.
     waiting: AtomicUsize,
     reply: Mutex<Option<oneshot::Sender<Answer>>>,
@@ -91,22 +127,26 @@ impl Frame {
     /// parties (journal and shards) must be done with it.
     pub fn new(
         ticket: u64,
-        vouchers: Bytes,
+        (vouchers, aim): (Bytes, Aim),
         stages: usize,
         permit: Permit,
     ) -> (Self, oneshot::Receiver<Answer>) {
         let count = vouchers.len() / VOUCHER_BYTES;
         assert!(count > 0 && vouchers.len().is_multiple_of(VOUCHER_BYTES), "whole vouchers");
+        let rises = aim.rises().len();
+        assert!(rises == 0 || rises == count, "a rise for each");
         let chunks: Box<[_]> = (0..count.div_ceil(VERIFY_CHUNK)).map(|_| OnceLock::new()).collect();
         let unchecked = u16::try_from(chunks.len()).expect("a frame is bounded");
         let (reply, answer) = oneshot::channel();
         let frame = Self {
             ticket,
             vouchers,
+            aim,
             chunks,
             unchecked: AtomicU16::new(unchecked),
             place: OnceLock::new(),
             outcomes: (0..count).map(|_| AtomicU8::new(0)).collect(),
+            totals: (0..rises).map(|_| AtomicU64::new(0)).collect(),
             waiting: AtomicUsize::new(stages),
             reply: Mutex::new(Some(reply)),
             permit,
@@ -149,31 +189,49 @@ impl Frame {
         vouchers.zip(found).enumerate().map(|(i, (voucher, checked))| (i, voucher, checked))
     }
 
-    /// The bytes of the vouchers that need a record, in as few parts as possible: the whole frame,
-    /// uncopied, when all do.
-    pub fn recorded_parts(&self, terms: Terms) -> Vec<&[u8]> {
-        let mut parts: Vec<&[u8]> = Vec::new();
+    /// Whether it is only to be known what would become of its vouchers.
+    pub fn is_question(&self) -> bool {
+        matches!(self.aim, Aim::Ask(_))
+    }
+
+    /// By how much a voucher is to raise its total.
+    pub fn rise(&self, index: usize) -> Option<Amount> {
+        self.aim.rises().get(index).copied()
+    }
+
+    /// What of the frame needs a record.
+    pub fn recorded(&self, terms: Terms) -> Recorded<'_> {
+        let mut recorded = Recorded::default();
+        if self.is_question() {
+            return recorded;
+        }
         let mut start = None;
-        let mut before: Option<Packed<'_>> = None;
+        let mut before: Option<(Packed<'_>, Option<Amount>)> = None;
         for (i, voucher, checked) in self.findings() {
-            let again = before.is_some_and(|before| before.0 == voucher.0);
-            before = Some(voucher);
-            match (!again && needs_record(voucher, checked.verdict, terms), start) {
+            let rise = self.rise(i);
+            let again = before.is_some_and(|(of, by)| (of.0, by) == (voucher.0, rise));
+            before = Some((voucher, rise));
+            let needed = !again && needs_record(voucher, checked.verdict, terms);
+            if needed {
+                recorded.rises.extend(rise.iter().flat_map(|rise| rise.0.to_le_bytes()));
+            }
+            match (needed, start) {
                 (true, None) => start = Some(i),
                 (true, Some(_)) | (false, None) => {}
                 (false, Some(from)) => {
-                    parts.push(&self.vouchers[from * VOUCHER_BYTES..i * VOUCHER_BYTES]);
+                    let part = &self.vouchers[from * VOUCHER_BYTES..i * VOUCHER_BYTES];
+                    recorded.parts.push(part);
                     start = None;
                     if planted(Bug::FrameCutShort) {
-                        return parts;
+                        return recorded;
                     }
                 }
             }
         }
         if let Some(from) = start {
-            parts.push(&self.vouchers[from * VOUCHER_BYTES..]);
+            recorded.parts.push(&self.vouchers[from * VOUCHER_BYTES..]);
         }
-        parts
+        recorded
     }
 
     /// Notes where the frame stands in the one order.
@@ -197,6 +255,13 @@ impl Frame {
         self.outcomes[index].store(outcome.byte(), Ordering::Relaxed);
     }
 
+    /// Notes the total of a voucher's channel, where it is asked for.
+    pub fn total(&self, index: usize, total: impl FnOnce() -> Amount) {
+        if let Some(place) = self.totals.get(index) {
+            place.store(total().0, Ordering::Relaxed);
+        }
+    }
+
     /// One stage (the journal or a shard) is done with the frame. The last one answers.
     pub fn stage_done(&self, meters: &Meters) {
         // Release makes this stage's outcomes visible to the last one, acquire makes it see them.
@@ -206,13 +271,19 @@ impl Frame {
         let outcomes: Vec<u8> = self.outcomes.iter().map(|o| o.load(Ordering::Relaxed)).collect();
         let by_byte = by_byte(&outcomes);
         let counts = count(&by_byte);
-        meters.answered(&by_byte, self.way());
+        if self.is_question() {
+            meters.answered(&[0; OUTCOME_BYTES], self.way());
+        } else {
+            meters.answered(&by_byte, self.way());
+        }
         self.permit.answered(self.led_to(counts));
         let lsn = self.place().lsn.unwrap_or(Lsn(0));
         let reply = self.reply.lock().unwrap_or_else(PoisonError::into_inner).take();
         let reply = reply.expect("a frame is answered once");
         // A client that went away is not an error: what was journaled stays.
-        let _ = reply.send(Answer { lsn, outcomes, counts });
+        let totals = self.totals.iter().map(|total| Amount(total.load(Ordering::Relaxed)));
+        let totals = totals.collect();
+        let _ = reply.send(Answer { lsn, outcomes, counts, totals });
     }
 
     fn way(&self) -> Option<Way> {

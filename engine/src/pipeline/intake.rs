@@ -4,7 +4,7 @@
 //! Owns the bounds on what is under way. Nothing it returns is not durable yet.
 
 use super::fair::{Fair, Permit};
-use super::frame::{Answer, Frame};
+use super::frame::{Aim, Answer, Frame};
 use super::group::{Ask, Done, Figures, Question, Reply, What};
 use super::keep::Progress;
 use super::look::{Vitals, Watch};
@@ -418,12 +418,17 @@ impl Entry<'_> {
 
     /// Takes the frame that the room is for, and says where its answer will arrive.
     pub fn submit(self, vouchers: Bytes) -> oneshot::Receiver<Answer> {
+        self.submit_as(vouchers, Aim::Credit)
+    }
+
+    /// The same, with what is wanted of its vouchers.
+    pub fn submit_as(self, vouchers: Bytes, aim: Aim) -> oneshot::Receiver<Answer> {
         let inner = &*self.caller.intake.0;
         assert_eq!(vouchers.len(), self.permit.vouchers() * VOUCHER_BYTES, "the room is for it");
-        // From here to the push nothing waits or fails, so that every number is used.
+        // From here to the push nothing waits or fails: every number is used.
         let ticket = inner.tickets.fetch_add(1, Ordering::Relaxed);
         let stages = usize::from(inner.shards) + 1;
-        let (frame, answer) = Frame::new(ticket, vouchers, stages, self.permit);
+        let (frame, answer) = Frame::new(ticket, (vouchers, aim), stages, self.permit);
         inner.fair.push(Arc::new(frame));
         answer
     }

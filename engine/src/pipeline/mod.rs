@@ -57,7 +57,7 @@ mod space;
 mod step;
 
 pub use clock::{Clock, ClockRefused, Reading};
-pub use frame::{Answer, Counts};
+pub use frame::{Aim, Answer, Counts};
 pub use group::{Done, Figures};
 pub use intake::{Busy, Entry, Feed, Intake, NotDone};
 pub use keep::Progress;

@@ -3,7 +3,7 @@
 //! drive it.
 
 use super::fair::Turn;
-use super::frame::{Frame, Place, Terms};
+use super::frame::{Frame, Place, Recorded, Terms};
 use super::group::{Ask, Done, Item};
 use super::keep::{Progress, Since};
 use super::share::LineIndex;
@@ -105,10 +105,13 @@ impl Order {
         while let Some(frame) = self.next_frame(line, &turn) {
             let at = self.at(clock);
             let terms = Terms { now: at.seconds(), lifetime_max: self.lifetime_max };
-            let parts = frame.recorded_parts(terms);
+            let Recorded { parts, rises } = frame.recorded(terms);
             // What certainly changes nothing is answered, but never journaled.
-            let lsn = (!parts.is_empty())
-                .then(|| self.draft.record(self.chain.frame_vouchers(self.epoch, at, &parts)));
+            let framed = (!parts.is_empty()).then(|| match rises.is_empty() {
+                true => self.chain.frame_vouchers(self.epoch, at, &parts),
+                false => self.chain.frame_charges(self.epoch, at, &parts, &rises),
+            });
+            let lsn = framed.map(|framed| self.draft.record(framed));
             placed.push((frame.ticket, lsn));
             frame.sequenced(Place { lsn, at });
             self.draft.items.push(Item::Frame(frame));

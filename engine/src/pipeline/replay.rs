@@ -5,14 +5,14 @@
 use super::keep::Since;
 use super::legs;
 use super::recover::{State, damaged};
-use crate::journal::{Entry, HEADER_BYTES, JournalError, Record, Tables, kept};
+use crate::journal::{Entry, HEADER_BYTES, JournalError, RISE_BYTES, Record, Tables, kept};
 use crate::ledger::control::{Control, Made};
 use crate::ledger::event::{BatchComputed, BatchEvent, RegistryEvent, WindowEvent, WindowSealed};
 use crate::ledger::shard::Checked;
 use crate::ledger::{Event, Fact, SealedPart, Shard, seal};
 use crate::limits::REPLAY_QUEUE;
 use crate::types::{
-    ChannelHasher, ChannelId, Lsn, Outcome, Packed, PartyId, Timestamp, VOUCHER_BYTES, Verdict,
+    Amount, ChannelHasher, ChannelId, Lsn, Outcome, Packed, PartyId, Timestamp, VOUCHER_BYTES, Verdict,
     WindowNumber,
 };
 use crate::verify::Keys;
@@ -32,6 +32,8 @@ struct Frame {
     lsn: Lsn,
     at: Timestamp,
     vouchers: Vec<u8>,
+    /// By how much each is to raise its total; none: by whatever it does.
+    rises: Vec<Amount>,
     /// Of each voucher: its channel, and the shard of its payer.
     places: Vec<(ChannelId, u16)>,
 }
@@ -124,7 +126,11 @@ impl<'a> Replaying<'a> {
             Entry::Genesis(_) => Err(damaged(record.lsn, "a genesis record can only be the first")),
             Entry::Frame(vouchers) => {
                 self.vouchers += u64::from(record.count);
-                self.frame(record, vouchers)
+                self.frame(record, vouchers, &[])
+            }
+            Entry::Charges(vouchers, rises) => {
+                self.vouchers += u64::from(record.count);
+                self.frame(record, vouchers, rises)
             }
             Entry::Fact(fact) => self.fact(record, *fact),
         }
@@ -134,6 +140,7 @@ impl<'a> Replaying<'a> {
         &mut self,
         record: &Record<'_>,
         vouchers: &[[u8; VOUCHER_BYTES]],
+        rises: &[[u8; RISE_BYTES]],
     ) -> Result<(), JournalError> {
         let count = u16::try_from(self.to_shards.len()).expect("shards fit 16 bits");
         let mut places = Vec::with_capacity(vouchers.len());
@@ -154,8 +161,9 @@ impl<'a> Replaying<'a> {
             places.push((self.hasher.channel(voucher), party.shard(count)));
         }
         drop(view);
-        let (lsn, at, vouchers) = (record.lsn, record.at, record.body.to_vec());
-        let frame = Arc::new(Frame { lsn, at, vouchers, places });
+        let (lsn, at, vouchers) = (record.lsn, record.at, vouchers.as_flattened().to_vec());
+        let rises = rises.iter().map(|rise| Amount(u64::from_le_bytes(*rise))).collect();
+        let frame = Arc::new(Frame { lsn, at, vouchers, rises, places });
         self.tell(|| Work::Frame(frame.clone()));
         Ok(())
     }
@@ -251,8 +259,12 @@ fn credit(shard: &mut Shard, frame: &Frame, outcomes: &mut Vec<Outcome>) {
     let vouchers = frame.vouchers.as_chunks::<VOUCHER_BYTES>().0.iter().map(Packed);
     let own: Vec<Checked<'_>> = vouchers
         .zip(&frame.places)
-        .filter(|(_, (_, of))| *of == shard.index())
-        .map(|(voucher, &(channel, _))| Checked { voucher, channel, verdict: Verdict::Valid })
+        .enumerate()
+        .filter(|(_, (_, (_, of)))| *of == shard.index())
+        .map(|(i, (voucher, &(channel, _)))| {
+            let rise = frame.rises.get(i).copied();
+            Checked { voucher, channel, verdict: Verdict::Valid, rise }
+        })
         .collect();
     shard.credit(frame.lsn, frame.at, &own, outcomes);
 }

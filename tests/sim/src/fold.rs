@@ -48,8 +48,8 @@ fn control(disk: &Disk) -> Result<Option<Control>, JournalError> {
                 };
                 control.apply(history, record.at, &fact, made);
             }
-            (Entry::Genesis(_) | Entry::Frame(_), Some(_))
-            | (Entry::Frame(_) | Entry::Fact(_), None) => {
+            (Entry::Genesis(_) | Entry::Frame(_) | Entry::Charges(..), Some(_))
+            | (Entry::Frame(_) | Entry::Charges(..) | Entry::Fact(_), None) => {
                 let why = "only the first record is a genesis record, and none here a frame".into();
                 return Err(JournalError::Damaged { lsn, why });
             }

@@ -4,7 +4,7 @@
 use super::channels::{ChannelIndex, Credit, Stream};
 use super::{Checked, PartyIndex, Shard, SignerIndex, mark};
 use crate::canary::{Bug, planted};
-use crate::types::{Amount, Lsn, Outcome, Timestamp, Verdict};
+use crate::types::{Amount, Lsn, Outcome, Timestamp, Total, Verdict};
 
 /// Vouchers that are looked up together: enough misses in flight, few enough to stay in the first
 /// cache.
@@ -16,6 +16,22 @@ struct Found {
     channel: Option<ChannelIndex>,
     signer: Option<SignerIndex>,
     payee: Option<PartyIndex>,
+}
+
+/// What the rule allows: where it stands in the shard's tables, and by how much.
+#[derive(Clone, Copy)]
+struct Charge {
+    signer: SignerIndex,
+    payer: PartyIndex,
+    payee: PartyIndex,
+    gauge: usize,
+    /// Among the payer's exposures.
+    exposure: usize,
+    /// `None`: it is to be opened.
+    channel: Option<ChannelIndex>,
+    delta: Amount,
+    /// What the payer owes with it.
+    unsettled: Total,
 }
 
 const NOTHING: Found = Found { channel: None, signer: None, payee: None };
@@ -82,7 +98,20 @@ impl Shard {
         std::hint::black_box(block.iter().zip(&*found).fold(0, touch));
     }
 
-    /// The credit rule: what becomes of one voucher.
+    /// What would become of these vouchers if each came alone, and now: the rule itself, and no
+    /// effect.
+    pub fn would(&self, at: Timestamp, vouchers: &[Checked<'_>], outcomes: &mut Vec<Outcome>) {
+        outcomes.clear();
+        let mut found = [NOTHING; BLOCK];
+        for block in vouchers.chunks(BLOCK) {
+            self.look_up(block, &mut found);
+            for (checked, found) in block.iter().zip(&found) {
+                let judged = self.judge(at, checked, *found);
+                outcomes.push(judged.map_or_else(|refused| refused, |_| Outcome::Credited));
+            }
+        }
+    }
+
     fn credit_one(
         &mut self,
         lsn: Lsn,
@@ -90,60 +119,72 @@ impl Shard {
         checked: &Checked<'_>,
         found: Found,
     ) -> Outcome {
+        match self.judge(at, checked, found) {
+            Ok(charge) => {
+                self.charge(lsn, at, checked, &charge);
+                Outcome::Credited
+            }
+            Err(refused) => refused,
+        }
+    }
+
+    /// The credit rule: what becomes of one voucher.
+    ///
+    /// # Errors
+    /// Why it is not credited.
+    #[inline]
+    fn judge(
+        &self,
+        at: Timestamp,
+        checked: &Checked<'_>,
+        found: Found,
+    ) -> Result<Charge, Outcome> {
         let voucher = checked.voucher;
         let valid = match checked.verdict {
-            Verdict::Malformed => return Outcome::Malformed,
-            Verdict::UnknownKey => return Outcome::UnknownSigner,
+            Verdict::Malformed => return Err(Outcome::Malformed),
+            Verdict::UnknownKey => return Err(Outcome::UnknownSigner),
             Verdict::Valid => true,
             Verdict::BadSignature | Verdict::Stale => false,
         };
-        let Some(signer_index) = found.signer else {
-            return Outcome::UnknownSigner;
-        };
-        let signer = &mut self.signers[signer_index as usize];
+        let signer_index = found.signer.ok_or(Outcome::UnknownSigner)?;
+        let signer = &self.signers[signer_index as usize];
         if signer.revoked {
-            return Outcome::RevokedSigner;
+            return Err(Outcome::RevokedSigner);
         }
         let payer = signer.payer;
         if self.parties[payer as usize].suspended {
-            return Outcome::SuspendedParty;
+            return Err(Outcome::SuspendedParty);
         }
-        let Some(payee) = found.payee else {
-            return Outcome::UnknownPayee;
-        };
+        let payee = found.payee.ok_or(Outcome::UnknownPayee)?;
         if self.parties[payee as usize].suspended {
-            return Outcome::SuspendedParty;
+            return Err(Outcome::SuspendedParty);
         }
         let asset = voucher.asset();
-        let Ok(gauge) = self.assets.binary_search(&asset) else {
-            return Outcome::UnknownAsset;
-        };
+        let gauge = self.assets.binary_search(&asset).map_err(|_| Outcome::UnknownAsset)?;
         if payer == payee {
-            return Outcome::SelfPayment;
+            return Err(Outcome::SelfPayment);
         }
         let (expires_at, now) = (voucher.expires_at(), at.seconds());
         if expires_at <= now {
-            return Outcome::Expired;
+            return Err(Outcome::Expired);
         }
         if expires_at.saturating_sub(now) > self.lifetime_seconds_max {
-            return Outcome::LifetimeTooLong;
+            return Err(Outcome::LifetimeTooLong);
         }
         let cumulative = voucher.cumulative();
         // An earlier voucher of the block may have opened it.
         let channel = found.channel.or_else(|| self.channels.find(&checked.channel));
         let total = channel.map_or(Amount(0), |channel| self.channels.get(channel).total);
-        let Some(delta) = cumulative.rise_above(total) else {
-            return Outcome::Stale;
-        };
+        let delta = cumulative.rise_above(total).ok_or(Outcome::Stale)?;
         if !valid {
             assert_ne!(checked.verdict, Verdict::Stale, "what is certainly stale raises no total");
-            return Outcome::BadSignature;
+            return Err(Outcome::BadSignature);
         }
-        if channel.is_none()
-            && (signer.channels >= self.channels_max.of_signer
-                || self.parties[payer as usize].channels >= self.channels_max.of_party)
-        {
-            return Outcome::TooManyChannels;
+        if checked.rise.is_some_and(|asked| asked != delta) {
+            return Err(Outcome::WrongAmount);
+        }
+        if channel.is_none() && self.has_channels_enough(signer_index, at) {
+            return Err(Outcome::TooManyChannels);
         }
         let again = planted(Bug::CreditTotal) && total > Amount(0);
         let delta = if again { cumulative } else { delta };
@@ -151,37 +192,42 @@ impl Shard {
         if let Some(limits) = &signer.limits
             && let Some(over) = limits.refusal((asset, voucher.payee()), at, delta)
         {
-            return over;
+            return Err(over);
         }
-        let mut exposures = self.parties[payer as usize].exposures.iter_mut();
-        let Some((_, exposure)) = exposures.find(|(of, _)| *of == asset) else {
-            return Outcome::OverLimit;
-        };
-        let unsettled = exposure.unsettled.plus_amount(delta);
-        if unsettled > exposure.limit.plus(exposure.prefund)
-            || unsettled > self.unsettled_max[gauge]
-        {
-            return Outcome::OverLimit;
+        let exposures = &self.parties[payer as usize].exposures;
+        let exposure = exposures.iter().position(|(of, _)| *of == asset);
+        let exposure = exposure.ok_or(Outcome::OverLimit)?;
+        let held = &exposures[exposure].1;
+        let unsettled = held.unsettled.plus_amount(delta);
+        if unsettled > held.limit.plus(held.prefund) || unsettled > self.unsettled_max[gauge] {
+            return Err(Outcome::OverLimit);
         }
-        // From here on nothing can refuse: every change happens, or none did.
-        exposure.unsettled = unsettled;
+        Ok(Charge { signer: signer_index, payer, payee, gauge, exposure, channel, delta, unsettled })
+    }
+
+    /// Does what the rule allows. Nothing can refuse any more.
+    #[inline]
+    fn charge(&mut self, lsn: Lsn, at: Timestamp, checked: &Checked<'_>, charge: &Charge) {
+        let Charge { signer, payer, payee, gauge, exposure, channel, delta, unsettled } = *charge;
+        let voucher = checked.voucher;
+        let asset = voucher.asset();
+        self.parties[payer as usize].exposures[exposure].1.unsettled = unsettled;
         let gauge = &mut self.gauges[gauge];
         gauge.gross = gauge.gross.plus_amount(delta);
         gauge.exposure = gauge.exposure.max(unsettled);
         mark(&mut self.parties[payer as usize].changed, &mut self.parties_changed, payer);
-        self.spend(signer_index, (asset, voucher.payee()), at, delta);
-        let credit = Credit { total: cumulative, lsn, signature: voucher.signature() };
+        self.spend(signer, (asset, voucher.payee()), at, delta);
+        let credit = Credit { total: voucher.cumulative(), lsn, signature: voucher.signature() };
         match channel {
             Some(channel) => self.channels.raise(channel, &credit),
             None => {
-                let (lane, signer) = (voucher.lane(), signer_index);
+                let (lane, expires_at) = (voucher.lane(), voucher.expires_at());
                 let stream = Stream { lane, expires_at, signer, payee, asset };
                 self.channels.open(checked.channel, &stream, &credit);
-                self.count_channel(signer_index, expires_at);
+                self.count_channel(signer, expires_at);
             }
         }
         self.credited += 1;
-        Outcome::Credited
     }
 }
 

@@ -30,6 +30,25 @@ impl Shard {
         *self.expiring.entry((expires_at, signer)).or_default() += 1;
     }
 
+    /// Whether a signer, or its payer, has as many live channels as there may be. Those that have
+    /// expired by now do not count, whether they are uncounted or not.
+    pub(super) fn has_channels_enough(&self, signer: SignerIndex, at: Timestamp) -> bool {
+        let payer = self.signers[signer as usize].payer;
+        let of_signer = self.signers[signer as usize].channels;
+        let of_party = self.parties[payer as usize].channels;
+        let ChannelsMax { of_signer: signer_max, of_party: party_max } = self.channels_max;
+        if of_signer < signer_max && of_party < party_max {
+            return false;
+        }
+        let expired = self.expiring.range(..=(at.seconds(), SignerIndex::MAX));
+        let (mut own, mut all) = (0, 0);
+        for ((_, of), count) in expired {
+            own += if *of == signer { *count } else { 0 };
+            all += if self.signers[*of as usize].payer == payer { *count } else { 0 };
+        }
+        of_signer - own >= signer_max || of_party - all >= party_max
+    }
+
     /// Channels that have expired by now count no longer.
     pub(super) fn uncount_expired(&mut self, at: Timestamp) {
         let now = at.seconds();
@@ -130,7 +149,7 @@ mod tests {
         let count = u16::try_from(shards.len()).unwrap();
         let (at, voucher) = (Timestamp(at * 1_000_000), Packed(packed));
         let channel = ChannelHasher::new(NETWORK).channel(voucher);
-        let own = [Checked { voucher, channel, verdict: Verdict::Valid }];
+        let own = [Checked { voucher, channel, verdict: Verdict::Valid, rise: None }];
         let mut outcome = None;
         for shard in shards {
             let is_its_own = payer_of(signer).shard(count) == shard.index();

@@ -108,6 +108,8 @@ pub struct Checked<'a> {
     pub channel: ChannelId,
     /// The verdict on its bytes and signature.
     pub verdict: Verdict,
+    /// What was asked for: it is credited only if it raises the channel's total by just this much.
+    pub rise: Option<Amount>,
 }
 
 /// The state of one shard.

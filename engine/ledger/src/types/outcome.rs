@@ -45,11 +45,13 @@ pub enum Outcome {
     OverHourBudget = 32,
     /// The payer or the payee is not in the scope of who sent it.
     OutOfScope = 33,
+    /// It does not raise the channel's total by the amount that was asked for.
+    WrongAmount = 34,
 }
 
 impl Outcome {
     /// Every outcome, in the order of their numbers.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::Credited,
         Self::Stale,
         Self::Malformed,
@@ -70,6 +72,7 @@ impl Outcome {
         Self::OverDayBudget,
         Self::OverHourBudget,
         Self::OutOfScope,
+        Self::WrongAmount,
     ];
 
     /// Its name in metrics: that of the wire contract, in small letters.
@@ -96,6 +99,7 @@ impl Outcome {
             Self::OverDayBudget => "over_day_budget",
             Self::OverHourBudget => "over_hour_budget",
             Self::OutOfScope => "out_of_scope",
+            Self::WrongAmount => "wrong_amount",
         }
     }
 
@@ -128,6 +132,6 @@ mod tests {
             assert_eq!(Outcome::from_byte(outcome.byte()), Some(outcome));
         }
         assert_eq!(Outcome::from_byte(0), None);
-        assert_eq!(Outcome::from_byte(34), None);
+        assert_eq!(Outcome::from_byte(35), None);
     }
 }

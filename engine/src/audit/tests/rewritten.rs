@@ -47,7 +47,7 @@ fn rewritten(change: Rewrite) -> Report {
                 change(&mut fact);
                 next.frame_fact(1, at, &fact).bytes
             }
-            Entry::Frame(_) => unreachable!("an export holds no frame"),
+            Entry::Frame(_) | Entry::Charges(..) => unreachable!("an export holds no frame"),
         };
         chain = next;
     }

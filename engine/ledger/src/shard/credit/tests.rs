@@ -5,6 +5,7 @@
 //! one shard and to three, with the same outcomes.
 
 mod ahead;
+mod charges;
 mod tables;
 
 use super::super::live::ChannelsMax;
@@ -71,6 +72,7 @@ fn word(outcome: Outcome) -> &'static str {
         Outcome::OverDayBudget => "over-day-budget",
         Outcome::OverHourBudget => "over-hour-budget",
         Outcome::OutOfScope => "out-of-scope",
+        Outcome::WrongAmount => "wrong-amount",
     }
 }
 
@@ -168,6 +170,7 @@ impl World {
 
     /// Each voucher goes to the shard of its payer. What is refused changes nothing.
     fn frame(&mut self, frame: &[Asked<'_>]) {
+        self.as_asked_before(frame);
         self.lsn = self.lsn.next();
         let (before, count) = (self.books(), u16::try_from(self.shards.len()).unwrap());
         let owner = |asked: &Asked<'_>| {
@@ -180,7 +183,7 @@ impl World {
             let own: Vec<_> = frame.iter().filter(|one| owner(one) == shard.index()).collect();
             let checked = own.iter().map(|asked| {
                 let (voucher, verdict) = (Packed(&asked.packed), asked.verdict);
-                Checked { voucher, channel: hasher.channel(voucher), verdict }
+                Checked { voucher, channel: hasher.channel(voucher), verdict, rise: None }
             });
             let checked: Vec<Checked<'_>> = checked.collect();
             let mut outcomes = Vec::new();

@@ -25,7 +25,7 @@ impl World {
         all
     }
 
-    fn shard_of(&self, key: SignerKey) -> usize {
+    pub(super) fn shard_of(&self, key: SignerKey) -> usize {
         let count = u16::try_from(self.shards.len()).unwrap();
         self.payers.get(&key).map_or(0, |payer| payer.shard(count).into())
     }
@@ -49,8 +49,8 @@ impl World {
         let voucher = Voucher { signer, payee, asset, lane, expires_at, cumulative, signature };
         let packed = voucher.pack();
         let (voucher, hasher) = (Packed(&packed), ChannelHasher::new(NETWORK));
-        let checked =
-            Checked { voucher, channel: hasher.channel(voucher), verdict: Verdict::Valid };
+        let (channel, verdict) = (hasher.channel(voucher), Verdict::Valid);
+        let checked = Checked { voucher, channel, verdict, rise: None };
         let mut outcomes = Vec::new();
         self.lsn = self.lsn.next();
         self.shards[at].credit(self.lsn, self.at, &[checked], &mut outcomes);
