@@ -379,7 +379,8 @@ fn serve_edge(
         let reload = Reload::new(renewal, config, &edge, &access);
         let reload = doors.watch(reload).map_err(system("signals"))?;
         let tasks = tasks::start(config, &engine, &edge.board, &access);
-        let behind = Behind::of(&engine, &edge, hooks);
+        let over_http = doors.access_by_http(config, &engine, &edge);
+        let behind = Behind::of(&engine, &edge, over_http, hooks);
         let (stop, stopping) = watch::channel(false);
         let vouchers = VouchersApi::new(engine.clone(), access.clone(), stopping.clone());
         let visits = edge.visits.clone();

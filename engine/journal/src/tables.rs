@@ -24,13 +24,15 @@ pub enum Table {
     Legs,
     /// Each party's own key, under the root key.
     PartyKeys,
+    /// What was brought under which payment identifier, and what came of it.
+    Payments,
     /// Small entries that are durable at once.
     Meta,
 }
 
 impl Table {
     /// Every table.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Checkpoints,
         Self::Control,
         Self::Windows,
@@ -38,6 +40,7 @@ impl Table {
         Self::Calls,
         Self::Legs,
         Self::PartyKeys,
+        Self::Payments,
         Self::Meta,
     ];
 
@@ -52,6 +55,7 @@ impl Table {
             Self::Calls => "calls",
             Self::Legs => "legs",
             Self::PartyKeys => "party_keys",
+            Self::Payments => "payments",
             Self::Meta => "meta",
         }
     }

@@ -16,9 +16,11 @@ use std::time::Duration;
 
 mod outside;
 mod shares;
+mod x402;
 
 pub use outside::*;
 pub use shares::*;
+pub use x402::*;
 
 /// Vouchers in one frame. 4,096 x 160 B = 640 KiB: large enough that the cost per frame vanishes,
 /// small enough that one frame is checked in a tenth of a second on one core.

@@ -167,6 +167,17 @@ impl Call {
     }
 }
 
+/// What can be asked over HTTP, and of which call each has the right: it is that call in other
+/// words.
+pub const ROUTES: [(&str, &str, Call); 6] = [
+    ("GET", "/supported", Call::GetNetwork),
+    ("POST", "/verify", Call::Submit),
+    ("POST", "/settle", Call::Submit),
+    ("GET", "/status/{payment}", Call::GetReceipt),
+    ("GET", "/channel/{channel}", Call::GetChannel),
+    ("POST", "/channels", Call::GetChannel),
+];
+
 impl Wish {
     /// The call by which people want it; `None` of what is the engine's alone.
     #[must_use]
@@ -296,6 +307,18 @@ mod tests {
         let rows: Vec<String> = Call::ALL.iter().map(row).collect();
         let shown = DOCUMENT.lines().filter(|line| line.starts_with("| `") && line.ends_with(" |"));
         let shown = shown.filter(|line| line.split('|').count() == 8);
+        assert_eq!(shown.collect::<Vec<_>>(), rows);
+    }
+
+    #[test]
+    fn the_document_shows_the_routes() {
+        let row = |(method, path, call): &(&str, &str, Call)| {
+            format!("| `{method} {path}` | `{}` |", call.name())
+        };
+        let rows: Vec<String> = ROUTES.iter().map(row).collect();
+        let shown = DOCUMENT
+            .lines()
+            .filter(|line| line.starts_with("| `GET /") || line.starts_with("| `POST /"));
         assert_eq!(shown.collect::<Vec<_>>(), rows);
     }
 

@@ -32,6 +32,7 @@ mod troubles;
 mod vouchers;
 mod webhooks;
 mod windows;
+mod x402;
 
 pub use access::{Access, Gated, Operators, Reach, Refused};
 pub use backups::Backups;
@@ -42,3 +43,4 @@ pub use operator::OperatorApi;
 pub use trail::Trail;
 pub use vouchers::VouchersApi;
 pub use webhooks::webhooks;
+pub use x402::X402;

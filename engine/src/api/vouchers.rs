@@ -331,7 +331,8 @@ impl Pending {
             Self::Known(ack) => ack,
             Self::Awaited(awaited) => {
                 let Awaited { frame_id, answer, kept_back, room: _room } = *awaited;
-                let Answer { lsn, outcomes, counts, .. } = answer.await.map_err(|_| Busy::Stopping)?;
+                let Answer { lsn, outcomes, counts, .. } =
+                    answer.await.map_err(|_| Busy::Stopping)?;
                 let (outcomes, kept) = match kept_back {
                     Some(kept_back) => merged(kept_back, &outcomes),
                     None => (outcomes, 0),

@@ -43,8 +43,8 @@ settings! {
     #[arg(long, env = "TALLYSTICK_LISTEN", hide_env_values = true, value_name = "IP:PORT")]
     listen: Listeners = (Ipv4Addr::LOCALHOST, PORT_DEFAULT).into();
 
-    /// Address and port to serve metrics, health and webhooks on, over HTTP; port 0 takes any free
-    /// one. Beyond this machine only with TLS (file) [default: nowhere]
+    /// Address and port to serve metrics, health, webhooks and x402 on, over HTTP; port 0 takes any
+    /// free one. Beyond this machine only with TLS (file) [default: nowhere]
     #[arg(long, env = "TALLYSTICK_LISTEN_HTTP", hide_env_values = true, value_name = "IP:PORT")]
     listen_http: Listen;
 

@@ -192,7 +192,9 @@ fn is_certain(outcome: Outcome, verdict: Verdict) -> bool {
 fn answer(shard: &Shard, applied: Lsn, question: &Question, looked: &mut usize) {
     let reply = match &question.what {
         What::Channel(channel) => Reply::Channel(shard.channel(*channel)),
-        What::Newest(channel) => Reply::Newest(shard.newest(*channel)),
+        What::Newest(channels) => {
+            Reply::Newest(channels.iter().map(|channel| shard.newest(*channel)).collect())
+        }
         What::Exposure(party, asset) => Reply::Exposure(shard.exposure(*party, *asset)),
         What::ExposureAt(lsn) => Reply::ExposureAt(shard.exposure_at(*lsn)),
         What::Figures => Reply::Figures(Figures {

@@ -8,6 +8,7 @@ use super::fair::{Fair, Hand};
 use super::frame::{Finding, Frame};
 use super::known::Known;
 use super::meters::Meters;
+use super::seen::Seen;
 use crate::limits::VERIFY_BATCH;
 use crate::types::{ChannelHasher, ChannelId, MESSAGE_BYTES, Packed, Verdict, message};
 use crate::verify::{Check, Key, Keys, KeysView, Scratch, SignatureVerdict, Verifier, known};
@@ -27,6 +28,8 @@ pub(super) struct Worker {
     pub verifier: Arc<Verifier>,
     /// What is certain of the totals of each shard's channels.
     pub known: Arc<[Known]>,
+    /// Whose signatures were checked when they were asked about.
+    pub seen: Arc<Seen>,
     /// How many workers share the queue of chunks.
     pub workers: usize,
     pub meters: Arc<Meters>,
@@ -50,6 +53,7 @@ struct Signed<'a> {
     place: usize,
     voucher: Packed<'a>,
     key: &'a Key,
+    frame: &'a Frame,
 }
 
 impl<'a> Signed<'a> {
@@ -85,7 +89,11 @@ impl Worker {
             signed.iter().zip(&*messages).map(|(signed, message)| signed.check(message)).collect();
         self.meters.verifying(checks.len(), || self.verifier.check(scratch, &checks, verdicts));
         for (signed, verdict) in signed.iter().zip(&*verdicts) {
-            findings[signed.place].verdict = known(*verdict);
+            let verdict = known(*verdict);
+            findings[signed.place].verdict = verdict;
+            if verdict == Verdict::Valid && signed.frame.is_question() {
+                self.seen.note(signed.voucher);
+            }
         }
         let open = self.hand_out(chunks, findings);
         // Last, so that no verdict waits for the building of a table.
@@ -103,6 +111,9 @@ impl Worker {
         messages: &mut Vec<[u8; MESSAGE_BYTES]>,
     ) -> Vec<Signed<'a>> {
         let vouchers = || chunks.iter().flat_map(|(frame, index)| frame.chunk(*index)).map(Packed);
+        let frames = chunks
+            .iter()
+            .flat_map(|(frame, index)| std::iter::repeat_n(&**frame, frame.chunk(*index).len()));
         // First all keys, then the rest: a key is a cache miss, and misses that do not wait for
         // each other's hashing overlap.
         let mut keys = Vec::with_capacity(VERIFY_BATCH);
@@ -111,7 +122,7 @@ impl Worker {
         findings.resize(keys.len(), UNCHECKED);
         let shards = u16::try_from(self.known.len()).expect("shards are bounded");
         let mut signed = Vec::with_capacity(keys.len());
-        for (place, (voucher, key)) in vouchers().zip(keys).enumerate() {
+        for (place, ((voucher, key), frame)) in vouchers().zip(keys).zip(frames).enumerate() {
             if !voucher.reserved_is_zero() {
                 continue;
             }
@@ -122,17 +133,20 @@ impl Worker {
             };
             finding.channel = self.hasher.channel(voucher);
             finding.shard = key.party().shard(shards);
-            signed.push(Signed { place, voucher, key });
+            signed.push(Signed { place, voucher, key, frame });
         }
         // Again all together, for these are cache misses, too.
-        signed.retain(|Signed { place, voucher, .. }| {
+        signed.retain(|Signed { place, voucher, frame, .. }| {
             let finding = &mut findings[*place];
             let known = &self.known[usize::from(finding.shard)];
-            let stale = known.is_stale(&finding.channel, voucher.cumulative());
-            if stale {
+            if known.is_stale(&finding.channel, voucher.cumulative()) {
                 finding.verdict = Verdict::Stale;
+            } else if frame.is_charge() && self.seen.has(*voucher) {
+                finding.verdict = Verdict::Valid;
+            } else {
+                return true;
             }
-            !stale
+            false
         });
         messages.clear();
         messages.extend(signed.iter().map(|Signed { place, voucher, .. }| {
@@ -195,6 +209,7 @@ mod tests {
             hasher: ChannelHasher::new(NETWORK),
             verifier: Arc::new(Verifier::new(Options::default()).unwrap()),
             known: Known::of_shards(usize::from(SHARDS), 64),
+            seen: Arc::default(),
             workers,
             meters: Arc::default(),
         };
@@ -253,7 +268,8 @@ mod tests {
         let waiting = std::pin::pin!(worker.fair.admit(line, vouchers.len()));
         let mut context = std::task::Context::from_waker(std::task::Waker::noop());
         let Poll::Ready(Some(permit)) = waiting.poll(&mut context) else { panic!("no room") };
-        let (frame, _) = Frame::new(ticket, (Bytes::from(vouchers.concat()), Aim::Credit), 1, permit);
+        let (frame, _) =
+            Frame::new(ticket, (Bytes::from(vouchers.concat()), Aim::Credit), 1, permit);
         let frame = Arc::new(frame);
         worker.fair.push(frame.clone());
         (frame, findings)

@@ -194,6 +194,11 @@ impl Frame {
         matches!(self.aim, Aim::Ask(_))
     }
 
+    /// Whether each voucher comes with the amount that it is for, to be credited.
+    pub fn is_charge(&self) -> bool {
+        matches!(self.aim, Aim::Charge(_))
+    }
+
     /// By how much a voucher is to raise its total.
     pub fn rise(&self, index: usize) -> Option<Amount> {
         self.aim.rises().get(index).copied()

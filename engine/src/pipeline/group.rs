@@ -36,8 +36,8 @@ pub(super) struct Question {
 pub(super) enum What {
     /// What it holds for a channel.
     Channel(ChannelId),
-    /// The newest voucher credited on a channel.
-    Newest(ChannelId),
+    /// The newest voucher credited on each of these channels.
+    Newest(Vec<ChannelId>),
     /// A party's exposure now.
     Exposure(PartyId, AssetNumber),
     /// The exposure that the limit or deposit at this record gave.
@@ -73,7 +73,7 @@ pub(super) struct Ahead {
 #[derive(Debug, Clone)]
 pub(super) enum Reply {
     Channel(ChannelState),
-    Newest(Option<Evidence>),
+    Newest(Vec<Option<Evidence>>),
     Exposure(Exposure),
     ExposureAt(Option<Exposure>),
     Figures(Figures),

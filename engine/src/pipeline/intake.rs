@@ -15,7 +15,7 @@ use super::space::{Room, Space};
 use crate::canary::{Bug, planted};
 use crate::journal::{Log, Tables};
 use crate::ledger::control::Control;
-use crate::ledger::{ChannelState, Command, Evidence, Exposure, Gauge, Refusal};
+use crate::ledger::{ChannelState, Command, Exposure, Gauge, Refusal};
 use crate::limits::FRAME_VOUCHERS_MAX;
 use crate::types::{AssetNumber, ChannelHasher, ChannelId, Lsn, PartyId, VOUCHER_BYTES};
 use crate::verify::{self, Keys, Verifier};
@@ -188,30 +188,6 @@ impl Intake {
             | Reply::Headroom(_)
             | Reply::Leftover(_)) => {
                 panic!("{reply:?} to a channel")
-            }
-        }
-    }
-
-    /// The newest voucher that was credited on a channel of `payer`, durably.
-    ///
-    /// # Errors
-    /// `Busy`.
-    pub async fn newest(
-        &self,
-        payer: PartyId,
-        channel: ChannelId,
-    ) -> Result<Option<Evidence>, Busy> {
-        match self.question(payer.shard(self.0.shards), What::Newest(channel)).await? {
-            Reply::Newest(evidence) => Ok(evidence),
-            reply @ (Reply::Channel(_)
-            | Reply::Exposure(_)
-            | Reply::ExposureAt(_)
-            | Reply::Figures(_)
-            | Reply::Gauges(_)
-            | Reply::Budgets(_)
-            | Reply::Headroom(_)
-            | Reply::Leftover(_)) => {
-                panic!("{reply:?} to the newest voucher")
             }
         }
     }
@@ -425,7 +401,7 @@ impl Entry<'_> {
     pub fn submit_as(self, vouchers: Bytes, aim: Aim) -> oneshot::Receiver<Answer> {
         let inner = &*self.caller.intake.0;
         assert_eq!(vouchers.len(), self.permit.vouchers() * VOUCHER_BYTES, "the room is for it");
-        // From here to the push nothing waits or fails: every number is used.
+        // From here to the push nothing waits or fails, so that every number is used.
         let ticket = inner.tickets.fetch_add(1, Ordering::Relaxed);
         let stages = usize::from(inner.shards) + 1;
         let (frame, answer) = Frame::new(ticket, (vouchers, aim), stages, self.permit);

@@ -47,10 +47,12 @@ mod leftover;
 mod legs;
 mod look;
 mod meters;
+mod newest;
 mod order;
 mod queues;
 mod recover;
 mod replay;
+mod seen;
 mod sequence;
 mod share;
 mod space;
@@ -86,6 +88,7 @@ use keep::{Keeper, Saved};
 use known::Known;
 use order::{Group, Order};
 use queues::Queues;
+use seen::Seen;
 use sequence::Sequencer;
 use space::Space;
 use std::sync::atomic::AtomicU64;
@@ -190,14 +193,13 @@ fn wire<L: Log>(
     let (shared, meters) = ((control.clone(), tables.clone()), Arc::new(Meters::default()));
     let (fair, known) = (Fair::new(), Known::of_shards(usize::from(count), known_totals));
     let (frames_in, frames) = bounded(INFLIGHT_FRAMES_MAX);
-    let (asks_in, asks) = bounded(COMMAND_QUEUE);
-    let (groups_in, groups) = bounded(GROUP_QUEUE);
+    let ((asks_in, asks), (groups_in, groups)) = (bounded(COMMAND_QUEUE), bounded(GROUP_QUEUE));
     let (pages_in, pages) = bounded(PAGE_QUEUE);
     let (parts, parts_out) = bounded((UNSEALED_WINDOWS_MAX + 1) * usize::from(count));
     let (durable_in, durable) = watch::channel(chain.tail().lsn);
     let (changed_in, changed) = watch::channel(chain.tail().lsn);
     unsealed.into_iter().for_each(|part| parts.send(part).expect("there is room for all"));
-
+    let seen = Arc::<Seen>::default();
     let worker = |_| Worker {
         fair: fair.clone(),
         checked: frames_in.clone(),
@@ -205,6 +207,7 @@ fn wire<L: Log>(
         hasher: hasher.clone(),
         verifier: verifier.clone(),
         known: known.clone(),
+        seen: seen.clone(),
         workers: verify_threads,
         meters: meters.clone(),
     };

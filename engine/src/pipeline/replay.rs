@@ -12,8 +12,8 @@ use crate::ledger::shard::Checked;
 use crate::ledger::{Event, Fact, SealedPart, Shard, seal};
 use crate::limits::REPLAY_QUEUE;
 use crate::types::{
-    Amount, ChannelHasher, ChannelId, Lsn, Outcome, Packed, PartyId, Timestamp, VOUCHER_BYTES, Verdict,
-    WindowNumber,
+    Amount, ChannelHasher, ChannelId, Lsn, Outcome, Packed, PartyId, Timestamp, VOUCHER_BYTES,
+    Verdict, WindowNumber,
 };
 use crate::verify::Keys;
 use crossbeam::channel::{Receiver, Sender, bounded, unbounded};

@@ -54,6 +54,16 @@ impl Doors {
         Access::new(edge.operators.clone(), reach, engine.clone(), edge.refused.clone())
     }
 
+    /// Who may do what behind the one for HTTP.
+    pub fn access_by_http(&self, config: &Config, engine: &Engine, edge: &Edge) -> Access {
+        let tls = config.listen_tls.http.as_ref();
+        let reach = Reach {
+            away: self.http_address().is_some_and(|address| !address.ip().is_loopback()),
+            certified: tls.is_some_and(|tls| tls.client_ca.is_some()),
+        };
+        Access::new(edge.operators.clone(), reach, engine.clone(), edge.refused.clone())
+    }
+
     /// Opens that for gRPC.
     ///
     /// # Errors

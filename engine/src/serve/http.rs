@@ -62,7 +62,7 @@ impl Http {
                 door.serve(stopping).await;
             }
         });
-        tracing::info!(addr = %address, "serving HTTP: /livez, /readyz, /metrics");
+        tracing::info!(addr = %address, "serving HTTP: /livez, /readyz, /metrics, and x402: /supported, /verify, /settle");
         Ok(Self { runtime, serving, stop, address, front, visits, keys })
     }
 

@@ -12,8 +12,8 @@ use super::settler::desks::Mailbox;
 use super::settler::{Held, Nudge, Nudged, Troubles};
 use crate::journal::{JournalError, Log, Tables};
 use crate::ledger::{
-    BatchContent, BatchEntry, BatchPlan, ChannelState, Command, Control, Envelope, Evidence,
-    Exposure, Gauge, Legs, Refusal, SealedHead, SealedWindow,
+    BatchContent, BatchEntry, BatchPlan, ChannelState, Command, Control, Envelope, Exposure, Gauge,
+    Legs, Refusal, SealedHead, SealedWindow,
 };
 use crate::limits::SETTLER_PATIENCE;
 use crate::metrics::Times;
@@ -217,20 +217,6 @@ impl Engine {
         // A key that is not registered has no channel with a total.
         let Some(payer) = intake.payer_of(signer) else { return Ok(ChannelState::NONE) };
         intake.channel(payer, channel).await
-    }
-
-    /// The newest voucher that was credited on a signer's channel.
-    ///
-    /// # Errors
-    /// `Busy`.
-    pub async fn newest(
-        &self,
-        signer: SignerKey,
-        channel: ChannelId,
-    ) -> Result<Option<Evidence>, Busy> {
-        let intake = &self.0.setup.intake;
-        let Some(payer) = intake.payer_of(signer) else { return Ok(None) };
-        intake.newest(payer, channel).await
     }
 
     /// A party's exposure now.

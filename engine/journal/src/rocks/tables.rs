@@ -47,6 +47,7 @@ impl Table {
             | Self::Calls
             | Self::Legs
             | Self::PartyKeys
+            | Self::Payments
             | Self::Meta => LOGGED_BYTES_MAX,
         }
     }

@@ -14,8 +14,9 @@ const MIB: usize = 1 << 20;
 /// may be open there are fewer (`connections`), so that the journal always finds some. When all
 /// places are taken, who was silent for longest goes for who comes.
 pub const CONNECTIONS_MAX: usize = 1_024;
-/// Connections over HTTP at once: providers send webhooks one by one or a few side by side.
-pub const HTTP_CONNECTIONS_MAX: usize = 64;
+/// Connections over HTTP at once: sellers' servers keep some open for each of their processes, and
+/// each carries one request at a time.
+pub const HTTP_CONNECTIONS_MAX: usize = 512;
 /// Of the files that a process may open, connections over gRPC and over HTTP get a half together:
 /// the other half is for the journal, the inboxes and the calls to rails.
 const FILES_FOR_CONNECTIONS: u64 = 2;
@@ -163,8 +164,9 @@ pub const LOOK_LEAVING_EVERY: Duration = Duration::from_millis(50);
 
 /// How long the head of an HTTP request may take, and then its body.
 pub const HTTP_WAIT: Duration = Duration::from_secs(10);
-/// How long an HTTP connection may last: a webhook is answered once what it says is durable.
-pub const HTTP_CONNECTION_MAX: Duration = Duration::from_mins(1);
+/// How long one request over HTTP may take until its answer is taken: clients of x402 wait 90 s.
+/// A connection may stay for as long as requests come on it.
+pub const HTTP_ANSWER_MAX: Duration = Duration::from_secs(100);
 /// Bytes of an HTTP request's head, and of its body: a webhook holds one object, some kilobytes.
 pub const HTTP_BYTES_MAX: usize = 64 * KIB;
 
@@ -275,7 +277,7 @@ pub const EDGE_BYTES_MAX: usize = WIDE_CONNECTIONS * WIDE.bytes()
     + IMPORTS_MAX * (IMPORT_CHUNKS + 1) * 4 * (IMPORT_CHUNK_BYTES + MESSAGE_BYTES_MAX)
     + HTTP_CONNECTIONS_MAX * 3 * HTTP_BYTES_MAX
     + METRICS_PAGES_MAX * METRICS_PAGE_BYTES;
-const _: () = assert!(EDGE_BYTES_MAX < 7 << 29);
+const _: () = assert!(EDGE_BYTES_MAX < 15 << 28);
 
 #[cfg(test)]
 mod tests {

@@ -4,7 +4,7 @@
 use super::channels::{ChannelIndex, Credit, Stream};
 use super::{Checked, PartyIndex, Shard, SignerIndex, mark};
 use crate::canary::{Bug, planted};
-use crate::types::{Amount, Lsn, Outcome, Timestamp, Total, Verdict};
+use crate::types::{Amount, AssetNumber, Lsn, Outcome, Timestamp, Total, Verdict};
 
 /// Vouchers that are looked up together: enough misses in flight, few enough to stay in the first
 /// cache.
@@ -133,19 +133,13 @@ impl Shard {
     /// # Errors
     /// Why it is not credited.
     #[inline]
-    fn judge(
-        &self,
-        at: Timestamp,
-        checked: &Checked<'_>,
-        found: Found,
-    ) -> Result<Charge, Outcome> {
+    fn judge(&self, at: Timestamp, checked: &Checked<'_>, found: Found) -> Result<Charge, Outcome> {
         let voucher = checked.voucher;
-        let valid = match checked.verdict {
+        match checked.verdict {
             Verdict::Malformed => return Err(Outcome::Malformed),
             Verdict::UnknownKey => return Err(Outcome::UnknownSigner),
-            Verdict::Valid => true,
-            Verdict::BadSignature | Verdict::Stale => false,
-        };
+            Verdict::Valid | Verdict::BadSignature | Verdict::Stale => {}
+        }
         let signer_index = found.signer.ok_or(Outcome::UnknownSigner)?;
         let signer = &self.signers[signer_index as usize];
         if signer.revoked {
@@ -176,7 +170,7 @@ impl Shard {
         let channel = found.channel.or_else(|| self.channels.find(&checked.channel));
         let total = channel.map_or(Amount(0), |channel| self.channels.get(channel).total);
         let delta = cumulative.rise_above(total).ok_or(Outcome::Stale)?;
-        if !valid {
+        if checked.verdict != Verdict::Valid {
             assert_ne!(checked.verdict, Verdict::Stale, "what is certainly stale raises no total");
             return Err(Outcome::BadSignature);
         }
@@ -194,15 +188,38 @@ impl Shard {
         {
             return Err(over);
         }
+        let (exposure, unsettled) = self.owing(payer, (asset, gauge), delta)?;
+        Ok(Charge {
+            signer: signer_index,
+            payer,
+            payee,
+            gauge,
+            exposure,
+            channel,
+            delta,
+            unsettled,
+        })
+    }
+
+    /// What a payer would owe with so much more, and where that stands among its exposures.
+    ///
+    /// # Errors
+    /// More than it may.
+    #[inline]
+    fn owing(
+        &self,
+        payer: PartyIndex,
+        (asset, gauge): (AssetNumber, usize),
+        delta: Amount,
+    ) -> Result<(usize, Total), Outcome> {
         let exposures = &self.parties[payer as usize].exposures;
-        let exposure = exposures.iter().position(|(of, _)| *of == asset);
-        let exposure = exposure.ok_or(Outcome::OverLimit)?;
-        let held = &exposures[exposure].1;
+        let place = exposures.iter().position(|(of, _)| *of == asset).ok_or(Outcome::OverLimit)?;
+        let held = &exposures[place].1;
         let unsettled = held.unsettled.plus_amount(delta);
         if unsettled > held.limit.plus(held.prefund) || unsettled > self.unsettled_max[gauge] {
             return Err(Outcome::OverLimit);
         }
-        Ok(Charge { signer: signer_index, payer, payee, gauge, exposure, channel, delta, unsettled })
+        Ok((place, unsettled))
     }
 
     /// Does what the rule allows. Nothing can refuse any more.

@@ -56,6 +56,11 @@ impl Denied {
         IdentityMisfit::NotAllowed { role, call: call.name() }.into()
     }
 
+    /// Whether it is known who asks, and they may not.
+    pub fn is_for_want_of_a_right(&self) -> bool {
+        self.code() == Code::PermissionDenied
+    }
+
     fn code(&self) -> Code {
         match self {
             Self::NobodyOperates

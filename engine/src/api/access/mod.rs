@@ -13,6 +13,7 @@ mod pace;
 mod signed;
 
 pub(in crate::api) use allowance::Allowance;
+pub(in crate::api) use denied::Denied;
 pub use denied::Refused;
 pub use gate::Gated;
 pub use operators::Operators;
@@ -28,7 +29,6 @@ use crate::pipeline;
 use crate::settle::Engine;
 use crate::types::{ApiKey, Digest, Lsn, NotAKey, SignerKey, Timestamp, token_digest};
 use allowance::Allowances;
-use denied::Denied;
 use hyper::HeaderMap;
 use std::sync::Arc;
 use tokio::sync::watch;
@@ -138,12 +138,39 @@ impl Access {
         headers: &HeaderMap,
         peer: Option<&Peer>,
     ) -> Result<Entrant, Denied> {
-        let admitted = Call::at(path).ok_or(Denied::NoSuchCall).and_then(|call| {
-            let now = pipeline::now();
-            let presented = self.presented(headers, now);
-            self.control(|control| self.entrant(control, call, presented, peer, now))
-        });
+        let call = Call::at(path).ok_or(Denied::NoSuchCall);
+        let call = call.inspect_err(|denied| self.0.refused.note(denied))?;
+        self.admit_to(call, headers, peer)
+    }
+
+    /// Who makes this call, in whatever words, if they may make it.
+    ///
+    /// # Errors
+    /// `Denied`: it is counted.
+    pub(in crate::api) fn admit_to(
+        &self,
+        call: Call,
+        headers: &HeaderMap,
+        peer: Option<&Peer>,
+    ) -> Result<Entrant, Denied> {
+        let now = pipeline::now();
+        let presented = self.presented(headers, now);
+        let admitted = self.control(|control| self.entrant(control, call, presented, peer, now));
         admitted.inspect_err(|denied| self.0.refused.note(denied))
+    }
+
+    /// The registered key of an agent that signed the token that is carried: it has no identity,
+    /// and may ask about its own channels.
+    pub(in crate::api) fn agent(&self, headers: &HeaderMap) -> Option<SignerKey> {
+        let token = token(headers.get("authorization")?.to_str().ok()?)?;
+        let engine = &self.0.engine;
+        let key_of = |name: &str| {
+            let key = name.parse::<SignerKey>().ok();
+            key.filter(|key| engine.payer_of(*key).is_some())
+        };
+        let is_one = signed::looks_like_one(token);
+        let found = is_one.then(|| signed::check(token, engine.network(), pipeline::now(), key_of));
+        found.and_then(Result::ok)
     }
 
     fn entrant(
@@ -217,8 +244,7 @@ impl Access {
         // A header that is no text is no token.
         let header = headers.get("authorization").map(|header| header.to_str().unwrap_or_default());
         let Some(header) = header else { return Presented::Nothing };
-        let scheme = header.get(..SCHEME.len()).filter(|s| s.eq_ignore_ascii_case(SCHEME));
-        let token = scheme.and_then(|_| header.get(SCHEME.len()..)).unwrap_or_default().trim();
+        let token = token(header).unwrap_or_default();
         if token.is_empty() {
             return Presented::Credential(Err(Denied::Unknown));
         }
@@ -298,6 +324,12 @@ impl Entrant {
     }
 }
 
+/// The token in a header.
+fn token(header: &str) -> Option<&str> {
+    let scheme = header.get(..SCHEME.len()).filter(|s| s.eq_ignore_ascii_case(SCHEME))?;
+    header.get(scheme.len()..).map(str::trim)
+}
+
 enum Found<'a> {
     Operator(String, Digest),
     Identity(&'a Identity),
@@ -351,9 +383,16 @@ pub(in crate::api) fn caller<T>(request: &Request<T>) -> Caller {
 
 /// What a call that was let in may be about.
 pub(in crate::api) fn own<T>(request: &Request<T>) -> Own {
-    let Entrant { identity, call, .. } = entrant(request);
-    let is_own = |of: &Arc<Identity>| call.right(of.role) == Right::Own;
-    Own::new(*call, identity.clone().filter(is_own))
+    entrant(request).own()
+}
+
+impl Entrant {
+    /// What the call may be about.
+    pub(in crate::api) fn own(&self) -> Own {
+        let Self { identity, call, .. } = self;
+        let is_own = |of: &Arc<Identity>| call.right(of.role) == Right::Own;
+        Own::new(*call, identity.clone().filter(is_own))
+    }
 }
 
 pub(in crate::api) fn entrant<T>(request: &Request<T>) -> &Entrant {

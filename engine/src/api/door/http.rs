@@ -1,11 +1,11 @@
-//! One connection over HTTP: one request, whole, in time, and its answer.
+//! One connection over HTTP: one request after the other, each whole and in time, and its answer.
 
 use super::grpc::size;
 use super::table::Guest;
 use super::wire::Wire;
 use super::{ConnectionId, Peer};
 use crate::limits::{
-    HTTP_BYTES_MAX, HTTP_CONNECTION_MAX, HTTP_WAIT, LEAVE_WAIT, METADATA_BYTES_MAX,
+    HTTP_ANSWER_MAX, HTTP_BYTES_MAX, HTTP_WAIT, LEAVE_WAIT, METADATA_BYTES_MAX,
 };
 use axum::body::Body;
 use axum::http::StatusCode;
@@ -17,10 +17,15 @@ use hyper::{Request, Response};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use std::convert::Infallible;
 use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::sync::watch;
 use tonic::codegen::Service as _;
 
-/// Serves one connection until it ends. Each has one request: a sender that stays needs no place.
+/// How many requests have come.
+type Heard = Arc<AtomicU64>;
+
+/// Serves one connection until it ends.
 pub(super) async fn serve(
     wire: Wire,
     peer: Peer,
@@ -32,10 +37,13 @@ pub(super) async fn serve(
     builder
         .timer(TokioTimer::new())
         .header_read_timeout(HTTP_WAIT)
-        .keep_alive(false)
+        .keep_alive(true)
+        .pipeline_flush(true)
         .max_buf_size(HTTP_BYTES_MAX);
-    let of = guest.clone();
+    let (of, heard) = (guest.clone(), Heard::default());
+    let latest = heard.clone();
     let service = service_fn(move |mut request: Request<Incoming>| {
+        latest.fetch_add(1, Ordering::Relaxed);
         request.extensions_mut().insert(peer.clone());
         answer(request, of.clone(), router.clone())
     });
@@ -50,8 +58,20 @@ pub(super) async fn serve(
         // Why it ended is the client's affair.
         _ = connection.as_mut() => {}
         () = guest.must_leave() => {}
-        () = tokio::time::sleep(HTTP_CONNECTION_MAX) => {}
+        () = silent(&heard) => {}
         () = stopped => {}
+    }
+}
+
+/// Comes when a request is not answered, or its answer not taken, or no other one comes.
+async fn silent(heard: &Heard) {
+    let mut before = None;
+    loop {
+        let now = heard.load(Ordering::Relaxed);
+        if before.replace(now) == Some(now) {
+            return;
+        }
+        tokio::time::sleep(HTTP_ANSWER_MAX).await;
     }
 }
 

@@ -8,10 +8,11 @@ mod figures;
 mod settling;
 mod system;
 
-use super::access::Refused;
+use super::access::{Access, Refused};
 use super::backups::Backups;
 use super::door::{Keys, Peer, Visits};
 use super::held::Edge;
+use super::x402::X402;
 use crate::limits::{METRICS_PAGES_MAX, METRICS_WAIT, WEBHOOK_RETRY_SECONDS};
 use crate::metrics::{INFO, Page, READY, STARTED};
 use crate::settle::{Board, Engine};
@@ -56,6 +57,8 @@ enum Stage {
 pub struct Behind {
     /// The engine.
     pub engine: Engine,
+    /// Answers what x402 asks.
+    pub x402: Arc<X402>,
     /// Where webhooks are taken, if they are.
     pub hooks: Option<Router>,
     /// The schedule, and where it stands.
@@ -71,10 +74,11 @@ pub struct Behind {
 impl Behind {
     /// What is behind it but for the listeners.
     #[must_use]
-    pub fn of(engine: &Engine, edge: &Edge, hooks: Option<Router>) -> Self {
+    pub fn of(engine: &Engine, edge: &Edge, access: Access, hooks: Option<Router>) -> Self {
         let (board, refused) = (edge.board.clone(), edge.refused.clone());
         let (engine, backups) = (engine.clone(), edge.backups.clone());
-        Self { engine, hooks, board, refused, backups, listeners: Vec::new() }
+        let x402 = Arc::new(X402::new(engine.clone(), access));
+        Self { engine, x402, hooks, board, refused, backups, listeners: Vec::new() }
     }
 }
 
@@ -136,6 +140,7 @@ impl Front {
             .route("/readyz", get(ready))
             .route("/metrics", get(metrics))
             .route("/webhooks/{of}", any(webhook))
+            .merge(Router::new().fallback(x402))
             .with_state(self.clone())
     }
 
@@ -243,6 +248,22 @@ async fn webhook(State(front): State<Front>, request: Request) -> Response {
         front.0.denied.webhook.fetch_add(1, Ordering::Relaxed);
     }
     answer
+}
+
+/// The first parts of the paths that x402 asks for.
+const X402_PATHS: [&str; 6] = ["supported", "verify", "settle", "channel", "channels", "status"];
+
+async fn x402(State(front): State<Front>, request: Request) -> Response {
+    let first = request.uri().path().trim_start_matches('/').split('/').next();
+    if first.is_none_or(|first| !X402_PATHS.contains(&first)) {
+        return (StatusCode::NOT_FOUND, "there is nothing here\n").into_response();
+    }
+    // What is answered holds the engine itself, and the rest no longer.
+    let found = front.behind().map(|behind| behind.x402.clone());
+    match found {
+        Ok(x402) => x402.answer(request).await,
+        Err(why) => later(format!("{why}; ask again\n")),
+    }
 }
 
 /// Not now: with when to ask again.

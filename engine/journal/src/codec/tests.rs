@@ -1,0 +1,309 @@
+//! What is written is read back, and persisted bytes are for ever.
+
+use super::*;
+use tallystick_ledger::event::{
+    ArchiveId, BatchApproved, BudgetsSet, BudgetsWarned, CreditLimitSet, HoldReleased,
+    IdentityAdded, IdentityRevoked, IdentityRotated, LedgerRestored, LegBooking, LegProposed,
+    LegsBooked, LegsMoved, OperatorKeyRemoved, OperatorKeySet, PartyErased, PartyUpserted,
+    TroublesRaised, WindowArchived,
+};
+use tallystick_ledger::types::{
+    Amount, AssetNumber, BatchId, Digest, PartyId, SignerKey, Total, WindowNumber,
+};
+use tallystick_ledger::{
+    Budget, BudgetKey, BudgetUse, Caller, Credential, LegMove, LegState, Mover, NewTrouble, Period,
+    Rail, Request, Role, Scope, SealedOnRail, SealedText, TroubleKind, Way,
+};
+
+fn by_ann(event: Event) -> Fact {
+    let request = Request { id: "req-1".into(), content: Digest([7; 32]) };
+    Fact { envelope: Caller::grpc("ann".into()).asks(request), event }
+}
+
+#[test]
+fn entries_are_read_back() {
+    let sealed = |length: usize| SealedText::new((0..=255).cycle().take(length).collect());
+    let events = [
+        Event::from(PartyUpserted {
+            party: PartyId([1; 32]),
+            name: sealed(47),
+            suspended: true,
+            accounts: vec![SealedOnRail { rail: "iso20022".into(), fields: sealed(60) }],
+        }),
+        Event::from(PartyErased {
+            party: PartyId([1; 32]),
+            deposits: "sent back on 3 March".into(),
+        }),
+        Event::from(CreditLimitSet {
+            party: PartyId([1; 32]),
+            asset: AssetNumber(9),
+            limit: Total(1 << 100),
+        }),
+    ];
+    let (mut writer, mut reader) = (Chain::start(), Chain::start());
+    for fact in events.map(by_ann) {
+        let framed = writer.frame_fact(1, Timestamp(5), &fact);
+        let record = reader.follow(framed.lsn, &framed.bytes).unwrap();
+        assert!(record.is_written_as(&fact));
+        assert_eq!(record.entry().unwrap(), Entry::Fact(Box::new(fact)));
+    }
+    let vouchers = [[3u8; VOUCHER_BYTES], [4u8; VOUCHER_BYTES]];
+    let framed = writer.frame_vouchers(1, Timestamp(6), &[&vouchers[0], &vouchers[1]]);
+    let record = reader.follow(framed.lsn, &framed.bytes).unwrap();
+    assert_eq!(record.entry().unwrap(), Entry::Frame(&vouchers));
+    let rises = [5u64.to_le_bytes(), u64::MAX.to_le_bytes()];
+    let parts: [&[u8]; 2] = [&vouchers[0], &vouchers[1]];
+    let framed = writer.frame_charges(1, Timestamp(6), &parts, rises.as_flattened());
+    let record = reader.follow(framed.lsn, &framed.bytes).unwrap();
+    assert_eq!((record.kind, record.count, record.body.len()), (3, 2, 2 * 168));
+    assert_eq!(record.entry().unwrap(), Entry::Charges(&vouchers, &rises));
+    // A byte too many or too few is no such record.
+    for body in [&record.body[1..], &record.body[..335], &[record.body, &[0]].concat()] {
+        assert!(Record { body, ..record }.entry().is_err());
+    }
+}
+
+/// Persisted bytes are for ever: this is what version 1 wrote.
+#[test]
+fn golden_bytes_of_an_event() {
+    let event = Event::from(CreditLimitSet {
+        party: PartyId([0xaa; 32]),
+        asset: AssetNumber(0x0102_0304),
+        limit: Total(0x1122),
+    });
+    let request = Request { id: "r".into(), content: Digest([0xcc; 32]) };
+    let envelope = Caller::grpc("ann".into()).asks(request);
+    let hex = data_encoding::HEXLOWER.encode(&fact_bytes(&Fact { envelope, event }));
+    // The operator `ann`, by gRPC, with a request.
+    let (caller, id) = ("616e6effffffffff0102", "0172ffffffffffffff");
+    let limit = format!("2211{}", "00".repeat(14));
+    let golden = [caller, id, &"cc".repeat(32), &"aa".repeat(32), "04030201", &limit].concat();
+    assert_eq!(hex, golden);
+}
+
+#[test]
+fn golden_bytes_of_a_party_and_of_its_end() {
+    let (party, hex) = (PartyId([0xaa; 32]), |event: Event| {
+        let fact = Fact { envelope: Envelope::own(), event };
+        (event_kind(&fact.event), data_encoding::HEXLOWER.encode(&fact_bytes(&fact)))
+    });
+    let own = format!("{}0000{}", "ff".repeat(8), "00".repeat(41));
+    let sealed = |byte: u8, count: usize| SealedText::new(vec![byte; count]);
+    let (name, fields) = (sealed(0xee, 3), sealed(0xdd, 2));
+    let accounts = vec![SealedOnRail { rail: "evm".into(), fields }];
+    let upserted = PartyUpserted { party, name, suspended: true, accounts };
+    let golden = [
+        // Sealed bytes stand before what holds their places and numbers.
+        "eeeeee",
+        "dddd",
+        "65766dffffffffff",
+        "f6ffffff02000000",
+        &own,
+        &"aa".repeat(32),
+        "98ffffff03000000",
+        "01",
+        "94ffffff01000000",
+    ];
+    assert_eq!(hex(Event::from(upserted)), (23, golden.concat()));
+    let erased = PartyErased { party, deposits: "R".into() };
+    let golden = [&own, &"aa".repeat(32), "52ffffffffffffff"];
+    assert_eq!(hex(Event::from(erased)), (24, golden.concat()));
+}
+
+#[test]
+fn golden_bytes_of_what_operators_sign() {
+    let (batch, hex) = (BatchId([0xbb; 32]), |event: Event| {
+        let fact = Fact { envelope: Envelope::own(), event };
+        (event_kind(&fact.event), data_encoding::HEXLOWER.encode(&fact_bytes(&fact)))
+    });
+    let own = format!("{}0000{}", "ff".repeat(8), "00".repeat(41));
+    let (name, signature) = ("616e6effffffffff", [0x99; 64]);
+    let (operator, key) = ("ann".to_owned(), SignerKey([0xaa; 32]));
+    let set = OperatorKeySet { operator, key, possession: [0x88; 64], signature };
+    let golden = [&own, name, &"aa".repeat(32), &"88".repeat(64), &"99".repeat(64)];
+    assert_eq!(hex(Event::from(set)), (25, golden.concat()));
+    let removed = OperatorKeyRemoved { operator: "ann".into(), signature };
+    let golden = [&own, name, &"99".repeat(64)];
+    assert_eq!(hex(Event::from(removed)), (26, golden.concat()));
+    let approved = BatchApproved { batch, signature };
+    let golden = [&*own, &"bb".repeat(32), &"99".repeat(64)];
+    assert_eq!(hex(Event::from(approved)), (62, golden.concat()));
+    let (to, reference, evidence) = (LegState::Confirmed, "R".to_owned(), "E".to_owned());
+    let word = LegProposed { batch, leg: 7, to, reference, evidence, signature };
+    let (r, e) = ("52ffffffffffffff", "45ffffffffffffff");
+    let golden = [&*own, &"bb".repeat(32), "07000000", "05", r, e, &"99".repeat(64)];
+    assert_eq!(hex(Event::from(word)), (67, golden.concat()));
+    let moves = vec![LegMove {
+        leg: 7,
+        to,
+        payer: PartyId([0xaa; 32]),
+        payee: PartyId([0xcc; 32]),
+        amount: Total(5),
+        reference: "R".into(),
+        reason: "E".into(),
+    }];
+    let (asset, mover, evidence) = (AssetNumber(978), Mover::Operator, Digest([0xee; 32]));
+    let moved = LegsMoved { batch, asset, mover, evidence, moves, signature };
+    let amount = format!("05{}", "00".repeat(15));
+    let row = ["07000000", "05", &"aa".repeat(32), &"cc".repeat(32), &amount, r, e].concat();
+    let list = "23ffffff01000000";
+    let golden =
+        [&*row, &own, &"bb".repeat(32), "d203000003", &"ee".repeat(32), list, &"99".repeat(64)];
+    assert_eq!(hex(Event::from(moved)), (63, golden.concat()));
+}
+
+#[test]
+fn golden_bytes_of_budgets() {
+    let hex = |event: Event| {
+        let fact = Fact { envelope: Envelope::own(), event };
+        (event_kind(&fact.event), data_encoding::HEXLOWER.encode(&fact_bytes(&fact)))
+    };
+    let own = format!("{}0000{}", "ff".repeat(8), "00".repeat(41));
+    let (signer, payee) = (SignerKey([0xaa; 32]), PartyId([0xbb; 32]));
+    let budget = |period, payee| Budget {
+        key: BudgetKey { asset: AssetNumber(978), period, payee },
+        amount: Amount(0x0102),
+    };
+    let set = BudgetsSet { signer, budgets: vec![budget(Period::Day, None)] };
+    let amount = "0201000000000000";
+    let row = ["d2030000", "03", "00", &"00".repeat(32), amount].concat();
+    let golden = [&*row, &own, &"aa".repeat(32), "7fffffff01000000"];
+    assert_eq!(hex(Event::from(set)), (80, golden.concat()));
+    let budget = budget(Period::Hour, Some(payee));
+    let uses = vec![BudgetUse { signer, budget, number: 0x0304, used: Amount(0x0506) }];
+    let row = ["d2030000", "04", "01", &"bb".repeat(32), amount].concat();
+    let used = "04030000000000000605000000000000";
+    let golden = [&"aa".repeat(32), &*row, used, &own, "6fffffff01000000"];
+    assert_eq!(hex(Event::from(BudgetsWarned { uses })), (81, golden.concat()));
+}
+
+#[test]
+fn golden_bytes_of_identities() {
+    let hex = |event: Event| {
+        let fact = Fact { envelope: Envelope::own(), event };
+        (event_kind(&fact.event), data_encoding::HEXLOWER.encode(&fact_bytes(&fact)))
+    };
+    let own = format!("{}0000{}", "ff".repeat(8), "00".repeat(41));
+    let (party, payee) = (PartyId([0xaa; 32]), PartyId([0xbb; 32]));
+    let added = IdentityAdded {
+        name: "fac".into(),
+        role: Role::Facilitator,
+        credential: Credential::Key(Digest([0xcc; 32])),
+        scope: Scope { parties: vec![party], payees: vec![payee] },
+        expires_at: Some(Timestamp(0x0102)),
+        rate: 0x0304,
+    };
+    let golden = [
+        // The two lists stand before what holds their places and numbers.
+        &*"aa".repeat(32),
+        &"bb".repeat(32),
+        &own,
+        "666163ffffffffff",
+        "03",
+        "00",
+        &"cc".repeat(32),
+        "63ffffff01000000",
+        "7bffffff01000000",
+        "010201000000000000",
+        "04030000",
+    ];
+    assert_eq!(hex(Event::from(added)), (90, golden.concat()));
+    let name = || "fac".to_owned();
+    let revoked = IdentityRevoked { name: name() };
+    assert_eq!(hex(Event::from(revoked)), (91, [&*own, "666163ffffffffff"].concat()));
+    let key = Credential::Signed(SignerKey([0xdd; 32]));
+    let rotated = IdentityRotated { name: name(), credential: key };
+    let golden = [&*own, "666163ffffffffff", "01", &"dd".repeat(32)].concat();
+    assert_eq!(hex(Event::from(rotated)), (92, golden));
+    let certificate = Credential::Certificate("c".into());
+    let rotated = IdentityRotated { name: name(), credential: certificate };
+    let golden = [&*own, "666163ffffffffff", "02", "63ffffffffffffff", &"00".repeat(24)];
+    assert_eq!(hex(Event::from(rotated)), (92, golden.concat()));
+}
+
+#[test]
+fn golden_bytes_of_an_archived_window() {
+    let (window, digest) = (WindowNumber(0x0102), Digest([0xdd; 32]));
+    let archive = ArchiveId { digest, bytes: 0x0304 };
+    let event = Event::from(WindowArchived { window, archive });
+    let fact = Fact { envelope: Envelope::own(), event };
+    let own = format!("{}0000{}", "ff".repeat(8), "00".repeat(41));
+    let golden = [&*own, "0201000000000000", &"dd".repeat(32), "0403000000000000"];
+    let hex = data_encoding::HEXLOWER.encode(&fact_bytes(&fact));
+    assert_eq!((event_kind(&fact.event), hex), (100, golden.concat()));
+}
+
+#[test]
+fn golden_bytes_of_a_restored_ledger_and_of_its_release() {
+    let hex = |event: Event| {
+        let fact = Fact { envelope: Envelope::own(), event };
+        (event_kind(&fact.event), data_encoding::HEXLOWER.encode(&fact_bytes(&fact)))
+    };
+    let own = format!("{}0000{}", "ff".repeat(8), "00".repeat(41));
+    let (instance, backup) = (Digest([0xaa; 32]), Digest([0xbb; 32]));
+    let restored = LedgerRestored { instance, backup, position: Lsn(0x0102) };
+    let golden = [&*own, &"aa".repeat(32), &"bb".repeat(32), "0201000000000000"];
+    assert_eq!(hex(Event::from(restored)), (96, golden.concat()));
+    let released = HoldReleased { restored: Lsn(0x0304), reason: "R".into() };
+    let golden = [&*own, "0403000000000000", "52ffffffffffffff"];
+    assert_eq!(hex(Event::from(released)), (97, golden.concat()));
+}
+
+#[test]
+fn golden_bytes_of_what_is_held_of_legs_and_of_a_trouble() {
+    let (batch, hex) = (BatchId([0xbb; 32]), |event: Event| {
+        let fact = Fact { envelope: Envelope::own(), event };
+        (event_kind(&fact.event), data_encoding::HEXLOWER.encode(&fact_bytes(&fact)))
+    });
+    // The engine, on its own, without a request.
+    let own = format!("{}0000{}", "ff".repeat(8), "00".repeat(41));
+    let booking = LegBooking { leg: 0x0102, way: Way::Came, reference: "R".into() };
+    let evidence = Digest([0xee; 32]);
+    let booked = LegsBooked { batch, evidence, bookings: vec![booking] };
+    let golden = [
+        "0201000002",
+        "52ffffffffffffff",
+        &own,
+        &"bb".repeat(32),
+        &"ee".repeat(32),
+        // From its own place to the list, and how many.
+        "80ffffff",
+        "01000000",
+    ];
+    assert_eq!(hex(Event::from(booked)), (60, golden.concat()));
+    let trouble = NewTrouble {
+        kind: TroubleKind::Surplus,
+        rail: Rail::Card,
+        batch: Some(batch),
+        leg: Some(7),
+        party: Some(PartyId([0xaa; 32])),
+        source: "s".into(),
+        text: "t".into(),
+    };
+    let raised = TroublesRaised { troubles: vec![trouble] };
+    let golden = [
+        "0303",
+        "01",
+        &"bb".repeat(32),
+        "0107000000",
+        "01",
+        &"aa".repeat(32),
+        "73ffffffffffffff",
+        "74ffffffffffffff",
+        &own,
+        "74ffffff",
+        "01000000",
+    ];
+    assert_eq!(hex(Event::from(raised)), (66, golden.concat()));
+}
+
+#[test]
+fn an_unknown_kind_and_a_cut_body_are_refused() {
+    let mut writer = Chain::start();
+    let framed = writer.frame(1, Timestamp(5), 99, 1, &[b"x"]);
+    let record = Chain::start().follow(framed.lsn, &framed.bytes).unwrap();
+    assert!(record.entry().unwrap_err().to_string().contains("kind 99"));
+    let framed = Chain::start().frame(1, Timestamp(5), 18, 1, &[b"too short"]);
+    let record = Chain::start().follow(framed.lsn, &framed.bytes).unwrap();
+    assert!(matches!(record.entry(), Err(JournalError::Damaged { lsn: Lsn(1), .. })));
+}

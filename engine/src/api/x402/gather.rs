@@ -1,0 +1,155 @@
+//! Requests of one moment become one frame: what came while the frame before was handed over. No
+//! request waits for company.
+//!
+//! Each caller has lines of their own, so that the shares are between callers: whoever sends what
+//! changes nothing slows nobody else.
+
+use crate::limits::{HTTP_CONNECTIONS_MAX, X402_FRAME_VOUCHERS};
+use crate::pipeline::{Aim, Answer, Busy, Entry, Feed, Source};
+use crate::settle::Engine;
+use crate::types::{Amount, Lsn, Outcome, VOUCHER_BYTES};
+use bytes::{Bytes, BytesMut};
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
+use tokio::sync::{mpsc, oneshot};
+
+/// A voucher with the amount that it is for, and who waits for what becomes of it.
+struct Wanted {
+    voucher: [u8; VOUCHER_BYTES],
+    amount: Amount,
+    reply: oneshot::Sender<Result<Got, Busy>>,
+}
+
+/// What became of it, or would.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Got {
+    pub outcome: Outcome,
+    /// The channel's total now.
+    pub total: Amount,
+    /// The record that holds it, if it was to be credited.
+    pub lsn: Lsn,
+}
+
+/// Whether something is only asked, or to be done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Way {
+    Ask,
+    Charge,
+}
+
+#[derive(Clone)]
+struct Lines {
+    asks: mpsc::Sender<Wanted>,
+    charges: mpsc::Sender<Wanted>,
+}
+
+/// The lines of all callers.
+pub(super) struct Gatherer {
+    engine: Engine,
+    /// By the caller's name.
+    lines: Mutex<BTreeMap<String, Lines>>,
+}
+
+impl Gatherer {
+    pub fn new(engine: Engine) -> Self {
+        Self { engine, lines: Mutex::default() }
+    }
+
+    /// What becomes of a voucher that is to raise its channel's total by just `amount`: it is
+    /// credited and durable, or it is not credited.
+    ///
+    /// # Errors
+    /// `Busy`: it was not taken in. When the engine stops meanwhile, it may have been.
+    pub async fn get(
+        &self,
+        caller: &str,
+        way: Way,
+        voucher: [u8; VOUCHER_BYTES],
+        amount: Amount,
+    ) -> Result<Got, Busy> {
+        let (reply, answer) = oneshot::channel();
+        let lines = self.lines_of(caller);
+        let line = match way {
+            Way::Ask => &lines.asks,
+            Way::Charge => &lines.charges,
+        };
+        // There is room for one request of every connection.
+        line.send(Wanted { voucher, amount, reply }).await.map_err(|_| Busy::Stopping)?;
+        answer.await.map_err(|_| Busy::Stopping)?
+    }
+
+    fn lines_of(&self, caller: &str) -> Lines {
+        let mut all = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(lines) = all.get(caller) {
+            return lines.clone();
+        }
+        let source = Source::Here(1 + u64::try_from(all.len()).expect("a length fits 64 bits"));
+        let begin = |way| {
+            let (line, wanted) = mpsc::channel(HTTP_CONNECTIONS_MAX);
+            tokio::spawn(gather(self.engine.feed(source), way, wanted));
+            line
+        };
+        let lines = Lines { asks: begin(Way::Ask), charges: begin(Way::Charge) };
+        all.insert(caller.to_owned(), lines.clone());
+        lines
+    }
+}
+
+/// Makes frames of what comes, until nobody can come any more.
+async fn gather(feed: Feed, way: Way, mut line: mpsc::Receiver<Wanted>) {
+    while let Some(first) = line.recv().await {
+        let mut hand = vec![first];
+        // Whoever is ready to say something by now says it first.
+        tokio::task::yield_now().await;
+        while hand.len() < X402_FRAME_VOUCHERS
+            && let Ok(next) = line.try_recv()
+        {
+            hand.push(next);
+        }
+        match enter(&feed, hand.len()).await {
+            Ok(entry) => {
+                let mut vouchers = BytesMut::with_capacity(hand.len() * VOUCHER_BYTES);
+                hand.iter().for_each(|one| vouchers.extend_from_slice(&one.voucher));
+                let amounts: Box<[Amount]> = hand.iter().map(|one| one.amount).collect();
+                let aim = match way {
+                    Way::Ask => Aim::Ask(amounts),
+                    Way::Charge => Aim::Charge(amounts),
+                };
+                let answer = entry.submit_as(vouchers.freeze(), aim);
+                tokio::spawn(hand_out(answer, hand));
+            }
+            Err(busy) => hand.into_iter().for_each(|one| drop(one.reply.send(Err(busy.clone())))),
+        }
+    }
+}
+
+/// Waits for room, as long as it takes.
+async fn enter(feed: &Feed, vouchers: usize) -> Result<Entry<'_>, Busy> {
+    loop {
+        let entry = feed.enter(vouchers).await?;
+        let now = Instant::now();
+        let at = entry.when(now);
+        if at <= now {
+            return Ok(entry);
+        }
+        // Whoever rests holds no room.
+        drop(entry);
+        tokio::time::sleep_until(at.into()).await;
+    }
+}
+
+/// Tells everybody what became of theirs.
+async fn hand_out(answer: oneshot::Receiver<Answer>, hand: Vec<Wanted>) {
+    let Ok(Answer { lsn, outcomes, totals, .. }) = answer.await else { return };
+    for ((one, outcome), total) in hand.into_iter().zip(outcomes).zip(totals) {
+        let outcome = Outcome::from_byte(outcome).expect("the engine knows its own outcomes");
+        // Who went away does not hear it; what was done stays.
+        let _ = one.reply.send(Ok(Got { outcome, total, lsn }));
+    }
+}
+
+/// One voucher as a frame of its own, for the scopes of callers.
+pub(super) fn alone(voucher: &[u8; VOUCHER_BYTES]) -> Bytes {
+    Bytes::copy_from_slice(voucher)
+}
