@@ -23,6 +23,7 @@ mod seen;
 pub mod tls;
 mod voucher;
 mod world;
+pub mod x402;
 
 pub use cli::{Cli, ends_with};
 pub use client::{
