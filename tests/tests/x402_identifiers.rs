@@ -130,7 +130,7 @@ async fn repeats_at_once_are_one_payment() {
 async fn whatever_is_killed_each_identifier_is_paid_once_and_answered() {
     let mut house = House::new().await;
     let (mut total, lanes) = (0, 8u64);
-    let mut totals = vec![0u64; 8];
+    let mut totals = [0u64; 8];
     for round in 0..4 {
         let asks = house.facilitator();
         let running: Vec<_> = (0..lanes)

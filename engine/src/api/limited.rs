@@ -76,6 +76,12 @@ pub(super) fn refused(limit: Limit, text: impl Into<String>, after: Duration) ->
     Status::with_error_details_and_metadata(Code::ResourceExhausted, text, details, metadata)
 }
 
+/// When to come again, as an answer of `refused` says it.
+pub(super) fn after(status: &Status) -> Duration {
+    let told = status.get_details_retry_info().and_then(|info| info.retry_delay);
+    told.unwrap_or(Duration::ZERO)
+}
+
 /// How long it is, in words of whole seconds.
 pub(super) fn seconds(after: Duration) -> String {
     match after.as_nanos().div_ceil(1_000_000_000).max(1) {
@@ -92,8 +98,7 @@ mod tests {
     fn a_client_reads_when_to_come_again_in_either_way() {
         let status = refused(Limit::Places, "none is free", Duration::from_micros(1_500_001));
         assert_eq!((status.code(), status.message()), (Code::ResourceExhausted, "none is free"));
-        let told = status.get_details_retry_info().and_then(|info| info.retry_delay);
-        assert_eq!(told, Some(Duration::from_millis(1_501)));
+        assert_eq!(after(&status), Duration::from_millis(1_501));
         assert_eq!(status.metadata().get("grpc-retry-pushback-ms").unwrap(), "1501");
         let at_once = refused(Limit::Places, "", Duration::ZERO);
         assert_eq!(at_once.metadata().get("grpc-retry-pushback-ms").unwrap(), "1");

@@ -4,9 +4,7 @@ use super::grpc::size;
 use super::table::Guest;
 use super::wire::Wire;
 use super::{ConnectionId, Peer};
-use crate::limits::{
-    HTTP_ANSWER_MAX, HTTP_BYTES_MAX, HTTP_WAIT, LEAVE_WAIT, METADATA_BYTES_MAX,
-};
+use crate::limits::{HTTP_ANSWER_MAX, HTTP_BYTES_MAX, HTTP_WAIT, LEAVE_WAIT, METADATA_BYTES_MAX};
 use axum::body::Body;
 use axum::http::StatusCode;
 use axum::response::IntoResponse as _;

@@ -14,8 +14,9 @@ mod reasons;
 
 use super::access::{Access, Denied, Entrant, Screened};
 use super::door::Peer;
+use super::limited;
 use crate::ledger::{Call, Refusal};
-use crate::limits::WEBHOOK_RETRY_SECONDS;
+use crate::limits::{RATE_HELD_MAX, WEBHOOK_RETRY_SECONDS};
 use crate::pipeline::{self, NotDone};
 use crate::proof::{Hex, RECEIPT_FORMAT, Receipt};
 use crate::settle::{Claims, Engine};
@@ -34,6 +35,7 @@ use read::{Charge, SCHEME_SPOKEN, VERSION_SPOKEN};
 use reasons::{BUSY, REUSED, Reason, Refused};
 use serde::Serialize;
 use std::sync::Arc;
+use tonic::Status;
 
 /// Hexadecimal digits of the network's id in its name in x402.
 const NETWORK_DIGITS: usize = 32;
@@ -117,9 +119,9 @@ impl X402 {
         peer: Option<&Peer>,
         body: &Bytes,
     ) -> Response {
-        let entrant = match self.access.admit_to(Call::Submit, headers, peer) {
+        let entrant = match self.bringer(headers, peer).await {
             Ok(entrant) => entrant,
-            Err(denied) => return refuse(&denied),
+            Err(refused) => return *refused,
         };
         let Looked { charge, found } = self.look(&entrant, body, Way::Ask).await;
         let extra = self.extra(charge.as_ref(), &found);
@@ -137,9 +139,9 @@ impl X402 {
         peer: Option<&Peer>,
         body: &Bytes,
     ) -> Response {
-        let entrant = match self.access.admit_to(Call::Submit, headers, peer) {
+        let entrant = match self.bringer(headers, peer).await {
             Ok(entrant) => entrant,
-            Err(denied) => return refuse(&denied),
+            Err(refused) => return *refused,
         };
         let Looked { charge, found } = self.look(&entrant, body, Way::Charge).await;
         let mut extra = self.extra(charge.as_ref(), &found);
@@ -167,6 +169,22 @@ impl X402 {
             extra,
         };
         json(status, &settled)
+    }
+
+    /// Who brings a payment, once its rate lets it: each question and each charge counts as one
+    /// voucher.
+    async fn bringer(
+        &self,
+        headers: &HeaderMap,
+        peer: Option<&Peer>,
+    ) -> Result<Entrant, Box<Response>> {
+        let admitted = self.access.admit_to(Call::Submit, headers, peer);
+        let entrant = admitted.map_err(|denied| Box::new(refuse(&denied)))?;
+        if let Some(own) = &entrant.allowance {
+            let at = own.bring(1, RATE_HELD_MAX).map_err(|busy| Box::new(too_many(&busy)))?;
+            tokio::time::sleep_until(at.into()).await;
+        }
+        Ok(entrant)
     }
 
     /// Has a payment looked at by the ledger, or made.
@@ -331,6 +349,15 @@ fn refuse(denied: &Denied) -> Response {
     answer
         .headers_mut()
         .insert(header::WWW_AUTHENTICATE, header::HeaderValue::from_static("Bearer"));
+    answer
+}
+
+/// Somebody has had their share: with when to come again.
+fn too_many(busy: &Status) -> Response {
+    let after = limited::after(busy).as_millis().div_ceil(1_000).max(1);
+    let mut answer = wrong(StatusCode::TOO_MANY_REQUESTS, busy.message());
+    let after = u32::try_from(after).unwrap_or(u32::MAX);
+    answer.headers_mut().insert(header::RETRY_AFTER, after.into());
     answer
 }
 
