@@ -74,7 +74,7 @@ impl World {
     pub fn facts(&self) -> Vec<Fact> {
         let asked = |(n, event): (usize, Event)| {
             let request = Request { id: format!("bench {n}"), content: Digest::ZERO };
-            Fact { envelope: Caller::grpc(String::new()).asks(request), event }
+            Fact::new(Caller::grpc(String::new()).asks(request), event)
         };
         self.events().into_iter().enumerate().map(asked).collect()
     }

@@ -71,6 +71,8 @@ pub enum ServeError {
     Erasing(VaultError),
     #[error("the engine's key cannot be journaled: {0}")]
     EngineKeyNotSet(NotDone),
+    #[error("what the configuration says of four eyes cannot be journaled: {0}")]
+    EyesNotSet(NotDone),
     #[error("that this ledger was restored from a copy cannot be journaled: {0}")]
     HoldNotTold(NotDone),
     #[error(transparent)]
@@ -376,7 +378,7 @@ fn serve_edge(
     let served = runtime.block_on(async {
         let mut signals = Signals::new().map_err(system("signals"))?;
         let access = doors.access(config, &engine, &edge);
-        let reload = Reload::new(renewal, config, &edge, &access);
+        let reload = Reload::new(renewal, config, (&edge, &access), engine.clone());
         let reload = doors.watch(reload).map_err(system("signals"))?;
         let tasks = tasks::start(config, &engine, &edge.board, &access);
         let over_http = doors.access_by_http(config, &engine, &edge);

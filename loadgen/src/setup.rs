@@ -183,7 +183,7 @@ fn items(crowd: &Crowd, tag: &str, party: Party, asset: u32) -> Vec<ImportReques
             name: crowd.name(party),
             suspended: false,
             accounts: BTreeMap::from([(RAIL.to_owned(), SettlementAccount { fields })]),
-            erased: false,
+            ..Default::default()
         }),
         reopen: false,
         keep: None,
@@ -194,8 +194,8 @@ fn items(crowd: &Crowd, tag: &str, party: Party, asset: u32) -> Vec<ImportReques
             signer: Some(Signer {
                 signer: Bytes::copy_from_slice(key.verifying_key().as_bytes()),
                 party_id: id.clone(),
-                revoked: false,
                 caps: Vec::new(),
+                ..Default::default()
             }),
         }));
         items.push(Item::Limit(SetCreditLimitRequest {

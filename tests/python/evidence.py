@@ -21,7 +21,7 @@ ZERO = bytes(32)
 # How many bytes the fields of each kind of event take at the end of its body, behind the envelope.
 FIELDS = {16: 17, 18: 72, 19: 32, 20: 52, 21: 60, 22: 96, 23: 49, 24: 40, 25: 168, 26: 72, 32: 8, 34: 152, 35: 16,
           36: 16, 54: 40, 58: 44, 59: 112, 60: 72, 61: 206, 62: 96, 63: 141, 65: 16, 66: 8, 67: 117, 90: 71, 91: 8,
-          92: 41}
+          92: 41, 110: 9}
 
 
 class Wrong(Exception):

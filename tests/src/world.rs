@@ -239,7 +239,7 @@ pub fn party_request(party: PartyId, place: u64) -> UpsertPartyRequest {
         name: format!("Party {place} GmbH"),
         suspended: false,
         accounts: [("iso20022".to_owned(), SettlementAccount { fields })].into(),
-        erased: false,
+        ..Default::default()
     };
     UpsertPartyRequest {
         request_id: request_id("party"),
@@ -256,8 +256,8 @@ pub fn signer_request(signer: &Signer, caps: &[(u32, u64)]) -> AddSignerRequest 
     let signer = WireSigner {
         signer: signer.key().0.to_vec().into(),
         party_id: signer.party.0.to_vec().into(),
-        revoked: false,
         caps: caps.collect(),
+        ..Default::default()
     };
     AddSignerRequest { request_id: request_id("signer"), signer: Some(signer) }
 }

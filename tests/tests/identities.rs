@@ -25,8 +25,8 @@ async fn the_owner_of_the_machine_makes_the_first_operator_and_the_door_is_locke
     let made = bootstrap(&data, key);
     assert_eq!((&made["name"], &made["key"]), (&Value::from("ann"), &Value::Null), "{made}");
     let waits = data.join("bootstrap.json");
-    let twice = ["access", "bootstrap", "--name", "bob", "--data-dir", data.to_str().unwrap()];
-    ends_with(&run_cli(&twice), 1, "take it away to make another one");
+    let twice = ["access", "bootstrap", "--name", "ann", "--data-dir", data.to_str().unwrap()];
+    ends_with(&run_cli(&twice), 1, "take it away to make another key");
     let launch = Launch::new(&data).without_clearing();
     // The engine dies when it is journaled, and before the file is taken away.
     let killed = launch.clone().fault("TALLYSTICK_FAULT", "bootstrap-journaled:1").spawn();
@@ -175,6 +175,7 @@ async fn an_operator_of_the_configuration_and_an_identity_never_have_one_name() 
         made["digest"].as_str().unwrap().to_owned()
     };
     let (ann, bob, carol) = (digest("ann"), digest("bob"), digest("carol"));
+    let by_bob = token("bob");
     let both = format!("four_eyes = true\n[operators]\nann = \"{ann}\"\nbob = \"{bob}\"\n");
     let launch = Launch::new(&dir.path().join("data")).without_clearing();
     let engine = launch.clone().config(&both).start();
@@ -185,7 +186,13 @@ async fn an_operator_of_the_configuration_and_an_identity_never_have_one_name() 
         run_cli(&[&role[..], &by_ann].concat())
     };
     ends_with(&add("bob"), 1, "is the name of an operator in the configuration");
-    assert!(add("carol").status.success());
+    let proposed = add("carol");
+    assert!(proposed.status.success(), "{proposed:?}");
+    let proposed: Value = serde_json::from_slice(&proposed.stdout).unwrap();
+    let confirm = ["proposal", "confirm", proposed["proposal"].as_str().unwrap()];
+    let bob = ["--server", engine.address(), "--token-file", &by_bob];
+    let confirmed = run_cli(&[&confirm[..], &bob[..]].concat());
+    assert!(confirmed.status.success(), "{confirmed:?}");
     let revoked = run_cli(&[&["access", "revoke", "carol"], &by_ann[..]].concat());
     assert!(revoked.status.success(), "{revoked:?}");
     engine.stop().await;

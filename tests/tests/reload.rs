@@ -121,3 +121,34 @@ async fn the_log_and_the_token_of_the_metrics_change_and_what_cannot_is_named() 
     assert!(may_read(&second));
     engine.stop().await;
 }
+
+/// Who counts where two must agree is who operates now.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_comes_without_a_restart_proposes_and_confirms_and_who_goes_does_no_more() {
+    let dir = tempfile::tempdir().unwrap();
+    let person = |name: &str| Person::new(dir.path(), name, name);
+    let [ann, bob, carl] = ["ann", "bob", "carl"].map(person);
+    let config = format!("four_eyes = true\n[operators]\n{}\n{}\n", ann.line, bob.line);
+    let engine = Launch::new(&dir.path().join("data")).without_clearing().config(&config).start();
+    let by = |who: &Person, args: &[&str]| {
+        let own = ["--server", engine.address(), "--token-file", &who.file, "--json"];
+        run_cli(&[args, &own[..]].concat())
+    };
+    let propose = |who: &Person, name: &str| {
+        let out = by(who, &["access", "add", "--role", "approver", "--name", name]);
+        assert!(out.status.success(), "{out:?}");
+        let made: serde_json::Value = serde_json::from_slice(&out.stdout).unwrap();
+        made["proposal"].as_str().expect("it takes two").to_owned()
+    };
+    let first = propose(&ann, "eve");
+    engine.configure(&bob.line, &format!("{}\n{}", bob.line, carl.line));
+    reload(&engine, "who operates by the configuration was changed");
+    carl.is_let_in(&engine);
+    assert!(by(&carl, &["proposal", "confirm", &first]).status.success());
+    let (of_carl, of_ann) = (propose(&carl, "zoe"), propose(&ann, "yan"));
+    engine.configure(&carl.line, "");
+    reload(&engine, "who operates by the configuration was changed");
+    ends_with(&by(&bob, &["proposal", "confirm", &of_carl]), 1, "carl, who made proposal");
+    assert!(by(&bob, &["proposal", "confirm", &of_ann]).status.success());
+    engine.stop().await;
+}

@@ -81,8 +81,7 @@ impl House {
 
 fn without_account(party: PartyId) -> UpsertPartyRequest {
     let (party_id, name) = (party.0.to_vec().into(), "Newcomer".to_owned());
-    let party =
-        Party { party_id, name, suspended: false, accounts: Default::default(), erased: false };
+    let party = Party { party_id, name, ..Default::default() };
     UpsertPartyRequest {
         request_id: request_id("party"),
         party: Some(party),

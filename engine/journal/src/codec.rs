@@ -7,8 +7,8 @@ use super::record::{CHARGES, Chain, FRAME, Framed, Record};
 use rkyv::rancor::Error as RkyvError;
 use rkyv::with::Inline;
 use tallystick_ledger::event::{
-    AccessEvent, BatchEvent, BudgetEvent, Genesis, HoldEvent, KeyEvent, LegEvent, RegistryEvent,
-    TroubleEvent, WindowEvent,
+    AccessEvent, BatchEvent, BudgetEvent, Confirmation, EyesEvent, Genesis, HoldEvent, KeyEvent,
+    LegEvent, RegistryEvent, TroubleEvent, WindowEvent,
 };
 use tallystick_ledger::types::{Lsn, Timestamp, VOUCHER_BYTES};
 use tallystick_ledger::{Envelope, Event, Fact};
@@ -28,6 +28,8 @@ pub enum Entry<'a> {
 }
 
 const GENESIS: u8 = 1;
+/// An event that was proposed by one and confirmed by another: its own kind, and its body.
+const CONFIRMED: u8 = 112;
 
 /// Bytes of a rise: little endian.
 pub const RISE_BYTES: usize = 8;
@@ -39,6 +41,15 @@ struct Written<'a, E> {
     envelope: &'a Envelope,
     #[rkyv(with = Inline)]
     event: &'a E,
+}
+
+/// How a fact lies that was confirmed. What it would be on its own is part of it whole, with the
+/// same envelope.
+#[derive(rkyv::Archive, rkyv::Serialize, rkyv::Deserialize)]
+struct Confirmed {
+    confirms: Confirmation,
+    kind: u8,
+    body: Vec<u8>,
 }
 
 /// The same bytes, read back.
@@ -56,7 +67,7 @@ macro_rules! events {
             }
         }
 
-        fn fact_bytes(Fact { envelope, event }: &Fact) -> rkyv::util::AlignedVec {
+        fn plain_bytes(Fact { envelope, event, .. }: &Fact) -> rkyv::util::AlignedVec {
             match event {
                 $($(Event::$group($inner::$variant(event)) => {
                     rkyv::to_bytes::<RkyvError>(&Written { envelope, event })
@@ -65,12 +76,12 @@ macro_rules! events {
             .expect("plain data of bounded size can be archived")
         }
 
-        fn fact_of(kind: u8, body: &[u8]) -> Option<Result<Fact, RkyvError>> {
+        fn plain_fact(kind: u8, body: &[u8]) -> Option<Result<Fact, RkyvError>> {
             match kind {
                 $($($number => {
                     let read = rkyv::from_bytes::<Read<_>, RkyvError>(body);
                     Some(read.map(|Read { envelope, event }| {
-                        Fact { envelope, event: $inner::$variant(event).into() }
+                        Fact::new(envelope, $inner::$variant(event).into())
                     }))
                 })*)*
                 _ => None,
@@ -103,6 +114,11 @@ events! {
         91 Revoked,
         92 Rotated,
     }
+    Eyes::EyesEvent {
+        110 Set,
+        111 Proposed,
+        113 Withdrawn,
+    }
     Window::WindowEvent {
         32 Cut,
         34 Sealed,
@@ -132,6 +148,29 @@ events! {
     }
 }
 
+fn fact_kind(fact: &Fact) -> u8 {
+    if fact.confirms.is_some() { CONFIRMED } else { event_kind(&fact.event) }
+}
+
+fn fact_bytes(fact: &Fact) -> rkyv::util::AlignedVec {
+    let plain = plain_bytes(fact);
+    let Some(confirms) = fact.confirms.clone() else { return plain };
+    let confirmed = Confirmed { confirms, kind: event_kind(&fact.event), body: plain.to_vec() };
+    rkyv::to_bytes::<RkyvError>(&confirmed).expect("plain data of bounded size can be archived")
+}
+
+fn fact_of(kind: u8, body: &[u8]) -> Option<Result<Fact, RkyvError>> {
+    if kind != CONFIRMED {
+        return plain_fact(kind, body);
+    }
+    let Confirmed { confirms, kind, body } = match rkyv::from_bytes::<_, RkyvError>(body) {
+        Ok(confirmed) => confirmed,
+        Err(error) => return Some(Err(error)),
+    };
+    let plain = plain_fact(kind, &body)?;
+    Some(plain.map(|fact| Fact { confirms: Some(confirms), ..fact }))
+}
+
 impl Chain {
     /// Frames the genesis record.
     #[must_use]
@@ -143,7 +182,7 @@ impl Chain {
     /// Frames a fact's record.
     #[must_use]
     pub fn frame_fact(&mut self, epoch: u32, at: Timestamp, fact: &Fact) -> Framed {
-        self.frame(epoch, at, event_kind(&fact.event), 1, &[&fact_bytes(fact)])
+        self.frame(epoch, at, fact_kind(fact), 1, &[&fact_bytes(fact)])
     }
 
     /// Frames the record of `count` packed vouchers, given in parts.
@@ -221,7 +260,7 @@ impl Record<'_> {
     /// be anything: those behind a short text, and those of what is not there.
     #[must_use]
     pub fn is_written_as(&self, fact: &Fact) -> bool {
-        event_kind(&fact.event) == self.kind && fact_bytes(fact).as_slice() == self.body
+        fact_kind(fact) == self.kind && fact_bytes(fact).as_slice() == self.body
     }
 
     /// The same of the first record.

@@ -4,7 +4,7 @@
 use crate::budget::{Budget, BudgetUse};
 use crate::event::{
     AccessEvent, AssetCreated, BatchComputed, BatchEvent, BudgetEvent, Cap, DisputeEnded, Event,
-    HoldEvent, KeyEvent, LegEvent, LegsMoved, LegsSubmitted, PartyErased, PartyUpserted,
+    EyesEvent, HoldEvent, KeyEvent, LegEvent, LegsMoved, LegsSubmitted, PartyErased, PartyUpserted,
     RegistryEvent, TroubleEvent, WindowDisputed, WindowEvent,
 };
 use crate::identity::Credential;
@@ -37,6 +37,7 @@ impl Event {
             Self::Budget(e) => e.about(),
             Self::Access(e) => e.about(),
             Self::Key(e) => e.about(),
+            Self::Eyes(e) => e.about(),
             Self::Window(e) => e.about(),
             Self::Batch(e) => e.about(),
             Self::Leg(e) => e.about(),
@@ -60,6 +61,8 @@ impl Event {
             Self::Budget(BudgetEvent::Set(e)) => key_is_of(e.signer),
             Self::Budget(BudgetEvent::Warned(e)) => e.uses.iter().any(|of| key_is_of(of.signer)),
             Self::Access(AccessEvent::Added(e)) => e.scope.owns(party),
+            Self::Eyes(EyesEvent::Proposed(e)) => e.change.event().names(party, key_is_of),
+            Self::Eyes(EyesEvent::Set(_) | EyesEvent::Withdrawn(_)) => false,
             Self::Leg(LegEvent::Moved(e)) => {
                 e.moves.iter().any(|one| [one.payer, one.payee].contains(&party))
             }
@@ -175,6 +178,29 @@ impl AccessEvent {
                 About { signer: key(&e.credential), text, ..About::default() }
             }
         }
+    }
+}
+
+impl EyesEvent {
+    fn about(&self) -> About {
+        let text = match self {
+            Self::Set(e) if e.on => {
+                joined(["on".to_owned()].into_iter().chain(e.operators.clone()))
+            }
+            Self::Set(_) => "off".to_owned(),
+            Self::Proposed(e) => {
+                let event = e.change.event();
+                let mut about = event.about();
+                let text = format!("{}: {} {}", e.proposal, event.kind_name(), about.text);
+                about.text = text.trim_end().to_owned();
+                return about;
+            }
+            Self::Withdrawn(e) => match &*e.reason {
+                "" => e.proposal.to_string(),
+                reason => format!("{}: {reason}", e.proposal),
+            },
+        };
+        About { text, ..About::default() }
     }
 }
 

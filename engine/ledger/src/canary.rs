@@ -82,11 +82,13 @@ pub enum Bug {
     RevokedIdentityStillActs = 32,
     /// Evidence of a window leaves for an archive before all that it proves is settled.
     EvidenceLeavesEarly = 35,
+    /// Who proposed a change may confirm it.
+    ProposerConfirmsOwn = 40,
 }
 
 impl Bug {
     /// Every bug.
-    pub const ALL: [Self; 32] = [
+    pub const ALL: [Self; 33] = [
         Self::CreditTotal,
         Self::CutTakesNext,
         Self::CheckpointMissesChannel,
@@ -119,6 +121,7 @@ impl Bug {
         Self::CheckpointLosesBudgets,
         Self::RevokedIdentityStillActs,
         Self::EvidenceLeavesEarly,
+        Self::ProposerConfirmsOwn,
     ];
 
     /// Its name.
@@ -157,6 +160,7 @@ impl Bug {
             Self::CheckpointLosesBudgets => "checkpoint-loses-budgets",
             Self::RevokedIdentityStillActs => "revoked-identity-still-acts",
             Self::EvidenceLeavesEarly => "evidence-leaves-early",
+            Self::ProposerConfirmsOwn => "proposer-confirms-own",
         }
     }
 }

@@ -11,6 +11,7 @@ mod doubt;
 mod ended;
 mod entry;
 mod erase;
+mod eyes;
 mod facts;
 mod hold;
 mod read;
@@ -34,11 +35,12 @@ pub use window::{SealedHead, WindowEntry, WindowState};
 use super::batch::{BatchContent, BatchHead, Policy};
 use super::budget::BudgetEntry;
 use super::engine_key::EngineKeys;
-use super::envelope::{Caller, Fact, Request};
+use super::envelope::{Caller, Fact, Request, Role};
 use super::event::{
     BatchComputed, BatchEvent, Cap, Event, Genesis, LegEvent, PartyUpserted, RegistryEvent,
     TroubleEvent, WindowEvent,
 };
+use super::eyes::Eyes;
 use super::identity::Identities;
 use super::operator_key::OperatorKeys;
 use super::rail::Rail;
@@ -49,7 +51,7 @@ use super::window::SealedWindow;
 use super::wish::{Command, Wish};
 use crate::limits;
 use crate::types::{
-    Amount, AssetDef, AssetNumber, BatchId, History, Lsn, Net, PartyId, SIGNATURE_BYTES, SignerKey,
+    AssetDef, AssetNumber, BatchId, History, Lsn, Net, PartyId, SIGNATURE_BYTES, SignerKey,
     Timestamp, Total, WindowNumber,
 };
 use foldhash::fast::RandomState;
@@ -176,6 +178,7 @@ pub struct Control {
     needed: erase::Needed,
     /// Of the last copy that the ledger was restored from.
     hold: Option<HoldEntry>,
+    eyes: Eyes,
 }
 
 impl Control {
@@ -209,6 +212,7 @@ impl Control {
             ended: BTreeSet::new(),
             needed: erase::Needed::from(first),
             hold: None,
+            eyes: Eyes::default(),
         }
     }
 
@@ -229,11 +233,15 @@ impl Control {
                 self.requests.room()?;
             }
         }
+        if let Wish::ConfirmProposal { proposal, signed } = wish {
+            return self.confirmed(envelope, proposal, signed, at);
+        }
         let (event, made) = self.fact(&envelope, wish, at)?;
         if let Some(acting) = acting {
             self.entitled(acting, &event)?;
         }
-        Ok(Decision::New(Box::new(Fact { envelope, event }), made))
+        let event = self.seen_by_two(&envelope, event, at)?;
+        Ok(Decision::New(Box::new(Fact::new(envelope, event)), made))
     }
 
     fn current_key(&self, key: SignerKey) -> Result<(), Refusal> {
@@ -249,51 +257,6 @@ impl Control {
             Ok(())
         } else {
             Err(Refusal::AccountsMoved)
-        }
-    }
-
-    /// Whether a wish keeps harm away, says what has happened already, or closes and settles what
-    /// is owed. Those are never refused for lack of room among the requests: no window waits for
-    /// one to be forgotten.
-    fn goes_on_when_full(&self, wish: &Wish) -> bool {
-        match wish {
-            Wish::RevokeSigner { .. }
-            | Wish::EraseParty { .. }
-            | Wish::SetEngineKey { .. }
-            | Wish::SetOperatorKey { .. }
-            | Wish::RemoveOperatorKey { .. }
-            | Wish::RevokeIdentity { .. }
-            | Wish::RotateIdentity { .. }
-            | Wish::CloseWindow
-            | Wish::SealWindow(_)
-            | Wish::ArchiveWindow(_)
-            | Wish::WarnBudgets(_)
-            | Wish::DisputeWindow { .. }
-            | Wish::EndDispute { .. }
-            | Wish::CreateBatch(_)
-            | Wish::ApproveBatch { .. }
-            | Wish::AbortBatch { .. }
-            | Wish::SubmitLegs(_)
-            | Wish::MoveLegs { .. }
-            | Wish::MoveEnded { .. }
-            | Wish::ReportLegs { .. }
-            | Wish::ResolveLeg { .. }
-            | Wish::BookLegs { .. }
-            | Wish::ReleaseExposure { .. }
-            | Wish::RaiseTroubles(_)
-            | Wish::AckTroubles { .. }
-            | Wish::BeginHold(_)
-            | Wish::ReleaseHold { .. } => true,
-            Wish::UpsertParty(upsert) => {
-                upsert.suspended && self.parties.contains_key(&upsert.party)
-            }
-            Wish::SetCreditLimit { limit, .. } => *limit == Total::ZERO,
-            // A budget of nothing stops a key.
-            Wish::SetBudgets { budgets, .. } => budgets.iter().any(|of| of.amount == Amount(0)),
-            Wish::CreateAsset { .. }
-            | Wish::AddSigner { .. }
-            | Wish::AddIdentity(_)
-            | Wish::RecordDeposit { .. } => false,
         }
     }
 
@@ -320,15 +283,24 @@ impl Control {
     pub fn apply(&mut self, record: History, at: Timestamp, fact: &Fact, made: Made) {
         let (lsn, before) = (record.lsn, self.history.lsn);
         assert!(lsn > before, "record {lsn} applied after {before}");
-        self.touch_all(lsn, fact, &made);
+        self.touch_all((lsn, at), fact, &made);
         self.history = record;
-        let Fact { envelope, event } = fact;
+        let Fact { envelope, event, confirms } = fact;
+        if let Some(of) = confirms {
+            self.eyes.end(of.proposal);
+        }
         let asked = envelope.request.as_ref().map(|request| (&envelope.caller, request));
         self.requests.apply(lsn, at, asked);
         match event {
             Event::Registry(e) => self.register(e),
             Event::Budget(e) => self.apply_budgets(e),
-            Event::Access(e) => self.apply_access(lsn, e),
+            Event::Access(e) => {
+                let by_machine = envelope.caller.role == Role::Engine;
+                self.apply_access(lsn, e, (!by_machine).then(|| fact.maker()));
+            }
+            Event::Eyes(e) => {
+                self.eyes.apply((lsn, at), &envelope.caller, e, &self.identities);
+            }
             Event::Key(e) => self.apply_keys(lsn, e),
             Event::Window(e) => self.apply_window(record, at, e),
             Event::Batch(BatchEvent::Computed(e)) => {

@@ -1,7 +1,7 @@
 //! Who tells the engine something, and by which request. Part of every event's record: the journal
 //! alone says who set a limit, who approved a batch, who closed a window.
 
-use crate::event::Event;
+use crate::event::{Confirmation, Event};
 use crate::identity::Identity;
 use crate::limits::{OPERATOR_NAME_BYTES_MAX, REQUEST_ID_BYTES_MAX};
 use crate::refusal::Refusal;
@@ -86,6 +86,22 @@ pub struct Fact {
     pub envelope: Envelope,
     /// What happened.
     pub event: Event,
+    /// Whose proposal it was, where who asked confirmed it.
+    pub confirms: Option<Confirmation>,
+}
+
+impl Fact {
+    /// What one caller made happen.
+    #[must_use]
+    pub fn new(envelope: Envelope, event: Event) -> Self {
+        Self { envelope, event, confirms: None }
+    }
+
+    /// Who had the idea: who proposed it, or who asked.
+    #[must_use]
+    pub fn maker(&self) -> &str {
+        self.confirms.as_ref().map_or(&self.envelope.caller.name, |by| &by.proposer)
+    }
 }
 
 impl Role {

@@ -1,11 +1,13 @@
 //! What happened: the events that, besides frames of vouchers, change state. Plain data, one struct
 //! a kind, persisted for ever (the journal gives each a record kind). No rule is held here.
 
+mod eyes;
 mod groups;
 
+pub use eyes::{Change, ChangeProposed, Confirmation, EyesSet, ProposalWithdrawn};
 pub use groups::{
-    AccessEvent, BatchEvent, BudgetEvent, Event, HoldEvent, KeyEvent, LegEvent, RegistryEvent,
-    TroubleEvent, WindowEvent,
+    AccessEvent, BatchEvent, BudgetEvent, Event, EyesEvent, HoldEvent, KeyEvent, LegEvent,
+    RegistryEvent, TroubleEvent, WindowEvent,
 };
 
 use super::budget::{Budget, BudgetUse};

@@ -4,11 +4,12 @@
 
 use crate::envelope::{Role, Via};
 use crate::limits::{
-    CERTIFICATE_NAME_BYTES_MAX, IDENTITIES_MAX, IDENTITY_NAME_BYTES_MAX, SCOPE_PARTIES_MAX,
+    CERTIFICATE_NAME_BYTES_MAX, IDENTITIES_MAX, IDENTITY_NAME_BYTES_MAX, ROTATIONS_MAX,
+    SCOPE_PARTIES_MAX,
 };
 use crate::types::{Digest, Lsn, PartyId, SignerKey, Timestamp};
 use rkyv::{Archive, Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// By what an identity is known.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Archive, Serialize, Deserialize)]
@@ -88,6 +89,12 @@ pub struct Identity {
     pub changed: Lsn,
     /// The record that revoked it.
     pub revoked: Option<Lsn>,
+    /// Who made the credential that it has, and may know it: an operator's name, empty where
+    /// nobody had one. `None`: the identity itself, the owner of the machine, or whoever signs
+    /// certificates.
+    pub maker: Option<String>,
+    /// By what it was known before: nobody is known by that ever again.
+    pub past: Vec<Credential>,
 }
 
 /// Why an identity cannot be added or changed so, or may not do what it asks for.
@@ -126,6 +133,10 @@ pub enum IdentityMisfit {
     Over,
     #[error("there were {IDENTITIES_MAX} identities, and no more are taken")]
     TooMany,
+    #[error(
+        "identity {0:?} had {ROTATIONS_MAX} keys, and takes no more; have a new one added (`tallystick access add`)"
+    )]
+    TooOften(String),
     #[error("identity {0:?} does not exist; `tallystick access list` shows those there are")]
     Unknown(String),
     #[error("identity {0:?} was revoked; have a new one added (`tallystick access add`)")]
@@ -156,7 +167,7 @@ pub struct Identities {
     /// By the record that added each.
     all: BTreeMap<Lsn, Identity>,
     names: BTreeMap<String, Lsn>,
-    /// What each is known by; of those that were revoked too, so that it never comes back.
+    /// What each is known by, or was: of those that were revoked too, so that it never comes back.
     credentials: BTreeMap<Credential, Lsn>,
     /// How many there ever were of each role that locks a door.
     operators: u64,
@@ -186,6 +197,12 @@ pub fn check_name(name: &str) -> Result<(), IdentityMisfit> {
 }
 
 impl Identity {
+    /// Whether its role counts where two must agree.
+    #[must_use]
+    pub fn counts(&self) -> bool {
+        matches!(self.role, Role::Operator | Role::Approver)
+    }
+
     /// Whether it counts at this time.
     ///
     /// # Errors
@@ -228,6 +245,16 @@ impl Identity {
     }
 }
 
+/// Who may know the secret of a credential besides its owner. Whoever has certificates signed is
+/// trusted with what they say.
+#[must_use]
+pub fn made_by(credential: &Credential, maker: Option<&str>) -> Option<String> {
+    match credential {
+        Credential::Key(_) | Credential::Signed(_) => maker.map(str::to_owned),
+        Credential::Certificate(_) => None,
+    }
+}
+
 fn check_credential(credential: &Credential) -> Result<(), IdentityMisfit> {
     match credential {
         Credential::Key(_) | Credential::Signed(_) => Ok(()),
@@ -251,7 +278,36 @@ impl Identities {
     /// The identity that is known by this, or was until it was revoked.
     #[must_use]
     pub fn known_by(&self, credential: &Credential) -> Option<&Identity> {
+        self.had(credential).filter(|of| of.credential == *credential)
+    }
+
+    /// The identity that is known by this, or ever was.
+    fn had(&self, credential: &Credential) -> Option<&Identity> {
         self.all.get(self.credentials.get(credential)?)
+    }
+
+    /// Whether one person may be behind both names: one of them made the other's key, or a third
+    /// made both, and has not handed them over. Who got a key from somebody takes it over by
+    /// rotating it.
+    #[must_use]
+    pub fn one_person(&self, name: &str, other: &str) -> bool {
+        let (of, others) = (self.behind(name), self.behind(other));
+        of.iter().any(|name| others.contains(name))
+    }
+
+    /// This name, who made its key, who made theirs, and so on.
+    fn behind<'a>(&'a self, name: &'a str) -> BTreeSet<&'a str> {
+        let (mut all, mut next) = (BTreeSet::new(), Some(name));
+        while let Some(name) = next.filter(|name| all.insert(*name)) {
+            next = self.named(name).ok().and_then(|of| of.maker.as_deref());
+        }
+        all
+    }
+
+    /// The names of those who ever counted where two must agree.
+    pub fn people(&self) -> impl Iterator<Item = &str> {
+        let counts = |of: &&Identity| of.counts();
+        self.all.values().filter(counts).map(|of| &*of.name)
     }
 
     /// The identity that the record at `lsn` added.
@@ -346,11 +402,14 @@ impl Identities {
         if held.credential.via() != credential.via() {
             return Err(IdentityMisfit::OtherKind(name.to_owned()));
         }
+        if held.past.len() + 1 >= ROTATIONS_MAX {
+            return Err(IdentityMisfit::TooOften(name.to_owned()));
+        }
         self.check_free(credential)
     }
 
     fn check_free(&self, credential: &Credential) -> Result<(), IdentityMisfit> {
-        match self.known_by(credential) {
+        match self.had(credential) {
             Some(other) => Err(IdentityMisfit::CredentialTaken(other.name.clone())),
             None => Ok(()),
         }
@@ -385,7 +444,9 @@ impl Identities {
         self.operators += u64::from(identity.role == Role::Operator);
         self.facilitators += u64::from(identity.role == Role::Facilitator);
         self.names.insert(identity.name.clone(), lsn);
-        self.credentials.insert(identity.credential.clone(), lsn);
+        for credential in identity.past.iter().chain([&identity.credential]) {
+            self.credentials.insert(credential.clone(), lsn);
+        }
         self.all.insert(lsn, identity);
     }
 
@@ -397,13 +458,14 @@ impl Identities {
         }
     }
 
-    /// The identity of this name is known by this from now on, and by nothing else.
-    pub fn rotate(&mut self, lsn: Lsn, name: &str, credential: Credential) {
+    /// The identity of this name is known by this from now on, and by nothing else. `maker` asked
+    /// for it.
+    pub fn rotate(&mut self, lsn: Lsn, name: &str, credential: Credential, maker: Option<&str>) {
         self.changes += 1;
         let Some(place) = self.names.get(name).copied() else { return };
         let Some(held) = self.all.get_mut(&place) else { return };
-        self.credentials.remove(&held.credential);
-        held.credential = credential.clone();
+        held.maker = made_by(&credential, maker.filter(|maker| *maker != name));
+        held.past.push(std::mem::replace(&mut held.credential, credential.clone()));
         held.changed = lsn;
         self.credentials.insert(credential, place);
     }

@@ -18,6 +18,7 @@ pub mod engine_key;
 pub mod envelope;
 pub mod event;
 pub mod evidence;
+pub mod eyes;
 #[cfg(test)]
 mod fixture;
 pub mod fund;
@@ -58,6 +59,7 @@ pub use engine_key::{EngineKeys, KeyMisfit};
 pub use envelope::{Caller, Envelope, Fact, Request, Role, Via};
 pub use event::{Event, Genesis};
 pub use evidence::{EVIDENCE_BYTES, Evidence};
+pub use eyes::{Eyes, EyesMisfit, Takes};
 pub use fund::Cover;
 pub use identity::{Credential, Identities, Identity, IdentityMisfit, Scope};
 pub use leg::{Heard, LegMove, LegState, LegWord, Mover, Way};

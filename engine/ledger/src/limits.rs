@@ -15,10 +15,12 @@ use crate::types::VOUCHER_BYTES;
 use std::time::Duration;
 
 mod outside;
+mod proposals;
 mod shares;
 mod x402;
 
 pub use outside::*;
+pub use proposals::*;
 pub use shares::*;
 pub use x402::*;
 
@@ -327,6 +329,9 @@ const _: () = assert!(OPERATOR_KEYS_MAX >= OPERATORS_MAX * 12 * 5);
 /// the widest scope: a list of them is made at once. A hundred facilitators and owners whose
 /// identities are made anew every month have room for six years.
 pub const IDENTITIES_MAX: usize = 1 << 13;
+/// Keys that one identity may ever have had: none of them comes back, so all are kept, 33 bytes
+/// each. One a week for nineteen years.
+pub const ROTATIONS_MAX: usize = 1_000;
 /// Bytes of an identity's name: it stands in records where an operator's does.
 pub const IDENTITY_NAME_BYTES_MAX: usize = OPERATOR_NAME_BYTES_MAX;
 /// Bytes of the name in an identity's certificate: what the door reads of one.

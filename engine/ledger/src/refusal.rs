@@ -1,6 +1,7 @@
 //! Why the ledger does not do what an operator asked. Values, not failures: nothing has changed.
 
 use super::engine_key::KeyMisfit;
+use super::eyes::EyesMisfit;
 use super::identity::IdentityMisfit;
 use super::operator_key::OperatorKeyMisfit;
 use crate::types::{
@@ -89,6 +90,8 @@ pub enum Refusal {
         "batch {0} was created under four eyes: another operator than the one who created it must approve it"
     )]
     SameOperator(BatchId),
+    #[error(transparent)]
+    Eyes(#[from] EyesMisfit),
     #[error(
         "the clearing account holds {free} for batch {batch} and others have left over, less than the {paid_out} \
          that would leave; wait for pay-ins"

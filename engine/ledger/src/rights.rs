@@ -3,8 +3,8 @@
 
 use crate::envelope::Role;
 use crate::event::{
-    AccessEvent, BatchEvent, BudgetEvent, Event, HoldEvent, KeyEvent, LegEvent, RegistryEvent,
-    TroubleEvent, WindowEvent,
+    AccessEvent, BatchEvent, BudgetEvent, Event, EyesEvent, HoldEvent, KeyEvent, LegEvent,
+    RegistryEvent, TroubleEvent, WindowEvent,
 };
 use crate::identity::Identity;
 use crate::leg::Mover;
@@ -154,6 +154,9 @@ calls! {
     RevokeIdentity      "Operator" no  no  yes no  no;
     RotateIdentity      "Operator" own own yes own own;
     ListIdentities      "Operator" own own yes yes yes;
+    ListProposals       "Operator" no  no  yes yes yes;
+    ConfirmProposal     "Operator" no  no  yes yes no;
+    WithdrawProposal    "Operator" no  no  yes yes no;
     CreateBackup        "Operator" no  no  yes no  no;
     ReleaseHold         "Operator" no  no  yes yes no;
     GetStatus           "Operator" no  no  yes yes yes;
@@ -197,6 +200,8 @@ impl Wish {
             Self::AddIdentity(_) => Call::AddIdentity,
             Self::RevokeIdentity { .. } => Call::RevokeIdentity,
             Self::RotateIdentity { .. } => Call::RotateIdentity,
+            Self::ConfirmProposal { .. } => Call::ConfirmProposal,
+            Self::WithdrawProposal { .. } => Call::WithdrawProposal,
             Self::CloseWindow => Call::CloseWindow,
             Self::DisputeWindow { .. } => Call::DisputeWindow,
             Self::EndDispute { .. } => Call::EndDispute,
@@ -208,6 +213,7 @@ impl Wish {
             Self::AckTroubles { .. } => Call::AckTroubles,
             Self::ReleaseHold { .. } => Call::ReleaseHold,
             Self::WarnBudgets(_)
+            | Self::SetEyes(_)
             | Self::SealWindow(_)
             | Self::ArchiveWindow(_)
             | Self::SubmitLegs(_)
@@ -242,13 +248,16 @@ impl Event {
             Self::Access(AccessEvent::Added(_)) => Call::AddIdentity,
             Self::Access(AccessEvent::Revoked(_)) => Call::RevokeIdentity,
             Self::Access(AccessEvent::Rotated(_)) => Call::RotateIdentity,
+            Self::Eyes(EyesEvent::Proposed(e)) => return e.change.event().call(),
+            Self::Eyes(EyesEvent::Withdrawn(_)) => Call::WithdrawProposal,
             Self::Window(WindowEvent::Cut(_)) => Call::CloseWindow,
             Self::Window(WindowEvent::Disputed(_)) => Call::DisputeWindow,
             Self::Window(WindowEvent::DisputeEnded(_)) => Call::EndDispute,
             Self::Batch(BatchEvent::Computed(_)) => Call::CreateBatch,
             Self::Batch(BatchEvent::Approved(_)) => Call::ApproveBatch,
             Self::Batch(BatchEvent::Aborted(_)) => Call::AbortBatch,
-            // The second word about an UNKNOWN leg moves it.
+            // The second word about an UNKNOWN leg moves it. A report of one leg looks the same:
+            // who may want which is decided on the wish; the audit looks where the leg stood.
             Self::Leg(LegEvent::Moved(e)) if e.mover == Mover::Operator => match e.moves.len() {
                 1 => Call::ResolveLeg,
                 _ => Call::ReportLegs,
@@ -257,6 +266,7 @@ impl Event {
             Self::Trouble(TroubleEvent::Acked(_)) => Call::AckTroubles,
             Self::Hold(HoldEvent::Released(_)) => Call::ReleaseHold,
             Self::Budget(BudgetEvent::Warned(_))
+            | Self::Eyes(EyesEvent::Set(_))
             | Self::Window(WindowEvent::Sealed(_) | WindowEvent::Archived(_))
             | Self::Leg(
                 LegEvent::Moved(_)

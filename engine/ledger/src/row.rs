@@ -42,13 +42,17 @@ pub enum Section {
     Budgets = 15,
     /// Identities.
     Identities = 16,
+    /// Whether four eyes are on, and whether there ever were two: one row.
+    Eyes = 20,
+    /// What was proposed and waits for another.
+    Proposals = 21,
     /// That the ledger was restored from a copy, last: one row.
     Hold = 24,
 }
 
 impl Section {
     /// Every section.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 19] = [
         Self::Head,
         Self::Assets,
         Self::Acked,
@@ -65,6 +69,8 @@ impl Section {
         Self::Legs,
         Self::Budgets,
         Self::Identities,
+        Self::Eyes,
+        Self::Proposals,
         Self::Hold,
     ];
 }
@@ -94,6 +100,9 @@ pub enum RowKey {
     Budgets(SignerKey),
     /// The one that this record added.
     Identity(Lsn),
+    Eyes,
+    /// The one that this record made.
+    Proposal(Lsn),
     Hold,
 }
 
@@ -103,7 +112,7 @@ impl RowKey {
     pub fn encode(self) -> Vec<u8> {
         let mut bytes = vec![self.section() as u8];
         match self {
-            Self::Head | Self::Assets | Self::Acked | Self::Hold => {}
+            Self::Head | Self::Assets | Self::Acked | Self::Eyes | Self::Hold => {}
             Self::Party(party) => bytes.extend_from_slice(&party.0),
             Self::OperatorKey(key) => bytes.extend_from_slice(&key.0),
             Self::Signer(signer) | Self::Budgets(signer) => bytes.extend_from_slice(&signer.0),
@@ -117,7 +126,9 @@ impl RowKey {
                 bytes.extend_from_slice(&piece.to_be_bytes());
             }
             Self::Batch(batch) => bytes.extend_from_slice(&batch.0),
-            Self::Deed(lsn) | Self::Identity(lsn) => bytes.extend_from_slice(&lsn.0.to_be_bytes()),
+            Self::Deed(lsn) | Self::Identity(lsn) | Self::Proposal(lsn) => {
+                bytes.extend_from_slice(&lsn.0.to_be_bytes());
+            }
             Self::Trouble(number) => bytes.extend_from_slice(&number.to_be_bytes()),
             Self::Requests(span, first) => {
                 bytes.extend_from_slice(&ordered(span).to_be_bytes());
@@ -162,6 +173,8 @@ impl RowKey {
             Section::Legs => Self::Legs(BatchId(take(of)?), u32::from_be_bytes(take(of)?)),
             Section::Budgets => Self::Budgets(SignerKey(take(of)?)),
             Section::Identities => Self::Identity(Lsn(u64::from_be_bytes(take(of)?))),
+            Section::Eyes => Self::Eyes,
+            Section::Proposals => Self::Proposal(Lsn(u64::from_be_bytes(take(of)?))),
             Section::Hold => Self::Hold,
         };
         fields.is_empty().then_some(row)
@@ -193,6 +206,8 @@ impl RowKey {
             Self::Legs(..) => Section::Legs,
             Self::Budgets(_) => Section::Budgets,
             Self::Identity(_) => Section::Identities,
+            Self::Eyes => Section::Eyes,
+            Self::Proposal(_) => Section::Proposals,
             Self::Hold => Section::Hold,
         }
     }

@@ -9,7 +9,7 @@ use crate::budget::{Budget, BudgetUse};
 use crate::control::CreateBatch;
 use crate::envelope::{Caller, Envelope, Request};
 use crate::event::{
-    Cap, IdentityAdded, LedgerRestored, LegBooking, LegRun, WindowArchived, WindowSealed,
+    Cap, EyesSet, IdentityAdded, LedgerRestored, LegBooking, LegRun, WindowArchived, WindowSealed,
 };
 use crate::identity::Credential;
 use crate::leg::{LegMove, LegState, LegWord, Mover};
@@ -60,6 +60,12 @@ pub enum Wish {
     RevokeIdentity { name: String },
     /// Have an identity known by something else.
     RotateIdentity { name: String, credential: Credential },
+    /// The engine's own: what its configuration says of four eyes, from this start on.
+    SetEyes(EyesSet),
+    /// Have a change that another proposed happen.
+    ConfirmProposal { proposal: Digest, signed: Option<OperatorSignature> },
+    /// Take a proposal away.
+    WithdrawProposal { proposal: Digest, reason: String },
     /// Close the open window, whichever it is.
     CloseWindow,
     /// The engine's own: a cut window was sealed, and what was owed in it is kept.
@@ -262,6 +268,9 @@ impl Wish {
             Self::AddIdentity(_) => "add identity",
             Self::RevokeIdentity { .. } => "revoke identity",
             Self::RotateIdentity { .. } => "rotate identity",
+            Self::SetEyes(_) => "set four eyes",
+            Self::ConfirmProposal { .. } => "confirm proposal",
+            Self::WithdrawProposal { .. } => "withdraw proposal",
             Self::CloseWindow => "close window",
             Self::SealWindow(_) => "seal window",
             Self::ArchiveWindow(_) => "archive window",
@@ -292,6 +301,7 @@ impl Wish {
             Self::SealWindow(_)
             | Self::ArchiveWindow(_)
             | Self::WarnBudgets(_)
+            | Self::SetEyes(_)
             | Self::SubmitLegs(_)
             | Self::MoveLegs { .. }
             | Self::MoveEnded { .. }
@@ -313,6 +323,8 @@ impl Wish {
             | Self::AddIdentity(_)
             | Self::RevokeIdentity { .. }
             | Self::RotateIdentity { .. }
+            | Self::ConfirmProposal { .. }
+            | Self::WithdrawProposal { .. }
             | Self::CloseWindow
             | Self::DisputeWindow { .. }
             | Self::EndDispute { .. }

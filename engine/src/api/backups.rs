@@ -2,6 +2,7 @@
 
 use super::held::Edge;
 use super::messages::{asked, asks};
+use super::proposals;
 use super::status::invalid;
 use crate::backup::{self, BackupError, Found, Made, Manifest, Ours};
 use crate::files;
@@ -186,10 +187,11 @@ pub(super) async fn release(
 ) -> Result<v1::Hold, Status> {
     let (request, message) = asked(message)?;
     let wish = Wish::ReleaseHold { reason: message.reason };
-    engine.tell(wish.by(caller, request)).await?;
+    let done = engine.tell(wish.by(caller, request)).await?;
     engine.nudge();
     let entry = engine.ask(|control| Ok(control.restored().cloned())).await?;
-    Ok(entry.map(|entry| hold(&entry)).unwrap_or_default())
+    let entry = entry.map(|entry| hold(&entry)).unwrap_or_default();
+    Ok(v1::Hold { proposal: proposals::of(engine, &done), ..entry })
 }
 
 /// The last copy that the ledger was restored from.
@@ -204,6 +206,7 @@ pub(super) fn hold(entry: &HoldEntry) -> v1::Hold {
         released_lsn: released.map_or(0, |(lsn, ..)| lsn.0),
         released_at_us: released.map_or(0, |(_, at, _)| at.0),
         released_by: released.map(|(.., by)| by.clone()).unwrap_or_default(),
+        proposal: Bytes::new(),
     }
 }
 

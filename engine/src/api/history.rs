@@ -5,7 +5,7 @@ use super::messages::id;
 use super::read::Streamed;
 use super::status::{invalid, storage};
 use crate::journal::{Chain, Entry, JournalError, Record};
-use crate::ledger::event::{KeyEvent, RegistryEvent};
+use crate::ledger::event::{Change, Confirmation, EyesEvent, KeyEvent, RegistryEvent};
 use crate::ledger::sealed::party_text;
 use crate::ledger::{About, Caller, Envelope, Event, Fact, OperatorKeys};
 use crate::settle::Engine;
@@ -46,7 +46,7 @@ impl Wanted {
     }
 
     fn has(&self, engine: &Engine, record: &Record<'_>, fact: &Fact) -> bool {
-        let Fact { envelope, event } = fact;
+        let Fact { envelope, event, .. } = fact;
         let id = envelope.request.as_ref().map_or("", |request| &request.id);
         record.at.0 >= self.since_us
             && self.by.as_ref().is_none_or(|by| *by == envelope.caller.name)
@@ -97,20 +97,31 @@ pub(super) async fn list(
 
 fn entry(
     record: &Record<'_>,
-    Fact { envelope, event }: Fact,
+    Fact { envelope, event, confirms }: Fact,
     vault: &Vault,
     keys: &OperatorKeys,
 ) -> Result<v1::HistoryEntry, JournalError> {
     let Envelope { caller: Caller { name, role, via }, request } = envelope;
     let About { party, mut signer, asset, window, batch, mut text } = event.about();
     let own = |operator: &str| keys.in_force(operator, record.lsn);
-    let signed_with = own(&name).filter(|_| event.is_signed());
+    let confirmed = confirms.as_ref();
+    let is_signed = confirmed.map_or_else(|| event.is_signed(), Confirmation::is_signed);
+    let signed_with = own(&name).filter(|_| is_signed);
     if let Event::Key(KeyEvent::OperatorRemoved(e)) = &event {
         signer = own(&e.operator);
     }
-    if let Event::Registry(RegistryEvent::PartyUpserted(e)) = &event {
+    let party_of = if let Event::Registry(RegistryEvent::PartyUpserted(e)) = &event {
+        Some((e, String::new()))
+    } else if let Event::Eyes(EyesEvent::Proposed(of)) = &event
+        && let Change::Party(e) = &of.change
+    {
+        Some((e, format!("{}: party_upserted ", of.proposal)))
+    } else {
+        None
+    };
+    if let Some((e, front)) = party_of {
         let Shown { name, accounts } = vault.show_party(e.party, Some(&e.name), &e.accounts)?;
-        text = party_text(&name, e.suspended, &accounts);
+        text = front + &party_text(&name, e.suspended, &accounts);
     }
     let bytes = |id: Option<[u8; 32]>| id.map(|id| Bytes::copy_from_slice(&id)).unwrap_or_default();
     Ok(v1::HistoryEntry {
@@ -128,5 +139,7 @@ fn entry(
         batch_id: bytes(batch.map(|batch| batch.0)),
         about: text,
         signed_with: bytes(signed_with.map(|key| key.0)),
+        proposal: bytes(confirms.as_ref().map(|of| of.proposal.0)),
+        proposer: confirms.map(|of| of.proposer).unwrap_or_default(),
     })
 }

@@ -4,9 +4,12 @@
 use super::access::Own;
 use super::held::Edge;
 use super::messages::{asked, asks, bytes, id};
+use super::proposals;
 use super::status::invalid;
+use crate::ledger::control::identity;
 use crate::ledger::event::IdentityAdded;
 use crate::ledger::{Caller, Credential, Identity, Role, Scope, Wish};
+use crate::pipeline::Done;
 use crate::settle::Engine;
 use crate::types::{Digest, Lsn, PartyId, SignerKey, Timestamp};
 use crate::verify::fit_key;
@@ -58,8 +61,15 @@ pub(super) async fn add(
         )));
     }
     let added = IdentityAdded { name: name.clone(), role, credential, scope, expires_at, rate };
-    engine.tell(Wish::AddIdentity(added).by(caller, request)).await?;
-    one(engine, &name).await
+    let asked = identity(Lsn(0), &added, Some(&caller.name));
+    let done = engine.tell(Wish::AddIdentity(added).by(caller, request)).await?;
+    let proposal = proposals::of(engine, &done);
+    if !proposal.is_empty() {
+        return Ok(v1::Identity { proposal, ..self::message(Lsn(0), &asked) });
+    }
+    // A retry whose proposal was not confirmed.
+    let found = one(engine, &name).await;
+    found.map_err(|error| if matches!(done, Done::Before(_)) { proposals::ended() } else { error })
 }
 
 /// An identity counts no more.
@@ -83,8 +93,9 @@ pub(super) async fn rotate(
     let (request, message) = asked(message)?;
     let (name, credential) = (message.name, credential(message.credential)?);
     let wish = Wish::RotateIdentity { name: name.clone(), credential };
-    engine.tell(wish.by(caller, request)).await?;
-    one(engine, &name).await
+    let done = engine.tell(wish.by(caller, request)).await?;
+    let identity = one(engine, &name).await?;
+    Ok(v1::Identity { proposal: proposals::of(engine, &done), ..identity })
 }
 
 /// Those that may be seen, oldest first.
@@ -145,6 +156,14 @@ fn parties(list: &[Bytes], field: &str) -> Result<Vec<PartyId>, Status> {
     Ok(all)
 }
 
+/// Who may know its key besides its owner.
+fn made_by(of: &Identity) -> String {
+    match of.maker.as_deref() {
+        Some("") => "anyone".to_owned(),
+        maker => maker.unwrap_or_default().to_owned(),
+    }
+}
+
 fn message(added: Lsn, of: &Identity) -> v1::Identity {
     let role = match of.role {
         Role::Facilitator => v1::Role::Facilitator,
@@ -173,5 +192,7 @@ fn message(added: Lsn, of: &Identity) -> v1::Identity {
         added_lsn: added.0,
         changed_lsn: of.changed.0,
         revoked_lsn: of.revoked.map_or(0, |lsn| lsn.0),
+        proposal: Bytes::new(),
+        made_by: made_by(of),
     }
 }

@@ -171,7 +171,14 @@ pub(super) fn party_message(
         (on.rail, v1::SettlementAccount { fields: on.fields.into_iter().collect() })
     };
     let accounts = shown.accounts.into_iter().map(account).collect();
-    v1::Party { party_id: bytes(&party.0), name: shown.name, suspended, accounts, erased }
+    v1::Party {
+        party_id: bytes(&party.0),
+        name: shown.name,
+        suspended,
+        accounts,
+        erased,
+        proposal: Bytes::new(),
+    }
 }
 
 pub(super) fn signer_message(signer: SignerKey, entry: &SignerEntry) -> v1::Signer {
@@ -182,6 +189,7 @@ pub(super) fn signer_message(signer: SignerKey, entry: &SignerEntry) -> v1::Sign
         party_id: bytes(&entry.party.0),
         revoked: entry.revoked,
         caps: entry.caps.iter().map(cap).collect(),
+        proposal: Bytes::new(),
     }
 }
 
@@ -196,6 +204,7 @@ pub(super) fn exposure_message(
         credit_limit: exposure.limit.to_string(),
         prefund: exposure.prefund.to_string(),
         unsettled: exposure.unsettled.to_string(),
+        proposal: Bytes::new(),
     }
 }
 

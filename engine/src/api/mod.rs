@@ -21,6 +21,7 @@ mod messages;
 mod operator;
 mod operator_keys;
 mod parties;
+mod proposals;
 mod read;
 mod reconcile;
 mod registration;

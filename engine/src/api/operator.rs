@@ -1,23 +1,20 @@
 //! The `Operator` service: each call, and where it is done.
 
 mod service;
+mod stands;
 
 pub use service::OperatorApi;
 
 use super::access::{caller, own};
-use super::door::Visits;
-use super::messages::{asset_message, id, key_tables_message, signer_message};
+use super::messages::{asset_message, id, signer_message};
 use super::read::{Streamed, batch_id, sealed, streamed, window, windows as windows_listed};
 use super::{
     backups, batches, budgets, evidence, history, identities, legs, lists, operator_keys, parties,
-    reconcile, registration, settlement, statement, trail, troubles, windows,
+    proposals, reconcile, registration, statement, trail, troubles, windows,
 };
 use crate::ledger::Wish;
 use crate::ledger::control::SignerEntry;
-use crate::log;
-use crate::pipeline::now;
 use crate::types::{PartyId, WindowNumber};
-use bytes::Bytes;
 use service::Answer;
 use tallystick_proto::v1;
 use tonic::{Request, Response, Streaming};
@@ -107,8 +104,9 @@ impl v1::operator_server::Operator for OperatorApi {
         own.party(*party)?;
         let entry = SignerEntry { party: *party, revoked: false, caps: caps.clone() };
         let message = signer_message(signer.key(), &entry);
-        self.wish(caller, asked).await?;
-        Ok(Response::new(message))
+        let done = self.wish(caller, asked).await?;
+        let proposal = proposals::of(&self.engine, &done);
+        Ok(Response::new(v1::Signer { proposal, ..message }))
     }
 
     async fn revoke_signer(&self, request: Request<v1::RevokeSignerRequest>) -> Answer<v1::Signer> {
@@ -420,6 +418,31 @@ impl v1::operator_server::Operator for OperatorApi {
         Ok(Response::new(streamed(place, found.into_iter())))
     }
 
+    type ListProposalsStream = Streamed<v1::Proposal>;
+    async fn list_proposals(
+        &self,
+        request: Request<v1::ListProposalsRequest>,
+    ) -> Answer<Self::ListProposalsStream> {
+        let place = self.lists.take(&request)?;
+        Ok(Response::new(streamed(place, proposals::list(&self.engine).await?.into_iter())))
+    }
+
+    async fn confirm_proposal(
+        &self,
+        request: Request<v1::ConfirmProposalRequest>,
+    ) -> Answer<v1::Proposal> {
+        let caller = caller(&request);
+        proposals::confirm(&self.engine, caller, request.into_inner()).await.map(Response::new)
+    }
+
+    async fn withdraw_proposal(
+        &self,
+        request: Request<v1::WithdrawProposalRequest>,
+    ) -> Answer<v1::Proposal> {
+        let caller = caller(&request);
+        proposals::withdraw(&self.engine, caller, request.into_inner()).await.map(Response::new)
+    }
+
     async fn create_backup(&self, request: Request<v1::CreateBackupRequest>) -> Answer<v1::Backup> {
         // A key that is destroyed must not lie in a copy that is just being made here.
         let (turn, message) = (self.erasing.clone(), request.into_inner());
@@ -432,69 +455,6 @@ impl v1::operator_server::Operator for OperatorApi {
     }
 
     async fn get_status(&self, _: Request<v1::GetStatusRequest>) -> Answer<v1::Status> {
-        let count = |n: usize| u64::try_from(n).expect("a count fits 64 bits");
-        let (engine, edge) = (&self.engine, &self.edge);
-        let figures = engine.figures().await?;
-        let (network, window, (parties, signers), batches, (engine_key, ids, ids_max)) = engine
-            .ask(|control| {
-                let (network, window) = (control.genesis().network, control.open_window().number);
-                let ids = control.request_count();
-                let own = (control.engine_key(), ids, control.requests_max());
-                Ok((network, window, control.counts(), control.batch_count(), own))
-            })
-            .await?;
-        let vitals = engine.vitals();
-        let (verify, meters) = (vitals.verify, vitals.meters);
-        let every = edge.window_every.map_or(0, |every| every.as_millis());
-        let (settling, open, kept, (hold, named)) = settlement::stands(engine).await?;
-        let standing = settlement::troubles(engine.troubles());
-        Ok(Response::new(v1::Status {
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            network_id: Bytes::copy_from_slice(&network.0),
-            durable_lsn: vitals.durable.0,
-            open_window: window.0,
-            window_vouchers: figures.credited,
-            verify_backend: verify.backend.name().to_owned(),
-            verify_threads: u32::try_from(vitals.verify_threads).expect("threads are few"),
-            shards: u32::from(vitals.shards),
-            parties: count(parties),
-            signers: count(signers),
-            channels: figures.channels,
-            batches: count(batches),
-            started_at_us: edge.started_at.0,
-            inflight_vouchers: vitals.inflight_vouchers,
-            vouchers_verified: meters.verified(),
-            cpu_total_us: meters.cpu_total_us(),
-            cpu_verify_us: meters.cpu_verify_us(),
-            window_every_ms: u64::try_from(every).unwrap_or(u64::MAX),
-            verify_backend_text: verify.backend.description().to_owned(),
-            verify_tables: vec![
-                key_tables_message("small", verify.small),
-                key_tables_message("large", verify.large),
-            ],
-            verify_rejects_confirmed: verify.confirmed,
-            verify_alarms: verify.alarms,
-            engine_key: engine_key.map_or(Bytes::new(), |key| Bytes::copy_from_slice(&key.0)),
-            schedule: settlement::schedule(&edge.board),
-            batches_by_state: settling.by_state.clone(),
-            legs_in_flight: settling.in_flight,
-            legs_unknown: settling.unknown,
-            troubles: standing.iter().cloned().chain(kept).collect(),
-            standing,
-            troubles_open: open,
-            operators: u32::try_from(edge.operators.count() + named).expect("operators are few"),
-            four_eyes: engine.four_eyes(),
-            request_ids: count(ids),
-            request_ids_max: count(ids_max),
-            log_lines_lost: log::lost(),
-            audit_lines_lost: self.audit_log.lost(),
-            connections: count(edge.visits.get().map_or(0, Visits::here)),
-            connections_turned_away: edge.visits.get().map_or(0, Visits::turned_away),
-            tokens_refused: edge.refused.count(),
-            backup_dir: edge.backups.dir(),
-            last_backup: edge.backups.last().await,
-            hold,
-            ..settling.ages(now())
-        }))
+        stands::status(self).await
     }
 }

@@ -1,6 +1,7 @@
 //! Operators' keys of their own: set, taken away and listed.
 
 use super::messages::{asked_signed, asks, id, signature_of};
+use super::proposals;
 use super::status::invalid;
 use crate::ledger::{Caller, OperatorKeyEntry, OperatorKeys};
 use crate::settle::Engine;
@@ -41,6 +42,12 @@ pub(super) async fn remove(
     }
     let whose = (message.operator, key);
     let lsn = engine.remove_operator_key(caller.asks(request), whose, signature).await?;
+    let proposal = proposals::made_by(engine, lsn);
+    if !proposal.is_empty() {
+        let held = engine.ask(|control| Ok(control.operator_keys().get(key).cloned())).await?;
+        let held = held.map(|of| self::message(key, &of)).unwrap_or_default();
+        return Ok(v1::OperatorKey { proposal, ..held });
+    }
     changed(engine, lsn).await
 }
 
@@ -57,12 +64,13 @@ pub(super) async fn list(engine: &Engine) -> Result<Vec<v1::OperatorKey>, Status
 async fn changed(engine: &Engine, lsn: Lsn) -> Result<v1::OperatorKey, Status> {
     let found = engine.ask(|control| {
         let keys: &OperatorKeys = control.operator_keys();
-        let key = keys.changed_by(lsn).expect("the request set a key, or took one away");
+        // It proposed to take one away, and that is over.
+        let Some(key) = keys.changed_by(lsn) else { return Ok(None) };
         let mut of = keys.get(key).expect("a key that was changed is known").clone();
         of.until = of.until.filter(|until| *until <= lsn);
-        Ok(message(key, &of))
+        Ok(Some(message(key, &of)))
     });
-    Ok(found.await?)
+    found.await?.ok_or_else(proposals::ended)
 }
 
 fn message(key: SignerKey, of: &OperatorKeyEntry) -> v1::OperatorKey {
@@ -71,5 +79,6 @@ fn message(key: SignerKey, of: &OperatorKeyEntry) -> v1::OperatorKey {
         key: Bytes::copy_from_slice(&key.0),
         since_lsn: of.since.0,
         until_lsn: of.until.map_or(0, |lsn| lsn.0),
+        proposal: Bytes::new(),
     }
 }

@@ -5,6 +5,7 @@
 
 use super::access::Own;
 use super::messages::{asked, asks, exposure_message, id, party_message};
+use super::proposals;
 use super::registration::Asked;
 use super::status::{invalid, refused, storage};
 use super::trail;
@@ -17,6 +18,7 @@ use crate::rails;
 use crate::settle::{Clearing, Engine};
 use crate::types::{AssetNumber, PartyId};
 use crate::vault::{Plain, SealedParty, Standing, VaultError};
+use bytes::Bytes;
 use data_encoding::HEXLOWER;
 use std::sync::Arc;
 use tallystick_proto::v1;
@@ -43,7 +45,7 @@ pub(super) fn party_asked(
 ) -> Result<PartyAsked, Status> {
     let v1::UpsertPartyRequest { request_id, party, reopen, keep } = message;
     trail::is_request(&request_id);
-    let v1::Party { party_id, name, suspended, accounts, erased } =
+    let v1::Party { party_id, name, suspended, accounts, erased, proposal: _ } =
         party.ok_or_else(|| invalid("party is missing"))?;
     let party: PartyId = id(&party_id, "party_id")?;
     if erased {
@@ -93,6 +95,7 @@ impl PartyAsked {
                 suspended,
                 accounts: accounts.iter().map(account).collect(),
                 erased: false,
+                proposal: Bytes::new(),
             }),
             reopen,
             keep: self.keep.clone(),
@@ -141,7 +144,11 @@ pub(super) async fn upsert(
     else {
         unreachable!("a party is registered")
     };
-    engine.tell(wish.by(caller, request)).await?;
+    let done = engine.tell(wish.by(caller, request)).await?;
+    let proposal = proposals::of(engine, &done);
+    if !proposal.is_empty() {
+        return Ok(v1::Party { proposal, ..get(engine, party).await? });
+    }
     if keeps {
         // What was kept is known to the ledger alone.
         return get(engine, party).await;

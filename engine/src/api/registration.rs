@@ -6,6 +6,7 @@
 
 use super::messages::{asked, asks, id, model, money};
 use super::parties::{PartyAsked, party_asked, seal};
+use super::proposals;
 use super::status::invalid;
 use crate::ledger::event::Cap;
 use crate::ledger::{Caller, Request, Wish};
@@ -178,7 +179,11 @@ impl Import<'_> {
         let done = self.engine.tell_all(commands).await?;
         for (index, done) in indexes.into_iter().zip(done) {
             match done {
-                Ok(Done::Now(_)) => self.response.applied += 1,
+                Ok(Done::Now(lsn)) => {
+                    self.response.applied += 1;
+                    let proposal = proposals::made_by(self.engine, lsn);
+                    self.response.proposals.extend(Some(proposal).filter(|of| !of.is_empty()));
+                }
                 Ok(Done::Before(_)) => {
                     self.response.applied += 1;
                     self.response.applied_before += 1;

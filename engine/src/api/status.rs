@@ -6,7 +6,7 @@ use crate::ledger::Refusal::{
     self, NoSuchLeg, RequestReused, SignerDiffers, UnknownAsset, UnknownBatch, UnknownParty,
     UnknownSigner, UnknownTrouble, UnknownWindow,
 };
-use crate::ledger::{BudgetMisfit, IdentityMisfit, OperatorKeyMisfit};
+use crate::ledger::{BudgetMisfit, EyesMisfit, IdentityMisfit, OperatorKeyMisfit};
 use crate::limits::{RETRY_LATER, RETRY_SOON};
 use crate::pipeline::{Busy, NotDone};
 use crate::settle::{NotLoaded, NotRead, NotRotated, NotSaid};
@@ -24,6 +24,7 @@ fn code(refusal: &Refusal) -> Code {
         UnknownParty(_) | UnknownSigner(_) | UnknownAsset(_) | UnknownBatch(_) => Code::NotFound,
         UnknownTrouble(_) | UnknownWindow { .. } | NoSuchLeg { .. } => Code::NotFound,
         Refusal::SameOperator(_) | Refusal::EnginesOwn { .. } => Code::PermissionDenied,
+        Refusal::Eyes(misfit) => of_eyes(misfit),
         Refusal::OperatorKey(misfit) => of_key(misfit),
         Refusal::Budgets(misfit) => of_budgets(misfit),
         Refusal::Identity(misfit) => of_identity(misfit),
@@ -104,6 +105,19 @@ fn of_key(misfit: &OperatorKeyMisfit) -> Code {
     }
 }
 
+fn of_eyes(misfit: &EyesMisfit) -> Code {
+    match misfit {
+        EyesMisfit::NobodyProposes | EyesMisfit::SameConfirmer { .. } => Code::PermissionDenied,
+        EyesMisfit::NoProposal(_) => Code::NotFound,
+        EyesMisfit::ProposalsFull { .. } => Code::ResourceExhausted,
+        EyesMisfit::NobodyMade(_)
+        | EyesMisfit::FirstTwo
+        | EyesMisfit::ProposalOver(_)
+        | EyesMisfit::ProposerGone { .. }
+        | EyesMisfit::ChangedMeanwhile(_) => Code::FailedPrecondition,
+    }
+}
+
 fn of_identity(misfit: &IdentityMisfit) -> Code {
     match misfit {
         IdentityMisfit::Name(_)
@@ -114,7 +128,7 @@ fn of_identity(misfit: &IdentityMisfit) -> Code {
         | IdentityMisfit::Scope
         | IdentityMisfit::Over => Code::InvalidArgument,
         IdentityMisfit::NameTaken(_) | IdentityMisfit::CredentialTaken(_) => Code::AlreadyExists,
-        IdentityMisfit::TooMany => Code::ResourceExhausted,
+        IdentityMisfit::TooMany | IdentityMisfit::TooOften(_) => Code::ResourceExhausted,
         IdentityMisfit::Unknown(_) => Code::NotFound,
         IdentityMisfit::Revoked(_)
         | IdentityMisfit::Expired(_)

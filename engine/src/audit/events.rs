@@ -4,6 +4,7 @@
 
 mod callers;
 mod ends;
+mod eyes;
 mod hold;
 mod identities;
 mod operators;
@@ -27,7 +28,7 @@ use crate::ledger::event::{
     WindowSealed,
 };
 use crate::ledger::{
-    By, Caller, EngineKeys, Envelope, Event, Fact, Identities, Obligation, OperatorKeys,
+    By, Caller, EngineKeys, Envelope, Event, Eyes, Fact, Identities, Obligation, OperatorKeys,
 };
 use crate::types::{
     AssetNumber, BatchId, ChannelHasher, History, Lsn, NetworkId, PartyId, SignerKey, Statement,
@@ -54,6 +55,8 @@ pub(super) struct Audit<'a> {
     keys: EngineKeys,
     operators: OperatorKeys,
     identities: Identities,
+    /// Whether four eyes are on, and what was proposed.
+    eyes: Eyes,
     first_key: Option<SignerKey>,
     requests: Requests,
     /// Every event so far, for the statements that name one.
@@ -102,6 +105,7 @@ impl<'a> Audit<'a> {
             keys: EngineKeys::default(),
             operators: OperatorKeys::default(),
             identities: Identities::default(),
+            eyes: Eyes::default(),
             first_key: None,
             requests: Requests::default(),
             digests: Vec::new(),
@@ -185,10 +189,11 @@ impl<'a> Audit<'a> {
     }
 
     fn fact(&mut self, record: History, at: Timestamp, fact: &Fact) -> Done {
-        let (lsn, Fact { envelope, event }) = (record.lsn, fact);
+        let (lsn, Fact { envelope, event, confirms }) = (record.lsn, fact);
         let Envelope { caller, request } = envelope;
         callers::check(envelope, event)?;
-        self.identity_acts(caller, event, at)?;
+        self.identity_acts(fact, at)?;
+        self.seen_by_two(at, fact)?;
         if let Some(request) = request
             && !self.requests.is_new(at, caller, &request.id)
         {
@@ -197,10 +202,15 @@ impl<'a> Audit<'a> {
         match event {
             Event::Registry(e) => Ok(self.registry.apply(lsn, e)?),
             Event::Budget(e) => Ok(self.registry.budgets(at, e)?),
-            Event::Access(e) => self.access(lsn, at, e),
+            Event::Access(e) => self.access((lsn, at), fact, e),
+            Event::Eyes(e) => self.eyes((lsn, at), envelope, e),
             Event::Key(KeyEvent::EngineSet(e)) => self.key(lsn, request.is_some(), e),
             Event::Key(KeyEvent::OperatorSet(e)) => self.operator_key_set(lsn, caller, e),
-            Event::Key(KeyEvent::OperatorRemoved(e)) => self.operator_key_removed(lsn, caller, e),
+            Event::Key(KeyEvent::OperatorRemoved(e)) => {
+                // Who proposed it has signed that.
+                let by = confirms.is_none().then_some(caller);
+                self.operator_key_removed(lsn, by, e)
+            }
             Event::Window(WindowEvent::Cut(e)) => self.cut(record, at, e),
             Event::Window(WindowEvent::Sealed(e)) => self.seal(e),
             Event::Window(WindowEvent::Archived(e)) => self.archived(e),

@@ -4,6 +4,7 @@
 use super::budgets::Budgets;
 use super::difference::Difference;
 use crate::ledger::event::{Genesis, PartyErased, PartyUpserted, RegistryEvent, SignerAdded};
+use crate::ledger::eyes::PartyBefore;
 use crate::ledger::{Rail, SealedAccount, SealedOnRail, SealedText};
 use crate::types::{AssetDef, AssetNumber, Lsn, PartyId, SignerKey, Timestamp};
 use crate::verify::{SignatureKey, check_key};
@@ -172,6 +173,13 @@ impl Registry {
             return Ok(());
         }
         Err(Difference::new("the party of a signer, which never changes", signer.party, e.party))
+    }
+
+    /// A party as it is at this point of the events.
+    pub fn before(&self, party: PartyId) -> Option<PartyBefore<'_>> {
+        let Party { name, accounts, suspended, .. } = self.parties.get(&party)?;
+        let suspended = suspended.last().is_some_and(|(_, now)| *now);
+        Some(PartyBefore { name: name.as_ref(), suspended, accounts })
     }
 
     fn known(&self, party: PartyId, asset: AssetNumber) -> Result<(), Difference> {

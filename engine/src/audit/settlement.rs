@@ -8,7 +8,7 @@ use crate::ledger::event::{
     ExposureReleased, LegProposed, LegRun, LegsBooked, LegsMoved, LegsSubmitted,
 };
 use crate::ledger::{
-    BatchContent, By, Caller, LegMove, LegState, Mover, Obligation, Payment, Tally, Way,
+    BatchContent, Caller, LegMove, LegState, Mover, Obligation, Payment, Tally, Way,
 };
 use crate::limits::BOOKINGS_MAX;
 use crate::types::{PartyId, Total};
@@ -200,6 +200,11 @@ impl Legs {
         Ok(())
     }
 
+    /// Who has said what became of an UNKNOWN leg, if somebody has.
+    pub fn said_by(&self, leg: u32) -> Option<&str> {
+        self.proposed.get(&leg).map(|(operator, ..)| &**operator)
+    }
+
     /// What an operator says of an UNKNOWN leg, another one has said before.
     fn two_agree(
         &mut self,
@@ -270,11 +275,6 @@ pub(super) fn owed<'a>(
     windows: impl Iterator<Item = &'a [(PartyId, u128)]>,
 ) -> Option<Vec<(PartyId, u128)>> {
     per_party(windows.flatten().filter(|(party, _)| *party != PartyId::CLEARING).copied().collect())
-}
-
-/// Whether this operator may approve a batch that was computed so.
-pub(super) fn may_approve(by: &By, operator: &str) -> bool {
-    !by.four_eyes || (!operator.is_empty() && operator != by.operator)
 }
 
 /// Whether a batch that stands at `state` may be aborted.

@@ -2,6 +2,7 @@
 
 mod busy;
 mod example;
+mod eyes;
 mod flips;
 mod identities;
 mod made;

@@ -4,10 +4,11 @@
 use super::client::{self, Session};
 use super::ids::Named;
 use super::output::{Cell, Output, Record, hex};
+use super::proposal;
 use super::voucher::{make_secret, write_secret};
 use super::{CliError, RequestArgs};
 use crate::config::{Bootstrap, parse_duration};
-use crate::limits::IDENTITY_NAME_BYTES_MAX;
+use crate::limits::{IDENTITY_NAME_BYTES_MAX, OPERATORS_MAX};
 use crate::types::{ApiKey, PartyId, SignerKey, token_digest};
 use bytes::Bytes;
 use clap::{Args, Subcommand, ValueEnum};
@@ -49,10 +50,11 @@ pub enum AccessCommand {
         --token-file. The key never leaves it."
     )]
     Keygen(KeygenArgs),
-    /// Make the first operator, on the engine's machine: it counts from the next start on
+    /// Make an operator on the engine's machine, one of the first: it counts from the next start on
     #[command(after_help = "Example:\n  tallystick access bootstrap --name ann --data-dir ./data \
-        --out ann.key\n\nNeeds no engine, and no right but to write to its directory. Also for \
-        when every operator's key is lost.")]
+        --out ann.key\n\nNeeds no engine, and no right but to write to its directory. With \
+        four_eyes, once for each of the first two. Also for when every operator's key is lost: under a \
+        name that nobody had.")]
     Bootstrap(BootstrapArgs),
 }
 
@@ -229,8 +231,16 @@ pub async fn run(session: &mut Session, command: AccessCommand) -> Result<(), Cl
         AccessCommand::List => {
             let answer = session.operator().list_identities(ListIdentitiesRequest {}).await;
             let rows = answer.map_err(|status| session.failed(status))?.into_inner();
-            let columns =
-                ["name", "role", "kind", "parties", "payees", "expires_at", "revoked_lsn"];
+            let columns = [
+                "name",
+                "role",
+                "kind",
+                "parties",
+                "payees",
+                "expires_at",
+                "made_by",
+                "revoked_lsn",
+            ];
             session.print_stream(rows, &columns, identity_record).await
         }
         AccessCommand::Revoke(RevokeArgs { name, request }) => {
@@ -291,8 +301,10 @@ async fn print_with(
     identity: Identity,
     key: Option<NewKey>,
 ) -> Result<(), CliError> {
+    let proposal = identity.proposal.clone();
     let mut record = identity_record(identity);
     record.0.extend(key.map(NewKey::cell));
+    record.0.extend(proposal::cell(proposal));
     session.print(&record).await
 }
 
@@ -330,6 +342,9 @@ fn identity_record(of: Identity) -> Record {
     }
     if !of.certificate.is_empty() {
         cells.push(("certificate", Cell::Text(of.certificate)));
+    }
+    if !of.made_by.is_empty() {
+        cells.push(("made_by", Cell::Text(of.made_by)));
     }
     cells.extend([
         ("parties", list(of.party_ids)),
@@ -387,15 +402,25 @@ fn bootstrap(args: &BootstrapArgs, json: bool) -> Result<(), CliError> {
         Ok(()) | Err(_) => {}
     }
     let path = Bootstrap::path(dir);
-    if path.exists() {
+    let unfit = |why| CliError::Failed(format!("{}: {why}; take it away", path.display()));
+    let mut waiting = Bootstrap::all(dir).map_err(unfit)?;
+    if waiting.iter().any(|of| of.name == args.name) {
         return Err(CliError::Failed(format!(
-            "{} waits for the engine's next start already; take it away to make another one",
+            "{:?} waits for the engine's next start already, in {}; take it away to make another key",
+            args.name,
+            path.display()
+        )));
+    }
+    if waiting.len() >= OPERATORS_MAX {
+        return Err(CliError::Failed(format!(
+            "{} holds {OPERATORS_MAX} operators, and no more; start the engine",
             path.display()
         )));
     }
     let key = NewKey::make(args.out.as_deref())?;
     let (name, key_digest) = (args.name.clone(), token_digest(&key.text).to_string());
-    let text = serde_json::to_string(&Bootstrap { name, key_digest }).expect("plain text");
+    waiting.push(Bootstrap { name, key_digest });
+    let text = serde_json::to_string(&waiting).expect("plain text");
     let mut unfinished = path.clone().into_os_string();
     unfinished.push(".tmp");
     let write = || {

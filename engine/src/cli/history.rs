@@ -79,6 +79,14 @@ fn record(entry: HistoryEntry) -> Record {
     if !entry.signed_with.is_empty() {
         cells.push(("signed_with", Cell::Hex(entry.signed_with)));
     }
-    cells.push(("about", Cell::Text(entry.about)));
+    if !entry.proposal.is_empty() {
+        cells.push(("proposal", Cell::Hex(entry.proposal)));
+        cells.push(("proposer", Cell::Text(entry.proposer.clone())));
+    }
+    let about = match &*entry.proposer {
+        "" => entry.about,
+        proposer => format!("{} (proposed by {proposer})", entry.about).trim().to_owned(),
+    };
+    cells.push(("about", Cell::Text(about)));
     Record(cells)
 }

@@ -189,7 +189,7 @@ fn party_item(line: PartyLine, request_id: String) -> Result<Item, String> {
     let accounts = accounts.map(|(rail, fields)| (rail, SettlementAccount { fields })).collect();
     let party_id = party_bytes(&line.id)?;
     let suspended = line.suspended.unwrap_or(false);
-    let party = Party { party_id, name: line.name, suspended, accounts, erased: false };
+    let party = Party { party_id, name: line.name, suspended, accounts, ..Party::default() };
     Ok(Item::Party(UpsertPartyRequest { request_id, party: Some(party), reopen: false, keep }))
 }
 
@@ -203,8 +203,8 @@ fn signer_item(line: SignerLine, request_id: String) -> Result<Item, String> {
     let signer = Signer {
         signer: key.0.to_vec().into(),
         party_id: party_bytes(&line.party)?,
-        revoked: false,
         caps,
+        ..Default::default()
     };
     Ok(Item::Signer(AddSignerRequest { request_id, signer: Some(signer) }))
 }
@@ -369,9 +369,11 @@ pub async fn run(session: &mut Session, args: ImportArgs) -> Result<(), CliError
         reading.failures.truncate(FAILURES_SHOWN);
         reading.warnings.truncate(FAILURES_SHOWN);
     }
+    let proposed = u64::try_from(answer.proposals.len()).unwrap_or(u64::MAX);
     let record = Record(vec![
         ("applied", Cell::Count(answer.applied.saturating_sub(answer.applied_before))),
         ("applied_before", Cell::Count(answer.applied_before)),
+        ("proposed", Cell::Count(proposed)),
         ("failed", Cell::Count(failed)),
         ("failures", by_line(reading.failures)),
         ("warned", Cell::Count(reading.warned)),
@@ -383,6 +385,7 @@ pub async fn run(session: &mut Session, args: ImportArgs) -> Result<(), CliError
             "note: these are the first {FAILURES_SHOWN}; --json lists {listed} of {failed}"
         ));
     }
+    tell_proposed(proposed);
     if answer.applied + failed == 0 {
         super::note(&format!("note: {} holds no lines, so nothing was imported", path.display()));
     }
@@ -400,6 +403,15 @@ pub async fn run(session: &mut Session, args: ImportArgs) -> Result<(), CliError
              applied change nothing more",
             answer.applied + failed
         ))),
+    }
+}
+
+fn tell_proposed(proposed: u64) {
+    if proposed > 0 {
+        super::note(&format!(
+            "note: of these, {proposed} are proposed and have changed nothing yet; another must confirm them: \
+             tallystick proposal list, tallystick proposal confirm"
+        ));
     }
 }
 

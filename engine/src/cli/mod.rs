@@ -33,6 +33,7 @@ mod page;
 mod party;
 mod payins;
 mod plain;
+mod proposal;
 mod reconcile;
 mod restore;
 mod signer;
@@ -145,6 +146,9 @@ pub enum Operate {
     /// Show the legs of a batch, and say what became of them
     #[command(subcommand)]
     Leg(batch::LegCommand),
+    /// Show what waits for a second person, confirm it, or take it away
+    #[command(subcommand)]
+    Proposal(proposal::ProposalCommand),
     /// Show what a person must see, and take it away
     #[command(subcommand)]
     Trouble(trouble::TroubleCommand),
@@ -379,6 +383,7 @@ async fn dispatch(target: &Target, command: Operate) -> Result<(), CliError> {
         Operate::Window(command) => window::run(&mut session, command).await,
         Operate::Batch(command) => batch::run_batch(&mut session, command).await,
         Operate::Leg(command) => batch::run_leg(&mut session, command).await,
+        Operate::Proposal(command) => proposal::run(&mut session, command).await,
         Operate::Trouble(command) => trouble::run(&mut session, command).await,
         Operate::History(args) => history::run(&mut session, args).await,
         Operate::Access(command) => access::run(&mut session, command).await,

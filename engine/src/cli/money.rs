@@ -3,6 +3,7 @@
 use super::client::Session;
 use super::ids::Named;
 use super::output::{AssetText, Cell, Record};
+use super::proposal;
 use super::{CliError, RequestArgs};
 use crate::types::{PartyId, Total};
 use clap::{Args, Subcommand};
@@ -151,13 +152,15 @@ fn decimal_refused(text: &str, AssetText { code, scale }: &AssetText) -> String 
 /// An exposure as it is printed.
 fn exposure_record(exposure: Exposure) -> Record {
     let asset = exposure.asset;
-    Record(vec![
+    let mut record = Record(vec![
         ("party_id", Cell::Party(exposure.party_id)),
         ("asset", Cell::Count(asset.into())),
         ("credit_limit", Cell::Money(exposure.credit_limit, asset)),
         ("prefund", Cell::Money(exposure.prefund, asset)),
         ("unsettled", Cell::Money(exposure.unsettled, asset)),
-    ])
+    ]);
+    record.0.extend(proposal::cell(exposure.proposal));
+    record
 }
 
 #[cfg(test)]
@@ -199,6 +202,7 @@ mod tests {
             credit_limit: "5".into(),
             prefund: "0".into(),
             unsettled: "36893488147419103232".into(),
+            ..Exposure::default()
         };
         let expected = serde_json::json!({
             "party_id": "02".repeat(32), "asset": 978, "credit_limit": "5", "prefund": "0",

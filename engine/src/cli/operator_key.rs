@@ -3,6 +3,7 @@
 
 use super::client::Session;
 use super::output::{Cell, Output, Record};
+use super::proposal;
 use super::voucher::{make_key, read_key};
 use super::{CliError, RequestArgs};
 use crate::types::{
@@ -216,12 +217,14 @@ async fn current_key(session: &Session, operator: &str) -> Result<SignerKey, Cli
 }
 
 fn key_record(key: OperatorKey) -> Record {
-    Record(vec![
+    let mut record = Record(vec![
         ("operator", Cell::Text(key.operator)),
         ("key", Cell::Hex(key.key)),
         ("since_lsn", Cell::Count(key.since_lsn)),
         ("until_lsn", Cell::Count(key.until_lsn)),
-    ])
+    ]);
+    record.0.extend(proposal::cell(key.proposal));
+    record
 }
 
 #[cfg(test)]

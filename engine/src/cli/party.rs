@@ -8,6 +8,7 @@ use super::ids::{Id as _, Named};
 use super::names;
 use super::output::{Cell, Record, hex};
 use super::page::{self, PageArgs};
+use super::proposal;
 use super::statement::{self, StatementArgs};
 use super::{CliError, RequestArgs};
 use crate::limits::PAGE_MAX;
@@ -252,7 +253,7 @@ async fn add(session: &Session, args: PartyAdd) -> Result<Party, CliError> {
         name: args.name,
         suspended: args.suspended,
         accounts,
-        erased: false,
+        ..Party::default()
     };
     let keep = Keep {
         name: false,
@@ -415,13 +416,15 @@ async fn erase(session: &Session, args: PartyErase) -> Result<Party, CliError> {
 
 fn party_record(party: Party) -> Record {
     let accounts = party.accounts.into_iter().map(|(rail, account)| (rail, account.fields));
-    Record(vec![
+    let mut record = Record(vec![
         ("party_id", Cell::Id(party.party_id)),
         ("name", Cell::Text(party.name)),
         ("suspended", Cell::Flag(party.suspended)),
         ("accounts", Cell::Accounts(accounts.collect())),
         ("erased", Cell::Flag(party.erased)),
-    ])
+    ]);
+    record.0.extend(proposal::cell(party.proposal));
+    record
 }
 
 #[cfg(test)]
@@ -464,7 +467,7 @@ mod tests {
             name: "N".into(),
             suspended: true,
             accounts: [("iso20022".into(), account)].into(),
-            erased: false,
+            ..Default::default()
         };
         let expected = serde_json::json!({
             "party_id": "01".repeat(32), "name": "N", "suspended": true,

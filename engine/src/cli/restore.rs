@@ -3,6 +3,7 @@
 use super::backup::{audited, failed, threads};
 use super::client::Session;
 use super::output::{Cell, Output, Record};
+use super::proposal;
 use super::{CliError, RequestArgs};
 use crate::backup::{self, Asked};
 use clap::{Args, Subcommand};
@@ -110,7 +111,7 @@ pub async fn run(session: &mut Session, command: RestoreCommand) -> Result<(), C
 
 /// What is known of the copy that the ledger was restored from.
 pub(super) fn record(hold: Hold) -> Record {
-    Record(vec![
+    let mut record = Record(vec![
         ("restored_lsn", Cell::Count(hold.restored_lsn)),
         ("restored_at_us", Cell::Micros(hold.restored_at_us)),
         ("instance", Cell::Hex(hold.instance)),
@@ -119,5 +120,7 @@ pub(super) fn record(hold: Hold) -> Record {
         ("released_lsn", Cell::Count(hold.released_lsn)),
         ("released_at_us", Cell::Micros(hold.released_at_us)),
         ("released_by", Cell::Text(hold.released_by)),
-    ])
+    ]);
+    record.0.extend(proposal::cell(hold.proposal));
+    record
 }

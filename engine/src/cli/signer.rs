@@ -8,6 +8,7 @@ use super::headroom::{self, HeadroomArgs};
 use super::ids::Named;
 use super::output::{Cell, Record, hex};
 use super::page::{self, PageArgs};
+use super::proposal;
 use super::{CliError, RequestArgs};
 use crate::limits::PAGE_MAX;
 use crate::types::{PartyId, SignerKey};
@@ -96,12 +97,18 @@ pub async fn run(session: &mut Session, command: SignerCommand) -> Result<(), Cl
             // Whoever they name is found before anything is done.
             let budgets = budgets.messages(session).await?;
             let budgets_id = budget::request_id(&request_id, &budgets)?;
-            let signer = Signer { signer: key.0.to_vec().into(), party_id, revoked: false, caps };
+            let signer = key.0.to_vec().into();
+            let signer = Signer { signer, party_id, caps, ..Signer::default() };
             let request = AddSignerRequest { request_id: request_id.clone(), signer: Some(signer) };
             let answer = session.operator().add_signer(request).await;
             let answer = answer.map_err(|status| session.failed_change(status, &request_id))?;
             let answer = answer.into_inner();
-            if !budgets.is_empty() {
+            if !budgets.is_empty() && !answer.proposal.is_empty() {
+                super::note(&format!(
+                    "note: budgets are for a key that is registered: once it is confirmed, say all of this again \
+                     with --request-id {request_id}"
+                ));
+            } else if !budgets.is_empty() {
                 // A call of its own, that the same repetition does again.
                 let set = budget::set(session, budgets_id, answer.signer.clone(), budgets).await;
                 set.map_err(|error| budget::not_set(&answer.signer, &error))?;
@@ -151,12 +158,14 @@ fn signer_record(signer: Signer) -> Record {
             ("amount", Cell::Money(cap.amount.to_string(), cap.asset)),
         ])
     });
-    Record(vec![
+    let mut record = Record(vec![
         ("signer", Cell::Id(signer.signer.clone())),
         ("party_id", Cell::Party(signer.party_id.clone())),
         ("revoked", Cell::Flag(signer.revoked)),
         ("caps", Cell::Records(caps.collect())),
-    ])
+    ]);
+    record.0.extend(proposal::cell(signer.proposal.clone()));
+    record
 }
 
 #[cfg(test)]

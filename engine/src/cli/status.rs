@@ -63,6 +63,7 @@ fn json(status: Status, network: Network) -> Record {
         ("legs_in_flight", Cell::Count(status.legs_in_flight)),
         ("legs_unknown", Cell::Count(status.legs_unknown)),
         ("troubles_open", Cell::Count(status.troubles_open)),
+        ("proposals_open", Cell::Count(status.proposals_open)),
         ("oldest_computed_us", Cell::Micros(status.oldest_computed_us)),
         ("oldest_settling_us", Cell::Micros(status.oldest_settling_us)),
         ("oldest_unknown_us", Cell::Micros(status.oldest_unknown_us)),

@@ -3,12 +3,14 @@
 
 use super::CliError;
 use super::client::Session;
-use super::output::{Cell, Record};
+use super::output::{Cell, Record, hex};
+use super::proposal;
 use crate::limits::PAGE_MAX;
 use bytes::Bytes;
 use std::collections::BTreeSet;
 use tallystick_proto::v1::{
-    Batch, GetBatchRequest, GetStatusRequest, ListBatchesRequest, ListTroublesRequest, Status,
+    Batch, GetBatchRequest, GetStatusRequest, ListBatchesRequest, ListTroublesRequest, Proposal,
+    Status,
 };
 
 /// Shown with `tallystick todo --help`.
@@ -16,9 +18,9 @@ pub const HELP: &str = "\
 Example:
   tallystick todo
 
-Says of every batch that has not ended what you must do now, the oldest batch first, then what is
-open beside them: troubles, the schedule, what keeps the engine from going on. `batch report` says
-more of one batch.";
+Says first what waits for a second person, then of every batch that has not ended what you must
+do now, the oldest batch first, then what is open beside them: troubles, the schedule, what keeps
+the engine from going on. `batch report` says more of one batch.";
 
 const COLUMNS: [&str; 4] = ["batch_id", "state", "since_us", "do"];
 
@@ -59,7 +61,9 @@ pub async fn run(session: &mut Session) -> Result<(), CliError> {
     while let Some(batch) = rows.message().await.map_err(|status| session.failed(status))? {
         batches.push(batch);
     }
-    let (open, mut none) = (batches.len(), true);
+    let proposals = of_proposals(session).await?;
+    let (open, mut none) = (batches.len(), proposals.is_empty());
+    session.print_rows(&proposals, &COLUMNS).await?;
     let ids: BTreeSet<Bytes> = batches.iter().map(|batch| batch.batch_id.clone()).collect();
     for batch in batches {
         let rows = of_batch(session, batch).await?;
@@ -76,6 +80,23 @@ pub async fn run(session: &mut Session) -> Result<(), CliError> {
         session.out.line("Nothing to do.")?;
     }
     Ok(())
+}
+
+/// What waits for a second person.
+async fn of_proposals(session: &Session) -> Result<Vec<Record>, CliError> {
+    let open = proposal::all(session).await?;
+    Ok(open.into_iter().map(|one| to_confirm(&one).record()).collect())
+}
+
+fn to_confirm(one: &Proposal) -> Todo {
+    let (id, name) = (hex(&one.proposal), &one.proposer);
+    let id = id.get(..16).unwrap_or(&id);
+    let what = format!(
+        "Look at what {name} proposes ({}) with `tallystick proposal show {id}`; if you are another, and it is right: \
+         `tallystick proposal confirm {id}`.",
+        one.kind
+    );
+    Todo { since_us: one.proposed_at_us, ..Todo::of_engine(what) }
 }
 
 /// What is to be done about one batch.

@@ -1,4 +1,4 @@
-//! Who is to be the first operator, as whoever has the machine says it: a file in the data
+//! Who are to be the first operators, as whoever has the machine says it: a file in the data
 //! directory, which the next start journals and takes away. It holds no secret: the key is known
 //! by its digest.
 
@@ -10,7 +10,7 @@ use std::{fs, io};
 /// The file's name.
 const FILE: &str = "bootstrap.json";
 
-/// The first operator.
+/// The first operator, or one of them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Bootstrap {
@@ -27,23 +27,36 @@ impl Bootstrap {
         data_dir.join(FILE)
     }
 
-    /// The one that waits for a start.
+    /// Those that wait for a start.
     ///
     /// # Errors
     /// A text that says what is wrong with the file.
-    pub fn read(data_dir: &Path) -> Result<Option<(String, Digest)>, String> {
+    pub fn read(data_dir: &Path) -> Result<Vec<(String, Digest)>, String> {
+        let one = |Self { name, key_digest }: Self| match key_digest.parse() {
+            Ok(digest) => Ok((name, digest)),
+            Err(_) => {
+                Err(format!("key_digest {key_digest:?} is no digest of 64 hexadecimal digits"))
+            }
+        };
+        Self::all(data_dir)?.into_iter().map(one).collect()
+    }
+
+    /// The same as they are written: one, or a list of them.
+    ///
+    /// # Errors
+    /// As for `read`.
+    pub fn all(data_dir: &Path) -> Result<Vec<Self>, String> {
         let text = match fs::read(Self::path(data_dir)) {
             Ok(text) => text,
             // What is wrong with the folder itself, whoever opens it says.
-            Err(error) if is_not_there(&error) => return Ok(None),
+            Err(error) if is_not_there(&error) => return Ok(Vec::new()),
             Err(error) => return Err(error.to_string()),
         };
-        let Self { name, key_digest } =
-            serde_json::from_slice(&text).map_err(|error| error.to_string())?;
-        let digest = key_digest.parse().map_err(|_| {
-            format!("key_digest {key_digest:?} is no digest of 64 hexadecimal digits")
-        })?;
-        Ok(Some((name, digest)))
+        if text.trim_ascii_start().starts_with(b"[") {
+            return serde_json::from_slice(&text).map_err(|error| error.to_string());
+        }
+        let one = serde_json::from_slice(&text).map_err(|error| error.to_string())?;
+        Ok(vec![one])
     }
 
     /// Takes it away: it is journaled.

@@ -160,6 +160,8 @@ table! {
             "What batches have left over on the clearing account, less what they took of it, in asset units; below 0: it has advanced money";
         TROUBLES "troubles_open" Gauge ["kind"]
             "Troubles that wait for a person: contradiction, misfit, surplus, refused, held, other";
+        PROPOSALS "proposals_open" Gauge []
+            "Changes that one has proposed and that wait for another";
         HELD_UP "settlement_held_up" Gauge []
             "What keeps settlement from going on now";
         REQUEST_IDS "request_ids" Gauge []

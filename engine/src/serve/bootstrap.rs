@@ -5,10 +5,11 @@
 use super::ServeError;
 use crate::config::{Bootstrap, Config, RailSettings};
 use crate::faults;
-use crate::ledger::event::IdentityAdded;
+use crate::ledger::event::{EyesSet, IdentityAdded};
 use crate::ledger::{Command, Credential, IdentityMisfit, Refusal, Role, Scope, Wish};
 use crate::pipeline::NotDone;
 use crate::settle::Engine;
+use crate::types::Digest;
 
 /// An engine that others can reach has operators, or nothing is opened.
 ///
@@ -17,7 +18,7 @@ use crate::settle::Engine;
 pub(super) fn check_before(config: &Config, is_there: bool) -> Result<(), ServeError> {
     let first = read(config)?;
     // Who is in a journal is known once it is open.
-    if is_there || first.is_some() { Ok(()) } else { check(config, false) }
+    if is_there || !first.is_empty() { Ok(()) } else { check(config, false) }
 }
 
 fn check(config: &Config, has_identity: bool) -> Result<(), ServeError> {
@@ -28,7 +29,7 @@ fn check(config: &Config, has_identity: bool) -> Result<(), ServeError> {
     }
 }
 
-fn read(config: &Config) -> Result<Option<(String, crate::types::Digest)>, ServeError> {
+fn read(config: &Config) -> Result<Vec<(String, Digest)>, ServeError> {
     let path = Bootstrap::path(&config.data_dir);
     Bootstrap::read(&config.data_dir).map_err(|why| ServeError::Bootstrap { path, why })
 }
@@ -50,35 +51,66 @@ pub(super) fn first_records(
         let command = Command::own(Wish::SetEngineKey { key, proof: [0; 64] });
         runtime.block_on(engine.tell(command)).map_err(ServeError::EngineKeyNotSet)?;
     }
-    if let Some((name, digest)) = read(config)? {
-        if config.operators.contains_key(&name) {
-            let path = Bootstrap::path(&config.data_dir);
-            let why = format!("{name:?} is the name of an operator in the configuration");
-            return Err(ServeError::Bootstrap { path, why });
+    let first = read(config)?;
+    for (name, digest) in &first {
+        // Whoever asked sees what cannot be, and the engine serves those who are known.
+        let refused = |why: &dyn std::fmt::Display| {
+            tracing::error!(
+                %name, %why,
+                "the owner of this machine asked for an operator who cannot be: nobody was let in; choose another \
+                 name (`tallystick access bootstrap`)"
+            );
+        };
+        if config.operators.contains_key(name) {
+            refused(&"an operator of the configuration has this name");
+            continue;
         }
-        let credential = Credential::Key(digest);
-        let told = runtime.block_on(engine.tell(Command::own(Wish::AddIdentity(IdentityAdded {
-            name: name.clone(),
-            role: Role::Operator,
-            credential: credential.clone(),
-            scope: Scope::default(),
-            expires_at: None,
-            rate: 0,
-        }))));
-        let path = Bootstrap::path(&config.data_dir);
-        match told {
+        match runtime.block_on(engine.tell(first_operator(name, *digest))) {
             Ok(_) => tracing::warn!(%name, "the owner of this machine made an operator"),
             // The last start was cut off before the file was taken away.
             Err(NotDone::Refused(Refusal::Identity(IdentityMisfit::NameTaken(_))))
-                if is_known(engine, &name, &credential) => {}
-            Err(why) => return Err(ServeError::Bootstrap { path, why: why.to_string() }),
+                if is_known(engine, name, &Credential::Key(*digest)) => {}
+            Err(NotDone::Refused(why)) => refused(&why),
+            Err(why) => return Err(unfit(config, why.to_string())),
         }
+    }
+    if !first.is_empty() {
         faults::point(|| "bootstrap-journaled");
-        Bootstrap::remove(&config.data_dir)
-            .map_err(|why| ServeError::Bootstrap { path, why: why.to_string() })?;
+        Bootstrap::remove(&config.data_dir).map_err(|why| unfit(config, why.to_string()))?;
     }
     check_names(engine, config)?;
+    runtime.block_on(set_eyes(engine, config)).map_err(ServeError::EyesNotSet)?;
     check(config, engine.has_operators())
+}
+
+fn unfit(config: &Config, why: String) -> ServeError {
+    ServeError::Bootstrap { path: Bootstrap::path(&config.data_dir), why }
+}
+
+fn first_operator(name: &str, digest: Digest) -> Command {
+    Command::own(Wish::AddIdentity(IdentityAdded {
+        name: name.to_owned(),
+        role: Role::Operator,
+        credential: Credential::Key(digest),
+        scope: Scope::default(),
+        expires_at: None,
+        rate: 0,
+    }))
+}
+
+/// Whether four eyes are on, and who counts by the configuration, is in the journal too: what takes
+/// two follows from it. Said once for each change.
+///
+/// # Errors
+/// When it is not journaled.
+pub(super) async fn set_eyes(engine: &Engine, config: &Config) -> Result<(), NotDone> {
+    let on = config.four_eyes;
+    let names = config.operators.keys().filter(|_| on);
+    let wanted = EyesSet { on, operators: names.cloned().collect() };
+    match engine.ask(|control| Ok(control.eyes().is_set_so(&wanted))).await? {
+        true => Ok(()),
+        false => engine.tell(Command::own(Wish::SetEyes(wanted))).await.map(|_| ()),
+    }
 }
 
 /// No operator of the configuration has the name of an identity, be it a revoked one: what the

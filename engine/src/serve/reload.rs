@@ -3,9 +3,12 @@
 //! the next start, and is named.
 
 use super::ServeError;
+use super::bootstrap::set_eyes;
 use super::http::token;
 use crate::api::{Access, Edge, Front, Operators};
 use crate::config::{Config, ServeArgs};
+use crate::settle::Engine;
+use tokio::runtime::Handle;
 
 /// How the settings are read again.
 pub struct Renewal {
@@ -22,13 +25,19 @@ pub(super) struct Reload {
     config: Config,
     operators: Operators,
     access: Access,
+    engine: Engine,
 }
 
 impl Reload {
     /// For an engine at work under these settings.
-    pub fn new(renewal: Renewal, config: &Config, edge: &Edge, access: &Access) -> Self {
+    pub fn new(
+        renewal: Renewal,
+        config: &Config,
+        (edge, access): (&Edge, &Access),
+        engine: Engine,
+    ) -> Self {
         let (operators, access) = (edge.operators.clone(), access.clone());
-        Self { renewal, config: config.clone(), operators, access }
+        Self { renewal, config: config.clone(), operators, access, engine }
     }
 
     /// Reads them again.
@@ -52,8 +61,12 @@ impl Reload {
         }
         let token = new.metrics_token_file.as_deref().map(token).transpose();
         let token = token.map_err(|error| error.to_string())?;
-        // Nothing is refused from here on.
         if new.operators != self.config.operators {
+            // Who counts where two must agree is in the journal before anybody is let in.
+            let counts = Config { operators: new.operators.clone(), ..self.config.clone() };
+            let told = Handle::current().block_on(set_eyes(&self.engine, &counts));
+            told.map_err(|why| ServeError::EyesNotSet(why).to_string())?;
+            // Nothing is refused from here on.
             self.operators.set(new.operators.clone());
             let operators = new.operators.keys().map(String::as_str).collect::<Vec<_>>().join(" ");
             tracing::warn!(operators, "SIGHUP: who operates by the configuration was changed");

@@ -6,8 +6,8 @@ use super::engine::Engine;
 use crate::ledger::{Caller, Command, Envelope, OperatorKeyMisfit, OperatorSignature, Wish};
 use crate::pipeline::NotDone;
 use crate::types::{
-    BatchId, Lsn, SIGNATURE_BYTES, SignerKey, Statement, approval_statement,
-    operator_key_statement, operator_removal_statement,
+    BatchId, Digest, Lsn, SIGNATURE_BYTES, SignerKey, Statement, approval_statement,
+    confirmation_statement, operator_key_statement, operator_removal_statement,
 };
 use crate::verify::is_signed;
 
@@ -29,6 +29,22 @@ impl Engine {
         let signed = self.signed(&envelope, signature, over).await;
         let signed = self.note_refusal(&envelope, "approve batch", signed)?;
         self.wish_of(envelope, Wish::ApproveBatch { batch, signed }).await
+    }
+
+    /// Has what another proposed happen.
+    ///
+    /// # Errors
+    /// `Refused` by a rule, or `Busy`.
+    pub async fn confirm_proposal(
+        &self,
+        envelope: Envelope,
+        proposal: Digest,
+        signature: Option<Signature>,
+    ) -> Result<Lsn, NotDone> {
+        let over = confirmation_statement(self.network(), proposal);
+        let signed = self.signed(&envelope, signature, over).await;
+        let signed = self.note_refusal(&envelope, "confirm proposal", signed)?;
+        self.wish_of(envelope, Wish::ConfirmProposal { proposal, signed }).await
     }
 
     /// Has the caller sign with this key from now on. The caller has it, and signs with the one

@@ -71,7 +71,10 @@ fn decide(
     }
     let fact = model.now.fact(command);
     let decided = model.command(clock, command);
-    if let (Decided::Now(lsn), Ok(Some(event))) = (decided, fact) {
+    let waits = |lsn: &u64| model.now.eyes.open.contains_key(lsn);
+    if let (Decided::Now(lsn), Ok(Some(event))) = (decided, fact)
+        && !waits(&lsn)
+    {
         settled::event(&event, &model.now)?;
         let sets = sets(&event).into_iter().map(|of| (of, model.now.exposures[&of]));
         life.sets(lsn, sets.collect());
@@ -110,6 +113,7 @@ fn sets(event: &Event) -> BTreeSet<(PartyId, u32)> {
         | Event::Leg(LegEvent::Submitted(_) | LegEvent::Booked(_) | LegEvent::Proposed(_))
         | Event::Budget(_)
         | Event::Access(_)
+        | Event::Eyes(_)
         | Event::Key(_)
         | Event::Window(_)
         | Event::Batch(_)
@@ -341,6 +345,9 @@ fn answer(decided: &Decided, wish: &Wish) -> String {
         Wish::AckTroubles { .. } => "TroublesAcked",
         Wish::BeginHold(_) => "LedgerRestored",
         Wish::ReleaseHold { .. } => "HoldReleased",
+        Wish::SetEyes(_) => "EyesSet",
+        Wish::ConfirmProposal { .. } => "ProposalConfirmed",
+        Wish::WithdrawProposal { .. } => "ProposalWithdrawn",
         Wish::CloseWindow => "WindowClosed",
         Wish::SealWindow(_) => "WindowSealed",
         Wish::CreateBatch(_) => "BatchCreated",

@@ -95,6 +95,7 @@ pub fn control(found: &Control, wanted: &State, disk: &Disk) -> Checked {
     let open = found.troubles().open().map(|one| (one.number, model::Told::new(&one.of)));
     same(|| "troubles".into(), &open.collect(), &wanted.troubles)?;
     identities(found, wanted)?;
+    proposals(found, wanted)?;
     for operator in OPERATORS {
         let what = || format!("the key of {operator:?}");
         let key = found.operator_keys().current(operator);
@@ -113,10 +114,26 @@ fn identities(found: &Control, wanted: &State) -> Checked {
         let (role, credential) = (of.role, of.credential.clone());
         let (parties, until) = (of.scope.parties.clone(), of.expires_at.map(|at| at.0));
         let revoked = of.revoked.is_some();
-        (of.name.clone(), model::Known { role, credential, parties, until, revoked })
+        let (maker, past) = (of.maker.clone(), of.past.clone());
+        let known = model::Known { role, credential, parties, until, revoked, maker, past };
+        (of.name.clone(), known)
     };
     let found: BTreeMap<String, model::Known> = found.identities().all().map(known).collect();
     same(|| "identities".into(), &found, &wanted.identities)
+}
+
+/// What was proposed and waits for another.
+fn proposals(found: &Control, wanted: &State) -> Checked {
+    let eyes = found.eyes();
+    let stands = (eyes.are_on(), eyes.had_two());
+    same(|| "four eyes".into(), &stands, &(wanted.eyes.on, wanted.eyes.two))?;
+    let one = |(lsn, of): (tallystick::types::Lsn, &tallystick::ledger::eyes::Proposal)| {
+        let (proposer, event) = (of.proposer.clone(), of.change.event());
+        let of = model::Waiting { id: of.id, proposer, at: of.at.0, event, before: of.before };
+        (lsn.0, of)
+    };
+    let open: BTreeMap<u64, model::Waiting> = eyes.all().map(one).collect();
+    same(|| "proposals".into(), &open, &wanted.eyes.open)
 }
 
 fn windows(found: &Control, wanted: &State) -> Checked {

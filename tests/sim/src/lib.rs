@@ -33,6 +33,7 @@ mod clock;
 mod dice;
 mod disk;
 mod erasing;
+mod eyes;
 mod finish;
 mod fold;
 mod identities;

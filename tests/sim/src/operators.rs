@@ -8,7 +8,7 @@ use ed25519_dalek::{Signer as _, SigningKey};
 use tallystick::ledger::{Command, OperatorSignature, Request, SaidOfLeg, Wish};
 use tallystick::types::{
     FileHasher, LegSaid, NetworkId, SignerKey, Statement, approval_statement,
-    operator_key_statement, operator_removal_statement, words_statement,
+    confirmation_statement, operator_key_statement, operator_removal_statement, words_statement,
 };
 
 /// More keys than a run sets; the engine's own, and those of agents, are others.
@@ -44,6 +44,8 @@ impl Operators {
         let wish = &mut command.wish;
         let (over, signed) = if let Wish::ApproveBatch { batch, signed } = wish {
             (approval_statement(network, *batch), signed)
+        } else if let Wish::ConfirmProposal { proposal, signed } = wish {
+            (confirmation_statement(network, *proposal), signed)
         } else if let Wish::ReportLegs { content, evidence, words, signed } = wish {
             let words = words.iter().map(SaidOfLeg::signed);
             (words_statement(network, content.head.id, *evidence, words), signed)

@@ -177,7 +177,7 @@ pub fn party_request(party: PartyId, address: &str) -> UpsertPartyRequest {
         name: format!("Agent {}", &address[..10]),
         suspended: false,
         accounts: [("evm".to_owned(), SettlementAccount { fields })].into(),
-        erased: false,
+        ..Default::default()
     };
     UpsertPartyRequest {
         request_id: request_id("party"),

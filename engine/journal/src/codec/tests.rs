@@ -2,10 +2,10 @@
 
 use super::*;
 use tallystick_ledger::event::{
-    ArchiveId, BatchApproved, BudgetsSet, BudgetsWarned, CreditLimitSet, HoldReleased,
-    IdentityAdded, IdentityRevoked, IdentityRotated, LedgerRestored, LegBooking, LegProposed,
-    LegsBooked, LegsMoved, OperatorKeyRemoved, OperatorKeySet, PartyErased, PartyUpserted,
-    TroublesRaised, WindowArchived,
+    ArchiveId, BatchApproved, BudgetsSet, BudgetsWarned, Change, ChangeProposed, CreditLimitSet,
+    EyesSet, HoldReleased, IdentityAdded, IdentityRevoked, IdentityRotated, LedgerRestored,
+    LegBooking, LegProposed, LegsBooked, LegsMoved, OperatorKeyRemoved, OperatorKeySet,
+    PartyErased, PartyUpserted, ProposalWithdrawn, TroublesRaised, WindowArchived,
 };
 use tallystick_ledger::types::{
     Amount, AssetNumber, BatchId, Digest, PartyId, SignerKey, Total, WindowNumber,
@@ -17,7 +17,7 @@ use tallystick_ledger::{
 
 fn by_ann(event: Event) -> Fact {
     let request = Request { id: "req-1".into(), content: Digest([7; 32]) };
-    Fact { envelope: Caller::grpc("ann".into()).asks(request), event }
+    Fact::new(Caller::grpc("ann".into()).asks(request), event)
 }
 
 #[test]
@@ -73,7 +73,7 @@ fn golden_bytes_of_an_event() {
     });
     let request = Request { id: "r".into(), content: Digest([0xcc; 32]) };
     let envelope = Caller::grpc("ann".into()).asks(request);
-    let hex = data_encoding::HEXLOWER.encode(&fact_bytes(&Fact { envelope, event }));
+    let hex = data_encoding::HEXLOWER.encode(&fact_bytes(&Fact::new(envelope, event)));
     // The operator `ann`, by gRPC, with a request.
     let (caller, id) = ("616e6effffffffff0102", "0172ffffffffffffff");
     let limit = format!("2211{}", "00".repeat(14));
@@ -84,7 +84,7 @@ fn golden_bytes_of_an_event() {
 #[test]
 fn golden_bytes_of_a_party_and_of_its_end() {
     let (party, hex) = (PartyId([0xaa; 32]), |event: Event| {
-        let fact = Fact { envelope: Envelope::own(), event };
+        let fact = Fact::new(Envelope::own(), event);
         (event_kind(&fact.event), data_encoding::HEXLOWER.encode(&fact_bytes(&fact)))
     });
     let own = format!("{}0000{}", "ff".repeat(8), "00".repeat(41));
@@ -113,7 +113,7 @@ fn golden_bytes_of_a_party_and_of_its_end() {
 #[test]
 fn golden_bytes_of_what_operators_sign() {
     let (batch, hex) = (BatchId([0xbb; 32]), |event: Event| {
-        let fact = Fact { envelope: Envelope::own(), event };
+        let fact = Fact::new(Envelope::own(), event);
         (event_kind(&fact.event), data_encoding::HEXLOWER.encode(&fact_bytes(&fact)))
     });
     let own = format!("{}0000{}", "ff".repeat(8), "00".repeat(41));
@@ -155,7 +155,7 @@ fn golden_bytes_of_what_operators_sign() {
 #[test]
 fn golden_bytes_of_budgets() {
     let hex = |event: Event| {
-        let fact = Fact { envelope: Envelope::own(), event };
+        let fact = Fact::new(Envelope::own(), event);
         (event_kind(&fact.event), data_encoding::HEXLOWER.encode(&fact_bytes(&fact)))
     };
     let own = format!("{}0000{}", "ff".repeat(8), "00".repeat(41));
@@ -180,7 +180,7 @@ fn golden_bytes_of_budgets() {
 #[test]
 fn golden_bytes_of_identities() {
     let hex = |event: Event| {
-        let fact = Fact { envelope: Envelope::own(), event };
+        let fact = Fact::new(Envelope::own(), event);
         (event_kind(&fact.event), data_encoding::HEXLOWER.encode(&fact_bytes(&fact)))
     };
     let own = format!("{}0000{}", "ff".repeat(8), "00".repeat(41));
@@ -226,7 +226,7 @@ fn golden_bytes_of_an_archived_window() {
     let (window, digest) = (WindowNumber(0x0102), Digest([0xdd; 32]));
     let archive = ArchiveId { digest, bytes: 0x0304 };
     let event = Event::from(WindowArchived { window, archive });
-    let fact = Fact { envelope: Envelope::own(), event };
+    let fact = Fact::new(Envelope::own(), event);
     let own = format!("{}0000{}", "ff".repeat(8), "00".repeat(41));
     let golden = [&*own, "0201000000000000", &"dd".repeat(32), "0403000000000000"];
     let hex = data_encoding::HEXLOWER.encode(&fact_bytes(&fact));
@@ -236,7 +236,7 @@ fn golden_bytes_of_an_archived_window() {
 #[test]
 fn golden_bytes_of_a_restored_ledger_and_of_its_release() {
     let hex = |event: Event| {
-        let fact = Fact { envelope: Envelope::own(), event };
+        let fact = Fact::new(Envelope::own(), event);
         (event_kind(&fact.event), data_encoding::HEXLOWER.encode(&fact_bytes(&fact)))
     };
     let own = format!("{}0000{}", "ff".repeat(8), "00".repeat(41));
@@ -252,7 +252,7 @@ fn golden_bytes_of_a_restored_ledger_and_of_its_release() {
 #[test]
 fn golden_bytes_of_what_is_held_of_legs_and_of_a_trouble() {
     let (batch, hex) = (BatchId([0xbb; 32]), |event: Event| {
-        let fact = Fact { envelope: Envelope::own(), event };
+        let fact = Fact::new(Envelope::own(), event);
         (event_kind(&fact.event), data_encoding::HEXLOWER.encode(&fact_bytes(&fact)))
     });
     // The engine, on its own, without a request.
@@ -306,4 +306,45 @@ fn an_unknown_kind_and_a_cut_body_are_refused() {
     let framed = Chain::start().frame(1, Timestamp(5), 18, 1, &[b"too short"]);
     let record = Chain::start().follow(framed.lsn, &framed.bytes).unwrap();
     assert!(matches!(record.entry(), Err(JournalError::Damaged { lsn: Lsn(1), .. })));
+}
+
+/// What was confirmed holds what it would be on its own, whole.
+#[test]
+fn golden_bytes_of_what_was_proposed_and_confirmed() {
+    let hex = |fact: &Fact| (fact_kind(fact), data_encoding::HEXLOWER.encode(&fact_bytes(fact)));
+    let own = format!("{}0000{}", "ff".repeat(8), "00".repeat(41));
+    let of = |event: Event| hex(&Fact::new(Envelope::own(), event));
+    let set = EyesSet { on: true, operators: vec!["ann".into()] };
+    let golden = ["616e6effffffffff", &*own, "01", "c4ffffff", "01000000"];
+    assert_eq!(of(Event::from(set)), (110, golden.concat()));
+    let (party, asset, limit) = (PartyId([0xaa; 32]), AssetNumber(0x0102), Total(0x0304));
+    let limit = CreditLimitSet { party, asset, limit };
+    let (proposal, before) = (Digest([0xbb; 32]), Digest([0xcc; 32]));
+    let change = Change::Limit(limit.clone());
+    let the_limit = format!("{}020100000403{}", "aa".repeat(32), "00".repeat(14));
+    let proposed = ChangeProposed { proposal, change, before };
+    let (kind, bytes) = of(Event::from(proposed));
+    assert_eq!(kind, 111);
+    let front = format!("{own}{}02{the_limit}", "bb".repeat(32));
+    assert!(bytes.starts_with(&front) && bytes.ends_with(&"cc".repeat(32)), "{bytes}");
+    let withdrawn = ProposalWithdrawn { proposal, reason: "R".into() };
+    let golden = [&*own, &"bb".repeat(32), "52ffffffffffffff"];
+    assert_eq!(of(Event::from(withdrawn)), (113, golden.concat()));
+    let plain = Fact::new(Envelope::own(), Event::from(limit));
+    let (_, whole) = hex(&plain);
+    let confirms = Confirmation { proposal, proposer: "ann".into(), signature: [0xdd; 64] };
+    let confirmed = Fact { confirms: Some(confirms), ..plain };
+    let (kind, bytes) = hex(&confirmed);
+    let tail = format!("{}616e6effffffffff{}14", "bb".repeat(32), "dd".repeat(64));
+    assert!(kind == 112 && bytes.starts_with(&whole) && bytes.contains(&tail), "{bytes}");
+    let read = fact_of(CONFIRMED, &fact_bytes(&confirmed)).unwrap().unwrap();
+    assert_eq!(read, confirmed);
+    // One that is confirmed twice is nothing that can be.
+    let twice = Confirmed {
+        confirms: confirmed.confirms.clone().unwrap(),
+        kind: CONFIRMED,
+        body: fact_bytes(&confirmed).to_vec(),
+    };
+    let bytes = rkyv::to_bytes::<RkyvError>(&twice).unwrap();
+    assert!(fact_of(CONFIRMED, &bytes).is_none());
 }

@@ -5,7 +5,7 @@ use super::Control;
 use crate::canary::{Bug, planted};
 use crate::envelope::{Caller, Envelope, Role};
 use crate::event::{AccessEvent, Event, IdentityAdded, IdentityRevoked, IdentityRotated};
-use crate::identity::{Identities, Identity, IdentityMisfit};
+use crate::identity::{Identities, Identity, IdentityMisfit, made_by};
 use crate::refusal::Refusal;
 use crate::rights::{Right, is_own};
 use crate::row::RowKey;
@@ -72,13 +72,17 @@ impl Control {
             AccessEvent::Revoked(IdentityRevoked { name })
             | AccessEvent::Rotated(IdentityRotated { name, .. }) => self.identities.place(name),
         };
-        place.into_iter().map(RowKey::Identity).collect()
+        // Somebody who is added may be the second.
+        place.into_iter().map(RowKey::Identity).chain([RowKey::Eyes]).collect()
     }
 
     pub(super) fn check_access(&self, event: &AccessEvent, at: Timestamp) -> Result<(), Refusal> {
         match event {
             AccessEvent::Added(e) => {
-                self.identities.check_add(&identity(Lsn(0), e), at)?;
+                self.identities.check_add(&identity(Lsn(0), e, None), at)?;
+                if self.eyes.has_operator(&e.name) {
+                    return Err(IdentityMisfit::NameTaken(e.name.clone()).into());
+                }
                 let named = e.scope.parties.iter().chain(&e.scope.payees);
                 named.copied().try_for_each(|party| self.party(party).map(|_| ()))
             }
@@ -89,12 +93,16 @@ impl Control {
         }
     }
 
-    pub(super) fn apply_access(&mut self, lsn: Lsn, event: &AccessEvent) {
+    /// `maker` asked for it; `None`: the owner of the machine did.
+    pub(super) fn apply_access(&mut self, lsn: Lsn, event: &AccessEvent, maker: Option<&str>) {
         match event {
-            AccessEvent::Added(e) => self.identities.add(lsn, identity(lsn, e)),
+            AccessEvent::Added(e) => {
+                self.identities.add(lsn, identity(lsn, e, maker));
+                self.eyes.count(&self.identities);
+            }
             AccessEvent::Revoked(IdentityRevoked { name }) => self.identities.revoke(lsn, name),
             AccessEvent::Rotated(IdentityRotated { name, credential }) => {
-                self.identities.rotate(lsn, name, credential.clone());
+                self.identities.rotate(lsn, name, credential.clone(), maker);
             }
         }
     }
@@ -133,11 +141,13 @@ fn may_be_the_engines(wish: &Wish) -> bool {
     matches!(wish, Wish::SetEngineKey { .. }) || lets_in(wish)
 }
 
-/// The identity that a record adds.
+/// The identity that a record adds, as this one asked for it.
 #[must_use]
-pub fn identity(lsn: Lsn, e: &IdentityAdded) -> Identity {
+pub fn identity(lsn: Lsn, e: &IdentityAdded, maker: Option<&str>) -> Identity {
     let IdentityAdded { name, role, credential, scope, expires_at, rate } = e.clone();
-    Identity { name, role, credential, scope, expires_at, rate, changed: lsn, revoked: None }
+    let (changed, revoked, past) = (lsn, None, Vec::new());
+    let maker = made_by(&credential, maker);
+    Identity { name, role, credential, scope, expires_at, rate, changed, revoked, maker, past }
 }
 
 #[cfg(test)]

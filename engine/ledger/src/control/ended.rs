@@ -65,6 +65,9 @@ impl Control {
             | Wish::RevokeSigner { .. }
             | Wish::SetBudgets { .. }
             | Wish::WarnBudgets(_)
+            | Wish::SetEyes(_)
+            | Wish::ConfirmProposal { .. }
+            | Wish::WithdrawProposal { .. }
             | Wish::AddIdentity(_)
             | Wish::RevokeIdentity { .. }
             | Wish::RotateIdentity { .. }
@@ -147,6 +150,7 @@ pub(super) fn rows_of_legs(event: &Event) -> Vec<(BatchId, u32)> {
         | Event::Registry(_)
         | Event::Budget(_)
         | Event::Access(_)
+        | Event::Eyes(_)
         | Event::Key(_)
         | Event::Window(_)
         | Event::Batch(_)

@@ -54,14 +54,17 @@ impl Control {
             }
             wish @ (Wish::SetCreditLimit { .. }
             | Wish::RecordDeposit { .. }
+            | Wish::BookLegs { .. }
             | Wish::AddIdentity(_)
             | Wish::RevokeIdentity { .. }
             | Wish::RotateIdentity { .. }) => whole(wish),
+            wish @ (Wish::SetEyes(_)
+            | Wish::ConfirmProposal { .. }
+            | Wish::WithdrawProposal { .. }) => self.of_eyes(envelope, wish, at)?,
             Wish::CloseWindow => self.cut_of()?,
             Wish::SealWindow(e) => self.current_key(e.key).map(|()| Event::from(e))?,
             Wish::ArchiveWindow(e) => {
-                self.window(e.window)?.check_archive()?;
-                Event::from(e)
+                self.window(e.window)?.check_archive().map(|()| Event::from(e))?
             }
             Wish::DisputeWindow { window, reason } => {
                 Event::from(WindowDisputed { window, reason })
@@ -84,9 +87,6 @@ impl Control {
             Wish::ResolveLeg { content, leg, word, reference, evidence, signed } => {
                 let said = Resolution { leg, word, reference, evidence };
                 self.resolution(caller, &content, said, signed)?
-            }
-            Wish::BookLegs { batch, evidence, bookings } => {
-                Event::from(LegsBooked { batch, evidence, bookings })
             }
             Wish::ReleaseExposure { plan, places } => Event::from(self.releases(&plan, &places)?),
             Wish::RaiseTroubles(troubles) => Event::from(TroublesRaised { troubles }),
@@ -217,7 +217,12 @@ impl Control {
         Ok(legs)
     }
 
-    fn check(&self, envelope: &Envelope, event: &Event, at: Timestamp) -> Result<(), Refusal> {
+    pub(super) fn check(
+        &self,
+        envelope: &Envelope,
+        event: &Event,
+        at: Timestamp,
+    ) -> Result<(), Refusal> {
         match event {
             Event::Registry(e) => self.check_registry(e),
             Event::Budget(e) => self.check_budgets(e),
@@ -256,6 +261,7 @@ impl Control {
             Event::Hold(HoldEvent::Released(e)) => reason(&e.reason),
             // Checked where they are made.
             Event::Hold(HoldEvent::Begun(_))
+            | Event::Eyes(_)
             | Event::Key(KeyEvent::OperatorSet(_) | KeyEvent::OperatorRemoved(_))
             | Event::Window(
                 WindowEvent::Cut(_) | WindowEvent::Sealed(_) | WindowEvent::Archived(_),
@@ -284,6 +290,8 @@ fn whole(wish: Wish) -> Event {
         Event::from(CreditLimitSet { party, asset, limit })
     } else if let Wish::RecordDeposit { party, asset, amount, reference } = wish {
         Event::from(DepositRecorded { party, asset, amount, reference })
+    } else if let Wish::BookLegs { batch, evidence, bookings } = wish {
+        Event::from(LegsBooked { batch, evidence, bookings })
     } else {
         access_event(wish)
     }

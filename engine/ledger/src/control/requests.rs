@@ -7,12 +7,13 @@
 //! Whoever may change no more than its own (a facilitator, the owner of a party) has ids of its
 //! own: it cannot take one ahead that an operator will use, and is not told which those were.
 
-use super::rows;
+use super::{Control, rows};
 use crate::envelope::{Caller, Request, Role};
 use crate::limits::{REQUEST_SPAN_DAYS, REQUEST_SPANS};
 use crate::refusal::Refusal;
 use crate::row::{RowChange, RowKey};
-use crate::types::{Digest, Lsn, Timestamp, content_digest};
+use crate::types::{Amount, Digest, Lsn, Timestamp, Total, content_digest};
+use crate::wish::Wish;
 use foldhash::fast::RandomState;
 use rkyv::{Archive, Deserialize, Serialize};
 use std::collections::{HashMap, VecDeque};
@@ -156,6 +157,56 @@ impl Requests {
     }
 }
 
+impl Control {
+    /// Whether a wish keeps harm away, says what has happened already, or closes and settles what
+    /// is owed. Those are never refused for lack of room among the requests: no window waits for
+    /// one to be forgotten.
+    pub(super) fn goes_on_when_full(&self, wish: &Wish) -> bool {
+        match wish {
+            Wish::RevokeSigner { .. }
+            | Wish::EraseParty { .. }
+            | Wish::SetEngineKey { .. }
+            | Wish::SetOperatorKey { .. }
+            | Wish::RemoveOperatorKey { .. }
+            | Wish::RevokeIdentity { .. }
+            | Wish::RotateIdentity { .. }
+            | Wish::SetEyes(_)
+            | Wish::WithdrawProposal { .. }
+            | Wish::CloseWindow
+            | Wish::SealWindow(_)
+            | Wish::ArchiveWindow(_)
+            | Wish::WarnBudgets(_)
+            | Wish::DisputeWindow { .. }
+            | Wish::EndDispute { .. }
+            | Wish::CreateBatch(_)
+            | Wish::ApproveBatch { .. }
+            | Wish::AbortBatch { .. }
+            | Wish::SubmitLegs(_)
+            | Wish::MoveLegs { .. }
+            | Wish::MoveEnded { .. }
+            | Wish::ReportLegs { .. }
+            | Wish::ResolveLeg { .. }
+            | Wish::BookLegs { .. }
+            | Wish::ReleaseExposure { .. }
+            | Wish::RaiseTroubles(_)
+            | Wish::AckTroubles { .. }
+            | Wish::BeginHold(_)
+            | Wish::ReleaseHold { .. } => true,
+            Wish::UpsertParty(upsert) => {
+                upsert.suspended && self.parties.contains_key(&upsert.party)
+            }
+            Wish::SetCreditLimit { limit, .. } => *limit == Total::ZERO,
+            // A budget of nothing stops a key.
+            Wish::SetBudgets { budgets, .. } => budgets.iter().any(|of| of.amount == Amount(0)),
+            Wish::CreateAsset { .. }
+            | Wish::AddSigner { .. }
+            | Wish::AddIdentity(_)
+            | Wish::ConfirmProposal { .. }
+            | Wish::RecordDeposit { .. } => false,
+        }
+    }
+}
+
 /// A row of requests that were answered in one span.
 pub(super) fn row(span: i64, answered: &[Answered]) -> RowChange {
     let first = answered.first().map_or(0, |answered| answered.lsn.0);
@@ -193,7 +244,7 @@ fn half(digest: Digest) -> Half {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Control, Decision};
+    use super::super::Decision;
     use super::*;
     use crate::envelope::Via;
     use crate::event::Genesis;
@@ -201,10 +252,8 @@ mod tests {
     use crate::fund::tests::unlinked;
     use crate::limits::REQUEST_DAYS;
     use crate::types::{
-        AssetDef, AssetNumber, FitKey, NetworkId, PartyId, SettlementModel, SignerKey, Total,
-        WindowNumber,
+        AssetDef, AssetNumber, FitKey, NetworkId, PartyId, SettlementModel, SignerKey, WindowNumber,
     };
-    use crate::wish::Wish;
 
     fn request(id: u64) -> Request {
         Request { id: format!("r{id}"), content: Digest([1; 32]) }

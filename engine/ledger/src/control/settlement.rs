@@ -12,6 +12,7 @@ use crate::event::{
     BatchAborted, BatchApproved, BatchComputed, ExposureReleased, LegProposed, LegsBooked,
     LegsMoved, LegsSubmitted,
 };
+use crate::eyes::EyesMisfit;
 use crate::fund::{self, Cover};
 use crate::leg::{LegState, Mover};
 use crate::legs::{Legs, Proposal};
@@ -51,9 +52,13 @@ impl Control {
         if entry.fate != Fate::Computed {
             return Err(wrong_state(e.batch, entry, "only a COMPUTED batch can be approved"));
         }
-        let another = caller.is_operator() && caller.name != entry.by.operator;
+        let maker = &entry.by.operator;
+        let another = caller.is_operator() && !self.identities.one_person(&caller.name, maker);
         if entry.by.four_eyes && !another && !planted(Bug::OwnApproval) {
             return Err(Refusal::SameOperator(e.batch));
+        }
+        if entry.by.four_eyes && maker.is_empty() {
+            return Err(EyesMisfit::NobodyMade(e.batch).into());
         }
         self.check_hold()?;
         self.check_troubles_fit()?;

@@ -65,7 +65,7 @@ impl Control {
     }
 
     /// The signature under what a caller says, as it is journaled.
-    fn signature(
+    pub(super) fn signature(
         &self,
         caller: &Caller,
         signed: Option<OperatorSignature>,
@@ -206,6 +206,7 @@ impl Event {
             | Self::Registry(_)
             | Self::Budget(_)
             | Self::Access(_)
+            | Self::Eyes(_)
             | Self::Window(_)
             | Self::Trouble(_)
             | Self::Hold(_) => return false,

@@ -122,7 +122,7 @@ impl Control {
         let to = heard(key, state, word)?.ok_or(known)?;
         let operator = caller.name.clone();
         let said = Proposal { operator, to, reference, evidence };
-        let agreed = agreed(legs, leg, key, &said)?;
+        let agreed = self.agreed(legs, leg, key, &said)?;
         let Proposal { to, reference, evidence, .. } = said;
         if !agreed {
             let signature = UNSIGNED;
@@ -133,6 +133,20 @@ impl Control {
         let step = LegStep { leg, to, reference, reason: evidence };
         let moved = self.moves(content, Mover::Operator, digest, vec![step])?;
         self.signed_moves(caller, moved, signed)
+    }
+}
+
+impl Control {
+    /// Whether another operator has said the same. Who repeats their own word is told that it takes
+    /// another's.
+    fn agreed(&self, legs: &Legs, leg: u32, key: &str, said: &Proposal) -> Result<bool, Refusal> {
+        let Some(standing) = legs.proposed().get(&leg) else { return Ok(false) };
+        if standing == said {
+            let (key, operator) = (key.to_owned(), said.operator.clone());
+            return Err(Refusal::SaidBefore { key, operator });
+        }
+        let same = (standing.to, &standing.reference) == (said.to, &said.reference);
+        Ok(same && !self.identities.one_person(&standing.operator, &said.operator))
     }
 }
 
@@ -181,18 +195,6 @@ fn heard(key: &str, state: LegState, said: LegWord) -> Result<Option<LegState>, 
         }
     };
     Err(Refusal::LegWord { key: key.to_owned(), state: state.name(), word: said.said(), why })
-}
-
-/// Whether another operator has said the same. Who repeats their own word is told that it takes
-/// another's.
-fn agreed(legs: &Legs, leg: u32, key: &str, said: &Proposal) -> Result<bool, Refusal> {
-    let Some(standing) = legs.proposed().get(&leg) else { return Ok(false) };
-    if standing == said {
-        let (key, operator) = (key.to_owned(), said.operator.clone());
-        return Err(Refusal::SaidBefore { key, operator });
-    }
-    let same = (standing.to, &standing.reference) == (said.to, &said.reference);
-    Ok(same && standing.operator != said.operator)
 }
 
 impl LegWord {

@@ -3,11 +3,11 @@
 
 use super::{
     AssetCreated, BatchAborted, BatchApproved, BatchComputed, BudgetsSet, BudgetsWarned,
-    CreditLimitSet, DepositRecorded, DisputeEnded, EngineKeySet, ExposureReleased, HoldReleased,
-    IdentityAdded, IdentityRevoked, IdentityRotated, LedgerRestored, LegProposed, LegsBooked,
-    LegsMoved, LegsSubmitted, OperatorKeyRemoved, OperatorKeySet, PartyErased, PartyUpserted,
-    SignerAdded, SignerRevoked, TroublesAcked, TroublesRaised, WindowArchived, WindowCut,
-    WindowDisputed, WindowSealed,
+    ChangeProposed, CreditLimitSet, DepositRecorded, DisputeEnded, EngineKeySet, ExposureReleased,
+    EyesSet, HoldReleased, IdentityAdded, IdentityRevoked, IdentityRotated, LedgerRestored,
+    LegProposed, LegsBooked, LegsMoved, LegsSubmitted, OperatorKeyRemoved, OperatorKeySet,
+    PartyErased, PartyUpserted, ProposalWithdrawn, SignerAdded, SignerRevoked, TroublesAcked,
+    TroublesRaised, WindowArchived, WindowCut, WindowDisputed, WindowSealed,
 };
 
 macro_rules! groups {
@@ -83,6 +83,12 @@ groups! {
         Added(IdentityAdded) = "identity_added",
         Revoked(IdentityRevoked) = "identity_revoked",
         Rotated(IdentityRotated) = "identity_rotated",
+    }
+    /// What one proposes and another confirms. The confirmation is the event itself.
+    Eyes(EyesEvent) {
+        Set(EyesSet) = "four_eyes_set",
+        Proposed(ChangeProposed) = "change_proposed",
+        Withdrawn(ProposalWithdrawn) = "proposal_withdrawn",
     }
     /// Windows.
     Window(WindowEvent) {

@@ -60,7 +60,7 @@ impl Books {
     }
 
     pub(crate) fn happens(&mut self, event: Event, made: Made) {
-        self.apply(&Fact { envelope: Envelope::own(), event }, made);
+        self.apply(&Fact::new(Envelope::own(), event), made);
     }
 
     /// Does what the rules allow, on the engine's own account or asked for by nobody in particular;

@@ -12,7 +12,8 @@ fn party(n: u8) -> PartyId {
 fn identity(name: &str, role: Role, credential: Credential) -> Identity {
     let (name, scope) = (name.to_owned(), Scope::default());
     let (changed, expires_at) = (Lsn(5), None);
-    Identity { name, role, credential, scope, expires_at, rate: 0, changed, revoked: None }
+    let (maker, past, revoked) = (None, Vec::new(), None);
+    Identity { name, role, credential, scope, expires_at, rate: 0, changed, revoked, maker, past }
 }
 
 #[test]
@@ -99,8 +100,12 @@ fn an_identity_acts_until_its_end_and_by_its_newest_key_alone() {
     let refused = all.check_rotate("p", &other_kind, before);
     assert_eq!(refused, Err(IdentityMisfit::OtherKind("p".into())));
     assert_eq!(all.check_rotate("p", &key(2), before), Ok(()));
-    all.rotate(Lsn(8), "p", key(2));
+    all.rotate(Lsn(8), "p", key(2), Some("p"));
     assert_eq!(all.known_by(&key(1)), None);
+    // What counts no more never comes back, as anybody's.
+    let taken = Err(IdentityMisfit::CredentialTaken("p".into()));
+    assert_eq!(all.check_rotate("p", &key(1), before), taken);
+    assert_eq!(all.check_add(&identity("q", Role::Auditor, key(1)), before), taken);
     assert_eq!(all.known_by(&key(2)).map(|of| of.changed), Some(Lsn(8)));
     assert!(all.check_rotate("p", &key(3), at).is_err(), "it has expired");
     assert_eq!(all.check_rotate("q", &key(3), before), Err(IdentityMisfit::Unknown("q".into())));
@@ -133,4 +138,53 @@ fn an_empty_list_leaves_nobody_out_and_owns_nobody() {
     let some = scope(&[1, 3], &[2]);
     assert!(some.has_payer(party(3)) && !some.has_payer(party(2)) && some.owns(party(1)));
     assert!(some.has_payee(party(2)) && !some.has_payee(party(1)));
+}
+
+/// Who hands out a key may know it: until its owner has made another, the two are one person.
+#[test]
+fn who_has_made_the_key_of_another_may_be_behind_both_names() {
+    let mut all = Identities::default();
+    let made = |name: &str, n: u8, maker: Option<&str>| Identity {
+        maker: made_by(&key(n), maker),
+        ..identity(name, Role::Approver, key(n))
+    };
+    let each = [("bob", Some("ann")), ("cleo", Some("bob")), ("dan", None), ("eve", Some("ann"))];
+    for (n, (name, maker)) in (1..).zip(each) {
+        all.add(Lsn(n), made(name, u8::try_from(n).unwrap(), maker));
+    }
+    let one = |all: &Identities, of: &[&str]| {
+        of.iter().map(|name| all.one_person("ann", name)).collect::<Vec<_>>()
+    };
+    let names = ["ann", "bob", "cleo", "dan", "eve"];
+    assert_eq!(one(&all, &names), [true, true, true, false, true]);
+    assert!(all.one_person("bob", "eve"), "ann has made both");
+    assert!(!all.one_person("bob", "dan") && all.one_person("bob", "cleo"));
+    // Bob takes his own over; what he made of others stays his.
+    all.rotate(Lsn(9), "bob", key(9), Some("bob"));
+    assert_eq!(one(&all, &names), [true, false, false, false, true]);
+    assert!(all.one_person("cleo", "bob"));
+    // Ann makes him another one, and he one for her.
+    all.rotate(Lsn(10), "bob", key(10), Some("ann"));
+    all.rotate(Lsn(11), "eve", key(11), Some("bob"));
+    all.rotate(Lsn(12), "bob", key(12), Some("eve"));
+    assert!(all.one_person("bob", "eve") && all.one_person("eve", "cleo"), "a circle is one");
+    // A certificate is by whoever signs certificates.
+    assert_eq!(made_by(&Credential::Certificate("host".into()), Some("ann")), None);
+}
+
+#[test]
+fn an_identity_has_so_many_keys_and_no_more() {
+    let mut all = Identities::default();
+    let numbered = |n: usize| {
+        let mut digest = Digest::ZERO;
+        digest.0[..8].copy_from_slice(&u64::try_from(n).unwrap().to_le_bytes());
+        Credential::Key(digest)
+    };
+    all.add(Lsn(1), identity("p", Role::Facilitator, numbered(0)));
+    for n in 1..ROTATIONS_MAX {
+        assert_eq!(all.check_rotate("p", &numbered(n), Timestamp(0)), Ok(()));
+        all.rotate(Lsn(1), "p", numbered(n), Some("p"));
+    }
+    let more = all.check_rotate("p", &numbered(ROTATIONS_MAX), Timestamp(0));
+    assert_eq!(more, Err(IdentityMisfit::TooOften("p".into())));
 }

@@ -33,8 +33,8 @@ pub use merkle::{MerklePath, MerkleTree, PathTree, Sibling};
 pub use money::{Amount, MONEY_MAX, MoneyError, Net, Total};
 pub use outcome::Outcome;
 pub use said::{
-    LegSaid, approval_statement, operator_key_statement, operator_removal_statement,
-    words_statement,
+    LegSaid, approval_statement, confirmation_statement, operator_key_statement,
+    operator_removal_statement, words_statement,
 };
 pub use statement::{
     History, Statement, batch_statement, end_statement, key_statement, receipt_statement,

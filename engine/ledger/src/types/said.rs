@@ -11,6 +11,7 @@ const APPROVAL_CONTEXT: &str = "tallystick 2026-11 operator approval v1";
 const WORDS_CONTEXT: &str = "tallystick 2026-11 operator words v1";
 const KEY_CONTEXT: &str = "tallystick 2026-11 operator key v1";
 const REMOVAL_CONTEXT: &str = "tallystick 2026-11 operator key removal v1";
+const CONFIRMATION_CONTEXT: &str = "tallystick 2026-11 operator confirmation v1";
 
 /// What an operator says of one leg.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,6 +77,12 @@ pub fn operator_removal_statement(network: NetworkId, operator: &str, key: Signe
     statement(REMOVAL_CONTEXT, &[&network.0, &name, &key.0])
 }
 
+/// "This proposal stands": its id covers what it changes, and who proposed it.
+#[must_use]
+pub fn confirmation_statement(network: NetworkId, proposal: Digest) -> Statement {
+    statement(CONFIRMATION_CONTEXT, &[&network.0, &proposal.0])
+}
+
 fn put(bytes: &mut Vec<u8>, text: &str) {
     let length = u32::try_from(text.len()).expect("texts are limited");
     bytes.extend_from_slice(&length.to_le_bytes());
@@ -103,17 +110,19 @@ mod tests {
             hex(operator_key_statement(network, "ann", key, None)),
             hex(operator_key_statement(network, "ann", key, before)),
             hex(operator_removal_statement(network, "ann", key)),
+            hex(confirmation_statement(network, Digest([3; 32]))),
         ];
         assert_eq!(all, GOLDEN);
     }
 
     /// Made by another program (Python, blake3).
-    const GOLDEN: [&str; 5] = [
+    const GOLDEN: [&str; 6] = [
         "8f437fc4d0bdd5b1c4dbed01b24a5c4c0760eb7149dee0b83e847312c91126f6",
         "ad13a79dbd01c62a61664374ff5ee0e8e1e31f1e5a35db09de17f7a1c40301df",
         "7df9efe925283c577277e38df73e06c7dd903991ffeb28b92bd6e61bd8189ccc",
         "209eb25d2a5a1b39ade185aea098f0491977c4a66f14e5d266d518feda52f775",
         "9a494247511bce9785f23c2fea070c6633a51c1e55443532315f4999720172e6",
+        "5920a436ad3b7c2a8062461066f3fd242b6241fd316a01ebd6e9ff77f9378773",
     ];
 
     #[test]

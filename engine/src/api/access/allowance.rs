@@ -180,6 +180,8 @@ mod tests {
             rate,
             changed: Lsn(7),
             revoked: None,
+            maker: None,
+            past: Vec::new(),
         };
         Allowance::new(Lsn(7), &identity)
     }

@@ -11,7 +11,7 @@ use crate::ledger::{
 use crate::limits::UNSEALED_WINDOWS_MAX;
 use crate::metrics::{
     APPROVE_BOUND, APPROVED_TODAY, BALANCE, BATCH_OLDEST, BATCHES, CHANNELS, DISPUTED, HEADROOM,
-    LAST_BACKUP, LEG_OLDEST, LEGS, MONEY, PARTIES, PAY_INS_FAILED, Page, REQUEST_IDS,
+    LAST_BACKUP, LEG_OLDEST, LEGS, MONEY, PARTIES, PAY_INS_FAILED, PROPOSALS, Page, REQUEST_IDS,
     REQUEST_IDS_MAX, SCHEDULE_LAG, SCHEDULE_TROUBLE, SIGNERS, TROUBLES, UNSEALED, WINDOW,
     WINDOW_AGE, WINDOW_VOUCHERS,
 };
@@ -32,6 +32,7 @@ struct Seen {
     oldest: Oldest,
     money: BTreeMap<AssetNumber, Money>,
     troubles: BTreeMap<&'static str, u64>,
+    proposals: usize,
     request_ids: (usize, usize),
     counts: (usize, usize),
 }
@@ -110,6 +111,7 @@ impl Seen {
             oldest: Oldest::default(),
             money: BTreeMap::new(),
             troubles: TroubleKind::ALL.map(|kind| (kind.name(), 0)).into(),
+            proposals: control.eyes().open(now()).count(),
             request_ids: (control.request_count(), control.requests_max()),
             counts: control.counts(),
         };
@@ -188,6 +190,7 @@ impl Seen {
         for (kind, open) in self.troubles {
             page.put(&TROUBLES, &[kind], open);
         }
+        page.count(&PROPOSALS, &[], self.proposals);
         page.count(&REQUEST_IDS, &[], self.request_ids.0);
         page.count(&REQUEST_IDS_MAX, &[], self.request_ids.1);
         page.count(&PARTIES, &[], self.counts.0);

@@ -4,6 +4,7 @@
 use crate::api::door::Places;
 use crate::api::held::Edge;
 use crate::api::messages::exposure_message;
+use crate::api::proposals;
 use crate::api::registration::Asked;
 use crate::ledger::Caller;
 use crate::limits::{EXPORTS_MAX, EXPORTS_OWN_MAX, IMPORTS_MAX, LISTS_MAX, LISTS_OWN_MAX};
@@ -60,11 +61,17 @@ impl OperatorApi {
         (party, asset): (PartyId, AssetNumber),
     ) -> Answer<v1::Exposure> {
         let lsn = self.wish(caller, asked).await?.lsn();
+        let proposal = proposals::made_by(&self.engine, lsn);
+        if !proposal.is_empty() {
+            let exposure = self.engine.exposure(party, asset).await?;
+            let message = exposure_message(party, asset, exposure);
+            return Ok(Response::new(v1::Exposure { proposal, ..message }));
+        }
         // It can be forgotten between being found and being asked for.
         let exposure = self.engine.exposure_at(party, lsn).await?.ok_or_else(|| {
             Status::aborted(
                 "this request was answered so long ago that what it gave is not remembered any \
-                 more; nothing has changed. Ask for the party's exposure",
+                 more, or it proposed something, and that is over; nothing has changed. Ask for the party's exposure",
             )
         })?;
         Ok(Response::new(exposure_message(party, asset, exposure)))

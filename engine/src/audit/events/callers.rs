@@ -3,7 +3,8 @@
 
 use crate::audit::difference::Difference;
 use crate::ledger::event::{
-    AccessEvent, BatchEvent, BudgetEvent, HoldEvent, KeyEvent, LegEvent, TroubleEvent, WindowEvent,
+    AccessEvent, BatchEvent, BudgetEvent, EyesEvent, HoldEvent, KeyEvent, LegEvent, TroubleEvent,
+    WindowEvent,
 };
 use crate::ledger::{Caller, Envelope, Event, Mover, Role, Via};
 
@@ -47,6 +48,7 @@ fn may(via: Via, event: &Event) -> bool {
         | Event::Leg(LegEvent::Submitted(_) | LegEvent::Booked(_) | LegEvent::Released(_))
         | Event::Budget(BudgetEvent::Warned(_))
         | Event::Trouble(TroubleEvent::Raised(_))
+        | Event::Eyes(EyesEvent::Set(_))
         | Event::Hold(HoldEvent::Begun(_)) => via == Via::Engine,
         Event::Leg(LegEvent::Moved(e)) => match e.mover {
             Mover::Engine | Mover::Rail | Mover::Books => via == Via::Engine,
@@ -66,6 +68,7 @@ fn may(via: Via, event: &Event) -> bool {
         | Event::Leg(LegEvent::Proposed(_))
         | Event::Access(AccessEvent::Revoked(_) | AccessEvent::Rotated(_))
         | Event::Trouble(TroubleEvent::Acked(_))
+        | Event::Eyes(EyesEvent::Proposed(_) | EyesEvent::Withdrawn(_))
         | Event::Hold(HoldEvent::Released(_)) => is_call,
         // Whoever has the machine lets the first operator in.
         Event::Access(AccessEvent::Added(e)) => {

@@ -43,18 +43,22 @@ impl Audit<'_> {
         Ok(())
     }
 
+    /// `caller`, who has signed it; `None`: it was proposed by one who did, and confirmed.
     pub(super) fn operator_key_removed(
         &mut self,
         lsn: Lsn,
-        caller: &Caller,
+        caller: Option<&Caller>,
         e: &OperatorKeyRemoved,
     ) -> Done {
-        let Some(key) = self.operators.current(&e.operator).filter(|_| caller.is_operator()) else {
+        let may = caller.is_none_or(Caller::is_operator);
+        let Some(key) = self.operators.current(&e.operator).filter(|_| may) else {
             let (what, found) = ("a key that is removed", format!("of {:?}", e.operator));
             return Err(Difference::new(what, "one in force, by an operator", found).into());
         };
         let over = operator_removal_statement(self.network(), &e.operator, key);
-        self.under(caller, &over, &e.signature)?;
+        if let Some(caller) = caller {
+            self.under(caller, &over, &e.signature)?;
+        }
         self.operators.remove(lsn, &e.operator);
         Ok(())
     }
@@ -85,7 +89,7 @@ impl Audit<'_> {
 
     /// Whether a caller signed what they say: strictly with the key that they have, and who
     /// has none does not.
-    fn under(
+    pub(super) fn under(
         &self,
         caller: &Caller,
         over: &Statement,

@@ -8,7 +8,7 @@ use crate::ledger::event::{
     BatchApproved, BatchComputed, ExposureReleased, LegProposed, LegsBooked, LegsMoved,
     LegsSubmitted, WindowArchived,
 };
-use crate::ledger::{BatchContent, Caller, LegState, Obligation};
+use crate::ledger::{BatchContent, Caller, LegState, Mover, Obligation, Role};
 use crate::types::{AssetNumber, BatchId, WindowNumber};
 
 impl Audit<'_> {
@@ -31,10 +31,12 @@ impl Audit<'_> {
         self.approval_signed(caller, e).map_err(|difference| difference.batch(e.batch))?;
         self.may_leave().map_err(|difference| difference.batch(e.batch))?;
         let id = e.batch;
+        let by = self.batches.get(&id).map(|batch| &*batch.by.operator).unwrap_or_default();
+        let another = !by.is_empty() && !self.identities.one_person(by, &caller.name);
         let Some(batch) = self.batches.get_mut(&id).filter(|b| b.state == State::Computed) else {
             return Err(Difference::new("the approved batch", "a computed one", id).into());
         };
-        if !settlement::may_approve(&batch.by, &caller.name) {
+        if batch.by.four_eyes && (!another || caller.name.is_empty()) {
             return Err(Difference::new("who approves", "another operator", &caller.name).into());
         }
         batch.state = State::Approved;
@@ -130,6 +132,9 @@ impl Audit<'_> {
             return Err(difference.batch(e.batch).into());
         }
         let before: Vec<LegState> = e.moves.iter().map(|one| batch.legs.state(one.leg)).collect();
+        let said = e.moves.first().and_then(|one| batch.legs.said_by(one.leg)).map(str::to_owned);
+        self.may_say(caller, e, (&before, said))?;
+        let batch = self.settling(e.batch)?;
         let again = batch.legs.moved(caller, e).and_then(|again| match &mut batch.passed {
             Some(passed) => passed.moved(e, &before).map(|()| again),
             None => Ok(again),
@@ -138,6 +143,32 @@ impl Audit<'_> {
         self.dust(e.batch);
         self.carry(e.asset, Some(again));
         Ok(())
+    }
+
+    /// Of a leg whose fate the rail cannot tell two speak, who are not one person under two names;
+    /// of all others, who may report.
+    fn may_say(
+        &self,
+        caller: &Caller,
+        e: &LegsMoved,
+        (before, said): (&[LegState], Option<String>),
+    ) -> Result<(), Difference> {
+        if e.mover != Mover::Operator {
+            return Ok(());
+        }
+        let unknown = before.iter().all(|state| *state == LegState::Unknown);
+        if !unknown && caller.role == Role::Approver {
+            let difference = Difference::new("who reports legs", "an operator", &caller.name);
+            return Err(difference.batch(e.batch));
+        }
+        match said.filter(|other| unknown && self.identities.one_person(other, &caller.name)) {
+            Some(other) => {
+                let (what, found) = ("who says what became of an UNKNOWN leg", &caller.name);
+                let difference = Difference::new(what, format!("another than {other}"), found);
+                Err(difference.batch(e.batch))
+            }
+            None => Ok(()),
+        }
     }
 
     pub(super) fn booked(&mut self, e: &LegsBooked) -> Done {

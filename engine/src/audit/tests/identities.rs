@@ -21,6 +21,8 @@ fn by(name: &str, role: Role) -> Caller {
         rate: 0,
         changed,
         revoked: None,
+        maker: None,
+        past: Vec::new(),
     };
     Caller::identity(&identity)
 }

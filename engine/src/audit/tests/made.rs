@@ -3,9 +3,9 @@
 
 use crate::journal::Chain;
 use crate::ledger::event::{
-    AssetCreated, BatchApproved, BatchComputed, BatchEvent, EngineKeySet, LegEvent, LegRun,
-    LegsSubmitted, OperatorKeyRemoved, OperatorKeySet, PartyUpserted, SignerAdded, SignerRevoked,
-    WindowCut, WindowEvent, WindowSealed,
+    AssetCreated, BatchApproved, BatchComputed, BatchEvent, Confirmation, EngineKeySet, LegEvent,
+    LegRun, LegsSubmitted, OperatorKeyRemoved, OperatorKeySet, PartyUpserted, SignerAdded,
+    SignerRevoked, WindowCut, WindowEvent, WindowSealed,
 };
 use crate::ledger::seal::Cut;
 use crate::ledger::{
@@ -101,6 +101,7 @@ fn signed(own: &SigningKey, event: Event) -> Event {
         other @ (Event::Registry(_)
         | Event::Budget(_)
         | Event::Access(_)
+        | Event::Eyes(_)
         | Event::Key(_)
         | Event::Window(_)
         | Event::Batch(_)
@@ -131,7 +132,7 @@ impl Made {
 
     /// What the engine does on its own.
     pub(super) fn event(&mut self, event: Event) -> Lsn {
-        self.fact(Fact { envelope: Envelope::own(), event })
+        self.fact(Fact::new(Envelope::own(), event))
     }
 
     /// What an operator asks for, by a request of this id.
@@ -142,13 +143,26 @@ impl Made {
             Some(own) => signed(own, event),
             None => event,
         };
-        self.fact(Fact { envelope, event })
+        self.fact(Fact::new(envelope, event))
     }
 
     /// The same of whoever it is.
     pub(super) fn asked_as(&mut self, caller: Caller, id: &str, event: Event) -> Lsn {
         let request = Request { id: id.into(), content: Digest([1; 32]) };
-        self.fact(Fact { envelope: caller.asks(request), event })
+        self.fact(Fact::new(caller.asks(request), event))
+    }
+
+    /// What one proposed and this one confirms.
+    pub(super) fn confirmed(&mut self, by: &str, event: Event, confirms: Confirmation) -> Lsn {
+        let id = format!("confirmed {}", self.clock);
+        let request = Request { id, content: Digest([1; 32]) };
+        let envelope = Caller::grpc(by.to_owned()).asks(request);
+        self.fact(Fact { envelope, event, confirms: Some(confirms) })
+    }
+
+    /// When the next record is written.
+    pub(super) fn next_at(&self) -> Timestamp {
+        Timestamp(self.clock + SECOND)
     }
 
     /// An operator has an own key from now on.

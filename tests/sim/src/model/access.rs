@@ -21,6 +21,10 @@ pub struct Known {
     pub until: Option<i64>,
     /// Whether somebody revoked it.
     pub revoked: bool,
+    /// Who made its key, and may know it.
+    pub maker: Option<String>,
+    /// By what it was known before.
+    pub past: Vec<Credential>,
 }
 
 /// The word for a refusal about them.
@@ -34,7 +38,7 @@ pub(super) fn word(misfit: &IdentityMisfit) -> &'static str {
         | IdentityMisfit::Scope
         | IdentityMisfit::Over => "IdentityUnfit",
         IdentityMisfit::NameTaken(_) | IdentityMisfit::CredentialTaken(_) => "IdentityTaken",
-        IdentityMisfit::TooMany => "Full",
+        IdentityMisfit::TooMany | IdentityMisfit::TooOften(_) => "Full",
         IdentityMisfit::Unknown(_) => "IdentityUnknown",
         IdentityMisfit::Revoked(_) => "IdentityRevoked",
         IdentityMisfit::Expired(_) => "IdentityExpired",
@@ -57,6 +61,22 @@ impl State {
             Some(until) if at >= until => Err("IdentityExpired"),
             Some(_) | None => Ok(known),
         }
+    }
+
+    /// Whether one person may be behind both names: who made whose key is followed to its end.
+    pub(super) fn one_person(&self, name: &str, other: &str) -> bool {
+        let behind = |name: &str| {
+            let mut all = vec![name.to_owned()];
+            while let Some(known) = all.last().and_then(|name| self.identities.get(name)) {
+                match &known.maker {
+                    Some(maker) if !all.contains(maker) => all.push(maker.clone()),
+                    Some(_) | None => break,
+                }
+            }
+            all
+        };
+        let others = behind(other);
+        behind(name).iter().any(|name| others.contains(name))
     }
 
     /// Whether who asks as an identity is one now, with a role that may want such a thing.
@@ -82,6 +102,9 @@ impl State {
                         | Wish::ResolveLeg { .. }
                         | Wish::SetOperatorKey { .. }
                         | Wish::RemoveOperatorKey { .. }
+                        | Wish::ConfirmProposal { .. }
+                        | Wish::WithdrawProposal { .. }
+                        | Wish::ReleaseHold { .. }
                 );
                 approves || rotates
             }
@@ -122,7 +145,8 @@ impl State {
 
     pub(super) fn may_access(&self, event: &AccessEvent, at: i64) -> Allowed {
         let held = |credential: &Credential| {
-            self.identities.values().any(|known| known.credential == *credential)
+            let mut all = self.identities.values();
+            all.any(|known| known.credential == *credential || known.past.contains(credential))
         };
         match event {
             AccessEvent::Added(e) => {
@@ -140,7 +164,8 @@ impl State {
                 if !fits || !ordered(parties) || !ordered(payees) || over {
                     return Err("IdentityUnfit");
                 }
-                if self.identities.contains_key(&e.name) || held(&e.credential) {
+                let configured = self.eyes.operators.contains(&e.name);
+                if configured || self.identities.contains_key(&e.name) || held(&e.credential) {
                     return Err("IdentityTaken");
                 }
                 let mut all = parties.iter().chain(payees);
@@ -162,20 +187,29 @@ impl State {
     }
 
     /// An event about identities happens.
-    pub(super) fn accessed(&mut self, event: &AccessEvent) {
+    pub(super) fn accessed(&mut self, maker: &str, event: &AccessEvent) {
+        // Who has certificates signed is trusted with what they say.
+        let made = |credential: &Credential| match credential {
+            Credential::Certificate(_) => None,
+            Credential::Key(_) | Credential::Signed(_) => Some(maker.to_owned()),
+        };
         match event {
             AccessEvent::Added(e) => {
                 let (role, credential) = (e.role, e.credential.clone());
                 let (parties, until) = (e.scope.parties.clone(), e.expires_at.map(|at| at.0));
-                let known = Known { role, credential, parties, until, revoked: false };
+                let (maker, past) = (made(&credential), Vec::new());
+                let revoked = false;
+                let known = Known { role, credential, parties, until, revoked, maker, past };
                 self.identities.insert(e.name.clone(), known);
+                self.count_eyes();
             }
             AccessEvent::Revoked(e) => {
                 self.identities.get_mut(&e.name).expect("it is known").revoked = true;
             }
             AccessEvent::Rotated(e) => {
                 let known = self.identities.get_mut(&e.name).expect("it is known");
-                known.credential = e.credential.clone();
+                known.maker = made(&e.credential).filter(|maker| *maker != e.name);
+                known.past.push(std::mem::replace(&mut known.credential, e.credential.clone()));
             }
         }
     }

@@ -53,13 +53,13 @@ pub fn word(refusal: &Refusal) -> &'static str {
         Refusal::AccountsMissing { .. } => "AccountsMissing",
         Refusal::TooManyLegs(_) => "TooManyLegs",
         Refusal::RailUnfit { .. } => "RailUnfit",
-        Refusal::AccountsMoved => "AccountsMoved",
-        Refusal::SuspensionsMoved => "SuspensionsMoved",
+        Refusal::AccountsMoved | Refusal::SuspensionsMoved => moved_word(refusal),
         Refusal::BatchWindows { .. } => "BatchWindows",
         Refusal::WindowTwice(_) => "WindowTwice",
         Refusal::WindowDisputed(_) => "WindowDisputed",
         Refusal::WindowState { .. } => "WindowState",
         Refusal::SameOperator(_) => "SameOperator",
+        Refusal::Eyes(misfit) => super::eyes::word(misfit),
         Refusal::Submission { .. } => "Submission",
         Refusal::NotCovered { .. } => "NotCovered",
         Refusal::NoSuchLeg { .. } => "NoSuchLeg",
@@ -100,17 +100,16 @@ pub fn word(refusal: &Refusal) -> &'static str {
     }
 }
 
+fn moved_word(refusal: &Refusal) -> &'static str {
+    if *refusal == Refusal::AccountsMoved { "AccountsMoved" } else { "SuspensionsMoved" }
+}
+
 fn hold_word(refusal: &Refusal) -> &'static str {
     if *refusal == Refusal::NotOnHold { "NotOnHold" } else { "OnHold" }
 }
 
 fn window_word(refusal: &Refusal) -> &'static str {
     if let Refusal::WindowOpen(_) = refusal { "WindowOpen" } else { "WindowUnsealed" }
-}
-
-/// The key that a wish registers, if it is done.
-pub fn registers(wish: &Wish) -> Option<SignerKey> {
-    if let Wish::AddSigner { signer, .. } = wish { Some(signer.key()) } else { None }
 }
 
 type Allowed = Result<(), &'static str>;
@@ -145,10 +144,21 @@ impl State {
             let same = before == content;
             return if same { Decided::Before(*lsn) } else { Decided::Refused("RequestReused") };
         }
-        let fact = match self.allowed_now(command, at) {
-            Ok(fact) => fact,
-            Err(word) => return Decided::Refused(word),
+        let mut waits = None;
+        let fact = match self.of_eyes((lsn, at), command) {
+            Some(Err(word)) => return Decided::Refused(word),
+            Some(Ok(_)) => None,
+            None => match self.allowed_now(command, at) {
+                Ok(fact) => fact,
+                Err(word) => return Decided::Refused(word),
+            },
         };
+        if let Some(event) = &fact {
+            match self.waits(envelope, event, at) {
+                Ok(waiting) => waits = waiting,
+                Err(word) => return Decided::Refused(word),
+            }
+        }
         self.last = (lsn, at);
         self.applied = lsn;
         // Ids are forgotten by spans of five days: seven of them are remembered, the one that goes
@@ -162,7 +172,9 @@ impl State {
         // Nobody asks again for what was answered before them.
         let remembered = self.requests.values().map(|(_, lsn, _)| *lsn).min().unwrap_or(lsn + 1);
         self.answers = self.answers.split_off(&remembered);
-        if let Some(event) = fact {
+        if let Some(waiting) = waits {
+            self.proposed(lsn, waiting);
+        } else if let Some(event) = fact {
             self.record(lsn, operator, &event);
         }
         if let Wish::CloseWindow = wish {
@@ -175,6 +187,17 @@ impl State {
             self.created(assets, (lsn, operator), create);
         }
         Decided::Now(lsn)
+    }
+
+    /// The key that a command registers, if it is done.
+    pub(super) fn registers(&self, command: &Command) -> Option<SignerKey> {
+        if let Wish::AddSigner { signer, .. } = &command.wish {
+            return Some(signer.key());
+        }
+        let Wish::ConfirmProposal { proposal, .. } = &command.wish else { return None };
+        let event = self.event_of(*proposal)?;
+        let Event::Registry(RegistryEvent::SignerAdded(e)) = event else { return None };
+        Some(e.signer)
     }
 
     /// The event of a command that may be done; `None` of a wish that makes none of its own.
@@ -231,7 +254,7 @@ impl State {
         create.used.accounts.iter().all(account) && create.used.free.iter().all(deposit)
     }
 
-    fn allowed_event(&self, envelope: &Envelope, event: &Event) -> Allowed {
+    pub(super) fn allowed_event(&self, envelope: &Envelope, event: &Event) -> Allowed {
         let operator = envelope.operator();
         match event {
             Event::Registry(e) => self.allowed_registry(e),
@@ -268,6 +291,7 @@ impl State {
             Event::Budget(e) => self.may_budget(e),
             // What is asked of keys is decided as the event is made, and of identities by the time.
             Event::Access(_)
+            | Event::Eyes(_)
             | Event::Hold(_)
             | Event::Key(KeyEvent::OperatorSet(_) | KeyEvent::OperatorRemoved(_))
             | Event::Trouble(TroubleEvent::Raised(_)) => Ok(()),
@@ -285,8 +309,9 @@ impl State {
         let (state, batch, _) = self.batches.get(&id).ok_or("UnknownBatch")?;
         unless(*state != BatchState::Computed, "BatchState")?;
         // Four eyes are those of two people who have names.
-        let one = operator == batch.creator || operator.is_empty();
+        let one = operator.is_empty() || self.one_person(operator, &batch.creator);
         unless(batch.four_eyes && one, "SameOperator")?;
+        unless(batch.four_eyes && batch.creator.is_empty(), "NobodyMade")?;
         self.may_leave()?;
         unless(!self.said_to_be_paid(id).is_empty(), "SaidToBePaid")?;
         let mut of = batch.windows.iter().filter_map(|number| self.window(*number));
@@ -337,7 +362,7 @@ impl State {
         unless(approved, "WindowState")
     }
 
-    fn record(&mut self, lsn: u64, operator: &str, event: &Event) {
+    pub(super) fn record(&mut self, lsn: u64, operator: &str, event: &Event) {
         match event {
             Event::Registry(RegistryEvent::AssetCreated(e)) => {
                 self.assets.insert(e.asset.number.0, e.asset.clone());
@@ -380,7 +405,8 @@ impl State {
                 self.directory += 1;
             }
             Event::Budget(e) => self.budgeted(e),
-            Event::Access(e) => self.accessed(e),
+            Event::Access(e) => self.accessed(operator, e),
+            Event::Eyes(_) => unreachable!("{event:?} is no event of its own here"),
             Event::Key(e) => self.key(lsn, e),
             Event::Batch(BatchEvent::Approved(e)) => self.approve(e.batch, operator),
             Event::Batch(BatchEvent::Aborted(e)) => self.aborted(e.batch),

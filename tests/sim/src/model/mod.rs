@@ -10,6 +10,7 @@ mod budgets;
 mod commands;
 mod credit;
 mod erase;
+mod eyes;
 mod fund;
 mod keep;
 mod legs;
@@ -22,6 +23,7 @@ pub use batch::{Batch, Money, Payment};
 pub use budgets::Budget;
 pub use commands::{Decided, word};
 pub use credit::Verdict;
+pub use eyes::{Eyes, Waiting};
 pub use legs::Progress;
 pub use told::Told;
 
@@ -211,6 +213,8 @@ pub struct State {
     pub raised: u64,
     /// The record since which nothing leaves, where an older copy was restored.
     pub held: Option<u64>,
+    /// What takes two, and waits for the second.
+    pub eyes: Eyes,
 }
 
 impl State {
@@ -328,10 +332,13 @@ impl Model {
     pub fn command(&mut self, clock: i64, command: &Command) -> Decided {
         let at = self.time(clock);
         let lsn = self.now.last.0 + 1;
+        let registers = self.now.registers(command);
         let decided = self.now.decide(&self.assets, lsn, at, command);
+        // What waits for another has registered nothing.
+        let registers = registers.filter(|_| !self.now.eyes.open.contains_key(&lsn));
         if let Decided::Now(lsn) = decided {
             self.log.push(Logged { lsn, at, op: Op::Command(Box::new(command.clone())) });
-            self.registered.extend(commands::registers(&command.wish));
+            self.registered.extend(registers);
         }
         decided
     }

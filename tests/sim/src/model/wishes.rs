@@ -49,7 +49,9 @@ impl State {
     /// The word of the refusal, where the rules of words refuse it.
     pub fn fact(&self, command: &Command) -> Result<Option<Event>, &'static str> {
         let Command { envelope, wish } = command;
-        if let Wish::UpsertParty(upsert) = wish {
+        if let Wish::ConfirmProposal { proposal, .. } = wish {
+            return Ok(self.event_of(*proposal));
+        } else if let Wish::UpsertParty(upsert) = wish {
             return self.upserted(upsert.clone()).map(Some);
         }
         if let Some(event) = registration(wish).or(self.of_keys(envelope, wish)?) {
@@ -73,13 +75,8 @@ impl State {
                 self.moving(content.head.id, voice.mover(), evidence, steps)?
             }
             Wish::MoveEnded { batch, voice, evidence, moves } => {
-                let step = |of: LegMove| LegStep {
-                    leg: of.leg,
-                    to: of.to,
-                    reference: of.reference,
-                    reason: of.reason,
-                };
-                self.moving(batch, voice.mover(), evidence, moves.into_iter().map(step).collect())?
+                let steps = moves.into_iter().map(step_of).collect();
+                self.moving(batch, voice.mover(), evidence, steps)?
             }
             Wish::ReportLegs { content, evidence, words, signed } => {
                 let steps = self.heard(content.head.id, &words)?;
@@ -111,6 +108,9 @@ impl State {
             | Wish::AddIdentity(_)
             | Wish::RevokeIdentity { .. }
             | Wish::RotateIdentity { .. }
+            | Wish::SetEyes(_)
+            | Wish::ConfirmProposal { .. }
+            | Wish::WithdrawProposal { .. }
             | Wish::CloseWindow
             | Wish::SealWindow(_)
             | Wish::CreateBatch(_) => return Ok(None),
@@ -142,6 +142,7 @@ impl State {
             | Event::Registry(_)
             | Event::Budget(_)
             | Event::Access(_)
+            | Event::Eyes(_)
             | Event::Key(_)
             | Event::Window(_)
             | Event::Batch(_)
@@ -239,6 +240,7 @@ impl State {
         let to = said(Unknown, word)?.expect("nothing is known of it");
         if let Some((who, standing, of)) = progress.proposed.get(&leg)
             && (*standing, of) == (to, &reference)
+            && (*who == operator || !self.one_person(who, operator))
         {
             // The simulator's operators always rest on the same evidence.
             if *who == operator {
@@ -253,6 +255,10 @@ impl State {
         let event = LegProposed { batch, leg, to, reference, evidence, signature };
         Ok(Event::from(event))
     }
+}
+
+fn step_of(of: LegMove) -> LegStep {
+    LegStep { leg: of.leg, to: of.to, reference: of.reference, reason: of.reason }
 }
 
 /// Who and what is registered: just what was asked for.
@@ -285,6 +291,9 @@ fn registration(wish: &Wish) -> Option<Event> {
         | Wish::WarnBudgets(_)
         | Wish::SetOperatorKey { .. }
         | Wish::RemoveOperatorKey { .. }
+        | Wish::SetEyes(_)
+        | Wish::ConfirmProposal { .. }
+        | Wish::WithdrawProposal { .. }
         | Wish::CloseWindow
         | Wish::SealWindow(_)
         | Wish::ArchiveWindow(_)

@@ -90,7 +90,7 @@ pub fn party(party: PartyId, payer: bool, place: usize, rails: &[Rail]) -> Item 
         name: format!("{kind} {place} Inc."),
         suspended: false,
         accounts: rails.iter().map(account).collect(),
-        erased: false,
+        ..Default::default()
     };
     Item::Party(UpsertPartyRequest {
         request_id: request_id("party"),

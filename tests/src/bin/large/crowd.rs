@@ -162,7 +162,7 @@ fn party(id: PartyId, rail: On, place: usize) -> Item {
         name: format!("Müller & Söhne Agent {place} GmbH"),
         suspended: false,
         accounts: [(rail.name().to_owned(), SettlementAccount { fields })].into(),
-        erased: false,
+        ..Default::default()
     };
     Item::Party(UpsertPartyRequest {
         request_id: request_id("party"),

@@ -67,7 +67,7 @@ impl World {
     /// Closes the open window and seals it; with something owed in it, or nothing.
     fn close(&mut self, owed: bool) -> WindowNumber {
         let window = self.control.open_window().number;
-        let happens = |event| Fact { envelope: Envelope::own(), event };
+        let happens = |event| Fact::new(Envelope::own(), event);
         self.apply(&happens(Event::from(WindowCut { window })), Made::Nothing);
         let (root, carried_in, totals) = (Digest::ZERO, Total::ZERO, WindowTotals::default());
         let asset = AssetSeal {

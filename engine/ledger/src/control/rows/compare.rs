@@ -48,6 +48,7 @@ impl Control {
             suspensions,
             needed,
             hold,
+            eyes,
             rows: _,
             ended: _,
         } = self;
@@ -75,7 +76,7 @@ impl Control {
             ("suspended parties", *suspended == other.suspended),
             ("suspensions", *suspensions == other.suspensions),
             ("what keeps parties from being erased", *needed == other.needed),
-            ("that it was restored", *hold == other.hold),
+            ("the hold, or what was proposed", *hold == other.hold && *eyes == other.eyes),
         ];
         same.into_iter().find(|(_, same)| !same).map(|(what, _)| what)
     }

@@ -229,6 +229,7 @@ impl Restoring {
             }
             RowKey::Identity(lsn) => control.identities.restore(lsn, read(value)?),
             RowKey::OperatorKey(key) => control.operator_keys.restore(key, read(value)?),
+            RowKey::Eyes | RowKey::Proposal(_) => control.restore_eyes(row, value)?,
             RowKey::Hold => control.hold = Some(read(value)?),
             RowKey::Legs(..) => {
                 return restore_page(&mut control.batches, row, value)
@@ -251,6 +252,15 @@ impl Control {
         }
         self.budgets.insert(signer, budgets);
         Ok(Restored::Budgets(signer))
+    }
+
+    fn restore_eyes(&mut self, row: RowKey, value: &[u8]) -> Result<(), String> {
+        if let RowKey::Proposal(lsn) = row {
+            self.eyes.restore(lsn, read(value)?);
+        } else {
+            self.eyes.restore_row(read(value)?);
+        }
+        Ok(())
     }
 
     fn restore_carried(

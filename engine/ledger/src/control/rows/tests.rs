@@ -2,6 +2,7 @@
 //! from them is the state at the mark.
 
 mod budgets;
+mod eyes;
 mod identities;
 mod kept;
 mod keys;
@@ -15,6 +16,7 @@ use crate::types::{AssetNumber, BatchId, Digest, FitKey, PartyId, SignerKey, Tot
 use crate::wish::UpsertParty;
 use crate::{LegState, NewTrouble, Rail, TroubleKind, Voice, Way, Wish};
 use budgets::OfBudgets;
+use eyes::OfEyes;
 use identities::OfIdentities;
 use kept::{Kept, save};
 use proptest::prelude::*;
@@ -42,6 +44,7 @@ enum Step {
     /// An operator sets this own key, or loses the one there is.
     Key(Option<u8>),
     Identity(OfIdentities),
+    Eyes(OfEyes),
     /// It was restored from a copy, or is released.
     Hold(bool),
     /// Begins a picture, if none is taken.
@@ -82,6 +85,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (1u8..6).prop_map(Step::Revoke),
         4 => budgets::step().prop_map(Step::Budgets),
         4 => identities::step().prop_map(Step::Identity),
+        4 => eyes::step().prop_map(Step::Eyes),
         2 => (1u8..6, 1u128..99).prop_map(|(n, sum)| Step::Deposit(n, sum)),
         2 => prop::collection::vec(owed, 0..5).prop_map(Step::Close),
         2 => Just(Step::Compute),
@@ -147,6 +151,7 @@ impl World {
             }
             Step::Budgets(step) => self.step_of_budgets(step),
             Step::Identity(step) => self.step_of_identities(step),
+            Step::Eyes(step) => self.step_of_eyes(step),
             Step::Revoke(n) => self.wish(Wish::RevokeSigner { signer: SignerKey([n; 32]) }),
             Step::Deposit(n, sum) => {
                 let (party, asset, amount) = (party(n), ASSET, Total(sum));
@@ -336,7 +341,7 @@ fn full() -> World {
         Step::Compute,
         Step::Abort,
     ];
-    steps.into_iter().for_each(|step| world.step(step));
+    steps.into_iter().chain(eyes::some()).for_each(|step| world.step(step));
     // What fails is owed in the open window, which is not sealed.
     world.last = Some(world.books.control.batches()[0].head.id);
     for step in [
@@ -415,6 +420,7 @@ fn requests_are_kept_by_pages_that_never_change_and_go_with_their_span() {
         let is_page = |key: &&Vec<u8>| RowKey::decode(key).unwrap().section() == Section::Requests;
         kept.0.keys().filter(is_page).cloned().collect::<Vec<_>>()
     };
+    world.step(Step::Eyes(OfEyes::Set(false)));
     let before = world.kept.0.clone();
     for n in 0..2_500u32 {
         world.step(Step::Deposit(1, u128::from(n) + 1));

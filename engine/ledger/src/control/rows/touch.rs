@@ -6,17 +6,26 @@ use crate::control::ended::rows_of_legs;
 use crate::control::{Control, Made};
 use crate::envelope::Fact;
 use crate::event::{
-    BatchEvent, BudgetEvent, DisputeEnded, Event, ExposureReleased, HoldEvent, KeyEvent, LegEvent,
-    LegProposed, LegsBooked, RegistryEvent, TroubleEvent, WindowArchived, WindowDisputed,
+    BatchEvent, BudgetEvent, DisputeEnded, Event, ExposureReleased, EyesEvent, HoldEvent, KeyEvent,
+    LegEvent, LegProposed, LegsBooked, RegistryEvent, TroubleEvent, WindowArchived, WindowDisputed,
     WindowEvent,
 };
 use crate::row::RowKey;
-use crate::types::{BatchId, Lsn};
+use crate::types::{BatchId, Lsn, Timestamp};
 
 impl Control {
     /// Says of the rows that the fact in the record at `lsn` changes, that it does.
-    pub(in crate::control) fn touch_all(&mut self, lsn: Lsn, fact: &Fact, made: &Made) {
-        for row in self.rows_of(lsn, fact, made) {
+    pub(in crate::control) fn touch_all(
+        &mut self,
+        (lsn, at): (Lsn, Timestamp),
+        fact: &Fact,
+        made: &Made,
+    ) {
+        for row in self.rows_of((lsn, at), fact, made) {
+            self.touch(row);
+        }
+        let confirmed = fact.confirms.as_ref();
+        if let Some(row) = confirmed.and_then(|of| self.row_of_proposal(of.proposal)) {
             self.touch(row);
         }
         // After the batch itself, which says when its pages changed.
@@ -29,7 +38,7 @@ impl Control {
     }
 
     /// Without those of legs.
-    fn rows_of(&self, lsn: Lsn, fact: &Fact, made: &Made) -> Vec<RowKey> {
+    fn rows_of(&self, (lsn, at): (Lsn, Timestamp), fact: &Fact, made: &Made) -> Vec<RowKey> {
         match &fact.event {
             Event::Registry(e) => rows_of_registry(e),
             Event::Budget(BudgetEvent::Set(e)) => vec![RowKey::Budgets(e.signer)],
@@ -47,6 +56,11 @@ impl Control {
                 key.into_iter().map(RowKey::OperatorKey).collect()
             }
             Event::Access(e) => self.rows_of_access(lsn, e),
+            Event::Eyes(EyesEvent::Set(_)) => vec![RowKey::Eyes],
+            Event::Eyes(EyesEvent::Proposed(_)) => self.rows_of_proposed(lsn, at),
+            Event::Eyes(EyesEvent::Withdrawn(e)) => {
+                self.row_of_proposal(e.proposal).into_iter().collect()
+            }
             Event::Window(e) => self.rows_of_window(e),
             Event::Batch(BatchEvent::Computed(e)) => {
                 let mut rows = vec![RowKey::Batch(e.batch), RowKey::Deed(lsn)];

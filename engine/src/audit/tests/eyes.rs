@@ -1,0 +1,128 @@
+//! What takes two and stands by one, or by two who are one, or as another thing than was proposed:
+//! whatever of it the engine writes, is found.
+
+use super::made::{Change as Made_, Made, party};
+use super::*;
+use crate::ledger::event::{
+    Change, ChangeProposed, Confirmation, CreditLimitSet, EyesSet, IdentityAdded, ProposalWithdrawn,
+};
+use crate::ledger::eyes::proposal_id;
+use crate::ledger::{Credential, Role, Scope};
+use crate::types::{AssetNumber, Timestamp, Total};
+
+fn limit(limit: u128) -> CreditLimitSet {
+    CreditLimitSet { party: party(1), asset: AssetNumber(978), limit: Total(limit) }
+}
+
+/// A deployment with four eyes, and what ann has proposed in it.
+fn proposed() -> (Made, Digest) {
+    let mut made = Made::new(Made_::default()).deployed();
+    let operators = ["ann", "bob", "cleo"].map(str::to_owned).to_vec();
+    made.event(Event::from(EyesSet { on: true, operators }));
+    let id = proposes(&mut made, "ann", "first", Change::Limit(limit(5)));
+    (made, id)
+}
+
+fn proposes(made: &mut Made, who: &str, request: &str, change: Change) -> Digest {
+    let id = proposal_id(&change, Digest::ZERO, (who, request), made.next_at());
+    let before = Digest::ZERO;
+    made.asked(who, request, Event::from(ChangeProposed { proposal: id, change, before }));
+    id
+}
+
+fn by(proposal: Digest, proposer: &str) -> Confirmation {
+    Confirmation { proposal, proposer: proposer.to_owned(), signature: [0; 64] }
+}
+
+fn found(made: Made) -> String {
+    let report = audit_files(&[made.export()]);
+    report.first_difference.as_ref().map_or_else(String::new, ToString::to_string)
+}
+
+/// What happens next, after what was proposed under this id.
+type Step = fn(&mut Made, Digest);
+
+#[test]
+fn what_stands_by_one_where_it_takes_two_is_found() {
+    let (mut made, id) = proposed();
+    made.confirmed("bob", Event::from(limit(5)), by(id, "ann"));
+    assert_eq!(found(made), "", "so it may be");
+    // What protects goes by one.
+    let (mut made, _) = proposed();
+    made.asked("ann", "nothing", Event::from(limit(0)));
+    assert_eq!(found(made), "");
+    let cases: [(&str, Step); 9] = [
+        ("another confirms", |made, _| {
+            made.asked("ann", "alone", Event::from(limit(5)));
+        }),
+        ("takes another person", |made, id| {
+            made.confirmed("ann", Event::from(limit(5)), by(id, "ann"));
+        }),
+        ("takes another person", |made, id| {
+            made.confirmed("stranger", Event::from(limit(5)), by(id, "ann"));
+        }),
+        ("a proposal of another", |made, id| {
+            made.confirmed("bob", Event::from(limit(6)), by(id, "ann"));
+        }),
+        ("who proposed it", |made, id| {
+            made.confirmed("bob", Event::from(limit(5)), by(id, "cleo"));
+        }),
+        ("is not there", |made, id| {
+            made.confirmed("bob", Event::from(limit(5)), by(id, "ann"));
+            made.confirmed("cleo", Event::from(limit(5)), by(id, "ann"));
+        }),
+        ("is not there", |made, id| {
+            let reason = String::new();
+            made.asked("cleo", "w", Event::from(ProposalWithdrawn { proposal: id, reason }));
+            made.confirmed("bob", Event::from(limit(5)), by(id, "ann"));
+        }),
+        ("has expired", |made, id| {
+            made.clock += 3 * 24 * 3_600 * 1_000_000;
+            made.confirmed("bob", Event::from(limit(5)), by(id, "ann"));
+        }),
+        ("what takes two", |made, _| {
+            proposes(made, "ann", "nothing", Change::Limit(limit(0)));
+        }),
+    ];
+    for (part, step) in cases {
+        let (mut made, id) = proposed();
+        step(&mut made, id);
+        let what = found(made);
+        assert!(what.contains(part), "{part:?}: {what:?}");
+    }
+}
+
+#[test]
+fn a_proposal_under_another_id_or_of_nobody_is_found() {
+    let (mut made, id) = proposed();
+    let (change, before) = (Change::Limit(limit(6)), Digest::ZERO);
+    made.asked("ann", "other", Event::from(ChangeProposed { proposal: id, change, before }));
+    assert!(found(made).contains("the id of a proposal"));
+    let (mut made, _) = proposed();
+    proposes(&mut made, "stranger", "of nobody", Change::Limit(limit(6)));
+    assert!(found(made).contains("by one of them"));
+}
+
+/// One operator adds an approver, before and after there are two.
+#[test]
+fn who_is_let_in_by_one_is_found() {
+    let added = |name: &str| IdentityAdded {
+        name: name.to_owned(),
+        role: Role::Approver,
+        credential: Credential::Key(Digest([9; 32])),
+        scope: Scope::default(),
+        expires_at: None::<Timestamp>,
+        rate: 0,
+    };
+    let (mut made, _) = proposed();
+    made.asked("ann", "alone", Event::from(added("eve")));
+    assert!(found(made).contains("another confirms"));
+    let mut made = Made::new(Made_::default()).deployed();
+    made.event(Event::from(EyesSet { on: true, operators: Vec::new() }));
+    made.asked("ann", "the first", Event::from(added("eve")));
+    assert!(found(made).contains("access bootstrap"));
+    let (mut made, _) = proposed();
+    let id = proposes(&mut made, "ann", "eve", Change::Identity(added("eve")));
+    made.confirmed("bob", Event::from(added("eve")), by(id, "ann"));
+    assert_eq!(found(made), "");
+}
