@@ -6,7 +6,7 @@ use crate::floods::FloodsArgs;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 use std::str::FromStr;
-use tallystick_connect::Credentials;
+use tallystick_client::Credentials;
 
 /// Most vouchers of one run: beyond it a payer could reach its limit by honest vouchers alone, and
 /// then the expected outcomes would be wrong. It is 160 GB of vouchers, so nobody is held up.

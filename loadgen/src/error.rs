@@ -3,7 +3,7 @@
 //! A difference between the books is never an error: it is a result, and the report holds it.
 
 use std::path::PathBuf;
-use tallystick_connect::ConnectError;
+use tallystick_client::ConnectError;
 
 /// A run that cannot go on.
 #[derive(Debug, thiserror::Error)]

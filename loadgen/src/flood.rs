@@ -19,7 +19,7 @@ use serde_json::json;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime};
-use tallystick_connect::Way;
+use tallystick_client::Way;
 use tallystick_proto::v1::Frame;
 use tokio::task::JoinSet;
 

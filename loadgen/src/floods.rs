@@ -9,7 +9,7 @@ use crate::print;
 use clap::{Args, ValueEnum as _};
 use serde_json::json;
 use std::path::{Path, PathBuf};
-use tallystick_connect::Credentials;
+use tallystick_client::Credentials;
 
 /// The floods: kind, connections, streams on each.
 const FLOODS: [(FloodKind, u16, u16); 10] = [

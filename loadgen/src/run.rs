@@ -16,7 +16,7 @@ use crate::voucher::Network;
 use crate::window::Sealed;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
-use tallystick_connect::Way;
+use tallystick_client::Way;
 use tallystick_proto::v1::Status;
 
 /// Everything that a run brought to light.

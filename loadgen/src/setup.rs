@@ -12,7 +12,7 @@ use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tallystick_connect::{ConnectError, Token, Way};
+use tallystick_client::{ConnectError, Token, Way};
 use tallystick_proto::v1::import_request::Item;
 use tallystick_proto::v1::operator_client::OperatorClient;
 use tallystick_proto::v1::vouchers_client::VouchersClient;

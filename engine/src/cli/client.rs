@@ -10,7 +10,7 @@ use crate::types::NetworkId;
 use bytes::Bytes;
 use std::collections::BTreeSet;
 use std::path::Path;
-use tallystick_connect::{ConnectError, Token, Way};
+use tallystick_client::{ConnectError, Token, Way};
 use tallystick_proto::v1::operator_client::OperatorClient;
 use tallystick_proto::v1::vouchers_client::VouchersClient;
 use tallystick_proto::v1::{GetNetworkRequest, ListPartiesRequest, Network};
@@ -24,7 +24,7 @@ const NAMES_HELD: usize = 50_000;
 /// The operator's token, when it is not in a file.
 const TOKEN_VARIABLE: &str = "TALLYSTICK_TOKEN";
 
-const _: () = assert!(PORT_DEFAULT == tallystick_connect::PORT_DEFAULT);
+const _: () = assert!(PORT_DEFAULT == tallystick_client::PORT_DEFAULT);
 
 /// What a command works with: the engine and standard output.
 pub struct Session {

@@ -1,7 +1,7 @@
 //! What every command is told: where the engine is, and how results are printed.
 
 use clap::Args;
-use tallystick_connect::Credentials;
+use tallystick_client::Credentials;
 
 /// Where the engine is and how results are printed.
 #[derive(Debug, Clone, Args)]

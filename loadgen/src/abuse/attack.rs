@@ -12,7 +12,7 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
-use tallystick_connect::Way;
+use tallystick_client::Way;
 use tallystick_proto::v1::operator_client::OperatorClient;
 use tallystick_proto::v1::{Frame, GetStatusRequest};
 use tokio::net::TcpStream;

@@ -13,7 +13,7 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tallystick_connect::{Credentials, Way};
+use tallystick_client::{Credentials, Way};
 use tallystick_proto::v1::credential::Kind;
 use tallystick_proto::v1::{AddIdentityRequest, Credential, Role};
 

@@ -8,7 +8,7 @@ use rcgen::{
     BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose, SanType,
 };
 use std::path::{Path, PathBuf};
-use tallystick_connect::{Credentials, Way};
+use tallystick_client::{Credentials, Way};
 use tempfile::TempDir;
 use tokio::sync::{mpsc, watch};
 use tokio_rustls::TlsConnector;

@@ -2,9 +2,9 @@
 //! it goes nowhere where others could read it on the way; one that is signed for the call lives for
 //! minutes, and goes nowhere else either.
 
-use crate::ConnectError;
-use crate::address::Address;
-use crate::signed::IdentityKey;
+use super::ConnectError;
+use super::address::Address;
+use super::signed::IdentityKey;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::sync::Arc;

@@ -1,9 +1,9 @@
 //! One connection, in plain text or under TLS, that remembers what did not fit: what HTTP/2 makes
 //! of a broken connection says nothing any more.
 
-use crate::address::Address;
-use crate::misfit::Misfit;
-use crate::tls::Trust;
+use super::address::Address;
+use super::misfit::Misfit;
+use super::tls::Trust;
 use hyper_util::rt::TokioIo;
 use std::future::Future;
 use std::io;

@@ -1,6 +1,6 @@
 //! Where the engine is: what a person types, and the URL that it means.
 
-use crate::ConnectError;
+use super::ConnectError;
 use std::net::IpAddr;
 use tonic::transport::{Endpoint, Uri};
 

@@ -1,7 +1,7 @@
 //! Tokens that an identity's owner signs, one for each call: the key stays where it is, and whoever
 //! finds a token in a log can do nothing with it a few minutes later.
 
-use crate::ConnectError;
+use super::ConnectError;
 use data_encoding::{BASE64URL_NOPAD, HEXLOWER_PERMISSIVE};
 use ed25519_dalek::{Signer as _, SigningKey};
 use serde::Deserialize;

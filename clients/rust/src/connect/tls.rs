@@ -1,9 +1,9 @@
 //! Whom a client trusts, and by what it is known: from files to what a handshake needs. TLS 1.3
 //! only, as the engine.
 
-use crate::ConnectError;
-use crate::address::Address;
-use crate::token::read_private;
+use super::ConnectError;
+use super::address::Address;
+use super::token::read_private;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio_rustls::TlsConnector;

@@ -1,7 +1,7 @@
 //! What does not fit between a client and who answers it, found in what the TLS library says; and
 //! what a person can do about it.
 
-use crate::address::Address;
+use super::address::Address;
 use std::error::Error;
 use std::io;
 use tokio_rustls::rustls::{AlertDescription, CertificateError, Error as TlsError};

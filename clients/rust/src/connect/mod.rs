@@ -1,11 +1,10 @@
 //! How a client comes to its engine: the address, the caller's token or key, TLS, and in plain
 //! words what is wrong when the two sides do not fit.
 //!
-//! Owns what every client of the command line does before its first call. Knows no service and no
+//! Owns what every client does before its first call; the feature `cli` makes options of a command line
+//! of it. Knows no service and no
 //! message, and nothing of the engine's insides. TLS is always checked: there is no way to trust
 //! whoever answers.
-
-#![forbid(unsafe_code)]
 
 mod address;
 mod line;
@@ -19,14 +18,14 @@ pub use misfit::Misfit;
 pub use token::Token;
 
 use address::Address;
-use clap::Args;
 use line::Connector;
 use std::path::PathBuf;
 use std::time::Duration;
 use tls::Trust;
 use tonic::transport::{Channel, Endpoint};
 
-/// The heading under which the options stand.
+/// The heading under which the options stand on a command line.
+#[cfg(feature = "cli")]
 const HEADING: &str = "Common options";
 
 /// Longest wait for a connection: an engine that is there answers at once, so this is what tells a
@@ -34,24 +33,25 @@ const HEADING: &str = "Common options";
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// By what a client is known, and whom it trusts.
-#[derive(Debug, Clone, Default, Args)]
+#[derive(Debug, Clone, Default)]
+#[cfg_attr(feature = "cli", derive(clap::Args))]
 pub struct Credentials {
     /// File with your operator's token, your API key, or your identity's key (`access keygen`),
     /// where the engine asks who calls; else TALLYSTICK_TOKEN is used
-    #[arg(long, global = true, value_name = "FILE", help_heading = HEADING)]
+    #[cfg_attr(feature = "cli", arg(long, global = true, value_name = "FILE", help_heading = HEADING))]
     pub token_file: Option<PathBuf>,
     /// File with the authority of the engine's certificate (PEM), for an engine that speaks TLS;
     /// else those that this system trusts
-    #[arg(long, global = true, env = "TALLYSTICK_TLS_CA", hide_env_values = true,
-        value_name = "FILE", help_heading = HEADING)]
+    #[cfg_attr(feature = "cli", arg(long, global = true, env = "TALLYSTICK_TLS_CA", hide_env_values = true,
+        value_name = "FILE", help_heading = HEADING))]
     pub tls_ca: Option<PathBuf>,
     /// File with your own certificate (PEM), where the engine asks for one
-    #[arg(long, global = true, env = "TALLYSTICK_TLS_CERT", hide_env_values = true,
-        value_name = "FILE", help_heading = HEADING)]
+    #[cfg_attr(feature = "cli", arg(long, global = true, env = "TALLYSTICK_TLS_CERT", hide_env_values = true,
+        value_name = "FILE", help_heading = HEADING))]
     pub tls_cert: Option<PathBuf>,
     /// File with its key (PEM)
-    #[arg(long, global = true, env = "TALLYSTICK_TLS_KEY", hide_env_values = true,
-        value_name = "FILE", help_heading = HEADING)]
+    #[cfg_attr(feature = "cli", arg(long, global = true, env = "TALLYSTICK_TLS_KEY", hide_env_values = true,
+        value_name = "FILE", help_heading = HEADING))]
     pub tls_key: Option<PathBuf>,
 }
 
