@@ -3,9 +3,9 @@
 
 use crate::crowd::cores;
 use crate::sign::{Signed, Terms};
-use crate::voucher::{Fields, MESSAGE_BYTES, VOUCHER_BYTES};
 use ed25519_dalek::{Signature, VerifyingKey};
 use std::time::{Duration, Instant};
+use tallystick_client::voucher::{Fields, MESSAGE_BYTES, VOUCHER_BYTES};
 
 /// Vouchers that are checked over and over: more than the caches hold, quick to prepare.
 const SAMPLE: usize = 1 << 15;

@@ -173,9 +173,9 @@ mod tests {
     use super::*;
     use crate::plan::{LIMIT, deal, draw, tests::small};
     use crate::sign::{Signed, Terms, tests::signed};
-    use crate::voucher::{Fields, VOUCHER_BYTES, outcome};
     use ed25519_dalek::{Signature, VerifyingKey};
     use proptest::prelude::*;
+    use tallystick_client::voucher::{Fields, VOUCHER_BYTES, outcome};
 
     /// The credit rule, one voucher at a time, on nothing but the bytes: slow and plain.
     #[derive(Default)]

@@ -10,7 +10,6 @@ use crate::args::{CrowdArgs, FloodArgs, FloodKind, Model};
 use crate::crowd::Crowd;
 use crate::error::{Error, status_text};
 use crate::setup::{Clients, Vouchers, connect};
-use crate::voucher::{Fields, Network, VOUCHER_BYTES, outcome};
 use bytes::Bytes;
 use ed25519_dalek::{Signer as _, SigningKey};
 use hdrhistogram::Histogram;
@@ -20,6 +19,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 use tallystick_client::Way;
+use tallystick_client::voucher::{Fields, Network, VOUCHER_BYTES, outcome};
 use tallystick_proto::v1::Frame;
 use tokio::task::JoinSet;
 

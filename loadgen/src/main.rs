@@ -32,7 +32,6 @@ mod sign;
 mod stream;
 mod text;
 mod versus;
-mod voucher;
 mod window;
 
 use args::{Cli, Command, RunArgs};

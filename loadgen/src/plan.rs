@@ -6,12 +6,12 @@
 
 use crate::args::{Share, TrafficArgs, VOUCHERS_MAX};
 use crate::crowd::{Crowd, Party, index};
-use crate::voucher::outcome;
 use rand::RngExt as _;
 use rand::distr::Distribution as _;
 use rand_chacha::ChaCha8Rng;
 use rand_distr::Zipf;
 use std::collections::HashMap;
+use tallystick_client::voucher::outcome;
 
 /// Largest rise of one voucher, in asset units. With scale 6 that is half a cent: what a request
 /// costs, and fine enough that dust below a cent is left at the end.

@@ -6,9 +6,9 @@ use crate::books::hex;
 use crate::crowd::cores;
 use crate::run::Run;
 use crate::setup::per_second;
-use crate::voucher::outcome;
 use serde::Serialize;
 use std::collections::BTreeMap;
+use tallystick_client::voucher::outcome;
 use tallystick_proto::v1::Status;
 
 /// The JSON object: one flat list of fields, each described in `docs/LOADGEN.md`. Sums are decimal

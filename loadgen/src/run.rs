@@ -12,11 +12,11 @@ use crate::progress::Progress;
 use crate::setup::{self, Clients};
 use crate::sign::{self, Signed, Terms};
 use crate::stream::{self, Answers, Sending};
-use crate::voucher::Network;
 use crate::window::Sealed;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tallystick_client::Way;
+use tallystick_client::voucher::Network;
 use tallystick_proto::v1::Status;
 
 /// Everything that a run brought to light.

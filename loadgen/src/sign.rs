@@ -5,10 +5,10 @@
 use crate::crowd::{Crowd, cores};
 use crate::plan::{Kind, Planned};
 use crate::progress::Progress;
-use crate::voucher::{Fields, Network, SIGNATURE_AT, VOUCHER_BYTES};
 use bytes::Bytes;
 use ed25519_dalek::Signer as _;
 use std::sync::Mutex;
+use tallystick_client::voucher::{Fields, Network, SIGNATURE_AT, VOUCHER_BYTES};
 
 /// Vouchers that a core signs at once: some 15 ms of work.
 const CHUNK: usize = 512;
@@ -112,8 +112,8 @@ pub mod tests {
     use super::*;
     use crate::plan;
     use crate::plan::tests::small;
-    use crate::voucher::outcome;
     use ed25519_dalek::{Signature, VerifyingKey};
+    use tallystick_client::voucher::outcome;
 
     /// The small crowd's vouchers, signed for a made-up network.
     pub fn signed(seed: u64, vouchers: u64, streams: usize) -> (Crowd, Terms, Vec<Signed>) {

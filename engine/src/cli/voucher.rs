@@ -8,17 +8,15 @@ use super::ids::Named;
 use super::output::{Cell, Record, hex};
 use super::{CliError, money};
 use crate::config::parse_duration;
-use crate::types::{
-    Amount, AssetNumber, ChannelHasher, NetworkId, Outcome, Packed, PartyId, SignerKey,
-    VOUCHER_BYTES, Voucher, message,
-};
+use crate::types::{Outcome, PartyId, SignerKey};
 use clap::{Args, Subcommand};
-use ed25519_dalek::{Signer as _, SigningKey};
+use ed25519_dalek::SigningKey;
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+use tallystick_client::{AgentKey, Channel as ChannelOf, Network, Voucher};
 use tallystick_proto::v1::{Ack, Channel, Frame, GetChannelRequest};
 
 /// `tallystick voucher ...`
@@ -218,19 +216,11 @@ pub(super) fn read_key(path: &Path) -> Result<SigningKey, CliError> {
 }
 
 /// Makes a signed voucher.
-fn sign(
-    key: &SigningKey,
-    network: NetworkId,
-    to: To,
-    expires_at: i64,
-    cumulative: Amount,
-) -> Voucher {
-    let signer = SignerKey(key.verifying_key().to_bytes());
-    let To { payee, asset, lane } = to;
-    let asset = AssetNumber(asset);
-    let channel = ChannelHasher::new(network).channel_of(signer, payee, asset, lane, expires_at);
-    let signature = key.sign(&message(channel, cumulative, expires_at)).to_bytes();
-    Voucher { signer, payee, asset, lane, expires_at, cumulative, signature }
+fn sign(key: &SigningKey, network: &Network, to: To, expires_at: i64, cumulative: u64) -> Voucher {
+    let key = AgentKey::new(&key.to_bytes());
+    let To { payee: PartyId(payee), asset, lane } = to;
+    let channel = ChannelOf { payee, asset, expires_at, lane };
+    key.sign(network, channel.fields(key.signer(), cumulative))
 }
 
 /// Runs `tallystick voucher sign`.
@@ -248,7 +238,7 @@ pub async fn run_voucher(session: &mut Session, command: VoucherCommand) -> Resu
         (Some(time), _) => time,
         (None, ttl) => after_now(ttl.unwrap_or_default())?,
     };
-    let network = session.network_id().await?;
+    let network = Network::new(session.network_id().await?.0);
     let ToArgs { payee, asset, lane } = args.to;
     let cumulative = money::units(session, &args.cumulative, asset).await?;
     let cumulative = cumulative.parse().map_err(|_| {
@@ -262,14 +252,15 @@ pub async fn run_voucher(session: &mut Session, command: VoucherCommand) -> Resu
              --expires-at {expires_at} instead of --ttl"
         ));
     }
-    let voucher = sign(&key, network, to, expires_at, Amount(cumulative));
-    let packed = voucher.pack();
-    let mut record = voucher_record(&voucher, &packed, network);
+    let voucher = sign(&key, &network, to, expires_at, cumulative);
+    let packed = voucher.packed();
+    let mut record = voucher_record(&voucher, &network);
     if !args.submit {
         if session.out.is_json() {
             return session.print(&record).await;
         }
-        super::note(&format!("signer {}, expires_at {expires_at}", voucher.signer));
+        let signer = hex(&voucher.fields.signer);
+        super::note(&format!("signer {signer}, expires_at {expires_at}"));
         return session.out.line(&hex(&packed));
     }
     let frame = Frame { frame_id: 1, packed: packed.to_vec().into(), vouchers: Vec::new() };
@@ -376,18 +367,17 @@ fn explanation(outcome: Outcome) -> &'static str {
     }
 }
 
-fn voucher_record(voucher: &Voucher, packed: &[u8; VOUCHER_BYTES], network: NetworkId) -> Record {
-    let channel = ChannelHasher::new(network).channel(Packed(packed));
-    let asset = voucher.asset.0;
+fn voucher_record(voucher: &Voucher, network: &Network) -> Record {
+    let of = &voucher.fields;
     Record(vec![
-        ("channel_id", Cell::Hex(channel.0.to_vec().into())),
-        ("signer", Cell::Hex(voucher.signer.0.to_vec().into())),
-        ("payee", Cell::Party(voucher.payee.0.to_vec().into())),
-        ("asset", Cell::Count(asset.into())),
-        ("lane", Cell::Label(voucher.lane)),
-        ("expires_at", Cell::Count(u64::try_from(voucher.expires_at).unwrap_or(0))),
-        ("cumulative", Cell::Money(voucher.cumulative.to_string(), asset)),
-        ("packed", Cell::Hex(packed.to_vec().into())),
+        ("channel_id", Cell::Hex(network.channel(of).to_vec().into())),
+        ("signer", Cell::Hex(of.signer.to_vec().into())),
+        ("payee", Cell::Party(of.payee.to_vec().into())),
+        ("asset", Cell::Count(of.asset.into())),
+        ("lane", Cell::Label(of.lane)),
+        ("expires_at", Cell::Count(u64::try_from(of.expires_at).unwrap_or(0))),
+        ("cumulative", Cell::Money(of.cumulative.to_string(), of.asset)),
+        ("packed", Cell::Hex(voucher.packed().to_vec().into())),
     ])
 }
 
@@ -415,19 +405,21 @@ fn channel_record(channel: Channel, asset: u32) -> Record {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::types::{Amount, ChannelHasher, NetworkId, Packed, message};
 
     #[test]
     fn signed_vouchers_are_valid_under_strict_rules() {
         let key = SigningKey::from_bytes(&[7; 32]);
         let to = To { payee: PartyId([2; 32]), asset: 978, lane: 3 };
-        let network = NetworkId([1; 32]);
-        let voucher = sign(&key, network, to, 1_800_000_000, Amount(5));
-        let packed = voucher.pack();
-        let channel = ChannelHasher::new(network).channel(Packed(&packed));
+        let network = Network::new([1; 32]);
+        let voucher = sign(&key, &network, to, 1_800_000_000, 5);
+        let packed = voucher.packed();
+        // By the engine's own code.
+        let channel = ChannelHasher::new(NetworkId([1; 32])).channel(Packed(&packed));
         let signed = message(channel, Amount(5), 1_800_000_000);
         let signature = ed25519_dalek::Signature::from_bytes(&voucher.signature);
         key.verifying_key().verify_strict(&signed, &signature).unwrap();
-        let json = voucher_record(&voucher, &packed, network).json();
+        let json = voucher_record(&voucher, &network).json();
         assert_eq!(json["packed"], hex(&packed));
         assert_eq!((&json["cumulative"], &json["lane"]), (&"5".into(), &"3".into()));
         assert_eq!(json["expires_at"], 1_800_000_000);

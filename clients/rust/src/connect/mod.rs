@@ -1,10 +1,9 @@
 //! How a client comes to its engine: the address, the caller's token or key, TLS, and in plain
 //! words what is wrong when the two sides do not fit.
 //!
-//! Owns what every client does before its first call; the feature `cli` makes options of a command line
-//! of it. Knows no service and no
-//! message, and nothing of the engine's insides. TLS is always checked: there is no way to trust
-//! whoever answers.
+//! Owns what every client does before its first call; with the feature `cli` it is options of a
+//! command line. Knows no service and no message, and nothing of the engine's insides. TLS is
+//! always checked: there is no way to trust whoever answers.
 
 mod address;
 mod line;
@@ -40,6 +39,9 @@ pub struct Credentials {
     /// where the engine asks who calls; else TALLYSTICK_TOKEN is used
     #[cfg_attr(feature = "cli", arg(long, global = true, value_name = "FILE", help_heading = HEADING))]
     pub token_file: Option<PathBuf>,
+    /// The token or API key itself, for programs that have it from elsewhere; counts before a file
+    #[cfg_attr(feature = "cli", arg(skip))]
+    pub token: Option<String>,
     /// File with the authority of the engine's certificate (PEM), for an engine that speaks TLS;
     /// else those that this system trusts
     #[cfg_attr(feature = "cli", arg(long, global = true, env = "TALLYSTICK_TLS_CA", hide_env_values = true,
@@ -101,10 +103,10 @@ impl Way {
     /// `ConnectError` when they make no sense together, cannot be read, or a token would travel
     /// where others can read it.
     pub fn prepare(server: &str, credentials: &Credentials) -> Result<Self, ConnectError> {
-        let Credentials { token_file, tls_ca, tls_cert, tls_key } = credentials;
+        let Credentials { token_file, token, tls_ca, tls_cert, tls_key } = credentials;
         let has_tls_options = [tls_ca, tls_cert, tls_key].iter().any(|file| file.is_some());
         let address = Address::read(server, has_tls_options)?;
-        let token = Token::load(token_file.as_deref())?;
+        let token = Token::load(token.as_deref(), token_file.as_deref())?;
         let trust = match address.is_tls() {
             true => {
                 let own = tls::own_files(tls_cert.as_deref(), tls_key.as_deref())?;

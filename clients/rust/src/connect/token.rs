@@ -43,8 +43,11 @@ impl Interceptor for Token {
 }
 
 impl Token {
-    /// From the file named, or the environment.
-    pub(crate) fn load(file: Option<&Path>) -> Result<Self, ConnectError> {
+    /// The token given, or from the file named, or the environment.
+    pub(crate) fn load(given: Option<&str>, file: Option<&Path>) -> Result<Self, ConnectError> {
+        if let Some(given) = given {
+            return Ok(Self::of(given)?.unwrap_or_default());
+        }
         let Some(path) = file else {
             return Ok(Self::of(&std::env::var(VARIABLE).unwrap_or_default())?.unwrap_or_default());
         };

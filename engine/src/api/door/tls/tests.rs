@@ -102,6 +102,7 @@ async fn a_call_over_grpc_carries_its_clients_address_and_certificate() {
     let served = tokio::spawn(door.serve(stopping));
     let credentials = Credentials {
         token_file: None,
+        token: None,
         tls_ca: Some(files.path("ca.pem")),
         tls_cert: Some(files.path("client.pem")),
         tls_key: Some(files.path("client.key")),

@@ -1,7 +1,9 @@
-//! The voucher's bytes as a client sees them: packing, channel id, signed message.
+//! The voucher's bytes as a client sees them: packing, channel id, signed message, outcomes.
 //!
 //! Written from the published format alone and checked against `tests/vectors/vouchers.json`. Never
 //! shares code with the engine: a mistake there must show up as a difference here.
+
+use data_encoding::HEXLOWER;
 
 /// Bytes of one packed voucher.
 pub const VOUCHER_BYTES: usize = 160;
@@ -11,6 +13,29 @@ pub const SIGNATURE_AT: usize = 96;
 pub const MESSAGE_BYTES: usize = 50;
 
 const CHANNEL_CONTEXT: &str = "tallystick 2026-11 channel v1";
+
+/// A channel without its signer: it has one running total. Another expiry is another channel, which
+/// starts at 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Channel {
+    /// Who is paid.
+    pub payee: [u8; 32],
+    /// Number of the asset.
+    pub asset: u32,
+    /// Unix seconds.
+    pub expires_at: i64,
+    /// Which of a signer's parallel channels to this payee.
+    pub lane: u64,
+}
+
+impl Channel {
+    /// What a voucher of this total says.
+    #[must_use]
+    pub fn fields(&self, signer: [u8; 32], cumulative: u64) -> Fields {
+        let Self { payee, asset, expires_at, lane } = *self;
+        Fields { signer, payee, asset, lane, expires_at, cumulative }
+    }
+}
 
 /// What a voucher says; the signature stands beside it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,6 +55,13 @@ pub struct Fields {
 }
 
 impl Fields {
+    /// The channel.
+    #[must_use]
+    pub fn channel(&self) -> Channel {
+        let Self { payee, asset, expires_at, lane, .. } = *self;
+        Channel { payee, asset, expires_at, lane }
+    }
+
     /// Writes the packed form.
     pub fn pack(&self, signature: &[u8; 64], out: &mut [u8; VOUCHER_BYTES]) {
         out[..32].copy_from_slice(&self.signer);
@@ -62,7 +94,7 @@ impl Fields {
 
 impl std::fmt::Display for Fields {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let hex = |bytes: &[u8]| data_encoding::HEXLOWER.encode(bytes);
+        let hex = |bytes: &[u8]| HEXLOWER.encode(bytes);
         write!(
             f,
             "signer {}, payee {}, asset {}, lane {}, expires_at {}, cumulative {}",
@@ -76,9 +108,51 @@ impl std::fmt::Display for Fields {
     }
 }
 
+/// A signed voucher: the signer's word that the channel's total is now `cumulative`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Voucher {
+    /// What it says.
+    pub fields: Fields,
+    /// R, then S.
+    pub signature: [u8; 64],
+}
+
+impl Voucher {
+    /// The packed form, as frames hold it.
+    #[must_use]
+    pub fn packed(&self) -> [u8; VOUCHER_BYTES] {
+        let mut packed = [0; VOUCHER_BYTES];
+        self.fields.pack(&self.signature, &mut packed);
+        packed
+    }
+
+    /// From the packed form.
+    #[must_use]
+    pub fn unpack(packed: &[u8; VOUCHER_BYTES]) -> Self {
+        let (fields, signature) = Fields::unpack(packed);
+        Self { fields, signature }
+    }
+
+    /// As the payload of an x402 payment carries it.
+    #[must_use]
+    pub fn json(&self) -> serde_json::Value {
+        let of = &self.fields;
+        serde_json::json!({
+            "signer": HEXLOWER.encode(&of.signer),
+            "payee": HEXLOWER.encode(&of.payee),
+            "asset": of.asset,
+            "lane": of.lane.to_string(),
+            "expiresAt": of.expires_at,
+            "cumulative": of.cumulative.to_string(),
+            "signature": HEXLOWER.encode(&self.signature),
+        })
+    }
+}
+
 /// One network, whose id is part of every channel.
 #[derive(Clone)]
 pub struct Network {
+    id: [u8; 32],
     /// A hasher that has read the context and the network id.
     start: blake3::Hasher,
 }
@@ -89,7 +163,13 @@ impl Network {
     pub fn new(id: [u8; 32]) -> Self {
         let mut start = blake3::Hasher::new_derive_key(CHANNEL_CONTEXT);
         start.update(&id);
-        Self { start }
+        Self { id, start }
+    }
+
+    /// Its id.
+    #[must_use]
+    pub fn id(&self) -> [u8; 32] {
+        self.id
     }
 
     /// Id of the voucher's channel.
@@ -116,7 +196,37 @@ impl Network {
     }
 }
 
-/// What became of a voucher: the bytes of an ack that a plan can foresee.
+/// What became of a voucher: a byte of an ack. An engine may know more of them than this crate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Outcome(pub u8);
+
+impl Outcome {
+    /// It raised the channel's total.
+    pub const CREDITED: Self = Self(outcome::CREDITED);
+    /// The channel's total was already there.
+    pub const STALE: Self = Self(outcome::STALE);
+    /// The key is revoked. Says nothing of an earlier sending.
+    pub const REVOKED_SIGNER: Self = Self(19);
+    /// The channel has expired. Says nothing of an earlier sending.
+    pub const EXPIRED: Self = Self(23);
+    /// The payer or the payee is suspended. Says nothing of an earlier sending.
+    pub const SUSPENDED_PARTY: Self = Self(27);
+
+    /// Whether the engine holds the voucher's total, durably: this sending raised it, or an earlier
+    /// one.
+    #[must_use]
+    pub fn is_held(self) -> bool {
+        matches!(self, Self::CREDITED | Self::STALE)
+    }
+}
+
+impl std::fmt::Display for Outcome {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&outcome::name(self.0))
+    }
+}
+
+/// What became of a voucher: bytes of an ack.
 pub mod outcome {
     /// Raised the channel's total.
     pub const CREDITED: u8 = 1;
@@ -160,7 +270,7 @@ mod tests {
 
     #[test]
     fn every_vector_is_packed_hashed_and_signed_alike() {
-        let text = include_str!("../../tests/vectors/vouchers.json");
+        let text = include_str!("../../../tests/vectors/vouchers.json");
         let file: Value = serde_json::from_str(text).unwrap();
         assert_eq!(file["context"], CHANNEL_CONTEXT);
         let network = Network::new(bytes(&file["network_id"]));
@@ -196,6 +306,9 @@ mod tests {
             (outcome::STALE, Outcome::Stale),
             (outcome::BAD_SIGNATURE, Outcome::BadSignature),
             (outcome::OVER_LIMIT, Outcome::OverLimit),
+            (super::Outcome::REVOKED_SIGNER.0, Outcome::RevokedSigner),
+            (super::Outcome::EXPIRED.0, Outcome::Expired),
+            (super::Outcome::SUSPENDED_PARTY.0, Outcome::SuspendedParty),
         ];
         for (byte, known) in pairs {
             assert_eq!(i32::from(byte), known as i32);
