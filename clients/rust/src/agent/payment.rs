@@ -1,0 +1,165 @@
+//! One payment, from its voucher to the word of what became of it.
+
+use super::lanes::Signed;
+use super::{Agent, PayError, now};
+use crate::voucher::{Outcome, Voucher};
+use data_encoding::HEXLOWER;
+use std::io;
+
+/// A payment whose voucher is signed. Send the voucher, then say what became of it: until then its
+/// lane is out. Dropped without a word it is in doubt, which is always safe.
+#[must_use = "say what became of it: `confirm`, `refused` or `in_doubt`"]
+pub struct Payment {
+    agent: Agent,
+    id: String,
+    amount: u64,
+    voucher: Voucher,
+    is_over: bool,
+}
+
+impl Payment {
+    pub(super) fn new(agent: Agent, id: String, of: &Signed) -> Self {
+        let inner = &agent.0;
+        let fields = of.channel.fields(inner.key.signer(), of.total);
+        let voucher = inner.key.sign(&inner.network, fields);
+        Self { agent, id, amount: of.amount, voucher, is_over: false }
+    }
+
+    /// The voucher: what is to be sent.
+    #[must_use]
+    pub fn voucher(&self) -> &Voucher {
+        &self.voucher
+    }
+
+    /// Its identifier, for x402's `payment-identifier`.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// What is paid, in units.
+    #[must_use]
+    pub fn amount(&self) -> u64 {
+        self.amount
+    }
+
+    /// What a settlement of it is called: `CHANNEL:CUMULATIVE`.
+    #[must_use]
+    pub fn transaction(&self) -> String {
+        let fields = &self.voucher.fields;
+        let channel = self.agent.0.network.channel(fields);
+        format!("{}:{}", HEXLOWER.encode(&channel), fields.cumulative)
+    }
+
+    /// The engine holds it, durably: an ack said so, or whoever brought it has its receipt.
+    ///
+    /// # Errors
+    /// When the lanes cannot be kept any more.
+    pub fn confirm(mut self) -> io::Result<()> {
+        self.known(self.voucher.fields.cumulative)
+    }
+
+    /// The engine did not credit it. `held` is what it holds of the channel, where it was told (an
+    /// x402 answer's `charged`); if not, what is known here counts. What was signed stays signed:
+    /// the next payment of the lane asks for no more than both together.
+    ///
+    /// # Errors
+    /// When the lanes cannot be kept any more.
+    pub fn refused(mut self, held: Option<u64>) -> io::Result<()> {
+        let (known, most) = self.agent.0.lanes().bounds(&self.id).unwrap_or_default();
+        let held = held.unwrap_or(known);
+        if held > most {
+            // More than was ever signed here is not our doing: never sign on top of it.
+            self.is_over = true;
+            self.agent.0.lanes().leave(&self.id);
+            return Ok(());
+        }
+        self.known(held)
+    }
+
+    /// Nobody knows what became of it: its lane is used again when the engine has been asked. The
+    /// same as to drop it.
+    pub fn in_doubt(self) {}
+
+    /// What the outcome of its voucher says of it.
+    ///
+    /// # Errors
+    /// When the lanes cannot be kept any more.
+    pub fn settle(self, outcome: Outcome) -> io::Result<()> {
+        match outcome {
+            Outcome::CREDITED => self.confirm(),
+            // The engine looks at these before the total, or at a total that is not ours alone.
+            Outcome::STALE
+            | Outcome::REVOKED_SIGNER
+            | Outcome::EXPIRED
+            | Outcome::SUSPENDED_PARTY => {
+                self.in_doubt();
+                Ok(())
+            }
+            _ => self.refused(None),
+        }
+    }
+
+    /// Asks the engine whether it holds it.
+    ///
+    /// # Errors
+    /// When nobody can be asked, or does not answer; the payment is in doubt then.
+    pub async fn find_out(mut self) -> Result<bool, PayError> {
+        let inner = self.agent.0.clone();
+        let nobody = || PayError::Key("this agent was told of no engine to ask: set `ask`".into());
+        let way = inner.way.as_ref().ok_or_else(nobody)?;
+        let channel = self.voucher.fields.channel();
+        let mut asking = inner.asking.lock().await;
+        let found = inner.held(way, &mut asking, std::iter::once(channel)).await;
+        if found.is_err() {
+            *asking = None;
+        }
+        let held = found?.first().copied().unwrap_or(0);
+        self.known(held)?;
+        Ok(held >= self.voucher.fields.cumulative)
+    }
+
+    fn known(&mut self, held: u64) -> io::Result<()> {
+        self.is_over = true;
+        let known = self.agent.0.lanes().known(&self.id, held, now());
+        self.agent.0.freed.notify_waiters();
+        known
+    }
+}
+
+impl Drop for Payment {
+    fn drop(&mut self) {
+        if !self.is_over {
+            self.agent.0.lanes().doubt(&self.id);
+            self.agent.0.freed.notify_waiters();
+        }
+    }
+}
+
+/// A caller's own key as a payment identifier of x402: 16 to 128 characters, of those that there
+/// may be. The packages in Python and JavaScript make the same of it.
+pub(super) fn numbered(key: &str, at: u32) -> String {
+    let fits = (13..=118).contains(&key.len())
+        && key.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte));
+    let plain = if fits {
+        key.to_owned()
+    } else {
+        let mut hex = HEXLOWER.encode(key.as_bytes());
+        hex.truncate(116);
+        format!("k{hex:_<15}")
+    };
+    format!("{:_<16}", format!("{plain}-{at}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_become_identifiers_as_in_the_other_packages() {
+        assert_eq!(numbered("order-1234567", 1), "order-1234567-1_");
+        assert_eq!(numbered("ab", 2), "k6162___________-2");
+        assert_eq!(numbered("grün und lang genug", 1).len(), 1 + 2 * 20 + 2);
+        assert!(numbered(&"x".repeat(500), 1_000).len() <= 128);
+    }
+}
