@@ -21,10 +21,13 @@ use tokio::sync::mpsc;
 #[path = "../../clients/rust/examples/first_payment.rs"]
 mod first_payment;
 
-/// How often the engine is killed, and how often a client.
-const ENGINE_KILLS: usize = 8;
-const CLIENT_KILLS: usize = 12;
 const PATIENCE: Duration = Duration::from_secs(120);
+
+/// How often the engine, or a client, is killed: `TALLYSTICK_KILLS` says more.
+fn kills(usually: usize) -> usize {
+    let more = std::env::var("TALLYSTICK_KILLS").ok().and_then(|text| text.parse().ok());
+    more.unwrap_or(usually)
+}
 
 fn write_key(dir: &Path, secret: &[u8; 32]) {
     let path = dir.join("agent.key");
@@ -155,7 +158,7 @@ async fn a_killed_engine_loses_no_payment_and_counts_none_twice() {
     let mut rng = ChaCha8Rng::seed_from_u64(11);
     let Deployment { client, mut engine, dir: _data, .. } = of;
     drop(client);
-    for kill in 0..ENGINE_KILLS {
+    for kill in 0..kills(8) {
         for _ in 0..rng.random_range(1..200) {
             seen.recv().await.unwrap();
         }
@@ -175,24 +178,26 @@ async fn a_killed_engine_loses_no_payment_and_counts_none_twice() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_killed_client_takes_its_lanes_up_again_and_pays_every_request_once() {
-    const REQUESTS: u32 = 400;
+    let kills = kills(12);
+    // More than are paid until the last kill.
+    let requests = u32::try_from(kills * 35).unwrap();
     let of = Deployment::new(1, 1).await;
     let dir = tempfile::tempdir().unwrap();
     write_key(dir.path(), &of.world.payers[0].secret.to_bytes());
     let mut rng = ChaCha8Rng::seed_from_u64(5);
     let mut paid: BTreeSet<u32> = BTreeSet::new();
     let mut signed = None;
-    for life in 0..=CLIENT_KILLS {
+    for life in 0..=kills {
         let told: Vec<String> = paid.iter().map(u32::to_string).collect();
         let mut command = Command::new(env!("CARGO_BIN_EXE_tallystick-agent"));
         command.args(["--server", of.engine.address(), "--asset", &World::PAIRS.to_string()]);
         command.args(["--payee", &data_encoding::HEXLOWER.encode(&of.world.payees[0].0)]);
-        command.arg("--dir").arg(dir.path()).args(["--requests", &REQUESTS.to_string()]);
+        command.arg("--dir").arg(dir.path()).args(["--requests", &requests.to_string()]);
         command.args(["--paid", &told.join(",")]).stdin(Stdio::null()).stdout(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         // The last life ends by itself.
-        let until = if life < CLIENT_KILLS { rng.random_range(0..40) } else { usize::MAX };
+        let until = if life < kills { rng.random_range(0..40) } else { usize::MAX };
         for line in lines.by_ref().take(until) {
             let line = line.unwrap();
             match line.split_once(' ').unwrap() {
@@ -200,13 +205,13 @@ async fn a_killed_client_takes_its_lanes_up_again_and_pays_every_request_once() 
                 (_, sum) => signed = Some(sum.parse::<u128>().unwrap()),
             }
         }
-        if life < CLIENT_KILLS {
+        if life < kills {
             child.kill().unwrap();
         }
         let ended = child.wait().unwrap();
-        assert!(life < CLIENT_KILLS || ended.success(), "{ended}");
+        assert!(life < kills || ended.success(), "{ended}");
     }
-    assert_eq!(paid.len(), usize::try_from(REQUESTS).unwrap());
-    let sum = u128::from(REQUESTS) * u128::from(REQUESTS + 1) / 2;
+    assert_eq!(paid.len(), usize::try_from(requests).unwrap());
+    let sum = u128::from(requests) * u128::from(requests + 1) / 2;
     assert_eq!((owed(of.engine.address(), &of.world).await, signed), (sum, Some(sum)));
 }
