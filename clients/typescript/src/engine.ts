@@ -1,0 +1,102 @@
+// What is asked of an engine over HTTP, beside /verify and /settle, which the x402 packages ask themselves.
+import { whole } from "./bytes.js";
+import { TallystickError } from "./errors.js";
+import type { Asset } from "./money.js";
+
+export const SCHEME = "batch-settlement";
+
+/** A network as `/supported` tells of it. */
+export interface Network {
+  /** 64 hexadecimal digits. */
+  id: string;
+  assets: Asset[];
+}
+
+/** What x402 calls a network: `tallystick:` and the first 32 digits of its id. */
+export function networkName(id: string): `tallystick:${string}` {
+  return `tallystick:${id.slice(0, 32)}`;
+}
+
+/** What became of a payment. */
+export interface Status {
+  state: "settled" | "not_seen" | "unknown";
+  [more: string]: unknown;
+}
+
+type Fetch = typeof globalThis.fetch;
+
+/** How many channels are asked for at once, at most. */
+const CHANNELS = 256;
+const TIMEOUT = 30_000;
+
+export class EngineHttp {
+  readonly url: string;
+  readonly #fetch: Fetch;
+
+  constructor(url: string, fetch: Fetch = globalThis.fetch) {
+    this.url = url.replace(/\/+$/, "");
+    this.#fetch = fetch;
+  }
+
+  /** The network that this engine clears, and its assets. Needs no key. */
+  async network(): Promise<Network> {
+    const { kinds } = (await this.#ask("/supported")) as { kinds?: unknown };
+    for (const kind of Array.isArray(kinds) ? kinds : []) {
+      const network = kind?.scheme === SCHEME ? readNetwork(kind.network, kind.extra) : undefined;
+      if (network) return network;
+    }
+    throw new TallystickError(`${this.url} is no Tallystick engine: /supported names no network of its kind`);
+  }
+
+  /** The durable totals of channels, in the order in which they were asked for; 0 where nothing was ever credited. */
+  async channels(ids: string[], authorization: string): Promise<bigint[]> {
+    const totals: bigint[] = [];
+    for (let first = 0; first < ids.length; first += CHANNELS) {
+      const channels = ids.slice(first, first + CHANNELS);
+      const answer = (await this.#ask("/channels", authorization, { channels })) as { channels?: unknown };
+      const rows = Array.isArray(answer.channels) ? answer.channels : [];
+      for (const [at, id] of channels.entries()) {
+        const charged = rows[at]?.channel === id ? whole(rows[at].charged) : undefined;
+        if (charged === undefined) throw new TallystickError(`${this.url}/channels gave no total for ${id}`);
+        totals.push(charged);
+      }
+    }
+    return totals;
+  }
+
+  /** What became of a payment: by its identifier, or by `CHANNEL:CUMULATIVE`. */
+  async status(payment: string, authorization: string): Promise<Status> {
+    return (await this.#ask(`/status/${encodeURIComponent(payment)}`, authorization)) as Status;
+  }
+
+  async #ask(path: string, authorization?: string, body?: object): Promise<object> {
+    const headers: Record<string, string> = { "content-type": "application/json" };
+    if (authorization) headers["authorization"] = authorization;
+    const url = `${this.url}${path}`;
+    // A channel's id tells nothing, and no answer may come from a cache.
+    const answer = await this.#fetch(url, {
+      method: body ? "POST" : "GET",
+      headers,
+      cache: "no-store",
+      signal: AbortSignal.timeout(TIMEOUT),
+      ...(body ? { body: JSON.stringify(body) } : {}),
+    });
+    const text = await answer.text();
+    if (!answer.ok) throw new TallystickError(`${url} answered ${answer.status}: ${text.slice(0, 300)}`);
+    try {
+      return JSON.parse(text) as object;
+    } catch {
+      throw new TallystickError(`${url} answered something that is no JSON: ${text.slice(0, 100)}`);
+    }
+  }
+}
+
+/** A network from what a kind of `/supported` says, if it is one of ours and whole. */
+export function readNetwork(name: unknown, extra: unknown): Network | undefined {
+  const { networkId, assets } = (extra ?? {}) as { networkId?: unknown; assets?: unknown };
+  if (typeof networkId !== "string" || !/^[0-9a-f]{64}$/.test(networkId)) return undefined;
+  if (name !== networkName(networkId) || !Array.isArray(assets)) return undefined;
+  const isAsset = (asset: Partial<Asset> | null) =>
+    typeof asset?.code === "string" && Number.isInteger(asset.number) && Number.isInteger(asset.scale);
+  return assets.every(isAsset) ? { id: networkId, assets: assets as Asset[] } : undefined;
+}

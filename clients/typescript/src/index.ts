@@ -1,0 +1,8 @@
+export { agent, Agent, type AgentOptions, type Budget, type SpendAsset } from "./agent.js";
+export { EngineHttp, networkName, SCHEME, type Network, type Status } from "./engine.js";
+export { BudgetError, PaymentInDoubtError, TallystickError } from "./errors.js";
+export { decimal, parsePrice, units, type Asset } from "./money.js";
+export { facilitator, seller, Seller, TallystickScheme, type SellerOptions } from "./seller.js";
+export { memoryLanes, type LaneName, type LaneStore, type Line } from "./store.js";
+export { signToken, type Credential, type KeyFile } from "./token.js";
+export { AgentKey, channelId, message, packed, type Channel, type VoucherJson } from "./voucher.js";

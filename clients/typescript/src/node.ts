@@ -1,0 +1,163 @@
+// What needs Node: lanes in a file, keys in files.
+import { readFileSync, writeFileSync, unlinkSync } from "node:fs";
+import { open, readFile, rename, type FileHandle } from "node:fs/promises";
+import { dirname } from "node:path";
+import { TallystickError } from "./errors.js";
+import type { LaneStore, Line } from "./store.js";
+import { AgentKey } from "./voucher.js";
+import type { KeyFile } from "./token.js";
+
+/** Reads an agent's key, as `tallystick voucher keygen --out FILE` wrote it. */
+export async function readAgentKey(path: string): Promise<AgentKey> {
+  return new AgentKey(await readFile(path, "utf8"));
+}
+
+/** Reads a seller's key for the engine: an API key, or the file of `tallystick access keygen`. */
+export async function readCredential(path: string): Promise<string | KeyFile> {
+  const text = (await readFile(path, "utf8")).trim();
+  return text.startsWith("{") ? (JSON.parse(text) as KeyFile) : text;
+}
+
+/**
+ * Lanes in a file, one line of JSON for each thing that happened. A payment is on the disk before it leaves; payments of one
+ * moment share one write. One process at a time: `FILE.lock` names it.
+ */
+export function fileLanes(path: string): LaneStore {
+  return new FileLanes(path);
+}
+
+class FileLanes implements LaneStore {
+  readonly #path: string;
+  #owner: string | undefined;
+  #file: FileHandle | undefined;
+  #queue: { text: string; done: ((error?: unknown) => void) | undefined }[] = [];
+  #writing: Promise<void> = Promise.resolve();
+  #failed: unknown;
+
+  constructor(path: string) {
+    this.#path = path;
+  }
+
+  async open(owner: { network: string; signer: string }): Promise<Line[]> {
+    lock(`${this.#path}.lock`, this.#path);
+    this.#owner = JSON.stringify({ tallystick: "lanes 1", network: owner.network, signer: owner.signer });
+    let text: string;
+    try {
+      text = await readFile(this.#path, "utf8");
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === "ENOENT") return [];
+      throw error;
+    }
+    const whole = text.slice(0, text.lastIndexOf("\n") + 1); // what follows was being written in a crash: it never left
+    const [first, ...lines] = whole.split("\n").filter(Boolean);
+    if (first === undefined) return [];
+    if (first !== this.#owner) {
+      unlinkSync(`${this.#path}.lock`);
+      throw new TallystickError(`${this.#path} keeps the lanes of another key or network: give each its own file`);
+    }
+    return lines.map((line) => JSON.parse(line) as Line);
+  }
+
+  append(line: Line): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.#push(JSON.stringify(line), (error) => (error === undefined ? resolve() : reject(error)));
+    });
+  }
+
+  note(line: Line): void {
+    this.#push(JSON.stringify(line), undefined);
+  }
+
+  async rewrite(lines: Line[]): Promise<void> {
+    // What waits to be written is in these lines; who waits for it waits for them.
+    const queue = this.#queue.splice(0);
+    const done = this.#writing.then(() => this.#replace(lines));
+    this.#writing = done.catch(() => {});
+    try {
+      await done;
+      queue.forEach((one) => one.done?.());
+    } catch (error) {
+      queue.forEach((one) => one.done?.(error));
+      throw error;
+    }
+  }
+
+  async close(): Promise<void> {
+    await this.#writing;
+    await this.#file?.close();
+    this.#file = undefined;
+    if (this.#owner !== undefined) unlinkSync(`${this.#path}.lock`);
+    this.#owner = undefined;
+  }
+
+  async #replace(lines: Line[]): Promise<void> {
+    const fresh = `${this.#path}.tmp`;
+    const file = await open(fresh, "w", 0o600);
+    await file.write([this.#owner, ...lines.map((line) => JSON.stringify(line)), ""].join("\n"));
+    await file.sync();
+    await rename(fresh, this.#path);
+    const folder = await open(dirname(this.#path), "r");
+    await folder.sync();
+    await folder.close();
+    await this.#file?.close();
+    this.#file = file;
+  }
+
+  #push(text: string, done: ((error?: unknown) => void) | undefined): void {
+    this.#queue.push({ text, done });
+    if (this.#queue.length === 1) this.#writing = this.#writing.then(() => this.#flush());
+  }
+
+  async #flush(): Promise<void> {
+    const queue = this.#queue.splice(0);
+    if (!queue.length) return;
+    try {
+      if (this.#failed !== undefined) throw this.#failed;
+      if (!this.#file) throw new TallystickError(`${this.#path} is closed`);
+      await this.#file.write(queue.map((one) => `${one.text}\n`).join(""));
+      if (queue.some((one) => one.done)) await this.#file.datasync();
+      queue.forEach((one) => one.done?.());
+    } catch (error) {
+      // What is on the disk now nobody knows: nothing more is paid from this file in this process.
+      this.#failed = error;
+      queue.forEach((one) => one.done?.(error));
+    }
+  }
+}
+
+/** Takes the lock, also from a process that is gone. */
+function lock(path: string, what: string): void {
+  const mine = `${process.pid} ${startOf(process.pid)}\n`;
+  for (let attempt = 0; ; attempt += 1) {
+    try {
+      writeFileSync(path, mine, { flag: "wx", mode: 0o600 });
+      return;
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== "EEXIST" || attempt > 1) throw error;
+    }
+    const [pid = "", ...start] = readFileSync(path, "utf8").trim().split(" ");
+    if (pid && isAlive(Number(pid)) && startOf(Number(pid)) === start.join(" ")) {
+      throw new TallystickError(`${what} is used by process ${pid}: give each process its own lanes`);
+    }
+    unlinkSync(path);
+  }
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === "EPERM";
+  }
+}
+
+/** When a process started, as Linux tells it, so that a pid used again is not taken for it. Elsewhere empty. */
+function startOf(pid: number): string {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
+    return stat.slice(stat.lastIndexOf(")") + 2).split(" ")[19] ?? "";
+  } catch {
+    return "";
+  }
+}

@@ -1,0 +1,138 @@
+// Lanes and their file, without an engine: what is durable when, and what a lane is after a crash.
+import assert from "node:assert/strict";
+import { appendFileSync, mkdtempSync, readFileSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { test } from "node:test";
+import { fileLanes } from "@tallystick/x402/node";
+import { memoryLanes } from "@tallystick/x402";
+import { Lanes } from "../dist/lanes.js";
+
+const owner = { network: "11".repeat(32), signer: "22".repeat(32) };
+const payee = "33".repeat(32);
+const any = () => {};
+const file = () => join(mkdtempSync(join(tmpdir(), "lanes-")), "agent.lanes");
+let ids = 0;
+const take = (lanes, amount = 5n, id = `test_payment_id_${ids += 1}`) => lanes.take(payee, 978, amount, id, 60, any);
+
+test("requests side by side have a lane each; one after the other share one", async () => {
+  const lanes = await Lanes.open(memoryLanes(), owner, { max: 64 });
+  const side = await Promise.all(Array.from({ length: 32 }, () => take(lanes)));
+  assert.equal(new Set(side.map((one) => one.lane.lane)).size, 32);
+  side.forEach((one) => lanes.known(one, one.total));
+  for (let round = 0; round < 10; round += 1) {
+    const one = await take(lanes);
+    lanes.known(one, one.total);
+  }
+  assert.equal(lanes.count().free, 32);
+  assert.equal(lanes.signed(978), 5n * 42n);
+});
+
+test("beyond the most lanes a request waits for one to come back", async () => {
+  const lanes = await Lanes.open(memoryLanes(), owner, { max: 1, ask: async () => [] });
+  const one = await take(lanes);
+  const next = take(lanes);
+  lanes.known(one, one.total);
+  assert.equal((await next).total, 10n);
+});
+
+test("a lane whose answer was lost is asked about before it is used again", async () => {
+  const asked = [];
+  const ask = async (found) => {
+    asked.push(found.length);
+    return found.map((lane) => lane.most);
+  };
+  const lanes = await Lanes.open(memoryLanes(), owner, { max: 1, ask });
+  const one = await take(lanes);
+  lanes.doubt(one);
+  assert.equal((await take(lanes)).total, 10n);
+  assert.deepEqual(asked, [1]);
+});
+
+test("an answer that never comes is waited for no longer than was said", async () => {
+  let now = 1_700_000_000_000;
+  const lanes = await Lanes.open(memoryLanes(), owner, { max: 1, ask: async (found) => found.map(() => 0n), now: () => now });
+  await take(lanes);
+  now += 91_000;
+  assert.equal((await take(lanes)).total, 5n, "the engine holds nothing: the same total again");
+});
+
+test("what a budget refuses leaves the lane as it was", async () => {
+  const lanes = await Lanes.open(memoryLanes(), owner, { max: 4 });
+  const refuse = () => {
+    throw new Error("no");
+  };
+  await assert.rejects(lanes.take(payee, 978, 5n, "refused_payment_1", 60, refuse), /no/);
+  assert.equal(lanes.signed(978), 0n);
+  assert.equal(lanes.count().free, 1);
+});
+
+test("a payment that the engine refused is signed again at the same total, and counted once", async () => {
+  const lanes = await Lanes.open(memoryLanes(), owner, { max: 4 });
+  const one = await take(lanes);
+  lanes.known(one, 0n);
+  const two = await take(lanes);
+  assert.equal(two.total, 5n);
+  assert.equal(lanes.signed(978), 5n);
+  // A word about the first that comes late does not end the second.
+  lanes.known(one, 0n);
+  assert.equal(lanes.count().out, 1);
+});
+
+test("the file: whoever opens it goes on where the last process was cut off", async () => {
+  const path = file();
+  const first = await Lanes.open(fileLanes(path), owner, { max: 64 });
+  const paid = await take(first), lost = await take(first, 7n, "the_lost_one_0001");
+  first.known(paid, paid.total);
+  await take(first, 1n); // the note before it is on the disk with it
+  await first.close();
+  appendFileSync(path, '{"sign":"cut off in the mid');
+  const asked = [];
+  const ask = async (found) => {
+    asked.push(...found.map((lane) => lane.most));
+    return found.map((lane) => (lane.most === 7n ? 7n : 5n));
+  };
+  const second = await Lanes.open(fileLanes(path), owner, { max: 2, ask });
+  assert.deepEqual(second.count(), { free: 0, out: 0, doubt: 2, left: 0 });
+  assert.equal(second.signed(978), 13n);
+  assert.equal(second.payment("the_lost_one_0001").total, 7n);
+  assert.equal(second.payment("the_lost_one_0001").lane.lane, lost.lane.lane);
+  const next = await take(second, 1n);
+  assert.deepEqual(asked.sort(), [6n, 7n]);
+  assert.ok([6n, 8n].includes(next.total));
+  await second.close();
+});
+
+test("the file: one process at a time, one key and network each, and a lock of the dead is taken", async () => {
+  const path = file();
+  const open = await Lanes.open(fileLanes(path), owner, { max: 4 });
+  await assert.rejects(Lanes.open(fileLanes(path), owner, { max: 4 }), /is used by process/);
+  await open.close();
+  await assert.rejects(Lanes.open(fileLanes(path), { ...owner, network: "99".repeat(32) }, { max: 4 }), /another key or network/);
+  writeFileSync(`${path}.lock`, "999999999 1\n");
+  await (await Lanes.open(fileLanes(path), owner, { max: 4 })).close();
+});
+
+test("the file: payments of one moment share a write, and all are there", async () => {
+  const path = file();
+  const lanes = await Lanes.open(fileLanes(path), owner, { max: 500 });
+  await Promise.all(Array.from({ length: 300 }, () => take(lanes)));
+  assert.equal(readFileSync(path, "utf8").split("\n").filter((line) => line.includes('"sign"')).length, 300);
+  await lanes.close();
+});
+
+test("what was signed on channels that are over still counts for budgets", async () => {
+  const path = file();
+  let now = Date.now();
+  const first = await Lanes.open(fileLanes(path), owner, { max: 4, now: () => now });
+  const one = await take(first);
+  first.known(one, one.total);
+  await first.close();
+  now += 30 * 86_400_000;
+  for (let round = 0; round < 2; round += 1) {
+    const later = await Lanes.open(fileLanes(path), owner, { max: 4, now: () => now });
+    assert.equal(later.signed(978), 5n);
+    assert.equal(later.count().free, 0);
+    await later.close();
+  }
+});
