@@ -317,8 +317,9 @@ export class Agent implements SchemeNetworkClient {
     else this.#lanes.doubt(payment);
     if (attempt >= ATTEMPTS) return;
     const isPaid = payment.lane.held >= payment.total;
-    // To send the very same payment again is always safe: it is charged once.
-    const isLost = settleResponse ? held === undefined || isPaid : isPaid && !paymentRequired;
+    // Without its channel an answer is not the engine's own word. To send the very same payment again is always safe: it is
+    // charged once.
+    const isLost = settleResponse ? told?.["channel"] === undefined : isPaid && !paymentRequired;
     if (isLost && payment.lane.last === payment) {
       this.#next.set(requirements, { same: payment });
       await pause(attempt);
