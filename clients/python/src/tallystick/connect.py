@@ -1,0 +1,39 @@
+"""How a client comes to an engine's gRPC listener: address, TLS, and who calls. Needs `tallystick[grpc]`."""
+from __future__ import annotations
+
+import pathlib
+from collections.abc import Callable
+
+import grpc
+
+from .errors import TallystickError
+from .token import Credential, bearer
+from .v1 import vouchers_pb2, vouchers_pb2_grpc
+
+LOCAL = ("127.0.0.1", "localhost", "[::1]")
+Metadata = tuple[tuple[str, str], ...]
+
+
+def connect(server: str, credential: Credential | None = None, tls_ca: str | None = None) -> tuple[
+        grpc.Channel, Callable[[], Metadata]]:
+    """A connection, and what says to it who calls, made anew for each call. `server` is `HOST:PORT` on this machine, or
+    `https://HOST:PORT`; `tls_ca` the file of the authority of its certificate, if the system does not know it."""
+    if server.startswith("https://"):
+        trusted = grpc.ssl_channel_credentials(pathlib.Path(tls_ca).read_bytes() if tls_ca else None)
+        channel = grpc.secure_channel(server.removeprefix("https://"), trusted)
+    elif credential is not None and server.rpartition(":")[0] not in LOCAL:
+        raise TallystickError("a key goes to another machine under TLS only: https://HOST:PORT")
+    else:
+        channel = grpc.insecure_channel(server)
+    if credential is None:
+        return channel, lambda: ()
+    known: list[bytes] = []
+
+    def network() -> bytes:
+        if not known:
+            stub = vouchers_pb2_grpc.VouchersStub(channel)
+            known.append(stub.GetNetwork(vouchers_pb2.GetNetworkRequest()).network_id)
+        return known[0]
+
+    header = bearer(credential, network)
+    return channel, lambda: (("authorization", header()),)
