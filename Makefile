@@ -4,7 +4,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-evm flip bench bench-recover bench-history bench-batch bench-settle bench-statement bench-flood bench-abuse bench-tls bench-backup lint clean-demo \
+.PHONY: help setup demo demo-x402 test test-evm flip bench bench-recover bench-history bench-batch bench-settle bench-statement bench-flood bench-abuse bench-tls bench-backup lint clean-demo \
   dist check-unit alerts deny check-verify check-bounds bench-verify fuzz-verify miri-verify crash chaos age sim sim-canary check \
   rocksdb
 
@@ -22,6 +22,9 @@ SIM := $(TARGET)/release/tallystick-sim
 # Vouchers that the demo signs and clears.
 DEMO_VOUCHERS ?= 1000000
 DEMO_DIR ?= target/demo
+# Calls that the demo of x402 pays for.
+DEMO_CALLS ?= 30000
+DEMO_X402_DIR ?= target/demo-x402
 # Kills of `make crash`, and how long it stops the engine once.
 ROUNDS ?= 1000
 STOP_SECONDS ?= 30
@@ -89,9 +92,14 @@ demo: rocksdb ## Sign, stream, net and settle DEMO_VOUCHERS vouchers, and check 
 	$(CARGO) build --release --locked --workspace --bin tallystick --bin tallystick-loadgen
 	@$(LOADGEN) demo --engine $(ENGINE) --dir $(DEMO_DIR) --vouchers $(DEMO_VOUCHERS)
 
-test: setup test-evm binaries faults ## All tests: Rust (unit, end to end, crash), contract, Python client
+demo-x402: rocksdb ## Three agents pay a shop on Express for DEMO_CALLS calls; one leg each; all books compared
+	$(CARGO) build --release --locked --workspace --bin tallystick --bin tallystick-loadgen
+	@examples/x402/run.sh $(abspath $(ENGINE)) $(abspath $(DEMO_X402_DIR)) $(DEMO_CALLS)
+
+test: setup test-evm binaries faults ## All tests: Rust (unit, end to end, crash), contract, Python client, client libraries
 	$(CARGO) test --release --locked --workspace
 	TALLYSTICK_BIN=$(abspath $(ENGINE)) tests/python/run.sh
+	TALLYSTICK_BIN=$(abspath $(ENGINE)) tests/clients/run.sh
 
 dist: rocksdb ## Pack what runs as a service: a .deb and a tarball in target/dist, same bytes for the same commit
 	$(CARGO) build --release --locked --workspace --bin tallystick --bin tallystick-loadgen
@@ -211,7 +219,7 @@ miri-verify: ## Run the verifier's unit tests under miri (nightly, miri)
 	  $(CARGO) +nightly miri test --locked -p tallystick-verify --lib -- $(MIRI_TESTS)
 
 clean-demo: ## Remove what the demo left
-	rm -rf -- $(DEMO_DIR)
+	rm -rf -- $(DEMO_DIR) $(DEMO_X402_DIR)
 
 .PHONY: binaries faults
 # The engine with fail points, and the simulator with planted bugs, for tests: other binaries, so that the

@@ -1,4 +1,5 @@
 // What needs Node: lanes in a file, keys in files.
+import { createPrivateKey, sign as signNatively, type KeyObject } from "node:crypto";
 import { readFileSync, writeFileSync, unlinkSync } from "node:fs";
 import { open, readFile, rename, type FileHandle } from "node:fs/promises";
 import { dirname } from "node:path";
@@ -7,9 +8,27 @@ import type { LaneStore, Line } from "./store.js";
 import { AgentKey } from "./voucher.js";
 import type { KeyFile } from "./token.js";
 
+// Node takes a secret of 32 bytes only in this wrapping (PKCS#8).
+const PKCS8 = "302e020100300506032b657004220420";
+
+/** An agent's key that signs with Node's own crypto: the same signatures, some ten times as fast. */
+export class NodeAgentKey extends AgentKey {
+  readonly #native: KeyObject;
+
+  constructor(secret: string | Uint8Array) {
+    super(secret);
+    const bytes = typeof secret === "string" ? Buffer.from(secret.trim(), "hex") : secret;
+    this.#native = createPrivateKey({ key: Buffer.concat([Buffer.from(PKCS8, "hex"), bytes]), format: "der", type: "pkcs8" });
+  }
+
+  override sign(message: Uint8Array): Uint8Array {
+    return signNatively(null, message, this.#native);
+  }
+}
+
 /** Reads an agent's key, as `tallystick voucher keygen --out FILE` wrote it. */
 export async function readAgentKey(path: string): Promise<AgentKey> {
-  return new AgentKey(await readFile(path, "utf8"));
+  return new NodeAgentKey(await readFile(path, "utf8"));
 }
 
 /** Reads a seller's key for the engine: an API key, or the file of `tallystick access keygen`. */

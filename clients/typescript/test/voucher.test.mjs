@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
 import { AgentKey, channelId, message, packed, signToken } from "@tallystick/x402";
+import { NodeAgentKey } from "@tallystick/x402/node";
 import { verify, createPublicKey } from "node:crypto";
 
 const vectors = JSON.parse(readFileSync(new URL("../../../tests/vectors/vouchers.json", import.meta.url), "utf8"));
@@ -18,6 +19,7 @@ for (const one of vectors.vouchers) {
     assert.equal(hex(message(one.channel_id, total, channel.expiresAt)), one.message);
     const voucher = key.voucher(vectors.network_id, channel, total);
     assert.equal(voucher.signature, one.signature);
+    assert.deepEqual(new NodeAgentKey(one.signer_secret).voucher(vectors.network_id, channel, total), voucher);
     // A number of JSON holds no larger expiry; the engine allows none.
     if (Number.isSafeInteger(voucher.expiresAt)) assert.equal(hex(packed(voucher)), one.packed);
   });
