@@ -138,7 +138,7 @@ async function compare(cli) {
 async function settle(cli, owed) {
   const [batch] = await cli("batch", "create", "--window", String(report.window), "--asset", "978", "--rail", "iso20022");
   await cli("batch", "approve", batch.batch_id);
-  const legs = await cli("leg", "list", batch.batch_id, "--all");
+  const legs = await cli("leg", "list", batch.batch_id);
   const bank = new Bank(join(DIR, "data"), join(DIR, "bank")), paid = [];
   const payIns = legs.filter((leg) => owed.has(leg.from)).map((leg) => ({ key: leg.key, cents: BigInt(leg.amount) / CENT, from: leg.from }));
   await until("the list of who is to pay in", () => payIns.every(({ key }) => bank.asked().includes(key)));
