@@ -111,14 +111,14 @@ async function call(facilitator, shop) {
 
 /** Every book of who paid what, held against the others. */
 async function compare(cli) {
-  const lines = readFileSync(join(DIR, "shop.jsonl"), "utf8").split("\n").filter(Boolean).map((line) => JSON.parse(line));
-  const shop = new Map(lines.map((line) => [line.transaction, line]));
+  const told = readFileSync(join(DIR, "shop.jsonl"), "utf8").split("\n").filter(Boolean).map((line) => JSON.parse(line));
+  const shop = new Map(told.map((line) => [line.transaction, line]));
   const [window] = await cli("window", "close");
   const rows = await cli("window", "obligations", String(window.number), "--asset", "978");
   const owed = new Map(rows.map((row) => [row.payer, BigInt(row.amount)]));
-  let twice = lines.length - shop.size, lost = 0, books = true;
+  let twice = 0, lost = 0, books = true;
   for (const one of AGENTS) {
-    const paid = new Set(one.told.paid), sold = lines.filter((line) => line.payer === one.party);
+    const paid = new Set(one.told.paid), sold = [...shop.values()].filter((line) => line.payer === one.party);
     twice += one.told.paid.length - paid.size;
     const atEngine = Number((owed.get(one.party) ?? 0n) / PRICE);
     // More at the engine than requests that were answered: some request was charged twice. Less: an answered one was lost.

@@ -9,9 +9,9 @@ const { FACILITATOR, SELLER, PORT = "4021", BOOKS = "shop.jsonl" } = process.env
 const books = createWriteStream(BOOKS, { flags: "a" });
 const shop = await seller({ facilitator: FACILITATOR, payTo: SELLER });
 shop.server.onAfterSettle(async ({ result }) => {
-  const { success, transaction, amount, payer, extra } = result;
-  // A repeated payment is told again, and is in the books already.
-  if (success && !extra?.repeated) books.write(`${JSON.stringify({ transaction, amount, payer })}\n`);
+  const { success, transaction, amount, payer } = result;
+  // A payment that is repeated is told again, with the same transaction.
+  if (success) books.write(`${JSON.stringify({ transaction, amount, payer })}\n`);
 });
 
 const app = express();

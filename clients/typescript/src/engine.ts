@@ -66,7 +66,7 @@ export class EngineHttp {
 
   /** What became of a payment: by its identifier, or by `CHANNEL:CUMULATIVE`. */
   async status(payment: string, authorization: string): Promise<Status> {
-    return (await this.#ask(`/status/${encodeURIComponent(payment)}`, authorization)) as Status;
+    return (await this.#ask(`/status/${encodeURI(payment)}`, authorization)) as Status;
   }
 
   async #ask(path: string, authorization?: string, body?: object): Promise<object> {

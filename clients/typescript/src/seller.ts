@@ -155,8 +155,7 @@ export class TallystickScheme implements SchemeNetworkServer {
       this.#refused.set(signature, { channel, charged, ...(expected === undefined ? {} : { expected }) });
       return;
     }
-    if (extra?.["repeated"] !== true) return;
-    // Paid before, and asked for once more: the answer that was given, if it is the same request.
+    // Settled here before, and still good: it is being repeated. The answer that was given, if it is the same request.
     const kept = this.#answers.find(signature, transportContext);
     if (kept === "other") {
       return { abort: true as const, reason: "invalid_payload", message: "this payment was for another request" };

@@ -117,4 +117,4 @@ def read_channels(answer: dict[str, Any], ids: Sequence[bytes]) -> list[int]:
 
 def status_question(url: str, payment: str, authorization: str) -> Question:
     """What became of a payment: by its identifier, or by `CHANNEL:CUMULATIVE`."""
-    return Question(f"{url.rstrip('/')}/status/{quote(payment, safe='')}", None, authorization)
+    return Question(f"{url.rstrip('/')}/status/{quote(payment, safe=':')}", None, authorization)

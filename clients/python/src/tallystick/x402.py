@@ -266,8 +266,8 @@ class ServerScheme:
         """A payment that was made for another request is refused here."""
         with self._lock:
             other = self._settled.get(_signature(context.payment_payload))
-        extra = context.result.extra or {}
-        if extra.get("repeated") is True and other not in (None, _request(context.transport_context)):
+        # Settled here before, and still good: it is being repeated.
+        if other not in (None, _request(context.transport_context)):
             return AbortResult("invalid_payload", "this payment was for another request")
         return None
 
