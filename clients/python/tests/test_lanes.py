@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import itertools
 import pathlib
+import shutil
 import threading
 
 import pytest
@@ -118,3 +119,17 @@ def test_threads_share_lanes(tmp_path: pathlib.Path) -> None:
     assert lanes.signed(978) == 8 * 50 * 5
     assert lanes.count()["free"] <= 8
     lanes.close()
+
+
+def test_a_file_as_the_javascript_package_writes_it_and_back(tmp_path: pathlib.Path) -> None:
+    path = tmp_path / "agent.lanes"
+    shutil.copy(pathlib.Path(__file__).parents[3] / "tests" / "vectors" / "agent.lanes", path)
+    for _ in range(2):
+        lanes = Lanes(FileLanes(path), NETWORK, SIGNER, 4, True, now=lambda: 1_800_000_000)
+        assert lanes.count() == {"free": 1, "out": 0, "doubt": 2, "left": 0}
+        assert lanes.signed(978) == 70 + 11 + 12 + 4 + 30
+        four, three = lanes.payment("payment_four_001"), lanes.payment("payment_three_01")
+        assert four and (four.lane.channel.lane, four.lane.held) == (2**64 - 1, 5)
+        assert three and three.refused
+        assert lanes.payment("over_long_ago_01") is None
+        lanes.close()

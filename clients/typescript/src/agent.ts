@@ -1,4 +1,5 @@
 // The buyer's side: a scheme for any x402 client, and a fetch that pays.
+import { blake3 } from "@noble/hashes/blake3.js";
 import { x402Client, x402HTTPClient, type PaymentResponseContext } from "@x402/core/client";
 import type {
   Network as NetworkName,
@@ -92,7 +93,15 @@ export class Agent implements SchemeNetworkClient {
   readonly #ids = new WeakMap<object, string>();
   readonly #attempts = new WeakMap<object, number>();
 
-  constructor(key: AgentKey, network: Network, lanes: Lanes, budget: Limits, engine: EngineHttp | undefined, fetch: typeof globalThis.fetch) {
+  /** `agent` makes one. */
+  constructor(
+    key: AgentKey,
+    network: Network,
+    lanes: Lanes,
+    budget: Limits,
+    engine: EngineHttp | undefined,
+    fetch: typeof globalThis.fetch,
+  ) {
     this.#key = key;
     this.network = network;
     this.#lanes = lanes;
@@ -384,6 +393,6 @@ function identifier(id: string, declared: Record<string, unknown> | undefined): 
 
 /** A caller's own key as a payment identifier: 16 to 128 characters, in the letters that there may be. */
 function numbered(name: string, at: number): string {
-  const plain = /^[A-Za-z0-9_-]{13,118}$/.test(name) ? name : `k${toHex(new TextEncoder().encode(name)).slice(0, 116).padEnd(15, "_")}`;
+  const plain = /^[A-Za-z0-9_-]{13,118}$/.test(name) ? name : `k${toHex(blake3(new TextEncoder().encode(name)))}`;
   return `${plain}-${at}`.padEnd(16, "_");
 }

@@ -57,7 +57,11 @@ export class Answers {
 
 /** Method and address of a request, where the transport is HTTP. */
 function requestOf(transport: unknown): string | undefined {
-  const request = (transport as { request?: { method?: string; adapter?: { getUrl?(): string; getMethod?(): string } } } | undefined)?.request;
+  interface Request {
+    method?: string;
+    adapter?: { getUrl?(): string; getMethod?(): string };
+  }
+  const request = (transport as { request?: Request } | undefined)?.request;
   const url = request?.adapter?.getUrl?.();
   return url && `${request?.method ?? request?.adapter?.getMethod?.()} ${url}`;
 }

@@ -1,6 +1,6 @@
 // Lanes and their file, without an engine: what is durable when, and what a lane is after a crash.
 import assert from "node:assert/strict";
-import { appendFileSync, mkdtempSync, readFileSync, writeFileSync } from "node:fs";
+import { appendFileSync, copyFileSync, mkdtempSync, readFileSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
@@ -134,5 +134,20 @@ test("what was signed on channels that are over still counts for budgets", async
     assert.equal(later.signed(978), 5n);
     assert.equal(later.count().free, 0);
     await later.close();
+  }
+});
+
+test("a file as the Python package writes it, and back", async () => {
+  const path = file();
+  copyFileSync(new URL("../../../tests/vectors/agent.lanes", import.meta.url), path);
+  for (let round = 0; round < 2; round += 1) {
+    const lanes = await Lanes.open(fileLanes(path), owner, { max: 4, now: () => 1_800_000_000_000 });
+    assert.deepEqual(lanes.count(), { free: 1, out: 0, doubt: 2, left: 0 });
+    assert.equal(lanes.signed(978), 70n + 11n + 12n + 4n + 30n);
+    assert.equal(lanes.payment("payment_four_001").lane.lane, 2n ** 64n - 1n);
+    assert.equal(lanes.payment("payment_four_001").lane.held, 5n);
+    assert.equal(lanes.payment("payment_three_01").refused, true);
+    assert.equal(lanes.payment("over_long_ago_01"), undefined);
+    await lanes.close();
   }
 });

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import httpx
+from blake3 import blake3
 
 from .engine import SCHEME, Network, Question, ask_network, channels_question, read_channels, status_question
 from .errors import BudgetError, PaymentInDoubtError, TallystickError
@@ -488,7 +489,7 @@ def _numbered(name: str, at: int) -> str:
     """A caller's own key as a payment identifier: 16 to 128 characters, in the letters that there may be."""
     plain = name
     if not re.fullmatch(r"[A-Za-z0-9_-]{13,118}", name):
-        plain = "k" + name.encode().hex()[:116].ljust(15, "_")
+        plain = "k" + blake3(name.encode()).hexdigest()
     return f"{plain}-{at}".ljust(16, "_")
 
 
