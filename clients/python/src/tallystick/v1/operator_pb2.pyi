@@ -375,12 +375,17 @@ class Party(_message.Message):
     SUSPENDED_FIELD_NUMBER: _builtins.int
     ACCOUNTS_FIELD_NUMBER: _builtins.int
     ERASED_FIELD_NUMBER: _builtins.int
+    PROPOSAL_FIELD_NUMBER: _builtins.int
     party_id: _builtins.bytes
     """32 bytes"""
     name: _builtins.str
     suspended: _builtins.bool
     erased: _builtins.bool
     """Its name and accounts are gone for ever. Only said, never asked for."""
+    proposal: _builtins.bytes
+    """Here and below, in answers: nothing has changed yet, and another must confirm this proposal (32 bytes). Empty: it is
+    as it says.
+    """
     @_builtins.property
     def accounts(self) -> _containers.MessageMap[_builtins.str, Global___SettlementAccount]:
         """Where money goes to or comes from, per rail, e.g. "iso20022" -> {"iban": "DE..."}."""
@@ -393,10 +398,11 @@ class Party(_message.Message):
         suspended: _builtins.bool = ...,
         accounts: _abc.Mapping[_builtins.str, Global___SettlementAccount] | None = ...,
         erased: _builtins.bool = ...,
+        proposal: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["accounts", b"accounts", "erased", b"erased", "name", b"name", "party_id", b"party_id", "suspended", b"suspended"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accounts", b"accounts", "erased", b"erased", "name", b"name", "party_id", b"party_id", "proposal", b"proposal", "suspended", b"suspended"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -874,9 +880,12 @@ class Signer(_message.Message):
     PARTY_ID_FIELD_NUMBER: _builtins.int
     REVOKED_FIELD_NUMBER: _builtins.int
     CAPS_FIELD_NUMBER: _builtins.int
+    PROPOSAL_FIELD_NUMBER: _builtins.int
     signer: _builtins.bytes
     party_id: _builtins.bytes
     revoked: _builtins.bool
+    proposal: _builtins.bytes
+    """see Party.proposal"""
     @_builtins.property
     def caps(self) -> _containers.RepeatedCompositeFieldContainer[Global___Cap]:
         """Most that this key may ever credit per asset; absent means no cap of its own."""
@@ -888,10 +897,11 @@ class Signer(_message.Message):
         party_id: _builtins.bytes = ...,
         revoked: _builtins.bool = ...,
         caps: _abc.Iterable[Global___Cap] | None = ...,
+        proposal: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["caps", b"caps", "party_id", b"party_id", "revoked", b"revoked", "signer", b"signer"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["caps", b"caps", "party_id", b"party_id", "proposal", b"proposal", "revoked", b"revoked", "signer", b"signer"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1198,11 +1208,14 @@ class Exposure(_message.Message):
     CREDIT_LIMIT_FIELD_NUMBER: _builtins.int
     PREFUND_FIELD_NUMBER: _builtins.int
     UNSETTLED_FIELD_NUMBER: _builtins.int
+    PROPOSAL_FIELD_NUMBER: _builtins.int
     party_id: _builtins.bytes
     asset: _builtins.int
     credit_limit: _builtins.str
     prefund: _builtins.str
     unsettled: _builtins.str
+    proposal: _builtins.bytes
+    """see Party.proposal"""
     def __init__(
         self,
         *,
@@ -1211,10 +1224,11 @@ class Exposure(_message.Message):
         credit_limit: _builtins.str = ...,
         prefund: _builtins.str = ...,
         unsettled: _builtins.str = ...,
+        proposal: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["asset", b"asset", "credit_limit", b"credit_limit", "party_id", b"party_id", "prefund", b"prefund", "unsettled", b"unsettled"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["asset", b"asset", "credit_limit", b"credit_limit", "party_id", b"party_id", "prefund", b"prefund", "proposal", b"proposal", "unsettled", b"unsettled"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1261,22 +1275,28 @@ class ImportResponse(_message.Message):
     APPLIED_FIELD_NUMBER: _builtins.int
     FAILURES_FIELD_NUMBER: _builtins.int
     APPLIED_BEFORE_FIELD_NUMBER: _builtins.int
+    PROPOSALS_FIELD_NUMBER: _builtins.int
     applied: _builtins.int
     """those that were applied before are among them"""
     applied_before: _builtins.int
     """by an earlier call under the same request ids: these changed nothing now"""
     @_builtins.property
     def failures(self) -> _containers.RepeatedCompositeFieldContainer[Global___ImportFailure]: ...
+    @_builtins.property
+    def proposals(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
+        """of those that another must confirm: they are among the applied, and have changed nothing"""
+
     def __init__(
         self,
         *,
         applied: _builtins.int = ...,
         failures: _abc.Iterable[Global___ImportFailure] | None = ...,
         applied_before: _builtins.int = ...,
+        proposals: _abc.Iterable[_builtins.bytes] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["applied", b"applied", "applied_before", b"applied_before", "failures", b"failures"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["applied", b"applied", "applied_before", b"applied_before", "failures", b"failures", "proposals", b"proposals"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1377,17 +1397,24 @@ class WindowAssetRequest(_message.Message):
 
     WINDOW_FIELD_NUMBER: _builtins.int
     ASSET_FIELD_NUMBER: _builtins.int
+    PAYER_FIELD_NUMBER: _builtins.int
+    PAYEE_FIELD_NUMBER: _builtins.int
     window: _builtins.int
     asset: _builtins.int
+    payer: _builtins.bytes
+    """Of obligations: only what this party owes, or is owed. Empty: whoever. Owners of parties name one of theirs."""
+    payee: _builtins.bytes
     def __init__(
         self,
         *,
         window: _builtins.int = ...,
         asset: _builtins.int = ...,
+        payer: _builtins.bytes = ...,
+        payee: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["asset", b"asset", "window", b"window"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["asset", b"asset", "payee", b"payee", "payer", b"payer", "window", b"window"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -2456,6 +2483,8 @@ class HistoryEntry(_message.Message):
     BATCH_ID_FIELD_NUMBER: _builtins.int
     ABOUT_FIELD_NUMBER: _builtins.int
     SIGNED_WITH_FIELD_NUMBER: _builtins.int
+    PROPOSAL_FIELD_NUMBER: _builtins.int
+    PROPOSER_FIELD_NUMBER: _builtins.int
     at_us: _builtins.int
     """microseconds since 1970"""
     lsn: _builtins.int
@@ -2479,6 +2508,10 @@ class HistoryEntry(_message.Message):
     """the rest, in a few words"""
     signed_with: _builtins.bytes
     """the caller's own key, with which it was signed; empty: not signed"""
+    proposal: _builtins.bytes
+    """the caller confirmed this proposal; empty: it was none"""
+    proposer: _builtins.str
+    """who had proposed it"""
     def __init__(
         self,
         *,
@@ -2496,10 +2529,12 @@ class HistoryEntry(_message.Message):
         batch_id: _builtins.bytes = ...,
         about: _builtins.str = ...,
         signed_with: _builtins.bytes = ...,
+        proposal: _builtins.bytes = ...,
+        proposer: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_asset", b"_asset", "_window", b"_window", "asset", b"asset", "window", b"window"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_asset", b"_asset", "_window", b"_window", "about", b"about", "asset", b"asset", "at_us", b"at_us", "batch_id", b"batch_id", "caller", b"caller", "kind", b"kind", "lsn", b"lsn", "party_id", b"party_id", "request_id", b"request_id", "role", b"role", "signed_with", b"signed_with", "signer", b"signer", "via", b"via", "window", b"window"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_asset", b"_asset", "_window", b"_window", "about", b"about", "asset", b"asset", "at_us", b"at_us", "batch_id", b"batch_id", "caller", b"caller", "kind", b"kind", "lsn", b"lsn", "party_id", b"party_id", "proposal", b"proposal", "proposer", b"proposer", "request_id", b"request_id", "role", b"role", "signed_with", b"signed_with", "signer", b"signer", "via", b"via", "window", b"window"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__asset: _TypeAlias = _typing.Literal["asset"]  # noqa: Y015
     _WhichOneofArgType__asset: _TypeAlias = _typing.Literal["_asset", b"_asset"]  # noqa: Y015
@@ -2899,12 +2934,15 @@ class OperatorKey(_message.Message):
     KEY_FIELD_NUMBER: _builtins.int
     SINCE_LSN_FIELD_NUMBER: _builtins.int
     UNTIL_LSN_FIELD_NUMBER: _builtins.int
+    PROPOSAL_FIELD_NUMBER: _builtins.int
     operator: _builtins.str
     key: _builtins.bytes
     since_lsn: _builtins.int
     """of the record that put it in force"""
     until_lsn: _builtins.int
     """of the record that ended it; 0 while it is in force"""
+    proposal: _builtins.bytes
+    """see Party.proposal"""
     def __init__(
         self,
         *,
@@ -2912,10 +2950,11 @@ class OperatorKey(_message.Message):
         key: _builtins.bytes = ...,
         since_lsn: _builtins.int = ...,
         until_lsn: _builtins.int = ...,
+        proposal: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "operator", b"operator", "since_lsn", b"since_lsn", "until_lsn", b"until_lsn"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "operator", b"operator", "proposal", b"proposal", "since_lsn", b"since_lsn", "until_lsn", b"until_lsn"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -3084,6 +3123,8 @@ class Identity(_message.Message):
     ADDED_LSN_FIELD_NUMBER: _builtins.int
     CHANGED_LSN_FIELD_NUMBER: _builtins.int
     REVOKED_LSN_FIELD_NUMBER: _builtins.int
+    PROPOSAL_FIELD_NUMBER: _builtins.int
+    MADE_BY_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     role: Global___Role.ValueType
     kind: _builtins.str
@@ -3099,6 +3140,12 @@ class Identity(_message.Message):
     """of the record that gave it the credential that it has"""
     revoked_lsn: _builtins.int
     """of the record that revoked it; 0: it was not"""
+    proposal: _builtins.bytes
+    """see Party.proposal"""
+    made_by: _builtins.str
+    """Who made its key, and may know it: counts as the same person until the identity has rotated it. Empty: itself, or the
+    owner of the machine.
+    """
     @_builtins.property
     def party_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]: ...
     @_builtins.property
@@ -3118,14 +3165,169 @@ class Identity(_message.Message):
         added_lsn: _builtins.int = ...,
         changed_lsn: _builtins.int = ...,
         revoked_lsn: _builtins.int = ...,
+        proposal: _builtins.bytes = ...,
+        made_by: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["added_lsn", b"added_lsn", "certificate", b"certificate", "changed_lsn", b"changed_lsn", "expires_at", b"expires_at", "kind", b"kind", "name", b"name", "party_ids", b"party_ids", "payees", b"payees", "public_key", b"public_key", "rate", b"rate", "revoked_lsn", b"revoked_lsn", "role", b"role"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["added_lsn", b"added_lsn", "certificate", b"certificate", "changed_lsn", b"changed_lsn", "expires_at", b"expires_at", "kind", b"kind", "made_by", b"made_by", "name", b"name", "party_ids", b"party_ids", "payees", b"payees", "proposal", b"proposal", "public_key", b"public_key", "rate", b"rate", "revoked_lsn", b"revoked_lsn", "role", b"role"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Identity: _TypeAlias = Identity  # noqa: Y015
+
+@_typing.final
+class ListProposalsRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListProposalsRequest: _TypeAlias = ListProposalsRequest  # noqa: Y015
+
+@_typing.final
+class ConfirmProposalRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    PROPOSAL_FIELD_NUMBER: _builtins.int
+    SIGNATURE_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    proposal: _builtins.bytes
+    signature: _builtins.bytes
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        proposal: _builtins.bytes = ...,
+        signature: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["proposal", b"proposal", "request_id", b"request_id", "signature", b"signature"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ConfirmProposalRequest: _TypeAlias = ConfirmProposalRequest  # noqa: Y015
+
+@_typing.final
+class WithdrawProposalRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    PROPOSAL_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    proposal: _builtins.bytes
+    reason: _builtins.str
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        proposal: _builtins.bytes = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["proposal", b"proposal", "reason", b"reason", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WithdrawProposalRequest: _TypeAlias = WithdrawProposalRequest  # noqa: Y015
+
+@_typing.final
+class Proposal(_message.Message):
+    """A change that one proposed, and another confirms."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROPOSAL_FIELD_NUMBER: _builtins.int
+    PROPOSER_FIELD_NUMBER: _builtins.int
+    PROPOSED_AT_US_FIELD_NUMBER: _builtins.int
+    EXPIRES_AT_US_FIELD_NUMBER: _builtins.int
+    LSN_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    PARTY_ID_FIELD_NUMBER: _builtins.int
+    ASSET_FIELD_NUMBER: _builtins.int
+    FIELDS_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    proposal: _builtins.bytes
+    """covers what it changes, who proposed it and when"""
+    proposer: _builtins.str
+    proposed_at_us: _builtins.int
+    expires_at_us: _builtins.int
+    lsn: _builtins.int
+    """of the record that proposed it"""
+    kind: _builtins.str
+    """of the event that it becomes, as in the history"""
+    party_id: _builtins.bytes
+    """whose it is, if it is about a party"""
+    asset: _builtins.int
+    state: _builtins.str
+    """`open`, `confirmed` or `withdrawn`"""
+    @_builtins.property
+    def fields(self) -> _containers.RepeatedCompositeFieldContainer[Global___ProposedField]: ...
+    def __init__(
+        self,
+        *,
+        proposal: _builtins.bytes = ...,
+        proposer: _builtins.str = ...,
+        proposed_at_us: _builtins.int = ...,
+        expires_at_us: _builtins.int = ...,
+        lsn: _builtins.int = ...,
+        kind: _builtins.str = ...,
+        party_id: _builtins.bytes = ...,
+        asset: _builtins.int | None = ...,
+        fields: _abc.Iterable[Global___ProposedField] | None = ...,
+        state: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_asset", b"_asset", "asset", b"asset"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_asset", b"_asset", "asset", b"asset", "expires_at_us", b"expires_at_us", "fields", b"fields", "kind", b"kind", "lsn", b"lsn", "party_id", b"party_id", "proposal", b"proposal", "proposed_at_us", b"proposed_at_us", "proposer", b"proposer", "state", b"state"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__asset: _TypeAlias = _typing.Literal["asset"]  # noqa: Y015
+    _WhichOneofArgType__asset: _TypeAlias = _typing.Literal["_asset", b"_asset"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__asset) -> _WhichOneofReturnType__asset | None: ...
+
+Global___Proposal: _TypeAlias = Proposal  # noqa: Y015
+
+@_typing.final
+class ProposedField(_message.Message):
+    """One thing that changes."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    BEFORE_FIELD_NUMBER: _builtins.int
+    AFTER_FIELD_NUMBER: _builtins.int
+    MONEY_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    before: _builtins.str
+    """empty: there is nothing"""
+    after: _builtins.str
+    money: _builtins.bool
+    """both are sums in asset units"""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        before: _builtins.str = ...,
+        after: _builtins.str = ...,
+        money: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after", b"after", "before", b"before", "money", b"money", "name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ProposedField: _TypeAlias = ProposedField  # noqa: Y015
 
 @_typing.final
 class GetStatusRequest(_message.Message):
@@ -3192,6 +3394,7 @@ class Status(_message.Message):
     BACKUP_DIR_FIELD_NUMBER: _builtins.int
     LAST_BACKUP_FIELD_NUMBER: _builtins.int
     HOLD_FIELD_NUMBER: _builtins.int
+    PROPOSALS_OPEN_FIELD_NUMBER: _builtins.int
     version: _builtins.str
     network_id: _builtins.bytes
     durable_lsn: _builtins.int
@@ -3263,6 +3466,8 @@ class Status(_message.Message):
     at_us: _builtins.int
     backup_dir: _builtins.str
     """where backups may be made, on the engine's machine; empty: nowhere"""
+    proposals_open: _builtins.int
+    """that another must confirm"""
     @_builtins.property
     def verify_tables(self) -> _containers.RepeatedCompositeFieldContainer[Global___KeyTables]: ...
     @_builtins.property
@@ -3336,10 +3541,11 @@ class Status(_message.Message):
         backup_dir: _builtins.str = ...,
         last_backup: Global___Backup | None = ...,
         hold: Global___Hold | None = ...,
+        proposals_open: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["hold", b"hold", "last_backup", b"last_backup"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["at_us", b"at_us", "audit_lines_lost", b"audit_lines_lost", "backup_dir", b"backup_dir", "batches", b"batches", "batches_by_state", b"batches_by_state", "channels", b"channels", "connections", b"connections", "connections_turned_away", b"connections_turned_away", "cpu_total_us", b"cpu_total_us", "cpu_verify_us", b"cpu_verify_us", "durable_lsn", b"durable_lsn", "engine_key", b"engine_key", "four_eyes", b"four_eyes", "hold", b"hold", "inflight_vouchers", b"inflight_vouchers", "last_backup", b"last_backup", "legs_in_flight", b"legs_in_flight", "legs_unknown", b"legs_unknown", "log_lines_lost", b"log_lines_lost", "network_id", b"network_id", "oldest_computed_us", b"oldest_computed_us", "oldest_settling_us", b"oldest_settling_us", "oldest_unknown_us", b"oldest_unknown_us", "open_window", b"open_window", "operators", b"operators", "parties", b"parties", "request_ids", b"request_ids", "request_ids_max", b"request_ids_max", "schedule", b"schedule", "shards", b"shards", "signers", b"signers", "standing", b"standing", "started_at_us", b"started_at_us", "tokens_refused", b"tokens_refused", "troubles", b"troubles", "troubles_open", b"troubles_open", "verify_alarms", b"verify_alarms", "verify_backend", b"verify_backend", "verify_backend_text", b"verify_backend_text", "verify_rejects_confirmed", b"verify_rejects_confirmed", "verify_tables", b"verify_tables", "verify_threads", b"verify_threads", "version", b"version", "vouchers_verified", b"vouchers_verified", "window_every_ms", b"window_every_ms", "window_vouchers", b"window_vouchers"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at_us", b"at_us", "audit_lines_lost", b"audit_lines_lost", "backup_dir", b"backup_dir", "batches", b"batches", "batches_by_state", b"batches_by_state", "channels", b"channels", "connections", b"connections", "connections_turned_away", b"connections_turned_away", "cpu_total_us", b"cpu_total_us", "cpu_verify_us", b"cpu_verify_us", "durable_lsn", b"durable_lsn", "engine_key", b"engine_key", "four_eyes", b"four_eyes", "hold", b"hold", "inflight_vouchers", b"inflight_vouchers", "last_backup", b"last_backup", "legs_in_flight", b"legs_in_flight", "legs_unknown", b"legs_unknown", "log_lines_lost", b"log_lines_lost", "network_id", b"network_id", "oldest_computed_us", b"oldest_computed_us", "oldest_settling_us", b"oldest_settling_us", "oldest_unknown_us", b"oldest_unknown_us", "open_window", b"open_window", "operators", b"operators", "parties", b"parties", "proposals_open", b"proposals_open", "request_ids", b"request_ids", "request_ids_max", b"request_ids_max", "schedule", b"schedule", "shards", b"shards", "signers", b"signers", "standing", b"standing", "started_at_us", b"started_at_us", "tokens_refused", b"tokens_refused", "troubles", b"troubles", "troubles_open", b"troubles_open", "verify_alarms", b"verify_alarms", "verify_backend", b"verify_backend", "verify_backend_text", b"verify_backend_text", "verify_rejects_confirmed", b"verify_rejects_confirmed", "verify_tables", b"verify_tables", "verify_threads", b"verify_threads", "version", b"version", "vouchers_verified", b"vouchers_verified", "window_every_ms", b"window_every_ms", "window_vouchers", b"window_vouchers"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -3446,6 +3652,7 @@ class Hold(_message.Message):
     RELEASED_LSN_FIELD_NUMBER: _builtins.int
     RELEASED_AT_US_FIELD_NUMBER: _builtins.int
     RELEASED_BY_FIELD_NUMBER: _builtins.int
+    PROPOSAL_FIELD_NUMBER: _builtins.int
     restored_lsn: _builtins.int
     """the record that says so"""
     restored_at_us: _builtins.int
@@ -3459,6 +3666,8 @@ class Hold(_message.Message):
     """the record by which payments leave again; 0: they do not"""
     released_at_us: _builtins.int
     released_by: _builtins.str
+    proposal: _builtins.bytes
+    """see Party.proposal"""
     def __init__(
         self,
         *,
@@ -3470,10 +3679,11 @@ class Hold(_message.Message):
         released_lsn: _builtins.int = ...,
         released_at_us: _builtins.int = ...,
         released_by: _builtins.str = ...,
+        proposal: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["backup", b"backup", "instance", b"instance", "position", b"position", "released_at_us", b"released_at_us", "released_by", b"released_by", "released_lsn", b"released_lsn", "restored_at_us", b"restored_at_us", "restored_lsn", b"restored_lsn"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["backup", b"backup", "instance", b"instance", "position", b"position", "proposal", b"proposal", "released_at_us", b"released_at_us", "released_by", b"released_by", "released_lsn", b"released_lsn", "restored_at_us", b"restored_at_us", "restored_lsn", b"restored_lsn"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

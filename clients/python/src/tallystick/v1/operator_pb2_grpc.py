@@ -290,6 +290,21 @@ class OperatorStub:
                 request_serializer=tallystick_dot_v1_dot_operator__pb2.ListIdentitiesRequest.SerializeToString,
                 response_deserializer=tallystick_dot_v1_dot_operator__pb2.Identity.FromString,
                 _registered_method=True)
+        self.ListProposals = channel.unary_stream(
+                '/tallystick.v1.Operator/ListProposals',
+                request_serializer=tallystick_dot_v1_dot_operator__pb2.ListProposalsRequest.SerializeToString,
+                response_deserializer=tallystick_dot_v1_dot_operator__pb2.Proposal.FromString,
+                _registered_method=True)
+        self.ConfirmProposal = channel.unary_unary(
+                '/tallystick.v1.Operator/ConfirmProposal',
+                request_serializer=tallystick_dot_v1_dot_operator__pb2.ConfirmProposalRequest.SerializeToString,
+                response_deserializer=tallystick_dot_v1_dot_operator__pb2.Proposal.FromString,
+                _registered_method=True)
+        self.WithdrawProposal = channel.unary_unary(
+                '/tallystick.v1.Operator/WithdrawProposal',
+                request_serializer=tallystick_dot_v1_dot_operator__pb2.WithdrawProposalRequest.SerializeToString,
+                response_deserializer=tallystick_dot_v1_dot_operator__pb2.Proposal.FromString,
+                _registered_method=True)
         self.CreateBackup = channel.unary_unary(
                 '/tallystick.v1.Operator/CreateBackup',
                 request_serializer=tallystick_dot_v1_dot_operator__pb2.CreateBackupRequest.SerializeToString,
@@ -656,9 +671,31 @@ class OperatorServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
-    def CreateBackup(self, request, context):
+    def ListProposals(self, request, context):
         """Makes a backup in a folder of the machine that the engine runs on, while it goes on. One is made at a time.
+        What was proposed and waits for another, oldest first. With four_eyes on, what one asks for that takes two
+        (docs/ACCESS.md) becomes a proposal: the answer names it, and nothing has changed.
         """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ConfirmProposal(self, request, context):
+        """Has a change happen that another has proposed. Just that happens, or nothing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def WithdrawProposal(self, request, context):
+        """Takes a proposal away, one's own or another's.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CreateBackup(self, request, context):
+        """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
@@ -923,6 +960,21 @@ def add_OperatorServicer_to_server(servicer, server):
                     servicer.ListIdentities,
                     request_deserializer=tallystick_dot_v1_dot_operator__pb2.ListIdentitiesRequest.FromString,
                     response_serializer=tallystick_dot_v1_dot_operator__pb2.Identity.SerializeToString,
+            ),
+            'ListProposals': grpc.unary_stream_rpc_method_handler(
+                    servicer.ListProposals,
+                    request_deserializer=tallystick_dot_v1_dot_operator__pb2.ListProposalsRequest.FromString,
+                    response_serializer=tallystick_dot_v1_dot_operator__pb2.Proposal.SerializeToString,
+            ),
+            'ConfirmProposal': grpc.unary_unary_rpc_method_handler(
+                    servicer.ConfirmProposal,
+                    request_deserializer=tallystick_dot_v1_dot_operator__pb2.ConfirmProposalRequest.FromString,
+                    response_serializer=tallystick_dot_v1_dot_operator__pb2.Proposal.SerializeToString,
+            ),
+            'WithdrawProposal': grpc.unary_unary_rpc_method_handler(
+                    servicer.WithdrawProposal,
+                    request_deserializer=tallystick_dot_v1_dot_operator__pb2.WithdrawProposalRequest.FromString,
+                    response_serializer=tallystick_dot_v1_dot_operator__pb2.Proposal.SerializeToString,
             ),
             'CreateBackup': grpc.unary_unary_rpc_method_handler(
                     servicer.CreateBackup,
@@ -2273,6 +2325,87 @@ class Operator:
             '/tallystick.v1.Operator/ListIdentities',
             tallystick_dot_v1_dot_operator__pb2.ListIdentitiesRequest.SerializeToString,
             tallystick_dot_v1_dot_operator__pb2.Identity.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListProposals(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/tallystick.v1.Operator/ListProposals',
+            tallystick_dot_v1_dot_operator__pb2.ListProposalsRequest.SerializeToString,
+            tallystick_dot_v1_dot_operator__pb2.Proposal.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ConfirmProposal(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tallystick.v1.Operator/ConfirmProposal',
+            tallystick_dot_v1_dot_operator__pb2.ConfirmProposalRequest.SerializeToString,
+            tallystick_dot_v1_dot_operator__pb2.Proposal.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WithdrawProposal(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tallystick.v1.Operator/WithdrawProposal',
+            tallystick_dot_v1_dot_operator__pb2.WithdrawProposalRequest.SerializeToString,
+            tallystick_dot_v1_dot_operator__pb2.Proposal.FromString,
             options,
             channel_credentials,
             insecure,

@@ -148,8 +148,16 @@ class OperatorStub:
     """It is known by the new credential at once, and by nothing else. Everybody may change their own."""
     ListIdentities: _grpc.UnaryStreamMultiCallable[_operator_pb2.ListIdentitiesRequest, _operator_pb2.Identity]
     """All that there ever were, oldest first; who may see only itself gets itself. Never a key."""
+    ListProposals: _grpc.UnaryStreamMultiCallable[_operator_pb2.ListProposalsRequest, _operator_pb2.Proposal]
+    """Makes a backup in a folder of the machine that the engine runs on, while it goes on. One is made at a time.
+    What was proposed and waits for another, oldest first. With four_eyes on, what one asks for that takes two
+    (docs/ACCESS.md) becomes a proposal: the answer names it, and nothing has changed.
+    """
+    ConfirmProposal: _grpc.UnaryUnaryMultiCallable[_operator_pb2.ConfirmProposalRequest, _operator_pb2.Proposal]
+    """Has a change happen that another has proposed. Just that happens, or nothing."""
+    WithdrawProposal: _grpc.UnaryUnaryMultiCallable[_operator_pb2.WithdrawProposalRequest, _operator_pb2.Proposal]
+    """Takes a proposal away, one's own or another's."""
     CreateBackup: _grpc.UnaryUnaryMultiCallable[_operator_pb2.CreateBackupRequest, _operator_pb2.Backup]
-    """Makes a backup in a folder of the machine that the engine runs on, while it goes on. One is made at a time."""
     ReleaseHold: _grpc.UnaryUnaryMultiCallable[_operator_pb2.ReleaseHoldRequest, _operator_pb2.Hold]
     """Lets payments leave again after the ledger was restored from a copy: somebody has found out what left since."""
     GetStatus: _grpc.UnaryUnaryMultiCallable[_operator_pb2.GetStatusRequest, _operator_pb2.Status]
@@ -271,8 +279,16 @@ class OperatorAsyncStub(OperatorStub):
     """It is known by the new credential at once, and by nothing else. Everybody may change their own."""
     ListIdentities: _aio.UnaryStreamMultiCallable[_operator_pb2.ListIdentitiesRequest, _operator_pb2.Identity]  # type: ignore[assignment]
     """All that there ever were, oldest first; who may see only itself gets itself. Never a key."""
+    ListProposals: _aio.UnaryStreamMultiCallable[_operator_pb2.ListProposalsRequest, _operator_pb2.Proposal]  # type: ignore[assignment]
+    """Makes a backup in a folder of the machine that the engine runs on, while it goes on. One is made at a time.
+    What was proposed and waits for another, oldest first. With four_eyes on, what one asks for that takes two
+    (docs/ACCESS.md) becomes a proposal: the answer names it, and nothing has changed.
+    """
+    ConfirmProposal: _aio.UnaryUnaryMultiCallable[_operator_pb2.ConfirmProposalRequest, _operator_pb2.Proposal]  # type: ignore[assignment]
+    """Has a change happen that another has proposed. Just that happens, or nothing."""
+    WithdrawProposal: _aio.UnaryUnaryMultiCallable[_operator_pb2.WithdrawProposalRequest, _operator_pb2.Proposal]  # type: ignore[assignment]
+    """Takes a proposal away, one's own or another's."""
     CreateBackup: _aio.UnaryUnaryMultiCallable[_operator_pb2.CreateBackupRequest, _operator_pb2.Backup]  # type: ignore[assignment]
-    """Makes a backup in a folder of the machine that the engine runs on, while it goes on. One is made at a time."""
     ReleaseHold: _aio.UnaryUnaryMultiCallable[_operator_pb2.ReleaseHoldRequest, _operator_pb2.Hold]  # type: ignore[assignment]
     """Lets payments leave again after the ledger was restored from a copy: somebody has found out what left since."""
     GetStatus: _aio.UnaryUnaryMultiCallable[_operator_pb2.GetStatusRequest, _operator_pb2.Status]  # type: ignore[assignment]
@@ -687,12 +703,38 @@ class OperatorServicer(metaclass=_abc_1.ABCMeta):
         """All that there ever were, oldest first; who may see only itself gets itself. Never a key."""
 
     @_abc_1.abstractmethod
+    def ListProposals(
+        self,
+        request: _operator_pb2.ListProposalsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_operator_pb2.Proposal], _abc.AsyncIterator[_operator_pb2.Proposal]]:
+        """Makes a backup in a folder of the machine that the engine runs on, while it goes on. One is made at a time.
+        What was proposed and waits for another, oldest first. With four_eyes on, what one asks for that takes two
+        (docs/ACCESS.md) becomes a proposal: the answer names it, and nothing has changed.
+        """
+
+    @_abc_1.abstractmethod
+    def ConfirmProposal(
+        self,
+        request: _operator_pb2.ConfirmProposalRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_operator_pb2.Proposal, _abc.Awaitable[_operator_pb2.Proposal]]:
+        """Has a change happen that another has proposed. Just that happens, or nothing."""
+
+    @_abc_1.abstractmethod
+    def WithdrawProposal(
+        self,
+        request: _operator_pb2.WithdrawProposalRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_operator_pb2.Proposal, _abc.Awaitable[_operator_pb2.Proposal]]:
+        """Takes a proposal away, one's own or another's."""
+
+    @_abc_1.abstractmethod
     def CreateBackup(
         self,
         request: _operator_pb2.CreateBackupRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_operator_pb2.Backup, _abc.Awaitable[_operator_pb2.Backup]]:
-        """Makes a backup in a folder of the machine that the engine runs on, while it goes on. One is made at a time."""
+    ) -> _typing.Union[_operator_pb2.Backup, _abc.Awaitable[_operator_pb2.Backup]]: ...
 
     @_abc_1.abstractmethod
     def ReleaseHold(

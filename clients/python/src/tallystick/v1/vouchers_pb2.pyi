@@ -62,6 +62,8 @@ class _OutcomeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Outcome.Value
     OUTCOME_OVER_HOUR_BUDGET: _Outcome.ValueType  # 32
     OUTCOME_OUT_OF_SCOPE: _Outcome.ValueType  # 33
     """The payer or the payee is not in the scope of the identity that sent it. Nothing of the voucher was looked at."""
+    OUTCOME_WRONG_AMOUNT: _Outcome.ValueType  # 34
+    """Of vouchers that come with the amount that they are for (x402): it does not raise the channel's total by just that."""
 
 class Outcome(_Outcome, metaclass=_OutcomeEnumTypeWrapper):
     """What became of one voucher, sent now. It is about an earlier sending of the same voucher only when it is STALE: the
@@ -106,6 +108,8 @@ OUTCOME_OVER_DAY_BUDGET: Outcome.ValueType  # 31
 OUTCOME_OVER_HOUR_BUDGET: Outcome.ValueType  # 32
 OUTCOME_OUT_OF_SCOPE: Outcome.ValueType  # 33
 """The payer or the payee is not in the scope of the identity that sent it. Nothing of the voucher was looked at."""
+OUTCOME_WRONG_AMOUNT: Outcome.ValueType  # 34
+"""Of vouchers that come with the amount that they are for (x402): it does not raise the channel's total by just that."""
 Global___Outcome: _TypeAlias = Outcome  # noqa: Y015
 
 @_typing.final
