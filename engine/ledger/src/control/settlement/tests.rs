@@ -344,7 +344,7 @@ const EYES: &str = "
     ann      four  nobody   SameOperator
     nobody   four  nobody   SameOperator
     # Who approves may have made it, before anybody had a name.
-    nobody   four  ann      NobodyMade
+    nobody   four  ann      Eyes
     # The schedule has no eyes.
     schedule four  ann      approved
     schedule four  schedule SameOperator
