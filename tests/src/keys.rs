@@ -1,9 +1,12 @@
 //! API keys and signed tokens, as docs/ACCESS.md says what they are: made here without a line of
 //! the engine's.
 
+use crate::{Client, until};
 use data_encoding::{BASE32_NOPAD, BASE64URL_NOPAD};
 use ed25519_dalek::{Signer as _, SigningKey};
-use tonic::Request;
+use tallystick_proto::v1::ListAssetsRequest;
+use tokio::runtime::Handle;
+use tonic::{Request, Status};
 
 /// An API key of this secret.
 #[must_use]
@@ -33,4 +36,21 @@ pub fn with<T>(token: &str, message: T) -> Request<T> {
     let header = format!("Bearer {token}").parse().expect("plain text");
     request.metadata_mut().insert("authorization", header);
     request
+}
+
+/// Waits until whoever has this token may not even ask which assets there are; gives what they are
+/// told.
+///
+/// # Panics
+/// When that never comes.
+pub async fn until_refused(client: &Client, token: &str) -> Status {
+    let (client, token, runtime) = (client.clone(), token.to_owned(), Handle::current());
+    let refused = tokio::task::spawn_blocking(move || {
+        until("they are refused", || {
+            let mut api = client.operator.clone();
+            let asked = with(&token, ListAssetsRequest {});
+            runtime.block_on(async { api.list_assets(asked).await.err() })
+        })
+    });
+    refused.await.expect("waiting does not panic")
 }

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use ed25519_dalek::SigningKey;
 use http_body_util::{BodyExt as _, Full};
 use std::time::{SystemTime, UNIX_EPOCH};
-use tallystick_tests::keys::{api_key, signed_token, with};
+use tallystick_tests::keys::{api_key, signed_token, until_refused, with};
 use tallystick_tests::wire::credential::Kind;
 use tallystick_tests::wire::get_proof_request::Of;
 use tallystick_tests::wire::{
@@ -17,7 +17,7 @@ use tallystick_tests::wire::{
 };
 use tallystick_tests::{
     Client, Deployment, Engine, Launch, PartyId, Signer, Voucher, World, frame, outcomes, refused,
-    request_id, signer_request, until,
+    request_id, signer_request,
 };
 use tempfile::TempDir;
 use tonic::Code::{self, NotFound, PermissionDenied, Unauthenticated};
@@ -174,6 +174,12 @@ async fn every_call_is_for_the_roles_that_the_document_says_and_for_nobody_else(
         house.add(name, role, (scope, &[])).await;
         house.add(&format!("{name}-revoked"), role, (scope, &[])).await;
         house.revoke(&format!("{name}-revoked")).await;
+        let gone = format!("{name}-expired");
+        let kind = Kind::KeyDigest(digest(&key_of(&gone)));
+        let short =
+            AddIdentityRequest { expires_at: now() + 1, ..added(&gone, role, kind, (scope, &[])) };
+        house.client.operator.add_identity(with(OPERATOR, short)).await.unwrap();
+        until_refused(&house.client, &key_of(&gone)).await;
     }
     let (mut channel, before) = (house.channel().await, house.lsn().await);
     for (call, rights) in table() {
@@ -186,10 +192,10 @@ async fn every_call_is_for_the_roles_that_the_document_says_and_for_nobody_else(
                 "-" => assert_eq!(code, PermissionDenied, "{call} by {name}"),
                 other => panic!("{call} by {name}: {other:?} is no right"),
             }
-            if call != "GetNetwork" {
-                let revoked = Some(key_of(&format!("{name}-revoked")));
-                let code = empty_call(&mut channel, &call, revoked.as_deref()).await;
-                assert_eq!(code, Unauthenticated, "{call} by a revoked {name}");
+            for how in ["revoked", "expired"].iter().filter(|_| call != "GetNetwork") {
+                let gone = key_of(&format!("{name}-{how}"));
+                let code = empty_call(&mut channel, &call, Some(&gone)).await;
+                assert_eq!(code, Unauthenticated, "{call}, {how} {name}");
             }
         }
         let cut = &key_of("operator")[..40];
@@ -398,15 +404,7 @@ async fn an_identity_expires_by_itself_and_rotates_its_own_key() {
     };
     let of_others = house.client.operator.rotate_identity(with(&newest, of_others)).await;
     refused(of_others, PermissionDenied, "scope");
-    let (client, runtime) = (house.client.clone(), tokio::runtime::Handle::current());
-    let expired = tokio::task::spawn_blocking(move || {
-        until("the identity has expired", || {
-            let asked = with(&key_of("short"), GetStatusRequest {});
-            let mut api = client.operator.clone();
-            runtime.block_on(async { api.get_status(asked).await.err() })
-        })
-    });
-    let status = expired.await.unwrap();
+    let status = until_refused(&house.client, &key_of("short")).await;
     assert_eq!(status.code(), Unauthenticated);
     assert!(status.message().contains("has expired"), "{status:?}");
     // What was journaled holds over a restart.

@@ -1,10 +1,10 @@
-//! Who may ask what over HTTP: every route by every role, with no, wrong and revoked credentials,
-//! in and out of scope; and agents, who have none.
+//! Who may ask what over HTTP: every route by every role, with no, wrong, expired and revoked
+//! credentials, in and out of scope; and agents, who have none.
 
 use data_encoding::HEXLOWER;
 use serde_json::json;
 use std::time::{SystemTime, UNIX_EPOCH};
-use tallystick_tests::keys::{api_key, signed_token, with};
+use tallystick_tests::keys::{api_key, signed_token, until_refused, with};
 use tallystick_tests::wire::credential::Kind;
 use tallystick_tests::wire::{
     AddIdentityRequest, CloseWindowRequest, Credential, RevokeIdentityRequest, Role,
@@ -44,10 +44,20 @@ async fn guarded() -> House {
     let revoke =
         RevokeIdentityRequest { request_id: request_id("revoke"), name: "revoked".to_owned() };
     house.client.operator.revoke_identity(with(OPERATOR, revoke)).await.unwrap();
+    let soon = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs() + 1;
+    let soon = (Scope::default(), i64::try_from(soon).unwrap());
+    add_until(&mut house, "expired", Role::Operator, soon).await;
+    until_refused(&house.client, &key_of("expired")).await;
     house
 }
 
 async fn add(house: &mut House, name: &str, role: Role, scope: (Vec<PartyId>, Vec<PartyId>)) {
+    add_until(house, name, role, (scope, 0)).await;
+}
+
+type Scope = (Vec<PartyId>, Vec<PartyId>);
+
+async fn add_until(house: &mut House, name: &str, role: Role, (scope, expires_at): (Scope, i64)) {
     let digest = blake3::hash(key_of(name).as_bytes()).as_bytes().to_vec();
     let ids = |ids: Vec<PartyId>| ids.iter().map(|id| id.0.to_vec().into()).collect();
     let request = AddIdentityRequest {
@@ -57,7 +67,7 @@ async fn add(house: &mut House, name: &str, role: Role, scope: (Vec<PartyId>, Ve
         credential: Some(Credential { kind: Some(Kind::KeyDigest(digest.into())) }),
         party_ids: ids(scope.0),
         payees: ids(scope.1),
-        expires_at: 0,
+        expires_at,
         rate: 0,
     };
     house.client.operator.add_identity(with(OPERATOR, request)).await.expect("it is added");
@@ -102,8 +112,9 @@ async fn each_route_is_for_whom_the_table_names() {
         assert_eq!(statuses(Some(&key_of(name))).await, wanted, "{name}");
     }
     let nobody = [200, 401, 401, 401, 401, 401];
-    let revoked = key_of("revoked");
-    for token in [None, Some("a word"), Some("tsk_abc"), Some(&*revoked), Some(&*key_of("other"))] {
+    let [revoked, expired, other] = ["revoked", "expired", "other"].map(key_of);
+    let gone = [&revoked, &expired, &other].map(|key| Some(&**key));
+    for token in [None, Some("a word"), Some("tsk_abc")].into_iter().chain(gone) {
         assert_eq!(statuses(token).await, nobody, "{token:?}");
     }
     let (_, said) = by(&house, None).post("/verify", payment.clone()).await;
