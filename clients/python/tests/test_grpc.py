@@ -1,6 +1,7 @@
 """Streams and operators' calls, on the real engine."""
 from __future__ import annotations
 
+import json
 import pathlib
 import random
 import signal
@@ -10,13 +11,15 @@ import time
 from collections.abc import Iterator
 
 import grpc
+import httpx
 import pytest
 from engine import Engine
 from generate import current, generate
 
-from tallystick import AgentKey, Asset, Channel, TallystickError, Voucher
+from tallystick import AgentKey, Asset, Channel, TallystickError, Voucher, read_credential
 from tallystick.facilitator import CREDITED, STALE, Ack, Facilitator, _Frame, outcome_name
 from tallystick.operator import Operator
+from tallystick.token import bearer
 
 BUYER, SHOP = b"\x01" * 32, b"\x02" * 32
 
@@ -180,3 +183,25 @@ def test_the_books(operator: Operator) -> None:
     assert owed == {(BUYER, SHOP): 10 + 20_000 + 10_000 + 6_000 + 10}
     with pytest.raises(grpc.RpcError):
         operator.obligations(window.number + 9, 978)
+
+
+def test_a_key_file_of_an_identity_says_who_calls(tmp_path: pathlib.Path) -> None:
+    """It was read as if the name stood under another word than `tallystick access keygen` writes."""
+    engine = Engine(tmp_path).start()
+    try:
+        kept, ann = tmp_path / "shop.json", tmp_path / "ann.key"
+        [made] = engine.cli("access", "keygen", "--name", "shop", "--out", str(kept))
+        [operator] = engine.cli("access", "add", "--name", "ann", "--role", "operator")
+        ann.write_text(operator["key"])
+        engine.cli("access", "add", "--name", "shop", "--role", "facilitator", "--public-key", made["public_key"],
+                   "--token-file", str(ann))
+        ask, network = f"http://{engine.http}/status/{'x' * 16}", bytes.fromhex(json.loads(kept.read_text())["network_id"])
+        assert httpx.get(ask).status_code == 401
+        header = bearer(read_credential(str(kept)), lambda: network)()
+        assert httpx.get(ask, headers={"authorization": header}).status_code == 200
+        kept.write_text('{"name": "shop", "secret": "00"}')
+        with pytest.raises(TallystickError, match="shop.json is no key of an identity"):
+            read_credential(str(kept))
+        assert read_credential(str(ann)) == operator["key"]
+    finally:
+        engine.end()

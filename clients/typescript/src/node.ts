@@ -34,7 +34,19 @@ export async function readAgentKey(path: string): Promise<AgentKey> {
 /** Reads a seller's key for the engine: an API key, or the file of `tallystick access keygen`. */
 export async function readCredential(path: string): Promise<string | KeyFile> {
   const text = (await readFile(path, "utf8")).trim();
-  return text.startsWith("{") ? (JSON.parse(text) as KeyFile) : text;
+  if (!text.startsWith("{")) return text;
+  try {
+    const { identity, secret } = JSON.parse(text) as Record<string, unknown>;
+    if (typeof identity === "string" && typeof secret === "string") {
+      new AgentKey(secret);
+      return { name: identity, secret };
+    }
+  } catch {
+    // What is wrong with it is said below, without showing any of it.
+  }
+  throw new TallystickError(
+    `${path} is no key of an identity: give the file that \`tallystick access keygen\` wrote, or one with an API key alone`,
+  );
 }
 
 /**

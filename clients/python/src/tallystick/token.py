@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from .errors import TallystickError
 from .voucher import AgentKey
 
 LIFE = 60
@@ -30,8 +31,14 @@ def read_credential(path: str) -> Credential:
     text = pathlib.Path(path).read_text(encoding="utf-8").strip()
     if not text.startswith("{"):
         return text
-    kept = json.loads(text)
-    return KeyFile(kept["name"], kept["secret"])
+    try:
+        kept = json.loads(text)
+        identity, secret = kept["identity"], kept["secret"]
+        AgentKey(secret)
+    except (ValueError, KeyError, TypeError, AttributeError, TallystickError) as error:
+        raise TallystickError(f"{path} is no key of an identity: give the file that `tallystick access keygen` wrote, or one "
+                              "with an API key alone") from error
+    return KeyFile(str(identity), secret)
 
 
 def sign_token(key: AgentKey, subject: str, network: bytes, now: float | None = None) -> str:
