@@ -4,7 +4,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-x402 test test-evm flip bench bench-recover bench-history bench-batch bench-settle bench-statement bench-flood bench-abuse bench-tls bench-backup lint clean-demo \
+.PHONY: help setup demo demo-x402 test test-evm flip bench bench-recover bench-history bench-batch bench-settle bench-statement bench-flood bench-abuse bench-tls bench-backup bench-x402 lint clean-demo \
   dist check-unit alerts deny check-verify check-bounds bench-verify fuzz-verify miri-verify crash chaos age sim sim-canary check \
   rocksdb
 
@@ -46,6 +46,10 @@ TLS_ROUNDS ?= 5
 TLS_ARGS ?=
 BACKUP_ROUNDS ?= 5
 BACKUP_ARGS ?=
+# Rounds of `make bench-x402`, and more of its arguments: see x402 --help. PLAIN=1: the reference without Express.
+X402_ROUNDS ?= 5
+X402_ARGS ?=
+X402_BENCH := bench/x402
 # Windows that `make age` closes, and batches that it settles.
 WINDOWS ?= 5000
 BATCHES ?= 500
@@ -76,7 +80,7 @@ MIRI_CASES ?= 2
 
 help: ## Show this help
 	@echo 'make TARGET, where TARGET is one of:'
-	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  \1|\2/p' $(MAKEFILE_LIST) \
+	@sed -n 's/^\([a-z0-9-]*\):[^#]*## \(.*\)/  \1|\2/p' $(MAKEFILE_LIST) \
 	  | while IFS='|' read -r name what; do printf '  %-12s %s\n' "$$name" "$$what"; done
 	@echo 'Variables: DEMO_VOUCHERS=$(DEMO_VOUCHERS) DEMO_DIR=$(DEMO_DIR) CASES=$(CASES) SEED=$(SEED)'
 	@echo '  SEEDS=$(SEEDS) LEGS=$(LEGS) ROUNDS=$(ROUNDS) STOP_SECONDS=$(STOP_SECONDS) POSITIONS=$(POSITIONS)'
@@ -166,6 +170,15 @@ bench-tls: rocksdb ## What TLS costs of the throughput: TLS_ROUNDS rounds with a
 bench-backup: rocksdb ## What backups cost who waits for acks: BACKUP_ROUNDS rounds with and without, in turn, medians
 	$(CARGO) build --release --locked --workspace --bin tallystick --bin tallystick-loadgen
 	@$(LOADGEN) backup --engine $(ENGINE) --rounds $(BACKUP_ROUNDS) $(BACKUP_ARGS)
+
+bench-x402: rocksdb $(X402_BENCH)/node_modules/.package-lock.json ## x402's verify and settle, beside a facilitator of the reference SDK: X402_ROUNDS rounds in turn, medians
+	$(CARGO) build --release --locked --workspace --bin tallystick --bin tallystick-loadgen
+	@$(LOADGEN) x402 --engine $(ENGINE) --reference $(X402_BENCH)/reference.mjs --rounds $(X402_ROUNDS) $(X402_ARGS)
+
+# npm writes it when all is installed.
+$(X402_BENCH)/node_modules/.package-lock.json: $(X402_BENCH)/package-lock.json
+	@command -v npm >/dev/null || { echo 'bench-x402: needs Node.js 20 and npm' >&2; exit 1; }
+	npm ci --silent --no-progress --prefix $(X402_BENCH)
 
 bench-statement: setup binaries ## A statement of a million entries around four of ours: time and memory
 	@$(TARGET)/release/tallystick-statement $(STATEMENT_ARGS)

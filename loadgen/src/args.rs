@@ -3,6 +3,7 @@
 use crate::abuse::AbuseArgs;
 use crate::backups::BackupArgs;
 use crate::floods::FloodsArgs;
+use crate::x402::X402Args;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -45,6 +46,8 @@ pub enum Command {
     Tls(TlsArgs),
     /// What backups cost: engines with and without them in turn, and medians.
     Backup(BackupArgs),
+    /// Payments over HTTP (x402): an engine and a facilitator of the reference SDK in turn.
+    X402(X402Args),
     /// Start an engine, load it, settle the window and check every figure.
     Demo(DemoArgs),
 }
@@ -445,7 +448,8 @@ mod tests {
             | Command::Flood(_)
             | Command::Floods(_)
             | Command::Tls(_)
-            | Command::Backup(_) => {
+            | Command::Backup(_)
+            | Command::X402(_) => {
                 unreachable!("the words say run")
             }
         }

@@ -210,6 +210,7 @@ fn run_args(args: &BackupArgs, address: &str) -> RunArgs {
         | Command::Flood(_)
         | Command::Floods(_)
         | Command::Tls(_)
-        | Command::Backup(_) => unreachable!("the words say run"),
+        | Command::Backup(_)
+        | Command::X402(_) => unreachable!("the words say run"),
     }
 }

@@ -131,7 +131,8 @@ fn run_args(args: &DemoArgs, target: &str) -> RunArgs {
         | Command::Flood(_)
         | Command::Floods(_)
         | Command::Tls(_)
-        | Command::Backup(_) => {
+        | Command::Backup(_)
+        | Command::X402(_) => {
             unreachable!("the words say run")
         }
     }

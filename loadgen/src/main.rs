@@ -33,6 +33,7 @@ mod stream;
 mod text;
 mod versus;
 mod window;
+mod x402;
 
 use args::{Cli, Command, RunArgs};
 use clap::Parser as _;
@@ -113,6 +114,7 @@ async fn command(command: Command) -> Result<bool, Error> {
         Command::Floods(args) => floods::floods(&args).await,
         Command::Tls(args) => versus::versus(&args).await,
         Command::Backup(args) => backups::backups(&args).await,
+        Command::X402(args) => x402::x402(&args).await,
     }
 }
 

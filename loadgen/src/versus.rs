@@ -223,6 +223,7 @@ fn run_args(args: &TlsArgs, address: &str, certs: Option<&Path>) -> RunArgs {
         | Command::Flood(_)
         | Command::Floods(_)
         | Command::Tls(_)
-        | Command::Backup(_) => unreachable!("the words say run"),
+        | Command::Backup(_)
+        | Command::X402(_) => unreachable!("the words say run"),
     }
 }

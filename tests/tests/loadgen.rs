@@ -138,3 +138,22 @@ fn the_demo_settles_what_it_sent() {
         run_loadgen(&["demo", "--engine", &engine, "--dir", &other_text, "--vouchers", "9"]);
     assert!(!output.status.success() && other.join("thesis.txt").exists());
 }
+
+#[test]
+fn payments_over_http_are_what_is_owed() {
+    let dir = tempfile::tempdir().unwrap();
+    let x402 = dir.path().join("x402");
+    let engine = tallystick_tests::binary("TALLYSTICK_BIN", "tallystick");
+    let (dir_text, engine) = (x402.to_string_lossy(), engine.to_string_lossy());
+    let place = ["x402", "--engine", &engine, "--dir", &dir_text, "--rounds", "1"];
+    let load = ["--buyers", "8", "--payments", "20", "--warm-up", "2"];
+    let output = run_loadgen(&[&place[..], &load[..]].concat());
+    let error = String::from_utf8_lossy(&output.stderr);
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{}: {error}\n{text}", output.status);
+    let last: Value = serde_json::from_str(text.lines().last().unwrap()).unwrap();
+    assert_eq!(last["books_match"], true, "{text}");
+    assert!(last["pairs_per_second"].as_f64().unwrap() > 0.0, "{text}");
+    assert!(last["p99_ms"].as_f64().unwrap() > 0.0, "{text}");
+    assert!(!x402.exists(), "the engines' data is removed");
+}
