@@ -191,10 +191,14 @@ async fn an_identity_with_many_connections_gets_no_more_than_its_share() {
     let acks = client.vouchers.stream(with(&honest, tokio_stream::iter(frames))).await.unwrap();
     let own: Vec<u64> = acks.into_inner().map(|ack| ack.unwrap().lsn).collect().await;
     let others: Vec<u64> = floods.join_all().await.into_iter().flatten().collect();
-    let (first, last) = (own[0], own[own.len() - 1]);
-    let meanwhile = others.iter().filter(|lsn| (first..last).contains(lsn)).count();
-    // With a share for each connection it had twenty-four times as many as the honest one.
-    assert!(meanwhile <= 3 * own.len(), "{meanwhile} of the greedy one's while {}", own.len());
+    // How many frames of the greedy one came in between two of the honest one's, as long as it had
+    // any. Whatever the honest one leaves unused is the other's, so now and then it is many.
+    let end = *others.iter().max().unwrap();
+    let between = |two: &[u64]| others.iter().filter(|lsn| (two[0]..two[1]).contains(lsn)).count();
+    let mut gaps: Vec<usize> = own.windows(2).filter(|two| two[1] < end).map(between).collect();
+    gaps.sort_unstable();
+    // With a share for each connection it was twenty-four.
+    assert!(!gaps.is_empty() && gaps[gaps.len() / 2] <= 6, "{gaps:?}");
 }
 
 #[tokio::test]
