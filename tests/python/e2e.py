@@ -220,7 +220,7 @@ def run_the_readmes_example(world, address, work):
     """What the README shows of its client stands in docs/examples; that works as it stands, and pays once when it is run
     twice: its channel was once a new one with each call, and repeating it paid again."""
     readme = (EXAMPLES.parent.parent / "README.md").read_text()
-    shown, = re.findall(r"^```python\n(.*?)^```$", readme, flags=re.MULTILINE | re.DOTALL)
+    shown, *_ = re.findall(r"^```python\n(.*?)^```$", readme, flags=re.MULTILINE | re.DOTALL)
     assert shown in (EXAMPLES / "send_one_voucher.py").read_text(), "the README differs"
     units = 7 * CENT
     ask = ("send_one_voucher.py", address, wire.seed("agent a").hex(), world.parties["d"].hex(),
