@@ -382,7 +382,7 @@ fn serve_edge(
         let reload = doors.watch(reload).map_err(system("signals"))?;
         let tasks = tasks::start(config, &engine, &edge.board, &access);
         let over_http = doors.access_by_http(config, &engine, &edge);
-        let behind = Behind::of(&engine, &edge, over_http, hooks);
+        let behind = Behind::of(&engine, &edge, over_http, hooks).await;
         let (stop, stopping) = watch::channel(false);
         let vouchers = VouchersApi::new(engine.clone(), access.clone(), stopping.clone());
         let visits = edge.visits.clone();

@@ -5,7 +5,8 @@
 //! its voucher is fed, so after a crash there is a claim for whatever may have been charged. What
 //! came of it is written behind it, and durable with the next claim, or within a second: until then
 //! it follows from the claim and the channel's total, for a later claim on that channel comes
-//! behind it.
+//! behind it. A start says of every claim without an end what came of it, before anybody can charge
+//! the same voucher for somebody else.
 //!
 //! Rows lie in periods, and go with their whole period. Decides nothing about money.
 
@@ -146,6 +147,24 @@ impl Claims {
         let thread = std::thread::Builder::new().name("claims".to_owned());
         let thread = thread.spawn(move || writer.run(&asked)).expect("the system starts a thread");
         Self { asks: Some(asks), live, charging: Arc::default(), thread: Some(thread) }
+    }
+
+    /// Says, durably, what came of every claim that the last process left without an end. Nobody is
+    /// served before.
+    pub async fn resume(&self, engine: &Engine) {
+        let open = open_rows(&**engine.intake().tables()).unwrap_or_else(|e| stop_at_once(&e));
+        let mut ended = Vec::new();
+        for (identifier, row) in open {
+            let Some(came_of_it) = came_of(engine, &row.claim).await else { continue };
+            let (reply, answer) = oneshot::channel();
+            let row = Row { ended: Some(came_of_it), ..row };
+            self.ask(Ask::End(identifier, row, Some(reply))).await;
+            ended.push(answer);
+        }
+        for answer in ended {
+            // It is not answered only when the engine stops.
+            let _ = answer.await;
+        }
     }
 
     /// The right to have a voucher charged, until it is dropped; `None` while another one has it:
@@ -358,6 +377,37 @@ impl Writer {
             self.tables.remove(Table::Payments, &[], &keep.to_be_bytes())?;
         }
         Ok(())
+    }
+}
+
+/// The claims without an end that still count.
+fn open_rows(tables: &dyn Tables) -> Result<Vec<(Digest, Row)>, JournalError> {
+    let (from, mut open) = (period().saturating_sub(1).to_be_bytes(), Vec::new());
+    tables.scan(Table::Payments, &from, &[u8::MAX; 41], &mut |key, bytes| {
+        let Some((period, identifier)) = key.split_first_chunk::<8>() else { return Ok(()) };
+        let (period, identifier) = (u64::from_be_bytes(*period), identifier.try_into());
+        if let (Ok(identifier), Some(row)) = (identifier, Row::read(period, bytes))
+            && row.ended.is_none()
+        {
+            open.push((Digest(identifier), row));
+        }
+        Ok(())
+    })?;
+    Ok(open)
+}
+
+/// What the ledger says of a claim; `None` where its channel has gone on, or was forgotten.
+async fn came_of(engine: &Engine, claim: &Claim) -> Option<Ended> {
+    let voucher = Packed(&claim.voucher);
+    let channel = engine.hasher().channel(voucher);
+    let found = engine.newest_of_all(&[channel]).await.ok()?.pop()?;
+    match found {
+        Some(newest) if newest.voucher == claim.voucher => {
+            Some(Ended::Charged(newest.lsn, voucher.cumulative()))
+        }
+        Some(newest) if newest.voucher().cumulative() >= voucher.cumulative() => None,
+        None if voucher.expires_at() <= pipeline::now().seconds() => None,
+        Some(_) | None => Some(Ended::Refused),
     }
 }
 

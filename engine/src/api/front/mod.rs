@@ -73,11 +73,10 @@ pub struct Behind {
 
 impl Behind {
     /// What is behind it but for the listeners.
-    #[must_use]
-    pub fn of(engine: &Engine, edge: &Edge, access: Access, hooks: Option<Router>) -> Self {
+    pub async fn of(engine: &Engine, edge: &Edge, access: Access, hooks: Option<Router>) -> Self {
         let (board, refused) = (edge.board.clone(), edge.refused.clone());
         let (engine, backups) = (engine.clone(), edge.backups.clone());
-        let x402 = Arc::new(X402::new(engine.clone(), access));
+        let x402 = Arc::new(X402::new(engine.clone(), access).await);
         Self { engine, x402, hooks, board, refused, backups, listeners: Vec::new() }
     }
 }

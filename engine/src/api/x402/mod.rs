@@ -60,13 +60,14 @@ struct Looked {
 }
 
 impl X402 {
-    /// On this engine, for those whom `access` lets in.
-    #[must_use]
-    pub fn new(engine: Engine, access: Access) -> Self {
+    /// On this engine, for those whom `access` lets in. Nobody has vouchers charged before it is
+    /// there: it finds out what became of payments that were under way when the engine ended.
+    pub async fn new(engine: Engine, access: Access) -> Self {
         let mut id = engine.network().to_string();
         id.truncate(NETWORK_DIGITS);
         let network = format!("tallystick:{id}");
         let (gatherer, claims) = (Gatherer::new(engine.clone()), Claims::start(&engine));
+        claims.resume(&engine).await;
         Self { gatherer, claims, engine, access, network }
     }
 
