@@ -26,8 +26,9 @@ if _version_not_supported:
 
 
 class VouchersStub:
-    """What facilitators call. There are no roles or tokens here yet: a voucher carries its own proof, and whoever
-    reaches the engine may ask for the total of a channel.
+    """What facilitators call. A voucher carries its own proof. On the engine's own machine anybody may bring some, as long as
+    there never was an identity with role facilitator; from then on facilitators and operators may, each within its scope
+    (docs/ACCESS.md).
     """
 
     def __init__(self, channel):
@@ -69,8 +70,9 @@ class VouchersStub:
 
 
 class VouchersServicer:
-    """What facilitators call. There are no roles or tokens here yet: a voucher carries its own proof, and whoever
-    reaches the engine may ask for the total of a channel.
+    """What facilitators call. A voucher carries its own proof. On the engine's own machine anybody may bring some, as long as
+    there never was an identity with role facilitator; from then on facilitators and operators may, each within its scope
+    (docs/ACCESS.md).
     """
 
     def Stream(self, request_iterator, context):
@@ -162,8 +164,9 @@ def add_VouchersServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class Vouchers:
-    """What facilitators call. There are no roles or tokens here yet: a voucher carries its own proof, and whoever
-    reaches the engine may ask for the total of a channel.
+    """What facilitators call. A voucher carries its own proof. On the engine's own machine anybody may bring some, as long as
+    there never was an identity with role facilitator; from then on facilitators and operators may, each within its scope
+    (docs/ACCESS.md).
     """
 
     @staticmethod

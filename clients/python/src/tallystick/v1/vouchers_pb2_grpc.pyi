@@ -29,8 +29,9 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class VouchersStub:
-    """What facilitators call. There are no roles or tokens here yet: a voucher carries its own proof, and whoever
-    reaches the engine may ask for the total of a channel.
+    """What facilitators call. A voucher carries its own proof. On the engine's own machine anybody may bring some, as long as
+    there never was an identity with role facilitator; from then on facilitators and operators may, each within its scope
+    (docs/ACCESS.md).
     """
 
     @_typing.overload
@@ -60,8 +61,9 @@ class VouchersStub:
 
 @_typing.type_check_only
 class VouchersAsyncStub(VouchersStub):
-    """What facilitators call. There are no roles or tokens here yet: a voucher carries its own proof, and whoever
-    reaches the engine may ask for the total of a channel.
+    """What facilitators call. A voucher carries its own proof. On the engine's own machine anybody may bring some, as long as
+    there never was an identity with role facilitator; from then on facilitators and operators may, each within its scope
+    (docs/ACCESS.md).
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -87,8 +89,9 @@ class VouchersAsyncStub(VouchersStub):
     """What a client must know before it signs: network id, limits, assets."""
 
 class VouchersServicer(metaclass=_abc_1.ABCMeta):
-    """What facilitators call. There are no roles or tokens here yet: a voucher carries its own proof, and whoever
-    reaches the engine may ask for the total of a channel.
+    """What facilitators call. A voucher carries its own proof. On the engine's own machine anybody may bring some, as long as
+    there never was an identity with role facilitator; from then on facilitators and operators may, each within its scope
+    (docs/ACCESS.md).
     """
 
     @_abc_1.abstractmethod
