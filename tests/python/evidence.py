@@ -395,11 +395,13 @@ def check_document(text, keys):
     raw = bytes.fromhex
     network, key = raw(doc["network_id"]), raw(doc["engine_key"])
     must(key in keys, "the engine's key")
-    if doc["format"] == "tallystick receipt v1":
+    if doc["format"] in ("tallystick receipt v1", "tallystick receipt v2"):
         voucher = raw(doc["voucher"])
         Piece(bytes(16) + voucher).check(network)
-        body = network + voucher + struct.pack("<Qq", doc["lsn"], doc["at_us"])
-        return signed(key, raw(doc["signature"]), derive("receipt v1", body), "the receipt")
+        body = voucher + struct.pack("<Qq", doc["lsn"], doc["at_us"])
+        statement = derive("receipt v1", network + body) if doc["format"].endswith("v1") \
+            else derive("receipts v2", network + climb(body, doc["path"]))
+        return signed(key, raw(doc["signature"]), statement, "the receipt")
     must(doc["format"] == "tallystick proof v2", "the format")
     window, asset = doc["window"], doc["asset"]
     roots = [(a["asset"], raw(a["obligations_root"]), raw(a["positions_root"])) for a in doc["assets"]]

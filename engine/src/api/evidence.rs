@@ -3,14 +3,14 @@
 use super::door::Place;
 use super::messages::{asked, asks, channel, id, position};
 use super::read::Streamed;
+use super::receipts;
 use super::status::invalid;
 use crate::ledger::{Caller, Refusal};
 use crate::limits::{BATCH_WINDOWS_MAX, EXPORT_CHUNK_BYTES};
 use crate::pipeline;
-use crate::proof::{Document, Hex, RECEIPT_FORMAT, Receipt, Wanted};
+use crate::proof::{Document, Wanted};
 use crate::settle::{Engine, EvidenceRequest, NotProved, signed_end};
-use crate::sign::Signed;
-use crate::types::{AssetNumber, PartyId, WindowNumber, receipt_statement};
+use crate::types::{AssetNumber, PartyId, WindowNumber};
 use bytes::Bytes;
 use std::io::{self, BufWriter, Write};
 use tallystick_proto::v1;
@@ -151,20 +151,8 @@ pub(super) async fn receipt(
             "channel {channel} was never credited, or it expired and was forgotten"
         )));
     };
-    let (network, at) = (engine.network(), pipeline::now());
-    let statement = receipt_statement(network, &newest.voucher, newest.lsn, at);
-    let key = engine.ask(|control| Ok(control.engine_key())).await?;
-    let signed = key.and_then(|key| engine.key().sign_as(key, &statement));
-    let Signed { key, signature } = signed.ok_or_else(key_changes)?;
-    let receipt = Receipt {
-        format: RECEIPT_FORMAT.into(),
-        network_id: Hex(network.0),
-        engine_key: Hex(key.0),
-        voucher: Hex(newest.voucher),
-        lsn: newest.lsn.0,
-        at_us: at.0,
-        signature: Hex(signature),
-    };
+    let signed = receipts::sign(engine, &[(newest.voucher, newest.lsn)]).await?;
+    let receipt = signed.and_then(|mut signed| signed.pop()).ok_or_else(key_changes)?;
     let document = Document::Receipt(Box::new(receipt)).text();
     Ok(v1::Receipt { document: document.into(), position: position(newest.lsn) })
 }

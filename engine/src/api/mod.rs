@@ -23,6 +23,7 @@ mod operator_keys;
 mod parties;
 mod proposals;
 mod read;
+mod receipts;
 mod reconcile;
 mod registration;
 mod settlement;

@@ -6,6 +6,7 @@ mod eyes;
 mod flips;
 mod identities;
 mod made;
+mod receipts;
 mod rewritten;
 mod signed;
 

@@ -2,15 +2,16 @@
 //! leaves, paths, roots, and the engine's signature over it all.
 
 use super::document::{
-    Document, Hex, PairProof, PositionProof, Proof, Receipt, RowKind, read_path,
+    Document, Hex, PairProof, PositionProof, Proof, RECEIPT_FORMAT, RECEIPT_FORMAT_1, Receipt,
+    RowKind, read_path,
 };
 use crate::ledger::evidence::Evidence;
 use crate::ledger::seal::{obligation_leaf, position_leaf};
 use crate::ledger::{EVIDENCE_BYTES, Obligation, Position};
 use crate::types::{
     AssetNumber, ChannelHasher, Digest, EvidenceHasher, History, Lsn, Net, NetworkId, Packed,
-    PartyId, SignerKey, Timestamp, Total, WindowNumber, message, receipt_statement, window_root,
-    window_statement,
+    PartyId, SignerKey, Timestamp, Total, WindowNumber, message, receipt_leaf, receipt_statement,
+    receipts_statement, window_root, window_statement,
 };
 use crate::verify::is_signed;
 use std::collections::BTreeSet;
@@ -61,7 +62,17 @@ fn check_receipt(receipt: &Receipt, trust: &Trust) -> Result<usize, String> {
     check_trust(network, key, trust)?;
     check_voucher(network, Packed(&receipt.voucher.0))?;
     let (lsn, at) = (Lsn(receipt.lsn), Timestamp(receipt.at_us));
-    let statement = receipt_statement(network, &receipt.voucher.0, lsn, at);
+    let statement = match (receipt.format.as_str(), &receipt.path) {
+        (RECEIPT_FORMAT, Some(path)) => {
+            let leaf = receipt_leaf(&receipt.voucher.0, lsn, at);
+            receipts_statement(network, read_path(path).root(&leaf))
+        }
+        (RECEIPT_FORMAT_1, None) => receipt_statement(network, &receipt.voucher.0, lsn, at),
+        (RECEIPT_FORMAT, None) => {
+            return Err(format!("a {RECEIPT_FORMAT} has a path, which may be empty"));
+        }
+        (other, _) => return Err(format!("a {other} has no path")),
+    };
     if is_signed(key, statement.bytes(), &receipt.signature.0) {
         return Ok(1);
     }

@@ -8,7 +8,9 @@ use serde_json::error::Category;
 /// What a proof's member `format` says.
 pub const PROOF_FORMAT: &str = "tallystick proof v2";
 /// What a receipt's member `format` says.
-pub const RECEIPT_FORMAT: &str = "tallystick receipt v1";
+pub const RECEIPT_FORMAT: &str = "tallystick receipt v2";
+/// What that of a receipt of before says, which has no `path`.
+pub const RECEIPT_FORMAT_1: &str = "tallystick receipt v1";
 
 /// Bytes as lowercase hexadecimal digits, and nothing else.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -164,7 +166,7 @@ pub struct SignerParty {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Receipt {
-    /// `RECEIPT_FORMAT`.
+    /// `RECEIPT_FORMAT`, or `RECEIPT_FORMAT_1`.
     pub format: String,
     /// The deployment.
     pub network_id: Hex<32>,
@@ -176,7 +178,11 @@ pub struct Receipt {
     pub lsn: u64,
     /// When the receipt was made, in microseconds since 1970.
     pub at_us: i64,
-    /// The engine's signature over the receipt's statement.
+    /// From its leaf to the root of all receipts that were signed at once: empty where it is the
+    /// only one. `None` in a receipt of before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<Vec<Step>>,
+    /// The engine's signature over the root's statement; over its own in a receipt of before.
     pub signature: Hex<64>,
 }
 
@@ -203,7 +209,9 @@ impl Document {
         let wrong = |e: serde_json::Error| format!("it is no {}: {e}", named.format);
         match named.format.as_str() {
             PROOF_FORMAT => serde_json::from_str(text).map(Self::Proof).map_err(wrong),
-            RECEIPT_FORMAT => serde_json::from_str(text).map(Self::Receipt).map_err(wrong),
+            RECEIPT_FORMAT | RECEIPT_FORMAT_1 => {
+                serde_json::from_str(text).map(Self::Receipt).map_err(wrong)
+            }
             other => Err(format!(
                 "its format is {:?}; this program reads {PROOF_FORMAT:?} and {RECEIPT_FORMAT:?}",
                 other.chars().take(80).collect::<String>()
@@ -223,7 +231,8 @@ impl Document {
 }
 
 /// A path as it is written.
-pub(super) fn write_path(path: &MerklePath) -> Vec<Step> {
+#[must_use]
+pub fn write_path(path: &MerklePath) -> Vec<Step> {
     let step = |sibling: &Sibling| match *sibling {
         Sibling::Left(digest) => Step::Left(Hex(digest.0)),
         Sibling::Right(digest) => Step::Right(Hex(digest.0)),

@@ -14,8 +14,8 @@ pub mod rows;
 
 pub use check::{Checked, Trust, check_document};
 pub use document::{
-    AssetRoots, Document, Hex, PairProof, PositionProof, Proof, RECEIPT_FORMAT, Receipt, RowKind,
-    SignerParty, Step, WindowProof,
+    AssetRoots, Document, Hex, PairProof, PositionProof, Proof, RECEIPT_FORMAT, RECEIPT_FORMAT_1,
+    Receipt, RowKind, SignerParty, Step, WindowProof, write_path,
 };
 pub use export::{Counts, ExportWriter, SignedEnd, archive_name};
 pub use make::{PartialProof, ProofMaker, Wanted};

@@ -37,8 +37,8 @@ pub use said::{
     operator_removal_statement, words_statement,
 };
 pub use statement::{
-    History, Statement, batch_statement, end_statement, key_statement, receipt_statement,
-    window_statement,
+    History, Statement, batch_statement, end_statement, key_statement, receipt_leaf,
+    receipt_statement, receipts_statement, window_statement,
 };
 pub use time::Timestamp;
 pub use verdict::Verdict;

@@ -20,8 +20,12 @@ pub struct History {
 const WINDOW_CONTEXT: &str = "tallystick 2026-11 window statement v2";
 const BATCH_CONTEXT: &str = "tallystick 2026-11 batch statement v2";
 const RECEIPT_CONTEXT: &str = "tallystick 2026-11 receipt v1";
+const RECEIPTS_CONTEXT: &str = "tallystick 2026-11 receipts v2";
 const END_CONTEXT: &str = "tallystick 2026-11 export end v1";
 const KEY_CONTEXT: &str = "tallystick 2026-11 key statement v1";
+
+/// A voucher, the position of its record, and a time.
+const RECEIPT_LEAF_BYTES: usize = VOUCHER_BYTES + 16;
 
 /// The digest that is signed, as 32 bytes. Only the functions below, and those of what operators
 /// sign (`said`), make one, each in a context of its own, so that no signature over one kind of
@@ -97,7 +101,8 @@ pub fn end_statement(network: NetworkId, last: History, at: Timestamp) -> Statem
     statement(END_CONTEXT, &[&network.0, &lsn, &last.digest.0, &at])
 }
 
-/// "This voucher is credited, by the record `lsn`; I said so at `at`."
+/// "This voucher is credited, by the record `lsn`; I said so at `at`." As receipts were signed
+/// before several were at once: it is still checked.
 #[must_use]
 pub fn receipt_statement(
     network: NetworkId,
@@ -107,6 +112,28 @@ pub fn receipt_statement(
 ) -> Statement {
     let (lsn, at) = (lsn.0.to_le_bytes(), at.0.to_le_bytes());
     statement(RECEIPT_CONTEXT, &[&network.0, voucher, &lsn, &at])
+}
+
+/// A receipt's leaf in the tree of those that are signed at once: voucher, record, and when it was
+/// said.
+#[must_use]
+pub fn receipt_leaf(
+    voucher: &[u8; VOUCHER_BYTES],
+    lsn: Lsn,
+    at: Timestamp,
+) -> [u8; RECEIPT_LEAF_BYTES] {
+    let mut leaf = [0; RECEIPT_LEAF_BYTES];
+    leaf[..VOUCHER_BYTES].copy_from_slice(voucher);
+    leaf[VOUCHER_BYTES..VOUCHER_BYTES + 8].copy_from_slice(&lsn.0.to_le_bytes());
+    leaf[VOUCHER_BYTES + 8..].copy_from_slice(&at.0.to_le_bytes());
+    leaf
+}
+
+/// "The vouchers that are the leaves of this tree are credited": `root` is that of one or more
+/// leaves as `receipt_leaf` makes them.
+#[must_use]
+pub fn receipts_statement(network: NetworkId, root: Digest) -> Statement {
+    statement(RECEIPTS_CONTEXT, &[&network.0, &root.0])
 }
 
 /// "I sign with this key from now on", said with the key before it.
@@ -132,15 +159,17 @@ mod tests {
         all.push(hex(end_statement(network, history, at)));
         all.push(hex(receipt_statement(network, &[2; VOUCHER_BYTES], lsn, at)));
         all.push(hex(key_statement(network, SignerKey([2; 32]))));
+        all.push(hex(receipts_statement(network, Digest([2; 32]))));
         assert_eq!(all, GOLDEN);
     }
 
     /// Made by another program (Python, blake3).
-    const GOLDEN: [&str; 5] = [
+    const GOLDEN: [&str; 6] = [
         "87945d11fc2c2159e360ee70610c2c80794ed1fb3e2e7cf7d4b31ebdf99ba82e",
         "9ae79e023883c6cbd2190ac90ee32b40581ce48896c5a82108b4539593b54b90",
         "b4dcdb14c1c68e5e01fa17a830cc88eea848ec306ae4a0324265783c79704e3f",
         "df3a061bfd5cd4bc472a7becfc798715c6fc00f4e9e855ef64a3a2700672f86a",
         "5908ade8b30f2d547ee4e306bd52469171626f4fc7391672901eb2a742d9fc7a",
+        "2d935a6c8c8a9af383631ca333095ee57adad1cdf27b37a72932168d86fd2b3c",
     ];
 }

@@ -4,8 +4,10 @@
 //! Each caller has lines of their own, so that the shares are between callers: whoever sends what
 //! changes nothing slows nobody else.
 
+use super::super::receipts;
 use crate::limits::{HTTP_CONNECTIONS_MAX, X402_FRAME_VOUCHERS};
 use crate::pipeline::{Aim, Answer, Busy, Entry, Feed, Source};
+use crate::proof::Receipt;
 use crate::settle::Engine;
 use crate::types::{Amount, Lsn, Outcome, VOUCHER_BYTES};
 use bytes::{Bytes, BytesMut};
@@ -22,13 +24,15 @@ struct Wanted {
 }
 
 /// What became of it, or would.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) struct Got {
     pub outcome: Outcome,
     /// The channel's total now.
     pub total: Amount,
     /// The record that holds it, if it was to be credited.
     pub lsn: Lsn,
+    /// The engine's word that it was credited just now.
+    pub receipt: Option<Box<Receipt>>,
 }
 
 /// Whether something is only asked, or to be done.
@@ -87,7 +91,7 @@ impl Gatherer {
         let source = Source::Here(1 + u64::try_from(all.len()).expect("a length fits 64 bits"));
         let begin = |way| {
             let (line, wanted) = mpsc::channel(HTTP_CONNECTIONS_MAX);
-            tokio::spawn(gather(self.engine.feed(source), way, wanted));
+            tokio::spawn(gather(self.engine.clone(), self.engine.feed(source), way, wanted));
             line
         };
         let lines = Lines { asks: begin(Way::Ask), charges: begin(Way::Charge) };
@@ -97,7 +101,7 @@ impl Gatherer {
 }
 
 /// Makes frames of what comes, until nobody can come any more.
-async fn gather(feed: Feed, way: Way, mut line: mpsc::Receiver<Wanted>) {
+async fn gather(engine: Engine, feed: Feed, way: Way, mut line: mpsc::Receiver<Wanted>) {
     while let Some(first) = line.recv().await {
         let mut hand = vec![first];
         // Whoever is ready to say something by now says it first.
@@ -117,7 +121,7 @@ async fn gather(feed: Feed, way: Way, mut line: mpsc::Receiver<Wanted>) {
                     Way::Charge => Aim::Charge(amounts),
                 };
                 let answer = entry.submit_as(vouchers.freeze(), aim);
-                tokio::spawn(hand_out(answer, hand));
+                tokio::spawn(hand_out(engine.clone(), way, answer, hand));
             }
             Err(busy) => hand.into_iter().for_each(|one| drop(one.reply.send(Err(busy.clone())))),
         }
@@ -140,12 +144,23 @@ async fn enter(feed: &Feed, vouchers: usize) -> Result<Entry<'_>, Busy> {
 }
 
 /// Tells everybody what became of theirs.
-async fn hand_out(answer: oneshot::Receiver<Answer>, hand: Vec<Wanted>) {
+async fn hand_out(engine: Engine, way: Way, answer: oneshot::Receiver<Answer>, hand: Vec<Wanted>) {
     let Ok(Answer { lsn, outcomes, totals, .. }) = answer.await else { return };
+    let known = |outcome| Outcome::from_byte(outcome).expect("the engine knows its own outcomes");
+    let outcomes: Vec<Outcome> = outcomes.into_iter().map(known).collect();
+    let is_made = |outcome: &Outcome| way == Way::Charge && *outcome == Outcome::Credited;
+    let made = hand.iter().zip(&outcomes).filter(|(_, outcome)| is_made(outcome));
+    let made: Vec<_> = made.map(|(one, _)| (one.voucher, lsn)).collect();
+    let receipts = match made.is_empty() {
+        true => Ok(None),
+        false => receipts::sign(&engine, &made).await,
+    };
+    // Without one it is charged all the same: whoever needs one asks for it.
+    let mut receipts = receipts.ok().flatten().unwrap_or_default().into_iter();
     for ((one, outcome), total) in hand.into_iter().zip(outcomes).zip(totals) {
-        let outcome = Outcome::from_byte(outcome).expect("the engine knows its own outcomes");
+        let receipt = is_made(&outcome).then(|| receipts.next()).flatten().map(Box::new);
         // Who went away does not hear it; what was done stays.
-        let _ = one.reply.send(Ok(Got { outcome, total, lsn }));
+        let _ = one.reply.send(Ok(Got { outcome, total, lsn, receipt }));
     }
 }
 

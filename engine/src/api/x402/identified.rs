@@ -210,7 +210,7 @@ impl X402 {
 }
 
 fn charged(lsn: Lsn, total: Amount) -> Got {
-    Got { outcome: Outcome::Credited, total, lsn }
+    Got { outcome: Outcome::Credited, total, lsn, receipt: None }
 }
 
 fn cumulative(claim: &Claim) -> Amount {

@@ -14,16 +14,13 @@ mod reasons;
 
 use super::access::{Access, Denied, Entrant, Screened};
 use super::door::Peer;
-use super::limited;
+use super::{limited, receipts};
 use crate::ledger::{Call, Refusal};
 use crate::limits::{RATE_HELD_MAX, WEBHOOK_RETRY_SECONDS};
 use crate::pipeline::{self, NotDone};
-use crate::proof::{Hex, RECEIPT_FORMAT, Receipt};
+use crate::proof::{Hex, Receipt};
 use crate::settle::{Claims, Engine};
-use crate::types::{
-    Amount, AssetDef, AssetNumber, ChannelId, Lsn, Outcome, Packed, VOUCHER_BYTES,
-    receipt_statement,
-};
+use crate::types::{Amount, AssetDef, AssetNumber, ChannelId, Lsn, Outcome, Packed, VOUCHER_BYTES};
 use axum::body::{Body, Bytes};
 use axum::extract::Request;
 use axum::http::{HeaderMap, Method, StatusCode, header};
@@ -153,7 +150,10 @@ impl X402 {
             transaction = commitment(*channel, charge.cumulative);
             amount = Some(charge.amount.0.to_string());
             // Without one it is charged all the same: `/status` gives the receipt later.
-            extra.receipt = receipt(&self.engine, charge.voucher, got.lsn).await.ok();
+            extra.receipt = match &got.receipt {
+                Some(receipt) => Some((**receipt).clone()),
+                None => receipt(&self.engine, charge.voucher, got.lsn).await.ok(),
+            };
         }
         let refused = done.err();
         let status = status(refused.as_ref());
@@ -293,21 +293,9 @@ async fn receipt(
     voucher: [u8; VOUCHER_BYTES],
     lsn: Lsn,
 ) -> Result<Receipt, NotDone> {
-    let (network, at) = (engine.network(), pipeline::now());
-    let statement = receipt_statement(network, &voucher, lsn, at);
-    let key = engine.ask(|control| Ok(control.engine_key())).await?;
-    let signed = key.and_then(|key| engine.key().sign_as(key, &statement));
-    // While the key changes.
-    let signed = signed.ok_or(pipeline::Busy::Full)?;
-    Ok(Receipt {
-        format: RECEIPT_FORMAT.into(),
-        network_id: Hex(network.0),
-        engine_key: Hex(signed.key.0),
-        voucher: Hex(voucher),
-        lsn: lsn.0,
-        at_us: at.0,
-        signature: Hex(signed.signature),
-    })
+    let signed = receipts::sign(engine, &[(voucher, lsn)]).await?;
+    // None while the key changes.
+    Ok(signed.and_then(|mut signed| signed.pop()).ok_or(pipeline::Busy::Full)?)
 }
 
 fn accepted(got: Got) -> Result<Got, Refused> {

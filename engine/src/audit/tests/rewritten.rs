@@ -6,7 +6,10 @@ use super::*;
 use crate::journal::{Chain, Entry};
 use crate::ledger::event::{BatchEvent, LegEvent, RegistryEvent, TroubleEvent};
 use crate::proof::{Receipt, SignedEnd};
-use crate::types::{Digest, History, Lsn, Packed, Timestamp, end_statement, receipt_statement};
+use crate::types::{
+    Digest, History, Lsn, MerklePath, Packed, Timestamp, end_statement, receipt_leaf,
+    receipts_statement,
+};
 
 /// What is written instead of an event.
 type Rewrite = fn(&mut Fact);
@@ -189,7 +192,8 @@ fn receipt(made: &Made, lane: u64, cumulative: u64, lsn: Lsn) -> Receipt {
     let voucher = voucher(1, 2, EUR, lane, 0, cumulative).voucher;
     assert_eq!(Packed(&voucher).signer().0, agent(1).verifying_key().to_bytes());
     let at = Timestamp(made.clock);
-    let signed = made.engine_key.sign(&receipt_statement(NETWORK, &voucher, lsn, at));
+    let root = MerklePath::default().root(&receipt_leaf(&voucher, lsn, at));
+    let signed = made.engine_key.sign(&receipts_statement(NETWORK, root));
     Receipt {
         format: crate::proof::RECEIPT_FORMAT.to_owned(),
         network_id: Hex(NETWORK.0),
@@ -197,6 +201,7 @@ fn receipt(made: &Made, lane: u64, cumulative: u64, lsn: Lsn) -> Receipt {
         voucher: Hex(voucher),
         lsn: lsn.0,
         at_us: at.0,
+        path: Some(Vec::new()),
         signature: Hex(signed.signature),
     }
 }
