@@ -4,6 +4,7 @@
 
 #![forbid(unsafe_code)]
 
+use mimalloc::MiMalloc;
 use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;
 use tallystick::cli::{self, Cli, Command, DoctorArgs, DoctorLine};
@@ -13,6 +14,11 @@ use tallystick::serve::{Finding, Renewal, ServeError};
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
+
+/// What the edge allocates and frees for each call was 15 % of its time with the system's allocator
+/// (`docs/BENCHMARKS.md`).
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 /// Runs the engine or one operator command.
 pub(crate) fn main() -> ExitCode {
