@@ -184,13 +184,13 @@ async fn the_first_two_come_from_the_machine_and_each_next_one_by_two() {
     ends_with(&by_eve.run(&["status"]), 1, "");
     by_bob.one(&["proposal", "confirm", &proposal]);
     by_eve.one(&["status"]);
-    // Ann has made that key: until eve has another, they are one.
+    // Ann has made that key: until eve has another, it counts for nothing.
     let by_ann_proposed =
         by_ann.proposes(&["limit", "set", "--party", PARTY, "--asset", "978", "7"]);
     ends_with(
         &by_eve.run(&["proposal", "confirm", &by_ann_proposed]),
         1,
-        "until that key is rotated",
+        "the key of eve was made by ann",
     );
     let own = dir.path().join("own.key");
     by_eve.one(&["access", "rotate", "eve", "--out", own.to_str().unwrap()]);
@@ -201,4 +201,170 @@ async fn the_first_two_come_from_the_machine_and_each_next_one_by_two() {
     by_bob.one(&["proposal", "withdraw", &rotation]);
     engine.stop().await;
     audited(&data);
+}
+
+const BUYER: &str = "b2b2b2b2b2b2b2b2b2b2b2b2b2b2b2b2b2b2b2b2b2b2b2b2b2b2b2b2b2b2b2b2";
+
+/// Ann and bob of the configuration, and what ann has made besides, with keys that she knows, and
+/// bob has confirmed: dora and emil, who operate, and the owner of a party's agents.
+struct HandedOut {
+    dir: tempfile::TempDir,
+    engine: Engine,
+}
+
+impl HandedOut {
+    fn start() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let ((_, a), (_, b)) = (token(dir.path(), "ann"), token(dir.path(), "bob"));
+        let config = format!("four_eyes = true\n[operators]\n{a}{b}");
+        let engine = Launch::new(&dir.path().join("data")).config(&config);
+        let house = Self { engine: engine.start(), dir };
+        let (ann, bob) = (house.person("ann"), house.person("bob"));
+        let asset = ["asset", "add", "--number", "978", "--code", "EUR", "--scale", "6"];
+        ann.one(&[&asset[..], &["--model", "bilateral"]].concat());
+        ann.one(&["party", "add", "--id", BUYER, "--name", "Buyer", "--account", OTHER]);
+        ann.one(&["party", "add", "--id", PARTY, "--name", "Seller", "--account", IBAN]);
+        ann.proposes(&["limit", "set", "--party", BUYER, "--asset", "978", "9000000"]);
+        for who in ["dora", "emil"] {
+            let key = house.file(who);
+            ann.proposes(&["access", "add", "--name", who, "--role", "operator", "--out", &key]);
+        }
+        let key = house.file("agents");
+        let agents = ["access", "add", "--name", "agents", "--role", "party", "--party", BUYER];
+        ann.proposes(&[&agents[..], &["--out", &key]].concat());
+        house.confirm_all(&bob);
+        house
+    }
+
+    fn file(&self, name: &str) -> String {
+        self.dir.path().join(format!("{name}.token")).display().to_string()
+    }
+
+    fn person(&self, name: &str) -> Person {
+        Person::at(&self.engine, Path::new(&self.file(name)))
+    }
+
+    /// Somebody makes a key of their own.
+    fn takes_over(&self, name: &str) -> Person {
+        let own = format!("{name}-own");
+        self.person(name).one(&["access", "rotate", name, "--out", &self.file(&own)]);
+        self.person(&own)
+    }
+
+    fn open(&self) -> Vec<String> {
+        let all = self.person("bob").does(&["proposal", "list"]);
+        all.iter().map(|one| one["proposal"].as_str().unwrap().to_owned()).collect()
+    }
+
+    fn confirm_all(&self, by: &Person) {
+        let open = self.open();
+        let ids = open.iter().map(String::as_str);
+        by.does(&["proposal", "confirm"].into_iter().chain(ids).collect::<Vec<_>>());
+    }
+
+    /// A key that signs vouchers: its file, and its public half.
+    fn signer(&self, name: &str) -> (String, String) {
+        let file = self.dir.path().join(name).display().to_string();
+        let out = run_cli(&["voucher", "keygen", "--out", &file, "--json"]);
+        let made: Value = serde_json::from_slice(&out.stdout).expect("a line of JSON");
+        (file, made["signer"].as_str().unwrap().to_owned())
+    }
+
+    async fn ends(self) {
+        self.engine.stop().await;
+        audited(&self.dir.path().join("data"));
+    }
+}
+
+/// The break-in: before dora has her key, ann does as dora what she will confirm as herself when
+/// dora has rotated it. The classic fraud, and everything like it.
+#[tokio::test]
+async fn whoever_has_made_a_key_waits_in_vain_for_its_owner_to_take_it_over() {
+    let house = HandedOut::start();
+    let [ann, bob, dora] = ["ann", "bob", "dora"].map(|name| house.person(name));
+    let by_bob = bob.proposes(&["limit", "set", "--party", PARTY, "--asset", "978", "7"]);
+    let own_key = house.file("own-key");
+    assert!(run_cli(&["operator", "key", "new", "--out", &own_key]).status.success());
+    let attempts: [&[&str]; 7] = [
+        &["party", "update", PARTY, "--account", OTHER],
+        &["limit", "set", "--party", BUYER, "--asset", "978", "200000000"],
+        &["deposit", "record", "--party", BUYER, "--asset", "978", "7", "--reference", "x"],
+        &["access", "add", "--name", "yves", "--role", "approver"],
+        &["proposal", "confirm", &by_bob],
+        &["proposal", "withdraw", &by_bob, "--reason", "x"],
+        &["operator", "key", "set", "dora", "--sign-with", &own_key],
+    ];
+    for args in attempts {
+        ends_with(&dora.run(args), 1, "the key of dora was made by ann");
+    }
+    let says = dora.run(attempts[0]);
+    ends_with(&says, 1, "tallystick access rotate dora");
+    // What protects goes at once, whoever made the key.
+    dora.one(&["limit", "set", "--party", BUYER, "--asset", "978", "0"]);
+    assert_eq!(house.open(), std::slice::from_ref(&by_bob), "nothing was prepared");
+    // Dora takes her key over, and counts.
+    let dora = house.takes_over("dora");
+    dora.one(&["proposal", "confirm", &by_bob]);
+    let account = dora.proposes(&["party", "update", PARTY, "--account", OTHER]);
+    // Ann makes her another key, with bob: what she proposed before does not count, nor does she.
+    let key = house.file("by-ann");
+    let rotation = ann.proposes(&["access", "rotate", "dora", "--out", &key]);
+    bob.one(&["proposal", "confirm", &rotation]);
+    ends_with(&ann.run(&["proposal", "confirm", &account]), 1, "has had another key since");
+    ends_with(
+        &house.person("by-ann").run(&["party", "update", PARTY, "--account", OTHER]),
+        1,
+        "the key of dora was made by ann",
+    );
+    house.ends().await;
+}
+
+/// The same with a key of the owner of a party: ann adds a signer as them, and pays herself.
+#[tokio::test]
+async fn whoever_has_made_an_owners_key_adds_no_signer_with_it() {
+    let house = HandedOut::start();
+    let agents = house.person("agents");
+    let (_, evil) = house.signer("evil.key");
+    let add = ["signer", "add", "--party", BUYER, "--key", &evil];
+    ends_with(&agents.run(&add), 1, "the key of agents was made by ann");
+    let takes_two = house.person("ann").proposes(&add);
+    house.person("bob").one(&["proposal", "withdraw", &takes_two, "--reason", "whose is it?"]);
+    let agents = house.takes_over("agents");
+    let (_, own) = house.signer("own.key");
+    agents.one(&["signer", "add", "--party", BUYER, "--key", &own]);
+    house.ends().await;
+}
+
+/// The same with a batch: ann makes it as emil, and approves it as herself.
+#[tokio::test]
+async fn whoever_has_made_a_key_makes_no_batch_with_it() {
+    let house = HandedOut::start();
+    let [ann, bob, emil] = ["ann", "bob", "emil"].map(|name| house.person(name));
+    let (file, signer) = house.signer("agent.key");
+    ann.proposes(&["signer", "add", "--party", BUYER, "--key", &signer]);
+    house.confirm_all(&bob);
+    let pay = ["voucher", "sign", "--key-file", &file, "--payee", PARTY, "--asset", "978"];
+    ann.does(&[&pay[..], &["--ttl", "10d", "--cumulative", "5000000", "--submit"]].concat());
+    ends_with(&emil.run(&["window", "close"]), 1, "the key of emil was made by ann");
+    let window = ann.one(&["window", "close"])["number"].to_string();
+    let create = ["batch", "create", "--window", &window, "--asset", "978", "--rail", "iso20022"];
+    ends_with(&emil.run(&create), 1, "the key of emil was made by ann");
+    let batch = ann.one(&create)["batch_id"].as_str().unwrap().to_owned();
+    ends_with(&emil.run(&["batch", "approve", &batch]), 1, "the key of emil was made by ann");
+    let own = house.takes_over("emil");
+    own.one(&["batch", "approve", &batch]);
+    house.ends().await;
+}
+
+/// A limit of 0 in an emergency was undone by a proposal from before it.
+#[tokio::test]
+async fn what_was_proposed_before_an_emergency_does_not_undo_it() {
+    let house = HandedOut::start();
+    let [ann, bob] = ["ann", "bob"].map(|name| house.person(name));
+    let older = ann.proposes(&["limit", "set", "--party", BUYER, "--asset", "978", "7000"]);
+    bob.one(&["limit", "set", "--party", BUYER, "--asset", "978", "0"]);
+    ends_with(&bob.run(&["proposal", "confirm", &older]), 1, "has changed since");
+    let owes = bob.one(&["limit", "show", "--party", BUYER, "--asset", "978"]);
+    assert_eq!(owes["credit_limit"], "0");
+    house.ends().await;
 }

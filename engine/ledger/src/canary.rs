@@ -84,11 +84,13 @@ pub enum Bug {
     EvidenceLeavesEarly = 35,
     /// Who proposed a change may confirm it.
     ProposerConfirmsOwn = 40,
+    /// Under four eyes a key that somebody else made does all that its owner could do with it.
+    UnownedKeyCounts = 41,
 }
 
 impl Bug {
     /// Every bug.
-    pub const ALL: [Self; 33] = [
+    pub const ALL: [Self; 34] = [
         Self::CreditTotal,
         Self::CutTakesNext,
         Self::CheckpointMissesChannel,
@@ -122,6 +124,7 @@ impl Bug {
         Self::RevokedIdentityStillActs,
         Self::EvidenceLeavesEarly,
         Self::ProposerConfirmsOwn,
+        Self::UnownedKeyCounts,
     ];
 
     /// Its name.
@@ -161,6 +164,7 @@ impl Bug {
             Self::RevokedIdentityStillActs => "revoked-identity-still-acts",
             Self::EvidenceLeavesEarly => "evidence-leaves-early",
             Self::ProposerConfirmsOwn => "proposer-confirms-own",
+            Self::UnownedKeyCounts => "unowned-key-counts",
         }
     }
 }

@@ -336,8 +336,8 @@ impl Control {
                     signer.revoked = true;
                 }
             }
-            // The shards' alone.
-            RegistryEvent::LimitSet(_) => {}
+            // The shards' alone, but for what would have set it before.
+            RegistryEvent::LimitSet(e) => self.eyes.overtake(e.party, e.asset),
             RegistryEvent::Deposited(e) => {
                 let sum = self.deposited(e.party, e.asset).plus(e.amount);
                 self.deposits.insert((e.party, e.asset), sum);

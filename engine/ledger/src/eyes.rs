@@ -3,14 +3,17 @@
 
 mod takes;
 
-pub use takes::{Before, PartyBefore, Takes, needs_two};
+pub use takes::{Before, PartyBefore, Takes, needs_two, only_protects};
 
+use crate::canary::{Bug, planted};
 use crate::control::PartyEntry;
 use crate::envelope::{Caller, Role};
 use crate::event::{Change, ChangeProposed, Event, EyesEvent, EyesSet};
 use crate::identity::{Credential, Identities};
 use crate::limits::{PROPOSAL_LIFE, PROPOSALS_MAX, PROPOSALS_OF_ONE_MAX};
-use crate::types::{BatchId, Digest, Lsn, SignerKey, Timestamp, content_digest};
+use crate::types::{
+    AssetNumber, BatchId, Digest, Lsn, PartyId, SignerKey, Timestamp, content_digest,
+};
 use rkyv::rancor::Error;
 use rkyv::{Archive, Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -46,16 +49,25 @@ pub enum EyesMisfit {
     )]
     ProposalsFull { whose: &'static str, limit: usize },
     #[error(
-        "proposal {proposal} of {proposer} takes another person: an operator or approver who is somebody else. Whose \
-         key {proposer} has made, or who made {proposer}'s, counts as the same one until that key is rotated by its \
-         owner (`tallystick access rotate`)"
+        "proposal {proposal} of {proposer} takes another person: an operator or approver who is somebody else"
     )]
     SameConfirmer { proposal: Digest, proposer: String },
     #[error(
-        "{proposer}, who made proposal {proposal}, counts no more; withdraw it (`tallystick proposal withdraw`), and \
-         propose it anew if it is right"
+        "{proposer}, who made proposal {proposal}, counts no more, or has had another key since; withdraw it \
+         (`tallystick proposal withdraw`), and propose it anew if it is right"
     )]
     ProposerGone { proposal: Digest, proposer: String },
+    #[error(
+        "the key of {name} was made by {maker}, who may know it. Until {name} has made another (`tallystick access \
+         rotate {name}`, called with the key that {name} has), it reads and protects (suspends, revokes, sets limits \
+         to 0, disputes, aborts), and does nothing else where two people are asked for"
+    )]
+    KeyOfAnother { name: String, maker: String },
+    #[error(
+        "batch {batch} was made as {maker}, with a key that somebody else had made or that was replaced since; abort \
+         it (`tallystick batch abort`), and have it made anew"
+    )]
+    MadeWithOldKey { batch: BatchId, maker: String },
     #[error(
         "what proposal {0} would replace has changed since; withdraw it (`tallystick proposal withdraw`), and propose \
          it anew"
@@ -74,7 +86,7 @@ pub struct Proposal {
     pub at: Timestamp,
     /// What happens once it is confirmed.
     pub change: Change,
-    /// Digest of what it replaces.
+    /// Digest of what it replaces. Of a limit: zero, until somebody sets it meanwhile.
     pub before: Digest,
 }
 
@@ -126,6 +138,35 @@ pub fn key_before(key: Option<&SignerKey>) -> Digest {
     before_digest(key.map(|key| &key.0[..]).unwrap_or_default())
 }
 
+/// What a proposal keeps of the identity to which it would give another key.
+#[must_use]
+pub fn credential_before(held: Option<&Credential>) -> Digest {
+    let bytes = held.map(|held| rkyv::to_bytes::<Error>(held).expect("plain data"));
+    before_digest(bytes.as_deref().unwrap_or_default())
+}
+
+/// What stands in a proposal that would set a limit which was set since: nothing is ever so.
+#[must_use]
+pub fn overtaken() -> Digest {
+    before_digest(b"a limit that was set since")
+}
+
+/// Whether the key of who asks is their own: nobody else made it, and may know it.
+///
+/// # Errors
+/// `KeyOfAnother`.
+pub fn check_own_key(caller: &Caller, identities: &Identities) -> Result<(), EyesMisfit> {
+    let held = identities.named(&caller.name).ok().filter(|_| caller.via.is_of_identities());
+    match held.and_then(|of| of.maker.as_deref()) {
+        None => Ok(()),
+        Some(maker) => {
+            let maker = if maker.is_empty() { "somebody without a name" } else { maker };
+            let (name, maker) = (caller.name.clone(), maker.to_owned());
+            Err(EyesMisfit::KeyOfAnother { name, maker })
+        }
+    }
+}
+
 fn before_digest(bytes: &[u8]) -> Digest {
     content_digest("Proposal before", bytes)
 }
@@ -175,6 +216,7 @@ impl Eyes {
     /// Whether an event that somebody wants now must be confirmed by another.
     ///
     /// # Errors
+    /// `KeyOfAnother` when it does more than protect, and somebody else made the caller's key;
     /// `FirstTwo` when it makes a second pair of eyes, and there were no two yet who could agree on
     /// that.
     pub fn takes_two(
@@ -183,7 +225,13 @@ impl Eyes {
         event: &Event,
         before: Before<'_>,
     ) -> Result<bool, EyesMisfit> {
-        if !self.are_on() || caller.role == Role::Engine || !needs_two(caller, event, before) {
+        if !self.are_on() || caller.role == Role::Engine {
+            return Ok(false);
+        }
+        if !only_protects(caller, event, before) && !planted(Bug::UnownedKeyCounts) {
+            check_own_key(caller, before.identities)?;
+        }
+        if !needs_two(caller, event, before) {
             return Ok(false);
         }
         match self.two {
@@ -260,11 +308,11 @@ impl Eyes {
         Ok(())
     }
 
-    /// Whether this caller may confirm it: a person who counts, and not the one who proposed it,
-    /// under whatever name.
+    /// Whether this caller may confirm it: a person who counts, by a key of their own, and not the
+    /// one who proposed it, who counts still, by the key with which it was proposed.
     ///
     /// # Errors
-    /// `SameConfirmer`, or `ProposerGone`.
+    /// `SameConfirmer`, `KeyOfAnother` or `ProposerGone`.
     pub fn check_confirmer(
         &self,
         caller: &Caller,
@@ -274,11 +322,14 @@ impl Eyes {
     ) -> Result<(), EyesMisfit> {
         let (name, proposer) = (&caller.name, &proposal.proposer);
         let counts = caller.is_operator() && self.counts(name, identities, at);
-        if !counts || identities.one_person(name, proposer) {
+        if !counts || name == proposer {
             let (proposal, proposer) = (proposal.id, proposer.clone());
             return Err(EyesMisfit::SameConfirmer { proposal, proposer });
         }
-        match self.counts(proposer, identities, at) {
+        check_own_key(caller, identities)?;
+        let by_the_same =
+            self.place(proposal.id).is_some_and(|lsn| identities.stands_by(proposer, lsn));
+        match by_the_same && self.counts(proposer, identities, at) {
             true => Ok(()),
             false => {
                 let (proposal, proposer) = (proposal.id, proposer.clone());
@@ -313,6 +364,26 @@ impl Eyes {
                 self.restore(lsn, Proposal { id, proposer, at, change, before });
             }
             EyesEvent::Withdrawn(e) => self.end(e.proposal),
+        }
+    }
+
+    /// The records of proposals that would set this limit.
+    pub fn of_limit(&self, party: PartyId, asset: AssetNumber) -> impl Iterator<Item = Lsn> {
+        let sets = move |change: &Change| {
+            let Change::Limit(e) = change else { return false };
+            (e.party, e.asset) == (party, asset)
+        };
+        self.all().filter(move |(_, of)| sets(&of.change)).map(|(lsn, _)| lsn)
+    }
+
+    /// A limit is set: what would have set it before is not confirmed any more. Of limits, which
+    /// are the shards', nothing else is known here.
+    pub fn overtake(&mut self, party: PartyId, asset: AssetNumber) {
+        let all: Vec<Lsn> = self.of_limit(party, asset).collect();
+        for lsn in all {
+            if let Some(of) = self.open.get_mut(&lsn) {
+                of.before = overtaken();
+            }
         }
     }
 

@@ -9,7 +9,7 @@ use crate::limits::{
 };
 use crate::types::{Digest, Lsn, PartyId, SignerKey, Timestamp};
 use rkyv::{Archive, Deserialize, Serialize};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 /// By what an identity is known.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Archive, Serialize, Deserialize)]
@@ -275,6 +275,12 @@ impl Identities {
         found.ok_or_else(|| IdentityMisfit::Unknown(name.to_owned()))
     }
 
+    /// By what the identity of this name is known, if there is one.
+    #[must_use]
+    pub fn credential(&self, name: &str) -> Option<&Credential> {
+        self.named(name).ok().map(|of| &of.credential)
+    }
+
     /// The identity that is known by this, or was until it was revoked.
     #[must_use]
     pub fn known_by(&self, credential: &Credential) -> Option<&Identity> {
@@ -286,22 +292,12 @@ impl Identities {
         self.all.get(self.credentials.get(credential)?)
     }
 
-    /// Whether one person may be behind both names: one of them made the other's key, or a third
-    /// made both, and has not handed them over. Who got a key from somebody takes it over by
-    /// rotating it.
+    /// Whether what the record at `lsn` did under this name was done with the credential that the
+    /// name has now, and that nobody else has made: else somebody else may have done it. Who has a
+    /// token of the configuration has no identity.
     #[must_use]
-    pub fn one_person(&self, name: &str, other: &str) -> bool {
-        let (of, others) = (self.behind(name), self.behind(other));
-        of.iter().any(|name| others.contains(name))
-    }
-
-    /// This name, who made its key, who made theirs, and so on.
-    fn behind<'a>(&'a self, name: &'a str) -> BTreeSet<&'a str> {
-        let (mut all, mut next) = (BTreeSet::new(), Some(name));
-        while let Some(name) = next.filter(|name| all.insert(*name)) {
-            next = self.named(name).ok().and_then(|of| of.maker.as_deref());
-        }
-        all
+    pub fn stands_by(&self, name: &str, lsn: Lsn) -> bool {
+        self.named(name).map_or(true, |of| of.maker.is_none() && of.changed < lsn)
     }
 
     /// The names of those who ever counted where two must agree.

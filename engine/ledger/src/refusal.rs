@@ -87,7 +87,7 @@ pub enum Refusal {
     #[error("window {window} is {state}; {allowed}")]
     WindowState { window: WindowNumber, state: &'static str, allowed: &'static str },
     #[error(
-        "batch {0} was created under four eyes: another operator than the one who created it must approve it"
+        "batch {0} is under four eyes: another operator than the one who created it must approve it"
     )]
     SameOperator(BatchId),
     #[error(transparent)]

@@ -107,13 +107,16 @@ fn of_key(misfit: &OperatorKeyMisfit) -> Code {
 
 fn of_eyes(misfit: &EyesMisfit) -> Code {
     match misfit {
-        EyesMisfit::NobodyProposes | EyesMisfit::SameConfirmer { .. } => Code::PermissionDenied,
+        EyesMisfit::NobodyProposes
+        | EyesMisfit::SameConfirmer { .. }
+        | EyesMisfit::KeyOfAnother { .. } => Code::PermissionDenied,
         EyesMisfit::NoProposal(_) => Code::NotFound,
         EyesMisfit::ProposalsFull { .. } => Code::ResourceExhausted,
         EyesMisfit::NobodyMade(_)
         | EyesMisfit::FirstTwo
         | EyesMisfit::ProposalOver(_)
         | EyesMisfit::ProposerGone { .. }
+        | EyesMisfit::MadeWithOldKey { .. }
         | EyesMisfit::ChangedMeanwhile(_) => Code::FailedPrecondition,
     }
 }

@@ -29,6 +29,8 @@ pub(super) struct Seen {
     /// known.
     pub passed: Option<Passed>,
     pub state: State,
+    /// The record that computed it.
+    pub computed: Lsn,
     pub windows: Vec<WindowNumber>,
     pub asset: AssetNumber,
     /// What each party owed gross in its windows; `None` if it could not be computed again.

@@ -200,7 +200,10 @@ impl<'a> Audit<'a> {
             return Err(Difference::new("the request id", "a new one", &request.id).into());
         }
         match event {
-            Event::Registry(e) => Ok(self.registry.apply(lsn, e)?),
+            Event::Registry(e) => {
+                self.overtake(e);
+                Ok(self.registry.apply(lsn, e)?)
+            }
             Event::Budget(e) => Ok(self.registry.budgets(at, e)?),
             Event::Access(e) => self.access((lsn, at), fact, e),
             Event::Eyes(e) => self.eyes((lsn, at), envelope, e),
@@ -358,11 +361,10 @@ impl<'a> Audit<'a> {
                 }
             }
         }
-        let asset = self.registry.assets.get(&e.asset);
-        let asset = asset.ok_or_else(|| {
+        let asset = self.registry.assets.get(&e.asset).map(|asset| asset.def.clone());
+        let asset_def = asset.ok_or_else(|| {
             of_batch(Difference::new("the batch's asset", "a registered one", e.asset))
         })?;
-        let asset_def = asset.def.clone();
         let content = match (&self.pledged, given.len() == e.windows.len()) {
             (Some(pledged), true) => {
                 let account = |party, rail| self.registry.account(party, rail);
@@ -394,6 +396,7 @@ impl<'a> Audit<'a> {
         let seen = Seen {
             passed: self.passed(e, content.as_ref()).map_err(of_batch)?,
             state: State::Computed,
+            computed: self.last,
             windows: e.windows.clone(),
             asset: e.asset,
             owed,

@@ -200,11 +200,6 @@ impl Legs {
         Ok(())
     }
 
-    /// Who has said what became of an UNKNOWN leg, if somebody has.
-    pub fn said_by(&self, leg: u32) -> Option<&str> {
-        self.proposed.get(&leg).map(|(operator, ..)| &**operator)
-    }
-
     /// What an operator says of an UNKNOWN leg, another one has said before.
     fn two_agree(
         &mut self,

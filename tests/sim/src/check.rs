@@ -115,7 +115,9 @@ fn identities(found: &Control, wanted: &State) -> Checked {
         let (parties, until) = (of.scope.parties.clone(), of.expires_at.map(|at| at.0));
         let revoked = of.revoked.is_some();
         let (maker, past) = (of.maker.clone(), of.past.clone());
-        let known = model::Known { role, credential, parties, until, revoked, maker, past };
+        let changed = of.changed.0;
+        let known =
+            model::Known { role, credential, parties, until, revoked, maker, past, changed };
         (of.name.clone(), known)
     };
     let found: BTreeMap<String, model::Known> = found.identities().all().map(known).collect();

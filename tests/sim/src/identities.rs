@@ -4,7 +4,7 @@
 use crate::clients::{OPERATORS, by};
 use crate::clock::{DAY, HOUR};
 use crate::dice::Dice;
-use crate::model::State;
+use crate::model::{Known, State};
 use crate::world::World;
 use tallystick::ledger::event::IdentityAdded;
 use tallystick::ledger::{Caller, Command, Credential, Request, Role, Scope, Via, Wish};
@@ -19,7 +19,17 @@ pub fn any(request: Request, dice: &mut Dice, world: &World, state: &State) -> C
     let wish = match dice.below(10) {
         0..6 => Wish::AddIdentity(added(dice, world, state)),
         6..8 => Wish::RevokeIdentity { name: name(dice, state) },
-        _ => Wish::RotateIdentity { name: name(dice, state), credential: credential(dice) },
+        _ => {
+            let (name, credential) = (name(dice, state), credential(dice));
+            // Mostly it is its owner who takes it over.
+            let owner = state.identities.get(&name).filter(|_| dice.percent(70));
+            let as_owner = owner.map(|of| (of.role, of.credential.via()));
+            let wish = Wish::RotateIdentity { name: name.clone(), credential };
+            return match as_owner {
+                Some((role, via)) => wish.by(Caller { name, role, via }, request),
+                None => wish.by(by(operator), request),
+            };
+        }
     };
     wish.by(by(operator), request)
 }
@@ -82,7 +92,16 @@ pub fn pose(command: &mut Command, dice: &mut Dice, state: &State) {
     if state.identities.is_empty() || !dice.percent(30) || command.envelope.request.is_none() {
         return;
     }
-    let name = name(dice, state);
+    let mut name = name(dice, state);
+    // Keys that somebody else made are tried where they must not count.
+    let not_own = |(_, of): &(&String, &Known)| {
+        let moves = matches!(of.role, Role::Operator | Role::Approver | Role::Party);
+        moves && !of.revoked && of.maker.is_some()
+    };
+    let not_own: Vec<&String> = state.identities.iter().filter(not_own).map(|(of, _)| of).collect();
+    if state.eyes.on && !not_own.is_empty() && dice.percent(60) {
+        name.clone_from(*dice.pick(&not_own));
+    }
     let known = state.identities.get(&name);
     let (mut role, mut via) =
         known.map_or((Role::Operator, Via::Key), |known| (known.role, known.credential.via()));

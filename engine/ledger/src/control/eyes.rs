@@ -7,11 +7,12 @@ use super::{Control, Decision, Made};
 use crate::canary::{Bug, planted};
 use crate::envelope::{Envelope, Fact};
 use crate::event::{
-    Change, ChangeProposed, Confirmation, Event, KeyEvent, PartyUpserted, ProposalWithdrawn,
-    RegistryEvent,
+    AccessEvent, Change, ChangeProposed, Confirmation, Event, KeyEvent, PartyUpserted,
+    ProposalWithdrawn, RegistryEvent,
 };
 use crate::eyes::{
-    Before, Eyes, EyesMisfit, PartyBefore, Proposal, key_before, party_before, proposal_id,
+    Before, Eyes, EyesMisfit, PartyBefore, Proposal, credential_before, key_before, party_before,
+    proposal_id,
 };
 use crate::operator_key::OperatorSignature;
 use crate::refusal::Refusal;
@@ -66,7 +67,10 @@ impl Control {
             party_before(self.parties.get(party))
         } else if let Event::Key(KeyEvent::OperatorRemoved(e)) = event {
             key_before(self.operator_keys.current(&e.operator).as_ref())
+        } else if let Event::Access(AccessEvent::Rotated(e)) = event {
+            credential_before(self.identities.credential(&e.name))
         } else {
+            // Of limits nothing is known here: `Eyes::overtake` says when one was set.
             Digest::ZERO
         }
     }

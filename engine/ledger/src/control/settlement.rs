@@ -12,7 +12,7 @@ use crate::event::{
     BatchAborted, BatchApproved, BatchComputed, ExposureReleased, LegProposed, LegsBooked,
     LegsMoved, LegsSubmitted,
 };
-use crate::eyes::EyesMisfit;
+use crate::eyes::{EyesMisfit, check_own_key};
 use crate::fund::{self, Cover};
 use crate::leg::{LegState, Mover};
 use crate::legs::{Legs, Proposal};
@@ -52,13 +52,8 @@ impl Control {
         if entry.fate != Fate::Computed {
             return Err(wrong_state(e.batch, entry, "only a COMPUTED batch can be approved"));
         }
-        let maker = &entry.by.operator;
-        let another = caller.is_operator() && !self.identities.one_person(&caller.name, maker);
-        if entry.by.four_eyes && !another && !planted(Bug::OwnApproval) {
-            return Err(Refusal::SameOperator(e.batch));
-        }
-        if entry.by.four_eyes && maker.is_empty() {
-            return Err(EyesMisfit::NobodyMade(e.batch).into());
+        if entry.by.four_eyes || self.eyes.are_on() {
+            self.check_another(caller, e.batch, entry)?;
         }
         self.check_hold()?;
         self.check_troubles_fit()?;
@@ -66,6 +61,28 @@ impl Control {
         match entry.head.windows.iter().find(|window| self.is_disputed(**window)) {
             Some(window) => Err(Refusal::WindowDisputed(*window)),
             None => Ok(()),
+        }
+    }
+
+    /// Whether a batch is approved by another than who made it, each by a key of their own.
+    fn check_another(
+        &self,
+        caller: &Caller,
+        id: BatchId,
+        entry: &BatchEntry,
+    ) -> Result<(), Refusal> {
+        let maker = &entry.by.operator;
+        let another = caller.is_operator() && caller.name != *maker;
+        if !another && !planted(Bug::OwnApproval) {
+            return Err(Refusal::SameOperator(id));
+        }
+        if maker.is_empty() {
+            return Err(EyesMisfit::NobodyMade(id).into());
+        }
+        check_own_key(caller, &self.identities)?;
+        match self.identities.stands_by(maker, entry.computed_lsn) {
+            true => Ok(()),
+            false => Err(EyesMisfit::MadeWithOldKey { batch: id, maker: maker.clone() }.into()),
         }
     }
 

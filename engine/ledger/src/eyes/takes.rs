@@ -1,7 +1,9 @@
 //! What takes two: the table as it is shown, and the rule itself.
 
 use crate::envelope::{Caller, Role};
-use crate::event::{AccessEvent, Event, HoldEvent, KeyEvent, RegistryEvent};
+use crate::event::{
+    AccessEvent, BatchEvent, Event, HoldEvent, KeyEvent, RegistryEvent, WindowEvent,
+};
 use crate::identity::Identities;
 use crate::rights::Call;
 use crate::sealed::{SealedOnRail, SealedText};
@@ -104,6 +106,43 @@ pub struct PartyBefore<'a> {
     pub suspended: bool,
     /// Its accounts.
     pub accounts: &'a [SealedOnRail],
+}
+
+/// Whether an event does nothing but keep harm away, or gives who asks another key: that much is
+/// done with a key that somebody else made, too.
+#[must_use]
+pub fn only_protects(caller: &Caller, event: &Event, before: Before<'_>) -> bool {
+    match event {
+        Event::Registry(RegistryEvent::PartyUpserted(e)) => {
+            e.suspended && before.party.is_some() && !needs_two(caller, event, before)
+        }
+        Event::Registry(RegistryEvent::LimitSet(e)) => e.limit == Total::ZERO,
+        Event::Access(AccessEvent::Rotated(e)) => caller.name == e.name,
+        Event::Registry(RegistryEvent::SignerRevoked(_))
+        | Event::Access(AccessEvent::Revoked(_))
+        | Event::Window(WindowEvent::Disputed(_))
+        | Event::Batch(BatchEvent::Aborted(_)) => true,
+        Event::Registry(
+            RegistryEvent::AssetCreated(_)
+            | RegistryEvent::PartyErased(_)
+            | RegistryEvent::SignerAdded(_)
+            | RegistryEvent::Deposited(_),
+        )
+        | Event::Access(AccessEvent::Added(_))
+        | Event::Window(
+            WindowEvent::Cut(_)
+            | WindowEvent::Sealed(_)
+            | WindowEvent::Archived(_)
+            | WindowEvent::DisputeEnded(_),
+        )
+        | Event::Batch(BatchEvent::Computed(_) | BatchEvent::Approved(_))
+        | Event::Key(_)
+        | Event::Hold(_)
+        | Event::Budget(_)
+        | Event::Eyes(_)
+        | Event::Leg(_)
+        | Event::Trouble(_) => false,
+    }
 }
 
 /// Whether one person is not enough for this, while four eyes are on and there were two.

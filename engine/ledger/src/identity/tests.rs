@@ -140,34 +140,27 @@ fn an_empty_list_leaves_nobody_out_and_owns_nobody() {
     assert!(some.has_payee(party(2)) && !some.has_payee(party(1)));
 }
 
-/// Who hands out a key may know it: until its owner has made another, the two are one person.
+/// Who hands out a key may know it, until its owner has made another.
 #[test]
-fn who_has_made_the_key_of_another_may_be_behind_both_names() {
+fn what_was_done_with_another_key_or_with_one_that_another_made_is_not_stood_by() {
     let mut all = Identities::default();
     let made = |name: &str, n: u8, maker: Option<&str>| Identity {
         maker: made_by(&key(n), maker),
+        changed: Lsn(u64::from(n)),
         ..identity(name, Role::Approver, key(n))
     };
-    let each = [("bob", Some("ann")), ("cleo", Some("bob")), ("dan", None), ("eve", Some("ann"))];
-    for (n, (name, maker)) in (1..).zip(each) {
-        all.add(Lsn(n), made(name, u8::try_from(n).unwrap(), maker));
-    }
-    let one = |all: &Identities, of: &[&str]| {
-        of.iter().map(|name| all.one_person("ann", name)).collect::<Vec<_>>()
-    };
-    let names = ["ann", "bob", "cleo", "dan", "eve"];
-    assert_eq!(one(&all, &names), [true, true, true, false, true]);
-    assert!(all.one_person("bob", "eve"), "ann has made both");
-    assert!(!all.one_person("bob", "dan") && all.one_person("bob", "cleo"));
-    // Bob takes his own over; what he made of others stays his.
+    all.add(Lsn(1), made("bob", 1, Some("ann")));
+    all.add(Lsn(2), made("dan", 2, None));
+    let stands =
+        |all: &Identities, lsn| ["ann", "bob", "dan"].map(|of| all.stands_by(of, Lsn(lsn)));
+    assert_eq!(stands(&all, 5), [true, false, true], "ann has a token, and bob a key by her");
     all.rotate(Lsn(9), "bob", key(9), Some("bob"));
-    assert_eq!(one(&all, &names), [true, false, false, false, true]);
-    assert!(all.one_person("cleo", "bob"));
-    // Ann makes him another one, and he one for her.
-    all.rotate(Lsn(10), "bob", key(10), Some("ann"));
-    all.rotate(Lsn(11), "eve", key(11), Some("bob"));
-    all.rotate(Lsn(12), "bob", key(12), Some("eve"));
-    assert!(all.one_person("bob", "eve") && all.one_person("eve", "cleo"), "a circle is one");
+    assert_eq!(stands(&all, 5), [true, false, true], "ann may have done it");
+    assert_eq!(stands(&all, 10), [true, true, true]);
+    all.rotate(Lsn(11), "dan", key(11), Some("dan"));
+    assert_eq!(stands(&all, 10), [true, true, false], "a thief may have done it");
+    all.rotate(Lsn(12), "bob", key(12), Some("dan"));
+    assert_eq!(stands(&all, 20), [true, false, true]);
     // A certificate is by whoever signs certificates.
     assert_eq!(made_by(&Credential::Certificate("host".into()), Some("ann")), None);
 }

@@ -2,11 +2,11 @@
 //! and by somebody else.
 
 use super::{Audit, Done};
-use crate::audit::difference::Difference;
+use crate::audit::difference::{AuditError, Difference};
 use crate::ledger::event::{Change, ChangeProposed, Confirmation, EyesEvent, RegistryEvent};
-use crate::ledger::eyes::{Before, proposal_id};
+use crate::ledger::eyes::{Before, Proposal, credential_before, proposal_id};
 use crate::ledger::{Caller, Envelope, Event, EyesMisfit, Fact};
-use crate::types::{Lsn, Timestamp, confirmation_statement, operator_removal_statement};
+use crate::types::{Digest, Lsn, Timestamp, confirmation_statement, operator_removal_statement};
 
 impl Audit<'_> {
     /// Whether an event may stand: by one, or, where that takes two, by two.
@@ -39,22 +39,46 @@ impl Audit<'_> {
         event: &Event,
         of: &Confirmation,
     ) -> Done {
-        let differs = |found: &dyn ToString| {
-            Difference::new("what was confirmed", "a proposal of another", found.to_string())
+        let differs = |found: &dyn ToString| -> AuditError {
+            let found = found.to_string();
+            Difference::new("what was confirmed", "a proposal of another", found).into()
         };
         let proposal = self.eyes.named(of.proposal, at).map_err(|r| differs(&r))?.clone();
+        if !self.still(&proposal) {
+            return Err(differs(&"what it would replace had changed since"));
+        }
         let check = self.eyes.check_confirmer(caller, &proposal, &self.identities, at);
         check.map_err(|refusal| differs(&refusal))?;
         if proposal.proposer != of.proposer {
             return Err(Difference::new("who proposed it", proposal.proposer, &of.proposer).into());
         }
         if proposal.change.event() != *event {
-            return Err(differs(&format!("{event:?}")).into());
+            return Err(differs(&format!("{event:?}")));
         }
         let over = confirmation_statement(self.network(), of.proposal);
         self.under(caller, &over, &of.signature)?;
         self.eyes.end(of.proposal);
         Ok(())
+    }
+
+    /// Whether what a proposal replaces is as it was, as far as the events alone tell: a limit, and
+    /// the key of an identity. What is zero says nothing.
+    fn still(&self, of: &Proposal) -> bool {
+        let now = if let Change::Credential(e) = &of.change {
+            credential_before(self.identities.credential(&e.name))
+        } else if let Change::Limit(_) = &of.change {
+            Digest::ZERO
+        } else {
+            return true;
+        };
+        of.before == now || of.before == Digest::ZERO
+    }
+
+    /// A limit that is set has what was proposed before of it be confirmed no more.
+    pub(super) fn overtake(&mut self, event: &RegistryEvent) {
+        if let RegistryEvent::LimitSet(e) = event {
+            self.eyes.overtake(e.party, e.asset);
+        }
     }
 
     pub(super) fn eyes(
@@ -103,6 +127,6 @@ impl Audit<'_> {
     }
 }
 
-fn alone(expected: &str, caller: &Caller) -> crate::audit::difference::AuditError {
+fn alone(expected: &str, caller: &Caller) -> AuditError {
     Difference::new("who made it happen", expected, format!("{} alone", caller.name)).into()
 }

@@ -8,6 +8,7 @@ use crate::ledger::event::{
     BatchApproved, BatchComputed, ExposureReleased, LegProposed, LegsBooked, LegsMoved,
     LegsSubmitted, WindowArchived,
 };
+use crate::ledger::eyes::check_own_key;
 use crate::ledger::{BatchContent, Caller, LegState, Mover, Obligation, Role};
 use crate::types::{AssetNumber, BatchId, WindowNumber};
 
@@ -31,12 +32,12 @@ impl Audit<'_> {
         self.approval_signed(caller, e).map_err(|difference| difference.batch(e.batch))?;
         self.may_leave().map_err(|difference| difference.batch(e.batch))?;
         let id = e.batch;
-        let by = self.batches.get(&id).map(|batch| &*batch.by.operator).unwrap_or_default();
-        let another = !by.is_empty() && !self.identities.one_person(by, &caller.name);
+        let another = self.batches.get(&id).is_some_and(|batch| self.is_another(caller, batch));
+        let on = self.eyes.are_on();
         let Some(batch) = self.batches.get_mut(&id).filter(|b| b.state == State::Computed) else {
             return Err(Difference::new("the approved batch", "a computed one", id).into());
         };
-        if batch.by.four_eyes && (!another || caller.name.is_empty()) {
+        if (batch.by.four_eyes || on) && !another {
             return Err(Difference::new("who approves", "another operator", &caller.name).into());
         }
         batch.state = State::Approved;
@@ -45,6 +46,14 @@ impl Audit<'_> {
             self.dust(id);
         }
         Ok(())
+    }
+
+    /// Whether who approves a batch is another than who made it, each by a key of their own.
+    fn is_another(&self, caller: &Caller, batch: &Seen) -> bool {
+        let by = &batch.by.operator;
+        let named = !by.is_empty() && !caller.name.is_empty();
+        let own = check_own_key(caller, &self.identities).is_ok();
+        named && *by != caller.name && own && self.identities.stands_by(by, batch.computed)
     }
 
     pub(super) fn aborted(&mut self, id: BatchId) -> Done {
@@ -132,8 +141,7 @@ impl Audit<'_> {
             return Err(difference.batch(e.batch).into());
         }
         let before: Vec<LegState> = e.moves.iter().map(|one| batch.legs.state(one.leg)).collect();
-        let said = e.moves.first().and_then(|one| batch.legs.said_by(one.leg)).map(str::to_owned);
-        self.may_say(caller, e, (&before, said))?;
+        self.may_say(caller, e, &before)?;
         let batch = self.settling(e.batch)?;
         let again = batch.legs.moved(caller, e).and_then(|again| match &mut batch.passed {
             Some(passed) => passed.moved(e, &before).map(|()| again),
@@ -145,13 +153,13 @@ impl Audit<'_> {
         Ok(())
     }
 
-    /// Of a leg whose fate the rail cannot tell two speak, who are not one person under two names;
-    /// of all others, who may report.
+    /// Of a leg whose fate the rail cannot tell two speak, each by a key of their own; of all
+    /// others, who may report.
     fn may_say(
         &self,
         caller: &Caller,
         e: &LegsMoved,
-        (before, said): (&[LegState], Option<String>),
+        before: &[LegState],
     ) -> Result<(), Difference> {
         if e.mover != Mover::Operator {
             return Ok(());
@@ -161,14 +169,17 @@ impl Audit<'_> {
             let difference = Difference::new("who reports legs", "an operator", &caller.name);
             return Err(difference.batch(e.batch));
         }
-        match said.filter(|other| unknown && self.identities.one_person(other, &caller.name)) {
-            Some(other) => {
-                let (what, found) = ("who says what became of an UNKNOWN leg", &caller.name);
-                let difference = Difference::new(what, format!("another than {other}"), found);
-                Err(difference.batch(e.batch))
-            }
-            None => Ok(()),
+        match unknown {
+            true => self.speaks(caller).map_err(|difference| difference.batch(e.batch)),
+            false => Ok(()),
         }
+    }
+
+    /// Whether somebody's word counts of a leg whose fate the rail cannot tell.
+    fn speaks(&self, caller: &Caller) -> Result<(), Difference> {
+        let what = "who says what became of an UNKNOWN leg";
+        let own = check_own_key(caller, &self.identities);
+        own.map_err(|misfit| Difference::new(what, "one with a key of their own", misfit))
     }
 
     pub(super) fn booked(&mut self, e: &LegsBooked) -> Done {
@@ -178,6 +189,7 @@ impl Audit<'_> {
 
     pub(super) fn proposed(&mut self, caller: &Caller, e: &LegProposed) -> Done {
         self.word_signed(caller, e).map_err(|difference| difference.batch(e.batch))?;
+        self.speaks(caller).map_err(|difference| difference.batch(e.batch))?;
         let legs = &mut self.settling(e.batch)?.legs;
         Ok(legs.proposed(caller, e).map_err(|difference| difference.batch(e.batch))?)
     }

@@ -4,11 +4,12 @@
 use super::made::{Change as Made_, Made, party};
 use super::*;
 use crate::ledger::event::{
-    Change, ChangeProposed, Confirmation, CreditLimitSet, EyesSet, IdentityAdded, ProposalWithdrawn,
+    Change, ChangeProposed, Confirmation, CreditLimitSet, EyesSet, IdentityAdded, IdentityRotated,
+    ProposalWithdrawn, WindowCut,
 };
-use crate::ledger::eyes::proposal_id;
-use crate::ledger::{Credential, Role, Scope};
-use crate::types::{AssetNumber, Timestamp, Total};
+use crate::ledger::eyes::{credential_before, proposal_id};
+use crate::ledger::{Credential, Role, Scope, Via};
+use crate::types::{AssetNumber, Timestamp, Total, WindowNumber};
 
 fn limit(limit: u128) -> CreditLimitSet {
     CreditLimitSet { party: party(1), asset: AssetNumber(978), limit: Total(limit) }
@@ -125,4 +126,87 @@ fn who_is_let_in_by_one_is_found() {
     let id = proposes(&mut made, "ann", "eve", Change::Identity(added("eve")));
     made.confirmed("bob", Event::from(added("eve")), by(id, "ann"));
     assert_eq!(found(made), "");
+}
+
+/// Dora's key was made by ann, and bob has confirmed her.
+fn with_dora() -> (Made, Caller) {
+    let (mut made, _) = proposed();
+    let dora = IdentityAdded {
+        name: "dora".into(),
+        role: Role::Operator,
+        credential: Credential::Key(Digest([8; 32])),
+        scope: Scope::default(),
+        expires_at: None,
+        rate: 0,
+    };
+    let id = proposes(&mut made, "ann", "dora", Change::Identity(dora.clone()));
+    made.confirmed("bob", Event::from(dora), by(id, "ann"));
+    (made, Caller { name: "dora".into(), role: Role::Operator, via: Via::Key })
+}
+
+fn key_of_dora(byte: u8) -> IdentityRotated {
+    IdentityRotated { name: "dora".into(), credential: Credential::Key(Digest([byte; 32])) }
+}
+
+fn proposes_as(made: &mut Made, dora: Caller) -> Digest {
+    let (change, before) = (Change::Limit(limit(6)), Digest::ZERO);
+    let proposal = proposal_id(&change, before, ("dora", "p"), made.next_at());
+    made.asked_as(dora, "p", Event::from(ChangeProposed { proposal, change, before }));
+    proposal
+}
+
+/// What somebody does, who has a key that another made.
+type As = fn(&mut Made, Caller);
+
+#[test]
+fn what_was_done_with_a_key_that_another_made_is_found() {
+    let cases: [(&str, As); 6] = [
+        ("", |made, dora| {
+            made.asked_as(dora.clone(), "0", Event::from(limit(0)));
+            made.asked_as(dora, "own", Event::from(key_of_dora(9)));
+        }),
+        ("dora was made by ann", |made, dora| {
+            made.asked_as(dora, "cut", Event::from(WindowCut { window: WindowNumber(3) }));
+        }),
+        ("dora was made by ann", |made, dora| {
+            proposes_as(made, dora);
+        }),
+        ("dora was made by ann", |made, dora| {
+            let id = proposes(made, "bob", "by bob", Change::Limit(limit(6)));
+            made.confirmed_as(dora, Event::from(limit(6)), by(id, "bob"));
+        }),
+        ("what it would replace had changed", |made, _| {
+            let id = proposes(made, "ann", "late", Change::Limit(limit(6)));
+            made.asked("bob", "0", Event::from(limit(0)));
+            made.confirmed("bob", Event::from(limit(6)), by(id, "ann"));
+        }),
+        ("what it would replace had changed", |made, dora| {
+            let of = Credential::Key(Digest([8; 32]));
+            let (change, before) =
+                (Change::Credential(key_of_dora(7)), credential_before(Some(&of)));
+            let proposal = proposal_id(&change, before, ("ann", "r"), made.next_at());
+            made.asked("ann", "r", Event::from(ChangeProposed { proposal, change, before }));
+            made.asked_as(dora, "own", Event::from(key_of_dora(9)));
+            made.confirmed("bob", Event::from(key_of_dora(7)), by(proposal, "ann"));
+        }),
+    ];
+    for (part, step) in cases {
+        let (mut made, dora) = with_dora();
+        step(&mut made, dora);
+        let found = found(made);
+        assert!(found.contains(part) && part.is_empty() == found.is_empty(), "{part:?}: {found:?}");
+    }
+    // With a key of her own she counts, and with the one that she had then.
+    let goes_on = |again: bool| {
+        let (mut made, dora) = with_dora();
+        made.asked_as(dora.clone(), "own", Event::from(key_of_dora(9)));
+        let id = proposes_as(&mut made, dora.clone());
+        if again {
+            made.asked_as(dora, "another", Event::from(key_of_dora(10)));
+        }
+        made.confirmed("ann", Event::from(limit(6)), by(id, "dora"));
+        found(made)
+    };
+    assert_eq!(goes_on(false), "");
+    assert!(goes_on(true).contains("has had another key since"));
 }

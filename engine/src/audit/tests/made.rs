@@ -154,9 +154,19 @@ impl Made {
 
     /// What one proposed and this one confirms.
     pub(super) fn confirmed(&mut self, by: &str, event: Event, confirms: Confirmation) -> Lsn {
+        self.confirmed_as(Caller::grpc(by.to_owned()), event, confirms)
+    }
+
+    /// The same by anybody.
+    pub(super) fn confirmed_as(
+        &mut self,
+        caller: Caller,
+        event: Event,
+        confirms: Confirmation,
+    ) -> Lsn {
         let id = format!("confirmed {}", self.clock);
         let request = Request { id, content: Digest([1; 32]) };
-        let envelope = Caller::grpc(by.to_owned()).asks(request);
+        let envelope = caller.asks(request);
         self.fact(Fact { envelope, event, confirms: Some(confirms) })
     }
 

@@ -2,7 +2,7 @@
 
 use super::State;
 use tallystick::ledger::event::{AccessEvent, BudgetEvent, RegistryEvent};
-use tallystick::ledger::{Credential, Envelope, Event, IdentityMisfit, Role, Wish};
+use tallystick::ledger::{Caller, Credential, Envelope, Event, IdentityMisfit, Role, Wish};
 use tallystick::types::PartyId;
 
 /// Most bytes of a name.
@@ -25,6 +25,8 @@ pub struct Known {
     pub maker: Option<String>,
     /// By what it was known before.
     pub past: Vec<Credential>,
+    /// The record since which it is known by what it is.
+    pub changed: u64,
 }
 
 /// The word for a refusal about them.
@@ -63,20 +65,17 @@ impl State {
         }
     }
 
-    /// Whether one person may be behind both names: who made whose key is followed to its end.
-    pub(super) fn one_person(&self, name: &str, other: &str) -> bool {
-        let behind = |name: &str| {
-            let mut all = vec![name.to_owned()];
-            while let Some(known) = all.last().and_then(|name| self.identities.get(name)) {
-                match &known.maker {
-                    Some(maker) if !all.contains(maker) => all.push(maker.clone()),
-                    Some(_) | None => break,
-                }
-            }
-            all
-        };
-        let others = behind(other);
-        behind(name).iter().any(|name| others.contains(name))
+    /// Whether who asks has a key that nobody else has made.
+    pub(super) fn has_own_key(&self, caller: &Caller) -> Allowed {
+        let known = self.identities.get(&caller.name);
+        let own = known.is_none_or(|known| known.maker.is_none());
+        if own || !caller.via.is_of_identities() { Ok(()) } else { Err("KeyOfAnother") }
+    }
+
+    /// Whether who is known by this name now, by a key of their own, did what a record says.
+    pub(super) fn did(&self, name: &str, lsn: u64) -> bool {
+        let known = self.identities.get(name);
+        known.is_none_or(|known| known.maker.is_none() && known.changed < lsn)
     }
 
     /// Whether who asks as an identity is one now, with a role that may want such a thing.
@@ -187,7 +186,7 @@ impl State {
     }
 
     /// An event about identities happens.
-    pub(super) fn accessed(&mut self, maker: &str, event: &AccessEvent) {
+    pub(super) fn accessed(&mut self, changed: u64, maker: &str, event: &AccessEvent) {
         // Who has certificates signed is trusted with what they say.
         let made = |credential: &Credential| match credential {
             Credential::Certificate(_) => None,
@@ -199,7 +198,8 @@ impl State {
                 let (parties, until) = (e.scope.parties.clone(), e.expires_at.map(|at| at.0));
                 let (maker, past) = (made(&credential), Vec::new());
                 let revoked = false;
-                let known = Known { role, credential, parties, until, revoked, maker, past };
+                let known =
+                    Known { role, credential, parties, until, revoked, maker, past, changed };
                 self.identities.insert(e.name.clone(), known);
                 self.count_eyes();
             }
@@ -209,6 +209,7 @@ impl State {
             AccessEvent::Rotated(e) => {
                 let known = self.identities.get_mut(&e.name).expect("it is known");
                 known.maker = made(&e.credential).filter(|maker| *maker != e.name);
+                known.changed = changed;
                 known.past.push(std::mem::replace(&mut known.credential, e.credential.clone()));
             }
         }

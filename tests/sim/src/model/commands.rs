@@ -153,6 +153,11 @@ impl State {
                 Err(word) => return Decided::Refused(word),
             },
         };
+        if let (Wish::CloseWindow | Wish::CreateBatch(_), true) = (wish, self.eyes.on)
+            && let Err(word) = self.has_own_key(&envelope.caller)
+        {
+            return Decided::Refused(word);
+        }
         if let Some(event) = &fact {
             match self.waits(envelope, event, at) {
                 Ok(waiting) => waits = waiting,
@@ -262,7 +267,7 @@ impl State {
                 let before = self.keys.iter().any(|(key, _)| *key == e.key);
                 unless(before || envelope.request.is_none() != self.keys.is_empty(), "EngineKey")
             }
-            Event::Batch(BatchEvent::Approved(e)) => self.may_approve(operator, e.batch),
+            Event::Batch(BatchEvent::Approved(e)) => self.may_approve(&envelope.caller, e.batch),
             Event::Batch(BatchEvent::Aborted(e)) => match self.batches.get(&e.batch) {
                 None => Err("UnknownBatch"),
                 // Nothing of it has left.
@@ -305,13 +310,17 @@ impl State {
         }
     }
 
-    fn may_approve(&self, operator: &str, id: BatchId) -> Allowed {
-        let (state, batch, _) = self.batches.get(&id).ok_or("UnknownBatch")?;
+    fn may_approve(&self, caller: &Caller, id: BatchId) -> Allowed {
+        let (state, batch, made) = self.batches.get(&id).ok_or("UnknownBatch")?;
         unless(*state != BatchState::Computed, "BatchState")?;
-        // Four eyes are those of two people who have names.
-        let one = operator.is_empty() || self.one_person(operator, &batch.creator);
-        unless(batch.four_eyes && one, "SameOperator")?;
-        unless(batch.four_eyes && batch.creator.is_empty(), "NobodyMade")?;
+        // Four eyes are those of two people who have names, and keys that nobody else made.
+        if batch.four_eyes || self.eyes.on {
+            let one = caller.name.is_empty() || caller.name == batch.creator;
+            unless(one, "SameOperator")?;
+            unless(batch.creator.is_empty(), "NobodyMade")?;
+            self.has_own_key(caller)?;
+            unless(!self.did(&batch.creator, *made), "MadeWithOldKey")?;
+        }
         self.may_leave()?;
         unless(!self.said_to_be_paid(id).is_empty(), "SaidToBePaid")?;
         let mut of = batch.windows.iter().filter_map(|number| self.window(*number));
@@ -396,6 +405,7 @@ impl State {
                 let owes = self.exposures.entry((e.party, e.asset.0)).or_default();
                 owes.limit = e.limit.0;
                 self.answers.insert(lsn, (e.party, e.asset.0, *owes));
+                self.overtake(e);
             }
             Event::Registry(RegistryEvent::Deposited(e)) => {
                 let owes = self.exposures.entry((e.party, e.asset.0)).or_default();
@@ -405,7 +415,7 @@ impl State {
                 self.directory += 1;
             }
             Event::Budget(e) => self.budgeted(e),
-            Event::Access(e) => self.accessed(operator, e),
+            Event::Access(e) => self.accessed(lsn, operator, e),
             Event::Eyes(_) => unreachable!("{event:?} is no event of its own here"),
             Event::Key(e) => self.key(lsn, e),
             Event::Batch(BatchEvent::Approved(e)) => self.approve(e.batch, operator),

@@ -5,8 +5,13 @@ use super::State;
 use super::commands::Decided;
 use std::collections::{BTreeMap, BTreeSet};
 use tallystick::ledger::control::PartyEntry;
-use tallystick::ledger::event::{AccessEvent, Change, HoldEvent, KeyEvent, RegistryEvent};
-use tallystick::ledger::eyes::{key_before, party_before, proposal_id};
+use tallystick::ledger::event::{
+    AccessEvent, BatchEvent, Change, CreditLimitSet, HoldEvent, KeyEvent, RegistryEvent,
+    WindowEvent,
+};
+use tallystick::ledger::eyes::{
+    credential_before, key_before, overtaken, party_before, proposal_id,
+};
 use tallystick::ledger::{Caller, Command, Envelope, Event, EyesMisfit, Role, Wish};
 use tallystick::types::{Digest, Timestamp, Total, confirmation_statement};
 
@@ -52,6 +57,8 @@ pub(super) fn word(misfit: &EyesMisfit) -> &'static str {
         EyesMisfit::ProposalsFull { .. } => "Full",
         EyesMisfit::SameConfirmer { .. } => "SameConfirmer",
         EyesMisfit::ProposerGone { .. } => "ProposerGone",
+        EyesMisfit::KeyOfAnother { .. } => "KeyOfAnother",
+        EyesMisfit::MadeWithOldKey { .. } => "MadeWithOldKey",
         EyesMisfit::ChangedMeanwhile(_) => "ChangedMeanwhile",
     }
 }
@@ -94,6 +101,26 @@ impl State {
         }
     }
 
+    /// Whether an event does nothing but protect, or is about the caller's own key.
+    fn is_mild(&self, caller: &Caller, event: &Event) -> bool {
+        if let Event::Registry(RegistryEvent::PartyUpserted(e)) = event {
+            let known = self.parties.contains_key(&e.party);
+            known && e.suspended && !self.is_grave(caller, event)
+        } else if let Event::Registry(RegistryEvent::LimitSet(e)) = event {
+            e.limit == Total(0)
+        } else if let Event::Access(AccessEvent::Rotated(e)) = event {
+            e.name == caller.name
+        } else {
+            matches!(
+                event,
+                Event::Registry(RegistryEvent::SignerRevoked(_))
+                    | Event::Access(AccessEvent::Revoked(_))
+                    | Event::Window(WindowEvent::Disputed(_))
+                    | Event::Batch(BatchEvent::Aborted(_))
+            )
+        }
+    }
+
     fn before(&self, event: &Event) -> Digest {
         if let Event::Registry(RegistryEvent::PartyUpserted(e)) = event {
             let entry = self.parties.get(&e.party).map(|held| PartyEntry {
@@ -105,6 +132,8 @@ impl State {
             party_before(entry.as_ref())
         } else if let Event::Key(KeyEvent::OperatorRemoved(e)) = event {
             key_before(self.own.get(&e.operator))
+        } else if let Event::Access(AccessEvent::Rotated(e)) = event {
+            credential_before(self.identities.get(&e.name).map(|known| &known.credential))
         } else {
             Digest::ZERO
         }
@@ -118,7 +147,13 @@ impl State {
         at: i64,
     ) -> Allowed<Option<Waiting>> {
         let caller = &envelope.caller;
-        if !self.eyes.on || caller.role == Role::Engine || !self.is_grave(caller, event) {
+        if !self.eyes.on || caller.role == Role::Engine {
+            return Ok(None);
+        }
+        if !self.is_mild(caller, event) {
+            self.has_own_key(caller)?;
+        }
+        if !self.is_grave(caller, event) {
             return Ok(None);
         }
         if !self.eyes.two {
@@ -161,10 +196,12 @@ impl State {
         let of = self.open_one(*proposal, at)?;
         let caller = &envelope.caller;
         let another = caller.is_operator() && self.counts(&caller.name, at);
-        if !another || self.one_person(&caller.name, &of.proposer) {
+        if !another || caller.name == of.proposer {
             return Err("SameConfirmer");
         }
-        if !self.counts(&of.proposer, at) {
+        self.has_own_key(caller)?;
+        let (lsn, _) = self.waiting(*proposal).expect("it is open");
+        if !self.counts(&of.proposer, at) || !self.did(&of.proposer, lsn) {
             return Err("ProposerGone");
         }
         let over = confirmation_statement(self.network(), *proposal);
@@ -204,10 +241,11 @@ impl State {
             }))
         } else if let Wish::WithdrawProposal { proposal, .. } = &command.wish {
             let open = self.open_one(*proposal, at).map(|_| ());
-            Some(match (open, caller.is_operator()) {
-                (Err(word), _) => Err(word),
-                (Ok(()), false) => Err("NobodyProposes"),
-                (Ok(()), true) => {
+            let own = if self.eyes.on { self.has_own_key(caller) } else { Ok(()) };
+            Some(match (open, caller.is_operator(), own) {
+                (Err(word), ..) | (Ok(()), true, Err(word)) => Err(word),
+                (Ok(()), false, _) => Err("NobodyProposes"),
+                (Ok(()), true, Ok(())) => {
                     let (place, _) = self.waiting(*proposal).expect("it is there");
                     self.eyes.open.remove(&place);
                     Ok(Decided::Now(lsn))
@@ -215,6 +253,17 @@ impl State {
             })
         } else {
             None
+        }
+    }
+
+    /// What would set a limit that is set now is not confirmed any more.
+    pub(super) fn overtake(&mut self, set: &CreditLimitSet) {
+        for of in self.eyes.open.values_mut() {
+            if let Event::Registry(RegistryEvent::LimitSet(e)) = &of.event
+                && (e.party, e.asset) == (set.party, set.asset)
+            {
+                of.before = overtaken();
+            }
         }
     }
 

@@ -10,8 +10,8 @@ use tallystick::ledger::event::{
     Release, SignerAdded, SignerRevoked, TroublesAcked, TroublesRaised, WindowDisputed,
 };
 use tallystick::ledger::{
-    Command, Event, LegMove, LegState, LegStep, LegWord, Mover, OperatorSignature, SaidOfLeg,
-    SubmitLegs, Wish,
+    Caller, Command, Event, LegMove, LegState, LegStep, LegWord, Mover, OperatorSignature,
+    SaidOfLeg, SubmitLegs, Wish,
 };
 use tallystick::types::{
     AssetNumber, BatchId, Digest, FileHasher, Lsn, PartyId, Total, approval_statement,
@@ -84,7 +84,7 @@ impl State {
                 self.signed(operator, moved, signed)?
             }
             Wish::ResolveLeg { signed, .. } => {
-                self.signed(operator, self.resolved(operator, wish)?, signed)?
+                self.signed(operator, self.resolved(&envelope.caller, wish)?, signed)?
             }
             Wish::ReleaseExposure { plan, places } => {
                 self.released(plan.content().head.id, &places)?
@@ -226,7 +226,9 @@ impl State {
     }
 
     /// One operator's word about an UNKNOWN leg: kept, or done if another has said the same.
-    fn resolved(&self, operator: &str, wish: &Wish) -> Fact {
+    fn resolved(&self, caller: &Caller, wish: &Wish) -> Fact {
+        self.has_own_key(caller)?;
+        let operator = &*caller.name;
         let Wish::ResolveLeg { content, leg, word, reference, evidence, .. } = wish.clone() else {
             unreachable!("{wish:?} resolves nothing")
         };
@@ -240,7 +242,6 @@ impl State {
         let to = said(Unknown, word)?.expect("nothing is known of it");
         if let Some((who, standing, of)) = progress.proposed.get(&leg)
             && (*standing, of) == (to, &reference)
-            && (*who == operator || !self.one_person(who, operator))
         {
             // The simulator's operators always rest on the same evidence.
             if *who == operator {

@@ -40,6 +40,10 @@ impl Control {
     /// Without those of legs.
     fn rows_of(&self, (lsn, at): (Lsn, Timestamp), fact: &Fact, made: &Made) -> Vec<RowKey> {
         match &fact.event {
+            // Limits are the shards': of them proposals alone stand here.
+            Event::Registry(RegistryEvent::LimitSet(e)) => {
+                self.eyes.of_limit(e.party, e.asset).map(RowKey::Proposal).collect()
+            }
             Event::Registry(e) => rows_of_registry(e),
             Event::Budget(BudgetEvent::Set(e)) => vec![RowKey::Budgets(e.signer)],
             Event::Budget(BudgetEvent::Warned(e)) => {
@@ -143,7 +147,6 @@ fn rows_of_registry(event: &RegistryEvent) -> Vec<RowKey> {
         RegistryEvent::SignerAdded(e) => vec![RowKey::Signer(e.signer)],
         RegistryEvent::SignerRevoked(e) => vec![RowKey::Signer(e.signer)],
         RegistryEvent::Deposited(e) => vec![RowKey::Money(e.party, e.asset)],
-        // Limits are the shards'.
         RegistryEvent::LimitSet(_) => Vec::new(),
     }
 }

@@ -10,14 +10,18 @@ mod stories;
 mod submissions;
 
 use crate::control::BatchEntry;
-use crate::event::{ArchiveId, BatchEvent, LegBooking, LegEvent, WindowArchived, WindowEvent};
+use crate::event::{
+    ArchiveId, BatchEvent, EyesSet, IdentityAdded, LegBooking, LegEvent, WindowArchived,
+    WindowEvent,
+};
+use crate::eyes::EyesMisfit;
 use crate::fixture::table::{Line, debts, lines, name, told};
 use crate::fund::tests::Books;
 use crate::leg::Way;
 use crate::types::{BatchId, Digest, Net, Total, WindowNumber};
 use crate::{
-    BatchContent, BatchPlan, Caller, Event, LegMove, LegState, LegStep, LegWord, Rail, Refusal,
-    SaidOfLeg, SubmitLegs, Voice, Wish, runs,
+    BatchContent, BatchPlan, Caller, Credential, Event, LegMove, LegState, LegStep, LegWord, Rail,
+    Refusal, Role, SaidOfLeg, Scope, SubmitLegs, Voice, Wish, runs,
 };
 use std::sync::Arc;
 
@@ -365,13 +369,93 @@ fn under_four_eyes_another_operator_approves_than_the_one_who_made_it() {
         let before = world.stands();
         let found = world.does(who, "approve");
         if let Err(refusal) = &found {
-            let one = [
-                Refusal::SameOperator(world.batch),
-                crate::EyesMisfit::NobodyMade(world.batch).into(),
-            ];
+            let one =
+                [Refusal::SameOperator(world.batch), EyesMisfit::NobodyMade(world.batch).into()];
             assert!(one.contains(refusal), "{row}");
             assert_eq!(world.stands(), before, "{row}");
         }
         assert_eq!(found.unwrap_or_else(|refusal| name(&refusal)), wanted, "{row}");
     }
+}
+
+/// Ann has made emil's key. She makes a batch as him, lets him take his key over, and approves it.
+#[test]
+fn a_batch_is_approved_by_another_only_if_its_maker_had_a_key_of_their_own() {
+    let key = |n| Credential::Key(Digest([n; 32]));
+    let own = |n| Wish::RotateIdentity { name: "emil".into(), credential: key(n) };
+    let mut world = World::new(Rail::Iso20022);
+    let added = IdentityAdded {
+        name: "emil".into(),
+        role: Role::Operator,
+        credential: key(1),
+        scope: Scope::default(),
+        expires_at: None,
+        rate: 0,
+    };
+    world.ask("ann", Wish::AddIdentity(added)).unwrap();
+    let emil = Caller::identity(world.books.control.identities().named("emil").unwrap());
+    // Four eyes are off when it is made, and on when it is approved.
+    let of = (world.window, world.rail());
+    let id = world.books.create(emil.clone(), of, false).unwrap();
+    let set = |on| {
+        let operators = ["ann", "bob"].iter().filter(|_| on).map(|&name| name.to_owned());
+        Wish::SetEyes(EyesSet { on, operators: operators.collect() })
+    };
+    world.books.wish(set(true)).unwrap();
+    let approve = || Wish::ApproveBatch { batch: id, signed: None };
+    let old = || Refusal::from(EyesMisfit::MadeWithOldKey { batch: id, maker: "emil".into() });
+    assert_eq!(world.ask("ann", approve()), Err(old()));
+    assert_eq!(world.books.ask(emil.clone(), approve()), Err(Refusal::SameOperator(id)));
+    world.books.ask(emil.clone(), own(2)).unwrap();
+    assert_eq!(world.ask("ann", approve()), Err(old()));
+    // Made anew with a key of his own it may be; but not if his key was replaced since.
+    let reason = "made with a key that ann knew".to_owned();
+    world.ask("ann", Wish::AbortBatch { batch: id, reason }).unwrap();
+    assert_eq!(world.books.create(emil.clone(), of, true), Ok(id));
+    world.books.wish(set(false)).unwrap();
+    let before = world.books.control.clone();
+    world.ask("bob", own(3)).unwrap();
+    assert_eq!(world.ask("ann", approve()), Err(old()));
+    world.books.control = before;
+    assert!(world.ask("ann", approve()).is_ok());
+}
+
+/// A word about a leg that is UNKNOWN counts of who has a key of their own, four eyes or not.
+#[test]
+fn who_made_anothers_key_does_not_say_for_them_what_became_of_a_leg() {
+    let mut world = World::new(Rail::Iso20022);
+    world.create("ann", false).unwrap();
+    let credential = Credential::Key(Digest([1; 32]));
+    let added = IdentityAdded {
+        name: "emil".into(),
+        role: Role::Approver,
+        credential,
+        scope: Scope::default(),
+        expires_at: None,
+        rate: 0,
+    };
+    world.ask("ann", Wish::AddIdentity(added)).unwrap();
+    let emil = Caller::identity(world.books.control.identities().named("emil").unwrap());
+    world.does("bob", "approve").unwrap();
+    let submitted = world.submit(&[0], None);
+    world.ask("engine", submitted).unwrap();
+    let lost = world.moves(Voice::Engine, 0, LegState::Unknown);
+    world.ask("engine", lost).unwrap();
+    let says = Wish::ResolveLeg {
+        content: world.content(),
+        leg: 0,
+        word: LegWord::Confirmed,
+        reference: "R".into(),
+        evidence: "a mail".into(),
+        signed: None,
+    };
+    let (name, maker) = ("emil".to_owned(), "ann".to_owned());
+    let not_own = Refusal::from(EyesMisfit::KeyOfAnother { name, maker });
+    assert_eq!(world.books.ask(emil.clone(), says.clone()), Err(not_own));
+    let credential = Credential::Key(Digest([2; 32]));
+    let own = Wish::RotateIdentity { name: "emil".into(), credential };
+    world.books.ask(emil.clone(), own).unwrap();
+    world.books.ask(emil, says.clone()).unwrap();
+    world.ask("ann", says).unwrap();
+    assert_eq!(world.entry().unwrap().legs.state(0), LegState::Confirmed);
 }
