@@ -79,12 +79,22 @@ async fn operators_come_and_go_without_a_restart_and_what_is_wrong_changes_nothi
     ends_with(&ann.asks(&engine), 1, "unknown token");
     let refused = client.operator.get_status(asks()).await.unwrap_err();
     assert!(refused.message().contains("unknown token"), "{refused}");
-    // Nobody at all: that opens nothing.
+    // Nobody at all: nobody could change it back.
     engine.configure(&again.line, "");
     engine.configure(&bob.line, "");
+    reload(&engine, "no operator would be left");
+    bob.is_let_in(&engine);
+    again.is_let_in(&engine);
+    // An identity that operates is somebody; and that nobody is configured opens nothing.
+    let key = dir.path().join("dan").display().to_string();
+    let add = ["access", "add", "--name", "dan", "--role", "operator", "--out", &key];
+    let by_bob = ["--server", engine.address(), "--token-file", &bob.file];
+    assert!(run_cli(&[&add[..], &by_bob[..]].concat()).status.success());
     reload(&engine, "who operates by the configuration was changed");
     ends_with(&bob.asks(&engine), 1, "token");
     ends_with(&run_cli(&["--server", engine.address(), "status"]), 1, "has operators");
+    let by_dan = ["--server", engine.address(), "--token-file", &key, "status"];
+    assert!(run_cli(&by_dan).status.success());
     drop(client);
     engine.stop().await;
 }

@@ -59,6 +59,12 @@ impl Reload {
         if let Some(name) = new.operators.keys().find(|name| self.access.is_identity(name)) {
             return Err(ServeError::NameTwice { name: name.clone() }.to_string());
         }
+        let leaves_nobody = new.operators.is_empty() && !self.config.operators.is_empty();
+        if leaves_nobody && !self.access.has_operator() {
+            return Err("no operator would be left: [operators] has none, and no identity with role \
+                        operator is in force; add one first (`tallystick access add --role operator`)"
+                .to_owned());
+        }
         let token = new.metrics_token_file.as_deref().map(token).transpose();
         let token = token.map_err(|error| error.to_string())?;
         if new.operators != self.config.operators {

@@ -117,6 +117,13 @@ impl Access {
         self.control(|control| control.identities().named(name).is_ok())
     }
 
+    /// Whether an identity may operate now.
+    #[must_use]
+    pub fn has_operator(&self) -> bool {
+        let now = pipeline::now();
+        self.control(|control| control.identities().operators(now) > 0)
+    }
+
     /// Whether vouchers are taken of whoever brings them.
     fn brings_anybody(&self, control: &Control) -> bool {
         let Reach { away, certified } = self.0.reach;
