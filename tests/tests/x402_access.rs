@@ -135,8 +135,9 @@ async fn a_facilitator_brings_what_is_in_its_scope_and_no_more() {
     let by_all = by(&house, Some(&key_of("facilitator")));
     let known = by_all.paid(&other[0], 5).await;
     let path = format!("/status/{}", known["transaction"].as_str().unwrap());
-    assert_eq!(asks.get(&path).await.0, 403);
-    assert_eq!(by_all.get(&path).await.0, 200);
+    let state = |(status, said): (u16, serde_json::Value)| (status, said["state"].clone());
+    assert_eq!(state(asks.get(&path).await), (200, json!("not_seen")));
+    assert_eq!(state(by_all.get(&path).await), (200, json!("settled")));
     let request = with(OPERATOR, CloseWindowRequest { request_id: request_id("close") });
     let window = house.client.operator.close_window(request).await.unwrap().into_inner();
     assert!(window.number > 0);
@@ -161,9 +162,23 @@ async fn an_agent_asks_for_its_own_channels_with_its_own_key() {
     let channel = own.split(':').next().unwrap();
     let (_, said) = asks.get(&format!("/channel/{channel}")).await;
     assert_eq!(said, json!({"known": true, "charged": "5"}));
-    assert_eq!(asks.get(&format!("/status/{others}")).await.0, 403);
-    let both = json!({"channels": [channel, others.split(':').next().unwrap()]}).to_string();
-    assert_eq!(asks.post("/channels", both).await.0, 403);
+    // Another's channel is told from one that there is not by nothing.
+    let theirs = others.split(':').next().unwrap();
+    let none = "ab".repeat(32);
+    for path in ["/status/", "/channel/"] {
+        let end = if path == "/status/" { ":6" } else { "" };
+        let said = [theirs, none.as_str()].map(|channel| format!("{path}{channel}{end}"));
+        let (theirs, none) = (asks.get(&said[0]).await, asks.get(&said[1]).await);
+        assert_eq!((theirs.0, &theirs), (200, &none), "{path}");
+    }
+    let all = json!({"channels": [channel, theirs, none]}).to_string();
+    let (status, said) = asks.post("/channels", all).await;
+    let known = ["0", "1", "2"].map(|n| {
+        let one = &said["channels"][n.parse::<usize>().unwrap()];
+        (one["known"].as_bool().unwrap(), one["charged"].as_str().unwrap().to_owned())
+    });
+    let wanted = [(true, "5"), (false, "0"), (false, "0")].map(|(is, sum)| (is, sum.to_owned()));
+    assert_eq!((status, known), (200, wanted));
     // It brings no vouchers, and another one's signature or time is no token.
     let payment = asks.request(&pay(&house.world, 2, 5), 5).to_string();
     assert_eq!(asks.post("/settle", payment).await.0, 401);

@@ -325,7 +325,6 @@ fn told<T: Serialize>(answer: Result<T, NoAnswer>) -> Response {
     match answer {
         Ok(answer) => json(StatusCode::OK, &answer),
         Err(NoAnswer::Wrong(why)) => wrong(StatusCode::BAD_REQUEST, &why),
-        Err(NoAnswer::NotOwn(why)) => wrong(StatusCode::FORBIDDEN, &why),
         Err(NoAnswer::Later(why)) => wrong(StatusCode::SERVICE_UNAVAILABLE, &why),
     }
 }
