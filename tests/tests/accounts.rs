@@ -115,6 +115,8 @@ fn a_statement_adds_up_to_positions_that_can_be_proved_and_names_the_payments() 
         (&json!("1500000"), &json!("confirmed"))
     );
     assert_eq!(rest, "4", "what could not be paid is owed in the next window");
+    let carried_on = json!([{"batch_id": batch, "asset": 978, "amount": "4"}]);
+    assert_eq!(seller["carried_on"], carried_on);
     let totals = json!([{
         "asset": 978, "sent": "1000000", "received": "3500004", "has_paid": "0", "has_got": "1500000",
     }]);
@@ -135,7 +137,11 @@ fn other_forms(cli: &Cli<'_>) {
     assert!(shown.contains("Seller Ltd") && shown.contains("2.500004 EUR"), "{shown}");
     let csv = cli.shown(&["party", "statement", "5e115e11", "--csv", "--windows", "1-"]);
     let rows: Vec<&str> = csv.lines().collect();
-    assert_eq!(rows.len(), 4, "{csv}");
+    assert_eq!(rows.len(), 5, "{csv}");
+    assert!(
+        rows[4].starts_with("carried_on,") && rows[4].contains(",978,EUR,,,0.000004,"),
+        "{csv}"
+    );
     assert!(rows[1].contains(",978,EUR,1.000000,2.500004,0.000000,1.500004,"), "{csv}");
     assert!(
         rows[3].contains(",0.000000,1.500000,confirmed,") && rows[3].contains("'=1+1"),

@@ -4,7 +4,7 @@ use super::access::Own;
 use super::batches::batch_state;
 use super::messages::{bytes, id, window_state};
 use crate::settle::{Engine, StatementLine, WantedStatement};
-use crate::types::{AssetNumber, WindowNumber};
+use crate::types::{AssetNumber, BatchId, Net, WindowNumber};
 use bytes::Bytes;
 use tallystick_proto::v1;
 use tonic::Status;
@@ -27,7 +27,13 @@ pub(super) async fn get(
     Ok(v1::GetStatementResponse {
         lines: found.lines.iter().map(line).collect(),
         next_window: found.next.map_or(0, |next| next.0),
+        carried_on: found.carried_on.into_iter().map(carried_on).collect(),
     })
+}
+
+fn carried_on((batch, asset, net): (BatchId, AssetNumber, Net)) -> v1::CarriedOn {
+    let (batch_id, asset, amount) = (bytes(&batch.0), asset.0, net.to_string());
+    v1::CarriedOn { batch_id, asset, amount }
 }
 
 fn line(line: &StatementLine) -> v1::StatementLine {

@@ -27,7 +27,8 @@ Examples:
 Of each window: what the party sent to others, what it received, what earlier batches had left for
 it, and its position (net), which `tallystick proof position WINDOW --asset ASSET --party ID`
 proves. Below zero it pays. Then the payments of the batches that settle these windows. A batch may
-settle other windows, too.";
+settle other windows, too. What is below a rail's unit a batch does not pay: carried_on says what
+each left for a later window, below zero where the party owes it.";
 
 /// Windows that are shown if nothing is said.
 const SHOWN: u64 = 100;
@@ -75,6 +76,8 @@ fn windows(text: &str) -> Result<Windows, String> {
 struct Statement {
     party: Bytes,
     lines: Vec<StatementLine>,
+    /// What the batches of these lines leave for a later window.
+    carried_on: BTreeMap<(Bytes, u32), String>,
     payments: Vec<FoundLeg>,
 }
 
@@ -88,9 +91,9 @@ pub async fn run(session: &mut Session, args: StatementArgs) -> Result<(), CliEr
         Some(windows) => windows,
         None => newest(session).await?,
     };
-    let lines = lines(session, &party, windows, args.asset).await?;
+    let (lines, carried_on) = lines(session, &party, windows, args.asset).await?;
     let payments = payments(session, &party, &lines).await?;
-    let statement = Statement { party, lines, payments };
+    let statement = Statement { party, lines, carried_on, payments };
     if args.csv {
         let text = statement.csv(session.assets().await?)?;
         return session.out.text(&text);
@@ -129,17 +132,20 @@ async fn lines(
     party_id: &Bytes,
     windows: Windows,
     asset: Option<u32>,
-) -> Result<Vec<StatementLine>, CliError> {
+) -> Result<(Vec<StatementLine>, BTreeMap<(Bytes, u32), String>), CliError> {
     let (mut all, mut first_window) = (Vec::new(), windows.first);
+    let mut carried_on = BTreeMap::new();
     while first_window > 0 {
         let (party_id, last_window) = (party_id.clone(), windows.last.unwrap_or(0));
         let asked = GetStatementRequest { party_id, asset, first_window, last_window };
         let answer = session.operator().get_statement(asked).await;
         let answer = answer.map_err(|status| session.failed(status))?.into_inner();
         all.extend(answer.lines);
+        let carried = answer.carried_on.into_iter();
+        carried_on.extend(carried.map(|of| ((of.batch_id, of.asset), of.amount)));
         first_window = answer.next_window;
     }
-    Ok(all)
+    Ok((all, carried_on))
 }
 
 /// The party's legs of the batches that settle these lines, each batch once, the oldest first.
@@ -194,10 +200,18 @@ impl Statement {
     fn record(&self, json: bool) -> Record {
         let windows = self.lines.iter().map(|line| line_record(line, json)).collect();
         let payments = self.payments.iter().map(|found| self.payment(found)).collect();
+        let carried_on = self.carried_on.iter().map(|((batch, asset), amount)| {
+            Record(vec![
+                ("batch_id", Cell::Id(batch.clone())),
+                ("asset", Cell::Count((*asset).into())),
+                ("amount", Cell::Money(amount.clone(), *asset)),
+            ])
+        });
         Record(vec![
             ("party_id", Cell::Party(self.party.clone())),
             ("windows", Cell::Records(windows)),
             ("payments", Cell::Records(payments)),
+            ("carried_on", Cell::Records(carried_on.collect())),
             ("totals", Cell::Records(self.totals())),
         ])
     }
@@ -249,14 +263,18 @@ impl Statement {
         sums.into_iter().map(record).collect()
     }
 
-    /// One table: a row a window, then a row a payment.
+    /// One table: a row a window, then a row a payment, then what batches carried on.
     fn csv(&self, assets: &AssetTexts) -> Result<String, CliError> {
         let failed = |error: csv::Error| CliError::Failed(format!("cannot write CSV: {error}"));
         let mut out = csv::Writer::from_writer(Vec::new());
         let rows = self.lines.iter().map(|line| Row::of_window(line, assets));
         let payments =
             self.payments.iter().map(|found| Row::of_payment(found, &self.party, assets));
-        rows.chain(payments).try_for_each(|row| out.serialize(row)).map_err(failed)?;
+        let carried = self.carried_on.iter().map(|of| Row::of_carried_on(of, assets));
+        rows.chain(payments)
+            .chain(carried)
+            .try_for_each(|row| out.serialize(row))
+            .map_err(failed)?;
         let bytes = out.into_inner().map_err(|error| failed(error.into_error().into()))?;
         Ok(String::from_utf8(bytes).expect("what was written was text"))
     }
@@ -299,6 +317,20 @@ impl Row {
             net: money(&line.net),
             state: window_state(line),
             root: hex(&line.root),
+            ..Self::default()
+        }
+    }
+
+    fn of_carried_on(
+        ((batch, asset), amount): (&(Bytes, u32), &String),
+        assets: &AssetTexts,
+    ) -> Self {
+        Self {
+            kind: "carried_on",
+            batch_id: hex(batch),
+            asset: *asset,
+            code: code(*asset, assets),
+            carried: whole(amount, *asset, assets),
             ..Self::default()
         }
     }
@@ -404,13 +436,18 @@ mod tests {
             ..Leg::default()
         };
         let payment = FoundLeg { leg: Some(leg), asset: 978, ..FoundLeg::default() };
-        let statement = Statement { party, lines: vec![line], payments: vec![payment] };
+        let carried_on = [((Bytes::from(vec![9; 32]), 978), "-5".to_owned())].into();
+        let statement = Statement { party, lines: vec![line], carried_on, payments: vec![payment] };
         let euro = AssetText { code: "EUR".into(), scale: 6 };
         let text = statement.csv(&[(978, euro)].into()).unwrap();
         let rows: Vec<&str> = text.lines().collect();
         assert!(rows[0].starts_with("kind,at,window,"));
         assert!(rows[1].contains(",3,,978,EUR,1.500000,,-0.000005,-1.500005,"), "{}", rows[1]);
         assert!(rows[2].contains(",1.500005,0.000000,confirmed,K,'=1+1 2,"), "{}", rows[2]);
+        assert!(rows[3].starts_with("carried_on,,,0909"), "{}", rows[3]);
+        assert!(rows[3].contains(",978,EUR,,,-0.000005,,,"), "{}", rows[3]);
+        let shown = statement.record(true).json();
+        assert_eq!(shown["carried_on"][0]["amount"], "-5");
         let totals = statement.totals()[0].json();
         assert_eq!(totals["has_paid"], "1500005");
         assert_eq!(totals["has_got"], "0");

@@ -32,6 +32,9 @@ pub struct Statement {
     pub lines: Vec<StatementLine>,
     /// Where to go on; `None`: everything was looked at.
     pub next: Option<WindowNumber>,
+    /// What the batches of these lines leave for a later window, each once: owed to the party, less
+    /// what it owes.
+    pub carried_on: Vec<(BatchId, AssetNumber, Net)>,
 }
 
 /// What a party did in one asset of one window.
@@ -113,6 +116,28 @@ fn pages(
     Ok((pages, None))
 }
 
+/// What the batches of these pages carry on of what the party is owed, each once.
+fn carried_on(
+    control: &Control,
+    wanted: &WantedStatement,
+    pages: &[Page],
+) -> Vec<(BatchId, AssetNumber, Net)> {
+    let batches = pages.iter().flat_map(|page| &page.batches);
+    let batches = batches.filter(|(of, _)| wanted.asset.is_none_or(|one| one == **of));
+    let batches: BTreeMap<BatchId, AssetNumber> =
+        batches.map(|(asset, (batch, _))| (*batch, *asset)).collect();
+    let net = |batch: BatchId| {
+        let carries = &control.batch(batch).ok()?.head.carries;
+        Some(carries.iter().fold(Net::ZERO, |net, row| {
+            let owed = |own: bool| if own { row.amount.to_net() } else { Net::ZERO };
+            let net = net.plus(owed(row.payee == wanted.party));
+            net.minus(owed(row.payer == wanted.party))
+        }))
+    };
+    let one = |(batch, asset): (BatchId, AssetNumber)| Some((batch, asset, net(batch)?));
+    batches.into_iter().filter_map(one).filter(|(.., net)| *net != Net::ZERO).collect()
+}
+
 /// What a party did in one asset; `None` where it is in no row.
 fn line(party: PartyId, of: &SealedAsset) -> Option<(Total, Total, Net, Net)> {
     let sum = |rows: &[Obligation], own: fn(&Obligation) -> PartyId| {
@@ -136,7 +161,12 @@ impl Engine {
     /// When the party, the asset or a window is not known, or a window is not sealed; `Storage`
     /// when one cannot be read.
     pub async fn statement(&self, wanted: WantedStatement) -> Result<Statement, NotLoaded> {
-        let (pages, next) = self.ask(|control| pages(control, &wanted)).await?;
+        let found = self.ask(|control| {
+            let (pages, next) = pages(control, &wanted)?;
+            let carried_on = carried_on(control, &wanted, &pages);
+            Ok((pages, next, carried_on))
+        });
+        let (pages, next, carried_on) = found.await?;
         let archive = self.archive().clone();
         let looked = tokio::task::spawn_blocking(move || {
             let mut lines = Vec::new();
@@ -156,7 +186,7 @@ impl Engine {
             Ok::<_, NotLoaded>(lines)
         });
         let lines = looked.await.expect("loading does not panic")?;
-        Ok(Statement { lines, next })
+        Ok(Statement { lines, next, carried_on })
     }
 }
 

@@ -615,25 +615,59 @@ class GetStatementResponse(_message.Message):
 
     LINES_FIELD_NUMBER: _builtins.int
     NEXT_WINDOW_FIELD_NUMBER: _builtins.int
+    CARRIED_ON_FIELD_NUMBER: _builtins.int
     next_window: _builtins.int
     """ask again with it as `first_window`; 0: that was all"""
     @_builtins.property
     def lines(self) -> _containers.RepeatedCompositeFieldContainer[Global___StatementLine]:
         """the oldest window first; none of windows in which nothing was owed by it or to it"""
 
+    @_builtins.property
+    def carried_on(self) -> _containers.RepeatedCompositeFieldContainer[Global___CarriedOn]:
+        """by the batches of these lines, each once; none where nothing was"""
+
     def __init__(
         self,
         *,
         lines: _abc.Iterable[Global___StatementLine] | None = ...,
         next_window: _builtins.int = ...,
+        carried_on: _abc.Iterable[Global___CarriedOn] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["lines", b"lines", "next_window", b"next_window"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["carried_on", b"carried_on", "lines", b"lines", "next_window", b"next_window"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetStatementResponse: _TypeAlias = GetStatementResponse  # noqa: Y015
+
+@_typing.final
+class CarriedOn(_message.Message):
+    """What a batch does not pay, and leaves for a later window: it is below the rail's unit."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BATCH_ID_FIELD_NUMBER: _builtins.int
+    ASSET_FIELD_NUMBER: _builtins.int
+    AMOUNT_FIELD_NUMBER: _builtins.int
+    batch_id: _builtins.bytes
+    asset: _builtins.int
+    amount: _builtins.str
+    """what is owed to the party; below zero where the party owes it"""
+    def __init__(
+        self,
+        *,
+        batch_id: _builtins.bytes = ...,
+        asset: _builtins.int = ...,
+        amount: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "asset", b"asset", "batch_id", b"batch_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CarriedOn: _TypeAlias = CarriedOn  # noqa: Y015
 
 @_typing.final
 class StatementLine(_message.Message):
