@@ -368,3 +368,61 @@ async fn what_was_proposed_before_an_emergency_does_not_undo_it() {
     assert_eq!(owes["credit_limit"], "0");
     house.ends().await;
 }
+
+/// A file whose proposals were withdrawn was said to be applied before.
+#[tokio::test]
+async fn an_import_whose_proposals_were_withdrawn_was_not_applied() {
+    let house = HandedOut::start();
+    let [ann, bob] = ["ann", "bob"].map(|name| house.person(name));
+    let file = house.dir.path().join("limits.jsonl");
+    let line = |limit: u32| {
+        format!("{{\"limit\":{{\"party\":\"{BUYER}\",\"asset\":978,\"limit\":\"{limit}\"}}}}\n")
+    };
+    std::fs::write(&file, line(7) + &line(8)).unwrap();
+    let import = ["import", file.to_str().unwrap()];
+    let counts = |of: &Value| {
+        ["applied", "applied_before", "proposed", "failed"].map(|n| of[n].as_u64().unwrap())
+    };
+    assert_eq!(counts(&ann.one(&import)), [2, 0, 2, 0]);
+    assert_eq!(counts(&ann.one(&import)), [2, 0, 2, 0], "they wait still");
+    let open = house.open();
+    bob.one(&["proposal", "confirm", &open[0]]);
+    bob.one(&["proposal", "withdraw", &open[1], "--reason", "look again"]);
+    let out = ann.run(&import);
+    let answer: Value = serde_json::from_slice(&out.stdout).expect("a line of JSON");
+    assert_eq!((out.status.code(), counts(&answer)), (Some(1), [0, 1, 0, 1]), "{answer}");
+    let why = answer["failures"][0]["reason"].as_str().unwrap();
+    assert!(
+        why.contains("withdrawn or has expired") && answer["failures"][0]["line"] == 2,
+        "{why}"
+    );
+    let again = ann.one(&["import", "--again", file.to_str().unwrap()]);
+    assert_eq!(counts(&again), [2, 0, 2, 0]);
+    house.ends().await;
+}
+
+/// A key of which the engine was never told is a file that only leads astray.
+#[tokio::test]
+async fn the_file_of_a_key_that_was_refused_goes() {
+    let house = HandedOut::start();
+    let [ann, emil] = ["ann", "emil"].map(|name| house.person(name));
+    let out = house.file("refused");
+    let add = |name, role| vec!["access", "add", "--name", name, "--role", role, "--out", &out];
+    ends_with(&ann.run(&add("dora", "facilitator")), 1, "exists, or existed");
+    assert!(!Path::new(&out).exists());
+    ends_with(&emil.run(&add("eve", "approver")), 1, "the key of emil was made by ann");
+    assert!(!Path::new(&out).exists());
+    ends_with(&ann.run(&["access", "rotate", "nobody", "--out", &out]), 1, "does not exist");
+    assert!(!Path::new(&out).exists());
+    // One that was there before is not this command's to take away.
+    let emils = house.file("emil");
+    let key = std::fs::read_to_string(&emils).unwrap();
+    ends_with(&ann.run(&["access", "rotate", "emil", "--out", &emils]), 1, "exist");
+    assert_eq!(std::fs::read_to_string(&emils).unwrap(), key);
+    ann.one(&["access", "add", "--name", "fac", "--role", "facilitator", "--out", &out]);
+    assert!(Path::new(&out).exists());
+    let list = run_cli(&["--server", &ann.server, "--token-file", &ann.token, "access", "list"]);
+    let header = String::from_utf8(list.stdout).unwrap();
+    assert!(header.lines().next().unwrap().contains("rate"), "{header}");
+    house.ends().await;
+}

@@ -3,16 +3,17 @@
 
 use super::messages::{asked, asked_signed, asks, bytes, id};
 use super::status::storage;
-use crate::ledger::event::{Change, IdentityAdded, PartyUpserted};
+use crate::journal::{Chain, Entry, JournalError};
+use crate::ledger::event::{Change, EyesEvent, IdentityAdded, PartyUpserted};
 use crate::ledger::eyes::Proposal;
 use crate::ledger::{
-    Caller, Control, Credential, RailAccount, Refusal, Role, SealedOnRail, SealedText, Wish,
+    Caller, Control, Credential, Event, RailAccount, Refusal, Role, SealedOnRail, SealedText, Wish,
 };
 use crate::pipeline::{Done, now};
 use crate::settle::Engine;
 use crate::types::{AssetNumber, Digest, Lsn, PartyId};
 use bytes::Bytes;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use tallystick_proto::v1;
 use tonic::Status;
 
@@ -38,6 +39,39 @@ pub(super) fn ended() -> Status {
         "this request proposed a change, and that proposal is over: `tallystick history --request-id ID` shows it, \
          and what came after it what became of it",
     )
+}
+
+/// Which of these records proposed something that is over and never happened: it was withdrawn, or
+/// has expired. What became of it, the journal alone says.
+pub(super) async fn gone(engine: &Engine, lsns: BTreeSet<Lsn>) -> Result<BTreeSet<Lsn>, Status> {
+    let found = engine.ask(|control| {
+        let open: BTreeSet<Lsn> = control.eyes().open(now()).map(|(lsn, _)| lsn).collect();
+        Ok((control.history().lsn, control.eyes().row().is_some(), open))
+    });
+    let (last, ever, open) = found.await?;
+    let Some(first) = lsns.first().copied().filter(|_| ever) else { return Ok(BTreeSet::new()) };
+    let engine = engine.clone();
+    let read = tokio::task::spawn_blocking(move || {
+        let (mut chain, mut over) = (Chain::start(), BTreeMap::new());
+        engine.log().read_events(last, &mut |lsn, bytes| {
+            let record = chain.follow_event(lsn, bytes)?;
+            if lsn < first {
+                return Ok(());
+            }
+            let Entry::Fact(fact) = record.entry()? else { return Ok(()) };
+            if let Some(of) = &fact.confirms {
+                over.remove(&of.proposal);
+            } else if let Event::Eyes(EyesEvent::Proposed(e)) = &fact.event
+                && lsns.contains(&lsn)
+                && !open.contains(&lsn)
+            {
+                over.insert(e.proposal, lsn);
+            }
+            Ok(())
+        })?;
+        Ok(over.into_values().collect())
+    });
+    read.await.expect("reading does not panic").map_err(|error: JournalError| storage(&error))
 }
 
 /// Those that wait for another, oldest first.

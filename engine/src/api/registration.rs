@@ -13,7 +13,7 @@ use crate::ledger::{Caller, Request, Wish};
 use crate::limits::{IMPORT_CHUNK, IMPORT_CHUNK_BYTES, IMPORT_CHUNKS, IMPORT_FAILURES_MAX};
 use crate::pipeline::Done;
 use crate::settle::{Clearing, Engine};
-use crate::types::{Amount, AssetDef, AssetNumber, PartyId, SignerKey};
+use crate::types::{Amount, AssetDef, AssetNumber, Lsn, PartyId, SignerKey};
 use crate::verify::fit_key;
 use prost::Message as _;
 use std::collections::VecDeque;
@@ -122,6 +122,8 @@ struct Import<'a> {
     caller: Caller,
     checking: VecDeque<JoinHandle<Wishes>>,
     next_index: u64,
+    /// Items that an earlier call did, with the record that did.
+    before: Vec<(u64, Lsn)>,
     response: v1::ImportResponse,
 }
 
@@ -133,7 +135,8 @@ pub(super) async fn import(
 ) -> Result<v1::ImportResponse, Status> {
     let checking = VecDeque::with_capacity(IMPORT_CHUNKS);
     let response = v1::ImportResponse::default();
-    let mut import = Import { engine, caller, checking, next_index: 0, response };
+    let before = Vec::new();
+    let mut import = Import { engine, caller, checking, next_index: 0, before, response };
     let (mut chunk, mut bytes) = (Vec::new(), 0);
     while let Some(item) = items.message().await? {
         bytes += item.encoded_len();
@@ -150,6 +153,7 @@ pub(super) async fn import(
     while !import.checking.is_empty() {
         import.finish_one().await?;
     }
+    import.look_back().await?;
     Ok(import.response)
 }
 
@@ -184,18 +188,43 @@ impl Import<'_> {
                     let proposal = proposals::made_by(self.engine, lsn);
                     self.response.proposals.extend(Some(proposal).filter(|of| !of.is_empty()));
                 }
-                Ok(Done::Before(_)) => {
+                Ok(Done::Before(lsn)) => {
                     self.response.applied += 1;
-                    self.response.applied_before += 1;
+                    let proposal = proposals::made_by(self.engine, lsn);
+                    match proposal.is_empty() {
+                        true => self.before.push((index, lsn)),
+                        // It still waits for another.
+                        false => self.response.proposals.push(proposal),
+                    }
                 }
                 Err(refusal) => failures.push((index, refusal.to_string())),
             }
         }
+        self.fail(failures);
+        Ok(())
+    }
+
+    /// What an earlier call did, was applied then; but not what it proposed, and nobody confirmed.
+    async fn look_back(&mut self) -> Result<(), Status> {
+        let before = std::mem::take(&mut self.before);
+        let lsns = before.iter().map(|(_, lsn)| *lsn).collect();
+        let gone = proposals::gone(self.engine, lsns).await?;
+        let (over, before): (Vec<_>, Vec<_>) =
+            before.into_iter().partition(|(_, lsn)| gone.contains(lsn));
+        let count = |list: &[_]| u64::try_from(list.len()).expect("a length fits 64 bits");
+        self.response.applied -= count(&over);
+        self.response.applied_before = count(&before);
+        let why = "an earlier import proposed it, and that was withdrawn or has expired: nothing was applied; \
+                   propose it anew (`tallystick import --again`; a deposit needs another request_id)";
+        self.fail(over.into_iter().map(|(index, _)| (index, why.to_owned())).collect());
+        Ok(())
+    }
+
+    fn fail(&mut self, mut failures: Vec<(u64, String)>) {
         failures.sort_unstable();
         let room = IMPORT_FAILURES_MAX - self.response.failures.len().min(IMPORT_FAILURES_MAX);
         let failures = failures.into_iter().take(room);
         let message = |(index, reason)| v1::ImportFailure { index, reason };
         self.response.failures.extend(failures.map(message));
-        Ok(())
     }
 }

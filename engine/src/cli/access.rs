@@ -22,6 +22,7 @@ use tallystick_proto::v1::{
     AddIdentityRequest, Credential, Identity, ListIdentitiesRequest, RevokeIdentityRequest, Role,
     RotateIdentityRequest,
 };
+use tonic::Status;
 
 /// `tallystick access ...`
 #[derive(Debug, Subcommand)]
@@ -197,6 +198,18 @@ impl NewKey {
         Ok(Self { text, file: out.map(Path::to_owned) })
     }
 
+    /// Its file was made by this command, and goes with it.
+    fn forget(&self) {
+        if let Some(file) = &self.file
+            && let Err(error) = fs::remove_file(file)
+        {
+            super::note(&format!(
+                "note: {} holds a key that the engine does not know, and cannot be removed: {error}",
+                file.display()
+            ));
+        }
+    }
+
     /// It is shown here, and nowhere else.
     fn cell(self) -> (&'static str, Cell) {
         match self.file {
@@ -238,6 +251,7 @@ pub async fn run(session: &mut Session, command: AccessCommand) -> Result<(), Cl
                 "parties",
                 "payees",
                 "expires_at",
+                "rate",
                 "made_by",
                 "revoked_lsn",
             ];
@@ -260,8 +274,8 @@ async fn add(session: &mut Session, args: AddArgs) -> Result<(), CliError> {
     let AddArgs { name, role, by, expires, parties, payees, rate, request } = args;
     let request_id = request.id()?;
     let (party_ids, payees) = (ids(session, &parties).await?, ids(session, &payees).await?);
-    let (credential, key) = by.make()?;
     let expires_at = expires.map_or(Ok(0), expiry)?;
+    let (credential, key) = by.make()?;
     let role: i32 = match role {
         RoleName::Facilitator => Role::Facilitator,
         RoleName::Party => Role::Party,
@@ -282,7 +296,8 @@ async fn add(session: &mut Session, args: AddArgs) -> Result<(), CliError> {
         rate,
     };
     let answer = session.operator().add_identity(asked).await;
-    let answer = answer.map_err(|status| session.failed_change(status, &request_id))?;
+    let answer = answered(answer, key.as_ref())
+        .map_err(|status| session.failed_change(status, &request_id))?;
     print_with(session, answer.into_inner(), key).await
 }
 
@@ -292,8 +307,18 @@ async fn rotate(session: &mut Session, args: RotateArgs) -> Result<(), CliError>
     let (credential, id) = (Some(credential), request_id.clone());
     let asked = RotateIdentityRequest { request_id: id, name, credential };
     let answer = session.operator().rotate_identity(asked).await;
-    let answer = answer.map_err(|status| session.failed_change(status, &request_id))?;
+    let answer = answered(answer, key.as_ref())
+        .map_err(|status| session.failed_change(status, &request_id))?;
     print_with(session, answer.into_inner(), key).await
+}
+
+/// What a call came to that gives the engine a key. One that it refused is a key to nothing: its
+/// file goes. Where nobody knows whether the call took effect, it stays.
+fn answered<T>(answer: Result<T, Status>, key: Option<&NewKey>) -> Result<T, Status> {
+    answer.inspect_err(|status| match key {
+        Some(key) if !client::is_unclear(status) => key.forget(),
+        Some(_) | None => {}
+    })
 }
 
 async fn print_with(
@@ -423,7 +448,7 @@ fn bootstrap(args: &BootstrapArgs, json: bool) -> Result<(), CliError> {
     let text = serde_json::to_string(&waiting).expect("plain text");
     let mut unfinished = path.clone().into_os_string();
     unfinished.push(".tmp");
-    let write = || {
+    let write = || -> io::Result<()> {
         fs::write(&unfinished, text + "\n")?;
         fs::set_permissions(&unfinished, fs::Permissions::from_mode(0o600))?;
         // As the directory belongs to the engine's user, so does what it is to take away.
@@ -431,7 +456,7 @@ fn bootstrap(args: &BootstrapArgs, json: bool) -> Result<(), CliError> {
         fs::rename(&unfinished, &path)?;
         fs::File::open(dir)?.sync_all()
     };
-    write().map_err(CliError::file(&path))?;
+    write().inspect_err(|_| key.forget()).map_err(CliError::file(&path))?;
     let record = Record(vec![
         ("name", Cell::Text(args.name.clone())),
         ("role", Cell::Text("operator".to_owned())),
@@ -441,6 +466,9 @@ fn bootstrap(args: &BootstrapArgs, json: bool) -> Result<(), CliError> {
     let mut out = Output::new(json);
     out.record(&record, &Default::default())?;
     out.finish()?;
-    super::note("note: it counts from the engine's next start on");
+    super::note(
+        "note: it counts from the engine's next start on; a name that somebody has or had lets nobody in, \
+         and the log of that start says so",
+    );
     Ok(())
 }

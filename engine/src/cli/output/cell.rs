@@ -231,12 +231,37 @@ fn or_dash(text: String) -> String {
     if text.is_empty() { "-".into() } else { text }
 }
 
-/// Text that came from elsewhere, without control characters: it must not steer a terminal.
+/// Text that came from elsewhere, as one line that shows all of itself: it must not steer a
+/// terminal, turn round what is read, or look like another text.
 pub fn printable(text: &str) -> String {
     let shown = |c: char| {
-        if c.is_control() { c.escape_default().to_string() } else { c.to_string() }
+        if is_unseen(c) { c.escape_unicode().to_string() } else { c.to_string() }
     };
     text.chars().map(shown).collect()
+}
+
+/// What a terminal obeys and does not show: control characters, marks of the direction in which
+/// text runs (Unicode's bidirectional controls), ends of lines, and what has no width.
+fn is_unseen(c: char) -> bool {
+    c.is_control()
+        || matches!(
+            c,
+            '\u{ad}'
+                | '\u{34f}'
+                | '\u{61c}'
+                | '\u{115f}'..='\u{1160}'
+                | '\u{17b4}'..='\u{17b5}'
+                | '\u{180b}'..='\u{180f}'
+                | '\u{200b}'..='\u{200f}'
+                | '\u{2028}'..='\u{202e}'
+                | '\u{2060}'..='\u{206f}'
+                | '\u{3164}'
+                | '\u{fe00}'..='\u{fe0f}'
+                | '\u{feff}'
+                | '\u{ffa0}'
+                | '\u{fff0}'..='\u{fffb}'
+                | '\u{e0000}'..='\u{e0fff}'
+        )
 }
 
 pub(in crate::cli) fn time_text(micros: Option<i64>) -> String {
@@ -290,6 +315,25 @@ pub(super) mod tests {
         }
         assert_eq!(Cell::Id(id.clone()).text(&euro()), "abababababababab");
         assert_eq!(Cell::Id(id).line(&euro()), "ab".repeat(32));
+    }
+
+    /// A name turned round what stood behind it, or was another than it looked.
+    #[test]
+    fn what_others_chose_shows_all_of_itself_and_steers_nothing() {
+        for (name, shown) in [
+            ("Sel\u{1b}[2K\rler", "Sel\\u{1b}[2K\\u{d}ler"),
+            ("Sel\nler\t", "Sel\\u{a}ler\\u{9}"),
+            ("\u{202e}relleS", "\\u{202e}relleS"),
+            ("a\u{2066}b\u{2069}", "a\\u{2066}b\\u{2069}"),
+            ("Sel\u{200b}ler\u{feff}", "Sel\\u{200b}ler\\u{feff}"),
+            ("Sel\u{2028}ler\u{85}", "Sel\\u{2028}ler\\u{85}"),
+            ("Müller & Søn, 北京, سعيد", "Müller & Søn, 北京, سعيد"),
+        ] {
+            assert_eq!(Cell::Text(name.to_owned()).text(&euro()), shown);
+            let id = Bytes::from(vec![0xab; 32]);
+            let texts = Texts { names: [(id.clone(), name.to_owned())].into(), ..euro() };
+            assert!(Cell::Party(id).line(&texts).ends_with(shown));
+        }
     }
 
     #[test]
