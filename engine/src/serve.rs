@@ -381,7 +381,7 @@ fn serve_edge(
         let reload = Reload::new(renewal, config, (&edge, &access), engine.clone());
         let reload = doors.watch(reload).map_err(system("signals"))?;
         let tasks = tasks::start(config, &engine, &edge.board, &access);
-        let over_http = doors.access_by_http(config, &engine, &edge);
+        let over_http = doors.access_by_http(config, &access);
         let behind = Behind::of(&engine, &edge, over_http, hooks).await;
         let (stop, stopping) = watch::channel(false);
         let vouchers = VouchersApi::new(engine.clone(), access.clone(), stopping.clone());

@@ -255,12 +255,10 @@ fn tell(room: mpsc::Permit<'_, Pending>, status: Option<Status>) {
 impl Bringer {
     /// Waits until a frame may come in by the rate of its identity. An empty one counts for one.
     async fn in_its_rate(&self, frame: &Taken, patience: Duration) -> Result<(), Status> {
-        let Some(own) = &self.allowance else { return Ok(()) };
-        let at = own.bring(frame.count().max(1), patience)?;
-        if at > Instant::now() {
-            tokio::time::sleep_until(at.into()).await;
+        match &self.allowance {
+            Some(own) => own.brought(frame.count().max(1), patience).await,
+            None => Ok(()),
         }
-        Ok(())
     }
 }
 

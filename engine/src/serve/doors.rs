@@ -46,22 +46,14 @@ impl Doors {
 
     /// Who may make which call behind the one for gRPC.
     pub fn access(&self, config: &Config, engine: &Engine, edge: &Edge) -> Access {
-        let tls = config.listen_tls.grpc.as_ref();
-        let reach = Reach {
-            away: !self.listen.ip().is_loopback(),
-            certified: tls.is_some_and(|tls| tls.client_ca.is_some()),
-        };
+        let reach = reach(self.listen, config.listen_tls.grpc.as_ref());
         Access::new(edge.operators.clone(), reach, engine.clone(), edge.refused.clone())
     }
 
-    /// Who may do what behind the one for HTTP.
-    pub fn access_by_http(&self, config: &Config, engine: &Engine, edge: &Edge) -> Access {
-        let tls = config.listen_tls.http.as_ref();
-        let reach = Reach {
-            away: self.http_address().is_some_and(|address| !address.ip().is_loopback()),
-            certified: tls.is_some_and(|tls| tls.client_ca.is_some()),
-        };
-        Access::new(edge.operators.clone(), reach, engine.clone(), edge.refused.clone())
+    /// Who may do what behind the one for HTTP, of what they may have at both.
+    pub fn access_by_http(&self, config: &Config, access: &Access) -> Access {
+        let listen = self.http_address().unwrap_or(self.listen);
+        access.also(reach(listen, config.listen_tls.http.as_ref()))
     }
 
     /// Opens that for gRPC.
@@ -143,6 +135,14 @@ impl Doors {
                 };
             }
         }))
+    }
+}
+
+/// How a listener at this address is reached.
+fn reach(listen: SocketAddr, tls: Option<&TlsFiles>) -> Reach {
+    Reach {
+        away: !listen.ip().is_loopback(),
+        certified: tls.is_some_and(|tls| tls.client_ca.is_some()),
     }
 }
 

@@ -129,11 +129,20 @@ impl Allowance {
         })
     }
 
-    /// From when on a frame of so many vouchers may come in. It counts as brought.
+    /// Waits until a frame of so many vouchers may come in. It counts as brought.
     ///
     /// # Errors
     /// RESOURCE_EXHAUSTED when that is not before `patience` is over: nothing was counted.
-    pub fn bring(&self, vouchers: usize, patience: Duration) -> Result<Instant, Status> {
+    pub async fn brought(&self, vouchers: usize, patience: Duration) -> Result<(), Status> {
+        let at = self.bring(vouchers, patience)?;
+        if at > Instant::now() {
+            tokio::time::sleep_until(at.into()).await;
+        }
+        Ok(())
+    }
+
+    /// From when on it may.
+    fn bring(&self, vouchers: usize, patience: Duration) -> Result<Instant, Status> {
         let now = Instant::now();
         let Some((rate, bucket)) = &self.rate else { return Ok(now) };
         take(bucket, now, vouchers, patience).map_err(|after| {

@@ -36,7 +36,7 @@ use tonic::{Request, Status};
 
 const SCHEME: &str = "Bearer ";
 
-/// How the listener for gRPC is reached.
+/// How a listener is reached.
 #[derive(Debug, Clone, Copy)]
 pub struct Reach {
     /// From other machines, too.
@@ -45,13 +45,16 @@ pub struct Reach {
     pub certified: bool,
 }
 
-/// Decides who may make which call. Cheap to clone.
+/// Decides who may make which call at one listener. Cheap to clone; what an identity may have is
+/// one for all listeners.
 #[derive(Clone)]
-pub struct Access(Arc<Inner>);
+pub struct Access {
+    reach: Reach,
+    all: Arc<Inner>,
+}
 
 struct Inner {
     operators: Operators,
-    reach: Reach,
     engine: Engine,
     refused: Refused,
     allowances: Allowances,
@@ -79,7 +82,14 @@ impl Access {
     pub fn new(operators: Operators, reach: Reach, engine: Engine, refused: Refused) -> Self {
         let (changes, _) = watch::channel(0);
         let allowances = Allowances::default();
-        Self(Arc::new(Inner { operators, reach, engine, refused, allowances, changes }))
+        let all = Arc::new(Inner { operators, engine, refused, allowances, changes });
+        Self { reach, all }
+    }
+
+    /// The same at another listener: whoever comes by both has what one may have, and no more.
+    #[must_use]
+    pub fn also(&self, reach: Reach) -> Self {
+        Self { reach, all: self.all.clone() }
     }
 
     /// Looks, until nobody is interested any more, whether somebody may do less than before.
@@ -92,9 +102,9 @@ impl Access {
                 let identities = control.identities();
                 let ended = identities.all().filter(|(_, of)| of.check_in_force(now).is_err());
                 let ended = u64::try_from(ended.count()).unwrap_or(u64::MAX);
-                identities.changes() + self.0.operators.changes() + ended
+                identities.changes() + self.all.operators.changes() + ended
             });
-            self.0.changes.send_if_modified(|before| {
+            self.all.changes.send_if_modified(|before| {
                 let differs = *before != seen;
                 *before = seen;
                 differs
@@ -105,7 +115,7 @@ impl Access {
     /// The control state now, durable or not: who was revoked is so at once, and what somebody new
     /// does is in a record behind the one that added them.
     fn control<T>(&self, look: impl FnOnce(&Control) -> T) -> T {
-        match self.0.engine.standing(|control| Ok(look(control))) {
+        match self.all.engine.standing(|control| Ok(look(control))) {
             Ok(found) => found,
             Err(_) => unreachable!("nothing refuses a look"),
         }
@@ -126,13 +136,13 @@ impl Access {
 
     /// Whether vouchers are taken of whoever brings them.
     fn brings_anybody(&self, control: &Control) -> bool {
-        let Reach { away, certified } = self.0.reach;
+        let Reach { away, certified } = self.reach;
         (!away || certified) && !control.identities().had_facilitator()
     }
 
     /// Whether anybody may operate: as long as nobody ever was known by name.
     fn operates_anybody(&self, control: &Control) -> bool {
-        !self.0.operators.had_any() && !control.identities().had_any()
+        !self.all.operators.had_any() && !control.identities().had_any()
     }
 
     /// Who makes a call, if they may make it.
@@ -146,7 +156,7 @@ impl Access {
         peer: Option<&Peer>,
     ) -> Result<Entrant, Denied> {
         let call = Call::at(path).ok_or(Denied::NoSuchCall);
-        let call = call.inspect_err(|denied| self.0.refused.note(denied))?;
+        let call = call.inspect_err(|denied| self.all.refused.note(denied))?;
         self.admit_to(call, headers, peer)
     }
 
@@ -163,14 +173,14 @@ impl Access {
         let now = pipeline::now();
         let presented = self.presented(headers, now);
         let admitted = self.control(|control| self.entrant(control, call, presented, peer, now));
-        admitted.inspect_err(|denied| self.0.refused.note(denied))
+        admitted.inspect_err(|denied| self.all.refused.note(denied))
     }
 
     /// The registered key of an agent that signed the token that is carried: it has no identity,
     /// and may ask about its own channels.
     pub(in crate::api) fn agent(&self, headers: &HeaderMap) -> Option<SignerKey> {
         let token = token(headers.get("authorization")?.to_str().ok()?)?;
-        let engine = &self.0.engine;
+        let engine = &self.all.engine;
         let key_of = |name: &str| {
             let key = name.parse::<SignerKey>().ok();
             key.filter(|key| engine.payer_of(*key).is_some())
@@ -226,7 +236,7 @@ impl Access {
             }
             Found::Identity(of) => {
                 let place = control.identities().place(&of.name).expect("it was found there");
-                let allowance = self.0.allowances.of(place, of);
+                let allowance = self.all.allowances.of(place, of);
                 if call.right(of.role) == Right::Refused {
                     // It counts all the same, and many make none of the desk's lines go.
                     if allowance.call(call).is_err() {
@@ -256,12 +266,12 @@ impl Access {
             return Presented::Credential(Err(Denied::Unknown));
         }
         let digest = token_digest(token);
-        if let Some(name) = self.0.operators.known_by(&digest) {
+        if let Some(name) = self.all.operators.known_by(&digest) {
             return Presented::Operator(name, digest);
         }
         if signed::looks_like_one(token) {
             let key_of = |name: &str| self.control(|control| key_of(control, name));
-            let signed = signed::check(token, self.0.engine.network(), now, key_of);
+            let signed = signed::check(token, self.all.engine.network(), now, key_of);
             return Presented::Credential(signed.map(Credential::Signed));
         }
         Presented::Credential(match ApiKey::check(token) {
@@ -276,7 +286,7 @@ impl Access {
     fn still(&self, entrant: &Entrant) -> Result<(), Denied> {
         let now = pipeline::now();
         if let Some(token) = &entrant.token {
-            let is_one = self.0.operators.is(&entrant.caller.name, token);
+            let is_one = self.all.operators.is(&entrant.caller.name, token);
             return if is_one { Ok(()) } else { Err(Denied::NoOperator) };
         }
         self.control(|control| {
@@ -301,10 +311,10 @@ impl Access {
 
     /// Comes when who was let in may not go on, with what they are told.
     pub(in crate::api) async fn ended(self, entrant: Entrant) -> Status {
-        let mut changes = self.0.changes.subscribe();
+        let mut changes = self.all.changes.subscribe();
         loop {
             if let Err(denied) = self.still(&entrant) {
-                self.0.refused.note(&denied);
+                self.all.refused.note(&denied);
                 return denied.into();
             }
             // The sender is held here.

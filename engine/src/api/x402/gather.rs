@@ -2,16 +2,17 @@
 //! request waits for company.
 //!
 //! Each caller has lines of their own, so that the shares are between callers: whoever sends what
-//! changes nothing slows nobody else.
+//! changes nothing slows nobody else. What an identity brings here and by gRPC is one source.
 
 use super::super::receipts;
+use crate::api::access::Entrant;
 use crate::limits::{HTTP_CONNECTIONS_MAX, X402_FRAME_VOUCHERS};
 use crate::pipeline::{Aim, Answer, Busy, Entry, Feed, Source};
 use crate::proof::Receipt;
 use crate::settle::Engine;
 use crate::types::{Amount, Lsn, Outcome, VOUCHER_BYTES};
 use bytes::{Bytes, BytesMut};
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 use tokio::sync::{mpsc, oneshot};
@@ -42,6 +43,23 @@ pub(super) enum Way {
     Charge,
 }
 
+/// Who brings vouchers.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct By {
+    /// The caller's name.
+    pub name: String,
+    /// An identity's own, by whatever door it comes.
+    pub source: Option<Source>,
+}
+
+impl By {
+    /// Who was let in.
+    pub fn of(entrant: &Entrant) -> Self {
+        let source = entrant.allowance.as_ref().map(|own| own.source());
+        Self { name: entrant.caller.name.clone(), source }
+    }
+}
+
 #[derive(Clone)]
 struct Lines {
     asks: mpsc::Sender<Wanted>,
@@ -51,8 +69,7 @@ struct Lines {
 /// The lines of all callers.
 pub(super) struct Gatherer {
     engine: Engine,
-    /// By the caller's name.
-    lines: Mutex<BTreeMap<String, Lines>>,
+    lines: Mutex<HashMap<By, Lines>>,
 }
 
 impl Gatherer {
@@ -67,13 +84,13 @@ impl Gatherer {
     /// `Busy`: it was not taken in. When the engine stops meanwhile, it may have been.
     pub async fn get(
         &self,
-        caller: &str,
+        by: &By,
         way: Way,
         voucher: [u8; VOUCHER_BYTES],
         amount: Amount,
     ) -> Result<Got, Busy> {
         let (reply, answer) = oneshot::channel();
-        let lines = self.lines_of(caller);
+        let lines = self.lines_of(by);
         let line = match way {
             Way::Ask => &lines.asks,
             Way::Charge => &lines.charges,
@@ -83,19 +100,20 @@ impl Gatherer {
         answer.await.map_err(|_| Busy::Stopping)?
     }
 
-    fn lines_of(&self, caller: &str) -> Lines {
+    fn lines_of(&self, by: &By) -> Lines {
         let mut all = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(lines) = all.get(caller) {
+        if let Some(lines) = all.get(by) {
             return lines.clone();
         }
-        let source = Source::Here(1 + u64::try_from(all.len()).expect("a length fits 64 bits"));
+        let here = || Source::Here(1 + u64::try_from(all.len()).expect("a length fits 64 bits"));
+        let source = by.source.unwrap_or_else(here);
         let begin = |way| {
             let (line, wanted) = mpsc::channel(HTTP_CONNECTIONS_MAX);
             tokio::spawn(gather(self.engine.clone(), self.engine.feed(source), way, wanted));
             line
         };
         let lines = Lines { asks: begin(Way::Ask), charges: begin(Way::Charge) };
-        all.insert(caller.to_owned(), lines.clone());
+        all.insert(by.clone(), lines.clone());
         lines
     }
 }

@@ -1,12 +1,13 @@
 //! Payments with an identifier: what was brought under one is brought once, whatever is sent again,
 //! and however often the engine is started again. Identifiers are each caller's own.
 
-use super::gather::{Got, Way};
+use super::gather::{By, Got, Way};
 use super::lanes::NoAnswer;
 use super::messages::Status;
 use super::read::{Charge, is_identifier};
 use super::reasons::{LOST, REUSED, Refused, STALE};
 use super::{X402, commitment, receipt};
+use crate::api::access::Entrant;
 use crate::pipeline::{self, Busy};
 use crate::settle::{Charging, Claim, Ended, Mine, Row, Turn};
 use crate::types::{Amount, Digest, Lsn, Outcome, Packed, content_digest};
@@ -23,12 +24,13 @@ impl X402 {
     /// Has a payment looked at, or made.
     pub(super) async fn bring(
         self: &Arc<Self>,
-        caller: &str,
+        entrant: &Entrant,
         way: Way,
         charge: &Charge,
     ) -> Result<Got, Refused> {
+        let by = By::of(entrant);
         let claim = Claim { voucher: charge.voucher, amount: charge.amount };
-        let identifier = charge.identifier.as_ref().map(|id| digest(caller, id));
+        let identifier = charge.identifier.as_ref().map(|id| digest(&by.name, id));
         if way == Way::Ask {
             let known = match identifier {
                 Some(identifier) => self.known(identifier, &claim).await?,
@@ -36,18 +38,18 @@ impl X402 {
             };
             return match known {
                 Some(got) => Ok(got),
-                None => Ok(self.gatherer.get(caller, way, claim.voucher, claim.amount).await?),
+                None => Ok(self.gatherer.get(&by, way, claim.voucher, claim.amount).await?),
             };
         }
         // It ends what it has begun, whoever still listens.
-        let (this, caller) = (self.clone(), caller.to_owned());
+        let this = self.clone();
         let bringing = async move {
             match identifier {
-                Some(identifier) => this.once(&caller, identifier, claim).await,
+                Some(identifier) => this.once(&by, identifier, claim).await,
                 None => {
                     let _charging = this.charging(&claim)?;
                     let Claim { voucher, amount } = claim;
-                    Ok(this.gatherer.get(&caller, Way::Charge, voucher, amount).await?)
+                    Ok(this.gatherer.get(&by, Way::Charge, voucher, amount).await?)
                 }
             }
         };
@@ -60,11 +62,11 @@ impl X402 {
     }
 
     /// Makes a payment once.
-    async fn once(&self, caller: &str, identifier: Digest, claim: Claim) -> Result<Got, Refused> {
+    async fn once(&self, by: &By, identifier: Digest, claim: Claim) -> Result<Got, Refused> {
         loop {
             match self.claims.turn(identifier, &claim) {
                 Turn::Taken => return Err(Refused::new(REUSED)),
-                Turn::Mine(mine) => return self.lead(caller, identifier, claim, mine).await,
+                Turn::Mine(mine) => return self.lead(by, identifier, claim, mine).await,
                 Turn::Joins(mut ended) => {
                     let ended = ended.wait_for(Option::is_some).await.map(|ended| *ended);
                     if let Ok(Some(Ended::Charged(lsn, total))) = ended {
@@ -79,7 +81,7 @@ impl X402 {
     /// Makes it, where nobody else does.
     async fn lead(
         &self,
-        caller: &str,
+        by: &By,
         identifier: Digest,
         claim: Claim,
         mine: Mine<'_>,
@@ -119,15 +121,14 @@ impl X402 {
             None => {
                 // There is a claim for what can be charged alone, so that one that is found later
                 // speaks of its own voucher's charge.
-                let asked =
-                    self.gatherer.get(caller, Way::Ask, claim.voucher, claim.amount).await?;
+                let asked = self.gatherer.get(by, Way::Ask, claim.voucher, claim.amount).await?;
                 if asked.outcome != Outcome::Credited {
                     return Ok(asked);
                 }
                 mine.write(claim.clone()).await.ok_or(Busy::Stopping)?
             }
         };
-        let got = self.gatherer.get(caller, Way::Charge, claim.voucher, claim.amount).await?;
+        let got = self.gatherer.get(by, Way::Charge, claim.voucher, claim.amount).await?;
         let ended = if got.outcome == Outcome::Credited {
             Ended::Charged(got.lsn, cumulative(&claim))
         } else {

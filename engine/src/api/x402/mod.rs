@@ -182,8 +182,8 @@ impl X402 {
         let admitted = self.access.admit_to(Call::Submit, headers, peer);
         let entrant = admitted.map_err(|denied| Box::new(refuse(&denied)))?;
         if let Some(own) = &entrant.allowance {
-            let at = own.bring(1, RATE_HELD_MAX).map_err(|busy| Box::new(too_many(&busy)))?;
-            tokio::time::sleep_until(at.into()).await;
+            let brought = own.brought(1, RATE_HELD_MAX).await;
+            brought.map_err(|busy| Box::new(too_many(&busy)))?;
         }
         Ok(entrant)
     }
@@ -210,9 +210,7 @@ impl X402 {
                 let outcome = kept.first().and_then(|byte| Outcome::from_byte(*byte));
                 Err(outcome.and_then(Reason::of).map_or_else(|| Refused::new(BUSY), Refused::new))
             }
-            Screened { kept_back: None, .. } => {
-                self.bring(&entrant.caller.name, way, &charge).await
-            }
+            Screened { kept_back: None, .. } => self.bring(entrant, way, &charge).await,
         };
         Looked { charge: Some((charge, channel)), found }
     }
