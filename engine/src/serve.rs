@@ -388,7 +388,7 @@ fn serve_edge(
         let visits = edge.visits.clone();
         let operator = OperatorApi::new(engine, edge, audit_log.clone());
         let (health, routes) = services(vouchers, operator, access, audit_log).await;
-        let grpc = doors.open(routes).await?;
+        let grpc = doors.open(routes)?;
         let (addr, http_addr) = (grpc.address(), doors.http_address());
         visits.get_or_init(|| grpc.visits());
         doors.serving(behind, &grpc);

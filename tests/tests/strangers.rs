@@ -6,6 +6,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::time::Duration;
 use tallystick_tests::Outcome::Credited;
+use tallystick_tests::page::Page;
 use tallystick_tests::raw::{Raw, grpc};
 use tallystick_tests::wire::{Ack, Frame, GetNetworkRequest, GetStatusRequest, WindowAssetRequest};
 use tallystick_tests::{Client, Engine, Launch, Voucher, World, limit_request, refused, until};
@@ -293,4 +294,64 @@ async fn refused_tokens_are_counted_and_said_once() {
     assert_eq!(status.tokens_refused, 3);
     let lines = engine.stderr().matches("calls are refused").count();
     assert_eq!(lines, 1, "{}", engine.stderr());
+}
+
+/// What is refused at once costs those who do it little and the engine a lot, where it comes
+/// thousands of times.
+#[tokio::test]
+async fn who_is_refused_again_and_again_is_told_later_then_to_go_and_nobody_else_is() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine =
+        Launch::new(&dir.path().join("data")).config("listen_http = \"127.0.0.1:0\"\n").start();
+    let mut honest = Client::connect(&engine).await;
+    let address = engine.address().to_owned();
+    let refused = tokio::task::spawn_blocking(move || {
+        let mut raw = Raw::connect(&address).unwrap();
+        raw.settle().unwrap();
+        // A message of 4 GiB is on its way.
+        let head = [0, 0xff, 0xff, 0xff, 0xff];
+        let mut calls = 0;
+        while !raw.goaway && calls < 3_000 {
+            let stream = raw.call(SUBMIT).unwrap();
+            raw.data(stream, &head, false).unwrap();
+            raw.settle().unwrap();
+            calls += 1;
+        }
+        assert!(raw.goaway, "it goes on after {calls}");
+        calls
+    });
+    let refused = refused.await.unwrap();
+    assert!(refused > 32, "a client may make a mistake more than once: {refused}");
+    honest.operator.get_status(GetStatusRequest {}).await.expect("who is let in is not held");
+    let mut other = Client::connect(&engine).await;
+    other.vouchers.get_network(GetNetworkRequest {}).await.expect("and others find a place");
+    let address = engine.http().unwrap().to_owned();
+    let page = tokio::task::spawn_blocking(move || Page::of(&address)).await.unwrap();
+    assert!(page.count("tallystick_refusals_held_total{listener=\"grpc\"}") > 0);
+    assert_eq!(page.count("tallystick_refusals_held_total{listener=\"http\"}"), 0);
+}
+
+/// Connections of one address that came and went took the engine's threads from everybody.
+#[tokio::test]
+async fn one_address_opens_so_many_connections_a_second_and_others_are_let_in() {
+    let dir = tempfile::tempdir().unwrap();
+    let launch = Launch::new(&dir.path().join("data"))
+        .args(&["--connections-per-address", "64"])
+        .config("listen_http = \"127.0.0.1:0\"\n");
+    let engine = launch.start();
+    let mut honest = Client::connect(&engine).await;
+    let address: std::net::SocketAddr = engine.address().parse().unwrap();
+    for _ in 0..1_500 {
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        socket.bind("127.0.0.2:0".parse().unwrap()).unwrap();
+        drop(socket.connect(address).await.unwrap());
+    }
+    let mut other = Client::connect(&engine).await;
+    for client in [&mut honest, &mut other] {
+        client.vouchers.get_network(GetNetworkRequest {}).await.expect("they are let in");
+    }
+    let address = engine.http().unwrap().to_owned();
+    let page = tokio::task::spawn_blocking(move || Page::of(&address)).await.unwrap();
+    assert!(page.count("tallystick_connections_too_often_total{listener=\"grpc\"}") > 0);
+    assert_eq!(page.count("tallystick_connections_too_often_total{listener=\"http\"}"), 0);
 }

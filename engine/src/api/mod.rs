@@ -20,6 +20,7 @@ mod lists;
 mod messages;
 mod operator;
 mod operator_keys;
+mod pace;
 mod parties;
 mod proposals;
 mod read;
@@ -38,7 +39,7 @@ mod x402;
 
 pub use access::{Access, Gated, Operators, Reach, Refused};
 pub use backups::Backups;
-pub use door::{ConnectionId, Door, Keys, Peer, PerOrigin, Protocol, Service, TlsError, Visits};
+pub use door::{ConnectionId, Door, Keys, Origins, Peer, Protocol, Service, TlsError, Visits};
 pub use front::{Behind, Front};
 pub use held::Edge;
 pub use operator::OperatorApi;

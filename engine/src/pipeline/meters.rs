@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Instant;
 
 /// More than any outcome's byte.
-pub(super) const OUTCOME_BYTES: usize = 64;
+pub const OUTCOME_BYTES: usize = 64;
 
 /// Counters since the start.
 #[derive(Default)]
@@ -37,7 +37,7 @@ impl Default for Tally {
 }
 
 /// When a frame was where on its way.
-pub(super) struct Way {
+pub struct Way {
     /// It came in.
     pub born: Instant,
     /// All of it was checked.
@@ -51,14 +51,14 @@ pub const STAGES: [&str; 3] = ["check", "order", "settle"];
 
 impl Meters {
     /// Runs `work`, which checks `signatures`, and counts its CPU time.
-    pub(super) fn verifying(&self, signatures: usize, work: impl FnOnce()) {
+    pub fn verifying(&self, signatures: usize, work: impl FnOnce()) {
         self.learning(work);
         let signatures = u64::try_from(signatures).expect("a count fits 64 bits");
         self.verified.fetch_add(signatures, Ordering::Relaxed);
     }
 
     /// Runs `work`, which prepares for further signatures, and counts its CPU time with theirs.
-    pub(super) fn learning(&self, work: impl FnOnce()) {
+    pub fn learning(&self, work: impl FnOnce()) {
         let start = cpu_nanos(ClockId::ThreadCPUTime);
         work();
         let spent = cpu_nanos(ClockId::ThreadCPUTime).saturating_sub(start);
@@ -66,7 +66,7 @@ impl Meters {
     }
 
     /// A frame is answered: so many vouchers of each outcome, on this way.
-    pub(super) fn answered(&self, by_byte: &[u32; OUTCOME_BYTES], way: Option<Way>) {
+    pub fn answered(&self, by_byte: &[u32; OUTCOME_BYTES], way: Option<Way>) {
         for (counter, count) in self.outcomes.0.iter().zip(by_byte) {
             if *count > 0 {
                 counter.fetch_add(u64::from(*count), Ordering::Relaxed);
@@ -83,7 +83,7 @@ impl Meters {
     }
 
     /// Makes records durable, and counts how long that takes.
-    pub(super) fn syncing<T>(&self, work: impl FnOnce() -> T) -> T {
+    pub fn syncing<T>(&self, work: impl FnOnce() -> T) -> T {
         self.sync.time(work)
     }
 

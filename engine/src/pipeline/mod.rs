@@ -65,7 +65,7 @@ pub use intake::{Busy, Entry, Feed, Intake, NotDone};
 pub use keep::Progress;
 pub use legs::complete as complete_legs;
 pub use look::{Vitals, Watch};
-pub use meters::Meters;
+pub use meters::{Meters, OUTCOME_BYTES, Way};
 pub use recover::{Recovered, recover};
 pub use share::Source;
 pub use space::Room;

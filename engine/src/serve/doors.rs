@@ -5,7 +5,7 @@
 use super::ServeError;
 use super::http::{self, Http};
 use super::reload::Reload;
-use crate::api::{Access, Behind, Door, Edge, Keys, PerOrigin, Protocol, Reach, Service};
+use crate::api::{Access, Behind, Door, Edge, Keys, Origins, Protocol, Reach, Service};
 use crate::config::{Config, TlsFiles};
 use crate::limits::TLS_LOOK_EVERY;
 use crate::settle::Engine;
@@ -20,7 +20,7 @@ use tonic::service::Routes;
 pub(super) struct Doors {
     listen: SocketAddr,
     keys: Option<Keys>,
-    per_origin: PerOrigin,
+    origins: Origins,
     /// That for HTTP.
     pub http: Option<Http>,
 }
@@ -33,15 +33,15 @@ impl Doors {
     pub fn prepare(config: &Config, started_at: Timestamp) -> Result<Self, ServeError> {
         let tls = &config.listen_tls;
         let keys = read_keys(tls.grpc.as_ref(), "gRPC", Protocol::Grpc)?;
+        let origins = Origins::new(config.connections_per_address);
         let http = match config.listen_http {
             Some(address) => {
                 let keys = read_keys(tls.http.as_ref(), http::KIND, Protocol::Http)?;
-                Some(Http::open(config, address, keys, started_at)?)
+                Some(Http::open(config, address, (keys, origins.clone()), started_at)?)
             }
             None => None,
         };
-        let per_origin = PerOrigin { configured: config.connections_per_address };
-        Ok(Self { listen: config.listen, keys, per_origin, http })
+        Ok(Self { listen: config.listen, keys, origins, http })
     }
 
     /// Who may make which call behind the one for gRPC.
@@ -60,9 +60,9 @@ impl Doors {
     ///
     /// # Errors
     /// `ServeError::Listen` when its address cannot be had.
-    pub async fn open(&self, routes: Routes) -> Result<Door, ServeError> {
+    pub fn open(&self, routes: Routes) -> Result<Door, ServeError> {
         let service = Service::Grpc(routes);
-        let door = Door::open(self.listen, service, self.keys.clone(), self.per_origin).await;
+        let door = Door::open(self.listen, service, self.keys.clone(), self.origins.clone());
         door.map_err(|why| ServeError::Listen { addr: self.listen, why })
     }
 

@@ -3,7 +3,7 @@
 
 use super::ServeError;
 use super::privacy::secret;
-use crate::api::{Door, Front, Keys, PerOrigin, Service, Visits};
+use crate::api::{Door, Front, Keys, Origins, Service, Visits};
 use crate::config::Config;
 use crate::faults;
 use crate::limits::{METRICS_TOKEN_LETTERS_MIN, STOP_WAIT_MILLIS};
@@ -41,7 +41,7 @@ impl Http {
     pub fn open(
         config: &Config,
         address: SocketAddr,
-        keys: Option<Keys>,
+        (keys, origins): (Option<Keys>, Origins),
         started_at: Timestamp,
     ) -> Result<Self, ServeError> {
         let token = config.metrics_token_file.as_deref().map(token).transpose()?;
@@ -50,10 +50,11 @@ impl Http {
         let mut runtime = Builder::new_multi_thread();
         runtime.worker_threads(1).thread_name("http").enable_all();
         let runtime = runtime.build().map_err(system)?;
-        let per_origin = PerOrigin { configured: config.connections_per_address };
         let service = Service::Http(front.router());
-        let opened = Door::open(address, service, keys.clone(), per_origin);
-        let door = runtime.block_on(opened);
+        let door = {
+            let _within = runtime.enter();
+            Door::open(address, service, keys.clone(), origins)
+        };
         let door = door.map_err(|why| ServeError::Listen { addr: address, why })?;
         let (address, visits) = (door.address(), door.visits());
         let (stop, stopping) = watch::channel(false);

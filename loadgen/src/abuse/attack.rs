@@ -8,13 +8,15 @@ use crate::error::Error;
 use crate::flood::Maker;
 use crate::setup::{Vouchers, connect};
 use bytes::Bytes;
+use std::collections::VecDeque;
 use std::io;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tallystick_client::Way;
 use tallystick_proto::v1::operator_client::OperatorClient;
 use tallystick_proto::v1::{Frame, GetStatusRequest};
+use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tonic::Request;
@@ -27,15 +29,23 @@ const CONNECTIONS: usize = 8;
 const STREAMS: usize = 8;
 /// Of the one who brings good vouchers.
 const GREEDY_CONNECTIONS: usize = 16;
+const GREEDY_STREAMS: usize = 2;
 const GREEDY_FRAME: u64 = 256;
+/// Vouchers a second that it brings, signed before: signing them meanwhile would take the cores
+/// that the engine and the honest client have.
+const GREEDY_PER_SECOND: u64 = 50_000;
+/// How often a frame comes on each of its streams.
+const GREEDY_EVERY: Duration = Duration::from_micros(
+    1_000_000 * GREEDY_FRAME * (GREEDY_CONNECTIONS * GREEDY_STREAMS) as u64 / GREEDY_PER_SECOND,
+);
 /// Connections of `slow-writers`, and calls on each.
 const SLOW_CONNECTIONS: usize = 64;
 const SLOW_STREAMS: u32 = 16;
 /// How often a byte comes on each call, and how often who was put out comes again.
 const DRIP: Duration = Duration::from_millis(200);
 const AGAIN: Duration = Duration::from_millis(50);
-/// Connections that one task keeps open.
-const IDLE_A_TASK: usize = 100;
+/// How much later than all others, where there are others, the silent connections come.
+const IDLE_AFTER: Duration = Duration::from_millis(200);
 /// Longer than any message, and than metadata may be.
 const LARGE_MESSAGE: usize = 1 << 20;
 const LARGE_METADATA: usize = 40_000;
@@ -56,8 +66,14 @@ pub struct Attack {
     frames: AtomicU64,
     calls: AtomicU64,
     refused: AtomicU64,
-    /// The next lane of the greedy one's channels.
-    lanes: AtomicU64,
+    /// Frames that are sent again and again.
+    forged: Bytes,
+    unknown: Bytes,
+    stale: Bytes,
+    /// What the greedy one brings on each of its streams, until the next round.
+    signed: Mutex<Vec<VecDeque<Bytes>>>,
+    /// The total of its channels by now.
+    total: AtomicU64,
 }
 
 /// Rises by one.
@@ -84,13 +100,46 @@ impl Attack {
             address: house.address.clone(),
             greedy: house.greedy.clone(),
             greedy_key: house.greedy_key.clone(),
+            forged: house.maker.flood_frame(FloodKind::BadSignature),
+            unknown: house.maker.flood_frame(FloodKind::Unknown),
+            stale: house.maker.flood_frame(FloodKind::Stale),
             maker: house.maker.clone(),
             connections: AtomicU64::new(0),
             frames: AtomicU64::new(0),
             calls: AtomicU64::new(0),
             refused: AtomicU64::new(0),
-            lanes: AtomicU64::new(1 << 20),
+            signed: Mutex::default(),
+            total: AtomicU64::new(0),
         })
+    }
+
+    /// Signs what the greedy one brings in so many seconds, before anything is measured.
+    pub fn sign(&self, seconds: u64) {
+        if !self.kinds().contains(&AbuseKind::Greedy) {
+            return;
+        }
+        let every = GREEDY_EVERY.as_micros().max(1);
+        let frames = u128::from(seconds.saturating_add(2)) * 1_000_000 / every;
+        let frames = u64::try_from(frames).unwrap_or(u64::MAX);
+        let before = self.total.fetch_add(frames, Ordering::Relaxed);
+        let totals = before + 1..=before + frames;
+        let stream = |number: usize| {
+            let first = (1 << 20) + number as u64 * GREEDY_FRAME;
+            let frame = |total| self.maker.others_frame(first..first + GREEDY_FRAME, total);
+            totals.clone().map(frame).collect::<VecDeque<Bytes>>()
+        };
+        let all = GREEDY_CONNECTIONS * GREEDY_STREAMS;
+        let signed = std::thread::scope(|scope| {
+            let half = |numbers: std::ops::Range<usize>| {
+                scope.spawn(move || numbers.map(stream).collect::<Vec<_>>())
+            };
+            let halves = [half(0..all / 2), half(all / 2..all)];
+            halves
+                .into_iter()
+                .flat_map(|half| half.join().expect("signing does not panic"))
+                .collect()
+        });
+        *self.signed.lock().unwrap_or_else(PoisonError::into_inner) = signed;
     }
 
     /// Until it has begun, or cannot.
@@ -121,10 +170,21 @@ impl Attack {
 
     /// Does it until it is to stop.
     pub async fn run(self: Arc<Self>, stop: Arc<AtomicBool>) {
-        let mut tasks = JoinSet::new();
-        for kind in self.kinds() {
-            self.begin(*kind, &mut tasks, &stop);
+        let (mut tasks, mut silent) = (JoinSet::new(), JoinSet::new());
+        let (idle, others): (Vec<_>, Vec<_>) =
+            self.kinds().iter().partition(|kind| **kind == AbuseKind::Idle);
+        // Before the silent ones are in everybody's way.
+        others.into_iter().for_each(|kind| self.begin(kind, &mut tasks, &stop));
+        if !tasks.is_empty() && !idle.is_empty() {
+            tokio::time::sleep(IDLE_AFTER).await;
         }
+        for number in 0..if idle.is_empty() { 0 } else { self.idle } {
+            silent.spawn(self.clone().idle(number));
+        }
+        while !stop.load(Ordering::Relaxed) {
+            tokio::time::sleep(AGAIN).await;
+        }
+        silent.shutdown().await;
         // Whoever hangs on is dropped with its threads.
         while tasks.join_next().await.is_some() {}
     }
@@ -145,19 +205,18 @@ impl Attack {
     }
 
     fn begin(self: &Arc<Self>, kind: AbuseKind, tasks: &mut JoinSet<()>, stop: &Arc<AtomicBool>) {
-        let frames = match kind {
-            AbuseKind::SlowReaders | AbuseKind::BadSignatures => FloodKind::BadSignature,
-            AbuseKind::UnknownSigners => FloodKind::Unknown,
+        let packed = match kind {
+            AbuseKind::SlowReaders | AbuseKind::BadSignatures => &self.forged,
+            AbuseKind::UnknownSigners => &self.unknown,
             AbuseKind::Idle
             | AbuseKind::SlowWriters
             | AbuseKind::Oversized
             | AbuseKind::BadTokens
             | AbuseKind::Stale
             | AbuseKind::Greedy
-            | AbuseKind::All => FloodKind::Stale,
+            | AbuseKind::All => &self.stale,
         };
         let count = match kind {
-            AbuseKind::Idle => self.idle.div_ceil(IDLE_A_TASK),
             AbuseKind::SlowWriters => SLOW_CONNECTIONS,
             AbuseKind::Greedy => GREEDY_CONNECTIONS,
             AbuseKind::SlowReaders
@@ -166,22 +225,22 @@ impl Attack {
             | AbuseKind::BadSignatures
             | AbuseKind::UnknownSigners
             | AbuseKind::Stale
+            | AbuseKind::Idle
             | AbuseKind::All => CONNECTIONS,
         };
         for number in 0..count {
-            let (own, stop) = (self.clone(), stop.clone());
-            let packed = self.maker.flood_frame(frames);
+            let (own, stop, packed) = (self.clone(), stop.clone(), packed.clone());
             tasks.spawn(async move {
                 // Who is put out comes again, as long as it lasts.
                 while !stop.load(Ordering::Relaxed) {
                     let reads = kind != AbuseKind::SlowReaders;
                     match kind {
-                        AbuseKind::Idle => drop(own.idle(&stop).await),
                         AbuseKind::SlowWriters => drop(own.slow(&stop).await),
                         AbuseKind::Oversized => drop(own.oversized(&stop).await),
                         AbuseKind::BadTokens => drop(own.bad_tokens(number, &stop).await),
-                        AbuseKind::Greedy => drop(own.good(&stop).await),
+                        AbuseKind::Greedy => drop(own.good(number, &stop).await),
                         AbuseKind::SlowReaders
+                        | AbuseKind::Idle
                         | AbuseKind::BadSignatures
                         | AbuseKind::UnknownSigners
                         | AbuseKind::Stale
@@ -195,28 +254,18 @@ impl Attack {
         }
     }
 
-    /// Some connections that say nothing, or little; each that was closed is opened anew.
-    async fn idle(&self, stop: &AtomicBool) -> io::Result<()> {
-        let mut open: Vec<Option<TcpStream>> = (0..IDLE_A_TASK).map(|_| None).collect();
-        while !stop.load(Ordering::Relaxed) {
-            for (number, place) in open.iter_mut().enumerate() {
-                let mut byte = [0; 64];
-                let closed = place.as_ref().is_none_or(|socket| match socket.try_read(&mut byte) {
-                    Ok(count) => count == 0,
-                    Err(error) => error.kind() != io::ErrorKind::WouldBlock,
-                });
-                if closed {
-                    *place = None;
-                    let socket = TcpStream::connect(&self.address).await?;
-                    let words: [&[u8]; 3] = [b"", HALF_A_WORD, HELLO];
-                    let _ = socket.try_write(words[number % words.len()]);
-                    one(&self.connections);
-                    *place = Some(socket);
-                }
+    /// A connection that says nothing, or little; when it is closed, it is opened anew.
+    async fn idle(self: Arc<Self>, number: usize) {
+        let words: [&[u8]; 3] = [b"", HALF_A_WORD, HELLO];
+        loop {
+            if let Ok(mut socket) = TcpStream::connect(&self.address).await {
+                let _ = socket.try_write(words[number % words.len()]);
+                one(&self.connections);
+                let mut unread = [0; 64];
+                while matches!(socket.read(&mut unread).await, Ok(count) if count > 0) {}
             }
             tokio::time::sleep(AGAIN).await;
         }
-        Ok(())
     }
 
     /// Calls whose messages come byte by byte.
@@ -302,24 +351,23 @@ impl Attack {
         one(&self.connections);
         let streams = (0..STREAMS).map(|_| {
             let next = || Some(packed.clone());
-            self.stream(client.clone(), next, reads, stop)
+            self.stream(client.clone(), next, (Duration::ZERO, reads), stop)
         });
         join(streams).await;
         Ok(())
     }
 
-    /// Good vouchers, each of which is credited.
-    async fn good(&self, stop: &AtomicBool) -> Result<(), Error> {
+    /// Good vouchers, each of which is credited, on one connection of those who bring them.
+    async fn good(&self, number: usize, stop: &AtomicBool) -> Result<(), Error> {
         let client = connect(&self.greedy, 1).await?.vouchers.remove(0);
         one(&self.connections);
-        let streams = (0..2).map(|_| {
-            let first = self.lanes.fetch_add(GREEDY_FRAME, Ordering::Relaxed);
-            let mut total = 0;
+        let streams = (0..GREEDY_STREAMS).map(|stream| {
+            let place = number * GREEDY_STREAMS + stream;
             let next = move || {
-                total += 1;
-                Some(self.maker.others_frame(first..first + GREEDY_FRAME, total))
+                let mut signed = self.signed.lock().unwrap_or_else(PoisonError::into_inner);
+                signed.get_mut(place).and_then(VecDeque::pop_front)
             };
-            self.stream(client.clone(), next, true, stop)
+            self.stream(client.clone(), next, (GREEDY_EVERY, true), stop)
         });
         join(streams).await;
         Ok(())
@@ -330,11 +378,12 @@ impl Attack {
         &self,
         mut client: Vouchers,
         mut next: impl FnMut() -> Option<Bytes>,
-        reads: bool,
+        (every, reads): (Duration, bool),
         stop: &AtomicBool,
     ) {
         let (frames_in, frames) = tokio::sync::mpsc::channel(READY_FRAMES);
         let sending = async {
+            let mut at = tokio::time::Instant::now();
             while !stop.load(Ordering::Relaxed)
                 && let Some(packed) = next()
             {
@@ -343,6 +392,10 @@ impl Attack {
                     return;
                 }
                 one(&self.frames);
+                at += every;
+                if !every.is_zero() {
+                    tokio::time::sleep_until(at).await;
+                }
             }
             drop(frames_in);
         };

@@ -3,8 +3,8 @@
 //! that the engine had.
 //!
 //! Everybody has an identity: an honest facilitator, and one that does harm. Bounded in time and
-//! connections. The abuse runs on threads that give way to all others: what is measured is the
-//! engine, not how the clients share the cores.
+//! connections. The abuse runs on threads that give way to all others, and signs nothing while it
+//! is measured: what is measured is the engine, not how the clients share the cores.
 
 mod attack;
 mod house;
@@ -48,7 +48,7 @@ pub enum AbuseKind {
     UnknownSigners,
     /// Vouchers that were credited before.
     Stale,
-    /// Good vouchers, as many as one identity can sign, on many connections.
+    /// Good vouchers, 50,000 a second, on many connections.
     Greedy,
     /// All of them at once.
     All,
@@ -158,6 +158,7 @@ async fn rounds(
     let attack = Arc::new(Attack::new(kind, args.idle, &house).await?);
     let mut all = Vec::new();
     for _ in 0..args.rounds {
+        attack.sign(args.seconds);
         let own = vouchers.by_ref().take(half).collect();
         let quiet = Prober::start(house.honest.clone(), own, time).await?;
         let stop = Arc::new(AtomicBool::new(false));

@@ -3,7 +3,7 @@
 //! Every item of the sum is a bound that one place of `api` holds; the sum is checked when this is
 //! compiled.
 
-use super::{ASSETS_MAX, EXPORT_CHUNK_BYTES, FRAME_VOUCHERS_MAX, STREAM_VOUCHERS_MAX};
+use super::{ASSETS_MAX, EXPORT_CHUNK_BYTES, FRAME_VOUCHERS_MAX, Pace, STREAM_VOUCHERS_MAX};
 use crate::types::VOUCHER_BYTES;
 use std::time::Duration;
 
@@ -28,6 +28,37 @@ const FILES_FOR_HTTP: u64 = 16;
 pub const ORIGIN_PART: usize = 8;
 /// The most that can be asked for: all of them.
 pub const CONNECTIONS_PER_ADDRESS_MAX: u32 = 1_024;
+
+/// New connections of a listener that are looked at, from all addresses together: after a start,
+/// all clients that there may be come back within a second. Each costs some 100 microseconds, and a
+/// TLS handshake 150 to 300 more, so a flood of them costs at most two fifths of a core, which is
+/// everybody else's first. Who comes beyond it waits in the system's queue.
+pub const ARRIVALS: Pace = Pace { count: 1_000, per: Duration::from_secs(1), burst: 256 };
+/// How many wait there, where the system allows it (`net.core.somaxconn`): four seconds' worth. Of
+/// more their clients' systems try again by themselves.
+pub const ARRIVALS_WAITING: u32 = 4_096;
+/// Of these, from one address (of IPv6 a /64); what is beyond is closed at once and takes nobody's
+/// turn. All that one address may have are there within a second.
+pub const ORIGIN_ARRIVALS: Pace = Pace { count: 100, per: Duration::from_secs(1), burst: 256 };
+/// How far the threads that accept and shake hands give way to all others (`nice`): a third of
+/// the weight, so that they go on, slowly, while everything else is busy.
+pub const GREETING_NICENESS: i32 = 5;
+
+/// Refusals that one address is told (no credential that counts, no such call, too large): after a
+/// pause a thousand at once, as a client with an old key makes them; beyond that they are told at
+/// this pace. Each costs 60 microseconds, so that an address that makes nothing else costs a
+/// hundredth of a core. Whoever is let in is never held.
+pub const REFUSALS: Pace = Pace { count: 200, per: Duration::from_secs(1), burst: 1_000 };
+/// As how many one counts whose message or metadata was too large: it was read up to here.
+pub const REFUSAL_LARGE: usize = 10;
+/// How long a refusal is held at most. An address whose next one would have to wait longer opens
+/// no connections meanwhile.
+pub const REFUSAL_HELD_MAX: Duration = Duration::from_secs(5);
+/// Refusals on one connection after which it is told to go, once its address is beyond its pace.
+pub const REFUSALS_BORNE: usize = 32;
+/// Addresses of which it is known how often they came and were refused, of late: 100 bytes each.
+/// All others share one pace.
+pub const ORIGINS_KEPT: usize = 4_096;
 
 /// How many connections there may be over gRPC and over HTTP, when so many files may be open.
 #[must_use]

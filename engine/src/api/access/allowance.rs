@@ -1,8 +1,8 @@
 //! What an identity may have: vouchers a second, streams at once, calls and changes. One of each an
 //! identity, by however many connections it comes.
 
-use super::pace::Bucket;
 use crate::api::limited::{Limit, refused, seconds};
+use crate::api::pace::Bucket;
 use crate::ledger::{Call, Identity, Role};
 use crate::limits::{
     IDENTITY_CALLS, IDENTITY_CHANGES, IDENTITY_REVOCATIONS, IDENTITY_STREAMS_MAX, Pace, RETRY_SOON,

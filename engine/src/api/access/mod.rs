@@ -9,7 +9,6 @@ mod denied;
 mod gate;
 mod operators;
 mod own;
-mod pace;
 mod signed;
 
 pub(in crate::api) use allowance::Allowance;

@@ -9,7 +9,7 @@ use super::wire::{Said, Wire};
 use super::{ConnectionId, Peer};
 use crate::limits::{
     IDLE_MAX, KEEPALIVE_EVERY, KEEPALIVE_WAIT, LEAVE_WAIT, LOOK_EVERY, LOOK_LEAVING_EVERY,
-    METADATA_BYTES_MAX, METADATA_BYTES_READ, PREFACE_WAIT, STOP_WAIT_MILLIS,
+    METADATA_BYTES_MAX, METADATA_BYTES_READ, REFUSAL_LARGE, STOP_WAIT_MILLIS,
 };
 use hyper::body::Incoming;
 use hyper::server::conn::http2::Builder;
@@ -23,31 +23,25 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::io::AsyncReadExt as _;
 use tokio::sync::{Semaphore, watch};
-use tonic::Status;
 use tonic::body::Body;
 use tonic::codegen::Service as _;
 use tonic::service::Routes;
+use tonic::{Code, Status};
 
 /// What every HTTP/2 client sends first.
 const PREFACE: [u8; 24] = *b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// Bytes that a metadata entry counts for beside its text, as HTTP/2 counts them.
 const ENTRY_BYTES: usize = 32;
 
-/// Serves one connection until it ends.
+/// Serves one connection, whose preface was read, until it ends.
 pub(super) async fn serve(
-    mut wire: Wire,
+    wire: Wire,
     peer: Peer,
     guest: Guest,
     routes: Routes,
     unfinished: Arc<Unfinished>,
     mut stopping: watch::Receiver<bool>,
 ) {
-    let spoken = tokio::select! {
-        spoken = tokio::time::timeout(PREFACE_WAIT, preface(&mut wire)) => spoken,
-        () = guest.must_leave() => return,
-        _ = stopping.wait_for(|stopping| *stopping) => return,
-    };
-    let Ok(Ok(())) = spoken else { return };
     guest.spoke();
     let wire = TokioIo::new(Said::new(&PREFACE, wire));
     let share = guest.share();
@@ -86,6 +80,7 @@ pub(super) async fn serve(
             // Why it ended is the client's affair.
             _ = connection.as_mut() => return,
             () = guest.must_leave() => return,
+            () = guest.told_to_go() => {}
             _ = stopping.wait_for(|stopping| *stopping), if !stop => {}
             () = tokio::time::sleep(look) => {}
         }
@@ -93,7 +88,7 @@ pub(super) async fn serve(
 }
 
 /// Reads what every HTTP/2 client sends first, and gives up at the first byte that is another.
-async fn preface(wire: &mut Wire) -> io::Result<()> {
+pub(super) async fn preface(wire: &mut Wire) -> io::Result<()> {
     let (mut read, mut length) = ([0; PREFACE.len()], 0);
     while length < PREFACE.len() {
         let more = wire.read(&mut read[length..]).await?;
@@ -105,8 +100,9 @@ async fn preface(wire: &mut Wire) -> io::Result<()> {
     Ok(())
 }
 
-/// How a connection comes to its end: told to go when it has been idle or the engine stops, then
-/// given time for the calls that are still open, and for the client to close it.
+/// How a connection comes to its end: told to go when it has been idle, too much of it was refused
+/// or the engine stops, then given time for the calls that are still open, and for the client to
+/// close it.
 #[derive(Default)]
 struct Leaving {
     /// Since when it has had no calls.
@@ -124,7 +120,7 @@ impl Leaving {
             _ => self.idle = None,
         }
         let idle = self.idle.is_some_and(|since| since.elapsed() >= IDLE_MAX);
-        let told = self.since.is_none() && (stop || idle);
+        let told = self.since.is_none() && (stop || idle || guest.is_told_to_go());
         if told {
             self.since = Some(now);
         }
@@ -151,6 +147,7 @@ async fn answer(
     let refused = |status: Status| status.into_http().map(|body| Answer::whole(body, here()));
     let metadata = size(request.headers());
     if metadata > METADATA_BYTES_MAX {
+        guest.refused(REFUSAL_LARGE, stopping).await;
         return Ok(refused(Status::resource_exhausted(format!(
             "the metadata of this call is {metadata} bytes; the limit is {METADATA_BYTES_MAX}"
         ))));
@@ -166,7 +163,16 @@ async fn answer(
     });
     request.extensions_mut().insert(id);
     let Ok(response) = routes.call(request).await;
+    if is_refusal(response.headers()) {
+        guest.refused(1, stopping.clone()).await;
+    }
     Ok(response.map(|body| Answer::new(body, kind, here(), guest, stopping)))
+}
+
+/// Whether an answer says that nobody knows who asks, or for what.
+fn is_refusal(answer: &HeaderMap) -> bool {
+    let code = answer.get("grpc-status").map(|code| Code::from_bytes(code.as_bytes()));
+    matches!(code, Some(Code::Unauthenticated | Code::Unimplemented))
 }
 
 /// Bytes of headers, as HTTP/2 counts them.

@@ -4,9 +4,11 @@ use super::grpc::size;
 use super::table::Guest;
 use super::wire::Wire;
 use super::{ConnectionId, Peer};
-use crate::limits::{HTTP_ANSWER_MAX, HTTP_BYTES_MAX, HTTP_WAIT, LEAVE_WAIT, METADATA_BYTES_MAX};
+use crate::limits::{
+    HTTP_ANSWER_MAX, HTTP_BYTES_MAX, HTTP_WAIT, LEAVE_WAIT, METADATA_BYTES_MAX, REFUSAL_LARGE,
+};
 use axum::body::Body;
-use axum::http::StatusCode;
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::IntoResponse as _;
 use hyper::body::Incoming;
 use hyper::server::conn::http1::Builder;
@@ -40,10 +42,11 @@ pub(super) async fn serve(
         .max_buf_size(HTTP_BYTES_MAX);
     let (of, heard) = (guest.clone(), Heard::default());
     let latest = heard.clone();
+    let until = stopping.clone();
     let service = service_fn(move |mut request: Request<Incoming>| {
         latest.fetch_add(1, Ordering::Relaxed);
         request.extensions_mut().insert(peer.clone());
-        answer(request, of.clone(), router.clone())
+        at_its_pace(answer(request, of.clone(), router.clone()), of.clone(), until.clone())
     });
     let mut connection = pin!(builder.serve_connection(TokioIo::new(wire), service));
     let stopped = async {
@@ -73,28 +76,50 @@ async fn silent(heard: &Heard) {
     }
 }
 
+/// An answer, and later where it refuses something and much was refused of late. Who goes on and on
+/// is told that it was the last one.
+async fn at_its_pace(
+    answer: impl Future<Output = Response<Body>>,
+    guest: Guest,
+    stopping: watch::Receiver<bool>,
+) -> Result<Response<Body>, Infallible> {
+    let mut answer = answer.await;
+    match answer.status() {
+        StatusCode::UNAUTHORIZED | StatusCode::NOT_FOUND => guest.refused(1, stopping).await,
+        StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE | StatusCode::PAYLOAD_TOO_LARGE => {
+            guest.refused(REFUSAL_LARGE, stopping).await;
+        }
+        _ => {}
+    }
+    if guest.is_told_to_go() {
+        answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    Ok(answer)
+}
+
 async fn answer(
     request: Request<Incoming>,
     guest: Guest,
     mut router: axum::Router,
-) -> Result<Response<Body>, Infallible> {
+) -> Response<Body> {
     guest.spoke();
     let (mut head, body) = request.into_parts();
     let bytes = size(&head.headers);
     if bytes > METADATA_BYTES_MAX {
         let why = format!("the headers are {bytes} bytes; the limit is {METADATA_BYTES_MAX}\n");
-        return Ok((StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, why).into_response());
+        return (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, why).into_response();
     }
     let body = axum::body::to_bytes(Body::new(body), HTTP_BYTES_MAX);
     let body = match tokio::time::timeout(HTTP_WAIT, body).await {
         Ok(Ok(body)) => body,
         Ok(Err(_)) => {
             let why = format!("the body is cut short, or larger than {HTTP_BYTES_MAX} bytes");
-            return Ok((StatusCode::PAYLOAD_TOO_LARGE, why).into_response());
+            return (StatusCode::PAYLOAD_TOO_LARGE, why).into_response();
         }
-        Err(_) => return Ok(StatusCode::REQUEST_TIMEOUT.into_response()),
+        Err(_) => return StatusCode::REQUEST_TIMEOUT.into_response(),
     };
     guest.sent();
     head.extensions.insert(ConnectionId(guest.id().0));
-    router.call(Request::from_parts(head, Body::from(body))).await
+    let Ok(answer) = router.call(Request::from_parts(head, Body::from(body))).await;
+    answer
 }

@@ -9,7 +9,8 @@ use super::call::{Kind, engine_stops, stopped};
 use super::large::{Large, Waiting};
 use super::table::Guest;
 use crate::limits::{
-    MESSAGE_BLOCK_BYTES, MESSAGE_FIRST_BLOCK_BYTES, MESSAGE_WAIT, PAUSE_MAX, UNFINISHED_BYTES_MAX,
+    MESSAGE_BLOCK_BYTES, MESSAGE_FIRST_BLOCK_BYTES, MESSAGE_WAIT, PAUSE_MAX, REFUSAL_LARGE,
+    UNFINISHED_BYTES_MAX,
 };
 use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
 use hyper::body::{Body as HttpBody, Frame};
@@ -179,6 +180,8 @@ pub(super) struct Messages<B> {
     rest: Bytes,
     /// What goes on next.
     ready: VecDeque<Bytes>,
+    /// Until what is too large may be refused: nothing goes on before.
+    refused: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
     trailers: Option<Frame<Bytes>>,
     /// What ends the wait for the client.
     waiting: Option<Pin<Box<dyn Future<Output = Status> + Send>>>,
@@ -204,6 +207,7 @@ impl<B> Messages<B> {
             place: None,
             rest: Bytes::new(),
             ready: VecDeque::new(),
+            refused: None,
             trailers: None,
             waiting: None,
             ended: false,
@@ -236,6 +240,7 @@ impl<B> Messages<B> {
                 partial.take(&mut data, missing, &self.unfinished);
                 let Some(announced) = partial.announced() else { return };
                 if announced > self.kind.message_bytes_max() {
+                    self.is_too_large();
                     return self.pass_on_and_end();
                 }
                 partial.whole = Some(HEAD + announced);
@@ -259,6 +264,7 @@ impl<B> Messages<B> {
                 // Whoever reads it refuses it, and says why.
                 self.ready.push_back(data.split_to(whole + HEAD));
                 self.ended = true;
+                self.is_too_large();
                 return;
             }
             if data.len() - whole < HEAD + announced {
@@ -281,6 +287,13 @@ impl<B> Messages<B> {
             partial.take(&mut data, all, &self.unfinished);
             self.partial = Some(partial);
         }
+    }
+
+    /// A message is, and will be refused by whoever reads its head. None of the rest is read.
+    fn is_too_large(&mut self) {
+        let (guest, stopping) = (self.guest.clone(), self.stopping.clone());
+        let later = async move { guest.refused(REFUSAL_LARGE, stopping).await };
+        self.refused = Some(Box::pin(later));
     }
 
     fn message_came(&mut self) {
@@ -355,6 +368,10 @@ where
     ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
         let this = self.get_mut();
         loop {
+            if let Some(refused) = &mut this.refused {
+                ready!(refused.as_mut().poll(cx));
+                this.refused = None;
+            }
             if let Some(bytes) = this.ready.pop_front() {
                 return Poll::Ready(Some(Ok(Frame::data(bytes))));
             }

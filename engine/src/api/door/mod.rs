@@ -1,10 +1,12 @@
 //! The door: who may connect, and what a stranger on a connection can hold.
 //!
-//! Owns accepting, TLS, the places for connections, time limits on everything that waits for a
-//! client, and how connections end when the engine stops. One listener serves gRPC, another one
-//! HTTP. Knows no service and no message: what is allowed inside is for the services.
+//! Owns letting in (`greeting`), TLS, the places for connections, time limits on everything that
+//! waits for a client, how fast refusals are told, and how connections end when the engine stops.
+//! One listener serves gRPC, another one HTTP. Knows no service and no message: what is allowed
+//! inside is for the services.
 
 mod call;
+mod greeting;
 mod grpc;
 mod http;
 mod kept;
@@ -18,23 +20,22 @@ mod wire;
 
 pub use kept::Kept;
 pub use large::Large;
-pub use origin::PerOrigin;
+pub use origin::Origins;
 pub use places::{Holder, Place, Places};
 pub use table::Visits;
 pub use tls::{Keys, Protocol, TlsError};
 
-use crate::limits::{ACCEPT_REST, HANDSHAKE_WAIT, STRANGERS_NOTE_EVERY, connections};
+use crate::limits::{ARRIVALS_WAITING, connections};
+use greeting::Porch;
 use message::Unfinished;
 use rustix::process::{Resource, getrlimit};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Instant;
 use table::Table;
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
-use tokio::task::JoinSet;
-use wire::Wire;
+use tokio::net::TcpSocket;
+use tokio::runtime::Handle;
+use tokio::sync::{mpsc, oneshot, watch};
 
 /// The number of a connection, among the extensions of every request that came on it. None is used
 /// twice in the life of a process.
@@ -61,7 +62,7 @@ pub enum Service {
 
 /// A listener and the places for who comes.
 pub struct Door {
-    listener: TcpListener,
+    listener: std::net::TcpListener,
     address: SocketAddr,
     service: Behind,
     keys: Option<Keys>,
@@ -75,17 +76,24 @@ enum Behind {
 }
 
 impl Door {
-    /// Listens, under TLS where there are keys; nobody is let in before `serve`.
+    /// Listens, under TLS where there are keys; nobody is let in before `serve`. Of `origins` the
+    /// doors of one engine have one.
     ///
     /// # Errors
     /// When the address cannot be had.
-    pub async fn open(
+    pub fn open(
         address: SocketAddr,
         service: Service,
         keys: Option<Keys>,
-        per_origin: PerOrigin,
+        origins: Origins,
     ) -> io::Result<Self> {
-        let listener = TcpListener::bind(address).await?;
+        let socket = match address {
+            SocketAddr::V4(_) => TcpSocket::new_v4()?,
+            SocketAddr::V6(_) => TcpSocket::new_v6()?,
+        };
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        let listener = socket.listen(ARRIVALS_WAITING)?.into_std()?;
         let address = listener.local_addr()?;
         let files = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
         let (grpc, http) = connections(files);
@@ -93,7 +101,7 @@ impl Door {
             Service::Grpc(routes) => (grpc, Behind::Grpc(routes.prepare(), Arc::default())),
             Service::Http(router) => (http, Behind::Http(router)),
         };
-        Ok(Self { listener, address, service, keys, table: Arc::new(Table::new(most, per_origin)) })
+        Ok(Self { listener, address, service, keys, table: Arc::new(Table::new(most, origins)) })
     }
 
     /// Where it listens.
@@ -108,95 +116,18 @@ impl Door {
         Visits::of(self.table.clone())
     }
 
-    /// Serves until `stopping` turns true and everybody has gone.
-    pub async fn serve(self, mut stopping: watch::Receiver<bool>) {
+    /// Serves until `stopping` turns true and everybody has gone; connections where it is called.
+    pub async fn serve(self, stopping: watch::Receiver<bool>) {
         let Self { listener, service, keys, table, .. } = self;
-        let mut guests = JoinSet::new();
-        let mut noted = None;
-        loop {
-            let accepted = tokio::select! {
-                biased;
-                // An error means that the sender is gone, and so is the engine.
-                _ = stopping.wait_for(|stopping| *stopping) => break,
-                Some(_) = guests.join_next() => continue,
-                accepted = listener.accept() => accepted,
-            };
-            match accepted {
-                Ok((socket, address)) => {
-                    if let Some(guest) = table.admit(address.ip()) {
-                        let arrival = Arrival { socket, address, guest, keys: keys.clone() };
-                        guests.spawn(arrival.welcome(service.clone(), stopping.clone()));
-                    }
-                }
-                Err(error) if is_of_one_connection(&error) => {}
-                Err(error) => {
-                    note(&mut noted, &error);
-                    // What is missing (files, memory) does not come back by asking at once.
-                    tokio::time::sleep(ACCEPT_REST).await;
-                }
-            }
+        let (here, mut all) = mpsc::channel(1);
+        // Dropped with this, so that the thread ends whatever happens here.
+        let (_alive, gone) = oneshot::channel();
+        let inside = Handle::current();
+        let porch = Porch { listener, service, keys, table, inside, here, stopping, gone };
+        if let Err(error) = porch.start() {
+            tracing::error!(%error, "the system gives no thread for a listener");
         }
-        // Who comes now is refused by the system.
-        drop(listener);
-        while guests.join_next().await.is_some() {}
-    }
-}
-
-/// Somebody who has a place, and has not said a word.
-struct Arrival {
-    socket: TcpStream,
-    address: SocketAddr,
-    guest: table::Guest,
-    keys: Option<Keys>,
-}
-
-impl Arrival {
-    /// Serves it until it goes.
-    async fn welcome(self, service: Behind, mut stopping: watch::Receiver<bool>) {
-        let Self { socket, address, guest, keys } = self;
-        // It is served all the same, only slower.
-        let _ = socket.set_nodelay(true);
-        // An IPv4 address is one, also where it came by a listener for both kinds.
-        let address = SocketAddr::new(address.ip().to_canonical(), address.port());
-        let mut peer = Peer { address, certificate: None };
-        let wire = match keys {
-            None => Wire::Plain(socket),
-            Some(keys) => {
-                // Until it is through it counts as who has not spoken.
-                let entering = tokio::time::timeout(HANDSHAKE_WAIT, keys.enter(socket, address));
-                let entered = tokio::select! {
-                    entered = entering => entered,
-                    () = guest.must_leave() => return,
-                    _ = stopping.wait_for(|stopping| *stopping) => return,
-                };
-                let Ok(Some(tls::Entered { stream, certificate })) = entered else { return };
-                peer.certificate = certificate;
-                Wire::Tls(stream)
-            }
-        };
-        match service {
-            Behind::Grpc(routes, unfinished) => {
-                grpc::serve(wire, peer, guest, routes, unfinished, stopping).await;
-            }
-            Behind::Http(router) => http::serve(wire, peer, guest, router, stopping).await,
-        }
-    }
-}
-
-/// Whether accepting failed for one connection only, which is gone.
-fn is_of_one_connection(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::ConnectionAborted
-            | io::ErrorKind::ConnectionReset
-            | io::ErrorKind::ConnectionRefused
-            | io::ErrorKind::Interrupted
-    )
-}
-
-fn note(noted: &mut Option<Instant>, error: &io::Error) {
-    if noted.is_none_or(|at: Instant| at.elapsed() >= STRANGERS_NOTE_EVERY) {
-        *noted = Some(Instant::now());
-        tracing::error!(%error, "no connection can be accepted for the moment; is `ulimit -n` too low?");
+        // Who comes once it stops is refused by the system.
+        let None = all.recv().await;
     }
 }

@@ -1,11 +1,15 @@
-//! From where a connection comes, as far as one can tell clients apart by it, and how many
-//! connections may come from there.
+//! From where a connection comes, as far as one can tell clients apart by it; how many connections
+//! may come from there, how often new ones, and how often calls from there are refused at once.
 
-use crate::limits::ORIGIN_PART;
+use crate::api::pace::Bucket;
+use crate::limits::{ORIGIN_ARRIVALS, ORIGIN_PART, ORIGINS_KEPT, Pace, REFUSAL_HELD_MAX, REFUSALS};
+use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 /// An IPv4 address, or the first half of an IPv6 one: whoever has one of its addresses has all.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Origin(IpAddr);
 
 impl Origin {
@@ -19,22 +23,102 @@ impl Origin {
     }
 }
 
-/// How many connections may come from one origin.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct PerOrigin {
-    /// What the configuration says.
-    pub configured: Option<u32>,
+/// What one origin may do, at all doors that share this. Cheap to clone.
+#[derive(Clone)]
+pub struct Origins(Arc<Inner>);
+
+struct Inner {
+    /// Connections, as the configuration says.
+    configured: Option<u32>,
+    arrivals: Paces,
+    refusals: Paces,
 }
 
-impl PerOrigin {
-    /// From this one, of so many in all. This machine is many clients, and so is a proxy on it:
-    /// it is bounded only where the configuration says so.
-    pub(super) fn of(self, origin: Origin, all: usize) -> usize {
-        match self.configured {
+impl Origins {
+    /// With so many connections from each, where the configuration says so.
+    #[must_use]
+    pub fn new(configured: Option<u32>) -> Self {
+        let (arrivals, refusals) = (Paces::new(ORIGIN_ARRIVALS), Paces::new(REFUSALS));
+        Self(Arc::new(Inner { configured, arrivals, refusals }))
+    }
+
+    /// How many connections there may be from this one, of so many in all.
+    pub(super) fn connections(&self, origin: Origin, all: usize) -> usize {
+        match self.0.configured {
             Some(most) => usize::try_from(most).unwrap_or(usize::MAX),
-            None if origin.0.is_loopback() => usize::MAX,
-            None => (all / ORIGIN_PART).max(1),
+            None if self.is_bounded(origin) => (all / ORIGIN_PART).max(1),
+            None => usize::MAX,
         }
+    }
+
+    /// This machine is many clients, and so is a proxy on it: it is bounded only where the
+    /// configuration says so.
+    fn is_bounded(&self, origin: Origin) -> bool {
+        self.0.configured.is_some() || !origin.0.is_loopback()
+    }
+
+    /// Whether somebody new from there is looked at: not where too many came of late, or too much
+    /// was refused.
+    pub(super) fn lets_come(&self, origin: Origin, now: Instant) -> bool {
+        let Inner { arrivals, refusals, .. } = &*self.0;
+        !self.is_bounded(origin)
+            || (refusals.owes(origin, now) < REFUSAL_HELD_MAX
+                && arrivals.take(origin, now, 1, Duration::ZERO).is_ok())
+    }
+
+    /// From when on it may be told to somebody from there that a call is refused. It counts for so
+    /// many.
+    pub(super) fn refused(&self, origin: Origin, now: Instant, count: usize) -> Instant {
+        let at = self.0.refusals.take(origin, now, count, REFUSAL_HELD_MAX);
+        at.unwrap_or(now + REFUSAL_HELD_MAX)
+    }
+}
+
+/// One pace for each of many origins. What is paid for is forgotten; of more origins than are kept,
+/// all others share one.
+struct Paces {
+    pace: Pace,
+    held: Mutex<Held>,
+}
+
+struct Held {
+    by: HashMap<Origin, Bucket>,
+    others: Bucket,
+}
+
+impl Paces {
+    fn new(pace: Pace) -> Self {
+        let held = Held { by: HashMap::new(), others: Bucket::new(pace) };
+        Self { pace, held: Mutex::new(held) }
+    }
+
+    fn held(&self) -> MutexGuard<'_, Held> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// See `Bucket::take`.
+    fn take(
+        &self,
+        origin: Origin,
+        now: Instant,
+        count: usize,
+        patience: Duration,
+    ) -> Result<Instant, Duration> {
+        let mut held = self.held();
+        let Held { by, others } = &mut *held;
+        if by.len() >= ORIGINS_KEPT && !by.contains_key(&origin) {
+            by.retain(|_, bucket| !bucket.is_paid(now));
+        }
+        let bucket = match by.len() < ORIGINS_KEPT || by.contains_key(&origin) {
+            true => by.entry(origin).or_insert_with(|| Bucket::new(self.pace)),
+            false => others,
+        };
+        bucket.take(now, count, patience)
+    }
+
+    /// How long it takes until one more may be taken.
+    fn owes(&self, origin: Origin, now: Instant) -> Duration {
+        self.held().by.get(&origin).map_or(Duration::ZERO, |bucket| bucket.wait(now))
     }
 }
 
@@ -56,12 +140,56 @@ mod tests {
 
     #[test]
     fn this_machine_has_all_places_unless_the_configuration_says_otherwise() {
-        let (usual, two) = (PerOrigin::default(), PerOrigin { configured: Some(2) });
-        assert_eq!(usual.of(origin("192.0.2.7"), 1_024), 128);
-        assert_eq!(usual.of(origin("192.0.2.7"), 3), 1);
+        let (usual, two) = (Origins::new(None), Origins::new(Some(2)));
+        assert_eq!(usual.connections(origin("192.0.2.7"), 1_024), 128);
+        assert_eq!(usual.connections(origin("192.0.2.7"), 3), 1);
         for here in ["127.0.0.1", "::1", "::ffff:127.0.0.1"] {
-            assert_eq!(usual.of(origin(here), 1_024), usize::MAX, "{here}");
-            assert_eq!(two.of(origin(here), 1_024), 2, "{here}");
+            assert_eq!(usual.connections(origin(here), 1_024), usize::MAX, "{here}");
+            assert_eq!(two.connections(origin(here), 1_024), 2, "{here}");
         }
+    }
+
+    #[test]
+    fn one_address_opens_so_many_connections_a_second_and_the_others_are_not_held() {
+        let (origins, now) = (Origins::new(None), Instant::now());
+        let (far, other) = (origin("192.0.2.7"), origin("192.0.2.8"));
+        let come = |from, at| (0..2_000).filter(|_| origins.lets_come(from, at)).count();
+        let burst = usize::try_from(ORIGIN_ARRIVALS.burst).unwrap();
+        assert_eq!(come(far, now), burst + 1);
+        assert_eq!(come(other, now), burst + 1);
+        assert_eq!(come(origin("127.0.0.1"), now), 2_000, "this machine is many clients");
+        let later = now + Duration::from_secs(1);
+        assert_eq!(come(far, later), usize::try_from(ORIGIN_ARRIVALS.count).unwrap());
+    }
+
+    #[test]
+    fn refusals_are_told_at_a_pace_and_who_owes_all_of_it_comes_no_more() {
+        let (origins, now) = (Origins::new(None), Instant::now());
+        let (far, other) = (origin("192.0.2.7"), origin("192.0.2.8"));
+        let burst = usize::try_from(REFUSALS.burst).unwrap();
+        assert!((0..=burst).all(|_| origins.refused(far, now, 1) == now));
+        assert!(origins.refused(far, now, 1) > now && origins.lets_come(far, now));
+        let last = (0..1_000_000).map(|_| origins.refused(far, now, 10)).last();
+        assert_eq!(last, Some(now + REFUSAL_HELD_MAX), "never longer");
+        assert!(!origins.lets_come(far, now) && origins.lets_come(other, now));
+        assert_eq!(origins.refused(other, now, 1), now);
+        let later = now + 2 * REFUSAL_HELD_MAX;
+        assert!(origins.lets_come(far, later));
+    }
+
+    /// Whoever has a million addresses makes the engine remember no more than so many.
+    #[test]
+    fn of_more_origins_than_are_kept_the_others_share_one_pace() {
+        let (origins, now) = (Origins::new(None), Instant::now());
+        let of = |n: usize| Origin(IpAddr::from(u128::try_from(n << 1 | 1).unwrap().to_be_bytes()));
+        let burst = usize::try_from(ORIGIN_ARRIVALS.burst).unwrap();
+        let come = |from: usize, at| (from..from + 3_000).filter(|n| origins.lets_come(of(*n), at));
+        for n in 0..ORIGINS_KEPT {
+            assert!(origins.lets_come(of(n << 8), now));
+        }
+        assert_eq!(come(1 << 24, now).count(), burst + 1);
+        assert_eq!(origins.0.arrivals.held().by.len(), ORIGINS_KEPT);
+        let later = now + Duration::from_mins(1);
+        assert_eq!(come(1 << 25, later).count(), 3_000, "what was paid for is forgotten");
     }
 }

@@ -5,21 +5,25 @@
 //! place. Where all that one address may have are taken, one of its own goes.
 
 use super::ConnectionId;
-use super::origin::{Origin, PerOrigin};
-use crate::limits::{NARROW, PLACE_KEPT, STRANGERS_NOTE_EVERY, Share, WIDE, WIDE_CONNECTIONS};
+use super::origin::{Origin, Origins};
+use crate::limits::{
+    NARROW, PLACE_KEPT, REFUSALS_BORNE, STRANGERS_NOTE_EVERY, Share, WIDE, WIDE_CONNECTIONS,
+};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 /// The places, and who has them.
 pub(super) struct Table {
     most: usize,
-    per_origin: PerOrigin,
+    origins: Origins,
     since: Instant,
     guests: Mutex<Guests>,
+    /// Refusals that were told later.
+    held: AtomicU64,
 }
 
 #[derive(Default)]
@@ -30,6 +34,8 @@ struct Guests {
     turned_away: u64,
     /// Of these, whose address had all that one may have.
     crowded: u64,
+    /// Who was not looked at: too many came from there of late, or too much was refused.
+    too_often: u64,
     noted: Option<Instant>,
 }
 
@@ -43,6 +49,10 @@ struct Known {
     heard: AtomicU64,
     calls: AtomicUsize,
     leave: Notify,
+    /// Calls that were refused; and whether it is to be told to go because of them.
+    refused: AtomicUsize,
+    is_told: AtomicBool,
+    told: Notify,
     wide: bool,
 }
 
@@ -62,21 +72,36 @@ struct Seat {
 pub(super) struct OpenCall(Guest);
 
 impl Table {
-    pub fn new(most: usize, per_origin: PerOrigin) -> Self {
-        Self { most, per_origin, since: Instant::now(), guests: Mutex::default() }
+    pub fn new(most: usize, origins: Origins) -> Self {
+        Self {
+            most,
+            origins,
+            since: Instant::now(),
+            guests: Mutex::default(),
+            held: AtomicU64::new(0),
+        }
     }
 
     /// A place for somebody new who comes from there, if there is one or somebody can go.
     pub fn admit(self: &Arc<Self>, from: IpAddr) -> Option<Guest> {
         let (now, origin) = (self.now(), Origin::of(from));
+        let lets_come = self.origins.lets_come(origin, Instant::now());
         let mut guests = self.guests();
+        if !lets_come {
+            guests.too_often += 1;
+            guests.note(
+                self.most,
+                "from one address too many connections come, or too many calls are refused",
+            );
+            return None;
+        }
         let own = guests.here.values().filter(|known| known.origin == origin).count();
-        let is_crowded = own >= self.per_origin.of(origin, self.most);
+        let is_crowded = own >= self.origins.connections(origin, self.most);
         if is_crowded || guests.here.len() >= self.most {
             let Some(goes) = guests.goes(now, is_crowded.then_some(origin)) else {
                 guests.turned_away += 1;
                 guests.crowded += u64::from(is_crowded);
-                guests.note(self.most, is_crowded);
+                guests.note(self.most, why_full(is_crowded));
                 return None;
             };
             // The place is the new one's at once; the task of the old one ends by itself.
@@ -93,6 +118,9 @@ impl Table {
             heard: AtomicU64::new(now),
             calls: AtomicUsize::new(0),
             leave: Notify::new(),
+            refused: AtomicUsize::new(0),
+            is_told: AtomicBool::new(false),
+            told: Notify::new(),
             wide,
         });
         guests.here.insert(id, known.clone());
@@ -128,16 +156,19 @@ impl Guests {
         }
     }
 
-    fn note(&mut self, most: usize, is_crowded: bool) {
+    fn note(&mut self, most: usize, why: &str) {
         if self.noted.is_none_or(|at| at.elapsed() >= STRANGERS_NOTE_EVERY) {
             self.noted = Some(Instant::now());
-            let turned_away = self.turned_away;
-            let why = match is_crowded {
-                true => "busy clients of one address have all connections that one may have",
-                false => "all places for connections are taken by busy clients",
-            };
-            tracing::warn!(most, turned_away, "{why}");
+            let Self { turned_away, too_often, .. } = self;
+            tracing::warn!(most, turned_away, too_often, "{why}");
         }
+    }
+}
+
+fn why_full(is_crowded: bool) -> &'static str {
+    match is_crowded {
+        true => "busy clients of one address have all connections that one may have",
+        false => "all places for connections are taken by busy clients",
     }
 }
 
@@ -174,6 +205,36 @@ impl Guest {
 
     pub fn calls(&self) -> usize {
         self.0.known.calls.load(Ordering::Relaxed)
+    }
+
+    /// A call of its is refused, at a cost of so many: comes when that may be told. Who goes on and
+    /// on is told to go.
+    pub async fn refused(&self, count: usize, mut stopping: watch::Receiver<bool>) {
+        let (Seat { known, table }, now) = (&*self.0, Instant::now());
+        let before = known.refused.fetch_add(1, Ordering::Relaxed);
+        let at = table.origins.refused(known.origin, now, count);
+        if at <= now {
+            return;
+        }
+        table.held.fetch_add(1, Ordering::Relaxed);
+        if before >= REFUSALS_BORNE {
+            known.is_told.store(true, Ordering::Relaxed);
+            known.told.notify_one();
+        }
+        tokio::select! {
+            () = tokio::time::sleep_until(at.into()) => {}
+            _ = stopping.wait_for(|stopping| *stopping) => {}
+        }
+    }
+
+    /// Whether it is to be told to go.
+    pub fn is_told_to_go(&self) -> bool {
+        self.0.known.is_told.load(Ordering::Relaxed)
+    }
+
+    /// Comes when that begins.
+    pub async fn told_to_go(&self) {
+        self.0.known.told.notified().await;
     }
 
     /// Comes when its place was given to another one.
@@ -217,6 +278,19 @@ impl Visits {
         self.0.guests().turned_away
     }
 
+    /// Connections that were closed at once since the start, because their address opened too many,
+    /// or had too much refused.
+    #[must_use]
+    pub fn too_often(&self) -> u64 {
+        self.0.guests().too_often
+    }
+
+    /// Refusals that were told later since the start.
+    #[must_use]
+    pub fn held(&self) -> u64 {
+        self.0.held.load(Ordering::Relaxed)
+    }
+
     /// Of these, those whose address had all that one may have.
     #[must_use]
     pub fn crowded(&self) -> u64 {
@@ -231,7 +305,7 @@ mod tests {
     const HERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
 
     fn table_of(most: usize) -> Table {
-        Table::new(most, PerOrigin::default())
+        Table::new(most, Origins::new(None))
     }
 
     #[test]

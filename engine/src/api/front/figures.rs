@@ -5,8 +5,9 @@ use crate::api::limited;
 use crate::metrics::{
     ACK_SECONDS, ALARMS, BACKEND, CHECKPOINT, CHECKPOINT_AGE, CHECKPOINTS, CLOCK_SKEW, CONFIRMED,
     CONNECTIONS, CPU_SECONDS, CROWDED, DENIED, DISK_FREE_BYTES, DISK_LOW, DISK_RESERVE_BYTES,
-    DURABLE, HANDSHAKES_FAILED, HELD_UP, IN_FLIGHT, LIMITED, Metric, Page, QUEUE, SEAL_SECONDS,
-    SIGNATURES, STAGE_SECONDS, SYNC_SECONDS, Seconds, TABLES, TLS_ENDS, TURNED_AWAY, VOUCHERS,
+    DURABLE, HANDSHAKES_FAILED, HELD_UP, IN_FLIGHT, LIMITED, Metric, Page, QUEUE, REFUSALS_HELD,
+    SEAL_SECONDS, SIGNATURES, STAGE_SECONDS, SYNC_SECONDS, Seconds, TABLES, TLS_ENDS, TOO_OFTEN,
+    TURNED_AWAY, VOUCHERS,
 };
 use crate::pipeline::{Meters, now};
 use crate::types::{Outcome, Timestamp};
@@ -76,6 +77,8 @@ fn door(page: &mut Page, behind: &Behind, denied: &Denied) {
         page.count(&CONNECTIONS, &[listener], visits.here());
         page.put(&TURNED_AWAY, &[listener], visits.turned_away());
         page.put(&CROWDED, &[listener], visits.crowded());
+        page.put(&TOO_OFTEN, &[listener], visits.too_often());
+        page.put(&REFUSALS_HELD, &[listener], visits.held());
         if let Some(keys) = keys {
             page.put(&HANDSHAKES_FAILED, &[listener], keys.handshakes_failed());
             page.put(&TLS_ENDS, &[listener], keys.ends_at());

@@ -1,4 +1,4 @@
-use super::super::PerOrigin;
+use super::super::Origins;
 use super::super::table::Table;
 use super::*;
 use std::convert::Infallible;
@@ -40,7 +40,7 @@ fn messages(
     unfinished: &Arc<Unfinished>,
 ) -> Messages<Pieces> {
     let pieces = bytes.chunks(cut).map(Bytes::copy_from_slice).collect();
-    let guest = Arc::new(Table::new(1, PerOrigin::default())).admit([127, 0, 0, 1].into()).unwrap();
+    let guest = Arc::new(Table::new(1, Origins::new(None))).admit([127, 0, 0, 1].into()).unwrap();
     let (_, stopping) = watch::channel(false);
     Messages::new(Pieces { pieces, ends }, Kind::Frames, guest, unfinished.clone(), stopping)
 }

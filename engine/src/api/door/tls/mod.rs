@@ -8,6 +8,7 @@
 mod certificate;
 mod files;
 
+use super::wire::Socket;
 use crate::config::TlsFiles;
 use crate::limits::{
     HTTP_BYTES_MAX, LEAVE_WAIT, STRANGERS_NOTE_EVERY, TLS_CHAIN_BYTES_MAX, TLS_ENDS_NOTE_EVERY,
@@ -20,7 +21,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, BufReader};
-use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
@@ -70,7 +70,7 @@ struct Looks {
 
 /// A client that has come in.
 pub(super) struct Entered {
-    pub stream: Box<TlsStream<BufReader<TcpStream>>>,
+    pub stream: Box<TlsStream<BufReader<Socket>>>,
     /// The name in its certificate.
     pub certificate: Option<String>,
 }
@@ -194,7 +194,7 @@ impl Keys {
 
     /// The handshake with who has come. `None` when it failed, which was said. Its time limit is
     /// the caller's.
-    pub(super) async fn enter(&self, socket: TcpStream, address: SocketAddr) -> Option<Entered> {
+    pub(super) async fn enter(&self, socket: Socket, address: SocketAddr) -> Option<Entered> {
         let acceptor = TlsAcceptor::from(self.in_force().server.clone());
         let socket = BufReader::with_capacity(TLS_READ_BYTES, socket);
         let accept =
@@ -227,7 +227,7 @@ impl Keys {
 }
 
 /// The name of a client whose certificate was checked; `None` where it needs none.
-fn client(stream: &TlsStream<BufReader<TcpStream>>) -> Result<Option<String>, &'static str> {
+fn client(stream: &TlsStream<BufReader<Socket>>) -> Result<Option<String>, &'static str> {
     let Some(chain) = stream.get_ref().1.peer_certificates() else { return Ok(None) };
     let bytes: usize = chain.iter().map(|certificate| certificate.len()).sum();
     if bytes > TLS_CHAIN_BYTES_MAX {
@@ -240,7 +240,7 @@ fn client(stream: &TlsStream<BufReader<TcpStream>>) -> Result<Option<String>, &'
 
 /// Why it ends is on its way to the client. What it still sends is read for a moment: a connection
 /// that is closed over unread bytes takes the answer away with it.
-async fn farewell(mut socket: BufReader<TcpStream>) {
+async fn farewell(mut socket: BufReader<Socket>) {
     let mut unread = [0; 4_096];
     let mut left = HTTP_BYTES_MAX;
     let end = async {

@@ -1,7 +1,7 @@
 //! Real sockets on loopback, certificates made for the test, and the client that everybody has.
 
 use super::*;
-use crate::api::door::{Door, Peer, PerOrigin, Service};
+use crate::api::door::{Door, Origins, Peer, Service};
 use axum::Extension;
 use axum::routing::get;
 use rcgen::{
@@ -93,10 +93,8 @@ async fn a_call_over_grpc_carries_its_clients_address_and_certificate() {
     let service = tonic::service::interceptor::InterceptedService::new(health, see);
     let service = Service::Grpc(Routes::new(service));
     let keys = files.keys(Protocol::Grpc);
-    let door =
-        Door::open("127.0.0.1:0".parse().unwrap(), service, Some(keys), PerOrigin::default())
-            .await
-            .unwrap();
+    let door = Door::open("127.0.0.1:0".parse().unwrap(), service, Some(keys), Origins::new(None))
+        .unwrap();
     let address = door.address();
     let (stop, stopping) = watch::channel(false);
     let served = tokio::spawn(door.serve(stopping));
@@ -126,10 +124,8 @@ async fn a_request_over_http_carries_its_clients_address_and_certificate() {
     };
     let service = Service::Http(axum::Router::new().route("/", get(show)));
     let keys = files.keys(Protocol::Http);
-    let door =
-        Door::open("127.0.0.1:0".parse().unwrap(), service, Some(keys), PerOrigin::default())
-            .await
-            .unwrap();
+    let door = Door::open("127.0.0.1:0".parse().unwrap(), service, Some(keys), Origins::new(None))
+        .unwrap();
     let address = door.address();
     let (stop, stopping) = watch::channel(false);
     let served = tokio::spawn(door.serve(stopping));

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 /// One bucket.
 #[derive(Debug)]
-pub(super) struct Bucket {
+pub(in crate::api) struct Bucket {
     pace: Pace,
     /// When all that was taken is paid for, if anything was.
     paid: Option<Instant>,
@@ -28,15 +28,24 @@ impl Bucket {
         count: usize,
         patience: Duration,
     ) -> Result<Instant, Duration> {
-        let paid = self.paid.filter(|paid| *paid > now).unwrap_or(now);
-        let burst = self.time(u64::from(self.pace.burst));
-        let wait = (paid - now).saturating_sub(burst);
+        let (paid, wait) = (self.paid.filter(|paid| *paid > now).unwrap_or(now), self.wait(now));
         if wait > patience {
             return Err(wait);
         }
         let cost = self.time(u64::try_from(count).unwrap_or(u64::MAX));
         self.paid = Some(paid.checked_add(cost).unwrap_or(paid));
         Ok(now + wait)
+    }
+
+    /// How long it takes until one more may be used.
+    pub fn wait(&self, now: Instant) -> Duration {
+        let owed = self.paid.map_or(Duration::ZERO, |paid| paid.saturating_duration_since(now));
+        owed.saturating_sub(self.time(u64::from(self.pace.burst)))
+    }
+
+    /// Whether all that was taken is paid for: it is as if new.
+    pub fn is_paid(&self, now: Instant) -> bool {
+        self.paid.is_none_or(|paid| paid <= now)
     }
 
     /// How long so many take.
