@@ -278,6 +278,12 @@ impl Visits {
         self.0.guests().turned_away
     }
 
+    /// Of these, those whose address had all that one may have.
+    #[must_use]
+    pub fn crowded(&self) -> u64 {
+        self.0.guests().crowded
+    }
+
     /// Connections that were closed at once since the start, because their address opened too many,
     /// or had too much refused.
     #[must_use]
@@ -289,12 +295,6 @@ impl Visits {
     #[must_use]
     pub fn held(&self) -> u64 {
         self.0.held.load(Ordering::Relaxed)
-    }
-
-    /// Of these, those whose address had all that one may have.
-    #[must_use]
-    pub fn crowded(&self) -> u64 {
-        self.0.guests().crowded
     }
 }
 
