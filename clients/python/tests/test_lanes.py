@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import itertools
 import pathlib
+import random
 import shutil
 import threading
 
@@ -67,11 +68,117 @@ def test_what_is_refused_leaves_the_lane_as_it_was() -> None:
     assert (lanes.signed(978), lanes.count()["free"]) == (0, 1)
     payment = take(lanes)
     lanes.known(payment, 0)
-    assert payment.refused
+    assert not lanes.is_void(payment), "a copy of it may still be on its way"
     again = take(lanes)
     assert (again.total, lanes.signed(978)) == (5, 5)
     lanes.known(payment, 0)  # a word about the first that comes late does not end the second
     assert lanes.count()["out"] == 1
+
+
+def test_a_payment_is_void_once_nothing_can_charge_it_any_more(tmp_path: pathlib.Path) -> None:
+    path = tmp_path / "agent.lanes"
+    lanes = opened(FileLanes(path))
+    first = take(lanes, 5, "the_first_one_001")
+    lanes.doubt(first)
+    lanes.answered([first], [0])
+    second = take(lanes, 5, "the_second_one_01")
+    assert (second.lane, second.total) == (first.lane, first.total), "the very same voucher"
+    assert not lanes.is_void(first, True) and not lanes.is_void(second, True), "each can be charged still"
+    lanes.known(second, 5)
+    assert not lanes.is_void(first) and not lanes.is_void(second), "one of them was, nobody knows which"
+    assert lanes.is_void(first, True) and not lanes.is_void(second, True), "never both"
+    lanes.close()
+    lanes = opened(FileLanes(path))
+    first, second = (lanes.payment(name) or pytest.fail() for name in ("the_first_one_001", "the_second_one_01"))
+    assert lanes.is_void(first) and not lanes.is_void(second, True)
+    # What the engine said of one payment is known of its rivals.
+    third = take(lanes, 3, "the_third_one_001")
+    lanes.known(third, 5)
+    fourth = take(lanes, 3, "the_fourth_one_01")
+    lanes.paid(fourth)
+    lanes.close()
+    lanes = opened(FileLanes(path))
+    third, fourth = (lanes.payment(name) or pytest.fail() for name in ("the_third_one_001", "the_fourth_one_01"))
+    assert lanes.is_void(third) and fourth.paid and not lanes.is_void(fourth, True)
+    # The total passed what it builds on by less than its amount.
+    fifth = take(lanes, 9, "the_fifth_one_001")
+    lanes.known(fifth, 8)
+    lanes.paid(take(lanes, 1))
+    assert fifth.base == 8 and lanes.is_void(fifth)
+    lanes.close()
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_whatever_is_lost_no_job_is_charged_twice_and_each_comes_to_its_end(seed: int, tmp_path: pathlib.Path) -> None:
+    """Against a model of the engine: vouchers arrive late, more than once, or never; answers are lost; the agent is killed."""
+    pick = random.Random(seed)
+    path = tmp_path / "agent.lanes"
+    lanes = opened(FileLanes(path), most=3)
+    totals: dict[int, int] = {}
+    charged: dict[str, int] = {}  # how often, by identifier
+    ids: dict[str, list[str]] = {f"job_number_{at:05}": [] for at in range(12)}
+    done: set[str] = set()
+    under_way: list[tuple[str, Payment]] = []
+
+    def arrive(payment: Payment) -> bool:
+        """The engine's whole rule. Whether it was charged under its identifier, now or before."""
+        lane = payment.lane.channel.lane
+        if payment.id not in charged and totals.get(lane, 0) == payment.base:
+            totals[lane] = payment.total
+            charged[payment.id] = charged.get(payment.id, 0) + 1
+        return payment.id in charged
+
+    def current(job: str) -> Payment | None:
+        known = lanes.payment(ids[job][-1]) if ids[job] else None
+        return None if known is None or lanes.is_void(known) else known
+
+    def step(job: str, is_quiet: bool) -> None:
+        payment = current(job)
+        if payment is None:
+            asked = lanes.in_doubt(99)
+            lanes.answered(asked, [totals.get(one.lane.channel.lane, 0) for one in asked])
+            name = f"{job}-{len(ids[job]) + 1}"
+            payment = lanes.take(PAYEE, 978, pick.choice((3, 5)), name, 60, lambda more: None)
+            if payment is None:
+                return
+            ids[job].append(name)
+        else:
+            lanes.again(payment, 60)
+        if not is_quiet and pick.random() < 0.4:
+            under_way.append((job, payment))  # late, or never
+            lanes.doubt(payment)
+            return
+        is_charged = arrive(payment)
+        held = totals.get(payment.lane.channel.lane, 0)
+        if not is_quiet and pick.random() < 0.4:
+            lanes.doubt(payment)
+        elif is_charged:
+            lanes.paid(payment)
+            done.add(job)
+        else:
+            lanes.known(payment, held)
+            lanes.is_void(payment, held >= payment.total)
+
+    for _ in range(120):
+        what = pick.random()
+        if what < 0.1:
+            lanes.close()
+            lanes = opened(FileLanes(path), most=3)
+            under_way = [(job, lanes.payment(one.id) or one) for job, one in under_way]
+        elif what < 0.3 and under_way:
+            arrive(under_way.pop(pick.randrange(len(under_way)))[1])
+        else:
+            step(pick.choice([job for job in ids if job not in done] or list(ids)), False)
+    for _ in range(60):
+        for job in ids:
+            if job not in done:
+                step(job, True)
+    for _, payment in under_way:
+        arrive(payment)
+    assert done == set(ids)
+    for job, names in ids.items():
+        assert sum(charged.get(name, 0) for name in names) == 1, (job, names)
+    lanes.close()
 
 
 def test_the_file_goes_on_where_the_last_process_was_cut_off(tmp_path: pathlib.Path) -> None:
@@ -130,6 +237,8 @@ def test_a_file_as_the_javascript_package_writes_it_and_back(tmp_path: pathlib.P
         assert lanes.signed(978) == 70 + 11 + 12 + 4 + 30
         four, three = lanes.payment("payment_four_001"), lanes.payment("payment_three_01")
         assert four and (four.lane.channel.lane, four.lane.held) == (2**64 - 1, 5)
-        assert three and three.refused
+        assert three and three.void and not three.paid
+        one = lanes.payment("payment_one_0001")
+        assert one and one.paid and not one.void
         assert lanes.payment("over_long_ago_01") is None
         lanes.close()

@@ -13,7 +13,7 @@ import type {
 import { toHex, whole } from "./bytes.js";
 import { EngineHttp, networkName, SCHEME, type Network, type Status } from "./engine.js";
 import { BudgetError, PaymentInDoubtError, TallystickError } from "./errors.js";
-import { Lanes, type Lane, type Payment } from "./lanes.js";
+import { base, Lanes, type Lane, type Payment } from "./lanes.js";
 import { decimal, units, type Asset } from "./money.js";
 import { memoryLanes, type LaneStore } from "./store.js";
 import { signToken } from "./token.js";
@@ -48,7 +48,8 @@ const SECONDS_MAX = 3_600;
 const ATTEMPTS = 4;
 const SAFE = new Set(["GET", "HEAD", "OPTIONS", "PUT", "DELETE"]);
 // Refusals after which the lane is taken up from what the engine holds, and the request paid once more.
-const DRIFTED = new Set(["wrong_amount", "stale_voucher"]);
+const STALE = "stale_voucher";
+const DRIFTED = new Set(["wrong_amount", STALE]);
 
 /** Opens an agent: takes up its lanes, and asks the engine for the network. */
 export async function agent(options: AgentOptions): Promise<Agent> {
@@ -86,7 +87,7 @@ export class Agent implements SchemeNetworkClient {
   readonly #budget: Limits;
   readonly #engine: EngineHttp | undefined;
   readonly #fetch: typeof globalThis.fetch;
-  /** By the signature: what the answer to a payment is for. */
+  /** By the identifier: what the answer to a payment is for. Two payments may have one voucher. */
   readonly #underway = new Map<string, Payment>();
   /** By the requirements that they answer: a payment to be sent again as it is, or a lane to sign on anew. */
   readonly #next = new WeakMap<object, { same: Payment } | { lane: Lane }>();
@@ -186,7 +187,7 @@ export class Agent implements SchemeNetworkClient {
       try {
         answer = await send();
       } catch (error) {
-        const payment = this.#underway.get(payload.payload["signature"] as string);
+        const payment = this.#underway.get(idOf(payload));
         if (!payment) throw error;
         if (attempt < ATTEMPTS && SAFE.has(request.method) && !request.signal.aborted) {
           this.#next.set(payload.accepted, { same: payment });
@@ -232,7 +233,7 @@ export class Agent implements SchemeNetworkClient {
       payment = await this.#lanes.take(required.payTo, asset.number, amount, id, seconds, allow, again);
     }
     const voucher = this.#key.voucher(this.network.id, payment.lane, payment.total);
-    this.#underway.set(voucher.signature, payment);
+    this.#underway.set(payment.id, payment);
     return {
       x402Version: version,
       payload: { ...voucher },
@@ -272,14 +273,14 @@ export class Agent implements SchemeNetworkClient {
   /** The payment that was made for this request before, to be sent as it was. */
   #remembered(name: string, required: PaymentRequirements, asset: Asset, amount: bigint): Payment | undefined {
     let payment: Payment | undefined;
-    // One that the engine refused is followed by another, under the next name.
+    // One that is void is followed by another, under the next name.
     for (let at = 1; ; at += 1) {
       const one = this.#lanes.payment(numbered(name, at));
       if (!one) break;
       payment = one;
     }
     if (!payment || payment.lane.expiresAt * 1000n < BigInt(Date.now())) return undefined;
-    if (payment.refused) return undefined;
+    if (this.#lanes.isVoid(payment)) return undefined;
     const { lane } = payment;
     if (lane.payee !== required.payTo || lane.asset !== asset.number || payment.amount !== amount) {
       throw new TallystickError(`the key ${name} belongs to another payment: use one for each request`);
@@ -309,36 +310,39 @@ export class Agent implements SchemeNetworkClient {
 
   /** An answer has come to a payment. Says whether the request is to be paid once more, or the same payment sent again. */
   async #answered({ paymentPayload, requirements, settleResponse, paymentRequired }: PaymentResponseContext) {
-    const signature = (paymentPayload.payload["signature"] ?? "") as string;
-    const payment = this.#underway.get(signature);
+    const payment = this.#underway.get(idOf(paymentPayload));
     if (!payment) return;
-    this.#underway.delete(signature);
+    this.#underway.delete(payment.id);
     if (settleResponse?.success) {
-      this.#lanes.known(payment, payment.total);
+      this.#lanes.paid(payment);
       return;
     }
     const attempt = (this.#attempts.get(requirements) ?? 0) + 1;
     this.#attempts.set(requirements, attempt);
-    const reason = settleResponse?.errorReason ?? paymentRequired?.error;
+    const reason = settleResponse?.errorReason ?? paymentRequired?.error ?? "";
     const told = settleResponse?.extra ?? extraOf(paymentRequired);
+    const { lane } = payment;
     const held = await this.#held(payment, told, paymentRequired !== undefined);
+    if (held !== undefined) this.#lanes.learn(lane, held);
+    const isDrifted = DRIFTED.has(reason) && held !== undefined;
+    // Without its channel an answer is not the engine's own word.
+    const isLost = settleResponse ? told?.["channel"] === undefined : lane.held >= payment.total && !paymentRequired;
+    if (attempt < ATTEMPTS && lane.state !== "left") {
+      // To send the very same payment again is always safe: it is charged once. It may be called stale or wrong while the
+      // channel stands where it builds on: another one's charge was under way.
+      if (isLost || (isDrifted && lane.held <= base(payment))) {
+        this.#next.set(requirements, { same: payment });
+        this.#lanes.again(payment, SECONDS_MAX);
+        await pause(attempt);
+        return { recovered: true as const };
+      }
+      if (isDrifted && this.#lanes.isVoid(payment, reason === STALE)) {
+        if (this.#lanes.keep(payment)) this.#next.set(requirements, { lane });
+        return { recovered: true as const };
+      }
+    }
     if (held !== undefined) this.#lanes.known(payment, held);
     else this.#lanes.doubt(payment);
-    if (attempt >= ATTEMPTS) return;
-    const isPaid = payment.lane.held >= payment.total;
-    // Without its channel an answer is not the engine's own word. To send the very same payment again is always safe: it is
-    // charged once.
-    const isLost = settleResponse ? told?.["channel"] === undefined : isPaid && !paymentRequired;
-    if (isLost && payment.lane.last === payment) {
-      this.#next.set(requirements, { same: payment });
-      await pause(attempt);
-      return { recovered: true as const };
-    }
-    if (DRIFTED.has(reason ?? "") && !isPaid && held !== undefined && payment.lane.last === payment) {
-      payment.lane.state = "out";
-      this.#next.set(requirements, { lane: payment.lane });
-      return { recovered: true as const };
-    }
     return;
   }
 
@@ -373,6 +377,30 @@ export interface SpendAsset {
 function extraOf(required: PaymentRequired | undefined): Record<string, unknown> | undefined {
   const found = required?.accepts.find((one) => one.scheme === SCHEME && one.extra?.["tallystick"]);
   return found?.extra["tallystick"] as Record<string, unknown> | undefined;
+}
+
+/** The identifier under which a payment was made. */
+function idOf({ extensions }: { extensions?: Record<string, unknown> }): string {
+  const { info } = (extensions?.[PAYMENT_IDENTIFIER] ?? {}) as { info?: { id?: unknown } };
+  return typeof info?.id === "string" ? info.id : "";
+}
+
+/** Why the payment for this answer was refused, in words; undefined if it was not. x402 says it in headers alone. */
+export function whyRefused(answer: Response): string | undefined {
+  const read = (name: string): Record<string, unknown> | undefined => {
+    try {
+      const bytes = Uint8Array.from(atob(answer.headers.get(name) ?? ""), (one) => one.charCodeAt(0));
+      return JSON.parse(new TextDecoder().decode(bytes)) as Record<string, unknown>;
+    } catch {
+      return undefined;
+    }
+  };
+  const settled = read("payment-response");
+  const required = settled || answer.status !== 402 ? undefined : read("payment-required");
+  const reason = settled?.["errorReason"] ?? required?.["error"];
+  if (typeof reason !== "string") return undefined;
+  const message = settled?.["errorMessage"] ?? extraOf(required as unknown as PaymentRequired | undefined)?.["message"];
+  return typeof message === "string" ? `${reason}: ${message}` : reason;
 }
 
 /** The extension as x402 has it. If the seller declares it, its own fields are kept by the client. */

@@ -4,6 +4,10 @@
 // the engine holds is `held`, what was signed at most is `most`. When the answer to a payment is lost, its lane is in
 // doubt: the engine is asked before it is used again. Lanes begin at random numbers, so that one which was begun by
 // another process, or forgotten, is never met again.
+//
+// A payment is charged only while its channel's total is what it builds on (its total less its amount), and totals never
+// fall. So of payments that build on one total of one lane, rivals, at most one is ever charged; and while that is still the
+// total, each of them can be. That is what `isVoid` goes by.
 import { TallystickError } from "./errors.js";
 import type { LaneName, LaneStore, Line } from "./store.js";
 import type { Channel } from "./voucher.js";
@@ -32,8 +36,15 @@ export interface Payment {
   total: bigint;
   /** When an answer is waited for no longer, in milliseconds. */
   until: number;
-  /** The engine did not hold it when it was asked, and the lane went on without it. */
-  refused?: boolean;
+  /** It was charged: the engine's answer to it said so. */
+  paid?: boolean;
+  /** It was not charged, and never can be. */
+  void?: boolean;
+}
+
+/** The total that a payment builds on. */
+export function base({ total, amount }: Payment): bigint {
+  return total - amount;
 }
 
 /** Asks the engine what it holds for lanes. */
@@ -131,21 +142,57 @@ export class Lanes {
   /** The payment is being sent again, the very same. */
   again(payment: Payment, seconds: number): void {
     payment.until = this.#now() + (seconds + 30) * 1000;
-    payment.refused = false;
-    if (payment.lane.last === payment && payment.lane.state !== "left") payment.lane.state = "out";
+    this.keep(payment);
   }
 
-  /** What is known now: the engine holds `held` for the payment's lane. */
-  known(payment: Payment, held: bigint): void {
-    const { lane } = payment;
+  /** Keeps the payment's lane out for what follows it, if no other payment has taken it. */
+  keep(payment: Payment): boolean {
+    if (payment.lane.last !== payment || payment.lane.state === "left") return false;
+    payment.lane.state = "out";
+    return true;
+  }
+
+  /** The engine holds this much for a lane. */
+  learn(lane: Lane, held: bigint): void {
     if (held > lane.held) lane.held = held;
     if (held > lane.most) lane.most = held;
-    // A lane that is out for another payment by now stays out.
-    if (lane.last !== payment || lane.state === "left") return;
-    lane.state = "free";
-    payment.refused = lane.held < payment.total;
-    this.#note({ held: lane.held.toString(), at: nameOf(lane) });
-    this.#wake();
+  }
+
+  /** What is known now: the engine holds `held` for the payment's lane, which is free with that. */
+  known(payment: Payment, held: bigint): void {
+    this.learn(payment.lane, held);
+    this.#freeAgain(payment, {});
+  }
+
+  /** The payment was charged: the engine's answer to it said so. */
+  paid(payment: Payment): void {
+    payment.paid = true;
+    this.learn(payment.lane, payment.total);
+    this.#freeAgain(payment, { paid: payment.id });
+  }
+
+  /**
+   * Whether it is certain that the payment was not charged and never can be, so that its request may be paid anew.
+   * `isRefused`: the engine has just answered `stale_voucher` to it, so nothing was charged under its identifier.
+   */
+  isVoid(payment: Payment, isRefused = false): boolean {
+    const { lane } = payment;
+    // While the total is what it builds on, a copy of it that is still on its way can be charged.
+    if (payment.void || payment.paid || lane.held <= base(payment)) return payment.void ?? false;
+    const rivals = [...this.#payments.values()].filter(
+      (one) => one !== payment && one.lane === lane && base(one) === base(payment),
+    );
+    // The total passed what it builds on without reaching it, or by a rival. Where only the engine's answer, which a seller
+    // hands on, says that it was a rival: one must be left that it can have been, so that of several that are called stale,
+    // one is never paid anew.
+    const isCertain =
+      lane.held < payment.total ||
+      rivals.some((one) => one.paid) ||
+      (isRefused && rivals.some((one) => !one.void && one.total <= lane.held));
+    if (!isCertain) return false;
+    payment.void = true;
+    this.#note({ void: payment.id });
+    return true;
   }
 
   /** Nobody knows what became of the payment. */
@@ -187,6 +234,15 @@ export class Lanes {
 
   async close(): Promise<void> {
     await this.#store.close();
+  }
+
+  #freeAgain(payment: Payment, more: { paid?: string }): void {
+    const { lane } = payment;
+    // A lane that is out for another payment by now stays out.
+    const isOver = lane.last === payment && lane.state !== "left";
+    if (isOver) lane.state = "free";
+    if (isOver || more.paid) this.#note({ held: lane.held.toString(), at: nameOf(lane), ...more });
+    this.#wake();
   }
 
   async #free(payee: string, asset: number, seconds: number): Promise<Lane> {
@@ -301,18 +357,25 @@ export class Lanes {
       this.#gone.set(line.asset, (this.#gone.get(line.asset) ?? 0n) + BigInt(line.gone));
       return;
     }
+    if (!("at" in line)) {
+      const payment = this.#payments.get(line.void);
+      if (payment) payment.void = true;
+      return;
+    }
     const lane = this.#named(line.at);
     if ("held" in line) {
-      lane.held = BigInt(line.held);
-      if (lane.held > lane.most) lane.most = lane.held;
-      lane.state = "free";
-      if (lane.last) lane.last.refused = lane.held < lane.last.total;
+      this.learn(lane, BigInt(line.held));
+      const paid = this.#payments.get(line.paid ?? "");
+      if (paid) paid.paid = true;
+      // One that was told of late, behind another payment's, says nothing of that one.
+      if (line.paid === undefined || !lane.last || lane.last.id === line.paid) lane.state = "free";
       return;
     }
     const total = BigInt(line.total), most = BigInt(line.most ?? line.total);
     if (most > lane.most) lane.most = most;
     lane.state = "doubt";
-    lane.last = { id: line.sign, lane, amount: BigInt(line.amount), total, until: 0, refused: line.refused ?? false };
+    const { paid = false, void: isVoid = false } = line;
+    lane.last = { id: line.sign, lane, amount: BigInt(line.amount), total, until: 0, paid, void: isVoid };
     this.#remember(lane.last);
   }
 
@@ -350,10 +413,11 @@ export class Lanes {
   }
 }
 
-function signLine({ id, lane, amount, total, refused }: Payment): Line {
+function signLine({ id, lane, amount, total, paid, void: isVoid }: Payment): Line {
   const line: Line = { sign: id, at: nameOf(lane), amount: amount.toString(), total: total.toString() };
   if (lane.most > total) line.most = lane.most.toString();
-  if (refused) line.refused = true;
+  if (paid) line.paid = true;
+  if (isVoid) line.void = true;
   return line;
 }
 

@@ -3,9 +3,11 @@
 /** One thing that happened to a lane, as it is kept: one line of JSON. */
 export type Line =
   /** A payment was signed: the lane's total is `total` if the seller hands it in. `most` where more was signed before. */
-  | { sign: string; at: LaneName; amount: string; total: string; most?: string; refused?: boolean }
-  /** The engine holds `held` for the lane. */
-  | { held: string; at: LaneName }
+  | { sign: string; at: LaneName; amount: string; total: string; most?: string; paid?: boolean; void?: boolean }
+  /** The engine holds `held` for the lane; by its answer to the payment `paid`. */
+  | { held: string; at: LaneName; paid?: string }
+  /** This payment was not charged, and never can be. */
+  | { void: string }
   /** What was signed on channels that are over, in units of an asset: budgets go on counting it. */
   | { gone: string; asset: number };
 

@@ -79,6 +79,43 @@ test("a payment that the engine refused is signed again at the same total, and c
   assert.equal(lanes.count().out, 1);
 });
 
+test("a payment is void once nothing can charge it any more", async () => {
+  const path = file();
+  const reopen = async (lanes) => {
+    await lanes?.close();
+    return Lanes.open(fileLanes(path), owner, { max: 4, ask: async (found) => found.map(() => 0n) });
+  };
+  let lanes = await reopen();
+  let first = await take(lanes, 5n, "the_first_one_001");
+  lanes.doubt(first);
+  await lanes.settleDoubts();
+  let second = await take(lanes, 5n, "the_second_one_01");
+  assert.ok(second.lane === first.lane && second.total === first.total, "the very same voucher");
+  assert.ok(!lanes.isVoid(first, true) && !lanes.isVoid(second, true), "each can be charged still");
+  lanes.known(second, 5n);
+  assert.ok(!lanes.isVoid(first) && !lanes.isVoid(second), "one of them was, nobody knows which");
+  assert.ok(lanes.isVoid(first, true) && !lanes.isVoid(second, true), "never both");
+  await take(lanes, 1n); // the notes before it are on the disk with it
+  lanes = await reopen(lanes);
+  first = lanes.payment("the_first_one_001");
+  second = lanes.payment("the_second_one_01");
+  assert.ok(lanes.isVoid(first) && !lanes.isVoid(second, true));
+  await lanes.settleDoubts();
+  // What the engine said of one payment is known of its rivals.
+  const third = await take(lanes, 3n);
+  lanes.known(third, 5n);
+  const fourth = await take(lanes, 3n);
+  assert.equal(third.lane, fourth.lane);
+  lanes.paid(fourth);
+  assert.ok(lanes.isVoid(third) && !lanes.isVoid(fourth, true));
+  // The total passed what it builds on by less than its amount.
+  const fifth = await take(lanes, 9n);
+  lanes.known(fifth, 8n);
+  lanes.paid(await take(lanes, 1n));
+  assert.ok(lanes.isVoid(fifth));
+  await lanes.close();
+});
+
 test("the file: whoever opens it goes on where the last process was cut off", async () => {
   const path = file();
   const first = await Lanes.open(fileLanes(path), owner, { max: 64 });
@@ -146,7 +183,8 @@ test("a file as the Python package writes it, and back", async () => {
     assert.equal(lanes.signed(978), 70n + 11n + 12n + 4n + 30n);
     assert.equal(lanes.payment("payment_four_001").lane.lane, 2n ** 64n - 1n);
     assert.equal(lanes.payment("payment_four_001").lane.held, 5n);
-    assert.equal(lanes.payment("payment_three_01").refused, true);
+    assert.equal(lanes.payment("payment_three_01").void, true);
+    assert.equal(lanes.payment("payment_one_0001").paid, true);
     assert.equal(lanes.payment("over_long_ago_01"), undefined);
     await lanes.close();
   }

@@ -33,7 +33,8 @@ SECONDS_MAX = 3_600
 ATTEMPTS = 4
 SAFE = ("GET", "HEAD", "OPTIONS", "PUT", "DELETE")
 # Refusals after which the lane is taken up from what the engine holds, and the request paid once more.
-DRIFTED = ("wrong_amount", "stale_voucher")
+STALE = "stale_voucher"
+DRIFTED = ("wrong_amount", STALE)
 # How many lanes are asked about at once, and how long a payment waits for a lane.
 ASKED = 256
 LANE_SECONDS = 60
@@ -230,33 +231,36 @@ class Agent:
     def answering(self, payment: Payment, track: Track, said: Said) -> Steps[bool]:
         """An answer has come to a payment. Whether the request is to be sent once more, as the track says then."""
         if said.settled is not None and said.settled.get("success") is True:
-            self.lanes.known(payment, payment.total)
+            self.lanes.paid(payment)
             return False
         track.attempts += 1
         held = yield from self._held(payment, said)
+        if held is not None:
+            self.lanes.learn(payment.lane, held)
+        if track.attempts < ATTEMPTS and payment.lane.state != "left":
+            if self._is_same(payment, said, held):
+                track.same = payment
+                self.lanes.again(payment, SECONDS_MAX)
+                yield pause(track.attempts)
+                return True
+            if said.reason in DRIFTED and held is not None and self.lanes.is_void(payment, said.reason == STALE):
+                track.lane = payment.lane if self.lanes.keep(payment) else None
+                return True
         if held is None:
             self.lanes.doubt(payment)
         else:
             self.lanes.known(payment, held)
-        lane = payment.lane
-        if track.attempts >= ATTEMPTS or lane.last is not payment or lane.state == "left":
-            return False
-        is_paid = lane.held >= payment.total
-        # Without its channel an answer is not the engine's own word. To send the very same payment again is always safe: it
-        # is charged once.
-        if said.settled is not None:
-            is_lost = "channel" not in said.extra
-        else:
-            is_lost = is_paid and said.required is None
-        if is_lost:
-            track.same = payment
-            self.lanes.again(payment, SECONDS_MAX)
-            yield pause(track.attempts)
-            return True
-        if said.reason in DRIFTED and not is_paid and held is not None:
-            lane.state, track.lane = "out", lane
-            return True
         return False
+
+    def _is_same(self, payment: Payment, said: Said, held: int | None) -> bool:
+        """Whether the very same payment is to be sent again. That is always safe: it is charged once."""
+        # Without its channel an answer is not the engine's own word.
+        if said.settled is not None and "channel" not in said.extra:
+            return True
+        if said.settled is None and said.required is None and payment.lane.held >= payment.total:
+            return True
+        # Called stale or wrong, and yet the channel stands where it builds on: another one's charge was under way.
+        return said.reason in DRIFTED and held is not None and payment.lane.held <= payment.base
 
     def paying(self, request: httpx.Request) -> Steps[httpx.Response]:
         """Sends a request, pays if that is asked for, and sends it again."""
@@ -348,10 +352,10 @@ class Agent:
         """The payment that was made for this request before, to be sent as it was."""
         payment = self.lanes.payment(name)
         at = 1
-        # One that the engine refused is followed by another, under the next name.
+        # One that is void is followed by another, under the next name.
         while (one := self.lanes.payment(_numbered(name, at))) is not None:
             payment, at = one, at + 1
-        if payment is None or payment.refused or payment.lane.channel.expires_at < time.time():
+        if payment is None or payment.lane.channel.expires_at < time.time() or self.lanes.is_void(payment):
             return None
         of = payment.lane.channel
         if of.payee != want.payee or of.asset != want.asset.number or payment.amount != want.amount:
@@ -459,6 +463,15 @@ def said_by(headers: Mapping[str, str], status: int) -> Said:
     settled = _decoded(headers.get("payment-response"))
     required = _decoded(headers.get("payment-required")) if settled is None and status == 402 else None
     return Said(settled, required)
+
+
+def why_refused(answer: httpx.Response) -> str | None:
+    """Why the payment for this answer was refused, in words; None if it was not. x402 says it in headers alone."""
+    said = said_by(answer.headers, answer.status_code)
+    if said.reason is None:
+        return None
+    message = said.settled.get("errorMessage") if said.settled is not None else said.extra.get("message")
+    return f"{said.reason}: {message}" if message else said.reason
 
 
 def identifier(payment_id: str, declared: Any = None) -> dict[str, Any]:

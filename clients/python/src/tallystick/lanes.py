@@ -3,7 +3,11 @@
 A lane is out for one payment at a time, since a voucher's total must be the engine's total plus exactly the price. What the
 engine holds is `held`, what was signed at most is `most`. When the answer to a payment is lost, its lane is in doubt: the
 engine is asked before it is used again. Lanes begin at random numbers, so that one which was begun by another process, or
-forgotten, is never met again."""
+forgotten, is never met again.
+
+A payment is charged only while its channel's total is what it builds on (`base`), and totals never fall. So of payments
+with one base on one lane, **rivals**, at most one is ever charged; and while the total is still the base, each of them can
+be. That is what `is_void` goes by."""
 from __future__ import annotations
 
 import secrets
@@ -50,17 +54,22 @@ class Payment:
     total: int
     # When an answer is waited for no longer, in seconds.
     until: float
-    # The engine did not hold it when it was asked, and the lane went on without it.
-    refused: bool = False
+    # It was charged: the engine's answer to it said so.
+    paid: bool = False
+    # It was not charged, and never can be.
+    void: bool = False
+
+    @property
+    def base(self) -> int:
+        """The total that it builds on."""
+        return self.total - self.amount
 
     def line(self) -> Line:
         """As it is kept."""
         line: Line = {"sign": self.id, "at": _name(self.lane), "amount": str(self.amount), "total": str(self.total)}
         if self.lane.most > self.total:
             line["most"] = str(self.lane.most)
-        if self.refused:
-            line["refused"] = True
-        return line
+        return line | ({"paid": True} if self.paid else {}) | ({"void": True} if self.void else {})
 
 
 @dataclass(eq=False)
@@ -129,20 +138,54 @@ class Lanes:
     def again(self, payment: Payment, seconds: int) -> None:
         """The payment is being sent again, the very same."""
         with self._lock:
-            payment.until, payment.refused = self._now() + seconds + 30, False
-            if payment.lane.last is payment and payment.lane.state != "left":
-                payment.lane.state = "out"
+            payment.until = self._now() + seconds + 30
+            self.keep(payment)
+
+    def keep(self, payment: Payment) -> bool:
+        """Keeps the payment's lane out for what follows it, if no other payment has taken it."""
+        with self._lock:
+            if payment.lane.last is not payment or payment.lane.state == "left":
+                return False
+            payment.lane.state = "out"
+            return True
+
+    def learn(self, lane: Lane, held: int) -> None:
+        """The engine holds this much for a lane."""
+        with self._lock:
+            lane.held, lane.most = max(lane.held, held), max(lane.most, held)
 
     def known(self, payment: Payment, held: int) -> None:
-        """What is known now: the engine holds `held` for the payment's lane."""
+        """What is known now: the engine holds `held` for the payment's lane, which is free with that."""
+        with self._lock:
+            self.learn(payment.lane, held)
+            self._free_again(payment, {})
+
+    def paid(self, payment: Payment) -> None:
+        """The payment was charged: the engine's answer to it said so."""
+        with self._lock:
+            payment.paid = True
+            self.learn(payment.lane, payment.total)
+            self._free_again(payment, {"paid": payment.id})
+
+    def is_void(self, payment: Payment, is_refused: bool = False) -> bool:
+        """Whether it is certain that the payment was not charged and never can be, so that its request may be paid anew.
+        `is_refused`: the engine has just answered `stale_voucher` to it, so nothing was charged under its identifier."""
         with self._lock:
             lane = payment.lane
-            lane.held, lane.most = max(lane.held, held), max(lane.most, held)
-            # A lane that is out for another payment by now stays out.
-            if lane.last is not payment or lane.state == "left":
-                return
-            lane.state, payment.refused = "free", lane.held < payment.total
-            self._append({"held": str(lane.held), "at": _name(lane)}, durable=False)
+            # While the total is what it builds on, a copy of it that is still on its way can be charged.
+            if payment.void or payment.paid or lane.held <= payment.base:
+                return payment.void
+            rivals = [one for one in self._payments.values()
+                      if one is not payment and one.lane is lane and one.base == payment.base]
+            # The total passed what it builds on without reaching it, or by a rival. Where only the engine's answer, which a
+            # seller hands on, says that it was a rival: one must be left that it can have been, so that of several that
+            # are called stale, one is never paid anew.
+            if not (lane.held < payment.total or any(one.paid for one in rivals)
+                    or is_refused and any(not one.void and one.total <= lane.held for one in rivals)):
+                return False
+            payment.void = True
+            self._append({"void": payment.id}, durable=False)
+            return True
 
     def doubt(self, payment: Payment) -> None:
         """Nobody knows what became of the payment."""
@@ -187,6 +230,15 @@ class Lanes:
         """Closes the store. Payments under way are in doubt then."""
         with self._lock:
             self._store.close()
+
+    def _free_again(self, payment: Payment, more: Line) -> None:
+        lane = payment.lane
+        is_over = lane.last is payment and lane.state != "left"
+        # A lane that is out for another payment by now stays out.
+        if is_over:
+            lane.state = "free"
+        if is_over or more:
+            self._append({"held": str(lane.held), "at": _name(lane), **more}, durable=False)
 
     def _free(self, payee: bytes, asset: int, seconds: int) -> Lane | None:
         pool = self._pool(payee, asset, seconds)
@@ -234,19 +286,27 @@ class Lanes:
         if "gone" in line:
             self._gone[line["asset"]] = self._gone.get(line["asset"], 0) + int(line["gone"])
             return
+        if "at" not in line:
+            if line.get("void") in self._payments:
+                self._payments[line["void"]].void = True
+            return
         payee, asset, expires_at, number = line["at"]
         key = (bytes.fromhex(payee), int(asset), int(expires_at))
         pool = self._pools.setdefault(key, Pool(*key))
         lane = pool.lanes.setdefault(int(number), Lane(Channel(key[0], key[1], int(number), key[2])))
         if "held" in line:
-            lane.held, lane.state = int(line["held"]), "free"
-            lane.most = max(lane.most, lane.held)
-            if lane.last:
-                lane.last.refused = lane.held < lane.last.total
+            self.learn(lane, int(line["held"]))
+            paid = line.get("paid")
+            if paid in self._payments:
+                self._payments[paid].paid = True
+            # One that was told of late, behind another payment's, says nothing of that one.
+            if paid is None or lane.last is None or lane.last.id == paid:
+                lane.state = "free"
             return
         total = int(line["total"])
         lane.most, lane.state = max(lane.most, int(line.get("most", total))), "doubt"
-        lane.last = Payment(line["sign"], lane, int(line["amount"]), total, 0, line.get("refused", False))
+        lane.last = Payment(line["sign"], lane, int(line["amount"]), total, 0, line.get("paid", False),
+                            line.get("void", False))
         self._remember(lane.last)
 
     def _forget_expired(self) -> None:

@@ -8,8 +8,9 @@ from typing import Any, Protocol
 
 from .errors import TallystickError
 
-# {"sign": id, "at": [payee, asset, expiry, lane], "amount", "total", "most"?, "refused"?}: a payment was signed.
-# {"held": total, "at": [..]}: the engine holds this for the lane.
+# {"sign": id, "at": [payee, asset, expiry, lane], "amount", "total", "most"?, "paid"?, "void"?}: a payment was signed.
+# {"held": total, "at": [..], "paid"?: id}: the engine holds this for the lane, by its answer to that payment.
+# {"void": id}: that payment was not charged and never can be.
 # {"gone": sum, "asset": number}: what was signed on channels that are over; budgets go on counting it.
 Line = dict[str, Any]
 

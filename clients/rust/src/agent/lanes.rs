@@ -63,10 +63,30 @@ pub(crate) struct Signed {
     pub amount: u64,
     /// What the lane's total is once it is paid.
     pub total: u64,
-    /// The engine did not hold it when it was asked, and the lane went on without it.
-    pub refused: bool,
+    /// It was charged: the engine's answer to it said so.
+    pub paid: bool,
+    /// It was not charged, and never can be.
+    pub void: bool,
     /// In which order payments were made.
     serial: u64,
+}
+
+impl Signed {
+    /// The total that it builds on.
+    fn base(&self) -> u64 {
+        self.total - self.amount
+    }
+}
+
+/// Whether a payment can be sent once more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Again {
+    /// Its lane is out for it.
+    Yes,
+    /// It is under way.
+    UnderWay,
+    /// Another payment, of which one of both can be charged, is under way or in doubt.
+    Wait,
 }
 
 /// How many lanes there are in each state.
@@ -152,8 +172,14 @@ impl Lanes {
         })?;
         let most = total.max(before);
         budget.allow(want.amount, self.signed(want.asset), most - before)?;
-        let payment =
-            Signed { channel, amount: want.amount, total, refused: false, serial: self.next };
+        let payment = Signed {
+            channel,
+            amount: want.amount,
+            total,
+            paid: false,
+            void: false,
+            serial: self.next,
+        };
         let line = sign_line(&want.id, &payment, most);
         // A write that fails may have written: the store then takes nothing more, and nothing left.
         let written = self.append(&line, now)?;
@@ -162,42 +188,104 @@ impl Lanes {
         Ok(Some((payment, written)))
     }
 
-    /// The payment is being sent again, the very same. Whether it may be: not while it is under
-    /// way.
-    pub fn again(&mut self, id: &str) -> bool {
-        let Some(payment) = self.payments.get_mut(id) else { return false };
-        let Some(lane) = self.lanes.get_mut(&payment.channel) else { return false };
-        if lane.last.as_deref() == Some(id) {
-            if lane.state == State::Out {
-                return false;
-            }
-            if lane.state != State::Left {
-                lane.state = State::Out;
-            }
+    /// The payment is being sent again, the very same.
+    pub fn again(&mut self, id: &str) -> Again {
+        let Some(payment) = self.payments.get(id) else { return Again::Wait };
+        let Some(lane) = self.lanes.get_mut(&payment.channel) else { return Again::Wait };
+        let is_newest = lane.last.as_deref() == Some(id);
+        let can_be_charged = lane.held <= payment.base();
+        if is_newest && lane.state == State::Out {
+            return Again::UnderWay;
         }
-        payment.refused = false;
-        true
+        // Both build on the same total: one after the other, so that it can be told which counted.
+        if !is_newest && can_be_charged && matches!(lane.state, State::Out | State::Doubt) {
+            return Again::Wait;
+        }
+        if lane.state != State::Left && (is_newest || can_be_charged) {
+            lane.state = State::Out;
+            lane.last = Some(id.to_owned());
+        }
+        Again::Yes
     }
 
     /// What is known now: the engine holds `held` for the payment's lane.
     pub fn known(&mut self, id: &str, held: u64, now: i64) -> io::Result<()> {
+        self.learn(id, held, false, now)
+    }
+
+    /// The payment was charged: the engine's answer to it said so.
+    pub fn paid(&mut self, id: &str, now: i64) -> io::Result<()> {
         let Some(payment) = self.payments.get_mut(id) else { return Ok(()) };
+        payment.paid = true;
+        let total = payment.total;
+        self.learn(id, total, true, now)
+    }
+
+    fn learn(&mut self, id: &str, held: u64, is_paid: bool, now: i64) -> io::Result<()> {
+        let Some(payment) = self.payments.get(id) else { return Ok(()) };
         let channel = payment.channel;
-        let Some(lane) = self.lanes.get_mut(&channel) else { return Ok(()) };
-        let is_newest = lane.last.as_deref() == Some(id);
+        let Some(lane) = self.lanes.get(&channel) else { return Ok(()) };
         let held = lane.held.max(held);
         let (most, last) = (lane.most.max(held), lane.last.clone());
         // A lane that is out for another payment by now stays out.
-        let is_over = is_newest && lane.state != State::Left;
+        let is_over = last.as_deref() == Some(id) && lane.state != State::Left;
         let state = if is_over { State::Free } else { lane.state };
-        if is_over {
-            payment.refused = held < payment.total;
-        }
         self.put(channel, state, held, most, last);
-        if is_over {
-            self.append(&Line::Held { held: held.into(), at: At(channel) }, now)?;
+        if is_over || is_paid {
+            let paid = is_paid.then(|| id.to_owned());
+            self.append(&Line::Held { held: held.into(), at: At(channel), paid }, now)?;
         }
         Ok(())
+    }
+
+    /// Whether it is certain that a payment was not charged and never can be, so that its request
+    /// may be paid anew. `is_refused`: the engine has just said that nothing was charged under its
+    /// identifier.
+    ///
+    /// A payment is charged only while its channel's total is what it builds on, and totals never
+    /// fall. So of those that build on one total of one lane, rivals, at most one is ever charged;
+    /// and while that is still the total, each of them can be.
+    pub fn is_void(&mut self, id: &str, is_refused: bool, now: i64) -> io::Result<bool> {
+        let Some(payment) = self.payments.get(id) else { return Ok(false) };
+        let Some(lane) = self.lanes.get(&payment.channel) else { return Ok(payment.void) };
+        let (held, base) = (lane.held, payment.base());
+        if payment.void || payment.paid || held <= base {
+            return Ok(payment.void);
+        }
+        let is_rival = |(other, one): &(&String, &Signed)| {
+            *other != id && one.channel == payment.channel && one.base() == base
+        };
+        let mut rivals = self.payments.iter().filter(is_rival).map(|(_, one)| one);
+        // The total passed what it builds on without reaching it, or by a rival. Where only the
+        // answer, which a payee hands on, says that it was a rival: one must be left that it can
+        // have been, so that of several that are called refused, one is never paid anew.
+        let it_was = |one: &Signed| one.paid || is_refused && !one.void && one.total <= held;
+        if held >= payment.total && !rivals.any(it_was) {
+            return Ok(false);
+        }
+        if let Some(payment) = self.payments.get_mut(id) {
+            payment.void = true;
+        }
+        self.append(&Line::Void { void: id.to_owned() }, now)?;
+        Ok(true)
+    }
+
+    /// Whether the engine holds a payment; `None` where that could be another one's charge.
+    pub fn is_held(&self, id: &str) -> Option<bool> {
+        let payment = self.payments.get(id)?;
+        let lane = self.lanes.get(&payment.channel)?;
+        if payment.paid || payment.void || lane.held < payment.total {
+            return Some(payment.paid);
+        }
+        let is_rival = |(other, one): (&String, &Signed)| {
+            other != id
+                && one.channel == payment.channel
+                && one.base() == payment.base()
+                && !one.void
+                && one.total <= lane.held
+        };
+        let could_be = self.payments.iter().any(is_rival);
+        (!could_be).then_some(true)
     }
 
     /// What the engine is known to hold for the payment's lane, and the most that was signed on it.
@@ -328,24 +416,33 @@ impl Lanes {
                 *self.gone.entry(asset).or_default() += sum;
                 *self.signed.entry(asset).or_default() += sum;
             }
-            Line::Held { held, at: At(channel) } => {
-                let held = held.total()?;
+            Line::Held { held, at: At(channel), paid } => {
                 let lane = self.lanes.get(&channel);
+                let held = lane.map_or(0, |lane| lane.held).max(held.total()?);
                 let most = lane.map_or(0, |lane| lane.most).max(held);
                 let last = lane.and_then(|lane| lane.last.clone());
-                if let Some(payment) = last.as_ref().and_then(|id| self.payments.get_mut(id)) {
-                    payment.refused = held < payment.total;
+                // One that was told of late, behind another payment's, says nothing of that one.
+                let is_late = paid.is_some() && last.is_some() && paid != last;
+                let state = lane.filter(|_| is_late).map_or(State::Free, |lane| lane.state);
+                if let Some(payment) = paid.and_then(|id| self.payments.get_mut(&id)) {
+                    payment.paid = true;
                 }
-                self.put(channel, State::Free, held, most, last);
+                self.put(channel, state, held, most, last);
             }
-            Line::Sign { sign, at: At(channel), amount, total, most, refused } => {
+            Line::Void { void } => {
+                if let Some(payment) = self.payments.get_mut(&void) {
+                    payment.void = true;
+                }
+            }
+            Line::Sign { sign, at: At(channel), amount, total, most, paid, void } => {
                 let (amount, total) = (amount.total()?, total.total()?);
                 let lane = self.lanes.get(&channel);
                 let (held, before) = lane.map_or((0, 0), |lane| (lane.held, lane.most));
                 let most = most.map_or(Some(total), Number::total)?.max(before);
                 self.put(channel, State::Doubt, held, most, Some(sign.clone()));
                 let serial = self.next;
-                self.remember(sign, Signed { channel, amount, total, refused, serial });
+                let signed = Signed { channel, amount, total, paid, void, serial };
+                self.remember(sign, signed);
             }
         }
         Some(())
@@ -369,6 +466,7 @@ impl Lanes {
         let held = |(channel, lane): (&Channel, &Lane)| Line::Held {
             held: lane.held.into(),
             at: At(*channel),
+            paid: None,
         };
         // Payments come in the order in which they were made: a lane's newest is its last, and
         // leaves it in doubt.
@@ -390,7 +488,8 @@ fn sign_line(id: &str, payment: &Signed, most: u64) -> Line {
         amount: payment.amount.into(),
         total: payment.total.into(),
         most: (most > payment.total).then(|| most.into()),
-        refused: payment.refused,
+        paid: payment.paid,
+        void: payment.void,
     }
 }
 

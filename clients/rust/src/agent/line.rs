@@ -4,13 +4,15 @@
 //! ```json
 //! {"tallystick":"lanes 1","network":"<64 hex>","signer":"<64 hex>"}
 //! {"sign":"<identifier>","at":["<payee>",978,"<expiry>","<lane>"],"amount":"7","total":"7"}
-//! {"held":"7","at":["<payee>",978,"<expiry>","<lane>"]}
+//! {"held":"7","at":["<payee>",978,"<expiry>","<lane>"],"paid":"<identifier>"}
+//! {"void":"<identifier>"}
 //! {"gone":"7","asset":978}
 //! ```
 //!
 //! The first says whose lanes they are. Then: a payment was signed (`most` if more was signed on
-//! the lane before, `refused` if the engine did not hold it when it was asked); the engine holds
-//! this for the lane; so much was signed on channels that are over.
+//! the lane before; `paid` or `void` if that is known of it); the engine holds this for the lane,
+//! by its answer to the payment `paid` if there is one; a payment was not charged and never can be;
+//! so much was signed on channels that are over.
 
 use crate::voucher::Channel;
 use data_encoding::{HEXLOWER, HEXLOWER_PERMISSIVE};
@@ -29,10 +31,19 @@ pub(crate) enum Line {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         most: Option<Number>,
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-        refused: bool,
+        paid: bool,
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        void: bool,
     },
-    /// The engine holds this for the lane.
-    Held { held: Number, at: At },
+    /// The engine holds this for the lane, by its answer to this payment.
+    Held {
+        held: Number,
+        at: At,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        paid: Option<String>,
+    },
+    /// A payment was not charged, and never can be.
+    Void { void: String },
     /// What was signed on channels that are over; budgets go on counting it.
     Gone { gone: Number, asset: u32 },
 }
@@ -106,10 +117,10 @@ mod tests {
         let at = format!(r#"["{payee}",978,"1800000000","18446744073709551615"]"#);
         for text in [
             format!(r#"{{"sign":"tly_1","at":{at},"amount":"7","total":"12"}}"#),
-            format!(
-                r#"{{"sign":"t","at":{at},"amount":"7","total":"9","most":"12","refused":true}}"#
-            ),
+            format!(r#"{{"sign":"t","at":{at},"amount":"7","total":"9","most":"12","void":true}}"#),
             format!(r#"{{"held":"12","at":{at}}}"#),
+            format!(r#"{{"held":"12","at":{at},"paid":"tly_1"}}"#),
+            r#"{"void":"tly_1"}"#.to_owned(),
             r#"{"gone":"340282366920938463463374607431768211455","asset":978}"#.to_owned(),
         ] {
             let line: Line = serde_json::from_str(&text).unwrap();

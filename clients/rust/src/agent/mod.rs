@@ -25,7 +25,7 @@ use crate::facilitator::{VouchersCalls, calls};
 use crate::voucher::{Channel, Network};
 use crate::{AgentKey, Way};
 use data_encoding::HEXLOWER;
-use lanes::{Lanes, Signed, Want};
+use lanes::{Again, Lanes, Want};
 use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
@@ -111,6 +111,16 @@ impl AgentOptions {
 #[derive(Clone)]
 pub struct Agent(Arc<Inner>);
 
+/// See `Agent::known`.
+enum Known {
+    /// A payment is to be made, under this identifier.
+    New(String),
+    /// There is one, to be sent as it was.
+    Same(Box<Payment>),
+    /// Another payment of its lane comes to its end first.
+    Wait,
+}
+
 struct Inner {
     key: AgentKey,
     network: Network,
@@ -182,8 +192,8 @@ impl Agent {
     }
 
     /// The same under a key of the caller's own. Who asks again under it, also after a crash, gets
-    /// the very same voucher, which is credited once; another one only if the engine did not hold
-    /// it when it was asked.
+    /// the very same voucher, which is credited once; another one only when it is certain that the
+    /// first was not credited and never can be.
     ///
     /// # Errors
     /// `PayError::Key` when the key belongs to another payment, or that payment is under way.
@@ -194,34 +204,56 @@ impl Agent {
         asset: u32,
         amount: u64,
     ) -> Result<Payment, PayError> {
-        let id = {
-            let mut lanes = self.0.lanes();
-            let mut at = 1;
-            let mut known = None;
-            while let Some(one) = lanes.payment(&payment::numbered(key, at)) {
-                known = Some((payment::numbered(key, at), one.clone()));
-                at += 1;
+        let until = Instant::now() + LANE_WAIT;
+        loop {
+            let freed = self.0.freed.notified();
+            match self.known(key, payee, asset, amount)? {
+                Known::New(id) => return self.paying(Want { id, payee, asset, amount }).await,
+                Known::Same(payment) => return Ok(*payment),
+                Known::Wait => {}
             }
-            let is_usable = |one: &Signed| !one.refused && one.channel.expires_at > now();
-            match known.filter(|(_, one)| is_usable(one)) {
-                None => payment::numbered(key, at),
-                Some((id, one)) => {
-                    let of = one.channel;
-                    if (of.payee, of.asset, one.amount) != (payee, asset, amount) {
-                        return Err(PayError::Key(format!(
-                            "the key {key} belongs to another payment: use one for each request"
-                        )));
-                    }
-                    if !lanes.again(&id) {
-                        return Err(PayError::Key(format!(
-                            "the payment of the key {key} is under way: wait for it"
-                        )));
-                    }
-                    return Ok(Payment::new(self.clone(), id, &one));
-                }
+            if matches!(self.0.ask().await, Ok(true)) {
+                continue;
             }
-        };
-        self.paying(Want { id, payee, asset, amount }).await
+            if Instant::now() > until {
+                return Err(PayError::Busy);
+            }
+            drop(tokio::time::timeout(ASK_AGAIN, freed).await);
+        }
+    }
+
+    /// What there is to do under a key of the caller's own.
+    fn known(
+        &self,
+        key: &str,
+        payee: [u8; 32],
+        asset: u32,
+        amount: u64,
+    ) -> Result<Known, PayError> {
+        let mut lanes = self.0.lanes();
+        let (mut at, mut newest) = (1, None);
+        // One that is void is followed by another, under the next identifier.
+        while let Some(one) = lanes.payment(&payment::numbered(key, at)) {
+            newest = Some((payment::numbered(key, at), one.clone()));
+            at += 1;
+        }
+        let fresh = Known::New(payment::numbered(key, at));
+        let Some((id, one)) = newest else { return Ok(fresh) };
+        if one.channel.expires_at <= now() || lanes.is_void(&id, false, now())? {
+            return Ok(fresh);
+        }
+        if (one.channel.payee, one.channel.asset, one.amount) != (payee, asset, amount) {
+            let text = "belongs to another payment: use one for each request";
+            return Err(PayError::Key(format!("the key {key} {text}")));
+        }
+        match lanes.again(&id) {
+            Again::Yes => Ok(Known::Same(Box::new(Payment::new(self.clone(), id, &one)))),
+            Again::Wait => Ok(Known::Wait),
+            Again::UnderWay => {
+                let text = "is under way: wait for it";
+                Err(PayError::Key(format!("the payment of the key {key} {text}")))
+            }
+        }
     }
 
     /// Asks the engine about all lanes in doubt, as a program does at its start. How many are left.

@@ -56,12 +56,17 @@ impl Payment {
     /// # Errors
     /// When the lanes cannot be kept any more.
     pub fn confirm(mut self) -> io::Result<()> {
-        self.known(self.voucher.fields.cumulative)
+        self.is_over = true;
+        let paid = self.agent.0.lanes().paid(&self.id, now());
+        self.agent.0.freed.notify_waiters();
+        paid
     }
 
-    /// The engine did not credit it. `held` is what it holds of the channel, where it was told (an
-    /// x402 answer's `charged`); if not, what is known here counts. What was signed stays signed:
-    /// the next payment of the lane asks for no more than both together.
+    /// The engine did not credit it: it said so of this payment, under its identifier. `held` is
+    /// what it holds of the channel, where it was told (an x402 answer's `charged`); if not, what
+    /// is known here counts. What was signed stays signed: the next payment of the lane asks for no
+    /// more than both together. `Agent::pay_once` makes a new payment once this one can never be
+    /// credited, and gives the very same one until then.
     ///
     /// # Errors
     /// When the lanes cannot be kept any more.
@@ -74,7 +79,8 @@ impl Payment {
             self.agent.0.lanes().leave(&self.id);
             return Ok(());
         }
-        self.known(held)
+        self.known(held)?;
+        self.agent.0.lanes().is_void(&self.id, true, now()).map(drop)
     }
 
     /// Nobody knows what became of it: its lane is used again when the engine has been asked. The
@@ -103,7 +109,9 @@ impl Payment {
     /// Asks the engine whether it holds it.
     ///
     /// # Errors
-    /// When nobody can be asked, or does not answer; the payment is in doubt then.
+    /// When nobody can be asked, or does not answer; the payment is in doubt then. And when the
+    /// engine holds this much, and nobody here knows whether by this payment or by another one on
+    /// the same lane: the payee can tell, who brought it.
     pub async fn find_out(mut self) -> Result<bool, PayError> {
         let inner = self.agent.0.clone();
         let nobody = || PayError::Key("this agent was told of no engine to ask: set `ask`".into());
@@ -116,7 +124,10 @@ impl Payment {
         }
         let held = found?.first().copied().unwrap_or(0);
         self.known(held)?;
-        Ok(held >= self.voucher.fields.cumulative)
+        let mut lanes = inner.lanes();
+        lanes.is_void(&self.id, false, now())?;
+        let either = "this payment or another one of its lane was credited: ask the payee which";
+        lanes.is_held(&self.id).ok_or_else(|| PayError::Key(either.into()))
     }
 
     fn known(&mut self, held: u64) -> io::Result<()> {
@@ -141,13 +152,8 @@ impl Drop for Payment {
 pub(super) fn numbered(key: &str, at: u32) -> String {
     let fits = (13..=118).contains(&key.len())
         && key.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte));
-    let plain = if fits {
-        key.to_owned()
-    } else {
-        let mut hex = HEXLOWER.encode(key.as_bytes());
-        hex.truncate(116);
-        format!("k{hex:_<15}")
-    };
+    let plain =
+        if fits { key.to_owned() } else { format!("k{}", blake3::hash(key.as_bytes()).to_hex()) };
     format!("{:_<16}", format!("{plain}-{at}"))
 }
 
@@ -158,8 +164,10 @@ mod tests {
     #[test]
     fn keys_become_identifiers_as_in_the_other_packages() {
         assert_eq!(numbered("order-1234567", 1), "order-1234567-1_");
-        assert_eq!(numbered("ab", 2), "k6162___________-2");
-        assert_eq!(numbered("grün und lang genug", 1).len(), 1 + 2 * 20 + 2);
+        assert_eq!(numbered("order-12345678901", 1), "order-12345678901-1");
+        let ab = "k2dc99999a6aaef3f20349d2ed4057a2b54419545dabb809e6381de1bad8337e2-2";
+        assert_eq!(numbered("ab", 2), ab);
+        assert_ne!(numbered(&"x".repeat(500), 1), numbered(&"x".repeat(501), 1));
         assert!(numbered(&"x".repeat(500), 1_000).len() <= 128);
     }
 }

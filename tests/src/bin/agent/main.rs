@@ -82,16 +82,21 @@ async fn request(
     number: u32,
 ) {
     let key = format!("request-{number:08}");
-    let payment = agent.pay_once(&key, payee, asset, u64::from(number) + 1).await;
-    let payment = payment.expect("nothing stands against it");
-    let answer = facilitator.bring(payment.voucher()).await.expect("the engine serves");
-    match answer.outcome {
-        Outcome::CREDITED => payment.confirm().expect("lanes are kept"),
-        // Sent again after a crash: the first one had arrived.
-        Outcome::STALE => {
-            assert!(payment.find_out().await.expect("the engine serves"), "{number} is not held");
+    loop {
+        let payment = agent.pay_once(&key, payee, asset, u64::from(number) + 1).await;
+        let payment = payment.expect("nothing stands against it");
+        let answer = facilitator.bring(payment.voucher()).await.expect("the engine serves");
+        match answer.outcome {
+            Outcome::CREDITED => payment.confirm().expect("lanes are kept"),
+            // Sent again after a crash: the first one had arrived, or another one of its lane.
+            Outcome::STALE => {
+                if !payment.find_out().await.expect("the engine serves, and can tell") {
+                    continue;
+                }
+            }
+            other => panic!("{number}: {other}"),
         }
-        other => panic!("{number}: {other}"),
+        break;
     }
     let mut out = std::io::stdout().lock();
     writeln!(out, "paid {number}").and_then(|()| out.flush()).expect("somebody reads");

@@ -112,9 +112,14 @@ impl Model {
                 let fits = |one: &Made| one.is_out && one.was_delivered == is_paid;
                 let Some(at) = self.pick(place, fits) else { return };
                 let held = self.held(self.made[at].signed.channel);
-                lanes.known(&name(at), held, NOW).unwrap();
+                match is_paid {
+                    true => lanes.paid(&name(at), NOW).unwrap(),
+                    false => lanes.known(&name(at), held, NOW).unwrap(),
+                }
                 self.made[at].is_out = false;
-                assert_eq!(lanes.payment(&name(at)).unwrap().refused, !is_paid);
+                // What was refused can be brought again.
+                assert!(!lanes.is_void(&name(at), true, NOW).unwrap());
+                assert_eq!(lanes.payment(&name(at)).unwrap().paid, is_paid);
             }
             Step::Doubt(place) => {
                 let Some(at) = self.pick(place, |one| one.is_out) else { return };
@@ -238,14 +243,15 @@ fn a_file_as_the_packages_in_python_and_javascript_write_it_is_taken_up() {
         let lanes = take_up();
         assert_eq!(lanes.signed(978), 70 + 11 + 12 + 4 + 30);
         assert_eq!(lanes.count(), Count { free: 1, in_doubt: 2, ..Count::default() });
-        for (id, amount, total, refused) in [
-            ("payment_one_0001", 5, 5, false),
-            ("payment_two_0001", 9, 9, false),
-            ("payment_three_01", 4, 4, true),
-            ("payment_four_001", 6, 11, false),
+        for (id, amount, total, paid, void) in [
+            ("payment_one_0001", 5, 5, true, false),
+            ("payment_two_0001", 9, 9, false, false),
+            ("payment_three_01", 4, 4, false, true),
+            ("payment_four_001", 6, 11, false, false),
         ] {
             let one = lanes.payment(id).unwrap();
-            assert_eq!((one.amount, one.total, one.refused), (amount, total, refused), "{id}");
+            assert_eq!((one.amount, one.total), (amount, total), "{id}");
+            assert_eq!((one.paid, one.void), (paid, void), "{id}");
         }
         assert_eq!(lanes.bounds("payment_four_001"), Some((5, 11)));
         assert_eq!(lanes.bounds("payment_two_0001"), Some((0, 12)));
@@ -260,4 +266,48 @@ fn a_file_as_the_packages_in_python_and_javascript_write_it_is_taken_up() {
         70 + 11 + 12 + 6 + 30,
         "4 of them were signed on that lane before"
     );
+}
+
+#[test]
+fn a_payment_is_void_once_nothing_can_charge_it_any_more() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("lanes");
+    let mut lanes = open(&path, 1);
+    let name = |at: usize| format!("payment-{at}");
+    let take = |lanes: &mut Lanes, at: usize, amount| {
+        let random = at.try_into().unwrap();
+        let taken = lanes.take(&want(at, 1, amount), Budget::default(), NOW, random).unwrap();
+        taken.unwrap().0
+    };
+    let void = |lanes: &mut Lanes, at: usize, is_refused| lanes.is_void(&name(at), is_refused, NOW);
+    let first = take(&mut lanes, 1, 5);
+    lanes.doubt("payment-1");
+    lanes.answered("payment-1", 0, NOW).unwrap();
+    let second = take(&mut lanes, 2, 5);
+    assert_eq!((second.channel, second.total), (first.channel, 5), "the very same voucher");
+    assert!(!void(&mut lanes, 1, true).unwrap() && !void(&mut lanes, 2, true).unwrap());
+    assert_eq!(lanes.again("payment-2"), Again::UnderWay);
+    assert_eq!(lanes.again("payment-1"), Again::Wait, "one after the other");
+    lanes.known("payment-2", 5, NOW).unwrap();
+    assert!(!void(&mut lanes, 1, false).unwrap(), "one of them was, nobody knows which");
+    assert_eq!((lanes.is_held("payment-1"), lanes.is_held("payment-2")), (None, None));
+    assert!(void(&mut lanes, 1, true).unwrap() && !void(&mut lanes, 2, true).unwrap());
+    assert_eq!((lanes.is_held("payment-1"), lanes.is_held("payment-2")), (Some(false), Some(true)));
+    drop(lanes);
+    let mut lanes = open(&path, 1);
+    assert!(void(&mut lanes, 1, false).unwrap() && !void(&mut lanes, 2, true).unwrap());
+    // What the engine said of one payment is known of its rivals.
+    take(&mut lanes, 3, 3);
+    lanes.known("payment-3", 5, NOW).unwrap();
+    take(&mut lanes, 4, 3);
+    lanes.paid("payment-4", NOW).unwrap();
+    drop(lanes);
+    let mut lanes = open(&path, 1);
+    assert!(void(&mut lanes, 3, false).unwrap() && !void(&mut lanes, 4, true).unwrap());
+    // The total passed what it builds on by less than its amount.
+    take(&mut lanes, 5, 9);
+    lanes.known("payment-5", 8, NOW).unwrap();
+    take(&mut lanes, 6, 1);
+    lanes.paid("payment-6", NOW).unwrap();
+    assert!(void(&mut lanes, 5, false).unwrap());
 }
