@@ -27,6 +27,8 @@
 //! | `backup-file` | one more file of a backup is durable |
 //! | `backup-written` | all of a backup is durable, and it has no name yet |
 //! | `start-recovered` | at a start, the journal is read and nobody is served yet |
+//! | `claim-written` | what is brought under a payment identifier is durable, and not charged yet |
+//! | `claim-decided` | the same is charged or refused, and that is not written yet |
 //! | `stopping` | at a stop, nobody new is let in, and what was taken in is not answered yet |
 //! | `submit-staged` | the settler, before it has journaled what is about to leave |
 //! | `submit-journaled` | the same, once that is durable and before anything leaves |

@@ -29,14 +29,19 @@ pub struct House {
 impl House {
     /// A new one.
     pub async fn new() -> Self {
-        let dir = tempfile::tempdir().expect("a temporary folder");
-        let engine = launch(&dir).start();
+        Self::at(tempfile::tempdir().expect("a temporary folder"), |launch| launch).await
+    }
+
+    /// A new one in this folder, launched in some other way.
+    pub async fn at(dir: TempDir, how: impl FnOnce(Launch) -> Launch) -> Self {
+        let engine = how(launch(&dir)).start();
         let mut client = Client::connect(&engine).await;
         let world = World::register(&mut client, 2, 2).await;
         Self { client, world, engine, dir }
     }
 
     /// Kills the engine and starts it again.
+    /// Also when it has ended by itself.
     pub async fn killed(self) -> Self {
         let Self { client, world, engine, dir } = self;
         drop(client);

@@ -124,6 +124,80 @@ async fn repeats_at_once_are_one_payment() {
     assert_eq!(house.owed().await, 5 * 7);
 }
 
+/// A house whose engine kills itself at the first passage of a point, with the payment that led it
+/// there: nobody had an answer.
+async fn killed_at(point: &str) -> (House, Voucher) {
+    let dir = tempfile::tempdir().unwrap();
+    let house =
+        House::at(dir, |launch| launch.fault("TALLYSTICK_FAULT", &format!("{point}:1"))).await;
+    let asks = house.facilitator();
+    let voucher = pay(&house.world, 1, 40);
+    let body = identified(&asks, &voucher, 40, ONE);
+    assert_eq!(asks.try_post("/settle", body).await, None);
+    (house.killed().await, voucher)
+}
+
+/// Killed between the claim and the charge: nothing was charged, and whoever brings the voucher
+/// first is charged, once.
+#[tokio::test]
+async fn killed_between_claim_and_charge_it_was_not_charged() {
+    for first in [ONE, TWO] {
+        let (mut house, voucher) = killed_at("claim-written").await;
+        for restart in [false, true] {
+            if restart {
+                house = house.killed().await;
+            }
+            assert_eq!(state(&house.facilitator(), ONE).await["state"], "not_seen");
+        }
+        let asks = house.facilitator();
+        assert_eq!(verify(&asks, &voucher, 40, ONE).await.1["isValid"], true);
+        assert_eq!(settle(&asks, &voucher, 40, first).await.1["success"], true);
+        let other = if first == ONE { TWO } else { ONE };
+        assert_eq!(settle(&asks, &voucher, 40, other).await.1["errorReason"], "stale_voucher");
+        for asks in [asks, {
+            house = house.killed().await;
+            house.facilitator()
+        }] {
+            assert_eq!(state(&asks, first).await["state"], "settled");
+            assert_eq!(state(&asks, other).await["state"], "not_seen");
+            assert_eq!(settle(&asks, &voucher, 40, first).await.1["success"], true);
+            assert_eq!(settle(&asks, &voucher, 40, other).await.1["errorReason"], "stale_voucher");
+        }
+        assert_eq!(house.owed().await, 40);
+    }
+}
+
+/// Killed between the charge and its end: it was charged, and each one is told so, also when the
+/// channel has gone on.
+#[tokio::test]
+async fn killed_between_charge_and_its_end_it_was_charged() {
+    let (mut house, voucher) = killed_at("claim-decided").await;
+    let mut receipt = None;
+    for round in 0..3 {
+        let asks = house.facilitator();
+        let said = state(&asks, ONE).await;
+        assert_eq!(said["state"], "settled", "{said}");
+        let lsn = said["receipt"]["lsn"].as_u64();
+        assert_eq!(*receipt.get_or_insert(lsn), lsn);
+        assert_eq!(verify(&asks, &voucher, 40, ONE).await.1["isValid"], true);
+        let again = settle(&asks, &voucher, 40, ONE).await.1;
+        assert_eq!(
+            (&again["success"], again["extra"]["receipt"]["lsn"].as_u64()),
+            (&json!(true), lsn)
+        );
+        assert_eq!(settle(&asks, &voucher, 40, TWO).await.1["errorReason"], "stale_voucher");
+        if round == 1 {
+            let next = settle(&asks, &pay(&house.world, 1, 50), 10, TWO).await.1;
+            assert_eq!(next["success"], true, "{next}");
+            let (status, said) = settle(&asks, &pay(&house.world, 1, 60), 10, ONE).await;
+            assert_eq!((status, &said["errorReason"]), (409, &json!("identifier_reused")));
+            break;
+        }
+        house = house.killed().await;
+    }
+    assert_eq!(house.owed().await, 50);
+}
+
 /// Killed again and again while payments are made: each identifier is answered, and was paid for
 /// once.
 #[tokio::test]

@@ -10,16 +10,23 @@
 //!
 //! Rows lie in periods, and go with their whole period. Decides nothing about money.
 
+mod rows;
+mod writer;
+
+pub use rows::Row;
+
 use super::Engine;
-use crate::journal::{JournalError, Table, Tables};
-use crate::limits::{CLAIM_PERIOD_SECONDS, CLAIMS_AT_ONCE, CLAIMS_SYNC_EVERY};
+use crate::faults;
+use crate::limits::CLAIMS_AT_ONCE;
 use crate::pipeline::{self, stop_at_once};
 use crate::types::{Amount, Digest, Lsn, Packed, SIGNATURE_BYTES, VOUCHER_BYTES};
-use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, bounded};
+use crossbeam::channel::{Sender, unbounded};
+use rows::Rows;
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{Semaphore, oneshot, watch};
+use writer::{Ask, Asked, Writer};
 
 /// What is brought under an identifier.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,63 +46,6 @@ pub enum Ended {
     Refused,
 }
 
-/// A row: the claim, what came of it, and where it stands.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Row {
-    /// The claim.
-    pub claim: Claim,
-    /// `None`: the engine ended before that was written.
-    pub ended: Option<Ended>,
-    period: u64,
-}
-
-const OPEN: u8 = 1;
-const CHARGED: u8 = 2;
-const REFUSED: u8 = 3;
-const ROW_BYTES: usize = 1 + VOUCHER_BYTES + 3 * 8;
-
-impl Row {
-    fn bytes(&self) -> [u8; ROW_BYTES] {
-        let (state, lsn, total) = match self.ended {
-            None => (OPEN, Lsn(0), Amount(0)),
-            Some(Ended::Charged(lsn, total)) => (CHARGED, lsn, total),
-            Some(Ended::Refused) => (REFUSED, Lsn(0), Amount(0)),
-        };
-        let mut out = [0; ROW_BYTES];
-        out[0] = state;
-        let (voucher, numbers) = out[1..].split_at_mut(VOUCHER_BYTES);
-        voucher.copy_from_slice(&self.claim.voucher);
-        for (place, number) in numbers.chunks_mut(8).zip([self.claim.amount.0, lsn.0, total.0]) {
-            place.copy_from_slice(&number.to_le_bytes());
-        }
-        out
-    }
-
-    fn read(period: u64, bytes: &[u8]) -> Option<Self> {
-        let bytes: &[u8; ROW_BYTES] = bytes.try_into().ok()?;
-        let (voucher, numbers) = bytes[1..].split_first_chunk::<VOUCHER_BYTES>()?;
-        let ([amount, lsn, total], []) = numbers.as_chunks::<8>() else { return None };
-        let [amount, lsn, total] = [amount, lsn, total].map(|it| u64::from_le_bytes(*it));
-        let ended = match bytes[0] {
-            OPEN => None,
-            CHARGED => Some(Ended::Charged(Lsn(lsn), Amount(total))),
-            REFUSED => Some(Ended::Refused),
-            _ => return None,
-        };
-        Some(Self { claim: Claim { voucher: *voucher, amount: Amount(amount) }, ended, period })
-    }
-}
-
-/// What is asked of the thread.
-enum Ask {
-    /// The row of an identifier.
-    Read(Digest, oneshot::Sender<Option<Row>>),
-    /// To write a claim, durably. It is answered with its period.
-    Write(Digest, Claim, oneshot::Sender<u64>),
-    /// To write what came of one; durably where that is to be answered.
-    End(Digest, Row, Option<oneshot::Sender<u64>>),
-}
-
 /// A claim that is under way, or whose end is not durable.
 #[derive(Clone)]
 struct Live {
@@ -107,8 +57,12 @@ type All = Arc<Mutex<HashMap<Digest, Live>>>;
 
 /// Every identifier.
 pub struct Claims {
-    asks: Option<Sender<Ask>>,
+    asks: Option<Sender<Asked>>,
+    /// For so many the thread has room at a time.
+    room: Arc<Semaphore>,
     live: All,
+    /// What the last process left without an end.
+    left: Mutex<Vec<(Digest, Row)>>,
     /// Signatures of the vouchers that are being charged.
     charging: Arc<Mutex<HashSet<[u8; SIGNATURE_BYTES]>>>,
     thread: Option<JoinHandle<()>>,
@@ -141,18 +95,21 @@ impl Claims {
     #[must_use]
     pub fn start(engine: &Engine) -> Self {
         let tables = engine.intake().tables().clone();
-        let (asks, asked) = bounded(CLAIMS_AT_ONCE);
+        let (rows, left) = Rows::open(tables).unwrap_or_else(|error| stop_at_once(&error));
+        let (asks, asked) = unbounded();
         let live = All::default();
-        let writer = Writer { tables, live: live.clone(), dirty: HashMap::new(), swept: 0 };
+        let writer = Writer::new(rows, live.clone());
         let thread = std::thread::Builder::new().name("claims".to_owned());
         let thread = thread.spawn(move || writer.run(&asked)).expect("the system starts a thread");
-        Self { asks: Some(asks), live, charging: Arc::default(), thread: Some(thread) }
+        let (room, left) = (Arc::new(Semaphore::new(CLAIMS_AT_ONCE)), Mutex::new(left));
+        let (asks, charging, thread) = (Some(asks), Arc::default(), Some(thread));
+        Self { asks, room, live, left, charging, thread }
     }
 
     /// Says, durably, what came of every claim that the last process left without an end. Nobody is
     /// served before.
     pub async fn resume(&self, engine: &Engine) {
-        let open = open_rows(&**engine.intake().tables()).unwrap_or_else(|e| stop_at_once(&e));
+        let open = std::mem::take(&mut *self.left.lock().unwrap_or_else(PoisonError::into_inner));
         let mut ended = Vec::new();
         for (identifier, row) in open {
             let Some(came_of_it) = came_of(engine, &row.claim).await else { continue };
@@ -205,18 +162,13 @@ impl Claims {
         answer.await.ok().flatten()
     }
 
+    /// Has the thread do something, once it has room. Who comes when the engine stops hears
+    /// nothing.
     async fn ask(&self, ask: Ask) {
-        // There is room for one of every request; who comes when the engine stops hears nothing.
         let Some(asks) = &self.asks else { return };
-        let mut ask = Some(ask);
-        while let Some(held) = ask.take() {
-            if let Err(error) = asks.try_send(held)
-                && let crossbeam::channel::TrySendError::Full(held) = error
-            {
-                ask = Some(held);
-                tokio::task::yield_now().await;
-            }
-        }
+        let Ok(room) = self.room.clone().acquire_owned().await else { return };
+        // The thread ends behind this alone.
+        let _ = asks.send(Asked { ask, room });
     }
 }
 
@@ -234,11 +186,13 @@ impl Mine<'_> {
         let (reply, answer) = oneshot::channel();
         self.claims.ask(Ask::Write(self.identifier, claim.clone(), reply)).await;
         let period = answer.await.ok()?;
+        faults::point(|| "claim-written");
         Some(Row { claim, ended: None, period })
     }
 
     /// Says what came of it, and has it written.
     pub async fn end(mut self, row: Row, ended: Ended) {
+        faults::point(|| "claim-decided");
         self.told = true;
         let row = Row { ended: Some(ended), ..row };
         if ended == Ended::Refused {
@@ -283,119 +237,6 @@ impl Drop for Charging {
     }
 }
 
-/// The thread.
-struct Writer {
-    tables: Arc<dyn Tables>,
-    live: All,
-    /// What ended and is not durable.
-    dirty: HashMap<Digest, Row>,
-    /// Everything before this period is gone.
-    swept: u64,
-}
-
-impl Writer {
-    fn run(mut self, asks: &Receiver<Ask>) {
-        let mut open = true;
-        while open {
-            let mut hand = Vec::new();
-            match asks.recv_timeout(CLAIMS_SYNC_EVERY) {
-                Ok(ask) => hand.push(ask),
-                Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => open = false,
-            }
-            hand.extend(asks.try_iter().take(CLAIMS_AT_ONCE));
-            let idle = hand.is_empty();
-            self.turn(hand, idle).unwrap_or_else(|error| stop_at_once(&error));
-        }
-    }
-
-    /// Does what is asked, all of it with one sync.
-    fn turn(&mut self, hand: Vec<Ask>, idle: bool) -> Result<(), JournalError> {
-        let period = period();
-        self.sweep(period)?;
-        let (mut written, mut answers) = (Vec::new(), Vec::new());
-        for ask in hand {
-            match ask {
-                Ask::Read(identifier, reply) => answers.push((identifier, reply)),
-                Ask::Write(identifier, claim, reply) => {
-                    self.put(identifier, &Row { claim, ended: None, period })?;
-                    written.push(reply);
-                }
-                Ask::End(identifier, row, reply) => {
-                    self.put(identifier, &row)?;
-                    self.dirty.insert(identifier, row);
-                    written.extend(reply);
-                }
-            }
-        }
-        for (identifier, reply) in answers {
-            // Who asked may be gone.
-            let _ = reply.send(self.get(identifier, period)?);
-        }
-        if written.is_empty() && (!idle || self.dirty.is_empty()) {
-            return Ok(());
-        }
-        self.tables.sync(Table::Payments)?;
-        let mut live = locked(&self.live);
-        for (identifier, _) in self.dirty.drain() {
-            // Somebody may be bringing something new under it.
-            if live.get(&identifier).is_some_and(|held| held.ended.borrow().is_some()) {
-                live.remove(&identifier);
-            }
-        }
-        drop(live);
-        for reply in written {
-            // Who asked may be gone; the claim stands.
-            let _ = reply.send(period);
-        }
-        Ok(())
-    }
-
-    fn put(&self, identifier: Digest, row: &Row) -> Result<(), JournalError> {
-        self.tables.put(Table::Payments, &key(row.period, identifier), &row.bytes())
-    }
-
-    fn get(&self, identifier: Digest, period: u64) -> Result<Option<Row>, JournalError> {
-        if let Some(row) = self.dirty.get(&identifier) {
-            return Ok(Some(row.clone()));
-        }
-        for period in [period, period.saturating_sub(1)] {
-            if let Some(bytes) = self.tables.get(Table::Payments, &key(period, identifier))? {
-                let row = Row::read(period, &bytes);
-                let wrong = || JournalError::Storage("a payment's row is not of its form".into());
-                return row.ok_or_else(wrong).map(Some);
-            }
-        }
-        Ok(None)
-    }
-
-    /// Forgets what is older than the period before this one.
-    fn sweep(&mut self, period: u64) -> Result<(), JournalError> {
-        let keep = period.saturating_sub(1);
-        if self.swept < keep {
-            self.swept = keep;
-            self.tables.remove(Table::Payments, &[], &keep.to_be_bytes())?;
-        }
-        Ok(())
-    }
-}
-
-/// The claims without an end that still count.
-fn open_rows(tables: &dyn Tables) -> Result<Vec<(Digest, Row)>, JournalError> {
-    let (from, mut open) = (period().saturating_sub(1).to_be_bytes(), Vec::new());
-    tables.scan(Table::Payments, &from, &[u8::MAX; 41], &mut |key, bytes| {
-        let Some((period, identifier)) = key.split_first_chunk::<8>() else { return Ok(()) };
-        let (period, identifier) = (u64::from_be_bytes(*period), identifier.try_into());
-        if let (Ok(identifier), Some(row)) = (identifier, Row::read(period, bytes))
-            && row.ended.is_none()
-        {
-            open.push((Digest(identifier), row));
-        }
-        Ok(())
-    })?;
-    Ok(open)
-}
-
 /// What the ledger says of a claim; `None` where its channel has gone on, or was forgotten.
 async fn came_of(engine: &Engine, claim: &Claim) -> Option<Ended> {
     let voucher = Packed(&claim.voucher);
@@ -409,15 +250,4 @@ async fn came_of(engine: &Engine, claim: &Claim) -> Option<Ended> {
         None if voucher.expires_at() <= pipeline::now().seconds() => None,
         Some(_) | None => Some(Ended::Refused),
     }
-}
-
-fn period() -> u64 {
-    u64::try_from(pipeline::now().seconds() / CLAIM_PERIOD_SECONDS).unwrap_or(0)
-}
-
-fn key(period: u64, Digest(identifier): Digest) -> [u8; 40] {
-    let mut key = [0; 40];
-    key[..8].copy_from_slice(&period.to_be_bytes());
-    key[8..].copy_from_slice(&identifier);
-    key
 }
