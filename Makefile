@@ -4,7 +4,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-x402 test test-evm flip bench bench-recover bench-history bench-batch bench-settle bench-statement bench-flood bench-abuse bench-tls bench-backup bench-x402 lint clean-demo \
+.PHONY: help setup demo demo-x402 x402-kills test test-evm flip bench bench-recover bench-history bench-batch bench-settle bench-statement bench-flood bench-abuse bench-tls bench-backup bench-x402 lint clean-demo \
   dist check-unit alerts deny check-verify check-bounds bench-verify fuzz-verify miri-verify crash chaos age sim sim-canary check \
   rocksdb
 
@@ -46,6 +46,11 @@ TLS_ROUNDS ?= 5
 TLS_ARGS ?=
 BACKUP_ROUNDS ?= 5
 BACKUP_ARGS ?=
+# What `make x402-kills` pays and kills.
+X402_PAYMENTS ?= 100000
+X402_KILLS ?= 10
+X402_SEED ?= 1
+
 # Rounds of `make bench-x402`, and more of its arguments: see x402 --help. PLAIN=1: the reference without Express.
 X402_ROUNDS ?= 5
 X402_ARGS ?=
@@ -104,6 +109,10 @@ test: setup test-evm binaries faults ## All tests: Rust (unit, end to end, crash
 	$(CARGO) test --release --locked --workspace
 	TALLYSTICK_BIN=$(abspath $(ENGINE)) tests/python/run.sh
 	TALLYSTICK_BIN=$(abspath $(ENGINE)) tests/clients/run.sh
+
+x402-kills: rocksdb ## X402_PAYMENTS paid requests: a tenth of all answers lost, a tenth sent twice, X402_KILLS times kill -9; all books compared
+	$(CARGO) build --release --locked --workspace --bin tallystick
+	@TALLYSTICK_BIN=$(abspath $(ENGINE)) PAYMENTS=$(X402_PAYMENTS) KILLS=$(X402_KILLS) SEED=$(X402_SEED) tests/clients/run.sh kills
 
 dist: rocksdb ## Pack what runs as a service: a .deb and a tarball in target/dist, same bytes for the same commit
 	$(CARGO) build --release --locked --workspace --bin tallystick --bin tallystick-loadgen

@@ -1,5 +1,6 @@
 #!/bin/sh
-# The client libraries, with what their lock files name, on the real engine: `run.sh [typescript|python]`.
+# The client libraries, with what their lock files name, on the real engine: `run.sh [typescript|python]`. `run.sh kills` is
+# the long run of `make x402-kills`, of which `typescript` runs a small one.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(cd "$here/../.." && pwd)
@@ -12,7 +13,7 @@ fi
 
 # Installed once for each lock file. Marked ready at the very end, so that an interrupted install is never taken for a
 # whole one.
-typescript() {
+packages() {
     package=$root/clients/typescript
     stamp=$(cat "$package/package.json" "$package/package-lock.json" | cksum)
     if [ "$(cat "$package/node_modules/.ready" 2>/dev/null)" != "$stamp" ]; then
@@ -22,7 +23,17 @@ typescript() {
     cd "$package"
     rm -rf dist
     node_modules/.bin/tsc
+}
+
+typescript() {
+    packages
     node --test --test-reporter=dot test/*.test.mjs test/e2e/*.test.mjs
+    PAYMENTS=400 KILLS=2 node test/long/kills.mjs
+}
+
+kills() {
+    packages
+    node test/long/kills.mjs
 }
 
 python() {
