@@ -27,7 +27,9 @@ from x402.http.clients.requests import wrapRequestsWithPayment
 from x402.http.middleware.fastapi import payment_middleware
 from x402.http.middleware.flask import payment_middleware as flask_middleware
 
-from tallystick import Agent, AgentKey, Budget, BudgetError, Channel, PaymentInDoubtError
+from tallystick import (
+    Agent, AgentKey, Budget, BudgetError, Channel, PaymentInDoubtError, TallystickError, why_refused,
+)
 from tallystick.x402 import Seller, register
 
 PRICE = "0.0001 EUR"
@@ -160,6 +162,27 @@ def test_too_little_may_be_spent(engine: Engine, store: Shop, bound: str) -> Non
         for _ in range(2):
             answer = client.get(store.paid)
             assert (answer.status_code, refusal(answer)) == (402, "insufficient_funds")
+            assert (why_refused(answer) or "").startswith("insufficient_funds: the payer's limit or deposit")
+
+
+def test_a_seller_whose_credential_is_not_taken_says_so_at_the_start(
+        tmp_path: pathlib.Path, caplog: pytest.LogCaptureFixture) -> None:
+    engine = Engine(tmp_path).start().settle()
+    try:
+        Seller(engine.url, SELLER)
+        assert not caplog.messages
+        key = tmp_path / "ann.key"
+        key.write_text(engine.cli("access", "add", "--name", "ann", "--role", "operator")[0]["key"])
+        engine.cli("access", "add", "--name", "shop", "--role", "facilitator", "--token-file", str(key))
+        Seller(engine.url, SELLER)
+        Seller(engine.url, SELLER, "tsk_wrong")
+        without, wrong = caplog.messages
+        assert f"the engine at {engine.url} asks who calls, and no credential is set (401): " in without
+        assert f"the engine at {engine.url} does not take the credential (401): " in wrong
+    finally:
+        engine.end()
+    with pytest.raises(TallystickError, match=f"{engine.url}/supported does not answer .*: is the engine running there"):
+        Seller(engine.url, SELLER)
 
 
 def test_an_agents_own_budgets(engine: Engine, store: Shop) -> None:

@@ -28,6 +28,8 @@ type Fetch = typeof globalThis.fetch;
 /** How many channels are asked for at once, at most. */
 const CHANNELS = 256;
 const TIMEOUT = 30_000;
+/** How long an engine that is starting is waited for. */
+const START = 20_000;
 
 export class EngineHttp {
   readonly url: string;
@@ -38,9 +40,15 @@ export class EngineHttp {
     this.#fetch = fetch;
   }
 
-  /** The network that this engine clears, and its assets. Needs no key. */
+  /** The network that this engine clears, and its assets. Needs no key. Waits while the engine starts. */
   async network(): Promise<Network> {
-    const { kinds } = (await this.#ask("/supported")) as { kinds?: unknown };
+    const until = Date.now() + START;
+    let answer = await this.#send("/supported");
+    while (answer.status === 503 && Date.now() < until) {
+      await new Promise((resolve) => setTimeout(resolve, 100));
+      answer = await this.#send("/supported");
+    }
+    const { kinds } = (await this.#read(answer)) as { kinds?: unknown };
     for (const kind of Array.isArray(kinds) ? kinds : []) {
       const network = kind?.scheme === SCHEME ? readNetwork(kind.network, kind.extra) : undefined;
       if (network) return network;
@@ -69,20 +77,50 @@ export class EngineHttp {
     return (await this.#ask(`/status/${encodeURI(payment)}`, authorization)) as Status;
   }
 
+  /** What is wrong with who calls, as the engine says: it is asked to verify nothing. Undefined if it takes the caller. */
+  async wrongCredential(authorization: string | undefined): Promise<string | undefined> {
+    const answer = await this.#send("/verify", authorization, {});
+    const text = await answer.text();
+    if (answer.status !== 401 && answer.status !== 403) return undefined;
+    const who = authorization ? "does not take the credential" : "asks who calls, and no credential is set";
+    let why: unknown = text.slice(0, 300);
+    try {
+      why = (JSON.parse(text) as { error?: unknown }).error ?? why;
+    } catch {
+      // As it came.
+    }
+    return `the engine at ${this.url} ${who} (${answer.status}): ${String(why)}`;
+  }
+
   async #ask(path: string, authorization?: string, body?: object): Promise<object> {
+    return this.#read(await this.#send(path, authorization, body));
+  }
+
+  async #send(path: string, authorization?: string, body?: object): Promise<Response> {
     const headers: Record<string, string> = { "content-type": "application/json" };
     if (authorization) headers["authorization"] = authorization;
     const url = `${this.url}${path}`;
     // A channel's id tells nothing, and no answer may come from a cache.
-    const answer = await this.#fetch(url, {
-      method: body ? "POST" : "GET",
-      headers,
-      cache: "no-store",
-      signal: AbortSignal.timeout(TIMEOUT),
-      ...(body ? { body: JSON.stringify(body) } : {}),
-    });
+    try {
+      return await this.#fetch(url, {
+        method: body ? "POST" : "GET",
+        headers,
+        cache: "no-store",
+        signal: AbortSignal.timeout(TIMEOUT),
+        ...(body ? { body: JSON.stringify(body) } : {}),
+      });
+    } catch (error) {
+      const { message, cause } = error as Error;
+      const why = (cause as Error | undefined)?.message || message;
+      const text = `${url} does not answer (${why}): is the engine running there, with \`listen_http\`?`;
+      throw new TallystickError(text, { cause: error });
+    }
+  }
+
+  async #read(answer: Response): Promise<object> {
+    const { url, status } = answer;
     const text = await answer.text();
-    if (!answer.ok) throw new TallystickError(`${url} answered ${answer.status}: ${text.slice(0, 300)}`);
+    if (!answer.ok) throw new TallystickError(`${url} answered ${status}: ${text.slice(0, 300)}`);
     try {
       return JSON.parse(text) as object;
     } catch {

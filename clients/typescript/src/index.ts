@@ -1,4 +1,4 @@
-export { agent, Agent, type AgentOptions, type Budget, type SpendAsset } from "./agent.js";
+export { agent, Agent, whyRefused, type AgentOptions, type Budget, type SpendAsset } from "./agent.js";
 export { EngineHttp, networkName, SCHEME, type Network, type Status } from "./engine.js";
 export { BudgetError, PaymentInDoubtError, TallystickError } from "./errors.js";
 export { decimal, parsePrice, units, type Asset } from "./money.js";

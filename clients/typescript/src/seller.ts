@@ -22,10 +22,12 @@ export interface SellerOptions {
   payTo: string;
   /** An API key, a token, or a key that signs one for each call; where the engine asks who calls. */
   credential?: Credential;
-  /** The network, if it is known: the engine is not asked at start then. */
+  /** The network, if it is known: the engine is not asked at start then, neither for it nor about the credential. */
   network?: Network;
   /** How many answers are kept in memory, to be given again when a buyer's request is repeated. 10,000 if not said. */
   answers?: number;
+  /** Where it is said at start that the engine does not take the credential. `console.error` if not said. */
+  log?: (text: string) => void;
   /** How long a call to the engine may take, in milliseconds. x402's own 90 seconds if not said. */
   timeoutMs?: number;
 }
@@ -33,10 +35,18 @@ export interface SellerOptions {
 type Hook<Name extends keyof SchemeServerHooks> = NonNullable<SchemeServerHooks[Name]>;
 type VerifyContext = Parameters<Hook<"onAfterVerify">>[0];
 
-/** A seller: asks the engine for the network, and knows what x402's middleware must be given. */
+/**
+ * A seller: knows what x402's middleware must be given. Asks the engine for the network, and whether it takes the credential;
+ * if it does not, it says so: every payment will be refused.
+ */
 export async function seller(options: SellerOptions): Promise<Seller> {
   if (!/^[0-9a-f]{64}$/.test(options.payTo)) throw new TallystickError("payTo is a party's id: 64 hexadecimal digits");
-  const network = options.network ?? (await new EngineHttp(options.facilitator).network());
+  if (options.network) return new Seller(options, options.network);
+  const engine = new EngineHttp(options.facilitator);
+  const network = await engine.network();
+  const header = options.credential && (await authorization(options.credential, async () => network.id)());
+  const wrong = await engine.wrongCredential(header);
+  if (wrong) (options.log ?? console.error)(`no payment can be taken: ${wrong}`);
   return new Seller(options, network);
 }
 
@@ -152,7 +162,8 @@ export class TallystickScheme implements SchemeNetworkServer {
         this.#refused.delete(old);
       }
       const { channel, charged, expected } = extra;
-      this.#refused.set(signature, { channel, charged, ...(expected === undefined ? {} : { expected }) });
+      const said = Object.entries({ channel, charged, expected, message: result.invalidMessage });
+      this.#refused.set(signature, Object.fromEntries(said.filter(([, value]) => value !== undefined)));
       return;
     }
     // Settled here before, and still good: it is being repeated. The answer that was given, if it is the same request.

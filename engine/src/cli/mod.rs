@@ -32,6 +32,7 @@ mod output;
 mod page;
 mod party;
 mod payins;
+mod payment;
 mod plain;
 mod proposal;
 mod reconcile;

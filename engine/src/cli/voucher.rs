@@ -6,6 +6,7 @@
 use super::client::{self, Session};
 use super::ids::Named;
 use super::output::{Cell, Record, hex};
+use super::payment::{self, Form};
 use super::{CliError, money};
 use crate::config::parse_duration;
 use crate::types::{Outcome, PartyId, SignerKey};
@@ -41,7 +42,11 @@ Example:
 Prints the packed voucher in hexadecimal, or with --submit what became of it. A channel is (signer,
 payee, asset, lane, expiry), and its total starts at 0: the same command with --ttl, a second later,
 is another channel, and pays again. To raise a total or to repeat the command, give the same
---expires-at (which is printed) instead of --ttl.";
+--expires-at (which is printed) instead of --ttl.
+
+With --x402 body it prints what a seller's server sends to the engine over HTTP:
+  tallystick voucher sign ... --x402 body > payment.json
+  curl http://127.0.0.1:7451/settle -d @payment.json";
 
 /// `tallystick channel ...`
 #[derive(Debug, Subcommand)]
@@ -76,6 +81,13 @@ pub struct SignArgs {
     /// Submit it to the engine
     #[arg(long)]
     submit: bool,
+    /// Print a payment of x402 with this voucher
+    #[arg(long, value_name = "FORM", conflicts_with = "submit")]
+    x402: Option<Form>,
+    /// What the payment is for, in asset units: the rise of the channel's total. All of it if
+    /// nothing is said, which is right for a new channel
+    #[arg(long, value_name = "UNITS", requires = "x402", allow_negative_numbers = true)]
+    amount: Option<String>,
 }
 
 /// Which channel: one that is known by its expiry, or a new one.
@@ -253,6 +265,9 @@ pub async fn run_voucher(session: &mut Session, command: VoucherCommand) -> Resu
         ));
     }
     let voucher = sign(&key, &network, to, expires_at, cumulative);
+    if let Some(form) = args.x402 {
+        return print_payment(session, form, &voucher, args.amount.as_deref()).await;
+    }
     let packed = voucher.packed();
     let mut record = voucher_record(&voucher, &network);
     if !args.submit {
@@ -280,6 +295,28 @@ pub async fn run_voucher(session: &mut Session, command: VoucherCommand) -> Resu
         return Err(CliError::Failed(format!("the voucher was rejected: {word}: {why}")));
     }
     Ok(())
+}
+
+/// Prints the payment of x402 that a voucher makes.
+async fn print_payment(
+    session: &mut Session,
+    form: Form,
+    voucher: &Voucher,
+    amount: Option<&str>,
+) -> Result<(), CliError> {
+    let asset = voucher.fields.asset;
+    let amount = match amount {
+        None => voucher.fields.cumulative,
+        Some(text) => {
+            let units = money::units(session, text, asset).await?;
+            let wrong = |_| CliError::Input(format!("--amount {units} is more than can be paid"));
+            units.parse().map_err(wrong)?
+        }
+    };
+    let network = session.network_id().await?;
+    let unknown = || CliError::Input(format!("the engine has no asset {asset}"));
+    let asset = session.assets().await?.get(&asset).cloned().ok_or_else(unknown)?;
+    session.out.line(&payment::text(form, voucher, amount, network, &asset)?)
 }
 
 /// Unix seconds, `ttl` from now.

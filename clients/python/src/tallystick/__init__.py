@@ -3,7 +3,7 @@
 - `Agent` pays: `Agent(key, facilitator).client()` is a client of httpx that pays when it is asked to.
 - `tallystick.x402` has both sides for the packages of x402 (`tallystick[x402]`).
 - `tallystick.grpc` streams vouchers and makes operators' calls (`tallystick[grpc]`)."""
-from .agent import Agent, AsyncPayingTransport, Budget, PayingTransport
+from .agent import Agent, AsyncPayingTransport, Budget, PayingTransport, why_refused
 from .engine import SCHEME, Network, ask_network
 from .errors import BudgetError, PaymentInDoubtError, TallystickError
 from .money import Asset, decimal, parse_price, units
@@ -15,4 +15,5 @@ __all__ = [
     "SCHEME", "Agent", "AgentKey", "Asset", "AsyncPayingTransport", "Budget", "BudgetError", "Channel", "Credential",
     "FileLanes", "KeyFile", "LaneStore", "MemoryLanes", "Network", "PayingTransport", "PaymentInDoubtError",
     "TallystickError", "Voucher", "ask_network", "decimal", "parse_price", "read_credential", "sign_token", "units",
+    "why_refused",
 ]

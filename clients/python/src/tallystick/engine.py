@@ -1,6 +1,7 @@
 """What is asked of an engine over HTTP, beside /verify and /settle, which the x402 packages ask themselves."""
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +16,8 @@ SCHEME = "batch-settlement"
 # How many channels are asked for at once, at most.
 CHANNELS = 256
 TIMEOUT = 30.0
+# How long an engine that is starting is waited for.
+START_SECONDS = 20.0
 
 
 @dataclass(frozen=True)
@@ -78,24 +81,57 @@ class Question:
 
     def ask(self) -> dict[str, Any]:
         """Asks, and waits."""
-        with httpx.Client(timeout=TIMEOUT) as client:
-            return self.read(client.send(self.request()))
+        return self.read(self.sent())
+
+    def sent(self) -> httpx.Response:
+        """What came back, whatever it is."""
+        try:
+            with httpx.Client(timeout=TIMEOUT) as client:
+                return client.send(self.request())
+        except httpx.TransportError as error:
+            raise self.unanswered(error) from error
 
     async def aask(self) -> dict[str, Any]:
         """Asks, without holding up others."""
-        async with httpx.AsyncClient(timeout=TIMEOUT) as client:
-            return self.read(await client.send(self.request()))
+        try:
+            async with httpx.AsyncClient(timeout=TIMEOUT) as client:
+                return self.read(await client.send(self.request()))
+        except httpx.TransportError as error:
+            raise self.unanswered(error) from error
+
+    def unanswered(self, error: httpx.TransportError) -> TallystickError:
+        """Nobody is there."""
+        return TallystickError(f"{self.url} does not answer ({error or type(error).__name__}): is the engine running there, "
+                               "with `listen_http`?")
 
 
 def ask_network(url: str) -> Network:
-    """The network that the engine at this base URL clears, and its assets. Needs no key."""
-    kinds = Question(f"{url.rstrip('/')}/supported").ask().get("kinds")
+    """The network that the engine at this base URL clears, and its assets. Needs no key. Waits while the engine starts."""
+    question, until = Question(f"{url.rstrip('/')}/supported"), time.monotonic() + START_SECONDS
+    while (answer := question.sent()).status_code == 503 and time.monotonic() < until:
+        time.sleep(0.1)
+    kinds = question.read(answer).get("kinds")
     for kind in kinds if isinstance(kinds, list) else []:
         if isinstance(kind, dict) and kind.get("scheme") == SCHEME:
             network = read_network(kind.get("network"), kind.get("extra"))
             if network:
                 return network
     raise TallystickError(f"{url} is no Tallystick engine: /supported names no network of its kind")
+
+
+def wrong_credential(url: str, authorization: str | None) -> str | None:
+    """What is wrong with who calls, as the engine says: it is asked to verify nothing. None if it takes the caller."""
+    question = Question(f"{url.rstrip('/')}/verify", {}, authorization)
+    answer = question.sent()
+    if answer.status_code not in (401, 403):
+        return None
+    who = ("the engine at {} does not take the credential" if authorization else
+           "the engine at {} asks who calls, and no credential is set").format(url)
+    try:
+        why = str(answer.json()["error"])
+    except (ValueError, KeyError, TypeError):
+        why = answer.text[:300]
+    return f"{who} ({answer.status_code}): {why}"
 
 
 def channels_question(url: str, ids: Sequence[bytes], authorization: str) -> Question:

@@ -1,6 +1,7 @@
 """Both sides for the packages of x402: a scheme for its clients, one for its resource servers. Needs `tallystick[x402]`."""
 from __future__ import annotations
 
+import logging
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
@@ -21,7 +22,7 @@ from x402.schemas.hooks import PaymentCreationContext, VerifyFailureContext
 from x402.schemas.v1 import PaymentPayloadV1, PaymentRequirementsV1
 
 from .agent import PAYMENT_IDENTIFIER, Agent, Said, Track, adrive, drive, identifier
-from .engine import SCHEME, Network, ask_network, read_network
+from .engine import SCHEME, Network, ask_network, read_network, wrong_credential
 from .errors import TallystickError
 from .lanes import Payment
 from .money import Asset, parse_price, units
@@ -31,6 +32,7 @@ AnyPayload = PaymentPayload | PaymentPayloadV1
 AnyRequirements = PaymentRequirements | PaymentRequirementsV1
 # How many requests under way are remembered, and how many refusals until their 402 is made.
 TRACKS = 10_000
+log = logging.getLogger("tallystick")
 
 
 def register(agent: Agent, client: x402Client | x402ClientSync, controls: SpendControls | None = None) -> None:
@@ -67,6 +69,7 @@ class _Scheme:
         self._lock = threading.Lock()
         # x402 tells of a request by its requirements alone, the same object each time: kept, so that no other gets its id.
         self._tracks: OrderedDict[int, tuple[object, Track]] = OrderedDict()
+        # By identifier: two payments may have one voucher.
         self._underway: OrderedDict[str, tuple[Payment, Track]] = OrderedDict()
 
     def create_payment_payload(self, requirements: PaymentRequirements,
@@ -78,7 +81,7 @@ class _Scheme:
             raise TallystickError("all lanes to this payee are out: raise max_lanes, or pay less at once")
         payload = self._agent.payload(payment)
         with self._lock:
-            self._underway[str(payload["signature"])] = (payment, track)
+            self._underway[payment.id] = (payment, track)
             while len(self._underway) > TRACKS:
                 self._underway.popitem(last=False)
         declared = (context.extensions or {}).get(PAYMENT_IDENTIFIER) if context else None
@@ -92,9 +95,9 @@ class _Scheme:
         return found[1]
 
     def _answered(self, context: PaymentResponseContext) -> tuple[Payment, Track, Said] | None:
-        signature = context.payment_payload.payload.get("signature")
+        made = (getattr(context.payment_payload, "extensions", None) or {}).get(PAYMENT_IDENTIFIER) or {}
         with self._lock:
-            found = self._underway.pop(str(signature), None)
+            found = self._underway.pop(str((made.get("info") or {}).get("id")), None)
         if found is None:
             return None
         settled, required = (
@@ -139,16 +142,20 @@ class Seller:
 
     def __init__(self, facilitator: str, pay_to: str, credential: Credential | None = None, *,
                  network: Network | None = None, timeout: float = 90.0) -> None:
-        """`facilitator` is the engine's base URL for HTTP, which is asked for the network now if it is not given; `pay_to`
-        the party that is paid, 64 hexadecimal digits; `credential` says who calls, where the engine asks for it."""
+        """`facilitator` is the engine's base URL for HTTP; `pay_to` the party that is paid, 64 hexadecimal digits; `credential`
+        says who calls, where the engine asks for it. If `network` is not given, the engine is asked for it now, and whether
+        it takes the credential: if it does not, the logger `tallystick` says why, and every payment will be refused."""
         if len(pay_to) != 64 or set(pay_to) - set("0123456789abcdef"):
             raise TallystickError("pay_to is a party's id: 64 hexadecimal digits")
         self.network = found = network or ask_network(facilitator)
         self._pay_to = pay_to
-        provider = None
+        provider = header = None
         if credential is not None:
             header = bearer(credential, lambda: found.id)
             provider = CreateHeadersAuthProvider(lambda: _headers(header))
+        wrong = None if network else wrong_credential(facilitator, header() if header else None)
+        if wrong:
+            log.error("no payment can be taken: %s", wrong)
         self._config = FacilitatorConfig(url=facilitator, timeout=timeout, auth_provider=provider)
 
     def server(self) -> x402ResourceServer:
@@ -249,7 +256,9 @@ class ServerScheme:
         """Keeps what the engine says of a payment that it refuses: of that, x402's hooks are told the reason alone."""
         extra = result.extra or {}
         if not result.is_valid and "channel" in extra:
-            said = {name: extra[name] for name in ("channel", "charged", "expected") if name in extra}
+            said: dict[str, Any] = {name: extra[name] for name in ("channel", "charged", "expected") if name in extra}
+            if result.invalid_message:
+                said["message"] = result.invalid_message
             with self._lock:
                 _keep(self._refused, _signature(payload), said)
         return result

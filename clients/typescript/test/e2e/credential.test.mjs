@@ -17,7 +17,11 @@ test("the file of `tallystick access keygen` says who calls, and another file is
     writeFileSync(ann, operator.key);
     const add = ["access", "add", "--name", "shop", "--role", "facilitator", "--public-key", made.public_key];
     await engine.cli(...add, "--token-file", ann);
-    store = await shop(engine.url, { credential: await readCredential(kept) });
+    const said = [], log = (text) => said.push(text);
+    for (const credential of [undefined, "tsk_wrong"]) await (await shop(engine.url, { credential, log })).close();
+    assert.match(said[0], /the engine at .*127\.0\.0\.1:\d+ asks who calls, and no credential is set \(401\): /);
+    assert.match(said[1], / does not take the credential \(401\): /);
+    store = await shop(engine.url, { log: assert.fail, credential: await readCredential(kept) });
     const answer = await one.fetch(store.paid);
     assert.equal(answer.status, 200, atob(answer.headers.get("payment-required") ?? ""));
     writeFileSync(kept, JSON.stringify({ name: "shop", secret: "00" }));

@@ -5,7 +5,7 @@ import { serve } from "@hono/node-server";
 import { Hono } from "hono";
 import { paymentMiddleware as honoMiddleware } from "@x402/hono";
 import { decodePaymentResponseHeader, wrapFetchWithPayment, x402Client } from "@x402/fetch";
-import { AgentKey, BudgetError, PaymentInDoubtError, seller } from "@tallystick/x402";
+import { AgentKey, BudgetError, PaymentInDoubtError, seller, whyRefused } from "@tallystick/x402";
 import { BUYER, Engine, SELLER, between, buyer, listen, shop } from "./world.mjs";
 
 const PRICE = 100n;
@@ -88,6 +88,7 @@ test("a key that may spend too little: 402 says insufficient_funds, and nothing 
   const answer = await one.fetch(store.paid);
   assert.equal(answer.status, 402);
   assert.equal(refusal(answer), "insufficient_funds");
+  assert.match(whyRefused(answer), /^insufficient_funds: the payer's limit or deposit/);
   assert.equal((await one.fetch(store.paid)).status, 402, "and again, with the same voucher");
   assert.equal(one.signed("EUR"), "0.0002", "what could be handed in counts once");
   await one.close();

@@ -30,7 +30,7 @@ reasons! {
     PAYLOAD "invalid_payload" "the payment is not of the form that docs/X402.md describes";
     REQUIREMENTS "invalid_payment_requirements" "the requirements name an asset, an amount or a payee that cannot be, or others than were accepted";
     AMOUNT "wrong_amount" "the voucher does not raise its channel's total by the amount asked for; sign the total in extra.expected";
-    STALE "stale_voucher" "the channel's total is at or above this voucher's already; sign the total in extra.expected";
+    STALE "stale_voucher" "the channel's total is at or above this voucher's already; it may be this voucher that was charged, so ask GET /status before you pay anew, then sign the total in extra.expected";
     EXPIRED "expired_voucher" "the voucher has expired; sign one on a new channel";
     LIFETIME "lifetime_too_long" "the voucher expires later than this network allows; choose an earlier expiry";
     SIGNATURE "bad_signature" "the signature is not valid by the strict rule of docs/VERIFY.md";
