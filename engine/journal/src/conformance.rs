@@ -160,6 +160,16 @@ fn events_are_read_in_order_up_to_any_position(place: &mut impl Place) {
         let wanted = those(&records, |framed| framed.kind() == EVENT && framed.lsn <= Lsn(to));
         assert_eq!(read_events(&log, to), wanted, "up to {to}");
         assert_eq!(read_events(&*log.shared(), to), wanted, "up to {to}, shared");
+        for from in 0..=chain.tail().lsn.0 + 2 {
+            let mut found = Vec::new();
+            log.events_between(Lsn(from), Lsn(to), &mut |lsn, bytes| {
+                found.push((lsn, bytes.to_vec()));
+                Ok(())
+            })
+            .unwrap();
+            let wanted = wanted.iter().filter(|(lsn, _)| lsn.0 >= from);
+            assert_eq!(found, wanted.cloned().collect::<Records>(), "from {from} up to {to}");
+        }
     }
 }
 

@@ -45,7 +45,16 @@ pub trait Log: Send + Sync {
     ///
     /// # Errors
     /// As for `read`.
-    fn read_events(&self, to: Lsn, visit: &mut Visit<'_>) -> Result<(), JournalError>;
+    fn read_events(&self, to: Lsn, visit: &mut Visit<'_>) -> Result<(), JournalError> {
+        self.events_between(Lsn(0), to, visit)
+    }
+
+    /// The same of those from `from` on.
+    ///
+    /// # Errors
+    /// As for `read`.
+    fn events_between(&self, from: Lsn, to: Lsn, visit: &mut Visit<'_>)
+    -> Result<(), JournalError>;
 
     /// Frames at and below `to` are not needed any more. Some of them may be kept for a while.
     ///

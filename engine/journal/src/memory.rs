@@ -83,9 +83,17 @@ impl Log for Memory {
         records.iter().try_for_each(|(lsn, bytes)| visit(*lsn, bytes))
     }
 
-    fn read_events(&self, to: Lsn, visit: &mut Visit<'_>) -> Result<(), JournalError> {
+    fn events_between(
+        &self,
+        from: Lsn,
+        to: Lsn,
+        visit: &mut Visit<'_>,
+    ) -> Result<(), JournalError> {
+        if from > to {
+            return Ok(());
+        }
         let events = self.kept().events.clone();
-        events.range(..=to).try_for_each(|(lsn, bytes)| visit(*lsn, bytes))
+        events.range(from..=to).try_for_each(|(lsn, bytes)| visit(*lsn, bytes))
     }
 
     fn trim(&self, to: Lsn) -> Result<(), JournalError> {

@@ -205,6 +205,14 @@ impl Chain {
         self.accept(record, links)
     }
 
+    /// Reads one record by itself: that it is whole, not what it follows.
+    ///
+    /// # Errors
+    /// `Damaged` with the position and what is wrong.
+    pub fn single<'a>(&self, lsn: Lsn, bytes: &'a [u8]) -> Result<Record<'a>, JournalError> {
+        self.open(lsn, bytes).map(|(record, _)| record)
+    }
+
     /// Checks what can be known of a record alone.
     fn open<'a>(&self, lsn: Lsn, bytes: &'a [u8]) -> Result<(Record<'a>, Links), JournalError> {
         let damaged = |why: String| Err(JournalError::Damaged { lsn, why });

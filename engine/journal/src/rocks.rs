@@ -218,8 +218,13 @@ impl Log for RocksLog {
         }
     }
 
-    fn read_events(&self, to: Lsn, visit: &mut Visit<'_>) -> Result<(), JournalError> {
-        let mut events = Records::start(&self.tables, EVENTS, &[])?;
+    fn events_between(
+        &self,
+        from: Lsn,
+        to: Lsn,
+        visit: &mut Visit<'_>,
+    ) -> Result<(), JournalError> {
+        let mut events = Records::start(&self.tables, EVENTS, &from.0.to_be_bytes())?;
         while events.lsn.is_some_and(|lsn| lsn <= to) {
             events.hand_out(visit)?;
         }

@@ -253,10 +253,18 @@ impl Log for Disk {
         records.iter().try_for_each(|(lsn, bytes)| visit(*lsn, bytes))
     }
 
-    fn read_events(&self, to: Lsn, visit: &mut Visit<'_>) -> Result<(), JournalError> {
+    fn events_between(
+        &self,
+        from: Lsn,
+        to: Lsn,
+        visit: &mut Visit<'_>,
+    ) -> Result<(), JournalError> {
+        if from > to {
+            return Ok(());
+        }
         let events: Vec<(Lsn, Vec<u8>)> = {
             let state = self.state();
-            state.events.range(..=to).map(|(lsn, bytes)| (*lsn, bytes.clone())).collect()
+            state.events.range(from..=to).map(|(lsn, bytes)| (*lsn, bytes.clone())).collect()
         };
         events.iter().try_for_each(|(lsn, bytes)| visit(*lsn, bytes))
     }
