@@ -13,7 +13,8 @@ use clap::Args;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use tallystick_proto::v1::{
-    FindLegsRequest, FoundLeg, GetStatementRequest, LegState, ListWindowsRequest, StatementLine,
+    FindLegsRequest, FoundLeg, GetStatementRequest, LegState, ListWindowsRequest, Obligation,
+    StatementLine, WindowAssetRequest,
 };
 use tonic::Code;
 
@@ -22,7 +23,7 @@ pub const HELP: &str = "\
 Examples:
   tallystick party statement 5a3e77c0
   tallystick party statement 5a3e77c0 --windows 3-9 --asset 978
-  tallystick party statement 5a3e77c0 --windows 3- --csv > statement.csv
+  tallystick party statement 5a3e77c0 --windows 3- --by-party --csv > statement.csv
 
 Of each window: what the party sent to others, what it received, what earlier batches had left for
 it, and its position (net), which `tallystick proof position WINDOW --asset ASSET --party ID`
@@ -45,6 +46,9 @@ pub struct StatementArgs {
     /// In this asset [default: all]
     #[arg(long, value_name = "ASSET", value_parser = super::asset::asset_number)]
     asset: Option<u32>,
+    /// Also with whom: what each other party sent it, and was sent by it, in each window
+    #[arg(long)]
+    by_party: bool,
     /// Print a table for spreadsheets: CSV, amounts in wholes
     #[arg(long, conflicts_with = "json")]
     csv: bool,
@@ -79,6 +83,8 @@ struct Statement {
     /// What the batches of these lines leave for a later window.
     carried_on: BTreeMap<(Bytes, u32), String>,
     payments: Vec<FoundLeg>,
+    /// With whom, by window, if that was asked for.
+    owed: Option<Vec<(u64, Obligation)>>,
 }
 
 /// Runs `tallystick party statement`.
@@ -93,7 +99,8 @@ pub async fn run(session: &mut Session, args: StatementArgs) -> Result<(), CliEr
     };
     let (lines, carried_on) = lines(session, &party, windows, args.asset).await?;
     let payments = payments(session, &party, &lines).await?;
-    let statement = Statement { party, lines, carried_on, payments };
+    let owed = if args.by_party { Some(owed(session, &party, &lines).await?) } else { None };
+    let statement = Statement { party, lines, carried_on, payments, owed };
     if args.csv {
         let text = statement.csv(session.assets().await?)?;
         return session.out.text(&text);
@@ -146,6 +153,29 @@ async fn lines(
         first_window = answer.next_window;
     }
     Ok((all, carried_on))
+}
+
+/// What others owed the party in these lines, and what it owed them.
+async fn owed(
+    session: &Session,
+    party: &Bytes,
+    lines: &[StatementLine],
+) -> Result<Vec<(u64, Obligation)>, CliError> {
+    let mut all = Vec::new();
+    for line in lines {
+        let of =
+            WindowAssetRequest { window: line.window, asset: line.asset, ..Default::default() };
+        let got = WindowAssetRequest { payee: party.clone(), ..of.clone() };
+        let gave = WindowAssetRequest { payer: party.clone(), ..of };
+        for asked in [got, gave] {
+            let answer = session.operator().list_obligations(asked).await;
+            let mut rows = answer.map_err(|status| session.failed(status))?.into_inner();
+            while let Some(row) = rows.message().await.map_err(|status| session.failed(status))? {
+                all.push((line.window, row));
+            }
+        }
+    }
+    Ok(all)
 }
 
 /// The party's legs of the batches that settle these lines, each batch once, the oldest first.
@@ -207,12 +237,35 @@ impl Statement {
                 ("amount", Cell::Money(amount.clone(), *asset)),
             ])
         });
-        Record(vec![
+        let mut cells = vec![
             ("party_id", Cell::Party(self.party.clone())),
             ("windows", Cell::Records(windows)),
             ("payments", Cell::Records(payments)),
             ("carried_on", Cell::Records(carried_on.collect())),
             ("totals", Cell::Records(self.totals())),
+        ];
+        let owed = self.owed.as_ref().map(|owed| owed.iter().map(|row| self.with(row)).collect());
+        cells.extend(owed.map(|owed| ("by_party", Cell::Records(owed))));
+        Record(cells)
+    }
+
+    /// The other party of an obligation, what the party sent it, and what it received.
+    fn other(&self, owed: &Obligation) -> (Bytes, String, String) {
+        let (amount, none) = (owed.amount.clone(), "0".to_owned());
+        match owed.payee == self.party {
+            true => (owed.payer.clone(), none, amount),
+            false => (owed.payee.clone(), amount, none),
+        }
+    }
+
+    fn with(&self, (window, owed): &(u64, Obligation)) -> Record {
+        let (other, sent, received) = self.other(owed);
+        Record(vec![
+            ("window", Cell::Count(*window)),
+            ("asset", Cell::Count(owed.asset.into())),
+            ("party_id", Cell::Party(other)),
+            ("sent", Cell::Money(sent, owed.asset)),
+            ("received", Cell::Money(received, owed.asset)),
         ])
     }
 
@@ -271,7 +324,11 @@ impl Statement {
         let payments =
             self.payments.iter().map(|found| Row::of_payment(found, &self.party, assets));
         let carried = self.carried_on.iter().map(|of| Row::of_carried_on(of, assets));
-        rows.chain(payments)
+        let owed = self.owed.iter().flatten();
+        let owed =
+            owed.map(|(window, owed)| Row::of_other(*window, self.other(owed), owed, assets));
+        rows.chain(owed)
+            .chain(payments)
             .chain(carried)
             .try_for_each(|row| out.serialize(row))
             .map_err(failed)?;
@@ -299,9 +356,28 @@ struct Row {
     key: String,
     reference: String,
     root: String,
+    party: String,
 }
 
 impl Row {
+    fn of_other(
+        window: u64,
+        (other, sent, received): (Bytes, String, String),
+        owed: &Obligation,
+        assets: &AssetTexts,
+    ) -> Self {
+        Self {
+            kind: "with",
+            window: Some(window),
+            asset: owed.asset,
+            code: code(owed.asset, assets),
+            sent: whole(&sent, owed.asset, assets),
+            received: whole(&received, owed.asset, assets),
+            party: hex(&other),
+            ..Self::default()
+        }
+    }
+
     fn of_window(line: &StatementLine, assets: &AssetTexts) -> Self {
         let money = |units: &str| whole(units, line.asset, assets);
         Self {
@@ -437,17 +513,23 @@ mod tests {
         };
         let payment = FoundLeg { leg: Some(leg), asset: 978, ..FoundLeg::default() };
         let carried_on = [((Bytes::from(vec![9; 32]), 978), "-5".to_owned())].into();
-        let statement = Statement { party, lines: vec![line], carried_on, payments: vec![payment] };
+        let payer = Bytes::from(vec![9; 32]);
+        let owed = Obligation { payer, payee: party.clone(), asset: 978, amount: "7".into() };
+        let (lines, payments, owed) = (vec![line], vec![payment], Some(vec![(3, owed)]));
+        let statement = Statement { party, lines, carried_on, payments, owed };
         let euro = AssetText { code: "EUR".into(), scale: 6 };
         let text = statement.csv(&[(978, euro)].into()).unwrap();
         let rows: Vec<&str> = text.lines().collect();
         assert!(rows[0].starts_with("kind,at,window,"));
         assert!(rows[1].contains(",3,,978,EUR,1.500000,,-0.000005,-1.500005,"), "{}", rows[1]);
-        assert!(rows[2].contains(",1.500005,0.000000,confirmed,K,'=1+1 2,"), "{}", rows[2]);
-        assert!(rows[3].starts_with("carried_on,,,0909"), "{}", rows[3]);
-        assert!(rows[3].contains(",978,EUR,,,-0.000005,,,"), "{}", rows[3]);
+        let other = format!("with,,3,,978,EUR,0.000000,0.000007,,,,,,,,,{}", "09".repeat(32));
+        assert_eq!(rows[2], other);
+        assert!(rows[3].contains(",1.500005,0.000000,confirmed,K,'=1+1 2,"), "{}", rows[3]);
+        assert!(rows[4].starts_with("carried_on,,,0909"), "{}", rows[4]);
+        assert!(rows[4].contains(",978,EUR,,,-0.000005,,,"), "{}", rows[4]);
         let shown = statement.record(true).json();
         assert_eq!(shown["carried_on"][0]["amount"], "-5");
+        assert_eq!(shown["by_party"][0]["received"], "7");
         let totals = statement.totals()[0].json();
         assert_eq!(totals["has_paid"], "1500005");
         assert_eq!(totals["has_got"], "0");
