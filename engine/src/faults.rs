@@ -34,6 +34,7 @@
 //! | `submit-journaled` | the same, once that is durable and before anything leaves |
 //! | `submit-left` | the same, once a file or a call or a transaction has left |
 //! | `answers-journaled` | the same, once what has come of calls is durable |
+//! | `webhook-sent` | a webhook was answered, and that it was is not durable yet |
 
 use std::fs::{File, OpenOptions};
 use std::io::Write as _;

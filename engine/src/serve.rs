@@ -227,6 +227,7 @@ pub fn run(config: &Config, renewal: Renewal) -> Result<(), ServeError> {
     say_who_may_operate(config, &engine);
     let edge = Edge {
         started_at,
+        webhooks: services::tells(&config.webhooks),
         window_every: config.window_every,
         operators: Operators::new(config.operators.clone()),
         board: Board::new(config.schedule.clone()),
@@ -380,7 +381,7 @@ fn serve_edge(
         let access = doors.access(config, &engine, &edge);
         let reload = Reload::new(renewal, config, (&edge, &access), engine.clone());
         let reload = doors.watch(reload).map_err(system("signals"))?;
-        let tasks = tasks::start(config, &engine, &edge.board, &access);
+        let tasks = tasks::start(config, &engine, &edge, &access);
         let over_http = doors.access_by_http(config, &access);
         let behind = Behind::of(&engine, &edge, over_http, hooks).await;
         let (stop, stopping) = watch::channel(false);

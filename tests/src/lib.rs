@@ -19,6 +19,7 @@ pub mod page;
 mod patient;
 pub mod psp;
 pub mod raw;
+pub mod receiver;
 mod seen;
 pub mod tls;
 mod voucher;

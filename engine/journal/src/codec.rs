@@ -7,8 +7,8 @@ use super::record::{CHARGES, Chain, FRAME, Framed, Record};
 use rkyv::rancor::Error as RkyvError;
 use rkyv::with::Inline;
 use tallystick_ledger::event::{
-    AccessEvent, BatchEvent, BudgetEvent, Confirmation, EyesEvent, Genesis, HoldEvent, KeyEvent,
-    LegEvent, RegistryEvent, TroubleEvent, WindowEvent,
+    AccessEvent, BatchEvent, BudgetEvent, Confirmation, EndpointEvent, EyesEvent, Genesis,
+    HoldEvent, KeyEvent, LegEvent, RegistryEvent, TroubleEvent, WindowEvent,
 };
 use tallystick_ledger::types::{Lsn, Timestamp, VOUCHER_BYTES};
 use tallystick_ledger::{Envelope, Event, Fact};
@@ -113,6 +113,11 @@ events! {
         90 Added,
         91 Revoked,
         92 Rotated,
+    }
+    Endpoint::EndpointEvent {
+        120 Added,
+        121 Removed,
+        122 Rotated,
     }
     Eyes::EyesEvent {
         110 Set,

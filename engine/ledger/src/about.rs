@@ -3,9 +3,9 @@
 
 use crate::budget::{Budget, BudgetUse};
 use crate::event::{
-    AccessEvent, AssetCreated, BatchComputed, BatchEvent, BudgetEvent, Cap, DisputeEnded, Event,
-    EyesEvent, HoldEvent, KeyEvent, LegEvent, LegsMoved, LegsSubmitted, PartyErased, PartyUpserted,
-    RegistryEvent, TroubleEvent, WindowDisputed, WindowEvent,
+    AccessEvent, AssetCreated, BatchComputed, BatchEvent, BudgetEvent, Cap, DisputeEnded,
+    EndpointEvent, Event, EyesEvent, HoldEvent, KeyEvent, LegEvent, LegsMoved, LegsSubmitted,
+    PartyErased, PartyUpserted, RegistryEvent, TroubleEvent, WindowDisputed, WindowEvent,
 };
 use crate::identity::Credential;
 use crate::leg::Mover;
@@ -36,6 +36,7 @@ impl Event {
             Self::Registry(e) => e.about(),
             Self::Budget(e) => e.about(),
             Self::Access(e) => e.about(),
+            Self::Endpoint(e) => e.about(),
             Self::Key(e) => e.about(),
             Self::Eyes(e) => e.about(),
             Self::Window(e) => e.about(),
@@ -61,6 +62,7 @@ impl Event {
             Self::Budget(BudgetEvent::Set(e)) => key_is_of(e.signer),
             Self::Budget(BudgetEvent::Warned(e)) => e.uses.iter().any(|of| key_is_of(of.signer)),
             Self::Access(AccessEvent::Added(e)) => e.scope.owns(party),
+            Self::Endpoint(e) => e.party() == party,
             Self::Eyes(EyesEvent::Proposed(e)) => e.change.event().names(party, key_is_of),
             Self::Eyes(EyesEvent::Set(_) | EyesEvent::Withdrawn(_)) => false,
             Self::Leg(LegEvent::Moved(e)) => {
@@ -178,6 +180,29 @@ impl AccessEvent {
                 About { signer: key(&e.credential), text, ..About::default() }
             }
         }
+    }
+}
+
+impl EndpointEvent {
+    /// Whose it is.
+    #[must_use]
+    pub fn party(&self) -> PartyId {
+        match self {
+            Self::Added(e) => e.party,
+            Self::Removed(e) => e.party,
+            Self::Rotated(e) => e.party,
+        }
+    }
+
+    /// Without what is sealed: nobody's address or secret is told.
+    fn about(&self) -> About {
+        let text = match self {
+            Self::Added(e) => joined(e.topics.iter().map(|topic| topic.name().to_owned())),
+            Self::Removed(e) => format!("webhook {}", e.endpoint),
+            Self::Rotated(e) if e.keeps_former => format!("webhook {}", e.endpoint),
+            Self::Rotated(e) => format!("webhook {}, at once", e.endpoint),
+        };
+        About { party: Some(self.party()), text, ..About::default() }
     }
 }
 

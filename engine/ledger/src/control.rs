@@ -9,6 +9,7 @@ mod budgets;
 mod directory;
 mod doubt;
 mod ended;
+mod endpoints;
 mod entry;
 mod erase;
 mod eyes;
@@ -34,6 +35,7 @@ pub use window::{SealedHead, WindowEntry, WindowState};
 
 use super::batch::{BatchContent, BatchHead, Policy};
 use super::budget::BudgetEntry;
+use super::endpoint::Endpoints;
 use super::engine_key::EngineKeys;
 use super::envelope::{Caller, Fact, Request, Role};
 use super::event::{
@@ -160,6 +162,7 @@ pub struct Control {
     engine_keys: EngineKeys,
     operator_keys: OperatorKeys,
     identities: Identities,
+    endpoints: Endpoints,
     /// By number; the last one is open.
     windows: BTreeMap<WindowNumber, WindowEntry>,
     batches: BTreeMap<BatchId, BatchEntry>,
@@ -201,6 +204,7 @@ impl Control {
             engine_keys: EngineKeys::default(),
             operator_keys: OperatorKeys::default(),
             identities: Identities::default(),
+            endpoints: Endpoints::default(),
             windows: BTreeMap::from([(first, WindowEntry::open(first, history.lsn.next()))]),
             batches: BTreeMap::new(),
             deeds: BTreeMap::new(),
@@ -298,6 +302,7 @@ impl Control {
                 let by_machine = envelope.caller.role == Role::Engine;
                 self.apply_access(lsn, e, (!by_machine).then(|| fact.maker()));
             }
+            Event::Endpoint(e) => self.apply_endpoints((lsn, at), &envelope.caller, e),
             Event::Eyes(e) => {
                 self.eyes.apply((lsn, at), &envelope.caller, e, &self.identities);
             }
@@ -326,7 +331,10 @@ impl Control {
                 self.assets.insert(e.asset.number, e.asset.clone());
             }
             RegistryEvent::PartyUpserted(e) => self.registered(e),
-            RegistryEvent::PartyErased(e) => self.erased(e),
+            RegistryEvent::PartyErased(e) => {
+                self.erased(e);
+                self.endpoints.remove_of(e.party);
+            }
             RegistryEvent::SignerAdded(e) => {
                 let (party, caps) = (e.party, e.caps.clone());
                 self.signers.entry(e.signer).or_insert(SignerEntry { party, revoked: false, caps });

@@ -6,11 +6,12 @@ mod groups;
 
 pub use eyes::{Change, ChangeProposed, Confirmation, EyesSet, ProposalWithdrawn};
 pub use groups::{
-    AccessEvent, BatchEvent, BudgetEvent, Event, EyesEvent, HoldEvent, KeyEvent, LegEvent,
-    RegistryEvent, TroubleEvent, WindowEvent,
+    AccessEvent, BatchEvent, BudgetEvent, EndpointEvent, Event, EyesEvent, HoldEvent, KeyEvent,
+    LegEvent, RegistryEvent, TroubleEvent, WindowEvent,
 };
 
 use super::budget::{Budget, BudgetUse};
+use super::endpoint::Topic;
 use super::envelope::Role;
 use super::identity::{Credential, Scope};
 use super::leg::{LegMove, LegState, Mover, Way};
@@ -198,6 +199,41 @@ pub struct IdentityRotated {
     pub name: String,
     /// By what it is known, and by nothing else.
     pub credential: Credential,
+}
+
+/// A party is told over HTTP what happens to it.
+#[derive(Debug, Clone, PartialEq, Eq, Archive, Serialize, Deserialize)]
+pub struct EndpointAdded {
+    /// Which party.
+    pub party: PartyId,
+    /// Where, under its key.
+    pub url: SealedText,
+    /// What signs what is sent, under its key.
+    pub secret: SealedText,
+    /// What it is told of, ascending.
+    pub topics: Vec<Topic>,
+}
+
+/// A party is told no more in one place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Archive, Serialize, Deserialize)]
+pub struct EndpointRemoved {
+    /// The record that added it.
+    pub endpoint: Lsn,
+    /// Whose it was.
+    pub party: PartyId,
+}
+
+/// What is sent to an endpoint is signed with another secret from now on.
+#[derive(Debug, Clone, PartialEq, Eq, Archive, Serialize, Deserialize)]
+pub struct EndpointRotated {
+    /// The record that added it.
+    pub endpoint: Lsn,
+    /// Whose it is.
+    pub party: PartyId,
+    /// The secret, under its key.
+    pub secret: SealedText,
+    /// Whether the one before it signs, too, for a while.
+    pub keeps_former: bool,
 }
 
 /// A closed window's obligations were sealed under one root. Re-sealing must give the same.

@@ -14,6 +14,7 @@ pub mod budget;
 pub mod canary;
 pub mod control;
 pub mod dues;
+pub mod endpoint;
 pub mod engine_key;
 pub mod envelope;
 pub mod event;
@@ -55,6 +56,7 @@ pub use control::{
     WindowState,
 };
 pub use dues::{Due, dues};
+pub use endpoint::{Endpoint, EndpointMisfit, Endpoints, FormerSecret, Topic};
 pub use engine_key::{EngineKeys, KeyMisfit};
 pub use envelope::{Caller, Envelope, Fact, Request, Role, Via};
 pub use event::{Event, Genesis};

@@ -3,11 +3,13 @@
 
 mod backup;
 mod edge;
+mod hooks;
 mod identities;
 mod lists;
 
 pub use backup::*;
 pub use edge::*;
+pub use hooks::*;
 pub use identities::*;
 pub use lists::*;
 

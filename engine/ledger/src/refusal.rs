@@ -1,5 +1,6 @@
 //! Why the ledger does not do what an operator asked. Values, not failures: nothing has changed.
 
+use super::endpoint::EndpointMisfit;
 use super::engine_key::KeyMisfit;
 use super::eyes::EyesMisfit;
 use super::identity::IdentityMisfit;
@@ -178,6 +179,8 @@ pub enum Refusal {
     CapsRepeat,
     #[error("{0}")]
     Budgets(BudgetMisfit),
+    #[error("{0}")]
+    Endpoint(EndpointMisfit),
     #[error("numbers has {0}, it must name some, each once and in order")]
     AckNumbers(usize),
     #[error("amount is 0; a deposit moves money")]

@@ -3,8 +3,8 @@
 
 use crate::envelope::Role;
 use crate::event::{
-    AccessEvent, BatchEvent, BudgetEvent, Event, EyesEvent, HoldEvent, KeyEvent, LegEvent,
-    RegistryEvent, TroubleEvent, WindowEvent,
+    AccessEvent, BatchEvent, BudgetEvent, EndpointEvent, Event, EyesEvent, HoldEvent, KeyEvent,
+    LegEvent, RegistryEvent, TroubleEvent, WindowEvent,
 };
 use crate::identity::Identity;
 use crate::leg::Mover;
@@ -154,6 +154,12 @@ calls! {
     RevokeIdentity      "Operator" no  no  yes no  no;
     RotateIdentity      "Operator" own own yes own own;
     ListIdentities      "Operator" own own yes yes yes;
+    AddWebhook          "Operator" no  own yes no  no;
+    RemoveWebhook       "Operator" no  own yes no  no;
+    RotateWebhook       "Operator" no  own yes no  no;
+    ListWebhooks        "Operator" no  own yes yes yes;
+    ReplayWebhook       "Operator" no  own yes no  no;
+    TestWebhook         "Operator" no  own yes no  no;
     ListProposals       "Operator" no  no  yes yes yes;
     ConfirmProposal     "Operator" no  no  yes yes no;
     WithdrawProposal    "Operator" no  no  yes yes no;
@@ -200,6 +206,9 @@ impl Wish {
             Self::AddIdentity(_) => Call::AddIdentity,
             Self::RevokeIdentity { .. } => Call::RevokeIdentity,
             Self::RotateIdentity { .. } => Call::RotateIdentity,
+            Self::AddEndpoint { .. } => Call::AddWebhook,
+            Self::RemoveEndpoint { .. } => Call::RemoveWebhook,
+            Self::RotateEndpoint { .. } => Call::RotateWebhook,
             Self::ConfirmProposal { .. } => Call::ConfirmProposal,
             Self::WithdrawProposal { .. } => Call::WithdrawProposal,
             Self::CloseWindow => Call::CloseWindow,
@@ -248,6 +257,9 @@ impl Event {
             Self::Access(AccessEvent::Added(_)) => Call::AddIdentity,
             Self::Access(AccessEvent::Revoked(_)) => Call::RevokeIdentity,
             Self::Access(AccessEvent::Rotated(_)) => Call::RotateIdentity,
+            Self::Endpoint(EndpointEvent::Added(_)) => Call::AddWebhook,
+            Self::Endpoint(EndpointEvent::Removed(_)) => Call::RemoveWebhook,
+            Self::Endpoint(EndpointEvent::Rotated(_)) => Call::RotateWebhook,
             Self::Eyes(EyesEvent::Proposed(e)) => return e.change.event().call(),
             Self::Eyes(EyesEvent::Withdrawn(_)) => Call::WithdrawProposal,
             Self::Window(WindowEvent::Cut(_)) => Call::CloseWindow,
@@ -281,7 +293,7 @@ impl Event {
 }
 
 /// Whether what happens is an identity's own affair: of a party's owner, what is about the party's
-/// signers; of anybody, what is about the identity itself.
+/// signers and where it is told; of anybody, what is about the identity itself.
 pub fn is_own(
     identity: &Identity,
     event: &Event,
@@ -297,6 +309,8 @@ pub fn is_own(
         signs_for_own(e.signer)
     } else if let Event::Access(AccessEvent::Rotated(e)) = event {
         e.name == identity.name
+    } else if let Event::Endpoint(e) = event {
+        owns(e.party())
     } else {
         false
     }

@@ -48,11 +48,13 @@ pub enum Section {
     Proposals = 21,
     /// That the ledger was restored from a copy, last: one row.
     Hold = 24,
+    /// Where parties are told over HTTP what happened to them.
+    Endpoints = 40,
 }
 
 impl Section {
     /// Every section.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::Head,
         Self::Assets,
         Self::Acked,
@@ -72,6 +74,7 @@ impl Section {
         Self::Eyes,
         Self::Proposals,
         Self::Hold,
+        Self::Endpoints,
     ];
 }
 
@@ -104,6 +107,8 @@ pub enum RowKey {
     /// The one that this record made.
     Proposal(Lsn),
     Hold,
+    /// The one that this record added.
+    Endpoint(Lsn),
 }
 
 impl RowKey {
@@ -126,7 +131,7 @@ impl RowKey {
                 bytes.extend_from_slice(&piece.to_be_bytes());
             }
             Self::Batch(batch) => bytes.extend_from_slice(&batch.0),
-            Self::Deed(lsn) | Self::Identity(lsn) | Self::Proposal(lsn) => {
+            Self::Deed(lsn) | Self::Identity(lsn) | Self::Proposal(lsn) | Self::Endpoint(lsn) => {
                 bytes.extend_from_slice(&lsn.0.to_be_bytes());
             }
             Self::Trouble(number) => bytes.extend_from_slice(&number.to_be_bytes()),
@@ -176,6 +181,7 @@ impl RowKey {
             Section::Eyes => Self::Eyes,
             Section::Proposals => Self::Proposal(Lsn(u64::from_be_bytes(take(of)?))),
             Section::Hold => Self::Hold,
+            Section::Endpoints => Self::Endpoint(Lsn(u64::from_be_bytes(take(of)?))),
         };
         fields.is_empty().then_some(row)
     }
@@ -209,6 +215,7 @@ impl RowKey {
             Self::Eyes => Section::Eyes,
             Self::Proposal(_) => Section::Proposals,
             Self::Hold => Section::Hold,
+            Self::Endpoint(_) => Section::Endpoints,
         }
     }
 }

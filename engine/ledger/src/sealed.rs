@@ -6,7 +6,8 @@
 //! by whoever seals it; those about its size again when it is journaled.
 
 use crate::limits::{
-    ACCOUNT_SEALED_MAX, ACCOUNTS_MAX, NAME_SEALED_MAX, SEAL_BYTES, TEXT_BYTES_MAX,
+    ACCOUNT_SEALED_MAX, ACCOUNTS_MAX, HOOK_SECRET_SEALED_MAX, HOOK_URL_SEALED_MAX, NAME_SEALED_MAX,
+    SEAL_BYTES, TEXT_BYTES_MAX,
 };
 use crate::refusal::{PartyMisfit, Refusal};
 use rkyv::{Archive, Deserialize, Serialize};
@@ -92,6 +93,16 @@ pub fn check_name(name: &str) -> Result<(), Refusal> {
     } else {
         Err(Refusal::TextTooLong { field: "name", length, limit })
     }
+}
+
+/// What is asked of an endpoint's address once it is sealed.
+pub(crate) fn check_hook_url(url: &SealedText) -> Result<(), Refusal> {
+    url.check("url", HOOK_URL_SEALED_MAX)
+}
+
+/// The same of its secret.
+pub(crate) fn check_hook_secret(secret: &SealedText) -> Result<(), Refusal> {
+    secret.check("secret", HOOK_SECRET_SEALED_MAX)
 }
 
 /// What is asked of them once they are sealed.

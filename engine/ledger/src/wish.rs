@@ -7,6 +7,7 @@
 use crate::batch::BatchContent;
 use crate::budget::{Budget, BudgetUse};
 use crate::control::CreateBatch;
+use crate::endpoint::Topic;
 use crate::envelope::{Caller, Envelope, Request};
 use crate::event::{
     Cap, EyesSet, IdentityAdded, LedgerRestored, LegBooking, LegRun, WindowArchived, WindowSealed,
@@ -18,7 +19,7 @@ use crate::plan::BatchPlan;
 use crate::sealed::{SealedOnRail, SealedText};
 use crate::trouble::NewTrouble;
 use crate::types::{
-    AssetDef, AssetNumber, BatchId, Digest, FitKey, PartyId, SignerKey, Total, WindowNumber,
+    AssetDef, AssetNumber, BatchId, Digest, FitKey, Lsn, PartyId, SignerKey, Total, WindowNumber,
 };
 use std::sync::Arc;
 
@@ -60,6 +61,26 @@ pub enum Wish {
     RevokeIdentity { name: String },
     /// Have an identity known by something else.
     RotateIdentity { name: String, credential: Credential },
+    /// Have a party told over HTTP of these, ascending; with where, and what signs it, sealed when
+    /// the party had been erased so often.
+    AddEndpoint {
+        party: PartyId,
+        url: SealedText,
+        secret: SealedText,
+        topics: Vec<Topic>,
+        erasures: u32,
+    },
+    /// Have it told no more in one place.
+    RemoveEndpoint { endpoint: Lsn, party: PartyId },
+    /// Have what is sent there signed with another secret; with the one before it, too, for a
+    /// while, or not.
+    RotateEndpoint {
+        endpoint: Lsn,
+        party: PartyId,
+        secret: SealedText,
+        keeps_former: bool,
+        erasures: u32,
+    },
     /// The engine's own: what its configuration says of four eyes, from this start on.
     SetEyes(EyesSet),
     /// Have a change that another proposed happen.
@@ -268,6 +289,9 @@ impl Wish {
             Self::AddIdentity(_) => "add identity",
             Self::RevokeIdentity { .. } => "revoke identity",
             Self::RotateIdentity { .. } => "rotate identity",
+            Self::AddEndpoint { .. } => "add webhook",
+            Self::RemoveEndpoint { .. } => "remove webhook",
+            Self::RotateEndpoint { .. } => "rotate webhook",
             Self::SetEyes(_) => "set four eyes",
             Self::ConfirmProposal { .. } => "confirm proposal",
             Self::WithdrawProposal { .. } => "withdraw proposal",
@@ -323,6 +347,9 @@ impl Wish {
             | Self::AddIdentity(_)
             | Self::RevokeIdentity { .. }
             | Self::RotateIdentity { .. }
+            | Self::AddEndpoint { .. }
+            | Self::RemoveEndpoint { .. }
+            | Self::RotateEndpoint { .. }
             | Self::ConfirmProposal { .. }
             | Self::WithdrawProposal { .. }
             | Self::CloseWindow

@@ -14,6 +14,7 @@ mod answers;
 pub mod card;
 mod charset;
 pub mod evm;
+pub mod hook;
 pub mod iso20022;
 mod latin;
 pub mod nacha;

@@ -4,7 +4,7 @@ use super::access::{Operators, Refused};
 use super::backups::Backups;
 use super::door::Visits;
 use crate::ledger::Rail;
-use crate::settle::{Board, Folders};
+use crate::settle::{Board, Folders, Webhooks};
 use crate::types::Timestamp;
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
@@ -24,6 +24,8 @@ pub struct Edge {
     pub folders: BTreeMap<Rail, Folders>,
     /// Where backups are made.
     pub backups: Backups,
+    /// Where parties are told over HTTP.
+    pub webhooks: Webhooks,
     /// Tokens that were refused.
     pub refused: Refused,
     /// Who is connected, once the door is open.

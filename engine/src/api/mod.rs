@@ -8,6 +8,7 @@ mod backups;
 mod batches;
 mod budgets;
 mod door;
+mod endpoints;
 mod evidence;
 mod front;
 mod headroom;

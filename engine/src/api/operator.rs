@@ -368,6 +368,46 @@ impl v1::operator_server::Operator for OperatorApi {
         operator_keys::set(&self.engine, caller, request.into_inner()).await.map(Response::new)
     }
 
+    async fn add_webhook(&self, request: Request<v1::AddWebhookRequest>) -> Answer<v1::Webhook> {
+        self.endpoints().add(request).await.map(Response::new)
+    }
+
+    async fn remove_webhook(
+        &self,
+        request: Request<v1::RemoveWebhookRequest>,
+    ) -> Answer<v1::Webhook> {
+        self.endpoints().remove(request).await.map(Response::new)
+    }
+
+    async fn rotate_webhook(
+        &self,
+        request: Request<v1::RotateWebhookRequest>,
+    ) -> Answer<v1::Webhook> {
+        self.endpoints().rotate(request).await.map(Response::new)
+    }
+
+    async fn list_webhooks(
+        &self,
+        request: Request<v1::ListWebhooksRequest>,
+    ) -> Answer<v1::ListWebhooksResponse> {
+        let _place = self.lists.take(&request)?;
+        self.endpoints().list(&request).await.map(Response::new)
+    }
+
+    async fn replay_webhook(
+        &self,
+        request: Request<v1::ReplayWebhookRequest>,
+    ) -> Answer<v1::Webhook> {
+        self.endpoints().replay(&request).await.map(Response::new)
+    }
+
+    async fn test_webhook(
+        &self,
+        request: Request<v1::TestWebhookRequest>,
+    ) -> Answer<v1::TestWebhookResponse> {
+        self.endpoints().test(&request).await.map(Response::new)
+    }
+
     async fn remove_operator_key(
         &self,
         request: Request<v1::RemoveOperatorKeyRequest>,

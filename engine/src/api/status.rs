@@ -3,13 +3,14 @@
 use super::limited::{self, Limit};
 use crate::journal::JournalError;
 use crate::ledger::Refusal::{
-    self, NoSuchLeg, RequestReused, SignerDiffers, UnknownAsset, UnknownBatch, UnknownParty,
-    UnknownSigner, UnknownTrouble, UnknownWindow,
+    self, AccountsMoved, EngineKeyMoved, ErasedMeanwhile, NoSuchLeg, RequestReused, SignerDiffers,
+    SuspensionsMoved, UnknownAsset, UnknownBatch, UnknownParty, UnknownSigner, UnknownTrouble,
+    UnknownWindow,
 };
-use crate::ledger::{BudgetMisfit, EyesMisfit, IdentityMisfit, OperatorKeyMisfit};
-use crate::limits::{RETRY_LATER, RETRY_SOON};
+use crate::ledger::{BudgetMisfit, EndpointMisfit, EyesMisfit, IdentityMisfit, OperatorKeyMisfit};
+use crate::limits::{HOOK_TEST_EVERY, RETRY_LATER, RETRY_SOON};
 use crate::pipeline::{Busy, NotDone};
-use crate::settle::{NotLoaded, NotRead, NotRotated, NotSaid};
+use crate::settle::{NotLoaded, NotRead, NotRotated, NotSaid, NotTested};
 use crate::vault::VaultError;
 use tonic::{Code, Status};
 
@@ -81,11 +82,9 @@ fn code(refusal: &Refusal) -> Code {
         | Refusal::ReportCount { .. }
         | Refusal::NotSealed { .. }
         | Refusal::NoEvidence => Code::InvalidArgument,
+        Refusal::Endpoint(misfit) => of_endpoint(misfit),
         Refusal::WindowUnsealed(_) => Code::Unavailable,
-        Refusal::AccountsMoved
-        | Refusal::SuspensionsMoved
-        | Refusal::EngineKeyMoved
-        | Refusal::ErasedMeanwhile(_) => Code::Aborted,
+        AccountsMoved | SuspensionsMoved | EngineKeyMoved | ErasedMeanwhile(_) => Code::Aborted,
     }
 }
 
@@ -138,6 +137,15 @@ fn of_identity(misfit: &IdentityMisfit) -> Code {
         | IdentityMisfit::Rotated(_)
         | IdentityMisfit::OtherKind(_) => Code::FailedPrecondition,
         IdentityMisfit::NotAllowed { .. } | IdentityMisfit::NotOwn { .. } => Code::PermissionDenied,
+    }
+}
+
+fn of_endpoint(misfit: &EndpointMisfit) -> Code {
+    match misfit {
+        EndpointMisfit::Unknown(_) => Code::NotFound,
+        EndpointMisfit::NotOf { .. } => Code::FailedPrecondition,
+        EndpointMisfit::TooMany(_) | EndpointMisfit::Full(_) => Code::ResourceExhausted,
+        EndpointMisfit::Topics => Code::InvalidArgument,
     }
 }
 
@@ -215,6 +223,17 @@ impl From<NotSaid> for Status {
             NotSaid::NotLoaded(reason) => reason.into(),
             NotSaid::NoLeg(_) => Self::not_found(reason.to_string()),
             NotSaid::Held(why) => Self::failed_precondition(why),
+        }
+    }
+}
+
+impl From<NotTested> for Status {
+    fn from(reason: NotTested) -> Self {
+        match reason {
+            NotTested::NotDone(reason) => reason.into(),
+            NotTested::TooSoon => {
+                limited::refused(Limit::Places, reason.to_string(), HOOK_TEST_EVERY)
+            }
         }
     }
 }

@@ -3,6 +3,7 @@
 //! window is audited; where a batch comes by, it is computed again.
 
 mod callers;
+mod endpoints;
 mod ends;
 mod eyes;
 mod hold;
@@ -28,7 +29,8 @@ use crate::ledger::event::{
     WindowSealed,
 };
 use crate::ledger::{
-    By, Caller, EngineKeys, Envelope, Event, Eyes, Fact, Identities, Obligation, OperatorKeys,
+    By, Caller, Endpoints, EngineKeys, Envelope, Event, Eyes, Fact, Identities, Obligation,
+    OperatorKeys,
 };
 use crate::types::{
     AssetNumber, BatchId, ChannelHasher, History, Lsn, NetworkId, PartyId, SignerKey, Statement,
@@ -55,6 +57,7 @@ pub(super) struct Audit<'a> {
     keys: EngineKeys,
     operators: OperatorKeys,
     identities: Identities,
+    endpoints: Endpoints,
     /// Whether four eyes are on, and what was proposed.
     eyes: Eyes,
     first_key: Option<SignerKey>,
@@ -105,6 +108,7 @@ impl<'a> Audit<'a> {
             keys: EngineKeys::default(),
             operators: OperatorKeys::default(),
             identities: Identities::default(),
+            endpoints: Endpoints::default(),
             eyes: Eyes::default(),
             first_key: None,
             requests: Requests::default(),
@@ -202,10 +206,11 @@ impl<'a> Audit<'a> {
         match event {
             Event::Registry(e) => {
                 self.overtake(e);
-                Ok(self.registry.apply(lsn, e)?)
+                self.registered(lsn, e)
             }
             Event::Budget(e) => Ok(self.registry.budgets(at, e)?),
             Event::Access(e) => self.access((lsn, at), fact, e),
+            Event::Endpoint(e) => self.endpoint((lsn, at), caller, e),
             Event::Eyes(e) => self.eyes((lsn, at), envelope, e),
             Event::Key(KeyEvent::EngineSet(e)) => self.key(lsn, request.is_some(), e),
             Event::Key(KeyEvent::OperatorSet(e)) => self.operator_key_set(lsn, caller, e),

@@ -67,6 +67,11 @@ impl Signer {
 }
 
 impl Party {
+    /// Whether it was erased, and not registered anew.
+    pub fn is_erased(&self) -> bool {
+        self.name.is_none()
+    }
+
     /// Whether it was suspended when the record at `lsn` was applied.
     pub fn suspended_at(&self, lsn: Lsn) -> bool {
         let before = self.suspended.partition_point(|(since, _)| *since < lsn);

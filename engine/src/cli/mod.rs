@@ -44,6 +44,7 @@ mod target;
 mod todo;
 mod trouble;
 mod voucher;
+mod webhook;
 mod window;
 
 pub use doctor::{DoctorArgs, Line as DoctorLine};
@@ -159,6 +160,9 @@ pub enum Operate {
     /// Say who may come to the engine, and as what
     #[command(subcommand)]
     Access(access::AccessCommand),
+    /// Say where a party is told over HTTP what happens to it
+    #[command(subcommand)]
+    Webhook(webhook::WebhookCommand),
     /// Make the tokens by which operators are known
     #[command(subcommand)]
     Operator(operator::OperatorCommand),
@@ -388,6 +392,7 @@ async fn dispatch(target: &Target, command: Operate) -> Result<(), CliError> {
         Operate::Trouble(command) => trouble::run(&mut session, command).await,
         Operate::History(args) => history::run(&mut session, args).await,
         Operate::Access(command) => access::run(&mut session, command).await,
+        Operate::Webhook(command) => webhook::run(&mut session, command).await,
         Operate::Operator(command) => operator::run(&mut session, command).await,
         Operate::Cert(command) => cert::run(&command, session.out.is_json()),
         Operate::Voucher(command) => voucher::run_voucher(&mut session, command).await,

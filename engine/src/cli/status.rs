@@ -64,6 +64,9 @@ fn json(status: Status, network: Network) -> Record {
         ("legs_unknown", Cell::Count(status.legs_unknown)),
         ("troubles_open", Cell::Count(status.troubles_open)),
         ("proposals_open", Cell::Count(status.proposals_open)),
+        ("webhooks", Cell::Count(status.webhooks)),
+        ("webhooks_failing", Cell::Count(status.webhooks_failing)),
+        ("webhooks_paused", Cell::Count(status.webhooks_paused)),
         ("oldest_computed_us", Cell::Micros(status.oldest_computed_us)),
         ("oldest_settling_us", Cell::Micros(status.oldest_settling_us)),
         ("oldest_unknown_us", Cell::Micros(status.oldest_unknown_us)),
@@ -101,6 +104,7 @@ fn text(status: Status, network: Network) -> Record {
         0 => status.connections.to_string(),
         away => format!("{}; {away} were not let in, all places were taken", status.connections),
     };
+    let webhooks = webhooks(&status);
     let mut cells = alarm(&status);
     cells.extend([
         ("version", Cell::Text(status.version)),
@@ -126,6 +130,7 @@ fn text(status: Status, network: Network) -> Record {
         ("restored", restored(status.hold)),
         ("troubles", troubles(status.troubles)),
         ("schedule", schedule(status.schedule)),
+        ("webhooks", webhooks),
         ("operators", Cell::Text(operators)),
         ("request_ids", Cell::Text(requests)),
         ("log_lines_lost", Cell::Count(status.log_lines_lost)),
@@ -155,6 +160,19 @@ fn alarm(status: &Status) -> Vec<(&'static str, Cell)> {
             vec![("ALARM", Cell::Text(text))]
         }
     }
+}
+
+/// Those that are sent to, and what goes wrong with them.
+fn webhooks(status: &Status) -> Cell {
+    let mut text = status.webhooks.to_string();
+    if status.webhooks_failing > 0 {
+        text += &format!("; {} failed, and are tried again", status.webhooks_failing);
+    }
+    if status.webhooks_paused > 0 {
+        let paused = status.webhooks_paused;
+        text += &format!("; {paused} PAUSED: `tallystick webhook list` says why");
+    }
+    Cell::Text(text)
 }
 
 fn last_backup(last: Option<&Backup>) -> Cell {

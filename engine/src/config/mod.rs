@@ -5,6 +5,7 @@
 //! names, and that in which the first operator waits for a start; holds no secret.
 
 mod bootstrap;
+mod hooks;
 mod list;
 mod listeners;
 mod operate;
@@ -13,6 +14,7 @@ mod settings;
 mod values;
 
 pub use bootstrap::Bootstrap;
+pub use hooks::WebhookSettings;
 pub use listeners::TlsFiles;
 pub use operate::{Operators, ScheduleEntry};
 pub use rails::*;

@@ -8,7 +8,7 @@ use super::values::{
     self, AuditLogFiles, CheckpointBytes, Every, KeepWindows, LifetimeSeconds, Listen, LogFilter,
     Network, PerAddress, ReserveBytes, Shards, TableBytes, VerifyBackend, VerifyThreads,
 };
-use super::{Clearing, ConfigError, Operators, PORT_DEFAULT, RailSettings};
+use super::{Clearing, ConfigError, Operators, PORT_DEFAULT, RailSettings, WebhookSettings};
 use crate::ledger::Rail;
 use crate::limits;
 use crate::rails;
@@ -19,7 +19,7 @@ use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 
-plain_settings!(PathBuf, bool, Clearing, ListenTls);
+plain_settings!(PathBuf, bool, Clearing, ListenTls, WebhookSettings);
 
 settings! {
     (cores)
@@ -168,6 +168,11 @@ settings! {
     #[serde(skip_serializing_if = "is_nothing")]
     clearing: Clearing = Clearing::new();
 
+    /// How parties are told over HTTP: in the file only.
+    #[arg(skip)]
+    #[serde(skip_serializing_if = "is_nothing")]
+    webhooks: WebhookSettings = WebhookSettings::default();
+
     /// How each rail is reached: in the file only.
     #[arg(skip)]
     #[serde(skip_serializing_if = "is_nothing")]
@@ -252,6 +257,7 @@ impl Settings {
         }
         let four_eyes = self.four_eyes.unwrap_or(false);
         check_operators(self.operators.as_ref().unwrap_or(&BTreeMap::new()), four_eyes)?;
+        self.webhooks.as_ref().map_or(Ok(()), WebhookSettings::check)?;
         check_schedule(self.schedule.as_deref().unwrap_or_default(), four_eyes)?;
 
         let at_most = |key: String, count: usize, most: usize, what: &str| match count {

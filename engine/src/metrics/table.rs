@@ -162,6 +162,12 @@ table! {
             "Troubles that wait for a person: contradiction, misfit, surplus, refused, held, other";
         PROPOSALS "proposals_open" Gauge []
             "Changes that one has proposed and that wait for another";
+        WEBHOOKS "webhooks" Gauge ["state"]
+            "Webhooks of parties by state: sending, failing (the last delivery failed, and is tried again), paused (too many failed), stopped (who added it may do so no more)";
+        WEBHOOK_DELIVERIES "webhook_deliveries_total" Counter ["result"]
+            "Requests to webhooks: delivered, failed";
+        WEBHOOK_FAILING "webhook_failing_seconds" Gauge []
+            "How long the webhook that has failed for longest, and is not paused, does; 0 without any";
         HELD_UP "settlement_held_up" Gauge []
             "What keeps settlement from going on now";
         REQUEST_IDS "request_ids" Gauge []

@@ -104,6 +104,7 @@ impl Since {
             | Event::Registry(_)
             | Event::Budget(_)
             | Event::Access(_)
+            | Event::Endpoint(_)
             | Event::Eyes(_)
             | Event::Key(_)
             | Event::Leg(_)

@@ -182,6 +182,7 @@ impl<'a> Replaying<'a> {
             Event::Registry(_)
             | Event::Budget(_)
             | Event::Access(_)
+            | Event::Endpoint(_)
             | Event::Eyes(_)
             | Event::Key(_)
             | Event::Window(_)

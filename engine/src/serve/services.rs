@@ -2,8 +2,10 @@
 
 use super::ServeError;
 use crate::api::{Access, Gated, OperatorApi, Trail, VouchersApi};
-use crate::config::Config;
+use crate::config::{Config, WebhookSettings};
 use crate::limits::{MESSAGE_BYTES_MAX, VOUCHERS_MESSAGE_BYTES_MAX};
+use crate::rails::hook::Reach;
+use crate::settle::{HookSettings, Webhooks};
 use crate::trail::{AuditLog, Writer};
 use tallystick_proto::v1::operator_server::OperatorServer;
 use tallystick_proto::v1::vouchers_server::VouchersServer;
@@ -34,6 +36,15 @@ pub(super) async fn services(
         .add_service(Gated::new(vouchers, access.clone()))
         .add_service(Trail::new(Gated::new(operator, access), audit_log));
     (health, routes)
+}
+
+/// Where parties are told over HTTP.
+pub(super) fn tells(of: &WebhookSettings) -> Webhooks {
+    Webhooks::new(HookSettings {
+        reach: Reach { allow_private: of.allow_private },
+        timeout: of.timeout.0,
+        retries: of.retries.iter().map(|time| time.0).collect(),
+    })
 }
 
 /// Where each call of operators is written down.

@@ -10,9 +10,10 @@
 //! | `settler` | 1 | sees approved batches through, one turn after another | `NUDGES_MAX` wishes for a turn, `WEBHOOKS_WAITING_MAX` webhooks |
 //! | `provider` | `threads` of `[rail.card]` | one call of the payment provider at a time | `CALLS_UNDER_WAY_MAX` calls, and as many answers |
 //! | `chain` | 1 | asks a chain's node | one order, one answer |
+//! | `webhook` | up to `HOOKS_AT_ONCE` | one request to a party's endpoint each | nothing: it is started for it |
 //!
-//! The schedule, what tells of budgets that are nearly used up, and what archives settled windows
-//! are tasks of the edge.
+//! The schedule, what tells of budgets that are nearly used up, what archives settled windows, and
+//! what hands webhooks out are tasks of the edge.
 
 mod archive;
 mod batches;
@@ -22,6 +23,7 @@ mod desk;
 mod engine;
 mod evidence;
 mod find;
+mod hooks;
 mod leftover;
 mod newest;
 mod pieces;
@@ -44,6 +46,7 @@ pub use desk::{FileDesk, Folders};
 pub use engine::{Engine, Setup as EngineSetup};
 pub use evidence::{NotProved, Request as EvidenceRequest, export, prove, signed_end};
 pub use find::{FindLegs, FindNext, FoundLeg, FoundLegs};
+pub use hooks::{Courier, HookCounts, HookSettings, HookStanding, NotTested, Webhooks};
 pub use pieces::NotRead;
 pub use reconcile::{
     ByState, Moment, OpenProposal, Reconciliation, SubmissionSums, Sums, WindowFacts, Wrong,

@@ -139,7 +139,7 @@ fn carried_on(
 }
 
 /// What a party did in one asset; `None` where it is in no row.
-fn line(party: PartyId, of: &SealedAsset) -> Option<(Total, Total, Net, Net)> {
+pub(super) fn line(party: PartyId, of: &SealedAsset) -> Option<(Total, Total, Net, Net)> {
     let sum = |rows: &[Obligation], own: fn(&Obligation) -> PartyId| {
         let own = rows.iter().filter(|row| own(row) == party);
         own.fold((Total::ZERO, false), |(sum, _), row| (sum.plus(row.amount), true))

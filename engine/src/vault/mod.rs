@@ -14,10 +14,12 @@
 //! | party_keys | 1, party | how often it had been erased u32, its key under the root key |
 //! | party_keys | 2, party | nothing: it is being erased |
 
+mod endpoints;
 mod open;
 mod root;
 mod seal;
 
+pub use endpoints::{OpenEndpoint, SealedEndpoint};
 pub use open::{Shown, parties_of};
 pub use root::{FILE as ROOT_KEY_FILE, RootKey, RootKeyError};
 

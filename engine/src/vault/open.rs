@@ -217,7 +217,7 @@ impl Vault {
         Ok(Seal::shared(keys.iter()))
     }
 
-    fn seal_of(&self, party: PartyId) -> Result<Seal, VaultError> {
+    pub(super) fn seal_of(&self, party: PartyId) -> Result<Seal, VaultError> {
         Ok(Seal::new(&self.secret(party)?))
     }
 

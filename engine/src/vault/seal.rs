@@ -38,6 +38,10 @@ pub(super) enum Field<'a> {
     PartyKey(PartyId, u32),
     /// The secret half of this key, under the root key.
     EngineKey(SignerKey),
+    /// Where a party is told over HTTP.
+    HookUrl(PartyId),
+    /// What signs that.
+    HookSecret(PartyId),
 }
 
 impl Field<'_> {
@@ -50,6 +54,8 @@ impl Field<'_> {
             Self::Call(name) => [&[4], name].concat(),
             Self::PartyKey(party, generation) => of(5, party, &generation.to_le_bytes()),
             Self::EngineKey(key) => [&[6], &key.0[..]].concat(),
+            Self::HookUrl(party) => of(7, party, &[]),
+            Self::HookSecret(party) => of(8, party, &[]),
         }
     }
 }

@@ -113,6 +113,7 @@ fn sets(event: &Event) -> BTreeSet<(PartyId, u32)> {
         | Event::Leg(LegEvent::Submitted(_) | LegEvent::Booked(_) | LegEvent::Proposed(_))
         | Event::Budget(_)
         | Event::Access(_)
+        | Event::Endpoint(_)
         | Event::Eyes(_)
         | Event::Key(_)
         | Event::Window(_)
@@ -332,6 +333,9 @@ fn answer(decided: &Decided, wish: &Wish) -> String {
         Wish::AddIdentity(_) => "IdentityAdded",
         Wish::RevokeIdentity { .. } => "IdentityWasRevoked",
         Wish::RotateIdentity { .. } => "IdentityChanged",
+        Wish::AddEndpoint { .. } => "WebhookAdded",
+        Wish::RemoveEndpoint { .. } => "WebhookRemoved",
+        Wish::RotateEndpoint { .. } => "WebhookRotated",
         Wish::ApproveBatch { .. } => "BatchApproved",
         Wish::AbortBatch { .. } => "BatchAborted",
         Wish::ArchiveWindow(_) => "WindowArchived",

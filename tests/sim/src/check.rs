@@ -95,6 +95,7 @@ pub fn control(found: &Control, wanted: &State, disk: &Disk) -> Checked {
     let open = found.troubles().open().map(|one| (one.number, model::Told::new(&one.of)));
     same(|| "troubles".into(), &open.collect(), &wanted.troubles)?;
     identities(found, wanted)?;
+    endpoints(found, wanted)?;
     proposals(found, wanted)?;
     for operator in OPERATORS {
         let what = || format!("the key of {operator:?}");
@@ -122,6 +123,18 @@ fn identities(found: &Control, wanted: &State) -> Checked {
     };
     let found: BTreeMap<String, model::Known> = found.identities().all().map(known).collect();
     same(|| "identities".into(), &found, &wanted.identities)
+}
+
+/// Where parties are told over HTTP.
+fn endpoints(found: &Control, wanted: &State) -> Checked {
+    let one = |(lsn, of): (tallystick::types::Lsn, &tallystick::ledger::Endpoint)| {
+        let former = of.former.as_ref().map(|former| (former.secret.clone(), former.until.0));
+        let (url, secret, topics) = (of.url.clone(), of.secret.clone(), of.topics.clone());
+        let (party, by, added_at) = (of.party, (of.by.clone(), of.by_owner), of.added_at.0);
+        (lsn.0, model::Endpoint { party, url, secret, former, topics, by, added_at })
+    };
+    let found: BTreeMap<u64, model::Endpoint> = found.endpoints().all().map(one).collect();
+    same(|| "webhooks".into(), &found, &wanted.endpoints)
 }
 
 /// What was proposed and waits for another.

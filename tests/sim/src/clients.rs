@@ -3,6 +3,7 @@
 
 use crate::budgets;
 use crate::dice::Dice;
+use crate::endpoints;
 use crate::eyes;
 use crate::identities;
 use crate::model::State;
@@ -29,11 +30,12 @@ pub const OPERATORS: [&str; 3] = ["anna", "ben", ""];
 
 /// How often commands are drawn: assets, parties, signers, revocations, limits, deposits, closes,
 /// approvals, aborts, disputes, ends of disputes, troubles that are raised and taken away,
-/// operators' keys that are set and taken away, budgets, identities, four eyes.
-const KINDS: [u32; 18] = [4, 12, 10, 1, 16, 14, 12, 14, 6, 2, 4, 4, 3, 4, 2, 18, 16, 24];
+/// operators' keys that are set and taken away, budgets, identities, four eyes, webhooks.
+const KINDS: [u32; 19] = [4, 12, 10, 1, 16, 14, 12, 14, 6, 2, 4, 4, 3, 4, 2, 18, 16, 24, 10];
 const CLOSE: usize = 6;
 const IDENTITIES: usize = 16;
 const EYES: usize = 17;
+const ENDPOINTS: usize = 18;
 
 /// Draws what is asked for, and remembers it for those who ask twice.
 pub struct Clients {
@@ -132,6 +134,7 @@ impl Clients {
         let kind = dice.weighted(&self.weights);
         let mut command = match kind {
             IDENTITIES => identities::any(self.request(dice), dice, world, state),
+            ENDPOINTS => endpoints::any(self.request(dice), dice, world, state),
             EYES => eyes::any(self.request(dice), dice, (state, self.four_eyes)),
             kind => self.command(kind, dice, world, state),
         };

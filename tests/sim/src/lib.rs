@@ -32,6 +32,7 @@ mod clients;
 mod clock;
 mod dice;
 mod disk;
+mod endpoints;
 mod erasing;
 mod eyes;
 mod finish;

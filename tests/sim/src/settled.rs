@@ -62,6 +62,7 @@ pub fn event(event: &Event, now: &State) -> Checked {
         | Event::Registry(_)
         | Event::Budget(_)
         | Event::Access(_)
+        | Event::Endpoint(_)
         | Event::Eyes(_)
         | Event::Key(_)
         | Event::Window(_)

@@ -7,7 +7,7 @@ use tallystick_sim::{Call, Figures, Settings, Side, run_seed, verifier};
 
 /// What clients and operators must have been told in some hundred seeds, apart from what nobody
 /// can bring about in so small a world.
-const ANSWERS: [&str; 91] = [
+const ANSWERS: [&str; 97] = [
     "AccountsMissing",
     "AssetCreated",
     "AssetDiffers",
@@ -92,6 +92,12 @@ const ANSWERS: [&str; 91] = [
     "UnknownSigner",
     "UnknownTrouble",
     "UnknownWindow",
+    "WebhookAdded",
+    "WebhookNotOf",
+    "WebhookRemoved",
+    "WebhookRotated",
+    "WebhookTopics",
+    "WebhookUnknown",
     "WindowArchived",
     "WindowClosed",
     "WindowDisputed",

@@ -3,16 +3,17 @@
 use super::*;
 use tallystick_ledger::event::{
     ArchiveId, BatchApproved, BudgetsSet, BudgetsWarned, Change, ChangeProposed, CreditLimitSet,
-    EyesSet, HoldReleased, IdentityAdded, IdentityRevoked, IdentityRotated, LedgerRestored,
-    LegBooking, LegProposed, LegsBooked, LegsMoved, OperatorKeyRemoved, OperatorKeySet,
-    PartyErased, PartyUpserted, ProposalWithdrawn, TroublesRaised, WindowArchived,
+    EndpointAdded, EndpointRemoved, EndpointRotated, EyesSet, HoldReleased, IdentityAdded,
+    IdentityRevoked, IdentityRotated, LedgerRestored, LegBooking, LegProposed, LegsBooked,
+    LegsMoved, OperatorKeyRemoved, OperatorKeySet, PartyErased, PartyUpserted, ProposalWithdrawn,
+    TroublesRaised, WindowArchived,
 };
 use tallystick_ledger::types::{
     Amount, AssetNumber, BatchId, Digest, PartyId, SignerKey, Total, WindowNumber,
 };
 use tallystick_ledger::{
     Budget, BudgetKey, BudgetUse, Caller, Credential, LegMove, LegState, Mover, NewTrouble, Period,
-    Rail, Request, Role, Scope, SealedOnRail, SealedText, TroubleKind, Way,
+    Rail, Request, Role, Scope, SealedOnRail, SealedText, Topic, TroubleKind, Way,
 };
 
 fn by_ann(event: Event) -> Fact {
@@ -219,6 +220,39 @@ fn golden_bytes_of_identities() {
     let rotated = IdentityRotated { name: name(), credential: certificate };
     let golden = [&*own, "666163ffffffffff", "02", "63ffffffffffffff", &"00".repeat(24)];
     assert_eq!(hex(Event::from(rotated)), (92, golden.concat()));
+}
+
+#[test]
+fn golden_bytes_of_webhooks() {
+    let hex = |event: Event| {
+        let fact = Fact::new(Envelope::own(), event);
+        (event_kind(&fact.event), data_encoding::HEXLOWER.encode(&fact_bytes(&fact)))
+    };
+    let own = format!("{}0000{}", "ff".repeat(8), "00".repeat(41));
+    let (party, endpoint) = (PartyId([0xaa; 32]), Lsn(0x0102));
+    let sealed = |byte: u8| SealedText::new(vec![byte; 3]);
+    let (url, secret) = (sealed(0xbb), sealed(0xcc));
+    let topics = vec![Topic::WindowClosed, Topic::BudgetReached];
+    let added = EndpointAdded { party, url, secret: secret.clone(), topics };
+    let golden = [
+        // The texts and the list stand before what holds their places and lengths.
+        "bbbbbb",
+        "cccccc",
+        "0104",
+        &own,
+        &"aa".repeat(32),
+        "a5ffffff03000000",
+        "a0ffffff03000000",
+        "9bffffff02000000",
+    ];
+    assert_eq!(hex(Event::from(added)), (120, golden.concat()));
+    let removed = EndpointRemoved { endpoint, party };
+    let golden = [&*own, "0201000000000000", &"aa".repeat(32)].concat();
+    assert_eq!(hex(Event::from(removed)), (121, golden));
+    let rotated = EndpointRotated { endpoint, party, secret, keeps_former: true };
+    let golden =
+        ["cccccc", &own, "0201000000000000", &"aa".repeat(32), "a2ffffff03000000", "01"].concat();
+    assert_eq!(hex(Event::from(rotated)), (122, golden));
 }
 
 #[test]

@@ -71,6 +71,9 @@ impl Control {
             | Wish::AddIdentity(_)
             | Wish::RevokeIdentity { .. }
             | Wish::RotateIdentity { .. }
+            | Wish::AddEndpoint { .. }
+            | Wish::RemoveEndpoint { .. }
+            | Wish::RotateEndpoint { .. }
             | Wish::SetCreditLimit { .. }
             | Wish::RecordDeposit { .. }
             | Wish::SetEngineKey { .. }
@@ -150,6 +153,7 @@ pub(super) fn rows_of_legs(event: &Event) -> Vec<(BatchId, u32)> {
         | Event::Registry(_)
         | Event::Budget(_)
         | Event::Access(_)
+        | Event::Endpoint(_)
         | Event::Eyes(_)
         | Event::Key(_)
         | Event::Window(_)

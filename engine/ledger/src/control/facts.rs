@@ -36,9 +36,7 @@ impl Control {
         let event = match wish {
             Wish::CreateAsset { asset } => Event::from(AssetCreated { asset }),
             Wish::UpsertParty(upsert) => Event::from(self.upserted(upsert)?),
-            Wish::EraseParty { party, deposits, clear } => {
-                Event::from(self.erasure(party, deposits, &clear)?)
-            }
+            Wish::EraseParty { party, deposits, clear } => self.erasure(party, deposits, &clear)?,
             Wish::AddSigner { signer, party, caps } => {
                 Event::from(SignerAdded { signer: signer.key(), party, caps })
             }
@@ -58,14 +56,15 @@ impl Control {
             | Wish::AddIdentity(_)
             | Wish::RevokeIdentity { .. }
             | Wish::RotateIdentity { .. }) => whole(wish),
+            wish @ (Wish::AddEndpoint { .. }
+            | Wish::RemoveEndpoint { .. }
+            | Wish::RotateEndpoint { .. }) => self.of_endpoints(wish)?,
             wish @ (Wish::SetEyes(_)
             | Wish::ConfirmProposal { .. }
             | Wish::WithdrawProposal { .. }) => self.of_eyes(envelope, wish, at)?,
             Wish::CloseWindow => self.cut_of()?,
             Wish::SealWindow(e) => self.current_key(e.key).map(|()| Event::from(e))?,
-            Wish::ArchiveWindow(e) => {
-                self.window(e.window)?.check_archive().map(|()| Event::from(e))?
-            }
+            Wish::ArchiveWindow(e) => self.window(e.window)?.check_archive().map(|()| e.into())?,
             Wish::DisputeWindow { window, reason } => {
                 Event::from(WindowDisputed { window, reason })
             }
@@ -102,9 +101,9 @@ impl Control {
         party: PartyId,
         deposits: String,
         clear: &[WindowNumber],
-    ) -> Result<PartyErased, Refusal> {
+    ) -> Result<Event, Refusal> {
         self.check_erase(party, &deposits, clear)?;
-        Ok(PartyErased { party, deposits })
+        Ok(Event::from(PartyErased { party, deposits }))
     }
 
     fn cut_of(&self) -> Result<Event, Refusal> {
@@ -227,6 +226,7 @@ impl Control {
             Event::Registry(e) => self.check_registry(e),
             Event::Budget(e) => self.check_budgets(e),
             Event::Access(e) => self.check_access(e, at),
+            Event::Endpoint(e) => self.check_endpoints(e),
             Event::Window(WindowEvent::Disputed(e)) => {
                 reason(&e.reason)?;
                 self.check_dispute(e.window)

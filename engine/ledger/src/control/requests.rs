@@ -170,6 +170,8 @@ impl Control {
             | Wish::RemoveOperatorKey { .. }
             | Wish::RevokeIdentity { .. }
             | Wish::RotateIdentity { .. }
+            | Wish::RemoveEndpoint { .. }
+            | Wish::RotateEndpoint { .. }
             | Wish::SetEyes(_)
             | Wish::WithdrawProposal { .. }
             | Wish::CloseWindow
@@ -201,6 +203,7 @@ impl Control {
             Wish::CreateAsset { .. }
             | Wish::AddSigner { .. }
             | Wish::AddIdentity(_)
+            | Wish::AddEndpoint { .. }
             | Wish::ConfirmProposal { .. }
             | Wish::RecordDeposit { .. } => false,
         }

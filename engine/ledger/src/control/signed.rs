@@ -206,6 +206,7 @@ impl Event {
             | Self::Registry(_)
             | Self::Budget(_)
             | Self::Access(_)
+            | Self::Endpoint(_)
             | Self::Eyes(_)
             | Self::Window(_)
             | Self::Trouble(_)

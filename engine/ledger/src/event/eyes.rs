@@ -86,6 +86,7 @@ impl Change {
             | Event::Key(KeyEvent::EngineSet(_) | KeyEvent::OperatorSet(_))
             | Event::Hold(HoldEvent::Begun(_))
             | Event::Budget(_)
+            | Event::Endpoint(_)
             | Event::Eyes(_)
             | Event::Window(_)
             | Event::Batch(_)

@@ -3,11 +3,12 @@
 
 use super::{
     AssetCreated, BatchAborted, BatchApproved, BatchComputed, BudgetsSet, BudgetsWarned,
-    ChangeProposed, CreditLimitSet, DepositRecorded, DisputeEnded, EngineKeySet, ExposureReleased,
-    EyesSet, HoldReleased, IdentityAdded, IdentityRevoked, IdentityRotated, LedgerRestored,
-    LegProposed, LegsBooked, LegsMoved, LegsSubmitted, OperatorKeyRemoved, OperatorKeySet,
-    PartyErased, PartyUpserted, ProposalWithdrawn, SignerAdded, SignerRevoked, TroublesAcked,
-    TroublesRaised, WindowArchived, WindowCut, WindowDisputed, WindowSealed,
+    ChangeProposed, CreditLimitSet, DepositRecorded, DisputeEnded, EndpointAdded, EndpointRemoved,
+    EndpointRotated, EngineKeySet, ExposureReleased, EyesSet, HoldReleased, IdentityAdded,
+    IdentityRevoked, IdentityRotated, LedgerRestored, LegProposed, LegsBooked, LegsMoved,
+    LegsSubmitted, OperatorKeyRemoved, OperatorKeySet, PartyErased, PartyUpserted,
+    ProposalWithdrawn, SignerAdded, SignerRevoked, TroublesAcked, TroublesRaised, WindowArchived,
+    WindowCut, WindowDisputed, WindowSealed,
 };
 
 macro_rules! groups {
@@ -83,6 +84,12 @@ groups! {
         Added(IdentityAdded) = "identity_added",
         Revoked(IdentityRevoked) = "identity_revoked",
         Rotated(IdentityRotated) = "identity_rotated",
+    }
+    /// Where parties are told over HTTP what happened to them.
+    Endpoint(EndpointEvent) {
+        Added(EndpointAdded) = "webhook_added",
+        Removed(EndpointRemoved) = "webhook_removed",
+        Rotated(EndpointRotated) = "webhook_rotated",
     }
     /// What one proposes and another confirms. The confirmation is the event itself.
     Eyes(EyesEvent) {

@@ -49,6 +49,11 @@ impl Call {
             Self::AckTroubles => One("what leaves then was approved by two"),
             Self::RotateEngineKey => One("the engine makes the key, and nobody sees it"),
             Self::SetOperatorKey => One("it is one's own"),
+            Self::AddWebhook | Self::RotateWebhook => {
+                One("it moves no money, and the journal says who did it")
+            }
+            Self::RemoveWebhook => One("it moves no money"),
+            Self::ReplayWebhook | Self::TestWebhook => One("it changes nothing of the ledger"),
             Self::ConfirmProposal => One("another than who proposed it"),
             Self::WithdrawProposal => One("it changes nothing"),
             Self::Stream | Self::Submit => One("the payer has signed it"),
@@ -82,6 +87,7 @@ impl Call {
             | Self::ListOperatorKeys
             | Self::ListIdentities
             | Self::ListProposals
+            | Self::ListWebhooks
             | Self::CreateBackup
             | Self::GetStatus => return None,
         })
@@ -172,6 +178,7 @@ pub fn needs_two(caller: &Caller, event: &Event, before: Before<'_>) -> bool {
         | Event::Key(KeyEvent::EngineSet(_) | KeyEvent::OperatorSet(_))
         | Event::Hold(HoldEvent::Begun(_))
         | Event::Budget(_)
+        | Event::Endpoint(_)
         | Event::Eyes(_)
         | Event::Window(_)
         | Event::Batch(_)

@@ -212,6 +212,7 @@ impl Shard {
             | Event::Key(_)
             | Event::Batch(_)
             | Event::Access(_)
+            | Event::Endpoint(_)
             | Event::Eyes(_)
             | Event::Trouble(_)
             | Event::Hold(_) => {}

@@ -15,7 +15,7 @@ use super::held::Edge;
 use super::x402::X402;
 use crate::limits::{METRICS_PAGES_MAX, METRICS_WAIT, WEBHOOK_RETRY_SECONDS};
 use crate::metrics::{INFO, Page, READY, STARTED};
-use crate::settle::{Board, Engine};
+use crate::settle::{Board, Engine, Webhooks};
 use crate::types::{Digest, Timestamp, same_digest, token_digest};
 use axum::Router;
 use axum::body::{Body, Bytes};
@@ -63,6 +63,8 @@ pub struct Behind {
     pub hooks: Option<Router>,
     /// The schedule, and where it stands.
     pub board: Board,
+    /// Where parties are told over HTTP.
+    pub webhooks: Webhooks,
     /// Tokens of operators that were refused.
     pub refused: Refused,
     /// Where backups are made.
@@ -76,8 +78,9 @@ impl Behind {
     pub async fn of(engine: &Engine, edge: &Edge, access: Access, hooks: Option<Router>) -> Self {
         let (board, refused) = (edge.board.clone(), edge.refused.clone());
         let (engine, backups) = (engine.clone(), edge.backups.clone());
+        let webhooks = edge.webhooks.clone();
         let x402 = Arc::new(X402::new(engine.clone(), access).await);
-        Self { engine, x402, hooks, board, refused, backups, listeners: Vec::new() }
+        Self { engine, x402, hooks, board, webhooks, refused, backups, listeners: Vec::new() }
     }
 }
 

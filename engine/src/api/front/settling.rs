@@ -12,8 +12,8 @@ use crate::limits::UNSEALED_WINDOWS_MAX;
 use crate::metrics::{
     APPROVE_BOUND, APPROVED_TODAY, BALANCE, BATCH_OLDEST, BATCHES, CHANNELS, DISPUTED, HEADROOM,
     LAST_BACKUP, LEG_OLDEST, LEGS, MONEY, PARTIES, PAY_INS_FAILED, PROPOSALS, Page, REQUEST_IDS,
-    REQUEST_IDS_MAX, SCHEDULE_LAG, SCHEDULE_TROUBLE, SIGNERS, TROUBLES, UNSEALED, WINDOW,
-    WINDOW_AGE, WINDOW_VOUCHERS,
+    REQUEST_IDS_MAX, SCHEDULE_LAG, SCHEDULE_TROUBLE, SIGNERS, TROUBLES, UNSEALED,
+    WEBHOOK_DELIVERIES, WEBHOOK_FAILING, WEBHOOKS, WINDOW, WINDOW_AGE, WINDOW_VOUCHERS,
 };
 use crate::pipeline::{NotDone, now};
 use crate::types::{AssetNumber, Net, Timestamp, Total};
@@ -58,6 +58,7 @@ struct Money {
 pub(super) async fn put(page: &mut Page, behind: &Behind) -> Result<(), NotDone> {
     let now = now();
     schedule(page, behind, now);
+    webhooks(page, behind, now);
     if !behind.backups.dir().is_empty() {
         let last = behind.backups.last().await;
         page.put(&LAST_BACKUP, &[], unix(last.map_or(0, |last| last.created_at_us)));
@@ -88,6 +89,21 @@ fn schedule(page: &mut Page, behind: &Behind, now: Timestamp) {
             page.put(&APPROVE_BOUND, &[&asset], bound);
         }
     }
+}
+
+fn webhooks(page: &mut Page, behind: &Behind, now: Timestamp) {
+    let counts = behind.webhooks.counts();
+    for (state, count) in [
+        ("sending", counts.sending),
+        ("failing", counts.failing),
+        ("paused", counts.paused),
+        ("stopped", counts.stopped),
+    ] {
+        page.put(&WEBHOOKS, &[state], count);
+    }
+    page.put(&WEBHOOK_DELIVERIES, &["delivered"], counts.delivered);
+    page.put(&WEBHOOK_DELIVERIES, &["failed"], counts.failed);
+    age(page, &WEBHOOK_FAILING, &[], counts.failing_since, now);
 }
 
 impl Seen {

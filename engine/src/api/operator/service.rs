@@ -2,6 +2,7 @@
 //! done.
 
 use crate::api::door::Places;
+use crate::api::endpoints::Endpoints;
 use crate::api::held::Edge;
 use crate::api::messages::exposure_message;
 use crate::api::proposals;
@@ -31,6 +32,11 @@ pub struct OperatorApi {
 pub(super) type Answer<T> = Result<Response<T>, Status>;
 
 impl OperatorApi {
+    /// Where parties are told over HTTP.
+    pub(super) fn endpoints(&self) -> Endpoints<'_> {
+        Endpoints { engine: &self.engine, webhooks: &self.edge.webhooks }
+    }
+
     /// The service of this engine.
     #[must_use]
     pub fn new(engine: Engine, edge: Edge, audit_log: AuditLog) -> Self {

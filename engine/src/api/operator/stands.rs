@@ -22,7 +22,7 @@ pub(super) async fn status(api: &OperatorApi) -> Answer<v1::Status> {
             Ok((network, window, control.counts(), control.batch_count(), own))
         })
         .await?;
-    let vitals = engine.vitals();
+    let (vitals, hooks) = (engine.vitals(), edge.webhooks.counts());
     let (verify, meters) = (vitals.verify, vitals.meters);
     let every = edge.window_every.map_or(0, |every| every.as_millis());
     let (settling, open, kept, (hold, named)) = settlement::stands(engine).await?;
@@ -73,6 +73,9 @@ pub(super) async fn status(api: &OperatorApi) -> Answer<v1::Status> {
         backup_dir: edge.backups.dir(),
         last_backup: edge.backups.last().await,
         hold,
+        webhooks: hooks.sending + hooks.failing + hooks.paused,
+        webhooks_failing: hooks.failing,
+        webhooks_paused: hooks.paused,
         proposals_open: engine.standing(proposals::open).unwrap_or_default(),
         ..settling.ages(now())
     }))

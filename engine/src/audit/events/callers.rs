@@ -62,6 +62,7 @@ fn may(via: Via, event: &Event) -> bool {
         // with the keys.
         Event::Key(KeyEvent::OperatorSet(_) | KeyEvent::OperatorRemoved(_))
         | Event::Registry(_)
+        | Event::Endpoint(_)
         | Event::Budget(BudgetEvent::Set(_))
         | Event::Batch(BatchEvent::Aborted(_))
         | Event::Window(WindowEvent::Disputed(_) | WindowEvent::DisputeEnded(_))

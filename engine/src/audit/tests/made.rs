@@ -101,6 +101,7 @@ fn signed(own: &SigningKey, event: Event) -> Event {
         other @ (Event::Registry(_)
         | Event::Budget(_)
         | Event::Access(_)
+        | Event::Endpoint(_)
         | Event::Eyes(_)
         | Event::Key(_)
         | Event::Window(_)

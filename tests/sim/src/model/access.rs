@@ -110,7 +110,12 @@ impl State {
             Role::Party => {
                 let of_signers = matches!(
                     wish,
-                    Wish::AddSigner { .. } | Wish::RevokeSigner { .. } | Wish::SetBudgets { .. }
+                    Wish::AddSigner { .. }
+                        | Wish::RevokeSigner { .. }
+                        | Wish::SetBudgets { .. }
+                        | Wish::AddEndpoint { .. }
+                        | Wish::RemoveEndpoint { .. }
+                        | Wish::RotateEndpoint { .. }
                 );
                 of_signers || rotates
             }
@@ -134,6 +139,8 @@ impl State {
             signs_for(&e.signer)
         } else if let Event::Budget(BudgetEvent::Set(e)) = event {
             signs_for(&e.signer)
+        } else if let Event::Endpoint(e) = event {
+            Some(e.party())
         } else if let Event::Access(AccessEvent::Rotated(e)) = event {
             return if e.name == caller.name { Ok(()) } else { Err("NotOwn") };
         } else {

@@ -55,8 +55,7 @@ pub fn word(refusal: &Refusal) -> &'static str {
         Refusal::RailUnfit { .. } => "RailUnfit",
         Refusal::AccountsMoved | Refusal::SuspensionsMoved => moved_word(refusal),
         Refusal::BatchWindows { .. } => "BatchWindows",
-        Refusal::WindowTwice(_) => "WindowTwice",
-        Refusal::WindowDisputed(_) => "WindowDisputed",
+        Refusal::WindowTwice(_) | Refusal::WindowDisputed(_) => window_word(refusal),
         Refusal::WindowState { .. } => "WindowState",
         Refusal::SameOperator(_) => "SameOperator",
         Refusal::Eyes(misfit) => super::eyes::word(misfit),
@@ -89,6 +88,7 @@ pub fn word(refusal: &Refusal) -> &'static str {
         Refusal::PartyUnfit(_) => "PartyUnfit",
         Refusal::TooManyCaps(_) | Refusal::CapsRepeat => "CapsUnfit",
         Refusal::Budgets(misfit) => super::budgets::word(misfit),
+        Refusal::Endpoint(misfit) => super::endpoints::word(misfit),
         Refusal::NoDeposit => "NoDeposit",
         Refusal::NotEnded { .. } => "NotEnded",
         Refusal::AckNumbers(_) => "AckNumbers",
@@ -109,7 +109,15 @@ fn hold_word(refusal: &Refusal) -> &'static str {
 }
 
 fn window_word(refusal: &Refusal) -> &'static str {
-    if let Refusal::WindowOpen(_) = refusal { "WindowOpen" } else { "WindowUnsealed" }
+    if let Refusal::WindowOpen(_) = refusal {
+        "WindowOpen"
+    } else if let Refusal::WindowTwice(_) = refusal {
+        "WindowTwice"
+    } else if let Refusal::WindowDisputed(_) = refusal {
+        "WindowDisputed"
+    } else {
+        "WindowUnsealed"
+    }
 }
 
 type Allowed = Result<(), &'static str>;
@@ -294,6 +302,7 @@ impl State {
             Event::Leg(LegEvent::Proposed(e)) => self.may_propose(operator, e),
             Event::Leg(LegEvent::Released(e)) => self.may_release(e),
             Event::Budget(e) => self.may_budget(e),
+            Event::Endpoint(e) => self.may_endpoint(e),
             // What is asked of keys is decided as the event is made, and of identities by the time.
             Event::Access(_)
             | Event::Eyes(_)
@@ -415,6 +424,7 @@ impl State {
                 self.directory += 1;
             }
             Event::Budget(e) => self.budgeted(e),
+            Event::Endpoint(e) => self.endpointed(lsn, operator, e),
             Event::Access(e) => self.accessed(lsn, operator, e),
             Event::Eyes(_) => unreachable!("{event:?} is no event of its own here"),
             Event::Key(e) => self.key(lsn, e),

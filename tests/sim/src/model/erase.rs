@@ -65,6 +65,7 @@ impl State {
     }
 
     pub(super) fn erase(&mut self, e: &PartyErased) {
+        self.endpoints.retain(|_, of| of.party != e.party);
         let party = self.parties.get_mut(&e.party).expect("it is known");
         if !party.erased {
             (party.name, party.erased) = (None, true);

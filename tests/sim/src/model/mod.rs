@@ -9,6 +9,7 @@ mod batch;
 mod budgets;
 mod commands;
 mod credit;
+mod endpoints;
 mod erase;
 mod eyes;
 mod fund;
@@ -23,6 +24,7 @@ pub use batch::{Batch, Money, Payment};
 pub use budgets::Budget;
 pub use commands::{Decided, word};
 pub use credit::Verdict;
+pub use endpoints::Endpoint;
 pub use eyes::{Eyes, Waiting};
 pub use legs::Progress;
 pub use told::Told;
@@ -182,6 +184,8 @@ pub struct State {
     pub pledged: BTreeMap<(PartyId, u32), u128>,
     /// What keys used of their caps.
     pub used: BTreeMap<(SignerKey, u32), u64>,
+    /// Where parties are told over HTTP, by the record that added it.
+    pub endpoints: BTreeMap<u64, Endpoint>,
     /// What keys may spend, by budget.
     pub budgets: BTreeMap<SignerKey, BTreeMap<BudgetKey, Budget>>,
     /// Totals.

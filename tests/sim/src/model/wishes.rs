@@ -10,7 +10,8 @@ use tallystick::ledger::event::{
     Release, SignerAdded, SignerRevoked, TroublesAcked, TroublesRaised, WindowDisputed,
 };
 use tallystick::ledger::{
-    Caller, Command, Event, LegMove, LegState, LegStep, LegWord, Mover, OperatorSignature,
+    Caller, Command, Envelope, Event, LegMove, LegState, LegStep, LegWord, Mover,
+    OperatorSignature,
     SaidOfLeg, SubmitLegs, Wish,
 };
 use tallystick::types::{
@@ -49,12 +50,7 @@ impl State {
     /// The word of the refusal, where the rules of words refuse it.
     pub fn fact(&self, command: &Command) -> Result<Option<Event>, &'static str> {
         let Command { envelope, wish } = command;
-        if let Wish::ConfirmProposal { proposal, .. } = wish {
-            return Ok(self.event_of(*proposal));
-        } else if let Wish::UpsertParty(upsert) = wish {
-            return self.upserted(upsert.clone()).map(Some);
-        }
-        if let Some(event) = registration(wish).or(self.of_keys(envelope, wish)?) {
+        if let Some(event) = self.registration_of(envelope, wish)? {
             return Ok(Some(event));
         }
         let operator = envelope.operator();
@@ -108,6 +104,9 @@ impl State {
             | Wish::AddIdentity(_)
             | Wish::RevokeIdentity { .. }
             | Wish::RotateIdentity { .. }
+            | Wish::AddEndpoint { .. }
+            | Wish::RemoveEndpoint { .. }
+            | Wish::RotateEndpoint { .. }
             | Wish::SetEyes(_)
             | Wish::ConfirmProposal { .. }
             | Wish::WithdrawProposal { .. }
@@ -116,6 +115,23 @@ impl State {
             | Wish::CreateBatch(_) => return Ok(None),
         };
         Ok(Some(event))
+    }
+
+    /// What is registered, or was proposed.
+    fn registration_of(
+        &self,
+        envelope: &Envelope,
+        wish: &Wish,
+    ) -> Result<Option<Event>, &'static str> {
+        if let Wish::ConfirmProposal { proposal, .. } = wish {
+            return Ok(self.event_of(*proposal));
+        } else if let Wish::UpsertParty(upsert) = wish {
+            return self.upserted(upsert.clone()).map(Some);
+        }
+        if let Some(fact) = self.of_endpoints(wish) {
+            return fact.map(Some);
+        }
+        Ok(registration(wish).or(self.of_keys(envelope, wish)?))
     }
 
     fn hold_of(&self, wish: Wish) -> Fact {
@@ -142,6 +158,7 @@ impl State {
             | Event::Registry(_)
             | Event::Budget(_)
             | Event::Access(_)
+            | Event::Endpoint(_)
             | Event::Eyes(_)
             | Event::Key(_)
             | Event::Window(_)
@@ -292,6 +309,9 @@ fn registration(wish: &Wish) -> Option<Event> {
         | Wish::WarnBudgets(_)
         | Wish::SetOperatorKey { .. }
         | Wish::RemoveOperatorKey { .. }
+        | Wish::AddEndpoint { .. }
+        | Wish::RemoveEndpoint { .. }
+        | Wish::RotateEndpoint { .. }
         | Wish::SetEyes(_)
         | Wish::ConfirmProposal { .. }
         | Wish::WithdrawProposal { .. }

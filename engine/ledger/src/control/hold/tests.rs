@@ -177,6 +177,7 @@ fn leaves(event: &Event) -> bool {
         | Event::Registry(_)
         | Event::Budget(_)
         | Event::Access(_)
+        | Event::Endpoint(_)
         | Event::Eyes(_)
         | Event::Key(_)
         | Event::Window(_)

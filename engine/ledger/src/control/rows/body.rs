@@ -113,6 +113,7 @@ impl Control {
             RowKey::Signer(signer) => self.signers.get(&signer).map(bytes),
             RowKey::Budgets(signer) => self.budgets.get(&signer).map(bytes),
             RowKey::Identity(lsn) => self.identities.added_by(lsn).map(bytes),
+            RowKey::Endpoint(lsn) => self.endpoints.get(lsn).ok().map(bytes),
             RowKey::Eyes => self.eyes.row().map(|row| bytes(&row)),
             RowKey::Proposal(lsn) => self.eyes.made_by(lsn).map(bytes),
             RowKey::Hold => self.hold.as_ref().map(bytes),

@@ -195,14 +195,7 @@ impl Restoring {
                 control.parties.insert(party, entry);
                 return Ok(Restored::Party(party));
             }
-            RowKey::Signer(signer) => {
-                let entry: SignerEntry = read(value)?;
-                if !control.parties.contains_key(&entry.party) {
-                    return Err("its party is missing".into());
-                }
-                control.signers.insert(signer, entry);
-                return Ok(Restored::Signer(signer));
-            }
+            RowKey::Signer(signer) => return control.restore_signer(signer, read(value)?),
             RowKey::Budgets(signer) => return control.restore_budgets(signer, read(value)?),
             RowKey::Money(party, asset) => {
                 let MoneyRow { deposited, pledged } = read(value)?;
@@ -229,7 +222,9 @@ impl Restoring {
             }
             RowKey::Identity(lsn) => control.identities.restore(lsn, read(value)?),
             RowKey::OperatorKey(key) => control.operator_keys.restore(key, read(value)?),
-            RowKey::Eyes | RowKey::Proposal(_) => control.restore_eyes(row, value)?,
+            RowKey::Eyes | RowKey::Proposal(_) | RowKey::Endpoint(_) => {
+                control.small(row, value)?
+            }
             RowKey::Hold => control.hold = Some(read(value)?),
             RowKey::Legs(..) => {
                 return restore_page(&mut control.batches, row, value)
@@ -242,6 +237,18 @@ impl Restoring {
 }
 
 impl Control {
+    fn restore_signer(
+        &mut self,
+        signer: SignerKey,
+        entry: SignerEntry,
+    ) -> Result<Restored, String> {
+        if !self.parties.contains_key(&entry.party) {
+            return Err("its party is missing".into());
+        }
+        self.signers.insert(signer, entry);
+        Ok(Restored::Signer(signer))
+    }
+
     fn restore_budgets(
         &mut self,
         signer: SignerKey,
@@ -254,9 +261,11 @@ impl Control {
         Ok(Restored::Budgets(signer))
     }
 
-    fn restore_eyes(&mut self, row: RowKey, value: &[u8]) -> Result<(), String> {
+    fn small(&mut self, row: RowKey, value: &[u8]) -> Result<(), String> {
         if let RowKey::Proposal(lsn) = row {
             self.eyes.restore(lsn, read(value)?);
+        } else if let RowKey::Endpoint(lsn) = row {
+            self.endpoints.restore(lsn, read(value)?);
         } else {
             self.eyes.restore_row(read(value)?);
         }

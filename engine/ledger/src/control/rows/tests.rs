@@ -1,7 +1,9 @@
 //! Rows against the state that they are of: whatever happens while they are copied, what comes back
 //! from them is the state at the mark.
 
+mod away;
 mod budgets;
+mod endpoints;
 mod eyes;
 mod identities;
 mod kept;
@@ -16,6 +18,7 @@ use crate::types::{AssetNumber, BatchId, Digest, FitKey, PartyId, SignerKey, Tot
 use crate::wish::UpsertParty;
 use crate::{LegState, NewTrouble, Rail, TroubleKind, Voice, Way, Wish};
 use budgets::OfBudgets;
+use endpoints::OfEndpoints;
 use eyes::OfEyes;
 use identities::OfIdentities;
 use kept::{Kept, save};
@@ -44,6 +47,7 @@ enum Step {
     /// An operator sets this own key, or loses the one there is.
     Key(Option<u8>),
     Identity(OfIdentities),
+    Endpoint(OfEndpoints),
     Eyes(OfEyes),
     /// It was restored from a copy, or is released.
     Hold(bool),
@@ -85,6 +89,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (1u8..6).prop_map(Step::Revoke),
         4 => budgets::step().prop_map(Step::Budgets),
         4 => identities::step().prop_map(Step::Identity),
+        4 => endpoints::step().prop_map(Step::Endpoint),
         4 => eyes::step().prop_map(Step::Eyes),
         2 => (1u8..6, 1u128..99).prop_map(|(n, sum)| Step::Deposit(n, sum)),
         2 => prop::collection::vec(owed, 0..5).prop_map(Step::Close),
@@ -151,6 +156,7 @@ impl World {
             }
             Step::Budgets(step) => self.step_of_budgets(step),
             Step::Identity(step) => self.step_of_identities(step),
+            Step::Endpoint(step) => self.step_of_endpoints(step),
             Step::Eyes(step) => self.step_of_eyes(step),
             Step::Revoke(n) => self.wish(Wish::RevokeSigner { signer: SignerKey([n; 32]) }),
             Step::Deposit(n, sum) => {
@@ -323,6 +329,9 @@ fn full() -> World {
         Step::Identity(OfIdentities::Add(1, 3)),
         Step::Identity(OfIdentities::Add(0, 4)),
         Step::Identity(OfIdentities::Revoke(1)),
+        Step::Endpoint(OfEndpoints::Add(1)),
+        Step::Endpoint(OfEndpoints::Add(3)),
+        Step::Endpoint(OfEndpoints::Rotate(0, true)),
         Step::Key(Some(1)),
         Step::Key(Some(2)),
         Step::Key(None),
@@ -442,58 +451,4 @@ fn requests_are_kept_by_pages_that_never_change_and_go_with_their_span() {
 fn assert_same(World { books, kept, .. }: &World) {
     let again = kept.restore(&books.control).unwrap();
     assert_eq!(kept.difference(&again, &books.control), None);
-}
-
-/// A batch of one pay-in and one pay-out, both of which have ended.
-fn settled() -> World {
-    let mut world = World { books: Books::new(), kept: Kept::default(), last: None, requests: 0 };
-    let steps = [Step::Close(vec![(1, 2, 5_000)]), Step::Compute, Step::Approve];
-    steps.into_iter().for_each(|step| world.step(step));
-    for leg in 0..2 {
-        world.step(Step::Legs(OfLegs::Submit));
-        world.step(Step::Legs(OfLegs::Move(leg, LegState::Confirmed)));
-    }
-    world
-}
-
-/// Every leg of every batch of all time was held for ever.
-#[test]
-fn legs_of_a_batch_that_is_over_leave_memory_when_a_checkpoint_holds_them_and_not_before() {
-    let mut world = settled();
-    let batch = world.last.unwrap();
-    let legs = |world: &World| world.books.control.batch(batch).unwrap().legs.clone();
-    assert!(legs(&world).have_ended());
-    save(&mut world);
-    assert!(world.books.control.let_go().is_empty(), "its exposure is not released");
-    world.step(Step::Legs(OfLegs::Release));
-    world.step(Step::Legs(OfLegs::Move(0, LegState::Returned)));
-    assert!(world.books.control.let_go().is_empty(), "no checkpoint holds the return");
-    save(&mut world);
-    assert_eq!(world.books.control.let_go().len(), 1);
-    assert!(legs(&world).is_away(0));
-    // Where they stand is known all the same, and what failed.
-    let states: Vec<LegState> = legs(&world).states().collect();
-    assert_eq!(states, [LegState::Returned, LegState::Confirmed]);
-    assert!(legs(&world).owed_in(0).is_some() && legs(&world).owed_in(1).is_none());
-    assert_same(&world);
-    // A return a month later, and an answer that comes twice.
-    world.step(Step::Legs(OfLegs::Move(1, LegState::Returned)));
-    world.step(Step::Legs(OfLegs::Move(1, LegState::Returned)));
-    let reference = legs(&world).facts(1).unwrap().reference.clone();
-    assert_eq!((&*reference, legs(&world).count(LegState::Returned)), ("R1", 2));
-    assert!(world.books.control.let_go().is_empty(), "it has changed");
-    save(&mut world);
-    assert_eq!(world.books.control.let_go().len(), 1);
-    assert_same(&world);
-}
-
-#[test]
-#[should_panic = "is not here"]
-fn what_is_not_in_memory_is_never_taken_for_what_is_not_known() {
-    let mut world = settled();
-    world.step(Step::Legs(OfLegs::Release));
-    assert!(world.books.control.batch(world.last.unwrap()).unwrap().is_over());
-    save(&mut world);
-    drop(world.books.control.let_go());
-    let _ = world.books.control.batch(world.last.unwrap()).unwrap().legs.facts(0);
 }

@@ -44,6 +44,7 @@ impl Control {
             Event::Registry(RegistryEvent::LimitSet(e)) => {
                 self.eyes.of_limit(e.party, e.asset).map(RowKey::Proposal).collect()
             }
+            Event::Registry(RegistryEvent::PartyErased(e)) => self.rows_of_erased(e),
             Event::Registry(e) => rows_of_registry(e),
             Event::Budget(BudgetEvent::Set(e)) => vec![RowKey::Budgets(e.signer)],
             Event::Budget(BudgetEvent::Warned(e)) => {
@@ -60,6 +61,7 @@ impl Control {
                 key.into_iter().map(RowKey::OperatorKey).collect()
             }
             Event::Access(e) => self.rows_of_access(lsn, e),
+            Event::Endpoint(e) => Self::rows_of_endpoints(lsn, e),
             Event::Eyes(EyesEvent::Set(_)) => vec![RowKey::Eyes],
             Event::Eyes(EyesEvent::Proposed(_)) => self.rows_of_proposed(lsn, at),
             Event::Eyes(EyesEvent::Withdrawn(e)) => {

@@ -234,6 +234,7 @@ fn fact(event: &Event) -> &'static str {
         | Event::Registry(_)
         | Event::Budget(_)
         | Event::Access(_)
+        | Event::Endpoint(_)
         | Event::Eyes(_)
         | Event::Key(_)
         | Event::Trouble(_)
