@@ -62,6 +62,15 @@ pub trait Log: Send + Sync {
     /// `JournalError` of the storage below.
     fn trim(&self, to: Lsn) -> Result<(), JournalError>;
 
+    /// Gives the disk back what frames at and below `to` take, which were trimmed before. Takes its
+    /// time; where there is no disk it is a trim.
+    ///
+    /// # Errors
+    /// `JournalError` of the storage below.
+    fn reclaim(&self, to: Lsn) -> Result<(), JournalError> {
+        self.trim(to)
+    }
+
     /// Remembers, durably and apart from the records, that the log reached `tail`: a later start
     /// that finds less refuses.
     ///

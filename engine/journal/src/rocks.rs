@@ -243,6 +243,19 @@ impl Log for RocksLog {
         merge_small_files(&self.tables)
     }
 
+    fn reclaim(&self, to: Lsn) -> Result<(), JournalError> {
+        self.marked(self.mark.sync())?;
+        let (frames, end) = (self.tables.column(FRAMES), to.next().0.to_be_bytes());
+        self.tables.db.delete_range_cf_opt(frames, [0; 8], end, &synced())?;
+        // What is written out as a file leaves out what was deleted, and no log is needed any more.
+        self.tables.db.flush_cf(frames)?;
+        self.tables.flush_logged()?;
+        self.tables.db.delete_file_in_range_cf(frames, [0; 8], end)?;
+        // What shares a file with later frames.
+        self.tables.rewrite(FRAMES, &[0; 8], &end);
+        Ok(())
+    }
+
     fn remember(&mut self, tail: Tail) -> Result<(), JournalError> {
         self.marked(self.mark.write(tail).and_then(|()| self.mark.sync()))?;
         // Out of the write-ahead log and into table files, where every bit is under a checksum.

@@ -71,6 +71,15 @@ impl RocksTables {
         Ok(())
     }
 
+    /// Writes anew the files that hold some of these keys, without what was deleted.
+    pub fn rewrite(&self, column: &str, from: &[u8], to: &[u8]) {
+        let mut options = CompactOptions::default();
+        // Whoever writes goes first.
+        options.set_exclusive_manual_compaction(false);
+        options.set_bottommost_level_compaction(BottommostLevelCompaction::Force);
+        self.db.compact_range_cf_opt(self.column(column), Some(from), Some(to), &options);
+    }
+
     /// While it is held, no page becomes durable past the log.
     pub fn keep_pages_out(&self) -> RwLockWriteGuard<'_, ()> {
         self.copying.write().unwrap_or_else(PoisonError::into_inner)
