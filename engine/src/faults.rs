@@ -26,6 +26,10 @@
 //! | `backup-linked` | what is to be backed up is linked together, and nothing of it copied |
 //! | `backup-file` | one more file of a backup is durable |
 //! | `backup-written` | all of a backup is durable, and it has no name yet |
+//! | `archive-written` | the archive of a window is durable, and not journaled yet |
+//! | `archive-journaled` | the same, once it is journaled and before its evidence is forgotten |
+//! | `window-leaves` | the archive of a window was read again, before what was owed in it is forgotten |
+//! | `window-left` | the same, once it is forgotten |
 //! | `start-recovered` | at a start, the journal is read and nobody is served yet |
 //! | `claim-written` | what is brought under a payment identifier is durable, and not charged yet |
 //! | `claim-decided` | the same is charged or refused, and that is not written yet |

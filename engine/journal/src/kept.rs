@@ -158,13 +158,7 @@ pub fn page(
 /// `JournalError` of the storage.
 pub fn has_evidence(tables: &dyn Tables, window: WindowNumber) -> Result<bool, JournalError> {
     let (from, to) = evidence_keys(window);
-    let mut found = false;
-    // The first page says it; its error ends the visit.
-    let visited = tables.scan(Table::Windows, &from, &to, &mut |_, _| {
-        found = true;
-        Err(JournalError::Storage(String::new()))
-    });
-    if found { Ok(true) } else { visited.map(|()| false) }
+    has_page(tables, &from, &to)
 }
 
 /// Forgets the evidence of a window, which lies in an archive. Durable when it returns.
@@ -187,6 +181,71 @@ pub fn reclaim(
     last: WindowNumber,
 ) -> Result<(), JournalError> {
     tables.reclaim(Table::Windows, &first.0.to_be_bytes(), &last.next().0.to_be_bytes())
+}
+
+/// Whether anything that is owed in a window is kept here.
+///
+/// # Errors
+/// `JournalError` of the storage.
+pub fn has_owed(tables: &dyn Tables, window: WindowNumber) -> Result<bool, JournalError> {
+    let first = |section| window_key(window, section, AssetNumber(0), 0);
+    has_page(tables, &first(OBLIGATIONS), &first(EVIDENCE))
+}
+
+/// Forgets all that is kept of a window, which lies in an archive. Durable when it returns.
+///
+/// # Errors
+/// `JournalError` of the storage.
+pub fn forget_window(tables: &dyn Tables, window: WindowNumber) -> Result<(), JournalError> {
+    let (from, to) = (window.0.to_be_bytes(), window.next().0.to_be_bytes());
+    tables.remove(Table::Windows, &from, &to)?;
+    tables.sync(Table::Windows)
+}
+
+/// The windows before `to` of which anything is kept here, ascending.
+///
+/// # Errors
+/// `JournalError` of the storage.
+pub fn windows_here(
+    tables: &dyn Tables,
+    to: WindowNumber,
+) -> Result<Vec<WindowNumber>, JournalError> {
+    let (mut found, mut from) = (Vec::new(), WindowNumber(0));
+    while let Some(window) = first_window(tables, from, to)? {
+        found.push(window);
+        from = window.next();
+    }
+    Ok(found)
+}
+
+/// The first window from `from` on, and before `to`, of which anything is kept.
+fn first_window(
+    tables: &dyn Tables,
+    from: WindowNumber,
+    to: WindowNumber,
+) -> Result<Option<WindowNumber>, JournalError> {
+    let mut first = None;
+    let (from, to) = (from.0.to_be_bytes(), to.0.to_be_bytes());
+    let visited = tables.scan(Table::Windows, &from, &to, &mut |key, _| {
+        first = key.first_chunk().map(|number| WindowNumber(u64::from_be_bytes(*number)));
+        Err(enough())
+    });
+    if first.is_some() { Ok(first) } else { visited.map(|()| None) }
+}
+
+/// Whether there is a page between these keys.
+fn has_page(tables: &dyn Tables, from: &[u8], to: &[u8]) -> Result<bool, JournalError> {
+    let mut found = false;
+    let visited = tables.scan(Table::Windows, from, to, &mut |_, _| {
+        found = true;
+        Err(enough())
+    });
+    if found { Ok(true) } else { visited.map(|()| false) }
+}
+
+/// Ends a visit that has seen what it wanted.
+fn enough() -> JournalError {
+    JournalError::Storage(String::new())
 }
 
 fn evidence_keys(window: WindowNumber) -> ([u8; 17], [u8; 17]) {

@@ -82,6 +82,8 @@ pub enum Bug {
     RevokedIdentityStillActs = 32,
     /// Evidence of a window leaves for an archive before all that it proves is settled.
     EvidenceLeavesEarly = 35,
+    /// What was owed in a window leaves while a start may still compute a batch of it.
+    OwedLeavesEarly = 36,
     /// Who proposed a change may confirm it.
     ProposerConfirmsOwn = 40,
     /// Under four eyes a key that somebody else made does all that its owner could do with it.
@@ -123,6 +125,7 @@ impl Bug {
         Self::CheckpointLosesBudgets,
         Self::RevokedIdentityStillActs,
         Self::EvidenceLeavesEarly,
+        Self::OwedLeavesEarly,
         Self::ProposerConfirmsOwn,
         Self::UnownedKeyCounts,
     ];
@@ -163,6 +166,7 @@ impl Bug {
             Self::CheckpointLosesBudgets => "checkpoint-loses-budgets",
             Self::RevokedIdentityStillActs => "revoked-identity-still-acts",
             Self::EvidenceLeavesEarly => "evidence-leaves-early",
+            Self::OwedLeavesEarly => "owed-leaves-early",
             Self::ProposerConfirmsOwn => "proposer-confirms-own",
             Self::UnownedKeyCounts => "unowned-key-counts",
         }

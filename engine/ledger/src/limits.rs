@@ -196,6 +196,9 @@ pub const AUDIT_IDS_MAX: usize = 4;
 /// After so many windows whose evidence has left, the disk is given back what it took: each time
 /// what lies beside it is written anew.
 pub const RETENTION_RECLAIM: usize = 16;
+/// Fewest windows between two checkpoints that are asked for so that frames of windows leave,
+/// however few are kept: each costs a few files.
+pub const RETENTION_CHECKPOINT_MIN: u64 = 16;
 /// How often it is looked which settled windows can be archived: nobody waits for it, and disk
 /// space is needed by the day.
 pub const RETENTION_EVERY: Duration = Duration::from_secs(1);

@@ -183,6 +183,7 @@ impl From<NotLoaded> for Status {
             NotLoaded::NotDone(reason) => reason.into(),
             NotLoaded::Storage(error) => storage(&error),
             NotLoaded::Sealed(error) => (&error).into(),
+            NotLoaded::Away(why) => Self::failed_precondition(why),
         }
     }
 }

@@ -28,8 +28,8 @@ pub struct Directory {
     tables: Arc<dyn Tables>,
     /// The sealed windows whose evidence is there, with their assets.
     windows: BTreeMap<WindowNumber, Vec<AssetNumber>>,
-    /// The archives of those whose evidence has left.
-    archives: BTreeMap<WindowNumber, ExportFile>,
+    /// The archives of those whose evidence has left, and whether all else has.
+    archives: BTreeMap<WindowNumber, (ExportFile, bool)>,
 }
 
 impl Directory {
@@ -70,7 +70,10 @@ impl Directory {
         let mut files = BTreeMap::new();
         for WindowArchived { window, archive } in archived {
             match archives.map(|dir| dir.join(archive_name(window))).filter(|path| path.exists()) {
-                Some(path) => drop(files.insert(window, archive_of(&path, window, archive)?)),
+                Some(path) => {
+                    let all = !kept::has_owed(&*tables, window).map_err(kept_error)?;
+                    files.insert(window, (archive_of(&path, window, archive)?, all));
+                }
                 // What a stop left here, or a start brought back, is as good.
                 None if kept::has_evidence(&*tables, window).map_err(kept_error)? => {}
                 None => drop(windows.remove(&window)),
@@ -135,7 +138,9 @@ impl Source for Directory {
         part: Part,
         piece: usize,
     ) -> Result<Option<Vec<u8>>, AuditError> {
-        if let (Part::Evidence, Some(file)) = (part, self.archives.get(&window)) {
+        if let Some((file, all)) = self.archives.get(&window)
+            && (*all || part == Part::Evidence)
+        {
             return Ok(file.rows(window, asset, part, piece)?);
         }
         let section = match part {

@@ -2,6 +2,7 @@
 //! state, and makes it count once the journal is durable up to it. `Keeper` has no thread; `run`
 //! drives it on one.
 
+use crate::canary::{Bug, planted};
 use crate::journal::checkpoint::{Commit, Mark, Writer};
 use crate::journal::{JournalError, Log, Tables};
 use crate::ledger::control::{Control, Made};
@@ -61,6 +62,12 @@ impl Progress {
     #[must_use]
     pub fn last(&self) -> Option<Commit> {
         *self.last.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether the last one that counts holds what this record did: a start does it no more.
+    #[must_use]
+    pub fn holds(&self, record: Lsn) -> bool {
+        planted(Bug::OwedLeavesEarly) || self.last().is_some_and(|last| record <= last.tail.lsn)
     }
 
     /// How many were made since the start.

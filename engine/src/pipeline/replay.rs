@@ -9,7 +9,7 @@ use crate::journal::{Entry, HEADER_BYTES, JournalError, RISE_BYTES, Record, Tabl
 use crate::ledger::control::{Control, Made};
 use crate::ledger::event::{BatchComputed, BatchEvent, RegistryEvent, WindowEvent, WindowSealed};
 use crate::ledger::shard::Checked;
-use crate::ledger::{Event, Fact, SealedPart, Shard, seal};
+use crate::ledger::{Event, Fact, SealedHead, SealedPart, Shard, seal};
 use crate::limits::REPLAY_QUEUE;
 use crate::types::{
     Amount, ChannelHasher, ChannelId, Lsn, Outcome, Packed, PartyId, Timestamp, VOUCHER_BYTES,
@@ -233,7 +233,11 @@ impl<'a> Replaying<'a> {
         };
         let heads = self.control.settleable(&batch.windows, batch.asset);
         let heads = heads.map_err(|refusal| wrong(refusal.to_string()))?;
-        let load = |head| kept::load_window(self.tables, head).map(Arc::new);
+        let load = |head: &SealedHead| match head.owes(batch.asset) {
+            true => kept::load_window(self.tables, head).map(Arc::new),
+            // It may have left for an archive.
+            false => Ok(Arc::new(head.without_assets())),
+        };
         let windows = heads.iter().map(load).collect::<Result<Vec<_>, _>>()?;
         let content = self.control.recompute(batch, &windows).map_err(wrong)?;
         Ok(Made::Batch(content.head))

@@ -2,11 +2,12 @@
 //! memory, and one batch, since what is read or computed once is mostly read again; so do the plans
 //! that somebody works with, for everybody else.
 
+use super::pieces::{self, NotRead};
 use crate::journal::{JournalError, Log, Tables, kept};
 use crate::ledger::{BatchContent, BatchHead, BatchPlan, Refusal, SealedHead, SealedWindow};
 use crate::limits::ARCHIVE_WINDOWS;
 use crate::pipeline::{Busy, Intake, NotDone};
-use crate::types::{BatchId, PartyId, WindowNumber};
+use crate::types::{AssetNumber, BatchId, PartyId, WindowNumber};
 use crate::vault::{Vault, VaultError};
 use std::collections::VecDeque;
 use std::path::Path;
@@ -24,6 +25,18 @@ pub enum NotLoaded {
     /// What is sealed cannot be opened.
     #[error(transparent)]
     Sealed(VaultError),
+    /// It has left for an archive, which is not where it should be.
+    #[error("{0}")]
+    Away(String),
+}
+
+impl From<NotRead> for NotLoaded {
+    fn from(error: NotRead) -> Self {
+        match error {
+            NotRead::Storage(error) => Self::Storage(error),
+            NotRead::Away(why) => Self::Away(why),
+        }
+    }
 }
 
 impl From<VaultError> for NotLoaded {
@@ -125,21 +138,40 @@ impl Archive {
         Ok(true)
     }
 
+    /// Forgets all of a window, which lies in an archive, unless somebody is reading any. Only what
+    /// no start needs: the last checkpoint is at or behind the record that says that it lies there.
+    ///
+    /// # Errors
+    /// `JournalError` of the storage.
+    pub fn forget_window(&self, window: WindowNumber) -> Result<bool, JournalError> {
+        let Ok(_alone) = self.stays.try_write() else { return Ok(false) };
+        kept::forget_window(&*self.tables, window)?;
+        Ok(true)
+    }
+
     /// Opens what is sealed.
     #[must_use]
     pub fn vault(&self) -> &Vault {
         &self.vault
     }
 
-    /// A sealed window.
+    /// A sealed window, from here or from its archive.
     ///
     /// # Errors
-    /// `JournalError` when it cannot be read, or does not have the root that was journaled.
-    pub fn window(&self, sealed: &SealedHead) -> Result<Arc<SealedWindow>, JournalError> {
+    /// `Storage` when it cannot be read, or does not have the root that was journaled; `Away` when
+    /// it has left, and its archive is not where it should be.
+    pub fn window(&self, sealed: &SealedHead) -> Result<Arc<SealedWindow>, NotRead> {
         if let Some(window) = self.find(sealed.head.number) {
             return Ok(window);
         }
-        let window = Arc::new(kept::load_window(&*self.tables, sealed)?);
+        let window = {
+            let _stays = self.stay();
+            Arc::new(if pieces::has_left(self, sealed)? {
+                pieces::load_window(self, sealed)?
+            } else {
+                kept::load_window(&*self.tables, sealed)?
+            })
+        };
         let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
         recent.push_front(window.clone());
         recent.truncate(ARCHIVE_WINDOWS);
@@ -154,16 +186,17 @@ impl Archive {
     /// A batch with its legs. `windows` are those that it settles, in its order.
     ///
     /// # Errors
-    /// `JournalError` when something cannot be read, or does not give the batch again.
+    /// When something cannot be read, or does not give the batch again.
     pub fn batch(
         &self,
         head: &BatchHead,
         windows: &[SealedHead],
-    ) -> Result<Arc<BatchContent>, JournalError> {
+    ) -> Result<Arc<BatchContent>, NotRead> {
         if let Some(content) = self.batches().content(head.id) {
             return Ok(content);
         }
-        let content = Arc::new(kept::load_batch(&*self.tables, head, &self.windows(windows)?)?);
+        let windows = self.windows(windows, head.asset.number)?;
+        let content = Arc::new(kept::load_batch(&*self.tables, head, &windows)?);
         self.hold(content.clone());
         Ok(content)
     }
@@ -189,15 +222,29 @@ impl Archive {
             (head, windows)
         };
         let content = self.batch(&head, &sealed)?;
-        let plan = Arc::new(BatchPlan::new(&self.windows(&sealed)?, content));
+        let windows = self.windows(&sealed, head.asset.number)?;
+        let plan = Arc::new(BatchPlan::new(&windows, content));
         let mut batches = self.batches();
         batches.plans.retain(|plan| plan.strong_count() > 0);
         batches.plans.push(Arc::downgrade(&plan));
         Ok(plan)
     }
 
-    fn windows(&self, sealed: &[SealedHead]) -> Result<Vec<Arc<SealedWindow>>, JournalError> {
-        sealed.iter().map(|sealed| self.window(sealed)).collect()
+    /// Windows as a batch in this asset needs them: of one in which nothing of it is owed, nothing
+    /// is loaded, since it may have left.
+    ///
+    /// # Errors
+    /// As for `window`.
+    pub fn windows(
+        &self,
+        sealed: &[SealedHead],
+        asset: AssetNumber,
+    ) -> Result<Vec<Arc<SealedWindow>>, NotRead> {
+        let load = |sealed: &SealedHead| match sealed.owes(asset) {
+            true => self.window(sealed),
+            false => Ok(Arc::new(sealed.without_assets())),
+        };
+        sealed.iter().map(load).collect()
     }
 
     fn batches(&self) -> MutexGuard<'_, Batches> {

@@ -161,8 +161,7 @@ async fn work(
     let policy = rails::policy(ask.rail, &asset, account)?;
     let (intake, rail, archive, least) = (intake.clone(), ask.rail, archive.clone(), ask.least);
     Ok(Box::new(move || {
-        let load = |sealed| archive.window(sealed);
-        let windows = windows.iter().map(load).collect::<Result<Vec<_>, _>>()?;
+        let windows = archive.windows(&windows, asset.number)?;
         // The lock is taken anew for each account, so that the sequencer never waits for a batch.
         let number = asset.number;
         let account = |party| intake.control().account(party, rail);

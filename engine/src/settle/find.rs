@@ -204,8 +204,15 @@ impl Engine {
                 all.next = Some(FindNext { computed: of.computed, leg: 0 });
                 return Ok(all);
             }
-            if let Some(next) = self.find_in(&wanted, of, &mut all).await? {
-                all.next = Some(next);
+            let next = match self.find_in(&wanted, of, &mut all).await {
+                // Those that were found are shown first; who goes on is told which file is missing.
+                Err(NotLoaded::Away(_)) if !all.legs.is_empty() => {
+                    Some(FindNext { computed: of.computed, leg: 0 })
+                }
+                looked => looked?,
+            };
+            if next.is_some() {
+                all.next = next;
                 return Ok(all);
             }
         }

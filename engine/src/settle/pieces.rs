@@ -1,11 +1,14 @@
-//! The evidence of one sealed window, wherever it is: in the engine's own store, or in the archive
-//! for which it has left (`retention`).
+//! One sealed window and its evidence, wherever they are: in the engine's own store, or in the
+//! archive for which they have left (`retention`).
 
 use super::archive::Archive;
 use crate::journal::{JournalError, kept};
-use crate::ledger::{EVIDENCE_BYTES, SealedHead};
-use crate::proof::{ExportFile, Part, archive_name};
+use crate::ledger::seal::{self, Owed};
+use crate::ledger::{EVIDENCE_BYTES, SealedHead, SealedWindow};
+use crate::proof::rows::{read_carried, read_obligation};
+use crate::proof::{ExportFile, Part, ReadError, archive_name};
 use crate::types::{AssetNumber, WindowNumber};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::RwLockReadGuard;
 
@@ -42,27 +45,12 @@ impl<'a> Pieces<'a> {
     pub fn open(archive: &'a Archive, sealed: &SealedHead) -> Result<Self, NotRead> {
         let (window, stays) = (sealed.head.number, archive.stay());
         let from = match sealed.archive {
-            Some(id) => {
-                let path = archive_path(archive.archives(), window)?;
-                let file = ExportFile::open(&path).map_err(|error| away(window, &error))?;
-                if file.id() != id {
-                    let path = path.display();
-                    return Err(away(
-                        window,
-                        &format!("{path} is another one: it has digest {}", file.id().digest),
-                    ));
-                }
-                From::File(Box::new(file))
-            }
+            Some(_) => From::File(Box::new(open_archive(archive.archives(), sealed)?)),
             None if kept::has_evidence(archive.tables(), window)? || !is_proved(sealed) => {
                 From::Kept(archive)
             }
             // It left between the question and this.
-            None => {
-                return Err(NotRead::Away(format!(
-                    "the evidence of window {window} went into its archive just now; try again"
-                )));
-            }
+            None => return Err(left_just_now(window)),
         };
         Ok(Self { window, from, page: None, _stays: stays })
     }
@@ -123,6 +111,88 @@ fn is_proved(sealed: &SealedHead) -> bool {
     sealed.seal.assets.iter().any(|seal| seal.totals.pairs > 0)
 }
 
+/// Whether a window is no more in the engine's own store: then its archive has what was owed in it.
+/// Whoever asks holds off that it leaves.
+///
+/// # Errors
+/// When what is kept cannot be read; `Away` when it left after the caller asked for the window.
+pub(super) fn has_left(archive: &Archive, sealed: &SealedHead) -> Result<bool, NotRead> {
+    if sealed.seal.assets.is_empty() || kept::has_owed(archive.tables(), sealed.head.number)? {
+        return Ok(false);
+    }
+    match sealed.archive {
+        Some(_) => Ok(true),
+        None if archive.archives().is_some() => Err(left_just_now(sealed.head.number)),
+        // Then it is lost, and whoever loads it says so.
+        None => Ok(false),
+    }
+}
+
+/// A window that has left, from its archive.
+///
+/// # Errors
+/// `Away` when that is not there, or is another one.
+pub(super) fn load_window(archive: &Archive, sealed: &SealedHead) -> Result<SealedWindow, NotRead> {
+    let window = sealed.head.number;
+    let file = open_archive(archive.archives(), sealed)?;
+    let owed = owed(&file, window).map_err(|error| away(window, &error))?;
+    let loaded = seal::close(sealed.head, owed);
+    if loaded.root == sealed.seal.root {
+        return Ok(loaded);
+    }
+    let path = file.path().display();
+    Err(away(window, &format!("what {path} holds has root {}", loaded.root)))
+}
+
+/// The archive of a window, if it is where it should be and the one that was journaled.
+///
+/// # Errors
+/// `Away`.
+pub(super) fn open_archive(
+    archives: Option<&Path>,
+    sealed: &SealedHead,
+) -> Result<ExportFile, NotRead> {
+    let window = sealed.head.number;
+    let path = archive_path(archives, window)?;
+    let file = ExportFile::open(&path).map_err(|error| away(window, &error))?;
+    if sealed.archive == Some(file.id()) {
+        return Ok(file);
+    }
+    let (path, digest) = (path.display(), file.id().digest);
+    Err(away(window, &format!("{path} is another one: it has digest {digest}")))
+}
+
+/// What was owed in a window, as a file has it.
+///
+/// # Errors
+/// When it cannot be read.
+pub(super) fn owed(
+    file: &ExportFile,
+    window: WindowNumber,
+) -> Result<BTreeMap<AssetNumber, Owed>, ReadError> {
+    let mut owed: BTreeMap<AssetNumber, Owed> = BTreeMap::new();
+    for asset in file.windows().get(&window).into_iter().flat_map(|of| of.assets.keys()) {
+        let of = owed.entry(*asset).or_default();
+        for section in 0.. {
+            let Some(rows) = file.rows(window, *asset, Part::Obligations, section)? else { break };
+            for row in rows.as_chunks().0 {
+                let (obligation, evidence) = read_obligation(row);
+                of.obligations.push(obligation);
+                of.evidence.push(evidence);
+            }
+        }
+        for section in 0.. {
+            let Some(rows) = file.rows(window, *asset, Part::Carried, section)? else { break };
+            of.carried.extend(rows.as_chunks().0.iter().map(read_carried));
+        }
+    }
+    Ok(owed)
+}
+
+fn left_just_now(window: WindowNumber) -> NotRead {
+    NotRead::Away(format!("window {window} went into its archive just now; try again"))
+}
+
 fn archive_path(archives: Option<&Path>, window: WindowNumber) -> Result<PathBuf, NotRead> {
     match archives {
         Some(dir) => Ok(dir.join(archive_name(window))),
@@ -133,7 +203,7 @@ fn archive_path(archives: Option<&Path>, window: WindowNumber) -> Result<PathBuf
 fn away(window: WindowNumber, why: &dyn std::fmt::Display) -> NotRead {
     let name = archive_name(window);
     NotRead::Away(format!(
-        "the evidence of window {window} is in its archive, which cannot be read: {why}; put {name} back where \
-         archive_dir says, or give it to `tallystick audit` and `tallystick proof check` beside an export"
+        "window {window} is in its archive, which cannot be read: {why}; put {name} back where archive_dir says, \
+         or give it to `tallystick audit` beside an export"
     ))
 }

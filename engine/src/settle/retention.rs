@@ -3,25 +3,25 @@
 //!
 //! Owns the order in which that is safe: the archive is written and durable, read back and found
 //! to prove the window's root; then it is journaled; then the evidence is forgotten here. A stop at
-//! any point leaves one of the two whole, and the next turn goes on. Obligations stay: a late
-//! answer of a bank about a leg is understood years later.
+//! any point leaves one of the two whole, and the next turn goes on. What was owed follows once a
+//! checkpoint holds that record, so that no start computes a batch from it, and once its archive
+//! was read again. A late answer of a bank about a leg needs neither.
 
 use super::archive::Archive;
 use super::engine::Engine;
 use super::evidence::{Request, export, signed_end};
-use super::pieces::NotRead;
+use super::pieces::{self, NotRead};
 use super::settler::ARCHIVES;
 use crate::faults;
 use crate::journal::{JournalError, kept};
+use crate::ledger::control::WindowEntry;
 use crate::ledger::event::{ArchiveId, WindowArchived};
-use crate::ledger::seal::{self, Owed};
+use crate::ledger::seal;
 use crate::ledger::{Command, EVIDENCE_BYTES, EvidenceDigest, SealedHead, Wish};
-use crate::limits::{RETENTION_EVERY, RETENTION_RECLAIM};
+use crate::limits::{RETENTION_CHECKPOINT_MIN, RETENTION_EVERY, RETENTION_RECLAIM};
 use crate::pipeline::{self, Busy, NotDone};
-use crate::proof::rows::{read_carried, read_obligation};
 use crate::proof::{ExportFile, Part, ReadError, archive_name};
-use crate::types::{AssetNumber, EvidenceHasher, WindowNumber};
-use std::collections::BTreeMap;
+use crate::types::{AssetNumber, EvidenceHasher, Lsn, WindowNumber};
 use std::fs::{self, File};
 use std::io::{self, BufWriter};
 use std::path::{Path, PathBuf};
@@ -82,20 +82,35 @@ pub async fn archive_windows(engine: Engine, retention: Retention) {
     }
 }
 
+/// An archived window of which something may still be here.
+#[derive(Debug, Clone, Copy)]
+struct Left {
+    window: WindowNumber,
+    /// A record at or behind the one that says that it is archived.
+    known: Lsn,
+    /// Its evidence may be among that.
+    evidence: bool,
+}
+
 struct Turns {
     engine: Engine,
     retention: Retention,
     /// The first window whose evidence has not left.
     first: WindowNumber,
-    /// The archived windows whose evidence may still be here, as of the start and since.
-    left: Option<Vec<WindowNumber>>,
+    /// The archived windows of which something may still be here, as of the start and since.
+    left: Option<Vec<Left>>,
     /// Those that were forgotten, of which the disk was not given back what they took.
     gone: Vec<WindowNumber>,
+    /// The checkpoint below which nothing is kept of frames.
+    below: Lsn,
+    /// The checkpoint behind which another one was asked for.
+    asked: Option<Lsn>,
 }
 
 impl Turns {
     fn new(engine: Engine, retention: Retention) -> Self {
-        Self { engine, retention, first: WindowNumber(1), left: None, gone: Vec::new() }
+        let (first, below) = (WindowNumber(1), Lsn(0));
+        Self { engine, retention, first, left: None, gone: Vec::new(), below, asked: None }
     }
 
     fn say(&self, trouble: Option<String>) {
@@ -107,6 +122,7 @@ impl Turns {
         if !self.forget().await? {
             return Ok(false);
         }
+        self.use_checkpoint().await?;
         let (from, keep) = (self.first, self.retention.keep);
         let found = self.engine.ask(|control| {
             let (first, due) = control.archivable(from, keep);
@@ -132,32 +148,95 @@ impl Turns {
         self.engine.tell(Command::own(wish)).await?;
         faults::point(|| "archive-journaled");
         tracing::info!(%window, bytes = written.bytes, digest = %written.digest, "window archived");
-        self.left.get_or_insert_default().push(window);
+        let known = self.engine.ask(|control| Ok(control.applied())).await?;
+        self.left.get_or_insert_default().push(Left { window, known, evidence: true });
         Ok(true)
     }
 
-    /// Forgets what lies in archives; whether all of that is done. After a start any window may be
-    /// left of what a stop cut off, or of what was replayed.
+    /// Frames, and what was owed in archived windows, go with a checkpoint, which is made for some
+    /// bytes of frames: for far more than small windows take. So one is asked for when as many
+    /// windows were closed as are kept; and the disk is given back what it made needless.
+    async fn use_checkpoint(&mut self) -> Result<(), NotArchived> {
+        let last = self.engine.checkpoints().last().map_or(Lsn(0), |commit| commit.tail.lsn);
+        if last > self.below {
+            let archive = self.engine.archive().clone();
+            aside(move || archive.log().reclaim(last)).await.map_err(NotRead::from)?;
+            self.let_owed_go().await?;
+            self.below = last;
+        }
+        let every = self.retention.keep.max(RETENTION_CHECKPOINT_MIN);
+        let closed = self.engine.ask(|control| {
+            let since = |window: &&WindowEntry| window.cut.is_some_and(|(lsn, _)| lsn > last);
+            Ok(control.windows().rev().skip(1).take_while(since).count())
+        });
+        let closed = u64::try_from(closed.await?).expect("a count fits 64 bits");
+        if closed >= every && self.asked != Some(last) {
+            self.engine.intake().ask_checkpoint().map_err(NotDone::from)?;
+            self.asked = Some(last);
+        }
+        Ok(())
+    }
+
+    /// Forgets what lies in archives; whether all evidence of that is gone. After a start any
+    /// window may be left of what a stop cut off, of what was replayed, or of what an engine kept
+    /// that let evidence alone leave.
     async fn forget(&mut self) -> Result<bool, NotArchived> {
-        let left = match self.left.take() {
-            Some(left) => left,
-            None => {
-                let archived = self.engine.ask(|control| {
-                    let all = control.windows().filter(|window| window.archive.is_some());
-                    Ok(all.map(|window| window.number).collect::<Vec<_>>())
-                });
-                archived.await?
-            }
-        };
         let archive = self.engine.archive().clone();
-        let (gone, rest) = aside(move || forget(&archive, left)).await.map_err(NotRead::from)?;
-        self.gone.extend(gone);
-        let done = rest.is_empty();
-        self.left = Some(rest);
+        let mut left = match self.left.take() {
+            Some(left) => left,
+            None => self.left_here().await?,
+        };
+        if left.iter().any(|of| of.evidence) {
+            let done = aside(move || forget(&archive, left)).await.map_err(NotRead::from)?;
+            self.gone.extend(done.gone);
+            left = done.left;
+        }
+        let done = left.iter().all(|of| !of.evidence);
+        self.left = Some(left);
         if done && self.gone.len() >= RETENTION_RECLAIM {
             self.reclaim().await?;
         }
         Ok(done)
+    }
+
+    /// The archived windows of which anything is here.
+    async fn left_here(&self) -> Result<Vec<Left>, NotArchived> {
+        let archive = self.engine.archive().clone();
+        let end = self.engine.ask(|control| Ok(control.open_window().number)).await?;
+        let here = aside(move || kept::windows_here(archive.tables(), end)).await;
+        let here = here.map_err(NotRead::from)?;
+        let archived = self.engine.ask(|control| {
+            let is_archived = |of: &WindowNumber| {
+                control.window(*of).is_ok_and(|window| window.archive.is_some())
+            };
+            let known = control.applied();
+            let left = |window| Left { window, known, evidence: true };
+            Ok(here.into_iter().filter(is_archived).map(left).collect())
+        });
+        Ok(archived.await?)
+    }
+
+    /// Forgets what was owed in windows whose archives are known to a checkpoint. A copy that was
+    /// restored keeps it until somebody has looked at it.
+    async fn let_owed_go(&mut self) -> Result<(), NotArchived> {
+        let left = self.left.take().unwrap_or_default();
+        let checkpoints = self.engine.checkpoints();
+        let may = |of: &Left| !of.evidence && checkpoints.holds(of.known);
+        let (may, mut rest): (Vec<_>, Vec<_>) = left.into_iter().partition(may);
+        let heads = self.engine.ask(|control| {
+            let head = |of: &Left| {
+                let window = control.window(of.window).and_then(WindowEntry::sealed_head);
+                let may = control.on_hold().is_none() && control.is_needless(of.window);
+                (*of, window.ok().filter(|_| may))
+            };
+            Ok(may.iter().map(head).collect::<Vec<_>>())
+        });
+        let (heads, archive) = (heads.await?, self.engine.archive().clone());
+        let done = aside(move || forget_owed(&archive, heads)).await.map_err(NotRead::from)?;
+        rest.extend(done.left);
+        self.gone.extend(done.gone);
+        self.left = Some(rest);
+        Ok(())
     }
 
     /// Gives the disk back what the windows took that left.
@@ -176,21 +255,50 @@ async fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> 
     tokio::task::spawn_blocking(work).await.expect("archiving does not panic")
 }
 
-/// Forgets the evidence of archived windows: of which it was, and of which it is still here, since
-/// somebody is reading.
-fn forget(
+/// What was forgotten.
+#[derive(Default)]
+struct Forgotten {
+    /// Of which windows something was.
+    gone: Vec<WindowNumber>,
+    /// Those of which something is still here.
+    left: Vec<Left>,
+}
+
+/// Forgets the evidence of archived windows, but while somebody is reading any.
+fn forget(archive: &Archive, windows: Vec<Left>) -> Result<Forgotten, JournalError> {
+    let mut done = Forgotten::default();
+    for of in windows {
+        let here = of.evidence && kept::has_evidence(archive.tables(), of.window)?;
+        let forgotten = here && archive.forget_evidence(of.window)?;
+        if forgotten {
+            done.gone.push(of.window);
+        }
+        done.left.push(Left { evidence: here && !forgotten, ..of });
+    }
+    Ok(done)
+}
+
+/// Forgets what was owed in windows that no start needs: those whose archive can be read.
+fn forget_owed(
     archive: &Archive,
-    windows: Vec<WindowNumber>,
-) -> Result<(Vec<WindowNumber>, Vec<WindowNumber>), JournalError> {
-    let (mut gone, mut rest) = (Vec::new(), Vec::new());
-    for window in windows {
-        if !kept::has_evidence(archive.tables(), window)? {
+    windows: Vec<(Left, Option<SealedHead>)>,
+) -> Result<Forgotten, JournalError> {
+    let mut done = Forgotten::default();
+    for (of, sealed) in windows {
+        if !kept::has_owed(archive.tables(), of.window)? {
             continue;
         }
-        let forgotten = archive.forget_evidence(window)?;
-        if forgotten { &mut gone } else { &mut rest }.push(window);
+        let read = sealed.is_some_and(|sealed| pieces::load_window(archive, &sealed).is_ok());
+        faults::point(|| "window-leaves");
+        if read && archive.forget_window(of.window)? {
+            faults::point(|| "window-left");
+            tracing::info!(window = %of.window, "what was owed in the window has left");
+            done.gone.push(of.window);
+        } else {
+            done.left.push(of);
+        }
     }
-    Ok((gone, rest))
+    Ok(done)
 }
 
 /// Writes the archive of a window and reads it back.
@@ -250,21 +358,8 @@ fn check(path: &Path, id: ArchiveId, sealed: &SealedHead) -> Result<(), NotArchi
     if file.id() != id {
         return misfit("its digest is another");
     }
-    let mut owed: BTreeMap<AssetNumber, Owed> = BTreeMap::new();
-    for asset in file.windows().get(&window).into_iter().flat_map(|of| of.assets.keys()) {
-        let of = owed.entry(*asset).or_default();
-        for section in 0.. {
-            let Some(rows) = file.rows(window, *asset, Part::Obligations, section)? else { break };
-            for row in rows.as_chunks().0 {
-                let (obligation, evidence) = read_obligation(row);
-                of.obligations.push(obligation);
-                of.evidence.push(evidence);
-            }
-        }
-        for section in 0.. {
-            let Some(rows) = file.rows(window, *asset, Part::Carried, section)? else { break };
-            of.carried.extend(rows.as_chunks().0.iter().map(read_carried));
-        }
+    let owed = pieces::owed(&file, window)?;
+    for (asset, of) in &owed {
         if !proves(&file, window, *asset, &of.evidence)? {
             return misfit("a piece of evidence is another");
         }

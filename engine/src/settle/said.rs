@@ -185,7 +185,10 @@ impl Engine {
                 self.tell_refusal(envelope, asked, refusal);
             }
             Err(NotSaid::NotLoaded(
-                NotLoaded::NotDone(NotDone::Busy(_)) | NotLoaded::Storage(_) | NotLoaded::Sealed(_),
+                NotLoaded::NotDone(NotDone::Busy(_))
+                | NotLoaded::Storage(_)
+                | NotLoaded::Sealed(_)
+                | NotLoaded::Away(_),
             ))
             | Ok(_) => {}
         }

@@ -82,6 +82,7 @@ fn run(engine: &Engine, parts: &Receiver<SealedPart>, stopped: &Receiver<()>) {
             }
             Err(NotLoaded::Storage(error)) => pipeline::stop_at_once(&error),
             Err(NotLoaded::Sealed(error)) => panic!("a window holds nothing sealed: {error}"),
+            Err(NotLoaded::Away(error)) => panic!("a window is sealed before it leaves: {error}"),
         }
     }
 }

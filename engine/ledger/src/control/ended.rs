@@ -9,7 +9,7 @@ use super::{BatchEntry, Control};
 use crate::event::{Event, LegEvent};
 use crate::legs::{PageHeld, page_of};
 use crate::row::RowKey;
-use crate::types::BatchId;
+use crate::types::{BatchId, WindowNumber};
 use crate::wish::Wish;
 
 impl Control {
@@ -32,6 +32,13 @@ impl Control {
             !changed.is_empty()
         });
         held
+    }
+
+    /// Whether no batch that settles a window needs what was owed in it any more.
+    #[must_use]
+    pub fn is_needless(&self, window: WindowNumber) -> bool {
+        let is_over = |batch: &BatchId| self.batch(*batch).is_ok_and(BatchEntry::is_over);
+        self.window(window).is_ok_and(|window| window.live.values().all(is_over))
     }
 
     /// The rows of legs that are not in memory and must be, before a wish is decided.

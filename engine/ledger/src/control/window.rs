@@ -6,7 +6,7 @@ use crate::event::{ArchiveId, WindowSealed};
 use crate::refusal::Refusal;
 use crate::seal::Head;
 use crate::types::{AssetNumber, BatchId, Digest, Lsn, Net, Timestamp, WindowNumber};
-use crate::window::Obligation;
+use crate::window::{Obligation, SealedWindow};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -162,4 +162,21 @@ pub struct SealedHead {
     pub seal: Arc<WindowSealed>,
     /// The archive that holds its evidence, once that has left the engine's own store.
     pub archive: Option<ArchiveId>,
+}
+
+impl SealedHead {
+    /// Whether anything is owed in it in this asset.
+    #[must_use]
+    pub fn owes(&self, asset: AssetNumber) -> bool {
+        self.seal.assets.iter().any(|seal| seal.asset == asset)
+    }
+
+    /// The window without what is owed in it, as a batch needs it in an asset in which that is
+    /// nothing.
+    #[must_use]
+    pub fn without_assets(&self) -> SealedWindow {
+        let Head { number, first_lsn, cut_lsn, cut_at, credited } = self.head;
+        let (assets, root) = (BTreeMap::new(), self.seal.root);
+        SealedWindow { number, first_lsn, cut_lsn, cut_at, credited, assets, root }
+    }
 }

@@ -5,6 +5,7 @@
 //! ledger.
 
 use super::{CardDesk, Read};
+use crate::journal::names::NamedLeg;
 use crate::ledger::hearing::Place;
 use crate::ledger::{BatchContent, BatchPlan, LegState, NewTrouble, Rail, TroubleKind};
 use crate::rails::card::{self, CallBytes, Own, Says};
@@ -166,9 +167,32 @@ impl Run {
         };
         let Some(found) = found else { return Ok(None) };
         // Also of a batch of which nothing may leave yet, or ever: then somebody must see it.
-        let is_known = self.engine.control().batch(found.batch).is_ok();
-        Ok(if is_known { Some((self.plan(found.batch)?, found.leg)) } else { None })
+        if self.engine.control().batch(found.batch).is_err() {
+            return Ok(None);
+        }
+        match self.plan(found.batch) {
+            Ok(plan) => Ok(Some((plan, found.leg))),
+            Err(Stuck::NotLoaded(NotLoaded::Away(why))) => {
+                self.raise(vec![left_for_archive(&found, report, &why)])?;
+                Err(Stuck::NotLoaded(NotLoaded::Away(why)))
+            }
+            Err(stuck) => Err(stuck),
+        }
     }
+}
+
+/// An event about a leg whose batch cannot be computed again. It is not taken in, so the provider
+/// sends it again for some days.
+fn left_for_archive(found: &NamedLeg, report: &card::Report, why: &str) -> NewTrouble {
+    let text = format!(
+        "an event about leg {} of payment {} cannot be weighed, and waits at the provider, which sends it again \
+         for some days: {why}. If it comes no more after that, look the payment up at the provider, and say what \
+         became of the leg with `tallystick leg report`",
+        found.key, report.payment
+    );
+    let (batch, leg) = (Some(found.batch), Some(found.leg));
+    let (kind, rail, source) = (TroubleKind::Other, Rail::Card, report.source.clone());
+    NewTrouble { kind, rail, batch, leg, party: Some(found.payer), source, text }
 }
 
 /// What kind of trouble it is that the provider holds a charge after all.
