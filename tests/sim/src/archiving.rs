@@ -9,8 +9,9 @@ use crate::task::{self, Call, Doing, Task};
 use tallystick::journal::kept;
 use tallystick::ledger::event::{ArchiveId, WindowArchived};
 use tallystick::ledger::{Command, Wish};
+use tallystick::proof::archive_name;
 use tallystick::settle::{EvidenceRequest, NotRead, export, signed_end};
-use tallystick::types::{Digest, Timestamp, WindowNumber};
+use tallystick::types::{Digest, Lsn, Timestamp, WindowNumber};
 
 impl Run<'_> {
     /// One window at a time: its archive is written, then it is journaled.
@@ -31,6 +32,8 @@ impl Run<'_> {
         let window = WindowNumber(number);
         let archive = match self.written(window)? {
             Some((id, bytes)) => {
+                let path = self.shelf.path().join(archive_name(window));
+                std::fs::write(path, &bytes).map_err(|error| Halt::Wrong(error.to_string()))?;
                 self.archives.insert(window, bytes);
                 id
             }
@@ -65,18 +68,24 @@ impl Run<'_> {
         }
     }
 
-    /// What a crash left, or what was brought back by doing records again.
+    /// What a crash left, or what was brought back by doing records again; and what was owed in
+    /// windows that no start needs any more.
     fn forget_rest(&mut self) -> Result<(), Halt> {
         let life = self.life();
-        let archived: Vec<WindowNumber> = {
+        let (archived, applied): (Vec<_>, Lsn) = {
             let control = life.stepper.control();
             let archived = control.windows().filter(|window| window.archive.is_some());
-            archived.map(|window| window.number).collect()
+            let archived = archived.map(|of| (of.number, control.is_needless(of.number)));
+            (archived.collect(), control.applied())
         };
-        for window in archived {
+        for (window, needless) in archived {
+            let known = *life.archived.entry(window).or_insert(applied);
             let here = kept::has_evidence(&life.disk, window);
             if here.map_err(|error| died(&life.disk, &error))? {
                 forgotten(life, window)?;
+            }
+            if needless && life.intake.checkpoints().holds(known) {
+                owed_forgotten(life, window)?;
             }
         }
         Ok(())
@@ -93,6 +102,15 @@ impl Run<'_> {
         }
         Ok(())
     }
+}
+
+/// What was owed in a window lies in an archive, and no start needs it.
+fn owed_forgotten(life: &Life, window: WindowNumber) -> Result<(), Halt> {
+    if !kept::has_owed(&life.disk, window).map_err(|error| died(&life.disk, &error))? {
+        return Ok(());
+    }
+    let done = life.archive.forget_window(window).map_err(|error| died(&life.disk, &error))?;
+    Ok(ensure(done, || format!("somebody reads window {window}"))?)
 }
 
 /// The evidence of a window lies in an archive.

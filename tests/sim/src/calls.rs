@@ -259,16 +259,13 @@ pub fn poll(
                 true
             }
             Some(Err(NotLoaded::Storage(error))) => return Err(died(&disk, &error)),
-            Some(Err(NotLoaded::Sealed(error))) => return Err(error.to_string().into()),
-            Some(Err(NotLoaded::NotDone(NotDone::Busy(busy)))) => {
-                return Err(busy.to_string().into());
-            }
             Some(Err(NotLoaded::NotDone(NotDone::Refused(refusal)))) => {
                 let known = refusals.contains(word(&refusal));
                 heard.word(word(&refusal).to_owned());
                 ensure(known, || format!("{ask:?} is refused: {refusal}; not {refusals:?}"))?;
                 true
             }
+            Some(Err(error)) => return Err(error.to_string().into()),
         },
         Call::Question { question, wanted, calling } => match task::poll(calling) {
             None => false,

@@ -44,6 +44,7 @@ impl Run<'_> {
         let close = Wish::CloseWindow.by(by(""), self.clients.new_request());
         self.ask_commands(vec![close])?;
         self.settle()?;
+        self.last_archives()?;
         self.compare()?;
         let picture = self.picture()?;
         self.nothing_lost(&picture)?;
@@ -73,12 +74,21 @@ impl Run<'_> {
         Ok(())
     }
 
+    /// Some of what is settled leaves; the starts that follow must do without it.
+    fn last_archives(&mut self) -> Result<(), Halt> {
+        for _ in 0..self.dice.below(6) {
+            self.archive()?;
+            self.settle()?;
+        }
+        Ok(())
+    }
+
     /// Loads everything that settles, and compares it.
     fn picture(&mut self) -> Result<Picture, String> {
         let heads = heads(&self.life().stepper.control())?;
         // Nothing from memory: what is kept must give it.
         let (intake, vault) = (self.life().intake.clone(), self.life().archive.vault().clone());
-        let archive = Archive::new(&intake, vault, None);
+        let archive = Archive::new(&intake, vault, Some(self.shelf.path()));
         let mut windows = Vec::new();
         for sealed in &heads {
             let window = archive.window(sealed).map_err(|error| error.to_string())?;

@@ -16,8 +16,7 @@ use tallystick::journal::JournalError;
 use tallystick::pipeline::{Answer, Applied, Feed, Intake, Source, Stepper};
 use tallystick::settle::Archive;
 use tallystick::sign::EngineKey;
-use tallystick::types::{Digest, Outcome, PartyId};
-use tallystick::vault::Vault;
+use tallystick::types::{Digest, Lsn, Outcome, PartyId, WindowNumber};
 use tokio::sync::oneshot;
 
 /// Sources that frames come from.
@@ -146,6 +145,8 @@ pub struct Life {
     unplaced: Vec<VecDeque<u64>>,
     submitted: u64,
     left: BTreeMap<Operation, Left>,
+    /// Archived windows, each with a record behind the one that says so.
+    pub archived: BTreeMap<WindowNumber, Lsn>,
     /// Totals as they were last seen in a shard.
     seen: BTreeMap<Channel, u64>,
 }
@@ -156,13 +157,12 @@ impl Life {
     pub fn new(
         stepper: Stepper<Disk>,
         intake: Intake,
-        vault: Vault,
+        archive: Archive,
         sealer: Sealer,
         key: EngineKey,
         times: Times,
         disk: Disk,
     ) -> Self {
-        let archive = Archive::new(&intake, vault, None);
         let callers = (0..).take(SOURCES).map(|n| Arc::new(intake.feed(Source::Here(n)))).collect();
         Self {
             stepper,
@@ -179,6 +179,7 @@ impl Life {
             unplaced: (0..SOURCES).map(|_| VecDeque::new()).collect(),
             submitted: 0,
             left: BTreeMap::new(),
+            archived: BTreeMap::new(),
             seen: BTreeMap::new(),
         }
     }

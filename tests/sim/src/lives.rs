@@ -13,6 +13,7 @@ use crate::task::{Call, Doing};
 use tallystick::journal::JournalError;
 use tallystick::ledger::{Command, Genesis, Wish};
 use tallystick::pipeline::{Recovered, Stepper, recover};
+use tallystick::settle::Archive;
 use tallystick::sign::EngineKey;
 use tallystick::types::Timestamp;
 use tallystick::vault::{Vault, VaultError};
@@ -203,7 +204,9 @@ impl Run<'_> {
         let (stepper, intake, parts) =
             Stepper::start(recovered, clock, journal, self.epoch, verifier, options);
         let sealer = Sealer::new(parts, shards);
-        self.life = Some(Life::new(stepper, intake, vault, sealer, key, times, self.disk.clone()));
+        let archive = Archive::new(&intake, vault, Some(self.shelf.path()));
+        let disk = self.disk.clone();
+        self.life = Some(Life::new(stepper, intake, archive, sealer, key, times, disk));
         let life = self.life.as_ref().expect("it was just started");
         fold::same(&life.stepper.control(), &self.disk)?;
         self.compare()?;

@@ -23,6 +23,7 @@ use tallystick::pipeline::StepOptions;
 use tallystick::settle::CreateBatch;
 use tallystick::types::{BatchId, SignerKey, WindowNumber};
 use tallystick::verify::Verifier;
+use tempfile::TempDir;
 
 /// What was done in a run.
 #[derive(Debug, Default, Clone)]
@@ -91,6 +92,8 @@ pub struct Run<'a> {
     pub(crate) gone: BTreeSet<(BatchId, u32)>,
     /// The archives of windows. They outlive a crash.
     pub(crate) archives: BTreeMap<WindowNumber, Vec<u8>>,
+    /// Where they lie as files.
+    pub(crate) shelf: TempDir,
     weights: Vec<u32>,
     /// How often a life is ended by the disk, in percent.
     pub(crate) fuses: u64,
@@ -131,6 +134,7 @@ impl<'a> Run<'a> {
             born: None,
             secrets: BTreeMap::new(),
             archives: BTreeMap::new(),
+            shelf: tempfile::tempdir().expect("a temporary folder"),
             staged: BTreeSet::new(),
             gone: BTreeSet::new(),
             weights: weights.to_vec(),

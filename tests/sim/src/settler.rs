@@ -149,6 +149,7 @@ impl Run<'_> {
         let plan = archive.plan(intake, batch).map_err(|error| match error {
             NotLoaded::Storage(error) => died(&disk, &error),
             NotLoaded::Sealed(error) => Halt::Wrong(format!("no plan for {batch}: {error}")),
+            NotLoaded::Away(why) => Halt::Wrong(format!("no plan for {batch}: {why}")),
             NotLoaded::NotDone(reason) => Halt::Wrong(format!("no plan for {batch}: {reason}")),
         })?;
         let control = stepper.control();

@@ -9,7 +9,7 @@
 #![forbid(unsafe_code)]
 
 use clap::Parser;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 use tallystick_tests::wire::{
@@ -40,6 +40,9 @@ struct Args {
     /// Longest start, in milliseconds [default: only told].
     #[arg(long)]
     start_ms: Option<u128>,
+    /// Where the data directory is made, and stays [default: a temporary folder].
+    #[arg(long)]
+    dir: Option<PathBuf>,
     /// More arguments of `serve`.
     #[arg(last = true)]
     serve: Vec<String>,
@@ -79,7 +82,7 @@ impl Seen {
 async fn main() -> ExitCode {
     let args = Args::parse();
     let dir = tempfile::tempdir().expect("a temporary folder");
-    let data = dir.path().join("data");
+    let data = args.dir.as_deref().unwrap_or(dir.path()).join("data");
     let limit = format!("ulimit -n {} && exec \"$@\"", args.limit);
     let more: Vec<&str> = args.serve.iter().map(String::as_str).collect();
     let launch = Launch::new(&data).under(&["sh", "-c", &limit, "sh"]).args(&more);
