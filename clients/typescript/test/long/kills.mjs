@@ -9,7 +9,7 @@ import http from "node:http";
 import { join } from "node:path";
 import express from "express";
 import { paymentMiddleware } from "@x402/express";
-import { agent, seller } from "@tallystick/x402";
+import { agent, seller, whyRefused } from "@tallystick/x402";
 import { NodeAgentKey, fileLanes } from "@tallystick/x402/node";
 import { BUYER, Engine, SELLER, listen } from "../e2e/world.mjs";
 
@@ -113,20 +113,25 @@ function kill() {
 }
 
 async function pay(job) {
+  let last;
   for (let round = 0; round < ROUNDS; round += 1) {
     const buyer = buyers[job % AGENTS];
-    const answer = await buyer.fetch(`${street.url}/paid?job=${job}`, { headers: { "Idempotency-Key": name(job) } }).catch((error) => void (process.env.DEBUG && round > 20 && console.error(error)));
-    const text = await answer?.text().catch(() => undefined);
-    if (answer?.status === 200 && text !== undefined) {
-      const said = JSON.parse(atob(answer.headers.get("payment-response")));
-      assert.equal(JSON.parse(text).job, String(job));
-      return done.set(job, said.transaction);
+    try {
+      const answer = await buyer.fetch(`${street.url}/paid?job=${job}`, { headers: { "Idempotency-Key": name(job) } });
+      const text = await answer.text();
+      if (answer.status === 200) {
+        const said = JSON.parse(atob(answer.headers.get("payment-response")));
+        assert.equal(JSON.parse(text).job, String(job));
+        return done.set(job, said.transaction);
+      }
+      last = `${answer.status} ${whyRefused(answer)}`;
+    } catch (error) {
+      last = error;
     }
     again += 1;
-    if (process.env.DEBUG && round > 20) console.error(job, round, answer?.status, answer?.headers.get("payment-response") && atob(answer.headers.get("payment-response")), answer?.headers.get("payment-required") && atob(answer.headers.get("payment-required")), text);
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
-  throw new Error(`request ${job} did not come to its end`);
+  throw new Error(`request ${job} did not come to its end`, { cause: last });
 }
 
 await Promise.all(Array.from({ length: AT_ONCE }, async () => {
