@@ -10,6 +10,7 @@ use rcgen::{
 use std::path::{Path, PathBuf};
 use tallystick_client::{Credentials, Way};
 use tempfile::TempDir;
+use tokio::net::TcpStream;
 use tokio::sync::{mpsc, watch};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::pki_types::pem::PemObject as _;
