@@ -145,6 +145,7 @@ pub fn only_protects(caller: &Caller, event: &Event, before: Before<'_>) -> bool
         | Event::Key(_)
         | Event::Hold(_)
         | Event::Budget(_)
+        | Event::Endpoint(_)
         | Event::Eyes(_)
         | Event::Leg(_)
         | Event::Trouble(_) => false,
