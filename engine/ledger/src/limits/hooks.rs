@@ -47,6 +47,9 @@ pub const HOOK_KEEP_EVERY: Duration = Duration::from_secs(1);
 /// How long changes are gathered before they are looked at: so a burst of a thousand events is read
 /// at once.
 pub const HOOK_GATHER: Duration = Duration::from_millis(50);
+/// How long an endpoint rests when what comes next for it cannot be read (a window's archive is not
+/// where it should be): nobody else's waits for it.
+pub const HOOK_UNREAD_MICROS: i64 = 30_000_000;
 
 /// When a delivery that failed is tried again: as the specification of Standard Webhooks
 /// recommends, over three days. When all of them failed, the endpoint is paused.

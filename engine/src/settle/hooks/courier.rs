@@ -6,8 +6,8 @@ use super::row::{self, Row};
 use super::{All, Ask, Known, Shared, UnderWay, look, send, spawn};
 use crate::ledger::Endpoint;
 use crate::limits::{
-    HOOK_GATHER, HOOK_KEEP_EVERY, HOOK_READY_MAX, HOOK_REMEMBER_EVERY, HOOKS_AT_ONCE,
-    HOOKS_OF_PARTY_AT_ONCE,
+    HOOK_GATHER, HOOK_KEEP_EVERY, HOOK_READY_MAX, HOOK_REMEMBER_EVERY, HOOK_UNREAD_MICROS,
+    HOOKS_AT_ONCE, HOOKS_OF_PARTY_AT_ONCE,
 };
 use crate::pipeline::{self, Busy, NotDone};
 use crate::rails::hook::{Message, Outcome};
@@ -149,8 +149,12 @@ impl Courier {
         let ready = self.lines.values().filter(|line| !line.waiting.is_empty()).count();
         let room = HOOK_READY_MAX.saturating_sub(ready);
         let end = self.end;
-        let wants =
-            |line: &Line| line.is_ready(now) && line.waiting.is_empty() && line.scanned.lsn <= end;
+        let wants = |line: &Line| {
+            line.is_ready(now)
+                && line.waiting.is_empty()
+                && line.scanned.lsn <= end
+                && line.rests_until <= now
+        };
         let from = self.lines.values().filter(|line| wants(line)).map(|line| line.scanned).min();
         let Some(from) = from.filter(|_| room > 0) else { return Ok(false) };
         let those = self.lines.iter().filter(|(_, line)| wants(line) && line.scanned == from);
@@ -160,9 +164,20 @@ impl Courier {
             topics: line.of.topics.clone(),
         };
         let wanted: Vec<Want> = those.take(room).map(want).collect();
-        let here = engine.clone();
-        let found = tokio::task::spawn_blocking(move || page::read(&here, from, end, &wanted));
-        let found = found.await.expect("reading does not panic")?;
+        let (here, who) = (engine.clone(), wanted.clone());
+        let found = tokio::task::spawn_blocking(move || page::read(&here, from, end, &who));
+        let found = match found.await.expect("reading does not panic") {
+            Ok(found) => found,
+            Err(error) => {
+                let until = Timestamp(now.0.saturating_add(HOOK_UNREAD_MICROS));
+                for want in &wanted {
+                    if let Some(line) = self.lines.get_mut(&want.endpoint) {
+                        line.rests_until = until;
+                    }
+                }
+                return Err(error);
+            }
+        };
         for Found { endpoint, waiting, next } in found {
             let Some(line) = self.lines.get_mut(&endpoint) else { continue };
             line.take(waiting, next);

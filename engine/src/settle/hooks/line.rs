@@ -19,6 +19,8 @@ pub(super) struct Line {
     /// Where to look for what comes next.
     pub scanned: Place,
     pub waiting: VecDeque<Waiting>,
+    /// What comes next could not be read, and is not looked for before: others go on meanwhile.
+    pub rests_until: Timestamp,
     /// A request is under way.
     pub busy: bool,
     /// Which of its beginnings this is: what was sent before a replay says nothing of what comes.
@@ -44,8 +46,18 @@ impl Line {
         // Never further than there is something: what comes then would be left out.
         row.next = row.next.min(Place::of(end.next()));
         let (scanned, kept, in_force) = (row.next, row.next.lsn, known.in_force);
-        let (waiting, of) = (VecDeque::new(), known.of);
-        Self { of, in_force, row, scanned, waiting, busy: false, turn: 0, dirty: false, kept }
+        Self {
+            of: known.of,
+            in_force,
+            row,
+            scanned,
+            waiting: VecDeque::new(),
+            rests_until: Timestamp(0),
+            busy: false,
+            turn: 0,
+            dirty: false,
+            kept,
+        }
     }
 
     /// Whether something may be sent now.
@@ -62,6 +74,7 @@ impl Line {
         self.row = Row::at(next);
         self.scanned = next;
         self.waiting.clear();
+        self.rests_until = Timestamp(0);
         self.turn += 1;
         self.dirty = true;
     }

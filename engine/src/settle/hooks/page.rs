@@ -178,7 +178,7 @@ impl<'a> Page<'a> {
     fn window_closed(&self, record: &Record<'_>, e: &WindowSealed) -> Result<Vec<Told>, NotLoaded> {
         let Some(parties) = self.parties.get(&Topic::WindowClosed) else { return Ok(Vec::new()) };
         let sealed = self.engine.standing(|control| control.window(e.window)?.sealed_head())?;
-        let window = self.engine.archive().window(&sealed).map_err(NotLoaded::Storage)?;
+        let window = self.engine.archive().window(&sealed)?;
         let mut told = Vec::new();
         for party in parties {
             let mut shares = Vec::new();
@@ -232,7 +232,7 @@ impl<'a> Page<'a> {
             Ok((head, windows))
         });
         let (head, windows) = of?;
-        let content = self.engine.archive().batch(&head, &windows).map_err(NotLoaded::Storage)?;
+        let content = self.engine.archive().batch(&head, &windows)?;
         Ok(move |leg: u32| {
             content.legs.get(leg as usize).map_or_else(String::new, |l| l.key.clone())
         })
