@@ -1,6 +1,6 @@
 //! What becomes of a command, and what it changes: the tables of DESIGN section 4, by hand.
 
-use super::{Batch, BatchState, Party, Signer, State, Told, Window};
+use super::{Batch, BatchState, Signer, State, Told, Window};
 use crate::clock::DAY;
 use crate::world::Asset;
 use tallystick::ledger::control::CreateBatch;
@@ -385,18 +385,7 @@ impl State {
             Event::Registry(RegistryEvent::AssetCreated(e)) => {
                 self.assets.insert(e.asset.number.0, e.asset.clone());
             }
-            Event::Registry(RegistryEvent::PartyUpserted(e)) => {
-                let (name, suspended) = (Some(e.name.clone()), e.suspended);
-                let (accounts, erasures) = (e.accounts.clone(), self.erasures(e.party));
-                let party = Party { name, suspended, accounts, erased: false, erasures };
-                let before = self.parties.insert(e.party, party);
-                let before = before.is_some_and(|party| party.suspended);
-                if suspended && !before {
-                    self.until.insert(e.party, self.open());
-                }
-                self.suspensions += u64::from(before != suspended);
-                self.directory += 1;
-            }
+            Event::Registry(RegistryEvent::PartyUpserted(e)) => self.registered(e),
             Event::Registry(RegistryEvent::PartyErased(e)) => self.erase(e),
             Event::Registry(RegistryEvent::SignerAdded(SignerAdded {
                 signer,

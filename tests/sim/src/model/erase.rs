@@ -1,9 +1,9 @@
 //! When a party may be erased, by hand: when it is suspended, and nothing in any window that is not
 //! settled can be its.
 
-use super::State;
+use super::{Party, State};
 use std::collections::BTreeSet;
-use tallystick::ledger::event::PartyErased;
+use tallystick::ledger::event::{PartyErased, PartyUpserted};
 use tallystick::types::{PartyId, WindowNumber};
 
 impl State {
@@ -11,6 +11,20 @@ impl State {
     #[must_use]
     pub fn erasures(&self, party: PartyId) -> u32 {
         self.parties.get(&party).map_or(0, |party| party.erasures)
+    }
+
+    /// A party is there, or is as somebody wants it now.
+    pub(super) fn registered(&mut self, event: &PartyUpserted) {
+        let (name, suspended) = (Some(event.name.clone()), event.suspended);
+        let (accounts, erasures) = (event.accounts.clone(), self.erasures(event.party));
+        let party = Party { name, suspended, accounts, erased: false, erasures };
+        let before = self.parties.insert(event.party, party);
+        let before = before.is_some_and(|party| party.suspended);
+        if suspended && !before {
+            self.until.insert(event.party, self.open());
+        }
+        self.suspensions += u64::from(before != suspended);
+        self.directory += 1;
     }
 
     /// The windows that are not settled: open, not sealed, or with an asset whose batch has not

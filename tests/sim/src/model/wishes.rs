@@ -11,8 +11,7 @@ use tallystick::ledger::event::{
 };
 use tallystick::ledger::{
     Caller, Command, Envelope, Event, LegMove, LegState, LegStep, LegWord, Mover,
-    OperatorSignature,
-    SaidOfLeg, SubmitLegs, Wish,
+    OperatorSignature, SaidOfLeg, SubmitLegs, Wish,
 };
 use tallystick::types::{
     AssetNumber, BatchId, Digest, FileHasher, Lsn, PartyId, Total, approval_statement,
