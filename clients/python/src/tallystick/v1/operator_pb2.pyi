@@ -3429,6 +3429,9 @@ class Status(_message.Message):
     LAST_BACKUP_FIELD_NUMBER: _builtins.int
     HOLD_FIELD_NUMBER: _builtins.int
     PROPOSALS_OPEN_FIELD_NUMBER: _builtins.int
+    WEBHOOKS_FIELD_NUMBER: _builtins.int
+    WEBHOOKS_FAILING_FIELD_NUMBER: _builtins.int
+    WEBHOOKS_PAUSED_FIELD_NUMBER: _builtins.int
     version: _builtins.str
     network_id: _builtins.bytes
     durable_lsn: _builtins.int
@@ -3502,6 +3505,10 @@ class Status(_message.Message):
     """where backups may be made, on the engine's machine; empty: nowhere"""
     proposals_open: _builtins.int
     """that another must confirm"""
+    webhooks: _builtins.int
+    """Webhooks that are sent to; of these, those whose last delivery failed, and that are paused because too many did."""
+    webhooks_failing: _builtins.int
+    webhooks_paused: _builtins.int
     @_builtins.property
     def verify_tables(self) -> _containers.RepeatedCompositeFieldContainer[Global___KeyTables]: ...
     @_builtins.property
@@ -3576,14 +3583,278 @@ class Status(_message.Message):
         last_backup: Global___Backup | None = ...,
         hold: Global___Hold | None = ...,
         proposals_open: _builtins.int = ...,
+        webhooks: _builtins.int = ...,
+        webhooks_failing: _builtins.int = ...,
+        webhooks_paused: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["hold", b"hold", "last_backup", b"last_backup"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["at_us", b"at_us", "audit_lines_lost", b"audit_lines_lost", "backup_dir", b"backup_dir", "batches", b"batches", "batches_by_state", b"batches_by_state", "channels", b"channels", "connections", b"connections", "connections_turned_away", b"connections_turned_away", "cpu_total_us", b"cpu_total_us", "cpu_verify_us", b"cpu_verify_us", "durable_lsn", b"durable_lsn", "engine_key", b"engine_key", "four_eyes", b"four_eyes", "hold", b"hold", "inflight_vouchers", b"inflight_vouchers", "last_backup", b"last_backup", "legs_in_flight", b"legs_in_flight", "legs_unknown", b"legs_unknown", "log_lines_lost", b"log_lines_lost", "network_id", b"network_id", "oldest_computed_us", b"oldest_computed_us", "oldest_settling_us", b"oldest_settling_us", "oldest_unknown_us", b"oldest_unknown_us", "open_window", b"open_window", "operators", b"operators", "parties", b"parties", "proposals_open", b"proposals_open", "request_ids", b"request_ids", "request_ids_max", b"request_ids_max", "schedule", b"schedule", "shards", b"shards", "signers", b"signers", "standing", b"standing", "started_at_us", b"started_at_us", "tokens_refused", b"tokens_refused", "troubles", b"troubles", "troubles_open", b"troubles_open", "verify_alarms", b"verify_alarms", "verify_backend", b"verify_backend", "verify_backend_text", b"verify_backend_text", "verify_rejects_confirmed", b"verify_rejects_confirmed", "verify_tables", b"verify_tables", "verify_threads", b"verify_threads", "version", b"version", "vouchers_verified", b"vouchers_verified", "window_every_ms", b"window_every_ms", "window_vouchers", b"window_vouchers"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at_us", b"at_us", "audit_lines_lost", b"audit_lines_lost", "backup_dir", b"backup_dir", "batches", b"batches", "batches_by_state", b"batches_by_state", "channels", b"channels", "connections", b"connections", "connections_turned_away", b"connections_turned_away", "cpu_total_us", b"cpu_total_us", "cpu_verify_us", b"cpu_verify_us", "durable_lsn", b"durable_lsn", "engine_key", b"engine_key", "four_eyes", b"four_eyes", "hold", b"hold", "inflight_vouchers", b"inflight_vouchers", "last_backup", b"last_backup", "legs_in_flight", b"legs_in_flight", "legs_unknown", b"legs_unknown", "log_lines_lost", b"log_lines_lost", "network_id", b"network_id", "oldest_computed_us", b"oldest_computed_us", "oldest_settling_us", b"oldest_settling_us", "oldest_unknown_us", b"oldest_unknown_us", "open_window", b"open_window", "operators", b"operators", "parties", b"parties", "proposals_open", b"proposals_open", "request_ids", b"request_ids", "request_ids_max", b"request_ids_max", "schedule", b"schedule", "shards", b"shards", "signers", b"signers", "standing", b"standing", "started_at_us", b"started_at_us", "tokens_refused", b"tokens_refused", "troubles", b"troubles", "troubles_open", b"troubles_open", "verify_alarms", b"verify_alarms", "verify_backend", b"verify_backend", "verify_backend_text", b"verify_backend_text", "verify_rejects_confirmed", b"verify_rejects_confirmed", "verify_tables", b"verify_tables", "verify_threads", b"verify_threads", "version", b"version", "vouchers_verified", b"vouchers_verified", "webhooks", b"webhooks", "webhooks_failing", b"webhooks_failing", "webhooks_paused", b"webhooks_paused", "window_every_ms", b"window_every_ms", "window_vouchers", b"window_vouchers"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Status: _TypeAlias = Status  # noqa: Y015
+
+@_typing.final
+class AddWebhookRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    PARTY_ID_FIELD_NUMBER: _builtins.int
+    URL_FIELD_NUMBER: _builtins.int
+    SECRET_FIELD_NUMBER: _builtins.int
+    TYPES_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    party_id: _builtins.bytes
+    url: _builtins.str
+    """https://"""
+    secret: _builtins.str
+    """whsec_ and 24 to 64 random bytes in base64, made by the caller"""
+    @_builtins.property
+    def types(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """of window.closed, leg.confirmed, leg.returned, budget.reached; none: all"""
+
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        party_id: _builtins.bytes = ...,
+        url: _builtins.str = ...,
+        secret: _builtins.str = ...,
+        types: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["party_id", b"party_id", "request_id", b"request_id", "secret", b"secret", "types", b"types", "url", b"url"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AddWebhookRequest: _TypeAlias = AddWebhookRequest  # noqa: Y015
+
+@_typing.final
+class RemoveWebhookRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    WEBHOOK_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    webhook: _builtins.int
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        webhook: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["request_id", b"request_id", "webhook", b"webhook"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RemoveWebhookRequest: _TypeAlias = RemoveWebhookRequest  # noqa: Y015
+
+@_typing.final
+class RotateWebhookRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    WEBHOOK_FIELD_NUMBER: _builtins.int
+    SECRET_FIELD_NUMBER: _builtins.int
+    AT_ONCE_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    webhook: _builtins.int
+    secret: _builtins.str
+    at_once: _builtins.bool
+    """the secret before it counts no more"""
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        webhook: _builtins.int = ...,
+        secret: _builtins.str = ...,
+        at_once: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at_once", b"at_once", "request_id", b"request_id", "secret", b"secret", "webhook", b"webhook"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RotateWebhookRequest: _TypeAlias = RotateWebhookRequest  # noqa: Y015
+
+@_typing.final
+class ListWebhooksRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PARTY_ID_FIELD_NUMBER: _builtins.int
+    party_id: _builtins.bytes
+    """empty: of all parties"""
+    def __init__(
+        self,
+        *,
+        party_id: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["party_id", b"party_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListWebhooksRequest: _TypeAlias = ListWebhooksRequest  # noqa: Y015
+
+@_typing.final
+class ListWebhooksResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WEBHOOKS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def webhooks(self) -> _containers.RepeatedCompositeFieldContainer[Global___Webhook]: ...
+    def __init__(
+        self,
+        *,
+        webhooks: _abc.Iterable[Global___Webhook] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["webhooks", b"webhooks"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListWebhooksResponse: _TypeAlias = ListWebhooksResponse  # noqa: Y015
+
+@_typing.final
+class ReplayWebhookRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WEBHOOK_FIELD_NUMBER: _builtins.int
+    FROM_LSN_FIELD_NUMBER: _builtins.int
+    webhook: _builtins.int
+    from_lsn: _builtins.int
+    """0: where it stopped"""
+    def __init__(
+        self,
+        *,
+        webhook: _builtins.int = ...,
+        from_lsn: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["from_lsn", b"from_lsn", "webhook", b"webhook"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReplayWebhookRequest: _TypeAlias = ReplayWebhookRequest  # noqa: Y015
+
+@_typing.final
+class TestWebhookRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WEBHOOK_FIELD_NUMBER: _builtins.int
+    webhook: _builtins.int
+    def __init__(
+        self,
+        *,
+        webhook: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["webhook", b"webhook"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TestWebhookRequest: _TypeAlias = TestWebhookRequest  # noqa: Y015
+
+@_typing.final
+class TestWebhookResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DELIVERED_FIELD_NUMBER: _builtins.int
+    OUTCOME_FIELD_NUMBER: _builtins.int
+    WEBHOOK_ID_FIELD_NUMBER: _builtins.int
+    delivered: _builtins.bool
+    outcome: _builtins.str
+    """what the receiver answered, or why there was no answer"""
+    webhook_id: _builtins.str
+    """the id that was sent"""
+    def __init__(
+        self,
+        *,
+        delivered: _builtins.bool = ...,
+        outcome: _builtins.str = ...,
+        webhook_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["delivered", b"delivered", "outcome", b"outcome", "webhook_id", b"webhook_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TestWebhookResponse: _TypeAlias = TestWebhookResponse  # noqa: Y015
+
+@_typing.final
+class Webhook(_message.Message):
+    """Where a party is told over HTTP what happens to it. Never its secret."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WEBHOOK_FIELD_NUMBER: _builtins.int
+    PARTY_ID_FIELD_NUMBER: _builtins.int
+    URL_FIELD_NUMBER: _builtins.int
+    TYPES_FIELD_NUMBER: _builtins.int
+    ADDED_BY_FIELD_NUMBER: _builtins.int
+    ADDED_AT_US_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    NEXT_LSN_FIELD_NUMBER: _builtins.int
+    FAILURES_FIELD_NUMBER: _builtins.int
+    FAILING_SINCE_US_FIELD_NUMBER: _builtins.int
+    NEXT_TRY_US_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    FORMER_UNTIL_US_FIELD_NUMBER: _builtins.int
+    webhook: _builtins.int
+    """the record that added it"""
+    party_id: _builtins.bytes
+    url: _builtins.str
+    added_by: _builtins.str
+    """who added it, or gave it its secret last"""
+    added_at_us: _builtins.int
+    state: _builtins.str
+    """sending, failing, paused (too many deliveries failed), stopped (who added it may do so no more)"""
+    next_lsn: _builtins.int
+    """all that happened before this record has been told"""
+    failures: _builtins.int
+    """deliveries of the next message that failed"""
+    failing_since_us: _builtins.int
+    next_try_us: _builtins.int
+    reason: _builtins.str
+    """why the last one failed"""
+    former_until_us: _builtins.int
+    """until when the secret before this one signs, too"""
+    @_builtins.property
+    def types(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    def __init__(
+        self,
+        *,
+        webhook: _builtins.int = ...,
+        party_id: _builtins.bytes = ...,
+        url: _builtins.str = ...,
+        types: _abc.Iterable[_builtins.str] | None = ...,
+        added_by: _builtins.str = ...,
+        added_at_us: _builtins.int = ...,
+        state: _builtins.str = ...,
+        next_lsn: _builtins.int = ...,
+        failures: _builtins.int = ...,
+        failing_since_us: _builtins.int = ...,
+        next_try_us: _builtins.int = ...,
+        reason: _builtins.str = ...,
+        former_until_us: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["added_at_us", b"added_at_us", "added_by", b"added_by", "failing_since_us", b"failing_since_us", "failures", b"failures", "former_until_us", b"former_until_us", "next_lsn", b"next_lsn", "next_try_us", b"next_try_us", "party_id", b"party_id", "reason", b"reason", "state", b"state", "types", b"types", "url", b"url", "webhook", b"webhook"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Webhook: _TypeAlias = Webhook  # noqa: Y015
 
 @_typing.final
 class CreateBackupRequest(_message.Message):

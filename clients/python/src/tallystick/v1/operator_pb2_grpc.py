@@ -290,6 +290,36 @@ class OperatorStub:
                 request_serializer=tallystick_dot_v1_dot_operator__pb2.ListIdentitiesRequest.SerializeToString,
                 response_deserializer=tallystick_dot_v1_dot_operator__pb2.Identity.FromString,
                 _registered_method=True)
+        self.AddWebhook = channel.unary_unary(
+                '/tallystick.v1.Operator/AddWebhook',
+                request_serializer=tallystick_dot_v1_dot_operator__pb2.AddWebhookRequest.SerializeToString,
+                response_deserializer=tallystick_dot_v1_dot_operator__pb2.Webhook.FromString,
+                _registered_method=True)
+        self.RemoveWebhook = channel.unary_unary(
+                '/tallystick.v1.Operator/RemoveWebhook',
+                request_serializer=tallystick_dot_v1_dot_operator__pb2.RemoveWebhookRequest.SerializeToString,
+                response_deserializer=tallystick_dot_v1_dot_operator__pb2.Webhook.FromString,
+                _registered_method=True)
+        self.RotateWebhook = channel.unary_unary(
+                '/tallystick.v1.Operator/RotateWebhook',
+                request_serializer=tallystick_dot_v1_dot_operator__pb2.RotateWebhookRequest.SerializeToString,
+                response_deserializer=tallystick_dot_v1_dot_operator__pb2.Webhook.FromString,
+                _registered_method=True)
+        self.ListWebhooks = channel.unary_unary(
+                '/tallystick.v1.Operator/ListWebhooks',
+                request_serializer=tallystick_dot_v1_dot_operator__pb2.ListWebhooksRequest.SerializeToString,
+                response_deserializer=tallystick_dot_v1_dot_operator__pb2.ListWebhooksResponse.FromString,
+                _registered_method=True)
+        self.ReplayWebhook = channel.unary_unary(
+                '/tallystick.v1.Operator/ReplayWebhook',
+                request_serializer=tallystick_dot_v1_dot_operator__pb2.ReplayWebhookRequest.SerializeToString,
+                response_deserializer=tallystick_dot_v1_dot_operator__pb2.Webhook.FromString,
+                _registered_method=True)
+        self.TestWebhook = channel.unary_unary(
+                '/tallystick.v1.Operator/TestWebhook',
+                request_serializer=tallystick_dot_v1_dot_operator__pb2.TestWebhookRequest.SerializeToString,
+                response_deserializer=tallystick_dot_v1_dot_operator__pb2.TestWebhookResponse.FromString,
+                _registered_method=True)
         self.ListProposals = channel.unary_stream(
                 '/tallystick.v1.Operator/ListProposals',
                 request_serializer=tallystick_dot_v1_dot_operator__pb2.ListProposalsRequest.SerializeToString,
@@ -671,6 +701,49 @@ class OperatorServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def AddWebhook(self, request, context):
+        """Has a party told over HTTP what happens to it (docs/WEBHOOKS.md). Whoever calls makes the secret, which is sealed and
+        never answered.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RemoveWebhook(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RotateWebhook(self, request, context):
+        """What is sent is signed with another secret; for a day with the one before it, too, unless that is to count no more.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListWebhooks(self, request, context):
+        """Those of one party, or all, the oldest first, with how far each has been told.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReplayWebhook(self, request, context):
+        """Has a webhook told again from a position of the journal, with the same ids and bodies; or has one that is paused go
+        on where it stopped. Nothing of the ledger changes, so there is no request id.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def TestWebhook(self, request, context):
+        """Sends one message of type webhook.test now, and says what came of it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListProposals(self, request, context):
         """Makes a backup in a folder of the machine that the engine runs on, while it goes on. One is made at a time.
         What was proposed and waits for another, oldest first. With four_eyes on, what one asks for that takes two
@@ -960,6 +1033,36 @@ def add_OperatorServicer_to_server(servicer, server):
                     servicer.ListIdentities,
                     request_deserializer=tallystick_dot_v1_dot_operator__pb2.ListIdentitiesRequest.FromString,
                     response_serializer=tallystick_dot_v1_dot_operator__pb2.Identity.SerializeToString,
+            ),
+            'AddWebhook': grpc.unary_unary_rpc_method_handler(
+                    servicer.AddWebhook,
+                    request_deserializer=tallystick_dot_v1_dot_operator__pb2.AddWebhookRequest.FromString,
+                    response_serializer=tallystick_dot_v1_dot_operator__pb2.Webhook.SerializeToString,
+            ),
+            'RemoveWebhook': grpc.unary_unary_rpc_method_handler(
+                    servicer.RemoveWebhook,
+                    request_deserializer=tallystick_dot_v1_dot_operator__pb2.RemoveWebhookRequest.FromString,
+                    response_serializer=tallystick_dot_v1_dot_operator__pb2.Webhook.SerializeToString,
+            ),
+            'RotateWebhook': grpc.unary_unary_rpc_method_handler(
+                    servicer.RotateWebhook,
+                    request_deserializer=tallystick_dot_v1_dot_operator__pb2.RotateWebhookRequest.FromString,
+                    response_serializer=tallystick_dot_v1_dot_operator__pb2.Webhook.SerializeToString,
+            ),
+            'ListWebhooks': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListWebhooks,
+                    request_deserializer=tallystick_dot_v1_dot_operator__pb2.ListWebhooksRequest.FromString,
+                    response_serializer=tallystick_dot_v1_dot_operator__pb2.ListWebhooksResponse.SerializeToString,
+            ),
+            'ReplayWebhook': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReplayWebhook,
+                    request_deserializer=tallystick_dot_v1_dot_operator__pb2.ReplayWebhookRequest.FromString,
+                    response_serializer=tallystick_dot_v1_dot_operator__pb2.Webhook.SerializeToString,
+            ),
+            'TestWebhook': grpc.unary_unary_rpc_method_handler(
+                    servicer.TestWebhook,
+                    request_deserializer=tallystick_dot_v1_dot_operator__pb2.TestWebhookRequest.FromString,
+                    response_serializer=tallystick_dot_v1_dot_operator__pb2.TestWebhookResponse.SerializeToString,
             ),
             'ListProposals': grpc.unary_stream_rpc_method_handler(
                     servicer.ListProposals,
@@ -2325,6 +2428,168 @@ class Operator:
             '/tallystick.v1.Operator/ListIdentities',
             tallystick_dot_v1_dot_operator__pb2.ListIdentitiesRequest.SerializeToString,
             tallystick_dot_v1_dot_operator__pb2.Identity.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AddWebhook(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tallystick.v1.Operator/AddWebhook',
+            tallystick_dot_v1_dot_operator__pb2.AddWebhookRequest.SerializeToString,
+            tallystick_dot_v1_dot_operator__pb2.Webhook.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RemoveWebhook(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tallystick.v1.Operator/RemoveWebhook',
+            tallystick_dot_v1_dot_operator__pb2.RemoveWebhookRequest.SerializeToString,
+            tallystick_dot_v1_dot_operator__pb2.Webhook.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RotateWebhook(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tallystick.v1.Operator/RotateWebhook',
+            tallystick_dot_v1_dot_operator__pb2.RotateWebhookRequest.SerializeToString,
+            tallystick_dot_v1_dot_operator__pb2.Webhook.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListWebhooks(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tallystick.v1.Operator/ListWebhooks',
+            tallystick_dot_v1_dot_operator__pb2.ListWebhooksRequest.SerializeToString,
+            tallystick_dot_v1_dot_operator__pb2.ListWebhooksResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReplayWebhook(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tallystick.v1.Operator/ReplayWebhook',
+            tallystick_dot_v1_dot_operator__pb2.ReplayWebhookRequest.SerializeToString,
+            tallystick_dot_v1_dot_operator__pb2.Webhook.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def TestWebhook(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tallystick.v1.Operator/TestWebhook',
+            tallystick_dot_v1_dot_operator__pb2.TestWebhookRequest.SerializeToString,
+            tallystick_dot_v1_dot_operator__pb2.TestWebhookResponse.FromString,
             options,
             channel_credentials,
             insecure,

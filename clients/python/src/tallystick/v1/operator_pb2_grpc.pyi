@@ -148,6 +148,21 @@ class OperatorStub:
     """It is known by the new credential at once, and by nothing else. Everybody may change their own."""
     ListIdentities: _grpc.UnaryStreamMultiCallable[_operator_pb2.ListIdentitiesRequest, _operator_pb2.Identity]
     """All that there ever were, oldest first; who may see only itself gets itself. Never a key."""
+    AddWebhook: _grpc.UnaryUnaryMultiCallable[_operator_pb2.AddWebhookRequest, _operator_pb2.Webhook]
+    """Has a party told over HTTP what happens to it (docs/WEBHOOKS.md). Whoever calls makes the secret, which is sealed and
+    never answered.
+    """
+    RemoveWebhook: _grpc.UnaryUnaryMultiCallable[_operator_pb2.RemoveWebhookRequest, _operator_pb2.Webhook]
+    RotateWebhook: _grpc.UnaryUnaryMultiCallable[_operator_pb2.RotateWebhookRequest, _operator_pb2.Webhook]
+    """What is sent is signed with another secret; for a day with the one before it, too, unless that is to count no more."""
+    ListWebhooks: _grpc.UnaryUnaryMultiCallable[_operator_pb2.ListWebhooksRequest, _operator_pb2.ListWebhooksResponse]
+    """Those of one party, or all, the oldest first, with how far each has been told."""
+    ReplayWebhook: _grpc.UnaryUnaryMultiCallable[_operator_pb2.ReplayWebhookRequest, _operator_pb2.Webhook]
+    """Has a webhook told again from a position of the journal, with the same ids and bodies; or has one that is paused go
+    on where it stopped. Nothing of the ledger changes, so there is no request id.
+    """
+    TestWebhook: _grpc.UnaryUnaryMultiCallable[_operator_pb2.TestWebhookRequest, _operator_pb2.TestWebhookResponse]
+    """Sends one message of type webhook.test now, and says what came of it."""
     ListProposals: _grpc.UnaryStreamMultiCallable[_operator_pb2.ListProposalsRequest, _operator_pb2.Proposal]
     """Makes a backup in a folder of the machine that the engine runs on, while it goes on. One is made at a time.
     What was proposed and waits for another, oldest first. With four_eyes on, what one asks for that takes two
@@ -279,6 +294,21 @@ class OperatorAsyncStub(OperatorStub):
     """It is known by the new credential at once, and by nothing else. Everybody may change their own."""
     ListIdentities: _aio.UnaryStreamMultiCallable[_operator_pb2.ListIdentitiesRequest, _operator_pb2.Identity]  # type: ignore[assignment]
     """All that there ever were, oldest first; who may see only itself gets itself. Never a key."""
+    AddWebhook: _aio.UnaryUnaryMultiCallable[_operator_pb2.AddWebhookRequest, _operator_pb2.Webhook]  # type: ignore[assignment]
+    """Has a party told over HTTP what happens to it (docs/WEBHOOKS.md). Whoever calls makes the secret, which is sealed and
+    never answered.
+    """
+    RemoveWebhook: _aio.UnaryUnaryMultiCallable[_operator_pb2.RemoveWebhookRequest, _operator_pb2.Webhook]  # type: ignore[assignment]
+    RotateWebhook: _aio.UnaryUnaryMultiCallable[_operator_pb2.RotateWebhookRequest, _operator_pb2.Webhook]  # type: ignore[assignment]
+    """What is sent is signed with another secret; for a day with the one before it, too, unless that is to count no more."""
+    ListWebhooks: _aio.UnaryUnaryMultiCallable[_operator_pb2.ListWebhooksRequest, _operator_pb2.ListWebhooksResponse]  # type: ignore[assignment]
+    """Those of one party, or all, the oldest first, with how far each has been told."""
+    ReplayWebhook: _aio.UnaryUnaryMultiCallable[_operator_pb2.ReplayWebhookRequest, _operator_pb2.Webhook]  # type: ignore[assignment]
+    """Has a webhook told again from a position of the journal, with the same ids and bodies; or has one that is paused go
+    on where it stopped. Nothing of the ledger changes, so there is no request id.
+    """
+    TestWebhook: _aio.UnaryUnaryMultiCallable[_operator_pb2.TestWebhookRequest, _operator_pb2.TestWebhookResponse]  # type: ignore[assignment]
+    """Sends one message of type webhook.test now, and says what came of it."""
     ListProposals: _aio.UnaryStreamMultiCallable[_operator_pb2.ListProposalsRequest, _operator_pb2.Proposal]  # type: ignore[assignment]
     """Makes a backup in a folder of the machine that the engine runs on, while it goes on. One is made at a time.
     What was proposed and waits for another, oldest first. With four_eyes on, what one asks for that takes two
@@ -701,6 +731,57 @@ class OperatorServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_operator_pb2.Identity], _abc.AsyncIterator[_operator_pb2.Identity]]:
         """All that there ever were, oldest first; who may see only itself gets itself. Never a key."""
+
+    @_abc_1.abstractmethod
+    def AddWebhook(
+        self,
+        request: _operator_pb2.AddWebhookRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_operator_pb2.Webhook, _abc.Awaitable[_operator_pb2.Webhook]]:
+        """Has a party told over HTTP what happens to it (docs/WEBHOOKS.md). Whoever calls makes the secret, which is sealed and
+        never answered.
+        """
+
+    @_abc_1.abstractmethod
+    def RemoveWebhook(
+        self,
+        request: _operator_pb2.RemoveWebhookRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_operator_pb2.Webhook, _abc.Awaitable[_operator_pb2.Webhook]]: ...
+
+    @_abc_1.abstractmethod
+    def RotateWebhook(
+        self,
+        request: _operator_pb2.RotateWebhookRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_operator_pb2.Webhook, _abc.Awaitable[_operator_pb2.Webhook]]:
+        """What is sent is signed with another secret; for a day with the one before it, too, unless that is to count no more."""
+
+    @_abc_1.abstractmethod
+    def ListWebhooks(
+        self,
+        request: _operator_pb2.ListWebhooksRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_operator_pb2.ListWebhooksResponse, _abc.Awaitable[_operator_pb2.ListWebhooksResponse]]:
+        """Those of one party, or all, the oldest first, with how far each has been told."""
+
+    @_abc_1.abstractmethod
+    def ReplayWebhook(
+        self,
+        request: _operator_pb2.ReplayWebhookRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_operator_pb2.Webhook, _abc.Awaitable[_operator_pb2.Webhook]]:
+        """Has a webhook told again from a position of the journal, with the same ids and bodies; or has one that is paused go
+        on where it stopped. Nothing of the ledger changes, so there is no request id.
+        """
+
+    @_abc_1.abstractmethod
+    def TestWebhook(
+        self,
+        request: _operator_pb2.TestWebhookRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_operator_pb2.TestWebhookResponse, _abc.Awaitable[_operator_pb2.TestWebhookResponse]]:
+        """Sends one message of type webhook.test now, and says what came of it."""
 
     @_abc_1.abstractmethod
     def ListProposals(
