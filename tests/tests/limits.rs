@@ -146,8 +146,7 @@ async fn an_identity_changes_itself_so_often_and_no_more() {
         }
     }
     let status = ended.expect("it does not go on for ever");
-    // Where a machine is so slow that the pace is kept, all keys that one may have had come first.
-    assert!(status.message().contains("had 1000 keys") || told_to_wait(&status) > 0, "{status:?}");
+    assert!(told_to_wait(&status) > 0, "{status:?}");
     let status = place.client.operator.get_status(with(OPERATOR, GetStatusRequest {})).await;
     status.expect("an operator is not held up");
 }
