@@ -118,6 +118,8 @@ pub enum ServeError {
          in the configuration"
     )]
     NameTwice { name: String },
+    #[error("[webhooks] ca_file: {why}")]
+    WebhookRoots { why: String },
     #[error("metrics_token_file: {why}")]
     MetricsToken { why: String },
     #[error("listener for {kind}: {why}")]
@@ -147,7 +149,7 @@ pub fn run(config: &Config, renewal: Renewal) -> Result<(), ServeError> {
     privacy::close_up();
     let open_files = descriptors::raise()?;
     let started_at = pipeline::now();
-    let clearing = clearing(config)?;
+    let (clearing, tells) = (clearing(config)?, services::tells(&config.webhooks)?);
     let doors = Doors::prepare(config, started_at)?;
     let verifier = Verifier::new(Options {
         backend: config.verify_backend,
@@ -227,7 +229,7 @@ pub fn run(config: &Config, renewal: Renewal) -> Result<(), ServeError> {
     say_who_may_operate(config, &engine);
     let edge = Edge {
         started_at,
-        webhooks: services::tells(&config.webhooks),
+        webhooks: tells,
         window_every: config.window_every,
         operators: Operators::new(config.operators.clone()),
         board: Board::new(config.schedule.clone()),

@@ -1,16 +1,18 @@
 //! A seller's server that is told over HTTP: takes webhooks, answers as it is bid, and checks
 //! signatures as the specification says, without a line of the engine's.
 
+use crate::tls::Certs;
 use data_encoding::BASE64;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use serde_json::Value;
 use sha2::Sha256;
 use std::collections::VecDeque;
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpListener};
 use std::sync::mpsc::{Receiver as Got, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
+use tokio_rustls::rustls::{ServerConfig, ServerConnection, StreamOwned};
 
 /// How long a test waits for what must come.
 const DEADLINE: Duration = Duration::from_secs(120);
@@ -39,6 +41,7 @@ pub enum Answer {
 
 /// The server.
 pub struct Receiver {
+    scheme: &'static str,
     address: SocketAddr,
     bids: Arc<Mutex<VecDeque<Answer>>>,
     got: Got<Hook>,
@@ -75,23 +78,43 @@ impl Receiver {
     /// When it cannot listen.
     #[must_use]
     pub fn start() -> Self {
+        Self::serving(None)
+    }
+
+    /// The same under TLS, with the certificate of an engine.
+    ///
+    /// # Panics
+    /// When it cannot listen, or the certificate not be used.
+    #[must_use]
+    pub fn under_tls(certs: &Certs) -> Self {
+        Self::serving(Some(certs.server()))
+    }
+
+    fn serving(tls: Option<Arc<ServerConfig>>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let address = listener.local_addr().expect("it has one");
         let bids: Arc<Mutex<VecDeque<Answer>>> = Arc::default();
         let (here, (heard, got)) = (bids.clone(), channel());
+        let scheme = if tls.is_some() { "https" } else { "http" };
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
-                let (bids, heard) = (here.clone(), heard.clone());
-                std::thread::spawn(move || serve(&stream, &bids, &heard));
+                let (bids, heard, tls) = (here.clone(), heard.clone(), tls.clone());
+                std::thread::spawn(move || match tls {
+                    None => serve(stream, &bids, &heard),
+                    Some(tls) => {
+                        let session = ServerConnection::new(tls).expect("a session");
+                        serve(StreamOwned::new(session, stream), &bids, &heard);
+                    }
+                });
             }
         });
-        Self { address, bids, got }
+        Self { scheme, address, bids, got }
     }
 
     /// Where it is.
     #[must_use]
     pub fn url(&self) -> String {
-        format!("http://{}/hooks", self.address)
+        format!("{}://{}/hooks", self.scheme, self.address)
     }
 
     /// Answers the next requests so.
@@ -118,26 +141,27 @@ impl Receiver {
     }
 }
 
-fn serve(stream: &TcpStream, bids: &Mutex<VecDeque<Answer>>, heard: &Sender<Hook>) {
-    let Some(hook) = read(stream) else { return };
+fn serve(stream: impl Read + Write, bids: &Mutex<VecDeque<Answer>>, heard: &Sender<Hook>) {
+    let mut stream = BufReader::new(stream);
+    let Some(hook) = read(&mut stream) else { return };
     let bid = bids.lock().expect("nobody panicked").pop_front();
     // The test may be over.
     let _ = heard.send(hook);
     match bid.unwrap_or(Answer::Status(204)) {
         Answer::Status(status) => {
             let head = format!("HTTP/1.1 {status} Said\r\ncontent-length: 0\r\n\r\n");
-            let _ = (&*stream).write_all(head.as_bytes());
+            let _ = stream.get_mut().write_all(head.as_bytes());
         }
         Answer::Hang => {
-            let _ = (&*stream).read_to_end(&mut Vec::new());
+            let _ = stream.read_to_end(&mut Vec::new());
         }
     }
 }
 
-fn read(stream: &TcpStream) -> Option<Hook> {
-    let (mut reader, mut head) = (BufReader::new(stream), String::new());
+fn read(stream: &mut impl BufRead) -> Option<Hook> {
+    let mut head = String::new();
     while !head.ends_with("\r\n\r\n") {
-        if reader.read_line(&mut head).ok()? == 0 {
+        if stream.read_line(&mut head).ok()? == 0 {
             return None;
         }
     }
@@ -148,7 +172,7 @@ fn read(stream: &TcpStream) -> Option<Hook> {
         Some(line?.split_once(':')?.1.trim().to_owned())
     };
     let mut body = vec![0; header("content-length")?.parse().ok()?];
-    reader.read_exact(&mut body).ok()?;
+    stream.read_exact(&mut body).ok()?;
     Some(Hook {
         id: header("webhook-id")?,
         timestamp: header("webhook-timestamp")?,

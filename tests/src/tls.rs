@@ -16,7 +16,7 @@ use tokio_rustls::client::TlsStream;
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::pem::PemObject as _;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use tokio_rustls::rustls::{ClientConfig, RootCertStore, SupportedProtocolVersion};
+use tokio_rustls::rustls::{ClientConfig, RootCertStore, ServerConfig, SupportedProtocolVersion};
 use tonic::transport::{Channel, Endpoint, Uri};
 
 pub use tokio_rustls::rustls::version::{TLS12, TLS13};
@@ -102,6 +102,24 @@ impl Certs {
     pub fn listener(&self, mutual: bool) -> String {
         let tls = self.setting(mutual);
         format!("[[listen]]\naddress = \"127.0.0.1:0\"\nkind = \"grpc\"\n{tls}")
+    }
+
+    /// A server's configuration with the engine's certificate.
+    ///
+    /// # Panics
+    /// When it cannot be read.
+    #[must_use]
+    pub fn server(&self) -> Arc<ServerConfig> {
+        let pem = |name: &str| std::fs::read(self.path(name)).expect("the file is there");
+        let chain = pem("server.pem");
+        let chain = CertificateDer::pem_slice_iter(&chain)
+            .collect::<Result<Vec<_>, _>>()
+            .expect("certificates");
+        let key = PrivateKeyDer::from_pem_slice(&pem("server.key")).expect("a key");
+        let builder = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()));
+        let builder = builder.with_protocol_versions(&[&TLS12, &TLS13]).expect("versions");
+        let builder = builder.with_no_client_auth();
+        Arc::new(builder.with_single_cert(chain, key).expect("a pair"))
     }
 
     /// A client's configuration: what it trusts, what it shows, and what it speaks.

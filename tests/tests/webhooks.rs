@@ -4,6 +4,7 @@
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use tallystick_tests::receiver::{Answer, Hook, Receiver};
+use tallystick_tests::tls::Certs;
 use tallystick_tests::{Engine, Launch, iban, run_cli, until};
 use tempfile::TempDir;
 
@@ -337,6 +338,43 @@ fn an_owner_looks_after_its_own_and_who_is_revoked_hears_nothing_more() {
     let own = ["webhook", "add", "--party", SELLER, "--url", &url];
     let said = house.by(Some(buyer), &own).expect_err("another's party");
     assert!(said.contains("scope"), "{said}");
+/// A receiver inside has a certificate of an authority that nobody outside knows.
+#[test]
+fn over_tls_it_goes_to_who_shows_a_certificate_of_an_authority_that_is_trusted() {
+    let folder = tempfile::tempdir().unwrap();
+    let certs = |name: &str| Certs::make(&folder.path().join(name), &[]);
+    let (ours, others) = (certs("ours"), certs("others"));
+    let ca_file = format!("ca_file = {:?}\n", ours.path("ca.pem"));
+    let mut house = House::new(&[OPEN, &ca_file].concat());
+    house.registered();
+    let [good, other] = [&ours, &others].map(Receiver::under_tls);
+    let (webhook, secret) = house.add(SELLER, &good.url(), &[]);
+    house.window("100");
+    let closed = good.next();
+    assert!(closed.is_signed_by(&secret) && kind(&closed) == "window.closed", "{closed:?}");
+    let (wrong, _) = house.add(SELLER, &other.url(), &[]);
+    let said = house.refused(&["webhook", "test", &wrong]);
+    assert!(said.contains("certificate does not hold"), "{said}");
+    house.one(&["webhook", "remove", &wrong]);
+    // Without the file nobody inside is trusted, and what is not told waits.
+    let launch = Launch::new(&house.dir.path().join("data"));
+    let patient = "[webhooks]\nallow_private = true\nretries = [\"1h\"]\n";
+    house.again(&launch.clone().config(patient));
+    house.window("200");
+    house.webhook("it fails", |of| of["failures"] == 1);
+    let failing = house.one(&["webhook", "list"]);
+    assert!(failing["reason"].as_str().unwrap().contains("certificate does not hold"));
+    assert_eq!((good.rest(), other.rest()), (vec![], vec![]));
+    house.again(&launch.clone().config(&[patient, &ca_file].concat()));
+    house.one(&["webhook", "replay", &webhook]);
+    assert_eq!(good.next().json()["data"]["window"], 2);
+    // A file that names nobody is said at the start.
+    house.engine = None;
+    let none = [OPEN, "ca_file = \"/dev/null\"\n"].concat();
+    let said = launch.config(&none).refusal();
+    assert!(said.contains("[webhooks] ca_file: /dev/null: it holds no certificate"), "{said}");
+}
+
     let added = house.by(Some(seller), &own).expect("its own")[0].clone();
     let (webhook, secret) = (added["webhook"].to_string(), added["secret"].as_str().unwrap());
     assert_eq!(added["added_by"], "seller");

@@ -3,6 +3,7 @@
 use super::rails::Time;
 use crate::limits::{HOOK_RETRIES, HOOK_RETRIES_MAX, HOOK_RETRY_MAX, HOOK_TIMEOUT};
 use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// `[webhooks]`.
@@ -11,6 +12,8 @@ use std::time::Duration;
 pub struct WebhookSettings {
     /// Whether they may go to addresses that are not public, and to this machine without TLS.
     pub allow_private: bool,
+    /// Authorities whose certificates receivers may show, beside those that browsers trust: PEM.
+    pub ca_file: Option<PathBuf>,
     /// How long one request may take.
     pub timeout: Time,
     /// When a delivery that failed is tried again; when all of them failed, the endpoint is paused.
@@ -20,7 +23,7 @@ pub struct WebhookSettings {
 impl Default for WebhookSettings {
     fn default() -> Self {
         let retries = HOOK_RETRIES.map(Time).to_vec();
-        Self { allow_private: false, timeout: Time(HOOK_TIMEOUT), retries }
+        Self { allow_private: false, ca_file: None, timeout: Time(HOOK_TIMEOUT), retries }
     }
 }
 

@@ -3,10 +3,12 @@
 use super::ServeError;
 use crate::api::{Access, Gated, OperatorApi, Trail, VouchersApi};
 use crate::config::{Config, WebhookSettings};
+use crate::files;
 use crate::limits::{MESSAGE_BYTES_MAX, VOUCHERS_MESSAGE_BYTES_MAX};
-use crate::rails::hook::Reach;
+use crate::rails::hook::{Reach, Roots};
 use crate::settle::{HookSettings, Webhooks};
 use crate::trail::{AuditLog, Writer};
+use std::path::Path;
 use tallystick_proto::v1::operator_server::OperatorServer;
 use tallystick_proto::v1::vouchers_server::VouchersServer;
 use tonic::service::Routes;
@@ -39,12 +41,23 @@ pub(super) async fn services(
 }
 
 /// Where parties are told over HTTP.
-pub(super) fn tells(of: &WebhookSettings) -> Webhooks {
-    Webhooks::new(HookSettings {
+///
+/// # Errors
+/// `WebhookRoots` when the file of authorities cannot be used.
+pub(super) fn tells(of: &WebhookSettings) -> Result<Webhooks, ServeError> {
+    let roots = of.ca_file.as_deref().map(roots).transpose();
+    Ok(Webhooks::new(HookSettings {
         reach: Reach { allow_private: of.allow_private },
+        roots: roots.map_err(|why| ServeError::WebhookRoots { why })?.unwrap_or_default(),
         timeout: of.timeout.0,
         retries: of.retries.iter().map(|time| time.0).collect(),
-    })
+    }))
+}
+
+/// The authorities that a file names.
+pub(super) fn roots(path: &Path) -> Result<Roots, String> {
+    let bytes = std::fs::read(path).map_err(|error| files::why(path, &error))?;
+    Roots::read(&bytes).map_err(|misfit| format!("{}: {misfit}", path.display()))
 }
 
 /// Where each call of operators is written down.

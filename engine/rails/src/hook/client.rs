@@ -5,6 +5,7 @@
 //! head is read.
 
 use super::reach::Reach;
+use super::roots::Roots;
 use super::secret::{Secret, signatures};
 use super::target::Target;
 use std::io;
@@ -70,12 +71,14 @@ pub struct Client {
 }
 
 impl Client {
-    /// A client that goes so far and waits so long. Connects to nothing yet.
+    /// A client that goes so far, waits so long, and trusts these authorities. Connects to nothing
+    /// yet.
     #[must_use]
-    pub fn new(reach: Reach, timeout: Duration) -> Self {
+    pub fn new(reach: Reach, timeout: Duration, roots: &Roots) -> Self {
         let settings = Agent::config_builder()
             .http_status_as_error(false)
             .https_only(!reach.allow_private)
+            .tls_config(roots.tls())
             .max_redirects(0)
             .max_redirects_will_error(false)
             .proxy(None)
@@ -207,6 +210,10 @@ mod tests {
 
     const OPEN: Reach = Reach { allow_private: true };
 
+    fn client(reach: Reach) -> Client {
+        Client::new(reach, Duration::from_secs(20), &Roots::default())
+    }
+
     fn secret() -> Secret {
         Secret::new(Zeroizing::new(vec![7; 32])).unwrap()
     }
@@ -235,9 +242,8 @@ mod tests {
 
     fn outcome(answer: &'static str) -> (Outcome, String) {
         let (url, heard) = answers(answer);
-        let client = Client::new(OPEN, Duration::from_secs(20));
         let target = Target::read(&url, OPEN).unwrap();
-        (client.send(&target, &message(), &[secret()], 1_000), heard.join().unwrap())
+        (client(OPEN).send(&target, &message(), &[secret()], 1_000), heard.join().unwrap())
     }
 
     #[test]
@@ -277,13 +283,13 @@ mod tests {
     /// What a name leads to counts, not how it looks.
     #[test]
     fn a_name_that_leads_inside_is_refused_when_it_is_looked_up() {
-        let client = Client::new(Reach::default(), Duration::from_secs(20));
+        let closed = client(Reach::default());
         let uri: Uri = "https://localhost:9/".parse().unwrap();
-        let found = client.send(&Target { uri }, &message(), &[secret()], 1);
+        let found = closed.send(&Target { uri }, &message(), &[secret()], 1);
         let Outcome::Failed(why) = found else { panic!("{found:?}") };
         assert!(why.contains("not public"), "{why}");
         // Even where this machine may be reached, what is not TLS goes nowhere else.
-        let open = Client::new(OPEN, Duration::from_secs(20));
+        let open = client(OPEN);
         let uri: Uri = "http://192.0.2.1:9/".parse().unwrap();
         let found = open.send(&Target { uri }, &message(), &[secret()], 1);
         let Outcome::Failed(why) = found else { panic!("{found:?}") };
@@ -294,7 +300,7 @@ mod tests {
     fn who_does_not_answer_is_given_up() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}/", listener.local_addr().unwrap());
-        let client = Client::new(OPEN, Duration::from_millis(200));
+        let client = Client::new(OPEN, Duration::from_millis(200), &Roots::default());
         let target = Target::read(&url, OPEN).unwrap();
         let found = client.send(&target, &message(), &[secret()], 1);
         assert_eq!(found, Outcome::Failed("no answer in time".into()));

@@ -6,10 +6,12 @@
 
 mod client;
 mod reach;
+mod roots;
 mod secret;
 mod target;
 
 pub use client::{Client, Message, Outcome};
 pub use reach::{Reach, is_public};
+pub use roots::{Roots, RootsMisfit};
 pub use secret::{Secret, SecretMisfit, signatures};
 pub use target::{Target, TargetMisfit};

@@ -18,7 +18,7 @@ use super::engine::Engine;
 use crate::ledger::{Endpoint, Refusal};
 use crate::limits::{HOOK_TEST_EVERY, HOOKS_OF_PARTY_AT_ONCE};
 use crate::pipeline::{self, Busy, NotDone};
-use crate::rails::hook::{Client, Message, Outcome, Reach, Secret, Target};
+use crate::rails::hook::{Client, Message, Outcome, Reach, Roots, Secret, Target};
 use crate::types::{Lsn, PartyId, Timestamp};
 use crate::vault::Vault;
 use std::collections::{BTreeMap, HashMap};
@@ -34,6 +34,8 @@ pub struct HookSettings {
     pub reach: Reach,
     /// How long a request may take.
     pub timeout: Duration,
+    /// Whose certificates receivers may show.
+    pub roots: Roots,
     /// When a delivery that failed is tried again.
     pub retries: Vec<Duration>,
 }
@@ -112,7 +114,7 @@ impl Webhooks {
     /// Nothing is sent until the courier runs.
     #[must_use]
     pub fn new(settings: HookSettings) -> Self {
-        let client = Client::new(settings.reach, settings.timeout);
+        let client = Client::new(settings.reach, settings.timeout, &settings.roots);
         let (asks, asked) = mpsc::channel(1);
         Self(Arc::new(Shared {
             settings,
@@ -304,8 +306,8 @@ mod tests {
     use crate::limits::{HOOK_RETRIES, HOOK_TIMEOUT};
 
     fn webhooks() -> Webhooks {
-        let (reach, timeout) = (Reach::default(), HOOK_TIMEOUT);
-        Webhooks::new(HookSettings { reach, timeout, retries: HOOK_RETRIES.to_vec() })
+        let (reach, roots, timeout) = (Reach::default(), Roots::default(), HOOK_TIMEOUT);
+        Webhooks::new(HookSettings { reach, roots, timeout, retries: HOOK_RETRIES.to_vec() })
     }
 
     #[test]
