@@ -10,7 +10,7 @@ use crate::ledger::{
 };
 use crate::limits::{STATEMENT_ROWS, STATEMENT_WINDOWS};
 use crate::types::{AssetNumber, BatchId, Digest, Net, PartyId, Timestamp, Total, WindowNumber};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Whose statement, and of what.
 #[derive(Debug, Clone, Copy)]
@@ -138,20 +138,47 @@ fn carried_on(
     batches.into_iter().filter_map(one).filter(|(.., net)| *net != Net::ZERO).collect()
 }
 
-/// What a party did in one asset; `None` where it is in no row.
-pub(super) fn line(party: PartyId, of: &SealedAsset) -> Option<(Total, Total, Net, Net)> {
-    let sum = |rows: &[Obligation], own: fn(&Obligation) -> PartyId| {
-        let own = rows.iter().filter(|row| own(row) == party);
-        own.fold((Total::ZERO, false), |(sum, _), row| (sum.plus(row.amount), true))
+/// What a party did in one asset of a window.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Did {
+    /// What it signed to others.
+    pub sent: Total,
+    /// What others signed to it.
+    pub received: Total,
+    /// What earlier batches left for this window: owed to it, less what it owes.
+    pub carried: Net,
+    /// All of it.
+    pub net: Net,
+    /// To how many others it signed.
+    pub payees: usize,
+    /// How many others signed to it.
+    pub payers: usize,
+}
+
+/// What each of these parties did in one asset, of those that are in a row of it. The rows are
+/// looked through once, however many the parties are.
+pub(super) fn did(parties: &BTreeSet<PartyId>, of: &SealedAsset) -> BTreeMap<PartyId, Did> {
+    let mut all: BTreeMap<PartyId, Did> = BTreeMap::new();
+    let mut note = |party: PartyId, add: &dyn Fn(&mut Did)| {
+        if parties.contains(&party) {
+            add(all.entry(party).or_default());
+        }
     };
-    let (sent, pays) = sum(&of.obligations, |row| row.payer);
-    let (received, gets) = sum(&of.obligations, |row| row.payee);
-    let (owes, paid_less) = sum(&of.carried, |row| row.payer);
-    let (owed, got_less) = sum(&of.carried, |row| row.payee);
-    let carried = owed.to_net().minus(owes.to_net());
-    let place = of.positions.binary_search_by_key(&party, |position| position.party);
-    let net = place.map_or(Net::ZERO, |place| of.positions[place].net);
-    (pays || gets || paid_less || got_less).then_some((sent, received, carried, net))
+    for Obligation { payer, payee, amount } in &of.obligations {
+        note(*payer, &|did| (did.sent, did.payees) = (did.sent.plus(*amount), did.payees + 1));
+        note(*payee, &|did| {
+            (did.received, did.payers) = (did.received.plus(*amount), did.payers + 1);
+        });
+    }
+    for Obligation { payer, payee, amount } in &of.carried {
+        note(*payer, &|did| did.carried = did.carried.minus(amount.to_net()));
+        note(*payee, &|did| did.carried = did.carried.plus(amount.to_net()));
+    }
+    for (party, did) in &mut all {
+        let place = of.positions.binary_search_by_key(party, |position| position.party);
+        did.net = place.map_or(Net::ZERO, |place| of.positions[place].net);
+    }
+    all
 }
 
 impl Engine {
@@ -169,15 +196,14 @@ impl Engine {
         let (pages, next, carried_on) = found.await?;
         let archive = self.archive().clone();
         let looked = tokio::task::spawn_blocking(move || {
-            let mut lines = Vec::new();
+            let (mut lines, own) = (Vec::new(), BTreeSet::from([wanted.party]));
             for Page { window, sealed, batches } in pages {
                 let loaded = archive.window(&sealed)?;
                 let of = loaded.assets.iter();
                 for (&asset, of) in of.filter(|(of, _)| wanted.asset.is_none_or(|one| one == **of))
                 {
-                    let Some((sent, received, carried, net)) = line(wanted.party, of) else {
-                        continue;
-                    };
+                    let Some(did) = did(&own, of).remove(&wanted.party) else { continue };
+                    let Did { sent, received, carried, net, .. } = did;
                     let batch = batches.get(&asset).copied();
                     let line = StatementLine { window, asset, sent, received, carried, net, batch };
                     lines.push(line);
@@ -229,24 +255,41 @@ mod tests {
         close(head, BTreeMap::from([(AssetNumber(978), owed)]))
     }
 
-    /// Of every party a line adds up, and all lines add up to nothing.
+    /// Of every party it adds up, and all of them add up to nothing.
     #[test]
     fn what_was_received_less_what_was_sent_with_what_was_carried_is_the_position() {
         for seed in 0..50 {
             let window = window(seed);
             let of = &window.assets[&AssetNumber(978)];
             let mut sum = Net::ZERO;
+            let all = did(&(1..=PARTIES).chain([99]).map(party).collect(), of);
             for n in 1..=PARTIES {
-                let Some((sent, received, carried, net)) = line(party(n), of) else {
+                let Some(did) = all.get(&party(n)) else {
                     assert!(of.positions.iter().all(|position| position.party != party(n)));
                     continue;
                 };
-                let all = received.to_net().minus(sent.to_net()).plus(carried);
-                assert_eq!(all, net, "party {n} of seed {seed}");
-                sum = sum.plus(net);
+                let rises = did.received.to_net().minus(did.sent.to_net()).plus(did.carried);
+                assert_eq!(rises, did.net, "party {n} of seed {seed}");
+                let others = |own: fn(&Obligation) -> PartyId| {
+                    of.obligations.iter().filter(|row| own(row) == party(n)).count()
+                };
+                let counts = (others(|row| row.payer), others(|row| row.payee));
+                assert_eq!((did.payees, did.payers), counts, "party {n} of seed {seed}");
+                sum = sum.plus(did.net);
             }
-            assert_eq!(sum, Net::ZERO);
-            assert_eq!(line(party(99), of), None);
+            assert_eq!((sum, all.get(&party(99))), (Net::ZERO, None));
+        }
+    }
+
+    #[test]
+    fn what_is_said_of_a_party_is_the_same_whoever_else_is_asked_for() {
+        let window = window(3);
+        let of = &window.assets[&AssetNumber(978)];
+        let all = did(&(1..=PARTIES).map(party).collect(), of);
+        for n in 1..=PARTIES {
+            let alone = did(&BTreeSet::from([party(n)]), of);
+            assert_eq!(alone.get(&party(n)), all.get(&party(n)));
+            assert!(alone.len() <= 1);
         }
     }
 }

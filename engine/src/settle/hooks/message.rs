@@ -1,7 +1,8 @@
 //! What is sent: the JSON of each kind of message (`docs/WEBHOOKS.md`). Everything in it follows
 //! from records, so that it is the same whenever it is made.
 
-use crate::ledger::{BudgetKey, BudgetUse, LegMove, Period, SealedAsset, Topic};
+use super::super::statement::Did;
+use crate::ledger::{BudgetKey, BudgetUse, LegMove, Period, Topic};
 use crate::types::{AssetDef, BatchId, Digest, Lsn, NetworkId, PartyId, Timestamp};
 use serde::Serialize;
 
@@ -67,48 +68,20 @@ impl<'a> Asset<'a> {
     }
 }
 
-/// What a party did in one asset of a window.
-#[derive(Debug, Clone)]
-pub struct Share {
-    pub asset: AssetDef,
-    pub received: String,
-    pub sent: String,
-    pub carried: String,
-    pub net: String,
-    pub payers: usize,
-    pub payees: usize,
-}
-
-impl Share {
-    /// Of a party in the rows of one asset; `None` where it is in none.
-    pub fn of(party: PartyId, asset: &AssetDef, rows: &SealedAsset) -> Option<Self> {
-        let (sent, received, carried, net) = super::super::statement::line(party, rows)?;
-        Some(Self {
-            asset: asset.clone(),
-            received: received.to_string(),
-            sent: sent.to_string(),
-            carried: carried.to_string(),
-            net: net.to_string(),
-            payers: rows.obligations.iter().filter(|row| row.payee == party).count(),
-            payees: rows.obligations.iter().filter(|row| row.payer == party).count(),
-        })
-    }
-}
-
-/// What a party was paid, and what it owes, in a window.
+/// What a party was paid, and what it owes, in each asset of a window.
 pub fn window_closed(
     of: Of,
     (window, closed_at, root): (u64, Timestamp, Digest),
-    shares: &[Share],
+    shares: &[(&AssetDef, Did)],
 ) -> Vec<u8> {
     #[derive(Serialize)]
     struct Line<'a> {
         #[serde(flatten)]
         asset: Asset<'a>,
-        received: &'a str,
-        sent: &'a str,
-        carried: &'a str,
-        net: &'a str,
+        received: String,
+        sent: String,
+        carried: String,
+        net: String,
         payers: usize,
         payees: usize,
     }
@@ -119,14 +92,14 @@ pub fn window_closed(
         root: String,
         assets: Vec<Line<'a>>,
     }
-    fn line(share: &Share) -> Line<'_> {
-        let (payers, payees) = (share.payers, share.payees);
+    fn line<'a>((asset, did): &(&'a AssetDef, Did)) -> Line<'a> {
+        let Did { sent, received, carried, net, payees, payers } = *did;
         Line {
-            asset: Asset::of(&share.asset),
-            received: &share.received,
-            sent: &share.sent,
-            carried: &share.carried,
-            net: &share.net,
+            asset: Asset::of(asset),
+            received: received.to_string(),
+            sent: sent.to_string(),
+            carried: carried.to_string(),
+            net: net.to_string(),
             payers,
             payees,
         }
@@ -216,7 +189,7 @@ pub fn test(endpoint: Lsn, party: PartyId, at: Timestamp) -> Vec<u8> {
 mod tests {
     use super::*;
     use crate::ledger::{Budget, LegState};
-    use crate::types::{Amount, AssetNumber, SettlementModel, SignerKey, Total};
+    use crate::types::{Amount, AssetNumber, Net, SettlementModel, SignerKey, Total};
 
     fn of(topic: Topic) -> Of {
         let at = Timestamp(1_795_000_000_123_456);
@@ -242,15 +215,8 @@ mod tests {
                  {{\"lsn\":7,\"party\":\"{party}\","
             )
         };
-        let share = Share {
-            asset: eur(),
-            received: "5".into(),
-            sent: "2".into(),
-            carried: "-1".into(),
-            net: "2".into(),
-            payers: 3,
-            payees: 1,
-        };
+        let (sent, received, carried, net) = (Total(2), Total(5), Net(-1), Net(2));
+        let share = (&eur(), Did { sent, received, carried, net, payees: 1, payers: 3 });
         let closed = (4, Timestamp(1_795_000_000_000_000), Digest([0xbb; 32]));
         let found = text(window_closed(of(Topic::WindowClosed), closed, &[share]));
         let root = "bb".repeat(32);

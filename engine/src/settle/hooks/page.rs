@@ -1,7 +1,8 @@
 //! From events to what endpoints are told of them: a bounded number of events at a time, for all
 //! endpoints that stand at the same place together.
 
-use super::message::{self, Of, Share};
+use super::super::statement::{Did, did};
+use super::message::{self, Of};
 use super::row::Place;
 use crate::journal::{Chain, Entry, JournalError, Record};
 use crate::ledger::event::{
@@ -179,22 +180,22 @@ impl<'a> Page<'a> {
         let Some(parties) = self.parties.get(&Topic::WindowClosed) else { return Ok(Vec::new()) };
         let sealed = self.engine.standing(|control| control.window(e.window)?.sealed_head())?;
         let window = self.engine.archive().window(&sealed)?;
-        let mut told = Vec::new();
-        for party in parties {
-            let mut shares = Vec::new();
-            for (asset, rows) in &window.assets {
-                shares.extend(Share::of(*party, &self.asset(*asset)?, rows));
+        let assets = window.assets.iter().map(|(asset, rows)| Ok((self.asset(*asset)?, rows)));
+        let assets = assets.collect::<Result<Vec<_>, NotLoaded>>()?;
+        let mut shares: BTreeMap<PartyId, Vec<(&AssetDef, Did)>> = BTreeMap::new();
+        for (asset, rows) in &assets {
+            for (party, did) in did(parties, rows) {
+                shares.entry(party).or_default().push((asset, did));
             }
-            if shares.is_empty() {
-                continue;
-            }
+        }
+        let told = |(party, shares): (PartyId, Vec<(&AssetDef, Did)>)| {
             let topic = Topic::WindowClosed;
-            let of = Of { topic, lsn: record.lsn, at: record.at, party: *party };
+            let of = Of { topic, lsn: record.lsn, at: record.at, party };
             let closed = (e.window.0, sealed.head.cut_at, e.root);
             let body = message::window_closed(of, closed, &shares);
-            told.push(Told { index: 0, topic, party: *party, body });
-        }
-        Ok(told)
+            Told { index: 0, topic, party, body }
+        };
+        Ok(shares.into_iter().map(told).collect())
     }
 
     fn legs(&self, record: &Record<'_>, e: &LegsMoved) -> Result<Vec<Told>, NotLoaded> {
