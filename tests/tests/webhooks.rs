@@ -227,8 +227,27 @@ fn what_fails_comes_again_in_order_until_the_webhook_is_paused_and_goes_on_when_
     let figures = ["webhooks", "webhooks_failing", "webhooks_paused"];
     assert_eq!(figures.map(|name| status[name].clone()), [json!(1), json!(0), json!(1)]);
     assert!(house.engine().stderr().contains("webhook replay"), "the log says what to do");
+    // Whoever looks what is to be done is told, and whoever looks at the machine.
+    let todo = house.lines(&["todo"]);
+    let todo: Vec<&str> = todo.iter().map(|row| row["do"].as_str().unwrap()).collect();
+    let wanted = format!(
+        "is paused: answered 500. Once its receiver works: `tallystick webhook replay {webhook}`."
+    );
+    assert!(todo.iter().any(|line| line.ends_with(&wanted)), "{todo:?}");
+    let data = house.file("data");
+    let doctor = || {
+        let said = run_cli(&["doctor", "--data-dir", &data]);
+        String::from_utf8(said.stdout).unwrap()
+    };
+    let line = format!(
+        "WARNING: webhooks: 1 paused, and nothing is told there: {webhook} (answered 500)."
+    );
+    until("the doctor sees it", || doctor().contains(&line).then_some(()));
     house.one(&["webhook", "replay", &webhook]);
     let windows = [receiver.next(), receiver.next()].map(|of| of.json()["data"]["window"].clone());
+    until("the doctor is content", || {
+        doctor().contains("OK: webhooks: none is paused").then_some(())
+    });
     assert_eq!(windows, [json!(2), json!(3)]);
     // Who is gone is left alone.
     receiver.bid(&[Answer::Status(410)]);
@@ -319,25 +338,6 @@ fn nothing_is_sent_to_what_is_inside() {
     assert_eq!(receiver.rest(), []);
 }
 
-#[test]
-fn an_owner_looks_after_its_own_and_who_is_revoked_hears_nothing_more() {
-    let (mut house, receiver) = (House::new(OPEN), Receiver::start());
-    house.registered();
-    let keys = ["ann", "seller", "buyer-owner"].map(|name| house.dir.path().join(name));
-    let [ann, seller, buyer] = &keys;
-    let add = |house: &House, name: &str, role: &str, rest: &[&str]| {
-        let file = house.file(name);
-        let args = ["access", "add", "--name", name, "--role", role, "--out", &file];
-        house.one(&[&args[..], rest].concat())
-    };
-    add(&house, "ann", "operator", &[]);
-    house.token = Some(ann.clone());
-    add(&house, "seller", "party", &["--party", SELLER]);
-    add(&house, "buyer-owner", "party", &["--party", BUYER]);
-    let url = receiver.url();
-    let own = ["webhook", "add", "--party", SELLER, "--url", &url];
-    let said = house.by(Some(buyer), &own).expect_err("another's party");
-    assert!(said.contains("scope"), "{said}");
 /// A receiver inside has a certificate of an authority that nobody outside knows.
 #[test]
 fn over_tls_it_goes_to_who_shows_a_certificate_of_an_authority_that_is_trusted() {
@@ -375,6 +375,25 @@ fn over_tls_it_goes_to_who_shows_a_certificate_of_an_authority_that_is_trusted()
     assert!(said.contains("[webhooks] ca_file: /dev/null: it holds no certificate"), "{said}");
 }
 
+#[test]
+fn an_owner_looks_after_its_own_and_who_is_revoked_hears_nothing_more() {
+    let (mut house, receiver) = (House::new(OPEN), Receiver::start());
+    house.registered();
+    let keys = ["ann", "seller", "buyer-owner"].map(|name| house.dir.path().join(name));
+    let [ann, seller, buyer] = &keys;
+    let add = |house: &House, name: &str, role: &str, rest: &[&str]| {
+        let file = house.file(name);
+        let args = ["access", "add", "--name", name, "--role", role, "--out", &file];
+        house.one(&[&args[..], rest].concat())
+    };
+    add(&house, "ann", "operator", &[]);
+    house.token = Some(ann.clone());
+    add(&house, "seller", "party", &["--party", SELLER]);
+    add(&house, "buyer-owner", "party", &["--party", BUYER]);
+    let url = receiver.url();
+    let own = ["webhook", "add", "--party", SELLER, "--url", &url];
+    let said = house.by(Some(buyer), &own).expect_err("another's party");
+    assert!(said.contains("scope"), "{said}");
     let added = house.by(Some(seller), &own).expect("its own")[0].clone();
     let (webhook, secret) = (added["webhook"].to_string(), added["secret"].as_str().unwrap());
     assert_eq!(added["added_by"], "seller");

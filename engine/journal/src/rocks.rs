@@ -14,7 +14,7 @@ mod tests;
 use super::mark::{self, Mark};
 use super::record::{is_frame, tail_of};
 use super::{Framed, Journal, JournalError, Log, Table, Tables as _, Tail, Visit, wal};
-pub use copy::{note_restored, open_copy, restored};
+pub use copy::{glance, note_restored, open_copy, restored};
 use format::{DIRECTORY_FORMAT, FORMAT_COLUMN, META_FORMAT, check_format_of, other_format};
 use merge::merge_small_files;
 use options::{options, reading, reading_one, synced};

@@ -16,10 +16,10 @@ Examples:
 
 Looks, as the user that it runs as (take the engine's): at room on the disk and how long a durable
 write takes; the clock; open files; what checks signatures; who may read secrets; certificates; the
-newest backup; archives and the audit log; and every rail that is configured, which is asked and
-told nothing. Changes nothing, and may run beside the engine. One line for each; the exit code is
-that of the worst: 0 all is well; 1 WARNING: see to it; 2 CRITICAL: the engine does not start like
-this, or money may be late.";
+newest backup; archives and the audit log; webhooks that are paused; and every rail that is
+configured, which is asked and told nothing. Changes nothing, and may run beside the engine. One
+line for each; the exit code is that of the worst: 0 all is well; 1 WARNING: see to it; 2 CRITICAL:
+the engine does not start like this, or money may be late.";
 
 /// `tallystick doctor`
 #[derive(Debug, Clone, Args)]

@@ -9,8 +9,8 @@ use crate::limits::PAGE_MAX;
 use bytes::Bytes;
 use std::collections::BTreeSet;
 use tallystick_proto::v1::{
-    Batch, GetBatchRequest, GetStatusRequest, ListBatchesRequest, ListTroublesRequest, Proposal,
-    Status,
+    Batch, GetBatchRequest, GetStatusRequest, ListBatchesRequest, ListTroublesRequest,
+    ListWebhooksRequest, Proposal, Status, Webhook,
 };
 
 /// Shown with `tallystick todo --help`.
@@ -19,8 +19,11 @@ Example:
   tallystick todo
 
 Says first what waits for a second person, then of every batch that has not ended what you must
-do now, the oldest batch first, then what is open beside them: troubles, the schedule, what keeps
-the engine from going on. `batch report` says more of one batch.";
+do now, the oldest batch first, then what is open beside them: the schedule, what keeps the engine
+from going on, webhooks that are paused, troubles. `batch report` says more of one batch.";
+
+/// So many webhooks that are paused are told one by one.
+const PAUSED_NAMED: usize = 10;
 
 const COLUMNS: [&str; 4] = ["batch_id", "state", "since_us", "do"];
 
@@ -129,6 +132,11 @@ async fn of_engine(session: &Session, batches: &BTreeSet<Bytes>) -> Result<Vec<R
     let answer = session.operator().get_status(GetStatusRequest {}).await;
     let status = answer.map_err(|status| session.failed(status))?.into_inner();
     let mut rows: Vec<Record> = standing(&status).into_iter().map(Todo::record).collect();
+    if status.webhooks_paused > 0 {
+        let answer = session.operator().list_webhooks(ListWebhooksRequest::default()).await;
+        let webhooks = answer.map_err(|status| session.failed(status))?.into_inner().webhooks;
+        rows.extend(paused(&webhooks).into_iter().map(Todo::record));
+    }
     let answer = session.operator().list_troubles(ListTroublesRequest::default()).await;
     let mut troubles = answer.map_err(|status| session.failed(status))?.into_inner();
     while let Some(trouble) = troubles.message().await.map_err(|status| session.failed(status))? {
@@ -164,6 +172,26 @@ fn standing(status: &Status) -> Vec<Todo> {
     let standing = status.standing.iter();
     all.extend(standing.map(|why| Todo::of_engine(format!("Blocked: {}", with_point(why)))));
     all
+}
+
+/// Webhooks that tell nobody anything until somebody has seen to their receivers.
+fn paused(webhooks: &[Webhook]) -> Vec<Todo> {
+    let mut all: Vec<&Webhook> = webhooks.iter().filter(|of| of.state == "paused").collect();
+    all.sort_by_key(|of| of.failing_since_us);
+    let rest = all.split_off(all.len().min(PAUSED_NAMED));
+    let one = |of: &&Webhook| {
+        let (webhook, why) = (of.webhook, with_point(&of.reason));
+        let what = format!(
+            "Webhook {webhook} to {} is paused: {why} Once its receiver works: `tallystick webhook replay {webhook}`.",
+            of.url
+        );
+        Todo { since_us: of.failing_since_us, ..Todo::of_engine(what) }
+    };
+    let more = || {
+        let count = rest.len();
+        Todo::of_engine(format!("{count} more webhooks are paused: `tallystick webhook list`."))
+    };
+    all.iter().map(one).chain((!rest.is_empty()).then(more)).collect()
 }
 
 fn with_point(text: &str) -> String {
@@ -208,5 +236,28 @@ mod tests {
             ]
         );
         assert!(standing(&Status::default()).is_empty());
+    }
+
+    #[test]
+    fn a_paused_webhook_is_told_with_what_to_do_and_only_so_many_of_them() {
+        let webhook = |webhook: u64, state: &str| Webhook {
+            webhook,
+            state: state.into(),
+            url: "https://shop.example/".into(),
+            reason: "answered 500".into(),
+            failing_since_us: 1_000 - i64::try_from(webhook).unwrap(),
+            ..Default::default()
+        };
+        assert!(paused(&[webhook(3, "sending"), webhook(4, "failing")]).is_empty());
+        let told = paused(&[webhook(3, "sending"), webhook(7, "paused")]);
+        assert_eq!(
+            told[0].what,
+            "Webhook 7 to https://shop.example/ is paused: answered 500. Once its receiver works: \
+             `tallystick webhook replay 7`."
+        );
+        let many: Vec<Webhook> = (1..=13).map(|number| webhook(number, "paused")).collect();
+        let told = paused(&many);
+        assert_eq!((told.len(), told[0].since_us), (11, 987));
+        assert_eq!(told[10].what, "3 more webhooks are paused: `tallystick webhook list`.");
     }
 }

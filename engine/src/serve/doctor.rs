@@ -2,10 +2,12 @@
 //! an engine runs or not. Changes nothing: what it writes to measure a disk is gone when it ends,
 //! and rails are only asked what they are asked every day.
 //!
-//! Owns what is looked at and how bad each finding is. Never looks into the ledger: `audit` does.
+//! Owns what is looked at and how bad each finding is. Of the ledger's directory it reads how far
+//! webhooks were sent and nothing else: `audit` does the rest.
 
 mod disk;
 mod folders;
+mod hooks;
 mod rails;
 
 use crate::api::{Keys, Protocol};
@@ -77,6 +79,7 @@ pub fn examine(config: &Config, backup_older: Duration) -> Vec<Finding> {
     found.push(backups(config, now(), backup_older));
     found.extend(folders::examine(config));
     found.extend(rails::examine(config));
+    found.extend(hooks::examine(config));
     found
 }
 

@@ -46,7 +46,9 @@ pub use desk::{FileDesk, Folders};
 pub use engine::{Engine, Setup as EngineSetup};
 pub use evidence::{NotProved, Request as EvidenceRequest, export, prove, signed_end};
 pub use find::{FindLegs, FindNext, FoundLeg, FoundLegs};
-pub use hooks::{Courier, HookCounts, HookSettings, HookStanding, NotTested, Webhooks};
+pub use hooks::{
+    Courier, HookCounts, HookSettings, HookStanding, NotTested, Webhooks, paused_hooks,
+};
 pub use pieces::NotRead;
 pub use reconcile::{
     ByState, Moment, OpenProposal, Reconciliation, SubmissionSums, Sums, WindowFacts, Wrong,

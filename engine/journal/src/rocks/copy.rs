@@ -1,4 +1,5 @@
-//! A copy of a directory that is in use, as it is at one moment, and reading such a copy.
+//! A copy of a directory that is in use, as it is at one moment, and reading such a copy; and a
+//! glance at a directory that may be in use.
 //!
 //! RocksDB's checkpoint lists the table files first and the write-ahead logs after that. A page
 //! that goes past the log into a file in between would be missing, and an entry of the log that
@@ -6,7 +7,7 @@
 //! is made. Acks go on meanwhile.
 
 use super::super::mark::{self, Mark};
-use super::super::{JournalError, Table, Tail};
+use super::super::{JournalError, Table, Tables as _, Tail, VisitPage};
 use super::format::{DIRECTORY_FORMAT, META_FORMAT, check_format_of, other_format};
 use super::options::options;
 use super::tables::RocksTables;
@@ -79,6 +80,31 @@ pub fn note_restored(dir: &Path, what: &[u8]) -> Result<Tail, JournalError> {
 /// `JournalError` of the storage.
 pub fn restored(tables: &dyn super::super::Tables) -> Result<Option<Vec<u8>>, JournalError> {
     tables.get(Table::Meta, META_RESTORED)
+}
+
+/// Hands out what lies in table `meta` from `from` on and below `to`, as it is on disk now. An
+/// engine may run there: nobody is kept out, nothing is changed, and what it writes meanwhile is
+/// not seen.
+///
+/// # Errors
+/// `NotAJournal`, `OtherFormat`, or the storage's own failure; where an engine takes a file away
+/// meanwhile, a second glance helps.
+pub fn glance(
+    dir: &Path,
+    from: &[u8],
+    to: &[u8],
+    visit: &mut VisitPage<'_>,
+) -> Result<(), JournalError> {
+    if !super::exists(dir)? {
+        return Err(JournalError::NotAJournal { dir: dir.to_owned() });
+    }
+    check_format_of(dir)?;
+    let mut options = options();
+    options.create_if_missing(false);
+    let column = Table::Meta.name();
+    let db = DB::open_cf_for_read_only(&options, dir, [column], false)
+        .map_err(|error| explain(dir, &error))?;
+    RocksTables::new(db).scan(Table::Meta, from, to, visit)
 }
 
 fn read_copy(dir: &Path) -> Result<RocksTables, JournalError> {
@@ -200,5 +226,34 @@ mod tests {
         assert_eq!(note_restored(dir.path(), b"of that copy").unwrap(), chain.tail());
         let journal = open(dir.path()).unwrap();
         assert_eq!(restored(&*journal.tables).unwrap(), Some(b"of that copy".to_vec()));
+    }
+
+    #[test]
+    fn a_glance_sees_what_is_durable_beside_an_engine_and_changes_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let look = || {
+            let mut found = Vec::new();
+            let mut visit = |key: &[u8], page: &[u8]| {
+                found.push((key.to_vec(), page.to_vec()));
+                Ok(())
+            };
+            glance(dir.path(), b"hook 1", b"hook 3", &mut visit).map(|()| found)
+        };
+        assert!(matches!(look(), Err(JournalError::NotAJournal { .. })));
+        let mut chain = Chain::start();
+        let mut journal = open(dir.path()).unwrap();
+        journal.log.append(&[record(&mut chain, 1), record(&mut chain, 2)]).unwrap();
+        for n in 0..4 {
+            journal.tables.commit(format!("hook {n}").as_bytes(), &[n]).unwrap();
+        }
+        let two = vec![(b"hook 1".to_vec(), vec![1]), (b"hook 2".to_vec(), vec![2])];
+        let before = files(dir.path());
+        assert_eq!(look().unwrap(), two);
+        assert_eq!(files(dir.path()), before);
+        // The engine goes on, and what it writes is seen by the next glance, also from a file.
+        journal.tables.commit(b"hook 1", &[9]).unwrap();
+        let tail = chain.tail();
+        journal.log.remember(tail).unwrap();
+        assert_eq!(look().unwrap()[0].1, [9]);
     }
 }

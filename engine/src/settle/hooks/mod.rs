@@ -15,6 +15,7 @@ mod row;
 pub use courier::Courier;
 
 use super::engine::Engine;
+use crate::journal::JournalError;
 use crate::ledger::{Endpoint, Refusal};
 use crate::limits::{HOOK_TEST_EVERY, HOOKS_OF_PARTY_AT_ONCE};
 use crate::pipeline::{self, Busy, NotDone};
@@ -22,6 +23,7 @@ use crate::rails::hook::{Client, Message, Outcome, Reach, Roots, Secret, Target}
 use crate::types::{Lsn, PartyId, Timestamp};
 use crate::vault::Vault;
 use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -32,10 +34,10 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 pub struct HookSettings {
     /// Where they may go.
     pub reach: Reach,
-    /// How long a request may take.
-    pub timeout: Duration,
     /// Whose certificates receivers may show.
     pub roots: Roots,
+    /// How long a request may take.
+    pub timeout: Duration,
     /// When a delivery that failed is tried again.
     pub retries: Vec<Duration>,
 }
@@ -74,6 +76,17 @@ pub struct HookCounts {
     pub failed: u64,
     /// Since when the one that has failed for longest does.
     pub failing_since: Option<Timestamp>,
+}
+
+/// The endpoints of a data directory that are paused, and why, as was written last: an engine may
+/// run there.
+///
+/// # Errors
+/// Of the storage.
+pub fn paused_hooks(dir: &Path) -> Result<Vec<(Lsn, String)>, JournalError> {
+    let rows = row::glance(dir)?.into_iter();
+    let paused = rows.filter(|(_, row)| row.paused.is_some());
+    Ok(paused.map(|(endpoint, row)| (endpoint, row.reason)).collect())
 }
 
 /// What is asked of the courier.

@@ -1,10 +1,11 @@
 //! How far an endpoint has been told: one row each, durable beside the journal. Losing it means
 //! that it is told again, never that something is skipped.
 
-use crate::journal::{JournalError, Table, Tables};
+use crate::journal::{JournalError, Table, Tables, VisitPage, rocks};
 use crate::limits::HOOK_REASON_BYTES_MAX;
 use crate::types::{Lsn, Timestamp};
 use std::collections::BTreeMap;
+use std::path::Path;
 
 /// A place among what an endpoint can be told: a record, and which of what happened in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -94,9 +95,26 @@ impl Row {
 /// # Errors
 /// Of the storage.
 pub fn load(tables: &dyn Tables) -> Result<BTreeMap<Lsn, Row>, JournalError> {
+    collect(|visit| tables.scan(Table::Meta, PREFIX, &end(), visit))
+}
+
+/// Every row in a data directory, whether an engine runs there or not.
+///
+/// # Errors
+/// Of the storage.
+pub fn glance(dir: &Path) -> Result<BTreeMap<Lsn, Row>, JournalError> {
+    collect(|visit| rocks::glance(dir, PREFIX, &end(), visit))
+}
+
+fn end() -> Vec<u8> {
+    [&PREFIX[..PREFIX.len() - 1], &[PREFIX[PREFIX.len() - 1] + 1]].concat()
+}
+
+fn collect(
+    scan: impl FnOnce(&mut VisitPage<'_>) -> Result<(), JournalError>,
+) -> Result<BTreeMap<Lsn, Row>, JournalError> {
     let mut rows = BTreeMap::new();
-    let end = [&PREFIX[..PREFIX.len() - 1], &[PREFIX[PREFIX.len() - 1] + 1]].concat();
-    tables.scan(Table::Meta, PREFIX, &end, &mut |key, bytes| {
+    scan(&mut |key, bytes| {
         let endpoint = key.get(PREFIX.len()..).and_then(|rest| rest.try_into().ok());
         if let (Some(endpoint), Some(row)) = (endpoint, Row::read(bytes)) {
             rows.insert(Lsn(u64::from_be_bytes(endpoint)), row);
