@@ -1,10 +1,12 @@
 //! What was owed in archived windows leaves the data directory, too: nothing needs it but who asks
 //! for it, and a late answer of a bank needs neither it nor its archive.
 
+use serde_json::Value;
 use std::path::{Path, PathBuf};
 use tallystick_tests::bank::{answer, approve, entry, own_account, report, statement, told, until};
 use tallystick_tests::house as card;
 use tallystick_tests::psp::DisputeEnd;
+use tallystick_tests::receiver::Receiver;
 use tallystick_tests::wire::{Batch, LegState, LegWord};
 use tallystick_tests::{
     Client, Deployment, Launch, Outcome::Credited, World, get_batch, legs_at, refused, run_cli,
@@ -158,6 +160,47 @@ async fn what_was_owed_is_read_from_the_archive_and_asked_for_by_its_name() {
     let audit = ["audit", "--data-dir", text(&data), "--archives", text(archives)];
     let report = until("the directory is free", async || Some(cli(&audit)).filter(|of| of.0)).await;
     assert!(report.1.contains(&format!("windows             {}", house.closed)), "{}", report.1);
+}
+
+/// Whoever is to be told of a window that lies in an archive waits for the archive, and nobody else
+/// does.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_webhook_that_waits_for_an_archive_holds_up_no_other() {
+    let mut house = House::new().await;
+    house.window().await;
+    house.until_it_left(1).await;
+    let open = "[webhooks]\nallow_private = true\n";
+    house.live(house.launch().config(open)).await;
+    house.take_away(1);
+    let server = house.d.engine.address().to_owned();
+    let add = |party: &str, receiver: &Receiver| {
+        let asked = ["webhook", "add", "--party", party, "--url", &receiver.url()];
+        let rest = ["--type", "window.closed", "--server", &server, "--json"];
+        let added: Value = serde_json::from_str(&ok(&[&asked[..], &rest].concat())).unwrap();
+        added["webhook"].to_string()
+    };
+    let (late, other) = (Receiver::start(), Receiver::start());
+    let payee = house.d.world.payees[0].to_string();
+    let waits = add(&payee, &late);
+    add(&house.d.world.payers[0].party.to_string(), &other);
+    let server = &["--server", &server, "--json"];
+    let replay = || ok(&[&["webhook", "replay", &waits, "--from", "1"][..], server].concat());
+    replay();
+    let log = |house: &House| house.d.engine.stderr();
+    let missing = "window-0000000001.tallyexp";
+    until("it is looked for", async || log(&house).contains(missing).then_some(())).await;
+    for _ in 0..3 {
+        let closed = house.closed + 1;
+        house.window().await;
+        assert_eq!(other.next().json()["data"]["window"], closed);
+    }
+    assert_eq!(late.rest(), []);
+    house.bring_back(1);
+    replay();
+    // Everything from the first window on, in its order.
+    for window in 1..=house.closed {
+        assert_eq!(late.next().json()["data"]["window"], window);
+    }
 }
 
 /// The bank returns a payment whose window, and with it what the batch was computed from, has left;
