@@ -26,9 +26,11 @@ DEADLINE = 60  # seconds; a bound, not an expectation
 class Engine:
     """The engine on ports of its own choice; the same ones after a restart."""
 
-    def __init__(self, work: pathlib.Path) -> None:
+    def __init__(self, work: pathlib.Path, config: str = "") -> None:
         self.binary = os.environ["TALLYSTICK_BIN"]
         self.work = work
+        self.config = work / "config.toml"
+        self.config.write_text(config)
         self.grpc = self.http = "127.0.0.1:0"
 
     def start(self) -> Engine:
@@ -36,7 +38,7 @@ class Engine:
         ready.unlink(missing_ok=True)
         with (self.work / "engine.log").open("ab") as log:
             self.process = subprocess.Popen(
-                [self.binary, "serve", "--data-dir", str(self.work / "data"), "--listen", self.grpc, "--listen-http",
+                [self.binary, "serve", "--config", str(self.config), "--data-dir", str(self.work / "data"), "--listen", self.grpc, "--listen-http",
                  self.http, "--ready-file", str(ready)], stdout=log, stderr=log)
         until = time.monotonic() + DEADLINE
         while not ready.exists():

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { execFile, spawn } from "node:child_process";
 import { once } from "node:events";
-import { closeSync, existsSync, mkdtempSync, openSync, readFileSync, rmSync } from "node:fs";
+import { closeSync, existsSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import http from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -18,16 +18,18 @@ const run = promisify(execFile);
 
 /** The engine on ports of its own choice; the same ones after a restart. */
 export class Engine {
-  constructor() {
+  constructor(config = "") {
     assert.ok(BINARY, "set TALLYSTICK_BIN to an engine: make test does");
     this.folder = mkdtempSync(join(tmpdir(), "tallystick-x402-"));
+    this.config = join(this.folder, "config.toml");
+    writeFileSync(this.config, config);
     this.grpc = this.http = "127.0.0.1:0";
   }
 
   async start() {
     const ready = join(this.folder, "ready.json"), log = openSync(join(this.folder, "engine.log"), "a");
     rmSync(ready, { force: true });
-    const args = ["serve", "--data-dir", join(this.folder, "data"), "--listen", this.grpc, "--listen-http", this.http];
+    const args = ["serve", "--config", this.config, "--data-dir", join(this.folder, "data"), "--listen", this.grpc, "--listen-http", this.http];
     this.process = spawn(BINARY, [...args, "--ready-file", ready], { stdio: ["ignore", log, log] });
     closeSync(log);
     const until = Date.now() + DEADLINE;
