@@ -30,6 +30,9 @@
 //! | `archive-journaled` | the same, once it is journaled and before its evidence is forgotten |
 //! | `window-leaves` | the archive of a window was read again, before what was owed in it is forgotten |
 //! | `window-left` | the same, once it is forgotten |
+//! | `events-written` | an archive of events is durable, and not noted yet |
+//! | `events-noted` | the same, once it is noted and before the log lets go of them |
+//! | `events-left` | the same, once the log has let go |
 //! | `start-recovered` | at a start, the journal is read and nobody is served yet |
 //! | `claim-written` | what is brought under a payment identifier is durable, and not charged yet |
 //! | `claim-decided` | the same is charged or refused, and that is not written yet |

@@ -11,6 +11,7 @@ pub mod faults;
 pub mod files;
 pub mod log;
 pub mod metrics;
+pub mod past;
 pub mod pipeline;
 pub mod proof;
 pub mod secret;

@@ -1,5 +1,5 @@
-//! What was owed in archived windows leaves the data directory, too: nothing needs it but who asks
-//! for it, and a late answer of a bank needs neither it nor its archive.
+//! What was owed in archived windows leaves the data directory, too, and so do events: nothing
+//! needs them but who asks for them, and a late answer of a bank needs neither them nor archives.
 
 use serde_json::Value;
 use std::path::{Path, PathBuf};
@@ -83,6 +83,32 @@ impl House {
 
     fn away(&self, window: u64) -> PathBuf {
         self.d.dir.path().join(format!("away-{window}"))
+    }
+
+    fn events(&self) -> PathBuf {
+        self.archives.join("events-0000000001.tallyexp")
+    }
+
+    fn history(&self, more: &[&str]) -> (bool, String) {
+        cli(&[&["--server", self.d.engine.address(), "--json", "history"], more].concat())
+    }
+
+    /// Ends the engine and audits what it leaves, with these arguments.
+    async fn audited(&self, more: &[&str]) -> (bool, String) {
+        self.d.engine.signal(tallystick_tests::Signal::KILL);
+        let data = self.d.data();
+        let args = [&["audit", "--data-dir", text(&data)], more].concat();
+        let is_free = |of: &(bool, String)| !of.1.contains("in use by another engine");
+        until("the directory is free", async || Some(cli(&args)).filter(is_free)).await
+    }
+
+    /// Closes windows in which nothing is owed until the log has let go of the first events.
+    async fn until_events_left(&mut self) {
+        until("events leave", async || {
+            self.d.client.close_window().await;
+            self.d.engine.stderr().contains("events archived first=1 ").then_some(())
+        })
+        .await;
     }
 
     fn take_away(&self, window: u64) {
@@ -248,6 +274,72 @@ async fn killed_on_either_side_of_forgetting_nothing_is_lost() {
         let (data, archives) = (house.d.data(), &house.archives);
         let audit = ["audit", "--data-dir", text(&data), "--archives", text(archives)];
         until("the audit passes", async || Some(()).filter(|()| cli(&audit).0)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn events_that_left_are_read_from_their_archive_and_asked_for_by_its_name() {
+    let mut house = House::new().await;
+    house.window().await;
+    let before = house.history(&[]);
+    assert!(before.0 && before.1.contains("asset_created"), "{}", before.1);
+    house.until_events_left().await;
+    house.live(house.launch()).await;
+    // All of it, in order, from both places.
+    let all = house.history(&[]);
+    assert!(all.0 && all.1.starts_with(&before.1), "{}", all.1);
+    let lsn = |line: &str| serde_json::from_str::<serde_json::Value>(line).unwrap()["lsn"].as_u64();
+    assert!(all.1.lines().map(lsn).is_sorted_by(|a, b| a < b), "{}", all.1);
+    let export = house.d.dir.path().join("all.tallyexp");
+    let server = house.d.engine.address().to_owned();
+    ok(&["--server", &server, "evidence", "export", "--out", text(&export)]);
+    ok(&["audit", text(&export)]);
+    // The first file begins with genesis: it is a history of its own.
+    ok(&["audit", text(&house.events())]);
+    // Taken away, and exchanged.
+    let away = house.d.dir.path().join("away-events");
+    std::fs::rename(house.events(), &away).unwrap();
+    let (shown, said) = house.history(&[]);
+    assert!(!shown && said.contains("put events-0000000001.tallyexp back"), "{said}");
+    std::fs::copy(house.file(1), house.events()).unwrap();
+    let (shown, said) = house.history(&[]);
+    assert!(!shown && said.contains("is another one"), "{said}");
+    // What happened since needs no file, and neither does money.
+    assert!(house.history(&["--since", "2100-01-01T00:00:00Z"]).0);
+    house.window().await;
+    std::fs::rename(&away, house.events()).unwrap();
+    let archives = house.archives.clone();
+    let (agrees, said) = house.audited(&["--archives", text(&archives)]).await;
+    assert!(agrees, "{said}");
+    let (agrees, said) = house.audited(&[]).await;
+    assert!(!agrees && said.contains("events-0000000001.tallyexp"), "{said}");
+    assert!(said.contains("--archives"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_wherever_events_leave_each_is_in_one_place_at_least() {
+    for point in ["events-written", "events-noted", "events-left"] {
+        let mut house = House::new().await;
+        house.window().await;
+        let before = house.history(&[]);
+        let launch = house.launch().fault("TALLYSTICK_FAULT", &format!("{point}:1"));
+        house.live(launch).await;
+        house.pay_until_dead().await;
+        house.live(house.launch()).await;
+        assert!(house.history(&[]).1.starts_with(&before.1), "{point}");
+        let second = until("the second events leave", async || {
+            house.d.client.close_window().await;
+            let all = std::fs::read_dir(&house.archives).unwrap().map(|file| file.unwrap().path());
+            let is_events = |path: &PathBuf| text(path).contains("/events-0");
+            all.filter(|path| is_events(path) && *path != house.events()).next()
+        })
+        .await;
+        let (agrees, said) = cli(&["audit", text(&second)]);
+        assert!(!agrees && said.contains("begins behind others"), "{said}");
+        assert!(house.history(&[]).1.starts_with(&before.1), "{point}");
+        let archives = house.archives.clone();
+        let (agrees, said) = house.audited(&["--archives", text(&archives)]).await;
+        assert!(agrees, "{point}: {said}");
     }
 }
 

@@ -1,8 +1,9 @@
 //! What a `Log` and `Tables` promise, as checks: for the tests of every implementation, those here,
 //! the simulator's disk, and any that comes.
 
+mod gone;
+
 use super::{Chain, Framed, Journal, JournalError, Log, Table, Tables, Tail};
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tallystick_ledger::types::{Lsn, Timestamp};
@@ -30,7 +31,8 @@ pub fn check<P: Place>(new: impl Fn() -> P) {
         records_are_read_in_order_from_any_position,
         events_are_read_in_order_up_to_any_position,
         what_was_appended_is_there_at_the_next_start,
-        a_trim_takes_frames_and_nothing_else,
+        gone::a_trim_takes_frames_and_nothing_else,
+        gone::events_that_were_let_go_are_gone_but_the_first_record,
         resync_finds_the_last_record,
         a_last_record_that_was_trimmed_is_known,
         what_was_remembered_is_known_at_the_next_start,
@@ -183,29 +185,6 @@ fn what_was_appended_is_there_at_the_next_start(place: &mut impl Place) {
             read_events(&journal.log, u64::MAX),
             those(&records, |framed| framed.kind() == EVENT)
         );
-    }
-}
-
-fn a_trim_takes_frames_and_nothing_else(place: &mut impl Place) {
-    let (mut journal, mut chain, mut records) = (place.open(), Chain::start(), Vec::new());
-    for round in 0..3 {
-        records.extend(filled(&mut journal.log, &mut chain));
-        let to = Lsn(chain.tail().lsn.0 - round);
-        journal.log.shared().trim(to).unwrap();
-        if round > 0 {
-            journal.log.shared().reclaim(to).unwrap();
-        }
-        for _ in 0..2 {
-            let found = read(&journal.log, 0);
-            assert!(found.is_sorted_by(|a, b| a.0 < b.0), "in order, each once");
-            let all: BTreeMap<_, _> = those(&records, |_| true).into_iter().collect();
-            assert!(found.iter().all(|(lsn, bytes)| all[lsn] == *bytes), "as they were written");
-            let kept = those(&records, |framed| framed.kind() == EVENT || framed.lsn > to);
-            assert!(kept.iter().all(|record| found.contains(record)), "all that is needed");
-            let events = those(&records, |framed| framed.kind() == EVENT);
-            assert_eq!(read_events(&journal.log, u64::MAX), events);
-            journal = place.again(journal);
-        }
     }
 }
 

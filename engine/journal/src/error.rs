@@ -36,7 +36,8 @@ pub enum JournalError {
     )]
     OtherNetwork { dir: PathBuf, found: NetworkId, wanted: NetworkId },
     #[error(
-        "the journal has format {found}, this engine reads {wanted}; use the engine that wrote it"
+        "the journal has format {found}, this engine reads {wanted}; use the engine that wrote it, which is {}",
+        age(found, *wanted)
     )]
     OtherFormat { found: String, wanted: u16 },
     #[error(
@@ -46,6 +47,15 @@ pub enum JournalError {
     Damaged { lsn: Lsn, why: String },
     #[error("the storage failed: {0}. What was acked is durable. {advice}", advice = advice(.0))]
     Storage(String),
+}
+
+/// Whether what wrote another format is older or newer than this.
+fn age(found: &str, wanted: u16) -> &'static str {
+    match found.parse::<u16>() {
+        Ok(found) if found > wanted => "a newer version",
+        Ok(_) => "an older version",
+        Err(_) => "another version",
+    }
 }
 
 /// What to do about a failure of the storage, told by the words of the system's errors: those are

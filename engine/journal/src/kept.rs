@@ -469,6 +469,12 @@ fn whole(window: WindowNumber, rest: &[u8]) -> Result<(), JournalError> {
     if rest.is_empty() { Ok(()) } else { Err(changed(window, "ends within a row")) }
 }
 
+/// What is said of a window of which something is missing, or another than it was.
+#[must_use]
+pub fn lost(window: WindowNumber, why: &str) -> JournalError {
+    changed(window, why)
+}
+
 fn changed(window: WindowNumber, why: &str) -> JournalError {
     JournalError::Storage(format!(
         "what is kept of window {window} {why}; restore the data directory from a copy"

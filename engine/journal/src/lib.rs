@@ -12,6 +12,7 @@ mod codec;
 pub mod conformance;
 mod error;
 pub mod kept;
+pub mod left;
 mod log;
 mod mark;
 pub mod memory;

@@ -40,8 +40,8 @@ pub trait Log: Send + Sync {
     /// `JournalError` of the visitor, or `Damaged` with the position that could not be read.
     fn read(&self, from: Lsn, visit: &mut Visit<'_>) -> Result<(), JournalError>;
 
-    /// Visits the bytes of every event (record that is no frame) up to and with `to`, in order.
-    /// Events are kept for ever.
+    /// Visits the bytes of every event (record that is no frame) up to and with `to`, in order. Of
+    /// those that were let go the first record alone is sure to be there.
     ///
     /// # Errors
     /// As for `read`.
@@ -70,6 +70,13 @@ pub trait Log: Send + Sync {
     fn reclaim(&self, to: Lsn) -> Result<(), JournalError> {
         self.trim(to)
     }
+
+    /// Events at and below `to` are not needed any more, but the first record, which stays: they
+    /// lie elsewhere. Takes its time.
+    ///
+    /// # Errors
+    /// `JournalError` of the storage below.
+    fn let_go(&self, to: Lsn) -> Result<(), JournalError>;
 
     /// Remembers, durably and apart from the records, that the log reached `tail`: a later start
     /// that finds less refuses.

@@ -102,6 +102,11 @@ impl Log for Memory {
         Ok(())
     }
 
+    fn let_go(&self, to: Lsn) -> Result<(), JournalError> {
+        self.kept().events.retain(|lsn, _| *lsn > to || *lsn == Lsn(1));
+        Ok(())
+    }
+
     fn remember(&mut self, tail: Tail) -> Result<(), JournalError> {
         self.kept().last = Some(tail);
         Ok(())

@@ -15,7 +15,10 @@ use super::mark::{self, Mark};
 use super::record::{is_frame, tail_of};
 use super::{Framed, Journal, JournalError, Log, Table, Tables as _, Tail, Visit, wal};
 pub use copy::{glance, note_restored, open_copy, restored};
-use format::{DIRECTORY_FORMAT, FORMAT_COLUMN, META_FORMAT, check_format_of, other_format};
+use format::{
+    DIRECTORY_FORMAT, FORMAT_COLUMN, FORMER_COLUMN, META_FORMAT, check_format_of, is_read,
+    other_format,
+};
 use merge::merge_small_files;
 use options::{options, reading, reading_one, synced};
 use rocksdb::{
@@ -32,7 +35,7 @@ const BOOTSTRAP_FILE: &str = "bootstrap.json";
 const LOCK_FILE: &str = "tallystick.lock";
 /// Records that hold vouchers; those below the last checkpoint are dropped.
 const FRAMES: &str = "frames";
-/// All other records, kept for ever.
+/// All other records, kept until they have left for archives.
 const EVENTS: &str = "events";
 const META_EPOCH: &[u8] = b"epoch";
 
@@ -53,7 +56,8 @@ pub struct RocksLog {
     failed: bool,
 }
 
-/// Opens the journal in `dir`, or makes one in a new or empty directory, and starts a new epoch.
+/// Opens the journal in `dir`, or makes one in a new or empty directory, and starts a new epoch. A
+/// directory of the format before gets this one's.
 ///
 /// # Errors
 /// `Locked`, `NotAJournal`, `OtherFormat`, `Damaged`, or the storage's own failure.
@@ -61,17 +65,21 @@ pub fn open(dir: &Path) -> Result<Journal<RocksLog>, JournalError> {
     check_directory(dir)?;
     let lock = lock(dir)?;
     wal::check_manifest(dir)?;
-    check_format_of(dir)?;
+    let former = check_format_of(dir)?.then_some(FORMER_COLUMN);
     let mark = Mark::open(dir).map_err(|error| mark_failed(dir, &error))?;
     let known = mark.read().map_err(|error| mark_failed(dir, &error))?;
     wal::check(dir, known.map(|tail| tail.lsn))?;
-    let columns = columns().map(|name| ColumnFamilyDescriptor::new(name, options()));
-    let db = DB::open_cf_descriptors(&options(), dir, columns).map_err(|e| explain(dir, &e))?;
+    let columns = columns().chain([FORMAT_COLUMN]).chain(former);
+    let columns = columns.map(|name| ColumnFamilyDescriptor::new(name, options()));
+    let mut db = DB::open_cf_descriptors(&options(), dir, columns).map_err(|e| explain(dir, &e))?;
+    if let Some(former) = former {
+        db.drop_cf(former)?;
+    }
     let tables = RocksTables::new(db);
     match meta::<2>(&tables, META_FORMAT)?.map(u16::from_le_bytes) {
-        None => tables.commit(META_FORMAT, &DIRECTORY_FORMAT.to_le_bytes())?,
         Some(DIRECTORY_FORMAT) => {}
-        Some(found) => return Err(other_format(found)),
+        Some(found) if !is_read(found) => return Err(other_format(found)),
+        Some(_) | None => tables.commit(META_FORMAT, &DIRECTORY_FORMAT.to_le_bytes())?,
     }
     let epoch = meta::<4>(&tables, META_EPOCH)?.map_or(0, u32::from_le_bytes);
     let epoch = epoch.checked_add(1).ok_or_else(|| {
@@ -99,7 +107,7 @@ pub fn open_read_only(dir: &Path) -> Result<Journal<RocksLog>, JournalError> {
         .map_err(|error| explain(dir, &error))?;
     let tables = RocksTables::new(db);
     match meta::<2>(&tables, META_FORMAT)?.map(u16::from_le_bytes) {
-        Some(DIRECTORY_FORMAT) => Ok(journal(tables, dir, 0, lock, mark)),
+        Some(found) if is_read(found) => Ok(journal(tables, dir, 0, lock, mark)),
         Some(found) => Err(other_format(found)),
         None => Err(JournalError::NoJournal { dir: dir.to_owned() }),
     }
@@ -149,7 +157,7 @@ impl RocksLog {
     /// # Errors
     /// `Damaged`, or the storage's own failure.
     pub fn is_empty(&self) -> Result<bool, JournalError> {
-        // The first record is no frame, and events are kept for ever.
+        // The first record is no frame, and stays.
         Ok(Records::start(&self.tables, EVENTS, &[])?.lsn.is_none())
     }
 
@@ -256,6 +264,19 @@ impl Log for RocksLog {
         Ok(())
     }
 
+    fn let_go(&self, to: Lsn) -> Result<(), JournalError> {
+        self.marked(self.mark.sync())?;
+        let (first, end) = (Lsn(2).0.to_be_bytes(), to.next().0.to_be_bytes());
+        if first >= end {
+            return Ok(());
+        }
+        let events = self.tables.column(EVENTS);
+        self.tables.db.delete_range_cf_opt(events, first, end, &synced())?;
+        self.tables.db.flush_cf(events)?;
+        self.tables.rewrite(EVENTS, &first, &end);
+        Ok(())
+    }
+
     fn remember(&mut self, tail: Tail) -> Result<(), JournalError> {
         self.marked(self.mark.write(tail).and_then(|()| self.mark.sync()))?;
         // Out of the write-ahead log and into table files, where every bit is under a checksum.
@@ -338,7 +359,7 @@ impl<'a> Records<'a> {
 }
 
 fn columns() -> impl Iterator<Item = &'static str> {
-    ["default", FRAMES, EVENTS, FORMAT_COLUMN].into_iter().chain(Table::ALL.map(Table::name))
+    ["default", FRAMES, EVENTS].into_iter().chain(Table::ALL.map(Table::name))
 }
 
 fn mark_failed(dir: &Path, error: &std::io::Error) -> JournalError {

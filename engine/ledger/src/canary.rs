@@ -84,6 +84,8 @@ pub enum Bug {
     EvidenceLeavesEarly = 35,
     /// What was owed in a window leaves while a start may still compute a batch of it.
     OwedLeavesEarly = 36,
+    /// Events leave for an archive that a start would still read.
+    EventsLeaveEarly = 37,
     /// Who proposed a change may confirm it.
     ProposerConfirmsOwn = 40,
     /// Under four eyes a key that somebody else made does all that its owner could do with it.
@@ -92,7 +94,7 @@ pub enum Bug {
 
 impl Bug {
     /// Every bug.
-    pub const ALL: [Self; 35] = [
+    pub const ALL: [Self; 36] = [
         Self::CreditTotal,
         Self::CutTakesNext,
         Self::CheckpointMissesChannel,
@@ -126,6 +128,7 @@ impl Bug {
         Self::RevokedIdentityStillActs,
         Self::EvidenceLeavesEarly,
         Self::OwedLeavesEarly,
+        Self::EventsLeaveEarly,
         Self::ProposerConfirmsOwn,
         Self::UnownedKeyCounts,
     ];
@@ -167,6 +170,7 @@ impl Bug {
             Self::RevokedIdentityStillActs => "revoked-identity-still-acts",
             Self::EvidenceLeavesEarly => "evidence-leaves-early",
             Self::OwedLeavesEarly => "owed-leaves-early",
+            Self::EventsLeaveEarly => "events-leave-early",
             Self::ProposerConfirmsOwn => "proposer-confirms-own",
             Self::UnownedKeyCounts => "unowned-key-counts",
         }

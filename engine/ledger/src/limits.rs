@@ -199,6 +199,13 @@ pub const RETENTION_RECLAIM: usize = 16;
 /// Fewest windows between two checkpoints that are asked for so that frames of windows leave,
 /// however few are kept: each costs a few files.
 pub const RETENTION_CHECKPOINT_MIN: u64 = 16;
+/// Windows of which it is remembered that something left a moment ago: nobody asks for more at
+/// once.
+pub const ARCHIVE_WENT: usize = 1_024;
+/// Windows whose events leave together, at least: each time it is a file of their own.
+pub const RETENTION_EVENTS_WINDOWS_MIN: u64 = 16;
+/// Bytes of events in one archive of them: whoever reads one of these events reads the whole file.
+pub const RETENTION_EVENTS_BYTES: usize = 64 << 20;
 /// How often it is looked which settled windows can be archived: nobody waits for it, and disk
 /// space is needed by the day.
 pub const RETENTION_EVERY: Duration = Duration::from_secs(1);

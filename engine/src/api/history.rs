@@ -4,7 +4,7 @@ use super::door::Place;
 use super::messages::id;
 use super::read::Streamed;
 use super::status::{invalid, storage};
-use crate::journal::{Chain, Entry, JournalError, Record};
+use crate::journal::{Entry, JournalError, Record};
 use crate::ledger::event::{Change, Confirmation, EyesEvent, KeyEvent, RegistryEvent};
 use crate::ledger::sealed::party_text;
 use crate::ledger::{About, Caller, Envelope, Event, Fact, OperatorKeys};
@@ -74,8 +74,17 @@ pub(super) async fn list(
     let (engine, (entries_in, entries)) = (engine.clone(), mpsc::channel(ENTRIES));
     tokio::task::spawn_blocking(move || {
         let _place = place;
-        let (mut chain, mut gone) = (Chain::start(), false);
-        let read = engine.log().read_events(last, &mut |lsn, bytes| {
+        let mut gone = false;
+        let mut chain = match engine.archive().past().chain_before(wanted.since_us) {
+            Ok(chain) => chain,
+            Err(error) => {
+                // Nobody to tell if the client is gone.
+                let _ = entries_in.blocking_send(Err(storage(&error)));
+                return;
+            }
+        };
+        let from = chain.tail().lsn.next();
+        let read = engine.archive().events_between(from, last, &mut |lsn, bytes| {
             let record = chain.follow_event(lsn, bytes)?;
             let Entry::Fact(fact) = record.entry()? else { return Ok(()) };
             if !wanted.has(&engine, &record, &fact) {
@@ -89,7 +98,7 @@ pub(super) async fn list(
             && !gone
         {
             // Nobody to tell if the client is gone.
-            let _ = entries_in.blocking_send(Err(storage(&error)));
+            let _ = entries_in.blocking_send(Err(error.into()));
         }
     });
     Ok(Box::pin(ReceiverStream::new(entries)))

@@ -3,14 +3,14 @@
 
 use super::messages::{asked, asked_signed, asks, bytes, id};
 use super::status::storage;
-use crate::journal::{Chain, Entry, JournalError};
+use crate::journal::{Chain, Entry};
 use crate::ledger::event::{Change, EyesEvent, IdentityAdded, PartyUpserted};
 use crate::ledger::eyes::Proposal;
 use crate::ledger::{
     Caller, Control, Credential, Event, RailAccount, Refusal, Role, SealedOnRail, SealedText, Wish,
 };
 use crate::pipeline::{Done, now};
-use crate::settle::Engine;
+use crate::settle::{Engine, NotRead};
 use crate::types::{AssetNumber, Digest, Lsn, PartyId};
 use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet};
@@ -52,12 +52,9 @@ pub(super) async fn gone(engine: &Engine, lsns: BTreeSet<Lsn>) -> Result<BTreeSe
     let Some(first) = lsns.first().copied().filter(|_| ever) else { return Ok(BTreeSet::new()) };
     let engine = engine.clone();
     let read = tokio::task::spawn_blocking(move || {
-        let (mut chain, mut over) = (Chain::start(), BTreeMap::new());
-        engine.log().read_events(last, &mut |lsn, bytes| {
-            let record = chain.follow_event(lsn, bytes)?;
-            if lsn < first {
-                return Ok(());
-            }
+        let (chain, mut over) = (Chain::start(), BTreeMap::new());
+        engine.archive().events_between(first, last, &mut |lsn, bytes| {
+            let record = chain.single(lsn, bytes)?;
             let Entry::Fact(fact) = record.entry()? else { return Ok(()) };
             if let Some(of) = &fact.confirms {
                 over.remove(&of.proposal);
@@ -71,7 +68,7 @@ pub(super) async fn gone(engine: &Engine, lsns: BTreeSet<Lsn>) -> Result<BTreeSe
         })?;
         Ok(over.into_values().collect())
     });
-    read.await.expect("reading does not panic").map_err(|error: JournalError| storage(&error))
+    read.await.expect("reading does not panic").map_err(|error: NotRead| error.into())
 }
 
 /// Those that wait for another, oldest first.

@@ -1,6 +1,7 @@
 //! What an audit found to be other than it must be, and where.
 
 use crate::journal::JournalError;
+use crate::past::NotRead;
 use crate::proof::ReadError;
 use crate::types::{AssetNumber, BatchId, ChannelId, Lsn, PartyId, WindowNumber};
 use serde::Serialize;
@@ -131,6 +132,15 @@ pub enum AuditError {
 impl From<Difference> for AuditError {
     fn from(difference: Difference) -> Self {
         Self::Difference(Box::new(difference))
+    }
+}
+
+impl From<NotRead> for AuditError {
+    fn from(error: NotRead) -> Self {
+        match error {
+            NotRead::Storage(error) => error.into(),
+            NotRead::Away(why) => Self::Unreadable(why),
+        }
     }
 }
 

@@ -11,6 +11,7 @@ use crate::journal::{
 use crate::ledger::event::{ArchiveId, WindowArchived, WindowEvent};
 use crate::ledger::{Event, Held};
 use crate::limits::VERIFY_BATCH;
+use crate::past::Past;
 use crate::proof::{ExportFile, Part, archive_name};
 use crate::types::{
     Amount, AssetNumber, ChannelHasher, ChannelId, Lsn, NetworkId, Packed, SignerKey,
@@ -19,13 +20,15 @@ use crate::types::{
 use crate::verify::{Check, Scratch, SignatureVerdict, Verifier};
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, HashMap};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// A journal, opened for reading.
 pub struct Directory {
     log: Arc<dyn Log>,
     tables: Arc<dyn Tables>,
+    /// The folder of the archives.
+    dir: Option<PathBuf>,
     /// The sealed windows whose evidence is there, with their assets.
     windows: BTreeMap<WindowNumber, Vec<AssetNumber>>,
     /// The archives of those whose evidence has left, and whether all else has.
@@ -51,7 +54,8 @@ impl Directory {
         let (log, tables) = (journal.log.shared(), journal.tables.clone());
         let (mut chain, mut windows) = (Chain::start(), BTreeMap::new());
         let mut archived = Vec::new();
-        log.read_events(Lsn(u64::MAX), &mut |lsn, bytes| {
+        let past = Past { log: &*log, tables: &*tables, archives };
+        past.events_between(Lsn(1), Lsn(u64::MAX), &mut |lsn, bytes| {
             let Entry::Fact(fact) = chain.follow_event(lsn, bytes)?.entry()? else { return Ok(()) };
             if let Event::Window(event) = &fact.event {
                 match event {
@@ -79,7 +83,8 @@ impl Directory {
                 None => drop(windows.remove(&window)),
             }
         }
-        Ok(Self { log, tables, windows, archives: files })
+        let dir = archives.map(Path::to_owned);
+        Ok(Self { log, tables, dir, windows, archives: files })
     }
 }
 
@@ -109,7 +114,8 @@ impl Source for Directory {
 
     fn events(&self, visit: &mut Visit<'_>) -> Result<(), AuditError> {
         let mut ended = None;
-        let read = self.log.read_events(Lsn(u64::MAX), &mut |lsn, bytes| {
+        let past = Past { log: &*self.log, tables: &*self.tables, archives: self.dir.as_deref() };
+        let read = past.events_between(Lsn(1), Lsn(u64::MAX), &mut |lsn, bytes| {
             visit(lsn, bytes).map_err(|error| {
                 // The journal only knows its own errors; the audit's is handed round it.
                 let why = error.to_string();

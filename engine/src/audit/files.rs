@@ -5,7 +5,7 @@ use super::directory::Directory;
 use super::source::{End, Source, Visit};
 use crate::journal::Chain;
 use crate::proof::{ExportFile, Part};
-use crate::types::{AssetNumber, History, NetworkId, WindowNumber};
+use crate::types::{AssetNumber, History, Lsn, NetworkId, WindowNumber};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
@@ -49,6 +49,14 @@ impl Files {
             return Err(AuditError::Unreadable(format!(
                 "{name} is an archive, which holds a window's evidence and no events; give an export beside it \
                  (`tallystick evidence export`, with or without windows)"
+            )));
+        }
+        if let Some(of) = files.iter().find(|file| file.first_event().is_some_and(|of| of > Lsn(1)))
+        {
+            let name = of.path().display();
+            return Err(AuditError::Unreadable(format!(
+                "{name} is an archive of events, which begins behind others: give an export in its place \
+                 (`tallystick evidence export`), or audit the data directory with --archives"
             )));
         }
         let ends = files.iter().map(end).collect::<Result<_, _>>()?;

@@ -70,6 +70,15 @@ impl Progress {
         planted(Bug::OwedLeavesEarly) || self.last().is_some_and(|last| record <= last.tail.lsn)
     }
 
+    /// The last record that the last one holds: no start reads events up to it.
+    #[must_use]
+    pub fn reached(&self) -> Lsn {
+        if planted(Bug::EventsLeaveEarly) {
+            return Lsn(u64::MAX);
+        }
+        self.last().map_or(Lsn(0), |last| last.tail.lsn)
+    }
+
     /// How many were made since the start.
     #[must_use]
     pub fn done(&self) -> u64 {

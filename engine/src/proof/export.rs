@@ -128,6 +128,12 @@ pub fn archive_name(window: WindowNumber) -> String {
     format!("window-{:010}.tallyexp", window.0)
 }
 
+/// The name of an archive of events: those from `first` on, without any window.
+#[must_use]
+pub fn events_name(first: Lsn) -> String {
+    format!("events-{:010}.tallyexp", first.0)
+}
+
 /// Writes an export from front to back; holds no more of it than one section.
 pub struct ExportWriter<W> {
     out: W,

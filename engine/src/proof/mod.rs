@@ -10,6 +10,7 @@ mod document;
 mod export;
 mod make;
 mod read;
+mod records;
 pub mod rows;
 
 pub use check::{Checked, Trust, check_document};
@@ -17,6 +18,6 @@ pub use document::{
     AssetRoots, Document, Hex, PairProof, PositionProof, Proof, RECEIPT_FORMAT, RECEIPT_FORMAT_1,
     Receipt, RowKind, SignerParty, Step, WindowProof, write_path,
 };
-pub use export::{Counts, ExportWriter, SignedEnd, archive_name};
+pub use export::{Counts, ExportWriter, SignedEnd, archive_name, events_name};
 pub use make::{PartialProof, ProofMaker, Wanted};
 pub use read::{AssetIndex, ExportFile, Part, ReadError, WindowIndex, is_export};

@@ -4,6 +4,7 @@
 //! Never says whether what the file holds is true.
 
 use super::export::{Counts, FILE_HEAD, Kind, SECTION_HEAD_BYTES, SignedEnd};
+use super::records::{RECORD_HEAD_BYTES, lsn_of, records};
 use super::rows::{CARRIED_BYTES, OBLIGATION_BYTES};
 use crate::files;
 use crate::ledger::EVIDENCE_BYTES;
@@ -16,8 +17,6 @@ use std::io::{self, BufReader, Read, Seek, SeekFrom};
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
-/// Bytes of a record's header, and where in it the body's length and the position are.
-const RECORD_HEAD_BYTES: usize = 128;
 /// Longest body of a section: one record, or a chunk of rows.
 const SECTION_BYTES_MAX: usize = RECORD_BYTES_MAX + RECORD_HEAD_BYTES;
 const _: () = assert!(SECTION_BYTES_MAX > EXPORT_CHUNK_BYTES);
@@ -96,6 +95,7 @@ pub struct ExportFile {
     file: File,
     network: NetworkId,
     events: Vec<Place>,
+    first: Option<Lsn>,
     windows: BTreeMap<WindowNumber, WindowIndex>,
     counts: Counts,
     end: SignedEnd,
@@ -121,11 +121,11 @@ impl ExportFile {
             index.take(kind, place, &body).map_err(|why| scan.damaged(place.at, why))?;
         }
         scan.nothing_more()?;
-        let Index { network, events, windows, counts, end, .. } = index;
+        let Index { network, events, first, windows, counts, end, .. } = index;
         let network = network.expect("the first section names it");
         let end = end.expect("the last section holds it");
         let id = ArchiveId { digest: scan.link, bytes: scan.at };
-        Ok(Self { path: path.to_owned(), file, network, events, windows, counts, end, id })
+        Ok(Self { path: path.to_owned(), file, network, events, first, windows, counts, end, id })
     }
 
     /// The file.
@@ -152,6 +152,12 @@ impl ExportFile {
         self.counts
     }
 
+    /// The position that its first event names: 1, or it is an archive of events.
+    #[must_use]
+    pub fn first_event(&self) -> Option<Lsn> {
+        self.first
+    }
+
     /// The windows that it holds.
     #[must_use]
     pub fn windows(&self) -> &BTreeMap<WindowNumber, WindowIndex> {
@@ -167,8 +173,7 @@ impl ExportFile {
             let body = self.body(*place)?;
             for record in records(&body) {
                 let record = record.map_err(|why| self.damaged(place.at, why))?;
-                let lsn = u64::from_le_bytes(*record[8..].first_chunk().expect("a header"));
-                visit(Lsn(lsn), record)?;
+                visit(lsn_of(record), record)?;
             }
         }
         Ok(())
@@ -233,24 +238,6 @@ impl ExportFile {
     fn damaged(&self, at: u64, why: String) -> ReadError {
         ReadError::Damaged { path: self.path.clone(), at, why }
     }
-}
-
-/// The records that a section holds one after the other, each cut by the length that it names.
-fn records(mut body: &[u8]) -> impl Iterator<Item = Result<&[u8], String>> {
-    std::iter::from_fn(move || {
-        if body.is_empty() {
-            return None;
-        }
-        let length = body.get(28..32).and_then(|length| length.first_chunk());
-        let length = length.map(|length| u32::from_le_bytes(*length) as usize + RECORD_HEAD_BYTES);
-        let record = length.and_then(|length| body.split_at_checked(length));
-        let Some((record, rest)) = record else {
-            body = &[];
-            return Some(Err("a record of an event is cut".into()));
-        };
-        body = rest;
-        Some(Ok(record))
-    })
 }
 
 /// Goes through the sections and checks the chain of their digests.
@@ -359,6 +346,7 @@ struct Index {
     network: Option<NetworkId>,
     named: Vec<WindowNumber>,
     events: Vec<Place>,
+    first: Option<Lsn>,
     windows: BTreeMap<WindowNumber, WindowIndex>,
     window: Option<WindowNumber>,
     asset: Option<AssetNumber>,
@@ -377,7 +365,7 @@ impl Index {
             Kind::Events if self.window.is_some() => Err("events come before all windows".into()),
             Kind::Events => {
                 for record in records(body) {
-                    record?;
+                    self.first.get_or_insert(lsn_of(record?));
                     self.counts.events += 1;
                 }
                 self.events.push(place);

@@ -3,11 +3,12 @@
 //! that somebody works with, for everybody else.
 
 use super::pieces::{self, NotRead};
-use crate::journal::{JournalError, Log, Tables, kept};
+use crate::journal::{JournalError, Log, Tables, Visit, kept};
 use crate::ledger::{BatchContent, BatchHead, BatchPlan, Refusal, SealedHead, SealedWindow};
-use crate::limits::ARCHIVE_WINDOWS;
+use crate::limits::{ARCHIVE_WENT, ARCHIVE_WINDOWS};
+use crate::past::Past;
 use crate::pipeline::{Busy, Intake, NotDone};
-use crate::types::{AssetNumber, BatchId, PartyId, WindowNumber};
+use crate::types::{AssetNumber, BatchId, Lsn, PartyId, WindowNumber};
 use crate::vault::{Vault, VaultError};
 use std::collections::VecDeque;
 use std::path::Path;
@@ -72,8 +73,10 @@ pub struct Archive {
     vault: Vault,
     /// Where the evidence of settled windows goes, if it leaves at all.
     archives: Option<Arc<Path>>,
-    /// Held while evidence is read: it does not leave meanwhile.
+    /// Held while something is read that may leave: it does not leave meanwhile.
     stays: Arc<RwLock<()>>,
+    /// The windows of which something was forgotten last: whoever asked before may look for it.
+    went: Arc<Mutex<VecDeque<WindowNumber>>>,
     recent: Arc<Mutex<VecDeque<Arc<SealedWindow>>>>,
     batches: Arc<Mutex<Batches>>,
 }
@@ -112,6 +115,7 @@ impl Archive {
             vault,
             archives,
             stays,
+            went: Arc::default(),
             recent: Arc::default(),
             batches: Arc::default(),
         }
@@ -134,6 +138,7 @@ impl Archive {
     /// `JournalError` of the storage.
     pub fn forget_evidence(&self, window: WindowNumber) -> Result<bool, JournalError> {
         let Ok(_alone) = self.stays.try_write() else { return Ok(false) };
+        self.goes(window);
         kept::forget_evidence(&*self.tables, window)?;
         Ok(true)
     }
@@ -145,8 +150,49 @@ impl Archive {
     /// `JournalError` of the storage.
     pub fn forget_window(&self, window: WindowNumber) -> Result<bool, JournalError> {
         let Ok(_alone) = self.stays.try_write() else { return Ok(false) };
+        self.goes(window);
         kept::forget_window(&*self.tables, window)?;
         Ok(true)
+    }
+
+    fn goes(&self, window: WindowNumber) {
+        let mut went = self.went.lock().unwrap_or_else(PoisonError::into_inner);
+        went.push_front(window);
+        went.truncate(ARCHIVE_WENT);
+    }
+
+    /// Whether something of a window was forgotten since this start, and lately.
+    pub(super) fn went(&self, window: WindowNumber) -> bool {
+        self.went.lock().unwrap_or_else(PoisonError::into_inner).contains(&window)
+    }
+
+    /// Lets go of events that lie in archives, unless somebody is reading any.
+    ///
+    /// # Errors
+    /// `JournalError` of the storage.
+    pub fn let_events_go(&self, to: Lsn) -> Result<bool, JournalError> {
+        // That they lie there was noted before: who begins to read from here on reads it there.
+        let alone = self.stays.try_write().is_ok();
+        if alone {
+            self.log.let_go(to)?;
+        }
+        Ok(alone)
+    }
+
+    /// Visits the bytes of every event from `from` up to and with `to`, in order, wherever they
+    /// are. None of them leaves meanwhile.
+    ///
+    /// # Errors
+    /// Of the visitor; `Away` when an archive that holds some of them cannot be read.
+    pub fn events_between(&self, from: Lsn, to: Lsn, visit: &mut Visit<'_>) -> Result<(), NotRead> {
+        let _stays = self.stay();
+        self.past().events_between(from, to, visit)
+    }
+
+    /// The events of all time.
+    #[must_use]
+    pub fn past(&self) -> Past<'_> {
+        Past { log: &*self.log, tables: &*self.tables, archives: self.archives() }
     }
 
     /// Opens what is sealed.

@@ -10,7 +10,7 @@ use crate::proof::{
     AssetRoots, ExportWriter, Hex, PartialProof, Proof, ProofMaker, SignedEnd, Wanted, WindowProof,
 };
 use crate::sign::{EngineKey, Signed};
-use crate::types::{AssetNumber, History, NetworkId, SignerKey, Timestamp, end_statement};
+use crate::types::{AssetNumber, History, Lsn, NetworkId, SignerKey, Timestamp, end_statement};
 use std::io::Write;
 
 /// Why nothing can be proved.
@@ -68,7 +68,8 @@ pub fn export(archive: &Archive, request: &Request, out: impl Write) -> Result<A
     let mut writer = ExportWriter::new(out, request.network, &numbers).map_err(failed)?;
     let last = request.end.last.lsn;
     if request.events {
-        archive.log().read_events(last, &mut |_, record| writer.event(record).map_err(failed))?;
+        let mut write = |_: Lsn, record: &[u8]| writer.event(record).map_err(failed);
+        archive.events_between(Lsn(1), last, &mut write)?;
     }
     for sealed in &request.windows {
         write_window(archive, sealed, &mut writer)?;
@@ -77,7 +78,7 @@ pub fn export(archive: &Archive, request: &Request, out: impl Write) -> Result<A
 }
 
 /// Whether all evidence of these windows is at hand, before anything is written.
-fn look(archive: &Archive, windows: &[SealedHead]) -> Result<(), NotRead> {
+pub(super) fn look(archive: &Archive, windows: &[SealedHead]) -> Result<(), NotRead> {
     windows.iter().try_for_each(|sealed| Pieces::open(archive, sealed).map(|_| ()))
 }
 

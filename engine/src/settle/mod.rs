@@ -24,6 +24,7 @@ mod engine;
 mod evidence;
 mod find;
 mod hooks;
+mod leaving;
 mod leftover;
 mod newest;
 mod pieces;
@@ -49,12 +50,13 @@ pub use find::{FindLegs, FindNext, FoundLeg, FoundLegs};
 pub use hooks::{
     Courier, HookCounts, HookSettings, HookStanding, NotTested, Webhooks, paused_hooks,
 };
+pub use leaving::{Leaving, leave};
 pub use pieces::NotRead;
 pub use reconcile::{
     ByState, Moment, OpenProposal, Reconciliation, SubmissionSums, Sums, WindowFacts, Wrong,
     reconcile,
 };
-pub use retention::{Retention, archive_windows};
+pub use retention::{NotArchived, Retention, archive_windows};
 pub use said::{LegReport, LegVerdict, NotSaid};
 pub use schedule::{Board, Schedule, Standing, close_every};
 pub use sealer::{Parts, Sealer, keep_window, seal_command};

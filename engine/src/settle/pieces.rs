@@ -5,23 +5,13 @@ use super::archive::Archive;
 use crate::journal::{JournalError, kept};
 use crate::ledger::seal::{self, Owed};
 use crate::ledger::{EVIDENCE_BYTES, SealedHead, SealedWindow};
+pub use crate::past::NotRead;
 use crate::proof::rows::{read_carried, read_obligation};
 use crate::proof::{ExportFile, Part, ReadError, archive_name};
 use crate::types::{AssetNumber, WindowNumber};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::RwLockReadGuard;
-
-/// Why evidence cannot be read.
-#[derive(Debug, thiserror::Error)]
-pub enum NotRead {
-    /// What is kept cannot be read.
-    #[error(transparent)]
-    Storage(#[from] JournalError),
-    /// It has left, and its archive is not where it should be.
-    #[error("{0}")]
-    Away(String),
-}
 
 /// The evidence of one window, open for reading. It does not leave meanwhile.
 pub struct Pieces<'a> {
@@ -50,7 +40,8 @@ impl<'a> Pieces<'a> {
                 From::Kept(archive)
             }
             // It left between the question and this.
-            None => return Err(left_just_now(window)),
+            None if archive.went(window) => return Err(left_just_now(window)),
+            None => return Err(kept::lost(window, "has no evidence any more").into()),
         };
         Ok(Self { window, from, page: None, _stays: stays })
     }
@@ -122,7 +113,7 @@ pub(super) fn has_left(archive: &Archive, sealed: &SealedHead) -> Result<bool, N
     }
     match sealed.archive {
         Some(_) => Ok(true),
-        None if archive.archives().is_some() => Err(left_just_now(sealed.head.number)),
+        None if archive.went(sealed.head.number) => Err(left_just_now(sealed.head.number)),
         // Then it is lost, and whoever loads it says so.
         None => Ok(false),
     }

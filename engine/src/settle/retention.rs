@@ -5,26 +5,31 @@
 //! to prove the window's root; then it is journaled; then the evidence is forgotten here. A stop at
 //! any point leaves one of the two whole, and the next turn goes on. What was owed follows once a
 //! checkpoint holds that record, so that no start computes a batch from it, and once its archive
-//! was read again. A late answer of a bank about a leg needs neither.
+//! was read again. A late answer of a bank about a leg needs neither. Events leave likewise
+//! (`leaving`).
 
 use super::archive::Archive;
 use super::engine::Engine;
-use super::evidence::{Request, export, signed_end};
+use super::evidence::{Request, export, look, signed_end};
+use super::leaving::{Leaving, leave};
 use super::pieces::{self, NotRead};
 use super::settler::ARCHIVES;
 use crate::faults;
-use crate::journal::{JournalError, kept};
+use crate::journal::{JournalError, kept, left};
 use crate::ledger::control::WindowEntry;
 use crate::ledger::event::{ArchiveId, WindowArchived};
 use crate::ledger::seal;
 use crate::ledger::{Command, EVIDENCE_BYTES, EvidenceDigest, SealedHead, Wish};
-use crate::limits::{RETENTION_CHECKPOINT_MIN, RETENTION_EVERY, RETENTION_RECLAIM};
+use crate::limits::{
+    RETENTION_CHECKPOINT_MIN, RETENTION_EVENTS_WINDOWS_MIN, RETENTION_EVERY, RETENTION_RECLAIM,
+};
 use crate::pipeline::{self, Busy, NotDone};
 use crate::proof::{ExportFile, Part, ReadError, archive_name};
 use crate::types::{AssetNumber, EvidenceHasher, Lsn, WindowNumber};
 use std::fs::{self, File};
 use std::io::{self, BufWriter};
 use std::path::{Path, PathBuf};
+use std::slice;
 
 /// What is kept here, and where the rest goes.
 #[derive(Debug, Clone)]
@@ -35,24 +40,27 @@ pub struct Retention {
     pub keep: u64,
 }
 
-/// Why a window is not archived now.
+/// Why something is not archived now.
 #[derive(Debug, thiserror::Error)]
-enum NotArchived {
+#[allow(missing_docs)]
+pub enum NotArchived {
     #[error(transparent)]
     NotDone(#[from] NotDone),
     #[error(transparent)]
     NotRead(#[from] NotRead),
+    #[error("window {window} cannot be archived: {why}")]
+    Lost { window: WindowNumber, why: JournalError },
     #[error(transparent)]
     File(#[from] ReadError),
     #[error("{}: {source}", path.display())]
     Written { path: PathBuf, source: io::Error },
     #[error(
-        "{} is there already and is no archive of this window of this ledger: give each engine an archive_dir of \
+        "{} is there already and is no archive of this part of this ledger: give each engine an archive_dir of \
          its own, or take the file away", .0.display()
     )]
     Another(PathBuf),
-    #[error("the archive that was just written does not prove window {0}: {1}")]
-    NotProved(WindowNumber, &'static str),
+    #[error("the archive that was just written does not prove {0}: {1}")]
+    NotProved(String, &'static str),
 }
 
 /// Archives windows until the engine stops or the task is dropped.
@@ -105,12 +113,14 @@ struct Turns {
     below: Lsn,
     /// The checkpoint behind which another one was asked for.
     asked: Option<Lsn>,
+    /// The checkpoint behind which no more events leave.
+    events: Lsn,
 }
 
 impl Turns {
     fn new(engine: Engine, retention: Retention) -> Self {
-        let (first, below) = (WindowNumber(1), Lsn(0));
-        Self { engine, retention, first, left: None, gone: Vec::new(), below, asked: None }
+        let (first, below, events) = (WindowNumber(1), Lsn(0), Lsn(0));
+        Self { engine, retention, first, left: None, gone: Vec::new(), below, asked: None, events }
     }
 
     fn say(&self, trouble: Option<String>) {
@@ -123,6 +133,7 @@ impl Turns {
             return Ok(false);
         }
         self.use_checkpoint().await?;
+        self.let_events_leave().await?;
         let (from, keep) = (self.first, self.retention.keep);
         let found = self.engine.ask(|control| {
             let (first, due) = control.archivable(from, keep);
@@ -174,6 +185,34 @@ impl Turns {
             self.engine.intake().ask_checkpoint().map_err(NotDone::from)?;
             self.asked = Some(last);
         }
+        Ok(())
+    }
+
+    /// Events up to the last checkpoint leave with the windows, but for those of the windows kept.
+    /// A copy that was restored keeps them until somebody has looked at it.
+    async fn let_events_leave(&mut self) -> Result<(), NotArchived> {
+        while self.events < self.below {
+            let (checkpoint, keep) = (self.engine.checkpoints().reached(), self.retention.keep);
+            let archive = self.engine.archive().clone();
+            let rows = aside(move || left::list(archive.tables())).await.map_err(NotRead::from)?;
+            let from = rows.last().map_or(Lsn(0), |left| left.last.lsn);
+            let found = self.engine.ask(|control| {
+                let to = control.leaves(keep, from, RETENTION_EVENTS_WINDOWS_MIN);
+                Ok((to.filter(|_| control.on_hold().is_none()), control.engine_key()))
+            });
+            let (to, in_force) = found.await?;
+            let Some(to) = to else { break };
+            let engine = self.engine.clone();
+            let left = aside(move || {
+                let (network, key) = (engine.network(), (in_force, &**engine.key()));
+                let of = Leaving { network, to, checkpoint, key, at: pipeline::now() };
+                leave(engine.archive(), &of)
+            });
+            if left.await?.is_none() {
+                break;
+            }
+        }
+        self.events = self.below;
         Ok(())
     }
 
@@ -313,6 +352,12 @@ fn write(
     if path.exists() {
         return left_behind(path, sealed, request);
     }
+    let lost = |error| match error {
+        NotRead::Storage(why) => NotArchived::Lost { window, why },
+        other @ NotRead::Away(_) => other.into(),
+    };
+    archive.window(sealed).map_err(lost)?;
+    look(archive, slice::from_ref(sealed)).map_err(lost)?;
     let part = path.with_extension("part");
     let failed = |path: &Path| {
         let path = path.to_owned();
@@ -354,7 +399,7 @@ fn left_behind(
 /// Whether an archive proves the window's root, and holds every piece that the root speaks of.
 fn check(path: &Path, id: ArchiveId, sealed: &SealedHead) -> Result<(), NotArchived> {
     let (file, window) = (ExportFile::open(path)?, sealed.head.number);
-    let misfit = |why| Err(NotArchived::NotProved(window, why));
+    let misfit = |why| Err(NotArchived::NotProved(format!("window {window}"), why));
     if file.id() != id {
         return misfit("its digest is another");
     }

@@ -6,11 +6,13 @@ use crate::check::{Checked, ensure};
 use crate::life::{Halt, Life, died};
 use crate::run::Run;
 use crate::task::{self, Call, Doing, Task};
-use tallystick::journal::kept;
+use tallystick::journal::{kept, left};
 use tallystick::ledger::event::{ArchiveId, WindowArchived};
 use tallystick::ledger::{Command, Wish};
 use tallystick::proof::archive_name;
-use tallystick::settle::{EvidenceRequest, NotRead, export, signed_end};
+use tallystick::settle::{
+    EvidenceRequest, Leaving, NotArchived, NotRead, export, leave, signed_end,
+};
 use tallystick::types::{Digest, Lsn, Timestamp, WindowNumber};
 
 impl Run<'_> {
@@ -22,6 +24,7 @@ impl Run<'_> {
             return Ok(());
         }
         self.forget_rest()?;
+        self.let_events_leave()?;
         let all = &self.model.now.windows;
         let fit: Vec<u64> =
             (1..).zip(all).filter(|(_, window)| window.can_leave()).map(|(n, _)| n).collect();
@@ -89,6 +92,34 @@ impl Run<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Events leave as far as a start does without them.
+    fn let_events_leave(&mut self) -> Result<(), Halt> {
+        let (keep, network) = (1 + self.dice.below(2), self.world.network);
+        if !self.dice.percent(40) {
+            return Ok(());
+        }
+        let life = self.life();
+        let before = left::list(&life.disk).map_err(|error| died(&life.disk, &error))?;
+        let from = before.last().map_or(Lsn(0), |left| left.last.lsn);
+        let (to, in_force) = {
+            let control = life.stepper.control();
+            (control.leaves(keep, from, 1), control.engine_key())
+        };
+        let Some(to) = to else { return Ok(()) };
+        let (checkpoint, key) = (life.intake.checkpoints().reached(), (in_force, &*life.key));
+        let of = Leaving { network, to, checkpoint, key, at: Timestamp(0) };
+        match leave(&life.archive, &of) {
+            Ok(left) => {
+                if left.is_some() {
+                    self.heard.word("EventsArchived".to_owned());
+                }
+                Ok(())
+            }
+            Err(NotArchived::NotRead(NotRead::Storage(error))) => Err(died(&life.disk, &error)),
+            Err(error) => Err(Halt::Wrong(error.to_string())),
+        }
     }
 
     /// The archives are those that were journaled.

@@ -27,11 +27,12 @@ pub enum Call {
     Remove,
     Destroy,
     Trim,
+    LetGo,
 }
 
 impl Call {
     /// Every call.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Append,
         Self::Remember,
         Self::Put,
@@ -40,6 +41,7 @@ impl Call {
         Self::Remove,
         Self::Destroy,
         Self::Trim,
+        Self::LetGo,
     ];
 }
 
@@ -277,6 +279,14 @@ impl Log for Disk {
             let kept = *state.dice.pick(&[0, 0, 30, 100]);
             let State { frames, dice, .. } = state;
             frames.retain(|held, _| *held > to || dice.percent(kept));
+        })
+    }
+
+    fn let_go(&self, to: Lsn) -> Result<(), JournalError> {
+        self.state().often_dies_here();
+        self.write(Call::LetGo, |state| {
+            state.mark_durable = state.mark;
+            state.events.retain(|held, _| *held > to || *held == Lsn(1));
         })
     }
 

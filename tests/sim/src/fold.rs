@@ -3,19 +3,22 @@
 
 use crate::check::{Checked, ensure};
 use crate::disk::Disk;
-use tallystick::journal::{Chain, Entry, JournalError, Log, kept};
+use std::path::Path;
+use tallystick::journal::{Chain, Entry, JournalError, kept};
 use tallystick::ledger::control::{Control, Made};
 use tallystick::ledger::event::BatchEvent;
 use tallystick::ledger::{Event, Legs};
+use tallystick::past::{NotRead, Past};
 use tallystick::pipeline::complete_legs;
-use tallystick::types::BatchId;
+use tallystick::types::{BatchId, Lsn};
 
-/// Compares what a start brought back with what the events add up to.
+/// Compares what a start brought back with what the events add up to, those on the shelf too.
 ///
 /// # Errors
 /// What differs first.
-pub fn same(found: &Control, disk: &Disk) -> Checked {
-    let wanted = control(disk).map_err(|error| format!("the events cannot be folded: {error}"))?;
+pub fn same(found: &Control, disk: &Disk, shelf: &Path) -> Checked {
+    let wanted =
+        control(disk, shelf).map_err(|error| format!("the events cannot be folded: {error}"))?;
     let wanted = wanted.ok_or("there is no genesis record")?;
     let differs = found.difference(&wanted, &|batch, legs| whole(disk, batch, legs));
     ensure(differs.is_none(), || {
@@ -33,9 +36,10 @@ pub fn whole(disk: &Disk, batch: BatchId, legs: &Legs) -> Legs {
     whole
 }
 
-fn control(disk: &Disk) -> Result<Option<Control>, JournalError> {
+fn control(disk: &Disk, shelf: &Path) -> Result<Option<Control>, NotRead> {
     let (mut chain, mut state) = (Chain::start(), None::<Control>);
-    disk.read_events(disk.last(), &mut |lsn, bytes| {
+    let past = Past { log: disk, tables: disk, archives: Some(shelf) };
+    past.events_between(Lsn(1), disk.last(), &mut |lsn, bytes| {
         let record = chain.follow_event(lsn, bytes)?;
         let history = record.history();
         match (record.entry()?, &mut state) {

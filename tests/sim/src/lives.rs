@@ -208,7 +208,7 @@ impl Run<'_> {
         let disk = self.disk.clone();
         self.life = Some(Life::new(stepper, intake, archive, sealer, key, times, disk));
         let life = self.life.as_ref().expect("it was just started");
-        fold::same(&life.stepper.control(), &self.disk)?;
+        fold::same(&life.stepper.control(), &self.disk, self.shelf.path())?;
         self.compare()?;
         self.acked_is_present()?;
         self.keys_are_right()?;

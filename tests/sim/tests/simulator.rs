@@ -7,7 +7,7 @@ use tallystick_sim::{Call, Figures, Settings, Side, run_seed, verifier};
 
 /// What clients and operators must have been told in some hundred seeds, apart from what nobody
 /// can bring about in so small a world.
-const ANSWERS: [&str; 97] = [
+const ANSWERS: [&str; 98] = [
     "AccountsMissing",
     "AssetCreated",
     "AssetDiffers",
@@ -29,6 +29,7 @@ const ANSWERS: [&str; 97] = [
     "DisputeEnded",
     "DoneBefore",
     "EngineKeySet",
+    "EventsArchived",
     "Expired",
     "ExposureReleased",
     "IdentityAdded",

@@ -8,7 +8,7 @@
 
 use super::super::mark::{self, Mark};
 use super::super::{JournalError, Table, Tables as _, Tail, VisitPage};
-use super::format::{DIRECTORY_FORMAT, META_FORMAT, check_format_of, other_format};
+use super::format::{META_FORMAT, check_format_of, is_read, other_format};
 use super::options::options;
 use super::tables::RocksTables;
 use super::{
@@ -114,7 +114,7 @@ fn read_copy(dir: &Path) -> Result<RocksTables, JournalError> {
         .map_err(|error| explain(dir, &error))?;
     let tables = RocksTables::new(db);
     match meta::<2>(&tables, META_FORMAT)?.map(u16::from_le_bytes) {
-        Some(DIRECTORY_FORMAT) => Ok(tables),
+        Some(found) if is_read(found) => Ok(tables),
         Some(found) => Err(other_format(found)),
         None => Err(JournalError::NotAJournal { dir: dir.to_owned() }),
     }

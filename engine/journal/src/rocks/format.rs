@@ -7,12 +7,17 @@ use std::path::Path;
 
 /// Where format 1 kept all records.
 const RECORDS_OF_FORMAT_1: &str = "records";
-/// The format of the directory: 6 since identities are in the journal, and the evidence of settled
-/// windows can leave for archives. Records have a format of their own.
-pub(super) const DIRECTORY_FORMAT: u16 = 6;
+/// The format of the directory: 7 since events can leave for archives. Records have a format of
+/// their own.
+pub(super) const DIRECTORY_FORMAT: u16 = 7;
+/// The one before, in which no event has left, and nothing else is different.
+const FORMER_FORMAT: u16 = 6;
 /// An empty column that names the format, as every format since 3 has one: the names of columns can
 /// be listed without opening what is in them. It is made before those of the tables.
-pub(super) const FORMAT_COLUMN: &str = "format 6";
+pub(super) const FORMAT_COLUMN: &str = "format 7";
+/// The one of the format before. A start that finds it makes the other one first, and then takes
+/// this one away.
+pub(super) const FORMER_COLUMN: &str = "format 6";
 const FORMAT_PREFIX: &str = "format ";
 /// The entry that names the format, since format 2.
 pub(super) const META_FORMAT: &[u8] = b"format";
@@ -21,23 +26,28 @@ pub(super) fn other_format(found: u16) -> JournalError {
     JournalError::OtherFormat { found: found.to_string(), wanted: DIRECTORY_FORMAT }
 }
 
+/// Whether a directory of this format can be read.
+pub(super) fn is_read(format: u16) -> bool {
+    [FORMER_FORMAT, DIRECTORY_FORMAT].contains(&format)
+}
+
 /// Refuses a directory of another format before anything in it is touched: opening it to write
-/// would already move what is in its logs.
-pub(super) fn check_format_of(dir: &Path) -> Result<(), JournalError> {
+/// would already move what is in its logs. Whether it has the column of the format before.
+pub(super) fn check_format_of(dir: &Path) -> Result<bool, JournalError> {
     if !dir.join("CURRENT").exists() {
-        return Ok(());
+        return Ok(false);
     }
     // Where it cannot be listed, it cannot be opened, and then RocksDB says why.
-    let Ok(names) = DB::list_cf(&options(), dir) else { return Ok(()) };
+    let Ok(names) = DB::list_cf(&options(), dir) else { return Ok(false) };
     let has = |wanted: &str| names.iter().any(|name| name == wanted);
-    let named = names.iter().find_map(|name| name.strip_prefix(FORMAT_PREFIX)?.parse().ok());
-    match named {
-        Some(DIRECTORY_FORMAT) => Ok(()),
+    let named = names.iter().filter_map(|name| name.strip_prefix(FORMAT_PREFIX)?.parse().ok());
+    match named.max() {
+        Some(found) if is_read(found) => Ok(has(FORMER_COLUMN)),
         Some(found) => Err(other_format(found)),
         None if has(RECORDS_OF_FORMAT_1) => Err(other_format(1)),
         None if has(Table::Meta.name()) => Err(other_format(2)),
         // A directory that a first start did not finish.
-        None => Ok(()),
+        None => Ok(false),
     }
 }
 
@@ -72,7 +82,7 @@ mod tests {
     /// What the engine signed in format 2 does not say what later formats say; before format 4
     /// names and accounts were in plain text, and checkpoints did not hold the whole state; in
     /// format 4 approvals and words have no place for a signature, in format 5 rows of windows none
-    /// for an archive, and nobody has an identity.
+    /// for an archive, and nobody has an identity. Of format 6 nothing but the name is another.
     #[test]
     fn a_directory_of_an_earlier_or_a_later_format_is_refused_untouched() {
         let since_2 = ["frames", "events", "meta"];
@@ -82,7 +92,7 @@ mod tests {
             (3, Some("format 3"), &since_2),
             (4, Some("format 4"), &since_2),
             (5, Some("format 5"), &since_2),
-            (7, Some("format 7"), &since_2),
+            (8, Some("format 8"), &since_2),
         ];
         for (format, marker, kept) in all {
             let dir = directory(marker, kept);
@@ -91,7 +101,7 @@ mod tests {
             let reading = open_read_only(dir.path()).map(drop);
             for refused in [writing, reading] {
                 let text = refused.unwrap_err().to_string();
-                let wanted = format!("the journal has format {format}, this engine reads 6");
+                let wanted = format!("the journal has format {format}, this engine reads 7");
                 assert!(text.contains(&wanted), "{text}");
             }
             assert!(files(dir.path()) == before, "format {format}: files were changed");
@@ -101,5 +111,39 @@ mod tests {
             drop(open(dir.path()).unwrap());
         }
         drop(open_read_only(dir.path()).unwrap());
+    }
+
+    fn formats(dir: &Path) -> Vec<String> {
+        let mut names = DB::list_cf(&options(), dir).unwrap();
+        names.retain(|name| name.starts_with(FORMAT_PREFIX));
+        names
+    }
+
+    /// An engine of before names the format that it finds, and touches nothing. A directory of
+    /// before is read as it is, and gets the new name from the first start, wherever that is cut
+    /// off.
+    #[test]
+    fn a_directory_of_the_format_before_is_read_and_named_anew_by_a_start() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut columns: Vec<&str> = vec!["frames", "events"];
+        columns.extend(Table::ALL.map(Table::name));
+        for cut_off in [false, true] {
+            let path = dir.path().join(cut_off.to_string());
+            let mut db =
+                DB::open_cf(&options(), &path, columns.iter().chain(&["format 6"])).unwrap();
+            let meta = db.cf_handle(Table::Meta.name()).unwrap();
+            db.put_cf(meta, META_FORMAT, 6u16.to_le_bytes()).unwrap();
+            if cut_off {
+                db.create_cf(FORMAT_COLUMN, &options()).unwrap();
+            }
+            drop(db);
+            drop(open_read_only(&path).unwrap());
+            assert!(formats(&path).iter().any(|name| name == "format 6"));
+            for _ in 0..2 {
+                drop(open(&path).unwrap());
+                assert_eq!(formats(&path), ["format 7"]);
+            }
+            drop(open_read_only(&path).unwrap());
+        }
     }
 }

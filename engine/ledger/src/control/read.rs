@@ -212,6 +212,18 @@ impl Control {
         (first, next.and_then(|window| window.sealed_head().ok()))
     }
 
+    /// The last record of the windows that are not among the newest `keep` closed ones, where at
+    /// least so many of them were cut behind `from`: up to there events may leave.
+    #[must_use]
+    pub fn leaves(&self, keep: u64, from: Lsn, least: u64) -> Option<Lsn> {
+        let newer = usize::try_from(keep).unwrap_or(usize::MAX).saturating_add(1);
+        let cuts = self.windows().rev().skip(newer).filter_map(|window| Some(window.cut?.0));
+        let mut behind = cuts.take_while(|cut| *cut > from);
+        let last = behind.next()?;
+        let count = u64::try_from(behind.count()).expect("a count fits 64 bits") + 1;
+        (count >= least).then_some(last)
+    }
+
     /// The window in which vouchers are credited.
     #[must_use]
     pub fn open_window(&self) -> &WindowEntry {

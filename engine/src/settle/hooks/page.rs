@@ -60,7 +60,7 @@ pub fn read(
 ) -> Result<Vec<Found>, NotLoaded> {
     let mut page = Page::new(engine, from, wants);
     let (mut seen, mut failed, mut last) = (0, None, end);
-    let read = engine.log().events_between(from.lsn, end, &mut |lsn, bytes| {
+    let read = engine.archive().events_between(from.lsn, end, &mut |lsn, bytes| {
         let record = Chain::start().single(lsn, bytes)?;
         if let Err(error) = page.event(&record) {
             failed = Some(error);
@@ -78,7 +78,7 @@ pub fn read(
     }
     match read {
         Err(error) if last == end && seen < HOOK_PAGE_EVENTS && !page.is_full() => {
-            Err(NotLoaded::Storage(error))
+            Err(error.into())
         }
         Ok(()) | Err(_) => Ok(page.found(Place::of(last.next()))),
     }
