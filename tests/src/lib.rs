@@ -8,6 +8,7 @@
 #![forbid(unsafe_code)]
 
 pub mod bank;
+pub mod buyer;
 pub mod chain;
 mod cli;
 mod client;

@@ -7,6 +7,7 @@
 //! - [`Agent`] pays: it signs vouchers on lanes that outlive it, within its budgets.
 //! - [`Facilitator`] brings vouchers: one long stream that outlives its connections.
 //! - [`Operator`] closes windows, makes batches, reads statements, and makes any other call.
+//! - `Seller` (feature `seller`) has routes of axum paid for over x402.
 //!
 //! Never uses the engine's code: what it knows are the published formats.
 
@@ -19,6 +20,8 @@ mod error;
 pub mod facilitator;
 mod key;
 pub mod operator;
+#[cfg(feature = "seller")]
+pub mod seller;
 pub mod voucher;
 
 pub use agent::{Agent, AgentOptions, Budget, Keep, PayError, Payment};
@@ -27,6 +30,8 @@ pub use error::CallError;
 pub use facilitator::{Answer, Facilitator, StreamError, Waiting};
 pub use key::AgentKey;
 pub use operator::Operator;
+#[cfg(feature = "seller")]
+pub use seller::{Price, Seller, SellerError};
 pub use voucher::{Channel, Fields, Network, Outcome, Voucher};
 
 /// The messages and the generated clients of the contract.

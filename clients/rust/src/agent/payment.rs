@@ -3,7 +3,7 @@
 use super::lanes::Signed;
 use super::{Agent, PayError, now};
 use crate::voucher::{Outcome, Voucher};
-use data_encoding::HEXLOWER;
+use data_encoding::{BASE64, HEXLOWER};
 use std::io;
 
 /// A payment whose voucher is signed. Send the voucher, then say what became of it: until then its
@@ -35,6 +35,20 @@ impl Payment {
     #[must_use]
     pub fn id(&self) -> &str {
         &self.id
+    }
+
+    /// It as the header `PAYMENT-SIGNATURE` of x402 carries it, for the requirements out of the
+    /// seller's 402 (one of `accepts`). Whether these are what is to be paid, and what this payment
+    /// is of, is the caller's to check.
+    #[must_use]
+    pub fn x402_header(&self, accepted: &serde_json::Value) -> String {
+        let payload = serde_json::json!({
+            "x402Version": 2,
+            "accepted": accepted,
+            "payload": self.voucher.json(),
+            "extensions": { "payment-identifier": { "info": { "required": false, "id": self.id } } },
+        });
+        BASE64.encode(payload.to_string().as_bytes())
     }
 
     /// What is paid, in units.

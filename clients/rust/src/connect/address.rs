@@ -58,6 +58,37 @@ impl Address {
         Ok(Self { host, port, tls, url })
     }
 
+    /// Reads the base URL of an engine's HTTP, maybe with a path below which it stands.
+    #[cfg(feature = "seller")]
+    pub fn read_url(url: &str, has_tls_options: bool) -> Result<Self, ConnectError> {
+        let wrong = |what: &str| {
+            ConnectError::Input(format!(
+                "the URL of an engine's HTTP is like http://127.0.0.1:7451 or https://clearing.example, \
+                 got {url:?}{what}"
+            ))
+        };
+        let (tls, usual) = match (url.starts_with(TLS), url.starts_with(PLAIN)) {
+            (true, _) => (true, 443),
+            (false, true) if has_tls_options => {
+                return Err(wrong(
+                    ": that is plain text, and a certificate or authority is for https",
+                ));
+            }
+            (false, true) => (false, 80),
+            (false, false) => return Err(wrong("")),
+        };
+        let url = url.trim_end_matches('/').to_owned();
+        let uri: Uri = url.parse().map_err(|_| wrong(""))?;
+        let authority = uri.authority().filter(|authority| !authority.as_str().contains('@'));
+        let authority = authority.ok_or_else(|| wrong(""))?;
+        if uri.query().is_some() || authority.host().is_empty() {
+            return Err(wrong(""));
+        }
+        let host = authority.host().trim_start_matches('[').trim_end_matches(']').to_owned();
+        let port = authority.port_u16().unwrap_or(usual);
+        Ok(Self { host, port, tls, url })
+    }
+
     pub fn url(&self) -> &str {
         &self.url
     }
@@ -105,6 +136,25 @@ mod tests {
         }
         let address = Address::read("https://[::1]:9", false).unwrap();
         assert_eq!((address.host(), address.port(), address.is_here()), ("::1", 9, true));
+    }
+
+    #[cfg(feature = "seller")]
+    #[test]
+    fn a_url_of_http_has_the_ports_of_the_web() {
+        let read = |text| Address::read_url(text, false).map_err(|error| error.to_string());
+        for (text, url, host, port) in [
+            ("http://127.0.0.1:7451/", "http://127.0.0.1:7451", "127.0.0.1", 7451),
+            ("http://h", "http://h", "h", 80),
+            ("https://[::1]/x402/", "https://[::1]/x402", "::1", 443),
+        ] {
+            let of = read(text).unwrap();
+            assert_eq!((of.url(), of.host(), of.port()), (url, host, port));
+        }
+        for bad in ["", "h:1", "ftp://h", "http://", "http://me@h", "http://h?q", "http://a b"] {
+            assert!(read(bad).unwrap_err().contains("http://127.0.0.1:7451"), "{bad:?}");
+        }
+        let plain = Address::read_url("http://h", true).unwrap_err().to_string();
+        assert!(plain.contains("plain text"), "{plain}");
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! One connection, in plain text or under TLS, that remembers what did not fit: what HTTP/2 makes
 //! of a broken connection says nothing any more.
 
+use super::CONNECT_TIMEOUT;
 use super::address::Address;
 use super::misfit::Misfit;
 use super::tls::Trust;
@@ -55,18 +56,24 @@ impl Connector {
         self.memory.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// Forgets it: a connection was made since.
+    #[cfg(feature = "seller")]
+    pub fn forget(&self) {
+        *self.memory.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
     async fn connect(self) -> io::Result<Line> {
         let Self { host, port, trust, memory } = self;
         let socket = TcpStream::connect((&*host, port)).await?;
         socket.set_nodelay(true)?;
-        let Some(Trust { connector, name }) = trust else {
+        let Some(Trust { connector, name, speech }) = trust else {
             return Ok(Line { wire: Wire::Plain { socket, heard: false }, memory });
         };
         let socket = BufReader::with_capacity(READ_BYTES, socket);
         match connector.connect(name, socket).await {
-            Ok(stream) if stream.get_ref().1.alpn_protocol() != Some(b"h2") => {
+            Ok(stream) if stream.get_ref().1.alpn_protocol() != Some(speech.protocol()) => {
                 memory.note(Some(Misfit::NoGrpc));
-                Err(io::Error::other("it speaks TLS, and no HTTP/2"))
+                Err(io::Error::other("it speaks TLS, and another protocol behind it"))
             }
             Ok(stream) => Ok(Line { wire: Wire::Tls(Box::new(stream)), memory }),
             Err(error) => {
@@ -87,8 +94,11 @@ impl Service<Uri> for Connector {
     }
 
     fn call(&mut self, _: Uri) -> Self::Future {
-        let this = self.clone();
-        Box::pin(async move { this.connect().await.map(TokioIo::new) })
+        let connected = tokio::time::timeout(CONNECT_TIMEOUT, self.clone().connect());
+        Box::pin(async move {
+            let elapsed = || Err(io::Error::new(io::ErrorKind::TimedOut, "it does not answer"));
+            connected.await.unwrap_or_else(|_| elapsed()).map(TokioIo::new)
+        })
     }
 }
 
@@ -96,6 +106,13 @@ impl Service<Uri> for Connector {
 pub(crate) struct Line {
     wire: Wire,
     memory: Memory,
+}
+
+#[cfg(feature = "seller")]
+impl hyper_util::client::legacy::connect::Connection for Line {
+    fn connected(&self) -> hyper_util::client::legacy::connect::Connected {
+        hyper_util::client::legacy::connect::Connected::new()
+    }
 }
 
 enum Wire {

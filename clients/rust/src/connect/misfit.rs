@@ -27,7 +27,7 @@ pub enum Misfit {
     Refused(String),
     /// It speaks an older TLS only.
     OldTls,
-    /// It speaks TLS, and no HTTP/2 behind it.
+    /// It speaks TLS, and not our protocol behind it.
     NoGrpc,
     /// Anything else about TLS.
     Other(String),

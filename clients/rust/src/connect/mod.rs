@@ -6,6 +6,8 @@
 //! always checked: there is no way to trust whoever answers.
 
 mod address;
+#[cfg(feature = "seller")]
+mod http;
 mod line;
 mod misfit;
 mod signed;
@@ -16,11 +18,14 @@ pub use address::PORT_DEFAULT;
 pub use misfit::Misfit;
 pub use token::Token;
 
+#[cfg(feature = "seller")]
+pub(crate) use http::{Answer, Http};
+
 use address::Address;
 use line::Connector;
 use std::path::PathBuf;
 use std::time::Duration;
-use tls::Trust;
+use tls::{Speech, Trust};
 use tonic::transport::{Channel, Endpoint};
 
 /// The heading under which the options stand on a command line.
@@ -55,6 +60,28 @@ pub struct Credentials {
     #[cfg_attr(feature = "cli", arg(long, global = true, env = "TALLYSTICK_TLS_KEY", hide_env_values = true,
         value_name = "FILE", help_heading = HEADING))]
     pub tls_key: Option<PathBuf>,
+}
+
+impl Credentials {
+    fn has_tls_options(&self) -> bool {
+        [&self.tls_ca, &self.tls_cert, &self.tls_key].iter().any(|file| file.is_some())
+    }
+
+    /// The token, if it may travel to there.
+    fn load_token(&self, address: &Address) -> Result<Token, ConnectError> {
+        let token = Token::load(self.token.as_deref(), self.token_file.as_deref())?;
+        token.check_way(address)?;
+        Ok(token)
+    }
+
+    /// What a handshake needs, where the address is one of TLS.
+    fn trust(&self, address: &Address, speech: Speech) -> Result<Option<Trust>, ConnectError> {
+        if !address.is_tls() {
+            return Ok(None);
+        }
+        let own = tls::own_files(self.tls_cert.as_deref(), self.tls_key.as_deref())?;
+        Trust::load(address, self.tls_ca.as_deref(), own, speech).map(Some)
+    }
 }
 
 /// Why a client does not come to its engine.
@@ -103,21 +130,12 @@ impl Way {
     /// `ConnectError` when they make no sense together, cannot be read, or a token would travel
     /// where others can read it.
     pub fn prepare(server: &str, credentials: &Credentials) -> Result<Self, ConnectError> {
-        let Credentials { token_file, token, tls_ca, tls_cert, tls_key } = credentials;
-        let has_tls_options = [tls_ca, tls_cert, tls_key].iter().any(|file| file.is_some());
-        let address = Address::read(server, has_tls_options)?;
-        let token = Token::load(token.as_deref(), token_file.as_deref())?;
-        let trust = match address.is_tls() {
-            true => {
-                let own = tls::own_files(tls_cert.as_deref(), tls_key.as_deref())?;
-                Some(Trust::load(&address, tls_ca.as_deref(), own)?)
-            }
-            false => None,
-        };
-        token.check_way(&address)?;
-        let endpoint = address.endpoint()?.connect_timeout(CONNECT_TIMEOUT);
-        let connector = Connector::new(&address, trust);
-        let (has_own_ca, has_certificate) = (tls_ca.is_some(), tls_cert.is_some());
+        let address = Address::read(server, credentials.has_tls_options())?;
+        let token = credentials.load_token(&address)?;
+        let connector = Connector::new(&address, credentials.trust(&address, Speech::Grpc)?);
+        let endpoint = address.endpoint()?;
+        let (has_own_ca, has_certificate) =
+            (credentials.tls_ca.is_some(), credentials.tls_cert.is_some());
         Ok(Self { address, endpoint, connector, token, has_own_ca, has_certificate })
     }
 

@@ -20,11 +20,33 @@ const SYSTEM_FILES: [&str; 3] =
 /// Names another file of them, as other programs take it.
 const SYSTEM_VARIABLE: &str = "SSL_CERT_FILE";
 
+/// What is spoken on a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Speech {
+    /// gRPC: HTTP/2.
+    Grpc,
+    /// HTTP/1.1.
+    #[cfg(feature = "seller")]
+    Http,
+}
+
+impl Speech {
+    /// What TLS calls it.
+    pub fn protocol(self) -> &'static [u8] {
+        match self {
+            Self::Grpc => b"h2",
+            #[cfg(feature = "seller")]
+            Self::Http => b"http/1.1",
+        }
+    }
+}
+
 /// What a handshake needs.
 #[derive(Clone)]
 pub(crate) struct Trust {
     pub connector: TlsConnector,
     pub name: ServerName<'static>,
+    pub speech: Speech,
 }
 
 /// A certificate and its key: both or none.
@@ -46,6 +68,7 @@ impl Trust {
         address: &Address,
         ca: Option<&Path>,
         own: Option<(&Path, &Path)>,
+        speech: Speech,
     ) -> Result<Self, ConnectError> {
         let input = ConnectError::Input;
         let name = ServerName::try_from(address.host().to_owned()).map_err(|_| {
@@ -72,9 +95,9 @@ impl Trust {
                 })?
             }
         };
-        config.alpn_protocols = vec![b"h2".to_vec()];
+        config.alpn_protocols = vec![speech.protocol().to_vec()];
         config.resumption = Resumption::disabled();
-        Ok(Self { connector: TlsConnector::from(Arc::new(config)), name })
+        Ok(Self { connector: TlsConnector::from(Arc::new(config)), name, speech })
     }
 }
 

@@ -31,18 +31,23 @@ enum Is {
 
 impl Interceptor for Token {
     fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
-        let token = match &self.0 {
-            Is::Absent => return Ok(request),
-            Is::Fixed(token) => token.clone(),
-            Is::Signed(key) => header(&key.token())
-                .map_err(|_| Status::internal("a signed token is plain text"))?,
-        };
-        request.metadata_mut().insert("authorization", token);
+        if let Some(token) = self.now() {
+            request.metadata_mut().insert("authorization", token);
+        }
         Ok(request)
     }
 }
 
 impl Token {
+    /// What stands in `authorization` of a call that is made now.
+    pub(crate) fn now(&self) -> Option<MetadataValue<Ascii>> {
+        match &self.0 {
+            Is::Absent => None,
+            Is::Fixed(token) => Some(token.clone()),
+            Is::Signed(key) => Some(header(&key.token()).expect("a signed token is plain text")),
+        }
+    }
+
     /// The token given, or from the file named, or the environment.
     pub(crate) fn load(given: Option<&str>, file: Option<&Path>) -> Result<Self, ConnectError> {
         if let Some(given) = given {
