@@ -4,7 +4,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-x402 x402-kills test test-evm flip bench bench-recover bench-history bench-batch bench-settle bench-statement bench-flood bench-abuse bench-tls bench-backup bench-x402 lint clean-demo \
+.PHONY: help setup setup-tests demo demo-x402 x402-kills test test-evm flip bench bench-recover bench-history bench-batch bench-settle bench-statement bench-flood bench-abuse bench-tls bench-backup bench-x402 lint clean-demo \
   dist check-unit alerts deny check-verify check-bounds bench-verify fuzz-verify miri-verify crash chaos age sim sim-canary check \
   rocksdb
 
@@ -94,6 +94,9 @@ help: ## Show this help
 setup: ## Install what the build and the tests need (apt-get, when allowed)
 	@.ci/setup
 
+setup-tests: ## The same, and a browser for the tests of the client library
+	@.ci/setup tests
+
 rocksdb: setup ## Build RocksDB's library, once: for `cargo build`, too
 	@engine/rocksdb/setup $(TARGET)
 
@@ -105,7 +108,7 @@ demo-x402: rocksdb ## Three agents pay a shop on Express for DEMO_CALLS calls; o
 	$(CARGO) build --release --locked --workspace --bin tallystick --bin tallystick-loadgen
 	@examples/x402/run.sh $(abspath $(ENGINE)) $(abspath $(DEMO_X402_DIR)) $(DEMO_CALLS)
 
-test: setup test-evm binaries faults ## All tests: Rust (unit, end to end, crash), contract, Python client, client libraries
+test: setup-tests test-evm binaries faults ## All tests: Rust (unit, end to end, crash), contract, Python client, client libraries
 	$(CARGO) test --release --locked --workspace
 	TALLYSTICK_BIN=$(abspath $(ENGINE)) tests/python/run.sh
 	TALLYSTICK_BIN=$(abspath $(ENGINE)) tests/clients/run.sh

@@ -1,6 +1,7 @@
 #!/bin/sh
-# The client libraries, with what their lock files name, on the real engine: `run.sh [typescript|python]`. `run.sh kills` is
-# the long run of `make x402-kills`, of which `typescript` runs a small one.
+# The client libraries, with what their lock files name, on the real engine: `run.sh [typescript|browser|python]`. `browser` is
+# the one in JavaScript in a real Chromium. `run.sh kills` is the long run of `make x402-kills`, of which `typescript` runs a
+# small one.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(cd "$here/../.." && pwd)
@@ -31,6 +32,11 @@ typescript() {
     PAYMENTS=400 KILLS=2 node test/long/kills.mjs
 }
 
+browser() {
+    packages
+    node --test --test-reporter=dot test/browser/*.test.mjs
+}
+
 kills() {
     packages
     node test/long/kills.mjs
@@ -55,7 +61,7 @@ python() {
     python3 -m pytest -q
 }
 
-for what in ${*:-typescript python}; do
+for what in ${*:-typescript browser python}; do
     printf 'clients: %s\n' "$what"
     ("$what")
 done

@@ -108,7 +108,7 @@ export class Agent implements SchemeNetworkClient {
     this.#lanes = lanes;
     this.#budget = budget;
     this.#engine = engine;
-    this.#fetch = fetch;
+    this.#fetch = (input, init) => fetch(input, init);
     this.schemeHooks = { onPaymentResponse: (context) => this.#answered(context) };
   }
 

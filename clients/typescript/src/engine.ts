@@ -37,7 +37,8 @@ export class EngineHttp {
 
   constructor(url: string, fetch: Fetch = globalThis.fetch) {
     this.url = url.replace(/\/+$/, "");
-    this.#fetch = fetch;
+    // A browser's `fetch` may be nobody's method.
+    this.#fetch = (input, init) => fetch(input, init);
   }
 
   /** The network that this engine clears, and its assets. Needs no key. Waits while the engine starts. */

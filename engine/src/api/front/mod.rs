@@ -4,6 +4,7 @@
 //! Owns where the engine stands as others see it, and who may read the metrics. Webhooks are handed
 //! on while the engine serves; before and after, their sender is told to come again.
 
+mod browsers;
 mod figures;
 mod settling;
 mod system;
@@ -23,6 +24,7 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{any, get};
+use browsers::Asked;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -256,15 +258,23 @@ async fn webhook(State(front): State<Front>, request: Request) -> Response {
 const X402_PATHS: [&str; 6] = ["supported", "verify", "settle", "channel", "channels", "status"];
 
 async fn x402(State(front): State<Front>, request: Request) -> Response {
-    let first = request.uri().path().trim_start_matches('/').split('/').next();
-    if first.is_none_or(|first| !X402_PATHS.contains(&first)) {
+    let first = request.uri().path().trim_start_matches('/').split('/').next().unwrap_or_default();
+    if !X402_PATHS.contains(&first) {
         return (StatusCode::NOT_FOUND, "there is nothing here\n").into_response();
+    }
+    let asked = browsers::asked(first, &request);
+    if matches!(asked, Asked::Preflight) {
+        return browsers::may_ask();
     }
     // What is answered holds the engine itself, and the rest no longer.
     let found = front.behind().map(|behind| behind.x402.clone());
-    match found {
+    let answer = match found {
         Ok(x402) => x402.answer(request).await,
         Err(why) => later(format!("{why}; ask again\n")),
+    };
+    match asked {
+        Asked::Readable => browsers::readable(answer),
+        Asked::Closed | Asked::Preflight => answer,
     }
 }
 
