@@ -10,6 +10,7 @@
 //! |---|---|
 //! | `TALLYSTICK_FAULT=NAME:N` | at the N-th passage of the point NAME (the first is 1) the process gets SIGKILL |
 //! | `TALLYSTICK_FAULT_WAIT=NAME:FIFO` | at each passage of the point NAME the thread waits until FIFO, a named pipe, was opened for writing and closed |
+//! | `TALLYSTICK_FAULT_DISK=NAME:N` | behind the N-th passage of the point NAME the disk is nearly full for the next frame |
 //! | `TALLYSTICK_FAULT_LOG=FILE` | the name of every point that is passed is written to FILE, a line each |
 //! | `TALLYSTICK_FAULT_CLOCK=MICROS` | both clocks are frozen, the wall clock at this time |
 //! | `TALLYSTICK_FAULT_REQUESTS_MAX=N` | so many request ids are remembered before nothing more is registered |
@@ -45,7 +46,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::Write as _;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -98,19 +99,45 @@ pub fn listener_ends(kind: &str) -> bool {
     ON && std::env::var("TALLYSTICK_FAULT_LISTENER_ENDS").is_ok_and(|wanted| wanted == kind)
 }
 
-/// Kills the process at the passage that was asked for.
+/// Whether the disk is nearly full for this frame.
+#[inline]
+#[must_use]
+pub fn disk_is_full() -> bool {
+    ON && DISK_IS_FULL.swap(false, Ordering::Relaxed)
+}
+
+static DISK_IS_FULL: AtomicBool = AtomicBool::new(false);
+
+/// A point, and at which of its passages something happens.
+struct Armed(OnceLock<Option<(String, u64)>>, AtomicU64);
+
+impl Armed {
+    const fn new() -> Self {
+        Self(OnceLock::new(), AtomicU64::new(0))
+    }
+
+    /// Whether this is that passage, by what `variable` says.
+    fn is_it(&self, variable: &str, name: &str) -> bool {
+        let armed = self.0.get_or_init(|| {
+            let text = std::env::var(variable).ok()?;
+            let (name, count) = text.rsplit_once(':').expect("NAME:N");
+            Some((name.to_owned(), count.parse().expect("it ends with a number")))
+        });
+        let Some((wanted, count)) = armed else { return false };
+        wanted == name && self.1.fetch_add(1, Ordering::Relaxed) + 1 == *count
+    }
+}
+
+/// Kills the process at the passage that was asked for, or fills the disk.
 fn passage(name: &str) {
-    static ARMED: OnceLock<Option<(String, u64)>> = OnceLock::new();
-    static PASSED: AtomicU64 = AtomicU64::new(0);
-    let armed = ARMED.get_or_init(|| {
-        let text = std::env::var("TALLYSTICK_FAULT").ok()?;
-        let (name, count) = text.rsplit_once(':').expect("TALLYSTICK_FAULT is NAME:N");
-        Some((name.to_owned(), count.parse().expect("TALLYSTICK_FAULT ends with a number")))
-    });
+    static KILLS: Armed = Armed::new();
+    static FILLS: Armed = Armed::new();
     log(name);
     wait(name);
-    let Some((wanted, count)) = armed else { return };
-    if wanted == name && PASSED.fetch_add(1, Ordering::Relaxed) + 1 == *count {
+    if FILLS.is_it("TALLYSTICK_FAULT_DISK", name) {
+        DISK_IS_FULL.store(true, Ordering::Relaxed);
+    }
+    if KILLS.is_it("TALLYSTICK_FAULT", name) {
         kill();
     }
 }

@@ -2,6 +2,7 @@
 //! taken still finds its place and operators can still do what helps. Looks every so many vouchers,
 //! and at each one while there is no room; knows no clock.
 
+use crate::faults;
 use crate::journal::Tables;
 use crate::limits::DISK_LOOK_VOUCHERS;
 use std::sync::Arc;
@@ -35,6 +36,9 @@ impl Space {
 
     /// Whether so many vouchers may be taken.
     pub fn is_there_for(&self, vouchers: usize) -> bool {
+        if faults::disk_is_full() {
+            return false;
+        }
         let vouchers = u64::try_from(vouchers).expect("a count fits 64 bits");
         let since = self.since.fetch_add(vouchers, Ordering::Relaxed) + vouchers;
         let before = self.low.load(Ordering::Relaxed);

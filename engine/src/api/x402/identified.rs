@@ -128,7 +128,17 @@ impl X402 {
                 mine.write(claim.clone()).await.ok_or(Busy::Stopping)?
             }
         };
-        let got = self.gatherer.get(by, Way::Charge, claim.voucher, claim.amount).await?;
+        let got = match self.gatherer.get(by, Way::Charge, claim.voucher, claim.amount).await {
+            Ok(got) => got,
+            // Only a start can tell.
+            Err(Busy::Stopping) => return Err(Busy::Stopping.into()),
+            // It was not taken in: whoever brings it again begins anew, and if nobody does, it has
+            // an end all the same.
+            Err(busy @ (Busy::Full | Busy::DiskFull)) => {
+                mine.end(row, Ended::Refused).await;
+                return Err(busy.into());
+            }
+        };
         let ended = if got.outcome == Outcome::Credited {
             Ended::Charged(got.lsn, cumulative(&claim))
         } else {

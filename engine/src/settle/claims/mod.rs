@@ -18,11 +18,12 @@ pub use rows::Row;
 use super::Engine;
 use crate::faults;
 use crate::limits::CLAIMS_AT_ONCE;
-use crate::pipeline::{self, stop_at_once};
+use crate::pipeline::{self, Busy, stop_at_once};
 use crate::types::{Amount, Digest, Lsn, Packed, SIGNATURE_BYTES, VOUCHER_BYTES};
 use crossbeam::channel::{Sender, unbounded};
 use rows::Rows;
 use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use tokio::sync::{Semaphore, oneshot, watch};
@@ -63,6 +64,8 @@ pub struct Claims {
     live: All,
     /// What the last process left without an end.
     left: Mutex<Vec<(Digest, Row)>>,
+    /// How many have no end.
+    open: Arc<AtomicUsize>,
     /// Signatures of the vouchers that are being charged.
     charging: Arc<Mutex<HashSet<[u8; SIGNATURE_BYTES]>>>,
     thread: Option<JoinHandle<()>>,
@@ -97,13 +100,13 @@ impl Claims {
         let tables = engine.intake().tables().clone();
         let (rows, left) = Rows::open(tables).unwrap_or_else(|error| stop_at_once(&error));
         let (asks, asked) = unbounded();
-        let live = All::default();
-        let writer = Writer::new(rows, live.clone());
+        let (live, open) = (All::default(), Arc::default());
+        let writer = Writer::new(rows, live.clone(), Arc::clone(&open));
         let thread = std::thread::Builder::new().name("claims".to_owned());
         let thread = thread.spawn(move || writer.run(&asked)).expect("the system starts a thread");
         let (room, left) = (Arc::new(Semaphore::new(CLAIMS_AT_ONCE)), Mutex::new(left));
         let (asks, charging, thread) = (Some(asks), Arc::default(), Some(thread));
-        Self { asks, room, live, left, charging, thread }
+        Self { asks, room, live, left, open, charging, thread }
     }
 
     /// Says, durably, what came of every claim that the last process left without an end. Nobody is
@@ -112,7 +115,16 @@ impl Claims {
         let open = std::mem::take(&mut *self.left.lock().unwrap_or_else(PoisonError::into_inner));
         let mut ended = Vec::new();
         for (identifier, row) in open {
-            let Some(came_of_it) = came_of(engine, &row.claim).await else { continue };
+            let came_of_it = match came_of(engine, &row.claim).await {
+                Ok(Some(came_of_it)) => came_of_it,
+                // No later start can say it either.
+                Ok(None) => {
+                    self.ask(Ask::Leave(identifier)).await;
+                    continue;
+                }
+                // The engine stops.
+                Err(_) => return,
+            };
             let (reply, answer) = oneshot::channel();
             let row = Row { ended: Some(came_of_it), ..row };
             self.ask(Ask::End(identifier, row, Some(reply))).await;
@@ -122,6 +134,12 @@ impl Claims {
             // It is not answered only when the engine stops.
             let _ = answer.await;
         }
+    }
+
+    /// How many claims have no end: they are under way, or a start has them looked up.
+    #[must_use]
+    pub fn open(&self) -> usize {
+        self.open.load(Ordering::Relaxed)
     }
 
     /// The right to have a voucher charged, until it is dropped; `None` while another one has it:
@@ -238,16 +256,16 @@ impl Drop for Charging {
 }
 
 /// What the ledger says of a claim; `None` where its channel has gone on, or was forgotten.
-async fn came_of(engine: &Engine, claim: &Claim) -> Option<Ended> {
+async fn came_of(engine: &Engine, claim: &Claim) -> Result<Option<Ended>, Busy> {
     let voucher = Packed(&claim.voucher);
     let channel = engine.hasher().channel(voucher);
-    let found = engine.newest_of_all(&[channel]).await.ok()?.pop()?;
-    match found {
+    let found = engine.newest_of_all(&[channel]).await?.pop().flatten();
+    Ok(match found {
         Some(newest) if newest.voucher == claim.voucher => {
             Some(Ended::Charged(newest.lsn, voucher.cumulative()))
         }
         Some(newest) if newest.voucher().cumulative() >= voucher.cumulative() => None,
         None if voucher.expires_at() <= pipeline::now().seconds() => None,
         Some(_) | None => Some(Ended::Refused),
-    }
+    })
 }

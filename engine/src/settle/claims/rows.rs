@@ -149,10 +149,20 @@ impl Rows {
 
     /// Writes down what came of one.
     pub fn end(&mut self, identifier: Digest, row: &Row) -> Result<(), JournalError> {
+        self.leave(identifier);
+        self.put(identifier, row)
+    }
+
+    /// Nothing can be found out of one any more: a start need not look for it.
+    pub fn leave(&mut self, identifier: Digest) {
         if let Some(mark) = self.marks.remove(&identifier) {
             self.open.remove(&mark);
         }
-        self.put(identifier, row)
+    }
+
+    /// How many have no end, and a mark.
+    pub fn open_count(&self) -> usize {
+        self.open.len()
     }
 
     /// The row of an identifier, if there is one that counts.
@@ -307,6 +317,31 @@ mod tests {
         rows.sweep(now + 2).unwrap();
         rows.sync().unwrap();
         assert_eq!(reopen(&tables).1, []);
+    }
+
+    #[test]
+    fn what_nothing_can_be_found_out_of_is_looked_for_once() {
+        let tables = Arc::new(Memory::default());
+        let (mut rows, _) = reopen(&tables);
+        let now = period();
+        rows.begin(content(1), &row(5, now)).unwrap();
+        rows.begin(content(2), &row(5, now)).unwrap();
+        rows.sync().unwrap();
+        let (mut rows, left) = reopen(&tables);
+        assert_eq!((left.len(), rows.open_count()), (2, 2));
+        rows.leave(content(1));
+        assert_eq!(rows.open_count(), 1);
+        // Others come and go, and marks move on.
+        for n in 3..6 {
+            rows.begin(content(n), &row(5, now)).unwrap();
+            rows.move_marks().unwrap();
+            let ended = Some(Ended::Charged(Lsn(9), Amount(5)));
+            rows.end(content(n), &Row { ended, ..row(5, now) }).unwrap();
+        }
+        rows.sync().unwrap();
+        assert_eq!(reopen(&tables).1, [content(2)]);
+        // It stays what it was: of no known end.
+        assert_eq!(rows.get(content(1), now).unwrap(), Some(row(5, now)));
     }
 
     #[test]

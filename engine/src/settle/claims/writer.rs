@@ -8,6 +8,8 @@ use crate::pipeline::stop_at_once;
 use crate::types::Digest;
 use crossbeam::channel::{Receiver, RecvTimeoutError};
 use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
@@ -19,6 +21,8 @@ pub(super) enum Ask {
     Write(Digest, Claim, oneshot::Sender<u64>),
     /// To write what came of one; durably where that is to be answered.
     End(Digest, Row, Option<oneshot::Sender<u64>>),
+    /// Not to look for the end of one any more.
+    Leave(Digest),
 }
 
 /// The same, with the room that it takes until it is done.
@@ -31,6 +35,8 @@ pub(super) struct Asked {
 pub(super) struct Writer {
     rows: Rows,
     live: All,
+    /// How many have no end.
+    open: Arc<AtomicUsize>,
     /// What ended and is not durable.
     dirty: HashMap<Digest, Row>,
     /// When marks were last moved on.
@@ -38,8 +44,8 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    pub fn new(rows: Rows, live: All) -> Self {
-        Self { rows, live, dirty: HashMap::new(), marked: Instant::now() }
+    pub fn new(rows: Rows, live: All, open: Arc<AtomicUsize>) -> Self {
+        Self { rows, live, open, dirty: HashMap::new(), marked: Instant::now() }
     }
 
     pub fn run(mut self, asks: &Receiver<Asked>) {
@@ -75,8 +81,10 @@ impl Writer {
                     self.dirty.insert(identifier, row);
                     written.extend(reply);
                 }
+                Ask::Leave(identifier) => self.rows.leave(identifier),
             }
         }
+        self.open.store(self.rows.open_count(), Ordering::Relaxed);
         for (identifier, reply) in answers {
             // Who asked may be gone.
             let _ = reply.send(self.get(identifier, period)?);
