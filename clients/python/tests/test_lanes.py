@@ -6,11 +6,12 @@ import pathlib
 import random
 import shutil
 import threading
+import time
 
 import pytest
 
 from tallystick import FileLanes, LaneStore, MemoryLanes, TallystickError
-from tallystick.lanes import Lanes, Payment
+from tallystick.lanes import Lanes, Over, Payment
 
 NETWORK, SIGNER, PAYEE = b"\x11" * 32, b"\x22" * 32, b"\x33" * 32
 IDS = itertools.count()
@@ -241,4 +242,40 @@ def test_a_file_as_the_javascript_package_writes_it_and_back(tmp_path: pathlib.P
         one = lanes.payment("payment_one_0001")
         assert one and one.paid and not one.void
         assert lanes.payment("over_long_ago_01") is None
+        assert lanes.over("order_of_last_year-1_") == Over(paid=True, void=False)
+        assert lanes.over("order_of_last_year-2_") == Over(paid=False, void=False)
+        assert lanes.over("order_of_long_ago-1__") == Over(paid=False, void=True)
+        assert lanes.over("over_long_ago_01") == Over(paid=False, void=False)  # its channel is over
         lanes.close()
+
+
+def test_a_file_of_version_1_is_taken_up_and_written_as_version_2(tmp_path: pathlib.Path) -> None:
+    path = tmp_path / "agent.lanes"
+    opened(FileLanes(path)).close()
+    text = path.read_text()
+    assert "lanes 2" in text
+    path.write_text(text.replace("lanes 2", "lanes 1"))
+    opened(FileLanes(path)).close()
+    assert path.read_text() == text
+    path.write_text(text.replace("lanes 2", "lanes 3"))
+    with pytest.raises(TallystickError, match="another key or network"):
+        opened(FileLanes(path))
+
+
+def test_what_was_signed_on_a_channel_that_is_over_is_remembered_by_its_name(tmp_path: pathlib.Path) -> None:
+    path = tmp_path / "agent.lanes"
+    names = ["paid-1", "lost-1", "void-1", "tly_" + "a" * 32, "tly_" + "b" * 32]
+    lanes = opened(FileLanes(path))
+    paid, _, void, unnamed, _ = [take(lanes, 5, name) for name in names]
+    lanes.paid(paid)
+    lanes.paid(unnamed)
+    lanes.known(void, 2)  # the channel went on by less than this payment: it can never count
+    lanes.close()
+    for _ in range(2):
+        later = Lanes(FileLanes(path), NETWORK, SIGNER, 9, True, now=lambda: time.time() + 30 * 86_400)
+        assert later.payment("lost-1") is None
+        assert [later.over(name) for name in names] == [
+            Over(paid=True, void=False), Over(paid=False, void=False), Over(paid=False, void=True), None,
+            Over(paid=False, void=False)]
+        assert later.signed(978) == 25
+        later.close()

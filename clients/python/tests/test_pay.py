@@ -28,7 +28,7 @@ from x402.http.middleware.fastapi import payment_middleware
 from x402.http.middleware.flask import payment_middleware as flask_middleware
 
 from tallystick import (
-    Agent, AgentKey, Budget, BudgetError, Channel, PaymentInDoubtError, TallystickError, why_refused,
+    Agent, AgentKey, Budget, BudgetError, Channel, PaymentInDoubtError, PaymentOverError, TallystickError, why_refused,
 )
 from tallystick.x402 import Seller, register
 
@@ -293,6 +293,36 @@ def test_a_request_of_ones_own_name_is_paid_once_over_restarts(engine: Engine, s
                 assert client.get(store.paid, headers={"Idempotency-Key": job}).status_code == 200
         assert agent.signed("EUR") == "0.0002"
         agent.close()
+
+
+def test_a_request_is_not_paid_anew_when_its_channel_is_over(engine: Engine, store: Shop, tmp_path: pathlib.Path) -> None:
+    path, name = tmp_path / "agent.lanes", "order-12345678901"
+    key = engine.key()
+    Agent(key, engine.url, lanes=path).close()
+    at = [SELLER, 978, "1700000000", "9"]
+    sign = {"sign": f"{name}-1", "at": at, "amount": "100", "total": "100"}
+    ends: list[tuple[list[object], bool | None]] = [
+        ([], False), ([{"held": "100", "at": at, "paid": f"{name}-1"}], True), ([{"void": f"{name}-1"}], None)]
+    first = path.read_text()
+    for more, paid in ends:
+        path.write_text(first + "".join(json.dumps(line) + "\n" for line in [sign, *more]))
+        for _ in range(2):  # it is remembered
+            agent = Agent(key, engine.url, lanes=path)
+            with agent.client() as client:
+                def ask(name: str = name, client: httpx.Client = client) -> int:
+                    return client.get(store.paid, headers={"Idempotency-Key": name}).status_code
+                if paid is None:
+                    assert ask() == 200
+                    assert agent.signed("EUR") == "0.0002"
+                else:
+                    with pytest.raises(PaymentOverError) as over:
+                        ask()
+                    assert over.value.paid is paid and name in str(over.value)
+                    assert agent.signed("EUR") == "0.0001"
+                # What this library named, and knows nothing of any more.
+                with pytest.raises(PaymentOverError):
+                    ask("tly_" + "0" * 32)
+            agent.close()
 
 
 def test_the_facilitator_is_away(engine: Engine) -> None:

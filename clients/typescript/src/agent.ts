@@ -12,7 +12,7 @@ import type {
 } from "@x402/core/types";
 import { toHex, whole } from "./bytes.js";
 import { EngineHttp, networkName, SCHEME, type Network, type Status } from "./engine.js";
-import { BudgetError, PaymentInDoubtError, TallystickError } from "./errors.js";
+import { BudgetError, PaymentInDoubtError, PaymentOverError, TallystickError } from "./errors.js";
 import { base, Lanes, type Lane, type Payment } from "./lanes.js";
 import { decimal, units, type Asset } from "./money.js";
 import { memoryLanes, type LaneStore } from "./store.js";
@@ -272,15 +272,15 @@ export class Agent implements SchemeNetworkClient {
 
   /** The payment that was made for this request before, to be sent as it was. */
   #remembered(name: string, required: PaymentRequirements, asset: Asset, amount: bigint): Payment | undefined {
-    let payment: Payment | undefined;
+    let id = numbered(name, 1);
     // One that is void is followed by another, under the next name.
-    for (let at = 1; ; at += 1) {
-      const one = this.#lanes.payment(numbered(name, at));
-      if (!one) break;
-      payment = one;
+    for (let at = 2; this.#isKnown(numbered(name, at)); at += 1) id = numbered(name, at);
+    const payment = this.#lanes.payment(id), over = this.#lanes.over(id);
+    if (over?.void || (!payment && !over) || (payment && this.#lanes.isVoid(payment))) return undefined;
+    // It may have been charged as long as its channel lasted, and the engine has forgotten that channel.
+    if (!payment || payment.lane.expiresAt * 1000n <= BigInt(Date.now())) {
+      throw new PaymentOverError(name, (payment ?? over)?.paid ?? false);
     }
-    if (!payment || payment.lane.expiresAt * 1000n < BigInt(Date.now())) return undefined;
-    if (this.#lanes.isVoid(payment)) return undefined;
     const { lane } = payment;
     if (lane.payee !== required.payTo || lane.asset !== asset.number || payment.amount !== amount) {
       throw new TallystickError(`the key ${name} belongs to another payment: use one for each request`);
@@ -291,8 +291,12 @@ export class Agent implements SchemeNetworkClient {
   #unused(name: string): string {
     for (let at = 1; ; at += 1) {
       const id = numbered(name, at);
-      if (!this.#lanes.payment(id)) return id;
+      if (!this.#isKnown(id)) return id;
     }
+  }
+
+  #isKnown(id: string): boolean {
+    return this.#lanes.payment(id) !== undefined || this.#lanes.over(id) !== undefined;
   }
 
   #allow({ number, code, scale }: Asset, amount: bigint, more: bigint): void {

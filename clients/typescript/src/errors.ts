@@ -23,3 +23,20 @@ export class PaymentInDoubtError extends TallystickError {
     this.resend = resend;
   }
 }
+
+/**
+ * The request of this key was paid, or may have been, on a channel that has expired since. Nobody can be asked about it any
+ * more, so it is not paid again: look into the seller's books or your statement, and take another key to pay once more.
+ */
+export class PaymentOverError extends TallystickError {
+  override name = "PaymentOverError";
+  /** Whether it is known that it was paid. */
+  readonly paid: boolean;
+
+  constructor(key: string, paid: boolean) {
+    const what = paid ? "was paid" : "may have been paid";
+    const hint = paid ? "" : ", and nobody can be asked about it any more: look into the seller's books or your statement";
+    super(`the request ${key} ${what}, on a channel that has expired since${hint}. It is not paid again; to pay once more take another key`);
+    this.paid = paid;
+  }
+}

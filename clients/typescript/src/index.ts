@@ -1,6 +1,6 @@
 export { agent, Agent, whyRefused, type AgentOptions, type Budget, type SpendAsset } from "./agent.js";
 export { EngineHttp, networkName, SCHEME, type Network, type Status } from "./engine.js";
-export { BudgetError, PaymentInDoubtError, TallystickError } from "./errors.js";
+export { BudgetError, PaymentInDoubtError, PaymentOverError, TallystickError } from "./errors.js";
 export { decimal, parsePrice, units, type Asset } from "./money.js";
 export { facilitator, seller, Seller, TallystickScheme, type SellerOptions } from "./seller.js";
 export { memoryLanes, type LaneName, type LaneStore, type Line } from "./store.js";

@@ -42,6 +42,12 @@ export interface Payment {
   void?: boolean;
 }
 
+/** What is known of a payment whose channel is over. */
+export interface Over {
+  paid: boolean;
+  void: boolean;
+}
+
 /** The total that a payment builds on. */
 export function base({ total, amount }: Payment): bigint {
   return total - amount;
@@ -66,6 +72,7 @@ export class Lanes {
   readonly #payments = new Map<string, Payment>();
   readonly #waiting: (() => void)[] = [];
   readonly #gone = new Map<number, bigint>();
+  readonly #over = new Map<string, Over>();
   #asking: Promise<void> | undefined;
   #lines = 0;
 
@@ -97,6 +104,11 @@ export class Lanes {
   /** The payment of this identifier, if it is remembered. */
   payment(id: string): Payment | undefined {
     return this.#payments.get(id);
+  }
+
+  /** What is known of a payment whose channel is over, if it is remembered. */
+  over(id: string): Over | undefined {
+    return this.#over.get(id);
   }
 
   /**
@@ -176,6 +188,13 @@ export class Lanes {
    * `isRefused`: the engine has just answered `stale_voucher` to it, so nothing was charged under its identifier.
    */
   isVoid(payment: Payment, isRefused = false): boolean {
+    if (payment.void || !this.#cannotCount(payment, isRefused)) return payment.void ?? false;
+    payment.void = true;
+    this.#note({ void: payment.id });
+    return true;
+  }
+
+  #cannotCount(payment: Payment, isRefused: boolean): boolean {
     const { lane } = payment;
     // While the total is what it builds on, a copy of it that is still on its way can be charged.
     if (payment.void || payment.paid || lane.held <= base(payment)) return payment.void ?? false;
@@ -185,14 +204,11 @@ export class Lanes {
     // The total passed what it builds on without reaching it, or by a rival. Where only the engine's answer, which a seller
     // hands on, says that it was a rival: one must be left that it can have been, so that of several that are called stale,
     // one is never paid anew.
-    const isCertain =
+    return (
       lane.held < payment.total ||
       rivals.some((one) => one.paid) ||
-      (isRefused && rivals.some((one) => !one.void && one.total <= lane.held));
-    if (!isCertain) return false;
-    payment.void = true;
-    this.#note({ void: payment.id });
-    return true;
+      (isRefused && rivals.some((one) => !one.void && one.total <= lane.held))
+    );
   }
 
   /** Nobody knows what became of the payment. */
@@ -357,6 +373,10 @@ export class Lanes {
       this.#gone.set(line.asset, (this.#gone.get(line.asset) ?? 0n) + BigInt(line.gone));
       return;
     }
+    if ("over" in line) {
+      this.#keepOver(line.over, { paid: line.paid ?? false, void: line.void ?? false });
+      return;
+    }
     if (!("at" in line)) {
       const payment = this.#payments.get(line.void);
       if (payment) payment.void = true;
@@ -396,13 +416,31 @@ export class Lanes {
       if (first && first.expiresAt > now) continue;
       this.#pools.delete(key);
       for (const lane of pool) this.#gone.set(lane.asset, (this.#gone.get(lane.asset) ?? 0n) + lane.most);
-      for (const [id, { lane }] of this.#payments) if (pool.includes(lane)) this.#payments.delete(id);
+      const over = [...this.#payments.values()].filter(({ lane }) => pool.includes(lane));
+      const ends = over.map((one) => ({ paid: one.paid ?? false, void: this.#cannotCount(one, false) }));
+      over.forEach(({ id }, at) => {
+        this.#payments.delete(id);
+        const end = ends[at];
+        // Nobody asks for one without a name of its own once it has an end.
+        if (end && !(isUnnamed(id) && (end.paid || end.void))) this.#keepOver(id, end);
+      });
+    }
+  }
+
+  #keepOver(id: string, end: Over): void {
+    this.#over.set(id, end);
+    for (const [oldest] of this.#over) {
+      if (this.#over.size <= REMEMBERED) return;
+      this.#over.delete(oldest);
     }
   }
 
   /** Everything that must be kept, as few lines as can be. */
   #snapshot(): Line[] {
     const lines: Line[] = [...this.#gone].map(([asset, gone]) => ({ gone: gone.toString(), asset }));
+    for (const [over, end] of this.#over) {
+      lines.push({ over, ...(end.paid ? { paid: true } : {}), ...(end.void ? { void: true } : {}) });
+    }
     // Payments that are remembered come in the order in which they were made; a lane's newest is its last.
     for (const payment of this.#payments.values()) lines.push(signLine(payment));
     for (const lane of [...this.#pools.values()].flat()) {
@@ -411,6 +449,11 @@ export class Lanes {
     }
     return lines;
   }
+}
+
+/** Whether an identifier was made by chance, for a request without a key of its own. */
+function isUnnamed(id: string): boolean {
+  return /^tly_[0-9a-f]{32}$/.test(id);
 }
 
 function signLine({ id, lane, amount, total, paid, void: isVoid }: Payment): Line {

@@ -71,7 +71,8 @@ class FileLanes implements LaneStore {
 
   async open(owner: { network: string; signer: string }): Promise<Line[]> {
     lock(`${this.#path}.lock`, this.#path);
-    this.#owner = JSON.stringify({ tallystick: "lanes 1", network: owner.network, signer: owner.signer });
+    const first = (form: string) => JSON.stringify({ tallystick: form, network: owner.network, signer: owner.signer });
+    this.#owner = first("lanes 2");
     let text: string;
     try {
       text = await readFile(this.#path, "utf8");
@@ -80,9 +81,10 @@ class FileLanes implements LaneStore {
       throw error;
     }
     const whole = text.slice(0, text.lastIndexOf("\n") + 1); // what follows was being written in a crash: it never left
-    const [first, ...lines] = whole.split("\n").filter(Boolean);
-    if (first === undefined) return [];
-    if (first !== this.#owner) {
+    const [head, ...lines] = whole.split("\n").filter(Boolean);
+    if (head === undefined) return [];
+    // What version 1 lacks, it had nothing of.
+    if (head !== this.#owner && head !== first("lanes 1")) {
       unlinkSync(`${this.#path}.lock`);
       throw new TallystickError(`${this.#path} keeps the lanes of another key or network: give each its own file`);
     }

@@ -8,6 +8,8 @@ export type Line =
   | { held: string; at: LaneName; paid?: string }
   /** This payment was not charged, and never can be. */
   | { void: string }
+  /** Of a payment whose channel is over: its request is not paid anew, unless it was not charged. */
+  | { over: string; paid?: true; void?: true }
   /** What was signed on channels that are over, in units of an asset: budgets go on counting it. */
   | { gone: string; asset: number };
 

@@ -186,6 +186,42 @@ test("a file as the Python package writes it, and back", async () => {
     assert.equal(lanes.payment("payment_three_01").void, true);
     assert.equal(lanes.payment("payment_one_0001").paid, true);
     assert.equal(lanes.payment("over_long_ago_01"), undefined);
+    const over = (id) => lanes.over(id);
+    assert.deepEqual(over("order_of_last_year-1_"), { paid: true, void: false });
+    assert.deepEqual(over("order_of_last_year-2_"), { paid: false, void: false });
+    assert.deepEqual(over("order_of_long_ago-1__"), { paid: false, void: true });
+    assert.deepEqual(over("over_long_ago_01"), { paid: false, void: false }, "its channel is over");
     await lanes.close();
+  }
+});
+
+test("a file of version 1 is taken up, and written as version 2", async () => {
+  const path = file();
+  await (await Lanes.open(fileLanes(path), owner, { max: 1 })).close();
+  const text = readFileSync(path, "utf8");
+  assert.match(text, /lanes 2/);
+  writeFileSync(path, text.replace("lanes 2", "lanes 1"));
+  await (await Lanes.open(fileLanes(path), owner, { max: 1 })).close();
+  assert.equal(readFileSync(path, "utf8"), text);
+  writeFileSync(path, text.replace("lanes 2", "lanes 3"));
+  await assert.rejects(Lanes.open(fileLanes(path), owner, { max: 1 }), /another key or network/);
+});
+
+test("what was signed on a channel that is over is remembered by its name", async () => {
+  const path = file(), unnamed = (digit) => `tly_${digit.repeat(32)}`;
+  const lanes = await Lanes.open(fileLanes(path), owner, { max: 9 });
+  const [paid, , isVoid, over] = await Promise.all(["paid-1", "lost-1", "void-1", unnamed("a"), unnamed("b")].map((id) => take(lanes, 5n, id)));
+  lanes.paid(paid);
+  lanes.paid(over);
+  lanes.known(isVoid, 2n); // the channel went on by less than this payment: it can never count
+  await lanes.close();
+  for (let round = 0; round < 2; round += 1) {
+    const later = await Lanes.open(fileLanes(path), owner, { max: 9, now: () => Date.now() + 30 * 86_400_000 });
+    assert.equal(later.payment("lost-1"), undefined);
+    const ends = ["paid-1", "lost-1", "void-1", unnamed("a"), unnamed("b")].map((id) => later.over(id));
+    const [no, yes] = [false, true];
+    assert.deepEqual(ends, [{ paid: yes, void: no }, { paid: no, void: no }, { paid: no, void: yes }, undefined, { paid: no, void: no }]);
+    assert.equal(later.signed(978), 25n);
+    await later.close();
   }
 });

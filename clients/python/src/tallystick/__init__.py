@@ -5,7 +5,7 @@
 - `tallystick.grpc` streams vouchers and makes operators' calls (`tallystick[grpc]`)."""
 from .agent import Agent, AsyncPayingTransport, Budget, PayingTransport, why_refused
 from .engine import SCHEME, Network, ask_network
-from .errors import BudgetError, PaymentInDoubtError, TallystickError
+from .errors import BudgetError, PaymentInDoubtError, PaymentOverError, TallystickError
 from .money import Asset, decimal, parse_price, units
 from .store import FileLanes, LaneStore, MemoryLanes
 from .token import Credential, KeyFile, read_credential, sign_token
@@ -14,6 +14,6 @@ from .voucher import AgentKey, Channel, Voucher
 __all__ = [
     "SCHEME", "Agent", "AgentKey", "Asset", "AsyncPayingTransport", "Budget", "BudgetError", "Channel", "Credential",
     "FileLanes", "KeyFile", "LaneStore", "MemoryLanes", "Network", "PayingTransport", "PaymentInDoubtError",
-    "TallystickError", "Voucher", "ask_network", "decimal", "parse_price", "read_credential", "sign_token", "units",
-    "why_refused",
+    "PaymentOverError", "TallystickError", "Voucher", "ask_network", "decimal", "parse_price", "read_credential",
+    "sign_token", "units", "why_refused",
 ]

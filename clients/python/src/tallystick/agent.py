@@ -19,8 +19,8 @@ import httpx
 from blake3 import blake3
 
 from .engine import SCHEME, Network, Question, ask_network, channels_question, read_channels, status_question
-from .errors import BudgetError, PaymentInDoubtError, TallystickError
-from .lanes import Lane, Lanes, Payment
+from .errors import BudgetError, PaymentInDoubtError, PaymentOverError, TallystickError
+from .lanes import Lane, Lanes, Payment, is_unnamed
 from .money import Asset, decimal, units
 from .store import FileLanes, LaneStore, MemoryLanes
 from .token import sign_token
@@ -350,13 +350,21 @@ class Agent:
 
     def _remembered(self, name: str, want: Requirements) -> Payment | None:
         """The payment that was made for this request before, to be sent as it was."""
-        payment = self.lanes.payment(name)
-        at = 1
+        payment_id, at = name, 1
         # One that is void is followed by another, under the next name.
-        while (one := self.lanes.payment(_numbered(name, at))) is not None:
-            payment, at = one, at + 1
-        if payment is None or payment.lane.channel.expires_at < time.time() or self.lanes.is_void(payment):
+        while self._is_known(_numbered(name, at)):
+            payment_id, at = _numbered(name, at), at + 1
+        payment, over = self.lanes.payment(payment_id), self.lanes.over(payment_id)
+        if payment is None and over is None:
+            # One that we made once, and know nothing of any more.
+            if is_unnamed(name):
+                raise PaymentOverError(name, paid=False)
             return None
+        if over is not None and over.void or payment is not None and self.lanes.is_void(payment):
+            return None
+        # It may have been charged as long as its channel lasted, and the engine has forgotten that channel.
+        if payment is None or payment.lane.channel.expires_at <= time.time():
+            raise PaymentOverError(name, (payment or over).paid)  # type: ignore[union-attr]
         of = payment.lane.channel
         if of.payee != want.payee or of.asset != want.asset.number or payment.amount != want.amount:
             raise TallystickError(f"the key {name} belongs to another payment: use one for each request")
@@ -364,9 +372,12 @@ class Agent:
 
     def _unused(self, name: str) -> str:
         at = 1
-        while self.lanes.payment(_numbered(name, at)) is not None:
+        while self._is_known(_numbered(name, at)):
             at += 1
         return _numbered(name, at)
+
+    def _is_known(self, payment_id: str) -> bool:
+        return self.lanes.payment(payment_id) is not None or self.lanes.over(payment_id) is not None
 
 
 class PayingTransport(httpx.BaseTransport):

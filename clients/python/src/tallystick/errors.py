@@ -17,3 +17,16 @@ class PaymentInDoubtError(TallystickError):
     def __init__(self, text: str, payment_id: str) -> None:
         super().__init__(text)
         self.payment_id = payment_id
+
+
+class PaymentOverError(TallystickError):
+    """The request of this key was paid, or may have been, on a channel that has expired since. Nobody can be asked about it
+    any more, so it is not paid again: look into the seller's books or your statement, and take another key to pay once
+    more."""
+
+    def __init__(self, key: str, paid: bool) -> None:
+        what = "was paid" if paid else "may have been paid"
+        hint = "" if paid else ", and nobody can be asked about it any more: look into the seller's books or your statement"
+        super().__init__(f"the request {key} {what}, on a channel that has expired since{hint}. It is not paid again; to pay "
+                         "once more take another key")
+        self.paid = paid

@@ -10,6 +10,7 @@ with one base on one lane, **rivals**, at most one is ever charged; and while th
 be. That is what `is_void` goes by."""
 from __future__ import annotations
 
+import re
 import secrets
 import threading
 import time
@@ -72,6 +73,14 @@ class Payment:
         return line | ({"paid": True} if self.paid else {}) | ({"void": True} if self.void else {})
 
 
+@dataclass(frozen=True)
+class Over:
+    """What is known of a payment whose channel is over."""
+
+    paid: bool
+    void: bool
+
+
 @dataclass(eq=False)
 class Pool:
     """The lanes to one payee, in one asset, with one expiry."""
@@ -92,6 +101,7 @@ class Lanes:
         self._pools: dict[tuple[bytes, int, int], Pool] = {}
         self._payments: dict[str, Payment] = {}
         self._gone: dict[int, int] = {}
+        self._over: dict[str, Over] = {}
         self._lines = 0
         self._lock = threading.RLock()
         for line in store.open(network, signer):
@@ -108,6 +118,10 @@ class Lanes:
     def payment(self, payment_id: str) -> Payment | None:
         """The payment of this identifier, if it is remembered."""
         return self._payments.get(payment_id)
+
+    def over(self, payment_id: str) -> Over | None:
+        """What is known of a payment whose channel is over, if it is remembered."""
+        return self._over.get(payment_id)
 
     def take(self, payee: bytes, asset: int, amount: int, payment_id: str, seconds: int,
              allow: Callable[[int], None], again: Lane | None = None) -> Payment | None:
@@ -171,21 +185,24 @@ class Lanes:
         """Whether it is certain that the payment was not charged and never can be, so that its request may be paid anew.
         `is_refused`: the engine has just answered `stale_voucher` to it, so nothing was charged under its identifier."""
         with self._lock:
-            lane = payment.lane
-            # While the total is what it builds on, a copy of it that is still on its way can be charged.
-            if payment.void or payment.paid or lane.held <= payment.base:
+            if payment.void or not self._cannot_count(payment, is_refused):
                 return payment.void
-            rivals = [one for one in self._payments.values()
-                      if one is not payment and one.lane is lane and one.base == payment.base]
-            # The total passed what it builds on without reaching it, or by a rival. Where only the engine's answer, which a
-            # seller hands on, says that it was a rival: one must be left that it can have been, so that of several that
-            # are called stale, one is never paid anew.
-            if not (lane.held < payment.total or any(one.paid for one in rivals)
-                    or is_refused and any(not one.void and one.total <= lane.held for one in rivals)):
-                return False
             payment.void = True
             self._append({"void": payment.id}, durable=False)
             return True
+
+    def _cannot_count(self, payment: Payment, is_refused: bool) -> bool:
+        lane = payment.lane
+        # While the total is what it builds on, a copy of it that is still on its way can be charged.
+        if payment.void or payment.paid or lane.held <= payment.base:
+            return payment.void
+        rivals = [one for one in self._payments.values()
+                  if one is not payment and one.lane is lane and one.base == payment.base]
+        # The total passed what it builds on without reaching it, or by a rival. Where only the engine's answer, which a
+        # seller hands on, says that it was a rival: one must be left that it can have been, so that of several that are
+        # called stale, one is never paid anew.
+        return (lane.held < payment.total or any(one.paid for one in rivals)
+                or is_refused and any(not one.void and one.total <= lane.held for one in rivals))
 
     def doubt(self, payment: Payment) -> None:
         """Nobody knows what became of the payment."""
@@ -286,6 +303,9 @@ class Lanes:
         if "gone" in line:
             self._gone[line["asset"]] = self._gone.get(line["asset"], 0) + int(line["gone"])
             return
+        if "over" in line:
+            self._keep_over(line["over"], Over(line.get("paid", False), line.get("void", False)))
+            return
         if "at" not in line:
             if line.get("void") in self._payments:
                 self._payments[line["void"]].void = True
@@ -316,8 +336,18 @@ class Lanes:
             del self._pools[key]
             for lane in pool.lanes.values():
                 self._gone[pool.asset] = self._gone.get(pool.asset, 0) + lane.most
-            self._payments = {name: one for name, one in self._payments.items()
-                              if pool.lanes.get(one.lane.channel.lane) is not one.lane}
+            over = [one for one in self._payments.values() if pool.lanes.get(one.lane.channel.lane) is one.lane]
+            ends = [(one.id, Over(one.paid, self._cannot_count(one, is_refused=False))) for one in over]
+            for name, end in ends:
+                del self._payments[name]
+                # Nobody asks for one without a name of its own once it has an end.
+                if not (is_unnamed(name) and (end.paid or end.void)):
+                    self._keep_over(name, end)
+
+    def _keep_over(self, name: str, end: Over) -> None:
+        self._over[name] = end
+        while len(self._over) > REMEMBERED:
+            del self._over[next(iter(self._over))]
 
     def _snapshot(self) -> list[Line]:
         """Everything that must be kept, as few lines as can be."""
@@ -326,7 +356,15 @@ class Lanes:
         # Payments come in the order in which they were made: a lane's newest is its last, and leaves it in doubt.
         signs = [payment.line() for payment in self._payments.values()]
         free = [{"held": str(lane.held), "at": _name(lane)} for lane in lanes if lane.state == "free"]
-        return [*({"gone": str(sum_), "asset": asset} for asset, sum_ in self._gone.items()), *held, *signs, *free]
+        gone = [{"gone": str(sum_), "asset": asset} for asset, sum_ in self._gone.items()]
+        over = [{"over": name} | ({"paid": True} if end.paid else {}) | ({"void": True} if end.void else {})
+                for name, end in self._over.items()]
+        return [*gone, *over, *held, *signs, *free]
+
+
+def is_unnamed(payment_id: str) -> bool:
+    """Whether an identifier was made by chance, for a request without a key of its own."""
+    return re.fullmatch(r"tly_[0-9a-f]{32}", payment_id) is not None
 
 
 def _name(lane: Lane) -> list[str | int]:

@@ -58,16 +58,18 @@ class FileLanes:
         self._failed: OSError | None = None
 
     def open(self, network: bytes, signer: bytes) -> list[Line]:
-        owner = {"tallystick": "lanes 1", "network": network.hex(), "signer": signer.hex()}
+        owner = {"network": network.hex(), "signer": signer.hex()}
+        # What version 1 lacks, it had nothing of.
+        before, self._owner = (json.dumps({"tallystick": form} | owner, separators=(",", ":"))
+                               for form in ("lanes 1", "lanes 2"))
         self._take_lock()
-        self._owner = json.dumps(owner, separators=(",", ":"))
         try:
             text = self._path.read_text(encoding="utf-8")
         except FileNotFoundError:
             return []
         whole = text[:text.rfind("\n") + 1]  # what follows was being written in a crash: it never left
         first, *lines = whole.splitlines() or [self._owner]
-        if first != self._owner:
+        if first not in (before, self._owner):
             self._lock.unlink()
             raise TallystickError(f"{self._path} keeps the lanes of another key or network: give each its own file")
         return [json.loads(line) for line in lines]

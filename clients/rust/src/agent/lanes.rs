@@ -8,10 +8,13 @@
 //!
 //! Knows no clock, no network and no key: times and lane numbers come in as values.
 
-use super::line::{At, Line, Number};
+mod kept;
+
+use super::line::{At, Line};
 use super::store::{Store, Written};
 use super::{Budget, PayError};
 use crate::voucher::Channel;
+use kept::sign_line;
 use std::collections::{BTreeMap, HashMap};
 use std::io;
 
@@ -78,6 +81,14 @@ impl Signed {
     }
 }
 
+/// What is known of a payment whose channel is over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Over {
+    pub paid: bool,
+    pub void: bool,
+    serial: u64,
+}
+
 /// Whether a payment can be sent once more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Again {
@@ -110,6 +121,8 @@ pub(crate) struct Lanes {
     lanes: BTreeMap<Channel, Lane>,
     payments: HashMap<String, Signed>,
     order: BTreeMap<u64, String>,
+    /// Payments whose channels are over.
+    over: HashMap<String, Over>,
     next: u64,
     /// What was signed in each asset, and how much of it on channels that are over.
     signed: BTreeMap<u32, u128>,
@@ -133,6 +146,7 @@ impl Lanes {
             lanes: BTreeMap::new(),
             payments: HashMap::new(),
             order: BTreeMap::new(),
+            over: HashMap::new(),
             next: 0,
             signed: BTreeMap::new(),
             gone: BTreeMap::new(),
@@ -154,6 +168,11 @@ impl Lanes {
     /// The payment of this identifier, if it is remembered.
     pub fn payment(&self, id: &str) -> Option<&Signed> {
         self.payments.get(id)
+    }
+
+    /// What is known of a payment whose channel is over, if it is remembered.
+    pub fn over(&self, id: &str) -> Option<Over> {
+        self.over.get(id).copied()
     }
 
     /// A lane to a payee, its next payment written down; `None` where one must be waited for.
@@ -246,11 +265,21 @@ impl Lanes {
     /// fall. So of those that build on one total of one lane, rivals, at most one is ever charged;
     /// and while that is still the total, each of them can be.
     pub fn is_void(&mut self, id: &str, is_refused: bool, now: i64) -> io::Result<bool> {
-        let Some(payment) = self.payments.get(id) else { return Ok(false) };
-        let Some(lane) = self.lanes.get(&payment.channel) else { return Ok(payment.void) };
+        let is_void = self.cannot_count(id, is_refused);
+        let Some(payment) = self.payments.get_mut(id).filter(|one| is_void && !one.void) else {
+            return Ok(is_void);
+        };
+        payment.void = true;
+        self.append(&Line::Void { void: id.to_owned() }, now)?;
+        Ok(true)
+    }
+
+    fn cannot_count(&self, id: &str, is_refused: bool) -> bool {
+        let Some(payment) = self.payments.get(id) else { return false };
+        let Some(lane) = self.lanes.get(&payment.channel) else { return payment.void };
         let (held, base) = (lane.held, payment.base());
         if payment.void || payment.paid || held <= base {
-            return Ok(payment.void);
+            return payment.void;
         }
         let is_rival = |(other, one): &(&String, &Signed)| {
             *other != id && one.channel == payment.channel && one.base() == base
@@ -260,14 +289,7 @@ impl Lanes {
         // answer, which a payee hands on, says that it was a rival: one must be left that it can
         // have been, so that of several that are called refused, one is never paid anew.
         let it_was = |one: &Signed| one.paid || is_refused && !one.void && one.total <= held;
-        if held >= payment.total && !rivals.any(it_was) {
-            return Ok(false);
-        }
-        if let Some(payment) = self.payments.get_mut(id) {
-            payment.void = true;
-        }
-        self.append(&Line::Void { void: id.to_owned() }, now)?;
-        Ok(true)
+        held < payment.total || rivals.any(it_was)
     }
 
     /// Whether the engine holds a payment; `None` where that could be another one's charge.
@@ -407,89 +429,6 @@ impl Lanes {
         self.store.rewrite(&lines)?;
         self.lines = 0;
         Ok(())
-    }
-
-    /// `None` where a number is none of a lane.
-    fn replay(&mut self, line: Line) -> Option<()> {
-        match line {
-            Line::Gone { gone: Number(sum), asset } => {
-                *self.gone.entry(asset).or_default() += sum;
-                *self.signed.entry(asset).or_default() += sum;
-            }
-            Line::Held { held, at: At(channel), paid } => {
-                let lane = self.lanes.get(&channel);
-                let held = lane.map_or(0, |lane| lane.held).max(held.total()?);
-                let most = lane.map_or(0, |lane| lane.most).max(held);
-                let last = lane.and_then(|lane| lane.last.clone());
-                // One that was told of late, behind another payment's, says nothing of that one.
-                let is_late = paid.is_some() && last.is_some() && paid != last;
-                let state = lane.filter(|_| is_late).map_or(State::Free, |lane| lane.state);
-                if let Some(payment) = paid.and_then(|id| self.payments.get_mut(&id)) {
-                    payment.paid = true;
-                }
-                self.put(channel, state, held, most, last);
-            }
-            Line::Void { void } => {
-                if let Some(payment) = self.payments.get_mut(&void) {
-                    payment.void = true;
-                }
-            }
-            Line::Sign { sign, at: At(channel), amount, total, most, paid, void } => {
-                let (amount, total) = (amount.total()?, total.total()?);
-                let lane = self.lanes.get(&channel);
-                let (held, before) = lane.map_or((0, 0), |lane| (lane.held, lane.most));
-                let most = most.map_or(Some(total), Number::total)?.max(before);
-                self.put(channel, State::Doubt, held, most, Some(sign.clone()));
-                let serial = self.next;
-                let signed = Signed { channel, amount, total, paid, void, serial };
-                self.remember(sign, signed);
-            }
-        }
-        Some(())
-    }
-
-    /// Channels that are over: what was signed on them is kept as one sum.
-    fn forget_expired(&mut self, now: i64) {
-        let over = self.lanes.extract_if(.., |channel, _| channel.expires_at <= now);
-        for (channel, lane) in over {
-            *self.gone.entry(channel.asset).or_default() += u128::from(lane.most);
-        }
-        let lanes = &self.lanes;
-        self.payments.retain(|_, payment| lanes.contains_key(&payment.channel));
-        let payments = &self.payments;
-        self.order.retain(|_, id| payments.contains_key(id));
-    }
-
-    /// Everything that must be kept, in as few lines as can be.
-    fn snapshot(&self) -> Vec<Line> {
-        let gone = self.gone.iter().map(|(&asset, &sum)| Line::Gone { gone: Number(sum), asset });
-        let held = |(channel, lane): (&Channel, &Lane)| Line::Held {
-            held: lane.held.into(),
-            at: At(*channel),
-            paid: None,
-        };
-        // Payments come in the order in which they were made: a lane's newest is its last, and
-        // leaves it in doubt.
-        let signs = self.order.values().filter_map(|id| {
-            let payment = self.payments.get(id)?;
-            let most = self.lanes.get(&payment.channel)?.most;
-            Some(sign_line(id, payment, most))
-        });
-        let known = self.lanes.iter().filter(|(_, lane)| lane.held > 0).map(held);
-        let free = self.lanes.iter().filter(|(_, lane)| lane.state == State::Free).map(held);
-        gone.chain(known).chain(signs).chain(free).collect()
-    }
-}
-
-fn sign_line(id: &str, payment: &Signed, most: u64) -> Line {
-    Line::Sign {
-        sign: id.to_owned(),
-        at: At(payment.channel),
-        amount: payment.amount.into(),
-        total: payment.total.into(),
-        most: (most > payment.total).then(|| most.into()),
-        paid: payment.paid,
-        void: payment.void,
     }
 }
 

@@ -2,17 +2,20 @@
 //! an agent can move from one language to another.
 //!
 //! ```json
-//! {"tallystick":"lanes 1","network":"<64 hex>","signer":"<64 hex>"}
+//! {"tallystick":"lanes 2","network":"<64 hex>","signer":"<64 hex>"}
 //! {"sign":"<identifier>","at":["<payee>",978,"<expiry>","<lane>"],"amount":"7","total":"7"}
 //! {"held":"7","at":["<payee>",978,"<expiry>","<lane>"],"paid":"<identifier>"}
 //! {"void":"<identifier>"}
+//! {"over":"<identifier>","paid":true}
 //! {"gone":"7","asset":978}
 //! ```
 //!
 //! The first says whose lanes they are. Then: a payment was signed (`most` if more was signed on
 //! the lane before; `paid` or `void` if that is known of it); the engine holds this for the lane,
 //! by its answer to the payment `paid` if there is one; a payment was not charged and never can be;
-//! so much was signed on channels that are over.
+//! the channel of a payment is over (`paid` or `void` if that is known of it), so that its request
+//! is not paid anew unless it is void; so much was signed on channels that are over. Version 1 has
+//! no `over`, and is the same else.
 
 use crate::voucher::Channel;
 use data_encoding::{HEXLOWER, HEXLOWER_PERMISSIVE};
@@ -41,6 +44,14 @@ pub(crate) enum Line {
         at: At,
         #[serde(default, skip_serializing_if = "Option::is_none")]
         paid: Option<String>,
+    },
+    /// The channel of a payment is over.
+    Over {
+        over: String,
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        paid: bool,
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        void: bool,
     },
     /// A payment was not charged, and never can be.
     Void { void: String },
@@ -121,6 +132,9 @@ mod tests {
             format!(r#"{{"held":"12","at":{at}}}"#),
             format!(r#"{{"held":"12","at":{at},"paid":"tly_1"}}"#),
             r#"{"void":"tly_1"}"#.to_owned(),
+            r#"{"over":"tly_1"}"#.to_owned(),
+            r#"{"over":"tly_1","paid":true}"#.to_owned(),
+            r#"{"over":"tly_1","void":true}"#.to_owned(),
             r#"{"gone":"340282366920938463463374607431768211455","asset":978}"#.to_owned(),
         ] {
             let line: Line = serde_json::from_str(&text).unwrap();

@@ -25,7 +25,7 @@ use crate::facilitator::{VouchersCalls, calls};
 use crate::voucher::{Channel, Network};
 use crate::{AgentKey, Way};
 use data_encoding::HEXLOWER;
-use lanes::{Again, Lanes, Want};
+use lanes::{Again, Lanes, Over, Want};
 use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
@@ -62,6 +62,19 @@ pub enum PayError {
     /// The key of a request belongs to another payment, or that payment is under way.
     #[error("{0}")]
     Key(String),
+    /// The payment of a request was credited, or may have been, on a channel that has expired since.
+    /// Nobody can be asked about it any more.
+    #[error(
+        "the request {key} {}, on a channel that has expired since. It is not paid again; to pay \
+         once more take another key",
+        if *.paid { "was paid" } else { "may have been paid, as its payee's books or your statement tell" }
+    )]
+    Over {
+        /// Its key.
+        key: String,
+        /// Whether it is known that it was credited.
+        paid: bool,
+    },
     /// The lanes cannot be kept.
     #[error("the lanes cannot be kept, so nothing is signed: {0}")]
     Store(#[from] io::Error),
@@ -231,16 +244,28 @@ impl Agent {
         amount: u64,
     ) -> Result<Known, PayError> {
         let mut lanes = self.0.lanes();
-        let (mut at, mut newest) = (1, None);
+        let is_known =
+            |lanes: &Lanes, id: &str| lanes.payment(id).is_some() || lanes.over(id).is_some();
+        let mut at = 1;
         // One that is void is followed by another, under the next identifier.
-        while let Some(one) = lanes.payment(&payment::numbered(key, at)) {
-            newest = Some((payment::numbered(key, at), one.clone()));
+        while is_known(&lanes, &payment::numbered(key, at)) {
             at += 1;
         }
-        let fresh = Known::New(payment::numbered(key, at));
-        let Some((id, one)) = newest else { return Ok(fresh) };
-        if one.channel.expires_at <= now() || lanes.is_void(&id, false, now())? {
-            return Ok(fresh);
+        let (id, fresh) = (payment::numbered(key, at - 1), payment::numbered(key, at));
+        let over = |paid| PayError::Over { key: key.to_owned(), paid };
+        let Some(one) = lanes.payment(&id).cloned() else {
+            return match lanes.over(&id) {
+                Some(Over { void: false, paid, .. }) => Err(over(paid)),
+                Some(Over { void: true, .. }) | None => Ok(Known::New(fresh)),
+            };
+        };
+        if lanes.is_void(&id, false, now())? {
+            return Ok(Known::New(fresh));
+        }
+        // It may have been credited as long as its channel lasted, and the engine has forgotten
+        // that channel.
+        if one.channel.expires_at <= now() {
+            return Err(over(one.paid));
         }
         if (one.channel.payee, one.channel.asset, one.amount) != (payee, asset, amount) {
             let text = "belongs to another payment: use one for each request";
@@ -358,4 +383,46 @@ fn random<const N: usize>() -> io::Result<[u8; N]> {
     let mut bytes = [0; N];
     getrandom::fill(&mut bytes).map_err(|error| io::Error::other(error.to_string()))?;
     Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KEY: &str = "order-12345678901";
+
+    /// What an agent finds that comes back when the channel of its payment is over.
+    async fn comes_back(more: &str) -> Result<Payment, PayError> {
+        let dir = tempfile::tempdir()?;
+        let (path, key) = (dir.path().join("agent.lanes"), AgentKey::new(&[3; 32]));
+        let mut options = AgentOptions::new(key.clone(), [7; 32]);
+        options.lanes = Keep::File(path.clone());
+        drop(Agent::open(options.clone())?);
+        let first = std::fs::read_to_string(&path)?;
+        let payee = "05".repeat(32);
+        let at = format!(r#"["{payee}",978,"1700000000","9"]"#);
+        let sign = format!(r#"{{"sign":"{KEY}-1","at":{at},"amount":"30","total":"30"}}"#);
+        std::fs::write(&path, format!("{first}{sign}\n{more}\n"))?;
+        // Over and over: it is remembered.
+        drop(Agent::open(options.clone())?);
+        let agent = Agent::open(options)?;
+        assert_eq!(agent.signed(978), 30);
+        agent.pay_once(KEY, [5; 32], 978, 30).await
+    }
+
+    #[tokio::test]
+    async fn a_request_is_not_paid_anew_when_its_channel_is_over_unless_it_is_void() {
+        let at = format!(r#"["{}",978,"1700000000","9"]"#, "05".repeat(32));
+        let held = format!(r#"{{"held":"30","at":{at},"paid":"{KEY}-1"}}"#);
+        for (more, known) in [("", false), (held.as_str(), true)] {
+            let Err(PayError::Over { key, paid }) = comes_back(more).await else {
+                panic!("it is paid anew")
+            };
+            assert_eq!((key.as_str(), paid), (KEY, known));
+        }
+        let void = format!(r#"{{"void":"{KEY}-1"}}"#);
+        let anew = comes_back(&void).await.unwrap();
+        assert_eq!(anew.id(), format!("{KEY}-2"));
+        anew.in_doubt();
+    }
 }

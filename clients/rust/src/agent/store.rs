@@ -106,7 +106,7 @@ impl FileStore {
         take_lock(&lock, path)?;
         let (network, signer) = (HEXLOWER.encode(&network), HEXLOWER.encode(&signer));
         let owner =
-            format!(r#"{{"tallystick":"lanes 1","network":"{network}","signer":"{signer}"}}"#);
+            format!(r#"{{"tallystick":"lanes 2","network":"{network}","signer":"{signer}"}}"#);
         // From here on the lock goes when this does.
         let (file, failed) = (None, None);
         let this = Self { path: path.to_owned(), lock, owner, file, durable, failed };
@@ -125,7 +125,9 @@ impl FileStore {
         // What follows the last end of a line was being written in a crash: it never left.
         let whole = &text[..text.rfind('\n').map_or(0, |end| end + 1)];
         let mut lines = whole.lines();
-        if lines.next().is_some_and(|first| first != self.owner) {
+        // What version 1 lacks, it had nothing of.
+        let before = self.owner.replacen("lanes 2", "lanes 1", 1);
+        if lines.next().is_some_and(|first| first != self.owner && first != before) {
             return Err(told(format!(
                 "{name} keeps the lanes of another key or network: give each its own file"
             )));

@@ -1,4 +1,5 @@
 use super::*;
+use crate::agent::line::Number;
 use crate::agent::store::{Durable, FileStore};
 use proptest::prelude::*;
 use std::path::Path;
@@ -256,6 +257,11 @@ fn a_file_as_the_packages_in_python_and_javascript_write_it_is_taken_up() {
         assert_eq!(lanes.bounds("payment_four_001"), Some((5, 11)));
         assert_eq!(lanes.bounds("payment_two_0001"), Some((0, 12)));
         assert!(lanes.payment("over_long_ago_01").is_none());
+        let over = |id| lanes.over(id).map(|one| (one.paid, one.void));
+        assert_eq!(over("order_of_last_year-1_"), Some((true, false)));
+        assert_eq!(over("order_of_last_year-2_"), Some((false, false)));
+        assert_eq!(over("order_of_long_ago-1__"), Some((false, true)));
+        assert_eq!(over("over_long_ago_01"), Some((false, false)), "its channel is over");
     }
     let mut lanes = take_up();
     let next = Want { id: "payment_five_001".into(), payee: [0x33; 32], asset: 978, amount: 6 };
@@ -266,6 +272,61 @@ fn a_file_as_the_packages_in_python_and_javascript_write_it_is_taken_up() {
         70 + 11 + 12 + 6 + 30,
         "4 of them were signed on that lane before"
     );
+}
+
+/// The same as in the other packages: it had no payments whose channels were over.
+#[test]
+fn a_file_of_version_1_is_taken_up_and_written_as_version_2() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("agent.lanes");
+    drop(open(&path, 1));
+    let text = std::fs::read_to_string(&path).unwrap();
+    assert!(text.contains("lanes 2"), "{text}");
+    std::fs::write(&path, text.replace("lanes 2", "lanes 1")).unwrap();
+    drop(open(&path, 1));
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), text);
+    std::fs::write(&path, text.replace("lanes 2", "lanes 3")).unwrap();
+    assert!(FileStore::open(&path, NETWORK, SIGNER, Arc::default()).is_err());
+}
+
+/// Whether a request may be paid anew is known as long as it is remembered, however long its
+/// channel is over.
+#[test]
+fn what_was_signed_on_a_channel_that_is_over_is_remembered_by_its_name() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("lanes");
+    let unnamed = |digit: &str| format!("tly_{}", digit.repeat(32));
+    let mut lanes = open(&path, 9);
+    let mut pay = |id: &str, random| {
+        let want = Want { id: id.into(), payee: [1; 32], asset: 978, amount: 5 };
+        lanes.take(&want, Budget::default(), NOW, random).unwrap().unwrap();
+    };
+    for (id, random) in [("paid-1", 1), ("lost-1", 2), ("void-1", 3)] {
+        pay(id, random);
+    }
+    for (digit, random) in [("a", 4), ("b", 5)] {
+        pay(&unnamed(digit), random);
+    }
+    lanes.paid("paid-1", NOW).unwrap();
+    lanes.paid(&unnamed("a"), NOW).unwrap();
+    // The channel went on by less than this payment: it can never count.
+    lanes.known("void-1", 2, NOW).unwrap();
+    drop(lanes);
+    let later = NOW + 30 * DAY;
+    let open = || {
+        let (file, lines) = FileStore::open(&path, NETWORK, SIGNER, Arc::default()).unwrap();
+        Lanes::open(Store::File(file), lines, 9, true, later).unwrap()
+    };
+    for _ in 0..2 {
+        let lanes = open();
+        assert!(lanes.payment("lost-1").is_none());
+        let over = |id: &str| lanes.over(id).map(|one| (one.paid, one.void));
+        assert_eq!(over("paid-1"), Some((true, false)));
+        assert_eq!(over("lost-1"), Some((false, false)));
+        assert_eq!(over("void-1"), Some((false, true)));
+        assert_eq!((over(&unnamed("a")), over(&unnamed("b"))), (None, Some((false, false))));
+        assert_eq!(lanes.signed(978), 25);
+    }
 }
 
 #[test]
