@@ -3,8 +3,10 @@
 
 use data_encoding::HEXLOWER;
 use serde_json::{Value, json};
-use tallystick_tests::Voucher;
+use tallystick_tests::bank::until;
+use tallystick_tests::page::Page;
 use tallystick_tests::x402::{Facilitator, House, pay};
+use tallystick_tests::{Launch, Voucher};
 
 fn identified(asks: &Facilitator, voucher: &Voucher, amount: u64, id: &str) -> String {
     let mut request = asks.request(voucher, amount);
@@ -122,6 +124,70 @@ async fn repeats_at_once_are_one_payment() {
         assert!((paid, refused) == ([12, 0], [0, 4]) || (paid, refused) == ([0, 4], [12, 0]));
     }
     assert_eq!(house.owed().await, 5 * 7);
+}
+
+/// Taken in by nobody, it has an end: else it would be looked for until the next start.
+#[tokio::test]
+async fn what_there_was_no_room_for_is_over_and_its_identifier_is_free() {
+    let dir = tempfile::tempdir().unwrap();
+    let full = |launch: Launch| launch.fault("TALLYSTICK_FAULT_DISK", "claim-written:1");
+    let mut house = House::at(dir, full).await;
+    let asks = house.facilitator();
+    let voucher = pay(&house.world, 1, 40);
+    let (status, said) = settle(&asks, &voucher, 40, ONE).await;
+    assert_eq!((status, &said["errorReason"]), (503, &json!("try_again")), "{said}");
+    assert_eq!(state(&asks, ONE).await["state"], "not_seen");
+    assert_eq!(page(&house).await.count("tallystick_payment_claims_open"), 0);
+    // Something else may be brought under it, and this under another.
+    assert_eq!(settle(&asks, &pay(&house.world, 2, 7), 7, ONE).await.1["success"], true);
+    assert_eq!(settle(&asks, &voucher, 40, TWO).await.1["success"], true);
+    house = house.killed().await;
+    let asks = house.facilitator();
+    for (id, total) in [(ONE, ":7"), (TWO, ":40")] {
+        let said = state(&asks, id).await;
+        assert!(said["transaction"].as_str().unwrap().ends_with(total), "{said}");
+    }
+    assert_eq!(house.owed().await, 47);
+}
+
+/// What came of payments is on the page of metrics, each once.
+#[tokio::test]
+async fn payments_are_counted_by_what_came_of_them() {
+    let house = House::new().await;
+    let asks = house.facilitator();
+    let voucher = pay(&house.world, 1, 40);
+    assert_eq!(verify(&asks, &voucher, 40, ONE).await.1["isValid"], true);
+    assert_eq!(settle(&asks, &voucher, 40, ONE).await.1["success"], true);
+    for _ in 0..2 {
+        assert_eq!(settle(&asks, &voucher, 40, ONE).await.1["success"], true);
+    }
+    assert_eq!(verify(&asks, &voucher, 40, ONE).await.1["isValid"], true);
+    assert_eq!(settle(&asks, &voucher, 40, TWO).await.1["errorReason"], "stale_voucher");
+    assert_eq!(settle(&asks, &pay(&house.world, 2, 3), 3, ONE).await.0, 409);
+    assert_eq!(verify(&asks, &pay(&house.world, 3, 9), 8, TWO).await.1["isValid"], false);
+    asks.post("/settle", "{}".to_owned()).await;
+    // The end of a charge is written behind its answer.
+    let ended = async || {
+        let page = page(&house).await;
+        (page.count("tallystick_payment_claims_open") == 0).then_some(page)
+    };
+    let page = until("every claim has an end", ended).await;
+    let count = |call: &str, result: &str| {
+        let labels = format!("{{call=\"{call}\",result=\"{result}\"}}");
+        page.count(&format!("tallystick_payments_total{labels}"))
+    };
+    let results = ["made", "repeated", "stale_voucher", "identifier_reused", "wrong_amount"];
+    assert_eq!(results.map(|result| count("settle", result)), [1, 2, 1, 1, 0]);
+    let results = ["good", "repeated", "stale_voucher", "identifier_reused", "wrong_amount"];
+    assert_eq!(results.map(|result| count("verify", result)), [1, 1, 0, 0, 1]);
+    assert_eq!(page.count("tallystick_payment_seconds_count{call=\"verify\"}"), 3);
+    assert_eq!(page.count("tallystick_payment_seconds_count{call=\"settle\"}"), 6);
+    assert_eq!(page.count("tallystick_payment_joins"), 0);
+}
+
+async fn page(house: &House) -> Page {
+    let address = house.engine.http().expect("it serves HTTP").to_owned();
+    tokio::task::spawn_blocking(move || Page::of(&address)).await.unwrap()
 }
 
 /// A house whose engine kills itself at the first passage of a point, with the payment that led it

@@ -8,7 +8,14 @@ const BOARDS: [(&str, &str, &[&str]); 2] = [
     (
         "traffic",
         "Tallystick: vouchers and the machine",
-        &["The process", "Vouchers", "Checking signatures", "Journal and disk", "The door"],
+        &[
+            "The process",
+            "Vouchers",
+            "Payments over HTTP",
+            "Checking signatures",
+            "Journal and disk",
+            "The door",
+        ],
     ),
     ("settlement", "Tallystick: windows and settlement", &["Windows", "Settlement"]),
 ];

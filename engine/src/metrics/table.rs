@@ -87,6 +87,16 @@ table! {
         CHANNELS "channels" Gauge []
             "Channels held";
     }
+    "Payments over HTTP" {
+        PAYMENTS "payments_total" Counter ["call", "result"]
+            "What sellers' servers were answered, by call: verify (is it good) and settle (make it), and by result: made, repeated (it was made before, under the same identifier), good (by verify), or the reason of docs/X402.md";
+        PAYMENT_SECONDS "payment_seconds" Histogram ["call"]
+            "From a payment's coming in, once its identity's rate lets it, to its answer: verify, settle";
+        CLAIMS "payment_claims_open" Gauge []
+            "Payment identifiers that are durable and whose end is not: so many payments are under way";
+        JOINS "payment_joins" Gauge []
+            "Requests that wait for what comes of another one with the same identifier";
+    }
     "Checking signatures" {
         SIGNATURES "signatures_checked_total" Counter []
             "Signatures checked";
@@ -227,7 +237,7 @@ mod tests {
     }
 
     fn is_timed(name: &str) -> bool {
-        ["ack", "stage", "journal_sync", "seal"]
+        ["ack", "stage", "payment", "journal_sync", "seal"]
             .iter()
             .any(|what| name == format!("tallystick_{what}_seconds"))
     }

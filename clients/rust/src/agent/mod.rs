@@ -62,8 +62,8 @@ pub enum PayError {
     /// The key of a request belongs to another payment, or that payment is under way.
     #[error("{0}")]
     Key(String),
-    /// The payment of a request was credited, or may have been, on a channel that has expired since.
-    /// Nobody can be asked about it any more.
+    /// The payment of a request was credited, or may have been, on a channel that has expired
+    /// since. Nobody can be asked about it any more.
     #[error(
         "the request {key} {}, on a channel that has expired since. It is not paid again; to pay \
          once more take another key",

@@ -30,6 +30,7 @@ pub(super) fn put(page: &mut Page, behind: &Behind, denied: &Denied) {
     page.times(&SEAL_SECONDS, &[], &engine.seals().read());
     page.count(&HELD_UP, &[], engine.troubles().list().len());
     door(page, behind, denied);
+    behind.x402.put(page);
 }
 
 fn meters(page: &mut Page, meters: &Meters) {

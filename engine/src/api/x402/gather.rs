@@ -34,6 +34,8 @@ pub(super) struct Got {
     pub lsn: Lsn,
     /// The engine's word that it was credited just now.
     pub receipt: Option<Box<Receipt>>,
+    /// It was made by another request, before this one.
+    pub is_known: bool,
 }
 
 /// Whether something is only asked, or to be done.
@@ -178,7 +180,7 @@ async fn hand_out(engine: Engine, way: Way, answer: oneshot::Receiver<Answer>, h
     for ((one, outcome), total) in hand.into_iter().zip(outcomes).zip(totals) {
         let receipt = is_made(&outcome).then(|| receipts.next()).flatten().map(Box::new);
         // Who went away does not hear it; what was done stays.
-        let _ = one.reply.send(Ok(Got { outcome, total, lsn, receipt }));
+        let _ = one.reply.send(Ok(Got { outcome, total, lsn, receipt, is_known: false }));
     }
 }
 

@@ -32,28 +32,42 @@ impl X402 {
         let claim = Claim { voucher: charge.voucher, amount: charge.amount };
         let identifier = charge.identifier.as_ref().map(|id| digest(&by.name, id));
         if way == Way::Ask {
-            let known = match identifier {
-                Some(identifier) => self.known(identifier, &claim).await?,
-                None => None,
-            };
-            return match known {
-                Some(got) => Ok(got),
-                None => Ok(self.gatherer.get(&by, way, claim.voucher, claim.amount).await?),
-            };
+            let found = self.verify_once(&by, identifier, &claim).await;
+            self.counted.note(way, &found);
+            return found;
         }
         // It ends what it has begun, whoever still listens.
         let this = self.clone();
         let bringing = async move {
-            match identifier {
+            let found = match identifier {
                 Some(identifier) => this.once(&by, identifier, claim).await,
-                None => {
-                    let _charging = this.charging(&claim)?;
-                    let Claim { voucher, amount } = claim;
-                    Ok(this.gatherer.get(&by, Way::Charge, voucher, amount).await?)
-                }
-            }
+                None => this.charge(&by, &claim).await,
+            };
+            this.counted.note(way, &found);
+            found
         };
         tokio::spawn(bringing).await.map_err(|_| Busy::Stopping)?
+    }
+
+    /// Whether a payment is good: what was made is, too.
+    async fn verify_once(
+        &self,
+        by: &By,
+        identifier: Option<Digest>,
+        claim: &Claim,
+    ) -> Result<Got, Refused> {
+        if let Some(identifier) = identifier
+            && let Some(got) = self.known(identifier, claim).await?
+        {
+            return Ok(got);
+        }
+        Ok(self.gatherer.get(by, Way::Ask, claim.voucher, claim.amount).await?)
+    }
+
+    /// Makes a payment without an identifier.
+    async fn charge(&self, by: &By, claim: &Claim) -> Result<Got, Refused> {
+        let _charging = self.charging(claim)?;
+        Ok(self.gatherer.get(by, Way::Charge, claim.voucher, claim.amount).await?)
     }
 
     fn charging(&self, claim: &Claim) -> Result<Charging, Refused> {
@@ -68,6 +82,7 @@ impl X402 {
                 Turn::Taken => return Err(Refused::new(REUSED)),
                 Turn::Mine(mine) => return self.lead(by, identifier, claim, mine).await,
                 Turn::Joins(mut ended) => {
+                    let _joining = self.counted.joins();
                     let ended = ended.wait_for(Option::is_some).await.map(|ended| *ended);
                     if let Ok(Some(Ended::Charged(lsn, total))) = ended {
                         return Ok(charged(lsn, total));
@@ -221,7 +236,7 @@ impl X402 {
 }
 
 fn charged(lsn: Lsn, total: Amount) -> Got {
-    Got { outcome: Outcome::Credited, total, lsn, receipt: None }
+    Got { outcome: Outcome::Credited, total, lsn, receipt: None, is_known: true }
 }
 
 fn cumulative(claim: &Claim) -> Amount {

@@ -5,6 +5,7 @@
 //! a voucher with the amount that it is for, and whether it is credited is the shard's to decide.
 //! `docs/X402.md` is the contract.
 
+mod counted;
 mod gather;
 mod identified;
 mod lanes;
@@ -17,6 +18,7 @@ use super::door::Peer;
 use super::{limited, receipts};
 use crate::ledger::{Call, Refusal};
 use crate::limits::{RATE_HELD_MAX, WEBHOOK_RETRY_SECONDS};
+use crate::metrics::Page;
 use crate::pipeline::{self, NotDone};
 use crate::proof::{Hex, Receipt};
 use crate::settle::{Claims, Engine};
@@ -25,6 +27,7 @@ use axum::body::{Body, Bytes};
 use axum::extract::Request;
 use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
+use counted::Counted;
 use gather::{Gatherer, Got, Way};
 use lanes::{Asker, NoAnswer};
 use messages::{Asset, Assets, Extra, Settled, Signers, Supported, SupportedKind, Verified, Wrong};
@@ -32,6 +35,7 @@ use read::{Charge, SCHEME_SPOKEN, VERSION_SPOKEN};
 use reasons::{BUSY, REUSED, Reason, Refused};
 use serde::Serialize;
 use std::sync::Arc;
+use std::time::Instant;
 use tonic::Status;
 
 /// Hexadecimal digits of the network's id in its name in x402.
@@ -46,6 +50,7 @@ pub struct X402 {
     access: Access,
     gatherer: Gatherer,
     claims: Claims,
+    counted: Counted,
     /// The network, as x402 calls it.
     network: String,
 }
@@ -65,7 +70,8 @@ impl X402 {
         let network = format!("tallystick:{id}");
         let (gatherer, claims) = (Gatherer::new(engine.clone()), Claims::start(&engine));
         claims.resume(&engine).await;
-        Self { gatherer, claims, engine, access, network }
+        let counted = Counted::default();
+        Self { gatherer, claims, counted, engine, access, network }
     }
 
     /// Answers one request.
@@ -121,6 +127,7 @@ impl X402 {
             Ok(entrant) => entrant,
             Err(refused) => return *refused,
         };
+        let begun = Instant::now();
         let Looked { charge, found } = self.look(&entrant, body, Way::Ask).await;
         let extra = self.extra(charge.as_ref(), &found);
         let payer = self.payer(charge.as_ref());
@@ -128,6 +135,7 @@ impl X402 {
         let status = status(refused.as_ref());
         let (invalid_reason, invalid_message) = words(refused);
         let is_valid = invalid_reason.is_none();
+        self.counted.times(Way::Ask).note(begun.elapsed());
         json(status, &Verified { is_valid, invalid_reason, invalid_message, payer, extra })
     }
 
@@ -141,6 +149,7 @@ impl X402 {
             Ok(entrant) => entrant,
             Err(refused) => return *refused,
         };
+        let begun = Instant::now();
         let Looked { charge, found } = self.look(&entrant, body, Way::Charge).await;
         let mut extra = self.extra(charge.as_ref(), &found);
         let payer = self.payer(charge.as_ref());
@@ -159,6 +168,7 @@ impl X402 {
         let status = status(refused.as_ref());
         let (error_reason, error_message) = words(refused);
         let (success, network) = (error_reason.is_none(), self.network.clone());
+        self.counted.times(Way::Charge).note(begun.elapsed());
         let settled = Settled {
             success,
             error_reason,
@@ -201,18 +211,31 @@ impl X402 {
         };
         let charge = match read::charge(body, &self.network, asset) {
             Ok(charge) => charge,
-            Err(refused) => return Looked { charge: None, found: Err(refused) },
+            Err(refused) => return Looked { charge: None, found: self.not_brought(way, refused) },
         };
         let channel = self.engine.hasher().channel(Packed(&charge.voucher));
         let screened = entrant.own().screen(&self.engine, gather::alone(&charge.voucher));
         let found = match screened {
             Screened { kept_back: Some(kept), .. } => {
                 let outcome = kept.first().and_then(|byte| Outcome::from_byte(*byte));
-                Err(outcome.and_then(Reason::of).map_or_else(|| Refused::new(BUSY), Refused::new))
+                let reason = outcome.and_then(Reason::of).unwrap_or(BUSY);
+                self.not_brought(way, Refused::new(reason))
             }
             Screened { kept_back: None, .. } => self.bring(entrant, way, &charge).await,
         };
         Looked { charge: Some((charge, channel)), found }
+    }
+
+    /// It is refused before anything is asked of the ledger.
+    fn not_brought(&self, way: Way, refused: Refused) -> Result<Got, Refused> {
+        let found = Err(refused);
+        self.counted.note(way, &found);
+        found
+    }
+
+    /// Puts what is counted of payments on the page.
+    pub fn put(&self, page: &mut Page) {
+        self.counted.put(page, &self.claims);
     }
 
     /// How the channel stands, where that is known.

@@ -18,8 +18,7 @@ macro_rules! reasons {
         $(pub(super) const $name: Reason = Reason { word: $word, text: $text };)*
 
         /// Every one of them.
-        #[cfg(test)]
-        const ALL: &[Reason] = &[$($name),*];
+        pub(super) const ALL: &[Reason] = &[$($name),*];
     };
 }
 
