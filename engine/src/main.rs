@@ -35,7 +35,7 @@ fn doctor(args: &DoctorArgs, json: bool) -> ExitCode {
         Ok(config) => config,
         Err(error) => return fail(cli::EXIT_USAGE, &error),
     };
-    let found = tallystick::serve::examine(&config, args.backup_older());
+    let found = tallystick::serve::examine(&config, args.backup_older(), args.read_archives());
     let line =
         |one: Finding| DoctorLine { level: one.health as u8, what: one.what, text: one.text };
     let lines: Vec<DoctorLine> = found.into_iter().map(line).collect();

@@ -6,9 +6,13 @@
 //! archive that is another one by its digest, and one that was left out by its link.
 
 use crate::journal::left::{self, Left};
-use crate::journal::{Chain, JournalError, Log, Tables, Tail, Visit};
-use crate::proof::{ExportFile, ReadError, events_name};
-use crate::types::Lsn;
+use crate::journal::{Chain, JournalError, Log, Tables, Tail, Visit, rows};
+use crate::ledger::control::archived_in;
+use crate::ledger::event::ArchiveId;
+use crate::ledger::row::Section;
+use crate::proof::{ExportFile, ReadError, archive_name, events_name};
+use crate::types::{Lsn, WindowNumber};
+use std::fs;
 use std::path::Path;
 
 /// Why something that happened cannot be read.
@@ -97,6 +101,71 @@ impl Past<'_> {
 pub fn behind(left: &Left) -> Chain {
     let Left { last, at, .. } = left;
     Chain::after(Tail { lsn: last.lsn, link: last.digest, event_link: last.digest }, *at)
+}
+
+/// An archive that must be in the folder.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Filed {
+    /// Its name.
+    pub name: String,
+    /// What it must be.
+    pub id: ArchiveId,
+}
+
+impl Filed {
+    /// The archive of a window.
+    #[must_use]
+    pub fn of_window(window: WindowNumber, id: ArchiveId) -> Self {
+        Self { name: archive_name(window), id }
+    }
+
+    /// Why the file is not as it was written, as far as its length tells; `None` if it is.
+    #[must_use]
+    pub fn lacks(&self, dir: &Path) -> Option<String> {
+        let Self { name, id } = self;
+        match fs::metadata(dir.join(name)) {
+            Ok(found) if found.len() == id.bytes => None,
+            Ok(found) => Some(format!("{name} has {} bytes, not {}", found.len(), id.bytes)),
+            Err(error) => Some(format!("{name} cannot be read: {error}")),
+        }
+    }
+
+    /// The same, after all of it was read.
+    #[must_use]
+    pub fn differs(&self, dir: &Path) -> Option<String> {
+        let Self { name, id } = self;
+        match ExportFile::open(&dir.join(name)) {
+            Ok(file) if file.id() == *id => None,
+            Ok(file) => Some(format!("{name} has digest {}, not {}", file.id().digest, id.digest)),
+            Err(error) => Some(error.to_string()),
+        }
+    }
+}
+
+/// The archives of events that have left.
+///
+/// # Errors
+/// `JournalError` of the storage.
+pub fn filed_events(tables: &dyn Tables) -> Result<Vec<Filed>, JournalError> {
+    let filed = |of: Left| Filed { name: events_name(of.first), id: of.file };
+    Ok(left::list(tables)?.into_iter().map(filed).collect())
+}
+
+/// All archives that a directory on which no engine runs knows of; of windows those up to its last
+/// checkpoint.
+///
+/// # Errors
+/// `JournalError` of the storage.
+pub fn filed(tables: &dyn Tables) -> Result<Vec<Filed>, JournalError> {
+    let mut all = filed_events(tables)?;
+    let section = Section::Windows as u8;
+    rows::scan(tables, &[section], &[section + 1], &mut |key, row| {
+        let archived = archived_in(key, row);
+        let archived = archived.map_err(|unfit| rows::changed(&unfit.to_string()))?;
+        all.extend(archived.map(|(window, id)| Filed::of_window(window, id)));
+        Ok(())
+    })?;
+    Ok(all)
 }
 
 /// Why the events of a file are not read to their end.

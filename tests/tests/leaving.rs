@@ -288,7 +288,7 @@ async fn events_that_left_are_read_from_their_archive_and_asked_for_by_its_name(
     // All of it, in order, from both places.
     let all = house.history(&[]);
     assert!(all.0 && all.1.starts_with(&before.1), "{}", all.1);
-    let lsn = |line: &str| serde_json::from_str::<serde_json::Value>(line).unwrap()["lsn"].as_u64();
+    let lsn = |line: &str| serde_json::from_str::<Value>(line).unwrap()["lsn"].as_u64();
     assert!(all.1.lines().map(lsn).is_sorted_by(|a, b| a < b), "{}", all.1);
     let export = house.d.dir.path().join("all.tallyexp");
     let server = house.d.engine.address().to_owned();

@@ -29,7 +29,7 @@ mod words;
 pub use access::identity;
 pub use entry::{Approval, BatchEntry, BatchState, Deed};
 pub use hold::HoldEntry;
-pub use rows::{Restored, Restoring, RowUnfit};
+pub use rows::{Restored, Restoring, RowUnfit, archived_in};
 pub use used::Used;
 pub use window::{SealedHead, WindowEntry, WindowState};
 

@@ -204,6 +204,8 @@ pub const RETENTION_CHECKPOINT_MIN: u64 = 16;
 pub const ARCHIVE_WENT: usize = 1_024;
 /// Windows whose events leave together, at least: each time it is a file of their own.
 pub const RETENTION_EVENTS_WINDOWS_MIN: u64 = 16;
+/// How often it is looked whether all archives are where they were put.
+pub const RETENTION_LOOK: Duration = Duration::from_secs(3_600);
 /// Bytes of events in one archive of them: whoever reads one of these events reads the whole file.
 pub const RETENTION_EVENTS_BYTES: usize = 64 << 20;
 /// How often it is looked which settled windows can be archived: nobody waits for it, and disk

@@ -4,7 +4,7 @@ use super::held::Edge;
 use super::messages::{asked, asks};
 use super::proposals;
 use super::status::invalid;
-use crate::backup::{self, BackupError, Found, Made, Manifest, Ours};
+use crate::backup::{self, BackupError, Found, Made, Manifest, Ours, Shelved};
 use crate::files;
 use crate::ledger::{Caller, HoldEntry, Wish};
 use crate::limits::BACKUP_LOOK_WAIT;
@@ -91,7 +91,10 @@ impl Backups {
 
     /// Takes note of what came of making one.
     fn made(&self, made: Result<Made, BackupError>) -> Result<v1::Backup, Status> {
-        let Made { folder, manifest, new_bytes } = made.map_err(|error| failed(&error))?;
+        let Made { folder, manifest, new_bytes, missing } = made.map_err(|error| failed(&error))?;
+        for why in &missing {
+            tracing::warn!("an archive is not in the backup: {why}");
+        }
         let message = message(&folder, &manifest, new_bytes);
         tracing::info!(
             folder = message.folder,
@@ -162,6 +165,7 @@ pub(super) async fn create(
         vault: engine.vault().clone(),
         network: engine.network(),
         at: pipeline::now(),
+        archives: Shelved::default(),
     };
     let (own, of) = (engine.clone(), ours.clone());
     let linking = tokio::spawn(async move {
@@ -170,6 +174,14 @@ pub(super) async fn create(
     });
     let (linked, turn) = linking.await.expect("linking does not panic");
     let linked = linked.map_err(|error| failed(&error))?;
+    // All that had left when it was linked is among these.
+    let ours = match engine.archive().archives() {
+        Some(dir) => {
+            let archives = Shelved { dir: dir.to_owned(), filed: engine.filed().await? };
+            Ours { archives, ..ours }
+        }
+        None => ours,
+    };
     // It holds no way in to the pipeline: a stop does not wait for it, the next start cleans up.
     let made = tokio::task::spawn_blocking(move || {
         let made = backup::create(&ours, linked, &shelf);
@@ -217,7 +229,7 @@ fn message(folder: &Path, manifest: &Manifest, new_bytes: u64) -> v1::Backup {
         lsn: manifest.position.lsn,
         digest: digest.unwrap_or_default(),
         created_at_us: manifest.created_at_us,
-        files: u64::try_from(manifest.files.len()).expect("a length fits 64 bits"),
+        files: manifest.count(),
         bytes: manifest.bytes(),
         new_bytes,
     }
@@ -236,6 +248,7 @@ fn failed(error: &BackupError) -> Status {
         | BackupError::OtherRootKey { .. }
         | BackupError::NoRootKey { .. }
         | BackupError::NotEmpty { .. }
+        | BackupError::NoArchiveDir { .. }
         | BackupError::Differs(_)
         | BackupError::Audit(_)
         | BackupError::Journal(_)

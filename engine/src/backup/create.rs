@@ -1,6 +1,7 @@
 //! A backup of a ledger at work: linked together in the data directory at one moment, then copied
 //! file by file, and a backup only once all of it is durable and it has its name.
 
+use super::archives::{self, Shelved};
 use super::files::{Pace, Scratch, check, copy, digest, make_folder, remove, sync};
 use super::shelf::{finished, newest};
 use super::{BackupError, FORMAT, LEDGER, MANIFEST, Manifest, ManifestFile, PARTIAL, STAGING};
@@ -29,6 +30,8 @@ pub struct Ours {
     pub network: NetworkId,
     /// The time.
     pub at: Timestamp,
+    /// What has left it for archives.
+    pub archives: Shelved,
 }
 
 /// A backup that was made.
@@ -40,6 +43,8 @@ pub struct Made {
     pub manifest: Manifest,
     /// Bytes that are its own; the others are the last backup's too.
     pub new_bytes: u64,
+    /// Why archives are not in it that should be.
+    pub missing: Vec<String>,
 }
 
 /// Removes what a backup that was cut off has left in the data directory: it would keep files that
@@ -95,7 +100,8 @@ pub fn create(of: &Ours, linked: Linked, shelf: &Path) -> Result<Made, BackupErr
     clear_partial(shelf)?;
     let names = names(&staging.0)?;
     let last = before.as_ref().map(|found| (&found.manifest, found.folder.join(LEDGER)));
-    check_room(shelf, &staging.0, &names, last.as_ref())?;
+    let archived = archives::new_bytes(&of.archives, before.as_ref().map(|found| &found.manifest));
+    check_room(shelf, (&staging.0, archived), &names, last.as_ref())?;
     let name = folder_name(of.at, tail);
     let partial = Scratch(shelf.join(format!("{PARTIAL}{name}")));
     let ledger = partial.0.join(LEDGER);
@@ -109,6 +115,9 @@ pub fn create(of: &Ours, linked: Linked, shelf: &Path) -> Result<Made, BackupErr
         files.push(file);
         faults::point(|| "backup-file");
     }
+    let held = before.as_ref().map(|found| (&found.manifest, found.folder.as_path()));
+    let taken = archives::take(&of.archives, &partial.0, held, &mut pace)?;
+    new_bytes += taken.new_bytes;
     let manifest = Manifest {
         format: FORMAT.to_owned(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -118,6 +127,7 @@ pub fn create(of: &Ours, linked: Linked, shelf: &Path) -> Result<Made, BackupErr
         engine_key: key.to_string(),
         engine_key_sealed: data_encoding::HEXLOWER.encode(&sealed),
         files,
+        archives: taken.files,
         blake3: String::new(),
         mark: String::new(),
     }
@@ -131,7 +141,7 @@ pub fn create(of: &Ours, linked: Linked, shelf: &Path) -> Result<Made, BackupErr
     let folder = shelf.join(&name);
     fs::rename(&partial.0, &folder).map_err(BackupError::file(&folder))?;
     sync(shelf)?;
-    Ok(Made { folder, manifest, new_bytes })
+    Ok(Made { folder, manifest, new_bytes, missing: taken.missing })
 }
 
 /// The time and the last record: names of folders lie in the order in which backups were made.
@@ -187,11 +197,11 @@ fn one_file(
 
 fn check_room(
     shelf: &Path,
-    staging: &Path,
+    (staging, archived): (&Path, u64),
     names: &[String],
     last: Option<&Last<'_>>,
 ) -> Result<(), BackupError> {
-    let mut needed = BACKUP_FREE_BYTES_MIN;
+    let mut needed = BACKUP_FREE_BYTES_MIN + archived;
     for name in names {
         let path = staging.join(name);
         let bytes = fs::metadata(&path).map_err(BackupError::file(&path))?.len();

@@ -56,6 +56,11 @@ pub enum BackupError {
     )]
     NotEmpty { dir: PathBuf },
     #[error(
+        "the backup holds {archived} archives of the ledger: say with --archive-dir where they go, best the \
+         archive_dir of the configuration"
+    )]
+    NoArchiveDir { archived: usize },
+    #[error(
         "what was restored is not what was backed up: {0}. Nothing was left in the folder; take another backup"
     )]
     Differs(String),

@@ -10,8 +10,10 @@ use std::io::Read as _;
 use std::path::{Component, Path};
 use std::str::FromStr;
 
-/// The format that this version writes, and the only one that it reads.
-pub const FORMAT: &str = "tallystick-backup-1";
+/// The format that this version writes.
+pub const FORMAT: &str = "tallystick-backup-2";
+/// The one before, without archives, which it reads, too.
+const FORMER: &str = "tallystick-backup-1";
 
 /// Where the journal ends in a backup.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -55,8 +57,11 @@ pub struct Manifest {
     pub engine_key: String,
     /// Its secret half, sealed under the root key.
     pub engine_key_sealed: String,
-    /// The files, by name.
+    /// The files of the ledger, by name.
     pub files: Vec<ManifestFile>,
+    /// The archives, by name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub archives: Vec<ManifestFile>,
     /// BLAKE3 over all of this with this field and the next empty: whether a disk has kept it.
     pub blake3: String,
     /// A keyed hash of all of this with this field empty, under the root key: who has not that can
@@ -84,7 +89,7 @@ impl Manifest {
         let value: serde_json::Value =
             serde_json::from_str(&text).map_err(|error| unfit(error.to_string()))?;
         let of = |name: &str| value[name].as_str().unwrap_or_default().to_owned();
-        if of("format") != FORMAT {
+        if ![FORMER, FORMAT].contains(&&*of("format")) {
             let (dir, wanted, version) = (backup.to_owned(), FORMAT, of("version"));
             return Err(BackupError::Format { dir, found: of("format"), wanted, version });
         }
@@ -118,11 +123,13 @@ impl Manifest {
             let mut parts = Path::new(name).components();
             matches!((parts.next(), parts.next()), (Some(Component::Normal(_)), None))
         };
-        if let Some(file) = self.files.iter().find(|file| !is_plain(&file.name)) {
-            return Err(format!("{:?} is no name of a file", file.name));
-        }
-        if !self.files.is_sorted_by(|a, b| a.name < b.name) {
-            return Err("its files are out of order".to_owned());
+        for files in [&self.files, &self.archives] {
+            if let Some(file) = files.iter().find(|file| !is_plain(&file.name)) {
+                return Err(format!("{:?} is no name of a file", file.name));
+            }
+            if !files.is_sorted_by(|a, b| a.name < b.name) {
+                return Err("its files are out of order".to_owned());
+            }
         }
         Ok(())
     }
@@ -182,15 +189,31 @@ impl Manifest {
     /// Bytes of all files, linked or not.
     #[must_use]
     pub fn bytes(&self) -> u64 {
-        self.files.iter().map(|file| file.bytes).sum()
+        self.files.iter().chain(&self.archives).map(|file| file.bytes).sum()
     }
 
-    /// A file by its name.
+    /// How many files it holds, linked or not.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        u64::try_from(self.files.len() + self.archives.len()).expect("a length fits 64 bits")
+    }
+
+    /// A file of the ledger by its name.
     #[must_use]
     pub fn file(&self, name: &str) -> Option<&ManifestFile> {
-        let place = self.files.binary_search_by(|file| file.name.as_str().cmp(name)).ok()?;
-        self.files.get(place)
+        of_name(&self.files, name)
     }
+
+    /// An archive by its name.
+    #[must_use]
+    pub fn archive(&self, name: &str) -> Option<&ManifestFile> {
+        of_name(&self.archives, name)
+    }
+}
+
+fn of_name<'a>(files: &'a [ManifestFile], name: &str) -> Option<&'a ManifestFile> {
+    let place = files.binary_search_by(|file| file.name.as_str().cmp(name)).ok()?;
+    files.get(place)
 }
 
 impl From<Tail> for Position {
@@ -220,6 +243,7 @@ mod tests {
             engine_key: "bb".repeat(32),
             engine_key_sealed: String::new(),
             files: vec![file("000004.sst"), file("CURRENT")],
+            archives: Vec::new(),
             blake3: String::new(),
             mark: "dd".repeat(32),
         }
@@ -243,6 +267,11 @@ mod tests {
         assert_eq!((again.digest(), &again), (of.digest(), &of));
         assert_eq!((again.bytes(), again.tail().unwrap().lsn), (6, Lsn(9)));
         assert!(again.file("CURRENT").is_some() && again.file("LOCK").is_none());
+        // One of before, which knew of no archives.
+        let before = Manifest { format: FORMER.to_owned(), ..of.clone() }.summed();
+        assert!(!before.text().contains("archives"));
+        std::fs::write(dir.path().join(MANIFEST), before.text()).unwrap();
+        assert_eq!(Manifest::read(dir.path()).unwrap(), before);
         let other = Manifest { mark: String::new(), ..of.clone() };
         assert_eq!((other.marked(), other.digest() == of.digest()), (of.marked(), false));
     }
@@ -253,13 +282,16 @@ mod tests {
             let mut of = manifest();
             of.files[0].name = name.to_owned();
             assert!(refusal(&of).contains("is no name of a file"), "{name}");
+            let mut of = manifest();
+            of.archives = vec![ManifestFile { name: name.to_owned(), ..of.files[0].clone() }];
+            assert!(refusal(&of).contains("is no name of a file"), "{name}");
         }
         let mut of = manifest();
         of.files.swap(0, 1);
         assert!(refusal(&of).contains("out of order"));
-        let other = Manifest { format: "tallystick-backup-2".to_owned(), ..manifest() };
+        let other = Manifest { format: "tallystick-backup-3".to_owned(), ..manifest() };
         let text = refusal(&other);
-        assert!(text.contains("tallystick-backup-2") && text.contains("1.2.3"), "{text}");
+        assert!(text.contains("tallystick-backup-3") && text.contains("1.2.3"), "{text}");
         let other = Manifest { network_id: "xyz".to_owned(), ..manifest() };
         assert!(refusal(&other).contains("network_id"));
         // What nothing in the files could contradict.

@@ -4,6 +4,7 @@
 //! then moved to where an engine finds it. The engine that starts on it knows that it goes on from
 //! a copy (`Noted`), and lets nothing leave before an operator has said so.
 
+use super::archives::PutBack;
 use super::files::{Pace, Scratch, check, copy, make_folder, sync};
 use super::verify::{audited, check_mark};
 use super::{BackupError, LEDGER, Manifest, newest};
@@ -33,6 +34,8 @@ pub struct Asked<'a> {
     pub root_key: &'a Path,
     /// Whether the root key is to lie in the data directory.
     pub keep_root_key: bool,
+    /// Where its archives go, or where they are: the `archive_dir` of the engine that starts on it.
+    pub archive_dir: Option<&'a Path>,
     /// Threads for the audit.
     pub threads: usize,
 }
@@ -93,12 +96,18 @@ pub fn restore(asked: &Asked<'_>) -> Result<RestoredTo, BackupError> {
     let secret = sealed.ok().and_then(|sealed| root_key.open_engine_key(key, &sealed));
     let secret = secret.ok_or_else(other)?;
     check_empty(asked.data_dir)?;
+    let archived = manifest.archives.len();
+    let archives = match asked.archive_dir {
+        None if archived > 0 => return Err(BackupError::NoArchiveDir { archived }),
+        None => None,
+        Some(dir) => Some(PutBack::new(&backup, &manifest, dir)?),
+    };
     make_folder(asked.data_dir)?;
     let place = Scratch(asked.data_dir.join(RESTORING));
     make_folder(&place.0)?;
     copy_ledger(&backup.join(LEDGER), &place.0, &manifest)?;
     let report = {
-        let directory = Directory::open(&place.0, None);
+        let directory = Directory::open(&place.0, asked.archive_dir);
         let directory = directory.map_err(|error| BackupError::Differs(error.to_string()))?;
         audited(&directory, &manifest, asked.threads)?
     };
@@ -111,6 +120,7 @@ pub fn restore(asked: &Asked<'_>) -> Result<RestoredTo, BackupError> {
         root_key.write(&place.0.join(ROOT_KEY_FILE))?;
     }
     move_up(&place.0, asked.data_dir)?;
+    archives.into_iter().for_each(PutBack::keep);
     Ok(RestoredTo { backup, manifest, report, noted })
 }
 

@@ -1,7 +1,7 @@
 //! Whether a backup is good: every file by its digest, then everything in it re-derived.
 
 use super::files::{Pace, check, digest};
-use super::{BackupError, LEDGER, Manifest};
+use super::{BackupError, LEDGER, Manifest, archives};
 use crate::audit::{self, Directory, Report, Settings};
 use crate::journal::rocks;
 use crate::vault::RootKey;
@@ -20,14 +20,14 @@ pub struct Verified {
     pub is_marked: bool,
 }
 
-/// Verifies a backup, with the folder of archives if there is one: nothing in it is changed.
+/// Verifies a backup, with its own archives, or those of another folder: nothing in it is changed.
 ///
 /// # Errors
 /// `Damaged` that names the file, `Audit`, or that it cannot be read.
 pub fn verify(
     backup: &Path,
     root_key: Option<&RootKey>,
-    archives: Option<&Path>,
+    other: Option<&Path>,
     threads: usize,
 ) -> Result<Verified, BackupError> {
     let manifest = Manifest::read(backup)?;
@@ -40,9 +40,11 @@ pub fn verify(
         let path = ledger.join(&file.name);
         check(&path, file, &digest(&path, &mut pace)?)?;
     }
+    let own = archives::verify(backup, &manifest)?;
+    let dir = other.or(own.as_deref());
     let journal = rocks::open_copy(&ledger)?;
     let directory =
-        Directory::new(&journal, archives).map_err(|error| BackupError::Differs(error.to_string()));
+        Directory::new(&journal, dir).map_err(|error| BackupError::Differs(error.to_string()));
     let report = audited(&directory?, &manifest, threads)?;
     Ok(Verified { manifest, report, is_marked: root_key.is_some() })
 }

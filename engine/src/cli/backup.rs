@@ -17,8 +17,8 @@ Example:
   tallystick backup create --to /mnt/backups
 
 The engine writes it, on its own machine: DIR is its backup_dir, or a folder below that. What the
-last backup in DIR holds too is linked and not copied. The root key is in no backup: keep a copy of
-it elsewhere.")]
+last backup in DIR holds too is linked and not copied. The archives of an archive_dir are in it. The
+root key is in no backup: keep a copy of it elsewhere.")]
     Create {
         /// Where the backup gets a folder of its own [default: the engine's backup_dir]
         #[arg(long, value_name = "DIR")]
@@ -61,7 +61,8 @@ pub struct VerifyArgs {
     /// The root key of the ledger: then who made the backup is checked, too
     #[arg(long, value_name = "FILE")]
     root_key_file: Option<PathBuf>,
-    /// The folder of archives (`archive_dir`): then the windows in it are checked, too
+    /// Another folder of archives than the backup's own (`archive_dir`): one made before backups
+    /// held them has none
     #[arg(long, value_name = "DIR")]
     archives: Option<PathBuf>,
     /// Threads that check signatures [default: the cores]
@@ -118,7 +119,7 @@ fn list(dir: &Path, json: bool) -> Result<(), CliError> {
             lsn: manifest.position.lsn,
             digest: digest.into(),
             created_at_us: manifest.created_at_us,
-            files: u64::try_from(manifest.files.len()).expect("a length fits 64 bits"),
+            files: manifest.count(),
             bytes: manifest.bytes(),
             new_bytes: 0,
         });
@@ -141,7 +142,7 @@ fn verify(args: &VerifyArgs, json: bool) -> Result<(), CliError> {
         ("created_at_us", Cell::Micros(manifest.created_at_us)),
         ("lsn", Cell::Count(manifest.position.lsn)),
         ("digest", Cell::Text(manifest.position.digest.clone())),
-        ("files", Cell::Count(u64::try_from(manifest.files.len()).unwrap_or(u64::MAX))),
+        ("files", Cell::Count(manifest.count())),
         ("bytes", Cell::Count(manifest.bytes())),
         ("maker_checked", Cell::Flag(is_marked)),
     ];

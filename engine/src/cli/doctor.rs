@@ -30,6 +30,9 @@ pub struct DoctorArgs {
     /// Warn when the newest backup is older than this
     #[arg(long, value_name = "AGE", value_parser = parse_duration, default_value = "26h")]
     backup_older: Duration,
+    /// Read all archives, and compare their digests: takes its time
+    #[arg(long)]
+    read_archives: bool,
     /// The settings that flags or environment give.
     #[command(flatten)]
     settings: Settings,
@@ -43,6 +46,12 @@ impl DoctorArgs {
     pub fn load(&self) -> Result<Config, ConfigError> {
         let (config, settings) = (self.config.clone(), self.settings.clone());
         Config::load(&ServeArgs { config, settings, ..ServeArgs::default() })
+    }
+
+    /// Whether all archives are read.
+    #[must_use]
+    pub fn read_archives(&self) -> bool {
+        self.read_archives
     }
 
     /// From when on a backup is old.

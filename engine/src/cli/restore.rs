@@ -39,6 +39,10 @@ pub struct RestoreArgs {
     /// Put the root key into the data directory, where an engine without root_key_file looks for it
     #[arg(long)]
     keep_root_key: bool,
+    /// Where the archives in the backup go: the engine's archive_dir. What lies there already must
+    /// be the same
+    #[arg(long, value_name = "DIR")]
+    archive_dir: Option<PathBuf>,
     /// Threads that check signatures [default: the cores]
     #[arg(long, value_name = "N")]
     threads: Option<usize>,
@@ -74,6 +78,7 @@ pub fn offline(args: &RestoreArgs, json: bool) -> Result<(), CliError> {
         data_dir,
         root_key,
         keep_root_key: args.keep_root_key,
+        archive_dir: args.archive_dir.as_deref(),
         threads: args.threads.unwrap_or_else(threads),
     };
     let done = backup::restore(&asked).map_err(failed)?;

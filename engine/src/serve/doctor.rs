@@ -68,16 +68,17 @@ impl Finding {
     }
 }
 
-/// Looks at everything. `backup_older`: a newest backup that is older is worth a warning.
+/// Looks at everything. `backup_older`: a newest backup that is older is worth a warning;
+/// `read_archives`: all archives are read, which takes its time.
 #[must_use]
-pub fn examine(config: &Config, backup_older: Duration) -> Vec<Finding> {
+pub fn examine(config: &Config, backup_older: Duration, read_archives: bool) -> Vec<Finding> {
     let mut found = disk::examine(&config.data_dir, config.disk_reserve_bytes);
     found.push(limits());
     found.push(verifier(config));
     found.extend(permissions(config));
     found.extend(certificates(config));
     found.push(backups(config, now(), backup_older));
-    found.extend(folders::examine(config));
+    found.extend(folders::examine(config, read_archives));
     found.extend(rails::examine(config));
     found.extend(hooks::examine(config));
     found

@@ -8,12 +8,12 @@
 //! was read again. A late answer of a bank about a leg needs neither. Events leave likewise
 //! (`leaving`).
 
-use super::archive::Archive;
+use super::archive::{Archive, NotLoaded};
 use super::engine::Engine;
 use super::evidence::{Request, export, look, signed_end};
 use super::leaving::{Leaving, leave};
 use super::pieces::{self, NotRead};
-use super::settler::ARCHIVES;
+use super::settler::{ARCHIVES, MISSING};
 use crate::faults;
 use crate::journal::{JournalError, kept, left};
 use crate::ledger::control::WindowEntry;
@@ -21,8 +21,10 @@ use crate::ledger::event::{ArchiveId, WindowArchived};
 use crate::ledger::seal;
 use crate::ledger::{Command, EVIDENCE_BYTES, EvidenceDigest, SealedHead, Wish};
 use crate::limits::{
-    RETENTION_CHECKPOINT_MIN, RETENTION_EVENTS_WINDOWS_MIN, RETENTION_EVERY, RETENTION_RECLAIM,
+    RETENTION_CHECKPOINT_MIN, RETENTION_EVENTS_WINDOWS_MIN, RETENTION_EVERY, RETENTION_LOOK,
+    RETENTION_RECLAIM,
 };
+use crate::past::{self, Filed};
 use crate::pipeline::{self, Busy, NotDone};
 use crate::proof::{ExportFile, Part, ReadError, archive_name};
 use crate::types::{AssetNumber, EvidenceHasher, Lsn, WindowNumber};
@@ -30,6 +32,7 @@ use std::fs::{self, File};
 use std::io::{self, BufWriter};
 use std::path::{Path, PathBuf};
 use std::slice;
+use std::time::Instant;
 
 /// What is kept here, and where the rest goes.
 #[derive(Debug, Clone)]
@@ -68,8 +71,13 @@ pub async fn archive_windows(engine: Engine, retention: Retention) {
     let mut ticks = tokio::time::interval(RETENTION_EVERY);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut turns = Turns::new(engine, retention);
+    let mut looked: Option<Instant> = None;
     loop {
         ticks.tick().await;
+        if looked.is_none_or(|at| at.elapsed() >= RETENTION_LOOK) {
+            turns.look().await;
+            looked = Some(Instant::now());
+        }
         loop {
             match turns.turn().await {
                 Ok(true) => turns.say(None),
@@ -125,6 +133,24 @@ impl Turns {
 
     fn say(&self, trouble: Option<String>) {
         self.engine.troubles().set(ARCHIVES, trouble);
+    }
+
+    /// Says which archives are not where they were put: nobody else asks for them until they are
+    /// needed.
+    async fn look(&self) {
+        let Ok(filed) = self.engine.filed().await else { return };
+        let (dir, count) = (self.retention.dir.clone(), filed.len());
+        let lacks = move || filed.iter().filter_map(|of| of.lacks(&dir)).collect::<Vec<_>>();
+        let lacks = aside(lacks).await;
+        let trouble = lacks.first().map(|first| {
+            format!(
+                "{} of {count} archives are not in {} as they were written, the first: {first}; put them back \
+                 (a backup holds them, too)",
+                lacks.len(),
+                self.retention.dir.display()
+            )
+        });
+        self.engine.troubles().set(MISSING, trouble);
     }
 
     /// One step; whether there may be another at once.
@@ -287,6 +313,24 @@ impl Turns {
         done.map_err(NotRead::from)?;
         self.gone.clear();
         Ok(())
+    }
+}
+
+impl Engine {
+    /// Every archive that is to be in the folder now.
+    ///
+    /// # Errors
+    /// `Busy`, or `Storage`.
+    pub async fn filed(&self) -> Result<Vec<Filed>, NotLoaded> {
+        let archive = self.archive().clone();
+        // Events first: what has left is in no list that was made before.
+        let windows = self.ask(|control| {
+            let archived = control.windows().filter_map(|of| Some((of.number, of.archive?)));
+            Ok(archived.map(|(window, id)| Filed::of_window(window, id)).collect::<Vec<_>>())
+        });
+        let mut all = windows.await?;
+        all.extend(aside(move || past::filed_events(archive.tables())).await?);
+        Ok(all)
     }
 }
 

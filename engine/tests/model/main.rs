@@ -10,8 +10,8 @@ use ledger::ModelLedger;
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use tallystick::journal::Journal;
 use tallystick::journal::memory::Memory;
+use tallystick::journal::{Journal, kept};
 use tallystick::ledger::event::Cap;
 use tallystick::ledger::{
     BatchContent, Caller, Command, Genesis, Keep, OpenBatch, Rail, Refusal, Request, SealedWindow,
@@ -170,9 +170,9 @@ impl Running {
         );
         let clearing = Clearing::from([(Rail::Iso20022, rails::placeholder(Rail::Iso20022))]);
         let (key, four_eyes, mailbox) = (engine_key(), false, None);
+        let archives = Some("no-archives".into());
         let vault = Vault::seeded(intake.tables().clone(), [7; 32]);
-        let setup =
-            EngineSetup { intake, key, vault, clearing, four_eyes, archives: None, mailbox };
+        let setup = EngineSetup { intake, key, vault, clearing, four_eyes, archives, mailbox };
         let (engine, _) = Engine::new(setup);
         let sealer = Sealer::start(engine.clone(), parts);
         Self { pipeline, engine, sealer }
@@ -400,6 +400,32 @@ async fn check(steps: &[Step], shards: u16) {
         assert_eq!(self::batches(&again.engine).await, batches, "{shards} shards");
         again.stop();
     }
+}
+
+/// Whoever asked was told to try again, for ever.
+#[test]
+fn what_is_lost_of_a_window_is_said_to_be_lost_unless_it_left_a_moment_ago() {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    runtime.block_on(async {
+        let mut run = Run::set_up(1).await;
+        let payee = (0..4).find(|n| party(*n) != party_of(0)).unwrap();
+        let (lane, expires_at, cumulative) = (0, GOOD_EXPIRY, 5);
+        let (signer, asset, reserved, good) = (0, EUR.0, false, true);
+        let draw = Draw { signer, payee, asset, lane, expires_at, cumulative, reserved, good };
+        run.frames(&[vec![draw]]).await;
+        run.close().await;
+        let engine = &run.running.engine;
+        let head =
+            engine.ask_until(|control| Ok(control.window(WindowNumber(1))?.sealed_head().ok()));
+        let (head, archive) = (head.await.unwrap(), engine.archive());
+        kept::forget_window(archive.tables(), WindowNumber(1)).unwrap();
+        let lost = archive.window(&head).unwrap_err().to_string();
+        assert!(lost.contains("restore the data directory from a copy"), "{lost}");
+        assert!(archive.forget_window(WindowNumber(1)).unwrap());
+        let left = archive.window(&head).unwrap_err().to_string();
+        assert!(left.contains("into its archive just now"), "{left}");
+        run.running.stop();
+    });
 }
 
 proptest! {

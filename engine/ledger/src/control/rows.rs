@@ -14,7 +14,7 @@ mod tests;
 mod touch;
 
 pub(super) use restore::restore_page;
-pub use restore::{Restored, Restoring, RowUnfit};
+pub use restore::{Restored, Restoring, RowUnfit, archived_in};
 
 pub(super) use body::bytes;
 

@@ -43,7 +43,7 @@ fn archives_on_the_ledgers_disk_are_a_warning_and_what_is_no_folder_is_critical(
     let dir = tempfile::tempdir().unwrap();
     let mut config = config(dir.path());
     let names = |config: &Config| {
-        let found = folders::examine(config);
+        let found = folders::examine(config, false);
         found.into_iter().map(|one| (one.what, one.health)).collect::<Vec<_>>()
     };
     assert_eq!(names(&config), [("audit log", Health::Ok)]);

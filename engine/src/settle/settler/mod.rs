@@ -61,6 +61,8 @@ pub const RESTORED: &str = "restore";
 const LIST: &str = "list of troubles";
 /// What the folder of archives is called among them.
 pub(in crate::settle) const ARCHIVES: &str = "archive_dir";
+/// The same, if archives are not where they were put.
+pub(in crate::settle) const MISSING: &str = "archives";
 
 /// Wakes the settler, and knows which of its files have not left. Cheap to clone.
 #[derive(Clone)]
@@ -134,7 +136,7 @@ impl Troubles {
             Some(text) if held.get(of) == Some(&text) => {}
             Some(text) => {
                 // The rest goes on: other answers, other files.
-                let rest = of.starts_with("inbox of ") || [LIST, ARCHIVES].contains(&of);
+                let rest = of.starts_with("inbox of ") || [LIST, ARCHIVES, MISSING].contains(&of);
                 let what =
                     if rest { "an operator must see to it" } else { "settlement does not go on" };
                 tracing::warn!(of, "{what}: {text}");

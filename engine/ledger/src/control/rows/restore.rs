@@ -7,6 +7,7 @@ use crate::batch::BatchHead;
 use crate::budget::BudgetEntry;
 use crate::control::entry::Fate;
 use crate::control::{BatchEntry, Control, Deed, SignerEntry, requests};
+use crate::event::ArchiveId;
 use crate::legs::Legs;
 use crate::row::{RowKey, Section};
 use crate::trouble::Trouble;
@@ -319,6 +320,22 @@ pub(in crate::control) fn restore_page(
     let entry = batches.get_mut(&batch).ok_or_else(|| "its batch is missing".to_owned());
     let brought = entry.and_then(|entry| entry.legs.restore_row(page, value));
     brought.map_err(|why| RowUnfit { row: name(&row.encode()), why })
+}
+
+/// The window that a row of a window is of, and its archive, if it has one.
+///
+/// # Errors
+/// `RowUnfit` when it is no row of a window.
+pub fn archived_in(
+    key: &[u8],
+    value: &[u8],
+) -> Result<Option<(WindowNumber, ArchiveId)>, RowUnfit> {
+    let unfit = |why: String| RowUnfit { row: name(key), why };
+    let Some(RowKey::Window(window)) = RowKey::decode(key) else {
+        return Err(unfit("it is no window's".into()));
+    };
+    let row: WindowRow = read(value).map_err(unfit)?;
+    Ok(row.archive.map(|archive| (window, archive)))
 }
 
 /// What lies in a row.
