@@ -2,6 +2,7 @@
 //! little that, beside who answers, it hardly counts.
 
 use crate::error::Error;
+use memchr::memmem;
 use std::io;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -18,18 +19,45 @@ pub struct Connection {
     answer: Vec<u8>,
 }
 
+/// A connection that is no thread's yet.
+pub struct Dialed {
+    stream: std::net::TcpStream,
+    address: String,
+}
+
+impl Dialed {
+    /// Makes it this thread's, which runs tokio.
+    ///
+    /// # Errors
+    /// When the system does not take it.
+    pub fn open(self) -> Result<Connection, Error> {
+        let Self { stream, address } = self;
+        let stream = TcpStream::from_std(stream).map_err(|source| lost(&address, &source))?;
+        let (request, answer) =
+            (Vec::with_capacity(BUFFER_BYTES), Vec::with_capacity(BUFFER_BYTES));
+        Ok(Connection { stream, address, request, answer })
+    }
+}
+
 impl Connection {
     /// Connects.
     ///
     /// # Errors
     /// When nobody listens there.
     pub async fn open(address: &str) -> Result<Self, Error> {
+        Self::dial(address).await?.open()
+    }
+
+    /// Connects for another thread.
+    ///
+    /// # Errors
+    /// When nobody listens there.
+    pub async fn dial(address: &str) -> Result<Dialed, Error> {
         let stream = TcpStream::connect(address).await;
         let stream = stream.and_then(|stream| stream.set_nodelay(true).map(|()| stream));
+        let stream = stream.and_then(TcpStream::into_std);
         let stream = stream.map_err(|source| lost(address, &source))?;
-        let (request, answer) =
-            (Vec::with_capacity(BUFFER_BYTES), Vec::with_capacity(BUFFER_BYTES));
-        Ok(Self { stream, address: address.to_owned(), request, answer })
+        Ok(Dialed { stream, address: address.to_owned() })
     }
 
     /// Posts a body, and gives the answer's.
@@ -62,7 +90,7 @@ impl Connection {
         self.answer.clear();
         let head = loop {
             self.more().await?;
-            if let Some(end) = self.answer.windows(4).position(|four| four == b"\r\n\r\n") {
+            if let Some(end) = memmem::find(&self.answer, b"\r\n\r\n") {
                 break end + 4;
             }
         };

@@ -1,17 +1,21 @@
 //! The load: so many buyers, each with a key and a lane of its own, whose seller has each payment
 //! verified, then settled. Keeps its own books.
 
-use super::http::Connection;
+use super::http::{Connection, Dialed};
 use crate::error::Error;
 use data_encoding::HEXLOWER;
 use ed25519_dalek::{Signer as _, SigningKey};
 use hdrhistogram::Histogram;
+use memchr::memmem::Finder;
 use serde_json::{Value, json};
+use std::num::NonZero;
 use std::sync::Arc;
+use std::thread::available_parallelism;
 use std::time::{Duration, Instant};
 use tallystick_client::{Fields, Network, Voucher};
+use tokio::runtime::Builder;
 use tokio::sync::Barrier;
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet, spawn_blocking};
 
 /// What a request costs.
 pub const PRICE: u64 = 100;
@@ -43,6 +47,9 @@ pub struct Lane {
     /// Its total when all are paid.
     pub total: u64,
 }
+
+/// What a thread ends with: how long each payment took, in microseconds.
+type Thread = Result<Result<Vec<u64>, Error>, JoinError>;
 
 /// What a load brought.
 pub struct Loaded {
@@ -97,44 +104,86 @@ impl Shop {
 /// When one of them is not made.
 pub async fn load(address: &str, lanes: &Arc<Vec<Lane>>, warm: usize) -> Result<Loaded, Error> {
     let barrier = Arc::new(Barrier::new(lanes.len() + 1));
+    let threads = threads();
     let mut running = JoinSet::new();
-    for place in 0..lanes.len() {
-        let mut connection = Connection::open(address).await?;
+    for first in 0..threads {
+        let mut own = Vec::new();
+        for place in (first..lanes.len()).step_by(threads) {
+            own.push((place, Connection::dial(address).await?));
+        }
         let (lanes, barrier) = (lanes.clone(), barrier.clone());
-        running.spawn(async move {
-            let (before, measured) = lanes[place].bodies.split_at(warm);
-            let warmed = pay(&mut connection, before).await;
-            barrier.wait().await;
-            warmed?;
-            pay(&mut connection, measured).await
-        });
+        running.spawn(spawn_blocking(move || run(own, &lanes, warm, &barrier)));
     }
-    barrier.wait().await;
+    tokio::select! {
+        _ = barrier.wait() => {}
+        // Whoever ends before all are there has failed.
+        Some(done) = running.join_next() => drop(ended(done)?),
+    }
     let started = Instant::now();
     let mut times = Histogram::new_with_bounds(1, MICROS_MAX, 3).expect("such bounds are possible");
     while let Some(done) = running.join_next().await {
-        for micros in done.expect("a lane does not panic")? {
-            times.saturating_record(micros);
-        }
+        ended(done)?.into_iter().for_each(|micros| times.saturating_record(micros));
     }
     Ok(Loaded { took: started.elapsed(), times })
 }
 
+/// What the lanes of a thread took.
+fn ended(done: Result<Thread, JoinError>) -> Result<Vec<u64>, Error> {
+    done.and_then(|thread| thread).expect("a thread does not panic")
+}
+
+/// Half of the cores: as much is left to who answers.
+fn threads() -> usize {
+    available_parallelism().map_or(1, NonZero::get).div_ceil(2)
+}
+
+/// The lanes of one thread, which shares nothing with the others while it is measured.
+fn run(
+    own: Vec<(usize, Dialed)>,
+    lanes: &Arc<Vec<Lane>>,
+    warm: usize,
+    barrier: &Arc<Barrier>,
+) -> Result<Vec<u64>, Error> {
+    let runtime = Builder::new_current_thread().enable_io().build();
+    let runtime = runtime.map_err(|why| Error::Engine(format!("cannot start a thread: {why}")))?;
+    runtime.block_on(async {
+        let mut running = JoinSet::new();
+        for (place, dialed) in own {
+            let (lanes, barrier) = (lanes.clone(), barrier.clone());
+            running.spawn(async move {
+                let (before, measured) = lanes[place].bodies.split_at(warm);
+                let mut connection = dialed.open()?;
+                let warmed = pay(&mut connection, before).await;
+                barrier.wait().await;
+                warmed?;
+                pay(&mut connection, measured).await
+            });
+        }
+        let mut all = Vec::new();
+        while let Some(done) = running.join_next().await {
+            all.extend(done.expect("a lane does not panic")?);
+        }
+        Ok(all)
+    })
+}
+
 async fn pay(connection: &mut Connection, bodies: &[String]) -> Result<Vec<u64>, Error> {
+    let valid = Finder::new(b"\"isValid\":true");
+    let success = Finder::new(b"\"success\":true");
     let mut times = Vec::with_capacity(bodies.len());
     for body in bodies {
         let started = Instant::now();
-        expect(connection.post("/verify", body).await?, b"\"isValid\":true")?;
-        expect(connection.post("/settle", body).await?, b"\"success\":true")?;
+        expect(connection.post("/verify", body).await?, &valid)?;
+        expect(connection.post("/settle", body).await?, &success)?;
         times.push(u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX));
     }
     Ok(times)
 }
 
-fn expect(answer: &[u8], part: &[u8]) -> Result<(), Error> {
-    match answer.windows(part.len()).any(|window| window == part) {
-        true => Ok(()),
-        false => Err(Error::Engine(format!(
+fn expect(answer: &[u8], part: &Finder<'_>) -> Result<(), Error> {
+    match part.find(answer) {
+        Some(_) => Ok(()),
+        None => Err(Error::Engine(format!(
             "a payment is not made: {}",
             String::from_utf8_lossy(answer)
         ))),
