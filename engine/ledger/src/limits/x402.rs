@@ -7,6 +7,9 @@ use std::time::Duration;
 /// Payments of one moment that become one frame: as many as there may be requests at once, so that
 /// none ever waits for a second frame, and a small part of what a new source may have under way.
 pub const X402_FRAME_VOUCHERS: usize = 512;
+/// Frames that one line has under way at once: one in the journal, and one before it. What comes
+/// meanwhile would wait there just as long, and costs less in one frame than in many.
+pub const X402_FRAMES_UNDER_WAY: usize = 2;
 const _: () = assert!(X402_FRAME_VOUCHERS * 4 <= NEW_SOURCE_VOUCHERS);
 const _: () = assert!(X402_FRAME_VOUCHERS <= FRAME_VOUCHERS_MAX);
 const _: () = assert!(X402_FRAME_VOUCHERS * (VOUCHER_BYTES + 8) <= RECORD_BYTES_MAX);

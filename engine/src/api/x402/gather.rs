@@ -1,26 +1,29 @@
-//! Requests of one moment become one frame: what came while the frame before was handed over. No
-//! request waits for company.
+//! Requests of one moment become one frame: what came while the two frames before were under way.
+//! So the busier the engine, the larger its frames, and no request waits for company: with fewer
+//! under way it goes on at once.
 //!
 //! Each caller has lines of their own, so that the shares are between callers: whoever sends what
 //! changes nothing slows nobody else. What an identity brings here and by gRPC is one source.
 
 use super::super::receipts;
 use crate::api::access::Entrant;
-use crate::limits::{HTTP_CONNECTIONS_MAX, X402_FRAME_VOUCHERS};
+use crate::limits::{HTTP_CONNECTIONS_MAX, X402_FRAME_VOUCHERS, X402_FRAMES_UNDER_WAY};
 use crate::pipeline::{Aim, Answer, Busy, Entry, Feed, Source};
 use crate::proof::Receipt;
-use crate::settle::Engine;
+use crate::settle::{Charging, Claim, Engine};
 use crate::types::{Amount, Lsn, Outcome, VOUCHER_BYTES};
 use bytes::{Bytes, BytesMut};
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 
 /// A voucher with the amount that it is for, and who waits for what becomes of it.
 struct Wanted {
     voucher: [u8; VOUCHER_BYTES],
     amount: Amount,
+    /// Held until it is answered.
+    charging: Option<Charging>,
     reply: oneshot::Sender<Result<Got, Busy>>,
 }
 
@@ -62,7 +65,6 @@ impl By {
     }
 }
 
-#[derive(Clone)]
 struct Lines {
     asks: mpsc::Sender<Wanted>,
     charges: mpsc::Sender<Wanted>,
@@ -71,7 +73,7 @@ struct Lines {
 /// The lines of all callers.
 pub(super) struct Gatherer {
     engine: Engine,
-    lines: Mutex<HashMap<By, Lines>>,
+    lines: Mutex<HashMap<By, Arc<Lines>>>,
 }
 
 impl Gatherer {
@@ -80,7 +82,8 @@ impl Gatherer {
     }
 
     /// What becomes of a voucher that is to raise its channel's total by just `amount`: it is
-    /// credited and durable, or it is not credited.
+    /// credited and durable, or it is not credited. Once it stands in a line, this happens whether
+    /// or not somebody waits for it, and until then nobody else has the right of `charging`.
     ///
     /// # Errors
     /// `Busy`: it was not taken in. When the engine stops meanwhile, it may have been.
@@ -88,21 +91,23 @@ impl Gatherer {
         &self,
         by: &By,
         way: Way,
-        voucher: [u8; VOUCHER_BYTES],
-        amount: Amount,
+        Claim { voucher, amount }: &Claim,
+        charging: Option<Charging>,
     ) -> Result<Got, Busy> {
         let (reply, answer) = oneshot::channel();
+        let (voucher, amount) = (*voucher, *amount);
         let lines = self.lines_of(by);
         let line = match way {
             Way::Ask => &lines.asks,
             Way::Charge => &lines.charges,
         };
         // There is room for one request of every connection.
-        line.send(Wanted { voucher, amount, reply }).await.map_err(|_| Busy::Stopping)?;
+        let wanted = Wanted { voucher, amount, charging, reply };
+        line.send(wanted).await.map_err(|_| Busy::Stopping)?;
         answer.await.map_err(|_| Busy::Stopping)?
     }
 
-    fn lines_of(&self, by: &By) -> Lines {
+    fn lines_of(&self, by: &By) -> Arc<Lines> {
         let mut all = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(lines) = all.get(by) {
             return lines.clone();
@@ -114,7 +119,7 @@ impl Gatherer {
             tokio::spawn(gather(self.engine.clone(), self.engine.feed(source), way, wanted));
             line
         };
-        let lines = Lines { asks: begin(Way::Ask), charges: begin(Way::Charge) };
+        let lines = Arc::new(Lines { asks: begin(Way::Ask), charges: begin(Way::Charge) });
         all.insert(by.clone(), lines.clone());
         lines
     }
@@ -122,8 +127,10 @@ impl Gatherer {
 
 /// Makes frames of what comes, until nobody can come any more.
 async fn gather(engine: Engine, feed: Feed, way: Way, mut line: mpsc::Receiver<Wanted>) {
+    let under_way = Arc::new(Semaphore::new(X402_FRAMES_UNDER_WAY));
     while let Some(first) = line.recv().await {
         let mut hand = vec![first];
+        let place = under_way.clone().acquire_owned().await.expect("nobody closes it");
         // Whoever is ready to say something by now says it first.
         tokio::task::yield_now().await;
         while hand.len() < X402_FRAME_VOUCHERS
@@ -141,7 +148,11 @@ async fn gather(engine: Engine, feed: Feed, way: Way, mut line: mpsc::Receiver<W
                     Way::Charge => Aim::Charge(amounts),
                 };
                 let answer = entry.submit_as(vouchers.freeze(), aim);
-                tokio::spawn(hand_out(engine.clone(), way, answer, hand));
+                let engine = engine.clone();
+                tokio::spawn(async move {
+                    hand_out(engine, way, answer, hand).await;
+                    drop(place);
+                });
             }
             Err(busy) => hand.into_iter().for_each(|one| drop(one.reply.send(Err(busy.clone())))),
         }
@@ -179,6 +190,7 @@ async fn hand_out(engine: Engine, way: Way, answer: oneshot::Receiver<Answer>, h
     let mut receipts = receipts.ok().flatten().unwrap_or_default().into_iter();
     for ((one, outcome), total) in hand.into_iter().zip(outcomes).zip(totals) {
         let receipt = is_made(&outcome).then(|| receipts.next()).flatten().map(Box::new);
+        drop(one.charging);
         // Who went away does not hear it; what was done stays.
         let _ = one.reply.send(Ok(Got { outcome, total, lsn, receipt, is_known: false }));
     }

@@ -36,13 +36,15 @@ impl X402 {
             self.counted.note(way, &found);
             return found;
         }
+        let Some(identifier) = identifier else {
+            let found = self.charge(&by, &claim).await;
+            self.counted.note(way, &found);
+            return found;
+        };
         // It ends what it has begun, whoever still listens.
         let this = self.clone();
         let bringing = async move {
-            let found = match identifier {
-                Some(identifier) => this.once(&by, identifier, claim).await,
-                None => this.charge(&by, &claim).await,
-            };
+            let found = this.once(&by, identifier, claim).await;
             this.counted.note(way, &found);
             found
         };
@@ -61,13 +63,13 @@ impl X402 {
         {
             return Ok(got);
         }
-        Ok(self.gatherer.get(by, Way::Ask, claim.voucher, claim.amount).await?)
+        Ok(self.gatherer.get(by, Way::Ask, claim, None).await?)
     }
 
     /// Makes a payment without an identifier.
     async fn charge(&self, by: &By, claim: &Claim) -> Result<Got, Refused> {
-        let _charging = self.charging(claim)?;
-        Ok(self.gatherer.get(by, Way::Charge, claim.voucher, claim.amount).await?)
+        let charging = self.charging(claim)?;
+        Ok(self.gatherer.get(by, Way::Charge, claim, Some(charging)).await?)
     }
 
     fn charging(&self, claim: &Claim) -> Result<Charging, Refused> {
@@ -136,14 +138,14 @@ impl X402 {
             None => {
                 // There is a claim for what can be charged alone, so that one that is found later
                 // speaks of its own voucher's charge.
-                let asked = self.gatherer.get(by, Way::Ask, claim.voucher, claim.amount).await?;
+                let asked = self.gatherer.get(by, Way::Ask, &claim, None).await?;
                 if asked.outcome != Outcome::Credited {
                     return Ok(asked);
                 }
                 mine.write(claim.clone()).await.ok_or(Busy::Stopping)?
             }
         };
-        let got = match self.gatherer.get(by, Way::Charge, claim.voucher, claim.amount).await {
+        let got = match self.gatherer.get(by, Way::Charge, &claim, None).await {
             Ok(got) => got,
             // Only a start can tell.
             Err(Busy::Stopping) => return Err(Busy::Stopping.into()),
