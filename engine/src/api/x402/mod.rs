@@ -25,8 +25,8 @@ use crate::settle::{Claims, Engine};
 use crate::types::{Amount, AssetDef, AssetNumber, ChannelId, Lsn, Outcome, Packed, VOUCHER_BYTES};
 use axum::body::{Body, Bytes};
 use axum::extract::Request;
-use axum::http::{HeaderMap, Method, StatusCode, header};
-use axum::response::{IntoResponse as _, Response};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use axum::response::Response;
 use counted::Counted;
 use gather::{Gatherer, Got, Way};
 use lanes::{Asker, NoAnswer};
@@ -40,6 +40,9 @@ use tonic::Status;
 
 /// Hexadecimal digits of the network's id in its name in x402.
 const NETWORK_DIGITS: usize = 32;
+
+/// Room for an answer with a receipt in it.
+const ANSWER_BYTES: usize = 2_048;
 
 /// The extensions that are understood.
 const EXTENSIONS: [&str; 1] = ["payment-identifier"];
@@ -153,15 +156,15 @@ impl X402 {
         let Looked { charge, found } = self.look(&entrant, body, Way::Charge).await;
         let mut extra = self.extra(charge.as_ref(), &found);
         let payer = self.payer(charge.as_ref());
-        let done = found.and_then(accepted);
+        let mut done = found.and_then(accepted);
         let (mut transaction, mut amount) = (String::new(), None);
-        if let (Ok(got), Some((charge, channel)), Some(extra)) = (&done, &charge, &mut extra) {
+        if let (Ok(got), Some((charge, channel)), Some(extra)) = (&mut done, &charge, &mut extra) {
             transaction = commitment(*channel, charge.cumulative);
             amount = Some(charge.amount.0.to_string());
             // Without one it is charged all the same: `/status` gives the receipt later.
-            extra.receipt = match &got.receipt {
-                Some(receipt) => Some((**receipt).clone()),
-                None => receipt(&self.engine, charge.voucher, got.lsn).await.ok(),
+            extra.receipt = match got.receipt.take() {
+                Some(receipt) => Some(receipt),
+                None => receipt(&self.engine, charge.voucher, got.lsn).await.ok().map(Box::new),
             };
         }
         let refused = done.err();
@@ -355,9 +358,7 @@ fn refuse(denied: &Denied) -> Response {
         return wrong(StatusCode::FORBIDDEN, &denied.to_string());
     }
     let mut answer = wrong(StatusCode::UNAUTHORIZED, &denied.to_string());
-    answer
-        .headers_mut()
-        .insert(header::WWW_AUTHENTICATE, header::HeaderValue::from_static("Bearer"));
+    answer.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
     answer
 }
 
@@ -375,9 +376,12 @@ fn wrong(status: StatusCode, error: &str) -> Response {
 }
 
 fn json(status: StatusCode, answer: &impl Serialize) -> Response {
-    let bytes = serde_json::to_vec(answer).expect("these are plain texts and numbers");
-    let kind = [(header::CONTENT_TYPE, "application/json")];
-    let mut answer = (status, kind, Body::from(bytes)).into_response();
+    let mut bytes = Vec::with_capacity(ANSWER_BYTES);
+    serde_json::to_writer(&mut bytes, answer).expect("these are plain texts and numbers");
+    let mut answer = Response::new(Body::from(bytes));
+    *answer.status_mut() = status;
+    let kind = HeaderValue::from_static("application/json");
+    answer.headers_mut().insert(header::CONTENT_TYPE, kind);
     if status == StatusCode::SERVICE_UNAVAILABLE {
         answer.headers_mut().insert(header::RETRY_AFTER, WEBHOOK_RETRY_SECONDS.into());
     }
