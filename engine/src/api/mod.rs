@@ -40,7 +40,10 @@ mod x402;
 
 pub use access::{Access, Gated, Operators, Reach, Refused};
 pub use backups::Backups;
-pub use door::{ConnectionId, Door, Keys, Origins, Peer, Protocol, Service, TlsError, Visits};
+pub use door::{
+    Answering, Asked, ConnectionId, Door, Keys, Origins, Peer, Protocol, Service, Site, TlsError,
+    Visits,
+};
 pub use front::{Behind, Front};
 pub use held::Edge;
 pub use operator::OperatorApi;

@@ -10,6 +10,7 @@ use crate::limits::{METRICS_TOKEN_LETTERS_MIN, STOP_WAIT_MILLIS};
 use crate::types::Timestamp;
 use std::net::SocketAddr;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::watch;
@@ -50,7 +51,7 @@ impl Http {
         let mut runtime = Builder::new_multi_thread();
         runtime.worker_threads(1).thread_name("http").enable_all();
         let runtime = runtime.build().map_err(system)?;
-        let service = Service::Http(front.router());
+        let service = Service::Http(Arc::new(front.site()));
         let door = {
             let _within = runtime.enter();
             Door::open(address, service, keys.clone(), origins)

@@ -162,7 +162,7 @@ impl Arrival {
                 Behind::Grpc(routes, unfinished) => {
                     grpc::serve(wire, peer, guest, routes, unfinished, stopping).await;
                 }
-                Behind::Http(router) => http::serve(wire, peer, guest, router, stopping).await,
+                Behind::Http(site) => http::serve(wire, peer, guest, site, stopping).await,
             }
         });
     }

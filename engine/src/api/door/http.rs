@@ -3,14 +3,16 @@
 use super::grpc::size;
 use super::table::Guest;
 use super::wire::Wire;
-use super::{ConnectionId, Peer};
+use super::{Asked, Peer, Site};
 use crate::limits::{
     HTTP_ANSWER_MAX, HTTP_BYTES_MAX, HTTP_WAIT, LEAVE_WAIT, METADATA_BYTES_MAX, REFUSAL_LARGE,
 };
 use axum::body::Body;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::IntoResponse as _;
-use hyper::body::Incoming;
+use bytes::{Bytes, BytesMut};
+use http_body_util::BodyExt as _;
+use hyper::body::{Body as _, Incoming};
 use hyper::server::conn::http1::Builder;
 use hyper::service::service_fn;
 use hyper::{Request, Response};
@@ -20,18 +22,24 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::sync::watch;
-use tonic::codegen::Service as _;
 
-/// How many requests have come.
-type Heard = Arc<AtomicU64>;
+/// What the answers of one connection need.
+struct Served {
+    site: Arc<dyn Site>,
+    peer: Peer,
+    guest: Guest,
+    stopping: watch::Receiver<bool>,
+    /// How many requests have come.
+    heard: AtomicU64,
+}
 
 /// Serves one connection until it ends.
 pub(super) async fn serve(
     wire: Wire,
     peer: Peer,
     guest: Guest,
-    router: axum::Router,
-    mut stopping: watch::Receiver<bool>,
+    site: Arc<dyn Site>,
+    stopping: watch::Receiver<bool>,
 ) {
     let mut builder = Builder::new();
     builder
@@ -40,15 +48,34 @@ pub(super) async fn serve(
         .keep_alive(true)
         .pipeline_flush(true)
         .max_buf_size(HTTP_BYTES_MAX);
-    let (of, heard) = (guest.clone(), Heard::default());
-    let latest = heard.clone();
-    let until = stopping.clone();
-    let service = service_fn(move |mut request: Request<Incoming>| {
-        latest.fetch_add(1, Ordering::Relaxed);
-        request.extensions_mut().insert(peer.clone());
-        at_its_pace(answer(request, of.clone(), router.clone()), of.clone(), until.clone())
+    let served = Served {
+        site,
+        peer,
+        guest: guest.clone(),
+        stopping: stopping.clone(),
+        heard: AtomicU64::default(),
+    };
+    let served = Arc::new(served);
+    let of = served.clone();
+    let service = service_fn(move |request: Request<Incoming>| {
+        of.heard.fetch_add(1, Ordering::Relaxed);
+        let of = of.clone();
+        async move { Ok::<_, Infallible>(of.answer_at_its_pace(request).await) }
     });
     let mut connection = pin!(builder.serve_connection(TokioIo::new(wire), service));
+    // On a task of its own, so that not every event of the connection has it looked at.
+    let leaving = tokio::spawn(leaving(served, guest, stopping));
+    let ends = leaving.abort_handle();
+    tokio::select! {
+        // Why it ended is the client's affair.
+        _ = connection.as_mut() => {}
+        _ = leaving => {}
+    }
+    ends.abort();
+}
+
+/// Comes when a connection is to end, whatever its client does.
+async fn leaving(served: Arc<Served>, guest: Guest, mut stopping: watch::Receiver<bool>) {
     let stopped = async {
         // An error means that the sender is gone, and so is the engine.
         let _ = stopping.wait_for(|stopping| *stopping).await;
@@ -56,16 +83,14 @@ pub(super) async fn serve(
         tokio::time::sleep(LEAVE_WAIT).await;
     };
     tokio::select! {
-        // Why it ended is the client's affair.
-        _ = connection.as_mut() => {}
         () = guest.must_leave() => {}
-        () = silent(&heard) => {}
+        () = silent(&served.heard) => {}
         () = stopped => {}
     }
 }
 
 /// Comes when a request is not answered, or its answer not taken, or no other one comes.
-async fn silent(heard: &Heard) {
+async fn silent(heard: &AtomicU64) {
     let mut before = None;
     loop {
         let now = heard.load(Ordering::Relaxed);
@@ -76,50 +101,65 @@ async fn silent(heard: &Heard) {
     }
 }
 
-/// An answer, and later where it refuses something and much was refused of late. Who goes on and on
-/// is told that it was the last one.
-async fn at_its_pace(
-    answer: impl Future<Output = Response<Body>>,
-    guest: Guest,
-    stopping: watch::Receiver<bool>,
-) -> Result<Response<Body>, Infallible> {
-    let mut answer = answer.await;
-    match answer.status() {
-        StatusCode::UNAUTHORIZED | StatusCode::NOT_FOUND => guest.refused(1, stopping).await,
-        StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE | StatusCode::PAYLOAD_TOO_LARGE => {
-            guest.refused(REFUSAL_LARGE, stopping).await;
+impl Served {
+    /// An answer, and later where it refuses something and much was refused of late. Who goes on
+    /// and on is told that it was the last one.
+    async fn answer_at_its_pace(&self, request: Request<Incoming>) -> Response<Body> {
+        let (mut answer, guest) = (self.answer(request).await, &self.guest);
+        match answer.status() {
+            StatusCode::UNAUTHORIZED | StatusCode::NOT_FOUND => {
+                guest.refused(1, self.stopping.clone()).await;
+            }
+            StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE | StatusCode::PAYLOAD_TOO_LARGE => {
+                guest.refused(REFUSAL_LARGE, self.stopping.clone()).await;
+            }
+            _ => {}
         }
-        _ => {}
+        if guest.is_told_to_go() {
+            answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+        answer
     }
-    if guest.is_told_to_go() {
-        answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+
+    async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
+        self.guest.spoke();
+        let (head, body) = request.into_parts();
+        let bytes = size(&head.headers);
+        if bytes > METADATA_BYTES_MAX {
+            let why = format!("the headers are {bytes} bytes; the limit is {METADATA_BYTES_MAX}\n");
+            return (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, why).into_response();
+        }
+        let body = match tokio::time::timeout(HTTP_WAIT, whole(body)).await {
+            Ok(Some(body)) => body,
+            Ok(None) => {
+                let why = format!("the body is cut short, or larger than {HTTP_BYTES_MAX} bytes");
+                return (StatusCode::PAYLOAD_TOO_LARGE, why).into_response();
+            }
+            Err(_) => return StatusCode::REQUEST_TIMEOUT.into_response(),
+        };
+        self.guest.sent();
+        self.site.answer(Asked { head, body, peer: self.peer.clone() }).await
     }
-    Ok(answer)
 }
 
-async fn answer(
-    request: Request<Incoming>,
-    guest: Guest,
-    mut router: axum::Router,
-) -> Response<Body> {
-    guest.spoke();
-    let (mut head, body) = request.into_parts();
-    let bytes = size(&head.headers);
-    if bytes > METADATA_BYTES_MAX {
-        let why = format!("the headers are {bytes} bytes; the limit is {METADATA_BYTES_MAX}\n");
-        return (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, why).into_response();
-    }
-    let body = axum::body::to_bytes(Body::new(body), HTTP_BYTES_MAX);
-    let body = match tokio::time::timeout(HTTP_WAIT, body).await {
-        Ok(Ok(body)) => body,
-        Ok(Err(_)) => {
-            let why = format!("the body is cut short, or larger than {HTTP_BYTES_MAX} bytes");
-            return (StatusCode::PAYLOAD_TOO_LARGE, why).into_response();
+/// A body of as much as there may be. One in a single piece, as nearly all are, is not copied, and
+/// not waited for once more to hear that it was the last.
+async fn whole(mut body: Incoming) -> Option<Bytes> {
+    let (mut first, mut all) = (Bytes::new(), BytesMut::new());
+    while !body.is_end_stream() {
+        let Some(frame) = body.frame().await else { break };
+        let Ok(piece) = frame.ok()?.into_data() else { continue };
+        if first.len().max(all.len()) + piece.len() > HTTP_BYTES_MAX {
+            return None;
         }
-        Err(_) => return StatusCode::REQUEST_TIMEOUT.into_response(),
-    };
-    guest.sent();
-    head.extensions.insert(ConnectionId(guest.id().0));
-    let Ok(answer) = router.call(Request::from_parts(head, Body::from(body))).await;
-    answer
+        if first.is_empty() {
+            first = piece;
+            continue;
+        }
+        if all.is_empty() {
+            all.extend_from_slice(&first);
+        }
+        all.extend_from_slice(&piece);
+    }
+    Some(if all.is_empty() { first } else { all.freeze() })
 }

@@ -14,6 +14,7 @@ mod large;
 mod message;
 mod origin;
 mod places;
+mod site;
 mod table;
 mod tls;
 mod wire;
@@ -22,6 +23,7 @@ pub use kept::Kept;
 pub use large::Large;
 pub use origin::Origins;
 pub use places::{Holder, Place, Places};
+pub use site::{Answering, Asked, Site};
 pub use table::Visits;
 pub use tls::{Keys, Protocol, TlsError};
 
@@ -57,7 +59,7 @@ pub enum Service {
     /// gRPC services.
     Grpc(tonic::service::Routes),
     /// HTTP/1 with small bodies.
-    Http(axum::Router),
+    Http(Arc<dyn Site>),
 }
 
 /// A listener and the places for who comes.
@@ -72,7 +74,7 @@ pub struct Door {
 #[derive(Clone)]
 enum Behind {
     Grpc(tonic::service::Routes, Arc<Unfinished>),
-    Http(axum::Router),
+    Http(Arc<dyn Site>),
 }
 
 impl Door {
@@ -99,7 +101,7 @@ impl Door {
         let (grpc, http) = connections(files);
         let (most, service) = match service {
             Service::Grpc(routes) => (grpc, Behind::Grpc(routes.prepare(), Arc::default())),
-            Service::Http(router) => (http, Behind::Http(router)),
+            Service::Http(site) => (http, Behind::Http(site)),
         };
         Ok(Self { listener, address, service, keys, table: Arc::new(Table::new(most, origins)) })
     }

@@ -5,34 +5,34 @@
 //! a page without one learns nothing of an engine on the machine of who looks at it. Nothing is
 //! verified or settled from a page: shops do that, from their servers.
 
-use axum::extract::Request;
+use axum::http::request::Parts;
 use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 
 /// The first parts of the paths that agents ask for.
 const ASKED: [&str; 4] = ["supported", "channel", "channels", "status"];
 
-/// How a browser's request is answered.
-pub(super) enum Asked {
+/// What a page of elsewhere may do with the answer.
+pub(super) enum Reading {
     /// It asks whether it may ask.
     Preflight,
     /// It may read the answer.
-    Readable,
+    Open,
     /// It may not; programs elsewhere do not ask.
     Closed,
 }
 
 /// What a request is, that asks for a path with this first part.
-pub(super) fn asked(first: &str, request: &Request) -> Asked {
+pub(super) fn reading(first: &str, request: &Parts) -> Reading {
     if !ASKED.contains(&first) {
-        return Asked::Closed;
+        return Reading::Closed;
     }
-    if request.method() == Method::OPTIONS {
-        return Asked::Preflight;
+    if request.method == Method::OPTIONS {
+        return Reading::Preflight;
     }
-    match first == "supported" || request.headers().contains_key(header::AUTHORIZATION) {
-        true => Asked::Readable,
-        false => Asked::Closed,
+    match first == "supported" || request.headers.contains_key(header::AUTHORIZATION) {
+        true => Reading::Open,
+        false => Reading::Closed,
     }
 }
 

@@ -11,7 +11,7 @@ mod system;
 
 use super::access::{Access, Refused};
 use super::backups::Backups;
-use super::door::{Keys, Peer, Visits};
+use super::door::{Answering, Asked, Keys, Peer, Site, Visits};
 use super::held::Edge;
 use super::x402::X402;
 use crate::limits::{METRICS_PAGES_MAX, METRICS_WAIT, WEBHOOK_RETRY_SECONDS};
@@ -24,7 +24,8 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{any, get};
-use browsers::Asked;
+use browsers::Reading;
+use std::future;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -137,14 +138,20 @@ impl Front {
         drop(before);
     }
 
-    /// The routes.
-    pub fn router(&self) -> Router {
+    /// All that is answered.
+    #[must_use]
+    pub fn site(&self) -> Answers {
+        Answers { front: self.clone(), others: self.router() }
+    }
+
+    /// The routes of all but x402.
+    fn router(&self) -> Router {
         Router::new()
             .route("/livez", get(|| async { "the process lives\n" }))
             .route("/readyz", get(ready))
             .route("/metrics", get(metrics))
             .route("/webhooks/{of}", any(webhook))
-            .merge(Router::new().fallback(x402))
+            .fallback((StatusCode::NOT_FOUND, "there is nothing here\n"))
             .with_state(self.clone())
     }
 
@@ -257,24 +264,35 @@ async fn webhook(State(front): State<Front>, request: Request) -> Response {
 /// The first parts of the paths that x402 asks for.
 const X402_PATHS: [&str; 6] = ["supported", "verify", "settle", "channel", "channels", "status"];
 
-async fn x402(State(front): State<Front>, request: Request) -> Response {
-    let first = request.uri().path().trim_start_matches('/').split('/').next().unwrap_or_default();
-    if !X402_PATHS.contains(&first) {
-        return (StatusCode::NOT_FOUND, "there is nothing here\n").into_response();
-    }
-    let asked = browsers::asked(first, &request);
-    if matches!(asked, Asked::Preflight) {
-        return browsers::may_ask();
-    }
-    // What is answered holds the engine itself, and the rest no longer.
-    let found = front.behind().map(|behind| behind.x402.clone());
-    let answer = match found {
-        Ok(x402) => x402.answer(request).await,
-        Err(why) => later(format!("{why}; ask again\n")),
-    };
-    match asked {
-        Asked::Readable => browsers::readable(answer),
-        Asked::Closed | Asked::Preflight => answer,
+/// Everything that is answered over HTTP.
+pub struct Answers {
+    front: Front,
+    others: Router,
+}
+
+impl Site for Answers {
+    /// What x402 asks comes thousands of times a second, and goes by no route.
+    fn answer(&self, asked: Asked) -> Answering {
+        let first = asked.head.uri.path().trim_start_matches('/').split('/').next();
+        let Some(first) = first.filter(|first| X402_PATHS.contains(first)) else {
+            return self.others.answer(asked);
+        };
+        let reading = browsers::reading(first, &asked.head);
+        // What is answered holds the engine itself, and the rest no longer.
+        match (self.front.behind(), reading) {
+            (_, Reading::Preflight) => Box::pin(future::ready(browsers::may_ask())),
+            (Ok(behind), Reading::Closed) => Box::pin(behind.x402.clone().answer(asked)),
+            (Ok(behind), Reading::Open) => {
+                let answer = behind.x402.clone().answer(asked);
+                Box::pin(async { browsers::readable(answer.await) })
+            }
+            (Err(why), Reading::Closed) => {
+                Box::pin(future::ready(later(format!("{why}; ask again\n"))))
+            }
+            (Err(why), Reading::Open) => {
+                Box::pin(future::ready(browsers::readable(later(format!("{why}; ask again\n")))))
+            }
+        }
     }
 }
 

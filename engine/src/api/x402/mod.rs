@@ -14,7 +14,7 @@ mod read;
 mod reasons;
 
 use super::access::{Access, Denied, Entrant, Screened};
-use super::door::Peer;
+use super::door::{Asked, Peer};
 use super::{limited, receipts};
 use crate::ledger::{Call, Refusal};
 use crate::limits::{RATE_HELD_MAX, WEBHOOK_RETRY_SECONDS};
@@ -24,7 +24,6 @@ use crate::proof::{Hex, Receipt};
 use crate::settle::{Claims, Engine};
 use crate::types::{Amount, AssetDef, AssetNumber, ChannelId, Lsn, Outcome, Packed, VOUCHER_BYTES};
 use axum::body::{Body, Bytes};
-use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::Response;
 use counted::Counted;
@@ -78,11 +77,9 @@ impl X402 {
     }
 
     /// Answers one request.
-    pub async fn answer(self: Arc<Self>, request: Request) -> Response {
-        let (head, body) = request.into_parts();
-        let peer = head.extensions.get::<Peer>();
-        // Whole in memory by now: the door bounds it.
-        let body = axum::body::to_bytes(body, usize::MAX).await.unwrap_or_default();
+    pub async fn answer(self: Arc<Self>, asked: Asked) -> Response {
+        let Asked { head, body, peer } = asked;
+        let peer = Some(&peer);
         let path = head.uri.path().trim_matches('/');
         let (first, rest) = path.split_once('/').unwrap_or((path, ""));
         let (get, post) = (head.method == Method::GET, head.method == Method::POST);

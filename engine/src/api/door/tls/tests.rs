@@ -123,7 +123,7 @@ async fn a_request_over_http_carries_its_clients_address_and_certificate() {
     let show = |Extension(peer): Extension<Peer>| async move {
         format!("{} {}", peer.address.ip(), peer.certificate.unwrap_or_default())
     };
-    let service = Service::Http(axum::Router::new().route("/", get(show)));
+    let service = Service::Http(Arc::new(axum::Router::new().route("/", get(show))));
     let keys = files.keys(Protocol::Http);
     let door = Door::open("127.0.0.1:0".parse().unwrap(), service, Some(keys), Origins::new(None))
         .unwrap();
