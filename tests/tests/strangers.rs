@@ -17,6 +17,7 @@ use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
 use tonic_reflection::pb::v1::ServerReflectionRequest;
 use tonic_reflection::pb::v1::server_reflection_client::ServerReflectionClient;
+use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
 
 const STREAM: &str = "/tallystick.v1.Vouchers/Stream";
 const SUBMIT: &str = "/tallystick.v1.Vouchers/Submit";
@@ -354,4 +355,59 @@ async fn one_address_opens_so_many_connections_a_second_and_others_are_let_in() 
     let page = tokio::task::spawn_blocking(move || Page::of(&address)).await.unwrap();
     assert!(page.count("tallystick_connections_too_often_total{listener=\"grpc\"}") > 0);
     assert_eq!(page.count("tallystick_connections_too_often_total{listener=\"http\"}"), 0);
+}
+
+/// Calls that need no key were answered as fast as they were asked for, on the threads that
+/// everybody needs.
+#[tokio::test]
+async fn calls_that_need_no_key_have_a_pace_and_a_monitor_is_answered_all_the_same() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine =
+        Launch::new(&dir.path().join("data")).config("listen_http = \"127.0.0.1:0\"\n").start();
+    let channel = || Channel::from_shared(format!("http://{}", engine.address())).unwrap();
+    let greedy = channel().connect().await.unwrap();
+    let question = ServerReflectionRequest {
+        host: String::new(),
+        message_request: Some(MessageRequest::ListServices(String::new())),
+    };
+    let questions = tokio_stream::iter(std::iter::repeat_n(question, 6_000));
+    let mut reflection = ServerReflectionClient::new(greedy.clone());
+    let asking = tokio::spawn(async move {
+        let mut answers = reflection.server_reflection_info(questions).await?.into_inner();
+        while answers.message().await?.is_some() {}
+        Ok::<(), tonic::Status>(())
+    });
+    let mut asks = Client::over(greedy);
+    let mut told = None;
+    for _ in 0..50_000 {
+        told = asks.vouchers.get_network(GetNetworkRequest {}).await.err();
+        if told.is_some() {
+            break;
+        }
+    }
+    let told = told.expect("much was asked from here");
+    assert!(told.metadata().contains_key("grpc-retry-pushback-ms"), "{told:?}");
+    refused(Err::<(), _>(told), tonic::Code::ResourceExhausted, "come again");
+    let mut monitor = HealthClient::new(channel().connect().await.unwrap());
+    let watched = HealthCheckRequest { service: String::new() };
+    monitor.check(watched).await.expect("who asks now and then is answered");
+    asking.abort();
+    let address = engine.http().unwrap().to_owned();
+    let (answers, page) = tokio::task::spawn_blocking(move || {
+        let mut socket = TcpStream::connect(&address).unwrap();
+        let ask = "GET /livez HTTP/1.1\r\nhost: engine\r\n\r\n".repeat(7);
+        let last = "GET /readyz HTTP/1.1\r\nhost: engine\r\nconnection: close\r\n\r\n";
+        socket.write_all(format!("{ask}{last}").as_bytes()).unwrap();
+        let mut answers = String::new();
+        socket.read_to_string(&mut answers).unwrap();
+        (answers, Page::of(&address))
+    })
+    .await
+    .unwrap();
+    assert!(answers.starts_with("HTTP/1.1 200 "), "{answers}");
+    assert!(
+        answers.contains("HTTP/1.1 429 ") && answers.contains("\r\nretry-after: "),
+        "{answers}"
+    );
+    assert!(page.count("tallystick_calls_limited_total{limit=\"open\"}") >= 2);
 }

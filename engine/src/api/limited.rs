@@ -24,6 +24,8 @@ pub enum Limit {
     Changes,
     /// Lists, exports and the like at once.
     Places,
+    /// Calls that anybody may make, of an address.
+    Open,
     /// Vouchers under way, or questions, over all.
     Full,
     /// The disk is nearly full.
@@ -32,12 +34,13 @@ pub enum Limit {
 
 impl Limit {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Rate,
         Self::Streams,
         Self::Calls,
         Self::Changes,
         Self::Places,
+        Self::Open,
         Self::Full,
         Self::Disk,
     ];
@@ -51,6 +54,7 @@ impl Limit {
             Self::Calls => "calls",
             Self::Changes => "changes",
             Self::Places => "places",
+            Self::Open => "open",
             Self::Full => "full",
             Self::Disk => "disk",
         }

@@ -207,7 +207,7 @@ table! {
         DENIED "calls_denied_total" Counter ["reason"]
             "Calls refused at the door: token (nobody's, or none), right (somebody's who may not do this), metrics_token, metrics_elsewhere (not from this machine), webhook (not the provider's)";
         LIMITED "calls_limited_total" Counter ["limit"]
-            "Calls told to come later, by the limit: rate (vouchers a second of an identity), streams (of an identity), calls and changes (how often an identity asks and changes), places (lists, exports, imports, questions at once), full (vouchers under way, or questions), disk (nearly full)";
+            "Calls told to come later, by the limit: rate (vouchers a second of an identity), streams (of an identity), calls and changes (how often an identity asks and changes), places (lists, exports, imports, questions at once), open (calls that need no key, of an address), full (vouchers under way, or questions), disk (nearly full)";
     }
 }
 

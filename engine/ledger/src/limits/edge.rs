@@ -60,6 +60,15 @@ pub const REFUSALS_BORNE: usize = 32;
 /// All others share one pace.
 pub const ORIGINS_KEPT: usize = 4_096;
 
+/// Calls that anybody may make, of one address: which network this is, health, reflection (each of
+/// its messages), `/livez`, `/readyz`. As often as refusals, since each costs the
+/// same: a thousand at once after a pause, as when a whole company's clients come back. A monitor
+/// asks once a second.
+pub const OPEN_CALLS: Pace = Pace { count: 200, per: Duration::from_secs(1), burst: 1_000 };
+/// Of these, those that every connection may make whatever others of its address do: a monitor
+/// behind the same proxy as a flood is answered.
+pub const OPEN_CALLS_OWN: Pace = Pace { count: 1, per: Duration::from_secs(1), burst: 1 };
+
 /// How many connections there may be over gRPC and over HTTP, when so many files may be open.
 #[must_use]
 pub fn connections(files: u64) -> (usize, usize) {

@@ -4,6 +4,7 @@ use super::call::{Answer, Calls, Kind, here};
 use super::kept::Kept;
 use super::large::Large;
 use super::message::{Messages, Unfinished};
+use super::open;
 use super::table::Guest;
 use super::wire::{Said, Wire};
 use super::{ConnectionId, Peer};
@@ -152,6 +153,12 @@ async fn answer(
             "the metadata of this call is {metadata} bytes; the limit is {METADATA_BYTES_MAX}"
         ))));
     }
+    let is_open = open::is_call(request.uri().path());
+    if is_open && let Err(too_many) = open::call(&guest) {
+        // Told as what is refused is: saying it costs as much as answering.
+        guest.refused(1, stopping).await;
+        return Ok(refused(too_many));
+    }
     let id: ConnectionId = guest.id();
     let of_guest = guest.clone();
     let large = match kind {
@@ -159,7 +166,10 @@ async fn answer(
         Kind::Stream | Kind::Single => None,
     };
     let mut request = request.map(|body| {
-        Body::new(Messages::new(body, kind, of_guest, unfinished, stopping.clone()).few(large))
+        let messages = Messages::new(body, kind, of_guest, unfinished, stopping.clone());
+        let messages =
+            if is_open && kind == Kind::Stream { messages.at_the_pace_of_all() } else { messages };
+        Body::new(messages.few(large))
     });
     request.extensions_mut().insert(id);
     let Ok(response) = routes.call(request).await;

@@ -1,6 +1,7 @@
 //! One connection over HTTP: one request after the other, each whole and in time, and its answer.
 
 use super::grpc::size;
+use super::open;
 use super::table::Guest;
 use super::wire::Wire;
 use super::{Asked, Peer, Site};
@@ -105,11 +106,20 @@ impl Served {
     /// An answer, and later where it refuses something and much was refused of late. Who goes on
     /// and on is told that it was the last one.
     async fn answer_at_its_pace(&self, request: Request<Incoming>) -> Response<Body> {
-        let (mut answer, guest) = (self.answer(request).await, &self.guest);
+        let guest = &self.guest;
+        let is_open = open::is_request(request.uri().path());
+        let too_many = is_open.then(|| open::request(guest).err()).flatten();
+        let is_refused = too_many.is_some();
+        let mut answer = match too_many {
+            Some(too_many) => *too_many,
+            None => self.answer(request).await,
+        };
         match answer.status() {
-            StatusCode::UNAUTHORIZED | StatusCode::NOT_FOUND => {
-                guest.refused(1, self.stopping.clone()).await;
-            }
+            _ if is_refused => guest.refused(1, self.stopping.clone()).await,
+            StatusCode::UNAUTHORIZED
+            | StatusCode::FORBIDDEN
+            | StatusCode::NOT_FOUND
+            | StatusCode::METHOD_NOT_ALLOWED => guest.refused(1, self.stopping.clone()).await,
             StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE | StatusCode::PAYLOAD_TOO_LARGE => {
                 guest.refused(REFUSAL_LARGE, self.stopping.clone()).await;
             }

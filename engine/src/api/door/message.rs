@@ -7,6 +7,7 @@
 
 use super::call::{Kind, engine_stops, stopped};
 use super::large::{Large, Waiting};
+use super::open;
 use super::table::Guest;
 use crate::limits::{
     MESSAGE_BLOCK_BYTES, MESSAGE_FIRST_BLOCK_BYTES, MESSAGE_WAIT, PAUSE_MAX, REFUSAL_LARGE,
@@ -35,6 +36,9 @@ struct Held {
     messages: BTreeMap<u64, Arc<Room>>,
     next: u64,
 }
+
+/// Until when nothing of a call goes on; and what ends it, if anything does.
+type Pause = Pin<Box<dyn Future<Output = Result<(), Status>> + Send>>;
 
 /// The room that one unfinished message has.
 #[derive(Default)]
@@ -180,8 +184,10 @@ pub(super) struct Messages<B> {
     rest: Bytes,
     /// What goes on next.
     ready: VecDeque<Bytes>,
-    /// Until what is too large may be refused: nothing goes on before.
-    refused: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+    /// Messages that are to be counted before they go on, of a call that anybody may make.
+    owed: Option<usize>,
+    /// Until what is too large may be refused, or so many may be read: nothing goes on before.
+    pause: Option<Pause>,
     trailers: Option<Frame<Bytes>>,
     /// What ends the wait for the client.
     waiting: Option<Pin<Box<dyn Future<Output = Status> + Send>>>,
@@ -207,7 +213,8 @@ impl<B> Messages<B> {
             place: None,
             rest: Bytes::new(),
             ready: VecDeque::new(),
-            refused: None,
+            owed: None,
+            pause: None,
             trailers: None,
             waiting: None,
             ended: false,
@@ -217,6 +224,11 @@ impl<B> Messages<B> {
     /// Only some messages of the connection may be large at once.
     pub fn few(self, large: Option<Large>) -> Self {
         Self { large, ..self }
+    }
+
+    /// Of a call that anybody may make: its messages have the pace of all such calls.
+    pub fn at_the_pace_of_all(self) -> Self {
+        Self { owed: Some(0), ..self }
     }
 
     /// Whether a message of which so many bytes are there, and not all, must wait for its place.
@@ -257,7 +269,7 @@ impl<B> Messages<B> {
             }
             self.pass_on();
         }
-        let mut whole = 0;
+        let (mut whole, mut count) = (0, 0);
         while let Some(head) = data.get(whole..whole + HEAD) {
             let announced = length(head);
             if announced > self.kind.message_bytes_max() {
@@ -271,10 +283,11 @@ impl<B> Messages<B> {
                 break;
             }
             whole += HEAD + announced;
+            count += 1;
         }
         if whole > 0 {
             self.ready.push_back(data.split_to(whole));
-            self.message_came();
+            self.messages_came(count);
         }
         if self.must_wait(data.len()) {
             self.rest = data;
@@ -292,13 +305,25 @@ impl<B> Messages<B> {
     /// A message is, and will be refused by whoever reads its head. None of the rest is read.
     fn is_too_large(&mut self) {
         let (guest, stopping) = (self.guest.clone(), self.stopping.clone());
-        let later = async move { guest.refused(REFUSAL_LARGE, stopping).await };
-        self.refused = Some(Box::pin(later));
+        self.pause = Some(Box::pin(async move {
+            guest.refused(REFUSAL_LARGE, stopping).await;
+            Ok(())
+        }));
     }
 
-    fn message_came(&mut self) {
+    fn messages_came(&mut self, count: usize) {
         self.guest.sent();
         self.waiting = None;
+        if let Some(owed) = &mut self.owed {
+            *owed += count;
+        }
+    }
+
+    /// What came and is to be counted, is: until when it is held.
+    fn counted(&mut self) -> Option<Pause> {
+        let count = self.owed.as_mut().map(std::mem::take).filter(|count| *count > 0)?;
+        let (guest, stopping) = (self.guest.clone(), self.stopping.clone());
+        Some(Box::pin(async move { open::messages(&guest, count, stopping).await }))
     }
 
     /// The message is whole. Its head goes first, so that the reader knows how much room it needs.
@@ -308,7 +333,7 @@ impl<B> Messages<B> {
             self.ready.push_back(first.split_to(HEAD).freeze());
         }
         self.ready.extend(partial.blocks.into_iter().map(BytesMut::freeze));
-        self.message_came();
+        self.messages_came(1);
     }
 
     fn pass_on_and_end(&mut self) {
@@ -368,9 +393,17 @@ where
     ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
         let this = self.get_mut();
         loop {
-            if let Some(refused) = &mut this.refused {
-                ready!(refused.as_mut().poll(cx));
-                this.refused = None;
+            if this.pause.is_none() {
+                this.pause = this.counted();
+            }
+            if let Some(pause) = &mut this.pause {
+                let over = ready!(pause.as_mut().poll(cx));
+                this.pause = None;
+                if let Err(status) = over {
+                    this.give_up();
+                    this.ready.clear();
+                    return Poll::Ready(Some(Err(status)));
+                }
             }
             if let Some(bytes) = this.ready.pop_front() {
                 return Poll::Ready(Some(Ok(Frame::data(bytes))));

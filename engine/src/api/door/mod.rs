@@ -1,7 +1,8 @@
 //! The door: who may connect, and what a stranger on a connection can hold.
 //!
 //! Owns letting in (`greeting`), TLS, the places for connections, time limits on everything that
-//! waits for a client, how fast refusals are told, and how connections end when the engine stops.
+//! waits for a client, how fast refusals are told, how often calls are answered that
+//! anybody may make, and how connections end when the engine stops.
 //! One listener serves gRPC, another one HTTP. Knows no service and no message: what is allowed
 //! inside is for the services.
 
@@ -12,6 +13,7 @@ mod http;
 mod kept;
 mod large;
 mod message;
+mod open;
 mod origin;
 mod places;
 mod site;

@@ -2,7 +2,9 @@
 //! may come from there, how often new ones, and how often calls from there are refused at once.
 
 use crate::api::pace::Bucket;
-use crate::limits::{ORIGIN_ARRIVALS, ORIGIN_PART, ORIGINS_KEPT, Pace, REFUSAL_HELD_MAX, REFUSALS};
+use crate::limits::{
+    OPEN_CALLS, ORIGIN_ARRIVALS, ORIGIN_PART, ORIGINS_KEPT, Pace, REFUSAL_HELD_MAX, REFUSALS,
+};
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -32,6 +34,7 @@ struct Inner {
     configured: Option<u32>,
     arrivals: Paces,
     refusals: Paces,
+    open_calls: Paces,
 }
 
 impl Origins {
@@ -39,7 +42,8 @@ impl Origins {
     #[must_use]
     pub fn new(configured: Option<u32>) -> Self {
         let (arrivals, refusals) = (Paces::new(ORIGIN_ARRIVALS), Paces::new(REFUSALS));
-        Self(Arc::new(Inner { configured, arrivals, refusals }))
+        let open_calls = Paces::new(OPEN_CALLS);
+        Self(Arc::new(Inner { configured, arrivals, refusals, open_calls }))
     }
 
     /// How many connections there may be from this one, of so many in all.
@@ -71,6 +75,21 @@ impl Origins {
     pub(super) fn refused(&self, origin: Origin, now: Instant, count: usize) -> Instant {
         let at = self.0.refusals.take(origin, now, count, REFUSAL_HELD_MAX);
         at.unwrap_or(now + REFUSAL_HELD_MAX)
+    }
+
+    /// From when on so many calls from there may be answered that anybody may make: now, or later
+    /// where there is that much patience.
+    ///
+    /// # Errors
+    /// How long it takes until they may be: nothing was counted.
+    pub(super) fn open_calls(
+        &self,
+        origin: Origin,
+        now: Instant,
+        count: usize,
+        patience: Duration,
+    ) -> Result<Instant, Duration> {
+        self.0.open_calls.take(origin, now, count, patience)
     }
 }
 
@@ -175,6 +194,23 @@ mod tests {
         assert_eq!(origins.refused(other, now, 1), now);
         let later = now + 2 * REFUSAL_HELD_MAX;
         assert!(origins.lets_come(far, later));
+    }
+
+    #[test]
+    fn calls_that_anybody_may_make_have_a_pace_of_their_own() {
+        let (origins, now) = (Origins::new(None), Instant::now());
+        let (here, far) = (origin("127.0.0.1"), origin("192.0.2.7"));
+        let made = |from, at| {
+            let made = |_: &i32| origins.open_calls(from, at, 1, Duration::ZERO).is_ok();
+            (0..5_000).filter(made).count()
+        };
+        let burst = usize::try_from(OPEN_CALLS.burst).unwrap();
+        for from in [here, far] {
+            assert_eq!(made(from, now), burst + 1);
+        }
+        let second = usize::try_from(OPEN_CALLS.count).unwrap();
+        assert_eq!(made(far, now + Duration::from_secs(1)), second);
+        assert_eq!(origins.refused(far, now, 1), now, "what is refused is counted apart");
     }
 
     /// Whoever has a million addresses makes the engine remember no more than so many.

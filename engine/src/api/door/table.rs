@@ -6,8 +6,10 @@
 
 use super::ConnectionId;
 use super::origin::{Origin, Origins};
+use crate::api::pace::Bucket;
 use crate::limits::{
-    NARROW, PLACE_KEPT, REFUSALS_BORNE, STRANGERS_NOTE_EVERY, Share, WIDE, WIDE_CONNECTIONS,
+    NARROW, OPEN_CALLS_OWN, PLACE_KEPT, REFUSAL_HELD_MAX, REFUSALS_BORNE, STRANGERS_NOTE_EVERY,
+    Share, WIDE, WIDE_CONNECTIONS,
 };
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -53,6 +55,8 @@ struct Known {
     refused: AtomicUsize,
     is_told: AtomicBool,
     told: Notify,
+    /// Calls that anybody may make: its own, whatever others of its address ask.
+    open_calls: Mutex<Bucket>,
     wide: bool,
 }
 
@@ -121,6 +125,7 @@ impl Table {
             refused: AtomicUsize::new(0),
             is_told: AtomicBool::new(false),
             told: Notify::new(),
+            open_calls: Mutex::new(Bucket::new(OPEN_CALLS_OWN)),
             wide,
         });
         guests.here.insert(id, known.clone());
@@ -227,6 +232,28 @@ impl Guest {
         }
     }
 
+    /// Counts a call of its that anybody may make.
+    ///
+    /// # Errors
+    /// How long it takes until one more is answered.
+    pub fn open_call(&self) -> Result<(), Duration> {
+        let (Seat { known, table }, now) = (&*self.0, Instant::now());
+        let mut own = known.open_calls.lock().unwrap_or_else(PoisonError::into_inner);
+        if own.take(now, 1, Duration::ZERO).is_ok() {
+            return Ok(());
+        }
+        table.origins.open_calls(known.origin, now, 1, Duration::ZERO).map(drop)
+    }
+
+    /// From when on so many messages may be read of a call that anybody may make.
+    ///
+    /// # Errors
+    /// How long it would take, where that is longer than anybody is held.
+    pub fn open_messages(&self, count: usize) -> Result<Instant, Duration> {
+        let (Seat { known, table }, now) = (&*self.0, Instant::now());
+        table.origins.open_calls(known.origin, now, count, REFUSAL_HELD_MAX)
+    }
+
     /// Whether it is to be told to go.
     pub fn is_told_to_go(&self) -> bool {
         self.0.known.is_told.load(Ordering::Relaxed)
@@ -324,6 +351,19 @@ mod tests {
         let local: Vec<Guest> = (0..24).map(|_| table.admit(HERE).unwrap()).collect();
         assert_eq!(ids(&table).len(), 32, "this machine takes all that are left");
         drop((silent, fifth, local));
+    }
+
+    /// A monitor that asks every second must not be told to come later because others of its
+    /// address, as behind a proxy, ask a thousand times.
+    #[test]
+    fn who_asks_now_and_then_is_answered_whatever_others_of_its_address_ask() {
+        let table = Arc::new(table_of(4));
+        let (greedy, monitor) = (table.admit(HERE).unwrap(), table.admit(HERE).unwrap());
+        let told = (0..100_000).find_map(|_| greedy.open_call().err());
+        assert!(told.expect("it ends") > Duration::ZERO);
+        for _ in 0..=OPEN_CALLS_OWN.burst {
+            assert_eq!(monitor.open_call(), Ok(()));
+        }
     }
 
     fn ids(table: &Arc<Table>) -> Vec<u64> {

@@ -1,6 +1,7 @@
 use super::super::Origins;
 use super::super::table::Table;
 use super::*;
+use crate::limits::OPEN_CALLS;
 use std::convert::Infallible;
 use std::future::poll_fn;
 
@@ -165,4 +166,28 @@ async fn of_one_connection_only_some_large_messages_are_read_until_they_have_com
     assert!(gone_on(&mut fourth).await.0.is_empty() && places.available_permits() == 0);
     drop((fourth, fourth_way));
     assert_eq!(places.available_permits(), 1);
+}
+
+/// One call with a thousand questions after the other had the engine's threads to itself.
+#[tokio::test]
+async fn messages_that_anybody_may_send_go_on_at_a_pace_and_too_many_end_their_call() {
+    let unfinished = Arc::<Unfinished>::default();
+    let burst = usize::try_from(OPEN_CALLS.burst).unwrap();
+    let minute = usize::try_from(OPEN_CALLS.count).unwrap() * 60;
+    let question = message(1, 16);
+    let all = question.repeat(burst + minute);
+    // Whole and in pieces.
+    for cut in [question.len() * 8, 7] {
+        let mut messages = messages(&all, cut, false, &unfinished).at_the_pace_of_all();
+        let (bytes, end) = gone_on(&mut messages).await;
+        let gone = bytes.len() / question.len();
+        assert!(gone >= burst && bytes.len() < all.len() && end.is_none(), "{gone} at once");
+    }
+    let mut too_many = messages(&question, 7, false, &unfinished).at_the_pace_of_all();
+    too_many.guest.open_messages(burst + minute).expect("a burst comes in whole");
+    let (bytes, end) = gone_on(&mut too_many).await;
+    assert!(bytes.is_empty());
+    let end = end.unwrap().unwrap_err();
+    assert_eq!(end.code(), tonic::Code::ResourceExhausted);
+    assert!(end.metadata().contains_key("grpc-retry-pushback-ms"));
 }
