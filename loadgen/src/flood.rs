@@ -27,10 +27,12 @@ use tokio::task::JoinSet;
 const FRAME: u64 = 4_096;
 /// Frames that a stream of the flood keeps ready to be sent.
 const READY_FRAMES: usize = 8;
-/// How long the honest client rests between two vouchers.
-const REST: Duration = Duration::from_millis(10);
-/// The honest client's vouchers for each second, signed ahead.
-pub const HONEST_PER_SECOND: u64 = 100;
+/// How often the honest client sends a voucher; where one takes longer, the next follows at once.
+const EVERY: Duration = Duration::from_millis(5);
+/// Its vouchers for each second, signed ahead.
+pub const HONEST_PER_SECOND: u64 = 200;
+/// How often it is looked whether nothing is under way any more.
+const LOOK: Duration = Duration::from_millis(10);
 /// How long what a flood has left under way may take.
 const CALM_MAX: Duration = Duration::from_secs(60);
 /// Lowest priority that a thread can give itself.
@@ -158,7 +160,7 @@ impl Target {
             if since.elapsed() > CALM_MAX {
                 return Err(Error::Engine("a flood is over and still under way".into()));
             }
-            tokio::time::sleep(REST).await;
+            tokio::time::sleep(LOOK).await;
         }
         Ok(())
     }
@@ -260,7 +262,10 @@ impl Prober {
         let latency = Histogram::new_with_bounds(1, 120_000_000, 3).expect("the bounds are sound");
         let mut seen = Seen { latency, calls: 0, credited: 0, denied: None };
         let end = Instant::now() + time;
+        let mut due = tokio::time::interval(EVERY);
+        due.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         for packed in vouchers {
+            due.tick().await;
             if Instant::now() >= end {
                 break;
             }
@@ -278,7 +283,6 @@ impl Prober {
                 }
                 Err(status) => drop(seen.denied.get_or_insert(status_text(&status))),
             }
-            tokio::time::sleep(REST).await;
         }
         Ok(seen)
     }

@@ -86,8 +86,9 @@ struct Line {
     /// p50 and p99 in milliseconds.
     quiet: [f64; 2],
     beside: [f64; 2],
-    /// Of both p99, round by round.
+    /// Of both p99, round by round: the middle one, the lowest and the highest.
     ratio: f64,
+    ratios: [f64; 2],
     memory_mib: f64,
     denied: Option<String>,
     /// What the abuse did, in words.
@@ -183,11 +184,14 @@ impl Line {
             median(rounds.iter().map(|round| round[which].millis(quantile)).collect())
         };
         let denied = rounds.iter().flatten().find_map(Seen::why_denied);
+        let ratios: Vec<f64> = rounds.iter().map(ratio).collect();
+        let ends = |end: fn(f64, f64) -> f64| ratios.iter().copied().reduce(end).unwrap_or(0.0);
         Self {
             kind,
             quiet: [of(0, 0.5), of(0, 0.99)],
             beside: [of(1, 0.5), of(1, 0.99)],
-            ratio: median(rounds.iter().map(ratio).collect()),
+            ratios: [ends(f64::min), ends(f64::max)],
+            ratio: median(ratios),
             memory_mib,
             denied,
             did,
@@ -195,21 +199,22 @@ impl Line {
     }
 
     fn head() -> String {
-        "| abuse | quiet p50 / p99 ms | beside p50 / p99 ms | p99 | engine's memory MiB | what it did \
-         |\n|---|---|---|---|---|---|\n"
+        "| abuse | quiet p50 / p99 ms | beside p50 / p99 ms | p99 (lowest to highest round) | engine's \
+         memory MiB | what it did |\n|---|---|---|---|---|---|\n"
             .into()
     }
 
     fn text(&self) -> String {
-        let Self { kind, quiet, beside, ratio, memory_mib, denied, did } = self;
+        let Self { kind, quiet, beside, ratio, ratios, memory_mib, denied, did } = self;
         let word = match denied {
             Some(why) => format!(", **denied**: {why}"),
             None if *ratio > RATIO_MAX => ", above 2".to_owned(),
             None => String::new(),
         };
         format!(
-            "| {kind} | {:.1} / {:.1} | {:.1} / {:.1} | x {ratio:.2}{word} | {memory_mib:.0} | {did} |\n",
-            quiet[0], quiet[1], beside[0], beside[1]
+            "| {kind} | {:.1} / {:.1} | {:.1} / {:.1} | x {ratio:.2} ({:.2} to {:.2}){word} | \
+             {memory_mib:.0} | {did} |\n",
+            quiet[0], quiet[1], beside[0], beside[1], ratios[0], ratios[1]
         )
     }
 
@@ -218,8 +223,9 @@ impl Line {
             "kind": self.kind,
             "quiet_p50_ms": self.quiet[0], "quiet_p99_ms": self.quiet[1],
             "beside_p50_ms": self.beside[0], "beside_p99_ms": self.beside[1],
-            "ratio_p99": self.ratio, "memory_mib": self.memory_mib, "denied": self.denied,
-            "did": self.did,
+            "ratio_p99": self.ratio, "ratio_p99_lowest": self.ratios[0],
+            "ratio_p99_highest": self.ratios[1], "memory_mib": self.memory_mib,
+            "denied": self.denied, "did": self.did,
         })
     }
 }
