@@ -22,6 +22,8 @@ pub struct Engine {
     log: PathBuf,
     /// Where it listens for gRPC.
     pub grpc: String,
+    /// And for HTTP, if it does.
+    pub http: String,
 }
 
 impl Engine {
@@ -51,12 +53,12 @@ impl Engine {
                 binary.display()
             ))
         })?;
-        let mut engine = Self { child, log, grpc: String::new() };
-        engine.grpc = engine.wait_until_ready(&ready).await?;
+        let mut engine = Self { child, log, grpc: String::new(), http: String::new() };
+        (engine.grpc, engine.http) = engine.wait_until_ready(&ready).await?;
         Ok(engine)
     }
 
-    async fn wait_until_ready(&mut self, ready: &Path) -> Result<String, Error> {
+    async fn wait_until_ready(&mut self, ready: &Path) -> Result<(String, String), Error> {
         let started = Instant::now();
         loop {
             if let Some(status) = self.exited()? {
@@ -66,8 +68,9 @@ impl Engine {
             if let Ok(text) = std::fs::read_to_string(ready)
                 && let Ok(Value::Object(fields)) = serde_json::from_str(&text)
             {
-                return match fields.get("grpc").and_then(Value::as_str) {
-                    Some(grpc) => Ok(grpc.to_owned()),
+                let listens = |kind| fields.get(kind).and_then(Value::as_str).map(str::to_owned);
+                return match listens("grpc") {
+                    Some(grpc) => Ok((grpc, listens("http").unwrap_or_default())),
                     None => Err(self.failed("the engine's ready file names no grpc address")),
                 };
             }

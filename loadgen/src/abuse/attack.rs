@@ -26,7 +26,7 @@ const STREAM: &str = "/tallystick.v1.Vouchers/Stream";
 /// Connections of all kinds but `idle`.
 const CONNECTIONS: usize = 8;
 /// Streams, or calls at once, on each.
-const STREAMS: usize = 8;
+pub(super) const STREAMS: usize = 8;
 /// Of the one who brings good vouchers.
 const GREEDY_CONNECTIONS: usize = 16;
 const GREEDY_STREAMS: usize = 2;
@@ -58,14 +58,15 @@ const BEGUN_MAX: Duration = Duration::from_secs(10);
 pub struct Attack {
     kind: AbuseKind,
     idle: usize,
-    address: String,
+    pub(super) address: String,
+    pub(super) http: String,
     greedy: Way,
     greedy_key: String,
     maker: Arc<Maker>,
-    connections: AtomicU64,
+    pub(super) connections: AtomicU64,
     frames: AtomicU64,
-    calls: AtomicU64,
-    refused: AtomicU64,
+    pub(super) calls: AtomicU64,
+    pub(super) refused: AtomicU64,
     /// Frames that are sent again and again.
     forged: Bytes,
     unknown: Bytes,
@@ -77,7 +78,7 @@ pub struct Attack {
 }
 
 /// Rises by one.
-fn one(counter: &AtomicU64) {
+pub(super) fn one(counter: &AtomicU64) {
     counter.fetch_add(1, Ordering::Relaxed);
 }
 
@@ -98,6 +99,7 @@ impl Attack {
             kind,
             idle: idle.into(),
             address: house.address.clone(),
+            http: house.http.clone(),
             greedy: house.greedy.clone(),
             greedy_key: house.greedy_key.clone(),
             forged: house.maker.flood_frame(FloodKind::BadSignature),
@@ -196,6 +198,7 @@ impl Attack {
             AbuseKind::SlowReaders,
             AbuseKind::Oversized,
             AbuseKind::BadTokens,
+            AbuseKind::OpenCalls,
             AbuseKind::BadSignatures,
             AbuseKind::UnknownSigners,
             AbuseKind::Stale,
@@ -212,6 +215,7 @@ impl Attack {
             | AbuseKind::SlowWriters
             | AbuseKind::Oversized
             | AbuseKind::BadTokens
+            | AbuseKind::OpenCalls
             | AbuseKind::Stale
             | AbuseKind::Greedy
             | AbuseKind::All => &self.stale,
@@ -219,6 +223,8 @@ impl Attack {
         let count = match kind {
             AbuseKind::SlowWriters => SLOW_CONNECTIONS,
             AbuseKind::Greedy => GREEDY_CONNECTIONS,
+            // As many over gRPC and over HTTP.
+            AbuseKind::OpenCalls => 2 * CONNECTIONS,
             AbuseKind::SlowReaders
             | AbuseKind::Oversized
             | AbuseKind::BadTokens
@@ -238,6 +244,8 @@ impl Attack {
                         AbuseKind::SlowWriters => drop(own.slow(&stop).await),
                         AbuseKind::Oversized => drop(own.oversized(&stop).await),
                         AbuseKind::BadTokens => drop(own.bad_tokens(number, &stop).await),
+                        AbuseKind::OpenCalls if number < CONNECTIONS => drop(own.ask(&stop).await),
+                        AbuseKind::OpenCalls => drop(own.ask_over_http(&stop).await),
                         AbuseKind::Greedy => drop(own.good(number, &stop).await),
                         AbuseKind::SlowReaders
                         | AbuseKind::Idle

@@ -32,7 +32,9 @@ pub struct House {
     pub greedy: Way,
     /// And its key.
     pub greedy_key: String,
+    /// Where the engine listens for gRPC, and for HTTP.
     pub address: String,
+    pub http: String,
     pub maker: Arc<Maker>,
 }
 
@@ -51,7 +53,8 @@ pub fn api_key(name: &str) -> String {
 pub fn configuration(dir: &Path) -> Result<PathBuf, Error> {
     let path = dir.join("tallystick.toml");
     let digest = blake3::hash(api_key("desk").as_bytes()).to_hex();
-    let written = std::fs::write(&path, format!("[operators]\ndesk = \"{digest}\"\n"));
+    let configured = format!("listen_http = \"127.0.0.1:0\"\n[operators]\ndesk = \"{digest}\"\n");
+    let written = std::fs::write(&path, configured);
     let at = path.clone();
     written.map_err(|source| Error::File { doing: "cannot write", path: at, source })?;
     Ok(path)
@@ -97,6 +100,7 @@ impl House {
             maker: Arc::new(Maker::new(ASSET, crowd, Network::new(network))),
             desk,
             address,
+            http: engine.http.clone(),
         })
     }
 

@@ -8,6 +8,7 @@
 
 mod attack;
 mod house;
+mod open;
 mod wire;
 
 use crate::engine::Engine;
@@ -42,6 +43,8 @@ pub enum AbuseKind {
     Oversized,
     /// Calls with tokens that nobody has.
     BadTokens,
+    /// Calls that anybody may make: the network, health, reflection, whether it lives.
+    OpenCalls,
     /// Vouchers whose signatures have a flipped bit.
     BadSignatures,
     /// Vouchers of keys that nobody registered.

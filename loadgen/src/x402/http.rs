@@ -4,6 +4,7 @@
 use crate::error::Error;
 use memchr::memmem;
 use std::io;
+use std::ops::Range;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
@@ -82,11 +83,27 @@ impl Connection {
         }
         let sent = self.stream.write_all(&self.request).await;
         sent.map_err(|source| lost(&self.address, &source))?;
-        self.read(path).await
+        let (status, body) = self.read(path).await?;
+        if status != 200 {
+            return Err(wrong(path, "with a failure", &self.answer));
+        }
+        Ok(&self.answer[body])
     }
 
-    /// Reads one answer. Nothing follows it: the next request is not sent before.
-    async fn read(&mut self, path: &str) -> Result<&[u8], Error> {
+    /// Asks for what is at a path, and gives the answer's status.
+    ///
+    /// # Errors
+    /// When the connection breaks.
+    pub async fn get(&mut self, path: &str) -> Result<u16, Error> {
+        let request = format!("GET {path} HTTP/1.1\r\nhost: {}\r\n\r\n", self.address);
+        let sent = self.stream.write_all(request.as_bytes()).await;
+        sent.map_err(|source| lost(&self.address, &source))?;
+        Ok(self.read(path).await?.0)
+    }
+
+    /// Reads one answer: its status, and where its body is. Nothing follows it: the next request is
+    /// not sent before.
+    async fn read(&mut self, path: &str) -> Result<(u16, Range<usize>), Error> {
         self.answer.clear();
         let head = loop {
             self.more().await?;
@@ -94,20 +111,17 @@ impl Connection {
                 break end + 4;
             }
         };
-        let wrong = |what: &str, answer: &[u8]| {
-            let said = String::from_utf8_lossy(answer);
-            Error::Engine(format!("{path} is answered {what}: {}", said.trim()))
+        let status = self.answer.get(9..12).and_then(|digits| str::from_utf8(digits).ok());
+        let Some(status) = status.and_then(|digits| digits.parse().ok()) else {
+            return Err(wrong(path, "without a status", &self.answer));
         };
-        if !self.answer.starts_with(b"HTTP/1.1 200 ") {
-            return Err(wrong("with a failure", &self.answer));
-        }
         let Some(length) = content_length(&self.answer[..head]) else {
-            return Err(wrong("without its length", &self.answer));
+            return Err(wrong(path, "without its length", &self.answer));
         };
         while self.answer.len() < head + length {
             self.more().await?;
         }
-        Ok(&self.answer[head..head + length])
+        Ok((status, head..head + length))
     }
 
     async fn more(&mut self) -> Result<(), Error> {
@@ -117,6 +131,12 @@ impl Connection {
             Err(source) => Err(lost(&self.address, &source)),
         }
     }
+}
+
+/// That an answer is not what was asked for.
+fn wrong(path: &str, what: &str, answer: &[u8]) -> Error {
+    let said = String::from_utf8_lossy(answer);
+    Error::Engine(format!("{path} is answered {what}: {}", said.trim()))
 }
 
 fn lost(address: &str, source: &io::Error) -> Error {

@@ -2,7 +2,7 @@
 //! turn, several rounds, and the medians. Who begins changes from round to round, so that a machine
 //! that gets slower or faster favours neither.
 
-mod http;
+pub mod http;
 mod load;
 mod reference;
 
@@ -17,7 +17,7 @@ use clap::Args;
 use data_encoding::HEXLOWER;
 use load::{Lane, Loaded, PRICE, Shop, compare, load};
 use reference::Reference;
-use serde_json::{Value, json};
+use serde_json::json;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -181,10 +181,7 @@ async fn engine_turn(args: &X402Args, round: u64) -> Result<Turn, Error> {
     fs::write(&config, "listen_http = \"127.0.0.1:0\"\n").map_err(file("cannot write"))?;
     let binary = engine_binary(args.engine.as_deref());
     let mut engine = Engine::start(&binary, &dir, Some(&config)).await?;
-    let ready = fs::read(dir.join("ready.json")).map_err(file("cannot read"))?;
-    let ready: Value = serde_json::from_slice(&ready).unwrap_or_default();
-    let http = ready["http"].as_str().unwrap_or_default();
-    let done = load_engine(args, &engine.grpc, http).await;
+    let done = load_engine(args, &engine.grpc, &engine.http).await;
     let done = done.map_err(|error| engine.explain(error))?;
     engine.stop().await?;
     fs::remove_dir_all(&dir).map_err(file("cannot remove"))?;
