@@ -27,12 +27,15 @@ fn counting(c: &mut Criterion) {
             b.iter(|| frame(&meters, &outcomes));
         });
     }
-    group.bench_function("a batch of signatures", |b| {
-        b.iter(|| {
-            meters.verifying(black_box(256), || {});
-            meters.learning(|| {});
+    for signatures in [1, 256] {
+        group.bench_function(format!("a batch of signatures: {signatures}"), |b| {
+            b.iter(|| {
+                let lap = meters.batch(black_box(signatures));
+                lap.time(|| {});
+                lap.time(|| {});
+            });
         });
-    });
+    }
     group.bench_function("a group of records", |b| b.iter(|| meters.syncing(|| ())));
     group.finish();
 }

@@ -50,6 +50,11 @@ const _: () = assert!(FRAME_VOUCHERS_MAX.is_multiple_of(VERIFY_CHUNK));
 /// (10 ms for the slowest backend), which is how long the first of them may wait for the last.
 pub const VERIFY_BATCH: usize = 256;
 const _: () = assert!(VERIFY_BATCH >= VERIFY_CHUNK);
+/// Of batches of fewer signatures than this not each has its CPU time looked at: the look would be
+/// a hundredth of what they cost, or more.
+pub const METERED_SIGNATURES: usize = 8;
+/// One in so many is.
+pub const METERED_ONE_IN: u64 = 16;
 
 /// Operator calls and reads waiting for the sequencer; beyond it a caller is told
 /// RESOURCE_EXHAUSTED.

@@ -87,7 +87,8 @@ impl Worker {
         let signed = self.find(&view, chunks, findings, messages);
         let checks: Vec<Check<'_>> =
             signed.iter().zip(&*messages).map(|(signed, message)| signed.check(message)).collect();
-        self.meters.verifying(checks.len(), || self.verifier.check(scratch, &checks, verdicts));
+        let lap = self.meters.batch(checks.len());
+        lap.time(|| self.verifier.check(scratch, &checks, verdicts));
         for (signed, verdict) in signed.iter().zip(&*verdicts) {
             let verdict = known(*verdict);
             findings[signed.place].verdict = verdict;
@@ -97,7 +98,7 @@ impl Worker {
         }
         let open = self.hand_out(chunks, findings);
         // Last, so that no verdict waits for the building of a table.
-        self.meters.learning(|| self.verifier.learn(scratch, &checks, verdicts));
+        lap.time(|| self.verifier.learn(scratch, &checks, verdicts));
         open
     }
 
