@@ -47,7 +47,7 @@ impl Past<'_> {
         for left in left::list(self.tables)? {
             next = left.last.lsn.next();
             if left.last.lsn >= from && left.first <= to {
-                self.archived(&left, &mut |lsn, record| match lsn >= from && lsn <= to {
+                self.archived(&left, &mut |lsn, record| match (from..=to).contains(&lsn) {
                     true => visit(lsn, record),
                     false => Ok(()),
                 })?;

@@ -102,13 +102,17 @@ impl House {
         until("the directory is free", async || Some(cli(&args)).filter(is_free)).await
     }
 
-    /// Closes windows in which nothing is owed until the log has let go of the first events.
-    async fn until_events_left(&mut self) {
+    /// Closes windows in which nothing is owed until a second file of events is there: what is in
+    /// the first has left for good. Gives the second.
+    async fn until_events_left(&mut self) -> PathBuf {
+        let (archives, first) = (self.archives.clone(), self.events());
         until("events leave", async || {
             self.d.client.close_window().await;
-            self.d.engine.stderr().contains("events archived first=1 ").then_some(())
+            let mut all = std::fs::read_dir(&archives).unwrap().map(|file| file.unwrap().path());
+            let is_events = |path: &PathBuf| text(path).contains("/events-0");
+            all.find(|path| is_events(path) && *path != first)
         })
-        .await;
+        .await
     }
 
     fn take_away(&self, window: u64) {
@@ -327,13 +331,7 @@ async fn killed_wherever_events_leave_each_is_in_one_place_at_least() {
         house.pay_until_dead().await;
         house.live(house.launch()).await;
         assert!(house.history(&[]).1.starts_with(&before.1), "{point}");
-        let second = until("the second events leave", async || {
-            house.d.client.close_window().await;
-            let all = std::fs::read_dir(&house.archives).unwrap().map(|file| file.unwrap().path());
-            let is_events = |path: &PathBuf| text(path).contains("/events-0");
-            all.filter(|path| is_events(path) && *path != house.events()).next()
-        })
-        .await;
+        let second = house.until_events_left().await;
         let (agrees, said) = cli(&["audit", text(&second)]);
         assert!(!agrees && said.contains("begins behind others"), "{said}");
         assert!(house.history(&[]).1.starts_with(&before.1), "{point}");
@@ -341,6 +339,42 @@ async fn killed_wherever_events_leave_each_is_in_one_place_at_least() {
         let (agrees, said) = house.audited(&["--archives", text(&archives)]).await;
         assert!(agrees, "{point}: {said}");
     }
+}
+
+/// They are those that the party has, or, since it has another account, those of the events.
+#[tokio::test(flavor = "multi_thread")]
+async fn accounts_of_a_batch_that_is_over_follow_from_its_parties_and_their_events() {
+    let mut house = House::new().await;
+    let batch = house.window().await;
+    let id = data_encoding::HEXLOWER.encode(&batch.batch_id);
+    let exported = |house: &House, name: &str| {
+        let dir = house.d.dir.path().join(name);
+        let server = house.d.engine.address();
+        let (done, said) = cli(&["--server", server, "batch", "export", &id, "--dir", text(&dir)]);
+        let file = dir.join(format!("{}.legs.csv", &id[..16]));
+        (done, said, std::fs::read_to_string(file).unwrap_or_default())
+    };
+    let before = exported(&house, "before");
+    assert!(before.0 && before.2.contains("DE"), "{before:?}");
+    until("accounts leave", async || {
+        house.d.client.close_window().await;
+        house.d.engine.stderr().contains("accounts of batches have left").then_some(())
+    })
+    .await;
+    house.live(house.launch()).await;
+    assert_eq!(exported(&house, "after").2, before.2);
+    let payee = house.d.world.payees[0].to_string();
+    let account = "iso20022:iban=FR1420041010050500013M02606";
+    let server = house.d.engine.address().to_owned();
+    let party = ["--server", &server, "party", "add", "--id", &payee, "--name", "Moved"];
+    ok(&[&party[..], &["--account", account]].concat());
+    house.until_events_left().await;
+    house.live(house.launch()).await;
+    assert_eq!(exported(&house, "moved").2, before.2);
+    house.live(house.launch()).await;
+    std::fs::rename(house.events(), house.d.dir.path().join("away-events")).unwrap();
+    let (done, said, _) = exported(&house, "away");
+    assert!(!done && said.contains("events-0000000001.tallyexp"), "{said}");
 }
 
 /// A chargeback of long ago. Without the archive nothing is made of it, a person is told which file

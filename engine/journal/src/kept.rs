@@ -9,7 +9,6 @@
 
 use super::{JournalError, Table, Tables};
 use rkyv::rancor::Error as RkyvError;
-use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use tallystick_ledger::canary::{Bug, planted};
@@ -37,7 +36,7 @@ pub const CARRIED: u8 = 2;
 pub const EVIDENCE: u8 = 3;
 
 const HEAD: u8 = 1;
-const ACCOUNTS: u8 = 2;
+pub(super) const ACCOUNTS: u8 = 2;
 
 /// Payer, payee, amount u128.
 const OWED_BYTES: usize = 32 + 32 + 16;
@@ -364,34 +363,6 @@ pub fn load_batch_head(tables: &dyn Tables, id: BatchId) -> Result<Arc<BatchHead
     if head.id == id { Ok(Arc::new(head)) } else { Err(unfit(id, &format!("holds {}", head.id))) }
 }
 
-/// Computes a batch again from its windows.
-///
-/// # Errors
-/// `Storage` when what comes out has another id.
-pub fn load_batch(
-    tables: &dyn Tables,
-    head: &BatchHead,
-    windows: &[Arc<SealedWindow>],
-) -> Result<BatchContent, JournalError> {
-    let mut accounts: BTreeMap<PartyId, SealedAccount> = BTreeMap::new();
-    let (from, to) = (batch_key(head.id, ACCOUNTS, 0), batch_key(head.id, ACCOUNTS, usize::MAX));
-    tables.scan(Table::Batches, &from, &to, &mut |_, page| {
-        let page = rkyv::from_bytes::<Vec<(PartyId, SealedAccount)>, RkyvError>(page);
-        accounts.extend(page.map_err(|e| unfit(head.id, &e))?);
-        Ok(())
-    })?;
-    // Each is asked for once, and moves.
-    let accounts = RefCell::new(accounts);
-    let account = |party| accounts.borrow_mut().remove(&party);
-    let prefunded = |party| {
-        let place = head.prefunded.binary_search_by_key(&party, |(of, _)| *of);
-        place.map_or(Total::ZERO, |place| head.prefunded[place].1)
-    };
-    let again = BatchContent::compute(windows, &head.asset, &head.policy, account, prefunded);
-    let again = again.map_err(|refusal| unfit(head.id, &refusal))?;
-    if *again.head == *head { Ok(again) } else { Err(unfit(head.id, &"it has changed")) }
-}
-
 /// Names the calls of one attempt at a submission.
 #[derive(Debug, Clone, Copy)]
 pub struct CallsOf {
@@ -440,7 +411,7 @@ pub fn load_call(tables: &dyn Tables, of: CallsOf, piece: u32) -> Result<Vec<u8>
     tables.get(Table::Calls, &of.key(piece))?.ok_or_else(lost)
 }
 
-fn batch_key(id: BatchId, section: u8, piece: usize) -> [u8; 37] {
+pub(super) fn batch_key(id: BatchId, section: u8, piece: usize) -> [u8; 37] {
     let mut key = [0; 37];
     key[..32].copy_from_slice(&id.0);
     key[32] = section;
@@ -481,7 +452,7 @@ fn changed(window: WindowNumber, why: &str) -> JournalError {
     ))
 }
 
-fn unfit(batch: BatchId, why: &dyn std::fmt::Display) -> JournalError {
+pub(super) fn unfit(batch: BatchId, why: &dyn std::fmt::Display) -> JournalError {
     JournalError::Storage(format!(
         "what is kept of batch {batch} cannot be used: {why}; restore the data directory from a copy"
     ))

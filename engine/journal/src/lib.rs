@@ -7,6 +7,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod accounts;
 pub mod checkpoint;
 mod codec;
 pub mod conformance;

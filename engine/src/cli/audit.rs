@@ -31,7 +31,8 @@ checked is said.";
 pub struct AuditArgs {
     #[command(flatten)]
     of: OfArgs,
-    /// The folder of the archives of that data directory's windows (`archive_dir`)
+    /// The folder of the archives of that data directory (`archive_dir`): of its windows, and of
+    /// its events where the first have left
     #[arg(long, value_name = "DIR", requires = "data_dir")]
     archives: Option<PathBuf>,
     /// The engine's first key, as you know it from elsewhere: a history under another key is

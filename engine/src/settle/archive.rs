@@ -2,9 +2,13 @@
 //! memory, and one batch, since what is read or computed once is mostly read again; so do the plans
 //! that somebody works with, for everybody else.
 
+use super::accounts;
 use super::pieces::{self, NotRead};
 use crate::journal::{JournalError, Log, Tables, Visit, kept};
-use crate::ledger::{BatchContent, BatchHead, BatchPlan, Refusal, SealedHead, SealedWindow};
+use crate::ledger::{
+    BatchContent, BatchHead, BatchPlan, Control, Rail, Refusal, SealedAccount, SealedHead,
+    SealedWindow,
+};
 use crate::limits::{ARCHIVE_WENT, ARCHIVE_WINDOWS};
 use crate::past::Past;
 use crate::pipeline::{Busy, Intake, NotDone};
@@ -77,6 +81,8 @@ pub struct Archive {
     stays: Arc<RwLock<()>>,
     /// The windows of which something was forgotten last: whoever asked before may look for it.
     went: Arc<Mutex<VecDeque<WindowNumber>>>,
+    /// What is known of parties.
+    control: Arc<RwLock<Control>>,
     recent: Arc<Mutex<VecDeque<Arc<SealedWindow>>>>,
     batches: Arc<Mutex<Batches>>,
 }
@@ -116,6 +122,7 @@ impl Archive {
             archives,
             stays,
             went: Arc::default(),
+            control: intake.held_control().clone(),
             recent: Arc::default(),
             batches: Arc::default(),
         }
@@ -189,6 +196,11 @@ impl Archive {
         self.past().events_between(from, to, visit)
     }
 
+    /// The account that a party has now on a rail, durable or not.
+    pub(super) fn account_now(&self, party: PartyId, rail: Rail) -> Option<SealedAccount> {
+        self.control.read().unwrap_or_else(PoisonError::into_inner).account(party, rail)
+    }
+
     /// The events of all time.
     #[must_use]
     pub fn past(&self) -> Past<'_> {
@@ -242,7 +254,7 @@ impl Archive {
             return Ok(content);
         }
         let windows = self.windows(windows, head.asset.number)?;
-        let content = Arc::new(kept::load_batch(&*self.tables, head, &windows)?);
+        let content = Arc::new(accounts::load_batch(self, head, &windows)?);
         self.hold(content.clone());
         Ok(content)
     }
@@ -336,7 +348,7 @@ impl Archive {
 mod tests {
     use super::*;
     use crate::ledger::seal::{Head, Owed, close};
-    use crate::ledger::{EvidenceDigest, Obligation, Policy, Rail, SealedAccount, SealedText};
+    use crate::ledger::{EvidenceDigest, Obligation, Policy, SealedText};
     use crate::types::{
         AssetDef, AssetNumber, Digest, Lsn, PartyId, SettlementModel, Timestamp, Total,
     };

@@ -15,6 +15,7 @@
 //! The schedule, what tells of budgets that are nearly used up, what archives settled windows, and
 //! what hands webhooks out are tasks of the edge.
 
+mod accounts;
 mod archive;
 mod batches;
 mod budgets;
@@ -22,6 +23,7 @@ mod claims;
 mod desk;
 mod engine;
 mod evidence;
+mod filing;
 mod find;
 mod hooks;
 mod leaving;
@@ -39,6 +41,7 @@ mod signed;
 mod signing;
 mod statement;
 
+pub use accounts::{Over, let_accounts_go};
 pub use archive::{Archive, NotLoaded};
 pub use batches::{Clearing, Computed, CreateBatch, Ready, Work, create_batch_by};
 pub use budgets::warn_of_budgets;

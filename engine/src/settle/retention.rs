@@ -8,30 +8,29 @@
 //! was read again. A late answer of a bank about a leg needs neither. Events leave likewise
 //! (`leaving`).
 
+use super::accounts::{Over, let_accounts_go};
 use super::archive::{Archive, NotLoaded};
 use super::engine::Engine;
-use super::evidence::{Request, export, look, signed_end};
+use super::evidence::{Request, signed_end};
+use super::filing::write;
 use super::leaving::{Leaving, leave};
 use super::pieces::{self, NotRead};
 use super::settler::{ARCHIVES, MISSING};
 use crate::faults;
-use crate::journal::{JournalError, kept, left};
+use crate::journal::{JournalError, accounts, kept, left};
 use crate::ledger::control::WindowEntry;
-use crate::ledger::event::{ArchiveId, WindowArchived};
-use crate::ledger::seal;
-use crate::ledger::{Command, EVIDENCE_BYTES, EvidenceDigest, SealedHead, Wish};
+use crate::ledger::event::WindowArchived;
+use crate::ledger::{Command, SealedHead, Wish};
 use crate::limits::{
     RETENTION_CHECKPOINT_MIN, RETENTION_EVENTS_WINDOWS_MIN, RETENTION_EVERY, RETENTION_LOOK,
     RETENTION_RECLAIM,
 };
 use crate::past::{self, Filed};
 use crate::pipeline::{self, Busy, NotDone};
-use crate::proof::{ExportFile, Part, ReadError, archive_name};
-use crate::types::{AssetNumber, EvidenceHasher, Lsn, WindowNumber};
-use std::fs::{self, File};
-use std::io::{self, BufWriter};
-use std::path::{Path, PathBuf};
-use std::slice;
+use crate::proof::ReadError;
+use crate::types::{Lsn, WindowNumber};
+use std::io;
+use std::path::PathBuf;
 use std::time::Instant;
 
 /// What is kept here, and where the rest goes.
@@ -123,12 +122,15 @@ struct Turns {
     asked: Option<Lsn>,
     /// The checkpoint behind which no more events leave.
     events: Lsn,
+    /// It was looked which accounts of batches a start before left here.
+    accounts: bool,
 }
 
 impl Turns {
     fn new(engine: Engine, retention: Retention) -> Self {
         let (first, below, events) = (WindowNumber(1), Lsn(0), Lsn(0));
-        Self { engine, retention, first, left: None, gone: Vec::new(), below, asked: None, events }
+        let (left, gone, asked, accounts) = (None, Vec::new(), None, false);
+        Self { engine, retention, first, left, gone, below, asked, events, accounts }
     }
 
     fn say(&self, trouble: Option<String>) {
@@ -298,9 +300,34 @@ impl Turns {
         });
         let (heads, archive) = (heads.await?, self.engine.archive().clone());
         let done = aside(move || forget_owed(&archive, heads)).await.map_err(NotRead::from)?;
+        self.let_accounts_go(&done.gone).await?;
         rest.extend(done.left);
         self.gone.extend(done.gone);
         self.left = Some(rest);
+        Ok(())
+    }
+
+    /// Lets go of the accounts of batches of these windows; after a start of all that there are.
+    async fn let_accounts_go(&mut self, windows: &[WindowNumber]) -> Result<(), NotArchived> {
+        let archive = self.engine.archive().clone();
+        let here = match std::mem::replace(&mut self.accounts, true) {
+            true => Vec::new(),
+            false => {
+                let here = aside(move || accounts::batches_here(archive.tables())).await;
+                here.map_err(NotRead::from)?
+            }
+        };
+        let windows = windows.to_vec();
+        let over = self.engine.ask(|control| {
+            let here = here.iter().filter_map(|batch| control.batch(*batch).ok());
+            let all = here.filter(|entry| entry.is_over()).chain(control.over_of(windows));
+            Ok(all.map(Over::of).collect::<Vec<_>>())
+        });
+        let (over, archive) = (over.await?, self.engine.archive().clone());
+        let gone = aside(move || let_accounts_go(&archive, &over)).await.map_err(NotRead::from)?;
+        if gone > 0 {
+            tracing::info!(batches = gone, "accounts of batches have left");
+        }
         Ok(())
     }
 
@@ -382,103 +409,4 @@ fn forget_owed(
         }
     }
     Ok(done)
-}
-
-/// Writes the archive of a window and reads it back.
-fn write(
-    archive: &Archive,
-    dir: &Path,
-    sealed: &SealedHead,
-    request: &Request,
-) -> Result<ArchiveId, NotArchived> {
-    let window = sealed.head.number;
-    let path = dir.join(archive_name(window));
-    if path.exists() {
-        return left_behind(path, sealed, request);
-    }
-    let lost = |error| match error {
-        NotRead::Storage(why) => NotArchived::Lost { window, why },
-        other @ NotRead::Away(_) => other.into(),
-    };
-    archive.window(sealed).map_err(lost)?;
-    look(archive, slice::from_ref(sealed)).map_err(lost)?;
-    let part = path.with_extension("part");
-    let failed = |path: &Path| {
-        let path = path.to_owned();
-        move |source| NotArchived::Written { path, source }
-    };
-    fs::create_dir_all(dir).map_err(failed(dir))?;
-    let file = File::create(&part).map_err(failed(&part))?;
-    let id = export(archive, request, BufWriter::new(&file)).map_err(|error| match error {
-        // What is kept was read a moment ago: it is the file that cannot be written.
-        NotRead::Storage(error) => {
-            NotArchived::Written { path: part.clone(), source: io::Error::other(error.to_string()) }
-        }
-        other @ NotRead::Away(_) => other.into(),
-    })?;
-    file.sync_all().map_err(failed(&part))?;
-    check(&part, id, sealed)?;
-    fs::rename(&part, &path).map_err(failed(&path))?;
-    File::open(dir).and_then(|dir| dir.sync_all()).map_err(failed(dir))?;
-    Ok(id)
-}
-
-/// What a stop before the record left. An archive is never written over: it may be all that is left
-/// of another ledger's evidence.
-fn left_behind(
-    path: PathBuf,
-    sealed: &SealedHead,
-    request: &Request,
-) -> Result<ArchiveId, NotArchived> {
-    let own = |of: &ExportFile| {
-        let ends_here = of.end().last.lsn <= request.end.last.lsn;
-        of.network() == request.network && ends_here && check(&path, of.id(), sealed).is_ok()
-    };
-    match ExportFile::open(&path).ok().filter(own) {
-        Some(of) => Ok(of.id()),
-        None => Err(NotArchived::Another(path)),
-    }
-}
-
-/// Whether an archive proves the window's root, and holds every piece that the root speaks of.
-fn check(path: &Path, id: ArchiveId, sealed: &SealedHead) -> Result<(), NotArchived> {
-    let (file, window) = (ExportFile::open(path)?, sealed.head.number);
-    let misfit = |why| Err(NotArchived::NotProved(format!("window {window}"), why));
-    if file.id() != id {
-        return misfit("its digest is another");
-    }
-    let owed = pieces::owed(&file, window)?;
-    for (asset, of) in &owed {
-        if !proves(&file, window, *asset, &of.evidence)? {
-            return misfit("a piece of evidence is another");
-        }
-    }
-    if seal::close(sealed.head, owed).root != sealed.seal.root {
-        return misfit("its root is another");
-    }
-    Ok(())
-}
-
-/// Whether the pieces of an asset are, in their order, those of which the obligations hold digests.
-fn proves(
-    file: &ExportFile,
-    window: WindowNumber,
-    asset: AssetNumber,
-    digests: &[EvidenceDigest],
-) -> Result<bool, ReadError> {
-    let (hasher, mut pieces, mut section) = (EvidenceHasher::default(), Vec::new(), 0);
-    for said in digests {
-        let count = said.count as usize;
-        while pieces.len() < count {
-            let Some(rows) = file.rows(window, asset, Part::Evidence, section)? else {
-                return Ok(false);
-            };
-            pieces.extend_from_slice(rows.as_chunks::<EVIDENCE_BYTES>().0);
-            section += 1;
-        }
-        if hasher.digest(pieces.drain(..count)) != said.digest {
-            return Ok(false);
-        }
-    }
-    Ok(pieces.is_empty() && file.rows(window, asset, Part::Evidence, section)?.is_none())
 }

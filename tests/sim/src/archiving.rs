@@ -11,7 +11,8 @@ use tallystick::ledger::event::{ArchiveId, WindowArchived};
 use tallystick::ledger::{Command, Wish};
 use tallystick::proof::archive_name;
 use tallystick::settle::{
-    EvidenceRequest, Leaving, NotArchived, NotRead, export, leave, signed_end,
+    EvidenceRequest, Leaving, NotArchived, NotRead, Over, export, leave, let_accounts_go,
+    signed_end,
 };
 use tallystick::types::{Digest, Lsn, Timestamp, WindowNumber};
 
@@ -40,12 +41,20 @@ impl Run<'_> {
                 self.archives.insert(window, bytes);
                 id
             }
-            // Nothing can be written of it: the ledger must refuse this.
+            // Nothing can be written of it: the ledger must refuse this, and does not only if it is
+            // sealed, and nothing in it, by the time that it is asked.
+            None if !self.stays(window) => return Ok(()),
             None => ArchiveId { digest: Digest::ZERO, bytes: 1 },
         };
         let command = Command::own(Wish::ArchiveWindow(WindowArchived { window, archive }));
         let call = task::commands(&self.life().intake, vec![command], Doing::Archives(window));
         self.call(call)
+    }
+
+    /// Whether a window cannot be archived, whatever happens next: it has left, or there is none.
+    fn stays(&mut self, window: WindowNumber) -> bool {
+        let control = self.life().stepper.control();
+        control.window(window).map_or(true, |of| of.archive.is_some())
     }
 
     /// The archive of a window that is sealed and here.
@@ -90,6 +99,15 @@ impl Run<'_> {
             if needless && life.intake.checkpoints().holds(known) {
                 owed_forgotten(life, window)?;
             }
+        }
+        let over: Vec<Over> = {
+            let control = life.stepper.control();
+            let all = control.windows().map(|window| window.number).collect::<Vec<_>>();
+            control.over_of(all).map(Over::of).collect()
+        };
+        let gone = let_accounts_go(&life.archive, &over);
+        if gone.map_err(|error| died(&life.disk, &error))? > 0 {
+            self.heard.word("AccountsLeft".to_owned());
         }
         Ok(())
     }

@@ -7,7 +7,8 @@ use tallystick_sim::{Call, Figures, Settings, Side, run_seed, verifier};
 
 /// What clients and operators must have been told in some hundred seeds, apart from what nobody
 /// can bring about in so small a world.
-const ANSWERS: [&str; 98] = [
+const ANSWERS: [&str; 99] = [
+    "AccountsLeft",
     "AccountsMissing",
     "AssetCreated",
     "AssetDiffers",

@@ -13,7 +13,7 @@ const WAL_BYTES_MAX: u64 = 512 << 20;
 /// Bytes of RocksDB's list of its files before it is begun anew; a start reads it twice.
 const MANIFEST_BYTES_MAX: usize = 16 << 20;
 /// Bytes of one of RocksDB's own text logs, of which the newest few are kept.
-const LOG_BYTES_MAX: usize = 1 << 20;
+const LOG_BYTES_MAX: usize = 256 << 10;
 const LOGS_KEPT: usize = 4;
 
 /// Of the database and of each of its columns.

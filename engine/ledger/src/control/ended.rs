@@ -41,6 +41,16 @@ impl Control {
         self.window(window).is_ok_and(|window| window.live.values().all(is_over))
     }
 
+    /// The batches that settle these windows and are over.
+    pub fn over_of<'a>(
+        &'a self,
+        windows: impl IntoIterator<Item = WindowNumber> + 'a,
+    ) -> impl Iterator<Item = &'a BatchEntry> + 'a {
+        let entries = windows.into_iter().filter_map(|window| self.window(window).ok());
+        let batches = entries.flat_map(|window| window.live.values());
+        batches.filter_map(|batch| self.batch(*batch).ok()).filter(|entry| entry.is_over())
+    }
+
     /// The rows of legs that are not in memory and must be, before a wish is decided.
     #[must_use]
     pub fn away_of_wish(&self, wish: &Wish) -> Vec<RowKey> {
