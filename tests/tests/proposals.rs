@@ -131,6 +131,54 @@ async fn a_changed_account_goes_through_two_people() {
     launch.start().stop().await;
 }
 
+/// What nobody can confirm any more is said to be so, and why, where people look for what to do.
+#[tokio::test]
+async fn a_proposal_that_nothing_can_come_of_is_shown_as_void() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    let ((ann, a), (bob, b)) = (token(dir.path(), "ann"), token(dir.path(), "bob"));
+    let (_, c) = token(dir.path(), "cleo");
+    let config = format!("four_eyes = true\n[operators]\n{a}{b}");
+    let launch = Launch::new(&data).config(&config);
+    let engine = launch.clone().start();
+    let (by_ann, by_bob) = (Person::at(&engine, &ann), Person::at(&engine, &bob));
+    let asset = ["--number", "978", "--code", "EUR", "--scale", "2", "--model", "bilateral"];
+    by_ann.one(&[&["asset", "add"], &asset[..]].concat());
+    by_ann.one(&["party", "add", "--id", PARTY, "--name", "Seller", "--account", IBAN]);
+    let limit = |limit| ["limit", "set", "--party", PARTY, "--asset", "978", limit];
+    let overtaken = by_ann.proposes(&limit("500000"));
+    by_bob.one(&limit("0"));
+    let account = by_ann.proposes(&["party", "update", PARTY, "--account", OTHER]);
+    let both = by_bob.does(&["proposal", "list"]);
+    assert_eq!(
+        (&both[0]["state"], &both[1]["state"]),
+        (&"void".into(), &"open".into()),
+        "{both:?}"
+    );
+    assert!(both[0]["why"].as_str().unwrap().contains("has changed since"), "{both:?}");
+    assert_eq!(both[1].get("why"), None);
+    let todo = by_bob.does(&["todo"]);
+    let says = todo[0]["do"].as_str().unwrap();
+    assert!(says.starts_with("Withdraw what ann proposed (limit_set)"), "{says}");
+    ends_with(&by_bob.run(&["proposal", "confirm", &overtaken]), 1, "has changed since");
+    // A party that somebody suspended is another than the one that was looked at.
+    by_bob.one(&["party", "suspend", PARTY]);
+    let shown = by_bob.one(&["proposal", "show", &account[..12]]);
+    assert_eq!(shown["state"], "void", "{shown}");
+    ends_with(&by_bob.run(&["proposal", "confirm", &account]), 1, "has changed since");
+    engine.stop().await;
+    // Of who proposed what, and is gone, nothing is confirmed either.
+    let config = format!("four_eyes = true\n[operators]\n{b}{c}");
+    let engine = Launch::new(&data).config(&config).start();
+    let all = Person::at(&engine, &bob).does(&["proposal", "list"]);
+    assert!(
+        all.iter().all(|one| one["why"].as_str().unwrap().contains("counts no more")),
+        "{all:?}"
+    );
+    engine.stop().await;
+    audited(&data);
+}
+
 /// One operator adds an approver, or takes another's place: nothing of that goes by one.
 #[tokio::test]
 async fn the_first_two_come_from_the_machine_and_each_next_one_by_two() {

@@ -327,15 +327,27 @@ impl Eyes {
             return Err(EyesMisfit::SameConfirmer { proposal, proposer });
         }
         check_own_key(caller, identities)?;
+        self.check_proposer(proposal, identities, at)
+    }
+
+    /// Whether who proposed it counts still, by the key with which it was proposed.
+    ///
+    /// # Errors
+    /// `ProposerGone`.
+    pub fn check_proposer(
+        &self,
+        proposal: &Proposal,
+        identities: &Identities,
+        at: Timestamp,
+    ) -> Result<(), EyesMisfit> {
+        let proposer = &proposal.proposer;
         let by_the_same =
             self.place(proposal.id).is_some_and(|lsn| identities.stands_by(proposer, lsn));
-        match by_the_same && self.counts(proposer, identities, at) {
-            true => Ok(()),
-            false => {
-                let (proposal, proposer) = (proposal.id, proposer.clone());
-                Err(EyesMisfit::ProposerGone { proposal, proposer })
-            }
+        if by_the_same && self.counts(proposer, identities, at) {
+            return Ok(());
         }
+        let (proposal, proposer) = (proposal.id, proposer.clone());
+        Err(EyesMisfit::ProposerGone { proposal, proposer })
     }
 
     /// The records of proposals that have expired by then: they are forgotten with the next one.

@@ -11,7 +11,7 @@ use crate::ledger::{
 };
 use crate::pipeline::{Done, now};
 use crate::settle::{Engine, NotRead};
-use crate::types::{AssetNumber, Digest, Lsn, PartyId};
+use crate::types::{AssetNumber, Digest, Lsn, PartyId, Timestamp};
 use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet};
 use tallystick_proto::v1;
@@ -76,12 +76,14 @@ pub(super) async fn list(engine: &Engine) -> Result<Vec<v1::Proposal>, Status> {
     let at = now();
     let open = engine.ask(|control| {
         let open = control.eyes().open(at);
-        Ok(open.map(|(lsn, of)| Looked::at(control, lsn, of)).collect::<Vec<_>>())
+        Ok(open.map(|(lsn, of)| Looked::at(control, lsn, of, at)).collect::<Vec<_>>())
     });
     let open = open.await?;
     let mut messages = Vec::with_capacity(open.len());
     for looked in open {
-        messages.push(looked.message(engine, "open").await?);
+        let why = looked.void.clone();
+        let state = if why.is_empty() { "open" } else { "void" };
+        messages.push(v1::Proposal { why, ..looked.message(engine, state).await? });
     }
     Ok(messages)
 }
@@ -120,7 +122,7 @@ async fn look(engine: &Engine, id: Digest, state: &str) -> Result<v1::Proposal, 
     let found = engine.ask(|control| {
         let place = control.eyes().place(id);
         let found = place.and_then(|lsn| Some((lsn, control.eyes().made_by(lsn)?)));
-        Ok(found.map(|(lsn, of)| Looked::at(control, lsn, of)))
+        Ok(found.map(|(lsn, of)| Looked::at(control, lsn, of, now())))
     });
     match found.await? {
         Some(looked) => looked.message(engine, state).await,
@@ -139,17 +141,21 @@ struct Looked {
     party: Option<(Option<SealedText>, Vec<SealedOnRail>, bool)>,
     /// Of an identity whose key it changes.
     credential: Option<Credential>,
+    /// Why nobody can confirm it any more; empty while somebody can.
+    void: String,
 }
 
 impl Looked {
-    fn at(control: &Control, lsn: Lsn, of: &Proposal) -> Self {
+    fn at(control: &Control, lsn: Lsn, of: &Proposal, at: Timestamp) -> Self {
         let party = if let Change::Party(e) = &of.change { Some(e.party) } else { None };
         let party = party.and_then(|party| control.party(party).ok());
         let party = party.map(|held| (held.name.clone(), held.accounts.clone(), held.suspended));
         let named = if let Change::Credential(e) = &of.change { Some(&*e.name) } else { None };
         let held = named.and_then(|name| control.identities().named(name).ok());
         let credential = held.map(|held| held.credential.clone());
-        Self { lsn, of: of.clone(), party, credential }
+        let void = control.check_confirmable(of, at).err();
+        let void = void.map(|misfit| misfit.to_string()).unwrap_or_default();
+        Self { lsn, of: of.clone(), party, credential, void }
     }
 
     async fn message(self, engine: &Engine, state: &str) -> Result<v1::Proposal, Status> {
@@ -167,6 +173,7 @@ impl Looked {
             asset: about.asset.map(|asset| asset.0),
             fields,
             state: state.to_owned(),
+            why: String::new(),
         })
     }
 

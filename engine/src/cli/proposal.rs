@@ -18,7 +18,8 @@ const DIGITS: usize = 8;
 /// `tallystick proposal ...`
 #[derive(Debug, Subcommand)]
 pub enum ProposalCommand {
-    /// List what was proposed and waits for another, oldest first
+    /// List what was proposed and waits for another, oldest first, and what nobody can confirm any
+    /// more (`void`)
     #[command(after_help = "Example:\n  tallystick proposal list")]
     List,
     /// Show what a proposal changes, from what to what
@@ -71,7 +72,8 @@ pub struct WithdrawArgs {
     request: RequestArgs,
 }
 
-const COLUMNS: [&str; 6] = ["proposal", "proposer", "expires_at_us", "kind", "party_id", "changes"];
+const COLUMNS: [&str; 7] =
+    ["proposal", "state", "proposer", "expires_at_us", "kind", "party_id", "changes"];
 
 /// Of a change that has become a proposal, the cell that names it; and it is said what must follow.
 pub fn cell(proposal: Bytes) -> Option<(&'static str, Cell)> {
@@ -205,15 +207,17 @@ pub(super) fn record(of: Proposal) -> Record {
         let (before, after) = (text(field.before.clone()), text(field.after.clone()));
         Record(vec![("field", Cell::Text(field.name)), ("before", before), ("after", after)])
     };
-    let mut cells = vec![
-        ("proposal", Cell::Id(of.proposal)),
-        ("state", Cell::Text(of.state)),
+    let mut cells = vec![("proposal", Cell::Id(of.proposal)), ("state", Cell::Text(of.state))];
+    if !of.why.is_empty() {
+        cells.push(("why", Cell::Text(of.why)));
+    }
+    cells.extend([
         ("proposer", Cell::Text(of.proposer)),
         ("proposed_at_us", Cell::Micros(of.proposed_at_us)),
         ("expires_at_us", Cell::Micros(of.expires_at_us)),
         ("lsn", Cell::Count(of.lsn)),
         ("kind", Cell::Text(of.kind)),
-    ];
+    ]);
     if !of.party_id.is_empty() {
         cells.push(("party_id", Cell::Party(of.party_id)));
     }

@@ -94,6 +94,14 @@ async fn of_proposals(session: &Session) -> Result<Vec<Record>, CliError> {
 fn to_confirm(one: &Proposal) -> Todo {
     let (id, name) = (hex(&one.proposal), &one.proposer);
     let id = id.get(..16).unwrap_or(&id);
+    if !one.why.is_empty() {
+        let what = format!(
+            "Withdraw what {name} proposed ({}) with `tallystick proposal withdraw {id}`: nobody can confirm it any \
+             more ({}).",
+            one.kind, one.why
+        );
+        return Todo { since_us: one.proposed_at_us, ..Todo::of_engine(what) };
+    }
     let what = format!(
         "Look at what {name} proposes ({}) with `tallystick proposal show {id}`; if you are another, and it is right: \
          `tallystick proposal confirm {id}`.",

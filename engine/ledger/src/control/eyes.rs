@@ -91,30 +91,39 @@ impl Control {
         let over = |network| confirmation_statement(network, id);
         let signature = self.signature(&envelope.caller, signed, over)?;
         let event = proposal.change.event();
-        if self.before(&event) != proposal.before {
-            return Err(EyesMisfit::ChangedMeanwhile(id).into());
-        }
-        self.check_still(proposal)?;
+        self.check_still(proposal, &event)?;
         self.check(&envelope, &event, at)?;
         let proposer = proposal.proposer.clone();
         let confirms = Some(Confirmation { proposal: id, proposer, signature });
         Ok(Decision::New(Box::new(Fact { envelope, event, confirms }), Made::Nothing))
     }
 
-    /// What is checked where an event is made, and is not on the event.
-    fn check_still(&self, proposal: &Proposal) -> Result<(), Refusal> {
-        match &proposal.change {
-            Change::Hold(e) => match self.on_hold() {
-                Some(hold) if hold.lsn == e.restored => Ok(()),
-                Some(_) | None => Err(EyesMisfit::ChangedMeanwhile(proposal.id).into()),
-            },
+    /// Whether a proposal can still be confirmed, as far as that is its own: who proposed it
+    /// counts, and what it would replace is as it was. Who may do it, and whether its change is
+    /// allowed then, is asked when somebody does.
+    ///
+    /// # Errors
+    /// `ProposerGone` or `ChangedMeanwhile`: it can only be withdrawn.
+    pub fn check_confirmable(&self, proposal: &Proposal, at: Timestamp) -> Result<(), EyesMisfit> {
+        self.eyes.check_proposer(proposal, &self.identities, at)?;
+        self.check_still(proposal, &proposal.change.event())
+    }
+
+    /// Whether what a proposal would replace is as it was.
+    fn check_still(&self, proposal: &Proposal, event: &Event) -> Result<(), EyesMisfit> {
+        let is_held = match &proposal.change {
+            Change::Hold(e) => self.on_hold().is_some_and(|hold| hold.lsn == e.restored),
             Change::Party(_)
             | Change::Signer(_)
             | Change::Limit(_)
             | Change::Deposit(_)
             | Change::Identity(_)
             | Change::Credential(_)
-            | Change::OperatorKey(_) => Ok(()),
+            | Change::OperatorKey(_) => true,
+        };
+        match is_held && self.before(event) == proposal.before {
+            true => Ok(()),
+            false => Err(EyesMisfit::ChangedMeanwhile(proposal.id)),
         }
     }
 

@@ -3291,6 +3291,7 @@ class Proposal(_message.Message):
     ASSET_FIELD_NUMBER: _builtins.int
     FIELDS_FIELD_NUMBER: _builtins.int
     STATE_FIELD_NUMBER: _builtins.int
+    WHY_FIELD_NUMBER: _builtins.int
     proposal: _builtins.bytes
     """covers what it changes, who proposed it and when"""
     proposer: _builtins.str
@@ -3304,7 +3305,9 @@ class Proposal(_message.Message):
     """whose it is, if it is about a party"""
     asset: _builtins.int
     state: _builtins.str
-    """`open`, `confirmed` or `withdrawn`"""
+    """`open`, `void` (nobody can confirm it any more), `confirmed` or `withdrawn`"""
+    why: _builtins.str
+    """of one that is void: why it is"""
     @_builtins.property
     def fields(self) -> _containers.RepeatedCompositeFieldContainer[Global___ProposedField]: ...
     def __init__(
@@ -3320,10 +3323,11 @@ class Proposal(_message.Message):
         asset: _builtins.int | None = ...,
         fields: _abc.Iterable[Global___ProposedField] | None = ...,
         state: _builtins.str = ...,
+        why: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_asset", b"_asset", "asset", b"asset"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_asset", b"_asset", "asset", b"asset", "expires_at_us", b"expires_at_us", "fields", b"fields", "kind", b"kind", "lsn", b"lsn", "party_id", b"party_id", "proposal", b"proposal", "proposed_at_us", b"proposed_at_us", "proposer", b"proposer", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_asset", b"_asset", "asset", b"asset", "expires_at_us", b"expires_at_us", "fields", b"fields", "kind", b"kind", "lsn", b"lsn", "party_id", b"party_id", "proposal", b"proposal", "proposed_at_us", b"proposed_at_us", "proposer", b"proposer", "state", b"state", "why", b"why"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__asset: _TypeAlias = _typing.Literal["asset"]  # noqa: Y015
     _WhichOneofArgType__asset: _TypeAlias = _typing.Literal["_asset", b"_asset"]  # noqa: Y015
