@@ -197,8 +197,7 @@ impl Eyes {
         self.set.as_ref().is_some_and(|set| set.on)
     }
 
-    /// Whether there ever were two who count. From then on nothing that takes two goes by one,
-    /// however many are left.
+    /// Whether there ever were two who count: from then on what takes two never goes by one.
     #[must_use]
     pub fn had_two(&self) -> bool {
         self.two
@@ -225,13 +224,38 @@ impl Eyes {
         event: &Event,
         before: Before<'_>,
     ) -> Result<bool, EyesMisfit> {
-        if !self.are_on() || caller.role == Role::Engine {
-            return Ok(false);
+        self.check_acts(caller, event, before)?;
+        self.asks_for_two(caller, event, before)
+    }
+
+    /// Whether who asks for an event has a key of their own, if it does more than protect.
+    ///
+    /// # Errors
+    /// `KeyOfAnother`.
+    pub fn check_acts(
+        &self,
+        caller: &Caller,
+        event: &Event,
+        before: Before<'_>,
+    ) -> Result<(), EyesMisfit> {
+        let asked = self.are_on() && caller.role != Role::Engine;
+        if !asked || only_protects(caller, event, before) || planted(Bug::UnownedKeyCounts) {
+            return Ok(());
         }
-        if !only_protects(caller, event, before) && !planted(Bug::UnownedKeyCounts) {
-            check_own_key(caller, before.identities)?;
-        }
-        if !needs_two(caller, event, before) {
+        check_own_key(caller, before.identities)
+    }
+
+    /// Whether an event must be confirmed by another, whosever the key is of who asks.
+    ///
+    /// # Errors
+    /// `FirstTwo`.
+    pub fn asks_for_two(
+        &self,
+        caller: &Caller,
+        event: &Event,
+        before: Before<'_>,
+    ) -> Result<bool, EyesMisfit> {
+        if !self.are_on() || caller.role == Role::Engine || !needs_two(caller, event, before) {
             return Ok(false);
         }
         match self.two {
@@ -308,8 +332,8 @@ impl Eyes {
         Ok(())
     }
 
-    /// Whether this caller may confirm it: a person who counts, by a key of their own, and not the
-    /// one who proposed it, who counts still, by the key with which it was proposed.
+    /// Whether this caller may confirm it: somebody else who counts, by a key of their own. And who
+    /// proposed it counts still.
     ///
     /// # Errors
     /// `SameConfirmer`, `KeyOfAnother` or `ProposerGone`.
@@ -320,14 +344,29 @@ impl Eyes {
         identities: &Identities,
         at: Timestamp,
     ) -> Result<(), EyesMisfit> {
-        let (name, proposer) = (&caller.name, &proposal.proposer);
-        let counts = caller.is_operator() && self.counts(name, identities, at);
-        if !counts || name == proposer {
-            let (proposal, proposer) = (proposal.id, proposer.clone());
-            return Err(EyesMisfit::SameConfirmer { proposal, proposer });
-        }
+        self.check_other(caller, proposal, identities, at)?;
         check_own_key(caller, identities)?;
         self.check_proposer(proposal, identities, at)
+    }
+
+    /// Whether this caller counts, and is another than who proposed it.
+    ///
+    /// # Errors
+    /// `SameConfirmer`.
+    pub fn check_other(
+        &self,
+        caller: &Caller,
+        proposal: &Proposal,
+        identities: &Identities,
+        at: Timestamp,
+    ) -> Result<(), EyesMisfit> {
+        let (name, proposer) = (&caller.name, &proposal.proposer);
+        let counts = caller.is_operator() && self.counts(name, identities, at);
+        if counts && name != proposer {
+            return Ok(());
+        }
+        let (proposal, proposer) = (proposal.id, proposer.clone());
+        Err(EyesMisfit::SameConfirmer { proposal, proposer })
     }
 
     /// Whether who proposed it counts still, by the key with which it was proposed.

@@ -88,6 +88,8 @@ pub(super) struct Audit<'a> {
     pub last: Lsn,
     /// What the check of a data directory says it did not check.
     pub not_checked: Vec<String>,
+    /// What stands by rules that are no more.
+    notes: Vec<String>,
 }
 
 type Done = Result<(), AuditError>;
@@ -130,6 +132,7 @@ impl<'a> Audit<'a> {
             receipts_unknown: 0,
             last: Lsn(0),
             not_checked: Vec::new(),
+            notes: Vec::new(),
         }
     }
 
@@ -466,6 +469,7 @@ impl<'a> Audit<'a> {
         not_checked.extend(self.not_checked.iter().cloned());
         let mut report = Report::new(self.counts, not_checked, ended);
         report.network_id = self.hasher.as_ref().map(|hasher| hasher.network().to_string());
+        report.notes.clone_from(&self.notes);
         report.engine_key = self.keys.current().map(|key| key.to_string());
         report.operator_keys = self.keys_of_operators();
         report.first_engine_key = self.first_key.map(|key| key.to_string());

@@ -31,7 +31,7 @@ pub use report::{Counts, OperatorKey, Report};
 pub use source::Source;
 
 use crate::proof::Receipt;
-use crate::types::SignerKey;
+use crate::types::{Lsn, SignerKey};
 use crate::verify::{Options, Verifier};
 use events::Audit;
 
@@ -47,6 +47,10 @@ pub struct Settings<'a> {
     pub operator_keys: &'a [(String, SignerKey)],
     /// Receipts of vouchers, which must be in the evidence.
     pub receipts: &'a [Receipt],
+    /// The record from which on the engine asked whether who acts has a key of their own, where
+    /// whoever audits knows that an older one made the history up to there: what that one let
+    /// stand is noted then. `None`: it always asked.
+    pub own_keys_since: Option<Lsn>,
     /// Is told how many pieces of evidence were checked so far.
     pub progress: &'a dyn Fn(u64),
 }

@@ -70,6 +70,8 @@ pub struct Report {
     pub counts: Counts,
     /// What could not be checked, and why.
     pub not_checked: Vec<String>,
+    /// What stands, and would not be let stand now: the rule is younger than the record.
+    pub notes: Vec<String>,
     /// The first difference, if there is one.
     pub first_difference: Option<Difference>,
     /// Why it could not be done to the end, if it could not.
@@ -94,6 +96,7 @@ impl Report {
             operator_keys: Vec::new(),
             counts,
             not_checked,
+            notes: Vec::new(),
             first_difference,
             error,
         }

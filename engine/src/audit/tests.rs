@@ -24,6 +24,10 @@ use std::os::unix::fs::FileExt as _;
 use std::path::PathBuf;
 
 fn audit_files(files: &[Vec<u8>]) -> Report {
+    audit_since(files, None)
+}
+
+fn audit_since(files: &[Vec<u8>], own_keys_since: Option<Lsn>) -> Report {
     let dir = tempfile::tempdir().unwrap();
     let name = |n: usize| dir.path().join(format!("{n}.tallyexp"));
     let paths: Vec<PathBuf> = (0..files.len()).map(name).collect();
@@ -35,6 +39,7 @@ fn audit_files(files: &[Vec<u8>]) -> Report {
         first_key: None,
         operator_keys: &[],
         receipts: &[],
+        own_keys_since,
         progress: &|_| {},
     };
     match Files::open(&paths) {

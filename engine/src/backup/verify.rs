@@ -55,8 +55,14 @@ pub(super) fn audited(
     manifest: &Manifest,
     threads: usize,
 ) -> Result<Report, BackupError> {
-    let settings =
-        Settings { threads, first_key: None, operator_keys: &[], receipts: &[], progress: &|_| {} };
+    let settings = Settings {
+        threads,
+        first_key: None,
+        operator_keys: &[],
+        receipts: &[],
+        own_keys_since: None,
+        progress: &|_| {},
+    };
     let report = audit::audit(directory, settings);
     if !report.ok {
         return Err(BackupError::Audit(Box::new(report)));

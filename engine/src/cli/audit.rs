@@ -4,7 +4,7 @@ use super::CliError;
 use super::output::printable;
 use crate::audit::{self, AuditError, Directory, Files, OperatorKey, Report, Settings, Source};
 use crate::proof::{Document, Receipt, Trust, check_document};
-use crate::types::{HexError, SignerKey};
+use crate::types::{HexError, Lsn, SignerKey};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::io::{IsTerminal as _, Write as _};
@@ -46,6 +46,10 @@ pub struct AuditArgs {
     /// Receipts, as `tallystick receipt` writes them: their vouchers must be in the evidence
     #[arg(long = "receipt", value_name = "RECEIPT", num_args = 1..)]
     receipts: Vec<PathBuf>,
+    /// The first record that an engine made which asks whether who acts has a key of their own, if
+    /// an older one made the history up to there: what it let stand is noted, and no difference
+    #[arg(long, value_name = "LSN")]
+    own_keys_since: Option<u64>,
     /// Threads that check signatures [default: the cores]
     #[arg(long, value_name = "N")]
     threads: Option<usize>,
@@ -89,6 +93,7 @@ pub fn run(args: &AuditArgs, json: bool) -> Result<(), CliError> {
                 first_key: args.engine_key,
                 operator_keys: &args.operator_keys,
                 receipts: &receipts,
+                own_keys_since: args.own_keys_since.map(Lsn),
                 progress: &progress,
             };
             let report = audit::audit(&*source, settings);
@@ -190,6 +195,9 @@ fn print(report: &Report, took: Duration, json: bool) -> Result<(), CliError> {
         let until = until_lsn.map_or(String::new(), |lsn| format!(" to {lsn}"));
         let operator = printable(operator);
         write(format!("{:18}  {operator} {key}, from record {since_lsn}{until}", "operator_key"))?;
+    }
+    for text in &report.notes {
+        write(format!("{:18}  {}", "note", printable(text)))?;
     }
     for text in &report.not_checked {
         write(format!("{:18}  {text}", "not checked"))?;

@@ -205,6 +205,7 @@ impl Run<'_> {
                 first_key: None,
                 operator_keys: &[],
                 receipts: &[],
+                own_keys_since: None,
                 progress: &|_| (),
             },
         );

@@ -4,7 +4,7 @@
 use super::{Audit, Done};
 use crate::audit::difference::{AuditError, Difference};
 use crate::ledger::event::{Change, ChangeProposed, Confirmation, EyesEvent, RegistryEvent};
-use crate::ledger::eyes::{Before, Proposal, credential_before, proposal_id};
+use crate::ledger::eyes::{Before, Proposal, check_own_key, credential_before, proposal_id};
 use crate::ledger::{Caller, Envelope, Event, EyesMisfit, Fact};
 use crate::types::{Digest, Lsn, Timestamp, confirmation_statement, operator_removal_statement};
 
@@ -15,21 +15,43 @@ impl Audit<'_> {
         if let Some(of) = confirms {
             return self.confirmed(at, caller, event, of);
         }
-        match self.takes_two(caller, event) {
+        let own = self.eyes.check_acts(caller, event, self.before(event));
+        self.or_noted(own).map_err(|refusal| alone(&self.hint(&refusal), caller))?;
+        match self.eyes.asks_for_two(caller, event, self.before(event)) {
             Ok(false) => Ok(()),
             Ok(true) => Err(alone("what one proposes and another confirms", caller)),
             Err(refusal) => Err(alone(&refusal.to_string(), caller)),
         }
     }
 
-    fn takes_two(&self, caller: &Caller, event: &Event) -> Result<bool, EyesMisfit> {
+    fn before(&self, event: &Event) -> Before<'_> {
         let party = if let Event::Registry(RegistryEvent::PartyUpserted(e)) = event {
             self.registry.before(e.party)
         } else {
             None
         };
-        let before = Before { party, identities: &self.identities };
-        self.eyes.takes_two(caller, event, before)
+        Before { party, identities: &self.identities }
+    }
+
+    /// Whether a key was somebody's own; in a record from before that was asked it is noted.
+    pub(super) fn or_noted(&mut self, own: Result<(), EyesMisfit>) -> Result<(), EyesMisfit> {
+        let Err(misfit) = own else { return Ok(()) };
+        if self.settings.own_keys_since.is_none_or(|since| self.last >= since) {
+            return Err(misfit);
+        }
+        self.notes.push(format!("record {} stands by an older rule: {misfit}", self.last.0));
+        Ok(())
+    }
+
+    /// What is wrong, and what to do if an older engine let it stand.
+    pub(super) fn hint(&self, misfit: &EyesMisfit) -> String {
+        match self.settings.own_keys_since {
+            Some(_) => misfit.to_string(),
+            None => format!(
+                "{misfit} (if an engine that did not ask for own keys made this, say --own-keys-since with the record \
+                 of the first start of a newer one)"
+            ),
+        }
     }
 
     fn confirmed(
@@ -44,11 +66,17 @@ impl Audit<'_> {
             Difference::new("what was confirmed", "a proposal of another", found).into()
         };
         let proposal = self.eyes.named(of.proposal, at).map_err(|r| differs(&r))?.clone();
-        if !self.still(&proposal) {
-            return Err(differs(&"what it would replace had changed since"));
+        let other = self.eyes.check_other(caller, &proposal, &self.identities, at);
+        other.map_err(|refusal| differs(&refusal))?;
+        if !self.eyes.counts(&proposal.proposer, &self.identities, at) {
+            return Err(differs(&format!("{} counted no more", proposal.proposer)));
         }
-        let check = self.eyes.check_confirmer(caller, &proposal, &self.identities, at);
-        check.map_err(|refusal| differs(&refusal))?;
+        let own = check_own_key(caller, &self.identities);
+        let by_the_same = self.eyes.check_proposer(&proposal, &self.identities, at);
+        let still = self.still(&proposal);
+        for checked in [own, by_the_same, still] {
+            self.or_noted(checked).map_err(|refusal| differs(&self.hint(&refusal)))?;
+        }
         if proposal.proposer != of.proposer {
             return Err(Difference::new("who proposed it", proposal.proposer, &of.proposer).into());
         }
@@ -63,15 +91,18 @@ impl Audit<'_> {
 
     /// Whether what a proposal replaces is as it was, as far as the events alone tell: a limit, and
     /// the key of an identity. What is zero says nothing.
-    fn still(&self, of: &Proposal) -> bool {
+    fn still(&self, of: &Proposal) -> Result<(), EyesMisfit> {
         let now = if let Change::Credential(e) = &of.change {
             credential_before(self.identities.credential(&e.name))
         } else if let Change::Limit(_) = &of.change {
             Digest::ZERO
         } else {
-            return true;
+            return Ok(());
         };
-        of.before == now || of.before == Digest::ZERO
+        match of.before == now || of.before == Digest::ZERO {
+            true => Ok(()),
+            false => Err(EyesMisfit::ChangedMeanwhile(of.id)),
+        }
     }
 
     /// A limit that is set has what was proposed before of it be confirmed no more.
@@ -108,7 +139,9 @@ impl Audit<'_> {
             return Err(Difference::new("the id of a proposal", id, e.proposal).into());
         }
         let counts = caller.is_operator() && self.eyes.counts(&caller.name, &self.identities, at);
-        let takes_two = self.takes_two(caller, &e.change.event());
+        // Whose key it is was looked at before.
+        let event = e.change.event();
+        let takes_two = self.eyes.asks_for_two(caller, &event, self.before(&event));
         if !counts || !matches!(takes_two, Ok(true)) {
             let what = "a proposal";
             let found = format!("{:?} of {caller:?}", e.change);

@@ -9,7 +9,7 @@ use crate::ledger::event::{
     LegsSubmitted, WindowArchived,
 };
 use crate::ledger::eyes::check_own_key;
-use crate::ledger::{BatchContent, Caller, LegState, Mover, Obligation, Role};
+use crate::ledger::{BatchContent, Caller, EyesMisfit, LegState, Mover, Obligation, Role};
 use crate::types::{AssetNumber, BatchId, WindowNumber};
 
 impl Audit<'_> {
@@ -32,14 +32,20 @@ impl Audit<'_> {
         self.approval_signed(caller, e).map_err(|difference| difference.batch(e.batch))?;
         self.may_leave().map_err(|difference| difference.batch(e.batch))?;
         let id = e.batch;
-        let another = self.batches.get(&id).is_some_and(|batch| self.is_another(caller, batch));
         let on = self.eyes.are_on();
+        let seen = self.batches.get(&id).filter(|batch| batch.by.four_eyes || on);
+        let another = seen.is_none_or(|batch| is_another(caller, batch));
+        let own = seen.map_or(Ok(()), |batch| self.own_keys(caller, id, batch));
+        let own = self.or_noted(own).map_err(|misfit| {
+            Difference::new("who approves", "another operator", self.hint(&misfit))
+        });
         let Some(batch) = self.batches.get_mut(&id).filter(|b| b.state == State::Computed) else {
             return Err(Difference::new("the approved batch", "a computed one", id).into());
         };
-        if (batch.by.four_eyes || on) && !another {
+        if !another {
             return Err(Difference::new("who approves", "another operator", &caller.name).into());
         }
+        own?;
         batch.state = State::Approved;
         // Without a leg all is ended at once; else the dust is owed when the first of them moves.
         if batch.legs.are_none() == Some(true) {
@@ -48,12 +54,14 @@ impl Audit<'_> {
         Ok(())
     }
 
-    /// Whether who approves a batch is another than who made it, each by a key of their own.
-    fn is_another(&self, caller: &Caller, batch: &Seen) -> bool {
-        let by = &batch.by.operator;
-        let named = !by.is_empty() && !caller.name.is_empty();
-        let own = check_own_key(caller, &self.identities).is_ok();
-        named && *by != caller.name && own && self.identities.stands_by(by, batch.computed)
+    /// Whether who approves a batch, and who made it, did so by a key of their own.
+    fn own_keys(&self, caller: &Caller, id: BatchId, batch: &Seen) -> Result<(), EyesMisfit> {
+        check_own_key(caller, &self.identities)?;
+        let maker = &batch.by.operator;
+        match self.identities.stands_by(maker, batch.computed) {
+            true => Ok(()),
+            false => Err(EyesMisfit::MadeWithOldKey { batch: id, maker: maker.clone() }),
+        }
     }
 
     pub(super) fn aborted(&mut self, id: BatchId) -> Done {
@@ -156,7 +164,7 @@ impl Audit<'_> {
     /// Of a leg whose fate the rail cannot tell two speak, each by a key of their own; of all
     /// others, who may report.
     fn may_say(
-        &self,
+        &mut self,
         caller: &Caller,
         e: &LegsMoved,
         before: &[LegState],
@@ -176,10 +184,12 @@ impl Audit<'_> {
     }
 
     /// Whether somebody's word counts of a leg whose fate the rail cannot tell.
-    fn speaks(&self, caller: &Caller) -> Result<(), Difference> {
+    fn speaks(&mut self, caller: &Caller) -> Result<(), Difference> {
         let what = "who says what became of an UNKNOWN leg";
         let own = check_own_key(caller, &self.identities);
-        own.map_err(|misfit| Difference::new(what, "one with a key of their own", misfit))
+        self.or_noted(own).map_err(|misfit| {
+            Difference::new(what, "one with a key of their own", self.hint(&misfit))
+        })
     }
 
     pub(super) fn booked(&mut self, e: &LegsBooked) -> Done {
@@ -229,4 +239,10 @@ impl Audit<'_> {
             (None, Some(_)) => {}
         }
     }
+}
+
+/// Whether who approves a batch is another than who made it.
+fn is_another(caller: &Caller, batch: &Seen) -> bool {
+    let by = &batch.by.operator;
+    !by.is_empty() && !caller.name.is_empty() && *by != caller.name
 }

@@ -20,6 +20,7 @@ fn the_example_export_agrees_and_holds_what_its_vector_says() {
         first_key: None,
         operator_keys: &[],
         receipts: &receipts,
+        own_keys_since: None,
         progress: &|_| {},
     };
     let report = audit(&Files::open(&[path]).unwrap(), settings);

@@ -9,7 +9,7 @@ use crate::ledger::event::{
 };
 use crate::ledger::eyes::{credential_before, proposal_id};
 use crate::ledger::{Credential, Role, Scope, Via};
-use crate::types::{AssetNumber, Timestamp, Total, WindowNumber};
+use crate::types::{AssetNumber, Lsn, Timestamp, Total, WindowNumber};
 
 fn limit(limit: u128) -> CreditLimitSet {
     CreditLimitSet { party: party(1), asset: AssetNumber(978), limit: Total(limit) }
@@ -175,12 +175,12 @@ fn what_was_done_with_a_key_that_another_made_is_found() {
             let id = proposes(made, "bob", "by bob", Change::Limit(limit(6)));
             made.confirmed_as(dora, Event::from(limit(6)), by(id, "bob"));
         }),
-        ("what it would replace had changed", |made, _| {
+        ("would replace has changed since", |made, _| {
             let id = proposes(made, "ann", "late", Change::Limit(limit(6)));
             made.asked("bob", "0", Event::from(limit(0)));
             made.confirmed("bob", Event::from(limit(6)), by(id, "ann"));
         }),
-        ("what it would replace had changed", |made, dora| {
+        ("would replace has changed since", |made, dora| {
             let of = Credential::Key(Digest([8; 32]));
             let (change, before) =
                 (Change::Credential(key_of_dora(7)), credential_before(Some(&of)));
@@ -195,6 +195,7 @@ fn what_was_done_with_a_key_that_another_made_is_found() {
         step(&mut made, dora);
         let found = found(made);
         assert!(found.contains(part) && part.is_empty() == found.is_empty(), "{part:?}: {found:?}");
+        assert_eq!(found.contains("--own-keys-since"), !part.is_empty(), "{found:?}");
     }
     // With a key of her own she counts, and with the one that she had then.
     let goes_on = |again: bool| {
@@ -209,4 +210,43 @@ fn what_was_done_with_a_key_that_another_made_is_found() {
     };
     assert_eq!(goes_on(false), "");
     assert!(goes_on(true).contains("has had another key since"));
+}
+
+/// An engine that did not ask whose key it was let all of that stand: it is told by its record, and
+/// is no difference, as far as whoever audits says that the engine was an older one.
+#[test]
+fn what_an_older_engine_let_stand_is_noted_with_its_record() {
+    let cases: [(&str, As); 3] = [
+        ("the key of dora was made by ann", |made, dora| {
+            proposes_as(made, dora);
+        }),
+        ("the key of dora was made by ann", |made, dora| {
+            let id = proposes(made, "bob", "by bob", Change::Limit(limit(6)));
+            made.confirmed_as(dora, Event::from(limit(6)), by(id, "bob"));
+        }),
+        ("would replace has changed since", |made, _| {
+            let id = proposes(made, "ann", "late", Change::Limit(limit(6)));
+            made.asked("bob", "0", Event::from(limit(0)));
+            made.confirmed("bob", Event::from(limit(6)), by(id, "ann"));
+        }),
+    ];
+    for (part, step) in cases {
+        let (mut made, dora) = with_dora();
+        step(&mut made, dora);
+        let last = made.end().last.lsn;
+        let export = made.export();
+        let report = audit_since(std::slice::from_ref(&export), Some(Lsn(last.0 + 1)));
+        assert!(report.ok, "{:?}", report.first_difference);
+        let wanted = format!("record {} stands by an older rule", last.0);
+        let [note] = &report.notes[..] else { panic!("{:?}", report.notes) };
+        assert!(note.starts_with(&wanted) && note.contains(part), "{note}");
+        let report = audit_since(&[export], Some(last));
+        let difference = report.first_difference.expect("a difference").to_string();
+        assert!(difference.contains(part) && report.notes.is_empty(), "{difference}");
+    }
+    // What takes two and stands by one was never let stand.
+    let (mut made, _) = proposed();
+    made.asked("ann", "alone", Event::from(limit(5)));
+    let report = audit_since(&[made.export()], Some(Lsn(u64::MAX)));
+    assert!(!report.ok && report.notes.is_empty());
 }

@@ -19,8 +19,14 @@ fn with(file: &[u8], first_key: Option<SignerKey>, receipts: &[Receipt]) -> Repo
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("export");
     std::fs::write(&path, file).unwrap();
-    let settings =
-        Settings { threads: 1, first_key, operator_keys: &[], receipts, progress: &|_| {} };
+    let settings = Settings {
+        threads: 1,
+        first_key,
+        operator_keys: &[],
+        receipts,
+        own_keys_since: None,
+        progress: &|_| {},
+    };
     match Files::open(&[path]) {
         Ok(files) => audit(&files, settings),
         Err(error) => Report::new(Counts::default(), Vec::new(), Some(error)),

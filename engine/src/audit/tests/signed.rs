@@ -35,6 +35,7 @@ fn pinned(file: &[u8], pins: &[(&str, SignerKey)]) -> Report {
         first_key: None,
         operator_keys: &pins,
         receipts: &[],
+        own_keys_since: None,
         progress: &|_| {},
     };
     audit(&Files::open(&[path]).unwrap(), settings)
