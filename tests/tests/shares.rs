@@ -1,7 +1,8 @@
 //! What strangers may do to others: fair shares between connections, vouchers that change nothing,
 //! disks that are nearly full, channels without end.
 
-use tallystick_tests::wire::GetStatusRequest;
+use tallystick_tests::bank::until;
+use tallystick_tests::wire::{Frame, GetStatusRequest};
 use tallystick_tests::{
     Client, Deployment, Engine, Outcome, Voucher, World, frame, limit_request, outcomes, refused,
     run_loadgen,
@@ -42,6 +43,45 @@ async fn one_voucher_is_credited_before_the_queue_of_another_connection_is() {
         }
     }
     assert!(overtaken > 0, "it always waited for all that was queued before it");
+}
+
+/// What a client that had gone had sent was checked for half a minute after, one frame every third
+/// of a second: whoever is slowed has to wait, and its frames did, too.
+#[tokio::test]
+async fn what_a_client_left_behind_is_not_checked() {
+    let mut d = Deployment::new(2, 1).await;
+    let client = Client::connect(&d.engine).await;
+    // In other lanes its signature fits none of these.
+    let packed = d.world.voucher(0, 0, 0, 1).pack();
+    let forged = |lane: u64| {
+        let mut forged = packed;
+        forged[72..80].copy_from_slice(&lane.to_le_bytes());
+        forged
+    };
+    let packed: Vec<u8> = (1..=4_096).flat_map(forged).collect();
+    let frames = vec![Frame { frame_id: 1, packed: packed.into(), ..Frame::default() }; 2];
+    let mut streams = tokio_stream::StreamMap::new();
+    for number in 0..8 {
+        let frames = tokio_stream::iter(frames.clone()).chain(tokio_stream::pending());
+        let acks = client.clone().vouchers.stream(frames).await.unwrap().into_inner();
+        streams.insert(number, acks);
+    }
+    let (_, ack) = streams.next().await.unwrap();
+    assert_eq!(ack.unwrap().rejected, 4_096);
+    drop((streams, client));
+    let status = async |client: &mut Client| {
+        client.operator.get_status(GetStatusRequest {}).await.unwrap().into_inner()
+    };
+    let before = until("nothing is under way any more", async || {
+        let status = status(&mut d.client).await;
+        (status.inflight_vouchers == 0).then_some(status.vouchers_verified)
+    });
+    let before = before.await;
+    for total in 1..=300 {
+        let ack = d.client.submit(&[d.world.voucher(1, 0, 0, total)]).await;
+        assert_eq!(outcomes(&ack), [Outcome::Credited]);
+    }
+    assert_eq!(status(&mut d.client).await.vouchers_verified - before, 300);
 }
 
 /// A credited voucher, which payees and facilitators see, sent 4,096 times a frame, wrote 159 MB a
