@@ -127,7 +127,7 @@ where
     }
     let (served, kept) = match to_keep(made, served).await {
         Ok(both) => both,
-        Err(failed) => return failed,
+        Err(failed) => return failed.into_response(),
     };
     // To its end, though the buyer may have hung up: what is charged is kept, for when it asks
     // again.
@@ -156,16 +156,18 @@ where
 
 /// An answer, and the same to be kept if it is short enough. One whose length nobody knows is
 /// passed on as it comes.
-async fn to_keep(request: String, served: Response) -> Result<(Response, Option<Kept>), Response> {
+async fn to_keep(
+    request: String,
+    served: Response,
+) -> Result<(Response, Option<Kept>), StatusCode> {
     let bytes = served.body().size_hint().upper();
     if bytes.is_none_or(|bytes| bytes > BODY_MAX as u64) {
         return Ok((served, None));
     }
     let (head, body) = served.into_parts();
     // What it cannot make to its end is not paid for.
-    let Ok(body) = to_bytes(body, BODY_MAX).await else {
-        return Err(StatusCode::INTERNAL_SERVER_ERROR.into_response());
-    };
+    let body = to_bytes(body, BODY_MAX).await;
+    let body = body.map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)?;
     let (status, headers) = (head.status, head.headers.clone());
     let kept = Kept { request, status, headers, body: body.clone() };
     Ok((Response::from_parts(head, Body::from(body)), Some(kept)))
