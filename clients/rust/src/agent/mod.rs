@@ -411,8 +411,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_request_is_not_paid_anew_when_its_channel_is_over_and_nobody_knows_what_became_of_it()
-     {
+    async fn a_request_is_not_paid_anew_when_its_channel_is_over_unless_it_is_void() {
         let at = format!(r#"["{}",978,"1700000000","9"]"#, "05".repeat(32));
         let held = format!(r#"{{"held":"30","at":{at},"paid":"{KEY}-1"}}"#);
         for (more, known) in [("", false), (held.as_str(), true)] {
