@@ -108,7 +108,8 @@ impl House {
         let (archives, first) = (self.archives.clone(), self.events());
         until("events leave", async || {
             self.d.client.close_window().await;
-            let mut all = std::fs::read_dir(&archives).unwrap().map(|file| file.unwrap().path());
+            let all = std::fs::read_dir(&archives).ok().into_iter().flatten();
+            let mut all = all.map(|file| file.unwrap().path());
             let is_events = |path: &PathBuf| text(path).contains("/events-0");
             all.find(|path| is_events(path) && *path != first)
         })

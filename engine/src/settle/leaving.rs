@@ -44,10 +44,10 @@ pub struct Leaving<'a> {
 pub fn leave(archive: &Archive, of: &Leaving<'_>) -> Result<Option<Left>, NotArchived> {
     let Some(dir) = archive.archives() else { return Ok(None) };
     let before = left::list(archive.tables()).map_err(NotRead::from)?.pop();
-    if let Some(left) = before {
-        if !settled(archive, left.last.lsn)? {
-            return Ok(None);
-        }
+    if let Some(left) = before
+        && !settled(archive, left.last.lsn)?
+    {
+        return Ok(None);
     }
     let to = of.to.min(of.checkpoint);
     let first = next(before.as_ref());

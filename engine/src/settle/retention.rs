@@ -219,7 +219,10 @@ impl Turns {
     /// Events up to the last checkpoint leave with the windows, but for those of the windows kept.
     /// A copy that was restored keeps them until somebody has looked at it.
     async fn let_events_leave(&mut self) -> Result<(), NotArchived> {
-        while self.events < self.below {
+        if self.events == self.below {
+            return Ok(());
+        }
+        loop {
             let (checkpoint, keep) = (self.engine.checkpoints().reached(), self.retention.keep);
             let archive = self.engine.archive().clone();
             let rows = aside(move || left::list(archive.tables())).await.map_err(NotRead::from)?;
