@@ -161,6 +161,13 @@ fn ask_for(cpu: Cpu, group: &Group<'_>, base: &[Entry], picks: &[Pick], i: usize
     }
 }
 
+/// The entries at one place, and a word to the memory about one to come.
+#[inline(always)]
+fn load(cpu: Cpu, group: &Group<'_>, base: &[Entry], picks: &[Pick], i: usize) -> Niels {
+    ask_for(cpu, group, base, picks, i + AHEAD);
+    Niels::load(cpu, entries_at(group, base, picks, i), picks[i].negative)
+}
+
 /// sB - kA: `window` doublings between the steps of the key's table, none for the base point.
 #[inline(always)]
 fn add_up(cpu: Cpu, group: &Group<'_>, base: &[Entry], picks: &[Pick]) -> Point {
@@ -169,17 +176,15 @@ fn add_up(cpu: Cpu, group: &Group<'_>, base: &[Entry], picks: &[Pick]) -> Point 
     for i in 0..AHEAD {
         ask_for(cpu, group, base, picks, i);
     }
-    let mut sum = Point::neutral(cpu);
-    let mut until_doubling = blocks;
-    for i in 0..picks.len() {
-        ask_for(cpu, group, base, picks, i + AHEAD);
+    let mut sum = Point::from_niels(&load(cpu, group, base, picks, 0));
+    let mut until_doubling = blocks - 1;
+    for i in 1..picks.len() - 1 {
         if until_doubling == 0 && i < of_key {
             sum = sum.double_times(shape.window);
             until_doubling = blocks;
         }
         until_doubling = until_doubling.saturating_sub(1);
-        let entries = entries_at(group, base, picks, i);
-        sum = sum.add_niels(&Niels::load(cpu, entries, picks[i].negative));
+        sum = sum.add_niels::<true>(&load(cpu, group, base, picks, i));
     }
-    sum
+    sum.add_niels::<false>(&load(cpu, group, base, picks, picks.len() - 1))
 }

@@ -87,27 +87,30 @@ impl Niels {
 }
 
 impl Point {
-    /// The neutral element, (0, 1).
-    #[inline(always)]
-    pub fn neutral(cpu: Cpu) -> Self {
-        let (zero, one) = (Field::zero(cpu), Field::one(cpu));
-        Self { x: zero.sum(), y: one.sum(), z: one.sum(), t: zero }
-    }
-
     #[inline(always)]
     pub fn from_affine(x: Field, y: Field) -> Self {
         let one = Field::one(x.cpu());
         Self { x: x.sum(), y: y.sum(), z: one.sum(), t: x.mul_carry(y) }
     }
 
-    /// p + n: 7 multiplications.
+    /// A point of a table: 4x, 4y, Z = 4. One multiplication, where adding it to the neutral
+    /// element takes seven.
     #[inline(always)]
-    pub fn add_niels(self, n: &Niels) -> Self {
+    pub fn from_niels(n: &Niels) -> Self {
+        let (p, m) = (n.y_plus_x.sum(), n.y_minus_x.sum());
+        let (x2, y2) = (p.minus(m).carry(), p.plus(m).carry());
+        let four = Field::one(x2.cpu()).sum().twice().twice();
+        Self { x: x2.sum().twice(), y: y2.sum().twice(), z: four, t: x2.mul_carry(y2) }
+    }
+
+    /// p + n: 7 multiplications; 6 without T, of which doublings and coordinates make no use.
+    #[inline(always)]
+    pub fn add_niels<const WITH_T: bool>(self, n: &Niels) -> Self {
         let a = self.y.minus(self.x).carry().mul(n.y_minus_x);
         let b = self.y.plus(self.x).carry().mul(n.y_plus_x);
         let c = n.xy2d.mul(self.t);
         let d = self.z.twice();
-        finish_addition(a, b, c, d)
+        finish_addition::<WITH_T>(a, b, c, d)
     }
 
     /// p + q: 8 multiplications.
@@ -117,7 +120,7 @@ impl Point {
         let b = self.y.plus(self.x).carry().mul(q.y_plus_x);
         let c = q.t2d.mul(self.t);
         let d = self.z.carry().mul(q.z2);
-        finish_addition(a, b, c, d)
+        finish_addition::<true>(a, b, c, d)
     }
 
     /// 2 p: 4 squarings and 4 multiplications; 3 without T. All of E, F, G, H have the other sign
@@ -207,12 +210,13 @@ impl Point {
 
 /// What both additions end with: E = B - A, F = D - C, G = D + C, H = B + A.
 #[inline(always)]
-fn finish_addition(a: Sum, b: Sum, c: Sum, d: Sum) -> Point {
+fn finish_addition<const WITH_T: bool>(a: Sum, b: Sum, c: Sum, d: Sum) -> Point {
     let e = b.minus(a).carry();
     let g = d.plus(c).carry();
     let f = d.minus(c).carry().prepare();
     let h = b.plus(a).carry().prepare();
-    Point { x: e.times(&f), y: g.times(&h), z: g.times(&f), t: e.times(&h).carry() }
+    let t = if WITH_T { e.times(&h).carry() } else { e };
+    Point { x: e.times(&f), y: g.times(&h), z: g.times(&f), t }
 }
 
 /// The odd multiples of 2^(window stride q) p for each block q, block after block.
@@ -367,9 +371,21 @@ mod tests {
                 let expected = std::array::from_fn(|lane| {
                     if negative >> lane & 1 == 1 { first - q[lane] } else { first + q[lane] }
                 });
-                assert_same(load(cpu, &[first; LANES]).add_niels(&niels), expected, "sum");
+                let first = load(cpu, &[first; LANES]);
+                assert_same(first.add_niels::<true>(&niels), expected, "sum");
+                assert_same(first.add_niels::<false>(&niels), expected, "sum without T");
+                let twice = Point::from_niels(&niels).add_niels::<true>(&niels);
+                let doubled =
+                    first.add_niels::<false>(&niels).double_times(1).add_niels::<true>(&niels);
+                let q =
+                    std::array::from_fn(
+                        |lane| if negative >> lane & 1 == 1 { -q[lane] } else { q[lane] },
+                    );
+                assert_same(Point::from_niels(&niels), q, "of a table");
+                assert_same(twice, q.map(|q| q + q), "with its T");
+                let all = std::array::from_fn(|lane| expected[lane] + expected[lane] + q[lane]);
+                assert_same(doubled, all, "doubled without T");
             }
-            assert_same(Point::neutral(cpu), [EdwardsPoint::identity(); LANES], "neutral");
         }
     }
 

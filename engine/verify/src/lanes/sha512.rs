@@ -190,10 +190,13 @@ fn compress(cpu: Cpu, state: [Vector; 8], rows: &[[u64; 8]; 2 * LANES]) -> [Vect
                     let s1 = small_sigma_1(w[($i + 14) % 16]);
                     w[$i] = w[$i].add(s0).add(w[($i + 9) % 16].add(s1));
                 }
-                let t1 = h.add(big_sigma_1(e)).add(e.ternary::<CHOOSE>(f, g));
-                let t1 = t1.add(cpu.splat(k[$i]).add(w[$i]));
-                let t2 = big_sigma_0(a).add(a.ternary::<MAJORITY>(b, c));
-                (h, g, f, e, d, c, b, a) = (g, f, e, d.add(t1), c, b, a, t1.add(t2));
+                // What comes last of all, the sums of e and of a, is added last: a round takes
+                // three instructions of time from e to e and from a to a, not six.
+                let early = h.add(cpu.splat(k[$i]).add(w[$i])).add(e.ternary::<CHOOSE>(f, g));
+                let sum = big_sigma_1(e);
+                let next_a = early.add(a.ternary::<MAJORITY>(b, c)).add(sum);
+                let next_a = next_a.add(big_sigma_0(a));
+                (h, g, f, e, d, c, b, a) = (g, f, e, d.add(early).add(sum), c, b, a, next_a);
             )*};
         }
         round!(0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15);

@@ -16,11 +16,10 @@ use std::arch::x86_64::{
     __m512i, __mmask8, _MM_HINT_T0, _mm_prefetch, _mm256_loadu_si256, _mm512_add_epi64,
     _mm512_and_si512, _mm512_castsi256_si512, _mm512_cmpeq_epi64_mask, _mm512_inserti64x4,
     _mm512_loadu_si512, _mm512_madd52hi_epu64, _mm512_madd52lo_epu64, _mm512_mask_blend_epi64,
-    _mm512_movepi64_mask, _mm512_or_si512, _mm512_permutex2var_epi64, _mm512_ror_epi64,
-    _mm512_set1_epi64, _mm512_setr_epi64, _mm512_shrdi_epi64, _mm512_shrdv_epi64,
-    _mm512_shuffle_epi8, _mm512_shuffle_i64x2, _mm512_slli_epi64, _mm512_srai_epi64,
-    _mm512_srli_epi64, _mm512_storeu_si512, _mm512_sub_epi64, _mm512_ternarylogic_epi64,
-    _mm512_unpackhi_epi64, _mm512_unpacklo_epi64, _mm512_xor_si512,
+    _mm512_movepi64_mask, _mm512_or_si512, _mm512_ror_epi64, _mm512_set1_epi64, _mm512_setr_epi64,
+    _mm512_shrdi_epi64, _mm512_shrdv_epi64, _mm512_shuffle_epi8, _mm512_shuffle_i64x2,
+    _mm512_slli_epi64, _mm512_srai_epi64, _mm512_srli_epi64, _mm512_storeu_si512, _mm512_sub_epi64,
+    _mm512_ternarylogic_epi64, _mm512_unpackhi_epi64, _mm512_unpacklo_epi64, _mm512_xor_si512,
 };
 
 /// Proof that this CPU, and the operating system, have the instructions used here.
@@ -219,30 +218,16 @@ impl Vector {
         instruction!(_mm512_unpackhi_epi64(self.0, b.0))
     }
 
-    /// Words 0 1 and 4 5 of both, b's behind: from pairs of rows, rows of four.
+    /// Pairs of words 0 and 2 of both, b's behind.
     #[inline(always)]
-    fn pairs_low(self, b: Self) -> Self {
-        let order = instruction!(_mm512_setr_epi64(0, 1, 8, 9, 4, 5, 12, 13));
-        instruction!(_mm512_permutex2var_epi64(self.0, order.0, b.0))
+    fn even_pairs(self, b: Self) -> Self {
+        instruction!(_mm512_shuffle_i64x2::<0x88>(self.0, b.0))
     }
 
-    /// Words 2 3 and 6 7 of both.
+    /// Pairs of words 1 and 3 of both.
     #[inline(always)]
-    fn pairs_high(self, b: Self) -> Self {
-        let order = instruction!(_mm512_setr_epi64(2, 3, 10, 11, 6, 7, 14, 15));
-        instruction!(_mm512_permutex2var_epi64(self.0, order.0, b.0))
-    }
-
-    /// The lower halves of both.
-    #[inline(always)]
-    fn halves_low(self, b: Self) -> Self {
-        instruction!(_mm512_shuffle_i64x2::<0x44>(self.0, b.0))
-    }
-
-    /// The upper halves of both.
-    #[inline(always)]
-    fn halves_high(self, b: Self) -> Self {
-        instruction!(_mm512_shuffle_i64x2::<0xee>(self.0, b.0))
+    fn odd_pairs(self, b: Self) -> Self {
+        instruction!(_mm512_shuffle_i64x2::<0xdd>(self.0, b.0))
     }
 }
 
@@ -253,19 +238,20 @@ pub(super) fn transpose(r: [Vector; 8]) -> [Vector; 8] {
     let (a2, a3) = (r[2].unpack_low(r[3]), r[2].unpack_high(r[3]));
     let (a4, a5) = (r[4].unpack_low(r[5]), r[4].unpack_high(r[5]));
     let (a6, a7) = (r[6].unpack_low(r[7]), r[6].unpack_high(r[7]));
-    let (b0, b2) = (a0.pairs_low(a2), a0.pairs_high(a2));
-    let (b1, b3) = (a1.pairs_low(a3), a1.pairs_high(a3));
-    let (b4, b6) = (a4.pairs_low(a6), a4.pairs_high(a6));
-    let (b5, b7) = (a5.pairs_low(a7), a5.pairs_high(a7));
+    // Even pairs of the first words are their pairs 0 and 2, of which the even ones again are 0.
+    let (b0, b4) = (a0.even_pairs(a2), a4.even_pairs(a6));
+    let (b2, b6) = (a0.odd_pairs(a2), a4.odd_pairs(a6));
+    let (b1, b5) = (a1.even_pairs(a3), a5.even_pairs(a7));
+    let (b3, b7) = (a1.odd_pairs(a3), a5.odd_pairs(a7));
     [
-        b0.halves_low(b4),
-        b1.halves_low(b5),
-        b2.halves_low(b6),
-        b3.halves_low(b7),
-        b0.halves_high(b4),
-        b1.halves_high(b5),
-        b2.halves_high(b6),
-        b3.halves_high(b7),
+        b0.even_pairs(b4),
+        b1.even_pairs(b5),
+        b2.even_pairs(b6),
+        b3.even_pairs(b7),
+        b0.odd_pairs(b4),
+        b1.odd_pairs(b5),
+        b2.odd_pairs(b6),
+        b3.odd_pairs(b7),
     ]
 }
 
@@ -283,14 +269,14 @@ pub(super) fn load_entries(cpu: Cpu, entries: [&Entry; LANES]) -> [[Vector; 4]; 
         cpu.load(e[6].sums()),
         cpu.load(e[7].sums()),
     ]);
-    let (r0, r1) = (two_rows(cpu, e[0], e[4]), two_rows(cpu, e[1], e[5]));
-    let (r2, r3) = (two_rows(cpu, e[2], e[6]), two_rows(cpu, e[3], e[7]));
+    let (r0, r1) = (two_rows(cpu, e[0], e[2]), two_rows(cpu, e[1], e[3]));
+    let (r2, r3) = (two_rows(cpu, e[4], e[6]), two_rows(cpu, e[5], e[7]));
     let (a0, a1) = (r0.unpack_low(r1), r0.unpack_high(r1));
     let (a2, a3) = (r2.unpack_low(r3), r2.unpack_high(r3));
     [
         [sums[0], sums[1], sums[2], sums[3]],
         [sums[4], sums[5], sums[6], sums[7]],
-        [a0.pairs_low(a2), a1.pairs_low(a3), a0.pairs_high(a2), a1.pairs_high(a3)],
+        [a0.even_pairs(a2), a1.even_pairs(a3), a0.odd_pairs(a2), a1.odd_pairs(a3)],
     ]
 }
 
