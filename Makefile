@@ -228,6 +228,7 @@ bench-verify: ## Signatures per second of every method in one run; writes target
 	  --bench verify_parts -- --noplot
 	$(CARGO) bench --profile release --locked -p tallystick-verify --features dalek-batch \
 	  --bench verify
+	cd engine/verify/rival && RUSTFLAGS='-C target-cpu=native' $(CARGO) run --release --locked
 
 fuzz-verify: ## Fuzz the verifier against dalek for SECONDS_MAX seconds (nightly, cargo-fuzz)
 	@$(CARGO) +nightly --version >/dev/null 2>&1 \
