@@ -5,7 +5,7 @@ use bytes::Bytes;
 use ed25519_dalek::SigningKey;
 use http_body_util::{BodyExt as _, Full};
 use std::time::{SystemTime, UNIX_EPOCH};
-use tallystick_tests::keys::{api_key, signed_token, until_refused, with};
+use tallystick_tests::keys::{add_for_a_second, api_key, signed_token, until_refused, with};
 use tallystick_tests::wire::credential::Kind;
 use tallystick_tests::wire::get_proof_request::Of;
 use tallystick_tests::wire::{
@@ -176,9 +176,8 @@ async fn every_call_is_for_the_roles_that_the_document_says_and_for_nobody_else(
         house.revoke(&format!("{name}-revoked")).await;
         let gone = format!("{name}-expired");
         let kind = Kind::KeyDigest(digest(&key_of(&gone)));
-        let short =
-            AddIdentityRequest { expires_at: now() + 1, ..added(&gone, role, kind, (scope, &[])) };
-        house.client.operator.add_identity(with(OPERATOR, short)).await.unwrap();
+        let short = added(&gone, role, kind, (scope, &[]));
+        add_for_a_second(&mut house.client, OPERATOR, short).await;
         until_refused(&house.client, &key_of(&gone)).await;
     }
     let (mut channel, before) = (house.channel().await, house.lsn().await);
@@ -386,11 +385,8 @@ async fn who_brings_vouchers_unnamed_is_out_when_the_first_facilitator_comes() {
 async fn an_identity_expires_by_itself_and_rotates_its_own_key() {
     let mut house = House::new().await;
     let kind = Kind::KeyDigest(digest(&key_of("short")));
-    let short = AddIdentityRequest {
-        expires_at: now() + 2,
-        ..added("short", Role::Auditor, kind, (&[], &[]))
-    };
-    house.client.operator.add_identity(with(OPERATOR, short)).await.unwrap();
+    let short = added("short", Role::Auditor, kind, (&[], &[]));
+    add_for_a_second(&mut house.client, OPERATOR, short).await;
     let key = house.add("long", Role::Auditor, (&[], &[])).await;
     rotate(&mut house, &key, "long").await;
     let status = house.client.operator.get_status(with(&key, GetStatusRequest {})).await;

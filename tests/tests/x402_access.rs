@@ -4,7 +4,7 @@
 use data_encoding::HEXLOWER;
 use serde_json::json;
 use std::time::{SystemTime, UNIX_EPOCH};
-use tallystick_tests::keys::{api_key, signed_token, until_refused, with};
+use tallystick_tests::keys::{add_for_a_second, api_key, signed_token, until_refused, with};
 use tallystick_tests::wire::credential::Kind;
 use tallystick_tests::wire::{
     AddIdentityRequest, CloseWindowRequest, Credential, RevokeIdentityRequest, Role,
@@ -44,33 +44,32 @@ async fn guarded() -> House {
     let revoke =
         RevokeIdentityRequest { request_id: request_id("revoke"), name: "revoked".to_owned() };
     house.client.operator.revoke_identity(with(OPERATOR, revoke)).await.unwrap();
-    let soon = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs() + 1;
-    let soon = (Scope::default(), i64::try_from(soon).unwrap());
-    add_until(&mut house, "expired", Role::Operator, soon).await;
+    let short = identity("expired", Role::Operator, Scope::default());
+    add_for_a_second(&mut house.client, OPERATOR, short).await;
     until_refused(&house.client, &key_of("expired")).await;
     house
 }
 
-async fn add(house: &mut House, name: &str, role: Role, scope: (Vec<PartyId>, Vec<PartyId>)) {
-    add_until(house, name, role, (scope, 0)).await;
-}
-
 type Scope = (Vec<PartyId>, Vec<PartyId>);
 
-async fn add_until(house: &mut House, name: &str, role: Role, (scope, expires_at): (Scope, i64)) {
+async fn add(house: &mut House, name: &str, role: Role, scope: Scope) {
+    let request = with(OPERATOR, identity(name, role, scope));
+    house.client.operator.add_identity(request).await.expect("it is added");
+}
+
+fn identity(name: &str, role: Role, scope: Scope) -> AddIdentityRequest {
     let digest = blake3::hash(key_of(name).as_bytes()).as_bytes().to_vec();
     let ids = |ids: Vec<PartyId>| ids.iter().map(|id| id.0.to_vec().into()).collect();
-    let request = AddIdentityRequest {
+    AddIdentityRequest {
         request_id: request_id("identity"),
         name: name.to_owned(),
         role: role.into(),
         credential: Some(Credential { kind: Some(Kind::KeyDigest(digest.into())) }),
         party_ids: ids(scope.0),
         payees: ids(scope.1),
-        expires_at,
+        expires_at: 0,
         rate: 0,
-    };
-    house.client.operator.add_identity(with(OPERATOR, request)).await.expect("it is added");
+    }
 }
 
 fn by(house: &House, token: Option<&str>) -> Facilitator {
