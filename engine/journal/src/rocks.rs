@@ -37,6 +37,8 @@ const LOCK_FILE: &str = "tallystick.lock";
 const FRAMES: &str = "frames";
 /// All other records, kept until they have left for archives.
 const EVENTS: &str = "events";
+/// Where records are, and the column that every database has.
+const RECORDS: [&str; 3] = ["default", FRAMES, EVENTS];
 const META_EPOCH: &[u8] = b"epoch";
 
 /// What a write batch holds of a record besides its bytes: tag, column, lengths, key; and its
@@ -69,7 +71,10 @@ pub fn open(dir: &Path) -> Result<Journal<RocksLog>, JournalError> {
     let mark = Mark::open(dir).map_err(|error| mark_failed(dir, &error))?;
     let known = mark.read().map_err(|error| mark_failed(dir, &error))?;
     wal::check(dir, known.map(|tail| tail.lsn))?;
-    let columns = columns().chain([FORMAT_COLUMN]).chain(former);
+    // Columns have numbers in the order in which they are made. Records come first (`wal.rs` knows
+    // them by number), tables last: a MANIFEST that is cut off before the name of the format has no
+    // tables.
+    let columns = RECORDS.into_iter().chain(former).chain([FORMAT_COLUMN]).chain(tables());
     let columns = columns.map(|name| ColumnFamilyDescriptor::new(name, options()));
     let mut db = DB::open_cf_descriptors(&options(), dir, columns).map_err(|e| explain(dir, &e))?;
     if let Some(former) = former {
@@ -358,8 +363,13 @@ impl<'a> Records<'a> {
     }
 }
 
+/// All but those that name the format.
 fn columns() -> impl Iterator<Item = &'static str> {
-    ["default", FRAMES, EVENTS].into_iter().chain(Table::ALL.map(Table::name))
+    RECORDS.into_iter().chain(tables())
+}
+
+fn tables() -> impl Iterator<Item = &'static str> {
+    Table::ALL.into_iter().map(Table::name)
 }
 
 fn mark_failed(dir: &Path, error: &std::io::Error) -> JournalError {

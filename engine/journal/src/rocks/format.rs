@@ -45,7 +45,12 @@ pub(super) fn check_format_of(dir: &Path) -> Result<bool, JournalError> {
         Some(found) if is_read(found) => Ok(has(FORMER_COLUMN)),
         Some(found) => Err(other_format(found)),
         None if has(RECORDS_OF_FORMAT_1) => Err(other_format(1)),
-        None if has(Table::Meta.name()) => Err(other_format(2)),
+        // A start that gave a directory of the format before this one's made the column behind the
+        // tables.
+        None if has(Table::Meta.name()) => Err(JournalError::OtherFormat {
+            found: "2 (or its MANIFEST is cut off)".to_owned(),
+            wanted: DIRECTORY_FORMAT,
+        }),
         // A directory that a first start did not finish.
         None => Ok(false),
     }
@@ -101,8 +106,8 @@ mod tests {
             let reading = open_read_only(dir.path()).map(drop);
             for refused in [writing, reading] {
                 let text = refused.unwrap_err().to_string();
-                let wanted = format!("the journal has format {format}, this engine reads 7");
-                assert!(text.contains(&wanted), "{text}");
+                assert!(text.contains(&format!("the journal has format {format}")), "{text}");
+                assert!(text.contains(", this engine reads 7"), "{text}");
             }
             assert!(files(dir.path()) == before, "format {format}: files were changed");
         }
