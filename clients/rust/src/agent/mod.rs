@@ -402,7 +402,8 @@ mod tests {
         let payee = "05".repeat(32);
         let at = format!(r#"["{payee}",978,"1700000000","9"]"#);
         let sign = format!(r#"{{"sign":"{KEY}-1","at":{at},"amount":"30","total":"30"}}"#);
-        std::fs::write(&path, format!("{first}{sign}\n{more}\n"))?;
+        let end = if more.is_empty() { "" } else { "\n" };
+        std::fs::write(&path, format!("{first}{sign}\n{more}{end}"))?;
         // Over and over: it is remembered.
         drop(Agent::open(options.clone())?);
         let agent = Agent::open(options)?;

@@ -67,17 +67,18 @@ impl Address {
                  got {url:?}{what}"
             ))
         };
-        let (tls, usual) = match (url.starts_with(TLS), url.starts_with(PLAIN)) {
-            (true, _) => (true, 443),
-            (false, true) if has_tls_options => {
+        let (tls, rest, usual) = match (url.strip_prefix(TLS), url.strip_prefix(PLAIN)) {
+            (Some(rest), _) => (true, rest, 443),
+            (None, Some(_)) if has_tls_options => {
                 return Err(wrong(
                     ": that is plain text, and a certificate or authority is for https",
                 ));
             }
-            (false, true) => (false, 80),
-            (false, false) => return Err(wrong("")),
+            (None, Some(rest)) => (false, rest, 80),
+            (None, None) => return Err(wrong("")),
         };
-        let url = url.trim_end_matches('/').to_owned();
+        let scheme = if tls { TLS } else { PLAIN };
+        let url = format!("{scheme}{}", rest.trim_end_matches('/'));
         let uri: Uri = url.parse().map_err(|_| wrong(""))?;
         let authority = uri.authority().filter(|authority| !authority.as_str().contains('@'));
         let authority = authority.ok_or_else(|| wrong(""))?;

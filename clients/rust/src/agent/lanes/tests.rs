@@ -222,7 +222,8 @@ fn what_was_signed_on_channels_that_are_over_is_counted_on() {
     lanes.forget_expired(signed.channel.expires_at);
     assert_eq!((lanes.signed(978), lanes.count()), (5, Count::default()));
     let kept = lanes.snapshot();
-    assert_eq!(kept, [Line::Gone { gone: Number(5), asset: 978 }]);
+    let over = Line::Over { over: "payment-1".into(), paid: false, void: false };
+    assert_eq!(kept, [Line::Gone { gone: Number(5), asset: 978 }, over]);
     let budget = Budget { total: Some(7), ..Budget::default() };
     let refused = lanes.take(&want(2, 1, 3), budget, NOW, 2).err().unwrap();
     assert!(refused.to_string().contains("nothing was signed"), "{refused}");
