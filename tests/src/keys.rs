@@ -39,8 +39,8 @@ pub fn with<T>(token: &str, message: T) -> Request<T> {
     request
 }
 
-/// Adds an identity that expires within a second. On a slow machine that moment is over before it is
-/// asked for: then the next one is tried.
+/// Adds an identity that expires within a second. On a slow machine that moment is over before it
+/// is asked for: then the next one is tried.
 ///
 /// # Panics
 /// When it is refused for anything else.
