@@ -367,7 +367,10 @@ fn over_tls_it_goes_to_who_shows_a_certificate_of_an_authority_that_is_trusted()
     assert_eq!((good.rest(), other.rest()), (vec![], vec![]));
     house.again(&launch.clone().config(&[patient, &ca_file].concat()));
     house.one(&["webhook", "replay", &webhook]);
-    assert_eq!(good.next().json()["data"]["window"], 2);
+    // At least once: an engine that ended may tell once more what it had told.
+    let window = |told: &Hook| told.json()["data"]["window"].clone();
+    let told = std::iter::repeat_with(|| good.next()).find(|told| window(told) != 1).unwrap();
+    assert_eq!(window(&told), 2);
     // A file that names nobody is said at the start.
     house.engine = None;
     let none = [OPEN, "ca_file = \"/dev/null\"\n"].concat();
