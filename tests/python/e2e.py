@@ -230,7 +230,7 @@ def run_the_readmes_example(world, address, work):
     said = example(work, *ask, units)
     assert said.startswith("OUTCOME_CREDITED at lsn ") and "expires_at" in said, said
     while int(time.time()) == began:
-        world.vouchers.GetNetwork(vo.GetNetworkRequest())
+        world.operator.GetStatus(op.GetStatusRequest())
     said = example(work, *ask, units)
     assert said.startswith("OUTCOME_STALE at lsn "), said
     # It goes on from there, and never opens another channel by itself.
