@@ -38,6 +38,14 @@ pub(super) fn is_frame(kind: u8) -> bool {
     matches!(kind, FRAME | CHARGES)
 }
 
+/// The position that bytes name, if they have the form of a record: a header, and a body as long as
+/// that says.
+pub(super) fn position_of(bytes: &[u8]) -> Option<Lsn> {
+    let (header, body) = bytes.split_first_chunk::<HEADER_BYTES>()?;
+    let length = u32::from_le_bytes(field(header, 28));
+    (usize::try_from(length) == Ok(body.len())).then(|| Lsn(u64::from_le_bytes(field(header, 8))))
+}
+
 /// A record as read back: checked, its body not yet understood.
 #[derive(Debug, Clone, Copy)]
 pub struct Record<'a> {

@@ -5,6 +5,7 @@
 
 mod copy;
 mod format;
+mod frames;
 mod merge;
 mod options;
 mod tables;
@@ -16,13 +17,13 @@ use super::record::{is_frame, tail_of};
 use super::{Framed, Journal, JournalError, Log, Table, Tables as _, Tail, Visit, wal};
 pub use copy::{glance, note_restored, open_copy, restored};
 use format::{
-    DIRECTORY_FORMAT, FORMAT_COLUMN, FORMER_COLUMN, META_FORMAT, check_format_of, is_read,
-    other_format,
+    DIRECTORY_FORMAT, FORMAT_COLUMN, META_FORMAT, check_format_of, is_read, other_format,
 };
 use merge::merge_small_files;
 use options::{options, reading, reading_one, synced};
 use rocksdb::{
-    ColumnFamilyDescriptor, DB, DBRawIterator, DBRecoveryMode, IteratorMode, WriteBatch,
+    BoundColumnFamily, ColumnFamilyDescriptor, DBRawIteratorWithThreadMode, DBRecoveryMode,
+    DBWithThreadMode, IteratorMode, MultiThreaded, WriteBatch,
 };
 use std::fs::{File, TryLockError};
 use std::path::Path;
@@ -33,17 +34,20 @@ use tallystick_ledger::types::Lsn;
 /// Names the first operator until a start has journaled it: may be there before a journal is.
 const BOOTSTRAP_FILE: &str = "bootstrap.json";
 const LOCK_FILE: &str = "tallystick.lock";
-/// Records that hold vouchers; those below the last checkpoint are dropped.
-const FRAMES: &str = "frames";
-/// All other records, kept until they have left for archives.
+/// The column that every database has.
+const DEFAULT: &str = "default";
+/// Records that are no frames, kept until they have left for archives. Frames: see `frames`.
 const EVENTS: &str = "events";
-/// Where records are, and the column that every database has.
-const RECORDS: [&str; 3] = ["default", FRAMES, EVENTS];
 const META_EPOCH: &[u8] = b"epoch";
+/// The last position whose frames were trimmed: written for the sake of the write, never read.
+const META_TRIMMED: &[u8] = b"trimmed";
 
 /// What a write batch holds of a record besides its bytes: tag, column, lengths, key; and its
 /// header.
 const RECORD_OVERHEAD_BYTES: usize = 64;
+
+/// Columns of frames come and go while the others are read and written.
+type Database = DBWithThreadMode<MultiThreaded>;
 
 /// The log of one data directory, locked for this process.
 pub struct RocksLog {
@@ -67,20 +71,22 @@ pub fn open(dir: &Path) -> Result<Journal<RocksLog>, JournalError> {
     check_directory(dir)?;
     let lock = lock(dir)?;
     wal::check_manifest(dir)?;
-    let former = check_format_of(dir)?.then_some(FORMER_COLUMN);
+    let former = check_format_of(dir)?;
     let mark = Mark::open(dir).map_err(|error| mark_failed(dir, &error))?;
     let known = mark.read().map_err(|error| mark_failed(dir, &error))?;
     wal::check(dir, known.map(|tail| tail.lsn))?;
-    // Columns have numbers in the order in which they are made. Records come first (`wal.rs` knows
-    // them by number), tables last: a MANIFEST that is cut off before the name of the format has no
-    // tables.
-    let columns = RECORDS.into_iter().chain(former).chain([FORMAT_COLUMN]).chain(tables());
-    let columns = columns.map(|name| ColumnFamilyDescriptor::new(name, options()));
-    let mut db = DB::open_cf_descriptors(&options(), dir, columns).map_err(|e| explain(dir, &e))?;
-    if let Some(former) = former {
-        db.drop_cf(former)?;
-    }
-    let tables = RocksTables::new(db);
+    let frames = frames::names(dir).map_err(|error| explain(dir, &error))?;
+    // Made in this order, tables last: a MANIFEST that is cut off before the name of the format has
+    // no tables.
+    let mut columns = vec![DEFAULT, EVENTS];
+    columns.extend(frames.iter().chain(&former).map(String::as_str));
+    columns.push(FORMAT_COLUMN);
+    tables().for_each(|table| columns.push(table));
+    let columns = columns.into_iter().map(|name| ColumnFamilyDescriptor::new(name, options()));
+    let db = Database::open_cf_descriptors(&options(), dir, columns);
+    let db = db.map_err(|error| explain(dir, &error))?;
+    former.iter().try_for_each(|former| db.drop_cf(former))?;
+    let tables = RocksTables::new(db, &frames)?;
     match meta::<2>(&tables, META_FORMAT)?.map(u16::from_le_bytes) {
         Some(DIRECTORY_FORMAT) => {}
         Some(found) if !is_read(found) => return Err(other_format(found)),
@@ -106,11 +112,7 @@ pub fn open_read_only(dir: &Path) -> Result<Journal<RocksLog>, JournalError> {
     wal::check_manifest(dir)?;
     check_format_of(dir)?;
     let mark = Mark::open(dir).map_err(|error| mark_failed(dir, &error))?;
-    let mut options = options();
-    options.create_if_missing(false);
-    let db = DB::open_cf_for_read_only(&options, dir, columns(), false)
-        .map_err(|error| explain(dir, &error))?;
-    let tables = RocksTables::new(db);
+    let tables = read_only(dir)?;
     match meta::<2>(&tables, META_FORMAT)?.map(u16::from_le_bytes) {
         Some(found) if is_read(found) => Ok(journal(tables, dir, 0, lock, mark)),
         Some(found) => Err(other_format(found)),
@@ -172,6 +174,15 @@ impl RocksLog {
         self.epoch
     }
 
+    /// Lets those write-ahead logs go that only trimmed frames were in.
+    fn let_logs_go(&self, to: Lsn) -> Result<(), JournalError> {
+        // The next log is begun, and the others looked through, when something is written out.
+        self.tables.commit(META_TRIMMED, &to.0.to_le_bytes())?;
+        // A log stays as long as any column holds something of it that is in no file yet, and
+        // events and small pages are so few that theirs would take for ever to fill one.
+        self.tables.flush_logged()
+    }
+
     fn marked<T>(&self, done: std::io::Result<T>) -> Result<T, JournalError> {
         done.map_err(|error| mark_failed(&self.dir, &error))
     }
@@ -180,12 +191,20 @@ impl RocksLog {
 impl Log for RocksLog {
     fn append(&mut self, group: &[Framed]) -> Result<Lsn, JournalError> {
         let tail = group.last().expect("a group has records").tail();
-        let (frames, events) = (self.tables.column(FRAMES), self.tables.column(EVENTS));
         // Room for all of it at once: growing would copy every record several times.
         let bytes = group.iter().map(|framed| framed.bytes.len() + RECORD_OVERHEAD_BYTES).sum();
         let mut batch = WriteBatch::with_capacity_bytes(bytes);
+        let mut frames = group.iter().filter(|framed| is_frame(framed.kind())).map(|of| of.lsn);
+        let events = self.tables.column(EVENTS);
+        let frames = match (frames.next(), frames.next_back()) {
+            (Some(first), last) => {
+                Some(self.tables.frames.taking(first, last.unwrap_or(first), bytes)?)
+            }
+            (None, _) => None,
+        };
         for framed in group {
-            let column = if is_frame(framed.kind()) { frames } else { events };
+            let frames = frames.as_ref().filter(|_| is_frame(framed.kind()));
+            let column = frames.unwrap_or(&events);
             batch.put_cf(column, framed.lsn.0.to_be_bytes(), &framed.bytes);
         }
         self.failed = true;
@@ -203,30 +222,28 @@ impl Log for RocksLog {
         }
         // What was trimmed is in the mark, which was made durable before.
         let mut tail = self.remembered()?.unwrap_or(Tail::START);
-        for column in [FRAMES, EVENTS] {
-            let found = last_of(&self.tables, column)?;
-            tail = found.filter(|found| found.lsn > tail.lsn).unwrap_or(tail);
+        for found in lasts(&self.tables)? {
+            tail = if found.lsn > tail.lsn { found } else { tail };
         }
         Ok(tail)
     }
 
     fn read(&self, from: Lsn, visit: &mut Visit<'_>) -> Result<(), JournalError> {
         let start = from.0.to_be_bytes();
-        // Both columns as they are at one moment: records may be appended meanwhile.
+        // All columns as they are at one moment: records may be appended meanwhile. Those that are
+        // begun after it hold nothing of that moment.
         let now = self.tables.db.snapshot();
-        let records = |column| {
-            let mut iterator = now.raw_iterator_cf_opt(self.tables.column(column), reading());
+        let mut columns = self.tables.frames.all();
+        columns.push(self.tables.column(EVENTS));
+        let records = columns.iter().map(|column| {
+            let mut iterator = now.raw_iterator_cf_opt(column, reading());
             iterator.seek(start);
             Records::at(iterator)
-        };
-        let (mut frames, mut events) = (records(FRAMES)?, records(EVENTS)?);
+        });
+        let mut records = records.collect::<Result<Vec<_>, _>>()?;
         loop {
-            let next = match (frames.lsn, events.lsn) {
-                (None, None) => return Ok(()),
-                (Some(frame), Some(event)) if frame < event => &mut frames,
-                (Some(_), None) => &mut frames,
-                (_, Some(_)) => &mut events,
-            };
+            records.retain(|of| of.lsn.is_some());
+            let Some(next) = records.iter_mut().min_by_key(|of| of.lsn) else { return Ok(()) };
             next.hand_out(visit)?;
         }
     }
@@ -245,28 +262,26 @@ impl Log for RocksLog {
     }
 
     fn trim(&self, to: Lsn) -> Result<(), JournalError> {
-        // A write-ahead log stays as long as any column holds something of it that is in no file
-        // yet, and events and small pages are so few that theirs would take for ever to fill one.
-        self.tables.flush_logged()?;
         // When the last record goes, the mark alone says that it was there.
         self.marked(self.mark.sync())?;
-        // Files that hold nothing above it; what shares a file with a later frame goes with that.
-        let (frames, to) = (self.tables.column(FRAMES), to.0.to_be_bytes());
-        self.tables.db.delete_file_in_range_cf(frames, [0; 8], to)?;
+        self.tables.frames.drop_to(to)?;
+        self.let_logs_go(to)?;
         merge_small_files(&self.tables)
     }
 
     fn reclaim(&self, to: Lsn) -> Result<(), JournalError> {
         self.marked(self.mark.sync())?;
-        let (frames, end) = (self.tables.column(FRAMES), to.next().0.to_be_bytes());
-        self.tables.db.delete_range_cf_opt(frames, [0; 8], end, &synced())?;
-        // What is written out as a file leaves out what was deleted, and no log is needed any more.
-        self.tables.db.flush_cf(frames)?;
-        self.tables.flush_logged()?;
-        self.tables.db.delete_file_in_range_cf(frames, [0; 8], end)?;
-        // What shares a file with later frames.
-        self.tables.rewrite(FRAMES, &[0; 8], &end);
-        Ok(())
+        self.tables.frames.drop_to(to)?;
+        // What shares a column with later frames: what is written out as a file leaves out what was
+        // deleted, and no log is needed any more.
+        self.tables.frames.with_shared_at(to, |frames| {
+            let end = to.next().0.to_be_bytes();
+            self.tables.db.delete_range_cf_opt(frames, [0; 8], end, &synced())?;
+            self.tables.db.flush_cf(frames)?;
+            self.tables.rewrite(frames, &[0; 8], &end);
+            Ok(())
+        })?;
+        self.let_logs_go(to)
     }
 
     fn let_go(&self, to: Lsn) -> Result<(), JournalError> {
@@ -276,16 +291,16 @@ impl Log for RocksLog {
             return Ok(());
         }
         let events = self.tables.column(EVENTS);
-        self.tables.db.delete_range_cf_opt(events, first, end, &synced())?;
-        self.tables.db.flush_cf(events)?;
-        self.tables.rewrite(EVENTS, &first, &end);
+        self.tables.db.delete_range_cf_opt(&events, first, end, &synced())?;
+        self.tables.db.flush_cf(&events)?;
+        self.tables.rewrite(&events, &first, &end);
         Ok(())
     }
 
     fn remember(&mut self, tail: Tail) -> Result<(), JournalError> {
         self.marked(self.mark.write(tail).and_then(|()| self.mark.sync()))?;
         // Out of the write-ahead log and into table files, where every bit is under a checksum.
-        self.tables.db.flush_cf(self.tables.column(FRAMES))?;
+        self.tables.frames.flush()?;
         self.tables.flush_logged()
     }
 
@@ -309,9 +324,22 @@ impl Log for RocksLog {
     }
 }
 
-/// The last record of a column.
-fn last_of(tables: &RocksTables, column: &str) -> Result<Option<Tail>, JournalError> {
-    let mut iterator = tables.db.raw_iterator_cf_opt(tables.column(column), reading_one());
+/// The last records of all columns that have some.
+fn lasts(tables: &RocksTables) -> Result<Vec<Tail>, JournalError> {
+    let mut columns = tables.frames.all();
+    columns.push(tables.column(EVENTS));
+    let mut lasts = Vec::with_capacity(columns.len());
+    for column in columns {
+        lasts.extend(last_of(tables, &column)?);
+    }
+    Ok(lasts)
+}
+
+fn last_of(
+    tables: &RocksTables,
+    column: &Arc<BoundColumnFamily<'_>>,
+) -> Result<Option<Tail>, JournalError> {
+    let mut iterator = tables.db.raw_iterator_cf_opt(column, reading_one());
     iterator.seek_to_last();
     let records = Records::at(iterator)?;
     let Some(lsn) = records.lsn else { return Ok(None) };
@@ -322,20 +350,20 @@ fn last_of(tables: &RocksTables, column: &str) -> Result<Option<Tail>, JournalEr
 
 /// The records of one column, one after the other.
 struct Records<'a> {
-    iterator: DBRawIterator<'a>,
+    iterator: DBRawIteratorWithThreadMode<'a, Database>,
     /// Where it stands.
     lsn: Option<Lsn>,
 }
 
 impl<'a> Records<'a> {
     fn start(tables: &'a RocksTables, column: &str, from: &[u8]) -> Result<Self, JournalError> {
-        let mut iterator = tables.db.raw_iterator_cf_opt(tables.column(column), reading());
+        let mut iterator = tables.db.raw_iterator_cf_opt(&tables.column(column), reading());
         iterator.seek(from);
         Self::at(iterator)
     }
 
     /// From where the iterator stands.
-    fn at(iterator: DBRawIterator<'a>) -> Result<Self, JournalError> {
+    fn at(iterator: DBRawIteratorWithThreadMode<'a, Database>) -> Result<Self, JournalError> {
         let mut records = Self { iterator, lsn: None };
         records.look(Lsn(0))?;
         Ok(records)
@@ -363,9 +391,16 @@ impl<'a> Records<'a> {
     }
 }
 
-/// All but those that name the format.
-fn columns() -> impl Iterator<Item = &'static str> {
-    RECORDS.into_iter().chain(tables())
+/// Opens what lies in `dir` to read it: all columns but those that name the format.
+fn read_only(dir: &Path) -> Result<RocksTables, JournalError> {
+    let mut options = options();
+    options.create_if_missing(false);
+    let frames = frames::names(dir).map_err(|error| explain(dir, &error))?;
+    let mut columns = vec![DEFAULT, EVENTS];
+    columns.extend(frames.iter().map(String::as_str));
+    tables().for_each(|table| columns.push(table));
+    let db = Database::open_cf_for_read_only(&options, dir, columns, false);
+    RocksTables::new(db.map_err(|error| explain(dir, &error))?, &frames)
 }
 
 fn tables() -> impl Iterator<Item = &'static str> {
@@ -449,16 +484,15 @@ fn explain(dir: &Path, error: &rocksdb::Error) -> JournalError {
     }
     let mut readable = options();
     readable.set_wal_recovery_mode(DBRecoveryMode::PointInTime);
-    let last = DB::open_cf_for_read_only(&readable, dir, [FRAMES, EVENTS], false)
-        .ok()
-        .and_then(|db| {
-            let last = |column| {
-                let records = db.cf_handle(column)?;
-                let (key, _) = db.iterator_cf(records, IteratorMode::End).next()?.ok()?;
-                Some(u64::from_be_bytes(<[u8; 8]>::try_from(&*key).ok()?))
-            };
-            last(FRAMES).max(last(EVENTS))
-        })
-        .unwrap_or(0);
+    let mut records = frames::names(dir).unwrap_or_default();
+    records.push(EVENTS.to_owned());
+    let last = Database::open_cf_for_read_only(&readable, dir, &records, false).ok().map(|db| {
+        let last = |name: &String| {
+            let (key, _) = db.iterator_cf(&db.cf_handle(name)?, IteratorMode::End).next()?.ok()?;
+            Some(u64::from_be_bytes(<[u8; 8]>::try_from(&*key).ok()?))
+        };
+        records.iter().filter_map(last).max().unwrap_or(0)
+    });
+    let last = last.unwrap_or(0);
     JournalError::Damaged { lsn: Lsn(last).next(), why: text }
 }

@@ -9,6 +9,7 @@
 //! but the cut.
 
 use super::JournalError;
+use super::record::position_of;
 use std::fs::{self, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -24,11 +25,9 @@ const LAST: u8 = 4;
 /// The three kinds of record that describe the log itself.
 const OTHERS: [u8; 3] = [9, 10, 130];
 /// Tags of entries, `db/dbformat.h`.
+const COLUMN_DELETION: u8 = 4;
 const COLUMN_VALUE: u8 = 5;
 const COLUMN_RANGE_DELETION: u8 = 14;
-/// The numbers of the columns that hold records.
-const FRAMES: u64 = 1;
-const EVENTS: u64 = 2;
 /// `util/crc32c.h`.
 const MASK_DELTA: u32 = 0xa282_ead8;
 
@@ -207,16 +206,22 @@ fn fits(header: &[u8; HEADER], payload: &[u8]) -> bool {
 fn last_lsn(batch: &[u8]) -> Option<Lsn> {
     let (mut rest, mut last) = (batch.get(12..)?, None);
     while let Some((&tag, entry)) = rest.split_first() {
-        let Some((column, entry)) = varint(entry) else { break };
+        let Some((_column, entry)) = varint(entry) else { break };
         let Some((key, entry)) = text(entry) else { break };
-        let Some((_, entry)) = text(entry) else { break };
+        // A deletion has a key alone: what is destroyed (`tables`).
+        if tag == COLUMN_DELETION {
+            rest = entry;
+            continue;
+        }
+        let Some((value, entry)) = text(entry) else { break };
         rest = entry;
-        match (tag, column) {
-            (COLUMN_VALUE, FRAMES | EVENTS) => {
-                let lsn = <[u8; 8]>::try_from(key).map(|key| Lsn(u64::from_be_bytes(key)));
-                last = last.max(lsn.ok());
+        match tag {
+            // Columns of records come and go; a record says itself at which position it stands.
+            COLUMN_VALUE => {
+                let lsn = position_of(value).filter(|lsn| lsn.0.to_be_bytes() == key);
+                last = last.max(lsn);
             }
-            (COLUMN_VALUE | COLUMN_RANGE_DELETION, _) => {}
+            COLUMN_RANGE_DELETION => {}
             // The journal writes no other.
             _ => break,
         }
@@ -240,7 +245,7 @@ fn text(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Chain, Journal, Log as _, Table, replay, rocks};
+    use super::super::{Chain, Journal, Log as _, Table, Tail, replay, rocks};
     use super::*;
     use tallystick_ledger::types::Timestamp;
 
@@ -343,16 +348,23 @@ mod tests {
     /// early; when a record came first, pages were counted as records.
     #[test]
     fn records_are_found_in_a_write_among_pages() {
-        let entry = |tag: u8, column: u8, key: &[u8], value: &[u8]| {
-            let length = |bytes: &[u8]| u8::try_from(bytes.len()).unwrap();
-            let mut entry = vec![tag, column, length(key)];
-            entry.extend_from_slice(key);
-            entry.push(length(value));
-            entry.extend_from_slice(value);
-            entry
+        let length = |bytes: &[u8]| match bytes.len() {
+            short @ 0..128 => vec![u8::try_from(short).unwrap()],
+            long => {
+                vec![u8::try_from(long & 0x7f).unwrap() | 0x80, u8::try_from(long >> 7).unwrap()]
+            }
         };
-        let record = |column, lsn: u64| entry(COLUMN_VALUE, column, &lsn.to_be_bytes(), &[9; 100]);
+        let entry = |tag: u8, column: u8, key: &[u8], value: &[u8]| {
+            [&[tag, column], &*length(key), key, &*length(value), value].concat()
+        };
+        let record = |column, lsn: u64| {
+            let before = Tail { lsn: Lsn(lsn - 1), ..Tail::START };
+            let record = Chain::after(before, Timestamp(7)).frame(1, Timestamp(7), 2, 1, &[b"x"]);
+            entry(COLUMN_VALUE, column, &lsn.to_be_bytes(), &record.bytes)
+        };
         let page = || entry(COLUMN_VALUE, 4, &[7; 17], &[8; 90]);
+        // Of a table whose keys look like positions.
+        let row = || entry(COLUMN_VALUE, 7, &900u64.to_be_bytes(), &[1; 140]);
         let range = || entry(COLUMN_RANGE_DELETION, 3, &[1; 9], &[2; 9]);
         let write = |entries: &[Vec<u8>]| {
             let mut batch = vec![0; 12];
@@ -360,7 +372,10 @@ mod tests {
             last_lsn(&batch)
         };
         assert_eq!(write(&[record(1, 5), record(2, 6)]), Some(Lsn(6)));
-        assert_eq!(write(&[page(), range(), record(1, 5)]), Some(Lsn(5)));
+        assert_eq!(write(&[page(), range(), record(30, 5), row()]), Some(Lsn(5)));
+        // A key that is destroyed by another thread comes first.
+        let destroyed = || vec![COLUMN_DELETION, 9, 2, 7, 7];
+        assert_eq!(write(&[destroyed(), record(3, 8), destroyed()]), Some(Lsn(8)));
         assert_eq!(write(&[record(1, 300), page(), page(), page()]), Some(Lsn(300)));
         assert_eq!(write(&[page(), range()]), None);
         assert_eq!((write(&[]), last_lsn(&[1])), (None, None));

@@ -11,10 +11,7 @@ use super::super::{JournalError, Table, Tables as _, Tail, VisitPage};
 use super::format::{META_FORMAT, check_format_of, is_read, other_format};
 use super::options::options;
 use super::tables::RocksTables;
-use super::{
-    EVENTS, FRAMES, Journal, RocksLog, columns, explain, journal, last_of, mark_failed, meta,
-};
-use rocksdb::DB;
+use super::{Database, Journal, RocksLog, explain, journal, lasts, mark_failed, meta, read_only};
 use rocksdb::checkpoint::Checkpoint;
 use std::fs::File;
 use std::path::Path;
@@ -29,13 +26,12 @@ impl RocksLog {
         let known = self.marked(self.mark.read())?.unwrap_or(Tail::START);
         {
             let _alone = self.tables.keep_pages_out();
-            Checkpoint::new(&*self.tables.db)?.create_checkpoint(dir)?;
+            let checkpoint = Checkpoint::new(&*self.tables.db)?;
+            self.tables.frames.keep_while(|| checkpoint.create_checkpoint(dir))?;
         }
         let tail = {
             let copy = read_copy(dir)?;
-            let tails = [FRAMES, EVENTS].map(|column| last_of(&copy, column));
-            let tails = tails.into_iter().collect::<Result<Vec<_>, _>>()?;
-            tails.into_iter().flatten().fold(known, |a, b| if b.lsn > a.lsn { b } else { a })
+            lasts(&copy)?.into_iter().fold(known, |a, b| if b.lsn > a.lsn { b } else { a })
         };
         let marked = Mark::open(dir).and_then(|mark| mark.write(tail).and_then(|()| mark.sync()));
         marked.map_err(|error| mark_failed(dir, &error))?;
@@ -102,17 +98,13 @@ pub fn glance(
     let mut options = options();
     options.create_if_missing(false);
     let column = Table::Meta.name();
-    let db = DB::open_cf_for_read_only(&options, dir, [column], false)
+    let db = Database::open_cf_for_read_only(&options, dir, [column], false)
         .map_err(|error| explain(dir, &error))?;
-    RocksTables::new(db).scan(Table::Meta, from, to, visit)
+    RocksTables::new(db, &[])?.scan(Table::Meta, from, to, visit)
 }
 
 fn read_copy(dir: &Path) -> Result<RocksTables, JournalError> {
-    let mut options = options();
-    options.create_if_missing(false);
-    let db = DB::open_cf_for_read_only(&options, dir, columns(), false)
-        .map_err(|error| explain(dir, &error))?;
-    let tables = RocksTables::new(db);
+    let tables = read_only(dir)?;
     match meta::<2>(&tables, META_FORMAT)?.map(u16::from_le_bytes) {
         Some(found) if is_read(found) => Ok(tables),
         Some(found) => Err(other_format(found)),

@@ -20,7 +20,7 @@ const RUN_MAX: usize = 64;
 /// Bytes that are merged at once.
 const RUN_BYTES_MAX: usize = 64 << 20;
 
-/// Merges at most one run in each column that is kept for ever. (Frames go by whole files.) What
+/// Merges at most one run in each column that is kept for ever. (Frames go by whole columns.) What
 /// RocksDB cannot merge stays as it is; if it cannot write, the next write says so.
 pub(super) fn merge_small_files(tables: &RocksTables) -> Result<(), JournalError> {
     let files = tables.db.live_files()?;
@@ -34,7 +34,7 @@ pub(super) fn merge_small_files(tables: &RocksTables) -> Result<(), JournalError
         let mut options = CompactOptions::default();
         options.set_exclusive_manual_compaction(false);
         options.set_bottommost_level_compaction(BottommostLevelCompaction::Force);
-        tables.db.compact_range_cf_opt(tables.column(column), start, end, &options);
+        tables.db.compact_range_cf_opt(&tables.column(column), start, end, &options);
     }
     Ok(())
 }

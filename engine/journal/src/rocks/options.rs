@@ -8,8 +8,8 @@ use tallystick_ledger::limits::{STORE_FILES_MAX, STORE_FILES_MIN};
 const MEMTABLE_BYTES: usize = 64 << 20;
 /// Memtables that may wait to be written out before appends are slowed down.
 const MEMTABLES: i32 = 4;
-/// Bytes of write-ahead logs: what the memtables can hold, and as much again.
-const WAL_BYTES_MAX: u64 = 512 << 20;
+/// Bytes of write-ahead logs: what comes between two checkpoints, and while one is made, twice.
+const WAL_BYTES_MAX: u64 = 768 << 20;
 /// Bytes of RocksDB's list of its files before it is begun anew; a start reads it twice.
 const MANIFEST_BYTES_MAX: usize = 16 << 20;
 /// Bytes of one of RocksDB's own text logs, of which the newest few are kept.

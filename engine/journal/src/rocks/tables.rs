@@ -8,9 +8,10 @@
 //! newest (`wal`), so no write may stand unsynced at the end of one when the next is begun.
 
 use super::super::{JournalError, Table, Tables, VisitPage};
+use super::frames::Frames;
 use super::options::{past_the_log, reading, reading_one, synced};
-use super::{EVENTS, FRAMES};
-use rocksdb::{BottommostLevelCompaction, ColumnFamily, CompactOptions, DB, WriteBatch};
+use super::{Database, EVENTS};
+use rocksdb::{BottommostLevelCompaction, BoundColumnFamily, CompactOptions, WriteBatch};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 /// Pages that are synced together go through the write-ahead log up to so many bytes, where they
@@ -21,7 +22,9 @@ const LOGGED_BYTES_MAX: usize = 1 << 20;
 /// The tables of one data directory.
 #[derive(Clone)]
 pub(super) struct RocksTables {
-    pub db: Arc<DB>,
+    pub db: Arc<Database>,
+    /// Columns of the same database, of the log's.
+    pub frames: Frames,
     hands: Arc<[Mutex<Hand>; Table::ALL.len()]>,
     /// Held by whoever makes pages durable past the log; alone by who makes a copy.
     copying: Arc<RwLock<()>>,
@@ -54,11 +57,14 @@ impl Table {
 }
 
 impl RocksTables {
-    pub fn new(db: DB) -> Self {
-        Self { db: Arc::new(db), hands: Arc::default(), copying: Arc::default() }
+    /// Of a database that was opened with these columns of frames, among others.
+    pub fn new(db: Database, frames: &[String]) -> Result<Self, JournalError> {
+        let db = Arc::new(db);
+        let frames = Frames::of(&db, frames)?;
+        Ok(Self { db, frames, hands: Arc::default(), copying: Arc::default() })
     }
 
-    pub fn column(&self, name: &str) -> &ColumnFamily {
+    pub fn column(&self, name: &str) -> Arc<BoundColumnFamily<'_>> {
         self.db.cf_handle(name).expect("all column families were opened")
     }
 
@@ -66,18 +72,18 @@ impl RocksTables {
     pub fn flush_logged(&self) -> Result<(), JournalError> {
         let tables = Table::ALL.map(Table::name);
         for column in [EVENTS].into_iter().chain(tables) {
-            self.db.flush_cf(self.column(column))?;
+            self.db.flush_cf(&self.column(column))?;
         }
         Ok(())
     }
 
     /// Writes anew the files that hold some of these keys, without what was deleted.
-    pub fn rewrite(&self, column: &str, from: &[u8], to: &[u8]) {
+    pub fn rewrite(&self, column: &Arc<BoundColumnFamily<'_>>, from: &[u8], to: &[u8]) {
         let mut options = CompactOptions::default();
         // Whoever writes goes first.
         options.set_exclusive_manual_compaction(false);
         options.set_bottommost_level_compaction(BottommostLevelCompaction::Force);
-        self.db.compact_range_cf_opt(self.column(column), Some(from), Some(to), &options);
+        self.db.compact_range_cf_opt(column, Some(from), Some(to), &options);
     }
 
     /// While it is held, no page becomes durable past the log.
@@ -107,7 +113,7 @@ impl RocksTables {
 impl Tables for RocksTables {
     fn put(&self, table: Table, key: &[u8], page: &[u8]) -> Result<(), JournalError> {
         let mut hand = self.hand(table);
-        hand.pages.put_cf(self.column(table.name()), key, page);
+        hand.pages.put_cf(&self.column(table.name()), key, page);
         if hand.past || hand.pages.size_in_bytes() > table.logged_bytes_max() {
             self.put_past(&mut hand)?;
         }
@@ -121,7 +127,7 @@ impl Tables for RocksTables {
         if hand.past {
             let _may = self.past_the_log();
             self.put_past(&mut hand)?;
-            self.db.flush_cf(self.column(table.name()))?;
+            self.db.flush_cf(&self.column(table.name()))?;
             hand.past = false;
         } else if !hand.pages.is_empty() {
             self.db.write_opt(std::mem::take(&mut hand.pages), &synced())?;
@@ -130,11 +136,11 @@ impl Tables for RocksTables {
     }
 
     fn commit(&self, key: &[u8], entry: &[u8]) -> Result<(), JournalError> {
-        Ok(self.db.put_cf_opt(self.column(Table::Meta.name()), key, entry, &synced())?)
+        Ok(self.db.put_cf_opt(&self.column(Table::Meta.name()), key, entry, &synced())?)
     }
 
     fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, JournalError> {
-        let found = self.db.get_cf_opt(self.column(table.name()), key, &reading_one());
+        let found = self.db.get_cf_opt(&self.column(table.name()), key, &reading_one());
         found.map_err(|error| unreadable(table, &error))
     }
 
@@ -145,7 +151,7 @@ impl Tables for RocksTables {
         to: &[u8],
         visit: &mut VisitPage<'_>,
     ) -> Result<(), JournalError> {
-        let mut iterator = self.db.raw_iterator_cf_opt(self.column(table.name()), reading());
+        let mut iterator = self.db.raw_iterator_cf_opt(&self.column(table.name()), reading());
         iterator.seek(from);
         while let Some((key, page)) = iterator.item() {
             if key >= to {
@@ -162,17 +168,17 @@ impl Tables for RocksTables {
         // What was put before is removed too, wherever it is.
         self.put_past(&mut self.hand(table))?;
         // Whole files first, so that hardly anything is left for the tombstone to cover.
-        self.db.delete_file_in_range_cf(column, from, to)?;
-        Ok(self.db.delete_range_cf_opt(column, from, to, &synced())?)
+        self.db.delete_file_in_range_cf(&column, from, to)?;
+        Ok(self.db.delete_range_cf_opt(&column, from, to, &synced())?)
     }
 
     fn reclaim(&self, table: Table, from: &[u8], to: &[u8]) -> Result<(), JournalError> {
         let column = self.column(table.name());
-        self.db.flush_cf(column)?;
+        self.db.flush_cf(&column)?;
         let mut options = CompactOptions::default();
         // Whoever writes goes first.
         options.set_exclusive_manual_compaction(false);
-        self.db.compact_range_cf_opt(column, Some(from), Some(to), &options);
+        self.db.compact_range_cf_opt(&column, Some(from), Some(to), &options);
         Ok(())
     }
 
@@ -180,17 +186,17 @@ impl Tables for RocksTables {
         let column = self.column(table.name());
         // What was put before goes too, wherever it is.
         self.put_past(&mut self.hand(table))?;
-        self.db.delete_cf_opt(column, key, &synced())?;
+        self.db.delete_cf_opt(&column, key, &synced())?;
         // Out of the logs: one goes when no column needs anything of it any more. This column
         // first: what others write from here on lies in the next log.
-        self.db.flush_cf(column)?;
-        self.db.flush_cf(self.column(FRAMES))?;
+        self.db.flush_cf(&column)?;
+        self.frames.flush()?;
         self.flush_logged()?;
         // Out of the files: those that the key can be in are written anew, down to the last one.
         let mut options = CompactOptions::default();
         options.set_exclusive_manual_compaction(true);
         options.set_bottommost_level_compaction(BottommostLevelCompaction::Force);
-        self.db.compact_range_cf_opt(column, Some(key), Some(key), &options);
+        self.db.compact_range_cf_opt(&column, Some(key), Some(key), &options);
         Ok(())
     }
 

@@ -1,5 +1,6 @@
 use super::super::{Chain, conformance, replay};
 use super::*;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use tallystick_ledger::types::Timestamp;
 
 fn three_records(chain: &mut Chain, epoch: u32) -> Vec<Framed> {
@@ -131,6 +132,143 @@ fn a_trim_lets_the_write_ahead_logs_go() {
     let bytes: u64 = logs.map(|file| file.metadata().unwrap().len()).sum();
     // 560 MiB were written; what no file holds yet is at most what the memtables hold.
     assert!(bytes < 384 << 20, "{bytes} bytes of logs");
+}
+
+fn of_frames(db: &Database) -> Vec<String> {
+    let files = db.live_files().unwrap().into_iter().map(|file| file.column_family_name);
+    files.filter(|name| name.starts_with("frames")).collect()
+}
+
+/// Each was written twice, to the log and then to a file that the next trim deleted.
+#[test]
+fn frames_that_are_trimmed_in_time_are_never_written_to_a_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut chain, body) = (Chain::start(), vec![7; 1 << 20]);
+    let mut log = open(dir.path()).unwrap().log;
+    log.append(&[chain.frame(1, Timestamp(7), 16, 1, &[b"first"])]).unwrap();
+    let mut before = Lsn(0);
+    for _ in 0..4 {
+        let at = chain.tail().lsn;
+        for _ in 0..100 {
+            log.append(&[chain.frame(1, Timestamp(7), 2, 1, &[&body])]).unwrap();
+        }
+        // A checkpoint overtakes what came before it was begun.
+        log.trim(at).unwrap();
+        let mut first = None;
+        let mut look = |lsn, _: &[u8]| {
+            first = first.or(Some(lsn));
+            Ok(())
+        };
+        log.read(before.next(), &mut look).unwrap();
+        assert!(first.is_some_and(|lsn| lsn <= at.next()), "{first:?} was dropped, and not {at:?}");
+        before = at;
+    }
+    assert_eq!(of_frames(&log.tables.db), [""; 0]);
+    // At a stop they are.
+    log.remember(chain.tail()).unwrap();
+    assert!(!of_frames(&log.tables.db).is_empty());
+}
+
+#[test]
+fn frames_of_several_columns_are_read_in_order_from_any_position_and_over_starts() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut chain, body) = (Chain::start(), vec![7; (1 << 20) - 200]);
+    let mut log = open(dir.path()).unwrap().log;
+    for n in 0..100 {
+        let kind = if n % 9 == 0 { 16 } else { 2 };
+        let group = [0, 1].map(|_| chain.frame(1, Timestamp(7), kind, 1, &[&body]));
+        log.append(&group).unwrap();
+    }
+    assert!(log.tables.frames.all().len() > 4);
+    let positions = |log: &RocksLog, from: u64| {
+        let mut found = Vec::new();
+        log.read(Lsn(from), &mut |lsn, _| {
+            found.push(lsn.0);
+            Ok(())
+        })
+        .unwrap();
+        found
+    };
+    for from in [1, 2, 63, 64, 65, 66, 120, 200, 201] {
+        assert_eq!(positions(&log, from), (from..=200).collect::<Vec<_>>());
+    }
+    drop(log);
+    for _ in 0..2 {
+        assert_eq!(positions(&open_read_only(dir.path()).unwrap().log, 1).len(), 200);
+        assert_eq!(positions(&open(dir.path()).unwrap().log, 1).len(), 200);
+    }
+    // A trim in the middle of a column leaves it whole; a reclaim takes what is below.
+    let log = open(dir.path()).unwrap().log;
+    log.trim(Lsn(101)).unwrap();
+    let after = positions(&log, 1);
+    assert!(after.len() < 200 && after.ends_with(&(102..=200).collect::<Vec<_>>()));
+    log.reclaim(Lsn(101)).unwrap();
+    let frames = |found: &[u64]| found.iter().filter(|lsn| (*lsn - 1) / 2 % 9 != 0).count();
+    let (left, above) = (positions(&log, 1), (102..=200).collect::<Vec<_>>());
+    assert!(left.ends_with(&above));
+    assert_eq!(frames(&left), frames(&above));
+}
+
+/// What a thread does again and again beside appends.
+type Work<'a> = &'a (dyn Fn(&dyn Log, u8) + Sync);
+
+/// A column that was being written out, or deleted from, was dropped by somebody else, and RocksDB
+/// said so: the engine stopped, or a key that was to be destroyed stayed.
+#[test]
+fn columns_stay_while_somebody_works_on_them() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut journal = open(&dir.path().join("live")).unwrap();
+    let (mut chain, body) = (Chain::start(), vec![7; (1 << 20) - 200]);
+    journal.log.append(&[chain.frame(1, Timestamp(7), 16, 1, &[b"first"])]).unwrap();
+    let (at, done) = (AtomicU64::new(1), AtomicBool::new(false));
+    let behind = |by: u64| Lsn(at.load(Ordering::Relaxed).saturating_sub(by).max(1));
+    let running = || !done.load(Ordering::Relaxed);
+    let tables = journal.tables.clone();
+    let trims = |log: &dyn Log, _: u8| log.trim(behind(16)).unwrap();
+    let reclaims = |log: &dyn Log, _: u8| log.reclaim(behind(20)).unwrap();
+    let destroys = |_: &dyn Log, n: u8| {
+        tables.put(Table::PartyKeys, &[n], b"a key").unwrap();
+        tables.sync(Table::PartyKeys).unwrap();
+        tables.destroy(Table::PartyKeys, &[n]).unwrap();
+    };
+    let copies = |log: &dyn Log, n: u8| {
+        let durable = behind(0);
+        let copied = log.copy(&dir.path().join(format!("copy {n}"))).unwrap();
+        assert!(copied.lsn >= durable);
+    };
+    let threads: [Work<'_>; 4] = [&trims, &reclaims, &destroys, &copies];
+    std::thread::scope(|scope| {
+        for work in threads {
+            let log = journal.log.shared();
+            scope.spawn(move || {
+                let mut n = 0;
+                while running() && n < 40 {
+                    work(&*log, n);
+                    n += 1;
+                }
+            });
+        }
+        for _ in 0..60 {
+            let group = [2; 8].map(|kind| chain.frame(1, Timestamp(7), kind, 1, &[&body]));
+            journal.log.append(&group).unwrap();
+            at.store(chain.tail().lsn.0, Ordering::Relaxed);
+        }
+        done.store(true, Ordering::Relaxed);
+    });
+    assert_eq!(journal.log.resync().unwrap(), chain.tail());
+    for n in 0..40 {
+        let folder = dir.path().join(format!("copy {n}"));
+        if folder.exists() {
+            // Of frames some may be trimmed; those that are there follow each other.
+            let (copy, mut last) = (open_copy(&folder).unwrap().log, None);
+            let mut follow = |lsn: Lsn, _: &[u8]| {
+                assert!(last.is_none_or(|last: Lsn| last == Lsn(1) || last.next() == lsn));
+                last = Some(lsn);
+                Ok(())
+            };
+            copy.read(Lsn(1), &mut follow).unwrap();
+        }
+    }
 }
 
 /// Frames below the checkpoint stood in the log, and at a stop in a file beside later ones: 32 of
