@@ -1,9 +1,9 @@
 // A facilitator of the reference SDK (npm @x402/core) for our scheme, with everything in memory: what `make bench-x402`
 // compares the engine with. On Express, as the SDK's own examples are. It checks each signature, holds every channel's
 // total, and takes a payment only if it raises that total by the amount asked for. Nothing is durable, nothing is
-// netted, there are no limits and no receipts. PLAIN=1: node:http in Express's place. NOBLE=1: signatures by @noble/curves,
-// which the SDK's own schemes stand on, in the place of OpenSSL, which is the fastest that Node has.
-// Usage: node reference.mjs NETWORK. Prints HOST:PORT, and ends when its standard input does.
+// netted, there are no limits and no receipts. Signatures are checked by @noble/curves, which the SDK's own schemes stand on
+// through viem; with `openssl` by what is the fastest that Node has. PLAIN=1: node:http in Express's place.
+// Usage: node reference.mjs NETWORK [openssl]. Prints HOST:PORT, and ends when its standard input does.
 import { createPublicKey, verify } from "node:crypto";
 import { createServer } from "node:http";
 import { ed25519 } from "@noble/curves/ed25519.js";
@@ -13,7 +13,7 @@ import express from "express";
 
 const context = new TextEncoder().encode("tallystick 2026-11 channel v1");
 const network = process.argv[2];
-const noble = process.env.NOBLE === "1";
+const openssl = process.argv[3] === "openssl";
 
 /** Channels by what they are, and by their id. Keys and ids are computed once for each channel. */
 class Store {
@@ -76,9 +76,9 @@ class BatchSettlement {
     message.writeBigUInt64LE(total, 34);
     message.writeBigInt64LE(BigInt(voucher.expiresAt), 42);
     const signature = Buffer.from(voucher.signature, "hex");
-    const good = noble
-      ? ed25519.verify(signature, message, channel.raw, { zip215: false })
-      : verify(null, message, channel.key, signature);
+    const good = openssl
+      ? verify(null, message, channel.key, signature)
+      : ed25519.verify(signature, message, channel.raw, { zip215: false });
     return good ? undefined : "bad_signature";
   }
 

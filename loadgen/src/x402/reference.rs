@@ -5,6 +5,20 @@ use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
+/// What a facilitator of the reference SDK checks signatures with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Checker {
+    /// The library that the SDK's own schemes stand on.
+    Sdk,
+    /// The fastest that Node.js has.
+    OpenSsl,
+}
+
+impl Checker {
+    /// Each of them.
+    pub const ALL: [Self; 2] = [Self::Sdk, Self::OpenSsl];
+}
+
 /// A running facilitator. Dropped, it is killed and reaped; it also ends when its standard input
 /// does, so that it is never left behind.
 pub struct Reference {
@@ -18,10 +32,13 @@ impl Reference {
     ///
     /// # Errors
     /// When it cannot be started, or says nothing.
-    pub async fn start(program: &Path, network: &str) -> Result<Self, Error> {
+    pub async fn start(program: &Path, network: &str, by: Checker) -> Result<Self, Error> {
         let shown = program.display().to_string();
         let mut command = Command::new("node");
         command.arg(program).arg(network).stdin(Stdio::piped()).stdout(Stdio::piped());
+        if by == Checker::OpenSsl {
+            command.arg("openssl");
+        }
         let child = command.spawn().map_err(|why| {
             Error::Engine(format!("cannot start node {shown}: {why}; install Node.js 20 or newer"))
         })?;
