@@ -68,4 +68,4 @@ pub fn audit(source: &dyn Source, settings: Settings<'_>) -> Report {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

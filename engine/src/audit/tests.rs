@@ -2,7 +2,7 @@
 
 mod busy;
 mod example;
-mod eyes;
+pub(crate) mod eyes;
 mod flips;
 mod identities;
 mod made;

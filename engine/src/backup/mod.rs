@@ -24,7 +24,7 @@ pub use error::BackupError;
 pub use manifest::{FORMAT, Manifest, ManifestFile, Position};
 pub use restore::{Asked, Noted, RestoredTo, restore, root_key, which};
 pub use shelf::{Found, is_one, list, newest, prune};
-pub use verify::{Verified, verify};
+pub use verify::{Auditing, Verified, verify};
 
 /// The manifest's name in a backup.
 const MANIFEST: &str = "manifest.json";

@@ -6,7 +6,7 @@
 
 use super::archives::PutBack;
 use super::files::{Pace, Scratch, check, copy, make_folder, sync};
-use super::verify::{audited, check_mark};
+use super::verify::{Auditing, audited, check_mark};
 use super::{BackupError, LEDGER, Manifest, newest};
 use crate::audit::{Directory, Report};
 use crate::journal::rocks;
@@ -36,8 +36,8 @@ pub struct Asked<'a> {
     pub keep_root_key: bool,
     /// Where its archives go, or where they are: the `archive_dir` of the engine that starts on it.
     pub archive_dir: Option<&'a Path>,
-    /// Threads for the audit.
-    pub threads: usize,
+    /// How it is audited.
+    pub auditing: Auditing,
 }
 
 /// A ledger that was restored.
@@ -109,7 +109,7 @@ pub fn restore(asked: &Asked<'_>) -> Result<RestoredTo, BackupError> {
     let report = {
         let directory = Directory::open(&place.0, asked.archive_dir);
         let directory = directory.map_err(|error| BackupError::Differs(error.to_string()))?;
-        audited(&directory, &manifest, asked.threads)?
+        audited(&directory, &manifest, asked.auditing)?
     };
     let instance = Digest(*secret::fresh()?);
     let position = Lsn(manifest.position.lsn);

@@ -4,6 +4,7 @@ use super::files::{Pace, check, digest};
 use super::{BackupError, LEDGER, Manifest, archives};
 use crate::audit::{self, Directory, Report, Settings};
 use crate::journal::rocks;
+use crate::types::Lsn;
 use crate::vault::RootKey;
 use std::collections::BTreeSet;
 use std::fs;
@@ -20,6 +21,15 @@ pub struct Verified {
     pub is_marked: bool,
 }
 
+/// How a backup is audited.
+#[derive(Debug, Clone, Copy)]
+pub struct Auditing {
+    /// Threads that check signatures.
+    pub threads: usize,
+    /// See `Settings::own_keys_since`.
+    pub own_keys_since: Option<Lsn>,
+}
+
 /// Verifies a backup, with its own archives, or those of another folder: nothing in it is changed.
 ///
 /// # Errors
@@ -28,7 +38,7 @@ pub fn verify(
     backup: &Path,
     root_key: Option<&RootKey>,
     other: Option<&Path>,
-    threads: usize,
+    auditing: Auditing,
 ) -> Result<Verified, BackupError> {
     let manifest = Manifest::read(backup)?;
     if let Some(root_key) = root_key {
@@ -45,7 +55,7 @@ pub fn verify(
     let journal = rocks::open_copy(&ledger)?;
     let directory =
         Directory::new(&journal, dir).map_err(|error| BackupError::Differs(error.to_string()));
-    let report = audited(&directory?, &manifest, threads)?;
+    let report = audited(&directory?, &manifest, auditing)?;
     Ok(Verified { manifest, report, is_marked: root_key.is_some() })
 }
 
@@ -53,14 +63,15 @@ pub fn verify(
 pub(super) fn audited(
     directory: &Directory,
     manifest: &Manifest,
-    threads: usize,
+    auditing: Auditing,
 ) -> Result<Report, BackupError> {
+    let Auditing { threads, own_keys_since } = auditing;
     let settings = Settings {
         threads,
         first_key: None,
         operator_keys: &[],
         receipts: &[],
-        own_keys_since: None,
+        own_keys_since,
         progress: &|_| {},
     };
     let report = audit::audit(directory, settings);
@@ -103,4 +114,64 @@ fn check_names(ledger: &Path, manifest: &Manifest) -> Result<(), BackupError> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::audit::tests::eyes::by_an_older_engine;
+    use crate::backup::{Asked, Ours, Shelved, create, link, restore};
+    use crate::journal::Log as _;
+    use crate::types::{NetworkId, Timestamp};
+    use crate::vault::Vault;
+
+    /// Only an audit could be told since when the engine asks for keys of one's own, so that no
+    /// backup of a ledger with an older history was good.
+    #[test]
+    fn what_an_older_engine_let_stand_is_noted_where_a_backup_is_audited_too() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = |name: &str| dir.path().join(name);
+        let (records, key) = by_an_older_engine();
+        let last = records.last().unwrap().lsn;
+        let mut journal = rocks::open(&path("data")).unwrap();
+        journal.log.append(&records).unwrap();
+        let ours = Ours {
+            data_dir: path("data"),
+            log: journal.log.shared(),
+            vault: Vault::open(journal.tables.clone(), &path("root"), true).unwrap(),
+            network: NetworkId([9; 32]),
+            at: Timestamp(1),
+            archives: Shelved::default(),
+        };
+        let made = create(&ours, link(&ours, &key).unwrap(), &path("shelf")).unwrap();
+        let told = |report: &Report| {
+            let [note] = &report.notes[..] else { panic!("{:?}", report.notes) };
+            assert!(note.starts_with(&format!("record {last} stands by an older rule")), "{note}");
+        };
+        let refused = |error: BackupError| {
+            let BackupError::Audit(report) = error else { panic!("{error}") };
+            let difference = report.first_difference.unwrap().to_string();
+            assert!(difference.contains("the key of dora was made by ann"), "{difference}");
+        };
+        for (since, stands) in [(None, false), (Some(last), false), (Some(last.next()), true)] {
+            let auditing = Auditing { threads: 1, own_keys_since: since };
+            let found = verify(&made.folder, None, None, auditing);
+            let asked = Asked {
+                from: &path("shelf"),
+                data_dir: &path("new"),
+                root_key: &path("root"),
+                keep_root_key: false,
+                archive_dir: None,
+                auditing,
+            };
+            let restored = restore(&asked);
+            if stands {
+                told(&found.unwrap().report);
+                told(&restored.unwrap().report);
+            } else {
+                refused(found.unwrap_err());
+                refused(restored.unwrap_err());
+            }
+        }
+    }
 }

@@ -3,6 +3,7 @@
 use super::CliError;
 use super::output::printable;
 use crate::audit::{self, AuditError, Directory, Files, OperatorKey, Report, Settings, Source};
+use crate::backup::Auditing;
 use crate::proof::{Document, Receipt, Trust, check_document};
 use crate::types::{HexError, Lsn, SignerKey};
 use clap::Args;
@@ -46,6 +47,13 @@ pub struct AuditArgs {
     /// Receipts, as `tallystick receipt` writes them: their vouchers must be in the evidence
     #[arg(long = "receipt", value_name = "RECEIPT", num_args = 1..)]
     receipts: Vec<PathBuf>,
+    #[command(flatten)]
+    how: HowArgs,
+}
+
+/// How a history is audited, by whichever command.
+#[derive(Debug, Args)]
+pub struct HowArgs {
     /// The first record that an engine made which asks whether who acts has a key of their own, if
     /// an older one made the history up to there: what it let stand is noted, and no difference
     #[arg(long, value_name = "LSN")]
@@ -53,6 +61,15 @@ pub struct AuditArgs {
     /// Threads that check signatures [default: the cores]
     #[arg(long, value_name = "N")]
     threads: Option<usize>,
+}
+
+impl HowArgs {
+    /// The same for whoever audits.
+    pub(super) fn auditing(&self) -> Auditing {
+        let cores = || std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let threads = self.threads.unwrap_or_else(cores);
+        Auditing { threads, own_keys_since: self.own_keys_since.map(Lsn) }
+    }
 }
 
 /// What is audited.
@@ -72,9 +89,7 @@ struct OfArgs {
 /// # Errors
 /// When something differs, or cannot be read.
 pub fn run(args: &AuditArgs, json: bool) -> Result<(), CliError> {
-    let threads = args
-        .threads
-        .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, std::num::NonZero::get));
+    let Auditing { threads, own_keys_since } = args.how.auditing();
     let clock = std::time::Instant::now();
     let receipts = args.receipts.iter().map(|path| read_receipt(path));
     let receipts = receipts.collect::<Result<Vec<_>, _>>()?;
@@ -93,7 +108,7 @@ pub fn run(args: &AuditArgs, json: bool) -> Result<(), CliError> {
                 first_key: args.engine_key,
                 operator_keys: &args.operator_keys,
                 receipts: &receipts,
-                own_keys_since: args.own_keys_since.map(Lsn),
+                own_keys_since,
                 progress: &progress,
             };
             let report = audit::audit(&*source, settings);

@@ -1,5 +1,6 @@
 //! `backup`: made by the engine; listed, verified and pruned without one.
 
+use super::audit::HowArgs;
 use super::client::Session;
 use super::output::{Cell, Output, Record, printable};
 use super::{CliError, Target};
@@ -65,9 +66,8 @@ pub struct VerifyArgs {
     /// held them has none
     #[arg(long, value_name = "DIR")]
     archives: Option<PathBuf>,
-    /// Threads that check signatures [default: the cores]
-    #[arg(long, value_name = "N")]
-    threads: Option<usize>,
+    #[command(flatten)]
+    how: HowArgs,
 }
 
 const LIST_COLUMNS: [&str; 5] = ["folder", "created_at_us", "lsn", "files", "bytes"];
@@ -132,9 +132,8 @@ fn verify(args: &VerifyArgs, json: bool) -> Result<(), CliError> {
     let backup = backup::which(&args.dir).map_err(failed)?;
     let root_key = args.root_key_file.as_deref().map(backup::root_key).transpose();
     let root_key = root_key.map_err(failed)?;
-    let threads = args.threads.unwrap_or_else(threads);
-    let good = backup::verify(&backup, root_key.as_ref(), args.archives.as_deref(), threads)
-        .map_err(failed)?;
+    let (archives, auditing) = (args.archives.as_deref(), args.how.auditing());
+    let good = backup::verify(&backup, root_key.as_ref(), archives, auditing).map_err(failed)?;
     let Verified { manifest, report, is_marked } = good;
     let mut out = Output::new(json);
     let mut cells = vec![
@@ -151,8 +150,7 @@ fn verify(args: &VerifyArgs, json: bool) -> Result<(), CliError> {
     if !is_marked {
         not_checked.push("who made it: that takes the root key (--root-key-file)".to_owned());
     }
-    let not_checked = not_checked.into_iter().map(|what| Record(vec![("what", Cell::Text(what))]));
-    cells.push(("not_checked", Cell::Records(not_checked.collect())));
+    cells.push(("not_checked", said(not_checked)));
     cells.push(("good", Cell::Flag(true)));
     out.record(&Record(cells), &Default::default())?;
     out.finish()
@@ -168,7 +166,14 @@ pub(super) fn audited(report: &crate::audit::Report) -> Vec<(&'static str, Cell)
         ("windows", Cell::Count(report.counts.windows)),
         ("batches", Cell::Count(report.counts.batches)),
         ("voucher_signatures", Cell::Count(report.counts.voucher_signatures)),
+        ("notes", said(report.notes.clone())),
     ]
+}
+
+/// What an audit says in words.
+fn said(all: Vec<String>) -> Cell {
+    let one = |what| Record(vec![("what", Cell::Text(what))]);
+    Cell::Records(all.into_iter().map(one).collect())
 }
 
 fn prune(dir: &Path, keep: u32, json: bool) -> Result<(), CliError> {
@@ -187,10 +192,6 @@ fn prune(dir: &Path, keep: u32, json: bool) -> Result<(), CliError> {
 
 pub(super) fn failed(error: backup::BackupError) -> CliError {
     CliError::Failed(printable(&error.to_string()))
-}
-
-pub(super) fn threads() -> usize {
-    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }
 
 fn absolute(path: &Path) -> Result<PathBuf, CliError> {

@@ -1,6 +1,7 @@
 //! `restore`: a data directory from a backup, and the end of the hold that comes with it.
 
-use super::backup::{audited, failed, threads};
+use super::audit::HowArgs;
+use super::backup::{audited, failed};
 use super::client::Session;
 use super::output::{Cell, Output, Record};
 use super::proposal;
@@ -43,9 +44,8 @@ pub struct RestoreArgs {
     /// be the same
     #[arg(long, value_name = "DIR")]
     archive_dir: Option<PathBuf>,
-    /// Threads that check signatures [default: the cores]
-    #[arg(long, value_name = "N")]
-    threads: Option<usize>,
+    #[command(flatten)]
+    how: HowArgs,
 }
 
 /// `tallystick restore ...`
@@ -79,7 +79,7 @@ pub fn offline(args: &RestoreArgs, json: bool) -> Result<(), CliError> {
         root_key,
         keep_root_key: args.keep_root_key,
         archive_dir: args.archive_dir.as_deref(),
-        threads: args.threads.unwrap_or_else(threads),
+        auditing: args.how.auditing(),
     };
     let done = backup::restore(&asked).map_err(failed)?;
     let mut cells = vec![

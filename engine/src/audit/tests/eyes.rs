@@ -3,12 +3,14 @@
 
 use super::made::{Change as Made_, Made, party};
 use super::*;
+use crate::journal::Framed;
 use crate::ledger::event::{
     Change, ChangeProposed, Confirmation, CreditLimitSet, EyesSet, IdentityAdded, IdentityRotated,
     ProposalWithdrawn, WindowCut,
 };
 use crate::ledger::eyes::{credential_before, proposal_id};
 use crate::ledger::{Credential, Role, Scope, Via};
+use crate::sign::EngineKey;
 use crate::types::{AssetNumber, Lsn, Timestamp, Total, WindowNumber};
 
 fn limit(limit: u128) -> CreditLimitSet {
@@ -17,7 +19,10 @@ fn limit(limit: u128) -> CreditLimitSet {
 
 /// A deployment with four eyes, and what ann has proposed in it.
 fn proposed() -> (Made, Digest) {
-    let mut made = Made::new(Made_::default()).deployed();
+    proposed_in(Made::new(Made_::default()).deployed())
+}
+
+fn proposed_in(mut made: Made) -> (Made, Digest) {
     let operators = ["ann", "bob", "cleo"].map(str::to_owned).to_vec();
     made.event(Event::from(EyesSet { on: true, operators }));
     let id = proposes(&mut made, "ann", "first", Change::Limit(limit(5)));
@@ -130,7 +135,10 @@ fn who_is_let_in_by_one_is_found() {
 
 /// Dora's key was made by ann, and bob has confirmed her.
 fn with_dora() -> (Made, Caller) {
-    let (mut made, _) = proposed();
+    with_dora_in(proposed().0)
+}
+
+fn with_dora_in(mut made: Made) -> (Made, Caller) {
     let dora = IdentityAdded {
         name: "dora".into(),
         role: Role::Operator,
@@ -210,6 +218,18 @@ fn what_was_done_with_a_key_that_another_made_is_found() {
     };
     assert_eq!(goes_on(false), "");
     assert!(goes_on(true).contains("has had another key since"));
+}
+
+/// A journal without vouchers, of an engine that did not ask whose key it was, with that engine's
+/// key. In its last record dora has done something with the key that ann had made.
+pub(crate) fn by_an_older_engine() -> (Vec<Framed>, EngineKey) {
+    let (mut made, dora) = with_dora_in(proposed_in(Made::new(Made_::default())).0);
+    proposes_as(&mut made, dora);
+    let framed = |bytes: Vec<u8>| {
+        let lsn = bytes[8..].first_chunk().copied().map(u64::from_le_bytes);
+        Framed { lsn: Lsn(lsn.expect("a record has a header")), bytes }
+    };
+    (made.records.into_iter().map(framed).collect(), made.engine_key)
 }
 
 /// An engine that did not ask whose key it was let all of that stand: it is told by its record, and
