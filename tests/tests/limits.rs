@@ -7,8 +7,8 @@ use tallystick_tests::keys::{api_key, with};
 use tallystick_tests::page::Page;
 use tallystick_tests::wire::credential::Kind;
 use tallystick_tests::wire::{
-    AddIdentityRequest, CloseWindowRequest, Credential, Frame, GetNetworkRequest, GetStatusRequest,
-    Outcome, Role, RotateIdentityRequest,
+    AddIdentityRequest, CloseWindowRequest, Credential, Frame, GetChannelRequest,
+    GetNetworkRequest, GetStatusRequest, Outcome, Role, RotateIdentityRequest,
 };
 use tallystick_tests::{
     Client, Deployment, Engine, Launch, Signer, Voucher, World, files, frame, outcomes, refused,
@@ -109,6 +109,65 @@ async fn a_rate_holds_over_all_connections_of_an_identity_and_for_nobody_else() 
     let status = acks.unwrap().into_inner().next().await.unwrap().unwrap_err();
     assert!(told_to_wait(&status) > 30_000, "{status:?}");
     let ack = elsewhere.vouchers.submit(with(&free, more)).await.unwrap().into_inner();
+    assert_eq!(outcomes(&ack), [Outcome::Credited]);
+}
+
+/// What is told to the first of many calls at once that is refused.
+async fn first_refused<C>(calls: impl Iterator<Item = C>) -> Status
+where
+    C: Future<Output = Result<(), Status>> + Send + 'static,
+{
+    let mut all: tokio::task::JoinSet<_> = calls.collect();
+    while let Some(done) = all.join_next().await {
+        if let Err(status) = done.unwrap() {
+            return status;
+        }
+    }
+    panic!("all of them were answered")
+}
+
+/// Both were answered as fast as they were asked for, on the threads that everybody needs.
+#[tokio::test]
+async fn who_has_no_rate_asks_for_channels_and_sends_nothing_at_a_pace() {
+    let mut place = Place::new().await;
+    let (free, curious) = (
+        place.add("free", Role::Facilitator, 0).await,
+        place.add("curious", Role::Facilitator, 0).await,
+    );
+    let vouchers = place.vouchers(0, 0..1);
+    let Voucher { signer, payee, asset, lane, expires_at, .. } = vouchers[0].clone();
+    let first = frame(1, &vouchers);
+    place.client.vouchers.submit(with(&free, first)).await.unwrap();
+    let empty = (0..5_000).map(|_| {
+        let (mut api, sent) = (place.client.vouchers.clone(), with(&free, Frame::default()));
+        async move { api.submit(sent).await.map(drop) }
+    });
+    // One connection alone has fewer calls at once than are held.
+    let mut apis = vec![place.client.vouchers.clone()];
+    for _ in 0..9 {
+        apis.push(Client::connect(&place.engine).await.vouchers);
+    }
+    let questions = (0..5_000).map(|n| {
+        let asked = GetChannelRequest {
+            signer: Bytes::copy_from_slice(&signer.0),
+            payee: Bytes::copy_from_slice(&payee.0),
+            asset,
+            lane,
+            expires_at,
+        };
+        let (mut api, asked) = (apis[n % apis.len()].clone(), with(&curious, asked));
+        async move { api.get_channel(asked).await.map(drop) }
+    });
+    for (status, name) in
+        [(first_refused(empty).await, "free"), (first_refused(questions).await, "curious")]
+    {
+        assert!(told_to_wait(&status) > 0, "{status:?}");
+        assert!(status.message().contains(name), "{status:?}");
+        assert!(status.message().contains("calls a second"), "{status:?}");
+    }
+    // Vouchers are no calls.
+    let more = frame(2, &place.vouchers(0, 1..2));
+    let ack = place.client.vouchers.submit(with(&free, more)).await.unwrap().into_inner();
     assert_eq!(outcomes(&ack), [Outcome::Credited]);
 }
 

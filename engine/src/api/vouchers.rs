@@ -256,10 +256,10 @@ fn tell(room: mpsc::Permit<'_, Pending>, status: Option<Status>) {
 }
 
 impl Bringer {
-    /// Waits until a frame may come in by the rate of its identity. An empty one counts for one.
+    /// Waits until a frame may come in by the rate of its identity.
     async fn in_its_rate(&self, frame: &Taken, patience: Duration) -> Result<(), Status> {
         match &self.allowance {
-            Some(own) => own.brought(frame.count().max(1), patience).await,
+            Some(own) => own.brought(frame.count(), patience).await,
             None => Ok(()),
         }
     }

@@ -24,10 +24,14 @@ const _: () = assert!(IDENTITY_STREAMS_MAX >= 2 * WIDE.streams as usize);
 /// allows: as long as an answer may lie unread. What would have to wait longer is refused.
 pub const RATE_HELD_MAX: Duration = Duration::from_secs(30);
 
-/// Calls of operations (all but those of vouchers) that an identity may make that is no operator:
-/// pages of lists come one after the other, and a program that looks after agents makes some a
-/// second. Each is a line of the audit log, and a question to the one thread that decides.
+/// Calls that an identity may make that is no operator, but for those that bring vouchers or ask
+/// for headroom: pages of lists come one after the other, and a program that looks after agents
+/// makes some a second. Each is a line of the audit log, or a question to the one thread that
+/// decides. A frame without vouchers counts, too, where its identity has no rate.
 pub const IDENTITY_CALLS: Pace = Pace { count: 100, per: Duration::from_secs(1), burst: 500 };
+/// How long a question about one channel is held at most because its identity asks more often:
+/// whoever comes back with thousands of channels asks for one after the other, or for 64 at once.
+pub const CALL_HELD_MAX: Duration = Duration::from_secs(5);
 /// Of these, how many that change something: each is a record for ever. A thousand agents of a new
 /// owner are added at once; from then on 8,640 a day are 3 MB of records.
 pub const IDENTITY_CHANGES: Pace = Pace { count: 1, per: Duration::from_secs(10), burst: 1_024 };

@@ -5,7 +5,8 @@ use crate::api::limited::{Limit, refused, seconds};
 use crate::api::pace::Bucket;
 use crate::ledger::{Call, Identity, Role};
 use crate::limits::{
-    IDENTITY_CALLS, IDENTITY_CHANGES, IDENTITY_REVOCATIONS, IDENTITY_STREAMS_MAX, Pace, RETRY_SOON,
+    CALL_HELD_MAX, IDENTITY_CALLS, IDENTITY_CHANGES, IDENTITY_REVOCATIONS, IDENTITY_STREAMS_MAX,
+    Pace, RETRY_SOON,
 };
 use crate::pipeline::{Feed, Source};
 use crate::types::Lsn;
@@ -81,29 +82,26 @@ impl Allowance {
         self.kept.get_or_init(make);
     }
 
-    /// One more call of operations.
+    /// One more call, unless it is one of vouchers that has another bound. From when on it may be
+    /// answered: a question about a channel is held, as whoever resumes has thousands of them.
     ///
     /// # Errors
     /// RESOURCE_EXHAUSTED, with when to come again.
-    pub fn call(&self, call: Call) -> Result<(), Status> {
-        let Some(calls) = self.calls.as_ref().filter(|_| !call.is_of_vouchers()) else {
-            return Ok(());
-        };
+    pub fn call(&self, call: Call) -> Result<Instant, Status> {
         let (now, at_once, name) = (Instant::now(), Duration::ZERO, &self.name);
-        take(&calls.all, now, 1, at_once).map_err(|after| {
-            let Pace { count, .. } = IDENTITY_CALLS;
-            let text = format!(
-                "identity {name:?} makes more than {count} calls a second; come again in {}",
-                seconds(after)
-            );
-            refused(Limit::Calls, text, after)
-        })?;
+        let held = match (call, call.is_of_vouchers()) {
+            (Call::GetChannel | Call::GetReceipt, _) => CALL_HELD_MAX,
+            (_, true) => return Ok(now),
+            (_, false) => at_once,
+        };
+        let Some(calls) = &self.calls else { return Ok(now) };
+        let at = self.one_more(calls, now, held)?;
         let bucket = match (changes(call), call == Call::RevokeSigner) {
             (true, true) => &calls.revocations,
             (true, false) => &calls.changes,
-            (false, _) => return Ok(()),
+            (false, _) => return Ok(at),
         };
-        take(bucket, now, 1, at_once).map(drop).map_err(|after| {
+        take(bucket, now, 1, at_once).map_err(|after| {
             let text = format!(
                 "identity {name:?} has changed more than it may in this time ({}), and each change is a \
                  record for ever; come again in {}",
@@ -111,6 +109,18 @@ impl Allowance {
                 seconds(after)
             );
             refused(Limit::Changes, text, after)
+        })
+    }
+
+    fn one_more(&self, calls: &Calls, now: Instant, patience: Duration) -> Result<Instant, Status> {
+        take(&calls.all, now, 1, patience).map_err(|after| {
+            let (Pace { count, .. }, name) = (IDENTITY_CALLS, &self.name);
+            let text = format!(
+                "identity {name:?} makes more than {count} calls a second (questions about channels and frames \
+                 without vouchers are some, too); come again in {}",
+                seconds(after)
+            );
+            refused(Limit::Calls, text, after)
         })
     }
 
@@ -129,7 +139,8 @@ impl Allowance {
         })
     }
 
-    /// Waits until a frame of so many vouchers may come in. It counts as brought.
+    /// Waits until a frame of so many vouchers may come in. It counts as brought; one without any
+    /// for one voucher, and where there is no rate as a call.
     ///
     /// # Errors
     /// RESOURCE_EXHAUSTED when that is not before `patience` is over: nothing was counted.
@@ -144,8 +155,13 @@ impl Allowance {
     /// From when on it may.
     fn bring(&self, vouchers: usize, patience: Duration) -> Result<Instant, Status> {
         let now = Instant::now();
-        let Some((rate, bucket)) = &self.rate else { return Ok(now) };
-        take(bucket, now, vouchers, patience).map_err(|after| {
+        let Some((rate, bucket)) = &self.rate else {
+            return match &self.calls {
+                Some(calls) if vouchers == 0 => self.one_more(calls, now, patience),
+                Some(_) | None => Ok(now),
+            };
+        };
+        take(bucket, now, vouchers.max(1), patience).map_err(|after| {
             let name = &self.name;
             let text = format!(
                 "identity {name:?} may bring {rate} vouchers a second (--rate), and has brought more; \
@@ -208,7 +224,36 @@ mod tests {
         assert!(refused.metadata().contains_key("grpc-retry-pushback-ms"));
         let desk = identity(Role::Operator, 0);
         assert!((0..5_000).all(|_| desk.call(Call::RotateIdentity).is_ok()), "an operator may");
-        assert!((0..5_000).all(|_| own.call(Call::GetChannel).is_ok()), "no call of operations");
+        assert!((0..5_000).all(|_| own.call(Call::GetHeadroom).is_ok()), "it has its places");
+    }
+
+    /// Both were answered as fast as they were asked for, of who had no rate.
+    #[test]
+    fn questions_about_channels_and_empty_frames_are_held_and_then_refused() {
+        let now = Instant::now();
+        for call in [Call::GetChannel, Call::GetReceipt] {
+            let own = identity(Role::Facilitator, 0);
+            let asked: Vec<_> = (0..10_000).map_while(|_| own.call(call).ok()).collect();
+            assert!(asked.len() < 10_000 && asked.is_sorted(), "{}", asked.len());
+            let last = *asked.last().unwrap();
+            assert!(last > now && last <= Instant::now() + CALL_HELD_MAX);
+            let refused = own.call(call).unwrap_err();
+            assert!(refused.message().contains("100 calls a second"), "{}", refused.message());
+            assert!(refused.metadata().contains_key("grpc-retry-pushback-ms"));
+            assert!(own.call(Call::ListParties).is_err(), "the calls are counted together");
+            assert!(own.bring(4_096, Duration::ZERO).is_ok(), "and vouchers apart from them");
+            let desk = identity(Role::Operator, 0);
+            assert!((0..10_000).all(|_| desk.call(call).is_ok_and(|at| at <= Instant::now())));
+        }
+        let own = identity(Role::Facilitator, 0);
+        let burst = usize::try_from(IDENTITY_CALLS.burst).unwrap();
+        let empty = (0..10_000).map_while(|_| own.bring(0, Duration::ZERO).ok()).count();
+        assert!((burst..10_000).contains(&empty), "{empty}");
+        assert!(own.bring(0, CALL_HELD_MAX).unwrap() > now, "on a stream it is held");
+        // By the rate of who has one.
+        let bounded = identity(Role::Facilitator, 1);
+        let empty = (0..10_000).map_while(|_| bounded.bring(0, Duration::ZERO).ok()).count();
+        assert!(empty < burst, "{empty}");
     }
 
     #[test]

@@ -11,6 +11,7 @@ use hyper::{Request, Response};
 use std::convert::Infallible;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Instant;
 use tonic::Status;
 use tonic::body::Body;
 use tonic::codegen::Service;
@@ -60,15 +61,21 @@ where
                 return Box::pin(std::future::ready(Ok(refused)));
             }
         };
-        let may = entrant.allowance.as_ref().map_or(Ok(()), |own| own.call(entrant.call));
-        if let Err(too_often) = may {
-            trail::is_too_often();
-            return Box::pin(std::future::ready(Ok(too_often.into_http())));
-        }
+        let may = entrant.allowance.as_ref();
+        let at = match may.map_or_else(|| Ok(Instant::now()), |own| own.call(entrant.call)) {
+            Ok(at) => at,
+            Err(too_often) => {
+                trail::is_too_often();
+                return Box::pin(std::future::ready(Ok(too_often.into_http())));
+            }
+        };
         request.extensions_mut().insert(entrant.holder());
         request.extensions_mut().insert(entrant.clone());
         let (answer, access) = (self.inner.call(request), self.access.clone());
         Box::pin(async move {
+            if let Err(told) = access.held(&entrant, at).await {
+                return Ok(told.into_http());
+            }
             let answer = answer.await?;
             Ok(match may_be_long(entrant.call) {
                 true => answer.map(|body| Body::new(Ending::new(body, access, entrant))),

@@ -30,6 +30,7 @@ use crate::types::{ApiKey, Digest, Lsn, NotAKey, SignerKey, Timestamp, token_dig
 use allowance::Allowances;
 use hyper::HeaderMap;
 use std::sync::Arc;
+use std::time::Instant;
 use tokio::sync::watch;
 use tonic::{Request, Status};
 
@@ -306,6 +307,20 @@ impl Access {
                 false => Err(IdentityMisfit::Rotated(identity.name.clone()).into()),
             }
         })
+    }
+
+    /// Comes at this time, when who was let in may be answered.
+    ///
+    /// # Errors
+    /// Earlier, with what they are told, when they may not go on.
+    pub(in crate::api) async fn held(&self, entrant: &Entrant, at: Instant) -> Result<(), Status> {
+        if at <= Instant::now() {
+            return Ok(());
+        }
+        tokio::select! {
+            () = tokio::time::sleep_until(at.into()) => Ok(()),
+            told = self.clone().ended(entrant.clone()) => Err(told),
+        }
     }
 
     /// Comes when who was let in may not go on, with what they are told.

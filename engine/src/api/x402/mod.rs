@@ -261,38 +261,61 @@ impl X402 {
     }
 
     async fn channel(&self, headers: &HeaderMap, peer: Option<&Peer>, id: &str) -> Response {
-        match self.asker(Call::GetChannel, headers, peer) {
+        match self.asker(Call::GetChannel, headers, peer).await {
             Ok(asker) => told(lanes::one(&self.engine, &asker, id).await),
-            Err(denied) => refuse(&denied),
+            Err(refused) => *refused,
         }
     }
 
     async fn channels(&self, headers: &HeaderMap, peer: Option<&Peer>, body: &Bytes) -> Response {
-        match self.asker(Call::GetChannel, headers, peer) {
+        match self.asker(Call::GetChannel, headers, peer).await {
             Ok(asker) => told(lanes::several(&self.engine, &asker, body).await),
-            Err(denied) => refuse(&denied),
+            Err(refused) => *refused,
         }
     }
 
     async fn status(&self, headers: &HeaderMap, peer: Option<&Peer>, of: &str) -> Response {
         let Some(parts) = of.split_once(':') else {
-            return match self.access.admit_to(Call::GetReceipt, headers, peer) {
+            return match self.caller(Call::GetReceipt, headers, peer).await {
                 Ok(entrant) => told(self.identified(&entrant.caller.name, of).await),
-                Err(denied) => refuse(&denied),
+                Err(refused) => *refused,
             };
         };
-        match self.asker(Call::GetReceipt, headers, peer) {
+        match self.asker(Call::GetReceipt, headers, peer).await {
             Ok(asker) => told(lanes::commitment(&self.engine, &asker, parts).await),
-            Err(denied) => refuse(&denied),
+            Err(refused) => *refused,
         }
     }
 
-    /// Who asks about channels.
-    fn asker(&self, call: Call, headers: &HeaderMap, peer: Option<&Peer>) -> Result<Asker, Denied> {
+    /// Who asks about channels, once their pace lets them.
+    async fn asker(
+        &self,
+        call: Call,
+        headers: &HeaderMap,
+        peer: Option<&Peer>,
+    ) -> Result<Asker, Box<Response>> {
         match self.access.agent(headers) {
             Some(key) => Ok(Asker::Agent(key)),
-            None => self.access.admit_to(call, headers, peer).map(|it| Asker::Caller(it.own())),
+            None => self.caller(call, headers, peer).await.map(|it| Asker::Caller(it.own())),
         }
+    }
+
+    /// Who makes a call that is a question, once their pace lets them.
+    async fn caller(
+        &self,
+        call: Call,
+        headers: &HeaderMap,
+        peer: Option<&Peer>,
+    ) -> Result<Entrant, Box<Response>> {
+        let admitted = self.access.admit_to(call, headers, peer);
+        let entrant = admitted.map_err(|denied| Box::new(refuse(&denied)))?;
+        if let Some(own) = &entrant.allowance {
+            let at = own.call(call).map_err(|busy| Box::new(too_many(&busy)))?;
+            let held = self.access.held(&entrant, at).await;
+            let left = |told: Status| Box::new(wrong(StatusCode::UNAUTHORIZED, told.message()));
+            held.map_err(left)?;
+        }
+        Ok(entrant)
     }
 
     fn control<T>(&self, look: impl FnOnce(&crate::ledger::Control) -> T) -> T {
