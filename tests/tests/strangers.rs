@@ -1,11 +1,12 @@
 //! What a stranger on a connection can do: nothing that an honest client would notice.
 
-use std::io::{Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::time::Duration;
 use tallystick_tests::Outcome::Credited;
+use tallystick_tests::house::House;
 use tallystick_tests::page::Page;
 use tallystick_tests::raw::{Raw, grpc};
 use tallystick_tests::wire::{Ack, Frame, GetNetworkRequest, GetStatusRequest, WindowAssetRequest};
@@ -330,6 +331,30 @@ async fn who_is_refused_again_and_again_is_told_later_then_to_go_and_nobody_else
     let page = tokio::task::spawn_blocking(move || Page::of(&address)).await.unwrap();
     assert!(page.count("tallystick_refusals_held_total{listener=\"grpc\"}") > 0);
     assert_eq!(page.count("tallystick_refusals_held_total{listener=\"http\"}"), 0);
+}
+
+/// Webhooks that the provider has not signed were refused as fast as they came.
+#[test]
+fn webhooks_that_are_refused_again_and_again_are_told_later_and_then_to_go() {
+    let house = House::new(&[]);
+    let address = house.engine.as_ref().and_then(Engine::http).unwrap();
+    let forged = "POST /webhooks/card HTTP/1.1\r\nhost: engine\r\ncontent-length: 2\r\n\r\n{}";
+    let socket = TcpStream::connect(address).unwrap();
+    let mut lines = BufReader::new(socket.try_clone().unwrap()).lines();
+    let (mut refused, mut told) = (0, false);
+    while !told && refused < 10_000 {
+        // Many at once: they are answered one after the other.
+        told = (&socket).write_all(forged.repeat(50).as_bytes()).is_err();
+        for _ in 0..50 {
+            let head = lines.by_ref().map_while(Result::ok).take_while(|line| !line.is_empty());
+            let head: Vec<String> = head.collect();
+            refused += usize::from(head.iter().any(|line| line.ends_with(" 400 Bad Request")));
+            told |= head.is_empty() || head.iter().any(|line| line == "connection: close");
+        }
+    }
+    assert!(told && refused > 32, "after {refused}");
+    let page = Page::of(address);
+    assert!(page.count("tallystick_refusals_held_total{listener=\"http\"}") > 0);
 }
 
 /// Connections of one address that came and went took the engine's threads from everybody.

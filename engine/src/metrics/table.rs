@@ -199,7 +199,7 @@ table! {
         TOO_OFTEN "connections_too_often_total" Counter ["listener"]
             "Connections closed at once, because their address opened too many of late, or had too many calls refused";
         REFUSALS_HELD "refusals_held_total" Counter ["listener"]
-            "Calls and requests that were refused (no credential that counts, no such call, too large) and told so later, because much from their address was refused of late";
+            "Calls and requests that were refused (no credential that counts, no such call, too large, a webhook that is not signed) and told so later, because much from their address was refused of late";
         HANDSHAKES_FAILED "tls_handshakes_failed_total" Counter ["listener"]
             "TLS handshakes that failed";
         TLS_ENDS "tls_ends_timestamp_seconds" Gauge ["listener"]

@@ -110,12 +110,17 @@ impl Served {
         let is_open = open::is_request(request.uri().path());
         let too_many = is_open.then(|| open::request(guest).err()).flatten();
         let is_refused = too_many.is_some();
+        let is_webhook = is_webhook(request.uri().path());
         let mut answer = match too_many {
             Some(too_many) => *too_many,
             None => self.answer(request).await,
         };
         match answer.status() {
             _ if is_refused => guest.refused(1, self.stopping.clone()).await,
+            // Nobody is known by what the provider does not sign.
+            StatusCode::BAD_REQUEST if is_webhook => {
+                guest.refused(1, self.stopping.clone()).await;
+            }
             StatusCode::UNAUTHORIZED
             | StatusCode::FORBIDDEN
             | StatusCode::NOT_FOUND
@@ -150,6 +155,11 @@ impl Served {
         self.guest.sent();
         self.site.answer(Asked { head, body, peer: self.peer.clone() }).await
     }
+}
+
+/// Whether a request brings something that a provider must have signed.
+fn is_webhook(path: &str) -> bool {
+    path.trim_start_matches('/').split('/').next() == Some("webhooks")
 }
 
 /// A body of as much as there may be. One in a single piece, as nearly all are, is not copied, and
