@@ -65,8 +65,8 @@ pub const GROUP_BYTES_MAX: usize = 64 << 20;
 /// Records made durable by one fsync: bounds what a group of small records costs in memory.
 pub const GROUP_RECORDS_MAX: usize = 1 << 14;
 
-/// Groups between the sequencer and the journal, and between it and each shard: one is worked on,
-/// one waits; more would only add latency.
+/// Groups between the sequencer and each shard: one is worked on, one waits; more would only add
+/// latency. (None waits for the journal: what is not being written still grows.)
 pub const GROUP_QUEUE: usize = 2;
 
 /// Pages of a checkpoint between the shards and the keeper, each of up to `COPY_CHANNELS` channels.

@@ -81,7 +81,7 @@ table! {
         IN_FLIGHT "vouchers_in_flight" Gauge []
             "Vouchers that came in and are not answered";
         QUEUE "queue_depth" Gauge ["queue"]
-            "What waits in a queue of the pipeline: frames, asks, groups, items (of the fullest shard), pages";
+            "What waits in a queue of the pipeline: frames, asks, items (of the fullest shard), pages";
         HEADROOM "exposure_headroom_ratio" Gauge ["asset", "quantile"]
             "What parties may owe and do not yet, as a part of all that they may: the party with the least (0), and what one in twenty (0.05), one in four (0.25), one in two (0.5) is below. Counted in hundredths over those with a limit or a deposit, of many a part at a time";
         CHANNELS "channels" Gauge []

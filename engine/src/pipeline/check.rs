@@ -76,11 +76,9 @@ impl Worker {
             if !open {
                 return;
             }
-            if batch.hand.is_doubted() {
-                // Chunk after chunk of one frame this thread would have its core for as long as
-                // the system lets it, milliseconds in which whoever else has just woken waits.
-                std::thread::yield_now();
-            }
+            // Batch after batch this thread would have its core for as long as the system lets it,
+            // milliseconds in which whoever else has just woken waits.
+            std::thread::yield_now();
         }
     }
 

@@ -52,13 +52,6 @@ pub(super) struct Hand {
     doubted: bool,
 }
 
-impl Hand {
-    /// Whether something of it is of who is doubted.
-    pub fn is_doubted(&self) -> bool {
-        self.doubted
-    }
-}
-
 /// What keeps vouchers and frames under way bounded: given back when the frame is dropped.
 pub(super) struct Permit {
     fair: Weak<Fair>,

@@ -18,7 +18,7 @@ pub struct Vitals<'a> {
     /// The last durable record.
     pub durable: Lsn,
     /// How much waits in each queue.
-    pub queues: [(&'static str, usize); 5],
+    pub queues: [(&'static str, usize); 4],
     /// Vouchers received and not yet answered.
     pub inflight_vouchers: u64,
     /// Counters since the start.

@@ -6,7 +6,7 @@
 //! | `frames` | verify workers -> sequencer | a frame whose chunks are all checked | `INFLIGHT_FRAMES_MAX`; never full, for no more are under way. Workers rest at `DECIDING_VOUCHERS_MAX` checked and not answered |
 //! | `asks` | operators, readers -> sequencer | commands, questions | `COMMAND_QUEUE`; full: the caller is told |
 //! | `pages` | shards -> keeper | pages of a checkpoint | `PAGE_QUEUE`; full: the shard copies no more of it for a while |
-//! | `groups` | sequencer -> journal | the records of one fsync | `GROUP_QUEUE`; full: the sequencer waits, and groups grow |
+//! | `groups` | sequencer -> journal | the records of one fsync | none: handed over when the journal asks, and growing until then |
 //! | `items` | sequencer -> each shard | the same list of items | `GROUP_QUEUE`; full: the sequencer waits |
 //! | `parts` | shards -> sealer (in `settle`) | a cut window's obligations | `UNSEALED_WINDOWS_MAX` x shards; never full, since cuts are refused before |
 //!
@@ -140,6 +140,8 @@ struct Wiring {
     entries_least: u64,
     /// See `KNOWN_TOTALS`.
     known_totals: usize,
+    /// Groups that may wait for the journal.
+    groups_max: usize,
 }
 
 /// Starts the pipeline on a recovered state: its threads, the way in, and the parts of windows that
@@ -154,7 +156,7 @@ pub fn start<L: Log + 'static>(
 ) -> (Pipeline<L>, Intake, Receiver<SealedPart>) {
     let (verifier, entries_least) = (Arc::new(verifier), keep::ENTRIES_LEAST);
     let (options, known_totals) = (*options, KNOWN_TOTALS);
-    let wiring = Wiring { epoch, verifier, options, entries_least, known_totals };
+    let wiring = Wiring { epoch, verifier, options, entries_least, known_totals, groups_max: 0 };
     let tables = journal.tables.clone();
     let (wired, intake, parts_out) = wire(recovered, clock, journal, wiring);
     let Wired { sequencer, log, groups, durable, parts, pages_in, pages, keeper, reached, .. } =
@@ -182,7 +184,7 @@ fn wire<L: Log>(
     journal: Journal<L>,
     wiring: Wiring,
 ) -> (Wired<L>, Intake, Receiver<SealedPart>) {
-    let Wiring { epoch, verifier, options, entries_least, known_totals } = wiring;
+    let Wiring { epoch, verifier, options, entries_least, known_totals, groups_max } = wiring;
     let PipelineOptions { verify_threads, checkpoint_bytes, disk_reserve_bytes } = options;
     let Recovered { control, shards, keys, hasher, chain, unsealed, checkpoint, since, .. } =
         recovered;
@@ -193,7 +195,7 @@ fn wire<L: Log>(
     let (shared, meters) = ((control.clone(), tables.clone()), Arc::new(Meters::default()));
     let (fair, known) = (Fair::new(), Known::of_shards(usize::from(count), known_totals));
     let (frames_in, frames) = bounded(INFLIGHT_FRAMES_MAX);
-    let ((asks_in, asks), (groups_in, groups)) = (bounded(COMMAND_QUEUE), bounded(GROUP_QUEUE));
+    let ((asks_in, asks), (groups_in, groups)) = (bounded(COMMAND_QUEUE), bounded(groups_max));
     let (pages_in, pages) = bounded(PAGE_QUEUE);
     let (parts, parts_out) = bounded((UNSEALED_WINDOWS_MAX + 1) * usize::from(count));
     let (durable_in, durable) = watch::channel(chain.tail().lsn);
@@ -217,7 +219,7 @@ fn wire<L: Log>(
         (items_in, (Applier::new(shard, known.clone(), meters.clone()), items))
     };
     let (to_shards, shards): (Vec<_>, Vec<_>) = shards.into_iter().map(applier).unzip();
-    let queues = Queues::new(&frames_in, asks_in, &groups_in, &to_shards, &pages_in);
+    let queues = Queues::new(&frames_in, asks_in, &to_shards, &pages_in);
     let keeper = Keeper::new(log.shared(), shared.clone(), progress.clone(), usize::from(count));
     let sequencer = Sequencer {
         clock,

@@ -168,6 +168,11 @@ impl Order {
         Ok(Done::Now(lsn))
     }
 
+    /// Whether nothing is in the group.
+    pub fn is_empty(&self) -> bool {
+        self.draft.items.is_empty()
+    }
+
     /// Whether no more should go into the group.
     pub fn is_full(&self) -> bool {
         self.draft.bytes >= GROUP_BYTES_MAX || self.draft.items.len() >= GROUP_RECORDS_MAX

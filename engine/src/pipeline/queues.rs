@@ -4,7 +4,6 @@
 use super::frame::Frame;
 use super::group::{Ask, Item};
 use super::keep::Saved;
-use super::order::Group;
 use crossbeam::channel::Sender;
 use std::sync::Arc;
 
@@ -13,7 +12,6 @@ pub(super) struct Queues {
     frames: Sender<Arc<Frame>>,
     /// The one that is used, by the way in.
     pub asks: Sender<Ask>,
-    groups: Sender<Group>,
     items: Vec<Sender<Arc<[Item]>>>,
     pages: Sender<Saved>,
 }
@@ -22,21 +20,19 @@ impl Queues {
     pub fn new(
         frames: &Sender<Arc<Frame>>,
         asks: Sender<Ask>,
-        groups: &Sender<Group>,
         items: &[Sender<Arc<[Item]>>],
         pages: &Sender<Saved>,
     ) -> Self {
-        let (frames, groups, pages) = (frames.clone(), groups.clone(), pages.clone());
-        Self { frames, asks, groups, items: items.to_vec(), pages }
+        let (frames, pages) = (frames.clone(), pages.clone());
+        Self { frames, asks, items: items.to_vec(), pages }
     }
 
     /// How much waits in each; of the shards' in the fullest.
-    pub fn depths(&self) -> [(&'static str, usize); 5] {
+    pub fn depths(&self) -> [(&'static str, usize); 4] {
         let items = self.items.iter().map(Sender::len).max();
         [
             ("frames", self.frames.len()),
             ("asks", self.asks.len()),
-            ("groups", self.groups.len()),
             ("items", items.unwrap_or(0)),
             ("pages", self.pages.len()),
         ]

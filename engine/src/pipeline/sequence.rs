@@ -1,5 +1,5 @@
-//! The sequencer's thread: takes what is there, has it put in order, and hands groups on. Never
-//! waits for the disk but when two groups are ahead.
+//! The sequencer's thread: takes what is there, has it put in order, and hands it on as one group
+//! when the journal has room for one. Waits for the disk only where a group is full.
 
 use super::clock::{Clock, Note, Reading};
 use super::frame::Frame;
@@ -10,8 +10,7 @@ use crate::faults;
 use crate::journal::Tail;
 use crate::types::{Lsn, Timestamp};
 use crate::verify::Keys;
-use crossbeam::channel::{Receiver, Sender, never};
-use crossbeam::select;
+use crossbeam::channel::{Receiver, Select, Sender, TryRecvError, never};
 use rustix::time::{ClockId, clock_gettime};
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
@@ -31,35 +30,57 @@ pub(super) struct Sequencer {
     pub meters: Arc<Meters>,
 }
 
+/// What comes in by one queue, as long as somebody is left who could put anything in.
+struct Incoming<T> {
+    from: Receiver<T>,
+    open: bool,
+}
+
+impl<T> Incoming<T> {
+    fn new(from: &Receiver<T>) -> Self {
+        Self { from: from.clone(), open: true }
+    }
+
+    /// What is there, if anything is.
+    fn take(&mut self) -> Option<T> {
+        match self.from.try_recv() {
+            Ok(taken) => Some(taken),
+            Err(TryRecvError::Empty) => None,
+            Err(TryRecvError::Disconnected) => {
+                (self.open, self.from) = (false, never());
+                None
+            }
+        }
+    }
+}
+
 impl Sequencer {
     /// Works until ingress and operators are gone. Returns the chain's end.
     pub fn run(mut self) -> Tail {
-        let (mut frames, mut asks) = (self.frames.clone(), self.asks.clone());
-        let (mut frames_open, mut asks_open) = (true, true);
-        while frames_open || asks_open {
-            // Wait for something, then take what else is there: the group grows with the load.
-            select! {
-                recv(frames) -> frame => match frame {
-                    Ok(frame) => drop(self.frame(frame, clocks())),
-                    Err(_) => (frames_open, frames) = (false, never()),
-                },
-                recv(asks) -> ask => match ask {
-                    Ok(ask) => self.ask(ask, clocks()),
-                    Err(_) => (asks_open, asks) = (false, never()),
-                },
+        let (mut frames, mut asks) = (Incoming::new(&self.frames), Incoming::new(&self.asks));
+        while frames.open || asks.open || !self.order.is_empty() {
+            // What is taken is handed on once the journal has room for it. Until then the group
+            // grows: what came a moment later waits for no further one.
+            let mut next = Select::new_biased();
+            let room = (!self.order.is_empty()).then(|| next.send(&self.journal));
+            if !self.order.is_full() {
+                next.recv(&frames.from);
+                next.recv(&asks.from);
+            }
+            if Some(next.ready()) == room {
+                let group = self.order.group().expect("there is something in it");
+                if !self.hand_on(group) {
+                    break;
+                }
+                continue;
             }
             while !self.order.is_full() {
-                let (frame, ask) = (frames.try_recv(), asks.try_recv());
-                if frame.is_err() && ask.is_err() {
+                let (frame, ask) = (frames.take(), asks.take());
+                if frame.is_none() && ask.is_none() {
                     break;
                 }
                 frame.into_iter().for_each(|frame| drop(self.frame(frame, clocks())));
                 ask.into_iter().for_each(|ask| self.ask(ask, clocks()));
-            }
-            if let Some(group) = self.order.group()
-                && !self.hand_on(group)
-            {
-                break;
             }
         }
         self.order.tail()
@@ -130,4 +151,51 @@ pub(super) fn clocks() -> Reading {
     let nanos = u64::try_from(up.tv_nsec).unwrap_or_default();
     let monotonic = seconds.saturating_mul(1_000_000_000).saturating_add(nanos);
     Reading { wall, monotonic }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{PipelineOptions, Wired, Wiring, recover, wire};
+    use super::*;
+    use crate::journal::memory::Memory;
+    use crate::ledger::{Caller, Genesis, Request, Wish};
+    use crate::types::{AssetDef, AssetNumber, Digest, NetworkId, SettlementModel};
+    use crate::verify::{Options, Verifier};
+
+    /// What came while the journal was busy waited for up to three groups, and then for its own.
+    #[test]
+    fn what_comes_while_the_journal_is_busy_is_one_group() {
+        let mut journal = Memory::journal();
+        let genesis = Genesis { network: NetworkId([1; 32]), lifetime_seconds_max: 60 };
+        let recovered = recover(&mut journal, 1, 1, || (genesis, clocks().wall)).unwrap();
+        let clock = recovered.clock_at(clocks(), false).unwrap();
+        let verifier = Arc::new(Verifier::new(Options::default()).unwrap());
+        let options =
+            PipelineOptions { verify_threads: 1, checkpoint_bytes: 1 << 30, disk_reserve_bytes: 0 };
+        let wiring = Wiring {
+            epoch: 1,
+            verifier,
+            options,
+            entries_least: 1,
+            known_totals: 1,
+            groups_max: 0,
+        };
+        let (wired, intake, _parts) = wire(recovered, clock, journal, wiring);
+        let Wired { sequencer, groups, workers, shards: _shards, .. } = wired;
+        drop(workers);
+        let sequencer = std::thread::spawn(move || sequencer.run());
+        let create = |number| {
+            let request = Request { id: format!("r{number}"), content: Digest([1; 32]) };
+            let (code, model) = ("EUR".into(), SettlementModel::Bilateral);
+            let asset = AssetDef { number: AssetNumber(number), code, scale: 2, model };
+            let wish = Wish::CreateAsset { asset };
+            intake.tell(wish.by(Caller::grpc(String::new()), request)).unwrap()
+        };
+        let decided = |number| create(number).blocking_recv().unwrap()[0].is_ok();
+        // Nobody takes the first one, and all others are decided all the same.
+        assert!((1..=9).all(decided));
+        assert_eq!(groups.recv().unwrap().records.len(), 9);
+        drop(intake);
+        assert_eq!(sequencer.join().unwrap().lsn, Lsn(10));
+    }
 }

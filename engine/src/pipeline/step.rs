@@ -16,7 +16,7 @@ use crate::journal::{Journal, JournalError, Log, Tables};
 use crate::ledger::Command;
 use crate::ledger::control::Control;
 use crate::ledger::{SealedPart, Shard};
-use crate::limits::VERIFY_CHUNK;
+use crate::limits::{GROUP_QUEUE, VERIFY_CHUNK};
 use crate::types::Lsn;
 use crate::verify::Verifier;
 use crossbeam::channel::{Receiver, Sender};
@@ -100,7 +100,10 @@ impl<L: Log> Stepper<L> {
         let StepOptions { checkpoint_bytes, entries_least, known_totals } = options;
         let options =
             PipelineOptions { verify_threads: 1, checkpoint_bytes, disk_reserve_bytes: 0 };
-        let wiring = Wiring { epoch, verifier, options, entries_least, known_totals };
+        // Whoever moves the stages hands a group over in two steps; more may lie between them here
+        // than between threads.
+        let groups_max = GROUP_QUEUE;
+        let wiring = Wiring { epoch, verifier, options, entries_least, known_totals, groups_max };
         let tables = journal.tables.clone();
         let (wired, intake, parts_out) = super::wire(recovered, clock, journal, wiring);
         let Wired { sequencer, log, groups, durable, parts, pages_in, pages, keeper, .. } = wired;
