@@ -152,6 +152,12 @@ impl Clock {
         Ok((clock, slow.then_some(Note::Slow { by: behind })))
     }
 
+    /// The timestamp that was given last; before that, the one to start at.
+    #[must_use]
+    pub fn last(&self) -> Timestamp {
+        self.last
+    }
+
     /// The timestamp of the next record, never before the last, and what is to be said of the
     /// clocks.
     pub fn read(&mut self, reading: Reading) -> (Timestamp, Option<Note>) {

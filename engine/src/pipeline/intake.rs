@@ -430,6 +430,12 @@ impl Intake {
         self.0.keys.view().get(&signer).map(verify::Key::party)
     }
 
+    /// What is counted of the pipeline, which lasts as long as whoever holds it.
+    #[must_use]
+    pub fn meters(&self) -> &Arc<Meters> {
+        &self.0.meters
+    }
+
     /// How the pipeline is.
     #[must_use]
     pub fn vitals(&self) -> Vitals<'_> {

@@ -4,6 +4,7 @@
 //! Reads the clocks of threads and process; nothing it measures ever decides anything. No lock, and
 //! what is counted for each voucher is counted once a frame.
 
+use super::clock::Clock;
 use crate::limits::{METERED_ONE_IN, METERED_SIGNATURES};
 use crate::metrics::{Taken, Times};
 use crate::types::{Outcome, Timestamp};
@@ -28,6 +29,8 @@ pub struct Meters {
     sync: Times,
     /// The records' time less the wall clock's, in microseconds.
     skew: AtomicI64,
+    /// See `time`.
+    time: AtomicI64,
 }
 
 /// Vouchers by the byte of their outcome.
@@ -75,6 +78,11 @@ pub struct Way {
 pub const STAGES: [&str; 3] = ["check", "order", "settle"];
 
 impl Meters {
+    /// Nothing is counted, and the records' time is where this clock starts.
+    pub(super) fn of(clock: &Clock) -> Self {
+        Self { time: AtomicI64::new(clock.last().0), ..Self::default() }
+    }
+
     /// Counts a batch of so many signatures. What is done for it is to be done by `Lap::time`.
     pub fn batch(&self, signatures: usize) -> Lap<'_> {
         let few = signatures < METERED_SIGNATURES;
@@ -114,6 +122,7 @@ impl Meters {
 
     /// Notes how far the records' time is from the wall clock's.
     pub(super) fn clocks(&self, record: Timestamp, wall: Timestamp) {
+        self.time.store(record.0, Ordering::Relaxed);
         self.skew.store(record.0.saturating_sub(wall.0), Ordering::Relaxed);
     }
 
@@ -145,6 +154,14 @@ impl Meters {
     #[must_use]
     pub fn skew_us(&self) -> i64 {
         self.skew.load(Ordering::Relaxed)
+    }
+
+    /// The records' time when the last thing was put in order; before that, at which it starts. It
+    /// never goes back. Whoever was answered by a shard reads no earlier one than that by which the
+    /// shard has forgotten what expired.
+    #[must_use]
+    pub fn time(&self) -> Timestamp {
+        Timestamp(self.time.load(Ordering::Relaxed))
     }
 
     /// Signatures checked.

@@ -192,7 +192,7 @@ fn wire<L: Log>(
     let progress = Arc::new(Progress::new(checkpoint, entries_least));
     let count = u16::try_from(shards.len()).expect("shards are bounded");
     let (control, keys) = (Arc::new(RwLock::new(control)), Arc::new(keys));
-    let (shared, meters) = ((control.clone(), tables.clone()), Arc::new(Meters::default()));
+    let (shared, meters) = ((control.clone(), tables.clone()), Arc::new(Meters::of(&clock)));
     let (fair, known) = (Fair::new(), Known::of_shards(usize::from(count), known_totals));
     let (frames_in, frames) = bounded(INFLIGHT_FRAMES_MAX);
     let ((asks_in, asks), (groups_in, groups)) = (bounded(COMMAND_QUEUE), bounded(groups_max));

@@ -45,7 +45,7 @@ pub use accounts::{Over, let_accounts_go};
 pub use archive::{Archive, NotLoaded};
 pub use batches::{Clearing, Computed, CreateBatch, Ready, Work, create_batch_by};
 pub use budgets::warn_of_budgets;
-pub use claims::{Charging, Claim, Claims, Ended, Mine, Row, Turn};
+pub use claims::{Charges, Charging, Claim, ClaimStep, Claims, Found, NotBrought};
 pub use desk::{FileDesk, Folders};
 pub use engine::{Engine, Setup as EngineSetup};
 pub use evidence::{NotProved, Request as EvidenceRequest, export, prove, signed_end};

@@ -27,7 +27,7 @@ use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::Response;
 use counted::Counted;
-use gather::{Gatherer, Got, Way};
+use gather::{By, Gatherer, Got, Way};
 use lanes::{Asker, NoAnswer};
 use messages::{Asset, Assets, Extra, Settled, Signers, Supported, SupportedKind, Verified, Wrong};
 use read::{Charge, SCHEME_SPOKEN, VERSION_SPOKEN};
@@ -71,7 +71,7 @@ impl X402 {
         id.truncate(NETWORK_DIGITS);
         let network = format!("tallystick:{id}");
         let (gatherer, claims) = (Gatherer::new(engine.clone()), Claims::start(&engine));
-        claims.resume(&engine).await;
+        identified::resume(&engine, &gatherer, &claims).await;
         let counted = Counted::default();
         Self { gatherer, claims, counted, engine, access, network }
     }
@@ -277,7 +277,7 @@ impl X402 {
     async fn status(&self, headers: &HeaderMap, peer: Option<&Peer>, of: &str) -> Response {
         let Some(parts) = of.split_once(':') else {
             return match self.caller(Call::GetReceipt, headers, peer).await {
-                Ok(entrant) => told(self.identified(&entrant.caller.name, of).await),
+                Ok(entrant) => told(self.identified(&By::of(&entrant), of).await),
                 Err(refused) => *refused,
             };
         };

@@ -8,20 +8,25 @@
 //! behind it. A start says of every claim without an end what came of it, before anybody can charge
 //! the same voucher for somebody else.
 //!
-//! Rows lie in periods, and go with their whole period. Decides nothing about money.
+//! Rows lie in periods of the records' time, and go with their whole period. Decides nothing about
+//! money.
 
+mod bring;
 mod rows;
+mod step;
 mod writer;
 
-pub use rows::Row;
+pub use bring::{Charges, Found, NotBrought};
+pub use step::ClaimStep;
 
 use super::Engine;
 use crate::faults;
+use crate::journal::JournalError;
 use crate::limits::CLAIMS_AT_ONCE;
-use crate::pipeline::{self, Busy, stop_at_once};
+use crate::pipeline::{Intake, stop_at_once};
 use crate::types::{Amount, Digest, Lsn, Packed, SIGNATURE_BYTES, VOUCHER_BYTES};
-use crossbeam::channel::{Sender, unbounded};
-use rows::Rows;
+use crossbeam::channel::{Receiver, Sender, unbounded};
+use rows::{Row, Rows};
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -97,28 +102,37 @@ impl Claims {
     /// Starts the thread.
     #[must_use]
     pub fn start(engine: &Engine) -> Self {
-        let tables = engine.intake().tables().clone();
-        let (rows, left) = Rows::open(tables).unwrap_or_else(|error| stop_at_once(&error));
-        let (asks, asked) = unbounded();
-        let (live, open) = (All::default(), Arc::default());
-        let writer = Writer::new(rows, live.clone(), Arc::clone(&open));
+        let wired = Self::wired(engine.intake());
+        let (mut claims, writer, asked) = wired.unwrap_or_else(|error| stop_at_once(&error));
         let thread = std::thread::Builder::new().name("claims".to_owned());
         let thread = thread.spawn(move || writer.run(&asked)).expect("the system starts a thread");
-        let (room, left) = (Arc::new(Semaphore::new(CLAIMS_AT_ONCE)), Mutex::new(left));
-        let (asks, charging, thread) = (Some(asks), Arc::default(), Some(thread));
-        Self { asks, room, live, left, open, charging, thread }
+        claims.thread = Some(thread);
+        claims
+    }
+
+    /// With what writes them, and what that is asked.
+    fn wired(intake: &Intake) -> Result<(Self, Writer, Receiver<Asked>), JournalError> {
+        let (tables, meters) = (intake.tables().clone(), intake.meters().clone());
+        let (rows, left) = Rows::open(tables, rows::period(meters.time()))?;
+        let ((asks, asked), room) = (unbounded(), Arc::new(Semaphore::new(CLAIMS_AT_ONCE)));
+        let (live, open) = (All::default(), Arc::<AtomicUsize>::default());
+        let writer = Writer::new(rows, live.clone(), open.clone(), meters);
+        let (asks, left, charging, thread) = (Some(asks), Mutex::new(left), Arc::default(), None);
+        Ok((Self { asks, room, live, left, open, charging, thread }, writer, asked))
     }
 
     /// Says, durably, what came of every claim that the last process left without an end. Nobody is
     /// served before.
-    pub async fn resume(&self, engine: &Engine) {
+    pub async fn resume<C: Charges>(&self, charges: &C) {
         let open = std::mem::take(&mut *self.left.lock().unwrap_or_else(PoisonError::into_inner));
         let mut ended = Vec::new();
         for (identifier, row) in open {
-            let came_of_it = match came_of(engine, &row.claim).await {
-                Ok(Some(came_of_it)) => came_of_it,
+            let total = Packed(&row.claim.voucher).cumulative();
+            let came_of_it = match bring::found(charges, &row.claim).await {
+                Ok(Found::Charged(lsn)) => Ended::Charged(lsn, total),
+                Ok(Found::Not) => Ended::Refused,
                 // No later start can say it either.
-                Ok(None) => {
+                Ok(Found::Unknown) => {
                     self.ask(Ask::Leave(identifier)).await;
                     continue;
                 }
@@ -253,19 +267,4 @@ impl Drop for Charging {
     fn drop(&mut self) {
         self.all.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.signature);
     }
-}
-
-/// What the ledger says of a claim; `None` where its channel has gone on, or was forgotten.
-async fn came_of(engine: &Engine, claim: &Claim) -> Result<Option<Ended>, Busy> {
-    let voucher = Packed(&claim.voucher);
-    let channel = engine.hasher().channel(voucher);
-    let found = engine.newest_of_all(&[channel]).await?.pop().flatten();
-    Ok(match found {
-        Some(newest) if newest.voucher == claim.voucher => {
-            Some(Ended::Charged(newest.lsn, voucher.cumulative()))
-        }
-        Some(newest) if newest.voucher().cumulative() >= voucher.cumulative() => None,
-        None if voucher.expires_at() <= pipeline::now().seconds() => None,
-        Some(_) | None => Some(Ended::Refused),
-    })
 }

@@ -8,8 +8,7 @@
 use super::{Claim, Ended};
 use crate::journal::{JournalError, Table, Tables};
 use crate::limits::CLAIM_PERIOD_SECONDS;
-use crate::pipeline;
-use crate::types::{Amount, Digest, Lsn, VOUCHER_BYTES};
+use crate::types::{Amount, Digest, Lsn, Timestamp, VOUCHER_BYTES};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
@@ -84,12 +83,15 @@ pub(super) struct Rows {
 
 impl Rows {
     /// The rows in a data directory, and those without an end that still count.
-    pub fn open(tables: Arc<dyn Tables>) -> Result<(Self, Vec<(Digest, Row)>), JournalError> {
+    pub fn open(
+        tables: Arc<dyn Tables>,
+        period: u64,
+    ) -> Result<(Self, Vec<(Digest, Row)>), JournalError> {
         let (open, marks) = (BTreeMap::new(), HashMap::new());
         let mut this = Self { tables, open, marks, next: 0, past: 0, swept: 0 };
         let places = match this.tables.get(Table::Payments, &MARK)? {
             Some(_) => this.marked()?,
-            None => this.unmarked()?,
+            None => this.unmarked(period)?,
         };
         this.past = this.next;
         let mut left = Vec::new();
@@ -125,8 +127,8 @@ impl Rows {
     }
 
     /// Every row that counts, as engines before marks left them.
-    fn unmarked(&self) -> Result<Vec<Place>, JournalError> {
-        let (from, mut places) = (period().saturating_sub(1).to_be_bytes(), Vec::new());
+    fn unmarked(&self, period: u64) -> Result<Vec<Place>, JournalError> {
+        let (from, mut places) = (period.saturating_sub(1).to_be_bytes(), Vec::new());
         self.tables.scan(Table::Payments, &from, &MARK, &mut |key, bytes| {
             let Some((period, identifier)) = key.split_first_chunk::<8>() else { return Ok(()) };
             let (period, identifier) = (u64::from_be_bytes(*period), identifier.try_into());
@@ -229,9 +231,9 @@ impl Rows {
     }
 }
 
-/// Now.
-pub(super) fn period() -> u64 {
-    u64::try_from(pipeline::now().seconds() / CLAIM_PERIOD_SECONDS).unwrap_or(0)
+/// In which one a moment lies.
+pub(super) fn period(at: Timestamp) -> u64 {
+    u64::try_from(at.seconds() / CLAIM_PERIOD_SECONDS).unwrap_or(0)
 }
 
 fn key(period: u64, Digest(identifier): Digest) -> [u8; 40] {
@@ -252,13 +254,15 @@ mod tests {
     use super::*;
     use crate::journal::memory::Memory;
 
+    const NOW: u64 = 20_000;
+
     fn row(amount: u64, period: u64) -> Row {
         let claim = Claim { voucher: [7; VOUCHER_BYTES], amount: Amount(amount) };
         Row { claim, ended: None, period }
     }
 
     fn reopen(tables: &Arc<Memory>) -> (Rows, Vec<Digest>) {
-        let (rows, left) = Rows::open(tables.clone()).unwrap();
+        let (rows, left) = Rows::open(tables.clone(), NOW).unwrap();
         let mut left: Vec<_> = left.into_iter().map(|(identifier, _)| identifier).collect();
         left.sort();
         (rows, left)
@@ -279,7 +283,7 @@ mod tests {
         let tables = Arc::new(Memory::default());
         let (mut rows, left) = reopen(&tables);
         assert_eq!(left, []);
-        let now = period();
+        let now = NOW;
         let id = |n: u32| content(n);
         for n in 0..1_000 {
             rows.begin(id(n), &row(5, now)).unwrap();
@@ -323,7 +327,7 @@ mod tests {
     fn what_nothing_can_be_found_out_of_is_looked_for_once() {
         let tables = Arc::new(Memory::default());
         let (mut rows, _) = reopen(&tables);
-        let now = period();
+        let now = NOW;
         rows.begin(content(1), &row(5, now)).unwrap();
         rows.begin(content(2), &row(5, now)).unwrap();
         rows.sync().unwrap();
@@ -347,7 +351,7 @@ mod tests {
     #[test]
     fn rows_of_an_engine_that_had_no_marks_are_looked_through_once() {
         let tables = Arc::new(Memory::default());
-        let now = period();
+        let now = NOW;
         for (n, ended) in [(1, None), (2, Some(Ended::Refused)), (3, None)] {
             let bytes = Row { ended, ..row(5, now) }.bytes();
             tables.put(Table::Payments, &key(now, content(n)), &bytes).unwrap();

@@ -4,7 +4,7 @@ use super::rows::{Row, Rows, period};
 use super::{All, Claim, locked};
 use crate::journal::JournalError;
 use crate::limits::{CLAIMS_AT_ONCE, CLAIMS_SYNC_EVERY};
-use crate::pipeline::stop_at_once;
+use crate::pipeline::{Meters, stop_at_once};
 use crate::types::Digest;
 use crossbeam::channel::{Receiver, RecvTimeoutError};
 use std::collections::HashMap;
@@ -41,11 +41,13 @@ pub(super) struct Writer {
     dirty: HashMap<Digest, Row>,
     /// When marks were last moved on.
     marked: Instant,
+    /// Has the records' time, by which rows lie in periods.
+    meters: Arc<Meters>,
 }
 
 impl Writer {
-    pub fn new(rows: Rows, live: All, open: Arc<AtomicUsize>) -> Self {
-        Self { rows, live, open, dirty: HashMap::new(), marked: Instant::now() }
+    pub fn new(rows: Rows, live: All, open: Arc<AtomicUsize>, meters: Arc<Meters>) -> Self {
+        Self { rows, live, open, dirty: HashMap::new(), marked: Instant::now(), meters }
     }
 
     pub fn run(mut self, asks: &Receiver<Asked>) {
@@ -59,13 +61,14 @@ impl Writer {
             }
             hand.extend(asks.try_iter().take(CLAIMS_AT_ONCE));
             let idle = hand.is_empty();
-            self.turn(hand, idle).unwrap_or_else(|error| stop_at_once(&error));
+            let moves = self.marked.elapsed() >= CLAIMS_SYNC_EVERY;
+            self.turn(hand, idle, moves).unwrap_or_else(|error| stop_at_once(&error));
         }
     }
 
-    /// Does what is asked, all of it with one sync.
-    fn turn(&mut self, hand: Vec<Asked>, idle: bool) -> Result<(), JournalError> {
-        let period = period();
+    /// Does what is asked, all of it with one sync. `moves`: marks move on with it.
+    pub fn turn(&mut self, hand: Vec<Asked>, idle: bool, moves: bool) -> Result<(), JournalError> {
+        let period = period(self.meters.time());
         self.rows.sweep(period)?;
         let (mut written, mut answers) = (Vec::new(), Vec::new());
         for Asked { ask, room } in hand {
@@ -92,7 +95,7 @@ impl Writer {
         if written.is_empty() && (!idle || self.dirty.is_empty()) {
             return Ok(());
         }
-        if self.marked.elapsed() >= CLAIMS_SYNC_EVERY {
+        if moves {
             self.marked = Instant::now();
             self.rows.move_marks()?;
         }
