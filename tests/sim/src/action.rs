@@ -3,7 +3,7 @@
 
 /// What may happen next, and how often in an ordinary run. Each seed stresses some of it and leaves
 /// some of it out.
-pub const ACTIONS: [(Action, u32); 25] = [
+pub const ACTIONS: [(Action, u32); 27] = [
     (Action::Frame, 140),
     (Action::Commands, 50),
     (Action::Batch, 40),
@@ -11,6 +11,8 @@ pub const ACTIONS: [(Action, u32); 25] = [
     (Action::Question, 30),
     (Action::Read, 10),
     (Action::Rotate, 6),
+    (Action::Pay, 40),
+    (Action::Till, 120),
     (Action::Erase, 12),
     (Action::Archive, 12),
     (Action::AskCheckpoint, 12),
@@ -47,6 +49,10 @@ pub enum Action {
     Read,
     /// An operator asks for a new key of the engine.
     Rotate,
+    /// A seller brings a payment under an identifier.
+    Pay,
+    /// What is done for payments goes one step on.
+    Till,
     /// An operator wants a party's name and accounts erased.
     Erase,
     /// The evidence of a settled window leaves for an archive.

@@ -12,8 +12,8 @@ use tallystick::journal::{
 };
 use tallystick::types::Lsn;
 
-/// The kind of a record that holds vouchers (`docs/FORMATS.md`).
-const FRAME: u8 = 2;
+/// The kinds of records that hold vouchers (`docs/FORMATS.md`).
+const FRAMES: [u8; 2] = [2, 3];
 
 /// A call that writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -121,6 +121,14 @@ impl Disk {
         self.state().fuse = fuse;
     }
 
+    /// The process dies after so many boundaries, if it may die at all.
+    pub fn dies_soon(&self, boundaries: u64) {
+        let mut state = self.state();
+        if state.mortal {
+            state.fuse = Some(boundaries);
+        }
+    }
+
     /// Whether the process may die at a call that is seldom made, with or without a fuse.
     pub fn may_die(&self, mortal: bool) {
         self.state().mortal = mortal;
@@ -226,7 +234,7 @@ impl Log for Disk {
         self.write(Call::Append, |state| {
             for framed in group {
                 assert_eq!(framed.lsn, state.last.next(), "records are contiguous");
-                let frame = framed.kind() == FRAME;
+                let frame = FRAMES.contains(&framed.kind());
                 let records = if frame { &mut state.frames } else { &mut state.events };
                 records.insert(framed.lsn, framed.bytes.clone());
                 state.last = framed.lsn;

@@ -10,6 +10,7 @@
 //! | what must be | `model`, `clock` |
 //! | what a rail does with legs | `settler` |
 //! | what is looked up, sent again, heard | `calling` |
+//! | what is paid under identifiers, and whom that is told | `paying` |
 //! | what is, compared with it | `check`, `settled`, `finish` |
 //! | what a start brings back, compared with all events | `fold` |
 //! | what happens next | `run`, `lives` |
@@ -43,6 +44,7 @@ mod lives;
 mod model;
 mod operators;
 mod outbox;
+mod paying;
 mod run;
 mod sealer;
 mod settled;

@@ -5,6 +5,7 @@ use crate::check::{self, Checked, ensure, same};
 use crate::clock::{Clocks, Times};
 use crate::disk::Disk;
 use crate::model::{self, Model, Verdict};
+use crate::paying::{Charged, Sold, Till};
 use crate::sealer::Sealer;
 use crate::task::Task;
 use crate::world::{Channel, Sent, World};
@@ -13,7 +14,7 @@ use std::ops::Range;
 use std::rc::Rc;
 use std::sync::Arc;
 use tallystick::journal::JournalError;
-use tallystick::pipeline::{Answer, Applied, Feed, Intake, Source, Stepper};
+use tallystick::pipeline::{Aim, Answer, Applied, Feed, Intake, Source, Stepper};
 use tallystick::settle::Archive;
 use tallystick::sign::EngineKey;
 use tallystick::types::{Digest, Lsn, Outcome, PartyId, WindowNumber};
@@ -51,6 +52,8 @@ pub struct Flight {
     /// Its vouchers.
     pub vouchers: Vec<Rc<Sent>>,
     verdicts: Vec<Option<Verdict>>,
+    /// Of payments: the amounts, whether they are only looked at, and who is told.
+    pub paying: Option<Charged>,
     wanted: Option<(u64, Vec<u8>)>,
     answer: oneshot::Receiver<Answer>,
 }
@@ -79,6 +82,8 @@ pub enum Owner {
     Sealer,
     /// Nobody waits for the answer.
     Nobody,
+    /// Whoever looks up what became of a payment.
+    Teller,
 }
 
 /// What clients and operators know for sure, in whatever life they heard it.
@@ -92,6 +97,8 @@ pub struct Heard {
     pub roots: BTreeMap<u64, (u64, Digest)>,
     /// Everything that was answered, in the order in which it came.
     pub answers: blake3::Hasher,
+    /// What sellers were told of payments.
+    pub sold: Sold,
     /// How often each word was the answer: outcomes of vouchers, and what became of commands.
     pub words: BTreeMap<String, u64>,
 }
@@ -145,6 +152,8 @@ pub struct Life {
     unplaced: Vec<VecDeque<u64>>,
     submitted: u64,
     left: BTreeMap<Operation, Left>,
+    /// Where payments are brought, once it is open.
+    pub till: Option<Till>,
     /// Archived windows, each with a record behind the one that says so.
     pub archived: BTreeMap<WindowNumber, Lsn>,
     /// Totals as they were last seen in a shard.
@@ -179,20 +188,25 @@ impl Life {
             unplaced: (0..SOURCES).map(|_| VecDeque::new()).collect(),
             submitted: 0,
             left: BTreeMap::new(),
+            till: None,
             archived: BTreeMap::new(),
             seen: BTreeMap::new(),
         }
     }
 
-    /// A client sends a frame.
-    pub fn submit(&mut self, source: usize, vouchers: Vec<Rc<Sent>>) {
+    /// A client sends a frame, or the edge one of payments.
+    pub fn submit(&mut self, source: usize, vouchers: Vec<Rc<Sent>>, paying: Option<Charged>) {
         let bytes: Vec<u8> = vouchers.iter().flat_map(|sent| sent.packed).collect();
         let caller = self.callers[source].clone();
-        let answer = crate::task::at_once(async move { caller.submit(bytes.into()).await });
+        let (count, aim) = (vouchers.len(), paying.as_ref().map_or(Aim::Credit, Charged::aim));
+        let answer = crate::task::at_once(async move {
+            caller.enter(count).await.map(|entry| entry.submit_as(bytes.into(), aim))
+        });
         let answer = answer.expect("the engine runs");
         let verdicts = vec![None; vouchers.len()];
         self.unplaced[source].push_back(self.submitted);
-        self.flights.insert(self.submitted, Flight { vouchers, verdicts, wanted: None, answer });
+        let flight = Flight { vouchers, verdicts, paying, wanted: None, answer };
+        self.flights.insert(self.submitted, flight);
         self.submitted += 1;
     }
 
@@ -226,10 +240,16 @@ impl Life {
     /// A frame has its place in the one order: from here on it is known what must come of it.
     fn place(&mut self, model: &mut Model, ticket: u64, clock: i64, has_record: bool) -> Checked {
         let flight = self.flights.get_mut(&ticket).expect("it is under way");
-        let known = flight.vouchers.iter().cloned().zip(&flight.verdicts);
-        let known = known.map(|(sent, verdict)| Some((sent, (*verdict)?)));
+        let amount = |at: usize| flight.paying.as_ref().map(|of| of.amounts[at]);
+        let known = flight.vouchers.iter().cloned().zip(&flight.verdicts).zip(0..);
+        let known = known.map(|((sent, verdict), at)| Some((sent, (*verdict)?, amount(at))));
         let known = known.collect::<Option<Vec<_>>>();
         let known = known.ok_or_else(|| format!("frame {ticket} is in order and not checked"))?;
+        if flight.paying.as_ref().is_some_and(|of| of.is_asked) {
+            ensure(!has_record, || format!("frame {ticket} only asks, and has a record"))?;
+            flight.wanted = Some((0, model.asked(clock, &known)));
+            return Ok(());
+        }
         let (lsn, outcomes) = model.frame(clock, known, has_record)?;
         let mut left = Left::default();
         for (sent, outcome) in flight.vouchers.iter().zip(&outcomes) {
@@ -333,6 +353,11 @@ impl Life {
             same(what, &(lsn.0, outcomes), wanted)?;
             heard.told(&self.disk, lsn.0, what)?;
             heard.answers.update(&wanted.1);
+            if let Some(paying) = flight.paying.take() {
+                paying.tell(lsn, &wanted.1);
+                answered.push(*ticket);
+                continue;
+            }
             for (sent, outcome) in flight.vouchers.iter().zip(&wanted.1) {
                 heard.word(format!("{:?}", Outcome::from_byte(*outcome).expect("a known outcome")));
                 if *outcome == Outcome::Credited.byte() {
@@ -353,11 +378,12 @@ impl Life {
     pub fn idle(&mut self) -> Checked {
         let (chunks, waiting) = (self.stepper.chunks_waiting(), self.stepper.sequencer_waiting());
         let (flights, tasks) = (self.flights.len(), self.tasks.len());
-        let sealing = self.sealer.is_busy();
-        ensure((chunks, waiting, flights, tasks, sealing) == (0, (0, 0), 0, 0, false), || {
+        let (sealing, paying) = (self.sealer.is_busy(), self.till.as_ref().map_or(0, Till::busy));
+        let found = (chunks, waiting, flights, tasks, sealing, paying);
+        ensure(found == (0, (0, 0), 0, 0, false, 0), || {
             format!(
                 "the engine stands still with {chunks} chunks, {waiting:?} frames and asks, \
-                 {flights} frames and {tasks} calls not answered, sealing: {sealing}"
+                 {flights} frames, {tasks} calls and {paying} payments not answered, sealing: {sealing}"
             )
         })
     }

@@ -3,7 +3,7 @@
 
 use crate::calls;
 use crate::check::{Checked, ensure, same};
-use crate::clock::Times;
+use crate::clock::{DAY, HOUR, Times};
 use crate::fold;
 use crate::life::{Halt, Life, Owner, died};
 use crate::run::{Run, Unheard};
@@ -86,9 +86,14 @@ impl Run<'_> {
 
     /// What was under way is gone; whoever waits for an answer will ask again, mostly.
     fn end_life(&mut self) {
-        let Some(life) = self.life.take() else { return };
+        let Some(mut life) = self.life.take() else { return };
+        if let Some(till) = life.till.take() {
+            self.payments_died(till);
+        }
         self.figures.checkpoints += life.intake.checkpoints().done();
-        let frames = life.flights.into_values().map(|flight| Unheard::Frame(flight.vouchers));
+        // Who brought a payment brings it again.
+        let frames = life.flights.into_values().filter(|flight| flight.paying.is_none());
+        let frames = frames.map(|flight| Unheard::Frame(flight.vouchers));
         let calls = life.tasks.into_iter().filter_map(|task| match task.call {
             // The settler looks anew at where the legs stand: what it was about to do may be wrong
             // now.
@@ -105,6 +110,21 @@ impl Run<'_> {
                 self.unheard.push(unheard);
             }
         }
+    }
+
+    /// A clock is set, or time passes.
+    pub(crate) fn set_clock(&mut self) {
+        let steps = [-HOUR, -1_000_000, 1_000_000, 60_000_000, HOUR / 2, HOUR + 1];
+        let leaps = [-3 * DAY, -DAY - 1, 2 * DAY, 400 * DAY];
+        match self.dice.below(40) {
+            // Time passes, which every clock of the machine sees.
+            0..10 => self.clocks.pass(900_000_000),
+            // Somebody sets it right.
+            10..20 => self.clocks.wall = self.model.now.last.1 + 1,
+            20 => self.clocks.wall += *self.dice.pick(&leaps),
+            21.. => self.clocks.wall += *self.dice.pick(&steps),
+        }
+        self.tell(|| format!("the clocks are {:?}", self.clocks));
     }
 
     /// Stops in good order and starts again.
@@ -215,6 +235,7 @@ impl Run<'_> {
         if first {
             self.first_key()?;
         }
+        self.open_till().map_err(|error| self.not_started(&error))?;
         Ok(true)
     }
 

@@ -6,11 +6,12 @@ use crate::calling::Looked;
 use crate::calls;
 use crate::check::{self, Checked, same};
 use crate::clients::{Clients, by};
-use crate::clock::{Clocks, DAY, HOUR};
+use crate::clock::Clocks;
 use crate::dice::Dice;
 use crate::disk::{Boundary, Disk};
 use crate::life::{Halt, Heard, Life, Owner};
 use crate::model::Model;
+use crate::paying::Job;
 use crate::sealer::Step;
 use crate::settled;
 use crate::task::{self, Call, Doing, Task};
@@ -101,6 +102,10 @@ pub struct Run<'a> {
     pub(crate) looked: Option<Looked>,
     tasks: u64,
     trace: bool,
+    /// What was brought to be paid.
+    pub(crate) jobs: Vec<Job>,
+    /// What comes again of what was under way when the process died, the last one first.
+    pub(crate) died_paying: Vec<Job>,
 }
 
 impl<'a> Run<'a> {
@@ -142,6 +147,8 @@ impl<'a> Run<'a> {
             looked: None,
             tasks: 0,
             trace,
+            jobs: Vec::new(),
+            died_paying: Vec::new(),
             dice,
         };
         // Without these nothing ever happens.
@@ -235,6 +242,7 @@ impl<'a> Run<'a> {
                 self.call(call)?;
             }
             Action::Rotate => self.rotate()?,
+            Action::Pay => self.pay()?,
             Action::Erase => self.erase()?,
             Action::Archive => self.archive()?,
             Action::AskCheckpoint => {
@@ -260,6 +268,7 @@ impl<'a> Run<'a> {
             | Action::Copy
             | Action::Keep
             | Action::Seal
+            | Action::Till
             | Action::Poll => {
                 self.work(action)?;
             }
@@ -293,6 +302,11 @@ impl<'a> Run<'a> {
             }
             Action::Keep => life.keep()?,
             Action::Seal => seal(life, disk, model, heard, figures)? != Step::Nothing,
+            Action::Till => {
+                let (first, most) = (dice.below(crate::paying::STEPS), *dice.pick(&[1, 2, 8]));
+                let (moves, dies) = (dice.percent(30), dice.percent(8).then(|| dice.below(12)));
+                crate::paying::any(life, model, heard, (first, most, moves), dies)?
+            }
             Action::Poll => {
                 let place = (!life.tasks.is_empty()).then(|| dice.place(life.tasks.len()));
                 let batches = &mut figures.batches;
@@ -309,6 +323,7 @@ impl<'a> Run<'a> {
             | Action::Question
             | Action::Read
             | Action::Rotate
+            | Action::Pay
             | Action::Erase
             | Action::Archive
             | Action::AskCheckpoint
@@ -329,7 +344,7 @@ impl<'a> Run<'a> {
         self.figures.vouchers += u64::try_from(frame.len()).expect("a length fits 64 bits");
         self.tell(|| format!("a client sends {} vouchers", frame.len()));
         let source = self.dice.place(crate::life::SOURCES);
-        self.life().submit(source, frame);
+        self.life().submit(source, frame, None);
     }
 
     /// Asks for commands; whoever has an own key signs.
@@ -397,20 +412,6 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    fn set_clock(&mut self) {
-        let steps = [-HOUR, -1_000_000, 1_000_000, 60_000_000, HOUR / 2, HOUR + 1];
-        let leaps = [-3 * DAY, -DAY - 1, 2 * DAY, 400 * DAY];
-        match self.dice.below(40) {
-            // Time passes, which every clock of the machine sees.
-            0..10 => self.clocks.pass(900_000_000),
-            // Somebody sets it right.
-            10..20 => self.clocks.wall = self.model.now.last.1 + 1,
-            20 => self.clocks.wall += *self.dice.pick(&leaps),
-            21.. => self.clocks.wall += *self.dice.pick(&steps),
-        }
-        self.tell(|| format!("the clocks are {:?}", self.clocks));
-    }
-
     /// Finishes everything that is under way.
     pub(crate) fn settle(&mut self) -> Result<(), Halt> {
         self.tell(|| "everything under way is finished".to_owned());
@@ -444,6 +445,11 @@ impl<'a> Run<'a> {
             moved = true;
         }
         moved |= life.hear(heard)?;
+        for kind in 0..crate::paying::STEPS {
+            while crate::paying::step(life, model, heard, (kind, 8, true))? {
+                moved = true;
+            }
+        }
         for place in (0..life.tasks.len()).rev() {
             moved |= calls::poll(life, place, model, heard, &mut figures.batches)?;
         }

@@ -12,7 +12,8 @@ use tallystick::settle::{Archive, Clearing, Computed, CreateBatch, Work, create_
 use tallystick::sign::EngineKey;
 use tallystick::types::{AssetNumber, ChannelId, Lsn, PartyId, WindowNumber};
 
-type Calling<T> = Pin<Box<dyn Future<Output = T>>>;
+/// A call that is made, polled by hand.
+pub type Calling<T> = Pin<Box<dyn Future<Output = T>>>;
 
 /// A call that is under way.
 pub struct Task {

@@ -90,6 +90,9 @@ pub struct World {
     signed: BTreeMap<Channel, u64>,
 }
 
+/// From here on lie the lanes that are paid by under identifiers.
+const PAYING_LANES: u64 = 1_000_000;
+
 /// When every run begins.
 pub const BEGIN: i64 = 1_790_000_000_000_000;
 
@@ -186,6 +189,30 @@ impl World {
         let cumulative = self.cumulative(dice, &channel);
         let (malformed, forged) = (dice.percent(2), dice.percent(4));
         Rc::new(self.voucher(channel, cumulative, malformed, forged))
+    }
+
+    /// A payment on one of a few lanes that no frame of clients uses, with its amount: mostly on
+    /// what the channel holds, and where it `pays` now.
+    pub fn payment(
+        &self,
+        dice: &mut Dice,
+        held: impl Fn(&Channel) -> u64,
+        pays: impl Fn(&Sent, u64) -> bool,
+    ) -> (Rc<Sent>, u64) {
+        let count = self.hot.len();
+        let (lane, amount) = (PAYING_LANES + dice.below(2), dice.between(1, 4));
+        let on = |place: usize| Channel { lane, ..self.hot[place % count] };
+        let is_paid = |channel: &Channel| {
+            let cumulative = held(channel) + amount;
+            let (packed, channel) = ([0; 160], *channel);
+            pays(&Sent { packed, channel, cumulative, malformed: false, forged: false }, amount)
+        };
+        let first = dice.place(count.min(3));
+        let paid = (first..first + count).map(on).find(is_paid).filter(|_| dice.percent(90));
+        let channel = paid.unwrap_or(on(first));
+        let base = held(&channel) + if dice.percent(10) { dice.below(5) } else { 0 };
+        let sent = self.voucher(channel, base + amount, false, dice.percent(3));
+        (Rc::new(sent), if dice.percent(5) { amount + 1 } else { amount })
     }
 
     /// The next total: mostly above the last one, sometimes the same or below.

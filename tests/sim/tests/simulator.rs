@@ -7,7 +7,7 @@ use tallystick_sim::{Call, Figures, Settings, Side, run_seed, verifier};
 
 /// What clients and operators must have been told in some hundred seeds, apart from what nobody
 /// can bring about in so small a world.
-const ANSWERS: [&str; 99] = [
+const ANSWERS: [&str; 106] = [
     "AccountsLeft",
     "AccountsMissing",
     "AssetCreated",
@@ -70,6 +70,13 @@ const ANSWERS: [&str; 99] = [
     "OverTotalBudget",
     "PartyUnfit",
     "PartyUpserted",
+    "PaymentBeingCharged",
+    "PaymentExpired",
+    "PaymentMade",
+    "PaymentOverLimit",
+    "PaymentReused",
+    "PaymentStale",
+    "PaymentWrongAmount",
     "RailUnfit",
     "ReleasedBefore",
     "RequestReused",

@@ -7,20 +7,17 @@ use tallystick::types::{Outcome, PartyId};
 
 pub use tallystick::types::Verdict;
 
+/// A voucher, whether its signature is good, and the amount that it is to raise its total by.
+pub type Brought = (Rc<Sent>, Verdict, Option<u64>);
+
 /// What anybody may owe at most, in whole units.
 const WHOLE_MAX: u128 = 100_000_000_000_000;
 
 impl State {
     /// Credits a frame's vouchers, in order. Returns the bytes of the ack.
-    pub fn credit(
-        &mut self,
-        lifetime: i64,
-        lsn: u64,
-        at: i64,
-        vouchers: &[(Rc<Sent>, Verdict)],
-    ) -> Vec<u8> {
-        let outcome = |(sent, verdict): &(Rc<Sent>, Verdict)| {
-            let outcome = match self.allowed(lifetime, at, sent, *verdict) {
+    pub fn credit(&mut self, lifetime: i64, lsn: u64, at: i64, vouchers: &[Brought]) -> Vec<u8> {
+        let outcome = |(sent, verdict, amount): &Brought| {
+            let outcome = match self.allowed(lifetime, at, sent, (*verdict, *amount)) {
                 Err(outcome) => outcome,
                 Ok((payer, rise)) => {
                     self.raise((lsn, at), payer, rise, sent);
@@ -33,12 +30,12 @@ impl State {
     }
 
     /// Who owes what more by a voucher, or why nobody does.
-    fn allowed(
+    pub(super) fn allowed(
         &self,
         lifetime: i64,
         at: i64,
         sent: &Sent,
-        verdict: Verdict,
+        (verdict, amount): (Verdict, Option<u64>),
     ) -> Result<(PartyId, u64), Outcome> {
         let channel = sent.channel;
         if verdict == Verdict::Malformed {
@@ -71,6 +68,7 @@ impl State {
             (life > i128::from(lifetime), Outcome::LifetimeTooLong),
             (rise == 0, Outcome::Stale),
             (verdict == Verdict::BadSignature, Outcome::BadSignature),
+            (amount.is_some_and(|amount| amount != rise), Outcome::WrongAmount),
             (
                 cap.is_some_and(|cap| {
                     u128::from(used) + u128::from(rise) > u128::from(cap.amount.0)

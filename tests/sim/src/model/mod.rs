@@ -23,7 +23,7 @@ pub use access::Known;
 pub use batch::{Batch, Money, Payment};
 pub use budgets::Budget;
 pub use commands::{Decided, word};
-pub use credit::Verdict;
+pub use credit::{Brought, Verdict};
 pub use endpoints::Endpoint;
 pub use eyes::{Eyes, Waiting};
 pub use legs::Progress;
@@ -144,7 +144,7 @@ pub enum BatchState {
 #[derive(Debug, Clone)]
 pub enum Op {
     /// A frame: its vouchers, and what is known of each before the ledger sees it.
-    Frame(Vec<(Rc<Sent>, Verdict)>),
+    Frame(Vec<Brought>),
     /// A command.
     Command(Box<Command>),
 }
@@ -307,13 +307,13 @@ impl Model {
     pub fn frame(
         &mut self,
         clock: i64,
-        vouchers: Vec<(Rc<Sent>, Verdict)>,
+        vouchers: Vec<Brought>,
         has_record: bool,
     ) -> Result<(u64, Vec<u8>), String> {
         let at = self.time(clock);
         let lsn = if has_record { self.now.last.0 + 1 } else { 0 };
         let (now, lifetime) = (at.div_euclid(1_000_000), self.lifetime);
-        let may_count = |(sent, verdict): &(Rc<Sent>, Verdict)| {
+        let may_count = |(sent, verdict, _): &Brought| {
             let life = i128::from(sent.channel.expires_at) - i128::from(now);
             let lives = life > 0 && life <= i128::from(lifetime);
             *verdict == Verdict::Valid && lives && sent.cumulative > 0
@@ -330,6 +330,25 @@ impl Model {
             self.log.push(Logged { lsn, at, op: Op::Frame(vouchers) });
         }
         Ok((lsn, outcomes))
+    }
+
+    /// Whether a voucher with a good signature would be credited now, if it is to raise its total
+    /// by just `amount`.
+    #[must_use]
+    pub fn would_pay(&self, clock: i64, sent: &Sent, amount: u64) -> bool {
+        let brought = (Verdict::Valid, Some(amount));
+        self.now.allowed(self.lifetime, self.time(clock), sent, brought).is_ok()
+    }
+
+    /// A frame of questions has a place in the order: what would become of each voucher, came it
+    /// alone. Nothing does.
+    pub fn asked(&mut self, clock: i64, vouchers: &[Brought]) -> Vec<u8> {
+        let at = self.time(clock);
+        let one = |(sent, verdict, amount): &Brought| {
+            let allowed = self.now.allowed(self.lifetime, at, sent, (*verdict, *amount));
+            allowed.map_or_else(|refused| refused, |_| Outcome::Credited).byte()
+        };
+        vouchers.iter().map(one).collect()
     }
 
     /// A command takes its place. Returns what must be answered.
