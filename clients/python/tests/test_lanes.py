@@ -211,6 +211,25 @@ def test_the_file_is_one_process_and_one_key_at_a_time(tmp_path: pathlib.Path) -
     opened(FileLanes(path)).close()
 
 
+def test_after_a_write_that_failed_nothing_is_paid_from_the_file(tmp_path: pathlib.Path) -> None:
+    path, lines = tmp_path / "agent.lanes", [{"void": "one"}]
+    store = FileLanes(path)
+    store.open(NETWORK, SIGNER)
+    store.rewrite(lines)
+    in_the_way = path.with_name("agent.lanes.tmp")
+    in_the_way.mkdir()
+    with pytest.raises(IsADirectoryError):
+        store.rewrite([{"void": "two"}])
+    in_the_way.rmdir()
+    with pytest.raises(IsADirectoryError):
+        store.append({"void": "three"}, True)
+    store.close()
+    store = FileLanes(path)
+    assert store.open(NETWORK, SIGNER) == lines
+    store.rewrite(lines)
+    store.close()
+
+
 def test_threads_share_lanes(tmp_path: pathlib.Path) -> None:
     lanes = opened(FileLanes(tmp_path / "agent.lanes"))
 

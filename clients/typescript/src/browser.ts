@@ -1,5 +1,6 @@
 // What needs a browser: lanes in IndexedDB, for one tab at a time.
 import { TallystickError } from "./errors.js";
+import { QueuedLanes } from "./queue.js";
 import type { LaneStore, Line } from "./store.js";
 
 /** How long a tab that is just closing, or a page that is loaded anew, is waited for, in milliseconds. */
@@ -18,15 +19,13 @@ export function browserLanes(name = "agent"): LaneStore {
   return new BrowserLanes(name);
 }
 
-class BrowserLanes implements LaneStore {
+class BrowserLanes extends QueuedLanes {
   readonly #name: string;
   #base: IDBDatabase | undefined;
   #release: (() => void) | undefined;
-  #queue: { line: Line; done: ((error?: unknown) => void) | undefined }[] = [];
-  #writing: Promise<void> = Promise.resolve();
-  #failed: unknown;
 
   constructor(name: string) {
+    super();
     this.#name = `tallystick lanes: ${name}`;
   }
 
@@ -36,10 +35,10 @@ class BrowserLanes implements LaneStore {
       const base = (this.#base = await opened(this.#name));
       // Another page that deletes it, or a newer package, would wait for this one for ever.
       base.onversionchange = () => {
-        this.#fail(new TallystickError(`${this.#name} is being deleted or changed elsewhere`));
+        this.fail(new TallystickError(`${this.#name} is being deleted or changed elsewhere`));
         base.close();
       };
-      base.onclose = () => this.#fail(new TallystickError(`${this.#name} was closed by the browser`));
+      base.onclose = () => this.fail(new TallystickError(`${this.#name} was closed by the browser`));
       const mine = JSON.stringify({ tallystick: "lanes 1", network: owner.network, signer: owner.signer });
       const [lines, [whose]] = await this.#transact("readwrite", (lines, owners) => {
         owners.add(mine, OWNER).onerror = (event) => event.preventDefault(); // there is one
@@ -55,37 +54,20 @@ class BrowserLanes implements LaneStore {
     }
   }
 
-  append(line: Line): Promise<void> {
-    return new Promise((resolve, reject) => {
-      this.#push(line, (error) => (error === undefined ? resolve() : reject(error)));
+  protected async add(lines: Line[], lasting: boolean): Promise<void> {
+    const durability = lasting ? "strict" : "relaxed";
+    await this.#transact("readwrite", (kept) => (lines.forEach((line) => kept.add(line)), []), durability);
+  }
+
+  protected async replace(lines: Line[]): Promise<void> {
+    await this.#transact("readwrite", (kept) => {
+      kept.clear();
+      lines.forEach((line) => kept.add(line));
+      return [];
     });
   }
 
-  note(line: Line): void {
-    this.#push(line, undefined);
-  }
-
-  async rewrite(fresh: Line[]): Promise<void> {
-    // What waits to be written is in these lines; who waits for it waits for them.
-    const queue = this.#queue.splice(0);
-    const done = this.#writing.then(() =>
-      this.#write((lines) => {
-        lines.clear();
-        for (const line of fresh) lines.add(line);
-      }),
-    );
-    this.#writing = done.catch(() => {});
-    try {
-      await done;
-      queue.forEach((one) => one.done?.());
-    } catch (error) {
-      queue.forEach((one) => one.done?.(error));
-      throw error;
-    }
-  }
-
-  async close(): Promise<void> {
-    await this.#writing;
+  protected async release(): Promise<void> {
     this.#base?.close();
     this.#base = undefined;
     this.#release?.();
@@ -109,36 +91,9 @@ class BrowserLanes implements LaneStore {
       const text = `${this.#name} is used by another tab or worker: pay from that one, or give each a name of its own`;
       const wrong = new TallystickError(text, { cause: error });
       refused?.(wrong);
-      this.#fail(wrong);
+      this.fail(wrong);
     });
     await taken;
-  }
-
-  #push(line: Line, done: ((error?: unknown) => void) | undefined): void {
-    this.#queue.push({ line, done });
-    if (this.#queue.length === 1) this.#writing = this.#writing.then(() => this.#flush());
-  }
-
-  async #flush(): Promise<void> {
-    const queue = this.#queue.splice(0);
-    if (!queue.length) return;
-    try {
-      const mustLast = queue.some((one) => one.done);
-      await this.#write((lines) => queue.forEach(({ line }) => lines.add(line)), mustLast ? "strict" : "relaxed");
-      queue.forEach((one) => one.done?.());
-    } catch (error) {
-      queue.forEach((one) => one.done?.(error));
-    }
-  }
-
-  async #write(change: (lines: IDBObjectStore) => void, durability: IDBTransactionDurability = "strict"): Promise<void> {
-    try {
-      await this.#transact("readwrite", (lines) => (change(lines), []), durability);
-    } catch (error) {
-      // What is on the disk now nobody knows: nothing more is paid from these lanes by this page.
-      this.#fail(error);
-      throw error;
-    }
   }
 
   /** Runs requests in one transaction; resolves with their results once it is on the disk. */
@@ -148,17 +103,12 @@ class BrowserLanes implements LaneStore {
     durability: IDBTransactionDurability = "strict",
   ): Promise<{ [At in keyof Requests]: Requests[At] extends IDBRequest<infer Result> ? Result : never }> {
     return new Promise((resolve, reject) => {
-      if (this.#failed !== undefined) throw this.#failed;
       if (!this.#base) throw new TallystickError(`${this.#name} is closed`);
       const transaction = this.#base.transaction([LINES, OWNER], mode, { durability });
       const requests = run(transaction.objectStore(LINES), transaction.objectStore(OWNER));
       transaction.oncomplete = () => resolve(requests.map((request) => request.result) as never);
       transaction.onabort = () => reject(transaction.error ?? new TallystickError(`${this.#name} cannot be written`));
     });
-  }
-
-  #fail(error: unknown): void {
-    this.#failed ??= error;
   }
 }
 

@@ -4,6 +4,7 @@ import { readFileSync, writeFileSync, unlinkSync } from "node:fs";
 import { open, readFile, rename, type FileHandle } from "node:fs/promises";
 import { dirname } from "node:path";
 import { TallystickError } from "./errors.js";
+import { QueuedLanes } from "./queue.js";
 import type { LaneStore, Line } from "./store.js";
 import { AgentKey } from "./voucher.js";
 import type { KeyFile } from "./token.js";
@@ -57,15 +58,13 @@ export function fileLanes(path: string): LaneStore {
   return new FileLanes(path);
 }
 
-class FileLanes implements LaneStore {
+class FileLanes extends QueuedLanes {
   readonly #path: string;
   #owner: string | undefined;
   #file: FileHandle | undefined;
-  #queue: { text: string; done: ((error?: unknown) => void) | undefined }[] = [];
-  #writing: Promise<void> = Promise.resolve();
-  #failed: unknown;
 
   constructor(path: string) {
+    super();
     this.#path = path;
   }
 
@@ -73,60 +72,33 @@ class FileLanes implements LaneStore {
     lock(`${this.#path}.lock`, this.#path);
     const first = (form: string) => JSON.stringify({ tallystick: form, network: owner.network, signer: owner.signer });
     this.#owner = first("lanes 2");
-    let text: string;
     try {
-      text = await readFile(this.#path, "utf8");
+      const text = await readFile(this.#path, "utf8");
+      const whole = text.slice(0, text.lastIndexOf("\n") + 1); // what follows was being written in a crash: it never left
+      const [head, ...lines] = whole.split("\n").filter(Boolean);
+      // What version 1 lacks, it had nothing of.
+      if (head !== undefined && head !== this.#owner && head !== first("lanes 1")) {
+        throw new TallystickError(`${this.#path} keeps the lanes of another key or network: give each its own file`);
+      }
+      return lines.map((line) => JSON.parse(line) as Line);
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code === "ENOENT") return [];
-      throw error;
-    }
-    const whole = text.slice(0, text.lastIndexOf("\n") + 1); // what follows was being written in a crash: it never left
-    const [head, ...lines] = whole.split("\n").filter(Boolean);
-    if (head === undefined) return [];
-    // What version 1 lacks, it had nothing of.
-    if (head !== this.#owner && head !== first("lanes 1")) {
-      unlinkSync(`${this.#path}.lock`);
-      throw new TallystickError(`${this.#path} keeps the lanes of another key or network: give each its own file`);
-    }
-    return lines.map((line) => JSON.parse(line) as Line);
-  }
-
-  append(line: Line): Promise<void> {
-    return new Promise((resolve, reject) => {
-      this.#push(JSON.stringify(line), (error) => (error === undefined ? resolve() : reject(error)));
-    });
-  }
-
-  note(line: Line): void {
-    this.#push(JSON.stringify(line), undefined);
-  }
-
-  async rewrite(lines: Line[]): Promise<void> {
-    // What waits to be written is in these lines; who waits for it waits for them.
-    const queue = this.#queue.splice(0);
-    const done = this.#writing.then(() => this.#replace(lines));
-    this.#writing = done.catch(() => {});
-    try {
-      await done;
-      queue.forEach((one) => one.done?.());
-    } catch (error) {
-      queue.forEach((one) => one.done?.(error));
+      await this.release();
       throw error;
     }
   }
 
-  async close(): Promise<void> {
-    await this.#writing;
-    await this.#file?.close();
-    this.#file = undefined;
-    if (this.#owner !== undefined) unlinkSync(`${this.#path}.lock`);
-    this.#owner = undefined;
+  protected async add(lines: Line[], lasting: boolean): Promise<void> {
+    if (!this.#file) throw new TallystickError(`${this.#path} is closed`);
+    await this.#file.writeFile(lines.map((line) => `${JSON.stringify(line)}\n`).join(""));
+    if (lasting) await this.#file.datasync();
   }
 
-  async #replace(lines: Line[]): Promise<void> {
+  protected async replace(lines: Line[]): Promise<void> {
+    if (this.#owner === undefined) throw new TallystickError(`${this.#path} is closed`);
     const fresh = `${this.#path}.tmp`;
     const file = await open(fresh, "w", 0o600);
-    await file.write([this.#owner, ...lines.map((line) => JSON.stringify(line)), ""].join("\n"));
+    await file.writeFile([this.#owner, ...lines.map((line) => JSON.stringify(line)), ""].join("\n"));
     await file.sync();
     await rename(fresh, this.#path);
     const folder = await open(dirname(this.#path), "r");
@@ -136,25 +108,11 @@ class FileLanes implements LaneStore {
     this.#file = file;
   }
 
-  #push(text: string, done: ((error?: unknown) => void) | undefined): void {
-    this.#queue.push({ text, done });
-    if (this.#queue.length === 1) this.#writing = this.#writing.then(() => this.#flush());
-  }
-
-  async #flush(): Promise<void> {
-    const queue = this.#queue.splice(0);
-    if (!queue.length) return;
-    try {
-      if (this.#failed !== undefined) throw this.#failed;
-      if (!this.#file) throw new TallystickError(`${this.#path} is closed`);
-      await this.#file.write(queue.map((one) => `${one.text}\n`).join(""));
-      if (queue.some((one) => one.done)) await this.#file.datasync();
-      queue.forEach((one) => one.done?.());
-    } catch (error) {
-      // What is on the disk now nobody knows: nothing more is paid from this file in this process.
-      this.#failed = error;
-      queue.forEach((one) => one.done?.(error));
-    }
+  protected async release(): Promise<void> {
+    await this.#file?.close();
+    this.#file = undefined;
+    if (this.#owner !== undefined) unlinkSync(`${this.#path}.lock`);
+    this.#owner = undefined;
   }
 }
 

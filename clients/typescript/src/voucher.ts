@@ -38,7 +38,8 @@ export class AgentKey {
   /** From the secret: 32 bytes, or 64 hexadecimal digits as `tallystick voucher keygen` writes them. */
   constructor(secret: string | Uint8Array) {
     const given = typeof secret === "string" ? fromHex(secret.trim(), 32, "an agent's key") : secret;
-    if (given.length !== 32) throw new TypeError("an agent's key is 32 bytes");
+    // Also where nothing was given, as from a variable of the environment that is not set.
+    if (given?.length !== 32) throw new TypeError("an agent's key must be 64 hexadecimal digits, or 32 bytes");
     this.#secret = given.slice();
     this.signer = toHex(ed25519.getPublicKey(this.#secret));
   }

@@ -1,6 +1,6 @@
 // Lanes and their file, without an engine: what is durable when, and what a lane is after a crash.
 import assert from "node:assert/strict";
-import { appendFileSync, copyFileSync, mkdtempSync, readFileSync, writeFileSync } from "node:fs";
+import { appendFileSync, copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmdirSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
@@ -156,6 +156,38 @@ test("the file: payments of one moment share a write, and all are there", async 
   await Promise.all(Array.from({ length: 300 }, () => take(lanes)));
   assert.equal(readFileSync(path, "utf8").split("\n").filter((line) => line.includes('"sign"')).length, 300);
   await lanes.close();
+});
+
+test("the file: what is signed while the file is written anew is in it", async () => {
+  const path = file(), store = fileLanes(path), line = (id) => ({ void: id });
+  await store.open(owner);
+  await store.rewrite([line("one")]);
+  store.note(line("two"));
+  await Promise.all([store.append(line("three")), store.rewrite(["one", "two", "three"].map(line)), store.append(line("four"))]);
+  await store.close();
+  const again = fileLanes(path);
+  assert.deepEqual(await again.open(owner), ["one", "two", "three", "four"].map(line));
+  await again.close();
+});
+
+test("the file: after a write that failed nothing is paid from it, and it can be opened again", async () => {
+  const path = file(), store = fileLanes(path), line = (id) => ({ void: id });
+  await store.open(owner);
+  await store.rewrite([line("one")]);
+  const before = readFileSync(path, "utf8");
+  mkdirSync(`${path}.tmp`); // in the way of the file that is to be put in its place
+  const ends = await Promise.allSettled([store.append(line("two")), store.rewrite([line("one"), line("two")]), store.append(line("three"))]);
+  assert.deepEqual(ends.map(({ status }) => status), Array(3).fill("rejected"));
+  await assert.rejects(store.append(line("four")), /EISDIR/);
+  await store.close();
+  assert.equal(readFileSync(path, "utf8"), before);
+  appendFileSync(path, "no line of JSON\n");
+  await assert.rejects(fileLanes(path).open(owner), SyntaxError);
+  writeFileSync(path, before);
+  rmdirSync(`${path}.tmp`);
+  const again = fileLanes(path);
+  assert.deepEqual(await again.open(owner), [line("one")]);
+  await again.close();
 });
 
 test("what was signed on channels that are over still counts for budgets", async () => {

@@ -30,7 +30,7 @@ test("what does not fit is refused, not cut off", () => {
   const channel = { payee: "00".repeat(32), asset: 1, lane: 0n, expiresAt: 1n };
   assert.throws(() => key.voucher("11".repeat(32), channel, 1n << 64n), /does not fit/);
   assert.throws(() => key.voucher("11".repeat(31), channel, 1n), /network id must be 64/);
-  assert.throws(() => new AgentKey("abc"), /64 hexadecimal digits/);
+  for (const wrong of ["abc", undefined, new Uint8Array(31)]) assert.throws(() => new AgentKey(wrong), /64 hexadecimal digits/);
 });
 
 test("a token is what docs/ACCESS.md says, and OpenSSL verifies it", () => {

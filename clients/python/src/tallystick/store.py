@@ -4,6 +4,8 @@ from __future__ import annotations
 import json
 import os
 import pathlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Protocol
 
 from .errors import TallystickError
@@ -75,20 +77,29 @@ class FileLanes:
         return [json.loads(line) for line in lines]
 
     def append(self, line: Line, durable: bool) -> None:
-        # After a failed write nobody knows what is on the disk: nothing more is paid from this file in this process.
-        if self._failed:
-            raise self._failed
-        if self._file is None:
-            raise TallystickError(f"{self._path} is closed")
-        try:
+        with self._writing():
+            if self._file is None:
+                raise TallystickError(f"{self._path} is closed")
             _write(self._file, json.dumps(line, separators=(",", ":")) + "\n")
             if durable:
                 os.fdatasync(self._file)
+
+    def rewrite(self, lines: list[Line]) -> None:
+        with self._writing():
+            self._replace(lines)
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """After a failed write nobody knows what is on the disk: nothing more is paid from this file in this process."""
+        if self._failed:
+            raise self._failed
+        try:
+            yield
         except OSError as error:
             self._failed = error
             raise
 
-    def rewrite(self, lines: list[Line]) -> None:
+    def _replace(self, lines: list[Line]) -> None:
         fresh = self._path.with_name(self._path.name + ".tmp")
         file = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         text = [self._owner, *(json.dumps(line, separators=(",", ":")) for line in lines), ""]
