@@ -8,21 +8,29 @@
 #           payments that are valid alone, and the second is given no payment, though the context
 #           has a place for it and the method that fills the context takes one. In both the hook of
 #           the 402 runs before the payment is looked at, too: twice for one refused request.
+#           The hook for a settlement that failed runs in both where the facilitator refuses it. Where
+#           it does not answer (502), in the npm package alone.
 # Versions: npm @x402/core and @x402/express 2.27.0, express 5.3.0; PyPI x402 2.25.0, fastapi
 #           0.165.0. Seen 2026-11-30.
 # Follows:  a scheme whose buyer must learn from the 402 what would have been right (the channel's
 #           total, in batch schemes) cannot add it by these hooks in both languages: a facilitator
-#           has to have a way of asking that does not lead through the seller.
+#           has to have a way of asking that does not lead through the seller. And a seller in
+#           Python that counts or holds something for each payment never hears that it came to
+#           nothing: wrap the facilitator's client instead.
 #
 # Output seen:
 #   ok: @x402/express, a valid payment: after verify ran 1 (True), handler ran 1
 #   ok: @x402/express, a refused one: after verify ran 1 (False), handler ran 0
 #   ok: @x402/express, the 402 without a payment: its hook ran 1, payment None
 #   ok: @x402/express, the 402 after the refusal: its hook ran 2, payment None, 0x0a
+#   ok: @x402/express, one that is refused at /settle: the hook for failures ran 1
+#   ok: @x402/express, one whose /settle is lost: the hook for failures ran 1
 #   ok: x402 of PyPI, a valid payment: after verify ran 1 (True), handler ran 1
 #   ok: x402 of PyPI, a refused one: after verify ran 0, handler ran 0
 #   ok: x402 of PyPI, the 402 without a payment: its hook ran 1, payment None
 #   ok: x402 of PyPI, the 402 after the refusal: its hook ran 2, payment None, None
+#   ok: x402 of PyPI, one that is refused at /settle: the hook for failures ran 1
+#   ok: x402 of PyPI, one whose /settle is lost: the hook for failures ran 0
 set -eu
 
 cannot() { echo "cannot run here: $1" >&2; exit 2; }
@@ -38,14 +46,14 @@ npm install --ignore-scripts --no-audit --no-fund \
   @x402/core@2.27.0 @x402/express@2.27.0 express@5.3.0 >log 2>&1 ||
   { tail -5 log >&2; cannot "npm install failed"; }
 
-# Two sellers as the packages' own pages show them, each with two hooks that note when they run and
+# Two sellers as the packages' own pages show them, each with three hooks that note when they run and
 # what they see. No payment is signed here, since the facilitator decides.
 cat >seller.mjs <<'END'
 import express from "express";
 import { HTTPFacilitatorClient, x402ResourceServer } from "@x402/core/server";
 import { paymentMiddleware } from "@x402/express";
 
-const seen = { verified: [], asked: [], made: 0 };
+const seen = { verified: [], asked: [], made: 0, failed: 0 };
 const scheme = {
   scheme: "exact",
   defaultAssetTransferMethod: "default",
@@ -60,6 +68,7 @@ const scheme = {
 const server = new x402ResourceServer(new HTTPFacilitatorClient({ url: process.argv[2] }));
 server.register("eip155:84532", scheme);
 server.onAfterVerify(async ({ result }) => { seen.verified.push(result.isValid); });
+server.onSettleFailure(async () => { seen.failed += 1; });
 const accepts = {
   scheme: "exact", network: "eip155:84532", payTo: "0x" + "22".repeat(20),
   price: { amount: "100", asset: "0x" + "33".repeat(20) },
@@ -103,10 +112,15 @@ def verified(context):
     seen["verified"].append(context.result.is_valid)
 
 
-seen = {"verified": [], "asked": [], "made": 0}
+def failed(context):
+    seen["failed"] += 1
+
+
+seen = {"verified": [], "asked": [], "made": 0, "failed": 0}
 server = x402ResourceServer(HTTPFacilitatorClient(FacilitatorConfig(url=sys.argv[1])))
 server.register("eip155:84532", Scheme())
 server.on_after_verify(verified)
+server.on_settle_failure(failed)
 accepts = {"scheme": "exact", "network": "eip155:84532", "payTo": "0x" + "22" * 20,
            "price": {"amount": "100", "asset": "0x" + "33" * 20}}
 app = FastAPI()
@@ -193,8 +207,8 @@ def get(address, headers={}):
 SELLERS = {"@x402/express": ["node", "seller.mjs", url],
            "x402 of PyPI": [sys.executable, "seller.py", url]}
 # What was seen: of each seller, (the hook after verify for a refused payment, the payment that the
-# hook of the 402 is given after it).
-STATED = {"@x402/express": (" (False)", "0x0a"), "x402 of PyPI": (None, "None")}
+# hook of the 402 is given after it, how often the hook for failures runs for a lost settlement).
+STATED = {"@x402/express": (" (False)", "0x0a", 1), "x402 of PyPI": (None, "None", 0)}
 PAID = {"success": True, "transaction": "0x01", "network": "eip155:84532", "payer": PAYER}
 
 
@@ -209,7 +223,8 @@ def look(name, command):
             answer = get(f"{base}/paid", headers)
             after = json.loads(get(f"{base}/free")[2])
             new = {key: after[key][len(before[key]):] for key in ("verified", "asked")}
-            return answer, new | {"made": after["made"] - before["made"]}
+            counts = {key: after[key] - before[key] for key in ("made", "failed")}
+            return answer, new | counts
 
         def after_verify(of):
             values = "".join(f" ({value})" for value in of["verified"])
@@ -230,7 +245,11 @@ def look(name, command):
 
         valid = pay("0x00", {"isValid": True})
         refused = pay("0x0a", {"isValid": False, "invalidReason": "insufficient_funds"})
-        hook, payment = STATED[name]
+        Facilitator.says["/settle"] = (200, PAID | {"success": False, "errorReason": "invalid"})
+        unmade = pay("0x0b", {"isValid": True})
+        Facilitator.says["/settle"] = (502, {})
+        lost = pay("0x0c", {"isValid": True})
+        hook, payment, told = STATED[name]
         fact(f"{name}, a valid payment", "after verify ran 1 (True), handler ran 1",
              after_verify(valid))
         fact(f"{name}, a refused one",
@@ -240,6 +259,10 @@ def look(name, command):
              enriched(of_bare))
         fact(f"{name}, the 402 after the refusal", f"its hook ran 2, payment None, {payment}",
              enriched(refused))
+        for what, of, times in (("that is refused at /settle", unmade, 1),
+                                ("whose /settle is lost", lost, told)):
+            ran = "the hook for failures ran"
+            fact(f"{name}, one {what}", f"{ran} {times}", f"{ran} {of['failed']}")
     finally:
         seller.terminate()
         seller.wait(10)
