@@ -86,6 +86,18 @@ impl Cli<'_> {
     }
 }
 
+/// The command that makes the asset 978, EUR, with a rail's cents (`"2"`) or finer.
+#[must_use]
+pub fn add_euro<'a>(scale: &'a str, model: &'a str) -> [&'a str; 10] {
+    ["asset", "add", "--number", "978", "--code", "EUR", "--scale", scale, "--model", model]
+}
+
+/// The command that registers a party with an account.
+#[must_use]
+pub fn add_party<'a>(id: &'a str, name: &'a str, account: &'a str) -> [&'a str; 8] {
+    ["party", "add", "--id", id, "--name", name, "--account", account]
+}
+
 /// A command must have ended with this code, and have said this.
 ///
 /// # Panics

@@ -4,7 +4,7 @@
 
 use crate::Outcome::Credited;
 use crate::psp::{Fault, FaultOptions, HookOptions, Options, Psp};
-use crate::{Deployment, Engine, Launch, PartyId, World, run_cli, until};
+use crate::{Deployment, Engine, Launch, PartyId, World, add_party, run_cli, until};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -243,7 +243,7 @@ impl House {
 
     fn register(&self, operator: &str, party: PartyId, account: &str) {
         let id = hex(party);
-        let add = ["party", "add", "--id", &id, "--name", "Somebody Ltd", "--account", account];
+        let add = add_party(&id, "Somebody Ltd", account);
         let _ = done(&self.cli(operator, &add));
     }
 

@@ -27,7 +27,7 @@ mod voucher;
 mod world;
 pub mod x402;
 
-pub use cli::{Cli, ends_with};
+pub use cli::{Cli, add_euro, add_party, ends_with};
 pub use client::{
     Client, check_money_sums, frame, get_batch, legs_at, outcomes, refused, request_id, until_batch,
 };

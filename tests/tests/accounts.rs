@@ -5,7 +5,9 @@
 use serde_json::{Value, json};
 use std::path::Path;
 use tallystick_tests::wire::{GetHeadroomRequest, GetStatementRequest};
-use tallystick_tests::{Cli, Client, Engine, Launch, Outcome, World, iban, refused, run_cli};
+use tallystick_tests::{
+    Cli, Client, Engine, Launch, Outcome, World, add_euro, add_party, iban, refused, run_cli,
+};
 use tonic::Code;
 
 const BUYER: &str = "b0b0b0b000000000000000000000000000000000000000000000000000000000";
@@ -32,13 +34,12 @@ fn pay(cli: &Cli<'_>, file: &str, to: &str, total: &str) -> String {
 }
 
 fn registered(cli: &Cli<'_>, model: &str) {
-    let asset = ["asset", "add", "--number", "978", "--code", "EUR", "--scale", "6"];
-    cli.one(&[&asset[..], &["--model", model]].concat());
+    cli.one(&add_euro("6", model));
     for (place, (id, name)) in
         (1..).zip([(BUYER, "Buyer GmbH"), (SELLER, "Seller Ltd"), (OTHER, "Other AG")])
     {
         let account = format!("iso20022:iban={}", iban(place));
-        cli.one(&["party", "add", "--id", id, "--name", name, "--account", &account]);
+        cli.one(&add_party(id, name, &account));
     }
 }
 

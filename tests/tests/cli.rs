@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 use std::path::Path;
-use tallystick_tests::{Cli, Engine, Launch, ends_with, iban, run_cli};
+use tallystick_tests::{Cli, Engine, Launch, add_euro, ends_with, iban, run_cli};
 
 const REFUSED: i32 = 1;
 const USAGE: i32 = 2;
@@ -30,18 +30,7 @@ fn an_operator_needs_nothing_but_the_command_line() {
     let dir = tempfile::tempdir().unwrap();
     let engine = Engine::start(&dir.path().join("data"), &[]);
     let cli = Cli(&engine);
-    let asset = [
-        "asset",
-        "add",
-        "--number",
-        "978",
-        "--code",
-        "EUR",
-        "--scale",
-        "6",
-        "--model",
-        "bilateral",
-    ];
+    let asset = add_euro("6", "bilateral");
     assert_eq!(cli.one(&asset)["number"], 978);
     let (alice, alice_file, alice_key) = party_with_key(&cli, dir.path(), "alice", 1);
     let (bob, bob_file, _) = party_with_key(&cli, dir.path(), "bob", 2);

@@ -2,8 +2,8 @@
 //! the log.
 
 use serde_json::Value;
-use tallystick_tests::World;
 use tallystick_tests::house::{Charges, House, done, hex, refusal};
+use tallystick_tests::{World, add_party};
 
 fn history(house: &House, args: &[&str]) -> Vec<Value> {
     let mut all = vec!["history"];
@@ -34,7 +34,7 @@ fn changes(house: &House) -> Vec<Value> {
     let limit = ["limit", "set", "--party", &id, "--asset", &asset, "77", "--request-id", "L-1"];
     asked("ann", &limit);
     let account = "card:customer=cus_9,payment_method=pm_9";
-    asked("bob", &["party", "add", "--id", &id, "--name", "P", "--account", account]);
+    asked("bob", &add_party(&id, "P", account));
     asked("ann", &["window", "close"]);
     asked("bob", &["key", "rotate"]);
     let deposit = ["deposit", "record", "--party", &id, "--asset", "9", "5", "--reference", "R"];

@@ -4,7 +4,7 @@
 
 use serde_json::Value;
 use std::path::Path;
-use tallystick_tests::{Cli, Engine, iban, run_cli};
+use tallystick_tests::{Cli, Engine, add_euro, add_party, iban, run_cli};
 
 fn of<'a>(lines: &'a [Value], name: &str) -> Vec<&'a str> {
     lines.iter().map(|line| line[name].as_str().unwrap()).collect()
@@ -20,12 +20,7 @@ fn id(digits: &str) -> String {
 
 fn party(cli: &Cli<'_>, id: &str, name: &str, place: u64) {
     let account = format!("iso20022:iban={}", iban(place));
-    cli.one(&["party", "add", "--id", id, "--name", name, "--account", &account]);
-}
-
-fn asset(cli: &Cli<'_>) {
-    let asset = ["asset", "add", "--number", "978", "--code", "EUR", "--scale", "6"];
-    cli.one(&[&asset[..], &["--model", "bilateral"]].concat());
+    cli.one(&add_party(id, name, &account));
 }
 
 /// A key of a party's, with its file.
@@ -49,7 +44,7 @@ fn parties_and_keys_are_listed_by_the_page_and_found_by_name_and_by_first_digits
     let dir = tempfile::tempdir().unwrap();
     let engine = Engine::start(&dir.path().join("data"), &[]);
     let cli = Cli(&engine);
-    asset(&cli);
+    cli.one(&add_euro("6", "bilateral"));
     let ids = ["abcdef0111", "abcdef0122", "cc00112233"].map(id);
     for (place, (id, name)) in (1..).zip(ids.iter().zip(["Müller & Søn", "Acme AG", "Zebra"])) {
         party(&cli, id, name, place);
@@ -99,7 +94,7 @@ fn a_change_of_a_party_leaves_alone_what_it_does_not_name() {
     let dir = tempfile::tempdir().unwrap();
     let engine = Engine::start(&dir.path().join("data"), &[]);
     let cli = Cli(&engine);
-    asset(&cli);
+    cli.one(&add_euro("6", "bilateral"));
     let id = id("aa00bb11");
     party(&cli, &id, "Buyer GmbH", 1);
     let evm = "evm:address=0x52908400098527886E0F7030069857D2E4169EE7";
@@ -146,7 +141,7 @@ fn a_change_of_a_party_leaves_alone_what_it_does_not_name() {
 
 /// Three batches, each of one payment of a buyer's, the newest first.
 fn three_batches(cli: &Cli<'_>, dir: &Path) -> Vec<String> {
-    asset(cli);
+    cli.one(&add_euro("6", "bilateral"));
     let [buyer, seller, other] = PARTIES.map(id);
     party(cli, &buyer, "Buyer GmbH", 1);
     party(cli, &seller, "Müller & Søn", 2);
@@ -287,7 +282,7 @@ fn what_is_no_amount_is_answered_with_how_it_is_typed() {
     let dir = tempfile::tempdir().unwrap();
     let engine = Engine::start(&dir.path().join("data"), &[]);
     let cli = Cli(&engine);
-    asset(&cli);
+    cli.one(&add_euro("6", "bilateral"));
     let id = id("aa00bb11");
     party(&cli, &id, "Buyer GmbH", 1);
     let (file, _) = key(&cli, dir.path(), &id);
@@ -310,7 +305,7 @@ fn wrong_usage_is_answered_in_plain_words() {
     let dir = tempfile::tempdir().unwrap();
     let engine = Engine::start(&dir.path().join("data"), &[]);
     let cli = Cli(&engine);
-    asset(&cli);
+    cli.one(&add_euro("6", "bilateral"));
     let id = id("aa00bb11");
     party(&cli, &id, "Buyer GmbH", 1);
     let create = ["batch", "create", "--window", "1", "--asset", "978", "--rail"];
@@ -372,7 +367,7 @@ fn what_cannot_be_read_is_answered_with_what_is_expected() {
     let dir = tempfile::tempdir().unwrap();
     let engine = Engine::start(&dir.path().join("data"), &[]);
     let cli = Cli(&engine);
-    asset(&cli);
+    cli.one(&add_euro("6", "bilateral"));
     let id = id("aa00bb11");
     party(&cli, &id, "Buyer GmbH", 1);
     for (args, wanted) in [

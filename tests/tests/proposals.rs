@@ -3,7 +3,7 @@
 
 use serde_json::Value;
 use std::path::Path;
-use tallystick_tests::{Engine, Launch, ends_with, run_cli};
+use tallystick_tests::{Engine, Launch, add_euro, add_party, ends_with, run_cli};
 
 const IBAN: &str = "iso20022:iban=DE02120300000000202051,bic=BYLADEM1001";
 const OTHER: &str = "iso20022:iban=DE89370400440532013000,bic=COBADEFFXXX";
@@ -72,19 +72,8 @@ async fn a_changed_account_goes_through_two_people() {
     let launch = Launch::new(&data).config(&config);
     let engine = launch.clone().start();
     let by_ann = Person::at(&engine, &ann);
-    by_ann.one(&[
-        "asset",
-        "add",
-        "--number",
-        "978",
-        "--code",
-        "EUR",
-        "--scale",
-        "2",
-        "--model",
-        "bilateral",
-    ]);
-    let party = by_ann.one(&["party", "add", "--id", PARTY, "--name", "Seller", "--account", IBAN]);
+    by_ann.one(&add_euro("2", "bilateral"));
+    let party = by_ann.one(&add_party(PARTY, "Seller", IBAN));
     assert_eq!(party.get("proposal"), None, "one who is new takes one");
     let update = ["party", "update", PARTY, "--account", OTHER, "--request-id", "new-iban"];
     let proposal = by_ann.proposes(&update);
@@ -142,9 +131,8 @@ async fn a_proposal_that_nothing_can_come_of_is_shown_as_void() {
     let launch = Launch::new(&data).config(&config);
     let engine = launch.clone().start();
     let (by_ann, by_bob) = (Person::at(&engine, &ann), Person::at(&engine, &bob));
-    let asset = ["--number", "978", "--code", "EUR", "--scale", "2", "--model", "bilateral"];
-    by_ann.one(&[&["asset", "add"], &asset[..]].concat());
-    by_ann.one(&["party", "add", "--id", PARTY, "--name", "Seller", "--account", IBAN]);
+    by_ann.one(&add_euro("2", "bilateral"));
+    by_ann.one(&add_party(PARTY, "Seller", IBAN));
     let limit = |limit| ["limit", "set", "--party", PARTY, "--asset", "978", limit];
     let overtaken = by_ann.proposes(&limit("500000"));
     by_bob.one(&limit("0"));
@@ -200,18 +188,7 @@ async fn the_first_two_come_from_the_machine_and_each_next_one_by_two() {
     };
     ends_with(&by_ann.run(&add("eve", "approver")), 1, "access bootstrap");
     // Everything else one does alone as long as there never were two.
-    by_ann.one(&[
-        "asset",
-        "add",
-        "--number",
-        "978",
-        "--code",
-        "EUR",
-        "--scale",
-        "2",
-        "--model",
-        "bilateral",
-    ]);
+    by_ann.one(&add_euro("2", "bilateral"));
     by_ann.one(&["party", "add", "--id", PARTY, "--name", "Buyer"]);
     let owes = by_ann.one(&["limit", "set", "--party", PARTY, "--asset", "978", "5"]);
     assert_eq!(owes.get("proposal"), None);
@@ -268,10 +245,9 @@ impl HandedOut {
         let engine = Launch::new(&dir.path().join("data")).config(&config);
         let house = Self { engine: engine.start(), dir };
         let (ann, bob) = (house.person("ann"), house.person("bob"));
-        let asset = ["asset", "add", "--number", "978", "--code", "EUR", "--scale", "6"];
-        ann.one(&[&asset[..], &["--model", "bilateral"]].concat());
-        ann.one(&["party", "add", "--id", BUYER, "--name", "Buyer", "--account", OTHER]);
-        ann.one(&["party", "add", "--id", PARTY, "--name", "Seller", "--account", IBAN]);
+        ann.one(&add_euro("6", "bilateral"));
+        ann.one(&add_party(BUYER, "Buyer", OTHER));
+        ann.one(&add_party(PARTY, "Seller", IBAN));
         ann.proposes(&["limit", "set", "--party", BUYER, "--asset", "978", "9000000"]);
         for who in ["dora", "emil"] {
             let key = house.file(who);

@@ -3,7 +3,7 @@
 
 use std::path::Path;
 use std::process::Output;
-use tallystick_tests::{Cli, Engine, iban, run_cli, run_loadgen};
+use tallystick_tests::{Cli, Engine, add_euro, add_party, iban, run_cli, run_loadgen};
 
 /// Of an engine with two parties, a key, a closed window and a batch.
 const AT_AN_ENGINE: &str = include_str!("usage/at-an-engine.txt");
@@ -72,11 +72,10 @@ fn a_wrong_usage_is_answered_with_what_is_wrong_and_what_to_do() {
     let engine = Engine::start(&dir.path().join("data"), &[]);
     let cli = Cli(&engine);
     let [buyer, seller, nobody, zero] = ["a1", "b2", "c3", "00"].map(|byte| byte.repeat(32));
-    let asset = ["asset", "add", "--number", "978", "--code", "EUR", "--scale", "6"];
-    cli.one(&[&asset[..], &["--model", "multilateral"]].concat());
+    cli.one(&add_euro("6", "multilateral"));
     for (place, (id, name)) in (1..).zip([(&buyer, "Buyer"), (&seller, "Seller")]) {
         let account = format!("iso20022:iban={}", iban(place));
-        cli.one(&["party", "add", "--id", id, "--name", name, "--account", &account]);
+        cli.one(&add_party(id, name, &account));
     }
     cli.one(&["limit", "set", "--party", &buyer, "--asset", "978", "100000000"]);
     let mut words = files(dir.path());

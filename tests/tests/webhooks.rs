@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use tallystick_tests::receiver::{Answer, Hook, Receiver};
 use tallystick_tests::tls::Certs;
-use tallystick_tests::{Engine, Launch, iban, run_cli, until};
+use tallystick_tests::{Engine, Launch, add_euro, add_party, iban, run_cli, until};
 use tempfile::TempDir;
 
 const BUYER: &str = "b0b0b0b000000000000000000000000000000000000000000000000000000000";
@@ -71,11 +71,10 @@ impl House {
 
     /// A buyer that may spend, and a seller.
     fn registered(&self) {
-        let asset = ["asset", "add", "--number", "978", "--code", "EUR", "--scale", "6"];
-        self.one(&[&asset[..], &["--model", "bilateral"]].concat());
+        self.one(&add_euro("6", "bilateral"));
         for (place, id) in (1..).zip([BUYER, SELLER]) {
             let account = format!("iso20022:iban={}", iban(place));
-            self.one(&["party", "add", "--id", id, "--name", &id[..4], "--account", &account]);
+            self.one(&add_party(id, &id[..4], &account));
         }
         let file = self.file("buyer");
         let made = self.one(&["voucher", "keygen", "--out", &file]);
