@@ -3,12 +3,14 @@
 //! `clients/`.
 
 use axum::Router;
+use axum::body::Body;
 use axum::extract::Path;
 use axum::http::StatusCode;
 use axum::response::IntoResponse as _;
 use axum::routing::get;
 use data_encoding::{BASE64, HEXLOWER};
 use serde_json::{Value, json};
+use std::convert::Infallible;
 use std::os::unix::fs::PermissionsExt as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -16,7 +18,9 @@ use tallystick_client::{AgentKey, AgentOptions, Budget, Credentials, Seller, Sel
 use tallystick_tests::buyer::{Between, Buyer, Lose};
 use tallystick_tests::tls::Certs;
 use tallystick_tests::x402::{ASSET, HTTP, House};
-use tallystick_tests::{Cli, Client, Launch, Signer, World, run_cli, signer_request};
+use tallystick_tests::{
+    Cli, Client, Launch, Signer, World, add_euro, add_party, run_cli, signer_request,
+};
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
 
@@ -103,29 +107,9 @@ async fn the_readme_sells_its_first_request() {
     let engine = Launch::new(&dir.path().join("data")).config(HTTP).start();
     let cli = Cli(&engine);
     let (buyer, seller) = ("a1".repeat(32), "b2".repeat(32));
-    cli.lines(&[
-        "asset",
-        "add",
-        "--number",
-        "978",
-        "--code",
-        "EUR",
-        "--scale",
-        "6",
-        "--model",
-        "bilateral",
-    ]);
+    cli.lines(&add_euro("6", "bilateral"));
     for party in [&buyer, &seller] {
-        cli.lines(&[
-            "party",
-            "add",
-            "--id",
-            party,
-            "--name",
-            "x",
-            "--account",
-            "iso20022:iban=DE02120300000000202051",
-        ]);
+        cli.lines(&add_party(party, "x", "iso20022:iban=DE02120300000000202051"));
     }
     cli.lines(&["limit", "set", "--party", &buyer, "--asset", "978", "1000"]);
     let key = AgentKey::new(&[7; 32]);
@@ -309,6 +293,57 @@ async fn a_payment_is_good_for_one_request_and_its_answer_can_be_had_again() {
     assert_eq!(tasks.join_all().await, vec![(200, "2".to_owned()); 8]);
     payment.confirm().unwrap();
     assert_eq!((shop.made(), house.owed().await), (2, 2 * PRICE));
+}
+
+/// Else one payment buys any number of them, and of others at the same price.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_is_made_again_so_often_and_for_one_request_alone() {
+    let mut house = House::new().await;
+    let between = Between::new(house.engine.http().unwrap()).await;
+    let shop = Seller::open(&between.url, &payee(&house.world), &Credentials::default()).await;
+    let shop = shop.unwrap().repeats(2);
+    let (made, fails) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
+    let (count, broken) = (made.clone(), fails.clone());
+    let stream = get(move || async move {
+        let number = count.fetch_add(1, Ordering::Relaxed);
+        let parts = tokio_stream::iter([Ok::<_, Infallible>(format!("{number}"))]);
+        match broken.load(Ordering::Relaxed) {
+            0 => Body::from_stream(parts).into_response(),
+            _ => StatusCode::SERVICE_UNAVAILABLE.into_response(),
+        }
+    });
+    let price = shop.price(&format!("0.0001 {ASSET}")).unwrap();
+    let app = Router::new().route("/{film}", stream.route_layer(price));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/one", listener.local_addr().unwrap());
+    tokio::spawn(async move { axum::serve(listener, app).await });
+    let buyer = Buyer::of(&house.world, 0);
+    let terms = buyer.ask(&url, None).await.terms().clone();
+    let payment = buyer.sign(&terms).await;
+    let header = payment.x402_header(&terms);
+    let ask = async || buyer.ask(&url, Some(header.clone())).await;
+    // What its handler does not do, and what is not known to be paid, is no answer.
+    fails.store(1, Ordering::Relaxed);
+    for _ in 0..4 {
+        assert_eq!(ask().await.status, 503);
+    }
+    fails.store(0, Ordering::Relaxed);
+    for _ in 0..4 {
+        between.lose("/settle", Lose::Answer, 2);
+        assert_eq!(ask().await.status, 402);
+    }
+    for number in 8..11 {
+        let told = ask().await;
+        assert_eq!((told.status, told.body), (200, number.to_string()));
+        let other = buyer.ask(&url.replace("one", "two"), Some(header.clone())).await;
+        assert_eq!(other.why(), "invalid_payload: this payment was for another request");
+    }
+    let told = ask().await;
+    assert_eq!(told.why(), "already_answered");
+    let said = &told.terms()["extra"]["tallystick"]["message"];
+    assert_eq!(said, "its answer is made 3 times at most for one payment: pay anew");
+    payment.confirm().unwrap();
+    assert_eq!((made.load(Ordering::Relaxed), house.owed().await), (11, PRICE));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -8,7 +8,7 @@ import pathlib
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,8 +20,9 @@ import pytest
 import requests
 from engine import SELLER, Engine, between, serving
 from fastapi import FastAPI
+from fastapi.responses import JSONResponse
 from flask import Flask
-from x402 import x402Client, x402ClientSync
+from x402 import PaymentRequired, x402Client, x402ClientSync
 from x402.http.clients.httpx import x402HttpxClient
 from x402.http.clients.requests import wrapRequestsWithPayment
 from x402.http.middleware.fastapi import payment_middleware
@@ -118,26 +119,31 @@ def test_x402s_own_clients_pay(engine: Engine, store: Shop) -> None:
     assert agent.signed("EUR") == "0.0033"
 
 
+class Quiet(WSGIRequestHandler):
+    def log_message(self, format: str, *args: Any) -> None:
+        pass
+
+
+@contextmanager
+def serving_flask(app: Flask) -> Iterator[str]:
+    server = make_server("127.0.0.1", 0, app, handler_class=Quiet)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
 def test_a_shop_on_flask_sells(engine: Engine) -> None:
     seller = Seller(engine.url, SELLER)
     app = Flask("shop")
     flask_middleware(app, {"GET /paid": seller.price(PRICE)}, seller.server_sync())
     app.get("/paid")(lambda: {"goods": 1})
-
-    class Quiet(WSGIRequestHandler):
-        def log_message(self, format: str, *args: Any) -> None:
-            pass
-
-    server = make_server("127.0.0.1", 0, app, handler_class=Quiet)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        with Agent(engine.key(), engine.url).client() as client:
-            answer = client.get(f"http://127.0.0.1:{server.server_port}/paid")
-        assert answer.status_code == 200
-        assert header(answer, "payment-response")["success"]
-    finally:
-        server.shutdown()
-        server.server_close()
+    with serving_flask(app) as url, Agent(engine.key(), engine.url).client() as client:
+        answer = client.get(f"{url}/paid")
+    assert answer.status_code == 200
+    assert header(answer, "payment-response")["success"]
 
 
 def test_32_side_by_side(engine: Engine, store: Shop) -> None:
@@ -183,6 +189,64 @@ def test_a_seller_whose_credential_is_not_taken_says_so_at_the_start(
         engine.end()
     with pytest.raises(TallystickError, match=f"{engine.url}/supported does not answer .*: is the engine running there"):
         Seller(engine.url, SELLER)
+
+
+@contextmanager
+def films(kind: str, seller: Seller, film: Callable[[], dict[str, int] | None]) -> Iterator[str]:
+    """A shop whose handlers fail where there is no film."""
+    routes = {"GET /films/*": seller.price(PRICE)}
+    if kind == "flask":
+        flask = Flask("films")
+        flask_middleware(flask, routes, seller.server_sync())
+        flask.get("/films/<name>")(lambda name: film() or ({}, 503))
+        with serving_flask(flask) as url:
+            yield url
+        return
+    app = FastAPI()
+    app.middleware("http")(payment_middleware(routes, seller.server()))
+    app.get("/films/{name}")(lambda name: film() or JSONResponse({}, 503))
+    with serving(app) as url:
+        yield url
+
+
+@pytest.mark.parametrize("kind", ["fastapi", "flask"])
+def test_an_answer_is_made_again_so_often_and_for_one_request_alone(engine: Engine, kind: str) -> None:
+    lost, fails, made = [0], [True], [0]
+
+    def rule(path: str) -> str | None:
+        if path != "/settle" or not lost[0]:
+            return None
+        lost[0] -= 1
+        return "lose answer"
+
+    def film() -> dict[str, int] | None:
+        made[0] += not fails[0]
+        return None if fails[0] else {"film": made[0]}
+
+    with between(engine.url, rule) as way, films(kind, Seller(way, SELLER, repeats=2), film) as url:
+        agent, first = Agent(engine.key(), engine.url), httpx.get(f"{url}/films/one")
+        client = x402ClientSync()
+        register(agent, client)
+        paid = client.create_payment_payload(PaymentRequired.model_validate(header(first, "payment-required")))
+        text = base64.b64encode(paid.model_dump_json(by_alias=True, exclude_none=True).encode()).decode()
+
+        def ask(name: str) -> httpx.Response:
+            return httpx.get(f"{url}/films/{name}", headers={"PAYMENT-SIGNATURE": text})
+
+        # What its handler does not do, and what is not known to be paid, is no answer.
+        assert [ask("one").status_code for _ in range(4)] == [503] * 4
+        fails[0] = False
+        for _ in range(4):
+            lost[0] = 1
+            assert ask("one").status_code == 402
+        assert (lost, made) == ([0], [4])
+        for number in (5, 6, 7):
+            told = ask("one")
+            assert (told.status_code, told.json()) == (200, {"film": number})
+            assert why_refused(ask("two")) == "invalid_payload: this payment was for another request"
+        most = "already_answered: its answer is made 3 times at most for one payment: pay anew"
+        assert [why_refused(ask("one")) for _ in range(2)] == [most] * 2
+        assert agent.signed("EUR") == "0.0001"
 
 
 def test_an_agents_own_budgets(engine: Engine, store: Shop) -> None:

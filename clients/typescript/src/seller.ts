@@ -26,6 +26,8 @@ export interface SellerOptions {
   network?: Network;
   /** How many answers are kept in memory, to be given again when a buyer's request is repeated. 10,000 if not said. */
   answers?: number;
+  /** How often an answer that is not kept is made again for one payment, when it is repeated. 7 if not said; 0: never. */
+  repeats?: number;
   /** Where it is said at start that the engine does not take the credential. `console.error` if not said. */
   log?: (text: string) => void;
   /** How long a call to the engine may take, in milliseconds. x402's own 90 seconds if not said. */
@@ -60,7 +62,7 @@ export class Seller {
     this.network = network;
     this.#payTo = options.payTo;
     this.server = new x402ResourceServer(facilitator(options, network));
-    this.server.register(this.networkName, new TallystickScheme(network.assets, options.answers));
+    this.server.register(this.networkName, new TallystickScheme(network.assets, options.answers, options.repeats));
   }
 
   get networkName(): NetworkName {
@@ -101,14 +103,18 @@ export class TallystickScheme implements SchemeNetworkServer {
   #assets: Asset[];
 
   /** Assets are learned from the facilitator if they are not given. */
-  constructor(assets: Asset[] = [], answers?: number) {
+  constructor(assets: Asset[] = [], answers?: number, repeats?: number) {
     this.#assets = assets;
-    this.#answers = new Answers(answers);
+    this.#answers = new Answers(answers, repeats);
+    const failed = async ({ paymentPayload, transportContext }: { paymentPayload: { payload: object }; transportContext?: unknown }) =>
+      this.#answers.failed(signatureOf(paymentPayload), transportContext);
     this.schemeHooks = {
       onAfterVerify: async (context) => this.#verified(context),
       onAfterSettle: async ({ result, paymentPayload, transportContext }) => {
         if (result.success) this.#answers.keep(signatureOf(paymentPayload), transportContext);
       },
+      onSettleFailure: failed,
+      onVerifiedPaymentCanceled: failed,
     };
   }
 
@@ -157,21 +163,27 @@ export class TallystickScheme implements SchemeNetworkServer {
     const extra = result.extra as Record<string, unknown> | undefined;
     if (!result.isValid) {
       if (!extra) return;
-      for (const old of this.#refused.keys()) {
-        if (this.#refused.size < 1000) break;
-        this.#refused.delete(old);
-      }
       const { channel, charged, expected } = extra;
       const said = Object.entries({ channel, charged, expected, message: result.invalidMessage });
-      this.#refused.set(signature, Object.fromEntries(said.filter(([, value]) => value !== undefined)));
+      this.#say(signature, Object.fromEntries(said.filter(([, value]) => value !== undefined)));
       return;
     }
-    // Settled here before, and still good: it is being repeated. The answer that was given, if it is the same request.
-    const kept = this.#answers.find(signature, transportContext);
-    if (kept === "other") {
-      return { abort: true as const, reason: "invalid_payload", message: "this payment was for another request" };
+    const turn = this.#answers.turn(signature, transportContext);
+    if (turn === "make") return;
+    // Settled here before, and still good: it is being repeated.
+    if (typeof turn === "object") return { skipHandler: true as const, response: turn };
+    const refusal = turn === "too often" ? tooOften(this.#answers.times) : OTHER_REQUEST;
+    this.#say(signature, { message: refusal.message });
+    return { abort: true as const, ...refusal };
+  }
+
+  /** Remembers what the 402 that follows is to say. */
+  #say(signature: string, said: Record<string, unknown>): void {
+    for (const old of this.#refused.keys()) {
+      if (this.#refused.size < 1000) break;
+      this.#refused.delete(old);
     }
-    return kept && { skipHandler: true as const, response: kept };
+    this.#refused.set(signature, said);
   }
 
   #asset(code: string): Asset {
@@ -180,6 +192,12 @@ export class TallystickScheme implements SchemeNetworkServer {
     const known = this.#assets.map((one) => one.code).join(", ");
     throw new TallystickError(`the network has no asset ${code}; it has ${known || "none"}`);
   }
+}
+
+const OTHER_REQUEST = { reason: "invalid_payload", message: "this payment was for another request" };
+
+function tooOften(times: number) {
+  return { reason: "already_answered", message: `its answer is made ${times} times at most for one payment: pay anew` };
 }
 
 function signatureOf({ payload }: { payload: object }): string {

@@ -1,6 +1,7 @@
 """Both sides for the packages of x402: a scheme for its clients, one for its resource servers. Needs `tallystick[x402]`."""
 from __future__ import annotations
 
+import hashlib
 import logging
 import threading
 from collections import OrderedDict
@@ -16,9 +17,9 @@ from x402.http.facilitator_client_base import CreateHeadersAuthProvider
 from x402.interfaces import PaymentPayloadContext, PaymentFlowConfig, SchemePaymentRequiredContext
 from x402.schemas import (
     AbortResult, AssetAmount, PaymentPayload, PaymentRequirements, PaymentResponseContext, Price, RecoveredResponseResult,
-    SettleResultContext, SupportedKind, VerifyResponse, VerifyResultContext,
+    SettleResponse, SupportedKind, VerifyResponse, VerifyResultContext,
 )
-from x402.schemas.hooks import PaymentCreationContext, VerifyFailureContext
+from x402.schemas.hooks import PaymentCreationContext, VerifiedPaymentCanceledContext, VerifyFailureContext
 from x402.schemas.v1 import PaymentPayloadV1, PaymentRequirementsV1
 
 from .agent import PAYMENT_IDENTIFIER, Agent, Said, Track, adrive, drive, identifier
@@ -32,6 +33,10 @@ AnyPayload = PaymentPayload | PaymentPayloadV1
 AnyRequirements = PaymentRequirements | PaymentRequirementsV1
 # How many requests under way are remembered, and how many refusals until their 402 is made.
 TRACKS = 10_000
+# Of so many payments it is known for which request they were.
+PAYMENTS = 50_000
+# How often an answer is made again if nothing else is said: twice as often as our agents send a payment by themselves.
+REPEATS = 7
 log = logging.getLogger("tallystick")
 
 
@@ -141,14 +146,16 @@ class Seller:
     """A seller: what x402's middleware must be given."""
 
     def __init__(self, facilitator: str, pay_to: str, credential: Credential | None = None, *,
-                 network: Network | None = None, timeout: float = 90.0) -> None:
+                 network: Network | None = None, timeout: float = 90.0, repeats: int = REPEATS) -> None:
         """`facilitator` is the engine's base URL for HTTP; `pay_to` the party that is paid, 64 hexadecimal digits; `credential`
         says who calls, where the engine asks for it. If `network` is not given, the engine is asked for it now, and whether
-        it takes the credential: if it does not, the logger `tallystick` says why, and every payment will be refused."""
+        it takes the credential: if it does not, the logger `tallystick` says why, and every payment will be refused. `repeats`:
+        how often an answer is made again for one payment, when it is repeated."""
         if len(pay_to) != 64 or set(pay_to) - set("0123456789abcdef"):
             raise TallystickError("pay_to is a party's id: 64 hexadecimal digits")
         self.network = found = network or ask_network(facilitator)
         self._pay_to = pay_to
+        self._repeats = repeats
         provider = header = None
         if credential is not None:
             header = bearer(credential, lambda: found.id)
@@ -160,12 +167,12 @@ class Seller:
 
     def server(self) -> x402ResourceServer:
         """For FastAPI's `payment_middleware(routes, seller.server())`."""
-        scheme = ServerScheme(self.network.assets)
+        scheme = ServerScheme(self.network.assets, self._repeats)
         return x402ResourceServer(_Facilitator(self._config, scheme)).register(self.network.name, scheme)
 
     def server_sync(self) -> x402ResourceServerSync:
         """For Flask's `payment_middleware(app, routes, seller.server_sync())`."""
-        scheme = ServerScheme(self.network.assets)
+        scheme = ServerScheme(self.network.assets, self._repeats)
         return x402ResourceServerSync(_FacilitatorSync(self._config, scheme)).register(self.network.name, scheme)
 
     def price(self, price: str | int | float, **more: Any) -> RouteConfig:
@@ -182,6 +189,15 @@ class _Facilitator(HTTPFacilitatorClient):
     async def verify(self, payload: AnyPayload, requirements: AnyRequirements) -> VerifyResponse:
         return self._scheme.verified(payload, await super().verify(payload, requirements))
 
+    async def settle(self, payload: AnyPayload, requirements: AnyRequirements) -> SettleResponse:
+        try:
+            settled = await super().settle(payload, requirements)
+        except Exception:
+            # Of these x402's hooks are not told.
+            self._scheme.failed(payload)
+            raise
+        return self._scheme.settled(payload, settled)
+
 
 class _FacilitatorSync(HTTPFacilitatorClientSync):
     def __init__(self, config: FacilitatorConfig, scheme: ServerScheme) -> None:
@@ -190,6 +206,14 @@ class _FacilitatorSync(HTTPFacilitatorClientSync):
 
     def verify(self, payload: AnyPayload, requirements: AnyRequirements) -> VerifyResponse:
         return self._scheme.verified(payload, super().verify(payload, requirements))
+
+    def settle(self, payload: AnyPayload, requirements: AnyRequirements) -> SettleResponse:
+        try:
+            settled = super().settle(payload, requirements)
+        except Exception:
+            self._scheme.failed(payload)
+            raise
+        return self._scheme.settled(payload, settled)
 
 
 def _headers(header: Callable[[], str]) -> dict[str, dict[str, str]]:
@@ -204,15 +228,16 @@ class ServerScheme:
     default_asset_transfer_method = "default"
     dynamic_extra_fields = ["tallystick"]
 
-    def __init__(self, assets: tuple[Asset, ...] = ()) -> None:
+    def __init__(self, assets: tuple[Asset, ...] = (), repeats: int = REPEATS) -> None:
         """Assets are learned from the facilitator if they are not given."""
         self._assets = assets
+        self._repeats = repeats
         self._lock = threading.Lock()
         # What the engine said of a payment that it refused, by signature; then by the request, until its 402 takes it along.
         self._refused: OrderedDict[str, dict[str, Any]] = OrderedDict()
         self._told: OrderedDict[int, tuple[object, str, dict[str, Any]]] = OrderedDict()
-        # For which request a payment was settled.
-        self._settled: OrderedDict[str, str] = OrderedDict()
+        # For which request a payment was, and how often its handler was let begin and did not fail.
+        self._served: OrderedDict[str, tuple[str, int]] = OrderedDict()
 
     @property
     def payment_flows(self) -> dict[str, PaymentFlowConfig]:
@@ -263,6 +288,12 @@ class ServerScheme:
                 _keep(self._refused, _signature(payload), said)
         return result
 
+    def settled(self, payload: object, result: SettleResponse) -> SettleResponse:
+        """What was not made is not answered."""
+        if not result.success:
+            self.failed(payload)
+        return result
+
     def on_verify_failure(self, context: VerifyFailureContext) -> None:
         """The 402 that follows is made for the request, without its payment."""
         with self._lock:
@@ -272,20 +303,36 @@ class ServerScheme:
                 _keep(self._told, id(context.transport_context), (context.transport_context, network, said))
 
     def after_verify(self, context: VerifyResultContext) -> AbortResult | None:
-        """A payment that was made for another request is refused here."""
-        with self._lock:
-            other = self._settled.get(_signature(context.payment_payload))
-        # Settled here before, and still good: it is being repeated.
-        if other not in (None, _request(context.transport_context)):
-            return AbortResult("invalid_payload", "this payment was for another request")
-        return None
-
-    def after_settle(self, context: SettleResultContext) -> None:
-        """Remembers for which request it was."""
+        """A good payment has come. One for another request, and one that was answered too often, are refused here."""
         request = _request(context.transport_context)
-        if context.result.success and request:
-            with self._lock:
-                _keep(self._settled, _signature(context.payment_payload), request)
+        if not context.result.is_valid or request is None:
+            return None
+        signature = _signature(context.payment_payload)
+        with self._lock:
+            was, times = self._served.get(signature, (request, 0))
+            if was == request and times <= self._repeats:
+                _keep(self._served, signature, (request, times + 1), PAYMENTS)
+                return None
+            refused = AbortResult("invalid_payload", "this payment was for another request")
+            if was == request:
+                most = f"its answer is made {self._repeats + 1} times at most for one payment: pay anew"
+                refused = AbortResult("already_answered", most)
+            said = (context.transport_context, context.payment_payload.get_network(), {"message": refused.message})
+            _keep(self._told, id(context.transport_context), said)
+        return refused
+
+    def on_verified_payment_canceled(self, context: VerifiedPaymentCanceledContext) -> None:
+        """The handler failed: that is no answer. What was refused above was not counted."""
+        if id(context.transport_context) not in self._told:
+            self.failed(context.payment_payload)
+
+    def failed(self, payload: object) -> None:
+        """No answer was given for a payment that was good: it does not count."""
+        signature = _signature(payload)
+        with self._lock:
+            request, times = self._served.pop(signature, ("", 0))
+            if times > 1:
+                _keep(self._served, signature, (request, times - 1), PAYMENTS)
 
     def enrich_payment_required_response(self, context: SchemePaymentRequiredContext) -> list[PaymentRequirements] | None:
         """Takes along what the engine said, so that the buyer's lane is taken up from there."""
@@ -312,12 +359,14 @@ def _signature(payload: Any) -> str:
 
 
 def _request(transport: Any) -> str | None:
-    """Method and address of a request, where the transport is HTTP."""
+    """Method and address of a request, hashed, where the transport is HTTP."""
     adapter = getattr(getattr(transport, "request", None), "adapter", None)
-    return f"{adapter.get_method()} {adapter.get_url()}" if adapter else None
+    if adapter is None:
+        return None
+    return hashlib.sha256(f"{adapter.get_method()} {adapter.get_url()}".encode()).hexdigest()
 
 
-def _keep(store: OrderedDict[Any, Any], name: object, value: object) -> None:
+def _keep(store: OrderedDict[Any, Any], name: object, value: object, most: int = TRACKS) -> None:
     store[name] = value
-    while len(store) > TRACKS:
+    while len(store) > most:
         store.popitem(last=False)

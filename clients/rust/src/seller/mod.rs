@@ -9,7 +9,8 @@
 //! What is settled is just the price, and nothing is settled that the handler did not answer: an
 //! error of it (400 and above) costs nothing. The answer leaves when the engine has said, durably,
 //! that it was paid. **A repeated payment is served once**: the same one again gets the answer that
-//! was given, and is good for no other request; while the first is under way, the second waits.
+//! was given, and is good for no other request; while the first is under way, the second waits. An
+//! answer that is not kept (a stream, more than 1 MiB) is made again, so often and no more.
 
 mod answers;
 mod desk;
@@ -99,6 +100,14 @@ impl Seller {
     /// nothing is rounded), or the network has no such asset.
     pub fn price(&self, price: &str) -> Result<Price, SellerError> {
         Price::new(self.0.clone(), price).map_err(SellerError::Price)
+    }
+
+    /// How often an answer that is not kept is made again for one payment, when it is repeated: 7
+    /// times if nothing else is said. Streams are not kept, nor what is longer than 1 MiB.
+    #[must_use]
+    pub fn repeats(self, most: u32) -> Self {
+        self.0.answers.repeat(most);
+        self
     }
 
     /// The network, as x402 calls it.

@@ -1,6 +1,6 @@
 //! A route that is paid for: what stands around its handler.
 
-use super::answers::{BODY_MAX, Kept, Turn};
+use super::answers::{BODY_MAX, Due, Kept, Turn};
 use super::desk::Verdict;
 use super::price::{Price, address, encoded, no_store};
 use axum::body::{Body, HttpBody as _, to_bytes};
@@ -9,7 +9,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use data_encoding::BASE64;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use std::convert::Infallible;
 use std::future::Future;
 use std::mem;
@@ -111,26 +111,33 @@ where
         Err(why) => return price.required(&url, &why, None),
     }
     let made = format!("{method} {url}");
-    let served = match turn.as_ref().and_then(Turn::kept) {
-        Some(kept) if kept.request == made => kept.response(),
-        Some(_) => {
+    let (served, is_made) = match turn.as_ref().map_or(Due::Make, |turn| turn.due(&made)) {
+        Due::Again(kept) => (kept.response(), false),
+        Due::Make => (served(inner, request).await, true),
+        Due::Other => {
             return price.required(
                 &url,
                 "invalid_payload: this payment was for another request",
                 None,
             );
         }
-        None => served(inner, request).await,
+        Due::Enough(times) => {
+            let text =
+                format!("its answer is made {times} times at most for one payment: pay anew");
+            let said = Map::from_iter([("message".to_owned(), text.into())]);
+            return price.required(&url, "already_answered", Some(said));
+        }
     };
     if served.status().is_client_error() || served.status().is_server_error() {
         return served;
     }
-    let (served, kept) = match to_keep(made, served).await {
+    let (served, kept) = match to_keep(served).await {
         Ok(both) => both,
         Err(failed) => return failed.into_response(),
     };
     // To its end, though the buyer may have hung up: what is charged is kept, for when it asks
     // again.
+    let turn = turn.filter(|_| is_made).map(|turn| (turn, made));
     let settling = tokio::spawn(settle(price.clone(), asked, brought.is_identified, turn, kept));
     let settled = settling.await.unwrap_or_else(|_| json!({"success": false}));
     match settled["success"] == true {
@@ -156,10 +163,7 @@ where
 
 /// An answer, and the same to be kept if it is short enough. One whose length nobody knows is
 /// passed on as it comes.
-async fn to_keep(
-    request: String,
-    served: Response,
-) -> Result<(Response, Option<Kept>), StatusCode> {
+async fn to_keep(served: Response) -> Result<(Response, Option<Kept>), StatusCode> {
     let bytes = served.body().size_hint().upper();
     if bytes.is_none_or(|bytes| bytes > BODY_MAX as u64) {
         return Ok((served, None));
@@ -169,7 +173,7 @@ async fn to_keep(
     let body = to_bytes(body, BODY_MAX).await;
     let body = body.map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)?;
     let (status, headers) = (head.status, head.headers.clone());
-    let kept = Kept { request, status, headers, body: body.clone() };
+    let kept = Kept { status, headers, body: body.clone() };
     Ok((Response::from_parts(head, Body::from(body)), Some(kept)))
 }
 
@@ -177,13 +181,13 @@ async fn settle(
     price: Price,
     asked: Bytes,
     is_identified: bool,
-    turn: Option<Turn>,
+    turn: Option<(Turn, String)>,
     kept: Option<Kept>,
 ) -> Value {
     let seller = &price.seller;
     let settled = seller.desk.settle(&asked, is_identified, &seller.network).await;
-    if let (true, Some(turn), Some(kept)) = (settled["success"] == true, turn, kept) {
-        turn.keep(kept);
+    if let (true, Some((turn, request))) = (settled["success"] == true, turn) {
+        turn.made(&request, kept);
     }
     settled
 }

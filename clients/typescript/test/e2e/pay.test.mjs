@@ -2,7 +2,9 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { serve } from "@hono/node-server";
+import express from "express";
 import { Hono } from "hono";
+import { paymentMiddleware } from "@x402/express";
 import { paymentMiddleware as honoMiddleware } from "@x402/hono";
 import { decodePaymentResponseHeader, wrapFetchWithPayment, x402Client } from "@x402/fetch";
 import { AgentKey, BudgetError, PaymentInDoubtError, seller, whyRefused } from "@tallystick/x402";
@@ -174,6 +176,49 @@ test("a payment that was made is no good for another request, and gives its own 
   await one.close();
 });
 
+test("what is not kept is made again so often and no more, also side by side, and for one request alone", async () => {
+  let lost = 0, fails = 0, made = 0, header;
+  const way = await between(engine.url, (path) => (path === "/settle" && lost > 0 ? (lost -= 1, "lose answer") : undefined));
+  const sold = await seller({ facilitator: way.url, payTo: SELLER, repeats: 2 });
+  const app = express();
+  app.use(paymentMiddleware({ "GET /films/*": sold.price("0.0001 EUR") }, sold.server));
+  app.get("/films/:name", (_, answer) => (fails > 0 ? answer.status(503).end() : answer.type("text/plain").send(String((made += 1)))));
+  const films = await listen(app);
+  const watch = async (input, init) => {
+    header = input.headers?.get("payment-signature") ?? header;
+    return fetch(input, init);
+  };
+  const one = await buyer(engine, await engine.key(), { fetch: watch });
+  const ask = (name) => fetch(`${films.url}/films/${name}`, { headers: { "PAYMENT-SIGNATURE": header } });
+  try {
+    // What its handler does not do, and what is not known to be paid, is no answer.
+    fails = 1;
+    assert.equal((await one.fetch(`${films.url}/films/one`)).status, 503);
+    for (let round = 0; round < 4; round += 1) assert.equal((await ask("one")).status, 503);
+    fails = 0;
+    for (let round = 0; round < 4; round += 1) {
+      lost = 1;
+      assert.equal((await ask("one")).status, 402);
+    }
+    assert.deepEqual([lost, made], [0, 4]);
+    for (const number of ["5", "6", "7"]) {
+      const told = await ask("one");
+      assert.deepEqual([told.status, await told.text()], [200, number]);
+      assert.equal(whyRefused(await ask("two")), "invalid_payload: this payment was for another request");
+    }
+    const most = "already_answered: its answer is made 3 times at most for one payment: pay anew";
+    assert.equal(whyRefused(await ask("one")), most);
+    assert.equal((await one.fetch(`${films.url}/films/one`)).status, 200, "another payment is answered");
+    const all = await Promise.all(Array.from({ length: 12 }, () => ask("one")));
+    const whys = all.map((told) => whyRefused(told) ?? told.status).sort();
+    assert.deepEqual(whys, [200, 200, ...Array(10).fill(most)]);
+    assert.equal(one.signed("EUR"), "0.0002");
+  } finally {
+    await films.close();
+    await way.close();
+  }
+});
+
 test("what a seller says of assets and totals is not believed", async () => {
   const key = await engine.key();
   const lying = async (change) => {
@@ -247,8 +292,6 @@ test("the seller's answer is lost: the same payment is sent again and charged on
   assert.equal(store.made.count, made + 1);
   assert.equal(one.signed("EUR"), "0.0001");
   // Who may not be asked again by itself is told, and may do it.
-  const { paymentMiddleware } = await import("@x402/express");
-  const { default: express } = await import("express");
   const sold = await seller({ facilitator: engine.url, payTo: SELLER });
   const app = express();
   let posts = 0;
@@ -283,8 +326,6 @@ test("the facilitator is away: the buyer gets 402 or 502, nothing is owed, and l
 test("the engine is killed between /verify and /settle, and back: paid once", async () => {
   let calls = 0;
   const far = await shop(engine.url);
-  const { paymentMiddleware } = await import("@x402/express");
-  const { default: express } = await import("express");
   const app = express();
   app.use(paymentMiddleware({ "GET /paid": far.sold.price("0.0001 EUR") }, far.sold.server));
   app.get("/paid", async (_, answer) => {
