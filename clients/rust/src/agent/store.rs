@@ -156,6 +156,15 @@ impl FileStore {
     }
 
     fn rewrite(&mut self, lines: &[Line]) -> io::Result<()> {
+        if let Some(why) = &self.failed {
+            return Err(io::Error::other(why.clone()));
+        }
+        let replaced = self.replace(lines);
+        self.failed = replaced.as_ref().err().map(ToString::to_string);
+        replaced
+    }
+
+    fn replace(&mut self, lines: &[Line]) -> io::Result<()> {
         let mut fresh = self.path.as_os_str().to_owned();
         fresh.push(".tmp");
         let fresh = PathBuf::from(fresh);

@@ -215,6 +215,27 @@ fn a_line_that_was_cut_off_never_left_and_one_that_is_none_is_told() {
 }
 
 #[test]
+fn after_a_write_that_failed_nothing_is_paid_from_the_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("lanes");
+    let (kept, other) = (Line::Void { void: "one".into() }, Line::Void { void: "two".into() });
+    let open = || FileStore::open(&path, NETWORK, SIGNER, Arc::new(Durable::default())).unwrap();
+    let (store, lines) = open();
+    assert_eq!(lines, []);
+    let mut file = Store::File(store);
+    file.rewrite(std::slice::from_ref(&kept)).unwrap();
+    // In the way of the file that is to be put in its place.
+    let in_the_way = dir.path().join("lanes.tmp");
+    std::fs::create_dir(&in_the_way).unwrap();
+    let why = file.rewrite(std::slice::from_ref(&other)).unwrap_err().to_string();
+    std::fs::remove_dir(&in_the_way).unwrap();
+    assert_eq!(file.append(&other).err().map(|error| error.to_string()), Some(why.clone()));
+    assert_eq!(file.rewrite(&[]).unwrap_err().to_string(), why);
+    drop(file);
+    assert_eq!(open().1, [kept]);
+}
+
+#[test]
 fn what_was_signed_on_channels_that_are_over_is_counted_on() {
     let mut lanes = Lanes::open(Store::Memory, Vec::new(), 1, false, NOW).unwrap();
     let (signed, _) = lanes.take(&want(1, 1, 5), Budget::default(), NOW, 1).unwrap().unwrap();
