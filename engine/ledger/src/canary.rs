@@ -90,11 +90,14 @@ pub enum Bug {
     ProposerConfirmsOwn = 40,
     /// Under four eyes a key that somebody else made does all that its owner could do with it.
     UnownedKeyCounts = 41,
+    /// A start does not find out what became of payments that were under way: whoever brings the
+    /// same voucher later is charged, and both are told that they were.
+    ChargedTwice = 42,
 }
 
 impl Bug {
     /// Every bug.
-    pub const ALL: [Self; 36] = [
+    pub const ALL: [Self; 37] = [
         Self::CreditTotal,
         Self::CutTakesNext,
         Self::CheckpointMissesChannel,
@@ -131,6 +134,7 @@ impl Bug {
         Self::EventsLeaveEarly,
         Self::ProposerConfirmsOwn,
         Self::UnownedKeyCounts,
+        Self::ChargedTwice,
     ];
 
     /// Its name.
@@ -173,6 +177,7 @@ impl Bug {
             Self::EventsLeaveEarly => "events-leave-early",
             Self::ProposerConfirmsOwn => "proposer-confirms-own",
             Self::UnownedKeyCounts => "unowned-key-counts",
+            Self::ChargedTwice => "charged-twice",
         }
     }
 }

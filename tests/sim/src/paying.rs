@@ -24,6 +24,8 @@ use tokio::sync::oneshot;
 const IDENTIFIERS: u64 = 10;
 /// What was brought, at most, of which some is brought again.
 const JOBS: usize = 40;
+/// Of what was under way at a death, so much comes again at most, twice each.
+const DIED: usize = 8;
 
 /// Something that was brought.
 #[derive(Clone)]
@@ -187,21 +189,26 @@ impl Run<'_> {
     pub(crate) fn payments_died(&mut self, till: Till) {
         for (job, _) in till.paying {
             let other = Job { identifier: identifier(&mut self.dice), ..job.clone() };
-            // Behind what came of all of the others.
-            self.died_paying.insert(0, job);
-            self.died_paying.push(other);
+            self.died_paying.extend([job, other]);
         }
+        let many = self.died_paying.len().saturating_sub(DIED);
+        self.died_paying.drain(..many);
+    }
+
+    /// The next of them, where nobody else pays at the moment. False where there is none.
+    pub(crate) fn pay_again(&mut self) -> Result<bool, Halt> {
+        let is_quiet = self.life().till.as_ref().is_some_and(|till| till.busy() == 0);
+        if is_quiet && let Some(job) = self.died_paying.pop() {
+            return self.bring(job).map(|()| true);
+        }
+        Ok(false)
     }
 
     /// A seller brings a payment: a new one, or one that was brought before, by the same identifier
     /// or by another.
     pub(crate) fn pay(&mut self) -> Result<(), Halt> {
-        let is_quiet = self.life().till.as_ref().is_some_and(|till| till.busy() == 0);
-        if is_quiet
-            && self.dice.percent(70)
-            && let Some(job) = self.died_paying.pop()
-        {
-            return self.bring(job);
+        if self.dice.percent(70) && self.pay_again()? {
+            return Ok(());
         }
         let Self { dice, model, world, jobs, clocks, .. } = self;
         let again = !jobs.is_empty() && dice.percent(60);

@@ -268,9 +268,14 @@ impl<'a> Run<'a> {
             | Action::Copy
             | Action::Keep
             | Action::Seal
-            | Action::Till
             | Action::Poll => {
                 self.work(action)?;
+            }
+            // Whoever was not answered comes again before long.
+            Action::Till => {
+                if !self.work(action)? {
+                    self.pay_again()?;
+                }
             }
         }
         Ok(())
