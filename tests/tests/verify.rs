@@ -73,11 +73,12 @@ async fn every_backend_gives_the_same_outcomes() {
         assert_eq!(status.verify_backend, named);
         assert_eq!(status.verify_alarms, 0, "{args:?}");
         let tables = bytes != "0" && backend != "reference";
-        assert_eq!(status.verify_tables.len(), 2, "small and large");
-        for tier in &status.verify_tables {
+        assert_eq!(status.verify_tables.len(), 3, "small, large and hot");
+        // So few signatures make no key hot, and there is no room for that in 1 MiB.
+        for tier in &status.verify_tables[..2] {
             assert_eq!((tier.capacity > 0, tier.built > 0), (tables, tables), "{args:?}: {tier:?}");
         }
-        // Each key has one: who gets a large table gives the small one back.
+        // Each key has one: who gets a larger table gives the smaller one back.
         let held: u64 = status.verify_tables.iter().map(|tier| tier.tables).sum();
         assert_eq!(held, if tables { u64::try_from(PAYERS).unwrap() } else { 0 }, "{args:?}");
         assert_eq!(status.verify_rejects_confirmed > 0, backend != "reference", "{args:?}");

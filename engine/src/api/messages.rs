@@ -13,7 +13,7 @@ use crate::types::{
     Total, content_digest,
 };
 use crate::vault::Shown;
-use crate::verify::TierStatus;
+use crate::verify::{self, TierStatus};
 use bytes::Bytes;
 use prost::Message;
 use tallystick_proto::v1;
@@ -331,7 +331,11 @@ pub(super) fn leg_as_known(
     }
 }
 
-pub(super) fn key_tables_message(tier: &str, status: TierStatus) -> v1::KeyTables {
-    let TierStatus { capacity, tables, built, evicted } = status;
-    v1::KeyTables { tier: tier.to_owned(), capacity, tables, built, evicted }
+pub(super) fn key_tables_messages(status: &verify::Status) -> Vec<v1::KeyTables> {
+    let tiers = [("small", status.small), ("large", status.large), ("hot", status.hot)];
+    let message = |(tier, of): (&str, TierStatus)| {
+        let TierStatus { capacity, tables, built, evicted } = of;
+        v1::KeyTables { tier: tier.to_owned(), capacity, tables, built, evicted }
+    };
+    tiers.map(message).into()
 }

@@ -81,7 +81,7 @@ settings! {
     verify_backend: VerifyBackend = None;
 
     /// Memory for the tables that make known keys cheap, e.g. 192MiB or 1GiB; 0: none
-    /// [default: 192MiB]
+    /// [default: 256MiB]
     #[arg(
         long,
         env = "TALLYSTICK_VERIFY_TABLE_BYTES",

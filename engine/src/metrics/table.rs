@@ -107,7 +107,7 @@ table! {
         CONFIRMED "verify_rejects_confirmed_total" Counter []
             "Bad signatures that the reference confirmed";
         TABLES "verify_tables" Gauge ["tier"]
-            "Tables that make known keys cheap: small, large";
+            "Tables that make known keys cheap: small, large, hot";
     }
     "Journal and disk" {
         SYNC_SECONDS "journal_sync_seconds" Histogram []

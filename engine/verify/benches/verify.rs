@@ -340,8 +340,8 @@ fn cpu() -> String {
 fn print_tables(name: &str, verifier: &Verifier) {
     let status = verifier.status();
     let of = |tier: TierStatus| format!("{} of {}", tier.tables, tier.capacity);
-    let (small, large) = (of(status.small), of(status.large));
-    println!("{name}, {}: {small} small tables, {large} large", status.backend);
+    let (small, large, hot) = (of(status.small), of(status.large), of(status.hot));
+    println!("{name}, {}: {small} small tables, {large} large, {hot} hot", status.backend);
 }
 
 fn print(measured: &Measured, results: &Map<String, Value>) {

@@ -236,10 +236,10 @@ impl Comparison {
             tally.twists.iter().fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1));
         let disagreements = self.disagreements.load(Relaxed);
         let backends: Vec<&str> = self.banks.iter().map(|bank| bank.backend.name()).collect();
-        let [cold, small, large] = tally.warmth;
+        let [cold, small, large, hot] = tally.warmth;
         println!(
             "{{\"cases\":{cases},\"valid\":{valid},\"disagreements\":{disagreements},\
-             \"backends\":{backends:?},\"cold\":{cold},\"small\":{small},\"large\":{large},\
+             \"backends\":{backends:?},\"cold\":{cold},\"small\":{small},\"large\":{large},\"hot\":{hot},\
              \"seed\":{},\"seconds\":{:.1}}}",
             self.seed,
             self.started.elapsed().as_secs_f64()

@@ -138,7 +138,7 @@ mod tests {
         fn digits_add_up_to_their_scalar(bytes: [u8; 32]) {
             let edges = [Scalar::ZERO, Scalar::ONE, -Scalar::ONE, -Scalar::from(2_u8)];
             for k in [Scalar::from_bytes_mod_order(bytes)].into_iter().chain(edges) {
-                for shape in [Shape::TINY, Shape::SMALL, Shape::LARGE, Shape::BASE] {
+                for shape in [Shape::TINY, Shape::SMALL, Shape::LARGE, Shape::HOT, Shape::BASE] {
                     let digits = Digits::new(&words(k.as_bytes()), shape);
                     prop_assert_eq!(value(&digits, shape), k);
                 }

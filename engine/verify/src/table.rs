@@ -23,10 +23,12 @@ impl Shape {
     pub const TINY: Self = Self { window: 4, stride: 64 };
     /// For a key that came back: 16 blocks of 8 entries, 12 KB, 12 doublings.
     pub const SMALL: Self = Self { window: 4, stride: 4 };
-    /// For a hot key: 15 blocks of 32 entries, 45 KB, 12 doublings but fewer additions.
+    /// For a key that comes often: 15 blocks of 32 entries, 45 KB, 12 doublings, fewer additions.
     pub const LARGE: Self = Self { window: 6, stride: 3 };
-    /// For the base point, once for all: 26 blocks of 512 entries, 1.2 MB, no doubling.
-    pub const BASE: Self = Self { window: 10, stride: 1 };
+    /// For the hottest keys: 32 blocks of 128 entries, 384 KB, no doubling.
+    pub const HOT: Self = Self { window: 8, stride: 1 };
+    /// For the base point, once for all: 22 blocks of 2,048 entries, 4.1 MB, no doubling.
+    pub const BASE: Self = Self { window: 12, stride: 1 };
 
     /// Digits of a scalar.
     pub const fn digits(self) -> usize {
@@ -61,7 +63,7 @@ impl Shape {
 
 // Digits are cut from five 64-bit words; an offset within a table fits 32 bits.
 const _: () = {
-    let shapes = [Shape::TINY, Shape::SMALL, Shape::LARGE, Shape::BASE];
+    let shapes = [Shape::TINY, Shape::SMALL, Shape::LARGE, Shape::HOT, Shape::BASE];
     let mut i = 0;
     while i < shapes.len() {
         assert!(shapes[i].bits() >= SCALAR_BITS && shapes[i].bits() <= 5 * 64);
@@ -111,13 +113,18 @@ impl Entry {
 pub(crate) enum Tier {
     Small = 0,
     Large = 1,
+    Hot = 2,
 }
 
 impl Tier {
+    /// Every tier, as keys go through them.
+    pub const ALL: [Self; 3] = [Self::Small, Self::Large, Self::Hot];
+
     pub const fn shape(self) -> Shape {
         match self {
             Self::Small => Shape::SMALL,
             Self::Large => Shape::LARGE,
+            Self::Hot => Shape::HOT,
         }
     }
 
@@ -179,7 +186,8 @@ mod tests {
         assert_eq!(size(Shape::TINY), (64, 1, 8, 768));
         assert_eq!(size(Shape::SMALL), (64, 16, 128, 12_288));
         assert_eq!(size(Shape::LARGE), (45, 15, 480, 46_080));
-        assert_eq!(size(Shape::BASE), (26, 26, 13_312, 1_277_952));
+        assert_eq!(size(Shape::HOT), (32, 32, 4_096, 393_216));
+        assert_eq!(size(Shape::BASE), (22, 22, 45_056, 4_325_376));
     }
 
     #[test]

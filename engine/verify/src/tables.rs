@@ -1,4 +1,4 @@
-//! Where the tables of keys live: two tiers of slots within a byte budget, read by every thread
+//! Where the tables of keys live: three tiers of slots within a byte budget, read by every thread
 //! without a lock. Owns who gets a slot and who loses it; never builds a table and never looks into
 //! one.
 //!
@@ -21,12 +21,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 /// is in use gets the time to show it before the hand comes by again.
 const SWEEP_MAX: usize = 64;
 
-/// Both tiers.
+/// All tiers, in the order of `Tier::ALL`.
 #[derive(Debug)]
-pub(crate) struct Tables {
-    small: Slots,
-    large: Slots,
-}
+pub(crate) struct Tables([Slots; 3]);
 
 /// What has happened in one tier.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -85,36 +82,35 @@ pub(crate) struct Place {
     slot: u32,
 }
 
-const LARGE_BIT: u32 = 1 << 31;
+/// The tier stands above the slot.
+const SLOT_BITS: u32 = 30;
+const SLOTS_MAX: u32 = (1 << SLOT_BITS) - 1;
 
 impl Place {
     /// Never 0, which is "nowhere".
     fn to_bits(&self) -> u32 {
-        let large = if self.tier == Tier::Large { LARGE_BIT } else { 0 };
-        large | (self.slot + 1)
+        (self.tier as u32) << SLOT_BITS | (self.slot + 1)
     }
 
     fn from_bits(bits: u32) -> Option<Self> {
-        let tier = if bits & LARGE_BIT == 0 { Tier::Small } else { Tier::Large };
-        Some(Self { tier, slot: (bits & !LARGE_BIT).checked_sub(1)? })
+        let tier = Tier::ALL[(bits >> SLOT_BITS) as usize];
+        Some(Self { tier, slot: (bits & SLOTS_MAX).checked_sub(1)? })
     }
 }
 
 impl Tables {
-    /// Empty, within `bytes`: two thirds for small tables, one third for large ones.
+    /// Empty, within `bytes`: half for small tables, a quarter each for large and hot ones.
     pub fn new(bytes: usize) -> Self {
-        let large = bytes / 3;
-        Self {
-            small: Slots::new(Tier::Small, bytes - large),
-            large: Slots::new(Tier::Large, large),
-        }
+        let quarter = bytes / 4;
+        Self([
+            Slots::new(Tier::Small, bytes - 2 * quarter),
+            Slots::new(Tier::Large, quarter),
+            Slots::new(Tier::Hot, quarter),
+        ])
     }
 
     fn tier(&self, tier: Tier) -> &Slots {
-        match tier {
-            Tier::Small => &self.small,
-            Tier::Large => &self.large,
-        }
+        &self.0[tier as usize]
     }
 
     /// The key's table, if it has one now.
@@ -189,7 +185,7 @@ impl Tables {
 
 impl Slots {
     fn new(tier: Tier, bytes: usize) -> Self {
-        let count = u32::try_from(bytes / tier.bytes()).unwrap_or(LARGE_BIT).min(LARGE_BIT - 1);
+        let count = u32::try_from(bytes / tier.bytes()).unwrap_or(SLOTS_MAX).min(SLOTS_MAX);
         let slot = |_| Slot { table: Atomic::null(), state: AtomicU8::new(IDLE) };
         Self {
             slots: (0..count).map(slot).collect(),
@@ -253,7 +249,7 @@ impl Slots {
                 found.state.store(IDLE, Ordering::Relaxed);
             } else if state == IDLE && found.is_taken() {
                 self.evicted.fetch_add(1, Ordering::Relaxed);
-                taken.push(u32::try_from(slot).expect("slots are counted in 31 bits"));
+                taken.push(u32::try_from(slot).expect("slots are counted in 30 bits"));
             }
         }
         for slot in &taken {
@@ -287,7 +283,7 @@ impl Drop for Slots {
     fn drop(&mut self) {
         let guard = epoch::pin();
         for slot in 0..self.slots.len() {
-            self.replace(u32::try_from(slot).expect("slots are counted in 31 bits"), None, &guard);
+            self.replace(u32::try_from(slot).expect("slots are counted in 30 bits"), None, &guard);
         }
     }
 }
@@ -316,20 +312,21 @@ mod tests {
     }
 
     #[test]
-    fn a_large_table_gives_the_small_one_s_slot_back() {
-        let tables = Tables::new(3 * Tier::Large.bytes());
+    fn a_larger_table_gives_the_smaller_one_s_slot_back() {
+        let tables = Tables::new(4 * Tier::Hot.bytes());
         let (key, guard) = (key(1), epoch::pin());
-        assert!(give(&tables, Tier::Small, &key, &guard));
-        assert_eq!(tables.status(Tier::Small).tables, 1);
-        assert!(give(&tables, Tier::Large, &key, &guard));
-        assert_eq!(tables.find(&key, &guard).map(|table| table.tier), Some(Tier::Large));
-        assert_eq!((tables.status(Tier::Small).tables, tables.status(Tier::Large).tables), (0, 1));
-        assert!(tables.has_room(Tier::Small) && !tables.has_room(Tier::Large));
+        let held = || Tier::ALL.map(|tier| tables.status(tier).tables);
+        for (tier, expected) in Tier::ALL.into_iter().zip([[1, 0, 0], [0, 1, 0], [0, 0, 1]]) {
+            assert!(give(&tables, tier, &key, &guard));
+            assert_eq!(tables.find(&key, &guard).map(|table| table.tier), Some(tier));
+            assert_eq!(held(), expected);
+        }
+        assert!(tables.has_room(Tier::Small) && !tables.has_room(Tier::Hot));
     }
 
     #[test]
     fn whoever_is_used_between_two_sweeps_stays() {
-        let tables = Tables::new(6 * Tier::Small.bytes());
+        let tables = Tables::new(8 * Tier::Small.bytes());
         let (keys, guard) = ([1, 2, 3, 4].map(key), epoch::pin());
         assert!(keys.iter().all(|key| give(&tables, Tier::Small, key, &guard)));
         for number in 5..60 {
@@ -346,7 +343,7 @@ mod tests {
     #[test]
     fn readers_see_whole_tables_of_their_own_while_others_replace_them() {
         let rounds = if cfg!(miri) { 12 } else { 3_000 };
-        let tables = Tables::new(5 * Tier::Small.bytes());
+        let tables = Tables::new(6 * Tier::Small.bytes());
         let keys: Vec<Key> = (1..=9).map(key).collect();
         std::thread::scope(|scope| {
             for thread in 0..3 {

@@ -44,8 +44,8 @@ pub struct Options {
 }
 
 impl Options {
-    /// Room for 10,866 keys with a small table and 1,454 with a large one.
-    pub const TABLE_BYTES_DEFAULT: usize = 192 << 20;
+    /// Room for 10,866 keys with a small table, 1,454 with a large one and 170 with a hot one.
+    pub const TABLE_BYTES_DEFAULT: usize = 256 << 20;
 }
 
 impl Default for Options {
@@ -61,8 +61,10 @@ pub struct Status {
     pub backend: Backend,
     /// Keys that came back.
     pub small: TierStatus,
-    /// Hot keys.
+    /// Keys that come often.
     pub large: TierStatus,
+    /// The hottest keys.
+    pub hot: TierStatus,
     /// Rejects that the reference was asked to confirm.
     pub confirmed: u64,
     /// Rejects that it did not confirm. Above 0 something is broken: the memory, the CPU, or this
@@ -99,6 +101,9 @@ pub(crate) struct Job<'a> {
 const SMALL_AFTER: u32 = 4;
 /// Valid signatures with a small table that earn a large one.
 const LARGE_AFTER: u32 = 64;
+/// Valid signatures with a large table that earn a hot one, which has to save as many before it has
+/// paid for itself.
+const HOT_AFTER: u32 = 1_024;
 /// Rejects that are confirmed in one call: more would hold up the other verdicts of the call.
 const CONFIRMED_AT_ONCE: u32 = 16;
 /// A key whose table is being decided on by one thread: the others leave it alone.
@@ -114,7 +119,7 @@ const fn built_together(backend: Backend) -> usize {
 }
 
 /// Credit beyond this is forfeited: a long quiet time is no licence for a long stretch of building.
-const CREDIT_MAX: usize = 16_384;
+const CREDIT_MAX: usize = 32_768;
 
 impl Verifier {
     /// A verifier without any tables yet.
@@ -128,7 +133,7 @@ impl Verifier {
         }
         let table_bytes = match backend {
             Backend::Lanes | Backend::Portable => {
-                // Made now (10 ms), so that the first voucher does not wait for it.
+                // Made now (40 ms), so that the first voucher does not wait for it.
                 base();
                 options.table_bytes
             }
@@ -156,6 +161,7 @@ impl Verifier {
             backend: self.backend(),
             small: self.tables.status(Tier::Small),
             large: self.tables.status(Tier::Large),
+            hot: self.tables.status(Tier::Hot),
             confirmed: self.confirmed.load(Ordering::Relaxed),
             alarms: self.alarms.load(Ordering::Relaxed),
         }
@@ -233,7 +239,7 @@ impl Verifier {
             return;
         }
         let guard = epoch::pin();
-        let mut earned: [Vec<&Key>; 2] = [Vec::new(), Vec::new()];
+        let mut earned: [Vec<&Key>; 3] = [const { Vec::new() }; 3];
         for (check, _) in checks.iter().zip(verdicts).filter(|(_, v)| **v == Verdict::Valid) {
             let Some(tier) = self.earns(check.key, &guard) else { continue };
             let wanted = &mut earned[tier as usize];
@@ -244,7 +250,7 @@ impl Verifier {
                 }
             }
         }
-        for (tier, keys) in [Tier::Small, Tier::Large].into_iter().zip(&earned) {
+        for (tier, keys) in Tier::ALL.into_iter().zip(&earned) {
             if !keys.is_empty() {
                 scratch.credit = scratch.credit.saturating_sub(self.price(tier));
                 self.build(backend, tier, keys, &guard);
@@ -258,7 +264,8 @@ impl Verifier {
         let (tier, after) = match self.tables.find(key, guard).map(|table| table.tier) {
             None => (Tier::Small, SMALL_AFTER),
             Some(Tier::Small) => (Tier::Large, LARGE_AFTER),
-            Some(Tier::Large) => {
+            Some(Tier::Large) => (Tier::Hot, HOT_AFTER),
+            Some(Tier::Hot) => {
                 self.tables.used(key);
                 return None;
             }
@@ -275,8 +282,10 @@ impl Verifier {
         match (tier, self.tables.has_room(tier)) {
             (Tier::Small, true) => 128,
             (Tier::Large, true) => 1_024,
+            (Tier::Hot, true) => 4_096,
             (Tier::Small, false) => 2_048,
             (Tier::Large, false) => 8_192,
+            (Tier::Hot, false) => 32_768,
         }
     }
 

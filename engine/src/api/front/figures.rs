@@ -54,7 +54,8 @@ fn verifier(page: &mut Page, status: &verify::Status) {
     }
     page.put(&ALARMS, &[], status.alarms);
     page.put(&CONFIRMED, &[], status.confirmed);
-    for (tier, of) in [("small", status.small), ("large", status.large)] {
+    let tiers = [("small", status.small), ("large", status.large), ("hot", status.hot)];
+    for (tier, of) in tiers {
         page.put(&TABLES, &[tier], of.tables);
     }
 }

@@ -2,7 +2,7 @@
 
 use super::service::{Answer, OperatorApi};
 use crate::api::door::Visits;
-use crate::api::messages::key_tables_message;
+use crate::api::messages::key_tables_messages;
 use crate::api::{proposals, settlement};
 use crate::log;
 use crate::pipeline::now;
@@ -47,10 +47,7 @@ pub(super) async fn status(api: &OperatorApi) -> Answer<v1::Status> {
         cpu_verify_us: meters.cpu_verify_us(),
         window_every_ms: u64::try_from(every).unwrap_or(u64::MAX),
         verify_backend_text: verify.backend.description().to_owned(),
-        verify_tables: vec![
-            key_tables_message("small", verify.small),
-            key_tables_message("large", verify.large),
-        ],
+        verify_tables: key_tables_messages(&verify),
         verify_rejects_confirmed: verify.confirmed,
         verify_alarms: verify.alarms,
         engine_key: engine_key.map_or(Bytes::new(), |key| Bytes::copy_from_slice(&key.0)),

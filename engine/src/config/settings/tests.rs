@@ -12,7 +12,7 @@ fn nothing_given_gives_the_defaults() {
     assert_eq!(config.data_dir, Path::new("./tallystick-data"));
     assert_eq!(config.listen.to_string(), "127.0.0.1:7450");
     assert_eq!((config.shards, config.verify_threads), (4, 8));
-    assert_eq!((config.verify_backend, config.verify_table_bytes), (None, 192 << 20));
+    assert_eq!((config.verify_backend, config.verify_table_bytes), (None, 256 << 20));
     assert_eq!((config.window_every, config.log.as_str()), (None, "info"));
     assert_eq!(Settings::default().resolve(1).shards, 1);
     assert_eq!(Settings::default().resolve(1_000).shards, limits::SHARDS_MAX);

@@ -149,15 +149,20 @@ impl<'a> Work<'a> {
     }
 }
 
+/// Passes without a new table after which there will be none: hot ones take long to be earned.
+const STILL: usize = 8;
+
 /// Works through all, again and again, until the tables that there are do not get more.
 pub fn settle(verifier: &Verifier, work: &mut [Work<'_>], passes: usize) {
     let mut before = None;
+    let mut still = 0;
     for _ in 0..passes {
         thread::scope(|scope| work.iter_mut().for_each(|one| drop(scope.spawn(|| one.pass()))));
         let status = verifier.status();
         assert_eq!(status.alarms, 0, "a valid signature was rejected");
-        let now = Some((status.small.tables, status.large.tables));
-        if now == before {
+        let now = Some((status.small.tables, status.large.tables, status.hot.tables));
+        still = if now == before { still + 1 } else { 0 };
+        if still == STILL {
             break;
         }
         before = now;

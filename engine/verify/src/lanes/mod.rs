@@ -89,7 +89,7 @@ fn check_on(
         computed.push(group::compute(cpu, &group, points[g], base, &mut scratch.buffers));
         groups.push((members, own));
     }
-    for tier in [Tier::Small, Tier::Large] {
+    for tier in Tier::ALL {
         for (members, own) in groups_of(jobs, Some(tier)) {
             let tables = members.map(|i| &jobs[i].table.expect("it is of a tier").entries[..]);
             let checks = members.map(|i| jobs[i].check);

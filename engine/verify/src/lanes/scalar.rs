@@ -215,7 +215,7 @@ mod tests {
         })
     }
 
-    const SHAPES: [Shape; 4] = [Shape::TINY, Shape::SMALL, Shape::LARGE, Shape::BASE];
+    const SHAPES: [Shape; 5] = [Shape::TINY, Shape::SMALL, Shape::LARGE, Shape::HOT, Shape::BASE];
 
     #[test]
     fn digests_are_reduced_as_dalek_does() {

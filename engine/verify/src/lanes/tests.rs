@@ -22,7 +22,7 @@ fn tables_are_those_of_the_portable_backend_byte_by_byte() {
         return;
     }
     let keys = keys_of(&signing_keys(11));
-    for shape in [Shape::TINY, Shape::SMALL, Shape::LARGE] {
+    for shape in [Shape::TINY, Shape::SMALL, Shape::LARGE, Shape::HOT] {
         for keys in [&keys[..8], &keys[8..], &keys[..1]] {
             let built = build(&keys.iter().collect::<Vec<_>>(), shape);
             assert_eq!(built.len(), keys.len());
@@ -59,7 +59,7 @@ fn each_verdict_is_the_reference_s_wherever_a_check_stands() {
         .iter()
         .enumerate()
         .map(|(i, key)| {
-            let tier = [None, Some(Tier::Small), Some(Tier::Large)][i % 3]?;
+            let tier = [None, Some(Tier::Small), Some(Tier::Large), Some(Tier::Hot)][i % 4]?;
             let entries = portable::build(key.bytes(), tier.shape()).unwrap();
             Some(Table::new(*key.bytes(), tier, entries))
         })

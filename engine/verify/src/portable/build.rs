@@ -79,7 +79,7 @@ mod tests {
     fn tables_of_keys_hold_the_odd_multiples_of_the_negative_point() {
         for secret in [1_u64, 2, 0xdead_beef] {
             let key = ED25519_BASEPOINT_POINT * Scalar::from(secret);
-            for shape in [Shape::TINY, Shape::SMALL, Shape::LARGE] {
+            for shape in [Shape::TINY, Shape::SMALL, Shape::LARGE, Shape::HOT] {
                 let table = build(&key.compress().0, shape).expect("it is a point");
                 assert_holds_multiples(&table, -key, shape, 1);
             }

@@ -18,7 +18,7 @@ fn base() -> &'static [Entry] {
 struct Signer {
     secret: Scalar,
     key: Key,
-    tables: [Table; 2],
+    tables: [Table; 3],
 }
 
 impl Signer {
@@ -27,7 +27,7 @@ impl Signer {
         let key = EdwardsPoint::mul_base(&secret).compress().0;
         let table =
             |tier: Tier| Table::new(key, tier, build(&key, tier.shape()).expect("it is a point"));
-        Self { secret, key: Key::new(key), tables: [table(Tier::Small), table(Tier::Large)] }
+        Self { secret, key: Key::new(key), tables: Tier::ALL.map(table) }
     }
 
     /// R and s = r + k a, for the R that is given.
@@ -52,13 +52,13 @@ impl Signer {
     }
 }
 
-/// What each backend says, with either tier: first ours, then the reference.
+/// What each backend says, with every tier: first ours, then the reference.
 fn verdicts(cases: &[(&Signer, &[u8], [u8; 64])]) -> Vec<Verdict> {
     let check_of = |(signer, message, signature)| Check { key: signer, message, signature };
     let checks: Vec<Check<'_>> =
         cases.iter().map(|(signer, m, s)| check_of((&signer.key, *m, s))).collect();
     let expected: Vec<Verdict> = checks.iter().map(reference::check).collect();
-    for tiers in [[Some(0); 2], [Some(1); 2], [Some(0), Some(1)], [Some(1), None]] {
+    for tiers in [[Some(0); 2], [Some(1); 2], [Some(2); 2], [Some(0), Some(1)], [Some(2), None]] {
         let table = |i: usize| tiers[i % 2].map(|tier| &cases[i].0.tables[tier]);
         let jobs: Vec<Job<'_>> =
             checks.iter().enumerate().map(|(i, check)| Job { check, table: table(i) }).collect();
@@ -231,7 +231,7 @@ fn a_damaged_table_harms_nobody_but_its_own_key() {
     let signer = Signer::new(30);
     let signature = signer.good(b"failing memory");
     let check_of = Check { key: &signer.key, message: b"failing memory", signature: &signature };
-    for tier in [Tier::Small, Tier::Large] {
+    for tier in Tier::ALL {
         let intact = &signer.tables[tier as usize];
         let nothing = vec![Entry::ZERO; tier.shape().entries()].into();
         for damaged in [intact.damaged(), Table::new(*signer.key.bytes(), tier, nothing)] {

@@ -11,10 +11,11 @@ pub enum Warmth {
     Cold,
     Small,
     Large,
+    Hot,
 }
 
 impl Warmth {
-    pub const ALL: [Self; 3] = [Self::Cold, Self::Small, Self::Large];
+    pub const ALL: [Self; 4] = [Self::Cold, Self::Small, Self::Large, Self::Hot];
 }
 
 /// Which keys of a bank are warm.
@@ -22,18 +23,23 @@ impl Warmth {
 pub enum Plan {
     /// All alike.
     All(Warmth),
-    /// Each third another way, in the order in which they come.
+    /// Each fourth another way, in the order in which they come.
     Mixed,
 }
 
 impl Plan {
-    pub const ALL: [Self; 4] =
-        [Self::All(Warmth::Cold), Self::All(Warmth::Small), Self::All(Warmth::Large), Self::Mixed];
+    pub const ALL: [Self; 5] = [
+        Self::All(Warmth::Cold),
+        Self::All(Warmth::Small),
+        Self::All(Warmth::Large),
+        Self::All(Warmth::Hot),
+        Self::Mixed,
+    ];
 
     fn warmth(self, nth: usize) -> Warmth {
         match self {
             Self::All(warmth) => warmth,
-            Self::Mixed => Warmth::ALL[nth % 3],
+            Self::Mixed => Warmth::ALL[nth % 4],
         }
     }
 }
@@ -52,7 +58,7 @@ struct Registered {
 }
 
 /// Room for one key's tables, of whatever tier: memory is only taken by tables that are there.
-const BYTES_EACH: usize = 1 << 20;
+const BYTES_EACH: usize = 2 << 20;
 
 impl Bank {
     /// Registers the keys of all samples and warms those that have a valid one.
@@ -76,6 +82,7 @@ impl Bank {
             .expect("only available backends are asked for");
         let bank = Self { backend, plan, verifier, keys };
         if backend != Backend::Reference {
+            bank.warm(&warmers, Warmth::Hot);
             bank.warm(&warmers, Warmth::Large);
             bank.warm(&warmers, Warmth::Small);
         }
@@ -101,6 +108,7 @@ impl Bank {
             Warmth::Cold => 0,
             Warmth::Small => status.small.tables,
             Warmth::Large => status.large.tables,
+            Warmth::Hot => status.hot.tables,
         };
         let mut scratch = Scratch::default();
         let mut verdicts = Vec::new();
@@ -111,7 +119,7 @@ impl Bank {
             let many: Vec<Check<'_>> = checks.iter().copied().cycle().take(128).collect();
             done += group.len() as u64;
             for round in 0.. {
-                assert!(round < 1_000, "{} does not build tables", self.backend);
+                assert!(round < 5_000, "{} does not build tables", self.backend);
                 if there(self.status()) == done {
                     break;
                 }

@@ -4103,7 +4103,7 @@ class KeyTables(_message.Message):
     BUILT_FIELD_NUMBER: _builtins.int
     EVICTED_FIELD_NUMBER: _builtins.int
     tier: _builtins.str
-    """"small": for keys that came back; "large": for hot keys"""
+    """"small": for keys that came back; "large": that come often; "hot": the hottest"""
     capacity: _builtins.int
     """tables that fit in the memory for them"""
     tables: _builtins.int
