@@ -4,7 +4,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-tests demo demo-x402 x402-kills test test-evm flip bench bench-recover bench-history bench-batch bench-settle bench-statement bench-flood bench-abuse bench-tls bench-backup bench-x402 lint clean-demo \
+.PHONY: help setup setup-tests demo demo-x402 x402-kills test test-evm flip bench bench-recover bench-history bench-batch bench-settle bench-statement bench-flood bench-abuse bench-tls bench-backup bench-x402 bench-compare bench-close bench-overload bench-peers lint clean-demo \
   dist check-unit alerts deny check-verify check-bounds bench-verify fuzz-verify miri-verify crash chaos age sim sim-canary check \
   rocksdb
 
@@ -55,6 +55,20 @@ X402_SEED ?= 1
 X402_ROUNDS ?= 5
 X402_ARGS ?=
 X402_BENCH := bench/x402
+# Which revision `make bench-compare` compares with this one, what both are sent (agents, new-channels, bad, uniform), how
+# often they take turns (unless ROUNDS is given), and more of its arguments: see compare --help.
+REV ?=
+BENCH ?= agents
+BENCH_ROUNDS := $(if $(filter command line environment,$(origin ROUNDS)),$(ROUNDS),5)
+COMPARE_ARGS ?=
+# Pairs of the window that `make bench-close` closes, and more of its arguments: see close --help.
+PAIRS ?= 1000000
+CLOSE_ARGS ?=
+# More arguments of `make bench-overload` and `make bench-peers`.
+OVERLOAD_ARGS ?=
+PEERS_ARGS ?=
+# Where benches leave their results, for `make`.
+RESULTS := $(TARGET)/bench
 # Windows that `make age` closes, and batches that it settles.
 WINDOWS ?= 5000
 BATCHES ?= 500
@@ -186,6 +200,25 @@ bench-backup: rocksdb ## What backups cost who waits for acks: BACKUP_ROUNDS rou
 bench-x402: rocksdb $(X402_BENCH)/node_modules/.package-lock.json ## x402's verify and settle, beside a facilitator of the reference SDK: X402_ROUNDS rounds in turn, medians
 	$(CARGO) build --release --locked --workspace --bin tallystick --bin tallystick-loadgen
 	@$(LOADGEN) x402 --engine $(ENGINE) --reference $(X402_BENCH)/reference.mjs --rounds $(X402_ROUNDS) $(X402_ARGS)
+
+bench-compare: rocksdb ## This engine beside that of another revision: REV=..., BENCH=agents, ROUNDS=5 in turn; the last line is JSON
+	@[ -n "$(REV)" ] || { echo 'bench-compare: with which revision? make bench-compare REV=...' >&2; exit 2; }
+	$(CARGO) build --release --locked --workspace --bin tallystick --bin tallystick-loadgen
+	@CARGO="$(CARGO)" bench/compare/build "$(REV)" "$(TARGET)" >$(TARGET)/compare-engine
+	@$(LOADGEN) compare --rev "$(REV)" --before "$$(tail -n 1 $(TARGET)/compare-engine)" --engine $(ENGINE) --bench $(BENCH) \
+	  --rounds $(BENCH_ROUNDS) --report $(RESULTS)/compare-$(BENCH).json $(COMPARE_ARGS)
+
+bench-close: rocksdb ## A window of PAIRS pairs from its cut to its batch, while ingest goes on; the last line is JSON
+	$(CARGO) build --release --locked --workspace --bin tallystick --bin tallystick-loadgen
+	@$(LOADGEN) close --engine $(ENGINE) --pairs $(PAIRS) --report $(RESULTS)/close-$(PAIRS).json $(CLOSE_ARGS)
+
+bench-overload: rocksdb ## Twice what the engine can do, on an open loop; the last line is JSON
+	$(CARGO) build --release --locked --workspace --bin tallystick --bin tallystick-loadgen
+	@$(LOADGEN) overload --engine $(ENGINE) --report $(RESULTS)/overload.json $(OVERLOAD_ARGS)
+
+bench-peers: rocksdb ## This engine beside PostgreSQL and TigerBeetle, those that are here, in turn; the last line is JSON
+	$(CARGO) build --release --locked --workspace --bin tallystick --bin tallystick-loadgen
+	@$(LOADGEN) peers --engine $(ENGINE) --rounds $(BENCH_ROUNDS) --report $(RESULTS)/peers.json $(PEERS_ARGS)
 
 # npm writes it when all is installed.
 $(X402_BENCH)/node_modules/.package-lock.json: $(X402_BENCH)/package-lock.json

@@ -2,7 +2,12 @@
 
 use crate::abuse::AbuseArgs;
 use crate::backups::BackupArgs;
+use crate::bench::close::CloseArgs;
+use crate::bench::compare::CompareArgs;
+use crate::bench::overload::OverloadArgs;
+use crate::bench::peers::PeersArgs;
 use crate::floods::FloodsArgs;
+use crate::versus::TlsArgs;
 use crate::x402::X402Args;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
@@ -48,6 +53,14 @@ pub enum Command {
     Backup(BackupArgs),
     /// Payments over HTTP (x402): an engine and a facilitator of the reference SDK in turn.
     X402(X402Args),
+    /// This engine and another one under the same load, in turn, and the ratios.
+    Compare(CompareArgs),
+    /// How long a window with many pairs takes from its cut to its batch, while ingest goes on.
+    Close(CloseArgs),
+    /// Twice what an engine can do, on an open loop.
+    Overload(OverloadArgs),
+    /// This engine and peers (`PostgreSQL`, `TigerBeetle`), in turn, and the ratios.
+    Peers(PeersArgs),
     /// Start an engine, load it, settle the window and check every figure.
     Demo(DemoArgs),
 }
@@ -272,35 +285,6 @@ pub struct FloodArgs {
     pub json: bool,
 }
 
-/// Options of `tls`.
-#[derive(Debug, Clone, Args)]
-pub struct TlsArgs {
-    /// The engine's binary [default: `tallystick` beside this one].
-    #[arg(long, value_name = "PATH")]
-    pub engine: Option<PathBuf>,
-    /// Where certificates and the engines' data go; it is removed afterwards.
-    #[arg(long, default_value = "target/tls")]
-    pub dir: PathBuf,
-    /// How often both take turns.
-    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=100))]
-    pub rounds: u64,
-    /// How many vouchers each engine gets in one turn.
-    #[arg(long, default_value_t = 1_000_000,
-        value_parser = clap::value_parser!(u64).range(1..=VOUCHERS_MAX))]
-    pub vouchers: u64,
-    #[command(flatten)]
-    pub crowd: CrowdArgs,
-    /// Vouchers in one frame.
-    #[arg(long, default_value_t = 1024, value_parser = clap::value_parser!(u16).range(1..=4096))]
-    pub frame: u16,
-    /// Clients show certificates, too.
-    #[arg(long)]
-    pub mutual: bool,
-    /// Print one JSON object on standard output instead of the table.
-    #[arg(long)]
-    pub json: bool,
-}
-
 /// Options of `demo`.
 #[derive(Debug, Clone, Args)]
 pub struct DemoArgs {
@@ -319,7 +303,25 @@ pub struct DemoArgs {
     pub seed: u64,
 }
 
+/// The options of a run, alone.
+#[derive(Debug, Parser)]
+#[command(name = "tallystick-loadgen")]
+struct Alone {
+    #[command(flatten)]
+    run: RunArgs,
+}
+
 impl RunArgs {
+    /// What these words say, and the defaults for all else: for whoever makes runs of its own.
+    ///
+    /// # Panics
+    /// When the words are no options of `run`: they are ours.
+    #[must_use]
+    pub fn of(words: impl IntoIterator<Item = String>) -> Self {
+        let name = std::iter::once("tallystick-loadgen".to_owned());
+        Alone::parse_from(name.chain(words)).run
+    }
+
     /// All streams of the run.
     #[must_use]
     pub fn streams(&self) -> usize {
@@ -440,19 +442,7 @@ mod tests {
     }
 
     fn run(options: &str) -> RunArgs {
-        let words = ["tallystick-loadgen", "run"].into_iter().chain(options.split_whitespace());
-        match Cli::try_parse_from(words).unwrap().command {
-            Command::Run(args) => *args,
-            Command::Demo(_)
-            | Command::Abuse(_)
-            | Command::Flood(_)
-            | Command::Floods(_)
-            | Command::Tls(_)
-            | Command::Backup(_)
-            | Command::X402(_) => {
-                unreachable!("the words say run")
-            }
-        }
+        RunArgs::of(options.split_whitespace().map(str::to_owned))
     }
 
     #[test]

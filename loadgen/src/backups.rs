@@ -1,14 +1,14 @@
 //! What a backup costs those who wait for acks: the same paced load on an engine that makes backups
 //! one after the other, and on one that makes none, in turn, several rounds, and the medians.
 
-use crate::args::{Cli, Command, CrowdArgs, RunArgs, VOUCHERS_MAX};
+use crate::args::{CrowdArgs, RunArgs, VOUCHERS_MAX};
 use crate::engine::Engine;
 use crate::error::Error;
 use crate::floods::{engine_binary, median};
 use crate::print;
 use crate::report::Report;
 use crate::run;
-use clap::{Args, Parser as _};
+use clap::Args;
 use serde_json::json;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -202,15 +202,5 @@ fn run_args(args: &BackupArgs, address: &str) -> RunArgs {
         ("--server", format!("http://{address}")),
     ];
     let words = words.into_iter().flat_map(|(name, value)| [name.to_owned(), value]);
-    let all = ["tallystick-loadgen".to_owned(), "run".to_owned()].into_iter().chain(words);
-    match Cli::parse_from(all).command {
-        Command::Run(run) => RunArgs { crowd: args.crowd.clone(), ..*run },
-        Command::Demo(_)
-        | Command::Abuse(_)
-        | Command::Flood(_)
-        | Command::Floods(_)
-        | Command::Tls(_)
-        | Command::Backup(_)
-        | Command::X402(_) => unreachable!("the words say run"),
-    }
+    RunArgs { crowd: args.crowd.clone(), ..RunArgs::of(words) }
 }

@@ -1,14 +1,13 @@
 //! The demo: an engine of its own, a load, a closed window, a settlement batch, and every figure
 //! checked. The engine does not outlive it, unless the demo is killed by SIGKILL.
 
-use crate::args::{Cli, Command, DemoArgs, RunArgs};
+use crate::args::{DemoArgs, RunArgs};
 use crate::engine::Engine;
 use crate::error::Error;
 use crate::report::Report;
 use crate::run;
 use crate::settle::{self, ExportedFile, Settled};
 use crate::text::{self, Lines};
-use clap::Parser as _;
 use serde::Serialize;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -111,8 +110,6 @@ fn run_args(args: &DemoArgs, target: &str) -> RunArgs {
     let vouchers = args.vouchers.to_string();
     let seed = args.seed.to_string();
     let words = [
-        "tallystick-loadgen",
-        "run",
         "--server",
         target,
         "--vouchers",
@@ -124,18 +121,7 @@ fn run_args(args: &DemoArgs, target: &str) -> RunArgs {
         "--depth",
         "2",
     ];
-    match Cli::parse_from(words).command {
-        Command::Run(args) => *args,
-        Command::Demo(_)
-        | Command::Abuse(_)
-        | Command::Flood(_)
-        | Command::Floods(_)
-        | Command::Tls(_)
-        | Command::Backup(_)
-        | Command::X402(_) => {
-            unreachable!("the words say run")
-        }
-    }
+    RunArgs::of(words.map(str::to_owned))
 }
 
 /// Makes an empty folder with our marker. Removes what stood there only if a demo made it.

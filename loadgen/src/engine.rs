@@ -3,6 +3,7 @@
 use crate::error::Error;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -33,6 +34,19 @@ impl Engine {
     /// # Errors
     /// When it cannot be started, exits early or does not get ready in time.
     pub async fn start(binary: &Path, dir: &Path, config: Option<&Path>) -> Result<Self, Error> {
+        Self::start_with(binary, dir, config, &[]).await
+    }
+
+    /// The same with more of its own options.
+    ///
+    /// # Errors
+    /// As for `start`.
+    pub async fn start_with(
+        binary: &Path,
+        dir: &Path,
+        config: Option<&Path>,
+        options: &[&str],
+    ) -> Result<Self, Error> {
         let (log, ready) = (dir.join("engine.log"), dir.join("ready.json"));
         let file = |source| Error::File { doing: "cannot write", path: log.clone(), source };
         let stderr = File::create(&log).map_err(file)?;
@@ -43,6 +57,7 @@ impl Engine {
         if let Some(config) = config {
             command.arg("--config").arg(config);
         }
+        command.args(options);
         command.stdin(Stdio::null()).stdout(stdout).stderr(stderr);
         // A group of its own: Ctrl-C is for us, and we decide what becomes of the engine.
         std::os::unix::process::CommandExt::process_group(&mut command, 0);
@@ -107,15 +122,46 @@ impl Engine {
         }
     }
 
-    /// The most memory that it has had since its start (`VmHWM`), in MiB; 0 where the system does
-    /// not tell.
-    #[allow(clippy::float_arithmetic)]
+    /// The most memory that it has had since its start or the last `forget_most_memory` (`VmHWM`),
+    /// in MiB; 0 where the system does not tell.
     pub fn most_memory_mib(&self) -> f64 {
+        self.memory_mib("VmHWM:")
+    }
+
+    /// The memory that it has now (`VmRSS`), in MiB; 0 where the system does not tell.
+    pub fn memory_now_mib(&self) -> f64 {
+        self.memory_mib("VmRSS:")
+    }
+
+    /// Has the most memory counted from now on, where the system can.
+    pub fn forget_most_memory(&self) {
+        // Where it cannot, the figure is that since the start, which is no less.
+        drop(std::fs::write(format!("/proc/{}/clear_refs", self.child.id()), "5"));
+    }
+
+    #[allow(clippy::float_arithmetic)]
+    fn memory_mib(&self, field: &str) -> f64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()));
         let status = status.unwrap_or_default();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let line = status.lines().find_map(|line| line.strip_prefix(field));
         let kib = line.and_then(|line| line.split_whitespace().next()?.parse::<u32>().ok());
         f64::from(kib.unwrap_or(0)) / 1_024.0
+    }
+
+    /// CPU time of its threads since their starts, in nanoseconds, by what they do: the threads'
+    /// names without numbers. Empty where the system does not tell.
+    pub fn cpu_by_stage(&self) -> BTreeMap<String, u64> {
+        let mut stages = BTreeMap::new();
+        let threads = std::fs::read_dir(format!("/proc/{}/task", self.child.id()));
+        for thread in threads.into_iter().flatten().flatten() {
+            let read = |file: &str| std::fs::read_to_string(thread.path().join(file));
+            // A thread may end meanwhile.
+            let (Ok(name), Ok(times)) = (read("comm"), read("schedstat")) else { continue };
+            let name = name.trim().trim_end_matches(|c: char| c.is_ascii_digit() || c == '-');
+            let nanos = times.split_whitespace().next().and_then(|word| word.parse::<u64>().ok());
+            *stages.entry(name.to_owned()).or_default() += nanos.unwrap_or(0);
+        }
+        stages
     }
 
     /// An error of the run, and if the engine is gone, why.

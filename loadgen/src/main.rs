@@ -12,6 +12,7 @@ mod args;
 mod backups;
 mod bank;
 mod baseline;
+mod bench;
 mod books;
 mod camt;
 mod crowd;
@@ -115,6 +116,10 @@ async fn command(command: Command) -> Result<bool, Error> {
         Command::Tls(args) => versus::versus(&args).await,
         Command::Backup(args) => backups::backups(&args).await,
         Command::X402(args) => x402::x402(&args).await,
+        Command::Compare(args) => bench::compare::compare(&args).await,
+        Command::Close(args) => bench::close::close(&args).await,
+        Command::Overload(args) => bench::overload::overload(&args).await,
+        Command::Peers(args) => bench::peers::peers(&args).await,
     }
 }
 

@@ -76,6 +76,34 @@ pub fn draw(crowd: &Crowd, traffic: &TrafficArgs) -> Vec<Planned> {
     planned
 }
 
+/// Every payer pays every payee once, payers in turn, and then again in the next lane: each voucher
+/// opens a channel, and all are honest.
+///
+/// # Panics
+/// When there is nobody but one party, which cannot pay itself.
+#[must_use]
+pub fn grid(crowd: &Crowd, traffic: &TrafficArgs) -> Vec<Planned> {
+    let count = usize::try_from(traffic.vouchers).expect("vouchers fit memory");
+    let (payers, payees) = (crowd.payers(), crowd.payees());
+    assert!(payers > 1 || payees.iter().any(|&payee| payee > 0), "somebody can be paid");
+    let mut rng = crowd.derive().rng("grid", u64::from(traffic.run));
+    let mut planned = Vec::with_capacity(count);
+    for turn in 0.. {
+        let lane = u32::try_from(turn / payees.len()).expect("lanes fit 32 bits");
+        for payer in 0..payers {
+            if planned.len() == count {
+                return planned;
+            }
+            let payee = payees[(index(payer) + turn) % payees.len()];
+            if payee != payer {
+                let (kind, cumulative) = (Kind::Credited, rng.random_range(1..=RISE_MAX));
+                planned.push(Planned { payer, payee, lane, kind, cumulative });
+            }
+        }
+    }
+    planned
+}
+
 struct Draw<'a> {
     crowd: &'a Crowd,
     traffic: &'a TrafficArgs,
@@ -230,6 +258,20 @@ pub mod tests {
         };
         assert_eq!(plan(1), plan(1));
         assert_ne!(plan(1), plan(2));
+    }
+
+    #[test]
+    fn a_grid_opens_a_channel_with_every_voucher() {
+        let (crowd, traffic) = small(1, 500);
+        let vouchers = grid(&crowd, &traffic);
+        let channels: std::collections::BTreeSet<_> =
+            vouchers.iter().map(|v| (v.payer, v.payee, v.lane)).collect();
+        assert_eq!((vouchers.len(), channels.len()), (500, 500));
+        assert!(vouchers.iter().all(|v| v.payer != v.payee && v.kind == Kind::Credited));
+        // Every pair comes once before any of them comes again.
+        let pairs = vouchers.iter().filter(|v| v.lane == 0).count();
+        let paid_by_itself = crowd.payees().iter().filter(|&&payee| payee < 12).count();
+        assert_eq!(pairs, 12 * 6 - paid_by_itself);
     }
 
     #[test]

@@ -69,7 +69,7 @@ pub async fn execute(args: &RunArgs) -> Result<Run, Error> {
         clients.check_unused(&terms.fields(&crowd, first)).await?;
     }
     let started = Instant::now();
-    let signed = sign_ahead(crowd.clone(), terms.clone(), planned, args.traffic.vouchers).await;
+    let signed = sign_ahead(crowd.clone(), terms.clone(), Arc::new(planned)).await;
     let signing = started.elapsed();
     let baseline = match args.baseline {
         false => None,
@@ -147,18 +147,20 @@ async fn agree(args: &RunArgs, clients: &mut Clients) -> Result<Terms, Error> {
 }
 
 /// In a day, rounded up to the hour.
-fn tomorrow(now: i64) -> i64 {
+pub fn tomorrow(now: i64) -> i64 {
     const HOUR: i64 = 3_600;
     (now / HOUR + 25) * HOUR
 }
 
-async fn sign_ahead(
+/// Signs what is planned, off the runtime's threads.
+pub async fn sign_ahead(
     crowd: Arc<Crowd>,
     terms: Terms,
-    planned: Vec<Vec<plan::Planned>>,
-    count: u64,
+    planned: Arc<Vec<Vec<plan::Planned>>>,
 ) -> Vec<Signed> {
     let work = move || {
+        let count: usize = planned.iter().map(Vec::len).sum();
+        let count = u64::try_from(count).expect("a count fits 64 bits");
         let progress = Progress::new("sign", "vouchers", count);
         let signed = sign::sign(&crowd, &terms, &planned, &progress);
         progress.finish();
@@ -173,7 +175,9 @@ async fn measure_baseline(terms: Terms, signed: Vec<Signed>, time: Duration) -> 
 }
 
 async fn send(args: &RunArgs, clients: &Clients, signed: &[Signed]) -> Result<Answers, Error> {
-    let sending = Sending { frame: usize::from(args.frame), depth: args.depth(), rate: args.rate };
+    let (stop, timeline) = (Arc::default(), false);
+    let (frame, depth, rate) = (usize::from(args.frame), args.depth(), args.rate);
+    let sending = Sending { frame, depth, rate, stop, timeline };
     let progress = Arc::new(Progress::new("send", "vouchers", args.traffic.vouchers));
     let answers = stream::send_all(&clients.vouchers, signed, sending, progress.clone()).await;
     progress.finish();

@@ -12,6 +12,7 @@ use crate::sign::Signed;
 use hdrhistogram::Histogram;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use tallystick_client::voucher::{Fields, VOUCHER_BYTES, outcome};
 use tallystick_proto::v1::{Ack, Frame};
@@ -25,7 +26,7 @@ const PATIENCE: Duration = Duration::from_secs(120);
 const LATENCY_MAX_US: u64 = 120_000_000;
 
 /// How to send.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Sending {
     /// Vouchers in one frame.
     pub frame: usize,
@@ -33,6 +34,10 @@ pub struct Sending {
     pub depth: usize,
     /// Vouchers a second over all streams; `None` is the closed loop.
     pub rate: Option<u64>,
+    /// Once it is true no frame is sent any more, and what is under way is waited for.
+    pub stop: Arc<AtomicBool>,
+    /// Whether the answers tell of each frame when it was due, and how long its ack took.
+    pub timeline: bool,
 }
 
 /// What came back.
@@ -44,6 +49,10 @@ pub struct Answers {
     pub elapsed: Duration,
     /// Latency of frames, in microseconds.
     pub latency: Histogram<u64>,
+    /// Vouchers that were acked, by stream: the first so many of its own.
+    pub acked: BTreeMap<usize, usize>,
+    /// If it was asked for: when each frame was due, and its latency.
+    pub timeline: Vec<(Instant, Duration)>,
     /// Vouchers by outcome byte.
     pub outcomes: BTreeMap<u8, u64>,
     /// Vouchers whose outcome was not the expected one.
@@ -52,23 +61,29 @@ pub struct Answers {
     pub first_unexpected: Option<String>,
 }
 
-impl Answers {
-    fn new() -> Self {
+impl Default for Answers {
+    fn default() -> Self {
         let latency = Histogram::new_with_bounds(1, LATENCY_MAX_US, 3);
         Self {
             frames: 0,
             elapsed: Duration::ZERO,
             latency: latency.expect("the bounds are sound"),
+            acked: BTreeMap::new(),
+            timeline: Vec::new(),
             outcomes: BTreeMap::new(),
             unexpected: 0,
             first_unexpected: None,
         }
     }
+}
 
+impl Answers {
     fn merge(&mut self, other: Self) {
         self.frames += other.frames;
         self.elapsed = self.elapsed.max(other.elapsed);
         self.latency.add(&other.latency).expect("histograms have the same bounds");
+        self.acked.extend(other.acked);
+        self.timeline.extend(other.timeline);
         for (byte, count) in other.outcomes {
             *self.outcomes.entry(byte).or_default() += count;
         }
@@ -105,14 +120,14 @@ pub async fn send_all(
         let stream = Stream {
             index,
             signed: signed.clone(),
-            sending,
+            sending: sending.clone(),
             start,
             client: clients[index % clients.len()].clone(),
             progress: progress.clone(),
         };
         streams.spawn(stream.run(due));
     }
-    let mut answers = Answers::new();
+    let mut answers = Answers::default();
     while let Some(ended) = streams.join_next().await {
         answers.merge(ended.expect("a stream's task does not panic")?);
     }
@@ -211,8 +226,8 @@ impl Stream {
     }
 
     async fn run(mut self, mut due: Due) -> Result<Answers, Error> {
-        let (frames, depth) = (self.frames(), self.sending.depth);
-        let mut answers = Answers::new();
+        let (mut frames, depth) = (self.frames(), self.sending.depth);
+        let mut answers = Answers::default();
         if frames == 0 {
             return Ok(answers);
         }
@@ -228,6 +243,10 @@ impl Stream {
             tokio::select! {
                 biased;
                 due = due.next(), if room => {
+                    if self.sending.stop.load(Ordering::Relaxed) {
+                        frames = sent;
+                        continue;
+                    }
                     under_way.push_back(due);
                     // A closed channel means a broken stream: the next read of an ack says why.
                     drop(tx.send(self.frame(sent)).await);
@@ -238,13 +257,19 @@ impl Stream {
                     let ack = ack?.ok_or_else(ended)?;
                     let due = under_way.pop_front();
                     let due = due.ok_or_else(|| self.broken("an ack without a frame".into()))?;
-                    answers.record_latency(due, Instant::now());
+                    let now = Instant::now();
+                    answers.record_latency(due, now);
+                    if self.sending.timeline {
+                        answers.timeline.push((due, now.saturating_duration_since(due)));
+                    }
                     self.compare(acked, &ack, &mut answers)?;
                     acked += 1;
                 }
             }
         }
         answers.elapsed = self.start.elapsed();
+        let vouchers = self.signed.expected.len().min(acked * self.sending.frame);
+        answers.acked.insert(self.index, vouchers);
         drop(tx);
         match self.next_ack(&mut acks, acked).await? {
             None => Ok(answers),
@@ -332,7 +357,7 @@ mod tests {
     fn open_loop_latency_counts_from_the_intended_time() {
         let start = Instant::now();
         let due = |ms| start + Duration::from_millis(ms);
-        let mut answers = Answers::new();
+        let mut answers = Answers::default();
         // Frames are due every 10 ms; the engine stalls for a second and then acks all at once.
         for frame in 0..100 {
             answers.record_latency(due(frame * 10), due(1_000));

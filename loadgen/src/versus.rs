@@ -2,17 +2,17 @@
 //! and the medians. Who begins changes from round to round, so that a machine that gets slower or
 //! faster favours neither.
 
-use crate::args::{Cli, Command, RunArgs, TlsArgs};
+use crate::args::{CrowdArgs, RunArgs, VOUCHERS_MAX};
 use crate::engine::Engine;
 use crate::error::Error;
 use crate::floods::{engine_binary, median};
 use crate::print;
 use crate::report::Report;
 use crate::run;
-use clap::Parser as _;
+use clap::Args;
 use serde_json::json;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 /// What TLS may cost of the throughput.
@@ -20,6 +20,35 @@ const COST_MAX: f64 = 0.10;
 
 /// The client's name in its certificate.
 const CLIENT: &str = "loadgen";
+
+/// Options of `tls`.
+#[derive(Debug, Clone, Args)]
+pub struct TlsArgs {
+    /// The engine's binary [default: `tallystick` beside this one].
+    #[arg(long, value_name = "PATH")]
+    pub engine: Option<PathBuf>,
+    /// Where certificates and the engines' data go; it is removed afterwards.
+    #[arg(long, default_value = "target/tls")]
+    pub dir: PathBuf,
+    /// How often both take turns.
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=100))]
+    pub rounds: u64,
+    /// How many vouchers each engine gets in one turn.
+    #[arg(long, default_value_t = 1_000_000,
+        value_parser = clap::value_parser!(u64).range(1..=VOUCHERS_MAX))]
+    pub vouchers: u64,
+    #[command(flatten)]
+    pub crowd: CrowdArgs,
+    /// Vouchers in one frame.
+    #[arg(long, default_value_t = 1024, value_parser = clap::value_parser!(u16).range(1..=4096))]
+    pub frame: u16,
+    /// Clients show certificates, too.
+    #[arg(long)]
+    pub mutual: bool,
+    /// Print one JSON object on standard output instead of the table.
+    #[arg(long)]
+    pub json: bool,
+}
 
 /// What one turn brought.
 struct Turn {
@@ -201,7 +230,7 @@ fn float(figure: u64) -> f64 {
 /// The options of one load: those of `run`, with ours.
 fn run_args(args: &TlsArgs, address: &str, certs: Option<&Path>) -> RunArgs {
     let own = |name: &str, value: String| [name.to_owned(), value];
-    let mut words: Vec<String> = vec!["tallystick-loadgen".into(), "run".into()];
+    let mut words: Vec<String> = Vec::new();
     words.extend(own("--vouchers", args.vouchers.to_string()));
     words.extend(own("--frame", args.frame.to_string()));
     match certs {
@@ -216,14 +245,5 @@ fn run_args(args: &TlsArgs, address: &str, certs: Option<&Path>) -> RunArgs {
             }
         }
     }
-    match Cli::parse_from(words).command {
-        Command::Run(run) => RunArgs { crowd: args.crowd.clone(), ..*run },
-        Command::Demo(_)
-        | Command::Abuse(_)
-        | Command::Flood(_)
-        | Command::Floods(_)
-        | Command::Tls(_)
-        | Command::Backup(_)
-        | Command::X402(_) => unreachable!("the words say run"),
-    }
+    RunArgs { crowd: args.crowd.clone(), ..RunArgs::of(words) }
 }
