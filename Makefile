@@ -4,7 +4,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-tests demo demo-x402 x402-kills test test-evm flip bench bench-recover bench-history bench-batch bench-settle bench-statement bench-flood bench-abuse bench-tls bench-backup bench-x402 bench-compare bench-close bench-overload bench-peers lint clean-demo \
+.PHONY: help setup setup-tests demo demo-x402 x402-kills test test-evm flip bench bench-recover bench-history bench-batch bench-settle bench-statement bench-flood bench-abuse bench-tls bench-backup bench-x402 bench-compare bench-close bench-overload bench-peers bench-plots lint clean-demo \
   dist check-unit alerts deny check-verify check-bounds bench-verify fuzz-verify miri-verify crash chaos age sim sim-canary check \
   rocksdb
 
@@ -67,7 +67,7 @@ CLOSE_ARGS ?=
 # More arguments of `make bench-overload` and `make bench-peers`.
 OVERLOAD_ARGS ?=
 PEERS_ARGS ?=
-# Where benches leave their results, for `make`.
+# Where benches leave their results, for `make bench-plots`.
 RESULTS := $(TARGET)/bench
 # Windows that `make age` closes, and batches that it settles.
 WINDOWS ?= 5000
@@ -219,6 +219,9 @@ bench-overload: rocksdb ## Twice what the engine can do, on an open loop; the la
 bench-peers: rocksdb ## This engine beside PostgreSQL and TigerBeetle, those that are here, in turn; the last line is JSON
 	$(CARGO) build --release --locked --workspace --bin tallystick --bin tallystick-loadgen
 	@$(LOADGEN) peers --engine $(ENGINE) --rounds $(BENCH_ROUNDS) --report $(RESULTS)/peers.json $(PEERS_ARGS)
+
+bench-plots: ## Draw what the benches found, from their results into docs/bench
+	$(CARGO) run --release --locked -p tallystick-plots -- $(RESULTS) docs/bench
 
 # npm writes it when all is installed.
 $(X402_BENCH)/node_modules/.package-lock.json: $(X402_BENCH)/package-lock.json
