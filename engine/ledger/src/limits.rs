@@ -104,8 +104,14 @@ const _: () = assert!(CHECKPOINT_WORK / CHECKPOINT_WORK_WINDOW == 500);
 /// single frame, and at most some 20 MB.
 pub const REPLAY_QUEUE: usize = 32;
 
-/// Sealed windows that stay in memory after they were read: one that is looked at and one that is
-/// batched. Each holds all its obligations.
+/// Threads that hash a window: beyond these, putting it in order takes longest.
+pub const SEAL_THREADS_MAX: usize = 8;
+/// How far the threads that seal a window give way to all others (`nice`): a third of the weight,
+/// so that a window is sealed however much comes in, and who pays hardly waits for it.
+pub const SEAL_NICENESS: i32 = 5;
+
+/// Sealed windows that stay in memory after they were sealed or read: one that is looked at and one
+/// that is batched. Each holds all its obligations, some 200 bytes a pair.
 pub const ARCHIVE_WINDOWS: usize = 2;
 
 /// Files of the journal that may be open at once, of however many there are: each costs a

@@ -3,13 +3,14 @@
 //! Owns the order of obligations and the leaves' bytes. Knows nothing of shards but their parts.
 
 use super::evidence::{self, Evidence};
+use super::hands::{Hands, OneHand};
 use super::net;
 use super::window::{
     AssetSeal, EvidenceDigest, Obligation, Position, SealedAsset, SealedWindow, WindowTotals,
 };
 use crate::types::{
-    AssetNumber, Digest, EvidenceHasher, Lsn, MerkleTree, Timestamp, Total, WindowNumber,
-    window_root,
+    AssetNumber, Digest, EvidenceHasher, Lsn, MerkleTree, SUBTREE_LEAVES, Timestamp, Total,
+    WindowNumber, window_root,
 };
 use std::collections::BTreeMap;
 
@@ -62,41 +63,108 @@ pub struct Sealed {
 /// Seals a window from the parts of all shards. The result does not depend on how many there were.
 #[must_use]
 pub fn seal(cut: Cut, parts: Vec<SealedPart>) -> Sealed {
-    let (mut credited, mut evidence) = (0, Vec::new());
-    for part in parts {
-        assert_eq!(part.window, cut.number, "a shard cut another window");
-        credited += part.credited;
-        if evidence.is_empty() {
-            evidence = part.evidence;
-        } else {
-            evidence.extend(part.evidence);
+    let gathered = Gathered::new(cut, parts);
+    let window = gathered.close(&OneHand);
+    Sealed { window, evidence: gathered.evidence }
+}
+
+/// Evidence that a job hashes, if it is not all of one pair.
+const JOB_PIECES: usize = 4_096;
+
+/// The evidence of a window, in order, before the window is closed over it.
+#[derive(Debug)]
+pub struct Gathered {
+    cut: Cut,
+    credited: u64,
+    evidence: Vec<Evidence>,
+}
+
+impl Gathered {
+    /// Puts the parts of all shards together, and into order.
+    #[must_use]
+    pub fn new(cut: Cut, parts: Vec<SealedPart>) -> Self {
+        let (mut credited, mut evidence) = (0, Vec::new());
+        for part in parts {
+            assert_eq!(part.window, cut.number, "a shard cut another window");
+            credited += part.credited;
+            if evidence.is_empty() {
+                evidence = part.evidence;
+            } else {
+                evidence.extend(part.evidence);
+            }
         }
+        evidence::sort(&mut evidence);
+        Self { cut, credited, evidence }
     }
-    evidence::sort(&mut evidence);
-    let mut owed: BTreeMap<AssetNumber, Owed> = BTreeMap::new();
-    let hasher = EvidenceHasher::default();
+
+    /// The window's number.
+    #[must_use]
+    pub fn number(&self) -> WindowNumber {
+        self.cut.number
+    }
+
+    /// All evidence: by asset, payer, payee, channel.
+    #[must_use]
+    pub fn evidence(&self) -> &[Evidence] {
+        &self.evidence
+    }
+
+    /// Sums the evidence to obligations, nets them, and takes the roots.
+    #[must_use]
+    pub fn close(&self, hands: &impl Hands) -> SealedWindow {
+        let mut owed: BTreeMap<AssetNumber, Owed> = BTreeMap::new();
+        let hasher = EvidenceHasher::default();
+        let jobs = jobs(&self.evidence);
+        let summed = hands.map(jobs, |pieces| sum(&hasher, pieces));
+        for (asset, obligations, evidence) in summed {
+            let owed = owed.entry(asset).or_default();
+            owed.obligations.extend(obligations);
+            owed.evidence.extend(evidence);
+        }
+        for (asset, carry) in &self.cut.carried {
+            owed.entry(*asset).or_default().carried.push(*carry);
+        }
+        let Cut { number, first_lsn, cut_lsn, cut_at, .. } = self.cut;
+        let head = Head { number, first_lsn, cut_lsn, cut_at, credited: self.credited };
+        close_by(head, owed, hands)
+    }
+}
+
+/// Evidence in parts that can be summed each by itself: of one asset, and of whole pairs.
+fn jobs(mut evidence: &[Evidence]) -> Vec<&[Evidence]> {
+    let mut jobs = Vec::new();
+    while let Some(first) = evidence.first() {
+        let asset = first.pair().0;
+        let mut end = evidence.len().min(JOB_PIECES);
+        let ends_pair = |end: usize| evidence[end - 1].pair() != evidence[end].pair();
+        while end < evidence.len() && !ends_pair(end) {
+            end += 1;
+        }
+        let of_asset = evidence[..end].partition_point(|piece| piece.pair().0 == asset);
+        let (job, rest) = evidence.split_at(of_asset);
+        jobs.push(job);
+        evidence = rest;
+    }
+    jobs
+}
+
+/// Obligations of evidence in order, which is of one asset.
+fn sum(
+    hasher: &EvidenceHasher,
+    evidence: &[Evidence],
+) -> (AssetNumber, Vec<Obligation>, Vec<EvidenceDigest>) {
+    let (mut obligations, mut digests) = (Vec::new(), Vec::new());
     for pair in evidence.chunk_by(|a, b| a.pair() == b.pair()) {
-        let (asset, payer, payee) = pair[0].pair();
+        let (_, payer, payee) = pair[0].pair();
         let rises = pair.iter().map(|piece| piece.owed().expect("what was credited is a rise"));
         let amount = rises.fold(Total::ZERO, Total::plus);
-        let owed = owed.entry(AssetNumber(asset)).or_default();
-        owed.obligations.push(Obligation { payer, payee, amount });
-        owed.evidence.push(EvidenceDigest {
+        obligations.push(Obligation { payer, payee, amount });
+        digests.push(EvidenceDigest {
             count: u32::try_from(pair.len()).expect("channels are limited by memory"),
             digest: hasher.digest(pair.iter().map(Evidence::encode)),
         });
     }
-    for (asset, carry) in cut.carried {
-        owed.entry(asset).or_default().carried.push(carry);
-    }
-    let head = Head {
-        number: cut.number,
-        first_lsn: cut.first_lsn,
-        cut_lsn: cut.cut_lsn,
-        cut_at: cut.cut_at,
-        credited,
-    };
-    Sealed { window: close(head, owed), evidence }
+    (AssetNumber(evidence[0].pair().0), obligations, digests)
 }
 
 /// What is owed in one asset, before it is netted.
@@ -128,9 +196,13 @@ pub struct Head {
 /// Nets what is owed and takes the roots: the same window again from the same obligations.
 #[must_use]
 pub fn close(head: Head, owed: BTreeMap<AssetNumber, Owed>) -> SealedWindow {
+    close_by(head, owed, &OneHand)
+}
+
+fn close_by(head: Head, owed: BTreeMap<AssetNumber, Owed>, hands: &impl Hands) -> SealedWindow {
     let assets: BTreeMap<AssetNumber, SealedAsset> = owed
         .into_iter()
-        .map(|(asset, owed)| (asset, close_asset(head.number, asset, owed)))
+        .map(|(asset, owed)| (asset, close_asset(head.number, asset, owed, hands)))
         .collect();
     let roots = assets.values().map(|sealed| {
         (sealed.seal.asset, sealed.seal.obligations_root, sealed.seal.positions_root)
@@ -140,16 +212,19 @@ pub fn close(head: Head, owed: BTreeMap<AssetNumber, Owed>) -> SealedWindow {
     SealedWindow { number, first_lsn, cut_lsn, cut_at, credited, assets, root }
 }
 
-fn close_asset(window: WindowNumber, asset: AssetNumber, owed: Owed) -> SealedAsset {
+fn close_asset(
+    window: WindowNumber,
+    asset: AssetNumber,
+    owed: Owed,
+    hands: &impl Hands,
+) -> SealedAsset {
     let Owed { obligations, evidence, mut carried } = owed;
     carried.sort_unstable();
     assert_eq!(obligations.len(), evidence.len(), "every obligation has its evidence");
-    let nets = net::net_pairs(obligations.iter().chain(&carried));
-    let positions = net::positions(nets.iter());
-    let mut tree = MerkleTree::default();
-    for (o, evidence) in obligations.iter().zip(&evidence) {
-        tree.push(&obligation_leaf(window, asset, 0, o, evidence.digest));
-    }
+    let ((nets, positions), mut tree) = hands.both(
+        || net::net(obligations.iter().chain(&carried)),
+        || obligations_tree(window, asset, &obligations, &evidence, hands),
+    );
     for carry in &carried {
         tree.push(&obligation_leaf(window, asset, 1, carry, Digest::ZERO));
     }
@@ -170,6 +245,27 @@ fn close_asset(window: WindowNumber, asset: AssetNumber, owed: Owed) -> SealedAs
         },
     };
     SealedAsset { obligations, evidence, carried, net: nets, positions, seal }
+}
+
+/// The tree over obligations, each with its evidence; carry comes behind them.
+fn obligations_tree(
+    window: WindowNumber,
+    asset: AssetNumber,
+    obligations: &[Obligation],
+    evidence: &[EvidenceDigest],
+    hands: &impl Hands,
+) -> MerkleTree {
+    let jobs = obligations.chunks(SUBTREE_LEAVES).zip(evidence.chunks(SUBTREE_LEAVES));
+    let parts = hands.map(jobs.collect(), |(obligations, evidence): (&[_], &[EvidenceDigest])| {
+        let mut part = MerkleTree::default();
+        for (o, evidence) in obligations.iter().zip(evidence) {
+            part.push(&obligation_leaf(window, asset, 0, o, evidence.digest));
+        }
+        part
+    });
+    let mut tree = MerkleTree::default();
+    parts.into_iter().for_each(|part| tree.append(part));
+    tree
 }
 
 /// Leaf of an obligation: window u64, asset u32, kind u8 (0 obligation, 1 carry), payer, payee,

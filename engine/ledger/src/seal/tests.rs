@@ -7,7 +7,7 @@
 use super::*;
 use crate::fixture::table::{columns, debts, letter, lines, party, told};
 use crate::net::assert_sums_to_zero;
-use crate::types::{Amount, Net, SignerKey, Voucher};
+use crate::types::{Amount, Net, PartyId, SignerKey, Voucher};
 use std::panic::catch_unwind;
 
 const EUR: AssetNumber = AssetNumber(978);
@@ -230,6 +230,93 @@ fn a_root_changes_with_everything_that_it_proves() {
         assert_eq!(a.seal.positions_root == b.seal.positions_root, kept, "{line}");
         assert_eq!(a.seal.obligations_root != b.seal.obligations_root, is_other, "{line}");
     }
+}
+
+/// Does the last job first.
+struct Backwards;
+
+impl Hands for Backwards {
+    fn map<J: Send, T: Send>(&self, jobs: Vec<J>, work: impl Fn(J) -> T + Sync) -> Vec<T> {
+        let mut done: Vec<T> = jobs.into_iter().rev().map(work).collect();
+        done.reverse();
+        done
+    }
+
+    fn both<A: Send, B>(
+        &self,
+        first: impl FnOnce() -> A + Send,
+        second: impl FnOnce() -> B,
+    ) -> (A, B) {
+        let second = second();
+        (first(), second)
+    }
+}
+
+/// Obligations, their digests and the root over them, one pair after the other.
+fn pair_by_pair(evidence: &[Evidence], asset: AssetNumber) -> (Vec<Obligation>, Digest) {
+    let mut pairs: BTreeMap<_, Vec<&Evidence>> = BTreeMap::new();
+    for piece in evidence.iter().filter(|piece| piece.pair().0 == asset.0) {
+        pairs.entry(piece.pair()).or_default().push(piece);
+    }
+    let (mut tree, mut owed) = (MerkleTree::default(), Vec::new());
+    for ((_, payer, payee), mut pieces) in pairs {
+        pieces.sort_by_key(|piece| piece.channel_bytes().to_vec());
+        let amount =
+            pieces.iter().map(|piece| piece.owed().unwrap()).fold(Total::ZERO, Total::plus);
+        let one = Obligation { payer, payee, amount };
+        let digest = EvidenceHasher::default().digest(pieces.iter().map(|piece| piece.encode()));
+        tree.push(&obligation_leaf(NUMBER, asset, 0, &one, digest));
+        owed.push(one);
+    }
+    (owed, tree.root())
+}
+
+/// More than one job, in each asset, and a pair whose channels alone are more than one.
+#[test]
+fn a_large_window_is_what_its_pairs_are_one_by_one() {
+    let voucher = |asset, payer: u64, payee: u64, lane| {
+        let id = |n: u64| *blake3::hash(&n.to_le_bytes()).as_bytes();
+        let voucher = Voucher {
+            signer: SignerKey(id(payer)),
+            payee: PartyId(id(payee)),
+            asset,
+            lane,
+            expires_at: 9,
+            cumulative: Amount(1 + lane),
+            signature: [5; 64],
+        };
+        let (payer, before, lsn) = (PartyId(id(payer)), Amount(lane % 2), Lsn(3));
+        Evidence { payer, before, lsn, voucher: voucher.pack() }
+    };
+    let grid = (0..100u64).flat_map(|payer| (0..90).map(move |place| (payer, 90 + place, 0)));
+    let wide = (0..5_000u64).map(|lane| (40, 10, lane));
+    let of = |asset| move |(payer, payee, lane)| voucher(asset, payer, payee, lane);
+    let pays = |(payer, payee, _): &(u64, u64, u64)| payer != payee;
+    let mut evidence: Vec<Evidence> = grid.clone().filter(pays).map(of(EUR)).collect();
+    evidence.extend(grid.take(900).chain(wide).filter(pays).map(of(USD)));
+    evidence.sort_by_key(|piece| *blake3::hash(&piece.voucher).as_bytes());
+    let part = || SealedPart::new(NUMBER, 1, evidence.clone());
+    let gathered = Gathered::new(cut(Vec::new()), vec![part()]);
+    let window = gathered.close(&Backwards);
+    for (&asset, sealed) in &window.assets {
+        let (obligations, root) = pair_by_pair(&evidence, asset);
+        assert_eq!((&sealed.obligations, sealed.seal.obligations_root), (&obligations, root));
+        check_counts(sealed);
+    }
+    assert_eq!(window, seal(cut(Vec::new()), vec![part()]).window);
+    let SealedWindow { number, first_lsn, cut_lsn, cut_at, credited, .. } = window;
+    let head = Head { number, first_lsn, cut_lsn, cut_at, credited };
+    assert_eq!(window, close(head, owed_of(&window)));
+}
+
+/// What is kept of a window, to be closed again.
+fn owed_of(window: &SealedWindow) -> BTreeMap<AssetNumber, Owed> {
+    let of = |sealed: &SealedAsset| Owed {
+        obligations: sealed.obligations.clone(),
+        evidence: sealed.evidence.clone(),
+        carried: sealed.carried.clone(),
+    };
+    window.assets.iter().map(|(&asset, sealed)| (asset, of(sealed))).collect()
 }
 
 /// The panic that this ends in.

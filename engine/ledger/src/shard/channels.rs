@@ -69,7 +69,15 @@ struct Leaving {
     window: WindowNumber,
     list: Vec<ChannelIndex>,
     next: usize,
+    /// Pictures that were not handed out yet.
     out: Vec<Picture>,
+}
+
+/// What has left of a closed window, since it was looked last.
+pub(super) struct Left {
+    pub pictures: Vec<Picture>,
+    /// Whether that was all.
+    pub last: bool,
 }
 
 /// Channels of a checkpoint that are being copied.
@@ -263,21 +271,21 @@ impl Channels {
         self.signatures.reserve(channels);
     }
 
-    /// The open window was cut: its evidence begins to leave. Returns the pictures of the window
-    /// before it, if some of them were still to be copied.
-    pub fn cut(&mut self, window: WindowNumber) -> Option<(WindowNumber, Vec<Picture>)> {
+    /// The open window was cut: its evidence begins to leave, of so many channels. All of the
+    /// window before it has left.
+    pub fn cut(&mut self, window: WindowNumber) -> usize {
         assert_eq!(window, self.window, "the cut closes the open window");
-        let earlier = self.leave(usize::MAX);
+        assert!(self.leaving.is_none(), "one window after the other leaves");
         let list = std::mem::take(&mut self.due);
-        let out = Vec::with_capacity(list.len());
-        self.leaving = Some(Leaving { window, list, next: 0, out });
+        let channels = list.len();
+        self.leaving = Some(Leaving { window, list, next: 0, out: Vec::new() });
         self.window = window.next();
-        earlier
+        channels
     }
 
-    /// Copies up to `limit` more channels of the closed window. With the last of them returns all.
-    pub fn leave(&mut self, limit: usize) -> Option<(WindowNumber, Vec<Picture>)> {
-        let leaving = self.leaving.as_mut()?;
+    /// Copies up to `limit` more channels of the closed window. `None` when none is leaving.
+    pub fn leave(&mut self, limit: usize) -> Option<Left> {
+        let mut leaving = self.leaving.take()?;
         let end = leaving.list.len().min(leaving.next.saturating_add(limit));
         for &index in &leaving.list[leaving.next..end] {
             let channel = &mut self.held[index];
@@ -288,10 +296,12 @@ impl Channels {
             }
         }
         leaving.next = end;
-        if end < leaving.list.len() {
-            return None;
+        let pictures = std::mem::take(&mut leaving.out);
+        let last = end == leaving.list.len();
+        if !last {
+            self.leaving = Some(leaving);
         }
-        self.leaving.take().map(|leaving| (leaving.window, leaving.out))
+        Some(Left { pictures, last })
     }
 
     /// Begins a checkpoint of what changed since the last one, or of everything. What expired

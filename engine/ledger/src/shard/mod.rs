@@ -112,6 +112,15 @@ pub struct Checked<'a> {
     pub rise: Option<Amount>,
 }
 
+/// The closed window whose evidence is leaving.
+struct Closing {
+    window: WindowNumber,
+    /// How many vouchers were credited in it.
+    credited: u64,
+    /// What has left by now.
+    evidence: Vec<Evidence>,
+}
+
 /// The state of one shard.
 pub struct Shard {
     index: u16,
@@ -137,8 +146,7 @@ pub struct Shard {
     answered: BTreeMap<Lsn, (PartyId, Exposure)>,
     /// Vouchers credited in the open window.
     credited: u64,
-    /// The closed window whose evidence is leaving, and how many vouchers were credited in it.
-    closing: Option<(WindowNumber, u64)>,
+    closing: Option<Closing>,
     /// What has changed since the last checkpoint.
     parties_changed: Vec<PartyIndex>,
     signers_changed: Vec<SignerIndex>,
@@ -189,8 +197,10 @@ impl Shard {
             Event::Registry(e) => self.register(lsn, e),
             Event::Budget(e) => self.apply_budgets(e),
             Event::Window(WindowEvent::Cut(e)) => {
-                let earlier = self.channels.cut(e.window).map(|left| self.part(left));
-                self.closing = Some((e.window, std::mem::take(&mut self.credited)));
+                let earlier = self.leave(usize::MAX);
+                let evidence = Vec::with_capacity(self.channels.cut(e.window));
+                let credited = std::mem::take(&mut self.credited);
+                self.closing = Some(Closing { window: e.window, credited, evidence });
                 self.gauges.fill(Gauge::default());
                 return earlier;
             }
@@ -243,20 +253,22 @@ impl Shard {
     /// Copies the evidence of up to `limit` more channels of the closed window. The last call hands
     /// out the window's part.
     pub fn leave(&mut self, limit: usize) -> Option<SealedPart> {
-        self.channels.leave(limit).map(|left| self.part(left))
+        let left = self.channels.leave(limit)?;
+        // As it was signed, right here: all of it at once at the end would hold up who pays.
+        let mut closing = self.closing.take().expect("a window is closing");
+        closing.evidence.extend(left.pictures.iter().map(|picture| self.evidence(picture)));
+        if left.last {
+            let Closing { window, credited, evidence } = closing;
+            return Some(SealedPart::new(window, credited, evidence));
+        }
+        self.closing = Some(closing);
+        None
     }
 
     /// Whether evidence or a checkpoint is still being copied.
     #[must_use]
     pub fn is_copying(&self) -> bool {
         self.channels.is_copying()
-    }
-
-    fn part(&mut self, (window, pictures): (WindowNumber, Vec<Picture>)) -> SealedPart {
-        let (closing, credited) = self.closing.take().expect("a window is closing");
-        assert_eq!(closing, window, "the evidence is that of the closing window");
-        let evidence = pictures.iter().map(|picture| self.evidence(picture)).collect();
-        SealedPart::new(window, credited, evidence)
     }
 
     /// The newest voucher of a channel, as it was signed.

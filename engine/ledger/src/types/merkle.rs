@@ -11,6 +11,9 @@ const LEAF_CONTEXT: &str = "tallystick 2026-11 merkle leaf v1";
 const NODE_CONTEXT: &str = "tallystick 2026-11 merkle node v1";
 const EMPTY_CONTEXT: &str = "tallystick 2026-11 merkle empty v1";
 
+/// Leaves of a tree that is hashed by itself to be part of a larger one: a power of two.
+pub const SUBTREE_LEAVES: usize = 4_096;
+
 /// A binary Merkle tree over leaves in a given order. An odd node moves up unchanged, so that the
 /// shape is that of RFC 6962 (the largest power of two to the left).
 #[derive(Default)]
@@ -43,10 +46,36 @@ impl MerkleTree {
         self.add(leaf, &mut |_, _, _| {});
     }
 
+    /// Adds the leaves of another tree behind its own, which are a multiple of `SUBTREE_LEAVES`: so
+    /// parts of a tree can be hashed each by itself.
+    ///
+    /// # Panics
+    /// When its own leaves are not, or the other tree has more than `SUBTREE_LEAVES`.
+    pub fn append(&mut self, other: Self) {
+        let highest = SUBTREE_LEAVES.ilog2();
+        let whole = self.spine.last().is_none_or(|(height, _)| *height >= highest);
+        assert!(whole && other.leaves() <= SUBTREE_LEAVES, "subtrees stand where leaves would");
+        for (height, digest) in other.spine {
+            self.join(height, digest, &mut |_, _, _| {});
+        }
+    }
+
+    fn leaves(&self) -> usize {
+        self.spine.iter().map(|(height, _)| 1 << height).sum()
+    }
+
     /// Adds the next leaf; tells `joined` of each pair of subtrees of one height that became one.
     fn add(&mut self, leaf: &[u8], joined: &mut impl FnMut(u32, Digest, Digest)) {
-        let mut height = 0;
-        let mut digest = self.contexts.leaf.hash(&[leaf]);
+        let digest = self.contexts.leaf.hash(&[leaf]);
+        self.join(0, digest, joined);
+    }
+
+    fn join(
+        &mut self,
+        mut height: u32,
+        mut digest: Digest,
+        joined: &mut impl FnMut(u32, Digest, Digest),
+    ) {
         while let Some(&(top, left)) = self.spine.last() {
             if top != height {
                 break;
@@ -218,6 +247,31 @@ mod tests {
             leaves[..count].iter().for_each(|leaf| tree.push(leaf));
             assert_eq!(tree.root(), slow_root(&leaves[..count]), "{count} leaves");
         }
+    }
+
+    #[test]
+    fn trees_that_are_appended_are_one_tree() {
+        let leaf = |n: usize| n.to_le_bytes();
+        let whole = 2 * SUBTREE_LEAVES;
+        for (count, more) in [(0, 0), (1, 0), (whole - 1, 3), (whole, 1), (whole + 1_234, 70)] {
+            let (mut parts, mut tree) = (MerkleTree::default(), MerkleTree::default());
+            for from in (0..count).step_by(SUBTREE_LEAVES) {
+                let mut part = MerkleTree::default();
+                (from..count.min(from + SUBTREE_LEAVES)).for_each(|n| part.push(&leaf(n)));
+                parts.append(part);
+            }
+            (count..count + more).for_each(|n| parts.push(&leaf(n)));
+            (0..count + more).for_each(|n| tree.push(&leaf(n)));
+            assert_eq!(parts.root(), tree.root(), "{count} and {more} leaves");
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "subtrees stand where leaves would")]
+    fn a_tree_is_not_appended_in_the_middle_of_another() {
+        let mut tree = MerkleTree::default();
+        tree.push(b"a leaf");
+        tree.append(MerkleTree::default());
     }
 
     #[test]

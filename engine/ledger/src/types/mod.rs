@@ -29,7 +29,7 @@ pub use ids::{
     AssetNumber, BatchId, ChannelId, Digest, FitKey, HexError, Lsn, NetworkId, PartyId, SignerKey,
     WindowNumber, ids_named,
 };
-pub use merkle::{MerklePath, MerkleTree, PathTree, Sibling};
+pub use merkle::{MerklePath, MerkleTree, PathTree, SUBTREE_LEAVES, Sibling};
 pub use money::{Amount, MONEY_MAX, MoneyError, Net, Total};
 pub use outcome::Outcome;
 pub use said::{
