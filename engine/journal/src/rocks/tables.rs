@@ -19,6 +19,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, Rw
 /// that is large enough to stay.
 const LOGGED_BYTES_MAX: usize = 1 << 20;
 
+/// Pages past the log that wait in memory at most: RocksDB holds up every write, the journal's too,
+/// while one column has several full memtables (`MEMTABLES`, of `MEMTABLE_BYTES`) to write out.
+const PAST_BYTES_MAX: usize = 48 << 20;
+
 /// The tables of one data directory.
 #[derive(Clone)]
 pub(super) struct RocksTables {
@@ -34,8 +38,10 @@ pub(super) struct RocksTables {
 #[derive(Default)]
 struct Hand {
     pages: WriteBatch,
-    /// Some more of them are in the memtable, and in no log.
+    /// Some more of them are in the memtable or in files, and in no log.
     past: bool,
+    /// How many bytes of these may still be in memory.
+    waiting: usize,
 }
 
 impl Table {
@@ -104,8 +110,17 @@ impl RocksTables {
     fn put_past(&self, hand: &mut Hand) -> Result<(), JournalError> {
         if !hand.pages.is_empty() {
             hand.past = true;
+            hand.waiting += hand.pages.size_in_bytes();
             self.db.write_opt(std::mem::take(&mut hand.pages), &past_the_log())?;
         }
+        Ok(())
+    }
+
+    /// Writes out as a file what was put past the log.
+    fn flush_past(&self, table: Table, hand: &mut Hand) -> Result<(), JournalError> {
+        let _may = self.past_the_log();
+        self.db.flush_cf(&self.column(table.name()))?;
+        hand.waiting = 0;
         Ok(())
     }
 }
@@ -117,6 +132,9 @@ impl Tables for RocksTables {
         if hand.past || hand.pages.size_in_bytes() > table.logged_bytes_max() {
             self.put_past(&mut hand)?;
         }
+        if hand.waiting > PAST_BYTES_MAX {
+            self.flush_past(table, &mut hand)?;
+        }
         Ok(())
     }
 
@@ -125,9 +143,8 @@ impl Tables for RocksTables {
         // thread syncs it must not find the hand empty before they are.
         let mut hand = self.hand(table);
         if hand.past {
-            let _may = self.past_the_log();
             self.put_past(&mut hand)?;
-            self.db.flush_cf(&self.column(table.name()))?;
+            self.flush_past(table, &mut hand)?;
             hand.past = false;
         } else if !hand.pages.is_empty() {
             self.db.write_opt(std::mem::take(&mut hand.pages), &synced())?;
