@@ -13,12 +13,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use tallystick_ledger::canary::{Bug, planted};
 use tallystick_ledger::evidence::{EVIDENCE_BYTES, Evidence};
-use tallystick_ledger::seal::{self, Owed, Sealed};
+use tallystick_ledger::seal::{self, Gathered, Owed};
 use tallystick_ledger::types::{
     AssetNumber, BatchId, Digest, PartyId, SignerKey, Total, VOUCHER_BYTES, WindowNumber,
 };
 use tallystick_ledger::{
-    BatchContent, BatchHead, EvidenceDigest, Obligation, SealedAccount, SealedHead, SealedWindow,
+    BatchContent, BatchHead, EvidenceDigest, Hands, Obligation, SealedAccount, SealedHead,
+    SealedWindow,
 };
 
 /// Rows of obligations and carries in one page: some 200 KB.
@@ -52,31 +53,62 @@ fn window_key(window: WindowNumber, section: u8, asset: AssetNumber, piece: usiz
     key
 }
 
-/// Keeps what was owed in a window, with its evidence. Durable when it returns.
+/// Closes a window over its evidence and keeps both. Durable when it returns.
 ///
 /// # Errors
 /// `JournalError` of the storage.
-pub fn put_window(tables: &dyn Tables, sealed: &Sealed) -> Result<(), JournalError> {
-    let window = sealed.window.number;
+pub fn put_window(
+    tables: &dyn Tables,
+    gathered: &Gathered,
+    hands: &impl Hands,
+) -> Result<SealedWindow, JournalError> {
+    let window = gathered.number();
     // A start before may have kept another content of it, when its cut was lost with the power.
     let (from, to) = (window.0.to_be_bytes(), window.next().0.to_be_bytes());
-    let mut kept = false;
-    tables.scan(Table::Windows, &from, &to, &mut |_, _| {
-        kept = true;
-        Ok(())
-    })?;
-    if kept {
+    if has_page(tables, &from, &to)? {
         tables.remove(Table::Windows, &from, &to)?;
     }
+    // The evidence is most of it, and in order already.
+    let (evidence, sealed) = hands.both(
+        || put_evidence(tables, window, gathered.evidence()),
+        || {
+            let sealed = gathered.close(hands);
+            put_owed(tables, &sealed).map(|()| sealed)
+        },
+    );
+    evidence?;
+    let sealed = sealed?;
+    if !planted(Bug::SealBeforeSync) {
+        tables.sync(Table::Windows)?;
+    }
+    Ok(sealed)
+}
+
+fn put_evidence(
+    tables: &dyn Tables,
+    window: WindowNumber,
+    evidence: &[Evidence],
+) -> Result<(), JournalError> {
+    for evidence in evidence.chunk_by(|a, b| a.pair().0 == b.pair().0) {
+        let asset = AssetNumber(evidence[0].pair().0);
+        for (piece, evidence) in evidence.chunks(PIECES).enumerate() {
+            let mut page = Vec::with_capacity(evidence.len() * EVIDENCE_BYTES);
+            evidence.iter().for_each(|one| page.extend_from_slice(&one.encode()));
+            tables.put(Table::Windows, &window_key(window, EVIDENCE, asset, piece), &page)?;
+        }
+    }
+    Ok(())
+}
+
+fn put_owed(tables: &dyn Tables, sealed: &SealedWindow) -> Result<(), JournalError> {
     let put = |section, asset, piece, page: &[u8]| {
-        tables.put(Table::Windows, &window_key(window, section, asset, piece), page)
+        tables.put(Table::Windows, &window_key(sealed.number, section, asset, piece), page)
     };
-    for (&asset, of) in &sealed.window.assets {
-        let rows: Vec<(&Obligation, &EvidenceDigest)> =
-            of.obligations.iter().zip(&of.evidence).collect();
-        for (piece, rows) in rows.chunks(ROWS).enumerate() {
-            let mut page = Vec::with_capacity(rows.len() * ROW_BYTES);
-            for (owed, evidence) in rows {
+    for (&asset, of) in &sealed.assets {
+        let rows = of.obligations.chunks(ROWS).zip(of.evidence.chunks(ROWS));
+        for (piece, (owed, evidence)) in rows.enumerate() {
+            let mut page = Vec::with_capacity(owed.len() * ROW_BYTES);
+            for (owed, evidence) in owed.iter().zip(evidence) {
                 page.extend_from_slice(&owed_bytes(owed));
                 page.extend_from_slice(&evidence.count.to_le_bytes());
                 page.extend_from_slice(&evidence.digest.0);
@@ -84,25 +116,11 @@ pub fn put_window(tables: &dyn Tables, sealed: &Sealed) -> Result<(), JournalErr
             put(OBLIGATIONS, asset, piece, &page)?;
         }
         for (piece, carried) in of.carried.chunks(ROWS).enumerate() {
-            put(
-                CARRIED,
-                asset,
-                piece,
-                &carried.iter().map(owed_bytes).collect::<Vec<_>>().concat(),
-            )?;
+            let page = carried.iter().map(owed_bytes).collect::<Vec<_>>().concat();
+            put(CARRIED, asset, piece, &page)?;
         }
     }
-    for evidence in sealed.evidence.chunk_by(|a, b| a.pair().0 == b.pair().0) {
-        let asset = AssetNumber(evidence[0].pair().0);
-        for (piece, evidence) in evidence.chunks(PIECES).enumerate() {
-            let page: Vec<_> = evidence.iter().map(Evidence::encode).collect();
-            put(EVIDENCE, asset, piece, &page.concat())?;
-        }
-    }
-    if planted(Bug::SealBeforeSync) {
-        return Ok(());
-    }
-    tables.sync(Table::Windows)
+    Ok(())
 }
 
 /// Loads a sealed window and nets it again.

@@ -230,10 +230,15 @@ impl Archive {
                 kept::load_window(&*self.tables, sealed)?
             })
         };
-        let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
-        recent.push_front(window.clone());
-        recent.truncate(ARCHIVE_WINDOWS);
+        self.hold_window(window.clone());
         Ok(window)
+    }
+
+    /// Holds a window that was just sealed or loaded: it will be asked for.
+    pub fn hold_window(&self, window: Arc<SealedWindow>) {
+        let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
+        recent.push_front(window);
+        recent.truncate(ARCHIVE_WINDOWS);
     }
 
     fn find(&self, number: WindowNumber) -> Option<Arc<SealedWindow>> {

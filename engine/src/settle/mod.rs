@@ -6,7 +6,7 @@
 //!
 //! | thread | how many | does | waits in its queue |
 //! |---|---|---|---|
-//! | `sealer` | 1 | nets what a cut leaves, has its root signed and journaled | the pipeline's `parts` |
+//! | `sealer` | 1, and up to `SEAL_THREADS_MAX` while it nets and hashes | nets what a cut leaves, has its root signed and journaled | the pipeline's `parts` |
 //! | `settler` | 1 | sees approved batches through, one turn after another | `NUDGES_MAX` wishes for a turn, `WEBHOOKS_WAITING_MAX` webhooks |
 //! | `provider` | `threads` of `[rail.card]` | one call of the payment provider at a time | `CALLS_UNDER_WAY_MAX` calls, and as many answers |
 //! | `chain` | 1 | asks a chain's node | one order, one answer |
@@ -40,6 +40,7 @@ mod settler;
 mod signed;
 mod signing;
 mod statement;
+mod threads;
 
 pub use accounts::{Over, let_accounts_go};
 pub use archive::{Archive, NotLoaded};

@@ -1,14 +1,16 @@
 //! The sealer: collects a cut window's parts from all shards, nets them, keeps what was owed with
 //! its evidence, and then has the root journaled.
 //!
-//! One thread, beside the pipeline, so that ingest does not wait for sorting and hashing.
+//! One thread, beside the pipeline, so that ingest does not wait for sorting and hashing; while it
+//! does these, it has others help. All of them give way to the pipeline's.
 
 use super::archive::NotLoaded;
 use super::engine::Engine;
 use super::signing::signed;
+use super::threads::Threads;
 use crate::journal::{JournalError, kept};
 use crate::ledger::event::WindowSealed;
-use crate::ledger::{AssetSeal, Refusal, SealedPart, SealedWindow, seal};
+use crate::ledger::{AssetSeal, Gathered, Hands, Refusal, SealedPart, SealedWindow};
 use crate::ledger::{Command, Wish};
 use crate::pipeline::{self, Busy, Intake, NotDone};
 use crate::sign::{EngineKey, Signed};
@@ -16,6 +18,7 @@ use crate::types::{History, WindowNumber, window_statement};
 use crossbeam::channel::{Receiver, Sender, bounded};
 use crossbeam::select;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::thread::JoinHandle;
 
 /// The running sealer.
@@ -64,7 +67,7 @@ impl Parts {
 }
 
 fn run(engine: &Engine, parts: &Receiver<SealedPart>, stopped: &Receiver<()>) {
-    let mut waiting = Parts::default();
+    let (mut waiting, threads) = (Parts::default(), Threads::giving_way());
     loop {
         let part = select! {
             recv(parts) -> part => part,
@@ -72,7 +75,7 @@ fn run(engine: &Engine, parts: &Receiver<SealedPart>, stopped: &Receiver<()>) {
         };
         let Ok(part) = part else { return };
         let Some((window, parts)) = waiting.add(part, engine.intake().shards()) else { continue };
-        match engine.seals().time(|| seal_window(engine, window, parts)) {
+        match engine.seals().time(|| seal_window(engine, window, parts, &threads)) {
             Ok(()) => {}
             Err(NotLoaded::NotDone(NotDone::Busy(
                 Busy::Stopping | Busy::Full | Busy::DiskFull,
@@ -91,9 +94,12 @@ fn seal_window(
     engine: &Engine,
     window: WindowNumber,
     parts: Vec<SealedPart>,
+    threads: &Threads,
 ) -> Result<(), NotLoaded> {
     let intake = engine.intake();
-    let window = keep_window(intake, window, parts)?;
+    let window = Arc::new(keep_window(intake, window, parts, threads)?);
+    // Whoever waits for its root makes a batch of it, or looks at it.
+    engine.archive().hold_window(window.clone());
     loop {
         match engine.tell_here(seal_command(intake, engine.key(), &window)) {
             // The engine's key was rotated at this very moment: once more, with the new one.
@@ -104,7 +110,7 @@ fn seal_window(
 }
 
 /// Nets a cut window from all its parts and keeps it: evidence is durable before the record that
-/// speaks of it.
+/// speaks of it. `hands` do the work.
 ///
 /// # Errors
 /// `JournalError` of the storage.
@@ -112,11 +118,10 @@ pub fn keep_window(
     intake: &Intake,
     window: WindowNumber,
     parts: Vec<SealedPart>,
+    hands: &impl Hands,
 ) -> Result<SealedWindow, JournalError> {
     let cut = intake.control().cut(window).expect("a window is cut before its parts arrive");
-    let sealed = seal(cut, parts);
-    kept::put_window(&**intake.tables(), &sealed)?;
-    Ok(sealed.window)
+    kept::put_window(&**intake.tables(), &Gathered::new(cut, parts), hands)
 }
 
 /// The command that journals the root of a window that is kept, signed with the key in force.

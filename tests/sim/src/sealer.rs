@@ -7,7 +7,7 @@ use crate::life::{Halt, Heard, died};
 use crate::model::{Decided, Model};
 use crossbeam::channel::Receiver;
 use std::collections::VecDeque;
-use tallystick::ledger::{Refusal, SealedPart, SealedWindow};
+use tallystick::ledger::{OneHand, Refusal, SealedPart, SealedWindow};
 use tallystick::pipeline::{Done, Intake};
 use tallystick::settle::{Parts, keep_window, seal_command};
 use tallystick::sign::EngineKey;
@@ -95,7 +95,8 @@ impl Sealer {
             };
         }
         if let Some((number, parts)) = self.complete.pop_front() {
-            let window = keep_window(intake, number, parts).map_err(|error| died(disk, &error))?;
+            let window =
+                keep_window(intake, number, parts, &OneHand).map_err(|error| died(disk, &error))?;
             kept(&window, model, heard)?;
             self.sealing = Some(Sealing { window, told: None, wanted: None });
             return Ok(Step::Done);
