@@ -1,5 +1,6 @@
 //! An agent's key: what signs vouchers.
 
+use crate::bundle::{self, NoBundle};
 use crate::voucher::{Fields, Network, Voucher};
 use data_encoding::{HEXLOWER, HEXLOWER_PERMISSIVE};
 use ed25519_dalek::{Signer as _, SigningKey};
@@ -69,6 +70,20 @@ impl AgentKey {
         fields.signer = self.signer();
         let signature = self.0.sign(&network.message(&fields)).to_bytes();
         Voucher { fields, signature }
+    }
+
+    /// A packed bundle: one signature over all of these totals, in their order.
+    ///
+    /// # Errors
+    /// When there are none, or more than 64.
+    pub fn sign_bundle(
+        &self,
+        network: &Network,
+        entries: &mut [Fields],
+    ) -> Result<Vec<u8>, NoBundle> {
+        entries.iter_mut().for_each(|entry| entry.signer = self.signer());
+        let signature = self.0.sign(&bundle::message(network, entries)?).to_bytes();
+        Ok(bundle::pack(entries, &signature))
     }
 }
 

@@ -15,6 +15,7 @@
 
 pub mod agent;
 mod ask;
+pub mod bundle;
 pub mod connect;
 mod error;
 pub mod facilitator;

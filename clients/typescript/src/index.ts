@@ -1,4 +1,5 @@
 export { agent, Agent, whyRefused, type AgentOptions, type Budget, type SpendAsset } from "./agent.js";
+export { bundleMessage, packedBundle, type BundleEntry } from "./bundle.js";
 export { EngineHttp, networkName, SCHEME, type Network, type Status } from "./engine.js";
 export { BudgetError, PaymentInDoubtError, PaymentOverError, TallystickError } from "./errors.js";
 export { decimal, parsePrice, units, type Asset } from "./money.js";

@@ -5,6 +5,7 @@
 
 mod api_key;
 mod asset;
+mod bundle;
 mod cron;
 mod digest;
 mod ids;
@@ -19,6 +20,11 @@ mod voucher;
 
 pub use api_key::{API_KEY_PREFIX, ApiKey, NotAKey};
 pub use asset::{AssetDef, AssetError, CODE_BYTES_MAX, SCALE_MAX, SettlementModel};
+pub use bundle::{
+    BUNDLE_ENTRIES_MAX, BUNDLE_HEAD_BYTES, BUNDLE_MESSAGE_BYTES, BUNDLE_PATH_MAX, Branch,
+    BundleHasher, BundleTree, ENTRY_BYTES, Form, Seat, Signable, bundles_within, pack_bundle,
+    put_seat, unpack_bundle,
+};
 pub use cron::{Cron, CronError};
 pub use digest::{
     BatchHasher, EvidenceHasher, FileHasher, LINK_START, LegKeys, RecordHasher, SectionHasher,
