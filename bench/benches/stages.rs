@@ -177,6 +177,7 @@ fn apply_with(c: &mut Criterion, world: &World, name: &str, periods: &[Period]) 
                     channel: *channel,
                     verdict: Verdict::Valid,
                     rise: None,
+                    tree: None,
                 };
                 let checked: Vec<_> = vouchers(&frame).zip(&channels[round]).map(checked).collect();
                 shard.credit(Lsn(1), Timestamp(NOW_US), &checked, &mut outcomes);
@@ -290,7 +291,7 @@ fn grpc(c: &mut Criterion, world: &World) {
             let frames = (0..PASS).map(move |frame_id| v1::Frame {
                 frame_id,
                 packed: packed.clone(),
-                vouchers: Vec::new(),
+                ..Default::default()
             });
             runtime.block_on(async {
                 let acks = client.stream(tokio_stream::iter(frames)).await.expect("it streams");

@@ -211,7 +211,7 @@ async fn stream(
     let (frames_in, frames) = tokio::sync::mpsc::channel(READY_FRAMES);
     let sending = tokio::spawn(async move {
         while !stop.load(Ordering::Relaxed) {
-            let frame = Frame { frame_id: 1, packed: packed.clone(), vouchers: Vec::new() };
+            let frame = Frame { frame_id: 1, packed: packed.clone(), ..Frame::default() };
             if frames_in.send(frame).await.is_err() {
                 return;
             }
@@ -269,7 +269,7 @@ impl Prober {
             if Instant::now() >= end {
                 break;
             }
-            let frame = Frame { frame_id: 1, packed, vouchers: Vec::new() };
+            let frame = Frame { frame_id: 1, packed, ..Frame::default() };
             let start = Instant::now();
             let answer = client.submit(frame).await;
             let micros = u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX);

@@ -203,7 +203,7 @@ fn frame(signed: &Signed, size: usize, number: usize) -> Frame {
     Frame {
         frame_id: u64::try_from(number).expect("frames are counted in 64 bits"),
         packed: signed.packed.slice(number * size * VOUCHER_BYTES..to * VOUCHER_BYTES),
-        vouchers: Vec::new(),
+        ..Frame::default()
     }
 }
 

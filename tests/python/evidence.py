@@ -48,25 +48,61 @@ def numbers(layout, data):
     return struct.unpack("<" + layout, data)
 
 
+def siblings(place, count):
+    """Of each digest of a path, from the leaf up: whether it is on the left."""
+    while count > 1:
+        if place ^ 1 < count:
+            yield place % 2 == 1
+        place, count = place // 2, (count + 1) // 2
+
+
+def pieces_of(data):
+    """The pieces that lie one after the other: each says how long its path is."""
+    at, found = 0, []
+    while at < len(data):
+        place, count = data[at + 84:at + 86]
+        end = at + 176 + 32 * len(list(siblings(place, count)))
+        must(end <= len(data), "a whole piece of evidence")
+        found.append(Piece(data[at:end]))
+        at = end
+    return found
+
+
 class Piece:
-    """One piece of evidence."""
+    """One piece of evidence: a voucher, or an entry of a bundle with its path."""
 
     def __init__(self, data):
         self.data = data
         self.before, self.lsn = numbers("QQ", data[:16])
-        v = self.voucher = data[16:]
+        v, self.path = data[16:176], rows(data[176:], 32)
+        self.channel = v[:68] + v[72:88]
         self.signer, self.payee, self.signature = v[:32], v[32:64], v[96:]
         self.asset, self.reserved, self.lane, self.expires_at, self.cumulative = numbers(
             "IIQqQ", v[64:96])
 
     def check(self, network):
         """The voucher by its own bytes; gives its channel."""
-        must(self.reserved == 0 and self.cumulative > self.before, "a voucher's reserved and rise")
+        must(self.cumulative > self.before, "a voucher's rise")
         channel = wire.channel_id(
             network, self.signer, self.payee, self.asset, self.lane, self.expires_at)
-        message = b"\x56\x01" + channel + struct.pack("<Qq", self.cumulative, self.expires_at)
+        if self.reserved == 0:
+            must(self.path == [], "a voucher has no path")
+            message = b"\x56\x01" + channel + struct.pack("<Qq", self.cumulative, self.expires_at)
+        else:
+            message = b"\x56\x02" + self.bundle(network, channel)
         signed(self.signer, self.signature, message, f"channel {channel.hex()}")
         return channel
+
+    def bundle(self, network, channel):
+        """What the path gives for an entry: the hash that the signature is over."""
+        place, count, zeros = self.reserved & 255, self.reserved >> 8 & 255, self.reserved >> 16
+        must(place < count <= 64 and zeros == 0, "an entry's place")
+        sides = list(siblings(place, count))
+        must(len(sides) == len(self.path), "an entry's path")
+        digest = derive("bundle leaf v1", channel + struct.pack("<Q", self.cumulative))
+        for is_left, other in zip(sides, self.path):
+            digest = derive("bundle node v1", other + digest if is_left else digest + other)
+        return derive("bundle v1", network + self.signer + struct.pack("<I", count) + digest)
 
 
 def obligation_leaf(window, asset, kind, payer, payee, amount, digest):
@@ -126,8 +162,9 @@ def sealed_party(body):
 
 def sections(data):
     """The sections of an export, each (kind, body)."""
-    must(data[:16] == b"TALLYEXP\x02" + bytes(7), "the file header")
-    at, link, kind = 16, ZERO, 0
+    must(data[:16] in (b"TALLYEXP\x02" + bytes(7), b"TALLYEXP\x03" + bytes(7)), "the file header")
+    # From version 3 on the first digest covers the header.
+    at, link, kind = 16, ZERO if data[8] == 2 else data[:16] + bytes(16), 0
     while kind != 8:
         must(len(data) >= at + 8, "the file is cut")
         kind, zeros, length = data[at], data[at + 1:at + 4], numbers("I", data[at + 4:at + 8])[0]
@@ -156,7 +193,7 @@ class History:
             must(derive("journal record v2", head[:96] + body) == head[96:], f"record {lsn}: digest")
             must(head[64:96] == link and lsn > last, f"record {lsn}: its event link")
             must(at is None or time >= at, f"record {lsn}: time goes back")
-            must((lsn == 1) == (kind == 1) and kind != 2, f"record {lsn}: genesis first")
+            must((lsn == 1) == (kind == 1) and kind not in (2, 3, 4), f"record {lsn}: genesis first")
             link, last, at = head[96:], lsn, time
             self.take(kind, lsn, time, body, link)
             self.digests[lsn] = link
@@ -334,7 +371,7 @@ def check_export(data):
 def check_asset(history, window, asset, part, totals, counts, from_the_first):
     name = f"window {window}, asset {asset}"
     owed, carried = rows(part[5], 116), rows(part[6], 80)
-    pieces = [Piece(data) for data in rows(part[7], 176)]
+    pieces = pieces_of(part[7])
     must(part["said"] == (len(owed), len(carried), len(pieces)), f"{name}: its counts")
     must(owed == sorted(owed, key=lambda row: row[:64]), f"{name}: the order of its rows")
     first, cut_lsn, _, _ = history.cuts[window]
@@ -343,7 +380,7 @@ def check_asset(history, window, asset, part, totals, counts, from_the_first):
         payer, payee = row[:32], row[32:64]
         amount, count = int.from_bytes(row[64:80], "little"), numbers("I", row[80:84])[0]
         own, at = pieces[at:at + count], at + count
-        must([p.voucher[:88] for p in own] == sorted({p.voucher[:88] for p in own}), f"{name}: order")
+        must([p.channel for p in own] == sorted({p.channel for p in own}), f"{name}: order")
         for piece in own:
             channel = piece.check(history.network)
             party, since, revoked = history.signers[piece.signer]
@@ -395,14 +432,17 @@ def check_document(text, keys):
     raw = bytes.fromhex
     network, key = raw(doc["network_id"]), raw(doc["engine_key"])
     must(key in keys, "the engine's key")
-    if doc["format"] in ("tallystick receipt v1", "tallystick receipt v2"):
-        voucher = raw(doc["voucher"])
-        Piece(bytes(16) + voucher).check(network)
+    if doc["format"] in ("tallystick receipt v1", "tallystick receipt v2", "tallystick receipt v3"):
+        voucher, path = raw(doc["voucher"]), b"".join(raw(digest) for digest in doc.get("bundle_path", []))
+        piece = Piece(bytes(16) + voucher + path)
+        must((piece.reserved != 0) == doc["format"].endswith("v3"), "the format says what it is of")
+        piece.check(network)
         body = voucher + struct.pack("<Qq", doc["lsn"], doc["at_us"])
         statement = derive("receipt v1", network + body) if doc["format"].endswith("v1") \
             else derive("receipts v2", network + climb(body, doc["path"]))
         return signed(key, raw(doc["signature"]), statement, "the receipt")
-    must(doc["format"] == "tallystick proof v2", "the format")
+    is_bundled = any(raw(e)[84:88] != bytes(4) for pair in doc["pairs"] for e in pair["evidence"])
+    must(doc["format"] == ("tallystick proof v3" if is_bundled else "tallystick proof v2"), "the format")
     window, asset = doc["window"], doc["asset"]
     roots = [(a["asset"], raw(a["obligations_root"]), raw(a["positions_root"])) for a in doc["assets"]]
     root = window_root(window["number"], roots)

@@ -176,7 +176,7 @@ pub async fn try_all<T>(stream: Result<Response<Streaming<T>>, Status>) -> Resul
 #[must_use]
 pub fn frame(frame_id: u64, vouchers: &[Voucher]) -> Frame {
     let packed: Vec<u8> = vouchers.iter().flat_map(Voucher::pack).collect();
-    Frame { frame_id, packed: packed.into(), vouchers: Vec::new() }
+    Frame { frame_id, packed: packed.into(), ..Frame::default() }
 }
 
 /// An ack's outcomes, after checking its counts and that every byte is an outcome.

@@ -113,7 +113,11 @@ async fn malformed_vouchers_do_not_disturb_their_neighbours() {
         wire::Voucher::default(),
         good,
     ];
-    let ack = d.client.vouchers.submit(Frame { frame_id: 3, packed: bytes.into(), vouchers }).await;
+    let ack = d
+        .client
+        .vouchers
+        .submit(Frame { frame_id: 3, packed: bytes.into(), vouchers, ..Frame::default() })
+        .await;
     let told = outcomes(&ack.unwrap().into_inner());
     let packed = [Credited, Malformed, Malformed, Malformed, Credited];
     let structured = [Malformed, Malformed, Malformed, Malformed, Credited];
@@ -325,7 +329,7 @@ async fn bytes_that_mean_nothing_are_answered_voucher_by_voucher() {
             }
         }
         let count = packed.len() / VOUCHER_BYTES;
-        let frame = Frame { frame_id: round, packed: packed.into(), vouchers: Vec::new() };
+        let frame = Frame { frame_id: round, packed: packed.into(), ..Frame::default() };
         let ack = d.client.vouchers.submit(frame).await.unwrap().into_inner();
         assert_eq!((outcomes(&ack).len(), ack.credited), (count, 0));
         assert_eq!(ack.lsn, 0, "nothing without a valid signature is journaled");

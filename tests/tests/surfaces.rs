@@ -69,12 +69,12 @@ async fn messages_beyond_the_limit_and_unknown_calls_are_refused_and_the_engine_
     let dir = tempfile::tempdir().unwrap();
     let engine = Engine::start(dir.path(), &[]);
     let mut client = Client::connect(&engine).await;
-    let huge = Frame { frame_id: 1, packed: vec![0; 5 << 20].into(), vouchers: Vec::new() };
+    let huge = Frame { frame_id: 1, packed: vec![0; 5 << 20].into(), ..Frame::default() };
     let answer = client.vouchers.submit(huge).await.unwrap_err();
     let codes =
         [tonic::Code::OutOfRange, tonic::Code::ResourceExhausted, tonic::Code::InvalidArgument];
     assert!(codes.contains(&answer.code()), "{answer:?}");
-    let none = Frame { frame_id: 1, packed: vec![0; 161].into(), vouchers: Vec::new() };
+    let none = Frame { frame_id: 1, packed: vec![0; 161].into(), ..Frame::default() };
     refused(client.vouchers.submit(none).await, tonic::Code::InvalidArgument, "160");
     let status = client.operator.get_status(GetStatusRequest {}).await.unwrap().into_inner();
     assert_eq!(status.inflight_vouchers, 0, "what was refused is not under way");

@@ -2,8 +2,10 @@
 //! happen, in rkyv's archived form (little endian, unaligned, 32-bit offsets). Kinds are for ever:
 //! a changed struct is a new kind.
 
+mod bundles;
+
 use super::JournalError;
-use super::record::{CHARGES, Chain, FRAME, Framed, Record};
+use super::record::{BUNDLES, CHARGES, Chain, FRAME, Framed, Record};
 use rkyv::rancor::Error as RkyvError;
 use rkyv::with::Inline;
 use tallystick_ledger::event::{
@@ -23,6 +25,8 @@ pub enum Entry<'a> {
     /// The same, and by how much each is to raise its channel's total: by anything else it is not
     /// credited.
     Charges(&'a [[u8; VOUCHER_BYTES]], &'a [[u8; RISE_BYTES]]),
+    /// Vouchers, and behind them the entries of bundles, all of each, in the bytes of vouchers.
+    Bundles(Vec<[u8; VOUCHER_BYTES]>),
     /// Everything else.
     Fact(Box<Fact>),
 }
@@ -233,7 +237,8 @@ impl<'a> Record<'a> {
                 .map_err(|error| damaged(self.lsn, error.to_string())),
             FRAME => {
                 let (vouchers, rest) = self.body.as_chunks::<VOUCHER_BYTES>();
-                if !rest.is_empty() || vouchers.len() != self.count as usize {
+                let are_whole = rest.is_empty() && vouchers.len() == self.count as usize;
+                if !are_whole || !bundles::are_vouchers(vouchers) {
                     return Err(damaged(self.lsn, "it does not hold whole vouchers".into()));
                 }
                 Ok(Entry::Frame(vouchers))
@@ -242,7 +247,9 @@ impl<'a> Record<'a> {
                 let count = self.count as usize;
                 let parts = self.body.split_at_checked(count * VOUCHER_BYTES);
                 match parts.map(|(vouchers, rises)| (vouchers.as_chunks(), rises.as_chunks())) {
-                    Some(((vouchers, _), (rises, []))) if rises.len() == count => {
+                    Some(((vouchers, _), (rises, [])))
+                        if rises.len() == count && bundles::are_vouchers(vouchers) =>
+                    {
                         Ok(Entry::Charges(vouchers, rises))
                     }
                     Some(_) | None => {
@@ -251,6 +258,9 @@ impl<'a> Record<'a> {
                     }
                 }
             }
+            BUNDLES => bundles::read(self.body, self.count).map(Entry::Bundles).ok_or_else(|| {
+                damaged(self.lsn, "it does not hold whole vouchers and bundles".into())
+            }),
             kind => match fact_of(kind, self.body) {
                 Some(Ok(fact)) => Ok(Entry::Fact(Box::new(fact))),
                 Some(Err(error)) => Err(damaged(self.lsn, error.to_string())),

@@ -1,5 +1,5 @@
-//! What is kept of sealed windows and batches: rows of fixed size in pages, described in
-//! `docs/FORMATS.md`. Whoever loads a window nets it again; what comes out must have its root.
+//! What is kept of sealed windows and batches: rows in pages, described in `docs/FORMATS.md`.
+//! Whoever loads a window nets it again; what comes out must have its root.
 //!
 //! | table | key | page |
 //! |---|---|---|
@@ -12,7 +12,7 @@ use rkyv::rancor::Error as RkyvError;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use tallystick_ledger::canary::{Bug, planted};
-use tallystick_ledger::evidence::{EVIDENCE_BYTES, Evidence};
+use tallystick_ledger::evidence::{EVIDENCE_BYTES, Evidence, pieces};
 use tallystick_ledger::seal::{self, Gathered, Owed};
 use tallystick_ledger::types::{
     AssetNumber, BatchId, Digest, PartyId, SignerKey, Total, VOUCHER_BYTES, WindowNumber,
@@ -93,7 +93,7 @@ fn put_evidence(
         let asset = AssetNumber(evidence[0].pair().0);
         for (piece, evidence) in evidence.chunks(PIECES).enumerate() {
             let mut page = Vec::with_capacity(evidence.len() * EVIDENCE_BYTES);
-            evidence.iter().for_each(|one| page.extend_from_slice(&one.encode()));
+            evidence.iter().for_each(|one| one.encode(&mut page));
             tables.put(Table::Windows, &window_key(window, EVIDENCE, asset, piece), &page)?;
         }
     }
@@ -310,13 +310,12 @@ pub fn scan_evidence(
     visit: &mut dyn FnMut(Evidence) -> Result<(), JournalError>,
 ) -> Result<(), JournalError> {
     scan_window(tables, window, EVIDENCE, Some(asset), &mut |_, page| {
-        let (pieces, rest) = page.as_chunks::<EVIDENCE_BYTES>();
-        whole(window, rest)?;
-        for piece in pieces {
+        for piece in pieces(page) {
+            let piece = piece.ok_or_else(|| cut(window))?;
             let signer = SignerKey(part(piece, EVIDENCE_BYTES - VOUCHER_BYTES));
             let payer = payer(signer)
                 .ok_or_else(|| changed(window, &format!("names signer {signer}, unknown")))?;
-            visit(Evidence::decode(piece, payer))?;
+            visit(Evidence::decode(piece, payer).ok_or_else(|| cut(window))?)?;
         }
         Ok(())
     })
@@ -455,7 +454,11 @@ fn part<const N: usize>(row: &[u8], at: usize) -> [u8; N] {
 }
 
 fn whole(window: WindowNumber, rest: &[u8]) -> Result<(), JournalError> {
-    if rest.is_empty() { Ok(()) } else { Err(changed(window, "ends within a row")) }
+    if rest.is_empty() { Ok(()) } else { Err(cut(window)) }
+}
+
+fn cut(window: WindowNumber) -> JournalError {
+    changed(window, "ends within a row")
 }
 
 /// What is said of a window of which something is missing, or another than it was.

@@ -9,7 +9,7 @@
 //! | 4 | 4 | epoch: which start of the engine wrote it; the first is 1 |
 //! | 8 | 8 | lsn |
 //! | 16 | 8 | timestamp, i64 microseconds since 1970 UTC |
-//! | 24 | 4 | count: vouchers in a frame, else 1 |
+//! | 24 | 4 | count: vouchers and entries in a frame, else 1 |
 //! | 28 | 4 | body length |
 //! | 32 | 32 | link: digest of the record before; zero in the first |
 //! | 64 | 32 | event link: digest of the last record before it that is no frame; zero in the first |
@@ -30,12 +30,13 @@ const HASHED_BYTES: usize = 96;
 /// The kind of a record that holds a frame's vouchers.
 pub(super) const FRAME: u8 = 2;
 /// The kind of a record that holds a frame's vouchers, and by how much each is to raise its total.
-/// Every kind but these two is an event.
 pub(super) const CHARGES: u8 = 3;
+/// The kind of a record that holds a frame with bundles. Every kind but these three is an event.
+pub(super) const BUNDLES: u8 = 4;
 
 /// Whether a record of this kind holds a frame.
 pub(super) fn is_frame(kind: u8) -> bool {
-    matches!(kind, FRAME | CHARGES)
+    matches!(kind, FRAME | CHARGES | BUNDLES)
 }
 
 /// The position that bytes name, if they have the form of a record: a header, and a body as long as
@@ -57,7 +58,7 @@ pub struct Record<'a> {
     pub epoch: u32,
     /// What its body is.
     pub kind: u8,
-    /// Vouchers in a frame, else 1.
+    /// Vouchers and entries in a frame, else 1.
     pub count: u32,
     /// Its body.
     pub body: &'a [u8],
@@ -348,7 +349,7 @@ mod tests {
     #[test]
     fn events_are_a_chain_of_their_own_when_the_frames_are_gone() {
         let mut chain = Chain::start();
-        let kinds = [1, FRAME, CHARGES, 16, FRAME, 17, 18];
+        let kinds = [1, FRAME, CHARGES, 16, BUNDLES, 17, 18];
         let records = kinds.map(|kind| chain.frame(1, Timestamp(3), kind, 1, &[&[kind]]));
         let mut whole = Chain::start();
         let mut events = Chain::start();

@@ -63,7 +63,7 @@ pub struct RocksLog {
 }
 
 /// Opens the journal in `dir`, or makes one in a new or empty directory, and starts a new epoch. A
-/// directory of the format before gets this one's.
+/// directory of a format before gets this one's.
 ///
 /// # Errors
 /// `Locked`, `NotAJournal`, `OtherFormat`, `Damaged`, or the storage's own failure.

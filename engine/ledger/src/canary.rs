@@ -86,6 +86,8 @@ pub enum Bug {
     OwedLeavesEarly = 36,
     /// Events leave for an archive that a start would still read.
     EventsLeaveEarly = 37,
+    /// Entries of a bundle are credited with the tree of the first bundle of their chunk.
+    TreeOfTheFirst = 45,
     /// Who proposed a change may confirm it.
     ProposerConfirmsOwn = 40,
     /// Under four eyes a key that somebody else made does all that its owner could do with it.
@@ -97,7 +99,7 @@ pub enum Bug {
 
 impl Bug {
     /// Every bug.
-    pub const ALL: [Self; 37] = [
+    pub const ALL: [Self; 38] = [
         Self::CreditTotal,
         Self::CutTakesNext,
         Self::CheckpointMissesChannel,
@@ -135,6 +137,7 @@ impl Bug {
         Self::ProposerConfirmsOwn,
         Self::UnownedKeyCounts,
         Self::ChargedTwice,
+        Self::TreeOfTheFirst,
     ];
 
     /// Its name.
@@ -178,6 +181,7 @@ impl Bug {
             Self::ProposerConfirmsOwn => "proposer-confirms-own",
             Self::UnownedKeyCounts => "unowned-key-counts",
             Self::ChargedTwice => "charged-twice",
+            Self::TreeOfTheFirst => "tree-of-the-first",
         }
     }
 }

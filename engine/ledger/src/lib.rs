@@ -61,7 +61,7 @@ pub use endpoint::{Endpoint, EndpointMisfit, Endpoints, FormerSecret, Topic};
 pub use engine_key::{EngineKeys, KeyMisfit};
 pub use envelope::{Caller, Envelope, Fact, Request, Role, Via};
 pub use event::{Event, Genesis};
-pub use evidence::{EVIDENCE_BYTES, Evidence};
+pub use evidence::{EVIDENCE_BYTES, EVIDENCE_BYTES_WITH_PATH, Evidence, piece_of, pieces};
 pub use eyes::{Eyes, EyesMisfit, Takes};
 pub use fund::Cover;
 pub use hands::{Hands, OneHand};

@@ -153,15 +153,17 @@ fn sum(
     hasher: &EvidenceHasher,
     evidence: &[Evidence],
 ) -> (AssetNumber, Vec<Obligation>, Vec<EvidenceDigest>) {
-    let (mut obligations, mut digests) = (Vec::new(), Vec::new());
+    let (mut obligations, mut digests, mut pieces) = (Vec::new(), Vec::new(), Vec::new());
     for pair in evidence.chunk_by(|a, b| a.pair() == b.pair()) {
         let (_, payer, payee) = pair[0].pair();
         let rises = pair.iter().map(|piece| piece.owed().expect("what was credited is a rise"));
         let amount = rises.fold(Total::ZERO, Total::plus);
         obligations.push(Obligation { payer, payee, amount });
+        pieces.clear();
+        pair.iter().for_each(|piece| piece.encode(&mut pieces));
         digests.push(EvidenceDigest {
             count: u32::try_from(pair.len()).expect("channels are limited by memory"),
-            digest: hasher.digest(pair.iter().map(Evidence::encode)),
+            digest: hasher.digest(std::iter::once(&pieces)),
         });
     }
     (AssetNumber(evidence[0].pair().0), obligations, digests)

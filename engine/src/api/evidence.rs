@@ -3,9 +3,9 @@
 use super::door::Place;
 use super::messages::{asked, asks, channel, id, position};
 use super::read::Streamed;
-use super::receipts;
+use super::receipts::{self, Credited};
 use super::status::invalid;
-use crate::ledger::{Caller, Refusal};
+use crate::ledger::{Caller, Evidence, Refusal};
 use crate::limits::{BATCH_WINDOWS_MAX, EXPORT_CHUNK_BYTES};
 use crate::pipeline;
 use crate::proof::{Document, Wanted};
@@ -151,10 +151,11 @@ pub(super) async fn receipt(
             "channel {channel} was never credited, or it expired and was forgotten"
         )));
     };
-    let signed = receipts::sign(engine, &[(newest.voucher, newest.lsn)]).await?;
+    let Evidence { voucher, branch, lsn, .. } = newest;
+    let signed = receipts::sign(engine, &[Credited { voucher, branch, lsn }]).await?;
     let receipt = signed.and_then(|mut signed| signed.pop()).ok_or_else(key_changes)?;
     let document = Document::Receipt(Box::new(receipt)).text();
-    Ok(v1::Receipt { document: document.into(), position: position(newest.lsn) })
+    Ok(v1::Receipt { document: document.into(), position: position(lsn) })
 }
 
 fn key_changes() -> Status {

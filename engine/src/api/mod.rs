@@ -10,6 +10,7 @@ mod budgets;
 mod door;
 mod endpoints;
 mod evidence;
+mod frames;
 mod front;
 mod headroom;
 mod held;

@@ -1,25 +1,23 @@
 //! The `Vouchers` service: frames in, acks out.
 //!
-//! Owns what makes a frame acceptable as a whole. A stream's frames go into the pipeline in order
+//! A stream's frames go into the pipeline in order
 //! and its acks come out in order; how far it may run ahead is bounded per stream, per source and
 //! over all.
 
 use super::access::{Access, Allowance, Own, Screened, entrant, merged, own};
 use super::door::{ConnectionId, Kept, Large, Places};
 use super::evidence::receipt;
+use super::frames::brought;
 use super::headroom;
 use super::messages::{asset_message, channel, id, position};
-use super::status::invalid;
 use crate::limits::{
-    FRAME_VOUCHERS_MAX, HEADROOMS_MAX, PACKED_COPIED_BYTES, RATE_HELD_MAX, STREAM_FRAMES_MAX,
-    STREAM_VOUCHERS_MAX, SUBMIT_WAIT_MILLIS,
+    FRAME_VOUCHERS_MAX, HEADROOMS_MAX, RATE_HELD_MAX, STREAM_FRAMES_MAX, STREAM_VOUCHERS_MAX,
+    SUBMIT_WAIT_MILLIS,
 };
-use crate::pipeline::{Answer, Busy, Feed, Source};
+use crate::pipeline::{Answer, Brought, Busy, Feed, Source};
 use crate::settle::Engine;
-use crate::types::{
-    Amount, AssetNumber, PartyId, SIGNATURE_BYTES, SignerKey, VOUCHER_BYTES, Voucher,
-};
-use bytes::{BufMut as _, Bytes, BytesMut};
+use crate::types::BUNDLE_ENTRIES_MAX;
+use bytes::Bytes;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -177,6 +175,7 @@ impl v1::vouchers_server::Vouchers for VouchersApi {
                 frame_vouchers_max: u32::try_from(FRAME_VOUCHERS_MAX).expect("a small number"),
                 voucher_lifetime_seconds_max: control.genesis().lifetime_seconds_max,
                 assets: control.assets().map(asset_message).collect(),
+                bundle_entries_max: u32::try_from(BUNDLE_ENTRIES_MAX).expect("a small number"),
             })
         });
         Ok(Response::new(network.await?))
@@ -284,35 +283,35 @@ async fn take_in_turn(
 /// A frame that is acceptable as a whole.
 struct Taken {
     frame_id: u64,
-    vouchers: Bytes,
+    brought: Brought,
 }
 
 impl Taken {
     fn new(frame: v1::Frame) -> Result<Self, Status> {
-        Ok(Self { frame_id: frame.frame_id, vouchers: packed(frame)? })
+        Ok(Self { frame_id: frame.frame_id, brought: brought(frame)? })
     }
 
     fn count(&self) -> usize {
-        self.vouchers.len() / VOUCHER_BYTES
+        self.brought.all().len()
     }
 
     /// Hands it to the pipeline, when its source may bring one; gives up where that is not before
     /// `until`.
     async fn submit(self, bringer: &Bringer, until: Option<Instant>) -> Result<Pending, Status> {
-        let Self { frame_id, vouchers } = self;
-        let Screened { vouchers, kept_back } = bringer.own.screen(&bringer.engine, vouchers);
-        if vouchers.is_empty() {
+        let Self { frame_id, brought } = self;
+        let Screened { brought, kept_back } = bringer.own.screen(&bringer.engine, brought);
+        if brought.all().is_empty() {
             let (outcomes, rejected) = merged(kept_back.unwrap_or_default(), &[]);
             let ack =
                 v1::Ack { frame_id, outcomes: outcomes.into(), rejected, ..v1::Ack::default() };
             return Ok(Pending::Known(Ok(ack)));
         }
         loop {
-            let entry = bringer.feed.enter(vouchers.len() / VOUCHER_BYTES).await?;
+            let entry = bringer.feed.enter(brought.all().len()).await?;
             let now = Instant::now();
             let at = entry.when(now);
             if at <= now {
-                let answer = entry.submit(vouchers);
+                let answer = entry.submit(brought);
                 let awaited = Awaited { frame_id, answer, kept_back, room: None };
                 return Ok(Pending::Awaited(Box::new(awaited)));
             }
@@ -349,110 +348,5 @@ impl Pending {
                 })
             }
         }
-    }
-}
-
-/// A frame's vouchers in packed form: the received bytes themselves, when there are no others and
-/// they are most of the message that they came in.
-fn packed(frame: v1::Frame) -> Result<Bytes, Status> {
-    let (v1::Frame { frame_id, packed, vouchers }, size) = (frame, VOUCHER_BYTES);
-    if !packed.len().is_multiple_of(size) {
-        let length = packed.len();
-        return Err(invalid(format!(
-            "frame {frame_id}: packed holds {length} bytes, which is not a multiple of {size}, the \
-             size of a voucher; nothing of the frame was taken"
-        )));
-    }
-    let count = packed.len() / size + vouchers.len();
-    if count > FRAME_VOUCHERS_MAX {
-        return Err(invalid(format!(
-            "frame {frame_id} holds {count} vouchers; the limit is {FRAME_VOUCHERS_MAX} a frame: send \
-             them in several; nothing of the frame was taken"
-        )));
-    }
-    if vouchers.is_empty() && packed.len() > PACKED_COPIED_BYTES {
-        return Ok(packed);
-    }
-    let mut all = BytesMut::with_capacity(count * size);
-    all.put(packed);
-    for voucher in &vouchers {
-        all.put_slice(&structured(voucher).unwrap_or(MALFORMED));
-    }
-    Ok(all.freeze())
-}
-
-/// What stands for a structured voucher with a field of the wrong length: reserved bytes that are
-/// not zero, which no well-formed voucher has.
-const MALFORMED: [u8; VOUCHER_BYTES] = [0xff; VOUCHER_BYTES];
-
-fn structured(voucher: &v1::Voucher) -> Option<[u8; VOUCHER_BYTES]> {
-    let signature: [u8; SIGNATURE_BYTES] = (&*voucher.signature).try_into().ok()?;
-    let voucher = Voucher {
-        signer: SignerKey::from_slice(&voucher.signer)?,
-        payee: PartyId::from_slice(&voucher.payee)?,
-        asset: AssetNumber(voucher.asset),
-        lane: voucher.lane,
-        expires_at: voucher.expires_at,
-        cumulative: Amount(voucher.cumulative),
-        signature,
-    };
-    Some(voucher.pack())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn frame(packed: usize, structured: usize) -> v1::Frame {
-        let vouchers = vec![v1::Voucher::default(); structured];
-        v1::Frame { frame_id: 7, packed: vec![0; packed].into(), vouchers }
-    }
-
-    #[test]
-    fn frames_are_bounded_and_aligned() {
-        assert_eq!(packed(frame(4_096 * 160, 0)).unwrap().len(), 4_096 * 160);
-        assert_eq!(packed(frame(160, 4_095)).unwrap().len(), 4_096 * 160);
-        assert_eq!(packed(frame(0, 0)).unwrap().len(), 0);
-        let refused = packed(frame(160, 4_096)).unwrap_err();
-        assert!(refused.message().contains("the limit is 4096"), "{refused}");
-        let refused = packed(frame(161, 0)).unwrap_err();
-        assert!(refused.message().contains("not a multiple of 160"), "{refused}");
-    }
-
-    #[test]
-    fn packed_vouchers_are_not_copied_when_they_are_most_of_their_message() {
-        let frame = frame(FRAME_VOUCHERS_MAX * VOUCHER_BYTES, 0);
-        let before = frame.packed.as_ptr();
-        assert_eq!(packed(frame).unwrap().as_ptr(), before);
-    }
-
-    /// One voucher with megabytes of unknown fields around it held all of them in memory until it
-    /// was durable.
-    #[test]
-    fn a_few_vouchers_do_not_hold_the_message_that_brought_them() {
-        let message = Bytes::from(vec![0; 1 << 20]);
-        let frame = v1::Frame { packed: message.slice(..320), ..v1::Frame::default() };
-        let taken = packed(frame).unwrap();
-        assert!(message.is_unique(), "nobody holds the message any more");
-        assert_eq!(taken.len(), 320);
-    }
-
-    #[test]
-    fn a_structured_voucher_with_a_wrong_length_is_malformed() {
-        let whole = v1::Voucher {
-            signer: vec![1; 32].into(),
-            payee: vec![2; 32].into(),
-            signature: vec![3; 64].into(),
-            ..v1::Voucher::default()
-        };
-        assert_eq!(structured(&whole).unwrap()[96..], [3; 64]);
-        for bad in [
-            v1::Voucher { signer: vec![1; 31].into(), ..whole.clone() },
-            v1::Voucher { payee: vec![1; 33].into(), ..whole.clone() },
-            v1::Voucher { signature: vec![1; 63].into(), ..whole.clone() },
-        ] {
-            assert_eq!(structured(&bad), None);
-        }
-        assert!(!crate::types::Packed(&MALFORMED).reserved_is_zero());
     }
 }

@@ -14,8 +14,8 @@ use crate::limits::VERIFY_BATCH;
 use crate::past::Past;
 use crate::proof::{ExportFile, Part, archive_name};
 use crate::types::{
-    Amount, AssetNumber, ChannelHasher, ChannelId, Lsn, NetworkId, Packed, SignerKey,
-    VOUCHER_BYTES, WindowNumber, message,
+    Amount, AssetNumber, Branch, BundleHasher, ChannelHasher, ChannelId, Lsn, NetworkId, Packed,
+    SignerKey, VOUCHER_BYTES, WindowNumber, bundles_within,
 };
 use crate::verify::{Check, Scratch, SignatureVerdict, Verifier};
 use std::cmp::Ordering;
@@ -156,7 +156,7 @@ impl Source for Directory {
         };
         let page = kept::page(&*self.tables, window, section, asset, piece)?;
         match page {
-            Some(page) if !page.len().is_multiple_of(part.row_bytes()) => {
+            Some(page) if part.count(&page).is_none() => {
                 let difference = Difference::new("what is kept of it", "whole rows", page.len());
                 Err(difference.window(window).asset(asset).into())
             }
@@ -245,8 +245,12 @@ fn check_checkpoint(
     let mut newest: HashMap<ChannelId, Newest> = HashMap::new();
     let read = checkpoint::load(&*directory.tables, commit, &payer, &mut |page| {
         newest.extend(page.channels.iter().map(|held| Newest::of(hasher, held)));
-        let vouchers = page.channels.iter().map(|held| held.evidence.voucher);
-        signatures.add(vouchers, None).map_err(|difference| {
+        let vouchers = page.channels.iter().map(|held| Found {
+            voucher: held.evidence.voucher,
+            branch: held.evidence.branch.clone(),
+            lsn: None,
+        });
+        signatures.add(vouchers).map_err(|difference| {
             ended = Some(difference.into());
             JournalError::Storage(String::new())
         })
@@ -314,11 +318,14 @@ fn check_frames(
     let mut signatures = Signatures::new(audit);
     let (mut frames, mut ended) = (0, None);
     let read = replay(&*directory.log, &mut chain, &mut |record| {
-        let (Entry::Frame(vouchers) | Entry::Charges(vouchers, _)) = record.entry()? else {
-            return Ok(());
+        let entry = record.entry()?;
+        let vouchers = match &entry {
+            Entry::Frame(vouchers) | Entry::Charges(vouchers, _) => vouchers,
+            Entry::Bundles(vouchers) => &vouchers[..],
+            Entry::Genesis(_) | Entry::Fact(_) => return Ok(()),
         };
         frames += 1;
-        signatures.add(vouchers.iter().copied(), Some(record.lsn)).map_err(|difference| {
+        signatures.frame(vouchers, record.lsn).map_err(|difference| {
             ended = Some(difference);
             JournalError::Storage(String::new())
         })
@@ -337,8 +344,12 @@ fn check_frames(
 /// Vouchers that are checked together, by all threads.
 const TOGETHER: usize = 16_384;
 
-/// A voucher, and the record that holds it, if it is known.
-type Found = ([u8; VOUCHER_BYTES], Option<Lsn>);
+/// A voucher, or an entry with its branch, and the record that holds it, if it is known.
+struct Found {
+    voucher: [u8; VOUCHER_BYTES],
+    branch: Option<Box<Branch>>,
+    lsn: Option<Lsn>,
+}
 
 /// Checks signatures of vouchers by what is registered, many at once.
 struct Signatures<'a, 'b> {
@@ -352,20 +363,39 @@ impl<'a, 'b> Signatures<'a, 'b> {
         Self { audit, pending: Vec::with_capacity(TOGETHER), checked: 0 }
     }
 
-    fn add(
-        &mut self,
-        vouchers: impl Iterator<Item = [u8; VOUCHER_BYTES]>,
-        lsn: Option<Lsn>,
-    ) -> Result<(), Difference> {
-        self.pending.extend(vouchers.map(|voucher| (voucher, lsn)));
+    fn hasher(&self) -> &'a ChannelHasher {
+        self.audit.hasher.as_ref().expect("the first record is genesis")
+    }
+
+    fn add(&mut self, found: impl Iterator<Item = Found>) -> Result<(), Difference> {
+        self.pending.extend(found);
         if self.pending.len() < TOGETHER { Ok(()) } else { self.check() }
+    }
+
+    /// Adds the vouchers of a frame, and of its bundles one entry each: it has the signature of
+    /// all.
+    fn frame(&mut self, vouchers: &[[u8; VOUCHER_BYTES]], lsn: Lsn) -> Result<(), Difference> {
+        let (channels, lsn) = (self.hasher(), Some(lsn));
+        let singles = vouchers.iter().filter(|voucher| Packed(voucher).seat().is_none());
+        self.pending.extend(singles.map(|voucher| Found { voucher: *voucher, branch: None, lsn }));
+        let hasher = BundleHasher::new(channels.network());
+        let first = |bundle: std::ops::Range<usize>| {
+            let voucher = vouchers[bundle.start];
+            let of = |entry: &[u8; VOUCHER_BYTES]| {
+                (channels.channel(Packed(entry)), Packed(entry).cumulative())
+            };
+            let tree = hasher.tree(vouchers[bundle].iter().map(of));
+            let seat = Packed(&voucher).seat().expect("a bundle begins with an entry");
+            Found { voucher, branch: Some(Box::new(tree.branch(seat))), lsn }
+        };
+        self.add(bundles_within(vouchers, 0..vouchers.len()).map(first))
     }
 
     /// Checks what waits, each thread a share of it; the first difference by order counts.
     fn check(&mut self) -> Result<(), Difference> {
         let audit = self.audit;
         let share = self.pending.len().div_ceil(audit.settings.threads.max(1)).max(VERIFY_BATCH);
-        let hasher = audit.hasher.as_ref().expect("the first record is genesis");
+        let hasher = self.hasher();
         let known = &Known { registry: &audit.registry, hasher, verifier: audit.verifier };
         std::thread::scope(|scope| {
             let start = |share| scope.spawn(move || check_share(known, share));
@@ -391,6 +421,7 @@ struct Known<'a> {
 /// Checks some vouchers, one after the other.
 fn check_share(known: &Known<'_>, vouchers: &[Found]) -> Result<(), Difference> {
     let (mut scratch, mut verdicts) = (Scratch::default(), Vec::new());
+    let bundles = BundleHasher::new(known.hasher.network());
     let of = |difference: Difference, channel, lsn: Option<Lsn>| {
         let difference = difference.channel(channel);
         match lsn {
@@ -400,26 +431,25 @@ fn check_share(known: &Known<'_>, vouchers: &[Found]) -> Result<(), Difference> 
     };
     for some in vouchers.chunks(VERIFY_BATCH) {
         let mut signed = Vec::with_capacity(some.len());
-        for (bytes, lsn) in some {
-            let voucher = Packed(bytes);
+        for Found { voucher, branch, lsn } in some {
+            let voucher = Packed(voucher);
             let channel = known.hasher.channel(voucher);
             let Some(signer) = known.registry.signers.get(&voucher.signer()) else {
                 let difference =
                     Difference::new("the signer", "a registered one", voucher.signer());
                 return Err(of(difference, channel, *lsn));
             };
-            if !voucher.reserved_is_zero() {
+            let Some(text) = bundles.signed(voucher, channel, branch.as_deref()) else {
                 let difference = Difference::new("the voucher's reserved bytes", 0, "others");
                 return Err(of(difference, channel, *lsn));
-            }
+            };
             let fit = signer.check_fit(voucher.signer());
             fit.map_err(|difference| of(difference, channel, *lsn))?;
-            let text = message(channel, voucher.cumulative(), voucher.expires_at());
             signed.push((signer, channel, text, voucher.signature(), *lsn));
         }
         let mut checks: Vec<Check<'_>> = Vec::with_capacity(signed.len());
         for (signer, _, message, signature, _) in &signed {
-            checks.push(Check { key: &signer.key, message, signature });
+            checks.push(Check { key: &signer.key, message: message.bytes(), signature });
         }
         known.verifier.check(&mut scratch, &checks, &mut verdicts);
         known.verifier.learn(&mut scratch, &checks, &verdicts);

@@ -174,7 +174,11 @@ impl<'a> Audit<'a> {
                 as_written(record.is_written_as(&fact), lsn)?;
                 self.fact(record.history(), at, &fact).map_err(|error| located(error, lsn))
             }
-            Entry::Genesis(_) | Entry::Fact(_) | Entry::Frame(_) | Entry::Charges(..) => {
+            Entry::Genesis(_)
+            | Entry::Fact(_)
+            | Entry::Frame(_)
+            | Entry::Charges(..)
+            | Entry::Bundles(_) => {
                 let difference =
                     Difference::new("the record", "genesis first, then events", "other");
                 Err(difference.lsn(lsn).into())

@@ -7,11 +7,11 @@
 use super::difference::{AuditError, Difference};
 use super::registry::{Registry, Signer};
 use super::totals::{Rise, Totals};
-use crate::ledger::{EVIDENCE_BYTES, Evidence, EvidenceDigest, Obligation};
+use crate::ledger::{Evidence, EvidenceDigest, Obligation, piece_of, pieces};
 use crate::limits::VERIFY_BATCH;
 use crate::types::{
-    AssetNumber, ChannelHasher, ChannelId, EvidenceHasher, Lsn, MESSAGE_BYTES, Timestamp, Total,
-    WindowNumber, message,
+    AssetNumber, BundleHasher, ChannelHasher, ChannelId, EvidenceHasher, Lsn, Signable, Timestamp,
+    Total, WindowNumber,
 };
 use crate::verify::{Check, Scratch, SignatureVerdict, Verifier};
 use crossbeam::channel::{Receiver, bounded};
@@ -77,10 +77,13 @@ pub(super) fn check(
                 break;
             }
             let (end, count) = rows_of_a_chunk(rows, first);
-            let wanted = count * EVIDENCE_BYTES;
-            while pieces.len() < wanted {
+            let (mut wanted, mut had) = (0, 0);
+            while had < count {
+                if let Some((piece, _)) = piece_of(&pieces[wanted..]) {
+                    (wanted, had) = (wanted + piece.len(), had + 1);
+                    continue;
+                }
                 let Some(more) = read()? else {
-                    let had = pieces.len() / EVIDENCE_BYTES;
                     return Err(place
                         .difference("pieces of evidence of these rows", count, had)
                         .into());
@@ -121,8 +124,9 @@ fn rows_of_a_chunk(rows: &[Row], first: usize) -> (usize, usize) {
 }
 
 fn work(place: &Place<'_>, chunks: &Receiver<Chunk<'_>>, found: &Mutex<BTreeMap<u64, Difference>>) {
-    let mut worker =
-        Worker { place, hasher: EvidenceHasher::default(), scratch: Scratch::default() };
+    let (hasher, scratch) = (EvidenceHasher::default(), Scratch::default());
+    let bundles = BundleHasher::new(place.hasher.network());
+    let mut worker = Worker { place, hasher, bundles, scratch };
     for chunk in chunks {
         if let Err(difference) = worker.chunk(&chunk) {
             let mut found = found.lock().unwrap_or_else(PoisonError::into_inner);
@@ -134,6 +138,7 @@ fn work(place: &Place<'_>, chunks: &Receiver<Chunk<'_>>, found: &Mutex<BTreeMap<
 struct Worker<'a> {
     place: &'a Place<'a>,
     hasher: EvidenceHasher,
+    bundles: BundleHasher,
     scratch: Scratch,
 }
 
@@ -141,14 +146,14 @@ struct Worker<'a> {
 struct Pending<'a> {
     signer: &'a Signer,
     channel: ChannelId,
-    message: [u8; MESSAGE_BYTES],
+    message: Signable,
     piece: Evidence,
 }
 
 impl<'a> Worker<'a> {
     fn chunk(&mut self, chunk: &Chunk<'_>) -> Result<(), Difference> {
-        let (pieces, rest) = chunk.pieces.as_chunks::<EVIDENCE_BYTES>();
-        assert!(rest.is_empty(), "chunks are cut between pieces");
+        let pieces: Option<Vec<&[u8]>> = pieces(&chunk.pieces).collect();
+        let pieces = pieces.expect("chunks are cut between pieces");
         let mut pending = Vec::with_capacity(pieces.len());
         let mut ended = Ok(());
         let mut at = 0;
@@ -170,7 +175,7 @@ impl<'a> Worker<'a> {
         &self,
         owed: &Obligation,
         evidence: &EvidenceDigest,
-        pieces: &[[u8; EVIDENCE_BYTES]],
+        pieces: &[&[u8]],
         pending: &mut Vec<Pending<'a>>,
     ) -> Result<(), Difference> {
         let differs = |what, expected: &dyn ToString, found: &dyn ToString| {
@@ -178,14 +183,15 @@ impl<'a> Worker<'a> {
             Err(self.place.difference(what, expected, found).pair(owed.payer, owed.payee))
         };
         let mut sum = Total::ZERO;
-        let mut last: Option<[u8; 88]> = None;
+        let mut last: Option<Evidence> = None;
         for bytes in pieces {
-            let piece = Evidence::decode(bytes, owed.payer);
-            let channel = *piece.voucher.first_chunk().expect("a voucher is longer");
-            if last.is_some_and(|last| last >= channel) {
+            let Some(piece) = Evidence::decode(bytes, owed.payer) else {
+                return differs("a piece of evidence", &"a whole one", &"another length");
+            };
+            if last.is_some_and(|last| last.channel_bytes() >= piece.channel_bytes()) {
                 return differs("the order of evidence", &"channels that ascend", &"they do not");
             }
-            last = Some(channel);
+            last = Some(piece.clone());
             let pending_one = self.piece(owed, piece)?;
             match pending_one.piece.owed() {
                 Some(rise) => sum = sum.plus(rise),
@@ -213,9 +219,9 @@ impl<'a> Worker<'a> {
             let difference = place.difference(what, expected, found);
             Err(difference.pair(owed.payer, owed.payee).channel(channel).lsn(piece.lsn))
         };
-        if !voucher.reserved_is_zero() {
+        let Some(message) = self.bundles.signed(voucher, channel, piece.branch.as_deref()) else {
             return differs("the voucher's reserved bytes", &0, &"others");
-        }
+        };
         if (voucher.payee(), voucher.asset()) != (owed.payee, place.asset) {
             return differs("the voucher's payee and asset", &"those of its row", &"others");
         }
@@ -257,7 +263,6 @@ impl<'a> Worker<'a> {
         if let Err(held) = place.totals.rise(channel, rise, place.window, place.gap) {
             return differs("the channel's total before the window", &held, &before);
         }
-        let message = message(channel, total, expires_at);
         Ok(Pending { signer, channel, message, piece })
     }
 
@@ -302,7 +307,7 @@ impl<'a> Worker<'a> {
                 .zip(&signatures)
                 .map(|(one, signature)| Check {
                     key: &one.signer.key,
-                    message: &one.message,
+                    message: one.message.bytes(),
                     signature,
                 })
                 .collect();

@@ -14,7 +14,7 @@ use super::*;
 use crate::ledger::event::{
     BatchAborted, BatchEvent, EngineKeySet, KeyEvent, LegEvent, WindowEvent,
 };
-use crate::ledger::{Caller, EVIDENCE_BYTES, Event, Evidence, Fact, Request};
+use crate::ledger::{Caller, Event, Evidence, Fact, Request};
 use crate::proof::{
     AssetRoots, Document, Hex, ProofMaker, Trust, Wanted, WindowProof, check_document,
 };
@@ -227,11 +227,11 @@ fn prove(made: &Made, wanted: Wanted) -> String {
     of.positions.iter().for_each(|position| maker.position(position));
     let mut selected = maker.finish().expect("there is a leaf");
     assert_eq!(selected.roots, (of.seal.obligations_root, of.seal.positions_root));
-    let evidence: Vec<[u8; EVIDENCE_BYTES]> = sealed
+    let evidence: Vec<Vec<u8>> = sealed
         .evidence
         .iter()
         .filter(|piece| piece.pair().0 == EUR.0)
-        .map(Evidence::encode)
+        .map(Evidence::encoded)
         .collect();
     for pair in 0..selected.pieces().len() {
         let range = selected.pieces()[pair].clone();

@@ -278,7 +278,7 @@ pub async fn run_voucher(session: &mut Session, command: VoucherCommand) -> Resu
         super::note(&format!("signer {signer}, expires_at {expires_at}"));
         return session.out.line(&hex(&packed));
     }
-    let frame = Frame { frame_id: 1, packed: packed.to_vec().into(), vouchers: Vec::new() };
+    let frame = Frame { frame_id: 1, packed: packed.to_vec().into(), ..Frame::default() };
     let answer = session.vouchers().submit(frame).await;
     let ack = answer.map_err(|status| session.failed(status))?.into_inner();
     let outcome = outcome_of(&ack)?;

@@ -141,11 +141,11 @@ fn credit(shard: &mut Shard, frame: &Frame, outcomes: &mut Vec<Outcome>, known: 
     // position.
     let lsn = place.lsn.unwrap_or(Lsn(0));
     let (mut places, mut own) = (Vec::new(), Vec::new());
-    for (i, voucher, finding) in frame.findings() {
+    for (i, voucher, finding, tree) in frame.findings() {
         if finding.shard == shard.index() {
             let Finding { channel, verdict, .. } = *finding;
             places.push(i);
-            own.push(Checked { voucher, channel, verdict, rise: frame.rise(i) });
+            own.push(Checked { voucher, channel, verdict, rise: frame.rise(i), tree });
         }
     }
     match frame.is_question() {

@@ -5,14 +5,19 @@
 //! for company.
 
 use super::fair::{Fair, Hand};
-use super::frame::{Finding, Frame};
+use super::frame::{Finding, Found, Frame, NO_TREE};
 use super::known::Known;
 use super::meters::Meters;
 use super::seen::Seen;
+use crate::canary::{Bug, planted};
 use crate::limits::VERIFY_BATCH;
-use crate::types::{ChannelHasher, ChannelId, MESSAGE_BYTES, Packed, Verdict, message};
+use crate::types::{
+    BundleHasher, BundleTree, ChannelHasher, ChannelId, Packed, Signable, VOUCHER_BYTES, Verdict,
+    message,
+};
 use crate::verify::{Check, Key, Keys, KeysView, Scratch, SignatureVerdict, Verifier, known};
 use crossbeam::channel::Sender;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -25,6 +30,7 @@ pub(super) struct Worker {
     pub checked: Sender<Arc<Frame>>,
     pub keys: Arc<Keys>,
     pub hasher: ChannelHasher,
+    pub bundles: BundleHasher,
     pub verifier: Arc<Verifier>,
     /// What is certain of the totals of each shard's channels.
     pub known: Arc<[Known]>,
@@ -41,29 +47,33 @@ pub(super) struct Batch {
     pub hand: Hand,
     /// One for each voucher of all chunks, in their order.
     findings: Vec<Finding>,
+    /// Of each chunk the trees of the bundles of which it has entries.
+    trees: Vec<Vec<BundleTree>>,
     /// What was signed, where there is a signature to check.
-    messages: Vec<[u8; MESSAGE_BYTES]>,
+    messages: Vec<Signable>,
     verdicts: Vec<SignatureVerdict>,
     scratch: Scratch,
 }
 
-/// A voucher whose signature is to be checked.
+/// A signature that is to be checked: of a voucher, or of a bundle.
 struct Signed<'a> {
-    /// Which of the batch's findings is its own.
-    place: usize,
+    /// Which of the batch's findings hang on it.
+    places: Range<usize>,
+    /// The voucher, or the first of the entries.
     voucher: Packed<'a>,
     key: &'a Key,
     frame: &'a Frame,
 }
 
 impl<'a> Signed<'a> {
-    fn check(&self, message: &'a [u8]) -> Check<'a> {
+    fn check(&self, message: &'a Signable) -> Check<'a> {
+        let message = message.bytes();
         Check { key: self.key.key(), message, signature: self.voucher.signature() }
     }
 }
 
 const UNCHECKED: Finding =
-    Finding { channel: ChannelId::ZERO, verdict: Verdict::Malformed, shard: 0 };
+    Finding { channel: ChannelId::ZERO, verdict: Verdict::Malformed, shard: 0, tree: NO_TREE };
 
 impl Worker {
     /// Works until ingress is gone.
@@ -85,21 +95,22 @@ impl Worker {
     /// Checks a batch and hands each chunk's findings to its frame. False when the sequencer is
     /// gone.
     pub fn check(&self, batch: &mut Batch) -> bool {
-        let Batch { hand: Hand { chunks, .. }, findings, messages, verdicts, scratch } = batch;
+        let Batch { hand: Hand { chunks, .. }, findings, trees, messages, verdicts, scratch } =
+            batch;
         let view = self.keys.view();
-        let signed = self.find(&view, chunks, findings, messages);
+        let signed = self.find(&view, chunks, (findings, trees), messages);
         let checks: Vec<Check<'_>> =
             signed.iter().zip(&*messages).map(|(signed, message)| signed.check(message)).collect();
         let lap = self.meters.batch(checks.len());
         lap.time(|| self.verifier.check(scratch, &checks, verdicts));
         for (signed, verdict) in signed.iter().zip(&*verdicts) {
             let verdict = known(*verdict);
-            findings[signed.place].verdict = verdict;
+            findings[signed.places.clone()].iter_mut().for_each(|of| of.verdict = verdict);
             if verdict == Verdict::Valid && signed.frame.is_question() {
                 self.seen.note(signed.voucher);
             }
         }
-        let open = self.hand_out(chunks, findings);
+        let open = self.hand_out(chunks, findings, trees);
         // Last, so that no verdict waits for the building of a table.
         lap.time(|| self.verifier.learn(scratch, &checks, verdicts));
         open
@@ -111,37 +122,46 @@ impl Worker {
         &self,
         view: &'a KeysView<'_>,
         chunks: &'a [Chunk],
-        findings: &mut Vec<Finding>,
-        messages: &mut Vec<[u8; MESSAGE_BYTES]>,
+        (findings, trees): (&mut Vec<Finding>, &mut Vec<Vec<BundleTree>>),
+        messages: &mut Vec<Signable>,
     ) -> Vec<Signed<'a>> {
-        let vouchers = || chunks.iter().flat_map(|(frame, index)| frame.chunk(*index)).map(Packed);
-        let frames = chunks
-            .iter()
-            .flat_map(|(frame, index)| std::iter::repeat_n(&**frame, frame.chunk(*index).len()));
+        let places = || {
+            chunks.iter().flat_map(|(frame, index)| {
+                frame.places(*index).zip(frame.chunk(*index)).map(|(at, of)| (&**frame, at, of))
+            })
+        };
         // First all keys, then the rest: a key is a cache miss, and misses that do not wait for
         // each other's hashing overlap.
-        let mut keys = Vec::with_capacity(VERIFY_BATCH);
-        keys.extend(vouchers().map(|voucher| view.get(&voucher.signer())));
+        let mut keys: Vec<Option<&Key>> = Vec::with_capacity(VERIFY_BATCH);
+        for (frame, at, voucher) in places() {
+            let key = match keys.last() {
+                Some(last) if frame.follows(at) => *last,
+                Some(_) | None => view.get(&Packed(voucher).signer()),
+            };
+            keys.push(key);
+        }
         findings.clear();
         findings.resize(keys.len(), UNCHECKED);
         let shards = u16::try_from(self.known.len()).expect("shards are bounded");
         let mut signed = Vec::with_capacity(keys.len());
-        for (place, ((voucher, key), frame)) in vouchers().zip(keys).zip(frames).enumerate() {
-            if !voucher.reserved_is_zero() {
+        for (place, ((frame, at, voucher), key)) in places().zip(&keys).enumerate() {
+            if !frame.is_in_form(at) {
                 continue;
             }
-            let finding = &mut findings[place];
-            let Some(key) = key else {
+            let (finding, voucher) = (&mut findings[place], Packed(voucher));
+            let Some(key) = *key else {
                 finding.verdict = Verdict::UnknownKey;
                 continue;
             };
             finding.channel = self.hasher.channel(voucher);
             finding.shard = key.party().shard(shards);
-            signed.push(Signed { place, voucher, key, frame });
+            if !frame.is_entry(at) {
+                signed.push(Signed { places: place..place + 1, voucher, key, frame });
+            }
         }
         // Again all together, for these are cache misses, too.
-        signed.retain(|Signed { place, voucher, frame, .. }| {
-            let finding = &mut findings[*place];
+        signed.retain(|Signed { places, voucher, frame, .. }| {
+            let finding = &mut findings[places.start];
             let known = &self.known[usize::from(finding.shard)];
             if known.is_stale(&finding.channel, voucher.cumulative()) {
                 finding.verdict = Verdict::Stale;
@@ -153,20 +173,75 @@ impl Worker {
             false
         });
         messages.clear();
-        messages.extend(signed.iter().map(|Signed { place, voucher, .. }| {
-            message(findings[*place].channel, voucher.cumulative(), voucher.expires_at())
+        messages.extend(signed.iter().map(|Signed { places, voucher, .. }| {
+            let channel = findings[places.start].channel;
+            Signable::Voucher(message(channel, voucher.cumulative(), voucher.expires_at()))
         }));
+        self.find_bundles((chunks, &keys), (findings, trees), (&mut signed, messages));
         signed
+    }
+
+    /// The same of bundles, each of which lies in one chunk.
+    fn find_bundles<'a>(
+        &self,
+        (chunks, keys): (&'a [Chunk], &[Option<&'a Key>]),
+        (findings, trees): (&mut [Finding], &mut Vec<Vec<BundleTree>>),
+        (signed, messages): (&mut Vec<Signed<'a>>, &mut Vec<Signable>),
+    ) {
+        trees.clear();
+        let mut base = 0;
+        for (frame, index) in chunks {
+            let (own, mut of_chunk) = (frame.places(*index), Vec::new());
+            for bundle in frame.brought().bundles(own.clone()) {
+                let places = base + bundle.start - own.start..base + bundle.end - own.start;
+                let Some(key) = keys[places.start] else { continue };
+                let entries = &frame.brought().all()[bundle];
+                let voucher = Packed(&entries[0]);
+                let Some(tree) = self.tree(entries, &mut findings[places.clone()]) else {
+                    continue;
+                };
+                messages.push(self.bundles.message(voucher.signer(), &tree));
+                let number = u8::try_from(of_chunk.len()).expect("a chunk has few bundles");
+                let number = if planted(Bug::TreeOfTheFirst) { 0 } else { number };
+                findings[places.clone()].iter_mut().for_each(|of| of.tree = number);
+                of_chunk.push(tree);
+                signed.push(Signed { places, voucher, key, frame });
+            }
+            trees.push(of_chunk);
+            base += own.len();
+        }
+    }
+
+    /// The tree of a bundle, unless every entry of it is certainly stale.
+    fn tree(
+        &self,
+        entries: &[[u8; VOUCHER_BYTES]],
+        findings: &mut [Finding],
+    ) -> Option<BundleTree> {
+        let known = &self.known[usize::from(findings[0].shard)];
+        let totals = entries.iter().zip(&*findings);
+        let totals = totals.map(|(entry, of)| (of.channel, Packed(entry).cumulative()));
+        if totals.clone().all(|(channel, total)| known.is_stale(&channel, total)) {
+            findings.iter_mut().for_each(|of| of.verdict = Verdict::Stale);
+            return None;
+        }
+        Some(self.bundles.tree(totals))
     }
 
     /// Gives each chunk its findings, and the sequencer each frame that this made complete. False
     /// when the sequencer is gone.
-    fn hand_out(&self, chunks: &[Chunk], mut findings: &[Finding]) -> bool {
+    fn hand_out(
+        &self,
+        chunks: &[Chunk],
+        mut findings: &[Finding],
+        trees: &mut [Vec<BundleTree>],
+    ) -> bool {
         let now = Instant::now();
-        for (frame, index) in chunks {
+        for ((frame, index), trees) in chunks.iter().zip(trees) {
             let (own, others) = findings.split_at(frame.chunk(*index).len());
             findings = others;
-            let last = frame.chunk_checked(*index, own.into(), now);
+            let found = Found { findings: own.into(), trees: std::mem::take(trees) };
+            let last = frame.chunk_checked(*index, found, now);
             if last && self.checked.send(frame.clone()).is_err() {
                 return false;
             }
@@ -181,9 +256,7 @@ mod tests {
     use super::super::share::Source;
     use super::*;
     use crate::limits::VERIFY_CHUNK;
-    use crate::types::{
-        Amount, AssetNumber, NetworkId, PartyId, SignerKey, VOUCHER_BYTES, Voucher,
-    };
+    use crate::types::{Amount, AssetNumber, NetworkId, PartyId, SignerKey, Voucher};
     use crate::verify::Options;
     use bytes::Bytes;
     use crossbeam::channel::{Receiver, unbounded};
@@ -211,6 +284,7 @@ mod tests {
             checked,
             keys,
             hasher: ChannelHasher::new(NETWORK),
+            bundles: BundleHasher::new(NETWORK),
             verifier: Arc::new(Verifier::new(Options::default()).unwrap()),
             known: Known::of_shards(usize::from(SHARDS), 64),
             seen: Arc::default(),
@@ -243,9 +317,10 @@ mod tests {
         let mut packed = voucher.pack();
         packed[69] = u8::from(verdict == Verdict::Malformed);
         match verdict {
-            Verdict::Valid | Verdict::BadSignature => {
-                (packed, Finding { channel, verdict, shard: payer(signer).shard(SHARDS) })
-            }
+            Verdict::Valid | Verdict::BadSignature => (
+                packed,
+                Finding { channel, verdict, shard: payer(signer).shard(SHARDS), ..UNCHECKED },
+            ),
             Verdict::UnknownKey | Verdict::Malformed => (packed, Finding { verdict, ..UNCHECKED }),
             Verdict::Stale => unreachable!("it is not among these"),
         }
@@ -273,14 +348,14 @@ mod tests {
         let mut context = std::task::Context::from_waker(std::task::Waker::noop());
         let Poll::Ready(Some(permit)) = waiting.poll(&mut context) else { panic!("no room") };
         let (frame, _) =
-            Frame::new(ticket, (Bytes::from(vouchers.concat()), Aim::Credit), 1, permit);
+            Frame::new(ticket, (Bytes::from(vouchers.concat()).into(), Aim::Credit), 1, permit);
         let frame = Arc::new(frame);
         worker.fair.push(frame.clone());
         (frame, findings)
     }
 
     fn found(frame: &Frame) -> Vec<Finding> {
-        frame.findings().map(|(_, _, finding)| *finding).collect()
+        frame.findings().map(|(_, _, finding, _)| *finding).collect()
     }
 
     #[test]

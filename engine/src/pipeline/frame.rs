@@ -9,12 +9,91 @@ use super::meters::{Meters, OUTCOME_BYTES, Way};
 use super::share::Answered;
 use crate::canary::{Bug, planted};
 use crate::limits::VERIFY_CHUNK;
-use crate::types::{Amount, ChannelId, Lsn, Outcome, Packed, Timestamp, VOUCHER_BYTES, Verdict};
+use crate::types::{
+    Amount, BUNDLE_ENTRIES_MAX, BundleTree, ChannelId, Lsn, Outcome, Packed, Timestamp,
+    VOUCHER_BYTES, Verdict, bundles_within,
+};
 use bytes::Bytes;
+use std::ops::Range;
 use std::sync::atomic::{AtomicU8, AtomicU16, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Instant;
 use tokio::sync::oneshot;
+
+/// What a frame brings: packed vouchers, and behind them the entries of bundles, each in the bytes
+/// of a voucher.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Brought {
+    vouchers: Bytes,
+    /// How many vouchers there are before the first entry. What their reserved bytes say of seats
+    /// is not believed.
+    singles: usize,
+}
+
+impl Brought {
+    /// So many vouchers, as they came, and behind them the entries of whole bundles.
+    ///
+    /// # Panics
+    /// When a bundle is not there whole.
+    #[must_use]
+    pub fn new(vouchers: Bytes, singles: usize) -> Self {
+        let (all, rest) = vouchers.as_chunks();
+        assert!(rest.is_empty() && singles <= all.len(), "whole vouchers");
+        let whole = bundles_within(all, singles..all.len()).all(|bundle| bundle.start >= singles);
+        assert!(whole, "a bundle begins behind the vouchers");
+        Self { vouchers, singles }
+    }
+
+    /// Vouchers and entries, in their order.
+    #[must_use]
+    pub fn all(&self) -> &[[u8; VOUCHER_BYTES]] {
+        self.vouchers.as_chunks().0
+    }
+
+    /// How many vouchers there are before the first entry.
+    #[must_use]
+    pub fn singles(&self) -> usize {
+        self.singles
+    }
+
+    /// Whether it is an entry behind the first one of its bundle.
+    fn follows(&self, place: usize) -> bool {
+        let seat = self.all().get(place).filter(|_| place >= self.singles);
+        seat.and_then(|entry| Packed(entry).seat()).is_some_and(|seat| seat.place() > 0)
+    }
+
+    /// Where a chunk begins: every `VERIFY_CHUNK` places, but never within a bundle, which would be
+    /// checked twice then, and perhaps with different keys.
+    fn start(&self, chunk: usize) -> usize {
+        let at = (chunk * VERIFY_CHUNK).min(self.all().len());
+        match self.follows(at) {
+            true => self.bundles(at..at + 1).next().map_or(at, |bundle| bundle.end),
+            false => at,
+        }
+    }
+
+    /// The places of the entries of each bundle of which some are within this part.
+    pub fn bundles(&self, within: Range<usize>) -> impl Iterator<Item = Range<usize>> {
+        bundles_within(self.all(), within.start.max(self.singles)..within.end)
+    }
+
+    /// Whether what is at this place is the one of a voucher and an entry that it should be there.
+    fn is_in_form(&self, place: usize) -> bool {
+        let voucher = Packed(&self.all()[place]);
+        match place < self.singles {
+            true => voucher.reserved_is_zero(),
+            false => voucher.seat().is_some(),
+        }
+    }
+}
+
+/// Vouchers alone.
+impl From<Bytes> for Brought {
+    fn from(vouchers: Bytes) -> Self {
+        let singles = vouchers.len() / VOUCHER_BYTES;
+        Self { vouchers, singles }
+    }
+}
 
 /// What is wanted of a frame's vouchers.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,6 +150,21 @@ pub(super) struct Finding {
     pub verdict: Verdict,
     /// The shard that owns its payer; 0 where the payer is unknown.
     pub shard: u16,
+    /// Of an entry: which of its chunk's trees is that of its bundle; `NO_TREE` of all else.
+    pub tree: u8,
+}
+
+/// Of what is no entry, or is not credited.
+pub(super) const NO_TREE: u8 = u8::MAX;
+const _: () = assert!(VERIFY_CHUNK + BUNDLE_ENTRIES_MAX <= NO_TREE as usize);
+
+/// What was found of a chunk.
+#[derive(Debug, Default)]
+pub(super) struct Found {
+    /// One for each voucher.
+    pub findings: Box<[Finding]>,
+    /// Those of the bundles that were checked.
+    pub trees: Vec<BundleTree>,
 }
 
 /// Where the sequencer put a frame.
@@ -99,15 +193,17 @@ pub(super) struct Recorded<'a> {
     pub parts: Vec<&'a [u8]>,
     /// By how much each is to raise its total, where that was said.
     pub rises: Vec<u8>,
+    /// Behind those vouchers: all entries of each bundle of which one does.
+    pub bundles: Vec<&'a [[u8; VOUCHER_BYTES]]>,
 }
 
 /// A frame under way.
 pub(super) struct Frame {
     /// Tells it from every other frame.
     pub ticket: u64,
-    vouchers: Bytes,
+    brought: Brought,
     aim: Aim,
-    chunks: Box<[OnceLock<Box<[Finding]>>]>,
+    chunks: Box<[OnceLock<Found>]>,
     unchecked: AtomicU16,
     place: OnceLock<Place>,
     outcomes: Box<[AtomicU8]>,
@@ -127,20 +223,23 @@ impl Frame {
     /// parties (journal and shards) must be done with it.
     pub fn new(
         ticket: u64,
-        (vouchers, aim): (Bytes, Aim),
+        (brought, aim): (Brought, Aim),
         stages: usize,
         permit: Permit,
     ) -> (Self, oneshot::Receiver<Answer>) {
-        let count = vouchers.len() / VOUCHER_BYTES;
-        assert!(count > 0 && vouchers.len().is_multiple_of(VOUCHER_BYTES), "whole vouchers");
+        let count = brought.all().len();
+        assert!(
+            count > 0 && brought.vouchers.len().is_multiple_of(VOUCHER_BYTES),
+            "whole vouchers"
+        );
         let rises = aim.rises().len();
-        assert!(rises == 0 || rises == count, "a rise for each");
+        assert!(rises == 0 || (rises == count && brought.singles == count), "a rise for each");
         let chunks: Box<[_]> = (0..count.div_ceil(VERIFY_CHUNK)).map(|_| OnceLock::new()).collect();
         let unchecked = u16::try_from(chunks.len()).expect("a frame is bounded");
         let (reply, answer) = oneshot::channel();
         let frame = Self {
             ticket,
-            vouchers,
+            brought,
             aim,
             chunks,
             unchecked: AtomicU16::new(unchecked),
@@ -162,17 +261,36 @@ impl Frame {
         &self.permit
     }
 
+    /// What it brings.
+    pub fn brought(&self) -> &Brought {
+        &self.brought
+    }
+
+    /// Which places of the frame are those of one chunk.
+    pub fn places(&self, chunk: u16) -> Range<usize> {
+        let chunk = usize::from(chunk);
+        self.brought.start(chunk)..self.brought.start(chunk + 1)
+    }
+
     /// The vouchers of one chunk.
     pub fn chunk(&self, index: u16) -> &[[u8; VOUCHER_BYTES]] {
-        let (vouchers, _) = self.vouchers.as_chunks::<VOUCHER_BYTES>();
-        let start = usize::from(index) * VERIFY_CHUNK;
-        &vouchers[start..vouchers.len().min(start + VERIFY_CHUNK)]
+        &self.brought.all()[self.places(index)]
+    }
+
+    /// Whether it is in the form in which it must be.
+    pub fn is_in_form(&self, place: usize) -> bool {
+        self.brought.is_in_form(place)
+    }
+
+    /// Whether it stands behind the vouchers: an entry, or what should be one.
+    pub fn is_entry(&self, place: usize) -> bool {
+        place >= self.brought.singles
     }
 
     /// Notes what was found of one chunk, by now. True for the last one.
-    pub fn chunk_checked(&self, index: u16, checked: Box<[Finding]>, now: Instant) -> bool {
-        assert_eq!(checked.len(), self.chunk(index).len(), "one finding a voucher");
-        let first = self.chunks[usize::from(index)].set(checked).is_ok();
+    pub fn chunk_checked(&self, index: u16, found: Found, now: Instant) -> bool {
+        assert_eq!(found.findings.len(), self.chunk(index).len(), "one finding a voucher");
+        let first = self.chunks[usize::from(index)].set(found).is_ok();
         assert!(first, "a chunk is checked once");
         let last = self.unchecked.fetch_sub(1, Ordering::AcqRel) == 1;
         if last {
@@ -182,11 +300,23 @@ impl Frame {
         last
     }
 
-    /// Every voucher with its number in the frame and what was found of it, once all were checked.
-    pub fn findings(&self) -> impl Iterator<Item = (usize, Packed<'_>, &Finding)> {
-        let found = self.chunks.iter().flat_map(|chunk| chunk.get().expect("all were checked"));
-        let vouchers = self.vouchers.as_chunks::<VOUCHER_BYTES>().0.iter().map(Packed);
-        vouchers.zip(found).enumerate().map(|(i, (voucher, checked))| (i, voucher, checked))
+    /// Whether it is an entry behind the first one of its bundle.
+    pub fn follows(&self, place: usize) -> bool {
+        self.brought.follows(place)
+    }
+
+    /// Every voucher with its number in the frame and what was found of it, once all were checked;
+    /// of an entry that may be credited the tree of its bundle, too.
+    pub fn findings(
+        &self,
+    ) -> impl Iterator<Item = (usize, Packed<'_>, &Finding, Option<&BundleTree>)> {
+        let chunks = self.chunks.iter().map(|chunk| chunk.get().expect("all were checked"));
+        let found = chunks.flat_map(|Found { findings, trees }| {
+            findings.iter().map(|of| (of, trees.get(usize::from(of.tree))))
+        });
+        let vouchers = self.brought.all().iter().map(Packed);
+        let all = vouchers.zip(found).enumerate();
+        all.map(|(i, (voucher, (checked, tree)))| (i, voucher, checked, tree))
     }
 
     /// Whether it is only to be known what would become of its vouchers.
@@ -210,9 +340,10 @@ impl Frame {
         if self.is_question() {
             return recorded;
         }
+        let bytes = &self.brought.vouchers[..self.brought.singles * VOUCHER_BYTES];
         let mut start = None;
         let mut before: Option<(Packed<'_>, Option<Amount>)> = None;
-        for (i, voucher, checked) in self.findings() {
+        for (i, voucher, checked, _) in self.findings().take(self.brought.singles) {
             let rise = self.rise(i);
             let again = before.is_some_and(|(of, by)| (of.0, by) == (voucher.0, rise));
             before = Some((voucher, rise));
@@ -224,8 +355,7 @@ impl Frame {
                 (true, None) => start = Some(i),
                 (true, Some(_)) | (false, None) => {}
                 (false, Some(from)) => {
-                    let part = &self.vouchers[from * VOUCHER_BYTES..i * VOUCHER_BYTES];
-                    recorded.parts.push(part);
+                    recorded.parts.push(&bytes[from * VOUCHER_BYTES..i * VOUCHER_BYTES]);
                     start = None;
                     if planted(Bug::FrameCutShort) {
                         return recorded;
@@ -234,9 +364,26 @@ impl Frame {
             }
         }
         if let Some(from) = start {
-            recorded.parts.push(&self.vouchers[from * VOUCHER_BYTES..]);
+            recorded.parts.push(&bytes[from * VOUCHER_BYTES..]);
         }
+        recorded.bundles = self.recorded_bundles(terms);
         recorded
+    }
+
+    /// All entries of each bundle of which one needs a record: without the others nobody could say
+    /// what was signed.
+    fn recorded_bundles(&self, terms: Terms) -> Vec<&[[u8; VOUCHER_BYTES]]> {
+        let all = self.brought.all();
+        if self.brought.singles == all.len() {
+            return Vec::new();
+        }
+        let needs = |(_, voucher, found, _): (_, Packed<'_>, &Finding, _)| {
+            needs_record(voucher, found.verdict, terms)
+        };
+        let needed: Vec<bool> = self.findings().map(needs).collect();
+        let bundles = self.brought.bundles(0..all.len());
+        let some = bundles.filter(|bundle| needed[bundle.clone()].contains(&true));
+        some.map(|bundle| &all[bundle]).collect()
     }
 
     /// Notes where the frame stands in the one order.
@@ -298,7 +445,7 @@ impl Frame {
 
     /// What its source is judged by.
     fn led_to(&self, counts: Counts) -> Answered {
-        let checked = self.findings().filter(|(.., finding)| match finding.verdict {
+        let checked = self.findings().filter(|(_, _, finding, _)| match finding.verdict {
             Verdict::Valid | Verdict::BadSignature => true,
             Verdict::Stale | Verdict::UnknownKey | Verdict::Malformed => false,
         });
@@ -318,7 +465,10 @@ impl Frame {
 fn needs_record(voucher: Packed<'_>, verdict: Verdict, terms: Terms) -> bool {
     let life = voucher.expires_at().saturating_sub(terms.now);
     match verdict {
-        Verdict::Valid => life > 0 && life <= terms.lifetime_max,
+        // No total is below zero: of a bundle's entries one may say so.
+        Verdict::Valid => {
+            voucher.cumulative() > Amount(0) && life > 0 && life <= terms.lifetime_max
+        }
         Verdict::BadSignature | Verdict::Stale | Verdict::UnknownKey | Verdict::Malformed => false,
     }
 }

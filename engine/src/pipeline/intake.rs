@@ -4,7 +4,7 @@
 //! Owns the bounds on what is under way. Nothing it returns is not durable yet.
 
 use super::fair::{Fair, Permit};
-use super::frame::{Aim, Answer, Frame};
+use super::frame::{Aim, Answer, Brought, Frame};
 use super::group::{Ask, Done, Figures, Question, Reply, What};
 use super::keep::Progress;
 use super::look::{Vitals, Watch};
@@ -17,9 +17,8 @@ use crate::journal::{Log, Tables};
 use crate::ledger::control::Control;
 use crate::ledger::{ChannelState, Command, Exposure, Gauge, Refusal};
 use crate::limits::FRAME_VOUCHERS_MAX;
-use crate::types::{AssetNumber, ChannelHasher, ChannelId, Lsn, PartyId, VOUCHER_BYTES};
+use crate::types::{AssetNumber, ChannelHasher, ChannelId, Lsn, PartyId};
 use crate::verify::{self, Keys, Verifier};
-use bytes::Bytes;
 use crossbeam::channel::TrySendError;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -358,14 +357,18 @@ pub struct Entry<'a> {
 }
 
 impl Feed {
-    /// Takes a frame of 1..=4,096 packed vouchers and says where its answer will arrive. Waits
-    /// while too much is under way: of its source, or of all. Asks nobody when it may: see
-    /// `Entry::when`.
+    /// Takes a frame of 1..=4,096 vouchers and entries of bundles and says where its answer will
+    /// arrive. Waits while too much is under way: of its source, or of all. Asks nobody when it
+    /// may: see `Entry::when`.
     ///
     /// # Errors
     /// `Stopping`, `DiskFull`.
-    pub async fn submit(&self, vouchers: Bytes) -> Result<oneshot::Receiver<Answer>, Busy> {
-        Ok(self.enter(vouchers.len() / VOUCHER_BYTES).await?.submit(vouchers))
+    pub async fn submit(
+        &self,
+        brought: impl Into<Brought>,
+    ) -> Result<oneshot::Receiver<Answer>, Busy> {
+        let brought = brought.into();
+        Ok(self.enter(brought.all().len()).await?.submit(brought))
     }
 
     /// Waits for room for a frame of 1..=4,096 vouchers.
@@ -393,18 +396,18 @@ impl Entry<'_> {
     }
 
     /// Takes the frame that the room is for, and says where its answer will arrive.
-    pub fn submit(self, vouchers: Bytes) -> oneshot::Receiver<Answer> {
-        self.submit_as(vouchers, Aim::Credit)
+    pub fn submit(self, brought: impl Into<Brought>) -> oneshot::Receiver<Answer> {
+        self.submit_as(brought.into(), Aim::Credit)
     }
 
     /// The same, with what is wanted of its vouchers.
-    pub fn submit_as(self, vouchers: Bytes, aim: Aim) -> oneshot::Receiver<Answer> {
+    pub fn submit_as(self, brought: Brought, aim: Aim) -> oneshot::Receiver<Answer> {
         let inner = &*self.caller.intake.0;
-        assert_eq!(vouchers.len(), self.permit.vouchers() * VOUCHER_BYTES, "the room is for it");
+        assert_eq!(brought.all().len(), self.permit.vouchers(), "the room is for it");
         // From here to the push nothing waits or fails, so that every number is used.
         let ticket = inner.tickets.fetch_add(1, Ordering::Relaxed);
         let stages = usize::from(inner.shards) + 1;
-        let (frame, answer) = Frame::new(ticket, (vouchers, aim), stages, self.permit);
+        let (frame, answer) = Frame::new(ticket, (brought, aim), stages, self.permit);
         inner.fair.push(Arc::new(frame));
         answer
     }

@@ -59,7 +59,7 @@ mod space;
 mod step;
 
 pub use clock::{Clock, ClockRefused, Reading};
-pub use frame::{Aim, Answer, Counts};
+pub use frame::{Aim, Answer, Brought, Counts};
 pub use group::{Done, Figures};
 pub use intake::{Busy, Entry, Feed, Intake, NotDone};
 pub use keep::Progress;
@@ -76,7 +76,7 @@ use crate::ledger::SealedPart;
 use crate::limits::{
     COMMAND_QUEUE, GROUP_QUEUE, INFLIGHT_FRAMES_MAX, KNOWN_TOTALS, PAGE_QUEUE, UNSEALED_WINDOWS_MAX,
 };
-use crate::types::{Lsn, Timestamp};
+use crate::types::{BundleHasher, Lsn, Timestamp};
 use crate::verify::Verifier;
 use apply::Applier;
 use check::Worker;
@@ -207,6 +207,7 @@ fn wire<L: Log>(
         checked: frames_in.clone(),
         keys: keys.clone(),
         hasher: hasher.clone(),
+        bundles: BundleHasher::new(hasher.network()),
         verifier: verifier.clone(),
         known: known.clone(),
         seen: seen.clone(),

@@ -105,12 +105,15 @@ impl Order {
         while let Some(frame) = self.next_frame(line, &turn) {
             let at = self.at(clock);
             let terms = Terms { now: at.seconds(), lifetime_max: self.lifetime_max };
-            let Recorded { parts, rises } = frame.recorded(terms);
+            let Recorded { parts, rises, bundles } = frame.recorded(terms);
+            let (chain, epoch) = (&mut self.chain, self.epoch);
             // What certainly changes nothing is answered, but never journaled.
-            let framed = (!parts.is_empty()).then(|| match rises.is_empty() {
-                true => self.chain.frame_vouchers(self.epoch, at, &parts),
-                false => self.chain.frame_charges(self.epoch, at, &parts, &rises),
-            });
+            let framed = match (parts.is_empty(), bundles.is_empty(), rises.is_empty()) {
+                (true, true, _) => None,
+                (_, false, _) => Some(chain.frame_bundles(epoch, at, &parts, &bundles)),
+                (false, true, true) => Some(chain.frame_vouchers(epoch, at, &parts)),
+                (false, true, false) => Some(chain.frame_charges(epoch, at, &parts, &rises)),
+            };
             let lsn = framed.map(|framed| self.draft.record(framed));
             placed.push((frame.ticket, lsn));
             frame.sequenced(Place { lsn, at });

@@ -12,8 +12,8 @@ use crate::ledger::shard::Checked;
 use crate::ledger::{Event, Fact, SealedHead, SealedPart, Shard, seal};
 use crate::limits::REPLAY_QUEUE;
 use crate::types::{
-    Amount, ChannelHasher, ChannelId, Lsn, Outcome, Packed, PartyId, Timestamp, VOUCHER_BYTES,
-    Verdict, WindowNumber,
+    Amount, BundleHasher, BundleTree, ChannelHasher, ChannelId, Lsn, Outcome, Packed, PartyId,
+    Timestamp, VOUCHER_BYTES, Verdict, WindowNumber, bundles_within,
 };
 use crate::verify::Keys;
 use crossbeam::channel::{Receiver, Sender, bounded, unbounded};
@@ -36,6 +36,17 @@ struct Frame {
     rises: Vec<Amount>,
     /// Of each voucher: its channel, and the shard of its payer.
     places: Vec<(ChannelId, u16)>,
+    /// Of its bundles: the place behind the last entry, and the tree.
+    trees: Vec<(usize, BundleTree)>,
+}
+
+impl Frame {
+    /// The tree of the bundle of which this is an entry.
+    fn tree(&self, place: usize, voucher: Packed<'_>) -> Option<&BundleTree> {
+        voucher.seat()?;
+        let at = self.trees.partition_point(|(end, _)| *end <= place);
+        self.trees.get(at).map(|(_, tree)| tree)
+    }
 }
 
 /// A replay under way.
@@ -44,6 +55,7 @@ pub(super) struct Replaying<'a> {
     keys: Keys,
     tables: &'a dyn Tables,
     hasher: &'a ChannelHasher,
+    bundles: BundleHasher,
     to_shards: Vec<Sender<Work>>,
     parts_out: Receiver<SealedPart>,
     parts: BTreeMap<WindowNumber, Vec<SealedPart>>,
@@ -88,6 +100,7 @@ impl<'a> Replaying<'a> {
                 keys,
                 tables,
                 hasher,
+                bundles: BundleHasher::new(hasher.network()),
                 to_shards,
                 parts_out,
                 parts: BTreeMap::new(),
@@ -132,6 +145,10 @@ impl<'a> Replaying<'a> {
                 self.vouchers += u64::from(record.count);
                 self.frame(record, vouchers, rises)
             }
+            Entry::Bundles(vouchers) => {
+                self.vouchers += u64::from(record.count);
+                self.frame(record, &vouchers, &[])
+            }
             Entry::Fact(fact) => self.fact(record, *fact),
         }
     }
@@ -161,9 +178,15 @@ impl<'a> Replaying<'a> {
             places.push((self.hasher.channel(voucher), party.shard(count)));
         }
         drop(view);
+        let tree = |bundle: std::ops::Range<usize>| {
+            let entries =
+                bundle.clone().map(|at| (places[at].0, Packed(&vouchers[at]).cumulative()));
+            (bundle.end, self.bundles.tree(entries))
+        };
+        let trees = bundles_within(vouchers, 0..vouchers.len()).map(tree).collect();
         let (lsn, at, vouchers) = (record.lsn, record.at, vouchers.as_flattened().to_vec());
         let rises = rises.iter().map(|rise| Amount(u64::from_le_bytes(*rise))).collect();
-        let frame = Arc::new(Frame { lsn, at, vouchers, rises, places });
+        let frame = Arc::new(Frame { lsn, at, vouchers, rises, places, trees });
         self.tell(|| Work::Frame(frame.clone()));
         Ok(())
     }
@@ -269,7 +292,8 @@ fn credit(shard: &mut Shard, frame: &Frame, outcomes: &mut Vec<Outcome>) {
         .filter(|(_, (_, (_, of)))| *of == shard.index())
         .map(|(i, (voucher, &(channel, _)))| {
             let rise = frame.rises.get(i).copied();
-            Checked { voucher, channel, verdict: Verdict::Valid, rise }
+            let tree = frame.tree(i, voucher);
+            Checked { voucher, channel, verdict: Verdict::Valid, rise, tree }
         })
         .collect();
     shard.credit(frame.lsn, frame.at, &own, outcomes);

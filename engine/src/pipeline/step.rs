@@ -16,7 +16,7 @@ use crate::journal::{Journal, JournalError, Log, Tables};
 use crate::ledger::Command;
 use crate::ledger::control::Control;
 use crate::ledger::{SealedPart, Shard};
-use crate::limits::{GROUP_QUEUE, VERIFY_CHUNK};
+use crate::limits::GROUP_QUEUE;
 use crate::types::Lsn;
 use crate::verify::Verifier;
 use crossbeam::channel::{Receiver, Sender};
@@ -142,10 +142,7 @@ impl<L: Log> Stepper<L> {
     pub fn check(&mut self, places: Range<usize>) -> Vec<(u64, Range<usize>)> {
         self.batch.hand.chunks.clear();
         self.batch.hand.chunks.extend(self.chunks.drain(places));
-        let vouchers = |(frame, index): &Chunk| {
-            let start = usize::from(*index) * VERIFY_CHUNK;
-            (frame.ticket, start..start + frame.chunk(*index).len())
-        };
+        let vouchers = |(frame, index): &Chunk| (frame.ticket, frame.places(*index));
         let checked = self.batch.hand.chunks.iter().map(vouchers).collect();
         let open = self.worker.check(&mut self.batch);
         assert!(open, "the sequencer is here");
@@ -329,7 +326,7 @@ mod tests {
         let submit = |caller: &Feed, vouchers: usize| {
             // No voucher at all: bytes that are 0xff.
             let frame = vec![0xff; vouchers * crate::types::VOUCHER_BYTES];
-            let submitted = std::pin::pin!(caller.submit(frame.into()));
+            let submitted = std::pin::pin!(caller.submit(bytes::Bytes::from(frame)));
             let mut context = std::task::Context::from_waker(std::task::Waker::noop());
             assert!(submitted.poll(&mut context).is_ready(), "there is room");
         };

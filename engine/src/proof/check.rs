@@ -2,16 +2,16 @@
 //! leaves, paths, roots, and the engine's signature over it all.
 
 use super::document::{
-    Document, Hex, PairProof, PositionProof, Proof, RECEIPT_FORMAT, RECEIPT_FORMAT_1, Receipt,
-    RowKind, read_path,
+    Document, Hex, HexPiece, PROOF_FORMAT_3, PairProof, PositionProof, Proof, RECEIPT_FORMAT,
+    RECEIPT_FORMAT_1, RECEIPT_FORMAT_3, Receipt, RowKind, read_path,
 };
 use crate::ledger::evidence::Evidence;
 use crate::ledger::seal::{obligation_leaf, position_leaf};
-use crate::ledger::{EVIDENCE_BYTES, Obligation, Position};
+use crate::ledger::{Obligation, Position};
 use crate::types::{
-    AssetNumber, ChannelHasher, Digest, EvidenceHasher, History, Lsn, Net, NetworkId, Packed,
-    PartyId, SignerKey, Timestamp, Total, WindowNumber, message, receipt_leaf, receipt_statement,
-    receipts_statement, window_root, window_statement,
+    AssetNumber, Branch, BundleHasher, ChannelHasher, Digest, EvidenceHasher, History, Lsn, Net,
+    NetworkId, Packed, PartyId, SignerKey, Timestamp, Total, WindowNumber, receipt_leaf,
+    receipt_statement, receipts_statement, window_root, window_statement,
 };
 use crate::verify::is_signed;
 use std::collections::BTreeSet;
@@ -60,18 +60,32 @@ fn check_trust(network: NetworkId, key: SignerKey, trust: &Trust) -> Result<(), 
 fn check_receipt(receipt: &Receipt, trust: &Trust) -> Result<usize, String> {
     let (network, key) = (NetworkId(receipt.network_id.0), SignerKey(receipt.engine_key.0));
     check_trust(network, key, trust)?;
-    check_voucher(network, Packed(&receipt.voucher.0))?;
+    let voucher = Packed(&receipt.voucher.0);
+    let branch = receipt.bundle_path.as_ref().map(|path| {
+        let digests: Vec<[u8; 32]> = path.iter().map(|digest| digest.0).collect();
+        let branch = voucher.seat().and_then(|seat| Branch::new(seat, &digests));
+        branch.ok_or("the voucher is no entry of a bundle with such a path")
+    });
+    let branch = branch.transpose()?;
+    check_voucher(network, voucher, branch.as_ref())?;
     let (lsn, at) = (Lsn(receipt.lsn), Timestamp(receipt.at_us));
-    let statement = match (receipt.format.as_str(), &receipt.path) {
-        (RECEIPT_FORMAT, Some(path)) => {
+    let statement = match (receipt.format.as_str(), &receipt.path, branch) {
+        (RECEIPT_FORMAT, Some(path), None) | (RECEIPT_FORMAT_3, Some(path), Some(_)) => {
             let leaf = receipt_leaf(&receipt.voucher.0, lsn, at);
             receipts_statement(network, read_path(path).root(&leaf))
         }
-        (RECEIPT_FORMAT_1, None) => receipt_statement(network, &receipt.voucher.0, lsn, at),
-        (RECEIPT_FORMAT, None) => {
-            return Err(format!("a {RECEIPT_FORMAT} has a path, which may be empty"));
+        (RECEIPT_FORMAT_1, None, None) => receipt_statement(network, &receipt.voucher.0, lsn, at),
+        (RECEIPT_FORMAT_3, _, None) => {
+            return Err(format!(
+                "a {RECEIPT_FORMAT_3} is of an entry of a bundle, and has its path"
+            ));
         }
-        (other, _) => return Err(format!("a {other} has no path")),
+        (RECEIPT_FORMAT | RECEIPT_FORMAT_3, None, _) => {
+            return Err(format!("a {} has a path, which may be empty", receipt.format));
+        }
+        (other, _, Some(_)) => return Err(format!("a {other} is of no entry of a bundle")),
+        (other, Some(_), None) => return Err(format!("a {other} has no path")),
+        (other, None, None) => return Err(format!("a {other} is none that is known")),
     };
     if is_signed(key, statement.bytes(), &receipt.signature.0) {
         return Ok(1);
@@ -79,16 +93,19 @@ fn check_receipt(receipt: &Receipt, trust: &Trust) -> Result<usize, String> {
     Err(format!("the engine key {key} did not sign this receipt"))
 }
 
-/// The rules of a voucher that its own bytes can break.
-fn check_voucher(network: NetworkId, voucher: Packed<'_>) -> Result<(), String> {
+/// The rules of a voucher, or of an entry with its branch, that its own bytes can break.
+fn check_voucher(
+    network: NetworkId,
+    voucher: Packed<'_>,
+    branch: Option<&Branch>,
+) -> Result<(), String> {
     let channel = ChannelHasher::new(network).channel(voucher);
-    if !voucher.reserved_is_zero() {
+    let Some(signed) = BundleHasher::new(network).signed(voucher, channel, branch) else {
         return Err(format!(
             "the voucher of channel {channel} has reserved bytes that are not zero"
         ));
-    }
-    let signed = message(channel, voucher.cumulative(), voucher.expires_at());
-    if is_signed(voucher.signer(), &signed, voucher.signature()) {
+    };
+    if is_signed(voucher.signer(), signed.bytes(), voucher.signature()) {
         return Ok(());
     }
     Err(format!("the voucher of channel {channel} is not signed by {}", voucher.signer()))
@@ -100,6 +117,11 @@ fn check_proof(proof: &Proof, trust: &Trust) -> Result<usize, String> {
     let roots = check_window(proof, network, key)?;
     if !proof.signers.is_sorted_by(|a, b| a.signer.0 < b.signer.0) {
         return Err("the signers are not in order, each once".into());
+    }
+    let mut pieces = proof.pairs.iter().flat_map(|pair| &pair.evidence);
+    // One that holds an entry of a bundle has a format of its own, which says so.
+    if (proof.format == PROOF_FORMAT_3) != pieces.any(HexPiece::is_entry) {
+        return Err(format!("a {PROOF_FORMAT_3} is one with entries of bundles, and no other is"));
     }
     let what = Row { proof, network, obligations_root: roots.0 };
     let (mut signatures, mut used) = (0, BTreeSet::new());
@@ -174,7 +196,7 @@ impl Row<'_> {
                 if sum != amount {
                     return Err(format!("{name} owes {amount}, but its vouchers give {sum}"));
                 }
-                (0, EvidenceHasher::default().digest(pair.evidence.iter().map(|piece| piece.0)))
+                (0, EvidenceHasher::default().digest(pair.evidence.iter().map(|piece| &piece.0)))
             }
         };
         let owed = Obligation { payer, payee, amount };
@@ -192,11 +214,13 @@ impl Row<'_> {
         &self,
         payer: PartyId,
         payee: PartyId,
-        pieces: &[Hex<EVIDENCE_BYTES>],
+        pieces: &[HexPiece],
         used: &mut BTreeSet<[u8; 32]>,
     ) -> Result<Total, String> {
-        let pieces: Vec<Evidence> =
-            pieces.iter().map(|piece| Evidence::decode(&piece.0, payer)).collect();
+        let decoded = pieces.iter().map(|piece| Evidence::decode(&piece.0, payer));
+        let pieces: Option<Vec<Evidence>> = decoded.collect();
+        let pieces =
+            pieces.ok_or_else(|| format!("the evidence of {payer} -> {payee} is not whole"))?;
         if !pieces.is_sorted_by(|a, b| a.channel_bytes() < b.channel_bytes()) {
             return Err(format!("the evidence of {payer} -> {payee} is not in order, each once"));
         }
@@ -224,7 +248,7 @@ impl Row<'_> {
                 Some(owed) => sum = sum.plus(owed),
                 None => return wrong("is no rise over what the channel had before"),
             }
-            check_voucher(self.network, voucher)?;
+            check_voucher(self.network, voucher, piece.branch.as_deref())?;
         }
         Ok(sum)
     }

@@ -1,17 +1,22 @@
 //! Proofs and receipts as JSON documents. Owns their members; bytes are lowercase hexadecimal, sums
 //! are strings of decimal digits.
 
-use crate::ledger::EVIDENCE_BYTES;
-use crate::types::{Digest, MerklePath, Sibling};
+use crate::ledger::{EVIDENCE_BYTES, EVIDENCE_BYTES_WITH_PATH};
+use crate::types::{Digest, MerklePath, Packed, Sibling};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::error::Category;
 
 /// What a proof's member `format` says.
 pub const PROOF_FORMAT: &str = "tallystick proof v2";
+/// What that of a proof says that holds entries of bundles.
+pub const PROOF_FORMAT_3: &str = "tallystick proof v3";
 /// What a receipt's member `format` says.
 pub const RECEIPT_FORMAT: &str = "tallystick receipt v2";
 /// What that of a receipt of before says, which has no `path`.
 pub const RECEIPT_FORMAT_1: &str = "tallystick receipt v1";
+
+/// What that of a receipt for an entry of a bundle says.
+pub const RECEIPT_FORMAT_3: &str = "tallystick receipt v3";
 
 /// Bytes as lowercase hexadecimal digits, and nothing else.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,6 +47,41 @@ impl<'de, const N: usize> Deserialize<'de> for Hex<N> {
     }
 }
 
+/// The bytes of a piece of evidence, in the same writing: as many as it has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HexPiece(pub Vec<u8>);
+
+impl HexPiece {
+    /// Whether it is of an entry of a bundle.
+    #[must_use]
+    pub fn is_entry(&self) -> bool {
+        let voucher = self.0.get(16..).and_then(|rest| rest.first_chunk());
+        voucher.is_some_and(|voucher| Packed(voucher).seat().is_some())
+    }
+}
+
+impl Serialize for HexPiece {
+    fn serialize<S: Serializer>(&self, out: S) -> Result<S::Ok, S::Error> {
+        out.serialize_str(&data_encoding::HEXLOWER.encode(&self.0))
+    }
+}
+
+impl<'de> Deserialize<'de> for HexPiece {
+    fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(input)?;
+        let bytes = data_encoding::HEXLOWER.decode(text.as_bytes()).ok();
+        let lengths = EVIDENCE_BYTES..=EVIDENCE_BYTES_WITH_PATH;
+        bytes.filter(|bytes| lengths.contains(&bytes.len())).map(Self).ok_or_else(|| {
+            let shown: String = text.chars().take(80).collect();
+            let digits = 2 * EVIDENCE_BYTES;
+            serde::de::Error::custom(format!(
+                "expected {digits} lowercase hexadecimal digits, or some more of an entry of a bundle, \
+                 got {shown:?}"
+            ))
+        })
+    }
+}
+
 /// A document that can be checked on its own.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Document {
@@ -55,7 +95,7 @@ pub enum Document {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Proof {
-    /// `PROOF_FORMAT`.
+    /// `PROOF_FORMAT`, or `PROOF_FORMAT_3`.
     pub format: String,
     /// The deployment.
     pub network_id: Hex<32>,
@@ -155,7 +195,7 @@ pub struct PairProof {
     /// The digests beside the way from the leaf to the root.
     pub path: Vec<Step>,
     /// The evidence, in order; none for a carry.
-    pub evidence: Vec<Hex<176>>,
+    pub evidence: Vec<HexPiece>,
 }
 
 /// For whom a signer signs.
@@ -172,7 +212,7 @@ pub struct SignerParty {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Receipt {
-    /// `RECEIPT_FORMAT`, or `RECEIPT_FORMAT_1`.
+    /// `RECEIPT_FORMAT`, or that of an entry of a bundle, or of before.
     pub format: String,
     /// The deployment.
     pub network_id: Hex<32>,
@@ -180,6 +220,9 @@ pub struct Receipt {
     pub engine_key: Hex<32>,
     /// The newest voucher of the channel that was credited, packed.
     pub voucher: Hex<160>,
+    /// Of an entry of a bundle: the digests from its leaf to the root that was signed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bundle_path: Option<Vec<Hex<32>>>,
     /// The record that credited it.
     pub lsn: u64,
     /// When the receipt was made, in microseconds since 1970.
@@ -214,12 +257,14 @@ impl Document {
         })?;
         let wrong = |e: serde_json::Error| format!("it is no {}: {e}", named.format);
         match named.format.as_str() {
-            PROOF_FORMAT => serde_json::from_str(text).map(Self::Proof).map_err(wrong),
-            RECEIPT_FORMAT | RECEIPT_FORMAT_1 => {
+            PROOF_FORMAT | PROOF_FORMAT_3 => {
+                serde_json::from_str(text).map(Self::Proof).map_err(wrong)
+            }
+            RECEIPT_FORMAT | RECEIPT_FORMAT_1 | RECEIPT_FORMAT_3 => {
                 serde_json::from_str(text).map(Self::Receipt).map_err(wrong)
             }
             other => Err(format!(
-                "its format is {:?}; this program reads {PROOF_FORMAT:?} and {RECEIPT_FORMAT:?}",
+                "its format is {:?}; this program reads {PROOF_FORMAT:?}, {PROOF_FORMAT_3:?}, {RECEIPT_FORMAT:?} and {RECEIPT_FORMAT_3:?}",
                 other.chars().take(80).collect::<String>()
             )),
         }

@@ -2,7 +2,7 @@
 //! before it, and an end that says how much there was.
 
 use crate::ledger::event::ArchiveId;
-use crate::ledger::{EVIDENCE_BYTES, EvidenceDigest, Obligation};
+use crate::ledger::{EvidenceDigest, Obligation};
 use crate::limits::EXPORT_CHUNK_BYTES;
 use crate::types::{
     AssetNumber, Digest, History, Lsn, NetworkId, SIGNATURE_BYTES, SectionHasher, SignerKey,
@@ -11,7 +11,18 @@ use crate::types::{
 use std::io::{self, Write};
 
 /// The first bytes of the file: its name, the version and seven zeros.
-pub(super) const FILE_HEAD: [u8; 16] = *b"TALLYEXP\x02\0\0\0\0\0\0\0";
+pub(super) const FILE_HEAD: [u8; 16] = *b"TALLYEXP\x03\0\0\0\0\0\0\0";
+/// Those of the version before, in which no piece of evidence is of a bundle: it is read, too.
+pub(super) const FILE_HEAD_2: [u8; 16] = *b"TALLYEXP\x02\0\0\0\0\0\0\0";
+/// What the first section's digest covers before that section: the head, whose version would be
+/// under no digest otherwise. Nothing in the version before.
+pub(super) fn first_link(head: &[u8; FILE_HEAD.len()]) -> Digest {
+    let mut link = Digest::ZERO;
+    if *head != FILE_HEAD_2 {
+        link.0[..FILE_HEAD.len()].copy_from_slice(head);
+    }
+    link
+}
 /// Bytes before a section's body: kind u8, three zeros, length u32.
 pub(super) const SECTION_HEAD_BYTES: usize = 8;
 
@@ -153,7 +164,8 @@ impl<W: Write> ExportWriter<W> {
     pub fn new(mut out: W, network: NetworkId, windows: &[WindowNumber]) -> io::Result<Self> {
         out.write_all(&FILE_HEAD)?;
         let body = Vec::with_capacity(EXPORT_CHUNK_BYTES);
-        let (hasher, link, counts) = (SectionHasher::default(), Digest::ZERO, Counts::default());
+        let (hasher, link) = (SectionHasher::default(), first_link(&FILE_HEAD));
+        let counts = Counts::default();
         let bytes = length(FILE_HEAD.len());
         let mut writer = Self { out, hasher, link, open: None, body, bytes, counts };
         let mut head = network.0.to_vec();
@@ -204,7 +216,7 @@ impl<W: Write> ExportWriter<W> {
     }
 
     /// Adds the asset's next piece of evidence, after its carries.
-    pub fn evidence(&mut self, piece: &[u8; EVIDENCE_BYTES]) -> io::Result<()> {
+    pub fn evidence(&mut self, piece: &[u8]) -> io::Result<()> {
         self.counts.evidence += 1;
         self.add(Kind::Evidence, piece)
     }

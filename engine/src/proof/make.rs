@@ -2,11 +2,11 @@
 //! then the evidence is put in.
 
 use super::document::{
-    AssetRoots, Hex, PROOF_FORMAT, PairProof, PositionProof, Proof, RowKind, SignerParty,
-    WindowProof, write_path,
+    AssetRoots, Hex, HexPiece, PROOF_FORMAT, PROOF_FORMAT_3, PairProof, PositionProof, Proof,
+    RowKind, SignerParty, WindowProof, write_path,
 };
 use crate::ledger::seal::{obligation_leaf, position_leaf};
-use crate::ledger::{EVIDENCE_BYTES, EvidenceDigest, Obligation, Position};
+use crate::ledger::{EvidenceDigest, Obligation, Position};
 use crate::types::{
     AssetNumber, Digest, MerklePath, NetworkId, PartyId, PathTree, SignerKey, WindowNumber,
 };
@@ -160,8 +160,8 @@ impl PartialProof {
     }
 
     /// Puts in the evidence of the pair number `pair`.
-    pub fn put(&mut self, pair: usize, evidence: impl Iterator<Item = [u8; EVIDENCE_BYTES]>) {
-        self.pairs[pair].evidence = evidence.map(Hex).collect();
+    pub fn put(&mut self, pair: usize, evidence: impl Iterator<Item = Vec<u8>>) {
+        self.pairs[pair].evidence = evidence.map(HexPiece).collect();
     }
 
     /// The proof, of a window that the engine signed.
@@ -175,16 +175,18 @@ impl PartialProof {
     ) -> Proof {
         let mut signers: Vec<SignerParty> = Vec::new();
         for pair in &self.pairs {
-            let signer = |piece: &Hex<EVIDENCE_BYTES>| {
+            let signer = |piece: &HexPiece| {
                 Hex(*piece.0[16..].first_chunk().expect("a voucher begins with its signer"))
             };
             let party = |piece| SignerParty { signer: signer(piece), party_id: pair.payer };
             signers.extend(pair.evidence.iter().map(party));
         }
+        let mut pieces = self.pairs.iter().flat_map(|pair| &pair.evidence);
+        let format = if pieces.any(HexPiece::is_entry) { PROOF_FORMAT_3 } else { PROOF_FORMAT };
         signers.sort_unstable_by_key(|entry| entry.signer.0);
         signers.dedup();
         Proof {
-            format: PROOF_FORMAT.into(),
+            format: format.into(),
             network_id: Hex(network.0),
             engine_key: Hex(engine_key.0),
             window,

@@ -15,8 +15,9 @@ pub mod rows;
 
 pub use check::{Checked, Trust, check_document};
 pub use document::{
-    AssetRoots, Document, Hex, PairProof, PositionProof, Proof, RECEIPT_FORMAT, RECEIPT_FORMAT_1,
-    Receipt, RowKind, SignerParty, Step, WindowProof, write_path,
+    AssetRoots, Document, Hex, HexPiece, PairProof, PositionProof, Proof, RECEIPT_FORMAT,
+    RECEIPT_FORMAT_1, RECEIPT_FORMAT_3, Receipt, RowKind, SignerParty, Step, WindowProof,
+    write_path,
 };
 pub use export::{Counts, ExportWriter, SignedEnd, archive_name, events_name};
 pub use make::{PartialProof, ProofMaker, Wanted};

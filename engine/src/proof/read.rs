@@ -3,12 +3,14 @@
 //!
 //! Never says whether what the file holds is true.
 
-use super::export::{Counts, FILE_HEAD, Kind, SECTION_HEAD_BYTES, SignedEnd};
+use super::export::{
+    Counts, FILE_HEAD, FILE_HEAD_2, Kind, SECTION_HEAD_BYTES, SignedEnd, first_link,
+};
 use super::records::{RECORD_HEAD_BYTES, lsn_of, records};
 use super::rows::{CARRIED_BYTES, OBLIGATION_BYTES};
 use crate::files;
-use crate::ledger::EVIDENCE_BYTES;
 use crate::ledger::event::ArchiveId;
+use crate::ledger::pieces;
 use crate::limits::{EXPORT_CHUNK_BYTES, RECORD_BYTES_MAX};
 use crate::types::{AssetNumber, Digest, Lsn, NetworkId, SectionHasher, WindowNumber};
 use std::collections::BTreeMap;
@@ -54,14 +56,17 @@ pub enum Part {
 }
 
 impl Part {
-    /// Bytes of one row or piece.
+    /// How many rows or pieces a body holds; `None` where it ends within one.
     #[must_use]
-    pub fn row_bytes(self) -> usize {
-        match self {
+    pub fn count(self, body: &[u8]) -> Option<usize> {
+        let row_bytes = match self {
             Self::Obligations => OBLIGATION_BYTES,
             Self::Carried => CARRIED_BYTES,
-            Self::Evidence => EVIDENCE_BYTES,
-        }
+            Self::Evidence => {
+                return pieces(body).try_fold(0, |count, piece| piece.and(Some(count + 1)));
+            }
+        };
+        body.len().is_multiple_of(row_bytes).then_some(body.len() / row_bytes)
     }
 }
 
@@ -70,6 +75,8 @@ impl Part {
 struct Place {
     at: u64,
     length: usize,
+    /// Rows or pieces in it.
+    rows: usize,
 }
 
 /// One asset of a window in the file.
@@ -194,19 +201,16 @@ impl ExportFile {
         window: WindowNumber,
         asset: AssetNumber,
         number: u64,
-    ) -> Result<Option<[u8; EVIDENCE_BYTES]>, ReadError> {
+    ) -> Result<Option<Vec<u8>>, ReadError> {
         let index = self.windows.get(&window).and_then(|window| window.assets.get(&asset));
         let places = index.map_or(&[][..], |index| &index.places[Part::Evidence as usize]);
         let mut skip = usize::try_from(number).unwrap_or(usize::MAX);
         for place in places {
-            let pieces = place.length / EVIDENCE_BYTES;
-            if skip < pieces {
-                let at =
-                    place.at + u64::try_from(skip * EVIDENCE_BYTES).expect("a section is bounded");
-                let bytes = self.body(Place { at, length: EVIDENCE_BYTES })?;
-                return Ok(bytes.first_chunk().copied());
+            if skip < place.rows {
+                let body = self.body(*place)?;
+                return Ok(pieces(&body).nth(skip).flatten().map(<[u8]>::to_vec));
             }
-            skip -= pieces;
+            skip -= place.rows;
         }
         Ok(None)
     }
@@ -253,12 +257,15 @@ impl Scan<'_> {
     fn file_head(&mut self) -> Result<(), ReadError> {
         let mut head = [0; FILE_HEAD.len()];
         let begins = self.begins(&mut head)?;
-        if begins == head.len() && head == FILE_HEAD {
+        if begins == head.len() && [FILE_HEAD, FILE_HEAD_2].contains(&head) {
+            self.link = first_link(&head);
             return Ok(());
         }
         let why = match &head[..begins] {
             [] => "is empty: fetch the export again",
-            begins if begins == &FILE_HEAD[..begins.len()] => "is cut off: fetch the export again",
+            begins if [FILE_HEAD, FILE_HEAD_2].iter().any(|head| head.starts_with(begins)) => {
+                "is cut off: fetch the export again"
+            }
             begins if begins.starts_with(&FILE_HEAD[..8]) => {
                 "has another version than this program reads: audit it with the version of the engine that \
                  made it"
@@ -298,7 +305,7 @@ impl Scan<'_> {
         if length > SECTION_BYTES_MAX {
             return Err(self.damaged(start, format!("a section of {length} bytes")));
         }
-        let place = Place { at: self.at, length };
+        let place = Place { at: self.at, length, rows: 0 };
         let mut body = vec![0; length];
         self.fill(&mut body)?;
         let mut digest = [0; 32];
@@ -373,9 +380,9 @@ impl Index {
             }
             Kind::Window => self.begin_window(body),
             Kind::Asset => self.begin_asset(body),
-            Kind::Obligations => self.rows(Part::Obligations, place),
-            Kind::Carried => self.rows(Part::Carried, place),
-            Kind::Evidence => self.rows(Part::Evidence, place),
+            Kind::Obligations => self.rows(Part::Obligations, place, body),
+            Kind::Carried => self.rows(Part::Carried, place, body),
+            Kind::Evidence => self.rows(Part::Evidence, place, body),
             Kind::End => self.end(body),
         }
     }
@@ -450,20 +457,20 @@ impl Index {
         Err(format!("asset {asset} of window {window} says it has {said:?} rows, it has {found:?}"))
     }
 
-    fn rows(&mut self, part: Part, place: Place) -> Result<(), String> {
+    fn rows(&mut self, part: Part, place: Place, body: &[u8]) -> Result<(), String> {
         let at = part as usize;
         let (Some(window), Some(asset)) = (self.window, self.asset) else {
             return Err("rows outside an asset".into());
         };
-        if at < self.part || !place.length.is_multiple_of(part.row_bytes()) {
-            return Err("rows in another order than obligations, carries, evidence, or cut".into());
-        }
+        let rows = part
+            .count(body)
+            .filter(|_| at >= self.part)
+            .ok_or("rows in another order than obligations, carries, evidence, or cut")?;
         self.part = at;
         let window = self.windows.get_mut(&window).expect("it was begun");
         let index = window.assets.get_mut(&asset).expect("it was begun");
-        let rows = place.length / part.row_bytes();
         index.found[at] += u64::try_from(rows).expect("a length fits 64 bits");
-        index.places[at].push(place);
+        index.places[at].push(Place { rows, ..place });
         Ok(())
     }
 

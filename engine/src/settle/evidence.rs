@@ -3,9 +3,9 @@
 
 use super::archive::Archive;
 use super::pieces::{NotRead, Pieces};
-use crate::journal::JournalError;
+use crate::journal::{JournalError, kept};
+use crate::ledger::SealedHead;
 use crate::ledger::event::ArchiveId;
-use crate::ledger::{EVIDENCE_BYTES, SealedHead};
 use crate::proof::{
     AssetRoots, ExportWriter, Hex, PartialProof, Proof, ProofMaker, SignedEnd, Wanted, WindowProof,
 };
@@ -101,8 +101,10 @@ fn write_window(
         of.carried.iter().try_for_each(|carry| writer.carried(carry)).map_err(failed)?;
         for page in 0.. {
             let Some(rows) = pieces.page(asset, page)? else { break };
-            let mut rows = rows.as_chunks::<EVIDENCE_BYTES>().0.iter();
-            rows.try_for_each(|piece| writer.evidence(piece)).map_err(failed)?;
+            for piece in crate::ledger::pieces(&rows) {
+                let piece = piece.ok_or_else(|| kept::lost(window.number, "ends within a row"))?;
+                writer.evidence(piece).map_err(failed)?;
+            }
         }
     }
     Ok(())

@@ -7,7 +7,7 @@ use super::pieces::{self, NotRead};
 use super::retention::NotArchived;
 use crate::ledger::event::ArchiveId;
 use crate::ledger::seal;
-use crate::ledger::{EVIDENCE_BYTES, EvidenceDigest, SealedHead};
+use crate::ledger::{EvidenceDigest, SealedHead, piece_of};
 use crate::proof::{ExportFile, Part, ReadError, archive_name};
 use crate::types::{AssetNumber, EvidenceHasher, WindowNumber};
 use std::fs::{self, File};
@@ -99,17 +99,22 @@ fn proves(
 ) -> Result<bool, ReadError> {
     let (hasher, mut pieces, mut section) = (EvidenceHasher::default(), Vec::new(), 0);
     for said in digests {
-        let count = said.count as usize;
-        while pieces.len() < count {
+        let (mut end, mut count) = (0, 0);
+        while count < said.count {
+            if let Some((piece, _)) = piece_of(&pieces[end..]) {
+                (end, count) = (end + piece.len(), count + 1);
+                continue;
+            }
             let Some(rows) = file.rows(window, asset, Part::Evidence, section)? else {
                 return Ok(false);
             };
-            pieces.extend_from_slice(rows.as_chunks::<EVIDENCE_BYTES>().0);
+            pieces.extend_from_slice(&rows);
             section += 1;
         }
-        if hasher.digest(pieces.drain(..count)) != said.digest {
+        if hasher.digest(std::iter::once(&pieces[..end])) != said.digest {
             return Ok(false);
         }
+        pieces.drain(..end);
     }
     Ok(pieces.is_empty() && file.rows(window, asset, Part::Evidence, section)?.is_none())
 }

@@ -4,7 +4,7 @@
 use super::archive::Archive;
 use crate::journal::{JournalError, kept};
 use crate::ledger::seal::{self, Owed};
-use crate::ledger::{EVIDENCE_BYTES, SealedHead, SealedWindow};
+use crate::ledger::{SealedHead, SealedWindow, pieces};
 pub use crate::past::NotRead;
 use crate::proof::rows::{read_carried, read_obligation};
 use crate::proof::{ExportFile, Part, ReadError, archive_name};
@@ -67,11 +67,7 @@ impl<'a> Pieces<'a> {
     ///
     /// # Errors
     /// When it is not there.
-    pub fn piece(
-        &mut self,
-        asset: AssetNumber,
-        number: u64,
-    ) -> Result<[u8; EVIDENCE_BYTES], NotRead> {
+    pub fn piece(&mut self, asset: AssetNumber, number: u64) -> Result<Vec<u8>, NotRead> {
         let archive = match &self.from {
             From::Kept(archive) => *archive,
             From::File(file) => {
@@ -89,7 +85,7 @@ impl<'a> Pieces<'a> {
         }
         let rows = self.page.as_ref().map_or(&[][..], |(_, _, rows)| rows);
         let at = usize::try_from(at).expect("a page is small");
-        let piece = rows.as_chunks().0.get(at).copied();
+        let piece = pieces(rows).nth(at).flatten().map(<[u8]>::to_vec);
         let window = self.window;
         let lacks =
             || JournalError::Storage(format!("the evidence kept of window {window} lacks a page"));

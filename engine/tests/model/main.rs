@@ -271,7 +271,7 @@ impl Run {
                 let outcome = self.model.credit(&voucher, draw.reserved, draw.good, now);
                 expected.push(outcome.byte());
             }
-            answers.push(caller.submit(packed.into()).await.expect("there is room"));
+            answers.push(caller.submit(bytes::Bytes::from(packed)).await.expect("there is room"));
         }
         let mut outcomes = Vec::new();
         for answer in answers {

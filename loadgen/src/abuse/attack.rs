@@ -395,7 +395,7 @@ impl Attack {
             while !stop.load(Ordering::Relaxed)
                 && let Some(packed) = next()
             {
-                let frame = Frame { frame_id: 1, packed, vouchers: Vec::new() };
+                let frame = Frame { frame_id: 1, packed, ..Frame::default() };
                 if frames_in.send(frame).await.is_err() {
                     return;
                 }

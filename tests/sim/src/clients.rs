@@ -92,6 +92,14 @@ impl Clients {
             // Newest first: all but the first of a channel are stale.
             frame.reverse();
         }
+        if dice.percent(30) {
+            if dice.percent(60) {
+                frame.clear();
+            }
+            for _ in 0..dice.between(1, 4) {
+                frame.extend(world.bundle(dice, now));
+            }
+        }
         remember(&mut self.frames, dice, &frame);
         frame
     }

@@ -13,7 +13,7 @@ use tallystick::journal::{
 use tallystick::types::Lsn;
 
 /// The kinds of records that hold vouchers (`docs/FORMATS.md`).
-const FRAMES: [u8; 2] = [2, 3];
+const FRAMES: [u8; 3] = [2, 3, 4];
 
 /// A call that writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -52,8 +52,11 @@ fn control(disk: &Disk, shelf: &Path) -> Result<Option<Control>, NotRead> {
                 };
                 control.apply(history, record.at, &fact, made);
             }
-            (Entry::Genesis(_) | Entry::Frame(_) | Entry::Charges(..), Some(_))
-            | (Entry::Frame(_) | Entry::Charges(..) | Entry::Fact(_), None) => {
+            (
+                Entry::Genesis(_) | Entry::Frame(_) | Entry::Charges(..) | Entry::Bundles(_),
+                Some(_),
+            )
+            | (Entry::Frame(_) | Entry::Charges(..) | Entry::Bundles(_) | Entry::Fact(_), None) => {
                 let why = "only the first record is a genesis record, and none here a frame".into();
                 return Err(JournalError::Damaged { lsn, why });
             }

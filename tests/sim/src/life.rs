@@ -14,7 +14,7 @@ use std::ops::Range;
 use std::rc::Rc;
 use std::sync::Arc;
 use tallystick::journal::JournalError;
-use tallystick::pipeline::{Aim, Answer, Applied, Feed, Intake, Source, Stepper};
+use tallystick::pipeline::{Aim, Answer, Applied, Brought, Feed, Intake, Source, Stepper};
 use tallystick::settle::Archive;
 use tallystick::sign::EngineKey;
 use tallystick::types::{Digest, Lsn, Outcome, PartyId, WindowNumber};
@@ -197,10 +197,12 @@ impl Life {
     /// A client sends a frame, or the edge one of payments.
     pub fn submit(&mut self, source: usize, vouchers: Vec<Rc<Sent>>, paying: Option<Charged>) {
         let bytes: Vec<u8> = vouchers.iter().flat_map(|sent| sent.packed).collect();
+        let singles = vouchers.iter().filter(|sent| !sent.entry).count();
+        let brought = Brought::new(bytes.into(), singles);
         let caller = self.callers[source].clone();
         let (count, aim) = (vouchers.len(), paying.as_ref().map_or(Aim::Credit, Charged::aim));
         let answer = crate::task::at_once(async move {
-            caller.enter(count).await.map(|entry| entry.submit_as(bytes.into(), aim))
+            caller.enter(count).await.map(|entry| entry.submit_as(brought, aim))
         });
         let answer = answer.expect("the engine runs");
         let verdicts = vec![None; vouchers.len()];

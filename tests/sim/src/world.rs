@@ -11,8 +11,8 @@ use tallystick::ledger::{Rail, RailAccount};
 use tallystick::rails;
 use tallystick::settle::Clearing;
 use tallystick::types::{
-    Amount, AssetDef, AssetNumber, ChannelHasher, ChannelId, NetworkId, PartyId, SettlementModel,
-    SignerKey, Voucher, message,
+    Amount, AssetDef, AssetNumber, BundleHasher, ChannelHasher, ChannelId, NetworkId, PartyId,
+    Seat, SettlementModel, SignerKey, VOUCHER_BYTES, Voucher, message, put_seat,
 };
 
 /// What tells one channel from another.
@@ -43,6 +43,8 @@ pub struct Sent {
     pub malformed: bool,
     /// Its signature was changed.
     pub forged: bool,
+    /// It is an entry of a bundle.
+    pub entry: bool,
 }
 
 /// An asset, with what a bank can do with it.
@@ -205,7 +207,8 @@ impl World {
         let is_paid = |channel: &Channel| {
             let cumulative = held(channel) + amount;
             let (packed, channel) = ([0; 160], *channel);
-            pays(&Sent { packed, channel, cumulative, malformed: false, forged: false }, amount)
+            let (malformed, forged, entry) = (false, false, false);
+            pays(&Sent { packed, channel, cumulative, malformed, forged, entry }, amount)
         };
         let first = dice.place(count.min(3));
         let paid = (first..first + count).map(on).find(is_paid).filter(|_| dice.percent(90));
@@ -213,6 +216,40 @@ impl World {
         let base = held(&channel) + if dice.percent(10) { dice.below(5) } else { 0 };
         let sent = self.voucher(channel, base + amount, false, dice.percent(3));
         (Rc::new(sent), if dice.percent(5) { amount + 1 } else { amount })
+    }
+
+    /// A client signs one more bundle: entries as vouchers are drawn, but of one signer. `now` in
+    /// microseconds.
+    pub fn bundle(&mut self, dice: &mut Dice, now: i64) -> Vec<Rc<Sent>> {
+        let most = *dice.pick(&[1, 3, 3, 8, 8, 64]);
+        let count = dice.place(most) + 1;
+        let drawn: Vec<Rc<Sent>> = (0..count).map(|_| self.sign(dice, now)).collect();
+        let signer = drawn[0].channel.signer;
+        let channels = drawn.iter().map(|sent| Channel { signer, ..sent.channel });
+        let channels: Vec<Channel> = channels.collect();
+        let totals: Vec<u64> =
+            channels.iter().map(|channel| self.cumulative(dice, channel)).collect();
+        let entries = channels.iter().zip(&totals);
+        let leaves = entries.map(|(channel, total)| (self.id(channel), Amount(*total)));
+        let hasher = BundleHasher::new(self.network);
+        let signed = hasher.message(signer, &hasher.tree(leaves));
+        let (malformed, forged) = (dice.percent(3), dice.percent(6));
+        let mut signature =
+            self.agents[self.secrets[&signer]].secret.sign(signed.bytes()).to_bytes();
+        signature[5] ^= u8::from(forged);
+        let entry = |(place, (channel, total)): (usize, (&Channel, &u64))| {
+            let Channel { signer, payee, asset, lane, expires_at } = *channel;
+            let (asset, cumulative) = (AssetNumber(asset), Amount(*total));
+            let entry = Voucher { signer, payee, asset, lane, expires_at, cumulative, signature };
+            let mut packed = entry.pack();
+            put_seat(&mut packed, Seat::new(place, count).expect("it is one of them"));
+            if malformed {
+                packed = [0xff; VOUCHER_BYTES];
+            }
+            let (channel, cumulative) = (*channel, *total);
+            Rc::new(Sent { packed, channel, cumulative, malformed, forged, entry: true })
+        };
+        channels.iter().zip(&totals).enumerate().map(entry).collect()
     }
 
     /// The next total: mostly above the last one, sometimes the same or below.
@@ -245,9 +282,11 @@ impl World {
             signature: agent.secret.sign(&signed).to_bytes(),
         };
         let mut packed = voucher.pack();
-        packed[68] |= u8::from(malformed);
+        // One of the reserved bytes: with some it says that it is an entry.
+        let reserved = usize::try_from(cumulative % 4).expect("a small number");
+        packed[68 + reserved] |= u8::from(malformed);
         packed[100] ^= u8::from(forged);
-        Sent { packed, channel, cumulative, malformed, forged }
+        Sent { packed, channel, cumulative, malformed, forged, entry: false }
     }
 
     /// A party's accounts: none, or one at a bank.

@@ -97,7 +97,7 @@ impl Frames {
         let frame = self.frames.get_mut(self.written)?;
         self.written += 1;
         frame.tries += 1;
-        Some(Frame { frame_id: number, packed: frame.packed.clone(), vouchers: Vec::new() })
+        Some(Frame { frame_id: number, packed: frame.packed.clone(), ..Frame::default() })
     }
 
     /// The frame that the next ack is about, and its number.

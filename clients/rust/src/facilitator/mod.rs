@@ -198,7 +198,7 @@ impl Facilitator {
     /// When the call fails; what was sent may have been credited all the same.
     pub async fn submit(&self, vouchers: &[Voucher]) -> Result<Vec<Outcome>, CallError> {
         let packed: Vec<u8> = vouchers.iter().flat_map(Voucher::packed).collect();
-        let frame = Frame { frame_id: 1, packed: packed.into(), vouchers: Vec::new() };
+        let frame = Frame { frame_id: 1, packed: packed.into(), ..Frame::default() };
         let ack = self.calls().await?.submit(frame).await?.into_inner();
         match ack.outcomes.len() == vouchers.len() {
             true => Ok(ack.outcomes.iter().copied().map(Outcome).collect()),

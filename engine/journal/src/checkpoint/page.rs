@@ -1,10 +1,11 @@
-//! The bytes of the pages of shards: rows of fixed size, one kind after the other. What they mean
-//! is the shards'.
+//! The bytes of the pages of shards: rows of one kind after the other, all of fixed size but
+//! channels: evidence may end with a path. What they mean is the shards'.
 
-use tallystick_ledger::evidence::{EVIDENCE_BYTES, Evidence};
+use tallystick_ledger::evidence::{EVIDENCE_BYTES, Evidence, piece_of};
 use tallystick_ledger::types::{Amount, AssetNumber, Lsn, PartyId, SignerKey, Total, WindowNumber};
 use tallystick_ledger::{Budget, BudgetKey, BudgetUse, Exposure, Held, Period, ShardPage};
 
+/// Of a channel that was credited by a voucher; room for it is reckoned so.
 const HELD_BYTES: usize = 8 + EVIDENCE_BYTES;
 const EXPOSURE_BYTES: usize = 3 * 16;
 const OWES_BYTES: usize = 32 + 4 + EXPOSURE_BYTES;
@@ -21,7 +22,7 @@ pub(super) fn encode_state(page: &ShardPage) -> Vec<u8> {
     }
     for held in &page.channels {
         bytes.extend_from_slice(&held.window.0.to_le_bytes());
-        bytes.extend_from_slice(&held.evidence.encode());
+        held.evidence.encode(&mut bytes);
     }
     for (party, asset, exposure) in &page.exposures {
         bytes.extend_from_slice(&party.0);
@@ -75,18 +76,13 @@ pub(super) fn decode_state(
 ) -> Option<ShardPage> {
     let (head, rest) = bytes.split_at_checked(12)?;
     let count = |n: usize| u32::from_le_bytes(part(head, 4 * n)) as usize;
-    let (channels, rest) = rest.split_at_checked(count(0).checked_mul(HELD_BYTES)?)?;
+    let (channels, rest) = decode_channels(count(0), rest, payer)?;
     let (exposures, rest) = rest.split_at_checked(count(1).checked_mul(OWES_BYTES)?)?;
     let (caps, rest) = rest.split_at_checked(count(2).checked_mul(CAP_BYTES)?)?;
     let (budgets, rest) = rest.as_chunks::<BUDGET_BYTES>();
     if !rest.is_empty() {
         return None;
     }
-    let held = |row: &[u8; HELD_BYTES]| {
-        let signer = SignerKey(part(row, HELD_BYTES - 160));
-        let evidence = Evidence::decode(row[8..].first_chunk()?, payer(signer)?);
-        Some(Held { window: WindowNumber(u64::from_le_bytes(part(row, 0))), evidence })
-    };
     let owes = |row: &[u8; OWES_BYTES]| {
         let asset = AssetNumber(u32::from_le_bytes(part(row, 32)));
         (PartyId(part(row, 0)), asset, decode_exposure(&part(row, 36)))
@@ -96,13 +92,32 @@ pub(super) fn decode_state(
         (SignerKey(part(row, 0)), asset, Amount(u64::from_le_bytes(part(row, 36))))
     };
     Some(ShardPage {
-        channels: channels.as_chunks().0.iter().map(held).collect::<Option<_>>()?,
+        channels,
         exposures: exposures.as_chunks().0.iter().map(owes).collect(),
         caps: caps.as_chunks().0.iter().map(used).collect(),
         budgets: budgets.iter().map(decode_budget).collect::<Option<_>>()?,
         answers: Vec::new(),
         credited: 0,
     })
+}
+
+/// So many channels, and what follows them.
+fn decode_channels<'a>(
+    count: usize,
+    mut bytes: &'a [u8],
+    payer: &dyn Fn(SignerKey) -> Option<PartyId>,
+) -> Option<(Vec<Held>, &'a [u8])> {
+    // As many as there can be, whatever the count says.
+    let mut channels = Vec::with_capacity(count.min(bytes.len() / HELD_BYTES));
+    for _ in 0..count {
+        let (window, rest) = bytes.split_first_chunk()?;
+        let (piece, rest) = piece_of(rest)?;
+        let signer = SignerKey(part(piece, EVIDENCE_BYTES - 160));
+        let evidence = Evidence::decode(piece, payer(signer)?)?;
+        channels.push(Held { window: WindowNumber(u64::from_le_bytes(*window)), evidence });
+        bytes = rest;
+    }
+    Some((channels, bytes))
 }
 
 /// Limit, prefund, unsettled.

@@ -9,7 +9,8 @@ use tallystick_ledger::event::{
     TroublesRaised, WindowArchived,
 };
 use tallystick_ledger::types::{
-    Amount, AssetNumber, BatchId, Digest, PartyId, SignerKey, Total, WindowNumber,
+    Amount, AssetNumber, BUNDLE_HEAD_BYTES, BatchId, Digest, ENTRY_BYTES, PartyId, Seat, SignerKey,
+    Total, WindowNumber, put_seat, unpack_bundle,
 };
 use tallystick_ledger::{
     Budget, BudgetKey, BudgetUse, Caller, Credential, LegMove, LegState, Mover, NewTrouble, Period,
@@ -48,7 +49,8 @@ fn entries_are_read_back() {
         assert!(record.is_written_as(&fact));
         assert_eq!(record.entry().unwrap(), Entry::Fact(Box::new(fact)));
     }
-    let vouchers = [[3u8; VOUCHER_BYTES], [4u8; VOUCHER_BYTES]];
+    let mut vouchers = [[3u8; VOUCHER_BYTES], [4u8; VOUCHER_BYTES]];
+    vouchers.iter_mut().for_each(|voucher| put_seat_bytes(voucher, [0; 4]));
     let framed = writer.frame_vouchers(1, Timestamp(6), &[&vouchers[0], &vouchers[1]]);
     let record = reader.follow(framed.lsn, &framed.bytes).unwrap();
     assert_eq!(record.entry().unwrap(), Entry::Frame(&vouchers));
@@ -62,6 +64,69 @@ fn entries_are_read_back() {
     for body in [&record.body[1..], &record.body[..335], &[record.body, &[0]].concat()] {
         assert!(Record { body, ..record }.entry().is_err());
     }
+}
+
+fn put_seat_bytes(voucher: &mut [u8; VOUCHER_BYTES], bytes: [u8; 4]) {
+    voucher[68..72].copy_from_slice(&bytes);
+}
+
+/// Whoever can change a directory could put an entry of one key's bundle there, and behind it what
+/// another key never signed: the audit of frames looked at the first entry's signature alone.
+#[test]
+fn what_is_no_voucher_makes_no_record_of_vouchers() {
+    let voucher = [0; VOUCHER_BYTES];
+    for bytes in [[0, 2, 0, 0], [1, 2, 0, 0], [2, 2, 0, 0], [0, 0, 1, 0], [255; 4]] {
+        let mut other = voucher;
+        put_seat_bytes(&mut other, bytes);
+        let parts: [&[u8]; 2] = [&voucher, &other];
+        let mut writer = Chain::start();
+        let bundle = entries(1, 7);
+        let framed = [
+            writer.frame_vouchers(1, Timestamp(6), &parts),
+            writer.frame_charges(1, Timestamp(6), &parts, &[5; 16]),
+            writer.frame_bundles(1, Timestamp(6), &parts, &[&bundle]),
+        ];
+        let mut reader = Chain::start();
+        for framed in framed {
+            let record = reader.follow(framed.lsn, &framed.bytes).unwrap();
+            assert!(record.entry().is_err(), "{bytes:?} in kind {}", record.kind);
+        }
+    }
+}
+
+/// Entries of bundles, in the bytes of vouchers.
+fn entries(count: usize, with: u8) -> Vec<[u8; VOUCHER_BYTES]> {
+    let packed = vec![with; BUNDLE_HEAD_BYTES + count * ENTRY_BYTES];
+    unpack_bundle(&packed).unwrap().collect()
+}
+
+#[test]
+fn bundles_are_read_back_whole_or_not_at_all() {
+    let (mut writer, mut reader) = (Chain::start(), Chain::start());
+    let voucher = [[0; VOUCHER_BYTES]];
+    let (three, one) = (entries(3, 6), entries(1, 7));
+    for singles in [&voucher[..0], &voucher[..1]] {
+        let parts: Vec<&[u8]> = singles.iter().map(|voucher| &voucher[..]).collect();
+        let framed = writer.frame_bundles(1, Timestamp(6), &parts, &[&three, &one]);
+        let record = reader.follow(framed.lsn, &framed.bytes).unwrap();
+        let count = singles.len() + 4;
+        assert_eq!((record.kind, record.count as usize), (4, count));
+        let length = 4 + singles.len() * 160 + (1 + 96 + 180) + (1 + 96 + 60);
+        assert_eq!(record.body.len(), length);
+        let all = [singles, &three, &one].concat();
+        assert_eq!(record.entry().unwrap(), Entry::Bundles(all));
+        for length in 0..length {
+            assert!(Record { body: &record.body[..length], ..record }.entry().is_err());
+        }
+        let longer = [record.body, &[0]].concat();
+        assert!(Record { body: &longer, ..record }.entry().is_err());
+        assert!(Record { count: record.count + 1, ..record }.entry().is_err());
+    }
+    // A voucher that says that it is an entry is none.
+    let mut seated = voucher[0];
+    put_seat(&mut seated, Seat::new(0, 1).unwrap());
+    let framed = writer.frame_bundles(1, Timestamp(6), &[&seated], &[&one]);
+    assert!(reader.follow(framed.lsn, &framed.bytes).unwrap().entry().is_err());
 }
 
 /// Persisted bytes are for ever: this is what version 1 wrote.

@@ -7,11 +7,11 @@ use std::path::Path;
 
 /// Where format 1 kept all records.
 const RECORDS_OF_FORMAT_1: &str = "records";
-/// The format of the directory: 8 since frames lie in columns that come and go. Records have a
-/// format of their own.
+/// The format of the directory: 8 since frames lie in columns that come and go, and evidence can be
+/// of bundles. Records have a format of their own.
 pub(super) const DIRECTORY_FORMAT: u16 = 8;
-/// Those before that are read: in 7 all frames lie in one column, and in 6 no event has left for an
-/// archive. Nothing else is different.
+/// Those before that are read: in 7 all frames lie in one column and nothing was credited by a
+/// bundle, in 6 no event has left for an archive either. Nothing else is different.
 const FORMER_FORMATS: [u16; 2] = [6, 7];
 /// An empty column that names the format, as every format since 3 has one: the names of columns can
 /// be listed without opening what is in them. It is made before those of the tables.

@@ -29,7 +29,7 @@ fn piece(lane: usize, word: &str, asset: AssetNumber) -> Evidence {
         signature: [5; 64],
     };
     let before = Amount(before.parse().unwrap());
-    Evidence { payer: party(payer), before, lsn: Lsn(3), voucher: voucher.pack() }
+    Evidence { payer: party(payer), before, lsn: Lsn(3), voucher: voucher.pack(), branch: None }
 }
 
 /// The evidence of some columns, each in its asset.
@@ -161,7 +161,7 @@ fn an_obligation_is_a_pairs_gross_with_the_count_and_the_digest_of_its_channels(
             let (own, others) = rest.split_at(digest.count as usize);
             rest = others;
             assert!(own.iter().all(|piece| piece.pair() == (EUR.0, o.payer, o.payee)), "{line}");
-            let bytes = own.iter().map(Evidence::encode);
+            let bytes = own.iter().map(Evidence::encoded);
             assert_eq!(EvidenceHasher::default().digest(bytes), digest.digest, "{line}");
             found.push(format!("{}/{}", told([o]), digest.count));
         }
@@ -260,11 +260,11 @@ fn pair_by_pair(evidence: &[Evidence], asset: AssetNumber) -> (Vec<Obligation>, 
     }
     let (mut tree, mut owed) = (MerkleTree::default(), Vec::new());
     for ((_, payer, payee), mut pieces) in pairs {
-        pieces.sort_by_key(|piece| piece.channel_bytes().to_vec());
+        pieces.sort_by(|a, b| a.channel_bytes().cmp(&b.channel_bytes()));
         let amount =
             pieces.iter().map(|piece| piece.owed().unwrap()).fold(Total::ZERO, Total::plus);
         let one = Obligation { payer, payee, amount };
-        let digest = EvidenceHasher::default().digest(pieces.iter().map(|piece| piece.encode()));
+        let digest = EvidenceHasher::default().digest(pieces.iter().map(|piece| piece.encoded()));
         tree.push(&obligation_leaf(NUMBER, asset, 0, &one, digest));
         owed.push(one);
     }
@@ -286,7 +286,7 @@ fn a_large_window_is_what_its_pairs_are_one_by_one() {
             signature: [5; 64],
         };
         let (payer, before, lsn) = (PartyId(id(payer)), Amount(lane % 2), Lsn(3));
-        Evidence { payer, before, lsn, voucher: voucher.pack() }
+        Evidence { payer, before, lsn, voucher: voucher.pack(), branch: None }
     };
     let grid = (0..100u64).flat_map(|payer| (0..90).map(move |place| (payer, 90 + place, 0)));
     let wide = (0..5_000u64).map(|lane| (40, 10, lane));

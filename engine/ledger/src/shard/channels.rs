@@ -7,13 +7,15 @@
 
 use super::Map;
 use crate::canary::{Bug, planted};
-use crate::types::{Amount, AssetNumber, ChannelId, Lsn, SIGNATURE_BYTES, Timestamp, WindowNumber};
+use crate::types::{
+    Amount, AssetNumber, Branch, ChannelId, Lsn, SIGNATURE_BYTES, Timestamp, WindowNumber,
+};
 
 /// Where a channel stands in the tables of its shard.
 /// No narrower than a length: however many there are, each has a place.
 pub(super) type ChannelIndex = usize;
 
-/// What one channel holds: one cache line. Its signature lies apart, for only evidence needs it.
+/// What one channel holds: one cache line. What was signed lies apart, for only evidence needs it.
 #[derive(Debug, Clone, Copy)]
 #[repr(align(64))]
 pub(super) struct Channel {
@@ -38,18 +40,43 @@ pub(super) struct Channel {
 
 const _: () = assert!(size_of::<Channel>() == 64);
 
-/// A channel as it was at a moment, with the signature of its newest voucher.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Picture {
-    pub channel: Channel,
+/// What proves the newest total of a channel.
+#[derive(Debug, Clone)]
+pub(super) struct Signed {
+    /// A voucher's own, or that of the bundle that it came in.
     pub signature: [u8; SIGNATURE_BYTES],
+    /// Where it came in a bundle. In a box, for most are vouchers.
+    pub branch: Option<Box<Branch>>,
 }
 
-/// A credited voucher, as its channel takes it.
+/// A channel as it was at a moment, with what proves its newest total.
+#[derive(Debug, Clone)]
+pub(super) struct Picture {
+    pub channel: Channel,
+    pub signed: Signed,
+}
+
+/// A credited voucher, or an entry of a bundle, as its channel takes it.
 pub(super) struct Credit<'a> {
     pub total: Amount,
     pub lsn: Lsn,
     pub signature: &'a [u8; SIGNATURE_BYTES],
+    pub branch: Option<Branch>,
+}
+
+impl Signed {
+    fn of(credit: &Credit<'_>) -> Self {
+        Self { signature: *credit.signature, branch: credit.branch.map(Box::new) }
+    }
+
+    /// Takes what came now, in the room of what was there.
+    fn renew(&mut self, credit: &Credit<'_>) {
+        self.signature = *credit.signature;
+        match (&mut self.branch, credit.branch) {
+            (Some(held), Some(branch)) => **held = branch,
+            (held, branch) => *held = branch.map(Box::new),
+        }
+    }
 }
 
 /// A new channel's fixed fields.
@@ -104,7 +131,7 @@ enum SavingList {
 pub(super) struct Channels {
     index: Map<ChannelId, ChannelIndex>,
     held: Vec<Channel>,
-    signatures: Vec<[u8; SIGNATURE_BYTES]>,
+    signed: Vec<Signed>,
     free: Vec<ChannelIndex>,
     /// The window that is open.
     window: WindowNumber,
@@ -122,7 +149,7 @@ impl Channels {
         Self {
             index: Map::default(),
             held: Vec::new(),
-            signatures: Vec::new(),
+            signed: Vec::new(),
             free: Vec::new(),
             window: WindowNumber(1),
             due: Vec::new(),
@@ -167,8 +194,7 @@ impl Channels {
 
     /// What a channel holds, as a picture of now.
     pub fn picture(&self, index: ChannelIndex) -> Picture {
-        let signature = self.signatures[index];
-        Picture { channel: self.held[index], signature }
+        Picture { channel: self.held[index], signed: self.signed[index].clone() }
     }
 
     /// Raises the total of a channel.
@@ -177,19 +203,19 @@ impl Channels {
         let channel = self.held[place];
         // Whoever still waits for the channel as it was gets it first.
         if channel.due && channel.window != self.window {
-            let signature = self.signatures[place];
+            let signed = self.signed[place].clone();
             let leaving = self.leaving.as_mut().expect("evidence that is due is on a list");
             assert_eq!(leaving.window, channel.window, "evidence is due for the closed window");
             let late = planted(Bug::CutTakesNext);
             let total = if late { credit.total } else { channel.total };
-            leaving.out.push(Picture { channel: Channel { total, ..channel }, signature });
+            leaving.out.push(Picture { channel: Channel { total, ..channel }, signed });
         }
         if channel.changed != self.mark {
             if let Some(saving) = &mut self.saving
                 && saving.waits_for(index, channel.changed)
             {
-                let signature = self.signatures[place];
-                saving.out.push(Picture { channel, signature });
+                let signed = self.signed[place].clone();
+                saving.out.push(Picture { channel, signed });
             }
             self.changed.push(index);
         }
@@ -202,7 +228,7 @@ impl Channels {
         }
         channel.changed = self.mark;
         (channel.total, channel.lsn) = (credit.total, credit.lsn);
-        self.signatures[place] = *credit.signature;
+        self.signed[place].renew(credit);
     }
 
     /// Adds a channel with its first voucher.
@@ -220,28 +246,28 @@ impl Channels {
             changed: self.mark,
             due: true,
         };
-        let index = self.place(channel, *credit.signature);
+        let index = self.place(channel, Signed::of(credit));
         self.due.push(index);
         self.changed.push(index);
         let before = self.index.insert(id, index);
         assert!(before.is_none(), "a channel is opened once");
     }
 
-    fn place(&mut self, channel: Channel, signature: [u8; SIGNATURE_BYTES]) -> ChannelIndex {
+    fn place(&mut self, channel: Channel, signed: Signed) -> ChannelIndex {
         if let Some(index) = self.free.pop() {
             self.held[index] = channel;
-            self.signatures[index] = signature;
+            self.signed[index] = signed;
             return index;
         }
         let index = self.held.len();
         self.held.push(channel);
-        self.signatures.push(signature);
+        self.signed.push(signed);
         index
     }
 
     /// Puts back a channel of a checkpoint.
-    pub fn restore(&mut self, id: ChannelId, picture: &Picture) {
-        let mut channel = picture.channel;
+    pub fn restore(&mut self, id: ChannelId, picture: Picture) {
+        let Picture { mut channel, signed } = picture;
         channel.changed = CLEAN;
         channel.due = channel.window == self.window;
         match self.index.get(&id) {
@@ -249,13 +275,13 @@ impl Channels {
             Some(&index) => {
                 let was_due = self.held[index].due;
                 self.held[index] = channel;
-                self.signatures[index] = picture.signature;
+                self.signed[index] = signed;
                 if channel.due && !was_due {
                     self.due.push(index);
                 }
             }
             None => {
-                let index = self.place(channel, picture.signature);
+                let index = self.place(channel, signed);
                 self.index.insert(id, index);
                 if channel.due {
                     self.due.push(index);
@@ -268,7 +294,7 @@ impl Channels {
     pub fn reserve(&mut self, channels: usize) {
         self.index.reserve(channels);
         self.held.reserve(channels);
-        self.signatures.reserve(channels);
+        self.signed.reserve(channels);
     }
 
     /// The open window was cut: its evidence begins to leave, of so many channels. All of the
@@ -290,8 +316,8 @@ impl Channels {
         for &index in &leaving.list[leaving.next..end] {
             let channel = &mut self.held[index];
             if channel.due && channel.window == leaving.window {
-                let signature = self.signatures[index];
-                leaving.out.push(Picture { channel: *channel, signature });
+                let signed = self.signed[index].clone();
+                leaving.out.push(Picture { channel: *channel, signed });
                 channel.due = false;
             }
         }
@@ -360,12 +386,13 @@ impl Channels {
                 saving.forgotten.push(index);
                 continue;
             }
-            let signature = self.signatures[index];
-            saving.out.push(Picture { channel: *channel, signature });
+            let signed = self.signed[index].clone();
+            saving.out.push(Picture { channel: *channel, signed });
         }
         for index in saving.forgotten.drain(..) {
             self.index.remove(&id(&self.held[index]));
             self.held[index].signer = FREE;
+            self.signed[index].branch = None;
             self.free.push(index);
         }
         saving.next = end;

@@ -2,7 +2,7 @@
 //! and signers by id, never by a shard's own numbers, so that any number of shards can take them
 //! back.
 
-use super::channels::{CLEAN, Channel, Picture};
+use super::channels::{CLEAN, Channel, Picture, Signed};
 use super::{Exposure, Shard};
 use crate::budget::BudgetUse;
 use crate::canary::{Bug, planted};
@@ -198,8 +198,9 @@ impl Shard {
             changed: CLEAN,
             due: false,
         };
-        let picture = Picture { channel, signature: *voucher.signature() };
-        self.channels.restore(self.hasher.channel(voucher), &picture);
+        let branch = held.evidence.branch.clone();
+        let signed = Signed { signature: *voucher.signature(), branch };
+        self.channels.restore(self.hasher.channel(voucher), Picture { channel, signed });
         Ok(())
     }
 

@@ -234,7 +234,11 @@ impl Shard {
         gauge.exposure = gauge.exposure.max(unsettled);
         mark(&mut self.parties[payer as usize].changed, &mut self.parties_changed, payer);
         self.spend(signer, (asset, voucher.payee()), at, delta);
-        let credit = Credit { total: voucher.cumulative(), lsn, signature: voucher.signature() };
+        let (total, signature) = (voucher.cumulative(), voucher.signature());
+        let branch = voucher.seat().map(|seat| {
+            checked.tree.expect("an entry that is credited comes with its tree").branch(seat)
+        });
+        let credit = Credit { total, lsn, signature, branch };
         match channel {
             Some(channel) => self.channels.raise(channel, &credit),
             None => {

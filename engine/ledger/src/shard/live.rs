@@ -149,7 +149,7 @@ mod tests {
         let count = u16::try_from(shards.len()).unwrap();
         let (at, voucher) = (Timestamp(at * 1_000_000), Packed(packed));
         let channel = ChannelHasher::new(NETWORK).channel(voucher);
-        let own = [Checked { voucher, channel, verdict: Verdict::Valid, rise: None }];
+        let own = [Checked { voucher, channel, verdict: Verdict::Valid, rise: None, tree: None }];
         let mut outcome = None;
         for shard in shards {
             let is_its_own = payer_of(signer).shard(count) == shard.index();

@@ -23,8 +23,8 @@ use super::leg::LegState;
 use super::seal::SealedPart;
 use crate::limits::UNSETTLED_WHOLE_MAX;
 use crate::types::{
-    Amount, AssetDef, AssetNumber, ChannelHasher, ChannelId, Lsn, NetworkId, Packed, PartyId,
-    SignerKey, Total, Verdict, Voucher, WindowNumber,
+    Amount, AssetDef, AssetNumber, BundleTree, ChannelHasher, ChannelId, Lsn, NetworkId, Packed,
+    PartyId, SignerKey, Total, Verdict, Voucher, WindowNumber, put_seat,
 };
 use budgets::Limits;
 use channels::{Channels, Picture};
@@ -110,6 +110,8 @@ pub struct Checked<'a> {
     pub verdict: Verdict,
     /// What was asked for: it is credited only if it raises the channel's total by just this much.
     pub rise: Option<Amount>,
+    /// The tree of the bundle of which it is an entry; `None` of a voucher.
+    pub tree: Option<&'a BundleTree>,
 }
 
 /// The closed window whose evidence is leaving.
@@ -271,8 +273,8 @@ impl Shard {
         self.channels.is_copying()
     }
 
-    /// The newest voucher of a channel, as it was signed.
-    fn evidence(&self, Picture { channel, signature }: &Picture) -> Evidence {
+    /// The newest voucher of a channel, as it was signed, or the newest entry with its branch.
+    fn evidence(&self, Picture { channel, signed }: &Picture) -> Evidence {
         let signer = &self.signers[channel.signer as usize];
         let voucher = Voucher {
             signer: signer.key,
@@ -281,13 +283,18 @@ impl Shard {
             lane: channel.lane,
             expires_at: channel.expires_at,
             cumulative: channel.total,
-            signature: *signature,
+            signature: signed.signature,
         };
+        let mut voucher = voucher.pack();
+        if let Some(branch) = &signed.branch {
+            put_seat(&mut voucher, branch.seat());
+        }
         Evidence {
             payer: self.party_id(signer.payer),
             before: channel.before,
             lsn: channel.lsn,
-            voucher: voucher.pack(),
+            voucher,
+            branch: signed.branch.clone(),
         }
     }
 

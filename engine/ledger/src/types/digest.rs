@@ -2,8 +2,8 @@
 //! identified.
 //!
 //! Owns the BLAKE3 context strings but the channel's (which `voucher` holds), those of the trees
-//! (`merkle`) and of what the engine and operators sign (`statement`, `said`). Each use has its own
-//! context, so that no digest of one kind can ever be taken for another.
+//! (`merkle`, `bundle`) and of what the engine and operators sign (`statement`, `said`). Each use
+//! has its own context, so that no digest of one kind can ever be taken for another.
 
 use super::{AssetNumber, BatchId, Digest, PartyId, WindowNumber};
 use std::sync::LazyLock;
@@ -200,10 +200,10 @@ impl Default for EvidenceHasher {
 impl EvidenceHasher {
     /// Digest of pieces of evidence in their order.
     #[must_use]
-    pub fn digest<const N: usize>(&self, pieces: impl Iterator<Item = [u8; N]>) -> Digest {
+    pub fn digest<P: AsRef<[u8]>>(&self, pieces: impl Iterator<Item = P>) -> Digest {
         let mut hasher = self.0.hasher();
         pieces.for_each(|piece| {
-            hasher.update(&piece);
+            hasher.update(piece.as_ref());
         });
         Digest(*hasher.finalize().as_bytes())
     }

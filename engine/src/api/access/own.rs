@@ -3,6 +3,7 @@
 use super::Denied;
 use crate::api::messages::id;
 use crate::ledger::{Call, Identity, IdentityMisfit, Role};
+use crate::pipeline::Brought;
 use crate::settle::Engine;
 use crate::types::{Outcome, Packed, PartyId, SignerKey, VOUCHER_BYTES};
 use bytes::{Bytes, BytesMut};
@@ -16,10 +17,10 @@ pub(in crate::api) struct Own {
     identity: Option<Arc<Identity>>,
 }
 
-/// Vouchers that may be brought, and what the others are answered, by their places in the frame; 0:
+/// What may be brought, and what the others are answered, by their places in the frame; 0:
 /// it is among the first.
 pub(in crate::api) struct Screened {
-    pub vouchers: Bytes,
+    pub brought: Brought,
     pub kept_back: Option<Vec<u8>>,
 }
 
@@ -136,13 +137,13 @@ impl Own {
         })
     }
 
-    /// Keeps the vouchers back that are not of the identity's scope.
-    pub fn screen(&self, engine: &Engine, vouchers: Bytes) -> Screened {
+    /// Keeps the vouchers back that are not of the identity's scope, and bundles of which an entry
+    /// is not: without it nobody could say what was signed.
+    pub fn screen(&self, engine: &Engine, brought: Brought) -> Screened {
         let scope = self.identity.as_ref().map(|of| &of.scope);
         let Some(scope) = scope.filter(|scope| !scope.is_all()) else {
-            return Screened { vouchers, kept_back: None };
+            return Screened { brought, kept_back: None };
         };
-        let (all, _) = vouchers.as_chunks::<VOUCHER_BYTES>();
         let judge = |voucher: &[u8; VOUCHER_BYTES]| {
             let voucher = Packed(voucher);
             if !scope.has_payee(voucher.payee()) {
@@ -156,15 +157,21 @@ impl Own {
                 None => Outcome::UnknownSigner.byte(),
             }
         };
-        let judged: Vec<u8> = all.iter().map(judge).collect();
-        if judged.iter().all(|byte| *byte == 0) {
-            return Screened { vouchers, kept_back: None };
+        let all = brought.all();
+        let mut judged: Vec<u8> = all.iter().map(judge).collect();
+        for bundle in brought.bundles(0..all.len()) {
+            let out = judged[bundle.clone()].iter().copied().find(|byte| *byte != 0);
+            judged[bundle].fill(out.unwrap_or(0));
         }
-        let mut passed = BytesMut::with_capacity(vouchers.len());
+        if judged.iter().all(|byte| *byte == 0) {
+            return Screened { brought, kept_back: None };
+        }
+        let mut passed = BytesMut::with_capacity(all.len() * VOUCHER_BYTES);
         for (voucher, _) in all.iter().zip(&judged).filter(|(_, byte)| **byte == 0) {
             passed.extend_from_slice(voucher);
         }
-        Screened { vouchers: passed.freeze(), kept_back: Some(judged) }
+        let singles = judged[..brought.singles()].iter().filter(|byte| **byte == 0).count();
+        Screened { brought: Brought::new(passed.freeze(), singles), kept_back: Some(judged) }
     }
 }
 

@@ -5,7 +5,7 @@
 //! Each caller has lines of their own, so that the shares are between callers: whoever sends what
 //! changes nothing slows nobody else. What an identity brings here and by gRPC is one source.
 
-use super::super::receipts;
+use super::super::receipts::{self, Credited};
 use crate::api::access::Entrant;
 use crate::limits::{HTTP_CONNECTIONS_MAX, X402_FRAME_VOUCHERS, X402_FRAMES_UNDER_WAY};
 use crate::pipeline::{Aim, Answer, Busy, Entry, Feed, Source};
@@ -147,7 +147,7 @@ async fn gather(engine: Engine, feed: Feed, way: Way, mut line: mpsc::Receiver<W
                     Way::Ask => Aim::Ask(amounts),
                     Way::Charge => Aim::Charge(amounts),
                 };
-                let answer = entry.submit_as(vouchers.freeze(), aim);
+                let answer = entry.submit_as(vouchers.freeze().into(), aim);
                 let engine = engine.clone();
                 tokio::spawn(async move {
                     hand_out(engine, way, answer, hand).await;
@@ -181,7 +181,8 @@ async fn hand_out(engine: Engine, way: Way, answer: oneshot::Receiver<Answer>, h
     let outcomes: Vec<Outcome> = outcomes.into_iter().map(known).collect();
     let is_made = |outcome: &Outcome| way == Way::Charge && *outcome == Outcome::Credited;
     let made = hand.iter().zip(&outcomes).filter(|(_, outcome)| is_made(outcome));
-    let made: Vec<_> = made.map(|(one, _)| (one.voucher, lsn)).collect();
+    let made: Vec<_> =
+        made.map(|(one, _)| Credited { voucher: one.voucher, branch: None, lsn }).collect();
     let receipts = match made.is_empty() {
         true => Ok(None),
         false => receipts::sign(&engine, &made).await,

@@ -1,6 +1,7 @@
 //! Payments with an identifier: what was brought under one is brought once (`settle/claims`).
 //! Identifiers are each caller's own. Owns the way from there to the ledger and back.
 
+use super::super::receipts::Credited;
 use super::gather::{By, Gatherer, Got, Way};
 use super::lanes::NoAnswer;
 use super::messages::Status;
@@ -149,7 +150,8 @@ impl X402 {
         let voucher = Packed(&claim.voucher);
         let channel = self.engine.hasher().channel(voucher);
         let transaction = Some(commitment(channel, voucher.cumulative()));
-        let receipt = Some(receipt(&self.engine, claim.voucher, lsn).await?);
+        let credited = Credited { voucher: claim.voucher, branch: None, lsn };
+        let receipt = Some(receipt(&self.engine, credited).await?);
         Ok(Status { transaction, receipt, ..Status::of("settled") })
     }
 }

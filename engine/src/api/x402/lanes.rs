@@ -1,6 +1,7 @@
 //! How channels stand, and what became of a payment: for agents that take their lanes up again, and
 //! for whoever lost an answer.
 
+use super::super::receipts::Credited;
 use super::messages::{AskedChannels, Channel, Channels, Status};
 use super::read::decimal;
 use super::receipt;
@@ -113,7 +114,8 @@ pub(super) async fn commitment(
         return Ok(Status { charged, ..Status::of("unknown") });
     }
     let transaction = Some(super::commitment(channel, total));
-    let receipt = Some(receipt(engine, newest.voucher, newest.lsn).await?);
+    let Evidence { voucher, branch, lsn, .. } = newest;
+    let receipt = Some(receipt(engine, Credited { voucher, branch, lsn }).await?);
     Ok(Status { state: "settled", transaction, charged, receipt })
 }
 

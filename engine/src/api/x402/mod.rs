@@ -15,14 +15,15 @@ mod reasons;
 
 use super::access::{Access, Denied, Entrant, Screened};
 use super::door::{Asked, Peer};
-use super::{limited, receipts};
+use super::limited;
+use super::receipts::{self, Credited};
 use crate::ledger::{Call, Refusal};
 use crate::limits::{RATE_HELD_MAX, WEBHOOK_RETRY_SECONDS};
 use crate::metrics::Page;
 use crate::pipeline::{self, NotDone};
 use crate::proof::{Hex, Receipt};
 use crate::settle::{Claims, Engine};
-use crate::types::{Amount, AssetDef, AssetNumber, ChannelId, Lsn, Outcome, Packed, VOUCHER_BYTES};
+use crate::types::{Amount, AssetDef, AssetNumber, ChannelId, Outcome, Packed};
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::Response;
@@ -161,7 +162,13 @@ impl X402 {
             // Without one it is charged all the same: `/status` gives the receipt later.
             extra.receipt = match got.receipt.take() {
                 Some(receipt) => Some(receipt),
-                None => receipt(&self.engine, charge.voucher, got.lsn).await.ok().map(Box::new),
+                None => receipt(
+                    &self.engine,
+                    Credited { voucher: charge.voucher, branch: None, lsn: got.lsn },
+                )
+                .await
+                .ok()
+                .map(Box::new),
             };
         }
         let refused = done.err();
@@ -214,7 +221,7 @@ impl X402 {
             Err(refused) => return Looked { charge: None, found: self.not_brought(way, refused) },
         };
         let channel = self.engine.hasher().channel(Packed(&charge.voucher));
-        let screened = entrant.own().screen(&self.engine, gather::alone(&charge.voucher));
+        let screened = entrant.own().screen(&self.engine, gather::alone(&charge.voucher).into());
         let found = match screened {
             Screened { kept_back: Some(kept), .. } => {
                 let outcome = kept.first().and_then(|byte| Outcome::from_byte(*byte));
@@ -331,13 +338,9 @@ fn commitment(channel: ChannelId, cumulative: Amount) -> String {
     format!("{channel}:{}", cumulative.0)
 }
 
-/// The engine's word that a voucher was credited by this record.
-async fn receipt(
-    engine: &Engine,
-    voucher: [u8; VOUCHER_BYTES],
-    lsn: Lsn,
-) -> Result<Receipt, NotDone> {
-    let signed = receipts::sign(engine, &[(voucher, lsn)]).await?;
+/// The engine's word that a voucher was credited.
+async fn receipt(engine: &Engine, credited: Credited) -> Result<Receipt, NotDone> {
+    let signed = receipts::sign(engine, &[credited]).await?;
     // None while the key changes.
     Ok(signed.and_then(|mut signed| signed.pop()).ok_or(pipeline::Busy::Full)?)
 }

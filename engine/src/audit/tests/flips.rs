@@ -55,6 +55,7 @@ fn records(bytes: &[u8]) -> Vec<Range<usize>> {
 /// Makes the digests of all sections anew. `whole` is the export before it was changed.
 fn digest_sections(bytes: &mut [u8], whole: &[u8]) {
     let (hasher, mut link) = (SectionHasher::default(), Digest::ZERO);
+    link.0[..FILE_HEAD].copy_from_slice(&whole[..FILE_HEAD]);
     for (_, body) in sections(whole) {
         link = hasher.digest(
             link,

@@ -79,7 +79,7 @@ pub(super) fn voucher(
     let voucher =
         Voucher { signer, payee, asset, lane, expires_at: EXPIRES, cumulative, signature };
     let (payer, before) = (party(payer), Amount(before));
-    Evidence { payer, before, lsn: Lsn(0), voucher: voucher.pack() }
+    Evidence { payer, before, lsn: Lsn(0), voucher: voucher.pack(), branch: None }
 }
 
 /// What an operator approves or says, signed with their own key.
@@ -400,7 +400,7 @@ impl Made {
                         .evidence
                         .filter(|_| !self.change.sealed)
                         .inspect(|change| change(&mut piece));
-                    writer.evidence(&piece.encode()).unwrap();
+                    writer.evidence(&piece.encoded()).unwrap();
                 }
             }
         }

@@ -22,6 +22,7 @@ fn receipts(made: &Made, count: u64) -> Vec<Receipt> {
         lsn: 3,
         at_us: AT.0,
         path: Some(write_path(path)),
+        bundle_path: None,
         signature: Hex(signed.signature),
     };
     vouchers.into_iter().zip(&paths).map(receipt).collect()

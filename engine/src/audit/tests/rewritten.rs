@@ -56,7 +56,9 @@ fn rewritten(change: Rewrite) -> Report {
                 change(&mut fact);
                 next.frame_fact(1, at, &fact).bytes
             }
-            Entry::Frame(_) | Entry::Charges(..) => unreachable!("an export holds no frame"),
+            Entry::Frame(_) | Entry::Charges(..) | Entry::Bundles(_) => {
+                unreachable!("an export holds no frame")
+            }
         };
         chain = next;
     }
@@ -208,6 +210,7 @@ fn receipt(made: &Made, lane: u64, cumulative: u64, lsn: Lsn) -> Receipt {
         lsn: lsn.0,
         at_us: at.0,
         path: Some(Vec::new()),
+        bundle_path: None,
         signature: Hex(signed.signature),
     }
 }

@@ -64,7 +64,7 @@ fn frame(pool: &Pool, books: &mut Books, rng: &mut ChaCha8Rng, id: u64) -> (Fram
         known.sent = known.sent.max(place + 1);
         sent.push(Sent::Good(number, place));
     }
-    (Frame { frame_id: id, packed: packed.into(), vouchers: Vec::new() }, sent)
+    (Frame { frame_id: id, packed: packed.into(), ..Frame::default() }, sent)
 }
 
 fn acked(books: &mut Books, sent: &[Sent], outcomes: &[u8]) {

@@ -24,39 +24,43 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1ctallystick/v1/vouchers.proto\x12\rtallystick.v1\"S\n\x05\x46rame\x12\x10\n\x08\x66rame_id\x18\x01 \x01(\x04\x12\x0e\n\x06packed\x18\x02 \x01(\x0c\x12(\n\x08vouchers\x18\x03 \x03(\x0b\x32\x16.tallystick.v1.Voucher\"\x80\x01\n\x07Voucher\x12\x0e\n\x06signer\x18\x01 \x01(\x0c\x12\r\n\x05payee\x18\x02 \x01(\x0c\x12\r\n\x05\x61sset\x18\x03 \x01(\r\x12\x0c\n\x04lane\x18\x04 \x01(\x04\x12\x12\n\nexpires_at\x18\x05 \x01(\x03\x12\x12\n\ncumulative\x18\x06 \x01(\x04\x12\x11\n\tsignature\x18\x07 \x01(\x0c\"{\n\x03\x41\x63k\x12\x10\n\x08\x66rame_id\x18\x01 \x01(\x04\x12\x0b\n\x03lsn\x18\x02 \x01(\x04\x12\x10\n\x08outcomes\x18\x03 \x01(\x0c\x12\x10\n\x08\x63redited\x18\x04 \x01(\r\x12\r\n\x05stale\x18\x05 \x01(\r\x12\x10\n\x08rejected\x18\x06 \x01(\r\x12\x10\n\x08position\x18\x07 \x01(\x0c\"c\n\x11GetChannelRequest\x12\x0e\n\x06signer\x18\x01 \x01(\x0c\x12\r\n\x05payee\x18\x02 \x01(\x0c\x12\r\n\x05\x61sset\x18\x03 \x01(\r\x12\x0c\n\x04lane\x18\x04 \x01(\x04\x12\x12\n\nexpires_at\x18\x05 \x01(\x03\"_\n\x07\x43hannel\x12\x12\n\nchannel_id\x18\x01 \x01(\x0c\x12\x12\n\ncumulative\x18\x02 \x01(\x04\x12\x0b\n\x03lsn\x18\x03 \x01(\x04\x12\r\n\x05known\x18\x04 \x01(\x08\x12\x10\n\x08position\x18\x05 \x01(\x0c\"-\n\x07Receipt\x12\x10\n\x08\x64ocument\x18\x01 \x01(\x0c\x12\x10\n\x08position\x18\x02 \x01(\x0c\"C\n\x12GetHeadroomRequest\x12\r\n\x05\x61sset\x18\x01 \x01(\r\x12\x0f\n\x07signers\x18\x02 \x03(\x0c\x12\r\n\x05payee\x18\x03 \x01(\x0c\"A\n\x13GetHeadroomResponse\x12*\n\theadrooms\x18\x01 \x03(\x0b\x32\x17.tallystick.v1.Headroom\"P\n\x08Headroom\x12\x0e\n\x06signer\x18\x01 \x01(\x0c\x12\x0c\n\x04left\x18\x02 \x01(\x04\x12&\n\x06\x62\x65yond\x18\x03 \x01(\x0e\x32\x16.tallystick.v1.Outcome\"\x13\n\x11GetNetworkRequest\"\x85\x01\n\x07Network\x12\x12\n\nnetwork_id\x18\x01 \x01(\x0c\x12\x1a\n\x12\x66rame_vouchers_max\x18\x02 \x01(\r\x12$\n\x1cvoucher_lifetime_seconds_max\x18\x03 \x01(\x03\x12$\n\x06\x61ssets\x18\x04 \x03(\x0b\x32\x14.tallystick.v1.Asset\"4\n\x05\x41sset\x12\x0e\n\x06number\x18\x01 \x01(\r\x12\x0c\n\x04\x63ode\x18\x02 \x01(\t\x12\r\n\x05scale\x18\x03 \x01(\r*\xd7\x04\n\x07Outcome\x12\x17\n\x13OUTCOME_UNSPECIFIED\x10\x00\x12\x14\n\x10OUTCOME_CREDITED\x10\x01\x12\x11\n\rOUTCOME_STALE\x10\x02\x12\x15\n\x11OUTCOME_MALFORMED\x10\x10\x12\x19\n\x15OUTCOME_BAD_SIGNATURE\x10\x11\x12\x1a\n\x16OUTCOME_UNKNOWN_SIGNER\x10\x12\x12\x1a\n\x16OUTCOME_REVOKED_SIGNER\x10\x13\x12\x19\n\x15OUTCOME_UNKNOWN_PAYEE\x10\x14\x12\x19\n\x15OUTCOME_UNKNOWN_ASSET\x10\x15\x12\x18\n\x14OUTCOME_SELF_PAYMENT\x10\x16\x12\x13\n\x0fOUTCOME_EXPIRED\x10\x17\x12\x1d\n\x19OUTCOME_LIFETIME_TOO_LONG\x10\x18\x12\x1b\n\x17OUTCOME_OVER_SIGNER_CAP\x10\x19\x12\x16\n\x12OUTCOME_OVER_LIMIT\x10\x1a\x12\x1b\n\x17OUTCOME_SUSPENDED_PARTY\x10\x1b\x12\x1d\n\x19OUTCOME_TOO_MANY_CHANNELS\x10\x1c\x12\x1d\n\x19OUTCOME_OVER_TOTAL_BUDGET\x10\x1d\x12\x1d\n\x19OUTCOME_OVER_MONTH_BUDGET\x10\x1e\x12\x1b\n\x17OUTCOME_OVER_DAY_BUDGET\x10\x1f\x12\x1c\n\x18OUTCOME_OVER_HOUR_BUDGET\x10 \x12\x18\n\x14OUTCOME_OUT_OF_SCOPE\x10!\x12\x18\n\x14OUTCOME_WRONG_AMOUNT\x10\"2\xa4\x03\n\x08Vouchers\x12\x36\n\x06Stream\x12\x14.tallystick.v1.Frame\x1a\x12.tallystick.v1.Ack(\x01\x30\x01\x12\x32\n\x06Submit\x12\x14.tallystick.v1.Frame\x1a\x12.tallystick.v1.Ack\x12\x46\n\nGetChannel\x12 .tallystick.v1.GetChannelRequest\x1a\x16.tallystick.v1.Channel\x12\x46\n\nGetReceipt\x12 .tallystick.v1.GetChannelRequest\x1a\x16.tallystick.v1.Receipt\x12T\n\x0bGetHeadroom\x12!.tallystick.v1.GetHeadroomRequest\x1a\".tallystick.v1.GetHeadroomResponse\x12\x46\n\nGetNetwork\x12 .tallystick.v1.GetNetworkRequest\x1a\x16.tallystick.v1.Networkb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1ctallystick/v1/vouchers.proto\x12\rtallystick.v1\"\x93\x01\n\x05\x46rame\x12\x10\n\x08\x66rame_id\x18\x01 \x01(\x04\x12\x0e\n\x06packed\x18\x02 \x01(\x0c\x12(\n\x08vouchers\x18\x03 \x03(\x0b\x32\x16.tallystick.v1.Voucher\x12\x16\n\x0epacked_bundles\x18\x04 \x03(\x0c\x12&\n\x07\x62undles\x18\x05 \x03(\x0b\x32\x15.tallystick.v1.Bundle\"R\n\x06\x42undle\x12\x0e\n\x06signer\x18\x01 \x01(\x0c\x12%\n\x07\x65ntries\x18\x02 \x03(\x0b\x32\x14.tallystick.v1.Entry\x12\x11\n\tsignature\x18\x03 \x01(\x0c\"[\n\x05\x45ntry\x12\r\n\x05payee\x18\x01 \x01(\x0c\x12\r\n\x05\x61sset\x18\x02 \x01(\r\x12\x0c\n\x04lane\x18\x03 \x01(\x04\x12\x12\n\nexpires_at\x18\x04 \x01(\x03\x12\x12\n\ncumulative\x18\x05 \x01(\x04\"\x80\x01\n\x07Voucher\x12\x0e\n\x06signer\x18\x01 \x01(\x0c\x12\r\n\x05payee\x18\x02 \x01(\x0c\x12\r\n\x05\x61sset\x18\x03 \x01(\r\x12\x0c\n\x04lane\x18\x04 \x01(\x04\x12\x12\n\nexpires_at\x18\x05 \x01(\x03\x12\x12\n\ncumulative\x18\x06 \x01(\x04\x12\x11\n\tsignature\x18\x07 \x01(\x0c\"{\n\x03\x41\x63k\x12\x10\n\x08\x66rame_id\x18\x01 \x01(\x04\x12\x0b\n\x03lsn\x18\x02 \x01(\x04\x12\x10\n\x08outcomes\x18\x03 \x01(\x0c\x12\x10\n\x08\x63redited\x18\x04 \x01(\r\x12\r\n\x05stale\x18\x05 \x01(\r\x12\x10\n\x08rejected\x18\x06 \x01(\r\x12\x10\n\x08position\x18\x07 \x01(\x0c\"c\n\x11GetChannelRequest\x12\x0e\n\x06signer\x18\x01 \x01(\x0c\x12\r\n\x05payee\x18\x02 \x01(\x0c\x12\r\n\x05\x61sset\x18\x03 \x01(\r\x12\x0c\n\x04lane\x18\x04 \x01(\x04\x12\x12\n\nexpires_at\x18\x05 \x01(\x03\"_\n\x07\x43hannel\x12\x12\n\nchannel_id\x18\x01 \x01(\x0c\x12\x12\n\ncumulative\x18\x02 \x01(\x04\x12\x0b\n\x03lsn\x18\x03 \x01(\x04\x12\r\n\x05known\x18\x04 \x01(\x08\x12\x10\n\x08position\x18\x05 \x01(\x0c\"-\n\x07Receipt\x12\x10\n\x08\x64ocument\x18\x01 \x01(\x0c\x12\x10\n\x08position\x18\x02 \x01(\x0c\"C\n\x12GetHeadroomRequest\x12\r\n\x05\x61sset\x18\x01 \x01(\r\x12\x0f\n\x07signers\x18\x02 \x03(\x0c\x12\r\n\x05payee\x18\x03 \x01(\x0c\"A\n\x13GetHeadroomResponse\x12*\n\theadrooms\x18\x01 \x03(\x0b\x32\x17.tallystick.v1.Headroom\"P\n\x08Headroom\x12\x0e\n\x06signer\x18\x01 \x01(\x0c\x12\x0c\n\x04left\x18\x02 \x01(\x04\x12&\n\x06\x62\x65yond\x18\x03 \x01(\x0e\x32\x16.tallystick.v1.Outcome\"\x13\n\x11GetNetworkRequest\"\xa1\x01\n\x07Network\x12\x12\n\nnetwork_id\x18\x01 \x01(\x0c\x12\x1a\n\x12\x66rame_vouchers_max\x18\x02 \x01(\r\x12$\n\x1cvoucher_lifetime_seconds_max\x18\x03 \x01(\x03\x12$\n\x06\x61ssets\x18\x04 \x03(\x0b\x32\x14.tallystick.v1.Asset\x12\x1a\n\x12\x62undle_entries_max\x18\x05 \x01(\r\"4\n\x05\x41sset\x12\x0e\n\x06number\x18\x01 \x01(\r\x12\x0c\n\x04\x63ode\x18\x02 \x01(\t\x12\r\n\x05scale\x18\x03 \x01(\r*\xd7\x04\n\x07Outcome\x12\x17\n\x13OUTCOME_UNSPECIFIED\x10\x00\x12\x14\n\x10OUTCOME_CREDITED\x10\x01\x12\x11\n\rOUTCOME_STALE\x10\x02\x12\x15\n\x11OUTCOME_MALFORMED\x10\x10\x12\x19\n\x15OUTCOME_BAD_SIGNATURE\x10\x11\x12\x1a\n\x16OUTCOME_UNKNOWN_SIGNER\x10\x12\x12\x1a\n\x16OUTCOME_REVOKED_SIGNER\x10\x13\x12\x19\n\x15OUTCOME_UNKNOWN_PAYEE\x10\x14\x12\x19\n\x15OUTCOME_UNKNOWN_ASSET\x10\x15\x12\x18\n\x14OUTCOME_SELF_PAYMENT\x10\x16\x12\x13\n\x0fOUTCOME_EXPIRED\x10\x17\x12\x1d\n\x19OUTCOME_LIFETIME_TOO_LONG\x10\x18\x12\x1b\n\x17OUTCOME_OVER_SIGNER_CAP\x10\x19\x12\x16\n\x12OUTCOME_OVER_LIMIT\x10\x1a\x12\x1b\n\x17OUTCOME_SUSPENDED_PARTY\x10\x1b\x12\x1d\n\x19OUTCOME_TOO_MANY_CHANNELS\x10\x1c\x12\x1d\n\x19OUTCOME_OVER_TOTAL_BUDGET\x10\x1d\x12\x1d\n\x19OUTCOME_OVER_MONTH_BUDGET\x10\x1e\x12\x1b\n\x17OUTCOME_OVER_DAY_BUDGET\x10\x1f\x12\x1c\n\x18OUTCOME_OVER_HOUR_BUDGET\x10 \x12\x18\n\x14OUTCOME_OUT_OF_SCOPE\x10!\x12\x18\n\x14OUTCOME_WRONG_AMOUNT\x10\"2\xa4\x03\n\x08Vouchers\x12\x36\n\x06Stream\x12\x14.tallystick.v1.Frame\x1a\x12.tallystick.v1.Ack(\x01\x30\x01\x12\x32\n\x06Submit\x12\x14.tallystick.v1.Frame\x1a\x12.tallystick.v1.Ack\x12\x46\n\nGetChannel\x12 .tallystick.v1.GetChannelRequest\x1a\x16.tallystick.v1.Channel\x12\x46\n\nGetReceipt\x12 .tallystick.v1.GetChannelRequest\x1a\x16.tallystick.v1.Receipt\x12T\n\x0bGetHeadroom\x12!.tallystick.v1.GetHeadroomRequest\x1a\".tallystick.v1.GetHeadroomResponse\x12\x46\n\nGetNetwork\x12 .tallystick.v1.GetNetworkRequest\x1a\x16.tallystick.v1.Networkb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'tallystick.v1.vouchers_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_OUTCOME']._serialized_start=1063
-  _globals['_OUTCOME']._serialized_end=1662
-  _globals['_FRAME']._serialized_start=47
-  _globals['_FRAME']._serialized_end=130
-  _globals['_VOUCHER']._serialized_start=133
-  _globals['_VOUCHER']._serialized_end=261
-  _globals['_ACK']._serialized_start=263
-  _globals['_ACK']._serialized_end=386
-  _globals['_GETCHANNELREQUEST']._serialized_start=388
-  _globals['_GETCHANNELREQUEST']._serialized_end=487
-  _globals['_CHANNEL']._serialized_start=489
-  _globals['_CHANNEL']._serialized_end=584
-  _globals['_RECEIPT']._serialized_start=586
-  _globals['_RECEIPT']._serialized_end=631
-  _globals['_GETHEADROOMREQUEST']._serialized_start=633
-  _globals['_GETHEADROOMREQUEST']._serialized_end=700
-  _globals['_GETHEADROOMRESPONSE']._serialized_start=702
-  _globals['_GETHEADROOMRESPONSE']._serialized_end=767
-  _globals['_HEADROOM']._serialized_start=769
-  _globals['_HEADROOM']._serialized_end=849
-  _globals['_GETNETWORKREQUEST']._serialized_start=851
-  _globals['_GETNETWORKREQUEST']._serialized_end=870
-  _globals['_NETWORK']._serialized_start=873
-  _globals['_NETWORK']._serialized_end=1006
-  _globals['_ASSET']._serialized_start=1008
-  _globals['_ASSET']._serialized_end=1060
-  _globals['_VOUCHERS']._serialized_start=1665
-  _globals['_VOUCHERS']._serialized_end=2085
+  _globals['_OUTCOME']._serialized_start=1333
+  _globals['_OUTCOME']._serialized_end=1932
+  _globals['_FRAME']._serialized_start=48
+  _globals['_FRAME']._serialized_end=195
+  _globals['_BUNDLE']._serialized_start=197
+  _globals['_BUNDLE']._serialized_end=279
+  _globals['_ENTRY']._serialized_start=281
+  _globals['_ENTRY']._serialized_end=372
+  _globals['_VOUCHER']._serialized_start=375
+  _globals['_VOUCHER']._serialized_end=503
+  _globals['_ACK']._serialized_start=505
+  _globals['_ACK']._serialized_end=628
+  _globals['_GETCHANNELREQUEST']._serialized_start=630
+  _globals['_GETCHANNELREQUEST']._serialized_end=729
+  _globals['_CHANNEL']._serialized_start=731
+  _globals['_CHANNEL']._serialized_end=826
+  _globals['_RECEIPT']._serialized_start=828
+  _globals['_RECEIPT']._serialized_end=873
+  _globals['_GETHEADROOMREQUEST']._serialized_start=875
+  _globals['_GETHEADROOMREQUEST']._serialized_end=942
+  _globals['_GETHEADROOMRESPONSE']._serialized_start=944
+  _globals['_GETHEADROOMRESPONSE']._serialized_end=1009
+  _globals['_HEADROOM']._serialized_start=1011
+  _globals['_HEADROOM']._serialized_end=1091
+  _globals['_GETNETWORKREQUEST']._serialized_start=1093
+  _globals['_GETNETWORKREQUEST']._serialized_end=1112
+  _globals['_NETWORK']._serialized_start=1115
+  _globals['_NETWORK']._serialized_end=1276
+  _globals['_ASSET']._serialized_start=1278
+  _globals['_ASSET']._serialized_end=1330
+  _globals['_VOUCHERS']._serialized_start=1935
+  _globals['_VOUCHERS']._serialized_end=2355
 # @@protoc_insertion_point(module_scope)

@@ -114,7 +114,8 @@ Global___Outcome: _TypeAlias = Outcome  # noqa: Y015
 
 @_typing.final
 class Frame(_message.Message):
-    """Vouchers sent together. Order within a frame is kept: packed first, then structured.
+    """Vouchers sent together. Order within a frame is kept: packed first, then structured, then the entries of packed
+    bundles, then those of structured ones.
     The outcomes are exactly those of the same vouchers sent one at a time.
     """
 
@@ -123,6 +124,8 @@ class Frame(_message.Message):
     FRAME_ID_FIELD_NUMBER: _builtins.int
     PACKED_FIELD_NUMBER: _builtins.int
     VOUCHERS_FIELD_NUMBER: _builtins.int
+    PACKED_BUNDLES_FIELD_NUMBER: _builtins.int
+    BUNDLES_FIELD_NUMBER: _builtins.int
     frame_id: _builtins.int
     """Chosen by the client and echoed in the ack. Not checked for uniqueness: resending is harmless."""
     packed: _builtins.bytes
@@ -131,20 +134,102 @@ class Frame(_message.Message):
     def vouchers(self) -> _containers.RepeatedCompositeFieldContainer[Global___Voucher]:
         """The same thing for clients that would rather not pack bytes."""
 
+    @_builtins.property
+    def packed_bundles(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
+        """Bundles, each in its packed form: 96 + n x 60 bytes (docs/FORMATS.md). An engine of before knows none, answers nothing
+        about them and says so in Network: `bundle_entries_max` is 0.
+        """
+
+    @_builtins.property
+    def bundles(self) -> _containers.RepeatedCompositeFieldContainer[Global___Bundle]:
+        """The same thing for clients that would rather not pack bytes."""
+
     def __init__(
         self,
         *,
         frame_id: _builtins.int = ...,
         packed: _builtins.bytes = ...,
         vouchers: _abc.Iterable[Global___Voucher] | None = ...,
+        packed_bundles: _abc.Iterable[_builtins.bytes] | None = ...,
+        bundles: _abc.Iterable[Global___Bundle] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["frame_id", b"frame_id", "packed", b"packed", "vouchers", b"vouchers"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bundles", b"bundles", "frame_id", b"frame_id", "packed", b"packed", "packed_bundles", b"packed_bundles", "vouchers", b"vouchers"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Frame: _TypeAlias = Frame  # noqa: Y015
+
+@_typing.final
+class Bundle(_message.Message):
+    """One signature over up to 64 totals of channels of one signer. Each entry counts as a voucher: it has an outcome of its
+    own, is credited by the same rule, and is proved alone. A signature that is not valid refuses all of them; what is
+    stale is told so all the same. A channel that stands in it twice is credited in order. Who may not bring one of its
+    entries is told OUTCOME_OUT_OF_SCOPE for all of them.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SIGNER_FIELD_NUMBER: _builtins.int
+    ENTRIES_FIELD_NUMBER: _builtins.int
+    SIGNATURE_FIELD_NUMBER: _builtins.int
+    signer: _builtins.bytes
+    """32 bytes, ed25519 public key"""
+    signature: _builtins.bytes
+    """64 bytes, R then S"""
+    @_builtins.property
+    def entries(self) -> _containers.RepeatedCompositeFieldContainer[Global___Entry]:
+        """1 to 64"""
+
+    def __init__(
+        self,
+        *,
+        signer: _builtins.bytes = ...,
+        entries: _abc.Iterable[Global___Entry] | None = ...,
+        signature: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["entries", b"entries", "signature", b"signature", "signer", b"signer"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Bundle: _TypeAlias = Bundle  # noqa: Y015
+
+@_typing.final
+class Entry(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PAYEE_FIELD_NUMBER: _builtins.int
+    ASSET_FIELD_NUMBER: _builtins.int
+    LANE_FIELD_NUMBER: _builtins.int
+    EXPIRES_AT_FIELD_NUMBER: _builtins.int
+    CUMULATIVE_FIELD_NUMBER: _builtins.int
+    payee: _builtins.bytes
+    """32 bytes, PartyId"""
+    asset: _builtins.int
+    lane: _builtins.int
+    expires_at: _builtins.int
+    """unix seconds; part of the channel"""
+    cumulative: _builtins.int
+    """the channel's running total, in asset units"""
+    def __init__(
+        self,
+        *,
+        payee: _builtins.bytes = ...,
+        asset: _builtins.int = ...,
+        lane: _builtins.int = ...,
+        expires_at: _builtins.int = ...,
+        cumulative: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["asset", b"asset", "cumulative", b"cumulative", "expires_at", b"expires_at", "lane", b"lane", "payee", b"payee"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Entry: _TypeAlias = Entry  # noqa: Y015
 
 @_typing.final
 class Voucher(_message.Message):
@@ -205,7 +290,7 @@ class Ack(_message.Message):
     credited: a voucher that is refused for its payer's limit is journaled, too.
     """
     outcomes: _builtins.bytes
-    """One byte per voucher, in frame order: a value of Outcome."""
+    """One byte per voucher, and per entry of a bundle, in frame order: a value of Outcome."""
     credited: _builtins.int
     stale: _builtins.int
     rejected: _builtins.int
@@ -435,10 +520,13 @@ class Network(_message.Message):
     FRAME_VOUCHERS_MAX_FIELD_NUMBER: _builtins.int
     VOUCHER_LIFETIME_SECONDS_MAX_FIELD_NUMBER: _builtins.int
     ASSETS_FIELD_NUMBER: _builtins.int
+    BUNDLE_ENTRIES_MAX_FIELD_NUMBER: _builtins.int
     network_id: _builtins.bytes
     """32 bytes"""
     frame_vouchers_max: _builtins.int
     voucher_lifetime_seconds_max: _builtins.int
+    bundle_entries_max: _builtins.int
+    """Entries of one bundle; 0: this engine takes none. All entries of a frame count among its vouchers."""
     @_builtins.property
     def assets(self) -> _containers.RepeatedCompositeFieldContainer[Global___Asset]: ...
     def __init__(
@@ -448,10 +536,11 @@ class Network(_message.Message):
         frame_vouchers_max: _builtins.int = ...,
         voucher_lifetime_seconds_max: _builtins.int = ...,
         assets: _abc.Iterable[Global___Asset] | None = ...,
+        bundle_entries_max: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["assets", b"assets", "frame_vouchers_max", b"frame_vouchers_max", "network_id", b"network_id", "voucher_lifetime_seconds_max", b"voucher_lifetime_seconds_max"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["assets", b"assets", "bundle_entries_max", b"bundle_entries_max", "frame_vouchers_max", b"frame_vouchers_max", "network_id", b"network_id", "voucher_lifetime_seconds_max", b"voucher_lifetime_seconds_max"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

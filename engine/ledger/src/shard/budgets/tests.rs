@@ -217,7 +217,7 @@ impl World {
         .pack();
         let voucher = Packed(&packed);
         let channel = ChannelHasher::new(NETWORK).channel(voucher);
-        let own = [Checked { voucher, channel, verdict: Verdict::Valid, rise: None }];
+        let own = [Checked { voucher, channel, verdict: Verdict::Valid, rise: None, tree: None }];
         let count = u16::try_from(self.shards.len()).unwrap();
         let (lsn, at) = (self.next(), Timestamp(self.at));
         let mut found = None;

@@ -183,7 +183,13 @@ impl World {
             let own: Vec<_> = frame.iter().filter(|one| owner(one) == shard.index()).collect();
             let checked = own.iter().map(|asked| {
                 let (voucher, verdict) = (Packed(&asked.packed), asked.verdict);
-                Checked { voucher, channel: hasher.channel(voucher), verdict, rise: None }
+                Checked {
+                    voucher,
+                    channel: hasher.channel(voucher),
+                    verdict,
+                    rise: None,
+                    tree: None,
+                }
             });
             let checked: Vec<Checked<'_>> = checked.collect();
             let mut outcomes = Vec::new();

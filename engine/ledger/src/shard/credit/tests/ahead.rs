@@ -50,7 +50,7 @@ impl World {
         let packed = voucher.pack();
         let (voucher, hasher) = (Packed(&packed), ChannelHasher::new(NETWORK));
         let (channel, verdict) = (hasher.channel(voucher), Verdict::Valid);
-        let checked = Checked { voucher, channel, verdict, rise: None };
+        let checked = Checked { voucher, channel, verdict, rise: None, tree: None };
         let mut outcomes = Vec::new();
         self.lsn = self.lsn.next();
         self.shards[at].credit(self.lsn, self.at, &[checked], &mut outcomes);

@@ -43,7 +43,8 @@ impl World {
             let Some(first) = frame.iter().find(owner) else { continue };
             let (voucher, at) = (Packed(&first.packed), self.at);
             let channel = hasher.channel(voucher);
-            let with = |rise| Checked { voucher, channel, verdict: first.verdict, rise };
+            let with =
+                |rise| Checked { voucher, channel, verdict: first.verdict, rise, tree: None };
             let shard = &mut self.shards[place];
             let total = shard.channel(channel).total;
             let right = voucher.cumulative().rise_above(total).unwrap_or(Amount(1));
