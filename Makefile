@@ -4,7 +4,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-tests demo demo-x402 x402-kills test test-evm flip bench bench-recover bench-history bench-batch bench-settle bench-statement bench-flood bench-abuse bench-tls bench-backup bench-x402 bench-compare bench-close bench-overload bench-peers bench-plots lint clean-demo \
+.PHONY: help setup setup-tests demo demo-x402 x402-kills test test-evm flip bench bench-recover bench-history bench-batch bench-settle bench-statement bench-flood bench-abuse bench-tls bench-bundles bench-backup bench-x402 bench-compare bench-close bench-overload bench-peers bench-plots lint clean-demo \
   dist check-unit alerts deny check-verify check-bounds bench-verify fuzz-verify miri-verify crash chaos age sim sim-canary check \
   rocksdb
 
@@ -44,6 +44,9 @@ ABUSE_ARGS ?=
 # Rounds of `make bench-tls`, and more of its arguments: see tls --help.
 TLS_ROUNDS ?= 5
 TLS_ARGS ?=
+# The same of `make bench-bundles`: see bundles --help.
+BUNDLES_ROUNDS ?= 5
+BUNDLES_ARGS ?=
 BACKUP_ROUNDS ?= 5
 BACKUP_ARGS ?=
 # What `make x402-kills` pays and kills.
@@ -192,6 +195,10 @@ bench-abuse: rocksdb ## An honest client beside what the Internet tries: ABUSE_R
 bench-tls: rocksdb ## What TLS costs of the throughput: TLS_ROUNDS rounds with and without, in turn, medians
 	$(CARGO) build --release --locked --workspace --bin tallystick --bin tallystick-loadgen
 	@$(LOADGEN) tls --engine $(ENGINE) --rounds $(TLS_ROUNDS) $(TLS_ARGS)
+
+bench-bundles: rocksdb ## Credits a second of vouchers and of bundles of eight: BUNDLES_ROUNDS rounds in turn, medians
+	$(CARGO) build --release --locked --workspace --bin tallystick --bin tallystick-loadgen
+	@$(LOADGEN) bundles --engine $(ENGINE) --rounds $(BUNDLES_ROUNDS) $(BUNDLES_ARGS)
 
 bench-backup: rocksdb ## What backups cost who waits for acks: BACKUP_ROUNDS rounds with and without, in turn, medians
 	$(CARGO) build --release --locked --workspace --bin tallystick --bin tallystick-loadgen

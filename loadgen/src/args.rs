@@ -6,6 +6,7 @@ use crate::bench::close::CloseArgs;
 use crate::bench::compare::CompareArgs;
 use crate::bench::overload::OverloadArgs;
 use crate::bench::peers::PeersArgs;
+use crate::bundles::BundlesArgs;
 use crate::floods::FloodsArgs;
 use crate::versus::TlsArgs;
 use crate::x402::X402Args;
@@ -49,6 +50,8 @@ pub enum Command {
     Floods(FloodsArgs),
     /// What TLS costs: engines with and without it in turn, and medians.
     Tls(TlsArgs),
+    /// The same load in vouchers and in bundles, on engines of their own, in turn.
+    Bundles(BundlesArgs),
     /// What backups cost: engines with and without them in turn, and medians.
     Backup(BackupArgs),
     /// Payments over HTTP (x402): an engine and a facilitator of the reference SDK in turn.
@@ -221,6 +224,9 @@ pub struct TrafficArgs {
     /// Share of vouchers that would take their payer over its credit limit.
     #[arg(long, default_value = "0.01", value_name = "SHARE")]
     pub over_limit: Share,
+    /// Entries of a bundle: a payer signs so many totals at once; 1: vouchers.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub bundle: u16,
     /// When vouchers expire, in unix seconds [default: in a day, rounded up to the hour]. Part of
     /// every voucher: name it to get the same bytes at another time.
     #[arg(long, value_name = "SECONDS")]
@@ -355,6 +361,13 @@ impl RunArgs {
                 "--connections x --streams-per-connection is {}; at most {STREAMS_MAX} streams",
                 self.streams()
             ));
+        }
+        let (frame, bundle) = (self.frame, self.traffic.bundle);
+        if !frame.is_multiple_of(bundle) {
+            return Err(format!("--frame is {frame}: it must hold whole bundles of {bundle}"));
+        }
+        if bundle > 1 && (self.crowd.payees < 2 || self.baseline) {
+            return Err("--bundle needs two payees, and measures no --baseline".into());
         }
         self.crowd.both()?;
         if self.crowd.payers == 1 && self.crowd.payees == 1 && self.crowd.both()? == 1 {

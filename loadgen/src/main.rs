@@ -14,6 +14,7 @@ mod bank;
 mod baseline;
 mod bench;
 mod books;
+mod bundles;
 mod camt;
 mod crowd;
 mod demo;
@@ -112,6 +113,7 @@ async fn command(command: Command) -> Result<bool, Error> {
             print(&if args.json { report.json() } else { report.text() });
             Ok(report.good())
         }
+        Command::Bundles(args) => bundles::bundles(&args).await,
         Command::Floods(args) => floods::floods(&args).await,
         Command::Tls(args) => versus::versus(&args).await,
         Command::Backup(args) => backups::backups(&args).await,

@@ -69,9 +69,14 @@ pub fn draw(crowd: &Crowd, traffic: &TrafficArgs) -> Vec<Planned> {
     let count = usize::try_from(traffic.vouchers).expect("vouchers fit memory");
     let mut draw = Draw::new(crowd, traffic);
     let mut planned: Vec<Planned> = Vec::with_capacity(count);
-    for _ in 0..count {
-        let next = draw.next(&planned);
-        planned.push(next);
+    while planned.len() < count {
+        match usize::from(traffic.bundle) {
+            1 => {
+                let next = draw.next(&planned);
+                planned.push(next);
+            }
+            size => draw.bundle(size.min(count - planned.len()), &mut planned),
+        }
     }
     planned
 }
@@ -150,6 +155,44 @@ impl<'a> Draw<'a> {
             Kind::OverLimit => (kind, *total + LIMIT + rise),
         };
         Planned { payer, payee, lane, kind, cumulative }
+    }
+
+    /// Entries of one payer, which it signs together: each of its own kind, or a bad signature over
+    /// all of them.
+    fn bundle(&mut self, size: usize, planned: &mut Vec<Planned>) {
+        let (payer, _) = self.pair();
+        let is_bad = self.kind() == Kind::BadSignature;
+        for _ in 0..size {
+            let kind = match self.kind() {
+                _ if is_bad => Kind::BadSignature,
+                Kind::BadSignature => Kind::Credited,
+                kind @ (Kind::Credited | Kind::Stale | Kind::OverLimit) => kind,
+            };
+            let payee = self.payee_of(payer);
+            let lane = self.rng.random_range(0..self.traffic.lanes);
+            let rise = self.rng.random_range(1..=RISE_MAX);
+            let total = self.totals.entry((payer, payee, lane)).or_default();
+            let (kind, cumulative) = match kind {
+                Kind::Stale if *total > 0 => (kind, *total),
+                Kind::Credited | Kind::Stale => {
+                    *total += rise;
+                    (Kind::Credited, *total)
+                }
+                Kind::BadSignature => (kind, *total + rise),
+                Kind::OverLimit => (kind, *total + LIMIT + rise),
+            };
+            planned.push(Planned { payer, payee, lane, kind, cumulative });
+        }
+    }
+
+    /// Whom a payer pays; of several payees never itself.
+    fn payee_of(&mut self, payer: Party) -> Party {
+        let payees = self.crowd.payees();
+        let place = index(rank(self.payee_rank.sample(&mut self.rng)));
+        match payees[place] == payer {
+            true => payees[(place + 1) % payees.len()],
+            false => payees[place],
+        }
     }
 
     fn kind(&mut self) -> Kind {
@@ -238,6 +281,7 @@ pub mod tests {
         let args = CrowdArgs { payers: 12, payees: 6, both: Some("20%".parse().unwrap()), seed };
         let share = |text: &str| text.parse().unwrap();
         let traffic = TrafficArgs {
+            bundle: 1,
             vouchers,
             lanes: 2,
             zipf: 1.0,

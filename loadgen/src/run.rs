@@ -142,8 +142,15 @@ async fn agree(args: &RunArgs, clients: &mut Clients) -> Result<Terms, Error> {
             "--expires-at is {expires_at}, which is not within {most} s from now ({now})"
         )));
     }
+    let bundle = usize::from(args.traffic.bundle);
+    if bundle > 1 && u32::from(args.traffic.bundle) > network.bundle_entries_max {
+        return Err(Error::Usage(format!(
+            "--bundle is {bundle}, but this engine takes bundles of up to {} entries",
+            network.bundle_entries_max
+        )));
+    }
     let network = Network::new(id);
-    Ok(Terms { network, asset: args.asset, expires_at, run: args.traffic.run })
+    Ok(Terms { network, asset: args.asset, expires_at, run: args.traffic.run, bundle })
 }
 
 /// In a day, rounded up to the hour.

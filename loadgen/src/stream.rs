@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
-use tallystick_client::voucher::{Fields, VOUCHER_BYTES, outcome};
+use tallystick_client::voucher::outcome;
 use tallystick_proto::v1::{Ack, Frame};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
@@ -200,11 +200,8 @@ fn frames(signed: &Signed, size: usize) -> usize {
 /// One of them; its id is its number.
 fn frame(signed: &Signed, size: usize, number: usize) -> Frame {
     let to = signed.expected.len().min((number + 1) * size);
-    Frame {
-        frame_id: u64::try_from(number).expect("frames are counted in 64 bits"),
-        packed: signed.packed.slice(number * size * VOUCHER_BYTES..to * VOUCHER_BYTES),
-        ..Frame::default()
-    }
+    let id = u64::try_from(number).expect("frames are counted in 64 bits");
+    signed.frame(id, number * size..to)
 }
 
 struct Stream {
@@ -327,7 +324,6 @@ impl Stream {
     }
 
     fn describe(&self, voucher: usize, ack: &Ack, expected: u8, got: u8) -> String {
-        let (fields, _) = Fields::unpack(&self.signed.packed.as_chunks().0[voucher]);
         format!(
             "stream {}, frame {}, lsn {}, voucher {} of the stream: expected {}, got {}; {}",
             self.index,
@@ -336,7 +332,7 @@ impl Stream {
             voucher,
             outcome::name(expected),
             outcome::name(got),
-            fields
+            self.signed.describe(voucher)
         )
     }
 
@@ -352,6 +348,7 @@ impl Stream {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tallystick_client::voucher::VOUCHER_BYTES;
 
     #[test]
     fn open_loop_latency_counts_from_the_intended_time() {
@@ -391,7 +388,7 @@ mod tests {
     fn frames_cover_every_voucher_once() {
         let bytes: Vec<u8> =
             (0..10 * VOUCHER_BYTES).map(|i| u8::try_from(i % 251).unwrap()).collect();
-        let signed = Signed { packed: bytes.clone().into(), expected: vec![1; 10] };
+        let signed = Signed { packed: bytes.clone().into(), bundle: 1, expected: vec![1; 10] };
         for size in [1, 3, 5, 10, 11] {
             let numbers = 0..frames(&signed, size);
             let sent: Vec<u8> = numbers.flat_map(|n| frame(&signed, size, n).packed).collect();

@@ -89,6 +89,7 @@ impl Pool {
             asset: args.asset,
             expires_at: tomorrow(i64::try_from(now).unwrap_or(i64::MAX)),
             run: args.traffic.run,
+            bundle: usize::from(args.traffic.bundle),
         };
         let signed = sign_ahead(crowd.clone(), terms, planned.clone()).await;
         Ok(Self { args, crowd, planned, signed })
