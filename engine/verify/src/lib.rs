@@ -7,14 +7,15 @@
 //! knows what a message means, whose key it is, or that there is a ledger. `docs/VERIFY.md` is the
 //! paper that a reviewer reads beside this code.
 //!
-//! `unsafe` is allowed in two places only: the vector instructions in `lanes/`, and the shared
-//! pointers of `tables.rs`.
+//! `unsafe` is allowed in three places only: the vector instructions in `lanes/`, the shared
+//! pointers of `tables.rs`, and the pages that `memory.rs` asks for.
 
 mod backend;
 mod confirm;
 mod key;
 #[cfg(target_arch = "x86_64")]
 mod lanes;
+mod memory;
 #[cfg(test)]
 mod model;
 mod portable;

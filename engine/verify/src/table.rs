@@ -6,6 +6,8 @@
 //! stride. A larger table has a smaller stride: fewer doublings, or a wider window: fewer
 //! additions.
 
+use crate::memory::Room;
+
 /// How a table is laid out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Shape {
@@ -139,15 +141,14 @@ impl Tier {
 pub(crate) struct Table {
     pub owner: [u8; 32],
     pub tier: Tier,
-    pub entries: Box<[Entry]>,
+    pub entries: Room,
     checksum: u64,
 }
 
 impl Table {
-    pub fn new(owner: [u8; 32], tier: Tier, entries: Box<[Entry]>) -> Self {
+    pub fn new(owner: [u8; 32], tier: Tier, entries: &[Entry]) -> Self {
         assert_eq!(entries.len(), tier.shape().entries(), "a table has the entries of its shape");
-        let checksum = checksum(&entries);
-        Self { owner, tier, entries, checksum }
+        Self { owner, tier, entries: Room::of(entries), checksum: checksum(entries) }
     }
 
     /// Whether it still is what was built.
@@ -158,7 +159,7 @@ impl Table {
     /// A copy with one bit of each entry flipped, under the old checksum: a failing memory.
     #[cfg(test)]
     pub fn damaged(&self) -> Self {
-        let mut entries = self.entries.clone();
+        let mut entries = Room::of(&self.entries);
         entries.iter_mut().for_each(|entry| entry.xy2d[1] ^= 1 << 17);
         Self { owner: self.owner, tier: self.tier, entries, checksum: self.checksum }
     }
@@ -192,8 +193,8 @@ mod tests {
 
     #[test]
     fn every_flipped_bit_of_a_table_is_seen() {
-        let entries = vec![Entry::ZERO; Shape::SMALL.entries()].into_boxed_slice();
-        let mut table = Table::new([0; 32], Tier::Small, entries);
+        let entries = vec![Entry::ZERO; Shape::SMALL.entries()];
+        let mut table = Table::new([0; 32], Tier::Small, &entries);
         assert!(table.is_intact());
         for entry in 0..table.entries.len() {
             for bit in 0..256 {

@@ -151,13 +151,7 @@ impl Tables {
 
     /// Puts the key's table where room was taken for it. Its table of the other tier, if it had
     /// one, makes room for others.
-    pub fn put(
-        &self,
-        place: &Place,
-        key: &Key,
-        entries: Box<[crate::table::Entry]>,
-        guard: &Guard,
-    ) {
+    pub fn put(&self, place: &Place, key: &Key, entries: &[crate::table::Entry], guard: &Guard) {
         let table = Table::new(*key.bytes(), place.tier, entries);
         self.tier(place.tier).replace(place.slot, Some(table), guard);
         let before = key.place.swap(place.to_bits(), Ordering::AcqRel);
@@ -306,7 +300,7 @@ mod tests {
     fn give(tables: &Tables, tier: Tier, key: &Key, guard: &Guard) -> bool {
         let places = tables.reserve(tier, 1);
         for place in &places {
-            tables.put(place, key, entries(key, tier), guard);
+            tables.put(place, key, &entries(key, tier), guard);
         }
         !places.is_empty()
     }

@@ -4,6 +4,7 @@
 use crate::backend::{Backend, Unavailable};
 use crate::confirm::Allowance;
 use crate::key::Key;
+use crate::memory::Room;
 use crate::table::{Entry, Shape, Table, Tier};
 use crate::tables::{Tables, TierStatus};
 use crate::{portable, reference};
@@ -307,18 +308,18 @@ impl Verifier {
         };
         for ((key, place), entries) in keys.iter().zip(&places).zip(built) {
             // A key that is no point has no valid signature, so it never earns a table.
-            self.tables.put(place, key, entries.expect("the key is a point"), guard);
+            self.tables.put(place, key, &entries.expect("the key is a point"), guard);
         }
     }
 }
 
 /// The multiples of the base point, made at the first use.
 fn base() -> &'static [Entry] {
-    static BASE: OnceLock<Box<[Entry]>> = OnceLock::new();
+    static BASE: OnceLock<Room> = OnceLock::new();
     BASE.get_or_init(|| {
         let point = curve25519_dalek::constants::ED25519_BASEPOINT_COMPRESSED;
         let minus = portable::negated(point.to_bytes());
-        portable::build(&minus, Shape::BASE).expect("it is a point")
+        Room::of(&portable::build(&minus, Shape::BASE).expect("it is a point"))
     })
 }
 

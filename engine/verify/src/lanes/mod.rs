@@ -59,13 +59,17 @@ pub(crate) fn build(keys: &[&Key], shape: Shape) -> Vec<Option<Box<[Entry]>>> {
     tables.map(|(lane, table)| (is_point >> lane & 1 == 1).then_some(table)).collect()
 }
 
-/// The jobs of one tier, in groups.
+/// The jobs of one tier, in groups; by table, so that what checks of one key read of it is read
+/// together, while a cache has it.
 fn groups_of<'j>(jobs: &'j [Job<'j>], tier: Option<Tier>) -> Vec<([usize; LANES], usize)> {
-    let own =
-        |(i, job): (usize, &Job<'_>)| (job.table.map(|table| table.tier) == tier).then_some(i);
-    let members: Vec<usize> = jobs.iter().enumerate().filter_map(own).collect();
-    let group = |chunk: &[usize]| {
-        (std::array::from_fn(|lane| chunk[lane.min(chunk.len() - 1)]), chunk.len())
+    let own = |(i, job): (usize, &Job<'_>)| {
+        let place = job.table.map_or(0, |table| table.entries.as_ptr().addr());
+        (job.table.map(|table| table.tier) == tier).then_some((place, i))
+    };
+    let mut members: Vec<(usize, usize)> = jobs.iter().enumerate().filter_map(own).collect();
+    members.sort_unstable();
+    let group = |chunk: &[(usize, usize)]| {
+        (std::array::from_fn(|lane| chunk[lane.min(chunk.len() - 1)].1), chunk.len())
     };
     members.chunks(LANES).map(group).collect()
 }

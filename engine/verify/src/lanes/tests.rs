@@ -61,7 +61,7 @@ fn each_verdict_is_the_reference_s_wherever_a_check_stands() {
         .map(|(i, key)| {
             let tier = [None, Some(Tier::Small), Some(Tier::Large), Some(Tier::Hot)][i % 4]?;
             let entries = portable::build(key.bytes(), tier.shape()).unwrap();
-            Some(Table::new(*key.bytes(), tier, entries))
+            Some(Table::new(*key.bytes(), tier, &entries))
         })
         .collect();
     let messages: Vec<Vec<u8>> = (0..27_u8).map(|i| vec![i; usize::from(i) * 9]).collect();

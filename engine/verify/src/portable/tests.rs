@@ -26,7 +26,7 @@ impl Signer {
         let secret = Scalar::from(seed) * Scalar::from(0x9e37_79b9_7f4a_7c15_u64).invert();
         let key = EdwardsPoint::mul_base(&secret).compress().0;
         let table =
-            |tier: Tier| Table::new(key, tier, build(&key, tier.shape()).expect("it is a point"));
+            |tier: Tier| Table::new(key, tier, &build(&key, tier.shape()).expect("it is a point"));
         Self { secret, key: Key::new(key), tables: Tier::ALL.map(table) }
     }
 
@@ -233,8 +233,8 @@ fn a_damaged_table_harms_nobody_but_its_own_key() {
     let check_of = Check { key: &signer.key, message: b"failing memory", signature: &signature };
     for tier in Tier::ALL {
         let intact = &signer.tables[tier as usize];
-        let nothing = vec![Entry::ZERO; tier.shape().entries()].into();
-        for damaged in [intact.damaged(), Table::new(*signer.key.bytes(), tier, nothing)] {
+        let nothing = vec![Entry::ZERO; tier.shape().entries()];
+        for damaged in [intact.damaged(), Table::new(*signer.key.bytes(), tier, &nothing)] {
             let jobs = [intact, &damaged, intact].map(|t| Job { check: &check_of, table: Some(t) });
             let mut found = Vec::new();
             check(&jobs, base(), &mut found);

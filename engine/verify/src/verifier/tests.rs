@@ -168,12 +168,12 @@ fn a_table_that_was_given_away_is_not_taken_for_one_s_own() {
     let places = tables.reserve(Tier::Small, 8);
     assert_eq!(places.len(), 1);
     assert!(tables.reserve(Tier::Small, 1).is_empty(), "what is reserved is not given away");
-    tables.put(&places[0], first, entries(first), &guard);
+    tables.put(&places[0], first, &entries(first), &guard);
     assert!(tables.find(first, &guard).is_some_and(Table::is_intact));
     // The first sweep spares it, the second finds it unused.
     assert!(tables.reserve(Tier::Small, 8).is_empty());
     let places = tables.reserve(Tier::Small, 8);
-    tables.put(&places[0], second, entries(second), &guard);
+    tables.put(&places[0], second, &entries(second), &guard);
     assert!(tables.find(first, &guard).is_none());
     assert_eq!(tables.find(second, &guard).unwrap().owner, *second.bytes());
 }
