@@ -20,7 +20,7 @@ use crate::verifier::Job;
 use field::{Field, from_lanes};
 use group::{Buffers, Computed, Group};
 use point::{Point, encode, entry_words, invert_all, multiples};
-use vector::{Cpu, LANES, Mask};
+use vector::{Cpu, LANES, Mask, Vector};
 
 /// What one thread keeps between its calls.
 #[derive(Debug, Default)]
@@ -127,10 +127,13 @@ fn tiny_tables(
 ) -> (Vec<Box<[Entry]>>, Vec<Mask>) {
     let mut points = Vec::with_capacity(cold.len() * Shape::TINY.entries());
     let mut masks = Vec::with_capacity(cold.len());
-    for (members, _) in cold {
-        let (key, is_point) = minus_keys(cpu, members.map(|i| jobs[i].check.key));
-        multiples(key, Shape::TINY, &mut points);
-        masks.push(is_point);
+    for two in cold.chunks(2) {
+        let keys = |nth: usize| two[nth.min(two.len() - 1)].0.map(|i| jobs[i].check.key);
+        let keys = [key_words(cpu, keys(0)), key_words(cpu, keys(1))];
+        for (key, is_point) in Point::decompress_two(keys).into_iter().take(two.len()) {
+            multiples(key.negate(), Shape::TINY, &mut points);
+            masks.push(is_point);
+        }
     }
     let mut tables = Vec::with_capacity(cold.len() * LANES);
     if !points.is_empty() {
@@ -145,18 +148,16 @@ fn tiny_tables(
 
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512ifma,avx512vbmi2")]
 fn build_on(cpu: Cpu, keys: [&Key; LANES], shape: Shape) -> ([Box<[Entry]>; LANES], Mask) {
-    let (key, is_point) = minus_keys(cpu, keys);
+    let (key, is_point) = Point::decompress(key_words(cpu, keys));
     let mut points = Vec::with_capacity(shape.entries());
-    multiples(key, shape, &mut points);
+    multiples(key.negate(), shape, &mut points);
     let inverses = inverses_of(cpu, &points);
     (entries_of(&points, &inverses), is_point)
 }
 
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512ifma,avx512vbmi2")]
-fn minus_keys(cpu: Cpu, keys: [&Key; LANES]) -> (Point, Mask) {
-    let words = from_lanes(cpu, keys.map(|key| crate::scalar::words(key.bytes())));
-    let (point, is_point) = Point::decompress(words);
-    (point.negate(), is_point)
+fn key_words(cpu: Cpu, keys: [&Key; LANES]) -> [Vector; 4] {
+    from_lanes(cpu, keys.map(|key| crate::scalar::words(key.bytes())))
 }
 
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512ifma,avx512vbmi2")]

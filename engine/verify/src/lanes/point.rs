@@ -176,17 +176,46 @@ impl Point {
     /// canonical.
     #[inline(always)]
     pub fn decompress(words: [Vector; 4]) -> (Self, Mask) {
+        let [power] = Field::power_p58([Self::radicand(words)]);
+        Self::with_power(words, power)
+    }
+
+    /// The same of two eights, for less than twice the time.
+    #[inline(always)]
+    pub fn decompress_two([first, second]: [[Vector; 4]; 2]) -> [(Self, Mask); 2] {
+        let radicands = [Self::radicand(first), Self::radicand(second)];
+        let [of_first, of_second] = Field::power_p58(radicands);
+        [Self::with_power(first, of_first), Self::with_power(second, of_second)]
+    }
+
+    /// y, and u and v with x^2 = u / v.
+    #[inline(always)]
+    fn fraction(words: [Vector; 4]) -> (Field, Field, Field) {
+        let cpu = words[0].cpu();
+        let one = Field::one(cpu);
+        let y = Field::unpack(words);
+        let yy = y.square().carry();
+        (y, yy.minus(one), yy.mul_carry(Field::splat(cpu, D)).plus(one))
+    }
+
+    /// u v^7.
+    #[inline(always)]
+    fn radicand(words: [Vector; 4]) -> Field {
+        let (_, u, v) = Self::fraction(words);
+        let v3 = v.square().carry().mul_carry(v);
+        u.mul_carry(v3.square().carry().mul_carry(v))
+    }
+
+    /// `decompress`, given (u v^7)^((p - 5) / 8).
+    #[inline(always)]
+    fn with_power(words: [Vector; 4], power: Field) -> (Self, Mask) {
         let cpu = words[0].cpu();
         let one = Field::one(cpu);
         let sign = words[3].negative();
-        let y = Field::unpack(words);
-        let yy = y.square().carry();
-        let u = yy.minus(one);
-        let v = yy.mul_carry(Field::splat(cpu, D)).plus(one);
+        let (y, u, v) = Self::fraction(words);
         // x = u v^3 (u v^7)^((p - 5) / 8), times sqrt(-1) if v x^2 = -u.
         let v3 = v.square().carry().mul_carry(v);
-        let v7 = v3.square().carry().mul_carry(v);
-        let x = u.mul_carry(v7).power_p58().mul_carry(u).mul_carry(v3);
+        let x = power.mul_carry(u).mul_carry(v3);
         let vxx = v.mul_carry(x.square().carry()).pack();
         let direct = equal(vxx, u.pack());
         let turned = equal(vxx, u.negate().pack());
@@ -409,6 +438,14 @@ mod tests {
                 assert_eq!(is_point >> lane & 1 == 1, expected.is_some());
                 points += usize::from(expected.is_some());
             }
+            let mut turned = rows;
+            turned.rotate_left(3);
+            let two = [from_lanes(cpu, rows), from_lanes(cpu, turned)];
+            let [first, second] = Point::decompress_two(two);
+            assert_eq!((first.1, second.1), (is_point, is_point.rotate_right(3)));
+            let expected_point = |i: usize| expected[i % LANES].unwrap_or(EdwardsPoint::identity());
+            assert_same(first.0, std::array::from_fn(expected_point), "first of two");
+            assert_same(second.0, std::array::from_fn(|i| expected_point(i + 3)), "second of two");
             // A lane that is none holds the neutral element: it cannot spoil a shared inversion.
             assert_same(point, expected.map(|p| p.unwrap_or(EdwardsPoint::identity())), "point");
         }
