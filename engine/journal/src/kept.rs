@@ -26,6 +26,8 @@ use tallystick_ledger::{
 const ROWS: usize = 2_000;
 /// Pieces of evidence in one page, for the same size.
 pub const PIECES: usize = 1_200;
+/// Pieces of evidence, of one window, beyond which they lie in files of their own: some 3 MB.
+const OWN_FILES_PIECES: usize = 16 * PIECES;
 /// Accounts or carries in one page of a batch.
 const BATCH_ROWS: usize = 1_000;
 
@@ -59,7 +61,7 @@ fn window_key(window: WindowNumber, section: u8, asset: AssetNumber, piece: usiz
 /// `JournalError` of the storage.
 pub fn put_window(
     tables: &dyn Tables,
-    gathered: &Gathered,
+    gathered: Gathered,
     hands: &impl Hands,
 ) -> Result<SealedWindow, JournalError> {
     let window = gathered.number();
@@ -68,16 +70,13 @@ pub fn put_window(
     if has_page(tables, &from, &to)? {
         tables.remove(Table::Windows, &from, &to)?;
     }
-    // The evidence is most of it, and in order already.
-    let (evidence, sealed) = hands.both(
-        || put_evidence(tables, window, gathered.evidence()),
-        || {
-            let sealed = gathered.close(hands);
-            put_owed(tables, &sealed).map(|()| sealed)
-        },
-    );
-    evidence?;
-    let sealed = sealed?;
+    // The evidence is most of it, and in order already. All of it goes into files before the rest:
+    // files whose keys overlap would be written once more.
+    let (put, sealed) =
+        hands.both(|| put_evidence(tables, window, gathered.evidence()), || gathered.close(hands));
+    put?;
+    drop(gathered);
+    put_owed(tables, &sealed)?;
     if !planted(Bug::SealBeforeSync) {
         tables.sync(Table::Windows)?;
     }
@@ -97,7 +96,10 @@ fn put_evidence(
             tables.put(Table::Windows, &window_key(window, EVIDENCE, asset, piece), &page)?;
         }
     }
-    Ok(())
+    match evidence.len() > OWN_FILES_PIECES && !planted(Bug::SealBeforeSync) {
+        true => tables.sync(Table::Windows),
+        false => Ok(()),
+    }
 }
 
 fn put_owed(tables: &dyn Tables, sealed: &SealedWindow) -> Result<(), JournalError> {

@@ -121,7 +121,7 @@ pub fn keep_window(
     hands: &impl Hands,
 ) -> Result<SealedWindow, JournalError> {
     let cut = intake.control().cut(window).expect("a window is cut before its parts arrive");
-    kept::put_window(&**intake.tables(), &Gathered::new(cut, parts), hands)
+    kept::put_window(&**intake.tables(), Gathered::new(cut, parts), hands)
 }
 
 /// The command that journals the root of a window that is kept, signed with the key in force.
