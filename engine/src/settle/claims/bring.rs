@@ -129,7 +129,10 @@ impl Claims {
                 None => match found(charges, &row.claim).await? {
                     Found::Charged(lsn) => {
                         let (told, total) = (same(&row), cumulative(&row.claim));
-                        mine.end(row, Ended::Charged(lsn, total)).await;
+                        match &told {
+                            Ok(()) => mine.end(row, Ended::Charged(lsn, total)).await,
+                            Err(_) => mine.note(row, Ended::Charged(lsn, total)).await,
+                        }
                         return told.map(|()| C::known(lsn, total));
                     }
                     Found::Not => Some(row).filter(|row| row.claim == *claim),

@@ -237,8 +237,10 @@ impl Mine<'_> {
             let (reply, answer) = oneshot::channel();
             self.claims.ask(Ask::End(self.identifier, row, Some(reply))).await;
             let _ = answer.await;
+            // At one moment: whoever hears that it was refused may be the next one at once.
+            let mut live = locked(&self.claims.live);
             self.ended.send_replace(Some(ended));
-            locked(&self.claims.live).remove(&self.identifier);
+            self.leave(&mut live);
             return;
         }
         self.ended.send_replace(Some(ended));
@@ -250,13 +252,28 @@ impl Mine<'_> {
     pub fn known(self, ended: Ended) {
         self.ended.send_replace(Some(ended));
     }
+
+    /// Has written what came of what was brought under the identifier before, which is something
+    /// else: who waits for this one's hears nothing of it.
+    pub async fn note(self, row: Row, ended: Ended) {
+        let row = Row { ended: Some(ended), ..row };
+        self.claims.ask(Ask::End(self.identifier, row, None)).await;
+    }
+
+    /// Takes it from among the living, unless somebody else is the one by now.
+    fn leave(&self, live: &mut HashMap<Digest, Live>) {
+        let own = self.ended.subscribe();
+        if live.get(&self.identifier).is_some_and(|held| held.ended.same_channel(&own)) {
+            live.remove(&self.identifier);
+        }
+    }
 }
 
 impl Drop for Mine<'_> {
     /// It was not brought, or nothing new came of it: the next one looks at its row.
     fn drop(&mut self) {
         if !self.told {
-            locked(&self.claims.live).remove(&self.identifier);
+            self.leave(&mut locked(&self.claims.live));
         }
     }
 }
