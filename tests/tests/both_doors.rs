@@ -99,7 +99,7 @@ async fn settles(asks: Facilitator, all: Vec<Voucher>, stop: Arc<AtomicBool>) ->
 #[tokio::test(flavor = "multi_thread")]
 async fn a_share_is_one_for_both_doors() {
     const CONNECTIONS: u64 = 16;
-    const FRAMES: u64 = 6;
+    const FRAMES: u64 = 16;
     const FRAME: u64 = 512;
     let mut house = house(&[("greedy", 0), ("honest", 0)]).await;
     // Of both something was credited, so that neither is new.
