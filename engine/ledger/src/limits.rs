@@ -152,12 +152,12 @@ pub const PARTIES_MAX: usize = 1 << 24;
 /// Registered signers, for the same reason.
 pub const SIGNERS_MAX: usize = 1 << 24;
 /// Live channels (not expired) of one signer: an agent that pays a hundred a second, each on a lane
-/// of its own that lives ten minutes. Each is some 400 bytes of memory, so this is 26 MB, and it
-/// costs the payer nothing. Part of the credit rule: what it was when a voucher was journaled it
-/// must be at every replay.
+/// of its own that lives ten minutes. Each is some 400 bytes of memory, 600 where an entry of a
+/// bundle was credited last, so this is 39 MB at most, and it costs the payer nothing. Part of the
+/// credit rule: what it was when a voucher was journaled it must be at every replay.
 pub const SIGNER_CHANNELS_MAX: u32 = 1 << 16;
 /// Live channels of one payer, over all its signers: a thousand agents with a thousand channels
-/// each, 420 MB. Part of the credit rule, as `SIGNER_CHANNELS_MAX` is.
+/// each, 420 MB, 630 MB of entries. Part of the credit rule, as `SIGNER_CHANNELS_MAX` is.
 pub const PARTY_CHANNELS_MAX: u32 = 1 << 20;
 const _: () = assert!(SIGNER_CHANNELS_MAX <= PARTY_CHANNELS_MAX);
 
