@@ -75,4 +75,4 @@ except grpc.RpcError as error:
     sys.exit(f"{error.code().name}: {error.details()}; to send it again is safe")
 names = {number: name for name, number in vouchers_pb2.Outcome.items()}
 print(names.get(ack.outcomes[0], f"outcome {ack.outcomes[0]}"), "at lsn", ack.lsn)
-print(f"the channel's total is {cumulative}, lane {lane}, expires_at {expires_at} (kept in {file})")
+print(f"signed: total {cumulative} on lane {lane}, expires_at {expires_at} (kept in {file})")
