@@ -126,7 +126,7 @@ impl Claims {
                     return Ok(C::known(lsn, total));
                 }
                 // The engine ended meanwhile.
-                None => match found(charges, &row.claim).await? {
+                None => match became(charges, &row).await? {
                     Found::Charged(lsn) => {
                         let (told, total) = (same(&row), cumulative(&row.claim));
                         match &told {
@@ -135,7 +135,8 @@ impl Claims {
                         }
                         return told.map(|()| C::known(lsn, total));
                     }
-                    Found::Not => Some(row).filter(|row| row.claim == *claim),
+                    // Without a mark it is written anew: a start would not look it up.
+                    Found::Not => Some(row).filter(|row| row.marked && row.claim == *claim),
                     Found::Unknown => return Err(same(&row).err().unwrap_or(NotBrought::Lost)),
                 },
             },
@@ -208,14 +209,24 @@ impl Claims {
                 Ok(None) | Err(_) => {}
             }
         }
-        let Some(Row { claim, ended, .. }) = self.row(identifier).await else { return Ok(None) };
-        let found = match ended {
+        let Some(row) = self.row(identifier).await else { return Ok(None) };
+        let found = match row.ended {
             Some(Ended::Charged(lsn, _)) => Found::Charged(lsn),
             Some(Ended::Refused) => Found::Not,
-            None => found(charges, &claim).await?,
+            None => became(charges, &row).await?,
         };
-        Ok(Some((claim, found)))
+        Ok(Some((row.claim, found)))
     }
+}
+
+/// What became of a claim without an end that a start did not look up. One without a mark was never
+/// acknowledged, whatever of it a power cut has left: if its voucher was charged, then for somebody
+/// else.
+async fn became<C: Charges>(charges: &C, row: &Row) -> Result<Found, Busy> {
+    Ok(match found(charges, &row.claim).await? {
+        Found::Charged(_) if !row.marked => Found::Not,
+        found @ (Found::Charged(_) | Found::Not | Found::Unknown) => found,
+    })
 }
 
 /// What the ledger says of a claim.

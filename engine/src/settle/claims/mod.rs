@@ -223,7 +223,7 @@ impl Mine<'_> {
         self.claims.ask(Ask::Write(self.identifier, claim.clone(), reply)).await;
         let period = answer.await.ok()?;
         faults::point(|| "claim-written");
-        Some(Row { claim, ended: None, period })
+        Some(Row { claim, ended: None, period, marked: true })
     }
 
     /// Says what came of it, and has it written.

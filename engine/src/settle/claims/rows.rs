@@ -20,6 +20,9 @@ pub struct Row {
     /// `None`: the engine ended before that was written.
     pub ended: Option<Ended>,
     pub(super) period: u64,
+    /// It has a mark. A claim without an end and without a mark was never durable with it, so its
+    /// voucher was never fed; or nothing could be found out of it. Not written down.
+    pub(super) marked: bool,
 }
 
 const OPEN: u8 = 1;
@@ -55,7 +58,8 @@ impl Row {
             REFUSED => Some(Ended::Refused),
             _ => return None,
         };
-        Some(Self { claim: Claim { voucher: *voucher, amount: Amount(amount) }, ended, period })
+        let claim = Claim { voucher: *voucher, amount: Amount(amount) };
+        Some(Self { claim, ended, period, marked: false })
     }
 }
 
@@ -169,10 +173,11 @@ impl Rows {
 
     /// The row of an identifier, if there is one that counts.
     pub fn get(&self, identifier: Digest, period: u64) -> Result<Option<Row>, JournalError> {
-        match self.at(identifier, period)? {
-            Some(row) => Ok(Some(row)),
-            None => self.at(identifier, period.saturating_sub(1)),
-        }
+        let row = match self.at(identifier, period)? {
+            Some(row) => Some(row),
+            None => self.at(identifier, period.saturating_sub(1))?,
+        };
+        Ok(row.map(|row| Row { marked: self.marks.contains_key(&identifier), ..row }))
     }
 
     /// Puts the older marks that are needed still anew, and forgets all that are older. Before a
@@ -258,7 +263,7 @@ mod tests {
 
     fn row(amount: u64, period: u64) -> Row {
         let claim = Claim { voucher: [7; VOUCHER_BYTES], amount: Amount(amount) };
-        Row { claim, ended: None, period }
+        Row { claim, ended: None, period, marked: false }
     }
 
     fn reopen(tables: &Arc<Memory>) -> (Rows, Vec<Digest>) {

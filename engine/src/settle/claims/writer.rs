@@ -76,7 +76,8 @@ impl Writer {
             match ask {
                 Ask::Read(identifier, reply) => answers.push((identifier, reply)),
                 Ask::Write(identifier, claim, reply) => {
-                    self.rows.begin(identifier, &Row { claim, ended: None, period })?;
+                    self.rows
+                        .begin(identifier, &Row { claim, ended: None, period, marked: true })?;
                     written.push(reply);
                 }
                 Ask::End(identifier, row, reply) => {
