@@ -72,22 +72,25 @@ impl Record {
 #[derive(Default)]
 struct Table {
     rows: Vec<Vec<String>>,
+    names: Vec<&'static str>,
     right: Vec<bool>,
     widths: Vec<usize>,
     header_done: bool,
 }
 
 impl Table {
-    /// Adds a row: the named columns of the record, all of them where none are named.
+    /// Adds a row: the named columns of the record, all of them where none are named. What a record
+    /// does not have is `-`.
     fn push(&mut self, record: &Record, columns: &[&'static str], texts: &Texts) {
-        let chosen =
-            record.0.iter().filter(|(name, _)| columns.is_empty() || columns.contains(name));
-        let (names, cells): (Vec<_>, Vec<_>) = chosen.map(|(name, cell)| (*name, cell)).unzip();
         if self.rows.is_empty() && !self.header_done {
-            self.right = cells.iter().map(|cell| cell.is_number()).collect();
-            self.rows.push(names.into_iter().map(|name| shown_name(name).to_owned()).collect());
+            let all = record.0.iter().map(|(name, _)| *name);
+            self.names = if columns.is_empty() { all.collect() } else { columns.to_vec() };
+            let is_number = |name: &&str| record.cell(name).is_some_and(Cell::is_number);
+            self.right = self.names.iter().map(is_number).collect();
+            self.rows.push(self.names.iter().map(|name| shown_name(name).to_owned()).collect());
         }
-        self.rows.push(cells.into_iter().map(|cell| cell.text(texts)).collect());
+        let text = |name: &&str| record.cell(name).map_or_else(|| "-".into(), |of| of.text(texts));
+        self.rows.push(self.names.iter().map(text).collect());
     }
 
     /// The rows so far, as lines. The first call fixes the widths of the columns.
@@ -197,6 +200,12 @@ impl Output {
     }
 }
 
+impl Record {
+    fn cell(&self, name: &str) -> Option<&Cell> {
+        self.0.iter().find(|(of, _)| *of == name).map(|(_, cell)| cell)
+    }
+}
+
 fn json_line(record: &Record) -> String {
     format!("{}\n", record.json())
 }
@@ -228,6 +237,24 @@ mod tests {
         });
         assert_eq!(record.json(), expected);
         assert!(record.has_money());
+    }
+
+    /// The first row decided which columns there are, and the cells of others stood under them.
+    #[test]
+    fn a_cell_stands_under_its_name_whatever_other_rows_have() {
+        let (mut table, texts) = (Table::default(), Texts::default());
+        let columns = ["name", "made_by", "rate"];
+        let of = |made_by: Option<&str>, rate| {
+            let mut cells = vec![("name", Cell::Text("ann".into()))];
+            cells.extend(made_by.map(|by| ("made_by", Cell::Text(by.into()))));
+            cells.push(("rate", Cell::Count(rate)));
+            Record(cells)
+        };
+        for record in [of(None, 7), of(Some("bob"), 12)] {
+            table.push(&record, &columns, &texts);
+        }
+        let shown = ["name  made_by  rate", "ann   -           7", "ann   bob        12", ""];
+        assert_eq!(table.drain(), shown.join("\n"));
     }
 
     #[test]
