@@ -99,7 +99,7 @@ async fn settles(asks: Facilitator, all: Vec<Voucher>, stop: Arc<AtomicBool>) ->
 #[tokio::test(flavor = "multi_thread")]
 async fn a_share_is_one_for_both_doors() {
     const CONNECTIONS: u64 = 16;
-    const FRAMES: u64 = 16;
+    const FRAMES: u64 = 6;
     const FRAME: u64 = 512;
     let mut house = house(&[("greedy", 0), ("honest", 0)]).await;
     // Of both something was credited, so that neither is new.
@@ -128,6 +128,11 @@ async fn a_share_is_one_for_both_doors() {
         let all = vouchers(&house, payer, 2_000_000..2_002_000);
         tokio::spawn(settles(over_http(&house, name), all, stop.clone()))
     };
+    // Their connections are there, before anything is counted.
+    for (payer, name) in [(0, "greedy"), (1, "honest")] {
+        let first = vouchers(&house, payer, 3_000_000..3_000_001).remove(0);
+        assert_eq!(over_http(&house, name).settle(&first, 1).await["success"], true);
+    }
     start.send(()).unwrap();
     let (own, others) = (settling(0, "greedy"), settling(1, "honest"));
     floods.join_all().await;

