@@ -2,7 +2,7 @@
 //!
 //! Owns the order of obligations and the leaves' bytes. Knows nothing of shards but their parts.
 
-use super::evidence::{self, Evidence};
+use super::evidence::{self, EVIDENCE_BYTES, Evidence};
 use super::hands::{Hands, OneHand};
 use super::net;
 use super::window::{
@@ -154,6 +154,8 @@ fn sum(
     evidence: &[Evidence],
 ) -> (AssetNumber, Vec<Obligation>, Vec<EvidenceDigest>) {
     let (mut obligations, mut digests, mut pieces) = (Vec::new(), Vec::new(), Vec::new());
+    // Most pairs have one piece, and most pieces are vouchers: these are hashed side by side.
+    let (mut alone, mut places) = (Vec::with_capacity(HASHED_AT_ONCE), Vec::new());
     for pair in evidence.chunk_by(|a, b| a.pair() == b.pair()) {
         let (_, payer, payee) = pair[0].pair();
         let rises = pair.iter().map(|piece| piece.owed().expect("what was credited is a rise"));
@@ -161,12 +163,38 @@ fn sum(
         obligations.push(Obligation { payer, payee, amount });
         pieces.clear();
         pair.iter().for_each(|piece| piece.encode(&mut pieces));
-        digests.push(EvidenceDigest {
-            count: u32::try_from(pair.len()).expect("channels are limited by memory"),
-            digest: hasher.digest(std::iter::once(&pieces)),
-        });
+        let count = u32::try_from(pair.len()).expect("channels are limited by memory");
+        let digest = match <[u8; EVIDENCE_BYTES]>::try_from(&pieces[..]) {
+            Ok(piece) => {
+                alone.push(piece);
+                places.push(digests.len());
+                Digest::ZERO
+            }
+            Err(_) => hasher.digest(std::iter::once(&pieces)),
+        };
+        digests.push(EvidenceDigest { count, digest });
+        if alone.len() == HASHED_AT_ONCE {
+            put_digests(hasher, &mut alone, &mut places, &mut digests);
+        }
     }
+    put_digests(hasher, &mut alone, &mut places, &mut digests);
     (AssetNumber(evidence[0].pair().0), obligations, digests)
+}
+
+/// Pieces that are written down before they are hashed: they stay in the first cache.
+const HASHED_AT_ONCE: usize = 64;
+
+/// Hashes pieces, and puts their digests where they belong.
+fn put_digests(
+    hasher: &EvidenceHasher,
+    alone: &mut Vec<[u8; EVIDENCE_BYTES]>,
+    places: &mut Vec<usize>,
+    digests: &mut [EvidenceDigest],
+) {
+    for (place, digest) in places.drain(..).zip(hasher.digests(alone)) {
+        digests[place].digest = digest;
+    }
+    alone.clear();
 }
 
 /// What is owed in one asset, before it is netted.
@@ -259,11 +287,12 @@ fn obligations_tree(
 ) -> MerkleTree {
     let jobs = obligations.chunks(SUBTREE_LEAVES).zip(evidence.chunks(SUBTREE_LEAVES));
     let parts = hands.map(jobs.collect(), |(obligations, evidence): (&[_], &[EvidenceDigest])| {
-        let mut part = MerkleTree::default();
-        for (o, evidence) in obligations.iter().zip(evidence) {
-            part.push(&obligation_leaf(window, asset, 0, o, evidence.digest));
-        }
-        part
+        MerkleTree::over(
+            obligations
+                .iter()
+                .zip(evidence)
+                .map(|(o, evidence)| obligation_leaf(window, asset, 0, o, evidence.digest)),
+        )
     });
     let mut tree = MerkleTree::default();
     parts.into_iter().for_each(|part| tree.append(part));

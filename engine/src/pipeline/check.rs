@@ -140,6 +140,7 @@ impl Worker {
             };
             keys.push(key);
         }
+        let channels = self.hasher.channels(places().map(|(_, _, voucher)| Packed(voucher)));
         findings.clear();
         findings.resize(keys.len(), UNCHECKED);
         let shards = u16::try_from(self.known.len()).expect("shards are bounded");
@@ -153,7 +154,7 @@ impl Worker {
                 finding.verdict = Verdict::UnknownKey;
                 continue;
             };
-            finding.channel = self.hasher.channel(voucher);
+            finding.channel = channels[place];
             finding.shard = key.party().shard(shards);
             if !frame.is_entry(at) {
                 signed.push(Signed { places: place..place + 1, voucher, key, frame });
@@ -189,43 +190,49 @@ impl Worker {
         (signed, messages): (&mut Vec<Signed<'a>>, &mut Vec<Signable>),
     ) {
         trees.clear();
+        let (mut brought, mut entries) = (Vec::new(), Vec::new());
         let mut base = 0;
-        for (frame, index) in chunks {
-            let (own, mut of_chunk) = (frame.places(*index), Vec::new());
+        for (chunk, (frame, index)) in chunks.iter().enumerate() {
+            trees.push(Vec::new());
+            let own = frame.places(*index);
             for bundle in frame.brought().bundles(own.clone()) {
                 let places = base + bundle.start - own.start..base + bundle.end - own.start;
                 let Some(key) = keys[places.start] else { continue };
-                let entries = &frame.brought().all()[bundle];
-                let voucher = Packed(&entries[0]);
-                let Some(tree) = self.tree(entries, &mut findings[places.clone()]) else {
+                let packed = &frame.brought().all()[bundle];
+                if self.are_stale(packed, &mut findings[places.clone()]) {
                     continue;
-                };
-                messages.push(self.bundles.message(voucher.signer(), &tree));
-                let number = u8::try_from(of_chunk.len()).expect("a chunk has few bundles");
-                let number = if planted(Bug::TreeOfTheFirst) { 0 } else { number };
-                findings[places.clone()].iter_mut().for_each(|of| of.tree = number);
-                of_chunk.push(tree);
-                signed.push(Signed { places, voucher, key, frame });
+                }
+                let start = entries.len();
+                let of = packed.iter().zip(&findings[places.clone()]);
+                entries.extend(of.map(|(entry, of)| (of.channel, Packed(entry).cumulative())));
+                let signed = Signed { places, voucher: Packed(&packed[0]), key, frame };
+                brought.push((chunk, start..entries.len(), signed));
             }
-            trees.push(of_chunk);
             base += own.len();
+        }
+        let grown =
+            self.bundles.trees(&entries, brought.iter().map(|(_, within, _)| within.clone()));
+        for ((chunk, _, bundle), tree) in brought.into_iter().zip(grown) {
+            messages.push(self.bundles.message(bundle.voucher.signer(), &tree));
+            let number = u8::try_from(trees[chunk].len()).expect("a chunk has few bundles");
+            let number = if planted(Bug::TreeOfTheFirst) { 0 } else { number };
+            findings[bundle.places.clone()].iter_mut().for_each(|of| of.tree = number);
+            trees[chunk].push(tree);
+            signed.push(bundle);
         }
     }
 
-    /// The tree of a bundle, unless every entry of it is certainly stale.
-    fn tree(
-        &self,
-        entries: &[[u8; VOUCHER_BYTES]],
-        findings: &mut [Finding],
-    ) -> Option<BundleTree> {
+    /// Whether every entry of a bundle is certainly stale; then it is noted.
+    fn are_stale(&self, entries: &[[u8; VOUCHER_BYTES]], findings: &mut [Finding]) -> bool {
         let known = &self.known[usize::from(findings[0].shard)];
-        let totals = entries.iter().zip(&*findings);
-        let totals = totals.map(|(entry, of)| (of.channel, Packed(entry).cumulative()));
-        if totals.clone().all(|(channel, total)| known.is_stale(&channel, total)) {
+        let is_stale = |(entry, of): (&[u8; VOUCHER_BYTES], &Finding)| {
+            known.is_stale(&of.channel, Packed(entry).cumulative())
+        };
+        let stale = entries.iter().zip(&*findings).all(is_stale);
+        if stale {
             findings.iter_mut().for_each(|of| of.verdict = Verdict::Stale);
-            return None;
         }
-        Some(self.bundles.tree(totals))
+        stale
     }
 
     /// Gives each chunk its findings, and the sequencer each frame that this made complete. False

@@ -6,6 +6,7 @@
 //! then says where in which number of entries it stands: its seat. Knows no rule.
 
 use super::digest::Context;
+use super::merkle::both;
 use super::{
     Amount, ChannelId, Digest, MESSAGE_BYTES, NetworkId, Packed, SIGNATURE_BYTES, SignerKey,
     VOUCHER_BYTES, message,
@@ -277,6 +278,50 @@ impl Signable {
     }
 }
 
+/// The leaf of an entry: channel, total u64; little endian.
+fn leaf(channel: ChannelId, total: Amount) -> [u8; 40] {
+    let mut leaf = [0; 40];
+    leaf[..32].copy_from_slice(&channel.0);
+    leaf[32..].copy_from_slice(&total.0.to_le_bytes());
+    leaf
+}
+
+/// A bundle's tree, up to a level.
+struct Growing {
+    count: u8,
+    nodes: Vec<[u8; 32]>,
+    /// How many of them, the last ones, are the level.
+    width: usize,
+}
+
+impl Growing {
+    fn from(leaves: &[[u8; 32]]) -> Self {
+        let width = leaves.len();
+        let seat = Seat::new(0, width).expect("a bundle is bounded");
+        let levels =
+            std::iter::successors(Some(width), |width| (*width > 1).then(|| width.div_ceil(2)));
+        let mut nodes = Vec::with_capacity(levels.sum());
+        nodes.extend_from_slice(leaves);
+        Self { count: seat.count, nodes, width }
+    }
+
+    /// What is to be joined.
+    fn pairs(&self) -> &[[[u8; 32]; 2]] {
+        self.nodes[self.nodes.len() - self.width..].as_chunks().0
+    }
+
+    /// Goes up one level, by what its pairs became.
+    fn rise(&mut self, joined: &mut impl Iterator<Item = [u8; 32]>) {
+        if self.width == 1 {
+            return;
+        }
+        let odd = (self.width % 2 == 1).then(|| *self.nodes.last().expect("a level has a node"));
+        self.nodes.extend(joined.take(self.width / 2));
+        self.nodes.extend(odd);
+        self.width = self.width.div_ceil(2);
+    }
+}
+
 /// Hashes the bundles of one network.
 #[derive(Clone)]
 pub struct BundleHasher {
@@ -300,24 +345,46 @@ impl BundleHasher {
     /// Without an entry, or with too many.
     #[must_use]
     pub fn tree(&self, entries: impl ExactSizeIterator<Item = (ChannelId, Amount)>) -> BundleTree {
-        let mut width = entries.len();
-        let seat = Seat::new(0, width).expect("a bundle is bounded");
-        let levels =
-            std::iter::successors(Some(width), |width| (*width > 1).then(|| width.div_ceil(2)));
-        let mut nodes = Vec::with_capacity(levels.sum());
-        nodes.extend(entries.map(|(channel, total)| self.leaf(channel, total)));
-        while width > 1 {
-            let level = nodes.len() - width;
-            for pair in 0..width / 2 {
-                let at = level + 2 * pair;
-                nodes.push(self.node.hash(&[&nodes[at].0, &nodes[at + 1].0]));
+        let entries: Vec<_> = entries.collect();
+        let whole = std::iter::once(0..entries.len());
+        self.trees(&entries, whole).pop().expect("there is one bundle")
+    }
+
+    /// The trees of several bundles, of each those of the entries that are within its part: in less
+    /// time than one after the other.
+    ///
+    /// # Panics
+    /// When one is without an entry, or has too many.
+    #[must_use]
+    pub fn trees(
+        &self,
+        entries: &[(ChannelId, Amount)],
+        bundles: impl Iterator<Item = Range<usize>>,
+    ) -> Vec<BundleTree> {
+        let leaves: Vec<_> =
+            entries.iter().map(|(channel, total)| leaf(*channel, *total)).collect();
+        let mut digests = Vec::new();
+        self.leaf.hash_all(&leaves, &mut digests);
+        let mut growing: Vec<Growing> =
+            bundles.map(|bundle| Growing::from(&digests[bundle])).collect();
+        // Level by level, all of them together.
+        let mut pairs = Vec::new();
+        loop {
+            pairs.clear();
+            growing.iter().for_each(|tree| pairs.extend(tree.pairs().iter().map(both)));
+            if pairs.is_empty() {
+                break;
             }
-            if width % 2 == 1 {
-                nodes.push(nodes[level + width - 1]);
-            }
-            width = width.div_ceil(2);
+            digests.clear();
+            self.node.hash_all(&pairs, &mut digests);
+            let mut joined = digests.drain(..);
+            growing.iter_mut().for_each(|tree| tree.rise(&mut joined));
         }
-        BundleTree { count: seat.count, nodes: nodes.into() }
+        let whole = |Growing { nodes, count, .. }: Growing| {
+            let nodes = nodes.into_iter().map(Digest).collect();
+            BundleTree { count, nodes }
+        };
+        growing.into_iter().map(whole).collect()
     }
 
     /// What a signer signs for the bundle with this tree.
@@ -355,8 +422,8 @@ impl BundleHasher {
         }
     }
 
-    fn leaf(&self, channel: ChannelId, total: Amount) -> Digest {
-        self.leaf.hash(&[&channel.0, &total.0.to_le_bytes()])
+    fn leaf(&self, entry: ChannelId, total: Amount) -> Digest {
+        self.leaf.hash(&[&leaf(entry, total)])
     }
 
     fn message_over(&self, signer: SignerKey, count: u8, root: Digest) -> Signable {

@@ -5,7 +5,7 @@
 //! (`merkle`, `bundle`) and of what the engine and operators sign (`statement`, `said`). Each use
 //! has its own context, so that no digest of one kind can ever be taken for another.
 
-use super::{AssetNumber, BatchId, Digest, PartyId, WindowNumber};
+use super::{AssetNumber, BatchId, Digest, PartyId, WindowNumber, wide};
 use std::sync::LazyLock;
 
 /// What the first record links to.
@@ -42,6 +42,11 @@ impl Context {
             hasher.update(part);
         }
         Digest(*hasher.finalize().as_bytes())
+    }
+
+    /// Appends the digest of each of these messages: in less time than one by one.
+    pub fn hash_all<const L: usize>(&self, messages: &[[u8; L]], out: &mut Vec<[u8; 32]>) {
+        wide::hash_all(&self.0, messages, out);
     }
 }
 
@@ -206,6 +211,15 @@ impl EvidenceHasher {
             hasher.update(piece.as_ref());
         });
         Digest(*hasher.finalize().as_bytes())
+    }
+
+    /// Digest of each of these, which is all the evidence of an obligation: in less time than one
+    /// by one.
+    #[must_use]
+    pub fn digests<const L: usize>(&self, evidence: &[[u8; L]]) -> Vec<Digest> {
+        let mut digests = Vec::new();
+        self.0.hash_all(evidence, &mut digests);
+        digests.into_iter().map(Digest).collect()
     }
 }
 

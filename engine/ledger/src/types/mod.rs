@@ -17,6 +17,7 @@ mod statement;
 mod time;
 mod verdict;
 mod voucher;
+mod wide;
 
 pub use api_key::{API_KEY_PREFIX, ApiKey, NotAKey};
 pub use asset::{AssetDef, AssetError, CODE_BYTES_MAX, SCALE_MAX, SettlementModel};

@@ -3,6 +3,7 @@
 //! Owns the layout of DESIGN section 2, copied into `docs/FORMATS.md`. Knows no rule: whether a
 //! voucher counts is the ledger's business, whether its signature is valid the verifier's.
 
+use super::digest::Context;
 use super::{Amount, AssetNumber, ChannelId, NetworkId, PartyId, SignerKey};
 
 /// Bytes of one packed voucher.
@@ -131,7 +132,7 @@ impl Voucher {
 /// short hash and not two.
 #[derive(Clone)]
 pub struct ChannelHasher {
-    context_key: blake3::hazmat::ContextKey,
+    context: Context,
     network: NetworkId,
 }
 
@@ -139,8 +140,7 @@ impl ChannelHasher {
     /// For the vouchers of `network`.
     #[must_use]
     pub fn new(network: NetworkId) -> Self {
-        let context_key = blake3::hazmat::hash_derive_key_context(CHANNEL_CONTEXT);
-        Self { context_key, network }
+        Self { context: Context::new(CHANNEL_CONTEXT), network }
     }
 
     /// The network whose channels these are.
@@ -152,13 +152,26 @@ impl ChannelHasher {
     /// The channel of one voucher.
     #[must_use]
     pub fn channel(&self, voucher: Packed<'_>) -> ChannelId {
-        // The preimage is network || signer || payee || asset || lane || expires_at: the voucher's
-        // own bytes with the reserved field left out.
-        let mut preimage = [0u8; 116];
+        ChannelId(self.context.hash(&[&self.preimage(voucher)]).0)
+    }
+
+    /// The channel of each voucher, in their order: in less time than one by one.
+    #[must_use]
+    pub fn channels<'a>(&self, vouchers: impl Iterator<Item = Packed<'a>>) -> Vec<ChannelId> {
+        let preimages: Vec<_> = vouchers.map(|voucher| self.preimage(voucher)).collect();
+        let mut digests = Vec::new();
+        self.context.hash_all(&preimages, &mut digests);
+        digests.into_iter().map(ChannelId).collect()
+    }
+
+    /// network || signer || payee || asset || lane || expires_at: the voucher's own bytes with the
+    /// reserved field left out.
+    fn preimage(&self, voucher: Packed<'_>) -> [u8; 116] {
+        let mut preimage = [0; 116];
         preimage[..32].copy_from_slice(&self.network.0);
         preimage[32..100].copy_from_slice(&voucher.0[..68]);
         preimage[100..].copy_from_slice(&voucher.0[72..88]);
-        self.hash(&preimage)
+        preimage
     }
 
     /// The channel of (signer, payee, asset, lane, expires_at).
@@ -175,13 +188,6 @@ impl ChannelHasher {
         let signature = [0; SIGNATURE_BYTES];
         let voucher = Voucher { signer, payee, asset, lane, expires_at, cumulative, signature };
         self.channel(Packed(&voucher.pack()))
-    }
-
-    fn hash(&self, preimage: &[u8]) -> ChannelId {
-        use blake3::hazmat::HasherExt as _;
-        let mut hasher = blake3::Hasher::new_from_context_key(&self.context_key);
-        hasher.update(preimage);
-        ChannelId(*hasher.finalize().as_bytes())
     }
 }
 
