@@ -140,7 +140,8 @@ fn credit(shard: &mut Shard, frame: &Frame, outcomes: &mut Vec<Outcome>, known: 
     // A frame without a record holds no valid voucher, so nothing of it is credited at any
     // position.
     let lsn = place.lsn.unwrap_or(Lsn(0));
-    let (mut places, mut own) = (Vec::new(), Vec::new());
+    let count = frame.brought().all().len();
+    let (mut places, mut own) = (Vec::with_capacity(count), Vec::with_capacity(count));
     for (i, voucher, finding, tree) in frame.findings() {
         if finding.shard == shard.index() {
             let Finding { channel, verdict, .. } = *finding;
@@ -152,6 +153,8 @@ fn credit(shard: &mut Shard, frame: &Frame, outcomes: &mut Vec<Outcome>, known: 
         true => shard.would(place.at, &own, outcomes),
         false => shard.credit(lsn, place.at, &own, outcomes),
     }
+    let touched = own.iter().fold(0, |all, of: &Checked<'_>| all ^ known.touch(&of.channel));
+    std::hint::black_box(touched);
     for ((i, outcome), checked) in places.into_iter().zip(&*outcomes).zip(&own) {
         frame.decided(i, *outcome);
         frame.total(i, || shard.channel(checked.channel).total);

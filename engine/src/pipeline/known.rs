@@ -71,6 +71,11 @@ impl Known {
         (same && whole && version > 0).then_some(Amount(total))
     }
 
+    /// Reads where a channel's total would be, so that it is in the cache when it is written.
+    pub fn touch(&self, channel: &ChannelId) -> u64 {
+        self.place(words(channel).1).version.load(Ordering::Relaxed)
+    }
+
     /// The channel's total is at least this. Only its shard may say so: there is one writer.
     pub fn at_least(&self, channel: &ChannelId, total: Amount) {
         if self.is_stale(channel, total) {

@@ -5,78 +5,32 @@
 //! are copied at a time, and a channel that changes before its turn is copied first. Knows no rule
 //! of credit; parties and signers are numbers here.
 
-use super::Map;
+mod blocks;
+mod index;
+mod parts;
+
 use crate::canary::{Bug, planted};
 use crate::types::{
-    Amount, AssetNumber, Branch, ChannelId, Lsn, SIGNATURE_BYTES, Timestamp, WindowNumber,
+    Amount, AssetNumber, Branch, BundleTree, ChannelId, Lsn, SIGNATURE_BYTES, Seat, Timestamp,
+    WindowNumber,
 };
+use blocks::Blocks;
+pub(super) use index::Hash;
+use index::Index;
+pub(super) use parts::{Channel, Head, Picture, Signed};
+use parts::{FREE, Rest, Standing, channel_of, parts_of};
 
 /// Where a channel stands in the tables of its shard.
 /// No narrower than a length: however many there are, each has a place.
 pub(super) type ChannelIndex = usize;
-
-/// What one channel holds: one cache line. What was signed lies apart, for only evidence needs it.
-#[derive(Debug, Clone, Copy)]
-#[repr(align(64))]
-pub(super) struct Channel {
-    /// The running total that was credited last.
-    pub total: Amount,
-    /// The total when `window` opened.
-    pub before: Amount,
-    /// The record that credited it last.
-    pub lsn: Lsn,
-    /// The window in which it was credited last.
-    pub window: WindowNumber,
-    pub lane: u64,
-    pub expires_at: i64,
-    pub signer: u32,
-    pub payee: u32,
-    pub asset: AssetNumber,
-    /// Which list of changes it is on; `CLEAN` for none.
-    pub changed: u8,
-    /// Its evidence of `window` was not copied yet.
-    pub due: bool,
-}
-
-const _: () = assert!(size_of::<Channel>() == 64);
-
-/// What proves the newest total of a channel.
-#[derive(Debug, Clone)]
-pub(super) struct Signed {
-    /// A voucher's own, or that of the bundle that it came in.
-    pub signature: [u8; SIGNATURE_BYTES],
-    /// Where it came in a bundle. In a box, for most are vouchers.
-    pub branch: Option<Box<Branch>>,
-}
-
-/// A channel as it was at a moment, with what proves its newest total.
-#[derive(Debug, Clone)]
-pub(super) struct Picture {
-    pub channel: Channel,
-    pub signed: Signed,
-}
 
 /// A credited voucher, or an entry of a bundle, as its channel takes it.
 pub(super) struct Credit<'a> {
     pub total: Amount,
     pub lsn: Lsn,
     pub signature: &'a [u8; SIGNATURE_BYTES],
-    pub branch: Option<Branch>,
-}
-
-impl Signed {
-    fn of(credit: &Credit<'_>) -> Self {
-        Self { signature: *credit.signature, branch: credit.branch.map(Box::new) }
-    }
-
-    /// Takes what came now, in the room of what was there.
-    fn renew(&mut self, credit: &Credit<'_>) {
-        self.signature = *credit.signature;
-        match (&mut self.branch, credit.branch) {
-            (Some(held), Some(branch)) => **held = branch,
-            (held, branch) => *held = branch.map(Box::new),
-        }
-    }
+    /// Of an entry: the tree of its bundle, and where it stands in it.
+    pub entry: Option<(&'a BundleTree, Seat)>,
 }
 
 /// A new channel's fixed fields.
@@ -89,7 +43,7 @@ pub(super) struct Stream {
 }
 
 /// On no list of changes.
-pub(super) const CLEAN: u8 = 0;
+const CLEAN: u8 = 0;
 
 /// Evidence of a closed window that is being copied.
 struct Leaving {
@@ -127,11 +81,12 @@ enum SavingList {
     All(usize),
 }
 
-/// All channels of a shard.
+/// All channels of a shard. What belongs to one has the same place everywhere.
 pub(super) struct Channels {
-    index: Map<ChannelId, ChannelIndex>,
-    held: Vec<Channel>,
-    signed: Vec<Signed>,
+    index: Index,
+    heads: Blocks<Head>,
+    rests: Blocks<Rest>,
+    signatures: Blocks<[u8; SIGNATURE_BYTES]>,
     free: Vec<ChannelIndex>,
     /// The window that is open.
     window: WindowNumber,
@@ -147,9 +102,10 @@ pub(super) struct Channels {
 impl Channels {
     pub fn new() -> Self {
         Self {
-            index: Map::default(),
-            held: Vec::new(),
-            signed: Vec::new(),
+            index: Index::new(),
+            heads: Blocks::new(),
+            rests: Blocks::new(),
+            signatures: Blocks::new(),
             free: Vec::new(),
             window: WindowNumber(1),
             due: Vec::new(),
@@ -170,120 +126,158 @@ impl Channels {
 
     /// Which window is open, before there is any channel.
     pub fn open_at(&mut self, window: WindowNumber) {
-        assert!(self.held.is_empty() && self.leaving.is_none(), "no channel is held yet");
+        assert!(self.heads.len() == 0 && self.leaving.is_none(), "no channel is held yet");
         self.window = window;
     }
 
     pub fn find(&self, id: &ChannelId) -> Option<ChannelIndex> {
-        self.index.get(id).copied()
+        self.find_hashed(self.hash(id), id)
     }
 
-    pub fn get(&self, index: ChannelIndex) -> &Channel {
-        &self.held[index]
+    /// Where an id is looked for.
+    pub fn hash(&self, id: &ChannelId) -> Hash {
+        self.index.hash(id)
+    }
+
+    /// Reads where an id would be found: of many, all at once, before the first is looked for.
+    pub fn touch(&self, hash: Hash) -> u64 {
+        self.index.touch(hash)
+    }
+
+    pub fn find_hashed(&self, hash: Hash, id: &ChannelId) -> Option<ChannelIndex> {
+        self.index.find(hash, |at| self.heads[at].id == *id)
+    }
+
+    /// Reads the head that is probably its.
+    pub fn touch_head(&self, hash: Hash) -> u64 {
+        self.index.likely(hash).map_or(0, |index| self.heads[index].total.0)
+    }
+
+    /// Reads where its signature lies, which the next credit writes.
+    pub fn touch_signature(&self, index: ChannelIndex) -> u64 {
+        u64::from(self.signatures[index][0])
+    }
+
+    pub fn head(&self, index: ChannelIndex) -> &Head {
+        &self.heads[index]
+    }
+
+    pub fn get(&self, index: ChannelIndex) -> Channel {
+        channel_of(&self.heads[index], &self.rests[index])
     }
 
     /// The channels that were credited in the open window.
-    pub fn of_open_window(&self) -> impl Iterator<Item = &Channel> {
+    pub fn of_open_window(&self) -> impl Iterator<Item = Channel> {
         self.due.iter().map(|&index| self.get(index))
     }
 
     /// Every channel that is held.
-    pub fn all(&self) -> impl Iterator<Item = &Channel> {
-        self.held.iter().filter(|channel| channel.signer != FREE)
+    pub fn all(&self) -> impl Iterator<Item = Channel> {
+        let held = self.heads.iter().zip(self.rests.iter());
+        held.filter(|(head, _)| head.signer != FREE).map(|(head, rest)| channel_of(head, rest))
     }
 
     /// What a channel holds, as a picture of now.
     pub fn picture(&self, index: ChannelIndex) -> Picture {
-        Picture { channel: self.held[index], signed: self.signed[index].clone() }
+        let (signature, branch) = (self.signatures[index], self.rests[index].branch.clone());
+        Picture { channel: self.get(index), signed: Signed { signature, branch } }
     }
 
     /// Raises the total of a channel.
     pub fn raise(&mut self, index: ChannelIndex, credit: &Credit<'_>) {
-        let place = index;
-        let channel = self.held[place];
+        let Head { standing, total, .. } = self.heads[index];
+        let first_in_window = !standing.is_due() || standing.window() != self.window;
         // Whoever still waits for the channel as it was gets it first.
-        if channel.due && channel.window != self.window {
-            let signed = self.signed[place].clone();
+        if standing.is_due() && first_in_window {
+            let Picture { channel, signed } = self.picture(index);
             let leaving = self.leaving.as_mut().expect("evidence that is due is on a list");
             assert_eq!(leaving.window, channel.window, "evidence is due for the closed window");
             let late = planted(Bug::CutTakesNext);
             let total = if late { credit.total } else { channel.total };
             leaving.out.push(Picture { channel: Channel { total, ..channel }, signed });
         }
-        if channel.changed != self.mark {
-            if let Some(saving) = &mut self.saving
-                && saving.waits_for(index, channel.changed)
-            {
-                let signed = self.signed[place].clone();
-                saving.out.push(Picture { channel, signed });
+        if standing.changed() != self.mark {
+            let waits = |saving: &Saving| saving.waits_for(index, standing.changed());
+            if self.saving.as_ref().is_some_and(waits) {
+                let picture = self.picture(index);
+                self.saving.iter_mut().for_each(|saving| saving.out.push(picture.clone()));
             }
             self.changed.push(index);
         }
-        let first_in_window = !channel.due || channel.window != self.window;
-        let channel = &mut self.held[place];
         if first_in_window {
-            (channel.window, channel.due) = (self.window, true);
-            channel.before = channel.total;
+            self.rests[index].before = total;
             self.due.push(index);
         }
-        channel.changed = self.mark;
-        (channel.total, channel.lsn) = (credit.total, credit.lsn);
-        self.signed[place].renew(credit);
+        if standing.has_branch() || credit.entry.is_some() {
+            renew(&mut self.rests[index].branch, credit.entry);
+        }
+        let head = &mut self.heads[index];
+        (head.total, head.lsn) = (credit.total, credit.lsn);
+        head.standing = Standing::new(self.window, self.mark)
+            .with(Standing::DUE, true)
+            .with(Standing::BRANCH, credit.entry.is_some());
+        self.signatures[index] = *credit.signature;
     }
 
     /// Adds a channel with its first voucher.
     pub fn open(&mut self, id: ChannelId, stream: &Stream, credit: &Credit<'_>) {
+        let Stream { lane, expires_at, signer, payee, asset } = *stream;
         let channel = Channel {
             total: credit.total,
             before: Amount(0),
             lsn: credit.lsn,
             window: self.window,
-            lane: stream.lane,
-            expires_at: stream.expires_at,
-            signer: stream.signer,
-            payee: stream.payee,
-            asset: stream.asset,
-            changed: self.mark,
-            due: true,
+            lane,
+            expires_at,
+            signer,
+            payee,
+            asset,
         };
-        let index = self.place(channel, Signed::of(credit));
+        let mut branch = None;
+        renew(&mut branch, credit.entry);
+        let signed = Signed { signature: *credit.signature, branch };
+        let index = self.place(id, Picture { channel, signed }, self.mark, true);
         self.due.push(index);
         self.changed.push(index);
-        let before = self.index.insert(id, index);
-        assert!(before.is_none(), "a channel is opened once");
     }
 
-    fn place(&mut self, channel: Channel, signed: Signed) -> ChannelIndex {
-        if let Some(index) = self.free.pop() {
-            self.held[index] = channel;
-            self.signed[index] = signed;
-            return index;
+    /// Puts a channel that is not held into a place of its own.
+    fn place(&mut self, id: ChannelId, picture: Picture, changed: u8, due: bool) -> ChannelIndex {
+        let (head, rest, signature) = parts_of(id, picture, changed, due);
+        let index = self.free.pop().unwrap_or(self.heads.len());
+        if index < self.heads.len() {
+            self.heads[index] = head;
+            self.rests[index] = rest;
+            self.signatures[index] = signature;
+        } else {
+            self.heads.push(head);
+            self.rests.push(rest);
+            self.signatures.push(signature);
         }
-        let index = self.held.len();
-        self.held.push(channel);
-        self.signed.push(signed);
+        let Self { index: all, heads, .. } = self;
+        let hash = all.hash(&id);
+        all.insert(hash, index, |all, at| all.hash(&heads[at].id));
         index
     }
 
     /// Puts back a channel of a checkpoint.
     pub fn restore(&mut self, id: ChannelId, picture: Picture) {
-        let Picture { mut channel, signed } = picture;
-        channel.changed = CLEAN;
-        channel.due = channel.window == self.window;
-        match self.index.get(&id) {
+        let due = picture.channel.window == self.window;
+        match self.find(&id) {
             // A later part of the checkpoint holds the channel as it was later.
-            Some(&index) => {
-                let was_due = self.held[index].due;
-                self.held[index] = channel;
-                self.signed[index] = signed;
-                if channel.due && !was_due {
+            Some(index) => {
+                let was_due = self.heads[index].standing.is_due();
+                let (head, rest, signature) = parts_of(id, picture, CLEAN, due);
+                self.heads[index] = head;
+                self.rests[index] = rest;
+                self.signatures[index] = signature;
+                if due && !was_due {
                     self.due.push(index);
                 }
             }
             None => {
-                let index = self.place(channel, signed);
-                self.index.insert(id, index);
-                if channel.due {
+                let index = self.place(id, picture, CLEAN, due);
+                if due {
                     self.due.push(index);
                 }
             }
@@ -292,9 +286,8 @@ impl Channels {
 
     /// Room for so many channels more.
     pub fn reserve(&mut self, channels: usize) {
-        self.index.reserve(channels);
-        self.held.reserve(channels);
-        self.signed.reserve(channels);
+        let Self { index, heads, .. } = self;
+        index.reserve(channels, |index, at| index.hash(&heads[at].id));
     }
 
     /// The open window was cut: its evidence begins to leave, of so many channels. All of the
@@ -314,11 +307,10 @@ impl Channels {
         let mut leaving = self.leaving.take()?;
         let end = leaving.list.len().min(leaving.next.saturating_add(limit));
         for &index in &leaving.list[leaving.next..end] {
-            let channel = &mut self.held[index];
-            if channel.due && channel.window == leaving.window {
-                let signed = self.signed[index].clone();
-                leaving.out.push(Picture { channel: *channel, signed });
-                channel.due = false;
+            let standing = self.heads[index].standing;
+            if standing.is_due() && standing.window() == leaving.window {
+                leaving.out.push(self.picture(index));
+                self.heads[index].standing = standing.with(Standing::DUE, false);
             }
         }
         leaving.next = end;
@@ -336,7 +328,7 @@ impl Channels {
         assert!(self.saving.is_none(), "one checkpoint at a time");
         let changed = std::mem::take(&mut self.changed);
         let list = if everything {
-            SavingList::All(self.held.len())
+            SavingList::All(self.heads.len())
         } else {
             SavingList::Changed(changed)
         };
@@ -352,12 +344,8 @@ impl Channels {
     }
 
     /// Copies up to `limit` more channels of the checkpoint. `None` when there is no checkpoint;
-    /// otherwise what was copied, and whether it was the last. `id` gives a channel's id.
-    pub fn saved(
-        &mut self,
-        limit: usize,
-        id: impl Fn(&Channel) -> ChannelId,
-    ) -> Option<(Vec<Picture>, bool)> {
+    /// otherwise what was copied, and whether it was the last.
+    pub fn saved(&mut self, limit: usize) -> Option<(Vec<Picture>, bool)> {
         let mut saving = self.saving.take()?;
         let length = match &saving.list {
             SavingList::Changed(list) => list.len(),
@@ -369,31 +357,27 @@ impl Channels {
                 SavingList::Changed(list) => list[place],
                 SavingList::All(_) => place,
             };
-            let channel = &mut self.held[index];
+            let head = &mut self.heads[index];
             let waits = match &saving.list {
-                SavingList::Changed(_) => channel.changed == saving.mark,
+                SavingList::Changed(_) => head.standing.changed() == saving.mark,
                 // Changed since then: it was copied when it changed, or came later.
-                SavingList::All(_) => channel.changed != self.mark,
+                SavingList::All(_) => head.standing.changed() != self.mark,
             };
-            if !waits || channel.signer == FREE {
+            if !waits || head.signer == FREE {
                 continue;
             }
-            channel.changed = CLEAN;
+            head.standing.set_changed(CLEAN);
             if matches!(saving.list, SavingList::All(_))
-                && channel.window < saving.open
-                && channel.expires_at <= saving.at.seconds()
+                && head.standing.window() < saving.open
+                && self.rests[index].expires_at <= saving.at.seconds()
             {
                 saving.forgotten.push(index);
                 continue;
             }
-            let signed = self.signed[index].clone();
-            saving.out.push(Picture { channel: *channel, signed });
+            saving.out.push(self.picture(index));
         }
         for index in saving.forgotten.drain(..) {
-            self.index.remove(&id(&self.held[index]));
-            self.held[index].signer = FREE;
-            self.signed[index].branch = None;
-            self.free.push(index);
+            self.forget(index);
         }
         saving.next = end;
         let out = std::mem::take(&mut saving.out);
@@ -403,10 +387,26 @@ impl Channels {
         }
         Some((out, last))
     }
+
+    /// Frees the place of a channel.
+    fn forget(&mut self, index: ChannelIndex) {
+        let Self { index: all, heads, .. } = self;
+        let hash = all.hash(&heads[index].id);
+        all.remove(hash, |at| at == index, |all, at| all.hash(&heads[at].id));
+        self.heads[index].signer = FREE;
+        self.rests[index].branch = None;
+        self.free.push(index);
+    }
 }
 
-/// The signer of a place that holds no channel.
-const FREE: u32 = u32::MAX;
+/// Takes the branch that came now, in the room of what was there.
+fn renew(held: &mut Option<Box<Branch>>, entry: Option<(&BundleTree, Seat)>) {
+    match (held, entry) {
+        (Some(held), Some((tree, seat))) => tree.branch_into(seat, held),
+        (held, Some((tree, seat))) => *held = Some(Box::new(tree.branch(seat))),
+        (held, None) => *held = None,
+    }
+}
 
 impl Saving {
     /// Whether the checkpoint still has to copy the channel, which is about to change.

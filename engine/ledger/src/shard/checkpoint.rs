@@ -2,14 +2,14 @@
 //! and signers by id, never by a shard's own numbers, so that any number of shards can take them
 //! back.
 
-use super::channels::{CLEAN, Channel, Picture, Signed};
+use super::channels::{Channel, Picture, Signed};
 use super::{Exposure, Shard};
 use crate::budget::BudgetUse;
 use crate::canary::{Bug, planted};
 use crate::control::SignerEntry;
 use crate::evidence::Evidence;
 use crate::types::{
-    Amount, AssetDef, AssetNumber, ChannelId, Lsn, PartyId, SignerKey, Timestamp, WindowNumber,
+    Amount, AssetDef, AssetNumber, Lsn, PartyId, SignerKey, Timestamp, WindowNumber,
 };
 
 /// What a shard held for one channel.
@@ -90,13 +90,7 @@ impl Shard {
     /// Copies up to `limit` more channels of the checkpoint: a page, and whether it is the last.
     /// `None` when no checkpoint is under way.
     pub fn saved(&mut self, limit: usize) -> Option<(ShardPage, bool)> {
-        let Self { channels, signers, parties, hasher, .. } = self;
-        let id = |channel: &Channel| -> ChannelId {
-            let signer = signers[channel.signer as usize].key;
-            let payee = parties[channel.payee as usize].id;
-            hasher.channel_of(signer, payee, channel.asset, channel.lane, channel.expires_at)
-        };
-        let (pictures, last) = channels.saved(limit, id)?;
+        let (pictures, last) = self.channels.saved(limit)?;
         let held = |picture: &Picture| Held {
             window: picture.channel.window,
             evidence: self.evidence(picture),
@@ -195,8 +189,6 @@ impl Shard {
             signer,
             payee,
             asset: voucher.asset(),
-            changed: CLEAN,
-            due: false,
         };
         let branch = held.evidence.branch.clone();
         let signed = Signed { signature: *voucher.signature(), branch };

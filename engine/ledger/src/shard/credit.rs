@@ -1,7 +1,7 @@
 //! The credit rule: what becomes of one voucher. Reads the shard's tables, changes them only when
 //! nothing can refuse any more.
 
-use super::channels::{ChannelIndex, Credit, Stream};
+use super::channels::{ChannelIndex, Credit, Hash, Head, Stream};
 use super::{Checked, PartyIndex, Shard, SignerIndex, mark};
 use crate::canary::{Bug, planted};
 use crate::types::{Amount, AssetNumber, Lsn, Outcome, Timestamp, Total, Verdict};
@@ -36,6 +36,11 @@ struct Charge {
 
 const NOTHING: Found = Found { channel: None, signer: None, payee: None };
 
+/// Has all of it in the cache.
+fn read_all(values: impl Iterator<Item = u64>) {
+    std::hint::black_box(values.fold(0, |all, value| all ^ value));
+}
+
 impl Shard {
     /// Credits the vouchers of one record, in order: `outcomes[i]` answers `vouchers[i]`.
     pub fn credit(
@@ -62,40 +67,42 @@ impl Shard {
 
     /// Looks up what a block of vouchers will need. What is found stays true while they are
     /// credited, for no event comes between them. Changes nothing, but it is most of the speed: a
-    /// lookup is a cache miss, and misses that do not wait for each other's outcome overlap. A
-    /// channel that is held names its signer and payee: its id is a hash over them.
+    /// step is a cache miss, and misses that do not wait for each other's outcome overlap. So all
+    /// vouchers take one step before any takes the next. A channel that is held names its signer
+    /// and payee: its id is a hash over them.
     fn look_up(&self, block: &[Checked<'_>], found: &mut [Found; BLOCK]) {
-        for (found, checked) in found.iter_mut().zip(block) {
+        let mut hashes = [Hash::default(); BLOCK];
+        let channels = &self.channels;
+        hashes.iter_mut().zip(block).for_each(|(hash, of)| *hash = channels.hash(&of.channel));
+        let hashes = &hashes[..block.len()];
+        read_all(hashes.iter().map(|hash| channels.touch(*hash)));
+        read_all(hashes.iter().map(|hash| channels.touch_head(*hash)));
+        for ((found, checked), hash) in found.iter_mut().zip(block).zip(hashes) {
             *found = match checked.verdict {
                 Verdict::Malformed | Verdict::UnknownKey => NOTHING,
                 Verdict::Valid | Verdict::BadSignature | Verdict::Stale => {
-                    Found { channel: self.channels.find(&checked.channel), ..NOTHING }
+                    match channels.find_hashed(*hash, &checked.channel) {
+                        Some(channel) => {
+                            let Head { signer, payee, .. } = *channels.head(channel);
+                            let (signer, payee) = (Some(signer), Some(payee));
+                            Found { channel: Some(channel), signer, payee }
+                        }
+                        None => Found {
+                            channel: None,
+                            signer: self.signer_index.get(&checked.voucher.signer()).copied(),
+                            payee: self.party_index.get(&checked.voucher.payee()).copied(),
+                        },
+                    }
                 }
             };
         }
-        for (found, checked) in found.iter_mut().zip(block) {
-            (found.signer, found.payee) = match (checked.verdict, found.channel) {
-                (Verdict::Malformed | Verdict::UnknownKey, _) => (None, None),
-                (Verdict::Valid | Verdict::BadSignature | Verdict::Stale, Some(channel)) => {
-                    let channel = self.channels.get(channel);
-                    (Some(channel.signer), Some(channel.payee))
-                }
-                (Verdict::Valid | Verdict::BadSignature | Verdict::Stale, None) => (
-                    self.signer_index.get(&checked.voucher.signer()).copied(),
-                    self.party_index.get(&checked.voucher.payee()).copied(),
-                ),
-            };
-        }
-        let touch = |touched: u64, (checked, found): (&Checked<'_>, &Found)| {
-            let (Some(signer), Some(payee)) = (found.signer, found.payee) else { return touched };
-            let payer = self.signers[signer as usize].payer;
-            let asset = checked.voucher.asset();
-            let mut exposures = self.parties[payer as usize].exposures.iter();
-            touched
-                + u64::from(exposures.any(|(of, _)| *of == asset))
-                + u64::from(self.parties[payee as usize].suspended)
-        };
-        std::hint::black_box(block.iter().zip(&*found).fold(0, touch));
+        let found = &found[..block.len()];
+        let signers = || found.iter().flat_map(|of| of.signer).map(|at| &self.signers[at as usize]);
+        let parties = || signers().map(|of| of.payer).chain(found.iter().flat_map(|of| of.payee));
+        let signed = found.iter().flat_map(|of| of.channel);
+        read_all(signed.map(|channel| channels.touch_signature(channel)));
+        read_all(signers().map(|signer| u64::from(signer.revoked)));
+        read_all(parties().map(|party| u64::from(self.parties[party as usize].suspended)));
     }
 
     /// What would become of these vouchers if each came alone, and now: the rule itself, and no
@@ -168,7 +175,7 @@ impl Shard {
         let cumulative = voucher.cumulative();
         // An earlier voucher of the block may have opened it.
         let channel = found.channel.or_else(|| self.channels.find(&checked.channel));
-        let total = channel.map_or(Amount(0), |channel| self.channels.get(channel).total);
+        let total = channel.map_or(Amount(0), |channel| self.channels.head(channel).total);
         let delta = cumulative.rise_above(total).ok_or(Outcome::Stale)?;
         if checked.verdict != Verdict::Valid {
             assert_ne!(checked.verdict, Verdict::Stale, "what is certainly stale raises no total");
@@ -235,10 +242,10 @@ impl Shard {
         mark(&mut self.parties[payer as usize].changed, &mut self.parties_changed, payer);
         self.spend(signer, (asset, voucher.payee()), at, delta);
         let (total, signature) = (voucher.cumulative(), voucher.signature());
-        let branch = voucher.seat().map(|seat| {
-            checked.tree.expect("an entry that is credited comes with its tree").branch(seat)
+        let entry = voucher.seat().map(|seat| {
+            (checked.tree.expect("an entry that is credited comes with its tree"), seat)
         });
-        let credit = Credit { total, lsn, signature, branch };
+        let credit = Credit { total, lsn, signature, entry };
         match channel {
             Some(channel) => self.channels.raise(channel, &credit),
             None => {

@@ -21,13 +21,37 @@ impl ChannelsMax {
     pub const RULE: Self = Self { of_signer: SIGNER_CHANNELS_MAX, of_party: PARTY_CHANNELS_MAX };
 }
 
+/// The channels that a signer opened last, as long as all expire at one time: most do, and the
+/// count of each would be looked for in a tree.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Newest {
+    expires_at: i64,
+    count: u32,
+}
+
+impl Newest {
+    /// How many of them expire at this time.
+    fn at(self, expires_at: i64) -> u32 {
+        if self.expires_at == expires_at { self.count } else { 0 }
+    }
+}
+
 impl Shard {
     /// A signer has one live channel more.
     pub(super) fn count_channel(&mut self, signer: SignerIndex, expires_at: i64) {
         let held = &mut self.signers[signer as usize];
         held.channels += 1;
         self.parties[held.payer as usize].channels += 1;
-        *self.expiring.entry((expires_at, signer)).or_default() += 1;
+        if held.newest.at(expires_at) > 0 {
+            held.newest.count += 1;
+            return;
+        }
+        let before = std::mem::replace(&mut held.newest, Newest { expires_at, count: 1 });
+        if before.count > 0 {
+            *self.expiring.entry((before.expires_at, signer)).or_default() += before.count;
+        }
+        // The tree knows of every time at which something of a signer expires.
+        self.expiring.entry((expires_at, signer)).or_default();
     }
 
     /// Whether a signer, or its payer, has as many live channels as there may be. Those that have
@@ -42,9 +66,11 @@ impl Shard {
         }
         let expired = self.expiring.range(..=(at.seconds(), SignerIndex::MAX));
         let (mut own, mut all) = (0, 0);
-        for ((_, of), count) in expired {
-            own += if *of == signer { *count } else { 0 };
-            all += if self.signers[*of as usize].payer == payer { *count } else { 0 };
+        for ((expires_at, of), count) in expired {
+            let held = &self.signers[*of as usize];
+            let count = count + held.newest.at(*expires_at);
+            own += if *of == signer { count } else { 0 };
+            all += if held.payer == payer { count } else { 0 };
         }
         of_signer - own >= signer_max || of_party - all >= party_max
     }
@@ -55,8 +81,12 @@ impl Shard {
         while let Some(first) = self.expiring.first_entry()
             && first.key().0 <= now
         {
-            let ((_, signer), channels) = first.remove_entry();
+            let ((expires_at, signer), channels) = first.remove_entry();
             let held = &mut self.signers[signer as usize];
+            let channels = channels + held.newest.at(expires_at);
+            if held.newest.expires_at == expires_at {
+                held.newest.count = 0;
+            }
             let less = |count: u32| count.checked_sub(channels).expect("each was counted once");
             held.channels = less(held.channels);
             let payer = &mut self.parties[held.payer as usize];
@@ -68,7 +98,9 @@ impl Shard {
     /// record.
     pub(super) fn count_anew(&mut self) {
         self.expiring.clear();
-        self.signers.iter_mut().for_each(|signer| signer.channels = 0);
+        for signer in &mut self.signers {
+            (signer.channels, signer.newest) = (0, Newest::default());
+        }
         self.parties.iter_mut().for_each(|party| party.channels = 0);
         let held: Vec<_> = self.channels.all().map(|held| (held.signer, held.expires_at)).collect();
         held.into_iter().for_each(|(signer, expires_at)| self.count_channel(signer, expires_at));

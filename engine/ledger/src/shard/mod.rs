@@ -29,7 +29,8 @@ use crate::types::{
 use budgets::Limits;
 use channels::{Channels, Picture};
 use foldhash::fast::RandomState;
-use live::ChannelsMax;
+use live::{ChannelsMax, Newest};
+use smallvec::SmallVec;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 type Map<K, V> = HashMap<K, V, RandomState>;
@@ -81,7 +82,8 @@ struct Party {
     channels: u32,
     /// Per asset in which a limit or deposit was ever set; a handful at most. Only the shard that
     /// owns the party holds any.
-    exposures: Vec<(AssetNumber, Exposure)>,
+    /// The first lies here and not behind a pointer: every voucher looks at it.
+    exposures: SmallVec<[(AssetNumber, Exposure); 1]>,
 }
 
 /// A signer's number within the shard.
@@ -95,6 +97,8 @@ struct Signer {
     changed: bool,
     /// Live channels.
     channels: u32,
+    /// Of these, those that were opened last.
+    newest: Newest,
     /// `None` where it has none of its own, as most have not: then it asks and costs nothing.
     limits: Option<Box<Limits>>,
 }
@@ -140,7 +144,7 @@ pub struct Shard {
     /// Those whose owner is to be told of a budget.
     budgets_near: BTreeSet<SignerIndex>,
     channels: Channels,
-    /// How many live channels expire when, by signer.
+    /// How many live channels expire when, by signer; without those that are `newest`.
     expiring: BTreeMap<(i64, SignerIndex), u32>,
     channels_max: ChannelsMax,
     /// Of whom, and the exposure right after, by limit or deposit: the first result, for whoever
@@ -301,11 +305,8 @@ impl Shard {
     /// What the shard holds for a channel; zero for one never seen, or expired and forgotten.
     #[must_use]
     pub fn channel(&self, channel: ChannelId) -> ChannelState {
-        let held = self.channels.find(&channel).map(|index| self.channels.get(index));
-        held.map_or(ChannelState::NONE, |channel| ChannelState {
-            total: channel.total,
-            lsn: channel.lsn,
-        })
+        let held = self.channels.find(&channel).map(|index| self.channels.head(index));
+        held.map_or(ChannelState::NONE, |head| ChannelState { total: head.total, lsn: head.lsn })
     }
 
     /// The newest voucher that was credited on a channel, with its record.
@@ -400,7 +401,7 @@ impl Shard {
             return;
         }
         let index = PartyIndex::try_from(self.parties.len()).expect("parties are limited");
-        let (changed, channels, exposures) = (false, 0, Vec::new());
+        let (changed, channels, exposures) = (false, 0, SmallVec::new());
         self.parties.push(Party { id, suspended, changed, channels, exposures });
         self.party_index.insert(id, index);
     }
@@ -414,7 +415,8 @@ impl Shard {
         let index = SignerIndex::try_from(self.signers.len()).expect("signers are limited");
         self.signer_index.insert(key, index);
         let (revoked, changed, channels, limits) = (false, false, 0, Limits::of(caps));
-        self.signers.push(Signer { key, payer, revoked, changed, channels, limits });
+        let newest = Newest::default();
+        self.signers.push(Signer { key, payer, revoked, changed, channels, newest, limits });
     }
 
     fn change_exposure(

@@ -212,16 +212,27 @@ impl BundleTree {
     /// When the seat is that of another bundle.
     #[must_use]
     pub fn branch(&self, seat: Seat) -> Branch {
+        let mut branch = Branch { seat, path: [Digest::ZERO; BUNDLE_PATH_MAX] };
+        self.branch_into(seat, &mut branch);
+        branch
+    }
+
+    /// The same, in the place of another one.
+    ///
+    /// # Panics
+    /// When the seat is that of another bundle.
+    pub fn branch_into(&self, seat: Seat, branch: &mut Branch) {
         assert_eq!(seat.count, self.count, "the entry is of this bundle");
-        let mut path = [Digest::ZERO; BUNDLE_PATH_MAX];
-        let (mut level, mut width) = (0, seat.count());
-        for (place, turn) in path.iter_mut().zip(seat.turns()) {
+        branch.seat = seat;
+        let (mut level, mut width, mut places) = (0, seat.count(), branch.path.iter_mut());
+        for turn in seat.turns() {
             while width > turn.width {
                 (level, width) = (level + width, width.div_ceil(2));
             }
-            *place = self.nodes[level + turn.sibling];
+            *places.next().expect("a path is bounded") = self.nodes[level + turn.sibling];
         }
-        Branch { seat, path }
+        // Two branches are the same if their paths are.
+        places.for_each(|place| *place = Digest::ZERO);
     }
 }
 

@@ -1,11 +1,11 @@
 //! BLAKE3 of many short messages of one length, side by side: lane for lane the same words of
 //! different messages, in registers of 512 or 256 bits.
 //!
-//! Owns nothing but speed: what comes out is what the crate `blake3` gives for each message by itself,
-//! and where the CPU has no such registers, that crate is asked. It hashes the pieces of one
-//! long message side by side, and has no way to do so with many short ones, which is what channel
-//! ids, leaves and nodes are ([ADR 48](../../../../docs/adr/0048-short-messages-are-hashed-side-by-side.md)).
-//! Names and numbers are those of the BLAKE3 paper, section 2.
+//! Owns nothing but speed: what comes out is what the crate `blake3` gives for each message by
+//! itself, and where the CPU has no such registers, that crate is asked. It hashes the pieces of
+//! one long message side by side, and has no way to do so with many short ones, which is what
+//! channel ids, leaves and nodes are (`docs/adr/0048`). Names and numbers are those of the BLAKE3
+//! paper, section 2.
 
 use blake3::hazmat::{ContextKey, HasherExt as _};
 
