@@ -231,10 +231,10 @@ async fn read_frames(
                 biased;
                 // What was not taken in is not acked, and whoever sent it sends it again.
                 told = until.comes() => return tell(room, told),
-                taken = take_in_turn(&bringer, frame, ahead) => taken,
                 // Its client is gone, and with it whoever would hear of it: who is slowed would
                 // have it checked seconds later.
                 () = acks.closed() => return,
+                taken = take_in_turn(&bringer, frame, ahead) => taken,
             },
             Ok(None) => return,
             Err(status) | Ok(Some(Err(status))) => Err(status),
