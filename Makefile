@@ -4,7 +4,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-tests demo demo-x402 x402-kills test test-evm flip bench bench-recover bench-history bench-batch bench-settle bench-statement bench-flood bench-abuse bench-tls bench-bundles bench-backup bench-x402 bench-compare bench-close bench-overload bench-peers bench-plots lint clean-demo \
+.PHONY: help setup setup-tests demo demo-x402 x402-kills test test-evm flip bench bench-recover bench-history bench-batch bench-settle bench-statement bench-flood bench-abuse bench-tls bench-bundles bench-backup bench-x402 bench-compare bench-close bench-mixes bench-overload bench-peers bench-plots lint clean-demo \
   dist check-unit alerts deny check-verify check-bounds bench-verify fuzz-verify miri-verify crash chaos age sim sim-canary check \
   rocksdb
 
@@ -67,8 +67,9 @@ COMPARE_ARGS ?=
 # Pairs of the window that `make bench-close` closes, and more of its arguments: see close --help.
 PAIRS ?= 1000000
 CLOSE_ARGS ?=
-# More arguments of `make bench-overload` and `make bench-peers`.
+# More arguments of `make bench-overload`, `make bench-mixes` and `make bench-peers`.
 OVERLOAD_ARGS ?=
+MIXES_ARGS ?=
 PEERS_ARGS ?=
 # Where benches leave their results, for `make bench-plots`.
 RESULTS := $(TARGET)/bench
@@ -218,6 +219,10 @@ bench-compare: rocksdb ## This engine beside that of another revision: REV=..., 
 bench-close: rocksdb ## A window of PAIRS pairs from its cut to its batch, while ingest goes on; the last line is JSON
 	$(CARGO) build --release --locked --workspace --bin tallystick --bin tallystick-loadgen
 	@$(LOADGEN) close --engine $(ENGINE) --pairs $(PAIRS) --report $(RESULTS)/close-$(PAIRS).json $(CLOSE_ARGS)
+
+bench-mixes: rocksdb ## Beside agents: every voucher a new channel, a tenth forged, half of the maximum, vouchers alone; the last line is JSON
+	$(CARGO) build --release --locked --workspace --bin tallystick --bin tallystick-loadgen
+	@$(LOADGEN) mixes --engine $(ENGINE) --rounds $(BENCH_ROUNDS) --report $(RESULTS)/mixes.json $(MIXES_ARGS)
 
 bench-overload: rocksdb ## Twice what the engine can do, on an open loop; the last line is JSON
 	$(CARGO) build --release --locked --workspace --bin tallystick --bin tallystick-loadgen

@@ -4,6 +4,7 @@ use crate::abuse::AbuseArgs;
 use crate::backups::BackupArgs;
 use crate::bench::close::CloseArgs;
 use crate::bench::compare::CompareArgs;
+use crate::bench::mixes::MixesArgs;
 use crate::bench::overload::OverloadArgs;
 use crate::bench::peers::PeersArgs;
 use crate::bundles::BundlesArgs;
@@ -58,6 +59,8 @@ pub enum Command {
     X402(X402Args),
     /// This engine and another one under the same load, in turn, and the ratios.
     Compare(CompareArgs),
+    /// The same engine under other loads in turn, and the ratios; and one voucher after the other
+    Mixes(MixesArgs),
     /// How long a window with many pairs takes from its cut to its batch, while ingest goes on.
     Close(CloseArgs),
     /// Twice what an engine can do, on an open loop.

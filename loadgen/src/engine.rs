@@ -133,6 +133,14 @@ impl Engine {
         self.memory_mib("VmRSS:")
     }
 
+    /// Bytes that it has had written to disk since its start; 0 where the system does not tell.
+    pub fn written_bytes(&self) -> u64 {
+        let io = std::fs::read_to_string(format!("/proc/{}/io", self.child.id()));
+        let io = io.unwrap_or_default();
+        let line = io.lines().find_map(|line| line.strip_prefix("write_bytes: "));
+        line.and_then(|bytes| bytes.parse().ok()).unwrap_or(0)
+    }
+
     /// Has the most memory counted from now on, where the system can.
     pub fn forget_most_memory(&self) {
         // Where it cannot, the figure is that since the start, which is no less.

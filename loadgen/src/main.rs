@@ -119,6 +119,7 @@ async fn command(command: Command) -> Result<bool, Error> {
         Command::Backup(args) => backups::backups(&args).await,
         Command::X402(args) => x402::x402(&args).await,
         Command::Compare(args) => bench::compare::compare(&args).await,
+        Command::Mixes(args) => bench::mixes::mixes(&args).await,
         Command::Close(args) => bench::close::close(&args).await,
         Command::Overload(args) => bench::overload::overload(&args).await,
         Command::Peers(args) => bench::peers::peers(&args).await,

@@ -1,6 +1,7 @@
 //! Two builds of the engine under the same load, in turn, several rounds, and the ratios. The load
 //! generator is ours for both.
 
+use super::options::Turns;
 use super::pool::{Pool, Scenario};
 use super::turn::{Turn, turn};
 use super::{fresh, name_of, remove, report, rounded};
@@ -10,7 +11,6 @@ use crate::print;
 use clap::Args;
 use serde_json::json;
 use std::path::PathBuf;
-use std::time::Duration;
 
 /// Options of `compare`.
 #[derive(Debug, Clone, Args)]
@@ -21,31 +21,11 @@ pub struct CompareArgs {
     /// What it is called in the result, such as its commit.
     #[arg(long, default_value = "before")]
     pub rev: String,
-    /// The engine's binary [default: `tallystick` beside this one].
-    #[arg(long, value_name = "PATH")]
-    pub engine: Option<PathBuf>,
-    /// Where the engines' data goes; it is removed afterwards.
-    #[arg(long, default_value = "target/compare")]
-    pub dir: PathBuf,
     /// What is sent.
     #[arg(long, value_enum, default_value_t = Scenario::Agents)]
     pub bench: Scenario,
-    /// How often both take turns.
-    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=100))]
-    pub rounds: u64,
-    /// How long a turn is, as long as there are vouchers.
-    #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=600))]
-    pub seconds: u64,
-    /// How many vouchers are signed before; each turn sends them anew. 200 bytes of memory each.
-    #[arg(long, default_value_t = 12_000_000,
-        value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
-    pub vouchers: u64,
-    /// What parties and vouchers are drawn from.
-    #[arg(long, default_value_t = 1)]
-    pub seed: u64,
-    /// Write the result to this file, too.
-    #[arg(long, value_name = "FILE")]
-    pub report: Option<PathBuf>,
+    #[command(flatten)]
+    pub turns: Turns,
 }
 
 /// Measures both. All books were equal, or it is an error.
@@ -53,17 +33,18 @@ pub struct CompareArgs {
 /// # Errors
 /// When an engine cannot be started or loaded, or its books are not ours.
 pub async fn compare(args: &CompareArgs) -> Result<bool, Error> {
-    fresh(&args.dir)?;
-    let pool = Pool::sign(args.bench, args.bench.options(args.vouchers, args.seed)).await?;
+    fresh(&args.turns.dir)?;
+    let pool =
+        Pool::sign(args.bench, args.bench.options(args.turns.vouchers, args.turns.seed)).await?;
     print(
         "| round | before vouchers/s | now vouchers/s | ratio | before p50 / p99 ms | now p50 / p99 ms | \
          engine's CPU us a voucher, before / now | of it signatures |\n|---|---|---|---|---|---|---|---|\n",
     );
-    let now = engine_binary(args.engine.as_deref());
-    let time = Duration::from_secs(args.seconds);
+    let now = engine_binary(args.turns.engine.as_deref());
+    let time = args.turns.time();
     let mut rounds: Vec<(Turn, Turn)> = Vec::new();
-    for round in 0..args.rounds {
-        let dir = args.dir.join("data");
+    for round in 0..args.turns.rounds {
+        let dir = args.turns.data();
         let [first, second] = match round % 2 {
             0 => [&args.before, &now],
             _ => [&now, &args.before],
@@ -74,7 +55,7 @@ pub async fn compare(args: &CompareArgs) -> Result<bool, Error> {
         print(&line(&(round + 1).to_string(), &before, &now));
         rounds.push((before, now));
     }
-    remove(&args.dir)?;
+    remove(&args.turns.dir)?;
     let ratios = || rounds.iter().map(|(before, now)| ratio(before, now));
     let middle = |of: fn(&(Turn, Turn)) -> f64| median(rounds.iter().map(of).collect());
     let result = json!({
@@ -85,14 +66,14 @@ pub async fn compare(args: &CompareArgs) -> Result<bool, Error> {
         "ratio": rounded(median(ratios().collect()), 3),
         "ratio_min": rounded(ratios().fold(f64::INFINITY, f64::min), 3),
         "ratio_max": rounded(ratios().fold(0.0, f64::max), 3),
-        "seconds": args.seconds,
+        "seconds": args.turns.seconds,
         "books_match": true,
         "rounds": rounds
             .iter()
             .map(|(before, now)| json!({ "before": before.json(), "now": now.json() }))
             .collect::<Vec<_>>(),
     });
-    report(&result, args.report.as_deref())?;
+    report(&result, args.turns.report.as_deref())?;
     Ok(true)
 }
 

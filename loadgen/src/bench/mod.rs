@@ -4,6 +4,8 @@
 
 pub mod close;
 pub mod compare;
+pub mod mixes;
+mod options;
 pub mod overload;
 pub mod peers;
 mod pool;

@@ -2,6 +2,7 @@
 //! for little. What counts is that the engine goes on crediting what it can, that its memory stays
 //! bounded, that each frame is answered, and that whoever asks for little gets it.
 
+use super::options::Turns;
 use super::pool::{Pool, Scenario};
 use super::turn::{compare, send, sending, turn};
 use super::{float, fresh, remove, report, rounded};
@@ -13,8 +14,6 @@ use crate::setup::per_second;
 use crate::stream::Answers;
 use clap::Args;
 use serde_json::json;
-use std::path::PathBuf;
-use std::time::Duration;
 
 /// Streams on which it comes in: 4 on each of 8 connections.
 const CONNECTIONS: u64 = 8;
@@ -28,31 +27,11 @@ const GOODPUT_MIN: f64 = 0.9;
 /// Options of `overload`.
 #[derive(Debug, Clone, Args)]
 pub struct OverloadArgs {
-    /// The engine's binary [default: `tallystick` beside this one].
-    #[arg(long, value_name = "PATH")]
-    pub engine: Option<PathBuf>,
-    /// Where the engines' data goes; it is removed afterwards.
-    #[arg(long, default_value = "target/overload")]
-    pub dir: PathBuf,
-    /// How often both are measured in turn: the most that an engine does, and more than that.
-    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..=100))]
-    pub rounds: u64,
-    /// How long a turn is, as long as there are vouchers.
-    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=600))]
-    pub seconds: u64,
     /// How many times the maximum comes in.
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u64).range(1..=10))]
     pub times: u64,
-    /// How many vouchers are signed before; each turn sends them anew. 200 bytes of memory each.
-    #[arg(long, default_value_t = 8_000_000,
-        value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
-    pub vouchers: u64,
-    /// What parties and vouchers are drawn from.
-    #[arg(long, default_value_t = 1)]
-    pub seed: u64,
-    /// Write the result to this file, too.
-    #[arg(long, value_name = "FILE")]
-    pub report: Option<PathBuf>,
+    #[command(flatten)]
+    pub turns: Turns,
 }
 
 /// What one round brought.
@@ -73,18 +52,18 @@ struct Round {
 /// # Errors
 /// When an engine cannot be started or loaded, or its books are not ours.
 pub async fn overload(args: &OverloadArgs) -> Result<bool, Error> {
-    fresh(&args.dir)?;
+    fresh(&args.turns.dir)?;
     let many = [("--connections", CONNECTIONS), ("--streams-per-connection", STREAMS)];
-    let pool = Pool::sign(Scenario::Agents, options(args, args.vouchers, 0, &many)).await?;
+    let pool = Pool::sign(Scenario::Agents, options(args, args.turns.vouchers, 0, &many)).await?;
     let few = [("--connections", 1), ("--frame", MODEST_FRAME)];
-    let count = MODEST_RATE * args.seconds;
+    let count = MODEST_RATE * args.turns.seconds;
     let modest = Pool::sign(Scenario::Agents, options(args, count, 1, &few)).await?;
     print(
         "| round | maximum | offered | goodput | of the maximum | memory MiB, at the maximum | \
          who asks for little: vouchers/s, p99 ms |\n|---|---|---|---|---|---|---|\n",
     );
     let mut rounds = Vec::new();
-    for number in 1..=args.rounds {
+    for number in 1..=args.turns.rounds {
         let round = round(args, &pool, &modest).await?;
         print(&format!(
             "| {number} | {:.0} | {} | {:.0} | {:.3} | {:.0}, {:.0} | {:.0}, {:.1} |\n",
@@ -99,7 +78,7 @@ pub async fn overload(args: &OverloadArgs) -> Result<bool, Error> {
         ));
         rounds.push(round);
     }
-    remove(&args.dir)?;
+    remove(&args.turns.dir)?;
     let middle = |of: fn(&Round) -> f64| median(rounds.iter().map(of).collect());
     let ratio = middle(ratio);
     let result = json!({
@@ -115,10 +94,10 @@ pub async fn overload(args: &OverloadArgs) -> Result<bool, Error> {
         "modest_p99_ms": rounded(middle(|round| round.modest_p99_ms), 1),
         "every_frame_answered": true,
         "books_match": true,
-        "rounds": args.rounds,
-        "seconds": args.seconds,
+        "rounds": args.turns.rounds,
+        "seconds": args.turns.seconds,
     });
-    report(&result, args.report.as_deref())?;
+    report(&result, args.turns.report.as_deref())?;
     Ok(ratio >= GOODPUT_MIN)
 }
 
@@ -129,15 +108,15 @@ fn ratio(round: &Round) -> f64 {
 
 /// Options of one of both loads.
 fn options(args: &OverloadArgs, vouchers: u64, run: u64, more: &[(&str, u64)]) -> RunArgs {
-    let own = [("--vouchers", vouchers), ("--seed", args.seed), ("--run", run)];
+    let own = [("--vouchers", vouchers), ("--seed", args.turns.seed), ("--run", run)];
     let own = own.iter().chain(more);
     RunArgs::of(own.flat_map(|(name, value)| [(*name).to_owned(), value.to_string()]))
 }
 
 /// The maximum on one engine, and more than that on another.
 async fn round(args: &OverloadArgs, pool: &Pool, modest: &Pool) -> Result<Round, Error> {
-    let (binary, dir) = (engine_binary(args.engine.as_deref()), args.dir.join("data"));
-    let time = Duration::from_secs(args.seconds);
+    let (binary, dir) = (engine_binary(args.turns.engine.as_deref()), args.turns.data());
+    let time = args.turns.time();
     let most = turn(&binary, &dir, pool, None, time).await?;
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
     let offered = most.per_second as u64 * args.times;
@@ -158,7 +137,7 @@ async fn round(args: &OverloadArgs, pool: &Pool, modest: &Pool) -> Result<Round,
     engine.stop().await?;
     remove(&dir)?;
     let acked = |answers: &Answers| answers.outcomes.values().sum::<u64>();
-    let due = offered.saturating_mul(args.seconds).min(args.vouchers);
+    let due = offered.saturating_mul(args.turns.seconds).min(args.turns.vouchers);
     Ok(Round {
         maximum: most.per_second,
         offered,

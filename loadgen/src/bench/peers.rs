@@ -5,6 +5,7 @@
 mod postgres;
 mod tigerbeetle;
 
+use super::options::Turns;
 use super::pool::{Pool, Scenario};
 use super::turn::{Turn, turn};
 use super::{fresh, remove, report, rounded};
@@ -15,38 +16,17 @@ use clap::Args;
 use postgres::Postgres;
 use serde_json::{Value, json};
 use std::path::PathBuf;
-use std::time::Duration;
 use tigerbeetle::TigerBeetle;
 
 /// Options of `peers`.
 #[derive(Debug, Clone, Args)]
 pub struct PeersArgs {
-    /// The engine's binary [default: `tallystick` beside this one].
-    #[arg(long, value_name = "PATH")]
-    pub engine: Option<PathBuf>,
-    /// Where the engines' and `TigerBeetle`'s data goes; it is removed afterwards.
-    #[arg(long, default_value = "target/peers")]
-    pub dir: PathBuf,
     /// Where `PostgreSQL`'s cluster goes; it is removed afterwards. Its server runs as another user
     /// than root, who must get there: on the disk that is measured.
     #[arg(long, default_value = "/var/tmp/tallystick-peers")]
     pub postgres_dir: PathBuf,
-    /// How often all take turns.
-    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=100))]
-    pub rounds: u64,
-    /// How long a turn is, as long as there are vouchers.
-    #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=600))]
-    pub seconds: u64,
-    /// How many vouchers are signed before; each turn sends them anew. 200 bytes of memory each.
-    #[arg(long, default_value_t = 12_000_000,
-        value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
-    pub vouchers: u64,
-    /// What parties and vouchers are drawn from.
-    #[arg(long, default_value_t = 1)]
-    pub seed: u64,
-    /// Write the result to this file, too.
-    #[arg(long, value_name = "FILE")]
-    pub report: Option<PathBuf>,
+    #[command(flatten)]
+    pub turns: Turns,
 }
 
 /// What one round brought; `None` of a peer that is not here.
@@ -61,16 +41,19 @@ struct Round {
 /// # Errors
 /// When one of them cannot be started or loaded, or the engine's books are not ours.
 pub async fn peers(args: &PeersArgs) -> Result<bool, Error> {
-    fresh(&args.dir)?;
+    fresh(&args.turns.dir)?;
     let (postgres, tigerbeetle) = (Postgres::find(&args.postgres_dir), TigerBeetle::find());
-    let pool = Pool::sign(Scenario::Agents, Scenario::Agents.options(args.vouchers, args.seed));
+    let pool = Pool::sign(
+        Scenario::Agents,
+        Scenario::Agents.options(args.turns.vouchers, args.turns.seed),
+    );
     let pool = pool.await?;
     print(
         "| round | Tallystick vouchers/s | TigerBeetle transfers/s | ratio | PostgreSQL vouchers/s | ratio |\n\
          |---|---|---|---|---|---|\n",
     );
     let mut rounds = Vec::new();
-    for number in 0..args.rounds {
+    for number in 0..args.turns.rounds {
         let round = round(args, number, &pool, postgres.as_ref(), tigerbeetle.as_ref()).await?;
         let cell = |value: Option<f64>| value.map_or("-".into(), |value| format!("{value:.0}"));
         let ratio = |value| ratio(&round, value).map_or("-".into(), |value| format!("{value:.2}"));
@@ -85,8 +68,8 @@ pub async fn peers(args: &PeersArgs) -> Result<bool, Error> {
         ));
         rounds.push(round);
     }
-    remove(&args.dir)?;
-    report(&result(args, &rounds), args.report.as_deref())?;
+    remove(&args.turns.dir)?;
+    report(&result(args, &rounds), args.turns.report.as_deref())?;
     Ok(true)
 }
 
@@ -108,7 +91,7 @@ fn result(args: &PeersArgs, rounds: &[Round]) -> Value {
         "now": middle(&|round| Some(round.now.per_second)),
         "ratio_tigerbeetle": hundredths(middle(&|round| ratio(round, round.tigerbeetle))),
         "ratio_postgres": hundredths(middle(&|round| ratio(round, round.postgres))),
-        "seconds": args.seconds,
+        "seconds": args.turns.seconds,
         "books_match": true,
         "rounds": rounds.iter().map(each).collect::<Vec<_>>(),
     })
@@ -127,18 +110,18 @@ async fn round(
     postgres: Option<&Postgres>,
     tigerbeetle: Option<&TigerBeetle>,
 ) -> Result<Round, Error> {
-    let time = Duration::from_secs(args.seconds);
+    let time = args.turns.time();
     let (mut now, mut of_tigerbeetle, mut of_postgres) = (None, None, None);
     for place in 0..3 {
         match (number + place) % 3 {
             0 => {
-                let binary = engine_binary(args.engine.as_deref());
-                let turn = turn(&binary, &args.dir.join("data"), pool, None, time).await?;
+                let binary = engine_binary(args.turns.engine.as_deref());
+                let turn = turn(&binary, &args.turns.data(), pool, None, time).await?;
                 now = Some(turn);
             }
             1 => {
                 if let Some(peer) = tigerbeetle {
-                    of_tigerbeetle = Some(peer.turn(&args.dir.join("tigerbeetle"), time)?);
+                    of_tigerbeetle = Some(peer.turn(&args.turns.dir.join("tigerbeetle"), time)?);
                 }
             }
             _ => {

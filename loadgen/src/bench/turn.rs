@@ -15,6 +15,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
+use tallystick_client::voucher;
+
+const VOUCHER_BYTES: u64 = voucher::VOUCHER_BYTES as u64;
 
 /// What a turn brought.
 pub struct Turn {
@@ -32,6 +35,8 @@ pub struct Turn {
     pub stages_us: BTreeMap<String, f64>,
     /// The most memory that the engine had.
     pub memory_mib: f64,
+    /// Bytes that it had written to disk until the last ack, for each byte of a voucher.
+    pub written_ratio: f64,
 }
 
 /// A pool as it is sent: how fast, and by which signal it ends early.
@@ -105,9 +110,11 @@ async fn measure(
     time: Duration,
 ) -> Result<Turn, Error> {
     let (before, stages_before) = (clients.status().await?, engine.cpu_by_stage());
+    let written_before = engine.written_bytes();
     let answers = send(pool, clients, sending(pool, rate), time).await?;
     let (after, stages_after) = (clients.status().await?, engine.cpu_by_stage());
     let memory_mib = engine.most_memory_mib();
+    let written = engine.written_bytes().saturating_sub(written_before);
     compare(clients, &[(pool, &answers)]).await?;
     let vouchers = answers.outcomes.values().sum::<u64>();
     let each = |micros: u64| micros_each(micros.saturating_mul(1_000), vouchers);
@@ -125,6 +132,7 @@ async fn measure(
         verify_us: each(after.cpu_verify_us.saturating_sub(before.cpu_verify_us)),
         stages_us: stages_after.iter().map(stage).collect(),
         memory_mib,
+        written_ratio: bytes_each(written, vouchers),
     })
 }
 
@@ -161,6 +169,12 @@ fn millis(answers: &Answers, quantile: f64) -> f64 {
     float(answers.latency.value_at_quantile(quantile)) / 1e3
 }
 
+/// Bytes for each byte of a voucher: to a thousandth.
+#[allow(clippy::float_arithmetic)]
+fn bytes_each(bytes: u64, vouchers: u64) -> f64 {
+    float(bytes.saturating_mul(1_000) / (vouchers * VOUCHER_BYTES).max(1)) / 1e3
+}
+
 /// Microseconds a voucher: to a thousandth.
 #[allow(clippy::float_arithmetic)]
 fn micros_each(nanos: u64, vouchers: u64) -> f64 {
@@ -175,6 +189,7 @@ impl Turn {
             "ack_p50_ms": self.p50_ms, "ack_p99_ms": self.p99_ms, "ack_p999_ms": self.p999_ms,
             "cpu_us": self.cpu_us, "cpu_verify_us": self.verify_us,
             "cpu_stages_us": self.stages_us, "memory_mib": super::rounded(self.memory_mib, 0),
+            "written_ratio": self.written_ratio,
         })
     }
 }
