@@ -1,6 +1,6 @@
-//! The same engine under other loads than `agents`, in turn, and the ratios: every voucher a new channel,
-//! many bad signatures, half of what it can do, and one voucher after the other on an engine that
-//! does nothing else.
+//! The same engine under other loads than `agents`, in turn, and the ratios: every voucher a new
+//! channel, many bad signatures, half of what it can do, and one voucher after the other on an
+//! engine that does nothing else.
 
 use super::options::Turns;
 use super::pool::{Pool, Scenario};

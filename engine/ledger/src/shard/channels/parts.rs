@@ -47,8 +47,8 @@ pub(super) struct Rest {
     pub branch: Option<Box<Branch>>,
 }
 
-/// In one word: the window in which a channel was credited last, whether its evidence of that window
-/// was not copied yet, whether it has a branch, and which list of changes it is on.
+/// In one word: the window in which a channel was credited last, whether its evidence of that
+/// window was not copied yet, whether it has a branch, and which list of changes it is on.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Standing(u64);
 
