@@ -5,6 +5,7 @@
 //! knows it.
 
 mod bootstrap;
+mod console;
 mod descriptors;
 mod desks;
 mod doctor;
@@ -18,7 +19,8 @@ mod services;
 mod tasks;
 
 use crate::api::{
-    Backups, Behind, Door, Edge, OperatorApi, Operators, Refused, TlsError, VouchersApi, webhooks,
+    Backups, Behind, Codes, Door, Edge, OperatorApi, Operators, Refused, TlsError, VouchersApi,
+    webhooks,
 };
 use crate::backup::BackupError;
 use crate::config::{Config, FolderSettings};
@@ -41,7 +43,7 @@ pub use doctor::{Finding, Health, examine};
 use doors::Doors;
 use reload::Reload;
 pub use reload::Renewal;
-use services::{audit_log, services};
+use services::{Services, audit_log, over_grpc};
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -210,8 +212,7 @@ pub fn run(config: &Config, renewal: Renewal) -> Result<(), ServeError> {
         drop((engine, nudged, parts));
         return Err(stopped(pipeline, error));
     }
-    let key = engine.key().public();
-    tracing::info!(%key, "the engine signs with this key");
+    tracing::info!(key = %engine.key().public(), "the engine signs with this key");
     let sealer = Sealer::start(engine.clone(), parts);
     let folders = desks.folders().map(|(rail, of)| (rail, of.clone())).collect();
     let inboxes: Vec<PathBuf> = desks.folders().map(|(_, of)| of.inbox.clone()).collect();
@@ -236,6 +237,7 @@ pub fn run(config: &Config, renewal: Renewal) -> Result<(), ServeError> {
         folders,
         backups: Backups::new(&config.data_dir, config.backup_dir.as_deref()),
         refused: Refused::default(),
+        codes: Codes::default(),
         visits: Arc::default(),
     };
     let hooks = secret.map(|secret| webhooks(secret, engine.clone()));
@@ -388,23 +390,27 @@ fn serve_edge(
         let behind = Behind::of(&engine, &edge, over_http, hooks).await;
         let (stop, stopping) = watch::channel(false);
         let vouchers = VouchersApi::new(engine.clone(), access.clone(), stopping.clone());
-        let visits = edge.visits.clone();
+        let (visits, started_at) = (edge.visits.clone(), edge.started_at);
+        let console = (engine.clone(), edge.codes.clone(), &access);
         let operator = OperatorApi::new(engine, edge, audit_log.clone());
-        let (health, routes) = services(vouchers, operator, access, audit_log).await;
+        let services = Services::new(vouchers, operator, audit_log);
+        let (health, routes) = over_grpc(&services, access.clone()).await;
         let grpc = doors.open(routes)?;
-        let (addr, http_addr) = (grpc.address(), doors.http_address());
+        doors.open_console(config, &services, console, started_at)?;
+        drop(services);
+        let addr = grpc.address();
         visits.get_or_init(|| grpc.visits());
         doors.serving(behind, &grpc);
         let mut serving = let_in(grpc, &stopping);
         if let Some(path) = &config.ready_file {
-            write_ready_file(path, addr, http_addr, network)?;
+            write_ready_file(path, addr, &doors, network)?;
         }
         tracing::info!(%addr, "serving gRPC");
         manager::serving();
         let ended = tokio::select! {
             () = signals.next() => None,
             ended = serving.join_next() => Some(why_ended("gRPC", ended.expect("it listens"))),
-            ended = doors.http_ended() => Some(why_ended(http::KIND, ended)),
+            (kind, ended) = doors.ended() => Some(why_ended(kind, ended)),
         };
         tracing::info!("stopping: streams end, what was taken in is finished");
         manager::stopping();
@@ -453,7 +459,7 @@ fn why_ended(kind: &str, ended: Result<(), JoinError>) -> String {
 fn write_ready_file(
     path: &Path,
     addr: SocketAddr,
-    http: Option<SocketAddr>,
+    doors: &Doors,
     network: NetworkId,
 ) -> Result<(), ServeError> {
     let mut ready = serde_json::json!({
@@ -461,8 +467,10 @@ fn write_ready_file(
         "network_id": network.to_string(),
         "pid": std::process::id(),
     });
-    if let Some(http) = http {
-        ready["http"] = http.to_string().into();
+    for (kind, at) in [("http", doors.http_address()), ("console", doors.console_address())] {
+        if let Some(at) = at {
+            ready[kind] = at.to_string().into();
+        }
     }
     let failed = |why| ServeError::ReadyFile { path: path.to_owned(), why };
     let mut unfinished = path.as_os_str().to_owned();

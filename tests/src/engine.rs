@@ -102,6 +102,7 @@ pub struct Engine {
     scratch: TempDir,
     address: String,
     http: Option<String>,
+    console: Option<String>,
 }
 
 impl Launch {
@@ -231,15 +232,16 @@ impl Starting {
             // Until it is complete, it is not there or no JSON.
             match serde_json::from_str::<serde_json::Value>(&text) {
                 Ok(ready) => {
-                    let http = ready["http"].as_str().map(str::to_owned);
-                    Some(Ok((ready["grpc"].as_str().expect("an address").to_owned(), http)))
+                    let at = |kind: &str| ready[kind].as_str().map(str::to_owned);
+                    Some(Ok((at("grpc").expect("an address"), at("http"), at("console"))))
                 }
                 Err(_) => ended.map(Err),
             }
         });
         match address {
-            Ok((address, http)) => {
-                Ok(Engine { child: self.child, scratch: self.scratch, address, http })
+            Ok((address, http, console)) => {
+                let Self { child, scratch } = self;
+                Ok(Engine { child, scratch, address, http, console })
             }
             Err(status) => Err(Exit { status, stderr: read(&self.scratch, STDERR) }),
         }
@@ -280,6 +282,12 @@ impl Engine {
     #[must_use]
     pub fn http(&self) -> Option<&str> {
         self.http.as_deref()
+    }
+
+    /// Where its console is, as `ip:port`, if it has one.
+    #[must_use]
+    pub fn console(&self) -> Option<&str> {
+        self.console.as_deref()
     }
 
     /// Its process id.

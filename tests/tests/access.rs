@@ -6,6 +6,7 @@ use ed25519_dalek::SigningKey;
 use http_body_util::{BodyExt as _, Full};
 use std::time::{SystemTime, UNIX_EPOCH};
 use tallystick_tests::keys::{add_for_a_second, api_key, signed_token, until_refused, with};
+use tallystick_tests::rights::{ROLES, path, table};
 use tallystick_tests::wire::credential::Kind;
 use tallystick_tests::wire::get_proof_request::Of;
 use tallystick_tests::wire::{
@@ -26,13 +27,6 @@ use tower::{Service as _, ServiceExt as _};
 
 const ASSET: u32 = World::CLEARED;
 const OPERATOR: &str = "the token of ann, whom the configuration names";
-const ROLES: [(&str, Role); 5] = [
-    ("facilitator", Role::Facilitator),
-    ("party", Role::Party),
-    ("operator", Role::Operator),
-    ("approver", Role::Approver),
-    ("auditor", Role::Auditor),
-];
 
 /// An engine with an operator of the configuration, two payers and two payees.
 struct House {
@@ -118,27 +112,6 @@ fn id(party: PartyId) -> Bytes {
 fn now() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
     i64::try_from(since.as_secs()).unwrap()
-}
-
-/// The document's table: each call, and what each role may do of it.
-fn table() -> Vec<(String, [String; 5])> {
-    let document = include_str!("../../docs/ACCESS.md");
-    let rows = document.lines().filter(|line| line.starts_with("| `"));
-    let cells = rows.map(|line| line.split('|').map(|cell| cell.trim().to_owned()).collect());
-    let cells = cells.filter(|cells: &Vec<String>| cells.len() == 8);
-    let row = |cells: Vec<String>| {
-        let call = cells[1].trim_matches('`').to_owned();
-        (call, std::array::from_fn(|place| cells[2 + place].clone()))
-    };
-    let table: Vec<_> = cells.map(row).collect();
-    assert!(table.len() > 50, "{table:?}");
-    table
-}
-
-fn path(call: &str) -> String {
-    let of_vouchers = ["Stream", "Submit", "GetChannel", "GetReceipt", "GetHeadroom", "GetNetwork"];
-    let service = if of_vouchers.contains(&call) { "Vouchers" } else { "Operator" };
-    format!("/tallystick.v1.{service}/{call}")
 }
 
 /// Makes a call with an empty message: what the gate makes of it.

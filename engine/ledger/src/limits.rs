@@ -2,12 +2,14 @@
 //! without a bound and nothing is dropped in silence.
 
 mod backup;
+mod console;
 mod edge;
 mod hooks;
 mod identities;
 mod lists;
 
 pub use backup::*;
+pub use console::*;
 pub use edge::*;
 pub use hooks::*;
 pub use identities::*;

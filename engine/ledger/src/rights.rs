@@ -166,6 +166,8 @@ calls! {
     CreateBackup        "Operator" no  no  yes no  no;
     ReleaseHold         "Operator" no  no  yes yes no;
     GetStatus           "Operator" no  no  yes yes yes;
+    RevealParty         "Operator" no  own yes yes yes;
+    CreateConsoleLogin  "Operator" own own yes own own;
 }
 
 impl Call {
@@ -354,10 +356,11 @@ mod tests {
         }
         for call in Call::ALL {
             assert_eq!(call.right(Role::Operator), Right::Allowed, "{call:?}");
-            let reads =
-                ["Get", "List", "Find", "Export"].iter().any(|of| call.name().starts_with(of));
+            let reads = ["Get", "List", "Find", "Export", "Reveal"];
+            let reads = reads.iter().any(|of| call.name().starts_with(of));
             let may = call.right(Role::Auditor) != Right::Refused;
-            assert!(reads || !may || *call == Call::RotateIdentity, "{call:?}");
+            let own = [Call::RotateIdentity, Call::CreateConsoleLogin].contains(call);
+            assert!(reads || !may || own, "{call:?}");
         }
     }
 }

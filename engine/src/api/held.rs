@@ -2,6 +2,7 @@
 
 use super::access::{Operators, Refused};
 use super::backups::Backups;
+use super::console::Codes;
 use super::door::Visits;
 use crate::ledger::Rail;
 use crate::settle::{Board, Folders, Webhooks};
@@ -28,6 +29,8 @@ pub struct Edge {
     pub webhooks: Webhooks,
     /// Tokens that were refused.
     pub refused: Refused,
+    /// One-time codes for the console.
+    pub codes: Codes,
     /// Who is connected, once the door is open.
     pub visits: Arc<OnceLock<Visits>>,
 }

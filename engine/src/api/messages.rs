@@ -177,7 +177,7 @@ pub(super) fn party_message(
         suspended,
         accounts,
         erased,
-        proposal: Bytes::new(),
+        ..v1::Party::default()
     }
 }
 

@@ -7,6 +7,7 @@ mod access;
 mod backups;
 mod batches;
 mod budgets;
+mod console;
 mod door;
 mod endpoints;
 mod evidence;
@@ -41,6 +42,7 @@ mod x402;
 
 pub use access::{Access, Gated, Operators, Reach, Refused};
 pub use backups::Backups;
+pub use console::{Codes, Console, Setup as ConsoleSetup};
 pub use door::{
     Answering, Asked, ConnectionId, Door, Keys, Origins, Peer, Protocol, Service, Site, TlsError,
     Visits,

@@ -5,15 +5,14 @@ mod stands;
 
 pub use service::OperatorApi;
 
-use super::access::{caller, own};
+use super::access::{caller, entrant, own};
 use super::messages::{asset_message, id, signer_message};
 use super::read::{Streamed, batch_id, sealed, streamed, window, windows as windows_listed};
 use super::{
-    backups, batches, budgets, evidence, history, identities, legs, lists, operator_keys, parties,
-    proposals, reconcile, registration, statement, trail, troubles, windows,
+    backups, batches, budgets, console, evidence, history, identities, legs, lists, operator_keys,
+    parties, proposals, reconcile, registration, statement, troubles, windows,
 };
 use crate::ledger::Wish;
-use crate::ledger::control::SignerEntry;
 use crate::types::{PartyId, WindowNumber};
 use service::Answer;
 use tallystick_proto::v1;
@@ -95,18 +94,7 @@ impl v1::operator_server::Operator for OperatorApi {
 
     async fn add_signer(&self, request: Request<v1::AddSignerRequest>) -> Answer<v1::Signer> {
         let (caller, own) = (caller(&request), own(&request));
-        let message = request.into_inner();
-        // Checking a key takes tens of microseconds: not on a network thread.
-        let asked = trail::aside(move || registration::signer_wish(message)).await?;
-        let Wish::AddSigner { signer, party, caps, .. } = &asked.1 else {
-            unreachable!("a signer is added")
-        };
-        own.party(*party)?;
-        let entry = SignerEntry { party: *party, revoked: false, caps: caps.clone() };
-        let message = signer_message(signer.key(), &entry);
-        let done = self.wish(caller, asked).await?;
-        let proposal = proposals::of(&self.engine, &done);
-        Ok(Response::new(v1::Signer { proposal, ..message }))
+        self.new_signer(caller, own, request.into_inner()).await
     }
 
     async fn revoke_signer(&self, request: Request<v1::RevokeSignerRequest>) -> Answer<v1::Signer> {
@@ -492,6 +480,17 @@ impl v1::operator_server::Operator for OperatorApi {
     async fn release_hold(&self, request: Request<v1::ReleaseHoldRequest>) -> Answer<v1::Hold> {
         let caller = caller(&request);
         backups::release(&self.engine, caller, request.into_inner()).await.map(Response::new)
+    }
+
+    async fn reveal_party(&self, request: Request<v1::GetPartyRequest>) -> Answer<v1::Party> {
+        self.get_party(request).await
+    }
+
+    async fn create_console_login(
+        &self,
+        request: Request<v1::CreateConsoleLoginRequest>,
+    ) -> Answer<v1::ConsoleLogin> {
+        console::code(&self.edge.codes, entrant(&request)).map(Response::new)
     }
 
     async fn get_status(&self, _: Request<v1::GetStatusRequest>) -> Answer<v1::Status> {

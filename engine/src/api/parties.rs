@@ -18,7 +18,6 @@ use crate::rails;
 use crate::settle::{Clearing, Engine};
 use crate::types::{AssetNumber, PartyId};
 use crate::vault::{Plain, SealedParty, Standing, VaultError};
-use bytes::Bytes;
 use data_encoding::HEXLOWER;
 use std::sync::Arc;
 use tallystick_proto::v1;
@@ -45,9 +44,14 @@ pub(super) fn party_asked(
 ) -> Result<PartyAsked, Status> {
     let v1::UpsertPartyRequest { request_id, party, reopen, keep } = message;
     trail::is_request(&request_id);
-    let v1::Party { party_id, name, suspended, accounts, erased, proposal: _ } =
+    let v1::Party { party_id, name, suspended, accounts, erased, proposal: _, masked } =
         party.ok_or_else(|| invalid("party is missing"))?;
     let party: PartyId = id(&party_id, "party_id")?;
+    if masked {
+        return Err(invalid(
+            "this is a party as the console shows it, with its name and accounts hidden: call RevealParty first, or              say in `keep` what stays, and leave `masked` out",
+        ));
+    }
     if erased {
         return Err(invalid("a party cannot be registered as erased; call EraseParty"));
     }
@@ -95,7 +99,7 @@ impl PartyAsked {
                 suspended,
                 accounts: accounts.iter().map(account).collect(),
                 erased: false,
-                proposal: Bytes::new(),
+                ..v1::Party::default()
             }),
             reopen,
             keep: self.keep.clone(),

@@ -180,6 +180,30 @@ impl Drop for Entry {
     }
 }
 
+/// Writes a line of what is no call of a service: a login, and what ends it. Who it was, by name
+/// and role, is empty where nobody was let in.
+pub(super) async fn says(
+    log: &AuditLog,
+    peer: &Peer,
+    what: &str,
+    (name, role): (&str, &str),
+    code: Code,
+    began: Instant,
+) {
+    let line = Line {
+        at: format!("{:.6}", jiff::Timestamp::now()),
+        who: Who { name: name.to_owned(), role: role.to_owned() },
+        certificate: peer.certificate.clone(),
+        from: peer.address.to_string(),
+        call: what.to_owned(),
+        request_id: String::new(),
+        about: BTreeMap::new(),
+        result: code_name(code).to_owned(),
+        took_us: u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX),
+    };
+    log.write(group(role), line).await;
+}
+
 /// In which files the calls of a role are; none: it was not let in.
 fn group(role: &str) -> Group {
     if role.is_empty() {
@@ -190,7 +214,7 @@ fn group(role: &str) -> Group {
 }
 
 /// The names of gRPC's status codes (<https://grpc.github.io/grpc/core/md_doc_statuscodes.html>).
-fn code_name(code: Code) -> &'static str {
+pub(super) fn code_name(code: Code) -> &'static str {
     match code {
         Code::Ok => "OK",
         Code::Cancelled => "CANCELLED",

@@ -13,6 +13,7 @@ mod budget;
 mod cert;
 mod check;
 mod client;
+mod console;
 mod doctor;
 mod evidence;
 mod export;
@@ -160,6 +161,9 @@ pub enum Operate {
     /// Say who may come to the engine, and as what
     #[command(subcommand)]
     Access(access::AccessCommand),
+    /// Come to the console, the engine's pages
+    #[command(subcommand)]
+    Console(console::ConsoleCommand),
     /// Say where a party is told over HTTP what happens to it
     #[command(subcommand)]
     Webhook(webhook::WebhookCommand),
@@ -392,6 +396,7 @@ async fn dispatch(target: &Target, command: Operate) -> Result<(), CliError> {
         Operate::Trouble(command) => trouble::run(&mut session, command).await,
         Operate::History(args) => history::run(&mut session, args).await,
         Operate::Access(command) => access::run(&mut session, command).await,
+        Operate::Console(command) => console::run(&mut session, command).await,
         Operate::Webhook(command) => webhook::run(&mut session, command).await,
         Operate::Operator(command) => operator::run(&mut session, command).await,
         Operate::Cert(command) => cert::run(&command, session.out.is_json()),

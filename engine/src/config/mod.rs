@@ -5,6 +5,7 @@
 //! names, and that in which the first operator waits for a start; holds no secret.
 
 mod bootstrap;
+mod console;
 mod hooks;
 mod list;
 mod listeners;
@@ -14,6 +15,7 @@ mod settings;
 mod values;
 
 pub use bootstrap::Bootstrap;
+pub use console::ConsoleSettings;
 pub use hooks::WebhookSettings;
 pub use listeners::TlsFiles;
 pub use operate::{Operators, ScheduleEntry};
@@ -142,7 +144,11 @@ impl Config {
         let ListenTls { grpc, http } = &self.listen_tls;
         let grpc = why_not(self.listen, grpc.as_ref());
         let http = self.listen_http.map(|at| why_not(at, http.as_ref()));
-        grpc.or(http.flatten()).map_or(Ok(()), |why| Err(ConfigError::Reachable(why)))
+        let console = self.console.as_ref();
+        let console = console.map(|of| why_not(of.listen.0, of.tls.as_ref()));
+        grpc.or(http.flatten())
+            .or(console.flatten())
+            .map_or(Ok(()), |why| Err(ConfigError::Reachable(why)))
     }
 
     /// Whether what must outlive the ledger lies elsewhere.

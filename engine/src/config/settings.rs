@@ -8,7 +8,9 @@ use super::values::{
     self, AuditLogFiles, CheckpointBytes, Every, KeepWindows, LifetimeSeconds, Listen, LogFilter,
     Network, PerAddress, ReserveBytes, Shards, TableBytes, VerifyBackend, VerifyThreads,
 };
-use super::{Clearing, ConfigError, Operators, PORT_DEFAULT, RailSettings, WebhookSettings};
+use super::{
+    Clearing, ConfigError, ConsoleSettings, Operators, PORT_DEFAULT, RailSettings, WebhookSettings,
+};
 use crate::ledger::Rail;
 use crate::limits;
 use crate::rails;
@@ -19,7 +21,7 @@ use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 
-plain_settings!(PathBuf, bool, Clearing, ListenTls, WebhookSettings);
+plain_settings!(PathBuf, bool, Clearing, ConsoleSettings, ListenTls, WebhookSettings);
 
 settings! {
     (cores)
@@ -172,6 +174,10 @@ settings! {
     #[arg(skip)]
     #[serde(skip_serializing_if = "is_nothing")]
     webhooks: WebhookSettings = WebhookSettings::default();
+
+    /// The pages for people, at a listener of their own: in the file only.
+    #[arg(skip)]
+    console: ConsoleSettings;
 
     /// How each rail is reached: in the file only.
     #[arg(skip)]

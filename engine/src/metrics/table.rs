@@ -191,7 +191,7 @@ table! {
     }
     "The door" {
         CONNECTIONS "connections" Gauge ["listener"]
-            "Connections now: grpc, http";
+            "Connections now: grpc, http, console";
         TURNED_AWAY "connections_turned_away_total" Counter ["listener"]
             "Connections that found all places taken by busy clients, or all that one address may have";
         CROWDED "connections_address_full_total" Counter ["listener"]

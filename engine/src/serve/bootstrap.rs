@@ -23,9 +23,11 @@ pub(super) fn check_before(config: &Config, is_there: bool) -> Result<(), ServeE
 
 fn check(config: &Config, has_identity: bool) -> Result<(), ServeError> {
     let has_operators = !config.operators.is_empty() || has_identity;
-    match config.listen.ip().is_loopback() || has_operators {
-        true => Ok(()),
-        false => Err(ServeError::NobodyOperates { addr: config.listen }),
+    let console = config.console.as_ref().map(|of| of.listen.0);
+    let mut away = [config.listen].into_iter().chain(console).filter(|at| !at.ip().is_loopback());
+    match away.next() {
+        Some(addr) if !has_operators => Err(ServeError::NobodyOperates { addr }),
+        Some(_) | None => Ok(()),
     }
 }
 

@@ -131,7 +131,8 @@ fn permissions(config: &Config) -> Vec<Finding> {
     let beside = || config.data_dir.join(ROOT_KEY_FILE);
     secrets.push(config.root_key_file.clone().unwrap_or_else(beside));
     let tls = [&config.listen_tls.grpc, &config.listen_tls.http];
-    secrets.extend(tls.into_iter().flatten().map(|files| files.key.clone()));
+    let console = config.console.iter().filter_map(|of| of.tls.as_ref());
+    secrets.extend(tls.into_iter().flatten().chain(console).map(|files| files.key.clone()));
     if let Some(card) = &config.rail.card {
         secrets.extend([card.secret_key_file.clone(), card.webhook_secret_file.clone()]);
     }
@@ -166,8 +167,10 @@ fn is_open(path: &Path) -> bool {
 }
 
 fn certificates(config: &Config) -> Vec<Finding> {
-    let of = [("gRPC", &config.listen_tls.grpc), ("HTTP", &config.listen_tls.http)];
-    let listeners = of.into_iter().filter_map(|(kind, files)| Some((kind, files.as_ref()?)));
+    let console = config.console.as_ref().and_then(|of| of.tls.as_ref());
+    let (grpc, http) = (config.listen_tls.grpc.as_ref(), config.listen_tls.http.as_ref());
+    let of = [("gRPC", grpc), ("HTTP", http), ("the console", console)];
+    let listeners = of.into_iter().filter_map(|(kind, files)| Some((kind, files?)));
     listeners.map(|(kind, files)| certificate(kind, files, now())).collect()
 }
 

@@ -3,9 +3,13 @@
 //! at once, that for gRPC when the engine can serve.
 
 use super::ServeError;
+use super::console::{self, ConsoleDoor};
 use super::http::{self, Http};
 use super::reload::Reload;
-use crate::api::{Access, Behind, Door, Edge, Keys, Origins, Protocol, Reach, Service};
+use super::services::Services;
+use crate::api::{
+    Access, Behind, Codes, ConsoleSetup, Door, Edge, Keys, Origins, Protocol, Reach, Service,
+};
 use crate::config::{Config, TlsFiles};
 use crate::limits::TLS_LOOK_EVERY;
 use crate::settle::Engine;
@@ -23,6 +27,9 @@ pub(super) struct Doors {
     origins: Origins,
     /// That for HTTP.
     pub http: Option<Http>,
+    console_keys: Option<Keys>,
+    /// That for pages, once it is open.
+    console: Option<ConsoleDoor>,
 }
 
 impl Doors {
@@ -41,7 +48,9 @@ impl Doors {
             }
             None => None,
         };
-        Ok(Self { listen: config.listen, keys, origins, http })
+        let tls = config.console.as_ref().and_then(|of| of.tls.as_ref());
+        let console_keys = read_keys(tls, console::KIND, Protocol::Http)?;
+        Ok(Self { listen: config.listen, keys, origins, http, console_keys, console: None })
     }
 
     /// Who may make which call behind the one for gRPC.
@@ -66,6 +75,39 @@ impl Doors {
         door.map_err(|why| ServeError::Listen { addr: self.listen, why })
     }
 
+    /// Opens that for pages, if there is one.
+    ///
+    /// # Errors
+    /// `ServeError::Listen` when its address cannot be had.
+    pub fn open_console(
+        &mut self,
+        config: &Config,
+        services: &Services,
+        (engine, codes, access): (Engine, Codes, &Access),
+        started_at: Timestamp,
+    ) -> Result<(), ServeError> {
+        let Some(of) = &config.console else { return Ok(()) };
+        let access = console::access(of, access);
+        let setup = ConsoleSetup {
+            engine,
+            services: services.behind(access.clone(), Routes::default()).prepare(),
+            access,
+            origins: self.origins.clone(),
+            audit_log: services.audit_log(),
+            codes,
+            file: config.data_dir.join(console::FILE),
+            started_at,
+        };
+        let door = (self.console_keys.clone(), self.origins.clone());
+        self.console = Some(ConsoleDoor::open(of, door, setup)?);
+        Ok(())
+    }
+
+    /// Where that for pages is.
+    pub fn console_address(&self) -> Option<SocketAddr> {
+        self.console.as_ref().map(|console| console.address)
+    }
+
     /// Where that for HTTP is.
     pub fn http_address(&self) -> Option<SocketAddr> {
         self.http.as_ref().map(|http| http.address)
@@ -78,25 +120,44 @@ impl Doors {
             ("grpc", grpc.visits(), self.keys.clone()),
             ("http", http.visits.clone(), http.keys.clone()),
         ];
+        if let Some(console) = &self.console {
+            let (visits, keys) = (console.visits.clone(), self.console_keys.clone());
+            behind.listeners.push(("console", visits, keys));
+        }
         http.front.serving(behind);
     }
 
     /// Whoever asks over HTTP is told that the engine stops.
     pub fn stopping(&self) {
         self.http.iter().for_each(|http| http.front.stopping());
+        self.console.iter().for_each(ConsoleDoor::stopping);
     }
 
-    /// Comes when that for HTTP has ended by itself; never where there is none.
-    pub async fn http_ended(&mut self) -> Result<(), JoinError> {
-        match &mut self.http {
-            Some(http) => http.ended().await,
-            None => std::future::pending().await,
+    /// Comes when that for HTTP, or that for pages, has ended by itself; never where there is
+    /// neither.
+    pub async fn ended(&mut self) -> (&'static str, Result<(), JoinError>) {
+        let http = async {
+            match &mut self.http {
+                Some(http) => http.ended().await,
+                None => std::future::pending().await,
+            }
+        };
+        let console = async {
+            match &mut self.console {
+                Some(console) => console.ended().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            ended = http => (http::KIND, ended),
+            ended = console => (console::KIND, ended),
         }
     }
 
-    /// Closes that for HTTP. Who asked there held the way in to the engine, too.
+    /// Closes these two. Who asked there held the way in to the engine, too.
     pub fn close(self) {
         self.http.into_iter().for_each(Http::close);
+        self.console.into_iter().for_each(ConsoleDoor::close);
     }
 
     /// Takes new certificates when their files change, and certificates and settings when SIGHUP
@@ -107,7 +168,8 @@ impl Doors {
     pub fn watch(&self, reload: Reload) -> io::Result<JoinHandle<()>> {
         let mut hangup = signal(SignalKind::hangup())?;
         let http = self.http.as_ref().and_then(|http| http.keys.as_ref());
-        let keys: Vec<Keys> = self.keys.iter().chain(http).cloned().collect();
+        let keys = self.keys.iter().chain(http).chain(&self.console_keys);
+        let keys: Vec<Keys> = keys.cloned().collect();
         let front = self.http.as_ref().map(|http| http.front.clone());
         let mut reload = reload;
         Ok(tokio::spawn(async move {
@@ -139,7 +201,7 @@ impl Doors {
 }
 
 /// How a listener at this address is reached.
-fn reach(listen: SocketAddr, tls: Option<&TlsFiles>) -> Reach {
+pub(super) fn reach(listen: SocketAddr, tls: Option<&TlsFiles>) -> Reach {
     Reach {
         away: !listen.ip().is_loopback(),
         certified: tls.is_some_and(|tls| tls.client_ca.is_some()),

@@ -14,13 +14,38 @@ use tallystick_proto::v1::vouchers_server::VouchersServer;
 use tonic::service::Routes;
 use tonic_health::server::HealthReporter;
 
-/// The gRPC services.
-pub(super) async fn services(
-    vouchers: VouchersApi,
-    operator: OperatorApi,
-    access: Access,
+/// The services, for whichever listener.
+pub(super) struct Services {
+    vouchers: VouchersServer<VouchersApi>,
+    operator: OperatorServer<OperatorApi>,
     audit_log: AuditLog,
-) -> (HealthReporter, Routes) {
+}
+
+impl Services {
+    /// These two; each call of operators is written down.
+    pub fn new(vouchers: VouchersApi, operator: OperatorApi, audit_log: AuditLog) -> Self {
+        let vouchers =
+            VouchersServer::new(vouchers).max_decoding_message_size(VOUCHERS_MESSAGE_BYTES_MAX);
+        let operator = OperatorServer::new(operator).max_decoding_message_size(MESSAGE_BYTES_MAX);
+        Self { vouchers, operator, audit_log }
+    }
+
+    /// Behind the gate of a listener.
+    pub fn behind(&self, access: Access, routes: Routes) -> Routes {
+        let operator = Gated::new(self.operator.clone(), access.clone());
+        routes
+            .add_service(Gated::new(self.vouchers.clone(), access))
+            .add_service(Trail::new(operator, self.audit_log.clone()))
+    }
+
+    /// Where calls of operators are written down.
+    pub fn audit_log(&self) -> AuditLog {
+        self.audit_log.clone()
+    }
+}
+
+/// What is served over gRPC.
+pub(super) async fn over_grpc(services: &Services, access: Access) -> (HealthReporter, Routes) {
     let (health, health_service) = tonic_health::server::health_reporter();
     health.set_serving::<VouchersServer<VouchersApi>>().await;
     health.set_serving::<OperatorServer<OperatorApi>>().await;
@@ -29,15 +54,10 @@ pub(super) async fn services(
             .register_encoded_file_descriptor_set(tallystick_proto::FILE_DESCRIPTORS)
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
     };
-    let vouchers =
-        VouchersServer::new(vouchers).max_decoding_message_size(VOUCHERS_MESSAGE_BYTES_MAX);
-    let operator = OperatorServer::new(operator).max_decoding_message_size(MESSAGE_BYTES_MAX);
     let routes = Routes::new(health_service)
         .add_service(reflection().build_v1().expect("the descriptors were made by the build"))
-        .add_service(reflection().build_v1alpha().expect("the descriptors were made by the build"))
-        .add_service(Gated::new(vouchers, access.clone()))
-        .add_service(Trail::new(Gated::new(operator, access), audit_log));
-    (health, routes)
+        .add_service(reflection().build_v1alpha().expect("the descriptors were made by the build"));
+    (health, services.behind(access, routes))
 }
 
 /// Where parties are told over HTTP.

@@ -89,7 +89,9 @@ impl Call {
             | Self::ListProposals
             | Self::ListWebhooks
             | Self::CreateBackup
-            | Self::GetStatus => return None,
+            | Self::GetStatus
+            | Self::RevealParty
+            | Self::CreateConsoleLogin => return None,
         })
     }
 }

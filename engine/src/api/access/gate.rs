@@ -1,7 +1,7 @@
 //! The gate before a service: a call goes through it if its caller may make it, and its answer
 //! ends when they may no more.
 
-use super::{Access, Entrant};
+use super::{Access, Entrant, Known};
 use crate::api::door::Peer;
 use crate::api::trail;
 use crate::ledger::Call;
@@ -52,8 +52,11 @@ where
     }
 
     fn call(&mut self, mut request: Request<Body>) -> Answered {
-        let peer = request.extensions().get::<Peer>();
-        let admitted = self.access.admit(request.uri().path(), request.headers(), peer);
+        let (path, peer) = (request.uri().path(), request.extensions().get::<Peer>());
+        let admitted = match request.extensions().get::<Known>() {
+            Some(known) => self.access.admit_known_at(path, known),
+            None => self.access.admit(path, request.headers(), peer),
+        };
         let entrant = match admitted {
             Ok(entrant) => entrant,
             Err(denied) => {

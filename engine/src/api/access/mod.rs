@@ -7,6 +7,7 @@
 mod allowance;
 mod denied;
 mod gate;
+mod known;
 mod operators;
 mod own;
 mod signed;
@@ -15,6 +16,7 @@ pub(in crate::api) use allowance::Allowance;
 pub(in crate::api) use denied::Denied;
 pub use denied::Refused;
 pub use gate::Gated;
+pub(in crate::api) use known::Known;
 pub use operators::Operators;
 pub(in crate::api) use own::{Own, Screened, merged};
 

@@ -1,6 +1,7 @@
 //! One connection over HTTP: one request after the other, each whole and in time, and its answer.
 
 use super::grpc::size;
+use super::lasting::{Beating, Lasting};
 use super::open;
 use super::table::Guest;
 use super::wire::Wire;
@@ -31,7 +32,7 @@ struct Served {
     guest: Guest,
     stopping: watch::Receiver<bool>,
     /// How many requests have come.
-    heard: AtomicU64,
+    heard: Arc<AtomicU64>,
 }
 
 /// Serves one connection until it ends.
@@ -54,7 +55,7 @@ pub(super) async fn serve(
         peer,
         guest: guest.clone(),
         stopping: stopping.clone(),
-        heard: AtomicU64::default(),
+        heard: Arc::default(),
     };
     let served = Arc::new(served);
     let of = served.clone();
@@ -129,6 +130,10 @@ impl Served {
                 guest.refused(REFUSAL_LARGE, self.stopping.clone()).await;
             }
             _ => {}
+        }
+        if answer.extensions().get::<Lasting>().is_some() {
+            let heard = self.heard.clone();
+            answer = answer.map(|body| Body::new(Beating::new(body, heard, self.stopping.clone())));
         }
         if guest.is_told_to_go() {
             answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));

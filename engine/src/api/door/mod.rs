@@ -12,6 +12,7 @@ mod grpc;
 mod http;
 mod kept;
 mod large;
+mod lasting;
 mod message;
 mod open;
 mod origin;
@@ -23,6 +24,7 @@ mod wire;
 
 pub use kept::Kept;
 pub use large::Large;
+pub use lasting::Lasting;
 pub use origin::Origins;
 pub use places::{Holder, Place, Places};
 pub use site::{Answering, Asked, Site};
@@ -91,6 +93,19 @@ impl Door {
         keys: Option<Keys>,
         origins: Origins,
     ) -> io::Result<Self> {
+        Self::open_for(address, keys, origins, |_| service)
+    }
+
+    /// The same with a service that must know where it is.
+    ///
+    /// # Errors
+    /// As for `open`.
+    pub fn open_for(
+        address: SocketAddr,
+        keys: Option<Keys>,
+        origins: Origins,
+        service: impl FnOnce(SocketAddr) -> Service,
+    ) -> io::Result<Self> {
         let socket = match address {
             SocketAddr::V4(_) => TcpSocket::new_v4()?,
             SocketAddr::V6(_) => TcpSocket::new_v6()?,
@@ -101,7 +116,7 @@ impl Door {
         let address = listener.local_addr()?;
         let files = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
         let (grpc, http) = connections(files);
-        let (most, service) = match service {
+        let (most, service) = match service(address) {
             Service::Grpc(routes) => (grpc, Behind::Grpc(routes.prepare(), Arc::default())),
             Service::Http(site) => (http, Behind::Http(site)),
         };

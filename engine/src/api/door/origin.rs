@@ -3,7 +3,8 @@
 
 use crate::api::pace::Bucket;
 use crate::limits::{
-    OPEN_CALLS, ORIGIN_ARRIVALS, ORIGIN_PART, ORIGINS_KEPT, Pace, REFUSAL_HELD_MAX, REFUSALS,
+    LOGINS, LOGINS_FAILED, OPEN_CALLS, ORIGIN_ARRIVALS, ORIGIN_PART, ORIGINS_KEPT, Pace,
+    REFUSAL_HELD_MAX, REFUSALS,
 };
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
@@ -35,6 +36,8 @@ struct Inner {
     arrivals: Paces,
     refusals: Paces,
     open_calls: Paces,
+    logins: Paces,
+    logins_failed: Paces,
 }
 
 impl Origins {
@@ -43,7 +46,9 @@ impl Origins {
     pub fn new(configured: Option<u32>) -> Self {
         let (arrivals, refusals) = (Paces::new(ORIGIN_ARRIVALS), Paces::new(REFUSALS));
         let open_calls = Paces::new(OPEN_CALLS);
-        Self(Arc::new(Inner { configured, arrivals, refusals, open_calls }))
+        let (logins, logins_failed) = (Paces::new(LOGINS), Paces::new(LOGINS_FAILED));
+        let inner = Inner { configured, arrivals, refusals, open_calls, logins, logins_failed };
+        Self(Arc::new(inner))
     }
 
     /// How many connections there may be from this one, of so many in all.
@@ -75,6 +80,24 @@ impl Origins {
     pub(super) fn refused(&self, origin: Origin, now: Instant, count: usize) -> Instant {
         let at = self.0.refusals.take(origin, now, count, REFUSAL_HELD_MAX);
         at.unwrap_or(now + REFUSAL_HELD_MAX)
+    }
+
+    /// Whether somebody from there may try to log in; the try is counted.
+    ///
+    /// # Errors
+    /// How long it takes until they may: nothing was counted.
+    pub fn login(&self, from: IpAddr, now: Instant) -> Result<(), Duration> {
+        let (origin, Inner { logins, logins_failed, .. }) = (Origin::of(from), &*self.0);
+        match logins_failed.owes(origin, now) {
+            Duration::ZERO => logins.take(origin, now, 1, Duration::ZERO).map(drop),
+            owed => Err(owed),
+        }
+    }
+
+    /// A login from there has failed.
+    pub fn login_failed(&self, from: IpAddr, now: Instant) {
+        // However many fail at once: each counts.
+        let _ = self.0.logins_failed.take(Origin::of(from), now, 1, Duration::MAX);
     }
 
     /// From when on so many calls from there may be answered that anybody may make: now, or later
@@ -211,6 +234,22 @@ mod tests {
         let second = usize::try_from(OPEN_CALLS.count).unwrap();
         assert_eq!(made(far, now + Duration::from_secs(1)), second);
         assert_eq!(origins.refused(far, now, 1), now, "what is refused is counted apart");
+    }
+
+    #[test]
+    fn logins_have_a_pace_and_failed_ones_a_slower_one() {
+        let (here, far) = ("127.0.0.1".parse().unwrap(), "192.0.2.7".parse().unwrap());
+        let (origins, now) = (Origins::new(None), Instant::now());
+        let tries = |from, at| (0..500).filter(|_| origins.login(from, at).is_ok()).count();
+        assert_eq!(tries(here, now), usize::try_from(LOGINS.burst).unwrap() + 1);
+        assert_eq!(tries(here, now + LOGINS.per), 1);
+        let failed = |at| {
+            let failed = |_: &i32| origins.login(far, at).map(|()| origins.login_failed(far, at));
+            (0..500).filter(|n| failed(n).is_ok()).count()
+        };
+        assert_eq!(failed(now), usize::try_from(LOGINS_FAILED.burst).unwrap() + 1);
+        assert!(origins.login(far, now).is_err_and(|after| after <= LOGINS_FAILED.per));
+        assert_eq!(failed(now + LOGINS_FAILED.per), 1);
     }
 
     /// Whoever has a million addresses makes the engine remember no more than so many.

@@ -28,6 +28,7 @@ use browsers::Reading;
 use std::future;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+pub(in crate::api) use system::resident;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tonic::codegen::Service as _;
 

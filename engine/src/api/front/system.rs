@@ -20,7 +20,7 @@ pub(super) fn put(page: &mut Page) {
 }
 
 /// Bytes of memory that the process holds; `None` where the system does not say so.
-fn resident() -> Option<u64> {
+pub(in crate::api) fn resident() -> Option<u64> {
     let text = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
     let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;

@@ -1,13 +1,15 @@
 //! What the calls of the service share: the engine, places for what takes long, and how a wish is
 //! done.
 
+use crate::api::access::Own;
 use crate::api::door::Places;
 use crate::api::endpoints::Endpoints;
 use crate::api::held::Edge;
-use crate::api::messages::exposure_message;
-use crate::api::proposals;
-use crate::api::registration::Asked;
-use crate::ledger::Caller;
+use crate::api::messages::{exposure_message, signer_message};
+use crate::api::registration::{self, Asked};
+use crate::api::{proposals, trail};
+use crate::ledger::control::SignerEntry;
+use crate::ledger::{Caller, Wish};
 use crate::limits::{EXPORTS_MAX, EXPORTS_OWN_MAX, IMPORTS_MAX, LISTS_MAX, LISTS_OWN_MAX};
 use crate::pipeline::Done;
 use crate::settle::Engine;
@@ -49,6 +51,26 @@ impl OperatorApi {
             lists: Places::new("lists", LISTS_MAX, LISTS_OWN_MAX),
             imports: Places::new("imports", IMPORTS_MAX, 0),
         }
+    }
+
+    /// Adds a signer whose key is fit.
+    pub(super) async fn new_signer(
+        &self,
+        caller: Caller,
+        own: Own,
+        message: v1::AddSignerRequest,
+    ) -> Answer<v1::Signer> {
+        // Checking a key takes tens of microseconds: not on a network thread.
+        let asked = trail::aside(move || registration::signer_wish(message)).await?;
+        let Wish::AddSigner { signer, party, caps, .. } = &asked.1 else {
+            unreachable!("a signer is added")
+        };
+        own.party(*party)?;
+        let entry = SignerEntry { party: *party, revoked: false, caps: caps.clone() };
+        let message = signer_message(signer.key(), &entry);
+        let done = self.wish(caller, asked).await?;
+        let proposal = proposals::of(&self.engine, &done);
+        Ok(Response::new(v1::Signer { proposal, ..message }))
     }
 
     pub(super) async fn wish(

@@ -260,6 +260,49 @@ ROLE_AUDITOR: Role.ValueType  # 5
 Global___Role: _TypeAlias = Role  # noqa: Y015
 
 @_typing.final
+class CreateConsoleLoginRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CreateConsoleLoginRequest: _TypeAlias = CreateConsoleLoginRequest  # noqa: Y015
+
+@_typing.final
+class ConsoleLogin(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ADDRESS_FIELD_NUMBER: _builtins.int
+    CODE_FIELD_NUMBER: _builtins.int
+    EXPIRES_AT_US_FIELD_NUMBER: _builtins.int
+    address: _builtins.str
+    """of the console, e.g. `https://127.0.0.1:7480`"""
+    code: _builtins.str
+    """as secret as a key, as long as it counts"""
+    expires_at_us: _builtins.int
+    """microseconds since 1970"""
+    def __init__(
+        self,
+        *,
+        address: _builtins.str = ...,
+        code: _builtins.str = ...,
+        expires_at_us: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "code", b"code", "expires_at_us", b"expires_at_us"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ConsoleLogin: _TypeAlias = ConsoleLogin  # noqa: Y015
+
+@_typing.final
 class CreateAssetRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -376,6 +419,7 @@ class Party(_message.Message):
     ACCOUNTS_FIELD_NUMBER: _builtins.int
     ERASED_FIELD_NUMBER: _builtins.int
     PROPOSAL_FIELD_NUMBER: _builtins.int
+    MASKED_FIELD_NUMBER: _builtins.int
     party_id: _builtins.bytes
     """32 bytes"""
     name: _builtins.str
@@ -386,6 +430,8 @@ class Party(_message.Message):
     """Here and below, in answers: nothing has changed yet, and another must confirm this proposal (32 bytes). Empty: it is
     as it says.
     """
+    masked: _builtins.bool
+    """Said by the console alone: name and accounts are hidden here, and RevealParty shows them."""
     @_builtins.property
     def accounts(self) -> _containers.MessageMap[_builtins.str, Global___SettlementAccount]:
         """Where money goes to or comes from, per rail, e.g. "iso20022" -> {"iban": "DE..."}."""
@@ -399,10 +445,11 @@ class Party(_message.Message):
         accounts: _abc.Mapping[_builtins.str, Global___SettlementAccount] | None = ...,
         erased: _builtins.bool = ...,
         proposal: _builtins.bytes = ...,
+        masked: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["accounts", b"accounts", "erased", b"erased", "name", b"name", "party_id", b"party_id", "proposal", b"proposal", "suspended", b"suspended"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accounts", b"accounts", "erased", b"erased", "masked", b"masked", "name", b"name", "party_id", b"party_id", "proposal", b"proposal", "suspended", b"suspended"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -350,6 +350,16 @@ class OperatorStub:
                 request_serializer=tallystick_dot_v1_dot_operator__pb2.GetStatusRequest.SerializeToString,
                 response_deserializer=tallystick_dot_v1_dot_operator__pb2.Status.FromString,
                 _registered_method=True)
+        self.RevealParty = channel.unary_unary(
+                '/tallystick.v1.Operator/RevealParty',
+                request_serializer=tallystick_dot_v1_dot_operator__pb2.GetPartyRequest.SerializeToString,
+                response_deserializer=tallystick_dot_v1_dot_operator__pb2.Party.FromString,
+                _registered_method=True)
+        self.CreateConsoleLogin = channel.unary_unary(
+                '/tallystick.v1.Operator/CreateConsoleLogin',
+                request_serializer=tallystick_dot_v1_dot_operator__pb2.CreateConsoleLoginRequest.SerializeToString,
+                response_deserializer=tallystick_dot_v1_dot_operator__pb2.ConsoleLogin.FromString,
+                _registered_method=True)
 
 
 class OperatorServicer:
@@ -786,6 +796,21 @@ class OperatorServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def RevealParty(self, request, context):
+        """The same as GetParty, and a line of its own in the audit log: the console shows names and accounts by it alone.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CreateConsoleLogin(self, request, context):
+        """A code by which whoever brings it to the console is logged in there as the caller: once, within five minutes. Nothing of
+        the ledger changes, so there is no request id.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_OperatorServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -1093,6 +1118,16 @@ def add_OperatorServicer_to_server(servicer, server):
                     servicer.GetStatus,
                     request_deserializer=tallystick_dot_v1_dot_operator__pb2.GetStatusRequest.FromString,
                     response_serializer=tallystick_dot_v1_dot_operator__pb2.Status.SerializeToString,
+            ),
+            'RevealParty': grpc.unary_unary_rpc_method_handler(
+                    servicer.RevealParty,
+                    request_deserializer=tallystick_dot_v1_dot_operator__pb2.GetPartyRequest.FromString,
+                    response_serializer=tallystick_dot_v1_dot_operator__pb2.Party.SerializeToString,
+            ),
+            'CreateConsoleLogin': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateConsoleLogin,
+                    request_deserializer=tallystick_dot_v1_dot_operator__pb2.CreateConsoleLoginRequest.FromString,
+                    response_serializer=tallystick_dot_v1_dot_operator__pb2.ConsoleLogin.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -2752,6 +2787,60 @@ class Operator:
             '/tallystick.v1.Operator/GetStatus',
             tallystick_dot_v1_dot_operator__pb2.GetStatusRequest.SerializeToString,
             tallystick_dot_v1_dot_operator__pb2.Status.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RevealParty(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tallystick.v1.Operator/RevealParty',
+            tallystick_dot_v1_dot_operator__pb2.GetPartyRequest.SerializeToString,
+            tallystick_dot_v1_dot_operator__pb2.Party.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CreateConsoleLogin(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tallystick.v1.Operator/CreateConsoleLogin',
+            tallystick_dot_v1_dot_operator__pb2.CreateConsoleLoginRequest.SerializeToString,
+            tallystick_dot_v1_dot_operator__pb2.ConsoleLogin.FromString,
             options,
             channel_credentials,
             insecure,

@@ -176,6 +176,12 @@ class OperatorStub:
     ReleaseHold: _grpc.UnaryUnaryMultiCallable[_operator_pb2.ReleaseHoldRequest, _operator_pb2.Hold]
     """Lets payments leave again after the ledger was restored from a copy: somebody has found out what left since."""
     GetStatus: _grpc.UnaryUnaryMultiCallable[_operator_pb2.GetStatusRequest, _operator_pb2.Status]
+    RevealParty: _grpc.UnaryUnaryMultiCallable[_operator_pb2.GetPartyRequest, _operator_pb2.Party]
+    """The same as GetParty, and a line of its own in the audit log: the console shows names and accounts by it alone."""
+    CreateConsoleLogin: _grpc.UnaryUnaryMultiCallable[_operator_pb2.CreateConsoleLoginRequest, _operator_pb2.ConsoleLogin]
+    """A code by which whoever brings it to the console is logged in there as the caller: once, within five minutes. Nothing of
+    the ledger changes, so there is no request id.
+    """
 
 @_typing.type_check_only
 class OperatorAsyncStub(OperatorStub):
@@ -322,6 +328,12 @@ class OperatorAsyncStub(OperatorStub):
     ReleaseHold: _aio.UnaryUnaryMultiCallable[_operator_pb2.ReleaseHoldRequest, _operator_pb2.Hold]  # type: ignore[assignment]
     """Lets payments leave again after the ledger was restored from a copy: somebody has found out what left since."""
     GetStatus: _aio.UnaryUnaryMultiCallable[_operator_pb2.GetStatusRequest, _operator_pb2.Status]  # type: ignore[assignment]
+    RevealParty: _aio.UnaryUnaryMultiCallable[_operator_pb2.GetPartyRequest, _operator_pb2.Party]  # type: ignore[assignment]
+    """The same as GetParty, and a line of its own in the audit log: the console shows names and accounts by it alone."""
+    CreateConsoleLogin: _aio.UnaryUnaryMultiCallable[_operator_pb2.CreateConsoleLoginRequest, _operator_pb2.ConsoleLogin]  # type: ignore[assignment]
+    """A code by which whoever brings it to the console is logged in there as the caller: once, within five minutes. Nothing of
+    the ledger changes, so there is no request id.
+    """
 
 class OperatorServicer(metaclass=_abc_1.ABCMeta):
     """What operators call, and others as far as their role goes (docs/ACCESS.md). Where there are operators, every call
@@ -831,5 +843,23 @@ class OperatorServicer(metaclass=_abc_1.ABCMeta):
         request: _operator_pb2.GetStatusRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_operator_pb2.Status, _abc.Awaitable[_operator_pb2.Status]]: ...
+
+    @_abc_1.abstractmethod
+    def RevealParty(
+        self,
+        request: _operator_pb2.GetPartyRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_operator_pb2.Party, _abc.Awaitable[_operator_pb2.Party]]:
+        """The same as GetParty, and a line of its own in the audit log: the console shows names and accounts by it alone."""
+
+    @_abc_1.abstractmethod
+    def CreateConsoleLogin(
+        self,
+        request: _operator_pb2.CreateConsoleLoginRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_operator_pb2.ConsoleLogin, _abc.Awaitable[_operator_pb2.ConsoleLogin]]:
+        """A code by which whoever brings it to the console is logged in there as the caller: once, within five minutes. Nothing of
+        the ledger changes, so there is no request id.
+        """
 
 def add_OperatorServicer_to_server(servicer: OperatorServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

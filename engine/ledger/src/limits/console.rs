@@ -1,0 +1,41 @@
+//! The console: who is logged in, for how long, and what its pages may ask for.
+
+use super::Pace;
+use std::time::Duration;
+
+/// How long somebody stays logged in who asks for nothing: as long as a meeting.
+pub const SESSION_IDLE: Duration = Duration::from_mins(30);
+/// How long at most: a long day's work.
+pub const SESSION_LIFE: Duration = Duration::from_hours(12);
+/// Who may be logged in at once, 100 bytes each: more than any desk has people, with some browsers
+/// each. Of more, who was silent for longest goes.
+pub const SESSIONS_MAX: usize = 1_024;
+/// Of these with one key: some browsers of a person.
+pub const SESSIONS_EACH_MAX: usize = 16;
+/// When somebody asks after so long, that is written down, so that a start of the engine knows how
+/// long they were silent.
+pub const SESSION_NOTED_EVERY: Duration = Duration::from_mins(1);
+/// How long a one-time code for a login counts: from a terminal to a browser.
+pub const LOGIN_CODE_LIFE: Duration = Duration::from_mins(5);
+/// Codes that wait to be used, some 150 bytes each; of more the oldest goes.
+pub const LOGIN_CODES_MAX: usize = 256;
+/// Of these for one who asks.
+pub const LOGIN_CODES_EACH_MAX: usize = 4;
+/// Logins of one address, failed ones too: each is a line of the audit log, and a write to a disk.
+pub const LOGINS: Pace = Pace { count: 1, per: Duration::from_secs(1), burst: 30 };
+/// Failed ones of one address, which people make when they mistype: nobody guesses a key by them.
+pub const LOGINS_FAILED: Pace = Pace { count: 1, per: Duration::from_secs(10), burst: 10 };
+/// Items of a list in one answer to a page: more than anybody looks through.
+pub const CONSOLE_ITEMS_MAX: usize = 1_000;
+/// Bytes of such an answer, before it is JSON: a list of the widest items.
+pub const CONSOLE_ANSWER_BYTES_MAX: usize = 4 << 20;
+/// Calls of pages at once, over all: each holds an answer as JSON, some times as large as that.
+pub const CONSOLE_CALLS_MAX: usize = 16;
+/// Pages that are told of what goes on, at once.
+pub const CONSOLES_MAX: usize = 64;
+/// Of these of one login: some tabs, which browsers give six connections together.
+pub const CONSOLES_EACH_MAX: usize = 5;
+/// How often they are told.
+pub const CONSOLE_EVERY: Duration = Duration::from_secs(1);
+/// Events that wait for a page; one that leaves more unread is told no more.
+pub const CONSOLE_EVENTS_MAX: usize = 8;
