@@ -22,6 +22,8 @@ SIM := $(TARGET)/release/tallystick-sim
 # Vouchers that the demo signs and clears.
 DEMO_VOUCHERS ?= 1000000
 DEMO_DIR ?= target/demo
+# 1: leave an engine at work on what the demo made, and print a link to its console.
+DEMO_KEEP ?=
 # Calls that the demo of x402 pays for.
 DEMO_CALLS ?= 30000
 DEMO_X402_DIR ?= target/demo-x402
@@ -120,7 +122,8 @@ rocksdb: setup ## Build RocksDB's library, once: for `cargo build`, too
 
 demo: rocksdb ## Sign, stream, net and settle DEMO_VOUCHERS vouchers, and check every sum
 	$(CARGO) build --release --locked --workspace --bin tallystick --bin tallystick-loadgen
-	@$(LOADGEN) demo --engine $(ENGINE) --dir $(DEMO_DIR) --vouchers $(DEMO_VOUCHERS)
+	@$(LOADGEN) demo --engine $(ENGINE) --dir $(DEMO_DIR) --vouchers $(DEMO_VOUCHERS) \
+		$(if $(filter 1,$(DEMO_KEEP)),--keep)
 
 demo-x402: rocksdb ## Three agents pay a shop on Express for DEMO_CALLS calls; one leg each; all books compared
 	$(CARGO) build --release --locked --workspace --bin tallystick --bin tallystick-loadgen

@@ -310,6 +310,9 @@ pub struct DemoArgs {
     /// Seed of parties and vouchers.
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
+    /// Leave an engine at work on what the demo made, with a console to look at it.
+    #[arg(long)]
+    pub keep: bool,
 }
 
 /// The options of a run, alone.

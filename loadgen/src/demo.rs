@@ -1,5 +1,6 @@
 //! The demo: an engine of its own, a load, a closed window, a settlement batch, and every figure
-//! checked. The engine does not outlive it, unless the demo is killed by SIGKILL.
+//! checked. The engine does not outlive it, unless the demo is killed by SIGKILL, or is asked to
+//! leave one at work.
 
 use crate::args::{DemoArgs, RunArgs};
 use crate::engine::Engine;
@@ -7,11 +8,13 @@ use crate::error::Error;
 use crate::report::Report;
 use crate::run;
 use crate::settle::{self, ExportedFile, Settled};
+use crate::setup;
 use crate::text::{self, Lines};
 use serde::Serialize;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
+use tallystick_client::{Credentials, Way};
 
 /// The file by which a demo knows a folder that it made itself.
 const MARKER: &str = ".tallystick-demo";
@@ -64,7 +67,32 @@ pub async fn demo(args: &DemoArgs) -> Result<bool, Error> {
     let report = DemoReport::new(report, settled, &args.dir, started.elapsed().as_secs_f64());
     write_json(&json, &report)?;
     crate::print(&report.text(&args.dir));
+    if args.keep {
+        keep(&binary, &args.dir).await?;
+    }
     Ok(true)
+}
+
+/// What an engine that stays is told: to have a console, at any free port.
+const KEPT: &str = "# What `tallystick-loadgen demo --keep` leaves at work.\n[console]\nlisten = \"127.0.0.1:0\"\n";
+
+/// Leaves an engine at work, and says how to look at it.
+async fn keep(binary: &Path, dir: &Path) -> Result<(), Error> {
+    let config = dir.join("console.toml");
+    let failed = |source| Error::File { doing: "cannot write", path: config.clone(), source };
+    fs::write(&config, KEPT).map_err(failed)?;
+    let engine = Engine::start(binary, dir, Some(&config)).await?;
+    let way = Way::prepare(&format!("http://{}", engine.grpc), &Credentials::default())?;
+    let login = setup::connect(&way, 0).await?.console_login().await?;
+    let (grpc, pid) = (engine.grpc.clone(), engine.leave());
+    let mut lines = Lines::default();
+    lines.title("The console, on what this demo made");
+    lines.line("open", format!("{}/#login={}", login.address, login.code));
+    lines.line("", "it logs in once, within five minutes; for another link:");
+    lines.line("", format!("tallystick console login --server {grpc}"));
+    lines.line("stop", format!("kill {pid}  (before the demo runs again)"));
+    crate::print(&lines.finish());
+    Ok(())
 }
 
 /// Loads the engine and, if the books match, settles the window.
@@ -296,7 +324,7 @@ mod tests {
 
     #[test]
     fn the_demo_loads_with_the_defaults_of_run() {
-        let args = DemoArgs { engine: None, dir: "d".into(), vouchers: 5, seed: 9 };
+        let args = DemoArgs { engine: None, dir: "d".into(), vouchers: 5, seed: 9, keep: false };
         let run = run_args(&args, "127.0.0.1:1");
         assert_eq!((run.traffic.vouchers, run.crowd.seed), (5, 9));
         assert_eq!((run.crowd.payers, run.crowd.payees), (10_000, 1_000));

@@ -97,6 +97,13 @@ impl Engine {
         }
     }
 
+    /// Leaves it at work, whatever becomes of us. Gives its process id.
+    pub fn leave(self) -> u32 {
+        let pid = self.child.id();
+        std::mem::forget(self);
+        pid
+    }
+
     /// Asks the engine to end, waits for it and checks that it ended well.
     ///
     /// # Errors

@@ -17,9 +17,10 @@ use tallystick_proto::v1::import_request::Item;
 use tallystick_proto::v1::operator_client::OperatorClient;
 use tallystick_proto::v1::vouchers_client::VouchersClient;
 use tallystick_proto::v1::{
-    AddSignerRequest, Asset, CreateAssetRequest, GetChannelRequest, GetNetworkRequest,
-    GetStatusRequest, ImportRequest, Network, Party as PartyMessage, SetCreditLimitRequest,
-    SettlementAccount, SettlementModel, Signer, Status, UpsertPartyRequest,
+    AddSignerRequest, Asset, ConsoleLogin, CreateAssetRequest, CreateConsoleLoginRequest,
+    GetChannelRequest, GetNetworkRequest, GetStatusRequest, ImportRequest, Network,
+    Party as PartyMessage, SetCreditLimitRequest, SettlementAccount, SettlementModel, Signer,
+    Status, UpsertPartyRequest,
 };
 use tonic::service::interceptor::InterceptedService;
 use tonic::transport::Channel;
@@ -83,6 +84,16 @@ impl Clients {
     pub async fn status(&mut self) -> Result<Status, Error> {
         let answer = self.operator.get_status(GetStatusRequest {}).await;
         Ok(answer.map_err(|status| Error::call("GetStatus", &status))?.into_inner())
+    }
+
+    /// A link's code for the console.
+    ///
+    /// # Errors
+    /// When the call fails.
+    pub async fn console_login(&mut self) -> Result<ConsoleLogin, Error> {
+        let answer = self.operator.create_console_login(CreateConsoleLoginRequest {}).await;
+        let failed = |status| Error::call("CreateConsoleLogin", &status);
+        Ok(answer.map_err(failed)?.into_inner())
     }
 
     /// Makes sure that the voucher's channel is a new one: a second sending would be stale
