@@ -228,7 +228,8 @@ async fn an_owner_looks_after_their_own_party_and_no_other() {
     let (mine, theirs) = (some(&id(own.party)), some(&id(other.party)));
     for (payer, payee, may) in [(0, 1, true), (1, 0, true), (1, 1, false)] {
         let (payer, payee) = (mine[payer].clone(), mine[payee].clone());
-        let asked = WindowAssetRequest { window: 1, asset: ASSET, payer, payee };
+        let asked =
+            WindowAssetRequest { window: 1, asset: ASSET, payer, payee, ..Default::default() };
         let net = api.list_net_obligations(with(&key, asked.clone())).await.map(drop);
         assert_eq!(net.is_ok(), may);
         assert_eq!(api.list_obligations(with(&key, asked)).await.is_ok(), may);

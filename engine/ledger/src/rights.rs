@@ -168,6 +168,7 @@ calls! {
     GetStatus           "Operator" no  no  yes yes yes;
     RevealParty         "Operator" no  own yes yes yes;
     CreateConsoleLogin  "Operator" own own yes own own;
+    ListAuditLog        "Operator" no  no  yes yes yes;
 }
 
 impl Call {

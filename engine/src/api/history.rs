@@ -3,16 +3,17 @@
 use super::door::Place;
 use super::messages::id;
 use super::read::Streamed;
-use super::status::{invalid, storage};
+use super::status::invalid;
 use crate::journal::{Entry, JournalError, Record};
 use crate::ledger::event::{Change, Confirmation, EyesEvent, KeyEvent, RegistryEvent};
 use crate::ledger::sealed::party_text;
 use crate::ledger::{About, Caller, Envelope, Event, Fact, OperatorKeys};
-use crate::settle::Engine;
-use crate::types::PartyId;
+use crate::limits::PAGE_MAX;
+use crate::settle::{Engine, NotRead};
+use crate::types::{Lsn, PartyId, Timestamp};
 use crate::vault::{Shown, Vault};
 use bytes::Bytes;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use tallystick_proto::v1;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
@@ -58,45 +59,31 @@ impl Wanted {
     }
 }
 
-/// Streams the events that are asked for, oldest first, as far as they are durable now. Read by a
-/// thread of its own, as the client takes them.
+/// Streams the events that are asked for, as far as they are durable now. Read by a thread of its
+/// own, as the client takes them.
 pub(super) async fn list(
     engine: &Engine,
     place: Place,
     asked: v1::ListHistoryRequest,
 ) -> Result<Streamed<v1::HistoryEntry>, Status> {
+    let (limit, newest_first, before) = (asked.limit, asked.newest_first, asked.before_lsn);
     let wanted = Wanted::new(asked)?;
     let found = engine.ask(|control| {
         let keys = control.operator_keys().clone();
         Ok((control.history().lsn, keys))
     });
     let (last, keys) = found.await?;
+    let last = if before == 0 { last } else { last.min(Lsn(before - 1)) };
     let (engine, (entries_in, entries)) = (engine.clone(), mpsc::channel(ENTRIES));
     tokio::task::spawn_blocking(move || {
         let _place = place;
-        let mut gone = false;
-        let mut chain = match engine.archive().past().chain_before(wanted.since_us) {
-            Ok(chain) => chain,
-            Err(error) => {
-                // Nobody to tell if the client is gone.
-                let _ = entries_in.blocking_send(Err(storage(&error)));
-                return;
-            }
+        let reading = Reading { engine, wanted, last, keys };
+        let send = |entry| entries_in.blocking_send(Ok(entry)).is_ok();
+        let read = match newest_first {
+            true => reading.newest(limit, send),
+            false => reading.oldest(limit, send),
         };
-        let from = chain.tail().lsn.next();
-        let read = engine.archive().events_between(from, last, &mut |lsn, bytes| {
-            let record = chain.follow_event(lsn, bytes)?;
-            let Entry::Fact(fact) = record.entry()? else { return Ok(()) };
-            if !wanted.has(&engine, &record, &fact) {
-                return Ok(());
-            }
-            let entry = entry(&record, *fact, engine.vault(), &keys)?;
-            gone = entries_in.blocking_send(Ok(entry)).is_err();
-            if gone { Err(JournalError::Storage("the client went away".into())) } else { Ok(()) }
-        });
-        if let Err(error) = read
-            && !gone
-        {
+        if let Err(error) = read {
             // Nobody to tell if the client is gone.
             let _ = entries_in.blocking_send(Err(error.into()));
         }
@@ -104,15 +91,82 @@ pub(super) async fn list(
     Ok(Box::pin(ReceiverStream::new(entries)))
 }
 
+/// One reading of the journal's events.
+struct Reading {
+    engine: Engine,
+    wanted: Wanted,
+    /// The last record that is looked at.
+    last: Lsn,
+    keys: OperatorKeys,
+}
+
+/// An event that is wanted.
+type Found = (Lsn, Timestamp, Box<Fact>);
+
+impl Reading {
+    /// Looks at what is wanted, oldest first, until `look` has enough.
+    fn each(
+        &self,
+        mut look: impl FnMut(Found) -> Result<bool, JournalError>,
+    ) -> Result<(), NotRead> {
+        let (engine, mut enough) = (&self.engine, false);
+        let mut chain = engine.archive().past().chain_before(self.wanted.since_us)?;
+        let from = chain.tail().lsn.next();
+        let read = engine.archive().events_between(from, self.last, &mut |lsn, bytes| {
+            let record = chain.follow_event(lsn, bytes)?;
+            let Entry::Fact(fact) = record.entry()? else { return Ok(()) };
+            if !self.wanted.has(engine, &record, &fact) {
+                return Ok(());
+            }
+            enough = look((record.lsn, record.at, fact))?;
+            if enough { Err(JournalError::Storage("that was enough".into())) } else { Ok(()) }
+        });
+        if enough { Ok(()) } else { read }
+    }
+
+    fn entry(&self, (lsn, at, fact): Found) -> Result<v1::HistoryEntry, JournalError> {
+        entry((lsn, at), *fact, self.engine.vault(), &self.keys)
+    }
+
+    /// Sends them oldest first; so many, or all.
+    fn oldest(&self, limit: u32, send: impl Fn(v1::HistoryEntry) -> bool) -> Result<(), NotRead> {
+        let mut left = if limit == 0 { u64::MAX } else { limit.into() };
+        self.each(|found| {
+            let sent = send(self.entry(found)?);
+            left -= 1;
+            Ok(!sent || left == 0)
+        })
+    }
+
+    /// Sends the newest, newest first. Names are opened for these only.
+    fn newest(&self, limit: u32, send: impl Fn(v1::HistoryEntry) -> bool) -> Result<(), NotRead> {
+        let limit = if limit == 0 { PAGE_MAX } else { PAGE_MAX.min(limit as usize) };
+        let mut newest = VecDeque::new();
+        self.each(|found| {
+            if newest.len() == limit {
+                newest.pop_front();
+            }
+            newest.push_back(found);
+            Ok(false)
+        })?;
+        for found in newest.into_iter().rev() {
+            if !send(self.entry(found)?) {
+                break;
+            }
+        }
+        Ok(())
+    }
+}
+
 fn entry(
-    record: &Record<'_>,
+    (lsn, at): (Lsn, Timestamp),
     Fact { envelope, event, confirms }: Fact,
     vault: &Vault,
     keys: &OperatorKeys,
 ) -> Result<v1::HistoryEntry, JournalError> {
     let Envelope { caller: Caller { name, role, via }, request } = envelope;
     let About { party, mut signer, asset, window, batch, mut text } = event.about();
-    let own = |operator: &str| keys.in_force(operator, record.lsn);
+    let own = |operator: &str| keys.in_force(operator, lsn);
     let confirmed = confirms.as_ref();
     let is_signed = confirmed.map_or_else(|| event.is_signed(), Confirmation::is_signed);
     let signed_with = own(&name).filter(|_| is_signed);
@@ -134,8 +188,8 @@ fn entry(
     }
     let bytes = |id: Option<[u8; 32]>| id.map(|id| Bytes::copy_from_slice(&id)).unwrap_or_default();
     Ok(v1::HistoryEntry {
-        at_us: record.at.0,
-        lsn: record.lsn.0,
+        at_us: at.0,
+        lsn: lsn.0,
         kind: event.kind_name().to_owned(),
         caller: name,
         role: role.name().to_owned(),

@@ -2,11 +2,13 @@
 //! what is known of them. One call costs a bounded amount of work and says where to go on.
 
 use super::batches::batch_state;
-use super::messages::{asset_listed, id, leg_as_known, money, party_message, signer_message};
+use super::messages::{
+    asset_listed, id, leg_as_known, leg_state, money, party_message, signer_message,
+};
 use super::status::{invalid, storage};
 use crate::journal::JournalError;
-use crate::ledger::Legs;
 use crate::ledger::control::{PartyEntry, SignerEntry};
+use crate::ledger::{LegState, Legs};
 use crate::limits::{CANDIDATES_MAX, FIND_PARTIES, LOOK_MAX, NAMES_MAX, PAGE_MAX};
 use crate::settle::{Engine, FindLegs, FindNext, FoundLeg};
 use crate::types::{AssetNumber, BatchId, Lsn, PartyId, SignerKey, Timestamp, ids_named};
@@ -242,7 +244,13 @@ fn wanted(asked: v1::FindLegsRequest) -> Result<FindLegs, Status> {
         amount => Some(money(amount, "amount")?),
     };
     let time = |us: i64| (us != 0).then_some(Timestamp(us));
+    if asked.largest_first && asked.batch_id.is_empty() {
+        return Err(invalid("largest_first is for the legs of one batch: name it in batch_id"));
+    }
+    let states = asked.states.iter().map(|state| leg_state_asked(*state));
     Ok(FindLegs {
+        states: states.collect::<Result<Vec<_>, Status>>()?,
+        largest_first: asked.largest_first,
         parties,
         amount,
         asset: asked.asset.map(AssetNumber),
@@ -254,6 +262,11 @@ fn wanted(asked: v1::FindLegsRequest) -> Result<FindLegs, Status> {
         next: next(&asked.next)?,
         limit: page(asked.limit),
     })
+}
+
+fn leg_state_asked(state: i32) -> Result<LegState, Status> {
+    let named = LegState::ALL.into_iter().find(|of| i32::from(leg_state(*of)) == state);
+    named.ok_or_else(|| invalid("states names none that a leg may be in"))
 }
 
 fn found_leg(found: FoundLeg) -> v1::FoundLeg {

@@ -4,6 +4,7 @@
 //! status code. The only place, with `cli` and `serve`, that knows tonic. Holds no rule of money.
 
 mod access;
+mod audit_lines;
 mod backups;
 mod batches;
 mod budgets;

@@ -6,11 +6,11 @@ mod stands;
 pub use service::OperatorApi;
 
 use super::access::{caller, entrant, own};
-use super::messages::{asset_message, id, signer_message};
+use super::messages::{asset_message, id};
 use super::read::{Streamed, batch_id, sealed, streamed, window, windows as windows_listed};
 use super::{
-    backups, batches, budgets, console, evidence, history, identities, legs, lists, operator_keys,
-    parties, proposals, reconcile, registration, statement, troubles, windows,
+    audit_lines, backups, batches, budgets, console, evidence, history, identities, legs, lists,
+    operator_keys, parties, proposals, reconcile, registration, statement, troubles, windows,
 };
 use crate::ledger::Wish;
 use crate::types::{PartyId, WindowNumber};
@@ -99,15 +99,7 @@ impl v1::operator_server::Operator for OperatorApi {
 
     async fn revoke_signer(&self, request: Request<v1::RevokeSignerRequest>) -> Answer<v1::Signer> {
         let (caller, own) = (caller(&request), own(&request));
-        let asked = registration::revocation_wish(request.into_inner())?;
-        let Wish::RevokeSigner { signer, .. } = &asked.1 else {
-            unreachable!("a signer is revoked")
-        };
-        let signer = *signer;
-        own.signer(&self.engine, signer)?;
-        self.wish(caller, asked).await?;
-        let signer = self.engine.ask(|control| Ok(signer_message(signer, control.signer(signer)?)));
-        Ok(Response::new(signer.await?))
+        self.no_signer(caller, own, request.into_inner()).await
     }
 
     async fn set_budgets(&self, request: Request<v1::SetBudgetsRequest>) -> Answer<v1::Budgets> {
@@ -188,7 +180,7 @@ impl v1::operator_server::Operator for OperatorApi {
     ) -> Answer<Self::ListObligationsStream> {
         let place = self.lists.take(&request)?;
         let page = sealed(&self.engine, &request).await?;
-        Ok(Response::new(page.obligations(place)))
+        Ok(Response::new(page.obligations(place).await))
     }
 
     type ListNetObligationsStream = Streamed<v1::Obligation>;
@@ -198,7 +190,7 @@ impl v1::operator_server::Operator for OperatorApi {
     ) -> Answer<Self::ListNetObligationsStream> {
         let place = self.lists.take(&request)?;
         let page = sealed(&self.engine, &request).await?;
-        Ok(Response::new(page.net_obligations(place)))
+        Ok(Response::new(page.net_obligations(place).await))
     }
 
     type ListNetPositionsStream = Streamed<v1::NetPosition>;
@@ -208,7 +200,7 @@ impl v1::operator_server::Operator for OperatorApi {
     ) -> Answer<Self::ListNetPositionsStream> {
         let place = self.lists.take(&request)?;
         let page = sealed(&self.engine, &request).await?;
-        Ok(Response::new(page.net_positions(place)))
+        Ok(Response::new(page.net_positions(place).await))
     }
 
     async fn dispute_window(
@@ -491,6 +483,14 @@ impl v1::operator_server::Operator for OperatorApi {
         request: Request<v1::CreateConsoleLoginRequest>,
     ) -> Answer<v1::ConsoleLogin> {
         console::code(&self.edge.codes, entrant(&request)).map(Response::new)
+    }
+
+    async fn list_audit_log(
+        &self,
+        request: Request<v1::ListAuditLogRequest>,
+    ) -> Answer<v1::ListAuditLogResponse> {
+        let _place = self.lists.take(&request)?;
+        audit_lines::list(&self.audit_log, request.into_inner()).await.map(Response::new)
     }
 
     async fn get_status(&self, _: Request<v1::GetStatusRequest>) -> Answer<v1::Status> {

@@ -4,9 +4,10 @@ use super::access::own;
 use super::door::Place;
 use super::lists::optional;
 use super::messages::{id, obligation_message, position_message, window_message};
-use crate::ledger::{Obligation, SealedAsset, SealedWindow, WindowEntry};
+use crate::ledger::{Obligation, Position, SealedAsset, SealedWindow, WindowEntry};
 use crate::settle::Engine;
 use crate::types::{AssetNumber, BatchId, PartyId, WindowNumber};
+use std::cmp::Reverse;
 use std::pin::Pin;
 use std::sync::Arc;
 use tallystick_proto::v1;
@@ -34,6 +35,61 @@ pub(super) struct SealedPage {
     window: Arc<SealedWindow>,
     asset: AssetNumber,
     of: Pair,
+    part: Part,
+}
+
+/// Which of a list is wanted: a part of it, in which order.
+#[derive(Debug, Clone, Copy)]
+struct Part {
+    skip: usize,
+    limit: usize,
+    largest_first: bool,
+}
+
+impl Part {
+    fn of(asked: &v1::WindowAssetRequest) -> Self {
+        let limit = if asked.limit == 0 { usize::MAX } else { asked.limit as usize };
+        let skip = usize::try_from(asked.skip).unwrap_or(usize::MAX);
+        Self { skip, limit, largest_first: asked.largest_first }
+    }
+
+    /// Those of a list, by their places, of `wanted` ones; `size` says how large each is.
+    fn places<E>(
+        self,
+        list: &[E],
+        wanted: impl Fn(&E) -> bool,
+        size: impl Fn(&E) -> u128,
+    ) -> Vec<u32> {
+        let all = (0..).zip(list).filter(|(_, of)| wanted(of)).map(|(place, _)| place);
+        if !self.largest_first {
+            return all.skip(self.skip).take(self.limit).collect();
+        }
+        let mut all: Vec<u32> = all.collect();
+        // Those of the same size in their own order, so that no page has one twice.
+        let key = |place: &u32| (Reverse(size(&list[*place as usize])), *place);
+        largest_of(&mut all, (self.skip, self.limit), key)
+    }
+}
+
+/// Of places, those that stand at `skip` and behind it, so many, in the order of `key`. Not all are
+/// sorted for that.
+fn largest_of<K: Ord>(
+    all: &mut [u32],
+    (skip, limit): (usize, usize),
+    key: impl Fn(&u32) -> K,
+) -> Vec<u32> {
+    if skip >= all.len() {
+        return Vec::new();
+    }
+    all.select_nth_unstable_by_key(skip, &key);
+    let rest = &mut all[skip..];
+    if limit < rest.len() {
+        rest.select_nth_unstable_by_key(limit, &key);
+    }
+    let length = limit.min(rest.len());
+    let page = &mut rest[..length];
+    page.sort_unstable_by_key(&key);
+    page.to_vec()
 }
 
 /// Whose obligations are wanted; none: whoever's.
@@ -67,48 +123,58 @@ pub(super) async fn sealed(
         control.window(number)?.sealed_head()
     });
     let window = engine.window(sealed.await?).await?;
-    Ok(SealedPage { window, asset, of })
+    Ok(SealedPage { window, asset, of, part: Part::of(message) })
 }
 
 impl SealedPage {
-    fn list<T: 'static, E: Copy + 'static>(
+    /// Those that are wanted. Looking through a million takes its time: beside the network
+    /// threads.
+    async fn list<T: 'static, E: Sync + 'static>(
         self,
         place: Place,
-        part: fn(&SealedAsset) -> &[E],
+        list: fn(&SealedAsset) -> &[E],
         wanted: impl Fn(&E) -> bool + Send + 'static,
-        message: fn(AssetNumber, &E) -> T,
+        (size, message): (fn(&E) -> u128, fn(AssetNumber, &E) -> T),
     ) -> Streamed<T> {
-        let SealedPage { window, asset, .. } = self;
-        let length = window.assets.get(&asset).map_or(0, |sealed| part(sealed).len());
-        let all = (0..length).filter_map(move |i| {
-            let of = &part(&window.assets[&asset])[i];
-            wanted(of).then(|| message(asset, of))
+        let SealedPage { window, asset, part, .. } = self;
+        let of = window.clone();
+        let places = tokio::task::spawn_blocking(move || {
+            let all = of.assets.get(&asset).map_or(&[][..], list);
+            part.places(all, wanted, size)
+        });
+        let places = places.await.expect("looking does not panic");
+        let all = places.into_iter().map(move |at| {
+            let of = &list(&window.assets[&asset])[at as usize];
+            message(asset, of)
         });
         streamed(place, all)
     }
 
-    fn owed(
+    async fn owed(
         self,
         place: Place,
-        part: fn(&SealedAsset) -> &[Obligation],
+        list: fn(&SealedAsset) -> &[Obligation],
     ) -> Streamed<v1::Obligation> {
         let pair = self.of;
-        self.list(place, part, move |of| pair.has(of.payer, of.payee), obligation_message)
+        let wanted = move |of: &Obligation| pair.has(of.payer, of.payee);
+        let size = |of: &Obligation| of.amount.0;
+        self.list(place, list, wanted, (size, obligation_message)).await
     }
 
     /// Gross per pair.
-    pub fn obligations(self, place: Place) -> Streamed<v1::Obligation> {
-        self.owed(place, |sealed| &sealed.obligations)
+    pub async fn obligations(self, place: Place) -> Streamed<v1::Obligation> {
+        self.owed(place, |sealed| &sealed.obligations).await
     }
 
     /// Set off per pair.
-    pub fn net_obligations(self, place: Place) -> Streamed<v1::Obligation> {
-        self.owed(place, |sealed| &sealed.net)
+    pub async fn net_obligations(self, place: Place) -> Streamed<v1::Obligation> {
+        self.owed(place, |sealed| &sealed.net).await
     }
 
     /// Per party.
-    pub fn net_positions(self, place: Place) -> Streamed<v1::NetPosition> {
-        self.list(place, |sealed| &sealed.positions, |_| true, position_message)
+    pub async fn net_positions(self, place: Place) -> Streamed<v1::NetPosition> {
+        let of = (|of: &Position| of.net.0.unsigned_abs()) as fn(&Position) -> u128;
+        self.list(place, |sealed| &sealed.positions, |_| true, (of, position_message)).await
     }
 }
 
@@ -148,4 +214,36 @@ pub(super) async fn windows(
 /// The id in a batch request.
 pub(super) fn batch_id(asked: &v1::GetBatchRequest) -> Result<BatchId, Status> {
     id(&asked.batch_id, "batch_id")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Pages, put together, are the list in its order, whatever their size.
+    #[test]
+    fn pages_of_the_largest_are_the_list_in_order_and_none_is_there_twice() {
+        let list: Vec<u128> = (0..1_000).map(|n: u128| n * 7_919 % 101).collect();
+        let wanted = |of: &u128| of % 3 != 0;
+        let mut sorted: Vec<u32> = (0..1_000).filter(|at| wanted(&list[*at as usize])).collect();
+        let ids = sorted.clone();
+        sorted.sort_by_key(|at| (Reverse(list[*at as usize]), *at));
+        for (largest_first, expected) in [(true, &sorted), (false, &ids)] {
+            for limit in [1, 7, 333, 5_000] {
+                let mut found = Vec::new();
+                loop {
+                    let part = Part { skip: found.len(), limit, largest_first };
+                    let page = part.places(&list, wanted, |of| *of);
+                    assert!(page.len() <= limit);
+                    if page.is_empty() {
+                        break;
+                    }
+                    found.extend(page);
+                }
+                assert_eq!(&found, expected, "{limit} at a time");
+            }
+        }
+        let none = Part { skip: usize::MAX, limit: usize::MAX, largest_first: true };
+        assert!(none.places(&list, wanted, |of| *of).is_empty());
+    }
 }

@@ -12,8 +12,8 @@ use super::page::PageArgs;
 use crate::limits::{FIND_PARTIES, PAGE_MAX};
 use crate::types::{BatchId, PartyId, Total};
 use bytes::Bytes;
-use clap::Args;
-use tallystick_proto::v1::{FindLegsRequest, FoundLeg, ListPartiesRequest};
+use clap::{Args, ValueEnum};
+use tallystick_proto::v1::{FindLegsRequest, FoundLeg, LegState, ListPartiesRequest};
 
 /// Shown with `tallystick leg find --help`.
 pub const HELP: &str = "\
@@ -22,6 +22,7 @@ Examples:
   tallystick leg find --amount 22.53 --asset 978
   tallystick leg find --reference 'NTRF 4711'
   tallystick leg find --key Y44KQ2PL
+  tallystick leg find --batch 7be0d1c2 --state unknown --largest-first
 
 Looks through the legs of every batch, also of those that wait for approval or were aborted, the
 newest batch first. A name is what a party is called now. A reference is what the rail or the bank's
@@ -59,8 +60,40 @@ pub struct FindArgs {
     /// Of this batch alone
     #[arg(long, value_name = "BATCH", group = "what")]
     batch: Option<Named<BatchId>>,
+    /// In this state; may be repeated
+    #[arg(long = "state", value_name = "STATE", group = "what")]
+    states: Vec<StateName>,
+    /// Of one batch, the largest amounts first
+    #[arg(long, requires = "batch")]
+    largest_first: bool,
     #[command(flatten)]
     page: PageArgs,
+}
+
+/// Where a leg stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum StateName {
+    Ready,
+    Sent,
+    Accepted,
+    Unknown,
+    Confirmed,
+    Rejected,
+    Returned,
+}
+
+impl StateName {
+    fn state(self) -> LegState {
+        match self {
+            Self::Ready => LegState::Ready,
+            Self::Sent => LegState::Sent,
+            Self::Accepted => LegState::Accepted,
+            Self::Unknown => LegState::Unknown,
+            Self::Confirmed => LegState::Confirmed,
+            Self::Rejected => LegState::Rejected,
+            Self::Returned => LegState::Returned,
+        }
+    }
 }
 
 const COLUMNS: [&str; 8] =
@@ -157,6 +190,8 @@ async fn asked(session: &mut Session, args: &FindArgs) -> Result<FindLegsRequest
         reference: args.reference.clone().unwrap_or_default(),
         key: args.key.as_ref().map(|key| key.letters().to_owned()).unwrap_or_default(),
         batch_id,
+        states: args.states.iter().map(|name| name.state().into()).collect(),
+        largest_first: args.largest_first,
         ..FindLegsRequest::default()
     })
 }

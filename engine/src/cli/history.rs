@@ -12,6 +12,7 @@ use tallystick_proto::v1::{HistoryEntry, ListHistoryRequest};
 pub const HELP: &str = "Examples:
   tallystick history --party 5a..00 --kind limit_set,party_upserted
   tallystick history --by ann --since 2026-11-01T00:00:00Z --json
+  tallystick history --newest 20
 
 The history is read from the journal: what was refused is not in it, but in the log.";
 
@@ -33,22 +34,37 @@ pub struct HistoryArgs {
     /// Only what this request did
     #[arg(long, value_name = "ID")]
     request_id: Option<String>,
+    /// Only the newest so many, 500 at most, the newest first
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=500))]
+    newest: Option<u32>,
+    /// Only what happened before this record
+    #[arg(long, value_name = "LSN", default_value_t = 0, hide_default_value = true)]
+    before: u64,
 }
 
 const COLUMNS: [&str; 6] = ["at", "lsn", "kind", "caller", "via", "about"];
 
-/// Shows the events, oldest first.
+/// Shows the events, oldest first unless the newest are asked for.
 ///
 /// # Errors
 /// When the call fails.
 pub async fn run(session: &mut Session, args: HistoryArgs) -> Result<(), CliError> {
-    let HistoryArgs { by, party, kind, since, request_id } = args;
+    let HistoryArgs { by, party, kind, since, request_id, newest, before } = args;
     let party_id = match party {
         Some(party) => party.bytes(session).await?,
         None => bytes::Bytes::new(),
     };
     let since_us = since.unwrap_or(0).saturating_mul(1_000_000);
-    let asked = ListHistoryRequest { by, party_id, kinds: kind, since_us, request_id };
+    let asked = ListHistoryRequest {
+        by,
+        party_id,
+        kinds: kind,
+        since_us,
+        request_id,
+        limit: newest.unwrap_or(0),
+        newest_first: newest.is_some(),
+        before_lsn: before,
+    };
     let answer = session.operator().list_history(asked).await;
     let rows = answer.map_err(|status| session.failed(status))?.into_inner();
     session.print_stream(rows, &COLUMNS, record).await

@@ -84,6 +84,8 @@ pub enum WindowCommand {
         /// Set off per pair: one direction, one amount
         #[arg(long)]
         net: bool,
+        #[command(flatten)]
+        part: PartArgs,
     },
     /// List each party's net position: received minus sent
     #[command(after_help = "Example:\n  tallystick window positions 3 --asset 978")]
@@ -91,8 +93,10 @@ pub enum WindowCommand {
         #[command(flatten)]
         of: OfWindow,
         /// Only this party's: its id, or its first 8 or more digits
-        #[arg(long, value_name = "ID")]
+        #[arg(long, value_name = "ID", conflicts_with_all = ["limit", "skip"])]
         party: Option<Named<PartyId>>,
+        #[command(flatten)]
+        part: PartArgs,
     },
 }
 
@@ -105,6 +109,27 @@ pub struct OfWindow {
     /// The asset's number
     #[arg(long, value_name = "ASSET", value_parser = super::asset::asset_number)]
     asset: u32,
+}
+
+/// A part of such a list.
+#[derive(Debug, Clone, Copy, Args)]
+pub struct PartArgs {
+    /// The largest amounts first, of positions whatever their sign [default: by ids]
+    #[arg(long)]
+    largest_first: bool,
+    /// Show so many at most [default: all]
+    #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
+    limit: u32,
+    /// Leave out so many first
+    #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
+    skip: u64,
+}
+
+impl PartArgs {
+    fn of(self, asked: WindowAssetRequest) -> WindowAssetRequest {
+        let Self { largest_first, limit, skip } = self;
+        WindowAssetRequest { largest_first, limit, skip, ..asked }
+    }
 }
 
 impl OfWindow {
@@ -153,11 +178,11 @@ pub async fn run(session: &mut Session, command: WindowCommand) -> Result<(), Cl
             let window = answer.map_err(|status| session.failed_change(status, &request_id))?;
             session.print(&window_record(window.into_inner())).await
         }
-        WindowCommand::Obligations { of, payer, payee, net } => {
+        WindowCommand::Obligations { of, payer, payee, net, part } => {
             let (payer, payee) = (of_party(session, payer).await?, of_party(session, payee).await?);
             let of_pair = |party: &Option<Bytes>| party.clone().unwrap_or_default();
             let (payer, payee) = (of_pair(&payer), of_pair(&payee));
-            let asked = WindowAssetRequest { payer, payee, ..of.request() };
+            let asked = part.of(WindowAssetRequest { payer, payee, ..of.request() });
             let answer = if net {
                 operator.list_net_obligations(asked).await
             } else {
@@ -167,9 +192,9 @@ pub async fn run(session: &mut Session, command: WindowCommand) -> Result<(), Cl
             let view = |owed| Some(obligation_record(owed));
             session.print_some(rows, &["payer", "payee", "amount"], view).await
         }
-        WindowCommand::Positions { of, party } => {
+        WindowCommand::Positions { of, party, part } => {
             let party = of_party(session, party).await?;
-            let answer = operator.list_net_positions(of.request()).await;
+            let answer = operator.list_net_positions(part.of(of.request())).await;
             let rows = answer.map_err(|status| session.failed(status))?.into_inner();
             let own = |position: &NetPosition| is_of(&party, &position.party_id);
             let view = |position| own(&position).then(|| position_record(position));

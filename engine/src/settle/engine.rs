@@ -7,6 +7,7 @@
 
 use super::archive::{Archive, NotLoaded};
 use super::batches::{Clearing, CreateBatch, Created, create_batch_by};
+use super::find::BySize;
 use super::refused::Refusals;
 use super::settler::desks::Mailbox;
 use super::settler::{Held, Nudge, Nudged, Troubles};
@@ -63,6 +64,7 @@ struct Inner {
     troubles: Troubles,
     refusals: Refusals,
     seals: Times,
+    by_size: BySize,
 }
 
 impl Engine {
@@ -73,7 +75,8 @@ impl Engine {
         let (nudge, nudged) = Nudge::new();
         let (rotating, troubles) = (tokio::sync::Mutex::default(), Troubles::default());
         let (refusals, seals) = (Refusals::default(), Times::default());
-        let inner = Inner { setup, archive, rotating, nudge, troubles, refusals, seals };
+        let by_size = BySize::default();
+        let inner = Inner { setup, archive, rotating, nudge, troubles, refusals, seals, by_size };
         (Self(Arc::new(inner)), nudged)
     }
 }
@@ -312,7 +315,7 @@ impl Engine {
 }
 
 /// Work that takes its time, beside the network threads.
-async fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+pub(super) async fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     let done = tokio::task::spawn_blocking(work).await;
     done.expect("loading and computing do not panic")
 }
@@ -471,6 +474,10 @@ impl Engine {
 
     pub(super) fn intake(&self) -> &Intake {
         &self.0.setup.intake
+    }
+
+    pub(super) fn by_size(&self) -> &BySize {
+        &self.0.by_size
     }
 
     pub(super) fn nudges(&self) -> &Nudge {

@@ -5,13 +5,14 @@
 //! the books called it, as all of that is kept with its batch.
 
 use super::archive::NotLoaded;
-use super::engine::Engine;
+use super::engine::{Engine, aside};
 use crate::ledger::{
     BatchContent, BatchEntry, BatchState, Control, Leg, LegFacts, LegState, Legs, Proposal,
 };
 use crate::limits::{FIND_BATCHES, FIND_FACTS, FIND_LEGS};
 use crate::types::{AssetNumber, BatchId, Lsn, PartyId, Timestamp, Total};
-use std::sync::Arc;
+use std::cmp::Reverse;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// Which legs are wanted: those of which all of it is true.
 #[derive(Debug, Clone, Default)]
@@ -32,6 +33,10 @@ pub struct FindLegs {
     pub key: String,
     /// Of this batch.
     pub batch: Option<BatchId>,
+    /// In one of these; none: in any.
+    pub states: Vec<LegState>,
+    /// Of one batch, which is named, the largest amounts first.
+    pub largest_first: bool,
     /// Where to go on.
     pub next: Option<FindNext>,
     /// Stop when so many are found.
@@ -43,7 +48,7 @@ pub struct FindLegs {
 pub struct FindNext {
     /// The record.
     pub computed: Lsn,
-    /// The first leg that was not looked at.
+    /// The first leg that was not looked at: its place, or its rank where the largest come first.
     pub leg: u32,
 }
 
@@ -120,6 +125,11 @@ impl FindLegs {
         (self.parties.is_empty() || of(payment.from) || of(payment.to))
             && self.amount.is_none_or(|amount| amount == payment.amount)
             && leg.key.starts_with(&self.key)
+    }
+
+    /// Whether one in this state is wanted.
+    fn fits_state(&self, state: LegState) -> bool {
+        self.states.is_empty() || self.states.contains(&state)
     }
 
     /// Whether it is, by what is known of it by now.
@@ -231,25 +241,29 @@ impl Engine {
         let content = self.batch(of.id, |_| Ok(())).await?;
         let begun = wanted.next.filter(|next| next.computed == of.computed);
         let first = begun.map_or(0, |next| next.leg);
-        let legs = (0..).zip(content.legs.iter()).skip(first as usize);
-        let fit: Vec<u32> =
-            legs.filter(|(_, leg)| wanted.fits(leg)).map(|(place, _)| place).collect();
+        let (asks, of_all, engine) = (wanted.clone(), content.clone(), self.clone());
+        // Beside the network threads: there may be a million.
+        let fit = aside(move || {
+            let by_size = || engine.by_size().of(of.id, &of_all.legs);
+            let order = asks.largest_first.then(by_size);
+            ranked(&asks, &of_all, order.as_deref(), first)
+        });
+        let fit = fit.await;
         let looked = content.legs.len().saturating_sub(first as usize);
         all.legs_seen += u64::try_from(looked).expect("a length fits 64 bits");
-        for places in fit.chunks(FIND_FACTS) {
-            let (places, wanted, content) = (places.to_vec(), wanted.clone(), content.clone());
+        for ranked in fit.chunks(FIND_FACTS) {
+            let (ranked, wanted, content) = (ranked.to_vec(), wanted.clone(), content.clone());
+            let places = ranked.iter().map(|(_, place)| *place).collect();
             let left = wanted.limit - all.legs.len();
-            let look = {
-                let places = places.clone();
-                move |legs: &Legs| {
-                    let one = |place: u32| (place, found_leg(&content, of, place, legs));
-                    let fit = places.into_iter().map(one);
-                    let fit = fit.filter(|(_, found)| wanted.fits_now(found));
-                    fit.take(left + 1).collect::<Vec<_>>()
-                }
+            let look = move |legs: &Legs| {
+                let in_state = |(_, place): &(u32, u32)| wanted.fits_state(legs.state(*place));
+                let one = |(rank, place)| (rank, found_leg(&content, of, place, legs));
+                let fit = ranked.into_iter().filter(in_state).map(one);
+                let fit = fit.filter(|(_, found)| wanted.fits_now(found));
+                fit.take(left + 1).collect::<Vec<_>>()
             };
             let mut found = self.legs(of.id, places, look).await?;
-            let more = found.get(left).map(|(place, _)| *place);
+            let more = found.get(left).map(|(rank, _)| *rank);
             found.truncate(left);
             all.legs.extend(found.into_iter().map(|(_, leg)| leg));
             if let Some(leg) = more {
@@ -257,6 +271,41 @@ impl Engine {
             }
         }
         Ok(None)
+    }
+}
+
+/// The legs of a batch that fit, by what never changes of them, each with its rank in this order,
+/// from this rank on; the order is that of their places, unless it is given.
+fn ranked(
+    wanted: &FindLegs,
+    content: &BatchContent,
+    order: Option<&[u32]>,
+    first: u32,
+) -> Vec<(u32, u32)> {
+    let fits = |(_, place): &(u32, u32)| wanted.fits(&content.legs[*place as usize]);
+    let count = u32::try_from(content.legs.len()).expect("legs are counted in 32 bits");
+    let at = |rank: u32| (rank, order.map_or(rank, |order| order[rank as usize]));
+    (first.min(count)..count).map(at).filter(fits).collect()
+}
+
+/// The legs of the batch that was looked through last by size: their places, the largest first.
+/// What is computed never changes, and whoever turns a page asks for the next one.
+#[derive(Default)]
+pub(super) struct BySize(Mutex<Option<(BatchId, Arc<[u32]>)>>);
+
+impl BySize {
+    fn of(&self, batch: BatchId, legs: &[Leg]) -> Arc<[u32]> {
+        let held = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some((_, order)) = held.filter(|(of, _)| *of == batch) {
+            return order;
+        }
+        let count = u32::try_from(legs.len()).expect("legs are counted in 32 bits");
+        let mut all: Vec<u32> = (0..count).collect();
+        // Of the same amount in their own order, so that no page has one twice.
+        all.sort_unstable_by_key(|place| (Reverse(legs[*place as usize].payment.amount), *place));
+        let order: Arc<[u32]> = all.into();
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some((batch, order.clone()));
+        order
     }
 }
 

@@ -10,10 +10,12 @@
 //! state is in the journal whatever becomes of this log, so a disk that takes no lines stops no
 //! settlement: lines that are lost are counted and said.
 
+mod back;
 mod files;
 mod line;
 mod read;
 
+pub use back::{Backwards, Stand, Stands};
 pub use line::{Line, Who};
 pub use read::{Lines, Unreadable};
 
@@ -68,6 +70,7 @@ impl Group {
 pub struct AuditLog {
     lines: Sender<(Group, Line)>,
     lost: Arc<AtomicU64>,
+    dir: Arc<Path>,
 }
 
 /// The thread that writes them. Ends once every `AuditLog` is gone.
@@ -89,7 +92,7 @@ impl AuditLog {
         let files = [open(Group::Desk)?, open(Group::Own)?, open(Group::Refused)?];
         let (lines, waiting) = channel(AUDIT_LINES_WAITING);
         let lost = Arc::new(AtomicU64::new(0));
-        let log = Self { lines, lost: lost.clone() };
+        let log = Self { lines, lost: lost.clone(), dir: dir.into() };
         let thread = std::thread::Builder::new().name("audit-log".to_owned());
         let dir = dir.to_owned();
         let (ends, ended) = std::sync::mpsc::channel();
@@ -114,6 +117,12 @@ impl AuditLog {
         if self.lines.try_send((group, line)).is_err() {
             self.lost.fetch_add(1, Ordering::Relaxed);
         }
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn dir(&self) -> &Path {
+        &self.dir
     }
 
     /// Lines that were not written since the start.

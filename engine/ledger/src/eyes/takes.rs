@@ -21,6 +21,9 @@ pub enum Takes {
     TwoBut(&'static str),
 }
 
+/// Why it takes one.
+const WRITTEN: &str = "it moves no money, and the journal says who did it";
+
 impl Call {
     /// Who it takes while four eyes are on; `None` of calls that change nothing of the ledger.
     #[must_use]
@@ -49,9 +52,7 @@ impl Call {
             Self::AckTroubles => One("what leaves then was approved by two"),
             Self::RotateEngineKey => One("the engine makes the key, and nobody sees it"),
             Self::SetOperatorKey => One("it is one's own"),
-            Self::AddWebhook | Self::RotateWebhook => {
-                One("it moves no money, and the journal says who did it")
-            }
+            Self::AddWebhook | Self::RotateWebhook => One(WRITTEN),
             Self::RemoveWebhook => One("it moves no money"),
             Self::ReplayWebhook | Self::TestWebhook => One("it changes nothing of the ledger"),
             Self::ConfirmProposal => One("another than who proposed it"),
@@ -91,7 +92,8 @@ impl Call {
             | Self::CreateBackup
             | Self::GetStatus
             | Self::RevealParty
-            | Self::CreateConsoleLogin => return None,
+            | Self::CreateConsoleLogin
+            | Self::ListAuditLog => return None,
         })
     }
 }

@@ -39,3 +39,8 @@ pub const CONSOLES_EACH_MAX: usize = 5;
 pub const CONSOLE_EVERY: Duration = Duration::from_secs(1);
 /// Events that wait for a page; one that leaves more unread is told no more.
 pub const CONSOLE_EVENTS_MAX: usize = 8;
+/// Lines of the audit log that one call looks through: a tenth of a second, for those of one caller
+/// among all others'.
+pub const AUDIT_LINES_LOOK: usize = 20_000;
+/// Bytes of it that are read at once, from behind.
+pub const AUDIT_BLOCK_BYTES: u64 = 64 << 10;

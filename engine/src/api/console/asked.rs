@@ -1,5 +1,5 @@
-//! What a request must carry before it is looked at: that it comes from a page of this listener, and
-//! from no other, whatever a browser was talked into.
+//! What a request must carry before it is looked at: that it comes from a page of this listener,
+//! and from no other, whatever a browser was talked into.
 
 use super::answers::Told;
 use axum::http::request::Parts;

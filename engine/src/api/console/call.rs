@@ -1,5 +1,5 @@
-//! A call of a page: from JSON to the message that it stands for, to the services that gRPC has, and
-//! back. What there is to call, and what its messages hold, is read from the contract's own
+//! A call of a page: from JSON to the message that it stands for, to the services that gRPC has,
+//! and back. What there is to call, and what its messages hold, is read from the contract's own
 //! descriptors.
 
 use super::answers::{Told, json};

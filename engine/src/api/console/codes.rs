@@ -1,5 +1,5 @@
-//! One-time codes: somebody who is known over gRPC gets one, and whoever brings it to the console is
-//! logged in as them, once and soon. In memory only.
+//! One-time codes: somebody who is known over gRPC gets one, and whoever brings it to the console
+//! is logged in as them, once and soon. In memory only.
 
 use crate::api::access::Known;
 use crate::limits::{LOGIN_CODE_LIFE, LOGIN_CODES_EACH_MAX, LOGIN_CODES_MAX};

@@ -1,8 +1,8 @@
 //! What pages are told by themselves: figures once a second, made once for all of them, and that
 //! something has changed. Server-sent events, as long as the login goes on.
 //!
-//! Owns how many pages there are. None of them is waited for: one that does not take what it is told
-//! is told no more.
+//! Owns how many pages there are. None of them is waited for: one that does not take what it is
+//! told is told no more.
 
 use super::answers::Told;
 use super::login::Guest;

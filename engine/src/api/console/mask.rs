@@ -4,14 +4,19 @@
 use prost_reflect::{DynamicMessage, MapKey, ReflectMessage as _, Value};
 use std::collections::HashMap;
 
+const HIDDEN: &str = "•••";
 const PARTY: &str = "tallystick.v1.Party";
 const FOUND: &str = "tallystick.v1.FoundId";
+const ENTRY: &str = "tallystick.v1.HistoryEntry";
+/// The kind of the event whose text is a party's name and accounts.
+const UPSERTED: &str = "party_upserted";
 const ACCOUNTS: &str = "accounts";
 
 /// Hides it, wherever it is in a message.
 pub(super) fn mask(message: &mut DynamicMessage) {
     match message.descriptor().full_name() {
         PARTY => return party(message),
+        ENTRY => return entry(message),
         // Where parties are looked for.
         FOUND => {
             hide_field(message, "about");
@@ -39,6 +44,21 @@ fn party(party: &mut DynamicMessage) {
     }
 }
 
+/// What an event says of a party: all of it, but that it was proposed.
+fn entry(entry: &mut DynamicMessage) {
+    let text = |name: &str| {
+        let field = entry.get_field_by_name(name);
+        field.and_then(|field| field.as_str().map(str::to_owned)).unwrap_or_default()
+    };
+    let (kind, about) = (text("kind"), text("about"));
+    let kept = match about.split_once(UPSERTED) {
+        Some((proposal, _)) if kind == "change_proposed" => format!("{proposal}{UPSERTED} "),
+        _ if kind == UPSERTED => String::new(),
+        _ => return,
+    };
+    entry.set_field_by_name("about", Value::String(format!("{kept}{HIDDEN}")));
+}
+
 fn account(account: &mut Value) {
     let Value::Message(account) = account else { return };
     let Some(Value::Map(fields)) = account.get_field_by_name_mut("fields") else { return };
@@ -64,7 +84,7 @@ fn hide_field(message: &mut DynamicMessage, name: &str) -> bool {
 /// A text of which nothing is left but how it begins, so that two can be told apart.
 fn hidden(text: &str) -> String {
     let first = text.chars().next().filter(|_| text.chars().count() > 3);
-    first.into_iter().chain("•••".chars()).collect()
+    first.into_iter().chain(HIDDEN.chars()).collect()
 }
 
 #[cfg(test)]
@@ -113,5 +133,20 @@ mod tests {
         let found = v1::FindIdsResponse { found: vec![found], more: true };
         let found: v1::FindIdsResponse = masked("FindIdsResponse", &found).transcode_to().unwrap();
         assert_eq!((found.found[0].about.as_str(), found.more), ("A•••", true));
+        for (kind, about, shown) in [
+            ("party_upserted", "\"Ada\" iban=DE89", "•••"),
+            (
+                "change_proposed",
+                "9b01: party_upserted \"Ada\" iban=DE89",
+                "9b01: party_upserted •••",
+            ),
+            ("change_proposed", "9b01: limit_set 5", "9b01: limit_set 5"),
+            ("window_closed", "window 3", "window 3"),
+        ] {
+            let (kind, about) = (kind.to_owned(), about.to_owned());
+            let entry = v1::HistoryEntry { kind, about, ..v1::HistoryEntry::default() };
+            let entry: v1::HistoryEntry = masked("HistoryEntry", &entry).transcode_to().unwrap();
+            assert_eq!(entry.about, shown);
+        }
     }
 }

@@ -213,8 +213,8 @@ impl Spread {
     }
 }
 
-/// What so many of a thousand took at most, taken to lie evenly in their bucket; of those beyond all
-/// bounds, the last bound.
+/// What so many of a thousand took at most, taken to lie evenly in their bucket; of those beyond
+/// all bounds, the last bound.
 fn place(buckets: &[u64], count: u64, of_thousand: u64) -> Option<u64> {
     let wanted = (u128::from(count) * u128::from(of_thousand)).div_ceil(1_000);
     let wanted = u64::try_from(wanted).ok().filter(|wanted| *wanted > 0)?;

@@ -73,6 +73,24 @@ impl OperatorApi {
         Ok(Response::new(v1::Signer { proposal, ..message }))
     }
 
+    /// Revokes a signer.
+    pub(super) async fn no_signer(
+        &self,
+        caller: Caller,
+        own: Own,
+        message: v1::RevokeSignerRequest,
+    ) -> Answer<v1::Signer> {
+        let asked = registration::revocation_wish(message)?;
+        let Wish::RevokeSigner { signer, .. } = &asked.1 else {
+            unreachable!("a signer is revoked")
+        };
+        let signer = *signer;
+        own.signer(&self.engine, signer)?;
+        self.wish(caller, asked).await?;
+        let signer = self.engine.ask(|control| Ok(signer_message(signer, control.signer(signer)?)));
+        Ok(Response::new(signer.await?))
+    }
+
     pub(super) async fn wish(
         &self,
         caller: Caller,

@@ -207,7 +207,8 @@ fn printed_settings_are_read_back_as_the_same() {
         ready_file = \"r\"\nshards = 7\nverify_threads = 9\nverify_backend = \"portable\"\nverify_table_bytes = \"0\"\n\
         checkpoint_bytes = \"64MiB\"\ndisk_reserve_bytes = \"1GiB\"\n\
         window_every = \"90s\"\nvoucher_lifetime_max_seconds = 60\n\
-        log = \"warn\"\nfour_eyes = false\n[clearing.iso20022]\nname = \"N\"\niban = \"DE02120300000000202051\"\n\
+        log = \"warn\"\nfour_eyes = false\n[console]\nlisten = \"127.0.0.1:7480\"\n\
+        tls = { cert = \"c.pem\", key = \"k.pem\" }\n[clearing.iso20022]\nname = \"N\"\niban = \"DE02120300000000202051\"\n\
         [[schedule]]\nasset = 978\nclose = \"0 17 * * *\"\nclose_when_gross_over = \"5\"\n\
         close_when_exposure_over = \"4\"\nbatch_rail = \"nacha\"\napprove_below = \"3\"\n";
     let network = format!("network_id = \"{}\"\n", "ab".repeat(32));

@@ -260,6 +260,142 @@ ROLE_AUDITOR: Role.ValueType  # 5
 Global___Role: _TypeAlias = Role  # noqa: Y015
 
 @_typing.final
+class ListAuditLogRequest(_message.Message):
+    """Those lines of which all that is named here is true."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    CALL_FIELD_NUMBER: _builtins.int
+    RESULT_FIELD_NUMBER: _builtins.int
+    NEXT_FIELD_NUMBER: _builtins.int
+    LIMIT_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """what this caller asked for; empty: whoever"""
+    call: _builtins.str
+    """this call, e.g. `RevealParty`; empty: any"""
+    result: _builtins.str
+    """with this result, e.g. `PERMISSION_DENIED`; empty: any"""
+    next: _builtins.bytes
+    """of the answer before; empty: from the newest"""
+    limit: _builtins.int
+    """at most so many; 0, or more than 500: 500"""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        call: _builtins.str = ...,
+        result: _builtins.str = ...,
+        next: _builtins.bytes = ...,
+        limit: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["call", b"call", "limit", b"limit", "name", b"name", "next", b"next", "result", b"result"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListAuditLogRequest: _TypeAlias = ListAuditLogRequest  # noqa: Y015
+
+@_typing.final
+class ListAuditLogResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LINES_FIELD_NUMBER: _builtins.int
+    NEXT_FIELD_NUMBER: _builtins.int
+    next: _builtins.bytes
+    """ask again with it, there may be more; empty: that was all"""
+    @_builtins.property
+    def lines(self) -> _containers.RepeatedCompositeFieldContainer[Global___AuditLine]: ...
+    def __init__(
+        self,
+        *,
+        lines: _abc.Iterable[Global___AuditLine] | None = ...,
+        next: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["lines", b"lines", "next", b"next"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListAuditLogResponse: _TypeAlias = ListAuditLogResponse  # noqa: Y015
+
+@_typing.final
+class AuditLine(_message.Message):
+    """One call. Never what it carried."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class AboutEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    AT_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    ROLE_FIELD_NUMBER: _builtins.int
+    CERTIFICATE_FIELD_NUMBER: _builtins.int
+    FROM_FIELD_NUMBER: _builtins.int
+    CALL_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    ABOUT_FIELD_NUMBER: _builtins.int
+    RESULT_FIELD_NUMBER: _builtins.int
+    TOOK_US_FIELD_NUMBER: _builtins.int
+    at: _builtins.str
+    """when it came: RFC 3339, UTC, microseconds"""
+    name: _builtins.str
+    """under which it was let in; empty where nobody has one, or it was not let in"""
+    role: _builtins.str
+    """empty if it was not let in"""
+    certificate: _builtins.str
+    """the name in the caller's, where clients must have one"""
+    call: _builtins.str
+    request_id: _builtins.str
+    result: _builtins.str
+    """`OK`, or the name of the status code"""
+    took_us: _builtins.int
+    @_builtins.property
+    def about(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """the ids that it named, by field"""
+
+    def __init__(
+        self,
+        *,
+        at: _builtins.str = ...,
+        name: _builtins.str = ...,
+        role: _builtins.str = ...,
+        certificate: _builtins.str = ...,
+        call: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+        about: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        result: _builtins.str = ...,
+        took_us: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["about", b"about", "at", b"at", "call", b"call", "certificate", b"certificate", "from", b"from", "name", b"name", "request_id", b"request_id", "result", b"result", "role", b"role", "took_us", b"took_us"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AuditLine: _TypeAlias = AuditLine  # noqa: Y015
+
+@_typing.final
 class CreateConsoleLoginRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -1480,11 +1616,20 @@ class WindowAssetRequest(_message.Message):
     ASSET_FIELD_NUMBER: _builtins.int
     PAYER_FIELD_NUMBER: _builtins.int
     PAYEE_FIELD_NUMBER: _builtins.int
+    LIMIT_FIELD_NUMBER: _builtins.int
+    SKIP_FIELD_NUMBER: _builtins.int
+    LARGEST_FIRST_FIELD_NUMBER: _builtins.int
     window: _builtins.int
     asset: _builtins.int
     payer: _builtins.bytes
     """Of obligations: only what this party owes, or is owed. Empty: whoever. Owners of parties name one of theirs."""
     payee: _builtins.bytes
+    limit: _builtins.int
+    """A page of them: sealed windows never change. At most so many; 0: all."""
+    skip: _builtins.int
+    """without the first so many"""
+    largest_first: _builtins.bool
+    """by amount, of positions without its sign; else by ids"""
     def __init__(
         self,
         *,
@@ -1492,10 +1637,13 @@ class WindowAssetRequest(_message.Message):
         asset: _builtins.int = ...,
         payer: _builtins.bytes = ...,
         payee: _builtins.bytes = ...,
+        limit: _builtins.int = ...,
+        skip: _builtins.int = ...,
+        largest_first: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["asset", b"asset", "payee", b"payee", "payer", b"payer", "window", b"window"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["asset", b"asset", "largest_first", b"largest_first", "limit", b"limit", "payee", b"payee", "payer", b"payer", "skip", b"skip", "window", b"window"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -2037,6 +2185,8 @@ class FindLegsRequest(_message.Message):
     BATCH_ID_FIELD_NUMBER: _builtins.int
     NEXT_FIELD_NUMBER: _builtins.int
     LIMIT_FIELD_NUMBER: _builtins.int
+    STATES_FIELD_NUMBER: _builtins.int
+    LARGEST_FIRST_FIELD_NUMBER: _builtins.int
     amount: _builtins.str
     """exactly, in asset units; empty: any"""
     asset: _builtins.int
@@ -2055,9 +2205,15 @@ class FindLegsRequest(_message.Message):
     """of the answer before; empty: from the newest batch"""
     limit: _builtins.int
     """at most so many; 0, or more than 500: 500"""
+    largest_first: _builtins.bool
+    """of one batch, which is named, those of the largest amounts first; else in the batch's order"""
     @_builtins.property
     def party_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
         """from or to one of these, at most 64; none: whoever"""
+
+    @_builtins.property
+    def states(self) -> _containers.RepeatedScalarFieldContainer[Global___LegState.ValueType]:
+        """in one of these; none: in any"""
 
     def __init__(
         self,
@@ -2072,10 +2228,12 @@ class FindLegsRequest(_message.Message):
         batch_id: _builtins.bytes = ...,
         next: _builtins.bytes = ...,
         limit: _builtins.int = ...,
+        states: _abc.Iterable[Global___LegState.ValueType] | None = ...,
+        largest_first: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_asset", b"_asset", "asset", b"asset"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_asset", b"_asset", "amount", b"amount", "asset", b"asset", "batch_id", b"batch_id", "from_us", b"from_us", "key", b"key", "limit", b"limit", "next", b"next", "party_ids", b"party_ids", "reference", b"reference", "to_us", b"to_us"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_asset", b"_asset", "amount", b"amount", "asset", b"asset", "batch_id", b"batch_id", "from_us", b"from_us", "key", b"key", "largest_first", b"largest_first", "limit", b"limit", "next", b"next", "party_ids", b"party_ids", "reference", b"reference", "states", b"states", "to_us", b"to_us"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__asset: _TypeAlias = _typing.Literal["asset"]  # noqa: Y015
     _WhichOneofArgType__asset: _TypeAlias = _typing.Literal["_asset", b"_asset"]  # noqa: Y015
@@ -2508,6 +2666,9 @@ class ListHistoryRequest(_message.Message):
     KINDS_FIELD_NUMBER: _builtins.int
     SINCE_US_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
+    LIMIT_FIELD_NUMBER: _builtins.int
+    NEWEST_FIRST_FIELD_NUMBER: _builtins.int
+    BEFORE_LSN_FIELD_NUMBER: _builtins.int
     by: _builtins.str
     """only what this caller did: an operator's name, or `schedule`; empty: who has no name"""
     party_id: _builtins.bytes
@@ -2516,6 +2677,12 @@ class ListHistoryRequest(_message.Message):
     """only what happened from then on, in microseconds since 1970"""
     request_id: _builtins.str
     """only what this request did"""
+    limit: _builtins.int
+    """at most so many; 0: all, of the newest 500"""
+    newest_first: _builtins.bool
+    """500 at most; to go on, ask again with the last one's `lsn` as `before_lsn`"""
+    before_lsn: _builtins.int
+    """only what happened before this record; 0: up to now"""
     @_builtins.property
     def kinds(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """only these, e.g. `limit_set`; none: all"""
@@ -2528,10 +2695,13 @@ class ListHistoryRequest(_message.Message):
         kinds: _abc.Iterable[_builtins.str] | None = ...,
         since_us: _builtins.int = ...,
         request_id: _builtins.str | None = ...,
+        limit: _builtins.int = ...,
+        newest_first: _builtins.bool = ...,
+        before_lsn: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_by", b"_by", "_request_id", b"_request_id", "by", b"by", "request_id", b"request_id"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_by", b"_by", "_request_id", b"_request_id", "by", b"by", "kinds", b"kinds", "party_id", b"party_id", "request_id", b"request_id", "since_us", b"since_us"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_by", b"_by", "_request_id", b"_request_id", "before_lsn", b"before_lsn", "by", b"by", "kinds", b"kinds", "limit", b"limit", "newest_first", b"newest_first", "party_id", b"party_id", "request_id", b"request_id", "since_us", b"since_us"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__by: _TypeAlias = _typing.Literal["by"]  # noqa: Y015
     _WhichOneofArgType__by: _TypeAlias = _typing.Literal["_by", b"_by"]  # noqa: Y015

@@ -360,6 +360,11 @@ class OperatorStub:
                 request_serializer=tallystick_dot_v1_dot_operator__pb2.CreateConsoleLoginRequest.SerializeToString,
                 response_deserializer=tallystick_dot_v1_dot_operator__pb2.ConsoleLogin.FromString,
                 _registered_method=True)
+        self.ListAuditLog = channel.unary_unary(
+                '/tallystick.v1.Operator/ListAuditLog',
+                request_serializer=tallystick_dot_v1_dot_operator__pb2.ListAuditLogRequest.SerializeToString,
+                response_deserializer=tallystick_dot_v1_dot_operator__pb2.ListAuditLogResponse.FromString,
+                _registered_method=True)
 
 
 class OperatorServicer:
@@ -811,6 +816,14 @@ class OperatorServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListAuditLog(self, request, context):
+        """Lines of the audit log, newest first: each call of this service, reads and refused ones too. One call looks through a
+        bounded number of lines and says where to go on.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_OperatorServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -1128,6 +1141,11 @@ def add_OperatorServicer_to_server(servicer, server):
                     servicer.CreateConsoleLogin,
                     request_deserializer=tallystick_dot_v1_dot_operator__pb2.CreateConsoleLoginRequest.FromString,
                     response_serializer=tallystick_dot_v1_dot_operator__pb2.ConsoleLogin.SerializeToString,
+            ),
+            'ListAuditLog': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListAuditLog,
+                    request_deserializer=tallystick_dot_v1_dot_operator__pb2.ListAuditLogRequest.FromString,
+                    response_serializer=tallystick_dot_v1_dot_operator__pb2.ListAuditLogResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -2841,6 +2859,33 @@ class Operator:
             '/tallystick.v1.Operator/CreateConsoleLogin',
             tallystick_dot_v1_dot_operator__pb2.CreateConsoleLoginRequest.SerializeToString,
             tallystick_dot_v1_dot_operator__pb2.ConsoleLogin.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListAuditLog(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tallystick.v1.Operator/ListAuditLog',
+            tallystick_dot_v1_dot_operator__pb2.ListAuditLogRequest.SerializeToString,
+            tallystick_dot_v1_dot_operator__pb2.ListAuditLogResponse.FromString,
             options,
             channel_credentials,
             insecure,

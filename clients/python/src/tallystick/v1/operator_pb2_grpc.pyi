@@ -182,6 +182,10 @@ class OperatorStub:
     """A code by which whoever brings it to the console is logged in there as the caller: once, within five minutes. Nothing of
     the ledger changes, so there is no request id.
     """
+    ListAuditLog: _grpc.UnaryUnaryMultiCallable[_operator_pb2.ListAuditLogRequest, _operator_pb2.ListAuditLogResponse]
+    """Lines of the audit log, newest first: each call of this service, reads and refused ones too. One call looks through a
+    bounded number of lines and says where to go on.
+    """
 
 @_typing.type_check_only
 class OperatorAsyncStub(OperatorStub):
@@ -333,6 +337,10 @@ class OperatorAsyncStub(OperatorStub):
     CreateConsoleLogin: _aio.UnaryUnaryMultiCallable[_operator_pb2.CreateConsoleLoginRequest, _operator_pb2.ConsoleLogin]  # type: ignore[assignment]
     """A code by which whoever brings it to the console is logged in there as the caller: once, within five minutes. Nothing of
     the ledger changes, so there is no request id.
+    """
+    ListAuditLog: _aio.UnaryUnaryMultiCallable[_operator_pb2.ListAuditLogRequest, _operator_pb2.ListAuditLogResponse]  # type: ignore[assignment]
+    """Lines of the audit log, newest first: each call of this service, reads and refused ones too. One call looks through a
+    bounded number of lines and says where to go on.
     """
 
 class OperatorServicer(metaclass=_abc_1.ABCMeta):
@@ -860,6 +868,16 @@ class OperatorServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_operator_pb2.ConsoleLogin, _abc.Awaitable[_operator_pb2.ConsoleLogin]]:
         """A code by which whoever brings it to the console is logged in there as the caller: once, within five minutes. Nothing of
         the ledger changes, so there is no request id.
+        """
+
+    @_abc_1.abstractmethod
+    def ListAuditLog(
+        self,
+        request: _operator_pb2.ListAuditLogRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_operator_pb2.ListAuditLogResponse, _abc.Awaitable[_operator_pb2.ListAuditLogResponse]]:
+        """Lines of the audit log, newest first: each call of this service, reads and refused ones too. One call looks through a
+        bounded number of lines and says where to go on.
         """
 
 def add_OperatorServicer_to_server(servicer: OperatorServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
