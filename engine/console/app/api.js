@@ -1,0 +1,143 @@
+// Calls of the engine: the same as on the command line, in JSON.
+import { useEffect, useRef, useState } from "./lib.js";
+import { Store } from "./store.js";
+
+/** Who is logged in; `null`: nobody; `undefined`: not known yet. */
+export const me = new Store(undefined);
+/** "live", "reconnecting", or "off". */
+export const link = new Store("off");
+
+export class Refused extends Error {
+  constructor(status, { code = "UNAVAILABLE", message = "the engine does not answer", retryAfterMs } = {}) {
+    super(message);
+    Object.assign(this, { status, code, retryAfterMs });
+  }
+}
+
+// What nobody asked for, such as asking again when something has changed, does not keep a session alive.
+const IDLE = 15_000;
+let touched = Date.now();
+for (const kind of ["pointerdown", "keydown", "wheel", "touchstart"]) {
+  window.addEventListener(kind, () => (touched = Date.now()), { passive: true, capture: true });
+}
+
+async function post(path, body) {
+  const headers = { "content-type": "application/json", "x-tallystick-console": "1" };
+  if (Date.now() - touched > IDLE) headers["x-tallystick-auto"] = "1";
+  let answer;
+  try {
+    answer = await fetch(path, { method: "POST", headers, body: JSON.stringify(body ?? {}) });
+  } catch {
+    throw new Refused(0);
+  }
+  return read(answer);
+}
+
+async function read(answer) {
+  const said = await answer.json().catch(() => ({}));
+  if (answer.ok) return said;
+  if (answer.status === 429 && !said.retryAfterMs) said.retryAfterMs = Number(answer.headers.get("retry-after") ?? 0) * 1000;
+  throw new Refused(answer.status, said);
+}
+
+/** One call. When the session has ended the login stands over the page. */
+export async function call(method, body) {
+  try {
+    return await post(`/api/call/${method}`, body);
+  } catch (error) {
+    if (error.status === 401) me.set(null);
+    throw error;
+  }
+}
+
+export const items = async (method, body) => (await call(method, body)).items ?? [];
+
+/** An id of a change: a repeated one changes nothing more. */
+export const requestId = () => crypto.randomUUID();
+
+export async function login(body) {
+  const said = await post("/api/login", body);
+  me.set(said.name === undefined ? await whoami() : said);
+}
+
+export async function logout() {
+  await post("/api/logout").catch(() => undefined);
+  me.set(null);
+}
+
+export async function whoami() {
+  let answer;
+  try {
+    answer = await fetch("/api/me");
+  } catch {
+    throw new Refused(0);
+  }
+  return read(answer);
+}
+
+// Whether somebody has logged in from here: a page that nobody has logged in to asks nothing.
+me.listen((who) => (who ? localStorage.setItem("session", "1") : localStorage.removeItem("session")));
+
+/** Asks who is logged in, until the engine says so. */
+export async function begin() {
+  if (!localStorage.getItem("session")) return me.set(null);
+  try {
+    me.set(await whoami());
+  } catch (error) {
+    if (error.status === 401 || error.status === 403) return me.set(null);
+    link.set("reconnecting");
+    setTimeout(begin, 1000);
+  }
+  return undefined;
+}
+
+const watchers = new Set();
+/** Tells pages that something they show has changed; without words: ask again whatever you show. */
+export function changed(what) {
+  for (const watcher of watchers) watcher(what);
+}
+
+/**
+ * What `ask` gives, asked again when one of `watch` has changed and when the engine is back. What was there stays while
+ * it is asked again, so that nothing jumps. `key`: what it depends on.
+ */
+export function useAsked(key, ask, watch = []) {
+  const [state, set] = useState({ key, loading: true });
+  const latest = useRef({});
+  latest.current = { key, ask, busy: latest.current.busy, again: latest.current.again };
+  const run = async () => {
+    const mine = latest.current;
+    try {
+      const data = await mine.ask();
+      if (latest.current.key === mine.key) set({ key: mine.key, data });
+    } catch (error) {
+      if (latest.current.key === mine.key) set((now) => ({ key: mine.key, data: now.key === mine.key ? now.data : undefined, error }));
+    }
+  };
+  const paced = useRef(undefined);
+  useEffect(() => {
+    set((now) => (now.key === key ? now : { key, loading: true }));
+    run();
+    const watcher = (what) => {
+      if (what && !what.some((one) => watch.includes(one))) return;
+      // However often it changes: once in half a second.
+      paced.current ??= setTimeout(() => {
+        paced.current = undefined;
+        run();
+      }, what ? 500 : 0);
+    };
+    watchers.add(watcher);
+    return () => {
+      watchers.delete(watcher);
+      clearTimeout(paced.current);
+      paced.current = undefined;
+    };
+  }, [key]);
+  return { ...(state.key === key ? state : { loading: true }), again: run };
+}
+
+/** One call as `useAsked`. */
+export function useCall(method, body, watch = []) {
+  const key = method && `${method} ${JSON.stringify(body ?? {})}`;
+  return useAsked(key, async () => (method ? call(method, body) : undefined), watch);
+}

@@ -1,0 +1,47 @@
+// The way in: a token or key typed, or a link that `tallystick console login` printed. It stands over the page, so that one
+// comes back to where one was.
+import { html, useEffect, useRef, useState } from "./lib.js";
+import { login } from "./api.js";
+import { Wrong } from "./ui.js";
+
+/** The code of a login link; it leaves the address at once. */
+export function takeCode() {
+  const [, code] = /^#login=(.+)$/.exec(location.hash) ?? [];
+  if (code) history.replaceState(null, "", "#/");
+  return code && decodeURIComponent(code);
+}
+
+export function Login({ again }) {
+  const box = useRef(null);
+  const [token, set] = useState("");
+  const [state, go] = useState({});
+  useEffect(() => {
+    box.current.showModal();
+    box.current.querySelector("input").focus();
+  }, []);
+  const enter = async (event) => {
+    event.preventDefault();
+    if (state.busy) return;
+    go({ busy: true });
+    try {
+      await login({ token: token.trim() });
+    } catch (error) {
+      go({ error });
+    }
+  };
+  return html`<dialog ref=${box} class="login" aria-labelledby="login" onCancel=${(event) => event.preventDefault()}>
+    <form onSubmit=${enter}>
+      <h1 id="login"><${Mark} /> Tallystick</h1>
+      <p>${again ? "Your session has ended. Log in to go on where you were." : "Log in with your operator's token or your API key."}</p>
+      <div class="field"><label for="token">Token or API key</label>
+        <input id="token" name="token" type="password" autocomplete="current-password" spellcheck=${false} value=${token} onInput=${(event) => set(event.target.value)} /></div>
+      <${Wrong} error=${state.error} />
+      <button type="submit" class="main act" disabled=${state.busy || !token.trim()}>Log in</button>
+      <p class="dim">No token at hand? <code>tallystick console login</code> prints a link that logs you in once.</p>
+    </form></dialog>`;
+}
+
+export function Mark() {
+  return html`<svg class="mark" viewBox="0 0 32 32" aria-hidden="true"><rect width="32" height="32" rx="7" /><path d="M9 8v16M14 8v16M19 8v16M24 8v16" /><path class="tied" d="M6 20 27 12" /></svg>`;
+}
+

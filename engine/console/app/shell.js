@@ -1,0 +1,112 @@
+// What stands around every page: where to go, who one is, and whether the engine answers.
+import { html, useCallback, useEffect, useState } from "./lib.js";
+import { call, link, logout, me } from "./api.js";
+import { Questions } from "./dialog.js";
+import { short } from "./format.js";
+import { Help, PAGES, useKeys } from "./keys.js";
+import { Login, Mark } from "./login.js";
+import { Palette } from "./palette.js";
+import { route } from "./route.js";
+import { home, sees } from "./rights.js";
+import { revealed, theme, useStore, zone } from "./store.js";
+import { Empty, Icon, Notice, Page, Skeleton, assets } from "./ui.js";
+
+const LOADED = {};
+const MODULES = {
+  now: () => import("./pages/now.js"), windows: () => import("./pages/windows.js"), batches: () => import("./pages/batches.js"),
+  legs: () => import("./pages/legs.js"), parties: () => import("./pages/parties.js"), access: () => import("./pages/access.js"),
+  audit: () => import("./pages/audit.js"),
+};
+
+/** A page's code is asked for once. */
+function usePage(name) {
+  const [, set] = useState(0);
+  useEffect(() => {
+    if (LOADED[name] || !MODULES[name]) return undefined;
+    let current = true;
+    MODULES[name]().then((code) => {
+      LOADED[name] = code.default;
+      if (current) set((n) => n + 1);
+    });
+    return () => {
+      current = false;
+    };
+  }, [name]);
+  return LOADED[name];
+}
+
+function Content({ who }) {
+  const { page, of, query, hash } = useStore(route);
+  const Shown = usePage(page);
+  useEffect(() => {
+    if (!page) location.replace(`#${home(who)}`);
+  }, [page, who]);
+  if (!page) return null;
+  if (!MODULES[page]) return html`<${Page} title="Not found"><${Empty} title="There is no such page">Press <kbd>Ctrl K</kbd> to find one, or <a href=${`#${home(who)}`}>begin anew</a>.<//><//>`;
+  if (!sees(who, page)) return html`<${Page} title="Not for your role"><${Empty} title=${`This page is not for the role ${who.role}`}>An operator can give you another identity: <code>tallystick access add --help</code>.<//><//>`;
+  return Shown ? html`<${Shown} key=${page} of=${of} query=${query} hash=${hash} who=${who} />` : html`<div class="page"><${Skeleton} rows=${8} /></div>`;
+}
+
+function Link() {
+  const state = useStore(link);
+  const words = { live: "live", reconnecting: "reconnecting", off: "off" };
+  return html`<span class=${`link ${state}`} role="status" aria-live="polite"><span class="dot" aria-hidden="true"></span>${words[state]}</span>`;
+}
+
+function Settings({ who }) {
+  const look = useStore(theme), where = useStore(zone);
+  return html`<div class="settings">
+    <label><span class="unseen">Look</span><select value=${look} onChange=${(event) => theme.set(event.target.value)}>
+      ${["auto", "light", "dark"].map((name) => html`<option key=${name} value=${name} selected=${name === look}>${name}</option>`)}</select></label>
+    <label><span class="unseen">Times</span><select value=${where} onChange=${(event) => zone.set(event.target.value)}>
+      ${[["utc", "UTC"], ["local", "local time"]].map(([name, text]) => html`<option key=${name} value=${name} selected=${name === where}>${text}</option>`)}</select></label>
+    <p class="who"><strong>${who.name || "anyone"}</strong> <span class="dim">${who.role}</span></p>
+    <button type="button" onClick=${logout}>Log out</button></div>`;
+}
+
+/** Assets are few and never change: asked for once, and again when one is not known. */
+function useAssets(who) {
+  useEffect(() => {
+    if (!who) return;
+    call("ListAssets").then(({ assets: all = [] }) => assets.set(Object.fromEntries(all.map(({ asset, model }) => [asset.number, { ...asset, scale: asset.scale ?? 0, model }]))), () => undefined);
+  }, [who]);
+}
+
+export function Shell() {
+  const who = useStore(me);
+  const { page } = useStore(route);
+  const look = useStore(theme);
+  const [front, setFront] = useState(undefined);
+  // Whoever was logged in last: their page stays while they log in again.
+  const [last, setLast] = useState(undefined);
+  const [menu, setMenu] = useState(false);
+  const open = useCallback((what) => setFront(what), []), close = useCallback(() => setFront(undefined), []);
+  useKeys(who ?? undefined, who ? open : () => undefined);
+  useAssets(who);
+  useEffect(() => {
+    document.documentElement.dataset.theme = look;
+  }, [look]);
+  useEffect(() => {
+    if (who) setLast(who);
+    else if (who === null) revealed.set({});
+  }, [who]);
+  useEffect(() => setMenu(false), [page]);
+  const shown = who ?? last;
+  if (who === undefined && !shown) return html`<div class="boot"><${Mark} /><${Link} /></div>`;
+  return html`<a class="skip" href="#title" onClick=${(event) => { event.preventDefault(); document.getElementById("title")?.focus(); }}>Skip to the content</a>
+    ${shown && html`<div class="shell">
+      <aside class=${menu ? "open" : ""}>
+        <div class="brand"><${Mark} /><span>Tallystick</span><${Link} />
+          <button type="button" class="quiet menu" aria-expanded=${menu} aria-controls="menu" onClick=${() => setMenu(!menu)} aria-label="Menu"><${Icon} name="menu" /></button></div>
+        <div id="menu" class="menu-body">
+          <button type="button" class="find" onClick=${() => open("palette")}><${Icon} name="search" /><span>Find</span><kbd>Ctrl K</kbd></button>
+          <nav aria-label="Pages"><ul>${PAGES.filter(([name]) => sees(shown, name)).map(([name, text]) => html`<li key=${name}><a href=${`#/${name}`} aria-current=${page === name ? "page" : undefined}><${Icon} name=${name} />${text}</a></li>`)}</ul></nav>
+          <${Settings} who=${shown} />
+          <p class="network dim">network <code title=${shown.network}>${short(shown.network ?? "")}</code><br />version ${shown.version ?? "–"} · <button type="button" class="text" onClick=${() => open("help")}>keys</button></p>
+        </div>
+      </aside>
+      <main id="main"><${Content} who=${shown} /></main></div>`}
+    <${Notice} /><${Questions} />
+    ${front === "palette" && html`<${Palette} who=${shown} close=${close} />`}${front === "help" && html`<${Help} close=${close} />`}
+    ${who === null && html`<${Login} again=${!!last} />`}`;
+}
