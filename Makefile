@@ -4,7 +4,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-tests demo demo-x402 x402-kills test test-evm flip bench bench-recover bench-history bench-batch bench-settle bench-statement bench-flood bench-abuse bench-tls bench-bundles bench-backup bench-x402 bench-compare bench-close bench-mixes bench-overload bench-peers bench-plots lint clean-demo \
+.PHONY: help setup setup-tests test-console demo demo-x402 x402-kills test test-evm flip bench bench-recover bench-history bench-batch bench-settle bench-statement bench-flood bench-abuse bench-tls bench-bundles bench-backup bench-x402 bench-compare bench-close bench-mixes bench-overload bench-peers bench-plots lint clean-demo \
   dist check-unit alerts deny check-verify check-bounds bench-verify fuzz-verify miri-verify crash chaos age sim sim-canary check \
   rocksdb
 
@@ -133,6 +133,10 @@ test: setup-tests test-evm binaries faults ## All tests: Rust (unit, end to end,
 	$(CARGO) test --release --locked --workspace
 	TALLYSTICK_BIN=$(abspath $(ENGINE)) tests/python/run.sh
 	TALLYSTICK_BIN=$(abspath $(ENGINE)) tests/clients/run.sh
+
+test-console: setup-tests binaries ## The console in a real Chromium against the real engine: every page, every role, axe-core; the last line is JSON
+	engine/console/vendor/check
+	@TALLYSTICK_BIN=$(abspath $(ENGINE)) tests/console/run.sh
 
 x402-kills: rocksdb ## X402_PAYMENTS paid requests: a tenth of all answers lost, a tenth sent twice, X402_KILLS times kill -9; all books compared
 	$(CARGO) build --release --locked --workspace --bin tallystick

@@ -2,6 +2,7 @@
 import { html, useEffect, useRef, useState } from "./lib.js";
 import { changed, me, requestId } from "./api.js";
 import { whyNot } from "./rights.js";
+import { route } from "./route.js";
 import { Store, say, useStore } from "./store.js";
 import { AsCommand, Command, Icon, Wrong } from "./ui.js";
 
@@ -13,6 +14,8 @@ const asked = new Store(undefined);
  */
 export const question = (about) => asked.set(about);
 export const noQuestion = () => asked.set(undefined);
+// A question is about what one looks at.
+route.listen(noQuestion);
 
 function Field({ of, value, set, wrong }) {
   const id = `field-${of.name}`, hint = wrong ?? (typeof of.hint === "function" ? of.hint(value) : of.hint);

@@ -11,6 +11,9 @@ export async function copy(text) {
   say("Copied.");
 }
 
+/** What eyes see short, ears hear whole. */
+export const Told = ({ kind, id, children }) => html`<span aria-hidden="true">${children}</span><span class="unseen">${kind} ${id}</span>`;
+
 /**
  * An id: its first and last digits, all of them while it has the focus or the pointer; copied by its button. In a table:
  * `row` is the link of its row, `cell` any other; neither has a button there.
@@ -19,7 +22,7 @@ export function Id({ id, href, row, cell, whole, kind = "id" }) {
   if (!id) return html`<span class="dim">–</span>`;
   const text = whole ? id : short(id);
   return html`<span class=${`id ${whole ? "id-whole" : ""}`}>
-    ${href ? html`<a class=${row ? "row" : ""} href=${href} aria-label=${`${kind} ${id}`}>${text}</a>` : html`<code>${text}</code>`}
+    ${href ? html`<a class=${row ? "row" : ""} href=${href}><${Told} kind=${kind} id=${id}>${text}<//></a>` : html`<code>${text}</code>`}
     ${!row && !cell && html`<button type="button" class="copy" aria-label=${`Copy ${kind} ${id}`} onClick=${() => copy(id)}><${Icon} name="copy" /></button>`}
     ${!whole && html`<span class="full" aria-hidden="true">${id}</span>`}
   </span>`;

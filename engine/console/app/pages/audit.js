@@ -1,7 +1,8 @@
 // What happened, from the journal; and who asked what, from the audit log.
 import { html, useState } from "../lib.js";
-import { items, me, useAsked } from "../api.js";
+import { call, items, me, useAsked } from "../api.js";
 import { hex, quoted, short, word } from "../format.js";
+import { has } from "../has.js";
 import { may } from "../rights.js";
 import { ask } from "../route.js";
 import { useStore } from "../store.js";
@@ -10,6 +11,7 @@ import { AsCommand, Card, Empty, Page, Skeleton, Time, Wrong } from "../ui.js";
 import { Calls } from "./calls.js";
 
 const SIZE = 100;
+const SINCE = [["hour", 1], ["day", 24], ["week", 168], ["month", 720], ["year", 8760], ["all", 0]];
 
 /** What an event names, as links. */
 function Names({ entry }) {
@@ -30,19 +32,33 @@ const COLUMNS = [
   { name: "Record", kind: "num", low: true, of: ({ lsn }) => lsn },
 ];
 
+/** The newest events, where the engine can only begin with the oldest: those since a time, as long ago as one answer holds. */
+async function lately(asked) {
+  let kept = { rows: [] };
+  for (const [name, hours] of SINCE) {
+    const sinceUs = hours ? String((Date.now() - hours * 3_600_000) * 1000) : "0";
+    const { items: rows = [], more } = await call("ListHistory", { ...asked, sinceUs });
+    if (more && kept.rows.length) return kept;
+    kept = { rows: rows.reverse(), since: name, cut: more };
+    if (more || rows.length >= SIZE * 5) return kept;
+  }
+  return kept;
+}
+
 function History({ query }) {
-  const asked = { limit: SIZE + 1, newestFirst: true, ...(query.by ? { by: query.by } : {}), ...(query.kind ? { kinds: [query.kind] } : {}), ...(query.request ? { requestId: query.request } : {}) };
+  const asked = { ...(query.by ? { by: query.by } : {}), ...(query.kind ? { kinds: [query.kind] } : {}), ...(query.request ? { requestId: query.request } : {}) };
   const pages = usePages(JSON.stringify(asked));
-  const body = { ...asked, ...(pages.begin ? { before: pages.begin } : {}) };
-  const { data, error, again } = useAsked(`history ${JSON.stringify(body)}`, async () => {
-    const rows = await items("ListHistory", body);
-    return [...rows].sort((a, b) => Number(b.lsn) - Number(a.lsn));
+  const { data, error, again } = useAsked(`history ${JSON.stringify(asked)} ${pages.begin}`, async () => {
+    if (!has.historyBack) return lately(asked);
+    const rows = await items("ListHistory", { ...asked, limit: SIZE + 1, newestFirst: true, ...(pages.begin ? { beforeLsn: pages.begin } : {}) });
+    return { rows: rows.slice(0, SIZE), next: rows.length > SIZE && rows[SIZE - 1].lsn };
   }, ["windows", "batches", "legs", "parties", "access"]);
-  const rows = (data ?? []).slice(0, SIZE), next = (data ?? []).length > SIZE && rows.at(-1).lsn;
+  const rows = data?.rows ?? [], next = data?.next;
   const line = ["tallystick history", query.by && `--by ${quoted(query.by)}`, query.kind && `--kind ${query.kind}`, query.request && `--request-id ${quoted(query.request)}`].filter(Boolean).join(" ");
   return html`<${Card} title="What changed, the newest first" action=${html`<${AsCommand} line=${line} what="History" />`}><${Wrong} error=${error} again=${again} />
     ${!data ? !error && html`<${Skeleton} rows=${10} />` : rows.length ? html`<${Table} caption="History" columns=${COLUMNS} rows=${rows} keyOf=${({ lsn }) => lsn} start=${pages.place * SIZE} />
-      <${Pager} ...${pages} size=${SIZE} shown=${rows.length} next=${next} onNext=${() => pages.onNext(next)} what="the history" />` : html`<${Empty} title="Nothing is so">Look for less at once.<//>`}<//>`;
+      ${data.since && data.since !== "all" && html`<p class="dim pad below">${data.cut ? "The first" : "Those"} of the last ${data.since}. The command shows all; a name or a kind finds more here.</p>`}
+      ${has.historyBack && html`<${Pager} ...${pages} size=${SIZE} shown=${rows.length} next=${next} onNext=${() => pages.onNext(next)} what="the history" />`}` : html`<${Empty} title="Nothing is so">Look for less at once.<//>`}<//>`;
 }
 
 const FIELDS = {

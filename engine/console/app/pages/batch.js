@@ -39,7 +39,7 @@ function ByState({ report, chosen, choose }) {
   });
   const ages = unknown.oldestUs ? html`${count(unknown.underAnHour)} under an hour, ${count(unknown.underADay)} under a day, ${count(unknown.older)} older; the oldest for <${Since} us=${unknown.oldestUs} />` : "";
   const columns = [
-    { name: "State", of: ({ state }) => html`<button type="button" class="row text" aria-pressed=${chosen === state} aria-label=${`Show the legs that are ${word(state, "LEG_STATE_")}`} onClick=${() => choose(chosen === state ? undefined : state)}><${State} name=${state} prefix="LEG_STATE_" /></button>` },
+    { name: "State", of: ({ state }) => html`<button type="button" class="row text" aria-pressed=${chosen === state} onClick=${() => choose(chosen === state ? undefined : state)}><${State} name=${state} prefix="LEG_STATE_" /></button>` },
     { name: "Pay-ins", kind: "num", of: ({ pi }) => count(pi?.legs) }, { name: "Sum in", kind: "money", of: ({ pi }) => html`<${Money} units=${pi?.sum ?? "0"} asset=${batch.asset} />` },
     { name: "Pay-outs", kind: "num", of: ({ po }) => count(po?.legs) }, { name: "Sum out", kind: "money", of: ({ po }) => html`<${Money} units=${po?.sum ?? "0"} asset=${batch.asset} />` },
     { name: "Age", low: true, of: ({ state }) => (state === "LEG_STATE_UNKNOWN" ? ages : ["LEG_STATE_READY", "LEG_STATE_SENT", "LEG_STATE_ACCEPTED"].includes(state) ? html`<${Since} us=${batch.approvedAtUs ?? batch.computedAtUs} /> <span class="dim">since the batch was ${batch.approvedAtUs ? "approved" : "computed"}</span>` : "") },

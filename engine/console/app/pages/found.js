@@ -1,18 +1,19 @@
 // A table of legs, a page at a time, from the engine's own search.
 import { html } from "../lib.js";
 import { call, useAsked } from "../api.js";
+import { has } from "../has.js";
 import { CLEARING, count, hex, short } from "../format.js";
 import { Pager, Table, usePages } from "../table.js";
-import { AsCommand, Card, Empty, Money, PartyOf, Skeleton, State, Time, Wrong } from "../ui.js";
+import { AsCommand, Card, Empty, Money, PartyOf, Skeleton, State, Time, Told, Wrong } from "../ui.js";
 
-const SIZE = 500;
+const SIZE = 500, CALLS = 20;
 
 /** A leg's own address: its key alone is enough for people, its batch makes it quick to find. */
 export const legAt = ({ leg, batchId }) => `#/legs/${leg.key}?batch=${hex(batchId)}`;
 
 function columns(inBatch) {
   return [
-    { name: "Leg", of: (found) => html`<span class="id"><a class="row" href=${legAt(found)} aria-label=${`leg ${found.leg.key}`}>${found.leg.key.slice(0, 8)}</a><span class="full" aria-hidden="true">${found.leg.key}</span></span>` },
+    { name: "Leg", of: (found) => html`<span class="id"><a class="row" href=${legAt(found)}><${Told} kind="leg" id=${found.leg.key}>${found.leg.key.slice(0, 8)}<//></a><span class="full" aria-hidden="true">${found.leg.key}</span></span>` },
     { name: "State", of: ({ leg }) => html`<${State} name=${leg.state} prefix="LEG_STATE_" />` },
     { name: "From", low: true, of: ({ leg }) => html`<${PartyOf} id=${hex(leg.from) || CLEARING} />` },
     { name: "To", low: true, of: ({ leg }) => html`<${PartyOf} id=${hex(leg.to) || CLEARING} />` },
@@ -27,22 +28,23 @@ function columns(inBatch) {
 export function Legs({ title, asked, line, inBatch, empty }) {
   const key = JSON.stringify(asked);
   const pages = usePages(key);
-  const body = { ...asked, limit: SIZE, ...(pages.begin ? { next: pages.begin } : {}) };
+  const { states, ...known } = asked;
+  const body = { ...known, ...(has.legStates && states ? { states } : {}), limit: SIZE, ...(pages.begin ? { next: pages.begin } : {}) };
   const { data, error, again } = useAsked(JSON.stringify(body), async () => {
     // One call looks through a bounded number of legs: it may find none and lead on all the same.
     const rows = [];
-    let answer = { next: body.next };
+    let answer = { next: body.next }, calls = 0;
     do {
-      answer = await call("FindLegs", { ...body, ...(answer.next ? { next: answer.next } : {}), limit: SIZE - rows.length });
-      // An engine that does not know `states` answers with all.
-      rows.push(...(answer.legs ?? []).filter(({ leg }) => !asked.states || asked.states.includes(leg.state)));
-    } while (answer.next && rows.length < SIZE);
+      answer = await call("FindLegs", { ...body, ...(answer.next ? { next: answer.next } : {}), limit: states && !has.legStates ? SIZE : SIZE - rows.length });
+      rows.push(...(answer.legs ?? []).filter(({ leg }) => !states || states.includes(leg.state)));
+      calls += 1;
+    } while (answer.next && rows.length < SIZE && calls < CALLS);
     return { rows, next: answer.next };
   }, ["legs", "batches"]);
   const rows = data?.rows ?? [];
   return html`<${Card} title=${title} action=${line && html`<${AsCommand} line=${line} what=${title} />`}>
     <${Wrong} error=${error} again=${again} />
-    ${!data ? !error && html`<${Skeleton} rows=${10} />` : rows.length ? html`
+    ${!data ? !error && html`<${Skeleton} rows=${10} />` : rows.length || data.next ? html`
       <${Table} caption=${title} columns=${columns(inBatch)} rows=${rows} keyOf=${({ leg }) => leg.key} start=${pages.place * SIZE} />
       <${Pager} ...${pages} size=${SIZE} shown=${rows.length} next=${data.next} onNext=${() => pages.onNext(data.next)} what=${`${title}, ${count(rows.length)} here`} />`
       : empty ?? html`<${Empty} title="No leg is so">Look for less at once, or see <a href="#/batches">all batches</a>.<//>`}<//>`;

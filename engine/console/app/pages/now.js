@@ -10,7 +10,7 @@ import { Chart, Ring } from "./chart.js";
 import { Said } from "./said.js";
 
 const KEPT = 300; // seconds that the charts show
-const REFUSED = (outcomes) => Object.entries(outcomes).filter(([name]) => !["credited", "stale"].includes(name)).reduce((all, [, value]) => all + value, 0);
+const refused = (outcomes = {}) => Object.entries(outcomes).filter(([name]) => !["credited", "stale"].includes(name)).reduce((all, [, value]) => all + value, 0);
 const ms = (us) => (us === undefined || us === null ? null : us / 1000);
 const rate = (value) => count(Math.round(value ?? 0));
 
@@ -22,9 +22,10 @@ const SERIES = {
 /** What was told, as long as the page is open; while it pauses nothing is added. */
 const rings = { rates: new Ring(KEPT, 3), ack: new Ring(KEPT, 3) };
 now.listen((said) => {
-  if (!said?.outcomes) return;
-  rings.rates.add(said.atMs / 1000, [said.outcomes.credited ?? 0, said.outcomes.stale ?? 0, REFUSED(said.outcomes)]);
-  rings.ack.add(said.atMs / 1000, [ms(said.ack?.p50), ms(said.ack?.p99), ms(said.ack?.p999)]);
+  if (!said?.vouchersPerSecond) return;
+  const { vouchersPerSecond: rates, ackUs: ack = {} } = said;
+  rings.rates.add(said.atMs / 1000, [rates.credited ?? 0, rates.stale ?? 0, refused(rates)]);
+  rings.ack.add(said.atMs / 1000, [ms(ack.p50), ms(ack.p99), ms(ack.p999)]);
 });
 
 function Tile({ name, value, more, tone }) {
@@ -32,21 +33,22 @@ function Tile({ name, value, more, tone }) {
 }
 
 function Tiles({ of }) {
-  const window = of.window ?? {}, disk = of.disk ?? {};
+  const { window = {}, disk = {}, journal = {}, ackUs = {}, vouchersPerSecond: rates = {} } = of;
   return html`<div class="tiles" aria-label="Figures" role="group">
-    <${Tile} name="Credited a second" value=${rate(of.outcomes?.credited)} more=${`${rate(of.outcomes?.stale)} stale, ${rate(REFUSED(of.outcomes ?? {}))} refused`} />
-    <${Tile} name="Ack, p99" value=${micros(of.ack?.p99)} more=${`p50 ${micros(of.ack?.p50)}, p99.9 ${micros(of.ack?.p999)}`} />
-    <${Tile} name="Groups a second" value=${rate(of.groups)} more=${of.fsyncMs === undefined ? "of the journal" : `of the journal, fsync ${micros(of.fsyncMs * 1000)}`} />
-    <${Tile} name=${html`Open window <a href=${`#/windows/${window.number}`}>${window.number ?? "–"}</a>`} value=${count(window.vouchers)} more=${html`vouchers credited${window.sinceUs ? html`, open for <${Since} us=${String(window.sinceUs)} />` : ""}`} />
-    <${Tile} name="Disk, free" value=${bytes(disk.free)} more=${disk.used === undefined ? "" : `${bytes(disk.used)} used by the ledger`} />
-    <${Tile} name="Memory" value=${bytes(of.memory)} more="of the engine" /></div>`;
+    <${Tile} name="Credited a second" value=${rate(rates.credited)} more=${`${rate(rates.stale)} stale, ${rate(refused(rates))} refused`} />
+    <${Tile} name="Ack, p99" value=${micros(ackUs.p99)} more=${`p50 ${micros(ackUs.p50)}, p99.9 ${micros(ackUs.p999)}`} />
+    <${Tile} name="Groups a second" value=${rate(journal.groupsPerSecond)} more=${`of the journal, fsync p99 ${micros(journal.syncUs?.p99)}`} />
+    <${Tile} name="Open window" value=${html`<a href=${`#/windows/${window.number}`}>${window.number ?? "–"}</a>`} more=${window.sinceMs ? html`open for <${Since} us=${String(window.sinceMs * 1000)} />` : "the first one"} />
+    <${Tile} name="Disk, free" tone=${disk.low ? "is-bad" : ""} value=${bytes(disk.freeBytes)} more=${`vouchers are taken above ${bytes(disk.reserveBytes)}`} />
+    <${Tile} name="Memory" value=${bytes(of.memoryBytes)} more=${`of the engine, up for ${age(of.uptimeMs)}`} /></div>`;
 }
 
 function Outcomes({ of }) {
-  const rows = Object.entries(of.outcomes ?? {}).sort(([a, x], [b, y]) => y - x || a.localeCompare(b));
-  const most = Math.max(1, ...rows.map(([, value]) => value));
-  const shown = rows.filter(([name, value]) => value > 0 || ["credited", "stale", "bad_signature", "over_limit"].includes(name)).slice(0, 8);
-  const columns = [{ name: "Outcome", of: ([name]) => name.replaceAll("_", " ") }, { name: "A second", kind: "num", of: ([, value]) => rate(value) }, { name: "Share", of: ([name, value]) => html`<${Bar} value=${value / most} tone=${name === "credited" ? "good" : name === "stale" ? "idle" : "bad"} label=${`${name}: ${rate(value)} a second`} />` }];
+  const rates = { credited: 0, stale: 0, ...of.vouchersPerSecond };
+  // In the order of what there was since the start, so that rows do not change places.
+  const shown = Object.entries(rates).sort(([a], [b]) => (of.vouchers?.[b] ?? 0) - (of.vouchers?.[a] ?? 0) || a.localeCompare(b)).slice(0, 8);
+  const most = Math.max(1, ...Object.values(rates));
+  const columns = [{ name: "Outcome", of: ([name]) => name.replaceAll("_", " ") }, { name: "A second", kind: "num", of: ([, value]) => rate(value) }, { name: "Since the start", kind: "num", low: true, of: ([name]) => count(of.vouchers?.[name]) }, { name: "Share", of: ([name, value]) => html`<${Bar} value=${value / most} tone=${name === "credited" ? "good" : name === "stale" ? "idle" : "bad"} label=${`${name}: ${rate(value)} a second`} />` }];
   return html`<${Table} caption="Outcomes" columns=${columns} rows=${shown} keyOf=${([name]) => name} />`;
 }
 
@@ -58,7 +60,7 @@ function Queues({ of }) {
 
 function Alarms({ of }) {
   const all = of.alarms ?? [];
-  return html`<${Card} title="Alarms" wide><div class="alarms" role="status">${all.length ? all.map(({ level, text, todo }) => html`<div class=${`alarm ${level === "critical" ? "bad" : ""}`} key=${text}><strong>${level}</strong> ${text}${todo ? html` <${Said} text=${todo} />` : ""}</div>`) : html`<p class="calm"><span class="state good">all is well</span> <span class="dim">Nothing keeps the engine from going on. What waits for a person is in <a href="#/batches">Batches</a>.</span></p>`}</div><//>`;
+  return html`<${Card} title="Alarms" wide><div class="alarms" role="status">${all.length ? all.map((text) => html`<div class=${`alarm ${text.includes("wait for a person") ? "" : "bad"}`} key=${text}><${Said} text=${text} /></div>`) : html`<p class="calm"><span class="state good">all is well</span> <span class="dim">Nothing keeps the engine from going on. What waits for a person is in <a href="#/batches">Batches</a>.</span></p>`}</div><//>`;
 }
 
 export default function Now() {
@@ -72,8 +74,8 @@ export default function Now() {
   const charts = useMemo(() => ({ rates: SERIES.rates, ack: SERIES.ack }), []);
   const actions = html`<button type="button" aria-pressed=${!!held} onClick=${() => hold(held ? undefined : latest)}><${Icon} name=${held ? "play" : "pause"} /> ${held ? "Go on" : "Pause"}</button>`;
   if (!of) return html`<${Page} title="Now" actions=${actions}><div class="card"><${Skeleton} rows=${12} /></div><//>`;
-  if (!of.outcomes) return html`<${Page} title="Now"><${Empty} title="Not for your role">Figures of the engine are for operators, approvers and auditors.<//><//>`;
-  return html`<${Page} title="Now" about=${html`${held ? "Paused. " : state === "reconnecting" ? "The engine does not answer: these are its last figures. " : ""}Up for ${age(of.atMs - of.startedAtUs / 1000)}, at record ${count(of.lsn)}, signatures checked by ${of.backendText || of.backend}.`} actions=${actions}>
+  if (!of.vouchersPerSecond) return html`<${Page} title="Now"><${Empty} title="Not for your role">Figures of the engine are for operators, approvers and auditors.<//><//>`;
+  return html`<${Page} title="Now" about=${html`${held ? "Paused. " : state === "reconnecting" ? "The engine does not answer: these are its last figures. " : ""}At record ${count(of.position)}. Signatures are checked by ${of.verify?.text || of.verify?.backend}, on ${of.verify?.threads} threads.`} actions=${actions}>
     <${Alarms} of=${of} /><${Tiles} of=${of} />
     <div class="grid"><${Card} title="Vouchers a second"><${Chart} ring=${rings.rates} series=${charts.rates} held=${!!held} unit="a second" /><//>
       <${Card} title="Ack latency, milliseconds"><${Chart} ring=${rings.ack} series=${charts.ack} held=${!!held} unit="ms" /><//>

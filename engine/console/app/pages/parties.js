@@ -2,6 +2,7 @@
 import { html, useState } from "../lib.js";
 import { call, useAsked } from "../api.js";
 import { base64, hex, share, sum } from "../format.js";
+import { has } from "../has.js";
 import { may } from "../rights.js";
 import { ask, to } from "../route.js";
 import { useStore } from "../store.js";
@@ -26,8 +27,6 @@ function Near() {
     return answers.flatMap(({ exposures = [] }) => exposures).filter(({ unsettled }) => (unsettled ?? "0") !== "0");
   }, ["parties", "windows"]);
   const rows = [...(data ?? [])].sort((a, b) => share(b.unsettled, room(b)) - share(a.unsettled, room(a))).slice(0, 10);
-  // An engine that has no such call.
-  if (error && ["UNIMPLEMENTED", "NOT_FOUND"].includes(error.code)) return null;
   const columns = [
     { name: "Party", of: ({ partyId }) => html`<${Id} row id=${hex(partyId)} kind="party" href=${`#/parties/${hex(partyId)}`} />` },
     { name: "Used", of: (exposure) => html`<${Used} exposure=${exposure} />` },
@@ -72,7 +71,7 @@ function All({ query }) {
   }, ["parties"]);
   const rows = data?.rows ?? [], sought = query.name || query.id;
   return html`<${Page} title="Parties" about="Names and accounts are hidden. Whoever reveals one is in the audit log.">
-    <${Near} />
+    ${has.exposures && html`<${Near} />`}
     <${Card} title=${sought ? `Parties: ${sought}` : "All parties, by their ids"} action=${html`<${Search} query=${query} key=${sought} /><${AsCommand} line=${sought ? `tallystick party find ${sought}` : "tallystick party list"} what="Parties" />`}>
       <${Wrong} error=${error} again=${again} />
       ${!data ? !error && html`<${Skeleton} rows=${10} />` : rows.length ? html`<${Table} caption="Parties" columns=${COLUMNS} rows=${rows} keyOf=${({ partyId }) => partyId} />

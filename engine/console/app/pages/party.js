@@ -4,6 +4,7 @@ import { revokeSigner, setLimit, suspend } from "../actions.js";
 import { call, items, me, useAsked } from "../api.js";
 import { Do } from "../dialog.js";
 import { base64, hex, short, typed, word } from "../format.js";
+import { has } from "../has.js";
 import { may } from "../rights.js";
 import { revealed, say, useStore } from "../store.js";
 import { Pager, Table, usePages } from "../table.js";
@@ -94,7 +95,7 @@ function Statement({ id }) {
 
 function History({ id }) {
   const { data, error, again } = useAsked(`history ${id}`, async () => {
-    const rows = await items("ListHistory", { partyId: base64(id), limit: 50, newestFirst: true });
+    const rows = await items("ListHistory", { partyId: base64(id), ...(has.historyBack ? { limit: 50, newestFirst: true } : {}) });
     return [...rows].sort((a, b) => Number(b.lsn) - Number(a.lsn)).slice(0, 50);
   }, ["parties"]);
   const columns = [

@@ -1,9 +1,10 @@
 // One window: what was owed, what netting leaves of it, who is in it, and its proof.
 import { html, useState } from "../lib.js";
 import { createBatch, dispute, endDispute } from "../actions.js";
-import { items, useAsked, useCall } from "../api.js";
+import { call, items, useAsked, useCall } from "../api.js";
 import { Do } from "../dialog.js";
 import { CLEARING, abs, base64, count, hex, share, typed, word } from "../format.js";
+import { has } from "../has.js";
 import { may } from "../rights.js";
 import { say } from "../store.js";
 import { Table } from "../table.js";
@@ -34,10 +35,12 @@ async function proof(number, asset, party) {
 }
 
 function Positions({ number, asset, who }) {
-  const body = { window: number, asset, limit: 200, largest: true };
+  const body = { window: number, asset, ...(has.largest ? { limit: 200, largestFirst: true } : {}) };
   const { data, error, again } = useAsked(`positions ${number} ${asset}`, async () => {
-    const [positions, gross, net] = await Promise.all([items("ListNetPositions", body), items("ListObligations", body), items("ListNetObligations", body)]);
-    return { positions: largest(positions, TOP), gross, net };
+    const [positions, gross, net] = await Promise.all(["ListNetPositions", "ListObligations", "ListNetObligations"].map((name) => call(name, body)));
+    // An engine that cannot say which are the largest gives the first ones.
+    const cut = !has.largest && [positions, gross, net].some(({ more }) => more);
+    return { positions: largest(positions.items ?? [], TOP), gross: gross.items ?? [], net: net.items ?? [], cut };
   });
   const [failed, setFailed] = useState(undefined);
   const fetchProof = (party) => proof(number, asset, party).then(() => setFailed(undefined), setFailed);
@@ -53,6 +56,7 @@ function Positions({ number, asset, who }) {
   return html`<${Wrong} error=${error ?? failed} again=${error && again} />
     <${Card} title=${`Largest positions, ${code}`} action=${html`<${AsCommand} line=${`tallystick window positions ${number} --asset ${asset}`} what="Positions" />`}>
       ${!data ? !error && html`<${Skeleton} rows=${8} />` : html`<${Table} caption=${`Largest positions in ${code}`} columns=${columns} rows=${data.positions} keyOf=${({ partyId }) => partyId} />`}
+      ${data?.cut && html`<p class="warn-text pad below">Of a large window this is the part that the engine hands a page: the command lists all.</p>`}
       ${data?.positions[0] && html`<p class="dim pad below">The proof of a position, as a command: <code>tallystick proof position ${number} --asset ${asset} --party ${typed(hex(data.positions[0].partyId))} --out FILE</code></p>`}<//>
     <${Card} title=${`Netting, ${code}`}>${data ? html`<${Graph} data=${data} asset=${asset} model=${assets.value[asset]?.model} />` : html`<div class="graph-room"></div>`}<//>`;
 }

@@ -15,7 +15,7 @@ function Timeline({ windows }) {
   const shown = [...windows].slice(0, STRIP).reverse();
   return html`<ol class="timeline" aria-label="The newest windows, the oldest first">${shown.map((window) => {
     const state = word(window.state, "WINDOW_STATE_");
-    return html`<li key=${window.number}><a href=${`#/windows/${window.number}`} class=${`block of-${state}`} aria-label=${`Window ${window.number}, ${state}`} title=${`Window ${window.number}: ${state}`}><span>${window.number}</span><small>${state}</small></a></li>`;
+    return html`<li key=${window.number}><a href=${`#/windows/${window.number}`} class=${`block of-${state}`}><span><span class="unseen">window </span>${window.number}</span><small>${state}</small></a></li>`;
   })}</ol>`;
 }
 

@@ -1,0 +1,128 @@
+// Every page in light, dark and narrow, and on a wall: no serious finding of axe-core, no error, nothing wider than its screen.
+import assert from "node:assert/strict";
+import { execFile } from "node:child_process";
+import { after, before, test } from "node:test";
+import { promisify } from "node:util";
+import { Desk, LOOKS, found, launch } from "./desk.mjs";
+import { finish } from "./findings.mjs";
+import { NEAR, story } from "./story.mjs";
+import { BINARY, World } from "./world.mjs";
+
+let world, browser;
+before(async () => {
+  world = await story(new World());
+  browser = await launch();
+});
+after(async () => {
+  finish("pages");
+  await browser?.close();
+  await world?.stop();
+});
+
+const leg = async () => (await world.cli("ann", "leg", "list", world.lost))[0].key;
+const pages = async () => ["/now", "/windows", "/windows/2", "/windows/3", "/windows/5", "/batches", `/batches/${world.waits}`, `/batches/${world.lost}`,
+  `/batches/${world.settled}`, "/legs", `/legs/${await leg()}?batch=${world.lost}`, "/parties", `/parties/${NEAR}`, "/access", "/audit", "/nowhere"];
+
+for (const look of Object.keys(LOOKS)) {
+  test(`every page, ${look}`, async () => {
+    const desk = await Desk.open(browser, world, undefined, look);
+    const before = found.axe.length;
+    await desk.axe(`login, ${look}`);
+    await desk.login("bob");
+    for (const path of await pages()) {
+      await desk.go(path);
+      await desk.axe(`${path}, ${look}`);
+      const [wide, screen] = await desk.page.evaluate(() => [document.documentElement.scrollWidth, innerWidth]);
+      assert.ok(wide <= screen, `${path} is ${wide} pixels wide on a screen of ${screen}`);
+      if (look === "light") await desk.lines();
+    }
+    await desk.page.keyboard.press("Control+k");
+    await desk.axe(`palette, ${look}`);
+    await desk.page.keyboard.press("Escape");
+    await desk.go(`/batches/${world.waits}`);
+    await desk.click(desk.button("Approve"));
+    await desk.axe(`question, ${look}`);
+    assert.deepEqual(found.axe.slice(before), []);
+    await desk.close();
+  });
+}
+
+test("every command that a page shows is one of the command line", async () => {
+  const known = { TEXT: "x", UNITS: "1", FILE: "x", KEY: "aaaaaaaa", WORD: "confirmed", ASSET: "978", RAIL: "iso20022", NAME: "x", ROLE: "auditor", REF: "x" };
+  assert.ok(found.lines.size > 20, `only ${found.lines.size} were found`);
+  const wrong = [];
+  for (const line of found.lines) {
+    const words = line.match(/'[^']*'|\S+/g).slice(1).map((word) => known[word] ?? word.replaceAll("'", ""));
+    // No engine is there, and nothing is written: it must get as far as to look for one, or be of those that need none.
+    const env = { ...process.env, TALLYSTICK_SERVER: "127.0.0.1:1", TALLYSTICK_TOKEN: "" };
+    const ended = await promisify(execFile)(BINARY, words, { env, cwd: world.folder }).then(() => ({ code: 0 }), (error) => error);
+    if (ended.code === 2) wrong.push(`${line}: ${ended.stderr}`);
+  }
+  assert.deepEqual(wrong, []);
+});
+
+test("keys alone lead through the pages", async () => {
+  const desk = await Desk.open(browser, world, "bob");
+  const { page } = desk;
+  for (const [keys, path] of [["gw", "#/windows"], ["gb", "#/batches"], ["gl", "#/legs"], ["gp", "#/parties"], ["ga", "#/access"], ["gu", "#/audit"], ["gn", "#/now"]]) {
+    for (const key of keys) await page.keyboard.press(key);
+    await page.waitForFunction((to) => location.hash === to, path);
+    await desk.settled();
+  }
+  await page.keyboard.press("g");
+  await page.keyboard.press("w");
+  await desk.settled();
+  await page.keyboard.press("j");
+  await page.keyboard.press("j");
+  await page.keyboard.press("k");
+  assert.equal(await page.evaluate(() => document.activeElement.getAttribute("href")), "#/windows/5");
+  await page.keyboard.press("Enter");
+  await page.getByRole("heading", { name: "Window 5" }).waitFor();
+  await page.keyboard.press("?");
+  await page.getByRole("dialog", { name: "Keys" }).waitFor();
+  await page.keyboard.press("Escape");
+  await page.getByRole("dialog").waitFor({ state: "detached" });
+  await page.keyboard.press("Control+k");
+  await page.keyboard.type(world.waits.slice(0, 8));
+  await page.getByRole("option", { name: /Batch/ }).waitFor();
+  await page.keyboard.press("ArrowDown");
+  await page.keyboard.press("ArrowUp");
+  await page.keyboard.press("Enter");
+  await page.getByRole("heading", { name: `Batch ${world.waits.slice(0, 8)}` }).waitFor();
+  await page.keyboard.press("Tab");
+  await page.locator(".skip").focus();
+  await page.keyboard.press("Enter");
+  assert.equal(await page.evaluate(() => document.activeElement.id), "title");
+  await desk.close();
+});
+
+test("amounts are whole, exact and right-aligned; ids are shown in full on focus; times in both zones", async () => {
+  const desk = await Desk.open(browser, world, "bob");
+  const { page } = desk;
+  await desk.go("/windows");
+  const [shown] = await world.cli("ann", "window", "show", "1");
+  const gross = shown.totals[0].gross.padStart(7, "0");
+  const cell = page.locator("tr[data-row]", { has: page.locator("a[href='#/windows/1']") }).locator("td.money").first();
+  assert.equal(await cell.innerText(), `${gross.slice(0, -6)}.${gross.slice(-6)} EUR`);
+  assert.equal(await cell.evaluate((element) => getComputedStyle(element).textAlign), "right");
+  assert.match(await cell.locator(".money").evaluate((element) => getComputedStyle(element).fontVariantNumeric), /tabular-nums/);
+  await desk.go("/batches");
+  const link = page.locator("a.row").first();
+  await link.focus();
+  assert.equal((await link.locator("xpath=following-sibling::span[@class='full']").innerText()).length, 64);
+  await desk.go("/windows/1");
+  assert.match(await page.locator(".times").first().innerText(), /UTC\s+\d{4}-\d\d-\d\d \d\d:\d\d:\d\d local/);
+  await desk.close();
+});
+
+test("a proof that a page saves is one that the command line finds good", async () => {
+  const desk = await Desk.open(browser, world, "dave");
+  await desk.go("/windows/2");
+  const saving = desk.page.waitForEvent("download");
+  await desk.click(desk.page.getByRole("button", { name: /^Download the proof/ }).first());
+  const file = world.file("proof.json");
+  await (await saving).saveAs(file);
+  const [{ ok, window }] = await world.cli("", "proof", "check", file);
+  assert.deepEqual([ok, window], [true, 2]);
+  await desk.close();
+});
