@@ -1,7 +1,7 @@
 // What has happened in the world before a test looks at it.
 import { iban, id, until } from "./world.mjs";
 
-export const EUR = 978, USD = 840, TEST = 963;
+export const EUR = 978, USD = 840;
 const account = (number) => ["--account", `iso20022:iban=${iban(number)}`];
 /** Parties with names: two that pay and two that are paid over the provider, and one whose limit is nearly used. */
 export const PAYER_A = id(0xa1), PAYER_B = id(0xa2), SHOP_A = id(0xb1), SHOP_B = id(0xb2), NEAR = id(0xc1);

@@ -40,13 +40,33 @@ async function read(answer) {
   throw new Refused(answer.status, said);
 }
 
-/** One call. When the session has ended the login stands over the page. */
-export async function call(method, body) {
+// The engine makes so many calls of pages at once, of all people together: a page asks for a few at a time.
+const AT_ONCE = 4, TRIES = 5;
+let busy = 0;
+const waiting = [];
+
+async function inTurn(act) {
+  if (busy >= AT_ONCE) await new Promise((go) => waiting.push(go));
+  else busy += 1;
   try {
-    return await post(`/api/call/${method}`, body);
-  } catch (error) {
-    if (error.status === 401) me.set(null);
-    throw error;
+    return await act();
+  } finally {
+    // Whoever waits takes this place.
+    if (waiting.length) waiting.shift()();
+    else busy -= 1;
+  }
+}
+
+/** One call. What only reads is asked again when the engine says that it has too much to do. When the session has ended the login stands over the page. */
+export async function call(method, body) {
+  for (let tries = 1; ; tries += 1) {
+    try {
+      return await inTurn(() => post(`/api/call/${method}`, body));
+    } catch (error) {
+      if (error.status === 401) me.set(null);
+      if (error.status !== 429 || !error.retryAfterMs || tries === TRIES || !/^(Get|List|Find)/.test(method)) throw error;
+      await new Promise((resolve) => setTimeout(resolve, Math.min(error.retryAfterMs * tries, 5_000)));
+    }
   }
 }
 

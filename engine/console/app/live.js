@@ -37,7 +37,11 @@ async function lost() {
 }
 
 me.listen((who) => {
-  if (who) return open();
+  if (who) {
+    // What was refused while nobody was logged in is asked for again.
+    changed();
+    return open();
+  }
   clearTimeout(again);
   source?.close();
   source = undefined;

@@ -1,6 +1,4 @@
 // What a role is offered. The table is that of docs/ACCESS.md; the engine decides, whatever stands here.
-import { has } from "./has.js";
-
 const READERS = ["operator", "approver", "auditor"];
 const DESK = ["operator", "approver"];
 const OWNERS = ["operator", "party"];
@@ -11,11 +9,11 @@ const CALLS = {
   RevokeIdentity: ["operator"], AddIdentity: ["operator"], ListParties: READERS, GetParty: [...READERS, "party"],
   ListWindows: READERS, ListBatches: READERS, FindLegs: [...READERS, "party"], ListNetPositions: READERS, FindIds: READERS,
   GetStatement: [...READERS, "party"], ListSigners: [...READERS, "party"], ListHistory: [...READERS, "party"],
-  ListIdentities: [...READERS, "party", "facilitator"], GetStatus: READERS, ListTroubles: READERS,
+  ListIdentities: [...READERS, "party", "facilitator"], GetStatus: READERS, ListTroubles: READERS, ListAuditLog: READERS,
   GetExposure: [...READERS, "party", "facilitator"], GetProof: [...READERS, "party"], ListProposals: READERS,
 };
 
-export const may = (who, name) => (name !== "ListCalls" || has.calls) && !!who && (who.role === "anyone" || (CALLS[name] ?? READERS).includes(who.role));
+export const may = (who, name) => !!who && (who.role === "anyone" || (CALLS[name] ?? READERS).includes(who.role));
 
 /** Why not, in words; undefined: they may. */
 export function whyNot(who, name) {

@@ -8,7 +8,7 @@ import { may } from "../rights.js";
 import { useStore } from "../store.js";
 import { Table } from "../table.js";
 import { AsCommand, Card, Empty, Id, Money, Page, Skeleton, Time, Wrong } from "../ui.js";
-import { Calls, lastUse } from "./calls.js";
+import { Denied, lastUse } from "./calls.js";
 
 const SOON = 14 * 86_400; // seconds
 
@@ -23,7 +23,7 @@ const state = (of) => (of.revokedLsn && of.revokedLsn !== "0" ? "revoked" : of.e
 function Identities({ who }) {
   const { data, error, again } = useAsked("identities", async () => {
     const all = await items("ListIdentities");
-    return { all: all.reverse(), used: may(who, "ListCalls") ? await lastUse(all.map(({ name }) => name)) : {} };
+    return { all: all.reverse(), used: may(who, "ListAuditLog") ? await lastUse(all.filter((of) => state(of) === "in force").map(({ name }) => name)) : {} };
   }, ["access"]);
   const columns = [
     { name: "Name", of: ({ name }) => html`<strong>${name}</strong>` }, { name: "Role", of: ({ role }) => word(role, "ROLE_") },
@@ -57,5 +57,5 @@ export default function Access() {
   const desk = may(who, "ListProposals");
   return html`<${Page} title="Access" about="Who may call the engine, as what, and until when.">
     ${desk && html`<${Proposals} who=${who} />`}<${Identities} who=${who} />
-    ${may(who, "ListCalls") && html`<${Calls} title="Denied calls" asked=${{ refused: true }} line="tallystick audit-log --refused" empty=${html`<${Empty} title="Nothing was denied">Calls with a wrong key, or beyond a role, appear here.<//>`} />`}<//>`;
+    ${may(who, "ListAuditLog") && html`<${Denied} />`}<//>`;
 }

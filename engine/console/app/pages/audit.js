@@ -1,8 +1,7 @@
 // What happened, from the journal; and who asked what, from the audit log.
 import { html, useState } from "../lib.js";
-import { call, items, me, useAsked } from "../api.js";
+import { items, me, useAsked } from "../api.js";
 import { hex, quoted, short, word } from "../format.js";
-import { has } from "../has.js";
 import { may } from "../rights.js";
 import { ask } from "../route.js";
 import { useStore } from "../store.js";
@@ -11,7 +10,6 @@ import { AsCommand, Card, Empty, Page, Skeleton, Time, Wrong } from "../ui.js";
 import { Calls } from "./calls.js";
 
 const SIZE = 100;
-const SINCE = [["hour", 1], ["day", 24], ["week", 168], ["month", 720], ["year", 8760], ["all", 0]];
 
 /** What an event names, as links. */
 function Names({ entry }) {
@@ -32,24 +30,10 @@ const COLUMNS = [
   { name: "Record", kind: "num", low: true, of: ({ lsn }) => lsn },
 ];
 
-/** The newest events, where the engine can only begin with the oldest: those since a time, as long ago as one answer holds. */
-async function lately(asked) {
-  let kept = { rows: [] };
-  for (const [name, hours] of SINCE) {
-    const sinceUs = hours ? String((Date.now() - hours * 3_600_000) * 1000) : "0";
-    const { items: rows = [], more } = await call("ListHistory", { ...asked, sinceUs });
-    if (more && kept.rows.length) return kept;
-    kept = { rows: rows.reverse(), since: name, cut: more };
-    if (more || rows.length >= SIZE * 5) return kept;
-  }
-  return kept;
-}
-
 function History({ query }) {
   const asked = { ...(query.by ? { by: query.by } : {}), ...(query.kind ? { kinds: [query.kind] } : {}), ...(query.request ? { requestId: query.request } : {}) };
   const pages = usePages(JSON.stringify(asked));
   const { data, error, again } = useAsked(`history ${JSON.stringify(asked)} ${pages.begin}`, async () => {
-    if (!has.historyBack) return lately(asked);
     const rows = await items("ListHistory", { ...asked, limit: SIZE + 1, newestFirst: true, ...(pages.begin ? { beforeLsn: pages.begin } : {}) });
     return { rows: rows.slice(0, SIZE), next: rows.length > SIZE && rows[SIZE - 1].lsn };
   }, ["windows", "batches", "legs", "parties", "access"]);
@@ -57,13 +41,12 @@ function History({ query }) {
   const line = ["tallystick history", query.by && `--by ${quoted(query.by)}`, query.kind && `--kind ${query.kind}`, query.request && `--request-id ${quoted(query.request)}`].filter(Boolean).join(" ");
   return html`<${Card} title="What changed, the newest first" action=${html`<${AsCommand} line=${line} what="History" />`}><${Wrong} error=${error} again=${again} />
     ${!data ? !error && html`<${Skeleton} rows=${10} />` : rows.length ? html`<${Table} caption="History" columns=${COLUMNS} rows=${rows} keyOf=${({ lsn }) => lsn} start=${pages.place * SIZE} />
-      ${data.since && data.since !== "all" && html`<p class="dim pad below">${data.cut ? "The first" : "Those"} of the last ${data.since}. The command shows all; a name or a kind finds more here.</p>`}
-      ${has.historyBack && html`<${Pager} ...${pages} size=${SIZE} shown=${rows.length} next=${next} onNext=${() => pages.onNext(next)} what="the history" />`}` : html`<${Empty} title="Nothing is so">Look for less at once.<//>`}<//>`;
+      <${Pager} ...${pages} size=${SIZE} shown=${rows.length} next=${next} onNext=${() => pages.onNext(next)} what="the history" />` : html`<${Empty} title="Nothing is so">Look for less at once.<//>`}<//>`;
 }
 
 const FIELDS = {
   history: [["by", "By", "ann"], ["kind", "Kind", "limit_set"], ["request", "Request", "its id"]],
-  calls: [["by", "By", "ann"], ["call", "Call", "RevealParty"], ["id", "Id", "first digits"], ["result", "Result", "PERMISSION_DENIED"]],
+  calls: [["by", "By", "ann"], ["call", "Call", "RevealParty"], ["result", "Result", "PERMISSION_DENIED"]],
 };
 
 function Filter({ of, query }) {
@@ -74,10 +57,10 @@ function Filter({ of, query }) {
 }
 
 export default function Audit({ query }) {
-  const who = useStore(me), calls = may(who, "ListCalls");
+  const who = useStore(me), calls = may(who, "ListAuditLog");
   const of = query.show === "calls" && calls ? "calls" : "history";
-  const asked = { ...(query.by ? { by: query.by } : {}), ...(query.call ? { calls: [query.call] } : {}), ...(query.id ? { id: query.id } : {}), ...(query.result ? { result: query.result } : {}) };
-  const line = ["tallystick audit-log", query.by && `--by ${quoted(query.by)}`, query.call && `--call ${query.call}`, query.id && `--id ${query.id}`, query.result && `--result ${query.result}`].filter(Boolean).join(" ");
+  const asked = { ...(query.by ? { name: query.by } : {}), ...(query.call ? { call: query.call } : {}), ...(query.result ? { result: query.result } : {}) };
+  const line = ["tallystick audit-log", query.by && `--by ${quoted(query.by)}`, query.call && `--call ${query.call}`, query.result && `--result ${query.result}`].filter(Boolean).join(" ");
   return html`<${Page} title="Audit log" about="What changed is in the journal for ever. Who asked what, reads and refused calls included, is in the audit log.">
     ${calls && html`<nav class="tabs" aria-label="Which log">${[["history", "What changed"], ["calls", "Who asked"]].map(([name, text]) => html`<a class="tab" key=${name} href=${`#/audit?show=${name}`} aria-current=${name === of ? "page" : undefined}>${text}</a>`)}</nav>`}
     <${Filter} of=${of} query=${query} key=${JSON.stringify(query)} />

@@ -91,7 +91,7 @@ export function OneBatch({ id }) {
         ["Approved", batch.approvedAtUs ? html`<${Times} us=${batch.approvedAtUs} />` : "not yet"], ["Approved by", batch.approvedBy || (batch.fourEyes ? `another person than ${batch.createdBy || "who computed it"}` : "–")],
         batch.approvedKey && ["Signed with", html`<${Id} id=${hex(batch.approvedKey)} kind="key" />`], batch.endedAtUs && ["Ended", html`<${Times} us=${batch.endedAtUs} />`],
         batch.abortReason && ["Aborted by", `${batch.abortedBy}: ${batch.abortReason}`], report.outbox && ["Outbox", html`<code>${report.outbox}</code>`],
-        batch.approvedAtUs && batch.endedAtUs && ["Took", age((Number(batch.endedAtUs) - Number(batch.approvedAtUs)) / 1000)],
+        batch.approvedAtUs && batch.endedAtUs && ["Took, from approval", age((Number(batch.endedAtUs) - Number(batch.approvedAtUs)) / 1000)],
       ]} /><//>
       <${Card} title="Sums at each step"><${Steps} report=${report} /><//>
       <${Card} title="Legs by state"><${ByState} report=${report} chosen=${state} choose=${choose} /><//>

@@ -31,8 +31,8 @@ function options(width, series) {
   return {
     width, height: HEIGHT, legend: { show: false }, cursor: { y: false, points: { size: 6 } },
     scales: { x: { time: true }, y: { range: (_, least, most) => [0, Math.max(1, (most ?? 0) * 1.15)] } },
-    axes: [{ ...axis, size: 26, values: time, space: 90 }, { ...axis, size: 52, values: (_, ticks) => ticks.map((value) => compact.format(value)) }],
-    series: [{}, ...series.map(([label, place]) => ({ label, stroke: color(`--chart-${place}`), width: 1.6, points: { show: false }, spanGaps: false, dash: place === 2 ? [6, 3] : place === 3 ? [2, 3] : undefined }))],
+    axes: [{ ...axis, size: 26, values: time, space: 90, incrs: [1, 2, 5, 10, 15, 30, 60, 120] }, { ...axis, size: 52, values: (_, ticks) => ticks.map((value) => compact.format(value)) }],
+    series: [{}, ...series.map(([label, place]) => ({ label, stroke: color(`--chart-${place}`), width: 1.6, points: { size: 4 }, spanGaps: false, dash: place === 2 ? [6, 3] : place === 3 ? [2, 3] : undefined }))],
   };
 }
 

@@ -1,7 +1,6 @@
 // A table of legs, a page at a time, from the engine's own search.
 import { html } from "../lib.js";
 import { call, useAsked } from "../api.js";
-import { has } from "../has.js";
 import { CLEARING, count, hex, short } from "../format.js";
 import { Pager, Table, usePages } from "../table.js";
 import { AsCommand, Card, Empty, Money, PartyOf, Skeleton, State, Time, Told, Wrong } from "../ui.js";
@@ -28,15 +27,14 @@ function columns(inBatch) {
 export function Legs({ title, asked, line, inBatch, empty }) {
   const key = JSON.stringify(asked);
   const pages = usePages(key);
-  const { states, ...known } = asked;
-  const body = { ...known, ...(has.legStates && states ? { states } : {}), limit: SIZE, ...(pages.begin ? { next: pages.begin } : {}) };
+  const body = { ...asked, limit: SIZE, ...(pages.begin ? { next: pages.begin } : {}) };
   const { data, error, again } = useAsked(JSON.stringify(body), async () => {
     // One call looks through a bounded number of legs: it may find none and lead on all the same.
     const rows = [];
     let answer = { next: body.next }, calls = 0;
     do {
-      answer = await call("FindLegs", { ...body, ...(answer.next ? { next: answer.next } : {}), limit: states && !has.legStates ? SIZE : SIZE - rows.length });
-      rows.push(...(answer.legs ?? []).filter(({ leg }) => !states || states.includes(leg.state)));
+      answer = await call("FindLegs", { ...body, ...(answer.next ? { next: answer.next } : {}), limit: SIZE - rows.length });
+      rows.push(...(answer.legs ?? []));
       calls += 1;
     } while (answer.next && rows.length < SIZE && calls < CALLS);
     return { rows, next: answer.next };

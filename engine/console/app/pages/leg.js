@@ -17,7 +17,7 @@ async function life(key, batch, who) {
   if (!found || !may(who, "ListBatches")) return { found };
   const [report, history] = await Promise.all([
     call("GetReconciliation", { batchId: found.batchId }),
-    items("ListHistory", { kinds: KINDS, sinceUs: found.batchAtUs }),
+    items("ListHistory", { kinds: KINDS, sinceUs: found.batchAtUs, limit: 500, newestFirst: true }),
   ]);
   return { found, report, history: history.filter(({ batchId }) => batchId === found.batchId) };
 }

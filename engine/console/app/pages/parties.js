@@ -1,8 +1,7 @@
 // Who pays and is paid. Names and accounts are hidden until somebody asks for them, and that is in the audit log.
 import { html, useState } from "../lib.js";
-import { call, useAsked } from "../api.js";
-import { base64, hex, share, sum } from "../format.js";
-import { has } from "../has.js";
+import { call, items, useAsked } from "../api.js";
+import { CLEARING, base64, hex, share, sum } from "../format.js";
 import { may } from "../rights.js";
 import { ask, to } from "../route.js";
 import { useStore } from "../store.js";
@@ -10,31 +9,40 @@ import { Pager, Table, usePages } from "../table.js";
 import { AsCommand, Bar, Card, Empty, Id, Money, Page, Skeleton, Wrong, assets } from "../ui.js";
 import { OneParty } from "./party.js";
 
-const SIZE = 50;
+const SIZE = 50, WINDOWS = 3, MOST = 10;
 
 export const room = ({ creditLimit, prefund }) => sum([creditLimit, prefund]);
 /** How much of it is used, as a bar and in words. */
 export function Used({ exposure }) {
   const used = share(exposure.unsettled, room(exposure));
-  return html`<span class="used"><${Bar} value=${used} tone=${used >= 0.9 ? "bad" : used >= 0.75 ? "warn" : "good"} /><span class="num">${Math.floor(used * 100)} %</span></span>`;
+  return html`<span class="used"><${Bar} value=${used} tone=${used >= 0.9 ? "bad" : used >= 0.75 ? "warn" : "good"} /><span class="num">${used > 0 && used < 0.01 ? "< 1" : Math.floor(used * 100)} %</span></span>`;
 }
 
-/** Those that are nearest to their limit, of each asset. */
+/**
+ * Who owed most in the newest sealed windows, by how much of their limit is used now. No call sorts all parties by that:
+ * these are the ones that can come near to it.
+ */
+async function nearest(numbers) {
+  const windows = (await items("ListWindows", { limit: WINDOWS + 1, newestFirst: true })).filter(({ cutLsn }) => cutLsn);
+  const asked = windows.flatMap(({ number, totals = [] }) => totals.filter(({ asset }) => numbers.includes(asset)).map(({ asset }) => ({ window: number, asset, limit: 2 * MOST, largestFirst: true })));
+  const positions = (await Promise.all(asked.map((one) => items("ListNetPositions", one)))).flat();
+  const owe = new Map(positions.filter(({ partyId, amount }) => amount.startsWith("-") && hex(partyId) !== CLEARING).map((of) => [`${of.partyId} ${of.asset}`, of]));
+  const exposures = await Promise.all([...owe.values()].slice(0, 3 * MOST).map(({ partyId, asset }) => call("GetExposure", { partyId, asset })));
+  return exposures.filter(({ unsettled }) => (unsettled ?? "0") !== "0").sort((x, y) => share(y.unsettled, room(y)) - share(x.unsettled, room(x))).slice(0, MOST);
+}
+
 function Near() {
   const all = useStore(assets), numbers = Object.keys(all).map(Number);
-  const { data, error } = useAsked(`near ${numbers}`, async () => {
-    const answers = await Promise.all(numbers.map((asset) => call("ListExposures", { asset, limit: 10 })));
-    return answers.flatMap(({ exposures = [] }) => exposures).filter(({ unsettled }) => (unsettled ?? "0") !== "0");
-  }, ["parties", "windows"]);
-  const rows = [...(data ?? [])].sort((a, b) => share(b.unsettled, room(b)) - share(a.unsettled, room(a))).slice(0, 10);
+  const { data, error } = useAsked(`near ${numbers}`, () => nearest(numbers), ["windows", "batches"]);
+  const rows = data ?? [];
   const columns = [
     { name: "Party", of: ({ partyId }) => html`<${Id} row id=${hex(partyId)} kind="party" href=${`#/parties/${hex(partyId)}`} />` },
     { name: "Used", of: (exposure) => html`<${Used} exposure=${exposure} />` },
     { name: "Owed", kind: "money", of: ({ unsettled, asset }) => html`<${Money} units=${unsettled} asset=${asset} />` },
     { name: "Of", kind: "money", low: true, of: (exposure) => html`<${Money} units=${room(exposure)} asset=${exposure.asset} />` },
   ];
-  return html`<${Card} title="Nearest to their limit"><${Wrong} error=${error} />
-    ${!data ? !error && html`<${Skeleton} rows=${5} />` : rows.length ? html`<${Table} caption="Exposures nearest to their limit" columns=${columns} rows=${rows} keyOf=${({ partyId, asset }) => partyId + asset} />` : html`<${Empty} title="Nobody owes anything">Exposure appears with the first credited voucher.<//>`}<//>`;
+  return html`<${Card} title="Nearest to their limit, of those that owed most lately"><${Wrong} error=${error} />
+    ${!data ? !error && html`<${Skeleton} rows=${5} />` : rows.length ? html`<${Table} caption="Exposures nearest to their limit" columns=${columns} rows=${rows} keyOf=${({ partyId, asset }) => partyId + asset} />` : html`<${Empty} title="Nobody is near">Of those that owed most in the newest closed windows, nobody owes anything now.<//>`}<//>`;
 }
 
 const COLUMNS = [
@@ -71,7 +79,7 @@ function All({ query }) {
   }, ["parties"]);
   const rows = data?.rows ?? [], sought = query.name || query.id;
   return html`<${Page} title="Parties" about="Names and accounts are hidden. Whoever reveals one is in the audit log.">
-    ${has.exposures && html`<${Near} />`}
+    <${Near} />
     <${Card} title=${sought ? `Parties: ${sought}` : "All parties, by their ids"} action=${html`<${Search} query=${query} key=${sought} /><${AsCommand} line=${sought ? `tallystick party find ${sought}` : "tallystick party list"} what="Parties" />`}>
       <${Wrong} error=${error} again=${again} />
       ${!data ? !error && html`<${Skeleton} rows=${10} />` : rows.length ? html`<${Table} caption="Parties" columns=${COLUMNS} rows=${rows} keyOf=${({ partyId }) => partyId} />

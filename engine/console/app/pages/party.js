@@ -4,7 +4,6 @@ import { revokeSigner, setLimit, suspend } from "../actions.js";
 import { call, items, me, useAsked } from "../api.js";
 import { Do } from "../dialog.js";
 import { base64, hex, short, typed, word } from "../format.js";
-import { has } from "../has.js";
 import { may } from "../rights.js";
 import { revealed, say, useStore } from "../store.js";
 import { Pager, Table, usePages } from "../table.js";
@@ -94,10 +93,7 @@ function Statement({ id }) {
 }
 
 function History({ id }) {
-  const { data, error, again } = useAsked(`history ${id}`, async () => {
-    const rows = await items("ListHistory", { partyId: base64(id), ...(has.historyBack ? { limit: 50, newestFirst: true } : {}) });
-    return [...rows].sort((a, b) => Number(b.lsn) - Number(a.lsn)).slice(0, 50);
-  }, ["parties"]);
+  const { data, error, again } = useAsked(`history ${id}`, () => items("ListHistory", { partyId: base64(id), limit: 50, newestFirst: true }), ["parties"]);
   const columns = [
     { name: "When", of: ({ atUs }) => html`<${Time} us=${atUs} />` }, { name: "What", of: ({ kind }) => word(kind, "") },
     { name: "By", of: ({ caller, role }) => html`${caller || role || "–"}` }, { name: "About", kind: "text", low: true, of: (entry) => told(entry) },

@@ -4,7 +4,6 @@ import { createBatch, dispute, endDispute } from "../actions.js";
 import { call, items, useAsked, useCall } from "../api.js";
 import { Do } from "../dialog.js";
 import { CLEARING, abs, base64, count, hex, share, typed, word } from "../format.js";
-import { has } from "../has.js";
 import { may } from "../rights.js";
 import { say } from "../store.js";
 import { Table } from "../table.js";
@@ -24,9 +23,6 @@ function Funnel({ totals }) {
     ${totals.carriedIn && totals.carriedIn !== "0" && html`<p class="dim carried">Carried in from earlier batches: <${Money} units=${totals.carriedIn} asset=${totals.asset} />. It is in the nets, not in the gross.</p>`}</div>`;
 }
 
-/** The largest of a list that the engine may have cut already. */
-const largest = (rows, top) => [...rows].sort((a, b) => (abs(b.amount) > abs(a.amount) ? 1 : abs(b.amount) < abs(a.amount) ? -1 : 0)).slice(0, top);
-
 async function proof(number, asset, party) {
   const chunks = await items("GetProof", { window: number, asset, position: { partyId: base64(party), pairs: true } });
   const parts = chunks.map(({ content }) => Uint8Array.from(atob(content), (letter) => letter.charCodeAt(0)));
@@ -35,12 +31,10 @@ async function proof(number, asset, party) {
 }
 
 function Positions({ number, asset, who }) {
-  const body = { window: number, asset, ...(has.largest ? { limit: 200, largestFirst: true } : {}) };
+  const body = { window: number, asset, limit: 200, largestFirst: true };
   const { data, error, again } = useAsked(`positions ${number} ${asset}`, async () => {
     const [positions, gross, net] = await Promise.all(["ListNetPositions", "ListObligations", "ListNetObligations"].map((name) => call(name, body)));
-    // An engine that cannot say which are the largest gives the first ones.
-    const cut = !has.largest && [positions, gross, net].some(({ more }) => more);
-    return { positions: largest(positions.items ?? [], TOP), gross: gross.items ?? [], net: net.items ?? [], cut };
+    return { positions: (positions.items ?? []).slice(0, TOP), gross: gross.items ?? [], net: net.items ?? [] };
   });
   const [failed, setFailed] = useState(undefined);
   const fetchProof = (party) => proof(number, asset, party).then(() => setFailed(undefined), setFailed);
@@ -56,7 +50,6 @@ function Positions({ number, asset, who }) {
   return html`<${Wrong} error=${error ?? failed} again=${error && again} />
     <${Card} title=${`Largest positions, ${code}`} action=${html`<${AsCommand} line=${`tallystick window positions ${number} --asset ${asset}`} what="Positions" />`}>
       ${!data ? !error && html`<${Skeleton} rows=${8} />` : html`<${Table} caption=${`Largest positions in ${code}`} columns=${columns} rows=${data.positions} keyOf=${({ partyId }) => partyId} />`}
-      ${data?.cut && html`<p class="warn-text pad below">Of a large window this is the part that the engine hands a page: the command lists all.</p>`}
       ${data?.positions[0] && html`<p class="dim pad below">The proof of a position, as a command: <code>tallystick proof position ${number} --asset ${asset} --party ${typed(hex(data.positions[0].partyId))} --out FILE</code></p>`}<//>
     <${Card} title=${`Netting, ${code}`}>${data ? html`<${Graph} data=${data} asset=${asset} model=${assets.value[asset]?.model} />` : html`<div class="graph-room"></div>`}<//>`;
 }
