@@ -29,7 +29,8 @@ function program() {
   return assert.fail("there is no Chromium here: install it (.ci/setup tests does), or set CHROMIUM_BIN");
 }
 
-const args = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-proxy-server", "--enable-precise-memory-info"];
+const args = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-proxy-server",
+  "--enable-precise-memory-info"];
 export const launch = () => chromium.launch({ executablePath: program(), args });
 
 export class Desk {
@@ -37,7 +38,8 @@ export class Desk {
   static async open(browser, world, who, look = "light") {
     const desk = new Desk();
     desk.world = world;
-    desk.context = await browser.newContext({ ...LOOKS[look], locale: "en-GB", timezoneId: "Europe/Berlin", acceptDownloads: true });
+    desk.context = await browser.newContext({ ...LOOKS[look], locale: "en-GB", timezoneId: "Europe/Berlin",
+      acceptDownloads: true });
     desk.page = await desk.context.newPage();
     desk.page.setDefaultTimeout(30_000);
     desk.clicks = 0;
@@ -47,7 +49,8 @@ export class Desk {
     desk.page.on("pageerror", (error) => desk.hear("error", String(error.stack)));
     desk.page.on("request", (request) => {
       const url = new URL(request.url());
-      if (!["blob:", "data:"].includes(url.protocol) && url.host !== world.console) found.errors.push(`a request to ${url.host}`);
+      if (!["blob:", "data:"].includes(url.protocol)
+        && url.host !== world.console) found.errors.push(`a request to ${url.host}`);
     });
     await desk.page.goto(desk.url);
     if (who) await desk.login(who);
@@ -126,13 +129,16 @@ export class Desk {
     await this.page.evaluate(`if (!window.axe) { ${AXE} }`);
     const { violations } = await this.page.evaluate(() => axe.run(document, { resultTypes: ["violations"] }));
     const bad = violations.filter(({ impact }) => ["serious", "critical"].includes(impact));
-    for (const { id, nodes } of bad) found.axe.push(`${where}: ${id}: ${nodes.slice(0, 3).map(({ target, failureSummary }) => `${target} ${failureSummary}`).join("; ")}`);
+    for (const { id, nodes } of bad) found.axe.push(`${where}: ${id}: ${nodes.slice(0,
+      3).map(({ target, failureSummary }) => `${target} ${failureSummary}`).join("; ")}`);
     return bad.map(({ id }) => id);
   }
 
   /** Every command that the page shows, those behind buttons, too. */
   async lines() {
-    const flip = (open) => this.page.evaluate((is) => document.querySelectorAll(`main .as-command > button[aria-expanded="${is}"]`).forEach((button) => button.click()), open);
+    const flip = (open) => this.page.evaluate((is) =>
+      document.querySelectorAll(`main .as-command > button[aria-expanded="${is}"]`).forEach((button) => button.click()),
+      open);
     await flip(false);
     const all = await this.page.locator("main .command code, main .said code").allInnerTexts();
     for (const line of all.filter((text) => text.startsWith("tallystick "))) found.lines.add(line);

@@ -46,7 +46,8 @@ test(`${LEGS} legs and more: every one is seen once, and only those in sight are
     if (!(await next.isEnabled())) break;
     const shown = await card.locator(".pager .num").innerText();
     await next.click();
-    await page.waitForFunction(([was]) => [...document.querySelectorAll(".pager .num")].at(-1)?.textContent !== was, [shown]);
+    await page.waitForFunction(([was]) => [...document.querySelectorAll(".pager .num")].at(-1)?.textContent !== was,
+      [shown]);
   }
   assert.equal(keys.size, batch.legs, "each of them, once");
   assert.ok(most <= ROWS, `${most} rows were in the document at once`);
@@ -67,12 +68,12 @@ test("one scrolls through a page of them: rows come and go, places are told, the
   for (const share of [0.25, 0.5, 0.75, 1]) {
     await page.evaluate((at) => scrollTo(0, document.documentElement.scrollHeight * at), share);
     await page.waitForFunction((at) => {
-      const rows = [...document.querySelectorAll("tr[data-row]")].map((row) => row.getBoundingClientRect());
-      return at === 1 ? rows.at(-1).bottom < innerHeight : rows[0].top < innerHeight / 2 && rows.at(-1).bottom > innerHeight;
+      const rows = [...document.querySelectorAll("tr[data-row]")], places = rows.map((row) => row.getBoundingClientRect());
+      const covers = places[0].top < innerHeight / 2 && places.at(-1).bottom > innerHeight;
+      return at === 1 ? rows.at(-1).getAttribute("aria-rowindex") === "501" : covers;
     }, share);
     assert.ok((await page.locator("tr[data-row]").count()) <= ROWS);
     assert.equal(await page.evaluate(() => document.documentElement.scrollHeight), height);
   }
-  assert.equal(await page.locator("tr[data-row]").last().getAttribute("aria-rowindex"), "501");
   await desk.close();
 });

@@ -57,7 +57,8 @@ test(`from login to a closed window and a batch approved by two, in ${CLICKS} cl
 test("who computed a batch cannot approve it, whatever they send", async () => {
   const desk = await Desk.open(browser, world, "ann");
   desk.expected.push(/status of 40[03]/);
-  const said = await desk.call("ApproveBatch", { requestId: "mine", batchId: Buffer.from(world.waits, "hex").toString("base64") });
+  const said = await desk.call("ApproveBatch", { requestId: "mine",
+    batchId: Buffer.from(world.waits, "hex").toString("base64") });
   assert.ok(said.status === 400 || said.status === 403, JSON.stringify(said));
   assert.equal((await world.cli("ann", "batch", "show", world.waits))[0].state, "computed");
   await desk.close();

@@ -20,8 +20,10 @@ after(async () => {
 });
 
 const leg = async () => (await world.cli("ann", "leg", "list", world.lost))[0].key;
-const pages = async () => ["/now", "/windows", "/windows/2", "/windows/3", "/windows/5", "/batches", `/batches/${world.waits}`, `/batches/${world.lost}`,
-  `/batches/${world.settled}`, "/legs", `/legs/${await leg()}?batch=${world.lost}`, "/parties", `/parties/${NEAR}`, "/access", "/audit", "/nowhere"];
+const pages = async () => ["/now", "/windows", "/windows/2", "/windows/3", "/windows/5", "/batches",
+  `/batches/${world.waits}`, `/batches/${world.lost}`,
+  `/batches/${world.settled}`, "/legs", `/legs/${await leg()}?batch=${world.lost}`, "/parties", `/parties/${NEAR}`,
+    "/access", "/audit", "/nowhere"];
 
 for (const look of Object.keys(LOOKS)) {
   test(`every page, ${look}`, async () => {
@@ -48,14 +50,16 @@ for (const look of Object.keys(LOOKS)) {
 }
 
 test("every command that a page shows is one of the command line", async () => {
-  const known = { TEXT: "x", UNITS: "1", FILE: "x", KEY: "aaaaaaaa", WORD: "confirmed", ASSET: "978", RAIL: "iso20022", NAME: "x", ROLE: "auditor", REF: "x" };
+  const known = { TEXT: "x", UNITS: "1", FILE: "x", KEY: "aaaaaaaa", WORD: "confirmed", ASSET: "978", RAIL: "iso20022",
+    NAME: "x", ROLE: "auditor", REF: "x" };
   assert.ok(found.lines.size > 20, `only ${found.lines.size} were found`);
   const wrong = [];
   for (const line of found.lines) {
     const words = line.match(/'[^']*'|\S+/g).slice(1).map((word) => known[word] ?? word.replaceAll("'", ""));
     // No engine is there, and nothing is written: it must get as far as to look for one, or be of those that need none.
     const env = { ...process.env, TALLYSTICK_SERVER: "127.0.0.1:1", TALLYSTICK_TOKEN: "" };
-    const ended = await promisify(execFile)(BINARY, words, { env, cwd: world.folder }).then(() => ({ code: 0 }), (error) => error);
+    const ended = await promisify(execFile)(BINARY, words, { env, cwd: world.folder }).then(() => ({ code: 0 }),
+      (error) => error);
     if (ended.code === 2) wrong.push(`${line}: ${ended.stderr}`);
   }
   assert.deepEqual(wrong, []);
@@ -64,7 +68,8 @@ test("every command that a page shows is one of the command line", async () => {
 test("keys alone lead through the pages", async () => {
   const desk = await Desk.open(browser, world, "bob");
   const { page } = desk;
-  for (const [keys, path] of [["gw", "#/windows"], ["gb", "#/batches"], ["gl", "#/legs"], ["gp", "#/parties"], ["ga", "#/access"], ["gu", "#/audit"], ["gn", "#/now"]]) {
+  for (const [keys, path] of [["gw", "#/windows"], ["gb", "#/batches"], ["gl", "#/legs"], ["gp", "#/parties"],
+    ["ga", "#/access"], ["gu", "#/audit"], ["gn", "#/now"]]) {
     for (const key of keys) await page.keyboard.press(key);
     await page.waitForFunction((to) => location.hash === to, path);
     await desk.settled();
@@ -84,7 +89,7 @@ test("keys alone lead through the pages", async () => {
   await page.getByRole("dialog").waitFor({ state: "detached" });
   await page.keyboard.press("Control+k");
   await page.keyboard.type(world.waits.slice(0, 8));
-  await page.getByRole("option", { name: /Batch/ }).waitFor();
+  await page.locator("[role=option][aria-selected=true]", { hasText: `Batch ${world.waits.slice(0, 8)}` }).waitFor();
   await page.keyboard.press("ArrowDown");
   await page.keyboard.press("ArrowUp");
   await page.keyboard.press("Enter");
@@ -105,7 +110,8 @@ test("amounts are whole, exact and right-aligned; ids are shown in full on focus
   const cell = page.locator("tr[data-row]", { has: page.locator("a[href='#/windows/1']") }).locator("td.money").first();
   assert.equal(await cell.innerText(), `${gross.slice(0, -6)}.${gross.slice(-6)} EUR`);
   assert.equal(await cell.evaluate((element) => getComputedStyle(element).textAlign), "right");
-  assert.match(await cell.locator(".money").evaluate((element) => getComputedStyle(element).fontVariantNumeric), /tabular-nums/);
+  assert.match(await cell.locator(".money").evaluate((element) => getComputedStyle(element).fontVariantNumeric),
+    /tabular-nums/);
   await desk.go("/batches");
   const link = page.locator("a.row").first();
   await link.focus();

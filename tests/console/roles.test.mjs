@@ -22,15 +22,22 @@ const base64 = (id) => Buffer.from(id, "hex").toString("base64");
 /** Of each role: which pages there are, what is offered on some, and which calls the engine refuses. */
 const ROLES = {
   ann: { pages: ALL, offered: { "/windows": ["Close window"], "/windows/3": ["End the dispute"] }, refused: [] },
-  carol: { pages: ALL, offered: { "/windows": [], "/windows/3": ["End the dispute"] }, refused: ["CloseWindow", "CreateBatch", "SetCreditLimit", "RevokeIdentity"] },
-  dave: { pages: ALL, offered: { "/windows": [], "/windows/3": [] }, refused: ["CloseWindow", "ApproveBatch", "AbortBatch", "DisputeWindow", "EndDispute", "ResolveLeg", "ConfirmProposal"] },
-  erin: { pages: ["Legs", "Parties", "Access", "Audit log"], offered: {}, refused: ["GetStatus", "ListWindows", "ListBatches", "ListParties", "ApproveBatch", "CloseWindow"] },
-  fred: { pages: ["Access"], offered: {}, refused: ["GetStatus", "ListWindows", "ListBatches", "ListParties", "FindLegs", "ListHistory"] },
+  carol: { pages: ALL, offered: { "/windows": [], "/windows/3": ["End the dispute"] },
+    refused: ["CloseWindow", "CreateBatch", "SetCreditLimit", "RevokeIdentity"] },
+  dave: { pages: ALL, offered: { "/windows": [], "/windows/3": [] },
+    refused: ["CloseWindow", "ApproveBatch", "AbortBatch", "DisputeWindow", "EndDispute", "ResolveLeg", "ConfirmProposal"] },
+  erin: { pages: ["Legs", "Parties", "Access", "Audit log"], offered: {},
+    refused: ["GetStatus", "ListWindows", "ListBatches", "ListParties", "ApproveBatch", "CloseWindow"] },
+  fred: { pages: ["Access"], offered: {}, refused: ["GetStatus", "ListWindows", "ListBatches", "ListParties", "FindLegs",
+    "ListHistory"] },
 };
 const BODIES = {
-  SetCreditLimit: () => ({ requestId: "x", partyId: base64(NEAR), asset: 978, limit: "1" }), CloseWindow: () => ({ requestId: "x" }),
-  CreateBatch: () => ({ requestId: "x", windows: ["3"], asset: 978, rail: "iso20022" }), RevokeIdentity: () => ({ requestId: "x", name: "dave" }),
-  ApproveBatch: () => ({ requestId: "x", batchId: base64(world.waits) }), AbortBatch: () => ({ requestId: "x", batchId: base64(world.waits), reason: "x" }),
+  SetCreditLimit: () => ({ requestId: "x", partyId: base64(NEAR), asset: 978, limit: "1" }),
+    CloseWindow: () => ({ requestId: "x" }),
+  CreateBatch: () => ({ requestId: "x", windows: ["3"], asset: 978, rail: "iso20022" }),
+    RevokeIdentity: () => ({ requestId: "x", name: "dave" }),
+  ApproveBatch: () => ({ requestId: "x", batchId: base64(world.waits) }),
+    AbortBatch: () => ({ requestId: "x", batchId: base64(world.waits), reason: "x" }),
 };
 const WORDS = /^(Close window|End the dispute|Dispute|Approve|Abort|Revoke|Set limit|Suspend|Confirm|Withdraw|Resolve|Make a batch)$/;
 
@@ -78,7 +85,8 @@ test("a name is hidden until somebody asks, and then the audit log says who", as
   await desk.go(`/parties/${NEAR}`);
   await desk.page.locator("[data-name]").waitFor();
   assert.ok(!(await desk.page.content()).includes(NEAR_NAME), "it is hidden");
-  for (const [method, body] of [["GetParty", { partyId: base64(NEAR) }], ["ListParties", { partyIds: [base64(NEAR)] }], ["FindIds", { kind: "ID_KIND_PARTY", prefix: NEAR.slice(0, 8) }], ["ListHistory", { partyId: base64(NEAR) }]]) {
+  for (const [method, body] of [["GetParty", { partyId: base64(NEAR) }], ["ListParties", { partyIds: [base64(NEAR)] }],
+    ["FindIds", { kind: "ID_KIND_PARTY", prefix: NEAR.slice(0, 8) }], ["ListHistory", { partyId: base64(NEAR) }]]) {
     assert.ok(!JSON.stringify(await desk.call(method, body)).includes(NEAR_NAME), `${method} tells it`);
   }
   const before = await world.cli("", "audit-log", "--data-dir", world.file("data"), "--by", "dave", "--call", "RevealParty");

@@ -21,7 +21,8 @@ function compressed(folder) {
 }
 
 const wanted = process.argv.slice(2);
-const files = readdirSync(here).filter((name) => name.endsWith(".test.mjs") && (!wanted.length || wanted.some((one) => name.startsWith(one))));
+const files = readdirSync(here).filter((name) => name.endsWith(".test.mjs")
+  && (!wanted.length || wanted.some((one) => name.startsWith(one))));
 const findings = mkdtempSync(join(tmpdir(), "tallystick-findings-"));
 process.env.CONSOLE_FINDINGS = findings;
 const counts = { tests: 0, failed: 0 };
@@ -42,5 +43,6 @@ const axe = all.flatMap((one) => one.axe), errors = all.flatMap((one) => one.err
 for (const one of axe) console.log(`axe: ${one}`);
 for (const one of errors) console.log(`console: ${one}`);
 const bytes = compressed(assets);
-console.log(JSON.stringify({ tests: counts.tests, failed: counts.failed, axe_serious: axe.length, console_errors: errors.length, bytes_compressed: bytes }));
+console.log(JSON.stringify({ tests: counts.tests, failed: counts.failed, axe_serious: axe.length,
+  console_errors: errors.length, bytes_compressed: bytes }));
 process.exitCode = counts.failed || axe.length || errors.length || bytes > BYTES_MAX || all.length !== files.length ? 1 : 0;

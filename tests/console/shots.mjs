@@ -11,8 +11,10 @@ const world = await story(new World(), { vouchers: 20_000 });
 const browser = await launch();
 const legs = await world.cli("ann", "leg", "list", world.lost);
 const unknown = legs.find(({ state }) => state === "unknown").key;
-const PAGES = [["now", "/now"], ["windows", "/windows"], ["window", "/windows/2"], ["batches", "/batches"], ["batch", `/batches/${world.settled}`],
-  ["legs", "/legs"], ["leg", `/legs/${unknown}?batch=${world.lost}`], ["parties", "/parties"], ["party", `/parties/${NEAR}`], ["access", "/access"],
+const PAGES = [["now", "/now"], ["windows", "/windows"], ["window", "/windows/2"], ["batches", "/batches"],
+  ["batch", `/batches/${world.settled}`],
+  ["legs", "/legs"], ["leg", `/legs/${unknown}?batch=${world.lost}`], ["parties", "/parties"], ["party", `/parties/${NEAR}`],
+    ["access", "/access"],
   ["audit", "/audit"], ["approve", `/batches/${world.waits}`, "Approve"]];
 
 for (const look of ["light", "dark", "narrow"]) {

@@ -9,7 +9,8 @@ export const NEAR_NAME = "Nearly There Oy";
 
 const few = ["--payers", "300", "--payees", "40", "--close", "false", "--connections", "1", "--streams-per-connection", "1"];
 /** What many agents pay many shops. The first run registers them, and so comes before four eyes. */
-export const load = (world, run, vouchers) => world.load(...few, "--vouchers", String(vouchers), "--run", String(run), ...(run ? ["--no-setup"] : []));
+export const load = (world, run, vouchers) => world.load(...few, "--vouchers", String(vouchers), "--run", String(run),
+  ...(run ? ["--no-setup"] : []));
 
 const report = async (world, batch) => (await world.cli("ann", "batch", "report", batch))[0];
 
@@ -27,20 +28,23 @@ async function paid(world, batch) {
 }
 
 const create = async (world, window, asset, rail) => {
-  const [{ batch_id: batch }] = await world.cli("ann", "batch", "create", "--window", String(window), "--asset", String(asset), "--rail", rail);
+  const [{ batch_id: batch }] = await world.cli("ann", "batch", "create", "--window", String(window), "--asset",
+    String(asset), "--rail", rail);
   return batch;
 };
 
 /** Who there is: nothing of it takes two yet. */
 async function registered(world, vouchers) {
   await load(world, 0, vouchers);
-  await world.cli("ann", "asset", "add", "--number", String(USD), "--code", "USD", "--scale", "6", "--model", "multilateral");
+  await world.cli("ann", "asset", "add", "--number", String(USD), "--code", "USD", "--scale", "6", "--model",
+    "multilateral");
   await world.party(0xa1, "Ada Lovelace Agents Ltd", "--account", "card:customer=cus_1,payment_method=pm_1");
   await world.party(0xa2, "Babbage Compute GmbH", "--account", "card:customer=cus_2,payment_method=pm_2");
   await world.party(0xb1, "Weather Shop SAS", "--account", "card:payout=acct_1", ...account(0xb1));
   await world.party(0xb2, "Translation Shop BV", "--account", "card:payout=acct_2");
   await world.party(0xc1, NEAR_NAME, ...account(0xc1));
-  for (const party of [PAYER_A, PAYER_B]) await world.cli("ann", "limit", "set", "--party", party, "--asset", String(USD), "90000000");
+  for (const party of [PAYER_A, PAYER_B]) await world.cli("ann", "limit", "set", "--party", party, "--asset", String(USD),
+    "90000000");
   await world.cli("ann", "limit", "set", "--party", NEAR, "--asset", String(EUR), "1000000");
   world.signer = (await world.key(NEAR)).signer;
   for (const party of [PAYER_A, PAYER_B]) await world.key(party);

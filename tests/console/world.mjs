@@ -68,7 +68,8 @@ export class World {
     const ready = this.file("ready.json"), log = openSync(this.file("engine.log"), "a");
     rmSync(ready, { force: true });
     const args = ["serve", "--config", this.file("config.toml"), "--data-dir", this.file("data"), "--listen", this.grpc];
-    this.process = spawn(BINARY, [...args, "--listen-http", this.http, "--ready-file", ready], { stdio: ["ignore", log, log] });
+    this.process = spawn(BINARY, [...args, "--listen-http", this.http, "--ready-file", ready],
+      { stdio: ["ignore", log, log] });
     closeSync(log);
     await until("the engine is ready", () => {
       assert.equal(this.process.exitCode, null, `the engine ended:\n${this.log()}`);
@@ -165,7 +166,8 @@ export class World {
 
   /** One voucher with the key of a party. */
   async pay(payer, payee, asset, units) {
-    const [said] = await this.cli("ann", "voucher", "sign", "--key-file", this.file(`${payer.slice(0, 4)}.key`), "--payee", payee,
+    const [said] = await this.cli("ann", "voucher", "sign", "--key-file", this.file(`${payer.slice(0, 4)}.key`), "--payee",
+      payee,
       "--asset", String(asset), "--ttl", "1d", "--cumulative", String(units), "--submit");
     assert.equal(said.outcome, "credited");
   }

@@ -5,13 +5,18 @@ import { base64, count, hex, quoted, typed, units, wholes, word } from "./format
 import { Money, State, assets } from "./ui.js";
 
 const RAILS = ["iso20022", "nacha", "card", "evm"];
-const reason = (label = "Reason", hint = "For the record: it stays in the history.") => ({ name: "reason", label, hint, required: true });
+const reason = (label = "Reason", hint = "For the record: it stays in the history.") =>
+  ({ name: "reason", label, hint, required: true });
 /** Where four eyes are on, the answer names a proposal and nothing has changed. */
-const orProposed = (answer, done) => (answer.proposal ? { text: "Proposed: another operator must confirm it.", to: "/access" } : done);
+const orProposed = (answer, done) => (answer.proposal ? { text: "Proposed: another operator must confirm it.",
+  to: "/access" } : done);
 
 export const closeWindow = (status) => ({
   title: "Close the open window", verb: "Close it",
-  says: html`<p>The open window${status ? html` ${status.number}${status.vouchersCredited ? html`, with ${count(status.vouchersCredited)} credited vouchers,` : ""}` : ""} is cut at one record of the journal and sealed. The next one opens in the same record: vouchers go on.</p><p>A closed window never opens again.</p>`,
+  says: html`<p>The open window${status ? html` ${status.number}
+    ${status.vouchersCredited ? html`, with ${count(status.vouchersCredited)} credited vouchers,` : ""}` : ""} is cut at one
+    record of the journal and sealed. The next one opens in the same record: vouchers go on.</p>
+    <p>A closed window never opens again.</p>`,
   line: () => "tallystick window close",
   run: async (_, requestId) => {
     const window = await call("CloseWindow", { requestId });
@@ -21,7 +26,8 @@ export const closeWindow = (status) => ({
 
 export const dispute = (number) => ({
   title: `Dispute window ${number}`, verb: "Dispute it", danger: true, fields: [reason()],
-  says: html`<p>A disputed window cannot be batched, and a batch of it cannot be approved, until somebody ends the dispute.</p>`,
+  says: html`<p>A disputed window cannot be batched, and a batch of it cannot be approved, until somebody ends the
+    dispute.</p>`,
   line: ({ reason: text }) => `tallystick window dispute ${number} --reason ${quoted(text || "TEXT")}`,
   run: async ({ reason: text }, requestId) => {
     await call("DisputeWindow", { requestId, number, reason: text });
@@ -42,10 +48,13 @@ export const endDispute = (number) => ({
 /** `totals`: of the windows, so that only assets with something in them are offered. */
 export function createBatch(windows, totals) {
   const known = totals.filter(({ gross, carriedIn }) => (gross ?? "0") !== "0" || (carriedIn ?? "0") !== "0");
-  const options = (known.length ? known : totals).map(({ asset }) => [String(asset), assets.value[asset]?.code ?? String(asset)]);
+  const options = (known.length ? known : totals).map(({ asset }) =>
+    [String(asset), assets.value[asset]?.code ?? String(asset)]);
   return {
-    title: windows.length > 1 ? `Make a batch of windows ${windows.join(", ")}` : `Make a batch of window ${windows[0]}`, verb: "Compute it",
-    fields: [{ name: "asset", label: "Asset", options }, { name: "rail", label: "Rail", options: RAILS.map((rail) => [rail, rail]) }],
+    title: windows.length > 1 ? `Make a batch of windows ${windows.join(", ")}` : `Make a batch of window ${windows[0]}`,
+      verb: "Compute it",
+    fields: [{ name: "asset", label: "Asset", options }, { name: "rail", label: "Rail",
+      options: RAILS.map((rail) => [rail, rail]) }],
     says: html`<p>Computes the legs that settle what is owed. Nothing leaves before the batch is approved.</p>`,
     line: ({ asset, rail }) => `tallystick batch create --window ${windows.join(",")} --asset ${asset} --rail ${rail}`,
     run: async ({ asset, rail }, requestId) => {
@@ -59,8 +68,13 @@ export const approve = (batch) => {
   const id = hex(batch.batchId);
   return {
     title: "Approve this batch", verb: "Approve it",
-    says: html`<p>After this money moves: <strong><${Money} units=${batch.total} asset=${batch.asset} /></strong> in ${count(batch.legs)} legs over ${batch.rail}${batch.payInLegs ? html`, of which ${count(batch.payInLegs)} pay-ins collect <strong><${Money} units=${batch.payInTotal} asset=${batch.asset} /></strong> first` : ""}.</p>
-      <p>${batch.fourEyes ? html`Computed by <strong>${batch.createdBy || "somebody unnamed"}</strong>: another person must approve it, and you do.` : "It takes one operator."} From then on it cannot be aborted.</p>
+    says: html`<p>After this money moves: <strong><${Money} units=${batch.total} asset=${batch.asset} />
+      </strong> in ${count(batch.legs)} legs over ${batch.rail}
+      ${batch.payInLegs ? html`, of which ${count(batch.payInLegs)} pay-ins collect <strong>
+      <${Money} units=${batch.payInTotal} asset=${batch.asset} /></strong> first` : ""}.</p>
+      <p>${batch.fourEyes ? html`Computed by <strong>${batch.createdBy || "somebody unnamed"}
+        </strong>: another person must approve it, and you do.` : "It takes one operator."} From then on it cannot be
+        aborted.</p>
       ${(batch.troubles ?? []).map((text) => html`<p class="warn-text" key=${text}>${text}</p>`)}`,
     line: () => `tallystick batch approve ${typed(id)}`,
     run: async (_, requestId) => {
@@ -72,7 +86,8 @@ export const approve = (batch) => {
 
 export const abort = (batch) => ({
   title: "Abort this batch", verb: "Abort it", danger: true, fields: [reason()],
-  says: html`<p>Nothing of it has left. Its ${count(batch.legs)} legs over <${Money} units=${batch.total} asset=${batch.asset} /> will never leave, and its windows can be batched anew.</p>`,
+  says: html`<p>Nothing of it has left. Its ${count(batch.legs)} legs over <${Money} units=${batch.total}
+    asset=${batch.asset} /> will never leave, and its windows can be batched anew.</p>`,
   line: ({ reason: text }) => `tallystick batch abort ${typed(hex(batch.batchId))} --reason ${quoted(text || "TEXT")}`,
   run: async ({ reason: text }, requestId) => {
     await call("AbortBatch", { requestId, batchId: batch.batchId, reason: text });
@@ -80,7 +95,8 @@ export const abort = (batch) => ({
   },
 });
 
-const WORDS = [["confirmed", "confirmed: the money has moved"], ["accepted", "accepted: taken on, not final"], ["rejected", "rejected: it will not be executed"], ["returned", "returned: it was executed and sent back"]];
+const WORDS = [["confirmed", "confirmed: the money has moved"], ["accepted", "accepted: taken on, not final"],
+  ["rejected", "rejected: it will not be executed"], ["returned", "returned: it was executed and sent back"]];
 const wordOf = (text) => `LEG_WORD_${text.toUpperCase()}`;
 const needsReason = (values) => ["rejected", "returned"].includes(values.word);
 const option = (name, text) => (text?.trim() ? ` --${name} ${quoted(text.trim())}` : "");
@@ -90,12 +106,16 @@ export const reportLeg = (found) => {
   const { leg } = found, batch = typed(hex(found.batchId));
   return {
     title: `Report leg ${leg.key.slice(0, 8)}`, verb: "Report it",
-    says: html`<p>Your word about what the rail did with <strong><${Money} units=${leg.amount} asset=${found.asset} /></strong>, which is <${State} name=${leg.state} prefix="LEG_STATE_" /> now.</p>`,
-    fields: [{ name: "word", label: "What became of it", options: WORDS }, { name: "reference", label: "The rail's reference", hint: "The bank's or chain's own; may be empty." },
+    says: html`<p>Your word about what the rail did with <strong><${Money} units=${leg.amount} asset=${found.asset} />
+      </strong>, which is <${State} name=${leg.state} prefix="LEG_STATE_" /> now.</p>`,
+    fields: [{ name: "word", label: "What became of it", options: WORDS },
+      { name: "reference", label: "The rail's reference", hint: "The bank's or chain's own; may be empty." },
       { ...reason("Reason"), when: needsReason }],
-    line: (values) => `tallystick leg report ${batch} --key ${leg.key} --word ${values.word}${option("reference", values.reference)}${needsReason(values) ? ` --reason ${quoted(values.reason || "TEXT")}` : ""}`,
+    line: (values) => `tallystick leg report ${batch} --key ${leg.key} --word ${values.word}${option("reference",
+      values.reference)}${needsReason(values) ? ` --reason ${quoted(values.reason || "TEXT")}` : ""}`,
     run: async (values, requestId) => {
-      const report = { key: leg.key, word: wordOf(values.word), railReference: values.reference.trim(), reason: needsReason(values) ? values.reason : "" };
+      const report = { key: leg.key, word: wordOf(values.word), railReference: values.reference.trim(),
+        reason: needsReason(values) ? values.reason : "" };
       const done = await call("ReportLegs", { requestId, batchId: found.batchId, reports: [report] });
       return Number(done.legsMoved ?? 0) ? `The leg is ${values.word}.` : "That was known: nothing has changed.";
     },
@@ -108,21 +128,30 @@ export const resolveLeg = (found, said) => {
   const before = said && word(said.state, "LEG_STATE_");
   return {
     title: `Resolve leg ${leg.key.slice(0, 8)}`, verb: said ? "Say it" : "Say the first word",
-    says: html`<p>The answer about <strong><${Money} units=${leg.amount} asset=${found.asset} /></strong> was lost. Two people say what became of it, each with evidence; it moves when both say the same.</p>
-      ${said ? html`<p>First word: <strong>${said.operator}</strong> says <${State} name=${said.state} prefix="LEG_STATE_" />${said.railReference ? html`, reference <code>${said.railReference}</code>` : ""}. Evidence: ${said.evidence || "none"}. Another person must look for themselves, and say the same.</p>` : html`<p>Yours is the first word: nothing moves yet.</p>`}`,
-    fields: [{ name: "word", label: "What became of it", options: WORDS, value: before ?? "confirmed" }, { name: "reference", label: "The rail's reference", value: said?.railReference ?? "", hint: "As the rail's own pages show it; both people give the same." },
+    says: html`<p>The answer about <strong><${Money} units=${leg.amount} asset=${found.asset} />
+      </strong> was lost. Two people say what became of it, each with evidence; it moves when both say the same.</p>
+      ${said ? html`<p>First word: <strong>${said.operator}</strong> says <${State} name=${said.state} prefix="LEG_STATE_" />
+        ${said.railReference ? html`, reference <code>${said.railReference}</code>` : ""}.
+        Evidence: ${said.evidence || "none"}. Another person must look for themselves, and say the same.</p>`
+        : html`<p>Yours is the first word: nothing moves yet.</p>`}`,
+    fields: [{ name: "word", label: "What became of it", options: WORDS, value: before ?? "confirmed" },
+      { name: "reference", label: "The rail's reference", value: said?.railReference ?? "",
+      hint: "As the rail's own pages show it; both people give the same." },
       { name: "evidence", label: "Evidence", required: true, hint: "What it rests on, or where that is filed." }],
     line: (values) => `tallystick leg resolve ${typed(hex(found.batchId))} ${leg.key} --word ${values.word}${option("reference", values.reference)} --evidence ${quoted(values.evidence || "TEXT")}`,
     run: async (values, requestId) => {
-      const done = await call("ResolveLeg", { requestId, batchId: found.batchId, key: leg.key, word: wordOf(values.word), railReference: values.reference.trim(), evidence: values.evidence });
-      return done.state === "LEG_STATE_UNKNOWN" ? "Said. The leg moves when another person says the same." : `Both say the same: the leg is ${word(done.state, "LEG_STATE_")}.`;
+      const done = await call("ResolveLeg", { requestId, batchId: found.batchId, key: leg.key, word: wordOf(values.word),
+        railReference: values.reference.trim(), evidence: values.evidence });
+      return done.state === "LEG_STATE_UNKNOWN" ? "Said. The leg moves when another person says the same."
+        : `Both say the same: the leg is ${word(done.state, "LEG_STATE_")}.`;
     },
   };
 };
 
 export const ackTroubles = (numbers) => ({
   title: numbers.length > 1 ? `Take ${numbers.length} troubles away` : `Take trouble ${numbers[0]} away`, verb: "Take away",
-  fields: [{ name: "note", label: "What was done about it", required: true }], says: html`<p>For when it is dealt with: it is shown no more, and stays in the history.</p>`,
+  fields: [{ name: "note", label: "What was done about it", required: true }],
+    says: html`<p>For when it is dealt with: it is shown no more, and stays in the history.</p>`,
   line: ({ note }) => `tallystick trouble ack ${numbers.join(" ")} --note ${quoted(note || "TEXT")}`,
   run: async ({ note }, requestId) => {
     await call("AckTroubles", { requestId, numbers, note });
@@ -132,8 +161,11 @@ export const ackTroubles = (numbers) => ({
 
 export const confirmProposal = (of) => ({
   title: `Confirm what ${of.proposer} proposes`, verb: "Confirm it",
-  says: html`<p><code>${of.kind}</code></p><ul class="changes">${(of.fields ?? []).map((field) => html`<li key=${field.name}><span class="dim">${field.name}</span> ${field.before || "–"} → <strong>${field.after || "–"}</strong>${field.money ? " units" : ""}</li>`)}</ul>
-    <p>Just that happens, or nothing. For an account, ask its owner by a way that you know, not by what came with the change.</p>`,
+  says: html`<p><code>${of.kind}</code></p><ul class="changes">
+    ${(of.fields ?? []).map((field) => html`<li key=${field.name}><span class="dim">${field.name}
+    </span> ${field.before || "–"} → <strong>${field.after || "–"}</strong>${field.money ? " units" : ""}</li>`)}</ul>
+    <p>Just that happens, or nothing. For an account, ask its owner by a way that you know, not by what came with the
+      change.</p>`,
   line: () => `tallystick proposal confirm ${typed(hex(of.proposal))}`,
   run: async (_, requestId) => {
     await call("ConfirmProposal", { requestId, proposal: of.proposal });
@@ -142,7 +174,8 @@ export const confirmProposal = (of) => ({
 });
 
 export const withdrawProposal = (of) => ({
-  title: "Withdraw this proposal", verb: "Withdraw it", danger: true, fields: [reason()], says: html`<p>What ${of.proposer} proposed (<code>${of.kind}</code>) will not happen.</p>`,
+  title: "Withdraw this proposal", verb: "Withdraw it", danger: true, fields: [reason()],
+    says: html`<p>What ${of.proposer} proposed (<code>${of.kind}</code>) will not happen.</p>`,
   line: ({ reason: text }) => `tallystick proposal withdraw ${typed(hex(of.proposal))} --reason ${quoted(text || "TEXT")}`,
   run: async ({ reason: text }, requestId) => {
     await call("WithdrawProposal", { requestId, proposal: of.proposal, reason: text });
@@ -152,18 +185,28 @@ export const withdrawProposal = (of) => ({
 
 export const setLimit = (party, exposure, asset) => ({
   title: `Limit in ${asset.code}`, verb: "Set it",
-  says: html`<p>How much this party may owe, unsettled, beyond what it has deposited. Now: <${Money} units=${exposure?.creditLimit ?? "0"} asset=${asset.number} />.</p>`,
-  fields: [{ name: "limit", label: `Limit, in ${asset.code}`, required: true, value: wholes(exposure?.creditLimit ?? "0", asset.scale), check: (text) => (units(text, asset.scale) === undefined ? `An amount with at most ${asset.scale} digits behind the point, like 1,234.50.` : undefined),
+  says: html`<p>How much this party may owe, unsettled, beyond what it has deposited. Now: <${Money}
+    units=${exposure?.creditLimit ?? "0"} asset=${asset.number} />.</p>`,
+  fields: [{ name: "limit", label: `Limit, in ${asset.code}`, required: true,
+    value: wholes(exposure?.creditLimit ?? "0", asset.scale),
+    check: (text) => (units(text, asset.scale) === undefined
+    ? `An amount with at most ${asset.scale} digits behind the point, like 1,234.50.` : undefined),
     hint: (text) => { const of = units(text, asset.scale); return of === undefined ? "" : `${count(of)} units`; } }],
-  line: ({ limit }) => `tallystick limit set --party ${typed(party)} --asset ${asset.number} ${units(limit, asset.scale) ?? "UNITS"}`,
-  run: async ({ limit }, requestId) => orProposed(await call("SetCreditLimit", { requestId, partyId: base64(party), asset: asset.number, limit: units(limit, asset.scale) }), "The limit is set."),
+  line: ({ limit }) => `tallystick limit set --party ${typed(party)} --asset ${asset.number} ${units(limit,
+    asset.scale) ?? "UNITS"}`,
+  run: async ({ limit }, requestId) => orProposed(await call("SetCreditLimit",
+    { requestId, partyId: base64(party), asset: asset.number, limit: units(limit, asset.scale) }), "The limit is set."),
 });
 
 export const suspend = (party, suspended) => ({
-  title: suspended ? "Resume this party" : "Suspend this party", verb: suspended ? "Resume it" : "Suspend it", danger: !suspended,
-  says: suspended ? html`<p>It can pay and be paid again.</p>` : html`<p>It can neither pay nor be paid; its legs stay ready until it is resumed.</p>`,
+  title: suspended ? "Resume this party" : "Suspend this party", verb: suspended ? "Resume it" : "Suspend it",
+    danger: !suspended,
+  says: suspended ? html`<p>It can pay and be paid again.</p>`
+    : html`<p>It can neither pay nor be paid; its legs stay ready until it is resumed.</p>`,
   line: () => `tallystick party ${suspended ? "resume" : "suspend"} ${typed(party)}`,
-  run: async (_, requestId) => orProposed(await call("UpsertParty", { requestId, party: { partyId: base64(party), suspended: !suspended }, keep: { name: true, accounts: true } }), suspended ? "Resumed." : "Suspended."),
+  run: async (_, requestId) => orProposed(await call("UpsertParty",
+    { requestId, party: { partyId: base64(party), suspended: !suspended }, keep: { name: true, accounts: true } }), suspended
+    ? "Resumed." : "Suspended."),
 });
 
 export const revokeSigner = (signer) => ({
@@ -177,7 +220,9 @@ export const revokeSigner = (signer) => ({
 });
 
 export const revokeIdentity = (name) => ({
-  title: `Revoke ${name}`, verb: "Revoke it", danger: true, says: html`<p><strong>${name}</strong> is out within a second, open streams included, and the name never comes back.</p>`,
+  title: `Revoke ${name}`, verb: "Revoke it", danger: true,
+    says: html`<p><strong>${name}</strong> is out within a second, open streams included, and the name never comes
+    back.</p>`,
   line: () => `tallystick access revoke ${quoted(name)}`,
   run: async (_, requestId) => {
     await call("RevokeIdentity", { requestId, name });

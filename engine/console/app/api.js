@@ -131,7 +131,8 @@ export function useAsked(key, ask, watch = []) {
       const data = await mine.ask();
       if (latest.current.key === mine.key) set({ key: mine.key, data });
     } catch (error) {
-      if (latest.current.key === mine.key) set((now) => ({ key: mine.key, data: now.key === mine.key ? now.data : undefined, error }));
+      if (latest.current.key === mine.key) set((now) => ({ key: mine.key, data: now.key === mine.key ? now.data : undefined,
+        error }));
     }
   };
   const paced = useRef(undefined);

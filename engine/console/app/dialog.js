@@ -19,24 +19,28 @@ route.listen(noQuestion);
 
 function Field({ of, value, set, wrong }) {
   const id = `field-${of.name}`, hint = wrong ?? (typeof of.hint === "function" ? of.hint(value) : of.hint);
-  const common = { id, name: of.name, value, required: of.required, "aria-invalid": !!wrong, "aria-describedby": hint && `${id}-hint`, onInput: (event) => set(event.target.value) };
+  const common = { id, name: of.name, value, required: of.required, "aria-invalid": !!wrong,
+    "aria-describedby": hint && `${id}-hint`, onInput: (event) => set(event.target.value) };
   return html`<div class="field"><label for=${id}>${of.label}</label>
     ${of.options
-      ? html`<select ...${common}>${of.options.map(([name, text]) => html`<option value=${name} key=${name} selected=${name === value}>${text}</option>`)}</select>`
+      ? html`<select ...${common}>${of.options.map(([name, text]) =>
+        html`<option value=${name} key=${name} selected=${name === value}>${text}</option>`)}</select>`
       : html`<input ...${common} type="text" autocomplete="off" spellcheck=${false} />`}
     ${hint && html`<p id=${`${id}-hint`} class=${wrong ? "field-wrong" : "dim"}>${hint}</p>`}</div>`;
 }
 
 function Question({ of }) {
   const box = useRef(null), id = useRef(requestId());
-  const [values, set] = useState(() => Object.fromEntries((of.fields ?? []).map((field) => [field.name, field.value ?? field.options?.[0]?.[0] ?? ""])));
+  const [values, set] = useState(() => Object.fromEntries((of.fields ?? []).map((field) =>
+    [field.name, field.value ?? field.options?.[0]?.[0] ?? ""])));
   const [state, go] = useState({});
   useEffect(() => {
     box.current.showModal();
     box.current.querySelector("input, select, .act")?.focus();
   }, []);
   const fields = (of.fields ?? []).filter((field) => !field.when || field.when(values));
-  const wrongs = Object.fromEntries(fields.map((field) => [field.name, field.required && !values[field.name].trim() ? `${field.label} is needed.` : field.check?.(values[field.name], values)]));
+  const wrongs = Object.fromEntries(fields.map((field) => [field.name, field.required && !values[field.name].trim()
+    ? `${field.label} is needed.` : field.check?.(values[field.name], values)]));
   const act = async (event) => {
     event.preventDefault();
     if (state.busy) return;
@@ -56,13 +60,16 @@ function Question({ of }) {
   const says = typeof of.says === "function" ? of.says(values) : of.says;
   return html`<dialog ref=${box} aria-labelledby="question" onClose=${noQuestion} class=${of.danger ? "danger" : ""}>
     <form onSubmit=${act} novalidate>
-      <header><h2 id="question">${of.title}</h2><button type="button" class="quiet" aria-label="Close" onClick=${noQuestion}><${Icon} name="close" /></button></header>
+      <header><h2 id="question">${of.title}</h2><button type="button" class="quiet" aria-label="Close" onClick=${noQuestion}>
+        <${Icon} name="close" /></button></header>
       <div class="says">${says}</div>
-      ${fields.map((field) => html`<${Field} key=${field.name} of=${field} value=${values[field.name]} wrong=${state.tried ? wrongs[field.name] : undefined} set=${(value) => set({ ...values, [field.name]: value })} />`)}
+      ${fields.map((field) => html`<${Field} key=${field.name} of=${field} value=${values[field.name]}
+        wrong=${state.tried ? wrongs[field.name] : undefined} set=${(value) => set({ ...values, [field.name]: value })} />`)}
       <${Wrong} error=${state.error} />
       ${of.line && html`<${Command} line=${of.line(values)} />`}
       <footer><button type="button" onClick=${noQuestion}>Cancel</button>
-        <button type="submit" class=${`act ${of.danger ? "bad" : "main"}`} disabled=${state.busy}>${state.busy ? "…" : of.verb}</button></footer>
+        <button type="submit" class=${`act ${of.danger ? "bad" : "main"}`} disabled=${state.busy}>
+          ${state.busy ? "…" : of.verb}</button></footer>
     </form></dialog>`;
 }
 
@@ -76,6 +83,7 @@ export function Do({ call: name, label, ask, line, main, danger, hide, why }) {
   const who = useStore(me);
   const no = whyNot(who, name) ?? why;
   if (no) return hide ? null : html`<span class="no" title=${no}><span class="dim">${label}:</span> ${no}</span>`;
-  return html`<span class="do"><button type="button" class=${main ? "main" : danger ? "bad" : ""} onClick=${() => question(ask())}>${label}</button>
+  return html`<span class="do"><button type="button" class=${main ? "main" : danger ? "bad" : ""}
+    onClick=${() => question(ask())}>${label}</button>
     ${line && html`<${AsCommand} line=${line} what=${label} />`}</span>`;
 }

@@ -41,8 +41,10 @@ export function useKeys(who, open) {
       else if (event.key === "/") {
         event.preventDefault();
         open("palette");
-      } else if (event.key === "n" || event.key === "p") document.querySelector(`.pager [data-key="${event.key}"]:not(:disabled)`)?.click();
-      else if (event.key === "c" || event.key === "y") document.activeElement.closest("tr, .id")?.querySelector(".copy")?.click();
+      } else if (event.key === "n"
+        || event.key === "p") document.querySelector(`.pager [data-key="${event.key}"]:not(:disabled)`)?.click();
+      else if (event.key === "c"
+        || event.key === "y") document.activeElement.closest("tr, .id")?.querySelector(".copy")?.click();
       return undefined;
     };
     window.addEventListener("keydown", press);
@@ -51,8 +53,10 @@ export function useKeys(who, open) {
 }
 
 const KEYS = [
-  ["Ctrl K or /", "find a page, an action, an id"], ["g, then a letter", PAGES.map(([, name, letter]) => `${letter} ${name}`).join(" · ")],
-  ["j, k", "next row, row before"], ["Enter", "open the row"], ["n, p", "next page, page before"], ["Esc", "close what stands in front"], ["?", "this help"],
+  ["Ctrl K or /", "find a page, an action, an id"], ["g, then a letter",
+    PAGES.map(([, name, letter]) => `${letter} ${name}`).join(" · ")],
+  ["j, k", "next row, row before"], ["Enter", "open the row"], ["n, p", "next page, page before"],
+    ["Esc", "close what stands in front"], ["?", "this help"],
 ];
 
 export function Help({ close }) {
@@ -60,5 +64,6 @@ export function Help({ close }) {
   useEffect(() => box.current.showModal(), []);
   return html`<dialog ref=${box} aria-labelledby="help" onClose=${close}><header><h2 id="help">Keys</h2>
     <button type="button" class="quiet" aria-label="Close" onClick=${close}><${Icon} name="close" /></button></header>
-    <dl class="keys">${KEYS.map(([key, does]) => html`<div key=${key}><dt><kbd>${key}</kbd></dt><dd>${does}</dd></div>`)}</dl></dialog>`;
+    <dl class="keys">${KEYS.map(([key, does]) => html`<div key=${key}><dt><kbd>${key}</kbd></dt><dd>${does}</dd></div>`)}
+      </dl></dialog>`;
 }

@@ -32,9 +32,11 @@ export function Login({ again }) {
   return html`<dialog ref=${box} class="login" aria-labelledby="login" onCancel=${(event) => event.preventDefault()}>
     <form onSubmit=${enter}>
       <h1 id="login"><${Mark} /> Tallystick</h1>
-      <p>${again ? "Your session has ended. Log in to go on where you were." : "Log in with your operator's token or your API key."}</p>
+      <p>${again ? "Your session has ended. Log in to go on where you were."
+        : "Log in with your operator's token or your API key."}</p>
       <div class="field"><label for="token">Token or API key</label>
-        <input id="token" name="token" type="password" autocomplete="current-password" spellcheck=${false} value=${token} onInput=${(event) => set(event.target.value)} /></div>
+        <input id="token" name="token" type="password" autocomplete="current-password" spellcheck=${false} value=${token}
+          onInput=${(event) => set(event.target.value)} /></div>
       <${Wrong} error=${state.error} />
       <button type="submit" class="main act" disabled=${state.busy || !token.trim()}>Log in</button>
       <p class="dim">No token at hand? <code>tallystick console login</code> prints a link that logs you in once.</p>
@@ -42,6 +44,7 @@ export function Login({ again }) {
 }
 
 export function Mark() {
-  return html`<svg class="mark" viewBox="0 0 32 32" aria-hidden="true"><rect width="32" height="32" rx="7" /><path d="M9 8v16M14 8v16M19 8v16M24 8v16" /><path class="tied" d="M6 20 27 12" /></svg>`;
+  return html`<svg class="mark" viewBox="0 0 32 32" aria-hidden="true"><rect width="32" height="32" rx="7" />
+    <path d="M9 8v16M14 8v16M19 8v16M24 8v16" /><path class="tied" d="M6 20 27 12" /></svg>`;
 }
 

@@ -19,7 +19,8 @@ export const may = (who, name) => !!who && (who.role === "anyone" || (CALLS[name
 export function whyNot(who, name) {
   if (may(who, name)) return undefined;
   const roles = CALLS[name] ?? READERS;
-  return `Your role is ${who?.role}. This takes ${roles.length > 1 ? `${roles.slice(0, -1).join(", ")} or ${roles.at(-1)}` : `the role ${roles[0]}`}.`;
+  return `Your role is ${who?.role}. This takes ${roles.length > 1 ? `${roles.slice(0, -1).join(", ")} or ${roles.at(-1)}`
+    : `the role ${roles[0]}`}.`;
 }
 
 const PAGES = {

@@ -13,8 +13,10 @@ import { Empty, Icon, Notice, Page, Skeleton, assets } from "./ui.js";
 
 const LOADED = {};
 const MODULES = {
-  now: () => import("./pages/now.js"), windows: () => import("./pages/windows.js"), batches: () => import("./pages/batches.js"),
-  legs: () => import("./pages/legs.js"), parties: () => import("./pages/parties.js"), access: () => import("./pages/access.js"),
+  now: () => import("./pages/now.js"), windows: () => import("./pages/windows.js"),
+    batches: () => import("./pages/batches.js"),
+  legs: () => import("./pages/legs.js"), parties: () => import("./pages/parties.js"),
+    access: () => import("./pages/access.js"),
   audit: () => import("./pages/audit.js"),
 };
 
@@ -42,24 +44,32 @@ function Content({ who }) {
     if (!page) location.replace(`#${home(who)}`);
   }, [page, who]);
   if (!page) return null;
-  if (!MODULES[page]) return html`<${Page} title="Not found"><${Empty} title="There is no such page">Press <kbd>Ctrl K</kbd> to find one, or <a href=${`#${home(who)}`}>begin anew</a>.<//><//>`;
-  if (!sees(who, page)) return html`<${Page} title="Not for your role"><${Empty} title=${`This page is not for the role ${who.role}`}>An operator can give you another identity: <code>tallystick access add --help</code>.<//><//>`;
-  return Shown ? html`<${Shown} key=${page} of=${of} query=${query} hash=${hash} who=${who} />` : html`<div class="page"><${Skeleton} rows=${8} /></div>`;
+  if (!MODULES[page]) return html`<${Page} title="Not found">
+    <${Empty} title="There is no such page">Press <kbd>Ctrl K</kbd> to find one, or <a
+    href=${`#${home(who)}`}>begin anew</a>.<//><//>`;
+  if (!sees(who, page)) return html`<${Page} title="Not for your role">
+    <${Empty} title=${`This page is not for the role ${who.role}`}>An operator can give you another
+    identity: <code>tallystick access add --help</code>.<//><//>`;
+  return Shown ? html`<${Shown} key=${page} of=${of} query=${query} hash=${hash} who=${who} />`
+    : html`<div class="page"><${Skeleton} rows=${8} /></div>`;
 }
 
 function Link() {
   const state = useStore(link);
   const words = { live: "live", reconnecting: "reconnecting", off: "off" };
-  return html`<span class=${`link ${state}`} role="status" aria-live="polite"><span class="dot" aria-hidden="true"></span>${words[state]}</span>`;
+  return html`<span class=${`link ${state}`} role="status" aria-live="polite"><span class="dot" aria-hidden="true"></span>
+    ${words[state]}</span>`;
 }
 
 function Settings({ who }) {
   const look = useStore(theme), where = useStore(zone);
   return html`<div class="settings">
     <label><span class="unseen">Look</span><select value=${look} onChange=${(event) => theme.set(event.target.value)}>
-      ${["auto", "light", "dark"].map((name) => html`<option key=${name} value=${name} selected=${name === look}>${name}</option>`)}</select></label>
+      ${["auto", "light", "dark"].map((name) => html`<option key=${name} value=${name} selected=${name === look}>${name}
+        </option>`)}</select></label>
     <label><span class="unseen">Times</span><select value=${where} onChange=${(event) => zone.set(event.target.value)}>
-      ${[["utc", "UTC"], ["local", "local time"]].map(([name, text]) => html`<option key=${name} value=${name} selected=${name === where}>${text}</option>`)}</select></label>
+      ${[["utc", "UTC"], ["local", "local time"]].map(([name, text]) =>
+        html`<option key=${name} value=${name} selected=${name === where}>${text}</option>`)}</select></label>
     <p class="who"><strong>${who.name || "anyone"}</strong> <span class="dim">${who.role}</span></p>
     <button type="button" onClick=${logout}>Log out</button></div>`;
 }
@@ -68,7 +78,8 @@ function Settings({ who }) {
 function useAssets(who) {
   useEffect(() => {
     if (!who) return;
-    call("ListAssets").then(({ assets: all = [] }) => assets.set(Object.fromEntries(all.map(({ asset, model }) => [asset.number, { ...asset, scale: asset.scale ?? 0, model }]))), () => undefined);
+    call("ListAssets").then(({ assets: all = [] }) => assets.set(Object.fromEntries(all.map(({ asset, model }) =>
+      [asset.number, { ...asset, scale: asset.scale ?? 0, model }]))), () => undefined);
   }, [who]);
 }
 
@@ -93,20 +104,28 @@ export function Shell() {
   useEffect(() => setMenu(false), [page]);
   const shown = who ?? last;
   if (who === undefined && !shown) return html`<div class="boot"><${Mark} /><${Link} /></div>`;
-  return html`<a class="skip" href="#title" onClick=${(event) => { event.preventDefault(); document.getElementById("title")?.focus(); }}>Skip to the content</a>
+  return html`<a class="skip" href="#title"
+    onClick=${(event) => { event.preventDefault(); document.getElementById("title")?.focus(); }}>Skip to the content</a>
     ${shown && html`<div class="shell">
       <aside class=${menu ? "open" : ""}>
         <div class="brand"><${Mark} /><span>Tallystick</span><${Link} />
-          <button type="button" class="quiet menu" aria-expanded=${menu} aria-controls="menu" onClick=${() => setMenu(!menu)} aria-label="Menu"><${Icon} name="menu" /></button></div>
+          <button type="button" class="quiet menu" aria-expanded=${menu} aria-controls="menu" onClick=${() => setMenu(!menu)}
+            aria-label="Menu"><${Icon} name="menu" /></button></div>
         <div id="menu" class="menu-body">
-          <button type="button" class="find" onClick=${() => open("palette")}><${Icon} name="search" /><span>Find</span><kbd>Ctrl K</kbd></button>
-          <nav aria-label="Pages"><ul>${PAGES.filter(([name]) => sees(shown, name)).map(([name, text]) => html`<li key=${name}><a href=${`#/${name}`} aria-current=${page === name ? "page" : undefined}><${Icon} name=${name} />${text}</a></li>`)}</ul></nav>
+          <button type="button" class="find" onClick=${() => open("palette")}><${Icon} name="search" /><span>Find</span>
+            <kbd>Ctrl K</kbd></button>
+          <nav aria-label="Pages"><ul>${PAGES.filter(([name]) => sees(shown, name)).map(([name, text]) =>
+            html`<li key=${name}><a href=${`#/${name}`} aria-current=${page === name ? "page" : undefined}>
+            <${Icon} name=${name} />${text}</a></li>`)}</ul></nav>
           <${Settings} who=${shown} />
-          <p class="network dim">network <code title=${shown.network}>${short(shown.network ?? "")}</code><br />version ${shown.version ?? "–"} · <button type="button" class="text" onClick=${() => open("help")}>keys</button></p>
+          <p class="network dim">network <code title=${shown.network}>${short(shown.network ?? "")}</code>
+            <br />version ${shown.version ?? "–"} · <button type="button" class="text"
+            onClick=${() => open("help")}>keys</button></p>
         </div>
       </aside>
       <main id="main"><${Content} who=${shown} /></main></div>`}
     <${Notice} /><${Questions} />
-    ${front === "palette" && html`<${Palette} who=${shown} close=${close} />`}${front === "help" && html`<${Help} close=${close} />`}
+    ${front === "palette" && html`<${Palette} who=${shown} close=${close} />`}
+      ${front === "help" && html`<${Help} close=${close} />`}
     ${who === null && html`<${Login} again=${!!last} />`}`;
 }

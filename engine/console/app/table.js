@@ -40,14 +40,18 @@ export function Table({ caption, columns, rows, keyOf, start = 0, total, tall })
   const body = useRef(null);
   const [first, last] = useSight(body, rows.length);
   const shown = rows.slice(first, last);
-  const space = (count) => count > 0 && html`<tr class="space" aria-hidden="true" key=${`space-${count}-${first}`}><td colspan=${columns.length} style=${{ height: `${count * HEIGHT}px` }}></td></tr>`;
+  const space = (count) => count > 0 && html`<tr class="space" aria-hidden="true" key=${`space-${count}-${first}`}>
+    <td colspan=${columns.length} style=${{ height: `${count * HEIGHT}px` }}></td></tr>`;
   const clip = (column) => [column.kind, column.low && "low"].filter(Boolean).join(" ");
   return html`<div class=${`table ${tall ? "tall" : ""}`} tabindex="0" role="region" aria-label=${caption}>
     <table aria-rowcount=${total ?? (rows.length > FEW ? start + rows.length + 1 : undefined)}>
       <caption class="unseen">${caption}</caption>
-      <thead><tr>${columns.map((column) => html`<th scope="col" class=${clip(column)} key=${column.name}>${column.name}</th>`)}</tr></thead>
-      <tbody ref=${body}>${space(first)}${shown.map((row, place) => html`<tr key=${keyOf(row)} data-row aria-rowindex=${rows.length > FEW ? start + first + place + 2 : undefined}>
-        ${columns.map((column) => html`<td class=${clip(column)} key=${column.name}>${column.of(row)}</td>`)}</tr>`)}${space(rows.length - last)}</tbody>
+      <thead><tr>${columns.map((column) => html`<th scope="col" class=${clip(column)} key=${column.name}>${column.name}
+        </th>`)}</tr></thead>
+      <tbody ref=${body}>${space(first)}${shown.map((row, place) =>
+        html`<tr key=${keyOf(row)} data-row aria-rowindex=${rows.length > FEW ? start + first + place + 2 : undefined}>
+        ${columns.map((column) => html`<td class=${clip(column)} key=${column.name}>${column.of(row)}</td>`)}</tr>`)}
+          ${space(rows.length - last)}</tbody>
     </table></div>`;
 }
 
@@ -55,7 +59,8 @@ export function Table({ caption, columns, rows, keyOf, start = 0, total, tall })
 export function Pager({ place, size, shown, next, onNext, onBack, what }) {
   const from = place * size + 1;
   return html`<nav class="pager" aria-label=${`Pages of ${what}`}>
-    <span class="num" role="status">${shown ? `${from}–${from + shown - 1}` : "0"}${!next && !place ? "" : next ? " of more" : ` of ${from + shown - 1}`}</span>
+    <span class="num" role="status">${shown ? `${from}–${from + shown - 1}` : "0"}
+      ${!next && !place ? "" : next ? " of more" : ` of ${from + shown - 1}`}</span>
     <button type="button" disabled=${!place} onClick=${onBack} data-key="p">Back</button>
     <button type="button" disabled=${!next} onClick=${onNext} data-key="n">Next</button></nav>`;
 }

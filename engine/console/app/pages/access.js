@@ -15,41 +15,72 @@ const SOON = 14 * 86_400; // seconds
 function Expiry({ at }) {
   if (!at || at === "0") return html`<span class="dim">no end</span>`;
   const left = Number(at) - Date.now() / 1000;
-  return html`<span class=${left < 0 ? "bad-text" : left < SOON ? "warn-text" : ""}>${left < 0 ? "expired" : `in ${age(left * 1000)}`}</span> <span class="dim"><${Time} us=${String(Number(at) * 1e6)} /></span>`;
+  return html`<span class=${left < 0 ? "bad-text" : left < SOON ? "warn-text" : ""}>
+    ${left < 0 ? "expired" : `in ${age(left * 1000)}`}</span> <span class="dim"><${Time} us=${String(Number(at) * 1e6)} />
+    </span>`;
 }
 
-const state = (of) => (of.revokedLsn && of.revokedLsn !== "0" ? "revoked" : of.expiresAt && of.expiresAt !== "0" && Number(of.expiresAt) * 1000 < Date.now() ? "expired" : "in force");
+const state = (of) => (of.revokedLsn && of.revokedLsn !== "0" ? "revoked"
+  : of.expiresAt && of.expiresAt !== "0" && Number(of.expiresAt) * 1000 < Date.now() ? "expired" : "in force");
 
 function Identities({ who }) {
   const { data, error, again } = useAsked("identities", async () => {
     const all = await items("ListIdentities");
-    return { all: all.reverse(), used: may(who, "ListAuditLog") ? await lastUse(all.filter((of) => state(of) === "in force").map(({ name }) => name)) : {} };
+    return { all: all.reverse(), used: may(who, "ListAuditLog")
+      ? await lastUse(all.filter((of) => state(of) === "in force").map(({ name }) => name)) : {} };
   }, ["access"]);
   const columns = [
-    { name: "Name", of: ({ name }) => html`<strong>${name}</strong>` }, { name: "Role", of: ({ role }) => word(role, "ROLE_") },
-    { name: "State", of: (of) => html`<span class=${`state ${state(of) === "in force" ? "good" : state(of) === "expired" ? "warn" : "idle"}`}>${state(of)}</span>` },
-    { name: "Known by", low: true, of: ({ kind, certificate }) => (kind === "key" ? "API key" : kind === "signed" ? "own key" : html`certificate ${certificate}`) },
+    { name: "Name", of: ({ name }) => html`<strong>${name}</strong>` },
+      { name: "Role", of: ({ role }) => word(role, "ROLE_") },
+    { name: "State", of: (of) => html`<span class=${`state ${state(of) === "in force" ? "good" : state(of) === "expired"
+      ? "warn" : "idle"}`}>${state(of)}</span>` },
+    { name: "Known by", low: true, of: ({ kind, certificate }) =>
+      (kind === "key" ? "API key" : kind === "signed" ? "own key" : html`certificate ${certificate}`) },
     { name: "Expires", low: true, of: ({ expiresAt }) => html`<${Expiry} at=${expiresAt} />` },
-    data && Object.keys(data.used).length > 0 && { name: "Last use", low: true, of: ({ name }) => (data.used[name] ? html`<${Time} us=${data.used[name]} />` : html`<span class="dim">not lately</span>`) },
-    { name: "For", low: true, of: ({ partyIds = [] }) => (partyIds.length ? html`<a class="id" href=${`#/parties/${hex(partyIds[0])}`}>${short(hex(partyIds[0]))}</a>${partyIds.length > 1 ? ` and ${partyIds.length - 1}` : ""}` : html`<span class="dim">all</span>`) },
+    data && Object.keys(data.used).length > 0 && { name: "Last use", low: true,
+      of: ({ name }) => (data.used[name] ? html`<${Time} us=${data.used[name]} />`
+      : html`<span class="dim">not lately</span>`) },
+    { name: "For", low: true, of: ({ partyIds = [] }) => (partyIds.length
+      ? html`<a class="id" href=${`#/parties/${hex(partyIds[0])}`}>${short(hex(partyIds[0]))}</a>
+      ${partyIds.length > 1 ? ` and ${partyIds.length - 1}` : ""}` : html`<span class="dim">all</span>`) },
     { name: "Made by", low: true, of: ({ madeBy }) => madeBy || html`<span class="dim">itself</span>` },
-    { name: "Change", of: (of) => state(of) !== "revoked" && html`<${Do} call="RevokeIdentity" hide danger label="Revoke" ask=${() => revokeIdentity(of.name)} line=${`tallystick access revoke ${of.name}`} />` },
+    { name: "Change", of: (of) => state(of) !== "revoked" && html`<${Do} call="RevokeIdentity" hide danger label="Revoke"
+      ask=${() => revokeIdentity(of.name)} line=${`tallystick access revoke ${of.name}`} />` },
   ].filter(Boolean);
-  return html`<${Card} title="Identities" action=${html`<${AsCommand} line="tallystick access list" what="Identities" />`}><${Wrong} error=${error} again=${again} />
-    ${!data ? !error && html`<${Skeleton} rows=${5} />` : data.all.length ? html`<${Table} caption="Identities" columns=${columns} rows=${data.all} keyOf=${({ name }) => name} />` : html`<${Empty} title="No identity yet">Operators of the configuration are not listed here. Give somebody an identity: <code>tallystick access add --name NAME --role auditor --expires 90d</code>.<//>`}
-    ${may(who, "AddIdentity") && html`<p class="dim pad below">A key is made on your own machine, and only its digest is sent: <code>tallystick access add --name NAME --role ROLE --expires 90d --out FILE</code>, and another one for a name: <code>tallystick access rotate NAME --out FILE</code></p>`}<//>`;
+  return html`<${Card} title="Identities" action=${html`<${AsCommand} line="tallystick access list" what="Identities" />`}>
+    <${Wrong} error=${error} again=${again} />
+    ${!data ? !error && html`<${Skeleton} rows=${5} />` : data.all.length
+      ? html`<${Table} caption="Identities" columns=${columns} rows=${data.all} keyOf=${({ name }) => name} />`
+      : html`<${Empty} title="No identity yet">Operators of the configuration are not listed here. Give somebody an
+      identity: <code>tallystick access add --name NAME --role auditor --expires 90d</code>.<//>`}
+    ${may(who, "AddIdentity") && html`<p class="dim pad below">A key is made on your own machine, and only its digest is
+      sent: <code>tallystick access add --name NAME --role ROLE --expires 90d --out FILE</code>, and another one for a
+      name: <code>tallystick access rotate NAME --out FILE</code></p>`}<//>`;
 }
 
 function Proposals({ who }) {
   const { data, error, again } = useAsked("proposals", () => items("ListProposals"), ["access", "parties"]);
-  return html`<${Card} title="Waits for a second person" action=${html`<${AsCommand} line="tallystick proposal list" what="Proposals" />`}><${Wrong} error=${error} again=${again} />
-    ${!data ? !error && html`<${Skeleton} rows=${2} />` : data.length ? html`<ul class="todo">${data.map((of) => html`<li key=${of.proposal}>
-      <div class="todo-of"><code>${of.kind}</code> <${Id} id=${hex(of.proposal)} kind="proposal" /> <span class="dim">by ${of.proposer}, <${Time} us=${of.proposedAtUs} since />; until <${Time} us=${of.expiresAtUs} /></span></div>
-      <ul class="changes">${(of.fields ?? []).map((field) => html`<li key=${field.name}><span class="dim">${field.name}</span> ${field.money ? html`<${Money} units=${field.before || "0"} asset=${of.asset} /> → <strong><${Money} units=${field.after || "0"} asset=${of.asset} /></strong>` : html`${field.before || "–"} → <strong>${field.after || "–"}</strong>`}</li>`)}</ul>
-      ${of.partyId && html`<p>Of party <${Id} id=${hex(of.partyId)} kind="party" href=${`#/parties/${hex(of.partyId)}`} /></p>`}${of.why && html`<p class="warn-text">Nobody can confirm it any more: ${of.why}.</p>`}
-      <div class="actions">${!of.why && html`<${Do} call="ConfirmProposal" main label="Confirm" why=${of.proposer === who.name ? "You proposed it: another person confirms it." : undefined} ask=${() => confirmProposal(of)} line=${`tallystick proposal confirm ${typed(hex(of.proposal))}`} />`}
-        <${Do} call="WithdrawProposal" hide danger label="Withdraw" ask=${() => withdrawProposal(of)} line=${`tallystick proposal withdraw ${typed(hex(of.proposal))} --reason TEXT`} /></div></li>`)}</ul>`
-      : html`<${Empty} title="Nothing waits">Where four eyes are on, what moves money or lets somebody in comes here until another person confirms it.<//>`}<//>`;
+  return html`<${Card} title="Waits for a second person" action=${html`<${AsCommand} line="tallystick proposal list"
+    what="Proposals" />`}><${Wrong} error=${error} again=${again} />
+    ${!data ? !error && html`<${Skeleton} rows=${2} />` : data.length
+      ? html`<ul class="todo">${data.map((of) => html`<li key=${of.proposal}>
+      <div class="todo-of"><code>${of.kind}</code> <${Id} id=${hex(of.proposal)} kind="proposal" /> <span
+        class="dim">by ${of.proposer}, <${Time} us=${of.proposedAtUs} since />; until <${Time} us=${of.expiresAtUs} /></span>
+        </div>
+      <ul class="changes">${(of.fields ?? []).map((field) =>
+        html`<li key=${field.name}><span class="dim">${field.name}
+        </span> ${field.money ? html`<${Money} units=${field.before || "0"} asset=${of.asset} /> → <strong>
+        <${Money} units=${field.after || "0"} asset=${of.asset} /></strong>`
+        : html`${field.before || "–"} → <strong>${field.after || "–"}</strong>`}</li>`)}</ul>
+      ${of.partyId && html`<p>Of party <${Id} id=${hex(of.partyId)} kind="party" href=${`#/parties/${hex(of.partyId)}`} />
+        </p>`}${of.why && html`<p class="warn-text">Nobody can confirm it any more: ${of.why}.</p>`}
+      <div class="actions">${!of.why && html`<${Do} call="ConfirmProposal" main label="Confirm"
+        why=${of.proposer === who.name ? "You proposed it: another person confirms it." : undefined}
+        ask=${() => confirmProposal(of)} line=${`tallystick proposal confirm ${typed(hex(of.proposal))}`} />`}
+        <${Do} call="WithdrawProposal" hide danger label="Withdraw" ask=${() => withdrawProposal(of)}
+          line=${`tallystick proposal withdraw ${typed(hex(of.proposal))} --reason TEXT`} /></div></li>`)}</ul>`
+      : html`<${Empty} title="Nothing waits">Where four eyes are on, what moves money or lets somebody in comes here until
+        another person confirms it.<//>`}<//>`;
 }
 
 export default function Access() {

@@ -14,20 +14,27 @@ const STATES = ["READY", "SENT", "ACCEPTED", "UNKNOWN", "CONFIRMED", "REJECTED",
 
 /** From what was owed to what has arrived. */
 function Steps({ report }) {
-  const { batch, payIns = [], payOuts = [] } = report, of = (side, state) => sum(side.filter((one) => one.state === `LEG_STATE_${state}`).map((one) => one.sum));
+  const { batch, payIns = [], payOuts = [] } = report, of = (side, state) =>
+    sum(side.filter((one) => one.state === `LEG_STATE_${state}`).map((one) => one.sum));
   const collects = batch.payInLegs && batch.payInLegs !== "0";
   const steps = [
     ["To pay out", batch.total, "all legs to parties", batch.total],
-    collects && ["Collected", of(payIns, "CONFIRMED"), html`of <${Money} units=${batch.payInTotal} asset=${batch.asset} /> pay-ins`, batch.payInTotal],
+    collects && ["Collected", of(payIns, "CONFIRMED"), html`of <${Money} units=${batch.payInTotal}
+      asset=${batch.asset} /> pay-ins`, batch.payInTotal],
     ["Paid out", of(collects ? payOuts : [...payOuts, ...payIns], "CONFIRMED"), "confirmed by the rail", batch.total],
     ["Under way", report.inFlight, "sent, accepted or unknown", batch.total],
     ["Owed again", batch.owedAgain, "rejected or returned", batch.total],
     ["Carried", batch.carried, "left for the next window", batch.total],
-    batch.advanced && batch.advanced !== "0" && ["Advanced", batch.advanced, "by the clearing account, until rests add up", batch.total],
-    report.heldBack && report.heldBack !== "0" && ["Held back", report.heldBack, `${count(report.heldBackLegs)} legs that never left`, batch.total],
+    batch.advanced && batch.advanced !== "0" && ["Advanced", batch.advanced, "by the clearing account, until rests add up",
+      batch.total],
+    report.heldBack && report.heldBack !== "0" && ["Held back", report.heldBack,
+      `${count(report.heldBackLegs)} legs that never left`, batch.total],
   ].filter(Boolean);
-  return html`<ol class="steps">${steps.map(([name, value, what, whole]) => html`<li key=${name}><h3>${name}</h3><${Money} units=${value ?? "0"} asset=${batch.asset} />
-    <${Bar} value=${share(value ?? "0", whole)} label=${`${name}: share`} tone=${["Owed again", "Held back"].includes(name) ? "warn" : name === "Under way" ? "info" : "good"} /><span class="dim">${what}</span></li>`)}</ol>`;
+  return html`<ol class="steps">${steps.map(([name, value, what, whole]) =>
+    html`<li key=${name}><h3>${name}</h3><${Money} units=${value ?? "0"} asset=${batch.asset} />
+    <${Bar} value=${share(value ?? "0", whole)} label=${`${name}: share`}
+      tone=${["Owed again", "Held back"].includes(name) ? "warn" : name === "Under way" ? "info" : "good"} />
+      <span class="dim">${what}</span></li>`)}</ol>`;
 }
 
 /** Legs by state, pay-ins and pay-outs apart; of unknown ones how old they are. */
@@ -37,12 +44,20 @@ function ByState({ report, chosen, choose }) {
     const state = `LEG_STATE_${name}`, [pi, po] = [payIns, payOuts].map((side) => side.find((of) => of.state === state));
     return pi || po ? [{ state, pi, po }] : [];
   });
-  const ages = unknown.oldestUs ? html`${count(unknown.underAnHour)} under an hour, ${count(unknown.underADay)} under a day, ${count(unknown.older)} older; the oldest for <${Since} us=${unknown.oldestUs} />` : "";
+  const ages = unknown.oldestUs ? html`${count(unknown.underAnHour)} under an hour, ${count(unknown.underADay)} under a
+    day, ${count(unknown.older)} older; the oldest for <${Since} us=${unknown.oldestUs} />` : "";
   const columns = [
-    { name: "State", of: ({ state }) => html`<button type="button" class="row text" aria-pressed=${chosen === state} onClick=${() => choose(chosen === state ? undefined : state)}><${State} name=${state} prefix="LEG_STATE_" /></button>` },
-    { name: "Pay-ins", kind: "num", of: ({ pi }) => count(pi?.legs) }, { name: "Sum in", kind: "money", of: ({ pi }) => html`<${Money} units=${pi?.sum ?? "0"} asset=${batch.asset} />` },
-    { name: "Pay-outs", kind: "num", of: ({ po }) => count(po?.legs) }, { name: "Sum out", kind: "money", of: ({ po }) => html`<${Money} units=${po?.sum ?? "0"} asset=${batch.asset} />` },
-    { name: "Age", low: true, of: ({ state }) => (state === "LEG_STATE_UNKNOWN" ? ages : ["LEG_STATE_READY", "LEG_STATE_SENT", "LEG_STATE_ACCEPTED"].includes(state) ? html`<${Since} us=${batch.approvedAtUs ?? batch.computedAtUs} /> <span class="dim">since the batch was ${batch.approvedAtUs ? "approved" : "computed"}</span>` : "") },
+    { name: "State", of: ({ state }) => html`<button type="button" class="row text" aria-pressed=${chosen === state}
+      onClick=${() => choose(chosen === state ? undefined : state)}><${State} name=${state} prefix="LEG_STATE_" />
+      </button>` },
+    { name: "Pay-ins", kind: "num", of: ({ pi }) => count(pi?.legs) },
+      { name: "Sum in", kind: "money", of: ({ pi }) => html`<${Money} units=${pi?.sum ?? "0"} asset=${batch.asset} />` },
+    { name: "Pay-outs", kind: "num", of: ({ po }) => count(po?.legs) },
+      { name: "Sum out", kind: "money", of: ({ po }) => html`<${Money} units=${po?.sum ?? "0"} asset=${batch.asset} />` },
+    { name: "Age", low: true, of: ({ state }) => (state === "LEG_STATE_UNKNOWN" ? ages
+      : ["LEG_STATE_READY", "LEG_STATE_SENT", "LEG_STATE_ACCEPTED"].includes(state)
+      ? html`<${Since} us=${batch.approvedAtUs ?? batch.computedAtUs} /> <span
+      class="dim">since the batch was ${batch.approvedAtUs ? "approved" : "computed"}</span>` : "") },
   ];
   return html`<${Table} caption="Legs by state" columns=${columns} rows=${rows} keyOf=${({ state }) => state} />`;
 }
@@ -56,46 +71,66 @@ function Files({ submissions, asset }) {
     { name: "Control sum", kind: "money", of: ({ sum: of }) => html`<${Money} units=${of} asset=${asset} />` },
     { name: "Bytes", kind: "num", low: true, of: ({ attempt }) => bytes(attempt.bytes) },
     { name: "BLAKE3", of: ({ attempt }) => html`<${Id} id=${hex(attempt.digest)} kind="digest" />` },
-    { name: "By state", low: true, of: ({ byState = [] }) => html`<span class="dim">${byState.map(({ state, legs }) => `${count(legs)} ${word(state, "LEG_STATE_")}`).join(" · ")}</span>` },
+    { name: "By state", low: true, of: ({ byState = [] }) =>
+      html`<span class="dim">${byState.map(({ state, legs }) => `${count(legs)} ${word(state, "LEG_STATE_")}`).join(" · ")}
+      </span>` },
   ];
-  return rows.length ? html`<${Table} caption="Files and digests" columns=${columns} rows=${rows} keyOf=${({ attempt, number, place }) => `${attempt.name} ${number} ${place}`} />` : html`<${Empty} title="Nothing has left">Files appear here with their digests when the batch is approved, each before it leaves.<//>`;
+  return rows.length ? html`<${Table} caption="Files and digests" columns=${columns} rows=${rows}
+    keyOf=${({ attempt, number, place }) => `${attempt.name} ${number} ${place}`} />`
+    : html`<${Empty} title="Nothing has left">Files appear here with their digests when the batch is approved, each before it
+    leaves.<//>`;
 }
 
 /** Why this person may not approve, where it is not for their role. */
 function whyNotApprove(batch, who) {
-  return batch.fourEyes && batch.createdBy === who.name ? `You computed this batch: another person must approve it.` : undefined;
+  return batch.fourEyes && batch.createdBy === who.name ? `You computed this batch: another person must approve it.`
+    : undefined;
 }
 
 export function OneBatch({ id }) {
   const who = useStore(me);
   const { data: report, error, again } = useAsked(`batch ${id}`, async () => {
-    const [said, batch] = await Promise.all([call("GetReconciliation", { batchId: base64(id) }), call("GetBatch", { batchId: base64(id) })]);
+    const [said, batch] = await Promise.all([call("GetReconciliation", { batchId: base64(id) }),
+      call("GetBatch", { batchId: base64(id) })]);
     // What an earlier batch paid already is said by the batch alone.
     return { ...said, batch: { ...said.batch, troubles: batch.troubles } };
   }, ["batches", "legs"]);
   const [state, choose] = useState(undefined);
   const batch = report?.batch, name = word(batch?.state, "BATCH_STATE_");
   const actions = batch && html`
-    ${name === "computed" && html`<${Do} call="ApproveBatch" main label="Approve" why=${who && whyNotApprove(batch, who)} ask=${() => approve(batch)} line=${`tallystick batch approve ${typed(id)}`} />`}
-    ${["computed", "approved"].includes(name) && html`<${Do} call="AbortBatch" danger hide label="Abort" ask=${() => abort(batch)} line=${`tallystick batch abort ${typed(id)} --reason TEXT`} />`}
+    ${name === "computed" && html`<${Do} call="ApproveBatch" main label="Approve" why=${who && whyNotApprove(batch, who)}
+      ask=${() => approve(batch)} line=${`tallystick batch approve ${typed(id)}`} />`}
+    ${["computed", "approved"].includes(name) && html`<${Do} call="AbortBatch" danger hide label="Abort"
+      ask=${() => abort(batch)} line=${`tallystick batch abort ${typed(id)} --reason TEXT`} />`}
     <${AsCommand} line=${`tallystick batch report ${typed(id)}`} what="This report" />`;
   return html`<${Page} title=${`Batch ${short(id)}`} trail=${[["Batches", "#/batches"]]} actions=${actions}>
     <${Wrong} error=${error} again=${again} />
     ${!report && !error && html`<div class="card"><${Skeleton} rows=${12} /></div>`}
     ${report && html`
-      <${Card} title="What to do now"><ul class="todo">${(report.todo ?? []).map((text) => html`<li key=${text}><p><${Said} text=${text} /></p></li>`)}${(report.troubles ?? []).map((text) => html`<li key=${text} class="bad-text"><p>${text}</p></li>`)}</ul><//>
+      <${Card} title="What to do now"><ul class="todo">${(report.todo ?? []).map((text) =>
+        html`<li key=${text}><p><${Said} text=${text} /></p></li>`)}
+        ${(report.troubles ?? []).map((text) => html`<li key=${text} class="bad-text"><p>${text}</p></li>`)}</ul><//>
       <${Card} title="What it is"><${Facts} of=${[
-        ["State", html`<${State} name=${batch.state} prefix="BATCH_STATE_" />`], ["Id", html`<${Id} id=${id} kind="batch" />`],
-        ["Windows", (batch.windows ?? []).map((number, place) => html`${place ? ", " : ""}<a href=${`#/windows/${number}`} key=${number}>${number}</a>`)], ["Rail", batch.rail],
+        ["State", html`<${State} name=${batch.state} prefix="BATCH_STATE_" />`],
+          ["Id", html`<${Id} id=${id} kind="batch" />`],
+        ["Windows", (batch.windows ?? []).map((number, place) =>
+          html`${place ? ", " : ""}<a href=${`#/windows/${number}`} key=${number}>${number}</a>`)], ["Rail", batch.rail],
         ["Computed", html`<${Times} us=${batch.computedAtUs} />`], ["Computed by", batch.createdBy || "anyone"],
-        ["Approved", batch.approvedAtUs ? html`<${Times} us=${batch.approvedAtUs} />` : "not yet"], ["Approved by", batch.approvedBy || (batch.fourEyes ? `another person than ${batch.createdBy || "who computed it"}` : "–")],
-        batch.approvedKey && ["Signed with", html`<${Id} id=${hex(batch.approvedKey)} kind="key" />`], batch.endedAtUs && ["Ended", html`<${Times} us=${batch.endedAtUs} />`],
-        batch.abortReason && ["Aborted by", `${batch.abortedBy}: ${batch.abortReason}`], report.outbox && ["Outbox", html`<code>${report.outbox}</code>`],
-        batch.approvedAtUs && batch.endedAtUs && ["Took, from approval", age((Number(batch.endedAtUs) - Number(batch.approvedAtUs)) / 1000)],
+        ["Approved", batch.approvedAtUs ? html`<${Times} us=${batch.approvedAtUs} />` : "not yet"],
+          ["Approved by", batch.approvedBy || (batch.fourEyes ? `another person than ${batch.createdBy || "who computed it"}`
+          : "–")],
+        batch.approvedKey && ["Signed with", html`<${Id} id=${hex(batch.approvedKey)} kind="key" />`],
+          batch.endedAtUs && ["Ended", html`<${Times} us=${batch.endedAtUs} />`],
+        batch.abortReason && ["Aborted by", `${batch.abortedBy}: ${batch.abortReason}`],
+          report.outbox && ["Outbox", html`<code>${report.outbox}</code>`],
+        batch.approvedAtUs && batch.endedAtUs && ["Took, from approval",
+          age((Number(batch.endedAtUs) - Number(batch.approvedAtUs)) / 1000)],
       ]} /><//>
       <${Card} title="Sums at each step"><${Steps} report=${report} /><//>
       <${Card} title="Legs by state"><${ByState} report=${report} chosen=${state} choose=${choose} /><//>
       <${Card} title="Files and digests"><${Files} submissions=${report.submissions ?? []} asset=${batch.asset} /><//>
-      <${Legs} title=${state ? `Legs that are ${word(state, "LEG_STATE_")}` : "Legs"} asked=${{ batchId: base64(id), ...(state ? { states: [state] } : {}) }} proposals=${report.proposals ?? []} line=${`tallystick leg list ${typed(id)}`} inBatch />`}
+      <${Legs} title=${state ? `Legs that are ${word(state, "LEG_STATE_")}` : "Legs"}
+        asked=${{ batchId: base64(id), ...(state ? { states: [state] } : {}) }} proposals=${report.proposals ?? []}
+        line=${`tallystick leg list ${typed(id)}`} inBatch />`}
   <//>`;
 }

@@ -27,25 +27,32 @@ async function lines(asked, limit) {
 export async function lastUse(names) {
   const some = names.slice(0, NAMES);
   const answers = await Promise.all(some.map((name) => call("ListAuditLog", { name, limit: 1 })));
-  return Object.fromEntries(some.map((name, place) => [name, answers[place].lines?.[0]]).filter(([, line]) => line).map(([name, line]) => [name, at(line)]));
+  return Object.fromEntries(some.map((name, place) => [name, answers[place].lines?.[0]]).filter(([, line]) =>
+    line).map(([name, line]) => [name, at(line)]));
 }
 
 const about = (of) => Object.entries(of ?? {}).map(([name, value]) => `${name} ${value}`).join(", ");
 const COLUMNS = [
   { name: "When", of: (line) => html`<${Time} us=${at(line)} />` },
-  { name: "Who", of: ({ name, role }) => html`${name || html`<span class="dim">nobody known</span>`} <span class="dim">${role}</span>` },
+  { name: "Who", of: ({ name, role }) => html`${name || html`<span class="dim">nobody known</span>`} <span class="dim">
+    ${role}</span>` },
   { name: "Call", of: ({ call: of }) => html`<code>${of}</code>` },
   { name: "Result", of: ({ result }) => html`<span class=${`state ${result === "OK" ? "good" : "bad"}`}>${result}</span>` },
-  { name: "About", low: true, of: ({ about: of }) => html`<span class="cut wide-cut" title=${about(of)}>${about(of) || "–"}</span>` },
+  { name: "About", low: true, of: ({ about: of }) => html`<span class="cut wide-cut" title=${about(of)}>${about(of) || "–"}
+    </span>` },
   { name: "From", low: true, of: ({ from }) => html`<span class="num">${from}</span>` },
-  { name: "Request", low: true, of: ({ requestId }) => (requestId ? html`<span class="cut id" title=${requestId}>${requestId}</span>` : html`<span class="dim">–</span>`) },
+  { name: "Request", low: true, of: ({ requestId }) => (requestId
+    ? html`<span class="cut id" title=${requestId}>${requestId}</span>` : html`<span class="dim">–</span>`) },
   { name: "Took", kind: "num", low: true, of: ({ tookUs }) => micros(Number(tookUs ?? 0)) },
 ];
 const keyOf = (line) => `${line.at} ${line.call} ${line.from} ${line.requestId} ${line.tookUs}`;
 
 function Shown({ title, rows, line, again, error, data, empty, children, start }) {
-  return html`<${Card} title=${title} action=${html`<button type="button" onClick=${again}>Look again</button><${AsCommand} line=${line} what=${title} />`}><${Wrong} error=${error} again=${again} />
-    ${!data ? !error && html`<${Skeleton} rows=${8} />` : rows.length ? html`<${Table} caption=${title} columns=${COLUMNS} rows=${rows} keyOf=${keyOf} start=${start} />${children}` : empty}<//>`;
+  return html`<${Card} title=${title} action=${html`<button type="button" onClick=${again}>Look again</button>
+    <${AsCommand} line=${line} what=${title} />`}><${Wrong} error=${error} again=${again} />
+    ${!data ? !error && html`<${Skeleton} rows=${8} />` : rows.length
+      ? html`<${Table} caption=${title} columns=${COLUMNS} rows=${rows} keyOf=${keyOf} start=${start} />${children}` : empty}
+      <//>`;
 }
 
 /** A page after the other. */
@@ -54,9 +61,13 @@ export function Calls({ title, asked, line }) {
   const body = { ...asked, limit: SIZE, ...(pages.begin ? { next: pages.begin } : {}) };
   const { data, error, again } = useAsked(`calls ${JSON.stringify(body)}`, () => call("ListAuditLog", body));
   const rows = data?.lines ?? [];
-  return html`<${Shown} title=${title} rows=${rows} line=${line} again=${again} error=${error} data=${data} start=${pages.place * SIZE}
-    empty=${data?.next ? html`<${Pager} ...${pages} size=${SIZE} shown=${0} next=${data.next} onNext=${() => pages.onNext(data.next)} what=${title} />` : html`<${Empty} title="No call is so">Ask for less at once.<//>`}>
-    <${Pager} ...${pages} size=${SIZE} shown=${rows.length} next=${data?.next} onNext=${() => pages.onNext(data.next)} what=${title} /><//>`;
+  return html`<${Shown} title=${title} rows=${rows} line=${line} again=${again} error=${error} data=${data}
+    start=${pages.place * SIZE}
+    empty=${data?.next ? html`<${Pager} ...${pages} size=${SIZE} shown=${0} next=${data.next}
+      onNext=${() => pages.onNext(data.next)} what=${title} />`
+      : html`<${Empty} title="No call is so">Ask for less at once.<//>`}>
+    <${Pager} ...${pages} size=${SIZE} shown=${rows.length} next=${data?.next} onNext=${() => pages.onNext(data.next)}
+      what=${title} /><//>`;
 }
 
 const DENIED = ["UNAUTHENTICATED", "PERMISSION_DENIED", "RESOURCE_EXHAUSTED"];
@@ -67,6 +78,7 @@ export function Denied() {
     const all = await Promise.all(DENIED.map((result) => lines({ result }, SIZE)));
     return all.flatMap(({ found }) => found).sort((a, b) => (a.at < b.at ? 1 : -1)).slice(0, SIZE);
   });
-  return html`<${Shown} title="Denied calls, the newest first" rows=${data ?? []} line="tallystick audit-log --refused" again=${again} error=${error} data=${data}
+  return html`<${Shown} title="Denied calls, the newest first" rows=${data ?? []} line="tallystick audit-log --refused"
+    again=${again} error=${error} data=${data}
     empty=${html`<${Empty} title="Nothing was denied">Calls with a wrong key, or beyond a role, appear here.<//>`} />`;
 }

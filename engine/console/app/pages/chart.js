@@ -26,13 +26,16 @@ const color = (name) => getComputedStyle(document.documentElement).getPropertyVa
 const compact = new Intl.NumberFormat("en", { notation: "compact", maximumSignificantDigits: 3 });
 
 function options(width, series) {
-  const font = "11px system-ui, sans-serif", axis = { stroke: color("--dim"), font, grid: { stroke: color("--line"), width: 1 }, ticks: { show: false } };
+  const font = "11px system-ui, sans-serif", axis = { stroke: color("--dim"), font,
+    grid: { stroke: color("--line"), width: 1 }, ticks: { show: false } };
   const time = (_, ticks) => ticks.map((at) => new Date(at * 1000).toISOString().slice(11, 19));
   return {
     width, height: HEIGHT, legend: { show: false }, cursor: { y: false, points: { size: 6 } },
     scales: { x: { time: true }, y: { range: (_, least, most) => [0, Math.max(1, (most ?? 0) * 1.15)] } },
-    axes: [{ ...axis, size: 26, values: time, space: 90, incrs: [1, 2, 5, 10, 15, 30, 60, 120] }, { ...axis, size: 52, values: (_, ticks) => ticks.map((value) => compact.format(value)) }],
-    series: [{}, ...series.map(([label, place]) => ({ label, stroke: color(`--chart-${place}`), width: 1.6, points: { size: 4 }, spanGaps: false, dash: place === 2 ? [6, 3] : place === 3 ? [2, 3] : undefined }))],
+    axes: [{ ...axis, size: 26, values: time, space: 90, incrs: [1, 2, 5, 10, 15, 30, 60, 120] },
+      { ...axis, size: 52, values: (_, ticks) => ticks.map((value) => compact.format(value)) }],
+    series: [{}, ...series.map(([label, place]) => ({ label, stroke: color(`--chart-${place}`), width: 1.6,
+      points: { size: 4 }, spanGaps: false, dash: place === 2 ? [6, 3] : place === 3 ? [2, 3] : undefined }))],
   };
 }
 
@@ -66,7 +69,11 @@ export function Chart({ ring, series, unit }) {
       plot?.destroy();
     };
   }, [ring, look, dark]);
-  const said = series.map(([label], at) => [label, last[at] === undefined || last[at] === null ? "–" : compact.format(last[at])]);
-  return html`<div class="chart"><ul class="legend">${said.map(([label, value], at) => html`<li key=${label}><svg viewBox="0 0 22 4" aria-hidden="true" class=${`key key-${at + 1}`}><path d="M0 2h22" /></svg>${label} <strong class="num">${value}</strong></li>`)}</ul>
-    <div ref=${place} class="plot" role="img" aria-label=${`The last five minutes; now ${said.map(([label, value]) => `${label} ${value}`).join(", ")} ${unit}`}></div></div>`;
+  const said = series.map(([label], at) => [label, last[at] === undefined || last[at] === null ? "–"
+    : compact.format(last[at])]);
+  return html`<div class="chart"><ul class="legend">${said.map(([label, value], at) =>
+    html`<li key=${label}><svg viewBox="0 0 22 4" aria-hidden="true" class=${`key key-${at + 1}`}><path d="M0 2h22" /></svg>
+    ${label} <strong class="num">${value}</strong></li>`)}</ul>
+    <div ref=${place} class="plot" role="img" aria-label=${`The last five minutes; now ${said.map(([label, value]) =>
+      `${label} ${value}`).join(", ")} ${unit}`}></div></div>`;
 }

@@ -12,14 +12,18 @@ export const legAt = ({ leg, batchId }) => `#/legs/${leg.key}?batch=${hex(batchI
 
 function columns(inBatch) {
   return [
-    { name: "Leg", of: (found) => html`<span class="id"><a class="row" href=${legAt(found)}><${Told} kind="leg" id=${found.leg.key}>${found.leg.key.slice(0, 8)}<//></a><span class="full" aria-hidden="true">${found.leg.key}</span></span>` },
+    { name: "Leg", of: (found) => html`<span class="id"><a class="row" href=${legAt(found)}>
+      <${Told} kind="leg" id=${found.leg.key}>${found.leg.key.slice(0, 8)}<//></a><span class="full" aria-hidden="true">
+      ${found.leg.key}</span></span>` },
     { name: "State", of: ({ leg }) => html`<${State} name=${leg.state} prefix="LEG_STATE_" />` },
     { name: "From", low: true, of: ({ leg }) => html`<${PartyOf} id=${hex(leg.from) || CLEARING} />` },
     { name: "To", low: true, of: ({ leg }) => html`<${PartyOf} id=${hex(leg.to) || CLEARING} />` },
     { name: "Amount", kind: "money", of: ({ leg, asset }) => html`<${Money} units=${leg.amount} asset=${asset} />` },
-    !inBatch && { name: "Batch", low: true, of: ({ batchId }) => html`<a href=${`#/batches/${hex(batchId)}`} class="id">${short(hex(batchId))}</a>` },
+    !inBatch && { name: "Batch", low: true, of: ({ batchId }) =>
+      html`<a href=${`#/batches/${hex(batchId)}`} class="id">${short(hex(batchId))}</a>` },
     { name: "Left", low: true, of: ({ sentAtUs }) => html`<${Time} us=${sentAtUs} />` },
-    { name: "Reference", low: true, of: ({ leg }) => html`<span class="cut" title=${leg.railReference || leg.reason}>${leg.railReference || html`<span class="dim">${leg.reason || "–"}</span>`}</span>` },
+    { name: "Reference", low: true, of: ({ leg }) => html`<span class="cut" title=${leg.railReference || leg.reason}>
+      ${leg.railReference || html`<span class="dim">${leg.reason || "–"}</span>`}</span>` },
   ].filter(Boolean);
 }
 
@@ -43,7 +47,10 @@ export function Legs({ title, asked, line, inBatch, empty }) {
   return html`<${Card} title=${title} action=${line && html`<${AsCommand} line=${line} what=${title} />`}>
     <${Wrong} error=${error} again=${again} />
     ${!data ? !error && html`<${Skeleton} rows=${10} />` : rows.length || data.next ? html`
-      <${Table} caption=${title} columns=${columns(inBatch)} rows=${rows} keyOf=${({ leg }) => leg.key} start=${pages.place * SIZE} />
-      <${Pager} ...${pages} size=${SIZE} shown=${rows.length} next=${data.next} onNext=${() => pages.onNext(data.next)} what=${`${title}, ${count(rows.length)} here`} />`
-      : empty ?? html`<${Empty} title="No leg is so">Look for less at once, or see <a href="#/batches">all batches</a>.<//>`}<//>`;
+      <${Table} caption=${title} columns=${columns(inBatch)} rows=${rows} keyOf=${({ leg }) => leg.key}
+        start=${pages.place * SIZE} />
+      <${Pager} ...${pages} size=${SIZE} shown=${rows.length} next=${data.next} onNext=${() => pages.onNext(data.next)}
+        what=${`${title}, ${count(rows.length)} here`} />`
+      : empty ?? html`<${Empty} title="No leg is so">Look for less at once, or see <a href="#/batches">all batches</a>.<//>`}
+        <//>`;
 }

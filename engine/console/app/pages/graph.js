@@ -19,7 +19,8 @@ function parties({ positions, gross }) {
 /** Of what is owed, the part among these parties, the largest first. */
 function among(rows, of) {
   const edges = rows.map(({ payer, payee, amount }) => ({ from: hex(payer), to: hex(payee), amount }));
-  return edges.filter(({ from, to }) => of.includes(from) && of.includes(to)).sort((a, b) => (abs(b.amount) > abs(a.amount) ? 1 : -1)).slice(0, EDGES);
+  return edges.filter(({ from, to }) => of.includes(from) && of.includes(to)).sort((a, b) =>
+    (abs(b.amount) > abs(a.amount) ? 1 : -1)).slice(0, EDGES);
 }
 
 /** Multilateral: each party against the clearing account. */
@@ -40,19 +41,26 @@ function places(of) {
 function path([x1, y1], [x2, y2]) {
   const [dx, dy] = [x2 - x1, y2 - y1], long = Math.hypot(dx, dy) || 1, gap = 15;
   const bend = 0.13;
-  const [ax, ay] = [x1 + (dx / long) * gap, y1 + (dy / long) * gap], [bx, by] = [x2 - (dx / long) * gap, y2 - (dy / long) * gap];
+  const [ax, ay] = [x1 + (dx / long) * gap, y1 + (dy / long) * gap],
+    [bx, by] = [x2 - (dx / long) * gap, y2 - (dy / long) * gap];
   return `M${ax.toFixed(1)} ${ay.toFixed(1)} Q${((x1 + x2) / 2 - dy * bend).toFixed(1)} ${((y1 + y2) / 2 + dx * bend).toFixed(1)} ${bx.toFixed(1)} ${by.toFixed(1)}`;
 }
 
 function Picture({ name, edges, of, most, clearing }) {
   const at = places(of), mark = `arrow-${name}`;
   const nodes = clearing ? [...of, CLEARING] : of;
-  return html`<figure class="graph"><svg viewBox=${`0 0 ${SIZE} ${SIZE}`} role="img" aria-label=${`${name} netting: ${edges.length} payments among ${of.length} parties; the table below says the same`}>
-    <defs><marker id=${mark} viewBox="0 0 8 8" refX="6" refY="4" markerWidth="6" markerHeight="6" markerUnits="userSpaceOnUse" orient="auto"><path d="M0 0 8 4 0 8z" class="arrow" /></marker></defs>
-    ${edges.map(({ from, to, amount }) => html`<path key=${from + to} class="edge" d=${path(at[from], at[to])} stroke-width=${(1 + 6 * share(amount, most)).toFixed(2)} marker-end=${`url(#${mark})`} />`)}
-    ${nodes.map((party) => html`<g key=${party} class=${party === CLEARING ? "node clearing" : "node"}><circle cx=${at[party][0]} cy=${at[party][1]} r=${party === CLEARING ? 14 : 11} />
-      <text x=${at[party][0]} y=${at[party][1] + (at[party][1] < MIDDLE - 10 ? -17 : at[party][1] > MIDDLE + 10 ? 25 : party === CLEARING ? 28 : -17)}>${party === CLEARING ? "clearing" : party.slice(0, 8)}</text></g>`)}
-  </svg><figcaption>${name} netting: <strong>${edges.length}</strong> payments among the ${of.length} largest parties</figcaption></figure>`;
+  return html`<figure class="graph"><svg viewBox=${`0 0 ${SIZE} ${SIZE}`} role="img"
+    aria-label=${`${name} netting: ${edges.length} payments among ${of.length} parties; the table below says the same`}>
+    <defs><marker id=${mark} viewBox="0 0 8 8" refX="6" refY="4" markerWidth="6" markerHeight="6"
+      markerUnits="userSpaceOnUse" orient="auto"><path d="M0 0 8 4 0 8z" class="arrow" /></marker></defs>
+    ${edges.map(({ from, to, amount }) => html`<path key=${from + to} class="edge" d=${path(at[from], at[to])}
+      stroke-width=${(1 + 6 * share(amount, most)).toFixed(2)} marker-end=${`url(#${mark})`} />`)}
+    ${nodes.map((party) => html`<g key=${party} class=${party === CLEARING ? "node clearing" : "node"}>
+      <circle cx=${at[party][0]} cy=${at[party][1]} r=${party === CLEARING ? 14 : 11} />
+      <text x=${at[party][0]} y=${at[party][1] + (at[party][1] < MIDDLE - 10 ? -17 : at[party][1] > MIDDLE + 10 ? 25
+        : party === CLEARING ? 28 : -17)}>${party === CLEARING ? "clearing" : party.slice(0, 8)}</text></g>`)}
+  </svg><figcaption>${name} netting: <strong>${edges.length}
+    </strong> payments among the ${of.length} largest parties</figcaption></figure>`;
 }
 
 export function Graph({ data, asset, model }) {
@@ -60,11 +68,16 @@ export function Graph({ data, asset, model }) {
   const before = among(data.gross, of), after = multilateral ? cleared(data.positions, of) : among(data.net, of);
   const most = [...before, ...after].reduce((top, { amount }) => (abs(amount) > top ? abs(amount) : top), 1n);
   const columns = [
-    { name: "From", of: ({ from }) => html`<${PartyOf} id=${from} />` }, { name: "To", of: ({ to }) => html`<${PartyOf} id=${to} />` },
+    { name: "From", of: ({ from }) => html`<${PartyOf} id=${from} />` },
+      { name: "To", of: ({ to }) => html`<${PartyOf} id=${to} />` },
     { name: "Amount", kind: "money", of: ({ amount }) => html`<${Money} units=${amount} asset=${asset} />` },
   ];
-  const table = (name, edges) => html`<h3 class="pad-in">${name} netting</h3><${Table} caption=${`${name} netting, among the largest parties`} columns=${columns} rows=${edges} keyOf=${({ from, to }) => from + to} />`;
-  return html`<div class="graphs"><${Picture} name="Before" edges=${before} of=${of} most=${most} /><${Picture} name="After" edges=${after} of=${of} most=${most} clearing=${multilateral} /></div>
-    <details class="as-table"><summary>The same as tables</summary>${table("Before", before)}${table("After", after)}</details>`;
+  const table = (name, edges) => html`<h3 class="pad-in">${name} netting</h3>
+    <${Table} caption=${`${name} netting, among the largest parties`} columns=${columns} rows=${edges}
+    keyOf=${({ from, to }) => from + to} />`;
+  return html`<div class="graphs"><${Picture} name="Before" edges=${before} of=${of} most=${most} />
+    <${Picture} name="After" edges=${after} of=${of} most=${most} clearing=${multilateral} /></div>
+    <details class="as-table"><summary>The same as tables</summary>${table("Before", before)}${table("After", after)}
+      </details>`;
 }
 

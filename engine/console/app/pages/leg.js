@@ -25,27 +25,39 @@ async function life(key, batch, who) {
 /** The steps, the oldest first: {at, what, by, rests}. */
 function steps({ found, report, history = [] }) {
   const { leg, file } = found, batch = report?.batch;
-  const sent = report?.submissions?.flatMap((of) => of.attempts ?? []).find(({ name, atUs }) => name === file && atUs === found.sentAtUs)
+  const sent = report?.submissions?.flatMap((of) => of.attempts ?? []).find(({ name, atUs }) => name === file
+    && atUs === found.sentAtUs)
     ?? report?.submissions?.flatMap((of) => of.attempts ?? []).find(({ name }) => name === file);
-  const all = [{ at: found.batchAtUs, state: "ready", what: "Computed with its batch", by: batch?.createdBy, rests: html`<a href=${`#/batches/${hex(found.batchId)}`}>batch ${short(hex(found.batchId))}</a>` }];
-  if (batch?.approvedAtUs) all.push({ at: batch.approvedAtUs, what: "Its batch was approved", by: batch.approvedBy, rests: batch.approvedKey ? html`signed with <${Id} id=${hex(batch.approvedKey)} kind="key" />` : "" });
+  const all = [{ at: found.batchAtUs, state: "ready", what: "Computed with its batch", by: batch?.createdBy,
+    rests: html`<a href=${`#/batches/${hex(found.batchId)}`}>batch ${short(hex(found.batchId))}</a>` }];
+  if (batch?.approvedAtUs) all.push({ at: batch.approvedAtUs, what: "Its batch was approved", by: batch.approvedBy,
+    rests: batch.approvedKey ? html`signed with <${Id} id=${hex(batch.approvedKey)} kind="key" />` : "" });
   if (found.sentAtUs && found.sentAtUs !== "0") {
-    all.push({ at: found.sentAtUs, state: "sent", what: "Its exact bytes were journaled, then left", by: "the engine", rests: html`<code>${file}</code>${sent ? html`, ${count(sent.bytes)} bytes, BLAKE3 <${Id} id=${hex(sent.digest)} kind="digest" />, record ${count(sent.lsn)}` : ""}` });
+    all.push({ at: found.sentAtUs, state: "sent", what: "Its exact bytes were journaled, then left", by: "the engine",
+      rests: html`<code>${file}</code>${sent ? html`, ${count(sent.bytes)} bytes, BLAKE3 <${Id} id=${hex(sent.digest)}
+      kind="digest" />, record ${count(sent.lsn)}` : ""}` });
   }
   const state = word(leg.state, "LEG_STATE_");
   for (const entry of history) {
     if (entry.kind === "legs_moved" && !entry.about.toLowerCase().includes(state)) continue;
-    if (entry.kind === "legs_submitted" || (entry.kind === "legs_moved" && Number(entry.atUs) < Number(found.sentAtUs ?? 0))) continue;
+    if (entry.kind === "legs_submitted" || (entry.kind === "legs_moved"
+      && Number(entry.atUs) < Number(found.sentAtUs ?? 0))) continue;
     if (entry.kind === "leg_proposed" && !entry.about.includes(leg.key)) continue;
-    all.push({ at: entry.atUs, state: entry.kind === "legs_moved" ? state : undefined, what: entry.about, by: entry.caller || entry.role, rests: html`record ${count(entry.lsn)}${entry.requestId ? html`, request <code>${entry.requestId}</code>` : ""}` });
+    all.push({ at: entry.atUs, state: entry.kind === "legs_moved" ? state : undefined, what: entry.about,
+      by: entry.caller || entry.role, rests: html`record ${count(entry.lsn)}
+      ${entry.requestId ? html`, request <code>${entry.requestId}</code>` : ""}` });
   }
   return all.sort((a, b) => Number(a.at) - Number(b.at));
 }
 
 function Life({ data }) {
-  return html`<ol class="life">${steps(data).map((step) => html`<li key=${`${step.at} ${step.what}`}><div class="life-at"><${Times} us=${step.at} /></div>
-    <div><p>${step.state && html`<${State} name=${step.state} prefix="" /> `}<strong>${step.what}</strong>${step.by ? html` <span class="dim">by ${step.by}</span>` : ""}</p>${step.rests && html`<p class="dim">${step.rests}</p>`}</div></li>`)}</ol>
-    <p class="dim pad below">A move of many legs is one record: what is shown are those to this leg's state, of its batch.</p>`;
+  return html`<ol class="life">${steps(data).map((step) =>
+    html`<li key=${`${step.at} ${step.what}`}><div class="life-at"><${Times} us=${step.at} /></div>
+    <div><p>${step.state && html`<${State} name=${step.state} prefix="" /> `}<strong>${step.what}</strong>
+      ${step.by ? html` <span class="dim">by ${step.by}</span>` : ""}</p>
+      ${step.rests && html`<p class="dim">${step.rests}</p>`}</div></li>`)}</ol>
+    <p class="dim pad below">A move of many legs is one record: what is shown are those to this leg's state, of its
+      batch.</p>`;
 }
 
 export function OneLeg({ leg: key, batch }) {
@@ -54,22 +66,35 @@ export function OneLeg({ leg: key, batch }) {
   const { found, report } = data ?? {};
   const leg = found?.leg, state = word(leg?.state, "LEG_STATE_");
   const said = leg?.proposal ?? report?.proposals?.find((of) => of.key === key);
-  const own = said && said.operator === who?.name && said.operator ? "You said the first word: another person says the second." : undefined;
+  const own = said && said.operator === who?.name && said.operator
+    ? "You said the first word: another person says the second." : undefined;
   const batchId = found && hex(found.batchId);
   const actions = leg && html`
-    ${state === "unknown" && html`<${Do} call="ResolveLeg" main label=${said && !own ? "Say the second word" : "Resolve"} why=${own} ask=${() => resolveLeg(found, said)} line=${`tallystick leg resolve ${typed(batchId)} ${leg.key} --word WORD --evidence TEXT`} />`}
-    ${["sent", "accepted", "confirmed"].includes(state) && html`<${Do} call="ReportLegs" hide label="Report" ask=${() => reportLeg(found)} line=${`tallystick leg report ${typed(batchId)} --key ${leg.key} --word WORD`} />`}`;
-  return html`<${Page} title=${`Leg ${key.slice(0, 8)}`} trail=${[["Legs", "#/legs"], ...(batchId && may(who, "ListBatches") ? [[`Batch ${short(batchId)}`, `#/batches/${batchId}`]] : [])]} actions=${actions}>
+    ${state === "unknown" && html`<${Do} call="ResolveLeg" main label=${said && !own ? "Say the second word" : "Resolve"}
+      why=${own} ask=${() => resolveLeg(found, said)}
+      line=${`tallystick leg resolve ${typed(batchId)} ${leg.key} --word WORD --evidence TEXT`} />`}
+    ${["sent", "accepted", "confirmed"].includes(state) && html`<${Do} call="ReportLegs" hide label="Report"
+      ask=${() => reportLeg(found)} line=${`tallystick leg report ${typed(batchId)} --key ${leg.key} --word WORD`} />`}`;
+  return html`<${Page} title=${`Leg ${key.slice(0, 8)}`} trail=${[["Legs", "#/legs"],
+    ...(batchId && may(who, "ListBatches") ? [[`Batch ${short(batchId)}`, `#/batches/${batchId}`]] : [])]}
+    actions=${actions}>
     <${Wrong} error=${error} again=${again} />
     ${!data && !error && html`<div class="card"><${Skeleton} rows=${8} /></div>`}
-    ${data && !found && html`<${Empty} title="There is no such leg">A key begins with other letters, or the leg is of another party. Look for it: <a href="#/legs">Legs</a>.<//>`}
+    ${data && !found && html`<${Empty} title="There is no such leg">A key begins with other letters, or the leg is of another
+      party. Look for it: <a href="#/legs">Legs</a>.<//>`}
     ${found && html`
-      ${said && html`<div class="alarm" role="status"><strong>First word</strong> ${said.operator} says it is <${State} name=${said.state} prefix="LEG_STATE_" />${said.railReference ? html`, reference <code>${said.railReference}</code>` : ""}. Evidence: ${said.evidence || "none"}. It moves when another person says the same.</div>`}
+      ${said && html`<div class="alarm" role="status"><strong>First word</strong> ${said.operator} says it is <${State}
+        name=${said.state} prefix="LEG_STATE_" />${said.railReference ? html`, reference <code>${said.railReference}</code>`
+        : ""}. Evidence: ${said.evidence || "none"}. It moves when another person says the same.</div>`}
       <${Card} title="What it is"><${Facts} of=${[
-        ["State", html`<${State} name=${leg.state} prefix="LEG_STATE_" />`], ["Amount", html`<strong><${Money} units=${leg.amount} asset=${found.asset} /></strong>`],
-        ["From", html`<${PartyOf} id=${hex(leg.from) || CLEARING} />`], ["To", html`<${PartyOf} id=${hex(leg.to) || CLEARING} />`], ["Rail", found.rail],
-        ["Key", html`<${Id} id=${leg.key} whole kind="key" />`], ["Rail's reference", leg.railReference ? html`<${Id} id=${leg.railReference} whole kind="reference" />` : "–"],
-        leg.reason && ["What was said", leg.reason], ["Its batch", html`<${State} name=${found.batchState} prefix="BATCH_STATE_" />`],
+        ["State", html`<${State} name=${leg.state} prefix="LEG_STATE_" />`],
+          ["Amount", html`<strong><${Money} units=${leg.amount} asset=${found.asset} /></strong>`],
+        ["From", html`<${PartyOf} id=${hex(leg.from) || CLEARING} />`],
+          ["To", html`<${PartyOf} id=${hex(leg.to) || CLEARING} />`], ["Rail", found.rail],
+        ["Key", html`<${Id} id=${leg.key} whole kind="key" />`],
+          ["Rail's reference", leg.railReference ? html`<${Id} id=${leg.railReference} whole kind="reference" />` : "–"],
+        leg.reason && ["What was said", leg.reason], ["Its batch",
+          html`<${State} name=${found.batchState} prefix="BATCH_STATE_" />`],
       ]} /><//>
       <${Card} title="Its life"><${Life} data=${data} /><//>`}
   <//>`;

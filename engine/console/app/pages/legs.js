@@ -51,14 +51,25 @@ function Search({ query, all }) {
   const [text, set] = useState(query);
   const go = (next) => ask("/legs", next);
   const field = (name, label, more = {}) => html`<div class="field"><label for=${`find-${name}`}>${label}</label>
-    <input id=${`find-${name}`} name=${name} type="text" autocomplete="off" spellcheck=${false} value=${text[name] ?? ""} onInput=${(event) => set({ ...text, [name]: event.target.value.trim() })} ...${more} /></div>`;
+    <input id=${`find-${name}`} name=${name} type="text" autocomplete="off" spellcheck=${false} value=${text[name] ?? ""}
+      onInput=${(event) => set({ ...text, [name]: event.target.value.trim() })} ...${more} /></div>`;
   const choice = (name, label, options) => html`<div class="field"><label for=${`find-${name}`}>${label}</label>
-    <select id=${`find-${name}`} value=${text[name] ?? ""} onChange=${(event) => set({ ...text, [name]: event.target.value })}>${[["", "any"], ...options].map(([value, name_]) => html`<option key=${value} value=${value} selected=${value === (text[name] ?? "")}>${name_}</option>`)}</select></div>`;
-  return html`<form class="card search" role="search" aria-label="Legs" onSubmit=${(event) => { event.preventDefault(); go(text); }}>
-    ${field("key", "Key", { placeholder: "first letters" })}${field("reference", "Reference", { placeholder: "a part of it" })}${field("party", "Party", { placeholder: "64 digits" })}
-    ${field("amount", "Amount", { placeholder: "22.53", inputmode: "decimal" })}${choice("asset", "Asset", Object.values(all).map(({ number, code }) => [String(number), code]))}${choice("state", "State", STATES.map((name) => [name, name.toLowerCase()]))}
-    ${field("from", "From", { placeholder: "2026-11-30" })}${field("to", "To", { placeholder: clock(Date.now() * 1000).slice(0, 10) })}
-    <div class="search-do"><button type="submit" class="main">Find</button><button type="button" onClick=${() => { set({}); go({}); }}>Clear</button></div></form>`;
+    <select id=${`find-${name}`} value=${text[name] ?? ""} onChange=${(event) =>
+      set({ ...text, [name]: event.target.value })}>${[["", "any"],
+      ...options].map(([value, name_]) => html`<option key=${value} value=${value} selected=${value === (text[name] ?? "")}>
+      ${name_}</option>`)}</select></div>`;
+  return html`<form class="card search" role="search" aria-label="Legs"
+    onSubmit=${(event) => { event.preventDefault(); go(text); }}>
+    ${field("key", "Key", { placeholder: "first letters" })}
+      ${field("reference", "Reference", { placeholder: "a part of it" })}
+      ${field("party", "Party", { placeholder: "64 digits" })}
+    ${field("amount", "Amount", { placeholder: "22.53", inputmode: "decimal" })}
+      ${choice("asset", "Asset", Object.values(all).map(({ number, code }) => [String(number), code]))}
+      ${choice("state", "State", STATES.map((name) => [name, name.toLowerCase()]))}
+    ${field("from", "From", { placeholder: "2026-11-30" })}
+      ${field("to", "To", { placeholder: clock(Date.now() * 1000).slice(0, 10) })}
+    <div class="search-do"><button type="submit" class="main">Find</button>
+      <button type="button" onClick=${() => { set({}); go({}); }}>Clear</button></div></form>`;
 }
 
 export default function Legs({ of: [key], query, who }) {
@@ -67,7 +78,10 @@ export default function Legs({ of: [key], query, who }) {
   const { asked, line, wrong } = request(query, all);
   return html`<${Page} title="Legs" about="One movement of money each: where it is, and what the rail said of it.">
     <${Search} query=${query} all=${all} key=${JSON.stringify(query)} />
-    ${wrong ? html`<div class="wrong" role="alert">${wrong}</div>` : html`<${Found} title=${line || query.state ? "Legs that are so, of the newest batch first" : "All legs, of the newest batch first"} asked=${asked} line=${line}
-      empty=${line || query.state ? undefined : html`<${Empty} title="No leg yet">Legs come with the first batch: <a href="#/windows">close a window and batch it</a>.<//>`} />`}
+    ${wrong ? html`<div class="wrong" role="alert">${wrong}</div>`
+      : html`<${Found} title=${line || query.state ? "Legs that are so, of the newest batch first"
+      : "All legs, of the newest batch first"} asked=${asked} line=${line}
+      empty=${line || query.state ? undefined : html`<${Empty} title="No leg yet">Legs come with the first batch: <a
+        href="#/windows">close a window and batch it</a>.<//>`} />`}
   <//>`;
 }

@@ -10,7 +10,8 @@ import { Chart, Ring } from "./chart.js";
 import { Said } from "./said.js";
 
 const KEPT = 300; // seconds that the charts show
-const refused = (outcomes = {}) => Object.entries(outcomes).filter(([name]) => !["credited", "stale"].includes(name)).reduce((all, [, value]) => all + value, 0);
+const refused = (outcomes = {}) => Object.entries(outcomes).filter(([name]) =>
+  !["credited", "stale"].includes(name)).reduce((all, [, value]) => all + value, 0);
 const ms = (us) => (us === undefined || us === null ? null : us / 1000);
 const rate = (value) => count(Math.round(value ?? 0));
 
@@ -29,38 +30,57 @@ now.listen((said) => {
 });
 
 function Tile({ name, value, more, tone }) {
-  return html`<div class=${`tile ${tone ?? ""}`}><h3>${name}</h3><p class="big num">${value}</p><p class="dim">${more ?? " "}</p></div>`;
+  return html`<div class=${`tile ${tone ?? ""}`}><h3>${name}</h3><p class="big num">${value}</p><p class="dim">${more ?? " "}
+    </p></div>`;
 }
 
 function Tiles({ of }) {
   const { window = {}, disk = {}, journal = {}, ackUs = {}, vouchersPerSecond: rates = {} } = of;
   return html`<div class="tiles" aria-label="Figures" role="group">
-    <${Tile} name="Credited a second" value=${rate(rates.credited)} more=${`${rate(rates.stale)} stale, ${rate(refused(rates))} refused`} />
+    <${Tile} name="Credited a second" value=${rate(rates.credited)}
+      more=${`${rate(rates.stale)} stale, ${rate(refused(rates))} refused`} />
     <${Tile} name="Ack, p99" value=${micros(ackUs.p99)} more=${`p50 ${micros(ackUs.p50)}, p99.9 ${micros(ackUs.p999)}`} />
-    <${Tile} name="Groups a second" value=${rate(journal.groupsPerSecond)} more=${`of the journal, fsync p99 ${micros(journal.syncUs?.p99)}`} />
-    <${Tile} name="Open window" value=${html`<a href=${`#/windows/${window.number}`}>${window.number ?? "–"}</a>`} more=${window.sinceMs ? html`open for <${Since} us=${String(window.sinceMs * 1000)} />` : "the first one"} />
-    <${Tile} name="Disk, free" tone=${disk.low ? "is-bad" : ""} value=${bytes(disk.freeBytes)} more=${`vouchers are taken above ${bytes(disk.reserveBytes)}`} />
+    <${Tile} name="Groups a second" value=${rate(journal.groupsPerSecond)}
+      more=${`of the journal, fsync p99 ${micros(journal.syncUs?.p99)}`} />
+    <${Tile} name="Open window" value=${html`<a href=${`#/windows/${window.number}`}>${window.number ?? "–"}</a>`}
+      more=${window.sinceMs ? html`open for <${Since} us=${String(window.sinceMs * 1000)} />` : "the first one"} />
+    <${Tile} name="Disk, free" tone=${disk.low ? "is-bad" : ""} value=${bytes(disk.freeBytes)}
+      more=${`vouchers are taken above ${bytes(disk.reserveBytes)}`} />
     <${Tile} name="Memory" value=${bytes(of.memoryBytes)} more=${`of the engine, up for ${age(of.uptimeMs)}`} /></div>`;
 }
 
 function Outcomes({ of }) {
   const rates = { credited: 0, stale: 0, ...of.vouchersPerSecond };
   // In the order of what there was since the start, so that rows do not change places.
-  const shown = Object.entries(rates).sort(([a], [b]) => (of.vouchers?.[b] ?? 0) - (of.vouchers?.[a] ?? 0) || a.localeCompare(b)).slice(0, 8);
+  const shown = Object.entries(rates).sort(([a], [b]) => (of.vouchers?.[b] ?? 0) - (of.vouchers?.[a] ?? 0)
+    || a.localeCompare(b)).slice(0, 8);
   const most = Math.max(1, ...Object.values(rates));
-  const columns = [{ name: "Outcome", of: ([name]) => name.replaceAll("_", " ") }, { name: "A second", kind: "num", of: ([, value]) => rate(value) }, { name: "Since the start", kind: "num", low: true, of: ([name]) => count(of.vouchers?.[name]) }, { name: "Share", of: ([name, value]) => html`<${Bar} value=${value / most} tone=${name === "credited" ? "good" : name === "stale" ? "idle" : "bad"} label=${`${name}: ${rate(value)} a second`} />` }];
+  const columns = [{ name: "Outcome", of: ([name]) => name.replaceAll("_", " ") },
+    { name: "A second", kind: "num", of: ([, value]) => rate(value) },
+    { name: "Since the start", kind: "num", low: true, of: ([name]) => count(of.vouchers?.[name]) },
+    { name: "Share", of: ([name, value]) => html`<${Bar} value=${value / most}
+    tone=${name === "credited" ? "good" : name === "stale" ? "idle" : "bad"}
+    label=${`${name}: ${rate(value)} a second`} />` }];
   return html`<${Table} caption="Outcomes" columns=${columns} rows=${shown} keyOf=${([name]) => name} />`;
 }
 
 function Queues({ of }) {
-  const columns = [{ name: "Queue", of: ({ name }) => name }, { name: "Depth", kind: "num", of: ({ depth }) => count(depth) }, { name: "Bound", kind: "num", of: ({ bound }) => (bound ? count(bound) : "–") },
-    { name: "Full", of: ({ name, depth, bound }) => (bound ? html`<${Bar} value=${depth / bound} tone=${depth / bound > 0.9 ? "bad" : depth / bound > 0.6 ? "warn" : "good"} label=${`${name}: ${Math.round((100 * depth) / bound)} % full`} />` : "") }];
+  const columns = [{ name: "Queue", of: ({ name }) => name },
+    { name: "Depth", kind: "num", of: ({ depth }) => count(depth) },
+    { name: "Bound", kind: "num", of: ({ bound }) => (bound ? count(bound) : "–") },
+    { name: "Full", of: ({ name, depth, bound }) => (bound ? html`<${Bar} value=${depth / bound}
+      tone=${depth / bound > 0.9 ? "bad" : depth / bound > 0.6 ? "warn" : "good"}
+      label=${`${name}: ${Math.round((100 * depth) / bound)} % full`} />` : "") }];
   return html`<${Table} caption="Queues" columns=${columns} rows=${of.queues ?? []} keyOf=${({ name }) => name} />`;
 }
 
 function Alarms({ of }) {
   const all = of.alarms ?? [];
-  return html`<${Card} title="Alarms" wide><div class="alarms" role="status">${all.length ? all.map((text) => html`<div class=${`alarm ${text.includes("wait for a person") ? "" : "bad"}`} key=${text}><${Said} text=${text} /></div>`) : html`<p class="calm"><span class="state good">all is well</span> <span class="dim">Nothing keeps the engine from going on. What waits for a person is in <a href="#/batches">Batches</a>.</span></p>`}</div><//>`;
+  return html`<${Card} title="Alarms" wide><div class="alarms" role="status">
+    ${all.length ? all.map((text) => html`<div class=${`alarm ${text.includes("wait for a person") ? "" : "bad"}`}
+    key=${text}><${Said} text=${text} /></div>`) : html`<p class="calm">
+    <span class="state good">all is well</span> <span class="dim">Nothing keeps the engine from going on. What waits for a
+    person is in <a href="#/batches">Batches</a>.</span></p>`}</div><//>`;
 }
 
 export default function Now() {
@@ -72,13 +92,19 @@ export default function Now() {
     return () => Object.values(rings).forEach((ring) => (ring.held = false));
   }, [held]);
   const charts = useMemo(() => ({ rates: SERIES.rates, ack: SERIES.ack }), []);
-  const actions = html`<button type="button" aria-pressed=${!!held} onClick=${() => hold(held ? undefined : latest)}><${Icon} name=${held ? "play" : "pause"} /> ${held ? "Go on" : "Pause"}</button>`;
+  const actions = html`<button type="button" aria-pressed=${!!held} onClick=${() => hold(held ? undefined : latest)}>
+    <${Icon} name=${held ? "play" : "pause"} /> ${held ? "Go on" : "Pause"}</button>`;
   if (!of) return html`<${Page} title="Now" actions=${actions}><div class="card"><${Skeleton} rows=${12} /></div><//>`;
-  if (!of.vouchersPerSecond) return html`<${Page} title="Now"><${Empty} title="Not for your role">Figures of the engine are for operators, approvers and auditors.<//><//>`;
-  return html`<${Page} title="Now" about=${html`${held ? "Paused. " : state === "reconnecting" ? "The engine does not answer: these are its last figures. " : ""}At record ${count(of.position)}. Signatures are checked by ${of.verify?.text || of.verify?.backend}, on ${of.verify?.threads} threads.`} actions=${actions}>
+  if (!of.vouchersPerSecond) return html`<${Page} title="Now">
+    <${Empty} title="Not for your role">Figures of the engine are for operators, approvers and auditors.<//><//>`;
+  return html`<${Page} title="Now" about=${html`${held ? "Paused. " : state === "reconnecting"
+    ? "The engine does not answer: these are its last figures. " : ""}At record ${count(of.position)}. Signatures are checked
+    by ${of.verify?.text || of.verify?.backend}, on ${of.verify?.threads} threads.`} actions=${actions}>
     <${Alarms} of=${of} /><${Tiles} of=${of} />
-    <div class="grid"><${Card} title="Vouchers a second"><${Chart} ring=${rings.rates} series=${charts.rates} held=${!!held} unit="a second" /><//>
-      <${Card} title="Ack latency, milliseconds"><${Chart} ring=${rings.ack} series=${charts.ack} held=${!!held} unit="ms" /><//>
+    <div class="grid"><${Card} title="Vouchers a second"><${Chart} ring=${rings.rates} series=${charts.rates} held=${!!held}
+      unit="a second" /><//>
+      <${Card} title="Ack latency, milliseconds"><${Chart} ring=${rings.ack} series=${charts.ack} held=${!!held} unit="ms" />
+        <//>
       <${Card} title="Outcomes"><${Outcomes} of=${of} /><//><${Card} title="Queues"><${Queues} of=${of} /><//></div><//>`;
 }
 

@@ -15,7 +15,8 @@ export const room = ({ creditLimit, prefund }) => sum([creditLimit, prefund]);
 /** How much of it is used, as a bar and in words. */
 export function Used({ exposure }) {
   const used = share(exposure.unsettled, room(exposure));
-  return html`<span class="used"><${Bar} value=${used} tone=${used >= 0.9 ? "bad" : used >= 0.75 ? "warn" : "good"} /><span class="num">${used > 0 && used < 0.01 ? "< 1" : Math.floor(used * 100)} %</span></span>`;
+  return html`<span class="used"><${Bar} value=${used} tone=${used >= 0.9 ? "bad" : used >= 0.75 ? "warn" : "good"} />
+    <span class="num">${used > 0 && used < 0.01 ? "< 1" : Math.floor(used * 100)} %</span></span>`;
 }
 
 /**
@@ -24,11 +25,16 @@ export function Used({ exposure }) {
  */
 async function nearest(numbers) {
   const windows = (await items("ListWindows", { limit: WINDOWS + 1, newestFirst: true })).filter(({ cutLsn }) => cutLsn);
-  const asked = windows.flatMap(({ number, totals = [] }) => totals.filter(({ asset }) => numbers.includes(asset)).map(({ asset }) => ({ window: number, asset, limit: 2 * MOST, largestFirst: true })));
+  const asked = windows.flatMap(({ number, totals = [] }) =>
+    totals.filter(({ asset }) => numbers.includes(asset)).map(({ asset }) =>
+    ({ window: number, asset, limit: 2 * MOST, largestFirst: true })));
   const positions = (await Promise.all(asked.map((one) => items("ListNetPositions", one)))).flat();
-  const owe = new Map(positions.filter(({ partyId, amount }) => amount.startsWith("-") && hex(partyId) !== CLEARING).map((of) => [`${of.partyId} ${of.asset}`, of]));
-  const exposures = await Promise.all([...owe.values()].slice(0, 3 * MOST).map(({ partyId, asset }) => call("GetExposure", { partyId, asset })));
-  return exposures.filter(({ unsettled }) => (unsettled ?? "0") !== "0").sort((x, y) => share(y.unsettled, room(y)) - share(x.unsettled, room(x))).slice(0, MOST);
+  const owe = new Map(positions.filter(({ partyId, amount }) => amount.startsWith("-")
+    && hex(partyId) !== CLEARING).map((of) => [`${of.partyId} ${of.asset}`, of]));
+  const exposures = await Promise.all([...owe.values()].slice(0,
+    3 * MOST).map(({ partyId, asset }) => call("GetExposure", { partyId, asset })));
+  return exposures.filter(({ unsettled }) => (unsettled ?? "0") !== "0").sort((x, y) =>
+    share(y.unsettled, room(y)) - share(x.unsettled, room(x))).slice(0, MOST);
 }
 
 function Near() {
@@ -36,20 +42,29 @@ function Near() {
   const { data, error } = useAsked(`near ${numbers}`, () => nearest(numbers), ["windows", "batches"]);
   const rows = data ?? [];
   const columns = [
-    { name: "Party", of: ({ partyId }) => html`<${Id} row id=${hex(partyId)} kind="party" href=${`#/parties/${hex(partyId)}`} />` },
+    { name: "Party", of: ({ partyId }) => html`<${Id} row id=${hex(partyId)} kind="party"
+      href=${`#/parties/${hex(partyId)}`} />` },
     { name: "Used", of: (exposure) => html`<${Used} exposure=${exposure} />` },
     { name: "Owed", kind: "money", of: ({ unsettled, asset }) => html`<${Money} units=${unsettled} asset=${asset} />` },
-    { name: "Of", kind: "money", low: true, of: (exposure) => html`<${Money} units=${room(exposure)} asset=${exposure.asset} />` },
+    { name: "Of", kind: "money", low: true, of: (exposure) =>
+      html`<${Money} units=${room(exposure)} asset=${exposure.asset} />` },
   ];
   return html`<${Card} title="Nearest to their limit, of those that owed most lately"><${Wrong} error=${error} />
-    ${!data ? !error && html`<${Skeleton} rows=${5} />` : rows.length ? html`<${Table} caption="Exposures nearest to their limit" columns=${columns} rows=${rows} keyOf=${({ partyId, asset }) => partyId + asset} />` : html`<${Empty} title="Nobody is near">Of those that owed most in the newest closed windows, nobody owes anything now.<//>`}<//>`;
+    ${!data ? !error && html`<${Skeleton} rows=${5} />` : rows.length
+      ? html`<${Table} caption="Exposures nearest to their limit" columns=${columns} rows=${rows}
+      keyOf=${({ partyId, asset }) => partyId + asset} />` : html`<${Empty}
+      title="Nobody is near">Of those that owed most in the newest closed windows, nobody owes anything now.<//>`}<//>`;
 }
 
 const COLUMNS = [
-  { name: "Party", of: ({ partyId }) => html`<${Id} row id=${hex(partyId)} kind="party" href=${`#/parties/${hex(partyId)}`} />` },
-  { name: "Name", of: ({ name, erased }) => html`<span class="cut">${erased ? html`<span class="dim">erased</span>` : name}</span>` },
-  { name: "Accounts", low: true, of: ({ accounts = {} }) => Object.keys(accounts).join(", ") || html`<span class="dim">none</span>` },
-  { name: "State", of: ({ suspended, erased }) => html`<span class=${`state ${suspended ? "bad" : "good"}`}>${erased ? "erased" : suspended ? "suspended" : "active"}</span>` },
+  { name: "Party", of: ({ partyId }) => html`<${Id} row id=${hex(partyId)} kind="party"
+    href=${`#/parties/${hex(partyId)}`} />` },
+  { name: "Name", of: ({ name, erased }) => html`<span class="cut">${erased ? html`<span class="dim">erased</span>` : name}
+    </span>` },
+  { name: "Accounts", low: true, of: ({ accounts = {} }) => Object.keys(accounts).join(", ")
+    || html`<span class="dim">none</span>` },
+  { name: "State", of: ({ suspended, erased }) => html`<span class=${`state ${suspended ? "bad" : "good"}`}>
+    ${erased ? "erased" : suspended ? "suspended" : "active"}</span>` },
 ];
 
 function Search({ query }) {
@@ -61,8 +76,11 @@ function Search({ query }) {
     const { found = [] } = await call("FindIds", { kind: "ID_KIND_PARTY", prefix: text.trim().toLowerCase() });
     return found.length === 1 ? to(`/parties/${hex(found[0].id)}`) : ask("/parties", { id: text.trim().toLowerCase() });
   };
-  return html`<form class="inline-search" role="search" aria-label="Parties" onSubmit=${find}><label class="unseen" for="find-party">A part of the name, or 8 or more first digits of the id</label>
-    <input id="find-party" type="text" placeholder="Name, or first digits of the id" value=${text} onInput=${(event) => set(event.target.value)} autocomplete="off" spellcheck=${false} /><button type="submit">Find</button></form>`;
+  return html`<form class="inline-search" role="search" aria-label="Parties" onSubmit=${find}>
+    <label class="unseen" for="find-party">A part of the name, or 8 or more first digits of the id</label>
+    <input id="find-party" type="text" placeholder="Name, or first digits of the id" value=${text}
+      onInput=${(event) => set(event.target.value)} autocomplete="off" spellcheck=${false} />
+      <button type="submit">Find</button></form>`;
 }
 
 function All({ query }) {
@@ -80,16 +98,26 @@ function All({ query }) {
   const rows = data?.rows ?? [], sought = query.name || query.id;
   return html`<${Page} title="Parties" about="Names and accounts are hidden. Whoever reveals one is in the audit log.">
     <${Near} />
-    <${Card} title=${sought ? `Parties: ${sought}` : "All parties, by their ids"} action=${html`<${Search} query=${query} key=${sought} /><${AsCommand} line=${sought ? `tallystick party find ${sought}` : "tallystick party list"} what="Parties" />`}>
+    <${Card} title=${sought ? `Parties: ${sought}` : "All parties, by their ids"}
+      action=${html`<${Search} query=${query} key=${sought} />
+      <${AsCommand} line=${sought ? `tallystick party find ${sought}` : "tallystick party list"} what="Parties" />`}>
       <${Wrong} error=${error} again=${again} />
-      ${!data ? !error && html`<${Skeleton} rows=${10} />` : rows.length ? html`<${Table} caption="Parties" columns=${COLUMNS} rows=${rows} keyOf=${({ partyId }) => partyId} />
-        <${Pager} ...${pages} size=${SIZE} shown=${rows.length} next=${data.next} onNext=${() => pages.onNext(data.next)} what="parties" />`
-        : html`<${Empty} title=${sought ? "No party is called so" : "No party yet"}>${sought ? html`Look among <a href="#/parties">all of them</a>.` : html`Register the first one: <code>tallystick party add --help</code>.`}<//>`}<//><//>`;
+      ${!data ? !error && html`<${Skeleton} rows=${10} />` : rows.length
+        ? html`<${Table} caption="Parties" columns=${COLUMNS} rows=${rows} keyOf=${({ partyId }) => partyId} />
+        <${Pager} ...${pages} size=${SIZE} shown=${rows.length} next=${data.next} onNext=${() => pages.onNext(data.next)}
+          what="parties" />`
+        : html`<${Empty} title=${sought ? "No party is called so" : "No party yet"}>
+          ${sought ? html`Look among <a href="#/parties">all of them</a>.`
+          : html`Register the first one: <code>tallystick party add --help</code>.`}<//>`}<//><//>`;
 }
 
 /** Of an owner: their own. */
 function Own({ who }) {
-  return html`<${Page} title="Your parties">${who.parties?.length ? html`<${Card} title="Parties"><${Table} caption="Your parties" columns=${[COLUMNS[0]]} rows=${who.parties.map((party) => ({ partyId: /^[0-9a-f]{64}$/.test(party) ? base64(party) : party }))} keyOf=${({ partyId }) => partyId} /><//>` : html`<${Empty} title="No party is yours">An operator names them in your identity.<//>`}<//>`;
+  return html`<${Page} title="Your parties">${who.parties?.length
+    ? html`<${Card} title="Parties"><${Table} caption="Your parties" columns=${[COLUMNS[0]]}
+    rows=${who.parties.map((party) => ({ partyId: /^[0-9a-f]{64}$/.test(party) ? base64(party) : party }))}
+    keyOf=${({ partyId }) => partyId} /><//>` : html`<${Empty}
+    title="No party is yours">An operator names them in your identity.<//>`}<//>`;
 }
 
 /** A signer's digits lead to whom it signs for. */

@@ -6,6 +6,8 @@ export function Said({ text }) {
   return text.split(/(`[^`]+`)/).map((part, place) => {
     if (!part.startsWith("`")) return part;
     const line = part.slice(1, -1);
-    return html`<span class="said" key=${place}><code>${line}</code>${line.startsWith("tallystick ") && html`<button type="button" class="copy" aria-label=${`Copy ${line}`} onClick=${() => copy(line)}><${Icon} name="copy" /></button>`}</span>`;
+    return html`<span class="said" key=${place}><code>${line}</code>
+      ${line.startsWith("tallystick ") && html`<button type="button" class="copy" aria-label=${`Copy ${line}`}
+      onClick=${() => copy(line)}><${Icon} name="copy" /></button>`}</span>`;
   });
 }

@@ -15,7 +15,8 @@ function Timeline({ windows }) {
   const shown = [...windows].slice(0, STRIP).reverse();
   return html`<ol class="timeline" aria-label="The newest windows, the oldest first">${shown.map((window) => {
     const state = word(window.state, "WINDOW_STATE_");
-    return html`<li key=${window.number}><a href=${`#/windows/${window.number}`} class=${`block of-${state}`}><span><span class="unseen">window </span>${window.number}</span><small>${state}</small></a></li>`;
+    return html`<li key=${window.number}><a href=${`#/windows/${window.number}`} class=${`block of-${state}`}><span>
+      <span class="unseen">window </span>${window.number}</span><small>${state}</small></a></li>`;
   })}</ol>`;
 }
 
@@ -26,10 +27,13 @@ const COLUMNS = [
   { name: "Closed", of: ({ cutAtUs }) => html`<${Time} us=${cutAtUs} />`, low: true },
   { name: "Vouchers", kind: "num", of: ({ vouchersCredited }) => count(vouchersCredited), low: true },
   { name: "Pairs", kind: "num", of: (window) => (first(window) ? count(first(window).pairs) : "–"), low: true },
-  { name: "Gross", kind: "money", of: (window) => (first(window) ? html`<${Money} units=${first(window).gross} asset=${first(window).asset} />` : "–") },
+  { name: "Gross", kind: "money", of: (window) => (first(window)
+    ? html`<${Money} units=${first(window).gross} asset=${first(window).asset} />` : "–") },
   { name: "Positions", kind: "num", of: (window) => (first(window) ? count(first(window).positions) : "–"), low: true },
-  { name: "Net", kind: "money", of: (window) => (first(window) ? html`<${Money} units=${first(window).netMultilateral} asset=${first(window).asset} />` : "–"), low: true },
-  { name: "More", of: ({ totals = [] }) => (totals.length > 1 ? html`<span class="dim">and ${totals.length - 1} more</span>` : ""), low: true },
+  { name: "Net", kind: "money", of: (window) => (first(window)
+    ? html`<${Money} units=${first(window).netMultilateral} asset=${first(window).asset} />` : "–"), low: true },
+  { name: "More", of: ({ totals = [] }) => (totals.length > 1 ? html`<span class="dim">and ${totals.length - 1} more</span>`
+    : ""), low: true },
 ];
 
 export default function Windows({ of: [number], who }) {
@@ -45,13 +49,22 @@ function All() {
   }, ["windows"]);
   const rows = (data?.rows ?? []).slice(0, SIZE), next = (data?.rows ?? []).length > SIZE && rows.at(-1).number;
   const toBatch = rows.filter(({ state, totals }) => state === "WINDOW_STATE_CLOSED" && totals?.length);
-  const actions = html`${toBatch.length > 0 && html`<${Do} call="CreateBatch" hide label=${`Batch ${toBatch.length} closed`} ask=${() => createBatch(toBatch.map((window) => window.number).reverse(), toBatch.flatMap((window) => window.totals))} line=${`tallystick batch create --window ${toBatch.map((window) => window.number).reverse().join(",")} --asset ASSET --rail RAIL`} />`}
-    <${Do} call="CloseWindow" main label="Close window" ask=${() => closeWindow(data?.open)} line="tallystick window close" />`;
-  return html`<${Page} title="Windows" about="A window holds the vouchers that settle together. Exactly one is open." actions=${actions}>
+  const actions = html`${toBatch.length > 0 && html`<${Do} call="CreateBatch" hide label=${`Batch ${toBatch.length} closed`}
+    ask=${() => createBatch(toBatch.map((window) => window.number).reverse(), toBatch.flatMap((window) => window.totals))}
+    line=${`tallystick batch create --window ${toBatch.map((window) =>
+    window.number).reverse().join(",")} --asset ASSET --rail RAIL`} />`}
+    <${Do} call="CloseWindow" main label="Close window" ask=${() => closeWindow(data?.open)}
+      line="tallystick window close" />`;
+  return html`<${Page} title="Windows" about="A window holds the vouchers that settle together. Exactly one is open."
+    actions=${actions}>
     <${Wrong} error=${error} again=${again} />
-    <${Card} title="Timeline" wide>${data ? html`<${Timeline} windows=${data.rows} />` : html`<div class="timeline"></div>`}<//>
+    <${Card} title="Timeline" wide>${data ? html`<${Timeline} windows=${data.rows} />` : html`<div class="timeline"></div>`}
+      <//>
     <${Card} title="All windows, the newest first">
-      ${!data ? !error && html`<${Skeleton} rows=${10} />` : rows.length ? html`<${Table} caption="Windows" columns=${COLUMNS} rows=${rows} keyOf=${({ number }) => number} />
-        <${Pager} ...${pages} size=${SIZE} shown=${rows.length} next=${next} onNext=${() => pages.onNext(next)} what="windows" />` : html`<${Empty} title="No window yet">The first one opens with the first voucher: <code>tallystick voucher sign --help</code>.<//>`}
+      ${!data ? !error && html`<${Skeleton} rows=${10} />` : rows.length
+        ? html`<${Table} caption="Windows" columns=${COLUMNS} rows=${rows} keyOf=${({ number }) => number} />
+        <${Pager} ...${pages} size=${SIZE} shown=${rows.length} next=${next} onNext=${() => pages.onNext(next)}
+          what="windows" />` : html`<${Empty} title="No window yet">The first one opens with the first
+          voucher: <code>tallystick voucher sign --help</code>.<//>`}
     <//><//>`;
 }
