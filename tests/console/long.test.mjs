@@ -38,8 +38,9 @@ test(`${LEGS} legs and more: every one is seen once, and only those in sight are
     const { legs = [] } = await answer.json().catch(() => ({}));
     for (const { leg } of legs) keys.add(leg.key);
   });
-  await page.reload();
-  await desk.settled();
+  const began = await page.reload().then(() => page.evaluate(() => performance.timeOrigin));
+  await card.locator("tr[data-row]").first().waitFor();
+  console.log(`first view of a batch of ${batch.legs} legs: ${await page.evaluate((from) => Math.round(Date.now() - from), began)} ms`);
   for (;;) {
     await card.locator("tr[data-row]").first().waitFor();
     most = Math.max(most, await page.locator("tr[data-row]").count());

@@ -28,6 +28,7 @@ for (const look of ["light", "dark", "narrow"]) {
       await desk.page.locator(".plot canvas").first().waitFor();
     }
     await desk.go(path);
+    if (name === "legs") await desk.page.locator("tr[data-row]").first().waitFor();
     if (press) await desk.click(desk.button(press));
     await desk.page.mouse.move(2, 2);
     await desk.page.waitForTimeout(300);

@@ -43,7 +43,6 @@ function Identities({ who }) {
     { name: "For", low: true, of: ({ partyIds = [] }) => (partyIds.length
       ? html`<a class="id" href=${`#/parties/${hex(partyIds[0])}`}>${short(hex(partyIds[0]))}</a>
       ${partyIds.length > 1 ? ` and ${partyIds.length - 1}` : ""}` : html`<span class="dim">all</span>`) },
-    { name: "Made by", low: true, of: ({ madeBy }) => madeBy || html`<span class="dim">itself</span>` },
     { name: "Change", of: (of) => state(of) !== "revoked" && html`<${Do} call="RevokeIdentity" hide danger label="Revoke"
       ask=${() => revokeIdentity(of.name)} line=${`tallystick access revoke ${of.name}`} />` },
   ].filter(Boolean);

@@ -1,6 +1,6 @@
 // What the engine does right now: figures and charts, once a second, of the last five minutes.
 import { html, useEffect, useMemo, useState } from "../lib.js";
-import { link } from "../api.js";
+import { link, useCall } from "../api.js";
 import { age, bytes, count, micros } from "../format.js";
 import { now } from "../live.js";
 import { useStore } from "../store.js";
@@ -9,6 +9,7 @@ import { Table } from "../table.js";
 import { Chart, Ring } from "./chart.js";
 import { Said } from "./said.js";
 
+const HOUR = 3_600_000;
 const KEPT = 300; // seconds that the charts show
 const refused = (outcomes = {}) => Object.entries(outcomes).filter(([name]) =>
   !["credited", "stale"].includes(name)).reduce((all, [, value]) => all + value, 0);
@@ -74,13 +75,31 @@ function Queues({ of }) {
   return html`<${Table} caption="Queues" columns=${columns} rows=${of.queues ?? []} keyOf=${({ name }) => name} />`;
 }
 
+/** What waits for a person, as `tallystick status --check` says it. */
+function waits({ legsUnknown = "0", proposalsOpen = "0", oldestComputedUs = "0", schedule = [] } = {}) {
+  const legs = (number) => (number === "1" ? "1 leg is" : `${count(number)} legs are`);
+  const since = (us) => age(Date.now() - Number(us) / 1000);
+  return [
+    legsUnknown !== "0" && html`<a href="#/legs?state=UNKNOWN">${legs(legsUnknown)}
+      </a> UNKNOWN: find out what became of it.`,
+    proposalsOpen !== "0" && html`Waiting for a second person: <a href="#/access">${count(proposalsOpen)} proposed</a>.`,
+    oldestComputedUs !== "0" && Date.now() - Number(oldestComputedUs) / 1000 > HOUR
+      && html`<a href="#/batches">A batch</a> has waited for its approval for ${since(oldestComputedUs)}.`,
+    ...schedule.filter(({ trouble }) => trouble).map((of) =>
+      html`The schedule of asset ${of.asset} is held up: ${of.trouble}`),
+  ].filter(Boolean);
+}
+
 function Alarms({ of }) {
-  const all = of.alarms ?? [];
+  const { data: status } = useCall("GetStatus", {}, ["batches", "legs", "access", "windows"]);
+  const all = of.alarms ?? [], more = waits(status);
   return html`<${Card} title="Alarms" wide><div class="alarms" role="status">
-    ${all.length ? all.map((text) => html`<div class=${`alarm ${text.includes("wait for a person") ? "" : "bad"}`}
-    key=${text}><${Said} text=${text} /></div>`) : html`<p class="calm">
-    <span class="state good">all is well</span> <span class="dim">Nothing keeps the engine from going on. What waits for a
-    person is in <a href="#/batches">Batches</a>.</span></p>`}</div><//>`;
+    ${all.map((text) => html`<div class=${`alarm ${text.includes("wait for a person") ? "" : "bad"}`} key=${text}>
+      <${Said} text=${text} /></div>`)}
+    ${more.map((text, place) => html`<div class="alarm" key=${place}>${text}</div>`)}
+    ${!all.length && !more.length && html`<p class="calm"><span class="state good">all is well</span>${" "}
+      <span class="dim">Nothing keeps the engine from going on, and nothing waits for a person.</span></p>`}
+    </div><//>`;
 }
 
 export default function Now() {

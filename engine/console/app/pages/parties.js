@@ -14,9 +14,10 @@ const SIZE = 50, WINDOWS = 3, MOST = 10;
 export const room = ({ creditLimit, prefund }) => sum([creditLimit, prefund]);
 /** How much of it is used, as a bar and in words. */
 export function Used({ exposure }) {
-  const used = share(exposure.unsettled, room(exposure));
+  const used = share(exposure.unsettled, room(exposure)), percent = Math.floor(used * 100);
+  const words = percent || (exposure.unsettled ?? "0") === "0" ? percent : "< 1";
   return html`<span class="used"><${Bar} value=${used} tone=${used >= 0.9 ? "bad" : used >= 0.75 ? "warn" : "good"} />
-    <span class="num">${used > 0 && used < 0.01 ? "< 1" : Math.floor(used * 100)} %</span></span>`;
+    <span class="num">${words} %</span></span>`;
 }
 
 /**

@@ -1,5 +1,5 @@
 // All windows, and one of them.
-import { html } from "../lib.js";
+import { html, useLayoutEffect, useRef } from "../lib.js";
 import { createBatch, closeWindow } from "../actions.js";
 import { useAsked, call, items } from "../api.js";
 import { Do } from "../dialog.js";
@@ -12,8 +12,12 @@ const SIZE = 50, STRIP = 60;
 
 /** The newest windows as a band: one block each, in words and colours, the oldest on the left. */
 function Timeline({ windows }) {
-  const shown = [...windows].slice(0, STRIP).reverse();
-  return html`<ol class="timeline" aria-label="The newest windows, the oldest first">${shown.map((window) => {
+  const shown = [...windows].slice(0, STRIP).reverse(), band = useRef(null);
+  // The newest are in sight where there is no room for all.
+  useLayoutEffect(() => {
+    band.current.scrollLeft = band.current.scrollWidth;
+  }, [windows]);
+  return html`<ol ref=${band} class="timeline" aria-label="The newest windows, the oldest first">${shown.map((window) => {
     const state = word(window.state, "WINDOW_STATE_");
     return html`<li key=${window.number}><a href=${`#/windows/${window.number}`} class=${`block of-${state}`}><span>
       <span class="unseen">window </span>${window.number}</span><small>${state}</small></a></li>`;
