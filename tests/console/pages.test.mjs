@@ -1,6 +1,7 @@
 // Every page in light, dark and narrow, and on a wall: no serious finding of axe-core, no error, nothing wider than its screen.
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
+import { readFileSync, readdirSync } from "node:fs";
 import { after, before, test } from "node:test";
 import { promisify } from "node:util";
 import { Desk, LOOKS, found, launch } from "./desk.mjs";
@@ -65,6 +66,13 @@ test("every command that a page shows is one of the command line", async () => {
   assert.deepEqual(wrong, []);
 });
 
+test("all that stands around the pages is asked for at once, not one after the other", () => {
+  const folder = new URL("../../engine/console/", import.meta.url);
+  const all = readdirSync(new URL("app/", folder)).filter((name) => name.endsWith(".js"));
+  const page = readFileSync(new URL("index.html", folder), "utf8");
+  assert.deepEqual(all.filter((name) => !page.includes(`<link rel="modulepreload" href="app/${name}">`)), []);
+});
+
 test("keys alone lead through the pages", async () => {
   const desk = await Desk.open(browser, world, "bob");
   const { page } = desk;
@@ -87,6 +95,7 @@ test("keys alone lead through the pages", async () => {
   await page.getByRole("dialog", { name: "Keys" }).waitFor();
   await page.keyboard.press("Escape");
   await page.getByRole("dialog").waitFor({ state: "detached" });
+  // Who types at once loses no letter.
   await page.keyboard.press("Control+k");
   await page.keyboard.type(world.waits.slice(0, 8));
   await page.locator("[role=option][aria-selected=true]", { hasText: `Batch ${world.waits.slice(0, 8)}` }).waitFor();

@@ -1,5 +1,5 @@
 // One question at a time, in front of the page: what will happen, whom it takes, and the same as a command.
-import { html, useEffect, useRef, useState } from "./lib.js";
+import { html, useLayoutEffect, useRef, useState } from "./lib.js";
 import { changed, me, requestId } from "./api.js";
 import { whyNot } from "./rights.js";
 import { route } from "./route.js";
@@ -34,7 +34,7 @@ function Question({ of }) {
   const [values, set] = useState(() => Object.fromEntries((of.fields ?? []).map((field) =>
     [field.name, field.value ?? field.options?.[0]?.[0] ?? ""])));
   const [state, go] = useState({});
-  useEffect(() => {
+  useLayoutEffect(() => {
     box.current.showModal();
     box.current.querySelector("input, select, .act")?.focus();
   }, []);

@@ -1,5 +1,5 @@
 // Keys: j and k along rows, g and a letter to a page, ? for help, Ctrl or Cmd with K for the palette.
-import { html, useEffect, useRef } from "./lib.js";
+import { html, useEffect, useLayoutEffect, useRef } from "./lib.js";
 import { sees } from "./rights.js";
 import { Icon } from "./ui.js";
 
@@ -61,7 +61,7 @@ const KEYS = [
 
 export function Help({ close }) {
   const box = useRef(null);
-  useEffect(() => box.current.showModal(), []);
+  useLayoutEffect(() => box.current.showModal(), []);
   return html`<dialog ref=${box} aria-labelledby="help" onClose=${close}><header><h2 id="help">Keys</h2>
     <button type="button" class="quiet" aria-label="Close" onClick=${close}><${Icon} name="close" /></button></header>
     <dl class="keys">${KEYS.map(([key, does]) => html`<div key=${key}><dt><kbd>${key}</kbd></dt><dd>${does}</dd></div>`)}

@@ -1,6 +1,6 @@
 // The way in: a token or key typed, or a link that `tallystick console login` printed. It stands over the page, so that one
 // comes back to where one was.
-import { html, useEffect, useRef, useState } from "./lib.js";
+import { html, useLayoutEffect, useRef, useState } from "./lib.js";
 import { login } from "./api.js";
 import { Wrong } from "./ui.js";
 
@@ -15,7 +15,7 @@ export function Login({ again }) {
   const box = useRef(null);
   const [token, set] = useState("");
   const [state, go] = useState({});
-  useEffect(() => {
+  useLayoutEffect(() => {
     box.current.showModal();
     box.current.querySelector("input").focus();
   }, []);

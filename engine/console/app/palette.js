@@ -1,5 +1,5 @@
 // Finds pages, actions, and what the first digits of an id stand for.
-import { html, useEffect, useRef, useState } from "./lib.js";
+import { html, useEffect, useLayoutEffect, useRef, useState } from "./lib.js";
 import { call } from "./api.js";
 import { hex, short } from "./format.js";
 import { PAGES } from "./keys.js";
@@ -49,7 +49,7 @@ async function found(who, text) {
 export function Palette({ who, close }) {
   const box = useRef(null);
   const [text, set] = useState(""), [ids, setIds] = useState({ all: [], of: "" }), [at, go] = useState(0);
-  useEffect(() => {
+  useLayoutEffect(() => {
     box.current.showModal();
     box.current.querySelector("input").focus();
   }, []);
