@@ -1,7 +1,7 @@
 // One batch: what to do now, its sums at each step, its legs by state with ages, its files, and its legs.
 import { html, useState } from "../lib.js";
 import { abort, approve } from "../actions.js";
-import { me, useAsked, call } from "../api.js";
+import { me, useCall } from "../api.js";
 import { Do } from "../dialog.js";
 import { age, base64, bytes, count, hex, share, short, sum, typed, word } from "../format.js";
 import { AsCommand, Bar, Card, Empty, Facts, Id, Money, Page, Since, Skeleton, State, Time, Times, Wrong } from "../ui.js";
@@ -87,50 +87,57 @@ function whyNotApprove(batch, who) {
     : undefined;
 }
 
+/** What it is: of the batch alone, so that it is there at once, however many legs there are to count. */
+function About({ id, batch, outbox }) {
+  const both = batch.approvedAtUs && batch.endedAtUs;
+  return html`<${Facts} of=${[
+    ["State", html`<${State} name=${batch.state} prefix="BATCH_STATE_" />`],
+    ["Id", html`<${Id} id=${id} kind="batch" />`],
+    ["Windows", (batch.windows ?? []).map((number, place) =>
+      html`${place ? ", " : ""}<a href=${`#/windows/${number}`} key=${number}>${number}</a>`)],
+    ["Rail", batch.rail],
+    ["Computed", html`<${Times} us=${batch.computedAtUs} />`],
+    ["Computed by", batch.createdBy || "anyone"],
+    ["Approved", batch.approvedAtUs ? html`<${Times} us=${batch.approvedAtUs} />` : "not yet"],
+    ["Approved by", batch.approvedBy || (batch.fourEyes ? `another person than ${batch.createdBy || "who computed it"}` : "–")],
+    batch.approvedKey && ["Signed with", html`<${Id} id=${hex(batch.approvedKey)} kind="key" />`],
+    batch.endedAtUs && ["Ended", html`<${Times} us=${batch.endedAtUs} />`],
+    both && ["From approval to end", age((Number(batch.endedAtUs) - Number(batch.approvedAtUs)) / 1000)],
+    batch.abortReason && ["Aborted by", `${batch.abortedBy}: ${batch.abortReason}`],
+    outbox && ["Outbox", html`<code>${outbox}</code>`],
+  ]} />`;
+}
+
+function Todo({ todo = [], troubles = [] }) {
+  return html`<ul class="todo">${todo.map((text) => html`<li key=${text}><p><${Said} text=${text} /></p></li>`)}
+    ${troubles.map((text) => html`<li key=${text} class="bad-text"><p>${text}</p></li>`)}</ul>`;
+}
+
 export function OneBatch({ id }) {
-  const who = useStore(me);
-  const { data: report, error, again } = useAsked(`batch ${id}`, async () => {
-    const [said, batch] = await Promise.all([call("GetReconciliation", { batchId: base64(id) }),
-      call("GetBatch", { batchId: base64(id) })]);
-    // What an earlier batch paid already is said by the batch alone.
-    return { ...said, batch: { ...said.batch, troubles: batch.troubles } };
-  }, ["batches", "legs"]);
+  const who = useStore(me), body = { batchId: base64(id) };
+  const { data: batch, error, again } = useCall("GetBatch", body, ["batches", "legs"]);
+  const { data: report, error: failed, again: anew } = useCall("GetReconciliation", body, ["batches", "legs"]);
   const [state, choose] = useState(undefined);
-  const batch = report?.batch, name = word(batch?.state, "BATCH_STATE_");
+  const name = word(batch?.state, "BATCH_STATE_"), line = `tallystick batch approve ${typed(id)}`;
   const actions = batch && html`
     ${name === "computed" && html`<${Do} call="ApproveBatch" main label="Approve" why=${who && whyNotApprove(batch, who)}
-      ask=${() => approve(batch)} line=${`tallystick batch approve ${typed(id)}`} />`}
+      ask=${() => approve(batch)} line=${line} />`}
     ${["computed", "approved"].includes(name) && html`<${Do} call="AbortBatch" danger hide label="Abort"
       ask=${() => abort(batch)} line=${`tallystick batch abort ${typed(id)} --reason TEXT`} />`}
     <${AsCommand} line=${`tallystick batch report ${typed(id)}`} what="This report" />`;
+  const counted = (rows, what) => (report ? what() : !failed && html`<${Skeleton} rows=${rows} />`);
   return html`<${Page} title=${`Batch ${short(id)}`} trail=${[["Batches", "#/batches"]]} actions=${actions}>
-    <${Wrong} error=${error} again=${again} />
-    ${!report && !error && html`<div class="card"><${Skeleton} rows=${12} /></div>`}
-    ${report && html`
-      <${Card} title="What to do now"><ul class="todo">${(report.todo ?? []).map((text) =>
-        html`<li key=${text}><p><${Said} text=${text} /></p></li>`)}
-        ${(report.troubles ?? []).map((text) => html`<li key=${text} class="bad-text"><p>${text}</p></li>`)}</ul><//>
-      <${Card} title="What it is"><${Facts} of=${[
-        ["State", html`<${State} name=${batch.state} prefix="BATCH_STATE_" />`],
-          ["Id", html`<${Id} id=${id} kind="batch" />`],
-        ["Windows", (batch.windows ?? []).map((number, place) =>
-          html`${place ? ", " : ""}<a href=${`#/windows/${number}`} key=${number}>${number}</a>`)], ["Rail", batch.rail],
-        ["Computed", html`<${Times} us=${batch.computedAtUs} />`], ["Computed by", batch.createdBy || "anyone"],
-        ["Approved", batch.approvedAtUs ? html`<${Times} us=${batch.approvedAtUs} />` : "not yet"],
-          ["Approved by", batch.approvedBy || (batch.fourEyes ? `another person than ${batch.createdBy || "who computed it"}`
-          : "–")],
-        batch.approvedKey && ["Signed with", html`<${Id} id=${hex(batch.approvedKey)} kind="key" />`],
-          batch.endedAtUs && ["Ended", html`<${Times} us=${batch.endedAtUs} />`],
-        batch.abortReason && ["Aborted by", `${batch.abortedBy}: ${batch.abortReason}`],
-          report.outbox && ["Outbox", html`<code>${report.outbox}</code>`],
-        batch.approvedAtUs && batch.endedAtUs && ["Took, from approval",
-          age((Number(batch.endedAtUs) - Number(batch.approvedAtUs)) / 1000)],
-      ]} /><//>
-      <${Card} title="Sums at each step"><${Steps} report=${report} /><//>
-      <${Card} title="Legs by state"><${ByState} report=${report} chosen=${state} choose=${choose} /><//>
-      <${Card} title="Files and digests"><${Files} submissions=${report.submissions ?? []} asset=${batch.asset} /><//>
+    <${Wrong} error=${error} again=${again} />${!error && html`<${Wrong} error=${failed} again=${anew} />`}
+    ${!batch && !error && html`<div class="card"><${Skeleton} rows=${12} /></div>`}
+    ${batch && html`
+      <${Card} title="What to do now">${counted(1, () => html`<${Todo} ...${report} />`)}<//>
+      <${Card} title="What it is"><${About} id=${id} batch=${batch} outbox=${report?.outbox} /><//>
+      <${Card} title="Sums at each step">${counted(3, () => html`<${Steps} report=${report} />`)}<//>
+      <${Card} title="Legs by state">
+        ${counted(2, () => html`<${ByState} report=${report} chosen=${state} choose=${choose} />`)}<//>
+      <${Card} title="Files and digests">
+        ${counted(2, () => html`<${Files} submissions=${report.submissions ?? []} asset=${batch.asset} />`)}<//>
       <${Legs} title=${state ? `Legs that are ${word(state, "LEG_STATE_")}` : "Legs"}
-        asked=${{ batchId: base64(id), ...(state ? { states: [state] } : {}) }} proposals=${report.proposals ?? []}
-        line=${`tallystick leg list ${typed(id)}`} inBatch />`}
+        asked=${{ ...body, ...(state ? { states: [state] } : {}) }} line=${`tallystick leg list ${typed(id)}`} inBatch />`}
   <//>`;
 }
