@@ -218,7 +218,7 @@ fn what_cannot_be_served_is_refused_at_the_start() {
     serve(&["--listen", "0.0.0.0:1"], "loopback");
     serve(&["--listen", "[::]:1"], "loopback");
     serve(&["--listen", "here"], "127.0.0.1:7450");
-    serve(&["--verify-backend", "fast"], "one of auto, lanes, portable, reference");
+    serve(&["--verify-backend", "fast"], "one of auto, lanes, avx2, portable, reference");
     serve(&["--verify-table-bytes", "1 GB"], "like 192MiB");
     serve(&["--verify-table-bytes", "1000GiB"], "at most 64GiB");
     refuse(&["--shards", "0"], "shards");

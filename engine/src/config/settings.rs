@@ -77,8 +77,8 @@ settings! {
     #[arg(long, env = "TALLYSTICK_VERIFY_THREADS", hide_env_values = true, value_name = "N")]
     verify_threads: VerifyThreads = cores;
 
-    /// What checks signatures: auto (the fastest that this machine can run), lanes, portable or
-    /// reference [default: auto]
+    /// What checks signatures: auto (the fastest that this machine can run), lanes, avx2, portable
+    /// or reference [default: auto]
     #[arg(long, env = "TALLYSTICK_VERIFY_BACKEND", hide_env_values = true, value_name = "NAME")]
     verify_backend: VerifyBackend = None;
 

@@ -101,7 +101,7 @@ table! {
         SIGNATURES "signatures_checked_total" Counter []
             "Signatures checked";
         BACKEND "verify_backend" Gauge ["backend"]
-            "1 for what checks signatures now: lanes, portable, reference; 0 for the others";
+            "1 for what checks signatures now: lanes, avx2, portable, reference; 0 for the others";
         ALARMS "verify_alarms_total" Counter []
             "Valid signatures that were rejected: above 0 the machine or the code is broken";
         CONFIRMED "verify_rejects_confirmed_total" Counter []

@@ -115,7 +115,7 @@ fn verifier(config: &Config) -> Finding {
             let text = format!("checked by {}", backend.description());
             match (backend, config.verify_backend) {
                 (Backend::Lanes, _) | (_, Some(_)) => Finding::ok(what, text),
-                (Backend::Portable | Backend::Reference, None) => Finding::warning(
+                (Backend::Avx2 | Backend::Portable | Backend::Reference, None) => Finding::warning(
                     what,
                     format!("{text}: this machine has not what the fastest one needs"),
                 ),

@@ -37,12 +37,13 @@ type Method<'a> = (String, Box<dyn FnMut() -> f64 + 'a>);
 struct Measured(Vec<(String, Vec<f64>)>);
 
 /// What `make bench-verify` must show: a name, what it is, and the least (of a latency: the most).
-const GOALS: [(&str, &str, f64); 8] = [
+const GOALS: [(&str, &str, f64); 9] = [
     ("lanes_zipf_10k_over_dalek_strict", "lanes, 10 k keys Zipf / dalek verify_strict", 12.0),
     ("lanes_zipf_10k_over_dalek_batch", "lanes, 10 k keys Zipf / dalek's best batch", 4.0),
     ("lanes_hot_over_dalek_strict", "lanes, 64 hot keys / dalek verify_strict", 16.0),
     ("lanes_unknown_over_dalek_batch", "lanes, unknown keys / dalek's best batch", 1.0),
     ("portable_over_dalek_strict", "portable / dalek verify_strict", 1.8),
+    ("avx2_over_portable", "avx2 / portable", 2.0),
     ("bad10_ratio", "10 % bad signatures / none", 0.95),
     ("two_core_ratio", "both cores together / one", 1.8),
     ("lone_us", "one signature alone, hot key, us (at most)", 100.0),
@@ -152,6 +153,10 @@ fn measure(hot: &Crowd, zipf: &Crowd, unknown: Option<&Crowd>) -> Measured {
     hot_place.settled(&hot.signed, 40);
     let mut pair = zipf_place.settled(&zipf.signed, 40);
     portable_place.settled(&zipf.signed, 20);
+    let avx2_place = Backend::Avx2
+        .is_available()
+        .then(|| Place::new(Backend::Avx2, Options::TABLE_BYTES_DEFAULT, zipf));
+    avx2_place.iter().for_each(|place| drop(place.settled(&zipf.signed, 20)));
     if let (Some(place), Some(unknown)) = (&unknown_place, unknown) {
         // Five times each: by then every key has earned a table that the budget has no room for.
         (0..5).for_each(|_| drop(place.settled(&unknown.signed, 1)));
@@ -159,6 +164,7 @@ fn measure(hot: &Crowd, zipf: &Crowd, unknown: Option<&Crowd>) -> Measured {
     print_tables("hot", &hot_place.verifier);
     print_tables("zipf", &zipf_place.verifier);
     print_tables("portable", &portable_place.verifier);
+    avx2_place.iter().for_each(|place| print_tables("avx2", &place.verifier));
     unknown_place.iter().for_each(|place| print_tables("unknown", &place.verifier));
 
     let mut methods: Vec<Method<'_>> = Vec::new();
@@ -174,6 +180,9 @@ fn measure(hot: &Crowd, zipf: &Crowd, unknown: Option<&Crowd>) -> Measured {
         add("unknown", stepping(place.work(&unknown.signed)));
     }
     add("portable", stepping(portable_place.work(&zipf.signed)));
+    if let Some(place) = &avx2_place {
+        add("avx2", stepping(place.work(&zipf.signed)));
+    }
     add("dalek_strict", strict(&dalek));
     for size in DALEK_BATCHES {
         if let Some(method) = dalek_batch(&dalek, size) {
@@ -312,6 +321,7 @@ fn results(measured: &Measured) -> Map<String, Value> {
         ("lanes_zipf_10k", whole(of_lanes("zipf"))),
         ("lanes_unknown", whole(of_lanes("unknown"))),
         ("portable", whole(measured.median("portable"))),
+        ("avx2", whole(measured.median("avx2"))),
         ("dalek_strict", whole(measured.median("dalek_strict"))),
         ("dalek_batch_best", whole(measured.median(&batch))),
         ("dalek_batch_size", json!(batch.rsplit('_').next().and_then(|n| n.parse::<u64>().ok()))),
@@ -323,6 +333,7 @@ fn results(measured: &Measured) -> Map<String, Value> {
         ("lanes_hot_over_dalek_strict", fraction(lanes_over("hot", "dalek_strict"))),
         ("lanes_unknown_over_dalek_batch", fraction(lanes_over("unknown", &batch))),
         ("portable_over_dalek_strict", fraction(measured.ratio("portable", "dalek_strict"))),
+        ("avx2_over_portable", fraction(measured.ratio("avx2", "portable"))),
         ("rounds", json!(ROUNDS)),
         ("message_bytes", json!(MESSAGE_BYTES)),
     ];

@@ -79,7 +79,7 @@ fn run(cases: u64, seed: u64) -> ExitCode {
     signers.extend(extreme_scalars().into_iter().map(Signer::from_scalar));
     let samples: Vec<Case> = signers.iter().map(|signer| signer.sign(b"sample")).collect();
     // The reference is `verify_strict` itself; the tests compare it too.
-    let banks: Vec<Bank> = [Backend::Lanes, Backend::Portable]
+    let banks: Vec<Bank> = [Backend::Lanes, Backend::Avx2, Backend::Portable]
         .into_iter()
         .filter(|backend| backend.is_available())
         .map(|backend| Bank::new(backend, Plan::Mixed, &samples))

@@ -7,9 +7,12 @@
 //! knows what a message means, whose key it is, or that there is a ledger. `docs/VERIFY.md` is the
 //! paper that a reviewer reads beside this code.
 //!
-//! `unsafe` is allowed in three places only: the vector instructions in `lanes/`, the shared
-//! pointers of `tables.rs`, and the pages that `memory.rs` asks for.
+//! `unsafe` is allowed in few places only: the vector instructions in `lanes/` and `avx2/`, the
+//! shared pointers of `tables.rs`, and the pages that `memory.rs` asks for.
 
+#[cfg(target_arch = "x86_64")]
+#[allow(clippy::duplicate_mod, reason = "one text, compiled for two kinds of vectors")]
+mod avx2;
 mod backend;
 mod confirm;
 mod key;

@@ -90,6 +90,8 @@ pub struct Scratch {
     credit: usize,
     #[cfg(target_arch = "x86_64")]
     lanes: crate::lanes::Scratch,
+    #[cfg(target_arch = "x86_64")]
+    avx2: crate::avx2::Scratch,
 }
 
 /// A check, and the table of its key.
@@ -114,7 +116,7 @@ const CLAIMED: u32 = 1 << 31;
 /// time.
 const fn built_together(backend: Backend) -> usize {
     match backend {
-        Backend::Lanes => 8,
+        Backend::Lanes | Backend::Avx2 => 8,
         Backend::Portable | Backend::Reference => 4,
     }
 }
@@ -133,7 +135,7 @@ impl Verifier {
             return Err(Unavailable(backend));
         }
         let table_bytes = match backend {
-            Backend::Lanes | Backend::Portable => {
+            Backend::Lanes | Backend::Avx2 | Backend::Portable => {
                 // Made now (40 ms), so that the first voucher does not wait for it.
                 base();
                 options.table_bytes
@@ -180,8 +182,13 @@ impl Verifier {
                 let jobs: Vec<Job<'_>> = checks.iter().map(find).collect();
                 crate::lanes::check(&mut scratch.lanes, &jobs, base(), verdicts);
             }
+            #[cfg(target_arch = "x86_64")]
+            Backend::Avx2 => {
+                let jobs: Vec<Job<'_>> = checks.iter().map(find).collect();
+                crate::avx2::check(&mut scratch.avx2, &jobs, base(), verdicts);
+            }
             #[cfg(not(target_arch = "x86_64"))]
-            Backend::Lanes => unreachable!("refused by `new`"),
+            Backend::Lanes | Backend::Avx2 => unreachable!("refused by `new`"),
             Backend::Portable => {
                 let jobs: Vec<Job<'_>> = checks.iter().map(find).collect();
                 portable::check(&jobs, base(), verdicts);
@@ -299,8 +306,10 @@ impl Verifier {
         let built = match backend {
             #[cfg(target_arch = "x86_64")]
             Backend::Lanes => crate::lanes::build(keys, tier.shape()),
+            #[cfg(target_arch = "x86_64")]
+            Backend::Avx2 => crate::avx2::build(keys, tier.shape()),
             #[cfg(not(target_arch = "x86_64"))]
-            Backend::Lanes => unreachable!("refused by `new`"),
+            Backend::Lanes | Backend::Avx2 => unreachable!("refused by `new`"),
             Backend::Portable => {
                 keys.iter().map(|key| portable::build(key.bytes(), tier.shape())).collect()
             }

@@ -82,7 +82,7 @@ fn errors_name_the_file_the_key_and_what_is_expected() {
         ("shards = 65", &["t.toml", "shards", "1 to 64"][..]),
         ("shards = \"two\"", &["t.toml", "shards", "expected a whole number, without quotes"]),
         ("verify_threads = 0", &["t.toml", "verify_threads", "1 to 1024"]),
-        ("verify_backend = \"fast\"", &["verify_backend", "auto, lanes, portable, reference"]),
+        ("verify_backend = \"fast\"", &["verify_backend", "auto, lanes, avx2, portable"]),
         ("verify_table_bytes = \"1 MB\"", &["verify_table_bytes", "like 192MiB"]),
         ("verify_table_bytes = \"65GiB\"", &["verify_table_bytes", "at most 64GiB"]),
         ("voucher_lifetime_max_seconds = -1", &["voucher_lifetime_max_seconds", "1 to"]),

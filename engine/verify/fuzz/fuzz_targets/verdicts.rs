@@ -90,7 +90,7 @@ fuzz_target!(|input: &[u8]| {
     if all.len() > known.len() {
         // Keys that nobody has seen before, beside known ones.
         let cold = |backend| Bank::new(backend, Plan::All(Warmth::Cold), &all);
-        let tabled = [Backend::Lanes, Backend::Portable].into_iter();
+        let tabled = [Backend::Lanes, Backend::Avx2, Backend::Portable].into_iter();
         let banks: Vec<Bank> = tabled.filter(|backend| backend.is_available()).map(cold).collect();
         agree(&banks, &all);
     }

@@ -12,10 +12,9 @@
 //! Both are checked in debug builds, by assertions, at each construction. `docs/VERIFY.md` has the
 //! sums.
 
-use super::vector::{Cpu, LANES, Mask, Vector};
+use super::vector::{Cpu, Mask, Vector};
+use super::words::{MASK, at_most, pack, unpack};
 
-/// The low 51 bits.
-const MASK: u64 = (1 << 51) - 1;
 /// p in limbs: this one, then four times `MASK`.
 const P0: u64 = MASK - 18;
 
@@ -95,12 +94,6 @@ impl Sum {
     pub fn twice(self) -> Self {
         self.plus(self)
     }
-}
-
-/// Whether no lane of any limb is more. Not inlined: assertions would be most of the code.
-#[inline(never)]
-pub(super) fn at_most(limbs: &[Vector], bound: u64) -> bool {
-    limbs.iter().all(|limb| limb.lanes().iter().all(|lane| *lane <= bound))
 }
 
 /// 19 x, for x below 2^59.
@@ -337,118 +330,17 @@ impl Field {
         ])
     }
 
-    /// 1 / a = a^(p - 2); 0 for 0.
-    #[inline(always)]
-    pub fn invert(self) -> Self {
-        let (e250, a11) = power_2_250([self]);
-        let [inverse] = multiply_each(square_each(e250, 5), a11);
-        inverse
-    }
-
-    /// Each a^((p - 5) / 8).
-    #[inline(always)]
-    pub fn power_p58<const N: usize>(a: [Self; N]) -> [Self; N] {
-        let (e250, _) = power_2_250(a);
-        multiply_each(square_each(e250, 2), a)
-    }
-
     /// The canonical form, 255 bits in four words.
     #[inline(always)]
     pub fn pack(self) -> [Vector; 4] {
-        let [mut a, mut b, mut c, mut d, mut e] = self.0;
-        let cpu = a.cpu();
-        let (mask, c19) = (cpu.splat(MASK), cpu.splat(19));
-        // Limbs 1 to 4 are below 2^51 then, limb 0 below 2^51 + 38: a value below 2^255 + 38 < 2 p.
-        b = b.add(a.shr::<51>());
-        c = c.add(b.shr::<51>());
-        d = d.add(c.shr::<51>());
-        e = e.add(d.shr::<51>());
-        a = a.and(mask).add_low(e.shr::<51>(), c19);
-        (b, c, d, e) = (b.and(mask), c.and(mask), d.and(mask), e.and(mask));
-        // 1 if the value is p or more: then adding 19 carries out of bit 255.
-        let q = a.add(c19).shr::<51>().add(b).shr::<51>().add(c).shr::<51>();
-        let q = q.add(d).shr::<51>().add(e).shr::<51>();
-        a = a.add_low(q, c19);
-        b = b.add(a.shr::<51>());
-        c = c.add(b.shr::<51>());
-        d = d.add(c.shr::<51>());
-        e = e.add(d.shr::<51>());
-        let (a, b, c, d, e) = (a.and(mask), b.and(mask), c.and(mask), d.and(mask), e.and(mask));
-        [
-            a.or(b.shl::<51>()),
-            b.shr::<13>().or(c.shl::<38>()),
-            c.shr::<26>().or(d.shl::<25>()),
-            d.shr::<39>().or(e.shl::<12>()),
-        ]
+        pack(self.0)
     }
 
     /// Four words as an element; bit 255 is left out.
     #[inline(always)]
     pub fn unpack(words: [Vector; 4]) -> Self {
-        let [w0, w1, w2, w3] = words;
-        let mask = w0.cpu().splat(MASK);
-        Self::new([
-            w0.and(mask),
-            w0.shr_with::<51>(w1).and(mask),
-            w1.shr_with::<38>(w2).and(mask),
-            w2.shr_with::<25>(w3).and(mask),
-            w3.shr::<12>().and(mask),
-        ])
+        Self::new(unpack(words))
     }
-}
-
-/// Each a^(2^n). One square waits for the one before it more than half of its time, so two chains
-/// side by side take little longer than one.
-#[inline(always)]
-fn square_each<const N: usize>(mut a: [Field; N], n: usize) -> [Field; N] {
-    for _ in 0..n {
-        for a in &mut a {
-            *a = a.square().carry();
-        }
-    }
-    a
-}
-
-#[inline(always)]
-fn multiply_each<const N: usize>(mut a: [Field; N], b: [Field; N]) -> [Field; N] {
-    for (a, b) in a.iter_mut().zip(b) {
-        *a = a.mul_carry(b);
-    }
-    a
-}
-
-/// Each a^(2^250 - 1) and a^11: the addition chain of Bernstein's curve25519 (2006), 249 squarings.
-#[inline(always)]
-fn power_2_250<const N: usize>(a: [Field; N]) -> ([Field; N], [Field; N]) {
-    let a2 = square_each(a, 1);
-    let a9 = multiply_each(square_each(a2, 2), a);
-    let a11 = multiply_each(a9, a2);
-    let e5 = multiply_each(square_each(a11, 1), a9);
-    let e10 = multiply_each(square_each(e5, 5), e5);
-    let e20 = multiply_each(square_each(e10, 10), e10);
-    let e40 = multiply_each(square_each(e20, 20), e20);
-    let e50 = multiply_each(square_each(e40, 10), e10);
-    let e100 = multiply_each(square_each(e50, 50), e50);
-    let e200 = multiply_each(square_each(e100, 100), e100);
-    (multiply_each(square_each(e200, 50), e50), a11)
-}
-
-/// Where two packed numbers are equal.
-#[inline(always)]
-pub(super) fn equal(a: [Vector; 4], b: [Vector; 4]) -> Mask {
-    a[0].equal(b[0]) & a[1].equal(b[1]) & a[2].equal(b[2]) & a[3].equal(b[3])
-}
-
-/// Words lane by lane, as words side by side.
-#[inline(always)]
-pub(super) fn from_lanes(cpu: Cpu, rows: [[u64; 4]; LANES]) -> [Vector; 4] {
-    let mut words = [[0; LANES]; 4];
-    for (lane, row) in rows.iter().enumerate() {
-        for (word, value) in words.iter_mut().zip(row) {
-            word[lane] = *value;
-        }
-    }
-    [cpu.load(&words[0]), cpu.load(&words[1]), cpu.load(&words[2]), cpu.load(&words[3])]
 }
 
 #[cfg(test)]

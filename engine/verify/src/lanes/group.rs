@@ -49,7 +49,7 @@ pub(super) struct Buffers {
 }
 
 /// Computes one group; `keys` says which lanes have a point as their key.
-#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512ifma,avx512vbmi2")]
+#[inline(always)]
 pub(super) fn compute(
     cpu: Cpu,
     group: &Group<'_>,

@@ -1,32 +1,27 @@
 //! The lanes backend: eight signatures side by side in AVX-512 IFMA registers, tables per key.
 //!
-//! Owns how checks are put into groups of eight whose keys' tables have the same shape, and what
-//! groups share: the tables of keys that have none, one inversion, the comparison with R. A group
-//! that is not full repeats a check, so nothing waits for company. No result depends on another:
-//! lanes never mix, and what a lane shares over several groups, the inversion, stands even a Z of
-//! 0.
+//! Owns the doors from plain code into code that is compiled for these instructions. What is
+//! behind them stands in files of its own; all but `vector` and `field` serve the `avx2` backend as
+//! well.
 
+mod batch;
 mod field;
 mod group;
 mod point;
+mod power;
 mod scalar;
 mod sha512;
 mod vector;
+mod words;
 
 use crate::Verdict;
 use crate::key::Key;
-use crate::table::{Entry, Shape, Tier};
+use crate::table::{Entry, Shape};
 use crate::verifier::Job;
-use field::{Field, from_lanes};
 use group::{Buffers, Computed, Group};
-use point::{Point, encode, entry_words, invert_all, multiples};
-use vector::{Cpu, LANES, Mask, Vector};
+use vector::{Cpu, Mask};
 
-/// What one thread keeps between its calls.
-#[derive(Debug, Default)]
-pub(crate) struct Scratch {
-    buffers: Buffers,
-}
+pub(crate) use batch::Scratch;
 
 /// Whether this machine can run it.
 pub(crate) fn is_available() -> bool {
@@ -51,27 +46,11 @@ pub(crate) fn check(
 /// The tables of the negatives of up to eight keys; `None` for a key that is no point.
 pub(crate) fn build(keys: &[&Key], shape: Shape) -> Vec<Option<Box<[Entry]>>> {
     let cpu = Cpu::detect().expect("the verifier refuses this backend where it cannot run");
-    let padded = std::array::from_fn(|lane| keys[lane.min(keys.len() - 1)]);
     // SAFETY: a `Cpu` exists only where the instructions do.
     #[allow(unsafe_code)]
-    let (tables, is_point) = unsafe { build_on(cpu, padded, shape) };
-    let tables = tables.into_iter().take(keys.len()).enumerate();
-    tables.map(|(lane, table)| (is_point >> lane & 1 == 1).then_some(table)).collect()
-}
-
-/// The jobs of one tier, in groups; by table, so that what checks of one key read of it is read
-/// together, while a cache has it.
-fn groups_of<'j>(jobs: &'j [Job<'j>], tier: Option<Tier>) -> Vec<([usize; LANES], usize)> {
-    let own = |(i, job): (usize, &Job<'_>)| {
-        let place = job.table.map_or(0, |table| table.entries.as_ptr().addr());
-        (job.table.map(|table| table.tier) == tier).then_some((place, i))
-    };
-    let mut members: Vec<(usize, usize)> = jobs.iter().enumerate().filter_map(own).collect();
-    members.sort_unstable();
-    let group = |chunk: &[(usize, usize)]| {
-        (std::array::from_fn(|lane| chunk[lane.min(chunk.len() - 1)].1), chunk.len())
-    };
-    members.chunks(LANES).map(group).collect()
+    unsafe {
+        build_on(cpu, keys, shape)
+    }
 }
 
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512ifma,avx512vbmi2")]
@@ -82,111 +61,38 @@ fn check_on(
     base: &[Entry],
     verdicts: &mut Vec<Verdict>,
 ) {
-    let cold = groups_of(jobs, None);
-    let (tiny, points) = tiny_tables(cpu, jobs, &cold);
-    let mut groups = Vec::with_capacity(jobs.len() / LANES + 3);
-    let mut computed: Vec<Computed> = Vec::with_capacity(jobs.len() / LANES + 3);
-    for (g, (members, own)) in cold.into_iter().enumerate() {
-        let tables = std::array::from_fn(|lane| &tiny[g * LANES + lane][..]);
-        let checks = members.map(|i| jobs[i].check);
-        let group = Group { checks, tables, shape: Shape::TINY };
-        computed.push(group::compute(cpu, &group, points[g], base, &mut scratch.buffers));
-        groups.push((members, own));
-    }
-    for tier in Tier::ALL {
-        for (members, own) in groups_of(jobs, Some(tier)) {
-            let tables = members.map(|i| &jobs[i].table.expect("it is of a tier").entries[..]);
-            let checks = members.map(|i| jobs[i].check);
-            let group = Group { checks, tables, shape: tier.shape() };
-            computed.push(group::compute(cpu, &group, !0, base, &mut scratch.buffers));
-            groups.push((members, own));
-        }
-    }
-    let mut inverses: Vec<Field> = computed.iter().map(|group| group.z).collect();
-    invert_all(cpu, &mut inverses);
-    let first = verdicts.len();
-    verdicts.resize(first + jobs.len(), Verdict::Bad);
-    for ((group, inverse), (members, own)) in computed.iter().zip(inverses).zip(groups) {
-        let encoded = encode(group.x, group.y, inverse);
-        let valid = field::equal(encoded, group.r) & group.well_formed;
-        for (lane, i) in members.into_iter().take(own).enumerate() {
-            if valid >> lane & 1 == 1 {
-                verdicts[first + i] = Verdict::Valid;
-            }
-        }
-    }
+    batch::check(cpu, scratch, jobs, base, verdicts);
 }
 
-/// Tables of the smallest shape for keys that have none, and which of them are points, group by
-/// group.
-#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512ifma,avx512vbmi2")]
-fn tiny_tables(
+/// `group::compute`, a function of its own: inlined into `check_on` it took 1.6 times as long.
+#[inline(always)]
+fn compute(
     cpu: Cpu,
-    jobs: &[Job<'_>],
-    cold: &[([usize; LANES], usize)],
-) -> (Vec<Box<[Entry]>>, Vec<Mask>) {
-    let mut points = Vec::with_capacity(cold.len() * Shape::TINY.entries());
-    let mut masks = Vec::with_capacity(cold.len());
-    for two in cold.chunks(2) {
-        let keys = |nth: usize| two[nth.min(two.len() - 1)].0.map(|i| jobs[i].check.key);
-        let keys = [key_words(cpu, keys(0)), key_words(cpu, keys(1))];
-        for (key, is_point) in Point::decompress_two(keys).into_iter().take(two.len()) {
-            multiples(key.negate(), Shape::TINY, &mut points);
-            masks.push(is_point);
-        }
+    group: &Group<'_>,
+    keys: Mask,
+    base: &[Entry],
+    buffers: &mut Buffers,
+) -> Computed {
+    // SAFETY: a `Cpu` exists only where the instructions do.
+    #[allow(unsafe_code)]
+    unsafe {
+        compute_on(cpu, group, keys, base, buffers)
     }
-    let mut tables = Vec::with_capacity(cold.len() * LANES);
-    if !points.is_empty() {
-        let inverses = inverses_of(cpu, &points);
-        let entries = Shape::TINY.entries();
-        for (points, inverses) in points.chunks(entries).zip(inverses.chunks(entries)) {
-            tables.extend(entries_of(points, inverses));
-        }
-    }
-    (tables, masks)
 }
 
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512ifma,avx512vbmi2")]
-fn build_on(cpu: Cpu, keys: [&Key; LANES], shape: Shape) -> ([Box<[Entry]>; LANES], Mask) {
-    let (key, is_point) = Point::decompress(key_words(cpu, keys));
-    let mut points = Vec::with_capacity(shape.entries());
-    multiples(key.negate(), shape, &mut points);
-    let inverses = inverses_of(cpu, &points);
-    (entries_of(&points, &inverses), is_point)
+#[inline(never)]
+fn compute_on(
+    cpu: Cpu,
+    group: &Group<'_>,
+    keys: Mask,
+    base: &[Entry],
+    buffers: &mut Buffers,
+) -> Computed {
+    group::compute(cpu, group, keys, base, buffers)
 }
 
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512ifma,avx512vbmi2")]
-fn key_words(cpu: Cpu, keys: [&Key; LANES]) -> [Vector; 4] {
-    from_lanes(cpu, keys.map(|key| crate::scalar::words(key.bytes())))
+fn build_on(cpu: Cpu, keys: &[&Key], shape: Shape) -> Vec<Option<Box<[Entry]>>> {
+    batch::build(cpu, keys, shape)
 }
-
-#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512ifma,avx512vbmi2")]
-fn inverses_of(cpu: Cpu, points: &[Point]) -> Vec<Field> {
-    let mut zs = Vec::with_capacity(points.len());
-    for point in points {
-        zs.push(point.coordinates().2);
-    }
-    invert_all(cpu, &mut zs);
-    zs
-}
-
-/// The points as the entries of eight tables.
-#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512ifma,avx512vbmi2")]
-fn entries_of(points: &[Point], inverses: &[Field]) -> [Box<[Entry]>; LANES] {
-    let mut tables: [Box<[Entry]>; LANES] =
-        std::array::from_fn(|_| vec![Entry::ZERO; points.len()].into_boxed_slice());
-    for (i, (point, inverse)) in points.iter().zip(inverses).enumerate() {
-        let mut words = [[0; LANES]; 12];
-        for (word, vector) in words.iter_mut().zip(entry_words(point, *inverse).as_flattened()) {
-            *word = vector.lanes();
-        }
-        for (lane, table) in tables.iter_mut().enumerate() {
-            let four = |first: usize| [0, 1, 2, 3].map(|i| words[first + i][lane]);
-            table[i] = Entry::new(four(0), four(4), four(8));
-        }
-    }
-    tables
-}
-
-#[cfg(test)]
-mod tests;

@@ -6,8 +6,9 @@
 //! none modulo p), so no lane needs a special case, and Z is never 0. Not constant time: only
 //! public data.
 
-use super::field::{Field, Sum, equal};
+use super::field::{Field, Sum};
 use super::vector::{Cpu, LANES, Mask, Vector, load_entries};
+use super::words::equal;
 use crate::table::{Entry, Shape};
 
 /// d = -121665 / 121666.
@@ -67,19 +68,18 @@ impl Niels {
     #[inline(always)]
     pub fn load(cpu: Cpu, entries: [&Entry; LANES], negative: Mask) -> Self {
         let [p, m, t] = load_entries(cpu, entries);
-        let pick = |a: Vector, b: Vector| a.blend(negative, b);
         Self {
             y_plus_x: Field::unpack([
-                pick(p[0], m[0]),
-                pick(p[1], m[1]),
-                pick(p[2], m[2]),
-                pick(p[3], m[3]),
+                p[0].blend(negative, m[0]),
+                p[1].blend(negative, m[1]),
+                p[2].blend(negative, m[2]),
+                p[3].blend(negative, m[3]),
             ]),
             y_minus_x: Field::unpack([
-                pick(m[0], p[0]),
-                pick(m[1], p[1]),
-                pick(m[2], p[2]),
-                pick(m[3], p[3]),
+                m[0].blend(negative, p[0]),
+                m[1].blend(negative, p[1]),
+                m[2].blend(negative, p[2]),
+                m[3].blend(negative, p[3]),
             ]),
             xy2d: Field::unpack(t).negate_canonical(negative),
         }
@@ -329,7 +329,7 @@ pub(super) fn encode(x: Field, y: Field, inverse: Field) -> [Vector; 4] {
 
 #[cfg(test)]
 mod tests {
-    use super::super::field::from_lanes;
+    use super::super::words::from_lanes;
     use super::*;
     use crate::{model, scalar};
     use curve25519_dalek::constants::{ED25519_BASEPOINT_POINT, EIGHT_TORSION};

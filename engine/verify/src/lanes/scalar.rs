@@ -1,8 +1,8 @@
 //! Scalars modulo the group's order L, eight at once: reduction of digests, and odd signed digits
 //! (`crate::scalar` explains them).
 
-use super::field::at_most;
 use super::vector::{Cpu, LANES, Mask, Vector};
+use super::words::at_most;
 use crate::scalar::L;
 use crate::table::Shape;
 
@@ -58,6 +58,12 @@ fn times_c<const N: usize>(x: [Vector; N]) -> [Vector; 8] {
     [c0, c1, c2, c3, c4, c5, c6, c7]
 }
 
+/// Limb j of what is above 2^252: from bit 44 of limb 4 + j.
+#[inline(always)]
+fn above(x: &[Vector; 8], j: usize) -> Vector {
+    x[4 + j].shr::<44>().or(x[5 + j].shl::<8>()).and(x[0].cpu().splat(MASK))
+}
+
 impl Scalar {
     /// 512-bit numbers modulo L; not canonical, but above 0 and below 5 * 2^252.
     ///
@@ -82,16 +88,14 @@ impl Scalar {
             limb::<408>(words),
             limb::<460>(words),
         ]);
-        // Limb j of what is above 2^252: from bit 44 of limb 4 + j.
-        let above =
-            |x: &[Vector; 8], j: usize| x[4 + j].shr::<44>().or(x[5 + j].shl::<8>()).and(mask);
         let q = times_c([above(&p, 0), above(&p, 1), above(&p, 2)]);
         let r = times_c([above(&q, 0)]);
+        let (mut p, mut q) = (p, q);
+        (p[4], q[4]) = (p[4].and(top_mask), q[4].and(top_mask));
         let mut limbs = [cpu.splat(0); 5];
         for i in 0..5 {
-            let top = |x: Vector| if i == 4 { x.and(top_mask) } else { x };
-            let sum = low[i].add(top(q[i])).add(cpu.splat(2 * LIMBS[i]));
-            limbs[i] = sum.sub(top(p[i])).sub(r[i]);
+            let sum = low[i].add(q[i]).add(cpu.splat(2 * LIMBS[i]));
+            limbs[i] = sum.sub(p[i]).sub(r[i]);
         }
         for i in 0..4 {
             limbs[i + 1] = limbs[i + 1].add(limbs[i].shr_signed::<52>());

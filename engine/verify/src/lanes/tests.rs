@@ -1,3 +1,4 @@
+use super::super::{build, check, is_available};
 use super::*;
 use crate::table::Table;
 use crate::{Check, portable, reference};

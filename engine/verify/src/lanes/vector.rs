@@ -302,34 +302,4 @@ pub(super) fn prefetch(_: Cpu, entry: &Entry) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn transposing_swaps_rows_and_lanes() {
-        let Some(cpu) = Cpu::detect() else { return };
-        let rows: [[u64; 8]; 8] =
-            std::array::from_fn(|r| std::array::from_fn(|l| 10 * r as u64 + l as u64));
-        let turned = transpose(rows.each_ref().map(|row| cpu.load(row)));
-        for (i, row) in turned.into_iter().enumerate() {
-            assert_eq!(row.lanes(), std::array::from_fn(|j| rows[j][i]));
-        }
-        assert_eq!(
-            cpu.splat(0x0102_0304_0506_0708).swap_bytes().lanes(),
-            [0x0807_0605_0403_0201; 8]
-        );
-    }
-
-    #[test]
-    fn each_lane_gets_its_own_entry() {
-        let Some(cpu) = Cpu::detect() else { return };
-        let entries: [Entry; 8] = std::array::from_fn(|lane| {
-            let word = |i: u64| 100 * lane as u64 + i;
-            Entry::new([0, 1, 2, 3].map(word), [4, 5, 6, 7].map(word), [8, 9, 10, 11].map(word))
-        });
-        let loaded = load_entries(cpu, entries.each_ref());
-        for (i, row) in loaded.into_iter().flatten().enumerate() {
-            assert_eq!(row.lanes(), std::array::from_fn(|lane| 100 * lane as u64 + i as u64));
-        }
-    }
-}
+mod tests;

@@ -48,7 +48,7 @@ impl Bench {
     }
 }
 
-const WITH_TABLES: [Backend; 2] = [Backend::Lanes, Backend::Portable];
+const WITH_TABLES: [Backend; 3] = [Backend::Lanes, Backend::Avx2, Backend::Portable];
 
 #[test]
 fn a_key_earns_a_small_table_and_then_a_large_one() {

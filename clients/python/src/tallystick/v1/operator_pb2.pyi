@@ -3660,7 +3660,7 @@ class Status(_message.Message):
     window_vouchers: _builtins.int
     """credited in the open window"""
     verify_backend: _builtins.str
-    """What checks signatures now: "lanes", "portable" or "reference". After an alarm the reference."""
+    """What checks signatures now: "lanes", "avx2", "portable" or "reference". After an alarm the reference."""
     verify_threads: _builtins.int
     shards: _builtins.int
     parties: _builtins.int

@@ -1,3 +1,5 @@
+use super::super::vector::LANES;
+use super::super::words::from_lanes;
 use super::*;
 use crate::model;
 
