@@ -17,15 +17,23 @@ const HUGE_PAGE: usize = 2 << 20;
 /// leave less than half a per cent empty.
 const CHUNK: usize = 3 * HUGE_PAGE;
 
-/// The entries of one table. Dropped, the memory serves for the next table of its size.
+/// The entries of one table, all written. Dropped, the memory serves the next table of its size.
 #[derive(Debug)]
-pub(crate) struct Room(&'static mut [Entry]);
+pub(crate) struct Room(&'static mut [MaybeUninit<Entry>]);
+
+/// A table that is being written, from its last entry to its first.
+#[derive(Debug)]
+pub(crate) struct Draft {
+    /// Not written below `left` yet, so not for anyone to see.
+    room: Room,
+    left: usize,
+}
 
 /// Memory for tables of one size.
 #[derive(Default)]
 struct Shelf {
     /// Of tables that are gone.
-    free: Vec<&'static mut [Entry]>,
+    free: Vec<&'static mut [MaybeUninit<Entry>]>,
     /// Not used yet.
     fresh: &'static mut [MaybeUninit<Entry>],
 }
@@ -38,39 +46,71 @@ fn shelves() -> MutexGuard<'static, BTreeMap<usize, Shelf>> {
     SHELVES.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Memory for so many entries that nobody else has.
+fn take_memory(entries: usize) -> &'static mut [MaybeUninit<Entry>] {
+    let mut shelves = shelves();
+    let shelf = shelves.entry(entries).or_default();
+    if let Some(room) = shelf.free.pop() {
+        return room;
+    }
+    if shelf.fresh.len() < entries {
+        shelf.fresh = chunk(entries);
+    }
+    let (first, rest) = take(&mut shelf.fresh).split_at_mut(entries);
+    shelf.fresh = rest;
+    first
+}
+
 impl Room {
     /// A copy of these entries.
     pub fn of(entries: &[Entry]) -> Self {
-        let fresh = {
-            let mut shelves = shelves();
-            let shelf = shelves.entry(entries.len()).or_default();
-            if let Some(room) = shelf.free.pop() {
-                drop(shelves);
-                room.copy_from_slice(entries);
-                return Self(room);
-            }
-            if shelf.fresh.len() < entries.len() {
-                shelf.fresh = chunk(entries.len());
-            }
-            let (first, rest) = take(&mut shelf.fresh).split_at_mut(entries.len());
-            shelf.fresh = rest;
-            first
-        };
-        Self(fresh.write_copy_of_slice(entries))
+        let memory = take_memory(entries.len());
+        memory.write_copy_of_slice(entries);
+        Self(memory)
+    }
+}
+
+impl Draft {
+    /// Of a table of so many entries.
+    pub fn new(entries: usize) -> Self {
+        Self { room: Room(take_memory(entries)), left: entries }
+    }
+
+    /// Puts an entry before those that are there.
+    #[inline]
+    pub fn push(&mut self, entry: &Entry) {
+        self.left -= 1;
+        self.room.0[self.left].write(*entry);
+    }
+
+    /// The table, all entries of which have been pushed.
+    pub fn finish(self) -> Room {
+        assert_eq!(self.left, 0, "a table is written whole");
+        self.room
     }
 }
 
 impl Deref for Room {
     type Target = [Entry];
     fn deref(&self) -> &[Entry] {
-        self.0
+        // SAFETY: `of` has written each entry; `finish` hands a room out only after as many pushes
+        // as it has entries, each of which wrote the entry below the one before it. Nobody sees the
+        // room of a draft.
+        #[allow(unsafe_code)]
+        unsafe {
+            self.0.assume_init_ref()
+        }
     }
 }
 
 #[cfg(test)]
 impl std::ops::DerefMut for Room {
     fn deref_mut(&mut self) -> &mut [Entry] {
-        self.0
+        // SAFETY: as for `deref`.
+        #[allow(unsafe_code)]
+        unsafe {
+            self.0.assume_init_mut()
+        }
     }
 }
 
@@ -135,6 +175,31 @@ mod tests {
     fn a_table_larger_than_a_chunk_has_room() {
         let large = entries(CHUNK / size_of::<Entry>() + 1, 5);
         assert!(Room::of(&large)[..] == large[..]);
+    }
+
+    #[test]
+    fn a_draft_is_written_from_the_end() {
+        // A size of its own.
+        let made = entries(13_002, 9);
+        let mut draft = Draft::new(made.len());
+        made.iter().rev().for_each(|entry| draft.push(entry));
+        assert!(draft.finish()[..] == made[..]);
+        let begun = Draft::new(made.len());
+        let start = begun.room.0.as_ptr();
+        drop(begun);
+        assert_eq!(
+            Draft::new(made.len()).room.0.as_ptr(),
+            start,
+            "what was given up is used again"
+        );
+    }
+
+    #[test]
+    #[should_panic(expected = "a table is written whole")]
+    fn a_draft_that_is_not_whole_is_no_table() {
+        let mut draft = Draft::new(13_003);
+        draft.push(&Entry::ZERO);
+        draft.finish();
     }
 
     /// So that each entry lies in two lines, and chunks are whole pages.

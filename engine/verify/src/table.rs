@@ -142,13 +142,14 @@ pub(crate) struct Table {
     pub owner: [u8; 32],
     pub tier: Tier,
     pub entries: Room,
-    checksum: u64,
+    checksum: [u64; 2],
 }
 
 impl Table {
-    pub fn new(owner: [u8; 32], tier: Tier, entries: &[Entry]) -> Self {
+    pub fn new(owner: [u8; 32], tier: Tier, entries: Room) -> Self {
         assert_eq!(entries.len(), tier.shape().entries(), "a table has the entries of its shape");
-        Self { owner, tier, entries: Room::of(entries), checksum: checksum(entries) }
+        let checksum = checksum(&entries);
+        Self { owner, tier, entries, checksum }
     }
 
     /// Whether it still is what was built.
@@ -165,16 +166,27 @@ impl Table {
     }
 }
 
-/// Each step is one-to-one in the sum and in the word, so one changed word always changes the
-/// result.
-fn checksum(entries: &[Entry]) -> u64 {
-    let mut sum = 0x7461_6c6c_7973_7469_u64;
+/// The sum of all entries, word by word, and the sum of all such sums on the way there, each folded
+/// into one word. One changed word changes one sum for certain, and with it the first of both; the
+/// sums of sums see what cancels out. They do not wait for each other, as the steps of `fold` do.
+fn checksum(entries: &[Entry]) -> [u64; 2] {
+    let (mut sums, mut sums_of_sums) = ([0_u64; 12], [0_u64; 12]);
     for entry in entries {
-        for word in entry.sums().iter().chain(&entry.xy2d) {
-            sum = (sum ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29);
+        let words = entry.sums().iter().chain(&entry.xy2d);
+        for ((sum, sum_of_sums), word) in sums.iter_mut().zip(&mut sums_of_sums).zip(words) {
+            *sum = sum.wrapping_add(*word);
+            *sum_of_sums = sum_of_sums.wrapping_add(*sum);
         }
     }
-    sum
+    [fold(sums), fold(sums_of_sums)]
+}
+
+/// Each step is one-to-one in the sum and in the word, so one changed word always changes the
+/// result.
+fn fold(words: [u64; 12]) -> u64 {
+    words.iter().fold(0x7461_6c6c_7973_7469, |sum, word| {
+        (sum ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29)
+    })
 }
 
 #[cfg(test)]
@@ -194,7 +206,7 @@ mod tests {
     #[test]
     fn every_flipped_bit_of_a_table_is_seen() {
         let entries = vec![Entry::ZERO; Shape::SMALL.entries()];
-        let mut table = Table::new([0; 32], Tier::Small, &entries);
+        let mut table = Table::new([0; 32], Tier::Small, Room::of(&entries));
         assert!(table.is_intact());
         for entry in 0..table.entries.len() {
             for bit in 0..256 {

@@ -12,6 +12,7 @@
 //! however many other keys come and go.
 
 use crate::key::{KEY_BYTES, Key};
+use crate::memory::Room;
 use crate::table::{Table, Tier};
 use crossbeam::epoch::{self, Atomic, Guard, Owned, Shared};
 use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
@@ -151,7 +152,7 @@ impl Tables {
 
     /// Puts the key's table where room was taken for it. Its table of the other tier, if it had
     /// one, makes room for others.
-    pub fn put(&self, place: &Place, key: &Key, entries: &[crate::table::Entry], guard: &Guard) {
+    pub fn put(&self, place: &Place, key: &Key, entries: Room, guard: &Guard) {
         let table = Table::new(*key.bytes(), place.tier, entries);
         self.tier(place.tier).replace(place.slot, Some(table), guard);
         let before = key.place.swap(place.to_bits(), Ordering::AcqRel);
@@ -300,7 +301,7 @@ mod tests {
     fn give(tables: &Tables, tier: Tier, key: &Key, guard: &Guard) -> bool {
         let places = tables.reserve(tier, 1);
         for place in &places {
-            tables.put(place, key, &entries(key, tier), guard);
+            tables.put(place, key, Room::of(&entries(key, tier)), guard);
         }
         !places.is_empty()
     }

@@ -261,7 +261,7 @@ impl Verifier {
         for (tier, keys) in Tier::ALL.into_iter().zip(&earned) {
             if !keys.is_empty() {
                 scratch.credit = scratch.credit.saturating_sub(self.price(tier));
-                self.build(backend, tier, keys, &guard);
+                self.build(scratch, backend, tier, keys, &guard);
                 keys.iter().for_each(|key| key.heat.store(0, Ordering::Relaxed));
             }
         }
@@ -297,27 +297,35 @@ impl Verifier {
         }
     }
 
-    fn build(&self, backend: Backend, tier: Tier, keys: &[&Key], guard: &Guard) {
+    fn build(
+        &self,
+        scratch: &mut Scratch,
+        backend: Backend,
+        tier: Tier,
+        keys: &[&Key],
+        guard: &Guard,
+    ) {
         let places = self.tables.reserve(tier, keys.len());
         let keys = &keys[..places.len()];
         if keys.is_empty() {
             return;
         }
-        let built = match backend {
+        let built: Vec<Option<Room>> = match backend {
             #[cfg(target_arch = "x86_64")]
-            Backend::Lanes => crate::lanes::build(keys, tier.shape()),
+            Backend::Lanes => crate::lanes::build(&mut scratch.lanes, keys, tier.shape()),
             #[cfg(target_arch = "x86_64")]
-            Backend::Avx2 => crate::avx2::build(keys, tier.shape()),
+            Backend::Avx2 => crate::avx2::build(&mut scratch.avx2, keys, tier.shape()),
             #[cfg(not(target_arch = "x86_64"))]
             Backend::Lanes | Backend::Avx2 => unreachable!("refused by `new`"),
             Backend::Portable => {
-                keys.iter().map(|key| portable::build(key.bytes(), tier.shape())).collect()
+                let table = |key: &&Key| portable::build(key.bytes(), tier.shape());
+                keys.iter().map(|key| Some(Room::of(&table(key)?))).collect()
             }
             Backend::Reference => unreachable!("it has no tables"),
         };
         for ((key, place), entries) in keys.iter().zip(&places).zip(built) {
             // A key that is no point has no valid signature, so it never earns a table.
-            self.tables.put(place, key, &entries.expect("the key is a point"), guard);
+            self.tables.put(place, key, entries.expect("the key is a point"), guard);
         }
     }
 }

@@ -19,7 +19,7 @@ use super::words::{MASK, at_most, pack, unpack};
 const P0: u64 = MASK - 18;
 
 /// Eight carried elements.
-#[derive(Clone, Copy)]
+#[derive(Debug, Clone, Copy)]
 pub(super) struct Field([Vector; 5]);
 
 /// Eight sums of products.

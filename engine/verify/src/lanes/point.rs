@@ -9,7 +9,7 @@
 use super::field::{Field, Sum};
 use super::vector::{Cpu, LANES, Mask, Vector, load_entries};
 use super::words::equal;
-use crate::table::{Entry, Shape};
+use crate::table::Entry;
 
 /// d = -121665 / 121666.
 const D: [u64; 5] = [
@@ -60,6 +60,41 @@ pub(super) struct Projective {
     y_minus_x: Field,
     z2: Field,
     t2d: Field,
+}
+
+/// Eight points on their way into tables, Z not divided out yet: Y + X, Y - X, T, Z.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Multiple {
+    y_plus_x: Field,
+    y_minus_x: Field,
+    t: Field,
+    z: Field,
+}
+
+impl Multiple {
+    /// No point.
+    #[inline(always)]
+    pub fn zero(cpu: Cpu) -> Self {
+        let zero = Field::zero(cpu);
+        Self { y_plus_x: zero, y_minus_x: zero, t: zero, z: zero }
+    }
+
+    #[inline(always)]
+    pub fn z(&self) -> Field {
+        self.z
+    }
+
+    /// The words of an entry, given 1 / Z.
+    #[inline(always)]
+    pub fn entry_words(&self, inverse: Field) -> [[Vector; 4]; 3] {
+        let d2_inverse = inverse.mul_carry(Field::splat(inverse.cpu(), D2));
+        let inverse = inverse.prepare();
+        [
+            self.y_plus_x.times(&inverse).carry().pack(),
+            self.y_minus_x.times(&inverse).carry().pack(),
+            self.t.mul_carry(d2_inverse).pack(),
+        ]
+    }
 }
 
 impl Niels {
@@ -165,6 +200,17 @@ impl Point {
         }
     }
 
+    /// For a table.
+    #[inline(always)]
+    pub fn multiple(self) -> Multiple {
+        Multiple {
+            y_plus_x: self.y.plus(self.x).carry(),
+            y_minus_x: self.y.minus(self.x).carry(),
+            t: self.t,
+            z: self.z.carry(),
+        }
+    }
+
     /// X, Y and Z, carried.
     #[inline(always)]
     pub fn coordinates(self) -> (Field, Field, Field) {
@@ -248,77 +294,6 @@ fn finish_addition<const WITH_T: bool>(a: Sum, b: Sum, c: Sum, d: Sum) -> Point 
     Point { x: e.times(&f), y: g.times(&h), z: g.times(&f), t }
 }
 
-/// The odd multiples of 2^(window stride q) p for each block q, block after block.
-#[inline(always)]
-pub(super) fn multiples(p: Point, shape: Shape, into: &mut Vec<Point>) {
-    let mut p = p;
-    for block in 0..shape.blocks() {
-        if block > 0 {
-            p = p.double_times(shape.window * shape.stride);
-        }
-        let step = p.double::<true>().projective();
-        let mut multiple = p;
-        into.push(multiple);
-        for _ in 1..shape.block_entries() {
-            multiple = multiple.add(&step);
-            into.push(multiple);
-        }
-    }
-}
-
-/// The multiplicative inverses of all Z, in their place, by one inversion (Montgomery's trick). No
-/// Z of points is 0; one from a damaged table may be, and gets 0, without harm to the others of its
-/// lane.
-#[inline(always)]
-pub(super) fn invert_all(cpu: Cpu, zs: &mut [Field]) {
-    let (zero, one) = (Field::zero(cpu), Field::one(cpu));
-    let mut products = Vec::with_capacity(zs.len());
-    let mut product = running_products(one, zs, &mut products);
-    let mut damaged = Vec::new();
-    if is_zero(product) != 0 {
-        for z in zs.iter_mut() {
-            damaged.push(is_zero(*z));
-            *z = z.select(is_zero(*z), one);
-        }
-        product = running_products(one, zs, &mut products);
-    }
-    let mut inverse = product.invert();
-    for (z, before) in zs.iter_mut().zip(products.iter()).rev() {
-        let own = inverse.mul_carry(*before);
-        inverse = inverse.mul_carry(*z);
-        *z = own;
-    }
-    for (z, damaged) in zs.iter_mut().zip(damaged) {
-        *z = z.select(damaged, zero);
-    }
-}
-
-/// The product of all; `before` gets, for each, the product of those before it.
-#[inline(always)]
-fn running_products(one: Field, zs: &[Field], before: &mut Vec<Field>) -> Field {
-    before.clear();
-    let mut product = one;
-    for z in zs {
-        before.push(product);
-        product = product.mul_carry(*z);
-    }
-    product
-}
-
-#[inline(always)]
-fn is_zero(field: Field) -> Mask {
-    equal(field.pack(), [field.cpu().splat(0); 4])
-}
-
-/// A point as the words of its table entry, given 1 / Z.
-#[inline(always)]
-pub(super) fn entry_words(p: &Point, inverse: Field) -> [[Vector; 4]; 3] {
-    let (x, y, _) = p.coordinates();
-    let (x, y) = (x.mul_carry(inverse), y.mul_carry(inverse));
-    let xy2d = x.mul_carry(y).mul_carry(Field::splat(x.cpu(), D2));
-    [y.plus(x).pack(), y.minus(x).pack(), xy2d.pack()]
-}
-
 /// A point's encoding (RFC 8032, section 5.1.2), given 1 / Z.
 #[inline(always)]
 pub(super) fn encode(x: Field, y: Field, inverse: Field) -> [Vector; 4] {
@@ -391,7 +366,7 @@ mod tests {
         for (first, eight) in points().into_iter().zip(points().chunks_exact(LANES).cycle()) {
             let q: [EdwardsPoint; LANES] = eight.try_into().unwrap();
             let other = load(cpu, &q);
-            let words = entry_words(&other, other.coordinates().2.invert());
+            let words = other.multiple().entry_words(other.coordinates().2.invert());
             let row = |i: usize, lane: usize| words[i].map(|word| word.lanes()[lane]);
             let entries: [Entry; LANES] =
                 std::array::from_fn(|lane| Entry::new(row(0, lane), row(1, lane), row(2, lane)));
@@ -450,24 +425,6 @@ mod tests {
             assert_same(point, expected.map(|p| p.unwrap_or(EdwardsPoint::identity())), "point");
         }
         assert!((400..1_200).contains(&points), "about half of all encodings: {points}");
-    }
-
-    #[test]
-    fn a_zero_gets_zero_and_does_not_spoil_the_others() {
-        let Some(cpu) = Cpu::detect() else { return };
-        let mut random = model::random(9);
-        let mut rows = [(); 5].map(|()| [(); LANES].map(|()| [random(), random(), random(), 1]));
-        (rows[1][3], rows[4][3], rows[2][6]) = ([0; 4], model::P, [0; 4]);
-        let mut zs = rows.map(|rows| Field::unpack(from_lanes(cpu, rows)));
-        invert_all(cpu, &mut zs);
-        let inverse = [model::P[0] - 2, model::P[1], model::P[2], model::P[3]];
-        for (row, z) in rows.into_iter().zip(zs) {
-            let words = z.pack().map(Vector::lanes);
-            for (lane, z) in row.into_iter().enumerate() {
-                let expected = model::power(model::reduce(z), inverse);
-                assert_eq!(words.map(|word| word[lane]), expected);
-            }
-        }
     }
 
     #[test]

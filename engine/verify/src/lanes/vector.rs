@@ -57,7 +57,7 @@ pub(super) const LANES: usize = 8;
 pub(super) type Mask = __mmask8;
 
 /// Eight words.
-#[derive(Clone, Copy)]
+#[derive(Debug, Clone, Copy)]
 pub(super) struct Vector(__m512i);
 
 /// One instruction on vectors.

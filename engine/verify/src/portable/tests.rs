@@ -1,6 +1,7 @@
 //! The portable backend against the reference, on signatures of every kind, good and bad.
 
 use super::*;
+use crate::memory::Room;
 use crate::table::Tier;
 use crate::{Check, Key};
 use curve25519_dalek::constants::{ED25519_BASEPOINT_COMPRESSED, EIGHT_TORSION};
@@ -25,8 +26,9 @@ impl Signer {
     fn new(seed: u64) -> Self {
         let secret = Scalar::from(seed) * Scalar::from(0x9e37_79b9_7f4a_7c15_u64).invert();
         let key = EdwardsPoint::mul_base(&secret).compress().0;
-        let table =
-            |tier: Tier| Table::new(key, tier, &build(&key, tier.shape()).expect("it is a point"));
+        let table = |tier: Tier| {
+            Table::new(key, tier, Room::of(&build(&key, tier.shape()).expect("it is a point")))
+        };
         Self { secret, key: Key::new(key), tables: Tier::ALL.map(table) }
     }
 
@@ -234,7 +236,8 @@ fn a_damaged_table_harms_nobody_but_its_own_key() {
     for tier in Tier::ALL {
         let intact = &signer.tables[tier as usize];
         let nothing = vec![Entry::ZERO; tier.shape().entries()];
-        for damaged in [intact.damaged(), Table::new(*signer.key.bytes(), tier, &nothing)] {
+        for damaged in [intact.damaged(), Table::new(*signer.key.bytes(), tier, Room::of(&nothing))]
+        {
             let jobs = [intact, &damaged, intact].map(|t| Job { check: &check_of, table: Some(t) });
             let mut found = Vec::new();
             check(&jobs, base(), &mut found);

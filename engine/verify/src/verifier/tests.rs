@@ -164,16 +164,16 @@ fn a_table_that_was_given_away_is_not_taken_for_one_s_own() {
     let (first, second) = (&signed.0[0].0, &signed.0[1].0);
     let tables = Tables::new(2 * Tier::Small.bytes());
     let guard = epoch::pin();
-    let entries = |key: &Key| portable::build(key.bytes(), Shape::SMALL).unwrap();
+    let entries = |key: &Key| Room::of(&portable::build(key.bytes(), Shape::SMALL).unwrap());
     let places = tables.reserve(Tier::Small, 8);
     assert_eq!(places.len(), 1);
     assert!(tables.reserve(Tier::Small, 1).is_empty(), "what is reserved is not given away");
-    tables.put(&places[0], first, &entries(first), &guard);
+    tables.put(&places[0], first, entries(first), &guard);
     assert!(tables.find(first, &guard).is_some_and(Table::is_intact));
     // The first sweep spares it, the second finds it unused.
     assert!(tables.reserve(Tier::Small, 8).is_empty());
     let places = tables.reserve(Tier::Small, 8);
-    tables.put(&places[0], second, &entries(second), &guard);
+    tables.put(&places[0], second, entries(second), &guard);
     assert!(tables.find(first, &guard).is_none());
     assert_eq!(tables.find(second, &guard).unwrap().owner, *second.bytes());
 }
