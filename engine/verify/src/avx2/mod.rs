@@ -12,6 +12,8 @@ mod build;
 mod field;
 #[path = "../lanes/group.rs"]
 mod group;
+#[path = "../lanes/places.rs"]
+mod places;
 #[path = "../lanes/point.rs"]
 mod point;
 #[path = "../lanes/power.rs"]
@@ -29,7 +31,8 @@ use crate::key::Key;
 use crate::memory::Room;
 use crate::table::{Entry, Shape};
 use crate::verifier::Job;
-use group::{Buffers, Computed, Group};
+use group::{Computed, Group};
+use places::Pick;
 use vector::{Cpu, Mask};
 
 pub(crate) use batch::Scratch;
@@ -77,30 +80,30 @@ fn check_on(
 
 /// `group::compute`. Inlined where it is called, it came out half as fast.
 #[inline(always)]
-fn compute(
+fn compute<'a>(
     cpu: Cpu,
-    group: &Group<'_>,
+    group: &Group<'a>,
     keys: Mask,
-    base: &[Entry],
-    buffers: &mut Buffers,
+    base: &'a [Entry],
+    picks: &mut Vec<Pick<'a>>,
 ) -> Computed {
     // SAFETY: a `Cpu` exists only where the instructions do.
     #[allow(unsafe_code)]
     unsafe {
-        compute_on(cpu, group, keys, base, buffers)
+        compute_on(cpu, group, keys, base, picks)
     }
 }
 
 #[target_feature(enable = "avx2")]
 #[inline(never)]
-fn compute_on(
+fn compute_on<'a>(
     cpu: Cpu,
-    group: &Group<'_>,
+    group: &Group<'a>,
     keys: Mask,
-    base: &[Entry],
-    buffers: &mut Buffers,
+    base: &'a [Entry],
+    picks: &mut Vec<Pick<'a>>,
 ) -> Computed {
-    group::compute(cpu, group, keys, base, buffers)
+    group::compute(cpu, group, keys, base, picks)
 }
 
 #[target_feature(enable = "avx2")]

@@ -38,6 +38,14 @@ impl Cpu {
         Vector([half, half])
     }
 
+    /// 64 bytes as eight words, the first byte of each lowest.
+    #[inline(always)]
+    pub fn load_bytes(self, bytes: &[u8; 8 * LANES]) -> Vector {
+        let (halves, _) = bytes.as_chunks::<32>();
+        let low = instruction!(_mm256_loadu_si256(halves[0].as_ptr().cast()));
+        Vector([low, instruction!(_mm256_loadu_si256(halves[1].as_ptr().cast()))])
+    }
+
     /// A word for each lane.
     #[inline(always)]
     pub fn load(self, words: &[u64; LANES]) -> Vector {

@@ -7,7 +7,7 @@
 //! never mix, and what a lane shares over several groups, the inversion, stands even a Z of 0.
 
 use super::build::{self, key_words};
-use super::group::{Buffers, Computed, Group};
+use super::group::{self, Buffers, Computed, Group};
 use super::point::{Point, encode};
 use super::power::invert_all;
 use super::vector::{Cpu, LANES, Mask};
@@ -56,15 +56,22 @@ pub(super) fn check(
         shapes.resize(groups.len(), tier.shape());
     }
     points.resize(groups.len(), !0);
+    let mut digests = Vec::with_capacity(groups.len() + 1);
+    for two in groups.chunks(2) {
+        let checks = |nth: usize| two[nth.min(two.len() - 1)].0.map(|i| jobs[i].check);
+        digests.extend(group::hash_two(cpu, [checks(0), checks(1)], &mut scratch.buffers));
+    }
     let mut computed: Vec<Computed> = Vec::with_capacity(groups.len());
+    let mut picks = Vec::new();
     for (g, (members, _)) in groups.iter().enumerate() {
         let table = |lane: usize| match jobs[members[lane]].table {
             Some(table) => &table.entries[..],
             None => &tiny[(g * LANES + lane) * Shape::TINY.entries()..][..Shape::TINY.entries()],
         };
         let checks = members.map(|i| jobs[i].check);
-        let group = Group { checks, tables: std::array::from_fn(table), shape: shapes[g] };
-        computed.push(super::compute(cpu, &group, points[g], base, &mut scratch.buffers));
+        let (tables, digest) = (std::array::from_fn(table), digests[g]);
+        let group = Group { checks, tables, shape: shapes[g], digest };
+        computed.push(super::compute(cpu, &group, points[g], base, &mut picks));
     }
     let mut inverses = Vec::with_capacity(groups.len());
     for group in &computed {

@@ -2,6 +2,7 @@
 //! sB - kA of each. Inversion and the comparison with R are left to `mod.rs`, which shares them.
 
 use super::field::Field;
+use super::places::{Pick, Places};
 use super::point::{Niels, Point};
 use super::scalar::{Digits, Scalar};
 use super::sha512;
@@ -20,6 +21,8 @@ pub(super) struct Group<'a> {
     /// Multiples of the negated keys.
     pub tables: [&'a [Entry]; LANES],
     pub shape: Shape,
+    /// What `hash_two` gave for it.
+    pub digest: [Vector; 8],
 }
 
 /// What is left to compare.
@@ -34,55 +37,55 @@ pub(super) struct Computed {
     pub well_formed: Mask,
 }
 
-/// Which entry each lane adds next.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Pick {
-    entries: [u64; LANES],
-    negative: Mask,
-}
-
 /// What a group needs while it is computed.
 #[derive(Debug, Default)]
 pub(super) struct Buffers {
-    messages: [Vec<u8>; LANES],
-    picks: Vec<Pick>,
+    messages: [[Vec<u8>; LANES]; 2],
+    common: sha512::Common,
 }
 
-/// Computes one group; `keys` says which lanes have a point as their key.
+/// Computes one group; `keys` says which lanes have a point as their key. What is in `picks` is of
+/// no interest.
 #[inline(always)]
-pub(super) fn compute(
+pub(super) fn compute<'a>(
     cpu: Cpu,
-    group: &Group<'_>,
+    group: &Group<'a>,
     keys: Mask,
-    base: &[Entry],
-    buffers: &mut Buffers,
+    base: &'a [Entry],
+    picks: &mut Vec<Pick<'a>>,
 ) -> Computed {
-    let hash = hash(cpu, &group.checks, &mut buffers.messages);
     let signature = load_signatures(cpu, &group.checks);
     let r = [signature[0], signature[1], signature[2], signature[3]];
     let (s, is_reduced) =
         Scalar::from_words(&[signature[4], signature[5], signature[6], signature[7]]);
-    let k = Scalar::reduce(&hash).digits(group.shape);
+    let k = Scalar::reduce(&group.digest).digits(group.shape);
     let s = s.digits(Shape::BASE);
-    let picks = &mut buffers.picks;
     picks.clear();
-    pick_in_order(cpu, &k, group.shape, picks);
-    pick_in_order(cpu, &s, Shape::BASE, picks);
-    let (x, y, z) = add_up(cpu, group, base, picks).coordinates();
+    pick_in_order(cpu, &k, group.shape, group.tables, picks);
+    for i in 0..AHEAD {
+        ask_for(cpu, picks, i);
+    }
+    pick_in_order(cpu, &s, Shape::BASE, [base; LANES], picks);
+    let (x, y, z) = add_up(cpu, group.shape, picks).coordinates();
     Computed { x, y, z, r, well_formed: is_reduced & !is_small_order(cpu, &r) & keys }
 }
 
-/// The digests of R, A and the message, one after the other.
+/// The digests of R, A and the message, one after the other, of the checks of two groups.
 #[inline(always)]
-fn hash(cpu: Cpu, checks: &[&Check<'_>; LANES], messages: &mut [Vec<u8>; LANES]) -> [Vector; 8] {
-    for (buffer, check) in messages.iter_mut().zip(checks) {
+pub(super) fn hash_two(
+    cpu: Cpu,
+    checks: [[&Check<'_>; LANES]; 2],
+    buffers: &mut Buffers,
+) -> [[Vector; 8]; 2] {
+    let Buffers { messages, common, .. } = buffers;
+    for (buffer, check) in messages.as_flattened_mut().iter_mut().zip(checks.as_flattened()) {
         buffer.clear();
         buffer.extend_from_slice(&check.signature[..32]);
         buffer.extend_from_slice(check.key.bytes());
         buffer.extend_from_slice(check.message);
         sha512::pad(buffer);
     }
-    sha512::digest(cpu, messages)
+    sha512::digest_two(cpu, messages, common)
 }
 
 /// R and s as words.
@@ -90,11 +93,7 @@ fn hash(cpu: Cpu, checks: &[&Check<'_>; LANES], messages: &mut [Vec<u8>; LANES])
 fn load_signatures(cpu: Cpu, checks: &[&Check<'_>; LANES]) -> [Vector; 8] {
     let mut rows = [cpu.splat(0); LANES];
     for (row, check) in rows.iter_mut().zip(checks) {
-        let mut words = [0; 8];
-        for (word, bytes) in words.iter_mut().zip(check.signature.as_chunks::<8>().0) {
-            *word = u64::from_le_bytes(*bytes);
-        }
-        *row = cpu.load(&words);
+        *row = cpu.load_bytes(check.signature);
     }
     transpose(rows)
 }
@@ -115,47 +114,28 @@ fn is_small_order(cpu: Cpu, r: &[Vector; 4]) -> Mask {
 
 /// Appends the picks in the order in which they are added: the highest digit of each stride first.
 #[inline(always)]
-fn pick_in_order(cpu: Cpu, digits: &Digits, shape: Shape, picks: &mut Vec<Pick>) {
+fn pick_in_order<'a>(
+    cpu: Cpu,
+    digits: &Digits,
+    shape: Shape,
+    tables: [&'a [Entry]; LANES],
+    picks: &mut Vec<Pick<'a>>,
+) {
+    let places = Places::new(cpu, tables);
     for step in (0..shape.stride).rev() {
         for block in 0..shape.blocks() {
-            let (mut entries, negative) = digits.get(cpu, block * shape.stride + step);
-            let first = (block * shape.block_entries()) as u64;
-            for entry in &mut entries {
-                *entry += first;
-            }
-            picks.push(Pick { entries, negative });
+            let (index, negative) = digits.get(cpu, block * shape.stride + step);
+            let first = cpu.splat((block * shape.block_entries()) as u64);
+            picks.push(places.pick(first.add(index), negative));
         }
     }
 }
 
-/// The entries that are added at one place of the order: of the keys' tables, then of the base
-/// point's.
+/// Asks for the entries at one place.
 #[inline(always)]
-#[allow(clippy::cast_possible_truncation, reason = "indices of entries are far below 2^31")]
-fn entries_at<'a>(
-    group: &Group<'a>,
-    base: &'a [Entry],
-    picks: &[Pick],
-    i: usize,
-) -> [&'a Entry; LANES] {
-    let p = &picks[i].entries;
-    let t = if i < group.shape.digits() { group.tables } else { [base; LANES] };
-    [
-        &t[0][p[0] as usize],
-        &t[1][p[1] as usize],
-        &t[2][p[2] as usize],
-        &t[3][p[3] as usize],
-        &t[4][p[4] as usize],
-        &t[5][p[5] as usize],
-        &t[6][p[6] as usize],
-        &t[7][p[7] as usize],
-    ]
-}
-
-#[inline(always)]
-fn ask_for(cpu: Cpu, group: &Group<'_>, base: &[Entry], picks: &[Pick], i: usize) {
-    if i < picks.len() {
-        for entry in entries_at(group, base, picks, i) {
+fn ask_for(cpu: Cpu, picks: &[Pick<'_>], i: usize) {
+    if let Some(pick) = picks.get(i) {
+        for entry in pick.entries() {
             prefetch(cpu, entry);
         }
     }
@@ -163,20 +143,16 @@ fn ask_for(cpu: Cpu, group: &Group<'_>, base: &[Entry], picks: &[Pick], i: usize
 
 /// The entries at one place, and a word to the memory about one to come.
 #[inline(always)]
-fn load(cpu: Cpu, group: &Group<'_>, base: &[Entry], picks: &[Pick], i: usize) -> Niels {
-    ask_for(cpu, group, base, picks, i + AHEAD);
-    Niels::load(cpu, entries_at(group, base, picks, i), picks[i].negative)
+fn load(cpu: Cpu, picks: &[Pick<'_>], i: usize) -> Niels {
+    ask_for(cpu, picks, i + AHEAD);
+    Niels::load(cpu, picks[i].entries(), picks[i].negative)
 }
 
 /// sB - kA: `window` doublings between the steps of the key's table, none for the base point.
 #[inline(always)]
-fn add_up(cpu: Cpu, group: &Group<'_>, base: &[Entry], picks: &[Pick]) -> Point {
-    let shape = group.shape;
+fn add_up(cpu: Cpu, shape: Shape, picks: &[Pick<'_>]) -> Point {
     let (of_key, blocks) = (shape.digits(), shape.blocks());
-    for i in 0..AHEAD {
-        ask_for(cpu, group, base, picks, i);
-    }
-    let mut sum = Point::from_niels(&load(cpu, group, base, picks, 0));
+    let mut sum = Point::from_niels(&load(cpu, picks, 0));
     let mut until_doubling = blocks - 1;
     for i in 1..picks.len() - 1 {
         if until_doubling == 0 && i < of_key {
@@ -184,7 +160,7 @@ fn add_up(cpu: Cpu, group: &Group<'_>, base: &[Entry], picks: &[Pick]) -> Point 
             until_doubling = blocks;
         }
         until_doubling = until_doubling.saturating_sub(1);
-        sum = sum.add_niels::<true>(&load(cpu, group, base, picks, i));
+        sum = sum.add_niels::<true>(&load(cpu, picks, i));
     }
-    sum.add_niels::<false>(&load(cpu, group, base, picks, picks.len() - 1))
+    sum.add_niels::<false>(&load(cpu, picks, picks.len() - 1))
 }

@@ -8,6 +8,7 @@ mod batch;
 mod build;
 mod field;
 mod group;
+mod places;
 mod point;
 mod power;
 mod scalar;
@@ -20,7 +21,8 @@ use crate::key::Key;
 use crate::memory::Room;
 use crate::table::{Entry, Shape};
 use crate::verifier::Job;
-use group::{Buffers, Computed, Group};
+use group::{Computed, Group};
+use places::Pick;
 use vector::{Cpu, Mask};
 
 pub(crate) use batch::Scratch;
@@ -68,30 +70,30 @@ fn check_on(
 
 /// `group::compute`. Inlined where it is called, it came out half as fast.
 #[inline(always)]
-fn compute(
+fn compute<'a>(
     cpu: Cpu,
-    group: &Group<'_>,
+    group: &Group<'a>,
     keys: Mask,
-    base: &[Entry],
-    buffers: &mut Buffers,
+    base: &'a [Entry],
+    picks: &mut Vec<Pick<'a>>,
 ) -> Computed {
     // SAFETY: a `Cpu` exists only where the instructions do.
     #[allow(unsafe_code)]
     unsafe {
-        compute_on(cpu, group, keys, base, buffers)
+        compute_on(cpu, group, keys, base, picks)
     }
 }
 
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512ifma,avx512vbmi2")]
 #[inline(never)]
-fn compute_on(
+fn compute_on<'a>(
     cpu: Cpu,
-    group: &Group<'_>,
+    group: &Group<'a>,
     keys: Mask,
-    base: &[Entry],
-    buffers: &mut Buffers,
+    base: &'a [Entry],
+    picks: &mut Vec<Pick<'a>>,
 ) -> Computed {
-    group::compute(cpu, group, keys, base, buffers)
+    group::compute(cpu, group, keys, base, picks)
 }
 
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512ifma,avx512vbmi2")]

@@ -1,7 +1,7 @@
 //! Scalars modulo the group's order L, eight at once: reduction of digests, and odd signed digits
 //! (`crate::scalar` explains them).
 
-use super::vector::{Cpu, LANES, Mask, Vector};
+use super::vector::{Cpu, Mask, Vector};
 use super::words::at_most;
 use crate::scalar::L;
 use crate::table::Shape;
@@ -179,7 +179,7 @@ impl Digits {
     /// Digit i: which odd multiple in each lane (0 for 1, 1 for 3, ...), and where it is taken
     /// away.
     #[inline(always)]
-    pub fn get(&self, cpu: Cpu, i: usize) -> ([u64; LANES], Mask) {
+    pub fn get(&self, cpu: Cpu, i: usize) -> (Vector, Mask) {
         let (word, shift) = (i * self.window / 64, i * self.window % 64);
         let high = if word < 4 { self.words[word + 1] } else { cpu.splat(0) };
         let half = 1_u64 << (self.window - 1);
@@ -189,12 +189,13 @@ impl Digits {
         let negative = digit.sub(cpu.splat(half)).negative();
         let within = cpu.splat(half - 1);
         let index = digit.blend(negative, digit.xor(within)).and(within);
-        (index.lanes(), negative)
+        (index, negative)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::vector::LANES;
     use super::*;
     use crate::{model, scalar};
     use curve25519_dalek::Scalar as Dalek;
@@ -213,6 +214,7 @@ mod tests {
         let base = Dalek::from(1_u64 << shape.window);
         (0..shape.digits()).rev().fold(Dalek::ZERO, |sum, i| {
             let (indices, negative) = digits.get(cpu, i);
+            let indices = indices.lanes();
             assert!(indices[lane] < shape.block_entries() as u64);
             let digit = Dalek::from(2 * indices[lane] + 1);
             sum * base + if negative >> lane & 1 == 1 { -digit } else { digit }

@@ -43,6 +43,12 @@ impl Cpu {
         instruction!(_mm512_set1_epi64(word.cast_signed()))
     }
 
+    /// 64 bytes as eight words, the first byte of each lowest.
+    #[inline(always)]
+    pub fn load_bytes(self, bytes: &[u8; 8 * LANES]) -> Vector {
+        instruction!(_mm512_loadu_si512(bytes.as_ptr().cast()))
+    }
+
     /// A word for each lane.
     #[inline(always)]
     pub fn load(self, words: &[u64; LANES]) -> Vector {
