@@ -26,7 +26,7 @@ pub(crate) fn main() -> ExitCode {
     match command {
         Command::Serve(args) => serve(&args),
         Command::Doctor(args) => doctor(&args, target.json),
-        Command::Operate(command) => cli::run(&target, command),
+        Command::Operate(command) => cli::run(&target, *command),
     }
 }
 

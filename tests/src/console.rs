@@ -186,7 +186,7 @@ impl Events {
     ///
     /// # Panics
     /// When none comes in a long time.
-    pub fn next(&mut self) -> Option<(String, Value)> {
+    pub fn event(&mut self) -> Option<(String, Value)> {
         let mut name = None;
         loop {
             let mut line = String::new();
@@ -218,7 +218,7 @@ impl Events {
     /// When the stream ends before.
     pub fn next_named(&mut self, wanted: &str) -> Value {
         loop {
-            let (name, data) = self.next().expect("events go on");
+            let (name, data) = self.event().expect("events go on");
             if name == wanted {
                 return data;
             }

@@ -231,7 +231,7 @@ async fn whoever_is_revoked_or_gets_another_key_is_out() {
     let revoked = RevokeIdentityRequest { request_id: request_id("x"), name: "eve".to_owned() };
     client.operator.revoke_identity(with(OPERATOR, revoked)).await.unwrap();
     for (browser, mut live) in gone {
-        while live.next().is_some() {}
+        while live.event().is_some() {}
         for reply in [browser.get("/api/me"), browser.call("GetStatus", "{}")] {
             assert_eq!((reply.status, reply.code().as_str()), (401, "UNAUTHENTICATED"));
         }
@@ -255,7 +255,7 @@ fn a_restart_logs_nobody_out_and_nobody_in() {
     let before = stays.get("/api/me").json();
     assert_eq!(goes.post("/api/logout", "{}").status, 200);
     engine.kill9();
-    while live.next().is_some() {}
+    while live.event().is_some() {}
     let engine = launch.start();
     for browser in [&mut stays, &mut goes] {
         // The port is another one, and with it the cookie's name.
@@ -302,7 +302,7 @@ async fn pages_are_told_what_goes_on_and_that_something_has_changed() {
     // An engine that stops waits for no page.
     drop(client);
     engine.stop().await;
-    while live.next().is_some() {}
+    while live.event().is_some() {}
 }
 
 #[test]

@@ -126,6 +126,12 @@ pub(super) async fn sealed(
     Ok(SealedPage { window, asset, of, part: Part::of(message) })
 }
 
+/// How one of a list is ordered by size, and told.
+struct Row<E, T> {
+    size: fn(&E) -> u128,
+    message: fn(AssetNumber, &E) -> T,
+}
+
 impl SealedPage {
     /// Those that are wanted. Looking through a million takes its time: beside the network
     /// threads.
@@ -134,7 +140,7 @@ impl SealedPage {
         place: Place,
         list: fn(&SealedAsset) -> &[E],
         wanted: impl Fn(&E) -> bool + Send + 'static,
-        (size, message): (fn(&E) -> u128, fn(AssetNumber, &E) -> T),
+        Row { size, message }: Row<E, T>,
     ) -> Streamed<T> {
         let SealedPage { window, asset, part, .. } = self;
         let of = window.clone();
@@ -158,7 +164,8 @@ impl SealedPage {
         let pair = self.of;
         let wanted = move |of: &Obligation| pair.has(of.payer, of.payee);
         let size = |of: &Obligation| of.amount.0;
-        self.list(place, list, wanted, (size, obligation_message)).await
+        let row = Row { size, message: obligation_message };
+        self.list(place, list, wanted, row).await
     }
 
     /// Gross per pair.
@@ -174,7 +181,8 @@ impl SealedPage {
     /// Per party.
     pub async fn net_positions(self, place: Place) -> Streamed<v1::NetPosition> {
         let of = (|of: &Position| of.net.0.unsigned_abs()) as fn(&Position) -> u128;
-        self.list(place, |sealed| &sealed.positions, |_| true, (of, position_message)).await
+        let row = Row { size: of, message: position_message };
+        self.list(place, |sealed| &sealed.positions, |_| true, row).await
     }
 }
 
@@ -224,7 +232,7 @@ mod tests {
     #[test]
     fn pages_of_the_largest_are_the_list_in_order_and_none_is_there_twice() {
         let list: Vec<u128> = (0..1_000).map(|n: u128| n * 7_919 % 101).collect();
-        let wanted = |of: &u128| of % 3 != 0;
+        let wanted = |of: &u128| !of.is_multiple_of(3);
         let mut sorted: Vec<u32> = (0..1_000).filter(|at| wanted(&list[*at as usize])).collect();
         let ids = sorted.clone();
         sorted.sort_by_key(|at| (Reverse(list[*at as usize]), *at));

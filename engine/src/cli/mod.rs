@@ -116,7 +116,7 @@ pub enum Command {
     Doctor(Box<DoctorArgs>),
     /// Every other command.
     #[command(flatten)]
-    Operate(Operate),
+    Operate(Box<Operate>),
 }
 
 /// The commands that talk to an engine.

@@ -102,7 +102,7 @@ pub(super) fn check(head: &Parts, place: &Place) -> Result<(), Told> {
     if kind.split(';').next().map(str::trim) != Some("application/json") {
         return refused("send content-type: application/json".to_owned());
     }
-    if !head.headers.get(OURS).is_some_and(|value| value == "1") {
+    if head.headers.get(OURS).is_none_or(|value| value != "1") {
         return refused(format!("send {OURS}: 1, which only a page of the console does"));
     }
     Ok(())

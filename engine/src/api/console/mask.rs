@@ -93,7 +93,7 @@ mod tests {
     use prost_reflect::DescriptorPool;
     use tallystick_proto::v1;
 
-    fn masked<M: prost_reflect::prost::Message>(name: &str, message: &M) -> DynamicMessage {
+    fn masked<M: prost::Message>(name: &str, message: &M) -> DynamicMessage {
         let pool = DescriptorPool::decode(tallystick_proto::FILE_DESCRIPTORS).unwrap();
         let of = pool.get_message_by_name(&format!("tallystick.v1.{name}")).unwrap();
         let mut dynamic = DynamicMessage::new(of);
