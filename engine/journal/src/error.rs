@@ -45,6 +45,8 @@ pub enum JournalError {
          directory from a copy; do not delete records: what comes after would no longer be proved"
     )]
     Damaged { lsn: Lsn, why: String },
+    #[error("the stream that the journal is kept in: {0}")]
+    Stream(String),
     #[error("the storage failed: {0}. What was acked is durable. {advice}", advice = advice(.0))]
     Storage(String),
 }

@@ -22,13 +22,15 @@ mod record;
 pub mod rocks;
 pub mod rows;
 mod tables;
+mod vitals;
 mod wal;
 
 pub use codec::{Entry, RISE_BYTES};
 pub use error::JournalError;
 pub use log::{Log, Visit};
-pub use record::{Chain, FORMAT_VERSION, Framed, HEADER_BYTES, Record};
+pub use record::{Chain, FORMAT_VERSION, Framed, HEADER_BYTES, Record, split};
 pub use tables::{Table, Tables, VisitPage};
+pub use vitals::LogVitals;
 
 use std::sync::Arc;
 use tallystick_ledger::types::{Digest, History, LINK_START, Lsn};

@@ -3,7 +3,7 @@
 //!
 //! Never looks into a record, but for whether it is a frame and how it ends.
 
-use super::{Framed, JournalError, Tail};
+use super::{Framed, JournalError, LogVitals, Tail};
 use std::path::Path;
 use std::sync::Arc;
 use tallystick_ledger::types::Lsn;
@@ -102,6 +102,67 @@ pub trait Log: Send + Sync {
         Err(JournalError::Storage(format!("what is kept elsewhere is not copied into {dir}")))
     }
 
+    /// What it counts, where it is kept on other machines.
+    fn vitals(&self) -> Option<Arc<LogVitals>> {
+        None
+    }
+
     /// The same log, for those who do not append.
     fn shared(&self) -> Arc<dyn Log>;
+}
+
+/// One of several kinds of log, chosen at a start.
+impl<T: Log + ?Sized> Log for Box<T> {
+    fn append(&mut self, group: &[Framed]) -> Result<Lsn, JournalError> {
+        (**self).append(group)
+    }
+
+    fn resync(&mut self) -> Result<Tail, JournalError> {
+        (**self).resync()
+    }
+
+    fn read(&self, from: Lsn, visit: &mut Visit<'_>) -> Result<(), JournalError> {
+        (**self).read(from, visit)
+    }
+
+    fn events_between(
+        &self,
+        from: Lsn,
+        to: Lsn,
+        visit: &mut Visit<'_>,
+    ) -> Result<(), JournalError> {
+        (**self).events_between(from, to, visit)
+    }
+
+    fn trim(&self, to: Lsn) -> Result<(), JournalError> {
+        (**self).trim(to)
+    }
+
+    fn reclaim(&self, to: Lsn) -> Result<(), JournalError> {
+        (**self).reclaim(to)
+    }
+
+    fn let_go(&self, to: Lsn) -> Result<(), JournalError> {
+        (**self).let_go(to)
+    }
+
+    fn remember(&mut self, tail: Tail) -> Result<(), JournalError> {
+        (**self).remember(tail)
+    }
+
+    fn remembered(&self) -> Result<Option<Tail>, JournalError> {
+        (**self).remembered()
+    }
+
+    fn copy(&self, dir: &Path) -> Result<Tail, JournalError> {
+        (**self).copy(dir)
+    }
+
+    fn vitals(&self) -> Option<Arc<LogVitals>> {
+        (**self).vitals()
+    }
+
+    fn shared(&self) -> Arc<dyn Log> {
+        (**self).shared()
+    }
 }

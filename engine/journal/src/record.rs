@@ -90,6 +90,12 @@ impl Framed {
         self.bytes[2]
     }
 
+    /// The digest of the record before it, as its head says.
+    #[must_use]
+    pub fn link(&self) -> Digest {
+        Digest(field(self.bytes.first_chunk().expect("a record has a header"), 32))
+    }
+
     /// The journal's end once this record is its last.
     #[must_use]
     pub fn tail(&self) -> Tail {
@@ -103,6 +109,22 @@ pub(super) fn tail_of(lsn: Lsn, bytes: &[u8]) -> Option<Tail> {
     let digest = Digest(field(header, HASHED_BYTES));
     let event_link = if is_frame(header[2]) { Digest(field(header, 64)) } else { digest };
     Some(Tail { lsn, link: digest, event_link })
+}
+
+/// The records that stand one behind the other in these bytes, as their heads say; `None` where
+/// something else is left. What they hold is for a `Chain` to check.
+#[must_use]
+pub fn split(mut bytes: &[u8]) -> Option<Vec<Framed>> {
+    let mut records = Vec::new();
+    while !bytes.is_empty() {
+        let header = bytes.first_chunk::<HEADER_BYTES>()?;
+        let body = usize::try_from(u32::from_le_bytes(field(header, 28))).ok()?;
+        let (record, rest) = bytes.split_at_checked(HEADER_BYTES + body)?;
+        let lsn = Lsn(u64::from_le_bytes(field(header, 8)));
+        records.push(Framed { lsn, bytes: record.to_vec() });
+        bytes = rest;
+    }
+    Some(records)
 }
 
 /// The chain of records: frames the next one, or checks that the next one follows.

@@ -166,7 +166,8 @@ impl From<JournalError> for AuditError {
                     .lsn(lsn)
                     .into()
             }
-            other @ (JournalError::Locked { .. }
+            other @ (JournalError::Stream(_)
+            | JournalError::Locked { .. }
             | JournalError::NotAJournal { .. }
             | JournalError::NoJournal { .. }
             | JournalError::NotAFolder { .. }

@@ -219,7 +219,8 @@ fn kept_error(error: JournalError) -> AuditError {
         JournalError::Storage(why) => {
             Difference::new("what is kept beside the journal", "what was written", why).into()
         }
-        other @ (JournalError::Locked { .. }
+        other @ (JournalError::Stream(_)
+        | JournalError::Locked { .. }
         | JournalError::NotAJournal { .. }
         | JournalError::NoJournal { .. }
         | JournalError::NotAFolder { .. }
