@@ -130,6 +130,7 @@ demo-x402: rocksdb ## Three agents pay a shop on Express for DEMO_CALLS calls; o
 	@examples/x402/run.sh $(abspath $(ENGINE)) $(abspath $(DEMO_X402_DIR)) $(DEMO_CALLS)
 
 test: setup-tests test-evm binaries faults ## All tests: Rust (unit, end to end, crash), contract, Python client, client libraries
+	@tests/nats/setup >/dev/null
 	$(CARGO) test --release --locked --workspace
 	TALLYSTICK_BIN=$(abspath $(ENGINE)) tests/python/run.sh
 	TALLYSTICK_BIN=$(abspath $(ENGINE)) tests/clients/run.sh

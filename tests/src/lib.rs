@@ -17,6 +17,7 @@ mod damage;
 mod engine;
 pub mod house;
 pub mod keys;
+pub mod nats;
 pub mod page;
 mod patient;
 pub mod psp;

@@ -1,0 +1,98 @@
+//! Why the stream cannot be used. Every text says what is wrong and what to do.
+
+use super::fold::Broken;
+use tallystick_journal::JournalError;
+use tallystick_ledger::types::Lsn;
+
+/// A stream that cannot be opened, read or written.
+#[derive(Debug, thiserror::Error)]
+#[allow(missing_docs)]
+pub enum StreamError {
+    #[error(
+        "no server of {servers} could be reached within {seconds} s ({why}); are they running, and are address, \
+         credentials and certificates right?"
+    )]
+    Unreachable { servers: String, seconds: u64, why: String },
+    #[error("{what}: {why}")]
+    Request { what: String, why: String },
+    #[error(
+        "there is no stream {stream} on these servers, and this directory holds a ledger of {records} records: are \
+         these the right servers? Nothing was changed"
+    )]
+    NoStream { stream: String, records: u64 },
+    #[error("stream {stream} is not fit for a journal: {why}")]
+    Unfit { stream: String, why: String },
+    #[error("server {server} is not fit for a journal: {why}")]
+    UnfitServer { server: String, why: String },
+    #[error(transparent)]
+    Broken(#[from] Broken),
+    #[error(
+        "another engine has claimed it: epoch {found} by {by}, this one held epoch {own}. Nothing more is acked \
+         here. Make sure that one engine alone is started on this stream"
+    )]
+    Fenced { own: u64, found: u64, by: String },
+    #[error(
+        "stream {stream} was last written by another engine ({by}, epoch {found}), and this directory last wrote it in \
+         epoch {own}: what that engine keeps beside the stream (windows, keys of names, calls) is not here. Start \
+         the engine on its own directory"
+    )]
+    OtherOwner { stream: String, own: u64, found: u64, by: String },
+    #[error(
+        "this directory holds a ledger of its own with {records} records, which never was in stream {stream}: a \
+         ledger begins in a stream, or stays in its directory. Give a new directory, or leave [journal] out"
+    )]
+    NoCopy { stream: String, records: u64 },
+    #[error(
+        "this directory is a copy of another stream than {stream}: {why}. Name the stream and the servers it was \
+         written with; nothing was changed"
+    )]
+    OtherStream { stream: String, why: String },
+    #[error(
+        "this directory holds record {here}, and stream {stream} ends with record {there}: it is ahead of its log. \
+         Are these the right servers, with all their disks? Nothing was changed"
+    )]
+    Ahead { stream: String, here: Lsn, there: Lsn },
+    #[error(
+        "this directory was restored from a backup that ends with record {here}, and stream {stream} goes on to \
+         record {there}: what was kept beside those records (windows, keys of names, calls) is missing in it. Start \
+         the engine on the directory that wrote them"
+    )]
+    RestoredBehind { stream: String, here: Lsn, there: Lsn },
+    #[error(
+        "stream {stream} ends with message {last} and message {acked} was acked: the servers have lost what they \
+         had made durable. Stop, keep all disks as they are, and see docs/CLUSTER.md"
+    )]
+    Lost { stream: String, last: u64, acked: u64 },
+    #[error(
+        "an append was acked as message {got}{}, expected was message {expected}: the servers do not do what is \
+         asked of them; see docs/CLUSTER.md",
+        if *.duplicate { " and as one that was known" } else { "" }
+    )]
+    Strange { got: u64, expected: u64, duplicate: bool },
+    #[error(
+        "no append was acknowledged for {seconds} s ({why}); what was acked is durable. When a quorum of the \
+         servers is back, start the engine again"
+    )]
+    Outage { seconds: u64, why: String },
+    #[error(
+        "the epoch in bucket {bucket} cannot be raised: {why}; if the bucket was removed, what is written there \
+         anew must be above the stream's last epoch, {last}"
+    )]
+    Epoch { bucket: String, last: u64, why: String },
+    #[error(
+        "{count} messages of the last owner (epoch {epoch}) do not follow what it wrote before: nobody may write \
+         behind that until a person has looked at the stream; the first is message {first}"
+    )]
+    Unlinked { count: u64, epoch: u64, first: u64 },
+    #[error("the copy of it in the data directory: {0}")]
+    Copy(JournalError),
+}
+
+impl From<StreamError> for JournalError {
+    fn from(error: StreamError) -> Self {
+        match error {
+            StreamError::Copy(error) => error,
+            other => Self::Stream(other.to_string()),
+        }
+    }
+}

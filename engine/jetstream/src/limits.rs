@@ -1,0 +1,51 @@
+//! Every bound of this crate, with its reason.
+
+use std::time::Duration;
+use tallystick_journal::HEADER_BYTES;
+use tallystick_ledger::limits::RECORD_BYTES_MAX;
+
+/// How long an append waits for its ack before its fate counts as unknown. A healthy stream answers
+/// in some ten milliseconds; a server that was stopped never does.
+pub const ACK_WAIT: Duration = Duration::from_millis(1_200);
+/// How long other requests wait.
+pub const API_WAIT: Duration = Duration::from_secs(5);
+/// How often the connection is tried.
+pub const PING_EVERY: Duration = Duration::from_secs(1);
+/// How long one attempt to connect may take.
+pub const CONNECT_WAIT: Duration = Duration::from_secs(2);
+/// Pause after something failed, before it is tried again.
+pub const PAUSE: Duration = Duration::from_millis(100);
+/// How long a start waits for servers and for the stream's leader: an election takes up to nine
+/// seconds.
+pub const START_WAIT: Duration = Duration::from_secs(30);
+/// How long an append goes on trying to learn its fate. Then the process stops; a restart does the
+/// same again.
+pub const OUTAGE_MAX: Duration = Duration::from_secs(600);
+/// How often it says that it is still trying.
+pub const SAY_EVERY: Duration = Duration::from_secs(5);
+/// How long a message that must be there is looked for, on whichever replica answers.
+pub const HOLE_WAIT: Duration = Duration::from_secs(20);
+/// How long a stream may seem to end before a message that was acked: a new leader may be behind
+/// for a moment.
+pub const LOST_WAIT: Duration = Duration::from_secs(20);
+/// Messages that are asked for at once when the stream is read.
+pub const READ_AHEAD: usize = 32;
+/// Room that headers take beside a payload: one of some sixty bytes is sent, the servers add some
+/// when they hand a message out.
+pub const HEADERS_ROOM: usize = 4 << 10;
+/// Largest message that is sent, where the server takes more: one that large takes a slow disk
+/// longer than what is gained by it.
+pub const MESSAGE_BYTES_MAX: usize = 4 << 20;
+/// What a server must take at least: one record of the largest kind.
+pub const PAYLOAD_LEAST: usize =
+    RECORD_BYTES_MAX + HEADER_BYTES + super::message::HEAD + HEADERS_ROOM;
+/// Replicas of the stream: with three any one may be lost.
+pub const REPLICAS_LEAST: usize = 3;
+/// Attempts to raise the epoch against others who do the same.
+pub const EPOCH_TRIES: usize = 200;
+/// Bytes of what an owner says of itself in a claim.
+pub const NAME_BYTES_MAX: usize = 200;
+/// Bytes of the answer of a server's monitoring port.
+pub const MONITOR_BYTES_MAX: u64 = 16 << 20;
+/// How long a monitoring port may take.
+pub const MONITOR_WAIT: Duration = Duration::from_secs(5);

@@ -1,0 +1,328 @@
+//! Who may write: claim, open, append one message at a time, and find out what became of one whose
+//! fate is not known. `docs/CLUSTER.md` says why each step is there.
+
+use super::error::StreamError;
+use super::fold::{Stand, Took, Void};
+use super::limits::{LOST_WAIT, NAME_BYTES_MAX, OUTAGE_MAX, SAY_EVERY};
+use super::link::{Link, Sent};
+use super::message::{Kind, seal};
+use bytes::Bytes;
+use std::sync::Arc;
+use std::time::Instant;
+use tallystick_journal::{Framed, Tail};
+use tallystick_ledger::types::Digest;
+
+/// Takes the records of others, as they are found in the stream.
+pub type Found<'a> = dyn FnMut(&[Framed]) -> Result<(), StreamError> + 'a;
+
+/// The owner of a stream, as far as it knows.
+pub struct Owner {
+    link: Arc<Link>,
+    subject: String,
+    stand: Stand,
+    epoch: u64,
+    /// Who else claimed while this one did: epoch and name.
+    met: Option<(u64, String)>,
+    /// Who has claimed the stream since: then nothing is appended any more, ever.
+    fenced_by: Option<String>,
+}
+
+/// How long something has been tried.
+struct Trying {
+    since: Instant,
+    said: Instant,
+}
+
+impl Owner {
+    /// Claims the stream, reads up to the claim (`found` takes what is new), and opens it. `noted`
+    /// is told the epoch before anybody else hears of it.
+    ///
+    /// # Errors
+    /// `StreamError`; `Fenced` when another one claimed it meanwhile.
+    pub fn claim(
+        link: Arc<Link>,
+        subject: &str,
+        stand: Stand,
+        name: &str,
+        noted: &mut dyn FnMut(u64) -> Result<(), StreamError>,
+        found: &mut Found<'_>,
+    ) -> Result<Self, StreamError> {
+        let name: String = name.chars().take(NAME_BYTES_MAX / 4).collect();
+        let mut owner = Self {
+            link,
+            subject: subject.to_owned(),
+            stand,
+            epoch: stand.epoch,
+            met: None,
+            fenced_by: None,
+        };
+        let mut trying = Trying::new();
+        let claimed = loop {
+            // One whose fate is unknown is never sent again: a later one takes its place.
+            owner.epoch = owner.link.raise_epoch(owner.stand.epoch.max(owner.epoch), &name)?;
+            noted(owner.epoch)?;
+            let none = Digest([0; 32]);
+            let (claim, _) = seal(Kind::Claim, owner.epoch, none, &[name.as_bytes()]);
+            match owner.link.append(&owner.subject, claim, None) {
+                Sent::At { seq, duplicate: false } => break seq,
+                Sent::At { seq, duplicate } => {
+                    return Err(StreamError::Strange { got: seq, expected: seq, duplicate });
+                }
+                Sent::Moved { .. } => {}
+                Sent::Unknown { why, silent } => owner.wait(&mut trying, &why, silent)?,
+            }
+        };
+        owner.link.vitals.wait(0);
+        let fate = owner.read_to(claimed, None, found)?;
+        let fate = owner.check_owns(fate)?;
+        owner.met = fate.met;
+        owner.append(Kind::Open, &[], None)?;
+        Ok(owner)
+    }
+
+    /// Its epoch.
+    #[must_use]
+    pub fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
+    /// Who else claimed while this one did: that one's epoch and name.
+    #[must_use]
+    pub fn met(&self) -> Option<(u64, &str)> {
+        self.met.as_ref().map(|(epoch, by)| (*epoch, &by[..]))
+    }
+
+    /// Where it stands.
+    #[must_use]
+    pub fn stand(&self) -> Stand {
+        self.stand
+    }
+
+    /// Bytes of records that one append may have.
+    #[must_use]
+    pub fn group_bytes_max(&self) -> usize {
+        self.link.message_bytes_max() - super::message::HEAD
+    }
+
+    /// Appends records that follow what is there, and returns when they are durable.
+    ///
+    /// # Errors
+    /// `Fenced`, `Outage` and others: then nobody knows, until `settle` has said so.
+    pub fn append_group(&mut self, group: &[Framed]) -> Result<(), StreamError> {
+        let parts: Vec<&[u8]> = group.iter().map(|framed| &framed.bytes[..]).collect();
+        self.append(Kind::Group, &parts, group.last().map(Framed::tail))
+    }
+
+    fn append(
+        &mut self,
+        kind: Kind,
+        parts: &[&[u8]],
+        end: Option<Tail>,
+    ) -> Result<(), StreamError> {
+        self.check_owns(Fate::default())?;
+        loop {
+            let (message, digest) = seal(kind, self.epoch, self.stand.chain, parts);
+            if self.try_append(message, digest, end)? {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Whether it is there: if not, it never will be.
+    fn try_append(
+        &mut self,
+        message: Bytes,
+        digest: Digest,
+        end: Option<Tail>,
+    ) -> Result<bool, StreamError> {
+        match self.link.append(&self.subject, message, Some(self.stand.seq)) {
+            Sent::At { seq, duplicate } => {
+                self.follows(seq, duplicate)?;
+                self.stand.pass_own(digest, end);
+                Ok(true)
+            }
+            Sent::Moved { .. } => self.settle_own(digest),
+            Sent::Unknown { why, silent } => {
+                tracing::warn!(%why, "an append's fate is not known; finding it out");
+                self.link.vitals.count_unsettled();
+                self.link.pause(silent);
+                self.settle_own(digest)
+            }
+        }
+    }
+
+    /// An ack counts only for the place behind the last one.
+    fn follows(&self, seq: u64, duplicate: bool) -> Result<(), StreamError> {
+        let expected = self.stand.seq + 1;
+        match seq == expected && !duplicate {
+            true => Ok(()),
+            false => Err(StreamError::Strange { got: seq, expected, duplicate }),
+        }
+    }
+
+    fn settle_own(&mut self, own: Digest) -> Result<bool, StreamError> {
+        // One's own is found by its digest; nobody else's can be behind one's own claim.
+        self.settle_with(Some(own), &mut |_| Ok(()))
+    }
+
+    /// Takes the place behind the last message, so that nothing that is still under way can, and
+    /// reads what is there instead. Afterwards it is known what has landed: `found` has taken it.
+    ///
+    /// # Errors
+    /// As for `append_group`.
+    pub fn settle(&mut self, found: &mut Found<'_>) -> Result<(), StreamError> {
+        self.settle_with(None, found).map(drop)
+    }
+
+    /// Whether the message with the digest `own` is there.
+    fn settle_with(
+        &mut self,
+        own: Option<Digest>,
+        found: &mut Found<'_>,
+    ) -> Result<bool, StreamError> {
+        self.check_owns(Fate::default())?;
+        let (mut trying, mut short) = (Trying::new(), None);
+        loop {
+            let (nothing, digest) = seal(Kind::Nothing, self.epoch, self.stand.chain, &[]);
+            match self.link.append(&self.subject, nothing, Some(self.stand.seq)) {
+                Sent::At { seq, duplicate } => {
+                    self.follows(seq, duplicate)?;
+                    self.stand.pass_own(digest, None);
+                    self.link.vitals.wait(0);
+                    return Ok(false);
+                }
+                Sent::Moved { last } if last > self.stand.seq => {
+                    let fate = self.read_to(last, own, found)?;
+                    let fate = self.check_owns(fate)?;
+                    if fate.counted {
+                        self.link.vitals.wait(0);
+                        return Ok(fate.own);
+                    }
+                }
+                Sent::Moved { last } if last < self.stand.seq => {
+                    // A leader that was just elected may not have all of it at hand yet.
+                    let since = *short.get_or_insert_with(Instant::now);
+                    if since.elapsed() > LOST_WAIT {
+                        let stream = self.link.settings().stream.clone();
+                        return Err(StreamError::Lost { stream, last, acked: self.stand.seq });
+                    }
+                    self.wait(&mut trying, "the stream seems to end before what was acked", true)?;
+                }
+                Sent::Moved { .. } => self.wait(&mut trying, "the servers do not agree", true)?,
+                Sent::Unknown { why, silent } => self.wait(&mut trying, &why, silent)?,
+            }
+        }
+    }
+
+    /// Reads on, up to and with message `to`.
+    fn read_to(
+        &mut self,
+        to: u64,
+        own: Option<Digest>,
+        found: &mut Found<'_>,
+    ) -> Result<Fate, StreamError> {
+        let (link, mut fate, stand, epoch) =
+            (self.link.clone(), Fate::default(), &mut self.stand, self.epoch);
+        link.read(*stand, to, &mut |seq, bytes| {
+            let took = stand.take(seq, bytes)?;
+            let is_own = own == Some(stand.last);
+            match took {
+                Took::Claim(by) => {
+                    fate.by = String::from_utf8_lossy(by).into_owned();
+                    if stand.epoch != epoch {
+                        fate.met = Some((stand.epoch, fate.by.clone()));
+                    }
+                }
+                Took::Group(records) => {
+                    fate.counted = true;
+                    if !is_own {
+                        found(&records)?;
+                    }
+                }
+                Took::Passed => fate.counted = true,
+                Took::Void(why) => void(&link, seq, why),
+            }
+            fate.own |= is_own;
+            Ok(())
+        })?;
+        Ok(fate)
+    }
+
+    /// Whether it owns the stream as far as it has read. One that does not could append behind what
+    /// it has read, and would be acked what no reader counts.
+    fn check_owns(&mut self, fate: Fate) -> Result<Fate, StreamError> {
+        if self.stand.epoch != self.epoch && self.fenced_by.is_none() {
+            self.fenced_by = Some(fate.by);
+            return self.check_owns(Fate::default());
+        }
+        let fenced = |by: &String| StreamError::Fenced {
+            own: self.epoch,
+            found: self.stand.epoch,
+            by: by.clone(),
+        };
+        self.fenced_by.as_ref().map_or(Ok(fate), |by| Err(fenced(by)))
+    }
+
+    /// Waits a little, says now and then for how long, and gives up after too long.
+    fn wait(&self, trying: &mut Trying, why: &str, silent: bool) -> Result<(), StreamError> {
+        let seconds = trying.since.elapsed().as_secs();
+        self.link.vitals.wait(seconds);
+        if trying.since.elapsed() > OUTAGE_MAX {
+            return Err(StreamError::Outage { seconds, why: why.to_owned() });
+        }
+        if trying.said.elapsed() > SAY_EVERY {
+            trying.said = Instant::now();
+            let advice = self.advice();
+            tracing::error!(seconds, %why, "no append is acknowledged, and nothing is acked: {advice}");
+        }
+        self.link.pause(silent);
+        Ok(())
+    }
+
+    /// What a person can do, by what the servers say of themselves.
+    fn advice(&self) -> String {
+        let Ok(Some(info)) = self.link.try_info() else {
+            return "no server describes the stream: start them; a quorum is needed".into();
+        };
+        let Some(cluster) = info.cluster else { return "the stream is in no cluster".into() };
+        let behind = cluster.replicas.iter().filter(|of| !of.current || of.offline);
+        let behind: Vec<&str> = behind.map(|of| &of.name[..]).collect();
+        match (cluster.leader, behind.is_empty()) {
+            (None, _) => "the stream has no leader: start the servers that are missing".into(),
+            (Some(_), false) => format!("replicas are behind or gone: {}", behind.join(", ")),
+            (Some(leader), true) => format!(
+                "the stream calls itself healthy; when this lasts for more than a minute, restart the server of its \
+                 leader, {leader}"
+            ),
+        }
+    }
+}
+
+/// What was found in the stream.
+#[derive(Default)]
+struct Fate {
+    /// One's own message is there.
+    own: bool,
+    /// Something that counts, and is no claim, is there.
+    counted: bool,
+    /// Who claimed last.
+    by: String,
+    /// Who else claimed.
+    met: Option<(u64, String)>,
+}
+
+/// Counts a message that does not count, and says so.
+pub(super) fn void(link: &Link, seq: u64, why: Void) {
+    link.vitals.count_void();
+    tracing::error!(
+        seq, stream = %link.settings().stream,
+        "a message of the journal's stream is void: {why}. No money depends on it; but somebody who does not own the \
+         stream writes into it: find out who"
+    );
+}
+
+impl Trying {
+    fn new() -> Self {
+        Self { since: Instant::now(), said: Instant::now() }
+    }
+}
