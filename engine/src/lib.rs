@@ -23,6 +23,7 @@ pub mod vault;
 pub mod verify;
 
 // The crates below, by the names of their rooms.
+pub use tallystick_jetstream as jetstream;
 pub use tallystick_journal as journal;
 pub use tallystick_ledger as ledger;
 pub use tallystick_ledger::{canary, limits, types};

@@ -16,6 +16,7 @@ mod manager;
 mod privacy;
 mod reload;
 mod services;
+mod store;
 mod tasks;
 
 use crate::api::{
@@ -49,6 +50,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use store::Store;
 use tallystick_proto::v1::operator_server::OperatorServer;
 use tallystick_proto::v1::vouchers_server::VouchersServer;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -90,6 +92,12 @@ pub enum ServeError {
         .dir.display()
     )]
     NoLedger { dir: PathBuf, network: NetworkId },
+    #[error(
+        "{} is the copy of a journal that is kept in a stream: without it acks would not be what the stream holds. \
+         Give the [journal] that it was written with",
+        .dir.display()
+    )]
+    WithoutStream { dir: PathBuf },
     #[error(
         "the process may open {found} files, and needs {least} at least; raise the limit (ulimit -Hn, or \
          LimitNOFILE= of the service)"
@@ -162,14 +170,9 @@ pub fn run(config: &Config, renewal: Renewal) -> Result<(), ServeError> {
     if !is_there {
         check_new(config)?;
     }
-    let mut journal = rocks::open(&config.data_dir)?;
-    let new = journal.log.is_empty()?;
-    if new {
-        check_new(config)?;
-    }
+    let Store { mut journal, epoch, new } = store::open(config)?;
     faults::point(|| "start-opened");
     let (vault, restored) = (vault(config, &journal.tables, new)?, hold::restored(&journal)?);
-    let epoch = journal.log.epoch();
     let network = config.network_id.map_or_else(random_network, Ok)?;
     let lifetime = config.voucher_lifetime_max_seconds.unwrap_or(LIFETIME_SECONDS_DEFAULT);
     let clock = Instant::now();

@@ -7,6 +7,7 @@
 mod bootstrap;
 mod console;
 mod hooks;
+mod journal;
 mod list;
 mod listeners;
 mod operate;
@@ -17,6 +18,7 @@ mod values;
 pub use bootstrap::Bootstrap;
 pub use console::ConsoleSettings;
 pub use hooks::WebhookSettings;
+pub use journal::{JournalKind, JournalSettings};
 pub use listeners::TlsFiles;
 pub use operate::{Operators, ScheduleEntry};
 pub use rails::*;

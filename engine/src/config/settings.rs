@@ -9,7 +9,8 @@ use super::values::{
     Network, PerAddress, ReserveBytes, Shards, TableBytes, VerifyBackend, VerifyThreads,
 };
 use super::{
-    Clearing, ConfigError, ConsoleSettings, Operators, PORT_DEFAULT, RailSettings, WebhookSettings,
+    Clearing, ConfigError, ConsoleSettings, JournalSettings, Operators, PORT_DEFAULT, RailSettings,
+    WebhookSettings,
 };
 use crate::ledger::Rail;
 use crate::limits;
@@ -21,7 +22,15 @@ use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 
-plain_settings!(PathBuf, bool, Clearing, ConsoleSettings, ListenTls, WebhookSettings);
+plain_settings!(
+    PathBuf,
+    bool,
+    Clearing,
+    ConsoleSettings,
+    JournalSettings,
+    ListenTls,
+    WebhookSettings
+);
 
 settings! {
     (cores)
@@ -170,6 +179,11 @@ settings! {
     #[serde(skip_serializing_if = "is_nothing")]
     clearing: Clearing = Clearing::new();
 
+    /// Where the journal is: in the file only.
+    #[arg(skip)]
+    #[serde(skip_serializing_if = "is_nothing")]
+    journal: JournalSettings = JournalSettings::default();
+
     /// How parties are told over HTTP: in the file only.
     #[arg(skip)]
     #[serde(skip_serializing_if = "is_nothing")]
@@ -264,6 +278,7 @@ impl Settings {
         let four_eyes = self.four_eyes.unwrap_or(false);
         check_operators(self.operators.as_ref().unwrap_or(&BTreeMap::new()), four_eyes)?;
         self.webhooks.as_ref().map_or(Ok(()), WebhookSettings::check)?;
+        self.journal.as_ref().map_or(Ok(()), JournalSettings::check)?;
         check_schedule(self.schedule.as_deref().unwrap_or_default(), four_eyes)?;
 
         let at_most = |key: String, count: usize, most: usize, what: &str| match count {

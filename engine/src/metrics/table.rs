@@ -111,7 +111,13 @@ table! {
     }
     "Journal and disk" {
         SYNC_SECONDS "journal_sync_seconds" Histogram []
-            "One write of records to disk, with its fsync";
+            "One write of records to disk, with its fsync; on a stream, until a quorum of its servers has that";
+        JOURNAL_WAITING "journal_waiting_seconds" Gauge []
+            "For how long the append under way has waited for the servers of the journal's stream; 0 where the journal is on the own disk";
+        JOURNAL_UNSETTLED "journal_unsettled_total" Counter []
+            "Appends to the journal's stream whose fate was not known at first, and was found out";
+        JOURNAL_VOID "journal_void_total" Counter []
+            "Messages in the journal's stream that do not count: above 0 somebody else writes into it";
         DURABLE "journal_durable_lsn" Gauge []
             "The last record that is durable";
         CHECKPOINT "checkpoint_lsn" Gauge []

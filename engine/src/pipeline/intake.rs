@@ -451,6 +451,7 @@ impl Intake {
             verify: inner.verifier.status(),
             verify_threads: inner.verify_threads,
             shards: inner.shards,
+            log: inner.log.vitals(),
         }
     }
 

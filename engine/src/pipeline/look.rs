@@ -2,8 +2,10 @@
 
 use super::intake::Busy;
 use super::meters::Meters;
+use crate::journal::LogVitals;
 use crate::types::Lsn;
 use crate::verify;
+use std::sync::Arc;
 use tokio::sync::watch;
 
 /// Changes of the control state, one after the other.
@@ -29,6 +31,8 @@ pub struct Vitals<'a> {
     pub verify_threads: usize,
     /// How many shards there are.
     pub shards: u16,
+    /// What the log counts, where it is kept on other machines.
+    pub log: Option<Arc<LogVitals>>,
 }
 
 impl Watch {

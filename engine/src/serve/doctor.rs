@@ -8,6 +8,7 @@
 mod disk;
 mod folders;
 mod hooks;
+mod journal;
 mod rails;
 
 use crate::api::{Keys, Protocol};
@@ -81,6 +82,7 @@ pub fn examine(config: &Config, backup_older: Duration, read_archives: bool) -> 
     found.extend(folders::examine(config, read_archives));
     found.extend(rails::examine(config));
     found.extend(hooks::examine(config));
+    found.extend(journal::examine(config));
     found
 }
 
@@ -130,6 +132,7 @@ fn permissions(config: &Config) -> Vec<Finding> {
     let mut secrets: Vec<PathBuf> = vec![config.data_dir.join("tallystick.key")];
     let beside = || config.data_dir.join(ROOT_KEY_FILE);
     secrets.push(config.root_key_file.clone().unwrap_or_else(beside));
+    secrets.extend(config.journal.credentials_file.iter().chain(&config.journal.key_file).cloned());
     let tls = [&config.listen_tls.grpc, &config.listen_tls.http];
     let console = config.console.iter().filter_map(|of| of.tls.as_ref());
     secrets.extend(tls.into_iter().flatten().chain(console).map(|files| files.key.clone()));

@@ -2,12 +2,13 @@
 
 use super::{Behind, Denied};
 use crate::api::limited;
+use crate::journal::LogVitals;
 use crate::metrics::{
     ACK_SECONDS, ALARMS, BACKEND, CHECKPOINT, CHECKPOINT_AGE, CHECKPOINTS, CLOCK_SKEW, CONFIRMED,
     CONNECTIONS, CPU_SECONDS, CROWDED, DENIED, DISK_FREE_BYTES, DISK_LOW, DISK_RESERVE_BYTES,
-    DURABLE, HANDSHAKES_FAILED, HELD_UP, IN_FLIGHT, LIMITED, Metric, Page, QUEUE, REFUSALS_HELD,
-    SEAL_SECONDS, SIGNATURES, STAGE_SECONDS, SYNC_SECONDS, Seconds, TABLES, TLS_ENDS, TOO_OFTEN,
-    TURNED_AWAY, VOUCHERS,
+    DURABLE, HANDSHAKES_FAILED, HELD_UP, IN_FLIGHT, JOURNAL_UNSETTLED, JOURNAL_VOID,
+    JOURNAL_WAITING, LIMITED, Metric, Page, QUEUE, REFUSALS_HELD, SEAL_SECONDS, SIGNATURES,
+    STAGE_SECONDS, SYNC_SECONDS, Seconds, TABLES, TLS_ENDS, TOO_OFTEN, TURNED_AWAY, VOUCHERS,
 };
 use crate::pipeline::{Meters, now};
 use crate::types::{Outcome, Timestamp};
@@ -24,6 +25,7 @@ pub(super) fn put(page: &mut Page, behind: &Behind, denied: &Denied) {
         page.count(&QUEUE, &[queue], depth);
     }
     page.put(&DURABLE, &[], vitals.durable.0);
+    stream(page, vitals.log.as_deref());
     meters(page, vitals.meters);
     verifier(page, &vitals.verify);
     journal(page, behind);
@@ -72,6 +74,12 @@ fn journal(page: &mut Page, behind: &Behind) {
     let age = last.map_or(Duration::ZERO, |commit| since(Some(commit.at), now()));
     page.put(&CHECKPOINT_AGE, &[], Seconds(age));
     page.put(&CHECKPOINTS, &[], checkpoints.done());
+}
+
+fn stream(page: &mut Page, log: Option<&LogVitals>) {
+    page.put(&JOURNAL_WAITING, &[], log.map_or(0, LogVitals::waiting_seconds));
+    page.put(&JOURNAL_UNSETTLED, &[], log.map_or(0, LogVitals::unsettled));
+    page.put(&JOURNAL_VOID, &[], log.map_or(0, LogVitals::void));
 }
 
 fn door(page: &mut Page, behind: &Behind, denied: &Denied) {
