@@ -5,7 +5,7 @@
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .PHONY: help setup setup-tests test-console demo demo-x402 x402-kills test test-evm flip bench bench-recover bench-history bench-batch bench-settle bench-statement bench-flood bench-abuse bench-tls bench-bundles bench-backup bench-x402 bench-compare bench-close bench-mixes bench-overload bench-peers bench-plots lint clean-demo \
-  dist check-unit alerts deny check-verify check-bounds bench-verify fuzz-verify miri-verify crash chaos age sim sim-canary check \
+  dist check-unit alerts deny check-verify check-bounds bench-verify fuzz-verify miri-verify crash chaos cluster-chaos age sim sim-canary check \
   rocksdb
 
 CARGO ?= cargo
@@ -15,6 +15,7 @@ ENGINE := $(TARGET)/release/tallystick
 LOADGEN := $(TARGET)/release/tallystick-loadgen
 CRASH := $(TARGET)/release/tallystick-crash
 CHAOS := $(TARGET)/release/tallystick-chaos
+CLUSTER := $(TARGET)/release/tallystick-cluster
 FLIP := $(TARGET)/release/tallystick-flip
 LARGE := $(TARGET)/release/tallystick-large
 AGE := $(TARGET)/release/tallystick-age
@@ -171,6 +172,10 @@ crash: setup binaries ## Kill -9 the engine ROUNDS times under load and check wh
 chaos: setup binaries ## Settle LEGS legs over a provider and a chain that fail, killing all; compare books
 	@engine/evm/setup
 	@$(CHAOS) --legs $(LEGS) --seed $(SEED)
+
+cluster-chaos: setup binaries ## With the journal on three NATS servers: ROUNDS kills of engine and servers under load; compare books
+	@tests/nats/setup >/dev/null
+	@$(CLUSTER) --rounds $(ROUNDS) --seed $(SEED)
 
 sim: setup binaries ## Simulate the core over SEEDS seeds: crashes everywhere, against a model
 	@$(SIM) --seeds $(SEEDS) --seed $(SEED) $(if $(TWICE),--twice) $(if $(TRACE),--trace)
