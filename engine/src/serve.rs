@@ -10,6 +10,7 @@ mod descriptors;
 mod desks;
 mod doctor;
 mod doors;
+mod error;
 mod hold;
 mod http;
 mod manager;
@@ -20,28 +21,26 @@ mod store;
 mod tasks;
 
 use crate::api::{
-    Backups, Behind, Codes, Door, Edge, OperatorApi, Operators, Refused, TlsError, VouchersApi,
-    webhooks,
+    Backups, Behind, Codes, Door, Edge, OperatorApi, Operators, Refused, VouchersApi, webhooks,
 };
-use crate::backup::BackupError;
 use crate::config::{Config, FolderSettings};
 use crate::faults;
-use crate::files;
 use crate::journal::{JournalError, Log, Tables, rocks};
 use crate::ledger::{Genesis, Rail};
 use crate::limits::{LIFETIME_SECONDS_DEFAULT, STOP_WAIT_MILLIS};
 use crate::log;
-use crate::pipeline::{self, ClockRefused, NotDone, Pipeline, PipelineOptions, recover};
+use crate::pipeline::{self, Pipeline, PipelineOptions, recover};
 use crate::rails;
 use crate::settle::{Board, Clearing, Engine, EngineSetup, Sealer, Settler};
-use crate::sign::{EngineKey, EngineKeyError};
+use crate::sign::EngineKey;
 use crate::types::NetworkId;
-use crate::vault::{ROOT_KEY_FILE, RootKeyError, Vault, VaultError};
-use crate::verify::{Options, Unavailable, Verifier};
+use crate::vault::{ROOT_KEY_FILE, RootKeyError, Vault};
+use crate::verify::{Options, Verifier};
 use bootstrap::{check_before, first_records, say_who_may_operate};
-use desks::{NotOpened, Opened, open_desks};
+use desks::{Opened, open_desks};
 pub use doctor::{Finding, Health, examine};
 use doors::Doors;
+pub use error::ServeError;
 use reload::Reload;
 pub use reload::Renewal;
 use services::{Services, audit_log, over_grpc};
@@ -56,98 +55,6 @@ use tallystick_proto::v1::vouchers_server::VouchersServer;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::{JoinError, JoinSet};
-
-/// Why the engine did not start, or stopped on its own.
-#[derive(Debug, thiserror::Error)]
-#[allow(missing_docs)]
-pub enum ServeError {
-    #[error(transparent)]
-    Journal(#[from] JournalError),
-    #[error(transparent)]
-    Clock(#[from] ClockRefused),
-    #[error(transparent)]
-    Verify(#[from] Unavailable),
-    #[error(transparent)]
-    EngineKey(#[from] EngineKeyError),
-    #[error(transparent)]
-    RootKey(#[from] RootKeyError),
-    #[error("what the last start left of erasing a party cannot be finished: {0}")]
-    Erasing(VaultError),
-    #[error("the engine's key cannot be journaled: {0}")]
-    EngineKeyNotSet(NotDone),
-    #[error("what the configuration says of four eyes cannot be journaled: {0}")]
-    EyesNotSet(NotDone),
-    #[error("that this ledger was restored from a copy cannot be journaled: {0}")]
-    HoldNotTold(NotDone),
-    #[error(transparent)]
-    Backup(#[from] BackupError),
-    #[error(
-        "clearing account of rail {rail}: {why}; correct [clearing.{rail}] in the configuration"
-    )]
-    Clearing { rail: String, why: String },
-    #[error(
-        "there is no ledger in {}: is it the right directory, and is it mounted? The configuration names \
-         network {network}, so no empty ledger is started in its place; to create a new one, start once \
-         with --init",
-        .dir.display()
-    )]
-    NoLedger { dir: PathBuf, network: NetworkId },
-    #[error(
-        "{} is the copy of a journal that is kept in a stream: without it acks would not be what the stream holds. \
-         Give the [journal] that it was written with",
-        .dir.display()
-    )]
-    WithoutStream { dir: PathBuf },
-    #[error(
-        "the process may open {found} files, and needs {least} at least; raise the limit (ulimit -Hn, or \
-         LimitNOFILE= of the service)"
-    )]
-    FewFiles { found: u64, least: u64 },
-    #[error(
-        "the data directory was created with a longest voucher life of {found} s, not {wanted} s; it \
-         holds for the whole life of a network: leave the setting out, or start a new directory"
-    )]
-    OtherLifetime { found: i64, wanted: i64 },
-    #[error(
-        "cannot listen on {addr}: {why}; is another engine there? Choose another with --listen"
-    )]
-    Listen { addr: SocketAddr, why: std::io::Error },
-    #[error(
-        "{addr} can be reached from other machines, and there are no operators, so that anybody there could operate \
-         the engine: make the first one (`tallystick access bootstrap`), add [operators] to the configuration, or use \
-         a loopback address like 127.0.0.1:{port}", port = .addr.port()
-    )]
-    NobodyOperates { addr: SocketAddr },
-    #[error(
-        "the first operator that {} names cannot be made: {why}; take the file away, or make it anew (`tallystick \
-         access bootstrap`)", .path.display()
-    )]
-    Bootstrap { path: PathBuf, why: String },
-    #[error(
-        "operators.{name} has the name of an identity, or of one that was revoked; give that operator another name \
-         in the configuration"
-    )]
-    NameTwice { name: String },
-    #[error("[webhooks] ca_file: {why}")]
-    WebhookRoots { why: String },
-    #[error("metrics_token_file: {why}")]
-    MetricsToken { why: String },
-    #[error("listener for {kind}: {why}")]
-    Tls { kind: &'static str, why: TlsError },
-    #[error("a listener ended by itself ({why}), so the engine stops; start it again")]
-    ListenerEnded { why: String },
-    #[error("the ready file {}", files::why(path, why))]
-    ReadyFile { path: PathBuf, why: std::io::Error },
-    #[error(
-        "the audit log cannot be written in {}: {why}; make that folder writable, or name another with --audit-log",
-        .dir.display()
-    )]
-    AuditLog { dir: PathBuf, why: std::io::Error },
-    #[error(transparent)]
-    Desk(#[from] NotOpened),
-    #[error("the system gives no {what}: {why}")]
-    System { what: &'static str, why: String },
-}
 
 /// Runs the engine until SIGTERM or SIGINT, then drains and returns. A SIGHUP has certificates and
 /// settings read again.

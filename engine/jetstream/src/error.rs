@@ -90,9 +90,9 @@ pub enum StreamError {
 
 impl From<StreamError> for JournalError {
     fn from(error: StreamError) -> Self {
-        match error {
-            StreamError::Copy(error) => error,
-            other => Self::Stream(other.to_string()),
+        if let StreamError::Copy(error) = error {
+            return error;
         }
+        Self::Stream(error.to_string())
     }
 }

@@ -26,6 +26,9 @@ use tallystick_journal::LogVitals;
 use tokio::runtime::Runtime;
 use tokio::time::sleep;
 
+/// What is done with a message, by its number.
+type Visit<'a> = dyn FnMut(u64, &[u8]) -> Result<(), StreamError> + 'a;
+
 /// The error code of a stream that is not there.
 const NO_STREAM: u64 = 10_059;
 /// The key of the epoch in its bucket.
@@ -246,7 +249,7 @@ impl Link {
         &self,
         stand: Stand,
         to: u64,
-        visit: &mut dyn FnMut(u64, &[u8]) -> Result<(), StreamError>,
+        visit: &mut Visit<'_>,
     ) -> Result<(), StreamError> {
         if to <= stand.seq {
             return Ok(());

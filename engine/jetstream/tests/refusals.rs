@@ -11,6 +11,9 @@ use tallystick_jetstream::{Seen, Settings, Start, examine};
 use tallystick_journal::{Chain, Log as _, rocks};
 use tallystick_tests::nats::{Cluster, Shape};
 
+/// What makes a stream unfit.
+type Change = fn(&mut Config);
+
 fn refusal(settings: &Settings, dir: &Path, start: Start) -> String {
     match try_open(settings, dir, start) {
         Ok(_) => panic!("it was opened"),
@@ -32,7 +35,7 @@ fn make(settings: &Settings, change: impl FnOnce(&mut Config)) {
 #[test]
 fn a_stream_that_could_lose_what_it_acks_is_refused() {
     let cluster = Cluster::start();
-    let changes: &[(&str, fn(&mut Config))] = &[
+    let changes: &[(&str, Change)] = &[
         ("1 replicas", |of| of.num_replicas = 1),
         ("max_age", |of| of.max_age = Duration::from_secs(3_600)),
         ("max_bytes", |of| of.max_bytes = 1 << 30),

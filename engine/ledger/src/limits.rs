@@ -7,25 +7,22 @@ mod edge;
 mod hooks;
 mod identities;
 mod lists;
+mod outside;
+mod proposals;
+mod shares;
+mod x402;
 
+use crate::types::VOUCHER_BYTES;
 pub use backup::*;
 pub use console::*;
 pub use edge::*;
 pub use hooks::*;
 pub use identities::*;
 pub use lists::*;
-
-use crate::types::VOUCHER_BYTES;
-use std::time::Duration;
-
-mod outside;
-mod proposals;
-mod shares;
-mod x402;
-
 pub use outside::*;
 pub use proposals::*;
 pub use shares::*;
+use std::time::Duration;
 pub use x402::*;
 
 /// Vouchers in one frame. 4,096 x 160 B = 640 KiB: large enough that the cost per frame vanishes,
