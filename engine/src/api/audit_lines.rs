@@ -36,7 +36,7 @@ fn read(
         if lines.len() == limit {
             break;
         }
-        let Some(line) = reading.line()? else { break };
+        let Some(line) = reading.older()? else { break };
         let fits = is(&asked.name, &line.who.name)
             && is(&asked.call, &line.call)
             && is(&asked.result, &line.result);

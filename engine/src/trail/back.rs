@@ -59,7 +59,7 @@ impl Backwards {
     ///
     /// # Errors
     /// When a file cannot be read.
-    pub fn line(&mut self) -> Result<Option<Line>, Unreadable> {
+    pub fn older(&mut self) -> Result<Option<Line>, Unreadable> {
         for group in &mut self.groups {
             group.fill()?;
         }
@@ -211,7 +211,7 @@ mod tests {
             loop {
                 let mut reading = Backwards::of(dir.path(), from).unwrap();
                 for _ in 0..page {
-                    let Some(line) = reading.line().unwrap() else { break };
+                    let Some(line) = reading.older().unwrap() else { break };
                     found.push(line.took_us);
                 }
                 from = reading.stands();

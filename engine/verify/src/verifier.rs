@@ -45,7 +45,7 @@ pub struct Options {
 }
 
 impl Options {
-    /// Room for 10,866 keys with a small table, 1,454 with a large one and 170 with a hot one.
+    /// Room for 10,859 keys with a small table, 1,454 with a large one and 170 with a hot one.
     pub const TABLE_BYTES_DEFAULT: usize = 256 << 20;
 }
 

@@ -37,7 +37,9 @@ pub(super) fn answer(head: &Parts) -> Response {
     say(header::VARY, "accept-encoding");
     if !is_known {
         say(header::CONTENT_TYPE, file.kind);
-        packed.map(|packed| say(header::CONTENT_ENCODING, packed));
+        if let Some(packed) = packed {
+            say(header::CONTENT_ENCODING, packed);
+        }
     }
     answer
 }

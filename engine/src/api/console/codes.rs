@@ -61,7 +61,9 @@ impl Codes {
             true => waiting.iter().position(|code| code.known == known),
             false => (waiting.len() >= LOGIN_CODES_MAX).then_some(0),
         };
-        oldest.map(|oldest| waiting.remove(oldest));
+        if let Some(oldest) = oldest {
+            waiting.remove(oldest);
+        }
         waiting.push_back(Code { id: token_digest(&text), known, until: now + LOGIN_CODE_LIFE });
         Ok(text)
     }
