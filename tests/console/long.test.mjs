@@ -40,7 +40,8 @@ test(`${LEGS} legs and more: every one is seen once, and only those in sight are
   });
   const began = await page.reload().then(() => page.evaluate(() => performance.timeOrigin));
   await card.locator("tr[data-row]").first().waitFor();
-  console.log(`first view of a batch of ${batch.legs} legs: ${await page.evaluate((from) => Math.round(Date.now() - from), began)} ms`);
+  console.log(`first view of a batch of ${batch.legs} legs: ${await page.evaluate((from) => Math.round(Date.now() - from),
+    began)} ms`);
   for (;;) {
     await card.locator("tr[data-row]").first().waitFor();
     most = Math.max(most, await page.locator("tr[data-row]").count());

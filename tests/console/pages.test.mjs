@@ -24,7 +24,7 @@ const leg = async () => (await world.cli("ann", "leg", "list", world.lost))[0].k
 const pages = async () => ["/now", "/windows", "/windows/2", "/windows/3", "/windows/5", "/batches",
   `/batches/${world.waits}`, `/batches/${world.lost}`,
   `/batches/${world.settled}`, "/legs", `/legs/${await leg()}?batch=${world.lost}`, "/parties", `/parties/${NEAR}`,
-    "/access", "/audit", "/nowhere"];
+    "/access", "/audit", "/audit?show=calls", "/nowhere"];
 
 for (const look of Object.keys(LOOKS)) {
   test(`every page, ${look}`, async () => {
@@ -49,22 +49,6 @@ for (const look of Object.keys(LOOKS)) {
     await desk.close();
   });
 }
-
-test("every command that a page shows is one of the command line", async () => {
-  const known = { TEXT: "x", UNITS: "1", FILE: "x", KEY: "aaaaaaaa", WORD: "confirmed", ASSET: "978", RAIL: "iso20022",
-    NAME: "x", ROLE: "auditor", REF: "x" };
-  assert.ok(found.lines.size > 20, `only ${found.lines.size} were found`);
-  const wrong = [];
-  for (const line of found.lines) {
-    const words = line.match(/'[^']*'|\S+/g).slice(1).map((word) => known[word] ?? word.replaceAll("'", ""));
-    // No engine is there, and nothing is written: it must get as far as to look for one, or be of those that need none.
-    const env = { ...process.env, TALLYSTICK_SERVER: "127.0.0.1:1", TALLYSTICK_TOKEN: "" };
-    const ended = await promisify(execFile)(BINARY, words, { env, cwd: world.folder }).then(() => ({ code: 0 }),
-      (error) => error);
-    if (ended.code === 2) wrong.push(`${line}: ${ended.stderr}`);
-  }
-  assert.deepEqual(wrong, []);
-});
 
 test("all that stands around the pages is asked for at once, not one after the other", () => {
   const folder = new URL("../../engine/console/", import.meta.url);
@@ -110,6 +94,22 @@ test("keys alone lead through the pages", async () => {
   await desk.close();
 });
 
+test("the legs of a batch, largest first, and those in one state", async () => {
+  const desk = await Desk.open(browser, world, "dave");
+  await desk.go(`/batches/${world.settled}`);
+  const card = desk.page.locator("section", { has: desk.page.getByRole("heading",
+    { name: /^Legs( that are confirmed)?$/ }) });
+  const legs = await world.cli("ann", "leg", "list", world.settled);
+  const most = legs.map(({ amount }) => BigInt(amount)).reduce((a, b) => (a > b ? a : b)).toString().padStart(7, "0");
+  await desk.click(desk.button("Largest first"));
+  await card.locator("tr[data-row]").first().getByText(`${most.slice(0, -6)}.${most.slice(-6)} EUR`).waitFor();
+  await desk.click(desk.page.getByRole("button", { name: "confirmed", exact: true }));
+  await desk.page.getByRole("heading", { name: "Legs that are confirmed" }).waitFor();
+  await card.locator(".pager .num", { hasText: `1–${legs.length}` }).waitFor();
+  await desk.lines();
+  await desk.close();
+});
+
 test("amounts are whole, exact and right-aligned; ids are shown in full on focus; times in both zones", async () => {
   const desk = await Desk.open(browser, world, "bob");
   const { page } = desk;
@@ -140,4 +140,20 @@ test("a proof that a page saves is one that the command line finds good", async 
   const [{ ok, window }] = await world.cli("", "proof", "check", file);
   assert.deepEqual([ok, window], [true, 2]);
   await desk.close();
+});
+
+test("every command that a page shows is one of the command line", async () => {
+  const known = { TEXT: "x", UNITS: "1", FILE: "x", KEY: "aaaaaaaa", WORD: "confirmed", ASSET: "978", RAIL: "iso20022",
+    NAME: "x", ROLE: "auditor", REF: "x" };
+  assert.ok(found.lines.size > 20, `only ${found.lines.size} were found`);
+  const wrong = [];
+  for (const line of found.lines) {
+    const words = line.match(/'[^']*'|\S+/g).slice(1).map((word) => known[word] ?? word.replaceAll("'", ""));
+    // No engine is there, and nothing is written: it must get as far as to look for one, or be of those that need none.
+    const env = { ...process.env, TALLYSTICK_SERVER: "127.0.0.1:1", TALLYSTICK_TOKEN: "" };
+    const ended = await promisify(execFile)(BINARY, words, { env, cwd: world.folder }).then(() => ({ code: 0 }),
+      (error) => error);
+    if (ended.code === 2) wrong.push(`${line}: ${ended.stderr}`);
+  }
+  assert.deepEqual(wrong, []);
 });

@@ -61,6 +61,23 @@ for (const [who, { pages, offered, refused }] of Object.entries(ROLES)) {
   });
 }
 
+test("what was denied is told on the page of access, and who asked what in the audit log", async () => {
+  const desk = await Desk.open(browser, world, "dave");
+  desk.expected.push(/status of 403/);
+  await desk.call("CloseWindow", BODIES.CloseWindow());
+  await desk.go("/access");
+  const denied = desk.page.locator("section", { has: desk.page.getByRole("heading", { name: /^Denied calls/ }) });
+  await denied.locator("tr[data-row]",
+    { hasText: "dave" }).filter({ hasText: "CloseWindow" }).filter({ hasText: "PERMISSION_DENIED" }).first().waitFor();
+  const identities = desk.page.locator("section", { has: desk.page.getByRole("heading", { name: "Identities" }) });
+  assert.match(await identities.locator("tr[data-row]", { hasText: "dave" }).innerText(),
+    /in 19 d .*\d{4}-\d\d-\d\d \d\d:/s);
+  await desk.go("/audit?show=calls&by=dave&call=CloseWindow");
+  await desk.page.locator("tr[data-row]", { hasText: "PERMISSION_DENIED" }).first().waitFor();
+  assert.deepEqual(await desk.axe("calls"), []);
+  await desk.close();
+});
+
 test("who reads is told why a button is not there", async () => {
   const desk = await Desk.open(browser, world, "dave");
   await desk.go(`/batches/${world.waits}`);
@@ -97,6 +114,9 @@ test("a name is hidden until somebody asks, and then the audit log says who", as
   assert.equal(lines.length, 1);
   assert.equal(lines[0].result, "OK");
   assert.ok(JSON.stringify(lines[0].about).includes(NEAR), JSON.stringify(lines[0]));
+  await desk.go(`/audit?show=calls&call=RevealParty`);
+  await desk.page.locator("tr[data-row]", { hasText: "dave" }).first().waitFor();
+  await desk.go(`/parties/${NEAR}`);
   // Who logs in next has it hidden again.
   await desk.logout();
   await desk.login("carol");

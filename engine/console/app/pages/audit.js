@@ -20,15 +20,12 @@ function Names({ entry }) {
     ${signer && html`<span class="id">signer ${short(hex(signer))}</span>`}`;
 }
 
-/** Names and accounts are hidden here, too: the party's page reveals them. */
-export const told = (entry) => (entry.kind === "party_upserted" ? "name, accounts: see its page" : entry.about);
-
 const COLUMNS = [
   { name: "When", of: ({ atUs }) => html`<${Time} us=${atUs} />` },
   { name: "What", of: ({ kind }) => word(kind, "") },
   { name: "By", of: ({ caller, role }) => html`${caller || html`<span class="dim">${role || "the engine"}</span>`}` },
   { name: "Names", of: (entry) => html`<${Names} entry=${entry} />` },
-  { name: "About", low: true, of: (entry) => html`<span class="cut wide-cut" title=${told(entry)}>${told(entry)}</span>` },
+  { name: "About", low: true, of: ({ about }) => html`<span class="cut wide-cut" title=${about}>${about}</span>` },
   { name: "Signed", low: true, of: ({ signedWith, proposer }) =>
     (signedWith ? html`<span class="state info">signed</span>` : proposer
     ? html`<span class="dim">proposed by ${proposer}</span>` : "") },
@@ -45,7 +42,8 @@ function History({ query }) {
     return { rows: rows.slice(0, SIZE), next: rows.length > SIZE && rows[SIZE - 1].lsn };
   }, ["windows", "batches", "legs", "parties", "access"]);
   const rows = data?.rows ?? [], next = data?.next;
-  const line = ["tallystick history", query.by && `--by ${quoted(query.by)}`, query.kind && `--kind ${query.kind}`,
+  const line = [`tallystick history --newest ${SIZE}`, query.by && `--by ${quoted(query.by)}`,
+    query.kind && `--kind ${query.kind}`,
     query.request && `--request-id ${quoted(query.request)}`].filter(Boolean).join(" ");
   return html`<${Card} title="What changed, the newest first" action=${html`<${AsCommand} line=${line} what="History" />`}>
     <${Wrong} error=${error} again=${again} />

@@ -99,7 +99,8 @@ function About({ id, batch, outbox }) {
     ["Computed", html`<${Times} us=${batch.computedAtUs} />`],
     ["Computed by", batch.createdBy || "anyone"],
     ["Approved", batch.approvedAtUs ? html`<${Times} us=${batch.approvedAtUs} />` : "not yet"],
-    ["Approved by", batch.approvedBy || (batch.fourEyes ? `another person than ${batch.createdBy || "who computed it"}` : "–")],
+    ["Approved by", batch.approvedBy || (batch.fourEyes ? `another person than ${batch.createdBy || "who computed it"}`
+      : "–")],
     batch.approvedKey && ["Signed with", html`<${Id} id=${hex(batch.approvedKey)} kind="key" />`],
     batch.endedAtUs && ["Ended", html`<${Times} us=${batch.endedAtUs} />`],
     both && ["From approval to end", age((Number(batch.endedAtUs) - Number(batch.approvedAtUs)) / 1000)],
@@ -138,6 +139,8 @@ export function OneBatch({ id }) {
       <${Card} title="Files and digests">
         ${counted(2, () => html`<${Files} submissions=${report.submissions ?? []} asset=${batch.asset} />`)}<//>
       <${Legs} title=${state ? `Legs that are ${word(state, "LEG_STATE_")}` : "Legs"}
-        asked=${{ ...body, ...(state ? { states: [state] } : {}) }} line=${`tallystick leg list ${typed(id)}`} inBatch />`}
+        asked=${{ ...body, ...(state ? { states: [state] } : {}) }}
+          line=${`tallystick leg find --batch ${typed(id)}${state ? ` --state ${word(state, "LEG_STATE_")}` : ""}`}
+          inBatch />`}
   <//>`;
 }

@@ -1,5 +1,5 @@
 // A table of legs, a page at a time, from the engine's own search.
-import { html } from "../lib.js";
+import { html, useState } from "../lib.js";
 import { call, useAsked } from "../api.js";
 import { CLEARING, count, hex, short } from "../format.js";
 import { Pager, Table, usePages } from "../table.js";
@@ -29,9 +29,10 @@ function columns(inBatch) {
 
 /** `asked`: the request without its paging. */
 export function Legs({ title, asked, line, inBatch, empty }) {
-  const key = JSON.stringify(asked);
-  const pages = usePages(key);
-  const body = { ...asked, limit: SIZE, ...(pages.begin ? { next: pages.begin } : {}) };
+  const [largest, setLargest] = useState(false);
+  const sought = { ...asked, ...(inBatch && largest ? { largestFirst: true } : {}) };
+  const pages = usePages(JSON.stringify(sought));
+  const body = { ...sought, limit: SIZE, ...(pages.begin ? { next: pages.begin } : {}) };
   const { data, error, again } = useAsked(JSON.stringify(body), async () => {
     // One call looks through a bounded number of legs: it may find none and lead on all the same.
     const rows = [];
@@ -44,7 +45,10 @@ export function Legs({ title, asked, line, inBatch, empty }) {
     return { rows, next: answer.next };
   }, ["legs", "batches"]);
   const rows = data?.rows ?? [];
-  return html`<${Card} title=${title} action=${line && html`<${AsCommand} line=${line} what=${title} />`}>
+  const action = html`${inBatch && html`<button type="button" aria-pressed=${largest} onClick=${() => setLargest(!largest)}>
+    Largest first</button>`}${line && html`<${AsCommand} line=${`${line}${inBatch && largest ? " --largest-first" : ""}`}
+      what=${title} />`}`;
+  return html`<${Card} title=${title} action=${action}>
     <${Wrong} error=${error} again=${again} />
     ${!data ? !error && html`<${Skeleton} rows=${10} />` : rows.length || data.next ? html`
       <${Table} caption=${title} columns=${columns(inBatch)} rows=${rows} keyOf=${({ leg }) => leg.key}

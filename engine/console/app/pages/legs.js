@@ -43,7 +43,10 @@ function request(query, all) {
     asked[field] = String((Date.parse(`${query[name]}T00:00:00Z`) + days * 86_400_000) * 1000);
     line.push(`--${name} ${query[name]}`);
   }
-  if (query.state) asked.states = [`LEG_STATE_${query.state}`];
+  if (query.state) {
+    asked.states = [`LEG_STATE_${query.state}`];
+    line.push(`--state ${query.state.toLowerCase()}`);
+  }
   return { asked, line: line.length > 1 ? line.join(" ") : undefined };
 }
 
@@ -79,9 +82,9 @@ export default function Legs({ of: [key], query, who }) {
   return html`<${Page} title="Legs" about="One movement of money each: where it is, and what the rail said of it.">
     <${Search} query=${query} all=${all} key=${JSON.stringify(query)} />
     ${wrong ? html`<div class="wrong" role="alert">${wrong}</div>`
-      : html`<${Found} title=${line || query.state ? "Legs that are so, of the newest batch first"
+      : html`<${Found} title=${line ? "Legs that are so, of the newest batch first"
       : "All legs, of the newest batch first"} asked=${asked} line=${line}
-      empty=${line || query.state ? undefined : html`<${Empty} title="No leg yet">Legs come with the first batch: <a
+      empty=${line ? undefined : html`<${Empty} title="No leg yet">Legs come with the first batch: <a
         href="#/windows">close a window and batch it</a>.<//>`} />`}
   <//>`;
 }

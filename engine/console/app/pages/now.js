@@ -113,7 +113,11 @@ export default function Now() {
   const charts = useMemo(() => ({ rates: SERIES.rates, ack: SERIES.ack }), []);
   const actions = html`<button type="button" aria-pressed=${!!held} onClick=${() => hold(held ? undefined : latest)}>
     <${Icon} name=${held ? "play" : "pause"} /> ${held ? "Go on" : "Pause"}</button>`;
-  if (!of) return html`<${Page} title="Now" actions=${actions}><div class="card"><${Skeleton} rows=${12} /></div><//>`;
+  if (!of) {
+    // What waits for a person is known before the first figures are told.
+    return html`<${Page} title="Now" about="Figures come once a second." actions=${actions}><${Alarms} of=${{}} />
+      <div class="card"><${Skeleton} rows=${12} /></div><//>`;
+  }
   if (!of.vouchersPerSecond) return html`<${Page} title="Now">
     <${Empty} title="Not for your role">Figures of the engine are for operators, approvers and auditors.<//><//>`;
   return html`<${Page} title="Now" about=${html`${held ? "Paused. " : state === "reconnecting"

@@ -8,7 +8,6 @@ import { may } from "../rights.js";
 import { revealed, say, useStore } from "../store.js";
 import { Pager, Table, usePages } from "../table.js";
 import { AsCommand, Card, Empty, Facts, Icon, Id, Money, Page, Skeleton, State, Time, Wrong, assets } from "../ui.js";
-import { told } from "./audit.js";
 import { Used, room } from "./parties.js";
 
 /** Its name and accounts: hidden until somebody asks, which is a line of the audit log. */
@@ -138,10 +137,11 @@ function History({ id }) {
   const columns = [
     { name: "When", of: ({ atUs }) => html`<${Time} us=${atUs} />` }, { name: "What", of: ({ kind }) => word(kind, "") },
     { name: "By", of: ({ caller, role }) => html`${caller || role || "–"}` },
-      { name: "About", kind: "text", low: true, of: (entry) => told(entry) },
+      { name: "About", kind: "text", low: true, of: ({ about }) => about },
   ];
   return html`<${Card} title="What happened to it" action=${html`<${AsCommand}
-    line=${`tallystick history --party ${typed(id)}`} what="History" />`}><${Wrong} error=${error} again=${again} />
+    line=${`tallystick history --newest 50 --party ${typed(id)}`} what="History" />`}>
+      <${Wrong} error=${error} again=${again} />
     ${!data ? !error && html`<${Skeleton} rows=${4} />` : data.length
       ? html`<${Table} caption="History" columns=${columns} rows=${data} keyOf=${({ lsn }) => lsn} />`
       : html`<${Empty} title="Nothing yet">Changes of this party appear here.<//>`}<//>`;

@@ -61,7 +61,7 @@ function Positions({ number, asset, who }) {
   const code = assets.value[asset]?.code ?? asset;
   return html`<${Wrong} error=${error ?? failed} again=${error && again} />
     <${Card} title=${`Largest positions, ${code}`} action=${html`<${AsCommand}
-      line=${`tallystick window positions ${number} --asset ${asset}`} what="Positions" />`}>
+      line=${`tallystick window positions ${number} --asset ${asset} --largest-first --limit ${TOP}`} what="Positions" />`}>
       ${!data ? !error && html`<${Skeleton} rows=${8} />` : html`<${Table} caption=${`Largest positions in ${code}`}
         columns=${columns} rows=${data.positions} keyOf=${({ partyId }) => partyId} />`}
       ${data?.positions[0] && html`<p class="dim pad below">The proof of a position, as a command: <code>tallystick proof
