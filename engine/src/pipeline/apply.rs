@@ -140,8 +140,7 @@ fn credit(shard: &mut Shard, frame: &Frame, outcomes: &mut Vec<Outcome>, known: 
     // A frame without a record holds no valid voucher, so nothing of it is credited at any
     // position.
     let lsn = place.lsn.unwrap_or(Lsn(0));
-    let count = frame.brought().all().len();
-    let (mut places, mut own) = (Vec::with_capacity(count), Vec::with_capacity(count));
+    let (mut places, mut own) = (Vec::new(), Vec::new());
     for (i, voucher, finding, tree) in frame.findings() {
         if finding.shard == shard.index() {
             let Finding { channel, verdict, .. } = *finding;

@@ -243,6 +243,7 @@ impl Channels {
 
     /// Puts a channel that is not held into a place of its own.
     fn place(&mut self, id: ChannelId, picture: Picture, changed: u8, due: bool) -> ChannelIndex {
+        assert!(self.find(&id).is_none(), "a channel is held once");
         let (head, rest, signature) = parts_of(id, picture, changed, due);
         let index = self.free.pop().unwrap_or(self.heads.len());
         if index < self.heads.len() {
@@ -392,7 +393,7 @@ impl Channels {
     fn forget(&mut self, index: ChannelIndex) {
         let Self { index: all, heads, .. } = self;
         let hash = all.hash(&heads[index].id);
-        all.remove(hash, |at| at == index, |all, at| all.hash(&heads[at].id));
+        all.remove(hash, |at| at == index);
         self.heads[index].signer = FREE;
         self.rests[index].branch = None;
         self.free.push(index);

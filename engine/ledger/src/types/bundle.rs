@@ -356,9 +356,24 @@ impl BundleHasher {
     /// Without an entry, or with too many.
     #[must_use]
     pub fn tree(&self, entries: impl ExactSizeIterator<Item = (ChannelId, Amount)>) -> BundleTree {
-        let entries: Vec<_> = entries.collect();
-        let whole = std::iter::once(0..entries.len());
-        self.trees(&entries, whole).pop().expect("there is one bundle")
+        let mut width = entries.len();
+        let seat = Seat::new(0, width).expect("a bundle is bounded");
+        let levels =
+            std::iter::successors(Some(width), |width| (*width > 1).then(|| width.div_ceil(2)));
+        let mut nodes = Vec::with_capacity(levels.sum());
+        nodes.extend(entries.map(|(channel, total)| self.leaf(channel, total)));
+        while width > 1 {
+            let level = nodes.len() - width;
+            for pair in 0..width / 2 {
+                let at = level + 2 * pair;
+                nodes.push(self.node.hash(&[&nodes[at].0, &nodes[at + 1].0]));
+            }
+            if width % 2 == 1 {
+                nodes.push(nodes[level + width - 1]);
+            }
+            width = width.div_ceil(2);
+        }
+        BundleTree { count: seat.count, nodes: nodes.into() }
     }
 
     /// The trees of several bundles, of each those of the entries that are within its part: in less

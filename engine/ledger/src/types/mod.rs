@@ -17,6 +17,7 @@ mod statement;
 mod time;
 mod verdict;
 mod voucher;
+#[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))]
 mod wide;
 
 pub use api_key::{API_KEY_PREFIX, ApiKey, NotAKey};

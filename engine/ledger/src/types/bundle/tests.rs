@@ -169,6 +169,31 @@ fn a_length_of_no_bundle_is_refused() {
 }
 
 proptest! {
+    /// Of any sizes beside each other, odd ones and single entries among them.
+    #[test]
+    fn trees_that_are_made_together_are_those_that_are_made_alone(
+        sizes in prop::collection::vec(1usize..=BUNDLE_ENTRIES_MAX, 0..9),
+        first in any::<u64>(),
+    ) {
+        let hasher = BundleHasher::new(NetworkId([5; 32]));
+        let entry = |n: usize| {
+            let number = first.wrapping_add(n.try_into().unwrap());
+            (ChannelId(*blake3::hash(&number.to_le_bytes()).as_bytes()), Amount(number))
+        };
+        let entries: Vec<_> = (0..sizes.iter().sum()).map(entry).collect();
+        let mut end = 0;
+        let bundles: Vec<_> = sizes
+            .iter()
+            .map(|size| {
+                end += size;
+                end - size..end
+            })
+            .collect();
+        let alone = |bundle: &Range<usize>| hasher.tree(entries[bundle.clone()].iter().copied());
+        let alone: Vec<BundleTree> = bundles.iter().map(alone).collect();
+        prop_assert_eq!(hasher.trees(&entries, bundles.into_iter()), alone);
+    }
+
     /// Whatever the reserved bytes are: a voucher, a seat that there is, or nothing.
     #[test]
     fn reserved_bytes_are_a_voucher_an_entry_or_nothing(reserved in any::<[u8; 4]>()) {
