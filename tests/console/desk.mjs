@@ -148,7 +148,8 @@ export class Desk {
   /** A call as the page would make it: what the engine says of it. */
   async call(method, body = {}) {
     return this.page.evaluate(async ([name, text]) => {
-      const headers = { "content-type": "application/json", "x-tallystick-console": "1" };
+      const headers = { "content-type": "application/json", "x-tallystick-console": "1",
+        "x-tallystick-login": localStorage.getItem("session") };
       const answer = await fetch(`/api/call/${name}`, { method: "POST", headers, body: text });
       return { status: answer.status, ...(await answer.json()) };
     }, [method, JSON.stringify(body)]);

@@ -1,11 +1,27 @@
 // Calls of the engine: the same as on the command line, in JSON.
 import { useEffect, useRef, useState } from "./lib.js";
-import { Store } from "./store.js";
+import { Store, revealed, say } from "./store.js";
 
 /** Who is logged in; `null`: nobody; `undefined`: not known yet. */
 export const me = new Store(undefined);
-/** "live", "reconnecting", or "off". */
+/** Why nobody is logged in any more, in the engine's words. */
+export const ended = new Store(undefined);
+/** "live", "reconnecting", "refused", or "off". */
 export const link = new Store("off");
+
+/** What names this browser's login for its pages; no other server on this host is sent it, as a cookie is. */
+const SESSION = "session", UNNAMED = "of ";
+const kept = () => {
+  const value = localStorage.getItem(SESSION);
+  return value?.startsWith(UNNAMED) ? undefined : value;
+};
+
+/** Two tabs have one cookie: whoever logs in in one is logged in in all. */
+const person = (who) => `${who.name} ${who.role}`;
+/** The person who was logged in last: what pages show and ask is for them alone. */
+export const whose = new Store(undefined);
+me.listen((who) => who && whose.set(person(who)));
+whose.listen(() => revealed.set({}));
 
 export class Refused extends Error {
   constructor(status, { code = "UNAVAILABLE", message = "the engine does not answer", retryAfterMs } = {}) {
@@ -21,8 +37,10 @@ for (const kind of ["pointerdown", "keydown", "wheel", "touchstart"]) {
   window.addEventListener(kind, () => (touched = Date.now()), { passive: true, capture: true });
 }
 
-async function post(path, body) {
+/** `login`: as whom this page acts; the engine refuses it where the cookie is of another login. */
+async function post(path, body, login) {
   const headers = { "content-type": "application/json", "x-tallystick-console": "1" };
+  if (login) headers["x-tallystick-login"] = login;
   if (Date.now() - touched > IDLE) headers["x-tallystick-auto"] = "1";
   let answer;
   try {
@@ -57,14 +75,46 @@ async function inTurn(act) {
   }
 }
 
-/** One call. What only reads is asked again when the engine says that it has too much to do. When the session has ended the login stands over the page. */
+function end(error) {
+  ended.set(error?.message);
+  me.set(null);
+}
+
+/** Asks who is logged in here by now. Another person than the page shows: it is theirs from then on, and nothing is done. */
+export async function sure() {
+  const was = me.value;
+  let who;
+  try {
+    who = await whoami();
+  } catch (error) {
+    if (error.status === 401 || error.status === 409) end(error);
+    throw error;
+  }
+  if (!was || (person(was) === person(who) && was.login === who.login)) return who;
+  me.set(who);
+  if (person(was) === person(who)) return who;
+  const message = `${who.name || "Somebody else"} is logged in in this browser now, not ${was.name || "you"}. Nothing was done.`;
+  say(message, "bad");
+  throw new Refused(409, { code: "ABORTED", message });
+}
+
+const reads = (method) => /^(Get|List|Find)/.test(method);
+
+/**
+ * One call. What only reads is asked again when the engine says that it has too much to do; what changes something asks
+ * first who is logged in. When the session has ended the login stands over the page.
+ */
 export async function call(method, body) {
+  if (!reads(method)) await sure();
   for (let tries = 1; ; tries += 1) {
+    const login = me.value?.login;
     try {
-      return await inTurn(() => post(`/api/call/${method}`, body));
+      return await inTurn(() => post(`/api/call/${method}`, body, login));
     } catch (error) {
-      if (error.status === 401) me.set(null);
-      if (error.status !== 429 || !error.retryAfterMs || tries === TRIES || !/^(Get|List|Find)/.test(method)) throw error;
+      if (error.status === 401) end(error);
+      // The same person has logged in anew: as that one.
+      if (error.status === 409 && login && tries < TRIES && (await sure()).login !== login) continue;
+      if (error.status !== 429 || !error.retryAfterMs || tries === TRIES || !reads(method)) throw error;
       await new Promise((resolve) => setTimeout(resolve, Math.min(error.retryAfterMs * tries, 5_000)));
     }
   }
@@ -77,34 +127,56 @@ export const requestId = () => crypto.randomUUID();
 
 export async function login(body) {
   const said = await post("/api/login", body);
-  me.set(said.name === undefined ? await whoami() : said);
+  if (said.login) localStorage.setItem(SESSION, said.login);
+  const who = await whoami();
+  ended.set(undefined);
+  me.set(who);
 }
 
 export async function logout() {
-  await post("/api/logout").catch(() => undefined);
-  me.set(null);
+  try {
+    const { login: of } = await sure();
+    await post("/api/logout", {}, of);
+  } catch (error) {
+    // Of another person: it is not this one's to end.
+    if (error.status === 409) return;
+  }
+  end();
 }
 
 export async function whoami() {
   let answer;
+  const login = kept();
   try {
-    answer = await fetch("/api/me");
+    answer = await fetch("/api/me", login ? { headers: { "x-tallystick-login": login } } : {});
   } catch {
     throw new Refused(0);
   }
   return read(answer);
 }
 
-// Whether somebody has logged in from here: a page that nobody has logged in to asks nothing.
-me.listen((who) => (who ? localStorage.setItem("session", "1") : localStorage.removeItem("session")));
+// Whether somebody has logged in from here: a page that nobody has logged in to asks nothing. Another tab's newer login stays.
+let mine;
+me.listen((who) => {
+  if (who) localStorage.setItem(SESSION, (mine = who.login ?? UNNAMED + person(who)));
+  else if (localStorage.getItem(SESSION) === mine) localStorage.removeItem(SESSION);
+});
+// Another tab may have logged out, or in, also as another.
+const look = () => me.value && sure().catch(() => undefined);
+window.addEventListener("storage", ({ key, newValue }) => key === SESSION && (me.value === null && newValue ? begin() : look()));
+window.addEventListener("focus", look);
+document.addEventListener("visibilitychange", () => document.visibilityState === "visible" && look());
+
+/** Whether somebody has logged in from this browser. */
+export const hasBegun = () => !!localStorage.getItem(SESSION);
 
 /** Asks who is logged in, until the engine says so. */
 export async function begin() {
-  if (!localStorage.getItem("session")) return me.set(null);
+  if (!localStorage.getItem(SESSION)) return me.set(null);
   try {
     me.set(await whoami());
   } catch (error) {
-    if (error.status === 401 || error.status === 403) return me.set(null);
+    if ([401, 403, 409].includes(error.status)) return me.set(null);
     link.set("reconnecting");
     setTimeout(begin, 1000);
   }

@@ -1,6 +1,6 @@
 // One question at a time, in front of the page: what will happen, whom it takes, and the same as a command.
 import { html, useLayoutEffect, useRef, useState } from "./lib.js";
-import { changed, me, requestId } from "./api.js";
+import { changed, me, requestId, whose } from "./api.js";
 import { whyNot } from "./rights.js";
 import { route } from "./route.js";
 import { Store, say, useStore } from "./store.js";
@@ -14,11 +14,16 @@ const asked = new Store(undefined);
  */
 export const question = (about) => asked.set(about);
 export const noQuestion = () => asked.set(undefined);
-// A question is about what one looks at.
-route.listen(noQuestion);
+// A question is about what one looks at, and for whoever looks.
+let page = route.value.page;
+route.listen((next) => {
+  if (page) noQuestion();
+  page = next.page;
+});
+whose.listen(noQuestion);
 
-function Field({ of, value, set, wrong }) {
-  const id = `field-${of.name}`, hint = wrong ?? (typeof of.hint === "function" ? of.hint(value) : of.hint);
+function Field({ of, value, values, set, wrong }) {
+  const id = `field-${of.name}`, hint = wrong ?? (typeof of.hint === "function" ? of.hint(value, values) : of.hint);
   const common = { id, name: of.name, value, required: of.required, "aria-invalid": !!wrong,
     "aria-describedby": hint && `${id}-hint`, onInput: (event) => set(event.target.value) };
   return html`<div class="field"><label for=${id}>${of.label}</label>
@@ -30,7 +35,7 @@ function Field({ of, value, set, wrong }) {
 }
 
 function Question({ of }) {
-  const box = useRef(null), id = useRef(requestId());
+  const box = useRef(null), ids = useRef({});
   const [values, set] = useState(() => Object.fromEntries((of.fields ?? []).map((field) =>
     [field.name, field.value ?? field.options?.[0]?.[0] ?? ""])));
   const [state, go] = useState({});
@@ -47,7 +52,9 @@ function Question({ of }) {
     if (Object.values(wrongs).some(Boolean)) return go({ tried: true });
     go({ busy: true });
     try {
-      const done = await of.run(values, id.current);
+      // The same question again is the same request; another answer to it is another one.
+      const id = (ids.current[JSON.stringify(values)] ??= requestId());
+      const done = await of.run(values, id);
       noQuestion();
       say(done?.text ?? done ?? "Done.");
       changed();
@@ -63,7 +70,7 @@ function Question({ of }) {
       <header><h2 id="question">${of.title}</h2><button type="button" class="quiet" aria-label="Close" onClick=${noQuestion}>
         <${Icon} name="close" /></button></header>
       <div class="says">${says}</div>
-      ${fields.map((field) => html`<${Field} key=${field.name} of=${field} value=${values[field.name]}
+      ${fields.map((field) => html`<${Field} key=${field.name} of=${field} value=${values[field.name]} values=${values}
         wrong=${state.tried ? wrongs[field.name] : undefined} set=${(value) => set({ ...values, [field.name]: value })} />`)}
       <${Wrong} error=${state.error} />
       ${of.line && html`<${Command} line=${of.line(values)} />`}

@@ -1,42 +1,76 @@
 // Events of the engine. Goes on by itself when the engine was away.
-import { changed, link, me, whoami } from "./api.js";
+import { changed, link, me, sure, whose } from "./api.js";
 import { Store } from "./store.js";
+
+const SOON = 1_000, LATE = 30_000; // milliseconds until it is tried again
 
 /** What the page Now shows, once a second. */
 export const now = new Store(undefined);
-let source, again;
+/** Why the engine does not tell this page what goes on, in its words. */
+export const why = new Store(undefined);
+let source, again, wait = SOON;
+
+const address = () => `/api/live${me.value?.login ? `?login=${encodeURIComponent(me.value.login)}` : ""}`;
 
 function open() {
   clearTimeout(again);
   source?.close();
-  source = new EventSource("/api/live");
+  source = new EventSource(address());
   source.addEventListener("open", () => {
     const was = link.value;
     link.set("live");
+    why.set(undefined);
+    wait = SOON;
     // Whatever happened meanwhile was not told.
-    if (was === "reconnecting") changed();
+    if (was === "reconnecting" || was === "refused") changed();
   });
   source.addEventListener("now", ({ data }) => now.set(JSON.parse(data)));
   source.addEventListener("changed", ({ data }) => changed(JSON.parse(data).what));
   source.addEventListener("error", lost);
 }
 
+/** Events tell nothing of a refusal: asked for once more, in a way that does. */
+async function refusal() {
+  const stop = new AbortController();
+  try {
+    const answer = await fetch(address(), { signal: stop.signal });
+    return answer.ok ? undefined : (await answer.json()).message ?? `status ${answer.status}`;
+  } catch {
+    return undefined;
+  } finally {
+    stop.abort();
+  }
+}
+
 async function lost() {
+  const opened = link.value === "live";
   source?.close();
   source = undefined;
   if (!me.value) return;
-  if (link.value !== "off") link.set("reconnecting");
+  if (opened) link.set("reconnecting");
+  let said;
   try {
-    const who = await whoami();
-    if (who.name !== me.value?.name) me.set(who);
-  } catch (error) {
-    if (error.status === 401) return void me.set(null);
+    await sure();
+    if (!opened && !source) said = await refusal();
+  } catch {
+    // The engine is away, or the page is another's now: then it is open again already.
+    if (me.value && link.value !== "refused") link.set("reconnecting");
   }
+  if (!me.value || source) return;
+  if (said) link.set("refused");
+  why.set(said);
+  wait = said ? Math.min(2 * wait, LATE) : SOON;
   clearTimeout(again);
-  again = setTimeout(() => me.value && open(), 1000);
+  again = setTimeout(() => me.value && open(), wait);
 }
 
+// Who comes back to a page that was refused may have closed another one.
+document.addEventListener("visibilitychange", () => link.value === "refused" && me.value && !source && open());
+
+whose.listen(() => now.set(undefined));
 me.listen((who) => {
+  why.set(undefined);
+  wait = SOON;
   if (who) {
     // What was refused while nobody was logged in is asked for again.
     changed();

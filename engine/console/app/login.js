@@ -1,17 +1,35 @@
 // The way in: a token or key typed, or a link that `tallystick console login` printed. It stands over the page, so that one
 // comes back to where one was.
 import { html, useLayoutEffect, useRef, useState } from "./lib.js";
-import { login } from "./api.js";
+import { begin, ended, login, me } from "./api.js";
+import { question } from "./dialog.js";
+import { say, useStore } from "./store.js";
 import { Wrong } from "./ui.js";
 
-/** The code of a login link; it leaves the address at once. */
-export function takeCode() {
-  const [, code] = /^#login=(.+)$/.exec(location.hash) ?? [];
-  if (code) history.replaceState(null, "", "#/");
-  return code && decodeURIComponent(code);
+/** By the code of a link. Where somebody is logged in, they are asked first: all tabs are the other's from then on. */
+export async function byLink(code) {
+  const who = me.value;
+  if (who) {
+    return question({
+      title: `You are ${who.name || "anyone"}`, verb: "Log in by the link",
+      says: html`<p>This link logs in whoever it was printed for, in all tabs of this browser. The login of <strong>
+        ${who.name || "anyone"}</strong> (${who.role}) ends.</p>`,
+      run: async () => {
+        await login({ code });
+        return `You are ${me.value.name || "anyone"} now.`;
+      },
+    });
+  }
+  try {
+    return await login({ code });
+  } catch (error) {
+    say(error.message, "bad");
+    return who === undefined ? begin() : undefined;
+  }
 }
 
 export function Login({ again }) {
+  const why = useStore(ended);
   const box = useRef(null);
   const [token, set] = useState("");
   const [state, go] = useState({});
@@ -34,6 +52,7 @@ export function Login({ again }) {
       <h1 id="login"><${Mark} /> Tallystick</h1>
       <p>${again ? "Your session has ended. Log in to go on where you were."
         : "Log in with your operator's token or your API key."}</p>
+      ${again && why && html`<p class="dim">The engine says: ${why}</p>`}
       <div class="field"><label for="token">Token or API key</label>
         <input id="token" name="token" type="password" autocomplete="current-password" spellcheck=${false} value=${token}
           onInput=${(event) => set(event.target.value)} /></div>

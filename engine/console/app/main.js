@@ -1,21 +1,24 @@
-// Starts the console: a login link first, else whoever the cookie says.
+// Starts the console: whoever the cookie says, and a login link, now or later.
 import { html, render } from "./lib.js";
-import { begin, login } from "./api.js";
-import { takeCode } from "./login.js";
-import { say } from "./store.js";
+import { begin, hasBegun } from "./api.js";
+import { byLink } from "./login.js";
+import { code } from "./route.js";
 import { Shell } from "./shell.js";
 import "./live.js";
 
+/** The code of a link, once. */
+async function take() {
+  const given = code.value;
+  if (given === undefined) return;
+  code.set(undefined);
+  await byLink(given);
+}
+
 async function start() {
-  const code = takeCode();
-  if (code) {
-    try {
-      return await login({ code });
-    } catch (error) {
-      say(error.message, "bad");
-    }
-  }
-  return begin();
+  // Who has never logged in here does not see the login before the link has been tried.
+  if (code.value === undefined || hasBegun()) await begin();
+  await take();
+  code.listen(take);
 }
 
 render(html`<${Shell} />`, document.getElementById("app"));

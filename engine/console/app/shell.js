@@ -4,6 +4,7 @@ import { call, link, logout, me } from "./api.js";
 import { Questions } from "./dialog.js";
 import { short } from "./format.js";
 import { Help, PAGES, useKeys } from "./keys.js";
+import { why } from "./live.js";
 import { Login, Mark } from "./login.js";
 import { Palette } from "./palette.js";
 import { route } from "./route.js";
@@ -56,9 +57,10 @@ function Content({ who }) {
 
 function Link() {
   const state = useStore(link);
-  const words = { live: "live", reconnecting: "reconnecting", off: "off" };
-  return html`<span class=${`link ${state}`} role="status" aria-live="polite"><span class="dot" aria-hidden="true"></span>
-    ${words[state]}</span>`;
+  const reason = useStore(why);
+  const words = { live: "live", reconnecting: "no answer", refused: "not live", off: "off" };
+  return html`<span class=${`link ${state}`} role="status" aria-live="polite" title=${reason}><span class="dot"
+    aria-hidden="true"></span> ${words[state]}</span>`;
 }
 
 function Settings({ who }) {
@@ -123,7 +125,7 @@ export function Shell() {
             onClick=${() => open("help")}>keys</button></p>
         </div>
       </aside>
-      <main id="main"><${Content} who=${shown} /></main></div>`}
+      <main id="main"><${Content} key=${`${shown.name} ${shown.role}`} who=${shown} /></main></div>`}
     <${Notice} /><${Questions} />
     ${front === "palette" && html`<${Palette} who=${shown} close=${close} />`}
       ${front === "help" && html`<${Help} close=${close} />`}

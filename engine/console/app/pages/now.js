@@ -2,7 +2,7 @@
 import { html, useEffect, useMemo, useState } from "../lib.js";
 import { link, useCall } from "../api.js";
 import { age, bytes, count, micros } from "../format.js";
-import { now } from "../live.js";
+import { now, why } from "../live.js";
 import { useStore } from "../store.js";
 import { Bar, Card, Empty, Icon, Page, Since, Skeleton } from "../ui.js";
 import { Table } from "../table.js";
@@ -81,7 +81,7 @@ function waits({ legsUnknown = "0", proposalsOpen = "0", oldestComputedUs = "0",
   const since = (us) => age(Date.now() - Number(us) / 1000);
   return [
     legsUnknown !== "0" && html`<a href="#/legs?state=UNKNOWN">${legs(legsUnknown)}
-      </a> UNKNOWN: find out what became of it.`,
+      </a> UNKNOWN: find out what became of ${legsUnknown === "1" ? "it" : "them"}.`,
     proposalsOpen !== "0" && html`Waiting for a second person: <a href="#/access">${count(proposalsOpen)} proposed</a>.`,
     oldestComputedUs !== "0" && Date.now() - Number(oldestComputedUs) / 1000 > HOUR
       && html`<a href="#/batches">A batch</a> has waited for its approval for ${since(oldestComputedUs)}.`,
@@ -103,7 +103,7 @@ function Alarms({ of }) {
 }
 
 export default function Now() {
-  const latest = useStore(now), state = useStore(link);
+  const latest = useStore(now), state = useStore(link), reason = useStore(why);
   const [held, hold] = useState(undefined);
   const of = held ?? latest;
   useEffect(() => {
@@ -116,12 +116,14 @@ export default function Now() {
   if (!of) {
     // What waits for a person is known before the first figures are told.
     return html`<${Page} title="Now" about="Figures come once a second." actions=${actions}><${Alarms} of=${{}} />
-      <div class="card"><${Skeleton} rows=${12} /></div><//>`;
+      <div class="card">${reason ? html`<${Empty} title="The engine tells this page no figures">${reason}. It is asked
+        again by itself.<//>` : html`<${Skeleton} rows=${12} />`}</div><//>`;
   }
   if (!of.vouchersPerSecond) return html`<${Page} title="Now">
     <${Empty} title="Not for your role">Figures of the engine are for operators, approvers and auditors.<//><//>`;
   return html`<${Page} title="Now" about=${html`${held ? "Paused. " : state === "reconnecting"
-    ? "The engine does not answer: these are its last figures. " : ""}At record ${count(of.position)}. Signatures are checked
+    ? "The engine does not answer: these are its last figures. " : state === "refused"
+    ? `These are not the newest figures: ${reason}. ` : ""}At record ${count(of.position)}. Signatures are checked
     by ${of.verify?.text || of.verify?.backend}, on ${of.verify?.threads} threads.`} actions=${actions}>
     <${Alarms} of=${of} /><${Tiles} of=${of} />
     <div class="grid"><${Card} title="Vouchers a second"><${Chart} ring=${rings.rates} series=${charts.rates} held=${!!held}
